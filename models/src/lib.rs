@@ -1,0 +1,4 @@
+#![warn(missing_docs)]
+//! Milo's engines.
+
+pub mod engine;
