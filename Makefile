@@ -1,0 +1,51 @@
+# Milo Voice. The two commands of a newcomer are `make run` and `make test`; the others are for those who stay.
+SHELL := bash
+.DEFAULT_GOAL := run
+.PHONY: run test setup lint fmt doc bench soak clean
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+MILO := $(TARGET)/release/milo
+
+# Installs what is missing, builds, starts on the embedded defaults.
+run:
+	@deploy/setup.sh run
+	@cargo build --release --bin milo
+	@exec $(MILO) serve
+
+# Everything CI checks, in one profile: the scenarios run against the same release build that `make run` starts.
+test:
+	@deploy/setup.sh test
+	$(MAKE) --no-print-directory lint doc
+	cargo build --release --workspace --bins
+	cargo test --release --workspace -- --test-threads=2
+
+setup:
+	@deploy/setup.sh test
+
+lint:
+	cargo fmt --all --check
+	cargo clippy --release --workspace --all-targets -- -D warnings
+	@if command -v cargo-deny >/dev/null; then cargo deny --config .deny.toml check; fi
+
+doc:
+	RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps --document-private-items
+
+fmt:
+	cargo fmt --all
+
+# The rows of the README's benchmark table, measured against a Milo that each command starts for itself.
+bench:
+	@deploy/setup.sh run
+	cargo build --release --bin milo
+	$(MILO) bench turn
+	$(MILO) bench calls
+	$(MILO) bench setup
+
+# What takes long: thousands of calls, a large call log.
+soak:
+	@deploy/setup.sh test
+	cargo build --release --workspace --bins
+	cargo test --release --workspace -- --ignored --test-threads=1
+
+clean:
+	cargo clean
