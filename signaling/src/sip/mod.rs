@@ -1,0 +1,27 @@
+//! SIP: from the words on the wire up to the dialog.
+//!
+//! ```text
+//!  bytes ─► framing ─► parse ─► Message ─► screen ─┐
+//!                                                  ├─► Core: transactions ─► dialogs ─► calls ─► Event
+//!  endpoint, transport (tokio) ◄── Output ◄────────┘
+//! ```
+//! Everything but [`endpoint`] and [`transport`] is sans-IO: bytes, actions and `now` in; bytes, timers and events out.
+
+pub mod header;
+pub mod headers;
+pub(crate) mod lexer;
+pub mod message;
+pub mod method;
+mod octets;
+pub mod parse;
+pub mod status;
+pub mod uri;
+
+pub use header::{HeaderError, NameAddr, Via};
+pub use headers::{Headers, Name};
+pub use lexer::Params;
+pub use message::{Message, StartLine};
+pub use method::Method;
+pub use parse::{ParseError, ParseErrorKind, parse};
+pub use status::reason_phrase;
+pub use uri::{Host, SipUri, Uri};
