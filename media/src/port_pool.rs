@@ -1,0 +1,179 @@
+//! RTP ports: the one used longest ago comes first, and none within two seconds of its release, so that a new call never
+//! hears the tail of an old one.
+//!
+//! Ports of a range are even (RFC 3550 section 11), so that a peer's RTCP to the odd neighbour never meets another call.
+
+use std::{
+    collections::VecDeque,
+    io,
+    net::{IpAddr, SocketAddr, UdpSocket},
+    ops::RangeInclusive,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use crate::MediaError;
+
+/// How long a port rests after its release.
+const REST: Duration = Duration::from_secs(2);
+
+/// The free RTP ports of one address.
+#[derive(Clone, Debug)]
+pub struct PortPool {
+    address: IpAddr,
+    range: RangeInclusive<u16>,
+    /// `None` when the system chooses. The lock is taken once as a call begins and once as it ends, never in between.
+    free: Option<Arc<Mutex<FreePorts>>>,
+}
+
+impl PortPool {
+    /// A pool on this address: the even ports of `range`, or `0..=0` to let the system choose.
+    pub fn new(address: IpAddr, range: RangeInclusive<u16>) -> Self {
+        let free = (range != (0..=0)).then(|| Arc::new(Mutex::new(FreePorts::new(&range))));
+        Self { address, range, free }
+    }
+
+    /// The address whose ports these are.
+    pub fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// Binds the port that was used longest ago. Ports that another program holds are passed over.
+    pub fn bind(&self) -> Result<RtpSocket, MediaError> {
+        let Some(free) = &self.free else {
+            return Ok(RtpSocket { socket: bind(SocketAddr::new(self.address, 0))?, lease: None });
+        };
+        let tries = lock(free).resting.len();
+        for _ in 0..tries {
+            let Some(port) = lock(free).take(now()) else { break };
+            let lease = Lease { port, free: free.clone() };
+            match bind(SocketAddr::new(self.address, port)) {
+                Ok(socket) => return Ok(RtpSocket { socket, lease: Some(lease) }),
+                Err(MediaError::Bind { source, .. }) if source.kind() == io::ErrorKind::AddrInUse => drop(lease),
+                Err(error) => return Err(error),
+            }
+        }
+        let free = lock(free);
+        Err(MediaError::PortsExhausted {
+            first: *self.range.start(),
+            last: *self.range.end(),
+            total: free.total,
+            in_use: free.total - free.resting.len(),
+        })
+    }
+}
+
+/// A bound RTP socket; dropping it gives the port back.
+#[derive(Debug)]
+pub struct RtpSocket {
+    pub(crate) socket: UdpSocket,
+    pub(crate) lease: Option<Lease>,
+}
+
+impl RtpSocket {
+    /// The address and port bound.
+    pub fn local_addr(&self) -> Result<SocketAddr, MediaError> {
+        let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
+        self.socket.local_addr().map_err(|source| MediaError::Bind { address: unknown, source })
+    }
+}
+
+/// A port taken from the pool; dropping it starts the port's rest.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    port: u16,
+    free: Arc<Mutex<FreePorts>>,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        lock(&self.free).give_back(self.port, now());
+    }
+}
+
+/// The ports nobody holds, the one released longest ago first.
+#[derive(Debug)]
+pub(crate) struct FreePorts {
+    resting: VecDeque<(u16, Option<Instant>)>,
+    total: usize,
+}
+
+impl FreePorts {
+    fn new(range: &RangeInclusive<u16>) -> Self {
+        let resting: VecDeque<_> = range.clone().filter(|port| port % 2 == 0 && *port > 0).map(|p| (p, None)).collect();
+        Self { total: resting.len(), resting }
+    }
+
+    fn take(&mut self, now: Instant) -> Option<u16> {
+        let (_, released) = *self.resting.front()?;
+        if released.is_some_and(|released| now.saturating_duration_since(released) < REST) {
+            return None;
+        }
+        self.resting.pop_front().map(|(port, _)| port)
+    }
+
+    fn give_back(&mut self, port: u16, now: Instant) {
+        self.resting.push_back((port, Some(now)));
+    }
+}
+
+fn bind(address: SocketAddr) -> Result<UdpSocket, MediaError> {
+    let socket = UdpSocket::bind(address).map_err(|source| MediaError::Bind { address, source })?;
+    socket.set_nonblocking(true).map_err(|source| MediaError::Bind { address, source })?;
+    Ok(socket)
+}
+
+fn lock(free: &Mutex<FreePorts>) -> MutexGuard<'_, FreePorts> {
+    free.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the edge: a port's rest is measured in real time")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOOPBACK: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    #[test]
+    fn the_port_used_longest_ago_comes_first_and_rests_two_seconds() {
+        let start = now();
+        let mut free = FreePorts::new(&(10_000..=10_003));
+        assert_eq!(free.take(start), Some(10_000));
+        assert_eq!(free.take(start), Some(10_002));
+        assert_eq!(free.take(start), None);
+        free.give_back(10_002, start);
+        free.give_back(10_000, start + Duration::from_millis(500));
+        assert_eq!(free.take(start + Duration::from_millis(1999)), None);
+        assert_eq!(free.take(start + REST), Some(10_002));
+        assert_eq!(free.take(start + REST), None);
+        assert_eq!(free.take(start + Duration::from_millis(2500)), Some(10_000));
+    }
+
+    #[test]
+    fn an_exhausted_range_says_so() {
+        let holder = PortPool::new(LOOPBACK, 0..=0).bind().expect("a port");
+        let port = holder.local_addr().expect("bound").port() & !1;
+        let pool = PortPool::new(LOOPBACK, port..=port);
+        let held = pool.bind();
+        let error = pool.bind().expect_err("one port only").to_string();
+        assert!(error.contains("no RTP port is free"), "{error}");
+        drop(held);
+        assert!(matches!(pool.bind(), Err(MediaError::PortsExhausted { in_use: 0, .. })));
+    }
+
+    #[test]
+    fn works_on_ipv6() {
+        let pool = PortPool::new(IpAddr::V6(std::net::Ipv6Addr::LOCALHOST), 0..=0);
+        assert!(pool.bind().expect("loopback").local_addr().expect("bound").is_ipv6());
+    }
+
+    #[test]
+    fn an_address_that_is_not_ours_names_itself() {
+        let pool = PortPool::new(IpAddr::from([203, 0, 113, 9]), 0..=0);
+        assert!(pool.bind().expect_err("TEST-NET-3").to_string().contains("203.0.113.9"));
+    }
+}

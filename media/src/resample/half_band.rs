@@ -1,0 +1,145 @@
+//! 8 to 16 kHz and back by one half-band filter of 63 taps.
+//!
+//! Its passband ends at 3.4 kHz and its stopband begins at 4.6 kHz, mirrored about a quarter of 16 kHz: so every second
+//! tap is zero and the middle one is 1/2. Going up, every second output *is* an input; going down, half of the products
+//! vanish. What is left is one dot product of 32 taps a sample. Delay 31 samples of 16 kHz: 1.94 ms.
+
+/// The taps that are not zero, without the middle one.
+const TAPS: usize = 32;
+/// Delay of the filter in samples of the higher rate.
+pub(super) const DELAY: usize = TAPS - 1;
+/// Samples worked on at once, at the lower rate: one frame.
+const BLOCK: usize = 160;
+
+/// The odd taps of the filter, sum 1 (the passband gain of the interpolated half).
+fn taps() -> [f32; TAPS] {
+    // Kaiser window, beta for 75 dB (J. F. Kaiser 1974): 0.1102 (A - 8.7).
+    const BETA: f64 = 7.3;
+    let mut taps = [0f64; TAPS];
+    for (index, tap) in taps.iter_mut().enumerate() {
+        let distance = 2.0 * index as f64 - DELAY as f64;
+        let phase = std::f64::consts::FRAC_PI_2 * distance;
+        let reach = distance / (DELAY as f64 + 1.0);
+        *tap = phase.sin() / phase * bessel_i0(BETA * (1.0 - reach * reach).sqrt()) / bessel_i0(BETA);
+    }
+    let sum: f64 = taps.iter().sum();
+    taps.map(|tap| (tap / sum) as f32)
+}
+
+/// Modified Bessel function of the first kind and order zero, by its series.
+fn bessel_i0(x: f64) -> f64 {
+    let mut term = 1.0;
+    let mut sum = 1.0;
+    for k in 1..40 {
+        term *= (x / 2.0 / f64::from(k)).powi(2);
+        sum += term;
+    }
+    sum
+}
+
+/// A window over a stream: the last 31 values stand before each new block.
+struct Window {
+    values: [f32; DELAY + BLOCK],
+}
+
+impl Window {
+    const fn new() -> Self {
+        Self { values: [0.0; DELAY + BLOCK] }
+    }
+
+    /// Puts a block of at most [`BLOCK`] values behind the history.
+    fn fill(&mut self, block: impl Iterator<Item = i16>) {
+        for (slot, value) in self.values[DELAY..].iter_mut().zip(block) {
+            *slot = f32::from(value);
+        }
+    }
+
+    /// The filter's value at this place of the block.
+    fn filtered(&self, taps: &[f32; TAPS], at: usize) -> f32 {
+        let mut lanes = [0f32; 8];
+        for (taps, values) in taps.as_chunks::<8>().0.iter().zip(self.values[at..at + TAPS].as_chunks::<8>().0) {
+            for lane in 0..8 {
+                lanes[lane] += taps[lane] * values[lane];
+            }
+        }
+        lanes.iter().sum()
+    }
+
+    /// The value in the middle of the filter at this place of the block.
+    fn middle(&self, at: usize) -> f32 {
+        self.values[at + TAPS / 2]
+    }
+
+    /// Keeps the end of a block of this length as the next history.
+    fn advance(&mut self, length: usize) {
+        self.values.copy_within(length..length + DELAY, 0);
+    }
+}
+
+/// Twice the rate.
+pub(crate) struct Twice {
+    taps: [f32; TAPS],
+    window: Window,
+}
+
+impl Twice {
+    pub(crate) fn new() -> Self {
+        Self { taps: taps(), window: Window::new() }
+    }
+
+    /// Appends two samples for each one.
+    pub(crate) fn push(&mut self, samples: &[i16], out: &mut Vec<i16>) {
+        for block in samples.chunks(BLOCK) {
+            self.window.fill(block.iter().copied());
+            out.extend(
+                (0..block.len())
+                    .flat_map(|at| [round(self.window.filtered(&self.taps, at)), round(self.window.middle(at))]),
+            );
+            self.window.advance(block.len());
+        }
+    }
+}
+
+/// Half the rate.
+pub(crate) struct Halve {
+    taps: [f32; TAPS],
+    filtered: Window,
+    delayed: Window,
+    odd: Option<i16>,
+}
+
+impl Halve {
+    pub(crate) fn new() -> Self {
+        Self { taps: taps(), filtered: Window::new(), delayed: Window::new(), odd: None }
+    }
+
+    /// Appends one sample for each two; an odd one waits for the next call.
+    pub(crate) fn push(&mut self, mut samples: &[i16], out: &mut Vec<i16>) {
+        if let (Some(first), Some((&second, rest))) = (self.odd, samples.split_first()) {
+            self.odd = None;
+            samples = rest;
+            self.block(&[first, second], out);
+        }
+        let (pairs, odd) = samples.split_at(samples.len() & !1);
+        for block in pairs.chunks(BLOCK * 2) {
+            self.block(block, out);
+        }
+        self.odd = odd.first().copied().or(self.odd);
+    }
+
+    fn block(&mut self, pairs: &[i16], out: &mut Vec<i16>) {
+        let length = pairs.len() / 2;
+        self.delayed.fill(pairs.iter().step_by(2).copied());
+        self.filtered.fill(pairs.iter().skip(1).step_by(2).copied());
+        out.extend(
+            (0..length).map(|at| round((self.filtered.filtered(&self.taps, at) + self.delayed.middle(at)) / 2.0)),
+        );
+        self.delayed.advance(length);
+        self.filtered.advance(length);
+    }
+}
+
+/// To the nearest 16-bit value; what is beyond full scale is clipped.
+fn round(value: f32) -> i16 {
+    value.round_ties_even() as i16
+}

@@ -1,0 +1,3 @@
+//! RTP (RFC 3550), without a socket and without a clock.
+
+pub mod packet;

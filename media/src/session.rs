@@ -1,0 +1,47 @@
+//! What an offer and its answer agreed on for one party's audio (RFC 3264), as the leg needs it.
+
+use std::net::SocketAddr;
+
+use crate::codec::Codec;
+
+/// What *we* may do; the mirror of what the peer's SDP says (RFC 3264 section 6.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// We send and we receive.
+    SendRecv,
+    /// We send; the peer sends nothing.
+    SendOnly,
+    /// We receive and must not send: the peer has put us on hold, perhaps with music (RFC 3264 section 8.4).
+    RecvOnly,
+    /// Neither: the peer has put us on hold.
+    Inactive,
+}
+
+impl Direction {
+    /// May we send?
+    pub const fn sends(self) -> bool {
+        matches!(self, Self::SendRecv | Self::SendOnly)
+    }
+
+    /// May the peer send?
+    pub const fn receives(self) -> bool {
+        matches!(self, Self::SendRecv | Self::RecvOnly)
+    }
+}
+
+/// One party's audio as negotiated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Where the peer's SDP wants RTP (RFC 4566 `c=` and `m=`); symmetric RTP may learn better.
+    pub remote: SocketAddr,
+    /// The codec of both directions.
+    pub codec: &'static Codec,
+    /// The payload type that stands for it, both ways.
+    pub payload_type: u8,
+    /// The payload type of `telephone-event/8000` (RFC 4733), when agreed.
+    pub telephone_event: Option<u8>,
+    /// Milliseconds of audio a packet that we send: 10 to 60 in steps of 10; other values are rounded into that.
+    pub ptime_ms: u32,
+    /// What we may do.
+    pub direction: Direction,
+}
