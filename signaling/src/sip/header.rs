@@ -85,7 +85,7 @@ fn name_addr(text: &str) -> Option<NameAddr> {
     if !cursor.eat('<') {
         return None;
     }
-    let uri = trim(cursor.take_while(|c| c != '>')).parse().ok()?;
+    let uri = cursor.take_while(|c| c != '>').parse().ok()?;
     if !cursor.eat('>') {
         return None;
     }
@@ -118,6 +118,8 @@ impl fmt::Display for NameAddr {
 /// One hop (RFC 3261 section 20.42): `SIP/2.0/UDP host:port;branch=…`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Via {
+    /// `SIP/2.0`, as it came but for white space.
+    pub protocol: String,
     /// `UDP`, `TCP`, `TLS`, `WS`, … in capitals.
     pub transport: String,
     /// The host of `sent-by`.
@@ -129,6 +131,15 @@ pub struct Via {
 }
 
 impl Via {
+    /// The Via of a request of our own; it asks for `rport` (RFC 3581).
+    pub fn new(transport: &str, host: impl Into<Host>, port: u16, branch: &str) -> Via {
+        let mut params = Params::new();
+        params.set("rport", None);
+        params.set("branch", Some(branch));
+        let protocol = "SIP/2.0".to_owned();
+        Via { protocol, transport: transport.to_owned(), host: host.into(), port: Some(port), params }
+    }
+
     /// The `branch` parameter.
     pub fn branch(&self) -> Option<&str> {
         self.params.get("branch")
@@ -157,9 +168,7 @@ fn via(text: &str) -> Option<Via> {
     let mut cursor = Cursor::new(trim(text));
     let name = cursor.token()?;
     let version = cursor.eat_spaced('/').then(|| cursor.token())??;
-    if !name.eq_ignore_ascii_case("SIP") || version != "2.0" {
-        return None;
-    }
+    let protocol = format!("{name}/{version}");
     let transport = cursor.eat_spaced('/').then(|| cursor.token())??.to_ascii_uppercase();
     let gap = cursor.rest();
     cursor.skip_space();
@@ -169,12 +178,12 @@ fn via(text: &str) -> Option<Via> {
     let host = Host::parse(&mut cursor)?;
     let port =
         if cursor.eat_spaced(':') { Some(cursor.take_while(|c| c.is_ascii_digit()).parse().ok()?) } else { None };
-    Some(Via { transport, host, port, params: Params::parse(&mut cursor)? })
+    Some(Via { protocol, transport, host, port, params: Params::parse(&mut cursor)? })
 }
 
 impl fmt::Display for Via {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SIP/2.0/{} {}", self.transport, self.host)?;
+        write!(f, "{}/{} {}", self.protocol, self.transport, self.host)?;
         if let Some(port) = self.port {
             write!(f, ":{port}")?;
         }

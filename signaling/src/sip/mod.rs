@@ -7,6 +7,8 @@
 //! ```
 //! Everything but [`endpoint`] and [`transport`] is sans-IO: bytes, actions and `now` in; bytes, timers and events out.
 
+pub mod body;
+pub mod framing;
 pub mod header;
 pub mod headers;
 pub(crate) mod lexer;
@@ -14,14 +16,17 @@ pub mod message;
 pub mod method;
 mod octets;
 pub mod parse;
+pub mod screen;
 pub mod status;
 pub mod uri;
 
+pub use framing::{FramingError, Item, StreamFramer};
 pub use header::{HeaderError, NameAddr, Via};
 pub use headers::{Headers, Name};
 pub use lexer::Params;
 pub use message::{Message, StartLine};
 pub use method::Method;
 pub use parse::{ParseError, ParseErrorKind, parse};
+pub use screen::{Refusal, Rejection, screen, screen_error};
 pub use status::reason_phrase;
 pub use uri::{Host, SipUri, Uri};
