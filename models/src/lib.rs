@@ -2,3 +2,5 @@
 //! Milo's engines.
 
 pub mod engine;
+pub mod espeak;
+pub mod llama;
