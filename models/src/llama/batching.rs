@@ -1,0 +1,310 @@
+//! Continuous batching: the model's thread, pass after pass.
+
+use std::{
+    num::NonZeroU32,
+    path::Path,
+    sync::{Arc, atomic::Ordering},
+};
+
+use llama_cpp_2::{
+    context::{LlamaContext, params::LlamaContextParams},
+    llama_batch::LlamaBatch,
+    model::LlamaModel,
+    token::LlamaToken,
+};
+use tokio::sync::mpsc;
+
+use super::{
+    Counters, ENGINE, Job, LlamaOptions, Token, file,
+    prompt::Template,
+    sampling::{Chooser, Text},
+    sequences::Sequences,
+};
+use crate::engine::{EngineError, Jobs};
+
+/// Prompt tokens read in one pass while nobody is being answered.
+const PIECE: usize = 256;
+/// Prompt tokens read in one pass while replies are under way: few, so that they do not stutter.
+const SMALL_PIECE: usize = 64;
+
+/// A reply under way; its tokens stand in the sequence of the same index.
+struct Running {
+    answer: mpsc::Sender<Result<Token, EngineError>>,
+    chooser: Chooser,
+    text: Text,
+    /// Tokens that it may still generate.
+    left: usize,
+}
+
+/// The model, its one context, and the replies under way.
+pub(super) struct Batcher {
+    // Before `model`, so that it is dropped before it.
+    context: LlamaContext<'static>,
+    batch: LlamaBatch<'static>,
+    template: Template,
+    sequences: Sequences,
+    running: Vec<Option<Running>>,
+    context_tokens: usize,
+    counters: Arc<Counters>,
+    model: Box<LlamaModel>,
+}
+
+impl Batcher {
+    pub(super) fn load(path: &Path, options: &LlamaOptions, counters: Arc<Counters>) -> Result<Self, EngineError> {
+        let model = Box::new(file::open(path, options.gpu_layers)?);
+        let template = Template::of(&model, path)?;
+        let prefix = match &options.system_prompt {
+            Some(system_prompt) => template.prefix(&model, system_prompt)?,
+            None => Vec::new(),
+        };
+        let context_tokens = options.context_tokens.min(model.n_ctx_train() as usize);
+        if prefix.len() >= context_tokens {
+            return Err(EngineError::Load(format!(
+                "the system prompt has {} tokens and leaves no room in the {context_tokens} of a conversation; shorten it or \
+                 raise context_tokens (the model in {} allows {})",
+                prefix.len(),
+                path.display(),
+                model.n_ctx_train()
+            )));
+        }
+        // One sequence more than asked for: it keeps the system prompt for good.
+        let sequences = options.sequences.max(1) + usize::from(!prefix.is_empty());
+        let cells = context_tokens * options.sequences.max(1) + prefix.len();
+        let parameters = LlamaContextParams::default()
+            .with_n_ctx(NonZeroU32::new(u32::try_from(cells).unwrap_or(u32::MAX)))
+            .with_n_seq_max(u32::try_from(sequences).unwrap_or(u32::MAX))
+            // One store of cells for all, so that a shared beginning is stored once.
+            .with_kv_unified(true)
+            .with_n_batch((PIECE + sequences) as u32)
+            .with_n_ubatch((PIECE + sequences) as u32)
+            .with_n_threads(options.threads.max(1) as i32)
+            .with_n_threads_batch(options.threads.max(1) as i32)
+            .with_no_perf(true);
+        let context = model.new_context(file::backend()?, parameters).map_err(|error| {
+            let why = file::complaint().unwrap_or_else(|| error.to_string());
+            EngineError::Load(format!(
+                "no room for {} conversations of {context_tokens} tokens with {} ({why}); lower sequences or context_tokens",
+                options.sequences,
+                path.display()
+            ))
+        })?;
+        // SAFETY: the context borrows the model, which is boxed, so that it never moves, and lies in the same struct after
+        // the context, so that it is dropped later. Neither leaves this struct.
+        let context = unsafe { std::mem::transmute::<LlamaContext<'_>, LlamaContext<'static>>(context) };
+        let mut batcher = Self {
+            context,
+            batch: LlamaBatch::new(PIECE + sequences, 1),
+            template,
+            sequences: Sequences::new(sequences, !model.is_recurrent() && !model.is_hybrid()),
+            running: (0..sequences).map(|_| None).collect(),
+            context_tokens,
+            counters,
+            model,
+        };
+        if !prefix.is_empty() {
+            let kept = batcher.sequences.place(&prefix).expect("all sequences are free").sequence;
+            batcher.read_whole(kept)?;
+        }
+        Ok(batcher)
+    }
+
+    /// Serves until every handle is dropped.
+    pub(super) fn serve(mut self, jobs: &Jobs<Job>) {
+        loop {
+            if self.running.iter().all(Option::is_none) {
+                match jobs.next() {
+                    Some(job) => self.admit(job),
+                    None => return,
+                }
+            }
+            while self.sequences.has_room() {
+                match jobs.try_next() {
+                    Ok(job) => self.admit(job),
+                    Err(_) => break,
+                }
+            }
+            self.drop_cancelled();
+            if let Err(error) = self.pass() {
+                self.fail_all(&error);
+            }
+            let generating = self.running.iter().flatten().count() as u64;
+            self.counters.generating.store(generating, Ordering::Relaxed);
+        }
+    }
+
+    /// Gives a request its sequence, or its error.
+    fn admit(&mut self, job: Job) {
+        if job.answer.is_closed() {
+            return;
+        }
+        let refuse = |error| {
+            job.answer.try_send(Err(error)).ok();
+        };
+        let prompt = match self.template.tokens(&self.model, &job.request.messages) {
+            Ok(prompt) => prompt,
+            Err(error) => return refuse(error),
+        };
+        if prompt.is_empty() || prompt.len() >= self.context_tokens {
+            return refuse(EngineError::Input(format!(
+                "the conversation has {} tokens; with room for a reply it may have at most {}: leave out its oldest turns",
+                prompt.len(),
+                self.context_tokens - 1
+            )));
+        }
+        let Some(place) = self.sequences.place(&prompt) else {
+            return refuse(EngineError::Overloaded { engine: ENGINE, waiting: 0 });
+        };
+        let shared = self.share(place.donor, place.sequence, place.shared);
+        self.sequences.all[place.sequence].cached = shared;
+        self.counters.shared_tokens.fetch_add(shared as u64, Ordering::Relaxed);
+        self.running[place.sequence] = Some(Running {
+            chooser: Chooser::new(job.request.temperature, job.request.seed),
+            text: Text::default(),
+            left: job.request.max_tokens.min(self.context_tokens - prompt.len()),
+            answer: job.answer,
+        });
+    }
+
+    /// Makes the cache of `sequence` hold the first `shared` tokens of `donor` and nothing else; tells how many it holds.
+    fn share(&mut self, donor: usize, sequence: usize, shared: usize) -> usize {
+        let (id, end) = (sequence as u32, shared as u32);
+        let from = if donor == sequence { end } else { 0 };
+        let kept = matches!(self.context.clear_kv_cache_seq(Some(id), Some(from), None), Ok(true));
+        if donor != sequence && shared > 0 {
+            let copied = self.context.copy_kv_cache_seq(donor as i32, sequence as i32, Some(0), Some(end));
+            return if copied.is_ok() { shared } else { 0 };
+        }
+        if !kept {
+            // A cache that cannot drop its end (a sliding window): read everything again.
+            self.context.clear_kv_cache_seq(Some(id), None, None).ok();
+            return 0;
+        }
+        shared
+    }
+
+    fn drop_cancelled(&mut self) {
+        for index in 0..self.running.len() {
+            if self.running[index].as_ref().is_some_and(|running| running.answer.is_closed()) {
+                self.end(index);
+            }
+        }
+    }
+
+    /// Frees a sequence; its tokens stay in the cache for whoever begins alike.
+    fn end(&mut self, index: usize) {
+        self.running[index] = None;
+        let sequence = &mut self.sequences.all[index];
+        sequence.tokens.truncate(sequence.cached);
+        sequence.taken = false;
+    }
+
+    /// One forward pass for everybody.
+    fn pass(&mut self) -> Result<(), EngineError> {
+        self.batch.clear();
+        let active: Vec<usize> = (0..self.running.len()).filter(|&index| self.running[index].is_some()).collect();
+        let unread =
+            |sequences: &Sequences, index: usize| sequences.all[index].tokens.len() - sequences.all[index].cached;
+        // Those who speak have one token to read, their own last one; the others share what is left.
+        let (speaking, reading): (Vec<usize>, Vec<usize>) =
+            active.into_iter().partition(|&index| unread(&self.sequences, index) == 1);
+        let mut budget = if speaking.is_empty() { PIECE } else { SMALL_PIECE };
+        let mut rows = Vec::with_capacity(speaking.len() + reading.len());
+        for &index in &speaking {
+            rows.extend(self.feed(index, 1)?);
+        }
+        for (done, &index) in reading.iter().enumerate() {
+            let piece = unread(&self.sequences, index).min(budget.div_ceil(reading.len() - done));
+            budget -= piece;
+            rows.extend(self.feed(index, piece)?);
+            self.counters.prompt_tokens.fetch_add(piece as u64, Ordering::Relaxed);
+        }
+        if self.batch.n_tokens() == 0 {
+            return Ok(());
+        }
+        self.decode()?;
+        for (row, index) in rows {
+            self.say(row, index);
+        }
+        Ok(())
+    }
+
+    /// Puts the next `count` tokens of a sequence into the batch; if they are its last, gives the row of the batch whose
+    /// logits say how it goes on.
+    fn feed(&mut self, index: usize, count: usize) -> Result<Option<(i32, usize)>, EngineError> {
+        let sequence = &mut self.sequences.all[index];
+        let (from, to) = (sequence.cached, sequence.cached + count);
+        let whole = to == sequence.tokens.len();
+        for (position, &token) in sequence.tokens[from..to].iter().enumerate() {
+            let position = from + position;
+            let last = whole && position + 1 == to;
+            self.batch
+                .add(token, position as i32, &[index as i32], last)
+                .map_err(|error| EngineError::Failed { engine: ENGINE, reason: error.to_string() })?;
+        }
+        sequence.cached = to;
+        Ok(whole.then(|| (self.batch.n_tokens() - 1, index)))
+    }
+
+    fn decode(&mut self) -> Result<(), EngineError> {
+        self.counters.decode_steps.fetch_add(1, Ordering::Relaxed);
+        self.context.decode(&mut self.batch).map_err(|error| EngineError::Failed {
+            engine: ENGINE,
+            reason: file::complaint().unwrap_or(error.to_string()),
+        })
+    }
+
+    /// Chooses the next token of a sequence and passes it on.
+    fn say(&mut self, row: i32, index: usize) {
+        let Some(running) = &mut self.running[index] else { return };
+        let Some((token, logprob)) = running.chooser.choose(self.context.get_logits_ith(row)) else {
+            let reason = "its output is not a number".into();
+            running.answer.try_send(Err(EngineError::Failed { engine: ENGINE, reason })).ok();
+            self.end(index);
+            return;
+        };
+        let token = LlamaToken(token as i32);
+        let vocabulary = self.model.vocab();
+        if vocabulary.is_eog(token) {
+            self.end(index);
+            return;
+        }
+        let text = running.text.push(&vocabulary.token_to_piece(token, false, None));
+        self.counters.generated_tokens.fetch_add(1, Ordering::Relaxed);
+        // The channel has room for the whole reply: it refuses only when the listener is gone.
+        let heard = running.answer.try_send(Ok(Token { text, logprob })).is_ok();
+        running.left -= 1;
+        let over = running.left == 0;
+        self.sequences.all[index].tokens.push(token);
+        if over || !heard {
+            self.end(index);
+        }
+    }
+
+    /// Reads all of a sequence's tokens, in pieces, with nobody else in the batch.
+    fn read_whole(&mut self, index: usize) -> Result<(), EngineError> {
+        loop {
+            let sequence = &self.sequences.all[index];
+            let unread = sequence.tokens.len() - sequence.cached;
+            if unread == 0 {
+                return Ok(());
+            }
+            self.batch.clear();
+            self.feed(index, unread.min(PIECE))?;
+            self.counters.prompt_tokens.fetch_add(unread.min(PIECE) as u64, Ordering::Relaxed);
+            self.decode()?;
+        }
+    }
+
+    /// After a failed pass nothing in the cache can be trusted: every reply ends with the error and the cache is emptied.
+    fn fail_all(&mut self, error: &EngineError) {
+        tracing::warn!(error = %error, "a pass of the language model failed");
+        self.context.clear_kv_cache();
+        for index in 0..self.running.len() {
+            if let Some(running) = self.running[index].take() {
+                running.answer.try_send(Err(error.clone())).ok();
+                self.sequences.all[index].taken = false;
+            }
+            self.sequences.all[index].clear();
+        }
+    }
+}
