@@ -1,0 +1,419 @@
+//! Offer and answer (RFC 3264), pure: two descriptions in, one description and the audio they agree on out.
+//!
+//! Milo speaks one audio stream over plain RTP. Of an offer it takes the first audio stream it can speak and refuses
+//! every other with port 0. The answer names one codec, so that nothing but that codec and telephone-event arrives.
+
+use std::net::{IpAddr, SocketAddr};
+
+use milo_media::{Codec, Direction, Session};
+
+use crate::sdp::{Attribute, Connection, Media, Origin, Sdp};
+
+/// The payload type we offer for telephone-event; the one most telephones use.
+const TELEPHONE_EVENT: u8 = 101;
+/// RFC 4733 events 0 to 15: digits, `*`, `#`, A to D.
+const EVENTS: &str = "0-15";
+/// Milliseconds of audio a packet where nobody asks for another length.
+const PTIME_MS: u32 = 20;
+
+/// Our side of a description.
+#[derive(Debug, Clone, Copy)]
+pub struct Local<'a> {
+    /// Where we want RTP: the address that peers reach, and the port of our socket.
+    pub rtp: SocketAddr,
+    /// `sess-id`: any number below 2⁶² (peers read it into signed integers), the same for the life of the session.
+    pub session_id: u64,
+    /// What we speak, preferred first; normally `milo_media::CODECS`.
+    pub codecs: &'static [Codec],
+    /// What we sent before in this session. A description that differs gets the next version, an equal one keeps it.
+    pub previous: Option<&'a Sdp>,
+}
+
+/// There is no audio that both sides can do. The response is 488 with this warning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unacceptable {
+    /// No audio stream, or a refused one.
+    #[error("no audio stream")]
+    NoAudio,
+    /// Audio over something else than plain RTP.
+    #[error("no audio stream over RTP/AVP")]
+    NotRtp,
+    /// No codec in common.
+    #[error("no codec in common")]
+    NoCodec,
+    /// Audio without an address that RTP can be sent to.
+    #[error("no usable address for RTP")]
+    NoAddress,
+    /// IPv4 there, IPv6 here, or the other way round.
+    #[error("the other version of IP")]
+    OtherIpVersion,
+    /// The answer does not match the offer stream by stream.
+    #[error("the answer does not fit the offer")]
+    NotAnAnswer,
+}
+
+impl Unacceptable {
+    /// Code and text of a Warning header field (RFC 3261 section 20.43).
+    pub fn warning(self) -> (u16, &'static str) {
+        match self {
+            Unacceptable::OtherIpVersion => (300, "Incompatible network protocol"),
+            Unacceptable::NoAddress => (301, "Incompatible network address formats"),
+            Unacceptable::NotRtp => (302, "Incompatible transport protocol"),
+            Unacceptable::NoAudio => (304, "Media type not available"),
+            Unacceptable::NoCodec => (305, "Incompatible media format"),
+            Unacceptable::NotAnAnswer => (399, "Answer does not match the offer"),
+        }
+    }
+}
+
+/// Our answer to `offer`, and the audio that holds from now on.
+///
+/// # Errors
+/// [`Unacceptable`] when no stream of the offer can be taken; the fault of its first audio stream is named.
+pub fn answer(offer: &Sdp, local: &Local<'_>) -> Result<(Sdp, Session), Unacceptable> {
+    let mut fault = Unacceptable::NoAudio;
+    let chosen = offer.media.iter().enumerate().find_map(|(at, media)| match agree(offer, media, local) {
+        Ok(session) => Some((at, session)),
+        Err(why) => {
+            if fault == Unacceptable::NoAudio {
+                fault = why;
+            }
+            None
+        }
+    });
+    let (chosen, session) = chosen.ok_or(fault)?;
+    let media = offer.media.iter().enumerate().map(|(at, media)| {
+        if at == chosen { our_stream(local.rtp.port(), &media.protocol, &session) } else { refused(media) }
+    });
+    let mut answer = description(local, media.collect());
+    // RFC 8866 section 5.9 and RFC 3264 section 6: the time of the answer is that of the offer.
+    if let Some(time) = offer.other.iter().find(|(kind, _)| *kind == 't') {
+        answer.other = vec![time.clone()];
+    }
+    Ok((versioned(answer, local.previous), session))
+}
+
+/// Our offer: every codec, telephone-event, both ways.
+pub fn offer(local: &Local<'_>) -> Sdp {
+    let mut formats = Vec::new();
+    let mut attributes = Vec::new();
+    for codec in local.codecs {
+        formats.push(codec.payload_type.to_string());
+        attributes.push(rtpmap(codec.payload_type, codec.name, codec.clock_rate));
+    }
+    formats.push(TELEPHONE_EVENT.to_string());
+    attributes.push(rtpmap(TELEPHONE_EVENT, "telephone-event", 8000));
+    attributes.push(Attribute::new("fmtp", format!("{TELEPHONE_EVENT} {EVENTS}")));
+    attributes.push(Attribute::new("ptime", PTIME_MS.to_string()));
+    attributes.push(Attribute::flag("sendrecv"));
+    let stream = audio(local.rtp.port(), "RTP/AVP", formats, attributes);
+    versioned(description(local, vec![stream]), local.previous)
+}
+
+/// The audio that holds once the peer has answered our `offer`, made with the same `local`.
+///
+/// # Errors
+/// [`Unacceptable`]: the call cannot go on (ACK, then BYE).
+pub fn apply_answer(offer: &Sdp, answer: &Sdp, local: &Local<'_>) -> Result<Session, Unacceptable> {
+    if answer.media.len() != offer.media.len() {
+        return Err(Unacceptable::NotAnAnswer);
+    }
+    let streams = offer.media.iter().zip(&answer.media);
+    let (_, accepted) = streams
+        .filter(|(ours, _)| is_audio(ours) && ours.port != 0)
+        .find(|(_, theirs)| is_audio(theirs) && theirs.port != 0)
+        .ok_or(Unacceptable::NoAudio)?;
+    agree(answer, accepted, local)
+}
+
+/// The audio that a stream of the peer's description and our abilities have in common.
+fn agree(description: &Sdp, media: &Media, local: &Local<'_>) -> Result<Session, Unacceptable> {
+    if !is_audio(media) || media.port == 0 {
+        return Err(Unacceptable::NoAudio);
+    }
+    if !["RTP/AVP", "RTP/AVPF"].iter().any(|protocol| protocol.eq_ignore_ascii_case(&media.protocol)) {
+        return Err(Unacceptable::NotRtp);
+    }
+    let (payload_type, codec) = media
+        .payload_types()
+        .find_map(|number| codec_of(media, number, local.codecs).map(|codec| (number, codec)))
+        .ok_or(Unacceptable::NoCodec)?;
+    let connection = media.connection.as_ref().or(description.connection.as_ref());
+    let ip = connection.and_then(Connection::ip).filter(|ip| !ip.is_multicast()).ok_or(Unacceptable::NoAddress)?;
+    let is_broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
+    if is_broadcast {
+        return Err(Unacceptable::NoAddress);
+    }
+    if ip.is_ipv4() != local.rtp.ip().to_canonical().is_ipv4() {
+        return Err(Unacceptable::OtherIpVersion);
+    }
+    Ok(Session {
+        remote: SocketAddr::new(ip, media.port),
+        codec,
+        payload_type,
+        telephone_event: telephone_event(media),
+        ptime_ms: ptime_ms(description, media),
+        direction: our_direction(description, media, ip),
+    })
+}
+
+fn is_audio(media: &Media) -> bool {
+    media.kind.eq_ignore_ascii_case("audio")
+}
+
+/// What a payload type stands for: `a=rtpmap` where there is one, the static table of RFC 3551 otherwise.
+fn codec_of(media: &Media, payload_type: u8, codecs: &'static [Codec]) -> Option<&'static Codec> {
+    match media.rtpmap(payload_type) {
+        Some(map) => codecs.iter().find(|codec| {
+            codec.name.eq_ignore_ascii_case(&map.encoding) && codec.clock_rate == map.clock_rate && map.channels == 1
+        }),
+        None => codecs.iter().find(|codec| codec.payload_type == payload_type && payload_type < 96),
+    }
+}
+
+/// The payload type of telephone-event on the 8 kHz clock.
+fn telephone_event(media: &Media) -> Option<u8> {
+    media.payload_types().find(|number| {
+        media
+            .rtpmap(*number)
+            .is_some_and(|map| map.encoding.eq_ignore_ascii_case("telephone-event") && map.clock_rate == 8000)
+    })
+}
+
+/// The packet length that the peer asks for, 10 to 60 ms in steps of 10.
+fn ptime_ms(description: &Sdp, media: &Media) -> u32 {
+    let asked = |name| description.attribute_of(media, name).and_then(|value| value.trim().parse::<u32>().ok());
+    let most = asked("maxptime").unwrap_or(60).clamp(10, 60);
+    let wanted = asked("ptime").unwrap_or(PTIME_MS).clamp(10, 60).min(most);
+    wanted / 10 * 10
+}
+
+/// What we may do, seen from what the peer does (RFC 3264 section 6.1). An address of zeros is the hold of RFC 2543:
+/// the peer receives nothing (section 8.4).
+fn our_direction(description: &Sdp, media: &Media, ip: IpAddr) -> Direction {
+    let says = |name| {
+        let at_stream = ["sendrecv", "sendonly", "recvonly", "inactive"]
+            .iter()
+            .any(|direction| Sdp::has_flag(&media.attributes, direction));
+        Sdp::has_flag(if at_stream { &media.attributes } else { &description.attributes }, name)
+    };
+    let peer_sends = !says("recvonly") && !says("inactive");
+    let peer_receives = !says("sendonly") && !says("inactive") && !ip.is_unspecified();
+    match (peer_receives, peer_sends) {
+        (true, true) => Direction::SendRecv,
+        (true, false) => Direction::SendOnly,
+        (false, true) => Direction::RecvOnly,
+        (false, false) => Direction::Inactive,
+    }
+}
+
+/// Our stream in an answer: the codec that was chosen, under the number that the offer gave it.
+fn our_stream(port: u16, protocol: &str, session: &Session) -> Media {
+    let mut formats = vec![session.payload_type.to_string()];
+    let mut attributes = vec![rtpmap(session.payload_type, session.codec.name, session.codec.clock_rate)];
+    if let Some(events) = session.telephone_event {
+        formats.push(events.to_string());
+        attributes.push(rtpmap(events, "telephone-event", 8000));
+        attributes.push(Attribute::new("fmtp", format!("{events} {EVENTS}")));
+    }
+    attributes.push(Attribute::new("ptime", session.ptime_ms.to_string()));
+    attributes.push(Attribute::flag(match session.direction {
+        Direction::SendRecv => "sendrecv",
+        Direction::SendOnly => "sendonly",
+        Direction::RecvOnly => "recvonly",
+        Direction::Inactive => "inactive",
+    }));
+    audio(port, protocol, formats, attributes)
+}
+
+/// A stream of the offer refused (RFC 3264 section 6): the same line with port 0.
+fn refused(media: &Media) -> Media {
+    Media { port: 0, ports: None, connection: None, other: Vec::new(), attributes: Vec::new(), ..media.clone() }
+}
+
+fn audio(port: u16, protocol: &str, formats: Vec<String>, attributes: Vec<Attribute>) -> Media {
+    Media {
+        kind: "audio".to_owned(),
+        port,
+        ports: None,
+        protocol: protocol.to_owned(),
+        formats,
+        connection: None,
+        other: Vec::new(),
+        attributes,
+    }
+}
+
+fn rtpmap(payload_type: u8, name: &str, clock_rate: u32) -> Attribute {
+    Attribute::new("rtpmap", format!("{payload_type} {name}/{clock_rate}"))
+}
+
+fn description(local: &Local<'_>, media: Vec<Media>) -> Sdp {
+    let address = Connection::new(local.rtp.ip());
+    let session_id = local.session_id.to_string();
+    Sdp {
+        origin: Origin { username: "-".to_owned(), session_id, version: "1".to_owned(), address: address.clone() },
+        name: "-".to_owned(),
+        connection: Some(address),
+        other: vec![('t', "0 0".to_owned())],
+        attributes: Vec::new(),
+        media,
+    }
+}
+
+/// The same with the version that follows from what was sent before (RFC 3264 section 8).
+fn versioned(mut sdp: Sdp, previous: Option<&Sdp>) -> Sdp {
+    if let Some(previous) = previous {
+        sdp.origin.session_id.clone_from(&previous.origin.session_id);
+        sdp.origin.version.clone_from(&previous.origin.version);
+        if sdp != *previous {
+            let version = previous.origin.version.parse::<u64>().unwrap_or_default();
+            sdp.origin.version = version.saturating_add(1).to_string();
+        }
+    }
+    sdp
+}
+
+#[cfg(test)]
+mod tests {
+    use milo_media::CODECS;
+
+    use super::*;
+
+    fn local(previous: Option<&Sdp>) -> Local<'_> {
+        Local { rtp: "192.0.2.1:10000".parse().unwrap(), session_id: 7, codecs: CODECS, previous }
+    }
+
+    fn sdp(streams: &str) -> Sdp {
+        let text = format!("v=0\r\no=- 5 5 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\n{streams}");
+        Sdp::parse(text.as_bytes()).unwrap()
+    }
+
+    /// The answer's lines from the first `m=` on, and the session.
+    fn answered(streams: &str) -> (String, Session) {
+        let (answer, session) = answer(&sdp(streams), &local(None)).unwrap();
+        let text = answer.to_string().replace("\r\n", "\n");
+        (text.split_once("t=0 0\n").unwrap().1.to_owned(), session)
+    }
+
+    fn refused(streams: &str) -> Unacceptable {
+        answer(&sdp(streams), &local(None)).unwrap_err()
+    }
+
+    #[test]
+    fn an_answer_in_full() {
+        let offer = sdp("m=audio 4000 RTP/AVP 9 8 0 101\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-16\r\n");
+        let (answer, session) = answer(&offer, &local(None)).unwrap();
+        assert_eq!(
+            answer.to_string(),
+            "v=0\r\no=- 7 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n\
+             m=audio 10000 RTP/AVP 8 101\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:101 telephone-event/8000\r\n\
+             a=fmtp:101 0-15\r\na=ptime:20\r\na=sendrecv\r\n"
+        );
+        assert_eq!(session.remote, "192.0.2.9:4000".parse().unwrap());
+        assert_eq!((session.codec.name, session.payload_type), ("PCMA", 8));
+        assert_eq!((session.telephone_event, session.ptime_ms), (Some(101), 20));
+        assert_eq!(session.direction, Direction::SendRecv);
+    }
+
+    #[test]
+    fn payload_types_are_those_of_the_offer() {
+        let (text, session) = answered(
+            "m=audio 4000 RTP/AVP 0 111 96\r\na=rtpmap:0 speex/8000\r\na=rtpmap:111 pcmu/8000/1\r\n\
+             a=rtpmap:96 telephone-event/16000\r\na=ptime:33\r\na=maxptime:40\r\n",
+        );
+        assert_eq!(text, "m=audio 10000 RTP/AVP 111\na=rtpmap:111 PCMU/8000\na=ptime:30\na=sendrecv\n");
+        assert_eq!((session.codec.name, session.telephone_event, session.ptime_ms), ("PCMU", None, 30));
+    }
+
+    #[test]
+    fn other_streams_are_refused_in_their_place() {
+        let (text, _) = answered(
+            "m=video 5000/2 RTP/AVP 31 32\r\na=rtpmap:31 H261/90000\r\nm=audio 0 RTP/AVP 0\r\n\
+             m=audio 4000 RTP/AVP 0\r\nm=audio 4002 RTP/AVP 0\r\nm=application 9 TCP/BFCP *\r\n",
+        );
+        let lines: Vec<_> = text.lines().filter(|line| line.starts_with("m=")).collect();
+        assert_eq!(
+            lines,
+            [
+                "m=video 0 RTP/AVP 31 32",
+                "m=audio 0 RTP/AVP 0",
+                "m=audio 10000 RTP/AVP 0",
+                "m=audio 0 RTP/AVP 0",
+                "m=application 0 TCP/BFCP *"
+            ]
+        );
+    }
+
+    #[test]
+    fn directions_are_mirrored() {
+        let direction = |lines: &str| {
+            let (text, session) = answered(&format!("m=audio 4000 RTP/AVP 0\r\n{lines}"));
+            (text.lines().last().unwrap().to_owned(), session.direction)
+        };
+        assert_eq!(direction("a=sendonly\r\n"), ("a=recvonly".to_owned(), Direction::RecvOnly));
+        assert_eq!(direction("a=recvonly\r\n"), ("a=sendonly".to_owned(), Direction::SendOnly));
+        assert_eq!(direction("a=inactive\r\n"), ("a=inactive".to_owned(), Direction::Inactive));
+        let hold_of_2543 = direction("c=IN IP4 0.0.0.0\r\n");
+        assert_eq!(hold_of_2543, ("a=recvonly".to_owned(), Direction::RecvOnly));
+    }
+
+    #[test]
+    fn a_direction_of_the_session_holds_where_the_stream_has_none() {
+        let streams = "a=sendonly\r\nm=audio 4000 RTP/AVP 0\r\n";
+        assert_eq!(answered(streams).1.direction, Direction::RecvOnly);
+        assert_eq!(answered(&format!("{streams}a=sendrecv\r\n")).1.direction, Direction::SendRecv);
+    }
+
+    #[test]
+    fn what_cannot_be_answered_says_why() {
+        assert_eq!(refused(""), Unacceptable::NoAudio);
+        assert_eq!(refused("m=video 5000 RTP/AVP 31\r\n"), Unacceptable::NoAudio);
+        assert_eq!(refused("m=audio 0 RTP/AVP 0\r\n"), Unacceptable::NoAudio);
+        assert_eq!(refused("m=audio 4000 RTP/SAVP 0\r\n"), Unacceptable::NotRtp);
+        assert_eq!(refused("m=audio 4000 RTP/AVP 9 18 300 x\r\n"), Unacceptable::NoCodec);
+        assert_eq!(refused("m=audio 4000 RTP/AVP 0\r\na=rtpmap:0 PCMU/16000\r\n"), Unacceptable::NoCodec);
+        assert_eq!(refused("m=audio 4000 RTP/AVP 0\r\nc=IN IP4 a.example\r\n"), Unacceptable::NoAddress);
+        assert_eq!(refused("m=audio 4000 RTP/AVP 0\r\nc=IN IP4 224.2.1.1/127\r\n"), Unacceptable::NoAddress);
+        assert_eq!(refused("m=audio 4000 RTP/AVP 0\r\nc=IN IP4 255.255.255.255\r\n"), Unacceptable::NoAddress);
+        assert_eq!(refused("m=audio 4000 RTP/AVP 0\r\nc=IN IP6 2001:db8::1\r\n"), Unacceptable::OtherIpVersion);
+    }
+
+    #[test]
+    fn the_version_counts_changes_only() {
+        let streams = "m=audio 4000 RTP/AVP 0\r\n";
+        let (first, _) = answer(&sdp(streams), &local(None)).unwrap();
+        let (same, _) = answer(&sdp(streams), &local(Some(&first))).unwrap();
+        assert_eq!(same, first);
+        let (held, _) = answer(&sdp(&format!("{streams}a=sendonly\r\n")), &local(Some(&same))).unwrap();
+        assert_eq!((held.origin.session_id.as_str(), held.origin.version.as_str()), ("7", "2"));
+        let ours = offer(&local(Some(&held)));
+        assert_eq!(ours.origin.version, "3");
+    }
+
+    #[test]
+    fn our_offer_and_its_answers() {
+        let ours = offer(&local(None));
+        let streams = ours.to_string();
+        assert!(streams.contains("m=audio 10000 RTP/AVP 0 8 101\r\na=rtpmap:0 PCMU/8000\r\n"), "{streams}");
+        let session = apply_answer(
+            &ours,
+            &sdp("m=audio 4000 RTP/AVP 8 0 101\r\na=rtpmap:101 telephone-event/8000\r\na=recvonly\r\n"),
+            &local(None),
+        )
+        .unwrap();
+        assert_eq!((session.codec.name, session.telephone_event), ("PCMA", Some(101)));
+        assert_eq!(session.direction, Direction::SendOnly);
+        let refused = |streams| apply_answer(&ours, &sdp(streams), &local(None)).unwrap_err();
+        assert_eq!(refused(""), Unacceptable::NotAnAnswer);
+        assert_eq!(refused("m=audio 0 RTP/AVP 0\r\n"), Unacceptable::NoAudio);
+        assert_eq!(refused("m=audio 4000 RTP/AVP 9\r\n"), Unacceptable::NoCodec);
+    }
+
+    #[test]
+    fn milo_understands_milo() {
+        let ours = offer(&local(None));
+        let (theirs, session) = answer(&ours, &local(None)).unwrap();
+        assert_eq!(apply_answer(&ours, &theirs, &local(None)), Ok(session));
+    }
+}
