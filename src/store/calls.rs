@@ -1,0 +1,226 @@
+//! The table `calls`: one row a call.
+
+use serde::Serialize;
+
+use super::{Batch, Key, Stamp, Store, StoreError};
+
+/// The reason in rows that a crash left open.
+pub(super) const CUT_OFF: &str = "milo was stopped during the call";
+
+/// What is known when a call begins.
+#[derive(Clone, Debug)]
+pub struct NewCall {
+    /// SIP Call-ID.
+    pub call_id: String,
+    /// True for a call that came in.
+    pub incoming: bool,
+    /// The caller's number (user part).
+    pub from: String,
+    /// The called number (user part).
+    pub to: String,
+    /// The plan that was picked, if one was.
+    pub dialplan: Option<String>,
+    /// What the caller is taken to speak.
+    pub language: Option<String>,
+    /// When the INVITE came or left.
+    pub started: Stamp,
+}
+
+/// Who ended a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HangupBy {
+    /// The other party.
+    Caller,
+    /// Milo.
+    Milo,
+    /// Nobody: packets stayed away, or the connection broke.
+    Network,
+}
+
+impl HangupBy {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Caller => "caller",
+            Self::Milo => "milo",
+            Self::Network => "network",
+        }
+    }
+}
+
+/// How a call ended.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    /// When.
+    pub at: Stamp,
+    /// A few words.
+    pub reason: String,
+    /// Who hung up.
+    pub by: HangupBy,
+    /// The language that was spoken in the end.
+    pub language: Option<String>,
+}
+
+/// A call of the log, as the API shows it.
+#[derive(Clone, Debug, Serialize, sqlx::FromRow)]
+pub struct CallRow {
+    /// Its identifier.
+    pub id: Key,
+    /// SIP Call-ID.
+    pub call_id: String,
+    /// `in` or `out`.
+    pub direction: String,
+    /// The caller's number.
+    #[serde(rename = "from")]
+    pub caller: String,
+    /// The called number.
+    #[serde(rename = "to")]
+    pub called: String,
+    /// The plan that treated it.
+    pub dialplan: Option<String>,
+    /// What was spoken.
+    pub language: Option<String>,
+    /// When it began.
+    pub started: Stamp,
+    /// When it was answered.
+    pub answered: Option<Stamp>,
+    /// When it ended; none while it is live.
+    pub ended: Option<Stamp>,
+    /// Why it ended.
+    pub end_reason: Option<String>,
+    /// `caller`, `milo` or `network`.
+    pub hangup_by: Option<String>,
+    /// How many turns were spoken.
+    pub turns: i64,
+}
+
+/// One page of the list.
+#[derive(Clone, Debug, Serialize)]
+pub struct Page {
+    /// Newest first.
+    pub calls: Vec<CallRow>,
+    /// The cursor of the next page; none on the last.
+    pub next: Option<Key>,
+}
+
+/// Columns in the order of [`CallRow`].
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, call_id, direction, caller, called, dialplan, language, started, answered, ended, end_reason, hangup_by,
+                (SELECT count(*) FROM turns WHERE turns.call = calls.id) AS turns
+             FROM calls ",
+            $rest
+        )
+    };
+}
+
+impl Store {
+    /// A page of calls, newest first: the `limit` calls before the call `before`, or the newest ones. `None` when there is
+    /// no call `before`.
+    pub async fn calls(&self, before: Option<Key>, limit: u32) -> Result<Option<Page>, StoreError> {
+        let failed = |error| self.failed("listing calls", error);
+        // One more than asked for says whether a next page exists.
+        let fetch = i64::from(limit) + 1;
+        let mut calls: Vec<CallRow> = match before {
+            None => on!(Pool, &self.pool, pool => sqlx::query_as(select!("ORDER BY started DESC, id DESC LIMIT $1"))
+                .bind(fetch)
+                .fetch_all(pool)
+                .await
+                .map_err(failed)?),
+            Some(key) => {
+                let started: Option<(Stamp,)> = on!(Pool, &self.pool, pool => sqlx::query_as("SELECT started FROM calls WHERE id = $1")
+                    .bind(key)
+                    .fetch_optional(pool)
+                    .await
+                    .map_err(failed)?);
+                let Some((started,)) = started else { return Ok(None) };
+                on!(Pool, &self.pool, pool => sqlx::query_as(select!("WHERE (started, id) < ($1, $2) ORDER BY started DESC, id DESC LIMIT $3"))
+                    .bind(started)
+                    .bind(key)
+                    .bind(fetch)
+                    .fetch_all(pool)
+                    .await
+                    .map_err(failed)?)
+            }
+        };
+        let more = calls.len() > limit as usize;
+        calls.truncate(limit as usize);
+        let next = calls.last().filter(|_| more).map(|call| call.id);
+        Ok(Some(Page { calls, next }))
+    }
+
+    /// One call.
+    pub async fn call(&self, key: Key) -> Result<Option<CallRow>, StoreError> {
+        on!(Pool, &self.pool, pool => sqlx::query_as(select!("WHERE id = $1")).bind(key).fetch_optional(pool).await)
+            .map_err(|error| self.failed("reading a call", error))
+    }
+
+    /// Closes the rows that `node` left open when it was killed; each ends with the last thing that is known of it. Returns
+    /// how many there were.
+    pub async fn close_left_open(&self, node: &str) -> Result<u64, StoreError> {
+        let closed = on!(Pool, &self.pool, pool => sqlx::query(
+            "UPDATE calls SET end_reason = $1, ended = (
+                 SELECT max(known.at) FROM (
+                     SELECT calls.started AS at
+                     UNION ALL SELECT calls.answered
+                     UNION ALL SELECT max(turns.at) FROM turns WHERE turns.call = calls.id
+                     UNION ALL SELECT max(events.at) FROM events WHERE events.call = calls.id
+                 ) AS known
+             )
+             WHERE ended IS NULL AND node = $2",
+        )
+        .bind(CUT_OFF)
+        .bind(node)
+        .execute(pool)
+        .await
+        .map(|done| done.rows_affected()));
+        closed.map_err(|error| self.failed("closing the calls of a crash", error))
+    }
+}
+
+impl Batch {
+    /// The row of a call that begins. Written twice, it stays as it is.
+    pub(super) async fn insert_call(&mut self, node: &str, key: Key, call: &NewCall) -> Result<(), sqlx::Error> {
+        on!(Batch, self, rows => sqlx::query(
+            "INSERT INTO calls (id, node, call_id, direction, caller, called, dialplan, language, started)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
+        )
+        .bind(key)
+        .bind(node)
+        .bind(&call.call_id)
+        .bind(if call.incoming { "in" } else { "out" })
+        .bind(&call.from)
+        .bind(&call.to)
+        .bind(&call.dialplan)
+        .bind(&call.language)
+        .bind(call.started)
+        .execute(&mut **rows)
+        .await
+        .map(drop))
+    }
+
+    /// The call was answered.
+    pub(super) async fn answer_call(&mut self, key: Key, at: Stamp) -> Result<(), sqlx::Error> {
+        on!(Batch, self, rows => sqlx::query("UPDATE calls SET answered = $1 WHERE id = $2")
+            .bind(at)
+            .bind(key)
+            .execute(&mut **rows)
+            .await
+            .map(drop))
+    }
+
+    /// The call ended.
+    pub(super) async fn end_call(&mut self, key: Key, ending: &Ending) -> Result<(), sqlx::Error> {
+        on!(Batch, self, rows => sqlx::query(
+            "UPDATE calls SET ended = $1, end_reason = $2, hangup_by = $3, language = coalesce($4, language) WHERE id = $5",
+        )
+        .bind(ending.at)
+        .bind(&ending.reason)
+        .bind(ending.by.as_str())
+        .bind(&ending.language)
+        .bind(key)
+        .execute(&mut **rows)
+        .await
+        .map(drop))
+    }
+}

@@ -1,0 +1,103 @@
+//! A time in the call log.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+use sqlx::{
+    Decode, Encode, Postgres, Sqlite, Type, encode::IsNull, error::BoxDynError, postgres::PgTypeInfo,
+    sqlite::SqliteTypeInfo,
+};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+/// A moment, to the millisecond, UTC. `timestamptz` in Postgres, an integer of milliseconds in SQLite, RFC 3339 in JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stamp(OffsetDateTime);
+
+impl Stamp {
+    /// The present moment: for the edges, where a call learns what time it is.
+    pub fn now() -> Self {
+        Self::from_time(OffsetDateTime::now_utc())
+    }
+
+    /// Milliseconds since 1970-01-01 UTC. A moment outside the years 0 to 9999 becomes 1970.
+    pub fn from_millis(millis: i64) -> Self {
+        let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000);
+        Self(time.ok().filter(|time| (0..=9999).contains(&time.year())).unwrap_or(OffsetDateTime::UNIX_EPOCH))
+    }
+
+    /// Milliseconds since 1970-01-01 UTC.
+    pub fn millis(self) -> i64 {
+        i64::try_from(self.0.unix_timestamp_nanos().div_euclid(1_000_000)).expect("the years 0 to 9999 fit")
+    }
+
+    fn from_time(time: OffsetDateTime) -> Self {
+        Self::from_millis(i64::try_from(time.unix_timestamp_nanos().div_euclid(1_000_000)).unwrap_or_default())
+    }
+}
+
+impl fmt::Display for Stamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.format(&Rfc3339).map_err(|_| fmt::Error)?)
+    }
+}
+
+impl Serialize for Stamp {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl Type<Sqlite> for Stamp {
+    fn type_info() -> SqliteTypeInfo {
+        <i64 as Type<Sqlite>>::type_info()
+    }
+
+    fn compatible(ty: &SqliteTypeInfo) -> bool {
+        <i64 as Type<Sqlite>>::compatible(ty)
+    }
+}
+
+impl Encode<'_, Sqlite> for Stamp {
+    fn encode_by_ref(&self, buffer: &mut <Sqlite as sqlx::Database>::ArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        Encode::<Sqlite>::encode_by_ref(&self.millis(), buffer)
+    }
+}
+
+impl Decode<'_, Sqlite> for Stamp {
+    fn decode(value: <Sqlite as sqlx::Database>::ValueRef<'_>) -> Result<Self, BoxDynError> {
+        <i64 as Decode<Sqlite>>::decode(value).map(Self::from_millis)
+    }
+}
+
+impl Type<Postgres> for Stamp {
+    fn type_info() -> PgTypeInfo {
+        <OffsetDateTime as Type<Postgres>>::type_info()
+    }
+}
+
+impl Encode<'_, Postgres> for Stamp {
+    fn encode_by_ref(&self, buffer: &mut <Postgres as sqlx::Database>::ArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        Encode::<Postgres>::encode_by_ref(&self.0, buffer)
+    }
+}
+
+impl Decode<'_, Postgres> for Stamp {
+    fn decode(value: <Postgres as sqlx::Database>::ValueRef<'_>) -> Result<Self, BoxDynError> {
+        <OffsetDateTime as Decode<Postgres>>::decode(value).map(Self::from_time)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stamp_is_whole_milliseconds_and_prints_as_rfc_3339() {
+        let stamp = Stamp::from_millis(1_795_360_000_007);
+        assert_eq!(stamp.to_string(), "2026-11-22T15:06:40.007Z");
+        assert_eq!(stamp.millis(), 1_795_360_000_007);
+        assert_eq!(Stamp::from_millis(-1).millis(), -1);
+        assert_eq!(Stamp::from_millis(i64::MAX).millis(), 0);
+        assert_eq!(Stamp::from_millis(Stamp::now().millis()), Stamp::from_millis(Stamp::now().millis()));
+    }
+}

@@ -1,0 +1,370 @@
+//! The same scenarios on SQLite and on a real Postgres.
+
+use std::{path::PathBuf, time::Duration};
+
+use serde_json::json;
+use sqlx::{ConnectOptions, Connection, Executor, postgres::PgConnectOptions};
+
+use super::*;
+use crate::config::SecretUrl;
+
+/// A folder that goes away with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        let path = std::env::temp_dir().join(format!("milo-store-{}", Key::new()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn url(&self) -> SecretUrl {
+        SecretUrl::new(format!("sqlite:{}/milo.db", self.0.display()))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+async fn postgres_url() -> SecretUrl {
+    SecretUrl::new(
+        postgres_cluster::new_database(|url, statement| async move {
+            // The server may accept connections a moment before it serves them.
+            for attempt in 0.. {
+                match url.parse::<PgConnectOptions>().unwrap().connect().await {
+                    Ok(mut connection) => {
+                        connection.execute(sqlx::AssertSqlSafe(statement)).await.unwrap();
+                        return connection.close().await.unwrap();
+                    }
+                    Err(error) if attempt == 100 => panic!("{error}"),
+                    Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+                }
+            }
+        })
+        .await,
+    )
+}
+
+/// Runs each scenario on both databases.
+macro_rules! on_both {
+    ($($scenario:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $scenario() {
+                let folder = super::Folder::new();
+                super::$scenario(folder.url()).await;
+            })*
+        }
+        mod postgres {
+            $(#[tokio::test]
+            async fn $scenario() {
+                super::$scenario(super::postgres_url().await).await;
+            })*
+        }
+    };
+}
+
+on_both!(
+    a_call_is_kept_with_its_turns_and_events,
+    pages_follow_each_other_newest_first,
+    the_rows_of_a_crash_are_closed_by_their_own_node,
+    many_may_open_an_empty_database_at_once,
+    a_database_of_a_newer_version_is_refused,
+    a_call_that_is_dropped_is_closed,
+    what_comes_from_the_wire_is_kept_as_text,
+    a_refused_row_does_not_hold_up_the_others,
+    writing_a_batch_twice_changes_nothing,
+);
+
+const SOON: Duration = Duration::from_secs(20);
+
+fn new_call(started: i64) -> NewCall {
+    NewCall {
+        call_id: "a84b4c76e66710@pc33".into(),
+        incoming: true,
+        from: "0341234567".into(),
+        to: "milo".into(),
+        dialplan: Some("assistant".into()),
+        language: Some("mg".into()),
+        started: Stamp::from_millis(started),
+    }
+}
+
+fn new_turn(at: i64) -> NewTurn {
+    NewTurn {
+        at: Stamp::from_millis(at),
+        heard: Some("Firy ny ora?".into()),
+        said: Some("Amin'ny valo ora.".into()),
+        said_heard: Some("Amin'ny valo".into()),
+        interrupted: true,
+        confidence: Some(0.875),
+        language: Some("mg".into()),
+        stages: Stages { stt_ms: Some(120.5), total_ms: Some(640.25), ..Stages::default() },
+    }
+}
+
+async fn a_call_is_kept_with_its_turns_and_events(url: SecretUrl) {
+    let store = Store::open(&url).await.unwrap();
+    let (log, _) = LogWriter::start(store.clone(), "n");
+    let call = log.begin(new_call(1_000));
+    let key = call.key();
+    assert!(log.flush(SOON).await);
+    let live = store.call(key).await.unwrap().unwrap();
+    assert_eq!((live.ended, live.answered, live.turns), (None, None, 0));
+
+    call.answered(Stamp::from_millis(2_000));
+    assert_eq!(call.turn(new_turn(3_000)), 1);
+    assert_eq!(call.turn(NewTurn { heard: None, interrupted: false, ..new_turn(4_000) }), 2);
+    call.event(Stamp::from_millis(3_500), "digit", json!({"digit": "5", "nested": [1, null, "é"]}));
+    let ending = Ending {
+        at: Stamp::from_millis(9_000),
+        reason: "BYE".into(),
+        by: HangupBy::Caller,
+        language: Some("fr".into()),
+    };
+    call.end(ending);
+    assert!(log.flush(SOON).await);
+
+    let row = store.call(key).await.unwrap().unwrap();
+    assert_eq!((row.caller.as_str(), row.called.as_str(), row.direction.as_str()), ("0341234567", "milo", "in"));
+    assert_eq!((row.answered.unwrap().millis(), row.ended.unwrap().millis(), row.turns), (2_000, 9_000, 2));
+    assert_eq!((row.end_reason.as_deref(), row.hangup_by.as_deref()), (Some("BYE"), Some("caller")));
+    assert_eq!((row.language.as_deref(), row.dialplan.as_deref()), (Some("fr"), Some("assistant")));
+    let turns = store.turns(key).await.unwrap();
+    assert_eq!((turns[0].number, turns[0].interrupted, turns[1].interrupted), (1, true, false));
+    assert_eq!((turns[0].said_heard.as_deref(), turns[1].heard.as_deref()), (Some("Amin'ny valo"), None));
+    assert_eq!(turns[0].stages, new_turn(0).stages);
+    assert_eq!(turns[0].confidence, Some(0.875));
+    let events = store.events(key).await.unwrap();
+    assert_eq!((events[0].kind.as_str(), events[0].at.millis()), ("digit", 3_500));
+    assert_eq!(events[0].detail, json!({"digit": "5", "nested": [1, null, "é"]}));
+    assert_eq!(log.state().waiting, 0);
+    assert!(store.call(Key::new()).await.unwrap().is_none());
+}
+
+async fn pages_follow_each_other_newest_first(url: SecretUrl) {
+    let store = Store::open(&url).await.unwrap();
+    let (log, _) = LogWriter::start(store.clone(), "n");
+    assert!(store.calls(None, 10).await.unwrap().unwrap().calls.is_empty());
+    // Three of the five begin in the same millisecond: the pages must neither repeat nor skip one.
+    let calls: Vec<CallLog> = [1, 2, 2, 2, 3].map(|at| log.begin(new_call(at))).into();
+    assert!(log.flush(SOON).await);
+    let (mut seen, mut cursor) = (Vec::new(), None);
+    loop {
+        let page = store.calls(cursor, 2).await.unwrap().unwrap();
+        assert!(page.calls.len() <= 2);
+        seen.extend(page.calls.iter().map(|call| (call.started.millis(), call.id)));
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    let mut expected: Vec<_> = [1, 2, 2, 2, 3].into_iter().zip(calls.iter().map(CallLog::key)).collect();
+    expected.sort();
+    expected.reverse();
+    assert_eq!(seen, expected);
+    assert!(store.calls(Some(Key::new()), 2).await.unwrap().is_none());
+}
+
+async fn the_rows_of_a_crash_are_closed_by_their_own_node(url: SecretUrl) {
+    let store = Store::open(&url).await.unwrap();
+    let (mine, _) = LogWriter::start(store.clone(), "mine");
+    let (other, _) = LogWriter::start(store.clone(), "other");
+    let bare = mine.begin(new_call(1_000));
+    let talked = mine.begin(new_call(1_000));
+    talked.answered(Stamp::from_millis(1_500));
+    talked.turn(new_turn(7_000));
+    talked.event(Stamp::from_millis(6_000), "digit", json!({}));
+    let elsewhere = other.begin(new_call(1_000));
+    assert!(mine.flush(SOON).await && other.flush(SOON).await);
+
+    assert_eq!(store.close_left_open("mine").await.unwrap(), 2);
+    assert_eq!(store.close_left_open("mine").await.unwrap(), 0);
+    for (log, ended) in [(&bare, Some(1_000)), (&talked, Some(7_000)), (&elsewhere, None)] {
+        let row = store.call(log.key()).await.unwrap().unwrap();
+        assert_eq!(row.ended.map(Stamp::millis), ended);
+        assert_eq!(row.end_reason.as_deref(), ended.map(|_| "milo was stopped during the call"));
+    }
+}
+
+async fn many_may_open_an_empty_database_at_once(url: SecretUrl) {
+    let opening: Vec<_> =
+        (0..4).map(|_| url.clone()).map(|url| tokio::spawn(async move { Store::open(&url).await })).collect();
+    for opened in opening {
+        opened.await.unwrap().unwrap().ping().await.unwrap();
+    }
+}
+
+async fn a_database_of_a_newer_version_is_refused(url: SecretUrl) {
+    let store = Store::open(&url).await.unwrap();
+    let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+                 VALUES (9999, 'later', true, '', 0)";
+    on!(Pool, &store.pool, pool => pool.execute(newer).await.map(drop)).unwrap();
+    let said = Store::open(&url).await.unwrap_err().to_string();
+    assert!(said.contains("made by a newer Milo"), "{said}");
+}
+
+async fn a_call_that_is_dropped_is_closed(url: SecretUrl) {
+    let store = Store::open(&url).await.unwrap();
+    let (log, task) = LogWriter::start(store.clone(), "n");
+    let call = log.begin(new_call(1_000));
+    let key = call.key();
+    drop((call, log));
+    // Without a handle left the task writes what waits, and ends.
+    task.await.unwrap();
+    let row = store.call(key).await.unwrap().unwrap();
+    assert_eq!(row.end_reason.as_deref(), Some("the call's task was cut off"));
+    assert!(row.ended.is_some());
+}
+
+async fn what_comes_from_the_wire_is_kept_as_text(url: SecretUrl) {
+    let store = Store::open(&url).await.unwrap();
+    let (log, _) = LogWriter::start(store.clone(), "n");
+    let nasty = "'; DROP TABLE calls; --\0\u{202e}é".to_owned();
+    let call = log.begin(NewCall { from: nasty.clone(), call_id: "x".repeat(100_000), ..new_call(1) });
+    call.turn(NewTurn { heard: Some("a\0b".into()), ..new_turn(2) });
+    call.event(Stamp::from_millis(3), "digit", json!({"text": "\0"}));
+    assert!(log.flush(SOON).await);
+    let row = store.call(call.key()).await.unwrap().unwrap();
+    assert_eq!(row.caller, nasty.replace('\0', "\u{fffd}"));
+    assert_eq!(row.call_id.len(), 1_024);
+    assert_eq!(store.turns(call.key()).await.unwrap()[0].heard.as_deref(), Some("a\u{fffd}b"));
+    assert_eq!(store.events(call.key()).await.unwrap()[0].detail, json!({"text": "\u{fffd}"}));
+    assert_eq!((log.state().lost_calls, log.state().lost_turns, log.state().lost_events), (0, 0, 0));
+}
+
+async fn a_refused_row_does_not_hold_up_the_others(url: SecretUrl) {
+    let store = Store::open(&url).await.unwrap();
+    let (log, _) = LogWriter::start(store.clone(), "n");
+    let gone = log.begin(new_call(1));
+    assert!(log.flush(SOON).await);
+    // The row is deleted under the call's feet (an operator's cleaning): its turns belong to nothing.
+    on!(Pool, &store.pool, pool => pool.execute("DELETE FROM calls").await.map(drop)).unwrap();
+    let before = log.begin(new_call(2));
+    gone.turn(new_turn(3));
+    let after = log.begin(new_call(4));
+    assert!(log.flush(SOON).await);
+    assert!(store.call(before.key()).await.unwrap().is_some() && store.call(after.key()).await.unwrap().is_some());
+    assert_eq!((log.state().lost_turns, log.state().fault), (1, None));
+}
+
+async fn writing_a_batch_twice_changes_nothing(url: SecretUrl) {
+    let store = Store::open(&url).await.unwrap();
+    let key = Key::new();
+    // As when the answer to a commit is lost.
+    for _ in 0..2 {
+        let mut rows = store.begin().await.unwrap();
+        rows.insert_call("n", key, &new_call(1)).await.unwrap();
+        rows.answer_call(key, Stamp::from_millis(2)).await.unwrap();
+        rows.insert_turn(key, 1, &new_turn(3)).await.unwrap();
+        rows.insert_event(key, 1, Stamp::from_millis(3), "digit", &json!(1)).await.unwrap();
+        rows.commit().await.unwrap();
+    }
+    assert_eq!(store.call(key).await.unwrap().unwrap().turns, 1);
+    assert_eq!(store.events(key).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_cannot_be_opened_is_a_sentence_without_a_password() {
+    let folder = Folder::new();
+    let path = folder.0.display();
+    std::fs::write(folder.0.join("text"), "this is no database, whatever its name may say".repeat(50)).unwrap();
+    for (url, said) in [
+        (format!("sqlite:{path}/text"), "is not an SQLite database"),
+        (format!("sqlite:{path}"), "that is a folder"),
+        (format!("sqlite:{path}/text/milo.db"), "cannot be made"),
+        ("sqlite::memory:".into(), "name a file"),
+        ("mysql://milo:hush@localhost/milo".into(), "begins neither with postgres:// nor with sqlite:"),
+        ("postgres://milo:hush@127.0.0.1:1/milo".into(), "nothing listens there"),
+        ("postgres://milo:hush@127.0.0.1:port/milo".into(), "the address is not valid"),
+    ] {
+        let error = Store::open(&SecretUrl::new(url.as_str())).await.unwrap_err().to_string();
+        assert!(error.contains(said), "{url}: {error}");
+        assert!(!error.contains("hush") && error.starts_with("the call log "), "{error}");
+    }
+    let url = postgres_url().await.reveal().replace("milo_test", "no_such");
+    let error = Store::open(&SecretUrl::new(url)).await.unwrap_err().to_string();
+    assert!(error.contains("that database does not exist"), "{error}");
+}
+
+#[tokio::test]
+async fn a_full_disk_is_reported_and_survived() {
+    let folder = Folder::new();
+    let store = Store::open(&folder.url()).await.unwrap();
+    // SQLite's own limit of pages gives the error of a full disk (SQLITE_FULL). It belongs to a connection: keep only one.
+    let Pool::Sqlite(pool) = &store.pool else { unreachable!("the address says SQLite") };
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(pool.acquire().await.unwrap());
+    }
+    let mut only = pool.acquire().await.unwrap();
+    only.execute("PRAGMA max_page_count = 1").await.unwrap();
+    drop(only);
+
+    let (log, _) = LogWriter::start(store.clone(), "n");
+    let call = log.begin(NewCall { dialplan: Some("x".repeat(1_000_000)), ..new_call(1) });
+    let mut fault = log.fault.clone();
+    tokio::time::timeout(SOON, fault.wait_for(Option::is_some)).await.unwrap().unwrap();
+    let said = log.state().fault.unwrap();
+    assert!(said.contains("the disk is full: make room"), "{said}");
+    assert!(!log.flush(Duration::from_millis(50)).await);
+
+    let mut only = pool.acquire().await.unwrap();
+    only.execute("PRAGMA max_page_count = 1000000").await.unwrap();
+    drop((only, held));
+    assert!(log.flush(SOON).await);
+    assert!(store.call(call.key()).await.unwrap().is_some());
+    assert_eq!(log.state().fault, None);
+}
+
+#[tokio::test]
+async fn while_the_database_is_away_calls_go_on_and_what_matters_most_is_kept() {
+    let folder = Folder::new();
+    let store = Store::open(&folder.url()).await.unwrap();
+    // Another program holds the database: the writer cannot begin.
+    let Pool::Sqlite(pool) = &store.pool else { unreachable!("the address says SQLite") };
+    let mut holder = pool.acquire().await.unwrap();
+    holder.execute("BEGIN EXCLUSIVE").await.unwrap();
+
+    let (log, _) = LogWriter::with_capacity(store.clone(), "n", 16);
+    let call = log.begin(new_call(1));
+    tokio::task::yield_now().await;
+    for n in 0..20 {
+        call.event(Stamp::from_millis(n), "digit", json!({}));
+    }
+    for n in 0..20 {
+        call.turn(new_turn(n));
+    }
+    call.answered(Stamp::from_millis(2));
+    let later = log.begin(new_call(3));
+    let state = log.state();
+    assert!(state.lost_events >= 10 && state.lost_turns >= 10, "{state:?}");
+    assert_eq!(state.lost_calls, 0);
+
+    holder.execute("ROLLBACK").await.unwrap();
+    drop(holder);
+    assert!(log.flush(SOON).await);
+    let row = store.call(call.key()).await.unwrap().unwrap();
+    assert_eq!((row.answered.map(Stamp::millis), row.turns), (Some(2), 20 - i64::try_from(state.lost_turns).unwrap()));
+    assert!(store.call(later.key()).await.unwrap().is_some());
+}
+
+#[test]
+fn a_data_folder_belongs_to_one_milo() {
+    let folder = Folder::new();
+    let data = folder.0.join("new/data");
+    let first = Node::claim(&data).unwrap();
+    let said = Node::claim(&data).unwrap_err().to_string();
+    assert!(said.contains("another Milo is running"), "{said}");
+    let id = first.id().to_owned();
+    drop(first);
+    assert_eq!(Node::claim(&data).unwrap().id(), id);
+
+    let file = folder.0.join("file");
+    std::fs::write(&file, "").unwrap();
+    let said = Node::claim(&file.join("data")).unwrap_err().to_string();
+    assert!(said.contains("cannot be made") && said.contains("MILO_DATA_DIR"), "{said}");
+}

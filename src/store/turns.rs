@@ -1,0 +1,129 @@
+//! The table `turns`: what was heard, what was said, and how long each stage took.
+
+use serde::Serialize;
+
+use super::{Batch, Key, Stamp, Store, StoreError};
+
+/// The milliseconds of a turn's stages, in the order in which they pass; a stage that did not happen has none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, sqlx::FromRow)]
+pub struct Stages {
+    /// From the last voiced packet to voice activity's "stopped".
+    pub vad_ms: Option<f64>,
+    /// From there to the decision that the turn is over.
+    pub end_of_turn_ms: Option<f64>,
+    /// Speech to text, as far as it was waited for.
+    pub stt_ms: Option<f64>,
+    /// From the transcript to the model's first token.
+    pub llm_first_token_ms: Option<f64>,
+    /// From there to the voice's first sample.
+    pub tts_first_sample_ms: Option<f64>,
+    /// From there to the first packet on the wire.
+    pub packet_out_ms: Option<f64>,
+    /// From the last voiced packet in to the first packet out.
+    pub total_ms: Option<f64>,
+}
+
+impl Stages {
+    /// Names and milliseconds, in order: for histograms.
+    pub fn named(&self) -> [(&'static str, Option<f64>); 7] {
+        [
+            ("vad", self.vad_ms),
+            ("end_of_turn", self.end_of_turn_ms),
+            ("stt", self.stt_ms),
+            ("llm_first_token", self.llm_first_token_ms),
+            ("tts_first_sample", self.tts_first_sample_ms),
+            ("packet_out", self.packet_out_ms),
+            ("total", self.total_ms),
+        ]
+    }
+}
+
+/// A turn that is over.
+#[derive(Clone, Debug)]
+pub struct NewTurn {
+    /// When the caller stopped speaking (Milo's own words, such as the greeting: when they began).
+    pub at: Stamp,
+    /// The transcript.
+    pub heard: Option<String>,
+    /// The whole reply.
+    pub said: Option<String>,
+    /// As much of the reply as was heard.
+    pub said_heard: Option<String>,
+    /// Whether the caller interrupted.
+    pub interrupted: bool,
+    /// The transcriber's confidence, 0 to 1.
+    pub confidence: Option<f64>,
+    /// `mg` or `fr`.
+    pub language: Option<String>,
+    /// How long it took.
+    pub stages: Stages,
+}
+
+/// A turn of the log, as the API shows it.
+#[derive(Clone, Debug, Serialize, sqlx::FromRow)]
+pub struct TurnRow {
+    /// Counted from 1 within its call.
+    pub number: i32,
+    /// See [`NewTurn::at`].
+    pub at: Stamp,
+    /// The transcript.
+    pub heard: Option<String>,
+    /// The whole reply.
+    pub said: Option<String>,
+    /// As much of the reply as was heard.
+    pub said_heard: Option<String>,
+    /// Whether the caller interrupted.
+    pub interrupted: bool,
+    /// 0 to 1.
+    pub confidence: Option<f64>,
+    /// `mg` or `fr`.
+    pub language: Option<String>,
+    /// Milliseconds.
+    #[sqlx(flatten)]
+    pub stages: Stages,
+}
+
+impl Store {
+    /// The turns of a call, in order.
+    pub async fn turns(&self, call: Key) -> Result<Vec<TurnRow>, StoreError> {
+        on!(Pool, &self.pool, pool => sqlx::query_as(
+            "SELECT number, at, heard, said, said_heard, interrupted, confidence, language,
+                    vad_ms, end_of_turn_ms, stt_ms, llm_first_token_ms, tts_first_sample_ms, packet_out_ms, total_ms
+             FROM turns WHERE call = $1 ORDER BY number",
+        )
+        .bind(call)
+        .fetch_all(pool)
+        .await)
+        .map_err(|error| self.failed("reading turns", error))
+    }
+}
+
+impl Batch {
+    /// Writes a turn. Written twice, it stays as it is.
+    pub(super) async fn insert_turn(&mut self, call: Key, number: i32, turn: &NewTurn) -> Result<(), sqlx::Error> {
+        on!(Batch, self, rows => sqlx::query(
+            "INSERT INTO turns (call, number, at, heard, said, said_heard, interrupted, confidence, language,
+                vad_ms, end_of_turn_ms, stt_ms, llm_first_token_ms, tts_first_sample_ms, packet_out_ms, total_ms)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) ON CONFLICT DO NOTHING",
+        )
+        .bind(call)
+        .bind(number)
+        .bind(turn.at)
+        .bind(&turn.heard)
+        .bind(&turn.said)
+        .bind(&turn.said_heard)
+        .bind(turn.interrupted)
+        .bind(turn.confidence)
+        .bind(&turn.language)
+        .bind(turn.stages.vad_ms)
+        .bind(turn.stages.end_of_turn_ms)
+        .bind(turn.stages.stt_ms)
+        .bind(turn.stages.llm_first_token_ms)
+        .bind(turn.stages.tts_first_sample_ms)
+        .bind(turn.stages.packet_out_ms)
+        .bind(turn.stages.total_ms)
+        .execute(&mut **rows)
+        .await
+        .map(drop))
+    }
+}

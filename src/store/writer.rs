@@ -1,0 +1,309 @@
+//! The one task that writes the call log, and the handles through which calls reach it.
+//!
+//! A call never waits for the database: its rows go into one bounded queue, and a task of their own writes what has come, a
+//! transaction at a time. While the database is away the queue is the memory: the task tries again, ever more slowly, and the
+//! rows behind wait in order. What may enter depends on how full it is, so that what matters most is lost last:
+//!
+//! | the queue is | events | turns | beginnings and ends of calls |
+//! |---|---|---|---|
+//! | less than half full | enter | enter | enter |
+//! | less than three quarters full | lost, counted | enter | enter |
+//! | less than full | lost, counted | lost, counted | enter |
+//! | full (some 5,000 calls without a database) | lost, counted | lost, counted | lost, counted, and logged as an error |
+//!
+//! Rows that wait when the process is killed are lost with it; a journal on disk is the next step.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI32, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use serde_json::Value;
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
+
+use super::{Batch, Ending, HangupBy, Key, NewCall, NewTurn, Stamp, Store, error};
+
+/// Rows that may wait.
+const CAPACITY: usize = 65_536;
+/// Rows of one transaction.
+const BATCH: usize = 256;
+/// The first and the longest pause before a failed write is tried again.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// A database that takes longer for one transaction is away.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Characters of a number or a Call-ID, and of what was said, that are kept: they come from the wire, and may be anything.
+const LONGEST_NAME: usize = 1_024;
+const LONGEST_TEXT: usize = 16_384;
+
+/// One row, or change of a row.
+#[derive(Debug)]
+enum Entry {
+    Began(Key, NewCall),
+    Answered(Key, Stamp),
+    Turn(Key, i32, NewTurn),
+    Event(Key, i32, Stamp, String, Value),
+    Ended(Key, Ending),
+    /// Everything before this has been written.
+    Flushed(oneshot::Sender<()>),
+}
+
+/// What the log's writer can say about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogState {
+    /// Why rows cannot be written now; none while all is well.
+    pub fault: Option<String>,
+    /// Rows that wait.
+    pub waiting: usize,
+    /// Events that were lost since the start.
+    pub lost_events: u64,
+    /// Turns that were lost since the start.
+    pub lost_turns: u64,
+    /// Beginnings, answers and ends of calls that were lost since the start.
+    pub lost_calls: u64,
+}
+
+#[derive(Debug, Default)]
+struct Lost {
+    events: AtomicU64,
+    turns: AtomicU64,
+    calls: AtomicU64,
+}
+
+/// The way into the log. Cheap to clone; the task ends after the last clone and the last [`CallLog`] are gone.
+#[derive(Clone, Debug)]
+pub struct LogWriter {
+    queue: mpsc::Sender<Entry>,
+    lost: Arc<Lost>,
+    pub(super) fault: watch::Receiver<Option<String>>,
+}
+
+impl LogWriter {
+    /// Starts the task, on the current runtime. `node` is [`Node::id`](super::Node::id).
+    pub fn start(store: Store, node: &str) -> (Self, JoinHandle<()>) {
+        Self::with_capacity(store, node, CAPACITY)
+    }
+
+    pub(super) fn with_capacity(store: Store, node: &str, capacity: usize) -> (Self, JoinHandle<()>) {
+        let (queue, entries) = mpsc::channel(capacity);
+        let (said, fault) = watch::channel(None);
+        let lost = Arc::new(Lost::default());
+        let task = Task { store, node: node.into(), said, lost: Arc::clone(&lost) };
+        (Self { queue, lost, fault }, tokio::spawn(task.run(entries)))
+    }
+
+    /// A call begins. Its row is written at once, so that a crash leaves a trace of it.
+    pub fn begin(&self, mut call: NewCall) -> CallLog {
+        let key = Key::new();
+        for text in [&mut call.call_id, &mut call.from, &mut call.to] {
+            tidy(text, LONGEST_NAME);
+        }
+        self.put(Entry::Began(key, call));
+        CallLog { key, writer: self.clone(), turns: AtomicI32::new(0), events: AtomicI32::new(0), ended: false }
+    }
+
+    /// Waits until all rows that were handed over before are written, at most so long. Says whether they are.
+    pub async fn flush(&self, limit: Duration) -> bool {
+        let (done, flushed) = oneshot::channel();
+        let all = async { self.queue.send(Entry::Flushed(done)).await.is_ok() && flushed.await.is_ok() };
+        timeout(limit, all).await.unwrap_or(false)
+    }
+
+    /// How the log is doing.
+    pub fn state(&self) -> LogState {
+        LogState {
+            fault: self.fault.borrow().clone(),
+            waiting: self.queue.max_capacity() - self.queue.capacity(),
+            lost_events: self.lost.events.load(Ordering::Relaxed),
+            lost_turns: self.lost.turns.load(Ordering::Relaxed),
+            lost_calls: self.lost.calls.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Never waits. See the table above.
+    fn put(&self, entry: Entry) {
+        let free = self.queue.capacity();
+        let (reserve, lost) = match entry {
+            Entry::Event(..) => (self.queue.max_capacity() / 2, &self.lost.events),
+            Entry::Turn(..) => (self.queue.max_capacity() / 4, &self.lost.turns),
+            _ => (0, &self.lost.calls),
+        };
+        let important = reserve == 0;
+        if (free <= reserve || self.queue.try_send(entry).is_err()) && lost.fetch_add(1, Ordering::Relaxed) == 0 {
+            if important {
+                tracing::error!(
+                    "the call log is full: from now on calls are missing from it until the database answers"
+                );
+            } else {
+                tracing::warn!(
+                    "the call log fills up: from now on it keeps less of each call until the database answers"
+                );
+            }
+        }
+    }
+}
+
+/// One call's way into the log. Dropped without an end (its task was cut off), it closes the row with that reason.
+#[derive(Debug)]
+pub struct CallLog {
+    key: Key,
+    writer: LogWriter,
+    turns: AtomicI32,
+    events: AtomicI32,
+    ended: bool,
+}
+
+impl CallLog {
+    /// The call's identifier, in the log and in the API.
+    pub fn key(&self) -> Key {
+        self.key
+    }
+
+    /// The call was answered.
+    pub fn answered(&self, at: Stamp) {
+        self.writer.put(Entry::Answered(self.key, at));
+    }
+
+    /// A turn is over. Returns its number.
+    pub fn turn(&self, mut turn: NewTurn) -> i32 {
+        for text in [&mut turn.heard, &mut turn.said, &mut turn.said_heard].into_iter().flatten() {
+            tidy(text, LONGEST_TEXT);
+        }
+        let number = self.turns.fetch_add(1, Ordering::Relaxed) + 1;
+        self.writer.put(Entry::Turn(self.key, number, turn));
+        number
+    }
+
+    /// Something happened. `kind` is a short name such as `digit` or `engine.failed`.
+    pub fn event(&self, at: Stamp, kind: &str, mut detail: Value) {
+        tidy_json(&mut detail);
+        let number = self.events.fetch_add(1, Ordering::Relaxed) + 1;
+        self.writer.put(Entry::Event(self.key, number, at, kind.into(), detail));
+    }
+
+    /// The call ended.
+    pub fn end(mut self, ending: Ending) {
+        self.ended = true;
+        self.writer.put(Entry::Ended(self.key, ending));
+    }
+}
+
+impl Drop for CallLog {
+    fn drop(&mut self) {
+        if !self.ended {
+            let reason = "the call's task was cut off".into();
+            let ending = Ending { at: Stamp::now(), reason, by: HangupBy::Milo, language: None };
+            self.writer.put(Entry::Ended(self.key, ending));
+        }
+    }
+}
+
+/// Postgres keeps no NUL in a text; and a queue of a bounded number of rows is bounded in memory only if each row is.
+fn tidy(text: &mut String, longest: usize) {
+    if text.contains('\0') {
+        *text = text.replace('\0', "\u{fffd}");
+    }
+    if let Some((cut, _)) = text.char_indices().nth(longest) {
+        text.truncate(cut);
+    }
+}
+
+fn tidy_json(value: &mut Value) {
+    match value {
+        Value::String(text) => tidy(text, LONGEST_TEXT),
+        Value::Array(items) => items.iter_mut().for_each(tidy_json),
+        Value::Object(fields) => fields.values_mut().for_each(tidy_json),
+        _ => {}
+    }
+}
+
+struct Task {
+    store: Store,
+    node: String,
+    said: watch::Sender<Option<String>>,
+    lost: Arc<Lost>,
+}
+
+impl Task {
+    async fn run(self, mut entries: mpsc::Receiver<Entry>) {
+        let mut batch = Vec::with_capacity(BATCH);
+        while entries.recv_many(&mut batch, BATCH).await > 0 {
+            let mut pause = PAUSES.0;
+            while let Err(fault) = self.write(&batch).await {
+                if error::is_hopeless(&fault) {
+                    self.write_singly(&mut batch).await;
+                    continue;
+                }
+                self.fail(error::reason(&fault));
+                sleep(pause).await;
+                pause = (pause * 2).min(PAUSES.1);
+            }
+            if self.said.send_replace(None).is_some() {
+                tracing::info!("the call log is written again");
+            }
+            for entry in batch.drain(..) {
+                if let Entry::Flushed(done) = entry {
+                    done.send(()).ok();
+                }
+            }
+        }
+    }
+
+    fn fail(&self, reason: String) {
+        if self.said.borrow().as_ref() != Some(&reason) {
+            tracing::warn!(database = self.store.place(), reason, "the call log cannot be written; rows wait");
+        }
+        self.said.send_replace(Some(reason));
+    }
+
+    /// All or nothing. Rows of an earlier attempt whose answer was lost are left as they are.
+    async fn write(&self, batch: &[Entry]) -> Result<(), sqlx::Error> {
+        let all = async {
+            let mut rows = self.store.begin().await?;
+            for entry in batch {
+                self.put(&mut rows, entry).await?;
+            }
+            rows.commit().await
+        };
+        timeout(PATIENCE, all).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+    }
+
+    /// A row that no database will ever take must not hold up the others: leaves the good ones in the batch.
+    async fn write_singly(&self, batch: &mut Vec<Entry>) {
+        let mut n = 0;
+        while n < batch.len() {
+            match self.write(&batch[n..=n]).await {
+                Err(fault) if error::is_hopeless(&fault) => {
+                    let lost = match batch.remove(n) {
+                        Entry::Event(..) => &self.lost.events,
+                        Entry::Turn(..) => &self.lost.turns,
+                        _ => &self.lost.calls,
+                    };
+                    lost.fetch_add(1, Ordering::Relaxed);
+                    tracing::error!(
+                        reason = error::reason(&fault),
+                        "a row of the call log is refused by the database, and lost"
+                    );
+                }
+                _ => n += 1,
+            }
+        }
+    }
+
+    async fn put(&self, rows: &mut Batch, entry: &Entry) -> Result<(), sqlx::Error> {
+        match entry {
+            Entry::Began(key, call) => rows.insert_call(&self.node, *key, call).await,
+            Entry::Answered(key, at) => rows.answer_call(*key, *at).await,
+            Entry::Turn(key, number, turn) => rows.insert_turn(*key, *number, turn).await,
+            Entry::Event(key, number, at, kind, detail) => rows.insert_event(*key, *number, *at, kind, detail).await,
+            Entry::Ended(key, ending) => rows.end_call(*key, ending).await,
+            Entry::Flushed(_) => Ok(()),
+        }
+    }
+}
