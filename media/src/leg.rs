@@ -1,26 +1,44 @@
-//! One party's audio: its task owns the socket, the codec and the 20 ms clock.
+//! One party's audio: its task owns the socket, the codec and the 20 ms clock. The only file with sockets and clocks.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
-use tokio::sync::watch;
+use tokio::{
+    net::UdpSocket,
+    sync::watch,
+    time::{Interval, MissedTickBehavior, interval_at},
+};
 
 use crate::{
-    ears::{Ears, EarsQueue},
+    FRAME_MS, Frame,
+    ears::{Closed, Ears, EarsQueue, Heard, HeardFrame},
     port_pool::RtpSocket,
-    session::Session,
+    resample::Twice,
+    rtp::{Accepted, Peer, Receiver, Sender},
+    session::{Direction, Session},
+    stats::{Gauges, LegStats},
     voice::{Voice, VoiceQueue},
 };
+
+/// The clock of a leg.
+const TICK: Duration = Duration::from_millis(FRAME_MS as u64);
+/// A clock further behind than this (a suspended machine) jumps; one less far behind catches up frame by frame.
+const BEHIND: Duration = Duration::from_millis(200);
+/// Where in a tick the peer's packets should come: in the middle, furthest from being early or late.
+const MIDDLE: Duration = Duration::from_millis(10);
+/// The clock's phase follows a new stream at most this often.
+const PHASE_REST: Duration = Duration::from_secs(10);
+/// Datagrams taken at a time, so that a flood cannot hold up the clock.
+const BATCH: usize = 64;
+/// Bytes of the longest datagram looked at; RTP audio is far shorter.
+const DATAGRAM: usize = 2048;
 
 /// What a leg is told besides its session.
 #[derive(Clone, Debug)]
 pub struct LegOptions {
-    /// After this long without valid RTP, while the peer should send, the leg ends with [`crate::Closed::Timeout`].
+    /// After this long without valid RTP, while both sides should send, the leg ends with [`Closed::Timeout`].
     pub rtp_timeout: Duration,
 }
 
@@ -41,25 +59,6 @@ pub struct Leg {
     pub control: Control,
 }
 
-/// Changes what was agreed (a re-INVITE ends here) and reads how the line is. Cheap to clone; does not keep the leg alive.
-#[derive(Clone, Debug)]
-pub struct Control {
-    session: watch::Sender<Option<Session>>,
-    gauges: Arc<Gauges>,
-}
-
-impl Control {
-    /// The new agreement, from the next packet on. Held and Resumed are heard in the ears.
-    pub fn change(&self, session: Session) {
-        self.session.send_replace(Some(session));
-    }
-
-    /// How the line is, as of the last 20 ms.
-    pub fn stats(&self) -> LegStats {
-        self.gauges.read()
-    }
-}
-
 impl Leg {
     /// Starts the leg's task on this runtime. Without a session (an INVITE without an offer) it waits for
     /// [`Control::change`], and hears silence until then.
@@ -72,70 +71,276 @@ impl Leg {
         let ears = Arc::new(EarsQueue::default());
         let voice = Arc::new(VoiceQueue::default());
         let gauges = Arc::new(Gauges::default());
-        let (control, changes) = watch::channel(session);
-        let task = Task { socket, changes, options, ears: ears.clone(), voice: voice.clone(), gauges: gauges.clone() };
-        on.spawn(task.run());
+        let (control, mut changes) = watch::channel(session);
+        changes.mark_changed();
+        let task = Task {
+            changes,
+            options,
+            ears: ears.clone(),
+            voice: voice.clone(),
+            gauges: gauges.clone(),
+            line: None,
+            totals: LegStats::default(),
+            due_since: now(),
+            phase_set: None,
+            twice: Twice::new(),
+            narrow: Vec::with_capacity(Frame::SILENCE.samples().len()),
+            wide: Vec::with_capacity(Frame::SILENCE.samples().len()),
+        };
+        on.spawn(task.run(socket));
         Self { ears: Ears::new(ears), voice: Voice::new(voice), control: Control { session: control, gauges } }
     }
 }
 
-macro_rules! leg_stats {
-    ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// How a leg's line is; counts are since the leg began.
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-        pub struct LegStats { $($(#[$doc])* pub $name: u64,)* }
-
-        /// The same figures where the task leaves them for [`Control::stats`]: one word each, no lock.
-        #[derive(Debug, Default)]
-        struct Gauges { $($name: AtomicU64,)* }
-
-        impl Gauges {
-            fn read(&self) -> LegStats {
-                LegStats { $($name: self.$name.load(Ordering::Relaxed),)* }
-            }
-
-            fn write(&self, stats: &LegStats) {
-                $(self.$name.store(stats.$name, Ordering::Relaxed);)*
-            }
-        }
-    };
+/// Changes what was agreed (a re-INVITE ends here) and reads how the line is. Cheap to clone; does not keep the leg alive.
+#[derive(Clone, Debug)]
+pub struct Control {
+    session: watch::Sender<Option<Session>>,
+    gauges: Arc<Gauges>,
 }
 
-leg_stats! {
-    /// Valid packets received from the peer.
-    received,
-    /// Packets of the peer's sequence that never came in time.
-    lost,
-    /// 20 ms frames of which a part was invented for want of a packet.
-    concealed,
-    /// Packets that came after their turn.
-    late,
-    /// Packets that came twice.
-    duplicate,
-    /// Datagrams that are no RTP, have an unknown payload type or come from elsewhere.
-    ignored,
-    /// Packets sent.
-    sent,
-    /// Packets the system refused to send.
-    send_errors,
-    /// Heard frames lost because nobody took them within a second.
-    dropped,
-    /// Interarrival jitter of RFC 3550 section 6.4.1, in milliseconds.
-    jitter_ms,
-    /// How much audio the jitter buffer wants to hold, in milliseconds.
-    target_ms,
+impl Control {
+    /// The new agreement, from the next 20 ms on. [`Heard::Held`] and [`Heard::Resumed`] follow from its direction.
+    pub fn change(&self, session: Session) {
+        self.session.send_replace(Some(session));
+    }
+
+    /// How the line is, as of the last 20 ms.
+    pub fn stats(&self) -> LegStats {
+        self.gauges.read()
+    }
 }
 
-/// What the leg's task owns.
+/// What a leg's task owns.
 struct Task {
-    socket: RtpSocket,
     changes: watch::Receiver<Option<Session>>,
     options: LegOptions,
     ears: Arc<EarsQueue>,
     voice: Arc<VoiceQueue>,
     gauges: Arc<Gauges>,
+    /// `None` until a session is agreed.
+    line: Option<Line>,
+    /// What is counted here and not by the receiver.
+    totals: LegStats,
+    /// Since when a packet is due.
+    due_since: Instant,
+    /// When the clock's phase was last set.
+    phase_set: Option<Instant>,
+    twice: Twice,
+    narrow: Vec<i16>,
+    wide: Vec<i16>,
+}
+
+/// The agreed line.
+struct Line {
+    direction: Direction,
+    peer: Peer,
+    receiver: Receiver,
+    sender: Sender,
 }
 
 impl Task {
-    async fn run(self) {}
+    /// Runs until both halves are dropped, the peer has been silent for too long, or the socket fails.
+    async fn run(mut self, socket: RtpSocket) {
+        let RtpSocket { socket, lease } = socket;
+        let closed = match UdpSocket::from_std(socket) {
+            Ok(socket) => self.clock(&socket).await,
+            Err(error) => Closed::Failed(format!("the RTP socket cannot be used: {error}")),
+        };
+        self.voice.end();
+        self.ears.close(closed);
+        drop(lease);
+    }
+
+    async fn clock(&mut self, socket: &UdpSocket) -> Closed {
+        // A socket of tokio's refuses to send until it was seen writable once.
+        if let Err(error) = socket.writable().await {
+            return Closed::Failed(format!("the RTP socket cannot send: {error}"));
+        }
+        let mut datagram = vec![0; DATAGRAM];
+        let mut ticks = interval_at(now().into(), TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+        loop {
+            tokio::select! {
+                biased;
+                due = ticks.tick() => {
+                    let now = now();
+                    let began = self.listen(socket, &mut datagram, now);
+                    self.catch_up(due.into_std(), now, &mut ticks);
+                    if began && self.may_set_phase(now) {
+                        ticks.reset_at((now + MIDDLE).into());
+                    }
+                    if let Some(closed) = self.tick(socket, now) {
+                        return closed;
+                    }
+                }
+                readable = socket.readable() => {
+                    if let Err(error) = readable {
+                        return Closed::Failed(format!("the RTP socket cannot receive: {error}"));
+                    }
+                    let now = now();
+                    if self.listen(socket, &mut datagram, now) && self.may_set_phase(now) {
+                        ticks.reset_at((now + MIDDLE).into());
+                    }
+                }
+            }
+        }
+    }
+
+    /// A stream has begun: may the clock move, once and by at most half a tick, so that its packets come in mid-tick?
+    /// Else they might come just as the tick does, now before and now after it.
+    fn may_set_phase(&mut self, now: Instant) -> bool {
+        let may = self.phase_set.is_none_or(|before| now.saturating_duration_since(before) >= PHASE_REST);
+        if may {
+            self.phase_set = Some(now);
+        }
+        may
+    }
+
+    /// After the machine slept: the timeline goes on, but what should have been sent meanwhile is not sent at once.
+    fn catch_up(&mut self, due: Instant, now: Instant, ticks: &mut Interval) {
+        let behind = now.saturating_duration_since(due);
+        if behind > BEHIND {
+            for _ in 0..behind.as_millis() / TICK.as_millis() {
+                self.line.iter_mut().for_each(|line| line.sender.skip());
+            }
+            ticks.reset_at((now + TICK).into());
+        }
+    }
+
+    /// Takes the datagrams that are there. `true` when a stream has begun.
+    fn listen(&mut self, socket: &UdpSocket, datagram: &mut [u8], now: Instant) -> bool {
+        let mut began = false;
+        for _ in 0..BATCH {
+            let Ok((length, from)) = socket.try_recv_from(datagram) else { break };
+            let Some(line) = &mut self.line else { continue };
+            if !line.direction.receives() || !line.peer.may_speak(from, now) {
+                self.totals.ignored += 1;
+                continue;
+            }
+            let accepted = line.receiver.accept(&datagram[..length], now);
+            if accepted == Accepted::Ignored {
+                continue;
+            }
+            line.peer.heard(from, now);
+            self.due_since = now;
+            match accepted {
+                Accepted::Digit(digit) => self.ears.push_event(Heard::Digit(digit)),
+                Accepted::Stream => began = true,
+                Accepted::Packet | Accepted::Ignored => {}
+            }
+        }
+        began
+    }
+
+    /// 20 ms have passed.
+    fn tick(&mut self, socket: &UdpSocket, now: Instant) -> Option<Closed> {
+        if self.ears.is_deaf() && self.voice.is_mute() {
+            return Some(Closed::Dropped);
+        }
+        if self.changes.has_changed().unwrap_or(false) {
+            let session = self.changes.borrow_and_update().clone();
+            session.into_iter().for_each(|session| self.agree(&session, now));
+        }
+        self.hear(now);
+        self.speak(socket, now);
+        self.publish();
+        let due = self.line.as_ref().is_some_and(|line| line.direction == Direction::SendRecv);
+        if !due {
+            self.due_since = now;
+        }
+        (now.saturating_duration_since(self.due_since) >= self.options.rtp_timeout).then_some(Closed::Timeout)
+    }
+
+    /// One frame to the ears.
+    fn hear(&mut self, now: Instant) {
+        self.narrow.clear();
+        let mut heard = HeardFrame { frame: Frame::SILENCE, arrived: now, concealed: false };
+        if let Some(line) = &mut self.line {
+            let pulled = line.receiver.pull(&mut self.narrow);
+            self.wide.clear();
+            self.twice.push(&self.narrow, &mut self.wide);
+            heard.frame = Frame::padded(&self.wide);
+            heard.arrived = pulled.arrived.unwrap_or(now);
+            heard.concealed = pulled.concealed;
+        }
+        if !self.ears.is_deaf() {
+            self.ears.push_frame(heard);
+        }
+    }
+
+    /// The packets of this tick to the peer.
+    fn speak(&mut self, socket: &UdpSocket, now: Instant) {
+        let Some(line) = &mut self.line else { return };
+        let Some(destination) = line.peer.destination().filter(|_| line.direction.sends()) else {
+            line.sender.skip();
+            return;
+        };
+        let (voice, totals) = (&self.voice, &mut self.totals);
+        let send = |datagram: &[u8]| match socket.try_send_to(datagram, destination) {
+            Ok(_) => totals.sent += 1,
+            Err(_) => totals.send_errors += 1,
+        };
+        line.sender.tick(|| voice.pop(now), send);
+    }
+
+    /// What was agreed changes.
+    fn agree(&mut self, session: &Session, now: Instant) {
+        let sent = self.line.as_ref().is_none_or(|line| line.direction.sends());
+        match &mut self.line {
+            Some(line) => {
+                line.peer.advertise(session.remote);
+                line.receiver.change(session);
+                line.sender.change(session);
+                line.direction = session.direction;
+            }
+            None => {
+                self.line = Some(Line {
+                    direction: session.direction,
+                    peer: Peer::new(session.remote),
+                    receiver: Receiver::new(session),
+                    sender: Sender::new(session, rand::random(), rand::random(), rand::random()),
+                });
+            }
+        }
+        let line = self.line.iter_mut().filter(|_| !session.direction.receives());
+        line.for_each(|line| line.receiver.forget_stream());
+        match (sent, session.direction.sends()) {
+            (true, false) => self.ears.push_event(Heard::Held),
+            (false, true) => self.ears.push_event(Heard::Resumed),
+            _ => {}
+        }
+        self.due_since = now;
+    }
+
+    fn publish(&mut self) {
+        let mut stats = LegStats { dropped: self.ears.dropped(), ..self.totals };
+        if let Some(line) = &self.line {
+            let counts = line.receiver.counts();
+            let (jitter_ms, target_ms) = line.receiver.delay_ms();
+            stats.received = counts.received;
+            stats.lost = counts.lost;
+            stats.concealed = counts.concealed;
+            stats.late = counts.late;
+            stats.duplicate = counts.duplicate;
+            stats.ignored += counts.ignored;
+            stats.jitter_ms = jitter_ms.round() as u64;
+            stats.target_ms = u64::from(target_ms);
+        }
+        self.gauges.write(&stats);
+    }
+}
+
+impl Drop for Task {
+    /// The runtime has ended, or the task panicked: nobody waits for ever.
+    fn drop(&mut self) {
+        self.voice.end();
+        self.ears.close(Closed::Dropped);
+    }
+}
+
+/// Real time.
+#[expect(clippy::disallowed_methods, reason = "the edge: the leg's task is where RTP meets the clock")]
+pub(crate) fn now() -> Instant {
+    Instant::now()
 }

@@ -1,5 +1,45 @@
 #![warn(missing_docs)]
-//! Milo's media plane.
+//! Milo's media plane: from RTP packets to 20 ms frames and back. It knows no SIP, HTTP, SQL or model.
+//!
+//! Its four types:
+//! - [`Frame`]: 20 ms of 16 kHz mono, the only audio inside the house;
+//! - [`Codec`]: one constant a codec, one table [`CODECS`];
+//! - [`Session`]: what an offer and its answer agreed on for one party;
+//! - [`Leg`]: one party's audio. [`Ears`] to hear it, [`Voice`] to speak to it, [`Control`] to change what was agreed.
+//!
+//! The life of a packet:
+//! ```text
+//!   socket ─► Packet ─► Sequence, Digits ─► JitterBuffer ─► decode, conceal ─► 8 to 16 kHz ─► Q1 ─► Ears::next
+//!     UDP     is it RTP?  which one?         in its place      one pull a tick    half band     1 s
+//!
+//!   socket ◄─ Packet ◄─ encode ◄─ 16 to 8 kHz ◄──────────── one take a tick ◄───────────────── Q4 ◄─ Voice::play
+//!     UDP      ptime, one unbroken timeline                                                    200 ms
+//! ```
+//! One task a leg runs all of it, on a clock of its own: every 20 ms one frame is heard, whatever comes, and one is sent,
+//! silence when nothing is played. The task awaits its socket and its clock, nothing else. Q1 full drops the oldest frame
+//! and counts; Q4 full makes the voice wait. Only `leg.rs` and `port_pool.rs` touch sockets and clocks; everything in
+//! `rtp` takes `now` as an argument and is tested in virtual time.
+//!
+//! ```no_run
+//! # async fn echo() -> Result<(), milo_media::MediaError> {
+//! use milo_media::{Codec, Direction, Heard, Leg, LegOptions, PortPool, Session};
+//!
+//! let ports = PortPool::new([127, 0, 0, 1].into(), 10_000..=20_000);
+//! let session = Session {
+//!     remote: ([127, 0, 0, 1], 4000).into(),
+//!     codec: Codec::named("PCMU").expect("in the table"),
+//!     payload_type: 0,
+//!     telephone_event: Some(101),
+//!     ptime_ms: 20,
+//!     direction: Direction::SendRecv,
+//! };
+//! let mut leg = Leg::start(ports.bind()?, Some(session), LegOptions::default(), &tokio::runtime::Handle::current());
+//! while let Heard::Frame(heard) = leg.ears.next().await {
+//!     leg.voice.play(heard.frame).await;
+//! }
+//! # Ok(()) }
+//! ```
+
 pub mod codec;
 mod ears;
 mod error;
@@ -9,13 +49,17 @@ mod port_pool;
 pub mod resample;
 mod rtp;
 mod session;
+mod stats;
+pub mod tone;
 mod voice;
+pub mod wav;
 
 pub use codec::{CODECS, Codec};
 pub use ears::{Closed, Ears, Heard, HeardFrame};
 pub use error::MediaError;
 pub use frame::{FRAME_MS, FRAME_SAMPLES, Frame, SAMPLE_RATE};
-pub use leg::{Control, Leg, LegOptions, LegStats};
+pub use leg::{Control, Leg, LegOptions};
 pub use port_pool::{PortPool, RtpSocket};
 pub use session::{Direction, Session};
+pub use stats::LegStats;
 pub use voice::{Played, Voice};

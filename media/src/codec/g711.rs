@@ -99,10 +99,74 @@ const fn a_compress(sample: i16) -> u8 {
     let (sign, magnitude) = if sample < 0 { (0, !(sample as i32)) } else { (0x80, sample as i32) };
     let coarse = magnitude >> 4;
     let code = if coarse < 32 {
-        (coarse >> 1 << 1 >> 1) as u8 & 0x1f
+        coarse as u8
     } else {
-        let segment = 27 - (coarse as u32).leading_zeros();
-        ((segment as u8) << 4) | ((coarse >> segment) & 15) as u8
+        let segment = 28 - (coarse as u32).leading_zeros();
+        ((segment as u8) << 4) | ((coarse >> (segment - 1)) & 15) as u8
     };
     (sign | code) ^ 0x55
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decoded(codec: &Codec, payload: &[u8]) -> Vec<i16> {
+        let mut samples = Vec::new();
+        (codec.decode)(payload, &mut samples);
+        samples
+    }
+
+    fn encoded(codec: &Codec, samples: &[i16]) -> Vec<u8> {
+        let mut payload = Vec::new();
+        (codec.encode)(samples, &mut payload);
+        payload
+    }
+
+    fn bytes() -> Vec<u8> {
+        (0..=255).collect()
+    }
+
+    /// What ffmpeg 5.1 (`-f mulaw` and `-f alaw`) and sox 14.4 make of the bytes 0 to 255, both the same.
+    fn vector(bytes: &[u8]) -> Vec<i16> {
+        bytes.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect()
+    }
+
+    #[test]
+    fn decoding_agrees_with_a_second_implementation() {
+        assert_eq!(decoded(&PCMU, &bytes()), vector(include_bytes!("vectors/ulaw_decoded.s16le")));
+        assert_eq!(decoded(&PCMA, &bytes()), vector(include_bytes!("vectors/alaw_decoded.s16le")));
+    }
+
+    #[test]
+    fn the_values_of_the_recommendation() {
+        // ITU-T G.711 tables 2a/2b and 1a/1b: the largest values and the smallest, on the 16-bit scale.
+        assert_eq!(decoded(&PCMU, &[0x80, 0x00, 0xff, 0x7f, 0xfe]), [32_124, -32_124, 0, 0, 8]);
+        assert_eq!(decoded(&PCMA, &[0xaa, 0x2a, 0xd5, 0x55]), [32_256, -32_256, 8, -8]);
+    }
+
+    #[test]
+    fn every_sample_is_within_half_a_step_of_its_code() {
+        for sample in i16::MIN..=i16::MAX {
+            let (mu, a) = (encoded(&PCMU, &[sample]), encoded(&PCMA, &[sample]));
+            let miss = |codec, code: &[u8]| (i32::from(decoded(codec, code)[0]) - i32::from(sample)).abs();
+            // Half a step of the code's segment, and what the cut to 14 bits takes away.
+            assert!(
+                miss(&PCMU, &mu) <= (4 << (!mu[0] >> 4 & 7)) + 3 || sample.unsigned_abs() > 32_635,
+                "PCMU {sample}"
+            );
+            let segment = (a[0] ^ 0x55) >> 4 & 7;
+            assert!(miss(&PCMA, &a) <= 8 << segment.saturating_sub(1), "PCMA {sample}");
+        }
+    }
+
+    #[test]
+    fn what_was_decoded_is_encoded_to_the_same_byte() {
+        for codec in [&PCMU, &PCMA] {
+            let again = encoded(codec, &decoded(codec, &bytes()));
+            let differ: Vec<usize> = (0..256).filter(|&byte| again[byte] != byte as u8).collect();
+            // µ-law has two zeros; the negative one comes back positive.
+            assert!(differ.is_empty() || (codec.name == "PCMU" && differ == [0x7f]), "{}: {differ:?}", codec.name);
+        }
+    }
 }

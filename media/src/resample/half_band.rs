@@ -143,3 +143,96 @@ impl Halve {
 fn round(value: f32) -> i16 {
     value.round_ties_even() as i16
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Level in dB of what a tone of this frequency becomes at another (all in Hz), over a second.
+    fn gain_db(samples: &[i16], rate: f64, hertz: f64, level: f64) -> f64 {
+        let step = std::f64::consts::TAU * hertz / rate;
+        let (mut sine, mut cosine) = (0f64, 0f64);
+        for (at, &sample) in samples.iter().enumerate() {
+            sine += f64::from(sample) * (step * at as f64).sin();
+            cosine += f64::from(sample) * (step * at as f64).cos();
+        }
+        20.0 * ((sine.hypot(cosine) * 2.0 / samples.len() as f64).max(1e-3) / level).log10()
+    }
+
+    fn tone(rate: f64, hertz: f64, count: usize) -> Vec<i16> {
+        let step = std::f64::consts::TAU * hertz / rate;
+        (0..count).map(|at| (20_000.0 * (step * at as f64).sin()).round() as i16).collect()
+    }
+
+    fn doubled(hertz: f64) -> Vec<i16> {
+        let mut out = Vec::new();
+        Twice::new().push(&tone(8000.0, hertz, 9000), &mut out);
+        out.split_off(2000)
+    }
+
+    fn halved(hertz: f64) -> Vec<i16> {
+        let mut out = Vec::new();
+        Halve::new().push(&tone(16_000.0, hertz, 18_000), &mut out);
+        out.split_off(1000)
+    }
+
+    #[test]
+    fn flat_to_3400_hz_both_ways() {
+        for hertz in [50.0, 300.0, 1000.0, 2000.0, 3000.0, 3300.0, 3400.0] {
+            let (up, down) = (gain_db(&doubled(hertz), 16_000.0, hertz, 20_000.0), {
+                gain_db(&halved(hertz), 8000.0, hertz, 20_000.0)
+            });
+            assert!(up.abs() < 0.1 && down.abs() < 0.1, "{hertz} Hz: {up:.3} dB up, {down:.3} dB down");
+        }
+    }
+
+    #[test]
+    fn images_and_aliases_lie_60_db_below() {
+        for hertz in [50.0, 300.0, 1000.0, 2000.0, 3000.0, 3400.0] {
+            let image = gain_db(&doubled(hertz), 16_000.0, 8000.0 - hertz, 20_000.0);
+            let alias = gain_db(&halved(8000.0 - hertz), 8000.0, hertz, 20_000.0);
+            assert!(image < -60.0 && alias < -60.0, "{hertz} Hz: image {image:.1} dB, alias {alias:.1} dB");
+        }
+    }
+
+    #[test]
+    fn the_delay_is_31_samples_of_16_khz() {
+        let mut impulse = vec![0; 100];
+        impulse[50] = 20_000;
+        let (mut up, mut down) = (Vec::new(), Vec::new());
+        Twice::new().push(&impulse, &mut up);
+        Halve::new().push(&impulse, &mut down);
+        let peak = |samples: &[i16]| samples.iter().enumerate().max_by_key(|(_, sample)| **sample).map(|(at, _)| at);
+        assert_eq!(peak(&up), Some(100 + DELAY));
+        assert_eq!(peak(&down), Some(25 + DELAY / 2));
+    }
+
+    #[test]
+    fn pieces_of_any_length_give_the_same_as_the_whole() {
+        let whole = tone(16_000.0, 700.0, 3000);
+        let (mut up, mut down, mut up_pieces, mut down_pieces) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Twice::new().push(&whole, &mut up);
+        Halve::new().push(&whole, &mut down);
+        let (mut twice, mut halve) = (Twice::new(), Halve::new());
+        let mut rest = whole.as_slice();
+        for length in (1..).map(|piece| piece * 7 % 401) {
+            let (piece, after) = rest.split_at(length.min(rest.len()));
+            twice.push(piece, &mut up_pieces);
+            halve.push(piece, &mut down_pieces);
+            rest = after;
+            if rest.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(up, up_pieces);
+        assert_eq!(down, down_pieces);
+    }
+
+    #[test]
+    fn full_scale_is_clipped_not_wrapped() {
+        let square: Vec<i16> = (0..800).map(|at| if at / 8 % 2 == 0 { i16::MAX } else { i16::MIN }).collect();
+        let mut out = Vec::new();
+        Twice::new().push(&square, &mut out);
+        assert!(out.windows(2).all(|pair| (i32::from(pair[0]) - i32::from(pair[1])).abs() < 50_000));
+    }
+}

@@ -146,3 +146,61 @@ impl Sinc {
         self.waiting.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tone(rate: u32, hertz: f64, count: usize) -> Vec<i16> {
+        let step = std::f64::consts::TAU * hertz / f64::from(rate);
+        (0..count).map(|at| (15_000.0 * (step * at as f64).sin()).round() as i16).collect()
+    }
+
+    #[test]
+    fn every_rate_gives_the_same_tone_in_the_same_place() {
+        for (from, to) in [
+            (8000, 16_000),
+            (16_000, 8000),
+            (22_050, 16_000),
+            (44_100, 16_000),
+            (48_000, 16_000),
+            (16_000, 48_000),
+            (11_025, 16_000),
+        ] {
+            let out = resample(&tone(from, 440.0, from as usize / 2), from, to);
+            let wanted = tone(to, 440.0, to as usize / 2);
+            assert_eq!(out.len(), wanted.len(), "{from} to {to}");
+            let middle = to as usize / 20..out.len() - to as usize / 20;
+            let error = middle.map(|at| (i32::from(out[at]) - i32::from(wanted[at])).abs()).max();
+            // Rubato's delay is no whole number of samples: a shift by one of the lower rate's is an error of this much.
+            let sample = (15_000.0 * std::f64::consts::TAU * 440.0 / f64::from(to.min(from))) as i32;
+            assert!(error < Some(sample), "{from} to {to}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn a_stream_in_pieces_is_the_whole() {
+        let samples = tone(22_050, 440.0, 5000);
+        let (mut whole, mut pieces) = (Vec::new(), Vec::new());
+        let mut once = Resampler::new(22_050, 16_000).expect("sane");
+        once.push(&samples, &mut whole);
+        once.finish(&mut whole);
+        let mut often = Resampler::new(22_050, 16_000).expect("sane");
+        samples.chunks(37).for_each(|piece| often.push(piece, &mut pieces));
+        often.finish(&mut pieces);
+        assert_eq!(whole, pieces);
+    }
+
+    #[test]
+    fn what_8_khz_cannot_hold_is_gone() {
+        let out = resample(&tone(48_000, 6000.0, 24_000), 48_000, 8000);
+        assert!(out[400..3600].iter().all(|sample| sample.abs() < 20), "a 6 kHz tone folds nowhere");
+    }
+
+    #[test]
+    fn insane_rates_are_refused() {
+        assert!(matches!(Resampler::new(0, 16_000), Err(MediaError::Rate { from: 0, to: 16_000 })));
+        assert!(resample(&[1, 2, 3], 0, 16_000).is_empty());
+        assert!(resample(&[], 44_100, 16_000).is_empty());
+    }
+}

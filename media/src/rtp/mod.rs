@@ -1,3 +1,23 @@
-//! RTP (RFC 3550), without a socket and without a clock.
+//! RTP (RFC 3550), without a socket and without a clock: time comes in as an argument, packets go in and out as bytes.
+//!
+//! ```text
+//!  datagram ─► Packet ─► Receiver { Sequence: which one is it, JitterBuffer: in order, Delay: how much to hold,
+//!                                   Digits, Concealer: what was lost }  ─► 20 ms of the codec's samples
+//!  frame    ─► Sender { 20 ms ticks in, packets of ptime out }         ─► datagram
+//!  Peer: where packets go and whose are heard (symmetric RTP)
+//! ```
 
-pub mod packet;
+mod conceal;
+mod delay;
+mod digits;
+mod jitter_buffer;
+mod packet;
+mod peer;
+mod receiver;
+mod sender;
+mod sequence;
+
+pub(crate) use packet::{HEADER, Packet};
+pub(crate) use peer::Peer;
+pub(crate) use receiver::{Accepted, Receiver};
+pub(crate) use sender::Sender;

@@ -1,0 +1,127 @@
+//! Packets that wait for their turn, by number: 64 places that are filled again and again without allocating.
+
+use std::time::Instant;
+
+use super::Packet;
+
+/// Places; at 20 ms a packet 1.28 s, ten times the deepest target.
+const PLACES: i64 = 64;
+
+/// One packet that waits.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    number: i64,
+    pub(super) timestamp: u32,
+    pub(super) arrived: Option<Instant>,
+    /// What to decode; empty for a packet that carries no audio (an event, comfort noise, another codec).
+    pub(super) payload: Vec<u8>,
+}
+
+/// The packets of one stream that came and were not played.
+#[derive(Debug)]
+pub(super) struct JitterBuffer {
+    places: Vec<Waiting>,
+    /// The next number to play.
+    next: i64,
+    /// The number after the newest that waits; `next` when none does.
+    end: i64,
+}
+
+impl JitterBuffer {
+    pub(super) fn new() -> Self {
+        let empty = || Waiting { number: -1, timestamp: 0, arrived: None, payload: Vec::new() };
+        Self { places: std::iter::repeat_with(empty).take(PLACES as usize).collect(), next: 0, end: 0 }
+    }
+
+    /// Forgets everything; the next to play is this number.
+    pub(super) fn restart(&mut self, number: i64) {
+        for place in &mut self.places {
+            place.number = -1;
+        }
+        self.next = number;
+        self.end = number;
+    }
+
+    /// Puts a packet in its place. `false`: its turn is over.
+    /// One that lies further ahead than there are places makes its stream start anew with it.
+    pub(super) fn put(&mut self, number: i64, packet: &Packet<'_>, audio: bool, now: Instant) -> bool {
+        if number < self.next {
+            return false;
+        }
+        if number >= self.next + PLACES {
+            self.restart(number);
+        }
+        let place = &mut self.places[(number % PLACES) as usize];
+        place.number = number;
+        place.timestamp = packet.timestamp;
+        place.arrived = Some(now);
+        place.payload.clear();
+        place.payload.extend_from_slice(if audio { packet.payload } else { &[] });
+        self.end = self.end.max(number + 1);
+        true
+    }
+
+    /// How many numbers are missing before the first packet that waits.
+    pub(super) fn missing(&self) -> Option<i64> {
+        (self.next..self.end).find(|&number| self.at(number).number == number).map(|first| first - self.next)
+    }
+
+    /// Packets from the first that waits to the newest, with the holes between.
+    pub(super) fn span(&self) -> i64 {
+        self.missing().map_or(0, |missing| self.end - self.next - missing)
+    }
+
+    /// The first packet that waits.
+    pub(super) fn first(&self) -> Option<&Waiting> {
+        self.missing().map(|missing| self.at(self.next + missing))
+    }
+
+    /// Its turn has come: everything up to and with it is over.
+    pub(super) fn pass_first(&mut self) {
+        if let Some(missing) = self.missing() {
+            self.next += missing + 1;
+        }
+    }
+
+    fn at(&self, number: i64) -> &Waiting {
+        &self.places[(number % PLACES) as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::leg::now;
+
+    fn packet(sequence: u16) -> Packet<'static> {
+        let timestamp = u32::from(sequence) * 160;
+        Packet { marker: false, payload_type: 0, sequence, timestamp, ssrc: 1, payload: &[0xff; 160] }
+    }
+
+    #[test]
+    fn gives_packets_in_order_and_counts_holes() {
+        let mut buffer = JitterBuffer::new();
+        buffer.restart(10);
+        for number in [11, 10, 13] {
+            assert!(buffer.put(number, &packet(number as u16), true, now()));
+        }
+        assert_eq!((buffer.missing(), buffer.span()), (Some(0), 4));
+        buffer.pass_first();
+        buffer.pass_first();
+        assert_eq!((buffer.missing(), buffer.span()), (Some(1), 1));
+        assert_eq!(buffer.first().map(|first| first.timestamp), Some(13 * 160));
+        buffer.pass_first();
+        assert!(!buffer.put(12, &packet(12), true, now()), "its turn is over");
+        assert_eq!((buffer.missing(), buffer.span()), (None, 0));
+    }
+
+    #[test]
+    fn a_packet_too_far_ahead_starts_anew() {
+        let mut buffer = JitterBuffer::new();
+        buffer.restart(10);
+        buffer.put(10, &packet(10), true, now());
+        buffer.put(10 + PLACES, &packet(74), true, now());
+        assert_eq!((buffer.missing(), buffer.span()), (Some(0), 1));
+        assert_eq!(buffer.first().map(|first| first.timestamp), Some(74 * 160));
+    }
+}

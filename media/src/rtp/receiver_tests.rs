@@ -1,0 +1,307 @@
+//! What is heard of what was sent, in virtual time.
+
+use std::time::Duration;
+
+use super::*;
+use crate::{Direction, codec::PCMU, leg::now};
+
+const EVENT: u8 = 101;
+
+/// A packet on its way: when it comes (ms), and its bytes.
+type Coming = (f64, Vec<u8>);
+
+fn session() -> Session {
+    Session {
+        remote: ([127, 0, 0, 1], 4000).into(),
+        codec: &PCMU,
+        payload_type: 0,
+        telephone_event: Some(EVENT),
+        ptime_ms: 20,
+        direction: Direction::SendRecv,
+    }
+}
+
+fn datagram(ssrc: u32, sequence: u16, timestamp: u32, payload: &[u8]) -> Vec<u8> {
+    let mut datagram = Vec::new();
+    Packet { marker: false, payload_type: 0, sequence, timestamp, ssrc, payload: &[] }.write_header(&mut datagram);
+    datagram.extend_from_slice(payload);
+    datagram
+}
+
+/// A tone of 250 Hz from this sample on (a whole number of periods in 4 ms, so it fits at every cut of 4 ms).
+fn tone(from: u32, count: u32) -> Vec<u8> {
+    let step = std::f32::consts::TAU * 250.0 / 8000.0;
+    let samples: Vec<i16> = (from..from + count).map(|at| (8000.0 * (step * at as f32).sin()) as i16).collect();
+    let mut payload = Vec::new();
+    (PCMU.encode)(&samples, &mut payload);
+    payload
+}
+
+/// `count` packets of this many milliseconds, each sent when its last sample is there.
+fn stream(ssrc: u32, first: u16, count: u32, ptime: u32, start_ms: f64) -> Vec<Coming> {
+    let packet = |index: u32| {
+        let timestamp = index * ptime * 8;
+        let sequence = first.wrapping_add(index as u16);
+        let payload = tone(timestamp, ptime * 8);
+        (start_ms + f64::from(index * ptime), datagram(ssrc, sequence, timestamp, &payload))
+    };
+    (0..count).map(packet).collect()
+}
+
+struct Heard {
+    receiver: Receiver,
+    /// One entry a pull.
+    frames: Vec<(Vec<i16>, Pulled)>,
+    digits: String,
+}
+
+impl Heard {
+    /// Pulls at 10 ms, 30 ms, 50 ms …
+    fn of(mut packets: Vec<Coming>, pulls: usize) -> Self {
+        packets.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let start = now();
+        let mut heard = Self { receiver: Receiver::new(&session()), frames: Vec::new(), digits: String::new() };
+        let mut packets = packets.into_iter().peekable();
+        for pull in 0..pulls {
+            let tick = 10.0 + 20.0 * pull as f64;
+            while let Some((came, packet)) = packets.next_if(|(came, _)| *came <= tick) {
+                let accepted = heard.receiver.accept(&packet, start + Duration::from_secs_f64(came / 1000.0));
+                if let Accepted::Digit(digit) = accepted {
+                    heard.digits.push(digit);
+                }
+            }
+            let mut frame = Vec::new();
+            let pulled = heard.receiver.pull(&mut frame);
+            assert_eq!(frame.len(), 160, "exactly 20 ms a pull");
+            heard.frames.push((frame, pulled));
+        }
+        heard
+    }
+
+    fn samples(&self, pulls: std::ops::Range<usize>) -> Vec<i16> {
+        self.frames[pulls].iter().flat_map(|(frame, _)| frame.iter().copied()).collect()
+    }
+
+    fn counts(&self) -> Counts {
+        self.receiver.counts()
+    }
+}
+
+fn rms(samples: &[i16]) -> f32 {
+    (samples.iter().map(|&sample| f32::from(sample).powi(2)).sum::<f32>() / samples.len() as f32).sqrt()
+}
+
+/// The share of the power that is no 250 Hz tone, in dB below it.
+fn distortion_db(samples: &[i16]) -> f32 {
+    let step = std::f32::consts::TAU * 250.0 / 8000.0;
+    let (mut sine, mut cosine) = (0f32, 0f32);
+    for (at, &sample) in samples.iter().enumerate() {
+        sine += f32::from(sample) * (step * at as f32).sin();
+        cosine += f32::from(sample) * (step * at as f32).cos();
+    }
+    let tone = (sine * sine + cosine * cosine) * 2.0 / samples.len() as f32;
+    let total: f32 = samples.iter().map(|&sample| f32::from(sample).powi(2)).sum();
+    10.0 * (tone / (total - tone).max(1.0)).log10()
+}
+
+#[test]
+fn a_clean_line_adds_half_a_tick_and_changes_nothing() {
+    let heard = Heard::of(stream(1, 65_500, 100, 20, 0.0), 100);
+    let mut sent = Vec::new();
+    (PCMU.decode)(&tone(0, 16_000), &mut sent);
+    // Through a wrap of the sequence too. The first 5 ms come out of silence, blended.
+    assert_eq!(heard.samples(0..100)[40..], sent[40..]);
+    let counts = heard.counts();
+    assert_eq!((counts.received, counts.lost, counts.concealed, counts.late), (100, 0, 0, 0));
+}
+
+#[test]
+fn any_ptime_of_the_peer_gives_the_same_frames() {
+    for ptime in [10, 20, 30, 40, 60] {
+        let heard = Heard::of(stream(1, 7, 1200 / ptime, ptime, 0.0), 55);
+        assert!(distortion_db(&heard.samples(5..55)) > 30.0, "{ptime} ms");
+        assert_eq!(heard.counts().concealed, 0, "{ptime} ms");
+    }
+}
+
+#[test]
+fn reordered_packets_are_played_in_order() {
+    let mut packets = stream(1, 7, 100, 20, 0.0);
+    for index in (5..95).step_by(10) {
+        packets[index].0 += 25.0;
+    }
+    let heard = Heard::of(packets, 100);
+    // The first swap teaches the buffer; from then on nothing is lost.
+    assert!(heard.counts().late <= 1, "{:?}", heard.counts());
+    assert!(heard.counts().concealed <= 3, "{:?}", heard.counts());
+    assert!(distortion_db(&heard.samples(40..100)) > 30.0);
+}
+
+#[test]
+fn doubled_packets_are_heard_once() {
+    let mut packets = stream(1, 7, 50, 20, 0.0);
+    packets.extend(packets.clone().into_iter().map(|(came, packet)| (came + 3.0, packet)));
+    packets.extend(packets[..20].to_vec().into_iter().map(|(came, packet)| (came + 200.0, packet)));
+    let heard = Heard::of(packets, 50);
+    assert_eq!((heard.counts().duplicate, heard.counts().received), (70, 50));
+    assert!(distortion_db(&heard.samples(1..50)) > 30.0);
+}
+
+#[test]
+fn lost_packets_are_counted_and_concealed_in_their_place() {
+    let mut packets = stream(1, 7, 200, 20, 0.0);
+    let mut index = 0;
+    packets.retain(|_| {
+        index += 1;
+        index % 20 != 0
+    });
+    let heard = Heard::of(packets, 199);
+    assert_eq!((heard.counts().lost, heard.counts().concealed), (9, 9));
+    let all = heard.samples(1..199);
+    assert!((rms(&all) / rms(&heard.samples(1..15)) - 1.0).abs() < 0.05, "the level holds");
+    assert!(distortion_db(&all) > 20.0, "{}", distortion_db(&all));
+    assert_eq!(heard.receiver.delay_ms().1, 20, "loss is no jitter");
+}
+
+#[test]
+fn a_burst_of_loss_fades_and_playout_stays_on_the_timeline() {
+    let mut packets = stream(1, 7, 100, 20, 0.0);
+    packets.drain(40..50);
+    let heard = Heard::of(packets, 100);
+    assert!(rms(&heard.samples(44..50)) < 1.0, "silence after 60 ms");
+    assert_eq!(heard.counts().lost, 10);
+    assert!(distortion_db(&heard.samples(51..100)) > 30.0);
+    assert!(heard.frames[50].1.arrived.is_some(), "no delay was added");
+}
+
+#[test]
+fn jitter_grows_the_buffer_and_calm_shrinks_it() {
+    let mut packets = stream(1, 7, 1000, 20, 0.0);
+    let mut state = 5u32;
+    for (came, _) in &mut packets[..500] {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        *came += f64::from(state >> 24) * 60.0 / 256.0;
+    }
+    let delay = |heard: &Heard, pull: usize| {
+        let (frame, _) = &heard.frames[pull];
+        frame.len() + heard.receiver.buffer.span() as usize * 160
+    };
+    let heard = Heard::of(packets[..500].to_vec(), 500);
+    assert!((60..=120).contains(&heard.receiver.delay_ms().1), "{:?}", heard.receiver.delay_ms());
+    let settled = heard.frames[100..].iter().filter(|(_, pulled)| pulled.concealed).count();
+    assert!(settled <= 8, "{settled} of 400 concealed once the target is known");
+    assert!(delay(&heard, 499) >= 320);
+    let calm = Heard::of(packets, 1000);
+    assert_eq!(calm.receiver.delay_ms().1, 20);
+    assert!(delay(&calm, 999) <= 320, "{}", delay(&calm, 999));
+}
+
+#[test]
+fn another_ssrc_is_heard_after_two_packets() {
+    let mut packets = stream(1, 7, 50, 20, 0.0);
+    packets.extend(stream(2, 40_000, 50, 20, 1000.0));
+    let heard = Heard::of(packets, 100);
+    assert!(distortion_db(&heard.samples(54..100)) > 30.0);
+    assert_eq!(heard.counts().lost, 0);
+}
+
+#[test]
+fn single_packets_of_another_ssrc_do_not_disturb() {
+    let mut packets = stream(1, 7, 50, 20, 0.0);
+    packets.extend((0..50).map(|index| (20.0 * f64::from(index) + 5.0, datagram(9, index * 77, 0, &[0x80; 160]))));
+    let heard = Heard::of(packets, 50);
+    assert!(distortion_db(&heard.samples(1..50)) > 30.0);
+}
+
+#[test]
+fn timestamps_that_jump_do_not_matter() {
+    let mut packets = stream(1, 7, 100, 20, 0.0);
+    for (index, (_, packet)) in packets.iter_mut().enumerate().skip(50) {
+        let timestamp = 0x9000_0000 + index as u32 * 160;
+        packet[4..8].copy_from_slice(&timestamp.to_be_bytes());
+    }
+    let heard = Heard::of(packets, 100);
+    assert_eq!(heard.counts().concealed, 0);
+    assert!(distortion_db(&heard.samples(1..100)) > 30.0);
+}
+
+#[test]
+fn a_sequence_that_restarts_is_heard_after_two_packets() {
+    let mut packets = stream(1, 30_000, 50, 20, 0.0);
+    packets.extend(stream(1, 5, 50, 20, 1000.0));
+    let heard = Heard::of(packets, 100);
+    assert!(distortion_db(&heard.samples(54..100)) > 30.0);
+}
+
+#[test]
+fn without_packets_there_is_silence() {
+    let heard = Heard::of(Vec::new(), 10);
+    assert!(heard.samples(0..10).iter().all(|&sample| sample == 0));
+    assert_eq!(heard.counts().concealed, 0);
+    assert!(heard.frames.iter().all(|(_, pulled)| pulled.arrived.is_none()));
+}
+
+#[test]
+fn silence_suppression_is_no_loss() {
+    // Speech of 200 ms, then one packet of comfort noise, then nothing for a second, then speech again.
+    let mut packets = stream(1, 7, 10, 20, 0.0);
+    let mut noise = datagram(1, 17, 1600, &[60]);
+    noise[1] = COMFORT_NOISE;
+    packets.push((200.0, noise));
+    for (index, (came, mut packet)) in stream(1, 18, 10, 20, 1200.0).into_iter().enumerate() {
+        packet[4..8].copy_from_slice(&(9600 + index as u32 * 160).to_be_bytes());
+        packets.push((came, packet));
+    }
+    let heard = Heard::of(packets, 70);
+    assert_eq!((heard.counts().lost, heard.counts().concealed), (0, 0));
+    assert!(rms(&heard.samples(12..60)) < 1.0);
+    assert!(distortion_db(&heard.samples(61..70)) > 25.0);
+}
+
+#[test]
+fn digits_come_once_and_the_audio_after_them_keeps_its_time() {
+    let mut packets = stream(1, 7, 20, 20, 0.0);
+    for index in 0..8u16 {
+        let [high, low] = (160 * (index + 1)).min(800).to_be_bytes();
+        let end = if index >= 5 { 0x8a } else { 0x0a };
+        let mut packet = datagram(1, 27 + index, 3200, &[7, end, high, low]);
+        packet[1] = EVENT;
+        packets.push((400.0 + 20.0 * f64::from(index.min(5)), packet));
+    }
+    for (index, (came, mut packet)) in stream(1, 35, 20, 20, 520.0).into_iter().enumerate() {
+        packet[4..8].copy_from_slice(&(4160 + index as u32 * 160).to_be_bytes());
+        packets.push((came, packet));
+    }
+    let heard = Heard::of(packets, 46);
+    assert_eq!(heard.digits, "7");
+    assert_eq!((heard.counts().lost, heard.counts().concealed), (0, 0));
+    assert!(rms(&heard.samples(20..25)) < 1.0, "no echo of the voice under the key");
+    assert!(distortion_db(&heard.samples(27..46)) > 25.0);
+}
+
+#[test]
+fn garbage_is_counted_and_changes_nothing() {
+    let mut packets = stream(1, 7, 50, 20, 0.0);
+    let mut state = 9u32;
+    for index in 0..500 {
+        let noise = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        });
+        let mut noise: Vec<u8> = noise.take(index % 200).collect();
+        if let Some(kind) = noise.get_mut(1) {
+            // Anything but the payload types agreed on; those are the business of SSRC and source.
+            *kind = if matches!(*kind & 0x7f, 0 | COMFORT_NOISE | EVENT) { 99 } else { *kind };
+        }
+        packets.push((index as f64 * 1.9 + 1.0, noise));
+    }
+    let heard = Heard::of(packets, 50);
+    assert_eq!((heard.counts().ignored, heard.counts().received), (500, 50));
+    assert!(distortion_db(&heard.samples(1..50)) > 30.0);
+}
+
+#[test]
+fn a_packet_too_long_or_empty_is_ignored() {
+    let heard = Heard::of(vec![(1.0, datagram(1, 1, 0, &[])), (2.0, datagram(1, 2, 0, &[1; 1400]))], 2);
+    assert_eq!(heard.counts().ignored, 2);
+}

@@ -1,0 +1,175 @@
+//! From frames to packets: one call each 20 ms, packets of the negotiated length, one unbroken RTP timeline.
+
+use crate::{FRAME_MS, Frame, Session, codec::Codec, resample::Halve};
+
+use super::{HEADER, Packet};
+
+/// One direction of an RTP stream that we send.
+pub(crate) struct Sender {
+    ssrc: u32,
+    sequence: u16,
+    timestamp: u32,
+    codec: &'static Codec,
+    payload_type: u8,
+    ptime_ms: u32,
+    /// Milliseconds of the timeline that have passed and are in no packet yet.
+    owed_ms: u32,
+    /// Samples at the codec's rate that are in no packet yet.
+    samples: Vec<i16>,
+    halve: Halve,
+    datagram: Vec<u8>,
+    /// The next packet with played audio begins a talkspurt.
+    quiet: bool,
+}
+
+impl Sender {
+    /// A stream that begins with these numbers, which should be random (RFC 3550 section 5.1).
+    pub(crate) fn new(session: &Session, ssrc: u32, sequence: u16, timestamp: u32) -> Self {
+        let mut sender = Self {
+            ssrc,
+            sequence,
+            timestamp,
+            codec: session.codec,
+            payload_type: session.payload_type,
+            ptime_ms: 20,
+            owed_ms: 0,
+            samples: Vec::with_capacity(640),
+            halve: Halve::new(),
+            datagram: Vec::with_capacity(HEADER + 480),
+            quiet: true,
+        };
+        sender.change(session);
+        sender
+    }
+
+    /// A new agreement: SSRC and timeline go on (RFC 3264 section 8.3.2).
+    pub(crate) fn change(&mut self, session: &Session) {
+        self.codec = session.codec;
+        self.payload_type = session.payload_type;
+        self.ptime_ms = (session.ptime_ms / 10 * 10).clamp(10, 60);
+        // The first packet leaves with the next tick.
+        self.owed_ms = self.ptime_ms.saturating_sub(FRAME_MS);
+    }
+
+    /// 20 ms have passed: takes the frames that leave now and gives the packets.
+    ///
+    /// `take` gives what is to be played, `None` for silence; it is called for a frame only when a packet that carries
+    /// it leaves in this very call (with a ptime of 10 or 30, at least its first half does, and the rest follows in the
+    /// next). A ptime of 10 sends two packets each 20 ms.
+    pub(crate) fn tick(&mut self, mut take: impl FnMut() -> Option<Frame>, mut send: impl FnMut(&[u8])) {
+        self.owed_ms += FRAME_MS;
+        while self.owed_ms >= self.ptime_ms {
+            self.owed_ms -= self.ptime_ms;
+            let wanted = (self.codec.sample_rate / 1000 * self.ptime_ms) as usize;
+            // With a ptime of 10, every second packet takes no frame and is neither speech nor silence of its own.
+            let mut played = None;
+            while self.samples.len() < wanted {
+                let frame = take();
+                played = Some(played.unwrap_or(false) | frame.is_some());
+                self.halve.push(frame.unwrap_or(Frame::SILENCE).samples(), &mut self.samples);
+            }
+            let marker = played == Some(true) && self.quiet;
+            self.quiet = played.map_or(self.quiet, |played| !played);
+            self.packet(wanted, marker);
+            send(&self.datagram);
+        }
+    }
+
+    /// 20 ms have passed in which nothing may be sent: the timeline goes on.
+    pub(crate) fn skip(&mut self) {
+        self.timestamp = self.timestamp.wrapping_add(self.codec.clock_rate / 1000 * FRAME_MS);
+        self.quiet = true;
+    }
+
+    /// Packs `count` samples into the datagram.
+    fn packet(&mut self, count: usize, marker: bool) {
+        let (payload_type, sequence, timestamp, ssrc) = (self.payload_type, self.sequence, self.timestamp, self.ssrc);
+        self.datagram.clear();
+        Packet { marker, payload_type, sequence, timestamp, ssrc, payload: &[] }.write_header(&mut self.datagram);
+        (self.codec.encode)(&self.samples[..count], &mut self.datagram);
+        self.samples.drain(..count);
+        self.sequence = self.sequence.wrapping_add(1);
+        self.timestamp = self.timestamp.wrapping_add(self.codec.clock_rate / 1000 * self.ptime_ms);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Direction, codec::PCMU};
+
+    fn session(ptime_ms: u32) -> Session {
+        Session {
+            remote: ([127, 0, 0, 1], 4000).into(),
+            codec: &PCMU,
+            payload_type: 0,
+            telephone_event: None,
+            ptime_ms,
+            direction: Direction::SendRecv,
+        }
+    }
+
+    /// (marker, sequence, timestamp, payload length) of what leaves in each of these ticks; `true` plays a frame.
+    fn sent(sender: &mut Sender, ticks: &[bool]) -> Vec<Vec<(bool, u16, u32, usize)>> {
+        let run = |&play: &bool| {
+            let mut packets = Vec::new();
+            sender.tick(
+                || play.then_some(Frame::new([1000; 320])),
+                |datagram| {
+                    let packet = Packet::parse(datagram).expect("RTP");
+                    packets.push((packet.marker, packet.sequence, packet.timestamp, packet.payload.len()));
+                },
+            );
+            packets
+        };
+        ticks.iter().map(run).collect()
+    }
+
+    #[test]
+    fn one_packet_a_tick_and_a_marker_where_a_talkspurt_begins() {
+        let mut sender = Sender::new(&session(20), 7, 65_535, u32::MAX - 159);
+        let packets = sent(&mut sender, &[false, true, true, false, true]).concat();
+        let expected =
+            [(false, 65_535, u32::MAX - 159), (true, 0, 0), (false, 1, 160), (false, 2, 320), (true, 3, 480)];
+        assert_eq!(packets, expected.map(|(marker, sequence, time)| (marker, sequence, time, 160)));
+    }
+
+    #[test]
+    fn ptime_as_negotiated() {
+        let lengths = |ptime| {
+            let ticks = sent(&mut Sender::new(&session(ptime), 7, 0, 0), &[true; 6]);
+            ticks.iter().map(|packets| packets.iter().map(|packet| packet.3).collect()).collect::<Vec<Vec<_>>>()
+        };
+        assert_eq!(lengths(10), vec![vec![80, 80]; 6]);
+        assert_eq!(lengths(30), [vec![240], vec![], vec![240], vec![240], vec![], vec![240]]);
+        assert_eq!(lengths(40), [vec![320], vec![], vec![320], vec![], vec![320], vec![]]);
+        assert_eq!(lengths(60), [vec![480], vec![], vec![], vec![480], vec![], vec![]]);
+    }
+
+    #[test]
+    fn the_timeline_goes_on_over_a_hold() {
+        let mut sender = Sender::new(&session(20), 7, 0, 0);
+        sent(&mut sender, &[true]);
+        for _ in 0..5 {
+            sender.skip();
+        }
+        assert_eq!(sent(&mut sender, &[true]), [[(true, 1, 6 * 160, 160)]]);
+    }
+
+    #[test]
+    fn frames_are_taken_only_when_they_leave() {
+        let mut sender = Sender::new(&session(60), 7, 0, 0);
+        let taken = (0..6).map(|_| {
+            let mut taken = 0;
+            sender.tick(
+                || {
+                    taken += 1;
+                    None
+                },
+                |_| {},
+            );
+            taken
+        });
+        assert_eq!(taken.collect::<Vec<_>>(), [3, 0, 0, 3, 0, 0]);
+    }
+}

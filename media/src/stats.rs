@@ -1,0 +1,50 @@
+//! How a leg's line is.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+macro_rules! leg_stats {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// How a leg's line is; counts are since the leg began.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct LegStats { $($(#[$doc])* pub $name: u64,)* }
+
+        /// The same figures where the task leaves them for [`crate::Control::stats`]: one word each, no lock.
+        #[derive(Debug, Default)]
+        pub(crate) struct Gauges { $($name: AtomicU64,)* }
+
+        impl Gauges {
+            pub(crate) fn read(&self) -> LegStats {
+                LegStats { $($name: self.$name.load(Ordering::Relaxed),)* }
+            }
+
+            pub(crate) fn write(&self, stats: &LegStats) {
+                $(self.$name.store(stats.$name, Ordering::Relaxed);)*
+            }
+        }
+    };
+}
+
+leg_stats! {
+    /// Valid packets received from the peer.
+    received,
+    /// Packets of the peer's sequence that did not come in time.
+    lost,
+    /// 20 ms frames of which a part was invented for want of a packet.
+    concealed,
+    /// Packets that came after their turn; they are among the lost too.
+    late,
+    /// Packets that came twice.
+    duplicate,
+    /// Datagrams that are no RTP, have an unknown payload type, come from elsewhere, or come during a hold.
+    ignored,
+    /// Packets sent.
+    sent,
+    /// Packets the system refused to send.
+    send_errors,
+    /// Heard frames and digits lost because nobody took them in time.
+    dropped,
+    /// Interarrival jitter of RFC 3550 section 6.4.1, in milliseconds.
+    jitter_ms,
+    /// How much audio the jitter buffer aims to hold, in milliseconds.
+    target_ms,
+}

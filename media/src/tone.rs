@@ -1,0 +1,108 @@
+//! Sound made by clockwork: a tone, and a short endless music for the number `music`.
+
+use crate::{FRAME_SAMPLES, Frame, SAMPLE_RATE};
+
+/// An endless sine, frame by frame, in one unbroken phase.
+#[derive(Clone, Debug)]
+pub struct Tone {
+    phase: f64,
+    step: f64,
+    amplitude: f64,
+}
+
+impl Tone {
+    /// A sine of this frequency and peak (0 to 1 of full scale).
+    pub fn new(hertz: f64, peak: f64) -> Self {
+        let step = std::f64::consts::TAU * hertz / f64::from(SAMPLE_RATE);
+        Self { phase: 0.0, step, amplitude: peak.clamp(0.0, 1.0) * f64::from(i16::MAX) }
+    }
+}
+
+impl Iterator for Tone {
+    type Item = Frame;
+
+    fn next(&mut self) -> Option<Frame> {
+        let mut frame = Frame::SILENCE;
+        for sample in frame.samples_mut() {
+            *sample = (self.amplitude * self.phase.sin()) as i16;
+            self.phase = (self.phase + self.step) % std::f64::consts::TAU;
+        }
+        Some(frame)
+    }
+}
+
+/// The pentatonic scale of C4, in Hz (equal temperament, A4 = 440 Hz).
+const SCALE: [f64; 6] = [261.63, 293.66, 329.63, 392.00, 440.00, 523.25];
+/// The phrase, as steps of the scale; it repeats.
+const PHRASE: [usize; 16] = [0, 2, 3, 4, 5, 4, 3, 2, 1, 3, 4, 5, 4, 2, 1, 0];
+/// Frames a note lasts: 240 ms.
+const NOTE_FRAMES: usize = 12;
+
+/// An endless arpeggio of plucked notes, each fading into the next; peak a quarter of full scale.
+#[derive(Clone, Debug, Default)]
+pub struct Music {
+    frame: usize,
+}
+
+impl Music {
+    /// From the beginning of the phrase.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The value of a note this many samples after it was plucked.
+    fn note(hertz: f64, at: usize) -> f64 {
+        let seconds = at as f64 / f64::from(SAMPLE_RATE);
+        let attack = (seconds / 0.005).min(1.0);
+        let phase = std::f64::consts::TAU * hertz * seconds;
+        attack * (-seconds * 6.0).exp() * (phase.sin() + 0.3 * (2.0 * phase).sin() + 0.1 * (3.0 * phase).sin())
+    }
+}
+
+impl Iterator for Music {
+    type Item = Frame;
+
+    fn next(&mut self) -> Option<Frame> {
+        let (note, part) = (self.frame / NOTE_FRAMES, self.frame % NOTE_FRAMES);
+        let mut frame = Frame::SILENCE;
+        for (index, sample) in frame.samples_mut().iter_mut().enumerate() {
+            let at = part * FRAME_SAMPLES + index;
+            let mut value = Self::note(SCALE[PHRASE[note % PHRASE.len()]], at);
+            if let Some(before) = note.checked_sub(1) {
+                value += Self::note(SCALE[PHRASE[before % PHRASE.len()]], at + NOTE_FRAMES * FRAME_SAMPLES);
+            }
+            *sample = (value * 0.18 * f64::from(i16::MAX)) as i16;
+        }
+        // After two phrases the same again, with the fading note of the phrase before.
+        self.frame =
+            if self.frame + 1 == 2 * PHRASE.len() * NOTE_FRAMES { PHRASE.len() * NOTE_FRAMES } else { self.frame + 1 };
+        Some(frame)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn steepest(samples: &[i16]) -> Option<i32> {
+        samples.windows(2).map(|pair| (i32::from(pair[1]) - i32::from(pair[0])).abs()).max()
+    }
+
+    #[test]
+    fn a_tone_has_its_frequency_and_level_and_no_seam() {
+        let samples: Vec<i16> = Tone::new(1000.0, 0.5).take(50).flat_map(|frame| *frame.samples()).collect();
+        let rises = samples.windows(2).filter(|pair| pair[0] <= 0 && pair[1] > 0).count();
+        assert!((998..=1001).contains(&rises), "{rises}");
+        let first = Tone::new(1000.0, 0.5).next().expect("endless");
+        assert!((first.dbfs() + 9.03).abs() < 0.05);
+        assert!(steepest(&samples) < Some(6450));
+    }
+
+    #[test]
+    fn music_never_ends_clips_or_clicks() {
+        let samples: Vec<i16> = Music::new().take(2000).flat_map(|frame| *frame.samples()).collect();
+        assert!(samples.iter().all(|sample| sample.abs() < 12_000));
+        assert!(samples.chunks(16_000).all(|second| second.iter().any(|sample| sample.abs() > 3000)));
+        assert!(steepest(&samples) < Some(3000), "{:?}", steepest(&samples));
+    }
+}
