@@ -1,2 +1,48 @@
+//! Milo's signaling plane: SIP over UDP and TCP, from the words on the wire up to an [`Invitation`].
+//!
+//! ```text
+//!  INVITE ─► sockets ─► Core (sans-IO) ─► Invitation ─ring─answer─► (Dialog, Leg)
+//!                                            └─reject─►
+//!  Endpoint::call ───► Core ─► INVITE ─► Outgoing ─────next───────► Progress::Answered(Dialog, Leg)
+//! ```
+//!
+//! Four types: an [`Endpoint`] owns the listeners and one task; [`Invitations`] yields each incoming call as an
+//! [`Invitation`]; a [`Dialog`] is a call that is up and tells of media changes and of its end; an [`Outgoing`] is the
+//! mirror of an invitation, a call that we place. Letting go of any of them ends its call politely: 480, CANCEL or BYE.
+//!
+//! The life of a call that comes in:
+//! 1. A datagram or a stretch of a stream becomes a [`sip::Message`] ([`sip::parse()`], [`sip::framing`]).
+//! 2. [`sip::core::Core`] asks the gate whether its sender is served, finds its transaction or its dialog, screens it
+//!    ([`sip::screen()`]), and for a new INVITE says "somebody calls". Everything that is wrong with a request is
+//!    answered there; nobody else hears of it.
+//! 3. The owner rings, answers or rejects. Answering opens the RTP socket, settles the audio ([`offer_answer`]) and
+//!    starts the [`milo_media::Leg`].
+//! 4. The core repeats its 200 until the ACK comes, answers re-INVITEs by itself, and says when it is over.
+//!
+//! The core knows no clock, task, lock or socket: time, bytes and wishes go in; packets, events and the next timer come
+//! out. [`sip::endpoint`](Endpoint) is the one task around it. Every queue on the way is bounded: a full inbox makes the
+//! sockets wait (the kernel then drops datagrams), a stream whose peer does not read is closed, an owner sees the
+//! latest state instead of a queue of events, and more calls than the limit are answered 503.
+
 #![warn(missing_docs)]
-//! (story)
+
+mod dialog;
+mod error;
+mod handle;
+mod invitation;
+pub mod offer_answer;
+mod outgoing;
+pub mod sdp;
+pub mod sip;
+
+pub use dialog::{Dialog, DialogEvent};
+pub use error::SignalingError;
+pub use invitation::{Invitation, Invitations};
+pub use outgoing::{Outgoing, Progress};
+pub use sip::{
+    Uri,
+    core::{Counters, EndReason},
+    endpoint::{Endpoint, EndpointConfig},
+    flow::Transport,
+    gate::IpNet,
+};

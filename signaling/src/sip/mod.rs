@@ -8,7 +8,13 @@
 //! Everything but [`endpoint`] and [`transport`] is sans-IO: bytes, actions and `now` in; bytes, timers and events out.
 
 pub mod body;
+mod connection;
+pub mod core;
+pub(crate) mod dialog;
+pub(crate) mod endpoint;
+pub mod flow;
 pub mod framing;
+pub mod gate;
 pub mod header;
 pub mod headers;
 pub(crate) mod lexer;
@@ -16,9 +22,13 @@ pub mod message;
 pub mod method;
 mod octets;
 pub mod parse;
+mod receive;
 pub mod screen;
 pub mod status;
+pub mod transaction;
+mod transport;
 pub mod uri;
+mod usage;
 
 pub use framing::{FramingError, Item, StreamFramer};
 pub use header::{HeaderError, NameAddr, Via};

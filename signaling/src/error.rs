@@ -1,0 +1,44 @@
+//! What can go wrong, told by what the caller of it can do.
+
+use std::net::SocketAddr;
+
+/// An error of the signaling plane.
+#[derive(Debug, thiserror::Error)]
+pub enum SignalingError {
+    /// A listener could not be opened: choose another address or end the program that holds this one.
+    #[error("cannot listen for SIP on {transport} {address}: {source}")]
+    Bind {
+        /// `udp` or `tcp`.
+        transport: crate::sip::flow::Transport,
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The call is over already, most often because the other side gave up: there is nothing left to do for it.
+    #[error("the call is over")]
+    Gone,
+    /// The target cannot be called as it stands: correct it. The sentence says what is wrong.
+    #[error("cannot call {target}: {reason}")]
+    Target {
+        /// The URI asked for.
+        target: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The two sides found no audio in common; the call has been refused.
+    #[error("no audio in common: {0}")]
+    Offer(String),
+    /// As many calls are up as the configuration allows: try later.
+    #[error("{limit} calls are up, and that is the limit")]
+    Full {
+        /// `max_calls`.
+        limit: usize,
+    },
+    /// The endpoint has been shut down.
+    #[error("the SIP endpoint has been shut down")]
+    Stopped,
+    /// The call's RTP socket could not be had.
+    #[error(transparent)]
+    Media(#[from] milo_media::MediaError),
+}

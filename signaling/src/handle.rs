@@ -1,0 +1,93 @@
+//! The cord between a call's owner and the endpoint's task: commands one way, the latest state the other way. Letting
+//! go of it ends the call, whatever else is going on.
+
+use std::net::SocketAddr;
+
+use milo_media::Session;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::{
+    SignalingError,
+    sip::{
+        Uri,
+        core::{CallKey, EndReason},
+        flow::Transport,
+    },
+};
+
+/// What an owner asks of the endpoint's task.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Ring(CallKey, Reply<()>),
+    Answer(CallKey, SocketAddr, Reply<Option<Session>>),
+    Reject(CallKey, u16, String, Reply<()>),
+    HangUp(CallKey, Reply<()>),
+    Call(Box<NewCall>, Reply<(CallHandle, String)>),
+    Shutdown(oneshot::Sender<()>),
+}
+
+/// Where the result goes; nobody may be waiting any more.
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, SignalingError>>;
+
+/// A call to be placed.
+#[derive(Debug)]
+pub(crate) struct NewCall {
+    pub(crate) target: Uri,
+    pub(crate) from: String,
+    pub(crate) transport: Transport,
+    pub(crate) remote: SocketAddr,
+    pub(crate) rtp: SocketAddr,
+}
+
+/// A call as its owner sees it. Only the latest counts, so nothing queues up when the owner is slow.
+#[derive(Debug, Default)]
+pub(crate) struct CallState {
+    pub(crate) ringing: Option<u16>,
+    pub(crate) session: Option<Session>,
+    /// Counts the sessions there have been.
+    pub(crate) sessions: u32,
+    pub(crate) ended: Option<EndReason>,
+}
+
+/// One owner's end of the cord.
+#[derive(Debug)]
+pub(crate) struct CallHandle {
+    pub(crate) key: CallKey,
+    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) state: watch::Receiver<CallState>,
+    /// A place in the queue of farewells, taken when the call began: letting go never waits and is never lost.
+    pub(crate) farewell: Option<mpsc::OwnedPermit<CallKey>>,
+}
+
+impl CallHandle {
+    /// Sends a command and waits for its result.
+    pub(crate) async fn ask<T>(&self, command: impl FnOnce(CallKey, Reply<T>) -> Command) -> Result<T, SignalingError> {
+        ask(&self.commands, |reply| command(self.key, reply)).await
+    }
+
+    /// Resolves once the call is over.
+    pub(crate) async fn ended(&mut self) -> EndReason {
+        match self.state.wait_for(|state| state.ended.is_some()).await {
+            Ok(state) => state.ended.clone().unwrap_or(EndReason::Shutdown),
+            Err(_) => EndReason::Shutdown,
+        }
+    }
+}
+
+impl Drop for CallHandle {
+    fn drop(&mut self) {
+        if let Some(farewell) = self.farewell.take() {
+            farewell.send(self.key);
+        }
+    }
+}
+
+/// Sends a command to the endpoint's task and waits for its result.
+pub(crate) async fn ask<T>(
+    commands: &mpsc::Sender<Command>,
+    command: impl FnOnce(Reply<T>) -> Command,
+) -> Result<T, SignalingError> {
+    let (reply, result) = oneshot::channel();
+    commands.send(command(reply)).await.map_err(|_| SignalingError::Stopped)?;
+    result.await.map_err(|_| SignalingError::Stopped)?
+}

@@ -1,0 +1,135 @@
+//! An incoming call that nobody has answered yet.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use milo_media::{Leg, LegOptions, PortPool};
+use tokio::{runtime::Handle, sync::mpsc};
+
+use crate::{
+    Dialog, SignalingError,
+    handle::{CallHandle, Command},
+    sip::{Message, Name, Uri},
+};
+
+/// What legs are made from.
+#[derive(Clone, Debug)]
+pub(crate) struct LegFactory {
+    pub(crate) ports: Arc<PortPool>,
+    pub(crate) runtime: Handle,
+    pub(crate) rtp_timeout: Duration,
+}
+
+impl LegFactory {
+    pub(crate) fn start(&self, socket: milo_media::RtpSocket, session: Option<milo_media::Session>) -> Leg {
+        Leg::start(socket, session, LegOptions { rtp_timeout: self.rtp_timeout }, &self.runtime)
+    }
+}
+
+/// The incoming calls of an endpoint. Dropping it turns later callers away with 503.
+#[derive(Debug)]
+pub struct Invitations {
+    pub(crate) queue: mpsc::Receiver<Invitation>,
+    /// Keeps the endpoint's task alive while calls are still wanted.
+    pub(crate) _commands: mpsc::Sender<Command>,
+}
+
+impl Invitations {
+    /// The next incoming call; `None` once the endpoint has been shut down. Cancel safe.
+    pub async fn next(&mut self) -> Option<Invitation> {
+        self.queue.recv().await
+    }
+}
+
+/// An incoming call. Dropped unanswered it is refused with 480.
+#[derive(Debug)]
+pub struct Invitation {
+    pub(crate) handle: CallHandle,
+    pub(crate) invite: Arc<Message>,
+    pub(crate) source: SocketAddr,
+    pub(crate) from: Uri,
+    pub(crate) to: Uri,
+    pub(crate) from_number: String,
+    pub(crate) to_number: String,
+    pub(crate) legs: LegFactory,
+}
+
+impl Invitation {
+    /// The Call-ID.
+    pub fn call_id(&self) -> &str {
+        self.invite.headers.get(Name::CALL_ID).unwrap_or_default()
+    }
+
+    /// The caller's number: the user part of From.
+    pub fn from_number(&self) -> &str {
+        &self.from_number
+    }
+
+    /// The number that was dialled: the user part of the Request-URI.
+    pub fn to_number(&self) -> &str {
+        &self.to_number
+    }
+
+    /// The caller: the URI of From.
+    pub fn from_uri(&self) -> &Uri {
+        &self.from
+    }
+
+    /// Who is called: the Request-URI.
+    pub fn to_uri(&self) -> &Uri {
+        &self.to
+    }
+
+    /// Where the INVITE came from.
+    pub fn source(&self) -> SocketAddr {
+        self.source
+    }
+
+    /// The first header field of the INVITE with this name, in any case or its compact form.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.invite.headers.get(name)
+    }
+
+    /// Tells the caller that its call is being offered: 180. Repeated by itself every minute.
+    ///
+    /// # Errors
+    /// [`SignalingError::Gone`]: the caller has given up.
+    pub async fn ring(&mut self) -> Result<(), SignalingError> {
+        self.handle.ask(Command::Ring).await
+    }
+
+    /// Resolves once the caller has given up. Cancel safe.
+    pub async fn cancelled(&mut self) {
+        self.handle.ended().await;
+    }
+
+    /// Answers: opens the RTP socket, sends 200 and starts the leg. When the INVITE brought no offer, the session comes
+    /// later, as the dialog's first [`crate::DialogEvent::MediaChange`].
+    ///
+    /// # Errors
+    /// [`SignalingError::Gone`]: the caller has given up. [`SignalingError::Media`]: no RTP socket could be had, the
+    /// caller has been refused with 503. [`SignalingError::Offer`]: refused with 488.
+    pub async fn answer(self) -> Result<(Dialog, Leg), SignalingError> {
+        let socket = match self.legs.ports.bind().and_then(|socket| socket.local_addr().map(|at| (socket, at))) {
+            Ok(socket) => socket,
+            Err(error) => {
+                // Whether or not the caller still hears it, the error is what counts.
+                let _ = self.reject(503, "").await;
+                return Err(error.into());
+            }
+        };
+        let (socket, rtp) = socket;
+        let session = self.handle.ask(|key, reply| Command::Answer(key, rtp, reply)).await?;
+        let leg = self.legs.start(socket, session);
+        let call_id = self.call_id().to_owned();
+        Ok((Dialog::new(self.handle, call_id, 0), leg))
+    }
+
+    /// Refuses with this code (300 to 699) and phrase; an empty phrase takes the usual one.
+    ///
+    /// # Errors
+    /// [`SignalingError::Gone`]: the caller has given up.
+    pub async fn reject(self, code: u16, reason: &str) -> Result<(), SignalingError> {
+        let reason = reason.to_owned();
+        self.handle.ask(|key, reply| Command::Reject(key, code, reason, reply)).await
+    }
+}

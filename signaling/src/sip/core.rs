@@ -1,0 +1,299 @@
+//! The sans-IO heart: messages, actions of the user and the time go in; packets, events and the next timer come out.
+//! No task, no clock, no lock, no socket.
+//!
+//! ```text
+//!  datagram() message() ──► receive ──► transactions ──► calls ──► Output::Event
+//!  call() ring() answer() reject() hang_up() release() ──► calls ──► transactions ──► Output::Send
+//!  expire(now), due at next_timer() ──► both
+//! ```
+
+use std::{
+    collections::{BTreeSet, HashMap, VecDeque},
+    hash::{DefaultHasher, Hash, Hasher},
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Instant,
+};
+
+use milo_media::Session;
+use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
+
+use super::{
+    flow::{ConnectionId, Flow, Packet, Path, Transport},
+    gate::{Gate, IpNet},
+    headers::Name,
+    message::Message,
+    transaction::table::{MAGIC_COOKIE, Told, TransactionId, Transactions},
+    usage::Call,
+};
+
+/// Which call; never given twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CallKey(pub(crate) u64);
+
+/// Why a call is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EndReason {
+    /// The other side hung up.
+    RemoteHangup,
+    /// The caller gave up before the answer.
+    Cancelled,
+    /// The other side refused, or nobody answered: status code and reason phrase.
+    Rejected {
+        /// 300 to 699; 408 also when no response came at all, 503 when the request could not be sent.
+        code: u16,
+        /// The phrase as it came.
+        reason: String,
+    },
+    /// Our answer was never acknowledged (RFC 3261 section 13.3.1.4).
+    Unacknowledged,
+    /// The other side's SDP cannot be used. The sentence says why.
+    BadMedia(String),
+    /// The endpoint has been shut down.
+    Shutdown,
+}
+
+/// What the core tells its user.
+#[derive(Debug)]
+pub enum Event {
+    /// Somebody calls.
+    Invitation {
+        /// The new call.
+        call: CallKey,
+        /// The INVITE.
+        invite: Arc<Message>,
+        /// Where it came from.
+        source: SocketAddr,
+    },
+    /// The party we call is being told (180 to 183, 199): the status code.
+    Ringing(CallKey, u16),
+    /// The party we call has answered.
+    Answered(CallKey, Session),
+    /// The media of a call that is up have changed, or are known at last (the answer in the ACK).
+    MediaChange(CallKey, Session),
+    /// The call is over.
+    Ended(CallKey, EndReason),
+}
+
+/// What the driver must do.
+#[derive(Debug)]
+pub enum Output {
+    /// Send this.
+    Send(Packet),
+    /// Close this connection once what waits has been sent.
+    Close(ConnectionId),
+    /// Tell the user.
+    Event(Event),
+}
+
+/// What the core must know from the start.
+#[derive(Clone, Debug)]
+pub struct CoreConfig {
+    /// The address that peers beyond loopback are given instead of our own.
+    pub public_address: Option<IpAddr>,
+    /// What RTP sockets are bound to; unspecified: every address.
+    pub media_address: IpAddr,
+    /// Who is served besides loopback.
+    pub trusted: Vec<IpNet>,
+    /// Calls at once.
+    pub max_calls: usize,
+    /// User-Agent and Server.
+    pub user_agent: String,
+    /// Secret from which tags and branches are drawn.
+    pub seed: [u8; 32],
+}
+
+/// What has happened since the start, and what is live now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Messages received.
+    pub messages_in: u64,
+    /// Messages sent.
+    pub messages_out: u64,
+    /// What was received and could not be read.
+    pub parse_errors: u64,
+    /// Requests of strangers, refused or met with silence.
+    pub refused: u64,
+    /// Messages sent again.
+    pub retransmissions: u64,
+    /// Calls turned away with 503.
+    pub overloaded: u64,
+    /// Datagrams and messages that the system or a slow peer did not take.
+    pub send_failures: u64,
+    /// Live transactions.
+    pub transactions: usize,
+    /// Live calls.
+    pub calls: usize,
+    /// Open stream connections.
+    pub connections: usize,
+}
+
+/// The core.
+#[derive(Debug)]
+pub struct Core {
+    pub(super) config: CoreConfig,
+    pub(super) gate: Gate,
+    pub(super) transactions: Transactions,
+    pub(super) calls: HashMap<CallKey, Call>,
+    /// Call-ID and local tag to call.
+    pub(super) dialogs: HashMap<(String, String), CallKey>,
+    pub(super) timers: BTreeSet<(Instant, CallKey)>,
+    pub(super) packets: VecDeque<Packet>,
+    pub(super) outputs: VecDeque<Output>,
+    pub(super) counters: Counters,
+    /// Live calls that we placed to strangers: their requests must be read to be told from intruders'.
+    pub(super) calls_to_strangers: usize,
+    rng: StdRng,
+    last_call: u64,
+}
+
+impl Core {
+    /// A core without calls.
+    pub fn new(now: Instant, config: CoreConfig) -> Self {
+        Self {
+            gate: Gate::new(now, config.trusted.clone()),
+            transactions: Transactions::default(),
+            calls: HashMap::new(),
+            dialogs: HashMap::new(),
+            timers: BTreeSet::new(),
+            packets: VecDeque::new(),
+            outputs: VecDeque::new(),
+            counters: Counters::default(),
+            calls_to_strangers: 0,
+            rng: StdRng::from_seed(config.seed),
+            last_call: 0,
+            config,
+        }
+    }
+
+    /// The next thing to do; call until there is none after every input.
+    pub fn poll(&mut self) -> Option<Output> {
+        if let Some(packet) = self.packets.pop_front() {
+            self.counters.messages_out += 1;
+            return Some(Output::Send(packet));
+        }
+        self.outputs.pop_front()
+    }
+
+    /// When [`Self::expire`] wants to be called.
+    pub fn next_timer(&self) -> Option<Instant> {
+        let call = self.timers.first().map(|(at, _)| *at);
+        super::transaction::earliest(call, self.transactions.next_timer())
+    }
+
+    /// Time has passed: runs every timer that is due.
+    pub fn expire(&mut self, now: Instant) {
+        while let Some((id, owner, told)) = self.transactions.expire(now, &mut self.packets) {
+            if let (Some(call), Some(told)) = (owner, told) {
+                self.tell(now, call, id, told);
+            }
+        }
+        while let Some((at, call)) = self.timers.first().copied()
+            && at <= now
+        {
+            self.expire_call(now, call);
+        }
+    }
+
+    /// The driver could not send the request of this transaction.
+    pub fn unreachable(&mut self, now: Instant, id: TransactionId) {
+        if let Some(call) = self.transactions.unreachable(id) {
+            self.tell(now, call, id, Told::Unreachable);
+        }
+    }
+
+    /// A snapshot.
+    pub fn counters(&self) -> Counters {
+        Counters {
+            retransmissions: self.counters.retransmissions + self.transactions.retransmissions,
+            transactions: self.transactions.len(),
+            calls: self.calls.len(),
+            ..self.counters
+        }
+    }
+
+    /// Refusals of strangers to be logged now.
+    pub fn report_strangers(&mut self, now: Instant) -> Option<u64> {
+        self.gate.report(now)
+    }
+
+    /// 64 random bits: a tag, or what follows the cookie in a branch.
+    pub(super) fn word(&mut self) -> String {
+        format!("{:016x}", self.rng.next_u64())
+    }
+
+    /// A random number of the range.
+    pub(super) fn pick(&mut self, range: std::ops::RangeInclusive<u32>) -> u32 {
+        self.rng.random_range(range)
+    }
+
+    pub(super) fn new_call_key(&mut self) -> CallKey {
+        self.last_call += 1;
+        CallKey(self.last_call)
+    }
+
+    /// The To tag of an answer that we keep no state of: always the same for the same request, never guessed
+    /// (RFC 3261 section 8.2.7).
+    pub(super) fn stateless_tag(&self, request: &Message) -> String {
+        let mut hasher = DefaultHasher::new();
+        self.config.seed.hash(&mut hasher);
+        for name in [Name::VIA, Name::FROM, Name::CALL_ID] {
+            request.headers.get(name).hash(&mut hasher);
+        }
+        format!("{:016x}", hasher.finish())
+    }
+
+    /// The address that this peer reaches us at.
+    pub(super) fn advertised(&self, flow: &Flow) -> SocketAddr {
+        let remote = flow.remote.ip().to_canonical();
+        match self.config.public_address {
+            Some(public) if !remote.is_loopback() && public.is_ipv4() == remote.is_ipv4() => {
+                SocketAddr::new(public, flow.local.port())
+            }
+            _ => SocketAddr::new(flow.local.ip().to_canonical(), flow.local.port()),
+        }
+    }
+
+    /// Our Contact towards this peer.
+    pub(super) fn contact(&self, flow: &Flow) -> String {
+        let address = self.advertised(flow);
+        let transport = if flow.transport == Transport::Tcp { ";transport=tcp" } else { "" };
+        format!("<sip:milo@{address}{transport}>")
+    }
+
+    /// The address of our RTP socket as this peer must be told.
+    pub(super) fn media_address(&self, flow: &Flow, rtp: SocketAddr) -> SocketAddr {
+        let advertised = self.advertised(flow).ip();
+        let stands = !rtp.ip().is_unspecified() && self.config.public_address != Some(advertised);
+        SocketAddr::new(if stands { rtp.ip() } else { advertised }, rtp.port())
+    }
+
+    /// Puts our Via on top of a request; returns the branch.
+    pub(super) fn put_via(&mut self, request: &mut Message, path: &Path) -> String {
+        let branch = format!("{MAGIC_COOKIE}{}", self.word());
+        let sent_by = self.advertised(&path.flow);
+        let via = format!("SIP/2.0/{} {sent_by};rport;branch={branch}", path.flow.transport.via_name());
+        request.headers.push_front(Name::VIA, via);
+        request.headers.push(Name::USER_AGENT, self.config.user_agent.as_str());
+        branch
+    }
+
+    /// Sends a request within a dialog and waits for its responses on behalf of `call`.
+    pub(super) fn send_request(&mut self, now: Instant, call: CallKey, mut request: Message, path: Path) {
+        let branch = self.put_via(&mut request, &path);
+        self.transactions.send(now, request, &branch, path, Some(call), &mut self.packets);
+    }
+
+    /// A response of ours, without To tag.
+    pub(super) fn response(&self, request: &Message, code: u16, reason: &str) -> Message {
+        let mut response = Message::response_to(request, code, reason);
+        if code > 100 {
+            response.headers.push(Name::SERVER, self.config.user_agent.as_str());
+        }
+        response
+    }
+
+    pub(super) fn event(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+}

@@ -1,0 +1,327 @@
+//! A dialog (RFC 3261 section 12): the two tags, the two CSeq series, the route set and the remote target. It knows no
+//! INVITE and no time.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::{
+    flow::{DEFAULT_PORT, Flow, Path, Transport},
+    header::{HeaderError, NameAddr},
+    headers::Name,
+    message::Message,
+    method::Method,
+    uri::Uri,
+};
+
+/// The state that every request within a dialog is made from.
+#[derive(Clone, Debug)]
+pub(crate) struct Dialog {
+    pub(crate) call_id: String,
+    pub(crate) local_tag: String,
+    /// Empty for a peer of RFC 2543 that sets none.
+    pub(crate) remote_tag: String,
+    /// Our From, as it stands in requests.
+    local: String,
+    /// Our To, as it stands in requests.
+    remote: String,
+    local_seq: u32,
+    remote_seq: Option<u32>,
+    /// Where the peer wants requests sent: its last Contact.
+    pub(crate) target: Uri,
+    routes: Vec<NameAddr>,
+    /// Our Contact.
+    pub(crate) contact: String,
+    /// The path of the peer's last message.
+    pub(crate) flow: Flow,
+    /// Whether the peer itself, and no proxy, sent that message.
+    direct: bool,
+}
+
+/// How a request's CSeq stands to those before (RFC 3261 section 12.2.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Higher than all before, by however much.
+    Next,
+    /// Lower or equal: to be answered 500.
+    Stale,
+}
+
+impl Dialog {
+    /// The dialog that our response to `invite` creates (section 12.1.1).
+    ///
+    /// # Errors
+    /// A header field that the dialog needs is missing or malformed; the INVITE deserves 400.
+    pub(crate) fn of_server(
+        invite: &Message,
+        local_tag: String,
+        flow: Flow,
+        contact: String,
+    ) -> Result<Self, HeaderError> {
+        let from = invite.from()?;
+        let target = invite.contact()?.ok_or(HeaderError::Missing(Name::CONTACT))?;
+        let mut local = invite.to()?;
+        local = local.with_tag(&local_tag);
+        Ok(Self {
+            call_id: invite.call_id()?.to_owned(),
+            remote_tag: from.tag().unwrap_or_default().to_owned(),
+            local: local.to_string(),
+            remote: invite.headers.get(Name::FROM).unwrap_or_default().to_owned(),
+            local_tag,
+            local_seq: 0,
+            remote_seq: Some(invite.cseq()?.0),
+            target: target.uri,
+            routes: invite.record_routes()?,
+            contact,
+            flow,
+            direct: invite.headers.get_all(Name::VIA).count() == 1,
+        })
+    }
+
+    /// The dialog that a response with a To tag to our `invite` creates (section 12.1.2).
+    ///
+    /// # Errors
+    /// A header field that the dialog needs is missing or malformed.
+    pub(crate) fn of_client(
+        invite: &Message,
+        response: &Message,
+        flow: Flow,
+        contact: String,
+    ) -> Result<Self, HeaderError> {
+        let mut routes = response.record_routes()?;
+        routes.reverse();
+        let target = match response.contact()? {
+            Some(contact) => contact.uri,
+            // A 2xx must have one; a peer that forgot it is still reached where the INVITE went.
+            None => invite.uri().cloned().ok_or(HeaderError::Missing(Name::CONTACT))?,
+        };
+        Ok(Self {
+            call_id: invite.call_id()?.to_owned(),
+            local_tag: invite.from()?.tag().unwrap_or_default().to_owned(),
+            remote_tag: response.to()?.tag().unwrap_or_default().to_owned(),
+            local: invite.headers.get(Name::FROM).unwrap_or_default().to_owned(),
+            remote: response.headers.get(Name::TO).unwrap_or_default().to_owned(),
+            local_seq: invite.cseq()?.0,
+            remote_seq: None,
+            target,
+            // Whether proxies stood between cannot be seen from a response.
+            direct: false,
+            routes,
+            contact,
+            flow,
+        })
+    }
+
+    /// Notes a request of the peer: its CSeq, and the path it came on.
+    pub(crate) fn receive(&mut self, request: &Message, flow: Flow) -> Result<Order, HeaderError> {
+        let (number, method) = request.cseq()?;
+        // The ACK bears the number of its INVITE, and a CANCEL that of what it cancels.
+        if !matches!(method, Method::Ack | Method::Cancel) {
+            if self.remote_seq.is_some_and(|last| number <= last) {
+                return Ok(Order::Stale);
+            }
+            self.remote_seq = Some(number);
+        }
+        self.flow = flow;
+        self.direct = request.headers.get_all(Name::VIA).count() == 1;
+        Ok(Order::Next)
+    }
+
+    /// Takes the target of a target refresh request or its response (section 12.2).
+    pub(crate) fn refresh_target(&mut self, message: &Message) {
+        if let Ok(Some(contact)) = message.contact() {
+            self.target = contact.uri;
+        }
+    }
+
+    /// A new request within the dialog, complete but for its Via (section 12.2.1.1).
+    pub(crate) fn request(&mut self, method: Method) -> (Message, Path) {
+        self.local_seq += 1;
+        self.build(method, self.local_seq)
+    }
+
+    /// The ACK of the 2xx to our INVITE of this number (section 13.2.2.4), complete but for its Via.
+    pub(crate) fn ack(&self, number: u32) -> (Message, Path) {
+        self.build(Method::Ack, number)
+    }
+
+    fn build(&self, method: Method, number: u32) -> (Message, Path) {
+        let mut routes = self.routes.clone();
+        let mut uri = self.target.clone();
+        let mut next_hop = routes.first().map_or(&self.target, |route| &route.uri).clone();
+        if let Some(first) = routes.first()
+            && !first.uri.has_param("lr")
+        {
+            // A strict router: it finds itself in the Request-URI, and the target at the end of the route.
+            uri = routes.remove(0).uri;
+            next_hop = uri.clone();
+            routes.push(NameAddr::new(self.target.clone()));
+        }
+        if let Uri::Sip(sip) = &mut uri {
+            // Not allowed in a Request-URI (section 19.1.1).
+            sip.headers = None;
+            sip.params.remove("method");
+        }
+        let mut request = Message::request(method.clone(), uri);
+        request.headers.push(Name::MAX_FORWARDS, "70");
+        for route in routes {
+            request.headers.push(Name::ROUTE, route.to_string());
+        }
+        request.headers.push(Name::FROM, self.local.as_str());
+        request.headers.push(Name::TO, self.remote.as_str());
+        request.headers.push(Name::CALL_ID, self.call_id.as_str());
+        request.headers.push(Name::CSEQ, format!("{number} {method}"));
+        request.headers.push(Name::CONTACT, self.contact.as_str());
+        (request, self.path_to(&next_hop))
+    }
+
+    /// The way to the next hop. A name that only DNS knows, and a private address that a peer behind a NAT gave, are
+    /// reached where the peer's last message came from.
+    fn path_to(&self, next_hop: &Uri) -> Path {
+        let named = next_hop
+            .host()
+            .and_then(|host| host.ip())
+            .map(|ip| SocketAddr::new(ip, next_hop.port().unwrap_or(DEFAULT_PORT)))
+            .filter(|named| named.is_ipv4() == self.flow.remote.is_ipv4());
+        let source = self.flow.remote.ip();
+        let named = named.filter(|named| {
+            let behind_nat = self.direct || (is_private(named.ip()) && !is_private(source));
+            named.ip() == source || !behind_nat
+        });
+        match self.flow.transport {
+            Transport::Udp => {
+                let remote = named.unwrap_or(self.flow.remote);
+                Path { flow: Flow { remote, ..self.flow }, or_connect: None }
+            }
+            Transport::Tcp => Path { flow: self.flow, or_connect: named },
+        }
+    }
+}
+
+/// An address that means nothing outside its own network.
+fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_unspecified(),
+        IpAddr::V6(v6) => v6.is_unique_local() || v6.is_loopback() || v6.is_unicast_link_local() || v6.is_unspecified(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flow(remote: &str) -> Flow {
+        Flow {
+            transport: Transport::Udp,
+            local: "192.0.2.1:5060".parse().unwrap(),
+            remote: remote.parse().unwrap(),
+            connection: None,
+        }
+    }
+
+    fn invite(vias: usize, extra: &[(Name, &str)]) -> Message {
+        let mut invite = Message::request(Method::Invite, "sip:milo@192.0.2.1".parse().unwrap());
+        for via in 0..vias {
+            invite.headers.push(Name::VIA, format!("SIP/2.0/UDP 198.51.100.{via};branch=z9hG4bK{via}"));
+        }
+        invite.headers.push(Name::FROM, "\"Rasoa\" <sip:rasoa@example.mg>;tag=r");
+        invite.headers.push(Name::TO, "<sip:milo@192.0.2.1>");
+        invite.headers.push(Name::CALL_ID, "c@example.mg");
+        invite.headers.push(Name::CSEQ, "7 INVITE");
+        for (name, value) in extra {
+            invite.headers.push(name, *value);
+        }
+        invite
+    }
+
+    fn server(vias: usize, source: &str, extra: &[(Name, &str)]) -> Dialog {
+        let contact = "<sip:milo@192.0.2.1>".to_owned();
+        Dialog::of_server(&invite(vias, extra), "l".to_owned(), flow(source), contact).unwrap()
+    }
+
+    fn request(number: u32, method: Method) -> Message {
+        let mut request = Message::request(method.clone(), "sip:milo@192.0.2.1".parse().unwrap());
+        request.headers.push(Name::CSEQ, format!("{number} {method}"));
+        request
+    }
+
+    #[test]
+    fn request_mirrors_the_invite() {
+        let mut dialog = server(1, "198.51.100.9:5060", &[(Name::CONTACT, "<sip:rasoa@198.51.100.9:5080>")]);
+        let (bye, path) = dialog.request(Method::Bye);
+        assert_eq!(bye.uri().unwrap().to_string(), "sip:rasoa@198.51.100.9:5080");
+        assert_eq!(bye.headers.get(Name::FROM), Some("<sip:milo@192.0.2.1>;tag=l"));
+        assert_eq!(bye.headers.get(Name::TO), Some("\"Rasoa\" <sip:rasoa@example.mg>;tag=r"));
+        assert_eq!(bye.headers.get(Name::CSEQ), Some("1 BYE"));
+        assert_eq!(path.flow.remote, "198.51.100.9:5080".parse().unwrap());
+    }
+
+    #[test]
+    fn loose_routes_keep_the_target_and_go_to_the_first_route() {
+        let extra = [
+            (Name::RECORD_ROUTE, "<sip:203.0.113.1;lr>"),
+            (Name::RECORD_ROUTE, "<sip:203.0.113.2:5062;lr>"),
+            (Name::CONTACT, "<sip:rasoa@10.0.0.9>"),
+        ];
+        let (bye, path) = server(3, "203.0.113.1:5060", &extra).request(Method::Bye);
+        assert_eq!(bye.uri().unwrap().to_string(), "sip:rasoa@10.0.0.9");
+        let routes: Vec<_> = bye.headers.get_all(Name::ROUTE).collect();
+        assert_eq!(routes, ["<sip:203.0.113.1;lr>", "<sip:203.0.113.2:5062;lr>"]);
+        assert_eq!(path.flow.remote, "203.0.113.1:5060".parse().unwrap());
+    }
+
+    #[test]
+    fn strict_router_finds_itself_in_the_request_uri() {
+        let extra = [
+            (Name::RECORD_ROUTE, "<sip:203.0.113.1>"),
+            (Name::RECORD_ROUTE, "<sip:203.0.113.2;lr>"),
+            (Name::CONTACT, "<sip:rasoa@198.51.100.9>"),
+        ];
+        let (bye, path) = server(3, "203.0.113.1:5060", &extra).request(Method::Bye);
+        assert_eq!(bye.uri().unwrap().to_string(), "sip:203.0.113.1");
+        let routes: Vec<_> = bye.headers.get_all(Name::ROUTE).collect();
+        assert_eq!(routes, ["<sip:203.0.113.2;lr>", "<sip:rasoa@198.51.100.9>"]);
+        assert_eq!(path.flow.remote, "203.0.113.1:5060".parse().unwrap());
+    }
+
+    #[test]
+    fn client_reverses_the_record_routes() {
+        let mut response = Message::response_to(&invite(1, &[]), 200, "");
+        response.headers.set(Name::TO, "<sip:milo@192.0.2.1>;tag=m");
+        response.headers.push(Name::RECORD_ROUTE, "<sip:203.0.113.2;lr>");
+        response.headers.push(Name::RECORD_ROUTE, "<sip:203.0.113.1;lr>");
+        response.headers.push(Name::CONTACT, "<sip:milo@198.51.100.4>");
+        let dialog = Dialog::of_client(&invite(1, &[]), &response, flow("203.0.113.1:5060"), String::new()).unwrap();
+        let (ack, _) = dialog.ack(7);
+        let routes: Vec<_> = ack.headers.get_all(Name::ROUTE).collect();
+        assert_eq!(routes, ["<sip:203.0.113.1;lr>", "<sip:203.0.113.2;lr>"]);
+        assert_eq!(ack.headers.get(Name::CSEQ), Some("7 ACK"));
+        assert_eq!(ack.headers.get(Name::TO), Some("<sip:milo@192.0.2.1>;tag=m"));
+    }
+
+    #[test]
+    fn contact_behind_a_nat_or_known_to_dns_only_is_reached_at_the_source() {
+        for contact in ["<sip:rasoa@10.0.0.9:5080>", "<sip:rasoa@phone.example>"] {
+            let (_, path) = server(1, "198.51.100.9:40123", &[(Name::CONTACT, contact)]).request(Method::Bye);
+            assert_eq!(path.flow.remote, "198.51.100.9:40123".parse().unwrap(), "{contact}");
+        }
+        let behind_proxy = [(Name::CONTACT, "<sip:rasoa@203.0.113.50>")];
+        let (_, path) = server(2, "198.51.100.9:5060", &behind_proxy).request(Method::Bye);
+        assert_eq!(path.flow.remote, "203.0.113.50:5060".parse().unwrap(), "a proxy that wants no more");
+    }
+
+    #[test]
+    fn cseq_may_jump_and_must_not_fall_back() {
+        let mut dialog = server(1, "198.51.100.9:5060", &[(Name::CONTACT, "<sip:r@198.51.100.9>")]);
+        let here = flow("198.51.100.9:5060");
+        assert_eq!(dialog.receive(&request(4_000_000, Method::Options), here), Ok(Order::Next));
+        assert_eq!(dialog.receive(&request(4_000_000, Method::Bye), here), Ok(Order::Stale));
+        assert_eq!(dialog.receive(&request(8, Method::Bye), here), Ok(Order::Stale));
+        assert_eq!(dialog.receive(&request(7, Method::Ack), here), Ok(Order::Next));
+        assert_eq!(dialog.receive(&request(4_000_001, Method::Bye), here), Ok(Order::Next));
+    }
+
+    #[test]
+    fn invite_without_contact_makes_no_dialog() {
+        let error = Dialog::of_server(&invite(1, &[]), "l".to_owned(), flow("198.51.100.9:5060"), String::new());
+        assert_eq!(error.unwrap_err(), HeaderError::Missing(Name::CONTACT));
+    }
+}

@@ -1,0 +1,221 @@
+//! Who may talk to us: loopback and the configured trunks. Everybody else is refused at a limited rate, then met with
+//! silence, so that a scanner learns nothing and a forged source cannot make us send floods.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    net::{IpAddr, Ipv6Addr},
+    str::FromStr,
+    time::{Duration, Instant},
+};
+
+/// Refusals that one network gets in a row, and all of them together.
+const BURST: f64 = 4.0;
+const BURST_OF_ALL: f64 = 40.0;
+/// Refusals a second after that.
+const RATE: f64 = 0.2;
+const RATE_OF_ALL: f64 = 10.0;
+/// Networks that are remembered at once; the strangers past them share what is left of the common rate.
+const NETWORKS: usize = 4096;
+/// How often quiet networks are looked for once the memory is full.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// How often the log hears of refusals.
+const REPORT_EVERY: Duration = Duration::from_secs(60);
+
+/// An address block as in `192.0.2.0/24`; a bare address is a block of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IpNet {
+    address: IpAddr,
+    length: u8,
+}
+
+impl IpNet {
+    /// Whether the block holds this address. An IPv4 address mapped into IPv6 counts as IPv4.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.address, address.to_canonical()) {
+            (IpAddr::V4(net), IpAddr::V4(address)) => {
+                (u32::from(net) ^ u32::from(address)).checked_shr(32 - u32::from(self.length)).unwrap_or(0) == 0
+            }
+            (IpAddr::V6(net), IpAddr::V6(address)) => {
+                (u128::from(net) ^ u128::from(address)).checked_shr(128 - u32::from(self.length)).unwrap_or(0) == 0
+            }
+            _ => false,
+        }
+    }
+}
+
+impl From<IpAddr> for IpNet {
+    fn from(address: IpAddr) -> Self {
+        let address = address.to_canonical();
+        Self { address, length: if address.is_ipv4() { 32 } else { 128 } }
+    }
+}
+
+impl FromStr for IpNet {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is no address block; write it as 192.0.2.0/24 or 2001:db8::/32");
+        let Some((address, length)) = text.split_once('/') else {
+            return text.parse::<IpAddr>().map(Self::from).map_err(|_| wrong());
+        };
+        let address: IpAddr = address.parse().map_err(|_| wrong())?;
+        let length: u8 = length.parse().map_err(|_| wrong())?;
+        let most = if address.is_ipv4() { 32 } else { 128 };
+        if length <= most { Ok(Self { address, length }) } else { Err(wrong()) }
+    }
+}
+
+impl fmt::Display for IpNet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.length)
+    }
+}
+
+/// What a stranger's request deserves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// 403.
+    Refuse,
+    /// Nothing at all.
+    Silence,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Bucket {
+    tokens: f64,
+    at: Instant,
+}
+
+impl Bucket {
+    fn take(&mut self, now: Instant, rate: f64, burst: f64) -> bool {
+        let passed = now.saturating_duration_since(self.at).as_secs_f64();
+        self.tokens = (self.tokens + passed * rate).min(burst);
+        self.at = now;
+        let has = self.tokens >= 1.0;
+        if has {
+            self.tokens -= 1.0;
+        }
+        has
+    }
+
+    fn is_full_at(&self, now: Instant) -> bool {
+        self.tokens + now.saturating_duration_since(self.at).as_secs_f64() * RATE >= BURST
+    }
+}
+
+/// The door keeper.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    trusted: Vec<IpNet>,
+    networks: HashMap<IpAddr, Bucket>,
+    all: Bucket,
+    swept: Instant,
+    reported: Option<Instant>,
+    unreported: u64,
+}
+
+impl Gate {
+    pub(crate) fn new(now: Instant, trusted: Vec<IpNet>) -> Self {
+        let all = Bucket { tokens: BURST_OF_ALL, at: now };
+        Self { trusted, networks: HashMap::new(), all, swept: now, reported: None, unreported: 0 }
+    }
+
+    /// Whether requests from this address are served.
+    pub(crate) fn trusts(&self, address: IpAddr) -> bool {
+        address.to_canonical().is_loopback() || self.trusted.iter().any(|net| net.contains(address))
+    }
+
+    /// What to do with a request of a stranger.
+    pub(crate) fn meet(&mut self, now: Instant, address: IpAddr) -> Verdict {
+        self.unreported += 1;
+        let network = network_of(address);
+        if self.networks.len() >= NETWORKS && now.saturating_duration_since(self.swept) >= SWEEP_EVERY {
+            // Those who have been quiet long enough are forgotten.
+            self.swept = now;
+            self.networks.retain(|_, bucket| !bucket.is_full_at(now));
+        }
+        let full = self.networks.len() >= NETWORKS;
+        let own = match self.networks.get_mut(&network) {
+            Some(bucket) => bucket.take(now, RATE, BURST),
+            None if full => true,
+            None => {
+                self.networks.insert(network, Bucket { tokens: BURST - 1.0, at: now });
+                true
+            }
+        };
+        if own && self.all.take(now, RATE_OF_ALL, BURST_OF_ALL) { Verdict::Refuse } else { Verdict::Silence }
+    }
+
+    /// How many requests were refused since the last report, once an interval, for the log.
+    pub(crate) fn report(&mut self, now: Instant) -> Option<u64> {
+        let due = self.reported.is_none_or(|at| now.saturating_duration_since(at) >= REPORT_EVERY);
+        if !due || self.unreported == 0 {
+            return None;
+        }
+        self.reported = Some(now);
+        Some(std::mem::take(&mut self.unreported))
+    }
+}
+
+/// The network that shares a bucket: /24, or /64.
+fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => IpAddr::from((u32::from(v4) & !0xff).to_be_bytes()),
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from(u128::from(v6) & !u128::from(u64::MAX))),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a start of virtual time")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_hold_what_they_say() {
+        let net: IpNet = "192.0.2.0/24".parse().unwrap();
+        assert!(net.contains("192.0.2.255".parse().unwrap()));
+        assert!(net.contains("::ffff:192.0.2.1".parse().unwrap()));
+        assert!(!net.contains("192.0.3.0".parse().unwrap()));
+        let one: IpNet = "2001:db8::1".parse().unwrap();
+        assert!(one.contains("2001:db8::1".parse().unwrap()));
+        assert!(!one.contains("2001:db8::2".parse().unwrap()));
+        let all: IpNet = "0.0.0.0/0".parse().unwrap();
+        assert!(all.contains("203.0.113.1".parse().unwrap()));
+        assert!(!all.contains("2001:db8::2".parse().unwrap()));
+        for wrong in ["192.0.2.0/33", "trunk", "192.0.2/24", "::/129", "192.0.2.0/x"] {
+            assert!(wrong.parse::<IpNet>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn strangers_hear_403_a_few_times_then_nothing() {
+        let now = Instant::now();
+        let mut gate = Gate::new(now, vec!["192.0.2.0/24".parse().unwrap()]);
+        assert!(gate.trusts("127.0.0.9".parse().unwrap()));
+        assert!(gate.trusts("::ffff:127.0.0.1".parse().unwrap()));
+        assert!(gate.trusts("192.0.2.77".parse().unwrap()));
+        let stranger = "203.0.113.5".parse().unwrap();
+        assert!(!gate.trusts(stranger));
+        let refused = (0..100).filter(|_| gate.meet(now, stranger) == Verdict::Refuse).count();
+        assert_eq!(refused, 4);
+        let neighbour = "203.0.113.6".parse().unwrap();
+        assert_eq!(gate.meet(now, neighbour), Verdict::Silence, "the network shares one bucket");
+        assert_eq!(gate.meet(now + Duration::from_secs(5), neighbour), Verdict::Refuse);
+        assert_eq!(gate.report(now), Some(102));
+        assert_eq!(gate.report(now + Duration::from_secs(59)), None);
+        gate.meet(now, stranger);
+        assert_eq!(gate.report(now + REPORT_EVERY), Some(1));
+    }
+
+    #[test]
+    fn a_flood_from_everywhere_takes_bounded_memory_and_few_answers() {
+        let now = Instant::now();
+        let mut gate = Gate::new(now, Vec::new());
+        let answered = (0..100_000_u32)
+            .filter(|i| gate.meet(now, IpAddr::from((0x2000_0000 + i * 256).to_be_bytes())) == Verdict::Refuse)
+            .count();
+        assert_eq!(answered, 40);
+        assert_eq!(gate.networks.len(), NETWORKS);
+    }
+}

@@ -1,0 +1,287 @@
+//! From the wire inwards: reading, the gate, and which transaction, dialog or call a message is for.
+
+use std::time::Instant;
+
+use tracing::debug;
+
+use super::{
+    body::SDP_TYPE,
+    core::{CallKey, Core, Output},
+    flow::{Flow, Packet, Path, response_path, stamp},
+    gate::Verdict,
+    header::Via,
+    headers::Name,
+    message::Message,
+    method::Method,
+    parse::{ParseError, ParseErrorKind, parse},
+    screen::{Refusal, Rejection, allow, screen, screen_error},
+    transaction::table::{Told, merge_key, server_key},
+};
+
+/// Live transactions per call that is allowed, and besides: beyond it requests are answered 503 without a trace.
+const TRANSACTIONS_PER_CALL: usize = 16;
+const TRANSACTIONS_BESIDES: usize = 4096;
+
+/// A request on its way in, with what every answer to it needs.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) message: Message,
+    pub(super) method: Method,
+    pub(super) via: Via,
+    pub(super) flow: Flow,
+    /// Where its responses go.
+    pub(super) path: Path,
+    /// The key of its server transaction.
+    pub(super) key: String,
+}
+
+impl Core {
+    /// A datagram came.
+    pub fn datagram(&mut self, now: Instant, flow: Flow, bytes: &[u8]) {
+        // A flood of strangers is met before it costs a parse, unless one of them may be somebody whom we called.
+        let unread = self.calls_to_strangers == 0 && !self.gate.trusts(flow.remote.ip()) && !bytes.starts_with(b"SIP/");
+        if unread && self.meet_stranger(now, &flow) == Verdict::Silence {
+            self.counters.messages_in += 1;
+            return;
+        }
+        match parse(bytes) {
+            Ok(message) if unread && message.is_request() => {
+                self.counters.messages_in += 1;
+                self.forbid(message, &flow);
+            }
+            Ok(message) => self.message(now, flow, message),
+            Err(error) => self.unreadable(now, flow, &error),
+        }
+    }
+
+    /// A whole message came, on a stream.
+    pub fn message(&mut self, now: Instant, flow: Flow, message: Message) {
+        self.counters.messages_in += 1;
+        if message.is_request() {
+            self.request(now, flow, message);
+        } else {
+            match screen(&message) {
+                Ok(()) => self.take_response(now, flow, message),
+                Err(refusal) => self.refuse(refusal, message, &flow),
+            }
+        }
+    }
+
+    /// Something came that is no message.
+    pub fn unreadable(&mut self, now: Instant, flow: Flow, error: &ParseError) {
+        if error.kind == ParseErrorKind::Empty {
+            return;
+        }
+        self.counters.messages_in += 1;
+        self.counters.parse_errors += 1;
+        if !self.gate.trusts(flow.remote.ip()) && self.meet_stranger(now, &flow) == Verdict::Silence {
+            return;
+        }
+        if let (refusal, Some(head)) = (screen_error(error), &error.head) {
+            self.refuse(refusal, (**head).clone(), &flow);
+        }
+    }
+
+    /// Whether a driver should keep a connection that this address has opened.
+    pub fn admits(&mut self, now: Instant, address: std::net::IpAddr) -> bool {
+        self.gate.trusts(address) || self.calls_to_strangers > 0 || self.gate.meet(now, address) == Verdict::Refuse
+    }
+
+    fn meet_stranger(&mut self, now: Instant, flow: &Flow) -> Verdict {
+        self.counters.refused += 1;
+        self.gate.meet(now, flow.remote.ip())
+    }
+
+    fn take_response(&mut self, now: Instant, flow: Flow, response: Message) {
+        let Some((id, owner, told)) = self.transactions.response(now, response, &mut self.packets) else {
+            debug!(peer = %flow.remote, "a response that no transaction waits for");
+            return;
+        };
+        if let Some(call) = owner {
+            self.learn_connection(call, &flow);
+            if let Some(told) = told {
+                self.tell(now, call, id, told);
+            }
+        }
+    }
+
+    /// A response came on the connection that the driver opened for our request: the dialog goes on there.
+    fn learn_connection(&mut self, call: CallKey, flow: &Flow) {
+        if flow.connection.is_some()
+            && let Some(call) = self.calls.get_mut(&call)
+        {
+            call.flow.connection = flow.connection;
+            if let Some(dialog) = &mut call.dialog {
+                dialog.flow.connection = flow.connection;
+            }
+        }
+    }
+
+    fn request(&mut self, now: Instant, flow: Flow, mut message: Message) {
+        let (Some(method), Ok(mut via)) = (message.method().cloned(), message.top_via()) else {
+            self.counters.parse_errors += 1;
+            return;
+        };
+        stamp(&mut message, &mut via, &flow);
+        let dialog = self.dialog_of(&message);
+        if dialog.is_none() && !self.gate.trusts(flow.remote.ip()) {
+            if method != Method::Ack && self.meet_stranger(now, &flow) == Verdict::Refuse {
+                self.forbid(message, &flow);
+            }
+            return;
+        }
+        let key = server_key(&via, &message, &method);
+        if let Some(id) = self.transactions.find(&key) {
+            let is_ack = method == Method::Ack;
+            let for_user = self.transactions.request(now, id, is_ack, &mut self.packets);
+            if for_user && let Some(call) = self.transactions.owner(id) {
+                self.acknowledged(now, call, &message, flow);
+            }
+            return;
+        }
+        if let Err(refusal) = screen(&message) {
+            self.refuse(refusal, message, &flow);
+            return;
+        }
+        if self.transactions.len() >= self.config.max_calls * TRANSACTIONS_PER_CALL + TRANSACTIONS_BESIDES
+            && !matches!(method, Method::Ack | Method::Bye | Method::Cancel)
+        {
+            self.turn_away(&message, &flow);
+            return;
+        }
+        let path = response_path(&via, &flow);
+        let request = Request { message, method, via, flow, path, key };
+        let has_to_tag = request.message.to().is_ok_and(|to| to.tag().is_some());
+        match (&request.method, dialog) {
+            (Method::Ack, Some(call)) => self.acknowledged(now, call, &request.message, flow),
+            // Of an answer that we keep no state of, or of one long forgotten.
+            (Method::Ack, None) => {}
+            (Method::Cancel, _) => self.cancelled(now, &request),
+            (_, Some(call)) => self.within_dialog(now, call, request),
+            (_, None) if has_to_tag => self.answer_stateless(&request, &Rejection::new(481)),
+            (Method::Invite, None) => self.invited(now, request),
+            (Method::Options, None) => self.answer_options(&request),
+            // RFC 3261 section 15.1.2; without a To tag there is nothing to match.
+            (Method::Bye, None) => self.answer_stateless(&request, &Rejection::new(481)),
+            (_, None) => self.answer_stateless(&request, &Rejection::method_not_allowed()),
+        }
+    }
+
+    /// The call whose dialog a request is within: Call-ID and both tags match (RFC 3261 section 12.2.2).
+    fn dialog_of(&self, request: &Message) -> Option<CallKey> {
+        let to = request.to().ok()?;
+        let call_id = request.call_id().ok()?;
+        let call = *self.dialogs.get(&(call_id.to_owned(), to.tag()?.to_owned()))?;
+        let from = request.from().ok()?;
+        let dialog = self.calls.get(&call)?.dialog.as_ref()?;
+        (dialog.remote_tag == from.tag().unwrap_or_default()).then_some(call)
+    }
+
+    /// Whether this new request is a copy, come another way, of one that is being served (RFC 3261 section 8.2.2.2).
+    pub(super) fn is_merged(&self, request: &Request) -> bool {
+        merge_key(&request.message).is_some_and(|key| self.transactions.find_merged(&key).is_some())
+    }
+
+    /// What we can (RFC 3261 section 11.2): the answer to OPTIONS, whether within a dialog or not.
+    pub(super) fn capabilities(&self, request: &Message) -> Message {
+        let full = self.calls.len() >= self.config.max_calls;
+        let mut response = self.response(request, if full { 486 } else { 200 }, "");
+        response.headers.push(Name::ALLOW, allow());
+        response.headers.push(Name::ACCEPT, SDP_TYPE);
+        response.headers.push(Name::ACCEPT_ENCODING, "identity");
+        response.headers.push(Name::ACCEPT_LANGUAGE, "mg, fr, en");
+        response.headers.push(Name::SUPPORTED, "");
+        response
+    }
+
+    fn answer_options(&mut self, request: &Request) {
+        let mut response = self.capabilities(&request.message);
+        response.headers.push(Name::CONTACT, self.contact(&request.flow));
+        self.send_stateless(response, &request.message, request.path);
+    }
+
+    /// Answers without keeping any state (RFC 3261 section 8.2.7).
+    pub(super) fn answer_stateless(&mut self, request: &Request, rejection: &Rejection) {
+        let response = self.reject(&request.message, rejection);
+        self.send_stateless(response, &request.message, request.path);
+    }
+
+    /// 503 with Retry-After: as much as can be served is being served.
+    pub(super) fn turn_away(&mut self, request: &Message, flow: &Flow) {
+        self.counters.overloaded += 1;
+        let mut rejection = Rejection::new(503);
+        let wait = self.pick(2..=10);
+        rejection.headers.push((Name::RETRY_AFTER, wait.to_string()));
+        let response = self.reject(request, &rejection);
+        if let Ok(via) = request.top_via() {
+            self.send_stateless(response, request, response_path(&via, flow));
+        }
+    }
+
+    /// The response of a rejection, with our Server field.
+    pub(super) fn reject(&self, request: &Message, rejection: &Rejection) -> Message {
+        let mut response = self.response(request, rejection.code, &rejection.reason);
+        for (name, value) in &rejection.headers {
+            response.headers.push(name, value.as_str());
+        }
+        response
+    }
+
+    fn send_stateless(&mut self, mut response: Message, request: &Message, path: Path) {
+        response.set_to_tag(&self.stateless_tag(request));
+        self.packets.push_back(Packet { path, bytes: response.to_bytes().into(), transaction: None });
+    }
+
+    fn refuse(&mut self, refusal: Refusal, mut request: Message, flow: &Flow) {
+        match refusal {
+            Refusal::Silence(why) => {
+                self.counters.parse_errors += 1;
+                debug!(peer = %flow.remote, why, "dropped");
+            }
+            Refusal::Answer(rejection) => {
+                // Without a Via that can be read (a SIP version of the future) the source is the only way back.
+                let path = match request.top_via() {
+                    Ok(mut via) => {
+                        stamp(&mut request, &mut via, flow);
+                        response_path(&via, flow)
+                    }
+                    Err(_) => Path { flow: *flow, or_connect: None },
+                };
+                let response = self.reject(&request, &rejection);
+                self.send_stateless(response, &request, path);
+            }
+        }
+    }
+
+    /// 403 to a stranger, to the very address it came from, and the end of its connection.
+    fn forbid(&mut self, mut request: Message, flow: &Flow) {
+        if request.method() != Some(&Method::Ack)
+            && let Ok(mut via) = request.top_via()
+        {
+            stamp(&mut request, &mut via, flow);
+            // Nothing about us: no Server field.
+            let response = Message::response_to(&request, 403, "");
+            self.send_stateless(response, &request, Path { flow: *flow, or_connect: None });
+        }
+        if let Some(connection) = flow.connection {
+            self.outputs.push_back(Output::Close(connection));
+        }
+    }
+
+    /// Passes what a transaction says to its call.
+    pub(super) fn tell(
+        &mut self,
+        now: Instant,
+        call: CallKey,
+        id: super::transaction::table::TransactionId,
+        told: Told,
+    ) {
+        match told {
+            Told::Response(response) => self.responded(now, call, id, &response),
+            Told::TimedOut => self.unanswered(now, call, id, 408),
+            Told::Unreachable => self.unanswered(now, call, id, 503),
+            // The rejected caller is gone, and so is its call.
+            Told::Unacknowledged => {}
+        }
+    }
+}

@@ -1,0 +1,460 @@
+//! All live transactions: finding the one that a message belongs to (RFC 3261 sections 17.1.3 and 17.2.3), running
+//! their timers, and doing what the machines want.
+
+use std::{
+    collections::{BTreeSet, HashMap, VecDeque},
+    sync::Arc,
+    time::Instant,
+};
+
+use super::{client, server};
+use crate::sip::{
+    core::CallKey,
+    flow::{Packet, Path},
+    header::Via,
+    headers::Name,
+    message::{Message, StartLine},
+    method::Method,
+};
+
+/// What every branch of an RFC 3261 peer begins with.
+pub(crate) const MAGIC_COOKIE: &str = "z9hG4bK";
+
+/// Which transaction; never given twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TransactionId(u64);
+
+/// What a transaction tells the call that it belongs to.
+#[derive(Debug)]
+pub(crate) enum Told {
+    /// A response to our request.
+    Response(Box<Message>),
+    /// Nobody answered our request.
+    TimedOut,
+    /// Our request could not be sent.
+    Unreachable,
+    /// Our rejection of an INVITE was never acknowledged.
+    Unacknowledged,
+}
+
+#[derive(Debug)]
+enum Machine {
+    InviteClient { machine: client::InviteClient, invite: Box<Message> },
+    Client(client::Client),
+    InviteServer { machine: server::InviteServer, trying: Option<Box<Message>> },
+    Server(server::Server),
+}
+
+#[derive(Debug)]
+struct Transaction {
+    machine: Machine,
+    key: String,
+    /// Finds merged requests (RFC 3261 section 8.2.2.2).
+    merge_key: Option<String>,
+    path: Path,
+    /// The request of a client, the last response of a server.
+    last: Option<Arc<[u8]>>,
+    owner: Option<CallKey>,
+    scheduled: Option<Instant>,
+}
+
+impl Transaction {
+    fn deadline(&self) -> Option<Instant> {
+        match &self.machine {
+            Machine::InviteClient { machine, .. } => machine.deadline(),
+            Machine::Client(machine) => machine.deadline(),
+            Machine::InviteServer { machine, .. } => machine.deadline(),
+            Machine::Server(machine) => machine.deadline(),
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        match &self.machine {
+            Machine::InviteClient { machine, .. } => machine.is_over(),
+            Machine::Client(machine) => machine.is_over(),
+            Machine::InviteServer { machine, .. } => machine.is_over(),
+            Machine::Server(machine) => machine.is_over(),
+        }
+    }
+}
+
+/// The table.
+#[derive(Debug, Default)]
+pub(crate) struct Transactions {
+    live: HashMap<TransactionId, Transaction>,
+    by_key: HashMap<String, TransactionId>,
+    by_merge_key: HashMap<String, TransactionId>,
+    timers: BTreeSet<(Instant, TransactionId)>,
+    last_id: u64,
+    /// Messages sent a second time or more.
+    pub(crate) retransmissions: u64,
+}
+
+/// The key of the server transaction that a request belongs to. A CANCEL and an ACK find their INVITE with
+/// `method` INVITE.
+pub(crate) fn server_key(via: &Via, request: &Message, method: &Method) -> String {
+    let method = if *method == Method::Ack { &Method::Invite } else { method };
+    match via.branch() {
+        Some(branch) if branch.len() > MAGIC_COOKIE.len() && branch.starts_with(MAGIC_COOKIE) => {
+            let port = via.port.unwrap_or(crate::sip::flow::DEFAULT_PORT);
+            format!("s {} {}:{port} {method}", branch.to_ascii_lowercase(), via.host.as_str().to_ascii_lowercase())
+        }
+        // RFC 2543: the fields that stay the same from the INVITE to its ACK and its CANCEL.
+        _ => {
+            let from = request.headers.get(Name::FROM).unwrap_or_default();
+            let call_id = request.headers.get(Name::CALL_ID).unwrap_or_default();
+            let number = request.cseq().map_or(0, |(number, _)| number);
+            format!("o {call_id} {from} {number} {}:{:?} {method}", via.host, via.port)
+        }
+    }
+}
+
+/// What merged requests have in common (RFC 3261 section 8.2.2.2).
+pub(crate) fn merge_key(request: &Message) -> Option<String> {
+    let tag = request.from().ok()?.tag()?.to_owned();
+    let (number, method) = request.cseq().ok()?;
+    Some(format!("{} {tag} {number} {method}", request.call_id().ok()?))
+}
+
+fn client_key(branch: &str, method: &Method) -> String {
+    format!("c {branch} {method}")
+}
+
+impl Transactions {
+    /// How many are live.
+    pub(crate) fn len(&self) -> usize {
+        self.live.len()
+    }
+
+    /// The transaction with this key.
+    pub(crate) fn find(&self, key: &str) -> Option<TransactionId> {
+        self.by_key.get(key).copied()
+    }
+
+    /// The call that a transaction belongs to.
+    pub(crate) fn owner(&self, id: TransactionId) -> Option<CallKey> {
+        self.live.get(&id)?.owner
+    }
+
+    /// Another live transaction that this request without a To tag is a copy of, come by another way.
+    pub(crate) fn find_merged(&self, merge_key: &str) -> Option<TransactionId> {
+        self.by_merge_key.get(merge_key).copied()
+    }
+
+    /// Opens the server transaction of an INVITE. `trying` is the 100 to send when its user takes its time.
+    pub(crate) fn open_invite_server(
+        &mut self,
+        now: Instant,
+        key: String,
+        merge_key: Option<String>,
+        path: Path,
+        trying: Option<Message>,
+        owner: CallKey,
+    ) -> TransactionId {
+        let machine = server::InviteServer::new(now, path.flow.transport.is_reliable());
+        let machine = Machine::InviteServer { machine, trying: trying.map(Box::new) };
+        self.insert(Transaction { machine, key, merge_key, path, last: None, owner: Some(owner), scheduled: None })
+    }
+
+    /// Opens the server transaction of any other request; it is answered with [`Self::respond`] at once.
+    pub(crate) fn open_server(&mut self, key: String, path: Path) -> TransactionId {
+        let machine = Machine::Server(server::Server::new(path.flow.transport.is_reliable()));
+        self.insert(Transaction { machine, key, merge_key: None, path, last: None, owner: None, scheduled: None })
+    }
+
+    /// Sends a request whose top Via carries `branch`, and waits for its responses on behalf of `owner`.
+    pub(crate) fn send(
+        &mut self,
+        now: Instant,
+        request: Message,
+        branch: &str,
+        path: Path,
+        owner: Option<CallKey>,
+        out: &mut VecDeque<Packet>,
+    ) -> TransactionId {
+        let reliable = path.flow.transport.is_reliable();
+        let method = request.method().cloned().unwrap_or(Method::Options);
+        let bytes: Arc<[u8]> = request.to_bytes().into();
+        let machine = if method == Method::Invite {
+            Machine::InviteClient { machine: client::InviteClient::new(now, reliable), invite: Box::new(request) }
+        } else {
+            Machine::Client(client::Client::new(now, reliable))
+        };
+        let key = client_key(branch, &method);
+        let last = Some(Arc::clone(&bytes));
+        let id = self.insert(Transaction { machine, key, merge_key: None, path, last, owner, scheduled: None });
+        out.push_back(Packet { path, bytes, transaction: Some(id) });
+        id
+    }
+
+    /// A request came that belongs to this transaction: a repetition, or the ACK. True: pass the ACK to the user.
+    pub(crate) fn request(
+        &mut self,
+        now: Instant,
+        id: TransactionId,
+        is_ack: bool,
+        out: &mut VecDeque<Packet>,
+    ) -> bool {
+        let Some(transaction) = self.live.get_mut(&id) else { return false };
+        let wanted = match &mut transaction.machine {
+            Machine::InviteServer { machine, .. } if is_ack => machine.ack(now),
+            Machine::InviteServer { machine, .. } => machine.request(),
+            Machine::Server(machine) => machine.request(),
+            Machine::InviteClient { .. } | Machine::Client(_) => server::Do::Nothing,
+        };
+        self.obey(id, wanted, out);
+        self.settle(id);
+        wanted == server::Do::Deliver
+    }
+
+    /// Sends a response. False: too late, a final response has been sent.
+    pub(crate) fn respond(
+        &mut self,
+        now: Instant,
+        id: TransactionId,
+        response: &Message,
+        out: &mut VecDeque<Packet>,
+    ) -> bool {
+        let code = response.status().unwrap_or(500);
+        let Some(transaction) = self.live.get_mut(&id) else { return false };
+        match &mut transaction.machine {
+            Machine::InviteServer { machine, trying } => {
+                if !machine.respond(now, code) {
+                    return false;
+                }
+                *trying = None;
+            }
+            Machine::Server(machine) => machine.respond(now),
+            Machine::InviteClient { .. } | Machine::Client(_) => return false,
+        }
+        let bytes: Arc<[u8]> = response.to_bytes().into();
+        out.push_back(Packet { path: transaction.path, bytes: Arc::clone(&bytes), transaction: None });
+        // A 2xx is repeated by the user, not by the machine.
+        transaction.last = Some(bytes).filter(|_| !(200..300).contains(&code) || !is_invite(&transaction.machine));
+        self.settle(id);
+        true
+    }
+
+    /// Whether an INVITE still waits for its final response.
+    pub(crate) fn is_open(&self, id: TransactionId) -> bool {
+        self.live.get(&id).is_some_and(|transaction| match &transaction.machine {
+            Machine::InviteServer { machine, .. } => machine.is_open(),
+            _ => false,
+        })
+    }
+
+    /// A response came. What its user must know, if it belongs to a transaction at all.
+    pub(crate) fn response(
+        &mut self,
+        now: Instant,
+        response: Message,
+        out: &mut VecDeque<Packet>,
+    ) -> Option<(TransactionId, Option<CallKey>, Option<Told>)> {
+        let via = response.top_via().ok()?;
+        let (_, method) = response.cseq().ok()?;
+        let id = self.find(&client_key(via.branch()?, &method))?;
+        let code = response.status()?;
+        let transaction = self.live.get_mut(&id)?;
+        let wanted = match &mut transaction.machine {
+            Machine::InviteClient { machine, invite } => {
+                let wanted = machine.response(now, code);
+                if matches!(wanted, client::Do::Ack | client::Do::AckAndDeliver) {
+                    let bytes = ack_of_rejection(invite, &response).to_bytes().into();
+                    out.push_back(Packet { path: transaction.path, bytes, transaction: None });
+                }
+                wanted
+            }
+            Machine::Client(machine) => machine.response(now, code),
+            Machine::InviteServer { .. } | Machine::Server(_) => return None,
+        };
+        let owner = transaction.owner;
+        self.settle(id);
+        let for_user = matches!(wanted, client::Do::Deliver | client::Do::AckAndDeliver);
+        let told = for_user.then(|| Told::Response(Box::new(response)));
+        Some((id, owner, told))
+    }
+
+    /// The driver could not send this client transaction's request (RFC 3261 section 17.1.4).
+    pub(crate) fn unreachable(&mut self, id: TransactionId) -> Option<CallKey> {
+        let transaction = self.live.get(&id)?;
+        let waits = matches!(transaction.machine, Machine::InviteClient { .. } | Machine::Client(_));
+        let owner = transaction.owner.filter(|_| waits);
+        if waits {
+            self.remove(id);
+        }
+        owner
+    }
+
+    /// When [`Self::expire`] wants to be called.
+    pub(crate) fn next_timer(&self) -> Option<Instant> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    /// Fires the earliest timer that is due. None: none is.
+    pub(crate) fn expire(
+        &mut self,
+        now: Instant,
+        out: &mut VecDeque<Packet>,
+    ) -> Option<(TransactionId, Option<CallKey>, Option<Told>)> {
+        let (at, id) = *self.timers.first()?;
+        if at > now {
+            return None;
+        }
+        let Some(transaction) = self.live.get_mut(&id) else {
+            self.timers.remove(&(at, id));
+            return Some((id, None, None));
+        };
+        let owner = transaction.owner;
+        let told = match &mut transaction.machine {
+            Machine::InviteClient { machine, .. } => {
+                let wanted = machine.expire(now);
+                self.obey_client(id, wanted, out)
+            }
+            Machine::Client(machine) => {
+                let wanted = machine.expire(now);
+                self.obey_client(id, wanted, out)
+            }
+            Machine::InviteServer { machine, .. } => {
+                let wanted = machine.expire(now);
+                self.obey(id, wanted, out);
+                (wanted == server::Do::TimedOut).then_some(Told::Unacknowledged)
+            }
+            Machine::Server(machine) => {
+                machine.expire(now);
+                None
+            }
+        };
+        self.settle(id);
+        Some((id, owner, told))
+    }
+
+    fn obey_client(&mut self, id: TransactionId, wanted: client::Do, out: &mut VecDeque<Packet>) -> Option<Told> {
+        match wanted {
+            client::Do::Resend => {
+                self.resend(id, out);
+                None
+            }
+            client::Do::TimedOut => Some(Told::TimedOut),
+            _ => None,
+        }
+    }
+
+    fn obey(&mut self, id: TransactionId, wanted: server::Do, out: &mut VecDeque<Packet>) {
+        match wanted {
+            server::Do::Resend => self.resend(id, out),
+            server::Do::Trying => {
+                let Some(transaction) = self.live.get_mut(&id) else { return };
+                let Machine::InviteServer { trying, .. } = &mut transaction.machine else { return };
+                let Some(trying) = trying.take() else { return };
+                let bytes: Arc<[u8]> = trying.to_bytes().into();
+                transaction.last = Some(Arc::clone(&bytes));
+                out.push_back(Packet { path: transaction.path, bytes, transaction: None });
+            }
+            server::Do::Nothing | server::Do::Deliver | server::Do::TimedOut => {}
+        }
+    }
+
+    fn resend(&mut self, id: TransactionId, out: &mut VecDeque<Packet>) {
+        let Some(transaction) = self.live.get(&id) else { return };
+        let Some(bytes) = &transaction.last else { return };
+        self.retransmissions += 1;
+        let is_client = matches!(transaction.machine, Machine::InviteClient { .. } | Machine::Client(_));
+        let bytes = Arc::clone(bytes);
+        out.push_back(Packet { path: transaction.path, bytes, transaction: Some(id).filter(|_| is_client) });
+    }
+
+    fn insert(&mut self, transaction: Transaction) -> TransactionId {
+        self.last_id += 1;
+        let id = TransactionId(self.last_id);
+        self.by_key.insert(transaction.key.clone(), id);
+        if let Some(merge_key) = &transaction.merge_key {
+            self.by_merge_key.insert(merge_key.clone(), id);
+        }
+        self.live.insert(id, transaction);
+        self.settle(id);
+        id
+    }
+
+    /// After every event: moves the timer, forgets what is over.
+    fn settle(&mut self, id: TransactionId) {
+        let Some(transaction) = self.live.get_mut(&id) else { return };
+        if transaction.is_over() {
+            self.remove(id);
+            return;
+        }
+        let deadline = transaction.deadline();
+        if deadline != transaction.scheduled {
+            if let Some(at) = transaction.scheduled {
+                self.timers.remove(&(at, id));
+            }
+            if let Some(at) = deadline {
+                self.timers.insert((at, id));
+            }
+            transaction.scheduled = deadline;
+        }
+    }
+
+    /// The INVITE of a client transaction.
+    pub(crate) fn invite(&self, id: TransactionId) -> Option<&Message> {
+        match &self.live.get(&id)?.machine {
+            Machine::InviteClient { invite, .. } => Some(invite),
+            _ => None,
+        }
+    }
+
+    /// Forgets a transaction that nothing will come of.
+    pub(crate) fn forget(&mut self, id: TransactionId) {
+        self.remove(id);
+    }
+
+    fn remove(&mut self, id: TransactionId) {
+        let Some(transaction) = self.live.remove(&id) else { return };
+        if let Some(at) = transaction.scheduled {
+            self.timers.remove(&(at, id));
+        }
+        if self.by_key.get(&transaction.key) == Some(&id) {
+            self.by_key.remove(&transaction.key);
+        }
+        if let Some(merge_key) = &transaction.merge_key
+            && self.by_merge_key.get(merge_key) == Some(&id)
+        {
+            self.by_merge_key.remove(merge_key);
+        }
+    }
+}
+
+fn is_invite(machine: &Machine) -> bool {
+    matches!(machine, Machine::InviteServer { .. })
+}
+
+/// The ACK of a 300 to 699 (RFC 3261 section 17.1.1.3).
+fn ack_of_rejection(invite: &Message, response: &Message) -> Message {
+    let mut ack = like_invite(invite, Method::Ack);
+    if let Some(to) = response.headers.get(Name::TO) {
+        ack.headers.set(Name::TO, to);
+    }
+    ack
+}
+
+/// The CANCEL of an INVITE (RFC 3261 section 9.1).
+pub(crate) fn cancel_of(invite: &Message) -> Message {
+    like_invite(invite, Method::Cancel)
+}
+
+/// A request of the same transaction: same Request-URI, top Via, Route, From, To, Call-ID and CSeq number.
+fn like_invite(invite: &Message, method: Method) -> Message {
+    let StartLine::Request { uri, .. } = &invite.start else { return invite.clone() };
+    let number = invite.cseq().map_or(1, |(number, _)| number);
+    let mut request = Message::request(method.clone(), uri.clone());
+    if let Some(via) = invite.headers.get(Name::VIA) {
+        request.headers.push(Name::VIA, via);
+    }
+    request.headers.push(Name::MAX_FORWARDS, "70");
+    for (name, value) in invite.headers.iter() {
+        if [Name::ROUTE, Name::FROM, Name::TO, Name::CALL_ID].contains(name) {
+            request.headers.push(name, value);
+        }
+    }
+    request.headers.push(Name::CSEQ, format!("{number} {method}"));
+    request
+}

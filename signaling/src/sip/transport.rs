@@ -1,0 +1,344 @@
+//! Sockets: reading tasks that feed the endpoint's task, and sending that never waits. A peer that does not read its
+//! stream loses that stream, and nobody else notices.
+
+use std::{
+    collections::HashMap,
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use tokio::{
+    net::{TcpListener, TcpStream, UdpSocket},
+    sync::mpsc::{self, error::TrySendError},
+    task::{AbortHandle, JoinSet},
+};
+use tracing::{debug, warn};
+
+use super::{
+    connection::{self, Connection},
+    flow::{ConnectionId, Flow, Packet, Transport},
+    message::Message,
+    parse::ParseError,
+    transaction::table::TransactionId,
+};
+use crate::SignalingError;
+
+/// What the sockets give.
+#[derive(Debug)]
+pub(crate) enum Inbound {
+    Datagram(Flow, Vec<u8>),
+    Message(Flow, Message),
+    Unreadable(Flow, ParseError),
+    Accepted(TcpStream, SocketAddr),
+    /// The place where its next message begins is lost: close it once its answers have been written.
+    Lost(ConnectionId),
+    Closed(ConnectionId),
+    /// The requests of these transactions could not be sent.
+    Unsent(Vec<TransactionId>),
+}
+
+/// Open connections at once; more are turned away.
+const CONNECTIONS: usize = 1024;
+/// Messages that wait on one connection; one more and its peer is taken for dead.
+const WAITING: usize = 64;
+/// The largest datagram.
+const DATAGRAM: usize = 65_535;
+/// What the kernel holds for us while we are busy, in bytes.
+const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
+/// Peers whose facing address is remembered.
+const FACES: usize = 256;
+
+/// All sockets of an endpoint.
+#[derive(Debug)]
+pub(crate) struct Transports {
+    udp: Vec<(SocketAddr, Arc<UdpSocket>)>,
+    tcp: Vec<SocketAddr>,
+    connections: HashMap<ConnectionId, Connection>,
+    last_connection: u64,
+    inbox: mpsc::Sender<Inbound>,
+    /// Reading tasks; they end with this.
+    tasks: JoinSet<()>,
+    pub(crate) send_failures: u64,
+}
+
+impl Transports {
+    /// Opens every listener and starts to read.
+    ///
+    /// # Errors
+    /// [`SignalingError::Bind`].
+    pub(crate) fn bind(
+        udp: &[SocketAddr],
+        tcp: &[SocketAddr],
+        inbox: mpsc::Sender<Inbound>,
+    ) -> Result<Self, SignalingError> {
+        let mut transports = Self {
+            udp: Vec::new(),
+            tcp: Vec::new(),
+            connections: HashMap::new(),
+            last_connection: 0,
+            inbox,
+            tasks: JoinSet::new(),
+            send_failures: 0,
+        };
+        for &address in udp {
+            let wrap = |source| SignalingError::Bind { transport: Transport::Udp, address, source };
+            let socket = open(address, Transport::Udp, shares_port(address, udp)).map_err(wrap)?;
+            let socket = Arc::new(UdpSocket::from_std(socket.into()).map_err(wrap)?);
+            let bound = socket.local_addr().map_err(wrap)?;
+            transports.udp.push((bound, Arc::clone(&socket)));
+            transports.tasks.spawn(read_datagrams(socket, bound, transports.inbox.clone()));
+        }
+        for &address in tcp {
+            let wrap = |source| SignalingError::Bind { transport: Transport::Tcp, address, source };
+            let socket = open(address, Transport::Tcp, shares_port(address, tcp)).map_err(wrap)?;
+            socket.listen(1024).map_err(wrap)?;
+            let listener = TcpListener::from_std(socket.into()).map_err(wrap)?;
+            transports.tcp.push(listener.local_addr().map_err(wrap)?);
+            transports.tasks.spawn(accept(listener, transports.inbox.clone()));
+        }
+        Ok(transports)
+    }
+
+    /// Every listener.
+    pub(crate) fn local(&self) -> Vec<(Transport, SocketAddr)> {
+        let udp = self.udp.iter().map(|(address, _)| (Transport::Udp, *address));
+        udp.chain(self.tcp.iter().map(|address| (Transport::Tcp, *address))).collect()
+    }
+
+    /// How many connections are open.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// The flow to a peer that we have not heard from; `None` when no socket of ours can reach it.
+    pub(crate) fn flow_to(&self, transport: Transport, remote: SocketAddr) -> Option<Flow> {
+        let local = match transport {
+            Transport::Udp => {
+                let (bound, _) = self.udp.iter().find(|(bound, _)| reaches(*bound, remote))?;
+                SocketAddr::new(faced(bound.ip(), remote)?, bound.port())
+            }
+            Transport::Tcp => self.tcp_local(remote, None)?,
+        };
+        Some(Flow { transport, local, remote, connection: None })
+    }
+
+    /// The address that a TCP peer reaches us at: a listener's port when there is one that it can reach.
+    fn tcp_local(&self, remote: SocketAddr, own: Option<SocketAddr>) -> Option<SocketAddr> {
+        let listener = self.tcp.iter().find(|bound| reaches(**bound, remote));
+        let any = if remote.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let ip = match own {
+            Some(own) => own.ip().to_canonical(),
+            None => faced(listener.map_or(any, SocketAddr::ip), remote)?,
+        };
+        Some(SocketAddr::new(ip, listener.copied().or(own).map_or(0, |address| address.port())))
+    }
+
+    /// Sends, or lets go. Never waits. Returns the transaction whose request it could not take.
+    pub(crate) fn send(&mut self, packet: Packet) -> Option<TransactionId> {
+        match packet.path.flow.transport {
+            Transport::Udp => self.send_datagram(&packet),
+            Transport::Tcp => self.send_on_stream(packet),
+        }
+    }
+
+    fn send_datagram(&mut self, packet: &Packet) -> Option<TransactionId> {
+        let Flow { local, remote, .. } = packet.path.flow;
+        let fits = |bound: &SocketAddr| {
+            bound.port() == local.port()
+                && (bound.ip() == local.ip() || (bound.ip().is_unspecified() && reaches(*bound, remote)))
+        };
+        let Some((bound, socket)) = self.udp.iter().find(|(bound, _)| fits(bound)) else {
+            self.send_failures += 1;
+            return packet.transaction;
+        };
+        let remote = match remote.ip() {
+            IpAddr::V4(v4) if bound.is_ipv6() => SocketAddr::new(v4.to_ipv6_mapped().into(), remote.port()),
+            _ => remote,
+        };
+        match socket.try_send_to(&packet.bytes, remote) {
+            Ok(_) => None,
+            Err(error) => {
+                self.send_failures += 1;
+                debug!(%remote, %error, "a datagram was not sent");
+                // Full buffers pass, and retransmissions come; anything else stays as it is.
+                packet.transaction.filter(|_| error.kind() != io::ErrorKind::WouldBlock)
+            }
+        }
+    }
+
+    fn send_on_stream(&mut self, packet: Packet) -> Option<TransactionId> {
+        let path = packet.path;
+        let known = path.flow.connection.filter(|id| self.connections.contains_key(id)).or_else(|| {
+            let targets = [Some(path.flow.remote), path.or_connect];
+            self.connections.iter().find(|(_, open)| targets.contains(&Some(open.remote))).map(|(id, _)| *id)
+        });
+        let id = match known {
+            Some(id) => id,
+            None => {
+                if self.connections.len() >= CONNECTIONS {
+                    self.send_failures += 1;
+                    return packet.transaction;
+                }
+                self.connect(path.or_connect.unwrap_or(path.flow.remote), path.flow)
+            }
+        };
+        let open = self.connections.get(&id)?;
+        match open.queue.try_send(packet) {
+            Ok(()) => None,
+            Err(TrySendError::Closed(packet)) => {
+                // It has ended just now; the news of it are on their way.
+                self.connections.remove(&id);
+                if known.is_some() { self.send_on_stream(packet) } else { packet.transaction }
+            }
+            Err(TrySendError::Full(packet)) => {
+                warn!(peer = %open.remote, "a SIP peer does not read its connection: closed");
+                self.send_failures += 1;
+                open.task.abort();
+                self.connections.remove(&id);
+                packet.transaction
+            }
+        }
+    }
+
+    fn connect(&mut self, remote: SocketAddr, flow: Flow) -> ConnectionId {
+        let id = self.new_id();
+        let (queue, waiting) = mpsc::channel(WAITING);
+        let flow = Flow { remote, connection: Some(id), ..flow };
+        let task = self.tasks.spawn(connection::open(flow, waiting, self.inbox.clone()));
+        self.keep(id, remote, queue, task);
+        id
+    }
+
+    /// Takes a connection that a peer has opened.
+    pub(crate) fn accept(&mut self, stream: TcpStream, remote: SocketAddr) {
+        let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
+        let Some(local) = stream.local_addr().ok().and_then(|own| self.tcp_local(remote, Some(own))) else { return };
+        if self.connections.len() >= CONNECTIONS {
+            warn!(peer = %remote, limit = CONNECTIONS, "too many SIP connections: one more was turned away");
+            return;
+        }
+        let id = self.new_id();
+        let (queue, waiting) = mpsc::channel(WAITING);
+        let flow = Flow { transport: Transport::Tcp, local, remote, connection: Some(id) };
+        let task = self.tasks.spawn(connection::serve(stream, flow, waiting, self.inbox.clone()));
+        self.keep(id, remote, queue, task);
+    }
+
+    fn keep(&mut self, id: ConnectionId, remote: SocketAddr, queue: mpsc::Sender<Packet>, task: AbortHandle) {
+        self.connections.insert(id, Connection { remote, queue, task });
+        // Finished tasks are forgotten here, so that the set grows with open connections only.
+        while self.tasks.try_join_next().is_some() {}
+    }
+
+    /// Closes a connection once what waits on it has been sent.
+    pub(crate) fn close(&mut self, id: ConnectionId) {
+        self.connections.remove(&id);
+    }
+
+    fn new_id(&mut self) -> ConnectionId {
+        self.last_connection += 1;
+        ConnectionId(self.last_connection)
+    }
+}
+
+/// Whether another socket of the list has this IPv6 socket's port on IPv4.
+fn shares_port(address: SocketAddr, all: &[SocketAddr]) -> bool {
+    all.iter().any(|other| other.is_ipv4() && other.port() == address.port())
+}
+
+fn open(address: SocketAddr, transport: Transport, only_v6: bool) -> io::Result<Socket> {
+    let (kind, protocol) = match transport {
+        Transport::Udp => (Type::DGRAM, Protocol::UDP),
+        Transport::Tcp => (Type::STREAM, Protocol::TCP),
+    };
+    let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(only_v6)?;
+    }
+    if transport == Transport::Tcp {
+        // A restart need not wait for the old connections to time out.
+        socket.set_reuse_address(true)?;
+    } else if let Err(error) = socket.set_recv_buffer_size(RECEIVE_BUFFER) {
+        debug!(%error, "the receive buffer stays as it is");
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&SockAddr::from(address))?;
+    Ok(socket)
+}
+
+/// Whether a socket bound there can send to this address.
+fn reaches(bound: SocketAddr, remote: SocketAddr) -> bool {
+    let same_version = bound.is_ipv4() == remote.is_ipv4();
+    match bound.ip() {
+        IpAddr::V6(any) if any.is_unspecified() => true,
+        ip if ip.is_unspecified() => same_version,
+        ip => same_version && ip.is_loopback() == remote.ip().is_loopback(),
+    }
+}
+
+/// Which of our addresses faces this peer, for a socket bound to `bound`. Connecting a UDP socket sends nothing; it
+/// asks the routing table.
+fn faced(bound: IpAddr, remote: SocketAddr) -> Option<IpAddr> {
+    if !bound.is_unspecified() {
+        return Some(bound);
+    }
+    let any: IpAddr = if remote.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let probe = std::net::UdpSocket::bind(SocketAddr::new(any, 0)).ok()?;
+    probe.connect(remote).ok()?;
+    probe.local_addr().ok().map(|address| address.ip())
+}
+
+async fn read_datagrams(socket: Arc<UdpSocket>, bound: SocketAddr, inbox: mpsc::Sender<Inbound>) {
+    let mut buffer = vec![0; DATAGRAM];
+    let mut faces: HashMap<IpAddr, IpAddr> = HashMap::new();
+    loop {
+        let (length, remote) = match socket.recv_from(&mut buffer).await {
+            Ok(received) => received,
+            Err(error) => {
+                // An ICMP error of an earlier send, or memory is short.
+                debug!(%error, "receiving failed");
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                continue;
+            }
+        };
+        let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
+        let face = match faces.get(&remote.ip()) {
+            Some(face) => *face,
+            None => {
+                if faces.len() >= FACES {
+                    faces.clear();
+                }
+                let face = faced(bound.ip(), remote).unwrap_or(bound.ip());
+                faces.insert(remote.ip(), face);
+                face
+            }
+        };
+        let local = SocketAddr::new(face, bound.port());
+        let flow = Flow { transport: Transport::Udp, local, remote, connection: None };
+        // Full: the kernel's buffer fills, and datagrams are lost there, as datagrams may be.
+        let datagram = buffer.get(..length).unwrap_or_default().to_vec();
+        if inbox.send(Inbound::Datagram(flow, datagram)).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn accept(listener: TcpListener, inbox: mpsc::Sender<Inbound>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, remote)) => {
+                if inbox.send(Inbound::Accepted(stream, remote)).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                // Out of file descriptors, most often: wait until some are free.
+                warn!(%error, "a SIP connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! We call: from our INVITE to its final response (RFC 3261 section 13.2), and giving up before it (section 9.1).
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use super::{Call, Stage, media::Negotiation};
+use crate::{
+    SignalingError,
+    sip::{
+        body::SDP_TYPE,
+        core::{CallKey, Core, EndReason, Event},
+        dialog::Dialog,
+        flow::{Packet, Path},
+        header::NameAddr,
+        headers::Name,
+        message::Message,
+        method::Method,
+        screen::allow,
+        transaction::{
+            T1_64,
+            table::{TransactionId, cancel_of},
+        },
+        uri::Uri,
+    },
+};
+
+/// How long the other side may ring.
+const RING_LIMIT: Duration = Duration::from_secs(180);
+
+/// Our INVITE, without a final response yet.
+#[derive(Debug)]
+pub(in crate::sip) struct Outgoing {
+    pub(super) transaction: TransactionId,
+    branch: String,
+    path: Path,
+    /// Whether any response came: a CANCEL must wait for one.
+    provisional: bool,
+    cancel: Cancel,
+    told: u16,
+    pub(super) give_up: Instant,
+}
+
+/// Whether the INVITE is being taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cancel {
+    No,
+    /// As soon as a response comes.
+    Wanted,
+    Sent,
+}
+
+impl Core {
+    /// Places a call along `path`. `from` is a SIP URI, or the user part of one at our own address; `rtp` the address
+    /// of the call's RTP socket.
+    ///
+    /// # Errors
+    /// [`SignalingError::Full`], [`SignalingError::Target`].
+    pub fn call(
+        &mut self,
+        now: Instant,
+        target: &Uri,
+        from: &str,
+        path: Path,
+        rtp: SocketAddr,
+    ) -> Result<CallKey, SignalingError> {
+        if self.calls.len() >= self.config.max_calls {
+            return Err(SignalingError::Full { limit: self.config.max_calls });
+        }
+        let mut request_uri = target.clone();
+        let Uri::Sip(sip) = &mut request_uri else {
+            return Err(SignalingError::Target { target: target.to_string(), reason: "it is no sip: URI".to_owned() });
+        };
+        sip.headers = None;
+        sip.params.remove("method");
+        let mut to = request_uri.clone();
+        if let Uri::Sip(sip) = &mut to {
+            sip.params.remove("transport");
+        }
+        let us = self.advertised(&path.flow);
+        let from = match from.parse::<Uri>() {
+            Ok(uri) => uri,
+            Err(_) => format!("sip:{}@{us}", user_part(from)).parse().map_err(|error| SignalingError::Target {
+                target: target.to_string(),
+                reason: format!("{from:?} cannot be its caller: {error}"),
+            })?,
+        };
+        let from = NameAddr::new(from).with_tag(&self.word());
+        let call_id = format!("{}{}@{us}", self.word(), self.word());
+        let id = u64::from(self.pick(1..=u32::MAX));
+        let mut negotiation = Negotiation::new(self.media_address(&path.flow, rtp), id);
+        let mut invite = Message::request(Method::Invite, request_uri);
+        invite.headers.push(Name::MAX_FORWARDS, "70");
+        invite.headers.push(Name::FROM, from.to_string());
+        invite.headers.push(Name::TO, NameAddr::new(to).to_string());
+        invite.headers.push(Name::CALL_ID, call_id);
+        invite.headers.push(Name::CSEQ, "1 INVITE");
+        invite.headers.push(Name::CONTACT, self.contact(&path.flow));
+        invite.headers.push(Name::ALLOW, allow());
+        invite.headers.push(Name::ACCEPT, SDP_TYPE);
+        invite.set_body(SDP_TYPE, negotiation.offer());
+        let branch = self.put_via(&mut invite, &path);
+        let key = self.new_call_key();
+        let transaction = self.transactions.send(now, invite, &branch, path, Some(key), &mut self.packets);
+        let outgoing = Outgoing {
+            transaction,
+            branch,
+            path,
+            provisional: false,
+            cancel: Cancel::No,
+            told: 0,
+            give_up: now + RING_LIMIT,
+        };
+        let mut call = Call::new(path.flow, Stage::Outgoing(outgoing));
+        call.negotiation = Some(negotiation);
+        call.is_to_stranger = !self.gate.trusts(path.flow.remote.ip());
+        self.calls_to_strangers += usize::from(call.is_to_stranger);
+        self.calls.insert(key, call);
+        self.settle_call(key);
+        Ok(key)
+    }
+
+    /// The Call-ID of a call.
+    pub fn call_id(&self, key: CallKey) -> Option<String> {
+        let call = self.calls.get(&key)?;
+        match (&call.dialog, &call.stage) {
+            (Some(dialog), _) => Some(dialog.call_id.clone()),
+            (None, Stage::Outgoing(outgoing)) => {
+                Some(self.transactions.invite(outgoing.transaction)?.call_id().ok()?.to_owned())
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes our INVITE back. Its user hears no more of it: should the answer win the race, it is hung up.
+    ///
+    /// # Errors
+    /// [`SignalingError::Gone`] when it has its final response.
+    pub fn cancel(&mut self, now: Instant, key: CallKey) -> Result<(), SignalingError> {
+        let Some(Call { stage: Stage::Outgoing(outgoing), .. }) = self.calls.get_mut(&key) else {
+            return Err(SignalingError::Gone);
+        };
+        if outgoing.cancel == Cancel::No {
+            outgoing.cancel = Cancel::Wanted;
+            outgoing.give_up = now + T1_64;
+            if outgoing.provisional {
+                self.send_cancel(now, key);
+            }
+            self.settle_call(key);
+        }
+        Ok(())
+    }
+
+    fn send_cancel(&mut self, now: Instant, key: CallKey) {
+        let Some(Call { stage: Stage::Outgoing(outgoing), .. }) = self.calls.get_mut(&key) else { return };
+        outgoing.cancel = Cancel::Sent;
+        outgoing.give_up = now + T1_64;
+        let (branch, path) = (outgoing.branch.clone(), outgoing.path);
+        let Some(cancel) = self.transactions.invite(outgoing.transaction).map(cancel_of) else { return };
+        self.transactions.send(now, cancel, &branch, path, Some(key), &mut self.packets);
+        self.settle_call(key);
+    }
+
+    /// A response to our INVITE came.
+    pub(super) fn invite_responded(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        id: TransactionId,
+        code: u16,
+        response: &Message,
+    ) {
+        let Some(call) = self.calls.get_mut(&key) else { return };
+        match &mut call.stage {
+            Stage::Outgoing(outgoing) if code < 200 => {
+                outgoing.provisional = true;
+                match outgoing.cancel {
+                    Cancel::No if code > 100 => {
+                        let is_news = outgoing.told != code;
+                        outgoing.told = code;
+                        self.join(key, id, response);
+                        if is_news {
+                            self.event(Event::Ringing(key, code));
+                        }
+                    }
+                    Cancel::Wanted => self.send_cancel(now, key),
+                    Cancel::No | Cancel::Sent => {}
+                }
+            }
+            Stage::Outgoing(_) if code < 300 => self.accepted(now, key, id, response),
+            Stage::Outgoing(_) => {
+                let reason = match &response.start {
+                    crate::sip::StartLine::Status { reason, .. } => reason.as_str(),
+                    crate::sip::StartLine::Request { .. } => "",
+                };
+                self.outgoing_failed(now, key, code, reason);
+            }
+            _ if (200..300).contains(&code) => self.accepted_again(now, key, id, response),
+            _ => {}
+        }
+    }
+
+    /// Takes the dialog that this response makes, early or not. False: it makes none.
+    fn join(&mut self, key: CallKey, id: TransactionId, response: &Message) -> bool {
+        let (Some(invite), Some(call)) = (self.transactions.invite(id), self.calls.get_mut(&key)) else {
+            return false;
+        };
+        let contact = invite.headers.get(Name::CONTACT).unwrap_or_default().to_owned();
+        let Ok(dialog) = Dialog::of_client(invite, response, call.flow, contact) else { return false };
+        let name = (dialog.call_id.clone(), dialog.local_tag.clone());
+        call.dialog = Some(dialog);
+        self.dialogs.insert(name, key);
+        true
+    }
+
+    fn accepted(&mut self, now: Instant, key: CallKey, id: TransactionId, response: &Message) {
+        if !self.join(key, id, response) {
+            self.outgoing_failed(now, key, 500, "the answer makes no dialog");
+            return;
+        }
+        let Some(ack) = self.ack_of(key, response) else { return };
+        self.packets.push_back(ack.clone());
+        let Some(call) = self.calls.get_mut(&key) else { return };
+        call.ack = Some(ack);
+        let stage = std::mem::replace(&mut call.stage, Stage::Up);
+        if matches!(stage, Stage::Outgoing(Outgoing { cancel: Cancel::Wanted | Cancel::Sent, .. })) {
+            // The answer and our CANCEL have crossed (RFC 3261 section 15).
+            self.send_bye(now, key);
+            return;
+        }
+        let Some(negotiation) = self.calls.get_mut(&key).and_then(|call| call.negotiation.as_mut()) else { return };
+        match negotiation.take_answer(response) {
+            Ok(session) => self.event(Event::Answered(key, session)),
+            Err(why) => self.end(now, key, EndReason::BadMedia(why.to_string())),
+        }
+        self.settle_call(key);
+    }
+
+    /// A 2xx after the first: the same again, or that of another branch of a fork (RFC 3261 section 13.2.2.4).
+    fn accepted_again(&mut self, now: Instant, key: CallKey, id: TransactionId, response: &Message) {
+        let Some(call) = self.calls.get(&key) else { return };
+        let tag = response.to().ok().and_then(|to| to.tag().map(str::to_owned)).unwrap_or_default();
+        if call.dialog.as_ref().is_some_and(|dialog| dialog.remote_tag == tag) {
+            if let Some(ack) = call.ack.clone() {
+                self.counters.retransmissions += 1;
+                self.packets.push_back(ack);
+            }
+            return;
+        }
+        let Some(invite) = self.transactions.invite(id) else { return };
+        let contact = invite.headers.get(Name::CONTACT).unwrap_or_default().to_owned();
+        let Ok(mut other) = Dialog::of_client(invite, response, call.flow, contact) else { return };
+        let (mut ack, path) = other.ack(invite.cseq().map_or(1, |(number, _)| number));
+        self.put_via(&mut ack, &path);
+        self.packets.push_back(Packet { path, bytes: ack.to_bytes().into(), transaction: None });
+        let (mut bye, path) = other.request(Method::Bye);
+        let branch = self.put_via(&mut bye, &path);
+        self.transactions.send(now, bye, &branch, path, None, &mut self.packets);
+    }
+
+    /// The ACK of a 2xx within the call's dialog.
+    fn ack_of(&mut self, key: CallKey, response: &Message) -> Option<Packet> {
+        let dialog = self.calls.get(&key)?.dialog.as_ref()?;
+        let (mut ack, path) = dialog.ack(response.cseq().ok()?.0);
+        self.put_via(&mut ack, &path);
+        Some(Packet { path, bytes: ack.to_bytes().into(), transaction: None })
+    }
+
+    /// Our INVITE has failed.
+    pub(super) fn outgoing_failed(&mut self, _now: Instant, key: CallKey, code: u16, reason: &str) {
+        if let Some(Call { stage: Stage::Outgoing(Outgoing { cancel: Cancel::No, .. }), .. }) = self.calls.get(&key) {
+            self.event(Event::Ended(key, EndReason::Rejected { code, reason: reason.to_owned() }));
+        }
+        self.forget(key);
+    }
+
+    /// The other side has rung long enough, or our CANCEL had no effect.
+    pub(super) fn expire_outgoing(&mut self, now: Instant, key: CallKey) {
+        let Some(Call { stage: Stage::Outgoing(outgoing), .. }) = self.calls.get(&key) else { return };
+        if now < outgoing.give_up {
+            return;
+        }
+        if outgoing.cancel == Cancel::No {
+            let reason = EndReason::Rejected { code: 408, reason: "No Answer".to_owned() };
+            self.event(Event::Ended(key, reason));
+            drop(self.cancel(now, key));
+        } else {
+            self.transactions.forget(outgoing.transaction);
+            self.forget(key);
+        }
+    }
+}
+
+/// A name as the user part of a URI.
+fn user_part(name: &str) -> String {
+    let mut escaped = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'\'' | b'+' => {
+                escaped.push(byte.into());
+            }
+            other => escaped.push_str(&format!("%{other:02X}")),
+        }
+    }
+    escaped
+}

@@ -1,0 +1,103 @@
+//! What a call's offers and answers have come to so far (RFC 3264 section 8; RFC 3261 sections 13.2.1 and 14).
+
+use std::net::SocketAddr;
+
+use milo_media::{CODECS, Session};
+
+use super::Stage;
+use crate::{
+    offer_answer::{self, Local, Unacceptable},
+    sdp::{Sdp, SdpError},
+    sip::{
+        core::{CallKey, Core, EndReason, Event},
+        headers::Name,
+        message::Message,
+        screen::Rejection,
+    },
+};
+
+/// Why a description cannot be used.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(super) enum Unusable {
+    #[error(transparent)]
+    Malformed(#[from] SdpError),
+    #[error(transparent)]
+    Unacceptable(#[from] Unacceptable),
+    #[error("the answer to our offer is missing")]
+    Missing,
+}
+
+impl Unusable {
+    /// 400, or 488 with the Warning that says what was missing (RFC 3261 sections 13.3.1.3 and 20.43).
+    pub(super) fn rejection(&self, us: SocketAddr) -> Rejection {
+        match self {
+            Self::Malformed(error) => {
+                let mut rejection = Rejection::new(400);
+                rejection.reason = format!("Bad Session Description: {error}");
+                rejection
+            }
+            Self::Unacceptable(error) => {
+                let (code, text) = error.warning();
+                let mut rejection = Rejection::new(488);
+                rejection.headers.push((Name::WARNING, format!("{code} {us} \"{text}\"")));
+                rejection
+            }
+            Self::Missing => Rejection::new(400),
+        }
+    }
+}
+
+/// One call's side of the exchange.
+#[derive(Debug)]
+pub(super) struct Negotiation {
+    rtp: SocketAddr,
+    session_id: u64,
+    /// The last description that we sent.
+    sent: Option<Sdp>,
+}
+
+impl Negotiation {
+    /// `rtp` is what the peer is told; `session_id` any number.
+    pub(super) fn new(rtp: SocketAddr, session_id: u64) -> Self {
+        Self { rtp, session_id, sent: None }
+    }
+
+    fn local(&self) -> Local<'_> {
+        Local { rtp: self.rtp, session_id: self.session_id, codecs: CODECS, previous: self.sent.as_ref() }
+    }
+
+    /// Our answer to this offer, and what holds from now on.
+    pub(super) fn answer(&mut self, offer: &[u8]) -> Result<(Vec<u8>, Session), Unusable> {
+        let (answer, session) = offer_answer::answer(&Sdp::parse(offer)?, &self.local())?;
+        let body = answer.to_string().into_bytes();
+        self.sent = Some(answer);
+        Ok((body, session))
+    }
+
+    /// Our offer.
+    pub(super) fn offer(&mut self) -> Vec<u8> {
+        let offer = offer_answer::offer(&self.local());
+        let body = offer.to_string().into_bytes();
+        self.sent = Some(offer);
+        body
+    }
+
+    /// The answer to our last offer, and what holds from now on.
+    pub(super) fn take_answer(&mut self, message: &Message) -> Result<Session, Unusable> {
+        let answer = Sdp::parse(message.sdp().ok_or(Unusable::Missing)?)?;
+        let offer = self.sent.as_ref().ok_or(Unusable::Missing)?;
+        Ok(offer_answer::apply_answer(offer, &answer, &self.local())?)
+    }
+}
+
+impl Core {
+    /// The answer that came with the ACK.
+    pub(super) fn take_late_answer(&mut self, now: std::time::Instant, key: CallKey, ack: &Message) {
+        let Some(call) = self.calls.get_mut(&key) else { return };
+        let (Stage::Up, Some(negotiation)) = (&call.stage, &mut call.negotiation) else { return };
+        match negotiation.take_answer(ack) {
+            Ok(session) => self.event(Event::MediaChange(key, session)),
+            Err(why) => self.end(now, key, EndReason::BadMedia(why.to_string())),
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! The INVITE usage: what a call is between its INVITE and its BYE, on either side.
+//!
+//! ```text
+//!  we are called   Incoming ──answer──► Up ──hang_up/BYE──► Closing ──► gone
+//!                     └──reject, CANCEL──────────────────────────────► gone
+//!  we call         Outgoing ──2xx─────► Up
+//!                     └──refused, cancelled, nobody──────────────────► gone
+//! ```
+
+use std::time::Instant;
+
+use super::{
+    core::{CallKey, Core, EndReason, Event},
+    dialog::{Dialog, Order},
+    flow::{Flow, Packet},
+    message::Message,
+    method::Method,
+    receive::Request,
+    screen::Rejection,
+    transaction::{Repeat, T1_64, T2, earliest, table::TransactionId},
+};
+use crate::SignalingError;
+
+mod client;
+mod media;
+mod server;
+
+use client::Outgoing;
+use media::Negotiation;
+use server::Incoming;
+
+/// One call.
+#[derive(Debug)]
+pub(super) struct Call {
+    /// None until the party we call has given a To tag.
+    pub(super) dialog: Option<Dialog>,
+    pub(super) flow: Flow,
+    stage: Stage,
+    /// Offer and answer; none before our RTP address is known.
+    negotiation: Option<Negotiation>,
+    /// A 2xx of ours that waits for its ACK.
+    unacked: Option<Unacked>,
+    /// The ACK of the 2xx to our INVITE, to be sent again when that comes again.
+    ack: Option<Packet>,
+    /// A stranger's, placed by us.
+    is_to_stranger: bool,
+    scheduled: Option<Instant>,
+}
+
+/// Where a call stands.
+#[derive(Debug)]
+enum Stage {
+    /// We are called and have not answered.
+    Incoming(Incoming),
+    /// We call and have no final response.
+    Outgoing(Outgoing),
+    /// Answered.
+    Up,
+    /// Hung up by us while our 2xx had no ACK: the BYE must wait for it (RFC 3261 section 15).
+    Hanging,
+    /// Our BYE is on its way.
+    Closing,
+}
+
+/// A 2xx that its user repeats until the ACK comes (RFC 3261 section 13.3.1.4).
+#[derive(Debug)]
+struct Unacked {
+    number: u32,
+    packet: Packet,
+    resend: Repeat,
+    end: Instant,
+    /// It bore an offer; the ACK brings the answer.
+    awaits_answer: bool,
+}
+
+impl Call {
+    fn new(flow: Flow, stage: Stage) -> Self {
+        Self {
+            dialog: None,
+            flow,
+            stage,
+            negotiation: None,
+            unacked: None,
+            ack: None,
+            is_to_stranger: false,
+            scheduled: None,
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let unacked = self.unacked.as_ref().map(|unacked| unacked.resend.at().min(unacked.end));
+        let stage = match &self.stage {
+            Stage::Incoming(incoming) => incoming.deadline(),
+            Stage::Outgoing(outgoing) => Some(outgoing.give_up),
+            Stage::Up | Stage::Hanging | Stage::Closing => None,
+        };
+        earliest(unacked, stage)
+    }
+
+    /// Waits for the ACK of this 2xx.
+    fn await_ack(&mut self, now: Instant, number: u32, packet: Packet, awaits_answer: bool) {
+        let resend = Repeat::start(now, T2);
+        self.unacked = Some(Unacked { number, packet, resend, end: now + T1_64, awaits_answer });
+    }
+}
+
+impl Core {
+    /// Hangs up a call that is up.
+    ///
+    /// # Errors
+    /// [`SignalingError::Gone`] when it is not.
+    pub fn hang_up(&mut self, now: Instant, key: CallKey) -> Result<(), SignalingError> {
+        let call = self.calls.get_mut(&key).ok_or(SignalingError::Gone)?;
+        match call.stage {
+            Stage::Up if call.unacked.is_some() => call.stage = Stage::Hanging,
+            Stage::Up => self.send_bye(now, key),
+            _ => return Err(SignalingError::Gone),
+        }
+        Ok(())
+    }
+
+    /// Whoever held this call has let go of it: whatever is still open is ended politely.
+    pub fn release(&mut self, now: Instant, key: CallKey) {
+        // Errors mean that the call is over, which is what is wanted.
+        match self.calls.get(&key).map(|call| &call.stage) {
+            Some(Stage::Incoming(_)) => drop(self.reject_invite(now, key, 480, "")),
+            Some(Stage::Outgoing(_)) => drop(self.cancel(now, key)),
+            Some(Stage::Up) => drop(self.hang_up(now, key)),
+            Some(Stage::Hanging | Stage::Closing) | None => {}
+        }
+    }
+
+    /// Ends every call; their last messages are among the outputs.
+    pub fn shutdown(&mut self, now: Instant) {
+        let keys: Vec<_> = self.calls.keys().copied().collect();
+        for key in keys {
+            self.release(now, key);
+            self.event(Event::Ended(key, EndReason::Shutdown));
+        }
+    }
+
+    /// A request came within the dialog of this call. Not an ACK, not a CANCEL.
+    pub(super) fn within_dialog(&mut self, now: Instant, key: CallKey, request: Request) {
+        let Some(dialog) = self.calls.get_mut(&key).and_then(|call| call.dialog.as_mut()) else { return };
+        // Screened: the CSeq can be read.
+        match dialog.receive(&request.message, request.flow) {
+            Ok(Order::Next) => {}
+            Ok(Order::Stale) | Err(_) => {
+                // RFC 3261 section 12.2.2.
+                let mut rejection = Rejection::new(500);
+                "CSeq Out Of Order".clone_into(&mut rejection.reason);
+                self.answer_within(now, key, &request, &rejection);
+                return;
+            }
+        }
+        match request.method {
+            Method::Invite => self.reinvited(now, key, request),
+            Method::Bye => self.bye(now, key, &request),
+            Method::Options => {
+                let response = self.capabilities(&request.message);
+                let id = self.transactions.open_server(request.key, request.path);
+                self.transactions.respond(now, id, &response, &mut self.packets);
+            }
+            _ => self.answer_within(now, key, &request, &Rejection::method_not_allowed()),
+        }
+    }
+
+    /// Answers a request within a dialog that is not served.
+    fn answer_within(&mut self, now: Instant, key: CallKey, request: &Request, rejection: &Rejection) {
+        let response = self.reject(&request.message, rejection);
+        let (transaction, path) = (request.key.clone(), request.path);
+        let id = if request.method == Method::Invite {
+            self.transactions.open_invite_server(now, transaction, None, path, None, key)
+        } else {
+            self.transactions.open_server(transaction, path)
+        };
+        self.transactions.respond(now, id, &response, &mut self.packets);
+    }
+
+    fn bye(&mut self, now: Instant, key: CallKey, request: &Request) {
+        let response = self.response(&request.message, 200, "");
+        let id = self.transactions.open_server(request.key.clone(), request.path);
+        self.transactions.respond(now, id, &response, &mut self.packets);
+        let Some(call) = self.calls.get(&key) else { return };
+        match &call.stage {
+            // RFC 3261 section 15.1.2: the INVITE still deserves its final response.
+            Stage::Incoming(_) => {
+                let refused = self.reject_invite(now, key, 487, "");
+                debug_assert!(refused.is_ok());
+                self.event(Event::Ended(key, EndReason::Cancelled));
+            }
+            Stage::Outgoing(_) => {
+                drop(self.cancel(now, key));
+                self.event(Event::Ended(key, EndReason::RemoteHangup));
+            }
+            Stage::Up => {
+                self.event(Event::Ended(key, EndReason::RemoteHangup));
+                self.forget(key);
+            }
+            // Ours and theirs have crossed.
+            Stage::Hanging | Stage::Closing => self.forget(key),
+        }
+    }
+
+    /// Sends the BYE of a call that is up.
+    fn send_bye(&mut self, now: Instant, key: CallKey) {
+        let Some(call) = self.calls.get_mut(&key) else { return };
+        call.stage = Stage::Closing;
+        call.unacked = None;
+        let Some(dialog) = &mut call.dialog else { return };
+        let (bye, path) = dialog.request(Method::Bye);
+        self.send_request(now, key, bye, path);
+        self.settle_call(key);
+    }
+
+    /// Tells the user that the call is over, and hangs up.
+    fn end(&mut self, now: Instant, key: CallKey, reason: EndReason) {
+        self.event(Event::Ended(key, reason));
+        self.send_bye(now, key);
+    }
+
+    /// The ACK of a 2xx came.
+    pub(super) fn acknowledged(&mut self, now: Instant, key: CallKey, ack: &Message, flow: Flow) {
+        let Some(call) = self.calls.get_mut(&key) else { return };
+        let Ok((number, _)) = ack.cseq() else { return };
+        let Some(unacked) = call.unacked.take_if(|unacked| unacked.number == number) else { return };
+        if let Some(dialog) = &mut call.dialog {
+            // An ACK is in order at any time.
+            let received = dialog.receive(ack, flow);
+            debug_assert!(received.is_ok());
+        }
+        if matches!(call.stage, Stage::Hanging) {
+            self.send_bye(now, key);
+        } else if unacked.awaits_answer {
+            self.take_late_answer(now, key, ack);
+        }
+        self.settle_call(key);
+    }
+
+    /// One of the call's own timers is due.
+    pub(super) fn expire_call(&mut self, now: Instant, key: CallKey) {
+        let Some(call) = self.calls.get_mut(&key) else {
+            self.timers.retain(|(_, other)| *other != key);
+            return;
+        };
+        if let Some(unacked) = &mut call.unacked {
+            if now >= unacked.end {
+                // RFC 3261 section 13.3.1.4: the session is terminated.
+                let was_up = matches!(call.stage, Stage::Up);
+                if was_up {
+                    self.event(Event::Ended(key, EndReason::Unacknowledged));
+                }
+                self.send_bye(now, key);
+                return;
+            }
+            if unacked.resend.is_due(now) {
+                self.counters.retransmissions += 1;
+                self.packets.push_back(unacked.packet.clone());
+            }
+        }
+        match &call.stage {
+            Stage::Incoming(_) => self.expire_incoming(now, key),
+            Stage::Outgoing(_) => self.expire_outgoing(now, key),
+            Stage::Up | Stage::Hanging | Stage::Closing => {}
+        }
+        self.settle_call(key);
+    }
+
+    /// A response to a request of ours came.
+    pub(super) fn responded(&mut self, now: Instant, key: CallKey, id: TransactionId, response: &Message) {
+        let Some(code) = response.status() else { return };
+        let Ok((_, method)) = response.cseq() else { return };
+        match method {
+            Method::Invite => self.invite_responded(now, key, id, code, response),
+            Method::Bye if code >= 200 => self.forget(key),
+            _ => {}
+        }
+    }
+
+    /// Nobody answered a request of ours: `code` is 408, or 503 when it could not be sent.
+    pub(super) fn unanswered(&mut self, now: Instant, key: CallKey, id: TransactionId, code: u16) {
+        let Some(call) = self.calls.get(&key) else { return };
+        match &call.stage {
+            Stage::Outgoing(outgoing) if outgoing.transaction == id => {
+                self.outgoing_failed(now, key, code, super::status::reason_phrase(code));
+            }
+            Stage::Closing => self.forget(key),
+            _ => {}
+        }
+    }
+
+    /// Moves the call's timer after every event.
+    fn settle_call(&mut self, key: CallKey) {
+        let Some(call) = self.calls.get_mut(&key) else { return };
+        let deadline = call.deadline();
+        if deadline != call.scheduled {
+            if let Some(at) = call.scheduled {
+                self.timers.remove(&(at, key));
+            }
+            if let Some(at) = deadline {
+                self.timers.insert((at, key));
+            }
+            call.scheduled = deadline;
+        }
+    }
+
+    /// Makes a dialog findable.
+    fn index(&mut self, key: CallKey, call_id: &str, local_tag: &str) {
+        self.dialogs.insert((call_id.to_owned(), local_tag.to_owned()), key);
+    }
+
+    /// The call is over on the wire too.
+    fn forget(&mut self, key: CallKey) {
+        let Some(call) = self.calls.remove(&key) else { return };
+        if let Some(at) = call.scheduled {
+            self.timers.remove(&(at, key));
+        }
+        if call.is_to_stranger {
+            self.calls_to_strangers -= 1;
+        }
+        if let Some(dialog) = call.dialog {
+            self.dialogs.remove(&(dialog.call_id, dialog.local_tag));
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! We are called: from the INVITE to our final response, and the INVITEs that follow within the dialog.
+
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use milo_media::Session;
+
+use super::{Call, Stage, media::Negotiation};
+use crate::{
+    SignalingError,
+    sip::{
+        body::SDP_TYPE,
+        core::{CallKey, Core, EndReason, Event},
+        dialog::Dialog,
+        flow::{Flow, Packet, Path},
+        headers::Name,
+        message::Message,
+        method::Method,
+        receive::Request,
+        screen::{Rejection, allow},
+        status::reason_phrase,
+        transaction::{
+            earliest,
+            table::{TransactionId, server_key},
+        },
+    },
+};
+
+/// Proxies forget an INVITE after three minutes of silence; the RFC wants a provisional response every minute
+/// (RFC 3261 section 13.3.1.1).
+const RING_AGAIN: Duration = Duration::from_secs(60);
+
+/// An INVITE that has no final response yet.
+#[derive(Debug)]
+pub(in crate::sip) struct Incoming {
+    transaction: TransactionId,
+    invite: Arc<Message>,
+    /// The provisional response to repeat, and when.
+    rings: Option<(u16, Instant)>,
+    /// The caller's own limit: its Expires field.
+    expires: Option<Instant>,
+}
+
+impl Incoming {
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        earliest(self.rings.map(|(_, at)| at), self.expires)
+    }
+}
+
+impl Core {
+    /// An INVITE for a new call.
+    pub(in crate::sip) fn invited(&mut self, now: Instant, request: Request) {
+        if self.is_merged(&request) {
+            self.answer_stateless(&request, &Rejection::new(482));
+            return;
+        }
+        if self.calls.len() >= self.config.max_calls {
+            self.turn_away(&request.message, &request.flow);
+            return;
+        }
+        // An offer that nobody could answer is refused before anybody hears of it.
+        let rtp = SocketAddr::new(self.config.media_address, 0);
+        let mut trial = Negotiation::new(self.media_address(&request.flow, rtp), 0);
+        if let Some(Err(error)) = request.message.sdp().map(|offer| trial.answer(offer)) {
+            let rejection = error.rejection(self.advertised(&request.flow));
+            self.answer_stateless(&request, &rejection);
+            return;
+        }
+        let tag = self.word();
+        let contact = self.contact(&request.flow);
+        let dialog = match Dialog::of_server(&request.message, tag, request.flow, contact) {
+            Ok(dialog) => dialog,
+            Err(error) => {
+                self.answer_stateless(&request, &Rejection::from(error));
+                return;
+            }
+        };
+        let key = self.new_call_key();
+        let Request { message, flow, path, key: transaction_key, .. } = request;
+        let trying = self.response(&message, 100, "");
+        let merge_key = crate::sip::transaction::table::merge_key(&message);
+        let transaction =
+            self.transactions.open_invite_server(now, transaction_key, merge_key, path, Some(trying), key);
+        let expires = message.headers.get(Name::EXPIRES).and_then(|seconds| seconds.trim().parse::<u32>().ok());
+        let invite = Arc::new(message);
+        let incoming = Incoming {
+            transaction,
+            invite: Arc::clone(&invite),
+            rings: None,
+            expires: expires.map(|seconds| now + Duration::from_secs(seconds.into())),
+        };
+        let mut call = Call::new(flow, Stage::Incoming(incoming));
+        self.index(key, &dialog.call_id, &dialog.local_tag);
+        call.dialog = Some(dialog);
+        self.calls.insert(key, call);
+        self.settle_call(key);
+        self.event(Event::Invitation { call: key, invite, source: flow.remote });
+    }
+
+    /// Tells the caller that its call is being offered: 180.
+    ///
+    /// # Errors
+    /// [`SignalingError::Gone`] when the call no longer waits for an answer.
+    pub fn ring(&mut self, now: Instant, key: CallKey) -> Result<(), SignalingError> {
+        self.progress(now, key, 180)
+    }
+
+    fn progress(&mut self, now: Instant, key: CallKey, code: u16) -> Result<(), SignalingError> {
+        let Some(Call { stage: Stage::Incoming(incoming), dialog: Some(dialog), .. }) = self.calls.get_mut(&key) else {
+            return Err(SignalingError::Gone);
+        };
+        incoming.rings = Some((code, now + RING_AGAIN));
+        let (transaction, invite) = (incoming.transaction, Arc::clone(&incoming.invite));
+        let (tag, contact) = (dialog.local_tag.clone(), dialog.contact.clone());
+        let mut response = self.response(&invite, code, "");
+        response.set_to_tag(&tag);
+        response.headers.push(Name::CONTACT, contact);
+        response.headers.push(Name::ALLOW, allow());
+        self.transactions.respond(now, transaction, &response, &mut self.packets);
+        self.settle_call(key);
+        Ok(())
+    }
+
+    /// Answers: 200 with our answer, or with an offer when the INVITE brought none; then the session comes with the
+    /// ACK, as [`Event::MediaChange`]. `rtp` is the address of the call's RTP socket.
+    ///
+    /// # Errors
+    /// [`SignalingError::Gone`] when the call no longer waits for an answer.
+    pub fn answer(&mut self, now: Instant, key: CallKey, rtp: SocketAddr) -> Result<Option<Session>, SignalingError> {
+        let Some(Call { stage: Stage::Incoming(incoming), flow, .. }) = self.calls.get(&key) else {
+            return Err(SignalingError::Gone);
+        };
+        let (transaction, invite, flow) = (incoming.transaction, Arc::clone(&incoming.invite), *flow);
+        let id = u64::from(self.pick(1..=u32::MAX));
+        let mut negotiation = Negotiation::new(self.media_address(&flow, rtp), id);
+        let (body, session) = match invite.sdp() {
+            Some(offer) => match negotiation.answer(offer) {
+                Ok((body, session)) => (body, Some(session)),
+                Err(error) => {
+                    let rejection = error.rejection(self.advertised(&flow));
+                    self.finish_invite(now, key, transaction, &invite, &rejection);
+                    return Err(SignalingError::Offer(error.to_string()));
+                }
+            },
+            None => (negotiation.offer(), None),
+        };
+        let response = self.accept(key, &invite, body);
+        let path = response_path_of(&invite, &flow);
+        if !self.transactions.respond(now, transaction, &response, &mut self.packets) {
+            return Err(SignalingError::Gone);
+        }
+        let packet = Packet { path, bytes: response.to_bytes().into(), transaction: None };
+        if let Some(call) = self.calls.get_mut(&key) {
+            call.negotiation = Some(negotiation);
+            call.stage = Stage::Up;
+            call.await_ack(now, invite.cseq().map_or(0, |(number, _)| number), packet, session.is_none());
+        }
+        self.settle_call(key);
+        Ok(session)
+    }
+
+    /// The 200 to an INVITE, with this session description.
+    fn accept(&self, key: CallKey, invite: &Message, body: Vec<u8>) -> Message {
+        let mut response = self.response(invite, 200, "");
+        if let Some(dialog) = self.calls.get(&key).and_then(|call| call.dialog.as_ref()) {
+            response.set_to_tag(&dialog.local_tag);
+            response.headers.push(Name::CONTACT, dialog.contact.as_str());
+        }
+        response.headers.push(Name::ALLOW, allow());
+        response.headers.push(Name::SUPPORTED, "");
+        response.set_body(SDP_TYPE, body);
+        response
+    }
+
+    /// Refuses a call that waits for its answer. An empty `reason` takes the RFC's phrase; a code that is no final
+    /// rejection becomes 480.
+    ///
+    /// # Errors
+    /// [`SignalingError::Gone`] when it no longer waits.
+    pub fn reject_invite(&mut self, now: Instant, key: CallKey, code: u16, reason: &str) -> Result<(), SignalingError> {
+        let Some(Call { stage: Stage::Incoming(incoming), .. }) = self.calls.get(&key) else {
+            return Err(SignalingError::Gone);
+        };
+        let (transaction, invite) = (incoming.transaction, Arc::clone(&incoming.invite));
+        let code = if (300..700).contains(&code) { code } else { 480 };
+        let mut rejection = Rejection::new(code);
+        // A phrase is one line.
+        let phrase: String = reason.chars().filter(|c| !c.is_control()).collect();
+        rejection.reason = if phrase.is_empty() { reason_phrase(code).to_owned() } else { phrase };
+        self.finish_invite(now, key, transaction, &invite, &rejection);
+        Ok(())
+    }
+
+    fn finish_invite(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        transaction: TransactionId,
+        invite: &Message,
+        rejection: &Rejection,
+    ) {
+        let mut response = self.reject(invite, rejection);
+        if let Some(dialog) = self.calls.get(&key).and_then(|call| call.dialog.as_ref()) {
+            response.set_to_tag(&dialog.local_tag);
+        }
+        self.transactions.respond(now, transaction, &response, &mut self.packets);
+        self.forget(key);
+    }
+
+    /// A CANCEL came (RFC 3261 section 9.2).
+    pub(in crate::sip) fn cancelled(&mut self, now: Instant, request: &Request) {
+        let key = server_key(&request.via, &request.message, &Method::Invite);
+        let Some(id) = self.transactions.find(&key) else {
+            self.answer_stateless(request, &Rejection::new(481));
+            return;
+        };
+        let call = self.transactions.owner(id);
+        // The To tag of its answer is that of the INVITE's.
+        let mut response = self.response(&request.message, 200, "");
+        match call.and_then(|call| self.calls.get(&call)).and_then(|call| call.dialog.as_ref()) {
+            Some(dialog) => response.set_to_tag(&dialog.local_tag),
+            None => response.set_to_tag(&self.stateless_tag(&request.message)),
+        }
+        self.packets.push_back(Packet { path: request.path, bytes: response.to_bytes().into(), transaction: None });
+        if let Some(call) = call.filter(|_| self.transactions.is_open(id))
+            && self.reject_invite(now, call, 487, "").is_ok()
+        {
+            self.event(Event::Ended(call, EndReason::Cancelled));
+        }
+    }
+
+    /// The minute of a provisional response, or the caller's limit, is over.
+    pub(super) fn expire_incoming(&mut self, now: Instant, key: CallKey) {
+        let Some(Call { stage: Stage::Incoming(incoming), .. }) = self.calls.get(&key) else { return };
+        if incoming.expires.is_some_and(|at| now >= at) {
+            if self.reject_invite(now, key, 487, "").is_ok() {
+                self.event(Event::Ended(key, EndReason::Cancelled));
+            }
+        } else if let Some((code, at)) = incoming.rings
+            && now >= at
+        {
+            // Still waiting: checked just above.
+            drop(self.progress(now, key, code));
+        }
+    }
+
+    /// An INVITE came within the dialog (RFC 3261 section 14.2).
+    pub(in crate::sip) fn reinvited(&mut self, now: Instant, key: CallKey, request: Request) {
+        let Some(call) = self.calls.get_mut(&key) else { return };
+        let refusal = match (&call.stage, &call.unacked) {
+            (Stage::Incoming(_), _) => Some(500),
+            (Stage::Outgoing(_), _) => Some(491),
+            (Stage::Hanging | Stage::Closing, _) => Some(481),
+            (Stage::Up, Some(unacked)) if unacked.awaits_answer => Some(491),
+            (Stage::Up, Some(_)) => Some(500),
+            (Stage::Up, None) => None,
+        };
+        if let Some(code) = refusal {
+            let mut rejection = Rejection::new(code);
+            if code == 500 {
+                let wait = self.pick(1..=10);
+                rejection.headers.push((Name::RETRY_AFTER, wait.to_string()));
+            }
+            self.answer_within(now, key, &request, &rejection);
+            return;
+        }
+        let flow = request.flow;
+        let Some(negotiation) = &mut call.negotiation else { return };
+        let (body, session) = match request.message.sdp() {
+            Some(offer) => match negotiation.answer(offer) {
+                Ok((body, session)) => (body, Some(session)),
+                Err(error) => {
+                    // The session stays as it was (section 14.2).
+                    let rejection = error.rejection(self.advertised(&flow));
+                    self.answer_within(now, key, &request, &rejection);
+                    return;
+                }
+            },
+            None => (negotiation.offer(), None),
+        };
+        let response = self.accept(key, &request.message, body);
+        let id = self.transactions.open_invite_server(now, request.key, None, request.path, None, key);
+        self.transactions.respond(now, id, &response, &mut self.packets);
+        let packet = Packet { path: request.path, bytes: response.to_bytes().into(), transaction: None };
+        if let Some(call) = self.calls.get_mut(&key) {
+            if let Some(dialog) = &mut call.dialog {
+                dialog.refresh_target(&request.message);
+            }
+            call.await_ack(now, request.message.cseq().map_or(0, |(number, _)| number), packet, session.is_none());
+        }
+        self.settle_call(key);
+        if let Some(session) = session {
+            self.event(Event::MediaChange(key, session));
+        }
+    }
+}
+
+/// Where the 2xx to this INVITE goes; its Via was stamped when it came.
+fn response_path_of(invite: &Message, flow: &Flow) -> Path {
+    match invite.top_via() {
+        Ok(via) => crate::sip::flow::response_path(&via, flow),
+        Err(_) => Path { flow: *flow, or_connect: None },
+    }
+}

@@ -1,0 +1,102 @@
+//! A telephone that answers every call and plays back nothing: for sipp, for load generators, for a hand at the
+//! keyboard. Run it with `cargo test -p milo-signaling --release --test answering_machine -- --ignored --nocapture`;
+//! `ANSWER_AT` is the address (UDP and TCP), `ANSWER_SECONDS` how long it stands.
+//!
+//! The scenarios that need no hand run sipp, where it is installed, against the same machine.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    process::Command,
+    sync::Arc,
+    time::Duration,
+};
+
+use milo_media::PortPool;
+use milo_signaling::{DialogEvent, Endpoint, EndpointConfig, Invitations, Transport};
+
+fn bind(at: SocketAddr) -> (Endpoint, Invitations) {
+    let config = EndpointConfig {
+        udp: vec![at],
+        tcp: vec![at],
+        public_address: None,
+        trusted: Vec::new(),
+        rtp_timeout: Duration::from_secs(30),
+        max_calls: 5000,
+        user_agent: "Milo".to_owned(),
+    };
+    let ports = Arc::new(PortPool::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0..=0));
+    Endpoint::bind(config, ports, tokio::runtime::Handle::current()).expect("a free port")
+}
+
+/// Answers every call and holds it until the caller hangs up.
+async fn answer_all(mut invitations: Invitations) {
+    while let Some(mut invitation) = invitations.next().await {
+        tokio::spawn(async move {
+            if invitation.ring().await.is_err() {
+                return;
+            }
+            let Ok((mut dialog, leg)) = invitation.answer().await else { return };
+            while let DialogEvent::MediaChange(session) = dialog.next().await {
+                leg.control.change(session);
+            }
+        });
+    }
+}
+
+#[tokio::test]
+#[ignore = "a server for load generators"]
+async fn answers_everything_until_told_to_stop() {
+    let at = std::env::var("ANSWER_AT").unwrap_or_else(|_| "127.0.0.1:5070".to_owned());
+    let seconds = std::env::var("ANSWER_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
+    let (endpoint, invitations) = bind(at.parse().expect("ANSWER_AT is an address"));
+    println!("pid {} answers at {:?}", std::process::id(), endpoint.local());
+    let machine = tokio::spawn(answer_all(invitations));
+    for _ in 0..seconds {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let counters = endpoint.counters();
+        if counters.calls + counters.transactions > 0 {
+            println!("{counters:?}");
+        }
+    }
+    println!("{:?}", endpoint.counters());
+    endpoint.shutdown().await;
+    machine.abort();
+}
+
+/// Runs sipp's own caller scenario; false when sipp is not installed.
+async fn sipp(endpoint: &Endpoint, transport: Transport, more: &[&str]) -> bool {
+    let (_, at) = *endpoint.local().iter().find(|(kind, _)| *kind == transport).expect("bound");
+    let folder = std::env::temp_dir().join(format!("milo-sipp-{}-{transport}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a temporary folder");
+    let mut command = Command::new("sipp");
+    command.args(["-sn", "uac", "-i", "127.0.0.1", "-nostdin", "-timeout", "20", "-timeout_error"]);
+    command.args(["-m", "20", "-r", "20", "-d", "100", "-t"]).arg(if transport == Transport::Udp {
+        "u1"
+    } else {
+        "t1"
+    });
+    command.args(more).arg(at.to_string()).current_dir(&folder);
+    let output = match tokio::task::spawn_blocking(move || command.output()).await.expect("sipp runs") {
+        Ok(output) => output,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return false,
+        Err(error) => panic!("{error}"),
+    };
+    std::fs::remove_dir_all(&folder).expect("removed");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    true
+}
+
+#[tokio::test]
+async fn sipp_calls_over_udp_and_tcp() {
+    let (endpoint, invitations) = bind("127.0.0.1:0".parse().expect("an address"));
+    let machine = tokio::spawn(answer_all(invitations));
+    for transport in [Transport::Udp, Transport::Tcp] {
+        if !sipp(&endpoint, transport, &[]).await {
+            eprintln!("sipp is not installed: skipped");
+            return;
+        }
+    }
+    assert_eq!(endpoint.counters().calls, 0);
+    assert_eq!(endpoint.counters().parse_errors, 0);
+    machine.abort();
+}
