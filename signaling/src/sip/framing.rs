@@ -8,6 +8,7 @@ use super::{
 
 /// What a stream held.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "a message is the rule, and it is moved once")]
 pub enum Item {
     /// A whole message.
     Message(Message),
@@ -91,6 +92,11 @@ impl StreamFramer {
             Ok(message) => Item::Message(message),
             Err(error) => Item::Bad(error),
         }))
+    }
+
+    /// How many bytes wait for the rest of their message.
+    pub fn held(&self) -> usize {
+        self.buffer.len()
     }
 
     /// Looks for a whole head in front of the buffer.

@@ -160,12 +160,15 @@ impl FromStr for Via {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Via, ()> {
-        via(text).ok_or(())
+        let mut cursor = Cursor::new(trim(text));
+        let via = via(&mut cursor).ok_or(())?;
+        cursor.skip_space();
+        if cursor.is_at_end() { Ok(via) } else { Err(()) }
     }
 }
 
-fn via(text: &str) -> Option<Via> {
-    let mut cursor = Cursor::new(trim(text));
+/// A Via and as many of its parameters as follow the grammar.
+fn via(cursor: &mut Cursor<'_>) -> Option<Via> {
     let name = cursor.token()?;
     let version = cursor.eat_spaced('/').then(|| cursor.token())??;
     let protocol = format!("{name}/{version}");
@@ -175,10 +178,10 @@ fn via(text: &str) -> Option<Via> {
     if cursor.rest().len() == gap.len() {
         return None;
     }
-    let host = Host::parse(&mut cursor)?;
+    let host = Host::parse(cursor)?;
     let port =
         if cursor.eat_spaced(':') { Some(cursor.take_while(|c| c.is_ascii_digit()).parse().ok()?) } else { None };
-    Some(Via { protocol, transport, host, port, params: Params::parse(&mut cursor)? })
+    Some(Via { protocol, transport, host, port, params: Params::parse_front(cursor) })
 }
 
 impl fmt::Display for Via {
@@ -197,9 +200,11 @@ impl Message {
         self.typed(Name::VIA)
     }
 
-    /// The newest Via: of a request the hop that it came from, of a response our own.
+    /// The newest Via: of a request the hop that it came from, of a response our own. Behind transport and host it is
+    /// read as far as it can be, so that a request with a broken parameter can still be answered with 400.
     pub fn top_via(&self) -> Result<Via, HeaderError> {
-        self.required(Name::VIA)?.parse().map_err(|()| HeaderError::Malformed(Name::VIA))
+        let value = self.required(Name::VIA)?;
+        via(&mut Cursor::new(trim(value))).ok_or(HeaderError::Malformed(Name::VIA))
     }
 
     /// The `From` field.

@@ -191,14 +191,22 @@ impl Params {
 
     /// Reads `*( SEMI generic-param )` up to the end of the text; `None` when it does not follow the grammar.
     pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Option<Params> {
-        let mut params = Params::new();
-        while cursor.eat_spaced(';') && params.0.len() < MAX_PARAMS {
-            let name = cursor.token()?.to_owned();
-            let value = if cursor.eat_spaced('=') { Some(parameter_value(cursor)?.to_owned()) } else { None };
-            params.0.push((name, value));
-        }
+        let params = Params::parse_front(cursor);
         cursor.skip_space();
         cursor.is_at_end().then_some(params)
+    }
+
+    /// Reads as many parameters as follow the grammar and leaves the cursor behind them.
+    pub(crate) fn parse_front(cursor: &mut Cursor<'_>) -> Params {
+        let mut params = Params::new();
+        let mut ahead = *cursor;
+        while params.0.len() < MAX_PARAMS
+            && let Some((name, value)) = parameter(&mut ahead)
+        {
+            params.0.push((name.to_owned(), value.map(str::to_owned)));
+            *cursor = ahead;
+        }
+        params
     }
 
     /// The value of a parameter: `None` when it is absent or a flag. Names match in any case.
@@ -244,6 +252,13 @@ impl Params {
     fn entry(&self, name: &str) -> Option<&(String, Option<String>)> {
         self.0.iter().find(|(n, _)| n.eq_ignore_ascii_case(name))
     }
+}
+
+/// `SEMI token [ EQUAL gen-value ]`
+fn parameter<'a>(cursor: &mut Cursor<'a>) -> Option<(&'a str, Option<&'a str>)> {
+    let name = cursor.eat_spaced(';').then(|| cursor.token())??;
+    let value = if cursor.eat_spaced('=') { Some(parameter_value(cursor)?) } else { None };
+    Some((name, value))
 }
 
 /// `gen-value = token / host / quoted-string`; IPv6 references come with brackets, and without them in `received`.

@@ -156,13 +156,9 @@ pub(crate) fn read_head(bytes: &[u8]) -> Head {
     }
     let bytes = bytes.get(..MAX_HEAD).unwrap_or(bytes);
     let mut lines = bytes.split(|b| *b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-    match start_line(&octets::from_wire(lines.next().unwrap_or_default())) {
-        Ok(start) => head.start = Some(start),
-        Err((start, kind)) => {
-            head.start = start;
-            head.problem.get_or_insert(kind);
-        }
-    }
+    let (start, fault) = start_line(&octets::from_wire(lines.next().unwrap_or_default()));
+    head.start = start;
+    head.problem = head.problem.or(fault);
     let mut field: Option<String> = None;
     for line in lines {
         let text = octets::from_wire(line);
@@ -215,42 +211,40 @@ fn add_field(head: &mut Head, line: &str) {
     }
 }
 
-/// Reads the first line. An error carries what can still be answered to.
-fn start_line(line: &str) -> Result<StartLine, (Option<StartLine>, ParseErrorKind)> {
+/// Reads the first line: what can be answered to, and what is wrong with it.
+fn start_line(line: &str) -> (Option<StartLine>, Option<ParseErrorKind>) {
     if line.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("SIP/")) {
-        return status_line(line).ok_or((None, ParseErrorKind::StartLine));
+        let start = status_line(line);
+        let fault = start.is_none().then_some(ParseErrorKind::StartLine);
+        return (start, fault);
     }
+    let not_sip = (None, Some(ParseErrorKind::NotSip));
     let (Some((method, rest)), Some((_, version))) = (line.split_once(' '), trim(line).rsplit_once(is_space)) else {
-        return Err((None, ParseErrorKind::NotSip));
+        return not_sip;
     };
-    if !version.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("SIP/")) || !is_token(method) {
-        return Err((None, ParseErrorKind::NotSip));
-    }
-    let method = Method::from_token(method);
-    let unreadable = |method| {
-        let uri = Uri::Other { scheme: "unreadable".to_owned(), opaque: "-".to_owned() };
-        Some(StartLine::Request { method, uri })
+    let Some(number) = version.get(..4).filter(|start| start.eq_ignore_ascii_case("SIP/")).and(version.get(4..)) else {
+        return not_sip;
     };
-    if !version.eq_ignore_ascii_case("SIP/2.0") {
-        let number = version.get(4..).unwrap_or_default();
-        let is_version = number.split_once('.').is_some_and(|(major, minor)| {
-            [major, minor].iter().all(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
-        });
-        let kind = if is_version { ParseErrorKind::Version } else { ParseErrorKind::StartLine };
-        return Err((unreadable(method), kind));
+    if !is_token(method) {
+        return not_sip;
     }
+    // One space between the parts and none behind them (RFC 4475 sections 3.1.2.8 and 3.1.2.9).
     let target = rest.strip_suffix(version).and_then(|uri| uri.strip_suffix(' '));
-    match target {
-        // White space at the end of the line, or more than one space between its parts (RFC 4475 3.1.2.8 and .9).
-        None => Err((unreadable(method), ParseErrorKind::StartLine)),
-        Some(uri) if uri.starts_with(is_space) || uri.ends_with(is_space) => {
-            Err((unreadable(method), ParseErrorKind::StartLine))
-        }
-        Some(uri) => match uri.parse() {
-            Ok(uri) => Ok(StartLine::Request { method, uri }),
-            Err(_) => Err((unreadable(method), ParseErrorKind::RequestUri)),
-        },
-    }
+    let uri = match target.filter(|uri| !uri.starts_with(is_space) && !uri.ends_with(is_space)) {
+        _ if number != "2.0" && is_version(number) => Err(ParseErrorKind::Version),
+        _ if number != "2.0" => Err(ParseErrorKind::StartLine),
+        None => Err(ParseErrorKind::StartLine),
+        Some(uri) => uri.parse().map_err(|_| ParseErrorKind::RequestUri),
+    };
+    let fault = uri.as_ref().err().copied();
+    let uri = uri.unwrap_or_else(|_| Uri::Other { scheme: "unreadable".to_owned(), opaque: "-".to_owned() });
+    (Some(StartLine::Request { method: Method::from_token(method), uri }), fault)
+}
+
+/// `1*DIGIT "." 1*DIGIT`
+fn is_version(number: &str) -> bool {
+    let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    number.split_once('.').is_some_and(|(major, minor)| is_number(major) && is_number(minor))
 }
 
 /// `SIP/2.0 SP 3DIGIT SP *reason`; the space before an empty reason may be missing.
