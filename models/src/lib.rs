@@ -4,3 +4,4 @@
 pub mod engine;
 pub mod espeak;
 pub mod llama;
+pub mod text;
