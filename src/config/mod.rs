@@ -119,7 +119,7 @@ impl Config {
 
 impl Loaded {
     /// What is in force, one key a line with its origin, secrets masked: the answer of `milo config check`.
-    pub fn in_force(&self) -> String {
+    pub fn describe(&self) -> String {
         let mut lines = Vec::new();
         read::flatten("", &read::json(&self.config), &mut |key, value| {
             let value = match value {
@@ -272,7 +272,7 @@ mod tests {
     #[test]
     fn what_is_in_force_is_shown_with_origin_and_without_secrets() {
         let text = "[http]\napi_key = \"0123456789abcdef\"\n[database]\nurl = \"postgres://m:hush@db/m\"";
-        let shown = load(text).unwrap().in_force();
+        let shown = load(text).unwrap().describe();
         assert!(!shown.contains("hush") && !shown.contains("0123456789abcdef"), "{shown}");
         assert!(
             shown

@@ -38,7 +38,8 @@ pub enum HangupBy {
 }
 
 impl HangupBy {
-    fn as_str(self) -> &'static str {
+    /// `caller`, `milo` or `network`.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Caller => "caller",
             Self::Milo => "milo",
@@ -90,7 +91,7 @@ pub struct CallRow {
     /// `caller`, `milo` or `network`.
     pub hangup_by: Option<String>,
     /// How many turns were spoken.
-    pub turns: i64,
+    pub turn_count: i64,
 }
 
 /// One page of the list.
@@ -107,7 +108,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, call_id, direction, caller, called, dialplan, language, started, answered, ended, end_reason, hangup_by,
-                (SELECT count(*) FROM turns WHERE turns.call = calls.id) AS turns
+                (SELECT count(*) FROM turns WHERE turns.call = calls.id) AS turn_count
              FROM calls ",
             $rest
         )

@@ -113,7 +113,7 @@ async fn a_call_is_kept_with_its_turns_and_events(url: SecretUrl) {
     let key = call.key();
     assert!(log.flush(SOON).await);
     let live = store.call(key).await.unwrap().unwrap();
-    assert_eq!((live.ended, live.answered, live.turns), (None, None, 0));
+    assert_eq!((live.ended, live.answered, live.turn_count), (None, None, 0));
 
     call.answered(Stamp::from_millis(2_000));
     assert_eq!(call.turn(new_turn(3_000)), 1);
@@ -130,7 +130,7 @@ async fn a_call_is_kept_with_its_turns_and_events(url: SecretUrl) {
 
     let row = store.call(key).await.unwrap().unwrap();
     assert_eq!((row.caller.as_str(), row.called.as_str(), row.direction.as_str()), ("0341234567", "milo", "in"));
-    assert_eq!((row.answered.unwrap().millis(), row.ended.unwrap().millis(), row.turns), (2_000, 9_000, 2));
+    assert_eq!((row.answered.unwrap().millis(), row.ended.unwrap().millis(), row.turn_count), (2_000, 9_000, 2));
     assert_eq!((row.end_reason.as_deref(), row.hangup_by.as_deref()), (Some("BYE"), Some("caller")));
     assert_eq!((row.language.as_deref(), row.dialplan.as_deref()), (Some("fr"), Some("assistant")));
     let turns = store.turns(key).await.unwrap();
@@ -263,7 +263,7 @@ async fn writing_a_batch_twice_changes_nothing(url: SecretUrl) {
         rows.insert_event(key, 1, Stamp::from_millis(3), "digit", &json!(1)).await.unwrap();
         rows.commit().await.unwrap();
     }
-    assert_eq!(store.call(key).await.unwrap().unwrap().turns, 1);
+    assert_eq!(store.call(key).await.unwrap().unwrap().turn_count, 1);
     assert_eq!(store.events(key).await.unwrap().len(), 1);
 }
 
@@ -348,7 +348,10 @@ async fn while_the_database_is_away_calls_go_on_and_what_matters_most_is_kept() 
     drop(holder);
     assert!(log.flush(SOON).await);
     let row = store.call(call.key()).await.unwrap().unwrap();
-    assert_eq!((row.answered.map(Stamp::millis), row.turns), (Some(2), 20 - i64::try_from(state.lost_turns).unwrap()));
+    assert_eq!(
+        (row.answered.map(Stamp::millis), row.turn_count),
+        (Some(2), 20 - i64::try_from(state.lost_turns).unwrap())
+    );
     assert!(store.call(later.key()).await.unwrap().is_some());
 }
 

@@ -55,7 +55,7 @@ enum Entry {
 }
 
 /// What the log's writer can say about itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogState {
     /// Why rows cannot be written now; none while all is well.
     pub fault: Option<String>,

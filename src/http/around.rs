@@ -1,0 +1,49 @@
+//! Around every request: an identifier, a time limit, a count, a line in the log, and headers that keep browsers careful.
+
+use std::time::Duration;
+
+use axum::{
+    extract::{Request, State},
+    http::{HeaderName, HeaderValue, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use tokio::time::{Instant, timeout};
+
+use super::{AppState, Problem};
+use crate::store::Key;
+
+/// No answer takes longer than this.
+const LIMIT: Duration = Duration::from_secs(15);
+
+/// Everything comes from this server, nothing is framed, no form leads anywhere.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+const HEADERS: [(HeaderName, HeaderValue); 5] = [
+    (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
+    (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
+];
+
+pub(super) async fn around(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let id = Key::new().to_string();
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let mut response = match timeout(LIMIT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Problem::unavailable("the answer took too long; try again in a moment").into_response(),
+    };
+    let status = response.status().as_u16();
+    state.metrics.http_request(status);
+    let duration_ms = began.elapsed().as_secs_f64() * 1e3;
+    tracing::debug!(request.id = id, %method, path, status, duration_ms, "answered");
+    let headers = response.headers_mut();
+    headers.extend(HEADERS);
+    if let Ok(id) = id.parse() {
+        headers.insert("x-request-id", id);
+    }
+    response
+}

@@ -1,0 +1,75 @@
+//! `/api/v1/calls`: the call log.
+
+use axum::{
+    Json, Router,
+    extract::{Path, Query, State, rejection::QueryRejection},
+    http::header,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{AppState, Problem, guard::Reader};
+use crate::store::{CallRow, EventRow, Key, TurnRow};
+
+/// Calls of one page, when nobody says otherwise, and at most.
+const PAGE: (u32, u32) = (50, 200);
+
+/// `?limit=20&cursor=…`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct List {
+    limit: Option<String>,
+    cursor: Option<String>,
+}
+
+/// One call with all that is known of it.
+#[derive(Debug, Serialize)]
+struct Whole {
+    #[serde(flatten)]
+    call: CallRow,
+    turns: Vec<TurnRow>,
+    events: Vec<EventRow>,
+}
+
+pub(super) fn routes() -> Router<AppState> {
+    Router::new().route("/api/v1/calls", get(list)).route("/api/v1/calls/{id}", get(one))
+}
+
+async fn list(
+    State(state): State<AppState>,
+    _: Reader,
+    query: Result<Query<List>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let Ok(Query(list)) = query else {
+        return Err(Problem::bad_request("the list of calls takes `limit` and `cursor`, once each, and nothing else"));
+    };
+    let limit = match list.limit.as_deref().map(str::parse) {
+        None => PAGE.0,
+        Some(Ok(limit)) if (1..=PAGE.1).contains(&limit) => limit,
+        Some(_) => return Err(Problem::bad_request(format!("`limit` is a number from 1 to {}", PAGE.1))),
+    };
+    let cursor = match list.cursor.as_deref().map(str::parse::<Key>) {
+        None => None,
+        Some(Ok(key)) => Some(key),
+        Some(Err(_)) => return Err(Problem::bad_request("`cursor` is not the `next` of an earlier page")),
+    };
+    let page = state.store.calls(cursor, limit).await?;
+    let page = page.ok_or_else(|| {
+        Problem::bad_request("the call that `cursor` points to is no longer in the log: begin anew without it")
+    })?;
+    Ok(fresh(page))
+}
+
+async fn one(State(state): State<AppState>, _: Reader, Path(id): Path<String>) -> Result<Response, Problem> {
+    let missing = || Problem::not_found("the log has no call with this identifier");
+    let key: Key = id.parse().map_err(|_| missing())?;
+    let call = state.store.call(key).await?.ok_or_else(missing)?;
+    let (turns, events) = (state.store.turns(key).await?, state.store.events(key).await?);
+    Ok(fresh(Whole { call, turns, events }))
+}
+
+/// Numbers and words of callers stay in no cache.
+fn fresh(body: impl Serialize) -> Response {
+    ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
+}

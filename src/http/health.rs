@@ -1,0 +1,137 @@
+//! How Milo is: `/healthz` (it runs), `/readyz` (it can take a call), `/api/v1/health` (everything, for people and programs).
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::AppState;
+
+/// A snapshot of the running parts, taken by the composition.
+#[derive(Clone, Debug, Default)]
+pub struct HealthReport {
+    /// The models in memory.
+    pub models: Vec<Model>,
+    /// Engines by their short names (`vad`, `stt`, `llm`, `tts`), and how many jobs wait for each.
+    pub queues: Vec<(&'static str, usize)>,
+    /// Calls that are up.
+    pub live_calls: usize,
+    /// Calls that may be up at once.
+    pub call_limit: usize,
+    /// Numbers that can be dialled.
+    pub dial: Vec<Dial>,
+    /// What does not work as it should: a sentence each.
+    pub degraded: Vec<String>,
+    /// Why no call can be taken now, as a sentence.
+    pub unready: Option<String>,
+    /// What the SIP endpoint counts.
+    pub sip: SipCounters,
+}
+
+/// A model in memory.
+#[derive(Clone, Debug, Serialize)]
+pub struct Model {
+    /// What it is called.
+    pub name: String,
+    /// What it is for: `vad`, `stt`, `llm` or `tts`.
+    pub job: &'static str,
+    /// One of the small models that ship, which know a little only.
+    pub demonstration: bool,
+}
+
+/// A number that can be dialled.
+#[derive(Clone, Debug, Serialize)]
+pub struct Dial {
+    /// The user part: `milo`, `echo`.
+    pub number: String,
+    /// The whole address: `sip:milo@127.0.0.1:5060`.
+    pub uri: String,
+}
+
+/// What the SIP endpoint counts: totals since the start, and what is live now.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SipCounters {
+    /// Messages received.
+    pub messages_in: u64,
+    /// Messages sent.
+    pub messages_out: u64,
+    /// What was received and could not be read.
+    pub parse_errors: u64,
+    /// Requests of strangers.
+    pub refused: u64,
+    /// Calls turned away with 503.
+    pub overloaded: u64,
+    /// Messages sent again.
+    pub retransmissions: u64,
+    /// Messages that could not be sent.
+    pub send_failures: u64,
+    /// Live transactions.
+    pub transactions: usize,
+    /// Open stream connections.
+    pub connections: usize,
+}
+
+const NOTICE: &str = "The shipped models are demonstration models, small and trained on synthetic speech: they know a few dozen \
+                      sentences of one imagined office. Other models are set in milo.toml, [engines].";
+
+pub(super) fn routes() -> Router<AppState> {
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/api/v1/health", get(health))
+}
+
+async fn ready(State(state): State<AppState>) -> Response {
+    match (state.health)().unready {
+        None => "ready\n".into_response(),
+        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
+    }
+}
+
+async fn health(State(state): State<AppState>) -> Response {
+    ([(header::CACHE_CONTROL, "no-store")], Json(report(&state))).into_response()
+}
+
+/// The Python system's fields, and ours besides.
+fn report(state: &AppState) -> Value {
+    let mut health = (state.health)();
+    let log = state.log.state();
+    if let Some(fault) = &log.fault {
+        health.degraded.push(format!("The call log cannot be written ({fault}); {} rows wait.", log.waiting));
+    }
+    if log.lost_calls > 0 {
+        health
+            .degraded
+            .push(format!("{} entries of calls are missing from the call log since the start.", log.lost_calls));
+    }
+    json!({
+        "status": if health.degraded.is_empty() { "healthy" } else { "degraded" },
+        "version": env!("CARGO_PKG_VERSION"),
+        "mode": "local",
+        "models_loaded": health.models.iter().map(|model| &model.name).collect::<Vec<_>>(),
+        // No engine of this version reports memory of a GPU.
+        "vram": {"available": false, "allocated_gb": 0.0, "reserved_gb": 0.0, "total_gb": 0.0, "free_gb": 0.0},
+        // Sessions and caches live in this process.
+        "redis_connected": false,
+        "database": {
+            "kind": state.store.kind(),
+            "connected": log.fault.is_none(),
+            "rows_waiting": log.waiting,
+            "rows_lost": log.lost_calls + log.lost_turns + log.lost_events,
+        },
+        "queues": health.queues.iter().copied().collect::<std::collections::BTreeMap<_, _>>(),
+        "live_calls": health.live_calls,
+        "call_limit": health.call_limit,
+        "ready": health.unready.is_none(),
+        "models": health.models,
+        "dial": health.dial,
+        "notice": health.models.iter().any(|model| model.demonstration).then_some(NOTICE),
+        "degraded": health.degraded,
+        "unready": health.unready,
+    })
+}

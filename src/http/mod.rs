@@ -1,0 +1,85 @@
+//! HTTP: the first page, the API and the metrics. One resource a file; [`router`] merges them.
+//!
+//! ```text
+//! connection ─► heads within 10 s ─► around: request id, time limit, security headers, counted
+//!                                      └─► /                 page.rs
+//!                                          /healthz …        health.rs
+//!                                          /metrics          metrics_page.rs ─┐ guard.rs: this machine,
+//!                                          /api/v1/calls…    calls.rs        ─┘ or a key
+//! ```
+//! Whatever goes wrong is a problem body (RFC 9457) whose `detail` is a sentence.
+
+mod around;
+mod calls;
+mod guard;
+mod health;
+mod metrics_page;
+mod page;
+mod problem;
+mod serve;
+#[cfg(test)]
+mod tests;
+
+use std::{fmt, sync::Arc};
+
+use axum::{Router, middleware};
+
+pub use health::{Dial, HealthReport, Model, SipCounters};
+pub use serve::{bind, serve};
+
+use crate::{
+    config::{self, Secret},
+    metrics::Metrics,
+    store::{LogWriter, Store},
+};
+use problem::Problem;
+
+/// What the handlers need. Cheap to clone.
+#[derive(Clone)]
+pub struct AppState {
+    store: Store,
+    log: LogWriter,
+    metrics: Arc<Metrics>,
+    health: Arc<dyn Fn() -> HealthReport + Send + Sync>,
+    api_key: Option<Secret>,
+    show_metrics: bool,
+}
+
+impl AppState {
+    /// `health` takes a snapshot of the running parts whenever somebody asks; it must not wait for anything.
+    pub fn new(
+        http: &config::Http,
+        store: Store,
+        log: LogWriter,
+        metrics: Arc<Metrics>,
+        health: impl Fn() -> HealthReport + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            store,
+            log,
+            metrics,
+            health: Arc::new(health),
+            api_key: http.api_key.clone(),
+            show_metrics: http.metrics,
+        }
+    }
+}
+
+impl fmt::Debug for AppState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AppState").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+/// Everything that answers over HTTP.
+pub fn router(state: AppState) -> Router {
+    Router::new()
+        .merge(page::routes())
+        .merge(health::routes())
+        .merge(metrics_page::routes())
+        .merge(calls::routes())
+        .fallback(|| async { Problem::not_found("there is nothing at this address") })
+        .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
+        .layer(middleware::from_fn_with_state(state.clone(), around::around))
+        .with_state(state)
+}

@@ -1,0 +1,82 @@
+//! Problem bodies (RFC 9457): `application/problem+json` whose `detail` is a sentence for the person who reads it.
+
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+
+use crate::store::StoreError;
+
+/// A refusal or failure, as the client sees it.
+#[derive(Debug, Serialize)]
+pub(super) struct Problem {
+    /// Nothing more is said about the kind of problem than its status (RFC 9457 section 4.2.1).
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: String,
+    #[serde(skip)]
+    header: Option<(header::HeaderName, HeaderValue)>,
+}
+
+impl Problem {
+    fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        let title = status.canonical_reason().unwrap_or("Problem");
+        Self { r#type: "about:blank", title, status: status.as_u16(), detail: detail.into(), header: None }
+    }
+
+    /// 400: what the client sent cannot be used.
+    pub(super) fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    /// 401: a key is needed, or this one is wrong.
+    pub(super) fn unauthorized(detail: impl Into<String>) -> Self {
+        let header = (header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"milo\""));
+        Self { header: Some(header), ..Self::new(StatusCode::UNAUTHORIZED, detail) }
+    }
+
+    /// 404.
+    pub(super) fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, detail)
+    }
+
+    /// 405; the router adds `Allow`.
+    pub(super) fn method_not_allowed() -> Self {
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "this address does not take that method; the Allow header names those it takes",
+        )
+    }
+
+    /// 503: try again later.
+    pub(super) fn unavailable(detail: impl Into<String>) -> Self {
+        let header = (header::RETRY_AFTER, HeaderValue::from_static("5"));
+        Self { header: Some(header), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail) }
+    }
+}
+
+impl From<StoreError> for Problem {
+    /// The database's own words go into the log; the client learns what it can do.
+    fn from(error: StoreError) -> Self {
+        tracing::warn!(%error, "a request could not be answered");
+        Self::unavailable("the call log's database does not answer; calls go on, try again in a moment")
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let header = self.header.clone();
+        let mut response = (status, Json(self)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some((name, value)) = header {
+            headers.insert(name, value);
+        }
+        response
+    }
+}

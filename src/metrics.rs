@@ -1,0 +1,329 @@
+//! What Milo counts, in the words of Prometheus: one typed field a figure, moved where the thing happens.
+//!
+//! Figures that live elsewhere (queues, SIP counters, the process) are read when somebody asks, in [`Metrics::text`].
+
+use std::{fs, sync::Mutex};
+
+use prometheus::{
+    Encoder, Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder, core::Collector,
+};
+
+use crate::{
+    http::HealthReport,
+    store::{HangupBy, LogState},
+};
+
+/// Seconds, from what one packet takes to what no caller waits for.
+const BUCKETS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.2, 2.0, 3.0, 6.0];
+
+/// The figures of this process.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    calls_started: IntCounter,
+    calls: IntCounterVec,
+    calls_live: IntGauge,
+    turns: IntCounterVec,
+    stages: HistogramVec,
+    packets_received: IntCounter,
+    packets_lost: IntCounter,
+    frames_concealed: IntCounter,
+    http_requests: IntCounterVec,
+    queues: IntGaugeVec,
+    models_loaded: IntGauge,
+    sip: Sip,
+    log_waiting: IntGauge,
+    log_writable: IntGauge,
+    log_lost: IntCounterVec,
+    process: Process,
+    /// A scrape brings several figures up to date: two at once would count the same step twice. No call waits here.
+    scrape: Mutex<()>,
+}
+
+#[derive(Debug)]
+struct Sip {
+    messages: IntCounterVec,
+    parse_errors: IntCounter,
+    refused: IntCounter,
+    overloaded: IntCounter,
+    retransmissions: IntCounter,
+    send_failures: IntCounter,
+    transactions: IntGauge,
+    connections: IntGauge,
+}
+
+#[derive(Debug)]
+struct Process {
+    memory: IntGauge,
+    cpu: Gauge,
+    files: IntGauge,
+}
+
+/// Registers under a name that is a literal here, so that a clash shows in the first test that makes a [`Metrics`].
+fn add<C: Collector + Clone + 'static>(registry: &Registry, made: prometheus::Result<C>) -> C {
+    let collector = made.expect("names of metrics are valid literals");
+    registry.register(Box::new(collector.clone())).expect("each name is registered once");
+    collector
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// All figures at zero.
+    pub fn new() -> Self {
+        let r = Registry::new();
+        let counter = |name: &str, help: &str| add(&r, IntCounter::new(name, help));
+        let counters =
+            |name: &str, help: &str, labels: &[&str]| add(&r, IntCounterVec::new(Opts::new(name, help), labels));
+        let gauge = |name: &str, help: &str| add(&r, IntGauge::new(name, help));
+        let about =
+            Opts::new("milo_info", "The running version; always 1.").const_label("version", env!("CARGO_PKG_VERSION"));
+        add(&r, IntGauge::with_opts(about)).set(1);
+        let metrics = Self {
+            calls_started: counter("milo_calls_started_total", "Calls that began."),
+            calls: counters("milo_calls_total", "Calls that ended, by who hung up.", &["hangup_by"]),
+            calls_live: gauge("milo_calls_live", "Calls that are up now."),
+            turns: counters(
+                "milo_turns_total",
+                "Turns, by language and whether the caller interrupted.",
+                &["language", "interrupted"],
+            ),
+            stages: add(
+                &r,
+                HistogramVec::new(
+                    HistogramOpts::new("milo_stage_seconds", "How long each stage of a turn took.")
+                        .buckets(BUCKETS.into()),
+                    &["stage"],
+                ),
+            ),
+            packets_received: counter("milo_rtp_packets_received_total", "RTP packets received."),
+            packets_lost: counter("milo_rtp_packets_lost_total", "RTP packets that did not come in time."),
+            frames_concealed: counter(
+                "milo_rtp_frames_concealed_total",
+                "Frames of 20 ms that were invented for want of a packet.",
+            ),
+            http_requests: counters("milo_http_requests_total", "HTTP requests, by status.", &["status"]),
+            queues: add(
+                &r,
+                IntGaugeVec::new(Opts::new("milo_engine_queue_length", "Jobs that wait for an engine."), &["engine"]),
+            ),
+            models_loaded: gauge("milo_models_loaded", "Models in memory."),
+            sip: Sip {
+                messages: counters("milo_sip_messages_total", "SIP messages.", &["direction"]),
+                parse_errors: counter("milo_sip_parse_errors_total", "SIP messages that could not be read."),
+                refused: counter("milo_sip_refused_total", "Requests of strangers, refused or met with silence."),
+                overloaded: counter(
+                    "milo_sip_overloaded_total",
+                    "Calls turned away with 503 because all places were taken.",
+                ),
+                retransmissions: counter("milo_sip_retransmissions_total", "SIP messages sent again."),
+                send_failures: counter("milo_sip_send_failures_total", "SIP messages that could not be sent."),
+                transactions: gauge("milo_sip_transactions", "SIP transactions that are live now."),
+                connections: gauge("milo_sip_connections", "SIP connections that are open now."),
+            },
+            log_waiting: gauge("milo_log_rows_waiting", "Rows of the call log that are not written yet."),
+            log_writable: gauge("milo_log_writable", "1 while the call log's database takes rows, else 0."),
+            log_lost: counters(
+                "milo_log_rows_lost_total",
+                "Rows that the call log had no room for, or the database refused.",
+                &["kind"],
+            ),
+            process: Process {
+                memory: gauge("process_resident_memory_bytes", "Memory of this process."),
+                cpu: add(&r, Gauge::new("process_cpu_seconds_total", "Processor time of this process.")),
+                files: gauge("process_open_fds", "Files and sockets that this process holds open."),
+            },
+            scrape: Mutex::new(()),
+            registry: r.clone(),
+        };
+        // A figure that has not moved yet is shown as 0: graphs and alerts need it from the start.
+        for by in [HangupBy::Caller, HangupBy::Milo, HangupBy::Network] {
+            metrics.calls.with_label_values(&[by.as_str()]);
+        }
+        metrics
+    }
+
+    /// A call began.
+    pub fn call_began(&self) {
+        self.calls_started.inc();
+        self.calls_live.inc();
+    }
+
+    /// A call ended.
+    pub fn call_ended(&self, by: HangupBy) {
+        self.calls.with_label_values(&[by.as_str()]).inc();
+        self.calls_live.dec();
+    }
+
+    /// A turn is over.
+    pub fn turn(&self, language: &str, interrupted: bool) {
+        self.turns.with_label_values(&[language, if interrupted { "true" } else { "false" }]).inc();
+    }
+
+    /// A stage of a turn took so many seconds. The names are those of [`Stages::named`](crate::store::Stages::named).
+    pub fn stage(&self, stage: &str, seconds: f64) {
+        self.stages.with_label_values(&[stage]).observe(seconds);
+    }
+
+    /// Packets of a leg, since the last time.
+    pub fn packets(&self, received: u64, lost: u64, concealed: u64) {
+        self.packets_received.inc_by(received);
+        self.packets_lost.inc_by(lost);
+        self.frames_concealed.inc_by(concealed);
+    }
+
+    /// An HTTP request was answered.
+    pub fn http_request(&self, status: u16) {
+        self.http_requests.with_label_values(&[&status.to_string()]).inc();
+    }
+
+    /// All figures in Prometheus' text format, with the ones that live elsewhere as they are now.
+    pub fn text(&self, health: &HealthReport, log: &LogState) -> String {
+        let _one_at_a_time = self.scrape.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        for (engine, waiting) in &health.queues {
+            self.queues.with_label_values(&[engine]).set(whole(*waiting));
+        }
+        self.models_loaded.set(whole(health.models.len()));
+        let sip = &health.sip;
+        raise(&self.sip.messages.with_label_values(&["in"]), sip.messages_in);
+        raise(&self.sip.messages.with_label_values(&["out"]), sip.messages_out);
+        raise(&self.sip.parse_errors, sip.parse_errors);
+        raise(&self.sip.refused, sip.refused);
+        raise(&self.sip.overloaded, sip.overloaded);
+        raise(&self.sip.retransmissions, sip.retransmissions);
+        raise(&self.sip.send_failures, sip.send_failures);
+        self.sip.transactions.set(whole(sip.transactions));
+        self.sip.connections.set(whole(sip.connections));
+        self.log_waiting.set(whole(log.waiting));
+        self.log_writable.set(i64::from(log.fault.is_none()));
+        for (kind, lost) in [("event", log.lost_events), ("turn", log.lost_turns), ("call", log.lost_calls)] {
+            raise(&self.log_lost.with_label_values(&[kind]), lost);
+        }
+        self.process.read();
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text).expect("writing into memory does not fail");
+        String::from_utf8(text).expect("names, labels and numbers are UTF-8")
+    }
+}
+
+impl Process {
+    /// Reads `/proc/self`; what cannot be read stays as it was.
+    fn read(&self) {
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let kilobytes =
+            status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse::<i64>().ok());
+        if let Some(kilobytes) = kilobytes {
+            self.memory.set(kilobytes * 1024);
+        }
+        let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+        // Fields 14 and 15 of proc(5), counted behind the name in brackets; in ticks of 1/100 s on every Linux of today.
+        let ticks: Vec<f64> = stat
+            .rsplit(')')
+            .next()
+            .into_iter()
+            .flat_map(|rest| rest.split_whitespace().skip(11).take(2))
+            .filter_map(|field| field.parse().ok())
+            .collect();
+        if let [user, system] = ticks[..] {
+            self.cpu.set((user + system) / 100.0);
+        }
+        if let Ok(files) = fs::read_dir("/proc/self/fd") {
+            self.files.set(whole(files.count()));
+        }
+    }
+}
+
+/// Brings a counter up to a total that is kept elsewhere.
+fn raise(counter: &IntCounter, total: u64) {
+    counter.inc_by(total.saturating_sub(counter.get()));
+}
+
+fn whole(n: usize) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::SipCounters;
+
+    fn value(text: &str, line: &str) -> f64 {
+        let found = text.lines().find_map(|l| l.strip_prefix(line)?.strip_prefix(' '));
+        found.unwrap_or_else(|| panic!("no {line} in\n{text}")).parse().unwrap()
+    }
+
+    #[test]
+    fn every_figure_moves() {
+        let metrics = Metrics::new();
+        let log = LogState { fault: Some("away".into()), waiting: 7, lost_events: 1, lost_turns: 2, lost_calls: 3 };
+        let sip = SipCounters {
+            messages_in: 10,
+            messages_out: 9,
+            parse_errors: 8,
+            refused: 7,
+            overloaded: 6,
+            retransmissions: 5,
+            send_failures: 4,
+            transactions: 3,
+            connections: 2,
+        };
+        let mut health = HealthReport { queues: vec![("stt", 4)], sip, ..HealthReport::default() };
+        health.models.push(crate::http::Model { name: "whisper".into(), job: "stt", demonstration: true });
+        metrics.call_began();
+        metrics.call_began();
+        metrics.call_ended(HangupBy::Milo);
+        metrics.turn("mg", true);
+        metrics.stage("total", 0.7);
+        metrics.packets(100, 2, 3);
+        metrics.http_request(404);
+        metrics.text(&health, &log);
+        // A second look counts nothing twice.
+        let text = metrics.text(&health, &log);
+        for (line, expected) in [
+            ("milo_calls_started_total", 2.0),
+            ("milo_calls_total{hangup_by=\"milo\"}", 1.0),
+            ("milo_calls_total{hangup_by=\"network\"}", 0.0),
+            ("milo_calls_live", 1.0),
+            ("milo_turns_total{interrupted=\"true\",language=\"mg\"}", 1.0),
+            ("milo_stage_seconds_sum{stage=\"total\"}", 0.7),
+            ("milo_stage_seconds_bucket{stage=\"total\",le=\"0.6\"}", 0.0),
+            ("milo_stage_seconds_bucket{stage=\"total\",le=\"0.8\"}", 1.0),
+            ("milo_rtp_packets_received_total", 100.0),
+            ("milo_rtp_packets_lost_total", 2.0),
+            ("milo_rtp_frames_concealed_total", 3.0),
+            ("milo_http_requests_total{status=\"404\"}", 1.0),
+            ("milo_engine_queue_length{engine=\"stt\"}", 4.0),
+            ("milo_models_loaded", 1.0),
+            ("milo_sip_messages_total{direction=\"in\"}", 10.0),
+            ("milo_sip_messages_total{direction=\"out\"}", 9.0),
+            ("milo_sip_parse_errors_total", 8.0),
+            ("milo_sip_refused_total", 7.0),
+            ("milo_sip_overloaded_total", 6.0),
+            ("milo_sip_retransmissions_total", 5.0),
+            ("milo_sip_send_failures_total", 4.0),
+            ("milo_sip_transactions", 3.0),
+            ("milo_sip_connections", 2.0),
+            ("milo_log_rows_waiting", 7.0),
+            ("milo_log_writable", 0.0),
+            ("milo_log_rows_lost_total{kind=\"call\"}", 3.0),
+        ] {
+            assert_eq!(value(&text, line), expected, "{line}");
+        }
+        assert!(value(&text, "process_resident_memory_bytes") > 1e6);
+        assert!(value(&text, "process_cpu_seconds_total") >= 0.0);
+        assert!(value(&text, "process_open_fds") > 2.0);
+    }
+
+    #[test]
+    fn every_figure_has_a_help_that_is_a_sentence() {
+        let text = Metrics::new().text(&HealthReport::default(), &LogState::default());
+        for line in text.lines().filter(|line| line.starts_with("# HELP")) {
+            assert!(line.contains("; always 1.") || line.ends_with('.') || line.ends_with("else 0."), "{line}");
+        }
+    }
+}
