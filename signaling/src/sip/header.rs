@@ -298,3 +298,100 @@ impl Message {
         self.required(name)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::parse;
+
+    fn address(text: &str) -> Option<NameAddr> {
+        text.parse().ok()
+    }
+
+    /// An OPTIONS with these header lines and nothing else.
+    fn message(lines: &[u8]) -> Message {
+        let mut bytes = b"OPTIONS sip:milo@localhost SIP/2.0\r\n".to_vec();
+        bytes.extend_from_slice(lines);
+        bytes.extend_from_slice(b"\r\n\r\n");
+        parse(&bytes).unwrap()
+    }
+
+    #[test]
+    fn brackets_tell_whose_a_parameter_is() {
+        let bare = address("sip:a@b;tag=1").unwrap();
+        assert_eq!((bare.uri.to_string().as_str(), bare.tag()), ("sip:a@b", Some("1")));
+        let bracketed = address("<sip:a@b;tag=2>;TAG=1").unwrap();
+        assert_eq!((bracketed.uri.param("tag"), bracketed.tag()), (Some("2"), Some("1")));
+        assert_eq!(bracketed.with_tag("3").to_string(), "<sip:a@b;tag=2>;TAG=3");
+    }
+
+    #[test]
+    fn display_names() {
+        let display = |text| address(text).and_then(|address| address.display);
+        assert_eq!(display(r#""Rakoto, \"Solo\" \\" <sip:a@b>"#).as_deref(), Some(r#"Rakoto, "Solo" \"#));
+        assert_eq!(display("Rakoto   Solo<sip:a@b>").as_deref(), Some("Rakoto Solo"));
+        assert_eq!(display("J. R. Rakoto <sip:a@b>").as_deref(), Some("J. R. Rakoto"));
+        assert_eq!(display(r#""" <sip:a@b>"#), None);
+        let latin_1 = message(b"From: \"Andr\xe9\" <sip:a@b>;tag=1");
+        assert_eq!(latin_1.from().unwrap().display.as_deref(), Some("André"));
+        let printed = latin_1.to_bytes();
+        assert!(printed.windows(6).any(|bytes| bytes == b"Andr\xe9\""), "the byte itself goes back");
+    }
+
+    #[test]
+    fn malformed_addresses() {
+        for text in [
+            "",
+            "<>",
+            "sip:a@b>",
+            "<sip:a@b",
+            "\"open <sip:a@b>",
+            "a, b <sip:a@b>",
+            "<sip:a@b>x",
+            "< sip:a@b >",
+            "sip:a@b?c=d",
+        ] {
+            assert_eq!(address(text), None, "{text}");
+        }
+        assert_eq!(message(b"From: <sip:a@b>;tag=1;tag=2").from(), Err(HeaderError::Malformed(Name::FROM)));
+        assert_eq!(message(b"From: <sip:a@b>\r\nf: <sip:c@d>").from(), Err(HeaderError::Repeated(Name::FROM)));
+        assert_eq!(message(b"Subject: x").to(), Err(HeaderError::Missing(Name::TO)));
+        assert_eq!(message(b"m: *").contact(), Err(HeaderError::Malformed(Name::CONTACT)));
+    }
+
+    #[test]
+    fn a_line_may_hold_several_hops() {
+        let message = message(b"v: SIP/2.0/UDP a;branch=z9hG4bK1;rport , SIP / 2.0 / TCP [::1] : 5070;received=[::2]\r\nVia: SIP/2.0/WS b.invalid");
+        let hops = message.via().unwrap();
+        let hosts: Vec<_> = hops.iter().map(|via| (via.transport.as_str(), via.host.as_str(), via.port)).collect();
+        assert_eq!(hosts, [("UDP", "a", None), ("TCP", "[::1]", Some(5070)), ("WS", "b.invalid", None)]);
+        assert_eq!((hops[0].branch(), hops[0].rport(), hops[1].rport()), (Some("z9hG4bK1"), Some(None), None));
+        assert_eq!(hops[1].received(), Some("::2".parse().unwrap()));
+        assert_eq!(message.top_via().unwrap(), hops[0]);
+    }
+
+    #[test]
+    fn a_broken_parameter_leaves_the_way_back() {
+        let message = message(b"Via: SIP/2.0/UDP a:5070;branch=z9hG4bK1;;x");
+        assert!(message.via().is_err());
+        assert_eq!(message.top_via().unwrap().to_string(), "SIP/2.0/UDP a:5070;branch=z9hG4bK1");
+    }
+
+    #[test]
+    fn numbers_have_their_bounds() {
+        let cseq = |value: &str| message(format!("CSeq: {value}").as_bytes()).cseq().ok();
+        assert_eq!(cseq("2147483647  INVITE"), Some((2_147_483_647, Method::Invite)));
+        assert_eq!(cseq("1 invite"), Some((1, Method::Other("invite".to_owned()))));
+        assert_eq!([cseq("2147483648 BYE"), cseq("-1 BYE"), cseq("1"), cseq("1 BYE x")], [None, None, None, None]);
+        let hops = |value: &str| message(format!("Max-Forwards: {value}").as_bytes()).max_forwards().ok();
+        assert_eq!([hops("0070"), hops("256"), hops("+1"), hops("")], [Some(Some(70)), None, None, None]);
+        assert_eq!(message(b"a: b").max_forwards(), Ok(None));
+    }
+
+    #[test]
+    fn lists_of_tokens() {
+        let message = message(b"k: 100rel, timer,,\r\nSupported: gruu\r\nRequire:");
+        assert_eq!(message.tokens(Name::SUPPORTED), ["100rel", "timer", "gruu"]);
+        assert!(message.require().is_empty());
+    }
+}

@@ -209,3 +209,38 @@ impl Headers {
         self.0.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(headers: &Headers) -> Vec<String> {
+        headers.iter().map(|(name, value)| format!("{name}: {value}")).collect()
+    }
+
+    #[test]
+    fn names_are_equal_in_any_case_and_in_their_compact_forms() {
+        assert_eq!(Name::from("v"), Name::VIA);
+        assert_eq!(Name::from("CALL-id").as_str(), "Call-ID");
+        assert_eq!(Name::from("X-Own"), Name::from("x-oWN"));
+        assert_ne!(Name::from(""), Name::ACCEPT);
+        assert_ne!(Name::from("z"), Name::VIA);
+    }
+
+    #[test]
+    fn fields_are_set_in_their_place() {
+        let mut headers = Headers::new();
+        for (name, value) in [("a", "1"), ("v", "2"), ("Via", "3"), ("own", "4"), ("VIA", "5")] {
+            headers.push(name, value);
+        }
+        headers.set_first("via", "6");
+        assert_eq!(fields(&headers), ["a: 1", "Via: 6", "Via: 3", "own: 4", "Via: 5"]);
+        assert_eq!(headers.get_all(Name::VIA).collect::<Vec<_>>(), ["6", "3", "5"]);
+        headers.set("v", "7");
+        assert_eq!(fields(&headers), ["a: 1", "Via: 7", "own: 4"]);
+        headers.push_front(Name::VIA, "8");
+        headers.set("new", "9");
+        headers.remove("a");
+        assert_eq!(fields(&headers), ["Via: 8", "Via: 7", "own: 4", "new: 9"]);
+    }
+}

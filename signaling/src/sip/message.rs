@@ -132,3 +132,48 @@ impl Message {
         out
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::parse;
+
+    fn request() -> Message {
+        let text = "INVITE tel:+261201 SIP/2.0\r\nv: SIP/2.0/UDP a, SIP/2.0/UDP b\r\nRecord-Route: <sip:p;lr>\r\nf: sip:a@b;tag=1\r\n\
+                    t: sip:c@d\r\ni: x\r\nCSeq: 7 INVITE\r\nTimestamp: 5\r\nSubject: not copied\r\n\r\n";
+        parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_request_is_printed() {
+        let mut request = Message::request(Method::Other("PING".to_owned()), "sip:milo@[::1]".parse().unwrap());
+        request.headers.push("X-Own", "line\r\nbreak");
+        request.headers.push(Name::CONTENT_LENGTH, "99");
+        request.set_body("text/plain", b"hi".to_vec());
+        let text = String::from_utf8(request.to_bytes()).unwrap();
+        assert_eq!(
+            text,
+            "PING sip:milo@[::1] SIP/2.0\r\nX-Own: line  break\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nhi"
+        );
+    }
+
+    #[test]
+    fn responses_take_what_the_rfc_says() {
+        let names = |code| {
+            let response = Message::response_to(&request(), code, "");
+            response.headers.iter().map(|(name, _)| name.to_string()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(names(100), "Via Via From To Call-ID CSeq Timestamp");
+        assert_eq!(names(180), "Via Via Record-Route From To Call-ID CSeq");
+        assert_eq!(names(486), "Via Via From To Call-ID CSeq");
+    }
+
+    #[test]
+    fn a_tag_is_added_once() {
+        let mut response = Message::response_to(&request(), 200, "Fine");
+        response.set_to_tag("milo");
+        response.set_to_tag("again");
+        assert_eq!(response.headers.get("To"), Some("sip:c@d;tag=milo"));
+        assert_eq!((response.status(), response.method(), response.uri()), (Some(200), None, None));
+    }
+}

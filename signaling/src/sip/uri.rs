@@ -394,3 +394,94 @@ impl fmt::Display for SipUri {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn uri(text: &str) -> Uri {
+        let uri: Uri = text.parse().unwrap();
+        assert_eq!(uri.to_string(), text, "printed as it was read");
+        uri
+    }
+
+    #[test]
+    fn a_sip_uri_is_taken_apart() {
+        let uri = uri("sips:alice;day=tuesday:pa$s@[2001:db8::1]:5061;transport=tcp;lr?Subject=a%20b&x=");
+        let sip = uri.as_sip().unwrap();
+        assert_eq!((uri.user().as_str(), sip.password.as_deref()), ("alice;day=tuesday", Some("pa$s")));
+        assert_eq!(uri.host().unwrap().ip(), Some("2001:db8::1".parse().unwrap()));
+        assert_eq!((uri.port(), uri.param("Transport"), uri.has_param("lr")), (Some(5061), Some("tcp"), true));
+        assert_eq!(sip.headers.as_deref(), Some("Subject=a%20b&x="));
+    }
+
+    #[test]
+    fn numbers_and_names_are_users() {
+        assert_eq!(uri("tel:+261-34-12-345-67;phone-context=mg").user(), "+261-34-12-345-67");
+        assert_eq!(uri("TEL:117").scheme(), "tel");
+        assert_eq!(uri("sip:+261341234567@host;user=phone").user(), "+261341234567");
+        assert_eq!(uri("sip:Andr%C3%A9@host").user(), "André");
+        assert_eq!(uri("sip:Andr%E9@host").user(), "André");
+        assert_eq!(uri("sip:host").user(), "");
+        assert_eq!(uri("urn:service:sos").user(), "");
+    }
+
+    #[test]
+    fn what_is_no_uri_is_refused() {
+        for text in [
+            "",
+            ":",
+            "sip:",
+            "sip",
+            "1sip:a@b",
+            "sip:a@",
+            "sip:@b",
+            "sip:a@b@c",
+            "sip:a@b:port",
+            "sip:a@b:70000",
+            "sip:a@[::1",
+            "sip:a@[host]",
+            "sip:a%4@b",
+            "sip:a b@c",
+            "<sip:a@b>",
+            "sip:a@b;",
+            "sip:a@b;=x",
+            "sip:a@b>",
+            "tel:",
+            "tel:x",
+            "sip:a@b..c",
+            "sip:2001:db8::10",
+            "urn:",
+        ] {
+            assert!(text.parse::<Uri>().is_err(), "{text}");
+        }
+        let many = format!("sip:a@b{}", ";x".repeat(65));
+        assert!(many.parse::<Uri>().is_err());
+    }
+
+    /// The examples of RFC 3261 section 19.1.4.
+    #[test]
+    fn equivalence() {
+        let equivalent = |a: &str, b: &str| {
+            let (a, b) = (uri(a), uri(b));
+            assert_eq!(a.is_equivalent(&b), b.is_equivalent(&a));
+            a.is_equivalent(&b)
+        };
+        assert!(equivalent("sip:%61lice@atlanta.com;transport=TCP", "sip:alice@AtLanTa.CoM;Transport=tcp"));
+        assert!(equivalent("sip:carol@chicago.com", "sip:carol@chicago.com;newparam=5"));
+        assert!(equivalent("sip:carol@chicago.com;security=on", "sip:carol@chicago.com;newparam=5"));
+        assert!(!equivalent("SIP:ALICE@AtLanTa.CoM;Transport=udp", "sip:alice@AtLanTa.CoM;Transport=UDP"));
+        assert!(!equivalent("sip:bob@biloxi.com", "sip:bob@biloxi.com:5060"));
+        assert!(!equivalent("sip:bob@biloxi.com", "sip:bob@biloxi.com;transport=udp"));
+        assert!(!equivalent("sip:carol@chicago.com;security=on", "sip:carol@chicago.com;security=off"));
+        assert!(!equivalent("sip:bob@phone21.boxesbybob.com", "sip:bob@192.0.2.4"));
+    }
+
+    #[test]
+    fn our_own_are_escaped() {
+        let ours = Uri::sip(Some("milo bé@%"), "::1".parse::<IpAddr>().unwrap(), Some(5060));
+        assert_eq!(ours.to_string(), "sip:milo%20b%C3%A9%40%25@[::1]:5060");
+        assert_eq!(ours.user(), "milo bé@%");
+        assert_eq!(ours.to_string().parse(), Ok(ours));
+    }
+}
