@@ -49,6 +49,26 @@ impl Default for LegOptions {
 }
 
 /// One party's audio. Dropping both `ears` and `voice` ends its task and frees its port.
+///
+/// ```no_run
+/// use milo_media::{Codec, Direction, Heard, Leg, LegOptions, PortPool, Session};
+///
+/// # async fn echo() -> Result<(), milo_media::MediaError> {
+/// let ports = PortPool::new([127, 0, 0, 1].into(), 10_000..=20_000);
+/// let session = Session {
+///     remote: ([127, 0, 0, 1], 4000).into(),
+///     codec: Codec::named("PCMU").expect("in the table"),
+///     payload_type: 0,
+///     telephone_event: Some(101),
+///     ptime_ms: 20,
+///     direction: Direction::SendRecv,
+/// };
+/// let mut leg = Leg::start(ports.bind()?, Some(session), LegOptions::default(), &tokio::runtime::Handle::current());
+/// while let Heard::Frame(heard) = leg.ears.next().await {
+///     leg.voice.play(heard.frame).await;
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct Leg {
     /// What the party says.
@@ -157,6 +177,7 @@ impl Task {
         if let Err(error) = socket.writable().await {
             return Closed::Failed(format!("the RTP socket cannot send: {error}"));
         }
+        self.agree(now());
         let mut datagram = vec![0; DATAGRAM];
         let mut ticks = interval_at(now().into(), TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
@@ -238,10 +259,7 @@ impl Task {
         if self.ears.is_deaf() && self.voice.is_mute() {
             return Some(Closed::Dropped);
         }
-        if self.changes.has_changed().unwrap_or(false) {
-            let session = self.changes.borrow_and_update().clone();
-            session.into_iter().for_each(|session| self.agree(&session, now));
-        }
+        self.agree(now);
         self.hear(now);
         self.speak(socket, now);
         self.publish();
@@ -284,8 +302,10 @@ impl Task {
         line.sender.tick(|| voice.pop(now), send);
     }
 
-    /// What was agreed changes.
-    fn agree(&mut self, session: &Session, now: Instant) {
+    /// Takes over what was agreed since the last look.
+    fn agree(&mut self, now: Instant) {
+        let session = self.changes.borrow_and_update();
+        let Some(session) = session.as_ref().filter(|_| session.has_changed()) else { return };
         let sent = self.line.as_ref().is_none_or(|line| line.direction.sends());
         match &mut self.line {
             Some(line) => {

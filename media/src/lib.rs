@@ -19,26 +19,6 @@
 //! silence when nothing is played. The task awaits its socket and its clock, nothing else. Q1 full drops the oldest frame
 //! and counts; Q4 full makes the voice wait. Only `leg.rs` and `port_pool.rs` touch sockets and clocks; everything in
 //! `rtp` takes `now` as an argument and is tested in virtual time.
-//!
-//! ```no_run
-//! # async fn echo() -> Result<(), milo_media::MediaError> {
-//! use milo_media::{Codec, Direction, Heard, Leg, LegOptions, PortPool, Session};
-//!
-//! let ports = PortPool::new([127, 0, 0, 1].into(), 10_000..=20_000);
-//! let session = Session {
-//!     remote: ([127, 0, 0, 1], 4000).into(),
-//!     codec: Codec::named("PCMU").expect("in the table"),
-//!     payload_type: 0,
-//!     telephone_event: Some(101),
-//!     ptime_ms: 20,
-//!     direction: Direction::SendRecv,
-//! };
-//! let mut leg = Leg::start(ports.bind()?, Some(session), LegOptions::default(), &tokio::runtime::Handle::current());
-//! while let Heard::Frame(heard) = leg.ears.next().await {
-//!     leg.voice.play(heard.frame).await;
-//! }
-//! # Ok(()) }
-//! ```
 
 pub mod codec;
 mod ears;

@@ -108,6 +108,18 @@ impl Delay {
     }
 }
 
+/// Samples that must wait so that packets of this length never leave a pull of one frame short on a clean line.
+pub(super) fn least_level(packet: usize, frame: usize) -> usize {
+    if packet.is_multiple_of(frame) {
+        return packet;
+    }
+    let (mut divisor, mut rest) = (packet, frame);
+    while rest != 0 {
+        (divisor, rest) = (rest, divisor % rest);
+    }
+    packet + frame - divisor
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -129,6 +141,11 @@ mod tests {
         }
         assert!((25.0..40.0).contains(&delay.jitter_ms()), "{}", delay.jitter_ms());
         assert!((100..=120).contains(&delay.target_ms()));
+    }
+
+    #[test]
+    fn packets_of_another_length_than_a_frame_want_more_before_the_first_pull() {
+        assert_eq!([80, 160, 240, 320, 480].map(|packet| least_level(packet, 160)), [160, 160, 320, 320, 480]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::{Session, codec::Codec};
 use super::{
     Packet,
     conceal::Concealer,
-    delay::Delay,
+    delay::{Delay, least_level},
     digits::Digits,
     jitter_buffer::JitterBuffer,
     sequence::{Place, Sequence},
@@ -337,7 +337,8 @@ impl Receiver {
 
     /// While collecting: has the target been reached? Otherwise the time goes on.
     fn enough(&mut self, wanted: usize) -> bool {
-        let target = (self.delay.target_ms() as usize * self.millisecond()).max(self.least());
+        let target = (self.delay.target_ms() as usize * self.millisecond())
+            .max(least_level(self.packet_samples, self.codec.samples_per_frame()));
         let missing = self.buffer.missing();
         let span = self.buffer.span() as usize * self.packet_samples;
         let Playout::Collecting { stood, waited } = &mut self.playout else { return true };
@@ -348,20 +349,6 @@ impl Receiver {
         *stood += wanted;
         *waited += if missing.is_some() { wanted } else { 0 };
         false
-    }
-
-    /// What must wait so that packets of the peer's length never leave a pull of 20 ms short on a clean line.
-    fn least(&self) -> usize {
-        let frame = self.codec.samples_per_frame();
-        let packet = self.packet_samples.max(1);
-        if packet.is_multiple_of(frame) {
-            return packet;
-        }
-        let (mut a, mut b) = (packet, frame);
-        while b != 0 {
-            (a, b) = (b, a % b);
-        }
-        packet + frame - a
     }
 
     /// The first packet that waits has its turn; `stood` samples were given out in its place already.

@@ -141,7 +141,8 @@ fn reordered_packets_are_played_in_order() {
 fn doubled_packets_are_heard_once() {
     let mut packets = stream(1, 7, 50, 20, 0.0);
     packets.extend(packets.clone().into_iter().map(|(came, packet)| (came + 3.0, packet)));
-    packets.extend(packets[..20].to_vec().into_iter().map(|(came, packet)| (came + 200.0, packet)));
+    let stragglers: Vec<Coming> = packets[..20].iter().map(|(came, packet)| (came + 200.0, packet.clone())).collect();
+    packets.extend(stragglers);
     let heard = Heard::of(packets, 50);
     assert_eq!((heard.counts().duplicate, heard.counts().received), (70, 50));
     assert!(distortion_db(&heard.samples(1..50)) > 30.0);

@@ -1,0 +1,8 @@
+//! One party's audio over loopback UDP: what a leg does with a real socket and a real clock.
+
+mod control;
+mod line;
+#[expect(clippy::disallowed_methods, reason = "it measures real time")]
+mod load;
+mod peer;
+mod queues;
