@@ -35,7 +35,8 @@ def batch(tokenizer: Tokenizer, step: int, size: int) -> tuple[torch.Tensor, tor
     for _ in range(size):
         d = mind_dialogues.dialogue(rng, "train", max(1, turns - rng.randrange(2)), noise=0.45, practice=0.4)
         rows.append(mind_dialogues.encode(tokenizer, mind_dialogues.history(rng, d)))
-    length = max(len(ids) for ids, _ in rows)
+    # Few different lengths: the kernels are compiled for each.
+    length = -(-max(len(ids) for ids, _ in rows) // 32) * 32
     ids = torch.zeros(size, length, dtype=torch.long)
     targets = torch.full((size, length), -100)
     for i, (row, learned) in enumerate(rows):
@@ -48,9 +49,10 @@ def loss_of(mind: Mind, ids: torch.Tensor, targets: torch.Tensor) -> torch.Tenso
     """Mean cross-entropy of the words the mind must say; logits only where they count."""
     with torch.autocast("cpu", torch.bfloat16):
         hidden, _ = mind.hidden(ids)
-        said = targets >= 0
-        logits = F.linear(hidden[said], mind.token_embd.weight)
-    return F.cross_entropy(logits.float(), targets[said])
+        said = (targets.flatten() >= 0).nonzero().flatten()
+        said = F.pad(said, (0, -len(said) % 512))  # place 0 is never said: its target is -100
+        logits = F.linear(hidden.flatten(0, 1)[said], mind.token_embd.weight)
+    return F.cross_entropy(logits.float(), targets.flatten()[said])
 
 
 def main() -> None:

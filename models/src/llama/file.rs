@@ -24,6 +24,10 @@ const HEADER: usize = 24;
 pub(super) fn backend() -> Result<&'static LlamaBackend, EngineError> {
     static BACKEND: OnceLock<Result<LlamaBackend, String>> = OnceLock::new();
     let started = BACKEND.get_or_init(|| {
+        #[cfg(target_arch = "x86_64")]
+        if !(is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c")) {
+            return Err("it was built for processors with AVX2, FMA and F16C, and this one lacks them".into());
+        }
         // SAFETY: the callback is a plain function that lives for ever and uses no user data.
         unsafe { llama_cpp_sys_2::llama_log_set(Some(hear), ptr::null_mut()) };
         LlamaBackend::init().map_err(|error| error.to_string())

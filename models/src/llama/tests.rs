@@ -230,6 +230,12 @@ fn a_file_that_is_no_model_is_refused_in_one_sentence_that_names_it() {
         ("text.gguf", b"<html>404 not found, try again later</html>".to_vec(), "does not begin with"),
         ("old.gguf", old, "version 9"),
     ];
+    cases.push((
+        "base.gguf",
+        exchanged(&good, "tokenizer.chat_template", "tokenizer.chat_nothing_"),
+        "has no chat template",
+    ));
+    cases.push(("strange.gguf", exchanged(&good, "'[INST] '", "'(INST) '"), "is none that llama.cpp knows"));
     for length in [30, 5_000, good.len() / 2, good.len() - 1] {
         cases.push(("cut.gguf", good[..length].to_vec(), "truncated"));
     }
@@ -242,6 +248,13 @@ fn a_file_that_is_no_model_is_refused_in_one_sentence_that_names_it() {
     assert!(refusal(&folder).contains("is a folder"));
     assert!(refusal(&folder.join("missing.gguf")).contains("cannot be read"));
     fs::remove_dir_all(&folder).expect("removed");
+}
+
+/// `bytes` with one text in place of another of the same length.
+fn exchanged(bytes: &[u8], old: &str, new: &str) -> Vec<u8> {
+    assert_eq!(old.len(), new.len());
+    let at = bytes.windows(old.len()).position(|window| window == old.as_bytes()).expect("it stands in the file");
+    [&bytes[..at], new.as_bytes(), &bytes[at + old.len()..]].concat()
 }
 
 /// The sentence with which a file is refused.
