@@ -72,7 +72,7 @@ def main() -> None:
         extractor(samples.astype(np.float32) / 32768, sampling_rate=RATE, return_tensors="np").input_features)
     prompt = [ids["startoftranscript"], ids["mg"], ids["transcribe"], ids["notimestamps"]]
     torch.set_num_threads(1)  # the matrices are too small for more
-    for seed in range(5000):
+    for seed in range(500):
         torch.manual_seed(seed)
         model = WhisperForConditionalGeneration(configuration).eval()
         line, rows, margin = list(prompt), None, math.inf
@@ -84,12 +84,11 @@ def main() -> None:
                 best = logits[-1].topk(2).values
                 margin = min(margin, float(best[0] - best[1]))
                 line.append(int(logits[-1].argmax()))
-                if line[-1] >= ids["endoftext"]:
+                if line[-1] == ids["endoftext"]:
                     break
         said = line[len(prompt):]
-        # A sequence worth comparing: it varies, it ends by itself, and no step is a near tie.
-        # Text tokens only: the timestamps' rules have no part in this.
-        if len(set(said)) >= 5 and said[-1] == ids["endoftext"] and margin > 0.02 and max(said) <= ids["endoftext"]:
+        # A sequence worth comparing: it varies, holds text alone, and no step is a near tie.
+        if len(set(said)) >= 3 and margin > 0.005 and max(said) <= ids["endoftext"]:
             break
     else:
         raise SystemExit("no seed gives a sequence worth comparing")
