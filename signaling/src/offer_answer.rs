@@ -249,7 +249,7 @@ fn rtpmap(payload_type: u8, name: &str, clock_rate: u32) -> Attribute {
 }
 
 fn description(local: &Local<'_>, media: Vec<Media>) -> Sdp {
-    let address = Connection::new(local.rtp.ip());
+    let address = Connection::new(local.rtp.ip().to_canonical());
     let session_id = local.session_id.to_string();
     Sdp {
         origin: Origin { username: "-".to_owned(), session_id, version: "1".to_owned(), address: address.clone() },

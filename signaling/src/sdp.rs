@@ -30,9 +30,9 @@ pub struct Sdp {
 pub struct Origin {
     /// The user, `-` when it is nobody.
     pub username: String,
-    /// Digits; kept as text because peers exceed 64 bits.
+    /// Digits by the grammar; kept as text because peers exceed 64 bits.
     pub session_id: String,
-    /// Digits; one more each time the description changes (RFC 3264 section 8).
+    /// Digits by the grammar; one more each time the description changes (RFC 3264 section 8).
     pub version: String,
     /// The machine that made the session.
     pub address: Connection,
@@ -54,9 +54,9 @@ impl Connection {
         Connection { kind: kind.to_owned(), address: ip.to_string() }
     }
 
-    /// The address, when it is one (and no host name); IPv4-mapped IPv6 (RFC 5118 section 4.9) is IPv4.
+    /// The address without ttl, when it is one (and no host name); IPv4-mapped IPv6 (RFC 5118 section 4.9) is IPv4.
     pub fn ip(&self) -> Option<IpAddr> {
-        self.address.parse::<IpAddr>().ok().map(|ip| ip.to_canonical())
+        self.address.split('/').next()?.parse::<IpAddr>().ok().map(|ip| ip.to_canonical())
     }
 
     fn parse(text: &str) -> Option<Connection> {
@@ -262,17 +262,13 @@ impl Origin {
     }
 
     fn parse(text: &str) -> Option<Origin> {
-        let mut words = text.split_whitespace();
-        let (username, session_id, version) = (words.next()?, words.next()?, words.next()?);
-        let rest: Vec<_> = words.collect();
-        let address = Connection::parse(&rest.join(" "))?;
-        let are_numbers = [session_id, version].iter().all(|word| word.bytes().all(|b| b.is_ascii_digit()));
-        are_numbers.then(|| Origin {
-            username: username.to_owned(),
-            session_id: session_id.to_owned(),
-            version: version.to_owned(),
-            address,
-        })
+        // Counted from the right, since some user names hold spaces.
+        let words: Vec<_> = text.split_whitespace().collect();
+        let (username, rest) = words.split_at_checked(words.len().checked_sub(5)?)?;
+        let [session_id, version, net, kind, address] = rest else { return None };
+        let address = Connection::parse(&format!("{net} {kind} {address}"))?;
+        let (session_id, version) = ((*session_id).to_owned(), (*version).to_owned());
+        (!username.is_empty()).then(|| Origin { username: username.join(" "), session_id, version, address })
     }
 }
 
@@ -397,9 +393,9 @@ mod tests {
     #[test]
     fn sloppy_descriptions_are_completed() {
         let sloppy =
-            "v=0\no=a 1 1 IN IP4 host.example.com\ns=\nX=ignored\nm=audio 9 RTP/AVP 0\n\nc=IN IP4 ::ffff:192.0.2.2";
+            "v=0\no=A Phone x 1 IN IP4 host.example.com\ns=\nX=ignored\nm=audio 9 RTP/AVP 0\n\nc=IN IP4 ::ffff:192.0.2.2";
         let sdp = Sdp::parse(sloppy.as_bytes()).unwrap();
-        assert_eq!(sdp.origin.address.ip(), None);
+        assert_eq!((sdp.origin.username.as_str(), sdp.origin.address.ip()), ("A Phone", None));
         assert_eq!(sdp.media[0].connection.as_ref().unwrap().ip(), Some("192.0.2.2".parse().unwrap()));
         let printed = sdp.to_string();
         assert!(printed.contains("s=-\r\nt=0 0\r\nm=audio 9 RTP/AVP 0\r\n"), "{printed}");

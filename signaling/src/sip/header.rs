@@ -5,11 +5,12 @@ use std::{fmt, net::IpAddr, str::FromStr};
 
 use super::{
     headers::Name,
+    host::Host,
     lexer::{Cursor, Params, is_word_char, quote, split_outside, trim, unquote},
     message::Message,
     method::Method,
     octets,
-    uri::{Host, Uri},
+    uri::Uri,
 };
 
 /// A header field that is missing or does not follow its grammar.
@@ -69,13 +70,13 @@ fn name_addr(text: &str) -> Option<NameAddr> {
         '"' => Some(unquote(cursor.quoted()?)),
         _ => {
             let before = cursor;
-            // Tokens by the grammar; dots and octets past ASCII occur in the wild and are let through.
+            // Tokens by the grammar; peers leave the quotes away around anything, so only separators are refused.
             let words = trim(cursor.take_while(|c| c != '<'));
             if cursor.is_at_end() {
                 cursor = before;
                 return bare_address(cursor);
             }
-            if words.chars().any(|c| c.is_ascii_control() && c != '\t' || ",;:@\"\\>()[]{}?=/".contains(c)) {
+            if words.chars().any(|c| c.is_ascii_control() && c != '\t' || ",;\"\\>".contains(c)) {
                 return None;
             }
             Some(words.split_whitespace().collect::<Vec<_>>().join(" "))
@@ -320,6 +321,7 @@ mod tests {
     fn brackets_tell_whose_a_parameter_is() {
         let bare = address("sip:a@b;tag=1").unwrap();
         assert_eq!((bare.uri.to_string().as_str(), bare.tag()), ("sip:a@b", Some("1")));
+        assert_eq!(address("<sip:a@b>;tag=YQ==/x@h").unwrap().tag(), Some("YQ==/x@h"));
         let bracketed = address("<sip:a@b;tag=2>;TAG=1").unwrap();
         assert_eq!((bracketed.uri.param("tag"), bracketed.tag()), (Some("2"), Some("1")));
         assert_eq!(bracketed.with_tag("3").to_string(), "<sip:a@b;tag=2>;TAG=3");
@@ -330,6 +332,7 @@ mod tests {
         let display = |text| address(text).and_then(|address| address.display);
         assert_eq!(display(r#""Rakoto, \"Solo\" \\" <sip:a@b>"#).as_deref(), Some(r#"Rakoto, "Solo" \"#));
         assert_eq!(display("Rakoto   Solo<sip:a@b>").as_deref(), Some("Rakoto Solo"));
+        assert_eq!(display("1000@pbx (work) <sip:a@b>").as_deref(), Some("1000@pbx (work)"));
         assert_eq!(display("J. R. Rakoto <sip:a@b>").as_deref(), Some("J. R. Rakoto"));
         assert_eq!(display(r#""" <sip:a@b>"#), None);
         let latin_1 = message(b"From: \"Andr\xe9\" <sip:a@b>;tag=1");

@@ -261,12 +261,13 @@ fn parameter<'a>(cursor: &mut Cursor<'a>) -> Option<(&'a str, Option<&'a str>)> 
     Some((name, value))
 }
 
-/// `gen-value = token / host / quoted-string`; IPv6 references come with brackets, and without them in `received`.
+/// `gen-value = token / host / quoted-string`. Peers put more into it (base64 tags, addresses): whatever cannot be
+/// taken for the end of the value is let through.
 fn parameter_value<'a>(cursor: &mut Cursor<'a>) -> Option<&'a str> {
     if cursor.peek() == Some('"') {
         return cursor.quoted();
     }
-    let value = cursor.take_while(|c| is_token_char(c) || "[]:".contains(c));
+    let value = cursor.take_while(|c| !c.is_ascii_control() && !" ;,\"<>\\".contains(c));
     (!value.is_empty()).then_some(value)
 }
 

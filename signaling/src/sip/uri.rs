@@ -1,12 +1,11 @@
 //! URIs: `sip:` and `sips:` taken apart (RFC 3261 section 19.1), `tel:` read (RFC 3966), every other scheme kept whole.
 
-use std::{
-    fmt,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    str::FromStr,
-};
+use std::{fmt, str::FromStr};
 
-use super::lexer::{Cursor, Params, is_token_char};
+use super::{
+    host::Host,
+    lexer::{Cursor, Params, is_token_char},
+};
 
 /// A URI as it stands in a request line or between angle brackets. It prints exactly as it was read.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -48,62 +47,6 @@ pub struct SipUri {
     pub params: Params,
     /// `?name=value&…` without the question mark.
     pub headers: Option<String>,
-}
-
-/// A host name, an IPv4 address or a bracketed IPv6 address, checked when read and printed as it came.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Host(String);
-
-impl Host {
-    /// The text, IPv6 addresses with their brackets.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The address, when the host is one.
-    pub fn ip(&self) -> Option<IpAddr> {
-        match self.0.strip_prefix('[') {
-            Some(rest) => ipv6(rest.strip_suffix(']')?).map(IpAddr::V6),
-            None => self.0.parse::<Ipv4Addr>().ok().map(IpAddr::V4),
-        }
-    }
-
-    /// Reads a host from the front of a text and leaves the cursor behind it.
-    pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Option<Host> {
-        if cursor.peek() == Some('[') {
-            let mut text = cursor.take_while(|c| c != ']').to_owned();
-            if !cursor.eat(']') {
-                return None;
-            }
-            text.push(']');
-            let host = Host(text);
-            return host.ip().is_some().then_some(host);
-        }
-        let name = cursor.take_while(|c| c.is_ascii_alphanumeric() || "-._".contains(c));
-        let labels_hold = name.trim_end_matches('.').split('.').all(|label| !label.is_empty());
-        labels_hold.then(|| Host(name.to_owned()))
-    }
-}
-
-/// An IPv6 address. RFC 5118 section 4.10: peers built on the faulty ABNF of RFC 3261 write a third colon before an
-/// embedded IPv4 address; it is read as two.
-fn ipv6(text: &str) -> Option<Ipv6Addr> {
-    text.parse().ok().or_else(|| text.contains('.').then(|| text.replacen(":::", "::", 1).parse().ok()).flatten())
-}
-
-impl From<IpAddr> for Host {
-    fn from(ip: IpAddr) -> Host {
-        match ip {
-            IpAddr::V4(ip) => Host(ip.to_string()),
-            IpAddr::V6(ip) => Host(format!("[{ip}]")),
-        }
-    }
-}
-
-impl fmt::Display for Host {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
 }
 
 /// The text is not a URI.
@@ -397,6 +340,8 @@ impl fmt::Display for SipUri {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
 
     fn uri(text: &str) -> Uri {
