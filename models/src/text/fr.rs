@@ -186,12 +186,15 @@ fn measure(value: &Number, unit: Unit) -> String {
         Unit::Gram => ("gramme", Gender::Masculine),
         Unit::Litre => ("litre", Gender::Masculine),
         Unit::Degree => ("degré", Gender::Masculine),
+        Unit::Day => ("jour", Gender::Masculine),
         Unit::Minute => ("minute", Gender::Feminine),
         Unit::Second => ("seconde", Gender::Feminine),
     };
     format!("{} {name}{}", number(value, gender), plural(value.integer))
 }
 
+/// Out of: "24h/24".
+pub(super) const OF: &str = "sur";
 /// Between the two ends of a range.
 pub(super) const TO: &str = "à";
 /// The dot inside addresses and versions, the slash, the hyphen, the underscore, the at sign.
@@ -382,6 +385,9 @@ mod tests {
             ("2 + 2 = 4", "deux plus deux égale quatre"),
             ("Il coûte 5 000 Ar, monsieur.", "Il coûte cinq mille ariary, monsieur."),
             ("Rendez-vous à 9 h.", "Rendez-vous à neuf heures."),
+            ("24h/24, 7j/7", "vingt-quatre heures sur vingt-quatre, sept jours sur sept"),
+            ("Article 12-3", "Article douze, trois"),
+            ("5 m.", "cinq mètres."),
             ("٣", "trois"),
         ] {
             assert_eq!(speakable(text, Language::Fr), read, "{text}");

@@ -157,11 +157,14 @@ fn measure(unit: Unit) -> &'static str {
         Unit::Gram => "grama",
         Unit::Litre => "litatra",
         Unit::Degree => "degre",
+        Unit::Day => "andro",
         Unit::Minute => "minitra",
         Unit::Second => "segondra",
     }
 }
 
+/// Out of: "24h/24".
+pub(super) const OF: &str = "amin'ny";
 /// Between the two ends of a range.
 pub(super) const TO: &str = "ka hatramin'ny";
 /// The dot inside addresses and versions, the slash, the hyphen, the underscore, the at sign.

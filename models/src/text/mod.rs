@@ -64,9 +64,13 @@ fn next(before: &str, rest: &str, language: Language, spoken: &mut Spoken) -> us
     if let Some(word) = sign(letter, language) {
         spoken.word(word);
     } else {
-        let between_digits = before.ends_with(|letter: char| letter.is_ascii_digit())
-            && rest[letter.len_utf8()..].starts_with(|letter: char| letter.is_ascii_digit());
+        let digit_follows = rest[letter.len_utf8()..].starts_with(|letter: char| letter.is_ascii_digit());
+        let between_digits = digit_follows && before.ends_with(|letter: char| letter.is_ascii_digit());
         match letter {
+            '/' if digit_follows && before.ends_with(char::is_alphabetic) => spoken.word(match language {
+                Language::Mg => mg::OF,
+                Language::Fr => fr::OF,
+            }),
             '.' if between_digits => spoken.word(dot(language)),
             ',' | '/' | ':' | '-' | '–' if between_digits => spoken.mark(','),
             '–' | '—' | '•' | '·' | '|' | '→' | '⇒' => spoken.mark(','),

@@ -70,6 +70,7 @@ pub(super) enum Unit {
     Gram,
     Litre,
     Degree,
+    Day,
     Minute,
     Second,
 }
@@ -106,6 +107,7 @@ const UNITS: &[(&str, Unit)] = &[
     ("min", Unit::Minute),
     ("mn", Unit::Minute),
     ("s", Unit::Second),
+    ("j", Unit::Day),
 ];
 
 /// Recognises what stands at the start of `rest`; `before` is the text already passed. With the bytes it takes.
@@ -194,7 +196,7 @@ fn figure(before: &str, rest: &str) -> Option<(Written, usize)> {
     }
     for (name, unit) in UNITS {
         // A letter that touches nothing else: "5 m" but not "5 mangues".
-        if sign.strip_prefix(name).is_some_and(|left| ends(left) && !left.starts_with(['\'', '’', '/'])) {
+        if sign.strip_prefix(name).is_some_and(|left| ends(left) && !left.starts_with(['\'', '’'])) {
             return Some((Written::Measure(number, *unit), taken + gap + name.len()));
         }
     }
@@ -323,9 +325,10 @@ impl Written {
     /// Whether "this – that" is a range: two of a kind, or a bare number before what carries the unit.
     pub(super) fn ranges_to(&self, to: &Self) -> bool {
         match (self, to) {
-            (Self::Number(_), Self::Number(_) | Self::Money(..) | Self::Percent(_) | Self::Measure(..))
-            | (Self::Hour { .. }, Self::Hour { .. })
-            | (Self::Percent(_), Self::Percent(_)) => true,
+            // "Article 12-3" is no range.
+            (Self::Number(from), Self::Number(to) | Self::Money(to, _) | Self::Percent(to) | Self::Measure(to, _))
+            | (Self::Percent(from), Self::Percent(to)) => from.integer <= to.integer,
+            (Self::Hour { .. }, Self::Hour { .. }) => true,
             (Self::Money(_, from), Self::Money(_, to)) => from == to,
             _ => false,
         }
