@@ -1,0 +1,266 @@
+//! A core on a line in virtual time: a scripted peer speaks text, the clock moves when told to.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+use milo_media::Session;
+use milo_signaling::{
+    EndReason, Transport,
+    sip::{
+        Message, Name,
+        core::{CallKey, Core, CoreConfig, Event, Output},
+        flow::{Flow, Path},
+        parse,
+    },
+};
+
+pub const US: &str = "127.0.0.1:5060";
+pub const PEER: &str = "127.0.0.1:5080";
+
+/// An offer of PCMU with telephone-event.
+pub const SDP: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 40000 RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\n";
+
+pub struct Line {
+    pub core: Core,
+    pub now: Instant,
+    start: Instant,
+    pub flow: Flow,
+    sent: Vec<(Duration, SocketAddr, Message)>,
+    events: Vec<Event>,
+}
+
+impl Line {
+    pub fn new(transport: Transport) -> Line {
+        Line::with(transport, |_| {})
+    }
+
+    pub fn with(transport: Transport, change: impl FnOnce(&mut CoreConfig)) -> Line {
+        let mut config = CoreConfig {
+            public_address: None,
+            media_address: IpAddr::from([127, 0, 0, 1]),
+            trusted: Vec::new(),
+            max_calls: 100,
+            user_agent: "Milo".to_owned(),
+            seed: [7; 32],
+        };
+        change(&mut config);
+        #[expect(clippy::disallowed_methods, reason = "a start of virtual time")]
+        let start = Instant::now();
+        let flow = Flow { transport, local: US.parse().unwrap(), remote: PEER.parse().unwrap(), connection: None };
+        Line { core: Core::new(start, config), now: start, start, flow, sent: Vec::new(), events: Vec::new() }
+    }
+
+    /// The peer sends this.
+    pub fn hear(&mut self, text: &str) {
+        let now = self.now;
+        match self.flow.transport {
+            Transport::Udp => self.core.datagram(now, self.flow, text.as_bytes()),
+            Transport::Tcp => self.core.message(now, self.flow, parse(text.as_bytes()).unwrap()),
+        }
+        self.collect();
+    }
+
+    /// The user does this.
+    pub fn act<T>(&mut self, action: impl FnOnce(&mut Core, Instant) -> T) -> T {
+        let result = action(&mut self.core, self.now);
+        self.collect();
+        result
+    }
+
+    /// Lets time pass, timer by timer.
+    pub fn pass(&mut self, time: Duration) {
+        let until = self.now + time;
+        while let Some(at) = self.core.next_timer().filter(|at| *at <= until) {
+            self.now = at.max(self.now);
+            self.core.expire(self.now);
+            self.collect();
+        }
+        self.now = until;
+    }
+
+    fn collect(&mut self) {
+        while let Some(output) = self.core.poll() {
+            match output {
+                Output::Send(packet) => {
+                    let message = parse(&packet.bytes).unwrap();
+                    self.sent.push((self.now - self.start, packet.path.flow.remote, message));
+                }
+                Output::Event(event) => self.events.push(event),
+                Output::Close(_) => {}
+            }
+        }
+    }
+
+    /// What was sent since last asked.
+    pub fn sent(&mut self) -> Vec<Message> {
+        std::mem::take(&mut self.sent).into_iter().map(|(_, _, message)| message).collect()
+    }
+
+    /// The same as start lines, shortened: `200 INVITE`, `BYE`.
+    pub fn spoke(&mut self) -> Vec<String> {
+        self.sent().iter().map(brief).collect()
+    }
+
+    /// The same with when (ms after the start) and whereto.
+    pub fn spoke_when(&mut self) -> Vec<(u128, String)> {
+        let sent = std::mem::take(&mut self.sent);
+        sent.iter().map(|(at, _, message)| (at.as_millis(), brief(message))).collect()
+    }
+
+    /// Where the last messages went.
+    pub fn went(&self) -> Vec<SocketAddr> {
+        self.sent.iter().map(|(_, to, _)| *to).collect()
+    }
+
+    /// The one message that was sent since last asked.
+    pub fn only(&mut self) -> Message {
+        let mut sent = self.sent();
+        assert_eq!(sent.len(), 1, "{:?}", sent.iter().map(brief).collect::<Vec<_>>());
+        sent.remove(0)
+    }
+
+    /// What the user was told since last asked.
+    pub fn events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// Why the call ended, the only thing that the user was told.
+    pub fn ended(&mut self) -> EndReason {
+        match &mut self.events()[..] {
+            [Event::Ended(_, reason)] => reason.clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The session that the user was told last.
+    pub fn media(&mut self) -> Session {
+        match &mut self.events()[..] {
+            [Event::MediaChange(_, session) | Event::Answered(_, session)] => session.clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The peer calls; the user hears of it.
+    pub fn invited(&mut self) -> CallKey {
+        self.invited_with(&invite(SDP))
+    }
+
+    pub fn invited_with(&mut self, invite: &str) -> CallKey {
+        self.hear(invite);
+        match &self.events()[..] {
+            [Event::Invitation { call, .. }] => *call,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The peer calls and is answered; the 200 is returned. No ACK yet.
+    pub fn answered(&mut self) -> (CallKey, Message) {
+        let call = self.invited();
+        let session = self.act(|core, now| core.answer(now, call, rtp())).unwrap();
+        assert!(session.is_some());
+        (call, self.only())
+    }
+
+    /// A call that is up.
+    pub fn up(&mut self) -> (CallKey, String) {
+        let (call, ok) = self.answered();
+        let tag = to_tag(&ok);
+        self.hear(&within(&tag, "ACK", 1, "ack1", ""));
+        assert!(self.sent().is_empty());
+        (call, tag)
+    }
+
+    /// We call the peer; the INVITE is returned.
+    pub fn calling(&mut self) -> (CallKey, Message) {
+        let path = Path { flow: self.flow, or_connect: None };
+        let target = "sip:rasoa@127.0.0.1:5080".parse().unwrap();
+        let call = self.act(|core, now| core.call(now, &target, "milo", path, rtp())).unwrap();
+        (call, self.only())
+    }
+
+    /// Nothing is left of anything.
+    pub fn assert_empty(&self) {
+        let counters = self.core.counters();
+        assert_eq!((counters.calls, counters.transactions), (0, 0));
+        assert_eq!(self.core.next_timer(), None);
+    }
+}
+
+pub fn rtp() -> SocketAddr {
+    "127.0.0.1:30000".parse().unwrap()
+}
+
+pub fn brief(message: &Message) -> String {
+    match (message.method(), message.status()) {
+        (Some(method), _) => method.to_string(),
+        (_, Some(code)) => format!("{code} {}", message.cseq().unwrap().1),
+        _ => unreachable!(),
+    }
+}
+
+pub fn to_tag(message: &Message) -> String {
+    message.to().unwrap().tag().unwrap().to_owned()
+}
+
+fn with_body(head: &str, body: &str) -> String {
+    let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
+    format!("{head}{kind}Content-Length: {}\r\n\r\n{body}", body.len())
+}
+
+/// The peer's INVITE.
+pub fn invite(body: &str) -> String {
+    with_body(
+        "INVITE sip:milo@127.0.0.1:5060 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:5080;rport;branch=z9hG4bKinvite\r\n\
+         Max-Forwards: 70\r\nFrom: <sip:rasoa@127.0.0.1>;tag=rasoa\r\nTo: <sip:milo@127.0.0.1>\r\n\
+         Call-ID: call1@127.0.0.1\r\nCSeq: 1 INVITE\r\nContact: <sip:rasoa@127.0.0.1:5080>\r\n",
+        body,
+    )
+}
+
+/// A request of the peer within the dialog that its INVITE made.
+pub fn within(tag: &str, method: &str, number: u32, branch: &str, body: &str) -> String {
+    with_body(
+        &format!(
+            "{method} sip:milo@127.0.0.1:5060 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:5080;rport;branch=z9hG4bK{branch}\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:rasoa@127.0.0.1>;tag=rasoa\r\nTo: <sip:milo@127.0.0.1>;tag={tag}\r\n\
+             Call-ID: call1@127.0.0.1\r\nCSeq: {number} {method}\r\nContact: <sip:rasoa@127.0.0.1:5080>\r\n"
+        ),
+        body,
+    )
+}
+
+/// The CANCEL of the peer's INVITE.
+pub fn cancel() -> String {
+    invite("").replace("INVITE", "CANCEL")
+}
+
+/// The peer's response to a request of ours.
+pub fn response(request: &Message, code: u16, tag: &str, body: &str) -> String {
+    let mut response = Message::response_to(request, code, "");
+    if !tag.is_empty() {
+        response.set_to_tag(tag);
+        response.headers.push(Name::CONTACT, "<sip:rasoa@127.0.0.1:5080>");
+    }
+    if !body.is_empty() {
+        response.set_body("application/sdp", body.as_bytes().to_vec());
+    }
+    String::from_utf8(response.to_bytes()).unwrap()
+}
+
+/// The peer's request within the dialog that our INVITE made.
+pub fn from_callee(invite: &Message, tag: &str, method: &str, number: u32, body: &str) -> String {
+    let (us, them) = (invite.headers.get(Name::FROM).unwrap(), invite.headers.get(Name::TO).unwrap());
+    with_body(
+        &format!(
+            "{method} sip:milo@127.0.0.1:5060 SIP/2.0\r\n\
+             Via: SIP/2.0/UDP 127.0.0.1:5080;rport;branch=z9hG4bK{method}{number}\r\nMax-Forwards: 70\r\n\
+             From: {them};tag={tag}\r\nTo: {us}\r\nCall-ID: {}\r\nCSeq: {number} {method}\r\n\
+             Contact: <sip:rasoa@127.0.0.1:5080>\r\n",
+            invite.call_id().unwrap()
+        ),
+        body,
+    )
+}
