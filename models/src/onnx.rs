@@ -1,0 +1,264 @@
+//! ONNX Runtime: where its library is found, and how a graph is opened.
+//!
+//! The library is loaded once a process and stays for its life (a rule of ONNX Runtime). It is never downloaded here:
+//! `make setup` puts it into the cache folder, checked by sha256.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use half::f16;
+use ort::{
+    environment::Environment,
+    logging::LogLevel,
+    session::Session,
+    value::{DynValue, Tensor, TensorElementType, ValueType},
+};
+
+use crate::engine::EngineError;
+
+const RELEASE: &str = "onnxruntime-1.31.1";
+const LIBRARY: &str = "libonnxruntime.so.1.31.1";
+const MEND: &str = "run `make setup`, or name the library in ORT_DYLIB_PATH";
+
+/// The process's one ONNX Runtime. A lock is right here: it is taken only while an engine loads, and it keeps two engines
+/// that load at the same time from opening the library twice.
+static LOADED: Mutex<Option<OrtRuntime>> = Mutex::new(None);
+
+/// A loaded ONNX Runtime library; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct OrtRuntime {
+    environment: Environment,
+    library: PathBuf,
+}
+
+impl OrtRuntime {
+    /// Loads the library named by `explicit`, else by `ORT_DYLIB_PATH`, else the first of: the cache folder
+    /// (`$XDG_CACHE_HOME` or `~/.cache`, below it `milo/onnxruntime-1.31.1/`), beside the executable, the system's library
+    /// folders. Once loaded it is shared: later calls return the same runtime.
+    ///
+    /// # Errors
+    /// [`EngineError::Load`] names every path that was tried, or says that the library is too old or no ONNX Runtime.
+    pub fn load(explicit: Option<&Path>) -> Result<Self, EngineError> {
+        let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(runtime) = &*loaded {
+            return match explicit {
+                Some(path) if path != runtime.library => Err(EngineError::Load(format!(
+                    "ONNX Runtime is already loaded from {}; {} is used only after a restart",
+                    runtime.library.display(),
+                    path.display()
+                ))),
+                _ => Ok(runtime.clone()),
+            };
+        }
+        let library = find(explicit, env::var_os("ORT_DYLIB_PATH").map(PathBuf::from), &usual_places())?;
+        let environment = ort::init_from(&library)
+            .map_err(|error| EngineError::Load(format!("ONNX Runtime cannot be used: {error}; {MEND}")))?
+            .with_name("milo")
+            .with_telemetry(false)
+            .with_logger(Arc::new(log))
+            .build()
+            .map_err(|error| EngineError::Load(format!("ONNX Runtime does not start: {error}; {MEND}")))?;
+        environment.set_log_level(LogLevel::Warning);
+        let runtime = Self { environment, library };
+        *loaded = Some(runtime.clone());
+        Ok(runtime)
+    }
+
+    /// The library file in use.
+    pub fn library(&self) -> &Path {
+        &self.library
+    }
+
+    /// Opens a graph that computes on `threads` threads (1: only on the thread that calls it).
+    ///
+    /// # Errors
+    /// [`EngineError::Load`] when the file is missing, truncated or no ONNX graph.
+    pub(crate) fn graph(&self, file: &Path, threads: usize) -> Result<Graph, EngineError> {
+        if !file.is_file() {
+            return Err(EngineError::Load(format!("the graph {} is not there", file.display())));
+        }
+        let open = || -> ort::Result<Session> {
+            let options = Session::builder(&self.environment)?;
+            let options = options.with_intra_threads(threads.max(1))?;
+            let options = options.with_inter_threads(1)?;
+            let mut options = options.with_intra_op_spinning(false)?;
+            options.commit_from_file(file)
+        };
+        let session = open().map_err(|error| {
+            EngineError::Load(format!(
+                "{} is no whole ONNX graph ({}); fetch or export it again",
+                file.display(),
+                first_line(&error.to_string())
+            ))
+        })?;
+        Ok(Graph { session, file: file.to_owned() })
+    }
+}
+
+fn usual_places() -> Vec<PathBuf> {
+    let mut places = Vec::new();
+    let cache = env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .or_else(|| env::home_dir().map(|home| home.join(".cache")));
+    places.extend(cache.map(|cache| cache.join("milo").join(RELEASE).join(LIBRARY)));
+    let beside = env::current_exe().ok().and_then(|program| program.parent().map(Path::to_owned));
+    for folder in beside.into_iter().chain(["/usr/local/lib".into(), "/usr/lib".into()]) {
+        places.push(folder.join(LIBRARY));
+        places.push(folder.join("libonnxruntime.so"));
+    }
+    places
+}
+
+/// A library that somebody named is used or it is an error; only the usual places are searched.
+fn find(explicit: Option<&Path>, named: Option<PathBuf>, usual: &[PathBuf]) -> Result<PathBuf, EngineError> {
+    let named = named.filter(|path| !path.as_os_str().is_empty());
+    let (tried, whence) = match (explicit, &named) {
+        (Some(path), _) => (vec![path.to_owned()], "configured as"),
+        (None, Some(path)) => (vec![path.clone()], "named by ORT_DYLIB_PATH as"),
+        (None, None) => (usual.to_vec(), "looked for in"),
+    };
+    tried.iter().find(|path| path.is_file()).cloned().ok_or_else(|| {
+        let tried = tried.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
+        EngineError::Load(format!("the ONNX Runtime library is not there ({whence} {tried}); {MEND}"))
+    })
+}
+
+fn log(level: LogLevel, _category: &str, _id: &str, _place: &str, message: &str) {
+    match level {
+        LogLevel::Error | LogLevel::Fatal => tracing::warn!(engine = "onnxruntime", "{message}"),
+        _ => tracing::debug!(engine = "onnxruntime", "{message}"),
+    }
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or(text).trim()
+}
+
+/// One opened graph and what it says about itself.
+pub(crate) struct Graph {
+    pub(crate) session: Session,
+    pub(crate) file: PathBuf,
+}
+
+impl Graph {
+    /// The element type and the shape (−1: free) of an input; `None` when the graph has no tensor of this name.
+    pub(crate) fn input(&self, name: &str) -> Option<(TensorElementType, &[i64])> {
+        let outlet = self.session.inputs().iter().find(|outlet| outlet.name() == name)?;
+        match outlet.dtype() {
+            ValueType::Tensor { ty, shape, .. } => Some((*ty, shape)),
+            _ => None,
+        }
+    }
+
+    /// As [`Graph::input`], but a missing input is an error that names the file and the inputs it has.
+    pub(crate) fn required_input(
+        &self,
+        name: &str,
+        expected: &str,
+    ) -> Result<(TensorElementType, &[i64]), EngineError> {
+        self.input(name).ok_or_else(|| self.wrong(&format!("has no input `{name}`"), expected))
+    }
+
+    /// Makes sure that the graph has this output.
+    pub(crate) fn required_output(&self, name: &str, expected: &str) -> Result<(), EngineError> {
+        let there = self.session.outputs().iter().any(|outlet| outlet.name() == name);
+        if there { Ok(()) } else { Err(self.wrong(&format!("has no output `{name}`"), expected)) }
+    }
+
+    /// The sentence for a graph that is not what `expected` says it should be.
+    pub(crate) fn wrong(&self, fault: &str, expected: &str) -> EngineError {
+        let names = |outlets: &[ort::value::Outlet]| {
+            let mut names: Vec<_> = outlets.iter().take(6).map(|outlet| outlet.name().to_owned()).collect();
+            if outlets.len() > names.len() {
+                names.push("…".into());
+            }
+            names.join(", ")
+        };
+        EngineError::Load(format!(
+            "{} {fault} (its inputs: {}; its outputs: {}): it is no {expected}",
+            self.file.display(),
+            names(self.session.inputs()),
+            names(self.session.outputs()),
+        ))
+    }
+}
+
+/// A tensor of the element type that the graph declared (f32 or f16).
+pub(crate) fn floats(kind: TensorElementType, shape: &[usize], values: Vec<f32>) -> ort::Result<DynValue> {
+    Ok(match kind {
+        TensorElementType::Float16 => {
+            let values: Vec<f16> = values.into_iter().map(f16::from_f32).collect();
+            Tensor::from_array((shape.to_vec(), values))?.into_dyn()
+        }
+        _ => Tensor::from_array((shape.to_vec(), values))?.into_dyn(),
+    })
+}
+
+/// A tensor of whole numbers of the element type that the graph declared (i64 or i32).
+pub(crate) fn integers(kind: TensorElementType, shape: &[usize], values: Vec<i64>) -> ort::Result<DynValue> {
+    Ok(match kind {
+        TensorElementType::Int32 => {
+            let values: Vec<i32> = values.into_iter().map(|value| value as i32).collect();
+            Tensor::from_array((shape.to_vec(), values))?.into_dyn()
+        }
+        _ => Tensor::from_array((shape.to_vec(), values))?.into_dyn(),
+    })
+}
+
+/// The values of a float tensor, whatever its element type.
+pub(crate) fn values(tensor: &DynValue) -> ort::Result<Vec<f32>> {
+    Ok(match tensor.dtype() {
+        ValueType::Tensor { ty: TensorElementType::Float16, .. } => {
+            tensor.try_extract_tensor::<f16>()?.1.iter().map(|value| value.to_f32()).collect()
+        }
+        _ => tensor.try_extract_tensor::<f32>()?.1.to_vec(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_named_library_that_is_missing_is_not_replaced_by_another() {
+        let here = env::current_exe().unwrap();
+        let usual = [here.clone()];
+        let error = find(Some(Path::new("/no/such.so")), None, &usual).unwrap_err().to_string();
+        assert!(error.contains("/no/such.so") && error.contains("make setup"), "{error}");
+        let error = find(None, Some("/no/other.so".into()), &usual).unwrap_err().to_string();
+        assert!(error.contains("ORT_DYLIB_PATH as /no/other.so"), "{error}");
+        assert_eq!(find(None, Some("".into()), &usual).unwrap(), here);
+    }
+
+    #[test]
+    fn all_places_are_named_when_none_has_it() {
+        let error = find(None, None, &["/no/a.so".into(), "/no/b.so".into()]).unwrap_err().to_string();
+        assert!(error.contains("/no/a.so, /no/b.so"), "{error}");
+    }
+
+    #[test]
+    fn a_truncated_graph_is_one_sentence() {
+        let ort = OrtRuntime::load(None).unwrap();
+        let whole = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/silero/silero_vad_op18_ifless.onnx");
+        let folder = tempfile::tempdir().unwrap();
+        let cut = folder.path().join("cut.onnx");
+        let bytes = std::fs::read(whole).unwrap();
+        std::fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
+        let error = ort.graph(&cut, 1).err().unwrap().to_string();
+        assert!(error.contains("cut.onnx is no whole ONNX graph") && !error.contains('\n'), "{error}");
+        let error = ort.graph(&folder.path().join("none.onnx"), 1).err().unwrap().to_string();
+        assert!(error.contains("none.onnx is not there"), "{error}");
+    }
+
+    #[test]
+    fn a_second_library_is_refused() {
+        let ort = OrtRuntime::load(None).unwrap();
+        assert!(OrtRuntime::load(Some(ort.library())).is_ok());
+        let error = OrtRuntime::load(Some(Path::new("/no/such.so"))).unwrap_err().to_string();
+        assert!(error.contains("already loaded"), "{error}");
+    }
+}

@@ -1,0 +1,409 @@
+//! Voice activity: Silero VAD on ONNX Runtime. One thread owns the graph; the chunks of all calls that wait together share
+//! one run, and each call's recurrent state travels with its chunk.
+//!
+//! The graph runs in its 8 kHz mode, behind a half-band filter: on telephone speech it finds the same (measured: 95.9 % of
+//! the chunks in clean speech against 93.6 % at 16 kHz, no false one in silence), and a chunk costs half as much.
+//! ```text
+//!  Frame ─► 8 kHz ─► 256 samples (32 ms) + the 32 before ─► queue ─► one run for up to 64 calls ─► probability
+//! ```
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use milo_media::{FRAME_SAMPLES, Frame};
+use ort::{
+    session::SessionInputValue,
+    value::{Tensor, TensorElementType},
+};
+use tokio::sync::oneshot;
+
+use crate::{
+    engine::{EngineError, Jobs, Queue, spawn_engine},
+    onnx::{Graph, OrtRuntime, values},
+};
+
+const ENGINE: &str = "voice activity detector";
+const EXPECTED: &str = "Silero VAD graph (version 5 or 6)";
+const RATE: i64 = 8_000;
+/// New samples in one run.
+const CHUNK: usize = 256;
+/// Samples of the chunk before. Without them the graph hears nothing, and does not say so.
+const CONTEXT: usize = 32;
+const INPUT: usize = CONTEXT + CHUNK;
+const STATE: usize = 128;
+/// Chunks in one run at most; beyond it a chunk gets no cheaper.
+const BATCH: usize = 64;
+/// Chunks that may wait: more than a second's worth of one thread's work.
+const DEPTH: usize = 1_024;
+/// With so many calls up, the thread lets chunks gather for this long before it runs them together.
+const GATHER_FROM: usize = 4;
+const GATHER: Duration = Duration::from_millis(4);
+
+/// Milliseconds of audio behind each probability.
+pub const CHUNK_MS: u32 = 32;
+
+/// A handle on the detector's thread; cheap to clone. The thread ends with the last handle and stream.
+#[derive(Clone)]
+pub struct VoiceActivity {
+    queue: Queue<Job>,
+    streams: Arc<AtomicUsize>,
+}
+
+/// One call's stream of audio.
+pub struct VadStream {
+    queue: Queue<Job>,
+    streams: Arc<AtomicUsize>,
+    halve: Halve,
+    /// 8 kHz samples: the context, then what has not yet been sent.
+    samples: Vec<f32>,
+    state: Box<State>,
+    pending: Option<oneshot::Receiver<Result<Verdict, EngineError>>>,
+}
+
+type State = [[f32; STATE]; 2];
+
+struct Job {
+    input: Box<[f32; INPUT]>,
+    state: Box<State>,
+    answer: oneshot::Sender<Result<Verdict, EngineError>>,
+}
+
+struct Verdict {
+    probability: f32,
+    state: Box<State>,
+}
+
+impl VoiceActivity {
+    /// Loads the graph.
+    ///
+    /// # Errors
+    /// [`EngineError::Load`] when the file is missing, truncated or another graph.
+    pub fn load(graph: &Path, ort: &OrtRuntime) -> Result<Self, EngineError> {
+        let (graph, ort) = (graph.to_owned(), ort.clone());
+        let streams = Arc::new(AtomicUsize::new(0));
+        let live = Arc::clone(&streams);
+        let queue =
+            spawn_engine(ENGINE, DEPTH, move || open(&graph, &ort), move |graph, jobs| serve(graph, jobs, &live))?;
+        Ok(Self { queue, streams })
+    }
+
+    /// A fresh stream for one call.
+    pub fn stream(&self) -> VadStream {
+        self.streams.fetch_add(1, Ordering::Relaxed);
+        VadStream {
+            queue: self.queue.clone(),
+            streams: Arc::clone(&self.streams),
+            halve: Halve::default(),
+            samples: vec![0.0; CONTEXT],
+            state: Box::new([[0.0; STATE]; 2]),
+            pending: None,
+        }
+    }
+
+    /// Chunks that wait in line.
+    pub fn waiting(&self) -> usize {
+        self.queue.waiting()
+    }
+}
+
+impl VadStream {
+    /// Takes 20 ms of audio. With each 32 ms of it comes the probability (0 to 1) that they hold speech; the order is kept
+    /// and nothing is skipped. Cancel safe: a probability that was not waited for comes with the next frame.
+    ///
+    /// # Errors
+    /// [`EngineError::Overloaded`] at once when the queue is full (the 32 ms are lost to the detector, the stream goes on).
+    pub async fn push(&mut self, frame: &Frame) -> Result<Option<f32>, EngineError> {
+        self.halve.push(frame, &mut self.samples);
+        if self.pending.is_none() && self.samples.len() >= INPUT {
+            let mut input = Box::new([0.0; INPUT]);
+            input.copy_from_slice(&self.samples[..INPUT]);
+            self.samples.drain(..CHUNK);
+            let (answer, answered) = oneshot::channel();
+            self.queue.submit(Job { input, state: self.state.clone(), answer })?;
+            self.pending = Some(answered);
+        }
+        let Some(pending) = &mut self.pending else { return Ok(None) };
+        let answer = pending.await;
+        self.pending = None;
+        let verdict = answer.map_err(|_| EngineError::Stopped { engine: ENGINE })??;
+        self.state = verdict.state;
+        Ok(Some(verdict.probability))
+    }
+}
+
+impl Drop for VadStream {
+    fn drop(&mut self) {
+        self.streams.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn open(file: &Path, ort: &OrtRuntime) -> Result<Graph, EngineError> {
+    let graph = ort.graph(file, 1)?;
+    for (name, kind) in
+        [("input", TensorElementType::Float32), ("state", TensorElementType::Float32), ("sr", TensorElementType::Int64)]
+    {
+        let (found, _) = graph.required_input(name, EXPECTED)?;
+        if found != kind {
+            return Err(graph.wrong(&format!("wants `{name}` as {found} and not as {kind}"), EXPECTED));
+        }
+    }
+    if graph.session.inputs().len() != 3 {
+        return Err(graph.wrong("has more than three inputs", EXPECTED));
+    }
+    graph.required_output("output", EXPECTED)?;
+    graph.required_output("stateN", EXPECTED)?;
+    Ok(graph)
+}
+
+fn serve(mut graph: Graph, jobs: Jobs<Job>, streams: &AtomicUsize) {
+    while let Some(first) = jobs.next() {
+        if streams.load(Ordering::Relaxed) >= GATHER_FROM {
+            thread::sleep(GATHER);
+        }
+        let mut batch = vec![first];
+        while batch.len() < BATCH {
+            let Ok(job) = jobs.try_next() else { break };
+            batch.push(job);
+        }
+        // A call that has gone is not computed.
+        batch.retain(|job| !job.answer.is_closed());
+        if batch.is_empty() {
+            continue;
+        }
+        match run(&mut graph, &batch) {
+            Ok(verdicts) => {
+                for (job, verdict) in batch.into_iter().zip(verdicts) {
+                    job.answer.send(verdict).ok();
+                }
+            }
+            Err(error) => {
+                for job in batch {
+                    let reason = error.to_string();
+                    job.answer.send(Err(EngineError::Failed { engine: ENGINE, reason })).ok();
+                }
+            }
+        }
+    }
+}
+
+fn run(graph: &mut Graph, batch: &[Job]) -> ort::Result<Vec<Result<Verdict, EngineError>>> {
+    let size = batch.len();
+    let input: Vec<f32> = batch.iter().flat_map(|job| job.input.iter().copied()).collect();
+    let state: Vec<f32> = (0..2).flat_map(|half| batch.iter().flat_map(move |job| job.state[half])).collect();
+    let feed = vec![
+        ("input", SessionInputValue::from(Tensor::from_array(([size, INPUT], input))?)),
+        ("state", Tensor::from_array(([2, size, STATE], state))?.into()),
+        ("sr", Tensor::from_array(((), vec![RATE]))?.into()),
+    ];
+    let outputs = graph.session.run(feed)?;
+    let output = |name: &str| {
+        let tensor = outputs.get(name).ok_or_else(|| ort::Error::new(format!("no output `{name}`")))?;
+        values(tensor)
+    };
+    let (probabilities, states) = (output("output")?, output("stateN")?);
+    if probabilities.len() != size || states.len() != 2 * size * STATE {
+        return Err(ort::Error::new("the graph's answer has another shape than its input"));
+    }
+    let verdict = |(at, probability): (usize, f32)| {
+        if !probability.is_finite() {
+            let reason = "the graph gave a probability that is no number".into();
+            return Err(EngineError::Failed { engine: ENGINE, reason });
+        }
+        let mut state = Box::new([[0.0; STATE]; 2]);
+        for (half, own) in state.iter_mut().enumerate() {
+            own.copy_from_slice(&states[(half * size + at) * STATE..][..STATE]);
+        }
+        Ok(Verdict { probability, state })
+    };
+    Ok(probabilities.into_iter().enumerate().map(verdict).collect())
+}
+
+/// Half-band low-pass and decimation, 16 to 8 kHz: 23 taps, 0.7 ms of delay.
+struct Halve {
+    before: [f32; Self::REACH * 2],
+    /// The taps at the odd distances 1, 3, … from the middle; those at even ones are zero, the middle is one half.
+    taps: [f32; Self::REACH.div_ceil(2)],
+}
+
+impl Halve {
+    const REACH: usize = 11;
+
+    fn push(&mut self, frame: &Frame, out: &mut Vec<f32>) {
+        let mut samples = [0.0; 2 * Self::REACH + FRAME_SAMPLES];
+        samples[..2 * Self::REACH].copy_from_slice(&self.before);
+        for (sample, pcm) in samples[2 * Self::REACH..].iter_mut().zip(frame.samples()) {
+            *sample = f32::from(*pcm) / 32_768.0;
+        }
+        for middle in (Self::REACH..Self::REACH + FRAME_SAMPLES).step_by(2) {
+            let mut sum = samples[middle] / 2.0;
+            for (n, tap) in self.taps.iter().enumerate() {
+                sum += tap * (samples[middle - 2 * n - 1] + samples[middle + 2 * n + 1]);
+            }
+            out.push(sum);
+        }
+        self.before.copy_from_slice(&samples[FRAME_SAMPLES..]);
+    }
+}
+
+impl Default for Halve {
+    fn default() -> Self {
+        let tap = |n: usize| {
+            let distance = (2 * n + 1) as f32;
+            let hamming = 0.54 + 0.46 * (std::f32::consts::PI * distance / (Self::REACH + 1) as f32).cos();
+            let sign = if n.is_multiple_of(2) { 1.0 } else { -1.0 };
+            sign * hamming / (std::f32::consts::PI * distance)
+        };
+        let mut taps: [f32; Self::REACH.div_ceil(2)] = std::array::from_fn(tap);
+        // What is constant passes unchanged.
+        let gain = 0.5 + 2.0 * taps.iter().sum::<f32>();
+        taps.iter_mut().for_each(|tap| *tap += (1.0 - gain) / (2 * Self::REACH.div_ceil(2)) as f32);
+        Self { before: [0.0; Self::REACH * 2], taps }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn graph() -> std::path::PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/silero/silero_vad_op18_ifless.onnx")
+    }
+
+    fn detector() -> VoiceActivity {
+        VoiceActivity::load(&graph(), &OrtRuntime::load(None).unwrap()).unwrap()
+    }
+
+    /// "Salama tompoko, firy ora ianareo no misokatra?" through G.711, from its `skip`th frame on.
+    fn speech(skip: usize) -> Vec<Frame> {
+        let wav = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/speech/salama.wav")).unwrap();
+        let pcm: Vec<i16> = wav[44..].chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();
+        Frame::cut(&pcm).skip(skip).collect()
+    }
+
+    fn noise(level: i32, frames: usize) -> Vec<Frame> {
+        let mut seed = 1_u32;
+        let mut next = || {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (((seed >> 16) as i32 - 32_768) * level / 32_768) as i16
+        };
+        (0..frames).map(|_| Frame::new(std::array::from_fn(|_| next()))).collect()
+    }
+
+    async fn probabilities(stream: &mut VadStream, frames: &[Frame]) -> Vec<f32> {
+        let mut all = Vec::new();
+        for frame in frames {
+            all.extend(stream.push(frame).await.unwrap());
+        }
+        all
+    }
+
+    #[tokio::test]
+    async fn a_voice_is_heard_and_silence_and_noise_are_not() {
+        let detector = detector();
+        let frames = speech(0);
+        let voice = probabilities(&mut detector.stream(), &frames).await;
+        assert_eq!(voice.len(), frames.len() * 20 / CHUNK_MS as usize, "one probability each 32 ms");
+        let heard = voice.iter().filter(|p| **p > 0.5).count();
+        assert!(heard * 10 > voice.len() * 8, "{voice:?}");
+        for quiet in [vec![Frame::SILENCE; 80], noise(3_000, 80)] {
+            let quiet = probabilities(&mut detector.stream(), &quiet).await;
+            assert!(quiet[5..].iter().all(|p| *p < 0.3), "{quiet:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn calls_that_share_a_run_hear_what_they_hear_alone() {
+        let detector = detector();
+        let mut alone = Vec::new();
+        for skip in 0..8 {
+            alone.push(probabilities(&mut detector.stream(), &speech(3 * skip)).await);
+        }
+        let together = (0..8).map(|skip| {
+            let mut stream = detector.stream();
+            tokio::spawn(async move { probabilities(&mut stream, &speech(3 * skip)).await })
+        });
+        for (alone, together) in alone.iter().zip(together.collect::<Vec<_>>()) {
+            let together = together.await.unwrap();
+            assert_eq!(alone.len(), together.len());
+            let worst = alone.iter().zip(&together).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(worst < 1e-4, "{worst}");
+        }
+    }
+
+    #[test]
+    fn a_batch_is_one_run_and_equals_single_runs() {
+        let mut graph = open(&graph(), &OrtRuntime::load(None).unwrap()).unwrap();
+        let jobs: Vec<Job> = (0..16_u8)
+            .map(|seed| {
+                let mut input = Box::new([0.0; INPUT]);
+                for (n, sample) in input.iter_mut().enumerate() {
+                    *sample = (n as f32 * (0.05 + 0.01 * f32::from(seed))).sin() * 0.3;
+                }
+                let state = Box::new([[0.01 * f32::from(seed); STATE]; 2]);
+                Job { input, state, answer: oneshot::channel().0 }
+            })
+            .collect();
+        let together = run(&mut graph, &jobs).unwrap();
+        for (job, together) in jobs.iter().zip(together) {
+            let (alone, together) =
+                (run(&mut graph, std::slice::from_ref(job)).unwrap().remove(0).unwrap(), together.unwrap());
+            assert!((alone.probability - together.probability).abs() < 1e-5);
+            let far =
+                alone.state.iter().flatten().zip(together.state.iter().flatten()).any(|(a, b)| (a - b).abs() > 1e-4);
+            assert!(!far);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_frame_that_was_not_waited_for_is_not_lost() {
+        let detector = detector();
+        let frames = speech(0);
+        let whole = probabilities(&mut detector.stream(), &frames).await;
+        let mut stream = detector.stream();
+        let mut all = Vec::new();
+        for (n, frame) in frames.iter().enumerate() {
+            if n % 7 == 3 {
+                // Polled once, then dropped.
+                let once = tokio::time::timeout(Duration::ZERO, stream.push(frame)).await;
+                all.extend(once.ok().and_then(|heard| heard.unwrap()));
+            } else {
+                all.extend(stream.push(frame).await.unwrap());
+            }
+        }
+        for (a, b) in whole.iter().zip(&all) {
+            assert!((a - b).abs() < 1e-4);
+        }
+        assert!(whole.len() - all.len() <= 1);
+    }
+
+    #[test]
+    fn another_graph_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("vad.onnx");
+        std::fs::write(&file, b"not a graph").unwrap();
+        let error = VoiceActivity::load(&file, &OrtRuntime::load(None).unwrap()).err().unwrap().to_string();
+        assert!(error.contains("vad.onnx is no whole ONNX graph"), "{error}");
+    }
+
+    #[test]
+    fn what_is_above_4_khz_is_filtered_out() {
+        let level = |hertz: f32| {
+            let tone: Vec<i16> = (0..3_200)
+                .map(|n| ((n as f32 * std::f32::consts::TAU * hertz / 16_000.0).sin() * 10_000.0) as i16)
+                .collect();
+            let (mut halve, mut out) = (Halve::default(), Vec::new());
+            Frame::cut(&tone).for_each(|frame| halve.push(&frame, &mut out));
+            assert_eq!(out.len(), 1_600);
+            out[50..].iter().map(|sample| sample.abs()).fold(0.0, f32::max) * 3.2768
+        };
+        assert!((level(500.0) - 1.0).abs() < 0.02 && (level(3_000.0) - 1.0).abs() < 0.1);
+        assert!(level(5_200.0) < 0.1 && level(7_000.0) < 0.02);
+    }
+}

@@ -1,0 +1,215 @@
+//! From the encoder's states to tokens: the prompt, the language, and one token after the other.
+
+use ort::value::DynValue;
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+
+use super::{
+    ENGINE,
+    graph::{Cache, Model},
+    rules::{Rules, compression_ratio, log_softmax, loops},
+    tokens::Tokens,
+};
+use crate::engine::{EngineError, Language};
+
+/// Below this mean log-probability, or above this compression ratio, a hotter attempt is made.
+const POOR_LOGPROB: f32 = -1.0;
+const REPETITIVE: f32 = 2.4;
+/// Above this probability of no speech, a poor transcript is none.
+const NO_SPEECH: f32 = 0.6;
+/// Greedy first; a poor answer is tried again with more and more chance.
+const TEMPERATURES: [f32; 6] = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0];
+
+/// What one window says.
+pub(super) struct Heard {
+    /// Tokens after the prompt, time stamps among them, without the end token.
+    pub(super) tokens: Vec<u32>,
+    pub(super) text: String,
+    pub(super) language: Language,
+    pub(super) language_probability: f32,
+    pub(super) no_speech_prob: f32,
+    /// Mean log-probability of the tokens and the end token.
+    pub(super) avg_logprob: f32,
+}
+
+impl Heard {
+    /// True when this is noise: most likely no speech, and the words are a guess.
+    pub(super) fn is_no_speech(&self) -> bool {
+        self.no_speech_prob > NO_SPEECH && self.avg_logprob < POOR_LOGPROB
+    }
+}
+
+/// A model, its tokens and its rules: all that decoding needs.
+pub(super) struct Decoder {
+    pub(super) model: Model,
+    pub(super) tokens: Tokens,
+    pub(super) rules: Rules,
+}
+
+impl Decoder {
+    /// Decodes one encoded window. `None` when `cancelled` says that nobody waits for it any more.
+    pub(super) fn decode(
+        &mut self,
+        hidden: &DynValue,
+        language: Option<Language>,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<Option<Heard>, EngineError> {
+        let (language, known) = match language {
+            Some(language) => (language, None),
+            None => {
+                let rows = self.model.decode(hidden, &[self.tokens.start], &mut Cache::default())?;
+                let (language, probability) = self.detect(&rows[0])?;
+                (language, Some(probability))
+            }
+        };
+        let spoken = self.tokens.language(language).ok_or_else(|| {
+            EngineError::Input(format!(
+                "this Whisper does not know the language {language}: configure a multilingual one"
+            ))
+        })?;
+        let mut prompt = vec![self.tokens.start, spoken, self.tokens.transcribe];
+        if !self.rules.timestamps {
+            prompt.push(self.tokens.no_timestamps);
+        }
+        let mut cache = Cache::default();
+        let rows = self.model.decode(hidden, &prompt, &mut cache)?;
+        let (Some(start), Some(first)) = (rows.first(), rows.last()) else {
+            return Err(EngineError::Failed { engine: ENGINE, reason: "the decoder gave no logits".into() });
+        };
+        let no_speech_prob = match self.tokens.no_speech {
+            Some(id) => log_softmax(start).get(id as usize).copied().unwrap_or(f32::NEG_INFINITY).exp(),
+            None => 0.0,
+        };
+        let language_probability = known.unwrap_or_else(|| self.probability_of(start, spoken));
+        let longest = (self.model.positions() / 2).saturating_sub(prompt.len()).max(1);
+
+        let mut best: Option<Heard> = None;
+        for temperature in TEMPERATURES {
+            let Some((tokens, avg_logprob)) =
+                self.continue_prompt(hidden, cache.clone(), first, temperature, longest, cancelled)?
+            else {
+                return Ok(None);
+            };
+            let text = self.tokens.text(&tokens)?;
+            let repetitive = loops(&tokens) || compression_ratio(&text) > REPETITIVE;
+            let heard = Heard { tokens, text, language, language_probability, no_speech_prob, avg_logprob };
+            if heard.is_no_speech() || (!repetitive && avg_logprob >= POOR_LOGPROB) {
+                return Ok(Some(heard));
+            }
+            let better = best.as_ref().is_none_or(|best| avg_logprob > best.avg_logprob);
+            if better && (!repetitive || best.is_none()) {
+                best = Some(heard);
+            }
+        }
+        Ok(best)
+    }
+
+    /// The likelier of Milo's languages, and its probability among all languages that the model knows.
+    fn detect(&self, row: &[f32]) -> Result<(Language, f32), EngineError> {
+        let candidates = [Language::Mg, Language::Fr].into_iter().filter_map(|language| {
+            let id = self.tokens.language(language)?;
+            Some((language, id, *row.get(id as usize)?))
+        });
+        let best = candidates.max_by(|a, b| a.2.total_cmp(&b.2));
+        let (language, id, _) = best.ok_or_else(|| EngineError::Failed {
+            engine: ENGINE,
+            reason: "the logits have no place for the language tokens".into(),
+        })?;
+        Ok((language, self.probability_of(row, id)))
+    }
+
+    fn probability_of(&self, row: &[f32], language: u32) -> f32 {
+        let known: Vec<f32> = self.tokens.languages.iter().filter_map(|id| row.get(*id as usize).copied()).collect();
+        let at = self.tokens.languages.iter().position(|id| *id == language);
+        at.and_then(|at| log_softmax(&known).get(at).copied()).map_or(0.0, f32::exp)
+    }
+
+    /// One attempt: tokens without the end token and their mean log-probability; `None` when cancelled.
+    pub(super) fn continue_prompt(
+        &mut self,
+        hidden: &DynValue,
+        mut cache: Cache,
+        first: &[f32],
+        temperature: f32,
+        longest: usize,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<Option<(Vec<u32>, f32)>, EngineError> {
+        // Seeded by the temperature: the same audio always gives the same transcript.
+        let mut random = StdRng::seed_from_u64(u64::from(temperature.to_bits()));
+        let mut tokens = Vec::new();
+        let mut logits = first.to_vec();
+        let mut sum = 0.0;
+        loop {
+            // Taken before the rules: a model that would rather say something else is not sure of what it may say.
+            let likelihoods = log_softmax(&logits);
+            self.rules.apply(&mut logits, &tokens, &self.tokens);
+            let token =
+                if temperature == 0.0 { most_likely(&logits) } else { drawn(&logits, temperature, random.random()) };
+            let allowed = logits.get(token).is_some_and(|logit| logit.is_finite());
+            let Some(likelihood) = likelihoods.get(token).filter(|p| allowed && p.is_finite()) else {
+                let reason = "the decoder's logits leave no token to choose".into();
+                return Err(EngineError::Failed { engine: ENGINE, reason });
+            };
+            sum += likelihood;
+            if token == self.tokens.end as usize {
+                break;
+            }
+            tokens.push(token as u32);
+            if tokens.len() == longest || loops(&tokens) {
+                break;
+            }
+            if cancelled() {
+                return Ok(None);
+            }
+            let mut rows = self.model.decode(hidden, &[token as u32], &mut cache)?;
+            logits = rows.pop().unwrap_or_default();
+        }
+        let mean = sum / (tokens.len() + 1) as f32;
+        Ok(Some((tokens, mean)))
+    }
+}
+
+fn most_likely(logits: &[f32]) -> usize {
+    // The first of equals, as torch and numpy choose.
+    let mut best = 0;
+    for (id, logit) in logits.iter().enumerate() {
+        if *logit > logits[best] {
+            best = id;
+        }
+    }
+    best
+}
+
+/// The token on which `chance` (0 to 1) falls at a temperature.
+fn drawn(logits: &[f32], temperature: f32, chance: f32) -> usize {
+    let scaled: Vec<f32> = logits.iter().map(|logit| logit / temperature).collect();
+    let likelihoods = log_softmax(&scaled);
+    let mut left = chance;
+    for (id, likelihood) in likelihoods.iter().enumerate() {
+        left -= likelihood.exp();
+        if left < 0.0 {
+            return id;
+        }
+    }
+    most_likely(&likelihoods)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drawing_follows_the_probabilities() {
+        let logits = [0.0, f32::NEG_INFINITY, 2.0_f32.ln(), 0.0];
+        assert_eq!(drawn(&logits, 1.0, 0.1), 0);
+        assert_eq!(drawn(&logits, 1.0, 0.3), 2);
+        assert_eq!(drawn(&logits, 1.0, 0.7), 2);
+        assert_eq!(drawn(&logits, 1.0, 0.8), 3);
+        assert_eq!(drawn(&logits, 0.01, 0.99), 2, "a cold draw is greedy");
+        assert_eq!(drawn(&logits, 1.0, 1.0), 2, "rounding never leaves the table");
+    }
+
+    #[test]
+    fn the_first_of_equals_is_taken() {
+        assert_eq!(most_likely(&[1.0, 3.0, 3.0]), 1);
+    }
+}

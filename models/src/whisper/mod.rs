@@ -1,0 +1,299 @@
+//! The transcriber: any Whisper that Hugging Face optimum exported, from a folder, on ONNX Runtime.
+//!
+//! One thread owns the model and serves all calls, one utterance after the other, from one bounded queue. The way of an
+//! utterance:
+//! ```text
+//!  samples ─► windows ─► log-mel ─► encoder ─► language, prompt ─► tokens (greedy; hotter if poor) ─► gate ─► Transcript
+//! ```
+//! Dropping the future of [`Transcriber::transcribe`] cancels: the thread sees it before the next token.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use serde::Serialize;
+use tokio::sync::oneshot;
+
+use crate::{
+    engine::{EngineError, Jobs, Language, Queue, spawn_engine},
+    mel::{HOP, LogMel},
+    onnx::OrtRuntime,
+};
+
+mod decode;
+mod graph;
+mod rules;
+#[cfg(test)]
+mod tests;
+mod tokens;
+mod windows;
+
+use decode::{Decoder, Heard};
+use graph::{Config, Model};
+use rules::Rules;
+use tokens::Tokens;
+
+const ENGINE: &str = "transcriber";
+const SAMPLES_PER_MS: usize = 16;
+/// Longer audio would keep all other calls waiting: it must come in parts.
+const LONGEST_S: usize = 600;
+
+/// Which of a folder's files are preferred; the other kind is taken when only that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// int8: the smallest and, on a CPU, the fastest.
+    Quantized,
+    /// f32, else f16.
+    Full,
+}
+
+/// How a transcriber runs.
+#[derive(Clone, Copy, Debug)]
+pub struct WhisperOptions {
+    /// Threads that compute one utterance.
+    pub threads: usize,
+    /// Utterances that may wait; one more is refused.
+    pub queue: usize,
+    /// Which files are preferred.
+    pub precision: Precision,
+    /// Ask the model for time stamps. Without them there is one segment a window, from the sounding part of the audio; a
+    /// model whose tokenizer has none is never asked.
+    pub timestamps: bool,
+}
+
+impl Default for WhisperOptions {
+    fn default() -> Self {
+        Self { threads: 1, queue: 32, precision: Precision::Quantized, timestamps: false }
+    }
+}
+
+/// What was understood.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Transcript {
+    /// The words; empty when there was no speech.
+    pub text: String,
+    /// The language asked for, or the detected one.
+    pub language: Language,
+    /// Its probability among all languages that the model knows.
+    pub language_probability: f32,
+    /// exp(avg_logprob), 0 to 1.
+    pub confidence: f32,
+    /// Mean log-probability of the tokens.
+    pub avg_logprob: f32,
+    /// Probability that there was no speech at all.
+    pub no_speech_prob: f32,
+    /// The parts, in order.
+    pub segments: Vec<Segment>,
+    /// Milliseconds that the model worked on it; waiting in line is not counted.
+    pub processing_ms: u32,
+}
+
+/// A part of a transcript, in milliseconds from the beginning of the audio.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Segment {
+    /// Where it starts.
+    pub start_ms: u32,
+    /// Where it ends.
+    pub end_ms: u32,
+    /// Its words.
+    pub text: String,
+}
+
+/// A handle on the transcriber's thread; cheap to clone. The thread ends with the last handle.
+#[derive(Clone)]
+pub struct Transcriber {
+    queue: Queue<Job>,
+}
+
+struct Job {
+    samples: Vec<i16>,
+    language: Option<Language>,
+    answer: oneshot::Sender<Result<Transcript, EngineError>>,
+}
+
+impl Transcriber {
+    /// Loads `encoder_model`, `decoder_model_merged` (or `decoder_model` with `decoder_with_past_model`), `tokenizer.json`
+    /// and `config.json` from a folder (the graphs may lie in its `onnx` subfolder).
+    ///
+    /// # Errors
+    /// [`EngineError::Load`]: one sentence that names the file, what is wrong with it and the mend.
+    pub fn load(folder: &Path, ort: &OrtRuntime, options: WhisperOptions) -> Result<Self, EngineError> {
+        let (folder, ort) = (folder.to_owned(), ort.clone());
+        let queue =
+            spawn_engine(ENGINE, options.queue.max(1), move || Worker::load(folder, &ort, options), Worker::serve)?;
+        Ok(Self { queue })
+    }
+
+    /// Transcribes 16 kHz mono audio; `None` lets the model tell the language.
+    ///
+    /// # Errors
+    /// [`EngineError::Overloaded`] at once when the queue is full; [`EngineError::Input`] for no audio or more than ten
+    /// minutes; [`EngineError::Failed`] when the model fails on this audio.
+    pub async fn transcribe(&self, samples: Vec<i16>, language: Option<Language>) -> Result<Transcript, EngineError> {
+        if samples.is_empty() {
+            return Err(EngineError::Input("there is no audio to transcribe".into()));
+        }
+        let seconds = samples.len() / (1_000 * SAMPLES_PER_MS);
+        if seconds > LONGEST_S {
+            return Err(EngineError::Input(format!(
+                "the audio lasts {seconds} s; send at most {LONGEST_S} s at a time"
+            )));
+        }
+        let (answer, answered) = oneshot::channel();
+        self.queue.submit(Job { samples, language, answer })?;
+        answered.await.map_err(|_| EngineError::Stopped { engine: ENGINE })?
+    }
+
+    /// Utterances that wait in line.
+    pub fn waiting(&self) -> usize {
+        self.queue.waiting()
+    }
+}
+
+/// What the thread owns.
+struct Worker {
+    decoder: Decoder,
+    mel: LogMel,
+}
+
+impl Worker {
+    fn load(folder: PathBuf, ort: &OrtRuntime, options: WhisperOptions) -> Result<Self, EngineError> {
+        if !folder.is_dir() {
+            return Err(EngineError::Load(format!("the Whisper folder {} is not there", folder.display())));
+        }
+        let config = read_config(&folder.join("config.json"))?;
+        let generation = read_config(&folder.join("generation_config.json"))?;
+        let either =
+            |own: &Option<Vec<u32>>, other: &Option<Vec<u32>>| own.clone().or(other.clone()).unwrap_or_default();
+        let not_first = either(&generation.begin_suppress_tokens, &config.begin_suppress_tokens);
+        let mut never = either(&generation.suppress_tokens, &config.suppress_tokens);
+        let tokens = Tokens::load(&folder)?;
+        never.extend(&tokens.never);
+        let model = Model::load(&folder, config, ort, options.precision, options.threads)?;
+        if let Some(size) = model.vocabulary().filter(|size| *size <= tokens.highest() as usize) {
+            return Err(EngineError::Load(format!(
+                "{} knows {size} tokens and tokenizer.json beside it has ids up to {}: they belong to different models",
+                model.decoder_file().display(),
+                tokens.highest()
+            )));
+        }
+        let rules = Rules { never, not_first, timestamps: options.timestamps && tokens.first_timestamp().is_some() };
+        let mel = LogMel::new(model.mels());
+        Ok(Self { decoder: Decoder { model, tokens, rules }, mel })
+    }
+
+    fn serve(mut self, jobs: Jobs<Job>) {
+        while let Some(Job { samples, language, answer }) = jobs.next() {
+            if let Some(result) = self.transcribe(&samples, language, &|| answer.is_closed()).transpose() {
+                answer.send(result).ok();
+            }
+        }
+    }
+
+    /// `None` when cancelled.
+    fn transcribe(
+        &mut self,
+        samples: &[i16],
+        mut language: Option<Language>,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<Option<Transcript>, EngineError> {
+        #[expect(clippy::disallowed_methods, reason = "the edge: a model's real work is measured where it is done")]
+        let begun = Instant::now();
+        let window = self.decoder.model.frames() * HOP;
+        let mut parts = Vec::new();
+        for range in windows::cut(samples, window) {
+            if cancelled() {
+                return Ok(None);
+            }
+            let part = &samples[range.clone()];
+            let features = self.mel.features(part, self.decoder.model.frames());
+            let hidden = self.decoder.model.encode(features)?;
+            let Some(heard) = self.decoder.decode(&hidden, language, cancelled)? else { return Ok(None) };
+            let segments = if heard.is_no_speech() {
+                Vec::new()
+            } else {
+                // What follows in the same audio is in the language that was first heard.
+                language = Some(heard.language);
+                self.segments(&heard, part, range.start)?
+            };
+            parts.push((heard, segments));
+        }
+        let ms = u32::try_from(begun.elapsed().as_millis()).unwrap_or(u32::MAX);
+        Ok(join(parts, ms))
+    }
+
+    fn segments(&self, heard: &Heard, part: &[i16], offset: usize) -> Result<Vec<Segment>, EngineError> {
+        let tokens = &self.decoder.tokens;
+        let ms = |sample: usize| u32::try_from((offset + sample) / SAMPLES_PER_MS).unwrap_or(u32::MAX);
+        if !self.decoder.rules.timestamps {
+            let sounding = windows::sounding(part);
+            let (start_ms, end_ms, text) = (ms(sounding.start), ms(sounding.end), heard.text.clone());
+            return Ok(if text.is_empty() { Vec::new() } else { vec![Segment { start_ms, end_ms, text }] });
+        }
+        let mut segments = Vec::new();
+        let mut start = 0.0;
+        let mut words: Vec<u32> = Vec::new();
+        let mut close = |words: &mut Vec<u32>, start: f32, end: f32| -> Result<(), EngineError> {
+            let text = tokens.text(words)?;
+            words.clear();
+            let at = |seconds: f32| ms(((seconds * 1_000.0) as usize * SAMPLES_PER_MS).min(part.len()));
+            if !text.is_empty() {
+                segments.push(Segment { start_ms: at(start), end_ms: at(end), text });
+            }
+            Ok(())
+        };
+        for id in &heard.tokens {
+            match tokens.seconds(*id) {
+                Some(at) => {
+                    close(&mut words, start, at)?;
+                    start = at;
+                }
+                None => words.push(*id),
+            }
+        }
+        let end = part.len() as f32 / (1_000 * SAMPLES_PER_MS) as f32;
+        close(&mut words, start, end)?;
+        Ok(segments)
+    }
+}
+
+/// One transcript of all windows: means are weighted by tokens, the language is that of the first window with speech.
+fn join(parts: Vec<(Heard, Vec<Segment>)>, processing_ms: u32) -> Option<Transcript> {
+    let spoken = |part: &&(Heard, Vec<Segment>)| !part.0.is_no_speech();
+    let (first, _) = parts.iter().find(spoken).or(parts.first())?;
+    let (language, language_probability) = (first.language, first.language_probability);
+    let no_speech_prob = parts.iter().map(|(heard, _)| heard.no_speech_prob).fold(1.0, f32::min);
+    let counted: Vec<&Heard> = match parts.iter().any(|part| spoken(&part)) {
+        true => parts.iter().filter(spoken).map(|(heard, _)| heard).collect(),
+        false => parts.iter().map(|(heard, _)| heard).collect(),
+    };
+    let weight = |heard: &Heard| (heard.tokens.len() + 1) as f32;
+    let total: f32 = counted.iter().map(|heard| weight(heard)).sum();
+    let avg_logprob = counted.iter().map(|heard| heard.avg_logprob * weight(heard)).sum::<f32>() / total;
+    let segments: Vec<Segment> = parts.into_iter().flat_map(|(_, segments)| segments).collect();
+    let text = segments.iter().map(|segment| segment.text.as_str()).collect::<Vec<_>>().join(" ");
+    Some(Transcript {
+        text,
+        language,
+        language_probability,
+        confidence: avg_logprob.exp(),
+        avg_logprob,
+        no_speech_prob,
+        segments,
+        processing_ms,
+    })
+}
+
+/// A missing configuration is an empty one (the graph tells most); a broken one is an error.
+fn read_config(file: &Path) -> Result<Config, EngineError> {
+    if !file.is_file() {
+        return Ok(Config::default());
+    }
+    let text = fs::read_to_string(file)
+        .map_err(|error| EngineError::Load(format!("{} cannot be read: {error}", file.display())))?;
+    serde_json::from_str(&text).map_err(|error| {
+        EngineError::Load(format!("{} is no model configuration ({error}); fetch it again", file.display()))
+    })
+}

@@ -1,0 +1,174 @@
+//! Which tokens may come next, and the numbers that say whether a transcript can be trusted.
+
+use std::io::Write;
+
+use flate2::{Compression, write::ZlibEncoder};
+
+use super::tokens::Tokens;
+
+/// A segment's first time stamp lies within the first second of the window (as in the reference decoder).
+const LATEST_START_S: f32 = 1.0;
+
+/// What is forbidden, from the tokenizer and the model's own configuration.
+pub(super) struct Rules {
+    /// Never text, anywhere.
+    pub(super) never: Vec<u32>,
+    /// Not as the first token.
+    pub(super) not_first: Vec<u32>,
+    /// Whether time stamps are decoded.
+    pub(super) timestamps: bool,
+}
+
+impl Rules {
+    /// Sets the logits of all tokens that may not follow `so_far` (the tokens after the prompt) to −∞.
+    pub(super) fn apply(&self, logits: &mut [f32], so_far: &[u32], tokens: &Tokens) {
+        forbid(logits, &self.never);
+        if so_far.is_empty() {
+            forbid(logits, &self.not_first);
+        }
+        let Some(first) = tokens.first_timestamp() else { return };
+        let count = (first..).map_while(|id| tokens.seconds(id).map(|_| ())).count();
+        let stamps = first as usize..(first as usize + count).min(logits.len());
+        if self.timestamps {
+            let latest = (first..).take_while(|id| tokens.seconds(*id).is_some_and(|at| at <= LATEST_START_S)).count();
+            timestamp_rules(logits, so_far, stamps, latest, tokens.end as usize);
+        } else {
+            logits.get_mut(stamps).into_iter().flatten().for_each(|logit| *logit = f32::NEG_INFINITY);
+        }
+    }
+}
+
+fn forbid(logits: &mut [f32], ids: &[u32]) {
+    for id in ids {
+        if let Some(logit) = logits.get_mut(*id as usize) {
+            *logit = f32::NEG_INFINITY;
+        }
+    }
+}
+
+/// Time stamps come in pairs (end of one segment, start of the next), never run backwards, begin the transcript, and are
+/// taken when together they are likelier than every single word (Radford et al. 2022, section 4.5, and the reference code).
+fn timestamp_rules(logits: &mut [f32], so_far: &[u32], stamps: std::ops::Range<usize>, latest: usize, end: usize) {
+    let is_stamp = |id: u32| stamps.contains(&(id as usize));
+    let last_is = so_far.last().is_some_and(|id| is_stamp(*id));
+    let before_is = so_far.len() < 2 || is_stamp(so_far[so_far.len() - 2]);
+    let mut close = |range: std::ops::Range<usize>, keep: Option<usize>| {
+        for id in range {
+            if Some(id) != keep && id < logits.len() {
+                logits[id] = f32::NEG_INFINITY;
+            }
+        }
+    };
+    let all = stamps.end.max(end + 1);
+    if so_far.is_empty() {
+        close(0..stamps.start, None);
+        close(stamps.start + latest..stamps.end, None);
+        close(stamps.end..all, None);
+        return;
+    }
+    if last_is && before_is {
+        close(stamps.clone(), None);
+    } else if last_is {
+        close(0..stamps.start, Some(end));
+    }
+    if let Some(last) = so_far.iter().rev().find(|id| is_stamp(**id)) {
+        // A segment has a length: only a start may repeat the end before it.
+        let lowest = *last as usize + usize::from(!last_is || before_is);
+        close(stamps.start..lowest.min(stamps.end), None);
+    }
+    let likelihoods = log_softmax(logits);
+    let together = log_sum_exp(&likelihoods[stamps.clone()]);
+    let best = likelihoods.iter().enumerate().filter(|(id, _)| !stamps.contains(id)).map(|(_, p)| *p);
+    if together > best.fold(f32::NEG_INFINITY, f32::max) {
+        for id in (0..logits.len()).filter(|id| !stamps.contains(id)) {
+            logits[id] = f32::NEG_INFINITY;
+        }
+    }
+}
+
+/// Logarithms of the probabilities.
+pub(super) fn log_softmax(logits: &[f32]) -> Vec<f32> {
+    let total = log_sum_exp(logits);
+    logits.iter().map(|logit| logit - total).collect()
+}
+
+fn log_sum_exp(logits: &[f32]) -> f32 {
+    let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    if highest == f32::NEG_INFINITY {
+        return highest;
+    }
+    let sum: f64 = logits.iter().map(|logit| f64::from(logit - highest).exp()).sum();
+    highest + sum.ln() as f32
+}
+
+/// How much smaller zlib makes a text: above 2.4 it repeats itself.
+pub(super) fn compression_ratio(text: &str) -> f32 {
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+    let written = encoder.write_all(text.as_bytes()).and_then(|()| encoder.finish());
+    written.map_or(0.0, |bytes| text.len() as f32 / bytes.len() as f32)
+}
+
+/// True when the tokens end in the same one to eight tokens over and over: at least eight times and over 24 tokens, which
+/// no caller says (a number read digit by digit has other digits).
+pub(super) fn loops(tokens: &[u32]) -> bool {
+    (1..=8).any(|period| {
+        let span = (8 * period).max(24);
+        tokens.len() >= span + period && {
+            let tail = &tokens[tokens.len() - span - period..];
+            tail.iter().zip(&tail[period..]).all(|(a, b)| a == b)
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const END: usize = 9;
+
+    /// Words 0 to 8, the end 9, stamps 10 to 19.
+    fn allowed(so_far: &[u32], mut logits: Vec<f32>) -> Vec<usize> {
+        timestamp_rules(&mut logits, so_far, 10..20, 5, END);
+        (0..20).filter(|id| logits[*id] > f32::NEG_INFINITY).collect()
+    }
+
+    fn words() -> Vec<f32> {
+        let mut logits = vec![0.0; 20];
+        logits[..10].fill(5.0);
+        logits
+    }
+
+    #[test]
+    fn the_transcript_begins_with_an_early_stamp() {
+        assert_eq!(allowed(&[], words()), (10..15).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_start_is_followed_by_words_and_an_end_by_a_start_or_the_end() {
+        assert_eq!(allowed(&[10], words()), (0..10).collect::<Vec<_>>());
+        assert_eq!(allowed(&[10, 1, 13], words()), [9, 13, 14, 15, 16, 17, 18, 19]);
+        assert_eq!(allowed(&[10, 1, 13, 13], words()), (0..10).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn stamps_never_run_backwards_and_win_together() {
+        let open: Vec<usize> = (0..10).chain(14..20).collect();
+        assert_eq!(allowed(&[10, 1, 13, 13, 2], words()), open);
+        assert_eq!(allowed(&[10, 1, 13, 13, 2], vec![0.0; 20]), (14..20).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn probabilities_sum_to_one() {
+        let sum: f32 = log_softmax(&[1.0, -3.0, 700.0, f32::NEG_INFINITY]).iter().map(|p| p.exp()).sum();
+        assert!((sum - 1.0).abs() < 1e-5);
+    }
+
+    #[test]
+    fn repetition_is_seen() {
+        assert!(compression_ratio(&"misaotra ".repeat(40)) > 2.4);
+        assert!(compression_ratio("salama tompoko, firy ny vidin'ny kafe") < 2.4);
+        assert!(loops(&[1, 2].repeat(20)) && loops(&[7; 30]));
+        assert!(!loops(&[1, 2, 3, 4]) && !loops(&[5; 10]));
+        assert!(!loops(&(0..60).map(|n| n % 9).collect::<Vec<_>>()));
+    }
+}
