@@ -18,7 +18,7 @@ pub(super) struct Problem {
     status: u16,
     detail: String,
     #[serde(skip)]
-    header: Option<(header::HeaderName, HeaderValue)>,
+    header: Option<(&'static str, &'static str)>,
 }
 
 impl Problem {
@@ -34,7 +34,7 @@ impl Problem {
 
     /// 401: a key is needed, or this one is wrong.
     pub(super) fn unauthorized(detail: impl Into<String>) -> Self {
-        let header = (header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"milo\""));
+        let header = ("www-authenticate", "Bearer realm=\"milo\"");
         Self { header: Some(header), ..Self::new(StatusCode::UNAUTHORIZED, detail) }
     }
 
@@ -53,7 +53,7 @@ impl Problem {
 
     /// 503: try again later.
     pub(super) fn unavailable(detail: impl Into<String>) -> Self {
-        let header = (header::RETRY_AFTER, HeaderValue::from_static("5"));
+        let header = ("retry-after", "5");
         Self { header: Some(header), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail) }
     }
 }
@@ -69,13 +69,13 @@ impl From<StoreError> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let header = self.header.clone();
+        let header = self.header;
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some((name, value)) = header {
-            headers.insert(name, value);
+            headers.insert(name, HeaderValue::from_static(value));
         }
         response
     }

@@ -1,1 +1,288 @@
+//! The whole surface over a real socket.
 
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::oneshot,
+    task::JoinHandle,
+};
+
+use super::*;
+use crate::{
+    config::SecretUrl,
+    store::{CallLog, Ending, HangupBy, NewCall, NewTurn, Stages, Stamp},
+};
+
+/// A server on a free port, over a log in a folder of its own.
+struct House {
+    address: SocketAddr,
+    log: LogWriter,
+    folder: PathBuf,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
+}
+
+impl House {
+    async fn new(health: HealthReport) -> Self {
+        Self::with(health, &config::Http::default()).await
+    }
+
+    async fn with(health: HealthReport, http: &config::Http) -> Self {
+        let folder = std::env::temp_dir().join(format!("milo-http-{}", crate::store::Key::new()));
+        let store = Store::open(&SecretUrl::new(format!("sqlite:{}/milo.db", folder.display()))).await.unwrap();
+        let (log, _) = LogWriter::start(store.clone(), "n");
+        let state = AppState::new(http, store, log.clone(), Arc::new(Metrics::new()), move || health.clone());
+        let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(serve(listener, router(state), async { stopped.await.unwrap_or(()) }));
+        Self { address, log, folder, stop: Some(stop), task }
+    }
+
+    async fn raw(&self, request: &str) -> String {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        String::from_utf8(answer).unwrap()
+    }
+
+    /// Status, head and body of a GET.
+    async fn get(&self, path: &str, headers: &str) -> (u16, String, String) {
+        let host = self.address;
+        let answer =
+            self.raw(&format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{headers}Connection: close\r\n\r\n")).await;
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head[9..12].parse().unwrap(), head.to_ascii_lowercase(), body.to_owned())
+    }
+
+    async fn json(&self, path: &str) -> Value {
+        let (status, _, body) = self.get(path, "").await;
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str(&body).unwrap()
+    }
+
+    async fn problem(&self, path: &str) -> (u16, String) {
+        let (status, head, body) = self.get(path, "").await;
+        assert!(head.contains("content-type: application/problem+json"), "{head}");
+        let body: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!((body["status"].as_u64(), body["type"].as_str()), (Some(status.into()), Some("about:blank")));
+        (status, body["detail"].as_str().unwrap().into())
+    }
+
+    fn call(&self) -> CallLog {
+        self.log.begin(NewCall {
+            call_id: "c".into(),
+            incoming: true,
+            from: "0341234567".into(),
+            to: "milo".into(),
+            dialplan: Some("assistant".into()),
+            language: Some("mg".into()),
+            started: Stamp::from_millis(1_000),
+        })
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        self.task.abort();
+        std::fs::remove_dir_all(&self.folder).ok();
+    }
+}
+
+fn healthy() -> HealthReport {
+    HealthReport {
+        models: vec![Model { name: "whisper-demo".into(), job: "stt", demonstration: true }],
+        queues: vec![("stt", 2)],
+        live_calls: 1,
+        call_limit: 50,
+        dial: vec![Dial { number: "milo".into(), uri: "sip:milo@127.0.0.1:5060".into() }],
+        ..HealthReport::default()
+    }
+}
+
+#[tokio::test]
+async fn health_has_the_fields_of_the_python_system_and_more() {
+    let house = House::new(healthy()).await;
+    let health = house.json("/api/v1/health").await;
+    assert_eq!((&health["status"], &health["mode"]), (&json!("healthy"), &json!("local")));
+    assert_eq!(health["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(health["models_loaded"], json!(["whisper-demo"]));
+    assert_eq!(health["vram"].as_object().unwrap().len(), 5);
+    assert_eq!((&health["redis_connected"], &health["live_calls"]), (&json!(false), &json!(1)));
+    assert_eq!((&health["database"]["kind"], &health["database"]["connected"]), (&json!("sqlite"), &json!(true)));
+    assert_eq!((&health["queues"]["stt"], &health["degraded"]), (&json!(2), &json!([])));
+    assert!(health["notice"].as_str().unwrap().contains("demonstration"));
+    assert_eq!((house.get("/healthz", "").await.0, house.get("/readyz", "").await.0), (200, 200));
+}
+
+#[tokio::test]
+async fn what_does_not_work_is_named() {
+    let degraded = vec!["The voice could not be loaded.".to_owned()];
+    let house = House::new(HealthReport {
+        degraded,
+        unready: Some("All 50 places are taken.".into()),
+        ..HealthReport::default()
+    })
+    .await;
+    let health = house.json("/api/v1/health").await;
+    assert_eq!((&health["status"], &health["ready"]), (&json!("degraded"), &json!(false)));
+    assert_eq!((&health["degraded"][0], &health["notice"]), (&json!("The voice could not be loaded."), &Value::Null));
+    let (status, _, body) = house.get("/readyz", "").await;
+    assert_eq!((status, body.as_str()), (503, "All 50 places are taken.\n"));
+    assert_eq!(house.get("/healthz", "").await.0, 200);
+}
+
+#[tokio::test]
+async fn the_call_log_is_listed_and_each_call_shown() {
+    let house = House::new(healthy()).await;
+    let call = house.call();
+    call.answered(Stamp::from_millis(1_200));
+    call.turn(NewTurn {
+        at: Stamp::from_millis(2_000),
+        heard: Some("Salama".into()),
+        said: Some("Salama tompoko".into()),
+        said_heard: Some("Salama".into()),
+        interrupted: true,
+        confidence: Some(0.9),
+        language: Some("mg".into()),
+        stages: Stages { stt_ms: Some(80.0), ..Stages::default() },
+    });
+    call.event(Stamp::from_millis(2_500), "digit", json!({"digit": "5"}));
+    let id = call.key();
+    call.end(Ending { at: Stamp::from_millis(3_000), reason: "BYE".into(), by: HangupBy::Caller, language: None });
+    drop([house.call(), house.call()]);
+    assert!(house.log.flush(Duration::from_secs(10)).await);
+
+    let one = house.json(&format!("/api/v1/calls/{id}")).await;
+    assert_eq!(
+        (&one["from"], &one["to"], &one["ended"]),
+        (&json!("0341234567"), &json!("milo"), &json!("1970-01-01T00:00:03Z"))
+    );
+    assert_eq!(
+        (&one["turns"][0]["said_heard"], &one["turns"][0]["stages"]["stt_ms"]),
+        (&json!("Salama"), &json!(80.0))
+    );
+    assert_eq!((&one["events"][0]["kind"], &one["turn_count"]), (&json!("digit"), &json!(1)));
+
+    let page = house.json("/api/v1/calls?limit=2").await;
+    assert_eq!(page["calls"].as_array().unwrap().len(), 2);
+    let rest = house.json(&format!("/api/v1/calls?limit=2&cursor={}", page["next"].as_str().unwrap())).await;
+    assert_eq!((rest["calls"].as_array().unwrap().len(), &rest["next"]), (1, &Value::Null));
+}
+
+#[tokio::test]
+async fn what_a_client_sends_wrongly_gets_a_sentence() {
+    let house = House::new(healthy()).await;
+    for (path, status, said) in [
+        ("/api/v1/calls?limit=0", 400, "`limit` is a number from 1 to 200"),
+        ("/api/v1/calls?limit=many", 400, "`limit` is a number from 1 to 200"),
+        ("/api/v1/calls?cursor=x", 400, "`cursor` is not the `next` of an earlier page"),
+        ("/api/v1/calls?cursor=01890000-0000-7000-8000-000000000000", 400, "no longer in the log"),
+        ("/api/v1/calls?lmit=3", 400, "takes `limit` and `cursor`"),
+        ("/api/v1/calls?limit=1&limit=2", 400, "takes `limit` and `cursor`"),
+        ("/api/v1/calls/01890000-0000-7000-8000-000000000000", 404, "no call with this identifier"),
+        ("/api/v1/calls/..%2f..%2fetc%2fpasswd", 404, "no call with this identifier"),
+        ("/api/v1/calls/%27%3B--", 404, "no call with this identifier"),
+        ("/api/v1/nothing", 404, "nothing at this address"),
+        ("/nothing", 404, "nothing at this address"),
+    ] {
+        let (got, detail) = house.problem(path).await;
+        assert!(got == status && detail.contains(said), "{path}: {got} {detail}");
+    }
+    let answer =
+        house.raw("DELETE /api/v1/calls HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.to_ascii_lowercase();
+    assert!(
+        answer.starts_with("http/1.1 405") && answer.contains("allow: get") && answer.contains("problem+json"),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn a_stranger_needs_the_key() {
+    let key = config::Http { api_key: Some(Secret::new("0123456789abcdef")), ..config::Http::default() };
+    let house = House::with(healthy(), &key).await;
+    house.log.flush(Duration::from_secs(10)).await;
+    let forwarded = "X-Forwarded-For: 192.0.2.1\r\n";
+    for path in ["/api/v1/calls", "/api/v1/calls/x", "/metrics"] {
+        let (status, head, body) = house.get(path, forwarded).await;
+        assert!(
+            status == 401 && head.contains("www-authenticate: bearer") && body.contains("API_KEY"),
+            "{path}: {body}"
+        );
+    }
+    let right = format!("{forwarded}Authorization: Bearer 0123456789abcdef\r\n");
+    assert_eq!(house.get("/api/v1/calls", &right).await.0, 200);
+    assert_eq!(house.get("/metrics", &right).await.0, 200);
+    assert_eq!(house.get("/api/v1/health", forwarded).await.0, 200);
+}
+
+#[tokio::test]
+async fn metrics_are_text_and_can_be_switched_off() {
+    let house = House::new(healthy()).await;
+    house.get("/nothing", "").await;
+    let (status, head, body) = house.get("/metrics", "").await;
+    assert!(status == 200 && head.contains("content-type: text/plain; version=0.0.4"), "{head}");
+    assert!(body.contains("milo_http_requests_total{status=\"404\"} 1"), "{body}");
+    let off = House::with(healthy(), &config::Http { metrics: false, ..config::Http::default() }).await;
+    assert_eq!(off.problem("/metrics").await.0, 404);
+}
+
+#[tokio::test]
+async fn the_page_asks_for_nothing_from_outside_and_may_run_nothing_else() {
+    let house = House::new(healthy()).await;
+    let (status, head, page) = house.get("/", "").await;
+    assert_eq!(status, 200);
+    for header in [
+        "content-security-policy: default-src 'none'; script-src 'self'",
+        "x-content-type-options: nosniff",
+        "x-request-id: ",
+    ] {
+        assert!(head.contains(header), "{header} is not in {head}");
+    }
+    assert!(
+        page.contains("<!doctype html>") && !page.contains("style=\"") && !page.contains("onclick"),
+        "the policy forbids both"
+    );
+    for file in ["/milo.css", "/milo.js", "/milo.svg"] {
+        assert!(page.contains(file), "{file} is not used");
+        let (status, _, text) = house.get(file, "").await;
+        let outside = text.replace("http://www.w3.org/", "");
+        assert!(
+            status == 200 && !outside.contains("http://") && !outside.contains("https://") && !text.contains("url("),
+            "{file}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn slow_and_huge_heads_are_let_go() {
+    let house = House::new(healthy()).await;
+    let answer = house.raw(&format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(40_000))).await;
+    assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+    assert!(house.raw("nonsense\r\n\r\n").await.starts_with("HTTP/1.1 400"));
+    // Half a head, and then nothing: with the clock ahead, the server hangs up.
+    let mut stream = TcpStream::connect(house.address).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost:").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(11)).await;
+    tokio::time::resume();
+    let mut rest = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut rest)).await;
+    assert!(ended.is_ok(), "the connection is still open");
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_named_and_the_end_is_quick() {
+    let mut house = House::new(healthy()).await;
+    let said = bind(house.address).await.unwrap_err();
+    assert!(said.contains(&house.address.to_string()) && said.contains("another program listens there"), "{said}");
+    // A client that stays connected does not keep the server from ending.
+    let _idle = TcpStream::connect(house.address).await.unwrap();
+    house.stop.take().unwrap().send(()).unwrap();
+    tokio::time::timeout(Duration::from_secs(2), &mut house.task).await.unwrap().unwrap();
+}
