@@ -16,7 +16,7 @@ use crate::{
     ears::{Closed, Ears, EarsQueue, Heard, HeardFrame},
     port_pool::RtpSocket,
     resample::Twice,
-    rtp::{Accepted, Peer, Receiver, Sender},
+    rtp::{Accepted, Peer, Phase, Receiver, Sender},
     session::{Direction, Session},
     stats::{Gauges, LegStats},
     voice::{Voice, VoiceQueue},
@@ -26,10 +26,6 @@ use crate::{
 const TICK: Duration = Duration::from_millis(FRAME_MS as u64);
 /// A clock further behind than this (a suspended machine) jumps; one less far behind catches up frame by frame.
 const BEHIND: Duration = Duration::from_millis(200);
-/// Where in a tick the peer's packets should come: in the middle, furthest from being early or late.
-const MIDDLE: Duration = Duration::from_millis(10);
-/// The clock's phase follows a new stream at most this often.
-const PHASE_REST: Duration = Duration::from_secs(10);
 /// Datagrams taken at a time, so that a flood cannot hold up the clock.
 const BATCH: usize = 64;
 /// Bytes of the longest datagram looked at; RTP audio is far shorter.
@@ -102,7 +98,8 @@ impl Leg {
             line: None,
             totals: LegStats::default(),
             due_since: now(),
-            phase_set: None,
+            next_tick: now(),
+            phase: Phase::new(rand::random()),
             twice: Twice::new(),
             narrow: Vec::with_capacity(Frame::SILENCE.samples().len()),
             wide: Vec::with_capacity(Frame::SILENCE.samples().len()),
@@ -144,8 +141,9 @@ struct Task {
     totals: LegStats,
     /// Since when a packet is due.
     due_since: Instant,
-    /// When the clock's phase was last set.
-    phase_set: Option<Instant>,
+    /// When the clock ticks next.
+    next_tick: Instant,
+    phase: Phase,
     twice: Twice,
     narrow: Vec<i16>,
     wide: Vec<i16>,
@@ -179,59 +177,54 @@ impl Task {
         }
         self.agree(now());
         let mut datagram = vec![0; DATAGRAM];
-        let mut ticks = interval_at(now().into(), TICK);
+        self.next_tick = now();
+        let mut ticks = interval_at(self.next_tick.into(), TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
         loop {
             tokio::select! {
                 biased;
                 due = ticks.tick() => {
                     let now = now();
-                    let began = self.listen(socket, &mut datagram, now);
-                    self.catch_up(due.into_std(), now, &mut ticks);
-                    if began && self.may_set_phase(now) {
-                        ticks.reset_at((now + MIDDLE).into());
-                    }
+                    let later = self.listen(socket, &mut datagram, now);
+                    self.next_tick = due.into_std() + TICK;
                     if let Some(closed) = self.tick(socket, now) {
                         return closed;
                     }
+                    self.adjust(later, now, &mut ticks);
                 }
                 readable = socket.readable() => {
                     if let Err(error) = readable {
                         return Closed::Failed(format!("the RTP socket cannot receive: {error}"));
                     }
                     let now = now();
-                    if self.listen(socket, &mut datagram, now) && self.may_set_phase(now) {
-                        ticks.reset_at((now + MIDDLE).into());
-                    }
+                    let later = self.listen(socket, &mut datagram, now);
+                    self.adjust(later, now, &mut ticks);
                 }
             }
         }
     }
 
-    /// A stream has begun: may the clock move, once and by at most half a tick, so that its packets come in mid-tick?
-    /// Else they might come just as the tick does, now before and now after it.
-    fn may_set_phase(&mut self, now: Instant) -> bool {
-        let may = self.phase_set.is_none_or(|before| now.saturating_duration_since(before) >= PHASE_REST);
-        if may {
-            self.phase_set = Some(now);
-        }
-        may
-    }
-
-    /// After the machine slept: the timeline goes on, but what should have been sent meanwhile is not sent at once.
-    fn catch_up(&mut self, due: Instant, now: Instant, ticks: &mut Interval) {
-        let behind = now.saturating_duration_since(due);
+    /// Moves the clock when the peer's packets come right at the tick, and after the machine slept: then the timeline
+    /// goes on, but what should have been sent meanwhile is not sent at once.
+    fn adjust(&mut self, later: Option<Duration>, now: Instant, ticks: &mut Interval) {
+        let behind = now.saturating_duration_since(self.next_tick);
         if behind > BEHIND {
             for _ in 0..behind.as_millis() / TICK.as_millis() {
                 self.line.iter_mut().for_each(|line| line.sender.skip());
             }
-            ticks.reset_at((now + TICK).into());
+            self.next_tick = now + TICK;
+        } else if let Some(later) = later {
+            self.next_tick += later;
+            self.line.iter_mut().for_each(|line| line.receiver.pulled_better());
+        } else {
+            return;
         }
+        ticks.reset_at(self.next_tick.into());
     }
 
-    /// Takes the datagrams that are there. `true` when a stream has begun.
-    fn listen(&mut self, socket: &UdpSocket, datagram: &mut [u8], now: Instant) -> bool {
-        let mut began = false;
+    /// Takes the datagrams that are there. Says by how much the clock should tick later, when it should.
+    fn listen(&mut self, socket: &UdpSocket, datagram: &mut [u8], now: Instant) -> Option<Duration> {
+        let mut later = None;
         for _ in 0..BATCH {
             let Ok((length, from)) = socket.try_recv_from(datagram) else { break };
             let Some(line) = &mut self.line else { continue };
@@ -245,13 +238,12 @@ impl Task {
             }
             line.peer.heard(from, now);
             self.due_since = now;
-            match accepted {
-                Accepted::Digit(digit) => self.ears.push_event(Heard::Digit(digit)),
-                Accepted::Stream => began = true,
-                Accepted::Packet | Accepted::Ignored => {}
+            later = later.or(self.phase.packet(self.next_tick.saturating_duration_since(now)));
+            if let Accepted::Digit(digit) = accepted {
+                self.ears.push_event(Heard::Digit(digit));
             }
         }
-        began
+        later
     }
 
     /// 20 ms have passed.

@@ -6,6 +6,8 @@ use std::time::Instant;
 const TARGET_MS: (f32, f32) = (20.0, 120.0);
 /// Pulls (20 ms each) over which the level is watched before audio is shed: one second.
 const WATCH: u32 = 50;
+/// The same in a stream that has just begun, or whose beginning was disturbed: a fifth of a second.
+const WATCH_SOON: u32 = 10;
 /// Pulls after which one late packet is forgiven: five seconds.
 const FORGIVE: u32 = 250;
 
@@ -24,6 +26,7 @@ pub(super) struct Delay {
     lowest: usize,
     sum: usize,
     pulls: u32,
+    watch: u32,
 }
 
 impl Delay {
@@ -38,13 +41,14 @@ impl Delay {
             lowest: usize::MAX,
             sum: 0,
             pulls: 0,
+            watch: WATCH_SOON,
         }
     }
 
     /// Another stream with another clock: what was learned about the path stays.
     pub(super) fn restart(&mut self) {
         self.last = None;
-        self.watch_anew();
+        self.watch_soon();
     }
 
     /// An audio packet came.
@@ -92,7 +96,7 @@ impl Delay {
         self.lowest = self.lowest.min(level);
         self.sum += level;
         self.pulls += 1;
-        if self.pulls < WATCH {
+        if self.pulls < self.watch {
             return false;
         }
         let target = (self.target_ms() as f32 * self.millisecond) as usize;
@@ -104,7 +108,13 @@ impl Delay {
 
     /// The level has changed by other means.
     pub(super) fn watch_anew(&mut self) {
-        (self.lowest, self.sum, self.pulls) = (usize::MAX, 0, 0);
+        (self.lowest, self.sum, self.pulls, self.watch) = (usize::MAX, 0, 0, WATCH);
+    }
+
+    /// What made the level what it is has ended.
+    pub(super) fn watch_soon(&mut self) {
+        self.watch_anew();
+        self.watch = WATCH_SOON;
     }
 }
 

@@ -49,8 +49,6 @@ pub(crate) enum Accepted {
     Ignored,
     /// Valid RTP.
     Packet,
-    /// Valid RTP, and the first of a stream.
-    Stream,
     /// The first packet of a key press.
     Digit(char),
 }
@@ -167,6 +165,11 @@ impl Receiver {
         (self.delay.jitter_ms(), self.delay.target_ms())
     }
 
+    /// Pulls come at a better time from now on: delay that came of the worse one should go soon.
+    pub(crate) fn pulled_better(&mut self) {
+        self.delay.watch_soon();
+    }
+
     /// The peer does not send any more, by agreement: its next packet begins a new stream.
     pub(crate) fn forget_stream(&mut self) {
         self.sequence = None;
@@ -190,7 +193,6 @@ impl Receiver {
             self.counts.ignored += 1;
             return Accepted::Ignored;
         }
-        let mut accepted = Accepted::Packet;
         let number = match self.sequence.as_mut().map(|sequence| sequence.place(packet.ssrc, packet.sequence)) {
             Some(Place::New(number)) => number,
             Some(Place::Duplicate) => {
@@ -201,12 +203,9 @@ impl Receiver {
                 self.candidate = Some((packet.ssrc, packet.sequence.wrapping_add(1)));
                 // The press of a key is heard at once, even when it is all that another SSRC sends.
                 self.counts.received += 1;
-                return self.digit(&packet, event).unwrap_or(Accepted::Packet);
+                return self.digit(&packet, event);
             }
-            None | Some(Place::Elsewhere) => {
-                accepted = Accepted::Stream;
-                self.start_stream(&packet)
-            }
+            None | Some(Place::Elsewhere) => self.start_stream(&packet),
         };
         self.candidate = None;
         self.counts.received += 1;
@@ -220,12 +219,12 @@ impl Receiver {
                 self.correction = Correction::Hold { patience: PATIENCE };
             }
         }
-        self.digit(&packet, event).unwrap_or(accepted)
+        self.digit(&packet, event)
     }
 
-    fn digit(&mut self, packet: &Packet<'_>, event: bool) -> Option<Accepted> {
+    fn digit(&mut self, packet: &Packet<'_>, event: bool) -> Accepted {
         let digit = if event { self.digits.accept(packet.timestamp, packet.payload) } else { None };
-        digit.map(Accepted::Digit)
+        digit.map_or(Accepted::Packet, Accepted::Digit)
     }
 
     fn start_stream(&mut self, packet: &Packet<'_>) -> i64 {

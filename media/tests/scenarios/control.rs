@@ -44,7 +44,7 @@ async fn a_peer_that_falls_silent_ends_the_leg_and_one_on_hold_does_not() {
     leg.control.change(session(peer.address()));
     assert!(matches!(event(&mut leg.ears).await, Heard::Resumed));
     assert!(matches!(event(&mut leg.ears).await, Heard::Closed(Closed::Timeout)));
-    assert!((280..600).contains(&resumed.elapsed().as_millis()), "{:?}", resumed.elapsed());
+    assert!((280..3000).contains(&resumed.elapsed().as_millis()), "{:?}", resumed.elapsed());
     assert!(matches!(event(&mut leg.ears).await, Heard::Closed(Closed::Timeout)), "and stays closed");
     for _ in 0..20 {
         within(leg.voice.play(loud())).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use milo_media::{Heard, Leg, LegOptions, PortPool, tone::Tone};
 use tokio::{net::UdpSocket, runtime::Handle, time::sleep};
 
-use crate::peer::{EVENT, LOOPBACK, Peer, event, hear, hertz, loud, rms, session, tone_payload, within};
+use crate::peer::{EVENT, LOOPBACK, Peer, event, hear, hertz, loud, rms, session, within};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sine_comes_back_through_two_legs_with_its_level_and_frequency() {
@@ -75,7 +75,8 @@ async fn another_ssrc_is_heard_without_a_new_agreement() {
     let heard = hear(&mut leg.ears, 55).await.split_off(28 * 320);
     within(sending).await.expect("sent");
     assert!((hertz(&heard) - 1000.0).abs() < 5.0, "{} Hz", hertz(&heard));
-    assert!(leg.control.stats().received >= 59);
+    sleep(Duration::from_millis(60)).await;
+    assert_eq!(leg.control.stats().received, 60);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -146,16 +147,17 @@ async fn the_frame_says_when_its_packet_arrived() {
     let (mut peer, mut leg) = Peer::with_leg(LegOptions::default()).await;
     let packets: Vec<_> = (0..50).map(|_| peer.tone()).collect();
     let sending = tokio::spawn(async move { peer.send_clocked(packets).await });
-    let mut delays = Vec::new();
-    while delays.len() < 40 {
+    let mut arrivals = Vec::new();
+    while arrivals.len() < 40 {
         if let Heard::Frame(heard) = within(leg.ears.next()).await
             && heard.frame.rms() > 1000.0
         {
-            delays.push(heard.arrived.elapsed());
+            assert!(heard.arrived.elapsed() < Duration::from_secs(1));
+            arrivals.push(heard.arrived);
         }
     }
     within(sending).await.expect("sent");
-    delays.sort_unstable();
-    assert!(delays[20] <= Duration::from_millis(20), "median {:?}", delays[20]);
-    assert!(!tone_payload().is_empty());
+    assert!(arrivals.is_sorted());
+    let long = (arrivals[39] - arrivals[0]).as_millis();
+    assert!((600..1100).contains(&long), "40 packets of 20 ms came within {long} ms");
 }
