@@ -14,14 +14,21 @@ import grammar
 import mind_tokenizer as tk
 
 #: Said by the agent itself (personas); they stand in the history without having been generated.
-SAID_BY_AGENT = {
-    "mg": ("Salama tompoko, i Milo no miresaka aminao. Inona no azoko atao ho anao?",
-           "Salama tompoko, tongasoa. Inona no azoko anampiana anao?",
-           "Manao ahoana tompoko, ato amin'ny birao. Inona no ilainao?",
-           "Mbola eo ve ianao tompoko?", "Mbola eo ve ianao?", "Miala tsiny, tsy azoko tsara. Azafady avereno.",
-           "Miala tsiny, misy olana kely. Avereno azafady."),
-    "fr": ("Bonjour, ici Milo. Que puis-je faire pour vous ?", "Bonjour et bienvenue. Je vous écoute.",
-           "Vous êtes toujours là ?", "Désolé, je n'ai pas bien compris. Pouvez-vous répéter ?"),
+OPENINGS = {
+    "mg": ("Salama tompoko! Milo eto. Inona no azoko atao ho anao?",
+           "Salama tompoko! Milo eto. Inona no azoko atao ho anao?",
+           "Salama tompoko, i Milo no miresaka aminao. Inona no azoko atao ho anao?",
+           "Manao ahoana tompoko, ato amin'ny birao. Inona no ilainao?"),
+    "fr": ("Bonjour! Ici Milo. Que puis-je faire pour vous?",
+           "Bonjour! Ici Milo. Que puis-je faire pour vous?",
+           "Bonjour, ici Milo. Que puis-je faire pour vous ?",
+           "Bonjour et bienvenue. Je vous écoute."),
+}
+ASIDES = {
+    "mg": ("Mbola eo ve ianao?", "Miala tsiny, tsy azoko tsara. Azonao averina ve?",
+           "Miala tsiny, misy olana kely eto amiko. Andraso kely azafady."),
+    "fr": ("Êtes-vous toujours là?", "Excusez-moi, je n'ai pas bien compris. Pouvez-vous répéter?",
+           "Excusez-moi, j'ai un petit problème. Un instant, s'il vous plaît."),
 }
 #: Outside of the office's business, beyond what the grammar's own intent has.
 STRANGE = {
@@ -155,7 +162,8 @@ def dialogue(rng: random.Random, split: str, turns: int, noise: float = 0.5, pra
     """A call of so many turns. The caller may change language."""
     language = "mg" if rng.random() < 0.55 else "fr"
     system = None if rng.random() < 0.03 else grammar.SYSTEM_PROMPT
-    opening = rng.choice(SAID_BY_AGENT[language]) if rng.random() < 0.6 else None
+    # The agent greets before it knows the caller's language.
+    opening = rng.choice(OPENINGS["mg" if rng.random() < 0.7 else language]) if rng.random() < 0.7 else None
     said = []
     for _ in range(turns):
         if rng.random() < 0.06:
@@ -176,8 +184,8 @@ def history(rng: random.Random, d: Dialogue) -> list[tuple[str, str]]:
             messages.append(("assistant", cut_short(rng, t.reply)))
         else:
             messages.append(("reply", t.reply))
-        if not last and rng.random() < 0.05:
-            messages.append(("assistant", rng.choice(SAID_BY_AGENT[t.language][3:] or SAID_BY_AGENT[t.language])))
+        if not last and rng.random() < 0.06:
+            messages.append(("assistant", rng.choice(ASIDES[t.language])))
     return messages
 
 
@@ -206,7 +214,7 @@ def encode(tokenizer: tk.Tokenizer, messages: list[tuple[str, str]]) -> tuple[li
 def texts(rng: random.Random, count: int):
     """Texts for learning the tokenizer: what is said on both sides."""
     for language in grammar.LANGUAGES:
-        yield from (" " + t for t in SAID_BY_AGENT[language])
+        yield from (" " + t for t in OPENINGS[language] + ASIDES[language])
         yield from (" " + word for word in _WORDS[language] for _ in range(3))
     for _ in range(count):
         t = turn(rng, "train", "mg" if rng.random() < 0.6 else "fr", 0.25)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import signal
 import time
 from pathlib import Path
 
@@ -97,7 +98,10 @@ def main() -> None:
         kept.with_suffix(".new").replace(kept)
 
     started, before, total, seen = time.process_time(), spent, 0.0, 0
-    while spent < a.minutes * 60:
+    stop: list[int] = []
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, lambda number, _: stop.append(number))  # the step is finished and kept
+    while spent < a.minutes * 60 and not stop:
         progress = spent / (a.minutes * 60)
         scale = min(1.0, (step + 1) / 40) * min(1.0, (1.0 - progress) / 0.6 + 0.01)
         for optimizer, rate in zip(optimizers, rates):
