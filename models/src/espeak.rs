@@ -9,7 +9,7 @@
 //! millisecond of the job's turn. Dropping [`Speech`] stops the making at the next piece.
 //!
 //! What reaches the listener: about -20 dBFS RMS whatever the variant, never clipped; silence before the first sound cut
-//! to 5 ms, after the last one to what the punctuation asks for (see [`shape`]).
+//! to 5 ms, after the last one to what the punctuation asks for (see `shape`).
 
 pub mod data;
 mod ffi;

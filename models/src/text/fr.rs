@@ -104,10 +104,42 @@ pub(super) fn spelled(digits: &str) -> String {
     words.join(" ")
 }
 
-/// Reads what was recognised.
-pub(super) fn read(written: &Written) -> String {
+/// Feminine words that are often counted; before any other word, one is "un".
+const FEMININE: [&str; 20] = [
+    "heure",
+    "minute",
+    "seconde",
+    "journée",
+    "semaine",
+    "année",
+    "nuit",
+    "fois",
+    "personne",
+    "chambre",
+    "place",
+    "table",
+    "page",
+    "question",
+    "tonne",
+    "bouteille",
+    "boîte",
+    "visite",
+    "consultation",
+    "réservation",
+];
+
+/// The gender of the word that a number counts.
+fn gender_of(after: &str) -> Gender {
+    let after = after.strip_prefix([' ', '\u{a0}']).unwrap_or(after);
+    let word = after.split(|letter: char| !letter.is_alphabetic()).next().unwrap_or_default();
+    let feminine = FEMININE.iter().any(|noun| word.strip_prefix(noun).is_some_and(|end| matches!(end, "" | "s")));
+    if feminine { Gender::Feminine } else { Gender::Masculine }
+}
+
+/// Reads what was recognised; `after` is the text that follows it.
+pub(super) fn read(written: &Written, after: &str) -> String {
     match written {
-        Written::Number(value) => number(value, Gender::Masculine),
+        Written::Number(value) => number(value, gender_of(after)),
         Written::Percent(value) => format!("{} pour cent", number(value, Gender::Masculine)),
         Written::Money(value, currency) => money(value, *currency),
         Written::Measure(value, unit) => measure(value, *unit),
@@ -386,6 +418,11 @@ mod tests {
             ("Il coûte 5 000 Ar, monsieur.", "Il coûte cinq mille ariary, monsieur."),
             ("Rendez-vous à 9 h.", "Rendez-vous à neuf heures."),
             ("24h/24, 7j/7", "vingt-quatre heures sur vingt-quatre, sept jours sur sept"),
+            ("1 heure et 21 minutes", "une heure et vingt-et-une minutes"),
+            ("1 jour, 101 personnes", "un jour, cent une personnes"),
+            ("21 000 personnes", "vingt-et-un mille personnes"),
+            ("10-12 h", "dix à douze heures"),
+            ("0.1234567", "zéro virgule un deux trois quatre cinq six sept"),
             ("Article 12-3", "Article douze, trois"),
             ("5 m.", "cinq mètres."),
             ("٣", "trois"),

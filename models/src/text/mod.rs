@@ -4,8 +4,8 @@
 //! tokens -> clauses::Clauses -> speakable: markdown -> figures, signs, addresses, abbreviations -> words -> the voice
 //! ```
 //!
-//! [`speakable`] never fails and takes time in proportion to the text. One file a language ([`mg`], [`fr`]) knows how
-//! figures are read; what was written is recognised once for both ([`written`]).
+//! [`speakable`] never fails and takes time in proportion to the text. One file a language (`mg`, `fr`) knows how
+//! figures are read; what was written is recognised once for both (`written`).
 
 mod address;
 mod calendar;
@@ -116,7 +116,7 @@ fn dash(after: &str) -> Option<(usize, char)> {
 fn read(written: &Written, after: &str, language: Language) -> String {
     match language {
         Language::Mg => mg::read(written, after),
-        Language::Fr => fr::read(written),
+        Language::Fr => fr::read(written, after),
     }
 }
 

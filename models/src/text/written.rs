@@ -328,6 +328,7 @@ impl Written {
             // "Article 12-3" is no range.
             (Self::Number(from), Self::Number(to) | Self::Money(to, _) | Self::Percent(to) | Self::Measure(to, _))
             | (Self::Percent(from), Self::Percent(to)) => from.integer <= to.integer,
+            (Self::Number(from), Self::Hour { hour, .. }) => from.integer <= *hour,
             (Self::Hour { .. }, Self::Hour { .. }) => true,
             (Self::Money(_, from), Self::Money(_, to)) => from == to,
             _ => false,

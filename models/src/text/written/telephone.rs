@@ -47,7 +47,9 @@ pub(super) fn telephone(rest: &str) -> Option<(Written, usize)> {
         end += gap;
     }
     let last = rest[..end].trim_end_matches([' ', '\u{a0}', '\u{202f}', '\u{2009}', '-', '.']).len();
-    if !(7..=20).contains(&total) {
+    // "0.1234567" is a number.
+    let decimal = !plus && groups.first().is_some_and(|first| first.len() < 2);
+    if decimal || !(7..=20).contains(&total) {
         return None;
     }
     if let [run] = groups.as_slice() {
