@@ -141,9 +141,10 @@ impl Media {
         self.format_attribute("fmtp", payload_type)
     }
 
-    /// The payload types in order of preference. Formats that are no number below 128 are left out.
+    /// The payload types in order of preference. Formats that are no number below 128 are left out, and so is what
+    /// stands behind the 128th: it can only repeat.
     pub fn payload_types(&self) -> impl Iterator<Item = u8> {
-        self.formats.iter().filter_map(|format| format.parse().ok()).filter(|number| *number < 128)
+        self.formats.iter().filter_map(|format| format.parse().ok()).filter(|number| *number < 128).take(128)
     }
 
     /// `a=ptime`, milliseconds.
@@ -392,8 +393,7 @@ mod tests {
 
     #[test]
     fn sloppy_descriptions_are_completed() {
-        let sloppy =
-            "v=0\no=A Phone x 1 IN IP4 host.example.com\ns=\nX=ignored\nm=audio 9 RTP/AVP 0\n\nc=IN IP4 ::ffff:192.0.2.2";
+        let sloppy = "v=0\no=A Phone x 1 IN IP4 host.example.com\ns=\nX=ignored\nm=audio 9 RTP/AVP 0\n\nc=IN IP4 ::ffff:192.0.2.2";
         let sdp = Sdp::parse(sloppy.as_bytes()).unwrap();
         assert_eq!((sdp.origin.username.as_str(), sdp.origin.address.ip()), ("A Phone", None));
         assert_eq!(sdp.media[0].connection.as_ref().unwrap().ip(), Some("192.0.2.2".parse().unwrap()));

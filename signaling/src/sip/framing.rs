@@ -30,9 +30,11 @@ pub struct FramingError;
 #[derive(Debug, Default)]
 pub struct StreamFramer {
     buffer: Vec<u8>,
-    /// How far into the buffer no empty line was found.
+    /// What stands before this place in the buffer has been read; it goes with the next push.
+    start: usize,
+    /// How far from `start` no empty line was found.
     searched: usize,
-    /// A head whose body is on its way, where it ends in the buffer, and the length of that body.
+    /// A head whose body is on its way, where it ends from `start`, and the length of that body.
     head: Option<(Head, usize, usize)>,
     lost: bool,
 }
@@ -60,6 +62,8 @@ impl StreamFramer {
     /// Appends what the connection gave. Bytes behind a lost frame are dropped.
     pub fn push(&mut self, bytes: &[u8]) {
         if !self.lost {
+            self.buffer.drain(..self.start);
+            self.start = 0;
             self.buffer.extend_from_slice(bytes);
         }
     }
@@ -81,7 +85,7 @@ impl StreamFramer {
                 Framed::NotYet => return Ok(None),
             },
         };
-        let Some(body) = self.buffer.get(end..end + length).map(<[u8]>::to_vec) else {
+        let Some(body) = self.rest().get(end..end + length).map(<[u8]>::to_vec) else {
             self.head = Some((head, end, length));
             return Ok(None);
         };
@@ -96,7 +100,11 @@ impl StreamFramer {
 
     /// How many bytes wait for the rest of their message.
     pub fn held(&self) -> usize {
-        self.buffer.len()
+        self.rest().len()
+    }
+
+    fn rest(&self) -> &[u8] {
+        self.buffer.get(self.start..).unwrap_or_default()
     }
 
     /// Looks for a whole head in front of the buffer.
@@ -106,9 +114,9 @@ impl StreamFramer {
             Blank::Only => return Framed::NotYet,
             Blank::Skipped => {}
         }
-        let end = match head_end(&self.buffer, self.searched) {
+        let end = match head_end(self.rest(), self.searched) {
             HeadEnd::At(end) => end,
-            HeadEnd::NotYet(_) if self.buffer.len() > MAX_HEAD => return Framed::Item(self.lose(MAX_HEAD + 1)),
+            HeadEnd::NotYet(_) if self.rest().len() > MAX_HEAD => return Framed::Item(self.lose(MAX_HEAD + 1)),
             HeadEnd::NotYet(searched) => {
                 self.searched = searched;
                 return Framed::NotYet;
@@ -117,7 +125,7 @@ impl StreamFramer {
         if end > MAX_HEAD {
             return Framed::Item(self.lose(end));
         }
-        let head = read_head(self.buffer.get(..end).unwrap_or_default());
+        let head = read_head(self.rest().get(..end).unwrap_or_default());
         match head.content_length {
             Some(length) if length <= MAX_BODY => Framed::Head(head, end, length),
             _ => Framed::Item(self.lose(end)),
@@ -126,14 +134,14 @@ impl StreamFramer {
 
     /// Line ends before a message: two make a keep-alive, one is nothing.
     fn skip_blank_lines(&mut self) -> Blank {
-        if self.buffer.starts_with(b"\r\n\r\n") {
+        if self.rest().starts_with(b"\r\n\r\n") {
             self.consume(4);
             return Blank::KeepAlive;
         }
-        let blank = blank_prefix(&self.buffer);
-        if blank == self.buffer.len() {
+        let blank = blank_prefix(self.rest());
+        if blank == self.rest().len() {
             // Perhaps the first bytes of a keep-alive; of other line ends nothing is kept.
-            if !b"\r\n\r\n".starts_with(&self.buffer) {
+            if !b"\r\n\r\n".starts_with(self.rest()) {
                 self.consume(blank);
             }
             return Blank::Only;
@@ -146,24 +154,26 @@ impl StreamFramer {
 
     /// Gives up the stream; the item carries what can be read of the first `end` bytes.
     fn lose(&mut self, end: usize) -> Item {
-        let mut head = read_head(self.buffer.get(..end).unwrap_or(&self.buffer));
+        let mut head = read_head(self.rest().get(..end).unwrap_or(self.rest()));
         head.problem.get_or_insert(match head.content_length {
             Some(_) => ParseErrorKind::BodyTooLarge,
             None => ParseErrorKind::ContentLength,
         });
         self.lost = true;
-        self.buffer = Vec::new();
+        (self.buffer, self.start) = (Vec::new(), 0);
         let kind = head.problem.unwrap_or(ParseErrorKind::NotSip);
         let head = head.start.map(|start| Box::new(Message { start, headers: head.headers, body: Vec::new() }));
         Item::Bad(ParseError { kind, head })
     }
 
     fn consume(&mut self, bytes: usize) {
-        self.buffer.drain(..bytes.min(self.buffer.len()));
+        self.start = (self.start + bytes).min(self.buffer.len());
         self.searched = 0;
-        // A large message does not keep its memory for the life of the connection.
-        if self.buffer.is_empty() && self.buffer.capacity() > MAX_HEAD {
-            self.buffer = Vec::new();
+        if self.start == self.buffer.len() {
+            self.start = 0;
+            self.buffer.clear();
+            // A large message does not keep its memory for the life of the connection.
+            self.buffer.shrink_to(MAX_HEAD);
         }
     }
 }

@@ -77,7 +77,7 @@ impl Name {
 
     /// Whether the value is a list of addresses or hops, each of which becomes a header field of its own when parsed.
     pub(crate) fn is_list_of_addresses(&self) -> bool {
-        [
+        const LISTS: &[Name] = &[
             Name::VIA,
             Name::ROUTE,
             Name::RECORD_ROUTE,
@@ -87,17 +87,18 @@ impl Name {
             Name::HISTORY_INFO,
             Name::PATH,
             Name::SERVICE_ROUTE,
-        ]
-        .contains(self)
+        ];
+        LISTS.contains(self)
     }
 }
 
 impl From<&str> for Name {
     fn from(text: &str) -> Name {
+        let is_compact = text.len() == 1;
         KNOWN
             .iter()
-            .find(|(full, compact)| full.eq_ignore_ascii_case(text) || compact.eq_ignore_ascii_case(text))
-            .filter(|_| !text.is_empty())
+            .map(|(full, compact)| (*full, if is_compact { *compact } else { *full }))
+            .find(|(_, spelling)| spelling.eq_ignore_ascii_case(text))
             .map_or_else(|| Name(Cow::Owned(text.to_owned())), |(full, _)| Name(Cow::Borrowed(full)))
     }
 }
