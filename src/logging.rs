@@ -3,7 +3,7 @@
 //! `call.id`, `leg.id` and `turn.id` say what a line is about, `duration_ms` how long it took. A line is written once, at the
 //! boundary where something is decided. Never audio, never what was said, and no caller's number at `info` or above.
 
-use std::io;
+use std::io::{self, IsTerminal};
 
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, registry, util::SubscriberInitExt};
 
@@ -36,7 +36,11 @@ pub fn filter(level: &str) -> Result<EnvFilter, String> {
 pub fn start(log: &Log) -> Result<(), String> {
     let filter = filter(&log.level)?;
     let lines = match log.format {
-        LogFormat::Text => tracing_subscriber::fmt::layer().with_writer(io::stderr).with_target(false).boxed(),
+        LogFormat::Text => tracing_subscriber::fmt::layer()
+            .with_writer(io::stderr)
+            .with_ansi(io::stderr().is_terminal())
+            .with_target(false)
+            .boxed(),
         LogFormat::Json => tracing_subscriber::fmt::layer()
             .json()
             .flatten_event(true)

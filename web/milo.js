@@ -127,12 +127,18 @@ function showHealth() {
   if (!health) return;
   $("version").textContent = health.version;
   $("notice").hidden = !health.notice;
-  const main = health.dial.find((dial) => dial.number === "milo") ?? health.dial[0];
+  // A number has an address on each listener; the first one (UDP) is shown. 0.0.0.0 is everywhere: here it has a name.
+  const numbers = [...new Map(health.dial.toReversed().map((dial) => [dial.number, dial])).values()].toReversed()
+    .map(({ number, uri }) => ({ number, uri: uri.replace(/@(0\.0\.0\.0|\[::\])/, `@${location.hostname}`) }));
+  const main = numbers.find((dial) => dial.number === "milo") ?? numbers[0];
   if (main) {
     $("dial").textContent = main.uri;
     $("terminal").textContent = `milo call ${main.uri}`;
   }
-  $("numbers").replaceChildren(...health.dial.map((dial) => make("li", { title: dial.uri }, make("b", {}, dial.number), t(`number_${dial.number}`) === `number_${dial.number}` ? dial.uri : t(`number_${dial.number}`))));
+  $("numbers").replaceChildren(...numbers.map(({ number, uri }) => {
+    const known = t(`number_${number}`);
+    return make("li", { title: uri }, make("b", {}, number), known === `number_${number}` ? uri : known);
+  }));
   const parts = [part(t("live_calls"), String(health.live_calls), `${t("of")} ${health.call_limit}`)];
   for (const model of health.models) {
     const queue = health.queues[model.job];

@@ -100,7 +100,11 @@ impl Config {
     pub fn database_url(&self) -> SecretUrl {
         match &self.database.url {
             Some(url) => url.clone(),
-            None => SecretUrl::new(format!("sqlite:{}", self.data_dir.join("milo.db").display())),
+            None => {
+                // Two characters mean something else in an address (RFC 3986 section 2.1).
+                let file = self.data_dir.join("milo.db").display().to_string().replace('%', "%25").replace('?', "%3F");
+                SecretUrl::new(format!("sqlite:{file}"))
+            }
         }
     }
 

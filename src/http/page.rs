@@ -26,3 +26,32 @@ pub(super) fn routes() -> Router<AppState> {
 fn file(kind: &'static str, text: &'static str) -> Response {
     ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-cache")], text).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// The keys of one language's block in the script.
+    fn keys(language: &str) -> BTreeSet<&'static str> {
+        let block = SCRIPT.split_once(&format!("\n  {language}: {{\n")).unwrap().1.split_once("\n  },").unwrap().0;
+        let name = |before: &'static str| before.rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_').next();
+        let pieces: Vec<&str> = block.split(": \"").collect();
+        pieces[..pieces.len() - 1].iter().filter_map(|before| name(before)).collect()
+    }
+
+    #[test]
+    fn every_sentence_of_the_page_exists_in_three_languages() {
+        let english = keys("en");
+        assert!(english.len() > 50, "{english:?}");
+        assert_eq!(keys("fr"), english);
+        assert_eq!(keys("mg"), english);
+        for used in PAGE.split("data-t=\"").skip(1).map(|rest| rest.split('"').next().unwrap()) {
+            assert!(english.contains(used), "{used} is used by the page");
+        }
+        for used in SCRIPT.split(" t(\"").skip(1).map(|rest| rest.split('"').next().unwrap()) {
+            assert!(english.contains(used), "{used} is used by the script");
+        }
+    }
+}

@@ -355,6 +355,51 @@ async fn while_the_database_is_away_calls_go_on_and_what_matters_most_is_kept() 
     assert!(store.call(later.key()).await.unwrap().is_some());
 }
 
+/// The address of the server's own database, and the name of the one in `url`.
+fn server_and_name(url: &SecretUrl) -> (PgConnectOptions, String) {
+    let options: PgConnectOptions = url.reveal().parse().unwrap();
+    let name = options.get_database().unwrap().to_owned();
+    (options.database("postgres"), name)
+}
+
+#[tokio::test]
+async fn a_postgres_that_goes_away_and_comes_back_loses_nothing() {
+    let url = postgres_url().await;
+    let store = Store::open(&url).await.unwrap();
+    let (log, _) = LogWriter::start(store.clone(), "n");
+    let before = log.begin(new_call(1));
+    assert!(log.flush(SOON).await);
+
+    let (server, name) = server_and_name(&url);
+    let mut server = server.connect().await.unwrap();
+    let closed = format!("ALTER DATABASE {name} WITH ALLOW_CONNECTIONS false");
+    server.execute(sqlx::AssertSqlSafe(closed)).await.unwrap();
+    let cut = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
+    server.execute(sqlx::AssertSqlSafe(cut)).await.unwrap();
+
+    before.turn(new_turn(2));
+    let during = log.begin(new_call(3));
+    let mut fault = log.fault.clone();
+    tokio::time::timeout(SOON, fault.wait_for(Option::is_some)).await.unwrap().unwrap();
+    assert!(store.calls(None, 1).await.is_err());
+
+    let opened = format!("ALTER DATABASE {name} WITH ALLOW_CONNECTIONS true");
+    server.execute(sqlx::AssertSqlSafe(opened)).await.unwrap();
+    assert!(log.flush(SOON).await);
+    assert_eq!(store.call(before.key()).await.unwrap().unwrap().turn_count, 1);
+    assert!(store.call(during.key()).await.unwrap().is_some());
+    assert_eq!(log.state(), LogState::default());
+}
+
+#[tokio::test]
+async fn a_folder_may_have_any_name() {
+    let folder = Folder::new();
+    let data = folder.0.join("50% é ? #");
+    let config = crate::config::Config { data_dir: data.clone(), ..Default::default() };
+    Store::open(&config.database_url()).await.unwrap();
+    assert!(data.join("milo.db").exists());
+}
+
 #[test]
 fn a_data_folder_belongs_to_one_milo() {
     let folder = Folder::new();
