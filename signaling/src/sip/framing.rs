@@ -32,8 +32,9 @@ pub struct StreamFramer {
     buffer: Vec<u8>,
     /// What stands before this place in the buffer has been read; it goes with the next push.
     start: usize,
-    /// How far from `start` no empty line was found.
-    searched: usize,
+    /// Where the last line begins from `start`, and how many bytes held no end of it.
+    line: usize,
+    seen: usize,
     /// A head whose body is on its way, where it ends from `start`, and the length of that body.
     head: Option<(Head, usize, usize)>,
     lost: bool,
@@ -114,11 +115,11 @@ impl StreamFramer {
             Blank::Only => return Framed::NotYet,
             Blank::Skipped => {}
         }
-        let end = match head_end(self.rest(), self.searched) {
+        let end = match head_end(self.rest(), self.line, self.seen) {
             HeadEnd::At(end) => end,
             HeadEnd::NotYet(_) if self.rest().len() > MAX_HEAD => return Framed::Item(self.lose(MAX_HEAD + 1)),
-            HeadEnd::NotYet(searched) => {
-                self.searched = searched;
+            HeadEnd::NotYet(line) => {
+                (self.line, self.seen) = (line, self.rest().len());
                 return Framed::NotYet;
             }
         };
@@ -168,7 +169,7 @@ impl StreamFramer {
 
     fn consume(&mut self, bytes: usize) {
         self.start = (self.start + bytes).min(self.buffer.len());
-        self.searched = 0;
+        (self.line, self.seen) = (0, 0);
         if self.start == self.buffer.len() {
             self.start = 0;
             self.buffer.clear();

@@ -76,7 +76,7 @@ pub fn parse(bytes: &[u8]) -> Result<Message, ParseError> {
     if bytes.is_empty() {
         return Err(ParseError { kind: ParseErrorKind::Empty, head: None });
     }
-    let (end, terminated) = match head_end(bytes, 0) {
+    let (end, terminated) = match head_end(bytes, 0, 0) {
         HeadEnd::At(end) => (end, true),
         HeadEnd::NotYet(_) => (bytes.len(), false),
     };
@@ -126,21 +126,22 @@ impl Head {
 pub(crate) enum HeadEnd {
     /// Behind its empty line.
     At(usize),
-    /// Not in these bytes; go on from here when more have come.
+    /// Not in these bytes; go on with the line that begins here when more have come.
     NotYet(usize),
 }
 
-/// Looks for the empty line from `from` on, which is 0 or what a former look returned.
-pub(crate) fn head_end(bytes: &[u8], from: usize) -> HeadEnd {
-    let mut line_start = from;
-    while let Some(length) = bytes.get(line_start..).and_then(|rest| rest.iter().position(|b| *b == b'\n')) {
-        let next = line_start + length + 1;
-        if matches!(bytes.get(line_start..next), Some(b"\n" | b"\r\n")) {
+/// Looks for the empty line in lines from `line` on, which is 0 or what a former look returned; the first `seen` bytes
+/// have been looked at before.
+pub(crate) fn head_end(bytes: &[u8], mut line: usize, seen: usize) -> HeadEnd {
+    let mut from = line.max(seen);
+    while let Some(length) = bytes.get(from..).and_then(|rest| rest.iter().position(|b| *b == b'\n')) {
+        let next = from + length + 1;
+        if matches!(bytes.get(line..next), Some(b"\n" | b"\r\n")) {
             return HeadEnd::At(next);
         }
-        line_start = next;
+        (line, from) = (next, next);
     }
-    HeadEnd::NotYet(line_start)
+    HeadEnd::NotYet(line)
 }
 
 /// How many bytes of line ends stand in front (RFC 3261 section 7.5: they are ignored).
