@@ -1,5 +1,7 @@
 //! We call: scenarios of RFC 3261 and RFC 6026 in virtual time.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod line;
 
 use std::time::Duration;

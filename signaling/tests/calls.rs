@@ -1,5 +1,7 @@
 //! Milo calls Milo over real sockets.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,

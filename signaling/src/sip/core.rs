@@ -23,7 +23,10 @@ use super::{
     gate::{Gate, IpNet},
     headers::Name,
     message::Message,
-    transaction::table::{MAGIC_COOKIE, Told, TransactionId, Transactions},
+    transaction::{
+        message::MAGIC_COOKIE,
+        table::{Told, TransactionId, Transactions},
+    },
     usage::Call,
 };
 
@@ -51,6 +54,19 @@ pub enum EndReason {
     BadMedia(String),
     /// The endpoint has been shut down.
     Shutdown,
+}
+
+impl std::fmt::Display for EndReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::RemoteHangup => f.write_str("the other side hung up"),
+            Self::Cancelled => f.write_str("the caller gave up before the answer"),
+            Self::Rejected { code, reason } => write!(f, "refused: {code} {reason}"),
+            Self::Unacknowledged => f.write_str("the answer was never acknowledged"),
+            Self::BadMedia(why) => write!(f, "the audio could not be agreed on: {why}"),
+            Self::Shutdown => f.write_str("the endpoint was shut down"),
+        }
+    }
 }
 
 /// What the core tells its user.
@@ -256,7 +272,7 @@ impl Core {
 
     /// Our Contact towards this peer.
     pub(super) fn contact(&self, flow: &Flow) -> String {
-        let address = self.advertised(flow);
+        let address = sent_by(self.advertised(flow));
         let transport = if flow.transport == Transport::Tcp { ";transport=tcp" } else { "" };
         format!("<sip:milo@{address}{transport}>")
     }
@@ -271,7 +287,7 @@ impl Core {
     /// Puts our Via on top of a request; returns the branch.
     pub(super) fn put_via(&mut self, request: &mut Message, path: &Path) -> String {
         let branch = format!("{MAGIC_COOKIE}{}", self.word());
-        let sent_by = self.advertised(&path.flow);
+        let sent_by = sent_by(self.advertised(&path.flow));
         let via = format!("SIP/2.0/{} {sent_by};rport;branch={branch}", path.flow.transport.via_name());
         request.headers.push_front(Name::VIA, via);
         request.headers.push(Name::USER_AGENT, self.config.user_agent.as_str());
@@ -295,5 +311,14 @@ impl Core {
 
     pub(super) fn event(&mut self, event: Event) {
         self.outputs.push_back(Output::Event(event));
+    }
+}
+
+/// `address:port` for a Via or a URI; no port when a stream has no listener that the peer could be told of.
+fn sent_by(address: SocketAddr) -> String {
+    match (address.port(), address.ip()) {
+        (0, IpAddr::V4(ip)) => ip.to_string(),
+        (0, IpAddr::V6(ip)) => format!("[{ip}]"),
+        _ => address.to_string(),
     }
 }

@@ -155,6 +155,11 @@ impl Endpoint {
         *self.counters.borrow()
     }
 
+    /// The same, for somebody who outlives the borrow of this endpoint.
+    pub fn watch(&self) -> watch::Receiver<Counters> {
+        self.counters.clone()
+    }
+
     /// Ends every call, waits a moment for the last answers, and closes the sockets.
     pub async fn shutdown(self) {
         let (done, wait) = oneshot::channel();
@@ -185,10 +190,10 @@ impl Driver {
         mut farewell: mpsc::Receiver<CallKey>,
     ) {
         let mut batch = Vec::with_capacity(BATCH);
-        let mut leaving: Option<(Instant, oneshot::Sender<()>)> = None;
+        let mut leaving = None;
+        let mut asked = None;
         loop {
-            let deadline = leaving.as_ref().map(|(until, _)| *until);
-            let timer = super::transaction::earliest(self.core.next_timer(), deadline);
+            let timer = super::transaction::earliest(self.core.next_timer(), leaving);
             tokio::select! {
                 _ = inbound.recv_many(&mut batch, BATCH) => {
                     let now = now();
@@ -196,13 +201,14 @@ impl Driver {
                         self.take(now, inbound);
                     }
                 }
-                command = commands.recv() => match command {
+                command = commands.recv(), if leaving.is_none() => match command {
                     Some(Command::Shutdown(done)) => {
-                        self.core.shutdown(now());
-                        leaving = Some((now() + LAST_WORDS, done));
+                        asked = Some(done);
+                        leaving = Some(self.say_goodbye());
                     }
                     Some(command) => self.obey(now(), command),
-                    None => return,
+                    // Nobody is left who could want anything.
+                    None => leaving = Some(self.say_goodbye()),
                 },
                 Some(call) = farewell.recv() => self.core.release(now(), call),
                 () = sleep_until(timer) => {}
@@ -210,26 +216,30 @@ impl Driver {
             let now = now();
             self.core.expire(now);
             self.flush(now);
-            if let Some((until, _)) = &leaving
-                && (now >= *until || self.core.counters().calls == 0)
-            {
-                // What was queued on streams gets the moment that a task switch takes.
-                tokio::task::yield_now().await;
+            if leaving.is_some_and(|until| now >= until || self.core.counters().calls == 0) {
                 break;
             }
         }
-        if let Some((_, done)) = leaving {
-            drop(self);
+        self.transports.finish(LAST_WORDS).await;
+        drop(self);
+        if let Some(asked) = asked {
             // Whoever asked may have gone.
-            let _ = done.send(());
+            let _ = asked.send(());
         }
+    }
+
+    /// Ends every call; returns until when their answers are waited for.
+    fn say_goodbye(&mut self) -> Instant {
+        let now = now();
+        self.core.shutdown(now);
+        now + LAST_WORDS
     }
 
     fn take(&mut self, now: Instant, inbound: Inbound) {
         match inbound {
             Inbound::Datagram(flow, bytes) => self.core.datagram(now, flow, &bytes),
             Inbound::Message(flow, message) => self.core.message(now, flow, message),
-            Inbound::Unreadable(flow, error) => self.core.unreadable(now, flow, &error),
+            Inbound::Unreadable(flow, error) => self.core.malformed(now, flow, &error),
             Inbound::Accepted(stream, remote) => {
                 if self.core.admits(now, remote.ip()) {
                     self.transports.accept(stream, remote);

@@ -282,3 +282,45 @@ impl fmt::Display for Params {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_split_outside_quotes_and_brackets() {
+        let pieces = split_outside(r#" "a, \",b" <sip:c,d@e>;x="y,z" ,, é "#, ',');
+        assert_eq!(pieces, [r#""a, \",b" <sip:c,d@e>;x="y,z""#, "", "é"]);
+        assert_eq!(split_outside("", ','), [""]);
+        assert_eq!(split_outside("\"open, b", ','), ["\"open, b"]);
+    }
+
+    #[test]
+    fn quotes_come_and_go() {
+        for text in ["", "plain", r#"a "b" \ c"#, "é,;<>"] {
+            assert_eq!(unquote(&quote(text)), text);
+            assert_eq!(Cursor::new(&quote(text)).quoted(), Some(quote(text).as_str()));
+        }
+        assert_eq!(unquote("token"), "token");
+        assert_eq!(Cursor::new("\"open").quoted(), None);
+        assert_eq!(Cursor::new(r#""open\""#).quoted(), None);
+    }
+
+    #[test]
+    fn parameters() {
+        let params = Params::parse(&mut Cursor::new(" ; a = 1;B;c=\"x;y\" ; d=[::1] ")).unwrap();
+        assert_eq!(params.to_string(), ";a=1;B;c=\"x;y\";d=[::1]");
+        assert_eq!(
+            (params.get("A"), params.get("b"), params.has("b"), params.has("e")),
+            (Some("1"), None, true, false)
+        );
+        for text in ["x", ";", ";;a", ";a=", ";=b", ";a=\"open", ";a b"] {
+            assert_eq!(Params::parse(&mut Cursor::new(text)), None, "{text}");
+        }
+        let mut params = params;
+        params.set("b", Some("2"));
+        params.set("e", None);
+        params.remove("A");
+        assert_eq!(params.to_string(), ";B=2;c=\"x;y\";d=[::1];e");
+    }
+}

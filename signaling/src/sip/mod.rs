@@ -5,7 +5,7 @@
 //!                                                  ├─► Core: transactions ─► dialogs ─► calls ─► Event
 //!  endpoint, transport (tokio) ◄── Output ◄────────┘
 //! ```
-//! Everything but [`endpoint`] and [`transport`] is sans-IO: bytes, actions and `now` in; bytes, timers and events out.
+//! Everything but `endpoint`, `transport` and `connection` is sans-IO: bytes, actions and `now` in; bytes, timers and events out.
 
 pub mod body;
 mod connection;
@@ -26,7 +26,7 @@ pub mod parse;
 mod receive;
 pub mod screen;
 pub mod status;
-pub mod transaction;
+pub(crate) mod transaction;
 mod transport;
 pub mod uri;
 mod usage;

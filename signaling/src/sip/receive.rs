@@ -15,7 +15,10 @@ use super::{
     method::Method,
     parse::{ParseError, ParseErrorKind, parse},
     screen::{Refusal, Rejection, allow, screen, screen_error},
-    transaction::table::{Told, merge_key, server_key},
+    transaction::{
+        message::{merge_key, server_key},
+        table::Told,
+    },
 };
 
 /// Live transactions per call that is allowed, and besides: beyond it requests are answered 503 without a trace.
@@ -50,7 +53,7 @@ impl Core {
                 self.forbid(message, &flow);
             }
             Ok(message) => self.message(now, flow, message),
-            Err(error) => self.unreadable(now, flow, &error),
+            Err(error) => self.unreadable(now, flow, &error, unread),
         }
     }
 
@@ -67,14 +70,20 @@ impl Core {
         }
     }
 
-    /// Something came that is no message.
-    pub fn unreadable(&mut self, now: Instant, flow: Flow, error: &ParseError) {
+    /// Something came on a stream that is no message.
+    pub fn malformed(&mut self, now: Instant, flow: Flow, error: &ParseError) {
+        self.unreadable(now, flow, error, false);
+    }
+
+    /// `met`: the gate has let this stranger hear an answer.
+    fn unreadable(&mut self, now: Instant, flow: Flow, error: &ParseError, met: bool) {
         if error.kind == ParseErrorKind::Empty {
             return;
         }
         self.counters.messages_in += 1;
         self.counters.parse_errors += 1;
-        if !self.gate.trusts(flow.remote.ip()) && self.meet_stranger(now, &flow) == Verdict::Silence {
+        let is_stranger = !met && !self.gate.trusts(flow.remote.ip());
+        if is_stranger && self.meet_stranger(now, &flow) == Verdict::Silence {
             return;
         }
         if let (refusal, Some(head)) = (screen_error(error), &error.head) {

@@ -238,6 +238,15 @@ impl Transports {
         self.connections.remove(&id);
     }
 
+    /// Closes every stream, giving those with something to write this long.
+    pub(crate) async fn finish(&mut self, patience: Duration) {
+        let tasks: Vec<_> = self.connections.drain().map(|(_, connection)| connection.task).collect();
+        let written =
+            async { while tasks.iter().any(|task| !task.is_finished()) && self.tasks.join_next().await.is_some() {} };
+        // Too late: the tasks end with their set.
+        let _ = tokio::time::timeout(patience, written).await;
+    }
+
     fn new_id(&mut self) -> ConnectionId {
         self.last_connection += 1;
         ConnectionId(self.last_connection)

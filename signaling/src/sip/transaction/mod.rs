@@ -2,7 +2,7 @@
 //! them.
 //!
 //! A machine knows states and time only. It never sees a message: an event goes in, what must be done comes out, and
-//! [`table::Transactions`] does it.
+//! `table::Transactions` does it.
 //!
 //! ```text
 //!              INVITE                                    everything else
@@ -15,6 +15,7 @@
 use std::time::{Duration, Instant};
 
 pub(crate) mod client;
+pub(crate) mod message;
 pub(crate) mod server;
 pub(crate) mod table;
 

@@ -7,18 +7,17 @@ use std::{
     time::Instant,
 };
 
-use super::{client, server};
+use super::{
+    client,
+    message::{ack_of_rejection, client_key},
+    server,
+};
 use crate::sip::{
     core::CallKey,
     flow::{Packet, Path},
-    header::Via,
-    headers::Name,
-    message::{Message, StartLine},
+    message::Message,
     method::Method,
 };
-
-/// What every branch of an RFC 3261 peer begins with.
-pub(crate) const MAGIC_COOKIE: &str = "z9hG4bK";
 
 /// Which transaction; never given twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -88,36 +87,6 @@ pub(crate) struct Transactions {
     last_id: u64,
     /// Messages sent a second time or more.
     pub(crate) retransmissions: u64,
-}
-
-/// The key of the server transaction that a request belongs to. A CANCEL and an ACK find their INVITE with
-/// `method` INVITE.
-pub(crate) fn server_key(via: &Via, request: &Message, method: &Method) -> String {
-    let method = if *method == Method::Ack { &Method::Invite } else { method };
-    match via.branch() {
-        Some(branch) if branch.len() > MAGIC_COOKIE.len() && branch.starts_with(MAGIC_COOKIE) => {
-            let port = via.port.unwrap_or(crate::sip::flow::DEFAULT_PORT);
-            format!("s {} {}:{port} {method}", branch.to_ascii_lowercase(), via.host.as_str().to_ascii_lowercase())
-        }
-        // RFC 2543: the fields that stay the same from the INVITE to its ACK and its CANCEL.
-        _ => {
-            let from = request.headers.get(Name::FROM).unwrap_or_default();
-            let call_id = request.headers.get(Name::CALL_ID).unwrap_or_default();
-            let number = request.cseq().map_or(0, |(number, _)| number);
-            format!("o {call_id} {from} {number} {}:{:?} {method}", via.host, via.port)
-        }
-    }
-}
-
-/// What merged requests have in common (RFC 3261 section 8.2.2.2).
-pub(crate) fn merge_key(request: &Message) -> Option<String> {
-    let tag = request.from().ok()?.tag()?.to_owned();
-    let (number, method) = request.cseq().ok()?;
-    Some(format!("{} {tag} {number} {method}", request.call_id().ok()?))
-}
-
-fn client_key(branch: &str, method: &Method) -> String {
-    format!("c {branch} {method}")
 }
 
 impl Transactions {
@@ -425,36 +394,4 @@ impl Transactions {
 
 fn is_invite(machine: &Machine) -> bool {
     matches!(machine, Machine::InviteServer { .. })
-}
-
-/// The ACK of a 300 to 699 (RFC 3261 section 17.1.1.3).
-fn ack_of_rejection(invite: &Message, response: &Message) -> Message {
-    let mut ack = like_invite(invite, Method::Ack);
-    if let Some(to) = response.headers.get(Name::TO) {
-        ack.headers.set(Name::TO, to);
-    }
-    ack
-}
-
-/// The CANCEL of an INVITE (RFC 3261 section 9.1).
-pub(crate) fn cancel_of(invite: &Message) -> Message {
-    like_invite(invite, Method::Cancel)
-}
-
-/// A request of the same transaction: same Request-URI, top Via, Route, From, To, Call-ID and CSeq number.
-fn like_invite(invite: &Message, method: Method) -> Message {
-    let StartLine::Request { uri, .. } = &invite.start else { return invite.clone() };
-    let number = invite.cseq().map_or(1, |(number, _)| number);
-    let mut request = Message::request(method.clone(), uri.clone());
-    if let Some(via) = invite.headers.get(Name::VIA) {
-        request.headers.push(Name::VIA, via);
-    }
-    request.headers.push(Name::MAX_FORWARDS, "70");
-    for (name, value) in invite.headers.iter() {
-        if [Name::ROUTE, Name::FROM, Name::TO, Name::CALL_ID].contains(name) {
-            request.headers.push(name, value);
-        }
-    }
-    request.headers.push(Name::CSEQ, format!("{number} {method}"));
-    request
 }

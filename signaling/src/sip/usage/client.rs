@@ -18,10 +18,7 @@ use crate::{
         message::Message,
         method::Method,
         screen::allow,
-        transaction::{
-            T1_64,
-            table::{TransactionId, cancel_of},
-        },
+        transaction::{T1_64, message::cancel_of, table::TransactionId},
         uri::Uri,
     },
 };

@@ -130,8 +130,9 @@ impl Core {
         }
     }
 
-    /// Ends every call; their last messages are among the outputs.
+    /// Ends every call and takes no more; the last messages are among the outputs.
     pub fn shutdown(&mut self, now: Instant) {
+        self.config.max_calls = 0;
         let keys: Vec<_> = self.calls.keys().copied().collect();
         for key in keys {
             self.release(now, key);

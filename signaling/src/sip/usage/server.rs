@@ -24,7 +24,8 @@ use crate::{
         status::reason_phrase,
         transaction::{
             earliest,
-            table::{TransactionId, server_key},
+            message::{merge_key, server_key},
+            table::TransactionId,
         },
     },
 };
@@ -81,7 +82,7 @@ impl Core {
         let key = self.new_call_key();
         let Request { message, flow, path, key: transaction_key, .. } = request;
         let trying = self.response(&message, 100, "");
-        let merge_key = crate::sip::transaction::table::merge_key(&message);
+        let merge_key = merge_key(&message);
         let transaction =
             self.transactions.open_invite_server(now, transaction_key, merge_key, path, Some(trying), key);
         let expires = message.headers.get(Name::EXPIRES).and_then(|seconds| seconds.trim().parse::<u32>().ok());
