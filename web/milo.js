@@ -104,7 +104,7 @@ function translate(to) {
   language = to;
   document.documentElement.lang = to;
   for (const element of document.querySelectorAll("[data-t]")) element.textContent = t(element.dataset.t);
-  $("languages").replaceChildren(...Object.keys(TEXTS).map((code) => {
+  $("languages").replaceChildren(...["mg", "fr", "en"].map((code) => {
     const button = make("button", { type: "button", lang: code, "aria-pressed": String(code === to) }, code.toUpperCase());
     button.onclick = () => { remembered("language", code); translate(code); };
     return button;
@@ -160,7 +160,7 @@ function showRow(row) {
   const now = [language, call.ended ? "" : Date.now() / 1000 | 0, call.turn_count, call.language, call.answered].join();
   if (row.seen === now) return;
   row.seen = now;
-  const when = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" }).format(new Date(call.started));
+  const when = new Intl.DateTimeFormat([language, "fr"], { dateStyle: "medium", timeStyle: "short" }).format(new Date(call.started));
   row.summary.replaceChildren(
     make("span", { class: "who" }, `${call.from || t("unknown")} → ${call.to}`),
     make("span", { class: "when" }, when),

@@ -282,6 +282,18 @@ mod tests {
     }
 
     #[test]
+    fn every_line_of_the_example_is_understood() {
+        let text = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/.env.example"));
+        let pairs = dotenv(Path::new(".env"), text).unwrap();
+        let pairs: Vec<_> = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert!(load("", &pairs).unwrap().notes.is_empty());
+        for (name, _) in pairs {
+            let known = NAMES.iter().any(|(known, _)| *known == name) || matches!(name, "API_HOST" | "API_PORT");
+            assert!(known || name.starts_with("MILO__"), "{name} has no effect");
+        }
+    }
+
+    #[test]
     fn a_dotenv_file_is_read_and_loses_against_the_process() {
         let text = "# c\nexport A=1\nB=\"two words\" # c\n\nC=x # y\nD='#'\nE=\n";
         let pairs = dotenv(Path::new(".env"), text).unwrap();
