@@ -7,7 +7,7 @@ use std::{
     fmt,
     str::FromStr,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicUsize, Ordering},
         mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel},
     },
@@ -89,12 +89,15 @@ pub enum EngineError {
 pub struct Queue<J> {
     jobs: SyncSender<J>,
     waiting: Arc<AtomicUsize>,
+    /// Alive as long as the thread holds its [`Jobs`].
+    thread: Weak<()>,
     engine: &'static str,
 }
 
 impl<J> Clone for Queue<J> {
     fn clone(&self) -> Self {
-        Self { jobs: self.jobs.clone(), waiting: Arc::clone(&self.waiting), engine: self.engine }
+        let (waiting, thread) = (Arc::clone(&self.waiting), Weak::clone(&self.thread));
+        Self { jobs: self.jobs.clone(), waiting, thread, engine: self.engine }
     }
 }
 
@@ -111,6 +114,11 @@ impl<J> Queue<J> {
         })
     }
 
+    /// Whether the model's thread has ended, which before its time it does by a panic only.
+    pub fn stopped(&self) -> bool {
+        self.thread.strong_count() == 0
+    }
+
     /// How many jobs wait (those already taken by the model thread are not counted).
     pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
@@ -121,6 +129,7 @@ impl<J> Queue<J> {
 pub struct Jobs<J> {
     jobs: Receiver<J>,
     waiting: Arc<AtomicUsize>,
+    _thread: Arc<()>,
 }
 
 impl<J> Jobs<J> {
@@ -158,7 +167,9 @@ where
 {
     let (sender, receiver) = sync_channel(depth);
     let waiting = Arc::new(AtomicUsize::new(0));
-    let jobs = Jobs { jobs: receiver, waiting: Arc::clone(&waiting) };
+    let alive = Arc::new(());
+    let thread = Arc::downgrade(&alive);
+    let jobs = Jobs { jobs: receiver, waiting: Arc::clone(&waiting), _thread: alive };
     let (ready, loaded) = sync_channel(1);
     thread::Builder::new()
         .name(engine.into())
@@ -173,5 +184,65 @@ where
         })
         .map_err(|error| EngineError::Load(format!("no thread for the {engine}: {error}")))?;
     loaded.recv().map_err(|_| EngineError::Load(format!("the {engine} ended while it was loading")))??;
-    Ok(Queue { jobs: sender, waiting, engine })
+    Ok(Queue { jobs: sender, waiting, thread, engine })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counting(depth: usize) -> (Queue<SyncSender<u32>>, SyncSender<()>) {
+        let (gate, wait) = sync_channel::<()>(0);
+        let queue = spawn_engine(
+            "counter",
+            depth,
+            || Ok(0_u32),
+            move |mut count, jobs: Jobs<SyncSender<u32>>| {
+                while let Some(answer) = jobs.next() {
+                    wait.recv().ok();
+                    count += 1;
+                    answer.send(count).ok();
+                }
+            },
+        );
+        (queue.unwrap(), gate)
+    }
+
+    #[test]
+    fn a_full_queue_refuses_at_once_and_goes_on() {
+        let (queue, gate) = counting(2);
+        let (answer, answers) = sync_channel(8);
+        // One is taken by the thread, two wait; how quickly the thread takes the first is not known.
+        let accepted = (0..4).filter(|_| {
+            thread::sleep(Duration::from_millis(20));
+            queue.submit(answer.clone()).is_ok()
+        });
+        assert_eq!(accepted.count(), 3);
+        assert!(matches!(queue.submit(answer.clone()), Err(EngineError::Overloaded { engine: "counter", waiting: 2.. })));
+        for expected in 1..=3 {
+            gate.send(()).unwrap();
+            assert_eq!(answers.recv(), Ok(expected));
+        }
+        assert_eq!(queue.waiting(), 0);
+        assert!(!queue.stopped());
+    }
+
+    #[test]
+    fn a_thread_that_died_is_known() {
+        let queue = spawn_engine("mortal", 2, || Ok(()), |(), jobs: Jobs<()>| {
+            jobs.next();
+        })
+        .unwrap();
+        queue.submit(()).unwrap();
+        while !queue.stopped() {
+            thread::yield_now();
+        }
+        assert!(matches!(queue.submit(()), Err(EngineError::Stopped { engine: "mortal" })));
+    }
+
+    #[test]
+    fn a_load_that_fails_says_why() {
+        let failed = spawn_engine("absent", 1, || Err::<(), _>(EngineError::Load("no file".into())), |(), _: Jobs<()>| ());
+        assert!(matches!(failed, Err(EngineError::Load(why)) if why == "no file"));
+    }
 }

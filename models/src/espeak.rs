@@ -125,6 +125,11 @@ impl Synthesizer {
         Ok(Speech { pieces: speech })
     }
 
+    /// Whether the engine's thread has ended although it should run.
+    pub fn stopped(&self) -> bool {
+        self.queue.stopped()
+    }
+
     /// How many clauses wait.
     pub fn waiting(&self) -> usize {
         self.queue.waiting()

@@ -107,6 +107,11 @@ impl VoiceActivity {
         }
     }
 
+    /// Whether the engine's thread has ended although it should run.
+    pub fn stopped(&self) -> bool {
+        self.queue.stopped()
+    }
+
     /// Chunks that wait in line.
     pub fn waiting(&self) -> usize {
         self.queue.waiting()

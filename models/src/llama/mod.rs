@@ -202,6 +202,11 @@ impl LanguageModel {
         &self.file
     }
 
+    /// Whether the engine's thread has ended although it should run.
+    pub fn stopped(&self) -> bool {
+        self.queue.stopped()
+    }
+
     /// Requests that wait for a free sequence.
     pub fn waiting(&self) -> usize {
         self.queue.waiting()

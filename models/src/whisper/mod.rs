@@ -146,6 +146,11 @@ impl Transcriber {
         answered.await.map_err(|_| EngineError::Stopped { engine: ENGINE })?
     }
 
+    /// Whether the engine's thread has ended although it should run.
+    pub fn stopped(&self) -> bool {
+        self.queue.stopped()
+    }
+
     /// Utterances that wait in line.
     pub fn waiting(&self) -> usize {
         self.queue.waiting()
