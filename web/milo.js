@@ -41,7 +41,7 @@ const TEXTS = {
     stage_vad: "silence remarqué", stage_end: "fin du tour", stage_stt: "transcription", stage_llm: "premier mot", stage_tts: "premier son", stage_out: "envoyé", stage_total: "en tout",
   },
   mg: {
-    title: "Mamaly antso an-telefaonina i Milo",
+    title: "Mamaly antso an‑telefaonina i Milo",
     lede: "Mpanampy amin'ny feo izay miteny malagasy aloha, ary frantsay koa. Eto amin'ity milina ity ihany no iasany.",
     call: "Antsoy izy", call_how: "Antsoy amin'ny telefaonina SIP eto amin'ity milina ity (baresip, Linphone, MicroSIP):",
     copy: "Adikao", copied: "Voadika", terminal: "Na avy amin'ny terminal:",
