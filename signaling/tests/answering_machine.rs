@@ -12,7 +12,7 @@ use std::{
 };
 
 use milo_media::PortPool;
-use milo_signaling::{DialogEvent, Endpoint, EndpointConfig, Invitations, Transport};
+use milo_signaling::{DialogEvent, Endpoint, EndpointConfig, Invitations, Progress, Transport, Uri};
 
 fn bind(at: SocketAddr) -> (Endpoint, Invitations) {
     let config = EndpointConfig {
@@ -99,4 +99,48 @@ async fn sipp_calls_over_udp_and_tcp() {
     assert_eq!(endpoint.counters().calls, 0);
     assert_eq!(endpoint.counters().parse_errors, 0);
     machine.abort();
+}
+
+#[tokio::test]
+async fn sipp_answers_over_udp_and_tcp() {
+    let (endpoint, _door) = bind("127.0.0.1:0".parse().expect("an address"));
+    for transport in [Transport::Udp, Transport::Tcp] {
+        let port =
+            std::net::TcpListener::bind("127.0.0.1:0").and_then(|taken| taken.local_addr()).expect("free").port();
+        let kind = if transport == Transport::Udp { "u1" } else { "t1" };
+        let mut command = Command::new("sipp");
+        command.args(["-sn", "uas", "-i", "127.0.0.1", "-nostdin", "-timeout", "20", "-m", "3", "-t", kind, "-p"]);
+        command.arg(port.to_string()).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        let Ok(mut sipp) = command.spawn() else {
+            eprintln!("sipp is not installed: skipped");
+            return;
+        };
+        let target: Uri = format!("sip:sipp@127.0.0.1:{port};transport={transport}").parse().expect("a URI");
+        let mut answered = 0;
+        for _ in 0..50 {
+            let mut outgoing = endpoint.call(&target, "milo").await.expect("placed");
+            let dialog = loop {
+                match outgoing.next().await {
+                    Progress::Ringing(code) => assert_eq!(code, 180),
+                    Progress::Answered(dialog, _leg) => break Some(dialog),
+                    // sipp is not listening yet.
+                    Progress::Rejected { code: 503, .. } => break None,
+                    other => panic!("{other:?}"),
+                }
+            };
+            match dialog {
+                Some(dialog) => {
+                    dialog.hang_up().await.expect("up");
+                    answered += 1;
+                }
+                None => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+            if answered == 3 {
+                break;
+            }
+        }
+        let ended = tokio::task::spawn_blocking(move || sipp.wait()).await.expect("waited").expect("sipp ran");
+        assert_eq!((answered, ended.success()), (3, true), "{transport}");
+    }
+    assert_eq!(endpoint.counters().parse_errors, 0);
 }

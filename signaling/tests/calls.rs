@@ -207,6 +207,21 @@ async fn shutting_down_hangs_up_and_frees_the_ports() {
 }
 
 #[tokio::test]
+async fn the_last_owner_to_go_still_says_goodbye() {
+    for transport in [Transport::Udp, Transport::Tcp] {
+        let (alice, my_door) = bind("127.0.0.1", 10);
+        let (bob, mut door) = bind("127.0.0.1", 10);
+        let mut outgoing = alice.call(&uri(&bob, transport), "a").await.unwrap();
+        let (mut theirs, _leg) = soon(soon(door.next()).await.unwrap().answer()).await.unwrap();
+        let Progress::Answered(mine, _my_leg) = soon(outgoing.next()).await else { panic!("no answer") };
+        drop((alice, my_door, outgoing));
+        assert!(timeout(Duration::from_millis(50), theirs.next()).await.is_err(), "the call lives on");
+        drop(mine);
+        assert_eq!(soon(theirs.next()).await, DialogEvent::Ended(EndReason::RemoteHangup));
+    }
+}
+
+#[tokio::test]
 async fn a_port_in_use_is_named() {
     let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let at = taken.local_addr().unwrap();

@@ -64,6 +64,16 @@ impl Line {
         self.collect();
     }
 
+    /// The peer sends these bytes, whatever they are.
+    pub fn try_hear(&mut self, bytes: &[u8]) {
+        match (self.flow.transport, parse(bytes)) {
+            (Transport::Udp, _) => self.core.datagram(self.now, self.flow, bytes),
+            (Transport::Tcp, Ok(message)) => self.core.message(self.now, self.flow, message),
+            (Transport::Tcp, Err(error)) => self.core.malformed(self.now, self.flow, &error),
+        }
+        self.collect();
+    }
+
     /// The user does this.
     pub fn act<T>(&mut self, action: impl FnOnce(&mut Core, Instant) -> T) -> T {
         let result = action(&mut self.core, self.now);
