@@ -99,6 +99,7 @@ impl Leg {
             totals: LegStats::default(),
             due_since: now(),
             next_tick: now(),
+            ticked: now(),
             phase: Phase::new(rand::random()),
             twice: Twice::new(),
             narrow: Vec::with_capacity(Frame::SILENCE.samples().len()),
@@ -141,8 +142,9 @@ struct Task {
     totals: LegStats,
     /// Since when a packet is due.
     due_since: Instant,
-    /// When the clock ticks next.
+    /// When the clock should tick next, and when it last did.
     next_tick: Instant,
+    ticked: Instant,
     phase: Phase,
     twice: Twice,
     narrow: Vec<i16>,
@@ -186,6 +188,7 @@ impl Task {
                 due = ticks.tick() => {
                     let now = now();
                     let later = self.listen(socket, &mut datagram, now);
+                    self.ticked = now;
                     self.next_tick = due.into_std() + TICK;
                     if let Some(closed) = self.tick(socket, now) {
                         return closed;
@@ -238,7 +241,7 @@ impl Task {
             }
             line.peer.heard(from, now);
             self.due_since = now;
-            later = later.or(self.phase.packet(self.next_tick.saturating_duration_since(now)));
+            later = later.or(self.phase.packet(TICK.saturating_sub(now.saturating_duration_since(self.ticked))));
             if let Accepted::Digit(digit) = accepted {
                 self.ears.push_event(Heard::Digit(digit));
             }

@@ -39,6 +39,10 @@ impl PortPool {
     }
 
     /// Binds the port that was used longest ago. Ports that another program holds are passed over.
+    ///
+    /// # Errors
+    /// [`MediaError::PortsExhausted`] when every port is in use or rests; [`MediaError::Bind`] when the system refuses for
+    /// another reason.
     pub fn bind(&self) -> Result<RtpSocket, MediaError> {
         let Some(free) = &self.free else {
             return Ok(RtpSocket { socket: bind(SocketAddr::new(self.address, 0))?, lease: None });
@@ -72,6 +76,9 @@ pub struct RtpSocket {
 
 impl RtpSocket {
     /// The address and port bound.
+    ///
+    /// # Errors
+    /// [`MediaError::Bind`] when the system does not say.
     pub fn local_addr(&self) -> Result<SocketAddr, MediaError> {
         let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
         self.socket.local_addr().map_err(|source| MediaError::Bind { address: unknown, source })

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::sleep};
 
 use crate::{FRAME_SAMPLES, Frame};
 
@@ -42,13 +42,14 @@ impl Voice {
     }
 
     /// Queues 20 ms; waits while 200 ms are queued already, and so for as long as the voice is paused or the call is on
-    /// hold. Cancel safe: a frame is queued whole or not at all. On a leg that has ended it returns at once.
+    /// hold. Cancel safe: a frame is queued whole or not at all. On a leg that has ended it takes 20 ms and does
+    /// nothing, so that whoever only plays is not whirled around.
     pub async fn play(&mut self, frame: Frame) {
         loop {
             {
                 let mut playout = self.queue.lock();
                 if playout.ended {
-                    return;
+                    break;
                 }
                 if playout.frames.len() < FRAMES {
                     playout.frames.push_back(frame);
@@ -57,6 +58,7 @@ impl Voice {
             }
             self.queue.moved.notified().await;
         }
+        sleep(Duration::from_millis(crate::FRAME_MS.into())).await;
     }
 
     /// Holds back what is queued; the peer hears silence.
@@ -88,7 +90,7 @@ impl Voice {
         self.queue.lock().frames.len() as u32 * crate::FRAME_MS
     }
 
-    /// Waits until everything queued has left, or the leg has ended.
+    /// Waits until everything queued has left, through pause and hold, or the leg has ended.
     pub async fn drained(&mut self) {
         loop {
             {

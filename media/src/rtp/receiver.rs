@@ -20,8 +20,8 @@ use super::{
 
 /// Comfort noise (RFC 3389), static payload type: the sender is silent on purpose.
 const COMFORT_NOISE: u8 = 13;
-/// Longest audio packet in milliseconds.
-const LONGEST_MS: usize = 120;
+/// Longest audio packet in milliseconds: what fits an Ethernet frame, which some programs fill.
+const LONGEST_MS: usize = 180;
 /// A gap of the timeline that is filled; a longer one is a new beginning.
 const FILL_MS: i32 = 500;
 /// After this much silence the delay is chosen anew, from the target.

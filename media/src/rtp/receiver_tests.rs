@@ -117,9 +117,9 @@ fn a_clean_line_adds_half_a_tick_and_changes_nothing() {
 
 #[test]
 fn any_ptime_of_the_peer_gives_the_same_frames() {
-    for ptime in [10, 20, 30, 40, 60] {
-        let heard = Heard::of(stream(1, 7, 1200 / ptime, ptime, 0.0), 55);
-        assert!(distortion_db(&heard.samples(5..55)) > 30.0, "{ptime} ms");
+    for ptime in [10, 20, 30, 40, 60, 120, 180] {
+        let heard = Heard::of(stream(1, 7, 1440 / ptime, ptime, 0.0), 60);
+        assert!(distortion_db(&heard.samples(5..60)) > 30.0, "{ptime} ms");
         assert_eq!(heard.counts().concealed, 0, "{ptime} ms");
     }
 }
@@ -303,6 +303,72 @@ fn garbage_is_counted_and_changes_nothing() {
 
 #[test]
 fn a_packet_too_long_or_empty_is_ignored() {
-    let heard = Heard::of(vec![(1.0, datagram(1, 1, 0, &[])), (2.0, datagram(1, 2, 0, &[1; 1400]))], 2);
+    let heard = Heard::of(vec![(1.0, datagram(1, 1, 0, &[])), (2.0, datagram(1, 2, 0, &[1; 1441]))], 2);
     assert_eq!(heard.counts().ignored, 2);
+}
+
+#[test]
+fn no_sequence_of_packets_makes_it_panic_or_lose_its_pace() {
+    let mut state = 3u64;
+    let mut random = |below: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    let start = now();
+    let mut receiver = Receiver::new(&session());
+    let (mut sequence, mut timestamp, mut ssrc) = (0u16, 0u32, 1u32);
+    let mut out = Vec::new();
+    for tick in 0..20_000u64 {
+        for _ in 0..random(4) {
+            sequence = sequence.wrapping_add(1);
+            timestamp = timestamp.wrapping_add(160);
+            match random(40) {
+                0 => sequence = random(65_536) as u16,
+                1 => timestamp = random(u64::from(u32::MAX)) as u32,
+                2 => ssrc = random(3) as u32,
+                3 => sequence = sequence.wrapping_sub(random(200) as u16),
+                4 => timestamp = timestamp.wrapping_sub(random(2000) as u32),
+                5 => sequence = sequence.wrapping_add(random(100) as u16),
+                _ => {}
+            }
+            let length = [160, 160, 160, 80, 480, 1, 960, 4][random(8) as usize];
+            let mut packet = datagram(ssrc, sequence, timestamp, &vec![random(256) as u8; length]);
+            packet[1] = [0, 0, 0, 0, 0, EVENT, COMFORT_NOISE, 99][random(8) as usize];
+            receiver.accept(&packet, start + Duration::from_millis(tick * 20 + random(20)));
+        }
+        if random(2000) == 0 {
+            receiver.forget_stream();
+        }
+        out.clear();
+        receiver.pull(&mut out);
+        assert_eq!(out.len(), 160);
+    }
+}
+
+#[test]
+fn a_codec_that_changes_in_the_call_is_heard() {
+    let start = now();
+    let mut receiver = Receiver::new(&session());
+    let mut out = Vec::new();
+    let mut hear = |receiver: &mut Receiver, packets: Vec<Coming>, codec: &Codec| {
+        out.clear();
+        for (came, mut packet) in packets {
+            packet[1] = codec.payload_type;
+            receiver.accept(&packet, start + Duration::from_secs_f64(came / 1000.0));
+            receiver.pull(&mut out);
+        }
+        out.clone()
+    };
+    hear(&mut receiver, stream(1, 7, 10, 20, 0.0), &PCMU);
+    let pcma = Codec::named("PCMA").expect("in the table");
+    receiver.change(&Session { codec: pcma, payload_type: 8, ..session() });
+    let mut packets = stream(1, 17, 20, 20, 200.0);
+    for (_, packet) in &mut packets {
+        let mut samples = Vec::new();
+        (PCMU.decode)(&packet.split_off(12), &mut samples);
+        (pcma.encode)(&samples, packet);
+    }
+    let heard = hear(&mut receiver, packets, pcma);
+    assert!(distortion_db(&heard[160..]) > 30.0);
+    assert_eq!(receiver.counts().received, 30, "counts go on");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use milo_media::{Heard, Leg, LegOptions, PortPool, tone::Tone};
 use tokio::{net::UdpSocket, runtime::Handle, time::sleep};
 
-use crate::peer::{EVENT, LOOPBACK, Peer, event, hear, hertz, loud, rms, session, within};
+use crate::peer::{EVENT, LOOPBACK, Peer, event, hear, hertz, level_db, loud, session, within};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sine_comes_back_through_two_legs_with_its_level_and_frequency() {
@@ -21,15 +21,14 @@ async fn a_sine_comes_back_through_two_legs_with_its_level_and_frequency() {
     let Leg { mut ears, mut voice, control } =
         Leg::start(near, Some(session(far_at)), LegOptions::default(), &Handle::current());
     let speaking = tokio::spawn(async move {
-        for frame in Tone::new(1000.0, 0.25).take(100) {
+        for frame in Tone::new(1000.0, 8000.0 / 32_767.0).take(100) {
             voice.play(frame).await;
         }
         voice
     });
     let heard = hear(&mut ears, 90).await.split_off(30 * 320);
-    let expected = 0.25 * 32_767.0 / 2f32.sqrt();
-    assert!((20.0 * (rms(&heard) / expected).log10()).abs() < 0.5, "level {} of {expected}", rms(&heard));
-    assert!((hertz(&heard) - 1000.0).abs() < 5.0, "{} Hz", hertz(&heard));
+    assert!(level_db(&heard).abs() < 0.5, "{} dB", level_db(&heard));
+    assert!((hertz(&heard) - 1000.0).abs() < 11.0, "{} Hz", hertz(&heard));
     assert_eq!(control.stats().lost, 0);
     drop(within(speaking).await);
     echo.abort();
@@ -46,8 +45,8 @@ async fn one_lost_packet_in_twenty_is_concealed() {
     sleep(Duration::from_millis(60)).await;
     let stats = leg.control.stats();
     assert_eq!((stats.received, stats.lost), (95, 5));
-    assert!((5..=9).contains(&stats.concealed), "{stats:?}");
-    assert!((20.0 * (rms(&heard) / (8000.0 / 2f32.sqrt())).log10()).abs() < 0.5, "level {}", rms(&heard));
+    assert!(stats.concealed >= 5, "{stats:?}");
+    assert!(level_db(&heard).abs() < 0.5, "{} dB", level_db(&heard));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -62,7 +61,7 @@ async fn reordered_and_doubled_packets_are_heard_in_order_and_once() {
     let stats = leg.control.stats();
     assert_eq!(stats.duplicate, 1, "{stats:?}");
     assert!(stats.late <= 3, "{stats:?}");
-    assert!((hertz(&heard) - 1000.0).abs() < 20.0, "{} Hz", hertz(&heard));
+    assert!((hertz(&heard) - 1000.0).abs() < 11.0, "{} Hz", hertz(&heard));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -74,7 +73,7 @@ async fn another_ssrc_is_heard_without_a_new_agreement() {
     let sending = tokio::spawn(async move { peer.send_clocked(packets).await });
     let heard = hear(&mut leg.ears, 55).await.split_off(28 * 320);
     within(sending).await.expect("sent");
-    assert!((hertz(&heard) - 1000.0).abs() < 5.0, "{} Hz", hertz(&heard));
+    assert!((hertz(&heard) - 1000.0).abs() < 11.0, "{} Hz", hertz(&heard));
     sleep(Duration::from_millis(60)).await;
     assert_eq!(leg.control.stats().received, 60);
 }
@@ -83,7 +82,7 @@ async fn another_ssrc_is_heard_without_a_new_agreement() {
 async fn a_flood_of_garbage_is_counted_and_not_heard() {
     let (mut peer, mut leg) = Peer::with_leg(LegOptions::default()).await;
     let at = peer.leg;
-    let packets: Vec<_> = (0..60).map(|_| peer.tone()).collect();
+    let packets: Vec<_> = (0..200).map(|_| peer.tone()).collect();
     let stranger = UdpSocket::bind((LOOPBACK, 0)).await.expect("loopback");
     let loud_noise = peer.packet(0, &[0x80; 160]);
     let other_type = peer.packet(96, &[0x80; 160]);
@@ -102,15 +101,19 @@ async fn a_flood_of_garbage_is_counted_and_not_heard() {
                 sleep(Duration::from_millis(if index % 2 == 0 { 1 } else { 2 })).await;
             }
         };
-        tokio::join!(peer.send_clocked(packets[1..].to_vec()), flood);
+        tokio::select! {
+            () = peer.send_clocked(packets[1..].to_vec()) => panic!("the flood took four seconds"),
+            () = flood => {}
+        }
     });
     let heard = hear(&mut leg.ears, 50).await.split_off(10 * 320);
     within(sending).await.expect("sent");
     sleep(Duration::from_millis(60)).await;
     let stats = leg.control.stats();
-    assert_eq!((stats.ignored, stats.received, stats.lost), (500, 60, 0));
-    assert!((hertz(&heard) - 1000.0).abs() < 5.0, "{} Hz", hertz(&heard));
-    assert!((20.0 * (rms(&heard) / (8000.0 / 2f32.sqrt())).log10()).abs() < 0.5);
+    assert_eq!((stats.ignored, stats.lost), (500, 0));
+    assert!(stats.received >= 40, "{stats:?}");
+    assert!((hertz(&heard) - 1000.0).abs() < 11.0, "{} Hz", hertz(&heard));
+    assert!(level_db(&heard).abs() < 0.5, "{} dB", level_db(&heard));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

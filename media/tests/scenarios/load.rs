@@ -122,7 +122,7 @@ fn echo_costs_little() {
     load(true);
 }
 
-/// Samples by which an onset sent by one leg comes late out of the other, in milliseconds.
+/// From the first packet of a burst leaving one leg to its frame coming out of the other's ears.
 #[test]
 #[ignore = "measures; takes 25 s"]
 fn delay_of_a_clean_line() {

@@ -162,8 +162,20 @@ pub(crate) fn rms(samples: &[i16]) -> f32 {
     (samples.iter().map(|&sample| f32::from(sample).powi(2)).sum::<f32>() / samples.len() as f32).sqrt()
 }
 
-/// The frequency in Hz by counting rises through zero.
+/// The frequency in Hz, by counting rises through zero.
 pub(crate) fn hertz(samples: &[i16]) -> f32 {
-    let rises = samples.windows(2).filter(|pair| pair[0] < 0 && pair[1] >= 0).count();
-    rises as f32 * 16_000.0 / samples.len() as f32
+    let rises = |part: &[i16]| part.windows(2).filter(|pair| pair[0] < 0 && pair[1] >= 0).count() as f32;
+    usual(samples, |part| rises(part) * 16_000.0 / part.len() as f32)
+}
+
+/// The level in dB over that of the peer's tone.
+pub(crate) fn level_db(samples: &[i16]) -> f32 {
+    usual(samples, |part| 20.0 * (rms(part) * 2f32.sqrt() / 8000.0).log10())
+}
+
+/// The median over pieces of 100 ms: a busy machine may hold up the test for a moment.
+fn usual(samples: &[i16], measure: impl Fn(&[i16]) -> f32) -> f32 {
+    let mut parts: Vec<f32> = samples.chunks_exact(1600).map(measure).collect();
+    parts.sort_by(f32::total_cmp);
+    parts[parts.len() / 2]
 }
