@@ -42,13 +42,12 @@ impl JitterBuffer {
         self.end = number;
     }
 
-    /// Puts a packet in its place. `false`: its turn is over.
-    /// One that lies further ahead than there are places makes its stream start anew with it.
-    pub(super) fn put(&mut self, number: i64, packet: &Packet<'_>, audio: bool, now: Instant) -> bool {
-        if number < self.next {
-            return false;
-        }
-        if number >= self.next + PLACES {
+    /// Puts a packet in its place; `None` when its turn is over. One that lies further ahead than there are places makes
+    /// the stream start anew with it, and says how many were given up for it.
+    pub(super) fn put(&mut self, number: i64, packet: &Packet<'_>, audio: bool, now: Instant) -> Option<u64> {
+        let ahead = u64::try_from(number - self.next).ok()?;
+        let given_up = if ahead < PLACES as u64 { 0 } else { ahead };
+        if given_up > 0 {
             self.restart(number);
         }
         let place = &mut self.places[(number % PLACES) as usize];
@@ -58,7 +57,7 @@ impl JitterBuffer {
         place.payload.clear();
         place.payload.extend_from_slice(if audio { packet.payload } else { &[] });
         self.end = self.end.max(number + 1);
-        true
+        Some(given_up)
     }
 
     /// How many numbers are missing before the first packet that waits.
@@ -103,7 +102,7 @@ mod tests {
         let mut buffer = JitterBuffer::new();
         buffer.restart(10);
         for number in [11, 10, 13] {
-            assert!(buffer.put(number, &packet(number as u16), true, now()));
+            assert_eq!(buffer.put(number, &packet(number as u16), true, now()), Some(0));
         }
         assert_eq!((buffer.missing(), buffer.span()), (Some(0), 4));
         buffer.pass_first();
@@ -111,7 +110,7 @@ mod tests {
         assert_eq!((buffer.missing(), buffer.span()), (Some(1), 1));
         assert_eq!(buffer.first().map(|first| first.timestamp), Some(13 * 160));
         buffer.pass_first();
-        assert!(!buffer.put(12, &packet(12), true, now()), "its turn is over");
+        assert_eq!(buffer.put(12, &packet(12), true, now()), None, "its turn is over");
         assert_eq!((buffer.missing(), buffer.span()), (None, 0));
     }
 
@@ -120,7 +119,7 @@ mod tests {
         let mut buffer = JitterBuffer::new();
         buffer.restart(10);
         buffer.put(10, &packet(10), true, now());
-        buffer.put(10 + PLACES, &packet(74), true, now());
+        assert_eq!(buffer.put(10 + PLACES, &packet(74), true, now()), Some(64));
         assert_eq!((buffer.missing(), buffer.span()), (Some(0), 1));
         assert_eq!(buffer.first().map(|first| first.timestamp), Some(74 * 160));
     }

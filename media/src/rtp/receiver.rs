@@ -213,10 +213,13 @@ impl Receiver {
             self.packet_samples = packet.payload.len();
             self.delay.arrived(packet.timestamp, now);
         }
-        if !self.buffer.put(number, &packet, audio, now) {
-            self.counts.late += 1;
-            if audio && self.delay.late() {
-                self.correction = Correction::Hold { patience: PATIENCE };
+        match self.buffer.put(number, &packet, audio, now) {
+            Some(given_up) => self.counts.lost += given_up,
+            None => {
+                self.counts.late += 1;
+                if audio && self.delay.late() {
+                    self.correction = Correction::Hold { patience: PATIENCE };
+                }
             }
         }
         self.digit(&packet, event)

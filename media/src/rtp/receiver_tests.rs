@@ -176,6 +176,15 @@ fn a_burst_of_loss_fades_and_playout_stays_on_the_timeline() {
 }
 
 #[test]
+fn an_outage_of_seconds_is_counted_and_over_at_once() {
+    let mut packets = stream(1, 7, 250, 20, 0.0);
+    packets.drain(50..200);
+    let heard = Heard::of(packets, 250);
+    assert_eq!((heard.counts().lost, heard.counts().received), (150, 100));
+    assert!(distortion_db(&heard.samples(202..250)) > 30.0);
+}
+
+#[test]
 fn jitter_grows_the_buffer_and_calm_shrinks_it() {
     let mut packets = stream(1, 7, 1000, 20, 0.0);
     let mut state = 5u32;
