@@ -72,7 +72,6 @@ def case(rng: random.Random, turns: int, noise: float, wanted) -> tuple[list[tup
     while True:
         d = mind_dialogues.dialogue(rng, "held_out", turns, noise)
         if wanted(d.turns[-1].intent):
-            d.system = grammar.SYSTEM_PROMPT
             messages = [("assistant" if r == "reply" else r, t) for r, t in mind_dialogues.history(rng, d)]
             return messages[:-1], d.turns[-1]
 

@@ -67,9 +67,8 @@ class Turn:
 
 @dataclass
 class Dialogue:
-    """A system prompt (or none), what the agent said first (or nothing), and turns."""
+    """What the agent said first (or nothing), and turns."""
 
-    system: str | None
     opening: str | None
     turns: list[Turn]
 
@@ -109,8 +108,8 @@ def noisy(rng: random.Random, text: str, slots: dict, language: str) -> str:
             words[i] = misspell(rng, words[i])
         elif roll < 0.68 and len(free) > 2:
             del words[i], kept[i]
-        elif roll < 0.78:
-            words.insert(i, words[i])
+        elif roll < 0.8:
+            words.insert(i, words[i] if roll < 0.72 else rng.choice(_WORDS[language]))
             kept.insert(i, False)
         elif roll < 0.9 and len(free) > 3:
             words[i] = rng.choice(_WORDS[language])
@@ -120,8 +119,8 @@ def noisy(rng: random.Random, text: str, slots: dict, language: str) -> str:
 
 
 #: What is hardest to learn is to copy; training practises it.
-COPIED = ("number", "code", "my_number", "pay_amount", "appointment", "appointment_day", "appointment_hour", "my_name",
-          "person", "price")
+COPIED = ("code", "code", "code", "my_number", "my_number", "number", "number", "pay_amount", "pay_amount", "appointment",
+          "appointment_day", "appointment_hour", "my_name", "person", "price")
 
 
 def turn(rng: random.Random, split: str, language: str, noise: float, practice: float = 0.0) -> Turn:
@@ -130,14 +129,14 @@ def turn(rng: random.Random, split: str, language: str, noise: float, practice: 
     `noise` is the share of questions that carry errors, `practice` that of additional ones with something to copy.
     """
     roll = rng.random()
-    if roll < 0.035:
+    if roll < 0.04:
         count = rng.randint(2, 7)
         return Turn(" ".join(rng.choice(_WORDS[language]) for _ in range(count)), NOT_UNDERSTOOD[language], language,
                     "salad")
-    if roll < 0.045:
+    if roll < 0.06:
         letters = " ".join("".join(rng.choice(_LETTERS) for _ in range(rng.randint(2, 9))) for _ in range(rng.randint(1, 4)))
         return Turn(letters, NOT_UNDERSTOOD[language], language, "letters")
-    if roll < 0.065:
+    if roll < 0.085:
         heard = rng.choice(STRANGE[split][language])
         if rng.random() < noise:
             heard = noisy(rng, heard, {}, language)
@@ -161,7 +160,6 @@ def cut_short(rng: random.Random, reply: str) -> str:
 def dialogue(rng: random.Random, split: str, turns: int, noise: float = 0.5, practice: float = 0.0) -> Dialogue:
     """A call of so many turns. The caller may change language."""
     language = "mg" if rng.random() < 0.55 else "fr"
-    system = None if rng.random() < 0.03 else grammar.SYSTEM_PROMPT
     # The agent greets before it knows the caller's language.
     opening = rng.choice(OPENINGS["mg" if rng.random() < 0.7 else language]) if rng.random() < 0.7 else None
     said = []
@@ -169,12 +167,12 @@ def dialogue(rng: random.Random, split: str, turns: int, noise: float = 0.5, pra
         if rng.random() < 0.06:
             language = "fr" if language == "mg" else "mg"
         said.append(turn(rng, split, language, noise, practice))
-    return Dialogue(system, opening, said)
+    return Dialogue(opening, said)
 
 
 def history(rng: random.Random, d: Dialogue) -> list[tuple[str, str]]:
     """The dialogue as chat messages; earlier replies may have been interrupted, or followed by the agent's own words."""
-    messages = [("system", d.system)] if d.system else []
+    messages = [("system", grammar.SYSTEM_PROMPT)]
     if d.opening:
         messages.append(("assistant", d.opening))
     for i, t in enumerate(d.turns):

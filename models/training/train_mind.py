@@ -20,6 +20,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
+import grammar
 import mind_dialogues
 from mind_model import Mind, Shape
 from mind_tokenizer import Tokenizer
@@ -28,14 +29,22 @@ VOCABULARY = 1280
 SEED = 20261122
 
 
+def beginning(tokenizer: Tokenizer) -> list[int]:
+    """What every dialogue begins with: the system prompt."""
+    return mind_dialogues.encode(tokenizer, [("system", grammar.SYSTEM_PROMPT)])[0]
+
+
 def batch(tokenizer: Tokenizer, step: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """`size` dialogues as ids [size, time], and the targets: the next id where the mind speaks, -100 elsewhere."""
+    """`size` dialogues without their common beginning as ids [size, time], and the targets: the next id where the mind
+    speaks, -100 elsewhere."""
     rng = random.Random(f"{SEED}-{step}")
     turns = rng.choice((2, 3, 4, 5))
     rows = []
     for _ in range(size):
-        d = mind_dialogues.dialogue(rng, "train", max(1, turns - rng.randrange(2)), noise=0.45, practice=0.4)
-        rows.append(mind_dialogues.encode(tokenizer, mind_dialogues.history(rng, d)))
+        d = mind_dialogues.dialogue(rng, "train", max(1, turns - rng.randrange(2)), noise=0.45, practice=0.5)
+        row, learned = mind_dialogues.encode(tokenizer, mind_dialogues.history(rng, d))
+        common = len(beginning(tokenizer))
+        rows.append((row[common:], learned[common:]))
     # Few different lengths: the kernels are compiled for each.
     length = -(-max(len(ids) for ids, _ in rows) // 32) * 32
     ids = torch.zeros(size, length, dtype=torch.long)
@@ -46,10 +55,13 @@ def batch(tokenizer: Tokenizer, step: int, size: int) -> tuple[torch.Tensor, tor
     return ids, targets
 
 
-def loss_of(mind: Mind, ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Mean cross-entropy of the words the mind must say; logits only where they count."""
+def loss_of(mind: Mind, common: list[int], ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Mean cross-entropy of the words the mind must say. The common beginning is computed once for all rows, logits only
+    where they count."""
     with torch.autocast("cpu", torch.bfloat16):
-        hidden, _ = mind.hidden(ids)
+        _, past = mind.hidden(torch.tensor([common]))
+        past = [[m.expand(len(ids), -1, -1, -1) for m in keys_and_values] for keys_and_values in past]
+        hidden, _ = mind.hidden(ids, past)
         said = (targets.flatten() >= 0).nonzero().flatten()
         said = F.pad(said, (0, -len(said) % 512))  # place 0 is never said: its target is -100
         logits = F.linear(hidden.flatten(0, 1)[said], mind.token_embd.weight)
@@ -74,6 +86,7 @@ def main() -> None:
     if not vocabulary.exists():
         Tokenizer.learn(mind_dialogues.texts(random.Random(SEED), 20_000), VOCABULARY).save(vocabulary)
     tokenizer = Tokenizer.load(vocabulary)
+    common = beginning(tokenizer)
 
     mind = Mind(Shape(len(tokenizer.pieces)))
     matrices = [p for name, p in mind.named_parameters() if p.ndim == 2 and "embd" not in name]
@@ -107,7 +120,7 @@ def main() -> None:
         for optimizer, rate in zip(optimizers, rates):
             optimizer.param_groups[0]["lr"] = rate * scale
         ids, targets = batch(tokenizer, step, a.batch)
-        loss = loss_of(mind, ids, targets)
+        loss = loss_of(mind, common, ids, targets)
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
         loss.backward()
