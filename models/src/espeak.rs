@@ -272,7 +272,7 @@ fn plain(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, sync::OnceLock};
+    use std::{fs, sync::OnceLock, time::Duration};
 
     use super::*;
 
@@ -305,15 +305,19 @@ mod tests {
         samples
     }
 
-    async fn said(text: &str, language: Language, options: SpeechOptions) -> Vec<i16> {
+    async fn speech(text: &str, language: Language, options: SpeechOptions) -> Speech {
         let voice = voice();
         loop {
-            // Other tests fill the one queue of the process.
+            // Another test fills the one queue of the process.
             match voice.speak(text, language, options.clone()) {
-                Err(EngineError::Overloaded { .. }) => tokio::task::yield_now().await,
-                speech => return all(speech.unwrap()).await,
+                Err(EngineError::Overloaded { .. }) => tokio::time::sleep(Duration::from_millis(5)).await,
+                speech => return speech.unwrap(),
             }
         }
+    }
+
+    async fn said(text: &str, language: Language, options: SpeechOptions) -> Vec<i16> {
+        all(speech(text, language, options).await).await
     }
 
     fn variant(name: &str) -> SpeechOptions {
@@ -358,14 +362,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_dropped_clause_stops_and_the_next_one_is_whole() {
-        let voice = voice();
         let whole = said("Eny tompoko.", Language::Mg, SpeechOptions::default()).await;
         let long = "misaotra betsaka ".repeat(100);
-        let started = std::thread::spawn({
-            let voice = voice.clone();
-            move || voice.speak(&long, Language::Mg, SpeechOptions::default())
-        });
-        let mut speech = started.join().unwrap().unwrap();
+        let mut speech = speech(&long, Language::Mg, SpeechOptions::default()).await;
         assert!(speech.next().await.unwrap().is_ok());
         drop(speech);
         let after = said("Eny tompoko.", Language::Mg, SpeechOptions::default()).await;
