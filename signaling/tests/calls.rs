@@ -53,8 +53,13 @@ async fn quiet(endpoint: &Endpoint) {
 async fn call_and_hang_up(ip: &str, transport: Transport) {
     let (alice, _nobody) = bind(ip, 10);
     let (bob, mut door) = bind(ip, 10);
-    let mut outgoing = alice.call(&uri(&bob, transport), "rasoa").await.unwrap();
+    // An endpoint on every address is called at a real one, and gives a real one.
+    let target = uri(&bob, transport).to_string().replace("0.0.0.0", "127.0.0.1").replace("[::]", "[::1]");
+    let mut outgoing = alice.call(&target.parse().unwrap(), "rasoa").await.unwrap();
     let mut invitation = soon(door.next()).await.unwrap();
+    let contact = invitation.header("m").unwrap();
+    assert!(contact.contains("@127.0.0.1:") || contact.contains("@[::1]:"), "{contact}");
+    assert!(alice.local().iter().any(|(_, at)| contact.contains(&format!(":{}", at.port()))), "{contact}");
     assert_eq!(invitation.from_number(), "rasoa");
     assert_eq!(invitation.to_number(), "milo");
     assert_eq!(invitation.call_id(), outgoing.call_id());
@@ -105,6 +110,14 @@ async fn call_over_udp_on_ipv6() {
 #[tokio::test]
 async fn call_over_tcp_on_ipv6() {
     call_and_hang_up("::1", Transport::Tcp).await;
+}
+
+#[tokio::test]
+async fn calls_between_endpoints_on_every_address() {
+    call_and_hang_up("0.0.0.0", Transport::Udp).await;
+    call_and_hang_up("0.0.0.0", Transport::Tcp).await;
+    call_and_hang_up("::", Transport::Udp).await;
+    call_and_hang_up("::", Transport::Tcp).await;
 }
 
 #[tokio::test]

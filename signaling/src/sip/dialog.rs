@@ -186,12 +186,18 @@ impl Dialog {
             let behind_nat = self.direct || (is_private(named.ip()) && !is_private(source));
             named.ip() == source || !behind_nat
         });
-        match self.flow.transport {
-            Transport::Udp => {
+        let wants_stream = next_hop.param("transport").is_some_and(|name| name.eq_ignore_ascii_case("tcp"));
+        match (self.flow.transport, named) {
+            (Transport::Udp, Some(remote)) if wants_stream => {
+                let flow = Flow { transport: Transport::Tcp, remote, ..self.flow };
+                Path { flow, or_connect: Some(remote) }
+            }
+            (Transport::Udp, named) => {
                 let remote = named.unwrap_or(self.flow.remote);
                 Path { flow: Flow { remote, ..self.flow }, or_connect: None }
             }
-            Transport::Tcp => Path { flow: self.flow, or_connect: named },
+            // The connection that is there, whatever the URI says: a telephone behind a NAT has no other.
+            (Transport::Tcp, named) => Path { flow: self.flow, or_connect: named },
         }
     }
 }
@@ -306,6 +312,18 @@ mod tests {
         let behind_proxy = [(Name::CONTACT, "<sip:rasoa@203.0.113.50>")];
         let (_, path) = server(2, "198.51.100.9:5060", &behind_proxy).request(Method::Bye);
         assert_eq!(path.flow.remote, "203.0.113.50:5060".parse().unwrap(), "a proxy that wants no more");
+    }
+
+    #[test]
+    fn contact_that_asks_for_a_stream_gets_one_and_a_stream_is_kept() {
+        let contact = [(Name::CONTACT, "<sip:rasoa@198.51.100.9:5070;transport=TCP>")];
+        let (_, path) = server(1, "198.51.100.9:5060", &contact).request(Method::Bye);
+        let named = "198.51.100.9:5070".parse().unwrap();
+        assert_eq!((path.flow.transport, path.flow.remote), (Transport::Tcp, named));
+        let mut streamed = server(1, "198.51.100.9:40123", &[(Name::CONTACT, "<sip:rasoa@198.51.100.9:5070>")]);
+        streamed.flow.transport = Transport::Tcp;
+        let (_, path) = streamed.request(Method::Bye);
+        assert_eq!(path, Path { flow: streamed.flow, or_connect: Some(named) });
     }
 
     #[test]

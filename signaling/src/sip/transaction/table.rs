@@ -19,6 +19,9 @@ use crate::sip::{
     method::Method,
 };
 
+/// Places that the tables keep when nothing is live.
+const TABLE: usize = 1024;
+
 /// Which transaction; never given twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TransactionId(u64);
@@ -198,8 +201,9 @@ impl Transactions {
         }
         let bytes: Arc<[u8]> = response.to_bytes().into();
         out.push_back(Packet { path: transaction.path, bytes: Arc::clone(&bytes), transaction: None });
-        // A 2xx is repeated by the user, not by the machine.
-        transaction.last = Some(bytes).filter(|_| !(200..300).contains(&code) || !is_invite(&transaction.machine));
+        // The 2xx of an INVITE is repeated by the user, not by the machine.
+        let is_invite = matches!(transaction.machine, Machine::InviteServer { .. });
+        transaction.last = Some(bytes).filter(|_| !(is_invite && (200..300).contains(&code)));
         self.settle(id);
         true
     }
@@ -249,7 +253,7 @@ impl Transactions {
         let waits = matches!(transaction.machine, Machine::InviteClient { .. } | Machine::Client(_));
         let owner = transaction.owner.filter(|_| waits);
         if waits {
-            self.remove(id);
+            self.forget(id);
         }
         owner
     }
@@ -348,7 +352,7 @@ impl Transactions {
     fn settle(&mut self, id: TransactionId) {
         let Some(transaction) = self.live.get_mut(&id) else { return };
         if transaction.is_over() {
-            self.remove(id);
+            self.forget(id);
             return;
         }
         let deadline = transaction.deadline();
@@ -371,12 +375,8 @@ impl Transactions {
         }
     }
 
-    /// Forgets a transaction that nothing will come of.
+    /// Forgets a transaction: it is over, or nothing will come of it.
     pub(crate) fn forget(&mut self, id: TransactionId) {
-        self.remove(id);
-    }
-
-    fn remove(&mut self, id: TransactionId) {
         let Some(transaction) = self.live.remove(&id) else { return };
         if let Some(at) = transaction.scheduled {
             self.timers.remove(&(at, id));
@@ -389,9 +389,11 @@ impl Transactions {
         {
             self.by_merge_key.remove(merge_key);
         }
+        if self.live.is_empty() {
+            // After a storm the tables give their memory back.
+            self.live.shrink_to(TABLE);
+            self.by_key.shrink_to(TABLE);
+            self.by_merge_key.shrink_to(TABLE);
+        }
     }
-}
-
-fn is_invite(machine: &Machine) -> bool {
-    matches!(machine, Machine::InviteServer { .. })
 }
