@@ -1,5 +1,7 @@
 //! Voice activity: Silero VAD on ONNX Runtime. One thread owns the graph; the chunks of all calls that wait together share
-//! one run, and each call's recurrent state travels with its chunk.
+//! one run, and each call's recurrent state travels with its chunk. The thread never waits for a fuller batch: when it is
+//! idle a chunk runs at once, when it is busy chunks gather by themselves and each gets up to three times cheaper (gathering
+//! for 4 ms was measured with 50 calls: no less work, 2 ms later).
 //!
 //! The graph runs in its 8 kHz mode, behind a half-band filter: on telephone speech it finds the same (measured: 95.9 % of
 //! the chunks in clean speech against 93.6 % at 16 kHz, no false one in silence), and a chunk costs half as much.
@@ -7,15 +9,7 @@
 //!  Frame ─► 8 kHz ─► 256 samples (32 ms) + the 32 before ─► queue ─► one run for up to 64 calls ─► probability
 //! ```
 
-use std::{
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread,
-    time::Duration,
-};
+use std::path::Path;
 
 use milo_media::{FRAME_SAMPLES, Frame};
 use ort::{
@@ -26,6 +20,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     engine::{EngineError, Jobs, Queue, spawn_engine},
+    manifest,
     onnx::{Graph, OrtRuntime, values},
 };
 
@@ -42,9 +37,6 @@ const STATE: usize = 128;
 const BATCH: usize = 64;
 /// Chunks that may wait: more than a second's worth of one thread's work.
 const DEPTH: usize = 1_024;
-/// With so many calls up, the thread lets chunks gather for this long before it runs them together.
-const GATHER_FROM: usize = 4;
-const GATHER: Duration = Duration::from_millis(4);
 
 /// Milliseconds of audio behind each probability.
 pub const CHUNK_MS: u32 = 32;
@@ -53,13 +45,11 @@ pub const CHUNK_MS: u32 = 32;
 #[derive(Clone)]
 pub struct VoiceActivity {
     queue: Queue<Job>,
-    streams: Arc<AtomicUsize>,
 }
 
 /// One call's stream of audio.
 pub struct VadStream {
     queue: Queue<Job>,
-    streams: Arc<AtomicUsize>,
     halve: Halve,
     /// 8 kHz samples: the context, then what has not yet been sent.
     samples: Vec<f32>,
@@ -87,19 +77,14 @@ impl VoiceActivity {
     /// [`EngineError::Load`] when the file is missing, truncated or another graph.
     pub fn load(graph: &Path, ort: &OrtRuntime) -> Result<Self, EngineError> {
         let (graph, ort) = (graph.to_owned(), ort.clone());
-        let streams = Arc::new(AtomicUsize::new(0));
-        let live = Arc::clone(&streams);
-        let queue =
-            spawn_engine(ENGINE, DEPTH, move || open(&graph, &ort), move |graph, jobs| serve(graph, jobs, &live))?;
-        Ok(Self { queue, streams })
+        let queue = spawn_engine(ENGINE, DEPTH, move || open(&graph, &ort), serve)?;
+        Ok(Self { queue })
     }
 
     /// A fresh stream for one call.
     pub fn stream(&self) -> VadStream {
-        self.streams.fetch_add(1, Ordering::Relaxed);
         VadStream {
             queue: self.queue.clone(),
-            streams: Arc::clone(&self.streams),
             halve: Halve::default(),
             samples: vec![0.0; CONTEXT],
             state: Box::new([[0.0; STATE]; 2]),
@@ -143,13 +128,8 @@ impl VadStream {
     }
 }
 
-impl Drop for VadStream {
-    fn drop(&mut self) {
-        self.streams.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 fn open(file: &Path, ort: &OrtRuntime) -> Result<Graph, EngineError> {
+    manifest::verify(file)?;
     let graph = ort.graph(file, 1)?;
     for (name, kind) in
         [("input", TensorElementType::Float32), ("state", TensorElementType::Float32), ("sr", TensorElementType::Int64)]
@@ -167,11 +147,8 @@ fn open(file: &Path, ort: &OrtRuntime) -> Result<Graph, EngineError> {
     Ok(graph)
 }
 
-fn serve(mut graph: Graph, jobs: Jobs<Job>, streams: &AtomicUsize) {
+fn serve(mut graph: Graph, jobs: Jobs<Job>) {
     while let Some(first) = jobs.next() {
-        if streams.load(Ordering::Relaxed) >= GATHER_FROM {
-            thread::sleep(GATHER);
-        }
         let mut batch = vec![first];
         while batch.len() < BATCH {
             let Ok(job) = jobs.try_next() else { break };
@@ -376,7 +353,7 @@ mod tests {
         for (n, frame) in frames.iter().enumerate() {
             if n % 7 == 3 {
                 // Polled once, then dropped.
-                let once = tokio::time::timeout(Duration::ZERO, stream.push(frame)).await;
+                let once = tokio::time::timeout(std::time::Duration::ZERO, stream.push(frame)).await;
                 all.extend(once.ok().and_then(|heard| heard.unwrap()));
             } else {
                 all.extend(stream.push(frame).await.unwrap());

@@ -80,7 +80,7 @@ impl Decoder {
             None => 0.0,
         };
         let language_probability = known.unwrap_or_else(|| self.probability_of(start, spoken));
-        let longest = (self.model.positions() / 2).saturating_sub(prompt.len()).max(1);
+        let longest = self.model.positions().saturating_sub(prompt.len()).max(1);
 
         let mut best: Option<Heard> = None;
         for temperature in TEMPERATURES {

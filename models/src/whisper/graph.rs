@@ -34,6 +34,7 @@ pub(super) struct Config {
     pub(super) suppress_tokens: Option<Vec<u32>>,
     #[serde(default)]
     pub(super) begin_suppress_tokens: Option<Vec<u32>>,
+    pub(super) max_initial_timestamp_index: Option<usize>,
 }
 
 /// Keys and values of the tokens seen so far; a clone is a second continuation of the same prompt.

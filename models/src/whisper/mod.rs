@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     engine::{EngineError, Jobs, Language, Queue, spawn_engine},
+    manifest,
     mel::{HOP, LogMel},
     onnx::OrtRuntime,
 };
@@ -39,6 +40,8 @@ const ENGINE: &str = "transcriber";
 const SAMPLES_PER_MS: usize = 16;
 /// Longer audio would keep all other calls waiting: it must come in parts.
 const LONGEST_S: usize = 600;
+/// The first time stamp lies within the first second, unless generation_config.json says otherwise.
+const LATEST_START: usize = 50;
 
 /// Which of a folder's files are preferred; the other kind is taken when only that is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,6 +171,7 @@ impl Worker {
         if !folder.is_dir() {
             return Err(EngineError::Load(format!("the Whisper folder {} is not there", folder.display())));
         }
+        manifest::verify(&folder)?;
         let config = read_config(&folder.join("config.json"))?;
         let generation = read_config(&folder.join("generation_config.json"))?;
         let either =
@@ -184,7 +188,12 @@ impl Worker {
                 tokens.highest()
             )));
         }
-        let rules = Rules { never, not_first, timestamps: options.timestamps && tokens.first_timestamp().is_some() };
+        let rules = Rules {
+            never,
+            not_first,
+            timestamps: options.timestamps && tokens.first_timestamp().is_some(),
+            first_stamps: generation.max_initial_timestamp_index.unwrap_or(LATEST_START) + 1,
+        };
         let mel = LogMel::new(model.mels());
         Ok(Self { decoder: Decoder { model, tokens, rules }, mel })
     }

@@ -6,9 +6,6 @@ use flate2::{Compression, write::ZlibEncoder};
 
 use super::tokens::Tokens;
 
-/// A segment's first time stamp lies within the first second of the window (as in the reference decoder).
-const LATEST_START_S: f32 = 1.0;
-
 /// What is forbidden, from the tokenizer and the model's own configuration.
 pub(super) struct Rules {
     /// Never text, anywhere.
@@ -17,6 +14,8 @@ pub(super) struct Rules {
     pub(super) not_first: Vec<u32>,
     /// Whether time stamps are decoded.
     pub(super) timestamps: bool,
+    /// How many of them, from 0.00 s on, may begin the transcript.
+    pub(super) first_stamps: usize,
 }
 
 impl Rules {
@@ -30,8 +29,7 @@ impl Rules {
         let count = (first..).map_while(|id| tokens.seconds(id).map(|_| ())).count();
         let stamps = first as usize..(first as usize + count).min(logits.len());
         if self.timestamps {
-            let latest = (first..).take_while(|id| tokens.seconds(*id).is_some_and(|at| at <= LATEST_START_S)).count();
-            timestamp_rules(logits, so_far, stamps, latest, tokens.end as usize);
+            timestamp_rules(logits, so_far, stamps, self.first_stamps, tokens.end as usize);
         } else {
             logits.get_mut(stamps).into_iter().flatten().for_each(|logit| *logit = f32::NEG_INFINITY);
         }
