@@ -16,7 +16,6 @@ run:
 test:
 	@deploy/setup.sh test
 	$(MAKE) --no-print-directory lint doc
-	cargo build --release --workspace --bins
 	cargo test --release --workspace -- --test-threads=2
 
 setup:
@@ -44,7 +43,6 @@ bench:
 # What takes long: thousands of calls, a large call log.
 soak:
 	@deploy/setup.sh test
-	cargo build --release --workspace --bins
 	cargo test --release --workspace -- --ignored --test-threads=1
 
 clean:

@@ -1,1 +1,27 @@
-//! (story)
+//! Milo Voice: a telephone voice agent that speaks Malagasy first.
+//!
+//! ```text
+//!  phone ── SIP/RTP ──► signaling ─► media ─► call ─► agent ─► models (voice activity, transcriber, language model, voice)
+//!                                              │
+//!  browser, curl ── HTTP ──► http ─► store ◄── log          /metrics ─► Prometheus
+//! ```
+//! [`server::Server`] composes everything and owns what runs. An incoming call becomes one task that runs [`call::run`]: a
+//! straight line through the verbs of its [`dialplan`], of which `converse` is the [`agent`]. The agent's loop stands in
+//! `agent/mod.rs`: greet, listen, understand, reply clause by clause, be interrupted, say goodbye. What was heard and said is
+//! written by [`store`]; [`http`] shows it. [`phone`] is the other end of the line, for people, benches and tests.
+
+pub mod agent;
+pub mod bench;
+pub mod call;
+pub mod config;
+pub mod dialplan;
+pub mod doctor;
+pub mod engines;
+pub mod error;
+pub mod http;
+pub mod logging;
+pub mod metrics;
+pub mod phone;
+pub mod self_call;
+pub mod server;
+pub mod store;

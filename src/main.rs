@@ -1,1 +1,171 @@
-fn main() {}
+//! The `milo` program: one command line, one runtime for the process and one for the legs.
+
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+use anyhow::{Context, Result, bail};
+use clap::{Parser, Subcommand};
+use milo::{
+    bench,
+    config::{Config, Loaded, Sources},
+    doctor, engines, logging,
+    phone::{Errand, Phone},
+    self_call,
+    server::Server,
+};
+use tokio::runtime::{Builder, Runtime};
+
+/// A telephone voice agent that speaks Malagasy first.
+#[derive(Parser)]
+#[command(name = "milo", version, about)]
+struct Arguments {
+    /// The configuration file [default: ./milo.toml, then /etc/milo/milo.toml, then built-in values]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Answer calls (the default).
+    Serve,
+    /// Call a SIP address: play files as turns, record and measure what comes back.
+    Call(CallArguments),
+    /// Measure; each bench starts a Milo of its own, unless it is given a target.
+    Bench {
+        #[command(subcommand)]
+        which: bench::Which,
+    },
+    /// Check all that a start needs, with a call to itself, and say how to mend each fault.
+    Doctor,
+    /// Look at the configuration.
+    Config {
+        #[command(subcommand)]
+        what: ConfigCommand,
+    },
+}
+
+#[derive(clap::Args)]
+struct CallArguments {
+    /// Whom to call: sip:milo@127.0.0.1:5060, with ;transport=tcp for TCP.
+    uri: String,
+    /// A WAV file to play as a turn, once the far side is silent; may be given again.
+    #[arg(long, value_name = "FILE")]
+    play: Vec<PathBuf>,
+    /// A last WAV file, played into the reply to the one before it.
+    #[arg(long, value_name = "FILE")]
+    interrupt: Option<PathBuf>,
+    /// Stay on the line until the far side hangs up.
+    #[arg(long)]
+    wait: bool,
+    /// Begin at once, without waiting for a greeting.
+    #[arg(long)]
+    no_greeting: bool,
+    /// Write what came back, 16 kHz mono.
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// Do not transcribe what came back.
+    #[arg(long)]
+    no_transcript: bool,
+    /// Print the report as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Read file and environment and print what is in force, secrets masked.
+    Check,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            // One sentence a cause; most errors are a single one already.
+            eprintln!("milo: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<ExitCode> {
+    let sources = Sources::of_process(arguments.config);
+    match arguments.command.unwrap_or(Command::Serve) {
+        Command::Config { what: ConfigCommand::Check } => {
+            let loaded = Config::load(&sources)?;
+            println!("{}", loaded.describe().trim_end());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Serve => {
+            let Loaded { config, notes, .. } = Config::load(&sources)?;
+            logging::start(&config.log).map_err(anyhow::Error::msg)?;
+            for note in notes {
+                tracing::warn!("{note}");
+            }
+            let (main, legs) = runtimes()?;
+            main.block_on(async {
+                let server = Server::start(&config, legs.handle()).await?;
+                println!("{}", server.welcome());
+                server.until_signal().await
+            })?;
+            legs.shutdown_timeout(Duration::from_secs(1));
+            main.shutdown_timeout(Duration::from_secs(1));
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Call(call) => {
+            let Loaded { mut config, .. } = Config::load(&sources)?;
+            config.log.level = "warn".into();
+            logging::start(&config.log).map_err(anyhow::Error::msg)?;
+            let (main, legs) = runtimes()?;
+            main.block_on(place(&config, call, legs.handle()))
+        }
+        Command::Bench { which } => {
+            let (main, legs) = runtimes()?;
+            main.block_on(bench::run(which, legs.handle()))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Doctor => {
+            let loaded = Config::load(&sources);
+            let (main, legs) = runtimes()?;
+            let sound = main.block_on(doctor::run(loaded, async |config: &Config, findings: &mut doctor::Findings| {
+                self_call::check(config, legs.handle(), findings).await;
+            }));
+            Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+    }
+}
+
+/// One runtime for everything, one for the legs: no amount of other work moves their 20 ms clocks.
+fn runtimes() -> Result<(Runtime, Runtime)> {
+    let main = Builder::new_multi_thread().enable_all().thread_name("milo").build();
+    let legs = Builder::new_multi_thread().enable_all().thread_name("legs").worker_threads(2).build();
+    Ok((main.context("the main runtime")?, legs.context("the legs' runtime")?))
+}
+
+async fn place(config: &Config, call: CallArguments, legs: &tokio::runtime::Handle) -> Result<ExitCode> {
+    let Ok(target) = call.uri.parse() else {
+        bail!("{:?} is no SIP address; one looks like sip:milo@127.0.0.1:5060", call.uri);
+    };
+    let transcriber = if call.no_transcript { None } else { Some(engines::transcriber(config)?) };
+    let phone = Phone::new(&target, transcriber, legs.clone())?;
+    let errand = Errand {
+        target,
+        play: call.play,
+        interrupt: call.interrupt,
+        wait: call.wait,
+        no_greeting: call.no_greeting,
+        record: call.record,
+    };
+    let report = phone.call(&errand).await;
+    phone.shutdown().await;
+    let report = report?;
+    if call.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        println!("{report}");
+    }
+    let unanswered = report.turns.iter().any(|turn| turn.reply.is_none() && turn.barge_stop_ms.is_none());
+    Ok(if unanswered { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}

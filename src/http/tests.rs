@@ -264,15 +264,11 @@ async fn slow_and_huge_heads_are_let_go() {
     let answer = house.raw(&format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(40_000))).await;
     assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
     assert!(house.raw("nonsense\r\n\r\n").await.starts_with("HTTP/1.1 400"));
-    // Half a head, and then nothing: with the clock ahead, the server hangs up.
+    // Half a head, and then nothing: after ten seconds the server hangs up.
     let mut stream = TcpStream::connect(house.address).await.unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\nHost:").await.unwrap();
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    tokio::time::pause();
-    tokio::time::advance(Duration::from_secs(11)).await;
-    tokio::time::resume();
     let mut rest = Vec::new();
-    let ended = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut rest)).await;
+    let ended = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut rest)).await;
     assert!(ended.is_ok(), "the connection is still open");
 }
 

@@ -1,0 +1,134 @@
+//! What was said, as both sides heard it: the language model's messages.
+
+use milo_models::llama::{ChatMessage, Role};
+
+/// The conversation so far. Only what left on the wire counts as said.
+#[derive(Debug)]
+pub(super) struct Context {
+    prompt: String,
+    exchanges: Vec<Exchange>,
+    keep: usize,
+}
+
+#[derive(Debug)]
+struct Exchange {
+    heard: String,
+    said: Option<String>,
+}
+
+impl Context {
+    /// `keep` is how many of the newest exchanges the model sees.
+    pub(super) fn new(prompt: &str, keep: usize) -> Self {
+        Self { prompt: prompt.into(), exchanges: Vec::new(), keep }
+    }
+
+    /// The messages for a reply to what was just heard.
+    pub(super) fn messages(&self, heard: &str) -> Vec<ChatMessage> {
+        let message = |role, content: &str| ChatMessage { role, content: content.into() };
+        let mut messages = vec![message(Role::System, &self.prompt)];
+        for exchange in &self.exchanges[self.exchanges.len().saturating_sub(self.keep)..] {
+            // An exchange without an answer would put two user messages in a row, which chat templates refuse.
+            if let Some(said) = &exchange.said {
+                messages.push(message(Role::User, &exchange.heard));
+                messages.push(message(Role::Assistant, said));
+            }
+        }
+        messages.push(message(Role::User, heard));
+        messages
+    }
+
+    /// Remembers an exchange: what was heard, and the part of the reply that the caller heard.
+    pub(super) fn remember(&mut self, heard: &str, said: &str) {
+        let said = (!said.trim().is_empty()).then(|| said.trim().to_owned());
+        self.exchanges.push(Exchange { heard: heard.into(), said });
+        let surplus = self.exchanges.len().saturating_sub(self.keep);
+        self.exchanges.drain(..surplus);
+    }
+}
+
+/// Which part of a reply left on the wire: clauses with the number of their 16 kHz samples.
+#[derive(Debug, Default)]
+pub(super) struct Script {
+    clauses: Vec<(String, u64)>,
+}
+
+impl Script {
+    /// A clause begins; its samples follow.
+    pub(super) fn begin(&mut self, clause: &str) {
+        self.clauses.push((clause.trim().into(), 0));
+    }
+
+    /// So many more samples of the newest clause were made.
+    pub(super) fn made(&mut self, samples: u64) {
+        if let Some((_, made)) = self.clauses.last_mut() {
+            *made += samples;
+        }
+    }
+
+    /// Whether nothing was to be said.
+    pub(super) fn is_empty(&self) -> bool {
+        self.clauses.is_empty()
+    }
+
+    /// The whole text.
+    pub(super) fn whole(&self) -> String {
+        let clauses: Vec<_> = self.clauses.iter().map(|(clause, _)| clause.as_str()).collect();
+        clauses.join(" ")
+    }
+
+    /// The words whose samples had left when `played` samples of this reply were on the wire; a word counts when all of it
+    /// was heard. A cut is marked with a dash, so that the model knows.
+    pub(super) fn heard(&self, mut played: u64) -> String {
+        let mut heard: Vec<&str> = Vec::new();
+        for (clause, samples) in &self.clauses {
+            if *samples > 0 && played >= *samples {
+                played -= samples;
+                heard.push(clause);
+                continue;
+            }
+            let share = if *samples == 0 { 0.0 } else { played as f64 / *samples as f64 };
+            let letters = (clause.chars().count() as f64 * share) as usize;
+            let mut end = 0;
+            for (count, (at, letter)) in clause.char_indices().enumerate() {
+                if count > letters {
+                    break;
+                }
+                if letter.is_whitespace() {
+                    end = at;
+                }
+            }
+            heard.push(&clause[..end]);
+            let text = heard.into_iter().filter(|clause| !clause.is_empty()).collect::<Vec<_>>().join(" ");
+            return if text.is_empty() { text } else { format!("{text} —") };
+        }
+        heard.join(" ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_heard_is_said() {
+        let mut script = Script::default();
+        script.begin("Misokatra amin'ny valo maraina izahay,");
+        script.made(16_000);
+        script.begin("ary mikatona amin'ny dimy hariva.");
+        script.made(16_000);
+        assert_eq!(script.heard(32_000), "Misokatra amin'ny valo maraina izahay, ary mikatona amin'ny dimy hariva.");
+        assert_eq!(script.heard(16_000 + 8_000), "Misokatra amin'ny valo maraina izahay, ary mikatona —");
+        assert_eq!(script.heard(0), "");
+    }
+
+    #[test]
+    fn the_model_sees_the_newest_exchanges_with_answers() {
+        let mut context = Context::new("prompt", 2);
+        for turn in ["a", "b", "c"] {
+            context.remember(turn, "yes");
+        }
+        context.remember("d", "");
+        let contents: Vec<_> = context.messages("e").into_iter().map(|message| message.content).collect();
+        assert_eq!(contents, ["prompt", "c", "yes", "e"]);
+    }
+}

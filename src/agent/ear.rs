@@ -1,0 +1,124 @@
+//! The agent's ear: frames of the leg through voice activity into decisions, and the audio of the turn that is being spoken.
+
+use std::{collections::VecDeque, future::Future, pin::Pin, time::Instant};
+
+use milo_media::{Closed, Ears, FRAME_SAMPLES, Heard, SAMPLE_RATE};
+use milo_models::{engine::EngineError, silero::VadStream};
+
+use super::endpoint::{Decision, Endpointer, Patience};
+
+/// Sound kept from before the onset: the detector needs 64 ms to notice, and words begin softly.
+const BEFORE_ONSET: usize = SAMPLE_RATE as usize * 400 / 1_000;
+
+/// What the ear noticed.
+#[derive(Debug)]
+pub enum Noticed {
+    /// The caller began, paused or finished.
+    Turn(Decision),
+    /// A key was pressed.
+    Digit(char),
+    /// The other side put us on hold…
+    Held,
+    /// …and came back.
+    Resumed,
+    /// The leg has ended.
+    Closed(Closed),
+    /// Voice activity failed; the ear is deaf until the engine is back.
+    Deaf(EngineError),
+}
+
+type Probing = Pin<Box<dyn Future<Output = (VadStream, Result<Option<f32>, EngineError>)> + Send>>;
+
+/// Listens to one leg.
+pub struct Ear {
+    ears: Ears,
+    detector: Option<VadStream>,
+    probing: Option<Probing>,
+    endpointer: Endpointer,
+    turn: VecDeque<i16>,
+    newest: Option<Instant>,
+    last_voiced: Option<Instant>,
+}
+
+impl Ear {
+    /// An ear for a leg, with a detector of its own.
+    pub fn new(ears: Ears, detector: VadStream, patience: Patience) -> Self {
+        Self {
+            ears,
+            detector: Some(detector),
+            probing: None,
+            endpointer: Endpointer::new(patience),
+            turn: VecDeque::new(),
+            newest: None,
+            last_voiced: None,
+        }
+    }
+
+    /// Listens until something is noticed. Cancel safe: what was heard meanwhile stays.
+    pub async fn next(&mut self) -> Noticed {
+        loop {
+            if let Some(probing) = &mut self.probing {
+                let (detector, probability) = probing.await;
+                self.probing = None;
+                self.detector = Some(detector);
+                match probability {
+                    Ok(None) => {}
+                    Ok(Some(probability)) => {
+                        if probability >= 0.5 {
+                            self.last_voiced = self.newest;
+                        }
+                        if let Some(decision) = self.endpointer.push(probability) {
+                            return Noticed::Turn(decision);
+                        }
+                    }
+                    Err(error) => return Noticed::Deaf(error),
+                }
+            }
+            match self.ears.next().await {
+                Heard::Frame(heard) => {
+                    self.newest = Some(heard.arrived);
+                    self.turn.extend(heard.frame.samples());
+                    if !self.endpointer.speaking() {
+                        let surplus = self.turn.len().saturating_sub(BEFORE_ONSET);
+                        self.turn.drain(..surplus / FRAME_SAMPLES * FRAME_SAMPLES);
+                    }
+                    if let Some(mut detector) = self.detector.take() {
+                        self.probing = Some(Box::pin(async move {
+                            let probability = detector.push(&heard.frame).await;
+                            (detector, probability)
+                        }));
+                    }
+                }
+                Heard::Digit(digit) => return Noticed::Digit(digit),
+                Heard::Held => return Noticed::Held,
+                Heard::Resumed => return Noticed::Resumed,
+                Heard::Closed(why) => return Noticed::Closed(why),
+            }
+        }
+    }
+
+    /// The sound of the turn so far, 16 kHz, from a little before its onset.
+    pub fn turn(&mut self) -> Vec<i16> {
+        self.turn.make_contiguous().to_vec()
+    }
+
+    /// The turn was taken: what comes now belongs to the next one.
+    pub fn begin_anew(&mut self) {
+        self.turn.clear();
+    }
+
+    /// When the last packet with speech in it arrived.
+    pub fn last_voiced(&self) -> Option<Instant> {
+        self.last_voiced
+    }
+
+    /// Whether the caller is speaking now.
+    pub fn speaking(&self) -> bool {
+        self.endpointer.speaking()
+    }
+
+    /// Gives the leg's ears back, for the dialplan's next verb.
+    pub fn into_ears(self) -> Ears {
+        self.ears
+    }
+}

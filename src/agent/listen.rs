@@ -1,0 +1,155 @@
+//! Listening: from the caller's first word to the transcript of a finished turn.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    time::{Duration, Instant},
+};
+
+use milo_media::Voice;
+use milo_models::{engine::EngineError, whisper::Transcript};
+use serde_json::{Value, json};
+use tokio::{
+    select,
+    time::{sleep_until, timeout},
+};
+
+use super::{Conversation, Ear, ear::Noticed, endpoint::Decision, reply::Marks};
+use crate::store::{Stages, Stamp};
+
+/// The transcriber has failed when it takes longer than this.
+const TRANSCRIPT_LIMIT: Duration = Duration::from_secs(8);
+
+/// What a finished turn of the caller brought, and when.
+pub(super) struct Heard {
+    pub(super) transcript: Result<Transcript, EngineError>,
+    pub(super) ended: Stamp,
+    last_voiced: Option<Instant>,
+    vad_stopped: Option<Instant>,
+    decided: Instant,
+    transcribed: Instant,
+}
+
+/// What listening came to.
+pub(super) enum Listened {
+    Turn(Box<Heard>),
+    Silence,
+    TimeUp,
+    Closed,
+}
+
+type Transcribed = Result<Transcript, EngineError>;
+type Transcribing = Pin<Box<dyn Future<Output = Transcribed> + Send>>;
+
+/// The transcript that is begun on the likely end of a turn. Dropping it while it works skips the job.
+enum Early {
+    None,
+    Working(Transcribing),
+    Done(Transcribed),
+}
+
+impl Early {
+    /// Works while there is something to do; ends when the transcript is there, and never otherwise. Cancel safe.
+    async fn work(&mut self) {
+        match self {
+            Self::Working(transcribing) => {
+                let done = transcribing.await;
+                *self = Self::Done(done);
+            }
+            Self::None | Self::Done(_) => std::future::pending().await,
+        }
+    }
+}
+
+impl Conversation<'_> {
+    /// Listens until the caller has finished a turn, or for `patience` of silence. The transcript is begun on the likely
+    /// end and taken anew when the caller goes on.
+    #[expect(clippy::disallowed_methods, reason = "stage times of the log are wall-clock times")]
+    pub(super) async fn listen(&mut self, ear: &mut Ear, voice: &mut Voice, patience: Duration) -> Listened {
+        let mut quiet_until = tokio::time::Instant::now() + patience;
+        let mut early = Early::None;
+        let mut vad_stopped = None;
+        loop {
+            let noticed = select! {
+                noticed = ear.next() => noticed,
+                () = early.work() => continue,
+                () = sleep_until(quiet_until), if !ear.speaking() => return Listened::Silence,
+                () = sleep_until(self.limits.until) => return Listened::TimeUp,
+            };
+            match noticed {
+                Noticed::Turn(Decision::LikelyEnd) => {
+                    vad_stopped = Some(Instant::now());
+                    early = Early::Working(self.transcribe(ear.turn()));
+                }
+                Noticed::Turn(Decision::Resumed) => early = Early::None,
+                Noticed::Turn(Decision::End) => {
+                    let (last_voiced, decided) = (ear.last_voiced(), Instant::now());
+                    let transcript = match early {
+                        Early::Done(transcript) => transcript,
+                        Early::Working(working) => working.await,
+                        Early::None => self.transcribe(ear.turn()).await,
+                    };
+                    ear.begin_anew();
+                    return Listened::Turn(Box::new(Heard {
+                        transcript,
+                        ended: Stamp::now(),
+                        last_voiced,
+                        vad_stopped,
+                        decided,
+                        transcribed: Instant::now(),
+                    }));
+                }
+                Noticed::Turn(Decision::Onset | Decision::Confirmed) => {}
+                Noticed::Turn(Decision::Retracted) => quiet_until = tokio::time::Instant::now() + patience,
+                Noticed::Digit(digit) => {
+                    self.record.event("digit", json!({ "digit": digit.to_string() }));
+                    quiet_until = tokio::time::Instant::now() + patience;
+                }
+                Noticed::Held => {
+                    self.record.event("held", Value::Null);
+                    voice.pause();
+                    quiet_until = self.limits.until;
+                }
+                Noticed::Resumed => {
+                    self.record.event("resumed", Value::Null);
+                    voice.resume();
+                    quiet_until = tokio::time::Instant::now() + patience;
+                }
+                Noticed::Deaf(error) => self.deaf(&error),
+                Noticed::Closed(why) => {
+                    self.closed(&why);
+                    return Listened::Closed;
+                }
+            }
+        }
+    }
+
+    fn transcribe(&self, turn: Vec<i16>) -> Transcribing {
+        let transcriber = self.engines.transcriber.clone();
+        Box::pin(async move {
+            timeout(TRANSCRIPT_LIMIT, transcriber.transcribe(turn, None)).await.unwrap_or_else(|_| {
+                let reason = format!("no transcript came within {} s", TRANSCRIPT_LIMIT.as_secs());
+                Err(EngineError::Failed { engine: "transcriber", reason })
+            })
+        })
+    }
+}
+
+impl Heard {
+    /// The time between each mark and the one before it; a mark that is missing leaves its stage empty.
+    pub(super) fn stages(&self, marks: Marks, packet_out: Option<Instant>) -> Stages {
+        let between = |from: Option<Instant>, to: Option<Instant>| {
+            from.zip(to).and_then(|(from, to)| to.checked_duration_since(from)).map(|time| time.as_secs_f64() * 1e3)
+        };
+        let (decided, transcribed) = (Some(self.decided), Some(self.transcribed));
+        Stages {
+            vad_ms: between(self.last_voiced, self.vad_stopped),
+            end_of_turn_ms: between(self.vad_stopped, decided),
+            stt_ms: between(decided, transcribed),
+            llm_first_token_ms: between(transcribed, marks.first_token),
+            tts_first_sample_ms: between(marks.first_token, marks.first_sample),
+            packet_out_ms: between(marks.first_sample, packet_out),
+            total_ms: between(self.last_voiced, packet_out),
+        }
+    }
+}

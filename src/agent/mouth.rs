@@ -1,0 +1,107 @@
+//! The agent's mouth: a reply's steps into 20 ms frames on the leg, and the account of what was heard of them.
+
+use std::collections::VecDeque;
+
+use milo_media::{FRAME_SAMPLES, Frame, Voice};
+use milo_models::engine::EngineError;
+
+use super::{
+    context::Script,
+    reply::{Marks, Reply, Step},
+};
+
+/// How a reply ended by itself.
+#[derive(Debug)]
+pub(super) enum Spoken {
+    /// All of it has left.
+    Whole,
+    /// The model was too unsure to be let speak; nothing was said.
+    Doubtful,
+    /// The model had nothing to say.
+    Nothing,
+    /// An engine failed on the way; what came before it was said.
+    Broken(EngineError),
+}
+
+/// One reply while it is spoken.
+pub(super) struct Mouth {
+    reply: Reply,
+    script: Script,
+    frames: VecDeque<Frame>,
+    rest: Vec<i16>,
+    before: u64,
+    hang_up: bool,
+}
+
+impl Mouth {
+    /// Begins a reply on a voice.
+    pub(super) fn new(reply: Reply, voice: &Voice) -> Self {
+        Self {
+            reply,
+            script: Script::default(),
+            frames: VecDeque::new(),
+            rest: Vec::new(),
+            before: voice.played().samples,
+            hang_up: false,
+        }
+    }
+
+    /// Speaks on until the reply ends by itself. Cancel safe: called again, it goes on where it was.
+    pub(super) async fn speak(&mut self, voice: &mut Voice) -> Spoken {
+        loop {
+            while let Some(frame) = self.frames.front() {
+                voice.play(*frame).await;
+                self.frames.pop_front();
+            }
+            match self.reply.next().await {
+                Some(Ok(Step::Clause(clause))) => self.script.begin(&clause),
+                Some(Ok(Step::Samples(samples))) => {
+                    self.script.made(samples.len() as u64);
+                    self.cut(&samples);
+                }
+                Some(Ok(Step::HangUp)) => self.hang_up = true,
+                Some(Ok(Step::Doubtful)) => return Spoken::Doubtful,
+                Some(Err(error)) => {
+                    voice.drained().await;
+                    return Spoken::Broken(error);
+                }
+                None => {
+                    if !self.rest.is_empty() {
+                        let padding = vec![0; FRAME_SAMPLES - self.rest.len()];
+                        self.cut(&padding);
+                        continue;
+                    }
+                    voice.drained().await;
+                    return if self.script.is_empty() { Spoken::Nothing } else { Spoken::Whole };
+                }
+            }
+        }
+    }
+
+    fn cut(&mut self, samples: &[i16]) {
+        self.rest.extend_from_slice(samples);
+        let (frames, rest) = self.rest.as_chunks::<FRAME_SAMPLES>();
+        self.frames.extend(frames.iter().map(|samples| Frame::new(*samples)));
+        self.rest = rest.to_vec();
+    }
+
+    /// What the reply says as far as it was written.
+    pub(super) fn text(&self) -> String {
+        self.script.whole()
+    }
+
+    /// What the caller heard of it up to now.
+    pub(super) fn heard(&self, voice: &Voice) -> String {
+        self.script.heard(voice.played().samples - self.before)
+    }
+
+    /// Whether the model wants the call to end after this reply.
+    pub(super) fn hangs_up(&self) -> bool {
+        self.hang_up
+    }
+
+    /// When the engines first answered.
+    pub(super) fn marks(&self) -> Marks {
+        self.reply.marks()
+    }
+}

@@ -1,0 +1,89 @@
+//! Who speaks: a persona file of `dialplans/personas/`.
+
+use milo_models::engine::Language;
+use serde::Deserialize;
+
+/// What the agent is told to be, and the sentences it must be able to say when a model cannot.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Persona {
+    /// Spoken first, until the caller is heard in another one.
+    pub language: Language,
+    /// The language model's system prompt.
+    pub prompt: String,
+    /// Replies whose first tokens have a mean logprob below this are replaced by `not_understood`.
+    pub min_logprob: Option<f32>,
+    /// Longest reply, in tokens.
+    pub max_tokens: usize,
+    /// Sampling temperature; 0 is greedy.
+    pub temperature: f32,
+    /// Malagasy sentences.
+    pub mg: Phrases,
+    /// French sentences.
+    pub fr: Phrases,
+}
+
+/// The sentences that need no language model.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Phrases {
+    greeting: String,
+    not_understood: String,
+    are_you_there: String,
+    apology: String,
+    goodbye: String,
+}
+
+/// Which of the [`Phrases`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Phrase {
+    /// When the call begins.
+    Greeting,
+    /// When the transcript or the reply cannot be trusted.
+    NotUnderstood,
+    /// After silence.
+    AreYouThere,
+    /// When an engine failed.
+    Apology,
+    /// Before Milo hangs up by itself.
+    Goodbye,
+}
+
+impl Phrase {
+    /// All of them, for whoever prepares their sound.
+    pub const ALL: [Self; 5] = [Self::Greeting, Self::NotUnderstood, Self::AreYouThere, Self::Apology, Self::Goodbye];
+}
+
+impl Persona {
+    /// Reads a persona file; the fault names line, key and what would be right.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let persona: Self = toml::from_str(text).map_err(|fault| fault.to_string())?;
+        if !(1..=4_096).contains(&persona.max_tokens) {
+            return Err(format!("max_tokens = {} is not within 1 to 4096", persona.max_tokens));
+        }
+        if !(0.0..=2.0).contains(&persona.temperature) {
+            return Err(format!("temperature = {} is not within 0 to 2", persona.temperature));
+        }
+        for (language, phrase) in [Language::Mg, Language::Fr].into_iter().flat_map(|l| Phrase::ALL.map(|p| (l, p))) {
+            if persona.phrase(phrase, language).trim().is_empty() {
+                return Err(format!("[{language}]: {phrase:?} is empty; Milo must have something to say"));
+            }
+        }
+        Ok(persona)
+    }
+
+    /// A sentence in a language.
+    pub fn phrase(&self, phrase: Phrase, language: Language) -> &str {
+        let phrases = match language {
+            Language::Mg => &self.mg,
+            Language::Fr => &self.fr,
+        };
+        match phrase {
+            Phrase::Greeting => &phrases.greeting,
+            Phrase::NotUnderstood => &phrases.not_understood,
+            Phrase::AreYouThere => &phrases.are_you_there,
+            Phrase::Apology => &phrases.apology,
+            Phrase::Goodbye => &phrases.goodbye,
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Benches: each starts a Milo of its own on free ports, loads it through real SIP and RTP from this process, and reads what it
+//! cost from `/proc`. Their figures stand in the README's table.
+
+mod calls;
+mod running;
+mod setup;
+mod turn;
+
+use anyhow::Result;
+use clap::Subcommand;
+use tokio::runtime::Handle;
+
+pub use running::{Cost, Running};
+
+/// What can be measured.
+#[derive(Debug, Subcommand)]
+pub enum Which {
+    /// Last voiced packet in → first voiced packet out, with the real engines.
+    Turn(turn::Arguments),
+    /// Many calls that only listen: processor and memory of each.
+    Calls(calls::Arguments),
+    /// Calls set up and ended, so many a second.
+    Setup(setup::Arguments),
+}
+
+/// Runs one bench and prints its figures.
+pub async fn run(which: Which, legs: &Handle) -> Result<()> {
+    match which {
+        Which::Turn(arguments) => turn::run(arguments, legs).await,
+        Which::Calls(arguments) => calls::run(arguments, legs).await,
+        Which::Setup(arguments) => setup::run(arguments, legs).await,
+    }
+}
+
+/// The value below which `share` (0 to 1) of the values lie; nearest rank.
+fn percentile(values: &mut [f64], share: f64) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let rank = ((values.len() as f64 * share).ceil() as usize).max(1);
+    values.get(rank - 1).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::percentile;
+
+    #[test]
+    fn nearest_rank() {
+        let mut values: Vec<f64> = (1..=20).rev().map(f64::from).collect();
+        assert_eq!(percentile(&mut values, 0.5), Some(10.0));
+        assert_eq!(percentile(&mut values, 0.95), Some(19.0));
+        assert_eq!(percentile(&mut values, 0.0), Some(1.0));
+        assert_eq!(percentile(&mut [], 0.5), None);
+    }
+}

@@ -1,0 +1,162 @@
+//! One call from invitation to log row: a straight line with one owner. Hanging up is dropping it.
+
+mod record;
+mod verbs;
+
+use std::{sync::Arc, time::Duration};
+
+use milo_media::{Control, Leg};
+use milo_models::engine::Language;
+use milo_signaling::{Dialog, DialogEvent, Invitation};
+use serde_json::json;
+use tokio::{
+    select,
+    time::{Instant, sleep},
+};
+
+use crate::{
+    agent::{Ending, SetPhrases},
+    config,
+    dialplan::{Action, Dialplans, Plan},
+    engines::Engines,
+    error::Error,
+    metrics::Metrics,
+    store::{HangupBy, LogWriter},
+};
+use verbs::Line;
+
+pub use record::Record;
+
+/// What every call shares.
+pub struct House {
+    /// The loaded engines.
+    pub engines: Engines,
+    /// Plans and personas.
+    pub dialplans: Dialplans,
+    /// The personas' sentences as sound.
+    pub phrases: SetPhrases,
+    /// The one writer of the call log.
+    pub log: LogWriter,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// The rhythm of talking.
+    pub conversation: config::Conversation,
+    /// The longest call.
+    pub longest: Duration,
+}
+
+/// How a call ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct End {
+    by: HangupBy,
+    reason: String,
+}
+
+impl End {
+    fn new(by: HangupBy, reason: impl Into<String>) -> Self {
+        Self { by, reason: reason.into() }
+    }
+}
+
+/// Takes one call through its plan. Returns when the call is over and its row is closed.
+pub async fn run(house: Arc<House>, invitation: Invitation) {
+    let plan = house.dialplans.pick(invitation.to_number()).cloned();
+    let mut log = Record::open(&house, &invitation, plan.as_ref());
+    let end = match plan {
+        Some(plan) => take(&house, invitation, &plan, &mut log).await,
+        None => refuse(invitation, 404, "Not Found").await,
+    };
+    let end = end.unwrap_or_else(|error| {
+        tracing::warn!(call.id = %log.id(), error = %error, "a call failed");
+        End::new(HangupBy::Milo, error.to_string())
+    });
+    log.close(end.by, &end.reason);
+}
+
+/// The verbs before the answer, the answer, the verbs on the line.
+async fn take(house: &House, mut invitation: Invitation, plan: &Plan, log: &mut Record) -> Result<End, Error> {
+    let mut actions = plan.actions.iter();
+    let mut next = actions.next();
+    loop {
+        match next {
+            Some(Action::Ring { seconds }) => {
+                invitation.ring().await?;
+                select! {
+                    () = sleep(Duration::from_secs(*seconds)) => {}
+                    () = invitation.cancelled() => return Ok(End::new(HangupBy::Caller, "cancelled while ringing")),
+                }
+            }
+            Some(Action::Reject { status }) => return refuse(invitation, *status, "").await,
+            Some(Action::Answer {}) | None => break,
+            Some(_) => break,
+        }
+        next = actions.next();
+    }
+    if next == Some(&Action::Answer {}) {
+        next = actions.next();
+    }
+    let (mut dialog, Leg { ears, voice, control }) = invitation.answer().await?;
+    log.answered();
+    let mut line = Line { ears: Some(ears), voice, until: Instant::now() + house.longest };
+    let end = select! {
+        end = follow(&mut dialog, &control, log.id()) => end,
+        end = perform(house, next.into_iter().chain(actions), plan.language, &mut line, log) => end?,
+    };
+    log.quality(&control.stats());
+    // Gone when the caller was first.
+    dialog.hang_up().await.ok();
+    Ok(end)
+}
+
+async fn refuse(invitation: Invitation, status: u16, reason: &str) -> Result<End, Error> {
+    invitation.reject(status, reason).await?;
+    Ok(End::new(HangupBy::Milo, format!("refused with {status}")))
+}
+
+/// Watches the dialog: media changes go to the leg, its end is the call's end.
+async fn follow(dialog: &mut Dialog, control: &Control, call: String) -> End {
+    loop {
+        match dialog.next().await {
+            DialogEvent::MediaChange(session) => {
+                tracing::debug!(call.id = %call, "the caller changed the media");
+                control.change(session);
+            }
+            DialogEvent::Ended(reason) => return End::new(HangupBy::Caller, reason.to_string()),
+        }
+    }
+}
+
+/// The verbs on an answered line.
+async fn perform<'a>(
+    house: &House,
+    actions: impl Iterator<Item = &'a Action>,
+    language: Language,
+    line: &mut Line,
+    log: &mut Record,
+) -> Result<End, Error> {
+    for action in actions {
+        log.event("verb", json!(action));
+        match action {
+            Action::Ring { .. } | Action::Answer {} => {}
+            Action::Reject { .. } | Action::Hangup {} => break,
+            Action::Converse { persona } => {
+                let ending = line.converse(house, persona, language, log).await?;
+                let reason = match ending {
+                    Ending::Goodbye => continue,
+                    Ending::Lost => return Ok(End::new(HangupBy::Network, "no packets came any more")),
+                    Ending::Silence => "the caller was silent",
+                    Ending::TimeUp => "the longest call was reached",
+                    Ending::Failure => "engines failed again and again",
+                };
+                return Ok(End::new(HangupBy::Milo, reason));
+            }
+            Action::Echo {} => line.echo().await,
+            Action::Music { seconds } => line.music(Duration::from_secs(*seconds)).await,
+            Action::Digits {} => line.digits(house, language, log).await?,
+        }
+        if line.lost() {
+            return Ok(End::new(HangupBy::Network, "no packets came any more"));
+        }
+    }
+    Ok(End::new(HangupBy::Milo, "the plan is done"))
+}

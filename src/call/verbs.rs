@@ -1,0 +1,164 @@
+//! What a dialplan's verbs do on an answered line.
+
+use std::time::Duration;
+
+use milo_media::{Ears, FRAME_SAMPLES, Frame, Heard, Voice, tone};
+use milo_models::{engine::Language, espeak::SpeechOptions, text::speakable};
+use serde_json::json;
+use tokio::{
+    select,
+    time::{Instant, sleep_until, timeout_at},
+};
+
+use super::{House, Record};
+use crate::{
+    agent::{Conversation, Ear, Ending, Limits, Patience},
+    error::Error,
+};
+
+/// Digits are complete when none came for so long.
+const DIGITS_PAUSE: Duration = Duration::from_secs(10);
+/// As many as are read back at once.
+const DIGITS: usize = 32;
+
+/// One answered leg.
+pub(super) struct Line {
+    /// Taken while a conversation listens; gone when the leg has closed.
+    pub(super) ears: Option<Ears>,
+    pub(super) voice: Voice,
+    pub(super) until: Instant,
+}
+
+impl Line {
+    /// Whether the leg has closed.
+    pub(super) fn lost(&self) -> bool {
+        self.ears.is_none()
+    }
+
+    async fn heard(&mut self) -> Option<Heard> {
+        heard(&mut self.ears, self.until).await
+    }
+
+    pub(super) async fn converse(
+        &mut self,
+        house: &House,
+        persona: &str,
+        language: Language,
+        log: &mut Record,
+    ) -> Result<Ending, Error> {
+        let Some(persona) = house.dialplans.persona(persona) else {
+            return Err(Error::Dialplan(format!("no persona {persona:?}")));
+        };
+        let Some(ears) = self.ears.take() else { return Ok(Ending::Lost) };
+        let conversation = &house.conversation;
+        let end = Duration::from_millis(conversation.end_of_turn_ms);
+        let patience = Patience {
+            onset: Duration::from_millis(64),
+            confirm: Duration::from_millis(160),
+            likely: end.min(Duration::from_millis(192)),
+            end,
+            longest: Duration::from_secs(20),
+        };
+        let limits = Limits {
+            patience,
+            ask_after: Duration::from_secs(conversation.silence_prompt_s),
+            leave_after: Duration::from_secs(
+                conversation.silence_hangup_s.saturating_sub(conversation.silence_prompt_s).max(1),
+            ),
+            until: self.until,
+        };
+        let mut ear = Ear::new(ears, house.engines.activity.stream(), patience);
+        let talk =
+            Conversation { engines: &house.engines, persona, phrases: &house.phrases, record: log, limits, language };
+        let ending = talk.hold(&mut ear, &mut self.voice).await;
+        if ending != Ending::Lost {
+            self.ears = Some(ear.into_ears());
+        }
+        Ok(ending)
+    }
+
+    /// What comes in goes out, through the same frames as everything.
+    pub(super) async fn echo(&mut self) {
+        while let Some(heard) = self.heard().await {
+            if let Heard::Frame(heard) = heard {
+                self.voice.play(heard.frame).await;
+            }
+        }
+    }
+
+    pub(super) async fn music(&mut self, duration: Duration) {
+        let Self { ears, voice, until } = self;
+        let until = (*until).min(Instant::now() + duration);
+        let playing = async {
+            for frame in tone::Music::new() {
+                voice.play(frame).await;
+            }
+        };
+        // Frames and digits are of no interest meanwhile, the end of the leg is.
+        let listening = async { while heard(ears, until).await.is_some() {} };
+        select! {
+            () = playing => {}
+            () = listening => {}
+        }
+    }
+
+    /// Reads back what is pressed, one number a `#` or a pause.
+    pub(super) async fn digits(&mut self, house: &House, language: Language, log: &mut Record) -> Result<(), Error> {
+        loop {
+            let mut digits = String::new();
+            let mut pause = Instant::now() + DIGITS_PAUSE;
+            loop {
+                match timeout_at(pause, self.heard()).await {
+                    Ok(Some(Heard::Digit('#'))) | Err(_) => break,
+                    Ok(Some(Heard::Digit(digit))) => {
+                        log.event("digit", json!({ "digit": digit.to_string() }));
+                        digits.push(digit);
+                        pause = Instant::now() + DIGITS_PAUSE;
+                        if digits.len() == DIGITS {
+                            break;
+                        }
+                    }
+                    Ok(Some(_)) => {}
+                    Ok(None) => return Ok(()),
+                }
+            }
+            if digits.is_empty() {
+                return Ok(());
+            }
+            let spaced: Vec<_> = digits.chars().map(|digit| speakable(&digit.to_string(), language)).collect();
+            self.say(house, &spaced.join(", "), language).await?;
+        }
+    }
+
+    async fn say(&mut self, house: &House, words: &str, language: Language) -> Result<(), Error> {
+        let mut speech = house.engines.voice.speak(words, language, SpeechOptions::default())?;
+        let mut rest: Vec<i16> = Vec::new();
+        while let Some(samples) = speech.next().await {
+            rest.extend(samples?);
+            let (frames, tail) = rest.as_chunks::<FRAME_SAMPLES>();
+            for frame in frames {
+                self.voice.play(Frame::new(*frame)).await;
+            }
+            rest = tail.to_vec();
+        }
+        self.voice.play(Frame::padded(&rest)).await;
+        self.voice.drained().await;
+        Ok(())
+    }
+}
+
+/// The next thing heard, or `None` when the leg has closed or the longest call was reached.
+async fn heard(ears: &mut Option<Ears>, until: Instant) -> Option<Heard> {
+    let listening = ears.as_mut()?;
+    select! {
+        heard = listening.next() => match heard {
+            Heard::Closed(why) => {
+                tracing::debug!(?why, "a leg closed");
+                *ears = None;
+                None
+            }
+            heard => Some(heard),
+        },
+        () = sleep_until(until) => None,
+    }
+}

@@ -1,0 +1,180 @@
+//! Dialplans: which call is treated how. Files (`dialplans/*.toml`) hold the truth; the ones that ship are carried in the
+//! binary, for a Milo that was started without a checkout beside it.
+
+mod action;
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use milo_models::engine::Language;
+use serde::Deserialize;
+
+pub use action::Action;
+
+use crate::{agent::Persona, error::Error};
+
+/// The dialplan and persona that ship.
+const SHIPPED_PLAN: &str = include_str!("../../dialplans/default.toml");
+const SHIPPED_PERSONA: &str = include_str!("../../dialplans/personas/demo.toml");
+
+/// What happens to the calls of one number.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// Stands in the call log.
+    pub name: String,
+    /// The called number (user part of the SIP address), or `*`.
+    pub number: String,
+    /// What the caller is taken to speak until they are heard.
+    pub language: Language,
+    /// The verbs, in order; the call ends after the last one.
+    pub actions: Vec<Action>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PlanFile {
+    plan: Vec<Plan>,
+}
+
+/// All plans and the personas they name, checked.
+#[derive(Clone, Debug)]
+pub struct Dialplans {
+    plans: Vec<Plan>,
+    personas: BTreeMap<String, Persona>,
+}
+
+impl Dialplans {
+    /// The dialplan that ships.
+    pub fn shipped() -> Result<Self, Error> {
+        Self::from_texts(
+            vec![(PathBuf::from("dialplans/default.toml"), SHIPPED_PLAN.into())],
+            vec![(PathBuf::from("dialplans/personas/demo.toml"), SHIPPED_PERSONA.into())],
+        )
+    }
+
+    /// Reads `*.toml` of a folder (in the order of their names) and of its `personas/`.
+    pub fn read(folder: &Path) -> Result<Self, Error> {
+        let plans = texts(folder)?;
+        if plans.is_empty() {
+            return Err(Error::Dialplan(format!("{} holds no dialplan (*.toml)", folder.display())));
+        }
+        Self::from_texts(plans, texts(&folder.join("personas"))?)
+    }
+
+    fn from_texts(plans: Vec<(PathBuf, String)>, personas: Vec<(PathBuf, String)>) -> Result<Self, Error> {
+        let mut known = BTreeMap::new();
+        for (path, text) in personas {
+            let persona = Persona::parse(&text).map_err(|fault| in_file(&path, &fault))?;
+            let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+            known.insert(name, persona);
+        }
+        let mut all = Vec::new();
+        for (path, text) in plans {
+            let file: PlanFile = toml::from_str(&text).map_err(|fault| in_file(&path, &fault.to_string()))?;
+            for plan in &file.plan {
+                check(plan, &known).map_err(|fault| in_file(&path, &format!("plan {:?}: {fault}", plan.name)))?;
+            }
+            all.extend(file.plan);
+        }
+        Ok(Self { plans: all, personas: known })
+    }
+
+    /// The first plan that fits the called number.
+    pub fn pick(&self, number: &str) -> Option<&Plan> {
+        self.plans.iter().find(|plan| plan.number == "*" || plan.number == number)
+    }
+
+    /// A persona by name; every name in a checked plan is known.
+    pub fn persona(&self, name: &str) -> Option<&Persona> {
+        self.personas.get(name)
+    }
+
+    /// Every persona that a plan can name.
+    pub fn personas(&self) -> impl Iterator<Item = (&str, &Persona)> {
+        self.personas.iter().map(|(name, persona)| (name.as_str(), persona))
+    }
+
+    /// The numbers that can be dialled.
+    pub fn numbers(&self) -> impl Iterator<Item = &str> {
+        self.plans.iter().map(|plan| plan.number.as_str()).filter(|number| *number != "*")
+    }
+}
+
+fn check(plan: &Plan, personas: &BTreeMap<String, Persona>) -> Result<(), String> {
+    if plan.number.is_empty() {
+        return Err("number is empty; give the called number or \"*\"".into());
+    }
+    let Some(last) = plan.actions.last() else {
+        return Err("actions is empty; give at least { hangup = {} } or { reject = { status = 404 } }".into());
+    };
+    for action in &plan.actions {
+        if let Some(fault) = action.fault() {
+            return Err(fault);
+        }
+        if matches!(action, Action::Reject { .. }) && action != last {
+            return Err("reject ends the call, nothing can follow it".into());
+        }
+        if let Action::Converse { persona } = action
+            && !personas.contains_key(persona)
+        {
+            let known: Vec<_> = personas.keys().map(String::as_str).collect();
+            return Err(format!("converse: no persona {persona:?}; known: {}", known.join(", ")));
+        }
+    }
+    Ok(())
+}
+
+fn in_file(path: &Path, fault: &str) -> Error {
+    Error::Dialplan(format!("{}: {}", path.display(), fault.trim_end()))
+}
+
+fn texts(folder: &Path) -> Result<Vec<(PathBuf, String)>, Error> {
+    let unreadable = |path: &Path, error: &io::Error| Error::Dialplan(format!("{}: {error}", path.display()));
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).map_err(|error| unreadable(folder, &error))? {
+        let path = entry.map_err(|error| unreadable(folder, &error))?.path();
+        if path.extension().is_some_and(|ending| ending == "toml") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    paths
+        .into_iter()
+        .map(|path| match fs::read_to_string(&path) {
+            Ok(text) => Ok((path, text)),
+            Err(error) => Err(unreadable(&path, &error)),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_plan_names_the_four_numbers() {
+        let plans = Dialplans::shipped().expect("the shipped dialplan is right");
+        assert_eq!(plans.numbers().collect::<Vec<_>>(), ["milo", "echo", "music", "digits"]);
+        assert_eq!(plans.pick("milo").map(|plan| plan.name.as_str()), Some("assistant"));
+        assert_eq!(plans.pick("nobody").map(|plan| &plan.actions[0]), Some(&Action::Reject { status: 404 }));
+    }
+
+    fn fault(plan: &str) -> String {
+        let personas = vec![(PathBuf::from("demo.toml"), SHIPPED_PERSONA.to_owned())];
+        Dialplans::from_texts(vec![(PathBuf::from("x.toml"), plan.into())], personas).expect_err("a fault").to_string()
+    }
+
+    #[test]
+    fn a_fault_names_file_and_place() {
+        let unknown = fault("[[plan]]\nname='a'\nnumber='1'\nlanguage='mg'\nactions=[{ juggle = {} }]");
+        assert!(unknown.contains("x.toml") && unknown.contains("line 5") && unknown.contains("juggle"), "{unknown}");
+        let persona = fault("[[plan]]\nname='a'\nnumber='1'\nlanguage='mg'\nactions=[{ converse = { persona='x' } }]");
+        assert!(persona.contains("no persona \"x\"") && persona.contains("demo"), "{persona}");
+        let status = fault("[[plan]]\nname='a'\nnumber='1'\nlanguage='mg'\nactions=[{ reject = { status = 200 } }]");
+        assert!(status.contains("400 to 699"), "{status}");
+    }
+}

@@ -1,0 +1,114 @@
+//! The engines of the process, loaded once from the configuration: each is a thread, the handles are shared by every call.
+
+use std::{path::PathBuf, thread};
+
+use milo_models::{
+    demo::{self, DemoFiles},
+    espeak::Synthesizer,
+    llama::{LanguageModel, LlamaOptions},
+    onnx::OrtRuntime,
+    silero::VoiceActivity,
+    whisper::{Transcriber, WhisperOptions},
+};
+
+use crate::{config::Config, error::Error, http::Model};
+
+/// Handles of the loaded engines; cheap to clone.
+#[derive(Clone)]
+pub struct Engines {
+    /// Voice activity.
+    pub activity: VoiceActivity,
+    /// Speech to text.
+    pub transcriber: Transcriber,
+    /// Replies.
+    pub language_model: LanguageModel,
+    /// Text to speech.
+    pub voice: Synthesizer,
+    names: Vec<Model>,
+}
+
+impl Engines {
+    /// Loads every engine, the shipped demonstration model where no other is configured. Blocks while it reads. `prompt` is
+    /// the system prompt of most calls: the language model reads it once.
+    pub fn load(config: &Config, prompt: Option<String>) -> Result<Self, Error> {
+        let settings = &config.engines;
+        let ort = OrtRuntime::load(settings.onnxruntime.as_deref())?;
+        let shipped = demo::unpack(&config.data_dir)?;
+        let names = vec![
+            model("vad", settings.vad.path.as_ref(), "silero-vad", false),
+            model("stt", settings.stt.path.as_ref(), "milo-ears-demo", true),
+            model("llm", settings.llm.path.as_ref(), "milo-mind-demo", true),
+            model("tts", settings.tts.path.as_ref(), "espeak-ng", false),
+        ];
+        let graph = settings.vad.path.as_ref().unwrap_or(&shipped.silero);
+        let activity = VoiceActivity::load(graph, &ort)?;
+        let transcriber = listen(config, &ort, &shipped)?;
+        let options = LlamaOptions {
+            context_tokens: (settings.llm.context_tokens / settings.llm.sequences.max(1)) as usize,
+            sequences: settings.llm.sequences as usize,
+            // A small model is slower on several threads than on one: they wait for each other.
+            threads: if settings.llm.path.is_none() { 1 } else { threads(settings.llm.threads) },
+            gpu_layers: settings.llm.gpu_layers,
+            system_prompt: prompt,
+            ..LlamaOptions::default()
+        };
+        let language_model = LanguageModel::load(settings.llm.path.as_ref().unwrap_or(&shipped.llama), options)?;
+        let voice = Synthesizer::load(settings.tts.path.as_ref().unwrap_or(&shipped.espeak))?;
+        Ok(Self { activity, transcriber, language_model, voice, names })
+    }
+
+    /// The models in memory.
+    pub fn models(&self) -> Vec<Model> {
+        self.names.clone()
+    }
+
+    /// How many jobs wait for each engine.
+    pub fn queues(&self) -> Vec<(&'static str, usize)> {
+        vec![
+            ("vad", self.activity.waiting()),
+            ("stt", self.transcriber.waiting()),
+            ("llm", self.language_model.waiting()),
+            ("tts", self.voice.waiting()),
+        ]
+    }
+
+    /// The engines whose thread has ended although it should run.
+    pub fn stopped(&self) -> Vec<&'static str> {
+        [
+            ("voice activity", self.activity.stopped()),
+            ("transcriber", self.transcriber.stopped()),
+            ("language model", self.language_model.stopped()),
+            ("voice", self.voice.stopped()),
+        ]
+        .into_iter()
+        .filter_map(|(engine, stopped)| stopped.then_some(engine))
+        .collect()
+    }
+}
+
+/// A configured model by the name of its file or folder, or the one that ships.
+fn model(job: &'static str, configured: Option<&PathBuf>, shipped: &str, demonstration: bool) -> Model {
+    let named = configured.and_then(|path| path.file_name()).map(|name| name.to_string_lossy().into_owned());
+    let demonstration = demonstration && configured.is_none();
+    Model { name: named.unwrap_or_else(|| shipped.into()), job, demonstration }
+}
+
+/// The transcriber alone, for a telephone that wants to know what it heard.
+pub fn transcriber(config: &Config) -> Result<Transcriber, Error> {
+    let ort = OrtRuntime::load(config.engines.onnxruntime.as_deref())?;
+    listen(config, &ort, &demo::unpack(&config.data_dir)?)
+}
+
+fn listen(config: &Config, ort: &OrtRuntime, shipped: &DemoFiles) -> Result<Transcriber, Error> {
+    let stt = &config.engines.stt;
+    let options = WhisperOptions { threads: threads(stt.threads), ..WhisperOptions::default() };
+    Ok(Transcriber::load(stt.path.as_ref().unwrap_or(&shipped.whisper), ort, options)?)
+}
+
+/// Half of the machine's cores, at least one, when nothing is configured: calls and the other engines need the rest.
+fn threads(configured: usize) -> usize {
+    match configured {
+        0 => thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1)),
+        configured => configured,
+    }
+}

@@ -1,0 +1,204 @@
+//! The telephone's end of a line: plays what is to be said, keeps what is heard, and knows when which packet went and came.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use milo_media::{Closed, FRAME_SAMPLES, Frame, Heard, Leg, SAMPLE_RATE};
+use tokio::{select, time::timeout};
+
+/// A 20 ms frame above this level is voiced; the same threshold as the outside yardsticks use.
+const VOICED_DBFS: f32 = -45.0;
+/// A voice has begun when so many of five frames are voiced.
+const OF_FIVE: usize = 3;
+
+/// One frame that was heard.
+#[derive(Clone, Copy, Debug)]
+struct Note {
+    arrived: Instant,
+    voiced: bool,
+}
+
+/// A telephone that is connected.
+pub(super) struct Line {
+    leg: Leg,
+    outgoing: VecDeque<Frame>,
+    heard: Vec<i16>,
+    notes: Vec<Note>,
+    closed: Option<Closed>,
+}
+
+/// A file that was played: when its first and last voiced packets left.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Uttered {
+    pub(super) first: Instant,
+    pub(super) last: Instant,
+}
+
+/// A stretch of the far side's voice.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stretch {
+    pub(super) began: Instant,
+    pub(super) ended: Instant,
+    from: usize,
+    to: usize,
+}
+
+impl Line {
+    pub(super) fn new(leg: Leg) -> Self {
+        Self { leg, outgoing: VecDeque::new(), heard: Vec::new(), notes: Vec::new(), closed: None }
+    }
+
+    /// What was heard so far, 16 kHz.
+    pub(super) fn heard(&self) -> &[i16] {
+        &self.heard
+    }
+
+    /// The sound of a stretch.
+    pub(super) fn sound(&self, stretch: Stretch) -> &[i16] {
+        &self.heard[stretch.from * FRAME_SAMPLES..(stretch.to + 1) * FRAME_SAMPLES]
+    }
+
+    /// Why the line ended, if it did.
+    pub(super) fn closed(&self) -> Option<&Closed> {
+        self.closed.as_ref()
+    }
+
+    pub(super) fn stats(&self) -> milo_media::LegStats {
+        self.leg.control.stats()
+    }
+
+    /// How many frames were heard: where a search for a voice may begin.
+    pub(super) fn position(&self) -> usize {
+        self.notes.len()
+    }
+
+    /// One event: a frame heard or a frame queued.
+    async fn step(&mut self) {
+        let next = self.outgoing.front().copied();
+        let playing = next.is_some();
+        select! {
+            heard = self.leg.ears.next() => match heard {
+                Heard::Frame(frame) => {
+                    self.notes.push(Note { arrived: frame.arrived, voiced: frame.frame.dbfs() > VOICED_DBFS });
+                    self.heard.extend(frame.frame.samples());
+                }
+                Heard::Closed(why) => self.closed = Some(why),
+                Heard::Digit(_) | Heard::Held | Heard::Resumed => {}
+            },
+            () = self.leg.voice.play(next.unwrap_or(Frame::SILENCE)), if playing => {
+                self.outgoing.pop_front();
+            }
+        }
+    }
+
+    /// Listens for a while.
+    pub(super) async fn listen(&mut self, duration: Duration) {
+        timeout(duration, async {
+            while self.closed.is_none() {
+                self.step().await;
+            }
+        })
+        .await
+        .ok();
+    }
+
+    /// Plays 16 kHz samples and says when their first and last voiced packet left; `None` when nothing in them is voiced or
+    /// the line ended.
+    pub(super) async fn utter(&mut self, samples: &[i16]) -> Option<Uttered> {
+        let frames: Vec<_> = Frame::cut(samples).collect();
+        let first = frames.iter().position(|frame| frame.dbfs() > VOICED_DBFS)?;
+        let last = frames.iter().rposition(|frame| frame.dbfs() > VOICED_DBFS)?;
+        let base = self.leg.voice.played().samples;
+        let left = |frame: usize| base + ((frame + 1) * FRAME_SAMPLES) as u64;
+        self.outgoing.extend(frames);
+        let mut began = None;
+        while self.closed.is_none() {
+            self.step().await;
+            let played = self.leg.voice.played();
+            let at = |frame: usize| {
+                let since = (played.samples - left(frame)) * 1_000_000 / u64::from(SAMPLE_RATE);
+                played.last_sent.and_then(|sent| sent.checked_sub(Duration::from_micros(since)))
+            };
+            if began.is_none() && played.samples >= left(first) {
+                began = at(first);
+            }
+            if played.samples >= left(last) {
+                // What follows is the file's own silence, which the line sends anyhow.
+                self.outgoing.clear();
+                return Some(Uttered { first: began?, last: at(last)? });
+            }
+        }
+        None
+    }
+
+    /// Waits for a voice that begins at or after frame `from` and after the instant `since`.
+    pub(super) async fn voice(&mut self, from: usize, since: Option<Instant>, patience: Duration) -> Option<usize> {
+        let search = async {
+            loop {
+                let begins = |at: usize| {
+                    let five = &self.notes[at..(at + 5).min(self.notes.len())];
+                    five[0].voiced
+                        && since.is_none_or(|since| five[0].arrived > since)
+                        && five.iter().filter(|note| note.voiced).count() >= OF_FIVE
+                };
+                if let Some(at) = (from..self.notes.len()).find(|at| begins(*at)) {
+                    return Some(at);
+                }
+                if self.closed.is_some() {
+                    return None;
+                }
+                self.step().await;
+            }
+        };
+        timeout(patience, search).await.ok().flatten()
+    }
+
+    /// Waits until nothing voiced came for `settle`, and says how long the voice that began at frame `from` went on.
+    pub(super) async fn silence(&mut self, from: usize, settle: Duration, patience: Duration) -> Stretch {
+        let quiet = (settle.as_millis() / 20) as usize;
+        timeout(patience, async {
+            while self.closed.is_none() && self.notes.len() - self.last_voiced(from) <= quiet {
+                self.step().await;
+            }
+        })
+        .await
+        .ok();
+        let to = self.last_voiced(from);
+        Stretch { began: self.notes[from].arrived, ended: self.notes[to].arrived, from, to }
+    }
+
+    fn last_voiced(&self, from: usize) -> usize {
+        self.notes[from..].iter().rposition(|note| note.voiced).map_or(from, |at| from + at)
+    }
+
+    /// When the last voiced frame at or after frame `from` arrived before a pause of `gap`.
+    pub(super) async fn stops(&mut self, from: usize, gap: Duration, patience: Duration) -> Option<Instant> {
+        let frames = (gap.as_millis() / 20) as usize;
+        let search = async {
+            loop {
+                let mut last = None;
+                for (at, note) in self.notes.iter().enumerate().skip(from) {
+                    if note.voiced {
+                        last = Some(at);
+                    } else if at - last.unwrap_or(from) >= frames {
+                        return last.map(|last| self.notes[last].arrived);
+                    }
+                }
+                if self.closed.is_some() {
+                    return last.map(|last| self.notes[last].arrived);
+                }
+                self.step().await;
+            }
+        };
+        timeout(patience, search).await.ok().flatten()
+    }
+
+    /// Waits until the far side hangs up or packets end.
+    pub(super) async fn until_closed(&mut self) {
+        while self.closed.is_none() {
+            self.step().await;
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! A telephone in the terminal: `milo call sip:… --play FILE.wav`. It places a real call over UDP or TCP, plays files as turns,
+//! records what comes back and measures when which packet went and came.
+
+mod line;
+mod report;
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use milo_media::{PortPool, wav};
+use milo_models::whisper::Transcriber;
+use milo_signaling::{Dialog, DialogEvent, Endpoint, EndpointConfig, Progress, Uri};
+use tokio::select;
+
+pub use report::{Report, Turn, Utterance};
+
+use crate::error::Error;
+use line::{Line, Stretch};
+
+/// Nothing voiced for so long ends an utterance of the far side.
+const SETTLE: Duration = Duration::from_millis(900);
+/// How long the far side may take to begin.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long one utterance may last.
+const LONGEST: Duration = Duration::from_secs(60);
+/// The far side was silenced when nothing voiced followed for so long.
+const SILENCED: Duration = Duration::from_millis(700);
+
+/// What to do in a call.
+#[derive(Clone, Debug)]
+pub struct Errand {
+    /// Whom to call.
+    pub target: Uri,
+    /// WAV files, played one a turn.
+    pub play: Vec<PathBuf>,
+    /// A last file, played into the reply to the one before it, one second after that began.
+    pub interrupt: Option<PathBuf>,
+    /// Stay until the far side hangs up.
+    pub wait: bool,
+    /// Do not wait for a greeting before the first turn.
+    pub no_greeting: bool,
+    /// Where the far side's voice is written.
+    pub record: Option<PathBuf>,
+}
+
+/// A telephone: one endpoint on a free local port.
+pub struct Phone {
+    endpoint: Endpoint,
+    transcriber: Option<Transcriber>,
+}
+
+impl Phone {
+    /// A telephone of its own, on free ports; on loopback when the target is. It takes no calls.
+    pub fn new(target: &Uri, transcriber: Option<Transcriber>, media: tokio::runtime::Handle) -> Result<Self, Error> {
+        let host = target.as_sip().and_then(|uri| uri.host.ip());
+        let local: IpAddr = match host {
+            Some(host) if host.is_loopback() && host.is_ipv6() => Ipv6Addr::LOCALHOST.into(),
+            Some(host) if host.is_loopback() => Ipv4Addr::LOCALHOST.into(),
+            Some(host) if host.is_ipv6() => Ipv6Addr::UNSPECIFIED.into(),
+            Some(_) => Ipv4Addr::UNSPECIFIED.into(),
+            // A name: `localhost` is by far the likeliest one that is not reached from the outside.
+            None if target.to_string().contains("@localhost") => Ipv4Addr::LOCALHOST.into(),
+            None => Ipv4Addr::UNSPECIFIED.into(),
+        };
+        // The far side's BYE may come from anywhere behind its proxy; calls are taken from nobody.
+        let anybody = ["0.0.0.0/0", "::/0"].iter().filter_map(|block| block.parse().ok()).collect();
+        let config = EndpointConfig {
+            udp: vec![(local, 0).into()],
+            tcp: vec![(local, 0).into()],
+            public_address: None,
+            trusted: anybody,
+            rtp_timeout: Duration::from_secs(30),
+            max_calls: 10_000,
+            user_agent: concat!("Milo phone/", env!("CARGO_PKG_VERSION")).into(),
+        };
+        let ports = Arc::new(PortPool::new(local, 0..=0));
+        let (endpoint, _no_calls) = Endpoint::bind(config, ports, media)?;
+        Ok(Self { endpoint, transcriber })
+    }
+
+    /// Places one call and sees it through.
+    #[expect(clippy::disallowed_methods, reason = "the telephone measures with the wall clock")]
+    pub async fn call(&self, errand: &Errand) -> Result<Report, Error> {
+        let mut sounds = Vec::new();
+        for file in errand.play.iter().chain(&errand.interrupt) {
+            sounds.push((file.clone(), wav::read(file)?));
+        }
+
+        let invited = Instant::now();
+        let mut outgoing = self.endpoint.call(&errand.target, "telephone").await?;
+        let (mut dialog, leg) = loop {
+            match outgoing.next().await {
+                Progress::Ringing(_) => {}
+                Progress::Answered(dialog, leg) => break (dialog, leg),
+                Progress::Rejected { code, reason } => return Err(Error::Refused { code, reason }),
+                Progress::Failed(why) => return Err(Error::NotUp(why.to_string())),
+                Progress::Over => return Err(Error::NotUp("it had ended before".into())),
+            }
+        };
+        let answered = Instant::now();
+        let mut call = Talk {
+            line: Line::new(leg),
+            answered,
+            stretches: Vec::new(),
+            report: Report {
+                uri: errand.target.to_string(),
+                setup_ms: milliseconds(answered - invited),
+                ..Report::default()
+            },
+        };
+        let hung_up = select! {
+            reason = hang_up_of(&mut dialog) => Some(reason),
+            () = call.script(errand, &sounds) => None,
+        };
+        call.report.ended_by = match (hung_up, call.line.closed()) {
+            (Some(reason), _) => format!("the far side ({reason})"),
+            (None, Some(why)) => format!("the line ({why:?})"),
+            (None, None) => "this telephone".into(),
+        };
+        call.report.duration_s = answered.elapsed().as_secs_f64();
+        // Gone when the far side was first.
+        dialog.hang_up().await.ok();
+        self.finish(call, errand).await
+    }
+
+    /// Ends the telephone.
+    pub async fn shutdown(self) {
+        self.endpoint.shutdown().await;
+    }
+
+    async fn finish(&self, mut call: Talk, errand: &Errand) -> Result<Report, Error> {
+        let stats = call.line.stats();
+        (call.report.received, call.report.lost) = (stats.received, stats.lost);
+        if let Some(transcriber) = &self.transcriber {
+            for (turn, stretch) in &call.stretches {
+                let understood = transcriber.transcribe(call.line.sound(*stretch).to_vec(), None).await?.text;
+                let utterance = match turn {
+                    None => call.report.greeting.as_mut(),
+                    Some(turn) => call.report.turns.get_mut(*turn).and_then(|turn| turn.reply.as_mut()),
+                };
+                if let Some(utterance) = utterance {
+                    utterance.understood = Some(understood);
+                }
+            }
+        }
+        if let Some(file) = &errand.record {
+            wav::write(file, call.line.heard())?;
+        }
+        Ok(call.report)
+    }
+}
+
+/// A call that is up.
+struct Talk {
+    line: Line,
+    answered: Instant,
+    /// Which turn (none: the greeting) each stretch of voice belongs to.
+    stretches: Vec<(Option<usize>, Stretch)>,
+    report: Report,
+}
+
+type Sound = (PathBuf, Vec<i16>);
+
+impl Talk {
+    async fn script(&mut self, errand: &Errand, sounds: &[Sound]) {
+        if errand.no_greeting {
+            self.line.listen(Duration::from_millis(300)).await;
+        } else if let Some(from) = self.line.voice(0, None, PATIENCE).await {
+            let stretch = self.line.silence(from, SETTLE, LONGEST).await;
+            self.report.greeting = Some(self.utterance(stretch));
+            self.stretches.push((None, stretch));
+        }
+        let interrupting = |index: usize| errand.interrupt.is_some() && index + 1 == sounds.len();
+        for (index, sound) in sounds.iter().enumerate() {
+            self.turn(index, sound, interrupting(index), interrupting(index + 1)).await;
+            if self.line.closed().is_some() {
+                return;
+            }
+        }
+        if errand.wait {
+            self.line.until_closed().await;
+        }
+    }
+
+    /// Plays one file and hears the reply: all of it, or one second when the next file `is_cut` into it.
+    async fn turn(&mut self, index: usize, (file, samples): &Sound, cuts_in: bool, is_cut: bool) {
+        self.report.turns.push(Turn { file: file.clone(), ..Turn::default() });
+        let before = self.line.position();
+        let Some(uttered) = self.line.utter(samples).await else { return };
+        let stopped_ms = milliseconds(uttered.last - self.answered);
+        self.report.turns[index].stopped_ms = Some(stopped_ms);
+        if cuts_in {
+            let stopped = self.line.stops(before, SILENCED, LONGEST).await;
+            self.report.turns[index].barge_stop_ms =
+                stopped.map(|stop| milliseconds(stop.saturating_duration_since(uttered.first)));
+        } else {
+            self.report.turns[index].spoke_early = self.line.voice(before, None, Duration::ZERO).await.is_some();
+        }
+        let Some(from) = self.line.voice(before, Some(uttered.last), PATIENCE).await else { return };
+        let stretch = if is_cut {
+            self.line.listen(Duration::from_secs(1)).await;
+            self.line.silence(from, Duration::ZERO, Duration::ZERO).await
+        } else {
+            self.line.silence(from, SETTLE, LONGEST).await
+        };
+        let reply = self.utterance(stretch);
+        self.report.turns[index].wire_ms = Some(reply.began_ms - stopped_ms);
+        self.report.turns[index].reply = Some(reply);
+        self.stretches.push((Some(index), stretch));
+    }
+
+    fn utterance(&self, stretch: Stretch) -> Utterance {
+        Utterance {
+            began_ms: milliseconds(stretch.began.saturating_duration_since(self.answered)),
+            lasted_ms: milliseconds(stretch.ended.saturating_duration_since(stretch.began)) + 20.0,
+            understood: None,
+        }
+    }
+}
+
+async fn hang_up_of(dialog: &mut Dialog) -> String {
+    loop {
+        if let DialogEvent::Ended(reason) = dialog.next().await {
+            return reason.to_string();
+        }
+    }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}

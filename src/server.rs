@@ -1,0 +1,306 @@
+//! The composition: what runs, in which order it starts, who owns it, and how it ends.
+//!
+//! ```text
+//! Server ─┬─ Engines        one thread a loaded model
+//!         ├─ LogWriter      one task, the only one that writes the call log
+//!         ├─ HTTP           one task that accepts
+//!         ├─ SIP endpoint   the core's task and a reader a socket
+//!         └─ Calls          one task an invitation, inside a permit
+//! ```
+
+use std::{future::Future, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result};
+use milo_media::PortPool;
+use milo_signaling::{Counters, Endpoint, EndpointConfig, Invitation, Invitations, Transport};
+use tokio::{
+    runtime::Handle,
+    select,
+    signal::unix::{SignalKind, signal},
+    sync::{oneshot, watch},
+    task::{JoinHandle, JoinSet},
+    time::{Instant, sleep, timeout_at},
+};
+
+use crate::{
+    agent::SetPhrases,
+    call::{self, House},
+    config::Config,
+    dialplan::Dialplans,
+    engines::Engines,
+    http::{self, AppState, Dial, HealthReport, SipCounters},
+    metrics::Metrics,
+    store::{LogWriter, Node, Store},
+};
+
+/// How long the call log may take to write its last rows when Milo ends.
+const LAST_ROWS: Duration = Duration::from_secs(5);
+
+/// A running Milo.
+pub struct Server {
+    house: Arc<House>,
+    endpoint: Endpoint,
+    calls: JoinHandle<()>,
+    /// Dropped when no more calls are taken.
+    open: watch::Sender<bool>,
+    http: (SocketAddr, JoinHandle<()>),
+    close_http: oneshot::Sender<()>,
+    writer: JoinHandle<()>,
+    drain: Duration,
+    _node: Node,
+}
+
+impl Server {
+    /// Loads, opens and binds everything. The order is that of the likeliest faults: what is wrong in a file is told before
+    /// the engines are loaded.
+    pub async fn start(config: &Config, legs: &Handle) -> Result<Self> {
+        let node = Node::claim(&config.data_dir)?;
+        let dialplans = dialplans(config)?;
+        let store = Store::open(&config.database_url()).await?;
+        let left_open = store.close_left_open(node.id()).await?;
+        if left_open > 0 {
+            tracing::warn!(calls = left_open, "calls were up when Milo was stopped; their rows are closed now");
+        }
+        let listener = http::bind(config.http.listen).await.map_err(anyhow::Error::msg)?;
+        let (endpoint, invitations) = bind(config, legs)?;
+
+        let loading = config.clone();
+        let prompt = dialplans.personas().next().map(|(_, persona)| persona.prompt.clone());
+        let engines = tokio::task::spawn_blocking(move || Engines::load(&loading, prompt)).await??;
+        let personas = dialplans.personas().map(|(_, persona)| persona);
+        let phrases = SetPhrases::make(&engines.voice, personas).await?;
+
+        let (log, writer) = LogWriter::start(store.clone(), node.id());
+        let metrics = Arc::new(Metrics::new());
+        let house = Arc::new(House {
+            engines,
+            dialplans,
+            phrases,
+            log: log.clone(),
+            metrics: Arc::clone(&metrics),
+            conversation: config.conversation.clone(),
+            longest: Duration::from_secs(config.limits.call_seconds),
+        });
+        let http = listener.local_addr().context("the HTTP listener's address")?;
+        let (open, taking) = watch::channel(true);
+        let snapshot = Snapshot {
+            house: Arc::clone(&house),
+            counters: endpoint.watch(),
+            dial: dial(endpoint.local(), &house.dialplans),
+            limit: config.limits.calls,
+            taking: taking.clone(),
+        };
+        let state = AppState::new(&config.http, store, log, metrics, move || snapshot.take());
+        let (close_http, closed) = oneshot::channel();
+        let serving = tokio::spawn(http::serve(listener, http::router(state), async {
+            closed.await.ok();
+        }));
+        let calls = tokio::spawn(take_calls(Arc::clone(&house), invitations, taking));
+        Ok(Self {
+            house,
+            endpoint,
+            calls,
+            open,
+            http: (http, serving),
+            close_http,
+            writer,
+            drain: Duration::from_secs(config.drain.seconds),
+            _node: node,
+        })
+    }
+
+    /// What a person who started Milo wants to read.
+    pub fn welcome(&self) -> String {
+        let mut lines =
+            vec![format!("Milo {} is up.", env!("CARGO_PKG_VERSION")), format!("  open  http://{}/", self.http.0)];
+        for dial in dial(self.endpoint.local(), &self.house.dialplans) {
+            if dial.number == "milo" {
+                lines.push(format!("  call  {}", dial.uri));
+            }
+        }
+        let others: Vec<_> = self.house.dialplans.numbers().filter(|number| *number != "milo").collect();
+        if !others.is_empty() {
+            lines.push(format!("        or, in place of milo: {}", others.join(", ")));
+        }
+        if self.house.engines.models().iter().any(|model| model.demonstration) {
+            let notice = "The models that ship are demonstration models, small and trained on synthetic speech; \
+                          README.md says how to put others in their place.";
+            lines.push(notice.into());
+        }
+        lines.join("\n")
+    }
+
+    /// Where a number can be dialled.
+    pub fn dial(&self, number: &str) -> Option<String> {
+        dial(self.endpoint.local(), &self.house.dialplans).into_iter().find(|dial| dial.number == number).map(|d| d.uri)
+    }
+
+    /// Serves until SIGTERM or SIGINT, then ends; a second signal shortens the drain.
+    pub async fn until_signal(self) -> Result<()> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        let again = async {
+            select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        self.end(again).await;
+        Ok(())
+    }
+
+    /// Ends politely: no new calls, the running ones up to the drain time (or `at_once`), a BYE for those that are left, the
+    /// last rows.
+    pub async fn end(self, at_once: impl Future<Output = ()>) {
+        let Self { house, endpoint, mut calls, open, http: (_, serving), close_http, writer, drain, _node } = self;
+        let live = endpoint.counters().calls;
+        if live > 0 {
+            tracing::info!(calls = live, drain_s = drain.as_secs(), "no new calls; waiting for those that are up");
+        }
+        drop(open);
+        select! {
+            _ = &mut calls => {}
+            () = sleep(drain) => {}
+            () = at_once => {}
+        }
+        // A BYE for every call that is left; their tasks then close their rows.
+        endpoint.shutdown().await;
+        let deadline = Instant::now() + LAST_ROWS;
+        if timeout_at(deadline, &mut calls).await.is_err() {
+            calls.abort();
+        }
+        close_http.send(()).ok();
+        serving.await.ok();
+        let log = house.log.clone();
+        drop(house);
+        let written = log.flush(LAST_ROWS).await;
+        drop(log);
+        if !written {
+            tracing::error!("the last rows of the call log could not be written");
+        }
+        writer.abort();
+    }
+}
+
+/// The plans of the configured folder, of `dialplans/` beside the program's working folder, or the ones that ship.
+fn dialplans(config: &Config) -> Result<Dialplans> {
+    let beside = Path::new("dialplans");
+    Ok(match &config.dialplans.path {
+        Some(path) => Dialplans::read(path)?,
+        None if beside.is_dir() => Dialplans::read(beside)?,
+        None => Dialplans::shipped()?,
+    })
+}
+
+fn bind(config: &Config, legs: &Handle) -> Result<(Endpoint, Invitations)> {
+    let sip = &config.sip;
+    let listeners: Vec<SocketAddr> = sip.udp.as_slice().iter().chain(sip.tcp.as_slice()).copied().collect();
+    let address = match listeners.first() {
+        Some(first) if listeners.iter().all(|listener| listener.ip() == first.ip()) => first.ip(),
+        Some(first) if listeners.iter().all(SocketAddr::is_ipv6) || first.is_ipv6() => {
+            std::net::Ipv6Addr::UNSPECIFIED.into()
+        }
+        _ => std::net::Ipv4Addr::UNSPECIFIED.into(),
+    };
+    let ports = Arc::new(PortPool::new(address, config.media.rtp_ports.range()));
+    let endpoint = EndpointConfig {
+        udp: sip.udp.to_vec(),
+        tcp: sip.tcp.to_vec(),
+        public_address: sip.public_address,
+        trusted: sip.trunks.iter().filter_map(|trunk| trunk.address.to_string().parse().ok()).collect(),
+        rtp_timeout: Duration::from_secs(config.media.rtp_timeout_s),
+        max_calls: config.limits.calls,
+        user_agent: concat!("Milo/", env!("CARGO_PKG_VERSION")).into(),
+    };
+    Ok(Endpoint::bind(endpoint, ports, legs.clone())?)
+}
+
+/// One task a call. Ends when no more calls are taken and the last one is over.
+async fn take_calls(house: Arc<House>, mut invitations: Invitations, mut taking: watch::Receiver<bool>) {
+    let mut calls = JoinSet::new();
+    loop {
+        let invitation: Option<Invitation> = select! {
+            invitation = invitations.next() => invitation,
+            Some(_) = calls.join_next(), if !calls.is_empty() => continue,
+            // The sender is dropped when Milo is asked to end.
+            _ = taking.changed() => None,
+        };
+        match invitation {
+            Some(invitation) => calls.spawn(call::run(Arc::clone(&house), invitation)),
+            None => break,
+        };
+    }
+    // While the last calls are up, newcomers are sent elsewhere.
+    loop {
+        select! {
+            ended = calls.join_next() => if ended.is_none() { return },
+            Some(invitation) = invitations.next() => {
+                invitation.reject(503, "Service Unavailable").await.ok();
+            }
+        }
+    }
+}
+
+/// Every number on every listener.
+fn dial(local: &[(Transport, SocketAddr)], dialplans: &Dialplans) -> Vec<Dial> {
+    let mut dial = Vec::new();
+    for number in dialplans.numbers() {
+        for (transport, address) in local {
+            let parameter = match transport {
+                Transport::Udp => "",
+                Transport::Tcp => ";transport=tcp",
+            };
+            dial.push(Dial { number: number.into(), uri: format!("sip:{number}@{address}{parameter}") });
+        }
+    }
+    dial
+}
+
+/// Where the health of the running parts is read.
+struct Snapshot {
+    house: Arc<House>,
+    counters: watch::Receiver<Counters>,
+    dial: Vec<Dial>,
+    limit: usize,
+    taking: watch::Receiver<bool>,
+}
+
+impl Snapshot {
+    fn take(&self) -> HealthReport {
+        let engines = &self.house.engines;
+        let sip = *self.counters.borrow();
+        let unready = if self.taking.has_changed().is_err() {
+            Some("Milo is ending and takes no more calls.".into())
+        } else {
+            (sip.calls >= self.limit).then(|| format!("All {} places are taken.", self.limit))
+        };
+        HealthReport {
+            models: engines.models(),
+            queues: engines.queues(),
+            live_calls: sip.calls,
+            call_limit: self.limit,
+            dial: self.dial.clone(),
+            degraded: engines
+                .stopped()
+                .iter()
+                .map(|engine| format!("The {engine} has stopped; start Milo anew."))
+                .collect(),
+            unready,
+            sip: SipCounters {
+                messages_in: sip.messages_in,
+                messages_out: sip.messages_out,
+                parse_errors: sip.parse_errors,
+                refused: sip.refused,
+                overloaded: sip.overloaded,
+                retransmissions: sip.retransmissions,
+                send_failures: sip.send_failures,
+                transactions: sip.transactions,
+                connections: sip.connections,
+            },
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Wrong files, wrong addresses, no room: each is one clear sentence that names the thing and the mend, and exit code 1.
+
+use std::{
+    fs,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_milo");
+
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("milo-bad-{name}-{}", std::process::id()));
+        fs::remove_dir_all(&folder).ok();
+        fs::create_dir_all(&folder).expect("a temporary folder");
+        Self(folder)
+    }
+
+    fn file(&self, name: &str, content: &[u8]) -> String {
+        let path = self.0.join(name);
+        fs::write(&path, content).expect("a temporary file");
+        path.display().to_string()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+fn serve(folder: &Path, variables: &[(&str, &str)]) -> Output {
+    Command::new("timeout")
+        .args(["60", PROGRAM, "serve"])
+        .current_dir(folder)
+        .env("MILO_DATA_DIR", folder)
+        .env("MILO__HTTP__LISTEN", "127.0.0.1:0")
+        .env("MILO__SIP__UDP", "127.0.0.1:0")
+        .env("MILO__SIP__TCP", "127.0.0.1:0")
+        .envs(variables.iter().copied())
+        .output()
+        .expect("the program runs")
+}
+
+/// It ended with code 1, and its last line holds all of `words` and none of `secrets`.
+fn assert_refused(output: &Output, words: &[&str], secrets: &[&str]) {
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    let said = text.lines().filter(|line| line.starts_with("milo: ")).collect::<Vec<_>>().join("\n");
+    let said = if said.is_empty() { text.to_string() } else { text[text.find("milo: ").unwrap_or(0)..].to_owned() };
+    for word in words {
+        assert!(said.contains(word), "{word:?} is missing: {said}");
+    }
+    for secret in secrets {
+        assert!(!text.contains(secret), "{secret:?} is shown: {text}");
+    }
+    assert!(!text.contains("panicked"), "{text}");
+}
+
+#[test]
+fn a_language_model_that_is_none() {
+    let folder = Folder::new("gguf");
+    let path = folder.file("notes.gguf", b"these are notes, not a model");
+    assert_refused(&serve(&folder.0, &[("LOCAL_LLM_MODEL_PATH", &path)]), &["notes.gguf", "GGUF"], &[]);
+    let cut = folder.file("cut.gguf", &fs::read(shipped("mind/mind.gguf")).expect("the shipped model")[..100_000]);
+    assert_refused(&serve(&folder.0, &[("LOCAL_LLM_MODEL_PATH", &cut)]), &["cut.gguf"], &[]);
+    assert_refused(&serve(&folder.0, &[("LOCAL_LLM_MODEL_PATH", "/no/such.gguf")]), &["/no/such.gguf"], &[]);
+}
+
+#[test]
+fn a_transcriber_folder_without_a_transcriber() {
+    let folder = Folder::new("whisper");
+    let empty = folder.0.join("empty");
+    fs::create_dir(&empty).expect("a folder");
+    let empty = empty.display().to_string();
+    assert_refused(&serve(&folder.0, &[("MILO__ENGINES__STT__PATH", &empty)]), &[&empty], &[]);
+}
+
+#[test]
+fn a_graph_with_the_wrong_inputs() {
+    let folder = Folder::new("graph");
+    let wrong = shipped("ears/encoder_model.onnx").display().to_string();
+    assert_refused(&serve(&folder.0, &[("MILO__ENGINES__VAD__PATH", &wrong)]), &["encoder_model.onnx", "input"], &[]);
+    let cut = folder.file("cut.onnx", &fs::read(&wrong).expect("the shipped model")[..10_000]);
+    assert_refused(&serve(&folder.0, &[("MILO__ENGINES__VAD__PATH", &cut)]), &["cut.onnx"], &[]);
+}
+
+#[test]
+fn an_inference_library_that_is_missing() {
+    let folder = Folder::new("library");
+    let variables = [("MILO__ENGINES__ONNXRUNTIME", "/no/libonnxruntime.so")];
+    assert_refused(&serve(&folder.0, &variables), &["/no/libonnxruntime.so", "make setup"], &[]);
+}
+
+#[test]
+fn a_database_that_cannot_be_opened() {
+    let folder = Folder::new("database");
+    assert_refused(&serve(&folder.0, &[("DATABASE_URL", "sqlite:/no/such/folder/milo.db")]), &["/no/such/folder"], &[]);
+    let closed = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address").port();
+    let url = format!("postgres://milo:verysecret@127.0.0.1:{closed}/milo");
+    assert_refused(&serve(&folder.0, &[("DATABASE_URL", &url)]), &["127.0.0.1", "milo"], &["verysecret"]);
+    assert_refused(&serve(&folder.0, &[("DATABASE_URL", "mysql://x/y")]), &["mysql", "postgres"], &[]);
+}
+
+#[test]
+fn a_port_in_use() {
+    let folder = Folder::new("port");
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("its address").to_string();
+    assert_refused(&serve(&folder.0, &[("MILO__HTTP__LISTEN", &address)]), &[&address, "in use"], &[]);
+    assert_refused(&serve(&folder.0, &[("MILO__SIP__TCP", &address)]), &[&address, "in use"], &[]);
+}
+
+#[test]
+fn a_configuration_with_a_wrong_key() {
+    let folder = Folder::new("config");
+    folder.file("milo.toml", b"[htpp]\nlisten = \"127.0.0.1:8000\"\n");
+    assert_refused(&serve(&folder.0, &[]), &["milo.toml", "htpp", "http"], &[]);
+}
+
+#[test]
+fn a_dialplan_with_an_unknown_verb() {
+    let folder = Folder::new("dialplan");
+    let plans = folder.0.join("plans");
+    fs::create_dir(&plans).expect("a folder");
+    fs::write(plans.join("a.toml"), "[[plan]]\nname='a'\nnumber='1'\nlanguage='mg'\nactions=[{ juggle = {} }]\n")
+        .expect("a file");
+    let plans = plans.display().to_string();
+    assert_refused(&serve(&folder.0, &[("MILO__DIALPLANS__PATH", &plans)]), &["a.toml", "line 5", "juggle"], &[]);
+}
+
+#[test]
+fn a_disk_without_room_leaves_nothing_half_written() {
+    let folder = Folder::new("full");
+    let data = folder.0.join("data");
+    fs::create_dir(&data).expect("a folder");
+    // A tiny file system in a mount namespace of its own: it vanishes with the command.
+    let script = format!(
+        "mount -t tmpfs -o size=1m none {data} && {{ MILO_DATA_DIR={data} timeout 60 {PROGRAM} serve; code=$?; \
+         find {data} -type f | grep -v node-id >&2; exit $code; }}",
+        data = data.display()
+    );
+    let output = Command::new("unshare")
+        .args(["--map-root-user", "--mount", "sh", "-c", &script])
+        .current_dir(&folder.0)
+        .env("MILO__HTTP__LISTEN", "127.0.0.1:0")
+        .env("MILO__SIP__UDP", "127.0.0.1:0")
+        .env("MILO__SIP__TCP", "127.0.0.1:0")
+        .output()
+        .expect("unshare");
+    assert_refused(&output, &["No space left", "data"], &[]);
+}
+
+#[test]
+fn a_broken_wav_for_the_telephone() {
+    let folder = Folder::new("wav");
+    let broken = folder.file("broken.wav", b"RIFF....WAVEnothing");
+    let output = Command::new(PROGRAM)
+        .args(["call", "--no-transcript", "--play", &broken, "sip:milo@127.0.0.1:9"])
+        .env("MILO_DATA_DIR", &folder.0)
+        .output()
+        .expect("milo call");
+    assert_refused(&output, &["broken.wav"], &[]);
+}
+
+#[test]
+fn an_address_that_is_none() {
+    let folder = Folder::new("address");
+    let output = Command::new(PROGRAM)
+        .args(["call", "--no-transcript", "milo at home"])
+        .env("MILO_DATA_DIR", &folder.0)
+        .output()
+        .expect("milo call");
+    assert_refused(&output, &["milo at home", "sip:milo@127.0.0.1"], &[]);
+}
+
+fn shipped(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo").join(name)
+}

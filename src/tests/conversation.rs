@@ -1,0 +1,166 @@
+//! Whole conversations over real SIP and RTP with the shipped models, on the committed recordings.
+
+mod house;
+
+use std::process::Command;
+
+use house::{PROGRAM, call, errand, get, milo, newest_call, recording, stop};
+use serde_json::Value;
+
+/// The turns of a call in which the caller was heard.
+fn answered(call: &Value) -> Vec<&Value> {
+    let turns = call["turns"].as_array().expect("turns");
+    turns.iter().filter(|turn| turn["heard"].is_string()).collect()
+}
+
+fn assert_turn(turn: &Value, language: &str, heard: &str, said: &str) {
+    assert_eq!(turn["language"], language, "{turn}");
+    assert_eq!(turn["heard"], heard, "{turn}");
+    let reply = turn["said_heard"].as_str().unwrap_or_default();
+    assert!(reply.contains(said), "{reply:?} lacks {said:?}: {turn}");
+    let confidence = turn["confidence"].as_f64().unwrap_or_default();
+    assert!((0.3..=1.0).contains(&confidence), "{turn}");
+    for stage in ["vad_ms", "end_of_turn_ms", "stt_ms", "llm_first_token_ms", "tts_first_sample_ms", "packet_out_ms"] {
+        assert!(turn["stages"][stage].as_f64().is_some_and(|time| (0.0..5_000.0).contains(&time)), "{stage}: {turn}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_turns_in_malagasy_until_the_goodbye() {
+    let milo = milo("malagasy", &[]).await;
+    let mut errand =
+        errand(milo.udp("milo").expect("an address"), &["mg_hours.wav", "mg_appointment.wav", "mg_goodbye.wav"]);
+    errand.wait = true;
+    let report = call(&errand).await;
+    assert!(report.greeting.is_some_and(|greeting| greeting.lasted_ms > 1_000.0));
+    assert!(report.turns.iter().all(|turn| !turn.spoke_early && turn.reply.is_some()), "{:?}", report.turns);
+    assert!(report.ended_by.starts_with("the far side"), "{}", report.ended_by);
+
+    let logged = newest_call(&milo).await;
+    assert_eq!(logged["hangup_by"], "milo", "{logged}");
+    assert_eq!(logged["dialplan"], "assistant");
+    let turns = answered(&logged);
+    assert_eq!(turns.len(), 3, "{logged}");
+    assert_turn(turns[0], "mg", MG_HOURS.0, MG_HOURS.1);
+    assert_turn(turns[1], "mg", MG_APPOINTMENT.0, MG_APPOINTMENT.1);
+    assert_turn(turns[2], "mg", MG_GOODBYE.0, MG_GOODBYE.1);
+    stop(milo).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_french_caller_is_answered_in_french_over_tcp() {
+    let milo = milo("french", &[]).await;
+    call(&errand(milo.tcp("milo").expect("an address"), &["fr_hours.wav"])).await;
+    let logged = newest_call(&milo).await;
+    assert_eq!((&logged["language"], &logged["hangup_by"]), (&"fr".into(), &"caller".into()), "{logged}");
+    assert_turn(answered(&logged)[0], "fr", FR_HOURS.0, FR_HOURS.1);
+    stop(milo).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interruption_silences_the_voice_and_only_what_was_heard_is_remembered() {
+    let milo = milo("interruption", &[]).await;
+    let mut errand = errand(milo.udp("milo").expect("an address"), &["mg_hours.wav"]);
+    errand.interrupt = Some(recording("mg_barge.wav"));
+    let report = call(&errand).await;
+    let stop_ms = report.turns[1].barge_stop_ms.expect("the voice stopped");
+    assert!(stop_ms < 400.0, "silent after {stop_ms} ms only");
+
+    let logged = newest_call(&milo).await;
+    let turns = answered(&logged);
+    assert_eq!(turns[0]["interrupted"], true, "{logged}");
+    let (said, heard) = (turns[0]["said"].as_str().expect("said"), turns[0]["said_heard"].as_str().expect("heard"));
+    assert!(heard.ends_with('—') && heard.len() < said.len(), "said {said:?}, heard {heard:?}");
+    assert!(said.starts_with(heard.trim_end_matches('—').trim_end()), "said {said:?}, heard {heard:?}");
+    assert_eq!(turns.len(), 2, "the interruption is answered: {logged}");
+    stop(milo).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_caller_is_asked_and_then_left() {
+    let rhythm = [("MILO__CONVERSATION__SILENCE_PROMPT_S", "2"), ("MILO__CONVERSATION__SILENCE_HANGUP_S", "4")];
+    let milo = milo("silence", &rhythm).await;
+    let mut errand = errand(milo.udp("milo").expect("an address"), &[]);
+    errand.wait = true;
+    let report = call(&errand).await;
+    assert!(report.ended_by.starts_with("the far side"), "{}", report.ended_by);
+    let logged = newest_call(&milo).await;
+    assert_eq!(logged["end_reason"], "the caller was silent", "{logged}");
+    assert_eq!(logged["turns"].as_array().map(Vec::len), Some(3), "greeting, question, goodbye: {logged}");
+    stop(milo).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_longest_call_ends_with_a_goodbye() {
+    let milo = milo("longest", &[("MILO__LIMITS__CALL_SECONDS", "7")]).await;
+    let mut errand = errand(milo.udp("milo").expect("an address"), &[]);
+    errand.wait = true;
+    call(&errand).await;
+    let logged = newest_call(&milo).await;
+    assert_eq!(logged["end_reason"], "the longest call was reached", "{logged}");
+    stop(milo).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_telephone_in_the_terminal_reports_what_it_heard() {
+    let milo = milo("terminal", &[]).await;
+    let record = milo.folder().join("reply.wav");
+    let target = milo.udp("milo").expect("an address").to_string();
+    let output = Command::new(PROGRAM)
+        .args(["call", &target, "--json", "--play"])
+        .arg(recording("mg_price.wav"))
+        .arg("--record")
+        .arg(&record)
+        .env("MILO_DATA_DIR", milo.folder())
+        .output()
+        .expect("milo call");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let turn = &report["turns"][0];
+    assert!(turn["wire_ms"].as_f64().is_some_and(|wait| wait > 0.0), "{report}");
+    assert!(turn["reply"]["understood"].is_string(), "{report}");
+    let heard = milo_media::wav::read(&record).expect("the recording is a WAV file");
+    assert!(heard.len() > 16_000, "{} samples", heard.len());
+    stop(milo).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_other_numbers_answer_as_the_dialplan_says() {
+    let milo = milo("numbers", &[]).await;
+    let mut echo = errand(milo.udp("echo").expect("an address"), &["mg_hours.wav"]);
+    echo.no_greeting = true;
+    let echo = call(&echo).await;
+    assert!(echo.turns[0].spoke_early, "an echo comes back while one speaks: {:?}", echo.turns);
+
+    let mut music = errand(milo.udp("music").expect("an address"), &[]);
+    music.wait = true;
+    let heard = tokio::time::timeout(std::time::Duration::from_secs(3), call(&music)).await;
+    assert!(heard.is_err(), "music goes on for two minutes");
+
+    let unknown = Command::new(PROGRAM)
+        .args(["call", "--no-transcript", &milo.udp("nobody").expect("an address").to_string()])
+        .env("MILO_DATA_DIR", milo.folder())
+        .output()
+        .expect("milo call");
+    assert_eq!(unknown.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("404"), "{}", String::from_utf8_lossy(&unknown.stderr));
+    stop(milo).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_and_metrics_move_with_a_call() {
+    let milo = milo("seen", &[]).await;
+    call(&errand(milo.udp("milo").expect("an address"), &["mg_hours.wav"])).await;
+    newest_call(&milo).await;
+    let health = get(&milo, "/api/v1/health");
+    assert_eq!(health["status"], "healthy", "{health}");
+    let metrics = Command::new("curl").args(["--silent", "--fail", &format!("{}metrics", milo.http)]).output();
+    let metrics = String::from_utf8(metrics.expect("curl").stdout).expect("text");
+    for line in ["milo_calls_total", "milo_turns_total", "milo_stage_seconds"] {
+        let moved = metrics.lines().any(|text| {
+            text.starts_with(line) && text.rsplit(' ').next().and_then(|n| n.parse().ok()).is_some_and(|n: f64| n > 0.0)
+        });
+        assert!(moved, "{line} did not move:\n{metrics}");
+    }
+    stop(milo).await;
+}

@@ -1,0 +1,85 @@
+//! What the scenarios share: a running Milo in a folder of its own, the recordings, and its API as another program sees it.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use milo::bench::Running;
+use milo::phone::{Errand, Phone, Report};
+use milo_signaling::Uri;
+use serde_json::Value;
+
+/// The program that this test run built.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_milo");
+
+/// A folder that no other scenario uses, empty.
+pub fn folder(name: &str) -> PathBuf {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let folder = std::env::temp_dir().join(format!("milo-test-{name}-{}-{number}", std::process::id()));
+    std::fs::remove_dir_all(&folder).ok();
+    std::fs::create_dir_all(&folder).expect("a temporary folder");
+    folder
+}
+
+/// Starts Milo in a folder of its own.
+pub async fn milo(name: &str, variables: &[(&str, &str)]) -> Running {
+    Running::start(Path::new(PROGRAM), &folder(name), variables).await.expect("Milo starts")
+}
+
+/// Stops Milo and removes its folder.
+pub async fn stop(milo: Running) {
+    let folder = milo.folder().to_owned();
+    milo.stop().await.expect("Milo ends by itself");
+    std::fs::remove_dir_all(folder).ok();
+}
+
+/// A committed recording, 8 kHz.
+pub fn recording(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tests/recordings").join(name)
+}
+
+/// A call that plays these recordings.
+pub fn errand(target: Uri, recordings: &[&str]) -> Errand {
+    Errand {
+        target,
+        play: recordings.iter().map(|name| recording(name)).collect(),
+        interrupt: None,
+        wait: false,
+        no_greeting: false,
+        record: None,
+    }
+}
+
+/// Places one call from this process.
+pub async fn call(errand: &Errand) -> Report {
+    let phone = Phone::new(&errand.target, None, tokio::runtime::Handle::current()).expect("a telephone");
+    let report = phone.call(errand).await.expect("the call is answered");
+    phone.shutdown().await;
+    report
+}
+
+/// `GET path` with curl.
+pub fn get(milo: &Running, path: &str) -> Value {
+    let url = format!("{}{}", milo.http.trim_end_matches('/'), path);
+    let answer = Command::new("curl").args(["--silent", "--fail", "--max-time", "10", &url]).output().expect("curl");
+    assert!(answer.status.success(), "GET {path}: {}", answer.status);
+    serde_json::from_slice(&answer.stdout).expect("JSON")
+}
+
+/// Waits until the newest call of the log has ended, and returns it with its turns and events.
+pub async fn newest_call(milo: &Running) -> Value {
+    for _ in 0..100 {
+        let calls = get(milo, "/api/v1/calls");
+        if let Some(newest) = calls["calls"].get(0)
+            && !newest["ended"].is_null()
+        {
+            return get(milo, &format!("/api/v1/calls/{}", newest["id"].as_str().expect("an identifier")));
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("no call ended within ten seconds");
+}
