@@ -26,7 +26,9 @@ fn quietest(window: &[i16]) -> usize {
     let energies: Vec<f64> = window.chunks_exact(STEP).map(energy).collect();
     let half = energies.len() / 2;
     let around = |at: usize| energies[at - STEPS..at].iter().sum::<f64>();
+    // The latest of equals: fewer windows.
     (half.max(STEPS)..=energies.len())
+        .rev()
         .min_by(|a, b| around(*a).total_cmp(&around(*b)))
         .map_or(window.len(), |at| at * STEP - STEPS * STEP / 2)
 }
