@@ -3,11 +3,8 @@
 use std::{io, net::SocketAddr, time::Duration};
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{
-        TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
+    net::{TcpStream, tcp::OwnedWriteHalf},
     sync::mpsc,
     task::AbortHandle,
     time::timeout,
@@ -96,7 +93,7 @@ async fn finish(
     }
 }
 
-async fn read(mut reader: OwnedReadHalf, flow: Flow, pongs: mpsc::Sender<()>, inbox: &mpsc::Sender<Inbound>) {
+async fn read(mut reader: impl AsyncRead + Unpin, flow: Flow, pongs: mpsc::Sender<()>, inbox: &mpsc::Sender<Inbound>) {
     let mut framer = StreamFramer::new();
     let mut buffer = vec![0; 16 * 1024];
     let mut patience = HALF_OPEN;
@@ -167,4 +164,57 @@ async fn write(
 
 async fn put(writer: &mut OwnedWriteHalf, bytes: &[u8]) -> io::Result<()> {
     timeout(WRITE, writer.write_all(bytes)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{io::DuplexStream, time::Instant};
+
+    use super::*;
+    use crate::sip::flow::{ConnectionId, Transport};
+
+    const OPTIONS: &str = "OPTIONS sip:milo@127.0.0.1 SIP/2.0\r\nContent-Length: 0\r\n\r\n";
+
+    /// A peer, and how many seconds until we close on it.
+    async fn closed_after(talk: impl AsyncFnOnce(&mut DuplexStream)) -> u64 {
+        let (mut peer, ours) = tokio::io::duplex(4096);
+        let (inbox, mut inbound) = mpsc::channel(16);
+        let (pongs, _pings) = mpsc::channel(1);
+        let local = "127.0.0.1:5060".parse().unwrap();
+        let flow = Flow { transport: Transport::Tcp, local, remote: local, connection: Some(ConnectionId(1)) };
+        let start = Instant::now();
+        let reading = tokio::spawn(async move { read(ours, flow, pongs, &inbox).await });
+        let draining = tokio::spawn(async move { while inbound.recv().await.is_some() {} });
+        talk(&mut peer).await;
+        reading.await.unwrap();
+        draining.await.unwrap();
+        start.elapsed().as_secs()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_says_nothing_or_half_a_message_is_let_go() {
+        assert_eq!(closed_after(async |_| {}).await, 32);
+        assert_eq!(closed_after(async |peer| peer.write_all(b"OPTIONS sip:").await.unwrap()).await, 32);
+        // A byte a second does not buy time.
+        let drip = async |peer: &mut DuplexStream| {
+            for byte in OPTIONS.repeat(2).bytes().take(OPTIONS.len() - 1) {
+                if peer.write_all(&[byte]).await.is_err() {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        };
+        assert_eq!(closed_after(drip).await, 33, "noticed at the next byte");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_sends_whole_messages_may_be_silent_for_an_hour() {
+        assert_eq!(closed_after(async |peer| peer.write_all(OPTIONS.as_bytes()).await.unwrap()).await, 3600);
+        let then_half = async |peer: &mut DuplexStream| {
+            peer.write_all(OPTIONS.as_bytes()).await.unwrap();
+            tokio::time::sleep(Duration::from_secs(100)).await;
+            peer.write_all(b"OPTIONS").await.unwrap();
+        };
+        assert_eq!(closed_after(then_half).await, 132);
+    }
 }
