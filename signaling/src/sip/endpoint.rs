@@ -12,7 +12,7 @@ use tokio::{
     runtime::Handle,
     sync::{mpsc, oneshot, watch},
 };
-use tracing::{info, warn};
+use tracing::{debug, warn};
 
 use super::{
     core::{CallKey, Core, CoreConfig, Counters, Event, Output},
@@ -373,7 +373,7 @@ impl Driver {
             (Err(mpsc::error::TrySendError::Closed(_)), _) => 480,
             _ => 503,
         };
-        info!(code = refused, "a call was turned away: nobody takes it");
+        debug!(code = refused, "a call was turned away: nobody takes it");
         // Gone means that the caller gave up within the same batch.
         let _ = self.core.reject_invite(now, call, refused, "");
         self.calls.remove(&call);

@@ -82,12 +82,11 @@ impl Core {
         }
         self.counters.messages_in += 1;
         self.counters.parse_errors += 1;
-        let is_stranger = !met && !self.gate.trusts(flow.remote.ip());
-        if is_stranger && self.meet_stranger(now, &flow) == Verdict::Silence {
-            return;
-        }
-        if let (refusal, Some(head)) = (screen_error(error), &error.head) {
-            self.refuse(refusal, (**head).clone(), &flow);
+        let Some(head) = error.head.as_deref() else { return };
+        if self.gate.trusts(flow.remote.ip()) {
+            self.refuse(screen_error(error), head.clone(), &flow);
+        } else if met || self.meet_stranger(now, &flow) == Verdict::Refuse {
+            self.forbid(head.clone(), &flow);
         }
     }
 
@@ -98,6 +97,10 @@ impl Core {
 
     fn meet_stranger(&mut self, now: Instant, flow: &Flow) -> Verdict {
         self.counters.refused += 1;
+        if let Some(connection) = flow.connection {
+            // After the 403, if there is one.
+            self.outputs.push_back(Output::Close(connection));
+        }
         self.gate.meet(now, flow.remote.ip())
     }
 
@@ -262,7 +265,7 @@ impl Core {
         }
     }
 
-    /// 403 to a stranger, to the very address it came from, and the end of its connection.
+    /// 403 to a stranger, to the very address it came from.
     fn forbid(&mut self, mut request: Message, flow: &Flow) {
         if request.method() != Some(&Method::Ack)
             && let Ok(mut via) = request.top_via()
@@ -271,9 +274,6 @@ impl Core {
             // Nothing about us: no Server field.
             let response = Message::response_to(&request, 403, "");
             self.send_stateless(response, &request, Path { flow: *flow, or_connect: None });
-        }
-        if let Some(connection) = flow.connection {
-            self.outputs.push_back(Output::Close(connection));
         }
     }
 
@@ -292,5 +292,75 @@ impl Core {
             // The rejected caller is gone, and so is its call.
             Told::Unacknowledged => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::sip::{
+        core::CoreConfig,
+        flow::{ConnectionId, Transport},
+    };
+
+    const OPTIONS: &str = "OPTIONS sip:milo@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/TCP 203.0.113.5;branch=z9hG4bK1\r\n\
+        From: <sip:a@b>;tag=1\r\nTo: <sip:milo@192.0.2.1>\r\nCall-ID: 1@b\r\nCSeq: 1 OPTIONS\r\n\
+        Content-Length: 0\r\n\r\n";
+
+    /// What a stranger's stream gets: the status lines sent, and whether it is closed.
+    fn strange(core: &mut Core, now: Instant, text: &str) -> (Vec<String>, bool) {
+        let flow = Flow {
+            transport: Transport::Tcp,
+            local: "192.0.2.1:5060".parse().unwrap(),
+            remote: "203.0.113.5:40000".parse().unwrap(),
+            connection: Some(ConnectionId(1)),
+        };
+        match parse(text.as_bytes()) {
+            Ok(message) => core.message(now, flow, message),
+            Err(error) => core.malformed(now, flow, &error),
+        }
+        let (mut lines, mut closed) = (Vec::new(), false);
+        while let Some(output) = core.poll() {
+            match output {
+                Output::Send(packet) => {
+                    assert!(!closed, "the answer goes before the end");
+                    let text = String::from_utf8_lossy(&packet.bytes).into_owned();
+                    assert!(!text.contains("Server:"), "{text}");
+                    lines.extend(text.lines().next().map(str::to_owned));
+                }
+                Output::Close(_) => closed = true,
+                Output::Event(event) => panic!("{event:?}"),
+            }
+        }
+        (lines, closed)
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a start of virtual time")]
+    fn a_strangers_stream_is_closed_whatever_it_says() {
+        let start = Instant::now();
+        let mut core = Core::new(
+            start,
+            CoreConfig {
+                public_address: None,
+                media_address: [127, 0, 0, 1].into(),
+                trusted: Vec::new(),
+                max_calls: 1,
+                user_agent: "Milo".to_owned(),
+                seed: [1; 32],
+            },
+        );
+        let forbidden = vec!["SIP/2.0 403 Forbidden".to_owned()];
+        assert_eq!(strange(&mut core, start, OPTIONS), (forbidden.clone(), true));
+        let version_3 = OPTIONS.replacen("SIP/2.0", "SIP/3.0", 1);
+        assert_eq!(strange(&mut core, start, &version_3), (forbidden, true));
+        for _ in 0..2 {
+            strange(&mut core, start, OPTIONS);
+        }
+        assert_eq!(strange(&mut core, start + Duration::from_secs(1), OPTIONS), (Vec::new(), true));
+        assert_eq!(core.counters().refused, 5);
+        assert_eq!(core.report_strangers(start), Some(5));
     }
 }
