@@ -4,7 +4,8 @@
 //! for 4 ms was measured with 50 calls: no less work, 2 ms later).
 //!
 //! The graph runs in its 8 kHz mode, behind a half-band filter: on telephone speech it finds the same (measured: 95.9 % of
-//! the chunks in clean speech against 93.6 % at 16 kHz, no false one in silence), and a chunk costs half as much.
+//! the chunks in clean speech against 93.6 % at 16 kHz, no false one in silence), and a chunk
+//! costs 17 % less alone, 42 % less in a batch of 16.
 //! ```text
 //!  Frame ─► 8 kHz ─► 256 samples (32 ms) + the 32 before ─► queue ─► one run for up to 64 calls ─► probability
 //! ```
