@@ -162,15 +162,15 @@ impl Server {
             tracing::info!(calls = live, drain_s = drain.as_secs(), "no new calls; waiting for those that are up");
         }
         drop(open);
-        select! {
-            _ = &mut calls => {}
-            () = sleep(drain) => {}
-            () = at_once => {}
-        }
+        let all_over = select! {
+            _ = &mut calls => true,
+            () = sleep(drain) => false,
+            () = at_once => false,
+        };
         // A BYE for every call that is left; their tasks then close their rows.
         endpoint.shutdown().await;
         let deadline = Instant::now() + LAST_ROWS;
-        if timeout_at(deadline, &mut calls).await.is_err() {
+        if !all_over && timeout_at(deadline, &mut calls).await.is_err() {
             calls.abort();
         }
         close_http.send(()).ok();

@@ -218,7 +218,10 @@ mod tests {
             queue.submit(answer.clone()).is_ok()
         });
         assert_eq!(accepted.count(), 3);
-        assert!(matches!(queue.submit(answer.clone()), Err(EngineError::Overloaded { engine: "counter", waiting: 2.. })));
+        assert!(matches!(
+            queue.submit(answer.clone()),
+            Err(EngineError::Overloaded { engine: "counter", waiting: 2.. })
+        ));
         for expected in 1..=3 {
             gate.send(()).unwrap();
             assert_eq!(answers.recv(), Ok(expected));
@@ -229,9 +232,14 @@ mod tests {
 
     #[test]
     fn a_thread_that_died_is_known() {
-        let queue = spawn_engine("mortal", 2, || Ok(()), |(), jobs: Jobs<()>| {
-            jobs.next();
-        })
+        let queue = spawn_engine(
+            "mortal",
+            2,
+            || Ok(()),
+            |(), jobs: Jobs<()>| {
+                jobs.next();
+            },
+        )
         .unwrap();
         queue.submit(()).unwrap();
         while !queue.stopped() {
@@ -242,7 +250,8 @@ mod tests {
 
     #[test]
     fn a_load_that_fails_says_why() {
-        let failed = spawn_engine("absent", 1, || Err::<(), _>(EngineError::Load("no file".into())), |(), _: Jobs<()>| ());
+        let failed =
+            spawn_engine("absent", 1, || Err::<(), _>(EngineError::Load("no file".into())), |(), _: Jobs<()>| ());
         assert!(matches!(failed, Err(EngineError::Load(why)) if why == "no file"));
     }
 }

@@ -7,6 +7,7 @@ mod report;
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::PathBuf,
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -14,7 +15,7 @@ use std::{
 use milo_media::{PortPool, wav};
 use milo_models::whisper::Transcriber;
 use milo_signaling::{Dialog, DialogEvent, Endpoint, EndpointConfig, Progress, Uri};
-use tokio::select;
+use tokio::{select, time::timeout};
 
 pub use report::{Report, Turn, Utterance};
 
@@ -112,9 +113,16 @@ impl Phone {
                 ..Report::default()
             },
         };
-        let hung_up = select! {
-            reason = hang_up_of(&mut dialog) => Some(reason),
-            () = call.script(errand, &sounds) => None,
+        let hung_up = {
+            let mut script = pin!(call.script(errand, &sounds));
+            select! {
+                reason = hang_up_of(&mut dialog) => {
+                    // What was being heard is heard to its end: the leg goes on with silence.
+                    timeout(SETTLE * 2, &mut script).await.ok();
+                    Some(reason)
+                }
+                () = &mut script => None,
+            }
         };
         call.report.ended_by = match (hung_up, call.line.closed()) {
             (Some(reason), _) => format!("the far side ({reason})"),

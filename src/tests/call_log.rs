@@ -11,7 +11,6 @@ use milo::{
     bench::Running,
     phone::{Errand, Phone},
 };
-use postgres_cluster::Cluster;
 use tokio::{runtime::Handle, time::sleep};
 
 /// Kills Milo in the middle of a call, starts it again on the same log, and looks at what it left.
@@ -24,7 +23,7 @@ async fn killed_in_mid_call(variables: &[(&str, &str)]) {
     for _ in 0..200 {
         sleep(Duration::from_millis(100)).await;
         let calls = get(&milo, "/api/v1/calls");
-        if calls["calls"][0]["turns"].as_i64().is_some_and(|turns| turns >= 2) {
+        if calls["calls"][0]["turn_count"].as_i64().is_some_and(|turns| turns >= 2) {
             break;
         }
     }
@@ -48,8 +47,12 @@ async fn a_kill_in_mid_call_leaves_a_row_that_the_next_start_closes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_on_postgres() {
-    let cluster = Cluster::start();
-    killed_in_mid_call(&[("DATABASE_URL", &cluster.url())]).await;
+    let url = postgres_cluster::new_database(async |server, statement| {
+        let made = std::process::Command::new("psql").args([server.as_str(), "--quiet", "--command", &statement]).status();
+        assert!(made.expect("psql").success(), "{statement}");
+    })
+    .await;
+    killed_in_mid_call(&[("DATABASE_URL", &url)]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,6 +7,12 @@ use std::process::Command;
 use house::{PROGRAM, call, errand, get, milo, newest_call, recording, stop};
 use serde_json::Value;
 
+/// What is said in a recording, and what the reply must hold.
+const MG_HOURS: (&str, &str) = ("rahoviana no misokatra ny birao", "valo ora maraina");
+const MG_APPOINTMENT: (&str, &str) = ("te haka fotoana ny zoma amin'ny telo ora tolakandro aho", "zoma amin'ny telo ora");
+const MG_GOODBYE: (&str, &str) = ("misaotra betsaka veloma tompoko", "Veloma");
+const FR_HOURS: (&str, &str) = ("quels sont vos horaires s'il vous plaît", "huit heures");
+
 /// The turns of a call in which the caller was heard.
 fn answered(call: &Value) -> Vec<&Value> {
     let turns = call["turns"].as_array().expect("turns");

@@ -1,5 +1,7 @@
 //! What the scenarios share: a running Milo in a folder of its own, the recordings, and its API as another program sees it.
 
+#![allow(dead_code, unreachable_pub, reason = "each scenario is a program of its own and uses a part of this")]
+
 use std::{
     path::{Path, PathBuf},
     process::Command,

@@ -13,6 +13,9 @@ use std::{
 use house::{folder, milo, newest_call, recording, stop};
 use milo_media::{codec::PCMA, wav};
 
+/// What is said in `mg_hours.wav`.
+const MG_HOURS: &str = "rahoviana no misokatra ny birao";
+
 /// The port of a `sip:milo@127.0.0.1:PORT` address.
 fn port(uri: &str) -> String {
     uri.split(['@', ';']).nth(1).expect("an address").to_owned()
@@ -92,7 +95,7 @@ async fn baresip_calls_and_hears_music() {
     });
     let output = running.join().expect("a thread").expect("baresip's words");
     let logged = newest_call(&milo).await;
-    assert_eq!(logged["called"], "music", "{logged}\n{}", text(&output.stdout));
+    assert_eq!(logged["to"], "music", "{logged}\n{}", text(&output.stdout));
     assert_eq!(logged["hangup_by"], "caller", "{logged}");
     let music = wav::read(&heard.join("played.wav")).expect("what baresip played");
     let loud = music.iter().filter(|sample| sample.unsigned_abs() > 1_000).count();
