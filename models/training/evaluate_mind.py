@@ -129,7 +129,7 @@ def main() -> None:
     for name, values in confidence.items():
         values.sort()
         low = [values[int(q * (len(values) - 1))] for q in (0.05, 0.25, 0.5)] if values else []
-        below = {t: f"{100 * sum(v < t for v in values) / max(1, len(values)):.1f} %" for t in (-0.1, -0.2, -0.3, -0.5, -0.7)}
+        below = {t: f"{100 * sum(v < t for v in values) / max(1, len(values)):.1f} %" for t in (-0.1, -0.15, -0.2, -0.3, -0.5)}
         print(f"  {name} ({len(values)}): {[round(v, 3) for v in low]} {below}")
 
 

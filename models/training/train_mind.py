@@ -1,6 +1,6 @@
 """Trains the mind: a tiny LLaMA that answers the grammar's callers.
 
-    nice -n 5 python train_mind.py --work /tmp/mind --minutes 18
+    nice -n 5 python train_mind.py --work /tmp/mind --minutes 19
     python train_mind.py --work /tmp/mind-smoke --smoke
 
 Every batch is a function of the seed and the step's number; a checkpoint lies
@@ -71,7 +71,7 @@ def loss_of(mind: Mind, common: list[int], ids: torch.Tensor, targets: torch.Ten
 def main() -> None:
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--work", type=Path, required=True)
-    arguments.add_argument("--minutes", type=float, default=18.0)
+    arguments.add_argument("--minutes", type=float, default=19.0)
     arguments.add_argument("--batch", type=int, default=32)
     arguments.add_argument("--threads", type=int, default=1)
     arguments.add_argument("--smoke", action="store_true", help="a few steps, to see that everything runs")

@@ -178,9 +178,16 @@ async fn a_full_queue_refuses_at_once_and_serves_the_others() {
 #[tokio::test]
 async fn a_seed_repeats_a_drawn_reply() {
     let model = load(LlamaOptions::default());
+    // Far from anything it was trained on, so that it is not sure of a single reply.
+    let strange = ["Ж", "2024 %", "firy ariary zoma", "ouvrez trop", "lavitra ny entako lundi"];
     let draw = async |seed| {
-        let request = ChatRequest { temperature: 5.0, seed, ..asks("inona vary zoma lalao boky iza") };
-        whole(model.reply(request).expect("room")).await.expect("a reply")
+        let mut replies = String::new();
+        for said in strange {
+            let messages = vec![ChatMessage::new(Role::User, said)];
+            let request = ChatRequest { temperature: 5.0, seed, messages, ..asks("") };
+            replies += &whole(model.reply(request).expect("room")).await.expect("a reply");
+        }
+        replies
     };
     let one = draw(1).await;
     assert_eq!(one, draw(1).await);
