@@ -50,6 +50,8 @@ pub struct HeardFrame {
 pub enum Closed {
     /// No RTP came for the time-out of [`crate::LegOptions`] although the peer should send.
     Timeout,
+    /// Its dialog is over ([`crate::Control::end`]).
+    HungUp,
     /// Both halves were dropped, or the runtime of the leg ended.
     Dropped,
     /// The socket failed; the sentence says how.

@@ -1,7 +1,10 @@
 //! One party's audio: its task owns the socket, the codec and the 20 ms clock. The only file with sockets and clocks.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -89,8 +92,10 @@ impl Leg {
         let gauges = Arc::new(Gauges::default());
         let (control, mut changes) = watch::channel(session);
         changes.mark_changed();
+        let over = Arc::new(AtomicBool::new(false));
         let task = Task {
             changes,
+            over: over.clone(),
             options,
             ears: ears.clone(),
             voice: voice.clone(),
@@ -106,7 +111,7 @@ impl Leg {
             wide: Vec::with_capacity(Frame::SILENCE.samples().len()),
         };
         on.spawn(task.run(socket));
-        Self { ears: Ears::new(ears), voice: Voice::new(voice), control: Control { session: control, gauges } }
+        Self { ears: Ears::new(ears), voice: Voice::new(voice), control: Control { session: control, over, gauges } }
     }
 }
 
@@ -114,6 +119,7 @@ impl Leg {
 #[derive(Clone, Debug)]
 pub struct Control {
     session: watch::Sender<Option<Session>>,
+    over: Arc<AtomicBool>,
     gauges: Arc<Gauges>,
 }
 
@@ -121,6 +127,11 @@ impl Control {
     /// The new agreement, from the next 20 ms on. [`Heard::Held`] and [`Heard::Resumed`] follow from its direction.
     pub fn change(&self, session: Session) {
         self.session.send_replace(Some(session));
+    }
+
+    /// The dialog is over: the leg ends within 20 ms, and whoever listens hears [`Closed::HungUp`].
+    pub fn end(&self) {
+        self.over.store(true, Ordering::Release);
     }
 
     /// How the line is, as of the last 20 ms.
@@ -132,6 +143,7 @@ impl Control {
 /// What a leg's task owns.
 struct Task {
     changes: watch::Receiver<Option<Session>>,
+    over: Arc<AtomicBool>,
     options: LegOptions,
     ears: Arc<EarsQueue>,
     voice: Arc<VoiceQueue>,
@@ -253,6 +265,9 @@ impl Task {
     fn tick(&mut self, socket: &UdpSocket, now: Instant) -> Option<Closed> {
         if self.ears.is_deaf() && self.voice.is_mute() {
             return Some(Closed::Dropped);
+        }
+        if self.over.load(Ordering::Acquire) {
+            return Some(Closed::HungUp);
         }
         self.agree(now);
         self.hear(now);

@@ -139,7 +139,9 @@ impl Heard {
     /// The time between each mark and the one before it; a mark that is missing leaves its stage empty.
     pub(super) fn stages(&self, marks: Marks, packet_out: Option<Instant>) -> Stages {
         let between = |from: Option<Instant>, to: Option<Instant>| {
-            from.zip(to).and_then(|(from, to)| to.checked_duration_since(from)).map(|time| time.as_micros() as f64 / 1e3)
+            from.zip(to)
+                .and_then(|(from, to)| to.checked_duration_since(from))
+                .map(|time| time.as_micros() as f64 / 1e3)
         };
         let (decided, transcribed) = (Some(self.decided), Some(self.transcribed));
         Stages {

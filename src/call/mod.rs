@@ -3,7 +3,7 @@
 mod record;
 mod verbs;
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use milo_media::{Control, Leg};
 use milo_models::engine::Language;
@@ -11,7 +11,7 @@ use milo_signaling::{Dialog, DialogEvent, Invitation};
 use serde_json::json;
 use tokio::{
     select,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 
 use crate::{
@@ -26,6 +26,9 @@ use crate::{
 use verbs::Line;
 
 pub use record::Record;
+
+/// How long a verb may take to write down how far it came once the caller has hung up.
+const LAST_LINES: Duration = Duration::from_millis(500);
 
 /// What every call shares.
 pub struct House {
@@ -97,10 +100,19 @@ async fn take(house: &House, mut invitation: Invitation, plan: &Plan, log: &mut 
     }
     let (mut dialog, Leg { ears, voice, control }) = invitation.answer().await?;
     log.answered();
+    let call = log.id();
     let mut line = Line { ears: Some(ears), voice, until: Instant::now() + house.longest };
-    let end = select! {
-        end = follow(&mut dialog, &control, log.id()) => end,
-        end = perform(house, next.into_iter().chain(actions), plan.language, &mut line, log) => end?,
+    let end = {
+        let mut verbs = pin!(perform(house, next.into_iter().chain(actions), plan.language, &mut line, log));
+        select! {
+            end = follow(&mut dialog, &control, &call) => {
+                // The verb that runs hears that the line is closed and writes down how far it came.
+                control.end();
+                timeout(LAST_LINES, &mut verbs).await.ok();
+                end
+            }
+            end = &mut verbs => end?,
+        }
     };
     log.quality(&control.stats());
     // Gone when the caller was first.
@@ -114,7 +126,7 @@ async fn refuse(invitation: Invitation, status: u16, reason: &str) -> Result<End
 }
 
 /// Watches the dialog: media changes go to the leg, its end is the call's end.
-async fn follow(dialog: &mut Dialog, control: &Control, call: String) -> End {
+async fn follow(dialog: &mut Dialog, control: &Control, call: &str) -> End {
     loop {
         match dialog.next().await {
             DialogEvent::MediaChange(session) => {

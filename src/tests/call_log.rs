@@ -48,7 +48,8 @@ async fn a_kill_in_mid_call_leaves_a_row_that_the_next_start_closes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_on_postgres() {
     let url = postgres_cluster::new_database(async |server, statement| {
-        let made = std::process::Command::new("psql").args([server.as_str(), "--quiet", "--command", &statement]).status();
+        let made =
+            std::process::Command::new("psql").args([server.as_str(), "--quiet", "--command", &statement]).status();
         assert!(made.expect("psql").success(), "{statement}");
     })
     .await;

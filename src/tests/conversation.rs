@@ -9,7 +9,8 @@ use serde_json::Value;
 
 /// What is said in a recording, and what the reply must hold.
 const MG_HOURS: (&str, &str) = ("rahoviana no misokatra ny birao", "valo ora maraina");
-const MG_APPOINTMENT: (&str, &str) = ("te haka fotoana ny zoma amin'ny telo ora tolakandro aho", "zoma amin'ny telo ora");
+const MG_APPOINTMENT: (&str, &str) =
+    ("te haka fotoana ny zoma amin'ny telo ora tolakandro aho", "zoma amin'ny telo ora");
 const MG_GOODBYE: (&str, &str) = ("misaotra betsaka veloma tompoko", "Veloma");
 const FR_HOURS: (&str, &str) = ("quels sont vos horaires s'il vous plaît", "huit heures");
 
@@ -79,6 +80,22 @@ async fn an_interruption_silences_the_voice_and_only_what_was_heard_is_remembere
     assert!(heard.ends_with('—') && heard.len() < said.len(), "said {said:?}, heard {heard:?}");
     assert!(said.starts_with(heard.trim_end_matches('—').trim_end()), "said {said:?}, heard {heard:?}");
     assert_eq!(turns.len(), 2, "the interruption is answered: {logged}");
+    stop(milo).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hang_up_in_the_middle_of_a_reply_keeps_the_turn() {
+    let milo = milo("hang-up", &[]).await;
+    let errand = errand(milo.udp("milo").expect("an address"), &["mg_hours.wav"]);
+    // The greeting takes five seconds, the question three, the reply five: this is in the middle of the reply.
+    let cut = tokio::time::timeout(std::time::Duration::from_millis(11_500), call(&errand)).await;
+    assert!(cut.is_err(), "the call was over already: {cut:?}");
+    let logged = newest_call(&milo).await;
+    assert_eq!(logged["hangup_by"], "caller", "{logged}");
+    let turns = answered(&logged);
+    assert_eq!(turns.len(), 1, "{logged}");
+    assert_eq!(turns[0]["heard"], MG_HOURS.0);
+    assert!(turns[0]["said_heard"].as_str().is_some_and(|heard| heard.ends_with('—')), "{logged}");
     stop(milo).await;
 }
 

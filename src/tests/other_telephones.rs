@@ -6,8 +6,6 @@ use std::{
     fs,
     path::Path,
     process::{Command, Stdio},
-    thread,
-    time::Duration,
 };
 
 use house::{folder, milo, newest_call, recording, stop};
@@ -68,40 +66,58 @@ async fn sipp_sets_up_fifty_calls_a_second() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn baresip_calls_and_hears_music() {
+async fn baresip_asks_one_question_and_hears_the_answer() {
     let milo = milo("baresip", &[]).await;
     let folder = folder("baresip-files");
     let heard = folder.join("heard");
     fs::create_dir(&heard).expect("a folder");
-    let config = "sip_listen 127.0.0.1:0\naudio_player aufile,@/played.wav\naudio_source ausine,400\n\
-                  module_path /usr/lib/baresip/modules\nmodule g711.so\nmodule ausine.so\nmodule aufile.so\n\
-                  module_app account.so\nmodule_app menu.so\nmodule stdio.so\nrtp_timeout 10\n";
-    fs::write(folder.join("config"), config.replace('@', &heard.display().to_string())).expect("a configuration");
+    // Silence while the greeting is spoken, the question, silence while the answer is.
+    let mut said = vec![0; 16_000 * 11 / 2];
+    said.extend(wav::read(&recording("mg_hours.wav")).expect("the recording"));
+    said.extend(vec![0; 16_000 * 9]);
+    write_narrow(&folder.join("say.wav"), &said);
+    let config = format!(
+        "sip_listen 127.0.0.1:0\naudio_source aufile,{folder}/say.wav\nmodule_path /usr/lib/baresip/modules\n\
+         module g711.so\nmodule aufile.so\nmodule sndfile.so\nsnd_path {folder}/heard\n\
+         module_app account.so\nmodule_app menu.so\n",
+        folder = folder.display()
+    );
+    fs::write(folder.join("config"), config).expect("a configuration");
     fs::write(folder.join("accounts"), "<sip:caller@127.0.0.1>;regint=0;audio_codecs=PCMU\n").expect("an account");
-    let target = milo.udp("music").expect("an address").to_string();
-    let mut baresip = Command::new("timeout")
-        .args(["--signal=INT", "8", "baresip", "-f"])
+    let target = milo.udp("milo").expect("an address").to_string();
+    let output = Command::new("timeout")
+        .args(["--signal=INT", "18", "baresip", "-f"])
         .arg(&folder)
-        .args(["-e", &format!("d {target}")])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
+        .args(["-e", &format!("/dial {target}")])
+        .stdin(Stdio::null())
+        .output()
         .expect("baresip");
-    let running = thread::spawn(move || {
-        thread::sleep(Duration::from_secs(9));
-        baresip.kill().ok();
-        baresip.wait_with_output()
-    });
-    let output = running.join().expect("a thread").expect("baresip's words");
     let logged = newest_call(&milo).await;
-    assert_eq!(logged["to"], "music", "{logged}\n{}", text(&output.stdout));
+    let turns: Vec<_> = logged["turns"].as_array().expect("turns").iter().filter_map(|t| t["heard"].as_str()).collect();
+    assert_eq!(turns, [MG_HOURS], "{logged}\n{}", text(&output.stdout));
     assert_eq!(logged["hangup_by"], "caller", "{logged}");
-    let music = wav::read(&heard.join("played.wav")).expect("what baresip played");
-    let loud = music.iter().filter(|sample| sample.unsigned_abs() > 1_000).count();
-    assert!(loud > 16_000, "baresip heard {loud} loud samples of {}", music.len());
+    let dump = fs::read_dir(&heard).expect("the folder").filter_map(|entry| Some(entry.ok()?.path()));
+    let dump = dump.into_iter().find(|path| path.to_string_lossy().ends_with("-dec.wav")).expect("what baresip heard");
+    let loud = wav::read(&dump).expect("a WAV file").iter().filter(|sample| sample.unsigned_abs() > 1_000).count();
+    assert!(loud > 4 * 16_000, "baresip heard {loud} loud samples");
     fs::remove_dir_all(folder).ok();
     stop(milo).await;
+}
+
+/// An 8 kHz WAV file, which is what baresip's file source wants for G.711.
+fn write_narrow(path: &Path, samples: &[i16]) {
+    let narrow = milo_media::resample::resample(samples, 16_000, 8_000);
+    let length = u32::try_from(narrow.len() * 2).expect("a short file");
+    let mut bytes = Vec::new();
+    for (tag, word) in [(b"RIFF", length + 36), (b"WAVE", u32::from_le_bytes(*b"fmt "))] {
+        bytes.extend(tag);
+        bytes.extend(word.to_le_bytes());
+    }
+    for word in [16, 0x0001_0001, 8_000, 16_000, 0x0010_0002, u32::from_le_bytes(*b"data"), length] {
+        bytes.extend(word.to_le_bytes());
+    }
+    bytes.extend(narrow.iter().flat_map(|sample| sample.to_le_bytes()));
+    fs::write(path, bytes).expect("a WAV file");
 }
 
 fn text(bytes: &[u8]) -> String {
