@@ -47,7 +47,11 @@ impl Engines {
             context_tokens: (settings.llm.context_tokens / settings.llm.sequences.max(1)) as usize,
             sequences: settings.llm.sequences as usize,
             // A small model is slower on several threads than on one: they wait for each other.
-            threads: if settings.llm.path.is_none() { 1 } else { threads(settings.llm.threads) },
+            threads: if settings.llm.path.is_none() && settings.llm.threads == 0 {
+                1
+            } else {
+                threads(settings.llm.threads)
+            },
             gpu_layers: settings.llm.gpu_layers,
             system_prompt: prompt,
             ..LlamaOptions::default()

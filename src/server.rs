@@ -10,9 +10,9 @@
 
 use std::{future::Future, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use milo_media::PortPool;
-use milo_signaling::{Counters, Endpoint, EndpointConfig, Invitation, Invitations, Transport};
+use milo_signaling::{Counters, Endpoint, EndpointConfig, Invitation, Invitations, SignalingError, Transport};
 use tokio::{
     runtime::Handle,
     select,
@@ -177,7 +177,8 @@ impl Server {
         serving.await.ok();
         let log = house.log.clone();
         drop(house);
-        let written = log.flush(LAST_ROWS).await;
+        // With nobody on the line, an ending must not wait for a database that is away.
+        let written = log.flush(if live > 0 { LAST_ROWS } else { Duration::from_secs(1) }).await;
         drop(log);
         if !written {
             tracing::error!("the last rows of the call log could not be written");
@@ -186,12 +187,12 @@ impl Server {
     }
 }
 
-/// The plans of the configured folder, of `dialplans/` beside the program's working folder, or the ones that ship.
+/// The plans of the configured folder, of a `dialplans/` with plans in the working folder, or the ones that ship.
 fn dialplans(config: &Config) -> Result<Dialplans> {
     let beside = Path::new("dialplans");
     Ok(match &config.dialplans.path {
         Some(path) => Dialplans::read(path)?,
-        None if beside.is_dir() => Dialplans::read(beside)?,
+        None if beside.join("default.toml").is_file() => Dialplans::read(beside)?,
         None => Dialplans::shipped()?,
     })
 }
@@ -211,12 +212,21 @@ fn bind(config: &Config, legs: &Handle) -> Result<(Endpoint, Invitations)> {
         udp: sip.udp.to_vec(),
         tcp: sip.tcp.to_vec(),
         public_address: sip.public_address,
-        trusted: sip.trunks.iter().filter_map(|trunk| trunk.address.to_string().parse().ok()).collect(),
+        trusted: sip
+            .trunks
+            .iter()
+            .map(|trunk| trunk.address.to_string().parse().expect("a network prints as one"))
+            .collect(),
         rtp_timeout: Duration::from_secs(config.media.rtp_timeout_s),
         max_calls: config.limits.calls,
         user_agent: concat!("Milo/", env!("CARGO_PKG_VERSION")).into(),
     };
-    Ok(Endpoint::bind(endpoint, ports, legs.clone())?)
+    Endpoint::bind(endpoint, ports, legs.clone()).map_err(|error| match error {
+        SignalingError::Bind { .. } => {
+            anyhow!("{error}; stop what listens there, or choose another address with [sip] udp and tcp")
+        }
+        other => other.into(),
+    })
 }
 
 /// One task a call. Ends when no more calls are taken and the last one is over.

@@ -26,15 +26,29 @@ impl Context {
     pub(super) fn messages(&self, heard: &str) -> Vec<ChatMessage> {
         let message = |role, content: &str| ChatMessage { role, content: content.into() };
         let mut messages = vec![message(Role::System, &self.prompt)];
-        for exchange in &self.exchanges[self.exchanges.len().saturating_sub(self.keep)..] {
-            // An exchange without an answer would put two user messages in a row, which chat templates refuse.
-            if let Some(said) = &exchange.said {
-                messages.push(message(Role::User, &exchange.heard));
-                messages.push(message(Role::Assistant, said));
+        // What was said before an answer could be heard belongs to what comes next; two user messages in a row are refused by
+        // chat templates.
+        let mut unanswered = String::new();
+        for exchange in &self.exchanges {
+            unanswered.push_str(&exchange.heard);
+            match &exchange.said {
+                Some(said) => {
+                    messages.push(message(Role::User, &std::mem::take(&mut unanswered)));
+                    messages.push(message(Role::Assistant, said));
+                }
+                None => unanswered.push(' '),
             }
         }
-        messages.push(message(Role::User, heard));
+        unanswered.push_str(heard);
+        messages.push(message(Role::User, &unanswered));
         messages
+    }
+
+    /// Forgets the oldest exchange; false when there is none.
+    pub(super) fn forget(&mut self) -> bool {
+        let any = !self.exchanges.is_empty();
+        self.exchanges.drain(..usize::from(any));
+        any
     }
 
     /// Remembers an exchange: what was heard, and the part of the reply that the caller heard.
@@ -128,7 +142,12 @@ mod tests {
             context.remember(turn, "yes");
         }
         context.remember("d", "");
-        let contents: Vec<_> = context.messages("e").into_iter().map(|message| message.content).collect();
-        assert_eq!(contents, ["prompt", "c", "yes", "e"]);
+        let contents = |context: &Context| -> Vec<String> {
+            context.messages("e").into_iter().map(|message| message.content).collect()
+        };
+        assert_eq!(contents(&context), ["prompt", "c", "yes", "d e"]);
+        assert!(context.forget());
+        assert_eq!(contents(&context), ["prompt", "d e"]);
+        assert!(context.forget() && !context.forget());
     }
 }

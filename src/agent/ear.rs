@@ -38,6 +38,17 @@ pub struct Ear {
     turn: VecDeque<i16>,
     newest: Option<Instant>,
     last_voiced: Option<Instant>,
+    state: State,
+}
+
+/// Whether what is heard is listened to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Listening,
+    /// Music on hold is not the caller.
+    Held,
+    /// Voice activity failed, and this was told.
+    Deaf,
 }
 
 impl Ear {
@@ -51,6 +62,7 @@ impl Ear {
             turn: VecDeque::new(),
             newest: None,
             last_voiced: None,
+            state: State::Listening,
         }
     }
 
@@ -62,8 +74,10 @@ impl Ear {
                 self.probing = None;
                 self.detector = Some(detector);
                 match probability {
+                    _ if self.state == State::Held => {}
                     Ok(None) => {}
                     Ok(Some(probability)) => {
+                        self.state = State::Listening;
                         if probability >= 0.5 {
                             self.last_voiced = self.newest;
                         }
@@ -71,10 +85,17 @@ impl Ear {
                             return Noticed::Turn(decision);
                         }
                     }
-                    Err(error) => return Noticed::Deaf(error),
+                    Err(error) => {
+                        self.forget();
+                        if self.state != State::Deaf {
+                            self.state = State::Deaf;
+                            return Noticed::Deaf(error);
+                        }
+                    }
                 }
             }
             match self.ears.next().await {
+                Heard::Frame(_) if self.state == State::Held => {}
                 Heard::Frame(heard) => {
                     self.newest = Some(heard.arrived);
                     self.turn.extend(heard.frame.samples());
@@ -90,11 +111,23 @@ impl Ear {
                     }
                 }
                 Heard::Digit(digit) => return Noticed::Digit(digit),
-                Heard::Held => return Noticed::Held,
-                Heard::Resumed => return Noticed::Resumed,
+                Heard::Held => {
+                    self.forget();
+                    self.state = State::Held;
+                    return Noticed::Held;
+                }
+                Heard::Resumed => {
+                    self.state = State::Listening;
+                    return Noticed::Resumed;
+                }
                 Heard::Closed(why) => return Noticed::Closed(why),
             }
         }
+    }
+
+    fn forget(&mut self) {
+        self.endpointer.reset();
+        self.turn.clear();
     }
 
     /// The sound of the turn so far, 16 kHz, from a little before its onset.

@@ -127,6 +127,11 @@ impl Endpointer {
         }
     }
 
+    /// Forgets what it heard: silence from now on.
+    pub(super) fn reset(&mut self) {
+        self.state = State::Silence { run: 0 };
+    }
+
     /// Whether the caller is speaking now, as far as is known.
     pub(super) fn speaking(&self) -> bool {
         !matches!(self.state, State::Silence { .. })

@@ -6,7 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use milo_media::Voice;
 use milo_models::{engine::EngineError, whisper::Transcript};
 use serde_json::{Value, json};
 use tokio::{
@@ -20,14 +19,20 @@ use crate::store::{Stages, Stamp};
 /// The transcriber has failed when it takes longer than this.
 const TRANSCRIPT_LIMIT: Duration = Duration::from_secs(8);
 
-/// What a finished turn of the caller brought, and when.
+/// What a finished turn of the caller brought.
 pub(super) struct Heard {
     pub(super) transcript: Result<Transcript, EngineError>,
-    pub(super) ended: Stamp,
+    transcribed: Instant,
+    pub(super) end: TurnEnd,
+}
+
+/// When a turn ended.
+#[derive(Clone, Copy)]
+pub(super) struct TurnEnd {
+    pub(super) at: Stamp,
     last_voiced: Option<Instant>,
     vad_stopped: Option<Instant>,
     decided: Instant,
-    transcribed: Instant,
 }
 
 /// What listening came to.
@@ -35,7 +40,25 @@ pub(super) enum Listened {
     Turn(Box<Heard>),
     Silence,
     TimeUp,
+    /// Voice activity failed.
+    Deaf(EngineError),
     Closed,
+}
+
+/// How long nothing may be understood.
+pub(super) struct Quiet {
+    patience: Duration,
+    until: tokio::time::Instant,
+}
+
+impl Quiet {
+    pub(super) fn from_now(patience: Duration) -> Self {
+        Self { patience, until: tokio::time::Instant::now() + patience }
+    }
+
+    fn begin(&mut self) {
+        *self = Self::from_now(self.patience);
+    }
 }
 
 type Transcribed = Result<Transcript, EngineError>;
@@ -62,60 +85,62 @@ impl Early {
 }
 
 impl Conversation<'_> {
-    /// Listens until the caller has finished a turn, or for `patience` of silence. The transcript is begun on the likely
-    /// end and taken anew when the caller goes on.
+    /// Listens until the caller has finished a turn, or until it was quiet for too long. The transcript is begun on the
+    /// likely end and taken anew when the caller goes on.
     #[expect(clippy::disallowed_methods, reason = "stage times of the log are wall-clock times")]
-    pub(super) async fn listen(&mut self, ear: &mut Ear, voice: &mut Voice, patience: Duration) -> Listened {
-        let mut quiet_until = tokio::time::Instant::now() + patience;
+    pub(super) async fn listen(&mut self, ear: &mut Ear, quiet: &mut Quiet) -> Listened {
         let mut early = Early::None;
         let mut vad_stopped = None;
+        let mut over: Option<TurnEnd> = None;
         loop {
+            if let (Some(end), Early::Done(_)) = (&over, &early)
+                && let Early::Done(transcript) = std::mem::replace(&mut early, Early::None)
+            {
+                return Listened::Turn(Box::new(Heard { transcript, transcribed: Instant::now(), end: *end }));
+            }
             let noticed = select! {
                 noticed = ear.next() => noticed,
                 () = early.work() => continue,
-                () = sleep_until(quiet_until), if !ear.speaking() => return Listened::Silence,
+                () = sleep_until(quiet.until), if over.is_none() && !ear.speaking() => return Listened::Silence,
                 () = sleep_until(self.limits.until) => return Listened::TimeUp,
             };
             match noticed {
+                // What begins while the transcript of a finished turn is awaited belongs to the next one.
+                Noticed::Turn(_) if over.is_some() => {}
                 Noticed::Turn(Decision::LikelyEnd) => {
                     vad_stopped = Some(Instant::now());
                     early = Early::Working(self.transcribe(ear.turn()));
                 }
                 Noticed::Turn(Decision::Resumed) => early = Early::None,
                 Noticed::Turn(Decision::End) => {
-                    let (last_voiced, decided) = (ear.last_voiced(), Instant::now());
-                    let transcript = match early {
-                        Early::Done(transcript) => transcript,
-                        Early::Working(working) => working.await,
-                        Early::None => self.transcribe(ear.turn()).await,
-                    };
-                    ear.begin_anew();
-                    return Listened::Turn(Box::new(Heard {
-                        transcript,
-                        ended: Stamp::now(),
-                        last_voiced,
+                    over = Some(TurnEnd {
+                        at: Stamp::now(),
+                        last_voiced: ear.last_voiced(),
                         vad_stopped,
-                        decided,
-                        transcribed: Instant::now(),
-                    }));
+                        decided: Instant::now(),
+                    });
+                    if matches!(early, Early::None) {
+                        early = Early::Working(self.transcribe(ear.turn()));
+                    }
+                    ear.begin_anew();
                 }
-                Noticed::Turn(Decision::Onset | Decision::Confirmed) => {}
-                Noticed::Turn(Decision::Retracted) => quiet_until = tokio::time::Instant::now() + patience,
+                Noticed::Turn(Decision::Onset | Decision::Confirmed | Decision::Retracted) => {}
                 Noticed::Digit(digit) => {
                     self.record.event("digit", json!({ "digit": digit.to_string() }));
-                    quiet_until = tokio::time::Instant::now() + patience;
+                    quiet.begin();
                 }
                 Noticed::Held => {
                     self.record.event("held", Value::Null);
-                    voice.pause();
-                    quiet_until = self.limits.until;
+                    quiet.until = self.limits.until;
                 }
                 Noticed::Resumed => {
                     self.record.event("resumed", Value::Null);
-                    voice.resume();
-                    quiet_until = tokio::time::Instant::now() + patience;
+                    quiet.begin();
                 }
-                Noticed::Deaf(error) => self.deaf(&error),
+                Noticed::Deaf(error) => {
+                    self.deaf(&error);
+                    return Listened::Deaf(error);
+                }
                 Noticed::Closed(why) => {
                     self.closed(&why);
                     return Listened::Closed;
@@ -143,15 +168,16 @@ impl Heard {
                 .and_then(|(from, to)| to.checked_duration_since(from))
                 .map(|time| time.as_micros() as f64 / 1e3)
         };
-        let (decided, transcribed) = (Some(self.decided), Some(self.transcribed));
+        let TurnEnd { last_voiced, vad_stopped, decided, .. } = self.end;
+        let (decided, transcribed) = (Some(decided), Some(self.transcribed));
         Stages {
-            vad_ms: between(self.last_voiced, self.vad_stopped),
-            end_of_turn_ms: between(self.vad_stopped, decided),
+            vad_ms: between(last_voiced, vad_stopped),
+            end_of_turn_ms: between(vad_stopped, decided),
             stt_ms: between(decided, transcribed),
             llm_first_token_ms: between(transcribed, marks.first_token),
             tts_first_sample_ms: between(marks.first_token, marks.first_sample),
             packet_out_ms: between(marks.first_sample, packet_out),
-            total_ms: between(self.last_voiced, packet_out),
+            total_ms: between(last_voiced, packet_out),
         }
     }
 }

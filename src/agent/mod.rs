@@ -27,13 +27,14 @@ use tokio::select;
 
 pub use ear::Ear;
 pub use endpoint::Patience;
+pub use mouth::announce;
 pub use persona::{Persona, Phrase};
 pub use phrases::SetPhrases;
 
 use context::Context;
 use ear::Noticed;
 use endpoint::Decision;
-use listen::{Heard, Listened};
+use listen::{Heard, Listened, Quiet};
 use mouth::{Mouth, Spoken};
 use reply::{Marks, Reply};
 
@@ -104,21 +105,29 @@ impl Conversation<'_> {
     pub async fn hold(mut self, ear: &mut Ear, voice: &mut Voice) -> Ending {
         let mut context = Context::new(&self.persona.prompt, MEMORY);
         let mut failures = 0;
-        let mut asked = false;
+        let mut doubt = Doubt::None;
         if let Some(ending) = self.say(Phrase::Greeting, ear, voice).await {
             return ending;
         }
+        let mut quiet = Quiet::from_now(self.limits.ask_after);
         loop {
-            let patience = if asked { self.limits.leave_after } else { self.limits.ask_after };
-            let heard = match self.listen(ear, voice, patience).await {
+            let heard = match self.listen(ear, &mut quiet).await {
                 Listened::Turn(heard) => *heard,
                 Listened::Closed => return Ending::Lost,
                 Listened::TimeUp => return self.leave(Ending::TimeUp, ear, voice).await,
-                Listened::Silence if asked => return self.leave(Ending::Silence, ear, voice).await,
+                Listened::Silence if doubt == Doubt::Asked => return self.leave(Ending::Silence, ear, voice).await,
                 Listened::Silence => {
-                    asked = true;
+                    doubt = Doubt::Asked;
                     self.record.event("are_you_there", Value::Null);
-                    match self.say(Phrase::AreYouThere, ear, voice).await {
+                    if let Some(ending) = self.say(Phrase::AreYouThere, ear, voice).await {
+                        return ending;
+                    }
+                    quiet = Quiet::from_now(self.limits.leave_after);
+                    continue;
+                }
+                Listened::Deaf(error) => {
+                    failures += 1;
+                    match self.recover(&error, failures, ear, voice).await {
                         Some(ending) => return ending,
                         None => continue,
                     }
@@ -135,22 +144,34 @@ impl Conversation<'_> {
                 }
             };
             if transcript.text.trim().is_empty() {
-                // Noise: nothing to answer, and nothing that shows somebody is there.
+                // Noise, or a voice without words. One excuse; the silence that it is goes on being counted.
                 self.record.event("nothing_understood", Value::Null);
+                if doubt == Doubt::None {
+                    doubt = Doubt::Excused;
+                    if let Some(ending) = self.say(Phrase::NotUnderstood, ear, voice).await {
+                        return ending;
+                    }
+                }
                 continue;
             }
-            asked = false;
+            doubt = Doubt::None;
             self.language = transcript.language;
             match self.answer(&heard, &transcript, &mut context, ear, voice).await {
                 Answered::GoOn => failures = 0,
-                Answered::Failed(error) => {
+                Answered::Failed { error, told } => {
                     failures += 1;
-                    if let Some(ending) = self.recover(&error, failures, ear, voice).await {
+                    let ending = if told {
+                        self.give_up(&error, failures, ear, voice).await
+                    } else {
+                        self.recover(&error, failures, ear, voice).await
+                    };
+                    if let Some(ending) = ending {
                         return ending;
                     }
                 }
                 Answered::End(ending) => return ending,
             }
+            quiet = Quiet::from_now(self.limits.ask_after);
         }
     }
 
@@ -163,34 +184,47 @@ impl Conversation<'_> {
         ear: &mut Ear,
         voice: &mut Voice,
     ) -> Answered {
-        let request = ChatRequest {
-            messages: context.messages(&transcript.text),
-            max_tokens: self.persona.max_tokens,
-            temperature: self.persona.temperature,
-            seed: 0,
+        let (mut mouth, said, refused) = loop {
+            let request = ChatRequest {
+                messages: context.messages(&transcript.text),
+                max_tokens: self.persona.max_tokens,
+                temperature: self.persona.temperature,
+                seed: 0,
+            };
+            let tokens = match self.engines.language_model.reply(request) {
+                Ok(tokens) => tokens,
+                Err(error) => {
+                    let mut mouth = self.phrase(Phrase::Apology, voice);
+                    let said = self.speak(&mut mouth, ear, voice).await;
+                    break (mouth, said, Some(error));
+                }
+            };
+            let reply = Reply::by_model(tokens, self.persona.min_logprob, &self.engines.voice, self.language);
+            let mut mouth = Mouth::new(reply, voice);
+            let said = self.speak(&mut mouth, ear, voice).await;
+            match said {
+                // The conversation has outgrown the model's context: without its oldest exchange it may fit.
+                Said::Ended(Spoken::Broken(EngineError::Input(_))) if mouth.text().is_empty() && context.forget() => {}
+                said => break (mouth, said, None),
+            }
         };
-        let tokens = match self.engines.language_model.reply(request) {
-            Ok(tokens) => tokens,
-            Err(error) => return Answered::Failed(error),
+        let marks = mouth.marks();
+        let said = match said {
+            Said::Ended(Spoken::Doubtful | Spoken::Nothing) => {
+                self.record.event("reply_doubtful", Value::Null);
+                mouth = self.phrase(Phrase::NotUnderstood, voice);
+                self.speak(&mut mouth, ear, voice).await
+            }
+            said => said,
         };
-        let reply = Reply::by_model(tokens, self.persona.min_logprob, &self.engines.voice, self.language);
-        let mut mouth = Mouth::new(reply, voice);
-        let mut said = self.speak(&mut mouth, ear, voice).await;
-        if matches!(said, Said::Ended(Spoken::Doubtful | Spoken::Nothing)) {
-            self.record.event("reply_doubtful", Value::Null);
-            let marks = mouth.marks();
-            mouth = self.phrase(Phrase::NotUnderstood, voice);
-            said = self.speak(&mut mouth, ear, voice).await;
-            self.write_turn(heard, transcript, &mouth, marks, &said, voice);
-        } else {
-            self.write_turn(heard, transcript, &mouth, mouth.marks(), &said, voice);
-        }
+        self.write_turn(heard, transcript, &mouth, marks, &said, voice);
         context.remember(&transcript.text, &mouth.heard(voice));
-        match said {
-            Said::Closed => Answered::End(Ending::Lost),
-            Said::Ended(Spoken::Broken(error)) => Answered::Failed(error),
-            Said::Ended(_) if mouth.hangs_up() => Answered::End(Ending::Goodbye),
-            Said::Ended(_) | Said::Interrupted => Answered::GoOn,
+        match (said, refused) {
+            (Said::Closed, _) => Answered::End(Ending::Lost),
+            (_, Some(error)) => Answered::Failed { error, told: true },
+            (Said::Ended(Spoken::Broken(error)), _) => Answered::Failed { error, told: false },
+            (Said::Ended(_), _) if mouth.hangs_up() => Answered::End(Ending::Goodbye),
+            (Said::Ended(_) | Said::Interrupted, _) => Answered::GoOn,
         }
     }
 
@@ -222,11 +256,22 @@ impl Conversation<'_> {
         ear: &mut Ear,
         voice: &mut Voice,
     ) -> Option<Ending> {
-        tracing::warn!(call.id = %self.record.id(), failures, error = %error, "an engine failed in a call");
-        self.record.event("engine_failed", json!({ "error": error.to_string() }));
         if let Some(ending) = self.say(Phrase::Apology, ear, voice).await {
             return Some(ending);
         }
+        self.give_up(error, failures, ear, voice).await
+    }
+
+    /// Writes a failure down, and says goodbye when it is one too many.
+    async fn give_up(
+        &mut self,
+        error: &EngineError,
+        failures: usize,
+        ear: &mut Ear,
+        voice: &mut Voice,
+    ) -> Option<Ending> {
+        tracing::warn!(call.id = %self.record.id(), failures, error = %error, "an engine failed in a call");
+        self.record.event("engine_failed", json!({ "error": error.to_string() }));
         if failures < FAILURES {
             return None;
         }
@@ -235,6 +280,8 @@ impl Conversation<'_> {
 
     /// Speaks while listening. Speech of the caller pauses the voice, confirmed speech ends it.
     async fn speak(&mut self, mouth: &mut Mouth, ear: &mut Ear, voice: &mut Voice) -> Said {
+        // An onset as the last reply ended may have left it paused.
+        voice.resume();
         loop {
             let noticed = select! {
                 biased;
@@ -253,15 +300,14 @@ impl Conversation<'_> {
                 // Speech that had begun before this reply: nothing new.
                 Noticed::Turn(Decision::LikelyEnd | Decision::Resumed | Decision::End) => {}
                 Noticed::Digit(digit) => self.record.event("digit", json!({ "digit": digit.to_string() })),
-                Noticed::Held => {
-                    self.record.event("held", Value::Null);
-                    voice.pause();
-                }
-                Noticed::Resumed => {
-                    self.record.event("resumed", Value::Null);
+                // The leg itself stops sending while it is held.
+                Noticed::Held => self.record.event("held", Value::Null),
+                Noticed::Resumed => self.record.event("resumed", Value::Null),
+                Noticed::Deaf(error) => {
+                    // Nobody will say that an onset was none.
                     voice.resume();
+                    self.deaf(&error);
                 }
-                Noticed::Deaf(error) => self.deaf(&error),
                 Noticed::Closed(why) => {
                     self.closed(&why);
                     return Said::Closed;
@@ -289,14 +335,14 @@ impl Conversation<'_> {
         voice: &Voice,
     ) {
         let turn = NewTurn {
-            at: heard.ended,
+            at: heard.end.at,
             heard: Some(transcript.text.clone()),
             said: Some(mouth.text()),
             said_heard: Some(mouth.heard(voice)),
             interrupted: matches!(said, Said::Interrupted),
             confidence: Some(f64::from(transcript.confidence)),
             language: Some(transcript.language.code().into()),
-            stages: heard.stages(marks, voice.played().first_sent_since_idle),
+            stages: heard.stages(marks, mouth.first_out(voice)),
         };
         self.record.turn(transcript.language, turn);
     }
@@ -320,6 +366,20 @@ impl Conversation<'_> {
 /// What a reply came to.
 enum Answered {
     GoOn,
-    Failed(EngineError),
+    /// An engine failed; `told`: the caller has heard the apology already.
+    Failed {
+        error: EngineError,
+        told: bool,
+    },
     End(Ending),
+}
+
+/// What Milo has said about hearing nothing since it last understood something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doubt {
+    None,
+    /// That it did not understand.
+    Excused,
+    /// Whether anybody is there.
+    Asked,
 }

@@ -1,9 +1,12 @@
 //! The agent's mouth: a reply's steps into 20 ms frames on the leg, and the account of what was heard of them.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Instant};
 
 use milo_media::{FRAME_SAMPLES, Frame, Voice};
-use milo_models::engine::EngineError;
+use milo_models::{
+    engine::{EngineError, Language},
+    espeak::Synthesizer,
+};
 
 use super::{
     context::Script,
@@ -31,6 +34,8 @@ pub(super) struct Mouth {
     rest: Vec<i16>,
     before: u64,
     hang_up: bool,
+    broken: Option<EngineError>,
+    first_out: Option<Instant>,
 }
 
 impl Mouth {
@@ -43,6 +48,8 @@ impl Mouth {
             rest: Vec::new(),
             before: voice.played().samples,
             hang_up: false,
+            broken: None,
+            first_out: None,
         }
     }
 
@@ -52,6 +59,11 @@ impl Mouth {
             while let Some(frame) = self.frames.front() {
                 voice.play(*frame).await;
                 self.frames.pop_front();
+                self.first_out = self.first_out(voice);
+            }
+            if self.broken.is_some() {
+                voice.drained().await;
+                return self.broken.take().map_or(Spoken::Whole, Spoken::Broken);
             }
             match self.reply.next().await {
                 Some(Ok(Step::Clause(clause))) => self.script.begin(&clause),
@@ -61,10 +73,8 @@ impl Mouth {
                 }
                 Some(Ok(Step::HangUp)) => self.hang_up = true,
                 Some(Ok(Step::Doubtful)) => return Spoken::Doubtful,
-                Some(Err(error)) => {
-                    voice.drained().await;
-                    return Spoken::Broken(error);
-                }
+                // Kept, because what was made before is still to be heard, and an interruption may cut that wait.
+                Some(Err(error)) => self.broken = Some(error),
                 None => {
                     if !self.rest.is_empty() {
                         let padding = vec![0; FRAME_SAMPLES - self.rest.len()];
@@ -72,10 +82,17 @@ impl Mouth {
                         continue;
                     }
                     voice.drained().await;
+                    self.first_out = self.first_out(voice);
                     return if self.script.is_empty() { Spoken::Nothing } else { Spoken::Whole };
                 }
             }
         }
+    }
+
+    /// When the first packet of this reply left. A pause or a gap begins a new burst, so the first one seen is kept.
+    pub(super) fn first_out(&self, voice: &Voice) -> Option<Instant> {
+        let played = voice.played();
+        self.first_out.or(played.first_sent_since_idle.filter(|_| played.samples > self.before))
     }
 
     fn cut(&mut self, samples: &[i16]) {
@@ -103,5 +120,18 @@ impl Mouth {
     /// When the engines first answered.
     pub(super) fn marks(&self) -> Marks {
         self.reply.marks()
+    }
+}
+
+/// Says words of Milo's own to a caller who is not listened to meanwhile.
+pub async fn announce(
+    words: &str,
+    language: Language,
+    synthesizer: &Synthesizer,
+    voice: &mut Voice,
+) -> Result<(), EngineError> {
+    match Mouth::new(Reply::words(words, synthesizer, language), voice).speak(voice).await {
+        Spoken::Broken(error) => Err(error),
+        Spoken::Whole | Spoken::Doubtful | Spoken::Nothing => Ok(()),
     }
 }

@@ -7,8 +7,6 @@ use serde::Deserialize;
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Persona {
-    /// Spoken first, until the caller is heard in another one.
-    pub language: Language,
     /// The language model's system prompt.
     pub prompt: String,
     /// Replies whose first tokens have a mean logprob below this are replaced by `not_understood`.
@@ -39,7 +37,7 @@ pub struct Phrases {
 pub enum Phrase {
     /// When the call begins.
     Greeting,
-    /// When the transcript or the reply cannot be trusted.
+    /// When no words were understood, or the reply cannot be trusted.
     NotUnderstood,
     /// After silence.
     AreYouThere,

@@ -13,7 +13,7 @@ use milo_models::{
     llama,
     text::{clauses::Clauses, speakable},
 };
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 
 /// The model's own sign that the conversation is over.
 const HANG_UP: &str = "[hangup]";
@@ -55,6 +55,8 @@ pub(super) struct Reply {
     waiting: VecDeque<String>,
     speech: Option<Speech>,
     marks: Marks,
+    /// Since when the engines are waited for; it lasts over interruptions of the wait, so that a stall is noticed.
+    waiting_since: Option<tokio::time::Instant>,
 }
 
 enum Source {
@@ -85,6 +87,13 @@ impl Reply {
         Self::new(Source::Phrase(Some((text.into(), samples))), voice, language)
     }
 
+    /// Words of Milo's own, by the voice alone.
+    pub(super) fn words(text: &str, voice: &Synthesizer, language: Language) -> Self {
+        let mut reply = Self::new(Source::Ended, voice, language);
+        reply.waiting.push_back(text.into());
+        reply
+    }
+
     fn new(source: Source, voice: &Synthesizer, language: Language) -> Self {
         Self {
             source,
@@ -94,6 +103,7 @@ impl Reply {
             waiting: VecDeque::new(),
             speech: None,
             marks: Marks::default(),
+            waiting_since: None,
         }
     }
 
@@ -103,11 +113,18 @@ impl Reply {
     }
 
     /// The next step, or `None` when all was said. Cancel safe.
-    #[expect(clippy::disallowed_methods, reason = "stage times of the log are wall-clock times")]
     pub(super) async fn next(&mut self) -> Option<Result<Step, EngineError>> {
+        let step = self.step().await;
+        self.waiting_since = None;
+        step
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "stage times of the log are wall-clock times")]
+    async fn step(&mut self) -> Option<Result<Step, EngineError>> {
         loop {
+            let deadline = *self.waiting_since.get_or_insert_with(tokio::time::Instant::now) + STALL;
             if let Some(speech) = &mut self.speech {
-                match stalled("voice", timeout(STALL, speech.next()).await) {
+                match stalled("voice", timeout_at(deadline, speech.next()).await) {
                     Some(Ok(samples)) => {
                         self.marks.first_sample.get_or_insert_with(Instant::now);
                         return Some(Ok(Step::Samples(samples)));
@@ -142,8 +159,9 @@ impl Reply {
                     return Some(Ok(Step::Clause(text)));
                 }
                 Source::Model { tokens, held, gate, hang_up } => {
-                    match stalled("language model", timeout(STALL, tokens.next()).await) {
+                    match stalled("language model", timeout_at(deadline, tokens.next()).await) {
                         Some(Ok(token)) => {
+                            self.waiting_since = None;
                             self.marks.first_token.get_or_insert_with(Instant::now);
                             held.push_str(&token.text);
                             if gate.doubts(token.logprob) {

@@ -7,11 +7,11 @@ use std::{pin::pin, sync::Arc, time::Duration};
 
 use milo_media::{Control, Leg};
 use milo_models::engine::Language;
-use milo_signaling::{Dialog, DialogEvent, Invitation};
+use milo_signaling::{Dialog, DialogEvent, EndReason, Invitation, SignalingError};
 use serde_json::json;
 use tokio::{
     select,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 use crate::{
@@ -29,6 +29,10 @@ pub use record::Record;
 
 /// How long a verb may take to write down how far it came once the caller has hung up.
 const LAST_LINES: Duration = Duration::from_millis(500);
+
+/// How much longer than the longest call a verb may take to come to its end.
+const OVERTIME: Duration = Duration::from_secs(10);
+const TIME_UP: &str = "the longest call was reached";
 
 /// What every call shares.
 pub struct House {
@@ -70,6 +74,9 @@ pub async fn run(house: Arc<House>, invitation: Invitation) {
         None => refuse(invitation, 404, "Not Found").await,
     };
     let end = end.unwrap_or_else(|error| {
+        if matches!(error, Error::Signaling(SignalingError::Gone)) {
+            return End::new(HangupBy::Caller, "the caller gave up before the answer");
+        }
         tracing::warn!(call.id = %log.id(), error = %error, "a call failed");
         End::new(HangupBy::Milo, error.to_string())
     });
@@ -102,22 +109,29 @@ async fn take(house: &House, mut invitation: Invitation, plan: &Plan, log: &mut 
     log.answered();
     let call = log.id();
     let mut line = Line { ears: Some(ears), voice, until: Instant::now() + house.longest };
+    let until = line.until + OVERTIME;
     let end = {
         let mut verbs = pin!(perform(house, next.into_iter().chain(actions), plan.language, &mut line, log));
+        // When the dialog ends first, the verb that runs hears that the line is closed and writes down how far it came.
         select! {
             end = follow(&mut dialog, &control, &call) => {
-                // The verb that runs hears that the line is closed and writes down how far it came.
                 control.end();
                 timeout(LAST_LINES, &mut verbs).await.ok();
-                end
+                Ok(end)
             }
-            end = &mut verbs => end?,
+            // A verb that cannot speak, on hold, does not see the time.
+            () = sleep_until(until) => {
+                control.end();
+                timeout(LAST_LINES, &mut verbs).await.ok();
+                Ok(End::new(HangupBy::Milo, TIME_UP))
+            }
+            end = &mut verbs => end,
         }
     };
     log.quality(&control.stats());
     // Gone when the caller was first.
     dialog.hang_up().await.ok();
-    Ok(end)
+    end
 }
 
 async fn refuse(invitation: Invitation, status: u16, reason: &str) -> Result<End, Error> {
@@ -133,7 +147,14 @@ async fn follow(dialog: &mut Dialog, control: &Control, call: &str) -> End {
                 tracing::debug!(call.id = %call, "the caller changed the media");
                 control.change(session);
             }
-            DialogEvent::Ended(reason) => return End::new(HangupBy::Caller, reason.to_string()),
+            DialogEvent::Ended(reason) => {
+                let by = match reason {
+                    EndReason::RemoteHangup | EndReason::Cancelled | EndReason::Rejected { .. } => HangupBy::Caller,
+                    EndReason::Unacknowledged => HangupBy::Network,
+                    EndReason::BadMedia(_) | EndReason::Shutdown => HangupBy::Milo,
+                };
+                return End::new(by, reason.to_string());
+            }
         }
     }
 }
@@ -157,14 +178,14 @@ async fn perform<'a>(
                     Ending::Goodbye => continue,
                     Ending::Lost => return Ok(End::new(HangupBy::Network, "no packets came any more")),
                     Ending::Silence => "the caller was silent",
-                    Ending::TimeUp => "the longest call was reached",
+                    Ending::TimeUp => TIME_UP,
                     Ending::Failure => "engines failed again and again",
                 };
                 return Ok(End::new(HangupBy::Milo, reason));
             }
             Action::Echo {} => line.echo().await,
             Action::Music { seconds } => line.music(Duration::from_secs(*seconds)).await,
-            Action::Digits {} => line.digits(house, language, log).await?,
+            Action::Digits {} => line.digits(house, language, log).await,
         }
         if line.lost() {
             return Ok(End::new(HangupBy::Network, "no packets came any more"));

@@ -11,13 +11,15 @@ use super::House;
 use crate::{
     dialplan::Plan,
     metrics::Metrics,
-    store::{CallLog, Ending, HangupBy, NewCall, NewTurn, Stamp},
+    store::{CallLog, Ending, HangupBy, Key, NewCall, NewTurn, Stamp},
 };
 
 /// The account of one call. Dropped before [`Record::close`], it says that the call was cut off.
 #[derive(Debug)]
 pub struct Record {
-    log: CallLog,
+    /// Taken when the call is closed.
+    log: Option<CallLog>,
+    id: Key,
     metrics: Arc<Metrics>,
     language: Option<Language>,
 }
@@ -36,22 +38,25 @@ impl Record {
             language: language.map(|language| language.code().into()),
             started: Stamp::now(),
         });
-        tracing::info!(call.id = %log.key(), dialplan = plan.map(|plan| plan.name.as_str()), "a call comes in");
-        Self { log, metrics: Arc::clone(&house.metrics), language }
+        let id = log.key();
+        tracing::info!(call.id = %id, dialplan = plan.map(|plan| plan.name.as_str()), "a call comes in");
+        Self { log: Some(log), id, metrics: Arc::clone(&house.metrics), language }
     }
 
     /// The call's identifier, in the log, the API and the program's own lines.
     pub fn id(&self) -> String {
-        self.log.key().to_string()
+        self.id.to_string()
     }
 
     pub(super) fn answered(&self) {
-        self.log.answered(Stamp::now());
+        self.log.iter().for_each(|log| log.answered(Stamp::now()));
     }
 
     /// Something happened.
     pub fn event(&self, kind: &str, detail: Value) {
-        self.log.event(Stamp::now(), kind, detail);
+        if let Some(log) = &self.log {
+            log.event(Stamp::now(), kind, detail);
+        }
     }
 
     /// A turn is over.
@@ -62,16 +67,19 @@ impl Record {
                 self.metrics.stage(stage, milliseconds / 1e3);
             }
         }
-        self.metrics.turn(language.code(), turn.interrupted);
-        let (total, interrupted) = (turn.stages.total_ms, turn.interrupted);
-        let number = self.log.turn(turn);
-        tracing::info!(
-            call.id = %self.log.key(),
-            turn.id = number,
-            duration_ms = total.map(f64::round),
-            interrupted,
-            "a turn was answered"
-        );
+        let (total, interrupted, answered) = (turn.stages.total_ms, turn.interrupted, turn.heard.is_some());
+        let Some(number) = self.log.as_ref().map(|log| log.turn(turn)) else { return };
+        // What Milo says by itself is a row, and no answer.
+        if answered {
+            self.metrics.turn(language.code(), interrupted);
+            tracing::info!(
+                call.id = %self.id,
+                turn.id = number,
+                duration_ms = total.map(f64::round),
+                interrupted,
+                "a turn was answered"
+            );
+        }
     }
 
     /// Packets of the whole call.
@@ -85,14 +93,24 @@ impl Record {
             "duplicate": stats.duplicate,
             "sent": stats.sent,
         });
-        self.log.event(Stamp::now(), "quality", detail);
+        self.event("quality", detail);
     }
 
     /// The call is over.
-    pub(super) fn close(self, by: HangupBy, reason: &str) {
+    pub(super) fn close(mut self, by: HangupBy, reason: &str) {
+        let Some(log) = self.log.take() else { return };
         self.metrics.call_ended(by);
-        tracing::info!(call.id = %self.log.key(), reason, "a call ended");
+        tracing::info!(call.id = %self.id, reason, "a call ended");
         let language = self.language.map(|language| language.code().into());
-        self.log.end(Ending { at: Stamp::now(), reason: reason.into(), by, language });
+        log.end(Ending { at: Stamp::now(), reason: reason.into(), by, language });
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        // The row closes itself.
+        if self.log.is_some() {
+            self.metrics.call_ended(HangupBy::Milo);
+        }
     }
 }

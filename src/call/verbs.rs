@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use milo_media::{Ears, FRAME_SAMPLES, Frame, Heard, Voice, tone};
-use milo_models::{engine::Language, espeak::SpeechOptions, text::speakable};
+use milo_media::{Ears, Frame, Heard, Voice, tone};
+use milo_models::engine::Language;
 use serde_json::json;
 use tokio::{
     select,
@@ -12,7 +12,7 @@ use tokio::{
 
 use super::{House, Record};
 use crate::{
-    agent::{Conversation, Ear, Ending, Limits, Patience},
+    agent::{Conversation, Ear, Ending, Limits, Patience, Phrase, announce},
     error::Error,
 };
 
@@ -103,7 +103,7 @@ impl Line {
     }
 
     /// Reads back what is pressed, one number a `#` or a pause.
-    pub(super) async fn digits(&mut self, house: &House, language: Language, log: &mut Record) -> Result<(), Error> {
+    pub(super) async fn digits(&mut self, house: &House, language: Language, log: &mut Record) {
         loop {
             let mut digits = String::new();
             let mut pause = Instant::now() + DIGITS_PAUSE;
@@ -119,31 +119,30 @@ impl Line {
                         }
                     }
                     Ok(Some(_)) => {}
-                    Ok(None) => return Ok(()),
+                    Ok(None) => return,
                 }
             }
             if digits.is_empty() {
-                return Ok(());
+                return;
             }
-            let spaced: Vec<_> = digits.chars().map(|digit| speakable(&digit.to_string(), language)).collect();
-            self.say(house, &spaced.join(", "), language).await?;
+            let words: Vec<_> = digits.chars().map(|digit| digit.to_string()).collect();
+            let said = announce(&words.join(", "), language, &house.engines.voice, &mut self.voice).await;
+            if let Err(error) = said {
+                log.event("engine_failed", json!({ "error": error.to_string() }));
+                self.apologise(house, language).await;
+                return;
+            }
         }
     }
 
-    async fn say(&mut self, house: &House, words: &str, language: Language) -> Result<(), Error> {
-        let mut speech = house.engines.voice.speak(words, language, SpeechOptions::default())?;
-        let mut rest: Vec<i16> = Vec::new();
-        while let Some(samples) = speech.next().await {
-            rest.extend(samples?);
-            let (frames, tail) = rest.as_chunks::<FRAME_SAMPLES>();
-            for frame in frames {
-                self.voice.play(Frame::new(*frame)).await;
-            }
-            rest = tail.to_vec();
+    /// The apology, from the sound that was made at the start: it can be heard when the voice itself has failed.
+    pub(super) async fn apologise(&mut self, house: &House, language: Language) {
+        let Some((_, persona)) = house.dialplans.personas().next() else { return };
+        let sound = house.phrases.sound(persona, Phrase::Apology, language);
+        for frame in Frame::cut(&sound) {
+            self.voice.play(frame).await;
         }
-        self.voice.play(Frame::padded(&rest)).await;
         self.voice.drained().await;
-        Ok(())
     }
 }
 

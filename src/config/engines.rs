@@ -46,7 +46,7 @@ pub struct Stt {
 pub struct Llm {
     /// A GGUF file with its own chat template.
     pub path: Option<PathBuf>,
-    /// Threads a decode may use; 0 takes half of the machine's cores, at least one.
+    /// Threads a decode may use; 0 takes half of the machine's cores, at least one, and one for the shipped model.
     pub threads: usize,
     /// Tokens of context, shared by all sequences.
     pub context_tokens: u32,

@@ -62,7 +62,8 @@ impl Dialplans {
         if plans.is_empty() {
             return Err(Error::Dialplan(format!("{} holds no dialplan (*.toml)", folder.display())));
         }
-        Self::from_texts(plans, texts(&folder.join("personas"))?)
+        let personas = folder.join("personas");
+        Self::from_texts(plans, if personas.is_dir() { texts(&personas)? } else { Vec::new() })
     }
 
     fn from_texts(plans: Vec<(PathBuf, String)>, personas: Vec<(PathBuf, String)>) -> Result<Self, Error> {
@@ -111,12 +112,16 @@ fn check(plan: &Plan, personas: &BTreeMap<String, Persona>) -> Result<(), String
     let Some(last) = plan.actions.last() else {
         return Err("actions is empty; give at least { hangup = {} } or { reject = { status = 404 } }".into());
     };
+    let first = plan.actions.iter().find(|action| !matches!(action, Action::Ring { .. }));
+    if !matches!(first, Some(Action::Answer {} | Action::Reject { .. })) {
+        return Err("after ringing, a plan begins with { answer = {} } or { reject = { status = 404 } }".into());
+    }
     for action in &plan.actions {
         if let Some(fault) = action.fault() {
             return Err(fault);
         }
-        if matches!(action, Action::Reject { .. }) && action != last {
-            return Err("reject ends the call, nothing can follow it".into());
+        if matches!(action, Action::Reject { .. }) && (action != last || Some(action) != first) {
+            return Err("reject stands in place of answer: nothing but ring goes before it, nothing follows it".into());
         }
         if let Action::Converse { persona } = action
             && !personas.contains_key(persona)
