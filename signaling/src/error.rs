@@ -6,14 +6,14 @@ use std::net::SocketAddr;
 #[derive(Debug, thiserror::Error)]
 pub enum SignalingError {
     /// A listener could not be opened: choose another address or end the program that holds this one.
-    #[error("cannot listen for SIP on {transport} {address}: {source}")]
+    #[error("cannot listen for SIP on {transport} {address}: {reason}")]
     Bind {
         /// `udp` or `tcp`.
         transport: crate::sip::flow::Transport,
         /// The address asked for.
         address: SocketAddr,
-        /// What the system said.
-        source: std::io::Error,
+        /// What the system said; it stands in the sentence, so it is no further cause.
+        reason: std::io::Error,
     },
     /// The call is over already, most often because the other side gave up: there is nothing left to do for it.
     #[error("the call is over")]

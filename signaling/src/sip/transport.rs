@@ -84,7 +84,7 @@ impl Transports {
             send_failures: 0,
         };
         for &address in udp {
-            let wrap = |source| SignalingError::Bind { transport: Transport::Udp, address, source };
+            let wrap = |reason| SignalingError::Bind { transport: Transport::Udp, address, reason };
             let socket = open(address, Transport::Udp, shares_port(address, udp)).map_err(wrap)?;
             let socket = Arc::new(UdpSocket::from_std(socket.into()).map_err(wrap)?);
             let bound = socket.local_addr().map_err(wrap)?;
@@ -92,7 +92,7 @@ impl Transports {
             transports.tasks.spawn(read_datagrams(socket, bound, transports.inbox.clone()));
         }
         for &address in tcp {
-            let wrap = |source| SignalingError::Bind { transport: Transport::Tcp, address, source };
+            let wrap = |reason| SignalingError::Bind { transport: Transport::Tcp, address, reason };
             let socket = open(address, Transport::Tcp, shares_port(address, tcp)).map_err(wrap)?;
             socket.listen(1024).map_err(wrap)?;
             let listener = TcpListener::from_std(socket.into()).map_err(wrap)?;
