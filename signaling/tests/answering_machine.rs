@@ -1,8 +1,8 @@
 //! A telephone that answers every call and plays back nothing: for sipp, for load generators, for a hand at the
-//! keyboard. Run it with `cargo test -p milo-signaling --release --test answering_machine -- --ignored --nocapture`;
-//! `ANSWER_AT` is the address (UDP and TCP), `ANSWER_SECONDS` how long it stands.
+//! keyboard. Run it with `ANSWER_AT=127.0.0.1:5070 cargo test -p milo-signaling --release --test answering_machine --
+//! --ignored --nocapture`; `ANSWER_AT` is the address (UDP and TCP), `ANSWER_SECONDS` how long it stands.
 //!
-//! The scenarios that need no hand run sipp, where it is installed, against the same machine.
+//! The scenarios that need no hand run sipp against the same machine.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -13,6 +13,8 @@ use std::{
 
 use milo_media::PortPool;
 use milo_signaling::{DialogEvent, Endpoint, EndpointConfig, Invitations, Progress, Transport, Uri};
+
+const NEEDS_SIPP: &str = "sipp can be run: `make setup` installs it (package sip-tester)";
 
 fn bind(at: SocketAddr) -> (Endpoint, Invitations) {
     let config = EndpointConfig {
@@ -46,7 +48,10 @@ async fn answer_all(mut invitations: Invitations) {
 #[tokio::test]
 #[ignore = "a server for load generators"]
 async fn answers_everything_until_told_to_stop() {
-    let at = std::env::var("ANSWER_AT").unwrap_or_else(|_| "127.0.0.1:5070".to_owned());
+    let Ok(at) = std::env::var("ANSWER_AT") else {
+        eprintln!("ANSWER_AT is not set: nobody asked for an answering machine");
+        return;
+    };
     let seconds = std::env::var("ANSWER_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
     let (endpoint, invitations) = bind(at.parse().expect("ANSWER_AT is an address"));
     println!("pid {} answers at {:?}", std::process::id(), endpoint.local());
@@ -63,8 +68,8 @@ async fn answers_everything_until_told_to_stop() {
     machine.abort();
 }
 
-/// Runs sipp's own caller scenario; false when sipp is not installed.
-async fn sipp(endpoint: &Endpoint, transport: Transport, more: &[&str]) -> bool {
+/// Runs sipp's own caller scenario.
+async fn sipp(endpoint: &Endpoint, transport: Transport) {
     let (_, at) = *endpoint.local().iter().find(|(kind, _)| *kind == transport).expect("bound");
     let folder = std::env::temp_dir().join(format!("milo-sipp-{}-{transport}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a temporary folder");
@@ -75,15 +80,10 @@ async fn sipp(endpoint: &Endpoint, transport: Transport, more: &[&str]) -> bool 
     } else {
         "t1"
     });
-    command.args(more).arg(at.to_string()).current_dir(&folder);
-    let output = match tokio::task::spawn_blocking(move || command.output()).await.expect("sipp runs") {
-        Ok(output) => output,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return false,
-        Err(error) => panic!("{error}"),
-    };
+    command.arg(at.to_string()).current_dir(&folder);
+    let output = tokio::task::spawn_blocking(move || command.output()).await.expect("no panic").expect(NEEDS_SIPP);
     std::fs::remove_dir_all(&folder).expect("removed");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-    true
 }
 
 #[tokio::test]
@@ -91,10 +91,7 @@ async fn sipp_calls_over_udp_and_tcp() {
     let (endpoint, invitations) = bind("127.0.0.1:0".parse().expect("an address"));
     let machine = tokio::spawn(answer_all(invitations));
     for transport in [Transport::Udp, Transport::Tcp] {
-        if !sipp(&endpoint, transport, &[]).await {
-            eprintln!("sipp is not installed: skipped");
-            return;
-        }
+        sipp(&endpoint, transport).await;
     }
     assert_eq!(endpoint.counters().calls, 0);
     assert_eq!(endpoint.counters().parse_errors, 0);
@@ -111,10 +108,7 @@ async fn sipp_answers_over_udp_and_tcp() {
         let mut command = Command::new("sipp");
         command.args(["-sn", "uas", "-i", "127.0.0.1", "-nostdin", "-timeout", "20", "-m", "3", "-t", kind, "-p"]);
         command.arg(port.to_string()).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
-        let Ok(mut sipp) = command.spawn() else {
-            eprintln!("sipp is not installed: skipped");
-            return;
-        };
+        let mut sipp = command.spawn().expect(NEEDS_SIPP);
         let target: Uri = format!("sip:sipp@127.0.0.1:{port};transport={transport}").parse().expect("a URI");
         let mut answered = 0;
         for _ in 0..50 {
