@@ -44,7 +44,8 @@ python_has_pip() { python3 -m pip --version >/dev/null 2>&1; }
 
 # ONNX Runtime comes out of its wheel on PyPI, by name and checksum; only the library is kept.
 ort_version=1.31.1
-cache="${XDG_CACHE_HOME:-$HOME/.cache}/milo"
+[ -n "${XDG_CACHE_HOME:-}${HOME:-}" ] || fail "HOME is not set, so there is no place for ONNX Runtime: set HOME or XDG_CACHE_HOME."
+cache="${XDG_CACHE_HOME:-${HOME:-}/.cache}/milo"
 ort="$cache/onnxruntime-$ort_version/libonnxruntime.so.$ort_version"
 case "$(uname -m)" in
   x86_64) platform=manylinux_2_28_x86_64 wheel_sha=1f3dea47f2f0e5117c2404cea7d21fd253ae7836a3bf167a501cdfbb2600d536 ort_sha=fc44112fbe06d7d689c57e11d3862031f64711007e4ee020f8eed5185fd2c1d3 ;;
