@@ -46,6 +46,7 @@ enum Command {
 }
 
 #[derive(clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 struct CallArguments {
     /// Whom to call: sip:milo@127.0.0.1:5060, with ;transport=tcp for TCP.
     uri: String,
@@ -83,8 +84,14 @@ fn main() -> ExitCode {
     match run(arguments) {
         Ok(code) => code,
         Err(error) => {
-            // One sentence a cause; most errors are a single one already.
-            eprintln!("milo: {error:#}");
+            // Most errors say their cause already.
+            let mut said = error.to_string();
+            for cause in error.chain().skip(1).map(ToString::to_string) {
+                if !said.contains(&cause) {
+                    said = format!("{said}: {cause}");
+                }
+            }
+            eprintln!("milo: {said}");
             ExitCode::FAILURE
         }
     }
@@ -158,7 +165,13 @@ async fn place(config: &Config, call: CallArguments, legs: &tokio::runtime::Hand
         no_greeting: call.no_greeting,
         record: call.record,
     };
-    let report = phone.call(&errand).await;
+    // Ctrl-C hangs up; what was heard so far is kept and reported.
+    let interrupted = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    let report = phone.call_until(&errand, interrupted).await;
     phone.shutdown().await;
     let report = report?;
     if call.json {

@@ -13,6 +13,11 @@ const VOICED_DBFS: f32 = -45.0;
 /// A voice has begun when so many of five frames are voiced.
 const OF_FIVE: usize = 3;
 
+/// Whether anything in these 16 kHz samples would be heard as a voice.
+pub(super) fn voiced(samples: &[i16]) -> bool {
+    Frame::cut(samples).any(|frame| frame.dbfs() > VOICED_DBFS)
+}
+
 /// One frame that was heard.
 #[derive(Clone, Copy, Debug)]
 struct Note {

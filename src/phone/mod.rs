@@ -5,14 +5,17 @@ mod line;
 mod report;
 
 use std::{
+    fs,
+    future::pending,
+    io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use milo_media::{PortPool, wav};
+use milo_media::{MediaError, PortPool, wav};
 use milo_models::whisper::Transcriber;
 use milo_signaling::{Dialog, DialogEvent, Endpoint, EndpointConfig, Progress, Uri};
 use tokio::{select, time::timeout};
@@ -84,19 +87,45 @@ impl Phone {
     }
 
     /// Places one call and sees it through.
-    #[expect(clippy::disallowed_methods, reason = "the telephone measures with the wall clock")]
     pub async fn call(&self, errand: &Errand) -> Result<Report, Error> {
+        self.call_until(errand, pending()).await
+    }
+
+    /// Places one call and sees it through, or hangs up as soon as `stop` is there.
+    ///
+    /// # Errors
+    /// A file cannot be read, holds no voice or cannot be written (all of it found before dialling), or the call did not come up.
+    #[expect(clippy::disallowed_methods, reason = "the telephone measures with the wall clock")]
+    pub async fn call_until(&self, errand: &Errand, stop: impl Future<Output = ()>) -> Result<Report, Error> {
         let mut sounds = Vec::new();
         for file in errand.play.iter().chain(&errand.interrupt) {
-            sounds.push((file.clone(), wav::read(file)?));
+            let samples = wav::read(file)?;
+            if !line::voiced(&samples) {
+                return Err(
+                    MediaError::Wav { path: file.clone(), reason: "holds no voice above −45 dBFS".into() }.into()
+                );
+            }
+            sounds.push((file.clone(), samples));
+        }
+        if let Some(file) = &errand.record {
+            writable(file).map_err(|source| MediaError::File { path: file.clone(), action: "write", source })?;
         }
 
+        let mut stop = pin!(stop);
         let invited = Instant::now();
         let mut outgoing = self.endpoint.call(&errand.target, "telephone").await?;
         let (mut dialog, leg) = loop {
-            match outgoing.next().await {
+            let progress = select! {
+                progress = outgoing.next() => progress,
+                () = &mut stop => return Err(Error::NotUp("it was given up before anybody answered".into())),
+            };
+            match progress {
                 Progress::Ringing(_) => {}
                 Progress::Answered(dialog, leg) => break (dialog, leg),
+                // Also when no response came at all (RFC 3261 section 8.1.3.1).
+                Progress::Rejected { code: 408, .. } => {
+                    return Err(Error::NotUp(format!("nobody answered at {}", errand.target)));
+                }
                 Progress::Rejected { code, reason } => return Err(Error::Refused { code, reason }),
                 Progress::Failed(why) => return Err(Error::NotUp(why.to_string())),
                 Progress::Over => return Err(Error::NotUp("it had ended before".into())),
@@ -122,6 +151,7 @@ impl Phone {
                     Some(reason)
                 }
                 () = &mut script => None,
+                () = &mut stop => None,
             }
         };
         call.report.ended_by = match (hung_up, call.line.closed()) {
@@ -143,20 +173,23 @@ impl Phone {
     async fn finish(&self, mut call: Talk, errand: &Errand) -> Result<Report, Error> {
         let stats = call.line.stats();
         (call.report.received, call.report.lost) = (stats.received, stats.lost);
+        if let Some(file) = &errand.record {
+            wav::write(file, call.line.heard())?;
+        }
         if let Some(transcriber) = &self.transcriber {
             for (turn, stretch) in &call.stretches {
-                let understood = transcriber.transcribe(call.line.sound(*stretch).to_vec(), None).await?.text;
+                let transcript = transcriber.transcribe(call.line.sound(*stretch).to_vec(), None).await;
+                if let Err(error) = &transcript {
+                    tracing::warn!(%error, "what was heard could not be transcribed");
+                }
                 let utterance = match turn {
                     None => call.report.greeting.as_mut(),
                     Some(turn) => call.report.turns.get_mut(*turn).and_then(|turn| turn.reply.as_mut()),
                 };
                 if let Some(utterance) = utterance {
-                    utterance.understood = Some(understood);
+                    utterance.understood = transcript.ok().map(|transcript| transcript.text);
                 }
             }
-        }
-        if let Some(file) = &errand.record {
-            wav::write(file, call.line.heard())?;
         }
         Ok(call.report)
     }
@@ -228,6 +261,18 @@ impl Talk {
             understood: None,
         }
     }
+}
+
+/// Whether a file can be made in the place of this one; what is there stays.
+fn writable(file: &Path) -> io::Result<()> {
+    if file.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    let mut name = file.file_name().ok_or(io::ErrorKind::InvalidFilename)?.to_owned();
+    name.push(format!(".{}.probe", std::process::id()));
+    let probe = file.with_file_name(name);
+    fs::File::create(&probe)?;
+    fs::remove_file(&probe)
 }
 
 async fn hang_up_of(dialog: &mut Dialog) -> String {
