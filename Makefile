@@ -43,7 +43,7 @@ bench:
 # What takes long: thousands of calls, a large call log.
 soak:
 	@deploy/setup.sh test
-	cargo test --release --workspace -- --ignored --test-threads=1
+	cargo test --release --workspace --lib --tests -- --ignored --test-threads=1
 
 clean:
 	cargo clean

@@ -10,7 +10,7 @@ use anyhow::Result;
 use clap::Subcommand;
 use tokio::runtime::Handle;
 
-pub use running::{Cost, Running};
+pub use running::{Cost, Running, alone};
 
 /// What can be measured.
 #[derive(Debug, Subcommand)]

@@ -1,9 +1,9 @@
 //! A Milo that runs beside this process, on free ports and in a folder of its own; benches and scenarios talk to it from outside.
 
 use std::{
-    fs,
+    env, fs, io,
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{self, Stdio},
     time::Duration,
 };
 
@@ -38,21 +38,39 @@ pub struct Cost {
     pub memory: u64,
 }
 
+/// What a child keeps of its parent's environment: where programs, the built-in caches and the inference library lie.
+const KEPT: [&str; 4] = ["PATH", "HOME", "XDG_CACHE_HOME", "ORT_DYLIB_PATH"];
+
+/// A program in surroundings of its own: it runs in `folder`, keeps its data there, listens on free loopback ports, and neither
+/// the environment of this process nor the machine's configuration file reaches it.
+pub fn alone(program: &Path, folder: &Path) -> io::Result<process::Command> {
+    // The nearest configuration file is the one that counts: where the folder has none, an empty one.
+    fs::OpenOptions::new().create(true).append(true).open(folder.join("milo.toml"))?;
+    let mut command = process::Command::new(program);
+    command
+        .current_dir(folder)
+        .env_clear()
+        .envs(KEPT.iter().filter_map(|name| Some((name, env::var_os(name)?))))
+        .env("LANG", "C.UTF-8")
+        .env("RUST_BACKTRACE", "0")
+        .env("MILO_DATA_DIR", folder)
+        .env("MILO__HTTP__LISTEN", "127.0.0.1:0")
+        .env("MILO__SIP__UDP", "127.0.0.1:0")
+        .env("MILO__SIP__TCP", "127.0.0.1:0")
+        .env("MILO__MEDIA__RTP_PORTS", "0")
+        .stdin(Stdio::null());
+    Ok(command)
+}
+
 impl Running {
     /// Starts `program serve` with these variables besides, in `folder` (made, and left for its maker to remove).
     pub async fn start(program: &Path, folder: &Path, variables: &[(&str, &str)]) -> Result<Self> {
         fs::create_dir_all(folder).with_context(|| format!("the folder {}", folder.display()))?;
-        let mut child = Command::new(program)
+        let command = alone(program, folder).with_context(|| format!("the folder {}", folder.display()))?;
+        let mut child = Command::from(command)
             .arg("serve")
-            .current_dir(folder)
-            .env("MILO_DATA_DIR", folder)
-            .env("MILO__HTTP__LISTEN", "127.0.0.1:0")
-            .env("MILO__SIP__UDP", "127.0.0.1:0")
-            .env("MILO__SIP__TCP", "127.0.0.1:0")
-            .env("MILO__MEDIA__RTP_PORTS", "0")
             .env("LOG_LEVEL", "warn")
             .envs(variables.iter().copied())
-            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()

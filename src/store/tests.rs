@@ -416,3 +416,44 @@ fn a_data_folder_belongs_to_one_milo() {
     let said = Node::claim(&file.join("data")).unwrap_err().to_string();
     assert!(said.contains("cannot be made") && said.contains("MILO_DATA_DIR"), "{said}");
 }
+
+/// A log of years: the newest page, and one in its middle, come as quickly as from an empty one.
+#[expect(clippy::disallowed_methods, reason = "measures with the wall clock")]
+async fn a_million_calls_are_listed_at_once(url: SecretUrl) {
+    let store = Store::open(&url).await.unwrap();
+    let mut middle = None;
+    for thousand in 0..1_000 {
+        let mut rows = store.begin().await.unwrap();
+        for n in 0..1_000 {
+            let key = Key::new();
+            rows.insert_call("n", key, &new_call(thousand * 1_000 + n)).await.unwrap();
+            if (thousand, n) == (500, 0) {
+                middle = Some(key);
+            }
+        }
+        rows.commit().await.unwrap();
+    }
+    for before in [None, middle] {
+        // The first listing opens what the database keeps in memory.
+        store.calls(before, 50).await.unwrap().unwrap();
+        let asked = std::time::Instant::now();
+        let page = store.calls(before, 50).await.unwrap().unwrap();
+        let took = asked.elapsed();
+        println!("{}: 50 of a million calls in {took:?}", store.kind());
+        assert_eq!(page.calls.len(), 50);
+        assert!(took < Duration::from_millis(100), "{}: {took:?}", store.kind());
+    }
+}
+
+#[tokio::test]
+#[ignore = "a million rows, a minute"]
+async fn a_million_calls_on_sqlite() {
+    let folder = Folder::new();
+    a_million_calls_are_listed_at_once(folder.url()).await;
+}
+
+#[tokio::test]
+#[ignore = "a million rows, minutes"]
+async fn a_million_calls_on_postgres() {
+    a_million_calls_are_listed_at_once(postgres_url().await).await;
+}

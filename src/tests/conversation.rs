@@ -4,15 +4,11 @@ mod house;
 
 use std::process::Command;
 
-use house::{PROGRAM, call, errand, get, milo, newest_call, recording, stop};
+use house::{
+    FR_HOURS, MG_APPOINTMENT, MG_GOODBYE, MG_HOURS, PROGRAM, alone, call, errand, get, loud, milo, newest_call,
+    recording, stop,
+};
 use serde_json::Value;
-
-/// What is said in a recording, and what the reply must hold.
-const MG_HOURS: (&str, &str) = ("rahoviana no misokatra ny birao", "valo ora maraina");
-const MG_APPOINTMENT: (&str, &str) =
-    ("te haka fotoana ny zoma amin'ny telo ora tolakandro aho", "zoma amin'ny telo ora");
-const MG_GOODBYE: (&str, &str) = ("misaotra betsaka veloma tompoko", "Veloma");
-const FR_HOURS: (&str, &str) = ("quels sont vos horaires s'il vous plaît", "huit heures");
 
 /// The turns of a call in which the caller was heard.
 fn answered(call: &Value) -> Vec<&Value> {
@@ -71,7 +67,8 @@ async fn an_interruption_silences_the_voice_and_only_what_was_heard_is_remembere
     errand.interrupt = Some(recording("mg_barge.wav"));
     let report = call(&errand).await;
     let stop_ms = report.turns[1].barge_stop_ms.expect("the voice stopped");
-    assert!(stop_ms < 400.0, "silent after {stop_ms} ms only");
+    // 200 ms are Milo's own; packets of 20 ms each way and the jitter buffers add up to 60 ms at the telephone.
+    assert!(stop_ms < 260.0, "silent after {stop_ms} ms only");
 
     let logged = newest_call(&milo).await;
     let turns = answered(&logged);
@@ -129,12 +126,11 @@ async fn the_telephone_in_the_terminal_reports_what_it_heard() {
     let milo = milo("terminal", &[]).await;
     let record = milo.folder().join("reply.wav");
     let target = milo.udp("milo").expect("an address").to_string();
-    let output = Command::new(PROGRAM)
+    let output = alone(PROGRAM, milo.folder())
         .args(["call", &target, "--json", "--play"])
         .arg(recording("mg_price.wav"))
         .arg("--record")
         .arg(&record)
-        .env("MILO_DATA_DIR", milo.folder())
         .output()
         .expect("milo call");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -155,14 +151,22 @@ async fn the_other_numbers_answer_as_the_dialplan_says() {
     let echo = call(&echo).await;
     assert!(echo.turns[0].spoke_early, "an echo comes back while one speaks: {:?}", echo.turns);
 
-    let mut music = errand(milo.udp("music").expect("an address"), &[]);
-    music.wait = true;
-    let heard = tokio::time::timeout(std::time::Duration::from_secs(3), call(&music)).await;
-    assert!(heard.is_err(), "music goes on for two minutes");
+    // The music goes on for two minutes: Ctrl-C hangs up, and keeps what was heard.
+    let music = milo.folder().join("music.wav");
+    let listened = alone("timeout", milo.folder())
+        .args(["--preserve-status", "--signal=INT", "4", PROGRAM, "call", "--no-transcript", "--no-greeting", "--wait"])
+        .arg("--record")
+        .arg(&music)
+        .arg(milo.udp("music").expect("an address").to_string())
+        .output()
+        .expect("milo call");
+    assert!(listened.status.success(), "{}", String::from_utf8_lossy(&listened.stderr));
+    let heard = milo_media::wav::read(&music).expect("the recording is a WAV file");
+    assert!(heard.len() > 2 * 16_000 && loud(&heard) > 16_000, "{} of {} samples are loud", loud(&heard), heard.len());
+    assert_eq!(newest_call(&milo).await["hangup_by"], "caller");
 
-    let unknown = Command::new(PROGRAM)
+    let unknown = alone(PROGRAM, milo.folder())
         .args(["call", "--no-transcript", &milo.udp("nobody").expect("an address").to_string()])
-        .env("MILO_DATA_DIR", milo.folder())
         .output()
         .expect("milo call");
     assert_eq!(unknown.status.code(), Some(1));

@@ -4,18 +4,25 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Output},
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
-use milo::bench::Running;
+use milo::bench::{self, Running};
 use milo::phone::{Errand, Phone, Report};
 use milo_signaling::Uri;
 use serde_json::Value;
 
 /// The program that this test run built.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_milo");
+
+/// What is said in a recording, and what the reply must hold.
+pub const MG_HOURS: (&str, &str) = ("rahoviana no misokatra ny birao", "valo ora maraina");
+pub const MG_APPOINTMENT: (&str, &str) =
+    ("te haka fotoana ny zoma amin'ny telo ora tolakandro aho", "zoma amin'ny telo ora");
+pub const MG_GOODBYE: (&str, &str) = ("misaotra betsaka veloma tompoko", "Veloma");
+pub const FR_HOURS: (&str, &str) = ("quels sont vos horaires s'il vous plaît", "huit heures");
 
 /// A folder that no other scenario uses, empty.
 pub fn folder(name: &str) -> PathBuf {
@@ -25,6 +32,30 @@ pub fn folder(name: &str) -> PathBuf {
     std::fs::remove_dir_all(&folder).ok();
     std::fs::create_dir_all(&folder).expect("a temporary folder");
     folder
+}
+
+/// A program in surroundings of its own.
+pub fn alone(program: &str, folder: &Path) -> Command {
+    bench::alone(Path::new(program), folder).expect("a folder that can be written")
+}
+
+/// Runs a script in network and mount namespaces of its own, with no network but its loopback device. Nothing, with a word,
+/// where the system refuses such namespaces to this user (containers and some distributions do).
+pub fn in_a_namespace(folder: &Path, script: &str) -> Option<Output> {
+    let namespace = ["--map-root-user", "--net", "--mount"];
+    let probe = Command::new("unshare").args(namespace).arg("true").output().expect("unshare");
+    if !probe.status.success() {
+        let why = String::from_utf8_lossy(&probe.stderr);
+        eprintln!("not looked at: this system refuses user namespaces ({})", why.trim());
+        return None;
+    }
+    let script = format!("ip link set lo up\n{script}");
+    Some(alone("unshare", folder).args(namespace).args(["sh", "-ec", &script]).output().expect("unshare"))
+}
+
+/// Samples that nobody takes for silence.
+pub fn loud(samples: &[i16]) -> usize {
+    samples.iter().filter(|sample| sample.unsigned_abs() > 1_000).count()
 }
 
 /// Starts Milo in a folder of its own.

@@ -8,11 +8,8 @@ use std::{
     process::{Command, Stdio},
 };
 
-use house::{folder, milo, newest_call, recording, stop};
+use house::{MG_APPOINTMENT, MG_GOODBYE, MG_HOURS, folder, loud, milo, newest_call, recording, stop};
 use milo_media::{codec::PCMA, wav};
-
-/// What is said in `mg_hours.wav`.
-const MG_HOURS: &str = "rahoviana no misokatra ny birao";
 
 /// The port of a `sip:milo@127.0.0.1:PORT` address.
 fn port(uri: &str) -> String {
@@ -20,23 +17,25 @@ fn port(uri: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sipp_asks_one_question() {
+async fn sipp_holds_three_turns_in_malagasy() {
     let milo = milo("sipp", &[]).await;
     let folder = folder("sipp-files");
     let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tests/sipp/caller.xml");
     // sipp sends the payload as it lies in the file: A-law at 8 kHz, and half a second of silence behind.
-    let speech = wav::read(&recording("mg_hours.wav")).expect("the recording");
-    let narrow = milo_media::resample::resample(&speech, 16_000, 8_000);
-    let (mut payload, mut silence) = (Vec::new(), Vec::new());
-    (PCMA.encode)(&narrow, &mut payload);
-    (PCMA.encode)(&[0; 4_000], &mut silence);
-    payload.extend(silence);
-    payload.truncate(payload.len() / 160 * 160);
-    fs::write(folder.join("question.alaw"), payload).expect("the question");
+    for name in ["mg_hours", "mg_appointment", "mg_goodbye"] {
+        let speech = wav::read(&recording(&format!("{name}.wav"))).expect("the recording");
+        let narrow = milo_media::resample::resample(&speech, 16_000, 8_000);
+        let (mut payload, mut silence) = (Vec::new(), Vec::new());
+        (PCMA.encode)(&narrow, &mut payload);
+        (PCMA.encode)(&[0; 4_000], &mut silence);
+        payload.extend(silence);
+        payload.truncate(payload.len() / 160 * 160);
+        fs::write(folder.join(format!("{name}.alaw")), payload).expect("what is said");
+    }
 
     let target = port(&milo.udp("milo").expect("an address").to_string());
     let output = Command::new("timeout")
-        .args(["60", "sipp", &target, "-s", "milo", "-sf"])
+        .args(["90", "sipp", &target, "-s", "milo", "-sf"])
         .arg(&scenario)
         .args(["-m", "1", "-i", "127.0.0.1", "-mi", "127.0.0.1", "-nostdin", "-trace_err"])
         .current_dir(&folder)
@@ -46,8 +45,8 @@ async fn sipp_asks_one_question() {
 
     let logged = newest_call(&milo).await;
     let heard: Vec<_> = logged["turns"].as_array().expect("turns").iter().filter_map(|t| t["heard"].as_str()).collect();
-    assert_eq!(heard, [MG_HOURS], "{logged}");
-    assert_eq!(logged["hangup_by"], "caller", "{logged}");
+    assert_eq!(heard, [MG_HOURS.0, MG_APPOINTMENT.0, MG_GOODBYE.0], "{logged}");
+    assert_eq!(logged["hangup_by"], "milo", "{logged}");
     fs::remove_dir_all(folder).ok();
     stop(milo).await;
 }
@@ -94,11 +93,11 @@ async fn baresip_asks_one_question_and_hears_the_answer() {
         .expect("baresip");
     let logged = newest_call(&milo).await;
     let turns: Vec<_> = logged["turns"].as_array().expect("turns").iter().filter_map(|t| t["heard"].as_str()).collect();
-    assert_eq!(turns, [MG_HOURS], "{logged}\n{}", text(&output.stdout));
+    assert_eq!(turns, [MG_HOURS.0], "{logged}\n{}", text(&output.stdout));
     assert_eq!(logged["hangup_by"], "caller", "{logged}");
     let dump = fs::read_dir(&heard).expect("the folder").filter_map(|entry| Some(entry.ok()?.path()));
     let dump = dump.into_iter().find(|path| path.to_string_lossy().ends_with("-dec.wav")).expect("what baresip heard");
-    let loud = wav::read(&dump).expect("a WAV file").iter().filter(|sample| sample.unsigned_abs() > 1_000).count();
+    let loud = loud(&wav::read(&dump).expect("a WAV file"));
     assert!(loud > 4 * 16_000, "baresip heard {loud} loud samples");
     fs::remove_dir_all(folder).ok();
     stop(milo).await;

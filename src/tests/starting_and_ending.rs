@@ -2,13 +2,9 @@
 
 mod house;
 
-use std::{
-    path::Path,
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::{path::Path, time::Duration};
 
-use house::{PROGRAM, errand, folder, get, milo, newest_call, stop};
+use house::{PROGRAM, alone, errand, folder, get, milo, newest_call, stop};
 use milo::{
     bench::Running,
     phone::{Errand, Phone},
@@ -19,7 +15,7 @@ use tokio::{runtime::Handle, time::sleep};
 async fn a_signal_ends_it_at_once_when_nobody_calls() {
     for signal in ["INT", "TERM"] {
         let mut milo = milo("signal", &[]).await;
-        let asked = Instant::now();
+        let asked = tokio::time::Instant::now();
         milo.signal(signal).await.expect("kill");
         assert!(milo.ended(Duration::from_secs(10)).await.expect("it ends"), "with code 0");
         assert!(asked.elapsed() < Duration::from_secs(2), "{signal}: {:?}", asked.elapsed());
@@ -54,9 +50,8 @@ async fn a_full_house_says_so() {
     let calling = tokio::spawn(async move { phone.call(&first).await });
     sleep(Duration::from_secs(1)).await;
     assert_eq!(get(&milo, "/api/v1/health")["live_calls"], 1);
-    let second = Command::new(PROGRAM)
+    let second = alone(PROGRAM, milo.folder())
         .args(["call", "--no-transcript", &milo.udp("echo").expect("an address").to_string()])
-        .env("MILO_DATA_DIR", milo.folder())
         .output()
         .expect("milo call");
     assert!(String::from_utf8_lossy(&second.stderr).contains("503"), "{}", String::from_utf8_lossy(&second.stderr));
@@ -67,16 +62,7 @@ async fn a_full_house_says_so() {
 #[test]
 fn the_doctor_finds_a_sound_house() {
     let folder = folder("doctor");
-    let doctor = Command::new(PROGRAM)
-        .arg("doctor")
-        .current_dir(&folder)
-        .env("MILO_DATA_DIR", &folder)
-        .env("MILO__HTTP__LISTEN", "127.0.0.1:0")
-        .env("MILO__SIP__UDP", "127.0.0.1:0")
-        .env("MILO__SIP__TCP", "127.0.0.1:0")
-        .env("MILO__MEDIA__RTP_PORTS", "0")
-        .output()
-        .expect("milo doctor");
+    let doctor = alone(PROGRAM, &folder).arg("doctor").output().expect("milo doctor");
     let said = String::from_utf8_lossy(&doctor.stdout);
     assert!(doctor.status.success(), "{said}{}", String::from_utf8_lossy(&doctor.stderr));
     assert!(said.contains("call"), "{said}");
@@ -86,14 +72,9 @@ fn the_doctor_finds_a_sound_house() {
 #[test]
 fn the_doctor_names_the_mend() {
     let folder = folder("doctor-ill");
-    let doctor = Command::new(PROGRAM)
+    let doctor = alone(PROGRAM, &folder)
         .arg("doctor")
-        .current_dir(&folder)
-        .env("MILO_DATA_DIR", &folder)
         .env("LOCAL_LLM_MODEL_PATH", "/no/such.gguf")
-        .env("MILO__HTTP__LISTEN", "127.0.0.1:0")
-        .env("MILO__SIP__UDP", "127.0.0.1:0")
-        .env("MILO__SIP__TCP", "127.0.0.1:0")
         .output()
         .expect("milo doctor");
     let said = String::from_utf8_lossy(&doctor.stdout);
