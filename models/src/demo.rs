@@ -23,7 +23,16 @@ macro_rules! shipped {
 }
 
 /// Every file of the manifest, by its path there.
-static FILES: &[(&str, &[u8])] = shipped!["silero/silero_vad_op18_ifless.onnx",];
+static FILES: &[(&str, &[u8])] = shipped![
+    "silero/silero_vad_op18_ifless.onnx",
+    "ears/encoder_model.onnx",
+    "ears/decoder_model_merged.onnx",
+    "ears/tokenizer.json",
+    "ears/config.json",
+    "ears/generation_config.json",
+    "ears/preprocessor_config.json",
+    "mind/mind.gguf",
+];
 
 /// The folder of the voice data below the unpacked models.
 const VOICE: &str = "espeak";
