@@ -32,7 +32,7 @@ pub struct Phrases {
     goodbye: String,
 }
 
-/// Which of the [`Phrases`].
+/// Which of a persona's sentences.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Phrase {
     /// When the call begins.

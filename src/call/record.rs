@@ -14,7 +14,7 @@ use crate::{
     store::{CallLog, Ending, HangupBy, Key, NewCall, NewTurn, Stamp},
 };
 
-/// The account of one call. Dropped before [`Record::close`], it says that the call was cut off.
+/// The account of one call. Dropped before it is closed, it says that the call was cut off.
 #[derive(Debug)]
 pub struct Record {
     /// Taken when the call is closed.

@@ -18,11 +18,11 @@ use serde_json::Value;
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_milo");
 
 /// What is said in a recording, and what the reply must hold.
-pub const MG_HOURS: (&str, &str) = ("rahoviana no misokatra ny birao", "valo ora maraina");
+pub const MG_HOURS: (&str, &str) = ("amin'ny ora firy no misokatra ny birao", "valo ora maraina");
 pub const MG_APPOINTMENT: (&str, &str) =
-    ("te haka fotoana ny zoma amin'ny telo ora tolakandro aho", "zoma amin'ny telo ora");
-pub const MG_GOODBYE: (&str, &str) = ("misaotra betsaka veloma tompoko", "Veloma");
-pub const FR_HOURS: (&str, &str) = ("quels sont vos horaires s'il vous plaît", "huit heures");
+    ("mila maka fotoana aho ny talata amin'ny sivy ora maraina", "talata amin'ny sivy ora maraina");
+pub const MG_GOODBYE: (&str, &str) = ("misaotra tompoko veloma", "Veloma");
+pub const FR_HOURS: (&str, &str) = ("donnez-moi vos horaires", "huit heures");
 
 /// A folder that no other scenario uses, empty.
 pub fn folder(name: &str) -> PathBuf {
