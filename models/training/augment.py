@@ -90,7 +90,7 @@ class Augment:
         rows = [self._noises[self._below(len(self._noises))] for _ in range(batch)]
         starts = [self._below(self._noises.shape[1] - samples) for _ in range(batch)]
         noise = torch.stack([row[start:start + samples] for row, start in zip(rows, starts)])
-        noise = noise * 10 ** (-self._uniform(batch, 5, 42) / 20) * self._chance(batch, 0.9)
+        noise = noise * 10 ** (-self._uniform(batch, 8, 45) / 20) * self._chance(batch, 0.9)
         talking = self._chance(batch, 0.15) & ~silent
         if talking.any():
             babble = sum(torch.roll(speech, (shift, 3001 * shift), (0, 1)) for shift in (1, 2, 3))

@@ -86,16 +86,35 @@ class Voice:
         return np.clip(wave, -32768, 32767).astype(np.int16)
 
 
+def broken(rng: random.Random, text: str, vocabulary: list[str]) -> str:
+    """A sentence that the grammar cannot say, out of one that it can."""
+    words = text.split()
+    for _ in range(rng.randint(1, 3)):
+        at, way = rng.randrange(len(words)), rng.random()
+        if way < 0.35:
+            words[at] = rng.choice(vocabulary)
+        elif way < 0.55:
+            words.insert(at, rng.choice(vocabulary))
+        elif way < 0.75 and len(words) > 1:
+            del words[at]
+        else:
+            other = rng.randrange(len(words))
+            words[at], words[other] = words[other], words[at]
+    return " ".join(words)
+
+
 def sentence(rng: random.Random, split: str, vocabularies: dict[str, list[str]]) -> tuple[str, str]:
-    """(text, language).  Training also gets word salad (so that the ears listen instead of guessing the likely
-    sentence) and two utterances in one breath."""
+    """(text, language).  Half of what training gets is word salad or a broken sentence, so that the ears listen
+    instead of guessing the likely sentence: with a seventh they wrote trained wordings for those held out."""
     language = "mg" if rng.random() < grammar.MALAGASY_SHARE else "fr"
     roll = rng.random() if split == "train" else 1.0
-    if roll < 0.14:
+    if roll < 0.22:
         words = vocabularies[language]
         return " ".join(rng.choice(words) for _ in range(rng.randint(1, 6))), language
     text = grammar.sample(rng, split, language).text
-    if roll < 0.19 and len(text) < 30:
+    if roll < 0.5:
+        text = broken(rng, text, vocabularies[language])
+    elif roll < 0.55 and len(text) < 30:
         text = f"{text} {grammar.sample(rng, split, language).text}"
     return text, language
 
