@@ -78,6 +78,7 @@ impl Server {
             phrases,
             log: log.clone(),
             metrics: Arc::clone(&metrics),
+            trunks: config.sip.trunks.clone(),
             conversation: config.conversation.clone(),
             longest: Duration::from_secs(config.limits.call_seconds),
         });

@@ -46,6 +46,8 @@ pub struct House {
     pub log: LogWriter,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// Whose calls are taken besides this machine's own.
+    pub trunks: Vec<config::Trunk>,
     /// The rhythm of talking.
     pub conversation: config::Conversation,
     /// The longest call.

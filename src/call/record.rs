@@ -39,7 +39,9 @@ impl Record {
             started: Stamp::now(),
         });
         let id = log.key();
-        tracing::info!(call.id = %id, dialplan = plan.map(|plan| plan.name.as_str()), "a call comes in");
+        let source = invitation.source().ip();
+        let trunk = house.trunks.iter().find(|trunk| trunk.address.contains(&source)).map(|trunk| trunk.name.as_str());
+        tracing::info!(call.id = %id, trunk, dialplan = plan.map(|plan| plan.name.as_str()), "a call comes in");
         Self { log: Some(log), id, metrics: Arc::clone(&house.metrics), language }
     }
 
