@@ -177,9 +177,12 @@ mod tests {
     fn a_fault_names_file_and_place() {
         let unknown = fault("[[plan]]\nname='a'\nnumber='1'\nlanguage='mg'\nactions=[{ juggle = {} }]");
         assert!(unknown.contains("x.toml") && unknown.contains("line 5") && unknown.contains("juggle"), "{unknown}");
-        let persona = fault("[[plan]]\nname='a'\nnumber='1'\nlanguage='mg'\nactions=[{ answer = {} }, { converse = { persona='x' } }]");
+        let persona = fault(
+            "[[plan]]\nname='a'\nnumber='1'\nlanguage='mg'\nactions=[{ answer = {} }, { converse = { persona='x' } }]",
+        );
         assert!(persona.contains("no persona \"x\"") && persona.contains("demo"), "{persona}");
-        let early = fault("[[plan]]\nname='a'\nnumber='1'\nlanguage='mg'\nactions=[{ ring = { seconds = 3 } }, { echo = {} }]");
+        let early =
+            fault("[[plan]]\nname='a'\nnumber='1'\nlanguage='mg'\nactions=[{ ring = { seconds = 3 } }, { echo = {} }]");
         assert!(early.contains("begins with { answer"), "{early}");
         let status = fault("[[plan]]\nname='a'\nnumber='1'\nlanguage='mg'\nactions=[{ reject = { status = 200 } }]");
         assert!(status.contains("400 to 699"), "{status}");
