@@ -70,13 +70,14 @@ async fn sqlite(url: &SecretUrl) -> Result<sqlx::SqlitePool, String> {
         .synchronous(SqliteSynchronous::Normal)
         .busy_timeout(ACQUIRE)
         .disable_statement_logging();
+    // Also while connecting: the change to a write-ahead log does not wait for another that does the same.
+    let one_at_a_time = lock(file.parent().unwrap_or(Path::new(""))).await?;
     let pool = SqlitePoolOptions::new()
         .max_connections(4)
         .acquire_timeout(ACQUIRE)
         .connect_with(options)
         .await
         .map_err(|error| reason(&error))?;
-    let one_at_a_time = lock(file.parent().unwrap_or(Path::new(""))).await?;
     SQLITE.run(&pool).await.map_err(|error| migration(&error))?;
     drop(one_at_a_time);
     // SQLite opens what it may not write for reading only, without a word: ask for the right to write now.
