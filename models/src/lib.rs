@@ -1,5 +1,22 @@
 #![warn(missing_docs)]
-//! Milo's engines.
+//! Milo's engines: what hears, understands, thinks and speaks. Knows no call, no SIP and no database.
+//!
+//! ```text
+//!  frames ─► silero::VoiceActivity ─► probability of speech, each 32 ms
+//!  a turn ─► whisper::Transcriber ─► Transcript (text, language, confidence)
+//!  messages ─► llama::LanguageModel ─► Reply: tokens with their logprobs
+//!  a clause ─► text::speakable ─► espeak::Synthesizer ─► Speech: samples at 16 kHz
+//! ```
+//! Each engine is a handle that is cheap to clone, and one OS thread that owns its model and serves every call from one
+//! bounded queue ([`engine`]). A full queue refuses at once with [`engine::EngineError::Overloaded`]; nobody waits in line
+//! for a caller who has left: dropping an answer, a [`llama::Reply`] or an [`espeak::Speech`] cancels its work.
+//!
+//! The life of a reply: the prompt's known beginning is copied from a sequence that was read at load, the rest is read in
+//! pieces between the steps of other calls, each step decodes one token for every call that generates, [`text::clauses`]
+//! cuts the stream where a voice may breathe, and the voice speaks clause by clause while the model goes on.
+//!
+//! [`demo`] carries the small models that ship, [`manifest`] says what they are and checks them; how they were made stands
+//! in `models/training/`, what they can do on the card beside each.
 
 pub mod demo;
 pub mod engine;
