@@ -140,10 +140,10 @@ impl Running {
         Ok(Cost { cpu: Duration::from_millis(used * 10), memory: kilobytes * 1_024 })
     }
 
-    /// Sends a signal by name (`TERM`, `INT`).
+    /// Sends a signal by name (`TERM`, `INT`), with the shell's own `kill`: a bare machine has no program of that name.
     pub async fn signal(&self, name: &str) -> Result<()> {
         let pid = self.child.id().context("Milo has ended")?;
-        let sent = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).status().await?;
+        let sent = Command::new("sh").args(["-c", "kill -$0 $1", name, &pid.to_string()]).status().await?;
         ensure!(sent.success(), "kill -{name} {pid} failed");
         Ok(())
     }

@@ -16,7 +16,12 @@ pub struct Arguments {
     #[arg(long, default_value_t = 20)]
     turns: usize,
     /// WAV files to play, one a turn, in a circle.
-    #[arg(long, value_name = "FILE", default_values = ["src/tests/recordings/mg_hours.wav"])]
+    #[arg(long, value_name = "FILE", default_values = [
+        "src/tests/recordings/mg_hours.wav",
+        "src/tests/recordings/mg_price.wav",
+        "src/tests/recordings/mg_appointment.wav",
+        "src/tests/recordings/fr_hours.wav",
+    ])]
     play: Vec<PathBuf>,
     /// Call this running Milo instead of starting one.
     #[arg(long, value_name = "SIP-URI")]

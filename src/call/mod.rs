@@ -99,8 +99,7 @@ async fn take(house: &House, mut invitation: Invitation, plan: &Plan, log: &mut 
                 }
             }
             Some(Action::Reject { status }) => return refuse(invitation, *status, "").await,
-            Some(Action::Answer {}) | None => break,
-            Some(_) => break,
+            _ => break,
         }
         next = actions.next();
     }
