@@ -10,8 +10,9 @@ use milo_models::{
     silero::VoiceActivity,
     whisper::{Transcriber, WhisperOptions},
 };
+use serde::Serialize;
 
-use crate::{config::Config, error::Error, http::Model};
+use crate::{config::Config, error::Error};
 
 /// Handles of the loaded engines; cheap to clone.
 #[derive(Clone)]
@@ -25,6 +26,17 @@ pub struct Engines {
     /// Text to speech.
     pub voice: Synthesizer,
     names: Vec<Model>,
+}
+
+/// A model in memory.
+#[derive(Clone, Debug, Serialize)]
+pub struct Model {
+    /// What it is called.
+    pub name: String,
+    /// What it is for: `vad`, `stt`, `llm` or `tts`.
+    pub job: &'static str,
+    /// One of the small models that ship, which know a little only.
+    pub demonstration: bool,
 }
 
 impl Engines {

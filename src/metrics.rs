@@ -273,7 +273,7 @@ mod tests {
             connections: 2,
         };
         let mut health = HealthReport { queues: vec![("stt", 4)], sip, ..HealthReport::default() };
-        health.models.push(crate::http::Model { name: "whisper".into(), job: "stt", demonstration: true });
+        health.models.push(crate::engines::Model { name: "whisper".into(), job: "stt", demonstration: true });
         metrics.call_began();
         metrics.call_began();
         metrics.call_ended(HangupBy::Milo);

@@ -213,11 +213,7 @@ fn bind(config: &Config, legs: &Handle) -> Result<(Endpoint, Invitations)> {
         udp: sip.udp.to_vec(),
         tcp: sip.tcp.to_vec(),
         public_address: sip.public_address,
-        trusted: sip
-            .trunks
-            .iter()
-            .map(|trunk| trunk.address.to_string().parse().expect("a network prints as one"))
-            .collect(),
+        trusted: sip.trunks.iter().map(|trunk| trunk.address).collect(),
         rtp_timeout: Duration::from_secs(config.media.rtp_timeout_s),
         max_calls: config.limits.calls,
         user_agent: concat!("Milo/", env!("CARGO_PKG_VERSION")).into(),

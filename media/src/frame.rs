@@ -47,14 +47,23 @@ impl Frame {
 
     /// Root mean square of the samples, 0 to 32768.
     pub fn rms(&self) -> f32 {
-        let power: i64 = self.0.iter().map(|&sample| i64::from(sample) * i64::from(sample)).sum();
-        (power as f32 / FRAME_SAMPLES as f32).sqrt()
+        rms(&self.0)
     }
 
     /// Level in dBFS, where a full-scale square wave is 0; silence is -96.
     pub fn dbfs(&self) -> f32 {
-        (20.0 * (self.rms() / 32_768.0).log10()).max(-96.0)
+        dbfs(&self.0)
     }
+}
+
+/// Level of these samples in dBFS, where a full-scale square wave is 0; silence is -96.
+pub fn dbfs(samples: &[i16]) -> f32 {
+    (20.0 * (rms(samples) / 32_768.0).log10()).max(-96.0)
+}
+
+fn rms(samples: &[i16]) -> f32 {
+    let power: i64 = samples.iter().map(|&sample| i64::from(sample) * i64::from(sample)).sum();
+    (power as f32 / samples.len().max(1) as f32).sqrt()
 }
 
 impl Default for Frame {

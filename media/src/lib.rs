@@ -37,7 +37,7 @@ pub mod wav;
 pub use codec::{CODECS, Codec};
 pub use ears::{Closed, Ears, Heard, HeardFrame};
 pub use error::MediaError;
-pub use frame::{FRAME_MS, FRAME_SAMPLES, Frame, SAMPLE_RATE};
+pub use frame::{FRAME_MS, FRAME_SAMPLES, Frame, SAMPLE_RATE, dbfs};
 pub use leg::{Control, Leg, LegOptions};
 pub use port_pool::{PortPool, RtpSocket};
 pub use session::{Direction, Session};

@@ -12,7 +12,7 @@
 
 use std::path::Path;
 
-use milo_media::{FRAME_SAMPLES, Frame};
+use milo_media::{Frame, SAMPLE_RATE, resample::Resampler};
 use ort::{
     session::SessionInputValue,
     value::{Tensor, TensorElementType},
@@ -51,7 +51,8 @@ pub struct VoiceActivity {
 /// One call's stream of audio.
 pub struct VadStream {
     queue: Queue<Job>,
-    halve: Halve,
+    to_8_khz: Resampler,
+    narrow: Vec<i16>,
     /// 8 kHz samples: the context, then what has not yet been sent.
     samples: Vec<f32>,
     state: Box<State>,
@@ -86,7 +87,8 @@ impl VoiceActivity {
     pub fn stream(&self) -> VadStream {
         VadStream {
             queue: self.queue.clone(),
-            halve: Halve::default(),
+            to_8_khz: Resampler::new(SAMPLE_RATE, RATE as u32).expect("both are rates of telephony"),
+            narrow: Vec::new(),
             samples: vec![0.0; CONTEXT],
             state: Box::new([[0.0; STATE]; 2]),
             pending: None,
@@ -111,7 +113,9 @@ impl VadStream {
     /// # Errors
     /// [`EngineError::Overloaded`] at once when the queue is full (the 32 ms are lost to the detector, the stream goes on).
     pub async fn push(&mut self, frame: &Frame) -> Result<Option<f32>, EngineError> {
-        self.halve.push(frame, &mut self.samples);
+        self.narrow.clear();
+        self.to_8_khz.push(frame.samples(), &mut self.narrow);
+        self.samples.extend(self.narrow.iter().map(|&sample| f32::from(sample) / 32_768.0));
         if self.pending.is_none() && self.samples.len() >= INPUT {
             let mut input = Box::new([0.0; INPUT]);
             input.copy_from_slice(&self.samples[..INPUT]);
@@ -206,49 +210,6 @@ fn run(graph: &mut Graph, batch: &[Job]) -> ort::Result<Vec<Result<Verdict, Engi
         Ok(Verdict { probability, state })
     };
     Ok(probabilities.into_iter().enumerate().map(verdict).collect())
-}
-
-/// Half-band low-pass and decimation, 16 to 8 kHz: 23 taps, 0.7 ms of delay.
-struct Halve {
-    before: [f32; Self::REACH * 2],
-    /// The taps at the odd distances 1, 3, … from the middle; those at even ones are zero, the middle is one half.
-    taps: [f32; Self::REACH.div_ceil(2)],
-}
-
-impl Halve {
-    const REACH: usize = 11;
-
-    fn push(&mut self, frame: &Frame, out: &mut Vec<f32>) {
-        let mut samples = [0.0; 2 * Self::REACH + FRAME_SAMPLES];
-        samples[..2 * Self::REACH].copy_from_slice(&self.before);
-        for (sample, pcm) in samples[2 * Self::REACH..].iter_mut().zip(frame.samples()) {
-            *sample = f32::from(*pcm) / 32_768.0;
-        }
-        for middle in (Self::REACH..Self::REACH + FRAME_SAMPLES).step_by(2) {
-            let mut sum = samples[middle] / 2.0;
-            for (n, tap) in self.taps.iter().enumerate() {
-                sum += tap * (samples[middle - 2 * n - 1] + samples[middle + 2 * n + 1]);
-            }
-            out.push(sum);
-        }
-        self.before.copy_from_slice(&samples[FRAME_SAMPLES..]);
-    }
-}
-
-impl Default for Halve {
-    fn default() -> Self {
-        let tap = |n: usize| {
-            let distance = (2 * n + 1) as f32;
-            let hamming = 0.54 + 0.46 * (std::f32::consts::PI * distance / (Self::REACH + 1) as f32).cos();
-            let sign = if n.is_multiple_of(2) { 1.0 } else { -1.0 };
-            sign * hamming / (std::f32::consts::PI * distance)
-        };
-        let mut taps: [f32; Self::REACH.div_ceil(2)] = std::array::from_fn(tap);
-        // What is constant passes unchanged.
-        let gain = 0.5 + 2.0 * taps.iter().sum::<f32>();
-        taps.iter_mut().for_each(|tap| *tap += (1.0 - gain) / (2 * Self::REACH.div_ceil(2)) as f32);
-        Self { before: [0.0; Self::REACH * 2], taps }
-    }
 }
 
 #[cfg(test)]
@@ -373,20 +334,5 @@ mod tests {
         std::fs::write(&file, b"not a graph").unwrap();
         let error = VoiceActivity::load(&file, &OrtRuntime::load(None).unwrap()).err().unwrap().to_string();
         assert!(error.contains("vad.onnx is no whole ONNX graph"), "{error}");
-    }
-
-    #[test]
-    fn what_is_above_4_khz_is_filtered_out() {
-        let level = |hertz: f32| {
-            let tone: Vec<i16> = (0..3_200)
-                .map(|n| ((n as f32 * std::f32::consts::TAU * hertz / 16_000.0).sin() * 10_000.0) as i16)
-                .collect();
-            let (mut halve, mut out) = (Halve::default(), Vec::new());
-            Frame::cut(&tone).for_each(|frame| halve.push(&frame, &mut out));
-            assert_eq!(out.len(), 1_600);
-            out[50..].iter().map(|sample| sample.abs()).fold(0.0, f32::max) * 3.2768
-        };
-        assert!((level(500.0) - 1.0).abs() < 0.02 && (level(3_000.0) - 1.0).abs() < 0.1);
-        assert!(level(5_200.0) < 0.1 && level(7_000.0) < 0.02);
     }
 }

@@ -44,5 +44,4 @@ pub use sip::{
     core::{Counters, EndReason},
     endpoint::{Endpoint, EndpointConfig},
     flow::Transport,
-    gate::IpNet,
 };

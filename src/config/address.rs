@@ -161,9 +161,13 @@ impl<'de> Deserialize<'de> for PortRange {
 /// Reads `192.0.2.1` or `192.0.2.0/24`.
 pub(super) fn network<'de, D: Deserializer<'de>>(from: D) -> Result<IpNet, D::Error> {
     let text = String::deserialize(from)?;
-    text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| {
-        de::Error::custom(format!("{text:?} is neither an IP address like 192.0.2.1 nor a network like 192.0.2.0/24"))
-    })
+    text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(|address| address.to_canonical().into())).map_err(
+        |_| {
+            de::Error::custom(format!(
+                "{text:?} is neither an IP address like 192.0.2.1 nor a network like 192.0.2.0/24"
+            ))
+        },
+    )
 }
 
 /// Reads one listening address.

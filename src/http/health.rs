@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::AppState;
+use crate::engines::Model;
 
 /// A snapshot of the running parts, taken by the composition.
 #[derive(Clone, Debug, Default)]
@@ -31,17 +32,6 @@ pub struct HealthReport {
     pub unready: Option<String>,
     /// What the SIP endpoint counts.
     pub sip: SipCounters,
-}
-
-/// A model in memory.
-#[derive(Clone, Debug, Serialize)]
-pub struct Model {
-    /// What it is called.
-    pub name: String,
-    /// What it is for: `vad`, `stt`, `llm` or `tts`.
-    pub job: &'static str,
-    /// One of the small models that ship, which know a little only.
-    pub demonstration: bool,
 }
 
 /// A number that can be dialled.

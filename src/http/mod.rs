@@ -24,7 +24,7 @@ use std::{fmt, sync::Arc};
 
 use axum::{Router, middleware};
 
-pub use health::{Dial, HealthReport, Model, SipCounters};
+pub use health::{Dial, HealthReport, SipCounters};
 pub use serve::{bind, serve};
 
 use crate::{

@@ -13,6 +13,7 @@ use tokio::{
 use super::*;
 use crate::{
     config::SecretUrl,
+    engines::Model,
     store::{CallLog, Ending, HangupBy, NewCall, NewTurn, Stages, Stamp},
 };
 

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use milo_media::{Closed, FRAME_SAMPLES, Frame, Heard, Leg, SAMPLE_RATE};
+use milo_media::{Closed, FRAME_SAMPLES, Frame, Heard, Leg, SAMPLE_RATE, dbfs};
 use tokio::{select, time::timeout};
 
 /// A 20 ms frame above this level is voiced; the same threshold as the outside yardsticks use.
@@ -13,9 +13,17 @@ const VOICED_DBFS: f32 = -45.0;
 /// A voice has begun when so many of five frames are voiced.
 const OF_FIVE: usize = 3;
 
+/// What is said begins and ends with the 5 ms of it that are voiced, as the outside yardsticks have it: 20 ms of a word that
+/// dies away are no voice on the whole, and yet the caller was still speaking.
+const UTTERED_SAMPLES: usize = SAMPLE_RATE as usize / 200;
+
 /// Whether anything in these 16 kHz samples would be heard as a voice.
 pub(super) fn voiced(samples: &[i16]) -> bool {
-    Frame::cut(samples).any(|frame| frame.dbfs() > VOICED_DBFS)
+    Frame::cut(samples).any(|frame| uttered(&frame))
+}
+
+fn uttered(frame: &Frame) -> bool {
+    frame.samples().chunks(UTTERED_SAMPLES).any(|window| dbfs(window) > VOICED_DBFS)
 }
 
 /// One frame that was heard.
@@ -113,8 +121,8 @@ impl Line {
     /// the line ended.
     pub(super) async fn utter(&mut self, samples: &[i16]) -> Option<Uttered> {
         let frames: Vec<_> = Frame::cut(samples).collect();
-        let first = frames.iter().position(|frame| frame.dbfs() > VOICED_DBFS)?;
-        let last = frames.iter().rposition(|frame| frame.dbfs() > VOICED_DBFS)?;
+        let first = frames.iter().position(uttered)?;
+        let last = frames.iter().rposition(uttered)?;
         let base = self.leg.voice.played().samples;
         let left = |frame: usize| base + ((frame + 1) * FRAME_SAMPLES) as u64;
         self.outgoing.extend(frames);

@@ -15,12 +15,13 @@ use std::{
     time::Instant,
 };
 
+use ipnet::IpNet;
 use milo_media::Session;
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 
 use super::{
     flow::{ConnectionId, Flow, Packet, Path, Transport},
-    gate::{Gate, IpNet},
+    gate::Gate,
     headers::Name,
     message::Message,
     transaction::{

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ipnet::IpNet;
 use milo_media::PortPool;
 use tokio::{
     runtime::Handle,
@@ -17,7 +18,6 @@ use tracing::{debug, warn};
 use super::{
     core::{CallKey, Core, CoreConfig, Counters, Event, Output},
     flow::{DEFAULT_PORT, Transport},
-    gate::IpNet,
     message::Message,
     transport::{Inbound, Transports},
     uri::Uri,
