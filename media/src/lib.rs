@@ -17,7 +17,7 @@
 //! ```
 //! One task a leg runs all of it, on a clock of its own: every 20 ms one frame is heard, whatever comes, and one is sent,
 //! silence when nothing is played. The task awaits its socket and its clock, nothing else. Q1 full drops the oldest frame
-//! and counts; Q4 full makes the voice wait. Sockets and clocks are in `leg.rs` and `port_pool.rs`; everything in `rtp`
+//! and counts; Q4 full makes the voice wait. Sockets and clocks are in `leg/` and `port_pool.rs`; everything in `rtp`
 //! takes `now` as an argument and is tested in virtual time.
 
 pub mod codec;

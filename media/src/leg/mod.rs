@@ -1,0 +1,126 @@
+//! One party's audio: its task owns the socket, the codec and the 20 ms clock.
+//!
+//! `mod.rs`: what others hold of a leg. `task.rs`: the socket and the clock. `line.rs`: what is agreed, and one tick of it,
+//! both ways.
+
+mod line;
+mod task;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::sync::watch;
+
+use crate::{
+    ears::{Ears, EarsQueue},
+    port_pool::RtpSocket,
+    session::Session,
+    stats::{Gauges, LegStats},
+    voice::{Voice, VoiceQueue},
+};
+
+#[cfg(test)]
+pub(crate) use task::now;
+use task::{Shared, Task};
+
+/// What a leg is told besides its session.
+#[derive(Clone, Debug)]
+pub struct LegOptions {
+    /// After this long without valid RTP, while both sides should send, the leg ends with [`Closed::Timeout`].
+    pub rtp_timeout: Duration,
+}
+
+impl Default for LegOptions {
+    fn default() -> Self {
+        Self { rtp_timeout: Duration::from_secs(30) }
+    }
+}
+
+/// One party's audio. Dropping both `ears` and `voice` ends its task and frees its port.
+///
+/// ```no_run
+/// use milo_media::{Codec, Direction, Heard, Leg, LegOptions, PortPool, Session};
+///
+/// # async fn echo() -> Result<(), milo_media::MediaError> {
+/// let ports = PortPool::new([127, 0, 0, 1].into(), 10_000..=20_000);
+/// let session = Session {
+///     remote: ([127, 0, 0, 1], 4000).into(),
+///     codec: Codec::named("PCMU").expect("in the table"),
+///     payload_type: 0,
+///     telephone_event: Some(101),
+///     ptime_ms: 20,
+///     direction: Direction::SendRecv,
+/// };
+/// let mut leg = Leg::start(ports.bind()?, Some(session), LegOptions::default(), &tokio::runtime::Handle::current());
+/// while let Heard::Frame(heard) = leg.ears.next().await {
+///     leg.voice.play(heard.frame).await;
+/// }
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct Leg {
+    /// What the party says.
+    pub ears: Ears,
+    /// What is said to it.
+    pub voice: Voice,
+    /// What is agreed with it, and how the line is.
+    pub control: Control,
+}
+
+impl Leg {
+    /// Starts the leg's task on this runtime. Without a session (an INVITE without an offer) it waits for
+    /// [`Control::change`], and hears silence until then.
+    pub fn start(
+        socket: RtpSocket,
+        session: Option<Session>,
+        options: LegOptions,
+        on: &tokio::runtime::Handle,
+    ) -> Self {
+        let ears = Arc::new(EarsQueue::default());
+        let voice = Arc::new(VoiceQueue::default());
+        let gauges = Arc::new(Gauges::default());
+        let (control, mut changes) = watch::channel(session);
+        changes.mark_changed();
+        let over = Arc::new(AtomicBool::new(false));
+        let shared = Shared {
+            changes,
+            over: over.clone(),
+            options,
+            ears: ears.clone(),
+            voice: voice.clone(),
+            gauges: gauges.clone(),
+        };
+        on.spawn(Task::new(shared).run(socket));
+        Self { ears: Ears::new(ears), voice: Voice::new(voice), control: Control { session: control, over, gauges } }
+    }
+}
+
+/// Changes what was agreed (a re-INVITE ends here) and reads how the line is. Cheap to clone; does not keep the leg alive.
+#[derive(Clone, Debug)]
+pub struct Control {
+    session: watch::Sender<Option<Session>>,
+    over: Arc<AtomicBool>,
+    gauges: Arc<Gauges>,
+}
+
+impl Control {
+    /// The new agreement, from the next 20 ms on. [`Heard::Held`] and [`Heard::Resumed`] follow from its direction.
+    pub fn change(&self, session: Session) {
+        self.session.send_replace(Some(session));
+    }
+
+    /// The dialog is over: the leg ends within 20 ms, and whoever listens hears [`Closed::HungUp`].
+    pub fn end(&self) {
+        self.over.store(true, Ordering::Release);
+    }
+
+    /// How the line is, as of the last 20 ms.
+    pub fn stats(&self) -> LegStats {
+        self.gauges.read()
+    }
+}
