@@ -45,3 +45,17 @@ pub struct Session {
     /// What we may do.
     pub direction: Direction,
 }
+
+impl Session {
+    /// Nothing but this codec's audio, both ways, in packets of 20 ms.
+    pub fn new(remote: SocketAddr, codec: &'static Codec) -> Self {
+        Self {
+            remote,
+            codec,
+            payload_type: codec.payload_type,
+            telephone_event: None,
+            ptime_ms: 20,
+            direction: Direction::SendRecv,
+        }
+    }
+}

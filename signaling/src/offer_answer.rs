@@ -148,12 +148,11 @@ fn agree(description: &Sdp, media: &Media, local: &Local<'_>) -> Result<Session,
         return Err(Unacceptable::OtherIpVersion);
     }
     Ok(Session {
-        remote: SocketAddr::new(ip, media.port),
-        codec,
         payload_type,
         telephone_event: telephone_event(media),
         ptime_ms: ptime_ms(description, media),
         direction: our_direction(description, media, ip),
+        ..Session::new(SocketAddr::new(ip, media.port), codec)
     })
 }
 

@@ -26,8 +26,8 @@ async fn sipp_holds_three_turns_in_malagasy() {
         let speech = wav::read(&recording(&format!("{name}.wav"))).expect("the recording");
         let narrow = milo_media::resample::resample(&speech, 16_000, 8_000);
         let (mut payload, mut silence) = (Vec::new(), Vec::new());
-        (PCMA.encode)(&narrow, &mut payload);
-        (PCMA.encode)(&[0; 4_000], &mut silence);
+        (PCMA.encoder)().encode(&narrow, &mut payload);
+        (PCMA.encoder)().encode(&[0; 4_000], &mut silence);
         payload.extend(silence);
         payload.truncate(payload.len() / 160 * 160);
         fs::write(folder.join(format!("{name}.alaw")), payload).expect("what is said");

@@ -3,7 +3,7 @@
 //! A byte is sign, three bits of segment, four bits of step (ITU-T G.711 tables 1a to 2b). Decoding looks up 256
 //! values; encoding looks up the 14 (µ-law) or 13 (A-law) leading bits of the sample. Tables are made at compile time.
 
-use super::Codec;
+use super::{Codec, Decoder, Encoder};
 
 /// PCMU, µ-law (RFC 3551 section 4.5.14).
 pub const PCMU: Codec = Codec {
@@ -11,8 +11,11 @@ pub const PCMU: Codec = Codec {
     payload_type: 0,
     clock_rate: 8000,
     sample_rate: 8000,
-    encode: |samples, payload| payload.extend(samples.iter().map(|&sample| MU_ENCODE[(sample as u16 >> 2) as usize])),
-    decode: |payload, samples| samples.extend(payload.iter().map(|&byte| MU_DECODE[byte as usize])),
+    channels: 1,
+    fmtp: None,
+    ptimes_ms: &[10, 20, 30, 40, 50, 60],
+    encoder: || Box::new(MuLaw),
+    decoder: || Box::new(MuLaw),
 };
 
 /// PCMA, A-law (RFC 3551 section 4.5.14).
@@ -21,9 +24,52 @@ pub const PCMA: Codec = Codec {
     payload_type: 8,
     clock_rate: 8000,
     sample_rate: 8000,
-    encode: |samples, payload| payload.extend(samples.iter().map(|&sample| A_ENCODE[(sample as u16 >> 3) as usize])),
-    decode: |payload, samples| samples.extend(payload.iter().map(|&byte| A_DECODE[byte as usize])),
+    channels: 1,
+    fmtp: None,
+    ptimes_ms: &[10, 20, 30, 40, 50, 60],
+    encoder: || Box::new(ALaw),
+    decoder: || Box::new(ALaw),
 };
+
+/// A stream of PCMU: every sample stands for itself.
+#[derive(Debug)]
+struct MuLaw;
+
+/// A stream of PCMA.
+#[derive(Debug)]
+struct ALaw;
+
+impl Encoder for MuLaw {
+    fn encode(&mut self, samples: &[i16], payload: &mut Vec<u8>) {
+        payload.extend(samples.iter().map(|&sample| MU_ENCODE[(sample as u16 >> 2) as usize]));
+    }
+}
+
+impl Decoder for MuLaw {
+    fn samples(&self, payload: &[u8]) -> Option<usize> {
+        Some(payload.len())
+    }
+
+    fn decode(&mut self, payload: &[u8], out: &mut Vec<i16>) {
+        out.extend(payload.iter().map(|&byte| MU_DECODE[byte as usize]));
+    }
+}
+
+impl Encoder for ALaw {
+    fn encode(&mut self, samples: &[i16], payload: &mut Vec<u8>) {
+        payload.extend(samples.iter().map(|&sample| A_ENCODE[(sample as u16 >> 3) as usize]));
+    }
+}
+
+impl Decoder for ALaw {
+    fn samples(&self, payload: &[u8]) -> Option<usize> {
+        Some(payload.len())
+    }
+
+    fn decode(&mut self, payload: &[u8], out: &mut Vec<i16>) {
+        out.extend(payload.iter().map(|&byte| A_DECODE[byte as usize]));
+    }
+}
 
 static MU_DECODE: [i16; 256] = {
     let mut table = [0; 256];
@@ -113,13 +159,13 @@ mod tests {
 
     fn decoded(codec: &Codec, payload: &[u8]) -> Vec<i16> {
         let mut samples = Vec::new();
-        (codec.decode)(payload, &mut samples);
+        (codec.decoder)().decode(payload, &mut samples);
         samples
     }
 
     fn encoded(codec: &Codec, samples: &[i16]) -> Vec<u8> {
         let mut payload = Vec::new();
-        (codec.encode)(samples, &mut payload);
+        (codec.encoder)().encode(samples, &mut payload);
         payload
     }
 

@@ -1,5 +1,7 @@
 //! The table of codecs: one constant a codec, one file a family, one line here.
 
+use std::fmt;
+
 mod g711;
 
 pub use g711::{PCMA, PCMU};
@@ -14,14 +16,51 @@ pub struct Codec {
     pub name: &'static str,
     /// Static payload type, or the one we offer when it is dynamic.
     pub payload_type: u8,
-    /// RTP clock rate in Hz, as in `a=rtpmap`.
+    /// RTP clock rate in Hz, as in `a=rtpmap`: the unit of timestamps.
     pub clock_rate: u32,
-    /// Rate of the audio that goes in and comes out, in Hz (not always the RTP clock: G.722).
+    /// Rate of the audio that goes in and comes out, in Hz: 8000 or 16000 (not always the RTP clock: G.722, Opus).
     pub sample_rate: u32,
-    /// Appends the payload of these samples.
-    pub encode: fn(&[i16], &mut Vec<u8>),
-    /// Appends the samples of this payload.
-    pub decode: fn(&[u8], &mut Vec<i16>),
+    /// Channels as `a=rtpmap` names them; what goes in and comes out is mono.
+    pub channels: u8,
+    /// What our `a=fmtp` says of it.
+    pub fmtp: Option<&'static str>,
+    /// Milliseconds that a packet may have, shortest first.
+    pub ptimes_ms: &'static [u32],
+    /// Makes the encoder of a stream that begins.
+    pub encoder: fn() -> Box<dyn Encoder>,
+    /// Makes the decoder of a stream that begins.
+    pub decoder: fn() -> Box<dyn Decoder>,
+}
+
+/// The sending side of one stream.
+pub trait Encoder: fmt::Debug + Send {
+    /// Appends the payload of one packet: samples at [`Codec::sample_rate`], as many as one of [`Codec::ptimes_ms`] has.
+    /// Nothing appended means that there is nothing to send (DTX).
+    fn encode(&mut self, samples: &[i16], payload: &mut Vec<u8>);
+
+    /// This share of our packets is lost on the way, in percent: an encoder that can protect them does.
+    fn expect_loss(&mut self, _percent: u8) {}
+}
+
+/// The receiving side of one stream. Nothing that comes from the wire makes it panic.
+pub trait Decoder: fmt::Debug + Send {
+    /// Samples at [`Codec::sample_rate`] that this payload holds; `None` when it is malformed.
+    fn samples(&self, payload: &[u8]) -> Option<usize>;
+
+    /// Appends the samples of this payload, as many as [`Decoder::samples`] says.
+    fn decode(&mut self, payload: &[u8], out: &mut Vec<i16>);
+
+    /// Appends `samples` samples in place of lost ones; `false`, with nothing appended, when the codec knows no better
+    /// than anybody.
+    fn conceal(&mut self, _samples: usize, _out: &mut Vec<i16>) -> bool {
+        false
+    }
+
+    /// Appends `samples` samples of the lost packet that stood before `next`, out of what `next` repeats of it; `false`,
+    /// with nothing appended, when it repeats nothing.
+    fn recover(&mut self, _next: &[u8], _samples: usize, _out: &mut Vec<i16>) -> bool {
+        false
+    }
 }
 
 impl Codec {
@@ -38,6 +77,22 @@ impl Codec {
     /// Samples in 20 ms at the codec's own rate.
     pub const fn samples_per_frame(&self) -> usize {
         self.sample_rate as usize / 50
+    }
+
+    /// Samples in this much time of the RTP clock.
+    pub const fn samples_in(&self, ticks: i32) -> i32 {
+        (ticks as i64 * self.sample_rate as i64 / self.clock_rate as i64) as i32
+    }
+
+    /// Time on the RTP clock that this many samples take.
+    pub const fn ticks_of(&self, samples: usize) -> u32 {
+        (samples as u64 * self.clock_rate as u64 / self.sample_rate as u64) as u32
+    }
+
+    /// The longest packet that is no longer than asked for, in milliseconds; the shortest when none is.
+    pub fn ptime_ms(&self, wanted_ms: u32) -> u32 {
+        let fits = self.ptimes_ms.iter().rev().find(|ptime| **ptime <= wanted_ms);
+        fits.or(self.ptimes_ms.first()).copied().unwrap_or(20)
     }
 }
 
@@ -58,6 +113,18 @@ mod tests {
         assert_eq!(Codec::named("pcma"), Some(&PCMA));
         assert_eq!(Codec::of_payload_type(0), Some(&PCMU));
         assert_eq!(Codec::named("G729"), None);
+    }
+
+    #[test]
+    fn time_is_counted_by_the_rtp_clock_and_by_samples() {
+        let wide = Codec { clock_rate: 48_000, sample_rate: 16_000, ..PCMU };
+        assert_eq!((wide.samples_in(-960), wide.ticks_of(320), wide.samples_per_frame()), (-320, 960, 320));
+        assert_eq!((PCMU.samples_in(160), PCMU.ticks_of(160)), (160, 160));
+    }
+
+    #[test]
+    fn a_packet_is_as_long_as_asked_or_shorter() {
+        assert_eq!([0, 10, 25, 30, 200].map(|wanted| PCMU.ptime_ms(wanted)), [10, 10, 20, 30, 60]);
     }
 
     #[test]

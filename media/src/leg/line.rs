@@ -6,7 +6,7 @@ use tokio::net::UdpSocket;
 
 use super::task::{TICK, Task};
 use crate::{
-    Frame,
+    Frame, SAMPLE_RATE,
     ears::{Heard, HeardFrame},
     rtp::{Accepted, Peer, Receiver, Sender},
     session::Direction,
@@ -54,9 +54,13 @@ impl Task {
         let mut heard = HeardFrame { frame: Frame::SILENCE, arrived: now, concealed: false };
         if let Some(line) = &mut self.line {
             let pulled = line.receiver.pull(&mut self.narrow);
-            self.wide.clear();
-            self.twice.push(&self.narrow, &mut self.wide);
-            heard.frame = Frame::padded(&self.wide);
+            heard.frame = if line.receiver.sample_rate() == SAMPLE_RATE {
+                Frame::padded(&self.narrow)
+            } else {
+                self.wide.clear();
+                self.twice.push(&self.narrow, &mut self.wide);
+                Frame::padded(&self.wide)
+            };
             heard.arrived = pulled.arrived.unwrap_or(now);
             heard.concealed = pulled.concealed;
         }

@@ -44,18 +44,12 @@ impl Default for LegOptions {
 /// One party's audio. Dropping both `ears` and `voice` ends its task and frees its port.
 ///
 /// ```no_run
-/// use milo_media::{Codec, Direction, Heard, Leg, LegOptions, PortPool, Session};
+/// use milo_media::{Codec, Heard, Leg, LegOptions, PortPool, Session};
 ///
 /// # async fn echo() -> Result<(), milo_media::MediaError> {
 /// let ports = PortPool::new([127, 0, 0, 1].into(), 10_000..=20_000);
-/// let session = Session {
-///     remote: ([127, 0, 0, 1], 4000).into(),
-///     codec: Codec::named("PCMU").expect("in the table"),
-///     payload_type: 0,
-///     telephone_event: Some(101),
-///     ptime_ms: 20,
-///     direction: Direction::SendRecv,
-/// };
+/// let pcmu = Codec::named("PCMU").expect("in the table");
+/// let session = Session { telephone_event: Some(101), ..Session::new(([127, 0, 0, 1], 4000).into(), pcmu) };
 /// let mut leg = Leg::start(ports.bind()?, Some(session), LegOptions::default(), &tokio::runtime::Handle::current());
 /// while let Heard::Frame(heard) = leg.ears.next().await {
 ///     leg.voice.play(heard.frame).await;

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use crate::codec::Codec;
+
 /// The least and the most it aims at, in milliseconds.
 const TARGET_MS: (f32, f32) = (20.0, 120.0);
 /// Pulls (20 ms each) over which the level is watched before audio is shed: one second.
@@ -15,6 +17,8 @@ const FORGIVE: u32 = 250;
 #[derive(Debug)]
 pub(super) struct Delay {
     /// RTP clock ticks in a millisecond.
+    ticks: f32,
+    /// Samples in a millisecond.
     millisecond: f32,
     /// Interarrival jitter of RFC 3550 section 6.4.1, in milliseconds.
     jitter_ms: f32,
@@ -30,10 +34,11 @@ pub(super) struct Delay {
 }
 
 impl Delay {
-    /// For a stream of this clock rate in Hz.
-    pub(super) fn new(clock_rate: u32) -> Self {
+    /// For a stream of this codec: it knows the RTP clock and the rate of the samples.
+    pub(super) fn new(codec: &Codec) -> Self {
         Self {
-            millisecond: clock_rate as f32 / 1000.0,
+            ticks: codec.clock_rate as f32 / 1000.0,
+            millisecond: codec.sample_rate as f32 / 1000.0,
             jitter_ms: 0.0,
             last: None,
             late_ms: 0.0,
@@ -54,7 +59,7 @@ impl Delay {
     /// An audio packet came.
     pub(super) fn arrived(&mut self, timestamp: u32, now: Instant) {
         if let Some((before, last)) = self.last {
-            let sent = timestamp.wrapping_sub(last) as i32 as f32 / self.millisecond;
+            let sent = timestamp.wrapping_sub(last) as i32 as f32 / self.ticks;
             let came = now.saturating_duration_since(before).as_secs_f32() * 1000.0;
             // A jump of the timestamp or a pause of the sender is no jitter.
             if sent.abs() < 1000.0 && came < 1000.0 {
@@ -135,12 +140,12 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::leg::now;
+    use crate::{codec::PCMU, leg::now};
 
     #[test]
     fn a_clean_line_wants_20_ms_and_a_bad_one_more() {
         let start = now();
-        let mut delay = Delay::new(8000);
+        let mut delay = Delay::new(&PCMU);
         for packet in 0..50u32 {
             delay.arrived(packet * 160, start + Duration::from_millis(u64::from(packet) * 20 + u64::from(packet % 2)));
         }
@@ -161,7 +166,7 @@ mod tests {
     #[test]
     fn a_jump_of_the_timestamp_is_no_jitter() {
         let start = now();
-        let mut delay = Delay::new(8000);
+        let mut delay = Delay::new(&PCMU);
         delay.arrived(160, start);
         delay.arrived(3_000_000_000, start + Duration::from_millis(20));
         delay.arrived(3_000_000_160, start + Duration::from_millis(40));
@@ -170,7 +175,7 @@ mod tests {
 
     #[test]
     fn late_packets_raise_the_target_for_a_while() {
-        let mut delay = Delay::new(8000);
+        let mut delay = Delay::new(&PCMU);
         assert!(delay.late());
         assert_eq!(delay.target_ms(), 40);
         for _ in 0..FORGIVE {
@@ -181,7 +186,7 @@ mod tests {
 
     #[test]
     fn what_was_not_needed_for_a_second_is_too_much() {
-        let mut delay = Delay::new(8000);
+        let mut delay = Delay::new(&PCMU);
         assert_eq!((0..200).filter(|_| delay.too_much(320)).count(), 4);
         assert_eq!((0..200).filter(|_| delay.too_much(160)).count(), 0);
         assert_eq!((0..200).filter(|pull| delay.too_much(if pull % 40 == 0 { 160 } else { 480 })).count(), 0);

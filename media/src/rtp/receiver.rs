@@ -7,7 +7,10 @@
 
 use std::time::Instant;
 
-use crate::{Session, codec::Codec};
+use crate::{
+    Session,
+    codec::{Codec, Decoder},
+};
 
 use super::{
     Packet,
@@ -20,7 +23,7 @@ use super::{
 
 /// Comfort noise (RFC 3389), static payload type: the sender is silent on purpose.
 const COMFORT_NOISE: u8 = 13;
-/// Longest audio packet in milliseconds: what fits an Ethernet frame, which some programs fill.
+/// Longest audio packet in milliseconds: what fits an Ethernet frame at 64 kbit/s, which some programs fill.
 const LONGEST_MS: usize = 180;
 /// A gap of the timeline that is filled; a longer one is a new beginning.
 const FILL_MS: i32 = 500;
@@ -66,6 +69,7 @@ pub(crate) struct Pulled {
 #[derive(Debug)]
 pub(crate) struct Receiver {
     codec: &'static Codec,
+    decoder: Box<dyn Decoder>,
     payload_type: u8,
     telephone_event: Option<u8>,
     sequence: Option<Sequence>,
@@ -123,17 +127,18 @@ impl Receiver {
         concealer.fall_silent();
         Self {
             codec,
+            decoder: (codec.decoder)(),
             payload_type: session.payload_type,
             telephone_event: session.telephone_event,
             sequence: None,
             candidate: None,
             buffer: JitterBuffer::new(),
-            delay: Delay::new(codec.clock_rate),
+            delay: Delay::new(codec),
             digits: Digits::default(),
             concealer,
             playout: Playout::Collecting { stood: 0, waited: 0 },
             packet_samples: codec.samples_per_frame(),
-            decoded: Vec::with_capacity(LONGEST_MS * 8),
+            decoded: Vec::with_capacity(LONGEST_MS * codec.sample_rate as usize / 1000),
             taken: 0,
             cursor: 0,
             last_arrived: None,
@@ -193,6 +198,11 @@ impl Receiver {
             self.counts.ignored += 1;
             return Accepted::Ignored;
         }
+        let samples = if audio { self.decoder.samples(packet.payload) } else { Some(0) };
+        let Some(samples) = samples else {
+            self.counts.ignored += 1;
+            return Accepted::Ignored;
+        };
         let number = match self.sequence.as_mut().map(|sequence| sequence.place(packet.ssrc, packet.sequence)) {
             Some(Place::New(number)) => number,
             Some(Place::Duplicate) => {
@@ -210,7 +220,7 @@ impl Receiver {
         self.candidate = None;
         self.counts.received += 1;
         if audio {
-            self.packet_samples = packet.payload.len();
+            self.packet_samples = samples;
             self.delay.arrived(packet.timestamp, now);
         }
         match self.buffer.put(number, &packet, audio, now) {
@@ -244,6 +254,11 @@ impl Receiver {
             self.playout = Playout::Collecting { stood: 0, waited: 0 };
         }
         number
+    }
+
+    /// Rate of what [`Self::pull`] gives, in Hz.
+    pub(crate) fn sample_rate(&self) -> u32 {
+        self.codec.sample_rate
     }
 
     /// Appends the next 20 ms at the codec's rate.
@@ -320,7 +335,7 @@ impl Receiver {
                 Playout::Playing { gap } if *gap > 0 => {
                     let invented = wanted.min(*gap);
                     *gap -= invented;
-                    self.cursor = self.cursor.wrapping_add(invented as u32);
+                    self.cursor = self.cursor.wrapping_add(self.codec.ticks_of(invented));
                     concealed |= self.concealer.invent(invented, out);
                 }
                 Playout::Playing { .. } => self.next_packet(0),
@@ -369,18 +384,18 @@ impl Receiver {
             }
             return;
         }
-        let gap = first.timestamp.wrapping_sub(self.cursor) as i32;
+        let gap = self.codec.samples_in(first.timestamp.wrapping_sub(self.cursor) as i32);
         let longest = FILL_MS * self.millisecond() as i32;
         let fresh = stood >= RESTART_MS * self.millisecond();
         if !fresh && (1..=longest).contains(&gap) && gap as usize > stood {
-            self.cursor = self.cursor.wrapping_add(stood as u32);
+            self.cursor = self.cursor.wrapping_add(self.codec.ticks_of(stood));
             self.playout = Playout::Playing { gap: gap as usize - stood };
             return;
         }
         self.decoded.clear();
         self.taken = 0;
-        (self.codec.decode)(&first.payload, &mut self.decoded);
-        self.cursor = first.timestamp.wrapping_add(self.decoded.len() as u32);
+        self.decoder.decode(&first.payload, &mut self.decoded);
+        self.cursor = first.timestamp.wrapping_add(self.codec.ticks_of(self.decoded.len()));
         self.last_arrived = self.last_arrived.max(first.arrived);
         self.counts.lost += missing as u64;
         self.buffer.pass_first();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::{Direction, codec::PCMU, leg::now};
+use crate::{codec::PCMU, leg::now};
 
 const EVENT: u8 = 101;
 
@@ -11,14 +11,7 @@ const EVENT: u8 = 101;
 type Coming = (f64, Vec<u8>);
 
 fn session() -> Session {
-    Session {
-        remote: ([127, 0, 0, 1], 4000).into(),
-        codec: &PCMU,
-        payload_type: 0,
-        telephone_event: Some(EVENT),
-        ptime_ms: 20,
-        direction: Direction::SendRecv,
-    }
+    Session { telephone_event: Some(EVENT), ..Session::new(([127, 0, 0, 1], 4000).into(), &PCMU) }
 }
 
 fn datagram(ssrc: u32, sequence: u16, timestamp: u32, payload: &[u8]) -> Vec<u8> {
@@ -33,7 +26,7 @@ fn tone(from: u32, count: u32) -> Vec<u8> {
     let step = std::f32::consts::TAU * 250.0 / 8000.0;
     let samples: Vec<i16> = (from..from + count).map(|at| (8000.0 * (step * at as f32).sin()) as i16).collect();
     let mut payload = Vec::new();
-    (PCMU.encode)(&samples, &mut payload);
+    (PCMU.encoder)().encode(&samples, &mut payload);
     payload
 }
 
@@ -108,7 +101,7 @@ fn distortion_db(samples: &[i16]) -> f32 {
 fn a_clean_line_adds_half_a_tick_and_changes_nothing() {
     let heard = Heard::of(stream(1, 65_500, 100, 20, 0.0), 100);
     let mut sent = Vec::new();
-    (PCMU.decode)(&tone(0, 16_000), &mut sent);
+    (PCMU.decoder)().decode(&tone(0, 16_000), &mut sent);
     // Through a wrap of the sequence too. The first 5 ms come out of silence, blended.
     assert_eq!(heard.samples(0..100)[40..], sent[40..]);
     let counts = heard.counts();
@@ -374,8 +367,8 @@ fn a_codec_that_changes_in_the_call_is_heard() {
     let mut packets = stream(1, 17, 20, 20, 200.0);
     for (_, packet) in &mut packets {
         let mut samples = Vec::new();
-        (PCMU.decode)(&packet.split_off(12), &mut samples);
-        (pcma.encode)(&samples, packet);
+        (PCMU.decoder)().decode(&packet.split_off(12), &mut samples);
+        (pcma.encoder)().encode(&samples, packet);
     }
     let heard = hear(&mut receiver, packets, pcma);
     assert!(distortion_db(&heard[160..]) > 30.0);

@@ -1,6 +1,10 @@
 //! From frames to packets: one call each 20 ms, packets of the negotiated length, one unbroken RTP timeline.
 
-use crate::{FRAME_MS, Frame, Session, codec::Codec, resample::Halve};
+use crate::{
+    FRAME_MS, Frame, SAMPLE_RATE, Session,
+    codec::{Codec, Encoder},
+    resample::Halve,
+};
 
 use super::{HEADER, Packet};
 
@@ -10,6 +14,7 @@ pub(crate) struct Sender {
     sequence: u16,
     timestamp: u32,
     codec: &'static Codec,
+    encoder: Box<dyn Encoder>,
     payload_type: u8,
     ptime_ms: u32,
     /// Milliseconds of the timeline that have passed and are in no packet yet.
@@ -30,6 +35,7 @@ impl Sender {
             sequence,
             timestamp,
             codec: session.codec,
+            encoder: (session.codec.encoder)(),
             payload_type: session.payload_type,
             ptime_ms: 20,
             owed_ms: 0,
@@ -44,9 +50,14 @@ impl Sender {
 
     /// A new agreement: SSRC and timeline go on (RFC 3264 section 8.3.2).
     pub(crate) fn change(&mut self, session: &Session) {
-        self.codec = session.codec;
+        if session.codec != self.codec {
+            // What waits is at the other codec's rate, and half a packet at most.
+            self.samples.clear();
+            self.encoder = (session.codec.encoder)();
+            self.codec = session.codec;
+        }
         self.payload_type = session.payload_type;
-        self.ptime_ms = (session.ptime_ms / 10 * 10).clamp(10, 60);
+        self.ptime_ms = session.codec.ptime_ms(session.ptime_ms);
         // The first packet leaves with the next tick.
         self.owed_ms = self.ptime_ms.saturating_sub(FRAME_MS);
     }
@@ -66,12 +77,20 @@ impl Sender {
             while self.samples.len() < wanted {
                 let frame = take();
                 played = Some(played.unwrap_or(false) | frame.is_some());
-                self.halve.push(frame.unwrap_or(Frame::SILENCE).samples(), &mut self.samples);
+                let frame = frame.unwrap_or(Frame::SILENCE);
+                if self.codec.sample_rate == SAMPLE_RATE {
+                    self.samples.extend_from_slice(frame.samples());
+                } else {
+                    self.halve.push(frame.samples(), &mut self.samples);
+                }
             }
             let marker = played == Some(true) && self.quiet;
             self.quiet = played.map_or(self.quiet, |played| !played);
-            self.packet(wanted, marker);
-            send(&self.datagram);
+            if self.packet(wanted, marker) {
+                send(&self.datagram);
+            } else {
+                self.quiet = true;
+            }
         }
     }
 
@@ -81,32 +100,27 @@ impl Sender {
         self.quiet = true;
     }
 
-    /// Packs `count` samples into the datagram.
-    fn packet(&mut self, count: usize, marker: bool) {
+    /// Packs `count` samples into the datagram; `false` when the encoder has nothing to say (DTX) and only time passes.
+    fn packet(&mut self, count: usize, marker: bool) -> bool {
         let (payload_type, sequence, timestamp, ssrc) = (self.payload_type, self.sequence, self.timestamp, self.ssrc);
         self.datagram.clear();
         Packet { marker, payload_type, sequence, timestamp, ssrc, payload: &[] }.write_header(&mut self.datagram);
-        (self.codec.encode)(&self.samples[..count], &mut self.datagram);
+        self.encoder.encode(&self.samples[..count], &mut self.datagram);
         self.samples.drain(..count);
-        self.sequence = self.sequence.wrapping_add(1);
         self.timestamp = self.timestamp.wrapping_add(self.codec.clock_rate / 1000 * self.ptime_ms);
+        let speaks = self.datagram.len() > HEADER;
+        self.sequence = self.sequence.wrapping_add(u16::from(speaks));
+        speaks
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Direction, codec::PCMU};
+    use crate::codec::PCMU;
 
     fn session(ptime_ms: u32) -> Session {
-        Session {
-            remote: ([127, 0, 0, 1], 4000).into(),
-            codec: &PCMU,
-            payload_type: 0,
-            telephone_event: None,
-            ptime_ms,
-            direction: Direction::SendRecv,
-        }
+        Session { ptime_ms, ..Session::new(([127, 0, 0, 1], 4000).into(), &PCMU) }
     }
 
     /// (marker, sequence, timestamp, payload length) of what leaves in each of these ticks; `true` plays a frame.
@@ -154,6 +168,27 @@ mod tests {
             sender.skip();
         }
         assert_eq!(sent(&mut sender, &[true]), [[(true, 1, 6 * 160, 160)]]);
+    }
+
+    /// An encoder that has nothing to say of silence.
+    #[derive(Debug)]
+    struct Quiet;
+
+    impl Encoder for Quiet {
+        fn encode(&mut self, samples: &[i16], payload: &mut Vec<u8>) {
+            payload.extend(samples.iter().any(|&sample| sample != 0).then_some(1));
+        }
+    }
+
+    #[test]
+    fn silence_that_is_not_sent_takes_its_time_and_no_sequence_number() {
+        static CODEC: Codec =
+            Codec { name: "QUIET", clock_rate: 48_000, sample_rate: 16_000, encoder: || Box::new(Quiet), ..PCMU };
+        let mut sender = Sender::new(&Session::new(([127, 0, 0, 1], 4000).into(), &CODEC), 7, 0, 0);
+        let packets = sent(&mut sender, &[true, true, false, false, true, true]);
+        assert_eq!(packets[2..4], [vec![], vec![]]);
+        let expected = [(true, 0, 0, 1), (false, 1, 960, 1), (true, 2, 3840, 1), (false, 3, 4800, 1)];
+        assert_eq!(packets.concat(), expected);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use milo_media::{Codec, Direction, Ears, Frame, Heard, Leg, LegOptions, PortPool, Session};
+use milo_media::{Codec, Ears, Frame, Heard, Leg, LegOptions, PortPool, Session};
 use tokio::{
     net::UdpSocket,
     runtime::Handle,
@@ -106,14 +106,7 @@ impl Peer {
 
 /// PCMU to this address, both ways.
 pub(crate) fn session(remote: SocketAddr) -> Session {
-    Session {
-        remote,
-        codec: Codec::named("PCMU").expect("in the table"),
-        payload_type: 0,
-        telephone_event: Some(EVENT),
-        ptime_ms: 20,
-        direction: Direction::SendRecv,
-    }
+    Session { telephone_event: Some(EVENT), ..Session::new(remote, Codec::named("PCMU").expect("in the table")) }
 }
 
 /// 20 ms of 1000 Hz as PCMU; a whole number of periods.
@@ -121,7 +114,7 @@ pub(crate) fn tone_payload() -> Vec<u8> {
     let step = std::f32::consts::TAU * 1000.0 / 8000.0;
     let samples: Vec<i16> = (0..160).map(|at| (8000.0 * (step * at as f32).sin()) as i16).collect();
     let mut payload = Vec::new();
-    (Codec::named("PCMU").expect("in the table").encode)(&samples, &mut payload);
+    (Codec::named("PCMU").expect("in the table").encoder)().encode(&samples, &mut payload);
     payload
 }
 
