@@ -10,7 +10,7 @@ use milo::{
     doctor, engines, logging,
     phone::{Errand, Phone},
     self_call,
-    server::Server,
+    server::{Server, Signals},
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -114,8 +114,10 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             let (main, legs) = runtimes()?;
             main.block_on(async {
                 let server = Server::start(&config, legs.handle()).await?;
+                let signals = Signals::caught()?;
                 println!("{}", server.welcome());
-                server.until_signal().await
+                server.until(signals).await;
+                anyhow::Ok(())
             })?;
             legs.shutdown_timeout(Duration::from_secs(1));
             main.shutdown_timeout(Duration::from_secs(1));

@@ -16,7 +16,7 @@ use milo_signaling::{Counters, Endpoint, EndpointConfig, Invitation, Invitations
 use tokio::{
     runtime::Handle,
     select,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::{oneshot, watch},
     task::{JoinHandle, JoinSet},
     time::{Instant, sleep, timeout_at},
@@ -48,6 +48,26 @@ pub struct Server {
     writer: JoinHandle<()>,
     drain: Duration,
     _node: Node,
+}
+
+/// SIGTERM and SIGINT, caught from the moment this is made; until then either ends the process at once.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Catches them. To be done before anybody is told that Milo is up: who knows it may ask it to end.
+    pub fn caught() -> Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 impl Server {
@@ -137,21 +157,9 @@ impl Server {
     }
 
     /// Serves until SIGTERM or SIGINT, then ends; a second signal shortens the drain.
-    pub async fn until_signal(self) -> Result<()> {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        let again = async {
-            select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        };
-        self.end(again).await;
-        Ok(())
+    pub async fn until(self, mut signals: Signals) {
+        signals.next().await;
+        self.end(signals.next()).await;
     }
 
     /// Ends politely: no new calls, the running ones up to the drain time (or `at_once`), a BYE for those that are left, the

@@ -17,7 +17,7 @@ async fn a_signal_ends_it_at_once_when_nobody_calls() {
         let mut milo = milo("signal", &[]).await;
         let asked = tokio::time::Instant::now();
         milo.signal(signal).await.expect("kill");
-        assert!(milo.ended(Duration::from_secs(10)).await.expect("it ends"), "with code 0");
+        assert!(milo.ended(Duration::from_secs(10)).await.expect("it ends"), "{signal}: with code 0");
         assert!(asked.elapsed() < Duration::from_secs(2), "{signal}: {:?}", asked.elapsed());
     }
 }
