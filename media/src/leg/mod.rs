@@ -31,7 +31,7 @@ use task::{Shared, Task};
 /// What a leg is told besides its session.
 #[derive(Clone, Debug)]
 pub struct LegOptions {
-    /// After this long without valid RTP, while both sides should send, the leg ends with [`Closed::Timeout`].
+    /// After this long without valid RTP, while both sides should send, the leg ends with [`crate::Closed::Timeout`].
     pub rtp_timeout: Duration,
 }
 
@@ -103,12 +103,12 @@ pub struct Control {
 }
 
 impl Control {
-    /// The new agreement, from the next 20 ms on. [`Heard::Held`] and [`Heard::Resumed`] follow from its direction.
+    /// The new agreement, from the next 20 ms on. [`crate::Heard::Held`] and [`crate::Heard::Resumed`] follow from its direction.
     pub fn change(&self, session: Session) {
         self.session.send_replace(Some(session));
     }
 
-    /// The dialog is over: the leg ends within 20 ms, and whoever listens hears [`Closed::HungUp`].
+    /// The dialog is over: the leg ends within 20 ms, and whoever listens hears [`crate::Closed::HungUp`].
     pub fn end(&self) {
         self.over.store(true, Ordering::Release);
     }
