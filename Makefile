@@ -24,7 +24,7 @@ setup:
 lint:
 	cargo fmt --all --check
 	cargo clippy --release --workspace --all-targets -- -D warnings
-	@if command -v cargo-deny >/dev/null; then cargo deny --config .deny.toml check; fi
+	@if command -v cargo-deny >/dev/null; then cargo deny --config .deny.toml check bans licenses sources; fi
 
 doc:
 	RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps --document-private-items
