@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use milo_media::{Closed, FRAME_SAMPLES, Frame, Heard, Leg, SAMPLE_RATE, dbfs};
+use milo_media::{Closed, FRAME_SAMPLES, Frame, Heard, Leg, SAMPLE_RATE, dbfs, resample::Resampler};
 use tokio::{select, time::timeout};
 
 /// A 20 ms frame above this level is voiced; the same threshold as the outside yardsticks use.
@@ -39,6 +39,11 @@ pub(super) struct Line {
     outgoing: VecDeque<Frame>,
     heard: Vec<i16>,
     notes: Vec<Note>,
+    /// When the newest frame arrived; it is judged with the next one.
+    newest: Option<Instant>,
+    /// By how many samples a frame lies behind the packet that it came in, for the resampling of 8 kHz codecs. What is judged is
+    /// the packet: the outside yardsticks see nothing else, and a voice that begins at its end is in the next frame.
+    behind: usize,
     closed: Option<Closed>,
 }
 
@@ -60,7 +65,10 @@ pub(super) struct Stretch {
 
 impl Line {
     pub(super) fn new(leg: Leg) -> Self {
-        Self { leg, outgoing: VecDeque::new(), heard: Vec::new(), notes: Vec::new(), closed: None }
+        let rate = leg.control.codec().map_or(SAMPLE_RATE, |codec| codec.sample_rate);
+        let behind = Resampler::new(rate, SAMPLE_RATE).map_or(0, |resampler| resampler.delay());
+        let (outgoing, heard, notes) = (VecDeque::new(), Vec::new(), Vec::new());
+        Self { leg, outgoing, heard, notes, newest: None, behind, closed: None }
     }
 
     /// What was heard so far, 16 kHz.
@@ -94,8 +102,12 @@ impl Line {
         select! {
             heard = self.leg.ears.next() => match heard {
                 Heard::Frame(frame) => {
-                    self.notes.push(Note { arrived: frame.arrived, voiced: frame.frame.dbfs() > VOICED_DBFS });
                     self.heard.extend(frame.frame.samples());
+                    if let Some(arrived) = self.newest.replace(frame.arrived) {
+                        let from = self.notes.len() * FRAME_SAMPLES + self.behind;
+                        let voiced = dbfs(&self.heard[from..from + FRAME_SAMPLES]) > VOICED_DBFS;
+                        self.notes.push(Note { arrived, voiced });
+                    }
                 }
                 Heard::Closed(why) => self.closed = Some(why),
                 Heard::Digit(_) | Heard::Held | Heard::Resumed => {}

@@ -17,6 +17,7 @@ use std::{
 use tokio::sync::watch;
 
 use crate::{
+    Codec,
     ears::{Ears, EarsQueue},
     port_pool::RtpSocket,
     session::Session,
@@ -106,6 +107,11 @@ impl Control {
     /// The new agreement, from the next 20 ms on. [`crate::Heard::Held`] and [`crate::Heard::Resumed`] follow from its direction.
     pub fn change(&self, session: Session) {
         self.session.send_replace(Some(session));
+    }
+
+    /// The agreed codec; `None` until a session is agreed.
+    pub fn codec(&self) -> Option<&'static Codec> {
+        self.session.borrow().as_ref().map(|session| session.codec)
     }
 
     /// The dialog is over: the leg ends within 20 ms, and whoever listens hears [`crate::Closed::HungUp`].
