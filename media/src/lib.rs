@@ -26,6 +26,7 @@ mod error;
 mod frame;
 mod leg;
 mod port_pool;
+pub mod replay;
 pub mod resample;
 mod rtp;
 mod session;

@@ -40,6 +40,8 @@ pub struct Session {
     pub payload_type: u8,
     /// The payload type of `telephone-event/8000` (RFC 4733), when agreed.
     pub telephone_event: Option<u8>,
+    /// The payload type of comfort noise (RFC 3389), when another than the static 13 was agreed.
+    pub comfort_noise: Option<u8>,
     /// Milliseconds of audio a packet that we send: 10 to 60 in steps of 10; other values are rounded into that.
     pub ptime_ms: u32,
     /// What we may do.
@@ -54,6 +56,7 @@ impl Session {
             codec,
             payload_type: codec.payload_type,
             telephone_event: None,
+            comfort_noise: None,
             ptime_ms: 20,
             direction: Direction::SendRecv,
         }

@@ -31,6 +31,8 @@ leg_stats! {
     lost,
     /// 20 ms frames of which a part was invented for want of a packet.
     concealed,
+    /// Lost packets that were made good from what the next packet repeats of them (in-band FEC).
+    recovered,
     /// Packets that came after their turn; they are among the lost too.
     late,
     /// Packets that came twice.

@@ -21,7 +21,12 @@ pub(crate) struct LegFactory {
 
 impl LegFactory {
     pub(crate) fn start(&self, socket: milo_media::RtpSocket, session: Option<milo_media::Session>) -> Leg {
-        Leg::start(socket, session, LegOptions { rtp_timeout: self.rtp_timeout }, &self.runtime)
+        Leg::start(
+            socket,
+            session,
+            LegOptions { rtp_timeout: self.rtp_timeout, ..LegOptions::default() },
+            &self.runtime,
+        )
     }
 }
 

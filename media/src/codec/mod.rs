@@ -56,6 +56,11 @@ pub trait Decoder: fmt::Debug + Send {
         false
     }
 
+    /// Does this payload repeat the packet before it, so that [`Decoder::recover`] can use it?
+    fn repeats(&self, _payload: &[u8]) -> bool {
+        false
+    }
+
     /// Appends `samples` samples of the lost packet that stood before `next`, out of what `next` repeats of it; `false`,
     /// with nothing appended, when it repeats nothing.
     fn recover(&mut self, _next: &[u8], _samples: usize, _out: &mut Vec<i16>) -> bool {

@@ -53,7 +53,7 @@ impl Task {
         self.narrow.clear();
         let mut heard = HeardFrame { frame: Frame::SILENCE, arrived: now, concealed: false };
         if let Some(line) = &mut self.line {
-            let pulled = line.receiver.pull(&mut self.narrow);
+            let pulled = line.receiver.pull(now, &mut self.narrow);
             heard.frame = if line.receiver.sample_rate() == SAMPLE_RATE {
                 Frame::padded(&self.narrow)
             } else {
@@ -100,7 +100,7 @@ impl Task {
                 self.line = Some(Line {
                     direction: session.direction,
                     peer: Peer::new(session.remote),
-                    receiver: Receiver::new(session),
+                    receiver: Receiver::new(session, self.shared.options.jitter_ceiling_ms),
                     sender: Sender::new(session, rand::random(), rand::random(), rand::random()),
                 });
             }

@@ -25,7 +25,6 @@ use crate::{
     voice::{Voice, VoiceQueue},
 };
 
-#[cfg(test)]
 pub(crate) use task::now;
 use task::{Shared, Task};
 
@@ -34,11 +33,13 @@ use task::{Shared, Task};
 pub struct LegOptions {
     /// After this long without valid RTP, while both sides should send, the leg ends with [`crate::Closed::Timeout`].
     pub rtp_timeout: Duration,
+    /// The most audio, in milliseconds, that the jitter buffer holds back because packets come late; at least 20.
+    pub jitter_ceiling_ms: u32,
 }
 
 impl Default for LegOptions {
     fn default() -> Self {
-        Self { rtp_timeout: Duration::from_secs(30) }
+        Self { rtp_timeout: Duration::from_secs(30), jitter_ceiling_ms: 200 }
     }
 }
 

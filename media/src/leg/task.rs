@@ -164,16 +164,7 @@ impl Task {
     fn publish(&mut self) {
         let mut stats = LegStats { dropped: self.shared.ears.dropped(), ..self.totals };
         if let Some(line) = &self.line {
-            let counts = line.receiver.counts();
-            let (jitter_ms, target_ms) = line.receiver.delay_ms();
-            stats.received = counts.received;
-            stats.lost = counts.lost;
-            stats.concealed = counts.concealed;
-            stats.late = counts.late;
-            stats.duplicate = counts.duplicate;
-            stats.ignored += counts.ignored;
-            stats.jitter_ms = jitter_ms.round() as u64;
-            stats.target_ms = u64::from(target_ms);
+            line.receiver.tell(&mut stats);
         }
         self.shared.gauges.write(&stats);
     }

@@ -28,13 +28,19 @@ struct Loss {
     periods: usize,
     /// Difference between the last true sample and the one before the repetition.
     step: f32,
+    /// What is left of the sound, from 1 to 0; how much less it is with each sample, and from which on.
+    gain: f32,
+    ebb: f32,
+    ebbs_from: usize,
+    /// Nothing is missing: the sender says nothing.
+    on_purpose: bool,
 }
 
 /// Milliseconds of history: three of the longest periods and a quarter, and 20 ms with the longest lag.
 const HISTORY_MS: usize = 60;
 /// Milliseconds until the fade begins and until it ends.
 const FADE_MS: (usize, usize) = (10, 60);
-/// Milliseconds in which true audio is blended in again.
+/// Milliseconds in which true audio is blended in again, and in which it ebbs away when it ends on purpose.
 const RECOVER_MS: usize = 5;
 
 impl Concealer {
@@ -42,7 +48,9 @@ impl Concealer {
     pub(super) fn new(rate: u32) -> Self {
         let millisecond = rate as usize / 1000;
         let history = vec![0; HISTORY_MS * millisecond];
-        Self { millisecond, template: history.clone(), history, loss: None }
+        let mut concealer = Self { millisecond, template: history.clone(), history, loss: None };
+        concealer.loss = Some(Loss { gain: 0.0, on_purpose: true, ..concealer.begin() });
+        concealer
     }
 
     /// Takes true samples, in order; blends them in when they follow a loss.
@@ -58,11 +66,11 @@ impl Concealer {
         self.remember(samples);
     }
 
-    /// Appends this many invented samples. `true` when any of them is more than silence can be.
+    /// Appends this many invented samples. `true` when they stand for something that is missing, and can be heard.
     pub(super) fn invent(&mut self, count: usize, out: &mut Vec<i16>) -> bool {
         let start = out.len();
         let mut loss = self.loss.unwrap_or_else(|| self.begin());
-        let audible = loss.invented < FADE_MS.1 * self.millisecond;
+        let audible = loss.gain > 0.0;
         if audible {
             out.extend((0..count).map(|_| self.invent_one(&mut loss) as i16));
         } else {
@@ -70,14 +78,28 @@ impl Concealer {
         }
         self.loss = Some(loss);
         self.remember(&out[start..]);
-        audible
+        audible && !loss.on_purpose
     }
 
-    /// The audio stops on purpose (an event, silence suppression): nothing is repeated, silence follows.
+    /// The audio stops on purpose (an event, silence suppression): it ebbs away at once, silence follows.
     pub(super) fn fall_silent(&mut self) {
         let mut loss = self.loss.unwrap_or_else(|| self.begin());
-        loss.invented = FADE_MS.1 * self.millisecond;
+        if !loss.on_purpose {
+            loss.ebb = loss.gain / (RECOVER_MS * self.millisecond) as f32;
+            loss.ebbs_from = 0;
+            loss.on_purpose = true;
+        }
         self.loss = Some(loss);
+    }
+
+    /// Nothing was heard yet, or the sender says nothing on purpose: there is nothing to conceal.
+    pub(super) fn is_silent(&self) -> bool {
+        self.loss.is_some_and(|loss| loss.on_purpose)
+    }
+
+    /// The last samples that were played, at most 60 ms.
+    pub(super) fn recent(&self, count: usize) -> &[i16] {
+        &self.history[self.history.len() - count..]
     }
 
     fn begin(&mut self) -> Loss {
@@ -85,12 +107,23 @@ impl Concealer {
         let pitch = self.pitch();
         let end = self.template.len();
         let step = f32::from(self.template[end - 1]) - f32::from(self.template[end - 1 - pitch]);
-        Loss { pitch, invented: 0, at: end - pitch, periods: 1, step }
+        let (from, to) = (FADE_MS.0 * self.millisecond, FADE_MS.1 * self.millisecond);
+        let ebb = 1.0 / (to - from) as f32;
+        Loss {
+            pitch,
+            invented: 0,
+            at: end - pitch,
+            periods: 1,
+            step,
+            gain: 1.0,
+            ebb,
+            ebbs_from: from,
+            on_purpose: false,
+        }
     }
 
     fn invent_one(&self, loss: &mut Loss) -> f32 {
-        let (begin, end) = (FADE_MS.0 * self.millisecond, FADE_MS.1 * self.millisecond);
-        if loss.invented >= end {
+        if loss.gain <= 0.0 {
             return 0.0;
         }
         let length = self.template.len();
@@ -106,7 +139,11 @@ impl Concealer {
         if loss.invented < quarter {
             sample += loss.step * (1.0 - loss.invented as f32 / quarter as f32);
         }
-        let gain = if loss.invented < begin { 1.0 } else { (end - loss.invented) as f32 / (end - begin) as f32 };
+        let gain = loss.gain;
+        if loss.invented >= loss.ebbs_from {
+            // The last step ends in silence, whatever rounding has left.
+            loss.gain = if gain < loss.ebb * 1.5 { 0.0 } else { gain - loss.ebb };
+        }
         loss.invented += 1;
         loss.at += 1;
         if loss.at == length {
@@ -139,7 +176,8 @@ impl Concealer {
         product / power.sqrt()
     }
 
-    fn remember(&mut self, samples: &[i16]) {
+    /// These were played, and followed on what was played before.
+    pub(super) fn remember(&mut self, samples: &[i16]) {
         let length = self.history.len();
         let samples = &samples[samples.len().saturating_sub(length)..];
         self.history.copy_within(samples.len().., 0);

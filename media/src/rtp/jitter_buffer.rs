@@ -2,18 +2,29 @@
 
 use std::time::Instant;
 
-use super::Packet;
-
-/// Places; at 20 ms a packet 1.28 s, ten times the deepest target.
+/// Places; at 20 ms a packet 1.28 s, several times the deepest target.
 const PLACES: i64 = 64;
+
+/// What a packet brings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Audio of the codec.
+    Audio,
+    /// Comfort noise (RFC 3389).
+    Noise,
+    /// A telephone-event: no audio, and it was looked at when it came.
+    Event,
+}
 
 /// One packet that waits.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    number: i64,
-    pub(super) timestamp: u32,
+    pub(super) number: i64,
+    pub(super) kind: Kind,
+    /// Where its first sample lies on the stream's timeline.
+    pub(super) place: i64,
     pub(super) arrived: Option<Instant>,
-    /// What to decode; empty for a packet that carries no audio (an event, comfort noise, another codec).
+    /// What to decode.
     pub(super) payload: Vec<u8>,
 }
 
@@ -29,7 +40,7 @@ pub(super) struct JitterBuffer {
 
 impl JitterBuffer {
     pub(super) fn new() -> Self {
-        let empty = || Waiting { number: -1, timestamp: 0, arrived: None, payload: Vec::new() };
+        let empty = || Waiting { number: -1, kind: Kind::Event, place: 0, arrived: None, payload: Vec::new() };
         Self { places: std::iter::repeat_with(empty).take(PLACES as usize).collect(), next: 0, end: 0 }
     }
 
@@ -44,18 +55,16 @@ impl JitterBuffer {
 
     /// Puts a packet in its place; `None` when its turn is over. One that lies further ahead than there are places makes
     /// the stream start anew with it, and says how many were given up for it.
-    pub(super) fn put(&mut self, number: i64, packet: &Packet<'_>, audio: bool, now: Instant) -> Option<u64> {
+    pub(super) fn put(&mut self, number: i64, kind: Kind, place: i64, payload: &[u8], now: Instant) -> Option<u64> {
         let ahead = u64::try_from(number - self.next).ok()?;
         let given_up = if ahead < PLACES as u64 { 0 } else { ahead };
         if given_up > 0 {
             self.restart(number);
         }
-        let place = &mut self.places[(number % PLACES) as usize];
-        place.number = number;
-        place.timestamp = packet.timestamp;
-        place.arrived = Some(now);
-        place.payload.clear();
-        place.payload.extend_from_slice(if audio { packet.payload } else { &[] });
+        let waiting = &mut self.places[(number % PLACES) as usize];
+        (waiting.number, waiting.kind, waiting.place, waiting.arrived) = (number, kind, place, Some(now));
+        waiting.payload.clear();
+        waiting.payload.extend_from_slice(payload);
         self.end = self.end.max(number + 1);
         Some(given_up)
     }
@@ -75,6 +84,14 @@ impl JitterBuffer {
         self.missing().map(|missing| self.at(self.next + missing))
     }
 
+    /// Does audio wait in the next `count` places, without a hole?
+    pub(super) fn is_whole(&self, count: i64) -> bool {
+        (self.next..self.next + count).all(|number| {
+            let waiting = self.at(number);
+            waiting.number == number && waiting.kind == Kind::Audio
+        })
+    }
+
     /// Its turn has come: everything up to and with it is over.
     pub(super) fn pass_first(&mut self) {
         if let Some(missing) = self.missing() {
@@ -92,9 +109,8 @@ mod tests {
     use super::*;
     use crate::leg::now;
 
-    fn packet(sequence: u16) -> Packet<'static> {
-        let timestamp = u32::from(sequence) * 160;
-        Packet { marker: false, payload_type: 0, sequence, timestamp, ssrc: 1, payload: &[0xff; 160] }
+    fn put(buffer: &mut JitterBuffer, number: i64) -> Option<u64> {
+        buffer.put(number, Kind::Audio, number * 160, &[0xff; 160], now())
     }
 
     #[test]
@@ -102,15 +118,16 @@ mod tests {
         let mut buffer = JitterBuffer::new();
         buffer.restart(10);
         for number in [11, 10, 13] {
-            assert_eq!(buffer.put(number, &packet(number as u16), true, now()), Some(0));
+            assert_eq!(put(&mut buffer, number), Some(0));
         }
         assert_eq!((buffer.missing(), buffer.span()), (Some(0), 4));
+        assert!(buffer.is_whole(2) && !buffer.is_whole(3));
         buffer.pass_first();
         buffer.pass_first();
         assert_eq!((buffer.missing(), buffer.span()), (Some(1), 1));
-        assert_eq!(buffer.first().map(|first| first.timestamp), Some(13 * 160));
+        assert_eq!(buffer.first().map(|first| first.place), Some(13 * 160));
         buffer.pass_first();
-        assert_eq!(buffer.put(12, &packet(12), true, now()), None, "its turn is over");
+        assert_eq!(put(&mut buffer, 12), None, "its turn is over");
         assert_eq!((buffer.missing(), buffer.span()), (None, 0));
     }
 
@@ -118,9 +135,9 @@ mod tests {
     fn a_packet_too_far_ahead_starts_anew() {
         let mut buffer = JitterBuffer::new();
         buffer.restart(10);
-        buffer.put(10, &packet(10), true, now());
-        assert_eq!(buffer.put(10 + PLACES, &packet(74), true, now()), Some(64));
+        put(&mut buffer, 10);
+        assert_eq!(put(&mut buffer, 10 + PLACES), Some(64));
         assert_eq!((buffer.missing(), buffer.span()), (Some(0), 1));
-        assert_eq!(buffer.first().map(|first| first.timestamp), Some(74 * 160));
+        assert_eq!(buffer.first().map(|first| first.place), Some(74 * 160));
     }
 }

@@ -1,12 +1,14 @@
 //! RTP (RFC 3550), without a socket and without a clock: time comes in as an argument, packets go in and out as bytes.
 //!
 //! ```text
-//!  datagram ─► Packet ─► Receiver { Sequence: which one is it, JitterBuffer: in order, Delay: how much to hold,
-//!                                   Digits, Concealer: what was lost }  ─► 20 ms of the codec's samples
+//!  datagram ─► Packet ─► Receiver { Sequence: which one is it, Digits,
+//!                          Playout { JitterBuffer: in order, Delay: how much to hold, Stretch: more or less of it,
+//!                                    Concealer: what was lost, ComfortNoise }}  ─► 20 ms of the codec's samples
 //!  frame    ─► Sender { 20 ms ticks in, packets of ptime out }         ─► datagram
 //!  Peer: where packets go and whose are heard (symmetric RTP)      Phase: where in the tick they come
 //! ```
 
+mod comfort_noise;
 mod conceal;
 mod delay;
 mod digits;
@@ -14,9 +16,11 @@ mod jitter_buffer;
 mod packet;
 mod peer;
 mod phase;
+mod playout;
 mod receiver;
 mod sender;
 mod sequence;
+mod stretch;
 
 pub(crate) use packet::{HEADER, Packet};
 pub(crate) use peer::Peer;

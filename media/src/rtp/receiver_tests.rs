@@ -49,11 +49,15 @@ struct Heard {
 }
 
 impl Heard {
+    fn of(packets: Vec<Coming>, pulls: usize) -> Self {
+        Self::with(Receiver::new(&session(), 200), packets, pulls)
+    }
+
     /// Pulls at 10 ms, 30 ms, 50 ms …
-    fn of(mut packets: Vec<Coming>, pulls: usize) -> Self {
+    fn with(receiver: Receiver, mut packets: Vec<Coming>, pulls: usize) -> Self {
         packets.sort_by(|a, b| a.0.total_cmp(&b.0));
         let start = now();
-        let mut heard = Self { receiver: Receiver::new(&session()), frames: Vec::new(), digits: String::new() };
+        let mut heard = Self { receiver, frames: Vec::new(), digits: String::new() };
         let mut packets = packets.into_iter().peekable();
         for pull in 0..pulls {
             let tick = 10.0 + 20.0 * pull as f64;
@@ -64,7 +68,7 @@ impl Heard {
                 }
             }
             let mut frame = Vec::new();
-            let pulled = heard.receiver.pull(&mut frame);
+            let pulled = heard.receiver.pull(start + Duration::from_secs_f64(tick / 1000.0), &mut frame);
             assert_eq!(frame.len(), 160, "exactly 20 ms a pull");
             heard.frames.push((frame, pulled));
         }
@@ -77,6 +81,10 @@ impl Heard {
 
     fn counts(&self) -> Counts {
         self.receiver.counts()
+    }
+
+    fn target_ms(&self) -> u32 {
+        self.receiver.playout.delay().target_ms()
     }
 }
 
@@ -154,7 +162,7 @@ fn lost_packets_are_counted_and_concealed_in_their_place() {
     let all = heard.samples(1..199);
     assert!((rms(&all) / rms(&heard.samples(1..15)) - 1.0).abs() < 0.05, "the level holds");
     assert!(distortion_db(&all) > 20.0, "{}", distortion_db(&all));
-    assert_eq!(heard.receiver.delay_ms().1, 20, "loss is no jitter");
+    assert_eq!(heard.target_ms(), 20, "loss is no jitter");
 }
 
 #[test]
@@ -185,18 +193,213 @@ fn jitter_grows_the_buffer_and_calm_shrinks_it() {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         *came += f64::from(state >> 24) * 60.0 / 256.0;
     }
-    let delay = |heard: &Heard, pull: usize| {
-        let (frame, _) = &heard.frames[pull];
-        frame.len() + heard.receiver.buffer.span() as usize * 160
-    };
+    // The last frame, and what waits behind it.
+    let delay = |heard: &Heard| 160 + heard.receiver.playout.level();
     let heard = Heard::of(packets[..500].to_vec(), 500);
-    assert!((60..=120).contains(&heard.receiver.delay_ms().1), "{:?}", heard.receiver.delay_ms());
+    assert!((60..=90).contains(&heard.target_ms()), "{}", heard.target_ms());
     let settled = heard.frames[100..].iter().filter(|(_, pulled)| pulled.concealed).count();
     assert!(settled <= 8, "{settled} of 400 concealed once the target is known");
-    assert!(delay(&heard, 499) >= 320);
+    assert!(delay(&heard) >= 320, "{}", delay(&heard));
     let calm = Heard::of(packets, 1000);
-    assert_eq!(calm.receiver.delay_ms().1, 20);
-    assert!(delay(&calm, 999) <= 320, "{}", delay(&calm, 999));
+    assert_eq!(calm.target_ms(), 20);
+    assert!(delay(&calm) <= 320, "{}", delay(&calm));
+}
+
+/// Hears a tone for so long, from a sender whose clock is this many millionths fast.
+fn drifting(parts_per_million: f64, seconds: u32) {
+    let step = std::f32::consts::TAU * 403.0 / 8000.0;
+    let start = now();
+    let mut receiver = Receiver::new(&session(), 200);
+    let mut encoder = (PCMU.encoder)();
+    let (mut sent, mut out) = (0u32, Vec::new());
+    // What three samples in a row of the tone never do: a click shows here, far above the noise of the codec.
+    let mut last = [0f32; 2];
+    let (mut roughest, mut roughest_clean, mut ups, mut most) = (0f32, 0f32, 0, 0);
+    for pull in 0..50 * seconds {
+        let tick = 0.011 + f64::from(pull) * 0.02;
+        while f64::from(sent) * 0.02 / (1.0 + parts_per_million / 1e6) <= tick {
+            let from = sent * 160;
+            let tone = |at: u32| (8000.0 * ((f64::from(step) * f64::from(at)) % std::f64::consts::TAU).sin()) as i16;
+            let samples: Vec<i16> = (from..from + 160).map(tone).collect();
+            let mut packet = datagram(1, sent as u16, from, &[]);
+            encoder.encode(&samples, &mut packet);
+            let came = f64::from(sent) * 0.02 / (1.0 + parts_per_million / 1e6);
+            receiver.accept(&packet, start + Duration::from_secs_f64(came));
+            sent += 1;
+        }
+        out.clear();
+        receiver.pull(start + Duration::from_secs_f64(tick), &mut out);
+        for &sample in out.iter().skip(if pull == 0 { 80 } else { 0 }) {
+            let rough = (f32::from(sample) - 2.0 * step.cos() * last[1] + last[0]).abs();
+            // The first seconds of any stream are as they came.
+            if pull > 1 {
+                roughest = roughest.max(rough);
+                roughest_clean = if pull < 20 { roughest } else { roughest_clean };
+            }
+            ups += u32::from(last[1] < 0.0 && sample >= 0);
+            last = [last[1], f32::from(sample)];
+        }
+        most = most.max(if pull < 50 { 0 } else { receiver.playout.level() });
+    }
+    let counts = receiver.counts();
+    assert_eq!((counts.concealed, counts.late, counts.lost), (0, 0, 0), "{parts_per_million} ppm");
+    assert!(most <= 320, "{} ms at {parts_per_million} ppm", most / 8);
+    assert!(receiver.playout.level() <= 320);
+    assert!(roughest <= 1.5 * roughest_clean, "{roughest} where the codec makes {roughest_clean}");
+    let heard = f64::from(ups) / f64::from(seconds);
+    assert!((heard / 403.0 - 1.0).abs() < 0.001, "{heard} Hz at {parts_per_million} ppm");
+}
+
+#[test]
+fn an_hour_of_a_fast_or_slow_clock_is_heard_without_a_click_and_without_more_delay() {
+    drifting(100.0, 3600);
+    drifting(-100.0, 3600);
+    drifting(1000.0, 300);
+    drifting(-1000.0, 300);
+}
+
+#[test]
+fn bursts_of_five_packets_are_heard_whole() {
+    let mut packets = stream(1, 7, 500, 20, 0.0);
+    for (index, (came, _)) in packets.iter_mut().enumerate() {
+        *came = f64::from(index as u32 / 5) * 100.0 + 80.0 + f64::from(index as u32 % 5) * 0.1;
+    }
+    let heard = Heard::of(packets, 500);
+    assert_eq!(heard.target_ms(), 100);
+    let concealed = heard.frames[100..].iter().filter(|(_, pulled)| pulled.concealed).count();
+    assert_eq!(concealed, 0);
+    assert!(distortion_db(&heard.samples(300..320)) > 25.0);
+}
+
+#[test]
+fn what_a_handover_holds_back_is_heard_and_its_delay_goes_again() {
+    let mut packets = stream(1, 7, 1000, 20, 0.0);
+    for (index, (came, _)) in packets.iter_mut().enumerate().skip(100).take(20) {
+        *came = came.max(2380.0 + 0.1 * f64::from(index as u32));
+    }
+    let heard = Heard::of(packets, 1000);
+    assert_eq!((heard.counts().lost, heard.counts().late), (0, 0));
+    assert!(heard.counts().concealed <= 4, "{:?}", heard.counts());
+    let age = |pull: usize| {
+        let (_, pulled) = &heard.frames[pull];
+        pulled.arrived.is_some()
+    };
+    assert!((125..1000).all(age), "it never runs dry again");
+    assert!(heard.receiver.playout.level() <= 160, "{}", heard.receiver.playout.level());
+}
+
+/// A codec that repeats the packet before (the second 160 bytes are what it was), and conceals by a level of its own.
+const REPEATER: Codec = Codec { name: "repeater", decoder: || Box::new(Repeater), ..PCMU };
+/// What the codec's concealment sounds like.
+const CONCEALED: i16 = 77;
+
+#[derive(Debug)]
+struct Repeater;
+
+impl crate::codec::Decoder for Repeater {
+    fn samples(&self, payload: &[u8]) -> Option<usize> {
+        (payload.len() == 320).then_some(160)
+    }
+
+    fn decode(&mut self, payload: &[u8], out: &mut Vec<i16>) {
+        (PCMU.decoder)().decode(&payload[..160], out);
+    }
+
+    fn conceal(&mut self, samples: usize, out: &mut Vec<i16>) -> bool {
+        assert_eq!(samples % 20, 0, "codecs conceal in steps of 2.5 ms");
+        out.resize(out.len() + samples, CONCEALED);
+        true
+    }
+
+    fn repeats(&self, _: &[u8]) -> bool {
+        true
+    }
+
+    fn recover(&mut self, next: &[u8], samples: usize, out: &mut Vec<i16>) -> bool {
+        assert_eq!(samples, 160);
+        (PCMU.decoder)().decode(&next[160..], out);
+        true
+    }
+}
+
+/// Hears packets of the repeater; those of these indices are lost.
+fn repeated(count: u32, lost: impl Fn(u32) -> bool) -> Heard {
+    let packets = (0..count).filter(|&index| !lost(index)).map(|index| {
+        let payload = [tone(index * 160, 160), tone(index.wrapping_sub(1).wrapping_mul(160), 160)].concat();
+        (f64::from(index) * 20.0, datagram(1, index as u16, index * 160, &payload))
+    });
+    let session = Session { codec: &REPEATER, ..session() };
+    Heard::with(Receiver::new(&session, 200), packets.collect(), count as usize)
+}
+
+#[test]
+fn lost_packets_are_taken_from_what_the_next_one_repeats() {
+    let heard = repeated(1500, |index| index % 20 == 19);
+    let (counts, frames) = (heard.counts(), &heard.frames);
+    assert_eq!(counts.lost, 74);
+    // Until enough are lost to make waiting for the next packet worth it.
+    assert!(counts.concealed <= 6, "{counts:?}");
+    assert_eq!(counts.recovered + counts.concealed, 74);
+    assert_eq!(heard.target_ms(), 40);
+    assert!(frames[400..].iter().all(|(frame, pulled)| !pulled.concealed && !frame.contains(&CONCEALED)));
+    assert!(distortion_db(&heard.samples(1000..1040)) > 30.0, "{}", distortion_db(&heard.samples(1000..1040)));
+}
+
+#[test]
+fn of_a_burst_the_codec_conceals_all_but_the_last() {
+    let heard = repeated(1500, |index| index % 50 >= 47);
+    let counts = heard.counts();
+    assert_eq!(counts.lost, 87);
+    let settled = &heard.frames[400..1450];
+    let concealed = settled.iter().flat_map(|(frame, _)| frame).filter(|&&sample| sample == CONCEALED).count();
+    // Two of each three, in 21 bursts; the tone itself is at that level now and then.
+    assert!((6700..7000).contains(&concealed), "{concealed}");
+    assert!(counts.recovered >= 26, "{counts:?}");
+}
+
+#[test]
+fn what_the_sender_leaves_out_on_purpose_is_no_loss() {
+    // 200 ms of speech, then 300 ms without packets and without a hole in the sequence, and so on (DTX).
+    let packets = stream(1, 7, 100, 20, 0.0).into_iter().enumerate().map(|(index, (came, mut packet))| {
+        let left_out = index as u32 / 10 * 15;
+        packet[4..8].copy_from_slice(&((index as u32 + left_out) * 160).to_be_bytes());
+        (came + f64::from(left_out) * 20.0, packet)
+    });
+    let heard = Heard::of(packets.collect(), 230);
+    assert_eq!((heard.counts().lost, heard.counts().concealed, heard.counts().late), (0, 0, 0));
+    assert_eq!(heard.target_ms(), 20);
+    assert!(rms(&heard.samples(15..24)) < 1.0);
+    assert!(distortion_db(&heard.samples(26..34)) > 30.0);
+    // Short pauses too, of which the end is known when they begin.
+    let packets = stream(1, 7, 100, 20, 0.0).into_iter().enumerate().map(|(index, (came, mut packet))| {
+        let left_out = index as u32 / 10 * 3;
+        packet[4..8].copy_from_slice(&((index as u32 + left_out) * 160).to_be_bytes());
+        (came + f64::from(left_out) * 20.0, packet)
+    });
+    let heard = Heard::of(packets.collect(), 125);
+    assert_eq!((heard.counts().lost, heard.counts().concealed, heard.counts().late), (0, 0, 0));
+}
+
+#[test]
+fn what_is_no_rtp_of_the_call_is_counted_and_not_heard() {
+    let stun = [&[0, 1, 0, 8, 0x21, 0x12, 0xa4, 0x42][..], &[7; 20]].concat();
+    let dtls = [&[22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 40][..], &[1; 40]].concat();
+    let report = [&[0x81, 201, 0, 7][..], &[9; 28]].concat();
+    let mut unknown = datagram(1, 9, 320, &[0x80; 160]);
+    unknown[1] = 34;
+    let mut csrcs = datagram(1, 9, 320, &[0x80; 20]);
+    csrcs[0] = 0x8f;
+    let mut extension = datagram(1, 9, 320, &[0xff; 20]);
+    extension[0] = 0x90;
+    let mut padding = datagram(1, 9, 320, &[200; 20]);
+    padding[0] = 0xa0;
+    let noise = [stun, dtls, report, unknown, csrcs, extension, padding, vec![0x80; 11], Vec::new(), vec![0; 1500]];
+    let clean = Heard::of(stream(1, 7, 100, 20, 0.0), 100);
+    let mut packets = stream(1, 7, 100, 20, 0.0);
+    packets.extend((0..1000).map(|index| (f64::from(index) * 2.0, noise[index as usize % noise.len()].clone())));
+    let heard = Heard::of(packets, 100);
+    assert_eq!(heard.samples(0..100), clean.samples(0..100));
+    assert_eq!((heard.counts().ignored, heard.counts().received, heard.counts().lost), (996, 100, 0));
 }
 
 #[test]
@@ -257,7 +460,8 @@ fn silence_suppression_is_no_loss() {
     }
     let heard = Heard::of(packets, 70);
     assert_eq!((heard.counts().lost, heard.counts().concealed), (0, 0));
-    assert!(rms(&heard.samples(12..60)) < 1.0);
+    let noise = rms(&heard.samples(12..60));
+    assert!((28.0..38.0).contains(&noise), "comfort noise of -60 dBov: {noise}");
     assert!(distortion_db(&heard.samples(61..70)) > 25.0);
 }
 
@@ -278,7 +482,7 @@ fn digits_come_once_and_the_audio_after_them_keeps_its_time() {
     let heard = Heard::of(packets, 46);
     assert_eq!(heard.digits, "7");
     assert_eq!((heard.counts().lost, heard.counts().concealed), (0, 0));
-    assert!(rms(&heard.samples(20..25)) < 1.0, "no echo of the voice under the key");
+    assert!(rms(&heard.samples(21..25)) < 1.0, "no echo of the voice under the key");
     assert!(distortion_db(&heard.samples(27..46)) > 25.0);
 }
 
@@ -317,7 +521,7 @@ fn no_sequence_of_packets_makes_it_panic_or_lose_its_pace() {
         (state >> 33) % below
     };
     let start = now();
-    let mut receiver = Receiver::new(&session());
+    let mut receiver = Receiver::new(&session(), 200);
     let (mut sequence, mut timestamp, mut ssrc) = (0u16, 0u32, 1u32);
     let mut out = Vec::new();
     for tick in 0..20_000u64 {
@@ -342,7 +546,7 @@ fn no_sequence_of_packets_makes_it_panic_or_lose_its_pace() {
             receiver.forget_stream();
         }
         out.clear();
-        receiver.pull(&mut out);
+        receiver.pull(start + Duration::from_millis(tick * 20 + 20), &mut out);
         assert_eq!(out.len(), 160);
     }
 }
@@ -350,14 +554,15 @@ fn no_sequence_of_packets_makes_it_panic_or_lose_its_pace() {
 #[test]
 fn a_codec_that_changes_in_the_call_is_heard() {
     let start = now();
-    let mut receiver = Receiver::new(&session());
+    let mut receiver = Receiver::new(&session(), 200);
     let mut out = Vec::new();
     let mut hear = |receiver: &mut Receiver, packets: Vec<Coming>, codec: &Codec| {
         out.clear();
         for (came, mut packet) in packets {
             packet[1] = codec.payload_type;
-            receiver.accept(&packet, start + Duration::from_secs_f64(came / 1000.0));
-            receiver.pull(&mut out);
+            let came = start + Duration::from_secs_f64(came / 1000.0);
+            receiver.accept(&packet, came);
+            receiver.pull(came + Duration::from_millis(10), &mut out);
         }
         out.clone()
     };

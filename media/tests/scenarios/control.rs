@@ -34,7 +34,7 @@ async fn on_hold_nothing_is_sent_and_afterwards_the_voice_goes_on() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_falls_silent_ends_the_leg_and_one_on_hold_does_not() {
-    let options = LegOptions { rtp_timeout: Duration::from_millis(300) };
+    let options = LegOptions { rtp_timeout: Duration::from_millis(300), ..LegOptions::default() };
     let (peer, mut leg) = Peer::with_leg(options).await;
     let held = Session { direction: Direction::RecvOnly, ..session(peer.address()) };
     leg.control.change(held);
@@ -56,7 +56,12 @@ async fn a_peer_that_falls_silent_ends_the_leg_and_one_on_hold_does_not() {
 async fn a_late_offer_is_learned_later() {
     let (peer, _) = Peer::with_leg(LegOptions::default()).await;
     let rtp = PortPool::new(LOOPBACK, 0..=0).bind().expect("a port");
-    let mut leg = Leg::start(rtp, None, LegOptions { rtp_timeout: Duration::from_millis(100) }, &Handle::current());
+    let mut leg = Leg::start(
+        rtp,
+        None,
+        LegOptions { rtp_timeout: Duration::from_millis(100), ..LegOptions::default() },
+        &Handle::current(),
+    );
     assert!(rms(&hear(&mut leg.ears, 10).await) < 1.0);
     leg.control.change(Session {
         codec: Codec::named("PCMA").expect("in the table"),
