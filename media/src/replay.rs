@@ -1,21 +1,90 @@
-//! A stream of RTP played from a list, in virtual time: what a leg would have heard of it.
+//! A stream of RTP in virtual time: what a line does to what is said, and what a leg hears of it.
 //!
-//! For tests and figures: the list is a capture, or a recording that was packed, impaired and given times of arrival. The
-//! receiver is that of a leg, with nothing left out; there is no socket and no clock, so that an hour takes a second.
+//! For tests and figures: a recording is packed as a leg sends it, an [`Impairment`] loses and delays packets, and
+//! [`replay`] plays what arrives (or any other capture) as a leg does. There is no socket and no clock, so that an hour takes
+//! seconds.
 
 use std::time::Duration;
 
 use crate::{
-    FRAME_MS, FRAME_SAMPLES, Frame, LegOptions, LegStats, SAMPLE_RATE, Session, leg::now, resample::Twice,
-    rtp::Receiver,
+    FRAME_MS, FRAME_SAMPLES, Frame, LegOptions, LegStats, SAMPLE_RATE, Session,
+    leg::now,
+    resample::Twice,
+    rtp::{Receiver, Sender},
 };
+
+/// Time between two frames.
+const TICK: Duration = Duration::from_millis(FRAME_MS as u64);
+
+/// A line that loses, delays and drifts. The same seed does the same to the same packets; the default does nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Impairment {
+    /// The share of packets that is lost, 0 to below 1.
+    pub loss: f64,
+    /// Packets that are lost in a row, on average; up to 1: each is lost or not, whatever happened to the one before.
+    pub burst: f64,
+    /// Each packet comes up to so many milliseconds late, evenly spread; some overtake others.
+    pub jitter_ms: f64,
+    /// The sender's clock is so many millionths fast.
+    pub drift_ppm: f64,
+    /// What makes chance repeatable.
+    pub seed: u64,
+}
+
+impl Impairment {
+    /// Packs the frames as a leg of this session sends them, and gives what arrives and when, sorted by arrival.
+    pub fn carry(&self, session: &Session, frames: &[Frame]) -> Vec<(Duration, Vec<u8>)> {
+        let mut sender = Sender::new(session, 0x4d69_6c6f, 65_000, 0xffff_0000);
+        let mut random = Random(self.seed);
+        let (mut arriving, mut losing) = (Vec::new(), false);
+        let mut frames = frames.iter();
+        for tick in 0..frames.len() {
+            let sent = tick as f64 * TICK.as_secs_f64() / (1.0 + self.drift_ppm / 1e6);
+            sender.tick(
+                || frames.next().copied(),
+                |datagram| {
+                    losing = random.share() < self.next_is_lost(losing);
+                    let late = random.share() * self.jitter_ms / 1000.0;
+                    if !losing {
+                        arriving.push((Duration::from_secs_f64(sent + late), datagram.to_vec()));
+                    }
+                },
+            );
+        }
+        arriving.sort_by_key(|(arrival, _)| *arrival);
+        arriving
+    }
+
+    /// The chance that a packet is lost, after one that was or was not (Gilbert's two states).
+    fn next_is_lost(&self, last_was: bool) -> f64 {
+        match (self.burst > 1.0, last_was) {
+            (false, _) => self.loss,
+            (true, true) => 1.0 - 1.0 / self.burst,
+            (true, false) => self.loss / ((1.0 - self.loss) * self.burst),
+        }
+    }
+}
+
+/// Repeatable chance.
+struct Random(u64);
+
+impl Random {
+    /// From 0 to below 1.
+    fn share(&mut self) -> f64 {
+        // Two steps of a linear congruence, of which the high bits are good.
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let high = self.0 >> 33;
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((high << 22 ^ self.0 >> 42) & 0xf_ffff_ffff) as f64 / 68_719_476_736.0
+    }
+}
 
 /// What is heard of a stream.
 #[derive(Clone, Debug)]
 pub struct Replay {
     /// One frame each 20 ms, from the beginning on.
     pub frames: Vec<Frame>,
-    /// For each frame the age of the newest packet that fed it; `None` when none did.
+    /// For each frame how long ago the newest packet that fed it came; `None` when none did.
     pub ages: Vec<Option<Duration>>,
     /// How the line was at the end.
     pub stats: LegStats,
@@ -36,8 +105,7 @@ pub fn replay(session: &Session, options: &LegOptions, datagrams: &[(Duration, V
     let mut coming = datagrams.iter().peekable();
     let mut replay = Replay { frames: Vec::new(), ages: Vec::new(), stats: LegStats::default() };
     let (mut pulled, mut wide) = (Vec::with_capacity(FRAME_SAMPLES), Vec::with_capacity(FRAME_SAMPLES));
-    let tick = Duration::from_millis(u64::from(FRAME_MS));
-    let mut due = tick / 2;
+    let mut due = TICK / 2;
     while due < length {
         while let Some((arrival, datagram)) = coming.next_if(|(arrival, _)| *arrival <= due) {
             receiver.accept(datagram, origin + *arrival);
@@ -52,8 +120,37 @@ pub fn replay(session: &Session, options: &LegOptions, datagrams: &[(Duration, V
             twice.push(&pulled, &mut wide);
             Frame::padded(&wide)
         });
-        due += tick;
+        due += TICK;
     }
     receiver.tell(&mut replay.stats);
     replay
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::PCMU;
+
+    #[test]
+    fn a_line_loses_and_delays_as_told_and_the_same_each_time() {
+        let session = Session::new(([127, 0, 0, 1], 4000).into(), &PCMU);
+        let frames = vec![Frame::SILENCE; 10_000];
+        for burst in [1.0, 3.0] {
+            let line = Impairment { loss: 0.1, burst, jitter_ms: 60.0, drift_ppm: 100.0, seed: 3 };
+            let arriving = line.carry(&session, &frames);
+            assert_eq!(arriving, line.carry(&session, &frames));
+            assert!((8_800..9_200).contains(&arriving.len()), "{}", arriving.len());
+            let mut numbers: Vec<u16> =
+                arriving.iter().map(|(_, datagram)| u16::from_be_bytes([datagram[2], datagram[3]])).collect();
+            numbers.sort_unstable_by_key(|number| number.wrapping_sub(65_000));
+            let holes: Vec<u16> = numbers.windows(2).map(|pair| pair[1].wrapping_sub(pair[0]) - 1).collect();
+            let (lost, times) =
+                (holes.iter().map(|&hole| f64::from(hole)).sum::<f64>(), holes.iter().filter(|&&hole| hole > 0));
+            let row = lost / times.count() as f64;
+            assert!((row - if burst > 1.0 { 3.0 } else { 1.11 }).abs() < 0.3, "{row} in a row");
+            let last = arriving[arriving.len() - 1].0.as_secs_f64();
+            assert!((199.95..200.05).contains(&last), "{last}");
+        }
+        assert_eq!(Impairment::default().carry(&session, &frames).len(), 10_000);
+    }
 }
