@@ -43,6 +43,8 @@ pub struct HeardFrame {
     pub arrived: Instant,
     /// Some of its samples replace a lost packet.
     pub concealed: bool,
+    /// What left for the party 20 ms before; its echo comes in this frame or a later one. `None`: nothing was played.
+    pub sent: Option<Frame>,
 }
 
 /// Why a leg has ended.

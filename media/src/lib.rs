@@ -20,6 +20,7 @@
 //! and counts; Q4 full makes the voice wait. Sockets and clocks are in `leg/` and `port_pool.rs`; everything in `rtp`
 //! takes `now` as an argument and is tested in virtual time.
 
+mod clean;
 pub mod codec;
 mod ears;
 mod error;
@@ -35,6 +36,7 @@ pub mod tone;
 mod voice;
 pub mod wav;
 
+pub use clean::{Cleaned, Cleaner, Cleaning, EchoPath, Echoes, Noise};
 pub use codec::{CODECS, Codec};
 pub use ears::{Closed, Ears, Heard, HeardFrame};
 pub use error::MediaError;

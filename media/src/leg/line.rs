@@ -51,7 +51,8 @@ impl Task {
     /// One frame to the ears.
     pub(super) fn hear(&mut self, now: Instant) {
         self.narrow.clear();
-        let mut heard = HeardFrame { frame: Frame::SILENCE, arrived: now, concealed: false };
+        let sent = self.sent.pop_front().flatten();
+        let mut heard = HeardFrame { frame: Frame::SILENCE, arrived: now, concealed: false, sent };
         if let Some(line) = &mut self.line {
             let pulled = line.receiver.pull(now, &mut self.narrow);
             heard.frame = if line.receiver.sample_rate() == SAMPLE_RATE {
@@ -76,12 +77,17 @@ impl Task {
             line.sender.skip();
             return;
         };
-        let (voice, totals) = (&self.shared.voice, &mut self.totals);
+        let (voice, totals, sent) = (&self.shared.voice, &mut self.totals, &mut self.sent);
         let send = |datagram: &[u8]| match socket.try_send_to(datagram, destination) {
             Ok(_) => totals.sent += 1,
             Err(_) => totals.send_errors += 1,
         };
-        line.sender.tick(|| voice.pop(now), send);
+        let next = || {
+            let frame = voice.pop(now);
+            sent.push_back(frame);
+            frame
+        };
+        line.sender.tick(next, send);
     }
 
     /// Takes over what was agreed since the last look.

@@ -1,6 +1,7 @@
 //! The leg's task: the socket and the 20 ms clock. The only file of the crate with a clock.
 
 use std::{
+    collections::VecDeque,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -56,6 +57,8 @@ pub(super) struct Task {
     next_tick: Instant,
     pub(super) ticked: Instant,
     pub(super) phase: Phase,
+    /// What was played into the last packet, one frame a tick: a packet of 60 ms takes three at once.
+    pub(super) sent: VecDeque<Option<Frame>>,
     pub(super) twice: Twice,
     pub(super) narrow: Vec<i16>,
     pub(super) wide: Vec<i16>,
@@ -71,6 +74,7 @@ impl Task {
             next_tick: now(),
             ticked: now(),
             phase: Phase::new(rand::random()),
+            sent: VecDeque::new(),
             twice: Twice::new(),
             narrow: Vec::with_capacity(Frame::SILENCE.samples().len()),
             wide: Vec::with_capacity(Frame::SILENCE.samples().len()),
