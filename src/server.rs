@@ -99,6 +99,7 @@ impl Server {
             log: log.clone(),
             metrics: Arc::clone(&metrics),
             trunks: config.sip.trunks.clone(),
+            cleaning: call::cleaning(&config.clean),
             conversation: config.conversation.clone(),
             longest: Duration::from_secs(config.limits.call_seconds),
         });

@@ -1,14 +1,14 @@
 //! The agent's ear: frames of the leg through voice activity into decisions, and the audio of the turn that is being spoken.
 
-use std::{collections::VecDeque, future::Future, pin::Pin, time::Instant};
+use std::{future::Future, pin::Pin, time::Instant};
 
-use milo_media::{Closed, Ears, FRAME_SAMPLES, Heard, SAMPLE_RATE};
+use milo_media::{Cleaner, Cleaning, Closed, Ears, Heard};
 use milo_models::{engine::EngineError, silero::VadStream};
 
-use super::endpoint::{Decision, Endpointer, Patience};
-
-/// Sound kept from before the onset: the detector needs 64 ms to notice, and words begin softly.
-const BEFORE_ONSET: usize = SAMPLE_RATE as usize * 400 / 1_000;
+use super::{
+    endpoint::{Decision, Endpointer, Patience},
+    turn::Turn,
+};
 
 /// What the ear noticed.
 #[derive(Debug)]
@@ -32,10 +32,11 @@ type Probing = Pin<Box<dyn Future<Output = (VadStream, Result<Option<f32>, Engin
 /// Listens to one leg.
 pub struct Ear {
     ears: Ears,
+    cleaner: Cleaner,
     detector: Option<VadStream>,
     probing: Option<Probing>,
     endpointer: Endpointer,
-    turn: VecDeque<i16>,
+    turn: Turn,
     newest: Option<Instant>,
     last_voiced: Option<Instant>,
     state: State,
@@ -52,14 +53,15 @@ enum State {
 }
 
 impl Ear {
-    /// An ear for a leg, with a detector of its own.
-    pub fn new(ears: Ears, detector: VadStream, patience: Patience) -> Self {
+    /// An ear for a leg, with a detector of its own. What it hears is cleaned first.
+    pub fn new(ears: Ears, cleaning: Cleaning, detector: VadStream, patience: Patience) -> Self {
         Self {
             ears,
+            cleaner: Cleaner::new(cleaning),
             detector: Some(detector),
             probing: None,
             endpointer: Endpointer::new(patience),
-            turn: VecDeque::new(),
+            turn: Turn::default(),
             newest: None,
             last_voiced: None,
             state: State::Listening,
@@ -82,6 +84,12 @@ impl Ear {
                             self.last_voiced = self.newest;
                         }
                         if let Some(decision) = self.endpointer.push(probability) {
+                            match decision {
+                                Decision::Onset => self.turn.begin(),
+                                Decision::Retracted => self.turn.abandon(),
+                                Decision::End => self.turn.end(),
+                                _ => {}
+                            }
                             return Noticed::Turn(decision);
                         }
                     }
@@ -97,15 +105,12 @@ impl Ear {
             match self.ears.next().await {
                 Heard::Frame(_) if self.state == State::Held => {}
                 Heard::Frame(heard) => {
+                    let cleaned = self.cleaner.hear(&heard.frame, heard.sent.as_ref());
                     self.newest = Some(heard.arrived);
-                    self.turn.extend(heard.frame.samples());
-                    if !self.endpointer.speaking() {
-                        let surplus = self.turn.len().saturating_sub(BEFORE_ONSET);
-                        self.turn.drain(..surplus / FRAME_SAMPLES * FRAME_SAMPLES);
-                    }
+                    self.turn.hear(cleaned);
                     if let Some(mut detector) = self.detector.take() {
                         self.probing = Some(Box::pin(async move {
-                            let probability = detector.push(&heard.frame).await;
+                            let probability = detector.push(&cleaned.activity).await;
                             (detector, probability)
                         }));
                     }
@@ -127,17 +132,17 @@ impl Ear {
 
     fn forget(&mut self) {
         self.endpointer.reset();
-        self.turn.clear();
+        self.turn.forget();
     }
 
     /// The sound of the turn so far, 16 kHz, from a little before its onset.
     pub fn turn(&mut self) -> Vec<i16> {
-        self.turn.make_contiguous().to_vec()
+        self.turn.sound()
     }
 
     /// The turn was taken: what comes now belongs to the next one.
     pub fn begin_anew(&mut self) {
-        self.turn.clear();
+        self.turn.forget();
     }
 
     /// When the last packet with speech in it arrived.

@@ -52,7 +52,7 @@ enum State {
 
 /// The turn's state machine; one a call.
 #[derive(Debug)]
-pub(super) struct Endpointer {
+pub(crate) struct Endpointer {
     patience: Patience,
     state: State,
     windows: u32,
@@ -64,12 +64,12 @@ fn windows(duration: Duration) -> u32 {
 
 impl Endpointer {
     /// Begins in silence.
-    pub(super) fn new(patience: Patience) -> Self {
+    pub(crate) fn new(patience: Patience) -> Self {
         Self { patience, state: State::Silence { run: 0 }, windows: 0 }
     }
 
     /// Takes the next window's probability of speech.
-    pub(super) fn push(&mut self, probability: f32) -> Option<Decision> {
+    pub(crate) fn push(&mut self, probability: f32) -> Option<Decision> {
         let patience = self.patience;
         self.windows = self.windows.saturating_add(1);
         match &mut self.state {
@@ -133,7 +133,7 @@ impl Endpointer {
     }
 
     /// Whether the caller is speaking now, as far as is known.
-    pub(super) fn speaking(&self) -> bool {
+    pub(crate) fn speaking(&self) -> bool {
         !matches!(self.state, State::Silence { .. })
     }
 }

@@ -1,7 +1,7 @@
 //! The conversation, as one straight line: greet, listen, understand, reply clause by clause, be interrupted, say goodbye.
 //!
 //! ```text
-//!  Ears ─► Ear (voice activity, end of turn) ─► transcript ─► Reply (tokens ─► clauses ─► samples) ─► Mouth ─► Voice
+//!  Ears ─► Ear (cleaning, voice activity, end of turn) ─► transcript ─► Reply (tokens ─► clauses ─► samples) ─► Mouth ─► Voice
 //!            └──────────── the caller speaks: the mouth pauses, then the reply is dropped ────────────┘
 //! ```
 
@@ -13,6 +13,7 @@ mod mouth;
 mod persona;
 mod phrases;
 mod reply;
+mod turn;
 
 use std::time::Duration;
 
@@ -27,13 +28,14 @@ use tokio::select;
 
 pub use ear::Ear;
 pub use endpoint::Patience;
+pub(crate) use endpoint::{Decision, Endpointer};
 pub use mouth::announce;
 pub use persona::{Persona, Phrase};
 pub use phrases::SetPhrases;
+pub(crate) use turn::Turn;
 
 use context::Context;
 use ear::Noticed;
-use endpoint::Decision;
 use listen::{Heard, Listened, Quiet};
 use mouth::{Mouth, Spoken};
 use reply::{Marks, Reply};

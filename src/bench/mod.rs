@@ -2,6 +2,7 @@
 //! cost from `/proc`. Their figures stand in the README's table.
 
 mod calls;
+mod clean;
 mod running;
 mod setup;
 mod turn;
@@ -19,6 +20,8 @@ pub enum Which {
     Turn(turn::Arguments),
     /// Many calls that only listen: processor and memory of each.
     Calls(calls::Arguments),
+    /// What each cleaner does for the transcriber and against false interruptions, in simulated calls.
+    Clean(clean::Arguments),
     /// Calls set up and ended, so many a second.
     Setup(setup::Arguments),
 }
@@ -28,6 +31,7 @@ pub async fn run(which: Which, legs: &Handle) -> Result<()> {
     match which {
         Which::Turn(arguments) => turn::run(arguments, legs).await,
         Which::Calls(arguments) => calls::run(arguments, legs).await,
+        Which::Clean(arguments) => clean::run(arguments).await,
         Which::Setup(arguments) => setup::run(arguments, legs).await,
     }
 }

@@ -5,7 +5,7 @@ mod verbs;
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
-use milo_media::{Control, Leg};
+use milo_media::{Cleaning, Control, Leg};
 use milo_models::engine::Language;
 use milo_signaling::{Dialog, DialogEvent, EndReason, Invitation, SignalingError};
 use serde_json::json;
@@ -48,10 +48,17 @@ pub struct House {
     pub metrics: Arc<Metrics>,
     /// Whose calls are taken besides this machine's own.
     pub trunks: Vec<config::Trunk>,
+    /// What is done to a caller's sound before it is listened to.
+    pub cleaning: Cleaning,
     /// The rhythm of talking.
     pub conversation: config::Conversation,
     /// The longest call.
     pub longest: Duration,
+}
+
+/// What the configuration wants cleaned.
+pub fn cleaning(clean: &config::Clean) -> Cleaning {
+    Cleaning { echo: clean.echo, noise: clean.noise, gain: clean.gain, high_pass: clean.high_pass }
 }
 
 /// How a call ended.
@@ -193,4 +200,24 @@ async fn perform<'a>(
         }
     }
     Ok(End::new(HangupBy::Milo, "the plan is done"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_cleaner_has_a_switch_of_its_own() {
+        let none = config::Clean { echo: false, noise: false, gain: false, high_pass: false };
+        let off = Cleaning::default();
+        for (clean, wanted) in [
+            (none.clone(), off),
+            (config::Clean { echo: true, ..none.clone() }, Cleaning { echo: true, ..off }),
+            (config::Clean { noise: true, ..none.clone() }, Cleaning { noise: true, ..off }),
+            (config::Clean { gain: true, ..none.clone() }, Cleaning { gain: true, ..off }),
+            (config::Clean { high_pass: true, ..none }, Cleaning { high_pass: true, ..off }),
+        ] {
+            assert_eq!(cleaning(&clean), wanted);
+        }
+    }
 }

@@ -67,7 +67,7 @@ impl Line {
             ),
             until: self.until,
         };
-        let mut ear = Ear::new(ears, house.engines.activity.stream(), patience);
+        let mut ear = Ear::new(ears, house.cleaning, house.engines.activity.stream(), patience);
         let talk =
             Conversation { engines: &house.engines, persona, phrases: &house.phrases, record: log, limits, language };
         let ending = talk.hold(&mut ear, &mut self.voice).await;

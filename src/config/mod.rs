@@ -10,6 +10,7 @@
 //! reported all at once, each with its file and line (or variable), its key and the nearest right one.
 
 mod address;
+mod clean;
 mod conversation;
 mod database;
 mod dialplans;
@@ -30,6 +31,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use address::{Addresses, PortRange};
+pub use clean::Clean;
 pub use conversation::Conversation;
 pub use database::Database;
 pub use dialplans::Dialplans;
@@ -59,6 +61,8 @@ pub struct Config {
     pub sip: Sip,
     /// `[media]`
     pub media: Media,
+    /// `[clean]`
+    pub clean: Clean,
     /// `[database]`
     pub database: Database,
     /// `[dialplans]`

@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use milo_media::{MediaError, PortPool, wav};
+use milo_media::{EchoPath, Heard, Leg, MediaError, PortPool, wav};
 use milo_models::whisper::Transcriber;
 use milo_signaling::{Dialog, DialogEvent, Endpoint, EndpointConfig, Progress, Uri};
 use tokio::{select, time::timeout};
@@ -113,23 +113,9 @@ impl Phone {
 
         let mut stop = pin!(stop);
         let invited = Instant::now();
-        let mut outgoing = self.endpoint.call(&errand.target, "telephone").await?;
-        let (mut dialog, leg) = loop {
-            let progress = select! {
-                progress = outgoing.next() => progress,
-                () = &mut stop => return Err(Error::NotUp("it was given up before anybody answered".into())),
-            };
-            match progress {
-                Progress::Ringing(_) => {}
-                Progress::Answered(dialog, leg) => break (dialog, leg),
-                // Also when no response came at all (RFC 3261 section 8.1.3.1).
-                Progress::Rejected { code: 408, .. } => {
-                    return Err(Error::NotUp(format!("nobody answered at {}", errand.target)));
-                }
-                Progress::Rejected { code, reason } => return Err(Error::Refused { code, reason }),
-                Progress::Failed(why) => return Err(Error::NotUp(why.to_string())),
-                Progress::Over => return Err(Error::NotUp("it had ended before".into())),
-            }
+        let (mut dialog, leg) = select! {
+            up = self.dial(&errand.target) => up?,
+            () = &mut stop => return Err(Error::NotUp("it was given up before anybody answered".into())),
         };
         let answered = Instant::now();
         let mut call = Talk {
@@ -163,6 +149,40 @@ impl Phone {
         // Gone when the far side was first.
         dialog.hang_up().await.ok();
         self.finish(call, errand).await
+    }
+
+    /// A call from hands-free equipment where nobody says a word: what is heard comes back on this path. Returns when the far
+    /// side has hung up.
+    pub async fn hands_free(&self, target: &Uri, mut path: EchoPath) -> Result<(), Error> {
+        let (mut dialog, Leg { mut ears, mut voice, .. }) = self.dial(target).await?;
+        let returned = async {
+            while let Heard::Frame(heard) = ears.next().await {
+                voice.play(path.push(&heard.frame)).await;
+            }
+        };
+        select! {
+            reason = hang_up_of(&mut dialog) => tracing::debug!(reason, "the far side hung up"),
+            () = returned => {}
+        }
+        dialog.hang_up().await.ok();
+        Ok(())
+    }
+
+    async fn dial(&self, target: &Uri) -> Result<(Dialog, Leg), Error> {
+        let mut outgoing = self.endpoint.call(target, "telephone").await?;
+        loop {
+            match outgoing.next().await {
+                Progress::Ringing(_) => {}
+                Progress::Answered(dialog, leg) => return Ok((dialog, leg)),
+                // Also when no response came at all (RFC 3261 section 8.1.3.1).
+                Progress::Rejected { code: 408, .. } => {
+                    return Err(Error::NotUp(format!("nobody answered at {target}")));
+                }
+                Progress::Rejected { code, reason } => return Err(Error::Refused { code, reason }),
+                Progress::Failed(why) => return Err(Error::NotUp(why.to_string())),
+                Progress::Over => return Err(Error::NotUp("it had ended before".into())),
+            }
+        }
     }
 
     /// Ends the telephone.

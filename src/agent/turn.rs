@@ -1,0 +1,114 @@
+//! The sound of the turn that is being spoken, as the transcriber gets it.
+
+use std::collections::VecDeque;
+
+use milo_media::{Cleaned, FRAME_MS};
+
+/// Sound kept from before the onset: the detector needs 64 ms to notice, and words begin softly.
+const BEFORE_ONSET: usize = 400 / FRAME_MS as usize;
+/// So much of it is taken for the caller's own; before that it was the echo of our voice, if there was one.
+const CALLERS_OWN: usize = 160 / FRAME_MS as usize;
+
+/// What was said in this turn so far.
+///
+/// Taking an echo out of somebody's voice takes some of the voice as well, and costs the transcriber more than the echo would
+/// (the README has the figures). So from the onset on it hears the caller as they came: our voice pauses at the onset, and
+/// what is left of its echo is short and far below a voice.
+#[derive(Default)]
+pub(crate) struct Turn {
+    before: VecDeque<Cleaned>,
+    samples: Vec<i16>,
+    speaking: bool,
+}
+
+impl Turn {
+    /// 20 ms were heard.
+    pub(crate) fn hear(&mut self, heard: Cleaned) {
+        if self.speaking {
+            self.samples.extend(heard.speech.samples());
+        }
+        if self.before.len() == BEFORE_ONSET {
+            self.before.pop_front();
+        }
+        self.before.push_back(heard);
+    }
+
+    /// A voice began, a little before this.
+    pub(crate) fn begin(&mut self) {
+        self.speaking = true;
+        self.samples.clear();
+        let echo = self.before.len().saturating_sub(CALLERS_OWN);
+        for (at, heard) in self.before.iter().enumerate() {
+            let frame = if at < echo && heard.echoing { &heard.activity } else { &heard.speech };
+            self.samples.extend(frame.samples());
+        }
+    }
+
+    /// The voice has ended; its sound is there until the next one begins.
+    pub(crate) fn end(&mut self) {
+        self.speaking = false;
+    }
+
+    /// It was no voice.
+    pub(crate) fn abandon(&mut self) {
+        self.end();
+        self.samples.clear();
+    }
+
+    /// The turn was taken, or nobody's: what was heard so far belongs to no later one.
+    pub(crate) fn forget(&mut self) {
+        self.abandon();
+        self.before.clear();
+    }
+
+    /// The sound of the turn so far, 16 kHz, from a little before its onset.
+    pub(crate) fn sound(&self) -> Vec<i16> {
+        self.samples.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use milo_media::{FRAME_SAMPLES, Frame};
+
+    use super::*;
+
+    fn heard(activity: i16, speech: i16, echoing: bool) -> Cleaned {
+        Cleaned {
+            activity: Frame::new([activity; FRAME_SAMPLES]),
+            speech: Frame::new([speech; FRAME_SAMPLES]),
+            echoing,
+        }
+    }
+
+    #[test]
+    fn a_turn_begins_before_its_onset_without_our_echo_and_goes_on_as_it_came() {
+        let mut turn = Turn::default();
+        for _ in 0..30 {
+            turn.hear(heard(1, 2, true));
+        }
+        assert!(turn.sound().is_empty(), "nobody has spoken");
+        turn.begin();
+        for _ in 0..10 {
+            turn.hear(heard(3, 4, true));
+        }
+        let sound: Vec<i16> = turn.sound().chunks(FRAME_SAMPLES).map(|frame| frame[0]).collect();
+        assert_eq!(sound, [vec![1; 12], vec![2; 8], vec![4; 10]].concat());
+    }
+
+    #[test]
+    fn without_an_echo_nothing_is_exchanged_and_a_turn_that_was_taken_is_over() {
+        let mut turn = Turn::default();
+        for _ in 0..5 {
+            turn.hear(heard(1, 2, false));
+        }
+        turn.begin();
+        assert_eq!(turn.sound(), vec![2; 5 * FRAME_SAMPLES]);
+        turn.end();
+        turn.hear(heard(1, 2, false));
+        assert_eq!(turn.sound().len(), 5 * FRAME_SAMPLES);
+        turn.forget();
+        turn.begin();
+        assert!(turn.sound().is_empty());
+    }
+}
