@@ -16,12 +16,14 @@
 //!     UDP      ptime, one unbroken timeline                                                    200 ms
 //! ```
 //! One task a leg runs all of it, on a clock of its own: every 20 ms one frame is heard, whatever comes, and one is sent,
-//! silence when nothing is played. The task awaits its socket and its clock, nothing else. Q1 full drops the oldest frame
-//! and counts; Q4 full makes the voice wait. Sockets and clocks are in `leg/` and `port_pool.rs`; everything in `rtp`
-//! takes `now` as an argument and is tested in virtual time.
+//! silence when nothing is played. The task awaits its clock and nothing else: at the tick it takes what came, and the
+//! kernel says when that was. Q1 full drops the oldest frame and counts; Q4 full makes the voice wait. Sockets and clocks
+//! are in `leg/`, `datagrams.rs` and `port_pool.rs`; everything in `rtp` takes `now` as an argument and is tested in
+//! virtual time.
 
 mod clean;
 pub mod codec;
+mod datagrams;
 mod ears;
 mod error;
 mod frame;

@@ -2,18 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::net::UdpSocket;
-
 use super::task::{TICK, Task};
 use crate::{
     Frame, SAMPLE_RATE,
+    datagrams::Datagrams,
     ears::{Heard, HeardFrame},
     rtp::{Accepted, Peer, Receiver, Sender},
     session::Direction,
 };
 
-/// Datagrams taken at a time, so that a flood cannot hold up the clock.
-const BATCH: usize = 64;
+/// Datagrams looked at in a tick: what the system keeps for a socket, and no flood can hold up the clock.
+const BATCH: usize = 256;
 
 /// The agreed line.
 pub(super) struct Line {
@@ -25,26 +24,26 @@ pub(super) struct Line {
 
 impl Task {
     /// Takes the datagrams that are there. Says by how much the clock should tick later, when it should.
-    pub(super) fn listen(&mut self, socket: &UdpSocket, datagram: &mut [u8], now: Instant) -> Option<Duration> {
+    pub(super) fn listen(&mut self, socket: &Datagrams, now: Instant) -> Option<Duration> {
         let mut later = None;
-        for _ in 0..BATCH {
-            let Ok((length, from)) = socket.try_recv_from(datagram) else { break };
-            let Some(line) = &mut self.line else { continue };
-            if !line.direction.receives() || !line.peer.may_speak(from, now) {
+        socket.take(now, BATCH, |datagram, from, arrived| {
+            let Some(line) = &mut self.line else { return };
+            if !line.direction.receives() || !line.peer.may_speak(from, arrived) {
                 self.totals.ignored += 1;
-                continue;
+                return;
             }
-            let accepted = line.receiver.accept(&datagram[..length], now);
+            let accepted = line.receiver.accept(datagram, arrived);
             if accepted == Accepted::Ignored {
-                continue;
+                return;
             }
-            line.peer.heard(from, now);
-            self.due_since = now;
-            later = later.or(self.phase.packet(TICK.saturating_sub(now.saturating_duration_since(self.ticked))));
+            line.peer.heard(from, arrived);
+            self.due_since = arrived;
+            let after_tick = arrived.saturating_duration_since(self.ticked);
+            later = later.or(self.phase.packet(TICK.saturating_sub(after_tick)));
             if let Accepted::Digit(digit) = accepted {
                 self.shared.ears.push_event(Heard::Digit(digit));
             }
-        }
+        });
         later
     }
 
@@ -71,14 +70,14 @@ impl Task {
     }
 
     /// The packets of this tick to the peer.
-    pub(super) fn speak(&mut self, socket: &UdpSocket, now: Instant) {
+    pub(super) fn speak(&mut self, socket: &Datagrams, now: Instant) {
         let Some(line) = &mut self.line else { return };
         let Some(destination) = line.peer.destination().filter(|_| line.direction.sends()) else {
             line.sender.skip();
             return;
         };
         let (voice, totals, sent) = (&self.shared.voice, &mut self.totals, &mut self.sent);
-        let send = |datagram: &[u8]| match socket.try_send_to(datagram, destination) {
+        let send = |datagram: &[u8]| match socket.send(datagram, destination) {
             Ok(_) => totals.sent += 1,
             Err(_) => totals.send_errors += 1,
         };
