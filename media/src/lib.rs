@@ -40,6 +40,7 @@ pub mod wav;
 
 pub use clean::{Cleaned, Cleaner, Cleaning, EchoPath, Echoes, Noise};
 pub use codec::{CODECS, Codec};
+pub use datagrams::Datagrams;
 pub use ears::{Closed, Ears, Heard, HeardFrame};
 pub use error::MediaError;
 pub use frame::{FRAME_MS, FRAME_SAMPLES, Frame, SAMPLE_RATE, dbfs};
