@@ -21,6 +21,7 @@
 //! are in `leg/`, `datagrams.rs` and `port_pool.rs`; everything in `rtp` takes `now` as an argument and is tested in
 //! virtual time.
 
+mod bridge;
 mod clean;
 pub mod codec;
 mod datagrams;
@@ -38,6 +39,7 @@ pub mod tone;
 mod voice;
 pub mod wav;
 
+pub use bridge::{Bridge, Bridged, Side, Tap, bridge};
 pub use clean::{Cleaned, Cleaner, Cleaning, EchoPath, Echoes, Noise};
 pub use codec::{CODECS, Codec};
 pub use datagrams::Datagrams;

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    future::pending,
     pin::pin,
     sync::{
         Arc,
@@ -10,9 +11,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{sync::watch, time::sleep_until};
+use tokio::{select, sync::watch, time::sleep_until};
 
-use super::{LegOptions, line::Line};
+use super::{
+    LegOptions,
+    line::Line,
+    patch::{Bay, Patch},
+};
 use crate::{
     FRAME_MS, Frame,
     datagrams::Datagrams,
@@ -38,6 +43,7 @@ pub(super) struct Shared {
     pub(super) ears: Arc<EarsQueue>,
     pub(super) voice: Arc<VoiceQueue>,
     pub(super) gauges: Arc<Gauges>,
+    pub(super) bay: Arc<Bay>,
 }
 
 /// What a leg's task owns.
@@ -45,6 +51,9 @@ pub(super) struct Task {
     pub(super) shared: Shared,
     /// `None` until a session is agreed.
     pub(super) line: Option<Line>,
+    /// The other leg, when there is one; and how many changes of it were seen.
+    pub(super) patch: Option<Patch>,
+    pub(super) patched: u64,
     /// What is counted here and not by the receiver.
     pub(super) totals: LegStats,
     /// Since when a packet is due.
@@ -65,6 +74,8 @@ impl Task {
         Self {
             shared,
             line: None,
+            patch: None,
+            patched: 0,
             totals: LegStats::default(),
             due_since: now(),
             due: now(),
@@ -94,7 +105,15 @@ impl Task {
         self.agree(self.due);
         let mut alarm = pin!(sleep_until(self.due.into()));
         loop {
-            alarm.as_mut().await;
+            let back = self.patch.as_ref().map(|patch| patch.back.clone());
+            select! {
+                biased;
+                () = alarm.as_mut() => {}
+                () = async { match back { Some(back) => back.came().await, None => pending().await } } => {
+                    self.pass_on(&socket);
+                    continue;
+                }
+            }
             let now = now();
             let later = self.listen(&socket, now);
             self.ticked = now;
@@ -132,6 +151,7 @@ impl Task {
             return Some(Closed::HungUp);
         }
         self.agree(now);
+        self.join();
         self.hear(now);
         self.speak(socket, now);
         self.publish();
@@ -156,6 +176,7 @@ impl Drop for Task {
     fn drop(&mut self) {
         self.shared.voice.end();
         self.shared.ears.close(Closed::Dropped);
+        self.patch.iter().for_each(Patch::part);
     }
 }
 
