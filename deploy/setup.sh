@@ -12,11 +12,12 @@ declare -A why=(
   [cmake]="configures llama.cpp"
   [clang]="reads llama.cpp's headers for the bindings"
   [libclang-dev]="reads llama.cpp's headers for the bindings"
-  [pkg-config]="finds espeak-ng"
+  [pkg-config]="finds espeak-ng and Opus"
+  [libopus-dev]="the Opus codec"
   [libespeak-ng-dev]="the voice"
   [espeak-ng-data]="the voice's phonemes"
 )
-packages=(g++ cmake clang libclang-dev pkg-config libespeak-ng-dev espeak-ng-data)
+packages=(g++ cmake clang libclang-dev pkg-config libopus-dev libespeak-ng-dev espeak-ng-data)
 if [ "$purpose" = test ]; then
   why+=([sip-tester]="sipp, a SIP caller we did not write" [postgresql]="the call log's tests run on a real Postgres"
         [baresip-core]="a softphone we did not write" [iproute2]="network namespaces for hostile messages"

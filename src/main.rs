@@ -12,6 +12,7 @@ use milo::{
     self_call,
     server::{Server, Signals},
 };
+use milo_media::{CODECS, Codec};
 use tokio::runtime::{Builder, Runtime};
 
 /// A telephone voice agent that speaks Malagasy first.
@@ -68,6 +69,9 @@ struct CallArguments {
     /// Do not transcribe what came back.
     #[arg(long)]
     no_transcript: bool,
+    /// Speak this codec and no other: opus, G722, PCMA or PCMU [default: PCMU, else PCMA]
+    #[arg(long, value_name = "NAME", value_parser = codec)]
+    codec: Option<&'static Codec>,
     /// Print the report as JSON.
     #[arg(long)]
     json: bool,
@@ -149,9 +153,13 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
 /// One runtime for everything, one for the legs: no amount of other work moves their 20 ms clocks.
 fn runtimes() -> Result<(Runtime, Runtime)> {
     let main = Builder::new_multi_thread().enable_all().thread_name("milo").build();
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let legs = Builder::new_multi_thread().enable_all().thread_name("legs").worker_threads(cores.min(2)).build();
+    let legs = Builder::new_multi_thread().enable_all().thread_name("legs").worker_threads(2).build();
     Ok((main.context("the main runtime")?, legs.context("the legs' runtime")?))
+}
+
+fn codec(name: &str) -> Result<&'static Codec, String> {
+    let known: Vec<_> = CODECS.iter().map(|codec| codec.name).collect();
+    Codec::named(name).ok_or_else(|| format!("no such codec; there are {}", known.join(", ")))
 }
 
 async fn place(config: &Config, call: CallArguments, legs: &tokio::runtime::Handle) -> Result<ExitCode> {
@@ -159,7 +167,10 @@ async fn place(config: &Config, call: CallArguments, legs: &tokio::runtime::Hand
         bail!("{:?} is no SIP address; one looks like sip:milo@127.0.0.1:5060", call.uri);
     };
     let transcriber = if call.no_transcript { None } else { Some(engines::transcriber(config)?) };
-    let phone = Phone::new(&target, transcriber, legs.clone())?;
+    let phone = match call.codec {
+        Some(codec) => Phone::speaking(vec![codec], &target, transcriber, legs.clone())?,
+        None => Phone::new(&target, transcriber, legs.clone())?,
+    };
     let errand = Errand {
         target,
         play: call.play,

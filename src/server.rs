@@ -11,7 +11,7 @@
 use std::{future::Future, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, anyhow};
-use milo_media::PortPool;
+use milo_media::{LegOptions, PortPool, Tuning};
 use milo_signaling::{Counters, Endpoint, EndpointConfig, Invitation, Invitations, SignalingError, Transport};
 use tokio::{
     runtime::Handle,
@@ -25,7 +25,7 @@ use tokio::{
 use crate::{
     agent::SetPhrases,
     call::{self, House},
-    config::Config,
+    config::{self, Config},
     dialplan::Dialplans,
     engines::Engines,
     http::{self, AppState, Dial, HealthReport, SipCounters},
@@ -223,7 +223,8 @@ fn bind(config: &Config, legs: &Handle) -> Result<(Endpoint, Invitations)> {
         tcp: sip.tcp.to_vec(),
         public_address: sip.public_address,
         trusted: sip.trunks.iter().map(|trunk| trunk.address).collect(),
-        rtp_timeout: Duration::from_secs(config.media.rtp_timeout_s),
+        legs: leg_options(&config.media),
+        codecs: config.media.codecs.to_vec(),
         max_calls: config.limits.calls,
         user_agent: concat!("Milo/", env!("CARGO_PKG_VERSION")).into(),
     };
@@ -233,6 +234,15 @@ fn bind(config: &Config, legs: &Handle) -> Result<(Endpoint, Invitations)> {
         }
         other => other.into(),
     })
+}
+
+/// What the configuration says of each leg.
+fn leg_options(media: &config::Media) -> LegOptions {
+    LegOptions {
+        rtp_timeout: Duration::from_secs(media.rtp_timeout_s),
+        tuning: Tuning { bitrate: media.opus_bitrate, dtx: media.opus_dtx, ..Tuning::default() },
+        ..LegOptions::default()
+    }
 }
 
 /// One task a call. Ends when no more calls are taken and the last one is over.

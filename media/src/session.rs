@@ -40,12 +40,16 @@ pub struct Session {
     pub payload_type: u8,
     /// The payload type of `telephone-event/8000` (RFC 4733), when agreed.
     pub telephone_event: Option<u8>,
-    /// The payload type of comfort noise (RFC 3389), when another than the static 13 was agreed.
+    /// The payload type of comfort noise (RFC 3389), when agreed.
     pub comfort_noise: Option<u8>,
     /// Milliseconds of audio a packet that we send: 10 to 60 in steps of 10; other values are rounded into that.
     pub ptime_ms: u32,
     /// What we may do.
     pub direction: Direction,
+    /// Bits a second that the peer wants at most (`maxaveragebitrate`, RFC 7587 section 6.1), when it says so.
+    pub max_bitrate: Option<u32>,
+    /// The peer can use in-band FEC (`useinbandfec`, RFC 7587 section 6.1).
+    pub in_band_fec: bool,
 }
 
 impl Session {
@@ -59,6 +63,8 @@ impl Session {
             comfort_noise: None,
             ptime_ms: 20,
             direction: Direction::SendRecv,
+            max_bitrate: None,
+            in_band_fec: false,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What must hold for any bytes whatever: nothing panics, and what can be read survives printing.
 
-use milo_media::CODECS;
+use milo_media::{CODECS, Tuning};
 use milo_signaling::{
     offer_answer::{Local, answer, apply_answer, offer},
     sdp::Sdp,
@@ -55,7 +55,7 @@ pub(crate) fn sdp(bytes: &[u8]) {
     let printed = theirs.to_string();
     assert_eq!(Sdp::parse(printed.as_bytes()).as_ref(), Ok(&theirs), "{printed}");
     let rtp = "192.0.2.1:10000".parse().expect("a socket address");
-    let local = Local { rtp, session_id: 1, codecs: CODECS, previous: None };
+    let local = Local { rtp, session_id: 1, codecs: CODECS, tuning: Tuning::default(), previous: None };
     if let Ok((ours, session)) = answer(&theirs, &local) {
         assert_eq!(Sdp::parse(ours.to_string().as_bytes()).as_ref(), Ok(&ours));
         assert_eq!(ours.media.len(), theirs.media.len());

@@ -1,6 +1,6 @@
 //! An incoming call that nobody has answered yet.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc};
 
 use milo_media::{Leg, LegOptions, PortPool};
 use tokio::{runtime::Handle, sync::mpsc};
@@ -16,17 +16,12 @@ use crate::{
 pub(crate) struct LegFactory {
     pub(crate) ports: Arc<PortPool>,
     pub(crate) runtime: Handle,
-    pub(crate) rtp_timeout: Duration,
+    pub(crate) options: LegOptions,
 }
 
 impl LegFactory {
     pub(crate) fn start(&self, socket: milo_media::RtpSocket, session: Option<milo_media::Session>) -> Leg {
-        Leg::start(
-            socket,
-            session,
-            LegOptions { rtp_timeout: self.rtp_timeout, ..LegOptions::default() },
-            &self.runtime,
-        )
+        Leg::start(socket, session, self.options.clone(), &self.runtime)
     }
 }
 

@@ -28,6 +28,7 @@
 
 mod dialog;
 mod error;
+mod formats;
 mod handle;
 mod invitation;
 pub mod offer_answer;
@@ -42,6 +43,6 @@ pub use outgoing::{Outgoing, Progress};
 pub use sip::{
     Uri,
     core::{Counters, EndReason},
-    endpoint::{Caller, Endpoint, EndpointConfig},
+    endpoint::{Endpoint, EndpointConfig},
     flow::Transport,
 };

@@ -1,20 +1,17 @@
 //! Offer and answer (RFC 3264), pure: two descriptions in, one description and the audio they agree on out.
 //!
 //! Milo speaks one audio stream over plain RTP. Of an offer it takes the first audio stream it can speak and refuses
-//! every other with port 0. The answer names one codec, so that nothing but that codec and telephone-event arrives.
+//! every other with port 0. The answer names one codec, the one of the offer that we prefer, so that nothing but that
+//! codec, telephone-event and comfort noise arrives.
 
 use std::net::{IpAddr, SocketAddr};
 
-use milo_media::{Codec, Direction, Session};
+use milo_media::{Codec, Direction, Session, Tuning};
 
-use crate::sdp::{Attribute, Connection, Media, Origin, Sdp};
-
-/// The payload type we offer for telephone-event; the one most telephones use.
-const TELEPHONE_EVENT: u8 = 101;
-/// RFC 4733 events 0 to 15: digits, `*`, `#`, A to D.
-const EVENTS: &str = "0-15";
-/// Milliseconds of audio a packet where nobody asks for another length.
-const PTIME_MS: u32 = 20;
+use crate::{
+    formats,
+    sdp::{Attribute, Connection, Media, Origin, Sdp},
+};
 
 /// Our side of a description.
 #[derive(Debug, Clone, Copy)]
@@ -24,7 +21,9 @@ pub struct Local<'a> {
     /// `sess-id`: any number below 2⁶² (peers read it into signed integers), the same for the life of the session.
     pub session_id: u64,
     /// What we speak, preferred first; normally `milo_media::CODECS`.
-    pub codecs: &'static [Codec],
+    pub codecs: &'a [&'static Codec],
+    /// What we want of codecs that have a choice; the peer is asked for the same.
+    pub tuning: Tuning,
     /// What we sent before in this session. A description that differs gets the next version, an equal one keeps it.
     pub previous: Option<&'a Sdp>,
 }
@@ -72,7 +71,7 @@ impl Unacceptable {
 /// [`Unacceptable`] when no stream of the offer can be taken; the fault of its first audio stream is named.
 pub fn answer(offer: &Sdp, local: &Local<'_>) -> Result<(Sdp, Session), Unacceptable> {
     let mut fault = Unacceptable::NoAudio;
-    let chosen = offer.media.iter().enumerate().find_map(|(at, media)| match agree(offer, media, local) {
+    let chosen = offer.media.iter().enumerate().find_map(|(at, media)| match agree(offer, media, None, local) {
         Ok(session) => Some((at, session)),
         Err(why) => {
             if fault == Unacceptable::NoAudio {
@@ -82,9 +81,11 @@ pub fn answer(offer: &Sdp, local: &Local<'_>) -> Result<(Sdp, Session), Unaccept
         }
     });
     let (chosen, session) = chosen.ok_or(fault)?;
-    let media = offer.media.iter().enumerate().map(|(at, media)| {
-        if at == chosen { our_stream(local.rtp.port(), &media.protocol, &session) } else { refused(media) }
-    });
+    let media = offer
+        .media
+        .iter()
+        .enumerate()
+        .map(|(at, media)| if at == chosen { our_stream(local, media, &session) } else { refused(media) });
     let mut answer = description(local, media.collect());
     // RFC 8866 section 5.9 and RFC 3264 section 6: the time of the answer is that of the offer.
     if let Some(time) = offer.other.iter().find(|(kind, _)| *kind == 't') {
@@ -93,18 +94,10 @@ pub fn answer(offer: &Sdp, local: &Local<'_>) -> Result<(Sdp, Session), Unaccept
     Ok((versioned(answer, local.previous), session))
 }
 
-/// Our offer: every codec, telephone-event, both ways.
+/// Our offer: every codec, telephone-event and comfort noise, both ways.
 pub fn offer(local: &Local<'_>) -> Sdp {
-    let mut formats = Vec::new();
-    let mut attributes = Vec::new();
-    for codec in local.codecs {
-        formats.push(codec.payload_type.to_string());
-        attributes.push(rtpmap(codec.payload_type, codec.name, codec.clock_rate));
-    }
-    formats.push(TELEPHONE_EVENT.to_string());
-    attributes.push(rtpmap(TELEPHONE_EVENT, "telephone-event", 8000));
-    attributes.push(Attribute::new("fmtp", format!("{TELEPHONE_EVENT} {EVENTS}")));
-    attributes.push(Attribute::new("ptime", PTIME_MS.to_string()));
+    let previous = local.previous.and_then(|sdp| sdp.media.iter().find(|media| is_audio(media) && media.port != 0));
+    let (formats, mut attributes) = formats::offered(local, previous);
     attributes.push(Attribute::flag("sendrecv"));
     let stream = audio(local.rtp.port(), "RTP/AVP", formats, attributes);
     versioned(description(local, vec![stream]), local.previous)
@@ -119,25 +112,22 @@ pub fn apply_answer(offer: &Sdp, answer: &Sdp, local: &Local<'_>) -> Result<Sess
         return Err(Unacceptable::NotAnAnswer);
     }
     let streams = offer.media.iter().zip(&answer.media);
-    let (_, accepted) = streams
+    let (ours, accepted) = streams
         .filter(|(ours, _)| is_audio(ours) && ours.port != 0)
         .find(|(_, theirs)| is_audio(theirs) && theirs.port != 0)
         .ok_or(Unacceptable::NoAudio)?;
-    agree(answer, accepted, local)
+    agree(answer, accepted, Some(ours), local)
 }
 
-/// The audio that a stream of the peer's description and our abilities have in common.
-fn agree(description: &Sdp, media: &Media, local: &Local<'_>) -> Result<Session, Unacceptable> {
+/// The audio that a stream of the peer's description and our abilities have in common; `ours` is what it answers.
+fn agree(description: &Sdp, media: &Media, ours: Option<&Media>, local: &Local<'_>) -> Result<Session, Unacceptable> {
     if !is_audio(media) || media.port == 0 {
         return Err(Unacceptable::NoAudio);
     }
     if !["RTP/AVP", "RTP/AVPF"].iter().any(|protocol| protocol.eq_ignore_ascii_case(&media.protocol)) {
         return Err(Unacceptable::NotRtp);
     }
-    let (payload_type, codec) = media
-        .payload_types()
-        .find_map(|number| codec_of(media, number, local.codecs).map(|codec| (number, codec)))
-        .ok_or(Unacceptable::NoCodec)?;
+    let (payload_type, codec) = formats::choose(media, ours, local).ok_or(Unacceptable::NoCodec)?;
     let connection = media.connection.as_ref().or(description.connection.as_ref());
     let ip = connection.and_then(Connection::ip).filter(|ip| !ip.is_multicast()).ok_or(Unacceptable::NoAddress)?;
     let is_broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
@@ -147,44 +137,16 @@ fn agree(description: &Sdp, media: &Media, local: &Local<'_>) -> Result<Session,
     if ip.is_ipv4() != local.rtp.ip().to_canonical().is_ipv4() {
         return Err(Unacceptable::OtherIpVersion);
     }
-    Ok(Session {
+    let session = Session {
         payload_type,
-        telephone_event: telephone_event(media),
-        ptime_ms: ptime_ms(description, media),
         direction: our_direction(description, media, ip),
         ..Session::new(SocketAddr::new(ip, media.port), codec)
-    })
+    };
+    Ok(formats::detailed(session, description, media))
 }
 
 fn is_audio(media: &Media) -> bool {
     media.kind.eq_ignore_ascii_case("audio")
-}
-
-/// What a payload type stands for: `a=rtpmap` where there is one, the static table of RFC 3551 otherwise.
-fn codec_of(media: &Media, payload_type: u8, codecs: &'static [Codec]) -> Option<&'static Codec> {
-    match media.rtpmap(payload_type) {
-        Some(map) => codecs.iter().find(|codec| {
-            codec.name.eq_ignore_ascii_case(&map.encoding) && codec.clock_rate == map.clock_rate && map.channels == 1
-        }),
-        None => codecs.iter().find(|codec| codec.payload_type == payload_type && payload_type < 96),
-    }
-}
-
-/// The payload type of telephone-event on the 8 kHz clock.
-fn telephone_event(media: &Media) -> Option<u8> {
-    media.payload_types().find(|number| {
-        media
-            .rtpmap(*number)
-            .is_some_and(|map| map.encoding.eq_ignore_ascii_case("telephone-event") && map.clock_rate == 8000)
-    })
-}
-
-/// The packet length that the peer asks for, 10 to 60 ms in steps of 10.
-fn ptime_ms(description: &Sdp, media: &Media) -> u32 {
-    let asked = |name| description.attribute_of(media, name).and_then(|value| value.trim().parse::<u32>().ok());
-    let most = asked("maxptime").unwrap_or(60).clamp(10, 60);
-    let wanted = asked("ptime").unwrap_or(PTIME_MS).clamp(10, 60).min(most);
-    wanted / 10 * 10
 }
 
 /// What we may do, seen from what the peer does (RFC 3264 section 6.1). An address of zeros is the hold of RFC 2543:
@@ -206,23 +168,16 @@ fn our_direction(description: &Sdp, media: &Media, ip: IpAddr) -> Direction {
     }
 }
 
-/// Our stream in an answer: the codec that was chosen, under the number that the offer gave it.
-fn our_stream(port: u16, protocol: &str, session: &Session) -> Media {
-    let mut formats = vec![session.payload_type.to_string()];
-    let mut attributes = vec![rtpmap(session.payload_type, session.codec.name, session.codec.clock_rate)];
-    if let Some(events) = session.telephone_event {
-        formats.push(events.to_string());
-        attributes.push(rtpmap(events, "telephone-event", 8000));
-        attributes.push(Attribute::new("fmtp", format!("{events} {EVENTS}")));
-    }
-    attributes.push(Attribute::new("ptime", session.ptime_ms.to_string()));
+/// Our stream in an answer to `offered`.
+fn our_stream(local: &Local<'_>, offered: &Media, session: &Session) -> Media {
+    let (formats, mut attributes) = formats::answered(session, offered, &local.tuning);
     attributes.push(Attribute::flag(match session.direction {
         Direction::SendRecv => "sendrecv",
         Direction::SendOnly => "sendonly",
         Direction::RecvOnly => "recvonly",
         Direction::Inactive => "inactive",
     }));
-    audio(port, protocol, formats, attributes)
+    audio(local.rtp.port(), &offered.protocol, formats, attributes)
 }
 
 /// A stream of the offer refused (RFC 3264 section 6): the same line with port 0.
@@ -241,10 +196,6 @@ fn audio(port: u16, protocol: &str, formats: Vec<String>, attributes: Vec<Attrib
         other: Vec::new(),
         attributes,
     }
-}
-
-fn rtpmap(payload_type: u8, name: &str, clock_rate: u32) -> Attribute {
-    Attribute::new("rtpmap", format!("{payload_type} {name}/{clock_rate}"))
 }
 
 fn description(local: &Local<'_>, media: Vec<Media>) -> Sdp {
@@ -275,12 +226,16 @@ fn versioned(mut sdp: Sdp, previous: Option<&Sdp>) -> Sdp {
 
 #[cfg(test)]
 mod tests {
-    use milo_media::CODECS;
+    use milo_media::{
+        CODECS,
+        codec::{OPUS, PCMA, PCMU},
+    };
 
     use super::*;
 
     fn local(previous: Option<&Sdp>) -> Local<'_> {
-        Local { rtp: "192.0.2.1:10000".parse().unwrap(), session_id: 7, codecs: CODECS, previous }
+        let tuning = Tuning::default();
+        Local { rtp: "192.0.2.1:10000".parse().unwrap(), session_id: 7, codecs: CODECS, tuning, previous }
     }
 
     fn sdp(streams: &str) -> Sdp {
@@ -301,7 +256,7 @@ mod tests {
 
     #[test]
     fn an_answer_in_full() {
-        let offer = sdp("m=audio 4000 RTP/AVP 9 8 0 101\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-16\r\n");
+        let offer = sdp("m=audio 4000 RTP/AVP 18 0 8 101\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-16\r\n");
         let (answer, session) = answer(&offer, &local(None)).unwrap();
         assert_eq!(
             answer.to_string(),
@@ -370,7 +325,7 @@ mod tests {
         assert_eq!(refused("m=video 5000 RTP/AVP 31\r\n"), Unacceptable::NoAudio);
         assert_eq!(refused("m=audio 0 RTP/AVP 0\r\n"), Unacceptable::NoAudio);
         assert_eq!(refused("m=audio 4000 RTP/SAVP 0\r\n"), Unacceptable::NotRtp);
-        assert_eq!(refused("m=audio 4000 RTP/AVP 9 18 300 x\r\n"), Unacceptable::NoCodec);
+        assert_eq!(refused("m=audio 4000 RTP/AVP 4 18 300 x\r\n"), Unacceptable::NoCodec);
         assert_eq!(refused("m=audio 4000 RTP/AVP 0\r\na=rtpmap:0 PCMU/16000\r\n"), Unacceptable::NoCodec);
         assert_eq!(refused("m=audio 4000 RTP/AVP 0\r\nc=IN IP4 a.example\r\n"), Unacceptable::NoAddress);
         assert_eq!(refused("m=audio 4000 RTP/AVP 0\r\nc=IN IP4 224.2.1.1/127\r\n"), Unacceptable::NoAddress);
@@ -394,7 +349,12 @@ mod tests {
     fn our_offer_and_its_answers() {
         let ours = offer(&local(None));
         let streams = ours.to_string();
-        assert!(streams.contains("m=audio 10000 RTP/AVP 0 8 101\r\na=rtpmap:0 PCMU/8000\r\n"), "{streams}");
+        let lines = "m=audio 10000 RTP/AVP 111 9 8 0 13 101 100\r\na=rtpmap:111 opus/48000/2\r\n\
+            a=fmtp:111 minptime=10;stereo=0;useinbandfec=1;maxplaybackrate=16000;sprop-maxcapturerate=16000;\
+            maxaveragebitrate=32000\r\na=rtpmap:9 G722/8000\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:0 PCMU/8000\r\n\
+            a=rtpmap:13 CN/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n\
+            a=rtpmap:100 telephone-event/48000\r\na=fmtp:100 0-15\r\na=ptime:20\r\na=maxptime:60\r\na=sendrecv\r\n";
+        assert!(streams.ends_with(lines), "{streams}");
         let session = apply_answer(
             &ours,
             &sdp("m=audio 4000 RTP/AVP 8 0 101\r\na=rtpmap:101 telephone-event/8000\r\na=recvonly\r\n"),
@@ -406,7 +366,103 @@ mod tests {
         let refused = |streams| apply_answer(&ours, &sdp(streams), &local(None)).unwrap_err();
         assert_eq!(refused(""), Unacceptable::NotAnAnswer);
         assert_eq!(refused("m=audio 0 RTP/AVP 0\r\n"), Unacceptable::NoAudio);
-        assert_eq!(refused("m=audio 4000 RTP/AVP 9\r\n"), Unacceptable::NoCodec);
+        assert_eq!(refused("m=audio 4000 RTP/AVP 18\r\n"), Unacceptable::NoCodec);
+    }
+
+    /// Codec and its number, events, comfort noise, ptime of what we make of an offer's one stream.
+    fn formats(streams: &str) -> (&'static str, u8, Option<u8>, Option<u8>, u32) {
+        let session = answered(streams).1;
+        (session.codec.name, session.payload_type, session.telephone_event, session.comfort_noise, session.ptime_ms)
+    }
+
+    #[test]
+    fn what_telephones_offer_and_what_is_taken() {
+        let events = "a=rtpmap:101 telephone-event/8000\r\na=rtpmap:110 telephone-event/48000\r\n";
+        for (formats_and_lines, taken) in [
+            // Static numbers need no rtpmap; we prefer wide-band, then A-law.
+            ("0 8", ("PCMA", 8, None, None, 20)),
+            ("0 8 9", ("G722", 9, None, None, 20)),
+            ("0 8 9 101 110", ("G722", 9, Some(101), None, 20)),
+            ("0 13 101", ("PCMU", 0, Some(101), Some(13), 20)),
+            ("0 96\r\na=rtpmap:96 CN/8000", ("PCMU", 0, None, Some(96), 20)),
+            ("0 96\r\na=rtpmap:96 CN/16000", ("PCMU", 0, None, None, 20)),
+            // Opus under any number, with the events of its clock, and no comfort noise.
+            ("0 13 96 101 110\r\na=rtpmap:96 opus/48000/2", ("opus", 96, Some(110), None, 20)),
+            ("96 101\r\na=rtpmap:96 OPUS/48000/2", ("opus", 96, Some(101), None, 20)),
+            ("0 96\r\na=rtpmap:96 opus/48000", ("PCMU", 0, None, None, 20)),
+            ("0 111", ("PCMU", 0, None, None, 20)),
+            ("0 9\r\na=rtpmap:9 G722/16000", ("PCMU", 0, None, None, 20)),
+            // Packets of 10 to 60 ms; Opus has one frame in each.
+            ("8\r\na=ptime:30", ("PCMA", 8, None, None, 30)),
+            ("8\r\na=ptime:5", ("PCMA", 8, None, None, 10)),
+            ("8\r\na=ptime:120", ("PCMA", 8, None, None, 60)),
+            ("8\r\na=maxptime:10", ("PCMA", 8, None, None, 10)),
+            ("96\r\na=rtpmap:96 opus/48000/2\r\na=ptime:30", ("opus", 96, None, None, 20)),
+            ("96\r\na=rtpmap:96 opus/48000/2\r\na=ptime:60\r\na=maxptime:50", ("opus", 96, None, None, 40)),
+        ] {
+            let streams = format!("m=audio 4000 RTP/AVP {formats_and_lines}\r\n{events}");
+            assert_eq!(formats(&streams), taken, "{formats_and_lines}");
+        }
+    }
+
+    #[test]
+    fn an_answer_with_opus_says_what_we_like_and_hears_what_the_peer_does() {
+        let (text, session) = answered(
+            "m=audio 4000 RTP/AVP 96 97\r\na=rtpmap:96 opus/48000/2\r\na=rtpmap:97 telephone-event/48000\r\n\
+             a=fmtp:96 useinbandfec=1; maxaveragebitrate=16000 ;stereo=1\r\n",
+        );
+        let lines = "m=audio 10000 RTP/AVP 96 97\na=rtpmap:96 opus/48000/2\na=fmtp:96 minptime=10;stereo=0;useinbandfec=1;\
+            maxplaybackrate=16000;sprop-maxcapturerate=16000;maxaveragebitrate=32000\n\
+            a=rtpmap:97 telephone-event/48000\na=fmtp:97 0-15\na=ptime:20\na=sendrecv\n";
+        assert_eq!(text, lines);
+        assert_eq!((session.max_bitrate, session.in_band_fec), (Some(16_000), true));
+        let plain = answered("m=audio 4000 RTP/AVP 96\r\na=rtpmap:96 opus/48000/2\r\n").1;
+        assert_eq!((plain.max_bitrate, plain.in_band_fec), (None, false));
+        let mad =
+            "m=audio 4000 RTP/AVP 96\r\na=rtpmap:96 opus/48000/2\r\na=fmtp:96 ;=;maxaveragebitrate=1;useinbandfec\r\n";
+        assert_eq!(answered(mad).1.max_bitrate, Some(6_000));
+    }
+
+    #[test]
+    fn the_order_and_the_wishes_are_ours() {
+        let tuning = Tuning { bitrate: 12_000, dtx: true, ..Tuning::default() };
+        let local = Local { codecs: &[&PCMU, &OPUS], tuning, ..local(None) };
+        let ours = offer(&local).to_string();
+        assert!(ours.contains("RTP/AVP 0 111 13 101 100\r\n"), "{ours}");
+        assert!(ours.contains("maxaveragebitrate=16000;usedtx=1\r\n"), "{ours}");
+        let (_, session) = answer(&sdp("m=audio 4000 RTP/AVP 96 8 0\r\na=rtpmap:96 opus/48000/2\r\n"), &local).unwrap();
+        assert_eq!(session.codec, &PCMU);
+        let wide = Local { codecs: &[&OPUS], ..local };
+        let ours = offer(&wide).to_string();
+        assert!(
+            ours.contains("RTP/AVP 111 100\r\n"),
+            "no comfort noise and no events of a clock that nobody has: {ours}"
+        );
+    }
+
+    #[test]
+    fn an_answer_need_not_repeat_what_our_numbers_mean() {
+        let ours = offer(&local(None));
+        let session = |streams| apply_answer(&ours, &sdp(streams), &local(None)).unwrap();
+        let bare = session("m=audio 4000 RTP/AVP 111 0\r\n");
+        assert_eq!((bare.codec, bare.payload_type), (&OPUS, 111));
+        assert_eq!(session("m=audio 4000 RTP/AVP 0 111\r\n").codec, &PCMU, "in an answer the peer's order counts");
+    }
+
+    #[test]
+    fn numbers_keep_their_meaning_in_a_new_offer() {
+        let theirs =
+            "m=audio 4000 RTP/AVP 101 111 8\r\na=rtpmap:101 opus/48000/2\r\na=rtpmap:111 telephone-event/48000\r\n";
+        let (first, _) = answer(&sdp(theirs), &local(None)).unwrap();
+        let again = offer(&local(Some(&first)));
+        let numbers: Vec<_> = again.media[0].payload_types().collect();
+        // Opus and its events as before; the events at 8 kHz, usually 101, take a free number.
+        assert_eq!(numbers, [101, 9, 8, 0, 13, 96, 111]);
+        assert_eq!(again.media[0].rtpmap(96).unwrap().clock_rate, 8_000);
+        let (theirs, session) = answer(&again, &local(None)).unwrap();
+        assert_eq!((session.codec, session.payload_type), (&OPUS, 101));
+        assert_eq!(apply_answer(&again, &theirs, &local(Some(&first))), Ok(session));
+        assert_eq!(formats("m=audio 4000 RTP/AVP 8\r\n").0, PCMA.name);
     }
 
     #[test]

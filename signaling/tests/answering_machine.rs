@@ -17,15 +17,7 @@ use milo_signaling::{DialogEvent, Endpoint, EndpointConfig, Invitations, Progres
 const NEEDS_SIPP: &str = "sipp can be run: `make setup` installs it (package sip-tester)";
 
 fn bind(at: SocketAddr) -> (Endpoint, Invitations) {
-    let config = EndpointConfig {
-        udp: vec![at],
-        tcp: vec![at],
-        public_address: None,
-        trusted: Vec::new(),
-        rtp_timeout: Duration::from_secs(30),
-        max_calls: 5000,
-        user_agent: "Milo".to_owned(),
-    };
+    let config = EndpointConfig { udp: vec![at], tcp: vec![at], max_calls: 5000, ..EndpointConfig::default() };
     let ports = Arc::new(PortPool::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0..=0));
     Endpoint::bind(config, ports, tokio::runtime::Handle::current()).expect("a free port")
 }

@@ -42,7 +42,10 @@ fn the_invite_carries_all_that_it_must() {
     assert_eq!(via.rport(), Some(None));
     assert_eq!(invite.contact().unwrap().unwrap().uri.to_string(), "sip:milo@127.0.0.1:5060");
     let sdp = String::from_utf8(invite.sdp().unwrap().to_vec()).unwrap();
-    assert!(sdp.contains("c=IN IP4 127.0.0.1\r\n") && sdp.contains("m=audio 30000 RTP/AVP 0 8 101\r\n"), "{sdp}");
+    assert!(
+        sdp.contains("c=IN IP4 127.0.0.1\r\n") && sdp.contains("m=audio 30000 RTP/AVP 111 9 8 0 13 101 100\r\n"),
+        "{sdp}"
+    );
 }
 
 #[test]

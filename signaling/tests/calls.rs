@@ -21,11 +21,9 @@ fn bind(ip: &str, max_calls: usize) -> (Endpoint, Invitations) {
     let config = EndpointConfig {
         udp: vec![SocketAddr::new(ip, 0)],
         tcp: vec![SocketAddr::new(ip, 0)],
-        public_address: None,
-        trusted: Vec::new(),
-        rtp_timeout: Duration::from_secs(30),
         max_calls,
         user_agent: "Milo test".to_owned(),
+        ..EndpointConfig::default()
     };
     let ports = Arc::new(PortPool::new(ip, 0..=0));
     Endpoint::bind(config, ports, tokio::runtime::Handle::current()).unwrap()
@@ -238,15 +236,7 @@ async fn the_last_owner_to_go_still_says_goodbye() {
 async fn a_port_in_use_is_named() {
     let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let at = taken.local_addr().unwrap();
-    let config = EndpointConfig {
-        udp: vec![at],
-        tcp: Vec::new(),
-        public_address: None,
-        trusted: Vec::new(),
-        rtp_timeout: SOON,
-        max_calls: 1,
-        user_agent: String::new(),
-    };
+    let config = EndpointConfig { udp: vec![at], ..EndpointConfig::default() };
     let ports = Arc::new(PortPool::new(at.ip(), 0..=0));
     let error = Endpoint::bind(config, ports, tokio::runtime::Handle::current()).unwrap_err();
     assert!(error.to_string().contains(&at.to_string()), "{error}");

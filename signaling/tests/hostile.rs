@@ -16,15 +16,7 @@ const SOON: Duration = Duration::from_secs(10);
 
 fn bind() -> (Endpoint, Invitations) {
     let at: SocketAddr = "127.0.0.1:0".parse().unwrap();
-    let config = EndpointConfig {
-        udp: vec![at],
-        tcp: vec![at],
-        public_address: None,
-        trusted: Vec::new(),
-        rtp_timeout: Duration::from_secs(30),
-        max_calls: 100,
-        user_agent: "Milo".to_owned(),
-    };
+    let config = EndpointConfig { udp: vec![at], tcp: vec![at], ..EndpointConfig::default() };
     let ports = Arc::new(PortPool::new(at.ip(), 0..=0));
     Endpoint::bind(config, ports, tokio::runtime::Handle::current()).unwrap()
 }

@@ -1,10 +1,11 @@
 //! `[media]`: the audio of calls.
 
-use serde::{Deserialize, Serialize};
+use milo_media::{CODECS, Codec, Tuning};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{Faults, address::PortRange};
 
-/// RTP.
+/// RTP and codecs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Media {
@@ -12,16 +13,67 @@ pub struct Media {
     pub rtp_ports: PortRange,
     /// A call whose audio stays away for so many seconds is ended.
     pub rtp_timeout_s: u64,
+    /// What is spoken, preferred first.
+    pub codecs: Codecs,
+    /// Bits a second of Opus, sent and asked for.
+    pub opus_bitrate: u32,
+    /// Send nothing in silence over Opus, and ask for the same.
+    pub opus_dtx: bool,
 }
 
 impl Default for Media {
     fn default() -> Self {
-        Self { rtp_ports: PortRange::new(10_000, 20_000), rtp_timeout_s: 30 }
+        let Tuning { bitrate, dtx, .. } = Tuning::default();
+        Self {
+            rtp_ports: PortRange::new(10_000, 20_000),
+            rtp_timeout_s: 30,
+            codecs: Codecs(CODECS.to_vec()),
+            opus_bitrate: bitrate,
+            opus_dtx: dtx,
+        }
     }
 }
 
 impl Media {
     pub(super) fn check(&self, faults: &mut Faults<'_>) {
         faults.within("media.rtp_timeout_s", self.rtp_timeout_s, 1..=3_600);
+        faults.within("media.opus_bitrate", u64::from(self.opus_bitrate), 6_000..=128_000);
+    }
+}
+
+/// Codecs by name, in any case, preferred first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Codecs(Vec<&'static Codec>);
+
+impl Codecs {
+    /// The codecs, in the order given.
+    pub fn to_vec(&self) -> Vec<&'static Codec> {
+        self.0.clone()
+    }
+}
+
+impl<'de> Deserialize<'de> for Codecs {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let mut codecs = Vec::new();
+        for name in Vec::<String>::deserialize(from)? {
+            let codec = Codec::named(&name).ok_or_else(|| {
+                let known: Vec<_> = CODECS.iter().map(|codec| codec.name).collect();
+                de::Error::custom(format!("{name:?} is no codec; there are {}", known.join(", ")))
+            })?;
+            if codecs.contains(&codec) {
+                return Err(de::Error::custom(format!("{name:?} stands there twice")));
+            }
+            codecs.push(codec);
+        }
+        if codecs.is_empty() {
+            return Err(de::Error::custom("is empty: without a codec nobody can be heard"));
+        }
+        Ok(Self(codecs))
+    }
+}
+
+impl Serialize for Codecs {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.0.iter().map(|codec| codec.name))
     }
 }

@@ -252,6 +252,10 @@ mod tests {
                 "milo.toml, line 2: http.listen 0.0.0.0:1 can be reached from other machines",
             ),
             ("[media]\nrtp_ports = \"9-3\"", "milo.toml, line 2: media.rtp_ports: \"9-3\" is not a range"),
+            ("[media]\ncodecs = [\"G729\"]", "milo.toml, line 2: media.codecs: \"G729\" is no codec; there are opus"),
+            ("[media]\ncodecs = [\"pcma\", \"PCMA\"]", "milo.toml, line 2: media.codecs: \"PCMA\" stands there twice"),
+            ("[media]\ncodecs = []", "milo.toml, line 2: media.codecs: is empty"),
+            ("[media]\nopus_bitrate = 500", "milo.toml, line 2: media.opus_bitrate = 500 is not within 6000 to 128000"),
             (
                 "[[sip.trunks]]\nname = \"a\"\naddress = \"x\"",
                 "milo.toml, line 3: sip.trunks[0].address: \"x\" is neither",

@@ -15,7 +15,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use milo_media::{EchoPath, Heard, Leg, MediaError, PortPool, wav};
+use milo_media::{
+    Codec, EchoPath, Heard, Leg, MediaError, PortPool,
+    codec::{PCMA, PCMU},
+    wav,
+};
 use milo_models::whisper::Transcriber;
 use milo_signaling::{Dialog, DialogEvent, Endpoint, EndpointConfig, Progress, Uri};
 use tokio::{select, time::timeout};
@@ -58,8 +62,19 @@ pub struct Phone {
 }
 
 impl Phone {
-    /// A telephone of its own, on free ports; on loopback when the target is. It takes no calls.
+    /// A telephone of its own, on free ports; on loopback when the target is. It takes no calls, and speaks G.711, as the
+    /// trunks do: what it measures stays comparable.
     pub fn new(target: &Uri, transcriber: Option<Transcriber>, media: tokio::runtime::Handle) -> Result<Self, Error> {
+        Self::speaking(vec![&PCMU, &PCMA], target, transcriber, media)
+    }
+
+    /// The same with codecs of choice, preferred first.
+    pub fn speaking(
+        codecs: Vec<&'static Codec>,
+        target: &Uri,
+        transcriber: Option<Transcriber>,
+        media: tokio::runtime::Handle,
+    ) -> Result<Self, Error> {
         let host = target.as_sip().and_then(|uri| uri.host.ip());
         let local: IpAddr = match host {
             Some(host) if host.is_loopback() && host.is_ipv6() => Ipv6Addr::LOCALHOST.into(),
@@ -75,11 +90,11 @@ impl Phone {
         let config = EndpointConfig {
             udp: vec![(local, 0).into()],
             tcp: vec![(local, 0).into()],
-            public_address: None,
             trusted: anybody,
-            rtp_timeout: Duration::from_secs(30),
+            codecs,
             max_calls: 10_000,
             user_agent: concat!("Milo phone/", env!("CARGO_PKG_VERSION")).into(),
+            ..EndpointConfig::default()
         };
         let ports = Arc::new(PortPool::new(local, 0..=0));
         let (endpoint, _no_calls) = Endpoint::bind(config, ports, media)?;

@@ -1,10 +1,9 @@
 //! One party's audio: its task owns the socket, the codec and the 20 ms clock.
 //!
 //! `mod.rs`: what others hold of a leg. `task.rs`: the socket and the clock. `line.rs`: what is agreed, and one tick of it,
-//! both ways. `patch.rs`: what passes to another leg.
+//! both ways.
 
 mod line;
-pub(crate) mod patch;
 mod task;
 
 use std::{
@@ -18,7 +17,7 @@ use std::{
 use tokio::sync::watch;
 
 use crate::{
-    Codec,
+    codec::{Codec, Tuning},
     ears::{Ears, EarsQueue},
     port_pool::RtpSocket,
     session::Session,
@@ -26,7 +25,6 @@ use crate::{
     voice::{Voice, VoiceQueue},
 };
 
-use patch::Bay;
 pub(crate) use task::now;
 use task::{Shared, Task};
 
@@ -37,11 +35,13 @@ pub struct LegOptions {
     pub rtp_timeout: Duration,
     /// The most audio, in milliseconds, that the jitter buffer holds back because packets come late; at least 20.
     pub jitter_ceiling_ms: u32,
+    /// What is wanted of a codec that has a choice (Opus), within what the peer can take.
+    pub tuning: Tuning,
 }
 
 impl Default for LegOptions {
     fn default() -> Self {
-        Self { rtp_timeout: Duration::from_secs(30), jitter_ceiling_ms: 200 }
+        Self { rtp_timeout: Duration::from_secs(30), jitter_ceiling_ms: 200, tuning: Tuning::default() }
     }
 }
 
@@ -85,9 +85,7 @@ impl Leg {
         let (control, mut changes) = watch::channel(session);
         changes.mark_changed();
         let over = Arc::new(AtomicBool::new(false));
-        let bay = Arc::new(Bay::default());
         let shared = Shared {
-            bay: bay.clone(),
             changes,
             over: over.clone(),
             options,
@@ -96,11 +94,7 @@ impl Leg {
             gauges: gauges.clone(),
         };
         on.spawn(Task::new(shared).run(socket));
-        Self {
-            ears: Ears::new(ears),
-            voice: Voice::new(voice),
-            control: Control { session: control, over, gauges, bay },
-        }
+        Self { ears: Ears::new(ears), voice: Voice::new(voice), control: Control { session: control, over, gauges } }
     }
 }
 
@@ -110,8 +104,6 @@ pub struct Control {
     session: watch::Sender<Option<Session>>,
     over: Arc<AtomicBool>,
     gauges: Arc<Gauges>,
-    /// Where the leg is joined with another.
-    pub(crate) bay: Arc<Bay>,
 }
 
 impl Control {

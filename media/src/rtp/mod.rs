@@ -13,6 +13,7 @@ mod conceal;
 mod delay;
 mod digits;
 mod jitter_buffer;
+mod loss;
 mod packet;
 mod peer;
 mod phase;
@@ -22,6 +23,7 @@ mod sender;
 mod sequence;
 mod stretch;
 
+pub(crate) use loss::Loss;
 pub(crate) use packet::{HEADER, Packet};
 pub(crate) use peer::Peer;
 pub(crate) use phase::Phase;

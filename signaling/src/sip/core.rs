@@ -16,7 +16,7 @@ use std::{
 };
 
 use ipnet::IpNet;
-use milo_media::Session;
+use milo_media::{Codec, Session, Tuning};
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 
 use super::{
@@ -116,6 +116,10 @@ pub struct CoreConfig {
     pub max_calls: usize,
     /// User-Agent and Server.
     pub user_agent: String,
+    /// What calls speak, preferred first.
+    pub codecs: Arc<[&'static Codec]>,
+    /// What is wanted of codecs that have a choice.
+    pub tuning: Tuning,
     /// Secret from which tags and branches are drawn.
     pub seed: [u8; 32],
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use ipnet::IpNet;
-use milo_media::PortPool;
+use milo_media::{CODECS, Codec, LegOptions, PortPool};
 use tokio::{
     runtime::Handle,
     sync::{mpsc, oneshot, watch},
@@ -48,26 +48,38 @@ pub struct EndpointConfig {
     pub public_address: Option<IpAddr>,
     /// Who is served besides loopback: the configured trunks.
     pub trusted: Vec<IpNet>,
-    /// A leg that hears no RTP for this long ends.
-    pub rtp_timeout: Duration,
+    /// What each call's leg is told.
+    pub legs: LegOptions,
+    /// What calls speak, preferred first.
+    pub codecs: Vec<&'static Codec>,
     /// Calls at once; more are answered 503.
     pub max_calls: usize,
     /// User-Agent and Server.
     pub user_agent: String,
 }
 
+impl Default for EndpointConfig {
+    /// No listeners, nobody but loopback, every codec, 100 calls.
+    fn default() -> Self {
+        Self {
+            udp: Vec::new(),
+            tcp: Vec::new(),
+            public_address: None,
+            trusted: Vec::new(),
+            legs: LegOptions::default(),
+            codecs: CODECS.to_vec(),
+            max_calls: 100,
+            user_agent: "Milo".to_owned(),
+        }
+    }
+}
+
 /// A SIP endpoint. Dropping it, its [`Invitations`] and every call ends its task.
 #[derive(Debug)]
 pub struct Endpoint {
-    caller: Caller,
-    counters: watch::Receiver<Counters>,
-}
-
-/// Places calls from an endpoint. Cheap to clone, for whoever does not own the endpoint.
-#[derive(Clone, Debug)]
-pub struct Caller {
     commands: mpsc::Sender<Command>,
-    local: Arc<[(Transport, SocketAddr)]>,
+    counters: watch::Receiver<Counters>,
+    local: Vec<(Transport, SocketAddr)>,
     legs: LegFactory,
 }
 
@@ -88,8 +100,8 @@ impl Endpoint {
         // One place for each call and some for those whose owners have not noticed yet that they are over.
         let (farewells, farewell) = mpsc::channel(config.max_calls.saturating_mul(2).clamp(64, 1 << 20));
         let (report, counters) = watch::channel(Counters::default());
-        let legs = LegFactory { ports, runtime: media, rtp_timeout: config.rtp_timeout };
-        let local = transports.local().into();
+        let legs = LegFactory { ports, runtime: media, options: config.legs.clone() };
+        let local = transports.local();
         let core = Core::new(
             now(),
             CoreConfig {
@@ -98,6 +110,8 @@ impl Endpoint {
                 trusted: config.trusted,
                 max_calls: config.max_calls,
                 user_agent: config.user_agent,
+                codecs: config.codecs.into(),
+                tuning: config.legs.tuning,
                 seed: rand::random(),
             },
         );
@@ -113,48 +127,14 @@ impl Endpoint {
         };
         tokio::spawn(driver.run(inbound, asked, farewell));
         let invitations = Invitations { queue, _commands: commands.clone() };
-        Ok((Self { caller: Caller { commands, local, legs }, counters }, invitations))
+        Ok((Self { commands, counters, local, legs }, invitations))
     }
 
     /// The listeners, with the ports that the system chose.
     pub fn local(&self) -> &[(Transport, SocketAddr)] {
-        &self.caller.local
+        &self.local
     }
 
-    /// What places calls from here.
-    pub fn caller(&self) -> &Caller {
-        &self.caller
-    }
-
-    /// The same as [`Caller::call`].
-    ///
-    /// # Errors
-    /// Those of [`Caller::call`].
-    pub async fn call(&self, target: &Uri, from: &str) -> Result<Outgoing, SignalingError> {
-        self.caller.call(target, from).await
-    }
-
-    /// What has happened since the start, and what is live now.
-    pub fn counters(&self) -> Counters {
-        *self.counters.borrow()
-    }
-
-    /// The same, for somebody who outlives the borrow of this endpoint.
-    pub fn watch(&self) -> watch::Receiver<Counters> {
-        self.counters.clone()
-    }
-
-    /// Ends every call, waits a moment for the last answers, and closes the sockets.
-    pub async fn shutdown(self) {
-        let (done, wait) = oneshot::channel();
-        if self.caller.commands.send(Command::Shutdown(done)).await.is_ok() {
-            // An error means that the task has ended, which is what is wanted.
-            let _ = wait.await;
-        }
-    }
-}
-
-impl Caller {
     /// Calls a `sip:` URI, over UDP unless it says `;transport=tcp`. `from` is a SIP URI, or the user part of one at
     /// our own address.
     ///
@@ -188,6 +168,25 @@ impl Caller {
         let call = NewCall { target: target.clone(), from: from.to_owned(), transport, remote, rtp };
         let (handle, call_id) = ask(&self.commands, |reply| Command::Call(Box::new(call), reply)).await?;
         Ok(Outgoing { call_id, waiting: Some((handle, socket)), legs: self.legs.clone(), told: None })
+    }
+
+    /// What has happened since the start, and what is live now.
+    pub fn counters(&self) -> Counters {
+        *self.counters.borrow()
+    }
+
+    /// The same, for somebody who outlives the borrow of this endpoint.
+    pub fn watch(&self) -> watch::Receiver<Counters> {
+        self.counters.clone()
+    }
+
+    /// Ends every call, waits a moment for the last answers, and closes the sockets.
+    pub async fn shutdown(self) {
+        let (done, wait) = oneshot::channel();
+        if self.commands.send(Command::Shutdown(done)).await.is_ok() {
+            // An error means that the task has ended, which is what is wanted.
+            let _ = wait.await;
+        }
     }
 }
 

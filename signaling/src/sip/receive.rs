@@ -349,6 +349,8 @@ mod tests {
                 trusted: Vec::new(),
                 max_calls: 1,
                 user_agent: "Milo".to_owned(),
+                codecs: milo_media::CODECS.into(),
+                tuning: milo_media::Tuning::default(),
                 seed: [1; 32],
             },
         );

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use milo_media::Session;
+use milo_media::{CODECS, Session, Tuning};
 use milo_signaling::{
     EndReason, Transport,
     sip::{
@@ -45,6 +45,8 @@ impl Line {
             trusted: Vec::new(),
             max_calls: 100,
             user_agent: "Milo".to_owned(),
+            codecs: CODECS.into(),
+            tuning: Tuning::default(),
             seed: [7; 32],
         };
         change(&mut config);

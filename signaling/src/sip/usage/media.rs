@@ -1,15 +1,15 @@
 //! What a call's offers and answers have come to so far (RFC 3264 section 8; RFC 3261 sections 13.2.1 and 14).
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
-use milo_media::{CODECS, Session};
+use milo_media::{Codec, Session, Tuning};
 
 use super::Stage;
 use crate::{
     offer_answer::{self, Local, Unacceptable},
     sdp::{Sdp, SdpError},
     sip::{
-        core::{CallKey, Core, EndReason, Event},
+        core::{CallKey, Core, CoreConfig, EndReason, Event},
         headers::Name,
         message::Message,
         screen::Rejection,
@@ -54,16 +54,24 @@ pub(super) struct Negotiation {
     session_id: u64,
     /// The last description that we sent.
     sent: Option<Sdp>,
+    codecs: Arc<[&'static Codec]>,
+    tuning: Tuning,
 }
 
 impl Negotiation {
     /// `rtp` is what the peer is told; `session_id` any number.
-    pub(super) fn new(rtp: SocketAddr, session_id: u64) -> Self {
-        Self { rtp, session_id, sent: None }
+    pub(super) fn new(rtp: SocketAddr, session_id: u64, config: &CoreConfig) -> Self {
+        Self { rtp, session_id, sent: None, codecs: Arc::clone(&config.codecs), tuning: config.tuning }
     }
 
     fn local(&self) -> Local<'_> {
-        Local { rtp: self.rtp, session_id: self.session_id, codecs: CODECS, previous: self.sent.as_ref() }
+        Local {
+            rtp: self.rtp,
+            session_id: self.session_id,
+            codecs: &self.codecs,
+            tuning: self.tuning,
+            previous: self.sent.as_ref(),
+        }
     }
 
     /// Our answer to this offer, and what holds from now on.
