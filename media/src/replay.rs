@@ -32,9 +32,10 @@ pub struct Impairment {
 }
 
 impl Impairment {
-    /// Packs the frames as a leg of this session sends them, and gives what arrives and when, sorted by arrival.
+    /// Packs the frames as a leg of this session sends them that knows of the loss, and gives what arrives and when, sorted by arrival.
     pub fn carry(&self, session: &Session, frames: &[Frame]) -> Vec<(Duration, Vec<u8>)> {
         let mut sender = Sender::new(session, 0x4d69_6c6f, 65_000, 0xffff_0000);
+        sender.expect_loss((100.0 * self.loss).round() as u8);
         let mut random = Random(self.seed);
         let (mut arriving, mut losing) = (Vec::new(), false);
         let mut frames = frames.iter();

@@ -4,7 +4,7 @@
 use std::{path::Path, time::Duration};
 
 use milo_media::{
-    Codec, Frame, LegOptions, Session,
+    Codec, Frame, LegOptions, LegStats, Session,
     replay::{Impairment, Replay, replay},
     wav,
 };
@@ -131,6 +131,52 @@ fn loss_costs_what_is_lost_and_neither_level_nor_time() {
         assert!(likeness > least_likeness, "{likeness}");
         assert_eq!(impaired.stats.target_ms, 20);
         assert!(waiting_ms(&impaired, 0) < 11.0, "nothing waits longer");
+    }
+}
+
+#[test]
+fn opus_repairs_what_is_lost() {
+    let said = Replay { frames: speech(), ages: Vec::new(), stats: LegStats::default() };
+    for (loss, burst, least_recovered, least_gain) in [
+        (0.02, 1.0, 0.5, 0.0),
+        (0.05, 1.0, 0.5, 0.01),
+        (0.10, 1.0, 0.5, 0.02),
+        (0.20, 1.0, 0.5, 0.03),
+        (0.10, 3.0, 0.15, 0.005),
+    ] {
+        let line = Impairment { loss, burst, seed: 11, ..Impairment::default() };
+        let [plain, repaired] = [false, true].map(|in_band_fec| {
+            let session = Session { in_band_fec, ..session("opus") };
+            let arriving = line.carry(&session, &said.frames);
+            let length = Duration::from_millis(20 * said.frames.len() as u64);
+            replay(&session, &LegOptions::default(), &arriving, length)
+        });
+        let alike = [&plain, &repaired].map(|replay| likeness(&said, replay));
+        let stats = repaired.stats;
+        println!(
+            "Opus, loss {:2.0} % in rows of {burst}: likeness {:.3}, repaired {:.3}, recovered {} of {}",
+            loss * 100.0,
+            alike[0],
+            alike[1],
+            stats.recovered,
+            stats.lost
+        );
+        assert_eq!(plain.stats.recovered, 0);
+        assert!(stats.recovered as f64 > least_recovered * stats.lost as f64, "{stats:?}");
+        assert!(alike[1] - alike[0] > least_gain, "{alike:?}");
+        assert!((level(&repaired.frames) - level(&said.frames)).abs() < 1.0);
+    }
+}
+
+#[test]
+fn g722_conceals_what_is_lost_like_g711() {
+    let clean = heard("G722", Impairment::default());
+    for (loss, least) in [(0.05, 0.965), (0.10, 0.94), (0.20, 0.88)] {
+        let impaired = heard("G722", Impairment { loss, seed: 11, ..Impairment::default() });
+        let alike = likeness(&clean, &impaired);
+        println!("G.722, loss {:2.0} %: likeness {alike:.3}", loss * 100.0);
+        assert!(alike > least, "{alike}");
+        assert!((level(&impaired.frames) - level(&clean.frames)).abs() < 1.0);
     }
 }
 
