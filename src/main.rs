@@ -153,7 +153,8 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
 /// One runtime for everything, one for the legs: no amount of other work moves their 20 ms clocks.
 fn runtimes() -> Result<(Runtime, Runtime)> {
     let main = Builder::new_multi_thread().enable_all().thread_name("milo").build();
-    let legs = Builder::new_multi_thread().enable_all().thread_name("legs").worker_threads(2).build();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let legs = Builder::new_multi_thread().enable_all().thread_name("legs").worker_threads(cores.min(2)).build();
     Ok((main.context("the main runtime")?, legs.context("the legs' runtime")?))
 }
 

@@ -16,12 +16,15 @@
 //!     UDP      ptime, one unbroken timeline                                                    200 ms
 //! ```
 //! One task a leg runs all of it, on a clock of its own: every 20 ms one frame is heard, whatever comes, and one is sent,
-//! silence when nothing is played. The task awaits its socket and its clock, nothing else. Q1 full drops the oldest frame
-//! and counts; Q4 full makes the voice wait. Sockets and clocks are in `leg/` and `port_pool.rs`; everything in `rtp`
-//! takes `now` as an argument and is tested in virtual time.
+//! silence when nothing is played. The task awaits its clock and nothing else: at the tick it takes what came, and the
+//! kernel says when that was. Q1 full drops the oldest frame and counts; Q4 full makes the voice wait. Sockets and clocks
+//! are in `leg/`, `datagrams.rs` and `port_pool.rs`; everything in `rtp` takes `now` as an argument and is tested in
+//! virtual time.
 
+mod bridge;
 mod clean;
 pub mod codec;
+mod datagrams;
 mod ears;
 mod error;
 mod frame;
@@ -36,8 +39,10 @@ pub mod tone;
 mod voice;
 pub mod wav;
 
+pub use bridge::{Bridge, Bridged, Side, Tap, bridge};
 pub use clean::{Cleaned, Cleaner, Cleaning, EchoPath, Echoes, Noise};
 pub use codec::{CODECS, Codec, Tuning};
+pub use datagrams::Datagrams;
 pub use ears::{Closed, Ears, Heard, HeardFrame};
 pub use error::MediaError;
 pub use frame::{FRAME_MS, FRAME_SAMPLES, Frame, SAMPLE_RATE, dbfs};

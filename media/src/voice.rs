@@ -61,6 +61,25 @@ impl Voice {
         sleep(Duration::from_millis(crate::FRAME_MS.into())).await;
     }
 
+    /// Queues 20 ms without waiting: when `most` are queued already, the oldest gives way. Says whether any were.
+    pub(crate) fn push(&mut self, frame: Frame, most: usize) -> bool {
+        let mut playout = self.queue.lock();
+        if playout.ended {
+            return false;
+        }
+        let crowded = !playout.frames.is_empty();
+        while playout.frames.len() >= most {
+            playout.frames.pop_front();
+        }
+        playout.frames.push_back(frame);
+        crowded
+    }
+
+    /// Forgets what was queued first.
+    pub(crate) fn give_up_oldest(&mut self) {
+        self.queue.lock().frames.pop_front();
+    }
+
     /// Holds back what is queued; the peer hears silence.
     pub fn pause(&mut self) {
         self.queue.lock().paused = true;
@@ -160,6 +179,12 @@ impl VoiceQueue {
             playout.frames.clear();
         }
         self.moved.notify_one();
+    }
+
+    /// Something of our own waits to be said.
+    pub(crate) fn is_waiting(&self) -> bool {
+        let playout = self.lock();
+        !playout.paused && !playout.frames.is_empty()
     }
 
     /// Nobody speaks any more.

@@ -43,6 +43,6 @@ pub use outgoing::{Outgoing, Progress};
 pub use sip::{
     Uri,
     core::{Counters, EndReason},
-    endpoint::{Endpoint, EndpointConfig},
+    endpoint::{Caller, Endpoint, EndpointConfig},
     flow::Transport,
 };

@@ -1,10 +1,13 @@
 //! Benches: each starts a Milo of its own on free ports, loads it through real SIP and RTP from this process, and reads what it
 //! cost from `/proc`. Their figures stand in the README's table.
 
+mod caller;
 mod calls;
 mod clean;
+mod media;
 mod running;
 mod setup;
+mod stream;
 mod turn;
 
 use anyhow::Result;
@@ -24,6 +27,8 @@ pub enum Which {
     Clean(clean::Arguments),
     /// Calls set up and ended, so many a second.
     Setup(setup::Arguments),
+    /// Many calls at once, as the wire sees them: processor, memory, and when packets come.
+    Media(media::Arguments),
 }
 
 /// Runs one bench and prints its figures.
@@ -33,6 +38,7 @@ pub async fn run(which: Which, legs: &Handle) -> Result<()> {
         Which::Calls(arguments) => calls::run(arguments, legs).await,
         Which::Clean(arguments) => clean::run(arguments).await,
         Which::Setup(arguments) => setup::run(arguments, legs).await,
+        Which::Media(arguments) => media::run(arguments).await,
     }
 }
 

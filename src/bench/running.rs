@@ -67,6 +67,24 @@ impl Running {
     pub async fn start(program: &Path, folder: &Path, variables: &[(&str, &str)]) -> Result<Self> {
         fs::create_dir_all(folder).with_context(|| format!("the folder {}", folder.display()))?;
         let command = alone(program, folder).with_context(|| format!("the folder {}", folder.display()))?;
+        Self::serve(command, program, folder, variables).await
+    }
+
+    /// The same, bound to one core by `taskset` of util-linux.
+    pub async fn start_on(core: usize, program: &Path, folder: &Path, variables: &[(&str, &str)]) -> Result<Self> {
+        fs::create_dir_all(folder).with_context(|| format!("the folder {}", folder.display()))?;
+        let taskset = Path::new("taskset");
+        let mut command = alone(taskset, folder).with_context(|| format!("the folder {}", folder.display()))?;
+        command.arg("-c").arg(core.to_string()).arg(program);
+        Self::serve(command, taskset, folder, variables).await
+    }
+
+    async fn serve(
+        command: process::Command,
+        program: &Path,
+        folder: &Path,
+        variables: &[(&str, &str)],
+    ) -> Result<Self> {
         let mut child = Command::from(command)
             .arg("serve")
             .env("LOG_LEVEL", "warn")

@@ -2,55 +2,95 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::net::UdpSocket;
-
-use super::task::{TICK, Task};
+use super::{
+    patch::{Format, Kind, Passed, Patch},
+    task::{TICK, Task},
+};
 use crate::{
     Frame, SAMPLE_RATE,
+    datagrams::Datagrams,
     ears::{Heard, HeardFrame},
-    rtp::{Accepted, Loss, Peer, Receiver, Sender},
-    session::Direction,
+    rtp::{Accepted, Loss, Packet, Peer, Receiver, Sender},
+    session::{Direction, Session},
 };
 
-/// Datagrams taken at a time, so that a flood cannot hold up the clock.
-const BATCH: usize = 64;
+/// Datagrams looked at in a tick: what the system keeps for a socket, and no flood can hold up the clock.
+const BATCH: usize = 256;
 
 /// The agreed line.
 pub(super) struct Line {
+    pub(super) agreed: Session,
     pub(super) direction: Direction,
     pub(super) peer: Peer,
     pub(super) receiver: Receiver,
     pub(super) sender: Sender,
     pub(super) loss: Loss,
+    /// What the peer says passes to the other leg as it comes.
+    passing: bool,
+}
+
+impl Line {
+    /// Gives a packet of the peer's to the other leg, when it is one that the other can use.
+    fn pass(&self, datagram: &[u8], patch: &Patch) {
+        let Some(packet) = Packet::parse(datagram) else { return };
+        if packet.payload_type == self.agreed.payload_type {
+            patch.out.pass(Kind::Audio, &packet);
+        } else if Some(packet.payload_type) == self.agreed.telephone_event {
+            patch.out.pass(Kind::Event, &packet);
+        } else if Some(packet.payload_type) == self.agreed.comfort_noise {
+            patch.out.pass(Kind::Noise, &packet);
+        }
+    }
+
+    /// Sends a packet of the other leg's peer.
+    fn pass_on(&mut self, passed: &Passed, send: impl FnMut(&[u8])) {
+        let &Passed { kind, marker, ssrc, sequence, timestamp, ref payload } = passed;
+        let payload_type = match kind {
+            Kind::Audio => Some(self.agreed.payload_type),
+            Kind::Event => self.agreed.telephone_event,
+            Kind::Noise => self.agreed.comfort_noise,
+        };
+        let Some(payload_type) = payload_type else { return };
+        let packet = Packet { marker, payload_type, ssrc, sequence, timestamp, payload };
+        self.sender.pass(payload_type, &packet, send);
+    }
 }
 
 impl Task {
     /// Takes the datagrams that are there. Says by how much the clock should tick later, when it should.
-    pub(super) fn listen(&mut self, socket: &UdpSocket, datagram: &mut [u8], now: Instant) -> Option<Duration> {
+    pub(super) fn listen(&mut self, socket: &Datagrams, now: Instant) -> Option<Duration> {
         let mut later = None;
-        for _ in 0..BATCH {
-            let Ok((length, from)) = socket.try_recv_from(datagram) else { break };
-            let Some(line) = &mut self.line else { continue };
-            if !line.direction.receives() || !line.peer.may_speak(from, now) {
+        socket.take(now, BATCH, |datagram, from, arrived| {
+            let Some(line) = &mut self.line else { return };
+            if !line.direction.receives() || !line.peer.may_speak(from, arrived) {
                 self.totals.ignored += 1;
-                continue;
+                return;
             }
-            let accepted = line.receiver.accept(&datagram[..length], now);
+            let accepted = line.receiver.accept(datagram, arrived);
             if accepted == Accepted::Ignored {
-                continue;
+                return;
             }
-            line.peer.heard(from, now);
-            self.due_since = now;
-            later = later.or(self.phase.packet(TICK.saturating_sub(now.saturating_duration_since(self.ticked))));
+            line.peer.heard(from, arrived);
+            if let Some(patch) = self.patch.as_ref().filter(|_| line.passing) {
+                line.pass(datagram, patch);
+            }
+            self.due_since = arrived;
+            let after_tick = arrived.saturating_duration_since(self.ticked);
+            later = later.or(self.phase.packet(TICK.saturating_sub(after_tick)));
             if let Accepted::Digit(digit) = accepted {
                 self.shared.ears.push_event(Heard::Digit(digit));
             }
-        }
+        });
         later
     }
 
     /// One frame to the ears.
     pub(super) fn hear(&mut self, now: Instant) {
+        let passing = self.line.as_mut().filter(|line| line.passing);
+        if let (Some(line), Some(Patch { tapped: false, .. })) = (passing, &self.patch) {
+            line.receiver.pass_over();
+            return;
+        }
         self.narrow.clear();
         let sent = self.sent.pop_front().flatten();
         let mut heard = HeardFrame { frame: Frame::SILENCE, arrived: now, concealed: false, sent };
@@ -71,15 +111,51 @@ impl Task {
         }
     }
 
-    /// The packets of this tick to the peer.
-    pub(super) fn speak(&mut self, socket: &UdpSocket, now: Instant) {
+    /// Takes over which other leg this one is joined with, and agrees with it on what passes.
+    pub(super) fn join(&mut self) {
+        if let Some(patch) = self.shared.bay.changed(&mut self.patched) {
+            self.patch.iter().for_each(Patch::part);
+            self.patch = patch;
+        }
         let Some(line) = &mut self.line else { return };
+        let format = Format::of(&line.agreed);
+        line.passing = self.patch.as_ref().is_some_and(|patch| {
+            patch.back.takes(Some(format).filter(|_| line.direction.sends()));
+            patch.out.gives(Some(format).filter(|_| line.direction.receives()))
+        });
+    }
+
+    /// Sends what the other leg's peer has said.
+    pub(super) fn pass_on(&mut self, socket: &Datagrams) {
+        let (Some(line), Some(patch)) = (&mut self.line, &self.patch) else { return };
+        // What is queued in our own voice is said first, alone.
+        let sends = line.direction.sends() && !self.shared.voice.is_waiting();
+        let destination = line.peer.destination().filter(|_| sends);
+        let totals = &mut self.totals;
+        patch.back.take(|passed| {
+            let Some(destination) = destination else { return };
+            line.pass_on(passed, |datagram| match socket.send(datagram, destination) {
+                Ok(_) => totals.sent += 1,
+                Err(_) => totals.send_errors += 1,
+            });
+        });
+    }
+
+    /// The packets of this tick to the peer.
+    pub(super) fn speak(&mut self, socket: &Datagrams, now: Instant) {
+        self.pass_on(socket);
+        let Some(line) = &mut self.line else { return };
+        if self.patch.as_ref().is_some_and(|patch| patch.back.is_passing()) && !self.shared.voice.is_waiting() {
+            // The other leg's peer keeps the time, and while it pauses, so do we.
+            line.sender.skip();
+            return;
+        }
         let Some(destination) = line.peer.destination().filter(|_| line.direction.sends()) else {
             line.sender.skip();
             return;
         };
         let (voice, totals, sent) = (&self.shared.voice, &mut self.totals, &mut self.sent);
-        let send = |datagram: &[u8]| match socket.try_send_to(datagram, destination) {
+        let send = |datagram: &[u8]| match socket.send(datagram, destination) {
             Ok(_) => totals.sent += 1,
             Err(_) => totals.send_errors += 1,
         };
@@ -102,11 +178,14 @@ impl Task {
                 line.receiver.change(session);
                 line.sender.change(session);
                 line.direction = session.direction;
+                line.agreed = session.clone();
             }
             None => {
                 let mut sender = Sender::new(session, rand::random(), rand::random(), rand::random());
                 sender.tune(self.shared.options.tuning, session);
                 self.line = Some(Line {
+                    agreed: session.clone(),
+                    passing: false,
                     direction: session.direction,
                     peer: Peer::new(session.remote),
                     receiver: Receiver::new(session, self.shared.options.jitter_ceiling_ms),

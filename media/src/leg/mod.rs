@@ -1,9 +1,10 @@
 //! One party's audio: its task owns the socket, the codec and the 20 ms clock.
 //!
 //! `mod.rs`: what others hold of a leg. `task.rs`: the socket and the clock. `line.rs`: what is agreed, and one tick of it,
-//! both ways.
+//! both ways. `patch.rs`: what passes to another leg.
 
 mod line;
+pub(crate) mod patch;
 mod task;
 
 use std::{
@@ -25,6 +26,7 @@ use crate::{
     voice::{Voice, VoiceQueue},
 };
 
+use patch::Bay;
 pub(crate) use task::now;
 use task::{Shared, Task};
 
@@ -85,7 +87,9 @@ impl Leg {
         let (control, mut changes) = watch::channel(session);
         changes.mark_changed();
         let over = Arc::new(AtomicBool::new(false));
+        let bay = Arc::new(Bay::default());
         let shared = Shared {
+            bay: bay.clone(),
             changes,
             over: over.clone(),
             options,
@@ -94,7 +98,11 @@ impl Leg {
             gauges: gauges.clone(),
         };
         on.spawn(Task::new(shared).run(socket));
-        Self { ears: Ears::new(ears), voice: Voice::new(voice), control: Control { session: control, over, gauges } }
+        Self {
+            ears: Ears::new(ears),
+            voice: Voice::new(voice),
+            control: Control { session: control, over, gauges, bay },
+        }
     }
 }
 
@@ -104,6 +112,8 @@ pub struct Control {
     session: watch::Sender<Option<Session>>,
     over: Arc<AtomicBool>,
     gauges: Arc<Gauges>,
+    /// Where the leg is joined with another.
+    pub(crate) bay: Arc<Bay>,
 }
 
 impl Control {

@@ -2,6 +2,8 @@
 
 use std::{
     collections::VecDeque,
+    future::pending,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -9,15 +11,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{
-    net::UdpSocket,
-    sync::watch,
-    time::{Interval, MissedTickBehavior, interval_at},
-};
+use tokio::{select, sync::watch, time::sleep_until};
 
-use super::{LegOptions, line::Line};
+use super::{
+    LegOptions,
+    line::Line,
+    patch::{Bay, Patch},
+};
 use crate::{
     FRAME_MS, Frame,
+    datagrams::Datagrams,
     ears::{Closed, EarsQueue},
     port_pool::RtpSocket,
     resample::Twice,
@@ -29,10 +32,8 @@ use crate::{
 
 /// The clock of a leg.
 pub(super) const TICK: Duration = Duration::from_millis(FRAME_MS as u64);
-/// A clock further behind than this (a suspended machine) jumps; one less far behind catches up frame by frame.
+/// A clock further behind than this (a suspended machine) jumps; one less far behind catches up frame by frame, a frame each 10 ms.
 const BEHIND: Duration = Duration::from_millis(200);
-/// Bytes of the longest datagram looked at; RTP audio is far shorter.
-const DATAGRAM: usize = 2048;
 
 /// What the task shares with those who hold the leg.
 pub(super) struct Shared {
@@ -42,6 +43,7 @@ pub(super) struct Shared {
     pub(super) ears: Arc<EarsQueue>,
     pub(super) voice: Arc<VoiceQueue>,
     pub(super) gauges: Arc<Gauges>,
+    pub(super) bay: Arc<Bay>,
 }
 
 /// What a leg's task owns.
@@ -49,12 +51,15 @@ pub(super) struct Task {
     pub(super) shared: Shared,
     /// `None` until a session is agreed.
     pub(super) line: Option<Line>,
+    /// The other leg, when there is one; and how many changes of it were seen.
+    pub(super) patch: Option<Patch>,
+    pub(super) patched: u64,
     /// What is counted here and not by the receiver.
     pub(super) totals: LegStats,
     /// Since when a packet is due.
     pub(super) due_since: Instant,
     /// When the clock should tick next, and when it last did.
-    next_tick: Instant,
+    due: Instant,
     pub(super) ticked: Instant,
     pub(super) phase: Phase,
     /// What was played into the last packet, one frame a tick: a packet of 60 ms takes three at once.
@@ -69,9 +74,11 @@ impl Task {
         Self {
             shared,
             line: None,
+            patch: None,
+            patched: 0,
             totals: LegStats::default(),
             due_since: now(),
-            next_tick: now(),
+            due: now(),
             ticked: now(),
             phase: Phase::new(rand::random()),
             sent: VecDeque::new(),
@@ -84,8 +91,8 @@ impl Task {
     /// Runs until both halves are dropped, the peer has been silent for too long, or the socket fails.
     pub(super) async fn run(mut self, socket: RtpSocket) {
         let RtpSocket { socket, lease } = socket;
-        let closed = match UdpSocket::from_std(socket) {
-            Ok(socket) => self.clock(&socket).await,
+        let closed = match Datagrams::new(socket, now()) {
+            Ok(socket) => self.clock(socket).await,
             Err(error) => Closed::Failed(format!("the RTP socket cannot be used: {error}")),
         };
         self.shared.voice.end();
@@ -93,61 +100,50 @@ impl Task {
         drop(lease);
     }
 
-    async fn clock(&mut self, socket: &UdpSocket) -> Closed {
-        // A socket of tokio's refuses to send until it was seen writable once.
-        if let Err(error) = socket.writable().await {
-            return Closed::Failed(format!("the RTP socket cannot send: {error}"));
-        }
-        self.agree(now());
-        let mut datagram = vec![0; DATAGRAM];
-        self.next_tick = now();
-        let mut ticks = interval_at(self.next_tick.into(), TICK);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    async fn clock(&mut self, socket: Datagrams) -> Closed {
+        self.due = now();
+        self.agree(self.due);
+        let mut alarm = pin!(sleep_until(self.due.into()));
         loop {
-            tokio::select! {
+            let back = self.patch.as_ref().map(|patch| patch.back.clone());
+            select! {
                 biased;
-                due = ticks.tick() => {
-                    let now = now();
-                    let later = self.listen(socket, &mut datagram, now);
-                    self.ticked = now;
-                    self.next_tick = due.into_std() + TICK;
-                    if let Some(closed) = self.tick(socket, now) {
-                        return closed;
-                    }
-                    self.adjust(later, now, &mut ticks);
-                }
-                readable = socket.readable() => {
-                    if let Err(error) = readable {
-                        return Closed::Failed(format!("the RTP socket cannot receive: {error}"));
-                    }
-                    let now = now();
-                    let later = self.listen(socket, &mut datagram, now);
-                    self.adjust(later, now, &mut ticks);
+                () = alarm.as_mut() => {}
+                () = async { match back { Some(back) => back.came().await, None => pending().await } } => {
+                    self.pass_on(&socket);
+                    continue;
                 }
             }
+            let now = now();
+            let later = self.listen(&socket, now);
+            self.ticked = now;
+            if let Some(closed) = self.tick(&socket, now) {
+                return closed;
+            }
+            self.set_clock(later, now);
+            // A clock that is behind catches up at twice its pace: nothing leaves in a burst.
+            alarm.as_mut().reset(self.due.max(now + TICK / 2).into());
         }
     }
 
-    /// Moves the clock when the peer's packets come right at the tick, and after the machine slept: then the timeline
-    /// goes on, but what should have been sent meanwhile is not sent at once.
-    fn adjust(&mut self, later: Option<Duration>, now: Instant, ticks: &mut Interval) {
-        let behind = now.saturating_duration_since(self.next_tick);
+    /// The next tick is due 20 ms after this one was. The clock moves when the peer's packets come right at the tick, and
+    /// after the machine slept: then the timeline goes on, but what should have been sent meanwhile is not sent.
+    fn set_clock(&mut self, later: Option<Duration>, now: Instant) {
+        self.due += TICK;
+        let behind = now.saturating_duration_since(self.due);
         if behind > BEHIND {
             for _ in 0..behind.as_millis() / TICK.as_millis() {
                 self.line.iter_mut().for_each(|line| line.sender.skip());
             }
-            self.next_tick = now + TICK;
+            self.due = now + TICK;
         } else if let Some(later) = later {
-            self.next_tick += later;
+            self.due += later;
             self.line.iter_mut().for_each(|line| line.receiver.pulled_better());
-        } else {
-            return;
         }
-        ticks.reset_at(self.next_tick.into());
     }
 
     /// 20 ms have passed.
-    fn tick(&mut self, socket: &UdpSocket, now: Instant) -> Option<Closed> {
+    fn tick(&mut self, socket: &Datagrams, now: Instant) -> Option<Closed> {
         if self.shared.ears.is_deaf() && self.shared.voice.is_mute() {
             return Some(Closed::Dropped);
         }
@@ -155,6 +151,7 @@ impl Task {
             return Some(Closed::HungUp);
         }
         self.agree(now);
+        self.join();
         self.hear(now);
         self.speak(socket, now);
         self.publish();
@@ -182,6 +179,7 @@ impl Drop for Task {
     fn drop(&mut self) {
         self.shared.voice.end();
         self.shared.ears.close(Closed::Dropped);
+        self.patch.iter().for_each(Patch::part);
     }
 }
 

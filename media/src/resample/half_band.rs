@@ -4,6 +4,8 @@
 //! tap is zero and the middle one is 1/2. Going up, every second output *is* an input; going down, half of the products
 //! vanish. What is left is one dot product of 32 taps a sample. Delay 31 samples of 16 kHz: 1.94 ms.
 
+use std::sync::LazyLock;
+
 /// The taps that are not zero, without the middle one.
 const TAPS: usize = 32;
 /// Delay of the filter in samples of the higher rate.
@@ -11,8 +13,12 @@ pub(super) const DELAY: usize = TAPS - 1;
 /// Samples worked on at once, at the lower rate: one frame.
 const BLOCK: usize = 160;
 
-/// The odd taps of the filter, sum 1 (the passband gain of the interpolated half).
-fn taps() -> [f32; TAPS] {
+/// A tap of 1 in the fixed point of [`TAPS_Q14`].
+const ONE: i32 = 1 << 14;
+
+/// The odd taps of the filter, sum 1 (the passband gain of the interpolated half), with 14 bits behind the point: what they
+/// make of the loudest signal still fits 32 bits, and a processor multiplies and adds eight of them at a time.
+static TAPS_Q14: LazyLock<[i16; TAPS]> = LazyLock::new(|| {
     // Kaiser window, beta for 75 dB (J. F. Kaiser 1974): 0.1102 (A - 8.7).
     const BETA: f64 = 7.3;
     let mut taps = [0f64; TAPS];
@@ -23,8 +29,13 @@ fn taps() -> [f32; TAPS] {
         *tap = phase.sin() / phase * bessel_i0(BETA * (1.0 - reach * reach).sqrt()) / bessel_i0(BETA);
     }
     let sum: f64 = taps.iter().sum();
-    taps.map(|tap| (tap / sum) as f32)
-}
+    let mut taps = taps.map(|tap| (tap / sum * f64::from(ONE)).round() as i16);
+    // Rounding must not change the level: the two middle taps take the rest, half each.
+    let rest = ONE - taps.iter().map(|&tap| i32::from(tap)).sum::<i32>();
+    taps[TAPS / 2 - 1] += (rest / 2) as i16;
+    taps[TAPS / 2] += (rest - rest / 2) as i16;
+    taps
+});
 
 /// Modified Bessel function of the first kind and order zero, by its series.
 fn bessel_i0(x: f64) -> f64 {
@@ -39,35 +50,29 @@ fn bessel_i0(x: f64) -> f64 {
 
 /// A window over a stream: the last 31 values stand before each new block.
 struct Window {
-    values: [f32; DELAY + BLOCK],
+    values: [i16; DELAY + BLOCK],
 }
 
 impl Window {
     const fn new() -> Self {
-        Self { values: [0.0; DELAY + BLOCK] }
+        Self { values: [0; DELAY + BLOCK] }
     }
 
-    /// Puts a block of at most [`BLOCK`] values behind the history.
-    fn fill(&mut self, block: impl Iterator<Item = i16>) {
-        for (slot, value) in self.values[DELAY..].iter_mut().zip(block) {
-            *slot = f32::from(value);
-        }
+    /// The place of a block of this length behind the history.
+    fn block(&mut self, length: usize) -> &mut [i16] {
+        &mut self.values[DELAY..DELAY + length]
     }
 
-    /// The filter's value at this place of the block.
-    fn filtered(&self, taps: &[f32; TAPS], at: usize) -> f32 {
-        let mut lanes = [0f32; 8];
-        for (taps, values) in taps.as_chunks::<8>().0.iter().zip(self.values[at..at + TAPS].as_chunks::<8>().0) {
-            for lane in 0..8 {
-                lanes[lane] += taps[lane] * values[lane];
-            }
-        }
-        lanes.iter().sum()
+    /// The filter's value at each place of a block of this length, in the fixed point of the taps.
+    fn filtered(&self, taps: &[i16; TAPS], length: usize) -> impl Iterator<Item = i32> {
+        self.values[..DELAY + length].array_windows::<TAPS>().map(move |values| {
+            values.iter().zip(taps).map(|(&value, &tap)| i32::from(value) * i32::from(tap)).sum::<i32>()
+        })
     }
 
-    /// The value in the middle of the filter at this place of the block.
-    fn middle(&self, at: usize) -> f32 {
-        self.values[at + TAPS / 2]
+    /// The values in the middle of the filter, for a block of this length.
+    fn middle(&self, length: usize) -> &[i16] {
+        &self.values[TAPS / 2..TAPS / 2 + length]
     }
 
     /// Keeps the end of a block of this length as the next history.
@@ -78,23 +83,26 @@ impl Window {
 
 /// Twice the rate.
 pub(crate) struct Twice {
-    taps: [f32; TAPS],
     window: Window,
 }
 
 impl Twice {
-    pub(crate) fn new() -> Self {
-        Self { taps: taps(), window: Window::new() }
+    pub(crate) const fn new() -> Self {
+        Self { window: Window::new() }
     }
 
     /// Appends two samples for each one.
     pub(crate) fn push(&mut self, samples: &[i16], out: &mut Vec<i16>) {
+        let mut done = out.len();
+        out.resize(done + samples.len() * 2, 0);
         for block in samples.chunks(BLOCK) {
-            self.window.fill(block.iter().copied());
-            out.extend(
-                (0..block.len())
-                    .flat_map(|at| [round(self.window.filtered(&self.taps, at)), round(self.window.middle(at))]),
-            );
+            self.window.block(block.len()).copy_from_slice(block);
+            let (pairs, _) = out[done..].as_chunks_mut::<2>();
+            let between = self.window.filtered(&TAPS_Q14, block.len());
+            for ((pair, between), &middle) in pairs.iter_mut().zip(between).zip(self.window.middle(block.len())) {
+                *pair = [rounded::<14>(between), middle];
+            }
+            done += block.len() * 2;
             self.window.advance(block.len());
         }
     }
@@ -102,15 +110,14 @@ impl Twice {
 
 /// Half the rate.
 pub(crate) struct Halve {
-    taps: [f32; TAPS],
     filtered: Window,
     delayed: Window,
     odd: Option<i16>,
 }
 
 impl Halve {
-    pub(crate) fn new() -> Self {
-        Self { taps: taps(), filtered: Window::new(), delayed: Window::new(), odd: None }
+    pub(crate) const fn new() -> Self {
+        Self { filtered: Window::new(), delayed: Window::new(), odd: None }
     }
 
     /// Appends one sample for each two; an odd one waits for the next call.
@@ -118,30 +125,32 @@ impl Halve {
         if let (Some(first), Some((&second, rest))) = (self.odd, samples.split_first()) {
             self.odd = None;
             samples = rest;
-            self.block(&[first, second], out);
+            self.block(&[[first, second]], out);
         }
-        let (pairs, odd) = samples.split_at(samples.len() & !1);
-        for block in pairs.chunks(BLOCK * 2) {
+        let (pairs, odd) = samples.as_chunks::<2>();
+        for block in pairs.chunks(BLOCK) {
             self.block(block, out);
         }
         self.odd = odd.first().copied().or(self.odd);
     }
 
-    fn block(&mut self, pairs: &[i16], out: &mut Vec<i16>) {
-        let length = pairs.len() / 2;
-        self.delayed.fill(pairs.iter().step_by(2).copied());
-        self.filtered.fill(pairs.iter().skip(1).step_by(2).copied());
-        out.extend(
-            (0..length).map(|at| round((self.filtered.filtered(&self.taps, at) + self.delayed.middle(at)) / 2.0)),
-        );
+    fn block(&mut self, pairs: &[[i16; 2]], out: &mut Vec<i16>) {
+        let length = pairs.len();
+        let places = self.delayed.block(length).iter_mut().zip(self.filtered.block(length));
+        for ((delayed, filtered), &[even, odd]) in places.zip(pairs) {
+            (*delayed, *filtered) = (even, odd);
+        }
+        let middle = self.delayed.middle(length).iter().map(|&middle| i32::from(middle) * ONE);
+        let sums = self.filtered.filtered(&TAPS_Q14, length).zip(middle);
+        out.extend(sums.map(|(filtered, middle)| rounded::<15>(filtered + middle)));
         self.delayed.advance(length);
         self.filtered.advance(length);
     }
 }
 
-/// To the nearest 16-bit value; what is beyond full scale is clipped.
-fn round(value: f32) -> i16 {
-    value.round_ties_even() as i16
+/// To the nearest whole number, of a fixed point with this many bits behind it; what is beyond full scale is clipped.
+fn rounded<const BITS: u32>(value: i32) -> i16 {
+    ((value + (1 << (BITS - 1))) >> BITS).clamp(i16::MIN.into(), i16::MAX.into()) as i16
 }
 
 #[cfg(test)]
@@ -226,6 +235,13 @@ mod tests {
         }
         assert_eq!(up, up_pieces);
         assert_eq!(down, down_pieces);
+    }
+
+    #[test]
+    fn the_loudest_signal_fits_the_sum() {
+        let reach: i64 = TAPS_Q14.iter().map(|&tap| i64::from(tap).abs()).sum();
+        assert_eq!(TAPS_Q14.iter().map(|&tap| i32::from(tap)).sum::<i32>(), ONE);
+        assert!((reach + i64::from(ONE)) * 32_768 + i64::from(ONE) <= i64::from(i32::MAX), "{reach}");
     }
 
     #[test]

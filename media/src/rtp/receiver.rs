@@ -118,6 +118,11 @@ impl Receiver {
         self.playout.pulled_otherwise();
     }
 
+    /// 20 ms have passed of which nobody wants to hear anything: what waits is over, and what is missing in it is lost.
+    pub(crate) fn pass_over(&mut self) {
+        self.playout.pass_over();
+    }
+
     /// The peer does not send any more, by agreement: its next packet begins a new stream.
     pub(crate) fn forget_stream(&mut self) {
         self.sequence = None;

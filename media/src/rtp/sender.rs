@@ -27,6 +27,16 @@ pub(crate) struct Sender {
     datagram: Vec<u8>,
     /// The next packet with played audio begins a talkspurt.
     quiet: bool,
+    /// How the stream that passes through ours is moved onto our numbers.
+    moved: Option<Moved>,
+}
+
+/// What is added to the numbers of another stream, whose packets leave as ours.
+#[derive(Clone, Copy, Debug)]
+struct Moved {
+    ssrc: u32,
+    sequence: u16,
+    timestamp: u32,
 }
 
 impl Sender {
@@ -46,6 +56,7 @@ impl Sender {
             halve: Halve::new(),
             datagram: Vec::with_capacity(HEADER + 480),
             quiet: true,
+            moved: None,
         };
         sender.change(session);
         sender
@@ -85,6 +96,7 @@ impl Sender {
     /// next). A ptime of 10 sends two packets each 20 ms.
     pub(crate) fn tick(&mut self, mut take: impl FnMut() -> Option<Frame>, mut send: impl FnMut(&[u8])) {
         self.owed_ms += FRAME_MS;
+        self.moved = None;
         while self.owed_ms >= self.ptime_ms {
             self.owed_ms -= self.ptime_ms;
             let wanted = (self.codec.sample_rate / 1000 * self.ptime_ms) as usize;
@@ -113,6 +125,34 @@ impl Sender {
     /// 20 ms have passed in which nothing may be sent: the timeline goes on.
     pub(crate) fn skip(&mut self) {
         self.timestamp = self.timestamp.wrapping_add(self.codec.clock_rate / 1000 * FRAME_MS);
+        self.quiet = true;
+    }
+
+    /// A packet of another stream leaves as one of ours, under this payload type: it keeps its distance in sequence and time
+    /// to those that passed before, so that what was lost before us is a hole behind us.
+    pub(crate) fn pass(&mut self, payload_type: u8, packet: &Packet<'_>, mut send: impl FnMut(&[u8])) {
+        let known = self.moved.filter(|moved| moved.ssrc == packet.ssrc);
+        let moved = *self.moved.insert(known.unwrap_or(Moved {
+            ssrc: packet.ssrc,
+            sequence: self.sequence.wrapping_sub(packet.sequence),
+            timestamp: self.timestamp.wrapping_sub(packet.timestamp),
+        }));
+        let sequence = packet.sequence.wrapping_add(moved.sequence);
+        let timestamp = packet.timestamp.wrapping_add(moved.timestamp);
+        let (marker, ssrc) = (packet.marker || known.is_none(), self.ssrc);
+        self.datagram.clear();
+        Packet { marker, payload_type, sequence, timestamp, ssrc, payload: &[] }.write_header(&mut self.datagram);
+        self.datagram.extend_from_slice(packet.payload);
+        send(&self.datagram);
+        // What we say ourselves later goes on behind the newest.
+        if sequence.wrapping_sub(self.sequence) < 1 << 15 {
+            self.sequence = sequence.wrapping_add(1);
+        }
+        let end = timestamp.wrapping_add(self.codec.clock_rate / 1000 * self.ptime_ms);
+        if end.wrapping_sub(self.timestamp) < 1 << 31 {
+            self.timestamp = end;
+        }
+        self.samples.clear();
         self.quiet = true;
     }
 
@@ -174,6 +214,28 @@ mod tests {
         assert_eq!(lengths(30), [vec![240], vec![], vec![240], vec![240], vec![], vec![240]]);
         assert_eq!(lengths(40), [vec![320], vec![], vec![320], vec![], vec![320], vec![]]);
         assert_eq!(lengths(60), [vec![480], vec![], vec![], vec![480], vec![], vec![]]);
+    }
+
+    #[test]
+    fn another_stream_passes_through_ours_and_ours_goes_on_behind_it() {
+        let mut sender = Sender::new(&session(20), 7, 65_534, 1000);
+        assert_eq!(sent(&mut sender, &[true]), [[(true, 65_534, 1000, 160)]]);
+        let passed = |sender: &mut Sender, ssrc, sequence, timestamp| {
+            let packet = Packet { marker: false, payload_type: 111, sequence, timestamp, ssrc, payload: &[5; 80] };
+            let mut left = None;
+            sender.pass(96, &packet, |datagram| {
+                let packet = Packet::parse(datagram).expect("RTP");
+                assert_eq!((packet.payload_type, packet.ssrc, packet.payload), (96, 7, &[5; 80][..]));
+                left = Some((packet.marker, packet.sequence, packet.timestamp));
+            });
+            left.expect("sent")
+        };
+        assert_eq!(passed(&mut sender, 1, 10, 5000), (true, 65_535, 1160));
+        assert_eq!(passed(&mut sender, 1, 13, 5480), (false, 2, 1640), "two were lost before us");
+        assert_eq!(passed(&mut sender, 1, 12, 5320), (false, 1, 1480), "one of them was only late");
+        assert_eq!(passed(&mut sender, 2, 900, 9), (true, 3, 1800), "another stream begins behind it");
+        assert_eq!(sent(&mut sender, &[true]), [[(true, 4, 1960, 160)]], "and so do we");
+        assert_eq!(passed(&mut sender, 2, 901, 169), (true, 5, 2120));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! One party's audio over loopback UDP: what a leg does with a real socket and a real clock.
 
+mod bridge;
 mod codecs;
 mod control;
 mod line;

@@ -77,9 +77,15 @@ impl Default for EndpointConfig {
 /// A SIP endpoint. Dropping it, its [`Invitations`] and every call ends its task.
 #[derive(Debug)]
 pub struct Endpoint {
-    commands: mpsc::Sender<Command>,
+    caller: Caller,
     counters: watch::Receiver<Counters>,
-    local: Vec<(Transport, SocketAddr)>,
+}
+
+/// Places calls from an endpoint. Cheap to clone, for whoever does not own the endpoint.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    commands: mpsc::Sender<Command>,
+    local: Arc<[(Transport, SocketAddr)]>,
     legs: LegFactory,
 }
 
@@ -101,7 +107,7 @@ impl Endpoint {
         let (farewells, farewell) = mpsc::channel(config.max_calls.saturating_mul(2).clamp(64, 1 << 20));
         let (report, counters) = watch::channel(Counters::default());
         let legs = LegFactory { ports, runtime: media, options: config.legs.clone() };
-        let local = transports.local();
+        let local = transports.local().into();
         let core = Core::new(
             now(),
             CoreConfig {
@@ -127,14 +133,48 @@ impl Endpoint {
         };
         tokio::spawn(driver.run(inbound, asked, farewell));
         let invitations = Invitations { queue, _commands: commands.clone() };
-        Ok((Self { commands, counters, local, legs }, invitations))
+        Ok((Self { caller: Caller { commands, local, legs }, counters }, invitations))
     }
 
     /// The listeners, with the ports that the system chose.
     pub fn local(&self) -> &[(Transport, SocketAddr)] {
-        &self.local
+        &self.caller.local
     }
 
+    /// What places calls from here.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// The same as [`Caller::call`].
+    ///
+    /// # Errors
+    /// Those of [`Caller::call`].
+    pub async fn call(&self, target: &Uri, from: &str) -> Result<Outgoing, SignalingError> {
+        self.caller.call(target, from).await
+    }
+
+    /// What has happened since the start, and what is live now.
+    pub fn counters(&self) -> Counters {
+        *self.counters.borrow()
+    }
+
+    /// The same, for somebody who outlives the borrow of this endpoint.
+    pub fn watch(&self) -> watch::Receiver<Counters> {
+        self.counters.clone()
+    }
+
+    /// Ends every call, waits a moment for the last answers, and closes the sockets.
+    pub async fn shutdown(self) {
+        let (done, wait) = oneshot::channel();
+        if self.caller.commands.send(Command::Shutdown(done)).await.is_ok() {
+            // An error means that the task has ended, which is what is wanted.
+            let _ = wait.await;
+        }
+    }
+}
+
+impl Caller {
     /// Calls a `sip:` URI, over UDP unless it says `;transport=tcp`. `from` is a SIP URI, or the user part of one at
     /// our own address.
     ///
@@ -168,25 +208,6 @@ impl Endpoint {
         let call = NewCall { target: target.clone(), from: from.to_owned(), transport, remote, rtp };
         let (handle, call_id) = ask(&self.commands, |reply| Command::Call(Box::new(call), reply)).await?;
         Ok(Outgoing { call_id, waiting: Some((handle, socket)), legs: self.legs.clone(), told: None })
-    }
-
-    /// What has happened since the start, and what is live now.
-    pub fn counters(&self) -> Counters {
-        *self.counters.borrow()
-    }
-
-    /// The same, for somebody who outlives the borrow of this endpoint.
-    pub fn watch(&self) -> watch::Receiver<Counters> {
-        self.counters.clone()
-    }
-
-    /// Ends every call, waits a moment for the last answers, and closes the sockets.
-    pub async fn shutdown(self) {
-        let (done, wait) = oneshot::channel();
-        if self.commands.send(Command::Shutdown(done)).await.is_ok() {
-            // An error means that the task has ended, which is what is wanted.
-            let _ = wait.await;
-        }
     }
 }
 

@@ -207,6 +207,15 @@ impl Playout {
         self.state = State::Collecting { stood: RESTART_MS * self.millisecond(), waited: 0 };
     }
 
+    /// 20 ms of which nobody wants to hear anything.
+    pub(super) fn pass_over(&mut self) {
+        while let Some(missing) = self.buffer.missing() {
+            self.counts.lost += missing as u64;
+            self.buffer.pass_first();
+        }
+        self.stop();
+    }
+
     /// A packet came. `samples` is what audio holds.
     pub(super) fn put(
         &mut self,

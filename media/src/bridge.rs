@@ -1,0 +1,151 @@
+//! Two parties who hear each other.
+//!
+//! Where both agreed on the same codec and packet length, packets pass from one leg to the other without being decoded: the
+//! payload as it came, under the numbers of the leg that sends it, keys (RFC 4733) too, and a hole where one was lost. Else
+//! each is decoded, and spoken to the other in the codec of theirs. A re-INVITE may change from one to the other at any
+//! moment. Whoever is on hold is sent nothing, and the other goes on being heard by the tap.
+
+use std::sync::Arc;
+
+use tokio::{select, sync::mpsc};
+
+use crate::{
+    Closed, Heard, HeardFrame, Leg,
+    leg::patch::{Patch, Wire},
+};
+
+/// Frames that may wait between two legs: one that was just heard, one that leaves next.
+const FRAMES: usize = 2;
+/// After so many frames in a row that found another one waiting, the one that waits is too many: it only adds delay.
+const CROWDED: u32 = 50;
+/// As many more are allowed for a quiet place to give it up in; then any place will do.
+const PATIENCE: u32 = 50;
+/// Below this a frame is missed by nobody.
+const QUIET_DBFS: f32 = -45.0;
+
+/// One of the two parties.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The first.
+    A,
+    /// The second.
+    B,
+}
+
+/// Where somebody listens besides: who said it, and what. Full, it misses frames; the parties never wait for it.
+pub type Tap = mpsc::Sender<(Side, HeardFrame)>;
+
+/// What happens on a bridge besides the talking.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bridged {
+    /// A key was pressed; where both understand keys, the other party has it already.
+    Digit(Side, char),
+    /// A party has put us on hold.
+    Held(Side),
+    /// Its hold is over.
+    Resumed(Side),
+    /// A party's leg has ended. The other is still up.
+    Closed(Side, Closed),
+}
+
+/// Joins two legs, until [`Bridge::part`] or the drop of the bridge. What is queued in either voice is said first.
+pub fn bridge(a: Leg, b: Leg, tap: Option<Tap>) -> Bridge {
+    let (there, back) = (Arc::new(Wire::default()), Arc::new(Wire::default()));
+    let tapped = tap.is_some();
+    a.control.bay.plug(Some(Patch { out: there.clone(), back: back.clone(), tapped }));
+    b.control.bay.plug(Some(Patch { out: back.clone(), back: there.clone(), tapped }));
+    Bridge {
+        a: End { leg: a, out: there, crowded: 0, closed: None },
+        b: End { leg: b, out: back, crowded: 0, closed: None },
+        tap,
+    }
+}
+
+/// Two joined legs. Somebody has to ask for what happens next: that is what carries the frames.
+#[derive(Debug)]
+pub struct Bridge {
+    a: End,
+    b: End,
+    tap: Option<Tap>,
+}
+
+#[derive(Debug)]
+struct End {
+    leg: Leg,
+    out: Arc<Wire>,
+    /// Frames in a row that found another one waiting in the other's voice.
+    crowded: u32,
+    closed: Option<Closed>,
+}
+
+impl Bridge {
+    /// Carries what is said until something else happens. After a leg has closed, it says so again. Cancel safe.
+    pub async fn next(&mut self) -> Bridged {
+        loop {
+            for (side, end) in [(Side::A, &self.a), (Side::B, &self.b)] {
+                if let Some(closed) = &end.closed {
+                    return Bridged::Closed(side, closed.clone());
+                }
+            }
+            let (side, heard) = select! {
+                heard = self.a.leg.ears.next() => (Side::A, heard),
+                heard = self.b.leg.ears.next() => (Side::B, heard),
+            };
+            match heard {
+                Heard::Frame(frame) => self.carry(side, frame),
+                Heard::Digit(digit) => return Bridged::Digit(side, digit),
+                Heard::Held => return Bridged::Held(side),
+                Heard::Resumed => return Bridged::Resumed(side),
+                Heard::Closed(closed) => self.ends(side).0.closed = Some(closed),
+            }
+        }
+    }
+
+    /// Whether what this side says passes without being decoded for the other.
+    pub fn passes(&self, side: Side) -> bool {
+        match side {
+            Side::A => self.a.out.is_passing(),
+            Side::B => self.b.out.is_passing(),
+        }
+    }
+
+    /// Parts the two.
+    pub fn part(self) -> (Leg, Leg) {
+        let Self { a, b, .. } = self;
+        (a.unplugged(), b.unplugged())
+    }
+
+    /// Says to the other side what this one said.
+    fn carry(&mut self, side: Side, heard: HeardFrame) {
+        if let Some(tap) = &self.tap {
+            // A tap that is full or gone is its owner's matter.
+            let _ = tap.try_send((side, heard));
+        }
+        let (from, to) = self.ends(side);
+        if from.out.is_passing() {
+            return;
+        }
+        let crowded = to.leg.voice.push(heard.frame, FRAMES);
+        from.crowded = if crowded { from.crowded + 1 } else { 0 };
+        let quiet = || heard.frame.dbfs() < QUIET_DBFS;
+        if from.crowded >= CROWDED + PATIENCE || from.crowded >= CROWDED && quiet() {
+            to.leg.voice.give_up_oldest();
+            from.crowded = 0;
+        }
+    }
+
+    /// This side and the other one.
+    fn ends(&mut self, side: Side) -> (&mut End, &mut End) {
+        match side {
+            Side::A => (&mut self.a, &mut self.b),
+            Side::B => (&mut self.b, &mut self.a),
+        }
+    }
+}
+
+impl End {
+    fn unplugged(self) -> Leg {
+        self.leg.control.bay.plug(None);
+        self.leg
+    }
+}
