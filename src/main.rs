@@ -13,6 +13,7 @@ use milo::{
     server::{Server, Signals},
 };
 use milo_media::{CODECS, Codec};
+use milo_signaling::Srtp;
 use tokio::runtime::{Builder, Runtime};
 
 /// A telephone voice agent that speaks Malagasy first.
@@ -72,9 +73,19 @@ struct CallArguments {
     /// Speak this codec and no other: opus, G722, PCMA or PCMU [default: PCMU, else PCMA]
     #[arg(long, value_name = "NAME", value_parser = codec)]
     codec: Option<&'static Codec>,
+    /// Offer SRTP and nothing else, its keys in the SDP (sdes) or by a handshake (dtls).
+    #[arg(long, value_name = "sdes|dtls")]
+    srtp: Option<Keying>,
     /// Print the report as JSON.
     #[arg(long)]
     json: bool,
+}
+
+/// How `--srtp` agrees on keys.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Keying {
+    Sdes,
+    Dtls,
 }
 
 #[derive(Subcommand)]
@@ -168,10 +179,13 @@ async fn place(config: &Config, call: CallArguments, legs: &tokio::runtime::Hand
         bail!("{:?} is no SIP address; one looks like sip:milo@127.0.0.1:5060", call.uri);
     };
     let transcriber = if call.no_transcript { None } else { Some(engines::transcriber(config)?) };
-    let phone = match call.codec {
-        Some(codec) => Phone::speaking(vec![codec], &target, transcriber, legs.clone())?,
-        None => Phone::new(&target, transcriber, legs.clone())?,
+    let srtp = match call.srtp {
+        None => Srtp::Off,
+        Some(Keying::Sdes) => Srtp::Required(milo_signaling::Keying::Sdes),
+        Some(Keying::Dtls) => Srtp::Required(milo_signaling::Keying::Dtls),
     };
+    let codecs = call.codec.map_or_else(Phone::usual_codecs, |codec| vec![codec]);
+    let phone = Phone::with(codecs, srtp, &target, transcriber, legs.clone())?;
     let errand = Errand {
         target,
         play: call.play,

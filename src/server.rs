@@ -227,6 +227,7 @@ fn bind(config: &Config, legs: &Handle) -> Result<(Endpoint, Invitations)> {
         codecs: config.media.codecs.to_vec(),
         max_calls: config.limits.calls,
         user_agent: concat!("Milo/", env!("CARGO_PKG_VERSION")).into(),
+        srtp: config.media.srtp.into(),
     };
     Endpoint::bind(endpoint, ports, legs.clone()).map_err(|error| match error {
         SignalingError::Bind { .. } => {

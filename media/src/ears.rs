@@ -56,7 +56,7 @@ pub enum Closed {
     HungUp,
     /// Both halves were dropped, or the runtime of the leg ended.
     Dropped,
-    /// The socket failed; the sentence says how.
+    /// The socket failed, or the peer gave no keys for SRTP; the sentence says how.
     Failed(String),
 }
 

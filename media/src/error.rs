@@ -53,4 +53,10 @@ pub enum MediaError {
         /// Rate wanted in Hz.
         to: u32,
     },
+    /// No certificate for DTLS-SRTP could be made.
+    #[error("cannot make a certificate for DTLS-SRTP: {reason}")]
+    Identity {
+        /// What is wrong.
+        reason: String,
+    },
 }

@@ -34,6 +34,7 @@ pub mod replay;
 pub mod resample;
 mod rtp;
 mod session;
+pub mod srtp;
 mod stats;
 pub mod tone;
 mod voice;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::codec::Codec;
+use crate::{codec::Codec, srtp::Security};
 
 /// What *we* may do; the mirror of what the peer's SDP says (RFC 3264 section 6.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +50,8 @@ pub struct Session {
     pub max_bitrate: Option<u32>,
     /// The peer can use in-band FEC (`useinbandfec`, RFC 7587 section 6.1).
     pub in_band_fec: bool,
+    /// How its RTP is secured.
+    pub security: Security,
 }
 
 impl Session {
@@ -65,6 +67,7 @@ impl Session {
             direction: Direction::SendRecv,
             max_bitrate: None,
             in_band_fec: false,
+            security: Security::None,
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::srtp::Refused;
+
 macro_rules! leg_stats {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         /// How a leg's line is; counts are since the leg began.
@@ -39,6 +41,10 @@ leg_stats! {
     duplicate,
     /// Datagrams that are no RTP, have an unknown payload type, come from elsewhere, or come during a hold.
     ignored,
+    /// SRTP packets with a wrong tag: another key, or bits that changed on the way.
+    unauthentic,
+    /// SRTP packets that came before, or later than can be told.
+    replayed,
     /// Packets sent.
     sent,
     /// Packets the system refused to send.
@@ -49,4 +55,15 @@ leg_stats! {
     jitter_ms,
     /// How much audio the jitter buffer aims to hold, in milliseconds.
     target_ms,
+}
+
+impl LegStats {
+    /// Where a datagram that the shield refused is counted.
+    pub(crate) fn of(&mut self, refused: Refused) -> &mut u64 {
+        match refused {
+            Refused::Unauthentic => &mut self.unauthentic,
+            Refused::Replayed => &mut self.replayed,
+            Refused::NoMedia | Refused::TooEarly => &mut self.ignored,
+        }
+    }
 }

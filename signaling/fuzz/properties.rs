@@ -1,15 +1,23 @@
 //! What must hold for any bytes whatever: nothing panics, and what can be read survives printing.
 
-use milo_media::{CODECS, Tuning};
+use std::sync::LazyLock;
+
+use milo_media::{CODECS, Tuning, srtp::Identity};
 use milo_signaling::{
+    Srtp,
     offer_answer::{Local, answer, apply_answer, offer},
     sdp::Sdp,
+    security::MediaSecurity,
     sip::{
         Item, Message, Name, StreamFramer, parse,
         parse::{MAX_BODY, MAX_FIELDS, MAX_HEAD},
         screen, screen_error,
     },
 };
+
+/// Secured however the other side will.
+static SECURITY: LazyLock<MediaSecurity> =
+    LazyLock::new(|| MediaSecurity { srtp: Srtp::Optional, identity: Identity::generate().ok() });
 
 /// A datagram.
 pub(crate) fn sip(bytes: &[u8]) {
@@ -55,7 +63,8 @@ pub(crate) fn sdp(bytes: &[u8]) {
     let printed = theirs.to_string();
     assert_eq!(Sdp::parse(printed.as_bytes()).as_ref(), Ok(&theirs), "{printed}");
     let rtp = "192.0.2.1:10000".parse().expect("a socket address");
-    let local = Local { rtp, session_id: 1, codecs: CODECS, tuning: Tuning::default(), previous: None };
+    let security = &SECURITY;
+    let local = Local { rtp, session_id: 1, codecs: CODECS, tuning: Tuning::default(), previous: None, security };
     if let Ok((ours, session)) = answer(&theirs, &local) {
         assert_eq!(Sdp::parse(ours.to_string().as_bytes()).as_ref(), Ok(&ours));
         assert_eq!(ours.media.len(), theirs.media.len());

@@ -34,12 +34,14 @@ mod invitation;
 pub mod offer_answer;
 mod outgoing;
 pub mod sdp;
+pub mod security;
 pub mod sip;
 
 pub use dialog::{Dialog, DialogEvent};
 pub use error::SignalingError;
 pub use invitation::{Invitation, Invitations};
 pub use outgoing::{Outgoing, Progress};
+pub use security::{Keying, Srtp};
 pub use sip::{
     Uri,
     core::{Counters, EndReason},

@@ -1,8 +1,8 @@
 //! Offer and answer (RFC 3264), pure: two descriptions in, one description and the audio they agree on out.
 //!
-//! Milo speaks one audio stream over plain RTP. Of an offer it takes the first audio stream it can speak and refuses
-//! every other with port 0. The answer names one codec, the one of the offer that we prefer, so that nothing but that
-//! codec, telephone-event and comfort noise arrives.
+//! Milo speaks one audio stream, plain or secured ([`crate::security`]). Of an offer it takes the first audio stream it can
+//! speak and refuses every other with port 0. The answer names one codec, the one of the offer that we prefer, so that
+//! nothing but that codec, telephone-event and comfort noise arrives.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -11,6 +11,7 @@ use milo_media::{Codec, Direction, Session, Tuning};
 use crate::{
     formats,
     sdp::{Attribute, Connection, Media, Origin, Sdp},
+    security::{self, MediaSecurity},
 };
 
 /// Our side of a description.
@@ -26,6 +27,8 @@ pub struct Local<'a> {
     pub tuning: Tuning,
     /// What we sent before in this session. A description that differs gets the next version, an equal one keeps it.
     pub previous: Option<&'a Sdp>,
+    /// What we want of SRTP.
+    pub security: &'a MediaSecurity,
 }
 
 /// There is no audio that both sides can do. The response is 488 with this warning.
@@ -34,9 +37,15 @@ pub enum Unacceptable {
     /// No audio stream, or a refused one.
     #[error("no audio stream")]
     NoAudio,
-    /// Audio over something else than plain RTP.
-    #[error("no audio stream over RTP/AVP")]
+    /// Audio over something else than RTP, or over SRTP where that is switched off.
+    #[error("no audio stream over a transport that is spoken here")]
     NotRtp,
+    /// Plain RTP where SRTP is required.
+    #[error("plain RTP, and SRTP is required")]
+    NotSecure,
+    /// SRTP without a key line or a fingerprint that can be used.
+    #[error("SRTP without keys that can be used")]
+    NoKeys,
     /// No codec in common.
     #[error("no codec in common")]
     NoCodec,
@@ -58,6 +67,8 @@ impl Unacceptable {
             Unacceptable::OtherIpVersion => (300, "Incompatible network protocol"),
             Unacceptable::NoAddress => (301, "Incompatible network address formats"),
             Unacceptable::NotRtp => (302, "Incompatible transport protocol"),
+            Unacceptable::NotSecure => (302, "SRTP is required"),
+            Unacceptable::NoKeys => (306, "No usable crypto or fingerprint attribute"),
             Unacceptable::NoAudio => (304, "Media type not available"),
             Unacceptable::NoCodec => (305, "Incompatible media format"),
             Unacceptable::NotAnAnswer => (399, "Answer does not match the offer"),
@@ -71,8 +82,8 @@ impl Unacceptable {
 /// [`Unacceptable`] when no stream of the offer can be taken; the fault of its first audio stream is named.
 pub fn answer(offer: &Sdp, local: &Local<'_>) -> Result<(Sdp, Session), Unacceptable> {
     let mut fault = Unacceptable::NoAudio;
-    let chosen = offer.media.iter().enumerate().find_map(|(at, media)| match agree(offer, media, None, local) {
-        Ok(session) => Some((at, session)),
+    let chosen = offer.media.iter().enumerate().find_map(|(at, media)| match take(offer, media, local) {
+        Ok((session, secured)) => Some((at, session, secured)),
         Err(why) => {
             if fault == Unacceptable::NoAudio {
                 fault = why;
@@ -80,12 +91,15 @@ pub fn answer(offer: &Sdp, local: &Local<'_>) -> Result<(Sdp, Session), Unaccept
             None
         }
     });
-    let (chosen, session) = chosen.ok_or(fault)?;
-    let media = offer
-        .media
-        .iter()
-        .enumerate()
-        .map(|(at, media)| if at == chosen { our_stream(local, media, &session) } else { refused(media) });
+    let (chosen, session, secured) = chosen.ok_or(fault)?;
+    let media = offer.media.iter().enumerate().map(|(at, media)| {
+        if at != chosen {
+            return refused(media);
+        }
+        let mut stream = our_stream(local, media, &session);
+        stream.attributes.extend_from_slice(&secured);
+        stream
+    });
     let mut answer = description(local, media.collect());
     // RFC 8866 section 5.9 and RFC 3264 section 6: the time of the answer is that of the offer.
     if let Some(time) = offer.other.iter().find(|(kind, _)| *kind == 't') {
@@ -99,7 +113,9 @@ pub fn offer(local: &Local<'_>) -> Sdp {
     let previous = local.previous.and_then(|sdp| sdp.media.iter().find(|media| is_audio(media) && media.port != 0));
     let (formats, mut attributes) = formats::offered(local, previous);
     attributes.push(Attribute::flag("sendrecv"));
-    let stream = audio(local.rtp.port(), "RTP/AVP", formats, attributes);
+    let (protocol, secured) = security::offer(local);
+    attributes.extend(secured);
+    let stream = audio(local.rtp.port(), protocol, formats, attributes);
     versioned(description(local, vec![stream]), local.previous)
 }
 
@@ -116,15 +132,24 @@ pub fn apply_answer(offer: &Sdp, answer: &Sdp, local: &Local<'_>) -> Result<Sess
         .filter(|(ours, _)| is_audio(ours) && ours.port != 0)
         .find(|(_, theirs)| is_audio(theirs) && theirs.port != 0)
         .ok_or(Unacceptable::NoAudio)?;
-    agree(answer, accepted, Some(ours), local)
+    let session = agree(answer, accepted, Some(ours), local)?;
+    Ok(Session { security: security::accepted(ours, answer, accepted, local)?, ..session })
 }
 
-/// The audio that a stream of the peer's description and our abilities have in common; `ours` is what it answers.
+/// What we would do with a stream of an offer, and what our answer says of its security.
+fn take(offer: &Sdp, media: &Media, local: &Local<'_>) -> Result<(Session, Vec<Attribute>), Unacceptable> {
+    let session = agree(offer, media, None, local)?;
+    let (security, secured) = security::answer(offer, media, session.remote.ip(), local)?;
+    Ok((Session { security, ..session }, secured))
+}
+
+/// The audio that a stream of the peer's description and our abilities have in common, security apart; `ours` is what it
+/// answers.
 fn agree(description: &Sdp, media: &Media, ours: Option<&Media>, local: &Local<'_>) -> Result<Session, Unacceptable> {
     if !is_audio(media) || media.port == 0 {
         return Err(Unacceptable::NoAudio);
     }
-    if !["RTP/AVP", "RTP/AVPF"].iter().any(|protocol| protocol.eq_ignore_ascii_case(&media.protocol)) {
+    if !security::is_rtp(media) {
         return Err(Unacceptable::NotRtp);
     }
     let (payload_type, codec) = formats::choose(media, ours, local).ok_or(Unacceptable::NoCodec)?;
@@ -234,8 +259,8 @@ mod tests {
     use super::*;
 
     fn local(previous: Option<&Sdp>) -> Local<'_> {
-        let tuning = Tuning::default();
-        Local { rtp: "192.0.2.1:10000".parse().unwrap(), session_id: 7, codecs: CODECS, tuning, previous }
+        let (tuning, security) = (Tuning::default(), &MediaSecurity::OFF);
+        Local { rtp: "192.0.2.1:10000".parse().unwrap(), session_id: 7, codecs: CODECS, tuning, previous, security }
     }
 
     fn sdp(streams: &str) -> Sdp {
@@ -264,7 +289,7 @@ mod tests {
              m=audio 10000 RTP/AVP 8 101\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:101 telephone-event/8000\r\n\
              a=fmtp:101 0-15\r\na=ptime:20\r\na=sendrecv\r\n"
         );
-        assert_eq!(session.remote, "192.0.2.9:4000".parse().unwrap());
+        assert_eq!(session.remote, "192.0.2.9:4000".parse::<SocketAddr>().unwrap());
         assert_eq!((session.codec.name, session.payload_type), ("PCMA", 8));
         assert_eq!((session.telephone_event, session.ptime_ms), (Some(101), 20));
         assert_eq!(session.direction, Direction::SendRecv);

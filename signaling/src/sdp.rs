@@ -69,12 +69,23 @@ impl Connection {
 }
 
 /// `a=name` or `a=name:value`
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Attribute {
     /// What stands before the colon.
     pub name: String,
     /// What stands behind it.
     pub value: Option<String>,
+}
+
+impl fmt::Debug for Attribute {
+    /// Keys (RFC 4568) are for the peer alone.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.value {
+            Some(_) if self.name.eq_ignore_ascii_case("crypto") => write!(f, "a={}:***", self.name),
+            Some(value) => write!(f, "a={}:{value}", self.name),
+            None => write!(f, "a={}", self.name),
+        }
+    }
 }
 
 impl Attribute {

@@ -372,7 +372,7 @@ fn a_late_offer_is_answered_in_the_ack() {
     let ok = line.only();
     assert!(String::from_utf8_lossy(ok.sdp().unwrap()).contains("m=audio 30000 RTP/AVP"));
     line.hear(&within(&to_tag(&ok), "ACK", 1, "ack", SDP));
-    assert_eq!(line.media().remote, "127.0.0.1:40000".parse().unwrap());
+    assert_eq!(line.media().remote, "127.0.0.1:40000".parse::<std::net::SocketAddr>().unwrap());
 }
 
 #[test]
@@ -501,11 +501,15 @@ fn answers_and_byes_follow_via_and_contact() {
     line.flow.remote = "127.0.0.1:45000".parse().unwrap();
     let call = line.invited_with(&invite(SDP).replace(";rport", ""));
     line.act(|core, now| core.answer(now, call, rtp())).unwrap();
-    assert_eq!(line.went(), ["127.0.0.1:5080".parse().unwrap()], "no rport: the port of sent-by");
+    assert_eq!(
+        line.went(),
+        ["127.0.0.1:5080".parse::<std::net::SocketAddr>().unwrap()],
+        "no rport: the port of sent-by"
+    );
     let tag = to_tag(&line.only());
     line.hear(&within(&tag, "ACK", 1, "ack", ""));
     line.act(|core, now| core.hang_up(now, call)).unwrap();
-    assert_eq!(line.went(), ["127.0.0.1:5080".parse().unwrap()], "the Contact");
+    assert_eq!(line.went(), ["127.0.0.1:5080".parse::<std::net::SocketAddr>().unwrap()], "the Contact");
 }
 
 #[test]
@@ -518,7 +522,7 @@ fn record_route_is_returned_and_becomes_the_route() {
     assert_eq!(ok.headers.get(Name::RECORD_ROUTE), Some(route));
     line.hear(&within(&to_tag(&ok), "ACK", 1, "ack", ""));
     line.act(|core, now| core.hang_up(now, call)).unwrap();
-    assert_eq!(line.went(), ["127.0.0.1:5099".parse().unwrap()]);
+    assert_eq!(line.went(), ["127.0.0.1:5099".parse::<std::net::SocketAddr>().unwrap()]);
     assert_eq!(line.only().headers.get(Name::ROUTE), Some(route));
 }
 

@@ -22,7 +22,7 @@ fn up(line: &mut Line) -> (CallKey, Message) {
     let (call, invite) = line.calling();
     line.hear(&response(&invite, 200, "callee", SDP));
     assert_eq!(line.spoke(), ["ACK"]);
-    assert_eq!(line.media().remote, "127.0.0.1:40000".parse().unwrap());
+    assert_eq!(line.media().remote, "127.0.0.1:40000".parse::<std::net::SocketAddr>().unwrap());
     (call, invite)
 }
 

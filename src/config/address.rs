@@ -182,9 +182,9 @@ mod tests {
     #[test]
     fn addresses_are_one_or_many() {
         let read = |json: &str| serde_json::from_str::<Addresses>(json);
-        assert_eq!(read("\"127.0.0.1:0\"").unwrap().as_slice(), ["127.0.0.1:0".parse().unwrap()]);
+        assert_eq!(read("\"127.0.0.1:0\"").unwrap().as_slice(), ["127.0.0.1:0".parse::<SocketAddr>().unwrap()]);
         assert_eq!(read("[\"127.0.0.1:1\", \"[::1]:2\"]").unwrap().as_slice().len(), 2);
-        assert_eq!(read("\"localhost:1\"").unwrap().as_slice(), ["127.0.0.1:1".parse().unwrap()]);
+        assert_eq!(read("\"localhost:1\"").unwrap().as_slice(), ["127.0.0.1:1".parse::<SocketAddr>().unwrap()]);
         assert!(read("[]").unwrap().as_slice().is_empty());
         let said = read("\"127.0.0.1\"").unwrap_err().to_string();
         assert!(said.contains("\"127.0.0.1\" is not an IP address with a port"), "{said}");

@@ -19,6 +19,31 @@ pub struct Media {
     pub opus_bitrate: u32,
     /// Send nothing in silence over Opus, and ask for the same.
     pub opus_dtx: bool,
+    /// SRTP: `off`, `optional` (secure offers are answered securely, plain ones plainly) or `required`.
+    pub srtp: Srtp,
+}
+
+/// What is wanted of SRTP (RFC 3711), keyed in the SDP (RFC 4568) or by DTLS (RFC 5763).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Srtp {
+    /// Plain RTP only.
+    Off,
+    /// As the caller will.
+    #[default]
+    Optional,
+    /// Plain RTP is refused with 488.
+    Required,
+}
+
+impl From<Srtp> for milo_signaling::Srtp {
+    fn from(srtp: Srtp) -> Self {
+        match srtp {
+            Srtp::Off => Self::Off,
+            Srtp::Optional => Self::Optional,
+            Srtp::Required => Self::Required(milo_signaling::Keying::Sdes),
+        }
+    }
 }
 
 impl Default for Media {
@@ -27,6 +52,7 @@ impl Default for Media {
         Self {
             rtp_ports: PortRange::new(10_000, 20_000),
             rtp_timeout_s: 30,
+            srtp: Srtp::Optional,
             codecs: Codecs(CODECS.to_vec()),
             opus_bitrate: bitrate,
             opus_dtx: dtx,

@@ -42,7 +42,7 @@ pub use fault::{ConfigError, Fault, Place};
 pub use http::Http;
 pub use limits::Limits;
 pub use log::{Log, LogFormat};
-pub use media::Media;
+pub use media::{Media, Srtp};
 pub use secret::{Secret, SecretUrl};
 pub use sip::{Sip, Trunk};
 

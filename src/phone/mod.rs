@@ -21,7 +21,7 @@ use milo_media::{
     wav,
 };
 use milo_models::whisper::Transcriber;
-use milo_signaling::{Dialog, DialogEvent, Endpoint, EndpointConfig, Progress, Uri};
+use milo_signaling::{Dialog, DialogEvent, Endpoint, EndpointConfig, Progress, Srtp, Uri};
 use tokio::{select, time::timeout};
 
 pub use report::{Report, Turn, Utterance};
@@ -65,12 +65,18 @@ impl Phone {
     /// A telephone of its own, on free ports; on loopback when the target is. It takes no calls, and speaks G.711, as the
     /// trunks do: what it measures stays comparable.
     pub fn new(target: &Uri, transcriber: Option<Transcriber>, media: tokio::runtime::Handle) -> Result<Self, Error> {
-        Self::speaking(vec![&PCMU, &PCMA], target, transcriber, media)
+        Self::with(Self::usual_codecs(), Srtp::Off, target, transcriber, media)
     }
 
-    /// The same with codecs of choice, preferred first.
-    pub fn speaking(
+    /// What a telephone speaks that is not told otherwise, preferred first.
+    pub fn usual_codecs() -> Vec<&'static Codec> {
+        vec![&PCMU, &PCMA]
+    }
+
+    /// The same with codecs of choice, preferred first, and SRTP when and as this says.
+    pub fn with(
         codecs: Vec<&'static Codec>,
+        srtp: Srtp,
         target: &Uri,
         transcriber: Option<Transcriber>,
         media: tokio::runtime::Handle,
@@ -94,6 +100,7 @@ impl Phone {
             codecs,
             max_calls: 10_000,
             user_agent: concat!("Milo phone/", env!("CARGO_PKG_VERSION")).into(),
+            srtp,
             ..EndpointConfig::default()
         };
         let ports = Arc::new(PortPool::new(local, 0..=0));

@@ -12,6 +12,7 @@ use crate::{
     ears::{Heard, HeardFrame},
     rtp::{Accepted, Loss, Packet, Peer, Receiver, Sender},
     session::{Direction, Session},
+    srtp::Shield,
 };
 
 /// Datagrams looked at in a tick: what the system keeps for a socket, and no flood can hold up the clock.
@@ -22,6 +23,7 @@ pub(super) struct Line {
     pub(super) agreed: Session,
     pub(super) direction: Direction,
     pub(super) peer: Peer,
+    pub(super) shield: Shield,
     pub(super) receiver: Receiver,
     pub(super) sender: Sender,
     pub(super) loss: Loss,
@@ -42,8 +44,8 @@ impl Line {
         }
     }
 
-    /// Sends a packet of the other leg's peer.
-    fn pass_on(&mut self, passed: &Passed, send: impl FnMut(&[u8])) {
+    /// Sends a packet of the other leg's peer; nothing where it must not be sent.
+    fn pass_on(&mut self, passed: &Passed, mut send: impl FnMut(Option<&[u8]>)) {
         let &Passed { kind, marker, ssrc, sequence, timestamp, ref payload } = passed;
         let payload_type = match kind {
             Kind::Audio => Some(self.agreed.payload_type),
@@ -52,7 +54,8 @@ impl Line {
         };
         let Some(payload_type) = payload_type else { return };
         let packet = Packet { marker, payload_type, ssrc, sequence, timestamp, payload };
-        self.sender.pass(payload_type, &packet, send);
+        let shield = &mut self.shield;
+        self.sender.pass(payload_type, &packet, |packet| send(shield.seal(packet)));
     }
 }
 
@@ -62,17 +65,33 @@ impl Task {
         let mut later = None;
         socket.take(now, BATCH, |datagram, from, arrived| {
             let Some(line) = &mut self.line else { return };
-            if !line.direction.receives() || !line.peer.may_speak(from, arrived) {
+            if line.shield.is_handshake(datagram) {
+                if let Some(peer) = line.shield.handshake(datagram, from, arrived) {
+                    line.peer.heard(peer, arrived);
+                }
+                line.shield.outgoing(|datagram, to| drop(socket.send(datagram, to)));
+                return;
+            }
+            // Who has the key is the peer, wherever its packets come from.
+            let may_speak = line.shield.is_secure() || line.peer.may_speak(from, arrived);
+            if !line.direction.receives() || !may_speak {
                 self.totals.ignored += 1;
                 return;
             }
-            let accepted = line.receiver.accept(datagram, arrived);
+            let packet = match line.shield.open(datagram) {
+                Ok(packet) => packet,
+                Err(refused) => {
+                    *self.totals.of(refused) += 1;
+                    return;
+                }
+            };
+            let accepted = line.receiver.accept(packet, arrived);
             if accepted == Accepted::Ignored {
                 return;
             }
             line.peer.heard(from, arrived);
             if let Some(patch) = self.patch.as_ref().filter(|_| line.passing) {
-                line.pass(datagram, patch);
+                line.pass(packet, patch);
             }
             self.due_since = arrived;
             let after_tick = arrived.saturating_duration_since(self.ticked);
@@ -129,14 +148,14 @@ impl Task {
     pub(super) fn pass_on(&mut self, socket: &Datagrams) {
         let (Some(line), Some(patch)) = (&mut self.line, &self.patch) else { return };
         // What is queued in our own voice is said first, alone.
-        let sends = line.direction.sends() && !self.shared.voice.is_waiting();
+        let sends = line.direction.sends() && line.shield.is_ready() && !self.shared.voice.is_waiting();
         let destination = line.peer.destination().filter(|_| sends);
         let totals = &mut self.totals;
         patch.back.take(|passed| {
             let Some(destination) = destination else { return };
-            line.pass_on(passed, |datagram| match socket.send(datagram, destination) {
-                Ok(_) => totals.sent += 1,
-                Err(_) => totals.send_errors += 1,
+            line.pass_on(passed, |sealed| match sealed.map(|datagram| socket.send(datagram, destination)) {
+                Some(Ok(_)) => totals.sent += 1,
+                Some(Err(_)) | None => totals.send_errors += 1,
             });
         });
     }
@@ -150,14 +169,16 @@ impl Task {
             line.sender.skip();
             return;
         }
-        let Some(destination) = line.peer.destination().filter(|_| line.direction.sends()) else {
+        let Some(destination) = line.peer.destination().filter(|_| line.direction.sends() && line.shield.is_ready())
+        else {
             line.sender.skip();
             return;
         };
         let (voice, totals, sent) = (&self.shared.voice, &mut self.totals, &mut self.sent);
-        let send = |datagram: &[u8]| match socket.send(datagram, destination) {
-            Ok(_) => totals.sent += 1,
-            Err(_) => totals.send_errors += 1,
+        let shield = &mut line.shield;
+        let send = |packet: &[u8]| match shield.seal(packet).map(|datagram| socket.send(datagram, destination)) {
+            Some(Ok(_)) => totals.sent += 1,
+            Some(Err(_)) | None => totals.send_errors += 1,
         };
         let next = || {
             let frame = voice.pop(now);
@@ -175,19 +196,23 @@ impl Task {
         match &mut self.line {
             Some(line) => {
                 line.peer.advertise(session.remote);
+                line.shield.change(&session.security, session.remote);
                 line.receiver.change(session);
                 line.sender.change(session);
                 line.direction = session.direction;
                 line.agreed = session.clone();
             }
             None => {
-                let mut sender = Sender::new(session, rand::random(), rand::random(), rand::random());
+                // RFC 3711 section 3.3.1: far from the wrap, so that losing the first packets does not lose count.
+                let first = rand::random::<u16>() >> 1;
+                let mut sender = Sender::new(session, rand::random(), first, rand::random());
                 sender.tune(self.shared.options.tuning, session);
                 self.line = Some(Line {
                     agreed: session.clone(),
                     passing: false,
                     direction: session.direction,
                     peer: Peer::new(session.remote),
+                    shield: Shield::new(&session.security, session.remote),
                     receiver: Receiver::new(session, self.shared.options.jitter_ceiling_ms),
                     sender,
                     loss: Loss::default(),

@@ -152,6 +152,12 @@ impl Task {
         }
         self.agree(now);
         self.join();
+        if let Some(line) = &mut self.line {
+            if let Err(why) = line.shield.tick(now) {
+                return Some(Closed::Failed(why));
+            }
+            line.shield.outgoing(|datagram, to| drop(socket.send(datagram, to)));
+        }
         self.hear(now);
         self.speak(socket, now);
         self.publish();

@@ -8,3 +8,4 @@ mod line;
 mod load;
 mod peer;
 mod queues;
+mod secured;

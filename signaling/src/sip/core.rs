@@ -30,6 +30,7 @@ use super::{
     },
     usage::Call,
 };
+use crate::security::MediaSecurity;
 
 /// Which call; never given twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -120,6 +121,8 @@ pub struct CoreConfig {
     pub codecs: Arc<[&'static Codec]>,
     /// What is wanted of codecs that have a choice.
     pub tuning: Tuning,
+    /// What calls want of SRTP.
+    pub security: MediaSecurity,
     /// Secret from which tags and branches are drawn.
     pub seed: [u8; 32],
 }

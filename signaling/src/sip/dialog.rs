@@ -257,7 +257,7 @@ mod tests {
         assert_eq!(bye.headers.get(Name::FROM), Some("<sip:milo@192.0.2.1>;tag=l"));
         assert_eq!(bye.headers.get(Name::TO), Some("\"Rasoa\" <sip:rasoa@example.mg>;tag=r"));
         assert_eq!(bye.headers.get(Name::CSEQ), Some("1 BYE"));
-        assert_eq!(path.flow.remote, "198.51.100.9:5080".parse().unwrap());
+        assert_eq!(path.flow.remote, "198.51.100.9:5080".parse::<SocketAddr>().unwrap());
     }
 
     #[test]
@@ -271,7 +271,7 @@ mod tests {
         assert_eq!(bye.uri().unwrap().to_string(), "sip:rasoa@10.0.0.9");
         let routes: Vec<_> = bye.headers.get_all(Name::ROUTE).collect();
         assert_eq!(routes, ["<sip:203.0.113.1;lr>", "<sip:203.0.113.2:5062;lr>"]);
-        assert_eq!(path.flow.remote, "203.0.113.1:5060".parse().unwrap());
+        assert_eq!(path.flow.remote, "203.0.113.1:5060".parse::<SocketAddr>().unwrap());
     }
 
     #[test]
@@ -285,7 +285,7 @@ mod tests {
         assert_eq!(bye.uri().unwrap().to_string(), "sip:203.0.113.1");
         let routes: Vec<_> = bye.headers.get_all(Name::ROUTE).collect();
         assert_eq!(routes, ["<sip:203.0.113.2;lr>", "<sip:rasoa@198.51.100.9>"]);
-        assert_eq!(path.flow.remote, "203.0.113.1:5060".parse().unwrap());
+        assert_eq!(path.flow.remote, "203.0.113.1:5060".parse::<SocketAddr>().unwrap());
     }
 
     #[test]
@@ -307,11 +307,11 @@ mod tests {
     fn contact_behind_a_nat_or_known_to_dns_only_is_reached_at_the_source() {
         for contact in ["<sip:rasoa@10.0.0.9:5080>", "<sip:rasoa@phone.example>"] {
             let (_, path) = server(1, "198.51.100.9:40123", &[(Name::CONTACT, contact)]).request(Method::Bye);
-            assert_eq!(path.flow.remote, "198.51.100.9:40123".parse().unwrap(), "{contact}");
+            assert_eq!(path.flow.remote, "198.51.100.9:40123".parse::<SocketAddr>().unwrap(), "{contact}");
         }
         let behind_proxy = [(Name::CONTACT, "<sip:rasoa@203.0.113.50>")];
         let (_, path) = server(2, "198.51.100.9:5060", &behind_proxy).request(Method::Bye);
-        assert_eq!(path.flow.remote, "203.0.113.50:5060".parse().unwrap(), "a proxy that wants no more");
+        assert_eq!(path.flow.remote, "203.0.113.50:5060".parse::<SocketAddr>().unwrap(), "a proxy that wants no more");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::{
 };
 
 use ipnet::IpNet;
-use milo_media::{CODECS, Codec, LegOptions, PortPool};
+use milo_media::{CODECS, Codec, LegOptions, PortPool, srtp::Identity};
 use tokio::{
     runtime::Handle,
     sync::{mpsc, oneshot, watch},
@@ -26,6 +26,7 @@ use crate::{
     Invitation, Invitations, Outgoing, SignalingError,
     handle::{CallHandle, CallState, Command, NewCall, Reply, ask},
     invitation::LegFactory,
+    security::{MediaSecurity, Srtp},
 };
 
 /// Messages between the sockets and the endpoint's task; full, the sockets wait.
@@ -56,10 +57,12 @@ pub struct EndpointConfig {
     pub max_calls: usize,
     /// User-Agent and Server.
     pub user_agent: String,
+    /// What calls want of SRTP.
+    pub srtp: Srtp,
 }
 
 impl Default for EndpointConfig {
-    /// No listeners, nobody but loopback, every codec, 100 calls.
+    /// No listeners, nobody but loopback, every codec, SRTP for those who want it, 100 calls.
     fn default() -> Self {
         Self {
             udp: Vec::new(),
@@ -70,6 +73,7 @@ impl Default for EndpointConfig {
             codecs: CODECS.to_vec(),
             max_calls: 100,
             user_agent: "Milo".to_owned(),
+            srtp: Srtp::default(),
         }
     }
 }
@@ -93,7 +97,7 @@ impl Endpoint {
     /// Opens the listeners and starts to serve, on the tokio runtime that this is called from. Legs run on `media`.
     ///
     /// # Errors
-    /// [`SignalingError::Bind`] names the address that could not be had.
+    /// [`SignalingError::Bind`] names the address that could not be had; [`SignalingError::Media`]: no certificate.
     pub fn bind(
         config: EndpointConfig,
         ports: Arc<PortPool>,
@@ -108,6 +112,7 @@ impl Endpoint {
         let (report, counters) = watch::channel(Counters::default());
         let legs = LegFactory { ports, runtime: media, options: config.legs.clone() };
         let local = transports.local().into();
+        let identity = (config.srtp != Srtp::Off).then(Identity::generate).transpose()?;
         let core = Core::new(
             now(),
             CoreConfig {
@@ -118,6 +123,7 @@ impl Endpoint {
                 user_agent: config.user_agent,
                 codecs: config.codecs.into(),
                 tuning: config.legs.tuning,
+                security: MediaSecurity { srtp: config.srtp, identity },
                 seed: rand::random(),
             },
         );

@@ -140,7 +140,7 @@ mod tests {
         let flow = flow(Transport::Udp, "198.51.100.7:40000");
         let (via, path) = stamped("SIP/2.0/UDP 10.0.0.5:5060;rport;branch=z9hG4bKa", &flow);
         assert_eq!(via.to_string(), "SIP/2.0/UDP 10.0.0.5:5060;rport=40000;branch=z9hG4bKa;received=198.51.100.7");
-        assert_eq!(path.flow.remote, "198.51.100.7:40000".parse().unwrap());
+        assert_eq!(path.flow.remote, "198.51.100.7:40000".parse::<SocketAddr>().unwrap());
     }
 
     #[test]
@@ -148,10 +148,10 @@ mod tests {
         let flow = flow(Transport::Udp, "198.51.100.7:40000");
         let (via, path) = stamped("SIP/2.0/UDP phone.example:5070;branch=z9hG4bKa", &flow);
         assert_eq!(via.received(), Some(flow.remote.ip()));
-        assert_eq!(path.flow.remote, "198.51.100.7:5070".parse().unwrap());
+        assert_eq!(path.flow.remote, "198.51.100.7:5070".parse::<SocketAddr>().unwrap());
         let (via, path) = stamped("SIP/2.0/UDP 198.51.100.7;branch=z9hG4bKa", &flow);
         assert_eq!(via.received(), None, "the sent-by address is the source");
-        assert_eq!(path.flow.remote, "198.51.100.7:5060".parse().unwrap());
+        assert_eq!(path.flow.remote, "198.51.100.7:5060".parse::<SocketAddr>().unwrap());
     }
 
     #[test]
@@ -165,8 +165,8 @@ mod tests {
     fn maddr_is_followed_unless_it_is_a_group() {
         let flow = flow(Transport::Udp, "198.51.100.7:40000");
         let (_, path) = stamped("SIP/2.0/UDP a.example:5070;maddr=203.0.113.4;branch=z9hG4bKa", &flow);
-        assert_eq!(path.flow.remote, "203.0.113.4:5070".parse().unwrap());
+        assert_eq!(path.flow.remote, "203.0.113.4:5070".parse::<SocketAddr>().unwrap());
         let (_, path) = stamped("SIP/2.0/UDP a.example:5070;maddr=224.0.1.75;branch=z9hG4bKa", &flow);
-        assert_eq!(path.flow.remote, "198.51.100.7:5070".parse().unwrap());
+        assert_eq!(path.flow.remote, "198.51.100.7:5070".parse::<SocketAddr>().unwrap());
     }
 }

@@ -8,7 +8,7 @@ use super::{
 };
 
 /// A request or a response.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Message {
     /// Request line or status line.
     pub start: StartLine,
@@ -16,6 +16,15 @@ pub struct Message {
     pub headers: Headers,
     /// The body, already cut to `Content-Length`.
     pub body: Vec<u8>,
+}
+
+impl std::fmt::Debug for Message {
+    /// Without the body: a session description may hold keys.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut message = f.debug_struct("Message");
+        message.field("start", &self.start).field("headers", &self.headers);
+        message.field("body", &format_args!("{} bytes", self.body.len())).finish()
+    }
 }
 
 /// The first line.

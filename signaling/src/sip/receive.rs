@@ -351,6 +351,7 @@ mod tests {
                 user_agent: "Milo".to_owned(),
                 codecs: milo_media::CODECS.into(),
                 tuning: milo_media::Tuning::default(),
+                security: crate::security::MediaSecurity::OFF,
                 seed: [1; 32],
             },
         );

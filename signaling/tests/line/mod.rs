@@ -10,6 +10,7 @@ use std::{
 use milo_media::{CODECS, Session, Tuning};
 use milo_signaling::{
     EndReason, Transport,
+    security::MediaSecurity,
     sip::{
         Message, Name,
         core::{CallKey, Core, CoreConfig, Event, Output},
@@ -47,6 +48,7 @@ impl Line {
             user_agent: "Milo".to_owned(),
             codecs: CODECS.into(),
             tuning: Tuning::default(),
+            security: MediaSecurity::OFF,
             seed: [7; 32],
         };
         change(&mut config);

@@ -8,6 +8,7 @@ use super::Stage;
 use crate::{
     offer_answer::{self, Local, Unacceptable},
     sdp::{Sdp, SdpError},
+    security::MediaSecurity,
     sip::{
         core::{CallKey, Core, CoreConfig, EndReason, Event},
         headers::Name,
@@ -56,12 +57,14 @@ pub(super) struct Negotiation {
     sent: Option<Sdp>,
     codecs: Arc<[&'static Codec]>,
     tuning: Tuning,
+    security: MediaSecurity,
 }
 
 impl Negotiation {
     /// `rtp` is what the peer is told; `session_id` any number.
     pub(super) fn new(rtp: SocketAddr, session_id: u64, config: &CoreConfig) -> Self {
-        Self { rtp, session_id, sent: None, codecs: Arc::clone(&config.codecs), tuning: config.tuning }
+        let (codecs, security) = (Arc::clone(&config.codecs), config.security.clone());
+        Self { rtp, session_id, sent: None, codecs, tuning: config.tuning, security }
     }
 
     fn local(&self) -> Local<'_> {
@@ -71,6 +74,7 @@ impl Negotiation {
             codecs: &self.codecs,
             tuning: self.tuning,
             previous: self.sent.as_ref(),
+            security: &self.security,
         }
     }
 

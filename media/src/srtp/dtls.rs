@@ -1,0 +1,560 @@
+//! The DTLS handshake that gives a leg its SRTP keys (RFC 5763, RFC 5764): DTLS 1.2 of the crate `rtc-dtls`, behind this file.
+//! Time is an argument; datagrams come in and go out as bytes.
+//!
+//! Whoever sends a ClientHello to the port may try: only the peer whose certificate has the fingerprint of the SDP gets
+//! through, and the others leave nothing behind.
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use ring::digest;
+use rtc_dtls::{
+    config::{ClientAuthType, ConfigBuilder, ExtendedMasterSecretType, HandshakeConfig},
+    crypto::Certificate,
+    crypto_provider::{RTCCryptoProvider, default_provider},
+    endpoint::{Endpoint, EndpointEvent},
+    extension::extension_use_srtp::SrtpProtectionProfile,
+};
+
+use super::{KEY, MasterKey, Suite};
+use crate::MediaError;
+
+/// A flight without an answer is sent again after this long, then after twice as long.
+const FLIGHT: Duration = Duration::from_millis(500);
+/// A leg without keys after this long ends.
+const LIMIT: Duration = Duration::from_secs(15);
+/// Addresses that may try at the same time, besides the one that the SDP names.
+const STRANGERS: usize = 4;
+/// Datagrams that are read before there are keys; a handshake has about six.
+const DATAGRAMS: u32 = 256;
+/// The label of RFC 5764 section 4.2.
+const LABEL: &str = "EXTRACTOR-dtls_srtp";
+
+/// Who begins the handshake (`a=setup`, RFC 4145 section 4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// We do: the DTLS client.
+    Active,
+    /// The peer does.
+    Passive,
+}
+
+/// Our certificate and its key, made when Milo starts and forgotten when it ends.
+pub struct Identity {
+    certificate: Certificate,
+    fingerprint: Fingerprint,
+    provider: Arc<dyn RTCCryptoProvider>,
+}
+
+impl Identity {
+    /// A new key on P-256 and a certificate that it signs itself.
+    ///
+    /// # Errors
+    /// [`MediaError::Identity`] when the system has no random numbers.
+    pub fn generate() -> Result<Arc<Self>, MediaError> {
+        let failed = |reason: &dyn fmt::Display| MediaError::Identity { reason: reason.to_string() };
+        let provider = default_provider().map_err(|error| failed(&error))?;
+        let certificate = Certificate::generate_self_signed(vec!["milo".to_owned()], provider.crypto())
+            .map_err(|error| failed(&error))?;
+        let leaf = certificate.certificate.first().ok_or_else(|| failed(&"it is empty"))?;
+        let fingerprint = Fingerprint { hash: Hash::Sha256, digest: Hash::Sha256.of(leaf) };
+        Ok(Arc::new(Self { certificate, fingerprint, provider }))
+    }
+
+    /// What stands in our SDP.
+    pub fn fingerprint(&self) -> &Fingerprint {
+        &self.fingerprint
+    }
+
+    fn config(&self, role: Role) -> Result<Arc<HandshakeConfig>, String> {
+        let config = ConfigBuilder::default()
+            .with_crypto_provider(self.provider.clone())
+            .with_certificates(vec![self.certificate.clone()])
+            .with_srtp_protection_profiles(vec![
+                SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm,
+                SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80,
+                SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_32,
+            ])
+            .with_client_auth(ClientAuthType::RequireAnyClientCert)
+            .with_extended_master_secret(ExtendedMasterSecretType::Request)
+            .with_flight_interval(FLIGHT)
+            // No authority signs such certificates: what counts is the fingerprint, looked at below.
+            .with_insecure_skip_verify(true)
+            .with_server_name("milo".to_owned());
+        config.build(role == Role::Active, None).map(Arc::new).map_err(|error| error.to_string())
+    }
+}
+
+impl PartialEq for Identity {
+    fn eq(&self, other: &Self) -> bool {
+        self.fingerprint == other.fingerprint
+    }
+}
+
+impl Eq for Identity {}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Identity({})", self.fingerprint)
+    }
+}
+
+/// The hash of a certificate, `a=fingerprint` (RFC 8122 section 5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fingerprint {
+    hash: Hash,
+    digest: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hash {
+    Sha256,
+    Sha384,
+    Sha512,
+    Sha1,
+}
+
+impl Hash {
+    const ALL: [(Self, &'static str, &'static digest::Algorithm); 4] = [
+        (Self::Sha256, "sha-256", &digest::SHA256),
+        (Self::Sha384, "sha-384", &digest::SHA384),
+        (Self::Sha512, "sha-512", &digest::SHA512),
+        (Self::Sha1, "sha-1", &digest::SHA1_FOR_LEGACY_USE_ONLY),
+    ];
+
+    fn row(self) -> (&'static str, &'static digest::Algorithm) {
+        let [(_, name, algorithm), ..] = Self::ALL;
+        Self::ALL.iter().find(|row| row.0 == self).map_or((name, algorithm), |row| (row.1, row.2))
+    }
+
+    fn of(self, certificate: &[u8]) -> Vec<u8> {
+        digest::digest(self.row().1, certificate).as_ref().to_vec()
+    }
+}
+
+impl Fingerprint {
+    /// Reads `sha-256 4A:AD:…`; `None` for another hash than SHA-1, 256, 384 and 512, and for a wrong length.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (name, digits) = text.trim().split_once(' ')?;
+        let (hash, _, algorithm) = Hash::ALL.into_iter().find(|row| row.1.eq_ignore_ascii_case(name))?;
+        let digest: Option<Vec<u8>> = digits
+            .trim()
+            .split(':')
+            .map(|pair| (pair.len() == 2).then(|| u8::from_str_radix(pair, 16).ok()).flatten())
+            .collect();
+        digest.filter(|digest| digest.len() == algorithm.output_len()).map(|digest| Self { hash, digest })
+    }
+
+    fn is_of(&self, certificate: &[u8]) -> bool {
+        self.hash.of(certificate) == self.digest
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ", self.hash.row().0)?;
+        for (at, byte) in self.digest.iter().enumerate() {
+            write!(f, "{}{byte:02X}", if at == 0 { "" } else { ":" })?;
+        }
+        Ok(())
+    }
+}
+
+/// What a handshake has come to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// Not yet.
+    Underway,
+    /// The keys, and the address that has proved to be the peer's.
+    Keys {
+        /// For what we send.
+        ours: MasterKey,
+        /// For what the peer sends.
+        theirs: MasterKey,
+        /// Where it is.
+        at: SocketAddr,
+    },
+    /// Somebody tried who is not the peer.
+    Stranger,
+    /// There will be no keys; the sentence says why.
+    Failed(String),
+}
+
+/// One leg's handshake. Stays when it is over, since the peer may not have heard our last flight.
+pub(super) struct Handshake {
+    identity: Arc<Identity>,
+    role: Role,
+    fingerprints: Vec<Fingerprint>,
+    endpoint: Endpoint,
+    advertised: SocketAddr,
+    /// Who tries, and the one that got through.
+    remotes: Vec<SocketAddr>,
+    peer: Option<SocketAddr>,
+    began: Option<Instant>,
+    datagrams: u32,
+    trouble: Option<String>,
+}
+
+impl fmt::Debug for Handshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handshake").field("role", &self.role).field("peer", &self.peer).finish_non_exhaustive()
+    }
+}
+
+impl Handshake {
+    pub(super) fn new(
+        identity: &Arc<Identity>,
+        role: Role,
+        fingerprints: &[Fingerprint],
+        advertised: SocketAddr,
+    ) -> Self {
+        // The library keys its associations by two addresses, of which it uses the remote one.
+        let endpoint = Endpoint::new(SocketAddr::from(([0, 0, 0, 0], 0)), Default::default(), None);
+        Self {
+            identity: identity.clone(),
+            role,
+            fingerprints: fingerprints.to_vec(),
+            endpoint,
+            advertised,
+            remotes: Vec::new(),
+            peer: None,
+            began: None,
+            datagrams: 0,
+            trouble: None,
+        }
+    }
+
+    pub(super) fn is_for(&self, identity: &Arc<Identity>, fingerprints: &[Fingerprint]) -> bool {
+        self.identity == *identity && self.fingerprints == fingerprints
+    }
+
+    /// The SDP names another address. A handshake that is over stays what it is.
+    pub(super) fn advertise(&mut self, advertised: SocketAddr) {
+        if self.advertised != advertised && self.peer.is_none() {
+            *self = Self::new(&self.identity, self.role, &self.fingerprints, advertised);
+        }
+    }
+
+    /// A DTLS datagram came from there.
+    pub(super) fn receive(&mut self, datagram: &[u8], from: SocketAddr, now: Instant) -> Progress {
+        match self.peer {
+            Some(peer) if peer != from => return Progress::Stranger,
+            Some(_) => {
+                // Its last flight once more, which is answered by ours, or its farewell, which SIP says better.
+                let _ = self.endpoint.read(now, from, None, datagram.into());
+                return Progress::Underway;
+            }
+            None => {}
+        }
+        if let Err(why) = self.begin(now) {
+            return Progress::Failed(why);
+        }
+        if !is_records(datagram) {
+            return Progress::Stranger;
+        }
+        self.datagrams += 1;
+        if !self.remotes.contains(&from) {
+            let is_advertised = from == self.advertised;
+            let may = self.role == Role::Passive && is_client_hello(datagram);
+            if !may || !is_advertised && self.remotes.len() >= STRANGERS || self.datagrams > DATAGRAMS {
+                return Progress::Stranger;
+            }
+            self.remotes.push(from);
+        } else if self.datagrams > DATAGRAMS {
+            return Progress::Underway;
+        }
+        match self.endpoint.read(now, from, None, datagram.into()) {
+            Ok(events) if events.iter().any(|event| matches!(event, EndpointEvent::HandshakeComplete)) => {
+                self.completed(from, now)
+            }
+            Ok(_) => Progress::Underway,
+            Err(error) => self.refuse(from, now, format!("the DTLS handshake failed: {error}")),
+        }
+    }
+
+    /// 20 ms have passed.
+    pub(super) fn tick(&mut self, now: Instant) -> Progress {
+        if self.peer.is_some() {
+            return Progress::Underway;
+        }
+        if let Err(why) = self.begin(now) {
+            return Progress::Failed(why);
+        }
+        for at in (0..self.remotes.len()).rev() {
+            let remote = self.remotes[at];
+            let due = self.endpoint.poll_timeout(&remote).is_some_and(|due| now >= due);
+            if due && let Err(error) = self.endpoint.handle_timeout(remote, now) {
+                let progress = self.refuse(remote, now, format!("the DTLS handshake failed: {error}"));
+                if matches!(progress, Progress::Failed(_)) {
+                    return progress;
+                }
+            }
+        }
+        if self.began.is_some_and(|began| now.saturating_duration_since(began) >= LIMIT) {
+            let why = self.trouble.take();
+            return Progress::Failed(why.unwrap_or_else(|| {
+                format!("no DTLS handshake within {} s, so there are no SRTP keys", LIMIT.as_secs())
+            }));
+        }
+        Progress::Underway
+    }
+
+    /// Datagrams that are due.
+    pub(super) fn outgoing(&mut self, mut send: impl FnMut(&[u8], SocketAddr)) {
+        while let Some(transmit) = self.endpoint.poll_transmit() {
+            send(&transmit.message, transmit.transport.peer_addr);
+        }
+    }
+
+    fn begin(&mut self, now: Instant) -> Result<(), String> {
+        if self.began.is_some() {
+            return Ok(());
+        }
+        self.began = Some(now);
+        let config = self.identity.config(self.role)?;
+        match self.role {
+            Role::Passive => self.endpoint.set_server_config(Some(config)),
+            Role::Active => {
+                self.endpoint.connect(now, self.advertised, config, None).map_err(|error| error.to_string())?;
+                self.remotes.push(self.advertised);
+            }
+        }
+        Ok(())
+    }
+
+    /// The handshake with this one is over: is it the peer?
+    fn completed(&mut self, from: SocketAddr, now: Instant) -> Progress {
+        let Some(state) = self.endpoint.get_connection_state(from) else { return Progress::Underway };
+        let is_peer = state
+            .peer_certificates
+            .first()
+            .is_some_and(|leaf| self.fingerprints.iter().any(|fingerprint| fingerprint.is_of(leaf)));
+        if !is_peer {
+            let why = "the certificate of the DTLS handshake has not the fingerprint that the SDP names";
+            return self.refuse(from, now, why.to_owned());
+        }
+        let suite = match state.srtp_protection_profile() {
+            SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm => Suite::AeadAes128Gcm,
+            SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80 => Suite::AesCm128HmacSha1_80,
+            SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_32 => Suite::AesCm128HmacSha1_32,
+            _ => return self.refuse(from, now, "the peer's DTLS offers no SRTP profile of ours".to_owned()),
+        };
+        let exported = state.export_keying_material(LABEL, &[], 2 * suite.key_and_salt());
+        let exported = match &exported {
+            Ok(exported) => exported.as_ref(),
+            Err(error) => return Progress::Failed(format!("the DTLS handshake gives no SRTP keys: {error}")),
+        };
+        // RFC 5764 section 4.2: both keys, then both salts, the client's first.
+        let (keys, salts) = exported.split_at(2 * KEY);
+        let master = |keys: &[u8], salts: &[u8]| MasterKey::new(suite, &[keys, salts].concat());
+        let (client_salt, server_salt) = salts.split_at(suite.salt());
+        let (client, server) = (master(&keys[..KEY], client_salt), master(&keys[KEY..], server_salt));
+        let (Some(client), Some(server)) = (client, server) else { return Progress::Underway };
+        self.peer = Some(from);
+        for other in self.remotes.drain(..).filter(|other| *other != from) {
+            self.endpoint.stop(now, other);
+        }
+        let (ours, theirs) = if self.role == Role::Active { (client, server) } else { (server, client) };
+        Progress::Keys { ours, theirs, at: from }
+    }
+
+    /// Ends the attempt of this one. Only that of the address in the SDP ends the leg.
+    fn refuse(&mut self, from: SocketAddr, now: Instant, why: String) -> Progress {
+        self.endpoint.stop(now, from);
+        self.remotes.retain(|remote| *remote != from);
+        if from == self.advertised {
+            return Progress::Failed(why);
+        }
+        self.trouble = Some(why);
+        Progress::Stranger
+    }
+}
+
+/// Whether a datagram is made of DTLS records (RFC 6347 section 4.1). What is not may be anybody's noise.
+fn is_records(mut datagram: &[u8]) -> bool {
+    let mut records = 0;
+    while let Some((header, rest)) = datagram.split_at_checked(13) {
+        let length = usize::from(u16::from_be_bytes([header[11], header[12]]));
+        if !(20..=23).contains(&header[0]) || header[1] != 0xfe || length > rest.len() {
+            return false;
+        }
+        datagram = &rest[length..];
+        records += 1;
+    }
+    records > 0 && datagram.is_empty()
+}
+
+/// A handshake record of epoch 0 with a ClientHello: the only thing that may open an association.
+fn is_client_hello(datagram: &[u8]) -> bool {
+    datagram.len() > 25 && datagram[0] == 22 && datagram[3..5] == [0, 0] && datagram[13] == 1
+}
+
+#[cfg(test)]
+mod tests {
+    use std::slice::from_ref;
+
+    use super::*;
+    use crate::leg::now;
+
+    fn at(port: u16) -> SocketAddr {
+        SocketAddr::from(([192, 0, 2, 1], port))
+    }
+
+    /// The active side is at port 1, the passive one at port 2.
+    fn pair(active: &Arc<Identity>, passive: &Arc<Identity>) -> (Handshake, Handshake) {
+        (
+            Handshake::new(active, Role::Active, from_ref(&passive.fingerprint), at(2)),
+            Handshake::new(passive, Role::Passive, from_ref(&active.fingerprint), at(1)),
+        )
+    }
+
+    /// Runs both for so many ticks; datagrams for which `lost` says so do not arrive. What each has come to, when.
+    fn run(
+        (active, passive): (&mut Handshake, &mut Handshake),
+        ticks: u32,
+        mut lost: impl FnMut(usize) -> bool,
+    ) -> (Vec<Progress>, Duration) {
+        let start = now();
+        let (mut progress, mut last, mut count) = (Vec::new(), Duration::ZERO, 0);
+        for tick in 0..ticks {
+            let now = start + tick * Duration::from_millis(20);
+            let before = progress.len();
+            progress.extend([active.tick(now), passive.tick(now)]);
+            for _ in 0..8 {
+                let (mut there, mut back) = (Vec::new(), Vec::new());
+                active.outgoing(|bytes, to| there.push((bytes.to_vec(), to)));
+                passive.outgoing(|bytes, to| back.push((bytes.to_vec(), to)));
+                for (bytes, to) in there {
+                    count += 1;
+                    if to == at(2) && !lost(count) {
+                        progress.push(passive.receive(&bytes, at(1), now));
+                    }
+                }
+                for (bytes, to) in back {
+                    count += 1;
+                    if to == at(1) && !lost(count) {
+                        progress.push(active.receive(&bytes, at(2), now));
+                    }
+                }
+            }
+            progress.retain(|progress| *progress != Progress::Underway);
+            if progress.len() > before {
+                last = now - start;
+            }
+        }
+        (progress, last)
+    }
+
+    fn keys(progress: &[Progress]) -> Vec<(&MasterKey, &MasterKey)> {
+        let keys = progress.iter().filter_map(|progress| match progress {
+            Progress::Keys { ours, theirs, .. } => Some((ours, theirs)),
+            _ => None,
+        });
+        keys.collect()
+    }
+
+    #[test]
+    fn both_sides_come_to_the_same_keys() {
+        let (one, other) = (Identity::generate().unwrap(), Identity::generate().unwrap());
+        let (mut active, mut passive) = pair(&one, &other);
+        let (progress, after) = run((&mut active, &mut passive), 3, |_| false);
+        let keys = keys(&progress);
+        assert_eq!(keys.len(), 2, "{progress:?}");
+        assert_eq!(keys[0], (keys[1].1, keys[1].0));
+        assert_ne!(keys[0].0, keys[0].1);
+        assert_eq!(keys[0].0.suite(), Suite::AeadAes128Gcm);
+        assert!(after <= Duration::from_millis(20), "{after:?}");
+        assert!(!format!("{progress:?} {active:?}").contains("key: ["));
+    }
+
+    #[test]
+    fn lost_flights_are_sent_again() {
+        let (one, other) = (Identity::generate().unwrap(), Identity::generate().unwrap());
+        for missing in 1..=7 {
+            let (mut active, mut passive) = pair(&one, &other);
+            let (progress, after) = run((&mut active, &mut passive), 200, |count| count == missing);
+            assert_eq!(keys(&progress).len(), 2, "without datagram {missing}: {progress:?}");
+            assert!(after <= Duration::from_millis(1600), "without datagram {missing}: {after:?}");
+        }
+    }
+
+    #[test]
+    fn another_certificate_ends_the_attempt_and_says_so() {
+        let (one, other) = (Identity::generate().unwrap(), Identity::generate().unwrap());
+        let (mut active, _) = pair(&one, &other);
+        let mut passive = Handshake::new(&other, Role::Passive, from_ref(&other.fingerprint), at(1));
+        let (progress, _) = run((&mut active, &mut passive), 3, |_| false);
+        assert!(
+            progress.iter().any(|p| matches!(p, Progress::Failed(why) if why.contains("fingerprint"))),
+            "{progress:?}"
+        );
+        // The same from an address that the SDP does not name: the peer may still come.
+        let (mut active, _) = pair(&one, &other);
+        let mut passive = Handshake::new(&other, Role::Passive, from_ref(&other.fingerprint), at(9));
+        let (progress, _) = run((&mut active, &mut passive), 3, |_| false);
+        assert!(progress.contains(&Progress::Stranger), "{progress:?}");
+        assert!(!progress.iter().any(|progress| matches!(progress, Progress::Failed(_))), "{progress:?}");
+        assert!(passive.peer.is_none() && passive.remotes.is_empty());
+    }
+
+    #[test]
+    fn nobody_there_is_a_failure_after_a_while() {
+        let one = Identity::generate().unwrap();
+        let start = now();
+        for role in [Role::Active, Role::Passive] {
+            let mut handshake = Handshake::new(&one, role, from_ref(&one.fingerprint), at(2));
+            let mut sent = 0;
+            let failed = (0..2000).map(|tick| start + tick * Duration::from_millis(20)).find_map(|now| {
+                let progress = handshake.tick(now);
+                handshake.outgoing(|_, _| sent += 1);
+                matches!(progress, Progress::Failed(_)).then_some(now - start)
+            });
+            assert!(failed.is_some_and(|after| after <= LIMIT), "{role:?}: {failed:?}");
+            assert_eq!(sent > 3, role == Role::Active, "{role:?}: {sent} datagrams sent");
+        }
+    }
+
+    #[test]
+    fn noise_leaves_no_trace_and_does_not_disturb() {
+        let (one, other) = (Identity::generate().unwrap(), Identity::generate().unwrap());
+        let (mut active, mut passive) = pair(&one, &other);
+        let start = now();
+        let mut state = 1_u64;
+        let mut random = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) as u8
+        };
+        let mut hello = Vec::new();
+        active.tick(start);
+        active.outgoing(|bytes, _| hello = bytes.to_vec());
+        for n in 0..5000 {
+            let mut noise: Vec<u8> = if n % 2 == 0 { (0..60).map(|_| random()).collect() } else { hello.clone() };
+            for _ in 0..3 {
+                let place = usize::from(random()) % noise.len();
+                noise[place] = random();
+            }
+            noise[0] = 20 + noise[0] % 44;
+            let from = at(10 + n % 50);
+            assert!(!matches!(passive.receive(&noise, from, start), Progress::Keys { .. } | Progress::Failed(_)));
+        }
+        assert!(passive.remotes.len() <= STRANGERS);
+        let (mut active, mut passive) = pair(&one, &other);
+        let (progress, _) = run((&mut active, &mut passive), 3, |_| false);
+        assert_eq!(keys(&progress).len(), 2);
+    }
+
+    #[test]
+    fn fingerprints_are_read_and_written() {
+        let identity = Identity::generate().unwrap();
+        let text = identity.fingerprint().to_string();
+        assert!(text.starts_with("sha-256 ") && text.len() == 8 + 32 * 3 - 1, "{text}");
+        assert_eq!(Fingerprint::parse(&text.to_lowercase()).as_ref(), Some(identity.fingerprint()));
+        for wrong in ["", "sha-256", "sha-256 AB:CD", "md5 00:11", &text[..text.len() - 1], &text.replace(':', "")] {
+            assert_eq!(Fingerprint::parse(wrong), None, "{wrong}");
+        }
+    }
+}

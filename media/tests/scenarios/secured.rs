@@ -1,0 +1,193 @@
+//! SRTP between two legs, with somebody on the wire who reads, repeats and forges.
+
+use std::{sync::Arc, time::Duration};
+
+use milo_media::{
+    Closed, Heard, Leg, LegOptions, PortPool, Session,
+    srtp::{Identity, MasterKey, Role, Security, Suite},
+    tone::Tone,
+};
+use tokio::{net::UdpSocket, runtime::Handle, sync::mpsc, task::JoinHandle, time::sleep};
+
+use crate::peer::{LOOPBACK, Peer, event, hear, hertz, level_db, rms, session, within};
+
+/// Two legs that know each other only through a socket between them.
+struct Wire {
+    near: Leg,
+    far: Leg,
+    /// What went from near to far, in order.
+    tapped: mpsc::Receiver<Vec<u8>>,
+    socket: Arc<UdpSocket>,
+    far_at: std::net::SocketAddr,
+    relay: JoinHandle<()>,
+}
+
+impl Wire {
+    async fn new(near: Security, far: Security) -> Self {
+        let pool = PortPool::new(LOOPBACK, 0..=0);
+        let (near_port, far_port) = (pool.bind().expect("a port"), pool.bind().expect("a port"));
+        let (near_at, far_at) = (near_port.local_addr().expect("bound"), far_port.local_addr().expect("bound"));
+        let socket = Arc::new(UdpSocket::bind((LOOPBACK, 0)).await.expect("loopback"));
+        let between = socket.local_addr().expect("bound");
+        let (tap, tapped) = mpsc::channel(1000);
+        let wire = socket.clone();
+        let relay = tokio::spawn(async move {
+            let mut buffer = [0; 2048];
+            while let Ok((length, from)) = wire.recv_from(&mut buffer).await {
+                let datagram = &buffer[..length];
+                let to = if from == near_at { far_at } else { near_at };
+                if from == near_at {
+                    tap.try_send(datagram.to_vec()).ok();
+                }
+                wire.send_to(datagram, to).await.ok();
+            }
+        });
+        let start = |port, security| {
+            let session = Session { security, ..session(between) };
+            Leg::start(port, Some(session), LegOptions::default(), &Handle::current())
+        };
+        Self { near: start(near_port, near), far: start(far_port, far), tapped, socket, far_at, relay }
+    }
+
+    /// The near side speaks a tone of 1000 Hz for so many frames.
+    async fn speak(&mut self, frames: usize) {
+        for frame in Tone::new(1000.0, 8000.0 / 32_767.0).take(frames) {
+            within(self.near.voice.play(frame)).await;
+        }
+    }
+
+    fn tapped(&mut self) -> Vec<Vec<u8>> {
+        std::iter::from_fn(|| self.tapped.try_recv().ok()).collect()
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.relay.abort();
+    }
+}
+
+fn sdes(suite: Suite) -> (Security, Security) {
+    let (one, other) = (MasterKey::random(suite), MasterKey::random(suite));
+    let near = Security::Sdes { ours: one.clone(), theirs: other.clone() };
+    (near, Security::Sdes { ours: other, theirs: one })
+}
+
+fn dtls() -> (Security, Security) {
+    let [one, other] = [(); 2].map(|()| Identity::generate().expect("a certificate"));
+    let side = |ours: &Arc<Identity>, theirs: &Arc<Identity>, role| Security::Dtls {
+        identity: ours.clone(),
+        role,
+        fingerprints: vec![theirs.fingerprint().clone()],
+    };
+    (side(&one, &other, Role::Active), side(&other, &one, Role::Passive))
+}
+
+async fn a_tone_is_heard((near, far): (Security, Security), is_handshaken: bool) {
+    let mut wire = Wire::new(near, far).await;
+    let speaking = async {
+        for frame in Tone::new(1000.0, 8000.0 / 32_767.0).take(70) {
+            within(wire.near.voice.play(frame)).await;
+        }
+    };
+    let (heard, ()) = tokio::join!(hear(&mut wire.far.ears, 65), speaking);
+    let heard = &heard[35 * 320..];
+    assert!((hertz(heard) - 1000.0).abs() < 11.0, "{} Hz", hertz(heard));
+    assert!(level_db(heard).abs() < 0.5, "{} dB", level_db(heard));
+    let stats = wire.far.control.stats();
+    assert_eq!((stats.unauthentic, stats.replayed, stats.lost), (0, 0, 0), "{stats:?}");
+    // Nobody between them finds a µ-law packet of a fixed length, nor the bytes of silence.
+    let tapped = wire.tapped();
+    let media: Vec<_> = tapped.iter().filter(|datagram| datagram[0] >> 6 == 2).collect();
+    assert!(media.len() > 50 && media.iter().all(|packet| packet.len() > 172), "{}", media.len());
+    assert!(media.iter().all(|packet| !packet[12..].windows(8).any(|bytes| bytes == [0xff; 8])));
+    assert_eq!(is_handshaken, media.len() < tapped.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tone_is_heard_through_every_suite_and_a_handshake() {
+    tokio::join!(
+        a_tone_is_heard(sdes(Suite::AeadAes128Gcm), false),
+        a_tone_is_heard(sdes(Suite::AesCm128HmacSha1_80), false),
+        a_tone_is_heard(sdes(Suite::AesCm128HmacSha1_32), false),
+        a_tone_is_heard(dtls(), true),
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_key_is_silence_and_counted() {
+    let (near, _) = sdes(Suite::AesCm128HmacSha1_80);
+    let (_, far) = sdes(Suite::AesCm128HmacSha1_80);
+    let mut wire = Wire::new(near, far).await;
+    wire.speak(30).await;
+    let heard = hear(&mut wire.far.ears, 30).await;
+    assert_eq!(rms(&heard), 0.0);
+    let stats = wire.far.control.stats();
+    assert!(stats.unauthentic >= 20 && stats.received == 0, "{stats:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn recorded_packets_sent_again_are_not_heard() {
+    let (near, far) = sdes(Suite::AeadAes128Gcm);
+    let mut wire = Wire::new(near, far).await;
+    wire.speak(25).await;
+    wire.near.voice.drained().await;
+    let recorded = wire.tapped();
+    // The near side is put away, so that nothing else comes.
+    wire.near.control.end();
+    assert!(matches!(event(&mut wire.near.ears).await, Heard::Closed(Closed::HungUp)));
+    sleep(Duration::from_millis(300)).await;
+    let before = wire.far.control.stats();
+    // What waits to be heard is what was said the first time.
+    hear(&mut wire.far.ears, 70).await;
+    for packet in &recorded {
+        wire.socket.send_to(packet, wire.far_at).await.expect("loopback");
+        sleep(Duration::from_millis(5)).await;
+    }
+    sleep(Duration::from_millis(100)).await;
+    let heard = hear(&mut wire.far.ears, 10).await;
+    let after = wire.far.control.stats();
+    assert_eq!(after.replayed - before.replayed, recorded.len() as u64, "{after:?}");
+    assert_eq!((after.received, rms(&heard)), (before.received, 0.0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_certificate_ends_the_leg_with_its_reason() {
+    let (near, Security::Dtls { identity, role, .. }) = dtls() else { panic!("DTLS") };
+    let other = Identity::generate().expect("a certificate");
+    let far = Security::Dtls { identity, role, fingerprints: vec![other.fingerprint().clone()] };
+    let mut wire = Wire::new(near, far).await;
+    let Heard::Closed(Closed::Failed(why)) = event(&mut wire.far.ears).await else { panic!("it went on") };
+    assert!(why.contains("fingerprint"), "{why}");
+    assert_eq!(wire.far.control.stats().sent, 0, "nothing was said in clear");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sprayed_stun_dtls_and_srtp_do_not_disturb_a_plain_call() {
+    let (mut peer, mut leg) = Peer::with_leg(LegOptions::default()).await;
+    let stranger = UdpSocket::bind((LOOPBACK, 0)).await.expect("loopback");
+    let stun = [&[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], &[7; 12]].concat();
+    let hello = [&[22, 0xfe, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 60, 1][..], &[0; 59]].concat();
+    let packets: Vec<_> = (0..60).map(|_| peer.tone()).collect();
+    let at = peer.leg;
+    let sending = tokio::spawn(async move {
+        peer.send(&packets[0]).await;
+        let spray = async {
+            for index in 0..100 {
+                let datagram = if index % 2 == 0 { &stun } else { &hello };
+                stranger.send_to(datagram, at).await.expect("loopback");
+                peer.send(datagram).await;
+                sleep(Duration::from_millis(10)).await;
+            }
+            let mut answer = [0; 2048];
+            assert!(stranger.try_recv(&mut answer).is_err(), "the stranger was answered");
+        };
+        tokio::join!(spray, peer.send_clocked(packets[1..].to_vec()));
+    });
+    let heard = hear(&mut leg.ears, 50).await.split_off(10 * 320);
+    within(sending).await.expect("sent");
+    assert!((hertz(&heard) - 1000.0).abs() < 11.0, "{} Hz", hertz(&heard));
+    sleep(Duration::from_millis(60)).await;
+    let stats = leg.control.stats();
+    assert_eq!((stats.ignored, stats.lost), (200, 0), "{stats:?}");
+}
