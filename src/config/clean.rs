@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub struct Clean {
     /// Takes Milo's own echo out, while it speaks and for a second after.
     pub echo: bool,
-    /// Takes steady noise out.
+    /// Takes loud steady noise out.
     pub noise: bool,
     /// Brings quiet callers up and loud ones down.
     pub gain: bool,

@@ -7,8 +7,8 @@
 
 use sonora::{AudioProcessing, Config, config::EchoCanceller};
 
-use super::{PIECE, near::NearEnd, stage};
-use crate::{FRAME_MS, FRAME_SAMPLES, Frame};
+use super::{PIECE, fade, near::NearEnd, stage};
+use crate::{FRAME_MS, Frame};
 
 /// Ticks after the last sound we sent in which its echo may come: one second. AEC3 looks back half of one, and is asleep
 /// only when all it looks back on is silence.
@@ -80,22 +80,13 @@ fn cancel(canceller: &mut AudioProcessing, heard: &mut Frame, sent: &Frame) {
     }
 }
 
-/// Begins `to` as `from`: half a frame later it is all itself.
-fn fade(from: &Frame, to: &mut Frame) {
-    const OVER: usize = FRAME_SAMPLES / 2;
-    for (at, (to, &from)) in to.samples_mut().iter_mut().zip(from.samples()).take(OVER).enumerate() {
-        let share = at as f32 / OVER as f32;
-        *to = (f32::from(from) * (1.0 - share) + f32::from(*to) * share).round() as i16;
-    }
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use std::path::Path;
 
     use super::*;
     use crate::{
-        SAMPLE_RATE,
+        FRAME_SAMPLES, SAMPLE_RATE,
         clean::{EchoPath, Echoes, Noise},
         wav,
     };

@@ -18,7 +18,7 @@ mod path;
 
 use sonora::{AudioProcessing, Config, StreamConfig};
 
-use crate::{Frame, SAMPLE_RATE};
+use crate::{FRAME_SAMPLES, Frame, SAMPLE_RATE};
 use echo::EchoControl;
 use gain::Gain;
 use high_pass::HighPass;
@@ -32,7 +32,7 @@ pub use path::{EchoPath, Echoes, Noise};
 pub struct Cleaning {
     /// Our own echo out of what is heard, while we speak and for a second after.
     pub echo: bool,
-    /// Steady noise.
+    /// Loud steady noise.
     pub noise: bool,
     /// Quiet callers up and loud ones down, slowly.
     pub gain: bool,
@@ -96,6 +96,15 @@ const PIECE: usize = SAMPLE_RATE as usize / 100;
 fn stage(config: Config) -> Box<AudioProcessing> {
     let stream = StreamConfig::new(SAMPLE_RATE, 1);
     Box::new(AudioProcessing::builder().config(config).capture_config(stream).render_config(stream).build())
+}
+
+/// Begins `to` as `from`: half a frame later it is all itself.
+fn fade(from: &Frame, to: &mut Frame) {
+    const OVER: usize = FRAME_SAMPLES / 2;
+    for (at, (to, &from)) in to.samples_mut().iter_mut().zip(from.samples()).take(OVER).enumerate() {
+        let share = at as f32 / OVER as f32;
+        *to = (f32::from(from) * (1.0 - share) + f32::from(*to) * share).round() as i16;
+    }
 }
 
 #[cfg(test)]

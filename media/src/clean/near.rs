@@ -128,7 +128,7 @@ mod tests {
             for delay_ms in [60, 130, 200, 400] {
                 for return_db in [-10.0, -20.0, -30.0] {
                     for noise in [0.0, 30.0, 500.0] {
-                        let (nobody, caller) = ticks(Some((echoes, delay_ms, return_db)), noise);
+                        let (nobody, _) = ticks(Some((echoes, delay_ms, return_db)), noise);
                         assert_eq!(nobody, 0, "{echoes:?}, {delay_ms} ms, {return_db} dB, noise of {noise}");
                     }
                 }

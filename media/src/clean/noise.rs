@@ -1,31 +1,80 @@
-//! Takes steady noise out of what is heard: WebRTC's noise suppression in pure Rust (`sonora`).
+//! Takes loud steady noise out of what is heard: WebRTC's noise suppression in pure Rust (`sonora`).
+//!
+//! It takes some of every word as well. So it runs only while the noise is so loud that more words are lost to it
+//! (`milo bench clean`); beside that, what is heard passes untouched.
 
 use sonora::{
     AudioProcessing, Config,
     config::{NoiseSuppression as Settings, NoiseSuppressionLevel},
 };
 
-use super::{PIECE, stage};
+use super::{PIECE, fade, stage};
 use crate::Frame;
+
+/// Noise louder than this is taken out (dBFS): within ten decibels of the usual voice.
+const LOUD: f32 = -36.0;
+/// Noise quieter than this is left again.
+const BEARABLE: f32 = -40.0;
+/// Below this there is no line, only zeros.
+const NOTHING: f32 = -75.0;
+/// How fast the noise may rise: dB a frame, 3 dB a second.
+const RISE: f32 = 0.06;
 
 /// The noise suppression of one call.
 #[derive(Debug)]
-pub(super) struct NoiseSuppression(Box<AudioProcessing>);
+pub(super) struct NoiseSuppression {
+    /// Made when there is noise.
+    suppressor: Option<Box<AudioProcessing>>,
+    /// What was heard 20 ms ago: the suppressor begins with it, so that it has something in hand when its output is wanted.
+    before: Frame,
+    /// The quietest of late (dBFS).
+    noise: f32,
+    runs: bool,
+}
 
 impl NoiseSuppression {
     pub(super) fn new() -> Self {
-        // 6 dB: more takes more of the words than of the noise (`milo bench clean`).
-        let settings = Settings { level: NoiseSuppressionLevel::Low, ..Settings::default() };
-        Self(stage(Config { noise_suppression: Some(settings), ..Config::default() }))
+        // As loud as can be: the first frame that is more than zeros brings it down.
+        Self { suppressor: None, before: Frame::SILENCE, noise: 0.0, runs: false }
     }
 
     pub(super) fn process(&mut self, heard: &mut Frame) {
         let raw = *heard;
-        for (raw, cleaned) in raw.samples().chunks_exact(PIECE).zip(heard.samples_mut().chunks_exact_mut(PIECE)) {
-            if self.0.process_capture_i16(raw, cleaned).is_err() {
-                // It refuses rates and channels that differ from those it was made with, which these never do.
-                cleaned.copy_from_slice(raw);
+        let loud = raw.dbfs();
+        if loud > NOTHING {
+            self.noise = loud.min(self.noise + RISE);
+        }
+        let ran = self.runs;
+        self.runs = loud > NOTHING && self.noise > if ran { BEARABLE } else { LOUD };
+        if ran || self.runs {
+            // 6 dB: more takes more of the words than of the noise.
+            let settings = Settings { level: NoiseSuppressionLevel::Low, ..Settings::default() };
+            let config = Config { noise_suppression: Some(settings), ..Config::default() };
+            let suppressor = self.suppressor.get_or_insert_with(|| stage(config));
+            if !ran {
+                suppress(suppressor, &mut self.before);
             }
+            suppress(suppressor, heard);
+            match (ran, self.runs) {
+                (false, true) => fade(&raw, heard),
+                (true, false) => {
+                    let cleaned = std::mem::replace(heard, raw);
+                    fade(&cleaned, heard);
+                }
+                _ => {}
+            }
+        }
+        self.before = raw;
+    }
+}
+
+/// 20 ms, in the two pieces that the suppressor takes.
+fn suppress(suppressor: &mut AudioProcessing, heard: &mut Frame) {
+    let raw = *heard;
+    for (raw, cleaned) in raw.samples().chunks_exact(PIECE).zip(heard.samples_mut().chunks_exact_mut(PIECE)) {
+        if suppressor.process_capture_i16(raw, cleaned).is_err() {
+            // It refuses rates and channels that differ from those it was made with, which these never do.
+            cleaned.copy_from_slice(raw);
         }
     }
 }
@@ -46,7 +95,7 @@ mod tests {
             let mut heard = Frame::new(std::array::from_fn(|i| {
                 let t = (n * FRAME_SAMPLES + i) as f32 * std::f32::consts::TAU / SAMPLE_RATE as f32;
                 let vowel = (150.0 * t).sin() + (750.0 * t).sin() + 0.5 * (1_350.0 * t).sin();
-                (loud * vowel + 500.0 * noise.next()) as i16
+                (loud * vowel + 1_500.0 * noise.next()) as i16
             }));
             let before = heard.rms().powi(2);
             suppression.process(&mut heard);
@@ -59,5 +108,30 @@ mod tests {
         let [noise, voice] = levels.map(|(before, after)| 10.0 * (after / before).log10());
         assert!(noise < -3.0, "noise changed by {noise:.1} dB");
         assert!((-2.0..1.0).contains(&voice), "the voice changed by {voice:.1} dB");
+    }
+    #[test]
+    fn a_bearable_line_passes_untouched_and_the_changes_do_not_click() {
+        let mut suppression = NoiseSuppression::new();
+        let mut noise = Noise::new(9);
+        let (mut last, mut changed) = (0, 0);
+        for n in 0..1_200 {
+            // A tone comes and goes over hiss that is bearable, then loud, then bearable.
+            let hiss = if (300..900).contains(&n) { 1_200.0 } else { 100.0 };
+            let loud = if n / 25 % 2 == 0 { 0.0 } else { 6_000.0 };
+            let raw = Frame::new(std::array::from_fn(|i| {
+                let t = (n * FRAME_SAMPLES + i) as f32 * std::f32::consts::TAU / SAMPLE_RATE as f32;
+                (loud * (250.0 * t).sin() + hiss * noise.next()) as i16
+            }));
+            let mut heard = raw;
+            suppression.process(&mut heard);
+            assert!(heard == raw || (300..902).contains(&n), "{n}");
+            changed += usize::from(heard != raw);
+            let steepest = 1_000 + 2 * hiss as i32;
+            for &sample in heard.samples() {
+                assert!((i32::from(sample) - last).abs() < steepest, "a click at {n}");
+                last = i32::from(sample);
+            }
+        }
+        assert!((200..350).contains(&changed), "it ran in {changed} frames");
     }
 }

@@ -262,6 +262,7 @@ impl Row {
                     as usize,
             };
             let outcome = call::run(&script, line, cleaning, &engines.activity, PATIENCE).await?;
+            row.not_noticed += u32::from(outcome.turns.is_empty());
             let mut heard = String::new();
             for turn in outcome.turns {
                 heard.push(' ');
@@ -272,10 +273,8 @@ impl Row {
             row.interrupted += u32::from(outcome.interrupted_by_nobody);
             row.pauses += outcome.paused_for_nobody;
             row.spoken += outcome.spoken;
-            match outcome.noticed_after {
-                Some(ticks) => row.noticed_ms.push(ticks as f64 * f64::from(milo_media::FRAME_MS)),
-                None => row.not_noticed += 1,
-            }
+            // Where other people were taken for the caller before, the caller is not noticed anew.
+            row.noticed_ms.extend(outcome.noticed_after.map(|ticks| ticks as f64 * f64::from(milo_media::FRAME_MS)));
             row.cleaning += outcome.cleaning;
             row.ticks += outcome.ticks;
         }
