@@ -59,4 +59,18 @@ pub enum MediaError {
         /// What is wrong.
         reason: String,
     },
+    /// A file is no sound that can be played. The sentence names the file, what is wrong and what would be right.
+    #[error("{}: {reason}", path.display())]
+    Sound {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A recording cannot be begun: the call goes on without.
+    #[error("the call is not recorded: {reason}")]
+    Recorder {
+        /// Why.
+        reason: String,
+    },
 }

@@ -11,7 +11,7 @@ use std::{
 
 use tokio::{sync::Notify, time::sleep};
 
-use crate::{FRAME_SAMPLES, Frame};
+use crate::{FRAME_SAMPLES, Frame, mix::Ambience};
 
 /// Frames that wait at most: 200 ms.
 const FRAMES: usize = 10;
@@ -21,7 +21,8 @@ const BURST_GAP: Duration = Duration::from_millis(200);
 /// How much of what was [`Voice::play`]ed has left on the wire.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Played {
-    /// 16 kHz samples of played audio (not the silence between) that left since the leg began.
+    /// 16 kHz samples of played audio that left since the leg began: neither the silence between, nor the silence that
+    /// fills up a last part ([`Voice::play_last`]), nor an ambience.
     pub samples: u64,
     /// When the last of them left.
     pub last_sent: Option<Instant>,
@@ -45,6 +46,27 @@ impl Voice {
     /// hold. Cancel safe: a frame is queued whole or not at all. On a leg that has ended it takes 20 ms and does
     /// nothing, so that whoever only plays is not whirled around.
     pub async fn play(&mut self, frame: Frame) {
+        self.queue(frame, FRAME_SAMPLES).await;
+    }
+
+    /// Queues the last part of a sound, less than 20 ms: silence fills the frame up, and only the part counts as played.
+    /// Waits and is cancel safe as [`Voice::play`] is. Of a longer part the first 20 ms are played; an empty one is nothing.
+    pub async fn play_last(&mut self, part: &[i16]) {
+        if !part.is_empty() {
+            self.queue(Frame::padded(part), part.len().min(FRAME_SAMPLES)).await;
+        }
+    }
+
+    /// Queues a whole sound, as [`Voice::play`] and [`Voice::play_last`] do. Dropped before its end, it has queued a part.
+    pub async fn play_all(&mut self, sound: &[i16]) {
+        let (frames, rest) = sound.as_chunks::<FRAME_SAMPLES>();
+        for frame in frames {
+            self.play(Frame::new(*frame)).await;
+        }
+        self.play_last(rest).await;
+    }
+
+    async fn queue(&mut self, frame: Frame, samples: usize) {
         loop {
             {
                 let mut playout = self.queue.lock();
@@ -52,7 +74,7 @@ impl Voice {
                     break;
                 }
                 if playout.frames.len() < FRAMES {
-                    playout.frames.push_back(frame);
+                    playout.frames.push_back((frame, samples));
                     return;
                 }
             }
@@ -71,7 +93,7 @@ impl Voice {
         while playout.frames.len() >= most {
             playout.frames.pop_front();
         }
-        playout.frames.push_back(frame);
+        playout.frames.push_back((frame, FRAME_SAMPLES));
         crowded
     }
 
@@ -80,7 +102,17 @@ impl Voice {
         self.queue.lock().frames.pop_front();
     }
 
-    /// Holds back what is queued; the peer hears silence.
+    /// Lets a sound go on under everything that is played, and alone where nothing is; `None` lets it fade. An ambience is
+    /// neither paused nor flushed, and never counts as played.
+    pub fn ambience(&mut self, ambience: Option<Ambience>) {
+        let mut playout = self.queue.lock();
+        match ambience {
+            Some(_) => playout.ambience = ambience,
+            None => playout.ambience.iter_mut().for_each(Ambience::end),
+        }
+    }
+
+    /// Holds back what is queued; the peer hears silence, or the ambience.
     pub fn pause(&mut self) {
         self.queue.lock().paused = true;
     }
@@ -142,7 +174,9 @@ pub(crate) struct VoiceQueue {
 
 #[derive(Debug, Default)]
 struct Playout {
-    frames: VecDeque<Frame>,
+    /// With how many samples of each are played audio.
+    frames: VecDeque<(Frame, usize)>,
+    ambience: Option<Ambience>,
     paused: bool,
     ended: bool,
     burst_over: bool,
@@ -150,25 +184,21 @@ struct Playout {
 }
 
 impl VoiceQueue {
-    /// The next frame to send now; from here on it counts as played.
+    /// The next frame to send now; from here on it counts as played. `None` is silence.
     pub(crate) fn pop(&self, now: Instant) -> Option<Frame> {
-        let frame = {
+        let (voice, mixed) = {
             let mut playout = self.lock();
-            if playout.paused {
-                return None;
+            let voice = playout.pop(now);
+            let mixed = playout.ambience.as_mut().map(|ambience| ambience.under(voice));
+            if playout.ambience.as_ref().is_some_and(Ambience::is_over) {
+                playout.ambience = None;
             }
-            let frame = playout.frames.pop_front()?;
-            let idle = playout.played.last_sent.is_none_or(|last| now.saturating_duration_since(last) >= BURST_GAP);
-            if idle || playout.burst_over {
-                playout.burst_over = false;
-                playout.played.first_sent_since_idle = Some(now);
-            }
-            playout.played.samples += FRAME_SAMPLES as u64;
-            playout.played.last_sent = Some(now);
-            frame
+            (voice, mixed)
         };
-        self.moved.notify_one();
-        Some(frame)
+        if voice.is_some() {
+            self.moved.notify_one();
+        }
+        mixed.or(voice)
     }
 
     /// Nothing leaves any more: whoever waits goes on.
@@ -194,5 +224,76 @@ impl VoiceQueue {
 
     fn lock(&self) -> MutexGuard<'_, Playout> {
         self.playout.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Playout {
+    fn pop(&mut self, now: Instant) -> Option<Frame> {
+        if self.paused {
+            return None;
+        }
+        let (frame, samples) = self.frames.pop_front()?;
+        let idle = self.played.last_sent.is_none_or(|last| now.saturating_duration_since(last) >= BURST_GAP);
+        if idle || self.burst_over {
+            self.burst_over = false;
+            self.played.first_sent_since_idle = Some(now);
+        }
+        self.played.samples += samples as u64;
+        self.played.last_sent = Some(now);
+        Some(frame)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn voice() -> (Voice, Arc<VoiceQueue>) {
+        let queue = Arc::new(VoiceQueue::default());
+        (Voice::new(queue.clone()), queue)
+    }
+
+    #[tokio::test]
+    async fn a_last_part_counts_its_own_length() {
+        let (mut voice, queue) = voice();
+        let now = crate::leg::now();
+        voice.play(Frame::new([5; FRAME_SAMPLES])).await;
+        voice.play_last(&[5; 37]).await;
+        voice.play_last(&[]).await;
+        queue.pop(now).expect("a frame");
+        voice.pause();
+        assert_eq!(queue.pop(now), None);
+        assert_eq!(voice.played().samples, 320, "a pause between counts what has left");
+        voice.resume();
+        let last = queue.pop(now).expect("the part");
+        assert_eq!((last.samples()[36], last.samples()[37]), (5, 0));
+        assert_eq!(voice.flush().samples, 357);
+        assert_eq!(queue.pop(now), None, "an empty part is no frame");
+    }
+
+    #[tokio::test]
+    async fn a_flush_says_what_had_left_and_forgets_the_rest() {
+        let (mut voice, queue) = voice();
+        let now = crate::leg::now();
+        for _ in 0..3 {
+            voice.play(Frame::new([5; FRAME_SAMPLES])).await;
+        }
+        queue.pop(now);
+        assert_eq!(voice.flush().samples, 320);
+        assert_eq!((queue.pop(now), voice.played().samples), (None, 320));
+    }
+
+    #[tokio::test]
+    async fn an_ambience_goes_on_through_pause_and_flush_and_is_never_counted() {
+        let (mut voice, queue) = voice();
+        let now = crate::leg::now();
+        voice.ambience(Ambience::new(vec![1_000; 320].into(), 0.0, 0.0));
+        voice.play(Frame::new([5; FRAME_SAMPLES])).await;
+        voice.pause();
+        let heard: Vec<_> = (0..30).map(|_| queue.pop(now).expect("the ambience")).collect();
+        assert!(heard[29].samples().iter().all(|sample| (990..=1_000).contains(sample)), "{:?}", heard[29].samples());
+        assert_eq!((voice.played().samples, voice.flush().samples), (0, 0));
+        voice.ambience(None);
+        assert!((0..30).filter_map(|_| queue.pop(now)).count() < 30, "it fades and is gone");
     }
 }

@@ -104,11 +104,11 @@ impl Task {
     }
 
     /// One frame to the ears.
-    pub(super) fn hear(&mut self, now: Instant) {
+    pub(super) fn hear(&mut self, now: Instant) -> Frame {
         let passing = self.line.as_mut().filter(|line| line.passing);
         if let (Some(line), Some(Patch { tapped: false, .. })) = (passing, &self.patch) {
             line.receiver.pass_over();
-            return;
+            return Frame::SILENCE;
         }
         self.narrow.clear();
         let sent = self.sent.pop_front().flatten();
@@ -128,6 +128,7 @@ impl Task {
         if !self.shared.ears.is_deaf() {
             self.shared.ears.push_frame(heard);
         }
+        heard.frame
     }
 
     /// Takes over which other leg this one is joined with, and agrees with it on what passes.
@@ -137,10 +138,11 @@ impl Task {
             self.patch = patch;
         }
         let Some(line) = &mut self.line else { return };
-        let format = Format::of(&line.agreed);
+        // What is recorded is heard frame by frame.
+        let format = Some(Format::of(&line.agreed)).filter(|_| self.tape.is_none());
         line.passing = self.patch.as_ref().is_some_and(|patch| {
-            patch.back.takes(Some(format).filter(|_| line.direction.sends()));
-            patch.out.gives(Some(format).filter(|_| line.direction.receives()))
+            patch.back.takes(format.filter(|_| line.direction.sends()));
+            patch.out.gives(format.filter(|_| line.direction.receives()))
         });
     }
 
@@ -174,7 +176,8 @@ impl Task {
             line.sender.skip();
             return;
         };
-        let (voice, totals, sent) = (&self.shared.voice, &mut self.totals, &mut self.sent);
+        let (voice, totals) = (&self.shared.voice, &mut self.totals);
+        let (sent, tape) = (&mut self.sent, &mut self.tape);
         let shield = &mut line.shield;
         let send = |packet: &[u8]| match shield.seal(packet).map(|datagram| socket.send(datagram, destination)) {
             Some(Ok(_)) => totals.sent += 1,
@@ -183,6 +186,7 @@ impl Task {
         let next = || {
             let frame = voice.pop(now);
             sent.push_back(frame);
+            tape.iter_mut().for_each(|tape| tape.sent(frame.unwrap_or_default()));
             frame
         };
         line.sender.tick(next, send);

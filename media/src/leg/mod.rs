@@ -21,6 +21,7 @@ use crate::{
     codec::{Codec, Tuning},
     ears::{Ears, EarsQueue},
     port_pool::RtpSocket,
+    record::Tap,
     session::Session,
     stats::{Gauges, LegStats},
     voice::{Voice, VoiceQueue},
@@ -88,6 +89,7 @@ impl Leg {
         changes.mark_changed();
         let over = Arc::new(AtomicBool::new(false));
         let bay = Arc::new(Bay::default());
+        let (tap, taps) = watch::channel(None);
         let shared = Shared {
             bay: bay.clone(),
             changes,
@@ -96,12 +98,13 @@ impl Leg {
             ears: ears.clone(),
             voice: voice.clone(),
             gauges: gauges.clone(),
+            taps,
         };
         on.spawn(Task::new(shared).run(socket));
         Self {
             ears: Ears::new(ears),
             voice: Voice::new(voice),
-            control: Control { session: control, over, gauges, bay },
+            control: Control { session: control, over, gauges, bay, tap },
         }
     }
 }
@@ -114,6 +117,7 @@ pub struct Control {
     gauges: Arc<Gauges>,
     /// Where the leg is joined with another.
     pub(crate) bay: Arc<Bay>,
+    tap: watch::Sender<Option<Tap>>,
 }
 
 impl Control {
@@ -130,6 +134,12 @@ impl Control {
     /// The dialog is over: the leg ends within 20 ms, and whoever listens hears [`crate::Closed::HungUp`].
     pub fn end(&self) {
         self.over.store(true, Ordering::Release);
+    }
+
+    /// Both sides go to this recording, from the next 20 ms on until the call is done with it or the leg ends. Another one
+    /// before ends.
+    pub fn record(&self, tap: Tap) {
+        self.tap.send_replace(Some(tap));
     }
 
     /// How the line is, as of the last 20 ms.

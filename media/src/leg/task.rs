@@ -23,6 +23,7 @@ use crate::{
     datagrams::Datagrams,
     ears::{Closed, EarsQueue},
     port_pool::RtpSocket,
+    record::{Tap, Tape},
     resample::Twice,
     rtp::Phase,
     session::{Direction, Session},
@@ -44,6 +45,7 @@ pub(super) struct Shared {
     pub(super) voice: Arc<VoiceQueue>,
     pub(super) gauges: Arc<Gauges>,
     pub(super) bay: Arc<Bay>,
+    pub(super) taps: watch::Receiver<Option<Tap>>,
 }
 
 /// What a leg's task owns.
@@ -67,6 +69,8 @@ pub(super) struct Task {
     pub(super) twice: Twice,
     pub(super) narrow: Vec<i16>,
     pub(super) wide: Vec<i16>,
+    /// While the call is recorded.
+    pub(super) tape: Option<Tape>,
 }
 
 impl Task {
@@ -85,6 +89,7 @@ impl Task {
             twice: Twice::new(),
             narrow: Vec::with_capacity(Frame::SILENCE.samples().len()),
             wide: Vec::with_capacity(Frame::SILENCE.samples().len()),
+            tape: None,
         }
     }
 
@@ -132,9 +137,11 @@ impl Task {
         self.due += TICK;
         let behind = now.saturating_duration_since(self.due);
         if behind > BEHIND {
-            for _ in 0..behind.as_millis() / TICK.as_millis() {
+            let ticks = behind.as_millis() / TICK.as_millis();
+            for _ in 0..ticks {
                 self.line.iter_mut().for_each(|line| line.sender.skip());
             }
+            self.tape.iter_mut().for_each(|tape| tape.slept(u32::try_from(ticks).unwrap_or(u32::MAX)));
             self.due = now + TICK;
         } else if let Some(later) = later {
             self.due += later;
@@ -151,6 +158,7 @@ impl Task {
             return Some(Closed::HungUp);
         }
         self.agree(now);
+        self.tap();
         self.join();
         if let Some(line) = &mut self.line {
             if let Err(why) = line.shield.tick(now) {
@@ -158,14 +166,25 @@ impl Task {
             }
             line.shield.outgoing(|datagram, to| drop(socket.send(datagram, to)));
         }
-        self.hear(now);
+        let heard = self.hear(now);
         self.speak(socket, now);
+        self.tape.iter_mut().for_each(|tape| tape.tick(&heard));
         self.publish();
         let due = self.line.as_ref().is_some_and(|line| line.direction == Direction::SendRecv);
         if !due {
             self.due_since = now;
         }
         (now.saturating_duration_since(self.due_since) >= self.shared.options.rtp_timeout).then_some(Closed::Timeout)
+    }
+
+    /// Begins and ends the recording of both sides.
+    fn tap(&mut self) {
+        if self.shared.taps.has_changed().unwrap_or(false) {
+            self.tape = self.shared.taps.borrow_and_update().clone().map(Tape::new);
+        }
+        if self.tape.as_ref().is_some_and(Tape::is_over) {
+            self.tape = None;
+        }
     }
 
     fn publish(&mut self) {
