@@ -2,11 +2,12 @@
 //!
 //! Figures that live elsewhere (queues, SIP counters, the process) are read when somebody asks, in [`Metrics::text`].
 
-use std::{fs, sync::Mutex};
+use std::{fs, sync::Mutex, time::Duration};
 
+use milo_media::record::Outcome;
 use prometheus::{
-    Encoder, Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder, core::Collector,
+    Counter, Encoder, Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder, core::Collector,
 };
 
 use crate::{
@@ -29,6 +30,9 @@ pub struct Metrics {
     packets_received: IntCounter,
     packets_lost: IntCounter,
     frames_concealed: IntCounter,
+    recordings: IntCounterVec,
+    recordings_live: IntGauge,
+    recording_gaps: Counter,
     http_requests: IntCounterVec,
     queues: IntGaugeVec,
     models_loaded: IntGauge,
@@ -107,6 +111,19 @@ impl Metrics {
                 "milo_rtp_frames_concealed_total",
                 "Frames of 20 ms that were invented for want of a packet.",
             ),
+            recordings: counters(
+                "milo_recordings_total",
+                "Recordings that ended: complete, or failed before their call was over.",
+                &["state"],
+            ),
+            recordings_live: gauge("milo_recordings_live", "Recordings that are being written now."),
+            recording_gaps: add(
+                &r,
+                Counter::new(
+                    "milo_recording_gap_seconds_total",
+                    "Silence in recordings in place of what the disk was too slow for.",
+                ),
+            ),
             http_requests: counters("milo_http_requests_total", "HTTP requests, by status.", &["status"]),
             queues: add(
                 &r,
@@ -145,7 +162,23 @@ impl Metrics {
         for by in [HangupBy::Caller, HangupBy::Milo, HangupBy::Network] {
             metrics.calls.with_label_values(&[by.as_str()]);
         }
+        for state in ["complete", "failed"] {
+            metrics.recordings.with_label_values(&[state]);
+        }
         metrics
+    }
+
+    /// A recording began.
+    pub fn recording_began(&self) {
+        self.recordings_live.inc();
+    }
+
+    /// A recording ended.
+    pub fn recording_ended(&self, outcome: &Outcome) {
+        self.recordings_live.dec();
+        let state = if outcome.fault.is_none() { "complete" } else { "failed" };
+        self.recordings.with_label_values(&[state]).inc();
+        self.recording_gaps.inc_by(Duration::from_millis(outcome.gap_ms).as_secs_f64());
     }
 
     /// A call began.
@@ -281,6 +314,9 @@ mod tests {
         metrics.stage("total", 0.7);
         metrics.packets(100, 2, 3);
         metrics.http_request(404);
+        metrics.recording_began();
+        metrics.recording_began();
+        metrics.recording_ended(&Outcome { ms: 9_000, gap_ms: 250, fault: Some("no room".into()) });
         metrics.text(&health, &log);
         // A second look counts nothing twice.
         let text = metrics.text(&health, &log);
@@ -296,6 +332,10 @@ mod tests {
             ("milo_rtp_packets_received_total", 100.0),
             ("milo_rtp_packets_lost_total", 2.0),
             ("milo_rtp_frames_concealed_total", 3.0),
+            ("milo_recordings_live", 1.0),
+            ("milo_recordings_total{state=\"failed\"}", 1.0),
+            ("milo_recordings_total{state=\"complete\"}", 0.0),
+            ("milo_recording_gap_seconds_total", 0.25),
             ("milo_http_requests_total{status=\"404\"}", 1.0),
             ("milo_engine_queue_length{engine=\"stt\"}", 4.0),
             ("milo_models_loaded", 1.0),

@@ -22,6 +22,7 @@ pub async fn check(config: &Config, legs: &Handle, findings: &mut Findings) {
     config.media.rtp_ports = PortRange::new(0, 0);
     config.database.url = Some(SecretUrl::new(format!("sqlite:{}", scratch.display())));
     config.drain.seconds = 0;
+    config.recording.enabled = false;
     match Server::start(&config, legs).await {
         Err(error) => findings.fault("models", format!("{error:#}")),
         Ok(server) => {

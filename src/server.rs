@@ -3,6 +3,7 @@
 //! ```text
 //! Server ─┬─ Engines        one thread a loaded model
 //!         ├─ LogWriter      one task, the only one that writes the call log
+//!         ├─ Recordings     one thread that writes them, one task that deletes old ones
 //!         ├─ HTTP           one task that accepts
 //!         ├─ SIP endpoint   the core's task and a reader a socket
 //!         └─ Calls          one task an invitation, inside a permit
@@ -11,7 +12,7 @@
 use std::{future::Future, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, anyhow};
-use milo_media::{LegOptions, PortPool, Tuning};
+use milo_media::{LegOptions, PortPool, Tuning, prompt::Prompts};
 use milo_signaling::{Counters, Endpoint, EndpointConfig, Invitation, Invitations, SignalingError, Transport};
 use tokio::{
     runtime::Handle,
@@ -19,12 +20,12 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{oneshot, watch},
     task::{JoinHandle, JoinSet},
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 
 use crate::{
     agent::SetPhrases,
-    call::{self, House},
+    call::{self, House, Recordings},
     config::{self, Config},
     dialplan::Dialplans,
     engines::Engines,
@@ -35,6 +36,10 @@ use crate::{
 
 /// How long the call log may take to write its last rows when Milo ends.
 const LAST_ROWS: Duration = Duration::from_secs(5);
+/// How long recordings may take to be whole when Milo ends.
+const LAST_PAGES: Duration = Duration::from_secs(5);
+/// Room for decoded sound files: an hour, 115 MB.
+const PROMPTS: usize = 3600 * milo_media::SAMPLE_RATE as usize;
 
 /// A running Milo.
 pub struct Server {
@@ -46,6 +51,7 @@ pub struct Server {
     http: (SocketAddr, JoinHandle<()>),
     close_http: oneshot::Sender<()>,
     writer: JoinHandle<()>,
+    retention: Option<JoinHandle<()>>,
     drain: Duration,
     _node: Node,
 }
@@ -84,6 +90,12 @@ impl Server {
         let listener = http::bind(config.http.listen).await.map_err(anyhow::Error::msg)?;
         let (endpoint, invitations) = bind(config, legs)?;
 
+        let prompts = Prompts::new(PROMPTS);
+        let (decoding, sounds) =
+            (prompts.clone(), dialplans.sounds().into_iter().chain(config.recording.announced_by()));
+        let sounds: Vec<_> = sounds.collect();
+        tokio::task::spawn_blocking(move || sounds.iter().try_for_each(|sound| decoding.sound(sound).map(drop)))
+            .await??;
         let loading = config.clone();
         let prompt = dialplans.personas().next().map(|(_, persona)| persona.prompt.clone());
         let engines = tokio::task::spawn_blocking(move || Engines::load(&loading, prompt)).await??;
@@ -92,10 +104,15 @@ impl Server {
 
         let (log, writer) = LogWriter::start(store.clone(), node.id());
         let metrics = Arc::new(Metrics::new());
+        let recordings = Recordings::start(config, log.clone(), Arc::clone(&metrics))?;
+        let days = config.recording.retention_days;
+        let retention = (days > 0).then(|| tokio::spawn(call::daily(config.recordings(), days, store.clone())));
         let house = Arc::new(House {
             engines,
             dialplans,
             phrases,
+            prompts,
+            recordings,
             log: log.clone(),
             metrics: Arc::clone(&metrics),
             trunks: config.sip.trunks.clone(),
@@ -126,6 +143,7 @@ impl Server {
             http: (http, serving),
             close_http,
             writer,
+            retention,
             drain: Duration::from_secs(config.drain.seconds),
             _node: node,
         })
@@ -166,7 +184,8 @@ impl Server {
     /// Ends politely: no new calls, the running ones up to the drain time (or `at_once`), a BYE for those that are left, the
     /// last rows.
     pub async fn end(self, at_once: impl Future<Output = ()>) {
-        let Self { house, endpoint, mut calls, open, http: (_, serving), close_http, writer, drain, _node } = self;
+        let Self { house, endpoint, mut calls, open, http: (_, serving), close_http, writer, retention, drain, _node } =
+            self;
         let live = endpoint.counters().calls;
         if live > 0 {
             tracing::info!(calls = live, drain_s = drain.as_secs(), "no new calls; waiting for those that are up");
@@ -186,7 +205,11 @@ impl Server {
         close_http.send(()).ok();
         serving.await.ok();
         let log = house.log.clone();
+        if timeout(LAST_PAGES, house.recordings.idle()).await.is_err() {
+            tracing::error!("the disk was too slow for the last recordings; they end early");
+        }
         drop(house);
+        retention.inspect(JoinHandle::abort);
         // With nobody on the line, an ending must not wait for a database that is away.
         let written = log.flush(if live > 0 { LAST_ROWS } else { Duration::from_secs(1) }).await;
         drop(log);

@@ -30,7 +30,7 @@ pub use ear::Ear;
 pub use endpoint::Patience;
 pub(crate) use endpoint::{Decision, Endpointer};
 pub use mouth::announce;
-pub use persona::{Persona, Phrase};
+pub use persona::{Backdrop, Persona, Phrase};
 pub use phrases::SetPhrases;
 pub(crate) use turn::Turn;
 

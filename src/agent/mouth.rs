@@ -76,11 +76,9 @@ impl Mouth {
                 // Kept, because what was made before is still to be heard, and an interruption may cut that wait.
                 Some(Err(error)) => self.broken = Some(error),
                 None => {
-                    if !self.rest.is_empty() {
-                        let padding = vec![0; FRAME_SAMPLES - self.rest.len()];
-                        self.cut(&padding);
-                        continue;
-                    }
+                    // Less than 20 ms, of which no more counts as heard than there is.
+                    voice.play_last(&self.rest).await;
+                    self.rest.clear();
                     voice.drained().await;
                     self.first_out = self.first_out(voice);
                     return if self.script.is_empty() { Spoken::Nothing } else { Spoken::Whole };

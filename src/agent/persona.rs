@@ -15,10 +15,36 @@ pub struct Persona {
     pub max_tokens: usize,
     /// Sampling temperature; 0 is greedy.
     pub temperature: f32,
+    /// What goes on behind the voice.
+    pub ambience: Option<Backdrop>,
     /// Malagasy sentences.
     pub mg: Phrases,
     /// French sentences.
     pub fr: Phrases,
+}
+
+/// A sound that goes on for the whole conversation, and steps back under the voice.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Backdrop {
+    /// A sound file, as a path within the folder of dialplans.
+    pub file: String,
+    /// Its level while nobody speaks, in dB relative to the file.
+    #[serde(default = "Backdrop::level")]
+    pub level_db: f32,
+    /// Its level under the voice.
+    #[serde(default = "Backdrop::ducked")]
+    pub ducked_db: f32,
+}
+
+impl Backdrop {
+    fn level() -> f32 {
+        -18.0
+    }
+
+    fn ducked() -> f32 {
+        -30.0
+    }
 }
 
 /// The sentences that need no language model.
@@ -61,6 +87,13 @@ impl Persona {
         }
         if !(0.0..=2.0).contains(&persona.temperature) {
             return Err(format!("temperature = {} is not within 0 to 2", persona.temperature));
+        }
+        if let Some(Backdrop { level_db, ducked_db, .. }) = &persona.ambience
+            && !((-60.0..=0.0).contains(level_db) && (-60.0..=*level_db).contains(ducked_db))
+        {
+            return Err(format!(
+                "[ambience]: level_db = {level_db} and ducked_db = {ducked_db}: within -60 to 0, the second not above the first"
+            ));
         }
         for (language, phrase) in [Language::Mg, Language::Fr].into_iter().flat_map(|l| Phrase::ALL.map(|p| (l, p))) {
             if persona.phrase(phrase, language).trim().is_empty() {

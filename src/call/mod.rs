@@ -1,12 +1,13 @@
 //! One call from invitation to log row: a straight line with one owner. Hanging up is dropping it.
 
 mod record;
+mod recording;
+mod retention;
 mod verbs;
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{path::PathBuf, pin::pin, sync::Arc, time::Duration};
 
-use milo_media::{Cleaning, Control, Leg};
-use milo_models::engine::Language;
+use milo_media::{Cleaning, Control, Leg, MediaError, prompt::Prompts, tone::Signals};
 use milo_signaling::{Dialog, DialogEvent, EndReason, Invitation, SignalingError};
 use serde_json::json;
 use tokio::{
@@ -23,9 +24,12 @@ use crate::{
     metrics::Metrics,
     store::{HangupBy, LogWriter},
 };
+use recording::Reel;
 use verbs::Line;
 
 pub use record::Record;
+pub use recording::Recordings;
+pub use retention::daily;
 
 /// How long a verb may take to write down how far it came once the caller has hung up.
 const LAST_LINES: Duration = Duration::from_millis(500);
@@ -42,6 +46,10 @@ pub struct House {
     pub dialplans: Dialplans,
     /// The personas' sentences as sound.
     pub phrases: SetPhrases,
+    /// Sound files, decoded.
+    pub prompts: Prompts,
+    /// What is recorded, and where to.
+    pub recordings: Recordings,
     /// The one writer of the call log.
     pub log: LogWriter,
     /// Counters.
@@ -59,6 +67,16 @@ pub struct House {
 /// What the configuration wants cleaned.
 pub fn cleaning(clean: &config::Clean) -> Cleaning {
     Cleaning { echo: clean.echo, noise: clean.noise, gain: clean.gain, high_pass: clean.high_pass }
+}
+
+impl House {
+    /// A file's sound; read beside the tasks that must not wait.
+    async fn sound(&self, file: PathBuf) -> Result<Arc<[i16]>, MediaError> {
+        let prompts = self.prompts.clone();
+        let named = file.clone();
+        let read = tokio::task::spawn_blocking(move || prompts.sound(&named)).await;
+        read.unwrap_or_else(|_| Err(MediaError::Sound { path: file, reason: "could not be read to its end".into() }))
+    }
 }
 
 /// How a call ended.
@@ -116,10 +134,11 @@ async fn take(house: &House, mut invitation: Invitation, plan: &Plan, log: &mut 
     let (mut dialog, Leg { ears, voice, control }) = invitation.answer().await?;
     log.answered();
     let call = log.id();
-    let mut line = Line { ears: Some(ears), voice, until: Instant::now() + house.longest };
+    let reel = Reel::new(control.clone());
+    let mut line = Line { ears: Some(ears), voice, until: Instant::now() + house.longest, reel };
     let until = line.until + OVERTIME;
     let end = {
-        let mut verbs = pin!(perform(house, next.into_iter().chain(actions), plan.language, &mut line, log));
+        let mut verbs = pin!(perform(house, plan, next.into_iter().chain(actions), &mut line, log));
         // When the dialog ends first, the verb that runs hears that the line is closed and writes down how far it came.
         select! {
             end = follow(&mut dialog, &control, &call) => {
@@ -137,8 +156,10 @@ async fn take(house: &House, mut invitation: Invitation, plan: &Plan, log: &mut 
         }
     };
     log.quality(&control.stats());
+    line.reel.stop();
     // Gone when the caller was first.
     dialog.hang_up().await.ok();
+    line.reel.finish(log).await;
     end
 }
 
@@ -170,11 +191,15 @@ async fn follow(dialog: &mut Dialog, control: &Control, call: &str) -> End {
 /// The verbs on an answered line.
 async fn perform<'a>(
     house: &House,
+    plan: &Plan,
     actions: impl Iterator<Item = &'a Action>,
-    language: Language,
     line: &mut Line,
     log: &mut Record,
 ) -> Result<End, Error> {
+    let language = plan.language;
+    if house.recordings.wanted(plan) {
+        line.record(house, language, log).await;
+    }
     for action in actions {
         log.event("verb", json!(action));
         match action {
@@ -192,7 +217,15 @@ async fn perform<'a>(
                 return Ok(End::new(HangupBy::Milo, reason));
             }
             Action::Echo {} => line.echo().await,
-            Action::Music { seconds } => line.music(Duration::from_secs(*seconds)).await,
+            Action::Play(file) => line.prompt(file, house, log).await,
+            Action::Music { seconds, files } => {
+                line.music(Duration::from_secs(*seconds), files, house, log).await;
+            }
+            Action::Tone { country, signal, seconds } => {
+                let pattern = Action::pattern(country, signal);
+                line.frames(pattern.into_iter().flat_map(Signals::new), Duration::from_secs(*seconds)).await;
+            }
+            Action::Recording(step) => line.turn_recording(*step, house, language, log).await,
             Action::Digits {} => line.digits(house, language, log).await,
         }
         if line.lost() {

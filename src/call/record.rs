@@ -50,6 +50,16 @@ impl Record {
         self.id.to_string()
     }
 
+    /// The call's key in the log.
+    pub(super) fn key(&self) -> Key {
+        self.id
+    }
+
+    /// The call is recorded into this file.
+    pub(super) fn recording(&self, name: &str) {
+        self.log.iter().for_each(|log| log.recording(name));
+    }
+
     pub(super) fn answered(&self) {
         self.log.iter().for_each(|log| log.answered(Stamp::now()));
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use milo_media::{Ears, Frame, Heard, Voice, tone};
+use milo_media::{Ambience, Ears, Frame, Heard, SAMPLE_RATE, Voice, tone};
 use milo_models::engine::Language;
 use serde_json::json;
 use tokio::{
@@ -10,7 +10,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout_at},
 };
 
-use super::{House, Record};
+use super::{House, Record, Reel};
 use crate::{
     agent::{Conversation, Ear, Ending, Limits, Patience, Phrase, announce},
     error::Error,
@@ -27,6 +27,8 @@ pub(super) struct Line {
     pub(super) ears: Option<Ears>,
     pub(super) voice: Voice,
     pub(super) until: Instant,
+    /// The call's recording.
+    pub(super) reel: Reel,
 }
 
 impl Line {
@@ -49,6 +51,12 @@ impl Line {
         let Some(persona) = house.dialplans.persona(persona) else {
             return Err(Error::Dialplan(format!("no persona {persona:?}")));
         };
+        if let Some(backdrop) = &persona.ambience {
+            match house.sound(house.dialplans.sound(&backdrop.file)).await {
+                Ok(sound) => self.voice.ambience(Ambience::new(sound, backdrop.level_db, backdrop.ducked_db)),
+                Err(error) => log.event("sound_failed", json!({ "error": error.to_string() })),
+            }
+        }
         let Some(ears) = self.ears.take() else { return Ok(Ending::Lost) };
         let conversation = &house.conversation;
         let end = Duration::from_millis(conversation.end_of_turn_ms);
@@ -71,6 +79,7 @@ impl Line {
         let talk =
             Conversation { engines: &house.engines, persona, phrases: &house.phrases, record: log, limits, language };
         let ending = talk.hold(&mut ear, &mut self.voice).await;
+        self.voice.ambience(None);
         if ending != Ending::Lost {
             self.ears = Some(ear.into_ears());
         }
@@ -86,11 +95,62 @@ impl Line {
         }
     }
 
-    pub(super) async fn music(&mut self, duration: Duration) {
-        let Self { ears, voice, until } = self;
+    /// A sound file; one that cannot be played is written down, and the plan goes on.
+    pub(super) async fn prompt(&mut self, file: &str, house: &House, log: &Record) {
+        match house.sound(house.dialplans.sound(file)).await {
+            Ok(sound) => {
+                let key = |digit: char| log.event("digit", json!({ "digit": digit.to_string() }));
+                let played = self.play(&sound, key).await;
+                log.event("played", json!({ "file": file, "samples": played, "of": sound.len(), "rate": SAMPLE_RATE }));
+            }
+            Err(error) => log.event("sound_failed", json!({ "error": error.to_string() })),
+        }
+    }
+
+    /// Plays a sound to its end or the line's; pressed keys are told. Returns how many of its samples left, exactly.
+    pub(super) async fn play(&mut self, sound: &[i16], key: impl Fn(char)) -> u64 {
+        let before = self.voice.played().samples;
+        let Self { ears, voice, until, .. } = self;
+        let playing = async {
+            voice.play_all(sound).await;
+            voice.drained().await;
+        };
+        let listening = async {
+            while let Some(heard) = heard(ears, *until).await {
+                if let Heard::Digit(digit) = heard {
+                    key(digit);
+                }
+            }
+        };
+        select! {
+            () = playing => {}
+            () = listening => {}
+        }
+        self.voice.flush().samples - before
+    }
+
+    /// Music for whoever waits: the files that can be played, over and over, or the built-in music.
+    pub(super) async fn music(&mut self, duration: Duration, files: &[String], house: &House, log: &Record) {
+        let mut sounds = Vec::new();
+        for file in files {
+            match house.sound(house.dialplans.sound(file)).await {
+                Ok(sound) => sounds.push(sound),
+                Err(error) => log.event("sound_failed", json!({ "error": error.to_string() })),
+            }
+        }
+        if sounds.is_empty() {
+            self.frames(tone::Music::new(), duration).await;
+        } else {
+            self.frames(sounds.iter().cycle().flat_map(|sound| Frame::cut(sound)), duration).await;
+        }
+    }
+
+    /// Plays frames for so long, or to their end or the line's.
+    pub(super) async fn frames(&mut self, frames: impl Iterator<Item = Frame>, duration: Duration) {
+        let Self { ears, voice, until, .. } = self;
         let until = (*until).min(Instant::now() + duration);
         let playing = async {
-            for frame in tone::Music::new() {
+            for frame in frames {
                 voice.play(frame).await;
             }
         };
@@ -139,9 +199,7 @@ impl Line {
     pub(super) async fn apologise(&mut self, house: &House, language: Language) {
         let Some((_, persona)) = house.dialplans.personas().next() else { return };
         let sound = house.phrases.sound(persona, Phrase::Apology, language);
-        for frame in Frame::cut(&sound) {
-            self.voice.play(frame).await;
-        }
+        self.voice.play_all(&sound).await;
         self.voice.drained().await;
     }
 }

@@ -23,6 +23,7 @@ mod limits;
 mod log;
 mod media;
 mod read;
+mod recording;
 mod secret;
 mod sip;
 
@@ -43,6 +44,7 @@ pub use http::Http;
 pub use limits::Limits;
 pub use log::{Log, LogFormat};
 pub use media::{Media, Srtp};
+pub use recording::{Recording, RecordingFormat};
 pub use secret::{Secret, SecretUrl};
 pub use sip::{Sip, Trunk};
 
@@ -63,6 +65,8 @@ pub struct Config {
     pub media: Media,
     /// `[clean]`
     pub clean: Clean,
+    /// `[recording]`
+    pub recording: Recording,
     /// `[database]`
     pub database: Database,
     /// `[dialplans]`
@@ -112,10 +116,16 @@ impl Config {
         }
     }
 
+    /// The folder of recordings: the configured one, or `recordings/` in the data folder.
+    pub fn recordings(&self) -> PathBuf {
+        self.recording.path.clone().unwrap_or_else(|| self.data_dir.join("recordings"))
+    }
+
     fn check(&self, faults: &mut Faults<'_>) {
         self.http.check(faults);
         self.sip.check(faults);
         self.media.check(faults);
+        self.recording.check(faults);
         self.database.check(faults);
         self.engines.check(faults);
         self.limits.check(faults);

@@ -6,13 +6,13 @@ mod action;
 use std::{
     collections::BTreeMap,
     fs, io,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 use milo_models::engine::Language;
 use serde::Deserialize;
 
-pub use action::Action;
+pub use action::{Action, RecordingStep};
 
 use crate::{agent::Persona, error::Error};
 
@@ -30,6 +30,8 @@ pub struct Plan {
     pub number: String,
     /// What the caller is taken to speak until they are heard.
     pub language: Language,
+    /// Whether its calls are recorded from the answer on; unset, as the configuration says.
+    pub record: Option<bool>,
     /// The verbs, in order; the call ends after the last one.
     pub actions: Vec<Action>,
 }
@@ -45,12 +47,15 @@ struct PlanFile {
 pub struct Dialplans {
     plans: Vec<Plan>,
     personas: BTreeMap<String, Persona>,
+    /// Where the sounds are that they name.
+    folder: PathBuf,
 }
 
 impl Dialplans {
     /// The dialplan that ships.
     pub fn shipped() -> Result<Self, Error> {
         Self::from_texts(
+            Path::new("dialplans"),
             vec![(PathBuf::from("dialplans/default.toml"), SHIPPED_PLAN.into())],
             vec![(PathBuf::from("dialplans/personas/demo.toml"), SHIPPED_PERSONA.into())],
         )
@@ -63,13 +68,21 @@ impl Dialplans {
             return Err(Error::Dialplan(format!("{} holds no dialplan (*.toml)", folder.display())));
         }
         let personas = folder.join("personas");
-        Self::from_texts(plans, if personas.is_dir() { texts(&personas)? } else { Vec::new() })
+        Self::from_texts(folder, plans, if personas.is_dir() { texts(&personas)? } else { Vec::new() })
     }
 
-    fn from_texts(plans: Vec<(PathBuf, String)>, personas: Vec<(PathBuf, String)>) -> Result<Self, Error> {
+    fn from_texts(
+        folder: &Path,
+        plans: Vec<(PathBuf, String)>,
+        personas: Vec<(PathBuf, String)>,
+    ) -> Result<Self, Error> {
         let mut known = BTreeMap::new();
         for (path, text) in personas {
             let persona = Persona::parse(&text).map_err(|fault| in_file(&path, &fault))?;
+            if let Some(ambience) = &persona.ambience {
+                check_sound(folder, &ambience.file)
+                    .map_err(|fault| in_file(&path, &format!("ambience: file: {fault}")))?;
+            }
             let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
             known.insert(name, persona);
         }
@@ -77,11 +90,12 @@ impl Dialplans {
         for (path, text) in plans {
             let file: PlanFile = toml::from_str(&text).map_err(|fault| in_file(&path, &fault.to_string()))?;
             for plan in &file.plan {
-                check(plan, &known).map_err(|fault| in_file(&path, &format!("plan {:?}: {fault}", plan.name)))?;
+                check(plan, &known, folder)
+                    .map_err(|fault| in_file(&path, &format!("plan {:?}: {fault}", plan.name)))?;
             }
             all.extend(file.plan);
         }
-        Ok(Self { plans: all, personas: known })
+        Ok(Self { plans: all, personas: known, folder: folder.into() })
     }
 
     /// The first plan that fits the called number.
@@ -99,13 +113,25 @@ impl Dialplans {
         self.personas.iter().map(|(name, persona)| (name.as_str(), persona))
     }
 
+    /// Where a sound is that a plan or persona names.
+    pub fn sound(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Every sound that a plan or persona names.
+    pub fn sounds(&self) -> Vec<PathBuf> {
+        let played = self.plans.iter().flat_map(|plan| &plan.actions).flat_map(Action::sounds);
+        let ambiences = self.personas.values().filter_map(|persona| persona.ambience.as_ref());
+        played.chain(ambiences.map(|ambience| &ambience.file)).map(|name| self.sound(name)).collect()
+    }
+
     /// The numbers that can be dialled.
     pub fn numbers(&self) -> impl Iterator<Item = &str> {
         self.plans.iter().map(|plan| plan.number.as_str()).filter(|number| *number != "*")
     }
 }
 
-fn check(plan: &Plan, personas: &BTreeMap<String, Persona>) -> Result<(), String> {
+fn check(plan: &Plan, personas: &BTreeMap<String, Persona>, folder: &Path) -> Result<(), String> {
     if plan.number.is_empty() {
         return Err("number is empty; give the called number or \"*\"".into());
     }
@@ -120,6 +146,9 @@ fn check(plan: &Plan, personas: &BTreeMap<String, Persona>) -> Result<(), String
         if let Some(fault) = action.fault() {
             return Err(fault);
         }
+        for sound in action.sounds() {
+            check_sound(folder, sound)?;
+        }
         if matches!(action, Action::Reject { .. }) && (action != last || Some(action) != first) {
             return Err("reject stands in place of answer: nothing but ring goes before it, nothing follows it".into());
         }
@@ -131,6 +160,16 @@ fn check(plan: &Plan, personas: &BTreeMap<String, Persona>) -> Result<(), String
         }
     }
     Ok(())
+}
+
+/// A sound is a file of the folder or below it.
+fn check_sound(folder: &Path, name: &str) -> Result<(), String> {
+    let inside = Path::new(name).components().all(|component| matches!(component, Component::Normal(_)));
+    if name.is_empty() || !inside {
+        return Err(format!("{name:?} is no path within the folder of dialplans, such as \"sounds/welcome.ogg\""));
+    }
+    let path = folder.join(name);
+    if path.is_file() { Ok(()) } else { Err(format!("{name:?}: there is no file {}", path.display())) }
 }
 
 fn in_file(path: &Path, fault: &str) -> Error {
@@ -170,7 +209,10 @@ mod tests {
 
     fn fault(plan: &str) -> String {
         let personas = vec![(PathBuf::from("demo.toml"), SHIPPED_PERSONA.to_owned())];
-        Dialplans::from_texts(vec![(PathBuf::from("x.toml"), plan.into())], personas).expect_err("a fault").to_string()
+        let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tests");
+        Dialplans::from_texts(&here, vec![(PathBuf::from("x.toml"), plan.into())], personas)
+            .expect_err("a fault")
+            .to_string()
     }
 
     #[test]
@@ -186,5 +228,30 @@ mod tests {
         assert!(early.contains("begins with { answer"), "{early}");
         let status = fault("[[plan]]\nname='a'\nnumber='1'\nlanguage='mg'\nactions=[{ reject = { status = 200 } }]");
         assert!(status.contains("400 to 699"), "{status}");
+    }
+
+    #[test]
+    fn sounds_lie_within_the_folder_and_are_there() {
+        let plan = |verb: &str| {
+            format!("[[plan]]\nname='a'\nnumber='1'\nlanguage='mg'\nactions=[{{ answer = {{}} }}, {{ {verb} }}]")
+        };
+        for outside in ["../x.wav", "/etc/passwd", "a/../../x.wav", "", "./x.wav"] {
+            let said = fault(&plan(&format!("play = {outside:?}")));
+            assert!(said.contains("x.toml") && said.contains("no path within the folder"), "{said}");
+        }
+        let missing = fault(&plan("music = { seconds = 5, files = ['recordings/none.ogg'] }"));
+        assert!(missing.contains("there is no file") && missing.contains("recordings/none.ogg"), "{missing}");
+        let country = fault(&plan("tone = { country = 'xx', signal = 'busy', seconds = 5 }"));
+        assert!(country.contains("not one of ca, fr, de, mg, re, za, gb, us"), "{country}");
+        let signal = fault(&plan("tone = { country = 'mg', signal = 'loud', seconds = 5 }"));
+        assert!(signal.contains("dial, ringback, busy, congestion"), "{signal}");
+        let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tests");
+        let good = plan("play = 'recordings/mg_hours.wav' }, { recording = 'pause'");
+        let personas = SHIPPED_PERSONA.to_owned() + "\n[ambience]\nfile = 'recordings/fr_hours.wav'\n";
+        let personas = vec![(PathBuf::from("demo.toml"), personas)];
+        let read = Dialplans::from_texts(&here, vec![(PathBuf::from("x.toml"), good)], personas).expect("right");
+        let named = ["recordings/mg_hours.wav", "recordings/fr_hours.wav"].map(|name| here.join(name));
+        assert_eq!(read.sounds(), named);
+        assert_eq!(read.plans[0].actions[2], Action::Recording(RecordingStep::Pause));
     }
 }

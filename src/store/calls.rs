@@ -48,6 +48,24 @@ impl HangupBy {
     }
 }
 
+/// What became of a recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordingState {
+    /// All of it was written.
+    Complete,
+    /// It ended before its call did.
+    Failed,
+}
+
+impl RecordingState {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// How a call ended.
 #[derive(Clone, Debug)]
 pub struct Ending {
@@ -90,6 +108,10 @@ pub struct CallRow {
     pub end_reason: Option<String>,
     /// `caller`, `milo` or `network`.
     pub hangup_by: Option<String>,
+    /// Its recording's file within the folder of recordings.
+    pub recording: Option<String>,
+    /// `live`, `complete`, `failed`, `cut_off` or `deleted`; none when the call was not recorded.
+    pub recording_state: Option<String>,
     /// How many turns were spoken.
     pub turn_count: i64,
 }
@@ -108,6 +130,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, call_id, direction, caller, called, dialplan, language, started, answered, ended, end_reason, hangup_by,
+                recording, recording_state,
                 (SELECT count(*) FROM turns WHERE turns.call = calls.id) AS turn_count
              FROM calls ",
             $rest
@@ -160,7 +183,8 @@ impl Store {
     /// how many there were.
     pub async fn close_left_open(&self, node: &str) -> Result<u64, StoreError> {
         let closed = on!(Pool, &self.pool, pool => sqlx::query(
-            "UPDATE calls SET end_reason = $1, ended = (
+            "UPDATE calls SET end_reason = $1, recording_state = CASE recording_state WHEN 'live' THEN 'cut_off' ELSE recording_state END,
+             ended = (
                  SELECT max(known.at) FROM (
                      SELECT calls.started AS at
                      UNION ALL SELECT calls.answered
@@ -176,6 +200,21 @@ impl Store {
         .await
         .map(|done| done.rows_affected()));
         closed.map_err(|error| self.failed("closing the calls of a crash", error))
+    }
+}
+
+impl Store {
+    /// These recordings are no longer there.
+    pub async fn recordings_deleted(&self, names: &[String]) -> Result<(), StoreError> {
+        for name in names {
+            let written = on!(Pool, &self.pool, pool => sqlx::query("UPDATE calls SET recording_state = 'deleted' WHERE recording = $1")
+                .bind(name)
+                .execute(pool)
+                .await
+                .map(drop));
+            written.map_err(|error| self.failed("writing down what was deleted", error))?;
+        }
+        Ok(())
     }
 }
 
@@ -204,6 +243,26 @@ impl Batch {
     pub(super) async fn answer_call(&mut self, key: Key, at: Stamp) -> Result<(), sqlx::Error> {
         on!(Batch, self, rows => sqlx::query("UPDATE calls SET answered = $1 WHERE id = $2")
             .bind(at)
+            .bind(key)
+            .execute(&mut **rows)
+            .await
+            .map(drop))
+    }
+
+    /// The call's recording began.
+    pub(super) async fn begin_recording(&mut self, key: Key, name: &str) -> Result<(), sqlx::Error> {
+        on!(Batch, self, rows => sqlx::query("UPDATE calls SET recording = $1, recording_state = 'live' WHERE id = $2")
+            .bind(name)
+            .bind(key)
+            .execute(&mut **rows)
+            .await
+            .map(drop))
+    }
+
+    /// The call's recording ended.
+    pub(super) async fn end_recording(&mut self, key: Key, state: RecordingState) -> Result<(), sqlx::Error> {
+        on!(Batch, self, rows => sqlx::query("UPDATE calls SET recording_state = $1 WHERE id = $2")
+            .bind(state.as_str())
             .bind(key)
             .execute(&mut **rows)
             .await

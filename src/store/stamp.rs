@@ -30,6 +30,11 @@ impl Stamp {
         i64::try_from(self.0.unix_timestamp_nanos().div_euclid(1_000_000)).expect("the years 0 to 9999 fit")
     }
 
+    /// Its day, `2026-11-22`: as text, days sort as they pass.
+    pub fn day(self) -> String {
+        self.0.date().to_string()
+    }
+
     fn from_time(time: OffsetDateTime) -> Self {
         Self::from_millis(i64::try_from(time.unix_timestamp_nanos().div_euclid(1_000_000)).unwrap_or_default())
     }
@@ -96,6 +101,8 @@ mod tests {
         let stamp = Stamp::from_millis(1_795_360_000_007);
         assert_eq!(stamp.to_string(), "2026-11-22T15:06:40.007Z");
         assert_eq!(stamp.millis(), 1_795_360_000_007);
+        assert_eq!(stamp.day(), "2026-11-22");
+        assert_eq!(Stamp::from_millis(0).day(), "1970-01-01");
         assert_eq!(Stamp::from_millis(-1).millis(), -1);
         assert_eq!(Stamp::from_millis(i64::MAX).millis(), 0);
         assert_eq!(Stamp::from_millis(Stamp::now().millis()), Stamp::from_millis(Stamp::now().millis()));

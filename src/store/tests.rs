@@ -74,6 +74,7 @@ on_both!(
     many_may_open_an_empty_database_at_once,
     a_database_of_a_newer_version_is_refused,
     a_call_that_is_dropped_is_closed,
+    a_recording_is_followed_to_its_end,
     what_comes_from_the_wire_is_kept_as_text,
     a_refused_row_does_not_hold_up_the_others,
     writing_a_batch_twice_changes_nothing,
@@ -456,4 +457,32 @@ async fn a_million_calls_on_sqlite() {
 #[ignore = "a million rows, minutes"]
 async fn a_million_calls_on_postgres() {
     a_million_calls_are_listed_at_once(postgres_url().await).await;
+}
+
+async fn a_recording_is_followed_to_its_end(url: SecretUrl) {
+    let store = Store::open(&url).await.unwrap();
+    let (log, _) = LogWriter::start(store.clone(), "n");
+    let state = async |key| {
+        assert!(log.flush(SOON).await);
+        let call = store.call(key).await.unwrap().unwrap();
+        (call.recording, call.recording_state)
+    };
+    let calls = [1_000, 2_000, 3_000].map(|started| log.begin(new_call(started)));
+    let keys = calls.each_ref().map(CallLog::key);
+    assert_eq!(state(keys[0]).await, (None, None));
+    for (call, name) in calls.iter().zip(["2026-11-22/a.ogg", "2026-11-22/b.ogg", "2026-11-22/c.ogg"]) {
+        call.recording(name);
+    }
+    assert_eq!(state(keys[0]).await, (Some("2026-11-22/a.ogg".into()), Some("live".into())));
+    log.recording_ended(keys[0], RecordingState::Complete);
+    log.recording_ended(keys[1], RecordingState::Failed);
+    assert_eq!(state(keys[0]).await.1, Some("complete".into()));
+    assert_eq!(state(keys[1]).await.1, Some("failed".into()));
+    // A crash: the row of the third call is still open, and its recording was being written.
+    assert_eq!(store.close_left_open("n").await.unwrap(), 3);
+    assert_eq!(state(keys[2]).await.1, Some("cut_off".into()));
+    assert_eq!(state(keys[1]).await.1, Some("failed".into()));
+    store.recordings_deleted(&["2026-11-22/a.ogg".into(), "of nobody.ogg".into()]).await.unwrap();
+    assert_eq!(state(keys[0]).await.1, Some("deleted".into()));
+    assert_eq!(state(keys[2]).await.1, Some("cut_off".into()));
 }

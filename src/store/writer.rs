@@ -28,7 +28,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Batch, Ending, HangupBy, Key, NewCall, NewTurn, Stamp, Store, error};
+use super::{Batch, Ending, HangupBy, Key, NewCall, NewTurn, RecordingState, Stamp, Store, error};
 
 /// Rows that may wait.
 const CAPACITY: usize = 65_536;
@@ -50,6 +50,8 @@ enum Entry {
     Turn(Key, i32, NewTurn),
     Event(Key, i32, Stamp, String, Value),
     Ended(Key, Ending),
+    Recording(Key, String),
+    Recorded(Key, RecordingState),
     /// Everything before this has been written.
     Flushed(oneshot::Sender<()>),
 }
@@ -115,6 +117,11 @@ impl LogWriter {
         timeout(limit, all).await.unwrap_or(false)
     }
 
+    /// A recording ended, perhaps after its call.
+    pub fn recording_ended(&self, call: Key, state: RecordingState) {
+        self.put(Entry::Recorded(call, state));
+    }
+
     /// How the log is doing.
     pub fn state(&self) -> LogState {
         LogState {
@@ -168,6 +175,11 @@ impl CallLog {
     /// The call was answered.
     pub fn answered(&self, at: Stamp) {
         self.writer.put(Entry::Answered(self.key, at));
+    }
+
+    /// The call is recorded into this file of the folder of recordings; [`LogWriter::recording_ended`] follows.
+    pub fn recording(&self, name: &str) {
+        self.writer.put(Entry::Recording(self.key, name.into()));
     }
 
     /// A turn is over. Returns its number.
@@ -303,6 +315,8 @@ impl Task {
             Entry::Turn(key, number, turn) => rows.insert_turn(*key, *number, turn).await,
             Entry::Event(key, number, at, kind, detail) => rows.insert_event(*key, *number, *at, kind, detail).await,
             Entry::Ended(key, ending) => rows.end_call(*key, ending).await,
+            Entry::Recording(key, name) => rows.begin_recording(*key, name).await,
+            Entry::Recorded(key, state) => rows.end_recording(*key, *state).await,
             Entry::Flushed(_) => Ok(()),
         }
     }
