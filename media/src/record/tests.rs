@@ -1,4 +1,4 @@
-use std::{fs, path::Path, sync::mpsc, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, sync::mpsc, time::Duration};
 
 use audiopus::{Channels, MutSignals, SampleRate, coder::Decoder, packet::Packet};
 
@@ -105,6 +105,8 @@ async fn both_sides_are_in_the_file_to_the_sample() {
             }
         };
         assert_eq!((heard.len(), sent.len()), (64_000, 64_000), "{format:?}");
+        let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
+        assert_eq!((mode(&path), mode(&folder.0)), (0o600, 0o700), "nobody else may listen");
         for (said, got) in [(&left, &heard), (&right, &sent)] {
             assert!(delay(said, got).abs() <= 8, "{format:?}: {} samples", delay(said, got));
             assert!((dbfs(said) - dbfs(got)).abs() < 2.0, "{format:?}: {} and {} dBFS", dbfs(said), dbfs(got));
@@ -261,4 +263,42 @@ async fn a_call_that_lets_go_ends_its_recording() {
     drop(recorder);
     thread.join().expect("the thread ends");
     assert_eq!(hound::WavReader::open(&path).expect("WAV").duration(), SAMPLE_RATE);
+}
+
+/// Prints what a recording costs: processor time a call, bits a second.
+#[tokio::test]
+#[ignore = "a measurement"]
+async fn cost_of_a_recording() {
+    let folder = Folder::new("cost");
+    // Fields 14 and 15 of proc(5): ticks of a hundredth of a second.
+    let ticks = || -> u64 {
+        let stat = fs::read_to_string("/proc/self/stat").expect("Linux");
+        stat.rsplit(')')
+            .next()
+            .expect("fields")
+            .split(' ')
+            .skip(12)
+            .take(2)
+            .map(|n| n.parse::<u64>().expect("ticks"))
+            .sum()
+    };
+    let (said, silence) = (voice(30, 0), vec![0; 30 * SAMPLE_RATE as usize]);
+    for (name, format) in [("Ogg Opus", Format::Ogg), ("WAV", Format::Wav)] {
+        let (recorder, _thread) = Recorder::start().expect("a thread");
+        let path = folder.0.join(name);
+        let (recording, mut tape) = begin(&recorder, &path, format);
+        let before = ticks();
+        for (heard, sent) in [(&said, &silence), (&silence, &said), (&said, &silence), (&silence, &said)] {
+            for (heard, sent) in heard.chunks(3_200).zip(sent.chunks(3_200)) {
+                run(&mut tape, heard, sent);
+                tokio::time::sleep(Duration::from_millis(3)).await;
+            }
+        }
+        drop(tape);
+        let outcome = recording.finish().await.expect("an end");
+        assert_eq!((outcome.ms, outcome.gap_ms), (120_000, 0));
+        let bits = fs::metadata(&path).expect("there").len() as f64 * 8.0 / 120.0;
+        let cpu = (ticks() - before) as f64 / 120.0;
+        println!("{name}: {cpu:.2} % of a core a call, {:.1} kbit/s", bits / 1e3);
+    }
 }

@@ -2,9 +2,9 @@
 
 use std::{
     collections::HashMap,
-    fs::{self, File, OpenOptions},
-    io,
-    io::Write,
+    fs::{DirBuilder, File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
     path::Path,
     sync::{
         Arc,
@@ -135,10 +135,12 @@ impl Told {
 
 impl Kind {
     fn create(path: &Path, format: Format) -> io::Result<Self> {
+        // What callers said is for Milo's own user alone.
         if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
+            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         }
-        let sink = Sink { file: OpenOptions::new().write(true).create_new(true).open(path)?, good: 0 };
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        let sink = Sink { file, good: 0 };
         Ok(match format {
             Format::Ogg => Self::Ogg(Box::new(OggOpus::new(sink)?)),
             Format::Wav => Self::Wav(Wav::new(sink)?),
@@ -165,7 +167,7 @@ impl Sink {
 
     /// Replaces bytes near the beginning.
     pub(super) fn patch(&mut self, bytes: &[u8], at: u64) -> io::Result<()> {
-        std::os::unix::fs::FileExt::write_all_at(&self.file, bytes, at)
+        self.file.write_all_at(bytes, at)
     }
 
     /// Bytes in it.
