@@ -265,6 +265,7 @@ fn leg_options(media: &config::Media) -> LegOptions {
     LegOptions {
         rtp_timeout: Duration::from_secs(media.rtp_timeout_s),
         tuning: Tuning { bitrate: media.opus_bitrate, dtx: media.opus_dtx, ..Tuning::default() },
+        inband_digits: media.inband_dtmf.into(),
         ..LegOptions::default()
     }
 }

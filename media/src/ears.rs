@@ -24,7 +24,7 @@ const EVENTS: usize = 32;
 pub enum Heard {
     /// 20 ms of audio. One comes every 20 ms, whatever the peer sends.
     Frame(HeardFrame),
-    /// A key was pressed (RFC 4733): `0` to `9`, `*`, `#`, `A` to `D`.
+    /// A key was pressed (told by RFC 4733, by SIP INFO or by its tones): `0` to `9`, `*`, `#`, `A` to `D`.
     Digit(char),
     /// The peer has put us on hold: we may not send.
     Held,

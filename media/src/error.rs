@@ -27,6 +27,12 @@ pub enum MediaError {
         /// The system's reason.
         source: io::Error,
     },
+    /// No telephone has this key: press another.
+    #[error("no telephone has the key {key:?}; there are 0 to 9, *, # and A to D")]
+    Key {
+        /// What was to be pressed.
+        key: char,
+    },
     /// A file is no WAV file that can be read. The sentence names the file, what is wrong and what would be right.
     #[error("{}: {reason}", path.display())]
     Wav {

@@ -25,6 +25,7 @@ mod bridge;
 mod clean;
 pub mod codec;
 mod datagrams;
+pub mod dtmf;
 mod ears;
 mod error;
 mod frame;

@@ -42,7 +42,8 @@ impl Impairment {
         for tick in 0..frames.len() {
             let sent = tick as f64 * TICK.as_secs_f64() / (1.0 + self.drift_ppm / 1e6);
             sender.tick(
-                || frames.next().copied(),
+                |_| frames.next().copied(),
+                || None,
                 |datagram| {
                     losing = random.share() < self.next_is_lost(losing);
                     let late = random.share() * self.jitter_ms / 1000.0;

@@ -11,10 +11,16 @@ use std::{
 
 use tokio::{sync::Notify, time::sleep};
 
-use crate::{FRAME_SAMPLES, Frame, mix::Ambience};
+use crate::{
+    FRAME_SAMPLES, Frame, MediaError,
+    dtmf::{Press, PressBy},
+    mix::Ambience,
+};
 
 /// Frames that wait at most: 200 ms.
 const FRAMES: usize = 10;
+/// Keys that wait to be pressed at most.
+const KEYS: usize = 32;
 /// A pause in what is played after which the next frame begins a new burst.
 const BURST_GAP: Duration = Duration::from_millis(200);
 
@@ -112,6 +118,33 @@ impl Voice {
         }
     }
 
+    /// Presses a key (`0` to `9`, `*`, `#`, `A` to `D`) for so long (40 ms to one second), after those that were pressed
+    /// before and before what is still queued to be played, which waits meanwhile. Goes out as telephone-event
+    /// (RFC 4733) or as tones; [`crate::Control::has_key_events`] says which. Waits while 32 keys are queued, and so for as
+    /// long as the call is on hold; a pause or a flush of what is played does not touch keys. Cancel safe. On a leg that has
+    /// ended it does nothing.
+    ///
+    /// # Errors
+    /// [`MediaError::Key`]: no telephone has this key.
+    pub async fn press(&mut self, key: char, duration: Duration, by: PressBy) -> Result<(), MediaError> {
+        let duration_ms = u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
+        let press = Press::new(key, duration_ms, by).ok_or(MediaError::Key { key })?;
+        loop {
+            {
+                let mut playout = self.queue.lock();
+                if playout.ended {
+                    return Ok(());
+                }
+                if playout.keys.len() < KEYS {
+                    playout.keys.push_back(press);
+                    self.queue.pressing.store(true, Ordering::Release);
+                    return Ok(());
+                }
+            }
+            self.queue.moved.notified().await;
+        }
+    }
+
     /// Holds back what is queued; the peer hears silence, or the ambience.
     pub fn pause(&mut self) {
         self.queue.lock().paused = true;
@@ -141,12 +174,12 @@ impl Voice {
         self.queue.lock().frames.len() as u32 * crate::FRAME_MS
     }
 
-    /// Waits until everything queued has left, through pause and hold, or the leg has ended.
+    /// Waits until everything queued has left, keys among it, through pause and hold, or the leg has ended.
     pub async fn drained(&mut self) {
         loop {
             {
                 let playout = self.queue.lock();
-                if playout.ended || playout.frames.is_empty() {
+                if playout.ended || (playout.frames.is_empty() && !self.queue.pressing.load(Ordering::Acquire)) {
                     return;
                 }
             }
@@ -169,6 +202,8 @@ impl Drop for Voice {
 pub(crate) struct VoiceQueue {
     playout: Mutex<Playout>,
     moved: Notify,
+    /// Keys wait, or one is down.
+    pressing: AtomicBool,
     mute: AtomicBool,
 }
 
@@ -177,6 +212,7 @@ struct Playout {
     /// With how many samples of each are played audio.
     frames: VecDeque<(Frame, usize)>,
     ambience: Option<Ambience>,
+    keys: VecDeque<Press>,
     paused: bool,
     ended: bool,
     burst_over: bool,
@@ -201,12 +237,28 @@ impl VoiceQueue {
         mixed.or(voice)
     }
 
+    /// The next key to press. Asked for whenever no key is down.
+    pub(crate) fn pop_key(&self) -> Option<Press> {
+        if !self.pressing.load(Ordering::Acquire) {
+            return None;
+        }
+        let key = {
+            let mut playout = self.lock();
+            let key = playout.keys.pop_front();
+            self.pressing.store(key.is_some(), Ordering::Release);
+            key
+        };
+        self.moved.notify_one();
+        key
+    }
+
     /// Nothing leaves any more: whoever waits goes on.
     pub(crate) fn end(&self) {
         {
             let mut playout = self.lock();
             playout.ended = true;
             playout.frames.clear();
+            playout.keys.clear();
         }
         self.moved.notify_one();
     }
@@ -214,7 +266,7 @@ impl VoiceQueue {
     /// Something of our own waits to be said.
     pub(crate) fn is_waiting(&self) -> bool {
         let playout = self.lock();
-        !playout.paused && !playout.frames.is_empty()
+        self.pressing.load(Ordering::Acquire) || !playout.paused && !playout.frames.is_empty()
     }
 
     /// Nobody speaks any more.

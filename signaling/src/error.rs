@@ -29,6 +29,12 @@ pub enum SignalingError {
     /// The two sides found no audio in common; the call has been refused.
     #[error("no audio in common: {0}")]
     Offer(String),
+    /// The other side did not take a key that was told by SIP INFO: it wants keys another way.
+    #[error("the other side takes no keys by SIP INFO: it answered {code}")]
+    Key {
+        /// Its answer; 408 when none came, 503 when the INFO could not be sent.
+        code: u16,
+    },
     /// As many calls are up as the configuration allows: try later.
     #[error("{limit} calls are up, and that is the limit")]
     Full {

@@ -1,7 +1,7 @@
 //! The cord between a call's owner and the endpoint's task: commands one way, the latest state the other way. Letting
 //! go of it ends the call, whatever else is going on.
 
-use std::net::SocketAddr;
+use std::{collections::VecDeque, net::SocketAddr};
 
 use milo_media::Session;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -12,6 +12,7 @@ use crate::{
         Uri,
         core::{CallKey, EndReason},
         flow::Transport,
+        keys::KeyPress,
     },
 };
 
@@ -22,6 +23,7 @@ pub(crate) enum Command {
     Answer(CallKey, SocketAddr, Reply<Option<Session>>),
     Reject(CallKey, u16, String, Reply<()>),
     HangUp(CallKey, Reply<()>),
+    TellKey(CallKey, KeyPress, Reply<()>),
     Call(Box<NewCall>, Reply<(CallHandle, String)>),
     Shutdown(oneshot::Sender<()>),
 }
@@ -46,7 +48,31 @@ pub(crate) struct CallState {
     pub(crate) session: Option<Session>,
     /// Counts the sessions there have been.
     pub(crate) sessions: u32,
+    /// The last keys that the other side told of by INFO, and how many there have been.
+    pub(crate) keys: VecDeque<KeyPress>,
+    pub(crate) told: u64,
     pub(crate) ended: Option<EndReason>,
+}
+
+/// Keys told by INFO that wait for a slow owner; of more the oldest are lost.
+const KEYS: usize = 32;
+
+impl CallState {
+    pub(crate) fn tell_key(&mut self, press: KeyPress) {
+        if self.keys.len() == KEYS {
+            self.keys.pop_front();
+        }
+        self.keys.push_back(press);
+        self.told += 1;
+    }
+
+    /// The key after the first `seen` ones, and how many were seen with it.
+    pub(crate) fn key_after(&self, seen: u64) -> Option<(KeyPress, u64)> {
+        let lost = self.told - self.keys.len() as u64;
+        let at = seen.max(lost);
+        let press = self.keys.get(usize::try_from(at - lost).ok()?)?;
+        Some((*press, at + 1))
+    }
 }
 
 /// One owner's end of the cord.

@@ -37,7 +37,7 @@ pub mod sdp;
 pub mod security;
 pub mod sip;
 
-pub use dialog::{Dialog, DialogEvent};
+pub use dialog::{Dialog, DialogEvent, InfoKeys};
 pub use error::SignalingError;
 pub use invitation::{Invitation, Invitations};
 pub use outgoing::{Outgoing, Progress};
@@ -47,4 +47,5 @@ pub use sip::{
     core::{Counters, EndReason},
     endpoint::{Caller, Endpoint, EndpointConfig},
     flow::Transport,
+    keys::KeyPress,
 };

@@ -10,7 +10,7 @@ use std::{
 
 use milo_media::{Heard, PortPool};
 use milo_signaling::{
-    DialogEvent, EndReason, Endpoint, EndpointConfig, Invitations, Progress, SignalingError, Transport, Uri,
+    DialogEvent, EndReason, Endpoint, EndpointConfig, Invitations, KeyPress, Progress, SignalingError, Transport, Uri,
 };
 use tokio::time::timeout;
 
@@ -240,4 +240,30 @@ async fn a_port_in_use_is_named() {
     let ports = Arc::new(PortPool::new(at.ip(), 0..=0));
     let error = Endpoint::bind(config, ports, tokio::runtime::Handle::current()).unwrap_err();
     assert!(error.to_string().contains(&at.to_string()), "{error}");
+}
+
+#[tokio::test]
+async fn keys_by_info_in_both_directions() {
+    let (alice, _nobody) = bind("127.0.0.1", 10);
+    let (bob, mut door) = bind("127.0.0.1", 10);
+    let mut outgoing = alice.call(&uri(&bob, Transport::Udp), "a").await.unwrap();
+    let (mut theirs, _leg) = soon(soon(door.next()).await.unwrap().answer()).await.unwrap();
+    let Progress::Answered(mut mine, _my_leg) = soon(outgoing.next()).await else { panic!("no answer") };
+    let long = Duration::from_millis(120);
+    for key in "1#".chars() {
+        soon(mine.keys().press(key, long)).await.unwrap();
+        assert_eq!(soon(theirs.next()).await, DialogEvent::Key(KeyPress { key, duration: long }));
+    }
+    // An owner that is slow hears the last 32.
+    for n in 0..40 {
+        soon(theirs.keys().press(if n < 8 { 'a' } else { '7' }, long)).await.unwrap();
+    }
+    for _ in 0..32 {
+        assert_eq!(soon(mine.next()).await, DialogEvent::Key(KeyPress { key: '7', duration: long }));
+    }
+    let keys = theirs.keys();
+    assert!(matches!(keys.press('x', long).await, Err(SignalingError::Media(_))));
+    mine.hang_up().await.unwrap();
+    assert_eq!(soon(theirs.next()).await, DialogEvent::Ended(EndReason::RemoteHangup));
+    assert!(matches!(soon(keys.press('1', long)).await, Err(SignalingError::Gone)));
 }

@@ -176,6 +176,7 @@ async fn follow(dialog: &mut Dialog, control: &Control, call: &str) -> End {
                 tracing::debug!(call.id = %call, "the caller changed the media");
                 control.change(session);
             }
+            DialogEvent::Key(press) => control.hear_key(press.key, press.duration),
             DialogEvent::Ended(reason) => {
                 let by = match reason {
                     EndReason::RemoteHangup | EndReason::Cancelled | EndReason::Rejected { .. } => HangupBy::Caller,

@@ -169,9 +169,12 @@ impl Line {
             let mut pause = Instant::now() + DIGITS_PAUSE;
             loop {
                 match timeout_at(pause, self.heard()).await {
-                    Ok(Some(Heard::Digit('#'))) | Err(_) => break,
+                    Err(_) => break,
                     Ok(Some(Heard::Digit(digit))) => {
                         log.event("digit", json!({ "digit": digit.to_string() }));
+                        if digit == '#' {
+                            break;
+                        }
                         digits.push(digit);
                         pause = Instant::now() + DIGITS_PAUSE;
                         if digits.len() == DIGITS {

@@ -1,6 +1,6 @@
 //! `[media]`: the audio of calls.
 
-use milo_media::{CODECS, Codec, Tuning};
+use milo_media::{CODECS, Codec, Tuning, dtmf::InbandDigits};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{Faults, address::PortRange};
@@ -21,6 +21,8 @@ pub struct Media {
     pub opus_dtx: bool,
     /// SRTP: `off`, `optional` (secure offers are answered securely, plain ones plainly) or `required`.
     pub srtp: Srtp,
+    /// When keys are looked for in the audio itself: `auto` (of callers that did not agree on telephone-event), `on` or `off`.
+    pub inband_dtmf: InbandDtmf,
 }
 
 /// What is wanted of SRTP (RFC 3711), keyed in the SDP (RFC 4568) or by DTLS (RFC 5763).
@@ -46,6 +48,29 @@ impl From<Srtp> for milo_signaling::Srtp {
     }
 }
 
+/// When keys are looked for in the audio itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InbandDtmf {
+    /// When the caller did not agree on telephone-event.
+    #[default]
+    Auto,
+    /// Always.
+    On,
+    /// Never.
+    Off,
+}
+
+impl From<InbandDtmf> for InbandDigits {
+    fn from(when: InbandDtmf) -> Self {
+        match when {
+            InbandDtmf::Auto => Self::Auto,
+            InbandDtmf::On => Self::On,
+            InbandDtmf::Off => Self::Off,
+        }
+    }
+}
+
 impl Default for Media {
     fn default() -> Self {
         let Tuning { bitrate, dtx, .. } = Tuning::default();
@@ -56,6 +81,7 @@ impl Default for Media {
             codecs: Codecs(CODECS.to_vec()),
             opus_bitrate: bitrate,
             opus_dtx: dtx,
+            inband_dtmf: InbandDtmf::Auto,
         }
     }
 }

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     Frame, SAMPLE_RATE,
     datagrams::Datagrams,
+    dtmf::{Detector, Way},
     ears::{Heard, HeardFrame},
     rtp::{Accepted, Loss, Packet, Peer, Receiver, Sender},
     session::{Direction, Session},
@@ -29,6 +30,8 @@ pub(super) struct Line {
     pub(super) loss: Loss,
     /// What the peer says passes to the other leg as it comes.
     passing: bool,
+    /// Looks for keys in what is heard, when that was configured.
+    pub(super) detector: Option<Detector>,
 }
 
 impl Line {
@@ -96,8 +99,10 @@ impl Task {
             self.due_since = arrived;
             let after_tick = arrived.saturating_duration_since(self.ticked);
             later = later.or(self.phase.packet(TICK.saturating_sub(after_tick)));
-            if let Accepted::Digit(digit) = accepted {
-                self.shared.ears.push_event(Heard::Digit(digit));
+            if let Accepted::Digits(keys) = accepted {
+                for key in keys {
+                    self.heard_key(Way::Event, key, Duration::ZERO, arrived);
+                }
             }
         });
         later
@@ -105,6 +110,9 @@ impl Task {
 
     /// One frame to the ears.
     pub(super) fn hear(&mut self, now: Instant) -> Frame {
+        while let Ok((key, lasted)) = self.shared.told.try_recv() {
+            self.heard_key(Way::Info, key, lasted, now);
+        }
         let passing = self.line.as_mut().filter(|line| line.passing);
         if let (Some(line), Some(Patch { tapped: false, .. })) = (passing, &self.patch) {
             line.receiver.pass_over();
@@ -125,10 +133,23 @@ impl Task {
             heard.arrived = pulled.arrived.unwrap_or(now);
             heard.concealed = pulled.concealed;
         }
+        // The echo of our own tones is no key of the party's.
+        let looking = self.line.as_mut().filter(|line| !line.sender.sounds_a_key());
+        let found = looking.and_then(|line| line.detector.as_mut()?.push(&heard.frame));
+        if let Some(key) = found {
+            self.heard_key(Way::Tone, key, Duration::ZERO, now);
+        }
         if !self.shared.ears.is_deaf() {
             self.shared.ears.push_frame(heard);
         }
         heard.frame
+    }
+
+    /// A press was told; it is heard once, whichever ways it comes.
+    fn heard_key(&mut self, way: Way, key: char, lasted: Duration, now: Instant) {
+        if self.presses.accept(way, key, lasted, now) {
+            self.shared.ears.push_event(Heard::Digit(key));
+        }
     }
 
     /// Takes over which other leg this one is joined with, and agrees with it on what passes.
@@ -183,13 +204,13 @@ impl Task {
             Some(Ok(_)) => totals.sent += 1,
             Some(Err(_)) | None => totals.send_errors += 1,
         };
-        let next = || {
-            let frame = voice.pop(now);
+        let next = |key: Option<Frame>| {
+            let frame = key.or_else(|| voice.pop(now));
             sent.push_back(frame);
             tape.iter_mut().for_each(|tape| tape.sent(frame.unwrap_or_default()));
             frame
         };
-        line.sender.tick(next, send);
+        line.sender.tick(next, || voice.pop_key(), send);
     }
 
     /// Takes over what was agreed since the last look.
@@ -197,12 +218,15 @@ impl Task {
         let session = self.shared.changes.borrow_and_update();
         let Some(session) = session.as_ref().filter(|_| session.has_changed()) else { return };
         let sent = self.line.as_ref().is_none_or(|line| line.direction.sends());
+        let look = self.shared.options.inband_digits.look(session.telephone_event.is_some());
+        let detector = |present: Option<Detector>| look.then(|| present.unwrap_or_default());
         match &mut self.line {
             Some(line) => {
                 line.peer.advertise(session.remote);
                 line.shield.change(&session.security, session.remote);
                 line.receiver.change(session);
                 line.sender.change(session);
+                line.detector = detector(line.detector.take());
                 line.direction = session.direction;
                 line.agreed = session.clone();
             }
@@ -220,6 +244,7 @@ impl Task {
                     receiver: Receiver::new(session, self.shared.options.jitter_ceiling_ms),
                     sender,
                     loss: Loss::default(),
+                    detector: detector(None),
                 });
             }
         }

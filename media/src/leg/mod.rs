@@ -15,10 +15,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::{
     codec::{Codec, Tuning},
+    dtmf::InbandDigits,
     ears::{Ears, EarsQueue},
     port_pool::RtpSocket,
     record::Tap,
@@ -31,6 +32,9 @@ use patch::Bay;
 pub(crate) use task::now;
 use task::{Shared, Task};
 
+/// Keys told by signaling that wait for the leg's next tick.
+const TOLD_KEYS: usize = 32;
+
 /// What a leg is told besides its session.
 #[derive(Clone, Debug)]
 pub struct LegOptions {
@@ -40,11 +44,18 @@ pub struct LegOptions {
     pub jitter_ceiling_ms: u32,
     /// What is wanted of a codec that has a choice (Opus), within what the peer can take.
     pub tuning: Tuning,
+    /// When keys are looked for in the audio itself.
+    pub inband_digits: InbandDigits,
 }
 
 impl Default for LegOptions {
     fn default() -> Self {
-        Self { rtp_timeout: Duration::from_secs(30), jitter_ceiling_ms: 200, tuning: Tuning::default() }
+        Self {
+            rtp_timeout: Duration::from_secs(30),
+            jitter_ceiling_ms: 200,
+            tuning: Tuning::default(),
+            inband_digits: InbandDigits::Auto,
+        }
     }
 }
 
@@ -90,10 +101,12 @@ impl Leg {
         let over = Arc::new(AtomicBool::new(false));
         let bay = Arc::new(Bay::default());
         let (tap, taps) = watch::channel(None);
+        let (tell, told) = mpsc::channel(TOLD_KEYS);
         let shared = Shared {
             bay: bay.clone(),
             changes,
             over: over.clone(),
+            told,
             options,
             ears: ears.clone(),
             voice: voice.clone(),
@@ -104,7 +117,7 @@ impl Leg {
         Self {
             ears: Ears::new(ears),
             voice: Voice::new(voice),
-            control: Control { session: control, over, gauges, bay, tap },
+            control: Control { session: control, over, tell, gauges, bay, tap },
         }
     }
 }
@@ -114,6 +127,7 @@ impl Leg {
 pub struct Control {
     session: watch::Sender<Option<Session>>,
     over: Arc<AtomicBool>,
+    tell: mpsc::Sender<(char, Duration)>,
     gauges: Arc<Gauges>,
     /// Where the leg is joined with another.
     pub(crate) bay: Arc<Bay>,
@@ -140,6 +154,19 @@ impl Control {
     /// before ends.
     pub fn record(&self, tap: Tap) {
         self.tap.send_replace(Some(tap));
+    }
+
+    /// A key that was told by signaling (SIP INFO), after it had been down for `lasted`: comes as
+    /// [`crate::Heard::Digit`], unless the same press is heard on the line too. Of more than 32 within 20 ms the newest
+    /// are lost.
+    pub fn hear_key(&self, key: char, lasted: Duration) {
+        // Full, or the leg has ended: nobody waits for it.
+        let _ = self.tell.try_send((key, lasted));
+    }
+
+    /// Whether telephone-event was agreed on: then [`Voice::press`] goes out so, else as tones.
+    pub fn has_key_events(&self) -> bool {
+        self.session.borrow().as_ref().is_some_and(|session| session.telephone_event.is_some())
     }
 
     /// How the line is, as of the last 20 ms.

@@ -11,7 +11,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{select, sync::watch, time::sleep_until};
+use tokio::{
+    select,
+    sync::{mpsc, watch},
+    time::sleep_until,
+};
 
 use super::{
     LegOptions,
@@ -21,6 +25,7 @@ use super::{
 use crate::{
     FRAME_MS, Frame,
     datagrams::Datagrams,
+    dtmf::Presses,
     ears::{Closed, EarsQueue},
     port_pool::RtpSocket,
     record::{Tap, Tape},
@@ -40,6 +45,8 @@ const BEHIND: Duration = Duration::from_millis(200);
 pub(super) struct Shared {
     pub(super) changes: watch::Receiver<Option<Session>>,
     pub(super) over: Arc<AtomicBool>,
+    /// Keys that signaling told, and how long they had been down.
+    pub(super) told: mpsc::Receiver<(char, Duration)>,
     pub(super) options: LegOptions,
     pub(super) ears: Arc<EarsQueue>,
     pub(super) voice: Arc<VoiceQueue>,
@@ -66,6 +73,7 @@ pub(super) struct Task {
     pub(super) phase: Phase,
     /// What was played into the last packet, one frame a tick: a packet of 60 ms takes three at once.
     pub(super) sent: VecDeque<Option<Frame>>,
+    pub(super) presses: Presses,
     pub(super) twice: Twice,
     pub(super) narrow: Vec<i16>,
     pub(super) wide: Vec<i16>,
@@ -86,6 +94,7 @@ impl Task {
             ticked: now(),
             phase: Phase::new(rand::random()),
             sent: VecDeque::new(),
+            presses: Presses::default(),
             twice: Twice::new(),
             narrow: Vec::with_capacity(Frame::SILENCE.samples().len()),
             wide: Vec::with_capacity(Frame::SILENCE.samples().len()),

@@ -6,7 +6,7 @@ use crate::{LegStats, Session, codec::Codec};
 
 use super::{
     Packet,
-    digits::Digits,
+    digits::{Digits, Keys},
     jitter_buffer::Kind,
     playout::{Playout, Pulled},
     sequence::{Place, Sequence},
@@ -36,8 +36,8 @@ pub(crate) enum Accepted {
     Ignored,
     /// Valid RTP.
     Packet,
-    /// The first packet of a key press.
-    Digit(char),
+    /// The first packet of these key presses.
+    Digits(Keys),
 }
 
 /// One direction of RTP that we hear.
@@ -69,7 +69,7 @@ impl Receiver {
             ceiling_ms,
             sequence: None,
             candidate: None,
-            digits: Digits::default(),
+            digits: Digits::new(session.codec.clock_rate),
             playout: Playout::new(session.codec, ceiling_ms),
             received: 0,
             duplicate: 0,
@@ -146,7 +146,7 @@ impl Receiver {
                 self.candidate = Some((packet.ssrc, packet.sequence.wrapping_add(1)));
                 // The press of a key is heard at once, even when it is all that another SSRC sends.
                 self.received += 1;
-                return self.digit(&packet, kind);
+                return self.digits(&packet, kind, now);
             }
             None | Some(Place::Elsewhere) => {
                 let sequence = Sequence::starting(packet.ssrc, packet.sequence);
@@ -159,7 +159,7 @@ impl Receiver {
         self.candidate = None;
         self.received += 1;
         self.playout.put(number, kind, packet.timestamp, packet.payload, samples, now);
-        self.digit(&packet, kind)
+        self.digits(&packet, kind, now)
     }
 
     /// What a datagram is, and how many samples it holds; `None` when it is nothing that was agreed on, or malformed.
@@ -177,10 +177,10 @@ impl Receiver {
         noise.then_some((packet, Kind::Noise, 0))
     }
 
-    fn digit(&mut self, packet: &Packet<'_>, kind: Kind) -> Accepted {
+    fn digits(&mut self, packet: &Packet<'_>, kind: Kind, now: Instant) -> Accepted {
         let event = kind == Kind::Event;
-        let digit = if event { self.digits.accept(packet.timestamp, packet.payload) } else { None };
-        digit.map_or(Accepted::Packet, Accepted::Digit)
+        let keys = if event { self.digits.accept(packet.timestamp, packet.payload, now) } else { Keys::default() };
+        if keys.is_empty() { Accepted::Packet } else { Accepted::Digits(keys) }
     }
 
     /// Appends the next 20 ms at the codec's rate; they are played from `now` on.

@@ -63,8 +63,8 @@ impl Heard {
             let tick = 10.0 + 20.0 * pull as f64;
             while let Some((came, packet)) = packets.next_if(|(came, _)| *came <= tick) {
                 let accepted = heard.receiver.accept(&packet, start + Duration::from_secs_f64(came / 1000.0));
-                if let Accepted::Digit(digit) = accepted {
-                    heard.digits.push(digit);
+                if let Accepted::Digits(keys) = accepted {
+                    heard.digits.extend(keys);
                 }
             }
             let mut frame = Vec::new();

@@ -3,6 +3,7 @@
 use crate::{
     FRAME_MS, Frame, SAMPLE_RATE, Session,
     codec::{Codec, Encoder, Tuning},
+    dtmf::{Keypad, Press, Slot},
     resample::Halve,
 };
 
@@ -18,6 +19,8 @@ pub(crate) struct Sender {
     /// What we want of the encoder; the peer may want less.
     tuning: Tuning,
     payload_type: u8,
+    telephone_event: Option<u8>,
+    keypad: Keypad,
     ptime_ms: u32,
     /// Milliseconds of the timeline that have passed and are in no packet yet.
     owed_ms: u32,
@@ -50,6 +53,8 @@ impl Sender {
             encoder: (session.codec.encoder)(),
             tuning: Tuning::default(),
             payload_type: session.payload_type,
+            telephone_event: session.telephone_event,
+            keypad: Keypad::default(),
             ptime_ms: 20,
             owed_ms: 0,
             samples: Vec::with_capacity(640),
@@ -76,6 +81,7 @@ impl Sender {
 
     /// A new agreement: SSRC and timeline go on (RFC 3264 section 8.3.2).
     pub(crate) fn change(&mut self, session: &Session) {
+        let before = (self.codec, self.telephone_event, self.ptime_ms);
         if session.codec != self.codec {
             // What waits is at the other codec's rate, and half a packet at most.
             self.samples.clear();
@@ -83,8 +89,12 @@ impl Sender {
             self.codec = session.codec;
         }
         self.payload_type = session.payload_type;
+        self.telephone_event = session.telephone_event;
         self.ptime_ms = session.codec.ptime_ms(session.ptime_ms);
         self.tune(self.tuning, session);
+        if before != (self.codec, self.telephone_event, self.ptime_ms) {
+            self.keypad.let_go();
+        }
         // The first packet leaves with the next tick.
         self.owed_ms = self.ptime_ms.saturating_sub(FRAME_MS);
     }
@@ -93,17 +103,30 @@ impl Sender {
     ///
     /// `take` gives what is to be played, `None` for silence; it is called for a frame only when a packet that carries
     /// it leaves in this very call (with a ptime of 10 or 30, at least its first half does, and the rest follows in the
-    /// next). A ptime of 10 sends two packets each 20 ms.
-    pub(crate) fn tick(&mut self, mut take: impl FnMut() -> Option<Frame>, mut send: impl FnMut(&[u8])) {
+    /// next). A ptime of 10 sends two packets each 20 ms. `press` gives the key to press after the last one; while one is down,
+    /// what is played waits: `take` is not called, or given the key's tones, which it must give back.
+    pub(crate) fn tick(
+        &mut self,
+        mut take: impl FnMut(Option<Frame>) -> Option<Frame>,
+        mut press: impl FnMut() -> Option<Press>,
+        mut send: impl FnMut(&[u8]),
+    ) {
+        let events = self.telephone_event.is_some();
         self.owed_ms += FRAME_MS;
         self.moved = None;
         while self.owed_ms >= self.ptime_ms {
             self.owed_ms -= self.ptime_ms;
+            let clock = (self.ptime_ms, self.codec.clock_rate);
+            if let Slot::Event { payload, age } = self.keypad.slot(clock, events, &mut press) {
+                self.event(payload, age);
+                send(&self.datagram);
+                continue;
+            }
             let wanted = (self.codec.sample_rate / 1000 * self.ptime_ms) as usize;
             // With a ptime of 10, every second packet takes no frame and is neither speech nor silence of its own.
             let mut played = None;
             while self.samples.len() < wanted {
-                let frame = take();
+                let frame = take(self.keypad.frame(events, &mut press));
                 played = Some(played.unwrap_or(false) | frame.is_some());
                 let frame = frame.unwrap_or(Frame::SILENCE);
                 if self.codec.sample_rate == SAMPLE_RATE {
@@ -125,6 +148,31 @@ impl Sender {
     /// 20 ms have passed in which nothing may be sent: the timeline goes on.
     pub(crate) fn skip(&mut self) {
         self.timestamp = self.timestamp.wrapping_add(self.codec.clock_rate / 1000 * FRAME_MS);
+        self.quiet = true;
+        self.keypad.let_go();
+    }
+
+    /// Whether our own key tones are on the line.
+    pub(crate) fn sounds_a_key(&self) -> bool {
+        self.keypad.sounds()
+    }
+
+    /// Puts a telephone-event into the datagram, in the place of the audio of a packet (RFC 4733 section 2.5.1).
+    fn event(&mut self, payload: [u8; 4], age: u32) {
+        let packet = self.codec.clock_rate / 1000 * self.ptime_ms;
+        let header = Packet {
+            marker: age == 0,
+            payload_type: self.telephone_event.unwrap_or(self.payload_type),
+            sequence: self.sequence,
+            timestamp: self.timestamp.wrapping_sub(age * packet),
+            ssrc: self.ssrc,
+            payload: &[],
+        };
+        self.datagram.clear();
+        header.write_header(&mut self.datagram);
+        self.datagram.extend_from_slice(&payload);
+        self.sequence = self.sequence.wrapping_add(1);
+        self.timestamp = self.timestamp.wrapping_add(packet);
         self.quiet = true;
     }
 
@@ -173,7 +221,7 @@ impl Sender {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::PCMU;
+    use crate::{codec::PCMU, dtmf::PressBy};
 
     fn session(ptime_ms: u32) -> Session {
         Session { ptime_ms, ..Session::new(([127, 0, 0, 1], 4000).into(), &PCMU) }
@@ -184,7 +232,8 @@ mod tests {
         let run = |&play: &bool| {
             let mut packets = Vec::new();
             sender.tick(
-                || play.then_some(Frame::new([1000; 320])),
+                |key| key.or(play.then_some(Frame::new([1000; 320]))),
+                || None,
                 |datagram| {
                     let packet = Packet::parse(datagram).expect("RTP");
                     packets.push((packet.marker, packet.sequence, packet.timestamp, packet.payload.len()));
@@ -275,14 +324,86 @@ mod tests {
         let taken = (0..6).map(|_| {
             let mut taken = 0;
             sender.tick(
-                || {
+                |_| {
                     taken += 1;
                     None
                 },
+                || None,
                 |_| {},
             );
             taken
         });
         assert_eq!(taken.collect::<Vec<_>>(), [3, 0, 0, 3, 0, 0]);
+    }
+
+    #[test]
+    fn a_key_takes_the_place_of_audio_and_the_timeline_goes_on() {
+        static WIDE: Codec = Codec { name: "WIDE", clock_rate: 48_000, ..PCMU };
+        for (codec, ptime_ms) in [(&PCMU, 20), (&PCMU, 10), (&PCMU, 30), (&PCMU, 60), (&WIDE, 20)] {
+            let agreed = Session::new(([127, 0, 0, 1], 4000).into(), codec);
+            let mut sender = Sender::new(&Session { telephone_event: Some(101), ptime_ms, ..agreed }, 7, 9, 5_000_000);
+            let mut keys = vec![Press::new('#', 60, PressBy::Agreement), Press::new('1', 100, PressBy::Agreement)];
+            let (mut packets, mut taken) = (Vec::new(), 0);
+            for tick in 0..60 {
+                sender.tick(
+                    |key| {
+                        taken += u32::from(key.is_none());
+                        key.or(Some(Frame::new([1000; 320])))
+                    },
+                    || if tick < 6 { None } else { keys.pop().flatten() },
+                    |datagram| {
+                        let packet = Packet::parse(datagram).expect("RTP");
+                        let key = (packet.payload_type == 101).then(|| packet.payload.to_vec());
+                        packets.push((packet.sequence, packet.timestamp, packet.marker, key));
+                    },
+                );
+            }
+            let step = codec.clock_rate / 1000 * ptime_ms;
+            let mut began = None;
+            let mut pressed = Vec::new();
+            for (index, (sequence, timestamp, marker, key)) in (0u32..).zip(&packets) {
+                assert_eq!(u32::from(*sequence), 9 + index, "no sequence number is left out");
+                let now = 5_000_000 + index * step;
+                match key {
+                    None => assert_eq!(*timestamp, now, "audio where the timeline is"),
+                    Some(payload) => {
+                        if *marker {
+                            began = Some(now);
+                            pressed.push(payload[0]);
+                        }
+                        assert_eq!(Some(*timestamp), began, "an event where it began");
+                        let duration = u32::from(u16::from_be_bytes([payload[2], payload[3]]));
+                        assert!(duration <= now - timestamp + step && duration > 0);
+                    }
+                }
+            }
+            assert_eq!(pressed, [1, 11], "ptime {ptime_ms}");
+            let ends = packets.iter().filter(|(.., key)| key.as_ref().is_some_and(|payload| payload[1] & 0x80 != 0));
+            assert_eq!(ends.count(), 6);
+            let spent = (packets.iter().filter(|(.., key)| key.is_some()).count() as u32) * ptime_ms;
+            assert!(
+                taken <= 60 - spent / 20 && taken >= 60 - (spent + 160) / 20 - 3,
+                "{taken} frames beside {spent} ms"
+            );
+        }
+    }
+
+    #[test]
+    fn without_telephone_event_the_key_is_in_the_audio() {
+        let mut sender = Sender::new(&session(20), 7, 0, 0);
+        let mut keys = vec![Press::new('5', 100, PressBy::Agreement)];
+        let mut packets = Vec::new();
+        for _ in 0..10 {
+            sender.tick(
+                |key| key,
+                || keys.pop().flatten(),
+                |datagram| {
+                    let packet = Packet::parse(datagram).expect("RTP");
+                    packets.push((packet.payload_type, packet.payload.iter().any(|byte| byte & 0x7f != 0x7f)));
+                },
+            );
+        }
+        assert_eq!(packets[..5], [(0, true); 5]);
+        assert!(packets[6..].iter().all(|&packet| packet == (0, false)));
     }
 }

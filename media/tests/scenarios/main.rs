@@ -3,6 +3,7 @@
 mod bridge;
 mod codecs;
 mod control;
+mod keys;
 mod line;
 #[expect(clippy::disallowed_methods, reason = "it measures real time")]
 mod load;

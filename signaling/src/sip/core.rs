@@ -8,7 +8,7 @@
 //! ```
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
     hash::{DefaultHasher, Hash, Hasher},
     net::{IpAddr, SocketAddr},
     sync::Arc,
@@ -23,6 +23,7 @@ use super::{
     flow::{ConnectionId, Flow, Packet, Path, Transport},
     gate::Gate,
     headers::Name,
+    keys::KeyPress,
     message::Message,
     transaction::{
         message::MAGIC_COOKIE,
@@ -89,6 +90,11 @@ pub enum Event {
     Answered(CallKey, Session),
     /// The media of a call that is up have changed, or are known at last (the answer in the ACK).
     MediaChange(CallKey, Session),
+    /// The other side of a call has pressed a key and told so by INFO.
+    Key(CallKey, KeyPress),
+    /// An INFO of ours that told of a key has its final response: the status code; 408 when none came, 503 when it could
+    /// not be sent.
+    KeyAnswered(TransactionId, u16),
     /// The call is over.
     Ended(CallKey, EndReason),
 }
@@ -161,6 +167,8 @@ pub struct Core {
     pub(super) calls: HashMap<CallKey, Call>,
     /// Call-ID and local tag to call.
     pub(super) dialogs: HashMap<(String, String), CallKey>,
+    /// INFOs of ours without a final response.
+    pub(super) told_keys: HashSet<TransactionId>,
     pub(super) timers: BTreeSet<(Instant, CallKey)>,
     pub(super) packets: VecDeque<Packet>,
     pub(super) outputs: VecDeque<Output>,
@@ -179,6 +187,7 @@ impl Core {
             transactions: Transactions::default(),
             calls: HashMap::new(),
             dialogs: HashMap::new(),
+            told_keys: HashSet::new(),
             timers: BTreeSet::new(),
             packets: VecDeque::new(),
             outputs: VecDeque::new(),
@@ -303,9 +312,15 @@ impl Core {
     }
 
     /// Sends a request within a dialog and waits for its responses on behalf of `call`.
-    pub(super) fn send_request(&mut self, now: Instant, call: CallKey, mut request: Message, path: Path) {
+    pub(super) fn send_request(
+        &mut self,
+        now: Instant,
+        call: CallKey,
+        mut request: Message,
+        path: Path,
+    ) -> TransactionId {
         let branch = self.put_via(&mut request, &path);
-        self.transactions.send(now, request, &branch, path, Some(call), &mut self.packets);
+        self.transactions.send(now, request, &branch, path, Some(call), &mut self.packets)
     }
 
     /// A response of ours, without To tag.

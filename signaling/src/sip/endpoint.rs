@@ -19,6 +19,7 @@ use super::{
     core::{CallKey, Core, CoreConfig, Counters, Event, Output},
     flow::{DEFAULT_PORT, Transport},
     message::Message,
+    transaction::table::TransactionId,
     transport::{Inbound, Transports},
     uri::Uri,
 };
@@ -131,6 +132,7 @@ impl Endpoint {
             core,
             transports,
             calls: HashMap::new(),
+            told_keys: HashMap::new(),
             commands: commands.downgrade(),
             invitations,
             farewells,
@@ -222,6 +224,8 @@ struct Driver {
     core: Core,
     transports: Transports,
     calls: HashMap<CallKey, watch::Sender<CallState>>,
+    /// Who waits for the answer to an INFO.
+    told_keys: HashMap<TransactionId, (CallKey, Reply<()>)>,
     commands: mpsc::WeakSender<Command>,
     invitations: mpsc::Sender<Invitation>,
     farewells: mpsc::Sender<CallKey>,
@@ -316,6 +320,10 @@ impl Driver {
                 // An answer that its owner gave itself needs no news.
                 self.calls.remove(&call);
             }
+            Command::TellKey(call, press, reply) => match self.core.tell_key(now, call, press) {
+                Ok(info) => drop(self.told_keys.insert(info, (call, reply))),
+                Err(error) => drop(reply.send(Err(error))),
+            },
             Command::HangUp(call, reply) => drop(reply.send(self.core.hang_up(now, call))),
             Command::Call(call, reply) => self.call(now, &call, reply),
             // Handled where the task can end.
@@ -387,7 +395,17 @@ impl Driver {
                 state.session = Some(session);
                 state.sessions += 1;
             }),
+            Event::Key(call, press) => self.update(call, |state| state.tell_key(press)),
+            Event::KeyAnswered(info, code) => {
+                if let Some((_, reply)) = self.told_keys.remove(&info) {
+                    let taken = (200..300).contains(&code);
+                    drop(reply.send(if taken { Ok(()) } else { Err(SignalingError::Key { code }) }));
+                }
+            }
             Event::Ended(call, reason) => {
+                for (_, (_, reply)) in self.told_keys.extract_if(|_, (of, _)| *of == call) {
+                    drop(reply.send(Err(SignalingError::Gone)));
+                }
                 self.update(call, |state| state.ended = Some(reason));
                 self.calls.remove(&call);
             }

@@ -38,6 +38,7 @@ names! {
     EXPIRES, "Expires", "";
     FROM, "From", "f";
     HISTORY_INFO, "History-Info", "";
+    INFO_PACKAGE, "Info-Package", "";
     MAX_FORWARDS, "Max-Forwards", "";
     MIN_SE, "Min-SE", "";
     P_ASSERTED_IDENTITY, "P-Asserted-Identity", "";
@@ -47,6 +48,7 @@ names! {
     PROXY_REQUIRE, "Proxy-Require", "";
     RACK, "RAck", "";
     REASON, "Reason", "";
+    RECV_INFO, "Recv-Info", "";
     RECORD_ROUTE, "Record-Route", "";
     REFER_TO, "Refer-To", "r";
     REFERRED_BY, "Referred-By", "b";

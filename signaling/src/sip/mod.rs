@@ -18,6 +18,7 @@ pub mod gate;
 pub mod header;
 pub mod headers;
 pub mod host;
+pub mod keys;
 pub(crate) mod lexer;
 pub mod message;
 pub mod method;

@@ -11,6 +11,7 @@ use super::{
     gate::Verdict,
     header::Via,
     headers::Name,
+    keys::{KEY_TYPE, RELAY_TYPE},
     message::Message,
     method::Method,
     parse::{ParseError, ParseErrorKind, parse},
@@ -173,8 +174,8 @@ impl Core {
             (_, None) if has_to_tag => self.answer_stateless(&request, &Rejection::new(481)),
             (Method::Invite, None) => self.invited(now, request),
             (Method::Options, None) => self.answer_options(&request),
-            // RFC 3261 section 15.1.2; without a To tag there is nothing to match.
-            (Method::Bye, None) => self.answer_stateless(&request, &Rejection::new(481)),
+            // RFC 3261 section 15.1.2, RFC 6086 section 4.2.2; without a To tag there is nothing to match.
+            (Method::Bye | Method::Info, None) => self.answer_stateless(&request, &Rejection::new(481)),
             (_, None) => self.answer_stateless(&request, &Rejection::method_not_allowed()),
         }
     }
@@ -199,7 +200,7 @@ impl Core {
         let full = self.calls.len() >= self.config.max_calls;
         let mut response = self.response(request, if full { 486 } else { 200 }, "");
         response.headers.push(Name::ALLOW, allow());
-        response.headers.push(Name::ACCEPT, SDP_TYPE);
+        response.headers.push(Name::ACCEPT, format!("{SDP_TYPE}, {RELAY_TYPE}, {KEY_TYPE}"));
         response.headers.push(Name::ACCEPT_ENCODING, "identity");
         response.headers.push(Name::ACCEPT_LANGUAGE, "mg, fr, en");
         response.headers.push(Name::SUPPORTED, "");

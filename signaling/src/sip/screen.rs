@@ -13,7 +13,8 @@ use super::{
 };
 
 /// The methods Milo serves, as its `Allow` says.
-pub const METHODS: [Method; 5] = [Method::Invite, Method::Ack, Method::Bye, Method::Cancel, Method::Options];
+pub const METHODS: [Method; 6] =
+    [Method::Invite, Method::Ack, Method::Bye, Method::Cancel, Method::Options, Method::Info];
 
 /// The option tags Milo understands, as its `Supported` says: none yet.
 pub const EXTENSIONS: [&str; 0] = [];

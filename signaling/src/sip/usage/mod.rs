@@ -22,6 +22,7 @@ use super::{
 use crate::SignalingError;
 
 mod client;
+mod info;
 mod media;
 mod server;
 
@@ -157,6 +158,7 @@ impl Core {
         match request.method {
             Method::Invite => self.reinvited(now, key, request),
             Method::Bye => self.bye(now, key, &request),
+            Method::Info => self.informed(now, key, &request),
             Method::Options => {
                 let response = self.capabilities(&request.message);
                 let id = self.transactions.open_server(request.key, request.path);
@@ -274,12 +276,16 @@ impl Core {
         match method {
             Method::Invite => self.invite_responded(now, key, id, code, response),
             Method::Bye if code >= 200 => self.forget(key),
+            Method::Info if code >= 200 => drop(self.key_answered(id, code)),
             _ => {}
         }
     }
 
     /// Nobody answered a request of ours: `code` is 408, or 503 when it could not be sent.
     pub(super) fn unanswered(&mut self, now: Instant, key: CallKey, id: TransactionId, code: u16) {
+        if self.key_answered(id, code) {
+            return;
+        }
         let Some(call) = self.calls.get(&key) else { return };
         match &call.stage {
             Stage::Outgoing(outgoing) if outgoing.transaction == id => {
