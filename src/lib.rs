@@ -22,6 +22,7 @@ pub mod http;
 pub mod logging;
 pub mod metrics;
 pub mod phone;
+pub mod press;
 pub mod self_call;
 pub mod server;
 pub mod store;

@@ -9,6 +9,7 @@ use milo::{
     config::{Config, Loaded, Sources},
     doctor, engines, logging,
     phone::{Errand, Phone},
+    press::{self, PressBy},
     self_call,
     server::{Server, Signals},
 };
@@ -58,6 +59,12 @@ struct CallArguments {
     /// A last WAV file, played into the reply to the one before it.
     #[arg(long, value_name = "FILE")]
     interrupt: Option<PathBuf>,
+    /// Keys to press (0 to 9, *, #, A to D) after the greeting and before the first file: a turn of its own.
+    #[arg(long, value_name = "KEYS", value_parser = keys)]
+    digits: Option<String>,
+    /// How to press them: as agreed (telephone-event, else tones), by SIP INFO, or as tones.
+    #[arg(long, value_name = "WAY", value_enum, default_value_t, requires = "digits")]
+    digits_by: PressBy,
     /// Stay on the line until the far side hangs up.
     #[arg(long)]
     wait: bool,
@@ -161,6 +168,11 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
     }
 }
 
+/// Keys of the command line.
+fn keys(text: &str) -> Result<String, String> {
+    press::fault(text).map_or_else(|| Ok(text.to_owned()), Err)
+}
+
 /// One runtime for everything, one for the legs: no amount of other work moves their 20 ms clocks.
 fn runtimes() -> Result<(Runtime, Runtime)> {
     let main = Builder::new_multi_thread().enable_all().thread_name("milo").build();
@@ -190,6 +202,7 @@ async fn place(config: &Config, call: CallArguments, legs: &tokio::runtime::Hand
         target,
         play: call.play,
         interrupt: call.interrupt,
+        digits: call.digits.map(|digits| (digits, call.digits_by)),
         wait: call.wait,
         no_greeting: call.no_greeting,
         record: call.record,

@@ -40,7 +40,8 @@ async fn greeted(server: &Server, legs: &Handle) -> Result<String, String> {
     let target = server.dial("milo").ok_or("the dialplan has no number milo, so no call was made")?;
     let target = target.parse().map_err(|_| format!("{target} is no SIP address"))?;
     let phone = Phone::new(&target, None, legs.clone()).map_err(|error| error.to_string())?;
-    let errand = Errand { target, play: vec![], interrupt: None, wait: false, no_greeting: false, record: None };
+    let errand =
+        Errand { target, play: vec![], interrupt: None, digits: None, wait: false, no_greeting: false, record: None };
     let report = tokio::time::timeout(Duration::from_secs(30), phone.call(&errand)).await;
     phone.shutdown().await;
     match report {

@@ -39,7 +39,8 @@ pub(super) async fn run(Arguments { calls, seconds }: Arguments, legs: &Handle) 
     let phone = std::sync::Arc::new(Phone::new(&target, None, legs.clone())?);
 
     // One call first, so that what the first call of a process costs once is in the base.
-    let errand = Errand { target, play: vec![], interrupt: None, wait: true, no_greeting: true, record: None };
+    let errand =
+        Errand { target, play: vec![], interrupt: None, digits: None, wait: true, no_greeting: true, record: None };
     tokio::time::timeout(SETTLED, phone.call(&errand)).await.ok();
     sleep(Duration::from_secs(1)).await;
     let base = milo.cost()?;

@@ -29,7 +29,8 @@ pub(super) async fn run(Arguments { rate, seconds }: Arguments, legs: &Handle) -
     let milo = Running::start(&env::current_exe()?, &folder, &[("MILO__LIMITS__CALLS", "10000")]).await?;
     let target = milo.udp("echo")?;
     let phone = Arc::new(Phone::new(&target, None, legs.clone())?);
-    let errand = Errand { target, play: vec![], interrupt: None, wait: false, no_greeting: true, record: None };
+    let errand =
+        Errand { target, play: vec![], interrupt: None, digits: None, wait: false, no_greeting: true, record: None };
 
     let before = milo.cost()?;
     let mut calls = JoinSet::new();

@@ -56,6 +56,7 @@ pub(super) async fn run(arguments: Arguments, legs: &Handle) -> Result<()> {
             target: target.clone(),
             play: files.by_ref().take(now).cloned().collect(),
             interrupt: None,
+            digits: None,
             wait: false,
             no_greeting: false,
             record: None,

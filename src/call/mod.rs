@@ -134,8 +134,9 @@ async fn take(house: &House, mut invitation: Invitation, plan: &Plan, log: &mut 
     let (mut dialog, Leg { ears, voice, control }) = invitation.answer().await?;
     log.answered();
     let call = log.id();
+    let until = Instant::now() + house.longest;
     let reel = Reel::new(control.clone());
-    let mut line = Line { ears: Some(ears), voice, until: Instant::now() + house.longest, reel };
+    let mut line = Line { ears: Some(ears), voice, control: control.clone(), keys: dialog.keys(), until, reel };
     let until = line.until + OVERTIME;
     let end = {
         let mut verbs = pin!(perform(house, plan, next.into_iter().chain(actions), &mut line, log));
@@ -228,6 +229,7 @@ async fn perform<'a>(
             }
             Action::Recording(step) => line.turn_recording(*step, house, language, log).await,
             Action::Digits {} => line.digits(house, language, log).await,
+            Action::Press { digits, by } => line.press(digits, *by, log).await?,
         }
         if line.lost() {
             return Ok(End::new(HangupBy::Network, "no packets came any more"));

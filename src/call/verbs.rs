@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use milo_media::{Ambience, Ears, Frame, Heard, SAMPLE_RATE, Voice, tone};
+use milo_media::{Ambience, Control, Ears, Frame, Heard, SAMPLE_RATE, Voice, tone};
 use milo_models::engine::Language;
+use milo_signaling::InfoKeys;
 use serde_json::json;
 use tokio::{
     select,
@@ -14,6 +15,7 @@ use super::{House, Record, Reel};
 use crate::{
     agent::{Conversation, Ear, Ending, Limits, Patience, Phrase, announce},
     error::Error,
+    press::{self, PressBy},
 };
 
 /// Digits are complete when none came for so long.
@@ -26,6 +28,9 @@ pub(super) struct Line {
     /// Taken while a conversation listens; gone when the leg has closed.
     pub(super) ears: Option<Ears>,
     pub(super) voice: Voice,
+    pub(super) control: Control,
+    /// What presses keys by SIP INFO.
+    pub(super) keys: InfoKeys,
     pub(super) until: Instant,
     /// The call's recording.
     pub(super) reel: Reel,
@@ -160,6 +165,18 @@ impl Line {
             () = playing => {}
             () = listening => {}
         }
+    }
+
+    /// Presses keys; what comes back meanwhile is of no interest, the end of the leg is.
+    pub(super) async fn press(&mut self, digits: &str, by: PressBy, log: &mut Record) -> Result<(), Error> {
+        let Self { ears, voice, control, keys, until } = self;
+        let pressing = press::press(voice, control, keys, (digits, by));
+        let listening = async { while heard(ears, *until).await.is_some() {} };
+        select! {
+            pressed = pressing => log.event("pressed", json!({ "digits": digits, "by": pressed? })),
+            () = listening => {}
+        }
+        Ok(())
     }
 
     /// Reads back what is pressed, one number a `#` or a pause.

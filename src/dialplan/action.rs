@@ -3,6 +3,8 @@
 use milo_media::tone::{Country, Pattern, Signal};
 use serde::{Deserialize, Serialize};
 
+use crate::press::{self, PressBy};
+
 /// One step of a plan. After ringing, a plan begins with `answer` or `reject`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -44,6 +46,14 @@ pub enum Action {
     Recording(RecordingStep),
     /// Reads back the digits that are pressed; ends after `#` or ten seconds of nothing.
     Digits {},
+    /// Presses keys, for machines that answer with a menu.
+    Press {
+        /// `0` to `9`, `*`, `#`, `A` to `D`; 1 to 64 of them.
+        digits: String,
+        /// `agreed` (telephone-event, or tones where it was not agreed on), `info` (SIP INFO) or `tones`.
+        #[serde(default)]
+        by: PressBy,
+    },
     /// BYE.
     Hangup {},
     /// A final refusal instead of an answer.
@@ -100,6 +110,9 @@ impl Action {
             )),
             Self::Tone { signal, .. } if Signal::named(signal).is_none() => {
                 Some(format!("tone: signal = {signal:?} is not one of {}", Signal::ALL.map(Signal::name).join(", ")))
+            }
+            Self::Press { digits, .. } => {
+                press::fault(digits).map(|fault| format!("press: digits = {digits:?}: {fault}"))
             }
             Self::Reject { status } if !(400..700).contains(status) => {
                 Some(format!("reject: status = {status} is not within 400 to 699"))

@@ -2,11 +2,15 @@
 
 use std::{
     collections::VecDeque,
+    pin::pin,
     time::{Duration, Instant},
 };
 
 use milo_media::{Closed, FRAME_SAMPLES, Frame, Heard, Leg, SAMPLE_RATE, dbfs, resample::Resampler};
+use milo_signaling::InfoKeys;
 use tokio::{select, time::timeout};
+
+use crate::press::{self, PressBy};
 
 /// A 20 ms frame above this level is voiced; the same threshold as the outside yardsticks use.
 const VOICED_DBFS: f32 = -45.0;
@@ -37,6 +41,12 @@ struct Note {
 pub(super) struct Line {
     leg: Leg,
     outgoing: VecDeque<Frame>,
+    info: InfoKeys,
+    far: Far,
+}
+
+/// What came from the far side.
+struct Far {
     heard: Vec<i16>,
     notes: Vec<Note>,
     /// When the newest frame arrived; it is judged with the next one.
@@ -44,7 +54,27 @@ pub(super) struct Line {
     /// By how many samples a frame lies behind the packet that it came in, for the resampling of 8 kHz codecs. What is judged is
     /// the packet: the outside yardsticks see nothing else, and a voice that begins at its end is in the next frame.
     behind: usize,
+    /// The keys that it pressed.
+    keys: String,
     closed: Option<Closed>,
+}
+
+impl Far {
+    fn take(&mut self, heard: Heard) {
+        match heard {
+            Heard::Frame(frame) => {
+                self.heard.extend(frame.frame.samples());
+                if let Some(arrived) = self.newest.replace(frame.arrived) {
+                    let from = self.notes.len() * FRAME_SAMPLES + self.behind;
+                    let voiced = dbfs(&self.heard[from..from + FRAME_SAMPLES]) > VOICED_DBFS;
+                    self.notes.push(Note { arrived, voiced });
+                }
+            }
+            Heard::Closed(why) => self.closed = Some(why),
+            Heard::Digit(key) => self.keys.push(key),
+            Heard::Held | Heard::Resumed => {}
+        }
+    }
 }
 
 /// A file that was played: when its first and last voiced packets left.
@@ -64,26 +94,32 @@ pub(super) struct Stretch {
 }
 
 impl Line {
-    pub(super) fn new(leg: Leg) -> Self {
+    pub(super) fn new(leg: Leg, info: InfoKeys) -> Self {
         let rate = leg.control.codec().map_or(SAMPLE_RATE, |codec| codec.sample_rate);
         let behind = Resampler::new(rate, SAMPLE_RATE).map_or(0, |resampler| resampler.delay());
-        let (outgoing, heard, notes) = (VecDeque::new(), Vec::new(), Vec::new());
-        Self { leg, outgoing, heard, notes, newest: None, behind, closed: None }
+        let (heard, notes, keys) = (Vec::new(), Vec::new(), String::new());
+        let far = Far { heard, notes, newest: None, behind, keys, closed: None };
+        Self { leg, outgoing: VecDeque::new(), info, far }
     }
 
     /// What was heard so far, 16 kHz.
     pub(super) fn heard(&self) -> &[i16] {
-        &self.heard
+        &self.far.heard
+    }
+
+    /// The keys that the far side pressed.
+    pub(super) fn keys(&self) -> &str {
+        &self.far.keys
     }
 
     /// The sound of a stretch.
     pub(super) fn sound(&self, stretch: Stretch) -> &[i16] {
-        &self.heard[stretch.from * FRAME_SAMPLES..(stretch.to + 1) * FRAME_SAMPLES]
+        &self.far.heard[stretch.from * FRAME_SAMPLES..(stretch.to + 1) * FRAME_SAMPLES]
     }
 
     /// Why the line ended, if it did.
     pub(super) fn closed(&self) -> Option<&Closed> {
-        self.closed.as_ref()
+        self.far.closed.as_ref()
     }
 
     pub(super) fn stats(&self) -> milo_media::LegStats {
@@ -92,7 +128,7 @@ impl Line {
 
     /// How many frames were heard: where a search for a voice may begin.
     pub(super) fn position(&self) -> usize {
-        self.notes.len()
+        self.far.notes.len()
     }
 
     /// One event: a frame heard or a frame queued.
@@ -100,18 +136,7 @@ impl Line {
         let next = self.outgoing.front().copied();
         let playing = next.is_some();
         select! {
-            heard = self.leg.ears.next() => match heard {
-                Heard::Frame(frame) => {
-                    self.heard.extend(frame.frame.samples());
-                    if let Some(arrived) = self.newest.replace(frame.arrived) {
-                        let from = self.notes.len() * FRAME_SAMPLES + self.behind;
-                        let voiced = dbfs(&self.heard[from..from + FRAME_SAMPLES]) > VOICED_DBFS;
-                        self.notes.push(Note { arrived, voiced });
-                    }
-                }
-                Heard::Closed(why) => self.closed = Some(why),
-                Heard::Digit(_) | Heard::Held | Heard::Resumed => {}
-            },
+            heard = self.leg.ears.next() => self.far.take(heard),
             () = self.leg.voice.play(next.unwrap_or(Frame::SILENCE)), if playing => {
                 self.outgoing.pop_front();
             }
@@ -121,12 +146,29 @@ impl Line {
     /// Listens for a while.
     pub(super) async fn listen(&mut self, duration: Duration) {
         timeout(duration, async {
-            while self.closed.is_none() {
+            while self.far.closed.is_none() {
                 self.step().await;
             }
         })
         .await
         .ok();
+    }
+
+    /// Presses these keys; says when the last one was up and which way they went, `None` when the line ended.
+    pub(super) async fn press(&mut self, keys: &str, by: PressBy) -> Option<(Instant, &'static str)> {
+        let (control, info) = (self.leg.control.clone(), self.info.clone());
+        // Nothing is queued to be played while keys are pressed, so the voice can be lent.
+        let Self { leg: Leg { ears, voice, .. }, far, .. } = self;
+        let mut pressing = pin!(press::press(voice, &control, &info, (keys, by)));
+        while far.closed.is_none() {
+            select! {
+                pressed = &mut pressing => {
+                    return pressed.ok().map(|way| (tokio::time::Instant::now().into_std(), way));
+                }
+                heard = ears.next() => far.take(heard),
+            }
+        }
+        None
     }
 
     /// Plays 16 kHz samples and says when their first and last voiced packet left; `None` when nothing in them is voiced or
@@ -139,7 +181,7 @@ impl Line {
         let left = |frame: usize| base + ((frame + 1) * FRAME_SAMPLES) as u64;
         self.outgoing.extend(frames);
         let mut began = None;
-        while self.closed.is_none() {
+        while self.far.closed.is_none() {
             self.step().await;
             let played = self.leg.voice.played();
             let at = |frame: usize| {
@@ -163,15 +205,15 @@ impl Line {
         let search = async {
             loop {
                 let begins = |at: usize| {
-                    let five = &self.notes[at..(at + 5).min(self.notes.len())];
+                    let five = &self.far.notes[at..(at + 5).min(self.far.notes.len())];
                     five[0].voiced
                         && since.is_none_or(|since| five[0].arrived > since)
                         && five.iter().filter(|note| note.voiced).count() >= OF_FIVE
                 };
-                if let Some(at) = (from..self.notes.len()).find(|at| begins(*at)) {
+                if let Some(at) = (from..self.far.notes.len()).find(|at| begins(*at)) {
                     return Some(at);
                 }
-                if self.closed.is_some() {
+                if self.far.closed.is_some() {
                     return None;
                 }
                 self.step().await;
@@ -184,18 +226,18 @@ impl Line {
     pub(super) async fn silence(&mut self, from: usize, settle: Duration, patience: Duration) -> Stretch {
         let quiet = (settle.as_millis() / 20) as usize;
         timeout(patience, async {
-            while self.closed.is_none() && self.notes.len() - self.last_voiced(from) <= quiet {
+            while self.far.closed.is_none() && self.far.notes.len() - self.last_voiced(from) <= quiet {
                 self.step().await;
             }
         })
         .await
         .ok();
         let to = self.last_voiced(from);
-        Stretch { began: self.notes[from].arrived, ended: self.notes[to].arrived, from, to }
+        Stretch { began: self.far.notes[from].arrived, ended: self.far.notes[to].arrived, from, to }
     }
 
     fn last_voiced(&self, from: usize) -> usize {
-        self.notes[from..].iter().rposition(|note| note.voiced).map_or(from, |at| from + at)
+        self.far.notes[from..].iter().rposition(|note| note.voiced).map_or(from, |at| from + at)
     }
 
     /// When the last voiced frame at or after frame `from` arrived before a pause of `gap`.
@@ -204,15 +246,15 @@ impl Line {
         let search = async {
             loop {
                 let mut last = None;
-                for (at, note) in self.notes.iter().enumerate().skip(from) {
+                for (at, note) in self.far.notes.iter().enumerate().skip(from) {
                     if note.voiced {
                         last = Some(at);
                     } else if at - last.unwrap_or(from) >= frames {
-                        return last.map(|last| self.notes[last].arrived);
+                        return last.map(|last| self.far.notes[last].arrived);
                     }
                 }
-                if self.closed.is_some() {
-                    return last.map(|last| self.notes[last].arrived);
+                if self.far.closed.is_some() {
+                    return last.map(|last| self.far.notes[last].arrived);
                 }
                 self.step().await;
             }
@@ -222,7 +264,7 @@ impl Line {
 
     /// Waits until the far side hangs up or packets end.
     pub(super) async fn until_closed(&mut self) {
-        while self.closed.is_none() {
+        while self.far.closed.is_none() {
             self.step().await;
         }
     }

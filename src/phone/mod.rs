@@ -16,7 +16,7 @@ use std::{
 };
 
 use milo_media::{
-    Codec, EchoPath, Heard, Leg, MediaError, PortPool,
+    Codec, Control, EchoPath, Heard, Leg, MediaError, PortPool,
     codec::{PCMA, PCMU},
     wav,
 };
@@ -26,7 +26,7 @@ use tokio::{select, time::timeout};
 
 pub use report::{Report, Turn, Utterance};
 
-use crate::error::Error;
+use crate::{error::Error, press::PressBy};
 use line::{Line, Stretch};
 
 /// Nothing voiced for so long ends an utterance of the far side.
@@ -47,6 +47,8 @@ pub struct Errand {
     pub play: Vec<PathBuf>,
     /// A last file, played into the reply to the one before it, one second after that began.
     pub interrupt: Option<PathBuf>,
+    /// Keys pressed after the greeting and before the first file, and how; a turn of its own.
+    pub digits: Option<(String, PressBy)>,
     /// Stay until the far side hangs up.
     pub wait: bool,
     /// Do not wait for a greeting before the first turn.
@@ -140,8 +142,9 @@ impl Phone {
             () = &mut stop => return Err(Error::NotUp("it was given up before anybody answered".into())),
         };
         let answered = Instant::now();
+        let control = leg.control.clone();
         let mut call = Talk {
-            line: Line::new(leg),
+            line: Line::new(leg, dialog.keys()),
             answered,
             stretches: Vec::new(),
             report: Report {
@@ -153,7 +156,7 @@ impl Phone {
         let hung_up = {
             let mut script = pin!(call.script(errand, &sounds));
             select! {
-                reason = hang_up_of(&mut dialog) => {
+                reason = hang_up_of(&mut dialog, &control) => {
                     // What was being heard is heard to its end: the leg goes on with silence.
                     timeout(SETTLE * 2, &mut script).await.ok();
                     Some(reason)
@@ -176,14 +179,14 @@ impl Phone {
     /// A call from hands-free equipment where nobody says a word: what is heard comes back on this path. Returns when the far
     /// side has hung up.
     pub async fn hands_free(&self, target: &Uri, mut path: EchoPath) -> Result<(), Error> {
-        let (mut dialog, Leg { mut ears, mut voice, .. }) = self.dial(target).await?;
+        let (mut dialog, Leg { mut ears, mut voice, control }) = self.dial(target).await?;
         let returned = async {
             while let Heard::Frame(heard) = ears.next().await {
                 voice.play(path.push(&heard.frame)).await;
             }
         };
         select! {
-            reason = hang_up_of(&mut dialog) => tracing::debug!(reason, "the far side hung up"),
+            reason = hang_up_of(&mut dialog, &control) => tracing::debug!(reason, "the far side hung up"),
             () = returned => {}
         }
         dialog.hang_up().await.ok();
@@ -215,6 +218,7 @@ impl Phone {
     async fn finish(&self, mut call: Talk, errand: &Errand) -> Result<Report, Error> {
         let stats = call.line.stats();
         (call.report.received, call.report.lost) = (stats.received, stats.lost);
+        call.report.keys = call.line.keys().to_owned();
         if let Some(file) = &errand.record {
             wav::write(file, call.line.heard())?;
         }
@@ -257,9 +261,12 @@ impl Talk {
             self.report.greeting = Some(self.utterance(stretch));
             self.stretches.push((None, stretch));
         }
+        if let Some((keys, by)) = &errand.digits {
+            self.press(keys, *by).await;
+        }
         let interrupting = |index: usize| errand.interrupt.is_some() && index + 1 == sounds.len();
         for (index, sound) in sounds.iter().enumerate() {
-            self.turn(index, sound, interrupting(index), interrupting(index + 1)).await;
+            self.turn(sound, interrupting(index), interrupting(index + 1)).await;
             if self.line.closed().is_some() {
                 return;
             }
@@ -269,8 +276,27 @@ impl Talk {
         }
     }
 
+    /// Presses keys and hears the reply.
+    async fn press(&mut self, keys: &str, by: PressBy) {
+        let index = self.report.turns.len();
+        let before = self.line.position();
+        let pressed = self.line.press(keys, by).await;
+        let (last, way) = pressed.map_or((None, None), |(last, way)| (Some(last), Some(way)));
+        self.report.turns.push(Turn { digits: Some(keys.to_owned()), by: way, ..Turn::default() });
+        let Some(last) = last else { return };
+        let stopped_ms = milliseconds(last - self.answered);
+        self.report.turns[index].stopped_ms = Some(stopped_ms);
+        let Some(from) = self.line.voice(before, Some(last), PATIENCE).await else { return };
+        let stretch = self.line.silence(from, SETTLE, LONGEST).await;
+        let reply = self.utterance(stretch);
+        self.report.turns[index].wire_ms = Some(reply.began_ms - stopped_ms);
+        self.report.turns[index].reply = Some(reply);
+        self.stretches.push((Some(index), stretch));
+    }
+
     /// Plays one file and hears the reply: all of it, or one second when the next file `is_cut` into it.
-    async fn turn(&mut self, index: usize, (file, samples): &Sound, cuts_in: bool, is_cut: bool) {
+    async fn turn(&mut self, (file, samples): &Sound, cuts_in: bool, is_cut: bool) {
+        let index = self.report.turns.len();
         self.report.turns.push(Turn { file: file.clone(), ..Turn::default() });
         let before = self.line.position();
         let Some(uttered) = self.line.utter(samples).await else { return };
@@ -317,10 +343,13 @@ fn writable(file: &Path) -> io::Result<()> {
     fs::remove_file(&probe)
 }
 
-async fn hang_up_of(dialog: &mut Dialog) -> String {
+/// Passes on what the dialog says until it says that the far side has hung up.
+async fn hang_up_of(dialog: &mut Dialog, control: &Control) -> String {
     loop {
-        if let DialogEvent::Ended(reason) = dialog.next().await {
-            return reason.to_string();
+        match dialog.next().await {
+            DialogEvent::MediaChange(session) => control.change(session),
+            DialogEvent::Key(press) => control.hear_key(press.key, press.duration),
+            DialogEvent::Ended(reason) => return reason.to_string(),
         }
     }
 }

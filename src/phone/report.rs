@@ -13,8 +13,10 @@ pub struct Report {
     pub setup_ms: f64,
     /// What the far side said before the first turn.
     pub greeting: Option<Utterance>,
-    /// One entry a played file.
+    /// One entry for the keys that were pressed, then one a played file.
     pub turns: Vec<Turn>,
+    /// The keys that the far side pressed.
+    pub keys: String,
     /// Who ended the call, and why.
     pub ended_by: String,
     /// How long the call was up, in seconds.
@@ -36,12 +38,16 @@ pub struct Utterance {
     pub understood: Option<String>,
 }
 
-/// One file played, and what came back.
+/// One file played, or some keys pressed, and what came back.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Turn {
-    /// The file.
+    /// The file; empty when keys were pressed.
     pub file: PathBuf,
-    /// When its last voiced packet left, since the answer.
+    /// The keys, when keys were pressed.
+    pub digits: Option<String>,
+    /// The way they went: `telephone-event`, `tones` or `info`; absent when the call ended meanwhile.
+    pub by: Option<&'static str>,
+    /// When its last voiced packet left, or the last key was up, since the answer.
     pub stopped_ms: Option<f64>,
     /// Last voiced packet sent → first voiced packet of the reply received; the same measure as the outside yardsticks.
     pub wire_ms: Option<f64>,
@@ -60,7 +66,12 @@ impl fmt::Display for Report {
             writeln!(f, "  greeting  {greeting}")?;
         }
         for (index, turn) in self.turns.iter().enumerate() {
-            writeln!(f, "  turn {}    played {}", index + 1, turn.file.display())?;
+            match &turn.digits {
+                Some(keys) => {
+                    writeln!(f, "  turn {}    pressed {keys} ({})", index + 1, turn.by.unwrap_or("not all of them"))?;
+                }
+                None => writeln!(f, "  turn {}    played {}", index + 1, turn.file.display())?,
+            }
             if turn.spoke_early {
                 writeln!(f, "            the far side spoke before it was over")?;
             }
@@ -72,6 +83,9 @@ impl fmt::Display for Report {
                 (Some(reply), None) => writeln!(f, "            reply {reply}")?,
                 (None, _) => writeln!(f, "            no reply")?,
             }
+        }
+        if !self.keys.is_empty() {
+            writeln!(f, "  pressed   {} by the far side", self.keys)?;
         }
         write!(
             f,

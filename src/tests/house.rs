@@ -81,6 +81,7 @@ pub fn errand(target: Uri, recordings: &[&str]) -> Errand {
         target,
         play: recordings.iter().map(|name| recording(name)).collect(),
         interrupt: None,
+        digits: None,
         wait: false,
         no_greeting: false,
         record: None,
