@@ -266,6 +266,7 @@ fn leg_options(media: &config::Media) -> LegOptions {
         rtp_timeout: Duration::from_secs(media.rtp_timeout_s),
         tuning: Tuning { bitrate: media.opus_bitrate, dtx: media.opus_dtx, ..Tuning::default() },
         inband_digits: media.inband_dtmf.into(),
+        dscp: media.dscp,
         ..LegOptions::default()
     }
 }

@@ -14,6 +14,8 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use socket2::SockRef;
+
 /// Datagrams a system call takes at most.
 const BATCH: usize = 8;
 /// Bytes of the longest datagram looked at; RTP audio is far shorter.
@@ -78,6 +80,19 @@ impl Datagrams {
                 }
             }
         });
+    }
+
+    /// Marks what is sent from now on with this DSCP (RFC 2474), 0 to 63.
+    pub(crate) fn mark(&self, dscp: u8) -> io::Result<()> {
+        let socket = SockRef::from(&self.socket);
+        let octet = u32::from(dscp & 0x3f) << 2;
+        if self.socket.local_addr()?.is_ipv6() {
+            // One for both versions sends IPv4 too.
+            socket.set_tos_v4(octet).ok();
+            socket.set_tclass_v6(octet)
+        } else {
+            socket.set_tos_v4(octet)
+        }
     }
 
     /// Sends one; never waits.
@@ -210,6 +225,17 @@ mod tests {
         let (far, near) = (UdpSocket::bind(address).expect("loopback"), UdpSocket::bind(address).expect("loopback"));
         let at = near.local_addr().expect("bound");
         (far, at, Datagrams::new(near, now()).expect("Linux"))
+    }
+
+    #[test]
+    fn what_is_sent_is_marked_on_both_versions_of_ip() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let (_, _, near) = pair(address);
+            near.mark(46).expect("marked");
+            let socket = SockRef::from(&near.socket);
+            let marked = if address.starts_with('[') { socket.tclass_v6() } else { socket.tos_v4() };
+            assert_eq!(marked.expect("readable"), 46 << 2, "{address}");
+        }
     }
 
     #[test]

@@ -19,7 +19,8 @@
 //! silence when nothing is played. The task awaits its clock and nothing else: at the tick it takes what came, and the
 //! kernel says when that was. Q1 full drops the oldest frame and counts; Q4 full makes the voice wait. Sockets and clocks
 //! are in `leg/`, `datagrams.rs` and `port_pool.rs`; everything in `rtp` takes `now` as an argument and is tested in
-//! virtual time.
+//! virtual time. Beside the audio go reports of each side on what it hears (RTCP), and out of both come the figures of
+//! [`LegStats`] and their summary, [`Quality`].
 
 mod bridge;
 mod clean;
@@ -33,6 +34,7 @@ mod leg;
 mod mix;
 mod port_pool;
 pub mod prompt;
+mod quality;
 pub mod record;
 pub mod replay;
 pub mod resample;
@@ -54,6 +56,7 @@ pub use frame::{FRAME_MS, FRAME_SAMPLES, Frame, SAMPLE_RATE, dbfs};
 pub use leg::{Control, Leg, LegOptions};
 pub use mix::Ambience;
 pub use port_pool::{PortPool, RtpSocket};
-pub use session::{Direction, Session};
+pub use quality::{OneWay, Quality};
+pub use session::{Direction, Extended, Rtcp, Session};
 pub use stats::LegStats;
 pub use voice::{Played, Voice};

@@ -2,6 +2,7 @@
 //! hears the tail of an old one.
 //!
 //! Ports of a range are even (RFC 3550 section 11), so that a peer's RTCP to the odd neighbour never meets another call.
+//! The neighbour is bound with it where it is free, and given up as soon as RTCP takes the same port (RFC 5761).
 
 use std::{
     collections::VecDeque,
@@ -16,6 +17,9 @@ use crate::MediaError;
 
 /// How long a port rests after its release.
 const REST: Duration = Duration::from_secs(2);
+
+/// How often the system is asked for an even port with a free neighbour.
+const TRIES: usize = 8;
 
 /// The free RTP ports of one address.
 #[derive(Clone, Debug)]
@@ -45,14 +49,14 @@ impl PortPool {
     /// another reason.
     pub fn bind(&self) -> Result<RtpSocket, MediaError> {
         let Some(free) = &self.free else {
-            return Ok(RtpSocket { socket: bind(SocketAddr::new(self.address, 0))?, lease: None });
+            return self.bind_any();
         };
         let tries = lock(free).resting.len();
         for _ in 0..tries {
             let Some(port) = lock(free).take(now()) else { break };
             let lease = Lease { port, free: free.clone() };
             match bind(SocketAddr::new(self.address, port)) {
-                Ok(socket) => return Ok(RtpSocket { socket, lease: Some(lease) }),
+                Ok(socket) => return Ok(RtpSocket { socket, rtcp: self.neighbour(port), lease: Some(lease) }),
                 Err(MediaError::Bind { source, .. }) if source.kind() == io::ErrorKind::AddrInUse => drop(lease),
                 Err(error) => return Err(error),
             }
@@ -65,12 +69,34 @@ impl PortPool {
             in_use: free.total - free.resting.len(),
         })
     }
+
+    /// A port of the system's choice, an even one with its neighbour if a few tries find one.
+    fn bind_any(&self) -> Result<RtpSocket, MediaError> {
+        let mut tried = Vec::new();
+        loop {
+            let socket = bind(SocketAddr::new(self.address, 0))?;
+            let port = socket.local_addr().map_or(0, |at| at.port());
+            let rtcp = if port % 2 == 0 { self.neighbour(port) } else { None };
+            if rtcp.is_some() || tried.len() == TRIES {
+                return Ok(RtpSocket { socket, rtcp, lease: None });
+            }
+            // Held meanwhile, so that the system chooses another.
+            tried.push(socket);
+        }
+    }
+
+    /// The port behind this one, for RTCP.
+    fn neighbour(&self, port: u16) -> Option<UdpSocket> {
+        bind(SocketAddr::new(self.address, port.checked_add(1)?)).ok()
+    }
 }
 
-/// A bound RTP socket; dropping it gives the port back.
+/// A bound RTP socket, and one for RTCP on the next port; dropping it gives the port back.
 #[derive(Debug)]
 pub struct RtpSocket {
     pub(crate) socket: UdpSocket,
+    /// `None` when another program holds the next port.
+    pub(crate) rtcp: Option<UdpSocket>,
     pub(crate) lease: Option<Lease>,
 }
 
@@ -170,6 +196,18 @@ mod tests {
         assert!(error.contains("no RTP port is free"), "{error}");
         drop(held);
         assert!(matches!(pool.bind(), Err(MediaError::PortsExhausted { in_use: 0, .. })));
+    }
+
+    #[test]
+    fn the_next_port_is_bound_for_rtcp_and_no_reason_to_fail() {
+        let bound = PortPool::new(LOOPBACK, 0..=0).bind().expect("a port");
+        let port = bound.local_addr().expect("bound").port();
+        let rtcp = bound.rtcp.as_ref().expect("a pair").local_addr().expect("bound").port();
+        assert_eq!((port % 2, rtcp), (0, port + 1));
+        let RtpSocket { socket, rtcp: _taken, .. } = bound;
+        drop(socket);
+        let alone = PortPool::new(LOOPBACK, port..=port).bind().expect("free a moment ago");
+        assert!(alone.rtcp.is_none());
     }
 
     #[test]

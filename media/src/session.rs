@@ -1,6 +1,6 @@
 //! What an offer and its answer agreed on for one party's audio (RFC 3264), as the leg needs it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::{codec::Codec, srtp::Security};
 
@@ -29,6 +29,27 @@ impl Direction {
     }
 }
 
+/// Where RTCP goes and comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rtcp {
+    /// On the ports of the audio: `a=rtcp-mux` (RFC 5761).
+    Mux,
+    /// From the port behind our RTP port to this address: the next port of the peer's (RFC 3550 section 11), or what
+    /// `a=rtcp` names (RFC 3605).
+    At(SocketAddr),
+    /// Nowhere.
+    Off,
+}
+
+/// Extended reports (RFC 3611) that the peer has asked for in `a=rtcp-xr`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extended {
+    /// `rcvr-rtt`: our reference time, and answers to its own (RFC 3611 sections 4.4 and 4.5).
+    pub round_trip: bool,
+    /// `voip-metrics`: what the call sounds like here (RFC 3611 section 4.7).
+    pub voip_metrics: bool,
+}
+
 /// One party's audio as negotiated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
@@ -52,10 +73,16 @@ pub struct Session {
     pub in_band_fec: bool,
     /// How its RTP is secured.
     pub security: Security,
+    /// Where reports go.
+    pub rtcp: Rtcp,
+    /// The extended ones among them.
+    pub extended: Extended,
+    /// The host that the peer's signalling comes from: audio from there is likelier the peer's than from elsewhere.
+    pub signalling: Option<IpAddr>,
 }
 
 impl Session {
-    /// Nothing but this codec's audio, both ways, in packets of 20 ms.
+    /// Nothing but this codec's audio, both ways, in packets of 20 ms, without reports.
     pub fn new(remote: SocketAddr, codec: &'static Codec) -> Self {
         Self {
             remote,
@@ -68,6 +95,9 @@ impl Session {
             max_bitrate: None,
             in_band_fec: false,
             security: Security::None,
+            rtcp: Rtcp::Off,
+            extended: Extended::default(),
+            signalling: None,
         }
     }
 }

@@ -55,6 +55,34 @@ leg_stats! {
     jitter_ms,
     /// How much audio the jitter buffer aims to hold, in milliseconds.
     target_ms,
+    /// Which codec, counted from 1 in [`crate::CODECS`]; 0 before one is agreed.
+    codec,
+    /// 20 ms frames heard since the first packet came.
+    frames,
+    /// The greatest jitter so far, in milliseconds.
+    jitter_most_ms,
+    /// RTCP compounds sent.
+    rtcp_sent,
+    /// RTCP compounds of the peer.
+    rtcp_received,
+    /// RTCP that is malformed, of another source, or from elsewhere.
+    rtcp_ignored,
+    /// From here to the peer and back, in microseconds; 0 while its reports do not tell.
+    round_trip_us,
+    /// Packets of ours that the peer missed, as its reports say.
+    far_lost,
+    /// Share of our packets that the peer missed between its last two reports, in hundredths of a percent.
+    far_loss,
+    /// Jitter of our packets as the peer's reports say, in milliseconds.
+    far_jitter_ms,
+    /// Estimated mean opinion score in hundredths, 100 to 441; 0 before a second of sound was heard.
+    mos_hundredths,
+    /// Level of the speech heard, in tenths of a decibel below full scale; 0 before any was.
+    level_below,
+    /// Samples of speech at the end of the scale, a million.
+    clipped_ppm,
+    /// Sound seems to go one way only: 0 for no, else [`crate::OneWay`] counted from 1.
+    one_way,
 }
 
 impl LegStats {

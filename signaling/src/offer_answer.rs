@@ -6,13 +6,16 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use milo_media::{Codec, Direction, Session, Tuning};
+use milo_media::{Codec, Direction, Extended, Rtcp, Session, Tuning};
 
 use crate::{
     formats,
     sdp::{Attribute, Connection, Media, Origin, Sdp},
     security::{self, MediaSecurity},
 };
+
+/// The extended reports that we make use of (RFC 3611 section 5).
+const EXTENDED: &str = "rcvr-rtt=all voip-metrics";
 
 /// Our side of a description.
 #[derive(Debug, Clone, Copy)]
@@ -112,6 +115,8 @@ pub fn answer(offer: &Sdp, local: &Local<'_>) -> Result<(Sdp, Session), Unaccept
 pub fn offer(local: &Local<'_>) -> Sdp {
     let previous = local.previous.and_then(|sdp| sdp.media.iter().find(|media| is_audio(media) && media.port != 0));
     let (formats, mut attributes) = formats::offered(local, previous);
+    attributes.push(Attribute::flag("rtcp-mux"));
+    attributes.push(Attribute::new("rtcp-xr", EXTENDED));
     attributes.push(Attribute::flag("sendrecv"));
     let (protocol, secured) = security::offer(local);
     attributes.extend(secured);
@@ -165,6 +170,8 @@ fn agree(description: &Sdp, media: &Media, ours: Option<&Media>, local: &Local<'
     let session = Session {
         payload_type,
         direction: our_direction(description, media, ip),
+        rtcp: rtcp(media, ip),
+        extended: extended(description, media),
         ..Session::new(SocketAddr::new(ip, media.port), codec)
     };
     Ok(formats::detailed(session, description, media))
@@ -172,6 +179,29 @@ fn agree(description: &Sdp, media: &Media, ours: Option<&Media>, local: &Local<'
 
 fn is_audio(media: &Media) -> bool {
     media.kind.eq_ignore_ascii_case("audio")
+}
+
+/// Where the peer wants RTCP: with RTP (RFC 5761 section 5.1.1), at the port it names, or at the next one.
+fn rtcp(media: &Media, ip: IpAddr) -> Rtcp {
+    let (port, address) = media.rtcp().unwrap_or((media.port.checked_add(1).unwrap_or(0), None));
+    if media.forbids_rtcp() {
+        Rtcp::Off
+    } else if media.rtcp_mux() {
+        Rtcp::Mux
+    } else if port == 0 || ip.is_unspecified() {
+        Rtcp::Off
+    } else {
+        let address =
+            address.filter(|own| own.is_ipv4() == ip.is_ipv4() && !own.is_unspecified() && !own.is_multicast());
+        Rtcp::At(SocketAddr::new(address.unwrap_or(ip), port))
+    }
+}
+
+/// The extended reports that the peer asks for.
+fn extended(description: &Sdp, media: &Media) -> Extended {
+    let asked = description.attribute_of(media, "rtcp-xr").unwrap_or_default();
+    let has = |name: &str| asked.split_whitespace().any(|word| word.split(['=', ':']).next() == Some(name));
+    Extended { round_trip: has("rcvr-rtt"), voip_metrics: has("voip-metrics") }
 }
 
 /// What we may do, seen from what the peer does (RFC 3264 section 6.1). An address of zeros is the hold of RFC 2543:
@@ -196,6 +226,12 @@ fn our_direction(description: &Sdp, media: &Media, ip: IpAddr) -> Direction {
 /// Our stream in an answer to `offered`.
 fn our_stream(local: &Local<'_>, offered: &Media, session: &Session) -> Media {
     let (formats, mut attributes) = formats::answered(session, offered, &local.tuning);
+    if session.rtcp == Rtcp::Mux {
+        attributes.push(Attribute::flag("rtcp-mux"));
+    }
+    if session.extended != Extended::default() {
+        attributes.push(Attribute::new("rtcp-xr", EXTENDED));
+    }
     attributes.push(Attribute::flag(match session.direction {
         Direction::SendRecv => "sendrecv",
         Direction::SendOnly => "sendonly",
@@ -488,6 +524,26 @@ mod tests {
         assert_eq!((session.codec, session.payload_type), (&OPUS, 101));
         assert_eq!(apply_answer(&again, &theirs, &local(Some(&first))), Ok(session));
         assert_eq!(formats("m=audio 4000 RTP/AVP 8\r\n").0, PCMA.name);
+    }
+
+    #[test]
+    fn reports_go_with_the_audio_or_where_the_peer_says() {
+        let rtcp = |lines: &str| answered(&format!("m=audio 4000 RTP/AVP 0\r\n{lines}"));
+        let at = |address: &str| Rtcp::At(address.parse().unwrap());
+        let (text, session) = rtcp("a=rtcp-mux\r\na=rtcp:4000\r\na=rtcp-xr:rcvr-rtt=all:100 voip-metrics\r\n");
+        assert_eq!(session.rtcp, Rtcp::Mux);
+        assert_eq!(session.extended, Extended { round_trip: true, voip_metrics: true });
+        assert!(text.contains("a=rtcp-mux\na=rtcp-xr:rcvr-rtt=all voip-metrics\n"), "{text}");
+        let (text, session) = rtcp("a=rtcp-xr:voip-metrics\r\n");
+        assert_eq!(session.extended, Extended { round_trip: false, voip_metrics: true });
+        assert!(session.rtcp == at("192.0.2.9:4001") && !text.contains("rtcp-mux"), "{text}");
+        assert_eq!(rtcp("a=rtcp:5005\r\n").1.rtcp, at("192.0.2.9:5005"));
+        assert_eq!(rtcp("a=rtcp:5005 IN IP4 192.0.2.8\r\n").1.rtcp, at("192.0.2.8:5005"));
+        assert_eq!(rtcp("a=rtcp:5005 IN IP4 0.0.0.0\r\n").1.rtcp, at("192.0.2.9:5005"));
+        assert_eq!(rtcp("a=rtcp:x\r\n").1.rtcp, at("192.0.2.9:4001"));
+        assert_eq!(rtcp("a=rtcp:0\r\n").1.rtcp, Rtcp::Off);
+        assert_eq!(rtcp("b=RS:0\r\nb=RR:0\r\na=rtcp-mux\r\n").1.rtcp, Rtcp::Off);
+        assert!(!rtcp("").0.contains("rtcp"));
     }
 
     #[test]

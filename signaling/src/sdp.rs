@@ -168,9 +168,21 @@ impl Media {
         self.attribute("maxptime")?.trim().parse().ok()
     }
 
-    /// `a=rtcp`: the port for RTCP where it is not the next one (RFC 3605).
-    pub fn rtcp_port(&self) -> Option<u16> {
-        self.attribute("rtcp")?.split_whitespace().next()?.parse().ok()
+    /// `a=rtcp`: the port for RTCP where it is not the next one, and its address where that differs (RFC 3605).
+    pub fn rtcp(&self) -> Option<(u16, Option<IpAddr>)> {
+        let (port, address) = self.attribute("rtcp").map(|value| value.split_once(' ').unwrap_or((value, "")))?;
+        Some((port.trim().parse().ok()?, Connection::parse(address).and_then(|address| address.ip())))
+    }
+
+    /// `a=rtcp-mux`: RTCP may come to the port of RTP (RFC 5761).
+    pub fn rtcp_mux(&self) -> bool {
+        Sdp::has_flag(&self.attributes, "rtcp-mux")
+    }
+
+    /// `b=RS:0` and `b=RR:0`: no RTCP at all (RFC 3556).
+    pub fn forbids_rtcp(&self) -> bool {
+        let says = |line: &str| self.other.iter().any(|(kind, value)| *kind == 'b' && value.trim() == line);
+        says("RS:0") && says("RR:0")
     }
 
     fn format_attribute(&self, name: &str, payload_type: u8) -> Option<&str> {
@@ -386,7 +398,9 @@ mod tests {
         assert_eq!(sdp.origin.version, "3724394405");
         assert_eq!(sdp.connection.as_ref().unwrap().ip(), Some("192.0.2.9".parse().unwrap()));
         let audio = &sdp.media[0];
-        assert_eq!((audio.port, audio.ports, audio.rtcp_port()), (4000, Some(2), Some(4007)));
+        assert_eq!((audio.port, audio.ports), (4000, Some(2)));
+        assert_eq!(audio.rtcp(), Some((4007, Some("192.0.2.9".parse().unwrap()))));
+        assert!(!audio.rtcp_mux() && !audio.forbids_rtcp());
         assert_eq!(audio.connection.as_ref().unwrap().ip(), Some("2001:db8::9".parse().unwrap()));
         assert_eq!(audio.payload_types().collect::<Vec<_>>(), [98, 0, 8, 101]);
         assert_eq!(audio.rtpmap(101).unwrap().encoding, "telephone-event");

@@ -23,6 +23,8 @@ pub struct Media {
     pub srtp: Srtp,
     /// When keys are looked for in the audio itself: `auto` (of callers that did not agree on telephone-event), `on` or `off`.
     pub inband_dtmf: InbandDtmf,
+    /// The DSCP of what is sent (RFC 2474), 0 to 63: 46 is expedited forwarding, 0 is nothing special.
+    pub dscp: u8,
 }
 
 /// What is wanted of SRTP (RFC 3711), keyed in the SDP (RFC 4568) or by DTLS (RFC 5763).
@@ -82,6 +84,7 @@ impl Default for Media {
             opus_bitrate: bitrate,
             opus_dtx: dtx,
             inband_dtmf: InbandDtmf::Auto,
+            dscp: 46,
         }
     }
 }
@@ -90,6 +93,7 @@ impl Media {
     pub(super) fn check(&self, faults: &mut Faults<'_>) {
         faults.within("media.rtp_timeout_s", self.rtp_timeout_s, 1..=3_600);
         faults.within("media.opus_bitrate", u64::from(self.opus_bitrate), 6_000..=128_000);
+        faults.within("media.dscp", self.dscp, 0..=63);
     }
 }
 

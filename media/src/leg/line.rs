@@ -1,8 +1,12 @@
 //! What is agreed with the party, and one tick of it: what came is heard, what is played is sent.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use super::{
+    LegOptions,
     patch::{Format, Kind, Passed, Patch},
     task::{TICK, Task},
 };
@@ -11,8 +15,9 @@ use crate::{
     datagrams::Datagrams,
     dtmf::{Detector, Way},
     ears::{Heard, HeardFrame},
-    rtp::{Accepted, Loss, Packet, Peer, Receiver, Sender},
-    session::{Direction, Session},
+    quality::Level,
+    rtp::{Accepted, Loss, Packet, Peer, Read, Receiver, Reports, Sender, is_rtcp},
+    session::{Direction, Rtcp, Session},
     srtp::Shield,
 };
 
@@ -32,9 +37,70 @@ pub(super) struct Line {
     passing: bool,
     /// Looks for keys in what is heard, when that was configured.
     pub(super) detector: Option<Detector>,
+    pub(super) reports: Reports,
+    /// Where the peer's RTCP comes from, when it has a port of its own.
+    pub(super) rtcp_from: Option<SocketAddr>,
+    /// RTCP that came from elsewhere.
+    pub(super) strange_reports: u64,
+    pub(super) level: Level,
 }
 
 impl Line {
+    fn new(session: &Session, options: &LegOptions, now: Instant) -> Self {
+        let ssrc = rand::random();
+        // RFC 3711 section 3.3.1: far from the wrap, so that losing the first packets does not lose count.
+        let first = rand::random::<u16>() >> 1;
+        let mut sender = Sender::new(session, ssrc, first, rand::random());
+        sender.tune(options.tuning, session);
+        Self {
+            agreed: session.clone(),
+            direction: session.direction,
+            peer: Peer::new(session.remote, session.signalling, session.codec.clock_rate),
+            shield: Shield::new(&session.security, session.remote),
+            receiver: Receiver::new(session, options.jitter_ceiling_ms),
+            sender,
+            loss: Loss::default(),
+            passing: false,
+            detector: detector(None, session, options),
+            reports: Reports::new(ssrc, session.codec.clock_rate, rand::random(), now),
+            rtcp_from: None,
+            strange_reports: 0,
+            level: Level::default(),
+        }
+    }
+
+    fn change(&mut self, session: &Session, options: &LegOptions) {
+        self.peer.advertise(session.remote, session.signalling, session.codec.clock_rate);
+        self.shield.change(&session.security, session.remote);
+        self.receiver.change(session);
+        self.sender.change(session);
+        if session.rtcp != self.agreed.rtcp {
+            self.rtcp_from = None;
+        }
+        self.detector = detector(self.detector.take(), session, options);
+        self.direction = session.direction;
+        self.agreed = session.clone();
+        self.level.listen_anew();
+    }
+
+    /// Is this datagram from the source that is heard, or does it make its source that one?
+    fn may_speak(&mut self, datagram: &[u8], from: SocketAddr, now: Instant) -> bool {
+        self.peer.is_learned(from)
+            || self.receiver.packet(datagram).is_some_and(|(packet, _)| self.peer.judge(from, &packet, now))
+    }
+
+    /// The receiver has taken this packet, which was opened where it had to be.
+    fn heard(&mut self, datagram: &[u8], from: SocketAddr, now: Instant) {
+        let Some((packet, is_audio)) = self.receiver.packet(datagram) else { return };
+        if !self.peer.is_learned(from) {
+            self.peer.prove(from, now);
+        }
+        self.peer.heard(packet.ssrc, packet.sequence, now);
+        if self.reports.hearing(packet.ssrc, packet.sequence, packet.timestamp, is_audio, now) == Read::Collision {
+            self.sender.rename(self.reports.ssrc());
+        }
+    }
+
     /// Gives a packet of the peer's to the other leg, when it is one that the other can use.
     fn pass(&self, datagram: &[u8], patch: &Patch) {
         let Some(packet) = Packet::parse(datagram) else { return };
@@ -48,7 +114,7 @@ impl Line {
     }
 
     /// Sends a packet of the other leg's peer; nothing where it must not be sent.
-    fn pass_on(&mut self, passed: &Passed, mut send: impl FnMut(Option<&[u8]>)) {
+    fn pass_on(&mut self, passed: &Passed, now: Instant, mut send: impl FnMut(Option<&[u8]>)) {
         let &Passed { kind, marker, ssrc, sequence, timestamp, ref payload } = passed;
         let payload_type = match kind {
             Kind::Audio => Some(self.agreed.payload_type),
@@ -57,9 +123,18 @@ impl Line {
         };
         let Some(payload_type) = payload_type else { return };
         let packet = Packet { marker, payload_type, ssrc, sequence, timestamp, payload };
-        let shield = &mut self.shield;
-        self.sender.pass(payload_type, &packet, |packet| send(shield.seal(packet)));
+        let (shield, reports) = (&mut self.shield, &mut self.reports);
+        self.sender.pass(payload_type, &packet, |packet| {
+            reports.leaves(packet, now);
+            send(shield.seal(packet));
+        });
     }
+}
+
+/// What looks for keys in the audio of this session: the one there is, a new one, or nothing.
+fn detector(present: Option<Detector>, session: &Session, options: &LegOptions) -> Option<Detector> {
+    let look = options.inband_digits.look(session.telephone_event.is_some());
+    look.then(|| present.unwrap_or_default())
 }
 
 impl Task {
@@ -70,13 +145,17 @@ impl Task {
             let Some(line) = &mut self.line else { return };
             if line.shield.is_handshake(datagram) {
                 if let Some(peer) = line.shield.handshake(datagram, from, arrived) {
-                    line.peer.heard(peer, arrived);
+                    line.peer.prove(peer, arrived);
                 }
                 line.shield.outgoing(|datagram, to| drop(socket.send(datagram, to)));
                 return;
             }
+            if line.agreed.rtcp == Rtcp::Mux && is_rtcp(datagram) {
+                line.report(datagram, from, arrived);
+                return;
+            }
             // Who has the key is the peer, wherever its packets come from.
-            let may_speak = line.shield.is_secure() || line.peer.may_speak(from, arrived);
+            let may_speak = line.shield.is_secure() || line.may_speak(datagram, from, arrived);
             if !line.direction.receives() || !may_speak {
                 self.totals.ignored += 1;
                 return;
@@ -92,7 +171,7 @@ impl Task {
             if accepted == Accepted::Ignored {
                 return;
             }
-            line.peer.heard(from, arrived);
+            line.heard(packet, from, arrived);
             if let Some(patch) = self.patch.as_ref().filter(|_| line.passing) {
                 line.pass(packet, patch);
             }
@@ -130,6 +209,13 @@ impl Task {
                 self.twice.push(&self.narrow, &mut self.wide);
                 Frame::padded(&self.wide)
             };
+            // Before the first packet, during a hold, and in a pause of the peer's nothing is measured.
+            let sound = if pulled.arrived.is_some() { &self.narrow[..] } else { &[] };
+            if line.direction.receives() && line.receiver.has_heard() {
+                line.level.hear(sound, pulled.concealed);
+            } else {
+                line.level.pass();
+            }
             heard.arrived = pulled.arrived.unwrap_or(now);
             heard.concealed = pulled.concealed;
         }
@@ -168,7 +254,7 @@ impl Task {
     }
 
     /// Sends what the other leg's peer has said.
-    pub(super) fn pass_on(&mut self, socket: &Datagrams) {
+    pub(super) fn pass_on(&mut self, socket: &Datagrams, now: Instant) {
         let (Some(line), Some(patch)) = (&mut self.line, &self.patch) else { return };
         // What is queued in our own voice is said first, alone.
         let sends = line.direction.sends() && line.shield.is_ready() && !self.shared.voice.is_waiting();
@@ -176,7 +262,7 @@ impl Task {
         let totals = &mut self.totals;
         patch.back.take(|passed| {
             let Some(destination) = destination else { return };
-            line.pass_on(passed, |sealed| match sealed.map(|datagram| socket.send(datagram, destination)) {
+            line.pass_on(passed, now, |sealed| match sealed.map(|datagram| socket.send(datagram, destination)) {
                 Some(Ok(_)) => totals.sent += 1,
                 Some(Err(_)) | None => totals.send_errors += 1,
             });
@@ -185,7 +271,7 @@ impl Task {
 
     /// The packets of this tick to the peer.
     pub(super) fn speak(&mut self, socket: &Datagrams, now: Instant) {
-        self.pass_on(socket);
+        self.pass_on(socket, now);
         let Some(line) = &mut self.line else { return };
         if self.patch.as_ref().is_some_and(|patch| patch.back.is_passing()) && !self.shared.voice.is_waiting() {
             // The other leg's peer keeps the time, and while it pauses, so do we.
@@ -199,10 +285,13 @@ impl Task {
         };
         let (voice, totals) = (&self.shared.voice, &mut self.totals);
         let (sent, tape) = (&mut self.sent, &mut self.tape);
-        let shield = &mut line.shield;
-        let send = |packet: &[u8]| match shield.seal(packet).map(|datagram| socket.send(datagram, destination)) {
-            Some(Ok(_)) => totals.sent += 1,
-            Some(Err(_)) | None => totals.send_errors += 1,
+        let (shield, reports) = (&mut line.shield, &mut line.reports);
+        let send = |packet: &[u8]| {
+            reports.leaves(packet, now);
+            match shield.seal(packet).map(|datagram| socket.send(datagram, destination)) {
+                Some(Ok(_)) => totals.sent += 1,
+                Some(Err(_)) | None => totals.send_errors += 1,
+            }
         };
         let next = |key: Option<Frame>| {
             let frame = key.or_else(|| voice.pop(now));
@@ -218,36 +307,14 @@ impl Task {
         let session = self.shared.changes.borrow_and_update();
         let Some(session) = session.as_ref().filter(|_| session.has_changed()) else { return };
         let sent = self.line.as_ref().is_none_or(|line| line.direction.sends());
-        let look = self.shared.options.inband_digits.look(session.telephone_event.is_some());
-        let detector = |present: Option<Detector>| look.then(|| present.unwrap_or_default());
-        match &mut self.line {
+        let line = match &mut self.line {
             Some(line) => {
-                line.peer.advertise(session.remote);
-                line.shield.change(&session.security, session.remote);
-                line.receiver.change(session);
-                line.sender.change(session);
-                line.detector = detector(line.detector.take());
-                line.direction = session.direction;
-                line.agreed = session.clone();
+                line.change(session, &self.shared.options);
+                line
             }
-            None => {
-                // RFC 3711 section 3.3.1: far from the wrap, so that losing the first packets does not lose count.
-                let first = rand::random::<u16>() >> 1;
-                let mut sender = Sender::new(session, rand::random(), first, rand::random());
-                sender.tune(self.shared.options.tuning, session);
-                self.line = Some(Line {
-                    agreed: session.clone(),
-                    passing: false,
-                    direction: session.direction,
-                    peer: Peer::new(session.remote),
-                    shield: Shield::new(&session.security, session.remote),
-                    receiver: Receiver::new(session, self.shared.options.jitter_ceiling_ms),
-                    sender,
-                    loss: Loss::default(),
-                    detector: detector(None),
-                });
-            }
-        }
+            None => self.line.insert(Line::new(session, &self.shared.options, now)),
+        };
+        line.reports.change(session.codec.clock_rate, session.extended);
         let line = self.line.iter_mut().filter(|_| !session.direction.receives());
         line.for_each(|line| line.receiver.forget_stream());
         match (sent, session.direction.sends()) {

@@ -1,8 +1,9 @@
 //! One party's audio: its task owns the socket, the codec and the 20 ms clock.
 //!
 //! `mod.rs`: what others hold of a leg. `task.rs`: the socket and the clock. `line.rs`: what is agreed, and one tick of it,
-//! both ways. `patch.rs`: what passes to another leg.
+//! both ways. `patch.rs`: what passes to another leg. `control.rs`: its RTCP, and what it says of its quality.
 
+mod control;
 mod line;
 pub(crate) mod patch;
 mod task;
@@ -46,6 +47,8 @@ pub struct LegOptions {
     pub tuning: Tuning,
     /// When keys are looked for in the audio itself.
     pub inband_digits: InbandDigits,
+    /// The DSCP (RFC 2474) of what is sent, 0 to 63; 46 is expedited forwarding.
+    pub dscp: u8,
 }
 
 impl Default for LegOptions {
@@ -55,6 +58,7 @@ impl Default for LegOptions {
             jitter_ceiling_ms: 200,
             tuning: Tuning::default(),
             inband_digits: InbandDigits::Auto,
+            dscp: 46,
         }
     }
 }

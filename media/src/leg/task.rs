@@ -65,6 +65,10 @@ pub(super) struct Task {
     pub(super) patched: u64,
     /// What is counted here and not by the receiver.
     pub(super) totals: LegStats,
+    /// Counted for what is looked at less often than each tick.
+    pub(super) ticks: u64,
+    /// The socket of RTCP, where that has one of its own.
+    pub(super) rtcp: Option<Datagrams>,
     /// Since when a packet is due.
     pub(super) due_since: Instant,
     /// When the clock should tick next, and when it last did.
@@ -89,6 +93,8 @@ impl Task {
             patch: None,
             patched: 0,
             totals: LegStats::default(),
+            ticks: 0,
+            rtcp: None,
             due_since: now(),
             due: now(),
             ticked: now(),
@@ -104,9 +110,15 @@ impl Task {
 
     /// Runs until both halves are dropped, the peer has been silent for too long, or the socket fails.
     pub(super) async fn run(mut self, socket: RtpSocket) {
-        let RtpSocket { socket, lease } = socket;
+        let RtpSocket { socket, rtcp, lease } = socket;
         let closed = match Datagrams::new(socket, now()) {
-            Ok(socket) => self.clock(socket).await,
+            Ok(mut socket) => {
+                self.rtcp = rtcp.and_then(|rtcp| Datagrams::new(rtcp, now()).ok());
+                self.mark(&socket);
+                let closed = self.clock(&mut socket).await;
+                self.say_goodbye(&socket, now());
+                closed
+            }
             Err(error) => Closed::Failed(format!("the RTP socket cannot be used: {error}")),
         };
         self.shared.voice.end();
@@ -114,7 +126,16 @@ impl Task {
         drop(lease);
     }
 
-    async fn clock(&mut self, socket: Datagrams) -> Closed {
+    /// Marks what leaves. A system that refuses is no reason to refuse the call.
+    fn mark(&self, socket: &Datagrams) {
+        for socket in [Some(socket), self.rtcp.as_ref()].into_iter().flatten() {
+            if let Err(error) = socket.mark(self.shared.options.dscp) {
+                tracing::debug!(%error, dscp = self.shared.options.dscp, "packets are not marked");
+            }
+        }
+    }
+
+    async fn clock(&mut self, socket: &mut Datagrams) -> Closed {
         self.due = now();
         self.agree(self.due);
         let mut alarm = pin!(sleep_until(self.due.into()));
@@ -124,14 +145,14 @@ impl Task {
                 biased;
                 () = alarm.as_mut() => {}
                 () = async { match back { Some(back) => back.came().await, None => pending().await } } => {
-                    self.pass_on(&socket);
+                    self.pass_on(socket, now());
                     continue;
                 }
             }
             let now = now();
-            let later = self.listen(&socket, now);
+            let later = self.listen(socket, now);
             self.ticked = now;
-            if let Some(closed) = self.tick(&socket, now) {
+            if let Some(closed) = self.tick(socket, now) {
                 return closed;
             }
             self.set_clock(later, now);
@@ -178,7 +199,10 @@ impl Task {
         let heard = self.hear(now);
         self.speak(socket, now);
         self.tape.iter_mut().for_each(|tape| tape.tick(&heard));
-        self.publish();
+        self.listen_to_reports(now);
+        self.send_reports(socket, now);
+        let stats = self.figures();
+        self.shared.gauges.write(&stats);
         let due = self.line.as_ref().is_some_and(|line| line.direction == Direction::SendRecv);
         if !due {
             self.due_since = now;
@@ -194,17 +218,6 @@ impl Task {
         if self.tape.as_ref().is_some_and(Tape::is_over) {
             self.tape = None;
         }
-    }
-
-    fn publish(&mut self) {
-        let mut stats = LegStats { dropped: self.shared.ears.dropped(), ..self.totals };
-        if let Some(line) = &mut self.line {
-            line.receiver.tell(&mut stats);
-            if let Some(percent) = line.loss.tick(stats.received, stats.lost) {
-                line.sender.expect_loss(percent);
-            }
-        }
-        self.shared.gauges.write(&stats);
     }
 }
 

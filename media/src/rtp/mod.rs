@@ -6,6 +6,7 @@
 //!                                    Concealer: what was lost, ComfortNoise }}  ─► 20 ms of the codec's samples
 //!  frame    ─► Sender { 20 ms ticks in, packets of ptime out }         ─► datagram
 //!  Peer: where packets go and whose are heard (symmetric RTP)      Phase: where in the tick they come
+//!  Reports: RTCP, what each side says of the line
 //! ```
 
 mod comfort_noise;
@@ -19,6 +20,8 @@ mod peer;
 mod phase;
 mod playout;
 mod receiver;
+mod reports;
+mod rtcp;
 mod sender;
 mod sequence;
 mod stretch;
@@ -28,4 +31,6 @@ pub(crate) use packet::{HEADER, Packet};
 pub(crate) use peer::Peer;
 pub(crate) use phase::Phase;
 pub(crate) use receiver::{Accepted, Receiver};
+pub(crate) use reports::{Read, Reports};
+pub(crate) use rtcp::{VoipMetrics, is_rtcp};
 pub(crate) use sender::Sender;

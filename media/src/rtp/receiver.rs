@@ -130,6 +130,16 @@ impl Receiver {
         self.playout.stop();
     }
 
+    /// Has any packet been taken?
+    pub(crate) fn has_heard(&self) -> bool {
+        self.received > 0
+    }
+
+    /// The packet that a datagram is, and whether it is audio; `None` when it is nothing that was agreed on.
+    pub(crate) fn packet<'a>(&self, datagram: &'a [u8]) -> Option<(Packet<'a>, bool)> {
+        self.read(datagram).map(|(packet, kind, _)| (packet, kind == Kind::Audio))
+    }
+
     /// Takes a datagram that came in at `now`.
     pub(crate) fn accept(&mut self, datagram: &[u8], now: Instant) -> Accepted {
         let Some((packet, kind, samples)) = self.read(datagram) else {

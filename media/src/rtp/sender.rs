@@ -145,6 +145,11 @@ impl Sender {
         }
     }
 
+    /// The stream goes on under another SSRC: the peer uses ours (RFC 3550 section 8.2).
+    pub(crate) fn rename(&mut self, ssrc: u32) {
+        self.ssrc = ssrc;
+    }
+
     /// 20 ms have passed in which nothing may be sent: the timeline goes on.
     pub(crate) fn skip(&mut self) {
         self.timestamp = self.timestamp.wrapping_add(self.codec.clock_rate / 1000 * FRAME_MS);

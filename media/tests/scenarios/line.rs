@@ -135,11 +135,15 @@ async fn keys_are_heard_once_each() {
 async fn packets_go_to_where_they_come_from() {
     let (mut peer, mut leg) = Peer::with_leg(LegOptions::default()).await;
     let advertised = peer.address();
-    let packet = peer.tone();
+    let packets: Vec<_> = (0..10).map(|_| peer.tone()).collect();
     // Behind a NAT: what the SDP says is not where the packets come from.
     let real = Peer { socket: UdpSocket::bind((LOOPBACK, 0)).await.expect("loopback"), ..peer };
     assert_ne!(real.address(), advertised);
-    real.send(&packet).await;
+    real.send(&packets[0]).await;
+    leg.voice.play(loud()).await;
+    leg.voice.drained().await;
+    assert!(real.collect(Duration::from_millis(50)).await.is_empty(), "one packet is nobody's");
+    real.send_clocked(packets).await;
     leg.voice.play(loud()).await;
     leg.voice.drained().await;
     assert!(real.collect(Duration::from_millis(100)).await.iter().any(|packet| packet.voiced));

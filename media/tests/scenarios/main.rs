@@ -9,4 +9,5 @@ mod line;
 mod load;
 mod peer;
 mod queues;
+mod reports;
 mod secured;

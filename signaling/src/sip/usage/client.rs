@@ -86,7 +86,8 @@ impl Core {
         let from = NameAddr::new(from).with_tag(&self.word());
         let call_id = format!("{}{}@{us}", self.word(), self.word());
         let id = u64::from(self.pick(1..=u32::MAX));
-        let mut negotiation = Negotiation::new(self.media_address(&path.flow, rtp), id, &self.config);
+        let mut negotiation =
+            Negotiation::new(self.media_address(&path.flow, rtp), id, path.flow.remote.ip(), &self.config);
         let mut invite = Message::request(Method::Invite, request_uri);
         invite.headers.push(Name::MAX_FORWARDS, "70");
         invite.headers.push(Name::FROM, from.to_string());

@@ -1,6 +1,9 @@
 //! What a call's offers and answers have come to so far (RFC 3264 section 8; RFC 3261 sections 13.2.1 and 14).
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use milo_media::{Codec, Session, Tuning};
 
@@ -53,6 +56,8 @@ impl Unusable {
 pub(super) struct Negotiation {
     rtp: SocketAddr,
     session_id: u64,
+    /// The host that the peer's messages come from.
+    signalling: IpAddr,
     /// The last description that we sent.
     sent: Option<Sdp>,
     codecs: Arc<[&'static Codec]>,
@@ -61,10 +66,11 @@ pub(super) struct Negotiation {
 }
 
 impl Negotiation {
-    /// `rtp` is what the peer is told; `session_id` any number.
-    pub(super) fn new(rtp: SocketAddr, session_id: u64, config: &CoreConfig) -> Self {
+    /// `rtp` is what the peer is told; `session_id` any number; `signalling` where the peer's messages come from.
+    pub(super) fn new(rtp: SocketAddr, session_id: u64, signalling: IpAddr, config: &CoreConfig) -> Self {
         let (codecs, security) = (Arc::clone(&config.codecs), config.security.clone());
-        Self { rtp, session_id, sent: None, codecs, tuning: config.tuning, security }
+        let signalling = signalling.to_canonical();
+        Self { rtp, session_id, signalling, sent: None, codecs, tuning: config.tuning, security }
     }
 
     fn local(&self) -> Local<'_> {
@@ -83,7 +89,7 @@ impl Negotiation {
         let (answer, session) = offer_answer::answer(&Sdp::parse(offer)?, &self.local())?;
         let body = answer.to_string().into_bytes();
         self.sent = Some(answer);
-        Ok((body, session))
+        Ok((body, Session { signalling: Some(self.signalling), ..session }))
     }
 
     /// Our offer.
@@ -98,7 +104,8 @@ impl Negotiation {
     pub(super) fn take_answer(&mut self, message: &Message) -> Result<Session, Unusable> {
         let answer = Sdp::parse(message.sdp().ok_or(Unusable::Missing)?)?;
         let offer = self.sent.as_ref().ok_or(Unusable::Missing)?;
-        Ok(offer_answer::apply_answer(offer, &answer, &self.local())?)
+        let session = offer_answer::apply_answer(offer, &answer, &self.local())?;
+        Ok(Session { signalling: Some(self.signalling), ..session })
     }
 }
 

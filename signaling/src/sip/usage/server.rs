@@ -64,7 +64,8 @@ impl Core {
         }
         // An offer that nobody could answer is refused before anybody hears of it.
         let rtp = SocketAddr::new(self.config.media_address, 0);
-        let mut trial = Negotiation::new(self.media_address(&request.flow, rtp), 0, &self.config);
+        let mut trial =
+            Negotiation::new(self.media_address(&request.flow, rtp), 0, request.flow.remote.ip(), &self.config);
         if let Some(Err(error)) = request.message.sdp().map(|offer| trial.answer(offer)) {
             let rejection = error.rejection(self.advertised(&request.flow));
             self.answer_stateless(&request, &rejection);
@@ -136,7 +137,7 @@ impl Core {
         };
         let (transaction, invite, flow) = (incoming.transaction, Arc::clone(&incoming.invite), *flow);
         let id = u64::from(self.pick(1..=u32::MAX));
-        let mut negotiation = Negotiation::new(self.media_address(&flow, rtp), id, &self.config);
+        let mut negotiation = Negotiation::new(self.media_address(&flow, rtp), id, flow.remote.ip(), &self.config);
         let (body, session) = match invite.sdp() {
             Some(offer) => match negotiation.answer(offer) {
                 Ok((body, session)) => (body, Some(session)),
