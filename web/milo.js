@@ -19,6 +19,7 @@ const TEXTS = {
     key: "The call log is shown to this machine, or with the key (API_KEY):", key_wrong: "This key is not the right one.", open: "Open",
     heard: "Heard", said: "Said", interrupted: "interrupted", no_turns: "Nobody spoke.", unknown: "unknown",
     by_caller: "the caller hung up", by_milo: "Milo hung up", by_network: "the connection was lost",
+    loss: "lost", jitter: "jitter", round_trip: "round trip", one_way: "one way only?",
     stage_vad: "silence noticed", stage_end: "end of turn", stage_stt: "transcript", stage_llm: "first word", stage_tts: "first sound", stage_out: "sent", stage_total: "in all",
   },
   fr: {
@@ -38,6 +39,7 @@ const TEXTS = {
     key: "Le journal se montre à cette machine, ou avec la clé (API_KEY) :", key_wrong: "Cette clé n'est pas la bonne.", open: "Ouvrir",
     heard: "Entendu", said: "Dit", interrupted: "interrompu", no_turns: "Personne n'a parlé.", unknown: "inconnu",
     by_caller: "l'appelant a raccroché", by_milo: "Milo a raccroché", by_network: "la connexion s'est perdue",
+    loss: "perdus", jitter: "gigue", round_trip: "aller-retour", one_way: "un seul sens ?",
     stage_vad: "silence remarqué", stage_end: "fin du tour", stage_stt: "transcription", stage_llm: "premier mot", stage_tts: "premier son", stage_out: "envoyé", stage_total: "en tout",
   },
   mg: {
@@ -57,6 +59,7 @@ const TEXTS = {
     key: "Aseho eto amin'ity milina ity na amin'ny fanalahidy (API_KEY) ny tahirin'antso:", key_wrong: "Tsy izy io fanalahidy io.", open: "Sokafy",
     heard: "Re", said: "Voalaza", interrupted: "notapahina", no_turns: "Tsy nisy niteny.", unknown: "tsy fantatra",
     by_caller: "nametraka ny mpiantso", by_milo: "nametraka i Milo", by_network: "tapaka ny fifandraisana",
+    loss: "very", jitter: "jitter", round_trip: "mandroso sy miverina", one_way: "lafiny iray ihany?",
     stage_vad: "fahanginana hita", stage_end: "faran'ny teny", stage_stt: "soratra", stage_llm: "teny voalohany", stage_tts: "feo voalohany", stage_out: "lasa", stage_total: "fitambarany",
   },
 };
@@ -155,6 +158,12 @@ function lasted(call) {
   return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
 }
 
+// One leg's figures in a line; what was not measured is left out.
+function sounded({ codec, mos, loss_percent: loss, jitter_ms: jitter, round_trip_ms: trip, level_dbfs: level, one_way: oneWay }) {
+  return [codec, mos && `MOS ${mos.toFixed(1)}`, `${t("loss")} ${loss} %`, `${t("jitter")} ${jitter} ms`,
+    trip !== null && `${t("round_trip")} ${Math.round(trip)} ms`, level !== null && `${level} dBFS`, oneWay && `${t("one_way")} (${oneWay})`].filter(Boolean).join(" · ");
+}
+
 function showRow(row) {
   const { call } = row;
   const now = [language, call.ended ? "" : Date.now() / 1000 | 0, call.turn_count, call.language, call.answered].join();
@@ -164,7 +173,7 @@ function showRow(row) {
   row.summary.replaceChildren(
     make("span", { class: "who" }, `${call.from || t("unknown")} → ${call.to}`),
     make("span", { class: "when" }, when),
-    make("span", { class: "turns" }, `${call.turn_count} ${t(call.turn_count === 1 ? "turn" : "turns")}${call.language ? ` · ${call.language}` : ""}`),
+    make("span", { class: "turns" }, `${call.turn_count} ${t(call.turn_count === 1 ? "turn" : "turns")}${call.language ? ` · ${call.language}` : ""}${call.quality?.[0]?.mos ? ` · MOS ${call.quality[0].mos.toFixed(1)}` : ""}`),
     make("span", { class: call.ended ? "long" : "long live" }, call.ended ? lasted(call) : `${t("live")} ${lasted(call)}`),
   );
   if (row.details.open) showInside(row);
@@ -212,6 +221,7 @@ async function showInside(row) {
       return make("li", {}, `${after} s `, make("code", {}, event.kind), detail ? ` ${detail}` : "");
     })));
   }
+  for (const leg of whole.quality ?? []) inside.push(make("p", { class: "quiet" }, sounded(leg)));
   if (whole.ended) {
     const end = [whole.hangup_by ? t(`by_${whole.hangup_by}`) : "", whole.end_reason ?? ""].filter(Boolean).join(" · ");
     inside.push(make("p", { class: "end-of-call" }, end));

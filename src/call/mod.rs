@@ -156,7 +156,7 @@ async fn take(house: &House, mut invitation: Invitation, plan: &Plan, log: &mut 
             end = &mut verbs => end,
         }
     };
-    log.quality(&control.stats());
+    log.quality("caller", &control.stats());
     line.reel.stop();
     // Gone when the caller was first.
     dialog.hang_up().await.ok();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use milo_media::LegStats;
+use milo_media::{LegStats, OneWay, Quality};
 use milo_models::engine::Language;
 use milo_signaling::Invitation;
 use serde_json::{Value, json};
@@ -22,6 +22,8 @@ pub struct Record {
     id: Key,
     metrics: Arc<Metrics>,
     language: Option<Language>,
+    /// How the legs were that have ended, one object each.
+    quality: Vec<Value>,
 }
 
 impl Record {
@@ -42,7 +44,7 @@ impl Record {
         let source = invitation.source().ip();
         let trunk = house.trunks.iter().find(|trunk| trunk.address.contains(&source)).map(|trunk| trunk.name.as_str());
         tracing::info!(call.id = %id, trunk, dialplan = plan.map(|plan| plan.name.as_str()), "a call comes in");
-        Self { log: Some(log), id, metrics: Arc::clone(&house.metrics), language }
+        Self { log: Some(log), id, metrics: Arc::clone(&house.metrics), language, quality: Vec::new() }
     }
 
     /// The call's identifier, in the log, the API and the program's own lines.
@@ -94,9 +96,12 @@ impl Record {
         }
     }
 
-    /// Packets of the whole call.
-    pub(super) fn quality(&self, stats: &LegStats) {
+    /// A leg has ended: what it counted, and how it sounded. `leg` says whose it was.
+    pub(super) fn quality(&mut self, leg: &str, stats: &LegStats) {
+        let quality = stats.quality();
         self.metrics.packets(stats.received, stats.lost, stats.concealed);
+        self.metrics.leg(&quality, stats.rtcp_ignored);
+        self.quality.push(summary(leg, &quality));
         let detail = json!({
             "received": stats.received,
             "lost": stats.lost,
@@ -114,8 +119,28 @@ impl Record {
         self.metrics.call_ended(by);
         tracing::info!(call.id = %self.id, reason, "a call ended");
         let language = self.language.map(|language| language.code().into());
-        log.end(Ending { at: Stamp::now(), reason: reason.into(), by, language });
+        let quality = (!self.quality.is_empty()).then(|| Value::Array(std::mem::take(&mut self.quality)));
+        log.end(Ending { at: Stamp::now(), reason: reason.into(), by, language, quality });
     }
+}
+
+/// A leg's quality as the log and the API show it. What was not measured is null.
+fn summary(leg: &str, quality: &Quality) -> Value {
+    let short = |value: f64| (value * 100.0).round() / 100.0;
+    json!({
+        "leg": leg,
+        "codec": quality.codec,
+        "mos": quality.mos,
+        "loss_percent": short(quality.loss_percent),
+        "concealed_percent": short(quality.concealed_percent),
+        "jitter_ms": quality.jitter_ms,
+        "jitter_most_ms": quality.jitter_most_ms,
+        "round_trip_ms": quality.round_trip_ms.map(short),
+        "far_loss_percent": quality.far_loss_percent.map(short),
+        "level_dbfs": quality.level_dbfs,
+        "clipping_percent": short(quality.clipping_percent),
+        "one_way": quality.one_way.map(OneWay::as_str),
+    })
 }
 
 impl Drop for Record {

@@ -154,7 +154,13 @@ async fn the_call_log_is_listed_and_each_call_shown() {
     });
     call.event(Stamp::from_millis(2_500), "digit", json!({"digit": "5"}));
     let id = call.key();
-    call.end(Ending { at: Stamp::from_millis(3_000), reason: "BYE".into(), by: HangupBy::Caller, language: None });
+    call.end(Ending {
+        at: Stamp::from_millis(3_000),
+        reason: "BYE".into(),
+        by: HangupBy::Caller,
+        language: None,
+        quality: Some(serde_json::json!([{"leg": "caller", "mos": 4.2}])),
+    });
     drop([house.call(), house.call()]);
     assert!(house.log.flush(Duration::from_secs(10)).await);
 

@@ -1,6 +1,8 @@
 //! The table `calls`: one row a call.
 
 use serde::Serialize;
+use serde_json::Value;
+use sqlx::types::Json;
 
 use super::{Batch, Key, Stamp, Store, StoreError};
 
@@ -77,6 +79,8 @@ pub struct Ending {
     pub by: HangupBy,
     /// The language that was spoken in the end.
     pub language: Option<String>,
+    /// How its legs sounded: a list, one object a leg.
+    pub quality: Option<Value>,
 }
 
 /// A call of the log, as the API shows it.
@@ -112,6 +116,9 @@ pub struct CallRow {
     pub recording: Option<String>,
     /// `live`, `complete`, `failed`, `cut_off` or `deleted`; none when the call was not recorded.
     pub recording_state: Option<String>,
+    /// How its legs sounded, once it has ended: one object a leg.
+    #[sqlx(json(nullable))]
+    pub quality: Option<Value>,
     /// How many turns were spoken.
     pub turn_count: i64,
 }
@@ -130,7 +137,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, call_id, direction, caller, called, dialplan, language, started, answered, ended, end_reason, hangup_by,
-                recording, recording_state,
+                recording, recording_state, quality,
                 (SELECT count(*) FROM turns WHERE turns.call = calls.id) AS turn_count
              FROM calls ",
             $rest
@@ -272,12 +279,14 @@ impl Batch {
     /// The call ended.
     pub(super) async fn end_call(&mut self, key: Key, ending: &Ending) -> Result<(), sqlx::Error> {
         on!(Batch, self, rows => sqlx::query(
-            "UPDATE calls SET ended = $1, end_reason = $2, hangup_by = $3, language = coalesce($4, language) WHERE id = $5",
+            "UPDATE calls SET ended = $1, end_reason = $2, hangup_by = $3, language = coalesce($4, language), quality = $5
+             WHERE id = $6",
         )
         .bind(ending.at)
         .bind(&ending.reason)
         .bind(ending.by.as_str())
         .bind(&ending.language)
+        .bind(ending.quality.as_ref().map(Json))
         .bind(key)
         .execute(&mut **rows)
         .await

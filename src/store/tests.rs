@@ -115,6 +115,7 @@ async fn a_call_is_kept_with_its_turns_and_events(url: SecretUrl) {
     assert!(log.flush(SOON).await);
     let live = store.call(key).await.unwrap().unwrap();
     assert_eq!((live.ended, live.answered, live.turn_count), (None, None, 0));
+    assert_eq!(live.quality, None);
 
     call.answered(Stamp::from_millis(2_000));
     assert_eq!(call.turn(new_turn(3_000)), 1);
@@ -125,6 +126,7 @@ async fn a_call_is_kept_with_its_turns_and_events(url: SecretUrl) {
         reason: "BYE".into(),
         by: HangupBy::Caller,
         language: Some("fr".into()),
+        quality: Some(json!([{"leg": "caller", "codec": "PCMA", "mos": 4.25, "one_way": null}])),
     };
     call.end(ending);
     assert!(log.flush(SOON).await);
@@ -133,6 +135,7 @@ async fn a_call_is_kept_with_its_turns_and_events(url: SecretUrl) {
     assert_eq!((row.caller.as_str(), row.called.as_str(), row.direction.as_str()), ("0341234567", "milo", "in"));
     assert_eq!((row.answered.unwrap().millis(), row.ended.unwrap().millis(), row.turn_count), (2_000, 9_000, 2));
     assert_eq!((row.end_reason.as_deref(), row.hangup_by.as_deref()), (Some("BYE"), Some("caller")));
+    assert_eq!(row.quality, Some(json!([{"leg": "caller", "codec": "PCMA", "mos": 4.25, "one_way": null}])));
     assert_eq!((row.language.as_deref(), row.dialplan.as_deref()), (Some("fr"), Some("assistant")));
     let turns = store.turns(key).await.unwrap();
     assert_eq!((turns[0].number, turns[0].interrupted, turns[1].interrupted), (1, true, false));

@@ -210,7 +210,7 @@ impl Drop for CallLog {
     fn drop(&mut self) {
         if !self.ended {
             let reason = "the call's task was cut off".into();
-            let ending = Ending { at: Stamp::now(), reason, by: HangupBy::Milo, language: None };
+            let ending = Ending { at: Stamp::now(), reason, by: HangupBy::Milo, language: None, quality: None };
             self.writer.put(Entry::Ended(self.key, ending));
         }
     }

@@ -95,6 +95,14 @@ async fn baresip_asks_one_question_and_hears_the_answer() {
     let turns: Vec<_> = logged["turns"].as_array().expect("turns").iter().filter_map(|t| t["heard"].as_str()).collect();
     assert_eq!(turns, [MG_HOURS.0], "{logged}\n{}", text(&output.stdout));
     assert_eq!(logged["hangup_by"], "caller", "{logged}");
+    // Its reports and ours have crossed: each end knows how the other hears it, and how long the way is.
+    let sounded = &logged["quality"][0];
+    assert_eq!((&sounded["leg"], &sounded["codec"]), (&"caller".into(), &"PCMU".into()), "{logged}");
+    assert!(sounded["round_trip_ms"].as_f64().is_some_and(|trip| trip < 100.0), "{sounded}");
+    assert!(sounded["far_loss_percent"].as_f64().is_some_and(|loss| loss < 5.0), "{sounded}");
+    assert!(sounded["mos"].as_f64().is_some_and(|mos| mos > 3.6), "{sounded}");
+    assert!(sounded["level_dbfs"].as_f64().is_some_and(|level| (-50.0..-5.0).contains(&level)), "{sounded}");
+    assert_eq!(sounded["one_way"], serde_json::Value::Null, "{sounded}");
     let dump = fs::read_dir(&heard).expect("the folder").filter_map(|entry| Some(entry.ok()?.path()));
     let dump = dump.into_iter().find(|path| path.to_string_lossy().ends_with("-dec.wav")).expect("what baresip heard");
     let loud = loud(&wav::read(&dump).expect("a WAV file"));
