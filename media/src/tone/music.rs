@@ -1,5 +1,7 @@
 //! The built-in music: for the number `music`, and for whoever waits where no files are named.
 
+use std::sync::LazyLock;
+
 use crate::{FRAME_SAMPLES, Frame, SAMPLE_RATE};
 
 /// The pentatonic scale of C4, in Hz (equal temperament, A4 = 440 Hz).
@@ -8,6 +10,10 @@ const SCALE: [f64; 6] = [261.63, 293.66, 329.63, 392.00, 440.00, 523.25];
 const PHRASE: [usize; 16] = [0, 2, 3, 4, 5, 4, 3, 2, 1, 3, 4, 5, 4, 2, 1, 0];
 /// Frames a note lasts: 240 ms.
 const NOTE_FRAMES: usize = 12;
+
+/// The phrase twice, the second time with the fading note of the first: a quarter of a megabyte that is made once, where sines
+/// made for each call cost more than all the rest of it.
+static MADE: LazyLock<Vec<Frame>> = LazyLock::new(|| (0..2 * PHRASE.len() * NOTE_FRAMES).map(Music::made).collect());
 
 /// An endless arpeggio of plucked notes, each fading into the next; peak a quarter of full scale.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +25,21 @@ impl Music {
     /// From the beginning of the phrase.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A frame of the phrase, counted from its beginning.
+    fn made(at: usize) -> Frame {
+        let (note, part) = (at / NOTE_FRAMES, at % NOTE_FRAMES);
+        let mut frame = Frame::SILENCE;
+        for (index, sample) in frame.samples_mut().iter_mut().enumerate() {
+            let at = part * FRAME_SAMPLES + index;
+            let mut value = Self::note(SCALE[PHRASE[note % PHRASE.len()]], at);
+            if let Some(before) = note.checked_sub(1) {
+                value += Self::note(SCALE[PHRASE[before % PHRASE.len()]], at + NOTE_FRAMES * FRAME_SAMPLES);
+            }
+            *sample = (value * 0.18 * f64::from(i16::MAX)) as i16;
+        }
+        frame
     }
 
     /// The value of a note this many samples after it was plucked.
@@ -34,20 +55,10 @@ impl Iterator for Music {
     type Item = Frame;
 
     fn next(&mut self) -> Option<Frame> {
-        let (note, part) = (self.frame / NOTE_FRAMES, self.frame % NOTE_FRAMES);
-        let mut frame = Frame::SILENCE;
-        for (index, sample) in frame.samples_mut().iter_mut().enumerate() {
-            let at = part * FRAME_SAMPLES + index;
-            let mut value = Self::note(SCALE[PHRASE[note % PHRASE.len()]], at);
-            if let Some(before) = note.checked_sub(1) {
-                value += Self::note(SCALE[PHRASE[before % PHRASE.len()]], at + NOTE_FRAMES * FRAME_SAMPLES);
-            }
-            *sample = (value * 0.18 * f64::from(i16::MAX)) as i16;
-        }
+        let frame = MADE.get(self.frame).copied();
         // After two phrases the same again, with the fading note of the phrase before.
-        self.frame =
-            if self.frame + 1 == 2 * PHRASE.len() * NOTE_FRAMES { PHRASE.len() * NOTE_FRAMES } else { self.frame + 1 };
-        Some(frame)
+        self.frame = if self.frame + 1 == MADE.len() { MADE.len() / 2 } else { self.frame + 1 };
+        frame
     }
 }
 
