@@ -14,8 +14,8 @@ use tokio::{runtime::Handle, task::JoinSet, time::sleep};
 /// Calls that are up at once.
 const BATCH: usize = 50;
 /// Calls after which all that a process makes once has been made.
-const WARM: usize = 500;
-const CALLS: usize = 5_000;
+const WARM: usize = 1_000;
+const CALLS: usize = 10_000;
 /// The call log opens as many connections as it needs at once, and keeps them.
 const CONNECTIONS: usize = 8;
 
@@ -42,8 +42,8 @@ async fn at_rest(milo: &Running) -> (Cost, usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "5,000 calls, minutes"]
-async fn five_thousand_calls_leave_no_memory_and_no_file_open() {
+#[ignore = "10,000 calls, minutes"]
+async fn ten_thousand_calls_leave_no_memory_and_no_file_open() {
     // A transaction is remembered for 32 s after its end, and how many may be remembered follows from the limit of calls.
     let milo = milo("soak", &[("MILO__LIMITS__CALLS", "10000")]).await;
     let errand = Errand { no_greeting: true, ..errand(milo.udp("echo").expect("an address"), &[]) };
@@ -53,7 +53,7 @@ async fn five_thousand_calls_leave_no_memory_and_no_file_open() {
     place(&phone, &errand, CALLS - WARM).await;
     let (after, open_after) = at_rest(&milo).await;
     println!("memory {before:?} -> {after:?}, open files {open_before} -> {open_after}");
-    assert!(after.memory < before.memory * 12 / 10 + 20_000_000, "{before:?} -> {after:?}");
+    assert!(after.memory < before.memory + 20_000_000, "{before:?} -> {after:?}");
     assert!(open_after <= open_before + CONNECTIONS, "{open_before} -> {open_after} open files");
     stop(milo).await;
 }
