@@ -15,6 +15,8 @@
 //!   socket ◄─ Packet ◄─ encode ◄─ 16 to 8 kHz ◄──────────── one take a tick ◄───────────────── Q4 ◄─ Voice::play
 //!     UDP      ptime, one unbroken timeline                                                    200 ms
 //! ```
+//! On a secured line a shield ([`srtp`]) stands between the socket and the packets, both ways.
+//!
 //! One task a leg runs all of it, on a clock of its own: every 20 ms one frame is heard, whatever comes, and one is sent,
 //! silence when nothing is played. The task awaits its clock and nothing else: at the tick it takes what came, and the
 //! kernel says when that was. Q1 full drops the oldest frame and counts; Q4 full makes the voice wait. Sockets and clocks

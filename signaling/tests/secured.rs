@@ -4,19 +4,14 @@
 
 mod line;
 
-use std::{
-    fs,
-    process::{Command, Stdio},
-    sync::Arc,
-    time::Duration,
-};
+use std::{fs, process::Stdio, sync::Arc, time::Duration};
 
 use line::{Line, brief, invite};
 use milo_media::{Heard, Leg, LegStats, PortPool, srtp::Identity, wav};
 use milo_signaling::{
     Endpoint, EndpointConfig, Invitations, Keying, Progress, Srtp, Transport, security::MediaSecurity, sip::Name,
 };
-use tokio::time::timeout;
+use tokio::{process::Command, time::timeout};
 
 fn bind(srtp: Srtp) -> (Endpoint, Invitations) {
     let at: std::net::SocketAddr = ([127, 0, 0, 1], 0).into();
@@ -85,8 +80,8 @@ fn tone_file() -> Vec<u8> {
     file
 }
 
-/// baresip (libsrtp, OpenSSL) calls with this `mediaenc` and sends a tone for two seconds, which comes back: what our leg
-/// counted, and how many loud samples baresip heard.
+/// baresip (libsrtp, OpenSSL) calls with this `mediaenc` and sends a tone, which comes back until 60 packets were heard: what
+/// our leg counted, and how many loud samples baresip heard.
 async fn baresip(encryption: &str) -> (LegStats, usize) {
     let (endpoint, mut door) = bind(Srtp::Required(Keying::Sdes));
     let folder = std::env::temp_dir().join(format!("milo-baresip-{}-{encryption}", std::process::id()));
@@ -101,14 +96,13 @@ async fn baresip(encryption: &str) -> (LegStats, usize) {
     fs::write(folder.join("say.wav"), tone_file()).unwrap();
     let account = format!("<sip:caller@127.0.0.1>;regint=0;audio_codecs=PCMA;mediaenc={encryption}\n");
     fs::write(folder.join("accounts"), account).unwrap();
-    let mut caller = Command::new("timeout");
-    caller.args(["--signal=INT", "3", "baresip", "-f"]).arg(&folder).stdin(Stdio::null());
+    let mut caller = Command::new("baresip");
+    caller.arg("-f").arg(&folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
     caller.args(["-e", &format!("/dial sip:milo@{}", endpoint.local()[0].1)]);
-    let output = tokio::task::spawn_blocking(move || caller.output());
-    let invitation = timeout(Duration::from_secs(3), door.next()).await.expect("baresip (package baresip-core) calls");
-    let (_dialog, mut leg) = invitation.unwrap().answer().await.unwrap();
+    let _baresip = caller.spawn().expect("baresip (package baresip-core)");
+    let (dialog, mut leg) = soon(door.next()).await.expect("baresip calls").answer().await.unwrap();
     let echo = async {
-        loop {
+        while leg.control.stats().received < 60 {
             match leg.ears.next().await {
                 Heard::Frame(heard) => leg.voice.play(heard.frame).await,
                 Heard::Closed(closed) => panic!("{encryption}: {closed:?}"),
@@ -116,16 +110,26 @@ async fn baresip(encryption: &str) -> (LegStats, usize) {
             }
         }
     };
-    let output = tokio::select! {
-        output = output => output.unwrap().expect("baresip"),
-        () = echo => unreachable!("it ends with the call only"),
+    soon(echo).await;
+    let stats = leg.control.stats();
+    dialog.hang_up().await.unwrap();
+    // Its file is whole once it has taken the BYE.
+    let written = async {
+        while endpoint.counters().calls > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
     };
+    soon(written).await;
     let heard = fs::read_dir(folder.join("heard")).unwrap().filter_map(|entry| Some(entry.ok()?.path()));
-    let heard = heard.into_iter().find(|path| path.to_string_lossy().ends_with("-dec.wav"));
-    let heard = heard.unwrap_or_else(|| panic!("{encryption}: {}", String::from_utf8_lossy(&output.stdout)));
+    let heard = heard.into_iter().find(|path| path.to_string_lossy().ends_with("-dec.wav")).expect("what it heard");
     let loud = wav::read(&heard).unwrap().iter().filter(|sample| sample.unsigned_abs() > 1000).count();
     fs::remove_dir_all(folder).ok();
-    (leg.control.stats(), loud)
+    (stats, loud)
+}
+
+async fn soon<F: Future>(step: F) -> F::Output {
+    timeout(Duration::from_secs(15), step).await.expect("within fifteen seconds")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -134,8 +138,8 @@ async fn baresip_is_heard_and_hears_however_it_secures_its_call() {
     let calls = encryptions.map(|encryption| tokio::spawn(baresip(encryption)));
     for (encryption, call) in encryptions.iter().zip(calls) {
         let (stats, loud) = call.await.unwrap();
-        println!("{encryption}: {stats:?}, {loud} loud samples heard");
-        assert!(stats.received > 40 && stats.unauthentic == 0 && stats.replayed == 0, "{encryption}: {stats:?}");
+        assert_eq!((stats.unauthentic, stats.replayed), (0, 0), "{encryption}: {stats:?}");
+        // A second and more of what is read at 16 kHz, most of it above the mark.
         assert!(loud > 8000, "{encryption}: baresip heard {loud} loud samples");
     }
 }

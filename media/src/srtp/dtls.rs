@@ -472,6 +472,18 @@ mod tests {
     }
 
     #[test]
+    #[ignore = "it measures: cargo test --release -p milo-media -- --ignored --nocapture srtp_costs"]
+    fn srtp_costs_so_much_a_handshake() {
+        let (one, other) = (Identity::generate().unwrap(), Identity::generate().unwrap());
+        let begun = now();
+        for _ in 0..100 {
+            let (mut active, mut passive) = pair(&one, &other);
+            assert_eq!(keys(&run((&mut active, &mut passive), 2, |_| false).0).len(), 2);
+        }
+        println!("a handshake, both sides: {:.2} ms", begun.elapsed().as_secs_f64() * 10.0);
+    }
+
+    #[test]
     fn lost_flights_are_sent_again() {
         let (one, other) = (Identity::generate().unwrap(), Identity::generate().unwrap());
         for missing in 1..=7 {
