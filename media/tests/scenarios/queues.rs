@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use milo_media::{Heard, LegOptions, Session};
+use milo_media::{Frame, Heard, LegOptions, Session};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::peer::{Peer, loud, session, within};
@@ -91,5 +91,23 @@ async fn packets_are_as_long_as_agreed() {
         assert!(packets.iter().all(|packet| packet.payload.len() == ptime_ms as usize * 8), "{ptime_ms}");
         assert!(packets.windows(2).all(|pair| pair[1].timestamp - pair[0].timestamp == ptime_ms * 8), "{ptime_ms}");
         assert!(packets.len() >= 150 / ptime_ms as usize, "{ptime_ms}: {} packets", packets.len());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_heard_comes_with_what_was_sent_before_it() {
+    let (peer, mut leg) = Peer::with_leg(LegOptions::default()).await;
+    for ptime_ms in [20, 60] {
+        leg.control.change(Session { ptime_ms, ..session(peer.address()) });
+        for number in 1..=9 {
+            within(leg.voice.play(Frame::new([100 * number; 320]))).await;
+        }
+        let mut sent = Vec::new();
+        while sent.len() < 9 {
+            if let Heard::Frame(heard) = within(leg.ears.next()).await {
+                sent.extend(heard.sent.map(|frame| frame.samples()[0] / 100));
+            }
+        }
+        assert_eq!(sent, [1, 2, 3, 4, 5, 6, 7, 8, 9], "packets of {ptime_ms} ms");
     }
 }
