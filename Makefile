@@ -39,6 +39,7 @@ bench:
 	$(MILO) bench turn
 	$(MILO) bench calls
 	$(MILO) bench setup
+	$(MILO) bench media
 	$(MILO) bench clean
 
 # What takes long: thousands of calls, a large call log.
