@@ -97,7 +97,8 @@ impl Playout {
         self.filled = first.number;
         self.decoded.clear();
         self.taken = 0;
-        if gap <= self.packet && self.decoder.recover(&first.payload, self.packet, &mut self.decoded) {
+        let repeated = gap <= self.packet && self.decoder.recover(&first.payload, self.packet, &mut self.decoded);
+        if repeated && !self.decoded.is_empty() {
             // What was concealed of it already is over.
             self.taken = self.decoded.len().saturating_sub(gap);
             self.origin = Origin::Recovered;
