@@ -6,7 +6,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use milo_media::{Codec, Direction, Extended, Rtcp, Session, Tuning};
+use milo_media::{Codec, Direction, Extended, Rtcp, Session, Tuning, srtp::Security};
 
 use crate::{
     formats,
@@ -138,14 +138,22 @@ pub fn apply_answer(offer: &Sdp, answer: &Sdp, local: &Local<'_>) -> Result<Sess
         .find(|(_, theirs)| is_audio(theirs) && theirs.port != 0)
         .ok_or(Unacceptable::NoAudio)?;
     let session = agree(answer, accepted, Some(ours), local)?;
-    Ok(Session { security: security::accepted(ours, answer, accepted, local)?, ..session })
+    let security = security::accepted(ours, answer, accepted, local)?;
+    Ok(secured(session, security))
 }
 
 /// What we would do with a stream of an offer, and what our answer says of its security.
 fn take(offer: &Sdp, media: &Media, local: &Local<'_>) -> Result<(Session, Vec<Attribute>), Unacceptable> {
     let session = agree(offer, media, None, local)?;
-    let (security, secured) = security::answer(offer, media, session.remote.ip(), local)?;
-    Ok((Session { security, ..session }, secured))
+    let (security, attributes) = security::answer(offer, media, session.remote.ip(), local)?;
+    Ok((secured(session, security), attributes))
+}
+
+/// The session with its security. A handshake is held on the port of RTP alone: without rtcp-mux there are no keys for
+/// RTCP, and so no RTCP.
+fn secured(session: Session, security: Security) -> Session {
+    let has_keys = session.rtcp == Rtcp::Mux || !matches!(security, Security::Dtls { .. });
+    Session { rtcp: if has_keys { session.rtcp } else { Rtcp::Off }, security, ..session }
 }
 
 /// The audio that a stream of the peer's description and our abilities have in common, security apart; `ours` is what it
@@ -414,7 +422,8 @@ mod tests {
             a=fmtp:111 minptime=10;stereo=0;useinbandfec=1;maxplaybackrate=16000;sprop-maxcapturerate=16000;\
             maxaveragebitrate=32000\r\na=rtpmap:9 G722/8000\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:0 PCMU/8000\r\n\
             a=rtpmap:13 CN/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n\
-            a=rtpmap:100 telephone-event/48000\r\na=fmtp:100 0-15\r\na=ptime:20\r\na=maxptime:60\r\na=sendrecv\r\n";
+            a=rtpmap:100 telephone-event/48000\r\na=fmtp:100 0-15\r\na=ptime:20\r\na=maxptime:60\r\na=rtcp-mux\r\n\
+            a=rtcp-xr:rcvr-rtt=all voip-metrics\r\na=sendrecv\r\n";
         assert!(streams.ends_with(lines), "{streams}");
         let session = apply_answer(
             &ours,

@@ -274,7 +274,7 @@ fn our_key(previous: Option<&Sdp>, suite: Suite) -> Option<MasterKey> {
 mod tests {
     use std::sync::LazyLock;
 
-    use milo_media::{CODECS, Session, Tuning};
+    use milo_media::{CODECS, Rtcp, Session, Tuning};
 
     use super::*;
     use crate::offer_answer;
@@ -410,6 +410,7 @@ mod tests {
                 format!("m=audio 4000 UDP/TLS/RTP/SAVP 0\r\na=fingerprint:{}\r\n{setup}", IDENTITY.fingerprint());
             let security = wanting(Srtp::Optional);
             let (sdp, session) = offer_answer::answer(&sdp(ip, &lines), &local(&security, previous)).unwrap();
+            assert_eq!(session.rtcp, Rtcp::Off, "no rtcp-mux, no keys for RTCP");
             let Security::Dtls { role, .. } = session.security else { panic!("{session:?}") };
             assert_eq!(sdp.media[0].attribute("setup"), Some(if role == Role::Active { "active" } else { "passive" }));
             (role, sdp)
