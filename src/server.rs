@@ -264,10 +264,10 @@ fn bind(config: &Config, legs: &Handle) -> Result<(Endpoint, Invitations)> {
 fn leg_options(media: &config::Media) -> LegOptions {
     LegOptions {
         rtp_timeout: Duration::from_secs(media.rtp_timeout_s),
+        jitter_ceiling_ms: media.jitter_ceiling_ms,
         tuning: Tuning { bitrate: media.opus_bitrate, dtx: media.opus_dtx, ..Tuning::default() },
         inband_digits: media.inband_dtmf.into(),
         dscp: media.dscp,
-        ..LegOptions::default()
     }
 }
 

@@ -151,7 +151,7 @@ fn opus_repairs_what_is_lost() {
             let length = Duration::from_millis(20 * said.frames.len() as u64);
             replay(&session, &LegOptions::default(), &arriving, length)
         });
-        let alike = [&plain, &repaired].map(|replay| likeness(&said, replay));
+        let alike = [&plain, &repaired].map(|replay| likeness::<2400>(&said, replay));
         let stats = repaired.stats;
         println!(
             "Opus, loss {:2.0} % in rows of {burst}: likeness {:.3}, repaired {:.3}, recovered {} of {}",
@@ -173,7 +173,7 @@ fn g722_conceals_what_is_lost_like_g711() {
     let clean = heard("G722", Impairment::default());
     for (loss, least) in [(0.05, 0.965), (0.10, 0.94), (0.20, 0.88)] {
         let impaired = heard("G722", Impairment { loss, seed: 11, ..Impairment::default() });
-        let alike = likeness(&clean, &impaired);
+        let alike = likeness::<2400>(&clean, &impaired);
         println!("G.722, loss {:2.0} %: likeness {alike:.3}", loss * 100.0);
         assert!(alike > least, "{alike}");
         assert!((level(&impaired.frames) - level(&clean.frames)).abs() < 1.0);

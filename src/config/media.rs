@@ -1,6 +1,6 @@
 //! `[media]`: the audio of calls.
 
-use milo_media::{CODECS, Codec, Tuning, dtmf::InbandDigits};
+use milo_media::{CODECS, Codec, LegOptions, Tuning, dtmf::InbandDigits};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{Faults, address::PortRange};
@@ -13,6 +13,8 @@ pub struct Media {
     pub rtp_ports: PortRange,
     /// A call whose audio stays away for so many seconds is ended.
     pub rtp_timeout_s: u64,
+    /// The most audio, in milliseconds, that is held back because packets come late.
+    pub jitter_ceiling_ms: u32,
     /// What is spoken, preferred first.
     pub codecs: Codecs,
     /// Bits a second of Opus, sent and asked for.
@@ -80,6 +82,7 @@ impl Default for Media {
             rtp_ports: PortRange::new(10_000, 20_000),
             rtp_timeout_s: 30,
             srtp: Srtp::Optional,
+            jitter_ceiling_ms: LegOptions::default().jitter_ceiling_ms,
             codecs: Codecs(CODECS.to_vec()),
             opus_bitrate: bitrate,
             opus_dtx: dtx,
@@ -92,6 +95,7 @@ impl Default for Media {
 impl Media {
     pub(super) fn check(&self, faults: &mut Faults<'_>) {
         faults.within("media.rtp_timeout_s", self.rtp_timeout_s, 1..=3_600);
+        faults.within("media.jitter_ceiling_ms", u64::from(self.jitter_ceiling_ms), 20..=1_000);
         faults.within("media.opus_bitrate", u64::from(self.opus_bitrate), 6_000..=128_000);
         faults.within("media.dscp", self.dscp, 0..=63);
     }
