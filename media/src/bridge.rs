@@ -5,7 +5,7 @@
 //! each is decoded, and spoken to the other in the codec of theirs. A re-INVITE may change from one to the other at any
 //! moment. Whoever is on hold is sent nothing, and the other goes on being heard by the tap.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{select, sync::mpsc};
 
@@ -23,6 +23,9 @@ const PATIENCE: u32 = 50;
 /// Below this a frame is missed by nobody.
 const QUIET_DBFS: f32 = -45.0;
 
+/// How long a key is pressed for the other side.
+const PRESS: Duration = Duration::from_millis(120);
+
 /// One of the two parties.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
@@ -38,7 +41,7 @@ pub type Tap = mpsc::Sender<(Side, HeardFrame)>;
 /// What happens on a bridge besides the talking.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Bridged {
-    /// A key was pressed; where both understand keys, the other party has it already.
+    /// A key was pressed. The other party has it already: as the packets that came where they pass, else pressed anew.
     Digit(Side, char),
     /// A party has put us on hold.
     Held(Side),
@@ -93,7 +96,10 @@ impl Bridge {
             };
             match heard {
                 Heard::Frame(frame) => self.carry(side, frame),
-                Heard::Digit(digit) => return Bridged::Digit(side, digit),
+                Heard::Digit(digit) => {
+                    self.press(side, digit);
+                    return Bridged::Digit(side, digit);
+                }
                 Heard::Held => return Bridged::Held(side),
                 Heard::Resumed => return Bridged::Resumed(side),
                 Heard::Closed(closed) => self.ends(side).0.closed = Some(closed),
@@ -113,6 +119,16 @@ impl Bridge {
     pub fn part(self) -> (Leg, Leg) {
         let Self { a, b, .. } = self;
         (a.unplugged(), b.unplugged())
+    }
+
+    /// Presses for the other side the key that this one pressed, where packets do not pass.
+    fn press(&mut self, side: Side, key: char) {
+        let (from, to) = self.ends(side);
+        // Tones are in the audio that is carried, and an other that has no events hears them there.
+        let tones = !from.leg.control.has_key_events() && !to.leg.control.has_key_events();
+        if !from.out.is_passing() && !tones {
+            to.leg.voice.press_at_once(key, PRESS);
+        }
     }
 
     /// Says to the other side what this one said.

@@ -59,8 +59,10 @@ pub struct Session {
     pub codec: &'static Codec,
     /// The payload type that stands for it, both ways.
     pub payload_type: u8,
-    /// The payload type of `telephone-event/8000` (RFC 4733), when agreed.
+    /// The payload type of telephone-event (RFC 4733), when agreed.
     pub telephone_event: Option<u8>,
+    /// Its clock in Hz: the codec's, or 8,000 for peers that have no other.
+    pub telephone_event_clock: u32,
     /// The payload type of comfort noise (RFC 3389), when agreed.
     pub comfort_noise: Option<u8>,
     /// Milliseconds of audio a packet that we send: 10 to 60 in steps of 10; other values are rounded into that.
@@ -89,6 +91,7 @@ impl Session {
             codec,
             payload_type: codec.payload_type,
             telephone_event: None,
+            telephone_event_clock: codec.clock_rate,
             comfort_noise: None,
             ptime_ms: 20,
             direction: Direction::SendRecv,

@@ -145,6 +145,16 @@ impl Voice {
         }
     }
 
+    /// Presses a key as it was agreed, without waiting: lost when too many wait already.
+    pub(crate) fn press_at_once(&mut self, key: char, duration: Duration) {
+        let duration_ms = u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
+        let mut playout = self.queue.lock();
+        if let Some(press) = Press::new(key, duration_ms, PressBy::Agreement).filter(|_| playout.keys.len() < KEYS) {
+            playout.keys.push_back(press);
+            self.queue.pressing.store(true, Ordering::Release);
+        }
+    }
+
     /// Holds back what is queued; the peer hears silence, or the ambience.
     pub fn pause(&mut self) {
         self.queue.lock().paused = true;

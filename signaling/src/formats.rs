@@ -43,8 +43,10 @@ pub(crate) fn detailed(session: Session, description: &Sdp, media: &Media) -> Se
             key.trim().eq_ignore_ascii_case(name).then(|| value.trim().parse::<u32>().ok()).flatten()
         })
     };
+    let events = telephone_event(media, session.codec);
     Session {
-        telephone_event: telephone_event(media, session.codec),
+        telephone_event: events.map(|(number, _)| number),
+        telephone_event_clock: events.map_or(session.codec.clock_rate, |(_, clock_rate)| clock_rate),
         comfort_noise: comfort_noise(media, session.codec),
         ptime_ms: session.codec.ptime_ms(asked("ptime").unwrap_or(PTIME_MS.0).min(most)),
         max_bitrate: parameter("maxaveragebitrate").map(|most| most.clamp(*BITRATES.start(), *BITRATES.end())),
@@ -105,11 +107,11 @@ fn stands_for(media: &Media, payload_type: u8, codec: &Codec) -> bool {
     }
 }
 
-/// The payload type of telephone-event on the codec's clock (RFC 4733 section 2.1); some peers have it at 8 kHz only,
-/// whatever the codec.
-fn telephone_event(media: &Media, codec: &Codec) -> Option<u8> {
+/// The payload type of telephone-event on the codec's clock (RFC 4733 section 2.1), and that clock; some peers have it at
+/// 8 kHz only, whatever the codec.
+fn telephone_event(media: &Media, codec: &Codec) -> Option<(u8, u32)> {
     let on = |clock_rate| media.payload_types().find(|number| is_telephone_event(media, *number, clock_rate));
-    on(codec.clock_rate).or_else(|| on(8_000))
+    [codec.clock_rate, 8_000].into_iter().find_map(|clock_rate| Some((on(clock_rate)?, clock_rate)))
 }
 
 fn is_telephone_event(media: &Media, payload_type: u8, clock_rate: u32) -> bool {

@@ -78,7 +78,7 @@ enum State {
 }
 
 impl Keypad {
-    /// What the next packet of `ptime_ms` on this RTP clock (Hz) carries; `events`: telephone-event was agreed on.
+    /// What the next packet of `ptime_ms` carries, on this clock of telephone-event (Hz); `events`: telephone-event was agreed on.
     /// `next` gives the key to press after the last one.
     pub(crate) fn slot(
         &mut self,

@@ -69,7 +69,7 @@ impl Receiver {
             ceiling_ms,
             sequence: None,
             candidate: None,
-            digits: Digits::new(session.codec.clock_rate),
+            digits: Digits::new(session.telephone_event_clock),
             playout: Playout::new(session.codec, ceiling_ms),
             received: 0,
             duplicate: 0,

@@ -20,6 +20,8 @@ pub(crate) struct Sender {
     tuning: Tuning,
     payload_type: u8,
     telephone_event: Option<u8>,
+    /// Hz; durations of events are counted on it, their timestamps are those of the audio.
+    event_clock: u32,
     keypad: Keypad,
     ptime_ms: u32,
     /// Milliseconds of the timeline that have passed and are in no packet yet.
@@ -54,6 +56,7 @@ impl Sender {
             tuning: Tuning::default(),
             payload_type: session.payload_type,
             telephone_event: session.telephone_event,
+            event_clock: session.telephone_event_clock,
             keypad: Keypad::default(),
             ptime_ms: 20,
             owed_ms: 0,
@@ -90,6 +93,7 @@ impl Sender {
         }
         self.payload_type = session.payload_type;
         self.telephone_event = session.telephone_event;
+        self.event_clock = session.telephone_event_clock;
         self.ptime_ms = session.codec.ptime_ms(session.ptime_ms);
         self.tune(self.tuning, session);
         if before != (self.codec, self.telephone_event, self.ptime_ms) {
@@ -116,7 +120,7 @@ impl Sender {
         self.moved = None;
         while self.owed_ms >= self.ptime_ms {
             self.owed_ms -= self.ptime_ms;
-            let clock = (self.ptime_ms, self.codec.clock_rate);
+            let clock = (self.ptime_ms, self.event_clock);
             if let Slot::Event { payload, age } = self.keypad.slot(clock, events, &mut press) {
                 self.event(payload, age);
                 send(&self.datagram);
@@ -391,6 +395,27 @@ mod tests {
                 "{taken} frames beside {spent} ms"
             );
         }
+    }
+
+    #[test]
+    fn durations_are_counted_on_the_clock_of_telephone_event() {
+        static WIDE: Codec = Codec { name: "WIDE", clock_rate: 48_000, ..PCMU };
+        let agreed = Session::new(([127, 0, 0, 1], 4000).into(), &WIDE);
+        let session = Session { telephone_event: Some(101), telephone_event_clock: 8000, ..agreed };
+        let (mut sender, mut durations) = (Sender::new(&session, 7, 0, 0), Vec::new());
+        let mut keys = vec![Press::new('5', 60, PressBy::Agreement)];
+        for tick in 0..5 {
+            sender.tick(
+                |key| key,
+                || keys.pop().flatten(),
+                |datagram| {
+                    let packet = Packet::parse(datagram).expect("RTP");
+                    assert_eq!(packet.timestamp, 0, "packet {tick}");
+                    durations.push(u16::from_be_bytes([packet.payload[2], packet.payload[3]]));
+                },
+            );
+        }
+        assert_eq!(durations, [160, 320, 480, 480, 480]);
     }
 
     #[test]

@@ -201,3 +201,25 @@ async fn the_tap_hears_both_and_the_end_of_one_leaves_the_other_up() {
     let packets = b.collect(Duration::from_millis(60)).await;
     assert!(packets.iter().any(|packet| packet.voiced), "whoever is left is spoken to again");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_packets_do_not_pass_a_key_is_pressed_anew() {
+    let pcma = Codec::named("PCMA").expect("in the table");
+    let (mut a, b, bridge) = joined(|agreed| Session { codec: pcma, payload_type: 8, ..agreed }).await;
+    let (_carrying, mut events) = carried(bridge);
+    let mut silence = |count| {
+        let packets = (0..count).map(|_| {
+            a.timestamp = a.timestamp.wrapping_add(160);
+            a.packet(0, &[0xff; 160])
+        });
+        packets.collect::<Vec<_>>()
+    };
+    let (before, behind) = (silence(20), silence(30));
+    let key = a.packet(EVENT, &[11, 0x8a, 3, 0x20]);
+    let (_, came) = through(&a, &b, &[before, vec![key], behind].concat()).await;
+    assert_eq!(within(events.recv()).await, Some(Bridged::Digit(Side::A, '#')));
+    let keys: Vec<_> = came.iter().filter(|(_, packet)| packet[1] & 0x7f == EVENT).collect();
+    assert!(keys.iter().all(|(_, packet)| packet[12] == 11 && timestamp(packet) == timestamp(&keys[0].1)));
+    let ends = keys.iter().filter(|(_, packet)| packet[13] & 0x80 != 0).count();
+    assert_eq!((keys.len(), ends), (8, 3), "120 ms, and the end three times");
+}
