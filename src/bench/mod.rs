@@ -4,6 +4,7 @@
 mod caller;
 mod calls;
 mod clean;
+mod lines;
 mod media;
 mod running;
 mod setup;
@@ -25,6 +26,8 @@ pub enum Which {
     Calls(calls::Arguments),
     /// What each cleaner does for the transcriber and against false interruptions, in simulated calls.
     Clean(clean::Arguments),
+    /// What loss, jitter and drift cost the transcriber.
+    Lines(lines::Arguments),
     /// Calls set up and ended, so many a second.
     Setup(setup::Arguments),
     /// Many calls at once, as the wire sees them: processor, memory, and when packets come.
@@ -37,6 +40,7 @@ pub async fn run(which: Which, legs: &Handle) -> Result<()> {
         Which::Turn(arguments) => turn::run(arguments, legs).await,
         Which::Calls(arguments) => calls::run(arguments, legs).await,
         Which::Clean(arguments) => clean::run(arguments).await,
+        Which::Lines(arguments) => lines::run(arguments).await,
         Which::Setup(arguments) => setup::run(arguments, legs).await,
         Which::Media(arguments) => media::run(arguments).await,
     }

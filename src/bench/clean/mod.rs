@@ -6,7 +6,7 @@
 mod call;
 mod line;
 mod sentences;
-mod words;
+pub(super) mod words;
 
 use std::{env, path::Path, time::Duration};
 
@@ -161,14 +161,14 @@ fn cleaning(names: &str) -> Result<Cleaning> {
 }
 
 /// The engines that a simulated call needs.
-struct Engines {
+pub(super) struct Engines {
     activity: VoiceActivity,
-    transcriber: Transcriber,
-    voice: Synthesizer,
+    pub(super) transcriber: Transcriber,
+    pub(super) voice: Synthesizer,
 }
 
 impl Engines {
-    fn load(folder: &Path) -> Result<Self> {
+    pub(super) fn load(folder: &Path) -> Result<Self> {
         let ort = OrtRuntime::load(None)?;
         let shipped = demo::unpack(folder)?;
         Ok(Self {
@@ -180,14 +180,14 @@ impl Engines {
 }
 
 /// What is said in the calls.
-struct Voices {
+pub(super) struct Voices {
     milo: Vec<i16>,
-    callers: Vec<(&'static str, Vec<i16>)>,
+    pub(super) callers: Vec<(&'static str, Vec<i16>)>,
 }
 
 impl Voices {
     /// So many callers, each with another sentence and voice than the last.
-    async fn make(voice: &Synthesizer, calls: usize) -> Result<Self> {
+    pub(super) async fn make(voice: &Synthesizer, calls: usize) -> Result<Self> {
         let dialplans = Dialplans::shipped()?;
         let (_, persona) = dialplans.personas().next().context("the shipped dialplan has no persona")?;
         let mut milo = Vec::new();

@@ -2,14 +2,14 @@
 
 /// Wrong words of one or many sentences.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Errors {
+pub(in crate::bench) struct Errors {
     wrong: usize,
     said: usize,
 }
 
 impl Errors {
     /// Adds what was said and what was heard of it.
-    pub(super) fn add(&mut self, said: &str, heard: &str) {
+    pub(in crate::bench) fn add(&mut self, said: &str, heard: &str) {
         let (said, heard) = (words(said), words(heard));
         // Distances of the words said so far to each beginning of what was heard.
         let mut row: Vec<usize> = (0..=heard.len()).collect();
@@ -25,7 +25,7 @@ impl Errors {
     }
 
     /// In percent.
-    pub(super) fn rate(self) -> f64 {
+    pub(in crate::bench) fn rate(self) -> f64 {
         100.0 * self.wrong as f64 / self.said.max(1) as f64
     }
 }
