@@ -113,6 +113,7 @@ impl Server {
             phrases,
             prompts,
             recordings,
+            caller: endpoint.caller().clone(),
             log: log.clone(),
             metrics: Arc::clone(&metrics),
             trunks: config.sip.trunks.clone(),

@@ -43,6 +43,15 @@ pub struct Voice {
     queue: Arc<VoiceQueue>,
 }
 
+impl Default for Voice {
+    /// The voice of no leg: like that of one that has ended.
+    fn default() -> Self {
+        let queue = VoiceQueue::default();
+        queue.end();
+        Self { queue: Arc::new(queue) }
+    }
+}
+
 impl Voice {
     pub(crate) fn new(queue: Arc<VoiceQueue>) -> Self {
         Self { queue }

@@ -1,5 +1,6 @@
 //! One call from invitation to log row: a straight line with one owner. Hanging up is dropping it.
 
+mod dial;
 mod record;
 mod recording;
 mod retention;
@@ -8,7 +9,7 @@ mod verbs;
 use std::{path::PathBuf, pin::pin, sync::Arc, time::Duration};
 
 use milo_media::{Cleaning, Control, Leg, MediaError, prompt::Prompts, tone::Signals};
-use milo_signaling::{Dialog, DialogEvent, EndReason, Invitation, SignalingError};
+use milo_signaling::{Caller, Dialog, DialogEvent, EndReason, Invitation, SignalingError};
 use serde_json::json;
 use tokio::{
     select,
@@ -50,6 +51,8 @@ pub struct House {
     pub prompts: Prompts,
     /// What is recorded, and where to.
     pub recordings: Recordings,
+    /// Places the calls of the verb `dial`.
+    pub caller: Caller,
     /// The one writer of the call log.
     pub log: LogWriter,
     /// Counters.
@@ -228,6 +231,7 @@ async fn perform<'a>(
                 line.frames(pattern.into_iter().flat_map(Signals::new), Duration::from_secs(*seconds)).await;
             }
             Action::Recording(step) => line.turn_recording(*step, house, language, log).await,
+            Action::Dial(dial) => line.dial(dial, house, log).await,
             Action::Digits {} => line.digits(house, language, log).await,
             Action::Press { digits, by } => line.press(digits, *by, log).await?,
         }

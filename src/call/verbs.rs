@@ -225,7 +225,7 @@ impl Line {
 }
 
 /// The next thing heard, or `None` when the leg has closed or the longest call was reached.
-async fn heard(ears: &mut Option<Ears>, until: Instant) -> Option<Heard> {
+pub(super) async fn heard(ears: &mut Option<Ears>, until: Instant) -> Option<Heard> {
     let listening = ears.as_mut()?;
     select! {
         heard = listening.next() => match heard {

@@ -3,6 +3,7 @@
 use milo_media::tone::{Country, Pattern, Signal};
 use serde::{Deserialize, Serialize};
 
+use super::Dial;
 use crate::press::{self, PressBy};
 
 /// One step of a plan. After ringing, a plan begins with `answer` or `reject`.
@@ -23,6 +24,8 @@ pub enum Action {
     },
     /// The caller hears themselves until they hang up.
     Echo {},
+    /// Calls somebody else and joins the two.
+    Dial(Dial),
     /// A sound file (WAV, Ogg, MP3, FLAC), as a path within the folder of dialplans.
     Play(String),
     /// Music, for whoever waits: these files of the folder of dialplans, over and over, or the built-in music.
@@ -120,6 +123,7 @@ impl Action {
             Self::Converse { persona } if persona.is_empty() || persona.contains(['/', '\\', '.']) => {
                 Some(format!("converse: persona = {persona:?} is not the name of a file in personas/ (without .toml)"))
             }
+            Self::Dial(dial) => dial.fault(),
             _ => None,
         }
     }

@@ -2,6 +2,7 @@
 //! binary, for a Milo that was started without a checkout beside it.
 
 mod action;
+mod dial;
 
 use std::{
     collections::BTreeMap,
@@ -13,6 +14,7 @@ use milo_models::engine::Language;
 use serde::Deserialize;
 
 pub use action::{Action, RecordingStep};
+pub use dial::Dial;
 
 use crate::{agent::Persona, error::Error};
 
@@ -226,6 +228,16 @@ mod tests {
         let early =
             fault("[[plan]]\nname='a'\nnumber='1'\nlanguage='mg'\nactions=[{ ring = { seconds = 3 } }, { echo = {} }]");
         assert!(early.contains("begins with { answer"), "{early}");
+        let dial = |what: &str| {
+            fault(&format!(
+                "[[plan]]\nname='a'\nnumber='1'\nlanguage='mg'\nactions=[{{ answer = {{}} }}, {{ dial = {{ {what} }} }}]"
+            ))
+        };
+        let whom = dial("to = 'tel:+261'");
+        assert!(whom.contains("tel:+261") && whom.contains("one looks like sip:100@192.0.2.7"), "{whom}");
+        assert!(dial("to = 'sip:1@192.0.2.7;transport=tls'").contains("transport=tls"));
+        assert!(dial("to = 'sip:1@192.0.2.7', seconds = 0").contains("not within 1 to 300"));
+        assert!(dial("to = 'sip:1@192.0.2.7', from = '<a>'").contains("no number or name"));
         let status = fault("[[plan]]\nname='a'\nnumber='1'\nlanguage='mg'\nactions=[{ reject = { status = 200 } }]");
         assert!(status.contains("400 to 699"), "{status}");
         let key =

@@ -1,0 +1,165 @@
+//! The verb `dial`: somebody else is called, and the two hear each other until one of them hangs up.
+
+use std::{future::pending, time::Duration};
+
+use milo_media::{
+    Bridge, Bridged, Control, Leg, Side, bridge,
+    tone::{Country, Signal, Signals},
+};
+use milo_signaling::{Dialog, DialogEvent, EndReason, Progress};
+use serde_json::json;
+use tokio::{
+    select,
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    House, Record,
+    verbs::{Line, heard},
+};
+use crate::dialplan::Dial;
+
+/// How long a caller hears why nobody came to the telephone.
+const EXPLAINED: Duration = Duration::from_secs(3);
+
+/// Why the other side and the caller did not come together.
+struct Failure {
+    result: &'static str,
+    status: Option<u16>,
+    /// What the caller hears; nothing when it is gone.
+    signal: Option<Signal>,
+}
+
+impl Failure {
+    fn new(result: &'static str, status: Option<u16>, signal: Signal) -> Self {
+        Self { result, status, signal: Some(signal) }
+    }
+
+    /// What the far side's refusal means to the caller (RFC 3261 section 21).
+    fn refused(status: u16) -> Self {
+        match status {
+            486 | 600 => Self::new("busy", Some(status), Signal::Busy),
+            408 | 480 | 487 => Self::new("no answer", Some(status), Signal::Busy),
+            _ => Self::new("refused", Some(status), Signal::Congestion),
+        }
+    }
+}
+
+impl Line {
+    /// Calls somebody; the caller hears it ring, then whoever answers. The plan goes on when that one hangs up or did not
+    /// come to the telephone.
+    pub(super) async fn dial(&mut self, dial: &Dial, house: &House, log: &mut Record) {
+        let began = Instant::now();
+        let outcome = self.ring_at(dial, house).await;
+        let took = began.elapsed().as_millis() as u64;
+        match outcome {
+            Ok((dialog, leg)) => {
+                log.event("dialled", json!({ "result": "answered", "after_ms": took }));
+                let far = leg.control.clone();
+                let ended = self.talk_with(dialog, leg).await;
+                let stats = far.stats();
+                log.event("parted", json!({ "why": ended, "received": stats.received, "lost": stats.lost }));
+            }
+            Err(Failure { result, status, signal }) => {
+                log.event("dialled", json!({ "result": result, "status": status, "after_ms": took }));
+                if let Some(signal) = signal {
+                    let frames = sounding(dial, signal).into_iter().flatten();
+                    self.frames(frames, EXPLAINED).await;
+                    self.voice.flush();
+                }
+            }
+        }
+    }
+
+    /// Places the call and waits for its answer. The caller hears it ring as soon as it does.
+    async fn ring_at(&mut self, dial: &Dial, house: &House) -> Result<(Dialog, Leg), Failure> {
+        let failed = || Failure::new("failed", None, Signal::Congestion);
+        let target = dial.target().map_err(|_| failed())?;
+        let mut outgoing = house.caller.call(&target, &dial.from).await.map_err(|error| {
+            tracing::warn!(%error, "the verb dial placed no call");
+            failed()
+        })?;
+        let until = self.until.min(Instant::now() + Duration::from_secs(dial.seconds));
+        let Self { ears, voice, .. } = self;
+        let (mut ringing, mut next) = (None, None);
+        loop {
+            next = next.or_else(|| ringing.as_mut().and_then(Iterator::next));
+            let speaking = async {
+                match next {
+                    Some(frame) => voice.play(frame).await,
+                    None => pending().await,
+                }
+            };
+            select! {
+                progress = outgoing.next() => match progress {
+                    Progress::Ringing(_) => {
+                        ringing = ringing.or_else(|| sounding(dial, Signal::Ringback));
+                    }
+                    Progress::Answered(dialog, leg) => {
+                        voice.flush();
+                        return Ok((dialog, leg));
+                    }
+                    Progress::Rejected { code, .. } => {
+                        voice.flush();
+                        return Err(Failure::refused(code));
+                    }
+                    Progress::Failed(_) | Progress::Over => return Err(failed()),
+                },
+                // Keys and what the caller says to the ringing are of no interest.
+                heard = heard(ears, until) => if heard.is_none() {
+                    voice.flush();
+                    // Letting go of `outgoing` gives up the call.
+                    let gone = Failure { result: "the caller was gone", status: None, signal: None };
+                    return Err(if ears.is_none() { gone } else { Failure::new("no answer", None, Signal::Busy) });
+                },
+                () = speaking => next = None,
+            }
+        }
+    }
+
+    /// The two hear each other until one hangs up; says who it was.
+    async fn talk_with(&mut self, mut dialog: Dialog, leg: Leg) -> String {
+        let Some(ears) = self.ears.take() else { return "the caller was gone".into() };
+        let (voice, control) = (std::mem::take(&mut self.voice), self.control.clone());
+        let far = leg.control.clone();
+        let mut joined = bridge(Leg { ears, voice, control }, leg, None);
+        let ended = select! {
+            side = closed(&mut joined) => match side {
+                Side::A => "the caller hung up".to_owned(),
+                Side::B => "no packets came any more from the one who was called".to_owned(),
+            },
+            reason = follow(&mut dialog, &far) => format!("the one who was called: {reason}"),
+            () = sleep_until(self.until) => super::TIME_UP.to_owned(),
+        };
+        let (Leg { ears, voice, .. }, _far) = joined.part();
+        // A leg that has closed says so again to whoever listens next.
+        (self.ears, self.voice) = (Some(ears), voice);
+        // Gone when the far side was first.
+        dialog.hang_up().await.ok();
+        ended
+    }
+}
+
+/// Carries the talk until one of the legs has closed.
+async fn closed(joined: &mut Bridge) -> Side {
+    loop {
+        if let Bridged::Closed(side, _) = joined.next().await {
+            return side;
+        }
+    }
+}
+
+/// Media changes go to the leg, until the far side hangs up.
+async fn follow(dialog: &mut Dialog, control: &Control) -> EndReason {
+    loop {
+        match dialog.next().await {
+            DialogEvent::MediaChange(session) => control.change(session),
+            DialogEvent::Ended(reason) => return reason,
+        }
+    }
+}
+
+/// The frames of a signal, as the country of the plan gives it.
+fn sounding(dial: &Dial, signal: Signal) -> Option<Signals> {
+    Country::of_code(&dial.country).map(|country| Signals::new(country.pattern(signal)))
+}

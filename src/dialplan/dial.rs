@@ -1,0 +1,63 @@
+//! What the verb `dial` says: whom Milo calls for its caller.
+
+use milo_media::tone::Country;
+use milo_signaling::Uri;
+use serde::{Deserialize, Serialize};
+
+/// Whom to call. Nothing that a caller says or presses is part of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dial {
+    /// A SIP address: `sip:100@192.0.2.7:5060`, with `;transport=tcp` for TCP.
+    pub to: String,
+    /// How long it may ring, in seconds: 1 to 300.
+    #[serde(default = "half_a_minute")]
+    pub seconds: u64,
+    /// Who calls: the user part of From.
+    #[serde(default = "milo")]
+    pub from: String,
+    /// In which country's signals the caller hears it ring: two letters, as for `tone`.
+    #[serde(default = "madagascar")]
+    pub country: String,
+}
+
+fn half_a_minute() -> u64 {
+    30
+}
+
+fn milo() -> String {
+    "milo".into()
+}
+
+fn madagascar() -> String {
+    Country::Madagascar.code().into()
+}
+
+impl Dial {
+    /// The address, if it is one that can be called.
+    pub fn target(&self) -> Result<Uri, String> {
+        let uri: Uri = self.to.parse().map_err(|fault| format!("dial: to = {:?}: {fault}", self.to))?;
+        let plain = uri.as_sip().is_some_and(|sip| sip.scheme.eq_ignore_ascii_case("sip"));
+        let known = |transport: &str| ["udp", "tcp"].iter().any(|known| known.eq_ignore_ascii_case(transport));
+        if plain && uri.param("transport").is_none_or(known) {
+            return Ok(uri);
+        }
+        Err(format!("dial: to = {:?} is no address that Milo can call; one looks like sip:100@192.0.2.7:5060", self.to))
+    }
+
+    /// What is impossible about it, in one sentence.
+    pub(super) fn fault(&self) -> Option<String> {
+        if !(1..=300).contains(&self.seconds) {
+            return Some(format!("dial: seconds = {} is not within 1 to 300", self.seconds));
+        }
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.+".contains(&byte);
+        if self.from.is_empty() || !self.from.bytes().all(plain) {
+            return Some(format!("dial: from = {:?} is no number or name: letters, digits, - _ . +", self.from));
+        }
+        if Country::of_code(&self.country).is_none() {
+            let known = Country::ALL.map(Country::code).join(", ");
+            return Some(format!("dial: country = {:?} is not one of {known}", self.country));
+        }
+        self.target().err()
+    }
+}

@@ -1,0 +1,117 @@
+//! The verb `dial`: one Milo calls another for its caller, over real sockets.
+
+mod house;
+
+use std::{fs, path::Path};
+
+use house::{call, errand, folder, loud, milo, newest_call, stop};
+use milo::{bench::Running, phone::Errand};
+use milo_media::wav;
+use serde_json::Value;
+
+/// What the one who is called does with its numbers.
+const FAR: &str = "
+[[plan]]
+name = 'echo'
+number = 'echo'
+language = 'mg'
+actions = [{ answer = {} }, { echo = {} }]
+
+[[plan]]
+name = 'slow'
+number = 'slow'
+language = 'mg'
+actions = [{ ring = { seconds = 3 } }, { answer = {} }, { music = { seconds = 2 } }]
+
+[[plan]]
+name = 'engaged'
+number = 'engaged'
+language = 'mg'
+actions = [{ reject = { status = 486 } }]
+
+[[plan]]
+name = 'away'
+number = 'away'
+language = 'mg'
+actions = [{ ring = { seconds = 60 } }, { answer = {} }]
+";
+
+/// A Milo with these plans.
+async fn with_plans(name: &str, plans: &str) -> Running {
+    let plans_at = folder(&format!("{name}-plans"));
+    fs::write(plans_at.join("plans.toml"), plans).expect("a temporary folder");
+    let path = plans_at.to_string_lossy().into_owned();
+    milo(name, &[("MILO__DIALPLANS__PATH", path.as_str())]).await
+}
+
+/// Calls a number that dials, and gives what was heard, and the newest call's events of this kind.
+async fn dialled(near: &Running, number: &str, play: &[&str]) -> (Vec<i16>, Value) {
+    let record = near.folder().join(format!("{number}.wav"));
+    let target = near.udp(number).expect("an address");
+    let errand =
+        Errand { no_greeting: true, wait: play.is_empty(), record: Some(record.clone()), ..errand(target, play) };
+    call(&errand).await;
+    (wav::read(Path::new(&record)).expect("what was heard"), newest_call(near).await)
+}
+
+fn event<'a>(call: &'a Value, kind: &str) -> &'a Value {
+    let events = call["events"].as_array().expect("events");
+    let event = events.iter().find(|event| event["kind"] == kind);
+    &event.unwrap_or_else(|| panic!("no {kind} in {events:?}"))["detail"]
+}
+
+/// Of these samples so many milliseconds are a tone of 440 Hz.
+fn ringing_ms(samples: &[i16]) -> usize {
+    let pure = |part: &&[i16]| {
+        let step = std::f64::consts::TAU * 440.0 / 16_000.0;
+        let (mut sine, mut cosine, mut power) = (0.0, 0.0, 0.0);
+        for (at, &sample) in part.iter().enumerate() {
+            let (angle, sample) = (step * at as f64, f64::from(sample));
+            (sine, cosine, power) =
+                (sine + sample * angle.sin(), cosine + sample * angle.cos(), power + sample * sample);
+        }
+        power / part.len() as f64 > 250_000.0 && (sine * sine + cosine * cosine) * 2.0 > 0.9 * power * part.len() as f64
+    };
+    samples.chunks_exact(1_600).filter(pure).count() * 100
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_milo_calls_another_for_its_caller() {
+    let far = with_plans("dialled", FAR).await;
+    let plan = |number: &str, seconds: u64| {
+        let to = far.udp(number).expect("an address");
+        format!(
+            "[[plan]]\nname = '{number}'\nnumber = '{number}'\nlanguage = 'mg'\n\
+             actions = [{{ answer = {{}} }}, {{ dial = {{ to = '{to}', seconds = {seconds} }} }}, {{ hangup = {{}} }}]\n"
+        )
+    };
+    let plans = [plan("echo", 30), plan("slow", 30), plan("engaged", 30), plan("away", 2)].concat();
+    let near = with_plans("dialling", &plans).await;
+
+    // The caller's voice goes there and comes back: both directions carry.
+    let (heard, row) = dialled(&near, "echo", &["mg_hours.wav"]).await;
+    assert!(loud(&heard) > 8_000, "the caller hears itself through two Milos: {} loud samples", loud(&heard));
+    assert_eq!(event(&row, "dialled")["result"], "answered");
+    assert!(event(&row, "parted")["received"].as_u64() > Some(50), "{row}");
+
+    // It rings, in the rhythm of the country, and then somebody is there.
+    let (heard, row) = dialled(&near, "slow", &[]).await;
+    assert!((1_000..=2_000).contains(&ringing_ms(&heard[..48_000])), "{} ms of ringing", ringing_ms(&heard[..48_000]));
+    let after = &heard[48_000..];
+    assert!(loud(after) > 8_000 && ringing_ms(after) < 1_000, "and then music: {} loud samples", loud(after));
+    assert_eq!(event(&row, "dialled")["result"], "answered");
+    let why = event(&row, "parted")["why"].as_str().expect("a sentence");
+    assert!(why.contains("the one who was called"), "{why}");
+
+    let (heard, row) = dialled(&near, "engaged", &[]).await;
+    assert_eq!((&event(&row, "dialled")["result"], &event(&row, "dialled")["status"]), (&"busy".into(), &486.into()));
+    assert!((1_000..=2_000).contains(&ringing_ms(&heard)), "half of three seconds: {} ms", ringing_ms(&heard));
+
+    let (_, row) = dialled(&near, "away", &[]).await;
+    assert_eq!(event(&row, "dialled")["result"], "no answer");
+    let given_up = newest_call(&far).await;
+    assert!(given_up["end_reason"].as_str().is_some_and(|reason| reason.contains("cancelled")), "{given_up}");
+
+    stop(near).await;
+    stop(far).await;
+}
