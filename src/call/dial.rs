@@ -154,6 +154,7 @@ async fn follow(dialog: &mut Dialog, control: &Control) -> EndReason {
     loop {
         match dialog.next().await {
             DialogEvent::MediaChange(session) => control.change(session),
+            DialogEvent::Key(press) => control.hear_key(press.key, press.duration),
             DialogEvent::Ended(reason) => return reason,
         }
     }
