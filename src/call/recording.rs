@@ -27,7 +27,7 @@ const LAST_PAGES: Duration = Duration::from_secs(1);
 pub struct Recordings {
     recorder: Recorder,
     folder: PathBuf,
-    rules: config::Recording,
+    recording: config::Recording,
     log: LogWriter,
     metrics: Arc<Metrics>,
 }
@@ -39,8 +39,8 @@ impl Recordings {
     /// The system has no thread left.
     pub fn start(config: &Config, log: LogWriter, metrics: Arc<Metrics>) -> Result<Self, Error> {
         let (recorder, _) = Recorder::start()?;
-        let rules = config.recording.clone();
-        Ok(Self { recorder, folder: config.recordings(), rules, log, metrics })
+        let recording = config.recording.clone();
+        Ok(Self { recorder, folder: config.recordings(), recording, log, metrics })
     }
 
     /// Waits until none is being written.
@@ -50,12 +50,12 @@ impl Recordings {
 
     /// Whether calls of this plan are recorded from the answer on: what the plan says, else what the configuration says.
     pub(super) fn wanted(&self, plan: &Plan) -> bool {
-        plan.record.unwrap_or(self.rules.enabled)
+        plan.record.unwrap_or(self.recording.enabled)
     }
 
     /// Begins the file of a call, its `number`th, and says where it is within the folder.
     fn begin(&self, record: &Record, number: usize) -> Result<(Recording, String), Error> {
-        let format = match self.rules.format {
+        let format = match self.recording.format {
             RecordingFormat::Ogg => Format::Ogg,
             RecordingFormat::Wav => Format::Wav,
         };
@@ -175,8 +175,8 @@ impl Line {
     }
 
     async fn announce_recording(&mut self, house: &House, language: Language) -> Result<(), Error> {
-        let rules = &house.recordings.rules;
-        match (rules.announced_by(), &rules.announcement) {
+        let recording = &house.recordings.recording;
+        match (recording.announced_by(), &recording.announcement) {
             (Some(file), _) => {
                 let sound = house.sound(file).await?;
                 self.play(&sound, |_| {}).await;

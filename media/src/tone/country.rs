@@ -1,8 +1,9 @@
 //! What telephone networks say without words: dial tone, ringing, busy, congestion, each country in its own way.
 //!
 //! Frequencies and cadences are those that ITU-T E.180 Supplement 2 ("Various tones used in national networks") lists for the
-//! country; the United Kingdom's are BT's SIN 350. Two entries are less certain, and say so at their place: South Africa has
-//! two kinds of exchange, and Madagascar is given the French plan.
+//! country; the United Kingdom's are BT's SIN 350. Compared with copies of that list were Germany's, South Africa's and the
+//! United States'; the others are as they are commonly given. South Africa has two kinds of exchange, and Madagascar is given
+//! the French plan: both say so at their place.
 
 use std::f64::consts::{PI, TAU};
 

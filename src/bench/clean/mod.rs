@@ -308,10 +308,7 @@ mod tests {
     use crate::{call::cleaning as cleaning_of, config::Config};
 
     /// How often Milo falls silent, and pauses, over its own echo alone, with each delay and kind of echo.
-    async fn disturbed_by_itself(cleaning: Cleaning) -> (u32, u32) {
-        let folder = env::temp_dir().join(format!("milo-own-echo-{}-{}", std::process::id(), cleaning.echo));
-        let engines = Engines::load(&folder).unwrap();
-        let voices = Voices::make(&engines.voice, 1).await.unwrap();
+    async fn disturbed_by_itself(cleaning: Cleaning, engines: &Engines, voices: &Voices) -> (u32, u32) {
         let (mut interruptions, mut pauses) = (0, 0);
         for delay_ms in [60, 90, 130, 200] {
             for echoes in [Echoes::Line, Echoes::Room] {
@@ -323,16 +320,19 @@ mod tests {
                 pauses += outcome.paused_for_nobody;
             }
         }
-        std::fs::remove_dir_all(&folder).ok();
         (interruptions, pauses)
     }
 
     #[tokio::test]
     async fn its_own_echo_never_interrupts_nor_halts_it() {
-        let (interruptions, pauses) = disturbed_by_itself(Cleaning::default()).await;
+        let folder = env::temp_dir().join(format!("milo-own-echo-{}", std::process::id()));
+        let engines = Engines::load(&folder).unwrap();
+        let voices = Voices::make(&engines.voice, 1).await.unwrap();
+        let (interruptions, pauses) = disturbed_by_itself(Cleaning::default(), &engines, &voices).await;
         assert!(interruptions + pauses > 0, "the echo is no echo");
         let by_default = cleaning_of(&Config::default().clean);
-        assert_eq!(disturbed_by_itself(by_default).await, (0, 0));
+        assert_eq!(disturbed_by_itself(by_default, &engines, &voices).await, (0, 0));
+        std::fs::remove_dir_all(&folder).ok();
     }
 
     #[test]
