@@ -106,7 +106,8 @@ impl Server {
         let metrics = Arc::new(Metrics::new());
         let recordings = Recordings::start(config, log.clone(), Arc::clone(&metrics))?;
         let days = config.recording.retention_days;
-        let retention = (days > 0).then(|| tokio::spawn(call::daily(config.recordings(), days, store.clone())));
+        let retention =
+            (days > 0).then(|| tokio::spawn(call::daily(recordings.folder().to_owned(), days, store.clone())));
         let house = Arc::new(House {
             engines,
             dialplans,

@@ -1,6 +1,10 @@
 //! Recordings of calls: which calls are recorded, where their files lie, what is told of them.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use milo_media::{
     Control,
@@ -39,8 +43,14 @@ impl Recordings {
     /// The system has no thread left.
     pub fn start(config: &Config, log: LogWriter, metrics: Arc<Metrics>) -> Result<Self, Error> {
         let (recorder, _) = Recorder::start()?;
+        let folder = config.recording.path.clone().unwrap_or_else(|| config.data_dir.join("recordings"));
         let recording = config.recording.clone();
-        Ok(Self { recorder, folder: config.recordings(), recording, log, metrics })
+        Ok(Self { recorder, folder, recording, log, metrics })
+    }
+
+    /// The folder they are in: the configured one, or `recordings/` in the data folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Waits until none is being written.

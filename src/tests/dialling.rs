@@ -36,10 +36,19 @@ language = 'mg'
 actions = [{ ring = { seconds = 60 } }, { answer = {} }]
 ";
 
+/// Every Milo of these scenarios has the number by which a start is recognised.
+const MILO: &str = "
+[[plan]]
+name = 'milo'
+number = 'milo'
+language = 'mg'
+actions = [{ answer = {} }, { echo = {} }]
+";
+
 /// A Milo with these plans.
 async fn with_plans(name: &str, plans: &str) -> Running {
     let plans_at = folder(&format!("{name}-plans"));
-    fs::write(plans_at.join("plans.toml"), plans).expect("a temporary folder");
+    fs::write(plans_at.join("plans.toml"), [MILO, plans].concat()).expect("a temporary folder");
     let path = plans_at.to_string_lossy().into_owned();
     milo(name, &[("MILO__DIALPLANS__PATH", path.as_str())]).await
 }
