@@ -7,7 +7,7 @@ use std::{
 };
 
 use milo_models::{engine::EngineError, whisper::Transcript};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::{
     select,
     time::{sleep_until, timeout},
@@ -126,7 +126,7 @@ impl Conversation<'_> {
                 }
                 Noticed::Turn(Decision::Onset | Decision::Confirmed | Decision::Retracted) => {}
                 Noticed::Digit(digit) => {
-                    self.record.event("digit", json!({ "digit": digit.to_string() }));
+                    self.record.digit(digit);
                     quiet.begin();
                 }
                 Noticed::Held => {

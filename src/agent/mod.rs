@@ -301,7 +301,7 @@ impl Conversation<'_> {
                 }
                 // Speech that had begun before this reply: nothing new.
                 Noticed::Turn(Decision::LikelyEnd | Decision::Resumed | Decision::End) => {}
-                Noticed::Digit(digit) => self.record.event("digit", json!({ "digit": digit.to_string() })),
+                Noticed::Digit(digit) => self.record.digit(digit),
                 // The leg itself stops sending while it is held.
                 Noticed::Held => self.record.event("held", Value::Null),
                 Noticed::Resumed => self.record.event("resumed", Value::Null),

@@ -58,6 +58,7 @@ impl Line {
                 let far = leg.control.clone();
                 let ended = self.talk_with(dialog, leg).await;
                 let stats = far.stats();
+                log.quality("called", &stats);
                 log.event("parted", json!({ "why": ended, "received": stats.received, "lost": stats.lost }));
             }
             Err(Failure { result, status, signal }) => {

@@ -1,6 +1,9 @@
 //! A call's row as the call writes it: the log and the counters, moved together.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use milo_media::{LegStats, OneWay, Quality};
 use milo_models::engine::Language;
@@ -14,6 +17,9 @@ use crate::{
     store::{CallLog, Ending, HangupBy, Key, NewCall, NewTurn, Stamp},
 };
 
+/// What stands in the log for what was said or pressed in private.
+const UNSAID: &str = "…";
+
 /// The account of one call. Dropped before it is closed, it says that the call was cut off.
 #[derive(Debug)]
 pub struct Record {
@@ -24,6 +30,8 @@ pub struct Record {
     language: Option<Language>,
     /// How the legs were that have ended, one object each.
     quality: Vec<Value>,
+    /// The recording is paused: what is said and pressed is not written down either.
+    private: AtomicBool,
 }
 
 impl Record {
@@ -44,7 +52,14 @@ impl Record {
         let source = invitation.source().ip();
         let trunk = house.trunks.iter().find(|trunk| trunk.address.contains(&source)).map(|trunk| trunk.name.as_str());
         tracing::info!(call.id = %id, trunk, dialplan = plan.map(|plan| plan.name.as_str()), "a call comes in");
-        Self { log: Some(log), id, metrics: Arc::clone(&house.metrics), language, quality: Vec::new() }
+        Self {
+            log: Some(log),
+            id,
+            metrics: Arc::clone(&house.metrics),
+            language,
+            quality: Vec::new(),
+            private: AtomicBool::new(false),
+        }
     }
 
     /// The call's identifier, in the log, the API and the program's own lines.
@@ -73,8 +88,23 @@ impl Record {
         }
     }
 
+    /// A key was pressed; which one is not said in private.
+    pub fn digit(&self, key: char) {
+        let key = if self.private.load(Ordering::Relaxed) { UNSAID.to_owned() } else { key.to_string() };
+        self.event("digit", json!({ "digit": key }));
+    }
+
+    /// From here on the log keeps to itself what is said and pressed (a card number), or no longer does.
+    pub(super) fn keep_private(&self, private: bool) {
+        self.private.store(private, Ordering::Relaxed);
+    }
+
     /// A turn is over.
-    pub fn turn(&mut self, language: Language, turn: NewTurn) {
+    pub fn turn(&mut self, language: Language, mut turn: NewTurn) {
+        if self.private.load(Ordering::Relaxed) {
+            let words = [&mut turn.heard, &mut turn.said, &mut turn.said_heard];
+            words.into_iter().flatten().for_each(|words| UNSAID.clone_into(words));
+        }
         self.language = Some(language);
         for (stage, milliseconds) in turn.stages.named() {
             if let Some(milliseconds) = milliseconds {

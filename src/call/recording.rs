@@ -88,8 +88,13 @@ impl Recordings {
             }
             log.recording_ended(key, state);
         };
-        let recording = self.recorder.begin(path, format, Box::new(ended))?;
+        // Told first: the writer may say that it ended before this line is over.
+        record.recording(&name);
         self.metrics.recording_began();
+        let recording = self.recorder.begin(path, format, Box::new(ended)).inspect_err(|error| {
+            self.metrics.recording_ended(&Outcome { ms: 0, gap_ms: 0, fault: Some(error.to_string()) });
+            self.log.recording_ended(key, RecordingState::Failed);
+        })?;
         Ok((recording, name))
     }
 }
@@ -149,9 +154,18 @@ impl Line {
     ) {
         match step {
             RecordingStep::Start => self.record(house, language, log).await,
-            RecordingStep::Pause => self.reel.pause(log),
-            RecordingStep::Resume => self.reel.resume(log),
-            RecordingStep::Stop => self.reel.finish(log).await,
+            RecordingStep::Pause => {
+                log.keep_private(true);
+                self.reel.pause(log);
+            }
+            RecordingStep::Resume => {
+                log.keep_private(false);
+                self.reel.resume(log);
+            }
+            RecordingStep::Stop => {
+                log.keep_private(false);
+                self.reel.finish(log).await;
+            }
         }
     }
 
@@ -172,7 +186,6 @@ impl Line {
         match house.recordings.begin(log, self.reel.begun + 1) {
             Ok((recording, name)) => {
                 self.reel.begun += 1;
-                log.recording(&name);
                 log.event("recording", json!({ "is": "started", "file": name }));
                 self.reel.control.record(recording.tap());
                 self.reel.running = Some(recording);

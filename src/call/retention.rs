@@ -46,10 +46,18 @@ fn expire(folder: &Path, oldest: &str) -> io::Result<Vec<String>> {
         if !is_day(&name) || name.as_str() >= oldest {
             continue;
         }
-        for file in entries(&day)? {
-            if file.extension().is_some_and(|ending| ending == "ogg" || ending == "wav") {
-                fs::remove_file(&file)?;
-                deleted.push(format!("{name}/{}", file_name(&file)));
+        // One that cannot be deleted keeps neither the others nor the account of those that were.
+        let files = entries(&day).unwrap_or_else(|error| {
+            tracing::error!(folder = %day.display(), %error, "old recordings cannot be looked for");
+            Vec::new()
+        });
+        for file in files {
+            if !file.extension().is_some_and(|ending| ending == "ogg" || ending == "wav") {
+                continue;
+            }
+            match fs::remove_file(&file) {
+                Ok(()) => deleted.push(format!("{name}/{}", file_name(&file))),
+                Err(error) => tracing::error!(file = %file.display(), %error, "an old recording cannot be deleted"),
             }
         }
         // Whatever else somebody put there keeps the folder.

@@ -104,7 +104,7 @@ impl Line {
     pub(super) async fn prompt(&mut self, file: &str, house: &House, log: &Record) {
         match house.sound(house.dialplans.sound(file)).await {
             Ok(sound) => {
-                let key = |digit: char| log.event("digit", json!({ "digit": digit.to_string() }));
+                let key = |digit: char| log.digit(digit);
                 let played = self.play(&sound, key).await;
                 log.event("played", json!({ "file": file, "samples": played, "of": sound.len(), "rate": SAMPLE_RATE }));
             }
@@ -188,7 +188,7 @@ impl Line {
                 match timeout_at(pause, self.heard()).await {
                     Err(_) => break,
                     Ok(Some(Heard::Digit(digit))) => {
-                        log.event("digit", json!({ "digit": digit.to_string() }));
+                        log.digit(digit);
                         if digit == '#' {
                             break;
                         }

@@ -192,13 +192,17 @@ impl Task {
         while let Ok((key, lasted)) = self.shared.told.try_recv() {
             self.heard_key(Way::Info, key, lasted, now);
         }
+        // A packet holds 60 ms at most; what is older was sent while nobody listened beside it.
+        while self.sent.len() > 3 {
+            self.sent.pop_front();
+        }
+        let sent = self.sent.pop_front().flatten();
         let passing = self.line.as_mut().filter(|line| line.passing);
         if let (Some(line), Some(Patch { tapped: false, .. })) = (passing, &self.patch) {
             line.receiver.pass_over();
             return Frame::SILENCE;
         }
         self.narrow.clear();
-        let sent = self.sent.pop_front().flatten();
         let mut heard = HeardFrame { frame: Frame::SILENCE, arrived: now, concealed: false, sent };
         if let Some(line) = &mut self.line {
             let pulled = line.receiver.pull(now, &mut self.narrow);

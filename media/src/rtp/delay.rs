@@ -250,7 +250,7 @@ impl Delay {
     }
 
     fn microseconds(&self, samples: i64) -> i64 {
-        samples * 1_000_000 / i64::from(self.codec.sample_rate)
+        samples.saturating_mul(1_000_000) / i64::from(self.codec.sample_rate)
     }
 
     /// Microseconds since the first packet.

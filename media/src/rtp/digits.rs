@@ -158,10 +158,10 @@ impl Press {
         let length = i32::from(report.duration);
         let touches = if restarts {
             // The timestamp is that of sending: what is reported lies before it.
-            after - length <= 0 && after >= -i32::from(self.duration)
+            after.saturating_sub(length) <= 0 && after >= -i32::from(self.duration)
         } else {
             let (began, until) = (from(self.timestamp, self.began), from(self.timestamp, self.until));
-            after <= until + touch && after + length >= began - touch
+            after <= until.saturating_add(touch) && after.saturating_add(length) >= began.saturating_sub(touch)
         };
         if touches {
             return true;

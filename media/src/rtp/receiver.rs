@@ -52,6 +52,7 @@ pub(crate) struct Receiver {
     /// A packet that may be the first of another stream; the next one in order confirms it (RFC 3550 A.1).
     candidate: Option<(u32, u16)>,
     digits: Digits,
+    event_clock: u32,
     playout: Playout,
     received: u64,
     duplicate: u64,
@@ -70,6 +71,7 @@ impl Receiver {
             sequence: None,
             candidate: None,
             digits: Digits::new(session.telephone_event_clock),
+            event_clock: session.telephone_event_clock,
             playout: Playout::new(session.codec, ceiling_ms),
             received: 0,
             duplicate: 0,
@@ -84,6 +86,10 @@ impl Receiver {
             *self = Self::new(session, self.ceiling_ms);
             (self.received, self.duplicate, self.ignored) = (before.received, before.duplicate, before.ignored);
             self.playout.counts = before;
+        }
+        if session.telephone_event_clock != self.event_clock {
+            self.event_clock = session.telephone_event_clock;
+            self.digits = Digits::new(self.event_clock);
         }
         self.telephone_event = session.telephone_event;
         self.comfort_noise = session.comfort_noise;

@@ -228,7 +228,8 @@ impl Playout {
     ) {
         let (last, ticks) = self.clock;
         let ticks = ticks + i64::from(timestamp.wrapping_sub(last) as i32);
-        let place = (ticks * i64::from(self.codec.sample_rate)).div_euclid(i64::from(self.codec.clock_rate));
+        let place =
+            ticks.saturating_mul(i64::from(self.codec.sample_rate)).div_euclid(i64::from(self.codec.clock_rate));
         let kept = match kind {
             Kind::Audio => {
                 self.clock = (timestamp, ticks);
