@@ -14,6 +14,7 @@ use house::{PROGRAM, alone, call, errand, folder, get, in_a_namespace, loud, new
 use milo::{
     bench::Running,
     phone::{Errand, Phone},
+    press::PressBy,
 };
 use milo_media::{SAMPLE_RATE, tone::Tone, wav};
 use serde_json::Value;
@@ -40,6 +41,13 @@ fn dialplans(folder: &Path) -> String {
         language = "mg"
         actions = [{ answer = {} }, { recording = "start" }, { play = "sounds/second.wav" }, { recording = "pause" },
             { play = "sounds/second.wav" }, { recording = "resume" }, { play = "sounds/told.wav" }, { hangup = {} }]
+
+        [[plan]]
+        name = "secret"
+        number = "secret"
+        language = "mg"
+        record = false
+        actions = [{ answer = {} }, { recording = "pause" }, { digits = {} }, { hangup = {} }]
 
         [[plan]]
         name = "unheard"
@@ -167,6 +175,13 @@ async fn card_numbers_are_silence_and_who_is_recorded_was_told() {
     let logged = newest_call(&milo).await;
     assert_eq!((&logged["recording"], recordings(&folder).len()), (&Value::Null, 0), "{logged}");
     assert!(loud(&wav::read(&heard).expect("heard")) > 4_000, "the busy tone is heard");
+
+    // What is pressed meanwhile is not in the log either, whether a recording runs or not.
+    let pressed = Errand { digits: Some(("4711#".into(), PressBy::Agreed)), wait: false, ..listen("secret") };
+    call(&pressed).await;
+    let logged = newest_call(&milo).await;
+    let keys: Vec<_> = events(&logged, "digit").iter().map(|event| event["digit"].clone()).collect();
+    assert_eq!(keys, ["…"; 5], "{logged}");
 
     call(&listen("card")).await;
     let logged = newest_call(&milo).await;
