@@ -174,9 +174,12 @@ impl Line {
     /// Plays 16 kHz samples and says when their first and last voiced packet left; `None` when nothing in them is voiced or
     /// the line ended.
     pub(super) async fn utter(&mut self, samples: &[i16]) -> Option<Uttered> {
-        let frames: Vec<_> = Frame::cut(samples).collect();
-        let first = frames.iter().position(uttered)?;
-        let last = frames.iter().rposition(uttered)?;
+        // What leaves lies behind what is played by the same filter's delay: the packet is judged here too.
+        let leaving: Vec<_> = Frame::cut(&[vec![0; self.far.behind].as_slice(), samples].concat()).collect();
+        let first = leaving.iter().position(uttered)?;
+        let last = leaving.iter().rposition(uttered)?;
+        let mut frames: Vec<_> = Frame::cut(samples).collect();
+        frames.resize(leaving.len(), Frame::SILENCE);
         let base = self.leg.voice.played().samples;
         let left = |frame: usize| base + ((frame + 1) * FRAME_SAMPLES) as u64;
         self.outgoing.extend(frames);
