@@ -41,7 +41,8 @@ pub type Tap = mpsc::Sender<(Side, HeardFrame)>;
 /// What happens on a bridge besides the talking.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Bridged {
-    /// A key was pressed. The other party has it already: as the packets that came where they pass, else pressed anew.
+    /// A key was pressed. The other party has it already: as the packets that came where they pass, else pressed anew. A key
+    /// that only signaling told (SIP INFO) is not pressed anew where packets pass.
     Digit(Side, char),
     /// A party has put us on hold.
     Held(Side),
