@@ -223,7 +223,7 @@ fn a_full_disk_ends_the_recording_and_not_the_call() {
          for wait in $(seq 300); do grep -q 'sip:milo@' out.txt && break; sleep 0.1; done
          http=$(grep -o 'http://127[^ ]*' out.txt | head -n 1)
          echo=$(grep -o 'sip:milo@[^ ;]*' out.txt | head -n 1 | sed s/milo/echo/)
-         {PROGRAM} call $echo --no-transcript --no-greeting --json --play {sound} --play {sound} > report.json
+         {PROGRAM} call $echo --no-transcript --no-greeting --json --play {sound} --play {sound} > report.json || echo 'an echo is no answer'
          curl --silent --fail ${{http}}api/v1/calls > calls.json
          curl --silent --fail ${{http}}metrics > metrics.txt
          cp {disk}/*/*.wav kept.wav
