@@ -2,17 +2,21 @@
 //! call by itself (up to half a second) and follows it.
 //!
 //! It runs while we speak and until the last echo can have come back. Beside that, what is heard passes untouched; AEC3 sleeps
-//! and keeps what it has learned. So does a voice that is plainly the caller's ([`NearEnd`]). AEC3's output lies 8 ms behind
-//! its input; where the one follows the other they are faded into each other over 10 ms.
+//! and keeps what it has learned. A voice that is plainly the caller's passes untouched as well ([`NearEnd`]), and what is
+//! plainly our echo does not pass at all ([`Likeness`]), whether or not AEC3 knows the way that it took. AEC3's output lies
+//! 8 ms behind its input; where one follows another they are faded into each other over 10 ms.
 
 use sonora::{AudioProcessing, Config, config::EchoCanceller};
 
-use super::{PIECE, fade, near::NearEnd, stage};
+use super::{Noise, PIECE, fade, likeness::Likeness, near::NearEnd, stage};
 use crate::{FRAME_MS, Frame};
 
 /// Ticks after the last sound we sent in which its echo may come: one second. AEC3 looks back half of one, and is asleep
 /// only when all it looks back on is silence.
 const TAIL: u32 = 1_000 / FRAME_MS;
+/// What stands in place of an echo: the hiss of a quiet line, -75 dBFS. Voice activity takes digital silence after a voice
+/// for more of it.
+const HISS: f32 = 10.0;
 
 /// The echo control of one call.
 #[derive(Debug)]
@@ -24,13 +28,34 @@ pub(super) struct EchoControl {
     /// Ticks since we last sent a sound.
     silent_for: u32,
     near: NearEnd,
-    /// Whether what was heard passed as it was, a tick ago.
-    passed: bool,
+    likeness: Likeness,
+    hiss: Noise,
+    /// What passed a tick ago.
+    passed: Passes,
+}
+
+/// What of a frame passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Passes {
+    /// All of it: no echo can be in it, or a caller is louder than any.
+    Heard,
+    /// What AEC3 leaves.
+    Cancelled,
+    /// It is our echo.
+    Nothing,
 }
 
 impl EchoControl {
     pub(super) fn new() -> Self {
-        Self { canceller: None, before: Frame::SILENCE, silent_for: TAIL, near: NearEnd::new(), passed: true }
+        Self {
+            canceller: None,
+            before: Frame::SILENCE,
+            silent_for: TAIL,
+            near: NearEnd::new(),
+            likeness: Likeness::new(),
+            hiss: Noise::new(1),
+            passed: Passes::Heard,
+        }
     }
 
     /// Takes the echo out of `heard`. Says whether it ran; where it did not, nothing is changed.
@@ -49,16 +74,28 @@ impl EchoControl {
             }
             cancel(canceller, heard, sent.unwrap_or(&Frame::SILENCE));
         }
-        // A voice that is plainly the caller's passes as it is.
-        let passes = !runs || self.near.speaks(&raw, sent);
-        match (self.passed, passes) {
-            (true, true) => *heard = raw,
-            (true, false) => fade(&raw, heard),
-            (false, true) => {
-                let cleaned = std::mem::replace(heard, raw);
-                fade(&cleaned, heard);
+        let passes = if !runs {
+            Passes::Heard
+        } else {
+            let is_echo = self.likeness.is_echo(&raw, sent);
+            if self.near.speaks(&raw, sent) {
+                Passes::Heard
+            } else if is_echo {
+                Passes::Nothing
+            } else {
+                Passes::Cancelled
             }
-            (false, false) => {}
+        };
+        let cancelled = *heard;
+        let hiss = Frame::new(std::array::from_fn(|_| (HISS * self.hiss.next()) as i16));
+        let of = |passes| match passes {
+            Passes::Heard => raw,
+            Passes::Cancelled => cancelled,
+            Passes::Nothing => hiss,
+        };
+        *heard = of(passes);
+        if passes != self.passed {
+            fade(&of(self.passed), heard);
         }
         self.passed = passes;
         self.before = raw;

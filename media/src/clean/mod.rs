@@ -12,6 +12,7 @@
 mod echo;
 mod gain;
 mod high_pass;
+mod likeness;
 mod near;
 mod noise;
 mod path;

@@ -38,6 +38,8 @@ pub(super) struct NearEnd {
     heard: Loudness,
     /// The loudest that was heard against the loudest that was said (dB), for each tick of our voice.
     returned: VecDeque<f32>,
+    /// Ticks since our voice began, pauses of up to half a second within it.
+    speaking_for: usize,
     /// The quietest of late (dBFS).
     noise: f32,
     /// Ticks for which the voice still counts.
@@ -47,7 +49,7 @@ pub(super) struct NearEnd {
 impl NearEnd {
     pub(super) fn new() -> Self {
         let (said, heard) = (Loudness::default(), Loudness::default());
-        Self { said, heard, returned: VecDeque::new(), noise: 0.0, hold: 0 }
+        Self { said, heard, returned: VecDeque::new(), speaking_for: 0, noise: 0.0, hold: 0 }
     }
 
     /// Whether this frame holds a voice that cannot be our echo.
@@ -58,7 +60,9 @@ impl NearEnd {
         let (said, back) = (self.said.push(sent), self.heard.push(heard));
         let plain = said > SILENT && heard > self.noise + OVER_NOISE && heard > said + self.usual() + LOUDER;
         self.hold = if plain { HOLD } else { self.hold.saturating_sub(1) };
-        if sent > SILENT {
+        self.speaking_for = if said > SILENT { self.speaking_for + 1 } else { 0 };
+        // What has only just been said may still be on its way: that nothing came back of it yet says nothing.
+        if sent > SILENT && self.speaking_for > WAY_BACK {
             if self.returned.len() == MEASURED {
                 self.returned.pop_front();
             }

@@ -1,6 +1,6 @@
 //! The line of a simulated call: noise where the caller sits, what comes back of Milo's voice, and G.711 both ways.
 
-use std::f32::consts::TAU;
+use std::{collections::VecDeque, f32::consts::TAU};
 
 use anyhow::Result;
 use milo_media::{
@@ -33,6 +33,31 @@ pub(super) struct Return {
     pub(super) delay_ms: u32,
     /// How loud against what was sent (dB).
     pub(super) level_db: f32,
+    /// The jitter buffer on the way changes its depth in every pause of Milo's, as they do: 0 to 80 ms on top.
+    pub(super) moves: bool,
+}
+
+/// The jitter buffer of the caller's telephone, whose depth is chosen anew in pauses.
+#[derive(Default)]
+struct Depth {
+    held: VecDeque<Frame>,
+    silent_for: u32,
+}
+
+/// Ticks of silence that make a pause, and the most frames that are held.
+const PAUSE: u32 = 25;
+const DEEPEST: f32 = 4.0;
+
+impl Depth {
+    fn push(&mut self, frame: Frame, chance: &mut Noise) -> Frame {
+        self.silent_for = if frame == Frame::SILENCE { self.silent_for + 1 } else { 0 };
+        if self.silent_for == PAUSE {
+            let depth = ((chance.next() + 1.0) / 2.0 * DEEPEST).round() as usize;
+            self.held.resize(depth, Frame::SILENCE);
+        }
+        self.held.push_back(frame);
+        self.held.pop_front().unwrap_or(Frame::SILENCE)
+    }
 }
 
 /// A line with a caller at its end.
@@ -45,6 +70,7 @@ pub(super) struct CallersLine<'a> {
     rumble: f32,
     clock: usize,
     back: Option<EchoPath>,
+    depth: Option<(Depth, Noise)>,
     down: G711,
     up: G711,
 }
@@ -66,6 +92,7 @@ impl<'a> CallersLine<'a> {
             rumble: 0.0,
             clock: 0,
             back: back.map(|back| EchoPath::new(back.echoes, back.delay_ms, back.level_db, seed)),
+            depth: back.filter(|back| back.moves).map(|_| (Depth::default(), Noise::new(seed + 1))),
             down: G711::new()?,
             up: G711::new()?,
         };
@@ -78,7 +105,8 @@ impl<'a> CallersLine<'a> {
 
     /// One tick: what Milo sends, what the caller says, and what arrives at Milo.
     pub(super) fn tick(&mut self, sent: &Frame, said: &Frame) -> Frame {
-        let down = self.down.carry(sent);
+        let sent = self.depth.as_mut().map_or(*sent, |(depth, chance)| depth.push(*sent, chance));
+        let down = self.down.carry(&sent);
         let back = self.back.as_mut().map_or(Frame::SILENCE, |back| back.push(&down));
         let microphone = Frame::new(std::array::from_fn(|at| {
             let around = if self.loud > 0.0 { self.loud * self.around() } else { 0.0 };

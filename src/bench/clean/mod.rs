@@ -58,6 +58,8 @@ struct Condition {
     milo: bool,
     /// How loud Milo's voice comes back (dB); each call has a delay of its own between 60 and 200 ms, and a line or a room.
     back_db: Option<f32>,
+    /// Milo speaks in sentences with pauses between them, in which the way back changes its length.
+    moves: bool,
     /// The cleaners that should help here, or must not harm.
     cleaners: &'static [&'static str],
 }
@@ -69,6 +71,7 @@ const QUIET: Condition = Condition {
     caller_db: 0.0,
     milo: false,
     back_db: None,
+    moves: false,
     cleaners: &["off", "noise", "high_pass"],
 };
 
@@ -87,8 +90,14 @@ const CONDITIONS: &[Condition] = &[
     },
     Condition { name: "caller 20 dB too quiet", caller_db: -20.0, cleaners: &["off", "gain"], ..QUIET },
     Condition { name: "caller 15 dB too loud", caller_db: 15.0, cleaners: &["off", "gain"], ..QUIET },
-    Condition { name: "barge-in, no echo", milo: true, cleaners: &["off", "echo"], ..QUIET },
-    Condition { name: "barge-in, echo -30 dB", milo: true, back_db: Some(-30.0), cleaners: &["off", "echo"], ..QUIET },
+    Condition { name: "barge-in, no echo", milo: true, cleaners: &["off", "echo", "echo+high_pass"], ..QUIET },
+    Condition {
+        name: "barge-in, echo -30 dB",
+        milo: true,
+        back_db: Some(-30.0),
+        cleaners: &["off", "echo", "echo+high_pass"],
+        ..QUIET
+    },
     Condition {
         name: "barge-in, echo -20 dB",
         milo: true,
@@ -96,7 +105,21 @@ const CONDITIONS: &[Condition] = &[
         cleaners: &["off", "echo", "echo+noise", "echo+gain", "echo+high_pass"],
         ..QUIET
     },
-    Condition { name: "barge-in, echo -10 dB", milo: true, back_db: Some(-10.0), cleaners: &["off", "echo"], ..QUIET },
+    Condition {
+        name: "barge-in, echo -20 dB that moves",
+        milo: true,
+        back_db: Some(-20.0),
+        moves: true,
+        cleaners: &["off", "echo", "echo+high_pass"],
+        ..QUIET
+    },
+    Condition {
+        name: "barge-in, echo -10 dB",
+        milo: true,
+        back_db: Some(-10.0),
+        cleaners: &["off", "echo", "echo+high_pass"],
+        ..QUIET
+    },
     Condition {
         name: "barge-in, echo -20 dB, car 15 dB",
         surroundings: Surroundings::Car,
@@ -115,6 +138,9 @@ const CONDITIONS: &[Condition] = &[
         ..QUIET
     },
 ];
+
+/// Samples between two sentences of Milo's: a second and a half.
+const PAUSE: usize = 24_000;
 
 /// As the assistant waits by default.
 const PATIENCE: Patience = Patience {
@@ -182,6 +208,8 @@ impl Engines {
 /// What is said in the calls.
 pub(super) struct Voices {
     milo: Vec<i16>,
+    /// The same, three times, with pauses between the sentences.
+    sentences: Vec<i16>,
     pub(super) callers: Vec<(&'static str, Vec<i16>)>,
 }
 
@@ -190,11 +218,15 @@ impl Voices {
     pub(super) async fn make(voice: &Synthesizer, calls: usize) -> Result<Self> {
         let dialplans = Dialplans::shipped()?;
         let (_, persona) = dialplans.personas().next().context("the shipped dialplan has no persona")?;
-        let mut milo = Vec::new();
+        let (mut milo, mut sentences) = (Vec::new(), Vec::new());
         for phrase in [Phrase::Greeting, Phrase::Apology, Phrase::NotUnderstood] {
             let text = persona.phrase(phrase, Language::Mg);
-            milo.extend(spoken(voice, text, Language::Mg, SpeechOptions::default()).await?);
+            let said = spoken(voice, text, Language::Mg, SpeechOptions::default()).await?;
+            milo.extend(&said);
+            sentences.extend(said);
+            sentences.extend([0; PAUSE]);
         }
+        let sentences = sentences.repeat(3);
         let mut callers = Vec::with_capacity(calls);
         for call in 0..calls {
             let (language, text) = SENTENCES[call % SENTENCES.len()];
@@ -204,7 +236,7 @@ impl Voices {
             level(&mut sound, CALLER_DBFS);
             callers.push((text, sound));
         }
-        Ok(Self { milo, callers })
+        Ok(Self { milo, sentences, callers })
     }
 }
 
@@ -249,18 +281,19 @@ impl Row {
                 echoes: if call % 2 == 0 { Echoes::Room } else { Echoes::Line },
                 delay_ms: between(60.0, 200.0) as u32,
                 level_db,
+                moves: condition.moves,
             });
             let others: Vec<&[i16]> =
                 (1..5).map(|other| voices.callers[(call + 3 * other) % voices.callers.len()].1.as_slice()).collect();
             let line = CallersLine::new(condition.surroundings, condition.snr_db, back, &others, seed)?;
             let mut caller = caller.clone();
             level(&mut caller, CALLER_DBFS + condition.caller_db);
-            let script = Script {
-                milo: if condition.milo { &voices.milo } else { &[] },
-                caller: &caller,
-                caller_at: between(if condition.milo { 200.0 } else { 50.0 }, if condition.milo { 280.0 } else { 70.0 })
-                    as usize,
+            let (milo, earliest, latest): (&[i16], _, _) = match condition {
+                Condition { moves: true, .. } => (&voices.sentences, 900.0, 1_000.0),
+                Condition { milo: true, .. } => (&voices.milo, 200.0, 280.0),
+                _ => (&[], 50.0, 70.0),
             };
+            let script = Script { milo, caller: &caller, caller_at: between(earliest, latest) as usize };
             let outcome = call::run(&script, line, cleaning, &engines.activity, PATIENCE).await?;
             row.not_noticed += u32::from(outcome.turns.is_empty());
             let mut heard = String::new();
@@ -312,7 +345,7 @@ mod tests {
         let (mut interruptions, mut pauses) = (0, 0);
         for delay_ms in [60, 90, 130, 200] {
             for echoes in [Echoes::Line, Echoes::Room] {
-                let back = Return { echoes, delay_ms, level_db: -20.0 };
+                let back = Return { echoes, delay_ms, level_db: -20.0, moves: false };
                 let line = CallersLine::new(Surroundings::Quiet, 60.0, Some(back), &[], delay_ms).unwrap();
                 let script = Script { milo: &voices.milo, caller: &[], caller_at: 500 };
                 let outcome = call::run(&script, line, cleaning, &engines.activity, PATIENCE).await.unwrap();
