@@ -86,6 +86,32 @@ fn a_graph_with_the_wrong_inputs() {
 }
 
 #[test]
+fn a_model_that_is_not_the_one_its_manifest_lists() {
+    for (job, variable, named, files) in [
+        ("llm", "LOCAL_LLM_MODEL_PATH", "mind/mind.gguf", &["mind/mind.gguf"][..]),
+        ("vad", "MILO__ENGINES__VAD__PATH", SILERO, &[SILERO]),
+        ("stt", "MILO__ENGINES__STT__PATH", "ears", &["ears/encoder_model.onnx", "ears/decoder_model_merged.onnx"]),
+    ] {
+        let folder = Folder::new(job);
+        let listed = files.first().copied().unwrap_or_default();
+        for file in files {
+            let copy = folder.0.join(file);
+            fs::create_dir_all(copy.parent().expect("a folder")).expect("a folder");
+            fs::copy(shipped(file), copy).expect("a copy");
+        }
+        let wrong = "0".repeat(64);
+        let manifest = format!(
+            "[[model]]\nname = \"other\"\nengine = \"{job}\"\nlicence = \"MIT\"\ndemonstration = false\nmemory_mb = 1\n\
+             [[model.file]]\npath = \"{listed}\"\nsha256 = \"{wrong}\"\n"
+        );
+        folder.file("manifest.toml", manifest.as_bytes());
+        let configured = folder.0.join(named).display().to_string();
+        let name = listed.rsplit('/').next().unwrap_or_default();
+        assert_refused(&serve(&folder.0, &[(variable, &configured)]), &[name, "sha256", &wrong, "fetch it again"], &[]);
+    }
+}
+
+#[test]
 fn an_inference_library_that_is_missing() {
     let folder = Folder::new("library");
     let variables = [("MILO__ENGINES__ONNXRUNTIME", "/no/libonnxruntime.so")];
@@ -198,3 +224,5 @@ fn an_address_that_is_none() {
 fn shipped(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo").join(name)
 }
+const SILERO: &str = "silero/silero_vad_op18_ifless.onnx";
+

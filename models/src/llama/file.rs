@@ -15,7 +15,7 @@ use llama_cpp_2::{
     model::{LlamaModel, params::LlamaModelParams},
 };
 
-use crate::engine::EngineError;
+use crate::{engine::EngineError, manifest};
 
 /// Magic, version, number of tensors, number of metadata entries.
 const HEADER: usize = 24;
@@ -39,6 +39,7 @@ pub(super) fn backend() -> Result<&'static LlamaBackend, EngineError> {
 pub(super) fn open(path: &Path, gpu_layers: u32) -> Result<LlamaModel, EngineError> {
     let backend = backend()?;
     look_at(path)?;
+    manifest::verify(path)?;
     let parameters = LlamaModelParams::default().with_n_gpu_layers(gpu_layers);
     COMPLAINTS.take();
     LlamaModel::load_from_file(backend, path, &parameters).map_err(|_| {
