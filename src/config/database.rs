@@ -15,8 +15,8 @@ pub struct Database {
 impl Database {
     pub(super) fn check(&self, faults: &mut Faults<'_>) {
         if let Some(url) = &self.url {
-            let scheme = url.reveal().split(':').next().unwrap_or_default();
-            if !matches!(scheme, "postgres" | "postgresql" | "sqlite") {
+            let known = ["postgres://", "postgresql://", "sqlite:"];
+            if !known.iter().any(|begin| url.reveal().starts_with(begin)) {
                 faults.add("database.url", "begins neither with postgres:// nor with sqlite:".into());
             }
         }

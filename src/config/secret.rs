@@ -2,14 +2,16 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{Error, IgnoredAny},
+};
 
 /// What stands in place of a secret.
 const MASK: &str = "***";
 
 /// A key or password. It is read with [`Secret::reveal`] and in no other way.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
@@ -42,9 +44,34 @@ impl Serialize for Secret {
     }
 }
 
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        unseen(from).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for SecretUrl {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        unseen(from).map(Self)
+    }
+}
+
+/// A text; what is none is refused without being shown, as serde's own words would.
+fn unseen<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Given {
+        Text(String),
+        Other(IgnoredAny),
+    }
+    match Given::deserialize(from)? {
+        Given::Text(text) => Ok(text),
+        Given::Other(_) => Err(D::Error::custom("is not text: put it in quotes")),
+    }
+}
+
 /// An address that may hold a password (`postgres://milo:secret@host/milo`); everything but the password is shown.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SecretUrl(String);
 
 impl SecretUrl {
@@ -73,7 +100,13 @@ impl SecretUrl {
                 },
                 None => before.into(),
             },
-            None => before.into(),
+            None => match before.split_once(':') {
+                // A file's name holds no password.
+                Some(("sqlite", _)) => before.into(),
+                // No address at all: whatever it is, a password may be in it.
+                Some((scheme, _)) => format!("{scheme}:{MASK}"),
+                None => MASK.into(),
+            },
         };
         for (n, pair) in query.into_iter().flat_map(|query| query.split('&')).enumerate() {
             shown.push(if n == 0 { '?' } else { '&' });
@@ -128,6 +161,8 @@ mod tests {
             ("postgres:///milo?host=/run&password=pw", "postgres:///milo?host=/run&password=***"),
             ("postgres://milo:a?b@db/milo", "postgres://milo:a?***"),
             ("sqlite:/var/lib/milo/milo.db", "sqlite:/var/lib/milo/milo.db"),
+            ("postgres:milo:pw@db/milo", "postgres:***"),
+            ("milo-pw-db", "***"),
         ] {
             let masked = SecretUrl::new(given).masked();
             if given.contains("a?b") {

@@ -125,6 +125,8 @@ fn a_database_that_cannot_be_opened() {
     let closed = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address").port();
     let url = format!("postgres://milo:verysecret@127.0.0.1:{closed}/milo");
     assert_refused(&serve(&folder.0, &[("DATABASE_URL", &url)]), &["127.0.0.1", "milo"], &["verysecret"]);
+    let no_slashes = [("DATABASE_URL", "postgres:milo:verysecret@127.0.0.1/milo")];
+    assert_refused(&serve(&folder.0, &no_slashes), &["DATABASE_URL", "postgres://"], &["verysecret"]);
     assert_refused(&serve(&folder.0, &[("DATABASE_URL", "mysql://x/y")]), &["DATABASE_URL", "postgres://"], &[]);
 }
 
@@ -146,6 +148,20 @@ fn a_configuration_with_a_wrong_key() {
     let folder = Folder::new("config");
     folder.file("milo.toml", b"[htpp]\nlisten = \"127.0.0.1:8000\"\n");
     assert_refused(&serve(&folder.0, &[]), &["milo.toml", "htpp", "http"], &[]);
+}
+
+#[test]
+fn a_secret_that_is_written_wrongly_is_not_shown() {
+    for (line, secret) in [
+        ("[http]\napi_key = 1234567890123456\n", "1234567890123456"),
+        ("[http]\napi_key = [\"verysecretverysecret\"]\n", "verysecret"),
+        ("[http]\napi_key = verysecretverysecret\n", "verysecret"),
+        ("[database]\nurl = 20041999\n", "20041999"),
+    ] {
+        let folder = Folder::new("secret");
+        folder.file("milo.toml", line.as_bytes());
+        assert_refused(&serve(&folder.0, &[]), &["milo.toml", "line 2"], &[secret]);
+    }
 }
 
 #[test]
@@ -221,8 +237,8 @@ fn an_address_that_is_none() {
     assert_refused(&output, &["milo at home", "sip:milo@127.0.0.1"], &[]);
 }
 
+const SILERO: &str = "silero/silero_vad_op18_ifless.onnx";
+
 fn shipped(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo").join(name)
 }
-const SILERO: &str = "silero/silero_vad_op18_ifless.onnx";
-
