@@ -5,28 +5,10 @@ mod house;
 use std::process::Command;
 
 use house::{
-    FR_HOURS, MG_APPOINTMENT, MG_GOODBYE, MG_HOURS, PROGRAM, alone, call, errand, get, loud, milo, newest_call,
-    recording, stop,
+    FR_HOURS, MG_APPOINTMENT, MG_GOODBYE, MG_HOURS, PROGRAM, alone, answered, assert_turn, call, errand, get, loud,
+    milo, newest_call, recording, stop,
 };
 use serde_json::Value;
-
-/// The turns of a call in which the caller was heard.
-fn answered(call: &Value) -> Vec<&Value> {
-    let turns = call["turns"].as_array().expect("turns");
-    turns.iter().filter(|turn| turn["heard"].is_string()).collect()
-}
-
-fn assert_turn(turn: &Value, language: &str, heard: &str, said: &str) {
-    assert_eq!(turn["language"], language, "{turn}");
-    assert_eq!(turn["heard"], heard, "{turn}");
-    let reply = turn["said_heard"].as_str().unwrap_or_default();
-    assert!(reply.contains(said), "{reply:?} lacks {said:?}: {turn}");
-    let confidence = turn["confidence"].as_f64().unwrap_or_default();
-    assert!((0.3..=1.0).contains(&confidence), "{turn}");
-    for stage in ["vad_ms", "end_of_turn_ms", "stt_ms", "llm_first_token_ms", "tts_first_sample_ms", "packet_out_ms"] {
-        assert!(turn["stages"][stage].as_f64().is_some_and(|time| (0.0..5_000.0).contains(&time)), "{stage}: {turn}");
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_turns_in_malagasy_until_the_goodbye() {

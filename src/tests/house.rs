@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each scenario is a program of its own and uses a part of this")]
 
 use std::{
+    io::Write,
     path::{Path, PathBuf},
     process::{Command, Output},
     sync::atomic::{AtomicU32, Ordering},
@@ -21,6 +22,7 @@ pub const PROGRAM: &str = env!("CARGO_BIN_EXE_milo");
 pub const MG_HOURS: (&str, &str) = ("amin'ny ora firy no misokatra ny birao", "valo ora maraina");
 pub const MG_APPOINTMENT: (&str, &str) =
     ("mila maka fotoana aho ny talata amin'ny sivy ora maraina", "talata amin'ny sivy ora maraina");
+pub const MG_PRICE: (&str, &str) = ("firy ariary ny tapakila", "iray alina ariary");
 pub const MG_GOODBYE: (&str, &str) = ("misaotra tompoko veloma", "Veloma");
 pub const FR_HOURS: (&str, &str) = ("donnez-moi vos horaires", "huit heures");
 
@@ -46,7 +48,8 @@ pub fn in_a_namespace(folder: &Path, script: &str) -> Option<Output> {
     let probe = Command::new("unshare").args(namespace).arg("true").output().expect("unshare");
     if !probe.status.success() {
         let why = String::from_utf8_lossy(&probe.stderr);
-        eprintln!("not looked at: this system refuses user namespaces ({})", why.trim());
+        let test = std::thread::current().name().unwrap_or("a scenario").to_owned();
+        not_looked_at(&format!("{test}: this system refuses user namespaces ({})", why.trim()));
         return None;
     }
     let script = format!("ip link set lo up\n{script}");
@@ -116,4 +119,29 @@ pub async fn newest_call(milo: &Running) -> Value {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("no call ended within ten seconds");
+}
+
+/// The turns of a call in which the caller was heard.
+pub fn answered(call: &Value) -> Vec<&Value> {
+    let turns = call["turns"].as_array().expect("turns");
+    turns.iter().filter(|turn| turn["heard"].is_string()).collect()
+}
+
+/// A turn was understood, and the caller heard the answer.
+pub fn assert_turn(turn: &Value, language: &str, heard: &str, said: &str) {
+    assert_eq!(turn["language"], language, "{turn}");
+    assert_eq!(turn["heard"], heard, "{turn}");
+    let reply = turn["said_heard"].as_str().unwrap_or_default();
+    assert!(reply.contains(said), "{reply:?} lacks {said:?}: {turn}");
+    let confidence = turn["confidence"].as_f64().unwrap_or_default();
+    assert!((0.3..=1.0).contains(&confidence), "{turn}");
+    for stage in ["vad_ms", "end_of_turn_ms", "stt_ms", "llm_first_token_ms", "tts_first_sample_ms", "packet_out_ms"] {
+        assert!(turn["stages"][stage].as_f64().is_some_and(|time| (0.0..5_000.0).contains(&time)), "{stage}: {turn}");
+    }
+}
+
+/// Says plainly what was skipped, past the test harness, which keeps the output of tests that pass to itself.
+pub fn not_looked_at(what: &str) {
+    let line = format!("\nNOT LOOKED AT: {what}\n");
+    std::io::stderr().write_all(line.as_bytes()).ok();
 }

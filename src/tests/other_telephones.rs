@@ -8,7 +8,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-use house::{MG_APPOINTMENT, MG_GOODBYE, MG_HOURS, folder, loud, milo, newest_call, recording, stop};
+use house::{
+    FR_HOURS, MG_APPOINTMENT, MG_GOODBYE, MG_HOURS, answered, assert_turn, folder, loud, milo, newest_call, recording,
+    stop,
+};
 use milo_media::{codec::PCMA, wav};
 
 /// The port of a `sip:milo@127.0.0.1:PORT` address.
@@ -17,12 +20,12 @@ fn port(uri: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sipp_holds_three_turns_in_malagasy() {
+async fn sipp_holds_three_turns_in_malagasy_and_one_in_french() {
     let milo = milo("sipp", &[]).await;
     let folder = folder("sipp-files");
     let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tests/sipp/caller.xml");
     // sipp sends the payload as it lies in the file: A-law at 8 kHz, and half a second of silence behind.
-    for name in ["mg_hours", "mg_appointment", "mg_goodbye"] {
+    for name in ["mg_hours", "mg_appointment", "fr_hours", "mg_goodbye"] {
         let speech = wav::read(&recording(&format!("{name}.wav"))).expect("the recording");
         let narrow = milo_media::resample::resample(&speech, 16_000, 8_000);
         let (mut payload, mut silence) = (Vec::new(), Vec::new());
@@ -35,7 +38,7 @@ async fn sipp_holds_three_turns_in_malagasy() {
 
     let target = port(&milo.udp("milo").expect("an address").to_string());
     let output = Command::new("timeout")
-        .args(["90", "sipp", &target, "-s", "milo", "-sf"])
+        .args(["120", "sipp", &target, "-s", "milo", "-sf"])
         .arg(&scenario)
         .args(["-m", "1", "-i", "127.0.0.1", "-mi", "127.0.0.1", "-nostdin", "-trace_err"])
         .current_dir(&folder)
@@ -44,8 +47,12 @@ async fn sipp_holds_three_turns_in_malagasy() {
     assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
 
     let logged = newest_call(&milo).await;
-    let heard: Vec<_> = logged["turns"].as_array().expect("turns").iter().filter_map(|t| t["heard"].as_str()).collect();
-    assert_eq!(heard, [MG_HOURS.0, MG_APPOINTMENT.0, MG_GOODBYE.0], "{logged}");
+    let turns = answered(&logged);
+    assert_eq!(turns.len(), 4, "{logged}");
+    let expected = [("mg", MG_HOURS), ("mg", MG_APPOINTMENT), ("fr", FR_HOURS), ("mg", MG_GOODBYE)];
+    for (turn, (language, (heard, said))) in turns.into_iter().zip(expected) {
+        assert_turn(turn, language, heard, said);
+    }
     assert_eq!(logged["hangup_by"], "milo", "{logged}");
     fs::remove_dir_all(folder).ok();
     stop(milo).await;
@@ -92,8 +99,9 @@ async fn baresip_asks_one_question_and_hears_the_answer() {
         .output()
         .expect("baresip");
     let logged = newest_call(&milo).await;
-    let turns: Vec<_> = logged["turns"].as_array().expect("turns").iter().filter_map(|t| t["heard"].as_str()).collect();
-    assert_eq!(turns, [MG_HOURS.0], "{logged}\n{}", text(&output.stdout));
+    let turns = answered(&logged);
+    assert_eq!(turns.len(), 1, "{logged}\n{}", text(&output.stdout));
+    assert_turn(turns[0], "mg", MG_HOURS.0, MG_HOURS.1);
     assert_eq!(logged["hangup_by"], "caller", "{logged}");
     // Its reports and ours have crossed: each end knows how the other hears it, and how long the way is.
     let sounded = &logged["quality"][0];

@@ -10,7 +10,9 @@ use house::{call, errand, folder, milo, newest_call, stop};
 async fn the_page_shows_the_number_the_notice_and_the_call() {
     let os = fs::read_to_string("/etc/os-release").unwrap_or_default();
     if os.lines().any(|line| line == "ID=ubuntu") {
-        eprintln!("not looked at: Ubuntu has Chromium as a snap only, which the set-up does not install");
+        house::not_looked_at(
+            "the page in a browser: Ubuntu has Chromium as a snap only, which the set-up does not install",
+        );
         return;
     }
     let milo = milo("page", &[]).await;
@@ -31,6 +33,12 @@ async fn the_page_shows_the_number_the_notice_and_the_call() {
     for word in [number.as_str(), "telephone", "assistant"] {
         assert!(page.contains(word), "{word:?} is missing: {page}{}", String::from_utf8_lossy(&output.stderr));
     }
+    let (tag, text) =
+        page.split_once("<p id=\"notice\"").and_then(|(_, rest)| rest.split_once('>')).expect("the notice");
+    let text = text.split("</p>").next().unwrap_or_default();
+    assert!(!tag.contains("hidden"), "the notice is not shown: {tag}");
+    // French calls them “modèles de démonstration”.
+    assert!(text.contains("monstration") && text.contains("milo.toml, [engines]"), "{text:?}");
     fs::remove_dir_all(profile).ok();
     stop(milo).await;
 }
