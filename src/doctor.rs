@@ -6,7 +6,7 @@
 use std::{
     fs,
     io::Write,
-    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
+    net::{SocketAddr, TcpListener, UdpSocket},
     path::Path,
     process::Command,
 };
@@ -151,7 +151,7 @@ fn rtp(config: &Config, findings: &mut Findings) {
     if last == 0 {
         return findings.good("audio ports", "chosen by the system");
     }
-    let ip: IpAddr = config.sip.udp.as_slice().first().map_or(Ipv4Addr::UNSPECIFIED.into(), SocketAddr::ip);
+    let ip = config.sip.media_address();
     let step = usize::from(((last - first) / 20).max(1));
     let sample: Vec<u16> = range.step_by(step).collect();
     let busy = sample.iter().filter(|port| UdpSocket::bind((ip, **port)).is_err()).count();

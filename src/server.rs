@@ -46,6 +46,8 @@ pub struct Server {
     house: Arc<House>,
     endpoint: Endpoint,
     calls: JoinHandle<()>,
+    /// Where it can be called.
+    dial: Vec<Dial>,
     /// Dropped when no more calls are taken.
     open: watch::Sender<bool>,
     http: (SocketAddr, JoinHandle<()>),
@@ -123,11 +125,12 @@ impl Server {
             longest: Duration::from_secs(config.limits.call_seconds),
         });
         let http = listener.local_addr().context("the HTTP listener's address")?;
+        let dial = dial(endpoint.local(), &config.sip, &house.dialplans);
         let (open, taking) = watch::channel(true);
         let snapshot = Snapshot {
             house: Arc::clone(&house),
             counters: endpoint.watch(),
-            dial: dial(endpoint.local(), &house.dialplans),
+            dial: dial.clone(),
             limit: config.limits.calls,
             taking: taking.clone(),
         };
@@ -141,6 +144,7 @@ impl Server {
             house,
             endpoint,
             calls,
+            dial,
             open,
             http: (http, serving),
             close_http,
@@ -153,13 +157,13 @@ impl Server {
 
     /// What a person who started Milo wants to read.
     pub fn welcome(&self) -> String {
-        let mut lines =
-            vec![format!("Milo {} is up.", env!("CARGO_PKG_VERSION")), format!("  open  http://{}/", self.http.0)];
-        for dial in dial(self.endpoint.local(), &self.house.dialplans) {
-            if dial.number == "milo" {
-                lines.push(format!("  call  {}", dial.uri));
-            }
-        }
+        let page = match self.http.0 {
+            // Every address is none that can be opened.
+            at if at.ip().is_unspecified() => format!("http://localhost:{}/", at.port()),
+            at => format!("http://{at}/"),
+        };
+        let mut lines = vec![format!("Milo {} is up.", env!("CARGO_PKG_VERSION")), format!("  open  {page}")];
+        lines.extend(self.dial.iter().filter(|dial| dial.number == "milo").map(|dial| format!("  call  {}", dial.uri)));
         let others: Vec<_> = self.house.dialplans.numbers().filter(|number| *number != "milo").collect();
         if !others.is_empty() {
             lines.push(format!("        or, in place of milo: {}", others.join(", ")));
@@ -174,7 +178,7 @@ impl Server {
 
     /// Where a number can be dialled.
     pub fn dial(&self, number: &str) -> Option<String> {
-        dial(self.endpoint.local(), &self.house.dialplans).into_iter().find(|dial| dial.number == number).map(|d| d.uri)
+        self.dial.iter().find(|dial| dial.number == number).map(|dial| dial.uri.clone())
     }
 
     /// Serves until SIGTERM or SIGINT, then ends; a second signal shortens the drain.
@@ -186,8 +190,7 @@ impl Server {
     /// Ends politely: no new calls, the running ones up to the drain time (or `at_once`), a BYE for those that are left, the
     /// last rows.
     pub async fn end(self, at_once: impl Future<Output = ()>) {
-        let Self { house, endpoint, mut calls, open, http: (_, serving), close_http, writer, retention, drain, _node } =
-            self;
+        let Self { house, endpoint, mut calls, open, http, close_http, writer, retention, drain, .. } = self;
         let live = endpoint.counters().calls;
         if live > 0 {
             tracing::info!(calls = live, drain_s = drain.as_secs(), "no new calls; waiting for those that are up");
@@ -205,7 +208,7 @@ impl Server {
             calls.abort();
         }
         close_http.send(()).ok();
-        serving.await.ok();
+        http.1.await.ok();
         let log = house.log.clone();
         if timeout(LAST_PAGES, house.recordings.idle()).await.is_err() {
             tracing::error!("the disk was too slow for the last recordings; they end early");
@@ -234,15 +237,7 @@ fn dialplans(config: &Config) -> Result<Dialplans> {
 
 fn bind(config: &Config, legs: &Handle) -> Result<(Endpoint, Invitations)> {
     let sip = &config.sip;
-    let listeners: Vec<SocketAddr> = sip.udp.as_slice().iter().chain(sip.tcp.as_slice()).copied().collect();
-    let address = match listeners.first() {
-        Some(first) if listeners.iter().all(|listener| listener.ip() == first.ip()) => first.ip(),
-        Some(first) if listeners.iter().all(SocketAddr::is_ipv6) || first.is_ipv6() => {
-            std::net::Ipv6Addr::UNSPECIFIED.into()
-        }
-        _ => std::net::Ipv4Addr::UNSPECIFIED.into(),
-    };
-    let ports = Arc::new(PortPool::new(address, config.media.rtp_ports.range()));
+    let ports = Arc::new(PortPool::new(sip.media_address(), config.media.rtp_ports.range()));
     let endpoint = EndpointConfig {
         udp: sip.udp.to_vec(),
         tcp: sip.tcp.to_vec(),
@@ -299,8 +294,8 @@ async fn take_calls(house: Arc<House>, mut invitations: Invitations, mut taking:
     }
 }
 
-/// Every number on every listener.
-fn dial(local: &[(Transport, SocketAddr)], dialplans: &Dialplans) -> Vec<Dial> {
+/// Every number on every listener, at an address that can be dialled.
+fn dial(local: &[(Transport, SocketAddr)], sip: &config::Sip, dialplans: &Dialplans) -> Vec<Dial> {
     let mut dial = Vec::new();
     for number in dialplans.numbers() {
         for (transport, address) in local {
@@ -308,7 +303,10 @@ fn dial(local: &[(Transport, SocketAddr)], dialplans: &Dialplans) -> Vec<Dial> {
                 Transport::Udp => "",
                 Transport::Tcp => ";transport=tcp",
             };
-            dial.push(Dial { number: number.into(), uri: format!("sip:{number}@{address}{parameter}") });
+            let uri = format!("sip:{number}@{}{parameter}", sip.dialled(*address));
+            if !dial.iter().any(|known: &Dial| known.uri == uri) {
+                dial.push(Dial { number: number.into(), uri });
+            }
         }
     }
     dial

@@ -29,6 +29,8 @@ const CONTROL: usize = 64;
 #[derive(Debug)]
 pub struct Datagrams {
     socket: UdpSocket,
+    /// An IPv6 socket, which takes and sends IPv4 as well where it is bound to every address.
+    is_ipv6: bool,
     /// Before this, all that had come was taken.
     looked: Cell<Instant>,
 }
@@ -55,7 +57,8 @@ impl Datagrams {
         if refused != 0 {
             return Err(io::Error::last_os_error());
         }
-        Ok(Self { socket, looked: Cell::new(now) })
+        let is_ipv6 = socket.local_addr()?.is_ipv6();
+        Ok(Self { socket, is_ipv6, looked: Cell::new(now) })
     }
 
     /// Takes what waits, at most `most`, the oldest first: each with where it comes from and when it came. What is longer
@@ -86,7 +89,7 @@ impl Datagrams {
     pub(crate) fn mark(&self, dscp: u8) -> io::Result<()> {
         let socket = SockRef::from(&self.socket);
         let octet = u32::from(dscp & 0x3f) << 2;
-        if self.socket.local_addr()?.is_ipv6() {
+        if self.is_ipv6 {
             // One for both versions sends IPv4 too.
             socket.set_tos_v4(octet).ok();
             socket.set_tclass_v6(octet)
@@ -100,6 +103,10 @@ impl Datagrams {
     /// # Errors
     /// The system's, `WouldBlock` when it has no room.
     pub fn send(&self, datagram: &[u8], to: SocketAddr) -> io::Result<usize> {
+        let to = match to {
+            SocketAddr::V4(to) if self.is_ipv6 => SocketAddr::new(to.ip().to_ipv6_mapped().into(), to.port()),
+            to => to,
+        };
         self.socket.send_to(datagram, to)
     }
 }
@@ -158,7 +165,7 @@ impl Basket {
     }
 }
 
-/// Where a datagram comes from.
+/// Where a datagram comes from: an IPv4 address as such, also when it came through an IPv6 socket (RFC 4291 2.5.5.2).
 fn source(message: &libc::mmsghdr) -> Option<SocketAddr> {
     let name = message.msg_hdr.msg_name;
     // SAFETY: `msg_name` points to a whole `sockaddr_storage` of the basket, which the kernel has filled and which is
@@ -174,6 +181,9 @@ fn source(message: &libc::mmsghdr) -> Option<SocketAddr> {
                 let from = *name.cast::<libc::sockaddr_in6>();
                 let ip = Ipv6Addr::from(from.sin6_addr.s6_addr);
                 let port = u16::from_be(from.sin6_port);
+                if let Some(ip) = ip.to_ipv4_mapped() {
+                    return Some(SocketAddrV4::new(ip, port).into());
+                }
                 Some(SocketAddrV6::new(ip, port, from.sin6_flowinfo, from.sin6_scope_id).into())
             }
             _ => None,
@@ -288,6 +298,25 @@ mod tests {
         let mut came = None;
         near.take(now(), 1, |_, _, at| came = Some(at));
         assert!(came.is_some_and(|came| came >= looked));
+    }
+
+    #[test]
+    fn one_socket_serves_both_versions_of_ip() {
+        let pool = crate::PortPool::new(Ipv6Addr::UNSPECIFIED.into(), 0..=0);
+        let bound = pool.bind().expect("every address");
+        let port = bound.local_addr().expect("bound").port();
+        let near = Datagrams::new(bound.socket, now()).expect("Linux");
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let far = UdpSocket::bind(address).expect("loopback");
+            let own = far.local_addr().expect("bound");
+            far.send_to(b"salama", (own.ip(), port)).expect("loopback");
+            sleep(Duration::from_millis(10));
+            let mut from = None;
+            near.take(now(), 1, |_, source, _| from = Some(source));
+            assert_eq!(from, Some(own), "as an SDP names it");
+            near.send(b"salama", own).expect("loopback");
+            assert_eq!(far.recv_from(&mut [0; 9]).expect("loopback").0, 6);
+        }
     }
 
     #[test]

@@ -13,6 +13,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use socket2::{Domain, Protocol, Socket, Type};
+
 use crate::MediaError;
 
 /// How long a port rests after its release.
@@ -151,9 +153,17 @@ impl FreePorts {
 }
 
 fn bind(address: SocketAddr) -> Result<UdpSocket, MediaError> {
-    let socket = UdpSocket::bind(address).map_err(|source| MediaError::Bind { address, source })?;
-    socket.set_nonblocking(true).map_err(|source| MediaError::Bind { address, source })?;
-    Ok(socket)
+    let bound = || -> io::Result<UdpSocket> {
+        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+        if address.is_ipv6() {
+            // Every address is those of IPv4 too, whatever the system's default is.
+            socket.set_only_v6(!address.ip().is_unspecified())?;
+        }
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        Ok(socket.into())
+    };
+    bound().map_err(|source| MediaError::Bind { address, source })
 }
 
 fn lock(free: &Mutex<FreePorts>) -> MutexGuard<'_, FreePorts> {

@@ -1,6 +1,6 @@
 //! `[sip]`: where telephones reach Milo, and which of them may.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -39,6 +39,30 @@ impl Default for Sip {
 }
 
 impl Sip {
+    /// Where audio is received: at the listeners' address when they have one, else at every address, also of IPv6 as soon as
+    /// one of them is.
+    pub fn media_address(&self) -> IpAddr {
+        let mut listeners = self.udp.as_slice().iter().chain(self.tcp.as_slice()).map(SocketAddr::ip);
+        let any: IpAddr = if listeners.clone().any(|ip| ip.is_ipv6()) {
+            Ipv6Addr::UNSPECIFIED.into()
+        } else {
+            Ipv4Addr::UNSPECIFIED.into()
+        };
+        listeners.next().filter(|first| listeners.all(|other| other == *first)).unwrap_or(any)
+    }
+
+    /// An address that can be dialled for one that is listened on: the public one where that is every address, and where none
+    /// is configured this machine's own, from which everybody may call.
+    pub fn dialled(&self, listener: SocketAddr) -> SocketAddr {
+        let own = match listener.ip() {
+            ip if !ip.is_unspecified() => return listener,
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        };
+        let public = self.public_address.filter(|public| public.is_ipv4() || listener.is_ipv6());
+        SocketAddr::new(public.unwrap_or(own), listener.port())
+    }
+
     pub(super) fn check(&self, faults: &mut Faults<'_>) {
         if self.udp.as_slice().is_empty() && self.tcp.as_slice().is_empty() {
             faults.add("sip.udp", "and sip.tcp are both empty: no telephone could reach Milo".into());
@@ -57,5 +81,42 @@ impl Sip {
                 );
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sip(udp: &[&str]) -> Sip {
+        let udp = serde_json::from_value(serde_json::json!(udp)).unwrap();
+        Sip { udp, tcp: Addresses::one((Ipv4Addr::LOCALHOST, 5060).into()), ..Sip::default() }
+    }
+
+    #[test]
+    fn audio_is_received_wherever_sip_is() {
+        for (udp, media) in [
+            (&["127.0.0.1:5070"][..], "127.0.0.1"),
+            (&["192.0.2.1:5060"], "0.0.0.0"),
+            (&["[::1]:5060"], "::"),
+            (&["127.0.0.1:5060", "[::1]:5060"], "::"),
+            (&["0.0.0.0:5060", "[::]:5060"], "::"),
+            (&[], "127.0.0.1"),
+        ] {
+            assert_eq!(sip(udp).media_address().to_string(), media, "{udp:?}");
+        }
+    }
+
+    #[test]
+    fn every_address_is_none_that_can_be_dialled() {
+        let mut sip = sip(&[]);
+        let dialled = |sip: &Sip, listener: &str| sip.dialled(listener.parse().unwrap()).to_string();
+        assert_eq!(dialled(&sip, "192.0.2.1:5060"), "192.0.2.1:5060");
+        assert_eq!(dialled(&sip, "0.0.0.0:5060"), "127.0.0.1:5060");
+        assert_eq!(dialled(&sip, "[::]:5060"), "[::1]:5060");
+        sip.public_address = Some([203, 0, 113, 9].into());
+        assert_eq!(dialled(&sip, "0.0.0.0:5060"), "203.0.113.9:5060");
+        assert_eq!(dialled(&sip, "[::]:5060"), "203.0.113.9:5060");
+        assert_eq!(dialled(&sip, "127.0.0.1:5060"), "127.0.0.1:5060");
     }
 }

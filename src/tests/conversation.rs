@@ -157,6 +157,32 @@ async fn the_other_numbers_answer_as_the_dialplan_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn both_versions_of_ip_are_heard_and_answered_by_one_milo() {
+    if std::net::UdpSocket::bind("[::1]:0").is_err() {
+        return house::not_looked_at("calls over IPv6: this machine has none");
+    }
+    for listeners in ["[\"127.0.0.1:0\", \"[::1]:0\"]", "[\"0.0.0.0:0\", \"[::]:0\"]", "[::]:0"] {
+        let milo = milo("versions", &[("MILO__SIP__UDP", listeners)]).await;
+        let health = get(&milo, "/api/v1/health");
+        let dial = health["dial"].as_array().expect("numbers").iter().filter_map(|dial| dial["uri"].as_str());
+        let mut echo: Vec<_> =
+            dial.filter(|uri| uri.contains("echo@") && !uri.contains("tcp")).map(str::to_owned).collect();
+        if let [only] = &echo[..] {
+            echo.push(only.replace("[::1]", "127.0.0.1"));
+        }
+        assert_eq!(echo.len(), 2, "{health}");
+        for uri in echo {
+            assert!(!uri.contains("0.0.0.0") && !uri.contains("[::]"), "{uri} cannot be dialled");
+            let mut errand = errand(uri.parse().expect("a SIP address"), &["mg_price.wav"]);
+            errand.no_greeting = true;
+            let report = call(&errand).await;
+            assert!(report.turns[0].spoke_early, "no echo from {uri} of {listeners}: {report:?}");
+        }
+        stop(milo).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn health_and_metrics_move_with_a_call() {
     let milo = milo("seen", &[]).await;
     call(&errand(milo.udp("milo").expect("an address"), &["mg_hours.wav"])).await;
