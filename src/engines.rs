@@ -40,9 +40,9 @@ pub struct Model {
 }
 
 impl Engines {
-    /// Loads every engine, the shipped demonstration model where no other is configured. Blocks while it reads. `prompt` is
-    /// the system prompt of most calls: the language model reads it once.
-    pub fn load(config: &Config, prompt: Option<String>) -> Result<Self, Error> {
+    /// Loads every engine, the shipped demonstration model where no other is configured. Blocks while it reads. `prompts` are
+    /// the personas': the language model reads each once.
+    pub fn load(config: &Config, prompts: Vec<String>) -> Result<Self, Error> {
         let settings = &config.engines;
         let ort = OrtRuntime::load(settings.onnxruntime.as_deref())?;
         let shipped = demo::unpack(&config.data_dir)?;
@@ -65,8 +65,8 @@ impl Engines {
                 threads(settings.llm.threads)
             },
             gpu_layers: settings.llm.gpu_layers,
-            system_prompt: prompt,
-            ..LlamaOptions::default()
+            system_prompts: prompts,
+            queue: settings.llm.queue,
         };
         let language_model = LanguageModel::load(settings.llm.path.as_ref().unwrap_or(&shipped.llama), options)?;
         let voice = Synthesizer::load(settings.tts.path.as_ref().unwrap_or(&shipped.espeak))?;

@@ -99,8 +99,8 @@ impl Server {
         tokio::task::spawn_blocking(move || sounds.iter().try_for_each(|sound| decoding.sound(sound).map(drop)))
             .await??;
         let loading = config.clone();
-        let prompt = dialplans.personas().next().map(|(_, persona)| persona.prompt.clone());
-        let engines = tokio::task::spawn_blocking(move || Engines::load(&loading, prompt)).await??;
+        let personal = dialplans.personas().map(|(_, persona)| persona.prompt.clone()).collect();
+        let engines = tokio::task::spawn_blocking(move || Engines::load(&loading, personal)).await??;
         let personas = dialplans.personas().map(|(_, persona)| persona);
         let phrases = SetPhrases::make(&engines.voice, personas).await?;
 

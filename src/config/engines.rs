@@ -52,13 +52,15 @@ pub struct Llm {
     pub context_tokens: u32,
     /// Conversations that generate in the same decode.
     pub sequences: u32,
+    /// Replies that may wait for a free sequence; the next caller hears an apology at once.
+    pub queue: usize,
     /// Layers kept on the GPU; 0 keeps all on the CPU.
     pub gpu_layers: u32,
 }
 
 impl Default for Llm {
     fn default() -> Self {
-        Self { path: None, threads: 0, context_tokens: 4_096, sequences: 4, gpu_layers: 0 }
+        Self { path: None, threads: 0, context_tokens: 4_096, sequences: 4, queue: 16, gpu_layers: 0 }
     }
 }
 
@@ -86,6 +88,7 @@ impl Engines {
         faults.within("engines.stt.threads", self.stt.threads, 0..=512);
         faults.within("engines.llm.threads", self.llm.threads, 0..=512);
         faults.within("engines.llm.sequences", self.llm.sequences, 1..=256);
+        faults.within("engines.llm.queue", self.llm.queue, 1..=4_096);
         faults.within("engines.llm.context_tokens", self.llm.context_tokens, 256..=4_194_304);
         if self.llm.sequences > 0 && self.llm.context_tokens / self.llm.sequences < 128 {
             faults.add(

@@ -27,6 +27,9 @@ const PIECE: usize = 256;
 /// Prompt tokens read in one pass while replies are under way: few, so that they do not stutter.
 const SMALL_PIECE: usize = 64;
 
+/// Sequences that llama.cpp can tell apart in one context (LLAMA_MAX_SEQ).
+const SEQUENCES: usize = 256;
+
 /// A reply under way; its tokens stand in the sequence of the same index.
 struct Running {
     answer: mpsc::Sender<Result<Token, EngineError>>,
@@ -34,6 +37,12 @@ struct Running {
     text: Text,
     /// Tokens that it may still generate.
     left: usize,
+}
+
+/// What every conversation with one system prompt begins with.
+struct Kept {
+    sequence: usize,
+    tokens: Vec<LlamaToken>,
 }
 
 /// The model, its one context, and the replies under way.
@@ -44,6 +53,8 @@ pub(super) struct Batcher {
     template: Template,
     sequences: Sequences,
     running: Vec<Option<Running>>,
+    /// The system prompts, each in a sequence that is kept for good.
+    kept: Vec<Kept>,
     context_tokens: usize,
     counters: Arc<Counters>,
     model: Box<LlamaModel>,
@@ -53,23 +64,28 @@ impl Batcher {
     pub(super) fn load(path: &Path, options: &LlamaOptions, counters: Arc<Counters>) -> Result<Self, EngineError> {
         let model = Box::new(file::open(path, options.gpu_layers)?);
         let template = Template::of(&model, path)?;
-        let prefix = match &options.system_prompt {
-            Some(system_prompt) => template.prefix(&model, system_prompt)?,
-            None => Vec::new(),
-        };
+        let mut prefixes: Vec<Vec<LlamaToken>> = Vec::new();
+        for system_prompt in &options.system_prompts {
+            let prefix = template.prefix(&model, system_prompt)?;
+            if !prefix.is_empty() && !prefixes.contains(&prefix) {
+                prefixes.push(prefix);
+            }
+        }
         let context_tokens = options.context_tokens.min(model.n_ctx_train() as usize);
-        if prefix.len() >= context_tokens {
+        if let Some(prefix) = prefixes.iter().find(|prefix| prefix.len() >= context_tokens) {
             return Err(EngineError::Load(format!(
-                "the system prompt has {} tokens and leaves no room in the {context_tokens} of a conversation; shorten it or \
+                "a system prompt has {} tokens and leaves no room in the {context_tokens} of a conversation; shorten it or \
                  raise context_tokens (the model in {} allows {})",
                 prefix.len(),
                 path.display(),
                 model.n_ctx_train()
             )));
         }
-        // One sequence more than asked for: it keeps the system prompt for good.
-        let sequences = options.sequences.max(1) + usize::from(!prefix.is_empty());
-        let cells = context_tokens * options.sequences.max(1) + prefix.len();
+        // Sequences more than asked for: each keeps a system prompt for good. Those beyond what llama.cpp can tell apart are
+        // read by each conversation for itself.
+        prefixes.truncate(SEQUENCES.saturating_sub(options.sequences.max(1)));
+        let sequences = options.sequences.max(1) + prefixes.len();
+        let cells = context_tokens * options.sequences.max(1) + prefixes.iter().map(Vec::len).sum::<usize>();
         let parameters = LlamaContextParams::default()
             .with_n_ctx(NonZeroU32::new(u32::try_from(cells).unwrap_or(u32::MAX)))
             .with_n_seq_max(u32::try_from(sequences).unwrap_or(u32::MAX))
@@ -97,15 +113,24 @@ impl Batcher {
             template,
             sequences: Sequences::new(sequences, !model.is_recurrent() && !model.is_hybrid()),
             running: (0..sequences).map(|_| None).collect(),
+            kept: Vec::with_capacity(prefixes.len()),
             context_tokens,
             counters,
             model,
         };
-        if !prefix.is_empty() {
-            let kept = batcher.sequences.place(&prefix).expect("all sequences are free").sequence;
-            batcher.read_whole(kept)?;
+        for tokens in prefixes {
+            batcher.keep(tokens)?;
         }
         Ok(batcher)
+    }
+
+    /// Gives a system prompt a sequence for good.
+    fn keep(&mut self, tokens: Vec<LlamaToken>) -> Result<(), EngineError> {
+        let place = self.sequences.place(&tokens).expect("there is a sequence for each system prompt");
+        let sequence = place.sequence;
+        self.sequences.all[sequence].cached = self.share(place.donor, sequence, place.shared);
+        self.kept.push(Kept { sequence, tokens });
+        self.read_whole(sequence)
     }
 
     /// Serves until every handle is dropped.
@@ -295,7 +320,8 @@ impl Batcher {
         }
     }
 
-    /// After a failed pass nothing in the cache can be trusted: every reply ends with the error and the cache is emptied.
+    /// After a failed pass nothing in the cache can be trusted: every reply ends with the error, the cache is emptied, and the
+    /// system prompts are read anew.
     fn fail_all(&mut self, error: &EngineError) {
         tracing::warn!(error = %error, "a pass of the language model failed");
         self.context.clear_kv_cache();
@@ -306,5 +332,52 @@ impl Batcher {
             }
             self.sequences.all[index].clear();
         }
+        for Kept { sequence, tokens } in &self.kept {
+            self.sequences.all[*sequence].tokens.clone_from(tokens);
+        }
+        for at in 0..self.kept.len() {
+            let sequence = self.kept[at].sequence;
+            if let Err(error) = self.read_whole(sequence) {
+                tracing::warn!(error = %error, "a system prompt could not be read anew: every conversation reads it for itself");
+                self.context.clear_kv_cache_seq(Some(sequence as u32), None, None).ok();
+                self.sequences.all[sequence].clear();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::llama::{ChatMessage, Role};
+
+    #[test]
+    fn every_system_prompt_is_read_once_and_again_after_a_failed_pass() {
+        let prompts = ["Ianao dia mpanampy.", "Tu es un assistant."].map(str::to_owned);
+        let options = LlamaOptions { system_prompts: prompts.to_vec(), sequences: 1, ..LlamaOptions::default() };
+        let counters = Arc::<Counters>::default();
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/mind/mind.gguf");
+        let mut batcher = Batcher::load(&shipped, &options, Arc::clone(&counters)).unwrap();
+        let shared = |batcher: &mut Batcher, prompt: &str| {
+            let messages = [ChatMessage::new(Role::System, prompt), ChatMessage::new(Role::User, "salama")];
+            let tokens = batcher.template.tokens(&batcher.model, &messages).unwrap();
+            let prefix = batcher.template.prefix(&batcher.model, prompt).unwrap().len();
+            let place = batcher.sequences.place(&tokens).expect("a free sequence");
+            let read = batcher.sequences.all[place.donor].cached;
+            batcher.end(place.sequence);
+            (place.shared, read.min(prefix), prefix)
+        };
+        for failed in [false, true] {
+            if failed {
+                batcher.fail_all(&EngineError::Failed { engine: ENGINE, reason: "a test".into() });
+            }
+            for prompt in &prompts {
+                let (shared, read, prefix) = shared(&mut batcher, prompt);
+                assert_eq!((shared, read), (prefix, prefix), "{prompt} after a failure: {failed}");
+            }
+        }
+        let twice = batcher.kept.iter().map(|kept| kept.tokens.len() as u64).sum::<u64>() * 2;
+        let read = counters.prompt_tokens.load(Ordering::Relaxed);
+        assert!(read <= twice && read > twice / 2, "{read} of {twice}");
     }
 }

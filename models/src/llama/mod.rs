@@ -11,6 +11,7 @@
 
 mod batching;
 mod file;
+mod jinja;
 mod prompt;
 mod sampling;
 mod sequences;
@@ -95,13 +96,13 @@ pub struct LlamaOptions {
     pub threads: usize,
     /// Layers to put on a GPU (in a build with one).
     pub gpu_layers: u32,
-    /// Read once at load and shared by every conversation that begins with it.
-    pub system_prompt: Option<String>,
+    /// Each is read once at load and shared by every conversation that begins with it.
+    pub system_prompts: Vec<String>,
 }
 
 impl Default for LlamaOptions {
     fn default() -> Self {
-        Self { context_tokens: 1024, sequences: 8, queue: 16, threads: 1, gpu_layers: 0, system_prompt: None }
+        Self { context_tokens: 1024, sequences: 8, queue: 16, threads: 1, gpu_layers: 0, system_prompts: Vec::new() }
     }
 }
 
@@ -160,7 +161,7 @@ impl LanguageModel {
     ///
     /// # Errors
     /// [`EngineError::Load`], one sentence that names the file and the mend: it is missing, no GGUF, truncated, of a kind
-    /// llama.cpp does not know, or has no chat template llama.cpp knows.
+    /// llama.cpp does not know, or has no chat template that can be rendered.
     pub fn load(gguf: &Path, options: LlamaOptions) -> Result<Self, EngineError> {
         let file = gguf.to_path_buf();
         let counters = Arc::<Counters>::default();

@@ -7,15 +7,24 @@ use llama_cpp_2::{
     token::LlamaToken,
 };
 
-use super::{ChatMessage, ENGINE, Role};
+use super::{ChatMessage, ENGINE, Role, jinja::Jinja};
 use crate::engine::EngineError;
 
 /// A model's chat template and the marks it is made of.
 #[derive(Debug)]
 pub(super) struct Template {
-    template: LlamaChatTemplate,
+    form: Form,
     /// Texts of control tokens. What a caller or a persona says must not be taken for one.
     marks: Vec<String>,
+}
+
+/// Who renders it.
+#[derive(Debug)]
+enum Form {
+    /// One of those that llama.cpp knows by heart.
+    Known(LlamaChatTemplate),
+    /// Any other.
+    Own(Box<Jinja>),
 }
 
 impl Template {
@@ -34,19 +43,31 @@ impl Template {
             .filter_map(|token| vocabulary.text(token)?.to_str().ok().map(str::to_owned))
             .filter(|mark| mark.len() > 2)
             .collect();
-        let template = Self { template, marks };
-        template.render(model, &[ChatMessage::new(Role::User, "salama")]).map_err(|_| {
+        let source = template.to_string().map_err(|error| error.to_string());
+        let known = Self { form: Form::Known(template), marks };
+        if known.render(model, &[ChatMessage::new(Role::User, "salama")]).is_ok() {
+            return Ok(known);
+        }
+        let form = source.and_then(|source| Self::own(model, source)).map_err(|why| {
             EngineError::Load(format!(
-                "the chat template in {} is none that llama.cpp knows; name a model with a common one (ChatML, Llama, Mistral, Gemma, Phi …)",
+                "the chat template in {} cannot be rendered ({why}); name another instruct or chat model",
                 path.display()
             ))
         })?;
-        Ok(template)
+        Ok(Self { form, marks: known.marks })
+    }
+
+    /// Whether the template is one that llama.cpp does not know.
+    #[cfg(test)]
+    pub(super) fn is_own(&self) -> bool {
+        matches!(self.form, Form::Own(_))
     }
 
     /// The tokens that the model reads before it replies.
     pub(super) fn tokens(&self, model: &LlamaModel, messages: &[ChatMessage]) -> Result<Vec<LlamaToken>, EngineError> {
-        Ok(model.vocab().tokenize(self.render(model, messages)?.as_bytes(), true, true))
+        // What llama.cpp renders lacks the first token; a template of the model's own says all that there is.
+        let adds_first = matches!(self.form, Form::Known(_));
+        Ok(model.vocab().tokenize(self.render(model, messages)?.as_bytes(), adds_first, true))
     }
 
     /// The tokens that every conversation with this system prompt begins with: what two of them have in common.
@@ -63,12 +84,30 @@ impl Template {
 
     fn render(&self, model: &LlamaModel, messages: &[ChatMessage]) -> Result<String, EngineError> {
         let failed = |reason: String| EngineError::Failed { engine: ENGINE, reason };
-        let messages = messages
-            .iter()
-            .map(|message| LlamaChatMessage::new(message.role.name().into(), self.plain(&message.content)))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| failed(error.to_string()))?;
-        model.apply_chat_template(&self.template, &messages, true).map_err(|error| failed(error.to_string()))
+        let messages = messages.iter().map(|message| ChatMessage::new(message.role, self.plain(&message.content)));
+        match &self.form {
+            Form::Known(template) => {
+                let messages = messages
+                    .map(|message| LlamaChatMessage::new(message.role.name().into(), message.content))
+                    .collect::<Result<Vec<_>, _>>()
+                    .map_err(|error| failed(error.to_string()))?;
+                model.apply_chat_template(template, &messages, true).map_err(|error| failed(error.to_string()))
+            }
+            Form::Own(jinja) => jinja.render(&messages.collect::<Vec<_>>()).map_err(|error| failed(error.to_string())),
+        }
+    }
+
+    /// The model's own template, by whatever means it is written.
+    fn own(model: &LlamaModel, source: String) -> Result<Form, String> {
+        let vocabulary = model.vocab();
+        let text = |token: LlamaToken| {
+            // A model without such a token has one that is none.
+            let token = Some(token).filter(|token| (0..vocabulary.n_tokens()).contains(&token.0));
+            let text = token.and_then(|token| vocabulary.text(token));
+            text.map(|text| text.to_string_lossy().into_owned()).unwrap_or_default()
+        };
+        let jinja = Jinja::new(source, text(vocabulary.bos()), text(vocabulary.eos()));
+        jinja.map(|jinja| Form::Own(Box::new(jinja))).map_err(|error| error.to_string())
     }
 
     /// `content` without control tokens and NUL.

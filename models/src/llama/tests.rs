@@ -68,6 +68,23 @@ fn tokens_are_those_the_model_was_trained_on() {
 }
 
 #[test]
+fn a_template_that_llama_cpp_does_not_know_gives_the_same_tokens() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let own = folder.path().join("own.gguf");
+    let shipped = fs::read(demo("mind.gguf")).expect("shipped");
+    // The same text, by which llama.cpp does not recognise the template any more.
+    let (old, new) = ("'[INST] ' + message['content']", "'[IN'+'ST] ' + message.content");
+    fs::write(&own, exchanged(&shipped, old, new)).expect("written");
+    let model = file::open(&own, 0).expect("opens");
+    let template = Template::of(&model, &own).expect("rendered by its own Jinja");
+    assert!(template.is_own());
+    for case in golden() {
+        let tokens = template.tokens(&model, &case.messages).expect("renders");
+        assert_eq!(tokens.into_iter().map(|LlamaToken(id)| id).collect::<Vec<_>>(), case.ids, "{:?}", case.messages);
+    }
+}
+
+#[test]
 fn what_is_said_is_never_taken_for_a_control_token() {
     let model = file::open(&demo("mind.gguf"), 0).expect("opens");
     let template = Template::of(&model, &demo("mind.gguf")).expect("has one");
@@ -77,7 +94,7 @@ fn what_is_said_is_never_taken_for_a_control_token() {
 
 #[tokio::test]
 async fn it_answers_wordings_it_was_never_trained_on() {
-    let model = load(LlamaOptions { system_prompt: Some(system_prompt()), ..LlamaOptions::default() });
+    let model = load(LlamaOptions { system_prompts: vec![system_prompt()], ..LlamaOptions::default() });
     for (said, wanted) in [
         ("rahoviana no mihidy ny birao", "ora"),
         ("lazao ahy ny adiresy", "Analakely"),
@@ -94,7 +111,7 @@ async fn it_answers_wordings_it_was_never_trained_on() {
 
 #[tokio::test]
 async fn four_calls_share_their_passes() {
-    let model = load(LlamaOptions { system_prompt: Some(system_prompt()), ..LlamaOptions::default() });
+    let model = load(LlamaOptions { system_prompts: vec![system_prompt()], ..LlamaOptions::default() });
     let said = "te hahafantatra ny ora fisokafana aho";
     let before = model.decode_steps();
     let alone = answer(&model, said).await;
@@ -110,7 +127,7 @@ async fn four_calls_share_their_passes() {
 
 #[tokio::test]
 async fn the_system_prompt_is_read_once_and_earlier_turns_are_not_read_again() {
-    let model = load(LlamaOptions { system_prompt: Some(system_prompt()), ..LlamaOptions::default() });
+    let model = load(LlamaOptions { system_prompts: vec![system_prompt()], ..LlamaOptions::default() });
     let prefix = model.prompt_tokens();
     assert!(prefix > 20, "{prefix} tokens were read at load");
     let first = asks("aiza ny birao");
@@ -131,7 +148,7 @@ async fn the_system_prompt_is_read_once_and_earlier_turns_are_not_read_again() {
 #[tokio::test]
 async fn what_a_call_shares_does_not_change_its_reply() {
     let said = ["firy ariary ny finday", "où est votre bureau", "ampitao aho amin'i fara"];
-    let shared = load(LlamaOptions { system_prompt: Some(system_prompt()), sequences: 2, ..LlamaOptions::default() });
+    let shared = load(LlamaOptions { system_prompts: vec![system_prompt()], sequences: 2, ..LlamaOptions::default() });
     for said in said.iter().cycle().take(7) {
         let fresh = load(LlamaOptions { sequences: 1, ..LlamaOptions::default() });
         assert_eq!(answer(&shared, said).await, answer(&fresh, said).await);
@@ -242,7 +259,9 @@ fn a_file_that_is_no_model_is_refused_in_one_sentence_that_names_it() {
         exchanged(&good, "tokenizer.chat_template", "tokenizer.chat_nothing_"),
         "has no chat template",
     ));
-    cases.push(("strange.gguf", exchanged(&good, "'[INST] '", "'(INST) '"), "is none that llama.cpp knows"));
+    // None that llama.cpp knows, and no Jinja either.
+    let strange = exchanged(&exchanged(&good, "'[INST] '", "'(INST) '"), "{% endfor %}", "{% endfoo %}");
+    cases.push(("strange.gguf", strange, "cannot be rendered"));
     for length in [30, 5_000, good.len() / 2, good.len() - 1] {
         cases.push(("cut.gguf", good[..length].to_vec(), "truncated"));
     }
