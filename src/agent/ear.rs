@@ -1,14 +1,22 @@
 //! The agent's ear: frames of the leg through voice activity into decisions, and the audio of the turn that is being spoken.
 
-use std::{future::Future, pin::Pin, time::Instant};
+use std::{
+    future::Future,
+    pin::Pin,
+    time::{Duration, Instant},
+};
 
-use milo_media::{Cleaner, Cleaning, Closed, Ears, Heard};
+use milo_media::{Cleaner, Cleaning, Closed, Ears, Heard, SAMPLE_RATE};
 use milo_models::{engine::EngineError, silero::VadStream};
+use tokio::time::timeout;
 
 use super::{
     endpoint::{Decision, Endpointer, Patience},
     turn::Turn,
 };
+
+/// Voice activity has failed when one window takes longer than this.
+const WINDOW_LIMIT: Duration = Duration::from_secs(2);
 
 /// What the ear noticed.
 #[derive(Debug)]
@@ -23,7 +31,7 @@ pub enum Noticed {
     Resumed,
     /// The leg has ended.
     Closed(Closed),
-    /// Voice activity failed; the ear is deaf until the engine is back.
+    /// Voice activity failed: told once. The ear is deaf until the engine is back ([`Ear::deafness`]).
     Deaf(EngineError),
 }
 
@@ -40,16 +48,18 @@ pub struct Ear {
     newest: Option<Instant>,
     last_voiced: Option<Instant>,
     state: State,
+    /// Samples of the longest turn.
+    longest: usize,
 }
 
 /// Whether what is heard is listened to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum State {
     Listening,
     /// Music on hold is not the caller.
     Held,
     /// Voice activity failed, and this was told.
-    Deaf,
+    Deaf(EngineError),
 }
 
 impl Ear {
@@ -65,6 +75,7 @@ impl Ear {
             newest: None,
             last_voiced: None,
             state: State::Listening,
+            longest: (patience.longest.as_secs_f64() * f64::from(SAMPLE_RATE)) as usize,
         }
     }
 
@@ -76,7 +87,7 @@ impl Ear {
                 self.probing = None;
                 self.detector = Some(detector);
                 match probability {
-                    _ if self.state == State::Held => {}
+                    _ if matches!(self.state, State::Held) => {}
                     Ok(None) => {}
                     Ok(Some(probability)) => {
                         self.state = State::Listening;
@@ -95,23 +106,24 @@ impl Ear {
                     }
                     Err(error) => {
                         self.forget();
-                        if self.state != State::Deaf {
-                            self.state = State::Deaf;
+                        let told = matches!(self.state, State::Deaf(_));
+                        self.state = State::Deaf(error.clone());
+                        if !told {
                             return Noticed::Deaf(error);
                         }
                     }
                 }
             }
             match self.ears.next().await {
-                Heard::Frame(_) if self.state == State::Held => {}
+                Heard::Frame(_) if matches!(self.state, State::Held) => {}
                 Heard::Frame(heard) => {
                     let cleaned = self.cleaner.hear(&heard.frame, heard.sent.as_ref());
                     self.newest = Some(heard.arrived);
                     self.turn.hear(cleaned);
                     if let Some(mut detector) = self.detector.take() {
                         self.probing = Some(Box::pin(async move {
-                            let probability = detector.push(&cleaned.activity).await;
-                            (detector, probability)
+                            let probability = timeout(WINDOW_LIMIT, detector.push(&cleaned.activity)).await;
+                            (detector, probability.unwrap_or_else(|_| Err(late())))
                         }));
                     }
                 }
@@ -140,9 +152,27 @@ impl Ear {
         self.turn.sound()
     }
 
-    /// The turn was taken: what comes now belongs to the next one.
-    pub fn begin_anew(&mut self) {
-        self.turn.forget();
+    /// The turn was taken to be answered: what comes now belongs to the next one, unless it is taken up again.
+    pub fn set_aside(&mut self) {
+        self.turn.set_aside();
+    }
+
+    /// The caller goes on with the turn that was set aside. False when it would be longer than a turn may be.
+    pub fn take_up(&mut self) -> bool {
+        self.turn.take_up(self.longest)
+    }
+
+    /// The turn that was set aside is answered.
+    pub fn answered(&mut self) {
+        self.turn.answered();
+    }
+
+    /// Why nothing is heard, as long as voice activity fails.
+    pub fn deafness(&self) -> Option<&EngineError> {
+        match &self.state {
+            State::Deaf(error) => Some(error),
+            State::Listening | State::Held => None,
+        }
     }
 
     /// When the last packet with speech in it arrived.
@@ -159,4 +189,9 @@ impl Ear {
     pub fn into_ears(self) -> Ears {
         self.ears
     }
+}
+
+fn late() -> EngineError {
+    let reason = format!("no answer came within {} s", WINDOW_LIMIT.as_secs());
+    EngineError::Failed { engine: "voice activity detector", reason }
 }

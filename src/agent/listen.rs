@@ -86,9 +86,13 @@ impl Early {
 
 impl Conversation<'_> {
     /// Listens until the caller has finished a turn, or until it was quiet for too long. The transcript is begun on the
-    /// likely end and taken anew when the caller goes on.
+    /// likely end and taken anew when the caller goes on, also after the end, as long as the transcript is awaited.
     #[expect(clippy::disallowed_methods, reason = "stage times of the log are wall-clock times")]
     pub(super) async fn listen(&mut self, ear: &mut Ear, quiet: &mut Quiet) -> Listened {
+        // What failed while Milo spoke, and still does, was told to nobody.
+        if let Some(error) = ear.deafness() {
+            return Listened::Deaf(error.clone());
+        }
         let mut early = Early::None;
         let mut vad_stopped = None;
         let mut over: Option<TurnEnd> = None;
@@ -96,6 +100,7 @@ impl Conversation<'_> {
             if let (Some(end), Early::Done(_)) = (&over, &early)
                 && let Early::Done(transcript) = std::mem::replace(&mut early, Early::None)
             {
+                ear.answered();
                 return Listened::Turn(Box::new(Heard { transcript, transcribed: Instant::now(), end: *end }));
             }
             let noticed = select! {
@@ -105,7 +110,11 @@ impl Conversation<'_> {
                 () = sleep_until(self.limits.until) => return Listened::TimeUp,
             };
             match noticed {
-                // What begins while the transcript of a finished turn is awaited belongs to the next one.
+                // They had not finished. But a turn that was cut for its length is answered, whatever follows.
+                Noticed::Turn(Decision::Confirmed) if over.is_some() && ear.take_up() => {
+                    self.record.event("went_on", Value::Null);
+                    (early, vad_stopped, over) = (Early::None, None, None);
+                }
                 Noticed::Turn(_) if over.is_some() => {}
                 Noticed::Turn(Decision::LikelyEnd) => {
                     vad_stopped = Some(Instant::now());
@@ -122,7 +131,7 @@ impl Conversation<'_> {
                     if matches!(early, Early::None) {
                         early = Early::Working(self.transcribe(ear.turn()));
                     }
-                    ear.begin_anew();
+                    ear.set_aside();
                 }
                 Noticed::Turn(Decision::Onset | Decision::Confirmed | Decision::Retracted) => {}
                 Noticed::Digit(digit) => {
@@ -139,7 +148,10 @@ impl Conversation<'_> {
                 }
                 Noticed::Deaf(error) => {
                     self.deaf(&error);
-                    return Listened::Deaf(error);
+                    // What was said before is answered first.
+                    if over.is_none() {
+                        return Listened::Deaf(error);
+                    }
                 }
                 Noticed::Closed(why) => {
                     self.closed(&why);

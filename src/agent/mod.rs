@@ -160,14 +160,15 @@ impl Conversation<'_> {
             self.language = transcript.language;
             match self.answer(&heard, &transcript, &mut context, ear, voice).await {
                 Answered::GoOn => failures = 0,
-                Answered::Failed { error, told } => {
+                Answered::Failed(error) => {
                     failures += 1;
-                    let ending = if told {
-                        self.give_up(&error, failures, ear, voice).await
-                    } else {
-                        self.recover(&error, failures, ear, voice).await
-                    };
-                    if let Some(ending) = ending {
+                    if let Some(ending) = self.recover(&error, failures, ear, voice).await {
+                        return ending;
+                    }
+                }
+                Answered::Refused => {
+                    failures += 1;
+                    if let Some(ending) = self.give_up(failures, ear, voice).await {
                         return ending;
                     }
                 }
@@ -196,9 +197,10 @@ impl Conversation<'_> {
             let tokens = match self.engines.language_model.reply(request) {
                 Ok(tokens) => tokens,
                 Err(error) => {
+                    self.failed(&error);
                     let mut mouth = self.phrase(Phrase::Apology, voice);
                     let said = self.speak(&mut mouth, ear, voice).await;
-                    break (mouth, said, Some(error));
+                    break (mouth, said, true);
                 }
             };
             let reply = Reply::by_model(tokens, self.persona.min_logprob, &self.engines.voice, self.language);
@@ -207,7 +209,7 @@ impl Conversation<'_> {
             match said {
                 // The conversation has outgrown the model's context: without its oldest exchange it may fit.
                 Said::Ended(Spoken::Broken(EngineError::Input(_))) if mouth.text().is_empty() && context.forget() => {}
-                said => break (mouth, said, None),
+                said => break (mouth, said, false),
             }
         };
         let marks = mouth.marks();
@@ -223,8 +225,8 @@ impl Conversation<'_> {
         context.remember(&transcript.text, &mouth.heard(voice));
         match (said, refused) {
             (Said::Closed, _) => Answered::End(Ending::Lost),
-            (_, Some(error)) => Answered::Failed { error, told: true },
-            (Said::Ended(Spoken::Broken(error)), _) => Answered::Failed { error, told: false },
+            (_, true) => Answered::Refused,
+            (Said::Ended(Spoken::Broken(error)), _) => Answered::Failed(error),
             (Said::Ended(_), _) if mouth.hangs_up() => Answered::End(Ending::Goodbye),
             (Said::Ended(_) | Said::Interrupted, _) => Answered::GoOn,
         }
@@ -258,22 +260,15 @@ impl Conversation<'_> {
         ear: &mut Ear,
         voice: &mut Voice,
     ) -> Option<Ending> {
+        self.failed(error);
         if let Some(ending) = self.say(Phrase::Apology, ear, voice).await {
             return Some(ending);
         }
-        self.give_up(error, failures, ear, voice).await
+        self.give_up(failures, ear, voice).await
     }
 
-    /// Writes a failure down, and says goodbye when it is one too many.
-    async fn give_up(
-        &mut self,
-        error: &EngineError,
-        failures: usize,
-        ear: &mut Ear,
-        voice: &mut Voice,
-    ) -> Option<Ending> {
-        tracing::warn!(call.id = %self.record.id(), failures, error = %error, "an engine failed in a call");
-        self.record.event("engine_failed", json!({ "error": error.to_string() }));
+    /// Says goodbye when there was one failure too many.
+    async fn give_up(&mut self, failures: usize, ear: &mut Ear, voice: &mut Voice) -> Option<Ending> {
         if failures < FAILURES {
             return None;
         }
@@ -299,14 +294,14 @@ impl Conversation<'_> {
                     self.record.event("interrupted", Value::Null);
                     return Said::Interrupted;
                 }
-                // Speech that had begun before this reply: nothing new.
+                // A voice that went on after its turn was cut for its length, or after the last minute: it was answered.
                 Noticed::Turn(Decision::LikelyEnd | Decision::Resumed | Decision::End) => {}
                 Noticed::Digit(digit) => self.record.digit(digit),
                 // The leg itself stops sending while it is held.
                 Noticed::Held => self.record.event("held", Value::Null),
                 Noticed::Resumed => self.record.event("resumed", Value::Null),
                 Noticed::Deaf(error) => {
-                    // Nobody will say that an onset was none.
+                    // Nobody will say that an onset was none. The next listening tells the caller, if it lasts.
                     voice.resume();
                     self.deaf(&error);
                 }
@@ -320,6 +315,11 @@ impl Conversation<'_> {
 
     fn closed(&mut self, why: &Closed) {
         self.record.event("line_closed", json!({ "why": format!("{why:?}") }));
+    }
+
+    fn failed(&mut self, error: &EngineError) {
+        tracing::warn!(call.id = %self.record.id(), error = %error, "an engine failed in a call");
+        self.record.event("engine_failed", json!({ "error": error.to_string() }));
     }
 
     fn deaf(&mut self, error: &EngineError) {
@@ -368,11 +368,10 @@ impl Conversation<'_> {
 /// What a reply came to.
 enum Answered {
     GoOn,
-    /// An engine failed; `told`: the caller has heard the apology already.
-    Failed {
-        error: EngineError,
-        told: bool,
-    },
+    /// An engine failed on the way, and nobody has told the caller.
+    Failed(EngineError),
+    /// The language model had no place for it; the caller has heard the apology.
+    Refused,
     End(Ending),
 }
 

@@ -1,6 +1,6 @@
 //! The sound of the turn that is being spoken, as the transcriber gets it.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, mem};
 
 use milo_media::{Cleaned, FRAME_MS};
 
@@ -19,6 +19,8 @@ pub(crate) struct Turn {
     before: VecDeque<Cleaned>,
     samples: Vec<i16>,
     speaking: bool,
+    /// The turn before this one, as long as it may turn out to be the same.
+    aside: Vec<i16>,
 }
 
 impl Turn {
@@ -55,10 +57,35 @@ impl Turn {
         self.samples.clear();
     }
 
-    /// The turn was taken, or nobody's: what was heard so far belongs to no later one.
+    /// The turn was taken to be answered. What begins now is the next one, or the same ([`Turn::take_up`]).
+    pub(crate) fn set_aside(&mut self) {
+        self.end();
+        self.before.clear();
+        self.aside = mem::take(&mut self.samples);
+    }
+
+    /// The caller had not finished: the voice that is heard now goes on with the turn that was set aside. Not when that makes
+    /// it longer than `most` samples, and not twice.
+    pub(crate) fn take_up(&mut self, most: usize) -> bool {
+        let fits = !self.aside.is_empty() && self.aside.len() + self.samples.len() <= most;
+        if fits {
+            let mut whole = mem::take(&mut self.aside);
+            whole.append(&mut self.samples);
+            self.samples = whole;
+        }
+        fits
+    }
+
+    /// The turn that was set aside is answered.
+    pub(crate) fn answered(&mut self) {
+        self.aside = Vec::new();
+    }
+
+    /// It was nobody's: what was heard so far belongs to no later turn.
     pub(crate) fn forget(&mut self) {
         self.abandon();
         self.before.clear();
+        self.answered();
     }
 
     /// The sound of the turn so far, 16 kHz, from a little before its onset.
@@ -94,6 +121,34 @@ mod tests {
         }
         let sound: Vec<i16> = turn.sound().chunks(FRAME_SAMPLES).map(|frame| frame[0]).collect();
         assert_eq!(sound, [vec![1; 12], vec![2; 8], vec![4; 10]].concat());
+    }
+
+    #[test]
+    fn a_turn_that_goes_on_is_one_turn() {
+        let mut turn = Turn::default();
+        let say = |turn: &mut Turn, sound: i16| {
+            turn.begin();
+            for _ in 0..5 {
+                turn.hear(heard(0, sound, false));
+            }
+        };
+        say(&mut turn, 1);
+        turn.set_aside();
+        assert!(turn.sound().is_empty());
+        for _ in 0..3 {
+            turn.hear(heard(0, 0, false));
+        }
+        say(&mut turn, 2);
+        assert!(!turn.take_up(12 * FRAME_SAMPLES), "too long for one turn");
+        assert!(turn.take_up(13 * FRAME_SAMPLES));
+        let sound: Vec<i16> = turn.sound().chunks(FRAME_SAMPLES).map(|frame| frame[0]).collect();
+        assert_eq!(sound, [1, 1, 1, 1, 1, 0, 0, 0, 2, 2, 2, 2, 2], "with the pause before the voice");
+        assert!(!turn.take_up(usize::MAX), "there is nothing aside any more");
+
+        turn.set_aside();
+        turn.answered();
+        say(&mut turn, 3);
+        assert!(!turn.take_up(usize::MAX), "what was answered is over");
     }
 
     #[test]
