@@ -1,6 +1,6 @@
 //! Logs: one line an event on standard error, for people or for machines, with the same field names everywhere.
 //!
-//! `call.id`, `leg.id` and `turn.id` say what a line is about, `duration_ms` how long it took. A line is written once, at the
+//! `call.id` and `turn.id` say what a line is about, `peer` from or to which address, `duration_ms` how long it took. A line is written once, at the
 //! boundary where something is decided. Never audio, never what was said, and no caller's number at `info` or above.
 
 use std::io::{self, IsTerminal};

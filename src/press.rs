@@ -55,8 +55,8 @@ pub async fn press(
             let Some(key) = left.next() else { return Ok("info") };
             match info.press(key, PRESS).await {
                 Ok(()) => sleep(PAUSE).await,
-                Err(SignalingError::Key { code }) => {
-                    tracing::info!(code, "the far side takes no keys by SIP INFO; they follow as tones");
+                // The far side takes no keys by SIP INFO: they follow as tones.
+                Err(SignalingError::Key { .. }) => {
                     (left, by) = (rest, PressBy::Tones);
                     break;
                 }

@@ -50,7 +50,7 @@ impl Line {
     /// come to the telephone.
     pub(super) async fn dial(&mut self, dial: &Dial, house: &House, log: &mut Record) {
         let began = Instant::now();
-        let outcome = self.ring_at(dial, house).await;
+        let outcome = self.ring_at(dial, house, log).await;
         let took = began.elapsed().as_millis() as u64;
         match outcome {
             Ok((dialog, leg)) => {
@@ -73,11 +73,13 @@ impl Line {
     }
 
     /// Places the call and waits for its answer. The caller hears it ring as soon as it does.
-    async fn ring_at(&mut self, dial: &Dial, house: &House) -> Result<(Dialog, Leg), Failure> {
+    async fn ring_at(&mut self, dial: &Dial, house: &House, log: &Record) -> Result<(Dialog, Leg), Failure> {
         let failed = || Failure::new("failed", None, Signal::Congestion);
         let target = dial.target().map_err(|_| failed())?;
         let mut outgoing = house.caller.call(&target, &dial.from).await.map_err(|error| {
-            tracing::warn!(%error, "the verb dial placed no call");
+            // The error may name whom it was to be, which is for a developer's eyes.
+            tracing::warn!(call.id = %log.id(), "the verb dial placed no call; `debug` says why");
+            tracing::debug!(call.id = %log.id(), %error, "the verb dial placed no call");
             failed()
         })?;
         let until = self.until.min(Instant::now() + Duration::from_secs(dial.seconds));

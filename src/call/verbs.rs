@@ -173,7 +173,13 @@ impl Line {
         let pressing = press::press(voice, control, keys, (digits, by));
         let listening = async { while heard(ears, *until).await.is_some() {} };
         select! {
-            pressed = pressing => log.event("pressed", json!({ "digits": digits, "by": pressed? })),
+            pressed = pressing => {
+                let way = pressed?;
+                if by == PressBy::Info && way != "info" {
+                    tracing::info!(call.id = %log.id(), way, "the far side takes no keys by SIP INFO");
+                }
+                log.event("pressed", json!({ "digits": digits, "by": way }));
+            }
             () = listening => {}
         }
         Ok(())

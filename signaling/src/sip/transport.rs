@@ -162,7 +162,7 @@ impl Transports {
             Ok(_) => None,
             Err(error) => {
                 self.send_failures += 1;
-                debug!(%remote, %error, "a datagram was not sent");
+                debug!(peer = %remote, %error, "a datagram was not sent");
                 // Full buffers pass, and retransmissions come; anything else stays as it is.
                 packet.transaction.filter(|_| error.kind() != io::ErrorKind::WouldBlock)
             }
