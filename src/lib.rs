@@ -26,3 +26,4 @@ pub mod press;
 pub mod self_call;
 pub mod server;
 pub mod store;
+pub mod trunk;

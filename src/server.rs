@@ -12,7 +12,8 @@
 use std::{future::Future, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, anyhow};
-use milo_media::{LegOptions, PortPool, Tuning, prompt::Prompts};
+use ipnet::IpNet;
+use milo_media::{Codec, LegOptions, PortPool, Tuning, prompt::Prompts};
 use milo_signaling::{Counters, Endpoint, EndpointConfig, Invitation, Invitations, SignalingError, Transport};
 use tokio::{
     runtime::Handle,
@@ -32,6 +33,7 @@ use crate::{
     http::{self, AppState, Dial, HealthReport, SipCounters},
     metrics::Metrics,
     store::{LogWriter, Node, Store},
+    trunk::Trunks,
 };
 
 /// How long the call log may take to write its last rows when Milo ends.
@@ -119,7 +121,7 @@ impl Server {
             caller: endpoint.caller().clone(),
             log: log.clone(),
             metrics: Arc::clone(&metrics),
-            trunks: config.sip.trunks.clone(),
+            trunks: Trunks::new(config),
             cleaning: call::cleaning(&config.clean),
             conversation: config.conversation.clone(),
             longest: Duration::from_secs(config.limits.call_seconds),
@@ -245,6 +247,7 @@ fn bind(config: &Config, legs: &Handle) -> Result<(Endpoint, Invitations)> {
         trusted: sip.trunks.iter().map(|trunk| trunk.address).collect(),
         legs: leg_options(&config.media),
         codecs: config.media.codecs.to_vec(),
+        peer_codecs: peer_codecs(sip),
         max_calls: config.limits.calls,
         user_agent: concat!("Milo/", env!("CARGO_PKG_VERSION")).into(),
         srtp: config.media.srtp.into(),
@@ -255,6 +258,11 @@ fn bind(config: &Config, legs: &Handle) -> Result<(Endpoint, Invitations)> {
         }
         other => other.into(),
     })
+}
+
+/// What the trunks speak that have codecs of their own.
+fn peer_codecs(sip: &config::Sip) -> Vec<(IpNet, Vec<&'static Codec>)> {
+    sip.trunks.iter().filter_map(|trunk| Some((trunk.address, trunk.codecs.as_ref()?.to_vec()))).collect()
 }
 
 /// What the configuration says of each leg.

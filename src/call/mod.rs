@@ -24,6 +24,7 @@ use crate::{
     error::Error,
     metrics::Metrics,
     store::{HangupBy, LogWriter},
+    trunk::{Trunk, Trunks},
 };
 use recording::Reel;
 use verbs::Line;
@@ -57,9 +58,9 @@ pub struct House {
     pub log: LogWriter,
     /// Counters.
     pub metrics: Arc<Metrics>,
-    /// Whose calls are taken besides this machine's own.
-    pub trunks: Vec<config::Trunk>,
-    /// What is done to a caller's sound before it is listened to.
+    /// Whose calls are taken besides this machine's own, and what is different on them.
+    pub trunks: Trunks,
+    /// What is done to a caller's sound before it is listened to, where its trunk says nothing else.
     pub cleaning: Cleaning,
     /// The rhythm of talking.
     pub conversation: config::Conversation,
@@ -98,9 +99,10 @@ impl End {
 /// Takes one call through its plan. Returns when the call is over and its row is closed.
 pub async fn run(house: Arc<House>, invitation: Invitation) {
     let plan = house.dialplans.pick(invitation.to_number()).cloned();
-    let mut log = Record::open(&house, &invitation, plan.as_ref());
+    let trunk = house.trunks.of(invitation.source().ip());
+    let mut log = Record::open(&house, &invitation, trunk, plan.as_ref());
     let end = match plan {
-        Some(plan) => take(&house, invitation, &plan, &mut log).await,
+        Some(plan) => take(&house, invitation, trunk, &plan, &mut log).await,
         None => refuse(invitation, 404, "Not Found").await,
     };
     let end = end.unwrap_or_else(|error| {
@@ -114,7 +116,13 @@ pub async fn run(house: Arc<House>, invitation: Invitation) {
 }
 
 /// The verbs before the answer, the answer, the verbs on the line.
-async fn take(house: &House, mut invitation: Invitation, plan: &Plan, log: &mut Record) -> Result<End, Error> {
+async fn take(
+    house: &House,
+    mut invitation: Invitation,
+    trunk: Option<&Trunk>,
+    plan: &Plan,
+    log: &mut Record,
+) -> Result<End, Error> {
     let mut actions = plan.actions.iter();
     let mut next = actions.next();
     loop {
@@ -139,10 +147,19 @@ async fn take(house: &House, mut invitation: Invitation, plan: &Plan, log: &mut 
     let call = log.id();
     let until = Instant::now() + house.longest;
     let reel = Reel::new(control.clone());
-    let mut line = Line { ears: Some(ears), voice, control: control.clone(), keys: dialog.keys(), until, reel };
+    let mut line = Line {
+        ears: Some(ears),
+        voice,
+        control: control.clone(),
+        keys: dialog.keys(),
+        cleaning: trunk.map_or(house.cleaning, Trunk::cleaning),
+        until,
+        reel,
+    };
+    let recorded = house.recordings.wanted(plan, trunk);
     let until = line.until + OVERTIME;
     let end = {
-        let mut verbs = pin!(perform(house, plan, next.into_iter().chain(actions), &mut line, log));
+        let mut verbs = pin!(perform(house, plan, recorded, next.into_iter().chain(actions), &mut line, log));
         // When the dialog ends first, the verb that runs hears that the line is closed and writes down how far it came.
         select! {
             end = follow(&mut dialog, &control, &call) => {
@@ -197,12 +214,13 @@ async fn follow(dialog: &mut Dialog, control: &Control, call: &str) -> End {
 async fn perform<'a>(
     house: &House,
     plan: &Plan,
+    recorded: bool,
     actions: impl Iterator<Item = &'a Action>,
     line: &mut Line,
     log: &mut Record,
 ) -> Result<End, Error> {
     let language = plan.language;
-    if house.recordings.wanted(plan) {
+    if recorded {
         line.record(house, language, log).await;
     }
     for action in actions {

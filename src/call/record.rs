@@ -15,6 +15,7 @@ use crate::{
     dialplan::Plan,
     metrics::Metrics,
     store::{CallLog, Ending, HangupBy, Key, NewCall, NewTurn, Stamp},
+    trunk::Trunk,
 };
 
 /// What stands in the log for what was said or pressed in private.
@@ -36,7 +37,7 @@ pub struct Record {
 
 impl Record {
     /// The call begins.
-    pub(super) fn open(house: &House, invitation: &Invitation, plan: Option<&Plan>) -> Self {
+    pub(super) fn open(house: &House, invitation: &Invitation, trunk: Option<&Trunk>, plan: Option<&Plan>) -> Self {
         house.metrics.call_began();
         let language = plan.map(|plan| plan.language);
         let log = house.log.begin(NewCall {
@@ -49,17 +50,20 @@ impl Record {
             started: Stamp::now(),
         });
         let id = log.key();
-        let source = invitation.source().ip();
-        let trunk = house.trunks.iter().find(|trunk| trunk.address.contains(&source)).map(|trunk| trunk.name.as_str());
+        let trunk = trunk.map(Trunk::name);
         tracing::info!(call.id = %id, trunk, dialplan = plan.map(|plan| plan.name.as_str()), "a call comes in");
-        Self {
+        let record = Self {
             log: Some(log),
             id,
             metrics: Arc::clone(&house.metrics),
             language,
             quality: Vec::new(),
             private: AtomicBool::new(false),
+        };
+        if let Some(trunk) = trunk {
+            record.event("trunk", json!({ "name": trunk }));
         }
+        record
     }
 
     /// The call's identifier, in the log, the API and the program's own lines.

@@ -22,6 +22,7 @@ use crate::{
     error::Error,
     metrics::Metrics,
     store::{LogWriter, RecordingState, Stamp},
+    trunk::Trunk,
 };
 
 /// How long a call that is over waits for the disk, to say how its recording ended.
@@ -58,9 +59,9 @@ impl Recordings {
         self.recorder.idle().await;
     }
 
-    /// Whether calls of this plan are recorded from the answer on: what the plan says, else what the configuration says.
-    pub(super) fn wanted(&self, plan: &Plan) -> bool {
-        plan.record.unwrap_or(self.recording.enabled)
+    /// Whether calls of this plan are recorded from the answer on: what the plan says, else their trunk, else `[recording]`.
+    pub(super) fn wanted(&self, plan: &Plan, trunk: Option<&Trunk>) -> bool {
+        plan.record.or(trunk.and_then(Trunk::recording)).unwrap_or(self.recording.enabled)
     }
 
     /// Begins the file of a call, its `number`th, and says where it is within the folder.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use milo_media::{Ambience, Control, Ears, Frame, Heard, SAMPLE_RATE, Voice, tone};
+use milo_media::{Ambience, Cleaning, Control, Ears, Frame, Heard, SAMPLE_RATE, Voice, tone};
 use milo_models::engine::Language;
 use milo_signaling::InfoKeys;
 use serde_json::json;
@@ -31,6 +31,8 @@ pub(super) struct Line {
     pub(super) control: Control,
     /// What presses keys by SIP INFO.
     pub(super) keys: InfoKeys,
+    /// What is done to the caller's sound before it is listened to.
+    pub(super) cleaning: Cleaning,
     pub(super) until: Instant,
     /// The call's recording.
     pub(super) reel: Reel,
@@ -80,7 +82,7 @@ impl Line {
             ),
             until: self.until,
         };
-        let mut ear = Ear::new(ears, house.cleaning, house.engines.activity.stream(), patience);
+        let mut ear = Ear::new(ears, self.cleaning, house.engines.activity.stream(), patience);
         let talk =
             Conversation { engines: &house.engines, persona, phrases: &house.phrases, record: log, limits, language };
         let ending = talk.hold(&mut ear, &mut self.voice).await;

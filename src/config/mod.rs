@@ -26,6 +26,7 @@ mod read;
 mod recording;
 mod secret;
 mod sip;
+mod trunk;
 
 use std::path::PathBuf;
 
@@ -46,7 +47,8 @@ pub use log::{Log, LogFormat};
 pub use media::{InbandDtmf, Media, Srtp};
 pub use recording::{Recording, RecordingFormat};
 pub use secret::{Secret, SecretUrl};
-pub use sip::{Sip, Trunk};
+pub use sip::Sip;
+pub use trunk::{Trunk, TrunkClean};
 
 use fault::{Faults, Origins};
 

@@ -1,11 +1,10 @@
-//! `[sip]`: where telephones reach Milo, and which of them may.
+//! `[sip]`: where telephones reach Milo.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{Faults, address, address::Addresses};
+use super::{Faults, Trunk, address::Addresses};
 
 /// SIP listeners and trunks.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -19,16 +18,6 @@ pub struct Sip {
     pub public_address: Option<IpAddr>,
     /// Who else than this machine may call.
     pub trunks: Vec<Trunk>,
-}
-
-/// A carrier or PBX that may call.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Trunk {
-    /// How it is called in logs.
-    pub name: String,
-    /// Its IP address, or the network its calls come from.
-    #[serde(deserialize_with = "address::network")]
-    pub address: IpNet,
 }
 
 impl Default for Sip {
@@ -71,15 +60,7 @@ impl Sip {
             faults.add("sip.public_address", "is not an address that a telephone can send to".into());
         }
         for (n, trunk) in self.trunks.iter().enumerate() {
-            if trunk.name.trim().is_empty() {
-                faults.add(&format!("sip.trunks[{n}].name"), "is empty".into());
-            }
-            if trunk.address.prefix_len() == 0 {
-                faults.add(
-                    &format!("sip.trunks[{n}].address"),
-                    format!("{} is everybody: name the networks of your carrier", trunk.address),
-                );
-            }
+            trunk.check(&format!("sip.trunks[{n}]"), faults);
         }
     }
 }

@@ -93,6 +93,17 @@ impl Phone {
             None if target.to_string().contains("@localhost") => Ipv4Addr::LOCALHOST.into(),
             None => Ipv4Addr::UNSPECIFIED.into(),
         };
+        Self::at(local, codecs, srtp, transcriber, media)
+    }
+
+    /// The same at this address of the machine.
+    pub fn at(
+        local: IpAddr,
+        codecs: Vec<&'static Codec>,
+        srtp: Srtp,
+        transcriber: Option<Transcriber>,
+        media: tokio::runtime::Handle,
+    ) -> Result<Self, Error> {
         // The far side's BYE may come from anywhere behind its proxy; calls are taken from nobody.
         let anybody = ["0.0.0.0/0", "::/0"].iter().filter_map(|block| block.parse().ok()).collect();
         let config = EndpointConfig {

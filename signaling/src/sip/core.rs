@@ -125,12 +125,23 @@ pub struct CoreConfig {
     pub user_agent: String,
     /// What calls speak, preferred first.
     pub codecs: Arc<[&'static Codec]>,
+    /// What calls with the peers of a network speak instead; the first that holds the address counts.
+    pub peer_codecs: Vec<(IpNet, Arc<[&'static Codec]>)>,
     /// What is wanted of codecs that have a choice.
     pub tuning: Tuning,
     /// What calls want of SRTP.
     pub security: MediaSecurity,
     /// Secret from which tags and branches are drawn.
     pub seed: [u8; 32],
+}
+
+impl CoreConfig {
+    /// What calls with this peer speak.
+    pub(super) fn codecs_with(&self, peer: IpAddr) -> Arc<[&'static Codec]> {
+        let peer = peer.to_canonical();
+        let own = self.peer_codecs.iter().find(|(network, _)| network.contains(&peer)).map(|(_, codecs)| codecs);
+        Arc::clone(own.unwrap_or(&self.codecs))
+    }
 }
 
 /// What has happened since the start, and what is live now.

@@ -54,6 +54,8 @@ pub struct EndpointConfig {
     pub legs: LegOptions,
     /// What calls speak, preferred first.
     pub codecs: Vec<&'static Codec>,
+    /// What calls with the peers of a network speak instead; the first that holds the address counts.
+    pub peer_codecs: Vec<(IpNet, Vec<&'static Codec>)>,
     /// Calls at once; more are answered 503.
     pub max_calls: usize,
     /// User-Agent and Server.
@@ -72,6 +74,7 @@ impl Default for EndpointConfig {
             trusted: Vec::new(),
             legs: LegOptions::default(),
             codecs: CODECS.to_vec(),
+            peer_codecs: Vec::new(),
             max_calls: 100,
             user_agent: "Milo".to_owned(),
             srtp: Srtp::default(),
@@ -123,6 +126,7 @@ impl Endpoint {
                 max_calls: config.max_calls,
                 user_agent: config.user_agent,
                 codecs: config.codecs.into(),
+                peer_codecs: config.peer_codecs.into_iter().map(|(network, codecs)| (network, codecs.into())).collect(),
                 tuning: config.legs.tuning,
                 security: MediaSecurity { srtp: config.srtp, identity },
                 seed: rand::random(),

@@ -351,6 +351,7 @@ mod tests {
                 max_calls: 1,
                 user_agent: "Milo".to_owned(),
                 codecs: milo_media::CODECS.into(),
+                peer_codecs: Vec::new(),
                 tuning: milo_media::Tuning::default(),
                 security: crate::security::MediaSecurity::OFF,
                 seed: [1; 32],

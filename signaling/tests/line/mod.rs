@@ -47,6 +47,7 @@ impl Line {
             max_calls: 100,
             user_agent: "Milo".to_owned(),
             codecs: CODECS.into(),
+            peer_codecs: Vec::new(),
             tuning: Tuning::default(),
             security: MediaSecurity::OFF,
             seed: [7; 32],

@@ -68,7 +68,7 @@ pub(super) struct Negotiation {
 impl Negotiation {
     /// `rtp` is what the peer is told; `session_id` any number; `signalling` where the peer's messages come from.
     pub(super) fn new(rtp: SocketAddr, session_id: u64, signalling: IpAddr, config: &CoreConfig) -> Self {
-        let (codecs, security) = (Arc::clone(&config.codecs), config.security.clone());
+        let (codecs, security) = (config.codecs_with(signalling), config.security.clone());
         let signalling = signalling.to_canonical();
         Self { rtp, session_id, signalling, sent: None, codecs, tuning: config.tuning, security }
     }
