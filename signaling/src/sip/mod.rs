@@ -3,14 +3,16 @@
 //! ```text
 //!  bytes ─► framing ─► parse ─► Message ─► screen ─┐
 //!                                                  ├─► Core: transactions ─► dialogs ─► calls ─► Event
-//!  endpoint, transport (tokio) ◄── Output ◄────────┘
+//!  driver, transport (tokio) ◄── Output ◄──────────┘
 //! ```
-//! Everything but `endpoint`, `transport` and `connection` is sans-IO: bytes, actions and `now` in; bytes, timers and events out.
+//! Everything but `endpoint`, `driver`, `transport`, `listener` and `connection` is sans-IO: bytes, actions and `now`
+//! in; bytes, timers and events out.
 
 pub mod body;
 mod connection;
 pub mod core;
 pub(crate) mod dialog;
+mod driver;
 pub(crate) mod endpoint;
 pub mod flow;
 pub mod framing;
@@ -20,6 +22,7 @@ pub mod headers;
 pub mod host;
 pub mod keys;
 pub(crate) mod lexer;
+mod listener;
 pub mod message;
 pub mod method;
 mod octets;

@@ -9,7 +9,6 @@ use std::{
     time::Duration,
 };
 
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use tokio::{
     net::{TcpListener, TcpStream, UdpSocket},
     sync::mpsc::{self, error::TrySendError},
@@ -20,6 +19,7 @@ use tracing::{debug, warn};
 use super::{
     connection::{self, Connection},
     flow::{ConnectionId, Flow, Packet, Transport},
+    listener::{accept, faced, open, reaches, read_datagrams, shares_port},
     message::Message,
     parse::ParseError,
     transaction::table::TransactionId,
@@ -44,12 +44,6 @@ pub(crate) enum Inbound {
 const CONNECTIONS: usize = 1024;
 /// Messages that wait on one connection; one more and its peer is taken for dead.
 const WAITING: usize = 64;
-/// The largest datagram.
-const DATAGRAM: usize = 65_535;
-/// What the kernel holds for us while we are busy, in bytes.
-const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
-/// Peers whose facing address is remembered.
-const FACES: usize = 256;
 
 /// All sockets of an endpoint.
 #[derive(Debug)]
@@ -250,104 +244,5 @@ impl Transports {
     fn new_id(&mut self) -> ConnectionId {
         self.last_connection += 1;
         ConnectionId(self.last_connection)
-    }
-}
-
-/// Whether another socket of the list has this IPv6 socket's port on IPv4.
-fn shares_port(address: SocketAddr, all: &[SocketAddr]) -> bool {
-    all.iter().any(|other| other.is_ipv4() && other.port() == address.port())
-}
-
-fn open(address: SocketAddr, transport: Transport, only_v6: bool) -> io::Result<Socket> {
-    let (kind, protocol) = match transport {
-        Transport::Udp => (Type::DGRAM, Protocol::UDP),
-        Transport::Tcp => (Type::STREAM, Protocol::TCP),
-    };
-    let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(only_v6)?;
-    }
-    if transport == Transport::Tcp {
-        // A restart need not wait for the old connections to time out.
-        socket.set_reuse_address(true)?;
-    } else if let Err(error) = socket.set_recv_buffer_size(RECEIVE_BUFFER) {
-        debug!(%error, "the receive buffer stays as it is");
-    }
-    socket.set_nonblocking(true)?;
-    socket.bind(&SockAddr::from(address))?;
-    Ok(socket)
-}
-
-/// Whether a socket bound there can send to this address.
-fn reaches(bound: SocketAddr, remote: SocketAddr) -> bool {
-    let same_version = bound.is_ipv4() == remote.is_ipv4();
-    match bound.ip() {
-        IpAddr::V6(any) if any.is_unspecified() => true,
-        ip if ip.is_unspecified() => same_version,
-        ip => same_version && ip.is_loopback() == remote.ip().is_loopback(),
-    }
-}
-
-/// Which of our addresses faces this peer, for a socket bound to `bound`. Connecting a UDP socket sends nothing; it
-/// asks the routing table.
-fn faced(bound: IpAddr, remote: SocketAddr) -> Option<IpAddr> {
-    if !bound.is_unspecified() {
-        return Some(bound);
-    }
-    let any: IpAddr = if remote.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let probe = std::net::UdpSocket::bind(SocketAddr::new(any, 0)).ok()?;
-    probe.connect(remote).ok()?;
-    probe.local_addr().ok().map(|address| address.ip())
-}
-
-async fn read_datagrams(socket: Arc<UdpSocket>, bound: SocketAddr, inbox: mpsc::Sender<Inbound>) {
-    let mut buffer = vec![0; DATAGRAM];
-    let mut faces: HashMap<IpAddr, IpAddr> = HashMap::new();
-    loop {
-        let (length, remote) = match socket.recv_from(&mut buffer).await {
-            Ok(received) => received,
-            Err(error) => {
-                // An ICMP error of an earlier send, or memory is short.
-                debug!(%error, "receiving failed");
-                tokio::time::sleep(Duration::from_millis(10)).await;
-                continue;
-            }
-        };
-        let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
-        let face = match faces.get(&remote.ip()) {
-            Some(face) => *face,
-            None => {
-                if faces.len() >= FACES {
-                    faces.clear();
-                }
-                let face = faced(bound.ip(), remote).unwrap_or(bound.ip());
-                faces.insert(remote.ip(), face);
-                face
-            }
-        };
-        let local = SocketAddr::new(face, bound.port());
-        let flow = Flow { transport: Transport::Udp, local, remote, connection: None };
-        // Full: the kernel's buffer fills, and datagrams are lost there, as datagrams may be.
-        let datagram = buffer.get(..length).unwrap_or_default().to_vec();
-        if inbox.send(Inbound::Datagram(flow, datagram)).await.is_err() {
-            return;
-        }
-    }
-}
-
-async fn accept(listener: TcpListener, inbox: mpsc::Sender<Inbound>) {
-    loop {
-        match listener.accept().await {
-            Ok((stream, remote)) => {
-                if inbox.send(Inbound::Accepted(stream, remote)).await.is_err() {
-                    return;
-                }
-            }
-            Err(error) => {
-                // Out of file descriptors, most often: wait until some are free.
-                warn!(%error, "a SIP connection could not be accepted");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        }
     }
 }

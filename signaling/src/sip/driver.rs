@@ -1,0 +1,268 @@
+//! The endpoint's one task: it owns the core and the sockets, carries bytes, time and wishes between them, and tells the
+//! owners of calls what has become of these.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::{mpsc, watch};
+use tracing::{debug, warn};
+
+use super::{
+    core::{CallKey, Core, Counters, Event, Output},
+    flow::Transport,
+    message::Message,
+    transaction::table::TransactionId,
+    transport::{Inbound, Transports},
+};
+use crate::{
+    Invitation, SignalingError,
+    handle::{CallHandle, CallState, Command, NewCall, Reply},
+    invitation::LegFactory,
+};
+
+/// Messages handled before timers and commands have their turn.
+const BATCH: usize = 64;
+/// How long a shut-down waits for the answers to its BYEs.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// The endpoint's task.
+pub(super) struct Driver {
+    pub(super) core: Core,
+    pub(super) transports: Transports,
+    pub(super) calls: HashMap<CallKey, watch::Sender<CallState>>,
+    /// Who waits for the answer to an INFO.
+    pub(super) told_keys: HashMap<TransactionId, (CallKey, Reply<()>)>,
+    pub(super) commands: mpsc::WeakSender<Command>,
+    pub(super) invitations: mpsc::Sender<Invitation>,
+    pub(super) farewells: mpsc::Sender<CallKey>,
+    pub(super) legs: LegFactory,
+    pub(super) report: watch::Sender<Counters>,
+}
+
+impl Driver {
+    pub(super) async fn run(
+        mut self,
+        mut inbound: mpsc::Receiver<Inbound>,
+        mut commands: mpsc::Receiver<Command>,
+        mut farewell: mpsc::Receiver<CallKey>,
+    ) {
+        let mut batch = Vec::with_capacity(BATCH);
+        let mut leaving = None;
+        let mut asked = None;
+        loop {
+            let timer = super::transaction::earliest(self.core.next_timer(), leaving);
+            tokio::select! {
+                _ = inbound.recv_many(&mut batch, BATCH) => {
+                    let now = now();
+                    for inbound in batch.drain(..) {
+                        self.take(now, inbound);
+                    }
+                }
+                command = commands.recv(), if leaving.is_none() => match command {
+                    Some(Command::Shutdown(done)) => {
+                        asked = Some(done);
+                        leaving = Some(self.say_goodbye());
+                    }
+                    Some(command) => self.obey(now(), command),
+                    // Nobody is left who could want anything.
+                    None => leaving = Some(self.say_goodbye()),
+                },
+                Some(call) = farewell.recv() => self.core.release(now(), call),
+                () = sleep_until(timer) => {}
+            }
+            let now = now();
+            self.core.expire(now);
+            self.flush(now);
+            if leaving.is_some_and(|until| now >= until || self.core.counters().calls == 0) {
+                break;
+            }
+        }
+        self.transports.finish(LAST_WORDS).await;
+        drop(self);
+        if let Some(asked) = asked {
+            // Whoever asked may have gone.
+            let _ = asked.send(());
+        }
+    }
+
+    /// Ends every call; returns until when their answers are waited for.
+    fn say_goodbye(&mut self) -> Instant {
+        let now = now();
+        self.core.shutdown(now);
+        now + LAST_WORDS
+    }
+
+    fn take(&mut self, now: Instant, inbound: Inbound) {
+        match inbound {
+            Inbound::Datagram(flow, bytes) => self.core.datagram(now, flow, &bytes),
+            Inbound::Message(flow, message) => self.core.message(now, flow, message),
+            Inbound::Unreadable(flow, error) => self.core.malformed(now, flow, &error),
+            Inbound::Accepted(stream, remote) => {
+                if self.core.admits(now, remote.ip()) {
+                    self.transports.accept(stream, remote);
+                }
+            }
+            Inbound::Lost(id) => {
+                // Its answers are among the outputs.
+                self.flush(now);
+                self.transports.close(id);
+            }
+            Inbound::Closed(id) => self.transports.close(id),
+            Inbound::Unsent(transactions) => {
+                for transaction in transactions {
+                    self.core.unreachable(now, transaction);
+                }
+            }
+        }
+    }
+
+    fn obey(&mut self, now: Instant, command: Command) {
+        // A reply that nobody waits for is dropped: the owner is gone, and its farewell follows.
+        match command {
+            Command::Ring(call, reply) => drop(reply.send(self.core.ring(now, call))),
+            Command::Answer(call, rtp, reply) => drop(reply.send(self.core.answer(now, call, rtp))),
+            Command::Reject(call, code, reason, reply) => {
+                drop(reply.send(self.core.reject_invite(now, call, code, &reason)));
+                // An answer that its owner gave itself needs no news.
+                self.calls.remove(&call);
+            }
+            Command::TellKey(call, press, reply) => match self.core.tell_key(now, call, press) {
+                Ok(info) => drop(self.told_keys.insert(info, (call, reply))),
+                Err(error) => drop(reply.send(Err(error))),
+            },
+            Command::HangUp(call, reply) => drop(reply.send(self.core.hang_up(now, call))),
+            Command::Call(call, reply) => self.call(now, &call, reply),
+            // Handled where the task can end.
+            Command::Shutdown(done) => drop(done),
+        }
+    }
+
+    fn call(&mut self, now: Instant, call: &NewCall, reply: Reply<(CallHandle, String)>) {
+        let placed = self.place(now, call);
+        drop(reply.send(placed));
+    }
+
+    fn place(&mut self, now: Instant, call: &NewCall) -> Result<(CallHandle, String), SignalingError> {
+        let Some(flow) = self.transports.flow_to(call.transport, call.remote) else {
+            let reason = format!("no {} socket of ours reaches {}", call.transport, call.remote.ip());
+            return Err(SignalingError::Target { target: call.target.to_string(), reason });
+        };
+        let or_connect = (call.transport == Transport::Tcp).then_some(call.remote);
+        let path = super::flow::Path { flow, or_connect };
+        let key = self.core.call(now, &call.target, &call.from, path, call.rtp)?;
+        let call_id = self.core.call_id(key).unwrap_or_default();
+        match self.handle(key) {
+            Some(handle) => Ok((handle, call_id)),
+            None => {
+                self.core.release(now, key);
+                Err(SignalingError::Stopped)
+            }
+        }
+    }
+
+    /// The cord to a new call; `None` when more owners hold ended calls than there is room for.
+    fn handle(&mut self, key: CallKey) -> Option<CallHandle> {
+        let commands = self.commands.upgrade()?;
+        let farewell = self.farewells.clone().try_reserve_owned().ok()?;
+        let (state, watch) = watch::channel(CallState::default());
+        self.calls.insert(key, state);
+        Some(CallHandle { key, commands, state: watch, farewell: Some(farewell) })
+    }
+
+    /// Does all that the core wants done.
+    fn flush(&mut self, now: Instant) {
+        while let Some(output) = self.core.poll() {
+            match output {
+                Output::Send(packet) => {
+                    if let Some(unsent) = self.transports.send(packet) {
+                        self.core.unreachable(now, unsent);
+                    }
+                }
+                Output::Close(connection) => self.transports.close(connection),
+                Output::Event(event) => self.pass_on(now, event),
+            }
+        }
+        if let Some(strangers) = self.core.report_strangers(now) {
+            warn!(requests = strangers, "SIP requests from addresses that are no configured trunk were refused");
+        }
+        let counters = Counters {
+            connections: self.transports.connections(),
+            send_failures: self.transports.send_failures,
+            ..self.core.counters()
+        };
+        self.report.send_if_modified(|last| std::mem::replace(last, counters) != counters);
+    }
+
+    fn pass_on(&mut self, now: Instant, event: Event) {
+        match event {
+            Event::Invitation { call, invite, source } => self.invite(now, call, invite, source),
+            Event::Ringing(call, code) => self.update(call, |state| state.ringing = Some(code)),
+            Event::Answered(call, session) | Event::MediaChange(call, session) => self.update(call, |state| {
+                state.session = Some(session);
+                state.sessions += 1;
+            }),
+            Event::Key(call, press) => self.update(call, |state| state.tell_key(press)),
+            Event::KeyAnswered(info, code) => {
+                if let Some((_, reply)) = self.told_keys.remove(&info) {
+                    let taken = (200..300).contains(&code);
+                    drop(reply.send(if taken { Ok(()) } else { Err(SignalingError::Key { code }) }));
+                }
+            }
+            Event::Ended(call, reason) => {
+                for (_, (_, reply)) in self.told_keys.extract_if(|_, (of, _)| *of == call) {
+                    drop(reply.send(Err(SignalingError::Gone)));
+                }
+                self.update(call, |state| state.ended = Some(reason));
+                self.calls.remove(&call);
+            }
+        }
+    }
+
+    fn update(&mut self, call: CallKey, change: impl FnOnce(&mut CallState)) {
+        if let Some(state) = self.calls.get(&call) {
+            state.send_modify(change);
+        }
+    }
+
+    fn invite(&mut self, now: Instant, call: CallKey, invite: Arc<Message>, source: SocketAddr) {
+        let from = invite.from().ok().map(|from| from.uri);
+        let Some((from, to)) = from.zip(invite.uri().cloned()) else { return };
+        let refused = match (self.invitations.clone().try_reserve_owned(), self.handle(call)) {
+            (Ok(place), Some(handle)) => {
+                place.send(Invitation {
+                    handle,
+                    source,
+                    from_number: from.user(),
+                    to_number: to.user(),
+                    from,
+                    to,
+                    invite,
+                    legs: self.legs.clone(),
+                });
+                return;
+            }
+            (Err(mpsc::error::TrySendError::Closed(_)), _) => 480,
+            _ => 503,
+        };
+        debug!(code = refused, "a call was turned away: nobody takes it");
+        // Gone means that the caller gave up within the same batch.
+        let _ = self.core.reject_invite(now, call, refused, "");
+        self.calls.remove(&call);
+    }
+}
+
+async fn sleep_until(timer: Option<Instant>) {
+    match timer {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the edge: the core is told the time here")]
+pub(super) fn now() -> Instant {
+    Instant::now()
+}
