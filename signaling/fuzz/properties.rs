@@ -1,15 +1,17 @@
 //! What must hold for any bytes whatever: nothing panics, and what can be read survives printing.
 
-use std::sync::LazyLock;
+use std::{net::IpAddr, sync::LazyLock};
 
 use milo_media::{CODECS, Tuning, srtp::Identity};
 use milo_signaling::{
-    Srtp,
+    Credentials, Srtp, Uri,
     offer_answer::{Local, answer, apply_answer, offer},
     sdp::Sdp,
     security::MediaSecurity,
     sip::{
-        Item, Message, Name, StreamFramer, parse,
+        Host, Item, Message, Method, Name, StreamFramer,
+        digest::Authorizer,
+        parse,
         parse::{MAX_BODY, MAX_FIELDS, MAX_HEAD},
         screen, screen_error,
     },
@@ -54,6 +56,23 @@ pub(crate) fn stream(bytes: &[u8]) {
             Item::Bad(error) => drop(screen_error(&error)),
             Item::KeepAlive => {}
         }
+    }
+}
+
+/// A challenge: what is answered can be sent, and is one header field.
+pub(crate) fn challenge(bytes: &[u8]) {
+    let credentials = Credentials { username: "201".to_owned(), password: "secret".to_owned(), realm: None };
+    let mut request =
+        Message::request(Method::Register, Uri::sip(None, Host::from(IpAddr::from([192, 0, 2, 1])), None));
+    let mut response = Message::response_to(&request, 401, "");
+    response.headers.push(Name::WWW_AUTHENTICATE, String::from_utf8_lossy(bytes));
+    // What comes from the wire has been read before.
+    let Ok(response) = parse(&response.to_bytes()) else { return };
+    let mut authorizer = Authorizer::new(credentials);
+    if authorizer.challenged(&response, "cnonce").is_ok() {
+        authorizer.authorize(&mut request);
+        let sent = parse(&request.to_bytes()).map(|sent| sent.headers.get_all(Name::AUTHORIZATION).count());
+        assert_eq!(sent.ok(), Some(request.headers.get_all(Name::AUTHORIZATION).count()));
     }
 }
 

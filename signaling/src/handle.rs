@@ -11,8 +11,10 @@ use crate::{
     sip::{
         Uri,
         core::{CallKey, EndReason},
+        digest::Credentials,
         flow::Transport,
         keys::KeyPress,
+        registration::{Account, RegistrationState},
     },
 };
 
@@ -25,6 +27,8 @@ pub(crate) enum Command {
     HangUp(CallKey, Reply<()>),
     TellKey(CallKey, KeyPress, Reply<()>),
     Call(Box<NewCall>, Reply<(CallHandle, String)>),
+    Register(Box<Account>, Reply<watch::Receiver<RegistrationState>>),
+    Unregister,
     Shutdown(oneshot::Sender<()>),
 }
 
@@ -39,6 +43,8 @@ pub(crate) struct NewCall {
     pub(crate) transport: Transport,
     pub(crate) remote: SocketAddr,
     pub(crate) rtp: SocketAddr,
+    /// For whoever asks for some.
+    pub(crate) credentials: Option<Credentials>,
 }
 
 /// A call as its owner sees it. Only the latest counts, so nothing queues up when the owner is slow.

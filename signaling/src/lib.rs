@@ -4,6 +4,7 @@
 //!  INVITE ─► sockets ─► Core (sans-IO) ─► Invitation ─ring─answer─► (Dialog, Leg)
 //!                                            └─reject─►
 //!  Endpoint::call ───► Core ─► INVITE ─► Outgoing ─────next───────► Progress::Answered(Dialog, Leg)
+//!  Endpoint::register ► Core ─► REGISTER, again and again ──────────► RegistrationState
 //! ```
 //!
 //! Four types: an [`Endpoint`] owns the listeners and one task; [`Invitations`] yields each incoming call as an
@@ -18,6 +19,9 @@
 //! 3. The owner rings, answers or rejects. Answering opens the RTP socket, settles the audio ([`offer_answer`]) and
 //!    starts the [`milo_media::Leg`].
 //! 4. The core repeats its 200 until the ACK comes, answers re-INVITEs by itself, and says when it is over.
+//!
+//! Who asks for credentials, for a call or a registration, gets them, and the request is sent again ([`sip::digest`]);
+//! when a registrar is spoken to is the matter of [`sip::registration`].
 //!
 //! The core knows no clock, task, lock or socket: time, bytes and wishes go in; packets, events and the next timer come
 //! out. [`sip::endpoint`](Endpoint) is the one task around it. Every queue on the way is bounded: a full inbox makes the
@@ -45,7 +49,9 @@ pub use security::{Keying, Srtp};
 pub use sip::{
     Uri,
     core::{Counters, EndReason},
+    digest::Credentials,
     endpoint::{Caller, Endpoint, EndpointConfig},
     flow::Transport,
     keys::KeyPress,
+    registration::{Account, RegistrationState, Standing},
 };

@@ -451,6 +451,15 @@ fn more_calls_than_the_limit_are_503_without_state() {
 }
 
 #[test]
+fn a_503_says_when_to_come_back() {
+    let mut line = Line::new(Transport::Udp);
+    let call = line.invited();
+    line.act(|core, now| core.reject_invite(now, call, 503, "")).unwrap();
+    let wait: u32 = line.only().headers.get(Name::RETRY_AFTER).unwrap().parse().unwrap();
+    assert!((2..=10).contains(&wait));
+}
+
+#[test]
 fn strangers_are_forbidden_a_few_times_and_a_trunk_is_served() {
     let mut line = Line::with(Transport::Udp, |config| config.trusted = vec!["192.0.2.0/24".parse().unwrap()]);
     line.flow.local = "198.51.100.1:5060".parse().unwrap();

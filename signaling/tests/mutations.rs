@@ -1,4 +1,4 @@
-//! 50,000 seeded mutations of sound messages and descriptions, held against the properties of the fuzz targets.
+//! 60,000 seeded mutations of sound messages, descriptions and challenges, held against the properties of the fuzz targets.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -100,4 +100,13 @@ fn streams() {
 #[test]
 fn descriptions() {
     hold(properties::sdp, &[DESCRIPTION.to_vec()], 20_000, 3);
+}
+
+#[test]
+fn challenges() {
+    let corpus = [
+        &b"Digest realm=\"carrier\", nonce=\"7ypf/xlj9XXw\", algorithm=SHA-256, qop=\"auth,auth-int\", opaque=\"FQhe\""[..],
+        b"Basic realm=\"a\", Digest realm=\"b\", nonce=\"1\", stale=true, Digest realm=\"c\", nonce=2, qop=auth, algorithm=MD5-sess",
+    ];
+    hold(properties::challenge, &corpus.map(<[u8]>::to_vec), 10_000, 4);
 }

@@ -8,7 +8,7 @@
 //! ```
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
     hash::{DefaultHasher, Hash, Hasher},
     net::{IpAddr, SocketAddr},
     sync::Arc,
@@ -25,10 +25,12 @@ use super::{
     headers::Name,
     keys::KeyPress,
     message::Message,
+    registration::{Registration, RegistrationState},
     transaction::{
         message::MAGIC_COOKIE,
         table::{Told, TransactionId, Transactions},
     },
+    uri::{Uri, escape_user},
     usage::Call,
 };
 use crate::security::MediaSecurity;
@@ -97,6 +99,8 @@ pub enum Event {
     KeyAnswered(TransactionId, u16),
     /// The call is over.
     Ended(CallKey, EndReason),
+    /// A registration stands otherwise than before.
+    Registration(CallKey, RegistrationState),
 }
 
 /// What the driver must do.
@@ -106,6 +110,8 @@ pub enum Output {
     Send(Packet),
     /// Close this connection once what waits has been sent.
     Close(ConnectionId),
+    /// Find the address of this registrar, and say so with [`Core::located`].
+    Locate(CallKey, Uri),
     /// Tell the user.
     Event(Event),
 }
@@ -176,6 +182,8 @@ pub struct Core {
     pub(super) gate: Gate,
     pub(super) transactions: Transactions,
     pub(super) calls: HashMap<CallKey, Call>,
+    /// Their keys are of the same series as those of calls.
+    pub(super) registrations: BTreeMap<CallKey, Registration>,
     /// Call-ID and local tag to call.
     pub(super) dialogs: HashMap<(String, String), CallKey>,
     /// INFOs of ours without a final response.
@@ -197,6 +205,7 @@ impl Core {
             gate: Gate::new(now, config.trusted.clone()),
             transactions: Transactions::default(),
             calls: HashMap::new(),
+            registrations: BTreeMap::new(),
             dialogs: HashMap::new(),
             told_keys: HashSet::new(),
             timers: BTreeSet::new(),
@@ -222,7 +231,8 @@ impl Core {
     /// When [`Self::expire`] wants to be called.
     pub fn next_timer(&self) -> Option<Instant> {
         let call = self.timers.first().map(|(at, _)| *at);
-        super::transaction::earliest(call, self.transactions.next_timer())
+        let calls = super::transaction::earliest(call, self.transactions.next_timer());
+        super::transaction::earliest(calls, self.registration_timer())
     }
 
     /// Time has passed: runs every timer that is due.
@@ -237,6 +247,7 @@ impl Core {
         {
             self.expire_call(now, call);
         }
+        self.expire_registrations(now);
     }
 
     /// The driver could not send the request of this transaction.
@@ -300,9 +311,14 @@ impl Core {
 
     /// Our Contact towards this peer.
     pub(super) fn contact(&self, flow: &Flow) -> String {
+        self.contact_as("milo", flow)
+    }
+
+    /// The same for a user of our own.
+    pub(super) fn contact_as(&self, user: &str, flow: &Flow) -> String {
         let address = sent_by(self.advertised(flow));
         let transport = if flow.transport == Transport::Tcp { ";transport=tcp" } else { "" };
-        format!("<sip:milo@{address}{transport}>")
+        format!("<sip:{}@{address}{transport}>", escape_user(user))
     }
 
     /// The address of our RTP socket as this peer must be told.
@@ -330,8 +346,14 @@ impl Core {
         mut request: Message,
         path: Path,
     ) -> TransactionId {
+        let may_be_challenged = self.authorize_within(call, &mut request);
         let branch = self.put_via(&mut request, &path);
-        self.transactions.send(now, request, &branch, path, Some(call), &mut self.packets)
+        let kept = may_be_challenged.then(|| request.clone());
+        let id = self.transactions.send(now, request, &branch, path, Some(call), &mut self.packets);
+        if let Some(request) = kept {
+            self.keep_request(call, id, request);
+        }
+        id
     }
 
     /// A response of ours, without To tag.

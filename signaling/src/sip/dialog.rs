@@ -138,6 +138,21 @@ impl Dialog {
         self.build(method, self.local_seq)
     }
 
+    /// Gives a request that is sent again the next number; returns its path.
+    pub(crate) fn renumber(&mut self, request: &mut Message) -> Path {
+        self.local_seq += 1;
+        let method = request.method().map_or("", Method::as_str);
+        let number = format!("{} {method}", self.local_seq);
+        request.headers.set(Name::CSEQ, number);
+        let route = request.routes().ok().and_then(|routes| routes.into_iter().next());
+        let next_hop = match (route, request.uri()) {
+            (Some(route), _) if route.uri.has_param("lr") => route.uri,
+            (_, Some(uri)) => uri.clone(),
+            (_, None) => self.target.clone(),
+        };
+        self.path_to(&next_hop)
+    }
+
     /// The ACK of the 2xx to our INVITE of this number (section 13.2.2.4), complete but for its Via.
     pub(crate) fn ack(&self, number: u32) -> (Message, Path) {
         self.build(Method::Ack, number)

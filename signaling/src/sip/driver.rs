@@ -15,6 +15,7 @@ use super::{
     core::{CallKey, Core, Counters, Event, Output},
     flow::Transport,
     message::Message,
+    registrars::{Registrars, path_to},
     transaction::table::TransactionId,
     transport::{Inbound, Transports},
 };
@@ -34,6 +35,8 @@ pub(super) struct Driver {
     pub(super) core: Core,
     pub(super) transports: Transports,
     pub(super) calls: HashMap<CallKey, watch::Sender<CallState>>,
+    pub(super) registrars: Registrars,
+    pub(super) local: Arc<[(Transport, SocketAddr)]>,
     /// Who waits for the answer to an INFO.
     pub(super) told_keys: HashMap<TransactionId, (CallKey, Reply<()>)>,
     pub(super) commands: mpsc::WeakSender<Command>,
@@ -72,12 +75,16 @@ impl Driver {
                     None => leaving = Some(self.say_goodbye()),
                 },
                 Some(call) = farewell.recv() => self.core.release(now(), call),
+                (key, found) = self.registrars.located() => {
+                    let found = found.and_then(|(kind, remote)| path_to(&self.transports, kind, remote));
+                    self.core.located(now(), key, found);
+                }
                 () = sleep_until(timer) => {}
             }
             let now = now();
             self.core.expire(now);
             self.flush(now);
-            if leaving.is_some_and(|until| now >= until || self.core.counters().calls == 0) {
+            if leaving.is_some_and(|until| now >= until || self.core.is_at_rest()) {
                 break;
             }
         }
@@ -136,6 +143,10 @@ impl Driver {
             },
             Command::HangUp(call, reply) => drop(reply.send(self.core.hang_up(now, call))),
             Command::Call(call, reply) => self.call(now, &call, reply),
+            Command::Register(account, reply) => {
+                drop(reply.send(Ok(self.registrars.register(now, *account, &mut self.core))));
+            }
+            Command::Unregister => self.core.unregister(now),
             // Handled where the task can end.
             Command::Shutdown(done) => drop(done),
         }
@@ -147,13 +158,12 @@ impl Driver {
     }
 
     fn place(&mut self, now: Instant, call: &NewCall) -> Result<(CallHandle, String), SignalingError> {
-        let Some(flow) = self.transports.flow_to(call.transport, call.remote) else {
-            let reason = format!("no {} socket of ours reaches {}", call.transport, call.remote.ip());
-            return Err(SignalingError::Target { target: call.target.to_string(), reason });
-        };
-        let or_connect = (call.transport == Transport::Tcp).then_some(call.remote);
-        let path = super::flow::Path { flow, or_connect };
+        let path = path_to(&self.transports, call.transport, call.remote)
+            .map_err(|reason| SignalingError::Target { target: call.target.to_string(), reason })?;
         let key = self.core.call(now, &call.target, &call.from, path, call.rtp)?;
+        if let Some(credentials) = &call.credentials {
+            self.core.authorize(key, credentials.clone());
+        }
         let call_id = self.core.call_id(key).unwrap_or_default();
         match self.handle(key) {
             Some(handle) => Ok((handle, call_id)),
@@ -184,6 +194,7 @@ impl Driver {
                 }
                 Output::Close(connection) => self.transports.close(connection),
                 Output::Event(event) => self.pass_on(now, event),
+                Output::Locate(key, registrar) => self.registrars.locate(key, registrar, Arc::clone(&self.local)),
             }
         }
         if let Some(strangers) = self.core.report_strangers(now) {
@@ -212,6 +223,7 @@ impl Driver {
                     drop(reply.send(if taken { Ok(()) } else { Err(SignalingError::Key { code }) }));
                 }
             }
+            Event::Registration(key, state) => self.registrars.tell(key, state),
             Event::Ended(call, reason) => {
                 for (_, (_, reply)) in self.told_keys.extract_if(|_, (of, _)| *of == call) {
                     drop(reply.send(Err(SignalingError::Gone)));

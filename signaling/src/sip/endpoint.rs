@@ -15,8 +15,12 @@ use tokio::{
 
 use super::{
     core::{Core, CoreConfig, Counters},
+    digest::Credentials,
     driver::{Driver, now},
-    flow::{DEFAULT_PORT, Transport},
+    flow::Transport,
+    locate::locate,
+    registrars::Registrars,
+    registration::{Account, RegistrationState},
     transport::Transports,
     uri::Uri,
 };
@@ -108,7 +112,7 @@ impl Endpoint {
         let (farewells, farewell) = mpsc::channel(config.max_calls.saturating_mul(2).clamp(64, 1 << 20));
         let (report, counters) = watch::channel(Counters::default());
         let legs = LegFactory { ports, runtime: media, options: config.legs.clone() };
-        let local = transports.local().into();
+        let local: Arc<[_]> = transports.local().into();
         let identity = (config.srtp != Srtp::Off).then(Identity::generate).transpose()?;
         let core = Core::new(
             now(),
@@ -130,6 +134,8 @@ impl Endpoint {
             transports,
             calls: HashMap::new(),
             told_keys: HashMap::new(),
+            registrars: Registrars::default(),
+            local: Arc::clone(&local),
             commands: commands.downgrade(),
             invitations,
             farewells,
@@ -169,6 +175,25 @@ impl Endpoint {
         self.counters.clone()
     }
 
+    /// Registers an account and keeps it registered until [`Endpoint::unregister`] or the end of this endpoint; calls from
+    /// the registrar's address are served.
+    ///
+    /// # Errors
+    /// [`SignalingError::Target`]: the registrar is no SIP URI. [`SignalingError::Stopped`].
+    pub async fn register(&self, account: Account) -> Result<watch::Receiver<RegistrationState>, SignalingError> {
+        if account.registrar.as_sip().is_none() {
+            let reason = "a registrar is named by a sip: URI".to_owned();
+            return Err(SignalingError::Target { target: account.registrar.to_string(), reason });
+        }
+        ask(&self.caller.commands, |reply| Command::Register(Box::new(account), reply)).await
+    }
+
+    /// Takes every registration away: no new calls are wanted. Those that are up stay up.
+    pub async fn unregister(&self) {
+        // An error means that the task has ended, and its registrations with it.
+        let _ = self.caller.commands.send(Command::Unregister).await;
+    }
+
     /// Ends every call, waits a moment for the last answers, and closes the sockets.
     pub async fn shutdown(self) {
         let (done, wait) = oneshot::channel();
@@ -186,31 +211,34 @@ impl Caller {
     /// # Errors
     /// [`SignalingError::Target`], [`SignalingError::Full`], [`SignalingError::Media`], [`SignalingError::Stopped`].
     pub async fn call(&self, target: &Uri, from: &str) -> Result<Outgoing, SignalingError> {
-        let wrong = |reason: &str| SignalingError::Target { target: target.to_string(), reason: reason.to_owned() };
-        let sip = target.as_sip().filter(|uri| uri.scheme.eq_ignore_ascii_case("sip"));
-        let sip = sip.ok_or_else(|| wrong("only sip: URIs can be called"))?;
-        let transport = match target.param("transport").map(str::to_ascii_lowercase).as_deref() {
-            None | Some("udp") => Transport::Udp,
-            Some("tcp") => Transport::Tcp,
-            Some(other) => return Err(wrong(&format!("the transport {other} is not there yet; udp and tcp are"))),
-        };
-        let port = sip.port.unwrap_or(DEFAULT_PORT);
-        let remote = match sip.host.ip() {
-            Some(ip) => SocketAddr::new(ip, port),
-            None => {
-                let found = tokio::net::lookup_host((sip.host.as_str(), port)).await;
-                let mut found: Vec<_> = found.map_err(|error| wrong(&error.to_string()))?.collect();
-                // IPv4 first: most telephones have nothing else.
-                found.sort_by_key(SocketAddr::is_ipv6);
-                let ours = |address: &&SocketAddr| {
-                    self.local.iter().any(|(kind, local)| *kind == transport && local.is_ipv4() == address.is_ipv4())
-                };
-                *found.iter().find(ours).or(found.first()).ok_or_else(|| wrong("its host has no address"))?
-            }
-        };
+        self.place(target, from, None).await
+    }
+
+    /// The same, with credentials for whoever asks for some.
+    ///
+    /// # Errors
+    /// Those of [`Caller::call`].
+    pub async fn call_as(
+        &self,
+        target: &Uri,
+        from: &str,
+        credentials: Credentials,
+    ) -> Result<Outgoing, SignalingError> {
+        self.place(target, from, Some(credentials)).await
+    }
+
+    async fn place(
+        &self,
+        target: &Uri,
+        from: &str,
+        credentials: Option<Credentials>,
+    ) -> Result<Outgoing, SignalingError> {
+        let found = locate(target, &self.local).await;
+        let (transport, remote) =
+            found.map_err(|reason| SignalingError::Target { target: target.to_string(), reason })?;
         let socket = self.legs.ports.bind()?;
         let rtp = socket.local_addr()?;
-        let call = NewCall { target: target.clone(), from: from.to_owned(), transport, remote, rtp };
+        let call = NewCall { target: target.clone(), from: from.to_owned(), transport, remote, rtp, credentials };
         let (handle, call_id) = ask(&self.commands, |reply| Command::Call(Box::new(call), reply)).await?;
         Ok(Outgoing { call_id, waiting: Some((handle, socket)), legs: self.legs.clone(), told: None })
     }

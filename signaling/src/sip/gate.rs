@@ -1,5 +1,6 @@
-//! Who may talk to us: loopback and the configured trunks. Everybody else is refused at a limited rate, then met with
-//! silence, so that a scanner learns nothing and a forged source cannot make us send floods.
+//! Who may talk to us: loopback, the configured trunks and the registrars that we are registered with. Everybody else is
+//! refused at a limited rate, then met with silence, so that a scanner learns nothing and a forged source cannot make us
+//! send floods.
 
 use std::{
     collections::HashMap,
@@ -8,6 +9,8 @@ use std::{
 };
 
 use ipnet::IpNet;
+
+use super::core::CallKey;
 
 /// Refusals that one network gets in a row, and all of them together.
 const BURST: f64 = 4.0;
@@ -58,6 +61,8 @@ impl Bucket {
 #[derive(Debug)]
 pub(crate) struct Gate {
     trusted: Vec<IpNet>,
+    /// Where we are registered, or ask to be.
+    registrars: HashMap<CallKey, IpAddr>,
     networks: HashMap<IpAddr, Bucket>,
     all: Bucket,
     swept: Instant,
@@ -68,13 +73,28 @@ pub(crate) struct Gate {
 impl Gate {
     pub(crate) fn new(now: Instant, trusted: Vec<IpNet>) -> Self {
         let all = Bucket { tokens: BURST_OF_ALL, at: now };
-        Self { trusted, networks: HashMap::new(), all, swept: now, reported: None, unreported: 0 }
+        Self {
+            trusted,
+            registrars: HashMap::new(),
+            networks: HashMap::new(),
+            all,
+            swept: now,
+            reported: None,
+            unreported: 0,
+        }
     }
 
     /// Whether requests from this address are served.
     pub(crate) fn trusts(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        address.is_loopback() || self.trusted.iter().any(|net| net.contains(&address))
+        address.is_loopback()
+            || self.trusted.iter().any(|net| net.contains(&address))
+            || self.registrars.values().any(|registrar| *registrar == address)
+    }
+
+    /// The registrar of this registration is at this address now, and no longer where it was.
+    pub(crate) fn serve(&mut self, registration: CallKey, address: IpAddr) {
+        self.registrars.insert(registration, address.to_canonical());
     }
 
     /// What to do with a request of a stranger.

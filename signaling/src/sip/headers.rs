@@ -40,6 +40,7 @@ names! {
     HISTORY_INFO, "History-Info", "";
     INFO_PACKAGE, "Info-Package", "";
     MAX_FORWARDS, "Max-Forwards", "";
+    MIN_EXPIRES, "Min-Expires", "";
     MIN_SE, "Min-SE", "";
     P_ASSERTED_IDENTITY, "P-Asserted-Identity", "";
     PATH, "Path", "";

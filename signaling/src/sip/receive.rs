@@ -286,6 +286,10 @@ impl Core {
         id: super::transaction::table::TransactionId,
         told: Told,
     ) {
+        if self.registrations.contains_key(&call) {
+            self.registrar_told(now, call, id, told);
+            return;
+        }
         match told {
             Told::Response(response) => self.responded(now, call, id, &response),
             Told::TimedOut => self.unanswered(now, call, id, 408),
@@ -332,7 +336,7 @@ mod tests {
                     lines.extend(text.lines().next().map(str::to_owned));
                 }
                 Output::Close(_) => closed = true,
-                Output::Event(event) => panic!("{event:?}"),
+                Output::Event(_) | Output::Locate(..) => panic!("{output:?}"),
             }
         }
         (lines, closed)

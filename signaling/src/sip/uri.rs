@@ -291,7 +291,7 @@ fn hex(byte: u8) -> Option<u8> {
     char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
-fn escape_user(user: &str) -> String {
+pub(crate) fn escape_user(user: &str) -> String {
     let mut escaped = String::with_capacity(user.len());
     for c in user.chars() {
         if c.is_ascii() && is_user_char(c) && c != '%' && c != '#' {

@@ -32,6 +32,9 @@ pub struct Line {
     pub flow: Flow,
     sent: Vec<(Duration, SocketAddr, Message)>,
     events: Vec<Event>,
+    sought: Vec<CallKey>,
+    /// Whether no name has an address.
+    pub is_lost: bool,
 }
 
 impl Line {
@@ -56,7 +59,8 @@ impl Line {
         #[expect(clippy::disallowed_methods, reason = "a start of virtual time")]
         let start = Instant::now();
         let flow = Flow { transport, local: US.parse().unwrap(), remote: PEER.parse().unwrap(), connection: None };
-        Line { core: Core::new(start, config), now: start, start, flow, sent: Vec::new(), events: Vec::new() }
+        let (sent, events, sought) = (Vec::new(), Vec::new(), Vec::new());
+        Line { core: Core::new(start, config), now: start, start, flow, sent, events, sought, is_lost: false }
     }
 
     /// The peer sends this.
@@ -106,8 +110,19 @@ impl Line {
                 }
                 Output::Event(event) => self.events.push(event),
                 Output::Close(_) => {}
+                Output::Locate(key, _) => self.sought.push(key),
             }
         }
+        // A registrar is where the peer is, if it is anywhere.
+        for key in std::mem::take(&mut self.sought) {
+            let found = if self.is_lost { Err("no such host".to_owned()) } else { Ok(self.path()) };
+            self.core.located(self.now, key, found);
+            self.collect();
+        }
+    }
+
+    fn path(&self) -> Path {
+        Path { flow: self.flow, or_connect: None }
     }
 
     /// What was sent since last asked.
@@ -191,8 +206,7 @@ impl Line {
 
     /// We call the peer; the INVITE is returned.
     pub fn calling(&mut self) -> (CallKey, Message) {
-        let path = Path { flow: self.flow, or_connect: None };
-        let target = "sip:rasoa@127.0.0.1:5080".parse().unwrap();
+        let (target, path) = ("sip:rasoa@127.0.0.1:5080".parse().unwrap(), self.path());
         let call = self.act(|core, now| core.call(now, &target, "milo", path, rtp())).unwrap();
         (call, self.only())
     }

@@ -19,7 +19,7 @@ use crate::{
         method::Method,
         screen::allow,
         transaction::{T1_64, message::cancel_of, table::TransactionId},
-        uri::Uri,
+        uri::{Uri, escape_user},
     },
 };
 
@@ -46,6 +46,24 @@ enum Cancel {
     /// As soon as a response comes.
     Wanted,
     Sent,
+}
+
+impl Outgoing {
+    /// Whether it is this transaction's final response that decides, and still may.
+    pub(super) fn waits_for(&self, id: TransactionId) -> bool {
+        self.transaction == id && self.cancel == Cancel::No
+    }
+
+    pub(super) fn path(&self) -> Path {
+        self.path
+    }
+
+    /// The INVITE is on its way again, in a transaction of its own.
+    pub(super) fn sent_again(&mut self, transaction: TransactionId, branch: String) {
+        self.transaction = transaction;
+        self.branch = branch;
+        self.provisional = false;
+    }
 }
 
 impl Core {
@@ -78,7 +96,7 @@ impl Core {
         let us = self.advertised(&path.flow);
         let from = match from.parse::<Uri>() {
             Ok(uri) => uri,
-            Err(_) => format!("sip:{}@{us}", user_part(from)).parse().map_err(|error| SignalingError::Target {
+            Err(_) => format!("sip:{}@{us}", escape_user(from)).parse().map_err(|error| SignalingError::Target {
                 target: target.to_string(),
                 reason: format!("{from:?} cannot be its caller: {error}"),
             })?,
@@ -261,6 +279,7 @@ impl Core {
     fn ack_of(&mut self, key: CallKey, response: &Message) -> Option<Packet> {
         let dialog = self.calls.get(&key)?.dialog.as_ref()?;
         let (mut ack, path) = dialog.ack(response.cseq().ok()?.0);
+        self.authorize_ack(key, &mut ack);
         self.put_via(&mut ack, &path);
         Some(Packet { path, bytes: ack.to_bytes().into(), transaction: None })
     }
@@ -288,18 +307,4 @@ impl Core {
             self.forget(key);
         }
     }
-}
-
-/// A name as the user part of a URI.
-fn user_part(name: &str) -> String {
-    let mut escaped = String::with_capacity(name.len());
-    for byte in name.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'\'' | b'+' => {
-                escaped.push(byte.into());
-            }
-            other => escaped.push_str(&format!("%{other:02X}")),
-        }
-    }
-    escaped
 }

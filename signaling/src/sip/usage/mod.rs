@@ -21,11 +21,14 @@ use super::{
 };
 use crate::SignalingError;
 
+mod authorize;
 mod client;
 mod info;
 mod media;
+mod register;
 mod server;
 
+use authorize::Authorization;
 use client::Outgoing;
 use media::Negotiation;
 use server::Incoming;
@@ -43,6 +46,8 @@ pub(super) struct Call {
     unacked: Option<Unacked>,
     /// The ACK of the 2xx to our INVITE, to be sent again when that comes again.
     ack: Option<Packet>,
+    /// What answers those who ask for credentials.
+    authorization: Option<Box<Authorization>>,
     /// A stranger's, placed by us.
     is_to_stranger: bool,
     scheduled: Option<Instant>,
@@ -83,6 +88,7 @@ impl Call {
             negotiation: None,
             unacked: None,
             ack: None,
+            authorization: None,
             is_to_stranger: false,
             scheduled: None,
         }
@@ -134,6 +140,7 @@ impl Core {
     /// Ends every call and takes no more; the last messages are among the outputs.
     pub fn shutdown(&mut self, now: Instant) {
         self.config.max_calls = 0;
+        self.unregister(now);
         let keys: Vec<_> = self.calls.keys().copied().collect();
         for key in keys {
             self.release(now, key);
@@ -273,6 +280,7 @@ impl Core {
     pub(super) fn responded(&mut self, now: Instant, key: CallKey, id: TransactionId, response: &Message) {
         let Some(code) = response.status() else { return };
         let Ok((_, method)) = response.cseq() else { return };
+        let Some(id) = self.unless_challenged(now, key, id, response) else { return };
         match method {
             Method::Invite => self.invite_responded(now, key, id, code, response),
             Method::Bye if code >= 200 => self.forget(key),
@@ -283,6 +291,7 @@ impl Core {
 
     /// Nobody answered a request of ours: `code` is 408, or 503 when it could not be sent.
     pub(super) fn unanswered(&mut self, now: Instant, key: CallKey, id: TransactionId, code: u16) {
+        let id = self.given_up(key, id);
         if self.key_answered(id, code) {
             return;
         }

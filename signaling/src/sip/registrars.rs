@@ -1,0 +1,89 @@
+//! The endpoint's side of registrations: finds the registrars' addresses beside its task, and says how things stand.
+
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Instant};
+
+use tokio::{sync::watch, task::JoinSet};
+use tracing::{info, warn};
+
+use super::{
+    core::{CallKey, Core},
+    flow::{Path, Transport},
+    locate::locate,
+    registration::{Account, RegistrationState, Standing},
+    transport::Transports,
+    uri::Uri,
+};
+
+/// Whose address was found, and where.
+pub(super) type Located = (CallKey, Result<(Transport, SocketAddr), String>);
+
+/// The registrations of an endpoint as its task sees them.
+#[derive(Debug, Default)]
+pub(super) struct Registrars {
+    known: HashMap<CallKey, Known>,
+    /// One a registrar at most: a name server that does not answer delays its own trunk only.
+    lookups: JoinSet<Located>,
+}
+
+#[derive(Debug)]
+struct Known {
+    name: String,
+    state: watch::Sender<RegistrationState>,
+}
+
+impl Registrars {
+    /// Registers an account from now on.
+    pub(super) fn register(
+        &mut self,
+        now: Instant,
+        account: Account,
+        core: &mut Core,
+    ) -> watch::Receiver<RegistrationState> {
+        let name = account.name.clone();
+        let (state, watched) = watch::channel(RegistrationState::UNKNOWN);
+        let key = core.register(now, account);
+        self.known.insert(key, Known { name, state });
+        watched
+    }
+
+    /// Looks for a registrar's address.
+    pub(super) fn locate(&mut self, key: CallKey, registrar: Uri, local: Arc<[(Transport, SocketAddr)]>) {
+        self.lookups.spawn(async move { (key, locate(&registrar, &local).await) });
+    }
+
+    /// The next address that was found; never when none is looked for. Cancel safe.
+    pub(super) async fn located(&mut self) -> Located {
+        loop {
+            match self.lookups.join_next().await {
+                Some(Ok(located)) => return located,
+                // None is aborted but with this; one that panicked has said so.
+                Some(Err(_)) => {}
+                None => return std::future::pending().await,
+            }
+        }
+    }
+
+    /// The state of a registration has changed.
+    pub(super) fn tell(&self, key: CallKey, state: RegistrationState) {
+        let Some(Known { name, state: told }) = self.known.get(&key) else { return };
+        let fault = state.fault.as_deref().unwrap_or_default();
+        let is_news = state.standing != told.borrow().standing || state.fault != told.borrow().fault;
+        match state.standing {
+            Standing::Registering => {}
+            _ if !is_news => {}
+            Standing::Registered => {
+                info!(trunk = name, expires_s = state.granted.map(|time| time.as_secs()), "registered")
+            }
+            Standing::Failed => warn!(trunk = name, fault, "not registered; it is tried again"),
+            Standing::Unregistered => info!(trunk = name, "no longer registered"),
+        }
+        told.send_replace(state);
+    }
+}
+
+/// The path to an address that was found.
+pub(super) fn path_to(transports: &Transports, transport: Transport, remote: SocketAddr) -> Result<Path, String> {
+    let flow = transports.flow_to(transport, remote);
+    let flow = flow.ok_or_else(|| format!("no {transport} socket of ours reaches {}", remote.ip()))?;
+    Ok(Path { flow, or_connect: (transport == Transport::Tcp).then_some(remote) })
+}

@@ -1,0 +1,380 @@
+//! Being registered (RFC 3261 section 10.2): what we say to a registrar, what its answers mean, and when we speak next.
+//! It knows no socket and no transaction.
+//!
+//! ```text
+//!  Waiting ─due─► Locating ─found─► Asking ─200─► Waiting: refreshed well before it lapses
+//!     ▲               └─no address─┐   ├─401, 407, 423─► Asking, once more
+//!     └──── back-off, Retry-After ─┴───┴─anything else, nothing
+//!  any ─leave─► Leaving ─any final response, nothing─► Gone
+//! ```
+
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use milo_media::Codec;
+
+use super::{
+    digest::{Authorizer, Credentials, Unanswerable},
+    flow::Path,
+    header::NameAddr,
+    headers::Name,
+    message::Message,
+    method::Method,
+    transaction::table::TransactionId,
+    uri::{SipUri, Uri},
+};
+
+/// The wait after a first failure; it doubles with each further one.
+const BACK_OFF: Duration = Duration::from_secs(5);
+/// The longest such wait, and the wait after a refusal that will most likely come again.
+const LONGEST: Duration = Duration::from_secs(300);
+/// The longest Retry-After that is obeyed.
+const DAY: u32 = 86_400;
+/// The longest time that we ask to be registered for, whatever Min-Expires says.
+const WEEK: u32 = 7 * DAY;
+
+/// Where we are to be registered, and as whom.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// How it is called in the log.
+    pub name: String,
+    /// `sip:host:port;transport=tcp`.
+    pub registrar: Uri,
+    /// The user of our address of record, and what the registrar asks for.
+    pub credentials: Credentials,
+    /// For how long we ask to be registered.
+    pub expires: Duration,
+    /// What calls with this registrar speak, in place of the endpoint's.
+    pub codecs: Option<Arc<[&'static Codec]>>,
+}
+
+impl Account {
+    /// Our address of record: `sip:user@host`.
+    pub fn address_of_record(&self) -> Uri {
+        let domain = self.domain();
+        match domain.host() {
+            Some(host) => Uri::sip(Some(&self.credentials.username), host.clone(), None),
+            None => domain,
+        }
+    }
+
+    /// The domain of the location service: the Request-URI (section 10.2).
+    fn domain(&self) -> Uri {
+        match &self.registrar {
+            Uri::Sip(SipUri { host, port, .. }) => Uri::sip(None, host.clone(), *port),
+            other => other.clone(),
+        }
+    }
+}
+
+/// How a registration stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// The registrar is being asked for the first time.
+    Registering,
+    /// Calls come in over it.
+    Registered,
+    /// It failed the last time; it is tried again.
+    Failed,
+    /// We have left.
+    Unregistered,
+}
+
+/// A registration as others see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegistrationState {
+    /// How it stands.
+    pub standing: Standing,
+    /// The registrar's address, once it was found: calls come in from there.
+    pub registrar: Option<SocketAddr>,
+    /// For how long the registrar has granted it.
+    pub granted: Option<Duration>,
+    /// What failed last, as a sentence.
+    pub fault: Option<String>,
+}
+
+impl RegistrationState {
+    /// Nothing has been heard yet.
+    pub const UNKNOWN: Self = Self { standing: Standing::Registering, registrar: None, granted: None, fault: None };
+}
+
+/// What a registration does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// Nothing until then.
+    Waiting(Instant),
+    /// The registrar's address is being found.
+    Locating,
+    /// A REGISTER is on its way.
+    Asking(TransactionId),
+    /// The one that takes our binding away is, or is about to be.
+    Leaving(Option<TransactionId>),
+    /// It is over.
+    Gone,
+}
+
+/// What is to be done next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Nothing before the next timer.
+    Nothing,
+    /// Find the registrar's address.
+    Locate,
+    /// Send a REGISTER.
+    Send,
+}
+
+/// One account at one registrar.
+#[derive(Debug)]
+pub(super) struct Registration {
+    pub(super) account: Account,
+    pub(super) state: RegistrationState,
+    told: RegistrationState,
+    pub(super) path: Option<Path>,
+    step: Step,
+    authorizer: Authorizer,
+    /// The same for as long as we run (section 10.2.4).
+    call_id: String,
+    tag: String,
+    number: u32,
+    failures: u32,
+    /// What we ask for, in seconds.
+    expires: u32,
+    /// Asked for more already.
+    too_brief: bool,
+}
+
+impl Registration {
+    /// One that begins at once. `call_id` and `tag` are random.
+    pub(super) fn new(now: Instant, account: Account, call_id: String, tag: String) -> Self {
+        let expires = u32::try_from(account.expires.as_secs()).unwrap_or(WEEK).clamp(1, WEEK);
+        let authorizer = Authorizer::new(account.credentials.clone());
+        let (state, step) = (RegistrationState::UNKNOWN, Step::Waiting(now));
+        let told = state.clone();
+        Self {
+            account,
+            state,
+            told,
+            path: None,
+            step,
+            authorizer,
+            call_id,
+            tag,
+            number: 0,
+            failures: 0,
+            expires,
+            too_brief: false,
+        }
+    }
+
+    /// How it stands, when that has not been told yet.
+    pub(super) fn news(&mut self) -> Option<RegistrationState> {
+        let is_news = self.told != self.state;
+        self.told.clone_from(&self.state);
+        is_news.then(|| self.state.clone())
+    }
+
+    /// When [`Self::expire`] wants to be called.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match self.step {
+            Step::Waiting(at) => Some(at),
+            _ => None,
+        }
+    }
+
+    /// Time has passed.
+    pub(super) fn expire(&mut self, now: Instant) -> Next {
+        match self.step {
+            Step::Waiting(at) if now >= at && self.path.is_some() => Next::Send,
+            Step::Waiting(at) if now >= at => {
+                self.step = Step::Locating;
+                Next::Locate
+            }
+            _ => Next::Nothing,
+        }
+    }
+
+    /// The registrar's address was found, or not.
+    pub(super) fn located(&mut self, now: Instant, found: Result<Path, String>, dice: f64) -> Next {
+        if self.step != Step::Locating {
+            return Next::Nothing;
+        }
+        match found {
+            Ok(path) => {
+                self.state.registrar = Some(path.flow.remote);
+                self.path = Some(path);
+                Next::Send
+            }
+            Err(why) => self.failed(now, why, Duration::ZERO, dice),
+        }
+    }
+
+    /// The next REGISTER, complete but for its Via; `contact` is where we can be reached.
+    pub(super) fn request(&mut self, contact: &str) -> Message {
+        self.number += 1;
+        let us = NameAddr::new(self.account.address_of_record());
+        let expires = if self.is_leaving() { 0 } else { self.expires };
+        let mut request = Message::request(Method::Register, self.account.domain());
+        request.headers.push(Name::MAX_FORWARDS, "70");
+        request.headers.push(Name::FROM, us.clone().with_tag(&self.tag).to_string());
+        request.headers.push(Name::TO, us.to_string());
+        request.headers.push(Name::CALL_ID, self.call_id.as_str());
+        request.headers.push(Name::CSEQ, format!("{} REGISTER", self.number));
+        request.headers.push(Name::CONTACT, format!("{contact};expires={expires}"));
+        request.headers.push(Name::EXPIRES, expires.to_string());
+        self.authorizer.authorize(&mut request);
+        request
+    }
+
+    /// A REGISTER is on its way.
+    pub(super) fn sent(&mut self, id: TransactionId) {
+        self.step = if self.is_leaving() { Step::Leaving(Some(id)) } else { Step::Asking(id) };
+    }
+
+    /// Whether our binding is being taken away.
+    pub(super) fn is_leaving(&self) -> bool {
+        matches!(self.step, Step::Leaving(_))
+    }
+
+    /// We go. The registrar is told where it may have a binding of ours: the next [`Self::request`] takes it away.
+    pub(super) fn leave(&mut self) -> Next {
+        let bound = match self.step {
+            // Granted or not, a REGISTER that is on its way may leave a binding.
+            Step::Asking(_) => true,
+            Step::Waiting(_) => self.state.standing == Standing::Registered,
+            Step::Locating | Step::Leaving(_) | Step::Gone => false,
+        };
+        if self.is_leaving() {
+            return Next::Nothing;
+        }
+        if !bound {
+            return self.gone();
+        }
+        self.step = Step::Leaving(None);
+        Next::Send
+    }
+
+    /// Nobody answered: `why` is the sentence.
+    pub(super) fn unanswered(&mut self, now: Instant, id: TransactionId, why: &str, dice: f64) -> Next {
+        if !self.waits_for(id) {
+            return Next::Nothing;
+        }
+        // The name may stand for another machine by now.
+        self.path = None;
+        self.failed(now, why.to_owned(), Duration::ZERO, dice)
+    }
+
+    /// A final response came. `ours` is our Contact, `cnonce` and `dice` (0 to 1) are random.
+    pub(super) fn answered(
+        &mut self,
+        now: Instant,
+        id: TransactionId,
+        response: &Message,
+        ours: &str,
+        (cnonce, dice): (&str, f64),
+    ) -> Next {
+        let Some(code) = response.status().filter(|_| self.waits_for(id)) else { return Next::Nothing };
+        if !matches!(code, 401 | 407) {
+            self.authorizer.settled();
+        }
+        match code {
+            200..300 if self.is_leaving() => self.gone(),
+            200..300 => self.registered(now, response, ours, dice),
+            401 | 407 => match self.authorizer.challenged(response, cnonce) {
+                Ok(()) => Next::Send,
+                Err(why) => {
+                    // A password that is wrong now is wrong in five seconds: who tries too often is locked out.
+                    let wait = if why == Unanswerable::Unknown { Duration::ZERO } else { LONGEST };
+                    self.failed(now, format!("the registrar answered {code}: {why}"), wait, dice)
+                }
+            },
+            423 if !self.is_leaving() && !self.too_brief && self.ask_for_more(response) => Next::Send,
+            _ => {
+                let after = response.headers.get(Name::RETRY_AFTER).map_or(0, leading_number).min(DAY);
+                let after = Duration::from_secs(after.into());
+                let wait = if code == 403 { after.max(LONGEST) } else { after };
+                let phrase = match &response.start {
+                    super::StartLine::Status { reason, .. } => reason.as_str(),
+                    super::StartLine::Request { .. } => "",
+                };
+                self.failed(now, format!("the registrar answered {code} {phrase}"), wait, dice)
+            }
+        }
+    }
+
+    /// The registrar wants at least so long (section 10.2.8). False: it does not say more than we asked for.
+    fn ask_for_more(&mut self, response: &Message) -> bool {
+        let least = response.headers.get(Name::MIN_EXPIRES).map_or(0, leading_number).min(WEEK);
+        let more = least > self.expires;
+        self.expires = self.expires.max(least);
+        self.too_brief = true;
+        more
+    }
+
+    fn registered(&mut self, now: Instant, response: &Message, ours: &str, dice: f64) -> Next {
+        let granted = granted(response, ours).unwrap_or(self.expires);
+        if granted == 0 {
+            return self.failed(now, "the registrar has granted no time".to_owned(), Duration::ZERO, dice);
+        }
+        self.failures = 0;
+        self.too_brief = false;
+        let granted = Duration::from_secs(granted.into());
+        self.state.standing = Standing::Registered;
+        self.state.granted = Some(granted);
+        // After half of the time and before three quarters: some time is left for what may fail, and those who came
+        // together after an outage part.
+        self.step = Step::Waiting(now + granted.mul_f64(0.5 + 0.25 * dice).max(Duration::from_secs(1)));
+        Next::Nothing
+    }
+
+    /// Growing waits between tries, each drawn from its upper half.
+    fn failed(&mut self, now: Instant, why: String, at_least: Duration, dice: f64) -> Next {
+        if self.is_leaving() {
+            return self.gone();
+        }
+        self.failures = self.failures.saturating_add(1);
+        self.too_brief = false;
+        let wait = BACK_OFF.saturating_mul(1 << (self.failures - 1).min(16)).min(LONGEST);
+        self.state.standing = Standing::Failed;
+        self.state.granted = None;
+        self.state.fault = Some(why);
+        self.step = Step::Waiting(now + wait.mul_f64(0.5 + 0.5 * dice).max(at_least));
+        Next::Nothing
+    }
+
+    fn gone(&mut self) -> Next {
+        self.step = Step::Gone;
+        self.state.standing = Standing::Unregistered;
+        self.state.granted = None;
+        Next::Nothing
+    }
+
+    fn waits_for(&self, id: TransactionId) -> bool {
+        self.step == Step::Asking(id) || self.step == Step::Leaving(Some(id))
+    }
+}
+
+/// For how long our Contact is registered by this 200, in seconds (section 10.2.4).
+fn granted(response: &Message, ours: &str) -> Option<u32> {
+    let contacts: Vec<NameAddr> =
+        response.headers.get_all(Name::CONTACT).filter_map(|contact| contact.parse().ok()).collect();
+    let ours: Option<NameAddr> = ours.parse().ok();
+    let same = |contact: &&NameAddr| ours.as_ref().is_some_and(|ours| ours.uri.is_equivalent(&contact.uri));
+    // Some registrars behind a NAT give back another Contact than ours.
+    let own = contacts.iter().find(same).or(match contacts.as_slice() {
+        [only] => Some(only),
+        _ => None,
+    });
+    let number = |text: &str| text.trim().parse::<u32>().ok();
+    let own = own.and_then(|contact| number(contact.params.get("expires")?));
+    own.or_else(|| number(response.headers.get(Name::EXPIRES)?)).map(|seconds| seconds.min(WEEK))
+}
+
+/// The number that a value begins with: `120 (busy);duration=60`. More than fits is the most.
+fn leading_number(value: &str) -> u32 {
+    let digits: &str = value.trim_start().split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+    if digits.is_empty() { 0 } else { digits.parse().unwrap_or(u32::MAX) }
+}
