@@ -15,6 +15,7 @@ use crate::{
     config::{Config, ConfigError, Loaded},
     http,
     store::{Key, Node, Store},
+    trunk::credentials,
 };
 
 /// Free space below which the data folder is called nearly full, in mebibytes.
@@ -65,6 +66,7 @@ pub async fn run(loaded: Result<Loaded, ConfigError>, further: impl AsyncFnOnce(
             database(&config, &mut findings).await;
             listeners(&config, &mut findings).await;
             rtp(&config, &mut findings);
+            trunks(&config, &mut findings);
             further(&config, &mut findings).await;
         }
     }
@@ -170,6 +172,18 @@ fn rtp(config: &Config, findings: &mut Findings) {
     }
 }
 
+/// The passwords of the trunks can be read.
+fn trunks(config: &Config, findings: &mut Findings) {
+    for trunk in &config.sip.trunks {
+        let says = match credentials(trunk) {
+            Ok(Some(_)) => Ok("its password is at hand"),
+            Ok(None) => Ok("needs no password"),
+            Err(error) => Err(format!("{error:#}; name a file that this user may read, with one line")),
+        };
+        findings.judge(&format!("trunk {}", trunk.name), says);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -201,6 +215,10 @@ mod tests {
             ("MILO__SIP__TCP", taken.as_str()),
             ("DATABASE_URL", "postgres://milo:hush@127.0.0.1:1/milo"),
             ("MILO__HTTP__LISEN", "x"),
+            (
+                "MILO__SIP__TRUNKS",
+                "[{ name = \"c\", gateway = \"sip:c\", username = \"u\", password_file = \"/nowhere\" }]",
+            ),
         ] {
             assert!(!run(load(&folder, &[wrong]), nothing).await, "{wrong:?}");
         }

@@ -13,6 +13,7 @@ use prometheus::{
 use crate::{
     http::HealthReport,
     store::{HangupBy, LogState},
+    trunk::TrunkReport,
 };
 
 /// Seconds, from what one packet takes to what no caller waits for.
@@ -48,6 +49,7 @@ pub struct Metrics {
     queues: IntGaugeVec,
     models_loaded: IntGauge,
     sip: Sip,
+    trunks: TrunkFigures,
     log_waiting: IntGauge,
     log_writable: IntGauge,
     log_lost: IntCounterVec,
@@ -81,6 +83,14 @@ struct Sip {
 }
 
 #[derive(Debug)]
+struct TrunkFigures {
+    registered: IntGaugeVec,
+    live: IntGaugeVec,
+    calls: IntCounterVec,
+    refused: IntCounterVec,
+}
+
+#[derive(Debug)]
 struct Process {
     memory: IntGauge,
     cpu: Gauge,
@@ -108,6 +118,7 @@ impl Metrics {
         let counters =
             |name: &str, help: &str, labels: &[&str]| add(&r, IntCounterVec::new(Opts::new(name, help), labels));
         let gauge = |name: &str, help: &str| add(&r, IntGauge::new(name, help));
+        let gauges = |name: &str, help: &str| add(&r, IntGaugeVec::new(Opts::new(name, help), &["trunk"]));
         let histogram = |name: &str, help: &str, buckets: &[f64]| {
             add(&r, Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.into())))
         };
@@ -199,6 +210,16 @@ impl Metrics {
                 send_failures: counter("milo_sip_send_failures_total", "SIP messages that could not be sent."),
                 transactions: gauge("milo_sip_transactions", "SIP transactions that are live now."),
                 connections: gauge("milo_sip_connections", "SIP connections that are open now."),
+            },
+            trunks: TrunkFigures {
+                registered: gauges("milo_trunk_registered", "1 while Milo is registered with a trunk, else 0."),
+                live: gauges("milo_trunk_calls_live", "Calls of a trunk that are up now."),
+                calls: counters("milo_trunk_calls_total", "Calls of a trunk, by direction.", &["trunk", "direction"]),
+                refused: counters(
+                    "milo_trunk_refused_total",
+                    "Calls that a trunk's limits refused, by direction.",
+                    &["trunk", "direction"],
+                ),
             },
             log_waiting: gauge("milo_log_rows_waiting", "Rows of the call log that are not written yet."),
             log_writable: gauge("milo_log_writable", "1 while the call log's database takes rows, else 0."),
@@ -311,6 +332,7 @@ impl Metrics {
         raise(&self.sip.send_failures, sip.send_failures);
         self.sip.transactions.set(whole(sip.transactions));
         self.sip.connections.set(whole(sip.connections));
+        self.trunks.read(&health.trunks);
         self.log_waiting.set(whole(log.waiting));
         self.log_writable.set(i64::from(log.fault.is_none()));
         for (kind, lost) in [("event", log.lost_events), ("turn", log.lost_turns), ("call", log.lost_calls)] {
@@ -320,6 +342,25 @@ impl Metrics {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text).expect("writing into memory does not fail");
         String::from_utf8(text).expect("names, labels and numbers are UTF-8")
+    }
+}
+
+impl TrunkFigures {
+    /// Takes over what the trunks count themselves.
+    fn read(&self, trunks: &[TrunkReport]) {
+        for trunk in trunks {
+            let name = trunk.settings.name.as_str();
+            if let Some(registered) = trunk.registered() {
+                self.registered.with_label_values(&[name]).set(registered);
+            }
+            self.live.with_label_values(&[name]).set(whole(trunk.calls_live));
+            for (direction, calls, refused) in
+                [("in", trunk.calls_in, trunk.refused_in), ("out", trunk.calls_out, trunk.refused_out)]
+            {
+                raise(&self.calls.with_label_values(&[name, direction]), calls);
+                raise(&self.refused.with_label_values(&[name, direction]), refused);
+            }
+        }
     }
 }
 
@@ -385,6 +426,16 @@ mod tests {
             connections: 2,
         };
         let mut health = HealthReport { queues: vec![("stt", 4)], sip, ..HealthReport::default() };
+        health.trunks.push(TrunkReport {
+            settings: crate::config::Trunk { name: "carrier".into(), register: true, ..Default::default() },
+            state: "registered",
+            calls_live: 3,
+            calls_in: 4,
+            calls_out: 5,
+            refused_in: 6,
+            refused_out: 7,
+            ..TrunkReport::default()
+        });
         health.models.push(crate::engines::Model { name: "whisper".into(), job: "stt", demonstration: true });
         metrics.call_began();
         metrics.call_began();
@@ -447,6 +498,12 @@ mod tests {
             ("milo_sip_send_failures_total", 4.0),
             ("milo_sip_transactions", 3.0),
             ("milo_sip_connections", 2.0),
+            ("milo_trunk_registered{trunk=\"carrier\"}", 1.0),
+            ("milo_trunk_calls_live{trunk=\"carrier\"}", 3.0),
+            ("milo_trunk_calls_total{direction=\"in\",trunk=\"carrier\"}", 4.0),
+            ("milo_trunk_calls_total{direction=\"out\",trunk=\"carrier\"}", 5.0),
+            ("milo_trunk_refused_total{direction=\"in\",trunk=\"carrier\"}", 6.0),
+            ("milo_trunk_refused_total{direction=\"out\",trunk=\"carrier\"}", 7.0),
             ("milo_log_rows_waiting", 7.0),
             ("milo_log_writable", 0.0),
             ("milo_log_rows_lost_total{kind=\"call\"}", 3.0),

@@ -5,7 +5,7 @@
 //!         ├─ LogWriter      one task, the only one that writes the call log
 //!         ├─ Recordings     one thread that writes them, one task that deletes old ones
 //!         ├─ HTTP           one task that accepts
-//!         ├─ SIP endpoint   the core's task and a reader a socket
+//!         ├─ SIP endpoint   the core's task and a reader a socket; registrations with carriers
 //!         └─ Calls          one task an invitation, inside a permit
 //! ```
 
@@ -33,7 +33,7 @@ use crate::{
     http::{self, AppState, Dial, HealthReport, SipCounters},
     metrics::Metrics,
     store::{LogWriter, Node, Store},
-    trunk::Trunks,
+    trunk::{TrunkReport, Trunks},
 };
 
 /// How long the call log may take to write its last rows when Milo ends.
@@ -86,6 +86,7 @@ impl Server {
     pub async fn start(config: &Config, legs: &Handle) -> Result<Self> {
         let node = Node::claim(&config.data_dir)?;
         let dialplans = dialplans(config)?;
+        dialplans.check_trunks(|name| config.sip.trunks.iter().any(|trunk| trunk.name == name))?;
         let store = Store::open(&config.database_url()).await?;
         let left_open = store.close_left_open(node.id()).await?;
         if left_open > 0 {
@@ -112,6 +113,7 @@ impl Server {
         let days = config.recording.retention_days;
         let retention =
             (days > 0).then(|| tokio::spawn(call::daily(recordings.folder().to_owned(), days, store.clone())));
+        let trunks = Trunks::start(config, &endpoint).await?;
         let house = Arc::new(House {
             engines,
             dialplans,
@@ -121,7 +123,7 @@ impl Server {
             caller: endpoint.caller().clone(),
             log: log.clone(),
             metrics: Arc::clone(&metrics),
-            trunks: Trunks::new(config),
+            trunks,
             cleaning: call::cleaning(&config.clean),
             conversation: config.conversation.clone(),
             longest: Duration::from_secs(config.limits.call_seconds),
@@ -198,6 +200,8 @@ impl Server {
             tracing::info!(calls = live, drain_s = drain.as_secs(), "no new calls; waiting for those that are up");
         }
         drop(open);
+        // Carriers send their calls elsewhere from now on.
+        endpoint.unregister().await;
         let all_over = select! {
             _ = &mut calls => true,
             () = sleep(drain) => false,
@@ -244,7 +248,7 @@ fn bind(config: &Config, legs: &Handle) -> Result<(Endpoint, Invitations)> {
         udp: sip.udp.to_vec(),
         tcp: sip.tcp.to_vec(),
         public_address: sip.public_address,
-        trusted: sip.trunks.iter().map(|trunk| trunk.address).collect(),
+        trusted: sip.trunks.iter().filter_map(|trunk| trunk.address).collect(),
         legs: leg_options(&config.media),
         codecs: config.media.codecs.to_vec(),
         peer_codecs: peer_codecs(sip),
@@ -262,7 +266,7 @@ fn bind(config: &Config, legs: &Handle) -> Result<(Endpoint, Invitations)> {
 
 /// What the trunks speak that have codecs of their own.
 fn peer_codecs(sip: &config::Sip) -> Vec<(IpNet, Vec<&'static Codec>)> {
-    sip.trunks.iter().filter_map(|trunk| Some((trunk.address, trunk.codecs.as_ref()?.to_vec()))).collect()
+    sip.trunks.iter().filter_map(|trunk| Some((trunk.address?, trunk.codecs.as_ref()?.to_vec()))).collect()
 }
 
 /// What the configuration says of each leg.
@@ -333,6 +337,7 @@ impl Snapshot {
     fn take(&self) -> HealthReport {
         let engines = &self.house.engines;
         let sip = *self.counters.borrow();
+        let trunks = self.house.trunks.report();
         let unready = if self.taking.has_changed().is_err() {
             Some("Milo is ending and takes no more calls.".into())
         } else {
@@ -348,7 +353,9 @@ impl Snapshot {
                 .stopped()
                 .iter()
                 .map(|engine| format!("The {engine} has stopped; start Milo anew."))
+                .chain(trunks.iter().filter_map(TrunkReport::complaint))
                 .collect(),
+            trunks,
             unready,
             sip: SipCounters {
                 messages_in: sip.messages_in,

@@ -17,7 +17,10 @@ use super::{
     House, Record,
     verbs::{Line, heard},
 };
-use crate::dialplan::Dial;
+use crate::{
+    dialplan::Dial,
+    trunk::{Direction, Trunk},
+};
 
 /// How long a caller hears why nobody came to the telephone.
 const EXPLAINED: Duration = Duration::from_secs(3);
@@ -40,6 +43,7 @@ impl Failure {
         match status {
             486 | 600 => Self::new("busy", Some(status), Signal::Busy),
             408 | 480 | 487 => Self::new("no answer", Some(status), Signal::Busy),
+            401 | 407 => Self::new("credentials refused", Some(status), Signal::Congestion),
             _ => Self::new("refused", Some(status), Signal::Congestion),
         }
     }
@@ -50,7 +54,12 @@ impl Line {
     /// come to the telephone.
     pub(super) async fn dial(&mut self, dial: &Dial, house: &House, log: &mut Record) {
         let began = Instant::now();
-        let outcome = self.ring_at(dial, house, log).await;
+        let trunk = dial.trunk.as_deref().and_then(|name| house.trunks.named(name));
+        let place = trunk.map(|trunk| trunk.place(Direction::Out));
+        let outcome = match place {
+            Some(None) => Err(Failure::new("the trunk carries no more", None, Signal::Congestion)),
+            Some(Some(_)) | None => self.ring_at(dial, trunk, house, log).await,
+        };
         let took = began.elapsed().as_millis() as u64;
         match outcome {
             Ok((dialog, leg)) => {
@@ -73,10 +82,22 @@ impl Line {
     }
 
     /// Places the call and waits for its answer. The caller hears it ring as soon as it does.
-    async fn ring_at(&mut self, dial: &Dial, house: &House, log: &Record) -> Result<(Dialog, Leg), Failure> {
+    async fn ring_at(
+        &mut self,
+        dial: &Dial,
+        trunk: Option<&Trunk>,
+        house: &House,
+        log: &Record,
+    ) -> Result<(Dialog, Leg), Failure> {
         let failed = || Failure::new("failed", None, Signal::Congestion);
-        let target = dial.target().map_err(|_| failed())?;
-        let mut outgoing = house.caller.call(&target, &dial.from).await.map_err(|error| {
+        let placed = match trunk {
+            Some(trunk) => trunk.call(&house.caller, &dial.to, dial.from.as_deref(), &self.caller).await,
+            None => {
+                let target = dial.target().map_err(|_| failed())?;
+                house.caller.call(&target, dial.from.as_deref().unwrap_or("milo")).await
+            }
+        };
+        let mut outgoing = placed.map_err(|error| {
             // The error may name whom it was to be, which is for a developer's eyes.
             tracing::warn!(call.id = %log.id(), "the verb dial placed no call; `debug` says why");
             tracing::debug!(call.id = %log.id(), %error, "the verb dial placed no call");

@@ -24,7 +24,7 @@ use crate::{
     error::Error,
     metrics::Metrics,
     store::{HangupBy, LogWriter},
-    trunk::{Trunk, Trunks},
+    trunk::{Direction, Trunk, Trunks},
 };
 use recording::Reel;
 use verbs::Line;
@@ -99,7 +99,14 @@ impl End {
 /// Takes one call through its plan. Returns when the call is over and its row is closed.
 pub async fn run(house: Arc<House>, invitation: Invitation) {
     let plan = house.dialplans.pick(invitation.to_number()).cloned();
-    let trunk = house.trunks.of(invitation.source().ip());
+    let trunk = house.trunks.of(invitation.source().ip(), invitation.to_number());
+    let place = trunk.map(|trunk| trunk.place(Direction::In));
+    if let (Some(trunk), Some(None)) = (trunk, &place) {
+        tracing::debug!(trunk = trunk.name(), "a call was turned away: its trunk carries no more");
+        // Whoever gave up by itself is away as well.
+        invitation.reject(503, "").await.ok();
+        return;
+    }
     let mut log = Record::open(&house, &invitation, trunk, plan.as_ref());
     let end = match plan {
         Some(plan) => take(&house, invitation, trunk, &plan, &mut log).await,
@@ -142,6 +149,7 @@ async fn take(
     if next == Some(&Action::Answer {}) {
         next = actions.next();
     }
+    let caller = invitation.from_number().to_owned();
     let (mut dialog, Leg { ears, voice, control }) = invitation.answer().await?;
     log.answered();
     let call = log.id();
@@ -152,6 +160,7 @@ async fn take(
         voice,
         control: control.clone(),
         keys: dialog.keys(),
+        caller,
         cleaning: trunk.map_or(house.cleaning, Trunk::cleaning),
         until,
         reel,

@@ -31,6 +31,8 @@ pub(super) struct Line {
     pub(super) control: Control,
     /// What presses keys by SIP INFO.
     pub(super) keys: InfoKeys,
+    /// The caller's number.
+    pub(super) caller: String,
     /// What is done to the caller's sound before it is listened to.
     pub(super) cleaning: Cleaning,
     pub(super) until: Instant,

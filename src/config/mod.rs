@@ -48,7 +48,7 @@ pub use media::{InbandDtmf, Media, Srtp};
 pub use recording::{Recording, RecordingFormat};
 pub use secret::{Secret, SecretUrl};
 pub use sip::Sip;
-pub use trunk::{Trunk, TrunkClean};
+pub use trunk::{Trunk, TrunkClean, sip_server};
 
 use fault::{Faults, Origins};
 
@@ -268,7 +268,26 @@ mod tests {
                 "milo.toml, line 3: sip.trunks[0].address: \"x\" is neither",
             ),
             ("[[sip.trunks]]\nname = \"a\"\nadress = \"10.0.0.1\"", "did you mean sip.trunks[0].address?"),
-            ("[[sip.trunks]]\nname = \"a\"", "milo.toml, line 1: sip.trunks[0]: missing field `address`"),
+            (
+                "[[sip.trunks]]\nname = \"a\"",
+                "milo.toml, line 1: sip.trunks[0].address is missing, and so are registrar",
+            ),
+            (
+                "[[sip.trunks]]\nname = \"a\"\nregister = true\nregistrar = \"sip:c\"",
+                "milo.toml, line 1: sip.trunks[0].username is missing",
+            ),
+            (
+                "[[sip.trunks]]\nname = \"a\"\nregistrar = \"sip:c\"\nusername = \"u\"",
+                "milo.toml, line 4: sip.trunks[0].username has neither a password nor",
+            ),
+            (
+                "[[sip.trunks]]\nname = \"a\"\ngateway = \"c\"\ncalls_per_second = 0.0",
+                "milo.toml, line 4: sip.trunks[0].calls_per_second = 0 is not within",
+            ),
+            (
+                "[[sip.trunks]]\nname = \"a\"\naddress = \"10.0.0.1\"\n[[sip.trunks]]\nname = \"a\"\naddress = \"10.0.0.2\"",
+                "milo.toml, line 5: sip.trunks[1].name \"a\" is the name of another trunk",
+            ),
             ("[log]\nlevel = \"loud\"", "milo.toml, line 2: log.level \"loud\" is no level"),
             ("[log]\nformat = \"xml\"", "milo.toml, line 2: log.format"),
             ("a = \n", "milo.toml, line 1"),
@@ -290,7 +309,8 @@ mod tests {
 
     #[test]
     fn what_is_in_force_is_shown_with_origin_and_without_secrets() {
-        let text = "[http]\napi_key = \"0123456789abcdef\"\n[database]\nurl = \"postgres://m:hush@db/m\"";
+        let text = "[http]\napi_key = \"0123456789abcdef\"\n[database]\nurl = \"postgres://m:hush@db/m\"\n\
+                    [[sip.trunks]]\nname = \"c\"\ngateway = \"sip:c\"\nusername = \"u\"\npassword = \"hush\"";
         let shown = load(text).unwrap().describe();
         assert!(!shown.contains("hush") && !shown.contains("0123456789abcdef"), "{shown}");
         assert!(

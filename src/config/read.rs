@@ -24,7 +24,7 @@ pub(super) fn json(config: &Config) -> Json {
 /// Every key there is: the default, with one element in each list of tables.
 pub(super) fn schema() -> Json {
     let mut config = Config::default();
-    config.sip.trunks.push(Trunk::example());
+    config.sip.trunks.push(Trunk::default());
     json(&config)
 }
 

@@ -60,7 +60,11 @@ impl Sip {
             faults.add("sip.public_address", "is not an address that a telephone can send to".into());
         }
         for (n, trunk) in self.trunks.iter().enumerate() {
-            trunk.check(&format!("sip.trunks[{n}]"), faults);
+            let key = format!("sip.trunks[{n}]");
+            trunk.check(&key, faults);
+            if self.trunks.iter().take(n).any(|other| other.name == trunk.name) {
+                faults.add(&format!("{key}.name"), format!("{:?} is the name of another trunk", trunk.name));
+            }
         }
     }
 }

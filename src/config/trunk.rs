@@ -1,26 +1,49 @@
-//! `[[sip.trunks]]`: a carrier or PBX, and what is different on its calls.
+//! `[[sip.trunks]]`: a carrier or PBX, how it is reached, and what is different on its calls.
+
+use std::path::PathBuf;
 
 use ipnet::IpNet;
-use serde::{Deserialize, Serialize};
+use milo_signaling::Uri;
+use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{Clean, Faults, address, media::Codecs};
+use super::{Clean, Faults, Secret, address, media::Codecs};
 
-/// A carrier or PBX that may call.
+/// A carrier or PBX: one that calls come from, or go out to, or both.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Trunk {
-    /// How it is called in logs.
+    /// How it is called in logs, in the API and by the verb `dial`.
     pub name: String,
-    /// Its IP address, or the network its calls come from.
-    #[serde(deserialize_with = "address::network")]
-    pub address: IpNet,
+    /// Its IP address, or the network its calls come from. Not needed where Milo registers: calls from there are served.
+    #[serde(deserialize_with = "network")]
+    pub address: Option<IpNet>,
+    /// Whether Milo registers with it.
+    pub register: bool,
+    /// Where: `sip:host:port`, with `;transport=tcp` for TCP.
+    pub registrar: Option<String>,
+    /// Where calls out go; unset, to the registrar, else to the address.
+    pub gateway: Option<String>,
+    /// Milo's name there, to which calls come.
+    pub username: Option<String>,
+    /// Its password.
+    pub password: Option<Secret>,
+    /// A file that holds the password, read in place of it.
+    pub password_file: Option<PathBuf>,
+    /// The only realm that may ask for the password; unset: any.
+    pub realm: Option<String>,
+    /// For how many seconds Milo asks to be registered.
+    pub expires_s: u64,
+    /// Who calls out: a number, or `caller` for whoever called Milo. Unset: the plan's `from`, else the username.
+    pub caller_id: Option<String>,
+    /// Calls at once, in and out.
+    pub max_calls: Option<usize>,
+    /// Calls that may begin within a second, in and out.
+    pub calls_per_second: Option<f64>,
     /// What of `[clean]` is otherwise on its calls.
-    #[serde(default)]
     pub clean: TrunkClean,
     /// In place of `[recording] enabled`; a plan's own `record` stands above it.
-    #[serde(default)]
     pub recording: Option<bool>,
     /// In place of `[media] codecs`.
-    #[serde(default)]
     pub codecs: Option<Codecs>,
 }
 
@@ -50,25 +73,85 @@ impl TrunkClean {
     }
 }
 
-impl Trunk {
-    /// One with every key, for the list of keys.
-    pub(super) fn example() -> Self {
+impl Default for Trunk {
+    fn default() -> Self {
         Self {
             name: String::new(),
-            address: std::net::IpAddr::from([127, 0, 0, 1]).into(),
+            address: None,
+            register: false,
+            registrar: None,
+            gateway: None,
+            username: None,
+            password: None,
+            password_file: None,
+            realm: None,
+            expires_s: 600,
+            caller_id: None,
+            max_calls: None,
+            calls_per_second: None,
             clean: TrunkClean::default(),
             recording: None,
             codecs: None,
         }
     }
+}
 
+fn network<'de, D: Deserializer<'de>>(from: D) -> Result<Option<IpNet>, D::Error> {
+    address::network(from).map(Some)
+}
+
+/// A registrar or gateway.
+///
+/// # Errors
+/// What is wrong with it, as the end of a sentence.
+pub fn sip_server(text: &str) -> Result<Uri, String> {
+    let uri: Option<Uri> = text.parse().ok();
+    let known = |transport: &str| ["udp", "tcp"].iter().any(|known| known.eq_ignore_ascii_case(transport));
+    uri.filter(|uri| uri.scheme() == "sip" && uri.user().is_empty() && uri.param("transport").is_none_or(known))
+        .ok_or_else(|| format!("= {text:?} is no server; one looks like sip:sip.carrier.example:5060;transport=tcp"))
+}
+
+impl Trunk {
     pub(super) fn check(&self, key: &str, faults: &mut Faults<'_>) {
+        let at = |field: &str| format!("{key}.{field}");
         if self.name.trim().is_empty() {
-            faults.add(&format!("{key}.name"), "is empty".into());
+            faults.add(&at("name"), "is empty".into());
         }
-        if self.address.prefix_len() == 0 {
-            let says = format!("{} is everybody: name the networks of your carrier", self.address);
-            faults.add(&format!("{key}.address"), says);
+        if let Some(everybody) = self.address.filter(|address| address.prefix_len() == 0) {
+            faults.add(&at("address"), format!("{everybody} is everybody: name the networks of your carrier"));
+        }
+        if self.address.is_none() && self.registrar.is_none() && self.gateway.is_none() {
+            faults.add(&at("address"), "is missing, and so are registrar and gateway: one of them is needed".into());
+        }
+        for (field, address) in [("registrar", &self.registrar), ("gateway", &self.gateway)] {
+            if let Some(Err(says)) = address.as_deref().map(sip_server) {
+                faults.add(&at(field), says);
+            }
+        }
+        if self.register && self.registrar.is_none() {
+            faults.add(&at("register"), "= true needs a registrar".into());
+        }
+        let secret = self.password.is_some() || self.password_file.is_some();
+        match &self.username {
+            None if self.register || secret => faults.add(&at("username"), "is missing".into()),
+            Some(name) if name.is_empty() || name.chars().any(|c| c.is_control() || "\"\\".contains(c)) => {
+                faults.add(&at("username"), "is empty, or holds what no user name may".into());
+            }
+            Some(_) if !secret => {
+                faults.add(&at("username"), "has neither a password nor a password_file".into());
+            }
+            _ => {}
+        }
+        faults.within(&at("expires_s"), self.expires_s, 60..=86_400);
+        if let Some(calls) = self.max_calls {
+            faults.within(&at("max_calls"), calls, 1..=100_000);
+        }
+        if let Some(calls) = self.calls_per_second {
+            faults.within(&at("calls_per_second"), calls, 0.01..=10_000.0);
+        }
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.+".contains(c);
+        if self.caller_id.as_ref().is_some_and(|id| id.is_empty() || !id.chars().all(plain)) {
+            faults.add(&at("caller_id"), "is neither `caller` nor a number or name: letters, digits, - _ . +".into());
         }
     }
 }
@@ -87,6 +170,18 @@ mod tests {
             let mut wanted = switches(clean.clone());
             wanted[n] = !wanted[n];
             assert_eq!(switches(trunk.over(&clean)), wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_server_is_a_sip_uri_without_a_user() {
+        for right in ["sip:carrier.example", "sip:192.0.2.7:5080;transport=TCP", "SIP:[2001:db8::1]"] {
+            assert!(sip_server(right).is_ok(), "{right}");
+        }
+        for wrong in
+            ["carrier.example", "sip:a@carrier.example", "sips:carrier.example", "sip:c;transport=sctp", "tel:1", ""]
+        {
+            assert!(sip_server(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -8,14 +8,17 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dial {
-    /// A SIP address: `sip:100@192.0.2.7:5060`, with `;transport=tcp` for TCP.
+    /// A SIP address: `sip:100@192.0.2.7:5060`, with `;transport=tcp` for TCP. With a trunk, a number.
     pub to: String,
+    /// The trunk that the number is called over; `[[sip.trunks]]` says where, as whom, and how many at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trunk: Option<String>,
     /// How long it may ring, in seconds: 1 to 300.
     #[serde(default = "half_a_minute")]
     pub seconds: u64,
-    /// Who calls: the user part of From.
-    #[serde(default = "milo")]
-    pub from: String,
+    /// Who calls: the user part of From. Unset: what the trunk says, else `milo`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
     /// In which country's signals the caller hears it ring: two letters, as for `tone`.
     #[serde(default = "madagascar")]
     pub country: String,
@@ -23,10 +26,6 @@ pub struct Dial {
 
 fn half_a_minute() -> u64 {
     30
-}
-
-fn milo() -> String {
-    "milo".into()
 }
 
 fn madagascar() -> String {
@@ -51,13 +50,18 @@ impl Dial {
             return Some(format!("dial: seconds = {} is not within 1 to 300", self.seconds));
         }
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.+".contains(&byte);
-        if self.from.is_empty() || !self.from.bytes().all(plain) {
-            return Some(format!("dial: from = {:?} is no number or name: letters, digits, - _ . +", self.from));
+        if let Some(from) = self.from.as_ref().filter(|from| from.is_empty() || !from.bytes().all(plain)) {
+            return Some(format!("dial: from = {from:?} is no number or name: letters, digits, - _ . +"));
         }
         if Country::of_code(&self.country).is_none() {
             let known = Country::ALL.map(Country::code).join(", ");
             return Some(format!("dial: country = {:?} is not one of {known}", self.country));
         }
-        self.target().err()
+        if self.trunk.is_none() {
+            return self.target().err();
+        }
+        let dialled = |byte: u8| plain(byte) || b"*#".contains(&byte);
+        let is_number = !self.to.is_empty() && self.to.bytes().all(dialled);
+        (!is_number).then(|| format!("dial: to = {:?} is no number; over a trunk one looks like 0201234567", self.to))
     }
 }

@@ -127,6 +127,25 @@ impl Dialplans {
         played.chain(ambiences.map(|ambience| &ambience.file)).map(|name| self.sound(name)).collect()
     }
 
+    /// Every trunk that a plan calls out over is there.
+    ///
+    /// # Errors
+    /// The first that is not.
+    pub fn check_trunks(&self, is_known: impl Fn(&str) -> bool) -> Result<(), Error> {
+        for plan in &self.plans {
+            let mut dials = plan.actions.iter().filter_map(|action| match action {
+                Action::Dial(dial) => dial.trunk.as_deref(),
+                _ => None,
+            });
+            if let Some(unknown) = dials.find(|name| !is_known(name)) {
+                let says =
+                    format!("plan {:?}: dial: trunk = {unknown:?} is not the name of one of [[sip.trunks]]", plan.name);
+                return Err(Error::Dialplan(says));
+            }
+        }
+        Ok(())
+    }
+
     /// The numbers that can be dialled.
     pub fn numbers(&self) -> impl Iterator<Item = &str> {
         self.plans.iter().map(|plan| plan.number.as_str()).filter(|number| *number != "*")
@@ -238,6 +257,7 @@ mod tests {
         assert!(dial("to = 'sip:1@192.0.2.7;transport=tls'").contains("transport=tls"));
         assert!(dial("to = 'sip:1@192.0.2.7', seconds = 0").contains("not within 1 to 300"));
         assert!(dial("to = 'sip:1@192.0.2.7', from = '<a>'").contains("no number or name"));
+        assert!(dial("to = 'sip:1@192.0.2.7', trunk = 'carrier'").contains("one looks like 0201234567"));
         let status = fault("[[plan]]\nname='a'\nnumber='1'\nlanguage='mg'\nactions=[{ reject = { status = 200 } }]");
         assert!(status.contains("400 to 699"), "{status}");
         let key =

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::AppState;
-use crate::engines::Model;
+use crate::{engines::Model, trunk::TrunkReport};
 
 /// A snapshot of the running parts, taken by the composition.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +32,8 @@ pub struct HealthReport {
     pub unready: Option<String>,
     /// What the SIP endpoint counts.
     pub sip: SipCounters,
+    /// The trunks.
+    pub trunks: Vec<TrunkReport>,
 }
 
 /// A number that can be dialled.

@@ -5,7 +5,8 @@
 //!                                      └─► /                 page.rs
 //!                                          /healthz …        health.rs
 //!                                          /metrics          metrics_page.rs ─┐ guard.rs: this machine,
-//!                                          /api/v1/calls…    calls.rs        ─┘ or a key
+//!                                          /api/v1/calls…    calls.rs         │ or a key
+//!                                          /api/v1/trunks    trunks.rs       ─┘
 //! ```
 //! Whatever goes wrong is a problem body (RFC 9457) whose `detail` is a sentence.
 
@@ -19,6 +20,7 @@ mod problem;
 mod serve;
 #[cfg(test)]
 mod tests;
+mod trunks;
 
 use std::{fmt, sync::Arc};
 
@@ -78,6 +80,7 @@ pub fn router(state: AppState) -> Router {
         .merge(health::routes())
         .merge(metrics_page::routes())
         .merge(calls::routes())
+        .merge(trunks::routes())
         .fallback(|| async { Problem::not_found("there is nothing at this address") })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .layer(middleware::from_fn_with_state(state.clone(), around::around))

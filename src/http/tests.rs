@@ -15,6 +15,7 @@ use crate::{
     config::SecretUrl,
     engines::Model,
     store::{CallLog, Ending, HangupBy, NewCall, NewTurn, Stages, Stamp},
+    trunk::TrunkReport,
 };
 
 /// A server on a free port, over a log in a folder of its own.
@@ -138,6 +139,25 @@ async fn what_does_not_work_is_named() {
 }
 
 #[tokio::test]
+async fn trunks_are_listed_without_their_secrets() {
+    let settings = config::Trunk {
+        name: "carrier".into(),
+        username: Some("201".into()),
+        password: Some(Secret::new("hush")),
+        ..config::Trunk::default()
+    };
+    let trunk = TrunkReport { settings, state: "failed", last_error: Some("403".into()), ..TrunkReport::default() };
+    let house = House::new(HealthReport { trunks: vec![trunk], ..healthy() }).await;
+    let list = house.json("/api/v1/trunks").await;
+    let trunk = &list["trunks"][0];
+    assert_eq!(
+        (&trunk["name"], &trunk["username"], &trunk["password"]),
+        (&json!("carrier"), &json!("201"), &json!("***"))
+    );
+    assert_eq!((&trunk["state"], &trunk["last_error"]), (&json!("failed"), &json!("403")));
+}
+
+#[tokio::test]
 async fn the_call_log_is_listed_and_each_call_shown() {
     let house = House::new(healthy()).await;
     let call = house.call();
@@ -214,7 +234,7 @@ async fn a_stranger_needs_the_key() {
     let house = House::with(healthy(), &key).await;
     house.log.flush(Duration::from_secs(10)).await;
     let forwarded = "X-Forwarded-For: 192.0.2.1\r\n";
-    for path in ["/api/v1/calls", "/api/v1/calls/x", "/metrics"] {
+    for path in ["/api/v1/calls", "/api/v1/calls/x", "/api/v1/trunks", "/metrics"] {
         let (status, head, body) = house.get(path, forwarded).await;
         assert!(
             status == 401 && head.contains("www-authenticate: bearer") && body.contains("API_KEY"),

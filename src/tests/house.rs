@@ -107,6 +107,13 @@ pub fn get(milo: &Running, path: &str) -> Value {
     serde_json::from_slice(&answer.stdout).expect("JSON")
 }
 
+/// The metrics as text.
+pub fn metrics(milo: &Running) -> String {
+    let url = format!("{}/metrics", milo.http.trim_end_matches('/'));
+    let answer = Command::new("curl").args(["--silent", "--fail", "--max-time", "10", &url]).output().expect("curl");
+    String::from_utf8_lossy(&answer.stdout).into_owned()
+}
+
 /// Waits until the newest call of the log has ended, and returns it with its turns and events.
 pub async fn newest_call(milo: &Running) -> Value {
     for _ in 0..100 {

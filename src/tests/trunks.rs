@@ -97,3 +97,31 @@ async fn one_trunk_is_cleaned_and_the_other_is_not() {
     }
     stop(milo).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn beyond_a_trunks_limit_callers_hear_503_and_dial_fails_by_name() {
+    let plans = folder("trunk-limit-plans");
+    let text = "[[plan]]\nname = 'milo'\nnumber = 'milo'\nlanguage = 'mg'\n\
+                actions = [{ answer = {} }, { dial = { to = '1', trunk = 'narrow' } }, { music = { seconds = 2 } }]\n";
+    fs::write(plans.join("plans.toml"), text).expect("a temporary folder");
+    let path = plans.to_string_lossy().into_owned();
+    let trunks = "[{ name = \"narrow\", address = \"127.0.0.4\", max_calls = 1 }]";
+    let milo = milo("trunk-limit", &[("MILO__DIALPLANS__PATH", path.as_str()), ("MILO__SIP__TRUNKS", trunks)]).await;
+    let phone = at([127, 0, 0, 4]);
+    let target = milo.udp("milo").expect("an address");
+    let errand = Errand { wait: true, no_greeting: true, ..errand(target, &[]) };
+    let (one, other) = tokio::join!(phone.call(&errand), phone.call(&errand));
+    let refused = one.err().xor(other.err()).expect("one of the two is refused").to_string();
+    assert!(refused.contains("503"), "{refused}");
+    // The caller has the only place, so that nobody can be called out over the same trunk.
+    let call = newest_call(&milo).await;
+    let events = call["events"].as_array().expect("events");
+    let dialled = events.iter().find(|event| event["kind"] == "dialled").expect("the verb dial");
+    assert_eq!(dialled["detail"]["result"], "the trunk carries no more", "{call}");
+    let report = get(&milo, "/api/v1/trunks")["trunks"][0].clone();
+    let counts = ["calls_in", "calls_out", "refused_in", "refused_out", "calls_live"].map(|name| report[name].clone());
+    assert_eq!(counts, [1, 0, 1, 1, 0], "{report}");
+    assert_eq!(get(&milo, "/api/v1/calls")["calls"].as_array().map(Vec::len), Some(1), "the other has no row");
+    stop(milo).await;
+    fs::remove_dir_all(plans).ok();
+}

@@ -15,10 +15,10 @@ use tokio::{
 
 use super::{
     core::{Core, CoreConfig, Counters},
+    destination::destination,
     digest::Credentials,
     driver::{Driver, now},
     flow::Transport,
-    locate::locate,
     registrars::Registrars,
     registration::{Account, RegistrationState},
     transport::Transports,
@@ -233,7 +233,7 @@ impl Caller {
         from: &str,
         credentials: Option<Credentials>,
     ) -> Result<Outgoing, SignalingError> {
-        let found = locate(target, &self.local).await;
+        let found = destination(target, &self.local).await;
         let (transport, remote) =
             found.map_err(|reason| SignalingError::Target { target: target.to_string(), reason })?;
         let socket = self.legs.ports.bind()?;

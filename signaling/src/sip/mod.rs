@@ -11,6 +11,7 @@
 pub mod body;
 mod connection;
 pub mod core;
+mod destination;
 pub(crate) mod dialog;
 pub mod digest;
 mod driver;
@@ -24,7 +25,6 @@ pub mod host;
 pub mod keys;
 pub(crate) mod lexer;
 mod listener;
-mod locate;
 pub mod message;
 pub mod method;
 mod octets;

@@ -7,8 +7,8 @@ use tracing::{info, warn};
 
 use super::{
     core::{CallKey, Core},
+    destination::destination,
     flow::{Path, Transport},
-    locate::locate,
     registration::{Account, RegistrationState, Standing},
     transport::Transports,
     uri::Uri,
@@ -48,7 +48,7 @@ impl Registrars {
 
     /// Looks for a registrar's address.
     pub(super) fn locate(&mut self, key: CallKey, registrar: Uri, local: Arc<[(Transport, SocketAddr)]>) {
-        self.lookups.spawn(async move { (key, locate(&registrar, &local).await) });
+        self.lookups.spawn(async move { (key, destination(&registrar, &local).await) });
     }
 
     /// The next address that was found; never when none is looked for. Cancel safe.

@@ -11,7 +11,10 @@ use super::{
 ///
 /// # Errors
 /// What is wrong with the URI, as a sentence.
-pub(crate) async fn locate(target: &Uri, local: &[(Transport, SocketAddr)]) -> Result<(Transport, SocketAddr), String> {
+pub(crate) async fn destination(
+    target: &Uri,
+    local: &[(Transport, SocketAddr)],
+) -> Result<(Transport, SocketAddr), String> {
     let sip = target.as_sip().filter(|uri| uri.scheme.eq_ignore_ascii_case("sip"));
     let sip = sip.ok_or("only sip: URIs can be called")?;
     let transport = match target.param("transport").map(str::to_ascii_lowercase).as_deref() {

@@ -1,0 +1,235 @@
+//! Trunks as calls meet them: which one a call comes over, what is different on it, how one goes out over it, and whether
+//! there is room. Registrations are kept by the SIP endpoint; what they come to is read here.
+
+mod limit;
+mod report;
+
+use std::{
+    fs,
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use milo_media::Cleaning;
+use milo_signaling::{Account, Caller, Credentials, Endpoint, Outgoing, RegistrationState, SignalingError, Uri};
+use tokio::{sync::watch, time::Instant};
+
+use crate::{
+    call::cleaning,
+    config::{self, Config, sip_server},
+};
+use limit::Limit;
+
+pub use limit::Place;
+pub use report::TrunkReport;
+
+/// The rule for the caller ID that passes on who called Milo.
+const CALLER: &str = "caller";
+
+/// All trunks, in the order of the configuration. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Trunks(Arc<[Trunk]>);
+
+/// A trunk.
+#[derive(Debug)]
+pub struct Trunk {
+    settings: config::Trunk,
+    cleaning: Cleaning,
+    recording: Option<bool>,
+    /// Where calls out go.
+    way_out: Option<Uri>,
+    credentials: Option<Credentials>,
+    /// The rule for who calls out.
+    caller_id: Option<String>,
+    /// Who we are there: the From of calls out.
+    address_of_record: Option<Uri>,
+    registration: Option<watch::Receiver<RegistrationState>>,
+    began: Instant,
+    limit: Limit,
+    inbound: Counts,
+    outbound: Counts,
+}
+
+/// Which way a call goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// It comes over the trunk.
+    In,
+    /// It goes out over it.
+    Out,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    carried: AtomicU64,
+    refused: AtomicU64,
+}
+
+impl Trunks {
+    /// Those of the configuration; where one registers, it begins to.
+    ///
+    /// # Errors
+    /// A password cannot be read.
+    pub async fn start(config: &Config, endpoint: &Endpoint) -> Result<Self> {
+        let mut trunks = Vec::new();
+        for trunk in &config.sip.trunks {
+            let credentials = credentials(trunk).with_context(|| format!("the trunk {:?}", trunk.name))?;
+            trunks.push(Trunk::start(trunk, &config.clean, credentials, endpoint).await?);
+        }
+        Ok(Self(trunks.into()))
+    }
+
+    /// The trunk of this name.
+    pub fn named(&self, name: &str) -> Option<&Trunk> {
+        self.0.iter().find(|trunk| trunk.name() == name)
+    }
+
+    /// The trunk that a call to this number from this address comes over: of several accounts at one registrar the one that
+    /// is called, else the first that fits.
+    pub fn of(&self, source: IpAddr, number: &str) -> Option<&Trunk> {
+        let source = source.to_canonical();
+        let fits = || self.0.iter().filter(move |trunk| trunk.is_at(source));
+        let called = |trunk: &&Trunk| trunk.settings.username.as_deref() == Some(number);
+        fits().find(called).or_else(|| fits().next())
+    }
+
+    /// How each of them is.
+    pub fn report(&self) -> Vec<TrunkReport> {
+        self.0.iter().map(Trunk::report).collect()
+    }
+}
+
+impl Trunk {
+    async fn start(
+        trunk: &config::Trunk,
+        clean: &config::Clean,
+        credentials: Option<Credentials>,
+        endpoint: &Endpoint,
+    ) -> Result<Self> {
+        let registrar = trunk.registrar.as_deref().and_then(|text| sip_server(text).ok());
+        let account = registrar.clone().zip(credentials.clone()).map(|(registrar, credentials)| Account {
+            name: trunk.name.clone(),
+            registrar,
+            credentials,
+            expires: Duration::from_secs(trunk.expires_s),
+            codecs: trunk.codecs.as_ref().map(|codecs| codecs.to_vec().into()),
+        });
+        let address_of_record = account.as_ref().map(Account::address_of_record);
+        let registration = match account {
+            Some(account) if trunk.register => Some(endpoint.register(account).await?),
+            _ => None,
+        };
+        let gateway = trunk.gateway.as_deref().and_then(|text| sip_server(text).ok());
+        // A whole network is no place to call to.
+        let single = trunk.address.filter(|network| network.prefix_len() == network.max_prefix_len());
+        let single = single.map(|network| Uri::sip(None, network.addr(), None));
+        Ok(Self {
+            cleaning: cleaning(&trunk.clean.over(clean)),
+            recording: trunk.recording,
+            way_out: gateway.or(registrar).or(single),
+            credentials,
+            caller_id: trunk.caller_id.clone(),
+            address_of_record,
+            registration,
+            began: Instant::now(),
+            limit: Limit::new(trunk.max_calls, trunk.calls_per_second),
+            inbound: Counts::default(),
+            outbound: Counts::default(),
+            settings: trunk.clone(),
+        })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.settings.name
+    }
+
+    /// What is done to the sound of its callers.
+    pub fn cleaning(&self) -> Cleaning {
+        self.cleaning
+    }
+
+    /// Whether its calls are recorded, where it says so.
+    pub fn recording(&self) -> Option<bool> {
+        self.recording
+    }
+
+    fn is_at(&self, source: IpAddr) -> bool {
+        let registrar = || self.registration.as_ref()?.borrow().registrar.map(|address| address.ip().to_canonical());
+        self.settings.address.is_some_and(|network| network.contains(&source)) || registrar() == Some(source)
+    }
+
+    /// A place for a call that begins now; `None` when its limits leave none.
+    pub fn place(&self, direction: Direction) -> Option<Place<'_>> {
+        let place = self.limit.take(self.began.elapsed());
+        let counts = match direction {
+            Direction::In => &self.inbound,
+            Direction::Out => &self.outbound,
+        };
+        let counter = if place.is_some() { &counts.carried } else { &counts.refused };
+        counter.fetch_add(1, Ordering::Relaxed);
+        place
+    }
+
+    /// Calls a number over this trunk. `from` is what the plan says of who calls, `caller` who called Milo.
+    ///
+    /// # Errors
+    /// Those of [`Caller::call`]; a trunk without a gateway cannot be called out over.
+    pub async fn call(
+        &self,
+        from_here: &Caller,
+        number: &str,
+        from: Option<&str>,
+        caller: &str,
+    ) -> Result<Outgoing, SignalingError> {
+        let wrong = |reason: &str| SignalingError::Target { target: number.to_owned(), reason: reason.to_owned() };
+        let mut target = self.way_out.clone().ok_or_else(|| wrong("the trunk has no gateway"))?;
+        if let Uri::Sip(sip) = &mut target {
+            let Uri::Sip(called) = Uri::sip(Some(number), sip.host.clone(), sip.port) else {
+                return Err(wrong("it is no number"));
+            };
+            sip.user = called.user;
+        }
+        let id = self.caller_id(from, caller);
+        // A carrier wants to see its own domain in From, a PBX beside us takes any.
+        let from = match self.address_of_record.as_ref().and_then(Uri::host) {
+            Some(host) => Uri::sip(Some(&id), host.clone(), None).to_string(),
+            None => id,
+        };
+        match &self.credentials {
+            Some(credentials) => from_here.call_as(&target, &from, credentials.clone()).await,
+            None => from_here.call(&target, &from).await,
+        }
+    }
+
+    /// Who calls: what the plan says, else what the trunk says, else our name there.
+    fn caller_id(&self, from: Option<&str>, caller: &str) -> String {
+        let rule = self.caller_id.as_deref().map(|rule| if rule == CALLER { caller } else { rule });
+        let id = from.or(rule.filter(|id| !id.is_empty())).or(self.settings.username.as_deref());
+        id.unwrap_or("milo").to_owned()
+    }
+}
+
+/// Who Milo is on a trunk that asks for it.
+///
+/// # Errors
+/// The file of the password cannot be read, or is no password.
+pub fn credentials(trunk: &config::Trunk) -> Result<Option<Credentials>> {
+    let Some(username) = trunk.username.clone() else { return Ok(None) };
+    let password = match (&trunk.password_file, &trunk.password) {
+        (Some(file), _) => {
+            let text = fs::read_to_string(file).with_context(|| format!("its password_file {}", file.display()))?;
+            let line = text.trim_end_matches(['\r', '\n']);
+            ensure!(!line.is_empty() && !line.contains('\n'), "its password_file {} is no single line", file.display());
+            line.to_owned()
+        }
+        (None, Some(password)) => password.reveal().to_owned(),
+        (None, None) => return Ok(None),
+    };
+    Ok(Some(Credentials { username, password, realm: trunk.realm.clone() }))
+}
