@@ -81,6 +81,9 @@ pub struct Session {
     pub extended: Extended,
     /// The host that the peer's signalling comes from: audio from there is likelier the peer's than from elsewhere.
     pub signalling: Option<IpAddr>,
+    /// The call has not been answered: the peer may send (ringback, announcements) and need not (RFC 3960), so that its
+    /// silence ends nothing.
+    pub is_early: bool,
 }
 
 impl Session {
@@ -101,6 +104,7 @@ impl Session {
             rtcp: Rtcp::Off,
             extended: Extended::default(),
             signalling: None,
+            is_early: false,
         }
     }
 }

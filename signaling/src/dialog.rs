@@ -30,7 +30,7 @@ pub enum DialogEvent {
 /// A call that is up. Dropping it hangs up.
 #[derive(Debug)]
 pub struct Dialog {
-    handle: CallHandle,
+    pub(crate) handle: CallHandle,
     call_id: String,
     /// How many sessions the owner has been given.
     seen: u32,

@@ -10,7 +10,7 @@ use crate::{
     SignalingError,
     sip::{
         Uri,
-        core::{CallKey, EndReason},
+        core::{CallKey, EarlyMedia, EndReason},
         digest::Credentials,
         flow::Transport,
         keys::KeyPress,
@@ -22,7 +22,9 @@ use crate::{
 #[derive(Debug)]
 pub(crate) enum Command {
     Ring(CallKey, Reply<()>),
+    Early(CallKey, SocketAddr, Reply<EarlyMedia>),
     Answer(CallKey, SocketAddr, Reply<Option<Session>>),
+    AnswerEarly(CallKey, Reply<()>),
     Reject(CallKey, u16, String, Reply<()>),
     HangUp(CallKey, Reply<()>),
     TellKey(CallKey, KeyPress, Reply<()>),
@@ -51,6 +53,10 @@ pub(crate) struct NewCall {
 #[derive(Debug, Default)]
 pub(crate) struct CallState {
     pub(crate) ringing: Option<u16>,
+    /// Where the far network's sound before the answer comes from.
+    pub(crate) early: Option<Session>,
+    /// Counts those there have been.
+    pub(crate) earlies: u32,
     pub(crate) session: Option<Session>,
     /// Counts the sessions there have been.
     pub(crate) sessions: u32,

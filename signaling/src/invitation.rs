@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use milo_media::{Leg, LegOptions, PortPool};
+use milo_media::{Leg, LegOptions, MediaError, PortPool, RtpSocket};
 use tokio::{runtime::Handle, sync::mpsc};
 
 use crate::{
@@ -109,19 +109,25 @@ impl Invitation {
     /// [`SignalingError::Gone`]: the caller has given up. [`SignalingError::Media`]: no RTP socket could be had, the
     /// caller has been refused with 503. [`SignalingError::Offer`]: refused with 488.
     pub async fn answer(self) -> Result<(Dialog, Leg), SignalingError> {
-        let socket = match self.legs.ports.bind().and_then(|socket| socket.local_addr().map(|at| (socket, at))) {
-            Ok(socket) => socket,
+        let (socket, rtp) = match self.bind() {
+            Ok(bound) => bound,
             Err(error) => {
                 // Whether or not the caller still hears it, the error is what counts.
                 let _ = self.reject(503, "").await;
                 return Err(error.into());
             }
         };
-        let (socket, rtp) = socket;
         let session = self.handle.ask(|key, reply| Command::Answer(key, rtp, reply)).await?;
         let leg = self.legs.start(socket, session);
         let call_id = self.call_id().to_owned();
         Ok((Dialog::new(self.handle, call_id, 0), leg))
+    }
+
+    /// A socket for the call's audio.
+    pub(crate) fn bind(&self) -> Result<(RtpSocket, SocketAddr), MediaError> {
+        let socket = self.legs.ports.bind()?;
+        let rtp = socket.local_addr()?;
+        Ok((socket, rtp))
     }
 
     /// Refuses with this code (300 to 699) and phrase; an empty phrase takes the usual one.

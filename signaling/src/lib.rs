@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  INVITE ─► sockets ─► Core (sans-IO) ─► Invitation ─ring─answer─► (Dialog, Leg)
+//!                                            │  └─early─► (EarlyDialog, Leg) ─answer─► Dialog
 //!                                            └─reject─►
 //!  Endpoint::call ───► Core ─► INVITE ─► Outgoing ─────next───────► Progress::Answered(Dialog, Leg)
 //!  Endpoint::register ► Core ─► REGISTER, again and again ──────────► RegistrationState
@@ -31,6 +32,7 @@
 #![warn(missing_docs)]
 
 mod dialog;
+mod early;
 mod error;
 mod formats;
 mod handle;
@@ -42,6 +44,7 @@ pub mod security;
 pub mod sip;
 
 pub use dialog::{Dialog, DialogEvent, InfoKeys};
+pub use early::{Early, EarlyDialog};
 pub use error::SignalingError;
 pub use invitation::{Invitation, Invitations};
 pub use outgoing::{Outgoing, Progress};

@@ -111,6 +111,11 @@ pub fn answer(offer: &Sdp, local: &Local<'_>) -> Result<(Sdp, Session), Unaccept
     Ok((versioned(answer, local.previous), session))
 }
 
+/// Our answer to an offer of which nothing can be taken, where no other refusal is allowed: every stream with port 0.
+pub fn refuse(offer: &Sdp, local: &Local<'_>) -> Sdp {
+    versioned(description(local, offer.media.iter().map(refused).collect()), local.previous)
+}
+
 /// Our offer: every codec, telephone-event and comfort noise, both ways.
 pub fn offer(local: &Local<'_>) -> Sdp {
     let previous = local.previous.and_then(|sdp| sdp.media.iter().find(|media| is_audio(media) && media.port != 0));

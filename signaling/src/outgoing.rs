@@ -1,6 +1,6 @@
 //! A call that we place, until it is answered.
 
-use milo_media::{Leg, RtpSocket};
+use milo_media::{Control, Leg, RtpSocket};
 
 use crate::{Dialog, handle::CallHandle, invitation::LegFactory, sip::core::EndReason};
 
@@ -9,8 +9,13 @@ use crate::{Dialog, handle::CallHandle, invitation::LegFactory, sip::core::EndRe
 pub enum Progress {
     /// The other side is being told: the status code, 180 to 199.
     Ringing(u16),
+    /// The other side is heard before it answers: its network's ringback, an announcement. Of several that ring the last
+    /// one is heard. The leg stays the call's when it is answered.
+    Early(Leg),
     /// Answered.
     Answered(Dialog, Leg),
+    /// Answered after [`Progress::Early`], on the leg that came with it.
+    AnsweredEarly(Dialog),
     /// Refused, or nobody answered.
     Rejected {
         /// 300 to 699; 408 also when no response came at all, 503 when the INVITE could not be sent.
@@ -29,9 +34,17 @@ pub enum Progress {
 pub struct Outgoing {
     pub(crate) call_id: String,
     /// None once answered or ended.
-    pub(crate) waiting: Option<(CallHandle, RtpSocket)>,
+    pub(crate) waiting: Option<(CallHandle, Audio)>,
     pub(crate) legs: LegFactory,
     pub(crate) told: Option<u16>,
+}
+
+/// Where the audio of a call stands that has no answer.
+#[derive(Debug)]
+pub(crate) enum Audio {
+    Silent(RtpSocket),
+    /// The owner has the leg. How many early sessions it was given.
+    Early(Control, u32),
 }
 
 impl Outgoing {
@@ -43,22 +56,43 @@ impl Outgoing {
     /// What happens next. Cancel safe.
     pub async fn next(&mut self) -> Progress {
         loop {
-            let Some((handle, _)) = &mut self.waiting else { return Progress::Over };
-            let (session, ended) = {
+            let Some((handle, audio)) = &mut self.waiting else { return Progress::Over };
+            let (answered, early, ended) = {
                 let state = handle.state.borrow_and_update();
+                let heard = if let Audio::Early(_, heard) = audio { *heard } else { 0 };
+                let early = state.early.clone().filter(|_| state.earlies != heard);
+                let early = early.map(|session| (session, state.earlies));
                 if state.ringing != self.told
                     && state.session.is_none()
+                    && early.is_none()
                     && let Some(code) = state.ringing
                 {
                     self.told = Some(code);
                     return Progress::Ringing(code);
                 }
-                (state.session.clone().map(|session| (session, state.sessions)), state.ended.clone())
+                (state.session.clone().map(|session| (session, state.sessions)), early, state.ended.clone())
             };
-            if let Some((session, sessions)) = session {
-                let Some((handle, socket)) = self.waiting.take() else { return Progress::Over };
+            if let Some((session, sessions)) = answered {
+                let Some((handle, audio)) = self.waiting.take() else { return Progress::Over };
+                let dialog = Dialog::new(handle, self.call_id.clone(), sessions);
+                return match audio {
+                    Audio::Silent(socket) => Progress::Answered(dialog, self.legs.start(socket, Some(session))),
+                    Audio::Early(control, _) => {
+                        control.change(session);
+                        Progress::AnsweredEarly(dialog)
+                    }
+                };
+            }
+            if let Some((session, heard)) = early.filter(|_| ended.is_none()) {
+                if let Audio::Early(control, before) = audio {
+                    control.change(session);
+                    *before = heard;
+                    continue;
+                }
+                let Some((handle, Audio::Silent(socket))) = self.waiting.take() else { return Progress::Over };
                 let leg = self.legs.start(socket, Some(session));
-                return Progress::Answered(Dialog::new(handle, self.call_id.clone(), sessions), leg);
+                self.waiting = Some((handle, Audio::Early(leg.control.clone(), heard)));
+                return Progress::Early(leg);
             }
             let ended = match ended {
                 Some(ended) => ended,

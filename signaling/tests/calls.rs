@@ -10,7 +10,8 @@ use std::{
 
 use milo_media::{Heard, PortPool};
 use milo_signaling::{
-    DialogEvent, EndReason, Endpoint, EndpointConfig, Invitations, KeyPress, Progress, SignalingError, Transport, Uri,
+    DialogEvent, Early, EndReason, Endpoint, EndpointConfig, Invitations, KeyPress, Progress, SignalingError,
+    Transport, Uri,
 };
 use tokio::time::timeout;
 
@@ -266,4 +267,65 @@ async fn keys_by_info_in_both_directions() {
     mine.hang_up().await.unwrap();
     assert_eq!(soon(theirs.next()).await, DialogEvent::Ended(EndReason::RemoteHangup));
     assert!(matches!(soon(keys.press('1', long)).await, Err(SignalingError::Gone)));
+}
+
+/// A frame that no concealment made.
+async fn hears(ears: &mut milo_media::Ears) {
+    soon(async {
+        loop {
+            match ears.next().await {
+                Heard::Frame(heard) if !heard.concealed => break,
+                Heard::Closed(why) => panic!("{why:?}"),
+                _ => {}
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_caller_hears_us_before_we_answer_and_goes_on_hearing() {
+    let (alice, _nobody) = bind("127.0.0.1", 10);
+    let (bob, mut door) = bind("127.0.0.1", 10);
+    let mut outgoing = alice.call(&uri(&bob, Transport::Udp), "rasoa").await.unwrap();
+    let invitation = soon(door.next()).await.unwrap();
+    let Early::Heard(early, mut their_leg) = soon(invitation.early()).await.unwrap() else { panic!("not heard") };
+    let Progress::Early(mut my_leg) = soon(outgoing.next()).await else { panic!("nothing early") };
+    hears(&mut my_leg.ears).await;
+    hears(&mut their_leg.ears).await;
+    assert!(matches!(soon(outgoing.next()).await, Progress::Ringing(183)));
+    let mut theirs = soon(early.answer()).await.unwrap();
+    let Progress::AnsweredEarly(mine) = soon(outgoing.next()).await else { panic!("no answer") };
+    let DialogEvent::MediaChange(session) = soon(theirs.next()).await else { panic!("no session") };
+    assert!(!session.is_early);
+    their_leg.control.change(session);
+    hears(&mut my_leg.ears).await;
+    hears(&mut their_leg.ears).await;
+    mine.hang_up().await.unwrap();
+    assert_eq!(soon(theirs.next()).await, DialogEvent::Ended(EndReason::RemoteHangup));
+    quiet(&alice).await;
+    quiet(&bob).await;
+}
+
+#[tokio::test]
+async fn an_early_call_that_is_let_go_of_is_refused() {
+    let (alice, _nobody) = bind("127.0.0.1", 10);
+    let (bob, mut door) = bind("127.0.0.1", 10);
+    for is_rejected in [false, true] {
+        let mut outgoing = alice.call(&uri(&bob, Transport::Udp), "rasoa").await.unwrap();
+        let invitation = soon(door.next()).await.unwrap();
+        let Early::Heard(early, _leg) = soon(invitation.early()).await.unwrap() else { panic!("not heard") };
+        let Progress::Early(_leg) = soon(outgoing.next()).await else { panic!("nothing early") };
+        assert!(matches!(soon(outgoing.next()).await, Progress::Ringing(183)));
+        let wanted = if is_rejected {
+            early.reject(410, "Moved Away").await.unwrap();
+            410
+        } else {
+            drop(early);
+            480
+        };
+        assert!(matches!(soon(outgoing.next()).await, Progress::Rejected { code, .. } if code == wanted));
+    }
+    quiet(&alice).await;
+    quiet(&bob).await;
 }

@@ -3,7 +3,7 @@
 use std::{future::pending, time::Duration};
 
 use milo_media::{
-    Bridge, Bridged, Control, Leg, Side, bridge,
+    Bridge, Bridged, Control, Heard, Leg, Side, bridge,
     tone::{Country, Signal, Signals},
 };
 use milo_signaling::{Dialog, DialogEvent, EndReason, Progress};
@@ -81,7 +81,8 @@ impl Line {
         }
     }
 
-    /// Places the call and waits for its answer. The caller hears it ring as soon as it does.
+    /// Places the call and waits for its answer. The caller hears what the far network plays meanwhile; where it plays
+    /// nothing, that it rings (RFC 3960 section 3.2).
     async fn ring_at(
         &mut self,
         dial: &Dial,
@@ -105,12 +106,18 @@ impl Line {
         })?;
         let until = self.until.min(Instant::now() + Duration::from_secs(dial.seconds));
         let Self { ears, voice, .. } = self;
-        let (mut ringing, mut next) = (None, None);
+        let (mut ringing, mut next, mut far, mut is_heard) = (None, None, None::<Leg>, false);
         loop {
-            next = next.or_else(|| ringing.as_mut().and_then(Iterator::next));
+            next = next.or_else(|| ringing.as_mut().filter(|_| !is_heard).and_then(Iterator::next));
             let speaking = async {
                 match next {
                     Some(frame) => voice.play(frame).await,
+                    None => pending().await,
+                }
+            };
+            let early = async {
+                match &mut far {
+                    Some(leg) => leg.ears.next().await,
                     None => pending().await,
                 }
             };
@@ -119,15 +126,32 @@ impl Line {
                     Progress::Ringing(_) => {
                         ringing = ringing.or_else(|| sounding(dial, Signal::Ringback));
                     }
+                    Progress::Early(leg) => far = Some(leg),
                     Progress::Answered(dialog, leg) => {
                         voice.flush();
                         return Ok((dialog, leg));
+                    }
+                    Progress::AnsweredEarly(dialog) => {
+                        voice.flush();
+                        return far.map(|leg| (dialog, leg)).ok_or_else(failed);
                     }
                     Progress::Rejected { code, .. } => {
                         voice.flush();
                         return Err(Failure::refused(code));
                     }
                     Progress::Failed(_) | Progress::Over => return Err(failed()),
+                },
+                heard = early => match (heard, &far) {
+                    (Heard::Closed(_), _) => return Err(failed()),
+                    // A leg without packets hears silence, which is no reason to stop the ringing.
+                    (Heard::Frame(heard), Some(leg)) if is_heard || leg.control.stats().received > 0 => {
+                        if !is_heard {
+                            voice.flush();
+                        }
+                        is_heard = true;
+                        next = Some(heard.frame);
+                    }
+                    _ => {}
                 },
                 // Keys and what the caller says to the ringing are of no interest.
                 heard = heard(ears, until) => if heard.is_none() {

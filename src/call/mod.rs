@@ -1,19 +1,20 @@
 //! One call from invitation to log row: a straight line with one owner. Hanging up is dropping it.
 
 mod dial;
+mod early;
 mod record;
 mod recording;
 mod retention;
 mod verbs;
 
-use std::{path::PathBuf, pin::pin, sync::Arc, time::Duration};
+use std::{ops::ControlFlow, path::PathBuf, pin::pin, sync::Arc, time::Duration};
 
-use milo_media::{Cleaning, Control, Leg, MediaError, prompt::Prompts, tone::Signals};
+use milo_media::{Cleaning, Control, MediaError, prompt::Prompts};
 use milo_signaling::{Caller, Dialog, DialogEvent, EndReason, Invitation, SignalingError};
 use serde_json::json;
 use tokio::{
     select,
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{sleep, sleep_until, timeout},
 };
 
 use crate::{
@@ -130,45 +131,35 @@ async fn take(
     plan: &Plan,
     log: &mut Record,
 ) -> Result<End, Error> {
-    let mut actions = plan.actions.iter();
-    let mut next = actions.next();
-    loop {
-        match next {
-            Some(Action::Ring { seconds }) => {
-                invitation.ring().await?;
-                select! {
-                    () = sleep(Duration::from_secs(*seconds)) => {}
-                    () = invitation.cancelled() => return Ok(End::new(HangupBy::Caller, "cancelled while ringing")),
-                }
-            }
-            Some(Action::Reject { status }) => return refuse(invitation, *status, "").await,
-            _ => break,
+    let mut actions = plan.actions.iter().peekable();
+    while let Some(Action::Ring { seconds }) = actions.next_if(|action| matches!(action, Action::Ring { .. })) {
+        invitation.ring().await?;
+        select! {
+            () = sleep(Duration::from_secs(*seconds)) => {}
+            () = invitation.cancelled() => return Ok(End::new(HangupBy::Caller, "cancelled while ringing")),
         }
-        next = actions.next();
     }
-    if next == Some(&Action::Answer {}) {
-        next = actions.next();
-    }
-    let caller = invitation.from_number().to_owned();
-    let (mut dialog, Leg { ears, voice, control }) = invitation.answer().await?;
+    let (mut dialog, mut line) = if actions.next_if_eq(&&Action::Early {}).is_some() {
+        match early::play(house, invitation, trunk, &mut actions, log).await? {
+            ControlFlow::Continue(up) => up,
+            ControlFlow::Break(end) => return Ok(end),
+        }
+    } else if let Some(Action::Reject { status }) = actions.peek() {
+        return refuse(invitation, *status, "").await;
+    } else {
+        actions.next_if_eq(&&Action::Answer {});
+        let caller = invitation.from_number().to_owned();
+        let (dialog, leg) = invitation.answer().await?;
+        let line = Line::new(leg, dialog.keys(), caller, trunk, house);
+        (dialog, line)
+    };
     log.answered();
     let call = log.id();
-    let until = Instant::now() + house.longest;
-    let reel = Reel::new(control.clone());
-    let mut line = Line {
-        ears: Some(ears),
-        voice,
-        control: control.clone(),
-        keys: dialog.keys(),
-        caller,
-        cleaning: trunk.map_or(house.cleaning, Trunk::cleaning),
-        until,
-        reel,
-    };
+    let control = line.control.clone();
     let recorded = house.recordings.wanted(plan, trunk);
     let until = line.until + OVERTIME;
     let end = {
-        let mut verbs = pin!(perform(house, plan, recorded, next.into_iter().chain(actions), &mut line, log));
+        let mut verbs = pin!(perform(house, plan, recorded, actions, &mut line, log));
         // When the dialog ends first, the verb that runs hears that the line is closed and writes down how far it came.
         select! {
             end = follow(&mut dialog, &control, &call) => {
@@ -235,7 +226,7 @@ async fn perform<'a>(
     for action in actions {
         log.event("verb", json!(action));
         match action {
-            Action::Ring { .. } | Action::Answer {} => {}
+            Action::Ring { .. } | Action::Early {} | Action::Answer {} => {}
             Action::Reject { .. } | Action::Hangup {} => break,
             Action::Converse { persona } => {
                 let ending = line.converse(house, persona, language, log).await?;
@@ -249,14 +240,7 @@ async fn perform<'a>(
                 return Ok(End::new(HangupBy::Milo, reason));
             }
             Action::Echo {} => line.echo().await,
-            Action::Play(file) => line.prompt(file, house, log).await,
-            Action::Music { seconds, files } => {
-                line.music(Duration::from_secs(*seconds), files, house, log).await;
-            }
-            Action::Tone { country, signal, seconds } => {
-                let pattern = Action::pattern(country, signal);
-                line.frames(pattern.into_iter().flat_map(Signals::new), Duration::from_secs(*seconds)).await;
-            }
+            Action::Play(_) | Action::Music { .. } | Action::Tone { .. } => line.sound(action, house, log).await,
             Action::Recording(step) => line.turn_recording(*step, house, language, log).await,
             Action::Dial(dial) => line.dial(dial, house, log).await,
             Action::Digits {} => line.digits(house, language, log).await,

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use milo_media::{Ambience, Cleaning, Control, Ears, Frame, Heard, SAMPLE_RATE, Voice, tone};
+use milo_media::{
+    Ambience, Cleaning, Control, Ears, Frame, Heard, Leg, SAMPLE_RATE, Voice,
+    tone::{self, Signals},
+};
 use milo_models::engine::Language;
 use milo_signaling::InfoKeys;
 use serde_json::json;
@@ -14,8 +17,10 @@ use tokio::{
 use super::{House, Record, Reel};
 use crate::{
     agent::{Conversation, Ear, Ending, Limits, Patience, Phrase, announce},
+    dialplan::Action,
     error::Error,
     press::{self, PressBy},
+    trunk::Trunk,
 };
 
 /// Digits are complete when none came for so long.
@@ -23,7 +28,7 @@ const DIGITS_PAUSE: Duration = Duration::from_secs(10);
 /// As many as are read back at once.
 const DIGITS: usize = 32;
 
-/// One answered leg.
+/// The caller's leg, answered or heard early.
 pub(super) struct Line {
     /// Taken while a conversation listens; gone when the leg has closed.
     pub(super) ears: Option<Ears>,
@@ -41,6 +46,19 @@ pub(super) struct Line {
 }
 
 impl Line {
+    /// The leg of this caller, who came over this trunk.
+    pub(super) fn new(
+        Leg { ears, voice, control }: Leg,
+        keys: InfoKeys,
+        caller: String,
+        trunk: Option<&Trunk>,
+        house: &House,
+    ) -> Self {
+        let cleaning = trunk.map_or(house.cleaning, Trunk::cleaning);
+        let (until, reel) = (Instant::now() + house.longest, Reel::new(control.clone()));
+        Self { ears: Some(ears), voice, control, keys, caller, cleaning, until, reel }
+    }
+
     /// Whether the leg has closed.
     pub(super) fn lost(&self) -> bool {
         self.ears.is_none()
@@ -104,8 +122,23 @@ impl Line {
         }
     }
 
+    /// The verbs that play something: `play`, `music`, `tone`.
+    pub(super) async fn sound(&mut self, action: &Action, house: &House, log: &Record) {
+        match action {
+            Action::Play(file) => self.prompt(file, house, log).await,
+            Action::Music { seconds, files } => {
+                self.music(Duration::from_secs(*seconds), files, house, log).await;
+            }
+            Action::Tone { country, signal, seconds } => {
+                let pattern = Action::pattern(country, signal);
+                self.frames(pattern.into_iter().flat_map(Signals::new), Duration::from_secs(*seconds)).await;
+            }
+            _ => {}
+        }
+    }
+
     /// A sound file; one that cannot be played is written down, and the plan goes on.
-    pub(super) async fn prompt(&mut self, file: &str, house: &House, log: &Record) {
+    async fn prompt(&mut self, file: &str, house: &House, log: &Record) {
         match house.sound(house.dialplans.sound(file)).await {
             Ok(sound) => {
                 let key = |digit: char| log.digit(digit);
@@ -139,7 +172,7 @@ impl Line {
     }
 
     /// Music for whoever waits: the files that can be played, over and over, or the built-in music.
-    pub(super) async fn music(&mut self, duration: Duration, files: &[String], house: &House, log: &Record) {
+    async fn music(&mut self, duration: Duration, files: &[String], house: &House, log: &Record) {
         let mut sounds = Vec::new();
         for file in files {
             match house.sound(house.dialplans.sound(file)).await {

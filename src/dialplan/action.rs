@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::Dial;
 use crate::press::{self, PressBy};
 
-/// One step of a plan. After ringing, a plan begins with `answer` or `reject`.
+/// One step of a plan. After ringing, and what is heard early, a plan begins with `answer` or `reject`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Action {
@@ -15,6 +15,9 @@ pub enum Action {
         /// Seconds, 1 to 60.
         seconds: u64,
     },
+    /// 183 Session Progress: the caller hears what stands between here and `answer` or `reject` (`play`, `tone`, `music`)
+    /// while nothing is charged. A caller that cannot be heard early rings instead.
+    Early {},
     /// 200 OK: the call is up.
     Answer {},
     /// The agent talks until the conversation ends.
@@ -84,6 +87,11 @@ impl Action {
     /// The signal that `tone` names, once it was checked.
     pub fn pattern(country: &str, signal: &str) -> Option<Pattern> {
         Some(Country::of_code(country)?.pattern(Signal::named(signal)?))
+    }
+
+    /// Whether it may stand before the answer, behind `early`.
+    pub(super) fn is_heard_early(&self) -> bool {
+        matches!(self, Self::Play(_) | Self::Music { .. } | Self::Tone { .. })
     }
 
     /// The sound files it plays.

@@ -159,9 +159,16 @@ fn check(plan: &Plan, personas: &BTreeMap<String, Persona>, folder: &Path) -> Re
     let Some(last) = plan.actions.last() else {
         return Err("actions is empty; give at least { hangup = {} } or { reject = { status = 404 } }".into());
     };
-    let first = plan.actions.iter().find(|action| !matches!(action, Action::Ring { .. }));
+    let mut begins = plan.actions.iter().skip_while(|action| matches!(action, Action::Ring { .. })).peekable();
+    let is_early = begins.next_if_eq(&&Action::Early {}).is_some();
+    let first = begins.find(|action| !(is_early && action.is_heard_early()));
     if !matches!(first, Some(Action::Answer {} | Action::Reject { .. })) {
-        return Err("after ringing, a plan begins with { answer = {} } or { reject = { status = 404 } }".into());
+        return Err("after ringing, a plan begins with { answer = {} } or { reject = { status = 404 } }; \
+                    { early = {} } before it lets play, tone and music be heard before it"
+            .into());
+    }
+    if plan.actions.iter().filter(|action| **action == Action::Early {}).count() != usize::from(is_early) {
+        return Err("early stands once, and before answer or reject".into());
     }
     for action in &plan.actions {
         if let Some(fault) = action.fault() {
@@ -171,7 +178,9 @@ fn check(plan: &Plan, personas: &BTreeMap<String, Persona>, folder: &Path) -> Re
             check_sound(folder, sound)?;
         }
         if matches!(action, Action::Reject { .. }) && (action != last || Some(action) != first) {
-            return Err("reject stands in place of answer: nothing but ring goes before it, nothing follows it".into());
+            return Err("reject stands in place of answer: nothing but ring and what is heard early goes before it, \
+                        nothing follows it"
+                .into());
         }
         if let Action::Converse { persona } = action
             && !personas.contains_key(persona)
@@ -247,6 +256,12 @@ mod tests {
         let early =
             fault("[[plan]]\nname='a'\nnumber='1'\nlanguage='mg'\nactions=[{ ring = { seconds = 3 } }, { echo = {} }]");
         assert!(early.contains("begins with { answer"), "{early}");
+        let heard = |what: &str| fault(&format!("[[plan]]\nname='a'\nnumber='1'\nlanguage='mg'\nactions=[{what}]"));
+        let tone = "{ tone = { country = 'mg', signal = 'busy', seconds = 5 } }";
+        assert!(heard(&format!("{{ early = {{}} }}, {tone}")).contains("begins with { answer"));
+        assert!(heard(&format!("{tone}, {{ answer = {{}} }}")).contains("{ early = {} } before it"));
+        assert!(heard("{ early = {} }, { digits = {} }, { answer = {} }").contains("begins with { answer"));
+        assert!(heard("{ answer = {} }, { early = {} }").contains("early stands once"));
         let dial = |what: &str| {
             fault(&format!(
                 "[[plan]]\nname='a'\nnumber='1'\nlanguage='mg'\nactions=[{{ answer = {{}} }}, {{ dial = {{ {what} }} }}]"
@@ -281,12 +296,13 @@ mod tests {
         let signal = fault(&plan("tone = { country = 'mg', signal = 'loud', seconds = 5 }"));
         assert!(signal.contains("dial, ringback, busy, congestion"), "{signal}");
         let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tests");
-        let good = plan("play = 'recordings/mg_hours.wav' }, { recording = 'pause'");
+        let good = plan("play = 'recordings/mg_hours.wav' }, { recording = 'pause'")
+            .replace("[{ answer", "[{ ring = { seconds = 1 } }, { early = {} }, { music = { seconds = 1 } }, { answer");
         let personas = SHIPPED_PERSONA.to_owned() + "\n[ambience]\nfile = 'recordings/fr_hours.wav'\n";
         let personas = vec![(PathBuf::from("demo.toml"), personas)];
         let read = Dialplans::from_texts(&here, vec![(PathBuf::from("x.toml"), good)], personas).expect("right");
         let named = ["recordings/mg_hours.wav", "recordings/fr_hours.wav"].map(|name| here.join(name));
         assert_eq!(read.sounds(), named);
-        assert_eq!(read.plans[0].actions[2], Action::Recording(RecordingStep::Pause));
+        assert_eq!(read.plans[0].actions[5], Action::Recording(RecordingStep::Pause));
     }
 }

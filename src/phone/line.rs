@@ -94,11 +94,13 @@ pub(super) struct Stretch {
 }
 
 impl Line {
-    pub(super) fn new(leg: Leg, info: InfoKeys) -> Self {
+    /// `early` is what was heard on this leg before the answer.
+    pub(super) fn new(leg: Leg, info: InfoKeys, early: Vec<Heard>) -> Self {
         let rate = leg.control.codec().map_or(SAMPLE_RATE, |codec| codec.sample_rate);
         let behind = Resampler::new(rate, SAMPLE_RATE).map_or(0, |resampler| resampler.delay());
         let (heard, notes, keys) = (Vec::new(), Vec::new(), String::new());
-        let far = Far { heard, notes, newest: None, behind, keys, closed: None };
+        let mut far = Far { heard, notes, newest: None, behind, keys, closed: None };
+        early.into_iter().for_each(|heard| far.take(heard));
         Self { leg, outgoing: VecDeque::new(), info, far }
     }
 

@@ -148,14 +148,24 @@ impl Phone {
 
         let mut stop = pin!(stop);
         let invited = Instant::now();
-        let (mut dialog, leg) = select! {
-            up = self.dial(&errand.target) => up?,
-            () = &mut stop => return Err(Error::NotUp("it was given up before anybody answered".into())),
+        let mut early = Vec::new();
+        let up = select! {
+            up = self.dial(&errand.target, |heard| early.push(heard)) => up,
+            () = &mut stop => Err(Error::NotUp("it was given up before anybody answered".into())),
+        };
+        let (mut dialog, leg) = match (up, &errand.record) {
+            (Ok(up), _) => up,
+            // What was heard may say why nobody answered.
+            (Err(error), Some(file)) if !early.is_empty() => {
+                wav::write(file, &sound_of(&early))?;
+                return Err(error);
+            }
+            (Err(error), _) => return Err(error),
         };
         let answered = Instant::now();
         let control = leg.control.clone();
         let mut call = Talk {
-            line: Line::new(leg, dialog.keys()),
+            line: Line::new(leg, dialog.keys(), early),
             answered,
             stretches: Vec::new(),
             report: Report {
@@ -190,7 +200,7 @@ impl Phone {
     /// A call from hands-free equipment where nobody says a word: what is heard comes back on this path. Returns when the far
     /// side has hung up.
     pub async fn hands_free(&self, target: &Uri, mut path: EchoPath) -> Result<(), Error> {
-        let (mut dialog, Leg { mut ears, mut voice, control }) = self.dial(target).await?;
+        let (mut dialog, Leg { mut ears, mut voice, control }) = self.dial(target, drop).await?;
         let returned = async {
             while let Heard::Frame(heard) = ears.next().await {
                 voice.play(path.push(&heard.frame)).await;
@@ -204,12 +214,35 @@ impl Phone {
         Ok(())
     }
 
-    async fn dial(&self, target: &Uri) -> Result<(Dialog, Leg), Error> {
+    /// Calls; what is heard before the answer goes to `early`.
+    async fn dial(&self, target: &Uri, mut early: impl FnMut(Heard)) -> Result<(Dialog, Leg), Error> {
         let mut outgoing = self.endpoint.call(target, "telephone").await?;
+        let mut heard_on: Option<Leg> = None;
         loop {
-            match outgoing.next().await {
+            let listening = async {
+                match &mut heard_on {
+                    Some(leg) => leg.ears.next().await,
+                    None => pending().await,
+                }
+            };
+            let progress = select! {
+                progress = outgoing.next() => progress,
+                heard = listening => {
+                    if let Heard::Closed(why) = heard {
+                        return Err(Error::NotUp(format!("the line ended before the answer ({why:?})")));
+                    }
+                    early(heard);
+                    continue;
+                }
+            };
+            match progress {
                 Progress::Ringing(_) => {}
+                Progress::Early(leg) => heard_on = Some(leg),
                 Progress::Answered(dialog, leg) => return Ok((dialog, leg)),
+                Progress::AnsweredEarly(dialog) => {
+                    let lost = || Error::NotUp("the line ended before the answer".into());
+                    return heard_on.map(|leg| (dialog, leg)).ok_or_else(lost);
+                }
                 // Also when no response came at all (RFC 3261 section 8.1.3.1).
                 Progress::Rejected { code: 408, .. } => {
                     return Err(Error::NotUp(format!("nobody answered at {target}")));
@@ -265,9 +298,10 @@ type Sound = (PathBuf, Vec<i16>);
 
 impl Talk {
     async fn script(&mut self, errand: &Errand, sounds: &[Sound]) {
+        let answered = self.line.position();
         if errand.no_greeting {
             self.line.listen(Duration::from_millis(300)).await;
-        } else if let Some(from) = self.line.voice(0, None, PATIENCE).await {
+        } else if let Some(from) = self.line.voice(answered, None, PATIENCE).await {
             let stretch = self.line.silence(from, SETTLE, LONGEST).await;
             self.report.greeting = Some(self.utterance(stretch));
             self.stretches.push((None, stretch));
@@ -340,6 +374,12 @@ impl Talk {
             understood: None,
         }
     }
+}
+
+/// The sound of what was heard, 16 kHz.
+fn sound_of(heard: &[Heard]) -> Vec<i16> {
+    let frames = heard.iter().filter_map(|heard| if let Heard::Frame(heard) = heard { Some(heard) } else { None });
+    frames.flat_map(|heard| *heard.frame.samples()).collect()
 }
 
 /// Whether a file can be made in the place of this one; what is there stays.

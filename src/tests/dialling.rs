@@ -2,9 +2,9 @@
 
 mod house;
 
-use std::{fs, path::Path};
+use std::path::Path;
 
-use house::{call, errand, folder, loud, milo, newest_call, stop};
+use house::{call, errand, loud, newest_call, stop, with_plans};
 use milo::{bench::Running, phone::Errand};
 use milo_media::wav;
 use serde_json::Value;
@@ -34,24 +34,13 @@ name = 'away'
 number = 'away'
 language = 'mg'
 actions = [{ ring = { seconds = 60 } }, { answer = {} }]
-";
 
-/// Every Milo of these scenarios has the number by which a start is recognised.
-const MILO: &str = "
 [[plan]]
-name = 'milo'
-number = 'milo'
+name = 'announced'
+number = 'announced'
 language = 'mg'
-actions = [{ answer = {} }, { echo = {} }]
+actions = [{ early = {} }, { tone = { country = 'us', signal = 'busy', seconds = 3 } }, { answer = {} }, { music = { seconds = 2 } }]
 ";
-
-/// A Milo with these plans.
-async fn with_plans(name: &str, plans: &str) -> Running {
-    let plans_at = folder(&format!("{name}-plans"));
-    fs::write(plans_at.join("plans.toml"), [MILO, plans].concat()).expect("a temporary folder");
-    let path = plans_at.to_string_lossy().into_owned();
-    milo(name, &[("MILO__DIALPLANS__PATH", path.as_str())]).await
-}
 
 /// Calls a number that dials, and gives what was heard, and the newest call's events of this kind.
 async fn dialled(near: &Running, number: &str, play: &[&str]) -> (Vec<i16>, Value) {
@@ -94,7 +83,8 @@ async fn one_milo_calls_another_for_its_caller() {
              actions = [{{ answer = {{}} }}, {{ dial = {{ to = '{to}', seconds = {seconds} }} }}, {{ hangup = {{}} }}]\n"
         )
     };
-    let plans = [plan("echo", 30), plan("slow", 30), plan("engaged", 30), plan("away", 2)].concat();
+    let plans =
+        [plan("echo", 30), plan("slow", 30), plan("engaged", 30), plan("away", 2), plan("announced", 30)].concat();
     let near = with_plans("dialling", &plans).await;
 
     // The caller's voice goes there and comes back: both directions carry.
@@ -111,6 +101,15 @@ async fn one_milo_calls_another_for_its_caller() {
     assert_eq!(event(&row, "dialled")["result"], "answered");
     let why = event(&row, "parted")["why"].as_str().expect("a sentence");
     assert!(why.contains("the one who was called"), "{why}");
+
+    // What the far network plays before the answer is heard in place of our ringing, and the answer behind it.
+    let (heard, row) = dialled(&near, "announced", &[]).await;
+    let (before, after) = heard.split_at(48_000);
+    assert!(loud(before) > 8_000 && ringing_ms(before) <= 200, "{} ms of ringing", ringing_ms(before));
+    assert!(loud(after) > 8_000, "and then music: {} loud samples", loud(after));
+    assert_eq!(event(&row, "dialled")["result"], "answered");
+    assert!(event(&row, "dialled")["after_ms"].as_u64() >= Some(3_000), "{row}");
+    assert_eq!(event(&newest_call(&far).await, "early")["heard"], true);
 
     let (heard, row) = dialled(&near, "engaged", &[]).await;
     assert_eq!((&event(&row, "dialled")["result"], &event(&row, "dialled")["status"]), (&"busy".into(), &486.into()));

@@ -66,6 +66,23 @@ pub async fn milo(name: &str, variables: &[(&str, &str)]) -> Running {
     Running::start(Path::new(PROGRAM), &folder(name), variables).await.expect("Milo starts")
 }
 
+/// Every Milo of these scenarios has the number by which a start is recognised.
+const MILO: &str = "
+[[plan]]
+name = 'milo'
+number = 'milo'
+language = 'mg'
+actions = [{ answer = {} }, { echo = {} }]
+";
+
+/// A Milo with these plans.
+pub async fn with_plans(name: &str, plans: &str) -> Running {
+    let plans_at = folder(&format!("{name}-plans"));
+    std::fs::write(plans_at.join("plans.toml"), [MILO, plans].concat()).expect("a temporary folder");
+    let path = plans_at.to_string_lossy().into_owned();
+    milo(name, &[("MILO__DIALPLANS__PATH", path.as_str())]).await
+}
+
 /// Stops Milo and removes its folder.
 pub async fn stop(milo: Running) {
     let folder = milo.folder().to_owned();

@@ -161,7 +161,7 @@ impl Task {
             stats.level_below = level.tenths_below();
             stats.clipped_ppm = level.clipped_ppm();
             stats.mos_hundredths = stats.scored(&stats.heard(line.agreed.codec.name, level.burstiness()));
-            let is_both_ways = line.direction == Direction::SendRecv;
+            let is_both_ways = line.direction == Direction::SendRecv && !line.agreed.is_early;
             let suspicion = is_both_ways.then(|| OneWay::suspect(level, stats.received, far.unheard)).flatten();
             stats.one_way = OneWay::code(suspicion);
         }

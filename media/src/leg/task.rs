@@ -203,7 +203,7 @@ impl Task {
         self.send_reports(socket, now);
         let stats = self.figures();
         self.shared.gauges.write(&stats);
-        let due = self.line.as_ref().is_some_and(|line| line.direction == Direction::SendRecv);
+        let due = self.line.as_ref().is_some_and(|line| line.direction == Direction::SendRecv && !line.agreed.is_early);
         if !due {
             self.due_since = now;
         }

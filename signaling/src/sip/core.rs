@@ -19,6 +19,7 @@ use ipnet::IpNet;
 use milo_media::{Codec, Session, Tuning};
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 
+pub use super::usage::EarlyMedia;
 use super::{
     flow::{ConnectionId, Flow, Packet, Path, Transport},
     gate::Gate,
@@ -53,7 +54,7 @@ pub enum EndReason {
         /// The phrase as it came.
         reason: String,
     },
-    /// Our answer was never acknowledged (RFC 3261 section 13.3.1.4).
+    /// Our answer, or what we said before it, was never acknowledged (RFC 3261 section 13.3.1.4, RFC 3262 section 3).
     Unacknowledged,
     /// The other side's SDP cannot be used. The sentence says why.
     BadMedia(String),
@@ -88,9 +89,12 @@ pub enum Event {
     },
     /// The party we call is being told (180 to 183, 199): the status code.
     Ringing(CallKey, u16),
+    /// What the far network plays before the answer comes by this session. Of several the last counts.
+    Early(CallKey, Session),
     /// The party we call has answered.
     Answered(CallKey, Session),
-    /// The media of a call that is up have changed, or are known at last (the answer in the ACK).
+    /// The media of a call have changed (also by the answer, when they were early), or are known at last (the answer
+    /// in the ACK or the PRACK).
     MediaChange(CallKey, Session),
     /// The other side of a call has pressed a key and told so by INFO.
     Key(CallKey, KeyPress),

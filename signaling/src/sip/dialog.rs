@@ -80,12 +80,7 @@ impl Dialog {
     ///
     /// # Errors
     /// A header field that the dialog needs is missing or malformed.
-    pub(crate) fn of_client(
-        invite: &Message,
-        response: &Message,
-        flow: Flow,
-        contact: String,
-    ) -> Result<Self, HeaderError> {
+    pub(crate) fn of_client(invite: &Message, response: &Message, flow: Flow) -> Result<Self, HeaderError> {
         let mut routes = response.record_routes()?;
         routes.reverse();
         let target = match response.contact()? {
@@ -105,7 +100,7 @@ impl Dialog {
             // Whether proxies stood between cannot be seen from a response.
             direct: false,
             routes,
-            contact,
+            contact: invite.headers.get(Name::CONTACT).unwrap_or_default().to_owned(),
             flow,
         })
     }
@@ -130,6 +125,18 @@ impl Dialog {
         if let Ok(Some(contact)) = message.contact() {
             self.target = contact.uri;
         }
+    }
+
+    /// A 2xx confirms this dialog, which was early: the route set is that of the 2xx (section 13.2.2.4).
+    ///
+    /// # Errors
+    /// A header field that the dialog needs is malformed.
+    pub(crate) fn confirm(&mut self, response: &Message) -> Result<(), HeaderError> {
+        let mut routes = response.record_routes()?;
+        routes.reverse();
+        self.routes = routes;
+        self.refresh_target(response);
+        Ok(())
     }
 
     /// A new request within the dialog, complete but for its Via (section 12.2.1.1).
@@ -310,7 +317,7 @@ mod tests {
         response.headers.push(Name::RECORD_ROUTE, "<sip:203.0.113.2;lr>");
         response.headers.push(Name::RECORD_ROUTE, "<sip:203.0.113.1;lr>");
         response.headers.push(Name::CONTACT, "<sip:milo@198.51.100.4>");
-        let dialog = Dialog::of_client(&invite(1, &[]), &response, flow("203.0.113.1:5060"), String::new()).unwrap();
+        let dialog = Dialog::of_client(&invite(1, &[]), &response, flow("203.0.113.1:5060")).unwrap();
         let (ack, _) = dialog.ack(7);
         let routes: Vec<_> = ack.headers.get_all(Name::ROUTE).collect();
         assert_eq!(routes, ["<sip:203.0.113.1;lr>", "<sip:203.0.113.2;lr>"]);

@@ -131,6 +131,8 @@ impl Driver {
         // A reply that nobody waits for is dropped: the owner is gone, and its farewell follows.
         match command {
             Command::Ring(call, reply) => drop(reply.send(self.core.ring(now, call))),
+            Command::Early(call, rtp, reply) => drop(reply.send(self.core.early(now, call, rtp))),
+            Command::AnswerEarly(call, reply) => drop(reply.send(self.core.answer_early(now, call))),
             Command::Answer(call, rtp, reply) => drop(reply.send(self.core.answer(now, call, rtp))),
             Command::Reject(call, code, reason, reply) => {
                 drop(reply.send(self.core.reject_invite(now, call, code, &reason)));
@@ -212,6 +214,10 @@ impl Driver {
         match event {
             Event::Invitation { call, invite, source } => self.invite(now, call, invite, source),
             Event::Ringing(call, code) => self.update(call, |state| state.ringing = Some(code)),
+            Event::Early(call, session) => self.update(call, |state| {
+                state.early = Some(session);
+                state.earlies += 1;
+            }),
             Event::Answered(call, session) | Event::MediaChange(call, session) => self.update(call, |state| {
                 state.session = Some(session);
                 state.sessions += 1;

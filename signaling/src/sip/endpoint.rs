@@ -28,6 +28,7 @@ use crate::{
     Invitations, Outgoing, SignalingError,
     handle::{Command, NewCall, ask},
     invitation::LegFactory,
+    outgoing::Audio,
     security::{MediaSecurity, Srtp},
 };
 
@@ -240,6 +241,6 @@ impl Caller {
         let rtp = socket.local_addr()?;
         let call = NewCall { target: target.clone(), from: from.to_owned(), transport, remote, rtp, credentials };
         let (handle, call_id) = ask(&self.commands, |reply| Command::Call(Box::new(call), reply)).await?;
-        Ok(Outgoing { call_id, waiting: Some((handle, socket)), legs: self.legs.clone(), told: None })
+        Ok(Outgoing { call_id, waiting: Some((handle, Audio::Silent(socket))), legs: self.legs.clone(), told: None })
     }
 }

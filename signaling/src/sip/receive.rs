@@ -15,7 +15,7 @@ use super::{
     message::Message,
     method::Method,
     parse::{ParseError, ParseErrorKind, parse},
-    screen::{Refusal, Rejection, allow, screen, screen_error},
+    screen::{Refusal, Rejection, allow, screen, screen_error, supported},
     transaction::{
         message::{merge_key, server_key},
         table::Told,
@@ -175,7 +175,9 @@ impl Core {
             (Method::Invite, None) => self.invited(now, request),
             (Method::Options, None) => self.answer_options(&request),
             // RFC 3261 section 15.1.2, RFC 6086 section 4.2.2; without a To tag there is nothing to match.
-            (Method::Bye | Method::Info, None) => self.answer_stateless(&request, &Rejection::new(481)),
+            (Method::Bye | Method::Info | Method::Prack | Method::Update, None) => {
+                self.answer_stateless(&request, &Rejection::new(481))
+            }
             (_, None) => self.answer_stateless(&request, &Rejection::method_not_allowed()),
         }
     }
@@ -186,8 +188,7 @@ impl Core {
         let call_id = request.call_id().ok()?;
         let call = *self.dialogs.get(&(call_id.to_owned(), to.tag()?.to_owned()))?;
         let from = request.from().ok()?;
-        let dialog = self.calls.get(&call)?.dialog.as_ref()?;
-        (dialog.remote_tag == from.tag().unwrap_or_default()).then_some(call)
+        self.calls.get(&call)?.is_with(from.tag().unwrap_or_default()).then_some(call)
     }
 
     /// Whether this new request is a copy, come another way, of one that is being served (RFC 3261 section 8.2.2.2).
@@ -203,7 +204,7 @@ impl Core {
         response.headers.push(Name::ACCEPT, format!("{SDP_TYPE}, {RELAY_TYPE}, {KEY_TYPE}"));
         response.headers.push(Name::ACCEPT_ENCODING, "identity");
         response.headers.push(Name::ACCEPT_LANGUAGE, "mg, fr, en");
-        response.headers.push(Name::SUPPORTED, "");
+        response.headers.push(Name::SUPPORTED, supported());
         response
     }
 

@@ -13,11 +13,19 @@ use super::{
 };
 
 /// The methods Milo serves, as its `Allow` says.
-pub const METHODS: [Method; 6] =
-    [Method::Invite, Method::Ack, Method::Bye, Method::Cancel, Method::Options, Method::Info];
+pub const METHODS: [Method; 8] = [
+    Method::Invite,
+    Method::Ack,
+    Method::Bye,
+    Method::Cancel,
+    Method::Options,
+    Method::Info,
+    Method::Prack,
+    Method::Update,
+];
 
-/// The option tags Milo understands, as its `Supported` says: none yet.
-pub const EXTENSIONS: [&str; 0] = [];
+/// The option tags Milo understands, as its `Supported` says.
+pub const EXTENSIONS: [&str; 1] = ["100rel"];
 
 /// What to do with a message that must not reach a transaction user.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +86,11 @@ impl From<HeaderError> for Rejection {
 /// The value of `Allow`.
 pub fn allow() -> String {
     METHODS.iter().map(Method::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// The value of `Supported`.
+pub fn supported() -> String {
+    EXTENSIONS.join(", ")
 }
 
 /// Judges a message that could be read.
@@ -214,7 +227,7 @@ fn extensions(message: &Message, method: &Method) -> Result<(), Rejection> {
 
 /// RFC 3261 section 8.2.3, and section 20.1 for what may be sent back.
 fn content(message: &Message, method: &Method) -> Result<(), Rejection> {
-    if *method != Method::Invite {
+    if !matches!(method, Method::Invite | Method::Prack | Method::Update) {
         return Ok(());
     }
     let encodings = message.tokens(Name::CONTENT_ENCODING);
@@ -301,8 +314,8 @@ mod tests {
     #[test]
     fn answers_say_what_would_do() {
         let verdict = |from, to| verdict(from, to).unwrap_err();
-        let required = verdict("Call-ID", "Require: 100rel, gruu\r\nCall-ID");
-        assert_eq!(required, (420, "Unsupported: 100rel, gruu".to_owned()));
+        let required = verdict("Call-ID", "Require: path, 100rel, gruu\r\nCall-ID");
+        assert_eq!(required, (420, "Unsupported: path, gruu".to_owned()));
         let body = verdict("\r\n\r\n", "\r\nContent-Type: text/plain\r\n\r\nhello");
         assert_eq!(body, (415, "Accept: application/sdp".to_owned()));
         let packed = verdict("\r\n\r\n", "\r\nContent-Encoding: gzip\r\n\r\nv=0");

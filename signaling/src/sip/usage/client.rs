@@ -5,19 +5,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Call, Stage, media::Negotiation};
+use super::{
+    Call, Stage,
+    fork::{Offered, Said},
+    media::Negotiation,
+};
 use crate::{
     SignalingError,
     sip::{
         body::SDP_TYPE,
         core::{CallKey, Core, EndReason, Event},
-        dialog::Dialog,
         flow::{Packet, Path},
         header::NameAddr,
         headers::Name,
         message::Message,
         method::Method,
-        screen::allow,
+        screen::{allow, supported},
         transaction::{T1_64, message::cancel_of, table::TransactionId},
         uri::{Uri, escape_user},
     },
@@ -35,8 +38,12 @@ pub(in crate::sip) struct Outgoing {
     /// Whether any response came: a CANCEL must wait for one.
     provisional: bool,
     cancel: Cancel,
-    told: u16,
+    pub(super) told: u16,
     pub(super) give_up: Instant,
+    /// What every branch of a fork was offered.
+    pub(super) offered: Box<Offered>,
+    /// What the callee of the call's present dialog has said.
+    pub(super) said: Said,
 }
 
 /// Whether the INVITE is being taken back.
@@ -114,6 +121,7 @@ impl Core {
         invite.headers.push(Name::CSEQ, "1 INVITE");
         invite.headers.push(Name::CONTACT, self.contact(&path.flow));
         invite.headers.push(Name::ALLOW, allow());
+        invite.headers.push(Name::SUPPORTED, supported());
         invite.headers.push(Name::ACCEPT, SDP_TYPE);
         invite.set_body(SDP_TYPE, negotiation.offer());
         let branch = self.put_via(&mut invite, &path);
@@ -127,6 +135,8 @@ impl Core {
             cancel: Cancel::No,
             told: 0,
             give_up: now + RING_LIMIT,
+            offered: Box::new(Offered::new(negotiation.clone())),
+            said: Said::default(),
         };
         let mut call = Call::new(path.flow, Stage::Outgoing(outgoing));
         call.negotiation = Some(negotiation);
@@ -192,14 +202,7 @@ impl Core {
             Stage::Outgoing(outgoing) if code < 200 => {
                 outgoing.provisional = true;
                 match outgoing.cancel {
-                    Cancel::No if code > 100 => {
-                        let is_news = outgoing.told != code;
-                        outgoing.told = code;
-                        self.join(key, id, response);
-                        if is_news {
-                            self.event(Event::Ringing(key, code));
-                        }
-                    }
+                    Cancel::No if code > 100 => self.progressed(now, key, id, code, response),
                     Cancel::Wanted => self.send_cancel(now, key),
                     Cancel::No | Cancel::Sent => {}
                 }
@@ -217,19 +220,6 @@ impl Core {
         }
     }
 
-    /// Takes the dialog that this response makes, early or not. False: it makes none.
-    fn join(&mut self, key: CallKey, id: TransactionId, response: &Message) -> bool {
-        let (Some(invite), Some(call)) = (self.transactions.invite(id), self.calls.get_mut(&key)) else {
-            return false;
-        };
-        let contact = invite.headers.get(Name::CONTACT).unwrap_or_default().to_owned();
-        let Ok(dialog) = Dialog::of_client(invite, response, call.flow, contact) else { return false };
-        let name = (dialog.call_id.clone(), dialog.local_tag.clone());
-        call.dialog = Some(dialog);
-        self.dialogs.insert(name, key);
-        true
-    }
-
     fn accepted(&mut self, now: Instant, key: CallKey, id: TransactionId, response: &Message) {
         if !self.join(key, id, response) {
             self.outgoing_failed(now, key, 500, "the answer makes no dialog");
@@ -240,13 +230,13 @@ impl Core {
         let Some(call) = self.calls.get_mut(&key) else { return };
         call.ack = Some(ack);
         let stage = std::mem::replace(&mut call.stage, Stage::Up);
-        if matches!(stage, Stage::Outgoing(Outgoing { cancel: Cancel::Wanted | Cancel::Sent, .. })) {
+        let Stage::Outgoing(Outgoing { cancel: Cancel::No, said, .. }) = stage else {
             // The answer and our CANCEL have crossed (RFC 3261 section 15).
             self.send_bye(now, key);
             return;
-        }
+        };
         let Some(negotiation) = self.calls.get_mut(&key).and_then(|call| call.negotiation.as_mut()) else { return };
-        match negotiation.take_answer(response) {
+        match negotiation.take_final_answer(response, said.is_settled) {
             Ok(session) => self.event(Event::Answered(key, session)),
             Err(why) => self.end(now, key, EndReason::BadMedia(why.to_string())),
         }
@@ -264,13 +254,11 @@ impl Core {
             }
             return;
         }
-        let Some(invite) = self.transactions.invite(id) else { return };
-        let contact = invite.headers.get(Name::CONTACT).unwrap_or_default().to_owned();
-        let Ok(mut other) = Dialog::of_client(invite, response, call.flow, contact) else { return };
-        let (mut ack, path) = other.ack(invite.cseq().map_or(1, |(number, _)| number));
-        self.put_via(&mut ack, &path);
-        self.packets.push_back(Packet { path, bytes: ack.to_bytes().into(), transaction: None });
-        let (mut bye, path) = other.request(Method::Bye);
+        let number = response.cseq().map_or(1, |(number, _)| number);
+        let Some(other) = self.branch(key, id, response) else { return };
+        let ((mut ack, ack_path), (mut bye, path)) = (other.ack(number), other.request(Method::Bye));
+        self.put_via(&mut ack, &ack_path);
+        self.packets.push_back(Packet { path: ack_path, bytes: ack.to_bytes().into(), transaction: None });
         let branch = self.put_via(&mut bye, &path);
         self.transactions.send(now, bye, &branch, path, None, &mut self.packets);
     }

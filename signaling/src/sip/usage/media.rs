@@ -52,7 +52,7 @@ impl Unusable {
 }
 
 /// One call's side of the exchange.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Negotiation {
     rtp: SocketAddr,
     session_id: u64,
@@ -60,6 +60,8 @@ pub(super) struct Negotiation {
     signalling: IpAddr,
     /// The last description that we sent.
     sent: Option<Sdp>,
+    /// What holds since the last answer, ours or the peer's.
+    pub(super) agreed: Option<Session>,
     codecs: Arc<[&'static Codec]>,
     tuning: Tuning,
     security: MediaSecurity,
@@ -70,7 +72,7 @@ impl Negotiation {
     pub(super) fn new(rtp: SocketAddr, session_id: u64, signalling: IpAddr, config: &CoreConfig) -> Self {
         let (codecs, security) = (config.codecs_with(signalling), config.security.clone());
         let signalling = signalling.to_canonical();
-        Self { rtp, session_id, signalling, sent: None, codecs, tuning: config.tuning, security }
+        Self { rtp, session_id, signalling, sent: None, agreed: None, codecs, tuning: config.tuning, security }
     }
 
     fn local(&self) -> Local<'_> {
@@ -89,7 +91,21 @@ impl Negotiation {
         let (answer, session) = offer_answer::answer(&Sdp::parse(offer)?, &self.local())?;
         let body = answer.to_string().into_bytes();
         self.sent = Some(answer);
-        Ok((body, Session { signalling: Some(self.signalling), ..session }))
+        Ok((body, self.agree(session)))
+    }
+
+    /// Our answer to an offer that came where it must be answered and can't be: every stream is refused, and what was
+    /// agreed on stays.
+    pub(super) fn refuse(&mut self, offer: &[u8]) -> Result<Vec<u8>, Unusable> {
+        let answer = offer_answer::refuse(&Sdp::parse(offer)?, &self.local());
+        let body = answer.to_string().into_bytes();
+        self.sent = Some(answer);
+        Ok(body)
+    }
+
+    /// Our last description once more.
+    pub(super) fn again(&self) -> Vec<u8> {
+        self.sent.as_ref().map(|sent| sent.to_string().into_bytes()).unwrap_or_default()
     }
 
     /// Our offer.
@@ -105,8 +121,28 @@ impl Negotiation {
         let answer = Sdp::parse(message.sdp().ok_or(Unusable::Missing)?)?;
         let offer = self.sent.as_ref().ok_or(Unusable::Missing)?;
         let session = offer_answer::apply_answer(offer, &answer, &self.local())?;
-        Ok(Session { signalling: Some(self.signalling), ..session })
+        Ok(self.agree(session))
     }
+
+    /// The answer in the 2xx. What a callee said reliably before stands (RFC 3261 section 13.2.1), and so does what one
+    /// that does not repeat itself said at all.
+    pub(super) fn take_final_answer(&mut self, response: &Message, is_settled: bool) -> Result<Session, Unusable> {
+        match &self.agreed {
+            Some(session) if is_settled || response.sdp().is_none() => Ok(session.clone()),
+            _ => self.take_answer(response),
+        }
+    }
+
+    fn agree(&mut self, session: Session) -> Session {
+        let session = Session { signalling: Some(self.signalling), ..session };
+        self.agreed = Some(session.clone());
+        session
+    }
+}
+
+/// The same before the answer.
+pub(super) fn early(session: Session) -> Session {
+    Session { is_early: true, ..session }
 }
 
 impl Core {

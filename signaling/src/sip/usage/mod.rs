@@ -23,25 +23,36 @@ use crate::SignalingError;
 
 mod authorize;
 mod client;
+mod early;
+mod fork;
 mod info;
 mod media;
 mod register;
+mod reliable;
 mod server;
+mod update;
 
 use authorize::Authorization;
 use client::Outgoing;
+pub use early::EarlyMedia;
+use fork::Fork;
 use media::Negotiation;
+use reliable::Reliable;
 use server::Incoming;
 
 /// One call.
 #[derive(Debug)]
 pub(super) struct Call {
-    /// None until the party we call has given a To tag.
+    /// None until the party we call has given a To tag. While several ring, that of the one who spoke last.
     pub(super) dialog: Option<Dialog>,
+    /// The other dialogs that our INVITE has made.
+    forks: Vec<Fork>,
     pub(super) flow: Flow,
     stage: Stage,
     /// Offer and answer; none before our RTP address is known.
     negotiation: Option<Negotiation>,
+    /// Our provisional responses that are to be acknowledged.
+    reliable: Reliable,
     /// A 2xx of ours that waits for its ACK.
     unacked: Option<Unacked>,
     /// The ACK of the 2xx to our INVITE, to be sent again when that comes again.
@@ -83,9 +94,11 @@ impl Call {
     fn new(flow: Flow, stage: Stage) -> Self {
         Self {
             dialog: None,
+            forks: Vec::new(),
             flow,
             stage,
             negotiation: None,
+            reliable: Reliable::default(),
             unacked: None,
             ack: None,
             authorization: None,
@@ -97,7 +110,7 @@ impl Call {
     fn deadline(&self) -> Option<Instant> {
         let unacked = self.unacked.as_ref().map(|unacked| unacked.resend.at().min(unacked.end));
         let stage = match &self.stage {
-            Stage::Incoming(incoming) => incoming.deadline(),
+            Stage::Incoming(incoming) => earliest(incoming.deadline(), self.reliable.deadline()),
             Stage::Outgoing(outgoing) => Some(outgoing.give_up),
             Stage::Up | Stage::Hanging | Stage::Closing => None,
         };
@@ -121,6 +134,8 @@ impl Core {
         match call.stage {
             Stage::Up if call.unacked.is_some() => call.stage = Stage::Hanging,
             Stage::Up => self.send_bye(now, key),
+            // Answered by its user, and the 2xx waits for a PRACK.
+            Stage::Incoming(_) => return self.reject_invite(now, key, 480, ""),
             _ => return Err(SignalingError::Gone),
         }
         Ok(())
@@ -150,7 +165,9 @@ impl Core {
 
     /// A request came within the dialog of this call. Not an ACK, not a CANCEL.
     pub(super) fn within_dialog(&mut self, now: Instant, key: CallKey, request: Request) {
-        let Some(dialog) = self.calls.get_mut(&key).and_then(|call| call.dialog.as_mut()) else { return };
+        let Some(call) = self.calls.get_mut(&key) else { return };
+        call.turn_to(request.message.from().ok().and_then(|from| from.tag().map(str::to_owned)).as_deref());
+        let Some(dialog) = &mut call.dialog else { return };
         // Screened: the CSeq can be read.
         match dialog.receive(&request.message, request.flow) {
             Ok(Order::Next) => {}
@@ -166,6 +183,8 @@ impl Core {
             Method::Invite => self.reinvited(now, key, request),
             Method::Bye => self.bye(now, key, &request),
             Method::Info => self.informed(now, key, &request),
+            Method::Prack => self.pracked(now, key, &request),
+            Method::Update => self.updated(now, key, &request),
             Method::Options => {
                 let response = self.capabilities(&request.message);
                 let id = self.transactions.open_server(request.key, request.path);

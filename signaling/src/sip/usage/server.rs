@@ -8,7 +8,12 @@ use std::{
 
 use milo_media::Session;
 
-use super::{Call, Stage, media::Negotiation};
+use super::{
+    Call, Stage,
+    early::{Answer, Described},
+    media::Negotiation,
+    reliable::Reliability,
+};
 use crate::{
     SignalingError,
     sip::{
@@ -20,7 +25,7 @@ use crate::{
         message::Message,
         method::Method,
         receive::Request,
-        screen::{Rejection, allow},
+        screen::{Rejection, allow, supported},
         status::reason_phrase,
         transaction::{
             earliest,
@@ -32,15 +37,20 @@ use crate::{
 
 /// Proxies forget an INVITE after three minutes of silence; the RFC wants a provisional response every minute
 /// (RFC 3261 section 13.3.1.1).
-const RING_AGAIN: Duration = Duration::from_secs(60);
+pub(super) const RING_AGAIN: Duration = Duration::from_secs(60);
 
 /// An INVITE that has no final response yet.
 #[derive(Debug)]
 pub(in crate::sip) struct Incoming {
-    transaction: TransactionId,
-    invite: Arc<Message>,
+    pub(super) transaction: TransactionId,
+    pub(super) invite: Arc<Message>,
     /// The provisional response to repeat, and when.
-    rings: Option<(u16, Instant)>,
+    pub(super) rings: Option<(u16, Instant)>,
+    /// Which provisional responses its caller acknowledges.
+    pub(super) reliability: Reliability,
+    /// What its caller knows of the audio.
+    pub(super) described: Described,
+    pub(super) answer: Answer,
     /// The caller's own limit: its Expires field.
     expires: Option<Instant>,
 }
@@ -92,6 +102,9 @@ impl Core {
             transaction,
             invite: Arc::clone(&invite),
             rings: None,
+            reliability: Reliability::of(&invite),
+            described: Described::No,
+            answer: Answer::Open,
             expires: expires.map(|seconds| now + Duration::from_secs(seconds.into())),
         };
         let mut call = Call::new(flow, Stage::Incoming(incoming));
@@ -102,53 +115,59 @@ impl Core {
         self.event(Event::Invitation { call: key, invite, source: flow.remote });
     }
 
-    /// Tells the caller that its call is being offered: 180.
-    ///
-    /// # Errors
-    /// [`SignalingError::Gone`] when the call no longer waits for an answer.
-    pub fn ring(&mut self, now: Instant, key: CallKey) -> Result<(), SignalingError> {
-        self.progress(now, key, 180)
-    }
-
-    fn progress(&mut self, now: Instant, key: CallKey, code: u16) -> Result<(), SignalingError> {
-        let Some(Call { stage: Stage::Incoming(incoming), dialog: Some(dialog), .. }) = self.calls.get_mut(&key) else {
-            return Err(SignalingError::Gone);
-        };
-        incoming.rings = Some((code, now + RING_AGAIN));
-        let (transaction, invite) = (incoming.transaction, Arc::clone(&incoming.invite));
-        let (tag, contact) = (dialog.local_tag.clone(), dialog.contact.clone());
-        let mut response = self.response(&invite, code, "");
-        response.set_to_tag(&tag);
-        response.headers.push(Name::CONTACT, contact);
-        response.headers.push(Name::ALLOW, allow());
-        self.transactions.respond(now, transaction, &response, &mut self.packets);
-        self.settle_call(key);
-        Ok(())
-    }
-
     /// Answers: 200 with our answer, or with an offer when the INVITE brought none; then the session comes with the
     /// ACK, as [`Event::MediaChange`]. `rtp` is the address of the call's RTP socket.
     ///
     /// # Errors
     /// [`SignalingError::Gone`] when the call no longer waits for an answer.
     pub fn answer(&mut self, now: Instant, key: CallKey, rtp: SocketAddr) -> Result<Option<Session>, SignalingError> {
+        let session = self.negotiate(now, key, rtp)?;
+        self.send_answer(now, key)?;
+        Ok(session)
+    }
+
+    /// Takes our side of the audio, on this RTP socket: the answer to the INVITE's offer, when it brought one. One that
+    /// cannot be answered is refused with its call.
+    pub(super) fn negotiate(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        rtp: SocketAddr,
+    ) -> Result<Option<Session>, SignalingError> {
         let Some(Call { stage: Stage::Incoming(incoming), flow, .. }) = self.calls.get(&key) else {
             return Err(SignalingError::Gone);
         };
         let (transaction, invite, flow) = (incoming.transaction, Arc::clone(&incoming.invite), *flow);
         let id = u64::from(self.pick(1..=u32::MAX));
         let mut negotiation = Negotiation::new(self.media_address(&flow, rtp), id, flow.remote.ip(), &self.config);
-        let (body, session) = match invite.sdp() {
-            Some(offer) => match negotiation.answer(offer) {
-                Ok((body, session)) => (body, Some(session)),
-                Err(error) => {
-                    let rejection = error.rejection(self.advertised(&flow));
-                    self.finish_invite(now, key, transaction, &invite, &rejection);
-                    return Err(SignalingError::Offer(error.to_string()));
-                }
-            },
-            None => (negotiation.offer(), None),
+        let session = match invite.sdp().map(|offer| negotiation.answer(offer)).transpose() {
+            Ok(answered) => answered.map(|(_, session)| session),
+            Err(error) => {
+                let rejection = error.rejection(self.advertised(&flow));
+                self.finish_invite(now, key, transaction, &invite, &rejection);
+                return Err(SignalingError::Offer(error.to_string()));
+            }
         };
+        if let Some(call) = self.calls.get_mut(&key) {
+            call.negotiation = Some(negotiation);
+        }
+        Ok(session)
+    }
+
+    /// Sends the 200, with what its caller must still be told of the audio.
+    pub(super) fn send_answer(&mut self, now: Instant, key: CallKey) -> Result<(), SignalingError> {
+        let Some(Call { stage: Stage::Incoming(incoming), negotiation: Some(negotiation), flow, .. }) =
+            self.calls.get_mut(&key)
+        else {
+            return Err(SignalingError::Gone);
+        };
+        let (transaction, invite, flow) = (incoming.transaction, Arc::clone(&incoming.invite), *flow);
+        let body = match (incoming.described, invite.sdp()) {
+            (Described::Reliably, _) => None,
+            (_, Some(_)) => Some(negotiation.again()),
+            (_, None) => Some(negotiation.offer()),
+        };
+        let awaits_answer = body.is_some() && invite.sdp().is_none();
         let response = self.accept(key, &invite, body);
         let path = response_path_of(&invite, &flow);
         if !self.transactions.respond(now, transaction, &response, &mut self.packets) {
@@ -156,24 +175,25 @@ impl Core {
         }
         let packet = Packet { path, bytes: response.to_bytes().into(), transaction: None };
         if let Some(call) = self.calls.get_mut(&key) {
-            call.negotiation = Some(negotiation);
             call.stage = Stage::Up;
-            call.await_ack(now, invite.cseq().map_or(0, |(number, _)| number), packet, session.is_none());
+            call.await_ack(now, invite.cseq().map_or(0, |(number, _)| number), packet, awaits_answer);
         }
         self.settle_call(key);
-        Ok(session)
+        Ok(())
     }
 
-    /// The 200 to an INVITE, with this session description.
-    fn accept(&self, key: CallKey, invite: &Message, body: Vec<u8>) -> Message {
-        let mut response = self.response(invite, 200, "");
+    /// The 200 to a request that refreshes the target (RFC 3261 section 12.2), with this session description.
+    pub(super) fn accept(&self, key: CallKey, request: &Message, body: Option<Vec<u8>>) -> Message {
+        let mut response = self.response(request, 200, "");
         if let Some(dialog) = self.calls.get(&key).and_then(|call| call.dialog.as_ref()) {
             response.set_to_tag(&dialog.local_tag);
             response.headers.push(Name::CONTACT, dialog.contact.as_str());
         }
         response.headers.push(Name::ALLOW, allow());
-        response.headers.push(Name::SUPPORTED, "");
-        response.set_body(SDP_TYPE, body);
+        response.headers.push(Name::SUPPORTED, supported());
+        if let Some(body) = body {
+            response.set_body(SDP_TYPE, body);
+        }
         response
     }
 
@@ -200,7 +220,7 @@ impl Core {
         Ok(())
     }
 
-    fn finish_invite(
+    pub(super) fn finish_invite(
         &mut self,
         now: Instant,
         key: CallKey,
@@ -240,6 +260,7 @@ impl Core {
 
     /// The minute of a provisional response, or the caller's limit, is over.
     pub(super) fn expire_incoming(&mut self, now: Instant, key: CallKey) {
+        self.expire_reliable(now, key);
         let Some(Call { stage: Stage::Incoming(incoming), .. }) = self.calls.get(&key) else { return };
         if incoming.expires.is_some_and(|at| now >= at) {
             if self.reject_invite(now, key, 487, "").is_ok() {
@@ -287,7 +308,7 @@ impl Core {
             },
             None => (negotiation.offer(), None),
         };
-        let response = self.accept(key, &request.message, body);
+        let response = self.accept(key, &request.message, Some(body));
         let id = self.transactions.open_invite_server(now, request.key, None, request.path, None, key);
         self.transactions.respond(now, id, &response, &mut self.packets);
         let packet = Packet { path: request.path, bytes: response.to_bytes().into(), transaction: None };
@@ -305,7 +326,7 @@ impl Core {
 }
 
 /// Where the 2xx to this INVITE goes; its Via was stamped when it came.
-fn response_path_of(invite: &Message, flow: &Flow) -> Path {
+pub(super) fn response_path_of(invite: &Message, flow: &Flow) -> Path {
     match invite.top_via() {
         Ok(via) => crate::sip::flow::response_path(&via, flow),
         Err(_) => Path { flow: *flow, or_connect: None },
