@@ -276,6 +276,7 @@ fn leg_options(media: &config::Media) -> LegOptions {
         jitter_ceiling_ms: media.jitter_ceiling_ms,
         tuning: Tuning { bitrate: media.opus_bitrate, dtx: media.opus_dtx, ..Tuning::default() },
         inband_digits: media.inband_dtmf.into(),
+        silence: media.silence.into(),
         dscp: media.dscp,
     }
 }

@@ -50,7 +50,7 @@ pub struct HeardFrame {
 /// Why a leg has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Closed {
-    /// No RTP came for the time-out of [`crate::LegOptions`] although the peer should send.
+    /// No RTP came, nor reports in its place, for the time-out of [`crate::LegOptions`] although the peer should send.
     Timeout,
     /// Its dialog is over ([`crate::Control::end`]).
     HungUp,

@@ -48,7 +48,7 @@ pub mod tone;
 mod voice;
 pub mod wav;
 
-pub use bridge::{Bridge, Bridged, Side, Tap, bridge};
+pub use bridge::{Bridge, Bridged, Music, Side, Tap, bridge};
 pub use clean::{Cleaned, Cleaner, Cleaning, EchoPath, Echoes, Noise};
 pub use codec::{CODECS, Codec, Tuning};
 pub use datagrams::Datagrams;
@@ -59,6 +59,7 @@ pub use leg::{Control, Leg, LegOptions};
 pub use mix::Ambience;
 pub use port_pool::{PortPool, RtpSocket};
 pub use quality::{OneWay, Quality};
-pub use session::{Direction, Extended, Rtcp, Session};
+pub use rtp::Silence;
+pub use session::{Direction, Extended, PayloadTypes, Rtcp, Session};
 pub use stats::LegStats;
 pub use voice::{Played, Voice};

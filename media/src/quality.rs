@@ -5,7 +5,7 @@
 //! The scale is that of narrow-band telephony for every codec, so that calls can be compared: a wide-band codec sounds
 //! better than its score.
 
-use crate::LegStats;
+use crate::{FRAME_MS, LegStats, rtp::PassedOver};
 
 /// R of a call that nothing impairs: all defaults of G.107.
 const BEST: f32 = 93.2;
@@ -101,8 +101,11 @@ pub(crate) struct Level {
     power: i64,
     samples: u64,
     clipped: u64,
-    /// Frames since something was heard that is not silence.
+    /// Milliseconds lost of what passed to another leg unheard.
+    missed_ms: u64,
+    /// Frames since something was heard that is not silence, and since a packet came that was more than comfort noise.
     silent: u64,
+    stopped: u64,
 }
 
 impl Level {
@@ -113,6 +116,7 @@ impl Level {
         self.rows += u64::from(invented && !self.was_concealed);
         self.was_concealed = invented;
         self.silent += 1;
+        self.stopped = if samples.is_empty() { self.stopped + 1 } else { 0 };
         if invented || samples.is_empty() {
             return;
         }
@@ -135,17 +139,29 @@ impl Level {
         }
     }
 
+    /// 20 ms that passed to another leg as packets, unheard. What is lost of them is missing there.
+    pub(crate) fn passes(&mut self, over: PassedOver) {
+        let lost = over.lost_ms > 0;
+        self.frames += 1;
+        self.missed_ms += over.lost_ms;
+        self.concealed += over.lost_ms.div_ceil(FRAME_MS.into());
+        self.rows += u64::from(lost && !self.was_concealed);
+        self.was_concealed = lost;
+        (self.silent, self.stopped) = if over.came { (0, 0) } else { (self.silent + 1, self.stopped + 1) };
+    }
+
     /// Nothing was to be heard in this frame: by agreement, or because nothing has ever come.
     pub(crate) fn pass(&mut self) {
         self.silent += 1;
+        self.stopped += 1;
     }
 
     /// A new agreement: what was silent before says nothing any more.
     pub(crate) fn listen_anew(&mut self) {
-        self.silent = 0;
+        (self.silent, self.stopped) = (0, 0);
     }
 
-    /// Frames heard.
+    /// Frames heard, or passed to another leg.
     pub(crate) fn frames(&self) -> u64 {
         self.frames
     }
@@ -174,7 +190,7 @@ impl Level {
 /// Why a line seems to carry sound one way only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OneWay {
-    /// We send, and no packet comes.
+    /// We send, and no packet comes, or none any more.
     NoPackets,
     /// Packets come, and they are silence.
     OnlySilence,
@@ -194,13 +210,14 @@ impl OneWay {
         }
     }
 
-    /// The suspicion, for a line on which both sides should speak. `received` says whether any packet has come.
-    pub(crate) fn suspect(level: &Level, received: u64, unheard: u32) -> Option<Self> {
+    /// The suspicion, for a line on which both sides should speak. `rests`: the peer has said with comfort noise that it is
+    /// silent.
+    pub(crate) fn suspect(level: &Level, rests: bool, unheard: u32) -> Option<Self> {
         if unheard >= UNHEARD {
             Some(Self::Unheard)
-        } else if received == 0 && level.silent >= NO_PACKETS {
+        } else if level.stopped >= NO_PACKETS && !rests {
             Some(Self::NoPackets)
-        } else if received > 0 && level.silent >= NO_SOUND {
+        } else if level.silent >= NO_SOUND {
             Some(Self::OnlySilence)
         } else {
             None
@@ -263,9 +280,13 @@ impl LegStats {
     }
 
     /// What the E-model is told by these figures.
-    pub(crate) fn heard(&self, codec: &'static str, burstiness: f32) -> Heard {
-        // What was invented, not what was lost: a packet that FEC brings back is not missed, one that comes too late is.
-        let missing_percent = self.concealed as f32 * 100.0 / self.frames.max(1) as f32;
+    pub(crate) fn heard(&self, codec: &'static str, level: &Level) -> Heard {
+        // What was invented, not what was lost: a packet that FEC brings back is not missed, one that comes too late is. Of what
+        // passed to another leg nothing was invented here, and all that was lost is missing.
+        let frame_ms = u64::from(FRAME_MS);
+        let missing_ms = self.concealed * frame_ms + level.missed_ms;
+        let missing_percent = missing_ms as f32 * 100.0 / (self.frames.max(1) * frame_ms) as f32;
+        let burstiness = level.burstiness();
         // A packet there, a frame here, the buffer, and half of the way there and back.
         let delay_ms = 40.0 + self.target_ms as f32 + self.round_trip_us as f32 / 2e3;
         Heard { codec, missing_percent, burstiness, delay_ms }
@@ -368,17 +389,49 @@ mod tests {
     fn a_line_that_carries_one_way_is_suspected_and_a_pause_is_not() {
         let mut level = Level::default();
         (0..249).for_each(|_| level.pass());
-        assert_eq!(OneWay::suspect(&level, 0, 0), None);
+        assert_eq!(OneWay::suspect(&level, false, 0), None);
         level.pass();
-        assert_eq!(OneWay::suspect(&level, 0, 0), Some(OneWay::NoPackets));
-        assert_eq!(OneWay::suspect(&level, 0, 2), Some(OneWay::Unheard));
+        assert_eq!(OneWay::suspect(&level, false, 0), Some(OneWay::NoPackets));
+        assert_eq!(OneWay::suspect(&level, false, 2), Some(OneWay::Unheard));
         // A-law's silence.
         (0..800).for_each(|_| level.hear(&[8; 160], false));
-        assert_eq!(OneWay::suspect(&level, 800, 0), Some(OneWay::OnlySilence));
+        assert_eq!(OneWay::suspect(&level, false, 0), Some(OneWay::OnlySilence));
         level.hear(&tone(1000.0, 0), false);
-        assert_eq!(OneWay::suspect(&level, 801, 1), None);
+        assert_eq!(OneWay::suspect(&level, false, 1), None);
         (0..999).for_each(|_| level.hear(&[8; 160], false));
-        assert_eq!(OneWay::suspect(&level, 1800, 0), None);
+        assert_eq!(OneWay::suspect(&level, false, 0), None);
+    }
+
+    #[test]
+    fn packets_that_stop_midway_are_no_silence_that_comes() {
+        let mut level = Level::default();
+        (0..1000).for_each(|at| level.hear(&tone(1000.0, at), false));
+        (0..250).for_each(|_| level.hear(&[], true));
+        assert_eq!(OneWay::suspect(&level, false, 0), Some(OneWay::NoPackets));
+        assert_eq!(OneWay::suspect(&level, true, 0), None, "after comfort noise it is silence on purpose");
+        level.passes(PassedOver { came: true, lost_ms: 0 });
+        (0..249).for_each(|_| level.passes(PassedOver::default()));
+        assert_eq!(OneWay::suspect(&level, false, 0), None);
+        level.passes(PassedOver::default());
+        assert_eq!(OneWay::suspect(&level, false, 0), Some(OneWay::NoPackets), "where they passed to another leg, too");
+    }
+
+    #[test]
+    fn what_is_lost_of_a_stream_that_passes_counts_as_what_is_invented_of_one_that_is_heard() {
+        let (mut heard, mut passed) = (Level::default(), Level::default());
+        for at in 0..1000 {
+            let lost = at % 50 == 0;
+            heard.hear(&[500; 160], lost);
+            passed.passes(PassedOver { came: true, lost_ms: if lost { 20 } else { 0 } });
+        }
+        let stats = LegStats { received: 980, lost: 20, frames: 1000, ..LegStats::default() };
+        let score = |concealed, level: &Level| {
+            let stats = LegStats { concealed, ..stats };
+            stats.scored(&stats.heard("PCMA", level))
+        };
+        assert_eq!(score(20, &heard), score(0, &passed));
+        assert!((415..=430).contains(&score(0, &passed)), "{}", score(0, &passed));
+        assert_eq!(heard.burstiness(), passed.burstiness());
     }
 
     #[test]
@@ -416,7 +469,7 @@ mod tests {
                 round_trip_us,
                 ..LegStats::default()
             };
-            stats.scored(&stats.heard("PCMA", 1.0))
+            stats.scored(&stats.heard("PCMA", &Level::default()))
         };
         assert_eq!(scored(0, 0), 441);
         assert!((415..=430).contains(&scored(20, 40_000)), "{}", scored(20, 40_000));

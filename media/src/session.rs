@@ -50,6 +50,17 @@ pub struct Extended {
     pub voip_metrics: bool,
 }
 
+/// The payload types of one direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PayloadTypes {
+    /// The codec.
+    pub audio: u8,
+    /// telephone-event (RFC 4733), when agreed.
+    pub telephone_event: Option<u8>,
+    /// Comfort noise (RFC 3389), when agreed.
+    pub comfort_noise: Option<u8>,
+}
+
 /// One party's audio as negotiated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
@@ -57,7 +68,7 @@ pub struct Session {
     pub remote: SocketAddr,
     /// The codec of both directions.
     pub codec: &'static Codec,
-    /// The payload type that stands for it, both ways.
+    /// The payload type that stands for it: where [`Session::incoming`] says nothing else, both ways.
     pub payload_type: u8,
     /// The payload type of telephone-event (RFC 4733), when agreed.
     pub telephone_event: Option<u8>,
@@ -65,6 +76,9 @@ pub struct Session {
     pub telephone_event_clock: u32,
     /// The payload type of comfort noise (RFC 3389), when agreed.
     pub comfort_noise: Option<u8>,
+    /// The payload types of what the peer sends, where it gave its own numbers to what we offered: each side sends under the
+    /// numbers of the other's description (RFC 3264 sections 5.1 and 6.1).
+    pub incoming: Option<PayloadTypes>,
     /// Milliseconds of audio a packet that we send: 10 to 60 in steps of 10; other values are rounded into that.
     pub ptime_ms: u32,
     /// What we may do.
@@ -96,6 +110,7 @@ impl Session {
             telephone_event: None,
             telephone_event_clock: codec.clock_rate,
             comfort_noise: None,
+            incoming: None,
             ptime_ms: 20,
             direction: Direction::SendRecv,
             max_bitrate: None,
@@ -106,5 +121,11 @@ impl Session {
             signalling: None,
             is_early: false,
         }
+    }
+
+    /// The payload types that we send.
+    pub const fn outgoing(&self) -> PayloadTypes {
+        let &Self { payload_type: audio, telephone_event, comfort_noise, .. } = self;
+        PayloadTypes { audio, telephone_event, comfort_noise }
     }
 }

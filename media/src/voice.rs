@@ -154,16 +154,6 @@ impl Voice {
         }
     }
 
-    /// Presses a key as it was agreed, without waiting: lost when too many wait already.
-    pub(crate) fn press_at_once(&mut self, key: char, duration: Duration) {
-        let duration_ms = u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
-        let mut playout = self.queue.lock();
-        if let Some(press) = Press::new(key, duration_ms, PressBy::Agreement).filter(|_| playout.keys.len() < KEYS) {
-            playout.keys.push_back(press);
-            self.queue.pressing.store(true, Ordering::Release);
-        }
-    }
-
     /// Holds back what is queued; the peer hears silence, or the ambience.
     pub fn pause(&mut self) {
         self.queue.lock().paused = true;
@@ -269,6 +259,16 @@ impl VoiceQueue {
         };
         self.moved.notify_one();
         key
+    }
+
+    /// Presses a key as it was agreed, without waiting: lost when too many wait already.
+    pub(crate) fn press_at_once(&self, key: char, duration: Duration) {
+        let duration_ms = u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
+        let mut playout = self.lock();
+        if let Some(press) = Press::new(key, duration_ms, PressBy::Agreement).filter(|_| playout.keys.len() < KEYS) {
+            playout.keys.push_back(press);
+            self.pressing.store(true, Ordering::Release);
+        }
     }
 
     /// Nothing leaves any more: whoever waits goes on.

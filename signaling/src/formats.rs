@@ -1,7 +1,7 @@
 //! The formats of an audio stream: which codec a payload type stands for (RFC 8866 section 6.6, RFC 3551), what its
 //! parameters ask (RFC 7587 for Opus), and which telephone-event and comfort noise go with it.
 
-use milo_media::{Codec, Session, Tuning};
+use milo_media::{Codec, PayloadTypes, Session, Tuning};
 
 use crate::{
     offer_answer::Local,
@@ -33,8 +33,9 @@ pub(crate) fn choose(media: &Media, ours: Option<&Media>, local: &Local<'_>) -> 
     })
 }
 
-/// What goes with the codec of this session in the peer's stream: events, comfort noise, packet length, its wishes.
-pub(crate) fn detailed(session: Session, description: &Sdp, media: &Media) -> Session {
+/// What goes with the codec of this session in the peer's stream: events, comfort noise, packet length, its wishes; and under
+/// which numbers of `ours`, when the stream is an answer to that, it sends.
+pub(crate) fn detailed(session: Session, description: &Sdp, media: &Media, ours: Option<&Media>) -> Session {
     let asked = |name| description.attribute_of(media, name).and_then(|value| value.trim().parse::<u32>().ok());
     let most = asked("maxptime").unwrap_or(PTIME_MS.1);
     let parameters = media.fmtp(session.payload_type).filter(|_| session.codec.fmtp.is_some()).unwrap_or_default();
@@ -44,7 +45,7 @@ pub(crate) fn detailed(session: Session, description: &Sdp, media: &Media) -> Se
         })
     };
     let events = telephone_event(media, session.codec);
-    Session {
+    let session = Session {
         telephone_event: events.map(|(number, _)| number),
         telephone_event_clock: events.map_or(session.codec.clock_rate, |(_, clock_rate)| clock_rate),
         comfort_noise: comfort_noise(media, session.codec),
@@ -52,6 +53,22 @@ pub(crate) fn detailed(session: Session, description: &Sdp, media: &Media) -> Se
         max_bitrate: parameter("maxaveragebitrate").map(|most| most.clamp(*BITRATES.start(), *BITRATES.end())),
         in_band_fec: parameter("useinbandfec") == Some(1),
         ..session
+    };
+    let incoming = ours.map(|ours| numbered(&session, ours)).filter(|numbers| *numbers != session.outgoing());
+    Session { incoming, ..session }
+}
+
+/// The numbers that our own stream gives to what was agreed on: an answer may have others for the same, and then each side
+/// sends under those of the other (RFC 3264 section 6.1).
+fn numbered(session: &Session, ours: &Media) -> PayloadTypes {
+    let own =
+        |stands: &dyn Fn(u8) -> bool, theirs| ours.payload_types().find(|number| stands(*number)).unwrap_or(theirs);
+    let (codec, clock_rate) = (session.codec, session.telephone_event_clock);
+    let event = |theirs| own(&|number| is_telephone_event(ours, number, clock_rate), theirs);
+    PayloadTypes {
+        audio: own(&|number| stands_for(ours, number, codec), session.payload_type),
+        telephone_event: session.telephone_event.map(event),
+        comfort_noise: session.comfort_noise.map(|theirs| own(&|number| is_comfort_noise(ours, number), theirs)),
     }
 }
 

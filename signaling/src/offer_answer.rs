@@ -187,7 +187,7 @@ fn agree(description: &Sdp, media: &Media, ours: Option<&Media>, local: &Local<'
         extended: extended(description, media),
         ..Session::new(SocketAddr::new(ip, media.port), codec)
     };
-    Ok(formats::detailed(session, description, media))
+    Ok(formats::detailed(session, description, media, ours))
 }
 
 fn is_audio(media: &Media) -> bool {
@@ -301,7 +301,7 @@ fn versioned(mut sdp: Sdp, previous: Option<&Sdp>) -> Sdp {
 #[cfg(test)]
 mod tests {
     use milo_media::{
-        CODECS,
+        CODECS, PayloadTypes,
         codec::{OPUS, PCMA, PCMU},
     };
 
@@ -522,6 +522,24 @@ mod tests {
         let bare = session("m=audio 4000 RTP/AVP 111 0\r\n");
         assert_eq!((bare.codec, bare.payload_type), (&OPUS, 111));
         assert_eq!(session("m=audio 4000 RTP/AVP 0 111\r\n").codec, &PCMU, "in an answer the peer's order counts");
+    }
+
+    #[test]
+    fn an_answer_may_have_numbers_of_its_own() {
+        let ours = offer(&local(None));
+        let session = |streams| apply_answer(&ours, &sdp(streams), &local(None)).unwrap();
+        let opus = session(
+            "m=audio 4000 RTP/AVP 96 97\r\na=rtpmap:96 opus/48000/2\r\na=rtpmap:97 telephone-event/48000\r\n\
+             a=fmtp:96 useinbandfec=1\r\n",
+        );
+        assert_eq!((opus.codec, opus.payload_type, opus.telephone_event), (&OPUS, 96, Some(97)), "what we send");
+        let incoming = PayloadTypes { audio: 111, telephone_event: Some(100), comfort_noise: None };
+        assert_eq!((opus.incoming, opus.in_band_fec), (Some(incoming), true), "what comes");
+        let noisy = session("m=audio 4000 RTP/AVP 8 98\r\na=rtpmap:98 CN/8000\r\n");
+        let incoming = PayloadTypes { audio: 8, telephone_event: None, comfort_noise: Some(13) };
+        assert_eq!((noisy.comfort_noise, noisy.incoming), (Some(98), Some(incoming)));
+        let alike = session("m=audio 4000 RTP/AVP 8 101\r\na=rtpmap:101 telephone-event/8000\r\n");
+        assert_eq!((alike.telephone_event, alike.incoming), (Some(101), None));
     }
 
     #[test]

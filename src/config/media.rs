@@ -25,6 +25,8 @@ pub struct Media {
     pub srtp: Srtp,
     /// When keys are looked for in the audio itself: `auto` (of callers that did not agree on telephone-event), `on` or `off`.
     pub inband_dtmf: InbandDtmf,
+    /// What leaves while nothing is said: `send` (packets of silence), `comfort_noise` or `suppress`.
+    pub silence: Silence,
     /// The DSCP of what is sent (RFC 2474), 0 to 63: 46 is expedited forwarding, 0 is nothing special.
     pub dscp: u8,
 }
@@ -75,6 +77,29 @@ impl From<InbandDtmf> for InbandDigits {
     }
 }
 
+/// What leaves while nothing is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Silence {
+    /// Packets of silence, as many as of sound.
+    #[default]
+    Send,
+    /// Comfort noise (RFC 3389), to telephones that take it; to others as `send`.
+    ComfortNoise,
+    /// Nothing but a packet every few seconds; over Opus its own discontinuous transmission.
+    Suppress,
+}
+
+impl From<Silence> for milo_media::Silence {
+    fn from(silence: Silence) -> Self {
+        match silence {
+            Silence::Send => Self::Send,
+            Silence::ComfortNoise => Self::ComfortNoise,
+            Silence::Suppress => Self::Suppress,
+        }
+    }
+}
+
 impl Default for Media {
     fn default() -> Self {
         let Tuning { bitrate, dtx, .. } = Tuning::default();
@@ -87,6 +112,7 @@ impl Default for Media {
             opus_bitrate: bitrate,
             opus_dtx: dtx,
             inband_dtmf: InbandDtmf::Auto,
+            silence: Silence::Send,
             dscp: 46,
         }
     }

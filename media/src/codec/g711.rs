@@ -14,6 +14,7 @@ pub const PCMU: Codec = Codec {
     channels: 1,
     fmtp: None,
     ptimes_ms: &[10, 20, 30, 40, 50, 60],
+    pauses: false,
     encoder: || Box::new(MuLaw),
     decoder: || Box::new(MuLaw),
 };
@@ -27,6 +28,7 @@ pub const PCMA: Codec = Codec {
     channels: 1,
     fmtp: None,
     ptimes_ms: &[10, 20, 30, 40, 50, 60],
+    pauses: false,
     encoder: || Box::new(ALaw),
     decoder: || Box::new(ALaw),
 };

@@ -31,6 +31,8 @@ pub struct Codec {
     pub fmtp: Option<&'static str>,
     /// Milliseconds that a packet may have, shortest first.
     pub ptimes_ms: &'static [u32],
+    /// The encoder can leave silence out by itself ([`Tuning::dtx`]).
+    pub pauses: bool,
     /// Makes the encoder of a stream that begins.
     pub encoder: fn() -> Box<dyn Encoder>,
     /// Makes the decoder of a stream that begins.

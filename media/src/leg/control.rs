@@ -55,28 +55,31 @@ impl Line {
         matches!(self.agreed.security, Security::Dtls { .. })
     }
 
-    /// Takes a datagram of RTCP.
-    pub(super) fn report(&mut self, datagram: &mut [u8], from: SocketAddr, now: Instant) {
+    /// Takes a datagram of RTCP. Says whether it shows that the peer whose packets were heard is there, and that no more of
+    /// them are lost than it sends: silent on purpose, it may stay so.
+    pub(super) fn report(&mut self, datagram: &mut [u8], from: SocketAddr, now: Instant) -> bool {
         let report = if self.may_report(from) { self.shield.open(datagram).ok() } else { None };
         let Some(report) = report else {
             self.strange_reports += 1;
-            return;
+            return false;
         };
-        match self.reports.read(report, now) {
+        let read = self.reports.read(report, now);
+        match read {
             Read::Ignored => {}
-            Read::Report if matches!(self.agreed.rtcp, Rtcp::At(_)) => self.rtcp_from = Some(from),
-            Read::Report => {}
+            Read::Report | Read::Unheard if matches!(self.agreed.rtcp, Rtcp::At(_)) => self.rtcp_from = Some(from),
+            Read::Report | Read::Unheard => {}
             Read::Collision => self.sender.rename(self.reports.ssrc()),
         }
+        read == Read::Report && self.receiver.has_heard()
     }
 
     /// What this end sounds like, for the peer's eyes (RFC 3611 section 4.7).
-    fn metrics(&self, stats: &LegStats) -> Option<VoipMetrics> {
+    fn metrics(&self, stats: &LegStats, ceiling_ms: u32) -> Option<VoipMetrics> {
         let score = stats.mos_hundredths;
         let share = |part: u64, whole: u64| (part * 256 / whole.max(1)).min(255) as u8;
         let expected = stats.received + stats.lost;
         let round_trip_ms = (stats.round_trip_us / 1000).min(u64::from(u16::MAX)) as u16;
-        let heard = stats.heard(self.agreed.codec.name, self.level.burstiness());
+        let heard = stats.heard(self.agreed.codec.name, &self.level);
         (score > 0).then(|| VoipMetrics {
             ssrc: 0,
             loss_rate: share(stats.lost.saturating_sub(stats.late), expected),
@@ -93,7 +96,7 @@ impl Line {
             mos_lq: (score / 10) as u8,
             mos_cq: (score / 10) as u8,
             buffer_ms: stats.target_ms as u16,
-            buffer_most_ms: stats.target_ms as u16,
+            buffer_most_ms: u64::from(ceiling_ms).max(stats.target_ms).min(u16::MAX.into()) as u16,
         })
     }
 }
@@ -103,12 +106,16 @@ impl Task {
     pub(super) fn listen_to_reports(&mut self, now: Instant) {
         let (Some(socket), Some(line)) = (&self.rtcp, &mut self.line) else { return };
         if self.ticks.is_multiple_of(LOOK) {
-            socket.take(now, BATCH, |datagram, from, arrived| line.report(datagram, from, arrived));
+            socket.take(now, BATCH, |datagram, from, arrived| {
+                if line.report(datagram, from, arrived) {
+                    self.due_since = arrived;
+                }
+            });
         }
     }
 
     /// Sends the report that is due, and gives up the second port once it is not needed.
-    pub(super) fn send_reports(&mut self, socket: &Datagrams, now: Instant) {
+    pub(super) fn send_reports(&mut self, stats: &LegStats, socket: &Datagrams, now: Instant) {
         let Some(line) = &mut self.line else { return };
         if line.agreed.rtcp == Rtcp::Mux {
             self.rtcp = None;
@@ -117,7 +124,7 @@ impl Task {
         let socket = if line.agreed.rtcp == Rtcp::Mux { Some(socket) } else { self.rtcp.as_ref() };
         let Some(socket) = socket else { return };
         if let Some(report) = line.reports.take_due(now) {
-            let metrics = line.metrics(&self.totals);
+            let metrics = line.metrics(stats, self.shared.options.jitter_ceiling_ms);
             let report = line.reports.write(report, now, ntp(), metrics);
             // A report that cannot be sent is a lost one; the next follows in five seconds.
             line.shield.seal(report).map(|report| socket.send(report, to));
@@ -160,9 +167,10 @@ impl Task {
         if self.ticks.is_multiple_of(LOOK) {
             stats.level_below = level.tenths_below();
             stats.clipped_ppm = level.clipped_ppm();
-            stats.mos_hundredths = stats.scored(&stats.heard(line.agreed.codec.name, level.burstiness()));
+            stats.mos_hundredths = stats.scored(&stats.heard(line.agreed.codec.name, level));
             let is_both_ways = line.direction == Direction::SendRecv && !line.agreed.is_early;
-            let suspicion = is_both_ways.then(|| OneWay::suspect(level, stats.received, far.unheard)).flatten();
+            let rests = line.receiver.rests();
+            let suspicion = is_both_ways.then(|| OneWay::suspect(level, rests, far.unheard)).flatten();
             stats.one_way = OneWay::code(suspicion);
         }
         self.ticks += 1;

@@ -8,7 +8,7 @@ use std::{
 use super::{
     LegOptions,
     patch::{Format, Kind, Passed, Patch},
-    task::{TICK, Task},
+    task::Task,
 };
 use crate::{
     Frame, SAMPLE_RATE,
@@ -16,11 +16,13 @@ use crate::{
     dtmf::{Detector, Way},
     ears::{Heard, HeardFrame},
     quality::Level,
-    rtp::{Accepted, Loss, Packet, Peer, Read, Receiver, Reports, Sender, is_rtcp},
+    rtp::{Kind as Content, Loss, Packet, Peer, Read, Receiver, Reports, Sender, Taken, is_rtcp, rescale},
     session::{Direction, Rtcp, Session},
     srtp::Shield,
 };
 
+/// How long a key is pressed that no packet of the other leg's peer tells of.
+const PRESS: Duration = Duration::from_millis(120);
 /// Datagrams looked at in a tick: what the system keeps for a socket, and no flood can hold up the clock.
 const BATCH: usize = 256;
 
@@ -52,6 +54,7 @@ impl Line {
         let first = rand::random::<u16>() >> 1;
         let mut sender = Sender::new(session, ssrc, first, rand::random());
         sender.tune(options.tuning, session);
+        sender.hush(options.silence, session);
         Self {
             agreed: session.clone(),
             direction: session.direction,
@@ -101,30 +104,35 @@ impl Line {
         }
     }
 
-    /// Gives a packet of the peer's to the other leg, when it is one that the other can use.
-    fn pass(&self, datagram: &[u8], patch: &Patch) {
-        let Some(packet) = Packet::parse(datagram) else { return };
-        if packet.payload_type == self.agreed.payload_type {
-            patch.out.pass(Kind::Audio, &packet);
-        } else if Some(packet.payload_type) == self.agreed.telephone_event {
-            patch.out.pass(Kind::Event, &packet);
-        } else if Some(packet.payload_type) == self.agreed.comfort_noise {
-            patch.out.pass(Kind::Noise, &packet);
-        }
+    /// Gives a packet of the peer's to the other leg. `with_key`: if it is a key's, the other party learns of the key by it.
+    fn pass(&self, datagram: &[u8], taken: Taken, with_key: bool, patch: &Patch) {
+        // What came before has passed, and what nobody has confirmed may be a stranger's.
+        let (Some(packet), Some(ordinal)) = (Packet::parse(datagram), taken.ordinal) else { return };
+        let kind = match taken.kind {
+            Content::Audio => Kind::Audio,
+            Content::Noise => Kind::Noise,
+            Content::Event if with_key => Kind::Event { clock_rate: self.agreed.telephone_event_clock },
+            Content::Event => Kind::Nothing,
+        };
+        patch.out.pass(kind, ordinal, &packet);
     }
 
-    /// Sends a packet of the other leg's peer; nothing where it must not be sent.
-    fn pass_on(&mut self, passed: &Passed, now: Instant, mut send: impl FnMut(Option<&[u8]>)) {
-        let &Passed { kind, marker, ssrc, sequence, timestamp, ref payload } = passed;
+    /// Sends a packet of the other leg's peer; nothing where the peer has no use for it.
+    fn pass_on(&mut self, passed: &mut Passed, now: Instant, mut send: impl FnMut(Option<&[u8]>)) {
+        let &mut Passed { kind, ordinal, marker, timestamp, ref mut payload } = passed;
         let payload_type = match kind {
             Kind::Audio => Some(self.agreed.payload_type),
-            Kind::Event => self.agreed.telephone_event,
+            Kind::Event { clock_rate } => {
+                rescale(payload, clock_rate, self.agreed.telephone_event_clock);
+                self.agreed.telephone_event
+            }
             Kind::Noise => self.agreed.comfort_noise,
+            Kind::Nothing => None,
         };
-        let Some(payload_type) = payload_type else { return };
-        let packet = Packet { marker, payload_type, ssrc, sequence, timestamp, payload };
+        let Some(payload_type) = payload_type else { return self.sender.leave_out(ordinal) };
+        let packet = Packet { marker, payload_type, ssrc: 0, sequence: 0, timestamp, payload };
         let (shield, reports) = (&mut self.shield, &mut self.reports);
-        self.sender.pass(payload_type, &packet, |packet| {
+        self.sender.pass(ordinal, &packet, |packet| {
             reports.leaves(packet, now);
             send(shield.seal(packet));
         });
@@ -138,9 +146,8 @@ fn detector(present: Option<Detector>, session: &Session, options: &LegOptions) 
 }
 
 impl Task {
-    /// Takes the datagrams that are there. Says by how much the clock should tick later, when it should.
-    pub(super) fn listen(&mut self, socket: &Datagrams, now: Instant) -> Option<Duration> {
-        let mut later = None;
+    /// Takes the datagrams that are there.
+    pub(super) fn listen(&mut self, socket: &Datagrams, now: Instant) {
         socket.take(now, BATCH, |datagram, from, arrived| {
             let Some(line) = &mut self.line else { return };
             if line.shield.is_handshake(datagram) {
@@ -151,7 +158,9 @@ impl Task {
                 return;
             }
             if line.agreed.rtcp == Rtcp::Mux && is_rtcp(datagram) {
-                line.report(datagram, from, arrived);
+                if line.report(datagram, from, arrived) {
+                    self.due_since = arrived;
+                }
                 return;
             }
             // Who has the key is the peer, wherever its packets come from.
@@ -167,24 +176,18 @@ impl Task {
                     return;
                 }
             };
-            let accepted = line.receiver.accept(packet, arrived);
-            if accepted == Accepted::Ignored {
-                return;
-            }
+            let Some(taken) = line.receiver.accept(packet, arrived) else { return };
             line.heard(packet, from, arrived);
-            if let Some(patch) = self.patch.as_ref().filter(|_| line.passing) {
-                line.pass(packet, patch);
-            }
             self.due_since = arrived;
-            let after_tick = arrived.saturating_duration_since(self.ticked);
-            later = later.or(self.phase.packet(TICK.saturating_sub(after_tick)));
-            if let Accepted::Digits(keys) = accepted {
-                for key in keys {
-                    self.heard_key(Way::Event, key, Duration::ZERO, arrived);
-                }
+            self.clock.arrived(arrived);
+            for key in taken.keys {
+                self.key_passes = taken.ordinal.is_some();
+                self.heard_key(Way::Event, key, Duration::ZERO, arrived);
+            }
+            if let (Some(line), Some(patch)) = (self.line.as_ref().filter(|line| line.passing), &self.patch) {
+                line.pass(packet, taken, self.key_passes, patch);
             }
         });
-        later
     }
 
     /// One frame to the ears.
@@ -199,7 +202,12 @@ impl Task {
         let sent = self.sent.pop_front().flatten();
         let passing = self.line.as_mut().filter(|line| line.passing);
         if let (Some(line), Some(Patch { tapped: false, .. })) = (passing, &self.patch) {
-            line.receiver.pass_over();
+            let over = line.receiver.pass_over();
+            if line.receiver.has_heard() {
+                line.level.passes(over);
+            } else {
+                line.level.pass();
+            }
             return Frame::SILENCE;
         }
         self.narrow.clear();
@@ -235,10 +243,26 @@ impl Task {
         heard.frame
     }
 
-    /// A press was told; it is heard once, whichever ways it comes.
+    /// A press was told; it is heard once, whichever ways it comes, and the other leg's party learns of it once: by the
+    /// packets that tell of it, where they pass and it takes such, by the tones in the audio, or because it is pressed anew.
     fn heard_key(&mut self, way: Way, key: char, lasted: Duration, now: Instant) {
-        if self.presses.accept(way, key, lasted, now) {
-            self.shared.ears.push_event(Heard::Digit(key));
+        if !self.presses.accept(way, key, lasted, now) {
+            self.key_passes &= way != Way::Event;
+            return;
+        }
+        self.shared.ears.push_event(Heard::Digit(key));
+        let Some(patch) = &self.patch else { return };
+        let takes_events = patch.out.takes_events();
+        let is_told = match way {
+            Way::Event => {
+                self.key_passes &= takes_events && patch.out.is_passing();
+                self.key_passes
+            }
+            Way::Tone => !takes_events,
+            Way::Info => false,
+        };
+        if !is_told {
+            patch.out.press(key);
         }
     }
 
@@ -248,18 +272,27 @@ impl Task {
             self.patch.iter().for_each(Patch::part);
             self.patch = patch;
         }
+        let other = self.patch.as_ref().and_then(|patch| {
+            patch.out.ticks(self.clock.aim());
+            patch.back.tick()
+        });
+        self.clock.beside(other);
         let Some(line) = &mut self.line else { return };
         // What is recorded is heard frame by frame.
         let format = Some(Format::of(&line.agreed)).filter(|_| self.tape.is_none());
         line.passing = self.patch.as_ref().is_some_and(|patch| {
-            patch.back.takes(format.filter(|_| line.direction.sends()));
+            patch.back.takes(format.filter(|_| line.direction.sends()), line.agreed.telephone_event.is_some());
             patch.out.gives(format.filter(|_| line.direction.receives()))
         });
     }
 
-    /// Sends what the other leg's peer has said.
+    /// Sends what the other leg's peer has said, and presses its keys.
     pub(super) fn pass_on(&mut self, socket: &Datagrams, now: Instant) {
-        let (Some(line), Some(patch)) = (&mut self.line, &self.patch) else { return };
+        let Some(patch) = &self.patch else { return };
+        while let Some(key) = patch.back.take_key() {
+            self.shared.voice.press_at_once(key, PRESS);
+        }
+        let Some(line) = &mut self.line else { return };
         // What is queued in our own voice is said first, alone.
         let sends = line.direction.sends() && line.shield.is_ready() && !self.shared.voice.is_waiting();
         let destination = line.peer.destination().filter(|_| sends);
@@ -277,11 +310,6 @@ impl Task {
     pub(super) fn speak(&mut self, socket: &Datagrams, now: Instant) {
         self.pass_on(socket, now);
         let Some(line) = &mut self.line else { return };
-        if self.patch.as_ref().is_some_and(|patch| patch.back.is_passing()) && !self.shared.voice.is_waiting() {
-            // The other leg's peer keeps the time, and while it pauses, so do we.
-            line.sender.skip();
-            return;
-        }
         let Some(destination) = line.peer.destination().filter(|_| line.direction.sends() && line.shield.is_ready())
         else {
             line.sender.skip();
@@ -297,6 +325,11 @@ impl Task {
                 Some(Err(_)) | None => totals.send_errors += 1,
             }
         };
+        if self.patch.as_ref().is_some_and(|patch| patch.back.is_passing()) && !voice.is_waiting() {
+            // The other leg's peer keeps the time, and while it pauses, so do we.
+            line.sender.lend(send);
+            return;
+        }
         let next = |key: Option<Frame>| {
             let frame = key.or_else(|| voice.pop(now));
             sent.push_back(frame);

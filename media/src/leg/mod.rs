@@ -1,9 +1,12 @@
 //! One party's audio: its task owns the socket, the codec and the 20 ms clock.
 //!
-//! `mod.rs`: what others hold of a leg. `task.rs`: the socket and the clock. `line.rs`: what is agreed, and one tick of it,
+//! `mod.rs`: what others hold of a leg. `task.rs`: the socket. `clock.rs`: when it ticks. `line.rs`: what is agreed, and one tick of it,
 //! both ways. `patch.rs`: what passes to another leg. `control.rs`: its RTCP, and what it says of its quality.
 
+mod clock;
 mod control;
+#[cfg(test)]
+mod drift_tests;
 mod line;
 pub(crate) mod patch;
 mod task;
@@ -24,6 +27,7 @@ use crate::{
     ears::{Ears, EarsQueue},
     port_pool::RtpSocket,
     record::Tap,
+    rtp::Silence,
     session::Session,
     stats::{Gauges, LegStats},
     voice::{Voice, VoiceQueue},
@@ -39,7 +43,9 @@ const TOLD_KEYS: usize = 32;
 /// What a leg is told besides its session.
 #[derive(Clone, Debug)]
 pub struct LegOptions {
-    /// After this long without valid RTP, while both sides should send, the leg ends with [`crate::Closed::Timeout`].
+    /// After this long without valid RTP, while both sides should send, the leg ends with [`crate::Closed::Timeout`]. The
+    /// peer's RTCP counts too, unless it says that RTP is on its way which does not come; it comes every five seconds. After
+    /// comfort noise (RFC 3389), which announces silence, it takes four times as long.
     pub rtp_timeout: Duration,
     /// The most audio, in milliseconds, that the jitter buffer holds back because packets come late; at least 20.
     pub jitter_ceiling_ms: u32,
@@ -47,6 +53,8 @@ pub struct LegOptions {
     pub tuning: Tuning,
     /// When keys are looked for in the audio itself.
     pub inband_digits: InbandDigits,
+    /// What leaves while nothing is said.
+    pub silence: Silence,
     /// The DSCP (RFC 2474) of what is sent, 0 to 63; 46 is expedited forwarding.
     pub dscp: u8,
 }
@@ -58,6 +66,7 @@ impl Default for LegOptions {
             jitter_ceiling_ms: 200,
             tuning: Tuning::default(),
             inband_digits: InbandDigits::Auto,
+            silence: Silence::default(),
             dscp: 46,
         }
     }

@@ -9,14 +9,21 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Instant,
 };
 
 use tokio::sync::Notify;
 
-use crate::{Session, codec::Codec, rtp::Packet};
+use crate::{
+    Session,
+    codec::Codec,
+    rtp::{Ordinal, Packet},
+};
 
 /// Packets that wait at most; full, the oldest is given up. They wait for one wake-up, no longer.
 const PACKETS: usize = 32;
+/// Keys that wait at most; full, the newest is lost.
+const KEYS: usize = 32;
 
 /// What a party is sent, or sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,19 +42,23 @@ impl Format {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Audio,
-    /// A key (RFC 4733).
-    Event,
+    /// A key (RFC 4733), which counts durations on this clock.
+    Event {
+        /// Hz.
+        clock_rate: u32,
+    },
     /// Comfort noise (RFC 3389).
     Noise,
+    /// Nothing for the other party, who shall not miss it.
+    Nothing,
 }
 
 /// A packet on its way from one party to the other.
 #[derive(Clone, Debug)]
 pub(crate) struct Passed {
     pub(crate) kind: Kind,
+    pub(crate) ordinal: Ordinal,
     pub(crate) marker: bool,
-    pub(crate) ssrc: u32,
-    pub(crate) sequence: u16,
     pub(crate) timestamp: u32,
     pub(crate) payload: Vec<u8>,
 }
@@ -63,19 +74,26 @@ pub(crate) struct Wire {
 
 #[derive(Debug, Default)]
 struct State {
+    /// Where the tick of the leg at the beginning lies: there, or any whole number of periods from there.
+    tick: Option<Instant>,
     /// What the party at the end is sent; `None` while it may be sent nothing.
     takes: Option<Format>,
+    /// Keys among it, as events.
+    takes_events: bool,
     /// Packets pass as they are.
     passing: bool,
     packets: VecDeque<Passed>,
     /// Packets that were passed on: their memory is used again.
     spare: Vec<Passed>,
+    /// Keys that no packet tells the other party of: they are to be pressed for it.
+    keys: VecDeque<char>,
 }
 
 impl Wire {
-    /// The end: what its party is sent.
-    pub(crate) fn takes(&self, format: Option<Format>) {
-        self.state().takes = format;
+    /// The end: what its party is sent, and whether keys are told it as events.
+    pub(crate) fn takes(&self, format: Option<Format>, events: bool) {
+        let mut state = self.state();
+        (state.takes, state.takes_events) = (format, events);
     }
 
     /// The beginning: what its party sends. Says whether packets pass from now on.
@@ -85,13 +103,44 @@ impl Wire {
         state.passing
     }
 
+    /// The beginning: where the tick of its leg lies.
+    pub(crate) fn ticks(&self, at: Instant) {
+        self.state().tick = Some(at);
+    }
+
+    /// Where that is, once it is known.
+    pub(crate) fn tick(&self) -> Option<Instant> {
+        self.state().tick
+    }
+
     /// Whether packets pass as they are.
     pub(crate) fn is_passing(&self) -> bool {
         self.state().passing
     }
 
+    /// Whether keys are told to the party at the end as events.
+    pub(crate) fn takes_events(&self) -> bool {
+        self.state().takes_events
+    }
+
+    /// A key sets out that no packet tells of.
+    pub(crate) fn press(&self, key: char) {
+        {
+            let mut state = self.state();
+            if state.keys.len() < KEYS {
+                state.keys.push_back(key);
+            }
+        }
+        self.came.notify_one();
+    }
+
+    /// Takes the next key that has come.
+    pub(crate) fn take_key(&self) -> Option<char> {
+        self.state().keys.pop_front()
+    }
+
     /// A packet sets out.
-    pub(crate) fn pass(&self, kind: Kind, packet: &Packet<'_>) {
+    pub(crate) fn pass(&self, kind: Kind, ordinal: Ordinal, packet: &Packet<'_>) {
         {
             let mut state = self.state();
             if state.packets.len() == PACKETS {
@@ -99,8 +148,8 @@ impl Wire {
                 state.spare.extend(oldest);
             }
             let payload = state.spare.pop().map(|spare| spare.payload).unwrap_or_default();
-            let &Packet { marker, ssrc, sequence, timestamp, .. } = packet;
-            let mut passed = Passed { kind, marker, ssrc, sequence, timestamp, payload };
+            let &Packet { marker, timestamp, .. } = packet;
+            let mut passed = Passed { kind, ordinal, marker, timestamp, payload };
             passed.payload.clear();
             passed.payload.extend_from_slice(packet.payload);
             state.packets.push_back(passed);
@@ -108,16 +157,16 @@ impl Wire {
         self.came.notify_one();
     }
 
-    /// Resolves when packets have come. Cancel safe.
+    /// Resolves when packets or keys have come. Cancel safe.
     pub(crate) async fn came(&self) {
         self.came.notified().await;
     }
 
-    /// Takes what has come.
-    pub(crate) fn take(&self, mut each: impl FnMut(&Passed)) {
+    /// Takes the packets that have come.
+    pub(crate) fn take(&self, mut each: impl FnMut(&mut Passed)) {
         loop {
-            let Some(passed) = self.state().packets.pop_front() else { return };
-            each(&passed);
+            let Some(mut passed) = self.state().packets.pop_front() else { return };
+            each(&mut passed);
             let mut state = self.state();
             if state.spare.len() < PACKETS {
                 state.spare.push(passed);
@@ -145,7 +194,7 @@ impl Patch {
     /// This leg gives and takes nothing more.
     pub(crate) fn part(&self) {
         self.out.gives(None);
-        self.back.takes(None);
+        self.back.takes(None, false);
     }
 }
 
@@ -184,12 +233,12 @@ mod tests {
     fn packets_pass_while_both_ends_are_alike() {
         let wire = Wire::default();
         assert!(!wire.gives(format(&PCMU, 20)), "nobody takes anything yet");
-        wire.takes(format(&PCMU, 20));
+        wire.takes(format(&PCMU, 20), true);
         assert!(wire.gives(format(&PCMU, 20)) && wire.is_passing());
         for other in [format(&PCMU, 30), format(&PCMA, 20), None] {
             assert!(!wire.gives(other), "{other:?}");
         }
-        wire.takes(None);
+        wire.takes(None, false);
         assert!(!wire.gives(None), "two that are silent have nothing to pass");
     }
 
@@ -200,14 +249,15 @@ mod tests {
             let payload = [sequence as u8; 4];
             let packet =
                 Packet { marker: sequence == 5, payload_type: 0, sequence, timestamp: 7, ssrc: 9, payload: &payload };
-            wire.pass(Kind::Audio, &packet);
+            wire.pass(Kind::Audio, Ordinal { stream: 1, number: sequence.into() }, &packet);
         }
         let mut taken = Vec::new();
         wire.take(|passed| {
-            assert_eq!((passed.payload[0], passed.marker), (passed.sequence as u8, passed.sequence == 5));
-            taken.push(passed.sequence);
+            let number = passed.ordinal.number;
+            assert_eq!((passed.payload[0], passed.marker), (number as u8, number == 5));
+            taken.push(number);
         });
-        assert_eq!(taken, (3..PACKETS as u16 + 3).collect::<Vec<_>>());
+        assert_eq!(taken, (3..PACKETS as i64 + 3).collect::<Vec<_>>());
         wire.take(|_| panic!("all was taken"));
     }
 }

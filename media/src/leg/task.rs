@@ -1,4 +1,4 @@
-//! The leg's task: the socket and the 20 ms clock. The only file of the crate with a clock.
+//! The leg's task: the socket and the 20 ms clock. The only file of the crate that asks what time it is.
 
 use std::{
     collections::VecDeque,
@@ -19,27 +19,25 @@ use tokio::{
 
 use super::{
     LegOptions,
+    clock::{Clock, TICK, Ticked},
     line::Line,
     patch::{Bay, Patch},
 };
 use crate::{
-    FRAME_MS, Frame,
+    Frame,
     datagrams::Datagrams,
     dtmf::Presses,
     ears::{Closed, EarsQueue},
     port_pool::RtpSocket,
     record::{Tap, Tape},
     resample::Twice,
-    rtp::Phase,
     session::{Direction, Session},
     stats::{Gauges, LegStats},
     voice::VoiceQueue,
 };
 
-/// The clock of a leg.
-pub(super) const TICK: Duration = Duration::from_millis(FRAME_MS as u64);
-/// A clock further behind than this (a suspended machine) jumps; one less far behind catches up frame by frame, a frame each 10 ms.
-const BEHIND: Duration = Duration::from_millis(200);
+/// So many times as long a peer may send nothing that has said with comfort noise that it is silent.
+const RESTS: u32 = 4;
 
 /// What the task shares with those who hold the leg.
 pub(super) struct Shared {
@@ -71,13 +69,12 @@ pub(super) struct Task {
     pub(super) rtcp: Option<Datagrams>,
     /// Since when a packet is due.
     pub(super) due_since: Instant,
-    /// When the clock should tick next, and when it last did.
-    due: Instant,
-    pub(super) ticked: Instant,
-    pub(super) phase: Phase,
+    pub(super) clock: Clock,
     /// What was played into the last packet, one frame a tick: a packet of 60 ms takes three at once.
     pub(super) sent: VecDeque<Option<Frame>>,
     pub(super) presses: Presses,
+    /// The other leg's party learns of the key that is down by the packets that tell of it.
+    pub(super) key_passes: bool,
     pub(super) twice: Twice,
     pub(super) narrow: Vec<i16>,
     pub(super) wide: Vec<i16>,
@@ -96,11 +93,10 @@ impl Task {
             ticks: 0,
             rtcp: None,
             due_since: now(),
-            due: now(),
-            ticked: now(),
-            phase: Phase::new(rand::random()),
+            clock: Clock::new(now(), rand::random()),
             sent: VecDeque::new(),
             presses: Presses::default(),
+            key_passes: false,
             twice: Twice::new(),
             narrow: Vec::with_capacity(Frame::SILENCE.samples().len()),
             wide: Vec::with_capacity(Frame::SILENCE.samples().len()),
@@ -136,9 +132,9 @@ impl Task {
     }
 
     async fn clock(&mut self, socket: &mut Datagrams) -> Closed {
-        self.due = now();
-        self.agree(self.due);
-        let mut alarm = pin!(sleep_until(self.due.into()));
+        self.clock = Clock::new(now(), rand::random());
+        self.agree(self.clock.due());
+        let mut alarm = pin!(sleep_until(self.clock.due().into()));
         loop {
             let back = self.patch.as_ref().map(|patch| patch.back.clone());
             select! {
@@ -150,31 +146,26 @@ impl Task {
                 }
             }
             let now = now();
-            let later = self.listen(socket, now);
-            self.ticked = now;
+            self.listen(socket, now);
             if let Some(closed) = self.tick(socket, now) {
                 return closed;
             }
-            self.set_clock(later, now);
+            self.set_clock(now);
             // A clock that is behind catches up at twice its pace: nothing leaves in a burst.
-            alarm.as_mut().reset(self.due.max(now + TICK / 2).into());
+            alarm.as_mut().reset(self.clock.due().max(now + TICK / 2).into());
         }
     }
 
-    /// The next tick is due 20 ms after this one was. The clock moves when the peer's packets come right at the tick, and
-    /// after the machine slept: then the timeline goes on, but what should have been sent meanwhile is not sent.
-    fn set_clock(&mut self, later: Option<Duration>, now: Instant) {
-        self.due += TICK;
-        let behind = now.saturating_duration_since(self.due);
-        if behind > BEHIND {
-            let ticks = behind.as_millis() / TICK.as_millis();
-            for _ in 0..ticks {
-                self.line.iter_mut().for_each(|line| line.sender.skip());
-            }
-            self.tape.iter_mut().for_each(|tape| tape.slept(u32::try_from(ticks).unwrap_or(u32::MAX)));
-            self.due = now + TICK;
-        } else if let Some(later) = later {
-            self.due += later;
+    /// It has ticked. What should have been sent while the machine slept is not sent.
+    fn set_clock(&mut self, now: Instant) {
+        let Ticked { slept, moved } = self.clock.tick(now);
+        for _ in 0..slept {
+            self.line.iter_mut().for_each(|line| line.sender.skip());
+        }
+        if slept > 0 {
+            self.tape.iter_mut().for_each(|tape| tape.slept(slept));
+        }
+        if moved {
             self.line.iter_mut().for_each(|line| line.receiver.pulled_better());
         }
     }
@@ -200,14 +191,17 @@ impl Task {
         self.speak(socket, now);
         self.tape.iter_mut().for_each(|tape| tape.tick(&heard));
         self.listen_to_reports(now);
-        self.send_reports(socket, now);
         let stats = self.figures();
+        self.send_reports(&stats, socket, now);
         self.shared.gauges.write(&stats);
-        let due = self.line.as_ref().is_some_and(|line| line.direction == Direction::SendRecv && !line.agreed.is_early);
-        if !due {
+        let due = self.line.as_ref();
+        let due = due.filter(|line| line.direction == Direction::SendRecv && !line.agreed.is_early);
+        if due.is_none() {
             self.due_since = now;
         }
-        (now.saturating_duration_since(self.due_since) >= self.shared.options.rtp_timeout).then_some(Closed::Timeout)
+        let longer = if due.is_some_and(|line| line.receiver.rests()) { RESTS } else { 1 };
+        let timeout = self.shared.options.rtp_timeout.saturating_mul(longer);
+        (now.saturating_duration_since(self.due_since) >= timeout).then_some(Closed::Timeout)
     }
 
     /// Begins and ends the recording of both sides.

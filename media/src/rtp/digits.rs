@@ -70,11 +70,6 @@ impl Keys {
             *free = Some(key);
         }
     }
-
-    /// Whether the packet was the first of no press.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0[0].is_none()
-    }
 }
 
 impl IntoIterator for Keys {

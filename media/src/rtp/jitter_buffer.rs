@@ -7,7 +7,7 @@ const PLACES: i64 = 128;
 
 /// What a packet brings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// Audio of the codec.
     Audio,
     /// Comfort noise (RFC 3389).

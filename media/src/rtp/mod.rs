@@ -4,7 +4,8 @@
 //!  datagram ─► Packet ─► Receiver { Sequence: which one is it, Digits,
 //!                          Playout { JitterBuffer: in order, Delay: how much to hold, Stretch: more or less of it,
 //!                                    Concealer: what was lost, ComfortNoise }}  ─► 20 ms of the codec's samples
-//!  frame    ─► Sender { 20 ms ticks in, packets of ptime out }         ─► datagram
+//!  frame    ─► Sender { 20 ms ticks in, packets of ptime out; Hush: what silence is sent as } ─► datagram
+//!  Passage: another stream on our numbers
 //!  Peer: where packets go and whose are heard (symmetric RTP)      Phase: where in the tick they come
 //!  Reports: RTCP, what each side says of the line
 //! ```
@@ -16,6 +17,7 @@ mod digits;
 mod jitter_buffer;
 mod loss;
 mod packet;
+mod passage;
 mod peer;
 mod phase;
 mod playout;
@@ -24,13 +26,19 @@ mod reports;
 mod rtcp;
 mod sender;
 mod sequence;
+mod silence;
+mod source;
 mod stretch;
 
+pub(crate) use jitter_buffer::Kind;
 pub(crate) use loss::Loss;
 pub(crate) use packet::{HEADER, Packet};
+pub(crate) use passage::{Ordinal, rescale};
 pub(crate) use peer::Peer;
 pub(crate) use phase::Phase;
-pub(crate) use receiver::{Accepted, Receiver};
+pub(crate) use playout::PassedOver;
+pub(crate) use receiver::{Receiver, Taken};
 pub(crate) use reports::{Read, Reports};
 pub(crate) use rtcp::{VoipMetrics, is_rtcp};
 pub(crate) use sender::Sender;
+pub use silence::Silence;

@@ -2,13 +2,14 @@
 
 use std::time::Instant;
 
-use crate::{LegStats, Session, codec::Codec};
+use crate::{LegStats, PayloadTypes, Session, codec::Codec};
 
 use super::{
     Packet,
     digits::{Digits, Keys},
     jitter_buffer::Kind,
-    playout::{Playout, Pulled},
+    passage::Ordinal,
+    playout::{PassedOver, Playout, Pulled},
     sequence::{Place, Sequence},
 };
 
@@ -29,31 +30,35 @@ pub(crate) struct Counts {
     pub(crate) ignored: u64,
 }
 
-/// What a datagram was.
+/// A packet that was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Accepted {
-    /// No RTP, or RTP that nobody negotiated.
-    Ignored,
-    /// Valid RTP.
-    Packet,
-    /// The first packet of these key presses.
-    Digits(Keys),
+pub(crate) struct Taken {
+    pub(crate) kind: Kind,
+    /// Which one it is; `None` when it came before, and when it may be the first of another stream, which the next one in
+    /// order has to confirm.
+    pub(crate) ordinal: Option<Ordinal>,
+    /// The key presses of which it is the first packet.
+    pub(crate) keys: Keys,
 }
 
 /// One direction of RTP that we hear.
 #[derive(Debug)]
 pub(crate) struct Receiver {
     codec: &'static Codec,
-    payload_type: u8,
-    telephone_event: Option<u8>,
-    comfort_noise: Option<u8>,
+    /// What the peer should send, and what we do.
+    incoming: PayloadTypes,
+    outgoing: PayloadTypes,
     ceiling_ms: u32,
     sequence: Option<Sequence>,
+    /// Counts the streams there have been.
+    stream: u32,
     /// A packet that may be the first of another stream; the next one in order confirms it (RFC 3550 A.1).
     candidate: Option<(u32, u16)>,
     digits: Digits,
     event_clock: u32,
     playout: Playout,
+    /// The newest packet was comfort noise.
+    rests: bool,
     received: u64,
     duplicate: u64,
     ignored: u64,
@@ -64,15 +69,16 @@ impl Receiver {
     pub(crate) fn new(session: &Session, ceiling_ms: u32) -> Self {
         Self {
             codec: session.codec,
-            payload_type: session.payload_type,
-            telephone_event: session.telephone_event,
-            comfort_noise: session.comfort_noise,
+            incoming: session.incoming.unwrap_or(session.outgoing()),
+            outgoing: session.outgoing(),
             ceiling_ms,
             sequence: None,
+            stream: 0,
             candidate: None,
             digits: Digits::new(session.telephone_event_clock),
             event_clock: session.telephone_event_clock,
             playout: Playout::new(session.codec, ceiling_ms),
+            rests: false,
             received: 0,
             duplicate: 0,
             ignored: 0,
@@ -81,9 +87,12 @@ impl Receiver {
 
     /// A new agreement. A stream of the same codec goes on without a gap.
     pub(crate) fn change(&mut self, session: &Session) {
-        if session.codec != self.codec || session.payload_type != self.payload_type {
+        let before = self.incoming.audio;
+        self.outgoing = session.outgoing();
+        self.incoming = session.incoming.unwrap_or(self.outgoing);
+        if session.codec != self.codec || self.incoming.audio != before {
             let before = self.counts();
-            *self = Self::new(session, self.ceiling_ms);
+            *self = Self { stream: self.stream, ..Self::new(session, self.ceiling_ms) };
             (self.received, self.duplicate, self.ignored) = (before.received, before.duplicate, before.ignored);
             self.playout.counts = before;
         }
@@ -91,8 +100,6 @@ impl Receiver {
             self.event_clock = session.telephone_event_clock;
             self.digits = Digits::new(self.event_clock);
         }
-        self.telephone_event = session.telephone_event;
-        self.comfort_noise = session.comfort_noise;
     }
 
     /// What was counted since the beginning.
@@ -125,8 +132,8 @@ impl Receiver {
     }
 
     /// 20 ms have passed of which nobody wants to hear anything: what waits is over, and what is missing in it is lost.
-    pub(crate) fn pass_over(&mut self) {
-        self.playout.pass_over();
+    pub(crate) fn pass_over(&mut self) -> PassedOver {
+        self.playout.pass_over()
     }
 
     /// The peer does not send any more, by agreement: its next packet begins a new stream.
@@ -141,62 +148,82 @@ impl Receiver {
         self.received > 0
     }
 
+    /// Is the peer silent, and said so with comfort noise?
+    pub(crate) fn rests(&self) -> bool {
+        self.rests
+    }
+
     /// The packet that a datagram is, and whether it is audio; `None` when it is nothing that was agreed on.
     pub(crate) fn packet<'a>(&self, datagram: &'a [u8]) -> Option<(Packet<'a>, bool)> {
         self.read(datagram).map(|(packet, kind, _)| (packet, kind == Kind::Audio))
     }
 
-    /// Takes a datagram that came in at `now`.
-    pub(crate) fn accept(&mut self, datagram: &[u8], now: Instant) -> Accepted {
+    /// Takes a datagram that came in at `now`; `None` for what is no RTP, or RTP that nobody negotiated.
+    pub(crate) fn accept(&mut self, datagram: &[u8], now: Instant) -> Option<Taken> {
         let Some((packet, kind, samples)) = self.read(datagram) else {
             self.ignored += 1;
-            return Accepted::Ignored;
+            return None;
         };
         let number = match self.sequence.as_mut().map(|sequence| sequence.place(packet.ssrc, packet.sequence)) {
             Some(Place::New(number)) => number,
             Some(Place::Duplicate) => {
                 self.duplicate += 1;
-                return Accepted::Packet;
+                return Some(Taken { kind, ordinal: None, keys: Keys::default() });
             }
             Some(Place::Elsewhere) if self.candidate != Some((packet.ssrc, packet.sequence)) => {
                 self.candidate = Some((packet.ssrc, packet.sequence.wrapping_add(1)));
                 // The press of a key is heard at once, even when it is all that another SSRC sends.
                 self.received += 1;
-                return self.digits(&packet, kind, now);
+                return Some(Taken { kind, ordinal: None, keys: self.digits(&packet, kind, now) });
             }
             None | Some(Place::Elsewhere) => {
                 let sequence = Sequence::starting(packet.ssrc, packet.sequence);
                 let number = sequence.newest();
                 self.sequence = Some(sequence);
+                self.stream = self.stream.wrapping_add(1);
                 self.playout.restart(number, packet.timestamp);
                 number
             }
         };
         self.candidate = None;
         self.received += 1;
+        if self.sequence.as_ref().is_some_and(|sequence| sequence.newest() == number) {
+            self.rests = kind == Kind::Noise;
+        }
         self.playout.put(number, kind, packet.timestamp, packet.payload, samples, now);
-        self.digits(&packet, kind, now)
+        let ordinal = Some(Ordinal { stream: self.stream, number });
+        Some(Taken { kind, ordinal, keys: self.digits(&packet, kind, now) })
     }
 
     /// What a datagram is, and how many samples it holds; `None` when it is nothing that was agreed on, or malformed.
     fn read<'a>(&self, datagram: &'a [u8]) -> Option<(Packet<'a>, Kind, usize)> {
         let packet = Packet::parse(datagram).filter(|packet| !packet.payload.is_empty())?;
-        if packet.payload_type == self.payload_type {
-            let longest = LONGEST_MS * self.codec.sample_rate as usize / 1000;
-            let samples = self.playout.samples(packet.payload).filter(|samples| (1..=longest).contains(samples))?;
-            return Some((packet, Kind::Audio, samples));
+        let kind = self.kind(packet.payload_type)?;
+        if kind != Kind::Audio {
+            return Some((packet, kind, 0));
         }
-        if Some(packet.payload_type) == self.telephone_event {
-            return Some((packet, Kind::Event, 0));
-        }
-        let noise = packet.payload_type == COMFORT_NOISE || Some(packet.payload_type) == self.comfort_noise;
-        noise.then_some((packet, Kind::Noise, 0))
+        let longest = LONGEST_MS * self.codec.sample_rate as usize / 1000;
+        let samples = self.playout.samples(packet.payload).filter(|samples| (1..=longest).contains(samples))?;
+        Some((packet, kind, samples))
     }
 
-    fn digits(&mut self, packet: &Packet<'_>, kind: Kind, now: Instant) -> Accepted {
-        let event = kind == Kind::Event;
-        let keys = if event { self.digits.accept(packet.timestamp, packet.payload, now) } else { Keys::default() };
-        if keys.is_empty() { Accepted::Packet } else { Accepted::Digits(keys) }
+    /// What a payload type stands for in what the peer sends. Some send their own number for what we gave another one: where
+    /// ours means nothing else, that is understood.
+    fn kind(&self, payload_type: u8) -> Option<Kind> {
+        [self.incoming, self.outgoing].iter().find_map(|numbers| {
+            if payload_type == numbers.audio {
+                Some(Kind::Audio)
+            } else if Some(payload_type) == numbers.telephone_event {
+                Some(Kind::Event)
+            } else {
+                let noise = payload_type == COMFORT_NOISE || Some(payload_type) == numbers.comfort_noise;
+                noise.then_some(Kind::Noise)
+            }
+        })
+    }
+
+    fn digits(&mut self, packet: &Packet<'_>, kind: Kind, now: Instant) -> Keys {
+        if kind == Kind::Event { self.digits.accept(packet.timestamp, packet.payload, now) } else { Keys::default() }
     }
 
     /// Appends the next 20 ms at the codec's rate; they are played from `now` on.

@@ -62,10 +62,8 @@ impl Heard {
         for pull in 0..pulls {
             let tick = 10.0 + 20.0 * pull as f64;
             while let Some((came, packet)) = packets.next_if(|(came, _)| *came <= tick) {
-                let accepted = heard.receiver.accept(&packet, start + Duration::from_secs_f64(came / 1000.0));
-                if let Accepted::Digits(keys) = accepted {
-                    heard.digits.extend(keys);
-                }
+                let taken = heard.receiver.accept(&packet, start + Duration::from_secs_f64(came / 1000.0));
+                heard.digits.extend(taken.into_iter().flat_map(|taken| taken.keys));
             }
             let mut frame = Vec::new();
             let pulled = heard.receiver.pull(start + Duration::from_secs_f64(tick / 1000.0), &mut frame);

@@ -8,17 +8,14 @@ use std::time::{Duration, Instant};
 
 use crate::session::Extended;
 
-use super::Packet;
-use super::rtcp::{self, Block, Part, SenderInfo, VoipMetrics};
+use super::{
+    Packet,
+    rtcp::{self, Block, Part, SenderInfo, VoipMetrics},
+    source::{Source, delay},
+};
 
 /// The usual interval between two reports (RFC 3550 section 6.2); each one is between half and one and a half times it.
 const INTERVAL: Duration = Duration::from_secs(5);
-/// A forward jump of more packets than this is a new beginning (RFC 3550 A.1), and so is a backward one of more than
-/// [`MAX_MISORDER`], once two packets in a row confirm it.
-const MAX_DROPOUT: u16 = 3000;
-const MAX_MISORDER: u16 = 100;
-/// A change of transit time beyond this is a new beginning of the sender's clock, not jitter.
-const JUMP: Duration = Duration::from_secs(2);
 /// Our own reports that the peer may still answer.
 const REMEMBERED: usize = 4;
 /// A round trip beyond this is no measurement.
@@ -35,6 +32,8 @@ pub(crate) enum Read {
     Ignored,
     /// A report of the peer.
     Report,
+    /// A report of the peer, by which it goes on sending, while nothing of it comes.
+    Unheard,
     /// The peer uses our SSRC. Ours is another one from now on.
     Collision,
 }
@@ -101,23 +100,6 @@ pub(crate) struct Reports {
     pub(crate) ignored: u64,
 }
 
-/// The stream that is heard (RFC 3550 A.1, A.3, A.8).
-#[derive(Debug)]
-struct Source {
-    ssrc: u32,
-    /// Extended numbers: of the first packet, and the highest.
-    first: u32,
-    highest: u32,
-    received: u32,
-    expected_before: u32,
-    received_before: u32,
-    /// Arrival minus timestamp of the last packet, on the stream's clock.
-    transit: Option<u32>,
-    jitter: f32,
-    last_report: Option<(u32, Instant)>,
-    last_reference: Option<(u32, Instant)>,
-}
-
 impl Reports {
     /// A leg that sends under `ssrc`. `random` is the seed of the name and of the intervals.
     pub(crate) fn new(ssrc: u32, clock_rate: u32, random: u64, now: Instant) -> Self {
@@ -159,7 +141,7 @@ impl Reports {
         self.extended = extended;
         if clock_rate != self.clock_rate {
             self.clock_rate = clock_rate;
-            self.source.iter_mut().for_each(|source| (source.transit, source.jitter) = (None, 0.0));
+            self.source.iter_mut().for_each(Source::clock_changed);
         }
     }
 
@@ -239,12 +221,14 @@ impl Reports {
             return Read::Ignored;
         }
         self.received += 1;
-        let mut about_us = None;
+        let (mut about_us, mut read) = (None, Read::Report);
         for part in parts {
             match part {
                 Part::Report { sender: Some(info), .. } => {
-                    let stamp = Some((middle(info.ntp), now));
-                    self.source.iter_mut().for_each(|source| source.last_report = stamp);
+                    let stamp = (middle(info.ntp), now);
+                    if self.source.as_mut().is_some_and(|source| source.reported(stamp, info.packets)) {
+                        read = Read::Unheard;
+                    }
                 }
                 Part::ReferenceTime { ntp, .. } => {
                     let stamp = Some((middle(ntp), now));
@@ -262,7 +246,7 @@ impl Reports {
             }
         }
         self.told(about_us, now);
-        Read::Report
+        read
     }
 
     /// What the peer's report says of our stream, or that it says nothing of it.
@@ -399,75 +383,9 @@ impl Reports {
     }
 }
 
-impl Source {
-    fn starting(ssrc: u32, sequence: u16) -> Self {
-        let first = u32::from(sequence);
-        Self {
-            ssrc,
-            first,
-            highest: first,
-            received: 1,
-            expected_before: 0,
-            received_before: 0,
-            transit: None,
-            jitter: 0.0,
-            last_report: None,
-            last_reference: None,
-        }
-    }
-
-    /// Counts a packet; `false` when it does not belong to this row of numbers.
-    fn count(&mut self, sequence: u16) -> bool {
-        let ahead = sequence.wrapping_sub(self.highest as u16);
-        if ahead < MAX_DROPOUT {
-            self.highest = self.highest.wrapping_add(u32::from(ahead));
-        } else if ahead <= u16::MAX - MAX_MISORDER {
-            return false;
-        }
-        self.received = self.received.wrapping_add(1);
-        true
-    }
-
-    fn timed(&mut self, transit: u32, clock_rate: u32) {
-        if let Some(before) = self.transit.replace(transit) {
-            let change = (transit.wrapping_sub(before) as i32).unsigned_abs();
-            if change < clock_rate * JUMP.as_secs() as u32 {
-                self.jitter += (change as f32 - self.jitter) / 16.0;
-            }
-        }
-    }
-
-    /// The report on this stream; nothing when no packet of it came since the one before.
-    fn block(&mut self, now: Instant) -> Option<Block> {
-        let expected = self.highest.wrapping_sub(self.first).wrapping_add(1);
-        let (due, came) =
-            (expected.wrapping_sub(self.expected_before), self.received.wrapping_sub(self.received_before));
-        if came == 0 {
-            return None;
-        }
-        (self.expected_before, self.received_before) = (expected, self.received);
-        let missing = due.saturating_sub(came);
-        Some(Block {
-            ssrc: self.ssrc,
-            fraction_lost: (u64::from(missing) * 256 / u64::from(due.max(1))).min(255) as u8,
-            lost: expected.wrapping_sub(self.received) as i32,
-            highest: self.highest,
-            jitter: self.jitter as u32,
-            last_report: self.last_report.map_or(0, |(stamp, _)| stamp),
-            delay: self.last_report.map_or(0, |(_, came)| delay(now, came)),
-        })
-    }
-}
-
 /// The middle 32 bits of an NTP time, by which a report is named in its answer.
 fn middle(ntp: u64) -> u32 {
     (ntp >> 16) as u32
-}
-
-/// Time since then in 65536ths of a second.
-fn delay(now: Instant, then: Instant) -> u32 {
-    let since = now.saturating_duration_since(then);
-    (since.as_secs() as u32) << 16 | ((u64::from(since.subsec_nanos()) << 16) / 1_000_000_000) as u32
 }
 
 #[cfg(test)]

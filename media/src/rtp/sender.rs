@@ -7,7 +7,11 @@ use crate::{
     resample::Halve,
 };
 
-use super::{HEADER, Packet};
+use super::{
+    HEADER, Packet,
+    passage::{Ordinal, Passage},
+    silence::{Hush, Leaves, Silence},
+};
 
 /// One direction of an RTP stream that we send.
 pub(crate) struct Sender {
@@ -20,6 +24,7 @@ pub(crate) struct Sender {
     tuning: Tuning,
     payload_type: u8,
     telephone_event: Option<u8>,
+    comfort_noise: Option<u8>,
     /// Hz; durations of events are counted on it, their timestamps are those of the audio.
     event_clock: u32,
     keypad: Keypad,
@@ -32,16 +37,9 @@ pub(crate) struct Sender {
     datagram: Vec<u8>,
     /// The next packet with played audio begins a talkspurt.
     quiet: bool,
-    /// How the stream that passes through ours is moved onto our numbers.
-    moved: Option<Moved>,
-}
-
-/// What is added to the numbers of another stream, whose packets leave as ours.
-#[derive(Clone, Copy, Debug)]
-struct Moved {
-    ssrc: u32,
-    sequence: u16,
-    timestamp: u32,
+    hush: Hush,
+    /// The stream that passes through ours.
+    passage: Option<Passage>,
 }
 
 impl Sender {
@@ -56,6 +54,7 @@ impl Sender {
             tuning: Tuning::default(),
             payload_type: session.payload_type,
             telephone_event: session.telephone_event,
+            comfort_noise: session.comfort_noise,
             event_clock: session.telephone_event_clock,
             keypad: Keypad::default(),
             ptime_ms: 20,
@@ -64,7 +63,8 @@ impl Sender {
             halve: Halve::new(),
             datagram: Vec::with_capacity(HEADER + 480),
             quiet: true,
-            moved: None,
+            hush: Hush::default(),
+            passage: None,
         };
         sender.change(session);
         sender
@@ -74,7 +74,14 @@ impl Sender {
     pub(crate) fn tune(&mut self, tuning: Tuning, session: &Session) {
         self.tuning = tuning;
         let most = session.max_bitrate.map_or(tuning.most, |most| most.min(tuning.most));
-        self.encoder.tune(&Tuning { most, fec: tuning.fec && session.in_band_fec, ..tuning });
+        let dtx = tuning.dtx || self.hush.by_codec();
+        self.encoder.tune(&Tuning { most, dtx, fec: tuning.fec && session.in_band_fec, ..tuning });
+    }
+
+    /// What leaves while nothing is said.
+    pub(crate) fn hush(&mut self, silence: Silence, session: &Session) {
+        self.hush = Hush::new(silence);
+        self.tune(self.tuning, session);
     }
 
     /// This share of our packets is lost on the way, in percent.
@@ -93,6 +100,7 @@ impl Sender {
         }
         self.payload_type = session.payload_type;
         self.telephone_event = session.telephone_event;
+        self.comfort_noise = session.comfort_noise;
         self.event_clock = session.telephone_event_clock;
         self.ptime_ms = session.codec.ptime_ms(session.ptime_ms);
         self.tune(self.tuning, session);
@@ -117,7 +125,7 @@ impl Sender {
     ) {
         let events = self.telephone_event.is_some();
         self.owed_ms += FRAME_MS;
-        self.moved = None;
+        self.passage = None;
         while self.owed_ms >= self.ptime_ms {
             self.owed_ms -= self.ptime_ms;
             let clock = (self.ptime_ms, self.event_clock);
@@ -140,11 +148,16 @@ impl Sender {
                 }
             }
             let marker = played == Some(true) && self.quiet;
-            self.quiet = played.map_or(self.quiet, |played| !played);
-            if self.packet(wanted, marker) {
+            let noise = self.comfort_noise.is_some();
+            let leaves = self.hush.judge(&self.samples[..wanted], self.ptime_ms, noise, self.codec.pauses);
+            let left = match leaves {
+                Leaves::Sound => self.packet(wanted, marker),
+                Leaves::Noise(level) => self.noise(wanted, level),
+                Leaves::Nothing => self.nothing(wanted),
+            };
+            self.quiet = !left || leaves != Leaves::Sound || played.map_or(self.quiet, |played| !played);
+            if left {
                 send(&self.datagram);
-            } else {
-                self.quiet = true;
             }
         }
     }
@@ -159,6 +172,22 @@ impl Sender {
         self.timestamp = self.timestamp.wrapping_add(self.codec.clock_rate / 1000 * FRAME_MS);
         self.quiet = true;
         self.keypad.let_go();
+    }
+
+    /// 20 ms in which another stream passes through ours, or pauses: the timeline goes on, and a peer that has got nothing for
+    /// seconds gets a packet of silence.
+    pub(crate) fn lend(&mut self, mut send: impl FnMut(&[u8])) {
+        if self.hush.is_due() {
+            let count = (self.codec.sample_rate / 1000 * self.ptime_ms) as usize;
+            self.samples.clear();
+            self.samples.resize(count, 0);
+            self.passage = None;
+            // A codec that leaves silence out has its packet when it likes.
+            if self.packet(count, false) {
+                send(&self.datagram);
+            }
+        }
+        self.skip();
     }
 
     /// Whether our own key tones are on the line.
@@ -185,20 +214,16 @@ impl Sender {
         self.quiet = true;
     }
 
-    /// A packet of another stream leaves as one of ours, under this payload type: it keeps its distance in sequence and time
-    /// to those that passed before, so that what was lost before us is a hole behind us.
-    pub(crate) fn pass(&mut self, payload_type: u8, packet: &Packet<'_>, mut send: impl FnMut(&[u8])) {
-        let known = self.moved.filter(|moved| moved.ssrc == packet.ssrc);
-        let moved = *self.moved.insert(known.unwrap_or(Moved {
-            ssrc: packet.ssrc,
-            sequence: self.sequence.wrapping_sub(packet.sequence),
-            timestamp: self.timestamp.wrapping_sub(packet.timestamp),
-        }));
-        let sequence = packet.sequence.wrapping_add(moved.sequence);
-        let timestamp = packet.timestamp.wrapping_add(moved.timestamp);
-        let (marker, ssrc) = (packet.marker || known.is_none(), self.ssrc);
+    /// A packet of another stream, with the payload type it has with our peer, leaves as one of ours: it keeps its distance
+    /// in sequence and time to those that passed before, so that what was lost before us is a hole behind us.
+    pub(crate) fn pass(&mut self, ordinal: Ordinal, packet: &Packet<'_>, mut send: impl FnMut(&[u8])) {
+        let known = self.passage.take().filter(|passage| passage.is_of(ordinal));
+        let (goes_on, ours) = (known.is_some(), (self.sequence, self.timestamp));
+        let passage = self.passage.insert(known.unwrap_or_else(|| Passage::new(ordinal, packet.timestamp, ours)));
+        let Some((sequence, timestamp)) = passage.pass(ordinal, packet.timestamp) else { return };
+        let (marker, ssrc) = (packet.marker || !goes_on, self.ssrc);
         self.datagram.clear();
-        Packet { marker, payload_type, sequence, timestamp, ssrc, payload: &[] }.write_header(&mut self.datagram);
+        Packet { marker, sequence, timestamp, ssrc, ..*packet }.write_header(&mut self.datagram);
         self.datagram.extend_from_slice(packet.payload);
         send(&self.datagram);
         // What we say ourselves later goes on behind the newest.
@@ -211,6 +236,12 @@ impl Sender {
         }
         self.samples.clear();
         self.quiet = true;
+        self.hush.passed();
+    }
+
+    /// A packet of another stream is not for our peer: no number is left free for it.
+    pub(crate) fn leave_out(&mut self, ordinal: Ordinal) {
+        self.passage.iter_mut().filter(|passage| passage.is_of(ordinal)).for_each(|passage| passage.leave_out(ordinal));
     }
 
     /// Packs `count` samples into the datagram; `false` when the encoder has nothing to say (DTX) and only time passes.
@@ -219,11 +250,30 @@ impl Sender {
         self.datagram.clear();
         Packet { marker, payload_type, sequence, timestamp, ssrc, payload: &[] }.write_header(&mut self.datagram);
         self.encoder.encode(&self.samples[..count], &mut self.datagram);
-        self.samples.drain(..count);
-        self.timestamp = self.timestamp.wrapping_add(self.codec.clock_rate / 1000 * self.ptime_ms);
         let speaks = self.datagram.len() > HEADER;
         self.sequence = self.sequence.wrapping_add(u16::from(speaks));
+        self.nothing(count);
         speaks
+    }
+
+    /// Puts comfort noise (RFC 3389) of this level, and of no colour, in the place of `count` samples.
+    fn noise(&mut self, count: usize, level: u8) -> bool {
+        let (sequence, timestamp, ssrc) = (self.sequence, self.timestamp, self.ssrc);
+        let payload_type = self.comfort_noise.unwrap_or(self.payload_type);
+        self.datagram.clear();
+        let header = Packet { marker: false, payload_type, sequence, timestamp, ssrc, payload: &[] };
+        header.write_header(&mut self.datagram);
+        self.datagram.push(level);
+        self.sequence = self.sequence.wrapping_add(1);
+        self.nothing(count);
+        true
+    }
+
+    /// The time of `count` samples passes; `false`, for nothing leaves.
+    fn nothing(&mut self, count: usize) -> bool {
+        self.samples.drain(..count);
+        self.timestamp = self.timestamp.wrapping_add(self.codec.clock_rate / 1000 * self.ptime_ms);
+        false
     }
 }
 
@@ -278,10 +328,10 @@ mod tests {
     fn another_stream_passes_through_ours_and_ours_goes_on_behind_it() {
         let mut sender = Sender::new(&session(20), 7, 65_534, 1000);
         assert_eq!(sent(&mut sender, &[true]), [[(true, 65_534, 1000, 160)]]);
-        let passed = |sender: &mut Sender, ssrc, sequence, timestamp| {
-            let packet = Packet { marker: false, payload_type: 111, sequence, timestamp, ssrc, payload: &[5; 80] };
+        let passed = |sender: &mut Sender, stream, number, timestamp| {
+            let packet = Packet { marker: false, payload_type: 96, sequence: 5, timestamp, ssrc: 9, payload: &[5; 80] };
             let mut left = None;
-            sender.pass(96, &packet, |datagram| {
+            sender.pass(Ordinal { stream, number }, &packet, |datagram| {
                 let packet = Packet::parse(datagram).expect("RTP");
                 assert_eq!((packet.payload_type, packet.ssrc, packet.payload), (96, 7, &[5; 80][..]));
                 left = Some((packet.marker, packet.sequence, packet.timestamp));
@@ -291,9 +341,12 @@ mod tests {
         assert_eq!(passed(&mut sender, 1, 10, 5000), (true, 65_535, 1160));
         assert_eq!(passed(&mut sender, 1, 13, 5480), (false, 2, 1640), "two were lost before us");
         assert_eq!(passed(&mut sender, 1, 12, 5320), (false, 1, 1480), "one of them was only late");
-        assert_eq!(passed(&mut sender, 2, 900, 9), (true, 3, 1800), "another stream begins behind it");
-        assert_eq!(sent(&mut sender, &[true]), [[(true, 4, 1960, 160)]], "and so do we");
-        assert_eq!(passed(&mut sender, 2, 901, 169), (true, 5, 2120));
+        sender.leave_out(Ordinal { stream: 1, number: 14 });
+        assert_eq!(passed(&mut sender, 1, 15, 5800), (false, 3, 1960), "one was not for this peer");
+        sender.leave_out(Ordinal { stream: 2, number: 899 });
+        assert_eq!(passed(&mut sender, 2, 900, 9), (true, 4, 2120), "another stream begins behind it");
+        assert_eq!(sent(&mut sender, &[true]), [[(true, 5, 2280, 160)]], "and so do we");
+        assert_eq!(passed(&mut sender, 2, 901, 169), (true, 6, 2440));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use milo_media::{Closed, Codec, Direction, Heard, Leg, LegOptions, PortPool, Session};
+use milo_media::{Closed, Codec, Direction, Heard, Leg, LegOptions, PortPool, Rtcp, Session};
 use tokio::{
     runtime::Handle,
     time::{Instant, sleep, timeout},
@@ -50,6 +50,60 @@ async fn a_peer_that_falls_silent_ends_the_leg_and_one_on_hold_does_not() {
         within(leg.voice.play(loud())).await;
     }
     within(leg.voice.drained()).await;
+}
+
+/// A report of the peer of this scenario, which counts so many packets sent, and whose CNAME is "x".
+fn report(peer: &Peer, packets: u32) -> Vec<u8> {
+    let mut report = vec![0x80, 200, 0, 6];
+    for word in [peer.ssrc, 0xe5f0_1234, 0, peer.timestamp, packets, packets * 160] {
+        report.extend(word.to_be_bytes());
+    }
+    report.extend([0x81, 202, 0, 2]);
+    report.extend(peer.ssrc.to_be_bytes());
+    report.extend([1, 1, b'x', 0]);
+    report
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reports_of_a_peer_that_is_silent_on_purpose_keep_the_leg_and_of_one_whose_packets_are_lost_do_not() {
+    let options = LegOptions { rtp_timeout: Duration::from_millis(300), ..LegOptions::default() };
+    for loses in [false, true] {
+        let (mut peer, mut leg) = Peer::with_leg(options.clone()).await;
+        leg.control.change(Session { rtcp: Rtcp::Mux, ..session(peer.address()) });
+        for _ in 0..5 {
+            let tone = peer.tone();
+            peer.send(&tone).await;
+        }
+        let mut packets = 5;
+        let reporting = async {
+            for _ in 0..12 {
+                peer.send(&report(&peer, packets)).await;
+                packets += u32::from(loses) * 5;
+                sleep(Duration::from_millis(100)).await;
+            }
+        };
+        let ended = tokio::select! {
+            closed = async { while !matches!(leg.ears.next().await, Heard::Closed(_)) {} } => { let () = closed; true }
+            () = reporting => false,
+        };
+        assert_eq!(ended, loses, "1.2 s with reports and without packets");
+        if !ended {
+            assert!(matches!(event(&mut leg.ears).await, Heard::Closed(Closed::Timeout)), "but not without either");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn comfort_noise_gives_more_time() {
+    let options = LegOptions { rtp_timeout: Duration::from_millis(300), ..LegOptions::default() };
+    let (mut peer, mut leg) = Peer::with_leg(options).await;
+    let packets = [peer.tone(), peer.tone(), peer.packet(13, &[60])];
+    for packet in packets {
+        peer.send(&packet).await;
+    }
+    let silent = Instant::now();
+    assert!(matches!(event(&mut leg.ears).await, Heard::Closed(Closed::Timeout)));
+    assert!((1100..3000).contains(&silent.elapsed().as_millis()), "{:?}", silent.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

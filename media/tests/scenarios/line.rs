@@ -86,16 +86,20 @@ async fn a_flood_of_garbage_is_counted_and_not_heard() {
     let stranger = UdpSocket::bind((LOOPBACK, 0)).await.expect("loopback");
     let loud_noise = peer.packet(0, &[0x80; 160]);
     let other_type = peer.packet(96, &[0x80; 160]);
+    let stun = [&[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], &[7; 12]].concat();
+    let dtls = [&[22, 0xfe, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 60, 1][..], &[0; 59]].concat();
     let sending = tokio::spawn(async move {
         peer.send(&packets[0]).await;
         let flood = async {
             for index in 0..500usize {
-                // Noise from elsewhere, RTP from elsewhere, and noise, RTCP and an unknown codec from the peer itself.
-                match index % 5 {
+                // Noise from elsewhere, RTP from elsewhere, and noise, RTCP, STUN, DTLS and an unknown codec from the peer itself.
+                match index % 7 {
                     0 => drop(stranger.send_to(&[index as u8; 99], at).await),
                     1 => drop(stranger.send_to(&loud_noise, at).await),
                     2 => peer.send(&[0x80, 0]).await,
                     3 => peer.send(&[0x81, 200, 0, 6, 0, 0, 0, 1, 0, 0, 0, 0, 0]).await,
+                    4 => peer.send(&stun).await,
+                    5 => peer.send(&dtls).await,
                     _ => peer.send(&other_type).await,
                 }
                 sleep(Duration::from_millis(if index % 2 == 0 { 1 } else { 2 })).await;

@@ -3,6 +3,8 @@
 mod bridge;
 mod codecs;
 mod control;
+mod crossing;
+mod hold;
 mod keys;
 mod line;
 #[expect(clippy::disallowed_methods, reason = "it measures real time")]
@@ -11,3 +13,4 @@ mod peer;
 mod queues;
 mod reports;
 mod secured;
+mod silence;

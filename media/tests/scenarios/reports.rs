@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use milo_media::{Frame, Leg, LegOptions, LegStats, OneWay, PortPool, Rtcp, Session, tone::Tone};
+use milo_media::{Extended, Frame, Leg, LegOptions, LegStats, OneWay, PortPool, Rtcp, Session, tone::Tone};
 use tokio::{
     net::UdpSocket,
     runtime::Handle,
@@ -49,6 +49,35 @@ async fn talked(rtcp: impl Fn(SocketAddr) -> Rtcp) -> [LegStats; 2] {
         }
     }
     panic!("no round trip after 16 s: {:?}", controls[0].stats());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_peer_that_asks_learns_what_it_sounds_like_here() {
+    let options = LegOptions { jitter_ceiling_ms: 300, ..LegOptions::default() };
+    let (mut peer, leg) = Peer::with_leg(options).await;
+    let extended = Extended { voip_metrics: true, round_trip: false };
+    leg.control.change(Session { rtcp: Rtcp::Mux, extended, ..session(peer.address()) });
+    let mut packets: Vec<_> = (0..400).map(|_| peer.tone()).collect();
+    packets.iter_mut().skip(5).step_by(10).for_each(Vec::clear);
+    let socket = &peer.socket;
+    let hearing = async {
+        let mut bytes = [0; 2048];
+        loop {
+            let length = socket.recv(&mut bytes).await.expect("loopback");
+            // The block of VoIP metrics (RFC 3611 section 4.7): type 7, eight words.
+            let block = bytes[..length].windows(4).position(|header| header == [7, 0, 0, 8]);
+            if let Some(at) = block.filter(|_| (200..=207).contains(&bytes[1])) {
+                return bytes[at..at + 36].to_vec();
+            }
+        }
+    };
+    let block = tokio::select! {
+        block = hearing => block,
+        () = peer.send_clocked(packets.clone()) => panic!("no report with metrics within eight seconds"),
+    };
+    assert!((20..=30).contains(&block[8]), "a tenth is lost, in 256ths: {}", block[8]);
+    let word = |at: usize| u16::from_be_bytes([block[at], block[at + 1]]);
+    assert!((20..=100).contains(&word(30)) && word(32) == 300 && word(34) == 300, "{block:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,7 +7,13 @@ use milo_media::{
     srtp::{Identity, MasterKey, Role, Security, Suite},
     tone::Tone,
 };
-use tokio::{net::UdpSocket, runtime::Handle, sync::mpsc, task::JoinHandle, time::sleep};
+use tokio::{
+    net::UdpSocket,
+    runtime::Handle,
+    sync::mpsc,
+    task::JoinHandle,
+    time::{Instant, sleep, sleep_until},
+};
 
 use crate::peer::{LOOPBACK, Peer, event, hear, hertz, level_db, rms, session, within};
 
@@ -149,6 +155,49 @@ async fn recorded_packets_sent_again_are_not_heard() {
     let after = wire.far.control.stats();
     assert_eq!(after.replayed - before.replayed, recorded.len() as u64, "{after:?}");
     assert_eq!((after.received, rms(&heard)), (before.received, 0.0));
+}
+
+/// 500 datagrams a second for two seconds, from the peer's address and from elsewhere, while the peer speaks.
+async fn a_flood_is_not_heard((near, far): (Security, Security)) {
+    let mut wire = Wire::new(near, far).await;
+    // The handshake, where there is one, is over and the tone is there before the flood begins.
+    wire.speak(50).await;
+    hear(&mut wire.far.ears, 40).await;
+    let stranger = UdpSocket::bind((LOOPBACK, 0)).await.expect("loopback");
+    let forged = [&[0x80, 0, 0x77, 0x77][..], &[9; 8], &[0x80; 160], &[3; 10]].concat();
+    let stun = [&[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], &[7; 12]].concat();
+    let record = [&[23, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 9, 0, 40][..], &[5; 40]].concat();
+    let (between, at) = (wire.socket.clone(), wire.far_at);
+    let start = Instant::now();
+    let flood = tokio::spawn(async move {
+        for index in 0..1000usize {
+            let noise = vec![index as u8; 99];
+            let datagram = [&forged, &stun, &record, &noise][index % 4];
+            let from = if index % 8 < 4 { &*between } else { &stranger };
+            from.send_to(datagram, at).await.expect("loopback");
+            sleep_until(start + Duration::from_millis(2) * index as u32).await;
+        }
+        let mut answer = [0; 2048];
+        assert!(stranger.try_recv(&mut answer).is_err(), "the stranger was answered");
+    });
+    let speaking = async {
+        for frame in Tone::new(1000.0, 8000.0 / 32_767.0).take(110) {
+            within(wire.near.voice.play(frame)).await;
+        }
+    };
+    let (heard, ()) = tokio::join!(hear(&mut wire.far.ears, 100), speaking);
+    within(flood).await.expect("sent");
+    let heard = &heard[15 * 320..95 * 320];
+    assert!((hertz(heard) - 1000.0).abs() < 11.0, "{} Hz", hertz(heard));
+    assert!(level_db(heard).abs() < 0.5, "{} dB", level_db(heard));
+    let stats = wire.far.control.stats();
+    assert!(stats.unauthentic >= 240 && stats.lost == 0, "{stats:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_against_a_secured_leg_is_counted_and_not_heard() {
+    a_flood_is_not_heard(sdes(Suite::AesCm128HmacSha1_80)).await;
+    a_flood_is_not_heard(dtls()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -26,6 +26,7 @@ pub const G722: Codec = Codec {
     channels: 1,
     fmtp: None,
     ptimes_ms: &[10, 20, 30, 40, 50, 60],
+    pauses: false,
     encoder: || Box::new(Coder { split: Split::new(), low: Band::new(&LOW), high: Band::new(&HIGH) }),
     decoder: || Box::new(Listener { join: Join::new(), low: Band::new(&LOW), high: Band::new(&HIGH) }),
 };

@@ -27,6 +27,7 @@ pub const OPUS: Codec = Codec {
     channels: 2,
     fmtp: Some("minptime=10;stereo=0;useinbandfec=1;maxplaybackrate=16000;sprop-maxcapturerate=16000"),
     ptimes_ms: &[10, 20, 40, 60],
+    pauses: true,
     encoder: || Box::new(Coder::new()),
     decoder: || Box::new(Listener::new()),
 };

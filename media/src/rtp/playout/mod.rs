@@ -50,6 +50,15 @@ pub(crate) struct Pulled {
     pub(crate) concealed: bool,
 }
 
+/// 20 ms that nobody wanted to hear.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct PassedOver {
+    /// Packets had come.
+    pub(crate) came: bool,
+    /// The length of those that were missing among them.
+    pub(crate) lost_ms: u64,
+}
+
 /// What plays one stream.
 #[derive(Debug)]
 pub(super) struct Playout {
@@ -208,12 +217,16 @@ impl Playout {
     }
 
     /// 20 ms of which nobody wants to hear anything.
-    pub(super) fn pass_over(&mut self) {
+    pub(super) fn pass_over(&mut self) -> PassedOver {
+        let mut over = PassedOver::default();
         while let Some(missing) = self.buffer.missing() {
             self.counts.lost += missing as u64;
+            over.came = true;
+            over.lost_ms += missing as u64 * (self.packet / self.millisecond()) as u64;
             self.buffer.pass_first();
         }
         self.stop();
+        over
     }
 
     /// A packet came. `samples` is what audio holds.

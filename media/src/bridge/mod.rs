@@ -1,11 +1,17 @@
 //! Two parties who hear each other.
 //!
 //! Where both agreed on the same codec and packet length, packets pass from one leg to the other without being decoded: the
-//! payload as it came, under the numbers of the leg that sends it, keys (RFC 4733) too, and a hole where one was lost. Else
-//! each is decoded, and spoken to the other in the codec of theirs. A re-INVITE may change from one to the other at any
-//! moment. Whoever is on hold is sent nothing, and the other goes on being heard by the tap.
+//! payload as it came, under the numbers of the leg that sends it, and a hole where one was lost. Else each is decoded, and
+//! spoken to the other in the codec of theirs. A re-INVITE may change from one to the other at any moment. Whoever is on hold
+//! is sent nothing, and the other hears music, if there is any, or what the holder sends ([`Bridge::music`]).
+//!
+//! A key crosses once, however it is told. Where packets pass, those of telephone-event (RFC 4733) do if the other party
+//! agreed on it, on the clock of theirs. Tones stay in the audio for a party that has no events. Whatever the other party would
+//! not learn of so is pressed for it: as an event, or as tones.
 
-use std::{sync::Arc, time::Duration};
+mod hold;
+
+use std::sync::Arc;
 
 use tokio::{select, sync::mpsc};
 
@@ -13,6 +19,9 @@ use crate::{
     Closed, Heard, HeardFrame, Leg,
     leg::patch::{Patch, Wire},
 };
+
+use hold::Hold;
+pub use hold::Music;
 
 /// Frames that may wait between two legs: one that was just heard, one that leaves next.
 const FRAMES: usize = 2;
@@ -22,9 +31,6 @@ const CROWDED: u32 = 50;
 const PATIENCE: u32 = 50;
 /// Below this a frame is missed by nobody.
 const QUIET_DBFS: f32 = -45.0;
-
-/// How long a key is pressed for the other side.
-const PRESS: Duration = Duration::from_millis(120);
 
 /// One of the two parties.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +47,7 @@ pub type Tap = mpsc::Sender<(Side, HeardFrame)>;
 /// What happens on a bridge besides the talking.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Bridged {
-    /// A key was pressed. The other party has it already: as the packets that came where they pass, else pressed anew. A key
-    /// that only signaling told (SIP INFO) is not pressed anew where packets pass.
+    /// A key was pressed. The other party learns of it without more ado.
     Digit(Side, char),
     /// A party has put us on hold.
     Held(Side),
@@ -59,9 +64,10 @@ pub fn bridge(a: Leg, b: Leg, tap: Option<Tap>) -> Bridge {
     a.control.bay.plug(Some(Patch { out: there.clone(), back: back.clone(), tapped }));
     b.control.bay.plug(Some(Patch { out: back.clone(), back: there.clone(), tapped }));
     Bridge {
-        a: End { leg: a, out: there, crowded: 0, closed: None },
-        b: End { leg: b, out: back, crowded: 0, closed: None },
+        a: End { leg: a, out: there, crowded: 0, hold: Hold::default(), closed: None },
+        b: End { leg: b, out: back, crowded: 0, hold: Hold::default(), closed: None },
         tap,
+        music: None,
     }
 }
 
@@ -71,6 +77,7 @@ pub struct Bridge {
     a: End,
     b: End,
     tap: Option<Tap>,
+    music: Option<Music>,
 }
 
 #[derive(Debug)]
@@ -79,10 +86,16 @@ struct End {
     out: Arc<Wire>,
     /// Frames in a row that found another one waiting in the other's voice.
     crowded: u32,
+    hold: Hold,
     closed: Option<Closed>,
 }
 
 impl Bridge {
+    /// What a party hears, from now on, whom the other puts on hold without sending anything itself. Else it hears silence.
+    pub fn music(&mut self, music: Music) {
+        self.music = Some(music);
+    }
+
     /// Carries what is said until something else happens. After a leg has closed, it says so again. Cancel safe.
     pub async fn next(&mut self) -> Bridged {
         loop {
@@ -94,15 +107,22 @@ impl Bridge {
             let (side, heard) = select! {
                 heard = self.a.leg.ears.next() => (Side::A, heard),
                 heard = self.b.leg.ears.next() => (Side::B, heard),
+                () = self.a.hold.play(&self.a.leg.control, &mut self.b.leg.voice) => continue,
+                () = self.b.hold.play(&self.b.leg.control, &mut self.a.leg.voice) => continue,
             };
             match heard {
                 Heard::Frame(frame) => self.carry(side, frame),
-                Heard::Digit(digit) => {
-                    self.press(side, digit);
-                    return Bridged::Digit(side, digit);
+                Heard::Digit(digit) => return Bridged::Digit(side, digit),
+                Heard::Held => {
+                    let from = if side == Side::A { &mut self.a } else { &mut self.b };
+                    self.music.iter().for_each(|music| from.hold.begin(music, &from.leg.control));
+                    return Bridged::Held(side);
                 }
-                Heard::Held => return Bridged::Held(side),
-                Heard::Resumed => return Bridged::Resumed(side),
+                Heard::Resumed => {
+                    let (from, to) = self.ends(side);
+                    from.hold.end(&mut to.leg.voice);
+                    return Bridged::Resumed(side);
+                }
                 Heard::Closed(closed) => self.ends(side).0.closed = Some(closed),
             }
         }
@@ -118,18 +138,10 @@ impl Bridge {
 
     /// Parts the two.
     pub fn part(self) -> (Leg, Leg) {
-        let Self { a, b, .. } = self;
+        let Self { mut a, mut b, .. } = self;
+        a.hold.end(&mut b.leg.voice);
+        b.hold.end(&mut a.leg.voice);
         (a.unplugged(), b.unplugged())
-    }
-
-    /// Presses for the other side the key that this one pressed, where packets do not pass.
-    fn press(&mut self, side: Side, key: char) {
-        let (from, to) = self.ends(side);
-        // Tones are in the audio that is carried, and an other that has no events hears them there.
-        let tones = !from.leg.control.has_key_events() && !to.leg.control.has_key_events();
-        if !from.out.is_passing() && !tones {
-            to.leg.voice.press_at_once(key, PRESS);
-        }
     }
 
     /// Says to the other side what this one said.
@@ -139,7 +151,7 @@ impl Bridge {
             let _ = tap.try_send((side, heard));
         }
         let (from, to) = self.ends(side);
-        if from.out.is_passing() {
+        if from.out.is_passing() || from.hold.plays() {
             return;
         }
         let crowded = to.leg.voice.push(heard.frame, FRAMES);
