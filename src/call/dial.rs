@@ -3,7 +3,7 @@
 use std::{future::pending, time::Duration};
 
 use milo_media::{
-    Bridge, Bridged, Control, Heard, Leg, Side, bridge,
+    Bridge, Bridged, Control, Heard, Leg, Music, Side, bridge,
     tone::{Country, Signal, Signals},
 };
 use milo_signaling::{Dialog, DialogEvent, EndReason, Progress};
@@ -15,7 +15,7 @@ use tokio::{
 
 use super::{
     House, Record,
-    verbs::{Line, heard},
+    verbs::{Line, Waiting, heard},
 };
 use crate::{
     dialplan::Dial,
@@ -65,7 +65,8 @@ impl Line {
             Ok((dialog, leg)) => {
                 log.event("dialled", json!({ "result": "answered", "after_ms": took }));
                 let far = leg.control.clone();
-                let ended = self.talk_with(dialog, leg).await;
+                let music = Waiting::of(&dial.music_files, house, log).await;
+                let ended = self.talk_with(dialog, leg, music, log).await;
                 let stats = far.stats();
                 log.quality("called", &stats);
                 log.event("parted", json!({ "why": ended, "received": stats.received, "lost": stats.lost }));
@@ -165,14 +166,15 @@ impl Line {
         }
     }
 
-    /// The two hear each other until one hangs up; says who it was.
-    async fn talk_with(&mut self, mut dialog: Dialog, leg: Leg) -> String {
+    /// The two hear each other until one hangs up; says who it was. Whom the other puts on hold hears the music.
+    async fn talk_with(&mut self, mut dialog: Dialog, leg: Leg, music: Waiting, log: &Record) -> String {
         let Some(ears) = self.ears.take() else { return "the caller was gone".into() };
         let (voice, control) = (std::mem::take(&mut self.voice), self.control.clone());
         let far = leg.control.clone();
         let mut joined = bridge(Leg { ears, voice, control }, leg, None);
+        joined.music(Music::new(move || music.frames()));
         let ended = select! {
-            side = closed(&mut joined) => match side {
+            side = closed(&mut joined, log) => match side {
                 Side::A => "the caller hung up".to_owned(),
                 Side::B => "no packets came any more from the one who was called".to_owned(),
             },
@@ -189,10 +191,14 @@ impl Line {
 }
 
 /// Carries the talk until one of the legs has closed.
-async fn closed(joined: &mut Bridge) -> Side {
+async fn closed(joined: &mut Bridge, log: &Record) -> Side {
+    let who = |side| if side == Side::A { "caller" } else { "called" };
     loop {
-        if let Bridged::Closed(side, _) = joined.next().await {
-            return side;
+        match joined.next().await {
+            Bridged::Closed(side, _) => return side,
+            Bridged::Held(side) => log.event("held", json!({ "by": who(side) })),
+            Bridged::Resumed(side) => log.event("resumed", json!({ "by": who(side) })),
+            Bridged::Digit(..) => {}
         }
     }
 }

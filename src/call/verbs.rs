@@ -1,9 +1,9 @@
 //! What a dialplan's verbs do on an answered line.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use milo_media::{
-    Ambience, Cleaning, Control, Ears, Frame, Heard, Leg, SAMPLE_RATE, Voice,
+    Ambience, Cleaning, Control, Ears, FRAME_SAMPLES, Frame, Heard, Leg, SAMPLE_RATE, Voice,
     tone::{self, Signals},
 };
 use milo_models::engine::Language;
@@ -173,18 +173,7 @@ impl Line {
 
     /// Music for whoever waits: the files that can be played, over and over, or the built-in music.
     async fn music(&mut self, duration: Duration, files: &[String], house: &House, log: &Record) {
-        let mut sounds = Vec::new();
-        for file in files {
-            match house.sound(house.dialplans.sound(file)).await {
-                Ok(sound) => sounds.push(sound),
-                Err(error) => log.event("sound_failed", json!({ "error": error.to_string() })),
-            }
-        }
-        if sounds.is_empty() {
-            self.frames(tone::Music::new(), duration).await;
-        } else {
-            self.frames(sounds.iter().cycle().flat_map(|sound| Frame::cut(sound)), duration).await;
-        }
+        self.frames(Waiting::of(files, house, log).await.frames(), duration).await;
     }
 
     /// Plays frames for so long, or to their end or the line's.
@@ -264,6 +253,37 @@ impl Line {
         let sound = house.phrases.sound(persona, Phrase::Apology, language);
         self.voice.play_all(&sound).await;
         self.voice.drained().await;
+    }
+}
+
+/// What whoever waits hears.
+#[derive(Clone)]
+pub(super) struct Waiting(Vec<Arc<[i16]>>);
+
+impl Waiting {
+    /// The files of these that can be played; the others are written down.
+    pub(super) async fn of(files: &[String], house: &House, log: &Record) -> Self {
+        let mut sounds = Vec::new();
+        for file in files {
+            match house.sound(house.dialplans.sound(file)).await {
+                Ok(sound) => sounds.push(sound),
+                Err(error) => log.event("sound_failed", json!({ "error": error.to_string() })),
+            }
+        }
+        sounds.retain(|sound| !sound.is_empty());
+        Self(sounds)
+    }
+
+    /// The sounds over and over, or, without any, the built-in music.
+    pub(super) fn frames(&self) -> impl Iterator<Item = Frame> + Send + use<> {
+        let built_in = self.0.is_empty().then(tone::Music::new).into_iter().flatten();
+        built_in.chain(
+            self.0
+                .clone()
+                .into_iter()
+                .cycle()
+                .flat_map(|sound| (0..sound.len()).step_by(FRAME_SAMPLES).map(move |at| Frame::padded(&sound[at..]))),
+        )
     }
 }
 

@@ -99,6 +99,7 @@ impl Action {
         match self {
             Self::Play(file) => std::slice::from_ref(file),
             Self::Music { files, .. } => files,
+            Self::Dial(dial) => &dial.music_files,
             _ => &[],
         }
     }

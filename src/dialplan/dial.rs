@@ -22,6 +22,10 @@ pub struct Dial {
     /// In which country's signals the caller hears it ring: two letters, as for `tone`.
     #[serde(default = "madagascar")]
     pub country: String,
+    /// What one hears whom the other has put on hold: these sound files of the folder of dialplans, over and over, or the
+    /// built-in music.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub music_files: Vec<String>,
 }
 
 fn half_a_minute() -> u64 {

@@ -2,7 +2,7 @@
 
 mod house;
 
-use std::path::Path;
+use std::{fs, path::Path, process::Command};
 
 use house::{call, errand, loud, newest_call, stop, with_plans};
 use milo::{bench::Running, phone::Errand};
@@ -36,11 +36,32 @@ language = 'mg'
 actions = [{ ring = { seconds = 60 } }, { answer = {} }]
 
 [[plan]]
+name = 'listening'
+number = 'listening'
+language = 'mg'
+record = true
+actions = [{ answer = {} }, { digits = {} }, { digits = {} }]
+
+[[plan]]
 name = 'announced'
 number = 'announced'
 language = 'mg'
 actions = [{ early = {} }, { tone = { country = 'us', signal = 'busy', seconds = 3 } }, { answer = {} }, { music = { seconds = 2 } }]
 ";
+
+/// The recording that a Milo made, the caller's side of it.
+fn recorded(milo: &Running) -> Vec<i16> {
+    let inside = |folder: &Path| fs::read_dir(folder).expect("a folder").filter_map(|entry| Some(entry.ok()?.path()));
+    let day = inside(&milo.folder().join("recordings")).next().expect("a day");
+    let file = inside(&day).next().expect("a recording");
+    let decoded = Command::new("ffmpeg")
+        .args(["-v", "error", "-i"])
+        .arg(&file)
+        .args(["-af", "pan=mono|c0=c0", "-f", "s16le", "-ar", "16000", "-"])
+        .output()
+        .expect("ffmpeg is installed");
+    decoded.stdout.chunks_exact(2).map(|two| i16::from_le_bytes([two[0], two[1]])).collect()
+}
 
 /// Calls a number that dials, and gives what was heard, and the newest call's events of this kind.
 async fn dialled(near: &Running, number: &str, play: &[&str]) -> (Vec<i16>, Value) {
@@ -120,6 +141,37 @@ async fn one_milo_calls_another_for_its_caller() {
     let given_up = newest_call(&far).await;
     assert!(given_up["end_reason"].as_str().is_some_and(|reason| reason.contains("cancelled")), "{given_up}");
 
+    stop(near).await;
+    stop(far).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_put_on_hold_by_sipp_hears_music() {
+    let far = with_plans("held", FAR).await;
+    let to = far.udp("listening").expect("an address");
+    let plans = format!(
+        "[[plan]]\nname = 'through'\nnumber = 'through'\nlanguage = 'mg'\n\
+         actions = [{{ answer = {{}} }}, {{ dial = {{ to = '{to}' }} }}, {{ hangup = {{}} }}]\n"
+    );
+    let near = with_plans("holding", &plans).await;
+    let target = near.udp("through").expect("an address").to_string();
+    let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tests/sipp/holder.xml");
+    let output = Command::new("timeout")
+        .args(["30", "sipp", target.split(['@', ';']).nth(1).expect("an address"), "-s", "through", "-sf"])
+        .arg(&scenario)
+        .args(["-m", "1", "-i", "127.0.0.1", "-mi", "127.0.0.1", "-nostdin"])
+        .current_dir(near.folder())
+        .output()
+        .expect("sipp");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    let row = newest_call(&near).await;
+    assert_eq!((&event(&row, "held")["by"], &event(&row, "resumed")["by"]), (&"caller".into(), &"caller".into()));
+    newest_call(&far).await;
+    let heard = recorded(&far);
+    let seconds: Vec<_> = heard.chunks(16_000).map(loud).collect();
+    let music = seconds.iter().filter(|loud| **loud > 2_000).count();
+    assert!((2..=4).contains(&music), "of six seconds three are music: {seconds:?}");
+    assert!(seconds[0] < 100, "nobody speaks before: {seconds:?}");
     stop(near).await;
     stop(far).await;
 }
