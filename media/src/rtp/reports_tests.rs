@@ -65,7 +65,7 @@ impl Call {
                 return true;
             }
             let read = if *to_far { far.read(report, *arrives) } else { near.read(report, *arrives) };
-            assert_eq!(read, Read::Report);
+            assert!(matches!(read, Read::Report | Read::Unheard), "{read:?}");
             false
         });
     }
