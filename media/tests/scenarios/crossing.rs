@@ -145,7 +145,8 @@ async fn comfort_noise_doubles_and_strangers_do_not_reach_a_party_that_has_no_us
     packets.insert(15, a.packet(0, &[0x80; 160]));
     (a.ssrc, a.sequence) = (own, a.sequence.wrapping_sub(1));
     let (_, came) = through(&a, &b, &packets).await;
-    let passed: Vec<Came> = came.into_iter().filter(|(_, packet)| packet[12] != 0xff).collect();
+    let passed: Vec<Came> =
+        came.into_iter().filter(|(_, packet)| packet[12..].iter().any(|byte| *byte != 0xff)).collect();
     assert!((28..=30).contains(&passed.len()), "{} of 30", passed.len());
     assert!(passed.iter().all(|(_, packet)| packet[12..] == tone_payload()[..]), "nothing else passes");
     assert!(is_unbroken(&passed), "and nothing is missed");
