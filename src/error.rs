@@ -2,12 +2,17 @@
 
 use milo_models::engine::EngineError;
 
+use crate::dialplan::Faults;
+
 /// One enum for the whole program; a variant says which part is concerned, its sentence what would be right.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A dialplan or persona file.
+    /// A plan that is not as it was checked.
     #[error("{0}")]
     Dialplan(String),
+    /// The files of dialplans and personas.
+    #[error(transparent)]
+    Faults(#[from] Faults),
     /// An engine.
     #[error(transparent)]
     Engine(#[from] EngineError),

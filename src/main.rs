@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use milo::{
     bench,
     config::{Config, Loaded, Sources},
-    doctor, engines, logging,
+    dialplan, doctor, engines, logging,
     phone::{Errand, Phone},
     press::{self, PressBy},
     self_call,
@@ -41,6 +41,11 @@ enum Command {
     },
     /// Check all that a start needs, with a call to itself, and say how to mend each fault.
     Doctor,
+    /// Check dialplans, and say which one a call would get.
+    Dialplan {
+        #[command(subcommand)]
+        what: dialplan::command::What,
+    },
     /// Look at the configuration.
     Config {
         #[command(subcommand)]
@@ -144,6 +149,10 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             legs.shutdown_timeout(Duration::from_secs(1));
             main.shutdown_timeout(Duration::from_secs(1));
             Ok(ExitCode::SUCCESS)
+        }
+        Command::Dialplan { what } => {
+            let right = dialplan::command::run(what, || Ok(Config::load(&sources)?.config.dialplans))?;
+            Ok(if right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Call(call) => {
             let Loaded { mut config, .. } = Config::load(&sources)?;

@@ -4,16 +4,18 @@
 //! Server ─┬─ Engines        one thread a loaded model
 //!         ├─ LogWriter      one task, the only one that writes the call log
 //!         ├─ Recordings     one thread that writes them, one task that deletes old ones
+//!         ├─ Editions       one task that reads dialplans anew
 //!         ├─ HTTP           one task that accepts
 //!         ├─ SIP endpoint   the core's task and a reader a socket; registrations with carriers
 //!         └─ Calls          one task an invitation, inside a permit
 //! ```
 
-use std::{future::Future, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, anyhow};
 use ipnet::IpNet;
 use milo_media::{Codec, LegOptions, PortPool, Tuning, prompt::Prompts};
+use milo_models::espeak::Synthesizer;
 use milo_signaling::{Counters, Endpoint, EndpointConfig, Invitation, Invitations, SignalingError, Transport};
 use tokio::{
     runtime::Handle,
@@ -28,8 +30,9 @@ use crate::{
     agent::SetPhrases,
     call::{self, House, Recordings},
     config::{self, Config},
-    dialplan::Dialplans,
+    dialplan::{Dialplans, Editions, Fault, Origin},
     engines::Engines,
+    error::Error,
     http::{self, AppState, Dial, HealthReport, SipCounters},
     metrics::Metrics,
     store::{LogWriter, Node, Store},
@@ -56,6 +59,7 @@ pub struct Server {
     close_http: oneshot::Sender<()>,
     writer: JoinHandle<()>,
     retention: Option<JoinHandle<()>>,
+    reloads: JoinHandle<()>,
     drain: Duration,
     _node: Node,
 }
@@ -85,8 +89,9 @@ impl Server {
     /// the engines are loaded.
     pub async fn start(config: &Config, legs: &Handle) -> Result<Self> {
         let node = Node::claim(&config.data_dir)?;
-        let dialplans = dialplans(config)?;
-        dialplans.check_trunks(|name| config.sip.trunks.iter().any(|trunk| trunk.name == name))?;
+        let hangup = signal(SignalKind::hangup())?;
+        let origin = Origin::of(&config.dialplans);
+        let dialplans = origin.read()?;
         let store = Store::open(&config.database_url()).await?;
         let left_open = store.close_left_open(node.id()).await?;
         if left_open > 0 {
@@ -96,16 +101,14 @@ impl Server {
         let (endpoint, invitations) = bind(config, legs)?;
 
         let prompts = Prompts::new(PROMPTS);
-        let (decoding, sounds) =
-            (prompts.clone(), dialplans.sounds().into_iter().chain(config.recording.announced_by()));
-        let sounds: Vec<_> = sounds.collect();
-        tokio::task::spawn_blocking(move || sounds.iter().try_for_each(|sound| decoding.sound(sound).map(drop)))
-            .await??;
+        decode(dialplans.sounds().into_iter().chain(config.recording.announced_by()).collect(), &prompts).await?;
         let loading = config.clone();
         let personal = dialplans.personas().map(|(_, persona)| persona.prompt.clone()).collect();
         let engines = tokio::task::spawn_blocking(move || Engines::load(&loading, personal)).await??;
-        let personas = dialplans.personas().map(|(_, persona)| persona);
-        let phrases = SetPhrases::make(&engines.voice, personas).await?;
+        let (voice, sounds) = (engines.voice.clone(), prompts.clone());
+        let trunks: Arc<[String]> = config.sip.trunks.iter().map(|trunk| trunk.name.clone()).collect();
+        let make = move |dialplans| prepare(dialplans, Arc::clone(&trunks), voice.clone(), sounds.clone());
+        let (editions, reloads) = Editions::start(origin, dialplans, Some(hangup), make).await?;
 
         let (log, writer) = LogWriter::start(store.clone(), node.id());
         let metrics = Arc::new(Metrics::new());
@@ -116,8 +119,7 @@ impl Server {
         let trunks = Trunks::start(config, &endpoint).await?;
         let house = Arc::new(House {
             engines,
-            dialplans,
-            phrases,
+            editions: editions.clone(),
             prompts,
             recordings,
             caller: endpoint.caller().clone(),
@@ -129,16 +131,17 @@ impl Server {
             longest: Duration::from_secs(config.limits.call_seconds),
         });
         let http = listener.local_addr().context("the HTTP listener's address")?;
-        let dial = dial(endpoint.local(), &config.sip, &house.dialplans);
+        let dial = dial(endpoint.local(), &config.sip, &house.editions.current().dialplans);
         let (open, taking) = watch::channel(true);
         let snapshot = Snapshot {
             house: Arc::clone(&house),
             counters: endpoint.watch(),
-            dial: dial.clone(),
+            local: endpoint.local().to_vec(),
+            sip: config.sip.clone(),
             limit: config.limits.calls,
             taking: taking.clone(),
         };
-        let state = AppState::new(&config.http, store, log, metrics, move || snapshot.take());
+        let state = AppState::new(&config.http, (store, editions), log, metrics, move || snapshot.take());
         let (close_http, closed) = oneshot::channel();
         let serving = tokio::spawn(http::serve(listener, http::router(state), async {
             closed.await.ok();
@@ -154,6 +157,7 @@ impl Server {
             close_http,
             writer,
             retention,
+            reloads,
             drain: Duration::from_secs(config.drain.seconds),
             _node: node,
         })
@@ -166,9 +170,10 @@ impl Server {
             at if at.ip().is_unspecified() => format!("http://localhost:{}/", at.port()),
             at => format!("http://{at}/"),
         };
+        let edition = self.house.editions.current();
         let mut lines = vec![format!("Milo {} is up.", env!("CARGO_PKG_VERSION")), format!("  open  {page}")];
         lines.extend(self.dial.iter().filter(|dial| dial.number == "milo").map(|dial| format!("  call  {}", dial.uri)));
-        let others: Vec<_> = self.house.dialplans.numbers().filter(|number| *number != "milo").collect();
+        let others: Vec<_> = edition.dialplans.numbers().filter(|number| *number != "milo").collect();
         if !others.is_empty() {
             lines.push(format!("        or, in place of milo: {}", others.join(", ")));
         }
@@ -194,7 +199,7 @@ impl Server {
     /// Ends politely: no new calls, the running ones up to the drain time (or `at_once`), a BYE for those that are left, the
     /// last rows.
     pub async fn end(self, at_once: impl Future<Output = ()>) {
-        let Self { house, endpoint, mut calls, open, http, close_http, writer, retention, drain, .. } = self;
+        let Self { house, endpoint, mut calls, open, http, close_http, writer, retention, reloads, drain, .. } = self;
         let live = endpoint.counters().calls;
         if live > 0 {
             tracing::info!(calls = live, drain_s = drain.as_secs(), "no new calls; waiting for those that are up");
@@ -221,6 +226,7 @@ impl Server {
         }
         drop(house);
         retention.inspect(JoinHandle::abort);
+        reloads.abort();
         // With nobody on the line, an ending must not wait for a database that is away.
         let written = log.flush(if live > 0 { LAST_ROWS } else { Duration::from_secs(1) }).await;
         drop(log);
@@ -231,14 +237,26 @@ impl Server {
     }
 }
 
-/// The plans of the configured folder, of a `dialplans/` with plans in the working folder, or the ones that ship.
-fn dialplans(config: &Config) -> Result<Dialplans> {
-    let beside = Path::new("dialplans");
-    Ok(match &config.dialplans.path {
-        Some(path) => Dialplans::read(path)?,
-        None if beside.join("default.toml").is_file() => Dialplans::read(beside)?,
-        None => Dialplans::shipped()?,
-    })
+/// Decodes sound files before anybody waits for them.
+async fn decode(sounds: Vec<PathBuf>, prompts: &Prompts) -> Result<(), Error> {
+    let prompts = prompts.clone();
+    let decoding = move || sounds.iter().try_for_each(|sound| prompts.sound(sound).map(drop));
+    Ok(tokio::task::spawn_blocking(decoding).await.unwrap_or(Ok(()))?)
+}
+
+/// Makes the sounds that plans need, before they come into force.
+async fn prepare(
+    dialplans: Dialplans,
+    trunks: Arc<[String]>,
+    voice: Synthesizer,
+    prompts: Prompts,
+) -> Result<(Dialplans, SetPhrases), Fault> {
+    dialplans.check_trunks(|name| trunks.iter().any(|trunk| trunk == name))?;
+    let wrong = |error: Error| Fault { file: dialplans.folder().into(), line: None, fault: error.to_string() };
+    decode(dialplans.sounds(), &prompts).await.map_err(wrong)?;
+    let personas = dialplans.personas().map(|(_, persona)| persona);
+    let phrases = SetPhrases::make(&voice, personas).await.map_err(|error| wrong(error.into()))?;
+    Ok((dialplans, phrases))
 }
 
 fn bind(config: &Config, legs: &Handle) -> Result<(Endpoint, Invitations)> {
@@ -329,7 +347,8 @@ fn dial(local: &[(Transport, SocketAddr)], sip: &config::Sip, dialplans: &Dialpl
 struct Snapshot {
     house: Arc<House>,
     counters: watch::Receiver<Counters>,
-    dial: Vec<Dial>,
+    local: Vec<(Transport, SocketAddr)>,
+    sip: config::Sip,
     limit: usize,
     taking: watch::Receiver<bool>,
 }
@@ -339,6 +358,9 @@ impl Snapshot {
         let engines = &self.house.engines;
         let sip = *self.counters.borrow();
         let trunks = self.house.trunks.report();
+        let (stopped, faults) = (engines.stopped(), self.house.editions.faults());
+        let stopped = stopped.iter().map(|engine| format!("The {engine} has stopped; start Milo anew."));
+        let wrong = faults.iter().map(|fault| format!("The dialplans of before are in force: {fault}"));
         let unready = if self.taking.has_changed().is_err() {
             Some("Milo is ending and takes no more calls.".into())
         } else {
@@ -349,13 +371,8 @@ impl Snapshot {
             queues: engines.queues(),
             live_calls: sip.calls,
             call_limit: self.limit,
-            dial: self.dial.clone(),
-            degraded: engines
-                .stopped()
-                .iter()
-                .map(|engine| format!("The {engine} has stopped; start Milo anew."))
-                .chain(trunks.iter().filter_map(TrunkReport::complaint))
-                .collect(),
+            dial: dial(&self.local, &self.sip, &self.house.editions.current().dialplans),
+            degraded: stopped.chain(wrong).chain(trunks.iter().filter_map(TrunkReport::complaint)).collect(),
             trunks,
             unready,
             sip: SipCounters {

@@ -26,6 +26,7 @@ pub(crate) enum Command {
     Answer(CallKey, SocketAddr, Reply<Option<Session>>),
     AnswerEarly(CallKey, Reply<()>),
     Reject(CallKey, u16, String, Reply<()>),
+    Redirect(CallKey, Uri, Reply<()>),
     HangUp(CallKey, Reply<()>),
     TellKey(CallKey, KeyPress, Reply<()>),
     Call(Box<NewCall>, Reply<(CallHandle, String)>),

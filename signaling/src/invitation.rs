@@ -130,6 +130,15 @@ impl Invitation {
         Ok((socket, rtp))
     }
 
+    /// Sends the caller elsewhere: 302 with this address as its Contact (RFC 3261 section 8.3).
+    ///
+    /// # Errors
+    /// [`SignalingError::Gone`]: the caller has given up.
+    pub async fn redirect(self, to: &Uri) -> Result<(), SignalingError> {
+        let to = to.clone();
+        self.handle.ask(|key, reply| Command::Redirect(key, to, reply)).await
+    }
+
     /// Refuses with this code (300 to 699) and phrase; an empty phrase takes the usual one.
     ///
     /// # Errors

@@ -148,6 +148,9 @@ async fn a_dropped_invitation_is_480_and_a_rejected_one_says_why() {
         Progress::Rejected { code, reason } => assert_eq!((code, reason.as_str()), (603, "Not today")),
         other => panic!("{other:?}"),
     }
+    let mut outgoing = alice.call(&uri(&bob, Transport::Udp), "a").await.unwrap();
+    soon(door.next()).await.unwrap().redirect(&"sip:b@192.0.2.7".parse().unwrap()).await.unwrap();
+    assert!(matches!(soon(outgoing.next()).await, Progress::Rejected { code: 302, .. }));
     quiet(&alice).await;
     quiet(&bob).await;
 }

@@ -65,7 +65,7 @@ impl Line {
             Ok((dialog, leg)) => {
                 log.event("dialled", json!({ "result": "answered", "after_ms": took }));
                 let far = leg.control.clone();
-                let music = Waiting::of(&dial.music_files, house, log).await;
+                let music = Waiting::of(&dial.music_files, &self.edition, house, log).await;
                 let ended = self.talk_with(dialog, leg, music, log).await;
                 let stats = far.stats();
                 log.quality("called", &stats);

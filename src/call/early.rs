@@ -1,20 +1,25 @@
 //! Before the answer: what the verbs behind `early` play is heard while the caller's telephone still rings.
 
-use std::{ops::ControlFlow, pin::pin};
+use std::{iter, ops::ControlFlow, pin::pin, sync::Arc};
 
 use milo_signaling::{Dialog, Early, Invitation};
 use serde_json::json;
 use tokio::select;
 
-use super::{End, House, Record, follow, refuse, verbs::Line};
-use crate::{dialplan::Action, error::Error, store::HangupBy, trunk::Trunk};
+use super::{Course, End, House, Record, follow, refuse, verbs::Line};
+use crate::{
+    dialplan::{Action, Edition},
+    error::Error,
+    store::HangupBy,
+    trunk::Trunk,
+};
 
 /// Plays the verbs up to `answer` or `reject`, and does that. The call goes on where it was answered.
-pub(super) async fn play<'a>(
+pub(super) async fn play(
     house: &House,
     invitation: Invitation,
     trunk: Option<&Trunk>,
-    actions: &mut impl Iterator<Item = &'a Action>,
+    (edition, course): (&Arc<Edition>, &mut Course<'_>),
     log: &mut Record,
 ) -> Result<ControlFlow<End, (Dialog, Line)>, Error> {
     let ends = |action: &&Action| matches!(action, Action::Answer {} | Action::Reject { .. });
@@ -23,20 +28,20 @@ pub(super) async fn play<'a>(
         Early::Heard(early, leg) => (early, leg),
         Early::Ringing(invitation) => {
             log.event("early", json!({ "heard": false }));
-            if let Some(Action::Reject { status }) = actions.find(ends) {
+            if let Some(Action::Reject { status }) = iter::from_fn(|| course.next()).find(ends) {
                 return refuse(*invitation, *status, "").await.map(ControlFlow::Break);
             }
             let (dialog, leg) = invitation.answer().await?;
-            let line = Line::new(leg, dialog.keys(), caller, trunk, house);
+            let line = Line::new(leg, dialog.keys(), (caller, trunk), edition, house);
             return Ok(ControlFlow::Continue((dialog, line)));
         }
     };
     log.event("early", json!({ "heard": true }));
-    let mut line = Line::new(leg, early.dialog().keys(), caller, trunk, house);
+    let mut line = Line::new(leg, early.dialog().keys(), (caller, trunk), edition, house);
     let (control, call) = (line.control.clone(), log.id());
     let last = {
         let mut playing = pin!(async {
-            for action in actions {
+            for action in iter::from_fn(|| course.next()) {
                 if ends(&action) {
                     return Some(action);
                 }

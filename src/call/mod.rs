@@ -1,7 +1,10 @@
 //! One call from invitation to log row: a straight line with one owner. Hanging up is dropping it.
 
+mod ask;
+mod course;
 mod dial;
 mod early;
+mod message;
 mod record;
 mod recording;
 mod retention;
@@ -9,8 +12,9 @@ mod verbs;
 
 use std::{ops::ControlFlow, path::PathBuf, pin::pin, sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use milo_media::{Cleaning, Control, MediaError, prompt::Prompts};
-use milo_signaling::{Caller, Dialog, DialogEvent, EndReason, Invitation, SignalingError};
+use milo_signaling::{Caller, Dialog, DialogEvent, EndReason, Invitation, SignalingError, Uri};
 use serde_json::json;
 use tokio::{
     select,
@@ -18,15 +22,16 @@ use tokio::{
 };
 
 use crate::{
-    agent::{Ending, SetPhrases},
+    agent::Ending,
     config,
-    dialplan::{Action, Dialplans, Plan},
+    dialplan::{Action, Edition, Editions, Facts, Variables},
     engines::Engines,
     error::Error,
     metrics::Metrics,
-    store::{HangupBy, LogWriter},
+    store::{HangupBy, LogWriter, Stamp},
     trunk::{Direction, Trunk, Trunks},
 };
+use course::Course;
 use recording::Reel;
 use verbs::Line;
 
@@ -39,16 +44,15 @@ const LAST_LINES: Duration = Duration::from_millis(500);
 
 /// How much longer than the longest call a verb may take to come to its end.
 const OVERTIME: Duration = Duration::from_secs(10);
+const ROUND: &str = "the plan went round too often";
 const TIME_UP: &str = "the longest call was reached";
 
 /// What every call shares.
 pub struct House {
     /// The loaded engines.
     pub engines: Engines,
-    /// Plans and personas.
-    pub dialplans: Dialplans,
-    /// The personas' sentences as sound.
-    pub phrases: SetPhrases,
+    /// Plans and personas, as they are in force.
+    pub editions: Editions,
     /// Sound files, decoded.
     pub prompts: Prompts,
     /// What is recorded, and where to.
@@ -84,6 +88,18 @@ impl House {
     }
 }
 
+/// What a plan may be chosen by.
+fn facts(invitation: &Invitation, trunk: Option<&Trunk>, edition: &Edition) -> Facts {
+    let named = |name: &str| Some((name.to_owned(), invitation.header(name)?.to_owned()));
+    Facts {
+        from: invitation.from_number().into(),
+        to: invitation.to_number().into(),
+        trunk: trunk.map(|trunk| trunk.name().to_owned()),
+        headers: edition.dialplans.header_names().filter_map(named).collect(),
+        at: Timestamp::from_millisecond(Stamp::now().millis()).unwrap_or_default(),
+    }
+}
+
 /// How a call ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct End {
@@ -99,7 +115,8 @@ impl End {
 
 /// Takes one call through its plan. Returns when the call is over and its row is closed.
 pub async fn run(house: Arc<House>, invitation: Invitation) {
-    let plan = house.dialplans.pick(invitation.to_number()).cloned();
+    // The call keeps this edition, whatever is reloaded meanwhile.
+    let edition = house.editions.current();
     let trunk = house.trunks.of(invitation.source().ip(), invitation.to_number());
     let place = trunk.map(|trunk| trunk.place(Direction::In));
     if let (Some(trunk), Some(None)) = (trunk, &place) {
@@ -108,9 +125,15 @@ pub async fn run(house: Arc<House>, invitation: Invitation) {
         invitation.reject(503, "").await.ok();
         return;
     }
-    let mut log = Record::open(&house, &invitation, trunk, plan.as_ref());
+    let facts = facts(&invitation, trunk, &edition);
+    let plan = edition.dialplans.choose(&facts);
+    let mut log = Record::open(&house, &invitation, (&facts, plan));
     let end = match plan {
-        Some(plan) => take(&house, invitation, trunk, &plan, &mut log).await,
+        Some(plan) => {
+            let variables = Variables::new(facts, log.id());
+            let course = Course::new(&edition.dialplans, plan, variables);
+            take(&house, invitation, trunk, (&edition, course), &mut log).await
+        }
         None => refuse(invitation, 404, "Not Found").await,
     };
     let end = end.unwrap_or_else(|error| {
@@ -128,38 +151,41 @@ async fn take(
     house: &House,
     mut invitation: Invitation,
     trunk: Option<&Trunk>,
-    plan: &Plan,
+    (edition, mut course): (&Arc<Edition>, Course<'_>),
     log: &mut Record,
 ) -> Result<End, Error> {
-    let mut actions = plan.actions.iter().peekable();
-    while let Some(Action::Ring { seconds }) = actions.next_if(|action| matches!(action, Action::Ring { .. })) {
+    while let Some(Action::Ring { seconds }) = course.peek() {
+        course.next();
         invitation.ring().await?;
         select! {
             () = sleep(Duration::from_secs(*seconds)) => {}
             () = invitation.cancelled() => return Ok(End::new(HangupBy::Caller, "cancelled while ringing")),
         }
     }
-    let (mut dialog, mut line) = if actions.next_if_eq(&&Action::Early {}).is_some() {
-        match early::play(house, invitation, trunk, &mut actions, log).await? {
+    let (mut dialog, mut line) = match course.peek() {
+        Some(Action::Reject { status }) => return refuse(invitation, *status, "").await,
+        Some(action @ Action::Redirect { .. }) => return redirect(invitation, action, &course.variables, log).await,
+        Some(Action::Early {}) => match early::play(house, invitation, trunk, (edition, &mut course), log).await? {
             ControlFlow::Continue(up) => up,
             ControlFlow::Break(end) => return Ok(end),
+        },
+        first => {
+            if first == Some(&Action::Answer {}) {
+                course.next();
+            }
+            let caller = invitation.from_number().to_owned();
+            let (dialog, leg) = invitation.answer().await?;
+            let line = Line::new(leg, dialog.keys(), (caller, trunk), edition, house);
+            (dialog, line)
         }
-    } else if let Some(Action::Reject { status }) = actions.peek() {
-        return refuse(invitation, *status, "").await;
-    } else {
-        actions.next_if_eq(&&Action::Answer {});
-        let caller = invitation.from_number().to_owned();
-        let (dialog, leg) = invitation.answer().await?;
-        let line = Line::new(leg, dialog.keys(), caller, trunk, house);
-        (dialog, line)
     };
     log.answered();
     let call = log.id();
     let control = line.control.clone();
-    let recorded = house.recordings.wanted(plan, trunk);
+    let recorded = house.recordings.wanted(course.plan(), trunk);
     let until = line.until + OVERTIME;
     let end = {
-        let mut verbs = pin!(perform(house, plan, recorded, actions, &mut line, log));
+        let mut verbs = pin!(perform(house, recorded, &mut course, &mut line, log));
         // When the dialog ends first, the verb that runs hears that the line is closed and writes down how far it came.
         select! {
             end = follow(&mut dialog, &control, &call) => {
@@ -189,6 +215,25 @@ async fn refuse(invitation: Invitation, status: u16, reason: &str) -> Result<End
     Ok(End::new(HangupBy::Milo, format!("refused with {status}")))
 }
 
+/// The verb `redirect`: whoever calls may call elsewhere.
+async fn redirect(invitation: Invitation, action: &Action, variables: &Variables, log: &Record) -> Result<End, Error> {
+    let to = match variables.fill(action) {
+        Ok(Action::Redirect { to }) => to.parse::<Uri>().map_err(|fault| fault.to_string()),
+        Ok(_) => Err("no redirect".into()),
+        Err(why) => Err(why),
+    };
+    match to {
+        Ok(to) => {
+            invitation.redirect(&to).await?;
+            Ok(End::new(HangupBy::Milo, "redirected with 302"))
+        }
+        Err(why) => {
+            log.event("verb_failed", json!({ "verb": "redirect", "why": why }));
+            refuse(invitation, 404, "").await
+        }
+    }
+}
+
 /// Watches the dialog: media changes go to the leg, its end is the call's end.
 async fn follow(dialog: &mut Dialog, control: &Control, call: &str) -> End {
     loop {
@@ -211,23 +256,29 @@ async fn follow(dialog: &mut Dialog, control: &Control, call: &str) -> End {
 }
 
 /// The verbs on an answered line.
-async fn perform<'a>(
+async fn perform(
     house: &House,
-    plan: &Plan,
     recorded: bool,
-    actions: impl Iterator<Item = &'a Action>,
+    course: &mut Course<'_>,
     line: &mut Line,
     log: &mut Record,
 ) -> Result<End, Error> {
-    let language = plan.language;
     if recorded {
-        line.record(house, language, log).await;
+        line.record(house, course.language(), log).await;
     }
-    for action in actions {
-        log.event("verb", json!(action));
-        match action {
+    while let Some(step) = course.next() {
+        log.event("verb", json!(step.alone()));
+        let language = course.language();
+        let action = match course.variables.fill(step) {
+            Ok(action) => action,
+            Err(why) => {
+                log.event("verb_failed", json!({ "verb": step.verb(), "why": why }));
+                continue;
+            }
+        };
+        match &action {
             Action::Ring { .. } | Action::Early {} | Action::Answer {} => {}
-            Action::Reject { .. } | Action::Hangup {} => break,
+            Action::Reject { .. } | Action::Redirect { .. } | Action::Hangup {} => break,
             Action::Converse { persona } => {
                 let ending = line.converse(house, persona, language, log).await?;
                 let reason = match ending {
@@ -240,17 +291,41 @@ async fn perform<'a>(
                 return Ok(End::new(HangupBy::Milo, reason));
             }
             Action::Echo {} => line.echo().await,
-            Action::Play(_) | Action::Music { .. } | Action::Tone { .. } => line.sound(action, house, log).await,
+            Action::Play(_) | Action::Music { .. } | Action::Tone { .. } => line.sound(&action, house, log).await,
             Action::Recording(step) => line.turn_recording(*step, house, language, log).await,
             Action::Dial(dial) => line.dial(dial, house, log).await,
             Action::Digits {} => line.digits(house, language, log).await,
             Action::Press { digits, by } => line.press(digits, *by, log).await?,
+            Action::Say(say) => line.say(say, house, language, log).await,
+            Action::Gather(gather) => {
+                let digits = line.gather(gather, house, language, log).await;
+                let failed = gather.failed.as_ref().filter(|_| digits.is_none());
+                course.variables.set(&gather.into, digits.unwrap_or_default());
+                failed.into_iter().for_each(|plan| course.go(plan));
+            }
+            Action::Menu(menu) => {
+                let key = line.menu(menu, house, language, log).await;
+                // Those within it are filled when their turn comes.
+                if let Action::Menu(menu) = step {
+                    course.enter(key.and_then(|key| menu.keys.get(&key)).unwrap_or(&menu.otherwise), 1);
+                }
+            }
+            Action::Set(values) => values.iter().for_each(|(name, value)| course.variables.set(name, value.clone())),
+            Action::Goto(plan) => course.go(plan),
+            Action::Repeat { times, .. } => {
+                if let Action::Repeat { actions, .. } = step {
+                    course.enter(actions, *times);
+                }
+            }
+            Action::Wait { seconds } => line.wait(Duration::from_secs(*seconds), log).await,
+            Action::Record(message) => line.message(message, "message", house, log).await,
+            Action::Voicemail(voicemail) => line.voicemail(voicemail, house, language, log).await,
         }
         if line.lost() {
             return Ok(End::new(HangupBy::Network, "no packets came any more"));
         }
     }
-    Ok(End::new(HangupBy::Milo, "the plan is done"))
+    Ok(End::new(HangupBy::Milo, if course.is_spent() { ROUND } else { "the plan is done" }))
 }
 
 #[cfg(test)]

@@ -12,10 +12,9 @@ use serde_json::{Value, json};
 
 use super::House;
 use crate::{
-    dialplan::Plan,
+    dialplan::{Facts, Plan},
     metrics::Metrics,
     store::{CallLog, Ending, HangupBy, Key, NewCall, NewTurn, Stamp},
-    trunk::Trunk,
 };
 
 /// What stands in the log for what was said or pressed in private.
@@ -37,7 +36,7 @@ pub struct Record {
 
 impl Record {
     /// The call begins.
-    pub(super) fn open(house: &House, invitation: &Invitation, trunk: Option<&Trunk>, plan: Option<&Plan>) -> Self {
+    pub(super) fn open(house: &House, invitation: &Invitation, (facts, plan): (&Facts, Option<&Plan>)) -> Self {
         house.metrics.call_began();
         let language = plan.map(|plan| plan.language);
         let log = house.log.begin(NewCall {
@@ -50,8 +49,7 @@ impl Record {
             started: Stamp::now(),
         });
         let id = log.key();
-        let trunk = trunk.map(Trunk::name);
-        tracing::info!(call.id = %id, trunk, dialplan = plan.map(|plan| plan.name.as_str()), "a call comes in");
+        tracing::info!(call.id = %id, trunk = facts.trunk, dialplan = plan.map(|plan| plan.name.as_str()), "a call comes in");
         let record = Self {
             log: Some(log),
             id,
@@ -60,7 +58,7 @@ impl Record {
             quality: Vec::new(),
             private: AtomicBool::new(false),
         };
-        if let Some(trunk) = trunk {
+        if let Some(trunk) = &facts.trunk {
             record.event("trunk", json!({ "name": trunk }));
         }
         record
@@ -94,8 +92,12 @@ impl Record {
 
     /// A key was pressed; which one is not said in private.
     pub fn digit(&self, key: char) {
-        let key = if self.private.load(Ordering::Relaxed) { UNSAID.to_owned() } else { key.to_string() };
-        self.event("digit", json!({ "digit": key }));
+        self.event("digit", json!({ "digit": self.masked(&key.to_string()) }));
+    }
+
+    /// What is said or pressed, as the log may have it.
+    pub(super) fn masked<'a>(&self, said: &'a str) -> &'a str {
+        if self.private.load(Ordering::Relaxed) { UNSAID } else { said }
     }
 
     /// From here on the log keeps to itself what is said and pressed (a card number), or no longer does.

@@ -105,11 +105,23 @@ pub(super) struct Reel {
     control: Control,
     running: Option<Recording>,
     begun: usize,
+    /// The newest file.
+    name: Option<String>,
 }
 
 impl Reel {
     pub(super) fn new(control: Control) -> Self {
-        Self { control, running: None, begun: 0 }
+        Self { control, running: None, begun: 0, name: None }
+    }
+
+    /// Whether one runs.
+    pub(super) fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// The newest file, as a path within the folder of recordings.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.name.as_deref()
     }
 
     /// Silence in place of both sides from now on; the timeline goes on.
@@ -181,15 +193,22 @@ impl Line {
             log.event("recording", json!({ "is": "failed", "fault": error.to_string() }));
             return;
         }
-        if self.lost() {
+        if !self.lost() {
+            self.begin(house, log);
+        }
+    }
+
+    /// Begins a recording whose caller knows of it, if none runs.
+    pub(super) fn begin(&mut self, house: &House, log: &Record) {
+        if self.reel.is_running() {
             return;
         }
         match house.recordings.begin(log, self.reel.begun + 1) {
             Ok((recording, name)) => {
                 self.reel.begun += 1;
-                log.event("recording", json!({ "is": "started", "file": name }));
+                log.event("recording", json!({ "is": "started", "file": &name }));
                 self.reel.control.record(recording.tap());
-                self.reel.running = Some(recording);
+                (self.reel.running, self.reel.name) = (Some(recording), Some(name));
             }
             Err(error) => {
                 tracing::error!(call.id = %log.id(), error = %error, "a call is not recorded");

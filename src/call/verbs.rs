@@ -1,6 +1,6 @@
 //! What a dialplan's verbs do on an answered line.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use milo_media::{
     Ambience, Cleaning, Control, Ears, FRAME_SAMPLES, Frame, Heard, Leg, SAMPLE_RATE, Voice,
@@ -17,7 +17,7 @@ use tokio::{
 use super::{House, Record, Reel};
 use crate::{
     agent::{Conversation, Ear, Ending, Limits, Patience, Phrase, announce},
-    dialplan::Action,
+    dialplan::{Action, Edition},
     error::Error,
     press::{self, PressBy},
     trunk::Trunk,
@@ -43,20 +43,25 @@ pub(super) struct Line {
     pub(super) until: Instant,
     /// The call's recording.
     pub(super) reel: Reel,
+    /// The plans with which the call began, and their sounds.
+    pub(super) edition: Arc<Edition>,
+    /// Keys that were pressed before anybody asked for them.
+    pub(super) typed: VecDeque<char>,
 }
 
 impl Line {
-    /// The leg of this caller, who came over this trunk.
+    /// The leg of this caller, who came over this trunk, under these plans.
     pub(super) fn new(
         Leg { ears, voice, control }: Leg,
         keys: InfoKeys,
-        caller: String,
-        trunk: Option<&Trunk>,
+        (caller, trunk): (String, Option<&Trunk>),
+        edition: &Arc<Edition>,
         house: &House,
     ) -> Self {
         let cleaning = trunk.map_or(house.cleaning, Trunk::cleaning);
         let (until, reel) = (Instant::now() + house.longest, Reel::new(control.clone()));
-        Self { ears: Some(ears), voice, control, keys, caller, cleaning, until, reel }
+        let (edition, typed) = (Arc::clone(edition), VecDeque::new());
+        Self { ears: Some(ears), voice, control, keys, caller, cleaning, until, reel, edition, typed }
     }
 
     /// Whether the leg has closed.
@@ -75,11 +80,12 @@ impl Line {
         language: Language,
         log: &mut Record,
     ) -> Result<Ending, Error> {
-        let Some(persona) = house.dialplans.persona(persona) else {
+        let edition = Arc::clone(&self.edition);
+        let Some(persona) = edition.dialplans.persona(persona) else {
             return Err(Error::Dialplan(format!("no persona {persona:?}")));
         };
         if let Some(backdrop) = &persona.ambience {
-            match house.sound(house.dialplans.sound(&backdrop.file)).await {
+            match house.sound(edition.dialplans.sound(&backdrop.file)).await {
                 Ok(sound) => self.voice.ambience(Ambience::new(sound, backdrop.level_db, backdrop.ducked_db)),
                 Err(error) => log.event("sound_failed", json!({ "error": error.to_string() })),
             }
@@ -104,7 +110,7 @@ impl Line {
         };
         let mut ear = Ear::new(ears, self.cleaning, house.engines.activity.stream(), patience);
         let talk =
-            Conversation { engines: &house.engines, persona, phrases: &house.phrases, record: log, limits, language };
+            Conversation { engines: &house.engines, persona, phrases: &edition.phrases, record: log, limits, language };
         let ending = talk.hold(&mut ear, &mut self.voice).await;
         self.voice.ambience(None);
         if ending != Ending::Lost {
@@ -138,8 +144,8 @@ impl Line {
     }
 
     /// A sound file; one that cannot be played is written down, and the plan goes on.
-    async fn prompt(&mut self, file: &str, house: &House, log: &Record) {
-        match house.sound(house.dialplans.sound(file)).await {
+    pub(super) async fn prompt(&mut self, file: &str, house: &House, log: &Record) {
+        match house.sound(self.edition.dialplans.sound(file)).await {
             Ok(sound) => {
                 let key = |digit: char| log.digit(digit);
                 let played = self.play(&sound, key).await;
@@ -173,7 +179,7 @@ impl Line {
 
     /// Music for whoever waits: the files that can be played, over and over, or the built-in music.
     async fn music(&mut self, duration: Duration, files: &[String], house: &House, log: &Record) {
-        self.frames(Waiting::of(files, house, log).await.frames(), duration).await;
+        self.frames(Waiting::of(files, &self.edition, house, log).await.frames(), duration).await;
     }
 
     /// Plays frames for so long, or to their end or the line's.
@@ -204,7 +210,7 @@ impl Line {
                 if by == PressBy::Info && way != "info" {
                     tracing::info!(call.id = %log.id(), way, "the far side takes no keys by SIP INFO");
                 }
-                log.event("pressed", json!({ "digits": digits, "by": way }));
+                log.event("pressed", json!({ "digits": log.masked(digits), "by": way }));
             }
             () = listening => {}
         }
@@ -241,16 +247,16 @@ impl Line {
             let said = announce(&words.join(", "), language, &house.engines.voice, &mut self.voice).await;
             if let Err(error) = said {
                 log.event("engine_failed", json!({ "error": error.to_string() }));
-                self.apologise(house, language).await;
+                self.apologise(language).await;
                 return;
             }
         }
     }
 
     /// The apology, from the sound that was made at the start: it can be heard when the voice itself has failed.
-    pub(super) async fn apologise(&mut self, house: &House, language: Language) {
-        let Some((_, persona)) = house.dialplans.personas().next() else { return };
-        let sound = house.phrases.sound(persona, Phrase::Apology, language);
+    pub(super) async fn apologise(&mut self, language: Language) {
+        let Some((_, persona)) = self.edition.dialplans.personas().next() else { return };
+        let sound = self.edition.phrases.sound(persona, Phrase::Apology, language);
         self.voice.play_all(&sound).await;
         self.voice.drained().await;
     }
@@ -262,10 +268,10 @@ pub(super) struct Waiting(Vec<Arc<[i16]>>);
 
 impl Waiting {
     /// The files of these that can be played; the others are written down.
-    pub(super) async fn of(files: &[String], house: &House, log: &Record) -> Self {
+    pub(super) async fn of(files: &[String], edition: &Edition, house: &House, log: &Record) -> Self {
         let mut sounds = Vec::new();
         for file in files {
-            match house.sound(house.dialplans.sound(file)).await {
+            match house.sound(edition.dialplans.sound(file)).await {
                 Ok(sound) => sounds.push(sound),
                 Err(error) => log.event("sound_failed", json!({ "error": error.to_string() })),
             }

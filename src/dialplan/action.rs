@@ -1,12 +1,26 @@
 //! What a dialplan can do with a call: one variant a verb.
 
+use std::collections::BTreeMap;
+
 use milo_media::tone::{Country, Pattern, Signal};
+use milo_signaling::Uri;
 use serde::{Deserialize, Serialize};
 
-use super::Dial;
+use super::{
+    Dial, Gather, Menu, Message, Say, Voicemail,
+    variables::{self, Place},
+};
 use crate::press::{self, PressBy};
 
-/// One step of a plan. After ringing, and what is heard early, a plan begins with `answer` or `reject`.
+/// A verb, and where in its file it stands.
+pub type Step = toml::Spanned<Action>;
+/// Verbs, one after the other.
+pub type Block = Vec<Step>;
+
+/// As often as a block can be repeated.
+const TIMES: u32 = 100;
+
+/// One step of a plan. After ringing, and what is heard early, a plan begins with `answer`, `reject` or `redirect`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Action {
@@ -67,6 +81,37 @@ pub enum Action {
         /// A SIP status of 400 to 699 (RFC 3261 section 21).
         status: u16,
     },
+    /// Says words.
+    Say(Say),
+    /// Asks for digits and keeps them in a variable.
+    Gather(Gather),
+    /// Asks for one key, each of which leads somewhere else.
+    Menu(Menu),
+    /// Gives variables their values: `set = { office = "Toamasina" }`.
+    Set(BTreeMap<String, String>),
+    /// Goes on with another plan, named so, and does not come back.
+    Goto(String),
+    /// Does the same several times.
+    Repeat {
+        /// How often, 1 to 100.
+        times: u32,
+        /// What.
+        actions: Block,
+    },
+    /// Silence.
+    Wait {
+        /// Seconds, 1 to 3,600.
+        seconds: u64,
+    },
+    /// Takes a message of the caller, after a beep.
+    Record(Message),
+    /// A greeting, then a message.
+    Voicemail(Voicemail),
+    /// 302 instead of an answer: whoever calls may call there (RFC 3261 section 21.3.3).
+    Redirect {
+        /// A SIP address.
+        to: String,
+    },
 }
 
 /// What the verb `recording` does.
@@ -94,13 +139,81 @@ impl Action {
         matches!(self, Self::Play(_) | Self::Music { .. } | Self::Tone { .. })
     }
 
-    /// The sound files it plays.
-    pub(super) fn sounds(&self) -> &[String] {
+    /// Its name in the file.
+    pub fn verb(&self) -> String {
+        match serde_json::to_value(self) {
+            Ok(serde_json::Value::Object(one)) => one.into_iter().next().map(|(verb, _)| verb).unwrap_or_default(),
+            _ => String::new(),
+        }
+    }
+
+    /// The sound files it plays, those of the verbs within it left out.
+    pub(super) fn sounds(&self) -> Vec<&String> {
         match self {
-            Self::Play(file) => std::slice::from_ref(file),
-            Self::Music { files, .. } => files,
-            Self::Dial(dial) => &dial.music_files,
-            _ => &[],
+            Self::Play(file) => vec![file],
+            Self::Music { files, .. } => files.iter().collect(),
+            Self::Dial(dial) => dial.music_files.iter().collect(),
+            Self::Gather(gather) => gather.prompts().filter_map(|prompt| prompt.sound()).collect(),
+            Self::Menu(menu) => menu.prompts().filter_map(|prompt| prompt.sound()).collect(),
+            Self::Voicemail(voicemail) => voicemail.greeting.sound().into_iter().collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The blocks of verbs within it.
+    pub(super) fn blocks(&self) -> Vec<&Block> {
+        match self {
+            Self::Menu(menu) => menu.keys.values().chain([&menu.otherwise]).collect(),
+            Self::Repeat { actions, .. } => vec![actions],
+            _ => Vec::new(),
+        }
+    }
+
+    /// The verb without those within it.
+    pub fn alone(&self) -> Self {
+        match self {
+            Self::Menu(menu) => {
+                let keys = menu.keys.keys().map(|key| (*key, Block::new())).collect();
+                Self::Menu(Menu { keys, otherwise: Block::new(), ..menu.clone() })
+            }
+            Self::Repeat { times, .. } => Self::Repeat { times: *times, actions: Block::new() },
+            whole => whole.clone(),
+        }
+    }
+
+    /// Its own texts in which variables have their place, those of the verbs within it left out.
+    pub(super) fn texts(&mut self) -> Vec<(Place, &mut String)> {
+        match self {
+            Self::Dial(dial) => {
+                let from = dial.from.iter_mut().map(|from| (Place::Address, from));
+                [(Place::Address, &mut dial.to)].into_iter().chain(from).collect()
+            }
+            Self::Redirect { to } => vec![(Place::Address, to)],
+            Self::Press { digits, .. } => vec![(Place::Words, digits)],
+            Self::Say(say) => vec![(Place::Words, &mut say.text)],
+            Self::Set(values) => values.values_mut().map(|value| (Place::Words, value)).collect(),
+            Self::Gather(gather) => gather.prompts_mut().filter_map(|prompt| prompt.words()).collect(),
+            Self::Menu(menu) => menu.prompts_mut().filter_map(|prompt| prompt.words()).collect(),
+            Self::Voicemail(voicemail) => voicemail.greeting.words().into_iter().collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The variables that it sets.
+    pub(super) fn sets(&self) -> Vec<&str> {
+        match self {
+            Self::Set(values) => values.keys().map(String::as_str).collect(),
+            Self::Gather(gather) => vec![&gather.into],
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether it may be over in no time: what only such verbs lead round to would never end.
+    pub(super) fn is_instant(&self) -> bool {
+        match self {
+            Self::Answer {} | Self::Recording(_) | Self::Set(_) | Self::Goto(_) => true,
+            Self::Repeat { actions, .. } => actions.iter().all(|step| step.get_ref().is_instant()),
+            _ => false,
         }
     }
 
@@ -133,6 +246,22 @@ impl Action {
                 Some(format!("converse: persona = {persona:?} is not the name of a file in personas/ (without .toml)"))
             }
             Self::Dial(dial) => dial.fault(),
+            Self::Say(say) => say.fault(),
+            Self::Gather(gather) => gather.fault(),
+            Self::Menu(menu) => menu.fault(),
+            Self::Set(values) => values.keys().find_map(|name| variables::unfit(name).map(|why| format!("set: {why}"))),
+            Self::Repeat { times, .. } if !(1..=TIMES).contains(times) => {
+                Some(format!("repeat: times = {times} is not within 1 to {TIMES}"))
+            }
+            Self::Wait { seconds } if !(1..=3_600).contains(seconds) => {
+                Some(format!("wait: seconds = {seconds} is not within 1 to 3600"))
+            }
+            Self::Record(message) => message.fault().map(|fault| format!("record: {fault}")),
+            Self::Voicemail(voicemail) => voicemail.fault(),
+            Self::Redirect { to } => match to.parse::<Uri>() {
+                Ok(uri) if uri.as_sip().is_some() => None,
+                _ => Some(format!("redirect: to = {to:?} is no SIP address; one looks like sip:100@192.0.2.7:5060")),
+            },
             _ => None,
         }
     }

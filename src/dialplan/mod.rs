@@ -1,47 +1,102 @@
 //! Dialplans: which call is treated how. Files (`dialplans/*.toml`) hold the truth; the ones that ship are carried in the
 //! binary, for a Milo that was started without a checkout beside it.
+//!
+//! ```text
+//! *.toml ─► read ─► plans ─► check ─► Dialplans ─► Edition ─► calls        a fault: the old edition stays in force
+//!                                        │ choose(Facts)                   (editions.rs)
+//!                                        └─► Plan: Block of Steps, each an Action
+//! ```
 
 mod action;
+mod ask;
+mod check;
+mod choose;
+pub mod command;
 mod dial;
+mod editions;
+mod fault;
+mod hours;
+mod message;
+mod pattern;
+mod read;
+#[cfg(test)]
+mod reference;
+mod variables;
 
 use std::{
-    collections::BTreeMap,
-    fs, io,
-    path::{Component, Path, PathBuf},
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
 };
 
 use milo_models::engine::Language;
 use serde::Deserialize;
 
-pub use action::{Action, RecordingStep};
+pub use action::{Action, Block, RecordingStep, Step};
+pub use ask::{Gather, Menu, Prompt, Say};
+pub use choose::{Facts, Verdict};
 pub use dial::Dial;
+pub use editions::{Edition, Editions, Origin};
+pub use fault::{Fault, Faults};
+pub use hours::Window;
+pub use message::{Message, Voicemail};
+pub use pattern::{Pattern, Patterns};
+pub use variables::Variables;
 
-use crate::{agent::Persona, error::Error};
+use crate::agent::Persona;
+use check::{Known, check_sound};
+use fault::Source;
+use hours::Calendar;
 
 /// The dialplan and persona that ship.
 const SHIPPED_PLAN: &str = include_str!("../../dialplans/default.toml");
 const SHIPPED_PERSONA: &str = include_str!("../../dialplans/personas/demo.toml");
 
-/// What happens to the calls of one number.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+/// Which calls it is for, and what happens to them. A call gets the first plan of which every condition fits.
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
-    /// Stands in the call log.
+    /// Stands in the call log; `goto` leads to it by this name.
     pub name: String,
-    /// The called number (user part of the SIP address), or `*`.
-    pub number: String,
+    /// The called number (user part of the SIP address): a pattern or a list of them. Without it only `goto` leads here.
+    #[serde(default)]
+    pub number: Patterns,
+    /// The caller's number.
+    #[serde(default)]
+    pub from: Patterns,
+    /// The trunk over which the call comes.
+    #[serde(default)]
+    pub trunk: Patterns,
+    /// Header fields of the INVITE.
+    #[serde(default)]
+    pub headers: BTreeMap<String, Patterns>,
+    /// A language that the caller's Accept-Language names, in small letters: `fr*`.
+    #[serde(default)]
+    pub accept_language: Patterns,
+    /// When it is open, in the file's time zone.
+    #[serde(default)]
+    pub hours: Vec<Window>,
+    /// `true`: on the file's holidays only; `false`: not on holidays.
+    pub holiday: Option<bool>,
     /// What the caller is taken to speak until they are heard.
     pub language: Language,
     /// Whether its calls are recorded from the answer on; unset, as the configuration says.
     pub record: Option<bool>,
     /// The verbs, in order; the call ends after the last one.
-    pub actions: Vec<Action>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PlanFile {
-    plan: Vec<Plan>,
+    #[serde(skip)]
+    pub actions: Block,
+    /// Where the verbs begin in the file, and where the plan does.
+    #[serde(skip)]
+    actions_at: usize,
+    #[serde(skip)]
+    at: usize,
+    /// Its line.
+    #[serde(skip)]
+    pub line: usize,
+    /// Its file.
+    #[serde(skip)]
+    pub file: PathBuf,
+    #[serde(skip)]
+    calendar: Calendar,
 }
 
 /// All plans and the personas they name, checked.
@@ -51,11 +106,16 @@ pub struct Dialplans {
     personas: BTreeMap<String, Persona>,
     /// Where the sounds are that they name.
     folder: PathBuf,
+    /// The header fields that plans ask for.
+    header_names: BTreeSet<String>,
 }
 
 impl Dialplans {
     /// The dialplan that ships.
-    pub fn shipped() -> Result<Self, Error> {
+    ///
+    /// # Errors
+    /// Nothing, in a program that passed its tests.
+    pub fn shipped() -> Result<Self, Faults> {
         Self::from_texts(
             Path::new("dialplans"),
             vec![(PathBuf::from("dialplans/default.toml"), SHIPPED_PLAN.into())],
@@ -64,45 +124,82 @@ impl Dialplans {
     }
 
     /// Reads `*.toml` of a folder (in the order of their names) and of its `personas/`.
-    pub fn read(folder: &Path) -> Result<Self, Error> {
-        let plans = texts(folder)?;
-        if plans.is_empty() {
-            return Err(Error::Dialplan(format!("{} holds no dialplan (*.toml)", folder.display())));
+    ///
+    /// # Errors
+    /// All that is wrong with them.
+    pub fn read(folder: &Path) -> Result<Self, Faults> {
+        let mut faults = Vec::new();
+        let plans = read::files(folder, &mut faults);
+        if plans.is_empty() && faults.is_empty() {
+            faults.push(Source::new(folder, "").fault(None, "holds no dialplan (*.toml)"));
         }
         let personas = folder.join("personas");
-        Self::from_texts(folder, plans, if personas.is_dir() { texts(&personas)? } else { Vec::new() })
+        let personas = if personas.is_dir() { read::files(&personas, &mut faults) } else { Vec::new() };
+        Self::from_sources(folder, &plans, &personas, faults)
     }
 
     fn from_texts(
         folder: &Path,
         plans: Vec<(PathBuf, String)>,
         personas: Vec<(PathBuf, String)>,
-    ) -> Result<Self, Error> {
-        let mut known = BTreeMap::new();
-        for (path, text) in personas {
-            let persona = Persona::parse(&text).map_err(|fault| in_file(&path, &fault))?;
-            if let Some(ambience) = &persona.ambience {
-                check_sound(folder, &ambience.file)
-                    .map_err(|fault| in_file(&path, &format!("ambience: file: {fault}")))?;
-            }
-            let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-            known.insert(name, persona);
-        }
-        let mut all = Vec::new();
-        for (path, text) in plans {
-            let file: PlanFile = toml::from_str(&text).map_err(|fault| in_file(&path, &fault.to_string()))?;
-            for plan in &file.plan {
-                check(plan, &known, folder)
-                    .map_err(|fault| in_file(&path, &format!("plan {:?}: {fault}", plan.name)))?;
-            }
-            all.extend(file.plan);
-        }
-        Ok(Self { plans: all, personas: known, folder: folder.into() })
+    ) -> Result<Self, Faults> {
+        let sources = |texts: Vec<(PathBuf, String)>| -> Vec<Source> {
+            texts.into_iter().map(|(path, text)| Source { path, text }).collect()
+        };
+        Self::from_sources(folder, &sources(plans), &sources(personas), Vec::new())
     }
 
-    /// The first plan that fits the called number.
-    pub fn pick(&self, number: &str) -> Option<&Plan> {
-        self.plans.iter().find(|plan| plan.number == "*" || plan.number == number)
+    /// The plans of a text, for tests.
+    #[cfg(test)]
+    pub(crate) fn of_text(text: &str) -> Result<Self, Faults> {
+        Self::from_texts(Path::new("."), vec![(PathBuf::from("plans.toml"), text.into())], Vec::new())
+    }
+
+    fn from_sources(
+        folder: &Path,
+        plans: &[Source],
+        personas: &[Source],
+        mut faults: Vec<Fault>,
+    ) -> Result<Self, Faults> {
+        let mut known = BTreeMap::new();
+        for source in personas {
+            let persona = Persona::parse(&source.text).and_then(|persona| match &persona.ambience {
+                Some(ambience) => check_sound(folder, &ambience.file)
+                    .map(|()| persona.clone())
+                    .map_err(|fault| format!("ambience: file: {fault}")),
+                None => Ok(persona),
+            });
+            let name = source.path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+            match persona {
+                Ok(persona) => drop(known.insert(name, persona)),
+                Err(fault) => faults.push(source.fault(None, fault.trim_end())),
+            }
+        }
+        let mut all = Vec::new();
+        for source in plans {
+            all.extend(read::plans(source, &mut faults).into_iter().map(|plan| (source, plan)));
+        }
+        // What could not be read is missing to what names it: that would be told as a fault of the others.
+        let header_names = if faults.is_empty() {
+            check::check(&all, &Known { folder, personas: &known }, &mut faults)
+        } else {
+            BTreeSet::new()
+        };
+        if !faults.is_empty() {
+            return Err(Faults(faults));
+        }
+        let plans = all.into_iter().map(|(_, plan)| plan).collect();
+        Ok(Self { plans, personas: known, folder: folder.into(), header_names })
+    }
+
+    /// All plans, in the order in which they are tried.
+    pub fn plans(&self) -> &[Plan] {
+        &self.plans
+    }
+
+    /// A plan by name; every name in a checked plan is known.
+    pub fn plan(&self, name: &str) -> Option<&Plan> {
+        self.plans.iter().find(|plan| plan.name == name)
     }
 
     /// A persona by name; every name in a checked plan is known.
@@ -115,6 +212,11 @@ impl Dialplans {
         self.personas.iter().map(|(name, persona)| (name.as_str(), persona))
     }
 
+    /// Where the files are.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Where a sound is that a plan or persona names.
     pub fn sound(&self, name: &str) -> PathBuf {
         self.folder.join(name)
@@ -122,7 +224,8 @@ impl Dialplans {
 
     /// Every sound that a plan or persona names.
     pub fn sounds(&self) -> Vec<PathBuf> {
-        let played = self.plans.iter().flat_map(|plan| &plan.actions).flat_map(Action::sounds);
+        let verbs = self.plans.iter().flat_map(|plan| check::steps(&plan.actions));
+        let played = verbs.flat_map(|step| step.get_ref().sounds());
         let ambiences = self.personas.values().filter_map(|persona| persona.ambience.as_ref());
         played.chain(ambiences.map(|ambience| &ambience.file)).map(|name| self.sound(name)).collect()
     }
@@ -131,98 +234,26 @@ impl Dialplans {
     ///
     /// # Errors
     /// The first that is not.
-    pub fn check_trunks(&self, is_known: impl Fn(&str) -> bool) -> Result<(), Error> {
+    pub fn check_trunks(&self, is_known: impl Fn(&str) -> bool) -> Result<(), Fault> {
         for plan in &self.plans {
-            let mut dials = plan.actions.iter().filter_map(|action| match action {
+            let steps = check::steps(&plan.actions);
+            let mut dials = steps.into_iter().filter_map(|step| match step.get_ref() {
                 Action::Dial(dial) => dial.trunk.as_deref(),
                 _ => None,
             });
             if let Some(unknown) = dials.find(|name| !is_known(name)) {
-                let says =
+                let fault =
                     format!("plan {:?}: dial: trunk = {unknown:?} is not the name of one of [[sip.trunks]]", plan.name);
-                return Err(Error::Dialplan(says));
+                return Err(Fault { file: plan.file.clone(), line: Some(plan.line), fault });
             }
         }
         Ok(())
     }
 
-    /// The numbers that can be dialled.
+    /// The numbers that can be dialled, patterns left out.
     pub fn numbers(&self) -> impl Iterator<Item = &str> {
-        self.plans.iter().map(|plan| plan.number.as_str()).filter(|number| *number != "*")
+        self.plans.iter().flat_map(|plan| plan.number.only())
     }
-}
-
-fn check(plan: &Plan, personas: &BTreeMap<String, Persona>, folder: &Path) -> Result<(), String> {
-    if plan.number.is_empty() {
-        return Err("number is empty; give the called number or \"*\"".into());
-    }
-    let Some(last) = plan.actions.last() else {
-        return Err("actions is empty; give at least { hangup = {} } or { reject = { status = 404 } }".into());
-    };
-    let mut begins = plan.actions.iter().skip_while(|action| matches!(action, Action::Ring { .. })).peekable();
-    let is_early = begins.next_if_eq(&&Action::Early {}).is_some();
-    let first = begins.find(|action| !(is_early && action.is_heard_early()));
-    if !matches!(first, Some(Action::Answer {} | Action::Reject { .. })) {
-        return Err("after ringing, a plan begins with { answer = {} } or { reject = { status = 404 } }; \
-                    { early = {} } before it lets play, tone and music be heard before it"
-            .into());
-    }
-    if plan.actions.iter().filter(|action| **action == Action::Early {}).count() != usize::from(is_early) {
-        return Err("early stands once, and before answer or reject".into());
-    }
-    for action in &plan.actions {
-        if let Some(fault) = action.fault() {
-            return Err(fault);
-        }
-        for sound in action.sounds() {
-            check_sound(folder, sound)?;
-        }
-        if matches!(action, Action::Reject { .. }) && (action != last || Some(action) != first) {
-            return Err("reject stands in place of answer: nothing but ring and what is heard early goes before it, \
-                        nothing follows it"
-                .into());
-        }
-        if let Action::Converse { persona } = action
-            && !personas.contains_key(persona)
-        {
-            let known: Vec<_> = personas.keys().map(String::as_str).collect();
-            return Err(format!("converse: no persona {persona:?}; known: {}", known.join(", ")));
-        }
-    }
-    Ok(())
-}
-
-/// A sound is a file of the folder or below it.
-fn check_sound(folder: &Path, name: &str) -> Result<(), String> {
-    let inside = Path::new(name).components().all(|component| matches!(component, Component::Normal(_)));
-    if name.is_empty() || !inside {
-        return Err(format!("{name:?} is no path within the folder of dialplans, such as \"sounds/welcome.ogg\""));
-    }
-    let path = folder.join(name);
-    if path.is_file() { Ok(()) } else { Err(format!("{name:?}: there is no file {}", path.display())) }
-}
-
-fn in_file(path: &Path, fault: &str) -> Error {
-    Error::Dialplan(format!("{}: {}", path.display(), fault.trim_end()))
-}
-
-fn texts(folder: &Path) -> Result<Vec<(PathBuf, String)>, Error> {
-    let unreadable = |path: &Path, error: &io::Error| Error::Dialplan(format!("{}: {error}", path.display()));
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(folder).map_err(|error| unreadable(folder, &error))? {
-        let path = entry.map_err(|error| unreadable(folder, &error))?.path();
-        if path.extension().is_some_and(|ending| ending == "toml") {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    paths
-        .into_iter()
-        .map(|path| match fs::read_to_string(&path) {
-            Ok(text) => Ok((path, text)),
-            Err(error) => Err(unreadable(&path, &error)),
-        })
-        .collect()
 }
 
 #[cfg(test)]
@@ -233,8 +264,10 @@ mod tests {
     fn the_shipped_plan_names_the_four_numbers() {
         let plans = Dialplans::shipped().expect("the shipped dialplan is right");
         assert_eq!(plans.numbers().collect::<Vec<_>>(), ["milo", "echo", "music", "digits"]);
-        assert_eq!(plans.pick("milo").map(|plan| plan.name.as_str()), Some("assistant"));
-        assert_eq!(plans.pick("nobody").map(|plan| &plan.actions[0]), Some(&Action::Reject { status: 404 }));
+        let to = |number: &str| Facts { to: number.into(), ..Facts::default() };
+        assert_eq!(plans.choose(&to("milo")).map(|plan| plan.name.as_str()), Some("assistant"));
+        let refused = plans.choose(&to("nobody")).map(|plan| plan.actions[0].get_ref());
+        assert_eq!(refused, Some(&Action::Reject { status: 404 }));
     }
 
     fn fault(plan: &str) -> String {
@@ -303,6 +336,81 @@ mod tests {
         let read = Dialplans::from_texts(&here, vec![(PathBuf::from("x.toml"), good)], personas).expect("right");
         let named = ["recordings/mg_hours.wav", "recordings/fr_hours.wav"].map(|name| here.join(name));
         assert_eq!(read.sounds(), named);
-        assert_eq!(read.plans[0].actions[5], Action::Recording(RecordingStep::Pause));
+        assert_eq!(*read.plans[0].actions[5].get_ref(), Action::Recording(RecordingStep::Pause));
+    }
+
+    /// The faults of plans whose verbs are these, after an answer.
+    fn faults(plans: &[(&str, &str)]) -> Vec<String> {
+        let plan = |(name, verbs): &(&str, &str)| {
+            format!(
+                "[[plan]]\nname = '{name}'\nnumber = '{name}'\nlanguage = 'mg'\nactions = [\n  {{ answer = {{}} }},\n{verbs}]\n"
+            )
+        };
+        let text = plans.iter().map(plan).collect::<String>();
+        let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tests");
+        let read = Dialplans::from_texts(&here, vec![(PathBuf::from("x.toml"), text)], Vec::new());
+        read.err().map(|Faults(faults)| faults.iter().map(ToString::to_string).collect()).unwrap_or_default()
+    }
+
+    #[test]
+    fn every_fault_is_told_with_its_line_verb_and_field() {
+        let told = faults(&[
+            ("a", "  { ring = { seconds = 'x' } },\n  { juggle = {} },\n"),
+            ("b", "  { say = { text = 'x', loud = true } },\n"),
+            ("c", "  { menu = { prompt = { say = 'x' }, keys = { 1 = [\n    { wait = { seconds = 'y' } } ] } } },\n"),
+        ]);
+        let wanted = [
+            "x.toml, line 7: plan \"a\": ring.seconds: invalid type: string \"x\"",
+            "x.toml, line 8: plan \"a\": unknown variant `juggle`",
+            "x.toml, line 16: plan \"b\": say.loud: unknown field `loud`",
+            "x.toml, line 25: plan \"c\": menu.keys.?[0].wait.seconds",
+        ];
+        assert_eq!(told.len(), wanted.len(), "{told:#?}");
+        for (told, wanted) in told.iter().zip(wanted) {
+            assert!(told.contains(wanted), "{told}\n  not: {wanted}");
+        }
+        let told = faults(&[(
+            "a",
+            "  { wait = { seconds = 0 } },\n  { repeat = { times = 2, actions = [\n    { play = 'no.ogg' },\n    { goto = 'b' } ] } },\n",
+        )]);
+        let wanted = [
+            "line 7: plan \"a\": wait: seconds = 0",
+            "line 9: plan \"a\": play: \"no.ogg\"",
+            "line 10: plan \"a\": goto: no plan \"b\"; known: a",
+        ];
+        assert_eq!(told.len(), wanted.len(), "{told:#?}");
+        for (told, wanted) in told.iter().zip(wanted) {
+            assert!(told.contains(wanted), "{told}\n  not: {wanted}");
+        }
+    }
+
+    #[test]
+    fn plans_that_lead_round_in_no_time_are_a_fault_and_others_are_not() {
+        let round = faults(&[("a", "{ set = { x = '1' } }, { goto = 'b' }"), ("b", "{ goto = 'a' }")]);
+        assert!(round.iter().any(|fault| fault.contains("goto: a → b → a leads round")), "{round:?}");
+        let within = faults(&[("a", "{ repeat = { times = 2, actions = [{ goto = 'a' }] } }")]);
+        assert!(within.iter().any(|fault| fault.contains("a → a leads round")), "{within:?}");
+        assert_eq!(faults(&[("a", "{ wait = { seconds = 1 } }, { goto = 'b' }"), ("b", "{ goto = 'a' }")]), [""; 0]);
+        assert!(faults(&[("a", "{ repeat = { times = 101, actions = [] } }")])[0].contains("not within 1 to 100"));
+    }
+
+    #[test]
+    fn variables_are_known_when_the_files_are_read() {
+        let known = "{ say = { text = '{{caller}} {{header.X-Name}} {{code}}' } }";
+        assert_eq!(faults(&[("a", known), ("b", "{ gather = { into = 'code' } }")]), [""; 0]);
+        for (verbs, why) in [
+            (known, "say: {{code}} is not known; there are caller, called, trunk, call_id"),
+            ("{ say = { text = '{{caller' } }", "{{ without its }}"),
+            ("{ set = { caller = 'x' } }", "set: \"caller\" is what every call knows"),
+            ("{ set = { 'A b' = 'x' } }", "set: \"A b\" is no name"),
+            ("{ dial = { to = 'tel:{{called}}' } }", "dial: to = \"tel:0\""),
+            ("{ redirect = { to = 'sip:1@h' } }", "redirect stands in place of answer"),
+            ("{ gather = { into = 'x', min = 3, max = 2 } }", "gather: max = 2 is not within min = 3"),
+            ("{ menu = { prompt = { say = 'x' }, keys = { x = [] } } }", "menu: keys: 'x' is no key"),
+            ("{ record = { silence_seconds = 0 } }", "record: silence_seconds = 0"),
+        ] {
+            let told = faults(&[("a", verbs)]);
+            assert!(told.iter().any(|fault| fault.contains(why)), "{told:?}\n  not: {why}");
+        }
     }
 }

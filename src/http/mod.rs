@@ -6,12 +6,14 @@
 //!                                          /healthz …        health.rs
 //!                                          /metrics          metrics_page.rs ─┐ guard.rs: this machine,
 //!                                          /api/v1/calls…    calls.rs         │ or a key
+//!                                          /api/v1/dialplans dialplans.rs     │
 //!                                          /api/v1/trunks    trunks.rs       ─┘
 //! ```
 //! Whatever goes wrong is a problem body (RFC 9457) whose `detail` is a sentence.
 
 mod around;
 mod calls;
+mod dialplans;
 mod guard;
 mod health;
 mod metrics_page;
@@ -31,6 +33,7 @@ pub use serve::{bind, serve};
 
 use crate::{
     config::{self, Secret},
+    dialplan::Editions,
     metrics::Metrics,
     store::{LogWriter, Store},
 };
@@ -40,6 +43,7 @@ use problem::Problem;
 #[derive(Clone)]
 pub struct AppState {
     store: Store,
+    editions: Editions,
     log: LogWriter,
     metrics: Arc<Metrics>,
     health: Arc<dyn Fn() -> HealthReport + Send + Sync>,
@@ -51,13 +55,14 @@ impl AppState {
     /// `health` takes a snapshot of the running parts whenever somebody asks; it must not wait for anything.
     pub fn new(
         http: &config::Http,
-        store: Store,
+        (store, editions): (Store, Editions),
         log: LogWriter,
         metrics: Arc<Metrics>,
         health: impl Fn() -> HealthReport + Send + Sync + 'static,
     ) -> Self {
         Self {
             store,
+            editions,
             log,
             metrics,
             health: Arc::new(health),
@@ -81,6 +86,7 @@ pub fn router(state: AppState) -> Router {
         .merge(metrics_page::routes())
         .merge(calls::routes())
         .merge(trunks::routes())
+        .merge(dialplans::routes())
         .fallback(|| async { Problem::not_found("there is nothing at this address") })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .layer(middleware::from_fn_with_state(state.clone(), around::around))

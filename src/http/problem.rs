@@ -51,6 +51,11 @@ impl Problem {
         )
     }
 
+    /// 422: it was understood, and what it is about is wrong.
+    pub(super) fn unprocessable(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+    }
+
     /// 503: try again later.
     pub(super) fn unavailable(detail: impl Into<String>) -> Self {
         let header = ("retry-after", "5");

@@ -12,11 +12,29 @@ use tokio::{
 
 use super::*;
 use crate::{
+    agent::SetPhrases,
     config::SecretUrl,
+    dialplan::Origin,
     engines::Model,
     store::{CallLog, Ending, HangupBy, NewCall, NewTurn, Stages, Stamp},
     trunk::TrunkReport,
 };
+
+const PLANS: &str = "
+[[plan]]
+name = 'sales'
+number = '020*'
+trunk = 'orange'
+headers = { X-Queue = 'sales' }
+language = 'mg'
+actions = [{ answer = {} }, { echo = {} }]
+
+[[plan]]
+name = 'others'
+number = '*'
+language = 'fr'
+actions = [{ reject = { status = 404 } }]
+";
 
 /// A server on a free port, over a log in a folder of its own.
 struct House {
@@ -36,7 +54,15 @@ impl House {
         let folder = std::env::temp_dir().join(format!("milo-http-{}", crate::store::Key::new()));
         let store = Store::open(&SecretUrl::new(format!("sqlite:{}/milo.db", folder.display()))).await.unwrap();
         let (log, _) = LogWriter::start(store.clone(), "n");
-        let state = AppState::new(http, store, log.clone(), Arc::new(Metrics::new()), move || health.clone());
+        let plans = folder.join("plans");
+        std::fs::create_dir_all(&plans).unwrap();
+        std::fs::write(plans.join("plans.toml"), PLANS).unwrap();
+        let origin = Origin::Folder(plans);
+        let first = origin.read().unwrap();
+        let make = |dialplans| async { Ok((dialplans, SetPhrases::default())) };
+        let (editions, _) = Editions::start(origin, first, None, make).await.unwrap();
+        let metrics = Arc::new(Metrics::new());
+        let state = AppState::new(http, (store, editions), log.clone(), metrics, move || health.clone());
         let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
@@ -50,6 +76,15 @@ impl House {
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await.unwrap();
         String::from_utf8(answer).unwrap()
+    }
+
+    /// Status and JSON of a POST.
+    async fn post(&self, path: &str, body: &str) -> (u16, Value) {
+        let (host, length) = (self.address, body.len());
+        let head = format!("POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\nConnection: close");
+        let answer = self.raw(&format!("{head}\r\nContent-Type: application/json\r\n\r\n{body}")).await;
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head[9..12].parse().unwrap(), serde_json::from_str(body).unwrap())
     }
 
     /// Status, head and body of a GET.
@@ -308,4 +343,55 @@ async fn a_port_in_use_is_named_and_the_end_is_quick() {
     let _idle = TcpStream::connect(house.address).await.unwrap();
     house.stop.take().unwrap().send(()).unwrap();
     tokio::time::timeout(Duration::from_secs(2), &mut house.task).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn dialplans_are_listed_tested_and_reloaded() {
+    let house = House::new(healthy()).await;
+    let list = house.json("/api/v1/dialplans").await;
+    assert_eq!((&list["edition"], &list["faults"]), (&json!(1), &json!([])));
+    assert_eq!((&list["plans"][0]["name"], &list["plans"][1]["line"]), (&json!("sales"), &json!(10)));
+    assert_eq!(list["plans"][0]["verbs"], json!(["answer", "echo"]));
+
+    let call = json!({
+        "from": "034", "to": "0201", "trunk": "orange", "headers": {"x-queue": "sales"}, "at": "2026-11-30T10:00:00+03:00",
+    });
+    let (status, told) = house.post("/api/v1/dialplans/test", &call.to_string()).await;
+    assert_eq!((status, &told["plan"], &told["plans"][0]["runs"]), (200, &json!("sales"), &json!(true)));
+    assert_eq!(told["plans"][1]["why"], json!("\"sales\" comes before it and fits"));
+    let (_, told) = house.post("/api/v1/dialplans/test", r#"{"from": "034", "to": "0201"}"#).await;
+    assert_eq!(
+        (&told["plan"], &told["plans"][0]["why"]),
+        (&json!("others"), &json!("trunk: the call comes over none"))
+    );
+    for wrong in [r#"{"to": "1", "at": "noon"}"#, r#"{"too": "1"}"#, "", "[]"] {
+        let (status, told) = house.post("/api/v1/dialplans/test", wrong).await;
+        assert_eq!(status, 400, "{wrong}: {told}");
+    }
+
+    let file = house.folder.join("plans/plans.toml");
+    std::fs::write(&file, PLANS.replace("echo", "ecko")).unwrap();
+    let (status, told) = house.post("/api/v1/dialplans/reload", "").await;
+    assert_eq!(status, 422);
+    let detail = told["detail"].as_str().unwrap();
+    assert!(detail.contains("plans.toml, line 8: plan \"sales\"") && detail.contains("ecko"), "{detail}");
+    let list = house.json("/api/v1/dialplans").await;
+    assert_eq!((&list["edition"], &list["faults"][0]["line"]), (&json!(1), &json!(8)));
+    std::fs::write(&file, PLANS.replace("sales", "orders")).unwrap();
+    let (status, told) = house.post("/api/v1/dialplans/reload", "").await;
+    assert_eq!((status, &told["edition"], &told["plans"][0]["name"]), (200, &json!(2), &json!("orders")));
+    assert_eq!(house.get("/api/v1/dialplans", "Authorization: Bearer wrong\r\n").await.0, 200, "no key is set");
+}
+
+#[tokio::test]
+async fn dialplans_are_shown_to_those_with_the_key_only() {
+    let http = config::Http { api_key: Some(Secret::new("0123456789abcdef")), ..config::Http::default() };
+    let house = House::with(healthy(), &http).await;
+    let wrong = "Authorization: Bearer wrong\r\n";
+    assert_eq!(house.get("/api/v1/dialplans", wrong).await.0, 401);
+    for path in ["/api/v1/dialplans/test", "/api/v1/dialplans/reload"] {
+        let head = format!("POST {path} HTTP/1.1\r\nHost: {}\r\n{wrong}Connection: close\r\n", house.address);
+        let answer = house.raw(&format!("{head}Content-Length: 0\r\n\r\n")).await;
+        assert!(answer.starts_with("HTTP/1.1 401"), "{path}: {answer}");
+    }
 }

@@ -139,6 +139,10 @@ impl Driver {
                 // An answer that its owner gave itself needs no news.
                 self.calls.remove(&call);
             }
+            Command::Redirect(call, to, reply) => {
+                drop(reply.send(self.core.redirect_invite(now, call, &to)));
+                self.calls.remove(&call);
+            }
             Command::TellKey(call, press, reply) => match self.core.tell_key(now, call, press) {
                 Ok(info) => drop(self.told_keys.insert(info, (call, reply))),
                 Err(error) => drop(reply.send(Err(error))),

@@ -220,6 +220,21 @@ impl Core {
         Ok(())
     }
 
+    /// Sends an incoming call elsewhere (RFC 3261 section 21.3.3).
+    ///
+    /// # Errors
+    /// [`SignalingError::Gone`]: it has been answered, refused or given up.
+    pub fn redirect_invite(&mut self, now: Instant, key: CallKey, to: &crate::sip::Uri) -> Result<(), SignalingError> {
+        let Some(Call { stage: Stage::Incoming(incoming), .. }) = self.calls.get(&key) else {
+            return Err(SignalingError::Gone);
+        };
+        let (transaction, invite) = (incoming.transaction, Arc::clone(&incoming.invite));
+        let mut redirection = Rejection::new(302);
+        redirection.headers.push((Name::CONTACT, format!("<{to}>")));
+        self.finish_invite(now, key, transaction, &invite, &redirection);
+        Ok(())
+    }
+
     pub(super) fn finish_invite(
         &mut self,
         now: Instant,

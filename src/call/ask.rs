@@ -1,0 +1,177 @@
+//! The verbs that speak and wait for keys: `say`, `gather`, `menu`, `wait`.
+
+use std::time::Duration;
+
+use milo_media::Heard;
+use milo_models::engine::Language;
+use serde_json::json;
+use tokio::{
+    select,
+    time::{Instant, timeout_at},
+};
+
+use super::{
+    House, Record,
+    verbs::{Line, heard},
+};
+use crate::{
+    agent::announce,
+    dialplan::{Gather, Menu, Prompt, Say},
+    error::Error,
+};
+
+/// As many keys as are kept that were pressed before they were asked for.
+const AHEAD: usize = 64;
+
+impl Line {
+    /// The verb `say`.
+    pub(super) async fn say(&mut self, say: &Say, house: &House, language: Language, log: &Record) {
+        let language = say.language.unwrap_or(language);
+        self.utter(&Prompt::Say(say.text.clone()), say.interruptible, (house, language, log)).await;
+    }
+
+    /// Says or plays something. A key ends it if it may, and is kept for whoever asks for keys next; when one is kept already,
+    /// nothing is said. What cannot be said is written down, and the plan goes on.
+    pub(super) async fn utter(
+        &mut self,
+        prompt: &Prompt,
+        interruptible: bool,
+        (house, language, log): (&House, Language, &Record),
+    ) {
+        if interruptible && !self.typed.is_empty() {
+            return;
+        }
+        let Self { ears, voice, until, typed, edition, .. } = self;
+        let speaking = async {
+            match prompt {
+                Prompt::Say(words) => announce(words, language, &house.engines.voice, voice).await?,
+                Prompt::Play(file) => {
+                    let sound = house.sound(edition.dialplans.sound(file)).await?;
+                    voice.play_all(&sound).await;
+                    voice.drained().await;
+                }
+            }
+            Ok::<(), Error>(())
+        };
+        let listening = async {
+            while let Some(heard) = heard(ears, *until).await {
+                if let Heard::Digit(key) = heard {
+                    log.digit(key);
+                    if interruptible {
+                        typed.push_back(key);
+                        return;
+                    }
+                }
+            }
+        };
+        let said = select! {
+            said = speaking => said,
+            () = listening => Ok(()),
+        };
+        self.voice.flush();
+        match said {
+            Ok(()) => {}
+            Err(error @ Error::Engine(_)) => {
+                log.event("engine_failed", json!({ "error": error.to_string() }));
+                self.apologise(language).await;
+            }
+            Err(error) => log.event("sound_failed", json!({ "error": error.to_string() })),
+        }
+    }
+
+    /// The next key within so long, of those that were pressed ahead or of those to come.
+    async fn key(&mut self, within: Duration, log: &Record) -> Option<char> {
+        if let Some(key) = self.typed.pop_front() {
+            return Some(key);
+        }
+        let late = Instant::now() + within;
+        loop {
+            match timeout_at(late, heard(&mut self.ears, self.until)).await.ok()?? {
+                Heard::Digit(key) => {
+                    log.digit(key);
+                    return Some(key);
+                }
+                _ => continue,
+            }
+        }
+    }
+
+    /// Keys until they are complete.
+    async fn keys(&mut self, gather: &Gather, log: &Record) -> String {
+        let mut keys = String::new();
+        let mut within = Duration::from_secs(gather.first_seconds);
+        while let Some(key) = self.key(within, log).await {
+            if gather.ends.contains(key) {
+                break;
+            }
+            keys.push(key);
+            if keys.len() == gather.max {
+                break;
+            }
+            within = Duration::from_secs(gather.next_seconds);
+        }
+        keys
+    }
+
+    /// The verb `gather`: the digits, or `None` when none came that are right, however often they were asked for.
+    pub(super) async fn gather(
+        &mut self,
+        gather: &Gather,
+        house: &House,
+        language: Language,
+        log: &Record,
+    ) -> Option<String> {
+        for attempt in 0..=gather.retries {
+            if attempt > 0 {
+                // Keys that went wrong are not the first of the next try.
+                self.typed.clear();
+            }
+            for prompt in gather.invalid.iter().filter(|_| attempt > 0).chain(&gather.prompt) {
+                self.utter(prompt, true, (house, language, log)).await;
+            }
+            let keys = self.keys(gather, log).await;
+            if self.lost() {
+                return None;
+            }
+            // Which keys, stands in the log key by key, or not at all where it is private.
+            let right = keys.len() >= gather.min;
+            log.event("gathered", json!({ "into": gather.into, "keys": keys.len(), "right": right }));
+            if right {
+                return Some(keys);
+            }
+        }
+        None
+    }
+
+    /// The verb `menu`: the key that was chosen, if one was.
+    pub(super) async fn menu(&mut self, menu: &Menu, house: &House, language: Language, log: &Record) -> Option<char> {
+        for attempt in 0..=menu.retries {
+            for prompt in menu.invalid.iter().filter(|_| attempt > 0).chain([&menu.prompt]) {
+                self.utter(prompt, true, (house, language, log)).await;
+            }
+            let key = self.key(Duration::from_secs(menu.seconds), log).await;
+            if self.lost() {
+                return None;
+            }
+            if let Some(key) = key.filter(|key| menu.keys.contains_key(key)) {
+                log.event("chosen", json!({ "key": key.to_string() }));
+                return Some(key);
+            }
+        }
+        log.event("chosen", json!({ "key": null }));
+        None
+    }
+
+    /// The verb `wait`: silence; keys are kept for whoever asks for them next.
+    pub(super) async fn wait(&mut self, duration: Duration, log: &Record) {
+        let late = self.until.min(Instant::now() + duration);
+        while let Some(heard) = heard(&mut self.ears, late).await {
+            if let Heard::Digit(key) = heard {
+                log.digit(key);
+                if self.typed.len() < AHEAD {
+                    self.typed.push_back(key);
+                }
+            }
+        }
+    }
+}

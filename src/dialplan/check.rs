@@ -1,0 +1,157 @@
+//! What can be wrong with plans that could be read: each verb, and how plans lead to one another.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Component, Path},
+};
+
+use super::{
+    Action, Block, Plan, Step,
+    fault::{Fault, Source},
+    variables,
+};
+use crate::agent::Persona;
+
+/// What plans may name.
+pub(super) struct Known<'a> {
+    pub(super) folder: &'a Path,
+    pub(super) personas: &'a BTreeMap<String, Persona>,
+}
+
+/// Checks all plans, and gives the names of the header fields that they ask for.
+pub(super) fn check(plans: &[(&Source, Plan)], known: &Known<'_>, faults: &mut Vec<Fault>) -> BTreeSet<String> {
+    let names: BTreeMap<&str, &Plan> = plans.iter().map(|(_, plan)| (plan.name.as_str(), plan)).collect();
+    let all = plans.iter().flat_map(|(_, plan)| steps(&plan.actions));
+    let set: BTreeSet<String> = all.flat_map(|step| step.get_ref().sets()).map(Into::into).collect();
+    let mut headers = BTreeSet::new();
+    for (n, (source, plan)) in plans.iter().enumerate() {
+        let mut wrong = |at: usize, fault: String| {
+            faults.push(source.fault(Some(at), format!("plan {:?}: {fault}", plan.name)));
+        };
+        if plans[..n].iter().any(|(_, other)| other.name == plan.name) {
+            wrong(plan.at, "name: another plan has it".into());
+        }
+        headers.extend(plan.headers.keys().map(|name| name.to_ascii_lowercase()));
+        if !plan.accept_language.is_empty() {
+            headers.insert(super::choose::ACCEPT_LANGUAGE.into());
+        }
+        if let Some(fault) = plan.hours.iter().find_map(super::Window::fault) {
+            wrong(plan.at, fault);
+        }
+        order(plan, &mut wrong);
+        if let Some(way) = round(plan, &names) {
+            wrong(plan.at, format!("goto: {way} leads round without anything that takes time"));
+        }
+        for step in steps(&plan.actions) {
+            let (at, action) = (step.span().start, step.get_ref());
+            if let Some(fault) = variables::unknown(action, &set, &mut headers) {
+                wrong(at, format!("{}: {fault}", action.verb()));
+            } else if let Some(fault) = variables::sample(action).fault() {
+                wrong(at, fault);
+            }
+            for sound in action.sounds() {
+                if let Err(fault) = check_sound(known.folder, sound) {
+                    wrong(at, format!("{}: {fault}", action.verb()));
+                }
+            }
+            if let Some((field, name)) = leads_to(action).filter(|(_, name)| !names.contains_key(name)) {
+                let plans: Vec<_> = names.keys().copied().collect();
+                wrong(at, format!("{field}: no plan {name:?}; known: {}", plans.join(", ")));
+            }
+            if let Action::Converse { persona } = action
+                && !known.personas.contains_key(persona)
+            {
+                let personas: Vec<_> = known.personas.keys().map(String::as_str).collect();
+                wrong(at, format!("converse: no persona {persona:?}; known: {}", personas.join(", ")));
+            }
+        }
+    }
+    headers
+}
+
+/// Every verb of a block and of the blocks within it, in the order of the file.
+pub(super) fn steps(block: &Block) -> Vec<&Step> {
+    let within = |step| [step].into_iter().chain(Step::get_ref(step).blocks().into_iter().flat_map(steps));
+    block.iter().flat_map(within).collect()
+}
+
+/// The verbs before the answer, and those in place of it.
+fn order(plan: &Plan, wrong: &mut impl FnMut(usize, String)) {
+    let instead = |action: &Action| matches!(action, Action::Reject { .. } | Action::Redirect { .. });
+    let Some(last) = plan.actions.last() else {
+        let least = "actions is empty; give at least { hangup = {} } or { reject = { status = 404 } }";
+        return wrong(plan.actions_at, least.into());
+    };
+    let mut begins = plan.actions.iter().skip_while(|step| matches!(step.get_ref(), Action::Ring { .. })).peekable();
+    let early = begins.next_if(|step| matches!(step.get_ref(), Action::Early {}));
+    let first = begins.find(|step| early.is_none() || !step.get_ref().is_heard_early());
+    if !first.is_some_and(|step| matches!(step.get_ref(), Action::Answer {}) || instead(step.get_ref())) {
+        let begin = "after ringing, a plan begins with { answer = {} } or { reject = { status = 404 } }; { early = {} } \
+                     before it lets play, tone and music be heard before it";
+        wrong(plan.actions_at, begin.into());
+    }
+    for step in steps(&plan.actions).into_iter().filter(|step| matches!(step.get_ref(), Action::Early {})) {
+        if !early.is_some_and(|early| std::ptr::eq(early, step)) {
+            wrong(step.span().start, "early stands once, and before answer or reject".into());
+        }
+    }
+    for step in steps(&plan.actions).into_iter().filter(|step| instead(step.get_ref())) {
+        if !std::ptr::eq(step, last) || !first.is_some_and(|first| std::ptr::eq(step, first)) {
+            let verb = step.get_ref().verb();
+            let place = "stands in place of answer: nothing but ring and what is heard early goes before it, nothing \
+                         follows it";
+            wrong(step.span().start, format!("{verb} {place}"));
+        }
+    }
+}
+
+/// The plan with which a call goes on, and the field that names it.
+fn leads_to(action: &Action) -> Option<(&'static str, &str)> {
+    match action {
+        Action::Goto(name) => Some(("goto", name)),
+        Action::Gather(gather) => gather.failed.as_deref().map(|name| ("gather: failed", name)),
+        _ => None,
+    }
+}
+
+/// The way from a plan back to itself on which no verb takes time, if there is one. A gather takes time before it fails, and
+/// a menu before it leads anywhere, so only the goto of plans and of repeated blocks counts.
+fn round<'a>(plan: &'a Plan, names: &BTreeMap<&str, &'a Plan>) -> Option<String> {
+    let (mut way, mut here) = (vec![plan.name.as_str()], plan);
+    loop {
+        let next = at_once(&here.actions)?;
+        if next == plan.name {
+            way.push(next);
+            return Some(way.join(" → "));
+        }
+        // One that comes round elsewhere is told there.
+        if way.contains(&next) {
+            return None;
+        }
+        way.push(next);
+        here = *names.get(next)?;
+    }
+}
+
+/// The plan that a block leads to at once.
+fn at_once(block: &Block) -> Option<&str> {
+    for step in block {
+        match step.get_ref() {
+            Action::Goto(name) => return Some(name),
+            Action::Repeat { actions, .. } if at_once(actions).is_some() => return at_once(actions),
+            action if action.is_instant() => {}
+            _ => return None,
+        }
+    }
+    None
+}
+
+/// A sound is a file of the folder or below it.
+pub(super) fn check_sound(folder: &Path, name: &str) -> Result<(), String> {
+    let inside = Path::new(name).components().all(|component| matches!(component, Component::Normal(_)));
+    if name.is_empty() || !inside {
+        return Err(format!("{name:?} is no path within the folder of dialplans, such as \"sounds/welcome.ogg\""));
+    }
+    let path = folder.join(name);
+    if path.is_file() { Ok(()) } else { Err(format!("{name:?}: there is no file {}", path.display())) }
+}

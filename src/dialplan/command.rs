@@ -1,0 +1,100 @@
+//! `milo dialplan check` and `milo dialplan test`.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use jiff::Timestamp;
+
+use super::{Facts, Faults, Origin};
+use crate::{config, store::Stamp};
+
+/// What is done with dialplans from the command line.
+#[derive(clap::Subcommand)]
+pub enum What {
+    /// Read all files and tell every fault with its file, line, verb and field.
+    Check {
+        /// The folder with *.toml and personas/ [default: as the configuration says]
+        folder: Option<PathBuf>,
+    },
+    /// Say which plan a call would get, and why not the others.
+    Test(Call),
+}
+
+/// A call that might come.
+#[derive(clap::Args)]
+pub struct Call {
+    /// The caller's number.
+    #[arg(long, default_value = "", allow_hyphen_values = true)]
+    from: String,
+    /// The number that is called.
+    #[arg(long)]
+    to: String,
+    /// The trunk over which the call comes; without it, it is a call of this machine.
+    #[arg(long)]
+    trunk: Option<String>,
+    /// When it comes, such as 2026-11-30T10:00:00+03:00 [default: now]
+    #[arg(long, value_name = "TIME")]
+    at: Option<String>,
+    /// A header field of its INVITE; may be given again.
+    #[arg(long, value_name = "NAME: VALUE")]
+    header: Vec<String>,
+    /// The folder with *.toml and personas/ [default: as the configuration says]
+    folder: Option<PathBuf>,
+}
+
+/// Does it, and says whether all was right (and a plan was found). The configuration is asked only when no folder is given.
+///
+/// # Errors
+/// The configuration cannot be read, or the command line is wrong.
+pub fn run(what: What, configured: impl FnOnce() -> Result<config::Dialplans>) -> Result<bool> {
+    let origin = |folder: Option<PathBuf>| match folder {
+        Some(folder) => Ok(Origin::Folder(folder)),
+        None => configured().map(|dialplans| Origin::of(&dialplans)),
+    };
+    match what {
+        What::Check { folder } => match origin(folder)?.read() {
+            Ok(dialplans) => {
+                let (plans, personas) = (dialplans.plans().len(), dialplans.personas().count());
+                println!("{}: {plans} plans and {personas} personas, all right", dialplans.folder().display());
+                Ok(true)
+            }
+            Err(Faults(faults)) => {
+                faults.iter().for_each(|fault| println!("{fault}"));
+                Ok(false)
+            }
+        },
+        What::Test(call) => {
+            let facts = call.facts()?;
+            let dialplans = origin(call.folder)?.read()?;
+            for verdict in dialplans.explain(&facts) {
+                let told = verdict.why.as_deref().unwrap_or("runs");
+                println!("{:?} ({}, line {}): {told}", verdict.plan, verdict.file.display(), verdict.line);
+            }
+            let chosen = dialplans.choose(&facts);
+            if chosen.is_none() {
+                println!("no plan runs: the call is refused with 404");
+            }
+            Ok(chosen.is_some())
+        }
+    }
+}
+
+impl Call {
+    fn facts(&self) -> Result<Facts> {
+        let at = match &self.at {
+            Some(at) => at
+                .parse()
+                .with_context(|| format!("--at {at:?} is no moment; one looks like 2026-11-30T10:00:00+03:00"))?,
+            None => Timestamp::from_millisecond(Stamp::now().millis())?,
+        };
+        let mut facts =
+            Facts { from: self.from.clone(), to: self.to.clone(), trunk: self.trunk.clone(), at, ..Facts::default() };
+        for header in &self.header {
+            let Some((name, value)) = header.split_once(':') else {
+                bail!("--header {header:?} is no header field; one looks like \"X-Queue: sales\"");
+            };
+            facts.headers.insert(name.trim().to_ascii_lowercase(), value.trim().into());
+        }
+        Ok(facts)
+    }
+}

@@ -1,0 +1,294 @@
+//! The plans in force. They are read anew when a file changes, on SIGHUP and when the API asks: what is right becomes the next
+//! edition, what is wrong is told and changes nothing. A call keeps the edition it began with.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use tokio::{
+    select,
+    signal::unix::Signal,
+    sync::{mpsc, oneshot, watch},
+    task::{JoinHandle, spawn_blocking},
+    time::{MissedTickBehavior, interval},
+};
+
+use super::{Dialplans, Fault, Faults};
+use crate::{agent::SetPhrases, config, store::Stamp};
+
+/// How often the files are looked at.
+const LOOK: Duration = Duration::from_secs(2);
+/// Wishes to reload that wait; more are told to come back.
+const WISHES: usize = 4;
+
+/// One reading of the files, and what was made of it.
+#[derive(Debug)]
+pub struct Edition {
+    /// 1 at the start, and one more each time.
+    pub number: u64,
+    /// When it came into force.
+    pub since: Stamp,
+    /// Plans and personas.
+    pub dialplans: Dialplans,
+    /// The personas' sentences as sound.
+    pub phrases: SetPhrases,
+}
+
+/// Where the files are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A folder.
+    Folder(PathBuf),
+    /// The ones that ship, carried in the binary.
+    Shipped,
+}
+
+/// Name, time of the last change and length of each file.
+type Prints = Vec<(PathBuf, Option<SystemTime>, u64)>;
+
+impl Origin {
+    /// The configured folder, a `dialplans/` with plans in the working folder, or what ships.
+    pub fn of(dialplans: &config::Dialplans) -> Self {
+        let beside = Path::new("dialplans");
+        match &dialplans.path {
+            Some(path) => Self::Folder(path.clone()),
+            None if beside.join("default.toml").is_file() => Self::Folder(beside.into()),
+            None => Self::Shipped,
+        }
+    }
+
+    /// Reads them.
+    ///
+    /// # Errors
+    /// All that is wrong with them.
+    pub fn read(&self) -> Result<Dialplans, Faults> {
+        match self {
+            Self::Folder(path) => Dialplans::read(path),
+            Self::Shipped => Dialplans::shipped(),
+        }
+    }
+
+    /// What a change of any file changes.
+    fn prints(&self) -> Prints {
+        let Self::Folder(folder) = self else { return Vec::new() };
+        let mut prints = Prints::new();
+        for entry in
+            [folder.clone(), folder.join("personas")].iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten()
+        {
+            if let Ok(entry) = entry
+                && entry.path().extension().is_some_and(|ending| ending == "toml")
+                && let Ok(about) = fs::metadata(entry.path())
+            {
+                prints.push((entry.path(), about.modified().ok(), about.len()));
+            }
+        }
+        prints.sort();
+        prints
+    }
+}
+
+/// What is in force, and what was wrong with the files when they were last read.
+#[derive(Clone, Debug)]
+struct Shelf {
+    edition: Arc<Edition>,
+    faults: Arc<[Fault]>,
+}
+
+type Wish = oneshot::Sender<Result<Arc<Edition>, Faults>>;
+
+/// The editions, for whoever needs the one in force. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Editions {
+    shelf: watch::Receiver<Shelf>,
+    wishes: mpsc::Sender<Wish>,
+}
+
+impl Editions {
+    /// Begins with these plans, and the task that reads the next ones. `make` makes the sounds that plans need; `hangup` is
+    /// SIGHUP. The task ends after the last handle is gone.
+    ///
+    /// # Errors
+    /// What `make` says of the first plans.
+    pub async fn start<M, F>(
+        origin: Origin,
+        first: Dialplans,
+        hangup: Option<Signal>,
+        make: M,
+    ) -> Result<(Self, JoinHandle<()>), Faults>
+    where
+        M: Fn(Dialplans) -> F + Send + 'static,
+        F: Future<Output = Result<(Dialplans, SetPhrases), Fault>> + Send + 'static,
+    {
+        let seen = origin.prints();
+        let (dialplans, phrases) = make(first).await.map_err(|fault| Faults(vec![fault]))?;
+        let edition = Arc::new(Edition { number: 1, since: Stamp::now(), dialplans, phrases });
+        let (shelf, current) = watch::channel(Shelf { edition, faults: Arc::default() });
+        let (wishes, waiting) = mpsc::channel(WISHES);
+        let task = tokio::spawn(Keeper { origin, seen, shelf, hangup, make }.keep(waiting));
+        Ok((Self { shelf: current, wishes }, task))
+    }
+
+    /// The edition in force.
+    pub fn current(&self) -> Arc<Edition> {
+        Arc::clone(&self.shelf.borrow().edition)
+    }
+
+    /// What was wrong with the files when they were last read; the edition in force is older than that.
+    pub fn faults(&self) -> Arc<[Fault]> {
+        Arc::clone(&self.shelf.borrow().faults)
+    }
+
+    /// Reads the files now. `None` when too many want that at once.
+    pub async fn reload(&self) -> Option<Result<Arc<Edition>, Faults>> {
+        let (wish, fulfilled) = oneshot::channel();
+        self.wishes.try_send(wish).ok()?;
+        fulfilled.await.ok()
+    }
+}
+
+/// The task.
+struct Keeper<M> {
+    origin: Origin,
+    seen: Prints,
+    shelf: watch::Sender<Shelf>,
+    hangup: Option<Signal>,
+    make: M,
+}
+
+impl<M, F> Keeper<M>
+where
+    M: Fn(Dialplans) -> F + Send + 'static,
+    F: Future<Output = Result<(Dialplans, SetPhrases), Fault>> + Send + 'static,
+{
+    async fn keep(mut self, mut wishes: mpsc::Receiver<Wish>) {
+        let mut clock = interval(LOOK);
+        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let wish = select! {
+                wish = wishes.recv() => match wish {
+                    Some(wish) => Some(wish),
+                    None => return,
+                },
+                () = hung_up(&mut self.hangup) => None,
+                _ = clock.tick() => {
+                    if look(&self.origin).await == self.seen {
+                        continue;
+                    }
+                    None
+                }
+            };
+            let read = self.read().await;
+            if let Some(wish) = wish {
+                // Whoever asked may have gone.
+                wish.send(read).ok();
+            }
+        }
+    }
+
+    /// Reads the files and puts what is right into force.
+    async fn read(&mut self) -> Result<Arc<Edition>, Faults> {
+        // Taken first: a change while they are read is seen next time.
+        self.seen = look(&self.origin).await;
+        let origin = self.origin.clone();
+        let read = spawn_blocking(move || origin.read()).await.unwrap_or_else(|_| Err(Faults::default()));
+        let made = match read {
+            Ok(dialplans) => (self.make)(dialplans).await.map_err(|fault| Faults(vec![fault])),
+            Err(faults) => Err(faults),
+        };
+        let old = Arc::clone(&self.shelf.borrow().edition);
+        match made {
+            Ok((dialplans, phrases)) => {
+                let number = old.number + 1;
+                let edition = Arc::new(Edition { number, since: Stamp::now(), dialplans, phrases });
+                tracing::info!(
+                    edition = number,
+                    plans = edition.dialplans.plans().len(),
+                    "the dialplans were read anew"
+                );
+                self.shelf.send_replace(Shelf { edition: Arc::clone(&edition), faults: Arc::default() });
+                Ok(edition)
+            }
+            Err(faults) => {
+                for fault in &faults.0 {
+                    tracing::error!(%fault, edition = old.number, "the dialplans are wrong; the ones before stay in force");
+                }
+                self.shelf.send_replace(Shelf { edition: old, faults: faults.0.clone().into() });
+                Err(faults)
+            }
+        }
+    }
+}
+
+async fn look(origin: &Origin) -> Prints {
+    let origin = origin.clone();
+    spawn_blocking(move || origin.prints()).await.unwrap_or_default()
+}
+
+async fn hung_up(signal: &mut Option<Signal>) {
+    if let Some(signal) = signal
+        && signal.recv().await.is_some()
+    {
+        return;
+    }
+    std::future::pending().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "[[plan]]\nname = 'NAME'\nnumber = '1'\nlanguage = 'mg'\nactions = [{ answer = {} }]\n";
+
+    fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("milo-editions-{name}-{}", std::process::id()));
+        fs::remove_dir_all(&folder).ok();
+        fs::create_dir_all(&folder).expect("a folder");
+        fs::write(folder.join("a.toml"), GOOD.replace("NAME", "first")).expect("written");
+        folder
+    }
+
+    async fn start(folder: &Path) -> Editions {
+        let origin = Origin::Folder(folder.into());
+        let first = origin.read().expect("plans");
+        let make = |dialplans| async { Ok((dialplans, SetPhrases::default())) };
+        Editions::start(origin, first, None, make).await.expect("an edition").0
+    }
+
+    fn name(edition: &Edition) -> &str {
+        &edition.dialplans.plans()[0].name
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_is_told_and_changes_nothing() {
+        let folder = folder("wrong");
+        let editions = start(&folder).await;
+        let begun = editions.current();
+        fs::write(folder.join("a.toml"), "[[plan]]\nname = 'x'\n").expect("written");
+        let Some(Err(Faults(faults))) = editions.reload().await else { panic!("a fault") };
+        assert_eq!(faults[0].file, folder.join("a.toml"));
+        assert_eq!((&*editions.faults(), editions.current().number), (faults.as_slice(), 1));
+        fs::write(folder.join("a.toml"), GOOD.replace("NAME", "second")).expect("written");
+        let next = editions.reload().await.expect("a place").expect("right");
+        assert_eq!((next.number, name(&next), name(&editions.current())), (2, "second", "second"));
+        assert!(editions.faults().is_empty());
+        assert_eq!(name(&begun), "first", "a call keeps the edition it began with");
+        fs::remove_dir_all(folder).ok();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_changes_is_seen() {
+        let folder = folder("seen");
+        let editions = start(&folder).await;
+        tokio::time::sleep(LOOK * 3).await;
+        assert_eq!(editions.current().number, 1, "nothing changed");
+        fs::write(folder.join("b.toml"), GOOD.replace("NAME", "beside")).expect("written");
+        let mut shelf = editions.shelf.clone();
+        shelf.mark_unchanged();
+        tokio::time::timeout(LOOK * 2, shelf.changed()).await.expect("within two looks").expect("a keeper");
+        assert_eq!((editions.current().number, editions.current().dialplans.plans().len()), (2, 2));
+        fs::remove_dir_all(folder).ok();
+    }
+}

@@ -1,0 +1,186 @@
+//! `{{caller}}` and the like: what stands in a plan's texts for something that is known during the call only.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Action, Facts};
+
+/// As long as a value may become, in characters: one that is set from itself in a loop would double each time.
+const LONGEST: usize = 1_000;
+/// What every call knows.
+const KNOWN: [&str; 4] = ["caller", "called", "trunk", "call_id"];
+const HEADER: &str = "header.";
+
+/// Where a value is put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Words and values: everything may stand there.
+    Words,
+    /// A SIP address, of which what a caller sends must not become more than a number or a name.
+    Address,
+}
+
+/// A text in its parts: words, and names that stood in double braces.
+fn parts(text: &str) -> Result<Vec<Result<&str, &str>>, String> {
+    let (mut parts, mut rest) = (Vec::new(), text);
+    while let Some((words, after)) = rest.split_once("{{") {
+        let (name, after) = after.split_once("}}").ok_or_else(|| format!("{text:?}: {{{{ without its }}}}"))?;
+        parts.extend([Ok(words), Err(name.trim())]);
+        rest = after;
+    }
+    parts.push(Ok(rest));
+    Ok(parts)
+}
+
+/// Why a variable cannot be named so.
+pub(super) fn unfit(name: &str) -> Option<String> {
+    if KNOWN.contains(&name) {
+        return Some(format!("{name:?} is what every call knows, and cannot be set"));
+    }
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    let fit = name.len() <= 64 && name.starts_with(|first: char| first.is_ascii_lowercase()) && name.bytes().all(plain);
+    (!fit).then(|| format!("{name:?} is no name of a variable: small letters, digits and _, a letter first"))
+}
+
+/// What a verb's own texts ask for that no call knows and no plan sets; header fields that they name are added to `headers`.
+pub(super) fn unknown(action: &Action, set: &BTreeSet<String>, headers: &mut BTreeSet<String>) -> Option<String> {
+    for (_, text) in action.alone().texts() {
+        let parts = match parts(text) {
+            Ok(parts) => parts,
+            Err(fault) => return Some(fault),
+        };
+        for name in parts.into_iter().filter_map(Result::err) {
+            match name.strip_prefix(HEADER) {
+                Some(header) if !header.is_empty() => {
+                    headers.insert(header.to_ascii_lowercase());
+                }
+                _ if KNOWN.contains(&name) || set.contains(name) => {}
+                _ => {
+                    let known: Vec<_> = KNOWN.iter().copied().chain(set.iter().map(String::as_str)).collect();
+                    return Some(format!("{{{{{name}}}}} is not known; there are {}, header.NAME", known.join(", ")));
+                }
+            }
+        }
+    }
+    None
+}
+
+/// The verb as it is checked when the files are read: with a digit in place of every variable.
+pub(super) fn sample(action: &Action) -> Action {
+    filled(action, |_| "0").unwrap_or_else(|_| action.alone())
+}
+
+fn filled<'a>(action: &Action, value: impl Fn(&str) -> &'a str) -> Result<Action, String> {
+    let mut filled = action.alone();
+    for (place, text) in filled.texts() {
+        if !text.contains("{{") {
+            continue;
+        }
+        let mut whole = String::new();
+        for part in parts(text)? {
+            whole.push_str(match part {
+                Ok(words) => words,
+                Err(name) if place == Place::Words || value(name).bytes().all(of_an_address) => value(name),
+                Err(name) => return Err(format!("the value of {{{{{name}}}}} has no place in an address")),
+            });
+        }
+        *text = match whole.char_indices().nth(LONGEST) {
+            Some((end, _)) => whole[..end].to_owned(),
+            None => whole,
+        };
+    }
+    Ok(filled)
+}
+
+fn of_an_address(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"+*-_.".contains(&byte)
+}
+
+/// The values of one call.
+#[derive(Debug)]
+pub struct Variables {
+    facts: Facts,
+    call_id: String,
+    set: BTreeMap<String, String>,
+}
+
+impl Variables {
+    /// Of a call with this identifier.
+    pub fn new(facts: Facts, call_id: String) -> Self {
+        Self { facts, call_id, set: BTreeMap::new() }
+    }
+
+    /// Gives a variable its value.
+    pub fn set(&mut self, name: &str, value: String) {
+        self.set.insert(name.into(), value);
+    }
+
+    /// What a name stands for now; nothing when it was not set yet, or the call has no such header field.
+    fn value(&self, name: &str) -> &str {
+        let value = match name {
+            "caller" => Some(&self.facts.from),
+            "called" => Some(&self.facts.to),
+            "trunk" => self.facts.trunk.as_ref(),
+            "call_id" => Some(&self.call_id),
+            _ => match name.strip_prefix(HEADER) {
+                Some(header) => self.facts.headers.get(&header.to_ascii_lowercase()),
+                None => self.set.get(name),
+            },
+        };
+        value.map_or("", String::as_str)
+    }
+
+    /// The verb with the values of its variables, its own texts only: the verbs within it come later.
+    ///
+    /// # Errors
+    /// A value has no place where it would stand, or makes the verb one that is impossible.
+    pub fn fill(&self, action: &Action) -> Result<Action, String> {
+        let filled = filled(action, |name| self.value(name))?;
+        filled.fault().map_or(Ok(filled), Err)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialplan::Say;
+
+    fn say(text: &str) -> Action {
+        Action::Say(Say { text: text.into(), language: None, interruptible: false })
+    }
+
+    fn variables() -> Variables {
+        let headers = [("x-name".to_owned(), "Rasoa; Rabe".to_owned())].into();
+        let facts = Facts { from: "034".into(), to: "milo".into(), headers, ..Facts::default() };
+        Variables::new(facts, "k".into())
+    }
+
+    #[test]
+    fn names_give_way_to_values() {
+        let mut values = variables();
+        values.set("office", "Toamasina".into());
+        let text = "{{caller}} {{ called }} {{trunk}}|{{call_id}} {{header.X-Name}} {{office}} {{later}}.";
+        assert_eq!(values.fill(&say(text)), Ok(say("034 milo |k Rasoa; Rabe Toamasina .")));
+    }
+
+    #[test]
+    fn what_a_caller_sends_becomes_no_other_address() {
+        let redirect = |to: &str| Action::Redirect { to: to.into() };
+        assert_eq!(variables().fill(&redirect("sip:{{caller}}@192.0.2.7")), Ok(redirect("sip:034@192.0.2.7")));
+        let refused = variables().fill(&redirect("sip:{{header.x-name}}@192.0.2.7")).expect_err("a fault");
+        assert!(refused.contains("{{header.x-name}} has no place in an address"), "{refused}");
+        let nobody = variables().fill(&redirect("{{later}}")).expect_err("a fault");
+        assert!(nobody.contains("no SIP address"), "{nobody}");
+    }
+
+    #[test]
+    fn a_value_that_is_made_from_itself_does_not_grow_for_ever() {
+        let mut values = variables();
+        values.set("a", "é".into());
+        let twice = Action::Set([("a".to_owned(), "{{a}}{{a}}".to_owned())].into());
+        for _ in 0..20 {
+            let Ok(Action::Set(set)) = values.fill(&twice) else { panic!("a value") };
+            values.set("a", set["a"].clone());
+        }
+        assert_eq!(values.value("a").chars().count(), LONGEST);
+    }
+}

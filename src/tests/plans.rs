@@ -1,0 +1,307 @@
+//! Dialplans over real calls: what each verb does to a caller, which plan is chosen, and files that change under live calls.
+
+mod house;
+
+use std::{fs, net::UdpSocket, path::Path, time::Duration};
+
+use house::{PROGRAM, alone, call, errand, folder, get, milo, newest_call, stop};
+use milo::{
+    bench::Running,
+    error::Error,
+    phone::{Errand, Phone, Report},
+    press::PressBy,
+};
+use serde_json::Value;
+use tokio::{runtime::Handle, time::sleep};
+
+/// Every Milo of these scenarios has the number by which a start is recognised.
+const MILO: &str = "
+[[plan]]
+name = 'milo'
+number = 'milo'
+language = 'mg'
+actions = [{ answer = {} }, { echo = {} }]
+";
+
+/// A plan for the number of its name.
+fn plan(name: &str, verbs: &str) -> String {
+    format!(
+        "[[plan]]\nname = '{name}'\nnumber = '{name}'\nlanguage = 'mg'\n\
+         actions = [{{ answer = {{}} }}, {verbs}, {{ hangup = {{}} }}]\n"
+    )
+}
+
+/// A Milo with these plans, in a folder of its own.
+async fn with_plans(name: &str, plans: &str) -> Running {
+    let at = folder(&format!("{name}-plans"));
+    fs::write(at.join("plans.toml"), [MILO, plans].concat()).expect("a temporary folder");
+    let path = at.to_string_lossy().into_owned();
+    milo(name, &[("MILO__DIALPLANS__PATH", path.as_str()), ("MILO__RECORDING__PATH", path.as_str())]).await
+}
+
+/// Calls a number, presses keys after what is said first, and stays until Milo hangs up.
+async fn pressing(milo: &Running, number: &str, keys: &str) -> (Report, Value) {
+    let target = milo.udp(number).expect("an address");
+    let digits = (!keys.is_empty()).then(|| (keys.to_owned(), PressBy::Agreed));
+    let report = call(&Errand { digits, wait: true, ..errand(target, &[]) }).await;
+    (report, newest_call(milo).await)
+}
+
+/// Calls a number without waiting for a greeting, and stays until Milo hangs up.
+async fn waiting(milo: &Running, number: &str) -> (Report, Value) {
+    let target = milo.udp(number).expect("an address");
+    let report = call(&Errand { wait: true, no_greeting: true, ..errand(target, &[]) }).await;
+    (report, newest_call(milo).await)
+}
+
+fn events<'a>(call: &'a Value, kind: &str) -> Vec<&'a Value> {
+    let events = call["events"].as_array().expect("events").iter();
+    events.filter(|event| event["kind"] == kind).map(|event| &event["detail"]).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn digits_are_gathered_into_a_variable_and_asked_for_again() {
+    let ask = "prompt = { say = 'Ampidiro ny laharana' }, invalid = { say = 'Diso' }";
+    let gather = |more: &str| format!("{{ gather = {{ into = 'code', min = 3, {ask}{more} }} }}");
+    let plans = [
+        plan("code", &format!("{}, {{ press = {{ digits = '{{{{code}}}}#' }} }}", gather(", max = 4"))),
+        plan("none", &gather(", first_seconds = 1, retries = 1, failed = 'failed'")),
+        plan("failed", "{ press = { digits = '9' } }"),
+    ];
+    let milo = with_plans("plans-gather", &plans.concat()).await;
+    // The terminator, then the most that are taken: the fifth key is no part of it.
+    for (keys, pressed) in [("123#", "123#"), ("56789", "5678#"), ("1#246#", "246#")] {
+        let (report, logged) = pressing(&milo, "code", keys).await;
+        assert!(report.greeting.is_some(), "it asks: {report}");
+        assert_eq!(report.keys, pressed, "{keys}: {logged}");
+    }
+    let logged = newest_call(&milo).await;
+    let tries: Vec<_> = events(&logged, "gathered").iter().map(|gathered| gathered["right"].clone()).collect();
+    assert_eq!(tries, [false, true], "{logged}");
+    let (report, logged) = waiting(&milo, "none").await;
+    assert_eq!((report.keys.as_str(), events(&logged, "gathered").len()), ("9", 2), "{logged}");
+    stop(milo).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_menu_leads_where_its_keys_say() {
+    let menu = "{ menu = { prompt = { say = 'Tsindrio iray na roa' }, seconds = 3, retries = 1, \
+                keys = { 1 = [{ press = { digits = '11' } }], 2 = [{ goto = 'second' }] }, \
+                otherwise = [{ press = { digits = '0' } }] } }";
+    let plans = [
+        plan("menu", &format!("{menu}, {{ press = {{ digits = '#' }} }}")),
+        plan("second", "{ press = { digits = '22' } }"),
+    ];
+    let milo = with_plans("plans-menu", &plans.concat()).await;
+    // After the block of a key the plan goes on; goto does not come back; a wrong key is asked again.
+    for (keys, pressed) in [("1", "11#"), ("2", "22"), ("71", "11#"), ("77", "0#"), ("", "0#")] {
+        let (report, logged) = pressing(&milo, "menu", keys).await;
+        assert_eq!(report.keys, pressed, "{keys:?}: {logged}");
+    }
+    stop(milo).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn say_set_repeat_and_wait() {
+    let plans = [
+        plan(
+            "again",
+            "{ set = { one = '1{{caller}}' } }, { repeat = { times = 3, actions = [{ press = { digits = '5' } }] } }",
+        ),
+        plan("pause", "{ wait = { seconds = 3 } }, { press = { digits = '7' } }"),
+        plan("who", "{ set = { who = '{{called}}' } }, { say = { text = 'Manao ahoana {{who}}', language = 'fr' } }"),
+        plan(
+            "long",
+            &format!(
+                "{{ say = {{ text = '{}', interruptible = true }} }}, {{ gather = {{ into = 'key', max = 1 }} }}, {{ press = {{ digits = '{{{{key}}}}' }} }}",
+                "Manao ahoana tompoko. ".repeat(20)
+            ),
+        ),
+    ];
+    let milo = with_plans("plans-say", &plans.concat()).await;
+    assert_eq!(waiting(&milo, "again").await.0.keys, "555");
+    let (report, _) = waiting(&milo, "pause").await;
+    assert!(report.keys == "7" && report.duration_s > 3.0, "{report}");
+    let (report, logged) = pressing(&milo, "who", "").await;
+    assert!(report.greeting.as_ref().is_some_and(|said| said.lasted_ms > 500.0), "{report}");
+    let said = events(&logged, "verb").into_iter().find(|verb| !verb["say"].is_null());
+    assert_eq!(said.expect("a verb")["say"]["text"], "Manao ahoana {{who}}", "values stay out of the log: {logged}");
+    // A key ends half a minute of words, and is the key that is asked for next.
+    let target = milo.udp("long").expect("an address");
+    let digits = Some(("4".to_owned(), PressBy::Agreed));
+    let report = call(&Errand { digits, wait: true, no_greeting: true, ..errand(target, &[]) }).await;
+    assert!(report.keys == "4" && report.duration_s < 12.0, "{report}");
+    stop(milo).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_are_taken_after_a_beep() {
+    let plans = [
+        plan("note", "{ record = { silence_seconds = 2 } }, { press = { digits = '8' } }"),
+        plan("key", "{ record = { ends = '*', beep = false } }, { press = { digits = '8' } }"),
+        plan("mail", "{ voicemail = { greeting = { say = 'Avelao ny hafatrao' }, message = { seconds = 2 } } }"),
+    ];
+    let milo = with_plans("plans-message", &plans.concat()).await;
+    let message =
+        |logged: &Value, kind: &str| events(logged, kind).first().map(|told| (*told).clone()).unwrap_or_default();
+
+    let target = milo.udp("note").expect("an address");
+    let report = call(&Errand { wait: true, ..errand(target, &["mg_hours.wav"]) }).await;
+    assert!(report.greeting.as_ref().is_some_and(|beep| (300.0..600.0).contains(&beep.lasted_ms)), "a beep: {report}");
+    let logged = newest_call(&milo).await;
+    let told = message(&logged, "message");
+    assert_eq!((&told["ended"], report.keys.as_str()), (&"silence".into(), "8"), "{logged}");
+    let folder = milo_folder(&logged, &milo);
+    let file = Path::new(&folder).join(told["file"].as_str().expect("a file"));
+    assert!(fs::metadata(&file).is_ok_and(|about| about.len() > 4_000), "{}", file.display());
+
+    let target = milo.udp("key").expect("an address");
+    let digits = Some(("1*".to_owned(), PressBy::Agreed));
+    let report = call(&Errand { digits, wait: true, no_greeting: true, ..errand(target, &[]) }).await;
+    let logged = newest_call(&milo).await;
+    assert_eq!((&message(&logged, "message")["ended"], report.keys.as_str()), (&"key".into(), "8"), "{logged}");
+
+    let (report, logged) = pressing(&milo, "mail", "").await;
+    let told = message(&logged, "voicemail");
+    assert!(report.greeting.is_some() && told["ended"] == "time", "{logged}");
+    assert!(told["ms"].as_u64().is_some_and(|ms| (1_900..2_500).contains(&ms)), "{logged}");
+    stop(milo).await;
+}
+
+/// The folder of recordings, which these scenarios share with the plans.
+fn milo_folder(logged: &Value, milo: &Running) -> String {
+    assert!(!logged["recording"].is_null(), "the row names the recording: {logged}");
+    get(milo, "/api/v1/dialplans")["folder"].as_str().expect("a folder").to_owned()
+}
+
+/// What a caller written out by hand is answered: the final response to an INVITE with these header fields.
+fn answer(milo: &Running, number: &str, headers: &str) -> String {
+    let address = milo.udp(number).expect("an address").to_string();
+    let milo = address.split(['@', ';']).nth(1).expect("host and port").to_owned();
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    socket.set_read_timeout(Some(Duration::from_secs(10))).expect("a limit");
+    let at = socket.local_addr().expect("an address");
+    let invite = format!(
+        "INVITE sip:{number}@{milo} SIP/2.0\r\nVia: SIP/2.0/UDP {at};branch=z9hG4bK{number}\r\nMax-Forwards: 70\r\n\
+         From: <sip:0341234567@{at}>;tag=hand\r\nTo: <sip:{number}@{milo}>\r\nCall-ID: {number}@{at}\r\nCSeq: 1 INVITE\r\n\
+         Contact: <sip:hand@{at}>\r\n{headers}Content-Length: 0\r\n\r\n"
+    );
+    socket.send_to(invite.as_bytes(), &milo).expect("sent");
+    let mut datagram = [0; 4_096];
+    loop {
+        let length = socket.recv(&mut datagram).expect("an answer within ten seconds");
+        let answer = String::from_utf8_lossy(&datagram[..length]).into_owned();
+        if !answer.starts_with("SIP/2.0 1") {
+            return answer;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_is_sent_elsewhere_by_its_headers() {
+    let text = "
+[[plan]]
+name = 'sales'
+number = '02*'
+headers = { X-Queue = 'sales-*' }
+language = 'mg'
+actions = [{ redirect = { to = 'sip:{{header.x-office}}@192.0.2.7' } }]
+
+[[plan]]
+name = 'night'
+number = '02*'
+hours = [{ from = '00:00', to = '00:01' }, { from = '00:01', to = '24:00' }]
+language = 'mg'
+actions = [{ reject = { status = 480 } }]
+";
+    let milo = with_plans("plans-redirect", text).await;
+    let sent = answer(&milo, "020", "X-Queue: sales-1\r\nX-Office: 7001\r\n");
+    assert!(sent.starts_with("SIP/2.0 302 ") && sent.contains("Contact: <sip:7001@192.0.2.7>"), "{sent}");
+    assert_eq!(newest_call(&milo).await["dialplan"], "sales");
+    let evil = answer(&milo, "021", "X-Queue: sales-1\r\nX-Office: 7001@evil.example;x=\r\n");
+    assert!(evil.starts_with("SIP/2.0 404 ") && !evil.contains("evil"), "{evil}");
+    assert!(answer(&milo, "022", "X-Queue: help\r\n").starts_with("SIP/2.0 480 "));
+    // Our own telephone hears it as a refusal with 302.
+    let target = milo.udp("milo").expect("an address");
+    let phone = Phone::new(&target, None, Handle::current()).expect("a telephone");
+    let refused = phone.call(&errand(milo.udp("023").expect("an address"), &[])).await;
+    assert!(matches!(refused, Err(Error::Refused { code: 480, .. })));
+    phone.shutdown().await;
+    stop(milo).await;
+}
+
+/// Waits until the plans are of this edition, or of faults when it is `None`.
+async fn edition(milo: &Running, number: Option<u64>) -> Value {
+    for _ in 0..100 {
+        let list = get(milo, "/api/v1/dialplans");
+        let wrong = list["faults"].as_array().is_some_and(|faults| !faults.is_empty());
+        if number.map_or(wrong, |number| list["edition"].as_u64() >= Some(number) && !wrong) {
+            return list;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    panic!("no edition {number:?} within ten seconds");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plans_change_under_live_calls() {
+    let old = plan("number", "{ wait = { seconds = 10 } }, { goto = 'other' }")
+        + &plan("other", "{ press = { digits = '1' } }");
+    let milo = with_plans("plans-reload", &old).await;
+    let file = Path::new(get(&milo, "/api/v1/dialplans")["folder"].as_str().expect("a folder")).join("plans.toml");
+    let target = milo.udp("number").expect("an address");
+    let live =
+        tokio::spawn(async move { call(&Errand { wait: true, no_greeting: true, ..errand(target, &[]) }).await });
+    sleep(Duration::from_secs(1)).await;
+
+    // A file that is wrong is named, in the list and in the health, and changes nothing.
+    fs::write(&file, [MILO, &plan("number", "{ juggle = {} }")].concat()).expect("written");
+    let list = edition(&milo, None).await;
+    assert_eq!((&list["edition"], &list["faults"][0]["line"]), (&1.into(), &11.into()), "{list}");
+    let health = get(&milo, "/api/v1/health");
+    assert!(
+        health["degraded"][0].as_str().is_some_and(|told| told.contains("line 11") && told.contains("juggle")),
+        "{health}"
+    );
+
+    // One that is right is in force for the next call, seen by itself; SIGHUP reads the files whether they changed or not.
+    fs::write(&file, [MILO, &plan("number", "{ press = { digits = '2' } }")].concat()).expect("written");
+    let now = edition(&milo, Some(2)).await["edition"].as_u64().expect("a number");
+    assert_eq!(waiting(&milo, "number").await.0.keys, "2");
+    milo.signal("HUP").await.expect("sent");
+    edition(&milo, Some(now + 1)).await;
+    assert_eq!(get(&milo, "/api/v1/health")["degraded"], Value::Array(Vec::new()));
+
+    // The call that was up goes on with the plan it began with, through a goto to one that is gone.
+    let report = live.await.expect("a call");
+    assert_eq!(report.keys, "1", "{report}");
+    stop(milo).await;
+}
+
+#[test]
+fn the_command_line_checks_and_explains() {
+    let folder = folder("plans-command");
+    let text = "[[plan]]\nname = 'day'\nnumber = '02*'\nfrom = '+261*'\ntrunk = 'orange'\nlanguage = 'mg'\n\
+                hours = [{ days = ['mon-fri'], from = '08:00', to = '17:00' }]\nactions = [{ answer = {} }, { echo = {} }]\n";
+    fs::write(folder.join("a.toml"), text).expect("written");
+    let run = |arguments: &[&str]| {
+        let output = alone(PROGRAM, &folder).args(["dialplan"]).args(arguments).arg(&folder).output().expect("a run");
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr),
+        )
+    };
+    let call = ["test", "--from", "+26134", "--to", "0201", "--trunk", "orange", "--at"];
+    let (found, told) = run(&[&call[..], &["2026-11-30T09:00:00+03:00"]].concat());
+    assert!(found && told.contains("\"day\"") && told.contains("runs"), "{told}");
+    let (found, told) = run(&[&call[..], &["2026-11-30T17:00:00+03:00"]].concat());
+    assert!(!found && told.contains("mon 2026-11-30 17:00 is outside its hours") && told.contains("404"), "{told}");
+    let (right, told) = run(&["check"]);
+    assert!(right && told.contains("1 plans"), "{told}");
+    fs::write(folder.join("b.toml"), text.replace("answer", "anser").replace("17:00", "25:00")).expect("written");
+    let (right, told) = run(&["check"]);
+    assert!(!right && told.contains("b.toml, line 8: ") && told.contains("b.toml, line 7: "), "{told}");
+    let (_, told) = run(&["test", "--to", "1", "--at", "noon"]);
+    assert!(told.contains("no moment"), "{told}");
+    fs::remove_dir_all(&folder).ok();
+}
