@@ -59,7 +59,7 @@ impl Line {
             agreed: session.clone(),
             direction: session.direction,
             peer: Peer::new(session.remote, session.signalling, session.codec.clock_rate),
-            shield: Shield::new(&session.security, session.remote),
+            shield: Shield::new(&session.security, session.remote, session.signalling),
             receiver: Receiver::new(session, options.jitter_ceiling_ms),
             sender,
             loss: Loss::default(),
@@ -74,7 +74,7 @@ impl Line {
 
     fn change(&mut self, session: &Session, options: &LegOptions) {
         self.peer.advertise(session.remote, session.signalling, session.codec.clock_rate);
-        self.shield.change(&session.security, session.remote);
+        self.shield.change(&session.security, session.remote, session.signalling);
         self.receiver.change(session);
         self.sender.change(session);
         if session.rtcp != self.agreed.rtcp {

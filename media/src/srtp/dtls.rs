@@ -1,36 +1,27 @@
 //! The DTLS handshake that gives a leg its SRTP keys (RFC 5763, RFC 5764): DTLS 1.2 of the crate `rtc-dtls`, behind this file.
 //! Time is an argument; datagrams come in and go out as bytes.
 //!
-//! Whoever sends a ClientHello to the port may try: only the peer whose certificate has the fingerprint of the SDP gets
-//! through, and the others leave nothing behind.
+//! Whoever sends a ClientHello to the port may try, within the bounds of `admission.rs`: only the peer whose certificate has
+//! the fingerprint of the SDP gets through, and the others leave nothing behind.
 
 use std::{
     fmt,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use ring::digest;
 use rtc_dtls::{
-    config::{ClientAuthType, ConfigBuilder, ExtendedMasterSecretType, HandshakeConfig},
-    crypto::Certificate,
-    crypto_provider::{RTCCryptoProvider, default_provider},
     endpoint::{Endpoint, EndpointEvent},
     extension::extension_use_srtp::SrtpProtectionProfile,
 };
 
-use super::{KEY, MasterKey, Suite};
-use crate::MediaError;
+use super::{Fingerprint, Identity, KEY, MasterKey, Suite, admission::Admission};
 
 /// A flight without an answer is sent again after this long, then after twice as long.
-const FLIGHT: Duration = Duration::from_millis(500);
+pub(super) const FLIGHT: Duration = Duration::from_millis(500);
 /// A leg without keys after this long ends.
 const LIMIT: Duration = Duration::from_secs(15);
-/// Addresses that may try at the same time, besides the one that the SDP names.
-const STRANGERS: usize = 4;
-/// Datagrams that are read before there are keys; a handshake has about six.
-const DATAGRAMS: u32 = 256;
 /// The label of RFC 5764 section 4.2.
 const LABEL: &str = "EXTRACTOR-dtls_srtp";
 
@@ -41,127 +32,6 @@ pub enum Role {
     Active,
     /// The peer does.
     Passive,
-}
-
-/// Our certificate and its key, made when Milo starts and forgotten when it ends.
-pub struct Identity {
-    certificate: Certificate,
-    fingerprint: Fingerprint,
-    provider: Arc<dyn RTCCryptoProvider>,
-}
-
-impl Identity {
-    /// A new key on P-256 and a certificate that it signs itself.
-    ///
-    /// # Errors
-    /// [`MediaError::Identity`] when the system has no random numbers.
-    pub fn generate() -> Result<Arc<Self>, MediaError> {
-        let failed = |reason: &dyn fmt::Display| MediaError::Identity { reason: reason.to_string() };
-        let provider = default_provider().map_err(|error| failed(&error))?;
-        let certificate = Certificate::generate_self_signed(vec!["milo".to_owned()], provider.crypto())
-            .map_err(|error| failed(&error))?;
-        let leaf = certificate.certificate.first().ok_or_else(|| failed(&"it is empty"))?;
-        let fingerprint = Fingerprint { hash: Hash::Sha256, digest: Hash::Sha256.of(leaf) };
-        Ok(Arc::new(Self { certificate, fingerprint, provider }))
-    }
-
-    /// What stands in our SDP.
-    pub fn fingerprint(&self) -> &Fingerprint {
-        &self.fingerprint
-    }
-
-    fn config(&self, role: Role) -> Result<Arc<HandshakeConfig>, String> {
-        let config = ConfigBuilder::default()
-            .with_crypto_provider(self.provider.clone())
-            .with_certificates(vec![self.certificate.clone()])
-            .with_srtp_protection_profiles(vec![
-                SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm,
-                SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80,
-                SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_32,
-            ])
-            .with_client_auth(ClientAuthType::RequireAnyClientCert)
-            .with_extended_master_secret(ExtendedMasterSecretType::Request)
-            .with_flight_interval(FLIGHT)
-            // No authority signs such certificates: what counts is the fingerprint, looked at below.
-            .with_insecure_skip_verify(true)
-            .with_server_name("milo".to_owned());
-        config.build(role == Role::Active, None).map(Arc::new).map_err(|error| error.to_string())
-    }
-}
-
-impl PartialEq for Identity {
-    fn eq(&self, other: &Self) -> bool {
-        self.fingerprint == other.fingerprint
-    }
-}
-
-impl Eq for Identity {}
-
-impl fmt::Debug for Identity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Identity({})", self.fingerprint)
-    }
-}
-
-/// The hash of a certificate, `a=fingerprint` (RFC 8122 section 5).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fingerprint {
-    hash: Hash,
-    digest: Vec<u8>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Hash {
-    Sha256,
-    Sha384,
-    Sha512,
-    Sha1,
-}
-
-impl Hash {
-    const ALL: [(Self, &'static str, &'static digest::Algorithm); 4] = [
-        (Self::Sha256, "sha-256", &digest::SHA256),
-        (Self::Sha384, "sha-384", &digest::SHA384),
-        (Self::Sha512, "sha-512", &digest::SHA512),
-        (Self::Sha1, "sha-1", &digest::SHA1_FOR_LEGACY_USE_ONLY),
-    ];
-
-    fn row(self) -> (&'static str, &'static digest::Algorithm) {
-        let [(_, name, algorithm), ..] = Self::ALL;
-        Self::ALL.iter().find(|row| row.0 == self).map_or((name, algorithm), |row| (row.1, row.2))
-    }
-
-    fn of(self, certificate: &[u8]) -> Vec<u8> {
-        digest::digest(self.row().1, certificate).as_ref().to_vec()
-    }
-}
-
-impl Fingerprint {
-    /// Reads `sha-256 4A:AD:…`; `None` for another hash than SHA-1, 256, 384 and 512, and for a wrong length.
-    pub fn parse(text: &str) -> Option<Self> {
-        let (name, digits) = text.trim().split_once(' ')?;
-        let (hash, _, algorithm) = Hash::ALL.into_iter().find(|row| row.1.eq_ignore_ascii_case(name))?;
-        let digest: Option<Vec<u8>> = digits
-            .trim()
-            .split(':')
-            .map(|pair| (pair.len() == 2).then(|| u8::from_str_radix(pair, 16).ok()).flatten())
-            .collect();
-        digest.filter(|digest| digest.len() == algorithm.output_len()).map(|digest| Self { hash, digest })
-    }
-
-    fn is_of(&self, certificate: &[u8]) -> bool {
-        self.hash.of(certificate) == self.digest
-    }
-}
-
-impl fmt::Display for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ", self.hash.row().0)?;
-        for (at, byte) in self.digest.iter().enumerate() {
-            write!(f, "{}{byte:02X}", if at == 0 { "" } else { ":" })?;
-        }
-        Ok(())
-    }
 }
 
 /// What a handshake has come to.
@@ -190,12 +60,10 @@ pub(super) struct Handshake {
     role: Role,
     fingerprints: Vec<Fingerprint>,
     endpoint: Endpoint,
-    advertised: SocketAddr,
     /// Who tries, and the one that got through.
-    remotes: Vec<SocketAddr>,
+    admission: Admission,
     peer: Option<SocketAddr>,
     began: Option<Instant>,
-    datagrams: u32,
     trouble: Option<String>,
 }
 
@@ -211,6 +79,7 @@ impl Handshake {
         role: Role,
         fingerprints: &[Fingerprint],
         advertised: SocketAddr,
+        signalling: Option<IpAddr>,
     ) -> Self {
         // The library keys its associations by two addresses, of which it uses the remote one.
         let endpoint = Endpoint::new(SocketAddr::from(([0, 0, 0, 0], 0)), Default::default(), None);
@@ -219,11 +88,9 @@ impl Handshake {
             role,
             fingerprints: fingerprints.to_vec(),
             endpoint,
-            advertised,
-            remotes: Vec::new(),
+            admission: Admission::new(advertised, signalling),
             peer: None,
             began: None,
-            datagrams: 0,
             trouble: None,
         }
     }
@@ -233,9 +100,9 @@ impl Handshake {
     }
 
     /// The SDP names another address. A handshake that is over stays what it is.
-    pub(super) fn advertise(&mut self, advertised: SocketAddr) {
-        if self.advertised != advertised && self.peer.is_none() {
-            *self = Self::new(&self.identity, self.role, &self.fingerprints, advertised);
+    pub(super) fn advertise(&mut self, advertised: SocketAddr, signalling: Option<IpAddr>) {
+        if !self.admission.is_for(advertised, signalling) && self.peer.is_none() {
+            *self = Self::new(&self.identity, self.role, &self.fingerprints, advertised, signalling);
         }
     }
 
@@ -256,20 +123,13 @@ impl Handshake {
         if !is_records(datagram) {
             return Progress::Stranger;
         }
-        let is_advertised = from == self.advertised;
-        if !self.remotes.contains(&from) {
-            let may = self.role == Role::Passive && is_client_hello(datagram);
-            if !may || !is_advertised && self.remotes.len() >= STRANGERS {
-                return Progress::Stranger;
-            }
-            self.remotes.push(from);
+        let may_open = self.role == Role::Passive && is_client_hello(datagram);
+        let admitted = self.admission.admit(from, may_open, now);
+        if let Some(outdone) = admitted.outdone {
+            self.endpoint.stop(now, outdone);
         }
-        // What strangers send is bounded by itself: it takes nothing from the peer.
-        if !is_advertised {
-            self.datagrams += 1;
-            if self.datagrams > DATAGRAMS {
-                return Progress::Stranger;
-            }
+        if !admitted.is_read {
+            return Progress::Stranger;
         }
         match self.endpoint.read(now, from, None, datagram.into()) {
             Ok(events) if events.iter().any(|event| matches!(event, EndpointEvent::HandshakeComplete)) => {
@@ -288,8 +148,7 @@ impl Handshake {
         if let Err(why) = self.begin(now) {
             return Progress::Failed(why);
         }
-        for at in (0..self.remotes.len()).rev() {
-            let remote = self.remotes[at];
+        for remote in self.admission.remotes() {
             let due = self.endpoint.poll_timeout(&remote).is_some_and(|due| now >= due);
             if due && let Err(error) = self.endpoint.handle_timeout(remote, now) {
                 let progress = self.refuse(remote, now, format!("the DTLS handshake failed: {error}"));
@@ -323,8 +182,9 @@ impl Handshake {
         match self.role {
             Role::Passive => self.endpoint.set_server_config(Some(config)),
             Role::Active => {
-                self.endpoint.connect(now, self.advertised, config, None).map_err(|error| error.to_string())?;
-                self.remotes.push(self.advertised);
+                let advertised = self.admission.advertised();
+                self.endpoint.connect(now, advertised, config, None).map_err(|error| error.to_string())?;
+                self.admission.admit(advertised, true, now);
             }
         }
         Ok(())
@@ -359,7 +219,7 @@ impl Handshake {
         let (client, server) = (master(&keys[..KEY], client_salt), master(&keys[KEY..], server_salt));
         let (Some(client), Some(server)) = (client, server) else { return Progress::Underway };
         self.peer = Some(from);
-        for other in self.remotes.drain(..).filter(|other| *other != from) {
+        for other in self.admission.close().into_iter().filter(|other| *other != from) {
             self.endpoint.stop(now, other);
         }
         let (ours, theirs) = if self.role == Role::Active { (client, server) } else { (server, client) };
@@ -369,8 +229,8 @@ impl Handshake {
     /// Ends the attempt of this one. Only that of the address in the SDP ends the leg.
     fn refuse(&mut self, from: SocketAddr, now: Instant, why: String) -> Progress {
         self.endpoint.stop(now, from);
-        self.remotes.retain(|remote| *remote != from);
-        if from == self.advertised {
+        self.admission.dismiss(from);
+        if from == self.admission.advertised() {
             return Progress::Failed(why);
         }
         self.trouble = Some(why);
@@ -411,8 +271,8 @@ mod tests {
     /// The active side is at port 1, the passive one at port 2.
     fn pair(active: &Arc<Identity>, passive: &Arc<Identity>) -> (Handshake, Handshake) {
         (
-            Handshake::new(active, Role::Active, from_ref(&passive.fingerprint), at(2)),
-            Handshake::new(passive, Role::Passive, from_ref(&active.fingerprint), at(1)),
+            Handshake::new(active, Role::Active, from_ref(passive.fingerprint()), at(2), None),
+            Handshake::new(passive, Role::Passive, from_ref(active.fingerprint()), at(1), None),
         )
     }
 
@@ -502,7 +362,7 @@ mod tests {
     fn another_certificate_ends_the_attempt_and_says_so() {
         let (one, other) = (Identity::generate().unwrap(), Identity::generate().unwrap());
         let (mut active, _) = pair(&one, &other);
-        let mut passive = Handshake::new(&other, Role::Passive, from_ref(&other.fingerprint), at(1));
+        let mut passive = Handshake::new(&other, Role::Passive, from_ref(other.fingerprint()), at(1), None);
         let (progress, _) = run((&mut active, &mut passive), 3, |_| false);
         assert!(
             progress.iter().any(|p| matches!(p, Progress::Failed(why) if why.contains("fingerprint"))),
@@ -510,11 +370,11 @@ mod tests {
         );
         // The same from an address that the SDP does not name: the peer may still come.
         let (mut active, _) = pair(&one, &other);
-        let mut passive = Handshake::new(&other, Role::Passive, from_ref(&other.fingerprint), at(9));
+        let mut passive = Handshake::new(&other, Role::Passive, from_ref(other.fingerprint()), at(9), None);
         let (progress, _) = run((&mut active, &mut passive), 3, |_| false);
         assert!(progress.contains(&Progress::Stranger), "{progress:?}");
         assert!(!progress.iter().any(|progress| matches!(progress, Progress::Failed(_))), "{progress:?}");
-        assert!(passive.peer.is_none() && passive.remotes.is_empty());
+        assert!(passive.peer.is_none() && passive.admission.remotes().is_empty());
     }
 
     #[test]
@@ -522,7 +382,7 @@ mod tests {
         let one = Identity::generate().unwrap();
         let start = now();
         for role in [Role::Active, Role::Passive] {
-            let mut handshake = Handshake::new(&one, role, from_ref(&one.fingerprint), at(2));
+            let mut handshake = Handshake::new(&one, role, from_ref(one.fingerprint()), at(2), None);
             let mut sent = 0;
             let failed = (0..2000).map(|tick| start + tick * Duration::from_millis(20)).find_map(|now| {
                 let progress = handshake.tick(now);
@@ -557,20 +417,31 @@ mod tests {
             let from = at(10 + n % 50);
             assert!(!matches!(passive.receive(&noise, from, start), Progress::Keys { .. } | Progress::Failed(_)));
         }
-        assert!(passive.remotes.len() <= STRANGERS);
+        assert!(passive.admission.remotes().len() <= 9);
         // The peer's own hello comes again, and is taken by the very one that took the noise.
         let (progress, _) = run((&mut active, &mut passive), 400, |_| false);
         assert_eq!(keys(&progress).len(), 2);
     }
 
     #[test]
-    fn fingerprints_are_read_and_written() {
-        let identity = Identity::generate().unwrap();
-        let text = identity.fingerprint().to_string();
-        assert!(text.starts_with("sha-256 ") && text.len() == 8 + 32 * 3 - 1, "{text}");
-        assert_eq!(Fingerprint::parse(&text.to_lowercase()).as_ref(), Some(identity.fingerprint()));
-        for wrong in ["", "sha-256", "sha-256 AB:CD", "md5 00:11", &text[..text.len() - 1], &text.replace(':', "")] {
-            assert_eq!(Fingerprint::parse(wrong), None, "{wrong}");
+    fn strangers_do_not_keep_a_caller_behind_a_nat_from_its_keys() {
+        let (one, other) = (Identity::generate().unwrap(), Identity::generate().unwrap());
+        let (mut active, _) = pair(&one, &other);
+        // The SDP names an address that nobody sees; the signalling comes from where the caller does.
+        let private = SocketAddr::from(([192, 168, 1, 7], 4000));
+        let fingerprint = one.fingerprint();
+        let mut passive = Handshake::new(&other, Role::Passive, from_ref(fingerprint), private, Some(at(1).ip()));
+        let start = now();
+        let mut hello = Vec::new();
+        active.tick(start);
+        active.outgoing(|bytes, _| hello = bytes.to_vec());
+        for n in 0..2_000u16 {
+            let foreign = SocketAddr::from(([198, 51, 100, (n % 50) as u8], 7000));
+            assert!(!matches!(passive.receive(&hello, foreign, start), Progress::Failed(_)));
         }
+        assert_eq!(passive.admission.remotes().len(), 4, "what strangers can hold is bounded");
+        let (progress, after) = run((&mut active, &mut passive), 400, |_| false);
+        assert_eq!(keys(&progress).len(), 2, "{progress:?}");
+        assert!(after <= Duration::from_secs(1), "{after:?}");
     }
 }

@@ -8,15 +8,18 @@
 //! A packet is heard when its tag is right, once, and never before the keys are there; nothing leaves in clear on a leg that
 //! agreed on SRTP.
 
+mod admission;
 mod cipher;
 mod context;
 mod dtls;
+mod identity;
 mod index;
 mod shield;
 
 use std::{fmt, sync::Arc};
 
-pub use dtls::{Fingerprint, Identity, Role};
+pub use dtls::Role;
+pub use identity::{Fingerprint, Identity};
 pub(crate) use shield::{Refused, Shield};
 
 /// Bytes of an AES-128 master key.

@@ -1,6 +1,9 @@
 //! What stands between a leg and the wire: nothing on a plain line, SRTP on a secured one.
 
-use std::{net::SocketAddr, time::Instant};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Instant,
+};
 
 use super::{
     Security,
@@ -46,15 +49,15 @@ struct Contexts {
 }
 
 impl Shield {
-    /// A shield for this agreement with the peer at this address.
-    pub(crate) fn new(security: &Security, advertised: SocketAddr) -> Self {
+    /// A shield for this agreement with the peer at this address, whose signalling comes from that host.
+    pub(crate) fn new(security: &Security, advertised: SocketAddr, signalling: Option<IpAddr>) -> Self {
         let mut shield = Self { state: State::Open, sealed: Vec::new(), failed: None };
-        shield.change(security, advertised);
+        shield.change(security, advertised, signalling);
         shield
     }
 
     /// Takes over a new agreement. Keys that stay go on counting, so that no packet is encrypted or heard twice.
-    pub(crate) fn change(&mut self, security: &Security, advertised: SocketAddr) {
+    pub(crate) fn change(&mut self, security: &Security, advertised: SocketAddr, signalling: Option<IpAddr>) {
         match (security, &mut self.state) {
             (Security::None, state) => *state = State::Open,
             (Security::Sdes { ours, theirs }, State::Sdes(contexts)) => {
@@ -72,10 +75,10 @@ impl Shield {
             (Security::Dtls { identity, fingerprints, .. }, State::Dtls(handshake, _))
                 if handshake.is_for(identity, fingerprints) =>
             {
-                handshake.advertise(advertised);
+                handshake.advertise(advertised, signalling);
             }
             (Security::Dtls { identity, role, fingerprints }, state) => {
-                let handshake = Handshake::new(identity, *role, fingerprints, advertised);
+                let handshake = Handshake::new(identity, *role, fingerprints, advertised, signalling);
                 *state = State::Dtls(Box::new(handshake), None);
             }
         }
@@ -193,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_plain_line_changes_nothing() {
-        let mut shield = Shield::new(&Security::None, at(1));
+        let mut shield = Shield::new(&Security::None, at(1), None);
         assert_eq!(shield.seal(PACKET), Some(PACKET));
         assert_eq!(shield.open(&mut PACKET.to_vec()), Ok(PACKET));
         assert!(!shield.is_handshake(&[22; 40]) && shield.is_ready() && !shield.is_secure());
@@ -203,19 +206,19 @@ mod tests {
     fn a_rekeyed_line_reads_the_new_key_only_and_one_that_stays_goes_on() {
         let [ours, theirs, newer] = [(); 3].map(|()| MasterKey::random(Suite::AesCm128HmacSha1_80));
         let sdes = |ours: &MasterKey, theirs: &MasterKey| Security::Sdes { ours: ours.clone(), theirs: theirs.clone() };
-        let mut here = Shield::new(&sdes(&ours, &theirs), at(1));
-        let mut there = Shield::new(&sdes(&theirs, &ours), at(1));
+        let mut here = Shield::new(&sdes(&ours, &theirs), at(1), None);
+        let mut there = Shield::new(&sdes(&theirs, &ours), at(1), None);
         for packet in [PACKET, REPORT] {
             let mut sent = there.seal(packet).unwrap().to_vec();
             assert_eq!(here.open(&mut sent.clone()), Ok(packet));
-            here.change(&sdes(&ours, &theirs), at(2));
+            here.change(&sdes(&ours, &theirs), at(2), None);
             assert_eq!(here.open(&mut sent), Err(Refused::Replayed), "a hold does not forget what was heard");
         }
         assert_eq!(here.seal(PACKET).map(<[u8]>::len), Some(PACKET.len() + 10));
-        here.change(&sdes(&ours, &newer), at(1));
+        here.change(&sdes(&ours, &newer), at(1), None);
         assert_eq!(here.seal(PACKET), None, "our key stays, and so does what was sent with it");
         assert_eq!(here.open(&mut there.seal(&numbered(2)).unwrap().to_vec()), Err(Refused::Unauthentic));
-        there.change(&sdes(&newer, &ours), at(1));
+        there.change(&sdes(&newer, &ours), at(1), None);
         assert_eq!(here.open(&mut there.seal(&numbered(3)).unwrap().to_vec()), Ok(&numbered(3)[..]));
     }
 
@@ -226,8 +229,8 @@ mod tests {
         for suite in Suite::ALL {
             let [ours, theirs] = [(); 2].map(|()| MasterKey::random(suite));
             let here = Security::Sdes { ours: ours.clone(), theirs: theirs.clone() };
-            let mut here = Shield::new(&here, at(1));
-            let mut there = Shield::new(&Security::Sdes { ours: theirs, theirs: ours.clone() }, at(1));
+            let mut here = Shield::new(&here, at(1), None);
+            let mut there = Shield::new(&Security::Sdes { ours: theirs, theirs: ours.clone() }, at(1), None);
             let mut packet = PACKET.to_vec();
             packet.resize(172, 0x55);
             let (mut sealing, mut opening) = (Duration::ZERO, Duration::ZERO);
@@ -256,8 +259,8 @@ mod tests {
             role,
             fingerprints: vec![theirs.fingerprint().clone()],
         };
-        let mut here = Shield::new(&dtls(&one, &other, Role::Passive), at(2));
-        let mut there = Shield::new(&dtls(&other, &one, Role::Active), at(1));
+        let mut here = Shield::new(&dtls(&one, &other, Role::Passive), at(2), None);
+        let mut there = Shield::new(&dtls(&other, &one, Role::Active), at(1), None);
         assert!(!here.is_ready());
         assert_eq!(here.open(&mut PACKET.to_vec()), Err(Refused::TooEarly));
         assert_eq!(here.seal(PACKET), None);
@@ -280,9 +283,9 @@ mod tests {
         assert_eq!(there.open(&mut sent.clone()), Ok(PACKET));
         assert!(here.open(&mut sent.clone()).is_err(), "our own packet, sent back");
         // A re-INVITE with the same fingerprint keeps the association, whatever role it names.
-        there.change(&dtls(&other, &one, Role::Passive), at(1));
+        there.change(&dtls(&other, &one, Role::Passive), at(1), None);
         assert_eq!(there.open(&mut sent.clone()), Err(Refused::Replayed));
-        there.change(&dtls(&other, &other, Role::Passive), at(1));
+        there.change(&dtls(&other, &other, Role::Passive), at(1), None);
         assert!(!there.is_ready());
     }
 }
