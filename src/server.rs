@@ -272,7 +272,7 @@ fn bind(config: &Config, legs: &Handle) -> Result<(Endpoint, Invitations)> {
         peer_codecs: peer_codecs(sip),
         max_calls: config.limits.calls,
         user_agent: concat!("Milo/", env!("CARGO_PKG_VERSION")).into(),
-        srtp: config.media.srtp.into(),
+        srtp: config.media.srtp.keyed(config.media.srtp_offer),
     };
     Endpoint::bind(endpoint, ports, legs.clone()).map_err(|error| match error {
         SignalingError::Bind { .. } => {
@@ -296,6 +296,7 @@ fn leg_options(media: &config::Media) -> LegOptions {
         inband_digits: media.inband_dtmf.into(),
         silence: media.silence.into(),
         dscp: media.dscp,
+        learn_from: media.learn_from.into(),
     }
 }
 

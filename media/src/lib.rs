@@ -59,7 +59,7 @@ pub use leg::{Control, Leg, LegOptions};
 pub use mix::Ambience;
 pub use port_pool::{PortPool, RtpSocket};
 pub use quality::{OneWay, Quality};
-pub use rtp::Silence;
+pub use rtp::{LearnFrom, Silence};
 pub use session::{Direction, Extended, PayloadTypes, Rtcp, Session};
 pub use stats::LegStats;
 pub use voice::{Played, Voice};

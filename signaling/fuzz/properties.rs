@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::LazyLock};
 
 use milo_media::{CODECS, Tuning, srtp::Identity};
 use milo_signaling::{
-    Credentials, Srtp, Uri,
+    Credentials, Keying, Srtp, Uri,
     offer_answer::{Local, answer, apply_answer, offer},
     sdp::Sdp,
     security::MediaSecurity,
@@ -19,7 +19,7 @@ use milo_signaling::{
 
 /// Secured however the other side will.
 static SECURITY: LazyLock<MediaSecurity> =
-    LazyLock::new(|| MediaSecurity { srtp: Srtp::Optional, identity: Identity::generate().ok() });
+    LazyLock::new(|| MediaSecurity { srtp: Srtp::Optional(Keying::Sdes), identity: Identity::generate().ok() });
 
 /// A datagram.
 pub(crate) fn sip(bytes: &[u8]) {

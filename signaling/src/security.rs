@@ -30,15 +30,21 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// What an endpoint wants of SRTP.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Srtp {
     /// Plain RTP only.
     Off,
-    /// Secure offers are answered securely, plain ones plainly; our offers are plain RTP with keys beside it.
-    #[default]
-    Optional,
+    /// Secure offers are answered securely, plain ones plainly; our offers are plain RTP with keys of this way beside it
+    /// (RFC 8643).
+    Optional(Keying),
     /// Plain RTP is refused with 488; our offers are SRTP, keyed this way.
     Required(Keying),
+}
+
+impl Default for Srtp {
+    fn default() -> Self {
+        Self::Optional(Keying::Sdes)
+    }
 }
 
 /// How our offers agree on keys. What comes in may be keyed either way.
@@ -130,13 +136,12 @@ pub(crate) fn offer(local: &Local<'_>) -> (&'static str, Vec<Attribute>) {
             .map(|suite| our_key(local.previous, suite).unwrap_or_else(|| MasterKey::random(suite)));
         keys.zip(1..).map(|(key, tag)| crypto_attribute(tag, &key)).collect()
     };
+    let certificate = |identity| vec![fingerprint_attribute(identity), Attribute::new("setup", "actpass")];
     match (local.security.srtp, &local.security.identity) {
         (Srtp::Off, _) => ("RTP/AVP", Vec::new()),
-        (Srtp::Optional, _) => ("RTP/AVP", cryptos()),
-        (Srtp::Required(Keying::Dtls), Some(identity)) => {
-            let setup = Attribute::new("setup", "actpass");
-            ("UDP/TLS/RTP/SAVP", vec![fingerprint_attribute(identity), setup])
-        }
+        (Srtp::Optional(Keying::Dtls), Some(identity)) => ("RTP/AVP", certificate(identity)),
+        (Srtp::Required(Keying::Dtls), Some(identity)) => ("UDP/TLS/RTP/SAVP", certificate(identity)),
+        (Srtp::Optional(_), _) => ("RTP/AVP", cryptos()),
         (Srtp::Required(_), _) => ("RTP/SAVP", cryptos()),
     }
 }
@@ -150,14 +155,19 @@ pub(crate) fn accepted(
 ) -> Result<Security, Unacceptable> {
     let offered = Protocol::of(ours).ok_or(Unacceptable::NotRtp)?;
     let answered = Protocol::of(theirs).ok_or(Unacceptable::NotRtp)?;
-    if offered == Protocol::Handshake {
+    if ours.attribute("fingerprint").is_some() {
         let role = |setup: Option<&str>| match setup {
             Some("passive") => Some(Role::Active),
             Some("holdconn") => None,
             // RFC 4145 section 4.1: who says nothing is active.
             _ => Some(Role::Passive),
         };
-        return handshake(answer, theirs, local, role).ok_or(Unacceptable::NoKeys);
+        return match handshake(answer, theirs, local, role) {
+            Some(security) => Ok(security),
+            // RFC 8643 section 3.2: who cannot answers as if nothing had been said.
+            None if offered == Protocol::Plain && answered == Protocol::Plain => Ok(Security::None),
+            None => Err(Unacceptable::NoKeys),
+        };
     }
     let chosen = cryptos(theirs).next();
     let key = chosen.as_ref().and_then(|(tag, theirs)| {
@@ -197,7 +207,8 @@ fn handshake(
 /// private address can reach us, and we cannot reach it; and who had a role keeps it.
 fn role_of_answer(setup: Option<&str>, peer: IpAddr, local: &Local<'_>) -> Option<Role> {
     let is_private = |ip: IpAddr| match ip.to_canonical() {
-        IpAddr::V4(ip) => ip.is_private(),
+        // With the addresses of carriers' own NATs (RFC 6598).
+        IpAddr::V4(ip) => ip.is_private() || ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64,
         IpAddr::V6(ip) => ip.is_unique_local(),
     };
     let before = local.previous.and_then(|previous| {
@@ -369,7 +380,7 @@ mod tests {
         let mki = &format!("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{KEY_80}|2^20|1:4\r\n");
         let dtls = &format!("a=fingerprint:{}\r\na=setup:actpass\r\n", IDENTITY.fingerprint());
         let both = &format!("{dtls}{crypto}");
-        let (optional, required) = (Srtp::Optional, Srtp::Required(Keying::Sdes));
+        let (optional, required) = (Srtp::Optional(Keying::Sdes), Srtp::Required(Keying::Sdes));
         let plain = Ok("RTP/AVP");
         for (srtp, protocol, lines, expected) in [
             (Srtp::Off, "RTP/AVP", "", plain),
@@ -408,7 +419,7 @@ mod tests {
         let role = |ip: &str, setup: &str, previous: Option<&Sdp>| {
             let lines =
                 format!("m=audio 4000 UDP/TLS/RTP/SAVP 0\r\na=fingerprint:{}\r\n{setup}", IDENTITY.fingerprint());
-            let security = wanting(Srtp::Optional);
+            let security = wanting(Srtp::Optional(Keying::Sdes));
             let (sdp, session) = offer_answer::answer(&sdp(ip, &lines), &local(&security, previous)).unwrap();
             assert_eq!(session.rtcp, Rtcp::Off, "no rtcp-mux, no keys for RTCP");
             let Security::Dtls { role, .. } = session.security else { panic!("{session:?}") };
@@ -421,12 +432,13 @@ mod tests {
         assert_eq!(role("192.0.2.9", "", None).0, Role::Passive);
         let (first, answer) = role("10.1.2.3", "a=setup:actpass\r\n", None);
         assert_eq!(first, Role::Passive);
+        assert_eq!(role("100.72.1.2", "a=setup:actpass\r\n", None).0, Role::Passive, "behind a carrier's NAT");
         assert_eq!(role("192.0.2.9", "a=setup:actpass\r\n", Some(&answer)).0, Role::Passive, "who had a role keeps it");
     }
 
     #[test]
     fn a_re_invite_keeps_our_key_and_takes_theirs() {
-        let security = wanting(Srtp::Optional);
+        let security = wanting(Srtp::Optional(Keying::Sdes));
         let stream =
             |key: &str| format!("m=audio 4000 RTP/SAVP 0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{key}\r\n");
         let keys = |session: Session| match session.security {
@@ -450,12 +462,14 @@ mod tests {
     #[test]
     fn milo_understands_milo_however_it_is_secured() {
         for (offering, answering, protocol) in [
-            (Srtp::Off, Srtp::Optional, "RTP/AVP"),
-            (Srtp::Optional, Srtp::Off, "RTP/AVP"),
-            (Srtp::Optional, Srtp::Optional, "RTP/AVP"),
-            (Srtp::Optional, Srtp::Required(Keying::Dtls), "RTP/AVP"),
-            (Srtp::Required(Keying::Sdes), Srtp::Optional, "RTP/SAVP"),
-            (Srtp::Required(Keying::Dtls), Srtp::Optional, "UDP/TLS/RTP/SAVP"),
+            (Srtp::Off, Srtp::Optional(Keying::Sdes), "RTP/AVP"),
+            (Srtp::Optional(Keying::Sdes), Srtp::Off, "RTP/AVP"),
+            (Srtp::Optional(Keying::Sdes), Srtp::Optional(Keying::Sdes), "RTP/AVP"),
+            (Srtp::Optional(Keying::Sdes), Srtp::Required(Keying::Dtls), "RTP/AVP"),
+            (Srtp::Optional(Keying::Dtls), Srtp::Off, "RTP/AVP"),
+            (Srtp::Optional(Keying::Dtls), Srtp::Optional(Keying::Sdes), "RTP/AVP"),
+            (Srtp::Required(Keying::Sdes), Srtp::Optional(Keying::Sdes), "RTP/SAVP"),
+            (Srtp::Required(Keying::Dtls), Srtp::Optional(Keying::Sdes), "UDP/TLS/RTP/SAVP"),
         ] {
             let (offering, answering) = (wanting(offering), wanting(answering));
             let (here, there) = (local(&offering, None), local(&answering, None));
@@ -489,6 +503,9 @@ mod tests {
         assert_eq!(apply(&sdes, "m=audio 4000 RTP/SAVP 0\r\n"), no_keys);
         assert_eq!(apply(&sdes, "m=audio 4000 RTP/AVP 0\r\n"), no_keys);
         assert_eq!(apply(&dtls, "m=audio 4000 RTP/AVP 0\r\n"), no_keys);
+        let maybe = wanting(Srtp::Optional(Keying::Dtls));
+        assert_eq!(apply(&maybe, "m=audio 4000 RTP/AVP 0\r\n"), Ok(Security::None), "who cannot need not");
+        assert_eq!(apply(&maybe, "m=audio 4000 RTP/SAVP 0\r\n"), no_keys);
         let line = |tag, suite| format!("m=audio 4000 RTP/SAVP 0\r\na=crypto:{tag} {suite} inline:{KEY_80}\r\n");
         assert_eq!(apply(&sdes, &line(7, "AES_CM_128_HMAC_SHA1_80")), no_keys, "a tag that was not offered");
         assert_eq!(apply(&sdes, &line(3, "AES_CM_128_HMAC_SHA1_80")), no_keys, "the tag of another suite");

@@ -1,6 +1,7 @@
 //! `[media]`: the audio of calls.
 
-use milo_media::{CODECS, Codec, LegOptions, Tuning, dtmf::InbandDigits};
+use milo_media::{self as media, CODECS, Codec, LegOptions, Tuning, dtmf::InbandDigits};
+use milo_signaling::Keying;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{Faults, address::PortRange};
@@ -29,6 +30,10 @@ pub struct Media {
     pub silence: Silence,
     /// The DSCP of what is sent (RFC 2474), 0 to 63: 46 is expedited forwarding, 0 is nothing special.
     pub dscp: u8,
+    /// Whose audio is taken for the caller's when it does not come from the address of the SDP: `host` or `anywhere`.
+    pub learn_from: LearnFrom,
+    /// How the keys of calls that Milo places are agreed on: `sdes` or `dtls`.
+    pub srtp_offer: SrtpOffer,
 }
 
 /// What is wanted of SRTP (RFC 3711), keyed in the SDP (RFC 4568) or by DTLS (RFC 5763).
@@ -44,12 +49,48 @@ pub enum Srtp {
     Required,
 }
 
-impl From<Srtp> for milo_signaling::Srtp {
-    fn from(srtp: Srtp) -> Self {
-        match srtp {
-            Srtp::Off => Self::Off,
-            Srtp::Optional => Self::Optional,
-            Srtp::Required => Self::Required(milo_signaling::Keying::Sdes),
+/// How the keys of an offer of ours are agreed on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SrtpOffer {
+    /// In the SDP (RFC 4568).
+    #[default]
+    Sdes,
+    /// By a DTLS handshake (RFC 5763).
+    Dtls,
+}
+
+impl Srtp {
+    /// The same for the signaling, which is told how to offer keys.
+    pub fn keyed(self, offer: SrtpOffer) -> milo_signaling::Srtp {
+        let keying = match offer {
+            SrtpOffer::Sdes => Keying::Sdes,
+            SrtpOffer::Dtls => Keying::Dtls,
+        };
+        match self {
+            Self::Off => milo_signaling::Srtp::Off,
+            Self::Optional => milo_signaling::Srtp::Optional(keying),
+            Self::Required => milo_signaling::Srtp::Required(keying),
+        }
+    }
+}
+
+/// Whose audio is taken for the caller's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LearnFrom {
+    /// What comes from the host of the SDP or of the signalling.
+    #[default]
+    Host,
+    /// What sounds like a telephone, from wherever it comes.
+    Anywhere,
+}
+
+impl From<LearnFrom> for media::LearnFrom {
+    fn from(learn_from: LearnFrom) -> Self {
+        match learn_from {
+            LearnFrom::Host => Self::Host,
+            LearnFrom::Anywhere => Self::Anywhere,
         }
     }
 }
@@ -114,6 +155,8 @@ impl Default for Media {
             inband_dtmf: InbandDtmf::Auto,
             silence: Silence::Send,
             dscp: 46,
+            learn_from: LearnFrom::Host,
+            srtp_offer: SrtpOffer::Sdes,
         }
     }
 }

@@ -44,7 +44,7 @@ pub use fault::{ConfigError, Fault, Place};
 pub use http::Http;
 pub use limits::Limits;
 pub use log::{Log, LogFormat};
-pub use media::{InbandDtmf, Media, Srtp};
+pub use media::{InbandDtmf, LearnFrom, Media, Srtp, SrtpOffer};
 pub use recording::{Recording, RecordingFormat};
 pub use secret::{Secret, SecretUrl};
 pub use sip::Sip;

@@ -58,7 +58,7 @@ impl Line {
         Self {
             agreed: session.clone(),
             direction: session.direction,
-            peer: Peer::new(session.remote, session.signalling, session.codec.clock_rate),
+            peer: Peer::new(session.remote, session.signalling, session.codec.clock_rate, options.learn_from),
             shield: Shield::new(&session.security, session.remote, session.signalling),
             receiver: Receiver::new(session, options.jitter_ceiling_ms),
             sender,

@@ -27,7 +27,7 @@ use crate::{
     ears::{Ears, EarsQueue},
     port_pool::RtpSocket,
     record::Tap,
-    rtp::Silence,
+    rtp::{LearnFrom, Silence},
     session::Session,
     stats::{Gauges, LegStats},
     voice::{Voice, VoiceQueue},
@@ -57,6 +57,8 @@ pub struct LegOptions {
     pub silence: Silence,
     /// The DSCP (RFC 2474) of what is sent, 0 to 63; 46 is expedited forwarding.
     pub dscp: u8,
+    /// From where the peer's audio is learned when it does not come from the address of the SDP.
+    pub learn_from: LearnFrom,
 }
 
 impl Default for LegOptions {
@@ -68,6 +70,7 @@ impl Default for LegOptions {
             inband_digits: InbandDigits::Auto,
             silence: Silence::default(),
             dscp: 46,
+            learn_from: LearnFrom::Host,
         }
     }
 }

@@ -34,6 +34,7 @@ pub(crate) use jitter_buffer::Kind;
 pub(crate) use loss::Loss;
 pub(crate) use packet::{HEADER, Packet};
 pub(crate) use passage::{Ordinal, rescale};
+pub use peer::LearnFrom;
 pub(crate) use peer::Peer;
 pub(crate) use phase::Phase;
 pub(crate) use playout::PassedOver;

@@ -7,7 +7,10 @@
 //! |---|---|---|
 //! | `Advertised` | the very address of the SDP | from its first packet on |
 //! | `Kin` | another port of that host, or the host that the signalling came from | after 5 packets in a row at their own pace, 60 ms at least |
-//! | `Elsewhere` | anywhere else | after 15 in a row, half a second at least, when no kin is on its way |
+//! | `Elsewhere` | anywhere else | never; under [`LearnFrom::Anywhere`] after 15 in a row, half a second at least, when no kin is on its way |
+//!
+//! An SDP with a private address, or one of a carrier's own NAT (RFC 6598), thus means the host of the signalling; one with
+//! the address of a media gateway means the gateway. Whoever waits at an open port before the caller has spoken is neither.
 //!
 //! "At their own pace" means that the timestamps do not run ahead of the clock: 500 packets a second of 20 ms each are no
 //! telephone. Once a source is learned, packets from everywhere else are neither heard nor answered, with two ways out.
@@ -37,6 +40,16 @@ const ELSEWHERE: (u32, Duration) = (15, Duration::from_millis(500));
 const MOVED: u32 = 2;
 /// The shortest packet that a silence is counted in, when a row goes on from elsewhere.
 const SHORTEST: Duration = Duration::from_millis(10);
+
+/// From where a peer may be learned that sends from elsewhere than its SDP says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LearnFrom {
+    /// From the host that the SDP names and the one that the signalling comes from.
+    #[default]
+    Host,
+    /// From anywhere. Whoever sends to an open port before the caller does is taken for the caller.
+    Anywhere,
+}
 
 /// How likely a source is the peer, the likelier the greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,20 +90,26 @@ pub(crate) struct Peer {
     /// The host that the peer's signalling comes from.
     signalling: Option<IpAddr>,
     clock_rate: u32,
+    learn_from: LearnFrom,
     learned: Option<Learned>,
     candidates: Vec<Candidate>,
 }
 
 impl Peer {
     /// A peer as its SDP and the source of its signalling describe it. `clock_rate` is that of the timestamps.
-    pub(crate) fn new(advertised: SocketAddr, signalling: Option<IpAddr>, clock_rate: u32) -> Self {
-        Self { advertised, signalling, clock_rate, learned: None, candidates: Vec::new() }
+    pub(crate) fn new(
+        advertised: SocketAddr,
+        signalling: Option<IpAddr>,
+        clock_rate: u32,
+        learn_from: LearnFrom,
+    ) -> Self {
+        Self { advertised, signalling, clock_rate, learn_from, learned: None, candidates: Vec::new() }
     }
 
     /// What the newest SDP says. Another address than before forgets the learned one: the peer has moved.
     pub(crate) fn advertise(&mut self, advertised: SocketAddr, signalling: Option<IpAddr>, clock_rate: u32) {
         if advertised != self.advertised {
-            *self = Self::new(advertised, signalling, clock_rate);
+            *self = Self::new(advertised, signalling, clock_rate, self.learn_from);
         }
         (self.signalling, self.clock_rate) = (signalling, clock_rate);
     }
@@ -126,7 +145,9 @@ impl Peer {
         }
         let has_moved = self.continues(packet, now);
         let better = self.learned.is_none_or(|learned| kind > learned.kind);
-        if !better && !has_moved && !self.may_replace(from, now) {
+        let may_replace = self.may_replace(from, now);
+        let may_come = kind != Kind::Elsewhere || self.learn_from == LearnFrom::Anywhere;
+        if !(better && may_come || has_moved || may_replace) {
             return false;
         }
         let Some(candidate) = self.watch(from, kind, packet, now) else { return false };
@@ -253,7 +274,11 @@ mod tests {
 
     impl Line {
         fn new() -> Self {
-            let peer = Peer::new(at(ADVERTISED, 4000), Some(IpAddr::from(PUBLIC)), 8000);
+            Self::learning(LearnFrom::Host)
+        }
+
+        fn learning(from: LearnFrom) -> Self {
+            let peer = Peer::new(at(ADVERTISED, 4000), Some(IpAddr::from(PUBLIC)), 8000, from);
             Self { peer, now: now(), heard: Vec::new() }
         }
 
@@ -316,16 +341,38 @@ mod tests {
     }
 
     #[test]
-    fn audio_from_another_host_altogether_is_heard_after_a_while() {
-        let mut line = Line::new();
+    fn audio_from_another_host_altogether_is_heard_after_a_while_where_that_is_wanted() {
+        let mut line = Line::learning(LearnFrom::Anywhere);
         let mut gateway = Stream::telephone(at([203, 0, 113, 77], 20_000), 1);
         let [heard] = line.run(Duration::from_secs(1), [&mut gateway]);
         assert_eq!((heard, line.peer.destination()), (25, Some(at([203, 0, 113, 77], 20_000))));
     }
 
     #[test]
-    fn a_flood_is_never_learned_whatever_it_looks_like() {
+    fn a_stranger_that_sounds_like_a_telephone_before_the_caller_does_is_not_learned() {
         let mut line = Line::new();
+        let mut stranger = Stream::telephone(at(STRANGER, 7000), 66);
+        assert_eq!(line.run(Duration::from_secs(10), [&mut stranger]), [0]);
+        assert_eq!(line.peer.destination(), Some(at(ADVERTISED, 4000)), "nor does it hear the greeting");
+        let mut caller = Stream::telephone(at(PUBLIC, 61_000), 1);
+        assert_eq!(line.run(Duration::from_secs(1), [&mut stranger, &mut caller]), [0, 46]);
+        assert_eq!(line.peer.destination(), Some(at(PUBLIC, 61_000)));
+    }
+
+    #[test]
+    fn a_gateway_that_the_sdp_names_is_the_peer_and_the_proxy_that_signals_is_not_heard_instead() {
+        let (gateway, proxy) = ([203, 0, 113, 20], [203, 0, 113, 10]);
+        let peer = Peer::new(at(gateway, 20_000), Some(IpAddr::from(proxy)), 8000, LearnFrom::Host);
+        let mut line = Line { peer, ..Line::new() };
+        let mut stranger = Stream::telephone(at(STRANGER, 7000), 66);
+        let mut media = Stream::telephone(at(gateway, 20_044), 1);
+        assert_eq!(line.run(Duration::from_secs(1), [&mut stranger, &mut media]), [0, 46]);
+        assert_eq!(line.peer.destination(), Some(at(gateway, 20_044)));
+    }
+
+    #[test]
+    fn a_flood_is_never_learned_whatever_it_looks_like() {
+        let mut line = Line::learning(LearnFrom::Anywhere);
         // One perfect row at ten times its pace; random rows from one place; one packet each from many places.
         let mut row = Stream::flood(at(STRANGER, 7000), 66);
         assert_eq!(line.run(Duration::from_secs(10), [&mut row]), [0]);
@@ -400,7 +447,7 @@ mod tests {
 
     #[test]
     fn a_better_kind_takes_over_and_a_worse_one_does_not() {
-        let mut line = Line::new();
+        let mut line = Line::learning(LearnFrom::Anywhere);
         let mut elsewhere = Stream::telephone(at(STRANGER, 7000), 66);
         assert!(line.run(Duration::from_secs(2), [&mut elsewhere])[0] > 0);
         let mut kin = Stream::telephone(at(PUBLIC, 61_000), 1);
@@ -441,6 +488,6 @@ mod tests {
 
     #[test]
     fn nothing_goes_to_the_unspecified_address() {
-        assert_eq!(Peer::new(SocketAddr::from(([0, 0, 0, 0], 9)), None, 8000).destination(), None);
+        assert_eq!(Peer::new(SocketAddr::from(([0, 0, 0, 0], 9)), None, 8000, LearnFrom::Host).destination(), None);
     }
 }
