@@ -247,6 +247,10 @@ pub struct Quality {
     pub round_trip_ms: Option<f64>,
     /// Packets of ours that the peer missed, when its reports tell, in percent.
     pub far_loss_percent: Option<f64>,
+    /// Jitter of our packets as the peer measures it, when its reports tell, in milliseconds.
+    pub far_jitter_ms: Option<u64>,
+    /// What our sound is like at the peer, 1 to 5, when it says so in extended reports (RFC 3611 section 4.7).
+    pub far_mos: Option<f64>,
     /// Estimated score, 1 to 4.5; `None` before a second of sound was heard.
     pub mos: Option<f64>,
     /// Level of the speech in dBFS.
@@ -255,6 +259,12 @@ pub struct Quality {
     pub clipping_percent: f64,
     /// The line seems to carry sound one way only.
     pub one_way: Option<OneWay>,
+    /// Datagrams that were not heard: not of the peer's, or no RTP of this call.
+    pub ignored: u64,
+    /// SRTP packets with a wrong tag.
+    pub unauthentic: u64,
+    /// SRTP packets that came before, or too late to tell.
+    pub replayed: u64,
 }
 
 impl LegStats {
@@ -272,10 +282,15 @@ impl LegStats {
             jitter_most_ms: self.jitter_most_ms,
             round_trip_ms: has(self.round_trip_us, 1e3),
             far_loss_percent: (self.rtcp_received > 0).then(|| percent(self.far_lost, self.sent)),
+            far_jitter_ms: (self.rtcp_received > 0).then_some(self.far_jitter_ms),
+            far_mos: has(self.far_mos_tenths, 10.0),
             mos: has(self.mos_hundredths, 100.0),
             level_dbfs: has(self.level_below, -10.0),
             clipping_percent: self.clipped_ppm as f64 / 1e4,
             one_way: one_way.and_then(|index| OneWay::ALL.get(index)).copied(),
+            ignored: self.ignored,
+            unauthentic: self.unauthentic,
+            replayed: self.replayed,
         }
     }
 

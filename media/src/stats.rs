@@ -75,6 +75,8 @@ leg_stats! {
     far_loss,
     /// Jitter of our packets as the peer's reports say, in milliseconds.
     far_jitter_ms,
+    /// What the peer's extended reports say that our sound is like there, in tenths of a score: 10 to 50; 0 when they do not.
+    far_mos_tenths,
     /// Estimated mean opinion score in hundredths, 100 to 441; 0 before a second of sound was heard.
     mos_hundredths,
     /// Level of the speech heard, in tenths of a decibel below full scale; 0 before any was.

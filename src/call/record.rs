@@ -173,9 +173,14 @@ fn summary(leg: &str, quality: &Quality) -> Value {
         "jitter_most_ms": quality.jitter_most_ms,
         "round_trip_ms": quality.round_trip_ms.map(short),
         "far_loss_percent": quality.far_loss_percent.map(short),
+        "far_jitter_ms": quality.far_jitter_ms,
+        "far_mos": quality.far_mos,
         "level_dbfs": quality.level_dbfs,
         "clipping_percent": short(quality.clipping_percent),
         "one_way": quality.one_way.map(OneWay::as_str),
+        "ignored": quality.ignored,
+        "unauthentic": quality.unauthentic,
+        "replayed": quality.replayed,
     })
 }
 

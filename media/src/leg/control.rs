@@ -164,6 +164,7 @@ impl Task {
         stats.far_lost = far.lost;
         stats.far_loss = (far.loss_percent * 100.0) as u64;
         stats.far_jitter_ms = far.jitter_ms.round() as u64;
+        stats.far_mos_tenths = u64::from(far.mos_tenths);
         if self.ticks.is_multiple_of(LOOK) {
             stats.level_below = level.tenths_below();
             stats.clipped_ppm = level.clipped_ppm();

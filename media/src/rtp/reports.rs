@@ -56,8 +56,8 @@ pub(crate) struct FarSide {
     pub(crate) loss_percent: f32,
     /// Jitter of our packets as it measures it.
     pub(crate) jitter_ms: f32,
-    /// Its own opinion of the sound, if it says so in extended reports: 1 to 5.
-    pub(crate) mos: Option<f32>,
+    /// Its own opinion of the sound in tenths of a score, 10 to 50, if it says so in extended reports; else 0.
+    pub(crate) mos_tenths: u8,
     /// Reports in a row in which nothing of ours had arrived.
     pub(crate) unheard: u32,
 }
@@ -239,7 +239,7 @@ impl Reports {
                     self.answered(last_reference, delay, now);
                 }
                 Part::Metrics(metrics) if metrics.ssrc == self.ssrc && (10..=50).contains(&metrics.mos_lq) => {
-                    self.far.mos = Some(f32::from(metrics.mos_lq) / 10.0);
+                    self.far.mos_tenths = metrics.mos_lq;
                 }
                 Part::Bye(ssrc) if ssrc == reporter => self.source = None,
                 _ => {}

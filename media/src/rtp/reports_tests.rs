@@ -287,7 +287,7 @@ fn extended_reports_are_for_those_who_asked() {
     let arrives = then + Duration::from_millis(70);
     far.hearing(1, 0, 0, true, arrives);
     assert_eq!(far.read(&report, arrives), Read::Report);
-    assert_eq!(far.far().mos, Some(4.3));
+    assert_eq!(far.far().mos_tenths, 43);
     let answered = arrives + INTERVAL * 2;
     let answer = poll(&mut far, answered, 9 << 32, None).expect("due");
     near.read(&answer, answered + Duration::from_millis(70));

@@ -2,12 +2,15 @@
 //!
 //! Figures that live elsewhere (queues, SIP counters, the process) are read when somebody asks, in [`Metrics::text`].
 
+mod legs;
+
 use std::{fs, sync::Mutex, time::Duration};
 
-use milo_media::{OneWay, Quality, record::Outcome};
+use legs::Legs;
+use milo_media::{Quality, record::Outcome};
 use prometheus::{
-    Counter, Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-    Opts, Registry, TextEncoder, core::Collector,
+    Counter, Encoder, Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder, core::Collector,
 };
 
 use crate::{
@@ -18,15 +21,6 @@ use crate::{
 
 /// Seconds, from what one packet takes to what no caller waits for.
 const BUCKETS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.2, 2.0, 3.0, 6.0];
-
-/// Scores of the E-model: each bound is where people's words for a call change (G.107 annex B), and some between.
-const SCORES: [f64; 9] = [1.5, 2.0, 2.58, 3.1, 3.6, 4.03, 4.2, 4.34, 4.5];
-
-/// Shares of a call, from what nobody hears to what nobody understands.
-const SHARES: [f64; 9] = [0.0, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5];
-
-/// Seconds of a line, from the next room to two satellites.
-const DELAYS: [f64; 10] = [0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.6, 1.0, 2.0];
 
 /// The figures of this process.
 #[derive(Debug)]
@@ -56,18 +50,6 @@ pub struct Metrics {
     process: Process,
     /// A scrape brings several figures up to date: two at once would count the same step twice. No call waits here.
     scrape: Mutex<()>,
-}
-
-/// How legs were, each counted once, as it ended.
-#[derive(Debug)]
-struct Legs {
-    mos: HistogramVec,
-    loss: Histogram,
-    concealed: Histogram,
-    jitter: Histogram,
-    round_trip: Histogram,
-    clipped: IntCounter,
-    one_way: IntCounterVec,
 }
 
 #[derive(Debug)]
@@ -119,9 +101,6 @@ impl Metrics {
             |name: &str, help: &str, labels: &[&str]| add(&r, IntCounterVec::new(Opts::new(name, help), labels));
         let gauge = |name: &str, help: &str| add(&r, IntGauge::new(name, help));
         let gauges = |name: &str, help: &str| add(&r, IntGaugeVec::new(Opts::new(name, help), &["trunk"]));
-        let histogram = |name: &str, help: &str, buckets: &[f64]| {
-            add(&r, Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.into())))
-        };
         let about =
             Opts::new("milo_info", "The running version; always 1.").const_label("version", env!("CARGO_PKG_VERSION"));
         add(&r, IntGauge::with_opts(about)).set(1);
@@ -165,33 +144,7 @@ impl Metrics {
                 "milo_rtcp_ignored_total",
                 "RTCP that was malformed, of an unknown source, or from elsewhere.",
             ),
-            legs: Legs {
-                mos: add(
-                    &r,
-                    HistogramVec::new(
-                        HistogramOpts::new("milo_leg_mos", "Estimated score of a leg that ended, 1 to 4.5.")
-                            .buckets(SCORES.into()),
-                        &["codec"],
-                    ),
-                ),
-                loss: histogram("milo_leg_loss_ratio", "Share of a leg's packets that did not come in time.", &SHARES),
-                concealed: histogram("milo_leg_concealed_ratio", "Share of a leg's sound that was invented.", &SHARES),
-                jitter: histogram("milo_leg_jitter_seconds", "The greatest jitter of a leg.", &DELAYS),
-                round_trip: histogram(
-                    "milo_leg_round_trip_seconds",
-                    "From Milo to a leg's other end and back, where its reports tell.",
-                    &DELAYS,
-                ),
-                clipped: counter(
-                    "milo_legs_clipped_total",
-                    "Legs of whose speech more than one sample in a thousand was at the end of the scale.",
-                ),
-                one_way: counters(
-                    "milo_legs_one_way_total",
-                    "Legs that ended while sound seemed to go one way only, by what was seen.",
-                    &["kind"],
-                ),
-            },
+            legs: Legs::new(&r),
             http_requests: counters("milo_http_requests_total", "HTTP requests, by status.", &["status"]),
             queues: add(
                 &r,
@@ -243,9 +196,6 @@ impl Metrics {
         for state in ["complete", "failed"] {
             metrics.recordings.with_label_values(&[state]);
         }
-        for kind in [OneWay::NoPackets, OneWay::OnlySilence, OneWay::Unheard] {
-            metrics.legs.one_way.with_label_values(&[kind.as_str()]);
-        }
         metrics
     }
 
@@ -293,21 +243,8 @@ impl Metrics {
 
     /// A leg ended that was like this, and to which so much strange RTCP came.
     pub fn leg(&self, quality: &Quality, rtcp_ignored: u64) {
-        let legs = &self.legs;
         self.rtcp_ignored.inc_by(rtcp_ignored);
-        if let (Some(codec), Some(mos)) = (quality.codec, quality.mos) {
-            legs.mos.with_label_values(&[codec]).observe(mos);
-            legs.loss.observe(quality.loss_percent / 100.0);
-            legs.concealed.observe(quality.concealed_percent / 100.0);
-            legs.jitter.observe(quality.jitter_most_ms as f64 / 1e3);
-        }
-        if let Some(trip) = quality.round_trip_ms {
-            legs.round_trip.observe(trip / 1e3);
-        }
-        legs.clipped.inc_by(u64::from(quality.clipping_percent > 0.1));
-        if let Some(kind) = quality.one_way {
-            legs.one_way.with_label_values(&[kind.as_str()]).inc();
-        }
+        self.legs.ended(quality);
     }
 
     /// An HTTP request was answered.
@@ -402,6 +339,8 @@ fn whole(n: usize) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use milo_media::OneWay;
+
     use super::*;
     use crate::http::SipCounters;
 
@@ -449,6 +388,13 @@ mod tests {
             mos: Some(4.1),
             round_trip_ms: Some(120.0),
             clipping_percent: 0.5,
+            level_dbfs: Some(-21.0),
+            far_loss_percent: Some(2.0),
+            far_jitter_ms: Some(30),
+            far_mos: Some(3.8),
+            ignored: 7,
+            unauthentic: 6,
+            replayed: 5,
             one_way: Some(OneWay::Unheard),
             ..quality
         };
@@ -479,9 +425,17 @@ mod tests {
             ("milo_recording_gap_seconds_total", 0.25),
             ("milo_rtcp_ignored_total", 4.0),
             ("milo_leg_mos_sum{codec=\"opus\"}", 4.1),
-            ("milo_leg_loss_ratio_sum", 0.05),
-            ("milo_leg_concealed_ratio_count", 1.0),
-            ("milo_leg_jitter_seconds_count", 1.0),
+            ("milo_leg_loss_ratio_sum{codec=\"opus\"}", 0.05),
+            ("milo_leg_concealed_ratio_count{codec=\"opus\"}", 1.0),
+            ("milo_leg_jitter_seconds_count{codec=\"opus\"}", 1.0),
+            ("milo_leg_level_dbfs_sum{codec=\"opus\"}", -21.0),
+            ("milo_leg_level_dbfs_bucket{codec=\"opus\",le=\"-24\"}", 0.0),
+            ("milo_leg_far_loss_ratio_sum", 0.02),
+            ("milo_leg_far_jitter_seconds_sum", 0.03),
+            ("milo_leg_far_mos_sum", 3.8),
+            ("milo_rtp_refused_total{why=\"not the peer's\"}", 7.0),
+            ("milo_rtp_refused_total{why=\"unauthentic\"}", 6.0),
+            ("milo_rtp_refused_total{why=\"replayed\"}", 5.0),
             ("milo_leg_round_trip_seconds_sum", 0.12),
             ("milo_legs_clipped_total", 1.0),
             ("milo_legs_one_way_total{kind=\"unheard\"}", 1.0),
