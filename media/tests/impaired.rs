@@ -238,6 +238,37 @@ fn a_drifting_clock_costs_nothing_that_is_heard() {
 }
 
 #[test]
+fn jitter_and_drift_cost_wide_band_codecs_no_more_than_g711() {
+    for codec in ["G722", "opus"] {
+        let clean = heard(codec, Impairment::default());
+        assert!((level(&clean.frames) - level(&speech())).abs() < 1.0, "{codec}");
+        for (line, most_ms) in [
+            (Impairment { jitter_ms: 60.0, seed: 5, ..Impairment::default() }, 60.0),
+            (Impairment { drift_ppm: 100.0, ..Impairment::default() }, 15.0),
+            (Impairment { drift_ppm: -100.0, ..Impairment::default() }, 15.0),
+            (Impairment { jitter_ms: 60.0, drift_ppm: 100.0, seed: 5, ..Impairment::default() }, 60.0),
+        ] {
+            let impaired = heard(codec, line);
+            let (likeness, waiting) = (likeness::<2400>(&clean, &impaired), waiting_ms(&impaired, 100));
+            let change = level(&impaired.frames) - level(&clean.frames);
+            let concealed = impaired.stats.concealed as f64 / impaired.frames.len() as f64;
+            println!(
+                "{codec}, jitter {} ms, drift {} ppm: likeness {likeness:.3}, level {change:+.2} dB, waiting {waiting:.1} ms, \
+                 target {} ms, concealed {:.1} %",
+                line.jitter_ms,
+                line.drift_ppm,
+                impaired.stats.target_ms,
+                concealed * 100.0
+            );
+            assert!(waiting < most_ms, "{codec}: {waiting} ms");
+            assert!(change.abs() < 1.0, "{codec}: {change} dB");
+            assert!(concealed < if line.jitter_ms > 0.0 { 0.015 } else { 0.001 }, "{codec}: {concealed}");
+            assert!(likeness > 0.98, "{codec}: {likeness}");
+        }
+    }
+}
+
+#[test]
 fn all_of_it_at_once_is_still_speech() {
     let clean = heard("PCMA", Impairment::default());
     let line = Impairment { loss: 0.05, burst: 2.0, jitter_ms: 40.0, drift_ppm: -100.0, seed: 21 };

@@ -186,6 +186,27 @@ mod tests {
         assert_eq!(decoded(&PCMA, &bytes()), vector(include_bytes!("vectors/alaw_decoded.s16le")));
     }
 
+    /// The samples at which another code begins than that of the sample before.
+    fn steps(codec: &Codec) -> Vec<i16> {
+        let samples: Vec<i16> = (i16::MIN..=i16::MAX).collect();
+        let codes = encoded(codec, &samples);
+        let steps = samples.iter().skip(1).zip(codes.windows(2)).filter(|(_, codes)| codes[0] != codes[1]);
+        steps.map(|(&sample, _)| sample).collect()
+    }
+
+    /// With the steps, each decoded value's own code and the order of codes, every sample's code is known. The vectors are
+    /// the steps of Sun's g711.c, which sox and Python's audioop hold (ffmpeg rounds to the nearest value instead).
+    #[test]
+    fn encoding_agrees_with_a_second_implementation() {
+        assert_eq!(steps(&PCMA), vector(include_bytes!("vectors/alaw_steps.s16le")));
+        // It negates where ITU-T G.191 takes the one's complement: below zero its µ-law is one step of 14 bits (4) later, and
+        // nothing is the negative zero.
+        let theirs = vector(include_bytes!("vectors/ulaw_steps.s16le"));
+        let (below, above) = theirs.split_at(theirs.partition_point(|&step| step <= 0));
+        let expected: Vec<i16> = below.iter().map(|step| step - 4).chain([0]).chain(above.iter().copied()).collect();
+        assert_eq!(steps(&PCMU), expected);
+    }
+
     #[test]
     fn the_values_of_the_recommendation() {
         // ITU-T G.711 tables 2a/2b and 1a/1b: the largest values and the smallest, on the 16-bit scale.
