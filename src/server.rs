@@ -98,7 +98,8 @@ impl Server {
             tracing::warn!(calls = left_open, "calls were up when Milo was stopped; their rows are closed now");
         }
         let listener = http::bind(config.http.listen).await.map_err(anyhow::Error::msg)?;
-        let (endpoint, invitations) = bind(config, legs)?;
+        let ports = ports(config);
+        let (endpoint, invitations) = bind(config, ports.clone(), legs)?;
 
         let prompts = Prompts::new(PROMPTS);
         decode(dialplans.sounds().into_iter().chain(config.recording.announced_by()).collect(), &prompts).await?;
@@ -138,6 +139,7 @@ impl Server {
             counters: endpoint.watch(),
             local: endpoint.local().to_vec(),
             sip: config.sip.clone(),
+            ports,
             limit: config.limits.calls,
             taking: taking.clone(),
         };
@@ -259,9 +261,14 @@ async fn prepare(
     Ok((dialplans, phrases))
 }
 
-fn bind(config: &Config, legs: &Handle) -> Result<(Endpoint, Invitations)> {
+/// The ports for audio.
+fn ports(config: &Config) -> PortPool {
     let sip = &config.sip;
-    let ports = Arc::new(PortPool::new(sip.media_address(), config.media.rtp_ports.range()));
+    PortPool::new(sip.media_address(), config.media.rtp_ports.range())
+}
+
+fn bind(config: &Config, ports: PortPool, legs: &Handle) -> Result<(Endpoint, Invitations)> {
+    let sip = &config.sip;
     let endpoint = EndpointConfig {
         udp: sip.udp.to_vec(),
         tcp: sip.tcp.to_vec(),
@@ -274,7 +281,7 @@ fn bind(config: &Config, legs: &Handle) -> Result<(Endpoint, Invitations)> {
         user_agent: concat!("Milo/", env!("CARGO_PKG_VERSION")).into(),
         srtp: config.media.srtp.keyed(config.media.srtp_offer),
     };
-    Endpoint::bind(endpoint, ports, legs.clone()).map_err(|error| match error {
+    Endpoint::bind(endpoint, Arc::new(ports), legs.clone()).map_err(|error| match error {
         SignalingError::Bind { .. } => {
             anyhow!("{error}; stop what listens there, or choose another address with [sip] udp and tcp")
         }
@@ -350,6 +357,7 @@ struct Snapshot {
     counters: watch::Receiver<Counters>,
     local: Vec<(Transport, SocketAddr)>,
     sip: config::Sip,
+    ports: PortPool,
     limit: usize,
     taking: watch::Receiver<bool>,
 }
@@ -371,6 +379,7 @@ impl Snapshot {
             models: engines.models(),
             queues: engines.queues(),
             live_calls: sip.calls,
+            rtp_ports: self.ports.leased(),
             call_limit: self.limit,
             dial: dial(&self.local, &self.sip, &self.house.editions.current().dialplans),
             degraded: stopped.chain(wrong).chain(trunks.iter().filter_map(TrunkReport::complaint)).collect(),

@@ -2,7 +2,9 @@
 //! hears the tail of an old one.
 //!
 //! Ports of a range are even (RFC 3550 section 11), so that a peer's RTCP to the odd neighbour never meets another call.
-//! The neighbour is bound with it where it is free, and given up as soon as RTCP takes the same port (RFC 5761).
+//! The neighbour is bound with it where it is free, and given up as soon as RTCP takes the same port (RFC 5761). It is lent to
+//! no other call then either: whether the next one agrees to that is not known when its port is bound. So a range carries half
+//! as many legs as it has ports.
 
 use std::{
     collections::VecDeque,
@@ -42,6 +44,14 @@ impl PortPool {
     /// The address whose ports these are.
     pub fn address(&self) -> IpAddr {
         self.address
+    }
+
+    /// Ports of the range that calls hold; those that rest are nobody's. 0 when the system chooses.
+    pub fn leased(&self) -> usize {
+        self.free.as_ref().map_or(0, |free| {
+            let free = lock(free);
+            free.total - free.resting.len()
+        })
     }
 
     /// Binds the port that was used longest ago. Ports that another program holds are passed over.
@@ -216,8 +226,12 @@ mod tests {
         assert_eq!((port % 2, rtcp), (0, port + 1));
         let RtpSocket { socket, rtcp: _taken, .. } = bound;
         drop(socket);
-        let alone = PortPool::new(LOOPBACK, port..=port).bind().expect("free a moment ago");
+        let pool = PortPool::new(LOOPBACK, port..=port);
+        let alone = pool.bind().expect("free a moment ago");
         assert!(alone.rtcp.is_none());
+        assert_eq!(pool.leased(), 1);
+        drop(alone);
+        assert_eq!(pool.leased(), 0);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::{Faults, address::PortRange};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Media {
-    /// The UDP ports for audio, one a leg: `"10000-20000"`, or 0 to let the system choose.
+    /// The UDP ports for audio, two a leg: `"10000-20000"`, or 0 to let the system choose.
     pub rtp_ports: PortRange,
     /// A call whose audio stays away for so many seconds is ended.
     pub rtp_timeout_s: u64,

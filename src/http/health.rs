@@ -22,6 +22,8 @@ pub struct HealthReport {
     pub queues: Vec<(&'static str, usize)>,
     /// Calls that are up.
     pub live_calls: usize,
+    /// Ports of `[media] rtp_ports` that calls hold.
+    pub rtp_ports: usize,
     /// Calls that may be up at once.
     pub call_limit: usize,
     /// Numbers that can be dialled.

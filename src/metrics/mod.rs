@@ -39,6 +39,7 @@ pub struct Metrics {
     recording_gaps: Counter,
     rtcp_ignored: IntCounter,
     legs: Legs,
+    rtp_ports: IntGauge,
     http_requests: IntCounterVec,
     queues: IntGaugeVec,
     models_loaded: IntGauge,
@@ -145,6 +146,7 @@ impl Metrics {
                 "RTCP that was malformed, of an unknown source, or from elsewhere.",
             ),
             legs: Legs::new(&r),
+            rtp_ports: gauge("milo_rtp_ports_leased", "Ports of the configured range that calls hold now."),
             http_requests: counters("milo_http_requests_total", "HTTP requests, by status.", &["status"]),
             queues: add(
                 &r,
@@ -258,6 +260,7 @@ impl Metrics {
         for (engine, waiting) in &health.queues {
             self.queues.with_label_values(&[engine]).set(whole(*waiting));
         }
+        self.rtp_ports.set(whole(health.rtp_ports));
         self.models_loaded.set(whole(health.models.len()));
         let sip = &health.sip;
         raise(&self.sip.messages.with_label_values(&["in"]), sip.messages_in);
@@ -364,7 +367,7 @@ mod tests {
             transactions: 3,
             connections: 2,
         };
-        let mut health = HealthReport { queues: vec![("stt", 4)], sip, ..HealthReport::default() };
+        let mut health = HealthReport { queues: vec![("stt", 4)], rtp_ports: 6, sip, ..HealthReport::default() };
         health.trunks.push(TrunkReport {
             settings: crate::config::Trunk { name: "carrier".into(), register: true, ..Default::default() },
             state: "registered",
@@ -443,6 +446,7 @@ mod tests {
             ("milo_http_requests_total{status=\"404\"}", 1.0),
             ("milo_engine_queue_length{engine=\"stt\"}", 4.0),
             ("milo_models_loaded", 1.0),
+            ("milo_rtp_ports_leased", 6.0),
             ("milo_sip_messages_total{direction=\"in\"}", 10.0),
             ("milo_sip_messages_total{direction=\"out\"}", 9.0),
             ("milo_sip_parse_errors_total", 8.0),

@@ -169,3 +169,12 @@ pub fn not_looked_at(what: &str) {
     let line = format!("\nNOT LOOKED AT: {what}\n");
     std::io::stderr().write_all(line.as_bytes()).ok();
 }
+
+/// A figure of `/metrics`.
+pub async fn metric(milo: &Running, name: &str) -> f64 {
+    let url = format!("{}/metrics", milo.http.trim_end_matches('/'));
+    let answer = Command::new("curl").args(["--silent", "--fail", &url]).output().expect("curl");
+    let text = String::from_utf8_lossy(&answer.stdout).into_owned();
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().expect("a number")
+}
