@@ -123,6 +123,7 @@ impl Server {
             editions: editions.clone(),
             prompts,
             recordings,
+            live: Arc::default(),
             caller: endpoint.caller().clone(),
             log: log.clone(),
             metrics: Arc::clone(&metrics),
@@ -143,7 +144,8 @@ impl Server {
             limit: config.limits.calls,
             taking: taking.clone(),
         };
-        let state = AppState::new(&config.http, (store, editions), log, metrics, move || snapshot.take());
+        let live = Arc::clone(&house.live);
+        let state = AppState::new(&config.http, (store, editions), log, live, metrics, move || snapshot.take());
         let (close_http, closed) = oneshot::channel();
         let serving = tokio::spawn(http::serve(listener, http::router(state), async {
             closed.await.ok();

@@ -41,6 +41,8 @@ pub struct HeardFrame {
     pub frame: Frame,
     /// When the newest packet that fed it arrived; for silence without packets, when the frame was made.
     pub arrived: Instant,
+    /// When its turn came to be heard: [`crate::record::Recording::position`] says where it is in a recording.
+    pub at: Instant,
     /// Some of its samples replace a lost packet.
     pub concealed: bool,
     /// What left for the party 20 ms before; its echo comes in this frame or a later one. `None`: nothing was played.

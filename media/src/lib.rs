@@ -62,4 +62,4 @@ pub use quality::{OneWay, Quality};
 pub use rtp::{LearnFrom, Silence};
 pub use session::{Direction, Extended, PayloadTypes, Rtcp, Session};
 pub use stats::LegStats;
-pub use voice::{Played, Voice};
+pub use voice::{Announcer, Played, Voice};

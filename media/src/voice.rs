@@ -81,6 +81,11 @@ impl Voice {
         self.play_last(rest).await;
     }
 
+    /// A way to be heard beside whoever speaks with this voice.
+    pub fn announcer(&self) -> Announcer {
+        Announcer { queue: self.queue.clone() }
+    }
+
     async fn queue(&mut self, frame: Frame, samples: usize) {
         loop {
             {
@@ -197,6 +202,51 @@ impl Voice {
     }
 }
 
+/// Says what a party must be told, whoever speaks to it meanwhile: that one waits, and goes on where it was.
+#[derive(Clone, Debug)]
+pub struct Announcer {
+    queue: Arc<VoiceQueue>,
+}
+
+impl Announcer {
+    /// Plays a sound before everything that is queued, through a pause and a flush, and waits until it has left. Never counts
+    /// as played. Says whether all of it left: not on a leg that has ended, nor while another announcement is played. On hold
+    /// it waits.
+    pub async fn say(&self, sound: &Arc<[i16]>) -> bool {
+        {
+            let mut playout = self.queue.lock();
+            if playout.ended || playout.told.is_some() {
+                return false;
+            }
+            playout.told = (!sound.is_empty()).then(|| Told { sound: sound.clone(), next: 0 });
+        }
+        loop {
+            {
+                let playout = self.queue.lock();
+                if playout.ended || playout.told.is_none() {
+                    return !playout.ended;
+                }
+            }
+            self.queue.told.notified().await;
+        }
+    }
+}
+
+/// An announcement on its way.
+#[derive(Debug)]
+struct Told {
+    sound: Arc<[i16]>,
+    next: usize,
+}
+
+impl Told {
+    fn next(&mut self) -> Option<Frame> {
+        let rest = self.sound.get(self.next..).filter(|rest| !rest.is_empty())?;
+        self.next += FRAME_SAMPLES;
+        Some(Frame::padded(&rest[..rest.len().min(FRAME_SAMPLES)]))
+    }
+}
+
 impl Drop for Voice {
     fn drop(&mut self) {
         self.queue.mute.store(true, Ordering::Release);
@@ -211,6 +261,8 @@ impl Drop for Voice {
 pub(crate) struct VoiceQueue {
     playout: Mutex<Playout>,
     moved: Notify,
+    /// An announcement has left.
+    told: Notify,
     /// Keys wait, or one is down.
     pressing: AtomicBool,
     mute: AtomicBool,
@@ -220,6 +272,7 @@ pub(crate) struct VoiceQueue {
 struct Playout {
     /// With how many samples of each are played audio.
     frames: VecDeque<(Frame, usize)>,
+    told: Option<Told>,
     ambience: Option<Ambience>,
     keys: VecDeque<Press>,
     paused: bool,
@@ -233,6 +286,14 @@ impl VoiceQueue {
     pub(crate) fn pop(&self, now: Instant) -> Option<Frame> {
         let (voice, mixed) = {
             let mut playout = self.lock();
+            if let Some(told) = &mut playout.told {
+                let frame = told.next();
+                if frame.is_some() {
+                    return frame;
+                }
+                playout.told = None;
+                self.told.notify_one();
+            }
             let voice = playout.pop(now);
             let mixed = playout.ambience.as_mut().map(|ambience| ambience.under(voice));
             if playout.ambience.as_ref().is_some_and(Ambience::is_over) {
@@ -280,12 +341,13 @@ impl VoiceQueue {
             playout.keys.clear();
         }
         self.moved.notify_one();
+        self.told.notify_one();
     }
 
     /// Something of our own waits to be said.
     pub(crate) fn is_waiting(&self) -> bool {
         let playout = self.lock();
-        self.pressing.load(Ordering::Acquire) || !playout.paused && !playout.frames.is_empty()
+        self.pressing.load(Ordering::Acquire) || playout.told.is_some() || !playout.paused && !playout.frames.is_empty()
     }
 
     /// Nobody speaks any more.
@@ -366,5 +428,31 @@ mod tests {
         assert_eq!((voice.played().samples, voice.flush().samples), (0, 0));
         voice.ambience(None);
         assert!((0..30).filter_map(|_| queue.pop(now)).count() < 30, "it fades and is gone");
+    }
+
+    #[tokio::test]
+    async fn an_announcement_is_heard_first_through_a_pause_and_a_flush_and_counts_for_nothing() {
+        let (mut voice, queue) = voice();
+        let announcer = voice.announcer();
+        voice.play(Frame::new([7; FRAME_SAMPLES])).await;
+        voice.pause();
+        let sound: Arc<[i16]> = vec![5; FRAME_SAMPLES + 10].into();
+        let saying = announcer.say(&sound);
+        let sending = async {
+            tokio::task::yield_now().await;
+            assert!(queue.is_waiting(), "packets of another leg give way to it");
+            assert!(!announcer.say(&sound).await, "one at a time");
+            let first = queue.pop(crate::leg::now());
+            voice.flush();
+            voice.play(Frame::new([8; FRAME_SAMPLES])).await;
+            let rest = [(); 3].map(|()| queue.pop(crate::leg::now()).map(|frame| frame.samples()[0]));
+            (first.map(|frame| frame.samples()[319]), rest)
+        };
+        let (said, (first, rest)) = tokio::join!(saying, sending);
+        assert!(said);
+        assert_eq!((first, rest), (Some(5), [Some(5), Some(8), None]));
+        assert_eq!(voice.played().samples, FRAME_SAMPLES as u64);
+        queue.end();
+        assert!(!announcer.say(&sound).await, "nobody hears it");
     }
 }

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use milo_media::{Cleaner, Cleaning, Closed, Ears, Heard, SAMPLE_RATE};
+use milo_media::{Cleaner, Cleaning, Closed, Ears, FRAME_MS, Heard, SAMPLE_RATE};
 use milo_models::{engine::EngineError, silero::VadStream};
 use tokio::time::timeout;
 
@@ -17,6 +17,9 @@ use super::{
 
 /// Voice activity has failed when one window takes longer than this.
 const WINDOW_LIMIT: Duration = Duration::from_secs(2);
+
+/// How long a frame is.
+const FRAME: Duration = Duration::from_millis(FRAME_MS as u64);
 
 /// What the ear noticed.
 #[derive(Debug)]
@@ -47,6 +50,10 @@ pub struct Ear {
     turn: Turn,
     newest: Option<Instant>,
     last_voiced: Option<Instant>,
+    /// When the newest frame had been heard to its end; and when what is said now began and ended, by the same clock.
+    heard_to: Option<Instant>,
+    speech: (Option<Instant>, Option<Instant>),
+    onset: Duration,
     state: State,
     /// Samples of the longest turn.
     longest: usize,
@@ -74,6 +81,9 @@ impl Ear {
             turn: Turn::default(),
             newest: None,
             last_voiced: None,
+            heard_to: None,
+            speech: (None, None),
+            onset: patience.onset,
             state: State::Listening,
             longest: (patience.longest.as_secs_f64() * f64::from(SAMPLE_RATE)) as usize,
         }
@@ -93,10 +103,15 @@ impl Ear {
                         self.state = State::Listening;
                         if probability >= 0.5 {
                             self.last_voiced = self.newest;
+                            self.speech.1 = self.heard_to;
                         }
                         if let Some(decision) = self.endpointer.push(probability) {
                             match decision {
-                                Decision::Onset => self.turn.begin(),
+                                Decision::Onset => {
+                                    self.turn.begin();
+                                    // It was noticed as long after it began as it takes to be one.
+                                    self.speech.0 = self.heard_to.and_then(|at| at.checked_sub(self.onset));
+                                }
                                 Decision::Retracted => self.turn.abandon(),
                                 Decision::End => self.turn.end(),
                                 _ => {}
@@ -119,6 +134,7 @@ impl Ear {
                 Heard::Frame(heard) => {
                     let cleaned = self.cleaner.hear(&heard.frame, heard.sent.as_ref());
                     self.newest = Some(heard.arrived);
+                    self.heard_to = Some(heard.at + FRAME);
                     self.turn.hear(cleaned);
                     if let Some(mut detector) = self.detector.take() {
                         self.probing = Some(Box::pin(async move {
@@ -178,6 +194,11 @@ impl Ear {
     /// When the last packet with speech in it arrived.
     pub fn last_voiced(&self) -> Option<Instant> {
         self.last_voiced
+    }
+
+    /// When the newest speech was heard, from its beginning to its end so far.
+    pub(super) fn speech(&self) -> (Option<Instant>, Option<Instant>) {
+        self.speech
     }
 
     /// Whether the caller is speaking now.

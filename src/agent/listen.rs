@@ -30,6 +30,8 @@ pub(super) struct Heard {
 #[derive(Clone, Copy)]
 pub(super) struct TurnEnd {
     pub(super) at: Stamp,
+    /// When it was heard, from where to where.
+    pub(super) speech: (Option<Instant>, Option<Instant>),
     last_voiced: Option<Instant>,
     vad_stopped: Option<Instant>,
     decided: Instant,
@@ -124,6 +126,7 @@ impl Conversation<'_> {
                 Noticed::Turn(Decision::End) => {
                     over = Some(TurnEnd {
                         at: Stamp::now(),
+                        speech: ear.speech(),
                         last_voiced: ear.last_voiced(),
                         vad_stopped,
                         decided: Instant::now(),

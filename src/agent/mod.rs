@@ -32,6 +32,7 @@ pub(crate) use endpoint::{Decision, Endpointer};
 pub use mouth::announce;
 pub use persona::{Backdrop, Persona, Phrase};
 pub use phrases::SetPhrases;
+pub(crate) use phrases::spoken;
 pub(crate) use turn::Turn;
 
 use context::Context;
@@ -345,6 +346,7 @@ impl Conversation<'_> {
             confidence: Some(f64::from(transcript.confidence)),
             language: Some(transcript.language.code().into()),
             stages: heard.stages(marks, mouth.first_out(voice)),
+            recording_at_ms: self.record.places(heard.end.speech, mouth.first_out(voice)),
         };
         self.record.turn(transcript.language, turn);
     }
@@ -360,6 +362,7 @@ impl Conversation<'_> {
             confidence: None,
             language: Some(self.language.code().into()),
             stages: Stages::default(),
+            recording_at_ms: self.record.places((None, None), mouth.first_out(voice)),
         };
         self.record.turn(self.language, turn);
     }

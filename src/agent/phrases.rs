@@ -46,7 +46,8 @@ impl SetPhrases {
     }
 }
 
-async fn spoken(voice: &Synthesizer, text: &str, language: Language) -> Result<Arc<[i16]>, EngineError> {
+/// Words as sound.
+pub(crate) async fn spoken(voice: &Synthesizer, text: &str, language: Language) -> Result<Arc<[i16]>, EngineError> {
     let mut speech = voice.speak(&speakable(text, language), language, SpeechOptions::default())?;
     let mut samples = Vec::new();
     while let Some(chunk) = speech.next().await {

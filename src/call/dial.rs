@@ -6,6 +6,7 @@ use milo_media::{
     Bridge, Bridged, Control, Heard, Leg, Music, Side, bridge,
     tone::{Country, Signal, Signals},
 };
+use milo_models::engine::Language;
 use milo_signaling::{Dialog, DialogEvent, EndReason, Progress};
 use serde_json::json;
 use tokio::{
@@ -24,6 +25,9 @@ use crate::{
 
 /// How long a caller hears why nobody came to the telephone.
 const EXPLAINED: Duration = Duration::from_secs(3);
+
+/// Why a talk ended of which one side fell silent.
+const NO_PACKETS: &str = "no packets came any more from the one who was called";
 
 /// Why the other side and the caller did not come together.
 struct Failure {
@@ -52,7 +56,7 @@ impl Failure {
 impl Line {
     /// Calls somebody; the caller hears it ring, then whoever answers. The plan goes on when that one hangs up or did not
     /// come to the telephone.
-    pub(super) async fn dial(&mut self, dial: &Dial, house: &House, log: &mut Record) {
+    pub(super) async fn dial(&mut self, dial: &Dial, house: &House, language: Language, log: &mut Record) {
         let began = Instant::now();
         let trunk = dial.trunk.as_deref().and_then(|name| house.trunks.named(name));
         let place = trunk.map(|trunk| trunk.place(Direction::Out));
@@ -62,11 +66,17 @@ impl Line {
         };
         let took = began.elapsed().as_millis() as u64;
         match outcome {
-            Ok((dialog, leg)) => {
+            Ok((mut dialog, mut leg)) => {
                 log.event("dialled", json!({ "result": "answered", "after_ms": took }));
                 let far = leg.control.clone();
                 let music = Waiting::of(&dial.music_files, &self.edition, house, log).await;
-                let ended = self.talk_with(dialog, leg, music, log).await;
+                let ended = match self.prepare(&mut dialog, &mut leg, (house, language)).await {
+                    Ok(()) => self.talk_with(&mut dialog, leg, music, log).await,
+                    Err(ended) => ended,
+                };
+                self.reel.part();
+                // Gone when the far side was first.
+                dialog.hang_up().await.ok();
                 let stats = far.stats();
                 log.quality("called", &stats);
                 log.event("parted", json!({ "why": ended, "received": stats.received, "lost": stats.lost }));
@@ -154,20 +164,45 @@ impl Line {
                     }
                     _ => {}
                 },
-                // Keys and what the caller says to the ringing are of no interest.
-                heard = heard(ears, until) => if heard.is_none() {
-                    voice.flush();
-                    // Letting go of `outgoing` gives up the call.
-                    let gone = Failure { result: "the caller was gone", status: None, signal: None };
-                    return Err(if ears.is_none() { gone } else { Failure::new("no answer", None, Signal::Busy) });
+                heard = heard(ears, until) => match heard {
+                    Some(Heard::Digit(key)) => log.pressed(key),
+                    // What the caller says to the ringing is of no interest.
+                    Some(_) => {}
+                    None => {
+                        voice.flush();
+                        // Letting go of `outgoing` gives up the call.
+                        let gone = Failure { result: "the caller was gone", status: None, signal: None };
+                        return Err(if ears.is_none() { gone } else { Failure::new("no answer", None, Signal::Busy) });
+                    }
                 },
                 () = speaking => next = None,
             }
         }
     }
 
+    /// Who is called hears that the call is recorded, if it is, before the caller hears it. Fails when there is nobody to be
+    /// joined any more; says who is gone.
+    async fn prepare(
+        &mut self,
+        dialog: &mut Dialog,
+        leg: &mut Leg,
+        (house, language): (&House, Language),
+    ) -> Result<(), String> {
+        let Self { ears, until, reel, .. } = self;
+        let (called, control) = (leg.voice.announcer(), leg.control.clone());
+        // What is said meanwhile is heard by nobody.
+        let waiting = async { while heard(ears, *until).await.is_some() {} };
+        let silent = async { while !matches!(leg.ears.next().await, Heard::Closed(_)) {} };
+        select! {
+            () = reel.introduce(called, house, language) => Ok(()),
+            reason = follow(dialog, &control) => Err(format!("the one who was called: {reason}")),
+            () = silent => Err(NO_PACKETS.into()),
+            () = waiting => Err(if ears.is_none() { "the caller hung up".into() } else { super::TIME_UP.into() }),
+        }
+    }
+
     /// The two hear each other until one hangs up; says who it was. Whom the other puts on hold hears the music.
-    async fn talk_with(&mut self, mut dialog: Dialog, leg: Leg, music: Waiting, log: &Record) -> String {
+    async fn talk_with(&mut self, dialog: &mut Dialog, leg: Leg, music: Waiting, log: &Record) -> String {
         let Some(ears) = self.ears.take() else { return "the caller was gone".into() };
         let (voice, control) = (std::mem::take(&mut self.voice), self.control.clone());
         let far = leg.control.clone();
@@ -176,21 +211,19 @@ impl Line {
         let ended = select! {
             side = closed(&mut joined, log) => match side {
                 Side::A => "the caller hung up".to_owned(),
-                Side::B => "no packets came any more from the one who was called".to_owned(),
+                Side::B => NO_PACKETS.to_owned(),
             },
-            reason = follow(&mut dialog, &far) => format!("the one who was called: {reason}"),
+            reason = follow(dialog, &far) => format!("the one who was called: {reason}"),
             () = sleep_until(self.until) => super::TIME_UP.to_owned(),
         };
         let (Leg { ears, voice, .. }, _far) = joined.part();
         // A leg that has closed says so again to whoever listens next.
         (self.ears, self.voice) = (Some(ears), voice);
-        // Gone when the far side was first.
-        dialog.hang_up().await.ok();
         ended
     }
 }
 
-/// Carries the talk until one of the legs has closed.
+/// Carries the talk until one of the legs has closed. Keys are for the other party, and for the recording.
 async fn closed(joined: &mut Bridge, log: &Record) -> Side {
     let who = |side| if side == Side::A { "caller" } else { "called" };
     loop {
@@ -198,7 +231,7 @@ async fn closed(joined: &mut Bridge, log: &Record) -> Side {
             Bridged::Closed(side, _) => return side,
             Bridged::Held(side) => log.event("held", json!({ "by": who(side) })),
             Bridged::Resumed(side) => log.event("resumed", json!({ "by": who(side) })),
-            Bridged::Digit(..) => {}
+            Bridged::Digit(_, key) => log.pressed(key),
         }
     }
 }

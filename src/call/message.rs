@@ -53,13 +53,13 @@ impl Line {
         if self.lost() {
             return;
         }
-        self.begin(house, log);
+        self.reel.begin(house);
         let began = Instant::now();
         let ended = self.until_said(message, log).await;
         let took = began.elapsed().as_millis() as u64;
         log.event(kind, json!({ "file": self.reel.name(), "ms": took, "ended": ended, "within": within }));
         if !within {
-            self.reel.finish(log).await;
+            self.reel.finish().await;
         }
     }
 

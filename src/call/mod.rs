@@ -7,6 +7,8 @@ mod early;
 mod message;
 mod record;
 mod recording;
+mod reel;
+mod registry;
 mod retention;
 mod verbs;
 
@@ -32,11 +34,13 @@ use crate::{
     trunk::{Direction, Trunk, Trunks},
 };
 use course::Course;
-use recording::Reel;
+use reel::Reel;
 use verbs::Line;
 
 pub use record::Record;
 pub use recording::Recordings;
+pub use reel::RecordingNow;
+pub use registry::{Done, Live, Unreached};
 pub use retention::daily;
 
 /// How long a verb may take to write down how far it came once the caller has hung up.
@@ -57,6 +61,8 @@ pub struct House {
     pub prompts: Prompts,
     /// What is recorded, and where to.
     pub recordings: Recordings,
+    /// The calls that are up.
+    pub live: Arc<Live>,
     /// Places the calls of the verb `dial`.
     pub caller: Caller,
     /// The one writer of the call log.
@@ -175,16 +181,19 @@ async fn take(
             }
             let caller = invitation.from_number().to_owned();
             let (dialog, leg) = invitation.answer().await?;
-            let line = Line::new(leg, dialog.keys(), (caller, trunk), edition, house);
+            let line = Line::new(leg, dialog.keys(), (caller, trunk), (edition, log), house);
             (dialog, line)
         }
     };
-    log.answered();
+    log.answered(&line.reel);
     let call = log.id();
+    let (_entry, orders) = house.live.enter(log.key());
+    let serving = line.reel.clone().serve(orders, house, course.language());
     let control = line.control.clone();
     let recorded = house.recordings.wanted(course.plan(), trunk);
     let until = line.until + OVERTIME;
     let end = {
+        let serving = pin!(serving);
         let mut verbs = pin!(perform(house, recorded, &mut course, &mut line, log));
         // When the dialog ends first, the verb that runs hears that the line is closed and writes down how far it came.
         select! {
@@ -200,13 +209,14 @@ async fn take(
                 Ok(End::new(HangupBy::Milo, TIME_UP))
             }
             end = &mut verbs => end,
+            never = serving => match never {},
         }
     };
     log.quality("caller", &control.stats());
     line.reel.stop();
     // Gone when the caller was first.
     dialog.hang_up().await.ok();
-    line.reel.finish(log).await;
+    line.reel.finish().await;
     end
 }
 
@@ -293,7 +303,7 @@ async fn perform(
             Action::Echo {} => line.echo().await,
             Action::Play(_) | Action::Music { .. } | Action::Tone { .. } => line.sound(&action, house, log).await,
             Action::Recording(step) => line.turn_recording(*step, house, language, log).await,
-            Action::Dial(dial) => line.dial(dial, house, log).await,
+            Action::Dial(dial) => line.dial(dial, house, language, log).await,
             Action::Digits {} => line.digits(house, language, log).await,
             Action::Press { digits, by } => line.press(digits, *by, log).await?,
             Action::Say(say) => line.say(say, house, language, log).await,

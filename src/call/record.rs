@@ -1,8 +1,11 @@
 //! A call's row as the call writes it: the log and the counters, moved together.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
 };
 
 use milo_media::{LegStats, OneWay, Quality};
@@ -10,28 +13,61 @@ use milo_models::engine::Language;
 use milo_signaling::Invitation;
 use serde_json::{Value, json};
 
-use super::House;
+use super::{House, Reel};
 use crate::{
     dialplan::{Facts, Plan},
     metrics::Metrics,
-    store::{CallLog, Ending, HangupBy, Key, NewCall, NewTurn, Stamp},
+    store::{CallLog, Ending, HangupBy, Key, NewCall, NewTurn, Places, Stamp},
 };
 
 /// What stands in the log for what was said or pressed in private.
 const UNSAID: &str = "…";
 
+/// What happens in a call goes here, from whoever sees it.
+#[derive(Clone, Debug)]
+pub(super) struct Notes {
+    log: Arc<CallLog>,
+    /// What is said and pressed is not written down.
+    private: Arc<AtomicBool>,
+}
+
+impl Notes {
+    /// The call's key in the log.
+    pub(super) fn key(&self) -> Key {
+        self.log.key()
+    }
+
+    /// Something happened.
+    pub(super) fn event(&self, kind: &str, detail: Value) {
+        self.log.event(Stamp::now(), kind, detail);
+    }
+
+    /// The call is recorded into this file.
+    pub(super) fn recording(&self, name: &str) {
+        self.log.recording(name);
+    }
+
+    /// From here on the log keeps to itself what is said and pressed (a card number), or no longer does.
+    pub(super) fn keep_private(&self, private: bool) {
+        self.private.store(private, Ordering::Relaxed);
+    }
+
+    fn is_private(&self) -> bool {
+        self.private.load(Ordering::Relaxed)
+    }
+}
+
 /// The account of one call. Dropped before it is closed, it says that the call was cut off.
 #[derive(Debug)]
 pub struct Record {
-    /// Taken when the call is closed.
-    log: Option<CallLog>,
-    id: Key,
+    notes: Notes,
+    is_closed: bool,
     metrics: Arc<Metrics>,
     language: Option<Language>,
     /// How the legs were that have ended, one object each.
     quality: Vec<Value>,
-    /// The recording is paused: what is said and pressed is not written down either.
-    private: AtomicBool,
+    /// The call's recording, once it is answered.
+    reel: Option<Reel>,
 }
 
 impl Record {
@@ -48,66 +84,66 @@ impl Record {
             language: language.map(|language| language.code().into()),
             started: Stamp::now(),
         });
-        let id = log.key();
+        let notes = Notes { log: Arc::new(log), private: Arc::default() };
+        let id = notes.key();
         tracing::info!(call.id = %id, trunk = facts.trunk, dialplan = plan.map(|plan| plan.name.as_str()), "a call comes in");
-        let record = Self {
-            log: Some(log),
-            id,
-            metrics: Arc::clone(&house.metrics),
-            language,
-            quality: Vec::new(),
-            private: AtomicBool::new(false),
-        };
         if let Some(trunk) = &facts.trunk {
-            record.event("trunk", json!({ "name": trunk }));
+            notes.event("trunk", json!({ "name": trunk }));
         }
-        record
+        Self { notes, is_closed: false, metrics: Arc::clone(&house.metrics), language, quality: Vec::new(), reel: None }
     }
 
     /// The call's identifier, in the log, the API and the program's own lines.
     pub fn id(&self) -> String {
-        self.id.to_string()
+        self.key().to_string()
     }
 
     /// The call's key in the log.
     pub(super) fn key(&self) -> Key {
-        self.id
+        self.notes.key()
     }
 
-    /// The call is recorded into this file.
-    pub(super) fn recording(&self, name: &str) {
-        self.log.iter().for_each(|log| log.recording(name));
+    /// The same account for somebody else who sees what happens.
+    pub(super) fn notes(&self) -> Notes {
+        self.notes.clone()
     }
 
-    pub(super) fn answered(&self) {
-        self.log.iter().for_each(|log| log.answered(Stamp::now()));
+    /// The call is up, and this is its recording.
+    pub(super) fn answered(&mut self, reel: &Reel) {
+        self.notes.log.answered(Stamp::now());
+        self.reel = Some(reel.clone());
     }
 
     /// Something happened.
     pub fn event(&self, kind: &str, detail: Value) {
-        if let Some(log) = &self.log {
-            log.event(Stamp::now(), kind, detail);
-        }
+        self.notes.event(kind, detail);
     }
 
     /// A key was pressed; which one is not said in private.
     pub fn digit(&self, key: char) {
         self.event("digit", json!({ "digit": self.masked(&key.to_string()) }));
+        self.pressed(key);
     }
 
     /// What is said or pressed, as the log may have it.
     pub(super) fn masked<'a>(&self, said: &'a str) -> &'a str {
-        if self.private.load(Ordering::Relaxed) { UNSAID } else { said }
+        if self.notes.is_private() { UNSAID } else { said }
     }
 
-    /// From here on the log keeps to itself what is said and pressed (a card number), or no longer does.
-    pub(super) fn keep_private(&self, private: bool) {
-        self.private.store(private, Ordering::Relaxed);
+    /// A key was pressed that is not written down; it may be one of those that pause the recording.
+    pub(super) fn pressed(&self, key: char) {
+        self.reel.iter().for_each(|reel| reel.pressed(key));
+    }
+
+    /// Where in the recording stands what was heard and sent at these moments.
+    pub fn places(&self, heard: (Option<Instant>, Option<Instant>), said: Option<Instant>) -> Places {
+        let place = |moment: Option<Instant>| self.reel.as_ref()?.position(moment?);
+        Places { heard_from: place(heard.0), heard_to: place(heard.1), said_from: place(said) }
     }
 
     /// A turn is over.
     pub fn turn(&mut self, language: Language, mut turn: NewTurn) {
-        if self.private.load(Ordering::Relaxed) {
+        if self.notes.is_private() {
             let words = [&mut turn.heard, &mut turn.said, &mut turn.said_heard];
             words.into_iter().flatten().for_each(|words| UNSAID.clone_into(words));
         }
@@ -118,12 +154,12 @@ impl Record {
             }
         }
         let (total, interrupted, answered) = (turn.stages.total_ms, turn.interrupted, turn.heard.is_some());
-        let Some(number) = self.log.as_ref().map(|log| log.turn(turn)) else { return };
+        let number = self.notes.log.turn(turn);
         // What Milo says by itself is a row, and no answer.
         if answered {
             self.metrics.turn(language.code(), interrupted);
             tracing::info!(
-                call.id = %self.id,
+                call.id = %self.key(),
                 turn.id = number,
                 duration_ms = total.map(f64::round),
                 interrupted,
@@ -151,12 +187,12 @@ impl Record {
 
     /// The call is over.
     pub(super) fn close(mut self, by: HangupBy, reason: &str) {
-        let Some(log) = self.log.take() else { return };
+        self.is_closed = true;
         self.metrics.call_ended(by);
-        tracing::info!(call.id = %self.id, reason, "a call ended");
+        tracing::info!(call.id = %self.key(), reason, "a call ended");
         let language = self.language.map(|language| language.code().into());
         let quality = (!self.quality.is_empty()).then(|| Value::Array(std::mem::take(&mut self.quality)));
-        log.end(Ending { at: Stamp::now(), reason: reason.into(), by, language, quality });
+        self.notes.log.end(Ending { at: Stamp::now(), reason: reason.into(), by, language, quality });
     }
 }
 
@@ -187,7 +223,7 @@ fn summary(leg: &str, quality: &Quality) -> Value {
 impl Drop for Record {
     fn drop(&mut self) {
         // The row closes itself.
-        if self.log.is_some() {
+        if !self.is_closed {
             self.metrics.call_ended(HangupBy::Milo);
         }
     }

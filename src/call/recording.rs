@@ -3,30 +3,21 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
-use milo_media::{
-    Control,
-    record::{Format, Outcome, Recorder, Recording},
-};
+use milo_media::record::{Format, Outcome, Recorder, Recording};
 use milo_models::engine::Language;
-use serde_json::json;
-use tokio::time::timeout;
 
-use super::{House, Line, Record};
+use super::{House, record::Notes};
 use crate::{
-    agent::announce,
+    agent::spoken,
     config::{self, Config, RecordingFormat},
-    dialplan::{Plan, RecordingStep},
+    dialplan::Plan,
     error::Error,
     metrics::Metrics,
     store::{LogWriter, RecordingState, Stamp},
     trunk::Trunk,
 };
-
-/// How long a call that is over waits for the disk, to say how its recording ended.
-const LAST_PAGES: Duration = Duration::from_secs(1);
 
 /// What all recordings share.
 pub struct Recordings {
@@ -64,17 +55,31 @@ impl Recordings {
         plan.record.or(trunk.and_then(Trunk::recording)).unwrap_or(self.recording.enabled)
     }
 
+    /// The keys that pause a recording and resume it, if there are such keys.
+    pub(super) fn pause_key(&self) -> &str {
+        self.recording.pause_key.as_deref().unwrap_or_default()
+    }
+
+    /// What is said to those who are recorded; nothing when nothing is to be said.
+    pub(super) async fn announcement(&self, house: &House, language: Language) -> Result<Option<Arc<[i16]>>, Error> {
+        match (self.recording.announced_by(), &self.recording.announcement) {
+            (Some(file), _) => Ok(Some(house.sound(file).await?)),
+            (None, Some(words)) => Ok(Some(spoken(&house.engines.voice, words, language).await?)),
+            (None, None) => Ok(None),
+        }
+    }
+
     /// Begins the file of a call, its `number`th, and says where it is within the folder.
-    fn begin(&self, record: &Record, number: usize) -> Result<(Recording, String), Error> {
+    pub(super) fn begin(&self, notes: &Notes, number: usize) -> Result<(Recording, String), Error> {
         let format = match self.recording.format {
             RecordingFormat::Ogg => Format::Ogg,
             RecordingFormat::Wav => Format::Wav,
         };
-        let key = record.key();
+        let key = notes.key();
         let again = if number > 1 { format!("-{number}") } else { String::new() };
         let name = format!("{}/{key}{again}.{}", Stamp::now().day(), format.ending());
         let (log, metrics, path) = (self.log.clone(), Arc::clone(&self.metrics), self.folder.join(&name));
-        let id = record.id();
+        let id = key;
         let ended = move |outcome: &Outcome| {
             metrics.recording_ended(outcome);
             let state = match &outcome.fault {
@@ -90,143 +95,12 @@ impl Recordings {
             log.recording_ended(key, state);
         };
         // Told first: the writer may say that it ended before this line is over.
-        record.recording(&name);
+        notes.recording(&name);
         self.metrics.recording_began();
         let recording = self.recorder.begin(path, format, Box::new(ended)).inspect_err(|error| {
             self.metrics.recording_ended(&Outcome { ms: 0, gap_ms: 0, fault: Some(error.to_string()) });
             self.log.recording_ended(key, RecordingState::Failed);
         })?;
         Ok((recording, name))
-    }
-}
-
-/// The recording of one call.
-pub(super) struct Reel {
-    control: Control,
-    running: Option<Recording>,
-    begun: usize,
-    /// The newest file.
-    name: Option<String>,
-}
-
-impl Reel {
-    pub(super) fn new(control: Control) -> Self {
-        Self { control, running: None, begun: 0, name: None }
-    }
-
-    /// Whether one runs.
-    pub(super) fn is_running(&self) -> bool {
-        self.running.is_some()
-    }
-
-    /// The newest file, as a path within the folder of recordings.
-    pub(super) fn name(&self) -> Option<&str> {
-        self.name.as_deref()
-    }
-
-    /// Silence in place of both sides from now on; the timeline goes on.
-    pub(super) fn pause(&self, log: &Record) {
-        self.tell(log, "paused");
-        self.running.iter().for_each(Recording::pause);
-    }
-
-    /// Both sides again.
-    pub(super) fn resume(&self, log: &Record) {
-        self.running.iter().for_each(Recording::resume);
-        self.tell(log, "resumed");
-    }
-
-    /// Ends it now; its file is whole a moment later.
-    pub(super) fn stop(&self) {
-        self.running.iter().for_each(Recording::stop);
-    }
-
-    /// Ends it, and writes down how it ended.
-    pub(super) async fn finish(&mut self, log: &Record) {
-        let Some(recording) = self.running.take() else { return };
-        if let Ok(Some(Outcome { ms, gap_ms, fault })) = timeout(LAST_PAGES, recording.finish()).await {
-            log.event("recording", json!({ "is": "ended", "ms": ms, "gap_ms": gap_ms, "fault": fault }));
-        }
-    }
-
-    fn tell(&self, log: &Record, what: &str) {
-        if self.running.is_some() {
-            log.event("recording", json!({ "is": what }));
-        }
-    }
-}
-
-impl Line {
-    /// The verb `recording`.
-    pub(super) async fn turn_recording(
-        &mut self,
-        step: RecordingStep,
-        house: &House,
-        language: Language,
-        log: &Record,
-    ) {
-        match step {
-            RecordingStep::Start => self.record(house, language, log).await,
-            RecordingStep::Pause => {
-                log.keep_private(true);
-                self.reel.pause(log);
-            }
-            RecordingStep::Resume => {
-                log.keep_private(false);
-                self.reel.resume(log);
-            }
-            RecordingStep::Stop => {
-                log.keep_private(false);
-                self.reel.finish(log).await;
-            }
-        }
-    }
-
-    /// Announces and begins a recording, if none runs. What goes wrong is written down; the call goes on without.
-    pub(super) async fn record(&mut self, house: &House, language: Language, log: &Record) {
-        if self.reel.running.is_some() {
-            return;
-        }
-        if let Err(error) = self.announce_recording(house, language).await {
-            // Nobody is recorded who was not told.
-            tracing::error!(call.id = %log.id(), error = %error, "a recording could not be announced, so it is not made");
-            log.event("recording", json!({ "is": "failed", "fault": error.to_string() }));
-            return;
-        }
-        if !self.lost() {
-            self.begin(house, log);
-        }
-    }
-
-    /// Begins a recording whose caller knows of it, if none runs.
-    pub(super) fn begin(&mut self, house: &House, log: &Record) {
-        if self.reel.is_running() {
-            return;
-        }
-        match house.recordings.begin(log, self.reel.begun + 1) {
-            Ok((recording, name)) => {
-                self.reel.begun += 1;
-                log.event("recording", json!({ "is": "started", "file": &name }));
-                self.reel.control.record(recording.tap());
-                (self.reel.running, self.reel.name) = (Some(recording), Some(name));
-            }
-            Err(error) => {
-                tracing::error!(call.id = %log.id(), error = %error, "a call is not recorded");
-                log.event("recording", json!({ "is": "failed", "fault": error.to_string() }));
-            }
-        }
-    }
-
-    async fn announce_recording(&mut self, house: &House, language: Language) -> Result<(), Error> {
-        let recording = &house.recordings.recording;
-        match (recording.announced_by(), &recording.announcement) {
-            (Some(file), _) => {
-                let sound = house.sound(file).await?;
-                self.play(&sound, |_| {}).await;
-            }
-            (None, Some(words)) => announce(words, language, &house.engines.voice, &mut self.voice).await?,
-            (None, None) => {}
-        }
-        Ok(())
     }
 }

@@ -55,11 +55,12 @@ impl Line {
         Leg { ears, voice, control }: Leg,
         keys: InfoKeys,
         (caller, trunk): (String, Option<&Trunk>),
-        edition: &Arc<Edition>,
+        (edition, log): (&Arc<Edition>, &Record),
         house: &House,
     ) -> Self {
         let cleaning = trunk.map_or(house.cleaning, Trunk::cleaning);
-        let (until, reel) = (Instant::now() + house.longest, Reel::new(control.clone()));
+        let reel = Reel::new(control.clone(), voice.announcer(), log.notes(), house.recordings.pause_key());
+        let until = Instant::now() + house.longest;
         let (edition, typed) = (Arc::clone(edition), VecDeque::new());
         Self { ears: Some(ears), voice, control, keys, caller, cleaning, until, reel, edition, typed }
     }

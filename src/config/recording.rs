@@ -20,6 +20,8 @@ pub struct Recording {
     pub retention_days: u64,
     /// What the caller hears before a recording begins: a sound file, or words that are spoken in the plan's language.
     pub announcement: Option<String>,
+    /// Keys that pause a call's recording, and resume it when they are pressed again; none unless they are named.
+    pub pause_key: Option<String>,
 }
 
 /// How recordings are kept.
@@ -35,13 +37,25 @@ pub enum RecordingFormat {
 
 impl Default for Recording {
     fn default() -> Self {
-        Self { enabled: false, path: None, format: RecordingFormat::Ogg, retention_days: 90, announcement: None }
+        Self {
+            enabled: false,
+            path: None,
+            format: RecordingFormat::Ogg,
+            retention_days: 90,
+            announcement: None,
+            pause_key: None,
+        }
     }
 }
 
 impl Recording {
     pub(super) fn check(&self, faults: &mut Faults<'_>) {
         faults.within("recording.retention_days", self.retention_days, 0..=36_500);
+        if let Some(keys) = &self.pause_key
+            && !((1..=4).contains(&keys.len()) && keys.chars().all(|key| "0123456789*#ABCD".contains(key)))
+        {
+            faults.add("recording.pause_key", "is one to four of the keys 0 to 9, *, # and A to D".into());
+        }
         if self.announcement.as_ref().is_some_and(|announcement| announcement.trim().is_empty()) {
             faults
                 .add("recording.announcement", "is empty: name a sound file, write a sentence, or leave it out".into());

@@ -1,19 +1,32 @@
-//! `/api/v1/calls`: the call log.
+//! `/api/v1/calls`: the call log, and what is done to the recording of a call that is up.
+
+use std::time::Duration;
 
 use axum::{
     Json, Router,
-    extract::{Path, Query, State, rejection::QueryRejection},
-    http::header,
+    extract::{
+        Path, Query, State,
+        rejection::{JsonRejection, QueryRejection},
+    },
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 
 use super::{AppState, Problem, guard::Reader};
-use crate::store::{CallRow, EventRow, Key, TurnRow};
+use crate::{
+    call::{RecordingNow, Unreached},
+    dialplan::RecordingStep,
+    store::{CallRow, EventRow, Key, TurnRow},
+};
 
 /// Calls of one page, when nobody says otherwise, and at most.
 const PAGE: (u32, u32) = (50, 200);
+
+/// How long the answer to an order waits for it to be done; an announcement may take longer.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// `?limit=20&cursor=…`
 #[derive(Debug, Deserialize)]
@@ -33,7 +46,10 @@ struct Whole {
 }
 
 pub(super) fn routes() -> Router<AppState> {
-    Router::new().route("/api/v1/calls", get(list)).route("/api/v1/calls/{id}", get(one))
+    Router::new()
+        .route("/api/v1/calls", get(list))
+        .route("/api/v1/calls/{id}", get(one))
+        .route("/api/v1/calls/{id}/recording", post(recording))
 }
 
 async fn list(
@@ -67,6 +83,49 @@ async fn one(State(state): State<AppState>, _: Reader, Path(id): Path<String>) -
     let call = state.store.call(key).await?.ok_or_else(missing)?;
     let (turns, events) = (state.store.turns(key).await?, state.store.events(key).await?);
     Ok(fresh(Whole { call, turns, events }))
+}
+
+/// `{"action": "start"}`, or `pause`, `resume`, `stop`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    action: RecordingStep,
+}
+
+/// Whether the call is recorded now.
+#[derive(Debug, Serialize)]
+struct Recorded {
+    recording: RecordingNow,
+}
+
+async fn recording(
+    State(state): State<AppState>,
+    _: Reader,
+    Path(id): Path<String>,
+    body: Result<Json<Wanted>, JsonRejection>,
+) -> Result<Response, Problem> {
+    let missing = || Problem::not_found("the log has no call with this identifier");
+    let key: Key = id.parse().map_err(|_| missing())?;
+    let Ok(Json(Wanted { action })) = body else {
+        return Err(Problem::bad_request(
+            "what is wanted is told as JSON: {\"action\": \"start\"}, or \"pause\", \"resume\", \"stop\"",
+        ));
+    };
+    let done = match state.live.recording(key, action) {
+        Ok(done) => done,
+        Err(Unreached::Busy) => return Err(Problem::conflict("the call has not done yet what was wanted before")),
+        Err(Unreached::NotUp) => {
+            state.store.call(key).await?.ok_or_else(missing)?;
+            return Err(Problem::conflict("this call is not up"));
+        }
+    };
+    match timeout(PATIENCE, done).await {
+        Ok(Ok(Ok(recording))) => Ok(fresh(Recorded { recording })),
+        Ok(Ok(Err(why))) => Err(Problem::conflict(why)),
+        Ok(Err(_)) => Err(Problem::conflict("the call ended meanwhile")),
+        // The announcement is being played; the call goes on with it.
+        Err(_) => Ok((StatusCode::ACCEPTED, fresh(Recorded { recording: RecordingNow::Off })).into_response()),
+    }
 }
 
 /// Numbers and words of callers stay in no cache.

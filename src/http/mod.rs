@@ -32,6 +32,7 @@ pub use health::{Dial, HealthReport, SipCounters};
 pub use serve::{bind, serve};
 
 use crate::{
+    call::Live,
     config::{self, Secret},
     dialplan::Editions,
     metrics::Metrics,
@@ -45,6 +46,7 @@ pub struct AppState {
     store: Store,
     editions: Editions,
     log: LogWriter,
+    live: Arc<Live>,
     metrics: Arc<Metrics>,
     health: Arc<dyn Fn() -> HealthReport + Send + Sync>,
     api_key: Option<Secret>,
@@ -57,6 +59,7 @@ impl AppState {
         http: &config::Http,
         (store, editions): (Store, Editions),
         log: LogWriter,
+        live: Arc<Live>,
         metrics: Arc<Metrics>,
         health: impl Fn() -> HealthReport + Send + Sync + 'static,
     ) -> Self {
@@ -64,6 +67,7 @@ impl AppState {
             store,
             editions,
             log,
+            live,
             metrics,
             health: Arc::new(health),
             api_key: http.api_key.clone(),

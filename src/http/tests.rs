@@ -16,7 +16,7 @@ use crate::{
     config::SecretUrl,
     dialplan::Origin,
     engines::Model,
-    store::{CallLog, Ending, HangupBy, NewCall, NewTurn, Stages, Stamp},
+    store::{CallLog, Ending, HangupBy, NewCall, NewTurn, Places, Stages, Stamp},
     trunk::TrunkReport,
 };
 
@@ -62,7 +62,8 @@ impl House {
         let make = |dialplans| async { Ok((dialplans, SetPhrases::default())) };
         let (editions, _) = Editions::start(origin, first, None, make).await.unwrap();
         let metrics = Arc::new(Metrics::new());
-        let state = AppState::new(http, (store, editions), log.clone(), metrics, move || health.clone());
+        let state =
+            AppState::new(http, (store, editions), log.clone(), Arc::default(), metrics, move || health.clone());
         let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
@@ -206,6 +207,7 @@ async fn the_call_log_is_listed_and_each_call_shown() {
         confidence: Some(0.9),
         language: Some("mg".into()),
         stages: Stages { stt_ms: Some(80.0), ..Stages::default() },
+        recording_at_ms: Places { said_from: Some(2_040), ..Places::default() },
     });
     call.event(Stamp::from_millis(2_500), "digit", json!({"digit": "5"}));
     let id = call.key();
@@ -228,6 +230,7 @@ async fn the_call_log_is_listed_and_each_call_shown() {
         (&one["turns"][0]["said_heard"], &one["turns"][0]["stages"]["stt_ms"]),
         (&json!("Salama"), &json!(80.0))
     );
+    assert_eq!(one["turns"][0]["recording_at_ms"], json!({ "heard_from": null, "heard_to": null, "said_from": 2_040 }));
     assert_eq!((&one["events"][0]["kind"], &one["turn_count"]), (&json!("digit"), &json!(1)));
 
     let page = house.json("/api/v1/calls?limit=2").await;
@@ -280,6 +283,14 @@ async fn a_stranger_needs_the_key() {
     assert_eq!(house.get("/api/v1/calls", &right).await.0, 200);
     assert_eq!(house.get("/metrics", &right).await.0, 200);
     assert_eq!(house.get("/api/v1/health", forwarded).await.0, 200);
+    let order = |key: &str| {
+        let head = "POST /api/v1/calls/01890000-0000-7000-8000-000000000000/recording HTTP/1.1\r\nHost: x\r\n";
+        let rest =
+            "Connection: close\r\nContent-Type: application/json\r\nContent-Length: 18\r\n\r\n{\"action\": \"stop\"}";
+        format!("{head}{key}{rest}")
+    };
+    assert!(house.raw(&order(forwarded)).await.starts_with("HTTP/1.1 401"), "a recording is nobody else's to end");
+    assert!(house.raw(&order(&right)).await.starts_with("HTTP/1.1 404"));
 }
 
 #[tokio::test]

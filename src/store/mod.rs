@@ -42,7 +42,7 @@ pub use events::EventRow;
 pub use key::Key;
 pub use node::Node;
 pub use stamp::Stamp;
-pub use turns::{NewTurn, Stages, TurnRow};
+pub use turns::{NewTurn, Places, Stages, TurnRow};
 pub use writer::{CallLog, LogState, LogWriter};
 
 /// The database. Cheap to clone.

@@ -38,6 +38,20 @@ impl Stages {
     }
 }
 
+/// Where a turn is in the call's recording: milliseconds from the beginning of the file that ran then. None where none ran.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, sqlx::FromRow)]
+pub struct Places {
+    /// Where the caller began to speak, on the left.
+    #[sqlx(rename = "recording_heard_from_ms")]
+    pub heard_from: Option<i64>,
+    /// Where the caller had finished.
+    #[sqlx(rename = "recording_heard_to_ms")]
+    pub heard_to: Option<i64>,
+    /// Where Milo's first sample is, on the right.
+    #[sqlx(rename = "recording_said_from_ms")]
+    pub said_from: Option<i64>,
+}
+
 /// A turn that is over.
 #[derive(Clone, Debug)]
 pub struct NewTurn {
@@ -57,6 +71,8 @@ pub struct NewTurn {
     pub language: Option<String>,
     /// How long it took.
     pub stages: Stages,
+    /// Where it is in the recording.
+    pub recording_at_ms: Places,
 }
 
 /// A turn of the log, as the API shows it.
@@ -81,6 +97,9 @@ pub struct TurnRow {
     /// Milliseconds.
     #[sqlx(flatten)]
     pub stages: Stages,
+    /// Where it is in the recording.
+    #[sqlx(flatten)]
+    pub recording_at_ms: Places,
 }
 
 impl Store {
@@ -88,7 +107,8 @@ impl Store {
     pub async fn turns(&self, call: Key) -> Result<Vec<TurnRow>, StoreError> {
         on!(Pool, &self.pool, pool => sqlx::query_as(
             "SELECT number, at, heard, said, said_heard, interrupted, confidence, language,
-                    vad_ms, end_of_turn_ms, stt_ms, llm_first_token_ms, tts_first_sample_ms, packet_out_ms, total_ms
+                    vad_ms, end_of_turn_ms, stt_ms, llm_first_token_ms, tts_first_sample_ms, packet_out_ms, total_ms,
+                    recording_heard_from_ms, recording_heard_to_ms, recording_said_from_ms
              FROM turns WHERE call = $1 ORDER BY number",
         )
         .bind(call)
@@ -103,8 +123,9 @@ impl Batch {
     pub(super) async fn insert_turn(&mut self, call: Key, number: i32, turn: &NewTurn) -> Result<(), sqlx::Error> {
         on!(Batch, self, rows => sqlx::query(
             "INSERT INTO turns (call, number, at, heard, said, said_heard, interrupted, confidence, language,
-                vad_ms, end_of_turn_ms, stt_ms, llm_first_token_ms, tts_first_sample_ms, packet_out_ms, total_ms)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) ON CONFLICT DO NOTHING",
+                vad_ms, end_of_turn_ms, stt_ms, llm_first_token_ms, tts_first_sample_ms, packet_out_ms, total_ms,
+                recording_heard_from_ms, recording_heard_to_ms, recording_said_from_ms)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19) ON CONFLICT DO NOTHING",
         )
         .bind(call)
         .bind(number)
@@ -122,6 +143,9 @@ impl Batch {
         .bind(turn.stages.tts_first_sample_ms)
         .bind(turn.stages.packet_out_ms)
         .bind(turn.stages.total_ms)
+        .bind(turn.recording_at_ms.heard_from)
+        .bind(turn.recording_at_ms.heard_to)
+        .bind(turn.recording_at_ms.said_from)
         .execute(&mut **rows)
         .await
         .map(drop))

@@ -16,7 +16,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicI32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -107,7 +107,13 @@ impl LogWriter {
             tidy(text, LONGEST_NAME);
         }
         self.put(Entry::Began(key, call));
-        CallLog { key, writer: self.clone(), turns: AtomicI32::new(0), events: AtomicI32::new(0), ended: false }
+        CallLog {
+            key,
+            writer: self.clone(),
+            turns: AtomicI32::new(0),
+            events: AtomicI32::new(0),
+            ended: AtomicBool::new(false),
+        }
     }
 
     /// Waits until all rows that were handed over before are written, at most so long. Says whether they are.
@@ -163,7 +169,7 @@ pub struct CallLog {
     writer: LogWriter,
     turns: AtomicI32,
     events: AtomicI32,
-    ended: bool,
+    ended: AtomicBool,
 }
 
 impl CallLog {
@@ -200,15 +206,15 @@ impl CallLog {
     }
 
     /// The call ended.
-    pub fn end(mut self, ending: Ending) {
-        self.ended = true;
+    pub fn end(&self, ending: Ending) {
+        self.ended.store(true, Ordering::Relaxed);
         self.writer.put(Entry::Ended(self.key, ending));
     }
 }
 
 impl Drop for CallLog {
     fn drop(&mut self) {
-        if !self.ended {
+        if !*self.ended.get_mut() {
             let reason = "the call's task was cut off".into();
             let ending = Ending { at: Stamp::now(), reason, by: HangupBy::Milo, language: None, quality: None };
             self.writer.put(Entry::Ended(self.key, ending));

@@ -170,6 +170,44 @@ pub fn not_looked_at(what: &str) {
     std::io::stderr().write_all(line.as_bytes()).ok();
 }
 
+/// The recordings of a Milo that keeps its data in this folder.
+pub fn recordings(folder: &Path) -> Vec<PathBuf> {
+    let inside =
+        |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    inside(&folder.join("recordings")).flat_map(|day| inside(&day).collect::<Vec<_>>()).collect()
+}
+
+/// What ffmpeg hears in a file: caller and Milo, 16 kHz.
+pub fn sides(file: &Path) -> (Vec<i16>, Vec<i16>) {
+    let decoded = Command::new("ffmpeg")
+        .args(["-v", "error", "-i"])
+        .arg(file)
+        .args(["-f", "s16le", "-ar", "16000", "-"])
+        .output()
+        .expect("ffmpeg is installed");
+    assert!(decoded.status.success(), "{}", String::from_utf8_lossy(&decoded.stderr));
+    let samples: Vec<i16> = decoded.stdout.chunks_exact(2).map(|two| i16::from_le_bytes([two[0], two[1]])).collect();
+    samples.chunks_exact(2).map(|pair| (pair[0], pair[1])).unzip()
+}
+
+/// At which sample of `heard` the sound `said` begins (the best of all, in steps of a millisecond), and how alike they are there,
+/// 0 to 1.
+pub fn found(said: &[i16], heard: &[i16]) -> (usize, f64) {
+    let power = |samples: &[i16]| samples.iter().map(|sample| f64::from(*sample).powi(2)).sum::<f64>();
+    let likeness = |at: usize| {
+        let beside = &heard[at..at + said.len()];
+        let product: f64 = said.iter().zip(beside).step_by(4).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+        4.0 * product / (power(said) * power(beside)).sqrt().max(1.0)
+    };
+    let best = (0..heard.len().saturating_sub(said.len())).step_by(4).map(|at| (at, likeness(at)));
+    best.max_by(|a, b| a.1.total_cmp(&b.1)).expect("a longer recording")
+}
+
+pub fn events<'a>(call: &'a Value, kind: &str) -> Vec<&'a Value> {
+    let events = call["events"].as_array().expect("events").iter();
+    events.filter(|event| event["kind"] == kind).map(|event| &event["detail"]).collect()
+}
+
 /// A figure of `/metrics`.
 pub async fn metric(milo: &Running, name: &str) -> f64 {
     let url = format!("{}/metrics", milo.http.trim_end_matches('/'));

@@ -211,7 +211,7 @@ impl Task {
             return Frame::SILENCE;
         }
         self.narrow.clear();
-        let mut heard = HeardFrame { frame: Frame::SILENCE, arrived: now, concealed: false, sent };
+        let mut heard = HeardFrame { frame: Frame::SILENCE, arrived: now, at: now, concealed: false, sent };
         if let Some(line) = &mut self.line {
             let pulled = line.receiver.pull(now, &mut self.narrow);
             heard.frame = if line.receiver.sample_rate() == SAMPLE_RATE {

@@ -189,7 +189,7 @@ impl Task {
         }
         let heard = self.hear(now);
         self.speak(socket, now);
-        self.tape.iter_mut().for_each(|tape| tape.tick(&heard));
+        self.tape.iter_mut().for_each(|tape| tape.tick(&heard, now));
         self.listen_to_reports(now);
         let stats = self.figures();
         self.send_reports(&stats, socket, now);

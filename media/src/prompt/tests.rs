@@ -130,7 +130,7 @@ async fn what_is_recorded_can_be_played() {
     let mut tape = crate::record::Tape::new(recording.tap());
     for frame in crate::Frame::cut(&tone()) {
         tape.sent(frame);
-        tape.tick(&frame);
+        tape.tick(&frame, crate::leg::now());
     }
     drop(tape);
     recording.finish().await.expect("an end");

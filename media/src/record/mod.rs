@@ -17,11 +17,12 @@ mod writer;
 use std::{
     path::PathBuf,
     sync::{
-        Arc,
-        atomic::{AtomicU8, AtomicU64, Ordering},
+        Arc, OnceLock,
+        atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering},
         mpsc::{SyncSender, sync_channel},
     },
     thread::JoinHandle,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::watch;
@@ -145,6 +146,12 @@ impl Recording {
         self.outcome.wait_for(Option::is_some).await.ok()?.clone()
     }
 
+    /// Where in the file stands what was heard or sent at this moment; nothing before its first 20 ms. Exact for what
+    /// has just happened: what the leg's clock did since then is taken to have been so before.
+    pub fn position(&self, at: Instant) -> Option<Duration> {
+        self.tap.shared.position(at)
+    }
+
     /// How it ended, if it has.
     pub fn outcome(&self) -> Option<Outcome> {
         self.outcome.borrow().clone()
@@ -170,6 +177,10 @@ struct Shared {
     phase: AtomicU8,
     /// Frames that the full queue did not take.
     missed: AtomicU64,
+    /// When its first 20 ms began.
+    began: OnceLock<Instant>,
+    /// By how many microseconds the newest tick came later than those before it make it: a leg's clock moves a little.
+    lag: AtomicI64,
 }
 
 /// Where a recording is. The numbers only go up, but for a pause.
@@ -198,6 +209,18 @@ impl Shared {
 
     fn go(&self, from: Phase, to: Phase) {
         self.phase.compare_exchange(from as u8, to as u8, Ordering::AcqRel, Ordering::Acquire).ok();
+    }
+
+    /// A tick began, with so many before it in the file.
+    fn ticked(&self, before: u64, now: Instant) {
+        let began = self.began.get_or_init(|| now);
+        let passed = now.saturating_duration_since(*began).as_micros() as i64;
+        self.lag.store(passed - (before * u64::from(FRAME_MS) * 1000) as i64, Ordering::Relaxed);
+    }
+
+    fn position(&self, at: Instant) -> Option<Duration> {
+        let passed = at.checked_duration_since(*self.began.get()?)?.as_micros() as i64;
+        u64::try_from(passed - self.lag.load(Ordering::Relaxed)).ok().map(Duration::from_micros)
     }
 
     fn stop(&self) {

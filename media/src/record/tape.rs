@@ -1,6 +1,6 @@
 //! The leg's end of a recording: what was heard and what was sent, tick by tick.
 
-use std::{collections::VecDeque, mem, sync::atomic::Ordering};
+use std::{collections::VecDeque, mem, sync::atomic::Ordering, time::Instant};
 
 use super::{Order, Phase, Piece, Tap};
 use crate::{FRAME_SAMPLES, Frame};
@@ -16,13 +16,15 @@ pub(crate) struct Tape {
     /// What left in a packet that is longer than a tick is heard in the ticks that follow.
     sent: VecDeque<Frame>,
     samples: Vec<i16>,
+    /// Ticks so far.
+    ticks: u64,
     /// Frames that are not in the file yet and never will be.
     gap: u32,
 }
 
 impl Tape {
     pub(crate) fn new(tap: Tap) -> Self {
-        Self { tap, sent: VecDeque::with_capacity(4), samples: Vec::with_capacity(TICKS * TICK), gap: 0 }
+        Self { tap, sent: VecDeque::with_capacity(4), samples: Vec::with_capacity(TICKS * TICK), ticks: 0, gap: 0 }
     }
 
     /// Whether the call is done with the recording.
@@ -38,8 +40,10 @@ impl Tape {
         }
     }
 
-    /// The tick is over; this was heard in it.
-    pub(crate) fn tick(&mut self, heard: &Frame) {
+    /// The tick that began then is over; this was heard in it.
+    pub(crate) fn tick(&mut self, heard: &Frame, now: Instant) {
+        self.tap.shared.ticked(self.ticks, now);
+        self.ticks += 1;
         let sent = self.sent.pop_front().unwrap_or_default();
         if self.tap.shared.phase() == Phase::Running {
             let pairs = heard.samples().iter().zip(sent.samples()).flat_map(|(left, right)| [*left, *right]);
@@ -55,6 +59,7 @@ impl Tape {
     /// So many ticks never came: the machine slept.
     pub(crate) fn slept(&mut self, ticks: u32) {
         self.hand_over();
+        self.ticks += u64::from(ticks);
         self.miss(ticks);
     }
 

@@ -71,7 +71,7 @@ fn dbfs(samples: &[i16]) -> f32 {
 fn run(tape: &mut Tape, heard: &[i16], sent: &[i16]) {
     for (heard, sent) in Frame::cut(heard).zip(Frame::cut(sent)) {
         tape.sent(sent);
-        tape.tick(&heard);
+        tape.tick(&heard, crate::leg::now());
     }
 }
 
@@ -194,7 +194,7 @@ async fn a_long_packet_is_heard_in_the_ticks_that_follow() {
         if tick % 3 == 0 {
             (0..3).for_each(|at| tape.sent(Frame::new([1 + tick + at; FRAME_SAMPLES])));
         }
-        tape.tick(&Frame::SILENCE);
+        tape.tick(&Frame::SILENCE, crate::leg::now());
     }
     drop(tape);
     recording.finish().await.expect("an end");
@@ -228,6 +228,30 @@ async fn a_disk_that_is_too_slow_costs_silence_of_the_same_length() {
     assert!(delay(&said, &heard[16_000..]).abs() <= 8);
     drop(recorder);
     thread.join().expect("it ends when nobody can reach it");
+}
+
+#[tokio::test]
+async fn a_moment_has_its_place_in_the_file_whatever_the_clock_of_the_leg_does() {
+    let folder = Folder::new("places");
+    let (recorder, _thread) = Recorder::start().expect("a thread");
+    let (recording, mut tape) = begin(&recorder, &folder.0.join("a.wav"), Format::Wav);
+    let start = crate::leg::now();
+    let at = |ms: u64| start + Duration::from_millis(ms);
+    assert_eq!(recording.position(start), None, "nothing is in it");
+    for tick in 0..50 {
+        tape.tick(&Frame::SILENCE, at(20 * tick));
+    }
+    let place = |moment| recording.position(moment).map(|place| place.as_millis());
+    assert_eq!(place(at(980)), Some(980));
+    assert_eq!(place(start - Duration::from_millis(1)), None);
+    // The clock moves by 7 ms, and then the machine sleeps for five ticks.
+    tape.tick(&Frame::SILENCE, at(1_007));
+    assert_eq!(place(at(1_007)), Some(1_000));
+    tape.slept(5);
+    tape.tick(&Frame::SILENCE, at(1_135));
+    assert_eq!((place(at(1_135)), place(at(1_130))), (Some(1_120), Some(1_115)));
+    drop(tape);
+    assert_eq!(recording.finish().await.expect("an end").ms, 1_140);
 }
 
 #[tokio::test]

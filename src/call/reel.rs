@@ -1,0 +1,334 @@
+//! The recording of one call, and whoever begins, pauses, resumes and ends it: its plan, a key, the API.
+//!
+//! Nobody is recorded who was not told: an announcement, where one is configured, is heard by all who are on the line before
+//! the file begins, and by whoever joins them later before the others are heard.
+
+use std::{
+    convert::Infallible,
+    fmt,
+    future::pending,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use milo_media::{
+    Announcer, Control,
+    record::{Outcome, Recording},
+};
+use milo_models::engine::Language;
+use serde::Serialize;
+use serde_json::json;
+use tokio::{sync::mpsc, time::timeout};
+
+use super::{House, Line, Record, record::Notes, registry::Order};
+use crate::{dialplan::RecordingStep, error::Error};
+
+/// How long a call that is over waits for the disk, to say how its recording ended.
+const LAST_PAGES: Duration = Duration::from_secs(1);
+
+/// Whether a call is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RecordingNow {
+    /// It is.
+    Live,
+    /// Silence is recorded, or would be; the log keeps to itself what is said and pressed.
+    Paused,
+    /// It is not.
+    Off,
+}
+
+/// The recording of one call. Cheap to clone.
+///
+/// The lock is taken when somebody wants something of the recording, and never on the 20 ms clock.
+#[derive(Clone)]
+pub(super) struct Reel {
+    control: Control,
+    caller: Announcer,
+    notes: Notes,
+    pause_key: Arc<str>,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    running: Option<Recording>,
+    begun: usize,
+    /// The newest file, as a path within the folder of recordings.
+    name: Option<String>,
+    paused: bool,
+    /// The one who was called and hears the caller.
+    called: Option<Announcer>,
+    /// How much of the pause key has been pressed.
+    pressed: usize,
+}
+
+impl State {
+    fn now(&self) -> RecordingNow {
+        match &self.running {
+            _ if self.paused => RecordingNow::Paused,
+            Some(_) => RecordingNow::Live,
+            None => RecordingNow::Off,
+        }
+    }
+}
+
+impl fmt::Debug for Reel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reel").field("now", &self.lock().now()).finish_non_exhaustive()
+    }
+}
+
+impl Reel {
+    pub(super) fn new(control: Control, caller: Announcer, notes: Notes, pause_key: &str) -> Self {
+        Self { control, caller, notes, pause_key: pause_key.into(), state: Arc::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether one runs.
+    pub(super) fn is_running(&self) -> bool {
+        self.lock().running.is_some()
+    }
+
+    /// The newest file, as a path within the folder of recordings.
+    pub(super) fn name(&self) -> Option<String> {
+        self.lock().name.clone()
+    }
+
+    /// Does what the API wants, for as long as the call lasts.
+    pub(super) async fn serve(
+        self,
+        mut orders: mpsc::Receiver<Order>,
+        house: &House,
+        language: Language,
+    ) -> Infallible {
+        while let Some(Order { step, answer }) = orders.recv().await {
+            // Whoever asked may have gone; what was wanted is done.
+            answer.send(self.obey(step, house, language).await).ok();
+        }
+        pending().await
+    }
+
+    async fn obey(&self, step: RecordingStep, house: &House, language: Language) -> Result<RecordingNow, &'static str> {
+        let (runs, paused) = {
+            let state = self.lock();
+            (state.running.is_some(), state.paused)
+        };
+        match (step, runs, paused) {
+            (RecordingStep::Start, true, _) => return Err("this call is recorded already"),
+            (RecordingStep::Stop, false, _) => return Err("this call is not recorded"),
+            (RecordingStep::Pause, _, true) => return Err("the recording of this call is paused already"),
+            (RecordingStep::Resume, _, false) => return Err("the recording of this call is not paused"),
+            _ => {}
+        }
+        match step {
+            RecordingStep::Start => {
+                let told = match house.recordings.announcement(house, language).await {
+                    Ok(None) => Ok(true),
+                    Ok(Some(sound)) => Ok(self.tell_all(&sound).await),
+                    Err(error) => Err(error),
+                };
+                match told {
+                    Ok(true) => self.begin(house),
+                    Ok(false) => return Err("the announcement was not heard to its end, so this call is not recorded"),
+                    Err(error) => {
+                        self.failed(&error);
+                        return Err(
+                            "the announcement cannot be played, so this call is not recorded; the log says why",
+                        );
+                    }
+                }
+                if !self.is_running() {
+                    return Err("no recording could be begun; the log says why");
+                }
+            }
+            RecordingStep::Pause => self.pause("api"),
+            RecordingStep::Resume => self.resume("api"),
+            RecordingStep::Stop => self.finish().await,
+        }
+        Ok(self.lock().now())
+    }
+
+    /// Everybody on the line hears this to its end; who joins meanwhile, afterwards.
+    async fn tell_all(&self, sound: &Arc<[i16]>) -> bool {
+        let called = self.lock().called.clone();
+        let others = async {
+            match &called {
+                Some(called) => called.say(sound).await,
+                None => true,
+            }
+        };
+        let (caller, others) = tokio::join!(self.caller.say(sound), others);
+        let joined = self.lock().called.clone().filter(|_| called.is_none());
+        match joined {
+            Some(joined) => caller && joined.say(sound).await,
+            None => caller && others,
+        }
+    }
+
+    /// Begins the file, if none runs; those who are on the line know of it.
+    pub(super) fn begin(&self, house: &House) {
+        let mut state = self.lock();
+        if state.running.is_some() {
+            return;
+        }
+        match house.recordings.begin(&self.notes, state.begun + 1) {
+            Ok((recording, name)) => {
+                state.begun += 1;
+                self.notes.event("recording", json!({ "is": "started", "file": &name }));
+                state.name = Some(name);
+                // A card number is not recorded because somebody begins a recording meanwhile.
+                if state.paused {
+                    recording.pause();
+                    self.notes.event("recording", json!({ "is": "paused" }));
+                }
+                self.control.record(recording.tap());
+                state.running = Some(recording);
+            }
+            Err(error) => {
+                drop(state);
+                self.failed(&error);
+            }
+        }
+    }
+
+    fn failed(&self, error: &Error) {
+        tracing::error!(call.id = %self.notes.key(), error = %error, "a call is not recorded");
+        self.notes.event("recording", json!({ "is": "failed", "fault": error.to_string() }));
+    }
+
+    /// Silence in place of both sides from now on, in this file and in later ones; the timeline goes on. The log keeps to
+    /// itself what is said and pressed.
+    fn pause(&self, by: &str) {
+        let mut state = self.lock();
+        state.paused = true;
+        self.notes.keep_private(true);
+        if let Some(recording) = &state.running {
+            recording.pause();
+            self.notes.event("recording", json!({ "is": "paused", "by": by }));
+        }
+    }
+
+    /// Both sides again.
+    fn resume(&self, by: &str) {
+        let mut state = self.lock();
+        state.paused = false;
+        self.notes.keep_private(false);
+        if let Some(recording) = &state.running {
+            recording.resume();
+            self.notes.event("recording", json!({ "is": "resumed", "by": by }));
+        }
+    }
+
+    /// A key was pressed: the last of the pause key pauses a recording that runs, or resumes it.
+    pub(super) fn pressed(&self, key: char) {
+        let (is_whole, paused) = {
+            let mut state = self.lock();
+            let wanted = |at: usize| self.pause_key.chars().nth(at);
+            // The key that breaks off a row may begin the next one.
+            let is_next = wanted(state.pressed) == Some(key);
+            state.pressed = if is_next { state.pressed + 1 } else { usize::from(wanted(0) == Some(key)) };
+            let is_whole = state.pressed > 0 && state.pressed == self.pause_key.chars().count();
+            if is_whole {
+                state.pressed = 0;
+            }
+            (is_whole && (state.running.is_some() || state.paused), state.paused)
+        };
+        match (is_whole, paused) {
+            (true, false) => self.pause("key"),
+            (true, true) => self.resume("key"),
+            (false, _) => {}
+        }
+    }
+
+    /// Somebody was called and is about to hear the caller: if a recording runs, it is told first, and where that fails, the
+    /// recording ends.
+    pub(super) async fn introduce(&self, called: Announcer, house: &House, language: Language) {
+        let is_running = {
+            let mut state = self.lock();
+            state.called = Some(called.clone());
+            state.running.is_some()
+        };
+        if !is_running {
+            return;
+        }
+        match house.recordings.announcement(house, language).await {
+            Ok(None) => {}
+            Ok(Some(sound)) => {
+                called.say(&sound).await;
+            }
+            Err(error) => {
+                self.failed(&error);
+                self.finish().await;
+            }
+        }
+    }
+
+    /// The one who was called hears the caller no longer.
+    pub(super) fn part(&self) {
+        self.lock().called = None;
+    }
+
+    /// Where in the file stands what was heard or sent at this moment, in milliseconds.
+    pub(super) fn position(&self, at: Instant) -> Option<i64> {
+        let place = self.lock().running.as_ref()?.position(at)?;
+        i64::try_from(place.as_millis()).ok()
+    }
+
+    /// Ends it now; its file is whole a moment later.
+    pub(super) fn stop(&self) {
+        self.lock().running.iter().for_each(Recording::stop);
+    }
+
+    /// Ends it, and writes down how it ended.
+    pub(super) async fn finish(&self) {
+        let running = {
+            let mut state = self.lock();
+            state.paused = false;
+            state.running.take()
+        };
+        self.notes.keep_private(false);
+        let Some(recording) = running else { return };
+        if let Ok(Some(Outcome { ms, gap_ms, fault })) = timeout(LAST_PAGES, recording.finish()).await {
+            self.notes.event("recording", json!({ "is": "ended", "ms": ms, "gap_ms": gap_ms, "fault": fault }));
+        }
+    }
+}
+
+impl Line {
+    /// The verb `recording`.
+    pub(super) async fn turn_recording(
+        &mut self,
+        step: RecordingStep,
+        house: &House,
+        language: Language,
+        log: &Record,
+    ) {
+        match step {
+            RecordingStep::Start => self.record(house, language, log).await,
+            RecordingStep::Pause => self.reel.pause("plan"),
+            RecordingStep::Resume => self.reel.resume("plan"),
+            RecordingStep::Stop => self.reel.finish().await,
+        }
+    }
+
+    /// Announces and begins a recording, if none runs. What goes wrong is written down; the call goes on without.
+    pub(super) async fn record(&mut self, house: &House, language: Language, log: &Record) {
+        if self.reel.is_running() {
+            return;
+        }
+        match house.recordings.announcement(house, language).await {
+            Ok(None) => {}
+            Ok(Some(sound)) => {
+                self.play(&sound, |key| log.pressed(key)).await;
+            }
+            Err(error) => return self.reel.failed(&error),
+        }
+        if !self.lost() {
+            self.reel.begin(house);
+        }
+    }
+}
