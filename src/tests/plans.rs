@@ -281,11 +281,13 @@ async fn plans_change_under_live_calls() {
 #[test]
 fn the_command_line_checks_and_explains() {
     let folder = folder("plans-command");
+    let plans = folder.join("plans");
+    fs::create_dir_all(&plans).expect("a folder");
     let text = "[[plan]]\nname = 'day'\nnumber = '02*'\nfrom = '+261*'\ntrunk = 'orange'\nlanguage = 'mg'\n\
                 hours = [{ days = ['mon-fri'], from = '08:00', to = '17:00' }]\nactions = [{ answer = {} }, { echo = {} }]\n";
-    fs::write(folder.join("a.toml"), text).expect("written");
+    fs::write(plans.join("a.toml"), text).expect("written");
     let run = |arguments: &[&str]| {
-        let output = alone(PROGRAM, &folder).args(["dialplan"]).args(arguments).arg(&folder).output().expect("a run");
+        let output = alone(PROGRAM, &folder).args(["dialplan"]).args(arguments).arg(&plans).output().expect("a run");
         (
             output.status.success(),
             String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr),
@@ -297,8 +299,8 @@ fn the_command_line_checks_and_explains() {
     let (found, told) = run(&[&call[..], &["2026-11-30T17:00:00+03:00"]].concat());
     assert!(!found && told.contains("mon 2026-11-30 17:00 is outside its hours") && told.contains("404"), "{told}");
     let (right, told) = run(&["check"]);
-    assert!(right && told.contains("1 plans"), "{told}");
-    fs::write(folder.join("b.toml"), text.replace("answer", "anser").replace("17:00", "25:00")).expect("written");
+    assert!(right && told.contains("1 plan), "{told}");
+    fs::write(plans.join("b.toml"), text.replace("answer", "anser").replace("17:00", "25:00")).expect("written");
     let (right, told) = run(&["check"]);
     assert!(!right && told.contains("b.toml, line 8: ") && told.contains("b.toml, line 7: "), "{told}");
     let (_, told) = run(&["test", "--to", "1", "--at", "noon"]);
