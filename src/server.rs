@@ -16,7 +16,9 @@ use anyhow::{Context, Result, anyhow};
 use ipnet::IpNet;
 use milo_media::{Codec, LegOptions, PortPool, Tuning, prompt::Prompts};
 use milo_models::espeak::Synthesizer;
-use milo_signaling::{Counters, Endpoint, EndpointConfig, Invitation, Invitations, SignalingError, Transport};
+use milo_signaling::{
+    Counters, Endpoint, EndpointConfig, Invitation, Invitations, SessionTimers, SignalingError, Transport,
+};
 use tokio::{
     runtime::Handle,
     select,
@@ -282,6 +284,7 @@ fn bind(config: &Config, ports: PortPool, legs: &Handle) -> Result<(Endpoint, In
         max_calls: config.limits.calls,
         user_agent: concat!("Milo/", env!("CARGO_PKG_VERSION")).into(),
         srtp: config.media.srtp.keyed(config.media.srtp_offer),
+        session_timers: SessionTimers { session_expires_s: sip.session_expires_s, min_se_s: sip.min_se_s },
     };
     Endpoint::bind(endpoint, Arc::new(ports), legs.clone()).map_err(|error| match error {
         SignalingError::Bind { .. } => {

@@ -83,7 +83,15 @@ pub(crate) fn sdp(bytes: &[u8]) {
     assert_eq!(Sdp::parse(printed.as_bytes()).as_ref(), Ok(&theirs), "{printed}");
     let rtp = "192.0.2.1:10000".parse().expect("a socket address");
     let security = &SECURITY;
-    let local = Local { rtp, session_id: 1, codecs: CODECS, tuning: Tuning::default(), previous: None, security };
+    let local = Local {
+        rtp,
+        session_id: 1,
+        codecs: CODECS,
+        tuning: Tuning::default(),
+        previous: None,
+        security,
+        on_hold: false,
+    };
     if let Ok((ours, session)) = answer(&theirs, &local) {
         assert_eq!(Sdp::parse(ours.to_string().as_bytes()).as_ref(), Ok(&ours));
         assert_eq!(ours.media.len(), theirs.media.len());

@@ -3,14 +3,16 @@
 use std::time::Duration;
 
 use milo_media::{MediaError, Session, dtmf::is_key};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::{
     SignalingError,
-    handle::{CallHandle, Command, ask},
+    handle::{CallHandle, Command, Step, ask},
     sip::{
+        Uri,
         core::{CallKey, EndReason},
         keys::KeyPress,
+        referral::Referral,
     },
 };
 
@@ -23,6 +25,12 @@ pub enum DialogEvent {
     /// The other side has pressed a key and told so by SIP INFO. Give it to [`milo_media::Control::hear_key`], which
     /// knows whether the same press came with the audio.
     Key(KeyPress),
+    /// The other side asks to be taken out of the call: somebody else is to be called in its place (REFER). Answer with
+    /// [`Dialog::take_transfer`] or [`Dialog::refuse_transfer`]; after five seconds without an answer it is declined.
+    Transfer(Referral),
+    /// Somebody has taken the place of the other side, which transferred the call (RFC 3891); the call goes on with this
+    /// one, whose media come as a [`Self::MediaChange`] before.
+    Replaced(Uri),
     /// The call is over.
     Ended(EndReason),
 }
@@ -36,11 +44,15 @@ pub struct Dialog {
     seen: u32,
     /// How many keys the owner has been told of.
     keys: u64,
+    /// How many referrals.
+    referrals: u32,
+    /// How many took the other side's place.
+    replacements: u32,
 }
 
 impl Dialog {
     pub(crate) fn new(handle: CallHandle, call_id: String, seen: u32) -> Self {
-        Self { handle, call_id, seen, keys: 0 }
+        Self { handle, call_id, seen, keys: 0, referrals: 0, replacements: 0 }
     }
 
     /// The Call-ID.
@@ -64,6 +76,19 @@ impl Dialog {
                     self.keys = keys;
                     return DialogEvent::Key(press);
                 }
+                if state.replacements != self.replacements
+                    && let Some(by) = &state.replaced
+                {
+                    self.replacements = state.replacements;
+                    return DialogEvent::Replaced(by.clone());
+                }
+                if state.referrals != self.referrals
+                    && state.ended.is_none()
+                    && let Some(referral) = &state.referral
+                {
+                    self.referrals = state.referrals;
+                    return DialogEvent::Transfer(referral.clone());
+                }
                 if let Some(reason) = &state.ended {
                     return DialogEvent::Ended(reason.clone());
                 }
@@ -74,9 +99,39 @@ impl Dialog {
         }
     }
 
+    /// Takes the transfer that the other side asked for last: 202. How the call goes that is placed for it is told by
+    /// [`Self::report_transfer`].
+    ///
+    /// # Errors
+    /// [`SignalingError::Gone`]: it no longer waits for an answer.
+    pub async fn take_transfer(&self) -> Result<(), SignalingError> {
+        self.handle.ask(|call, reply| Command::Referral(call, Step::Take, reply)).await
+    }
+
+    /// Refuses it with this code (300 to 699); 603 is a plain no.
+    ///
+    /// # Errors
+    /// [`SignalingError::Gone`]: it no longer waits for an answer.
+    pub async fn refuse_transfer(&self, code: u16) -> Result<(), SignalingError> {
+        self.handle.ask(|call, reply| Command::Referral(call, Step::Refuse(code), reply)).await
+    }
+
+    /// Tells the other side how the call goes that its transfer led to: a status code; from 200 on it is the last.
+    ///
+    /// # Errors
+    /// [`SignalingError::Gone`]: no transfer was taken, its end was told, or the other side wants no news (RFC 4488).
+    pub async fn report_transfer(&self, code: u16) -> Result<(), SignalingError> {
+        self.handle.ask(|call, reply| Command::Referral(call, Step::Report(code), reply)).await
+    }
+
     /// What presses keys by SIP INFO, for peers that want them so. It does not keep the call up.
     pub fn keys(&self) -> InfoKeys {
         InfoKeys { call: self.handle.key, commands: self.handle.commands.clone() }
+    }
+
+    /// What asks things of the other side while somebody else listens to this dialog. It does not keep the call up.
+    pub fn other_side(&self) -> OtherSide {
+        OtherSide { call: self.handle.key, commands: self.handle.commands.clone() }
     }
 
     /// Hangs up: BYE, at once or as soon as our answer has been acknowledged.
@@ -85,6 +140,60 @@ impl Dialog {
     /// [`SignalingError::Gone`]: the other side was first.
     pub async fn hang_up(self) -> Result<(), SignalingError> {
         self.handle.ask(Command::HangUp).await
+    }
+}
+
+/// Asks things of the other side of a call that is up.
+#[derive(Clone, Debug)]
+pub struct OtherSide {
+    call: CallKey,
+    commands: mpsc::Sender<Command>,
+}
+
+impl OtherSide {
+    /// Puts the other side on hold (RFC 3264 section 8.4): it hears us, and we no longer hear it. Waits until it has
+    /// agreed; the media change comes as [`DialogEvent::MediaChange`].
+    ///
+    /// # Errors
+    /// [`SignalingError::Refused`]: everything is as it was. [`SignalingError::Gone`], [`SignalingError::Stopped`]: the call is
+    /// over.
+    pub async fn hold(&self) -> Result<(), SignalingError> {
+        ask(&self.commands, |reply| Command::Hold(self.call, true, reply)).await
+    }
+
+    /// Asks the other side to leave this call and to call `target` instead (REFER; the target may carry a Replaces).
+    /// Waits until it has agreed, and returns the news of how it goes. The call stays up until somebody hangs up.
+    ///
+    /// # Errors
+    /// [`SignalingError::Refused`]: it does not do so, and the call goes on. [`SignalingError::Gone`],
+    /// [`SignalingError::Stopped`]: the call is over.
+    pub async fn refer(&self, target: &Uri) -> Result<Referring, SignalingError> {
+        let target = Box::new(target.clone());
+        let news = ask(&self.commands, |reply| Command::Refer(self.call, target, reply)).await?;
+        Ok(Referring { news })
+    }
+
+    /// Takes it back from hold.
+    ///
+    /// # Errors
+    /// Those of [`Self::hold`].
+    pub async fn resume(&self) -> Result<(), SignalingError> {
+        ask(&self.commands, |reply| Command::Hold(self.call, false, reply)).await
+    }
+}
+
+/// The news of a transfer that the other side has agreed to.
+#[derive(Debug)]
+pub struct Referring {
+    news: watch::Receiver<u16>,
+}
+
+impl Referring {
+    /// The next status code of the call that the other side places: 100 to 199 while it is under way, then the last one,
+    /// 200 to 699; 408 when it did not say. `None`: that was the last, or this call is over. Cancel safe.
+    pub async fn next(&mut self) -> Option<u16> {
+        self.news.changed().await.ok()?;
+        Some(*self.news.borrow_and_update())
     }
 }
 

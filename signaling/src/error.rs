@@ -35,6 +35,12 @@ pub enum SignalingError {
         /// Its answer; 408 when none came, 503 when the INFO could not be sent.
         code: u16,
     },
+    /// The other side refuses what was asked of it within the call; the call goes on as it was.
+    #[error("the other side refuses: it answered {code}")]
+    Refused {
+        /// Its answer, 300 to 699; 408 when none came, 503 when the request could not be sent.
+        code: u16,
+    },
     /// As many calls are up as the configuration allows: try later.
     #[error("{limit} calls are up, and that is the limit")]
     Full {

@@ -14,6 +14,7 @@ use crate::{
         digest::Credentials,
         flow::Transport,
         keys::KeyPress,
+        referral::Referral,
         registration::{Account, RegistrationState},
     },
 };
@@ -27,12 +28,23 @@ pub(crate) enum Command {
     AnswerEarly(CallKey, Reply<()>),
     Reject(CallKey, u16, String, Reply<()>),
     Redirect(CallKey, Uri, Reply<()>),
+    Hold(CallKey, bool, Reply<()>),
+    Refer(CallKey, Box<Uri>, Reply<watch::Receiver<u16>>),
+    Referral(CallKey, Step, Reply<()>),
     HangUp(CallKey, Reply<()>),
     TellKey(CallKey, KeyPress, Reply<()>),
     Call(Box<NewCall>, Reply<(CallHandle, String)>),
     Register(Box<Account>, Reply<watch::Receiver<RegistrationState>>),
     Unregister,
     Shutdown(oneshot::Sender<()>),
+}
+
+/// What is done with a REFER of the other side.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Step {
+    Take,
+    Report(u16),
+    Refuse(u16),
 }
 
 /// Where the result goes; nobody may be waiting any more.
@@ -64,6 +76,12 @@ pub(crate) struct CallState {
     /// The last keys that the other side told of by INFO, and how many there have been.
     pub(crate) keys: VecDeque<KeyPress>,
     pub(crate) told: u64,
+    /// The last REFER of the other side, and how many there have been.
+    pub(crate) referral: Option<Referral>,
+    pub(crate) referrals: u32,
+    /// Who took the other side's place last, and how often that was.
+    pub(crate) replaced: Option<Uri>,
+    pub(crate) replacements: u32,
     pub(crate) ended: Option<EndReason>,
 }
 

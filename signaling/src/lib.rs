@@ -19,7 +19,8 @@
 //!    answered there; nobody else hears of it.
 //! 3. The owner rings, answers or rejects. Answering opens the RTP socket, settles the audio ([`offer_answer`]) and
 //!    starts the [`milo_media::Leg`].
-//! 4. The core repeats its 200 until the ACK comes, answers re-INVITEs by itself, and says when it is over.
+//! 4. The core repeats its 200 until the ACK comes, answers re-INVITEs by itself, refreshes the session ([`sip::session_timer`]),
+//!    lets a newcomer take the other side's place ([`sip::replaces`]), and says when it is over.
 //!
 //! Who asks for credentials, for a call or a registration, gets them, and the request is sent again ([`sip::digest`]);
 //! when a registrar is spoken to is the matter of [`sip::registration`].
@@ -43,7 +44,7 @@ pub mod sdp;
 pub mod security;
 pub mod sip;
 
-pub use dialog::{Dialog, DialogEvent, InfoKeys};
+pub use dialog::{Dialog, DialogEvent, InfoKeys, OtherSide, Referring};
 pub use early::{Early, EarlyDialog};
 pub use error::SignalingError;
 pub use invitation::{Invitation, Invitations};
@@ -56,5 +57,8 @@ pub use sip::{
     endpoint::{Caller, Endpoint, EndpointConfig},
     flow::Transport,
     keys::KeyPress,
+    referral::Referral,
     registration::{Account, RegistrationState, Standing},
+    replaces::Replaces,
+    session_timer::SessionTimers,
 };

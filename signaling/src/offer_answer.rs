@@ -17,6 +17,9 @@ use crate::{
 /// The extended reports that we make use of (RFC 3611 section 5).
 const EXTENDED: &str = "rcvr-rtt=all voip-metrics";
 
+/// The four attributes of a stream's direction (RFC 8866 section 6.7).
+const DIRECTIONS: [&str; 4] = ["sendrecv", "sendonly", "recvonly", "inactive"];
+
 /// Our side of a description.
 #[derive(Debug, Clone, Copy)]
 pub struct Local<'a> {
@@ -32,6 +35,8 @@ pub struct Local<'a> {
     pub previous: Option<&'a Sdp>,
     /// What we want of SRTP.
     pub security: &'a MediaSecurity,
+    /// We have put the peer on hold: it may listen, and we do not (RFC 3264 section 8.4).
+    pub on_hold: bool,
 }
 
 /// There is no audio that both sides can do. The response is 488 with this warning.
@@ -129,6 +134,22 @@ pub fn offer(local: &Local<'_>) -> Sdp {
     versioned(description(local, vec![stream]), local.previous)
 }
 
+/// What we sent last, as an offer: to the letter, or where that has just changed with the peer on hold or back.
+pub fn offer_again(local: &Local<'_>, turns: bool) -> Sdp {
+    let Some(mut sdp) = local.previous.cloned() else { return offer(local) };
+    for media in sdp.media.iter_mut().filter(|media| turns && is_audio(media) && media.port != 0) {
+        // RFC 3264 section 8.4: who was held already is not sent to either.
+        let direction = match (local.on_hold, Sdp::has_flag(&media.attributes, "recvonly")) {
+            (true, false) => "sendonly",
+            (true, true) => "inactive",
+            (false, _) => "sendrecv",
+        };
+        media.attributes.retain(|attribute| !DIRECTIONS.iter().any(|name| attribute.name.eq_ignore_ascii_case(name)));
+        media.attributes.push(Attribute::flag(direction));
+    }
+    versioned(sdp, local.previous)
+}
+
 /// The audio that holds once the peer has answered our `offer`, made with the same `local`.
 ///
 /// # Errors
@@ -182,7 +203,7 @@ fn agree(description: &Sdp, media: &Media, ours: Option<&Media>, local: &Local<'
     }
     let session = Session {
         payload_type,
-        direction: our_direction(description, media, ip),
+        direction: our_direction(description, media, ip, local),
         rtcp: rtcp(media, ip),
         extended: extended(description, media),
         ..Session::new(SocketAddr::new(ip, media.port), codec)
@@ -219,14 +240,12 @@ fn extended(description: &Sdp, media: &Media) -> Extended {
 
 /// What we may do, seen from what the peer does (RFC 3264 section 6.1). An address of zeros is the hold of RFC 2543:
 /// the peer receives nothing (section 8.4).
-fn our_direction(description: &Sdp, media: &Media, ip: IpAddr) -> Direction {
+fn our_direction(description: &Sdp, media: &Media, ip: IpAddr, local: &Local<'_>) -> Direction {
     let says = |name| {
-        let at_stream = ["sendrecv", "sendonly", "recvonly", "inactive"]
-            .iter()
-            .any(|direction| Sdp::has_flag(&media.attributes, direction));
+        let at_stream = DIRECTIONS.iter().any(|direction| Sdp::has_flag(&media.attributes, direction));
         Sdp::has_flag(if at_stream { &media.attributes } else { &description.attributes }, name)
     };
-    let peer_sends = !says("recvonly") && !says("inactive");
+    let peer_sends = !says("recvonly") && !says("inactive") && !local.on_hold;
     let peer_receives = !says("sendonly") && !says("inactive") && !ip.is_unspecified();
     match (peer_receives, peer_sends) {
         (true, true) => Direction::SendRecv,
@@ -309,7 +328,8 @@ mod tests {
 
     fn local(previous: Option<&Sdp>) -> Local<'_> {
         let (tuning, security) = (Tuning::default(), &MediaSecurity::OFF);
-        Local { rtp: "192.0.2.1:10000".parse().unwrap(), session_id: 7, codecs: CODECS, tuning, previous, security }
+        let rtp = "192.0.2.1:10000".parse().unwrap();
+        Local { rtp, session_id: 7, codecs: CODECS, tuning, previous, security, on_hold: false }
     }
 
     fn sdp(streams: &str) -> Sdp {

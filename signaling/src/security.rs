@@ -301,7 +301,8 @@ mod tests {
 
     fn local<'a>(security: &'a MediaSecurity, previous: Option<&'a Sdp>) -> Local<'a> {
         let tuning = Tuning::default();
-        Local { rtp: "192.0.2.1:10000".parse().unwrap(), session_id: 7, codecs: CODECS, tuning, previous, security }
+        let rtp = "192.0.2.1:10000".parse().unwrap();
+        Local { rtp, session_id: 7, codecs: CODECS, tuning, previous, security, on_hold: false }
     }
 
     fn sdp(ip: &str, stream: &str) -> Sdp {

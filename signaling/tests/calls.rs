@@ -332,3 +332,44 @@ async fn an_early_call_that_is_let_go_of_is_refused() {
     quiet(&alice).await;
     quiet(&bob).await;
 }
+
+#[tokio::test]
+async fn a_transfer_is_taken_told_and_refused() {
+    let (alice, _nobody) = bind("127.0.0.1", 10);
+    let (bob, mut door) = bind("127.0.0.1", 10);
+    let mut outgoing = alice.call(&uri(&bob, Transport::Udp), "a").await.unwrap();
+    let (mut theirs, _leg) = soon(soon(door.next()).await.unwrap().answer()).await.unwrap();
+    let Progress::Answered(mine, _my_leg) = soon(outgoing.next()).await else { panic!("no answer") };
+    let target: Uri = "sip:bao@192.0.2.7".parse().unwrap();
+    let other = mine.other_side();
+    let (news, ()) = tokio::join!(soon(other.refer(&target)), async {
+        let DialogEvent::Transfer(referral) = soon(theirs.next()).await else { panic!("no transfer") };
+        assert_eq!(referral.to, target);
+        theirs.take_transfer().await.unwrap();
+    });
+    let mut news = news.unwrap();
+    assert_eq!(soon(news.next()).await, Some(100));
+    theirs.report_transfer(180).await.unwrap();
+    assert_eq!(soon(news.next()).await, Some(180));
+    theirs.report_transfer(486).await.unwrap();
+    assert_eq!((soon(news.next()).await, soon(news.next()).await), (Some(486), None));
+    assert!(matches!(theirs.report_transfer(200).await, Err(SignalingError::Gone)));
+    // Once more, and no.
+    let (news, ()) = tokio::join!(soon(other.refer(&target)), async {
+        assert!(matches!(soon(theirs.next()).await, DialogEvent::Transfer(_)));
+        theirs.refuse_transfer(603).await.unwrap();
+    });
+    assert!(matches!(news, Err(SignalingError::Refused { code: 603 })));
+    // And a call that ends on the way: no more news.
+    let (news, ()) = tokio::join!(soon(other.refer(&target)), async {
+        assert!(matches!(soon(theirs.next()).await, DialogEvent::Transfer(_)));
+        theirs.take_transfer().await.unwrap();
+    });
+    let mut news = news.unwrap();
+    theirs.hang_up().await.unwrap();
+    while soon(news.next()).await.is_some() {}
+    assert!(matches!(soon(other.hold()).await, Err(SignalingError::Gone)));
+    drop(mine);
+    quiet(&alice).await;
+    quiet(&bob).await;
+}

@@ -6,7 +6,7 @@ mod line;
 
 use std::time::Duration;
 
-use line::{Line, SDP, brief, response};
+use line::{Line, SDP, brief, invite, response, to_tag, within};
 use milo_signaling::{
     Credentials, EndReason, KeyPress, Transport,
     sip::{
@@ -133,6 +133,84 @@ fn a_bye_that_is_challenged_for_ever_ends_all_the_same() {
     assert_eq!(byes, 2);
     line.pass(Duration::from_secs(60));
     line.assert_empty();
+}
+
+#[test]
+fn a_hold_that_is_challenged_is_sent_again_and_known_by_its_answer() {
+    let mut line = Line::new(Transport::Udp);
+    let (call, _) = up(&mut line);
+    line.act(|core, now| core.hold(now, call, true)).unwrap();
+    let held = line.only();
+    assert!(credentials(&held).contains("nc=00000002"));
+    line.hear(&challenge(&held, "n2"));
+    let sent = line.sent();
+    assert_eq!(sent.iter().map(brief).collect::<Vec<_>>(), ["ACK", "INVITE"]);
+    let again = &sent[1];
+    assert_eq!((again.cseq().unwrap().0, &again.body), (held.cseq().unwrap().0 + 1, &held.body));
+    assert!(credentials(again).contains("nonce=\"n2\""));
+    assert!(line.events().is_empty());
+    let ok = response(again, 200, "", &format!("{SDP}a=recvonly\r\n"));
+    line.hear(&ok);
+    let ack = line.only();
+    assert_eq!((brief(&ack).as_str(), credentials(&ack)), ("ACK", credentials(again)), "those of its own INVITE");
+    assert!(matches!(line.events()[..], [Event::MediaChange(..), Event::HoldAnswered(_, 200)]));
+    line.hear(&ok);
+    assert_eq!(line.only().to_bytes(), ack.to_bytes(), "acknowledged once more");
+    // The session timer has begun anew, and one that stays challenged is a refusal.
+    line.pass(Duration::from_secs(900));
+    let refresh = line.only();
+    line.hear(&challenge(&refresh, "n3"));
+    let again = line.sent().pop().unwrap();
+    line.hear(&challenge(&again, "n4"));
+    assert_eq!(line.spoke(), ["ACK"]);
+    line.pass(Duration::from_secs(433));
+    assert!(line.spoke().is_empty());
+    line.pass(Duration::from_secs(1));
+    let refresh = line.only();
+    assert_eq!(brief(&refresh), "INVITE");
+    // Nobody answers the one that was sent again.
+    line.hear(&challenge(&refresh, "n5"));
+    line.sent();
+    line.pass(Duration::from_secs(32));
+    assert_eq!(line.spoke().last().map(String::as_str), Some("BYE"));
+    assert_eq!(line.ended(), EndReason::Lost { code: 408 });
+}
+
+#[test]
+fn who_wants_credentials_and_a_longer_interval_gets_both() {
+    let mut line = Line::new(Transport::Udp);
+    let (_, first) = calling(&mut line);
+    line.hear(&challenge(&first, "n1"));
+    let second = line.sent().pop().unwrap();
+    line.hear(&response(&second, 422, "proxy", "").replacen("Call-ID", "Min-SE: 3600\r\nCall-ID", 1));
+    let third = line.sent().pop().unwrap();
+    assert_eq!((third.cseq().unwrap().0, third.headers.get(Name::SESSION_EXPIRES)), (3, Some("3600")));
+    assert!(credentials(&third).contains("nonce=\"n1\"") && credentials(&third).contains("nc=00000002"));
+    line.hear(&challenge(&third, "n2").replacen("algorithm", "stale=true, algorithm", 1));
+    let fourth = line.sent().pop().unwrap();
+    assert_eq!((fourth.cseq().unwrap().0, fourth.headers.get(Name::SESSION_EXPIRES)), (4, Some("3600")));
+    assert_eq!(fourth.headers.get_all(Name::PROXY_AUTHORIZATION).count(), 1);
+    line.hear(&response(&fourth, 200, "callee", SDP));
+    assert_eq!(credentials(&line.only()), credentials(&fourth));
+    line.media();
+}
+
+#[test]
+fn a_newcomer_gets_no_credentials_of_the_one_who_leaves() {
+    let mut line = Line::new(Transport::Udp);
+    let (call, placed) = up(&mut line);
+    let place =
+        format!("{};from-tag=callee;to-tag={}", placed.call_id().unwrap(), placed.from().unwrap().tag().unwrap());
+    line.hear(&invite(SDP).replacen("Call-ID", &format!("Replaces: {place}\r\nCall-ID"), 1));
+    let sent = line.sent();
+    assert_eq!(sent.iter().map(brief).collect::<Vec<_>>(), ["BYE", "200 INVITE"]);
+    assert!(credentials(&sent[0]).contains("nc=00000002"), "the one who leaves may want them");
+    line.hear(&within(&to_tag(&sent[1]), "ACK", 1, "ack", ""));
+    line.act(|core, now| core.hang_up(now, call)).unwrap();
+    let bye = line.only();
+    assert_eq!((brief(&bye).as_str(), credentials(&bye)), ("BYE", ""));
+    line.hear(&challenge(&bye, "n9"));
+    assert!(line.spoke().is_empty());
 }
 
 #[test]

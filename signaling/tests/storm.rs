@@ -24,7 +24,9 @@ fn words() -> [Vec<Vec<u8>>; 2] {
     // Every line that places a call first places this one.
     let (_, ours) = Line::new(Transport::Udp).calling();
     let mut usual = vec![invite(SDP), invite(""), cancel()];
-    for (number, method) in (1..).zip(["ACK", "BYE", "INVITE", "OPTIONS", "INFO", "UPDATE", "PRACK", "JUMP"]) {
+    for (number, method) in
+        (1..).zip(["ACK", "BYE", "INVITE", "OPTIONS", "INFO", "UPDATE", "PRACK", "REFER", "NOTIFY", "JUMP"])
+    {
         usual.push(within("TAG", method, number, method, SDP));
         usual.push(within("TAG", method, 1, method, ""));
         usual.push(from_callee(&ours, "callee", method, number, SDP));

@@ -242,6 +242,8 @@ async fn follow(dialog: &mut Dialog, control: &Control) -> EndReason {
         match dialog.next().await {
             DialogEvent::MediaChange(session) => control.change(session),
             DialogEvent::Key(press) => control.hear_key(press.key, press.duration),
+            DialogEvent::Transfer(_) => super::decline(dialog).await,
+            DialogEvent::Replaced(_) => {}
             DialogEvent::Ended(reason) => return reason,
         }
     }

@@ -32,12 +32,12 @@ pub(super) async fn play(
                 return refuse(*invitation, *status, "").await.map(ControlFlow::Break);
             }
             let (dialog, leg) = invitation.answer().await?;
-            let line = Line::new(leg, dialog.keys(), (caller, trunk), (edition, log), house);
+            let line = Line::new(leg, &dialog, (caller, trunk), (edition, log), house);
             return Ok(ControlFlow::Continue((dialog, line)));
         }
     };
     log.event("early", json!({ "heard": true }));
-    let mut line = Line::new(leg, early.dialog().keys(), (caller, trunk), (edition, log), house);
+    let mut line = Line::new(leg, early.dialog(), (caller, trunk), (edition, log), house);
     let (control, call) = (line.control.clone(), log.id());
     let last = {
         let mut playing = pin!(async {

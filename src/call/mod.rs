@@ -10,6 +10,7 @@ mod recording;
 mod reel;
 mod registry;
 mod retention;
+mod transfer;
 mod verbs;
 
 use std::{ops::ControlFlow, path::PathBuf, pin::pin, sync::Arc, time::Duration};
@@ -181,7 +182,7 @@ async fn take(
             }
             let caller = invitation.from_number().to_owned();
             let (dialog, leg) = invitation.answer().await?;
-            let line = Line::new(leg, dialog.keys(), (caller, trunk), (edition, log), house);
+            let line = Line::new(leg, &dialog, (caller, trunk), (edition, log), house);
             (dialog, line)
         }
     };
@@ -253,16 +254,24 @@ async fn follow(dialog: &mut Dialog, control: &Control, call: &str) -> End {
                 control.change(session);
             }
             DialogEvent::Key(press) => control.hear_key(press.key, press.duration),
+            DialogEvent::Transfer(_) => decline(dialog).await,
+            DialogEvent::Replaced(_) => tracing::info!(call.id = %call, "somebody else has taken the caller's place"),
             DialogEvent::Ended(reason) => {
                 let by = match reason {
                     EndReason::RemoteHangup | EndReason::Cancelled | EndReason::Rejected { .. } => HangupBy::Caller,
-                    EndReason::Unacknowledged => HangupBy::Network,
+                    EndReason::Unacknowledged | EndReason::SessionExpired | EndReason::Lost { .. } => HangupBy::Network,
                     EndReason::BadMedia(_) | EndReason::Shutdown => HangupBy::Milo,
                 };
                 return End::new(by, reason.to_string());
             }
         }
     }
+}
+
+/// Nobody sends Milo to call somebody at Milo's cost.
+async fn decline(dialog: &Dialog) {
+    // Gone when the call was over first.
+    dialog.refuse_transfer(603).await.ok();
 }
 
 /// The verbs on an answered line.
@@ -304,6 +313,11 @@ async fn perform(
             Action::Play(_) | Action::Music { .. } | Action::Tone { .. } => line.sound(&action, house, log).await,
             Action::Recording(step) => line.turn_recording(*step, house, language, log).await,
             Action::Dial(dial) => line.dial(dial, house, language, log).await,
+            Action::Transfer(transfer) => {
+                if line.transfer(transfer, house, language, log).await {
+                    return Ok(End::new(HangupBy::Milo, "the caller was transferred"));
+                }
+            }
             Action::Digits {} => line.digits(house, language, log).await,
             Action::Press { digits, by } => line.press(digits, *by, log).await?,
             Action::Say(say) => line.say(say, house, language, log).await,

@@ -7,7 +7,7 @@ use milo_media::{
     tone::{self, Signals},
 };
 use milo_models::engine::Language;
-use milo_signaling::InfoKeys;
+use milo_signaling::{Dialog, InfoKeys, OtherSide};
 use serde_json::json;
 use tokio::{
     select,
@@ -34,6 +34,8 @@ pub(super) struct Line {
     pub(super) ears: Option<Ears>,
     pub(super) voice: Voice,
     pub(super) control: Control,
+    /// What asks things of the caller's side.
+    pub(super) other: OtherSide,
     /// What presses keys by SIP INFO.
     pub(super) keys: InfoKeys,
     /// The caller's number.
@@ -53,7 +55,7 @@ impl Line {
     /// The leg of this caller, who came over this trunk, under these plans.
     pub(super) fn new(
         Leg { ears, voice, control }: Leg,
-        keys: InfoKeys,
+        dialog: &Dialog,
         (caller, trunk): (String, Option<&Trunk>),
         (edition, log): (&Arc<Edition>, &Record),
         house: &House,
@@ -61,8 +63,9 @@ impl Line {
         let cleaning = trunk.map_or(house.cleaning, Trunk::cleaning);
         let reel = Reel::new(control.clone(), voice.announcer(), log.notes(), house.recordings.pause_key());
         let until = Instant::now() + house.longest;
+        let (keys, other) = (dialog.keys(), dialog.other_side());
         let (edition, typed) = (Arc::clone(edition), VecDeque::new());
-        Self { ears: Some(ears), voice, control, keys, caller, cleaning, until, reel, edition, typed }
+        Self { ears: Some(ears), voice, control, other, keys, caller, cleaning, until, reel, edition, typed }
     }
 
     /// Whether the leg has closed.

@@ -288,6 +288,7 @@ mod tests {
                 "[[sip.trunks]]\nname = \"a\"\naddress = \"10.0.0.1\"\n[[sip.trunks]]\nname = \"a\"\naddress = \"10.0.0.2\"",
                 "milo.toml, line 5: sip.trunks[1].name \"a\" is the name of another trunk",
             ),
+            ("[sip]\nmin_se_s = 60", "milo.toml, line 2: sip.min_se_s = 60 is not within 90 to 1800"),
             ("[log]\nlevel = \"loud\"", "milo.toml, line 2: log.level \"loud\" is no level"),
             ("[log]\nformat = \"xml\"", "milo.toml, line 2: log.format"),
             ("a = \n", "milo.toml, line 1"),

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use milo_signaling::{SessionTimers, sip::session_timer::LEAST_S};
 use serde::{Deserialize, Serialize};
 
 use super::{Faults, Trunk, address::Addresses};
@@ -16,6 +17,10 @@ pub struct Sip {
     pub tcp: Addresses,
     /// The address that telephones are told to send to, where it differs from the one listened on (NAT, 0.0.0.0).
     pub public_address: Option<IpAddr>,
+    /// The session timer that is asked for, and the longest that is taken, in seconds (RFC 4028).
+    pub session_expires_s: u32,
+    /// The shortest session timer that is taken, in seconds.
+    pub min_se_s: u32,
     /// Who else than this machine may call.
     pub trunks: Vec<Trunk>,
 }
@@ -23,7 +28,15 @@ pub struct Sip {
 impl Default for Sip {
     fn default() -> Self {
         let loopback = Addresses::one((Ipv4Addr::LOCALHOST, 5060).into());
-        Self { udp: loopback.clone(), tcp: loopback, public_address: None, trunks: Vec::new() }
+        let SessionTimers { session_expires_s, min_se_s } = SessionTimers::default();
+        Self {
+            udp: loopback.clone(),
+            tcp: loopback,
+            public_address: None,
+            session_expires_s,
+            min_se_s,
+            trunks: Vec::new(),
+        }
     }
 }
 
@@ -59,6 +72,8 @@ impl Sip {
         if self.public_address.is_some_and(|address| address.is_unspecified() || address.is_multicast()) {
             faults.add("sip.public_address", "is not an address that a telephone can send to".into());
         }
+        faults.within("sip.session_expires_s", self.session_expires_s, LEAST_S..=86_400);
+        faults.within("sip.min_se_s", self.min_se_s, LEAST_S..=self.session_expires_s.max(LEAST_S));
         for (n, trunk) in self.trunks.iter().enumerate() {
             let key = format!("sip.trunks[{n}]");
             trunk.check(&key, faults);

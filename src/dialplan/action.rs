@@ -7,7 +7,7 @@ use milo_signaling::Uri;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Dial, Gather, Menu, Message, Say, Voicemail,
+    Dial, Gather, Menu, Message, Say, Transfer, Voicemail,
     variables::{self, Place},
 };
 use crate::press::{self, PressBy};
@@ -43,6 +43,9 @@ pub enum Action {
     Echo {},
     /// Calls somebody else and joins the two.
     Dial(Dial),
+    /// Sends the caller to somebody else: its telephone calls there itself (SIP REFER), and Milo hangs up when somebody answers.
+    /// If nobody does, the plan goes on.
+    Transfer(Transfer),
     /// A sound file (WAV, Ogg, MP3, FLAC), as a path within the folder of dialplans.
     Play(String),
     /// Music, for whoever waits: these files of the folder of dialplans, over and over, or the built-in music.
@@ -188,6 +191,10 @@ impl Action {
                 let from = dial.from.iter_mut().map(|from| (Place::Address, from));
                 [(Place::Address, &mut dial.to)].into_iter().chain(from).collect()
             }
+            Self::Transfer(transfer) => {
+                let from = transfer.from.iter_mut().map(|from| (Place::Address, from));
+                [(Place::Address, &mut transfer.to)].into_iter().chain(from).collect()
+            }
             Self::Redirect { to } => vec![(Place::Address, to)],
             Self::Press { digits, .. } => vec![(Place::Words, digits)],
             Self::Say(say) => vec![(Place::Words, &mut say.text)],
@@ -246,6 +253,7 @@ impl Action {
                 Some(format!("converse: persona = {persona:?} is not the name of a file in personas/ (without .toml)"))
             }
             Self::Dial(dial) => dial.fault(),
+            Self::Transfer(transfer) => transfer.fault(),
             Self::Say(say) => say.fault(),
             Self::Gather(gather) => gather.fault(),
             Self::Menu(menu) => menu.fault(),

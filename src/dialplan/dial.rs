@@ -28,11 +28,11 @@ pub struct Dial {
     pub music_files: Vec<String>,
 }
 
-fn half_a_minute() -> u64 {
+pub(super) fn half_a_minute() -> u64 {
     30
 }
 
-fn madagascar() -> String {
+pub(super) fn madagascar() -> String {
     Country::Madagascar.code().into()
 }
 

@@ -21,6 +21,7 @@ mod pattern;
 mod read;
 #[cfg(test)]
 mod reference;
+mod transfer;
 mod variables;
 
 use std::{
@@ -40,6 +41,7 @@ pub use fault::{Fault, Faults};
 pub use hours::Window;
 pub use message::{Message, Voicemail};
 pub use pattern::{Pattern, Patterns};
+pub use transfer::{Transfer, TransferMode};
 pub use variables::Variables;
 
 use crate::agent::Persona;
@@ -306,6 +308,9 @@ mod tests {
         assert!(dial("to = 'sip:1@192.0.2.7', seconds = 0").contains("not within 1 to 300"));
         assert!(dial("to = 'sip:1@192.0.2.7', from = '<a>'").contains("no number or name"));
         assert!(dial("to = 'sip:1@192.0.2.7', trunk = 'carrier'").contains("one looks like 0201234567"));
+        let sent = dial("to = 'tel:+261'").replace("dial:", "transfer:");
+        let plan = "[[plan]]\nname='a'\nnumber='1'\nlanguage='mg'\nactions=[{ answer = {} }, { transfer = { to = 'tel:+261' } }]";
+        assert_eq!(fault(plan), sent, "what can be dialled can be transferred to");
         let status = fault("[[plan]]\nname='a'\nnumber='1'\nlanguage='mg'\nactions=[{ reject = { status = 200 } }]");
         assert!(status.contains("400 to 699"), "{status}");
         let key =

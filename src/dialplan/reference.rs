@@ -8,13 +8,14 @@ use toml::de::ValueDeserializer;
 
 use super::Action;
 
-const SOURCES: [&str; 7] = [
+const SOURCES: [&str; 8] = [
     include_str!("action.rs"),
     include_str!("ask.rs"),
     include_str!("dial.rs"),
     include_str!("hours.rs"),
     include_str!("message.rs"),
     include_str!("mod.rs"),
+    include_str!("transfer.rs"),
     include_str!("../press.rs"),
 ];
 
@@ -26,6 +27,7 @@ const EXAMPLES: &[&str] = &[
     "{ converse = { persona = \"demo\" } }",
     "{ echo = {} }",
     "{ dial = { to = \"sip:100@192.0.2.7\" } }",
+    "{ transfer = { to = \"sip:100@192.0.2.7\" } }",
     "{ play = \"sounds/welcome.ogg\" }",
     "{ music = { seconds = 120 } }",
     "{ tone = { country = \"mg\", signal = \"busy\", seconds = 5 } }",

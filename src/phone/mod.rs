@@ -400,6 +400,8 @@ async fn hang_up_of(dialog: &mut Dialog, control: &Control) -> String {
         match dialog.next().await {
             DialogEvent::MediaChange(session) => control.change(session),
             DialogEvent::Key(press) => control.hear_key(press.key, press.duration),
+            DialogEvent::Transfer(_) => drop(dialog.refuse_transfer(603).await),
+            DialogEvent::Replaced(_) => {}
             DialogEvent::Ended(reason) => return reason.to_string(),
         }
     }

@@ -1,4 +1,4 @@
-//! The verb `dial`: one Milo calls another for its caller, over real sockets.
+//! The verbs `dial` and `transfer`: one Milo calls another for its caller, or sends it there, over real sockets.
 
 mod house;
 
@@ -172,6 +172,49 @@ async fn whoever_is_put_on_hold_by_sipp_hears_music() {
     let music = seconds.iter().filter(|loud| **loud > 2_000).count();
     assert!((2..=4).contains(&music), "of six seconds three are music: {seconds:?}");
     assert!(seconds[0] < 100, "nobody speaks before: {seconds:?}");
+    stop(near).await;
+    stop(far).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_is_transferred_by_its_own_telephone_or_by_milo() {
+    let far = with_plans("transferred-to", FAR).await;
+    let to = far.udp("echo").expect("an address");
+    let plan = format!(
+        "[[plan]]\nname = 'away'\nnumber = 'away'\nlanguage = 'mg'\n\
+         actions = [{{ answer = {{}} }}, {{ transfer = {{ to = '{to}' }} }}, {{ hangup = {{}} }}]\n"
+    );
+    let near = with_plans("transferring", &plan).await;
+
+    // A telephone that does as it is told: Milo is out of it, or is told that nobody came and goes on with its plan.
+    for (last, result, why) in
+        [("200 OK", "answered", "the caller was transferred"), ("486 Busy Here", "failed", "the plan is done")]
+    {
+        let target = near.udp("away").expect("an address").to_string();
+        let target = target.split(['@', ';']).nth(1).expect("a host and a port");
+        let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tests/sipp/transferred.xml");
+        let output = Command::new("timeout")
+            .args(["30", "sipp", target, "-s", "away", "-key", "final", last, "-sf"])
+            .arg(scenario)
+            .args(["-m", "1", "-i", "127.0.0.1", "-mi", "127.0.0.1", "-nostdin"])
+            .current_dir(near.folder())
+            .output()
+            .expect("sipp");
+        let said = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text).into_owned());
+        assert!(output.status.success(), "{}", said.concat());
+        let row = newest_call(&near).await;
+        let transferred = event(&row, "transferred");
+        assert_eq!((&transferred["by"], &transferred["result"]), (&"refer".into(), &result.into()), "{row}");
+        assert_eq!(row["end_reason"], why, "{row}");
+    }
+
+    // One that declines: Milo calls there itself, and the caller hears itself through two Milos.
+    let (heard, row) = dialled(&near, "away", &["mg_hours.wav"]).await;
+    let transferred = event(&row, "transferred");
+    assert_eq!((&transferred["result"], &transferred["status"]), (&"refused".into(), &603.into()));
+    assert_eq!(event(&row, "dialled")["result"], "answered");
+    assert!(loud(&heard) > 8_000, "{} loud samples", loud(&heard));
+
     stop(near).await;
     stop(far).await;
 }

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!  datagram() message() ──► receive ──► transactions ──► calls ──► Output::Event
-//!  call() ring() answer() reject() hang_up() release() ──► calls ──► transactions ──► Output::Send
+//!  call() ring() answer() reject() hold() refer() hang_up() release() ──► calls ──► transactions ──► Output::Send
 //!  expire(now), due at next_timer() ──► both
 //! ```
 
@@ -19,14 +19,16 @@ use ipnet::IpNet;
 use milo_media::{Codec, Session, Tuning};
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 
-pub use super::usage::EarlyMedia;
+pub use super::{end_reason::EndReason, usage::EarlyMedia};
 use super::{
     flow::{ConnectionId, Flow, Packet, Path, Transport},
     gate::Gate,
     headers::Name,
     keys::KeyPress,
     message::Message,
+    referral::Referral,
     registration::{Registration, RegistrationState},
+    session_timer::SessionTimers,
     transaction::{
         message::MAGIC_COOKIE,
         table::{Told, TransactionId, Transactions},
@@ -39,41 +41,6 @@ use crate::security::MediaSecurity;
 /// Which call; never given twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CallKey(pub(crate) u64);
-
-/// Why a call is over.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EndReason {
-    /// The other side hung up.
-    RemoteHangup,
-    /// The caller gave up before the answer.
-    Cancelled,
-    /// The other side refused, or nobody answered: status code and reason phrase.
-    Rejected {
-        /// 300 to 699; 408 also when no response came at all, 503 when the request could not be sent.
-        code: u16,
-        /// The phrase as it came.
-        reason: String,
-    },
-    /// Our answer, or what we said before it, was never acknowledged (RFC 3261 section 13.3.1.4, RFC 3262 section 3).
-    Unacknowledged,
-    /// The other side's SDP cannot be used. The sentence says why.
-    BadMedia(String),
-    /// The endpoint has been shut down.
-    Shutdown,
-}
-
-impl std::fmt::Display for EndReason {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::RemoteHangup => f.write_str("the other side hung up"),
-            Self::Cancelled => f.write_str("the caller gave up before the answer"),
-            Self::Rejected { code, reason } => write!(f, "refused: {code} {reason}"),
-            Self::Unacknowledged => f.write_str("the answer was never acknowledged"),
-            Self::BadMedia(why) => write!(f, "the audio could not be agreed on: {why}"),
-            Self::Shutdown => f.write_str("the endpoint was shut down"),
-        }
-    }
-}
 
 /// What the core tells its user.
 #[derive(Debug)]
@@ -101,6 +68,18 @@ pub enum Event {
     /// An INFO of ours that told of a key has its final response: the status code; 408 when none came, 503 when it could
     /// not be sent.
     KeyAnswered(TransactionId, u16),
+    /// The other side was asked to be on hold, or to come back: its final status code.
+    HoldAnswered(CallKey, u16),
+    /// The other side of a call asks us to call somebody in its place. Unless it is taken or refused within five seconds it
+    /// is declined.
+    Referred(CallKey, Referral),
+    /// Our REFER has its final response: the status code; 408 when none came, 503 when it could not be sent.
+    ReferAnswered(CallKey, u16),
+    /// How far the other side is with what our REFER asked for: a status code. From 200 on it is the last; 408 when it did
+    /// not say.
+    ReferProgress(CallKey, u16),
+    /// Somebody has taken the place of the other side (Replaces): who.
+    Replaced(CallKey, Uri),
     /// The call is over.
     Ended(CallKey, EndReason),
     /// A registration stands otherwise than before.
@@ -141,6 +120,8 @@ pub struct CoreConfig {
     pub tuning: Tuning,
     /// What calls want of SRTP.
     pub security: MediaSecurity,
+    /// What calls want of session timers.
+    pub session_timers: SessionTimers,
     /// Secret from which tags and branches are drawn.
     pub seed: [u8; 32],
 }

@@ -16,12 +16,12 @@ use super::{
     flow::Transport,
     message::Message,
     registrars::{Registrars, path_to},
-    transaction::table::TransactionId,
     transport::{Inbound, Transports},
+    waiting::Waiting,
 };
 use crate::{
     Invitation, SignalingError,
-    handle::{CallHandle, CallState, Command, NewCall, Reply},
+    handle::{CallHandle, CallState, Command, NewCall, Reply, Step},
     invitation::LegFactory,
 };
 
@@ -37,8 +37,7 @@ pub(super) struct Driver {
     pub(super) calls: HashMap<CallKey, watch::Sender<CallState>>,
     pub(super) registrars: Registrars,
     pub(super) local: Arc<[(Transport, SocketAddr)]>,
-    /// Who waits for the answer to an INFO.
-    pub(super) told_keys: HashMap<TransactionId, (CallKey, Reply<()>)>,
+    pub(super) waiting: Waiting,
     pub(super) commands: mpsc::WeakSender<Command>,
     pub(super) invitations: mpsc::Sender<Invitation>,
     pub(super) farewells: mpsc::Sender<CallKey>,
@@ -74,7 +73,11 @@ impl Driver {
                     // Nobody is left who could want anything.
                     None => leaving = Some(self.say_goodbye()),
                 },
-                Some(call) = farewell.recv() => self.core.release(now(), call),
+                Some(call) = farewell.recv() => {
+                    self.core.release(now(), call);
+                    self.calls.remove(&call);
+                    self.waiting.end(call);
+                }
                 (key, found) = self.registrars.located() => {
                     let found = found.and_then(|(kind, remote)| path_to(&self.transports, kind, remote));
                     self.core.located(now(), key, found);
@@ -144,9 +147,22 @@ impl Driver {
                 self.calls.remove(&call);
             }
             Command::TellKey(call, press, reply) => match self.core.tell_key(now, call, press) {
-                Ok(info) => drop(self.told_keys.insert(info, (call, reply))),
+                Ok(info) => self.waiting.for_key(info, call, reply),
                 Err(error) => drop(reply.send(Err(error))),
             },
+            Command::Hold(call, hold, reply) => match self.core.hold(now, call, hold) {
+                Ok(()) => self.waiting.for_hold(call, reply),
+                Err(error) => drop(reply.send(Err(error))),
+            },
+            Command::Refer(call, target, reply) => match self.core.refer(now, call, &target) {
+                Ok(()) => self.waiting.for_referral(call, reply),
+                Err(error) => drop(reply.send(Err(error))),
+            },
+            Command::Referral(call, step, reply) => drop(reply.send(match step {
+                Step::Take => self.core.take_referral(now, call),
+                Step::Report(code) => self.core.report_referral(now, call, code),
+                Step::Refuse(code) => self.core.refuse_referral(now, call, code),
+            })),
             Command::HangUp(call, reply) => drop(reply.send(self.core.hang_up(now, call))),
             Command::Call(call, reply) => self.call(now, &call, reply),
             Command::Register(account, reply) => {
@@ -227,17 +243,21 @@ impl Driver {
                 state.sessions += 1;
             }),
             Event::Key(call, press) => self.update(call, |state| state.tell_key(press)),
-            Event::KeyAnswered(info, code) => {
-                if let Some((_, reply)) = self.told_keys.remove(&info) {
-                    let taken = (200..300).contains(&code);
-                    drop(reply.send(if taken { Ok(()) } else { Err(SignalingError::Key { code }) }));
-                }
-            }
+            Event::KeyAnswered(info, code) => self.waiting.key_answered(info, code),
+            Event::HoldAnswered(call, code) => self.waiting.hold_answered(call, code),
+            Event::Referred(call, referral) => self.update(call, |state| {
+                state.referral = Some(referral);
+                state.referrals += 1;
+            }),
+            Event::Replaced(call, by) => self.update(call, |state| {
+                state.replaced = Some(by);
+                state.replacements += 1;
+            }),
+            Event::ReferAnswered(call, code) => self.waiting.refer_answered(call, code),
+            Event::ReferProgress(call, code) => self.waiting.refer_progress(call, code),
             Event::Registration(key, state) => self.registrars.tell(key, state),
             Event::Ended(call, reason) => {
-                for (_, (_, reply)) in self.told_keys.extract_if(|_, (of, _)| *of == call) {
-                    drop(reply.send(Err(SignalingError::Gone)));
-                }
+                self.waiting.end(call);
                 self.update(call, |state| state.ended = Some(reason));
                 self.calls.remove(&call);
             }

@@ -21,8 +21,10 @@ use super::{
     flow::Transport,
     registrars::Registrars,
     registration::{Account, RegistrationState},
+    session_timer::SessionTimers,
     transport::Transports,
     uri::Uri,
+    waiting::Waiting,
 };
 use crate::{
     Invitations, Outgoing, SignalingError,
@@ -60,6 +62,8 @@ pub struct EndpointConfig {
     pub user_agent: String,
     /// What calls want of SRTP.
     pub srtp: Srtp,
+    /// What calls want of session timers.
+    pub session_timers: SessionTimers,
 }
 
 impl Default for EndpointConfig {
@@ -76,6 +80,7 @@ impl Default for EndpointConfig {
             max_calls: 100,
             user_agent: "Milo".to_owned(),
             srtp: Srtp::default(),
+            session_timers: SessionTimers::default(),
         }
     }
 }
@@ -127,6 +132,7 @@ impl Endpoint {
                 peer_codecs: config.peer_codecs.into_iter().map(|(network, codecs)| (network, codecs.into())).collect(),
                 tuning: config.legs.tuning,
                 security: MediaSecurity { srtp: config.srtp, identity },
+                session_timers: config.session_timers,
                 seed: rand::random(),
             },
         );
@@ -134,7 +140,7 @@ impl Endpoint {
             core,
             transports,
             calls: HashMap::new(),
-            told_keys: HashMap::new(),
+            waiting: Waiting::default(),
             registrars: Registrars::default(),
             local: Arc::clone(&local),
             commands: commands.downgrade(),

@@ -51,6 +51,7 @@ names! {
     REASON, "Reason", "";
     RECV_INFO, "Recv-Info", "";
     RECORD_ROUTE, "Record-Route", "";
+    REFER_SUB, "Refer-Sub", "";
     REFER_TO, "Refer-To", "r";
     REFERRED_BY, "Referred-By", "b";
     REPLACES, "Replaces", "";
@@ -62,6 +63,7 @@ names! {
     SERVICE_ROUTE, "Service-Route", "";
     SESSION_EXPIRES, "Session-Expires", "x";
     SUBJECT, "Subject", "s";
+    SUBSCRIPTION_STATE, "Subscription-State", "";
     SUPPORTED, "Supported", "k";
     TIMESTAMP, "Timestamp", "";
     TO, "To", "t";

@@ -175,9 +175,12 @@ impl Core {
             (Method::Invite, None) => self.invited(now, request),
             (Method::Options, None) => self.answer_options(&request),
             // RFC 3261 section 15.1.2, RFC 6086 section 4.2.2; without a To tag there is nothing to match.
-            (Method::Bye | Method::Info | Method::Prack | Method::Update, None) => {
+            // The same for a NOTIFY of nothing that we asked for.
+            (Method::Bye | Method::Info | Method::Prack | Method::Update | Method::Notify, None) => {
                 self.answer_stateless(&request, &Rejection::new(481))
             }
+            // Whoever is in no call with us sends us nowhere.
+            (Method::Refer, None) => self.answer_stateless(&request, &Rejection::new(403)),
             (_, None) => self.answer_stateless(&request, &Rejection::method_not_allowed()),
         }
     }
@@ -359,6 +362,7 @@ mod tests {
                 peer_codecs: Vec::new(),
                 tuning: milo_media::Tuning::default(),
                 security: crate::security::MediaSecurity::OFF,
+                session_timers: crate::SessionTimers::default(),
                 seed: [1; 32],
             },
         );

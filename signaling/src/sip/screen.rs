@@ -8,12 +8,13 @@ use super::{
     message::{Message, StartLine},
     method::Method,
     parse::{ParseError, ParseErrorKind},
+    session_timer::TIMER,
     status::reason_phrase,
     uri::Uri,
 };
 
 /// The methods Milo serves, as its `Allow` says.
-pub const METHODS: [Method; 8] = [
+pub const METHODS: [Method; 10] = [
     Method::Invite,
     Method::Ack,
     Method::Bye,
@@ -22,10 +23,12 @@ pub const METHODS: [Method; 8] = [
     Method::Info,
     Method::Prack,
     Method::Update,
+    Method::Refer,
+    Method::Notify,
 ];
 
 /// The option tags Milo understands, as its `Supported` says.
-pub const EXTENSIONS: [&str; 1] = ["100rel"];
+pub const EXTENSIONS: [&str; 4] = ["100rel", TIMER, "replaces", "norefersub"];
 
 /// What to do with a message that must not reach a transaction user.
 #[derive(Debug, Clone, PartialEq, Eq)]

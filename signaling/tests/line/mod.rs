@@ -9,7 +9,7 @@ use std::{
 
 use milo_media::{CODECS, Session, Tuning};
 use milo_signaling::{
-    EndReason, Transport,
+    EndReason, SessionTimers, Transport,
     security::MediaSecurity,
     sip::{
         Message, Name,
@@ -53,6 +53,7 @@ impl Line {
             peer_codecs: Vec::new(),
             tuning: Tuning::default(),
             security: MediaSecurity::OFF,
+            session_timers: SessionTimers::default(),
             seed: [7; 32],
         };
         change(&mut config);

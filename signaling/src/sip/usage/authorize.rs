@@ -22,8 +22,8 @@ const WAITING: usize = 8;
 #[derive(Debug)]
 pub(super) struct Authorization {
     authorizer: Authorizer,
-    /// The INVITE as it was sent last.
-    invite: Message,
+    /// What the INVITE that was sent last had, for its ACK (section 22.1).
+    of_invite: Vec<(Name, String)>,
     /// Requests within the dialog without a final response.
     waiting: Vec<Waiting>,
 }
@@ -37,6 +37,18 @@ struct Waiting {
 }
 
 impl Authorization {
+    /// Gives a request its credentials, while they hold.
+    pub(super) fn authorize(&mut self, request: &mut Message) {
+        self.authorizer.authorize(request);
+        if request.method() == Some(&Method::Invite) {
+            self.of_invite.clear();
+            for name in [Name::AUTHORIZATION, Name::PROXY_AUTHORIZATION] {
+                let values = request.headers.get_all(&name).map(|value| (name.clone(), value.to_owned()));
+                self.of_invite.extend(values);
+            }
+        }
+    }
+
     fn wait_for(&mut self, waiting: Waiting) {
         if self.waiting.len() == WAITING {
             self.waiting.remove(0);
@@ -53,18 +65,15 @@ impl Authorization {
 impl Core {
     /// Answers with these credentials whoever asks for some in this call, which was placed just now.
     pub fn authorize(&mut self, key: CallKey, credentials: Credentials) {
-        let Some(Call { stage: Stage::Outgoing(outgoing), authorization, .. }) = self.calls.get_mut(&key) else {
-            return;
-        };
-        let Some(invite) = self.transactions.invite(outgoing.transaction).cloned() else { return };
+        let Some(call) = self.calls.get_mut(&key) else { return };
         let authorizer = Authorizer::new(credentials);
-        *authorization = Some(Box::new(Authorization { authorizer, invite, waiting: Vec::new() }));
+        call.authorization = Some(Box::new(Authorization { authorizer, of_invite: Vec::new(), waiting: Vec::new() }));
     }
 
     /// Gives a request within a dialog its credentials, while they hold. False: the call has none.
     pub(in crate::sip) fn authorize_within(&mut self, key: CallKey, request: &mut Message) -> bool {
         let authorization = self.calls.get_mut(&key).and_then(|call| call.authorization.as_mut());
-        authorization.map(|authorization| authorization.authorizer.authorize(request)).is_some()
+        authorization.map(|authorization| authorization.authorize(request)).is_some()
     }
 
     /// A request within a dialog is on its way: kept, for a challenge.
@@ -77,10 +86,8 @@ impl Core {
     /// The ACK of a 2xx has the credentials of its INVITE (section 22.1).
     pub(super) fn authorize_ack(&self, key: CallKey, ack: &mut Message) {
         let Some(authorization) = self.calls.get(&key).and_then(|call| call.authorization.as_ref()) else { return };
-        for name in [Name::AUTHORIZATION, Name::PROXY_AUTHORIZATION] {
-            for value in authorization.invite.headers.get_all(&name) {
-                ack.headers.push(&name, value);
-            }
+        for (name, value) in &authorization.of_invite {
+            ack.headers.push(name, value.as_str());
         }
     }
 
@@ -127,35 +134,12 @@ impl Core {
         let (mut request, dialog) = (waiting?.request, dialog.as_mut()?);
         let path = dialog.renumber(&mut request);
         strip(&mut request);
-        authorization.authorizer.authorize(&mut request);
+        authorization.authorize(&mut request);
         let branch = self.put_via(&mut request, &path);
         let id = self.transactions.send(now, request.clone(), &branch, path, Some(key), &mut self.packets);
         let authorization = self.calls.get_mut(&key).and_then(|call| call.authorization.as_mut())?;
         authorization.wait_for(Waiting { id, first, request });
         None
-    }
-
-    /// Sends the INVITE of a call anew, with what the challenge asks for: the next CSeq, and no dialog yet.
-    fn invite_again(&mut self, now: Instant, key: CallKey) {
-        let Some(Call { authorization: Some(authorization), dialog, stage: Stage::Outgoing(outgoing), .. }) =
-            self.calls.get_mut(&key)
-        else {
-            return;
-        };
-        if let Some(early) = dialog.take() {
-            self.dialogs.remove(&(early.call_id, early.local_tag));
-        }
-        let invite = &mut authorization.invite;
-        let number = invite.cseq().map_or(1, |(number, _)| number) + 1;
-        invite.headers.set(Name::CSEQ, format!("{number} {}", Method::Invite));
-        strip(invite);
-        authorization.authorizer.authorize(invite);
-        let (mut invite, path) = (invite.clone(), outgoing.path());
-        let branch = self.put_via(&mut invite, &path);
-        let id = self.transactions.send(now, invite, &branch, path, Some(key), &mut self.packets);
-        if let Some(Call { stage: Stage::Outgoing(outgoing), .. }) = self.calls.get_mut(&key) {
-            outgoing.sent_again(id, branch);
-        }
     }
 }
 

@@ -21,6 +21,7 @@ use crate::{
         message::Message,
         method::Method,
         screen::{allow, supported},
+        session_timer::{Clock, Terms},
         transaction::{T1_64, message::cancel_of, table::TransactionId},
         uri::{Uri, escape_user},
     },
@@ -29,12 +30,19 @@ use crate::{
 /// How long the other side may ring.
 const RING_LIMIT: Duration = Duration::from_secs(180);
 
+/// The ACKs that are kept: the 2xx of the last INVITE and of the one before may still be on their way.
+const ACKS: usize = 2;
+
 /// Our INVITE, without a final response yet.
 #[derive(Debug)]
 pub(in crate::sip) struct Outgoing {
     pub(super) transaction: TransactionId,
     branch: String,
     path: Path,
+    /// To be sent once more, changed, when the other side wants something else of it.
+    pub(super) invite: Box<Message>,
+    /// The session interval that it asks for, in seconds.
+    pub(super) asked_s: u32,
     /// Whether any response came: a CANCEL must wait for one.
     provisional: bool,
     cancel: Cancel,
@@ -59,6 +67,10 @@ impl Outgoing {
     /// Whether it is this transaction's final response that decides, and still may.
     pub(super) fn waits_for(&self, id: TransactionId) -> bool {
         self.transaction == id && self.cancel == Cancel::No
+    }
+
+    pub(super) fn is_taken_back(&self) -> bool {
+        self.cancel != Cancel::No
     }
 
     pub(super) fn path(&self) -> Path {
@@ -123,7 +135,9 @@ impl Core {
         invite.headers.push(Name::ALLOW, allow());
         invite.headers.push(Name::SUPPORTED, supported());
         invite.headers.push(Name::ACCEPT, SDP_TYPE);
+        let asked_s = self.config.session_timers.ask(&mut invite, None, 0);
         invite.set_body(SDP_TYPE, negotiation.offer());
+        let kept = Box::new(invite.clone());
         let branch = self.put_via(&mut invite, &path);
         let key = self.new_call_key();
         let transaction = self.transactions.send(now, invite, &branch, path, Some(key), &mut self.packets);
@@ -131,6 +145,8 @@ impl Core {
             transaction,
             branch,
             path,
+            invite: kept,
+            asked_s,
             provisional: false,
             cancel: Cancel::No,
             told: 0,
@@ -140,6 +156,7 @@ impl Core {
         };
         let mut call = Call::new(path.flow, Stage::Outgoing(outgoing));
         call.negotiation = Some(negotiation);
+        call.is_placed = true;
         call.is_to_stranger = !self.gate.trusts(path.flow.remote.ip());
         self.calls_to_strangers += usize::from(call.is_to_stranger);
         self.calls.insert(key, call);
@@ -178,7 +195,8 @@ impl Core {
         Ok(())
     }
 
-    fn send_cancel(&mut self, now: Instant, key: CallKey) {
+    /// Sends the CANCEL of a call without a final response.
+    pub(super) fn send_cancel(&mut self, now: Instant, key: CallKey) {
         let Some(Call { stage: Stage::Outgoing(outgoing), .. }) = self.calls.get_mut(&key) else { return };
         outgoing.cancel = Cancel::Sent;
         outgoing.give_up = now + T1_64;
@@ -197,6 +215,9 @@ impl Core {
         code: u16,
         response: &Message,
     ) {
+        if code == 422 && self.ask_longer(now, key, response) {
+            return;
+        }
         let Some(call) = self.calls.get_mut(&key) else { return };
         match &mut call.stage {
             Stage::Outgoing(outgoing) if code < 200 => {
@@ -225,16 +246,15 @@ impl Core {
             self.outgoing_failed(now, key, 500, "the answer makes no dialog");
             return;
         }
-        let Some(ack) = self.ack_of(key, response) else { return };
-        self.packets.push_back(ack.clone());
+        self.send_ack(key, response);
         let Some(call) = self.calls.get_mut(&key) else { return };
-        call.ack = Some(ack);
         let stage = std::mem::replace(&mut call.stage, Stage::Up);
-        let Stage::Outgoing(Outgoing { cancel: Cancel::No, said, .. }) = stage else {
+        let Stage::Outgoing(Outgoing { cancel: Cancel::No, said, asked_s, .. }) = stage else {
             // The answer and our CANCEL have crossed (RFC 3261 section 15).
             self.send_bye(now, key);
             return;
         };
+        call.clock = Some(Clock::start(now, Terms::of_response(response, asked_s)));
         let Some(negotiation) = self.calls.get_mut(&key).and_then(|call| call.negotiation.as_mut()) else { return };
         match negotiation.take_final_answer(response, said.is_settled) {
             Ok(session) => self.event(Event::Answered(key, session)),
@@ -248,7 +268,8 @@ impl Core {
         let Some(call) = self.calls.get(&key) else { return };
         let tag = response.to().ok().and_then(|to| to.tag().map(str::to_owned)).unwrap_or_default();
         if call.dialog.as_ref().is_some_and(|dialog| dialog.remote_tag == tag) {
-            if let Some(ack) = call.ack.clone() {
+            let number = response.cseq().map_or(0, |(number, _)| number);
+            if let Some((_, ack)) = call.acks.iter().find(|(of, _)| *of == number).cloned() {
                 self.counters.retransmissions += 1;
                 self.packets.push_back(ack);
             }
@@ -263,13 +284,20 @@ impl Core {
         self.transactions.send(now, bye, &branch, path, None, &mut self.packets);
     }
 
-    /// The ACK of a 2xx within the call's dialog.
-    fn ack_of(&mut self, key: CallKey, response: &Message) -> Option<Packet> {
-        let dialog = self.calls.get(&key)?.dialog.as_ref()?;
-        let (mut ack, path) = dialog.ack(response.cseq().ok()?.0);
+    /// Sends the ACK of a 2xx within the call's dialog, and keeps it.
+    pub(super) fn send_ack(&mut self, key: CallKey, response: &Message) {
+        let dialog = self.calls.get(&key).and_then(|call| call.dialog.as_ref());
+        let (Some(dialog), Ok((number, _))) = (dialog, response.cseq()) else { return };
+        let (mut ack, path) = dialog.ack(number);
         self.authorize_ack(key, &mut ack);
         self.put_via(&mut ack, &path);
-        Some(Packet { path, bytes: ack.to_bytes().into(), transaction: None })
+        let ack = Packet { path, bytes: ack.to_bytes().into(), transaction: None };
+        self.packets.push_back(ack.clone());
+        let Some(call) = self.calls.get_mut(&key) else { return };
+        call.acks.push_back((number, ack));
+        if call.acks.len() > ACKS {
+            call.acks.pop_front();
+        }
     }
 
     /// Our INVITE has failed.

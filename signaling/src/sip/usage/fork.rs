@@ -75,6 +75,16 @@ impl Call {
         true
     }
 
+    /// The INVITE was refused as it was: whoever it rang at is no longer meant. Returns the dialog that was the present one.
+    pub(super) fn turn_from_all(&mut self) -> Option<Dialog> {
+        self.forks.clear();
+        if let Stage::Outgoing(outgoing) = &mut self.stage {
+            outgoing.said = Said::default();
+            self.negotiation = Some(outgoing.offered.negotiation.clone());
+        }
+        self.dialog.take()
+    }
+
     /// Makes a new dialog the present one.
     fn turn_to_new(&mut self, dialog: Dialog) {
         let Stage::Outgoing(outgoing) = &mut self.stage else { return };

@@ -60,6 +60,8 @@ pub(super) struct Negotiation {
     signalling: IpAddr,
     /// The last description that we sent.
     sent: Option<Sdp>,
+    /// We have put the peer on hold.
+    on_hold: bool,
     /// What holds since the last answer, ours or the peer's.
     pub(super) agreed: Option<Session>,
     codecs: Arc<[&'static Codec]>,
@@ -67,12 +69,29 @@ pub(super) struct Negotiation {
     security: MediaSecurity,
 }
 
+/// What holds while an offer of ours is open.
+#[derive(Debug)]
+pub(super) struct Standing {
+    sent: Option<Sdp>,
+    on_hold: bool,
+}
+
 impl Negotiation {
     /// `rtp` is what the peer is told; `session_id` any number; `signalling` where the peer's messages come from.
     pub(super) fn new(rtp: SocketAddr, session_id: u64, signalling: IpAddr, config: &CoreConfig) -> Self {
         let (codecs, security) = (config.codecs_with(signalling), config.security.clone());
         let signalling = signalling.to_canonical();
-        Self { rtp, session_id, signalling, sent: None, agreed: None, codecs, tuning: config.tuning, security }
+        Self {
+            rtp,
+            session_id,
+            signalling,
+            sent: None,
+            on_hold: false,
+            agreed: None,
+            codecs,
+            tuning: config.tuning,
+            security,
+        }
     }
 
     fn local(&self) -> Local<'_> {
@@ -83,6 +102,7 @@ impl Negotiation {
             tuning: self.tuning,
             previous: self.sent.as_ref(),
             security: &self.security,
+            on_hold: self.on_hold,
         }
     }
 
@@ -122,6 +142,38 @@ impl Negotiation {
         let offer = self.sent.as_ref().ok_or(Unusable::Missing)?;
         let session = offer_answer::apply_answer(offer, &answer, &self.local())?;
         Ok(self.agree(session))
+    }
+
+    /// The port of our RTP socket.
+    pub(super) fn port(&self) -> u16 {
+        self.rtp.port()
+    }
+
+    /// Whether we have put the peer on hold.
+    pub(super) fn on_hold(&self) -> bool {
+        self.on_hold
+    }
+
+    /// What we sent last as an offer: the same, or with the peer on hold or back. With it what to go back to.
+    pub(super) fn offer_again(&mut self, hold: Option<bool>) -> (Vec<u8>, Standing) {
+        let before = Standing { sent: self.sent.clone(), on_hold: self.on_hold };
+        self.on_hold = hold.unwrap_or(self.on_hold);
+        let offer = offer_answer::offer_again(&self.local(), self.on_hold != before.on_hold);
+        let body = offer.to_string().into_bytes();
+        self.sent = Some(offer);
+        (body, before)
+    }
+
+    /// Our offer was refused.
+    pub(super) fn restore(&mut self, before: Standing) {
+        (self.sent, self.on_hold) = (before.sent, before.on_hold);
+    }
+
+    /// The answer to [`Self::offer_again`]: what holds from now on, unless it is what held before.
+    pub(super) fn take_answer_again(&mut self, message: &Message) -> Result<Option<Session>, Unusable> {
+        let before = self.agreed.take();
+        let session = self.take_answer(message)?;
+        Ok((before.as_ref() != Some(&session)).then_some(session))
     }
 
     /// The answer in the 2xx. What a callee said reliably before stands (RFC 3261 section 13.2.1), and so does what one

@@ -6,8 +6,10 @@
 //!  we call         Outgoing ──2xx─────► Up
 //!                     └──refused, cancelled, nobody──────────────────► gone
 //! ```
+//! While it is up: `reinvite` refreshes the session and holds, `refer` transfers, `takeover` changes the other side, `info`
+//! tells keys.
 
-use std::time::Instant;
+use std::{collections::VecDeque, time::Instant};
 
 use super::{
     core::{CallKey, Core, EndReason, Event},
@@ -17,19 +19,24 @@ use super::{
     method::Method,
     receive::Request,
     screen::Rejection,
+    session_timer::Clock,
     transaction::{Repeat, T1_64, T2, earliest, table::TransactionId},
 };
-use crate::SignalingError;
 
+mod again;
 mod authorize;
 mod client;
 mod early;
+mod ending;
 mod fork;
 mod info;
 mod media;
+mod refer;
 mod register;
+mod reinvite;
 mod reliable;
 mod server;
+mod takeover;
 mod update;
 
 use authorize::Authorization;
@@ -37,6 +44,8 @@ use client::Outgoing;
 pub use early::EarlyMedia;
 use fork::Fork;
 use media::Negotiation;
+use refer::Referrals;
+use reinvite::Changes;
 use reliable::Reliable;
 use server::Incoming;
 
@@ -55,10 +64,17 @@ pub(super) struct Call {
     reliable: Reliable,
     /// A 2xx of ours that waits for its ACK.
     unacked: Option<Unacked>,
-    /// The ACK of the 2xx to our INVITE, to be sent again when that comes again.
-    ack: Option<Packet>,
+    /// The ACKs of the 2xx to our last INVITEs by their numbers, to be sent again when those come again.
+    acks: VecDeque<(u32, Packet)>,
+    /// The session timer, once answered.
+    clock: Option<Clock>,
+    /// What we want to change.
+    changes: Changes,
+    referrals: Referrals,
     /// What answers those who ask for credentials.
     authorization: Option<Box<Authorization>>,
+    /// We placed it, and drew its Call-ID.
+    is_placed: bool,
     /// A stranger's, placed by us.
     is_to_stranger: bool,
     scheduled: Option<Instant>,
@@ -100,8 +116,12 @@ impl Call {
             negotiation: None,
             reliable: Reliable::default(),
             unacked: None,
-            ack: None,
+            acks: VecDeque::new(),
+            clock: None,
+            changes: Changes::default(),
+            referrals: Referrals::default(),
             authorization: None,
+            is_placed: false,
             is_to_stranger: false,
             scheduled: None,
         }
@@ -112,7 +132,11 @@ impl Call {
         let stage = match &self.stage {
             Stage::Incoming(incoming) => earliest(incoming.deadline(), self.reliable.deadline()),
             Stage::Outgoing(outgoing) => Some(outgoing.give_up),
-            Stage::Up | Stage::Hanging | Stage::Closing => None,
+            Stage::Up => {
+                let session = earliest(self.clock.as_ref().map(Clock::deadline), self.changes.deadline());
+                earliest(session, self.referrals.deadline())
+            }
+            Stage::Hanging | Stage::Closing => None,
         };
         earliest(unacked, stage)
     }
@@ -125,44 +149,6 @@ impl Call {
 }
 
 impl Core {
-    /// Hangs up a call that is up.
-    ///
-    /// # Errors
-    /// [`SignalingError::Gone`] when it is not.
-    pub fn hang_up(&mut self, now: Instant, key: CallKey) -> Result<(), SignalingError> {
-        let call = self.calls.get_mut(&key).ok_or(SignalingError::Gone)?;
-        match call.stage {
-            Stage::Up if call.unacked.is_some() => call.stage = Stage::Hanging,
-            Stage::Up => self.send_bye(now, key),
-            // Answered by its user, and the 2xx waits for a PRACK.
-            Stage::Incoming(_) => return self.reject_invite(now, key, 480, ""),
-            _ => return Err(SignalingError::Gone),
-        }
-        Ok(())
-    }
-
-    /// Whoever held this call has let go of it: whatever is still open is ended politely.
-    pub fn release(&mut self, now: Instant, key: CallKey) {
-        // Errors mean that the call is over, which is what is wanted.
-        match self.calls.get(&key).map(|call| &call.stage) {
-            Some(Stage::Incoming(_)) => drop(self.reject_invite(now, key, 480, "")),
-            Some(Stage::Outgoing(_)) => drop(self.cancel(now, key)),
-            Some(Stage::Up) => drop(self.hang_up(now, key)),
-            Some(Stage::Hanging | Stage::Closing) | None => {}
-        }
-    }
-
-    /// Ends every call and takes no more; the last messages are among the outputs.
-    pub fn shutdown(&mut self, now: Instant) {
-        self.config.max_calls = 0;
-        self.unregister(now);
-        let keys: Vec<_> = self.calls.keys().copied().collect();
-        for key in keys {
-            self.release(now, key);
-            self.event(Event::Ended(key, EndReason::Shutdown));
-        }
-    }
-
     /// A request came within the dialog of this call. Not an ACK, not a CANCEL.
     pub(super) fn within_dialog(&mut self, now: Instant, key: CallKey, request: Request) {
         let Some(call) = self.calls.get_mut(&key) else { return };
@@ -185,6 +171,8 @@ impl Core {
             Method::Info => self.informed(now, key, &request),
             Method::Prack => self.pracked(now, key, &request),
             Method::Update => self.updated(now, key, &request),
+            Method::Refer => self.referred(now, key, request),
+            Method::Notify => self.notified(now, key, &request),
             Method::Options => {
                 let response = self.capabilities(&request.message);
                 let id = self.transactions.open_server(request.key, request.path);
@@ -206,48 +194,6 @@ impl Core {
         self.transactions.respond(now, id, &response, &mut self.packets);
     }
 
-    fn bye(&mut self, now: Instant, key: CallKey, request: &Request) {
-        let response = self.response(&request.message, 200, "");
-        let id = self.transactions.open_server(request.key.clone(), request.path);
-        self.transactions.respond(now, id, &response, &mut self.packets);
-        let Some(call) = self.calls.get(&key) else { return };
-        match &call.stage {
-            // RFC 3261 section 15.1.2: the INVITE still deserves its final response.
-            Stage::Incoming(_) => {
-                let refused = self.reject_invite(now, key, 487, "");
-                debug_assert!(refused.is_ok());
-                self.event(Event::Ended(key, EndReason::Cancelled));
-            }
-            Stage::Outgoing(_) => {
-                drop(self.cancel(now, key));
-                self.event(Event::Ended(key, EndReason::RemoteHangup));
-            }
-            Stage::Up => {
-                self.event(Event::Ended(key, EndReason::RemoteHangup));
-                self.forget(key);
-            }
-            // Ours and theirs have crossed.
-            Stage::Hanging | Stage::Closing => self.forget(key),
-        }
-    }
-
-    /// Sends the BYE of a call that is up.
-    fn send_bye(&mut self, now: Instant, key: CallKey) {
-        let Some(call) = self.calls.get_mut(&key) else { return };
-        call.stage = Stage::Closing;
-        call.unacked = None;
-        let Some(dialog) = &mut call.dialog else { return };
-        let (bye, path) = dialog.request(Method::Bye);
-        self.send_request(now, key, bye, path);
-        self.settle_call(key);
-    }
-
-    /// Tells the user that the call is over, and hangs up.
-    fn end(&mut self, now: Instant, key: CallKey, reason: EndReason) {
-        self.event(Event::Ended(key, reason));
-        self.send_bye(now, key);
-    }
-
     /// The ACK of a 2xx came.
     pub(super) fn acknowledged(&mut self, now: Instant, key: CallKey, ack: &Message, flow: Flow) {
         let Some(call) = self.calls.get_mut(&key) else { return };
@@ -263,6 +209,7 @@ impl Core {
         } else if unacked.awaits_answer {
             self.take_late_answer(now, key, ack);
         }
+        self.pursue(now, key);
         self.settle_call(key);
     }
 
@@ -290,7 +237,11 @@ impl Core {
         match &call.stage {
             Stage::Incoming(_) => self.expire_incoming(now, key),
             Stage::Outgoing(_) => self.expire_outgoing(now, key),
-            Stage::Up | Stage::Hanging | Stage::Closing => {}
+            Stage::Up => {
+                self.expire_referrals(now, key);
+                self.expire_up(now, key);
+            }
+            Stage::Hanging | Stage::Closing => {}
         }
         self.settle_call(key);
     }
@@ -301,8 +252,10 @@ impl Core {
         let Ok((_, method)) = response.cseq() else { return };
         let Some(id) = self.unless_challenged(now, key, id, response) else { return };
         match method {
+            Method::Invite if self.reinvite_responded(now, key, id, code, response) => {}
             Method::Invite => self.invite_responded(now, key, id, code, response),
             Method::Bye if code >= 200 => self.forget(key),
+            Method::Refer if code >= 200 => drop(self.refer_answered(now, key, id, code)),
             Method::Info if code >= 200 => drop(self.key_answered(id, code)),
             _ => {}
         }
@@ -311,7 +264,10 @@ impl Core {
     /// Nobody answered a request of ours: `code` is 408, or 503 when it could not be sent.
     pub(super) fn unanswered(&mut self, now: Instant, key: CallKey, id: TransactionId, code: u16) {
         let id = self.given_up(key, id);
-        if self.key_answered(id, code) {
+        if self.key_answered(id, code)
+            || self.reinvite_unanswered(now, key, id, code)
+            || self.refer_answered(now, key, id, code)
+        {
             return;
         }
         let Some(call) = self.calls.get(&key) else { return };
@@ -342,19 +298,5 @@ impl Core {
     /// Makes a dialog findable.
     fn index(&mut self, key: CallKey, call_id: &str, local_tag: &str) {
         self.dialogs.insert((call_id.to_owned(), local_tag.to_owned()), key);
-    }
-
-    /// The call is over on the wire too.
-    fn forget(&mut self, key: CallKey) {
-        let Some(call) = self.calls.remove(&key) else { return };
-        if let Some(at) = call.scheduled {
-            self.timers.remove(&(at, key));
-        }
-        if call.is_to_stranger {
-            self.calls_to_strangers -= 1;
-        }
-        if let Some(dialog) = call.dialog {
-            self.dialogs.remove(&(dialog.call_id, dialog.local_tag));
-        }
     }
 }

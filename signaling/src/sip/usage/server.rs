@@ -26,6 +26,7 @@ use crate::{
         method::Method,
         receive::Request,
         screen::{Rejection, allow, supported},
+        session_timer::{Clock, Terms},
         status::reason_phrase,
         transaction::{
             earliest,
@@ -68,8 +69,18 @@ impl Core {
             self.answer_stateless(&request, &Rejection::new(482));
             return;
         }
+        match self.replaced_by(&request.message) {
+            Ok(None) => {}
+            Ok(Some(key)) => return self.take_over(now, key, request),
+            Err(rejection) => return self.answer_stateless(&request, &rejection),
+        }
         if self.calls.len() >= self.config.max_calls {
             self.turn_away(&request.message, &request.flow);
+            return;
+        }
+        // The terms themselves follow from the INVITE again when it is answered.
+        if let Err(rejection) = self.config.session_timers.answer(&request.message, None) {
+            self.answer_stateless(&request, &rejection);
             return;
         }
         // An offer that nobody could answer is refused before anybody hears of it.
@@ -168,7 +179,8 @@ impl Core {
             (_, None) => Some(negotiation.offer()),
         };
         let awaits_answer = body.is_some() && invite.sdp().is_none();
-        let response = self.accept(key, &invite, body);
+        let terms = self.config.session_timers.answer(&invite, None).ok();
+        let response = self.accept(key, &invite, body, terms);
         let path = response_path_of(&invite, &flow);
         if !self.transactions.respond(now, transaction, &response, &mut self.packets) {
             return Err(SignalingError::Gone);
@@ -176,14 +188,22 @@ impl Core {
         let packet = Packet { path, bytes: response.to_bytes().into(), transaction: None };
         if let Some(call) = self.calls.get_mut(&key) {
             call.stage = Stage::Up;
+            call.clock = terms.map(|terms| Clock::start(now, terms));
             call.await_ack(now, invite.cseq().map_or(0, |(number, _)| number), packet, awaits_answer);
         }
         self.settle_call(key);
         Ok(())
     }
 
-    /// The 200 to a request that refreshes the target (RFC 3261 section 12.2), with this session description.
-    pub(super) fn accept(&self, key: CallKey, request: &Message, body: Option<Vec<u8>>) -> Message {
+    /// The 200 to a request that refreshes the target (RFC 3261 section 12.2), with this session description and what
+    /// was agreed on of the session timer.
+    pub(super) fn accept(
+        &self,
+        key: CallKey,
+        request: &Message,
+        body: Option<Vec<u8>>,
+        terms: Option<Terms>,
+    ) -> Message {
         let mut response = self.response(request, 200, "");
         if let Some(dialog) = self.calls.get(&key).and_then(|call| call.dialog.as_ref()) {
             response.set_to_tag(&dialog.local_tag);
@@ -191,6 +211,9 @@ impl Core {
         }
         response.headers.push(Name::ALLOW, allow());
         response.headers.push(Name::SUPPORTED, supported());
+        if let Some(terms) = terms {
+            terms.write(&mut response);
+        }
         if let Some(body) = body {
             response.set_body(SDP_TYPE, body);
         }
@@ -298,6 +321,7 @@ impl Core {
             (Stage::Hanging | Stage::Closing, _) => Some(481),
             (Stage::Up, Some(unacked)) if unacked.awaits_answer => Some(491),
             (Stage::Up, Some(_)) => Some(500),
+            (Stage::Up, None) if call.changes.is_pending() => Some(491),
             (Stage::Up, None) => None,
         };
         if let Some(code) = refusal {
@@ -309,6 +333,14 @@ impl Core {
             self.answer_within(now, key, &request, &rejection);
             return;
         }
+        let refresher = call.clock.as_ref().map(|clock| clock.terms.refresher);
+        let terms = match self.config.session_timers.answer(&request.message, refresher) {
+            Ok(terms) => terms,
+            Err(rejection) => {
+                self.answer_within(now, key, &request, &rejection);
+                return;
+            }
+        };
         let flow = request.flow;
         let Some(negotiation) = &mut call.negotiation else { return };
         let (body, session) = match request.message.sdp() {
@@ -323,7 +355,7 @@ impl Core {
             },
             None => (negotiation.offer(), None),
         };
-        let response = self.accept(key, &request.message, Some(body));
+        let response = self.accept(key, &request.message, Some(body), Some(terms));
         let id = self.transactions.open_invite_server(now, request.key, None, request.path, None, key);
         self.transactions.respond(now, id, &response, &mut self.packets);
         let packet = Packet { path: request.path, bytes: response.to_bytes().into(), transaction: None };
@@ -331,6 +363,7 @@ impl Core {
             if let Some(dialog) = &mut call.dialog {
                 dialog.refresh_target(&request.message);
             }
+            call.clock = Some(Clock::start(now, terms));
             call.await_ack(now, request.message.cseq().map_or(0, |(number, _)| number), packet, session.is_none());
         }
         self.settle_call(key);

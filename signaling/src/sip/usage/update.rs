@@ -1,4 +1,5 @@
-//! UPDATE (RFC 3311): another target, or another session, without touching the INVITE that may still be open.
+//! UPDATE (RFC 3311): another target, or another session, without touching the INVITE that may still be open; and the
+//! same for longer (RFC 4028).
 
 use std::time::Instant;
 
@@ -8,6 +9,7 @@ use crate::sip::{
     headers::Name,
     receive::Request,
     screen::Rejection,
+    session_timer::Clock,
 };
 
 /// Whose offer has no answer yet, so that no other may be made (RFC 3264 section 4).
@@ -24,7 +26,11 @@ impl Call {
             // What was said loosely may never have been heard.
             Stage::Incoming(incoming) => (incoming.described != Described::Reliably).then_some(OpenOffer::Theirs),
             Stage::Outgoing(outgoing) => (!outgoing.said.is_settled).then_some(OpenOffer::Ours),
-            Stage::Up => self.unacked.as_ref().filter(|unacked| unacked.awaits_answer).map(|_| OpenOffer::Ours),
+            Stage::Up => {
+                let ours =
+                    self.changes.is_pending() || self.unacked.as_ref().is_some_and(|unacked| unacked.awaits_answer);
+                ours.then_some(OpenOffer::Ours)
+            }
             Stage::Hanging | Stage::Closing => None,
         }
     }
@@ -52,6 +58,17 @@ impl Core {
             self.answer_within(now, key, request, &rejection);
             return;
         }
+        // Only what is up has a session timer to refresh (RFC 4028 section 9).
+        let is_up = matches!(call.stage, Stage::Up);
+        let refresher = call.clock.as_ref().map(|clock| clock.terms.refresher);
+        let timers = self.config.session_timers;
+        let terms = match is_up.then(|| timers.answer(&request.message, refresher)).transpose() {
+            Ok(terms) => terms,
+            Err(rejection) => {
+                self.answer_within(now, key, request, &rejection);
+                return;
+            }
+        };
         let answered = offer.zip(call.negotiation.as_mut()).map(|(offer, negotiation)| negotiation.answer(offer));
         let (body, session) = match answered.transpose() {
             Ok(answered) => answered.unzip(),
@@ -65,7 +82,10 @@ impl Core {
         if let Some(dialog) = &mut call.dialog {
             dialog.refresh_target(&request.message);
         }
-        let response = self.accept(key, &request.message, body);
+        if let Some(terms) = terms {
+            call.clock = Some(Clock::start(now, terms));
+        }
+        let response = self.accept(key, &request.message, body, terms);
         let id = self.transactions.open_server(request.key.clone(), request.path);
         self.transactions.respond(now, id, &response, &mut self.packets);
         match (session, self.calls.get(&key).map(|call| &call.stage)) {
@@ -74,5 +94,6 @@ impl Core {
             (Some(session), _) => self.event(Event::MediaChange(key, session)),
             (None, _) => {}
         }
+        self.settle_call(key);
     }
 }

@@ -1,0 +1,82 @@
+//! The verb `transfer`: the caller's side is asked to call somebody else itself, or Milo calls for it.
+
+use milo_models::engine::Language;
+use milo_signaling::SignalingError;
+use serde_json::json;
+use tokio::{select, time::Instant};
+
+use super::{
+    House, Record,
+    verbs::{Line, heard},
+};
+use crate::dialplan::{Transfer, TransferMode};
+
+/// What came of asking the caller's side.
+enum Outcome {
+    /// Somebody there has answered: this call is done.
+    Answered,
+    /// It does not do such things, and said so with this code; none: it could not be asked.
+    Refused(Option<u16>),
+    /// It tried, and this came of it.
+    Failed(u16),
+    /// The line closed before it said how it went.
+    Gone,
+}
+
+impl Line {
+    /// Transfers the caller. True: somebody else has it, and the call is over for Milo; otherwise the plan goes on.
+    pub(super) async fn transfer(
+        &mut self,
+        transfer: &Transfer,
+        house: &House,
+        language: Language,
+        log: &mut Record,
+    ) -> bool {
+        if transfer.mode == TransferMode::Refer {
+            let began = Instant::now();
+            let outcome = self.send_away(transfer).await;
+            let (result, status) = match outcome {
+                Outcome::Answered => ("answered", Some(200)),
+                Outcome::Refused(code) => ("refused", code),
+                Outcome::Failed(code) => ("failed", Some(code)),
+                Outcome::Gone => ("the caller hung up", None),
+            };
+            let took = began.elapsed().as_millis() as u64;
+            log.event("transferred", json!({ "by": "refer", "result": result, "status": status, "after_ms": took }));
+            match outcome {
+                Outcome::Answered => return true,
+                Outcome::Refused(_) => {}
+                Outcome::Failed(_) | Outcome::Gone => return false,
+            }
+        }
+        self.dial(&transfer.dial(), house, language, log).await;
+        false
+    }
+
+    /// Asks the caller's side to call there itself, and waits for what comes of it.
+    async fn send_away(&mut self, transfer: &Transfer) -> Outcome {
+        let Ok(target) = transfer.target() else { return Outcome::Refused(None) };
+        let Self { ears, other, until, .. } = self;
+        let referring = async {
+            let mut news = match other.refer(&target).await {
+                Ok(news) => news,
+                Err(SignalingError::Refused { code }) => return Outcome::Refused(Some(code)),
+                Err(_) => return Outcome::Gone,
+            };
+            loop {
+                match news.next().await {
+                    Some(200..300) => return Outcome::Answered,
+                    Some(code @ 300..) => return Outcome::Failed(code),
+                    Some(_) => {}
+                    None => return Outcome::Gone,
+                }
+            }
+        };
+        // What the caller says meanwhile is of no interest, the end of the leg is.
+        let listening = async { while heard(ears, *until).await.is_some() {} };
+        select! {
+            outcome = referring => outcome,
+            () = listening => Outcome::Gone,
+        }
+    }
+}

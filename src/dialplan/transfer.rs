@@ -1,0 +1,55 @@
+//! What the verb `transfer` says: whom the caller is sent to, and how.
+
+use milo_signaling::Uri;
+use serde::{Deserialize, Serialize};
+
+use super::{Dial, dial};
+
+/// Whom the caller is to speak with. Nothing that a caller says or presses is part of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Transfer {
+    /// A SIP address, as for `dial`.
+    pub to: String,
+    /// Whether the caller's side is asked to call there itself.
+    #[serde(default)]
+    pub mode: TransferMode,
+    /// How long it may ring when Milo calls, in seconds: 1 to 300.
+    #[serde(default = "dial::half_a_minute")]
+    pub seconds: u64,
+    /// Who calls then: the user part of From. Unset: `milo`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// In which country's signals the caller hears it ring: two letters, as for `tone`.
+    #[serde(default = "dial::madagascar")]
+    pub country: String,
+}
+
+/// How a caller is transferred.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TransferMode {
+    /// The caller's side is asked to call there itself (SIP REFER); where it does not do so, as `dial`.
+    #[default]
+    Refer,
+    /// Milo calls there and joins the two, as the verb `dial` does.
+    Dial,
+}
+
+impl Transfer {
+    /// The same as a call of Milo's own.
+    pub fn dial(&self) -> Dial {
+        let Self { to, seconds, from, country, .. } = self.clone();
+        Dial { to, trunk: None, seconds, from, country, music_files: Vec::new() }
+    }
+
+    /// The address, if it is one that can be called.
+    pub fn target(&self) -> Result<Uri, String> {
+        self.dial().target()
+    }
+
+    /// What is impossible about it, in one sentence.
+    pub(super) fn fault(&self) -> Option<String> {
+        self.dial().fault().map(|fault| fault.replacen("dial:", "transfer:", 1))
+    }
+}
