@@ -123,20 +123,21 @@ async fn database(config: &Config, findings: &mut Findings) {
 /// The addresses are free.
 async fn listeners(config: &Config, findings: &mut Findings) {
     findings.judge("HTTP", http::bind(config.http.listen).await.map(|_| config.http.listen));
-    for address in config.sip.udp.as_slice() {
-        findings.judge(
-            "SIP over UDP",
-            UdpSocket::bind(address).map(|_| address).map_err(|error| taken(*address, &error, "udp")),
-        );
+    for (which, address) in config.sip.listeners() {
+        let free = match which {
+            "udp" => UdpSocket::bind(address).map(drop),
+            _ => TcpListener::bind(address).map(drop),
+        };
+        let free = free.map(|()| address).map_err(|error| taken(address, &error, which));
+        findings.judge(&format!("SIP over {}", which.to_uppercase()), free);
     }
-    for address in config.sip.tcp.as_slice() {
-        findings.judge(
-            "SIP over TCP",
-            TcpListener::bind(address).map(|_| address).map_err(|error| taken(*address, &error, "tcp")),
-        );
+    if let Some(Err(error)) = config.sip.certificate().map(|files| files.check()) {
+        findings.fault("SIP over TLS", error);
     }
-    let anywhere =
-        config.sip.udp.as_slice().iter().chain(config.sip.tcp.as_slice()).any(|address| address.ip().is_unspecified());
+    if let Err(error) = config.sip.trust() {
+        findings.fault("calls over TLS", error);
+    }
+    let anywhere = config.sip.listeners().any(|(_, address)| address.ip().is_unspecified());
     if anywhere && config.sip.public_address.is_none() {
         findings.note("SIP", "listens on every address; set [sip] public_address if telephones reach it through NAT");
     }

@@ -14,7 +14,7 @@ use milo::{
     server::{Server, Signals},
 };
 use milo_media::{CODECS, Codec};
-use milo_signaling::Srtp;
+use milo_signaling::{Srtp, Trust};
 use tokio::runtime::{Builder, Runtime};
 
 /// A telephone voice agent that speaks Malagasy first.
@@ -56,7 +56,7 @@ enum Command {
 #[derive(clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 struct CallArguments {
-    /// Whom to call: sip:milo@127.0.0.1:5060, with ;transport=tcp for TCP.
+    /// Whom to call: sip:milo@127.0.0.1:5060, with ;transport=tcp for TCP; with ;transport=tls or as sips: for TLS.
     uri: String,
     /// A WAV file to play as a turn, once the far side is silent; may be given again.
     #[arg(long, value_name = "FILE")]
@@ -88,6 +88,12 @@ struct CallArguments {
     /// Offer SRTP and nothing else, its keys in the SDP (sdes) or by a handshake (dtls).
     #[arg(long, value_name = "sdes|dtls")]
     srtp: Option<Keying>,
+    /// Over TLS, believe the authorities of this PEM file [default: those of the system].
+    #[arg(long, value_name = "FILE", conflicts_with = "tls_insecure")]
+    tls_ca: Option<PathBuf>,
+    /// Over TLS, believe whoever answers.
+    #[arg(long)]
+    tls_insecure: bool,
     /// Print the report as JSON.
     #[arg(long)]
     json: bool,
@@ -206,7 +212,12 @@ async fn place(config: &Config, call: CallArguments, legs: &tokio::runtime::Hand
         Some(Keying::Dtls) => Srtp::Required(milo_signaling::Keying::Dtls),
     };
     let codecs = call.codec.map_or_else(Phone::usual_codecs, |codec| vec![codec]);
-    let phone = Phone::with(codecs, srtp, &target, transcriber, legs.clone())?;
+    let mut phone = Phone::with(codecs, srtp, &target, transcriber, legs.clone())?;
+    if call.tls_insecure {
+        phone = phone.trusting(Trust::anybody());
+    } else if let Some(file) = &call.tls_ca {
+        phone = phone.trusting(Trust::authorities(file)?);
+    }
     let errand = Errand {
         target,
         play: call.play,

@@ -66,22 +66,32 @@ pub struct Server {
     _node: Node,
 }
 
-/// SIGTERM and SIGINT, caught from the moment this is made; until then either ends the process at once.
+/// SIGTERM and SIGINT, caught from the moment this is made; until then either ends the process at once. And SIGHUP, which
+/// reads certificates anew.
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hang_up: Signal,
 }
 
 impl Signals {
     /// Catches them. To be done before anybody is told that Milo is up: who knows it may ask it to end.
     pub fn caught() -> Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
     }
 
-    async fn next(&mut self) {
-        select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+    /// Waits for SIGTERM or SIGINT; each SIGHUP until then calls `again`.
+    async fn next(&mut self, again: impl Fn()) {
+        loop {
+            select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hang_up.recv() => again(),
+            }
         }
     }
 }
@@ -198,8 +208,8 @@ impl Server {
 
     /// Serves until SIGTERM or SIGINT, then ends; a second signal shortens the drain.
     pub async fn until(self, mut signals: Signals) {
-        signals.next().await;
-        self.end(signals.next()).await;
+        signals.next(|| self.endpoint.reload_certificate()).await;
+        self.end(signals.next(|| ())).await;
     }
 
     /// Ends politely: no new calls, the running ones up to the drain time (or `at_once`), a BYE for those that are left, the
@@ -276,7 +286,16 @@ fn bind(config: &Config, ports: PortPool, legs: &Handle) -> Result<(Endpoint, In
     let endpoint = EndpointConfig {
         udp: sip.udp.to_vec(),
         tcp: sip.tcp.to_vec(),
+        tls: sip.tls.to_vec(),
+        ws: sip.ws.to_vec(),
+        wss: sip.wss.to_vec(),
+        certificate: sip.certificate(),
+        trust: sip.trust()?,
+        origins: sip.ws_origins.clone(),
+        dns: sip.dns.to_vec(),
+        idle: Duration::from_secs(sip.idle_s),
         public_address: sip.public_address,
+        stun: sip.stun.clone(),
         trusted: sip.trunks.iter().filter_map(|trunk| trunk.address).collect(),
         legs: leg_options(&config.media),
         codecs: config.media.codecs.to_vec(),
@@ -287,9 +306,10 @@ fn bind(config: &Config, ports: PortPool, legs: &Handle) -> Result<(Endpoint, In
         session_timers: SessionTimers { session_expires_s: sip.session_expires_s, min_se_s: sip.min_se_s },
     };
     Endpoint::bind(endpoint, Arc::new(ports), legs.clone()).map_err(|error| match error {
-        SignalingError::Bind { .. } => {
-            anyhow!("{error}; stop what listens there, or choose another address with [sip] udp and tcp")
+        SignalingError::Bind { transport, .. } => {
+            anyhow!("{error}; stop what listens there, or choose another address with [sip] {transport}")
         }
+        SignalingError::Certificate { .. } => anyhow!("{error}; see [sip] tls_cert, tls_key and tls_ca"),
         other => other.into(),
     })
 }
@@ -342,11 +362,9 @@ async fn take_calls(house: Arc<House>, mut invitations: Invitations, mut taking:
 fn dial(local: &[(Transport, SocketAddr)], sip: &config::Sip, dialplans: &Dialplans) -> Vec<Dial> {
     let mut dial = Vec::new();
     for number in dialplans.numbers() {
-        for (transport, address) in local {
-            let parameter = match transport {
-                Transport::Udp => "",
-                Transport::Tcp => ";transport=tcp",
-            };
+        // Browsers come by WebSocket, telephones by the rest.
+        for (transport, address) in local.iter().filter(|(kind, _)| !matches!(kind, Transport::Ws | Transport::Wss)) {
+            let parameter = transport.uri_parameter();
             let uri = format!("sip:{number}@{}{parameter}", sip.dialled(*address));
             if !dial.iter().any(|known: &Dial| known.uri == uri) {
                 dial.push(Dial { number: number.into(), uri });

@@ -15,6 +15,14 @@ pub enum SignalingError {
         /// What the system said; it stands in the sentence, so it is no further cause.
         reason: std::io::Error,
     },
+    /// A file of certificates or keys cannot be used: replace it.
+    #[error("the certificate file {} cannot be used: {reason}", .path.display())]
+    Certificate {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The call is over already, most often because the other side gave up: there is nothing left to do for it.
     #[error("the call is over")]
     Gone,

@@ -11,8 +11,8 @@ use crate::{
     sip::{
         Uri,
         core::{CallKey, EarlyMedia, EndReason},
+        destination::Destination,
         digest::Credentials,
-        flow::Transport,
         keys::KeyPress,
         referral::Referral,
         registration::{Account, RegistrationState},
@@ -55,8 +55,7 @@ pub(crate) type Reply<T> = oneshot::Sender<Result<T, SignalingError>>;
 pub(crate) struct NewCall {
     pub(crate) target: Uri,
     pub(crate) from: String,
-    pub(crate) transport: Transport,
-    pub(crate) remote: SocketAddr,
+    pub(crate) destination: Destination,
     pub(crate) rtp: SocketAddr,
     /// For whoever asks for some.
     pub(crate) credentials: Option<Credentials>,

@@ -1,4 +1,4 @@
-//! Milo's signaling plane: SIP over UDP and TCP, from the words on the wire up to an [`Invitation`].
+//! Milo's signaling plane: SIP over UDP, TCP, TLS and WebSocket, from the words on the wire up to an [`Invitation`].
 //!
 //! ```text
 //!  INVITE ─► sockets ─► Core (sans-IO) ─► Invitation ─ring─answer─► (Dialog, Leg)
@@ -61,4 +61,5 @@ pub use sip::{
     registration::{Account, RegistrationState, Standing},
     replaces::Replaces,
     session_timer::SessionTimers,
+    tls::{CertificateFiles, Trust},
 };

@@ -103,7 +103,7 @@ impl Running {
                         http = Some(word.to_owned());
                     } else if word.starts_with("sip:milo@") && word.ends_with(";transport=tcp") {
                         tcp = Some(word.to_owned());
-                    } else if word.starts_with("sip:milo@") {
+                    } else if word.starts_with("sip:milo@") && !word.contains(";transport=") {
                         udp = Some(word.to_owned());
                     }
                 }

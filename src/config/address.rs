@@ -23,6 +23,11 @@ impl Addresses {
         Self(vec![address])
     }
 
+    /// No address.
+    pub const fn none() -> Self {
+        Self(Vec::new())
+    }
+
     /// The addresses, in the order given.
     pub fn to_vec(&self) -> Vec<SocketAddr> {
         self.0.clone()

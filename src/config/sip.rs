@@ -1,8 +1,11 @@
 //! `[sip]`: where telephones reach Milo.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+};
 
-use milo_signaling::{SessionTimers, sip::session_timer::LEAST_S};
+use milo_signaling::{CertificateFiles, SessionTimers, SignalingError, Trust, sip::session_timer::LEAST_S};
 use serde::{Deserialize, Serialize};
 
 use super::{Faults, Trunk, address::Addresses};
@@ -15,8 +18,30 @@ pub struct Sip {
     pub udp: Addresses,
     /// TCP: an address or a list.
     pub tcp: Addresses,
+    /// TLS: an address or a list.
+    pub tls: Addresses,
+    /// WebSocket: an address or a list.
+    pub ws: Addresses,
+    /// Secure WebSocket: an address or a list.
+    pub wss: Addresses,
+    /// The PEM file with the certificate that TLS and secure WebSocket show, and those between it and its root.
+    pub tls_cert: Option<PathBuf>,
+    /// The PEM file with its private key.
+    pub tls_key: Option<PathBuf>,
+    /// The PEM file with the authorities that are believed when Milo calls over TLS, instead of the system's.
+    pub tls_ca: Option<PathBuf>,
+    /// Whether the certificates of those whom Milo calls over TLS are verified at all.
+    pub tls_verify: bool,
+    /// The origins of the web pages that may connect by WebSocket; empty: those of the host that they connect to.
+    pub ws_origins: Vec<String>,
+    /// The DNS servers that are asked where calls go: an address or a list; empty: those of the system.
+    pub dns: Addresses,
+    /// Seconds after which a silent connection is closed that no call needs.
+    pub idle_s: u64,
     /// The address that telephones are told to send to, where it differs from the one listened on (NAT, 0.0.0.0).
     pub public_address: Option<IpAddr>,
+    /// The STUN server, `host:port`, that is asked for that address where it is not known beforehand.
+    pub stun: Option<String>,
     /// The session timer that is asked for, and the longest that is taken, in seconds (RFC 4028).
     pub session_expires_s: u32,
     /// The shortest session timer that is taken, in seconds.
@@ -32,7 +57,18 @@ impl Default for Sip {
         Self {
             udp: loopback.clone(),
             tcp: loopback,
+            tls: Addresses::none(),
+            ws: Addresses::none(),
+            wss: Addresses::none(),
+            tls_cert: None,
+            tls_key: None,
+            tls_ca: None,
+            tls_verify: true,
+            ws_origins: Vec::new(),
+            dns: Addresses::none(),
+            idle_s: 3600,
             public_address: None,
+            stun: None,
             session_expires_s,
             min_se_s,
             trunks: Vec::new(),
@@ -44,7 +80,7 @@ impl Sip {
     /// Where audio is received: at the listeners' address when they have one, else at every address, also of IPv6 as soon as
     /// one of them is.
     pub fn media_address(&self) -> IpAddr {
-        let mut listeners = self.udp.as_slice().iter().chain(self.tcp.as_slice()).map(SocketAddr::ip);
+        let mut listeners = self.listeners().map(|(_, address)| address.ip());
         let any: IpAddr = if listeners.clone().any(|ip| ip.is_ipv6()) {
             Ipv6Addr::UNSPECIFIED.into()
         } else {
@@ -65,12 +101,60 @@ impl Sip {
         SocketAddr::new(public.unwrap_or(own), listener.port())
     }
 
-    pub(super) fn check(&self, faults: &mut Faults<'_>) {
-        if self.udp.as_slice().is_empty() && self.tcp.as_slice().is_empty() {
-            faults.add("sip.udp", "and sip.tcp are both empty: no telephone could reach Milo".into());
+    /// Every listening address, with the key that names it.
+    pub fn listeners(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> + Clone {
+        let all = [("udp", &self.udp), ("tcp", &self.tcp), ("tls", &self.tls), ("ws", &self.ws), ("wss", &self.wss)];
+        all.into_iter().flat_map(|(key, addresses)| addresses.as_slice().iter().map(move |address| (key, *address)))
+    }
+
+    /// The files of the certificate, when there is one.
+    pub fn certificate(&self) -> Option<CertificateFiles> {
+        let (chain, key) = self.tls_cert.clone().zip(self.tls_key.clone())?;
+        Some(CertificateFiles { chain, key })
+    }
+
+    /// Whose certificates are believed when Milo calls over TLS; none: those of the system's authorities.
+    ///
+    /// # Errors
+    /// The file of `tls_ca` holds no authorities.
+    pub fn trust(&self) -> Result<Option<Trust>, SignalingError> {
+        match &self.tls_ca {
+            _ if !self.tls_verify => Ok(Some(Trust::anybody())),
+            Some(file) => Trust::authorities(file).map(Some),
+            None => Ok(None),
         }
+    }
+
+    pub(super) fn check(&self, faults: &mut Faults<'_>) {
+        if self.listeners().next().is_none() {
+            faults
+                .add("sip.udp", "and the other listeners of [sip] are all empty: no telephone could reach Milo".into());
+        }
+        if self.tls_cert.is_some() != self.tls_key.is_some() {
+            faults.add("sip.tls_cert", "and sip.tls_key go together: a certificate and its key".into());
+        } else if self.tls_cert.is_none() {
+            for (key, listeners) in [("sip.tls", &self.tls), ("sip.wss", &self.wss)] {
+                if !listeners.as_slice().is_empty() {
+                    faults.add(key, "needs a certificate: name its files with tls_cert and tls_key".into());
+                }
+            }
+        }
+        if self.tls_ca.is_some() && !self.tls_verify {
+            faults.add("sip.tls_ca", "has no meaning while tls_verify is false".into());
+        }
+        faults.within("sip.idle_s", self.idle_s, 60..=86_400);
         if self.public_address.is_some_and(|address| address.is_unspecified() || address.is_multicast()) {
             faults.add("sip.public_address", "is not an address that a telephone can send to".into());
+        }
+        if let Some(server) = &self.stun {
+            if self.public_address.is_some() {
+                faults.add("sip.stun", "has no meaning beside public_address: choose one".into());
+            } else if !server
+                .rsplit_once(':')
+                .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+            {
+                faults.add("sip.stun", format!("{server:?} is not a host and a port, like stun.example.com:3478"));
+            }
         }
         faults.within("sip.session_expires_s", self.session_expires_s, LEAST_S..=86_400);
         faults.within("sip.min_se_s", self.min_se_s, LEAST_S..=self.session_expires_s.max(LEAST_S));

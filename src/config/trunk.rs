@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use ipnet::IpNet;
-use milo_signaling::Uri;
+use milo_signaling::{Transport, Uri};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Clean, Faults, Secret, address, media::Codecs};
@@ -19,7 +19,7 @@ pub struct Trunk {
     pub address: Option<IpNet>,
     /// Whether Milo registers with it.
     pub register: bool,
-    /// Where: `sip:host:port`, with `;transport=tcp` for TCP.
+    /// Where: `sip:host:port`, with `;transport=tcp` for TCP; `sips:` or `;transport=tls` for TLS.
     pub registrar: Option<String>,
     /// Where calls out go; unset, to the registrar, else to the address.
     pub gateway: Option<String>,
@@ -106,8 +106,7 @@ fn network<'de, D: Deserializer<'de>>(from: D) -> Result<Option<IpNet>, D::Error
 /// What is wrong with it, as the end of a sentence.
 pub fn sip_server(text: &str) -> Result<Uri, String> {
     let uri: Option<Uri> = text.parse().ok();
-    let known = |transport: &str| ["udp", "tcp"].iter().any(|known| known.eq_ignore_ascii_case(transport));
-    uri.filter(|uri| uri.scheme() == "sip" && uri.user().is_empty() && uri.param("transport").is_none_or(known))
+    uri.filter(|uri| uri.as_sip().is_some() && uri.user().is_empty() && Transport::of_uri(uri).is_ok())
         .ok_or_else(|| format!("= {text:?} is no server; one looks like sip:sip.carrier.example:5060;transport=tcp"))
 }
 
@@ -175,11 +174,13 @@ mod tests {
 
     #[test]
     fn a_server_is_a_sip_uri_without_a_user() {
-        for right in ["sip:carrier.example", "sip:192.0.2.7:5080;transport=TCP", "SIP:[2001:db8::1]"] {
+        for right in
+            ["sip:carrier.example", "sip:192.0.2.7:5080;transport=TCP", "sips:carrier.example", "SIP:[2001:db8::1]"]
+        {
             assert!(sip_server(right).is_ok(), "{right}");
         }
         for wrong in
-            ["carrier.example", "sip:a@carrier.example", "sips:carrier.example", "sip:c;transport=sctp", "tel:1", ""]
+            ["carrier.example", "sip:a@carrier.example", "sips:c;transport=udp", "sip:c;transport=sctp", "tel:1", ""]
         {
             assert!(sip_server(wrong).is_err(), "{wrong}");
         }

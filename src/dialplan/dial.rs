@@ -1,14 +1,15 @@
 //! What the verb `dial` says: whom Milo calls for its caller.
 
 use milo_media::tone::Country;
-use milo_signaling::Uri;
+use milo_signaling::{Transport, Uri};
 use serde::{Deserialize, Serialize};
 
 /// Whom to call. Nothing that a caller says or presses is part of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dial {
-    /// A SIP address: `sip:100@192.0.2.7:5060`, with `;transport=tcp` for TCP. With a trunk, a number.
+    /// A SIP address: `sip:100@192.0.2.7:5060`, with `;transport=tcp` for TCP; `sips:` or `;transport=tls` for TLS. With a
+    /// trunk, a number.
     pub to: String,
     /// The trunk that the number is called over; `[[sip.trunks]]` says where, as whom, and how many at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -40,9 +41,7 @@ impl Dial {
     /// The address, if it is one that can be called.
     pub fn target(&self) -> Result<Uri, String> {
         let uri: Uri = self.to.parse().map_err(|fault| format!("dial: to = {:?}: {fault}", self.to))?;
-        let plain = uri.as_sip().is_some_and(|sip| sip.scheme.eq_ignore_ascii_case("sip"));
-        let known = |transport: &str| ["udp", "tcp"].iter().any(|known| known.eq_ignore_ascii_case(transport));
-        if plain && uri.param("transport").is_none_or(known) {
+        if uri.as_sip().is_some() && Transport::of_uri(&uri).is_ok() {
             return Ok(uri);
         }
         Err(format!("dial: to = {:?} is no address that Milo can call; one looks like sip:100@192.0.2.7:5060", self.to))

@@ -304,7 +304,7 @@ mod tests {
         };
         let whom = dial("to = 'tel:+261'");
         assert!(whom.contains("tel:+261") && whom.contains("one looks like sip:100@192.0.2.7"), "{whom}");
-        assert!(dial("to = 'sip:1@192.0.2.7;transport=tls'").contains("transport=tls"));
+        assert!(dial("to = 'sip:1@192.0.2.7;transport=ws'").contains("transport=ws"));
         assert!(dial("to = 'sip:1@192.0.2.7', seconds = 0").contains("not within 1 to 300"));
         assert!(dial("to = 'sip:1@192.0.2.7', from = '<a>'").contains("no number or name"));
         assert!(dial("to = 'sip:1@192.0.2.7', trunk = 'carrier'").contains("one looks like 0201234567"));

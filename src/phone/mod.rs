@@ -1,5 +1,5 @@
-//! A telephone in the terminal: `milo call sip:… --play FILE.wav`. It places a real call over UDP or TCP, plays files as turns,
-//! records what comes back and measures when which packet went and came.
+//! A telephone in the terminal: `milo call sip:… --play FILE.wav`. It places a real call over UDP, TCP or TLS, plays files as
+//! turns, records what comes back and measures when which packet went and came.
 
 mod line;
 mod report;
@@ -21,7 +21,7 @@ use milo_media::{
     wav,
 };
 use milo_models::whisper::Transcriber;
-use milo_signaling::{Dialog, DialogEvent, Endpoint, EndpointConfig, Progress, Srtp, Uri};
+use milo_signaling::{Caller, Dialog, DialogEvent, Endpoint, EndpointConfig, Progress, Srtp, Trust, Uri};
 use tokio::{select, time::timeout};
 
 pub use report::{Report, Turn, Utterance};
@@ -60,6 +60,8 @@ pub struct Errand {
 /// A telephone: one endpoint on a free local port.
 pub struct Phone {
     endpoint: Endpoint,
+    /// What places its calls.
+    caller: Caller,
     transcriber: Option<Transcriber>,
 }
 
@@ -118,7 +120,13 @@ impl Phone {
         };
         let ports = Arc::new(PortPool::new(local, 0..=0));
         let (endpoint, _no_calls) = Endpoint::bind(config, ports, media)?;
-        Ok(Self { endpoint, transcriber })
+        Ok(Self { caller: endpoint.caller().clone(), endpoint, transcriber })
+    }
+
+    /// The same, but over TLS these certificates are believed, and not those of the system's authorities.
+    #[must_use]
+    pub fn trusting(self, trust: Trust) -> Self {
+        Self { caller: self.caller.trusting(trust), ..self }
     }
 
     /// Places one call and sees it through.
@@ -216,7 +224,7 @@ impl Phone {
 
     /// Calls; what is heard before the answer goes to `early`.
     async fn dial(&self, target: &Uri, mut early: impl FnMut(Heard)) -> Result<(Dialog, Leg), Error> {
-        let mut outgoing = self.endpoint.call(target, "telephone").await?;
+        let mut outgoing = self.caller.call(target, "telephone").await?;
         let mut heard_on: Option<Leg> = None;
         loop {
             let listening = async {

@@ -1,76 +1,150 @@
 //! One stream connection: reads and frames what comes, writes what waits.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
-    net::{TcpStream, tcp::OwnedWriteHalf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::TcpStream,
     sync::mpsc,
     task::AbortHandle,
     time::timeout,
 };
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tracing::debug;
 
 use super::{
-    flow::{Flow, Packet},
+    flow::{Flow, Packet, Transport},
     framing::{Item, StreamFramer},
+    tls::{Certificate, TlsPeer, Trust},
     transaction::table::TransactionId,
     transport::Inbound,
+    websocket,
 };
 
-/// How long a connection attempt may take.
+/// How long a connection attempt may take, with its TLS handshake.
 const CONNECT: Duration = Duration::from_secs(10);
+/// How long a peer may take for each of the handshakes of TLS and WebSocket.
+pub(super) const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long one write may take.
-const WRITE: Duration = Duration::from_secs(32);
+pub(super) const WRITE: Duration = Duration::from_secs(32);
 /// How long a peer may take from the first to the last byte of a message, and to its first message.
-const HALF_OPEN: Duration = Duration::from_secs(32);
-/// How long a peer that has sent whole messages may be silent.
-const IDLE: Duration = Duration::from_secs(3600);
+pub(super) const HALF_OPEN: Duration = Duration::from_secs(32);
 /// Answer to a keep-alive (RFC 5626 section 4.4.1).
 const PONG: &[u8] = b"\r\n";
 
 /// What the endpoint's task keeps of a connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
+    pub(crate) transport: Transport,
     pub(crate) remote: SocketAddr,
+    /// Whom we have opened it to, inside TLS.
+    pub(crate) peer: Option<TlsPeer>,
     /// Dropping it closes the connection once what waits has been written.
     pub(crate) queue: mpsc::Sender<Packet>,
     pub(crate) task: AbortHandle,
 }
 
-/// Opens a connection and serves it.
-pub(crate) async fn open(flow: Flow, mut waiting: mpsc::Receiver<Packet>, inbox: mpsc::Sender<Inbound>) {
-    match timeout(CONNECT, TcpStream::connect(flow.remote)).await {
-        Ok(Ok(stream)) => serve(stream, flow, waiting, inbox).await,
+/// What holds for every connection of an endpoint.
+#[derive(Debug)]
+pub(crate) struct Terms {
+    /// How long a connection that no call needs may be silent.
+    pub(crate) idle: Duration,
+    /// The web pages that may connect by WebSocket; empty: those of the host that they connect to.
+    pub(crate) origins: Vec<String>,
+    /// What we show to those who connect by TLS.
+    pub(crate) certificate: Option<Arc<Certificate>>,
+    /// Whom we believe when a connection to somebody who called us must be opened again.
+    pub(crate) trust: Option<Trust>,
+}
+
+/// Opens a connection, inside TLS where there is a name to be shown, and serves it.
+pub(crate) async fn open(
+    peer: Option<TlsPeer>,
+    flow: Flow,
+    terms: Arc<Terms>,
+    mut waiting: mpsc::Receiver<Packet>,
+    inbox: mpsc::Sender<Inbound>,
+) {
+    let connected = async {
+        let stream = TcpStream::connect(flow.remote).await?;
+        // Messages are small and answers are waited for. A socket that refuses serves all the same.
+        let _ = stream.set_nodelay(true);
+        match &peer {
+            Some(peer) => {
+                let secured = TlsConnector::from(peer.config()).connect(peer.name.clone(), stream).await?;
+                Ok::<_, io::Error>((None, Some(secured)))
+            }
+            None => Ok((Some(stream), None)),
+        }
+    };
+    match timeout(CONNECT, connected).await {
+        Ok(Ok((Some(plain), _))) => talk(plain, flow, &terms, waiting, inbox).await,
+        Ok(Ok((_, Some(secured)))) => talk(secured, flow, &terms, waiting, inbox).await,
         failed => {
-            debug!(peer = %flow.remote, ?failed, "no connection");
+            let why = failed.map(|connected| connected.map(drop));
+            debug!(peer = %flow.remote, transport = %flow.transport, ?why, "no connection");
+            finish(flow, Vec::new(), &mut waiting, &inbox).await;
+        }
+    }
+}
+
+/// Serves a connection that a peer has opened.
+pub(crate) async fn accepted(
+    stream: TcpStream,
+    flow: Flow,
+    terms: Arc<Terms>,
+    mut waiting: mpsc::Receiver<Packet>,
+    inbox: mpsc::Sender<Inbound>,
+) {
+    let _ = stream.set_nodelay(true);
+    let Some(certificate) = terms.certificate.as_ref().filter(|_| flow.transport.is_secure()) else {
+        return talk(stream, flow, &terms, waiting, inbox).await;
+    };
+    match timeout(HANDSHAKE, TlsAcceptor::from(certificate.current()).accept(stream)).await {
+        Ok(Ok(secured)) => talk(secured, flow, &terms, waiting, inbox).await,
+        failed => {
+            debug!(peer = %flow.remote, why = ?failed.map(|accepted| accepted.map(drop)), "no TLS");
             finish(flow, Vec::new(), &mut waiting, &inbox).await;
         }
     }
 }
 
 /// Serves a connection until one side closes it.
-pub(crate) async fn serve(
-    stream: TcpStream,
+async fn talk(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
     flow: Flow,
+    terms: &Terms,
     mut waiting: mpsc::Receiver<Packet>,
     inbox: mpsc::Sender<Inbound>,
 ) {
-    // Messages are small and answers are waited for. A socket that refuses serves all the same.
-    let _ = stream.set_nodelay(true);
-    let (reader, writer) = stream.into_split();
+    let unsent = if matches!(flow.transport, Transport::Ws | Transport::Wss) {
+        websocket::serve(stream, flow, terms, &mut waiting, &inbox).await
+    } else {
+        serve(stream, flow, terms, &mut waiting, &inbox).await
+    };
+    finish(flow, unsent.into_iter().collect(), &mut waiting, &inbox).await;
+}
+
+/// A stream that is framed by Content-Length; returns the request that was being sent when it broke.
+async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    flow: Flow,
+    terms: &Terms,
+    waiting: &mut mpsc::Receiver<Packet>,
+    inbox: &mpsc::Sender<Inbound>,
+) -> Option<TransactionId> {
+    let (reader, writer) = tokio::io::split(stream);
     let (pongs, pings) = mpsc::channel(1);
-    let mut unsent = Vec::new();
     tokio::select! {
-        () = read(reader, flow, pongs, &inbox) => {}
-        ended = write(writer, &mut waiting, pings) => {
-            if let Err((error, transaction)) = ended {
+        () = read(reader, flow, terms.idle, pongs, inbox) => None,
+        ended = write(writer, waiting, pings) => match ended {
+            Ok(()) => None,
+            Err((error, transaction)) => {
                 debug!(peer = %flow.remote, %error, "a connection failed");
-                unsent.extend(transaction);
+                transaction
             }
-        }
+        },
     }
-    finish(flow, unsent, &mut waiting, &inbox).await;
 }
 
 /// Says which requests were not sent, and that the connection is no more.
@@ -93,18 +167,32 @@ async fn finish(
     }
 }
 
-async fn read(mut reader: impl AsyncRead + Unpin, flow: Flow, pongs: mpsc::Sender<()>, inbox: &mpsc::Sender<Inbound>) {
+async fn read(
+    mut reader: impl AsyncRead + Unpin,
+    flow: Flow,
+    idle: Duration,
+    pongs: mpsc::Sender<()>,
+    inbox: &mpsc::Sender<Inbound>,
+) {
     let mut framer = StreamFramer::new();
     let mut buffer = vec![0; 16 * 1024];
     let mut patience = HALF_OPEN;
     // One deadline for a whole message: bytes that drip in do not extend it.
     let mut deadline = tokio::time::Instant::now() + patience;
-    let mut inside = false;
+    let (mut inside, mut met) = (false, false);
     loop {
-        let Ok(Ok(length)) = tokio::time::timeout_at(deadline, reader.read(&mut buffer)).await else { return };
-        if length == 0 {
-            return;
-        }
+        let length = match tokio::time::timeout_at(deadline, reader.read(&mut buffer)).await {
+            Ok(Ok(length)) if length > 0 => length,
+            // Whether anybody still needs it is not known here.
+            Err(_) if met && !inside => {
+                if inbox.send(Inbound::Idle(flow)).await.is_err() {
+                    return;
+                }
+                deadline = tokio::time::Instant::now() + patience;
+                continue;
+            }
+            _ => return,
+        };
         framer.push(buffer.get(..length).unwrap_or_default());
         let mut whole = false;
         loop {
@@ -127,7 +215,7 @@ async fn read(mut reader: impl AsyncRead + Unpin, flow: Flow, pongs: mpsc::Sende
                 }
             };
             whole = true;
-            patience = IDLE;
+            (patience, met) = (idle, true);
             if inbox.send(inbound).await.is_err() {
                 return;
             }
@@ -143,7 +231,7 @@ async fn read(mut reader: impl AsyncRead + Unpin, flow: Flow, pongs: mpsc::Sende
 }
 
 async fn write(
-    mut writer: OwnedWriteHalf,
+    mut writer: impl AsyncWrite + Unpin,
     waiting: &mut mpsc::Receiver<Packet>,
     mut pings: mpsc::Receiver<()>,
 ) -> Result<(), (io::Error, Option<TransactionId>)> {
@@ -162,8 +250,13 @@ async fn write(
     }
 }
 
-async fn put(writer: &mut OwnedWriteHalf, bytes: &[u8]) -> io::Result<()> {
-    timeout(WRITE, writer.write_all(bytes)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+async fn put(writer: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<()> {
+    let written = async {
+        writer.write_all(bytes).await?;
+        // TLS may hold back what the socket did not take.
+        writer.flush().await
+    };
+    timeout(WRITE, written).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 #[cfg(test)]
@@ -175,7 +268,9 @@ mod tests {
 
     const OPTIONS: &str = "OPTIONS sip:milo@127.0.0.1 SIP/2.0\r\nContent-Length: 0\r\n\r\n";
 
-    /// A peer, and how many seconds until we close on it.
+    const IDLE: Duration = Duration::from_secs(3600);
+
+    /// How many seconds until we close on a peer that no call needs.
     async fn closed_after(talk: impl AsyncFnOnce(&mut DuplexStream)) -> u64 {
         let (mut peer, ours) = tokio::io::duplex(4096);
         let (inbox, mut inbound) = mpsc::channel(16);
@@ -183,11 +278,17 @@ mod tests {
         let local = "127.0.0.1:5060".parse().unwrap();
         let flow = Flow { transport: Transport::Tcp, local, remote: local, connection: Some(ConnectionId(1)) };
         let start = Instant::now();
-        let reading = tokio::spawn(async move { read(ours, flow, pongs, &inbox).await });
-        let draining = tokio::spawn(async move { while inbound.recv().await.is_some() {} });
+        let reading = tokio::spawn(async move { read(ours, flow, IDLE, pongs, &inbox).await });
+        let asked = tokio::spawn(async move {
+            while let Some(inbound) = inbound.recv().await {
+                if matches!(inbound, Inbound::Idle(_)) {
+                    return;
+                }
+            }
+        });
         talk(&mut peer).await;
-        reading.await.unwrap();
-        draining.await.unwrap();
+        asked.await.unwrap();
+        reading.abort();
         start.elapsed().as_secs()
     }
 

@@ -21,11 +21,12 @@ use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 
 pub use super::{end_reason::EndReason, usage::EarlyMedia};
 use super::{
-    flow::{ConnectionId, Flow, Packet, Path, Transport},
+    flow::{ConnectionId, Packet, Path},
     gate::Gate,
     headers::Name,
     keys::KeyPress,
     message::Message,
+    nat::{SeenAs, sent_by},
     referral::Referral,
     registration::{Registration, RegistrationState},
     session_timer::SessionTimers,
@@ -33,7 +34,7 @@ use super::{
         message::MAGIC_COOKIE,
         table::{Told, TransactionId, Transactions},
     },
-    uri::{Uri, escape_user},
+    uri::Uri,
     usage::Call,
 };
 use crate::security::MediaSecurity;
@@ -158,6 +159,8 @@ pub struct Counters {
     pub calls: usize,
     /// Open stream connections.
     pub connections: usize,
+    /// The address that peers beyond loopback are given, where it is configured or was learnt by STUN.
+    pub public_address: Option<IpAddr>,
 }
 
 /// The core.
@@ -173,6 +176,7 @@ pub struct Core {
     pub(super) dialogs: HashMap<(String, String), CallKey>,
     /// INFOs of ours without a final response.
     pub(super) told_keys: HashSet<TransactionId>,
+    pub(super) seen_as: SeenAs,
     pub(super) timers: BTreeSet<(Instant, CallKey)>,
     pub(super) packets: VecDeque<Packet>,
     pub(super) outputs: VecDeque<Output>,
@@ -193,6 +197,7 @@ impl Core {
             registrations: BTreeMap::new(),
             dialogs: HashMap::new(),
             told_keys: HashSet::new(),
+            seen_as: SeenAs::default(),
             timers: BTreeSet::new(),
             packets: VecDeque::new(),
             outputs: VecDeque::new(),
@@ -242,12 +247,20 @@ impl Core {
         }
     }
 
+    /// A STUN server has seen our socket under this address.
+    pub fn seen_from_outside(&mut self, address: IpAddr) {
+        if self.config.public_address.replace(address) != Some(address) {
+            tracing::info!(%address, "the STUN server sees Milo under this address; telephones are told it");
+        }
+    }
+
     /// A snapshot.
     pub fn counters(&self) -> Counters {
         Counters {
             retransmissions: self.counters.retransmissions + self.transactions.retransmissions,
             transactions: self.transactions.len(),
             calls: self.calls.len(),
+            public_address: self.config.public_address,
             ..self.counters
         }
     }
@@ -281,36 +294,6 @@ impl Core {
             request.headers.get(name).hash(&mut hasher);
         }
         format!("{:016x}", hasher.finish())
-    }
-
-    /// The address that this peer reaches us at.
-    pub(super) fn advertised(&self, flow: &Flow) -> SocketAddr {
-        let remote = flow.remote.ip().to_canonical();
-        match self.config.public_address {
-            Some(public) if !remote.is_loopback() && public.is_ipv4() == remote.is_ipv4() => {
-                SocketAddr::new(public, flow.local.port())
-            }
-            _ => SocketAddr::new(flow.local.ip().to_canonical(), flow.local.port()),
-        }
-    }
-
-    /// Our Contact towards this peer.
-    pub(super) fn contact(&self, flow: &Flow) -> String {
-        self.contact_as("milo", flow)
-    }
-
-    /// The same for a user of our own.
-    pub(super) fn contact_as(&self, user: &str, flow: &Flow) -> String {
-        let address = sent_by(self.advertised(flow));
-        let transport = if flow.transport == Transport::Tcp { ";transport=tcp" } else { "" };
-        format!("<sip:{}@{address}{transport}>", escape_user(user))
-    }
-
-    /// The address of our RTP socket as this peer must be told.
-    pub(super) fn media_address(&self, flow: &Flow, rtp: SocketAddr) -> SocketAddr {
-        let advertised = self.advertised(flow).ip();
-        let stands = !rtp.ip().is_unspecified() && self.config.public_address != Some(advertised);
-        SocketAddr::new(if stands { rtp.ip() } else { advertised }, rtp.port())
     }
 
     /// Puts our Via on top of a request; returns the branch.
@@ -352,14 +335,5 @@ impl Core {
 
     pub(super) fn event(&mut self, event: Event) {
         self.outputs.push_back(Output::Event(event));
-    }
-}
-
-/// `address:port` for a Via or a URI; no port when a stream has no listener that the peer could be told of.
-fn sent_by(address: SocketAddr) -> String {
-    match (address.port(), address.ip()) {
-        (0, IpAddr::V4(ip)) => ip.to_string(),
-        (0, IpAddr::V6(ip)) => format!("[{ip}]"),
-        _ => address.to_string(),
     }
 }

@@ -1,38 +1,71 @@
-//! Which address a SIP URI stands for.
+//! Where a request for a SIP URI may go, and whom a connection inside TLS must reach there.
 
-use std::net::SocketAddr;
+use std::collections::VecDeque;
 
 use super::{
-    flow::{DEFAULT_PORT, Transport},
+    flow::{Path, Transport, Way, Ways},
+    resolver::{Place, Resolver},
+    tls::{TlsPeer, Trust},
+    transport::Transports,
     uri::Uri,
 };
 
-/// The transport and the address that a request for this URI goes to; `local` are our listeners.
+/// What a URI stands for.
+#[derive(Clone, Debug)]
+pub(crate) struct Destination {
+    /// To be tried in this order.
+    places: Vec<Place>,
+    /// Whether the transport is ours to choose.
+    any_transport: bool,
+    peer: Option<TlsPeer>,
+}
+
+/// What a request for this URI goes to; inside TLS these certificates are believed, or those of the system's authorities.
 ///
 /// # Errors
 /// What is wrong with the URI, as a sentence.
 pub(crate) async fn destination(
     target: &Uri,
-    local: &[(Transport, SocketAddr)],
-) -> Result<(Transport, SocketAddr), String> {
-    let sip = target.as_sip().filter(|uri| uri.scheme.eq_ignore_ascii_case("sip"));
-    let sip = sip.ok_or("only sip: URIs can be called")?;
-    let transport = match target.param("transport").map(str::to_ascii_lowercase).as_deref() {
-        None | Some("udp") => Transport::Udp,
-        Some("tcp") => Transport::Tcp,
-        Some(other) => return Err(format!("the transport {other} is not there yet; udp and tcp are")),
+    resolver: &Resolver,
+    trust: Option<Trust>,
+) -> Result<Destination, String> {
+    let sip = target.as_sip().ok_or("only sip: and sips: URIs can be called")?;
+    let named = Transport::of_uri(target);
+    let named = named.map_err(|other| format!("no requests go over {other}; they do over udp, tcp and tls"))?;
+    let places = resolver.places(sip, named).await?;
+    let peer = if places.iter().any(|(transport, _)| transport.is_secure()) {
+        let trust = trust.map_or_else(Trust::system, Ok).map_err(|error| error.to_string())?;
+        // The name that was asked for, and not the one of the server that DNS has named (RFC 5922 section 7).
+        Some(TlsPeer::new(&sip.host, trust).ok_or("no certificate can bear the name of its host")?)
+    } else {
+        None
     };
-    let port = sip.port.unwrap_or(DEFAULT_PORT);
-    if let Some(ip) = sip.host.ip() {
-        return Ok((transport, SocketAddr::new(ip, port)));
+    Ok(Destination { places, any_transport: named.is_none(), peer })
+}
+
+impl Destination {
+    /// The paths to those places that a socket of ours reaches.
+    ///
+    /// # Errors
+    /// None does, as a sentence.
+    pub(crate) fn ways(&self, transports: &mut Transports) -> Result<Ways, String> {
+        let mut path_to = |transport: Transport, remote| {
+            let peer = self.peer.clone().filter(|_| transport.is_secure());
+            let flow = transports.flow_to(transport, remote, peer)?;
+            Some(Path { flow, or_connect: transport.is_reliable().then_some(remote) })
+        };
+        let mut ways = VecDeque::new();
+        for &(transport, remote) in &self.places {
+            let Some(path) = path_to(transport, remote) else { continue };
+            let may_stream = self.any_transport && transport == Transport::Udp;
+            let if_large = if may_stream { path_to(Transport::Tcp, remote) } else { None };
+            ways.push_back(Way { path, if_large });
+        }
+        match self.places.first() {
+            Some((transport, remote)) if ways.is_empty() => {
+                Err(format!("no {transport} socket of ours reaches {}", remote.ip()))
+            }
+            _ => Ok(Ways(ways)),
+        }
     }
-    let found = tokio::net::lookup_host((sip.host.as_str(), port)).await;
-    let mut found: Vec<_> = found.map_err(|error| error.to_string())?.collect();
-    // IPv4 first: most telephones have nothing else.
-    found.sort_by_key(SocketAddr::is_ipv6);
-    let ours = |address: &&SocketAddr| {
-        local.iter().any(|(kind, local)| *kind == transport && local.is_ipv4() == address.is_ipv4())
-    };
-    let address = found.iter().find(ours).or(found.first());
-    address.map(|address| (transport, *address)).ok_or_else(|| "its host has no address".to_owned())
 }

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::{
-    flow::{DEFAULT_PORT, Flow, Path, Transport},
+    flow::{Flow, Path, Transport},
     header::{HeaderError, NameAddr},
     headers::Name,
     message::Message,
@@ -198,17 +198,18 @@ impl Dialog {
     /// The way to the next hop. A name that only DNS knows, and a private address that a peer behind a NAT gave, are
     /// reached where the peer's last message came from.
     fn path_to(&self, next_hop: &Uri) -> Path {
+        let wants_stream = next_hop.param("transport").is_some_and(|name| name.eq_ignore_ascii_case("tcp"));
+        let port = self.flow.transport.default_port();
         let named = next_hop
             .host()
             .and_then(|host| host.ip())
-            .map(|ip| SocketAddr::new(ip, next_hop.port().unwrap_or(DEFAULT_PORT)))
+            .map(|ip| SocketAddr::new(ip, next_hop.port().unwrap_or(port)))
             .filter(|named| named.is_ipv4() == self.flow.remote.is_ipv4());
         let source = self.flow.remote.ip();
         let named = named.filter(|named| {
             let behind_nat = self.direct || (is_private(named.ip()) && !is_private(source));
             named.ip() == source || !behind_nat
         });
-        let wants_stream = next_hop.param("transport").is_some_and(|name| name.eq_ignore_ascii_case("tcp"));
         match (self.flow.transport, named) {
             (Transport::Udp, Some(remote)) if wants_stream => {
                 let flow = Flow { transport: Transport::Tcp, remote, ..self.flow };
@@ -219,7 +220,9 @@ impl Dialog {
                 Path { flow: Flow { remote, ..self.flow }, or_connect: None }
             }
             // The connection that is there, whatever the URI says: a telephone behind a NAT has no other.
-            (Transport::Tcp, named) => Path { flow: self.flow, or_connect: named },
+            (Transport::Tcp | Transport::Tls, named) => Path { flow: self.flow, or_connect: named },
+            // A browser listens nowhere.
+            (Transport::Ws | Transport::Wss, _) => Path { flow: self.flow, or_connect: None },
         }
     }
 }

@@ -13,9 +13,12 @@ use tracing::{debug, warn};
 
 use super::{
     core::{CallKey, Core, Counters, Event, Output},
-    flow::Transport,
+    flow::{Packet, Path, Transport},
     message::Message,
-    registrars::{Registrars, path_to},
+    registrars::Registrars,
+    resolver::Resolver,
+    stun::{Binding, is_stun},
+    tls::Trust,
     transport::{Inbound, Transports},
     waiting::Waiting,
 };
@@ -36,8 +39,12 @@ pub(super) struct Driver {
     pub(super) transports: Transports,
     pub(super) calls: HashMap<CallKey, watch::Sender<CallState>>,
     pub(super) registrars: Registrars,
-    pub(super) local: Arc<[(Transport, SocketAddr)]>,
+    /// What the registrars are found with, and whose certificates are believed there.
+    pub(super) resolver: Resolver,
+    pub(super) trust: Option<Trust>,
     pub(super) waiting: Waiting,
+    /// The last question to the STUN server.
+    pub(super) binding: Option<Binding>,
     pub(super) commands: mpsc::WeakSender<Command>,
     pub(super) invitations: mpsc::Sender<Invitation>,
     pub(super) farewells: mpsc::Sender<CallKey>,
@@ -79,8 +86,9 @@ impl Driver {
                     self.waiting.end(call);
                 }
                 (key, found) = self.registrars.located() => {
-                    let found = found.and_then(|(kind, remote)| path_to(&self.transports, kind, remote));
-                    self.core.located(now(), key, found);
+                    let ways = found.and_then(|destination| destination.ways(&mut self.transports));
+                    let first = ways.and_then(|ways| ways.first().ok_or_else(|| "it has no address".to_owned()));
+                    self.core.located(now(), key, first);
                 }
                 () = sleep_until(timer) => {}
             }
@@ -108,12 +116,20 @@ impl Driver {
 
     fn take(&mut self, now: Instant, inbound: Inbound) {
         match inbound {
-            Inbound::Datagram(flow, bytes) => self.core.datagram(now, flow, &bytes),
+            Inbound::Datagram(flow, bytes) => match &self.binding {
+                Some(binding) if is_stun(&bytes) => {
+                    if let Some(seen) = binding.response(flow.remote, &bytes) {
+                        self.core.seen_from_outside(seen.ip());
+                    }
+                }
+                _ => self.core.datagram(now, flow, &bytes),
+            },
+            Inbound::StunServer(server) => self.ask_stun(server),
             Inbound::Message(flow, message) => self.core.message(now, flow, message),
             Inbound::Unreadable(flow, error) => self.core.malformed(now, flow, &error),
-            Inbound::Accepted(stream, remote) => {
+            Inbound::Accepted(transport, stream, remote) => {
                 if self.core.admits(now, remote.ip()) {
-                    self.transports.accept(stream, remote);
+                    self.transports.accept(transport, stream, remote);
                 }
             }
             Inbound::Lost(id) => {
@@ -122,12 +138,28 @@ impl Driver {
                 self.transports.close(id);
             }
             Inbound::Closed(id) => self.transports.close(id),
+            Inbound::Idle(flow) => {
+                if !self.core.uses(&flow)
+                    && let Some(id) = flow.connection
+                {
+                    self.transports.close(id);
+                }
+            }
             Inbound::Unsent(transactions) => {
                 for transaction in transactions {
                     self.core.unreachable(now, transaction);
                 }
             }
         }
+    }
+
+    /// Asks a STUN server how it sees our UDP socket.
+    fn ask_stun(&mut self, server: SocketAddr) {
+        let Some(flow) = self.transports.flow_to(Transport::Udp, server, None) else { return };
+        let binding = Binding::new(server, rand::random());
+        let path = Path { flow, or_connect: None };
+        self.transports.send(Packet { path, bytes: binding.request().into(), transaction: None });
+        self.binding = Some(binding);
     }
 
     fn obey(&mut self, now: Instant, command: Command) {
@@ -180,9 +212,9 @@ impl Driver {
     }
 
     fn place(&mut self, now: Instant, call: &NewCall) -> Result<(CallHandle, String), SignalingError> {
-        let path = path_to(&self.transports, call.transport, call.remote)
-            .map_err(|reason| SignalingError::Target { target: call.target.to_string(), reason })?;
-        let key = self.core.call(now, &call.target, &call.from, path, call.rtp)?;
+        let wrong = |reason| SignalingError::Target { target: call.target.to_string(), reason };
+        let ways = call.destination.ways(&mut self.transports).map_err(wrong)?;
+        let key = self.core.call(now, &call.target, &call.from, ways, call.rtp)?;
         if let Some(credentials) = &call.credentials {
             self.core.authorize(key, credentials.clone());
         }
@@ -216,7 +248,9 @@ impl Driver {
                 }
                 Output::Close(connection) => self.transports.close(connection),
                 Output::Event(event) => self.pass_on(now, event),
-                Output::Locate(key, registrar) => self.registrars.locate(key, registrar, Arc::clone(&self.local)),
+                Output::Locate(key, registrar) => {
+                    self.registrars.locate(key, registrar, self.resolver.clone(), self.trust.clone());
+                }
             }
         }
         if let Some(strangers) = self.core.report_strangers(now) {

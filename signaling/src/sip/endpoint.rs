@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
 use ipnet::IpNet;
@@ -21,7 +22,9 @@ use super::{
     flow::Transport,
     registrars::Registrars,
     registration::{Account, RegistrationState},
+    resolver::Resolver,
     session_timer::SessionTimers,
+    tls::{Certificate, CertificateFiles, Trust},
     transport::Transports,
     uri::Uri,
     waiting::Waiting,
@@ -46,8 +49,26 @@ pub struct EndpointConfig {
     pub udp: Vec<SocketAddr>,
     /// TCP listeners.
     pub tcp: Vec<SocketAddr>,
+    /// TLS listeners; they need a certificate, as do those for secure WebSocket.
+    pub tls: Vec<SocketAddr>,
+    /// WebSocket listeners (RFC 7118).
+    pub ws: Vec<SocketAddr>,
+    /// Secure WebSocket listeners.
+    pub wss: Vec<SocketAddr>,
+    /// What is shown to those who connect by TLS; read again when the files change.
+    pub certificate: Option<CertificateFiles>,
+    /// Whose certificates are believed when we connect; None: those of the system's authorities.
+    pub trust: Option<Trust>,
+    /// The origins of the web pages that may connect by WebSocket; empty: those of the host that they connect to.
+    pub origins: Vec<String>,
+    /// The DNS servers that are asked where calls go; empty: those of the system.
+    pub dns: Vec<SocketAddr>,
+    /// How long a stream that no call needs may be silent before it is closed.
+    pub idle: Duration,
     /// The address that peers beyond loopback are given instead of our own.
     pub public_address: Option<IpAddr>,
+    /// The STUN server, `host:port`, that is asked for that address (RFC 8489).
+    pub stun: Option<String>,
     /// Who is served besides loopback: the configured trunks.
     pub trusted: Vec<IpNet>,
     /// What each call's leg is told.
@@ -72,7 +93,16 @@ impl Default for EndpointConfig {
         Self {
             udp: Vec::new(),
             tcp: Vec::new(),
+            tls: Vec::new(),
+            ws: Vec::new(),
+            wss: Vec::new(),
+            certificate: None,
+            trust: None,
+            origins: Vec::new(),
+            dns: Vec::new(),
+            idle: Duration::from_secs(3600),
             public_address: None,
+            stun: None,
             trusted: Vec::new(),
             legs: LegOptions::default(),
             codecs: CODECS.to_vec(),
@@ -90,35 +120,41 @@ impl Default for EndpointConfig {
 pub struct Endpoint {
     caller: Caller,
     counters: watch::Receiver<Counters>,
+    certificate: Option<Arc<Certificate>>,
+    local: Vec<(Transport, SocketAddr)>,
 }
 
 /// Places calls from an endpoint. Cheap to clone, for whoever does not own the endpoint.
 #[derive(Clone, Debug)]
 pub struct Caller {
     commands: mpsc::Sender<Command>,
-    local: Arc<[(Transport, SocketAddr)]>,
     legs: LegFactory,
+    trust: Option<Trust>,
+    resolver: Resolver,
 }
 
 impl Endpoint {
     /// Opens the listeners and starts to serve, on the tokio runtime that this is called from. Legs run on `media`.
     ///
     /// # Errors
-    /// [`SignalingError::Bind`] names the address that could not be had; [`SignalingError::Media`]: no certificate.
+    /// [`SignalingError::Bind`] names the address that could not be had; [`SignalingError::Certificate`] the file;
+    /// [`SignalingError::Media`]: no certificate for DTLS.
     pub fn bind(
         config: EndpointConfig,
         ports: Arc<PortPool>,
         media: Handle,
     ) -> Result<(Self, Invitations), SignalingError> {
         let (inbox, inbound) = mpsc::channel(INBOX);
-        let transports = Transports::bind(&config.udp, &config.tcp, inbox)?;
+        let transports = Transports::bind(&config, inbox)?;
         let (commands, asked) = mpsc::channel(COMMANDS);
         let (invitations, queue) = mpsc::channel(config.max_calls.clamp(1, 1024));
         // One place for each call and some for those whose owners have not noticed yet that they are over.
         let (farewells, farewell) = mpsc::channel(config.max_calls.saturating_mul(2).clamp(64, 1 << 20));
         let (report, counters) = watch::channel(Counters::default());
         let legs = LegFactory { ports, runtime: media, options: config.legs.clone() };
-        let local: Arc<[_]> = transports.local().into();
+        let local = transports.local();
+        let certificate = transports.certificate();
+        let resolver = Resolver::new(&config.dns);
         let identity = (config.srtp != Srtp::Off).then(Identity::generate).transpose()?;
         let core = Core::new(
             now(),
@@ -142,7 +178,9 @@ impl Endpoint {
             calls: HashMap::new(),
             waiting: Waiting::default(),
             registrars: Registrars::default(),
-            local: Arc::clone(&local),
+            resolver: resolver.clone(),
+            trust: config.trust.clone(),
+            binding: None,
             commands: commands.downgrade(),
             invitations,
             farewells,
@@ -151,12 +189,13 @@ impl Endpoint {
         };
         tokio::spawn(driver.run(inbound, asked, farewell));
         let invitations = Invitations { queue, _commands: commands.clone() };
-        Ok((Self { caller: Caller { commands, local, legs }, counters }, invitations))
+        let caller = Caller { commands, legs, trust: config.trust, resolver };
+        Ok((Self { caller, counters, certificate, local }, invitations))
     }
 
     /// The listeners, with the ports that the system chose.
     pub fn local(&self) -> &[(Transport, SocketAddr)] {
-        &self.caller.local
+        &self.local
     }
 
     /// What places calls from here.
@@ -170,6 +209,14 @@ impl Endpoint {
     /// Those of [`Caller::call`].
     pub async fn call(&self, target: &Uri, from: &str) -> Result<Outgoing, SignalingError> {
         self.caller.call(target, from).await
+    }
+
+    /// Reads the files of our certificate anew, should their changing have gone unseen. What is wrong with them is said
+    /// in the log, and the old certificate stays.
+    pub fn reload_certificate(&self) {
+        if let Some(certificate) = &self.certificate {
+            certificate.reload();
+        }
     }
 
     /// What has happened since the start, and what is live now.
@@ -212,8 +259,15 @@ impl Endpoint {
 }
 
 impl Caller {
-    /// Calls a `sip:` URI, over UDP unless it says `;transport=tcp`. `from` is a SIP URI, or the user part of one at
-    /// our own address.
+    /// The same, believing other certificates: each peer may have its own.
+    #[must_use]
+    pub fn trusting(&self, trust: Trust) -> Self {
+        Self { trust: Some(trust), ..self.clone() }
+    }
+
+    /// Calls a `sip:` or `sips:` URI, at the places that DNS names for it until one answers (RFC 3263): over TLS when it is
+    /// the latter or says `;transport=tls`, over TCP when it says `;transport=tcp`, else over UDP where DNS names nothing
+    /// else, or TCP when the INVITE is too large for a datagram. `from` is a SIP URI, or the user part of one at our own address.
     ///
     /// # Errors
     /// [`SignalingError::Target`], [`SignalingError::Full`], [`SignalingError::Media`], [`SignalingError::Stopped`].
@@ -240,12 +294,11 @@ impl Caller {
         from: &str,
         credentials: Option<Credentials>,
     ) -> Result<Outgoing, SignalingError> {
-        let found = destination(target, &self.local).await;
-        let (transport, remote) =
-            found.map_err(|reason| SignalingError::Target { target: target.to_string(), reason })?;
+        let wrong = |reason| SignalingError::Target { target: target.to_string(), reason };
+        let destination = destination(target, &self.resolver, self.trust.clone()).await.map_err(wrong)?;
         let socket = self.legs.ports.bind()?;
         let rtp = socket.local_addr()?;
-        let call = NewCall { target: target.clone(), from: from.to_owned(), transport, remote, rtp, credentials };
+        let call = NewCall { target: target.clone(), from: from.to_owned(), destination, rtp, credentials };
         let (handle, call_id) = ask(&self.commands, |reply| Command::Call(Box::new(call), reply)).await?;
         Ok(Outgoing { call_id, waiting: Some((handle, Audio::Silent(socket))), legs: self.legs.clone(), told: None })
     }

@@ -17,6 +17,7 @@ use tracing::{debug, warn};
 
 use super::{
     flow::{Flow, Transport},
+    stun,
     transport::Inbound,
 };
 
@@ -35,13 +36,13 @@ pub(super) fn shares_port(address: SocketAddr, all: &[SocketAddr]) -> bool {
 pub(super) fn open(address: SocketAddr, transport: Transport, only_v6: bool) -> io::Result<Socket> {
     let (kind, protocol) = match transport {
         Transport::Udp => (Type::DGRAM, Protocol::UDP),
-        Transport::Tcp => (Type::STREAM, Protocol::TCP),
+        Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => (Type::STREAM, Protocol::TCP),
     };
     let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
     if address.is_ipv6() {
         socket.set_only_v6(only_v6)?;
     }
-    if transport == Transport::Tcp {
+    if transport.is_reliable() {
         // A restart need not wait for the old connections to time out.
         socket.set_reuse_address(true)?;
     } else if let Err(error) = socket.set_recv_buffer_size(RECEIVE_BUFFER) {
@@ -109,11 +110,11 @@ pub(super) async fn read_datagrams(socket: Arc<UdpSocket>, bound: SocketAddr, in
     }
 }
 
-pub(super) async fn accept(listener: TcpListener, inbox: mpsc::Sender<Inbound>) {
+pub(super) async fn accept(listener: TcpListener, transport: Transport, inbox: mpsc::Sender<Inbound>) {
     loop {
         match listener.accept().await {
             Ok((stream, remote)) => {
-                if inbox.send(Inbound::Accepted(stream, remote)).await.is_err() {
+                if inbox.send(Inbound::Accepted(transport, stream, remote)).await.is_err() {
                     return;
                 }
             }
@@ -123,5 +124,31 @@ pub(super) async fn accept(listener: TcpListener, inbox: mpsc::Sender<Inbound>) 
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
+    }
+}
+
+/// Looks up a STUN server, `host:port`, again and again: each time it may be asked.
+pub(super) async fn follow_stun_server(server: String, inbox: mpsc::Sender<Inbound>) {
+    let (mut lost, mut wait) = (false, stun::FIRST);
+    loop {
+        match tokio::net::lookup_host(&server).await {
+            Ok(found) => {
+                lost = false;
+                // IPv4 first: behind a NAT it is what is wanted.
+                if let Some(address) = found.min_by_key(SocketAddr::is_ipv6)
+                    && inbox.send(Inbound::StunServer(address)).await.is_err()
+                {
+                    return;
+                }
+            }
+            Err(error) if !lost => {
+                warn!(%server, %error, "the STUN server is not found");
+                lost = true;
+            }
+            Err(_) => {}
+        }
+        tokio::time::sleep(wait).await;
+        // The first questions may be lost, as datagrams may be (RFC 8489 section 6.2.1).
+        wait = (wait * 2).min(stun::EVERY);
     }
 }

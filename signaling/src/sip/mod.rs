@@ -5,13 +5,13 @@
 //!                                                  ├─► Core: transactions ─► dialogs ─► calls ─► Event
 //!  driver, transport (tokio) ◄── Output ◄──────────┘
 //! ```
-//! Everything but `endpoint`, `driver`, `transport`, `listener` and `connection` is sans-IO: bytes, actions and `now`
-//! in; bytes, timers and events out.
+//! Everything but `endpoint`, `driver`, `transport`, `listener`, `connection`, `tls`, `websocket` and `resolver` is
+//! sans-IO: bytes, actions and `now` in; bytes, timers and events out.
 
 pub mod body;
 mod connection;
 pub mod core;
-mod destination;
+pub(crate) mod destination;
 pub(crate) mod dialog;
 pub mod digest;
 mod driver;
@@ -26,8 +26,10 @@ pub mod host;
 pub mod keys;
 pub(crate) mod lexer;
 mod listener;
+mod locate;
 pub mod message;
 pub mod method;
+mod nat;
 mod octets;
 pub mod parse;
 mod receive;
@@ -35,14 +37,18 @@ pub mod referral;
 mod registrars;
 pub mod registration;
 pub mod replaces;
+mod resolver;
 pub mod screen;
 pub mod session_timer;
 pub mod status;
+mod stun;
+pub mod tls;
 pub(crate) mod transaction;
 mod transport;
 pub mod uri;
 mod usage;
 mod waiting;
+mod websocket;
 
 pub use framing::{FramingError, Item, StreamFramer};
 pub use header::{HeaderError, NameAddr, Via};

@@ -106,10 +106,14 @@ impl Core {
     }
 
     fn take_response(&mut self, now: Instant, flow: Flow, response: Message) {
+        let via = response.top_via();
         let Some((id, owner, told)) = self.transactions.response(now, response, &mut self.packets) else {
             debug!(peer = %flow.remote, "a response that no transaction waits for");
             return;
         };
+        if let Ok(via) = via {
+            self.seen_as.learn(&via, &flow);
+        }
         if let Some(call) = owner {
             self.learn_connection(call, &flow);
             if let Some(told) = told {
@@ -152,7 +156,7 @@ impl Core {
             }
             return;
         }
-        if let Err(refusal) = screen(&message) {
+        if let Err(refusal) = screen(&message).and_then(|()| kept_secret(&message, &method, &flow)) {
             self.refuse(refusal, message, &flow);
             return;
         }
@@ -302,6 +306,16 @@ impl Core {
             Told::Unacknowledged => {}
         }
     }
+}
+
+/// A `sips:` URI is served where nobody on the way reads along; on any other transport its scheme is not supported
+/// (RFC 3261 sections 8.2.2.1 and 26.2.2). An ACK has no answer, and a CANCEL follows its INVITE.
+fn kept_secret(request: &Message, method: &Method, flow: &Flow) -> Result<(), Refusal> {
+    let secret = request.uri().is_some_and(|uri| uri.scheme() == "sips");
+    if !secret || flow.transport.is_secure() || matches!(method, Method::Ack | Method::Cancel) {
+        return Ok(());
+    }
+    Err(Refusal::Answer(Rejection::new(416)))
 }
 
 #[cfg(test)]

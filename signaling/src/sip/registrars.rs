@@ -1,21 +1,21 @@
 //! The endpoint's side of registrations: finds the registrars' addresses beside its task, and says how things stand.
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Instant};
+use std::{collections::HashMap, time::Instant};
 
 use tokio::{sync::watch, task::JoinSet};
 use tracing::{info, warn};
 
 use super::{
     core::{CallKey, Core},
-    destination::destination,
-    flow::{Path, Transport},
+    destination::{Destination, destination},
     registration::{Account, RegistrationState, Standing},
-    transport::Transports,
+    resolver::Resolver,
+    tls::Trust,
     uri::Uri,
 };
 
 /// Whose address was found, and where.
-pub(super) type Located = (CallKey, Result<(Transport, SocketAddr), String>);
+pub(super) type Located = (CallKey, Result<Destination, String>);
 
 /// The registrations of an endpoint as its task sees them.
 #[derive(Debug, Default)]
@@ -47,8 +47,8 @@ impl Registrars {
     }
 
     /// Looks for a registrar's address.
-    pub(super) fn locate(&mut self, key: CallKey, registrar: Uri, local: Arc<[(Transport, SocketAddr)]>) {
-        self.lookups.spawn(async move { (key, destination(&registrar, &local).await) });
+    pub(super) fn locate(&mut self, key: CallKey, registrar: Uri, resolver: Resolver, trust: Option<Trust>) {
+        self.lookups.spawn(async move { (key, destination(&registrar, &resolver, trust).await) });
     }
 
     /// The next address that was found; never when none is looked for. Cancel safe.
@@ -79,11 +79,4 @@ impl Registrars {
         }
         told.send_replace(state);
     }
-}
-
-/// The path to an address that was found.
-pub(super) fn path_to(transports: &Transports, transport: Transport, remote: SocketAddr) -> Result<Path, String> {
-    let flow = transports.flow_to(transport, remote);
-    let flow = flow.ok_or_else(|| format!("no {transport} socket of ours reaches {}", remote.ip()))?;
-    Ok(Path { flow, or_connect: (transport == Transport::Tcp).then_some(remote) })
 }

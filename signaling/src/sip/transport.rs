@@ -2,7 +2,7 @@
 //! stream loses that stream, and nobody else notices.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
@@ -12,16 +12,19 @@ use std::{
 use tokio::{
     net::{TcpListener, TcpStream, UdpSocket},
     sync::mpsc::{self, error::TrySendError},
-    task::{AbortHandle, JoinSet},
+    task::JoinSet,
 };
 use tracing::{debug, warn};
 
 use super::{
-    connection::{self, Connection},
-    flow::{ConnectionId, Flow, Packet, Transport},
-    listener::{accept, faced, open, reaches, read_datagrams, shares_port},
+    connection::{self, Connection, Terms},
+    endpoint::EndpointConfig,
+    flow::{ConnectionId, Flow, Packet, Path, Transport},
+    host::Host,
+    listener::{accept, faced, follow_stun_server, open, reaches, read_datagrams, shares_port},
     message::Message,
     parse::ParseError,
+    tls::{Certificate, TlsPeer, Trust},
     transaction::table::TransactionId,
 };
 use crate::SignalingError;
@@ -32,16 +35,24 @@ pub(crate) enum Inbound {
     Datagram(Flow, Vec<u8>),
     Message(Flow, Message),
     Unreadable(Flow, ParseError),
-    Accepted(TcpStream, SocketAddr),
+    Accepted(Transport, TcpStream, SocketAddr),
     /// The place where its next message begins is lost: close it once its answers have been written.
     Lost(ConnectionId),
     Closed(ConnectionId),
+    /// It has been silent for as long as one may be that nobody needs.
+    Idle(Flow),
+    /// Where the STUN server is: it may be asked.
+    StunServer(SocketAddr),
     /// The requests of these transactions could not be sent.
     Unsent(Vec<TransactionId>),
 }
 
 /// Open connections at once; more are turned away.
 const CONNECTIONS: usize = 1024;
+/// Of these, how many one address may have.
+const CONNECTIONS_OF_ONE: usize = 512;
+/// Whom connections were opened to is remembered past their end, for that many of them.
+const PEERS: usize = 4096;
 /// Messages that wait on one connection; one more and its peer is taken for dead.
 const WAITING: usize = 64;
 
@@ -49,9 +60,12 @@ const WAITING: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Transports {
     udp: Vec<(SocketAddr, Arc<UdpSocket>)>,
-    tcp: Vec<SocketAddr>,
+    streams: Vec<(Transport, SocketAddr)>,
     connections: HashMap<ConnectionId, Connection>,
+    /// Whom a flow inside TLS must reach, should its connection have to be opened, or opened again.
+    peers: BTreeMap<ConnectionId, TlsPeer>,
     last_connection: u64,
+    terms: Arc<Terms>,
     inbox: mpsc::Sender<Inbound>,
     /// Reading tasks; they end with this.
     tasks: JoinSet<()>,
@@ -62,44 +76,78 @@ impl Transports {
     /// Opens every listener and starts to read.
     ///
     /// # Errors
-    /// [`SignalingError::Bind`].
-    pub(crate) fn bind(
-        udp: &[SocketAddr],
-        tcp: &[SocketAddr],
-        inbox: mpsc::Sender<Inbound>,
-    ) -> Result<Self, SignalingError> {
+    /// [`SignalingError::Bind`], [`SignalingError::Certificate`].
+    pub(crate) fn bind(config: &EndpointConfig, inbox: mpsc::Sender<Inbound>) -> Result<Self, SignalingError> {
+        let certificate = match &config.certificate {
+            Some(files) => Some(Arc::new(Certificate::open(files.clone())?)),
+            None => None,
+        };
         let mut transports = Self {
             udp: Vec::new(),
-            tcp: Vec::new(),
+            streams: Vec::new(),
             connections: HashMap::new(),
+            peers: BTreeMap::new(),
             last_connection: 0,
+            terms: Arc::new(Terms {
+                idle: config.idle,
+                origins: config.origins.clone(),
+                certificate,
+                trust: config.trust.clone(),
+            }),
             inbox,
             tasks: JoinSet::new(),
             send_failures: 0,
         };
-        for &address in udp {
+        for &address in &config.udp {
             let wrap = |reason| SignalingError::Bind { transport: Transport::Udp, address, reason };
-            let socket = open(address, Transport::Udp, shares_port(address, udp)).map_err(wrap)?;
+            let socket = open(address, Transport::Udp, shares_port(address, &config.udp)).map_err(wrap)?;
             let socket = Arc::new(UdpSocket::from_std(socket.into()).map_err(wrap)?);
             let bound = socket.local_addr().map_err(wrap)?;
             transports.udp.push((bound, Arc::clone(&socket)));
             transports.tasks.spawn(read_datagrams(socket, bound, transports.inbox.clone()));
         }
-        for &address in tcp {
-            let wrap = |reason| SignalingError::Bind { transport: Transport::Tcp, address, reason };
-            let socket = open(address, Transport::Tcp, shares_port(address, tcp)).map_err(wrap)?;
-            socket.listen(1024).map_err(wrap)?;
-            let listener = TcpListener::from_std(socket.into()).map_err(wrap)?;
-            transports.tcp.push(listener.local_addr().map_err(wrap)?);
-            transports.tasks.spawn(accept(listener, transports.inbox.clone()));
+        for (transport, addresses) in [
+            (Transport::Tcp, &config.tcp),
+            (Transport::Tls, &config.tls),
+            (Transport::Ws, &config.ws),
+            (Transport::Wss, &config.wss),
+        ] {
+            for &address in addresses {
+                transports.listen(transport, address, shares_port(address, addresses))?;
+            }
+        }
+        if let Some(server) = &config.stun {
+            transports.tasks.spawn(follow_stun_server(server.clone(), transports.inbox.clone()));
+        }
+        if let Some(certificate) = &transports.terms.certificate {
+            transports.tasks.spawn(Arc::clone(certificate).follow());
         }
         Ok(transports)
+    }
+
+    fn listen(&mut self, transport: Transport, address: SocketAddr, only_v6: bool) -> Result<(), SignalingError> {
+        let wrap = |reason| SignalingError::Bind { transport, address, reason };
+        if transport.is_secure() && self.terms.certificate.is_none() {
+            let reason = io::Error::other("it needs a certificate, and there is none");
+            return Err(wrap(reason));
+        }
+        let socket = open(address, transport, only_v6).map_err(wrap)?;
+        socket.listen(1024).map_err(wrap)?;
+        let listener = TcpListener::from_std(socket.into()).map_err(wrap)?;
+        self.streams.push((transport, listener.local_addr().map_err(wrap)?));
+        self.tasks.spawn(accept(listener, transport, self.inbox.clone()));
+        Ok(())
     }
 
     /// Every listener.
     pub(crate) fn local(&self) -> Vec<(Transport, SocketAddr)> {
         let udp = self.udp.iter().map(|(address, _)| (Transport::Udp, *address));
-        udp.chain(self.tcp.iter().map(|address| (Transport::Tcp, *address))).collect()
+        udp.chain(self.streams.iter().copied()).collect()
+    }
+
+    /// What is shown to those who connect by TLS.
+    pub(crate) fn certificate(&self) -> Option<Arc<Certificate>> {
+        self.terms.certificate.clone()
     }
 
     /// How many connections are open.
@@ -107,34 +155,50 @@ impl Transports {
         self.connections.len()
     }
 
-    /// The flow to a peer that we have not heard from; `None` when no socket of ours can reach it.
-    pub(crate) fn flow_to(&self, transport: Transport, remote: SocketAddr) -> Option<Flow> {
+    /// The flow to a peer that we have not heard from, and for TLS whom it must reach; `None` when no socket of ours
+    /// can reach it.
+    pub(crate) fn flow_to(&mut self, transport: Transport, remote: SocketAddr, peer: Option<TlsPeer>) -> Option<Flow> {
         let local = match transport {
             Transport::Udp => {
                 let (bound, _) = self.udp.iter().find(|(bound, _)| reaches(*bound, remote))?;
                 SocketAddr::new(faced(bound.ip(), remote)?, bound.port())
             }
-            Transport::Tcp => self.tcp_local(remote, None)?,
+            Transport::Tcp | Transport::Tls => self.stream_local(transport, remote, None)?,
+            // Nobody listens there.
+            Transport::Ws | Transport::Wss => return None,
         };
-        Some(Flow { transport, local, remote, connection: None })
+        let connection = peer.map(|peer| {
+            let id = self.new_id();
+            self.remember(id, peer);
+            id
+        });
+        Some(Flow { transport, local, remote, connection })
     }
 
-    /// The address that a TCP peer reaches us at: a listener's port when there is one that it can reach.
-    fn tcp_local(&self, remote: SocketAddr, own: Option<SocketAddr>) -> Option<SocketAddr> {
-        let listener = self.tcp.iter().find(|bound| reaches(**bound, remote));
+    fn remember(&mut self, id: ConnectionId, peer: TlsPeer) {
+        self.peers.insert(id, peer);
+        if self.peers.len() > PEERS {
+            self.peers.pop_first();
+        }
+    }
+
+    /// The address that the peer of a stream reaches us at: a listener's port when there is one that it can reach.
+    fn stream_local(&self, transport: Transport, remote: SocketAddr, own: Option<SocketAddr>) -> Option<SocketAddr> {
+        let mut listeners = self.streams.iter().filter(|(kind, _)| *kind == transport).map(|(_, bound)| *bound);
+        let listener = listeners.find(|bound| reaches(*bound, remote));
         let any = if remote.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
         let ip = match own {
             Some(own) => own.ip().to_canonical(),
-            None => faced(listener.map_or(any, SocketAddr::ip), remote)?,
+            None => faced(listener.map_or(any, |bound| bound.ip()), remote)?,
         };
-        Some(SocketAddr::new(ip, listener.copied().or(own).map_or(0, |address| address.port())))
+        Some(SocketAddr::new(ip, listener.or(own).map_or(0, |address| address.port())))
     }
 
     /// Sends, or lets go. Never waits. Returns the transaction whose request it could not take.
     pub(crate) fn send(&mut self, packet: Packet) -> Option<TransactionId> {
         match packet.path.flow.transport {
             Transport::Udp => self.send_datagram(&packet),
-            Transport::Tcp => self.send_on_stream(packet),
+            Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => self.send_on_stream(packet),
         }
     }
 
@@ -165,19 +229,17 @@ impl Transports {
 
     fn send_on_stream(&mut self, packet: Packet) -> Option<TransactionId> {
         let path = packet.path;
+        let peer = path.flow.connection.and_then(|id| self.peers.get(&id)).cloned();
         let known = path.flow.connection.filter(|id| self.connections.contains_key(id)).or_else(|| {
             let targets = [Some(path.flow.remote), path.or_connect];
-            self.connections.iter().find(|(_, open)| targets.contains(&Some(open.remote))).map(|(id, _)| *id)
+            let serves = |open: &Connection| {
+                open.transport == path.flow.transport && targets.contains(&Some(open.remote)) && open.peer == peer
+            };
+            self.connections.iter().find(|(_, open)| serves(open)).map(|(id, _)| *id)
         });
-        let id = match known {
-            Some(id) => id,
-            None => {
-                if self.connections.len() >= CONNECTIONS {
-                    self.send_failures += 1;
-                    return packet.transaction;
-                }
-                self.connect(path.or_connect.unwrap_or(path.flow.remote), path.flow)
-            }
+        let Some(id) = known.or_else(|| self.connect(&path, peer)) else {
+            self.send_failures += 1;
+            return packet.transaction;
         };
         let open = self.connections.get(&id)?;
         match open.queue.try_send(packet) {
@@ -197,32 +259,52 @@ impl Transports {
         }
     }
 
-    fn connect(&mut self, remote: SocketAddr, flow: Flow) -> ConnectionId {
+    /// Opens a connection; None: there are too many, or nobody listens at the other end.
+    fn connect(&mut self, path: &Path, peer: Option<TlsPeer>) -> Option<ConnectionId> {
+        if self.connections.len() >= CONNECTIONS || matches!(path.flow.transport, Transport::Ws | Transport::Wss) {
+            return None;
+        }
+        let remote = path.or_connect.unwrap_or(path.flow.remote);
+        let peer = match path.flow.transport {
+            // A peer that called us and whose connection is gone: its address is all that we know of it.
+            Transport::Tls if peer.is_none() => {
+                let trust = self.terms.trust.clone().or_else(|| Trust::system().ok())?;
+                Some(TlsPeer::new(&Host::from(remote.ip()), trust)?)
+            }
+            _ => peer,
+        };
         let id = self.new_id();
+        if let Some(peer) = &peer {
+            self.remember(id, peer.clone());
+        }
         let (queue, waiting) = mpsc::channel(WAITING);
-        let flow = Flow { remote, connection: Some(id), ..flow };
-        let task = self.tasks.spawn(connection::open(flow, waiting, self.inbox.clone()));
-        self.keep(id, remote, queue, task);
-        id
+        let flow = Flow { remote, connection: Some(id), ..path.flow };
+        let task = connection::open(peer.clone(), flow, Arc::clone(&self.terms), waiting, self.inbox.clone());
+        let task = self.tasks.spawn(task);
+        self.keep(id, Connection { transport: flow.transport, remote, peer, queue, task });
+        Some(id)
     }
 
     /// Takes a connection that a peer has opened.
-    pub(crate) fn accept(&mut self, stream: TcpStream, remote: SocketAddr) {
+    pub(crate) fn accept(&mut self, transport: Transport, stream: TcpStream, remote: SocketAddr) {
         let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
-        let Some(local) = stream.local_addr().ok().and_then(|own| self.tcp_local(remote, Some(own))) else { return };
-        if self.connections.len() >= CONNECTIONS {
-            warn!(peer = %remote, limit = CONNECTIONS, "too many SIP connections: one more was turned away");
+        let own = stream.local_addr().ok();
+        let Some(local) = own.and_then(|own| self.stream_local(transport, remote, Some(own))) else { return };
+        let of_one = self.connections.values().filter(|open| open.remote.ip() == remote.ip()).count();
+        if self.connections.len() >= CONNECTIONS || of_one >= CONNECTIONS_OF_ONE {
+            warn!(peer = %remote, open = self.connections.len(), of_one, "too many SIP connections: one more was turned away");
             return;
         }
         let id = self.new_id();
         let (queue, waiting) = mpsc::channel(WAITING);
-        let flow = Flow { transport: Transport::Tcp, local, remote, connection: Some(id) };
-        let task = self.tasks.spawn(connection::serve(stream, flow, waiting, self.inbox.clone()));
-        self.keep(id, remote, queue, task);
+        let flow = Flow { transport, local, remote, connection: Some(id) };
+        let task = connection::accepted(stream, flow, Arc::clone(&self.terms), waiting, self.inbox.clone());
+        let task = self.tasks.spawn(task);
+        self.keep(id, Connection { transport, remote, peer: None, queue, task });
     }
 
-    fn keep(&mut self, id: ConnectionId, remote: SocketAddr, queue: mpsc::Sender<Packet>, task: AbortHandle) {
-        self.connections.insert(id, Connection { remote, queue, task });
+    fn keep(&mut self, id: ConnectionId, connection: Connection) {
+        self.connections.insert(id, connection);
         // Finished tasks are forgotten here, so that the set grows with open connections only.
         while self.tasks.try_join_next().is_some() {}
     }

@@ -69,7 +69,7 @@ impl Line {
         let now = self.now;
         match self.flow.transport {
             Transport::Udp => self.core.datagram(now, self.flow, text.as_bytes()),
-            Transport::Tcp => self.core.message(now, self.flow, parse(text.as_bytes()).unwrap()),
+            _ => self.core.message(now, self.flow, parse(text.as_bytes()).unwrap()),
         }
         self.collect();
     }
@@ -78,8 +78,8 @@ impl Line {
     pub fn try_hear(&mut self, bytes: &[u8]) {
         match (self.flow.transport, parse(bytes)) {
             (Transport::Udp, _) => self.core.datagram(self.now, self.flow, bytes),
-            (Transport::Tcp, Ok(message)) => self.core.message(self.now, self.flow, message),
-            (Transport::Tcp, Err(error)) => self.core.malformed(self.now, self.flow, &error),
+            (_, Ok(message)) => self.core.message(self.now, self.flow, message),
+            (_, Err(error)) => self.core.malformed(self.now, self.flow, &error),
         }
         self.collect();
     }

@@ -15,7 +15,7 @@ use crate::{
     sip::{
         body::SDP_TYPE,
         core::{CallKey, Core, EndReason, Event},
-        flow::{Packet, Path},
+        flow::{Packet, Path, Ways},
         header::NameAddr,
         headers::Name,
         message::Message,
@@ -52,6 +52,18 @@ pub(in crate::sip) struct Outgoing {
     pub(super) offered: Box<Offered>,
     /// What the callee of the call's present dialog has said.
     pub(super) said: Said,
+    /// What is tried when this way leads nowhere.
+    untried: Option<Box<Untried>>,
+}
+
+/// The ways that are left, and what the INVITE is made anew from for each.
+#[derive(Debug)]
+struct Untried {
+    ways: Ways,
+    invite: Message,
+    /// The session interval that it asks for, in seconds.
+    asked_s: u32,
+    rtp: SocketAddr,
 }
 
 /// Whether the INVITE is being taken back.
@@ -86,8 +98,8 @@ impl Outgoing {
 }
 
 impl Core {
-    /// Places a call along `path`. `from` is a SIP URI, or the user part of one at our own address; `rtp` the address
-    /// of the call's RTP socket.
+    /// Places a call along the first of `ways` that leads somewhere. `from` is a SIP URI, or the user part of one at our
+    /// own address; `rtp` the address of the call's RTP socket.
     ///
     /// # Errors
     /// [`SignalingError::Full`], [`SignalingError::Target`].
@@ -96,7 +108,7 @@ impl Core {
         now: Instant,
         target: &Uri,
         from: &str,
-        path: Path,
+        ways: impl Into<Ways>,
         rtp: SocketAddr,
     ) -> Result<CallKey, SignalingError> {
         if self.calls.len() >= self.config.max_calls {
@@ -112,7 +124,9 @@ impl Core {
         if let Uri::Sip(sip) = &mut to {
             sip.params.remove("transport");
         }
-        let us = self.advertised(&path.flow);
+        let ways = ways.into();
+        let lost = || SignalingError::Target { target: target.to_string(), reason: "there is no way to it".to_owned() };
+        let us = self.advertised(&ways.first().ok_or_else(lost)?.flow);
         let from = match from.parse::<Uri>() {
             Ok(uri) => uri,
             Err(_) => format!("sip:{}@{us}", escape_user(from)).parse().map_err(|error| SignalingError::Target {
@@ -122,46 +136,100 @@ impl Core {
         };
         let from = NameAddr::new(from).with_tag(&self.word());
         let call_id = format!("{}{}@{us}", self.word(), self.word());
-        let id = u64::from(self.pick(1..=u32::MAX));
-        let mut negotiation =
-            Negotiation::new(self.media_address(&path.flow, rtp), id, path.flow.remote.ip(), &self.config);
         let mut invite = Message::request(Method::Invite, request_uri);
         invite.headers.push(Name::MAX_FORWARDS, "70");
         invite.headers.push(Name::FROM, from.to_string());
         invite.headers.push(Name::TO, NameAddr::new(to).to_string());
         invite.headers.push(Name::CALL_ID, call_id);
         invite.headers.push(Name::CSEQ, "1 INVITE");
-        invite.headers.push(Name::CONTACT, self.contact(&path.flow));
         invite.headers.push(Name::ALLOW, allow());
         invite.headers.push(Name::SUPPORTED, supported());
         invite.headers.push(Name::ACCEPT, SDP_TYPE);
         let asked_s = self.config.session_timers.ask(&mut invite, None, 0);
-        invite.set_body(SDP_TYPE, negotiation.offer());
-        let kept = Box::new(invite.clone());
-        let branch = self.put_via(&mut invite, &path);
         let key = self.new_call_key();
+        let set_out = self.set_out(now, key, Box::new(Untried { ways, invite, asked_s, rtp }));
+        let (outgoing, negotiation) = set_out.ok_or_else(lost)?;
+        let mut call = Call::new(outgoing.path.flow, Stage::Outgoing(outgoing));
+        call.negotiation = Some(negotiation);
+        call.is_placed = true;
+        self.calls.insert(key, call);
+        self.judge_callee(key);
+        self.settle_call(key);
+        Ok(key)
+    }
+
+    /// Sends the INVITE along the next way; None: there is none left.
+    fn set_out(&mut self, now: Instant, key: CallKey, mut untried: Box<Untried>) -> Option<(Outgoing, Negotiation)> {
+        let mut path = untried.ways.first()?;
+        let (mut kept, mut negotiation) = self.address(&untried, &path);
+        let mut invite = kept.clone();
+        let mut branch = self.put_via(&mut invite, &path);
+        let by = untried.ways.next(invite.to_bytes().len())?;
+        if by != path {
+            path = by;
+            (kept, negotiation) = self.address(&untried, &path);
+            invite = kept.clone();
+            branch = self.put_via(&mut invite, &path);
+        }
         let transaction = self.transactions.send(now, invite, &branch, path, Some(key), &mut self.packets);
         let outgoing = Outgoing {
             transaction,
             branch,
             path,
-            invite: kept,
-            asked_s,
+            invite: Box::new(kept),
+            asked_s: untried.asked_s,
             provisional: false,
             cancel: Cancel::No,
             told: 0,
             give_up: now + RING_LIMIT,
             offered: Box::new(Offered::new(negotiation.clone())),
             said: Said::default(),
+            untried: Some(untried).filter(|untried| untried.ways.first().is_some()),
         };
-        let mut call = Call::new(path.flow, Stage::Outgoing(outgoing));
+        Some((outgoing, negotiation))
+    }
+
+    /// The INVITE as it goes along this path, without our Via, and the offer in it.
+    fn address(&mut self, untried: &Untried, path: &Path) -> (Message, Negotiation) {
+        let id = u64::from(self.pick(1..=u32::MAX));
+        let rtp = self.media_address(&path.flow, untried.rtp);
+        let mut negotiation = Negotiation::new(rtp, id, path.flow.remote.ip(), &self.config);
+        let mut invite = untried.invite.clone();
+        invite.headers.push(Name::CONTACT, self.contact_for(&path.flow, untried.invite.uri()));
+        invite.set_body(SDP_TYPE, negotiation.offer());
+        (invite, negotiation)
+    }
+
+    /// The way that we went led nowhere: goes the next one, unless there is none or the caller has given up (RFC 3263
+    /// section 4.3).
+    pub(super) fn try_another_way(&mut self, now: Instant, key: CallKey) -> bool {
+        let untried = match self.calls.get_mut(&key) {
+            Some(Call { stage: Stage::Outgoing(outgoing), .. }) if outgoing.cancel == Cancel::No => {
+                outgoing.untried.take()
+            }
+            _ => None,
+        };
+        let Some((outgoing, negotiation)) = untried.and_then(|untried| self.set_out(now, key, untried)) else {
+            return false;
+        };
+        let Some(call) = self.calls.get_mut(&key) else { return false };
+        let early = call.turn_from_all();
+        call.flow = outgoing.path.flow;
+        call.stage = Stage::Outgoing(outgoing);
         call.negotiation = Some(negotiation);
-        call.is_placed = true;
-        call.is_to_stranger = !self.gate.trusts(path.flow.remote.ip());
-        self.calls_to_strangers += usize::from(call.is_to_stranger);
-        self.calls.insert(key, call);
+        if let Some(early) = early {
+            self.dialogs.remove(&(early.call_id, early.local_tag));
+        }
+        self.judge_callee(key);
         self.settle_call(key);
-        Ok(key)
+        true
+    }
+
+    /// Notes whether the one we call is a stranger.
+    fn judge_callee(&mut self, key: CallKey) {
+        let Some(call) = self.calls.get_mut(&key) else { return };
+        let was = std::mem::replace(&mut call.is_to_stranger, !self.gate.trusts(call.flow.remote.ip()));
+        self.calls_to_strangers = self.calls_to_strangers + usize::from(call.is_to_stranger) - usize::from(was);
     }
 
     /// The Call-ID of a call.
@@ -215,7 +283,7 @@ impl Core {
         code: u16,
         response: &Message,
     ) {
-        if code == 422 && self.ask_longer(now, key, response) {
+        if (code == 422 && self.ask_longer(now, key, response)) || (code == 503 && self.try_another_way(now, key)) {
             return;
         }
         let Some(call) = self.calls.get_mut(&key) else { return };

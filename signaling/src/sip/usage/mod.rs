@@ -273,6 +273,9 @@ impl Core {
         let Some(call) = self.calls.get(&key) else { return };
         match &call.stage {
             Stage::Outgoing(outgoing) if outgoing.transaction == id => {
+                if self.try_another_way(now, key) {
+                    return;
+                }
                 self.outgoing_failed(now, key, code, super::status::reason_phrase(code));
             }
             Stage::Closing => self.forget(key),

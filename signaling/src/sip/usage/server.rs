@@ -93,7 +93,7 @@ impl Core {
             return;
         }
         let tag = self.word();
-        let contact = self.contact(&request.flow);
+        let contact = self.contact_for(&request.flow, request.message.uri());
         let dialog = match Dialog::of_server(&request.message, tag, request.flow, contact) {
             Ok(dialog) => dialog,
             Err(error) => {

@@ -1,0 +1,272 @@
+//! Where calls go (RFC 3263): a DNS server of our own on loopback says so, and the ways it names are tried until one leads
+//! somewhere. In virtual time for the ways, over real sockets for the server.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod line;
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use line::{Line, SDP, brief, response, rtp};
+use milo_media::PortPool;
+use milo_signaling::{
+    EndReason, Endpoint, EndpointConfig, Invitations, Progress, Transport,
+    sip::{
+        Message, Name,
+        core::Event,
+        flow::{Flow, Path, Way, Ways},
+    },
+};
+use tokio::{net::UdpSocket, time::timeout};
+
+const SOON: Duration = Duration::from_secs(10);
+
+async fn soon<F: Future>(future: F) -> F::Output {
+    timeout(SOON, future).await.expect("within ten seconds")
+}
+
+// --- the ways, in virtual time ---
+
+fn path(line: &Line, transport: Transport, remote: &str) -> Path {
+    Path { flow: Flow { transport, remote: remote.parse().unwrap(), ..line.flow }, or_connect: None }
+}
+
+/// We call somebody who has these ways; the first INVITE and where it went.
+fn set_out(line: &mut Line, ways: &[Way]) -> (Message, SocketAddr) {
+    let target = "sip:rasoa@example.com".parse().unwrap();
+    let ways = Ways(ways.iter().copied().collect());
+    line.act(|core, now| core.call(now, &target, "milo", ways, rtp())).unwrap();
+    let to = line.went()[0];
+    (line.only(), to)
+}
+
+const FIRST: &str = "127.0.0.1:5081";
+const SECOND: &str = "127.0.0.1:5082";
+
+#[test]
+fn a_server_that_says_503_or_nothing_is_passed_over_for_the_next() {
+    for silent in [false, true] {
+        let mut line = Line::new(Transport::Udp);
+        let ways = [FIRST, SECOND].map(|to| Way { path: path(&line, Transport::Udp, to), if_large: None });
+        let (invite, to) = set_out(&mut line, &ways);
+        assert_eq!(to.to_string(), FIRST);
+        if silent {
+            line.pass(Duration::from_secs(32));
+        } else {
+            line.hear(&response(&invite, 180, "first", ""));
+            assert!(matches!(line.events()[..], [Event::Ringing(_, 180)]));
+            line.hear(&response(&invite, 503, "first", ""));
+        }
+        assert_eq!(line.went().last().unwrap().to_string(), SECOND);
+        let sent = line.sent();
+        let again = sent.last().unwrap();
+        assert_eq!(brief(again), "INVITE");
+        assert_ne!(again.top_via().unwrap().branch(), invite.top_via().unwrap().branch());
+        for name in [Name::CALL_ID, Name::FROM, Name::TO, Name::CSEQ] {
+            assert_eq!(again.headers.get(name.clone()), invite.headers.get(name.clone()), "{name}");
+        }
+        line.hear(&response(again, 200, "second", SDP));
+        assert_eq!(line.spoke(), ["ACK"]);
+        line.media();
+    }
+}
+
+#[test]
+fn the_last_servers_503_is_the_calls_end_and_a_busy_is_so_at_once() {
+    let mut line = Line::new(Transport::Udp);
+    let ways = [FIRST, SECOND].map(|to| Way { path: path(&line, Transport::Udp, to), if_large: None });
+    let (invite, _) = set_out(&mut line, &ways);
+    line.hear(&response(&invite, 503, "first", ""));
+    let again = line.sent().pop().unwrap();
+    line.hear(&response(&again, 503, "second", ""));
+    assert!(matches!(line.ended(), EndReason::Rejected { code: 503, .. }));
+    line.sent();
+    let (invite, _) = set_out(&mut line, &ways);
+    line.hear(&response(&invite, 486, "first", ""));
+    assert_eq!(line.spoke(), ["ACK"]);
+    assert!(matches!(line.ended(), EndReason::Rejected { code: 486, .. }));
+    line.pass(Duration::from_secs(60));
+    line.assert_empty();
+}
+
+#[test]
+fn a_call_that_was_given_up_is_tried_nowhere_else() {
+    let mut line = Line::new(Transport::Udp);
+    let ways = [FIRST, SECOND].map(|to| Way { path: path(&line, Transport::Udp, to), if_large: None });
+    let target = "sip:rasoa@example.com".parse().unwrap();
+    let call = line.act(|core, now| core.call(now, &target, "milo", Ways(ways.into()), rtp())).unwrap();
+    let invite = line.only();
+    line.hear(&response(&invite, 100, "", ""));
+    line.act(|core, now| core.cancel(now, call)).unwrap();
+    assert_eq!(line.spoke(), ["CANCEL"]);
+    line.hear(&response(&invite, 503, "first", ""));
+    assert_eq!(line.spoke(), ["ACK"]);
+}
+
+// --- over real sockets ---
+
+fn bind(dns: Option<SocketAddr>, is_wordy: bool) -> (Endpoint, Invitations) {
+    let at: SocketAddr = ([127, 0, 0, 1], 0).into();
+    let user_agent = if is_wordy { "x".repeat(1200) } else { "Milo".to_owned() };
+    let dns = dns.into_iter().collect();
+    let config = EndpointConfig { udp: vec![at], tcp: vec![at], dns, user_agent, ..EndpointConfig::default() };
+    let ports = Arc::new(PortPool::new(at.ip(), 0..=0));
+    Endpoint::bind(config, ports, tokio::runtime::Handle::current()).unwrap()
+}
+
+fn port(endpoint: &Endpoint, transport: Transport) -> u16 {
+    endpoint.local().iter().find(|(kind, _)| *kind == transport).unwrap().1.port()
+}
+
+/// A name in the form of the wire (RFC 1035 section 3.1).
+fn wire_name(name: &str) -> Vec<u8> {
+    let labels = name.split('.').filter(|label| !label.is_empty());
+    let mut bytes: Vec<u8> =
+        labels.flat_map(|label| std::iter::once(u8::try_from(label.len()).unwrap()).chain(label.bytes())).collect();
+    bytes.push(0);
+    bytes
+}
+
+const A: u16 = 1;
+const SRV: u16 = 33;
+const NAPTR: u16 = 35;
+
+fn srv(priority: u16, weight: u16, port: u16, target: &str) -> Vec<u8> {
+    [priority, weight, port].iter().flat_map(|word| word.to_be_bytes()).chain(wire_name(target)).collect()
+}
+
+fn naptr(order: u16, services: &str, replacement: &str) -> Vec<u8> {
+    let mut bytes: Vec<u8> = [order, 10].iter().flat_map(|word| word.to_be_bytes()).collect();
+    for text in ["s", services, ""] {
+        bytes.push(u8::try_from(text.len()).unwrap());
+        bytes.extend(text.bytes());
+    }
+    bytes.extend(wire_name(replacement));
+    bytes
+}
+
+type Zone = Vec<(&'static str, u16, Vec<u8>)>;
+
+/// A DNS server that knows this zone and notes what it was asked.
+async fn dns(zone: Zone) -> (SocketAddr, Arc<Mutex<Vec<(String, u16)>>>) {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let at = socket.local_addr().unwrap();
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let notes = Arc::clone(&asked);
+    tokio::spawn(async move {
+        let mut query = [0; 1500];
+        while let Ok((length, from)) = socket.recv_from(&mut query).await {
+            let query = &query[..length];
+            let (mut name, mut place) = (String::new(), 12);
+            while query[place] != 0 {
+                let label = &query[place + 1..=place + usize::from(query[place])];
+                name = format!("{name}{}.", String::from_utf8_lossy(label).to_ascii_lowercase());
+                place += 1 + label.len();
+            }
+            let question = &query[12..place + 5];
+            let kind = u16::from_be_bytes([query[place + 1], query[place + 2]]);
+            notes.lock().unwrap().push((name.clone(), kind));
+            let known = zone.iter().any(|(owner, ..)| *owner == name);
+            let answers: Vec<_> = zone.iter().filter(|(owner, of, _)| *owner == name && *of == kind).collect();
+            let mut answer = query[..2].to_vec();
+            answer.extend([0x85, if known { 0x80 } else { 0x83 }, 0, 1]);
+            answer.extend(u16::try_from(answers.len()).unwrap().to_be_bytes());
+            answer.extend([0; 4]);
+            answer.extend(question);
+            for (owner, kind, data) in answers {
+                answer.extend(wire_name(owner));
+                answer.extend(kind.to_be_bytes());
+                answer.extend([0, 1, 0, 0, 0, 60]);
+                answer.extend(u16::try_from(data.len()).unwrap().to_be_bytes());
+                answer.extend(data);
+            }
+            socket.send_to(&answer, from).await.ok();
+        }
+    });
+    (at, asked)
+}
+
+fn host() -> (u16, Vec<u8>) {
+    (A, vec![127, 0, 0, 1])
+}
+
+async fn outcome(endpoint: &Endpoint, target: &str) -> u16 {
+    match soon(endpoint.call(&target.parse().unwrap(), "rasoa").await.unwrap().next()).await {
+        Progress::Answered(..) => 200,
+        Progress::Rejected { code, .. } => code,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn naptr_and_srv_lead_past_a_dead_server_to_the_one_that_answers() {
+    let (bob, mut door) = bind(None, false);
+    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (a, loopback) = host();
+    let zone = vec![
+        ("example.test.", NAPTR, naptr(20, "SIP+D2U", "_sip._udp.example.test")),
+        ("example.test.", NAPTR, naptr(10, "SIP+D2T", "_sip._tcp.example.test")),
+        ("_sip._tcp.example.test.", SRV, srv(1, 0, dead, "one.example.test")),
+        ("_sip._tcp.example.test.", SRV, srv(2, 0, port(&bob, Transport::Tcp), "two.example.test")),
+        ("one.example.test.", a, loopback.clone()),
+        ("two.example.test.", a, loopback),
+    ];
+    let (server, asked) = dns(zone).await;
+    let (alice, _nobody) = bind(Some(server), false);
+    let answering = tokio::spawn(async move {
+        let invitation = soon(door.next()).await.unwrap();
+        let via = invitation.header("Via").unwrap().to_owned();
+        (via, invitation.answer().await.unwrap())
+    });
+    assert_eq!(outcome(&alice, "sip:milo@example.test").await, 200);
+    let (via, _call) = soon(answering).await.unwrap();
+    assert!(via.starts_with("SIP/2.0/TCP "), "{via}");
+    let asked = asked.lock().unwrap();
+    assert_eq!(asked[0], ("example.test.".to_owned(), NAPTR), "{asked:?}");
+}
+
+#[tokio::test]
+async fn without_naptr_srv_is_asked_and_a_port_in_the_uri_asks_for_an_address_only() {
+    let (bob, mut door) = bind(None, false);
+    tokio::spawn(async move {
+        while let Some(invitation) = door.next().await {
+            drop(invitation.reject(486, "").await)
+        }
+    });
+    let (a, loopback) = host();
+    let zone = vec![
+        ("_sip._udp.example.test.", SRV, srv(1, 0, port(&bob, Transport::Udp), "bob.example.test")),
+        ("bob.example.test.", a, loopback),
+    ];
+    let (server, asked) = dns(zone).await;
+    let (alice, _nobody) = bind(Some(server), false);
+    assert_eq!(outcome(&alice, "sip:milo@example.test").await, 486);
+    asked.lock().unwrap().clear();
+    assert_eq!(outcome(&alice, &format!("sip:milo@bob.example.test:{}", port(&bob, Transport::Udp))).await, 486);
+    assert!(asked.lock().unwrap().iter().all(|(_, kind)| ![SRV, NAPTR].contains(kind)), "{asked:?}");
+    let error = alice.call(&"sip:milo@nowhere.test".parse().unwrap(), "rasoa").await.unwrap_err();
+    assert!(error.to_string().starts_with("cannot call sip:milo@nowhere.test: "), "{error}");
+}
+
+#[tokio::test]
+async fn a_large_invite_goes_by_tcp_and_by_udp_after_all_where_tcp_is_refused() {
+    let (alice, _nobody) = bind(None, true);
+    let (bob, mut door) = bind(None, false);
+    // Both listeners have one port where there is no DNS to say otherwise.
+    let tcp = port(&bob, Transport::Tcp);
+    let by = async |target: String, door: &mut Invitations| {
+        let outgoing = alice.call(&target.parse().unwrap(), "rasoa").await.unwrap();
+        let invitation = soon(door.next()).await.unwrap();
+        let via = invitation.header("Via").unwrap().to_owned();
+        drop((invitation, outgoing));
+        via.split_whitespace().next().unwrap().to_owned()
+    };
+    assert_eq!(by(format!("sip:milo@127.0.0.1:{tcp}"), &mut door).await, "SIP/2.0/TCP");
+    let udp = port(&bob, Transport::Udp);
+    assert_eq!(by(format!("sip:milo@127.0.0.1:{udp}"), &mut door).await, "SIP/2.0/UDP", "nobody listens by TCP there");
+    assert_eq!(by(format!("sip:milo@127.0.0.1:{udp};transport=udp"), &mut door).await, "SIP/2.0/UDP");
+}
