@@ -272,7 +272,9 @@ mod tests {
         assert_eq!((&*editions.faults(), editions.current().number), (faults.as_slice(), 1));
         fs::write(folder.join("a.toml"), GOOD.replace("NAME", "second")).expect("written");
         let next = editions.reload().await.expect("a place").expect("right");
-        assert_eq!((next.number, name(&next), name(&editions.current())), (2, "second", "second"));
+        // The keeper itself may have looked in between, and made an edition of it.
+        assert!(next.number > begun.number, "{}", next.number);
+        assert_eq!((name(&next), name(&editions.current())), ("second", "second"));
         assert!(editions.faults().is_empty());
         assert_eq!(name(&begun), "first", "a call keeps the edition it began with");
         fs::remove_dir_all(folder).ok();

@@ -390,7 +390,9 @@ async fn dialplans_are_listed_tested_and_reloaded() {
     assert_eq!((&list["edition"], &list["faults"][0]["line"]), (&json!(1), &json!(8)));
     std::fs::write(&file, PLANS.replace("sales", "orders")).unwrap();
     let (status, told) = house.post("/api/v1/dialplans/reload", "").await;
-    assert_eq!((status, &told["edition"], &told["plans"][0]["name"]), (200, &json!(2), &json!("orders")));
+    // The keeper itself may have looked in between, and made an edition of it.
+    assert!(told["edition"].as_u64() > Some(1), "{told}");
+    assert_eq!((status, &told["plans"][0]["name"]), (200, &json!("orders")));
     assert_eq!(house.get("/api/v1/dialplans", "Authorization: Bearer wrong\r\n").await.0, 200, "no key is set");
 }
 

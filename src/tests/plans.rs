@@ -299,7 +299,7 @@ fn the_command_line_checks_and_explains() {
     let (found, told) = run(&[&call[..], &["2026-11-30T17:00:00+03:00"]].concat());
     assert!(!found && told.contains("mon 2026-11-30 17:00 is outside its hours") && told.contains("404"), "{told}");
     let (right, told) = run(&["check"]);
-    assert!(right && told.contains("1 plan), "{told}");
+    assert!(right && told.contains("1 plans"), "{told}");
     fs::write(plans.join("b.toml"), text.replace("answer", "anser").replace("17:00", "25:00")).expect("written");
     let (right, told) = run(&["check"]);
     assert!(!right && told.contains("b.toml, line 8: ") && told.contains("b.toml, line 7: "), "{told}");

@@ -197,15 +197,16 @@ async fn a_turn_says_where_it_stands_in_the_recording() {
     let voice =
         |after: usize| after + agent[after..].iter().position(|sample| sample.unsigned_abs() > 100).expect("a voice");
     // Where it is, and where the row says that it is, in milliseconds.
-    for (what, at, told) in [
-        ("the caller begins", begin, place(said, "heard_from")),
-        ("the caller ends", end, place(said, "heard_to")),
-        ("the greeting begins", voice(0), place(&turns[0], "said_from")),
-        ("the reply begins", voice(end), place(said, "said_from")),
+    for (what, at, told, within) in [
+        ("the caller begins", begin, place(said, "heard_from"), 50),
+        // Voice activity lets go of a voice about a tenth of a second after it has died away.
+        ("the caller ends", end, place(said, "heard_to"), 150),
+        ("the greeting begins", voice(0), place(&turns[0], "said_from"), 50),
+        ("the reply begins", voice(end), place(said, "said_from"), 50),
     ] {
         let (at, told) = (at as i64 / 16, told.expect("a place"));
         println!("{what} at {at} ms, and in the row at {told} ms");
-        assert!((told - at).abs() <= 50, "{what} at {at} ms, and in the row at {told} ms: {said}");
+        assert!((told - at).abs() <= within, "{what} at {at} ms, and in the row at {told} ms: {said}");
     }
     assert_eq!(place(&turns[0], "heard_from"), None, "nobody was heard before the greeting");
     stop(milo).await;
