@@ -67,7 +67,7 @@ pub async fn milo(name: &str, variables: &[(&str, &str)]) -> Running {
 }
 
 /// Every Milo of these scenarios has the number by which a start is recognised.
-const MILO: &str = "
+pub const MILO: &str = "
 [[plan]]
 name = 'milo'
 number = 'milo'

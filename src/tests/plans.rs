@@ -4,7 +4,7 @@ mod house;
 
 use std::{fs, net::UdpSocket, path::Path, time::Duration};
 
-use house::{PROGRAM, alone, call, errand, folder, get, milo, newest_call, stop};
+use house::{MILO, PROGRAM, alone, call, errand, folder, get, milo, newest_call, stop};
 use milo::{
     bench::Running,
     error::Error,
@@ -13,15 +13,6 @@ use milo::{
 };
 use serde_json::Value;
 use tokio::{runtime::Handle, time::sleep};
-
-/// Every Milo of these scenarios has the number by which a start is recognised.
-const MILO: &str = "
-[[plan]]
-name = 'milo'
-number = 'milo'
-language = 'mg'
-actions = [{ answer = {} }, { echo = {} }]
-";
 
 /// A plan for the number of its name.
 fn plan(name: &str, verbs: &str) -> String {

@@ -35,7 +35,7 @@ pub(crate) use loss::Loss;
 pub(crate) use packet::{HEADER, Packet};
 pub(crate) use passage::{Ordinal, rescale};
 pub use peer::LearnFrom;
-pub(crate) use peer::Peer;
+pub(crate) use peer::{Nearness, Peer};
 pub(crate) use phase::Phase;
 pub(crate) use playout::PassedOver;
 pub(crate) use receiver::{Receiver, Taken};

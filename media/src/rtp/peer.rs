@@ -53,17 +53,31 @@ pub enum LearnFrom {
 
 /// How likely a source is the peer, the likelier the greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
+pub(crate) enum Nearness {
     Elsewhere,
+    /// Another port of the host of the SDP, or the host of the signalling.
     Kin,
+    /// The address of the SDP.
     Advertised,
+}
+
+impl Nearness {
+    pub(crate) fn of(from: SocketAddr, advertised: SocketAddr, signalling: Option<IpAddr>) -> Self {
+        if from == advertised {
+            Self::Advertised
+        } else if from.ip() == advertised.ip() || Some(from.ip()) == signalling {
+            Self::Kin
+        } else {
+            Self::Elsewhere
+        }
+    }
 }
 
 /// The source that is heard.
 #[derive(Clone, Copy, Debug)]
 struct Learned {
     from: SocketAddr,
-    kind: Kind,
+    kind: Nearness,
     heard: Instant,
     ssrc: u32,
     sequence: u16,
@@ -73,7 +87,7 @@ struct Learned {
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
     from: SocketAddr,
-    kind: Kind,
+    kind: Nearness,
     ssrc: u32,
     sequence: u16,
     /// Packets in a row, and with which moment and timestamp the row began.
@@ -133,31 +147,32 @@ impl Peer {
 
     /// This address has shown that it has the peer's key: it is the learned one, whatever came before.
     pub(crate) fn prove(&mut self, from: SocketAddr, now: Instant) {
-        self.learned = Some(Learned { from, kind: Kind::Advertised, heard: now, ssrc: 0, sequence: 0 });
+        self.learned = Some(Learned { from, kind: Nearness::Advertised, heard: now, ssrc: 0, sequence: 0 });
         self.candidates = Vec::new();
     }
 
     /// A valid packet of another source. Says whether it is heard, because its source is the learned one from now on.
     pub(crate) fn judge(&mut self, from: SocketAddr, packet: &Packet<'_>, now: Instant) -> bool {
         let kind = self.kind(from);
-        if self.learned.is_none() && kind == Kind::Advertised {
+        if self.learned.is_none() && kind == Nearness::Advertised {
             return self.learn(from, packet, now);
         }
         let has_moved = self.continues(packet, now);
         let better = self.learned.is_none_or(|learned| kind > learned.kind);
         let may_replace = self.may_replace(from, now);
-        let may_come = kind != Kind::Elsewhere || self.learn_from == LearnFrom::Anywhere;
+        let may_come = kind != Nearness::Elsewhere || self.learn_from == LearnFrom::Anywhere;
         if !(better && may_come || has_moved || may_replace) {
             return false;
         }
         let Some(candidate) = self.watch(from, kind, packet, now) else { return false };
         let passed = now.saturating_duration_since(candidate.began);
-        let (row, least) = if kind == Kind::Elsewhere { ELSEWHERE } else { KIN };
+        let (row, least) = if kind == Nearness::Elsewhere { ELSEWHERE } else { KIN };
         let sound = u64::from(packet.timestamp.wrapping_sub(candidate.timestamp)) * 1000 / u64::from(self.clock_rate);
         // A quarter ahead of the clock is the jitter of a good line.
         let is_paced = passed >= least && sound <= 4_000_000 && passed >= Duration::from_millis(sound) * 3 / 4;
         let is_row = candidate.row >= row && is_paced;
-        let outdone = kind == Kind::Elsewhere && self.candidates.iter().any(|other| other.kind > kind && other.row > 1);
+        let outdone =
+            kind == Nearness::Elsewhere && self.candidates.iter().any(|other| other.kind > kind && other.row > 1);
         if has_moved && candidate.row >= MOVED || is_row && !outdone {
             return self.learn(from, packet, now);
         }
@@ -177,14 +192,8 @@ impl Peer {
         true
     }
 
-    fn kind(&self, from: SocketAddr) -> Kind {
-        if from == self.advertised {
-            Kind::Advertised
-        } else if from.ip() == self.advertised.ip() || Some(from.ip()) == self.signalling {
-            Kind::Kin
-        } else {
-            Kind::Elsewhere
-        }
+    fn kind(&self, from: SocketAddr) -> Nearness {
+        Nearness::of(from, self.advertised, self.signalling)
     }
 
     /// Has the learned source been silent, and does this packet go on where it stopped? No further ahead than the silence
@@ -206,7 +215,7 @@ impl Peer {
     }
 
     /// Enters the packet into its source's row. `None` when there is no place to watch this source.
-    fn watch(&mut self, from: SocketAddr, kind: Kind, packet: &Packet<'_>, now: Instant) -> Option<Candidate> {
+    fn watch(&mut self, from: SocketAddr, kind: Nearness, packet: &Packet<'_>, now: Instant) -> Option<Candidate> {
         let Packet { ssrc, sequence, timestamp, .. } = *packet;
         let fresh = Candidate { from, kind, ssrc, sequence, row: 1, began: now, timestamp, heard: now };
         if let Some(known) = self.candidates.iter_mut().find(|candidate| candidate.from == from) {

@@ -12,6 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::rtp::Nearness;
+
 /// Sources of a kind that may try at the same time.
 const PLACES: usize = 4;
 /// Datagrams of one source; a handshake has about six, some of them in fragments, some again.
@@ -19,19 +21,11 @@ const DATAGRAMS: u32 = 64;
 /// A source of which nothing was read for this long gives its place to another.
 const QUIET: Duration = Duration::from_secs(3);
 
-/// Where a datagram comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Advertised,
-    Kin,
-    Elsewhere,
-}
-
 /// A source that tries.
 #[derive(Clone, Copy, Debug)]
 struct Attempt {
     from: SocketAddr,
-    kind: Kind,
+    kind: Nearness,
     datagrams: u32,
     read: Instant,
 }
@@ -76,7 +70,7 @@ impl Admission {
     pub(super) fn admit(&mut self, from: SocketAddr, may_open: bool, now: Instant) -> Admitted {
         let kind = self.kind(from);
         if let Some(known) = self.attempts.iter_mut().find(|attempt| attempt.from == from) {
-            if kind != Kind::Advertised && known.datagrams >= DATAGRAMS {
+            if kind != Nearness::Advertised && known.datagrams >= DATAGRAMS {
                 return Admitted::NO;
             }
             known.datagrams += 1;
@@ -88,7 +82,7 @@ impl Admission {
         }
         let fresh = Attempt { from, kind, datagrams: 1, read: now };
         let among: Vec<usize> = (0..self.attempts.len()).filter(|&at| self.attempts[at].kind == kind).collect();
-        if kind == Kind::Advertised || among.len() < PLACES {
+        if kind == Nearness::Advertised || among.len() < PLACES {
             self.attempts.push(fresh);
             return Admitted::YES;
         }
@@ -118,14 +112,8 @@ impl Admission {
         std::mem::take(&mut self.attempts).into_iter().map(|attempt| attempt.from).collect()
     }
 
-    fn kind(&self, from: SocketAddr) -> Kind {
-        if from == self.advertised {
-            Kind::Advertised
-        } else if from.ip() == self.advertised.ip() || Some(from.ip()) == self.signalling {
-            Kind::Kin
-        } else {
-            Kind::Elsewhere
-        }
+    fn kind(&self, from: SocketAddr) -> Nearness {
+        Nearness::of(from, self.advertised, self.signalling)
     }
 }
 
