@@ -175,7 +175,10 @@ mod tests {
     #[test]
     fn the_example_is_valid_as_it_stands_and_with_everything_switched_on() {
         load(EXAMPLE).unwrap();
-        load(&example_with_everything()).unwrap();
+        // Of the public address and the server that is asked for it there can be one.
+        for other in ["\npublic_address", "\nstun"] {
+            load(&example_with_everything().replacen(other, &other.replace('\n', "\n#"), 1)).unwrap();
+        }
     }
 
     #[test]
@@ -218,6 +221,8 @@ mod tests {
             let asked = match parts.as_slice() {
                 ["sip", "trunks[0]", field] => format!("trunk.{field}"),
                 ["database", "url"] => "database_url()".into(),
+                ["sip", "tls_cert" | "tls_key"] => "sip.certificate()".into(),
+                ["sip", "tls_ca" | "tls_verify"] => "sip.trust()".into(),
                 [only] => format!("config.{only}"),
                 [.., section, field] => format!("{section}.{field}"),
                 [] => return,
