@@ -53,7 +53,20 @@ fn is_this_machine(peer: Option<IpAddr>, headers: &HeaderMap) -> bool {
         let name = host.split_once(':').map_or(host, |(name, _)| name);
         if name.eq_ignore_ascii_case("localhost") { Ok([127, 0, 0, 1].into()) } else { name.parse() }
     });
-    peer.is_some_and(|ip| ip.to_canonical().is_loopback()) && !passed_on && named.is_ok_and(|ip| ip.is_loopback())
+    let here = peer.is_some_and(|ip| ip.to_canonical().is_loopback()) && named.is_ok_and(|ip| ip.is_loopback());
+    here && !passed_on && !is_foreign_page(headers)
+}
+
+/// A page from elsewhere makes the browser of this machine ask; browsers say so (Fetch Metadata, Fetch Standard section 3.1).
+fn is_foreign_page(headers: &HeaderMap) -> bool {
+    let said = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let foreign = |origin: &str| {
+        let authority = origin.split_once("://").map_or("", |(_, authority)| authority);
+        let ip = authority.parse::<SocketAddr>().map(|address| address.ip()).or_else(|_| authority.parse::<IpAddr>());
+        let name = authority.split_once(':').map_or(authority, |(name, _)| name);
+        !name.eq_ignore_ascii_case("localhost") && !ip.is_ok_and(|ip| ip.is_loopback())
+    };
+    said("sec-fetch-site") == Some("cross-site") || said("origin").is_some_and(foreign)
 }
 
 #[cfg(test)]
@@ -75,6 +88,11 @@ mod tests {
         assert!(admitted("127.0.0.1", &[local], None));
         assert!(admitted("::1", &[("host", "[::1]:8000")], None));
         assert!(admitted("::ffff:127.0.0.1", &[("host", "localhost:8000")], key));
+        assert!(admitted("127.0.0.1", &[local, ("origin", "http://127.0.0.1:8000")], None));
+        assert!(admitted("127.0.0.1", &[local, ("origin", "http://localhost:8000")], None));
+        for page in [("origin", "https://elsewhere.example"), ("origin", "null"), ("sec-fetch-site", "cross-site")] {
+            assert!(!admitted("127.0.0.1", &[local, page], None), "{page:?}");
+        }
         assert!(!admitted("192.0.2.1", &[local], None));
         assert!(!admitted("192.0.2.1", &[local], key));
         assert!(admitted("192.0.2.1", &[local, ("authorization", "Bearer 0123456789abcdef")], key));

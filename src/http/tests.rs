@@ -272,7 +272,7 @@ async fn a_stranger_needs_the_key() {
     let house = House::with(healthy(), &key).await;
     house.log.flush(Duration::from_secs(10)).await;
     let forwarded = "X-Forwarded-For: 192.0.2.1\r\n";
-    for path in ["/api/v1/calls", "/api/v1/calls/x", "/api/v1/trunks", "/metrics"] {
+    for path in ["/api/v1/calls", "/api/v1/calls/x", "/api/v1/trunks", "/api/v1/dialplans", "/metrics"] {
         let (status, head, body) = house.get(path, forwarded).await;
         assert!(
             status == 401 && head.contains("www-authenticate: bearer") && body.contains("API_KEY"),
@@ -291,6 +291,14 @@ async fn a_stranger_needs_the_key() {
     };
     assert!(house.raw(&order(forwarded)).await.starts_with("HTTP/1.1 401"), "a recording is nobody else's to end");
     assert!(house.raw(&order(&right)).await.starts_with("HTTP/1.1 404"));
+    for path in ["/api/v1/dialplans/test", "/api/v1/dialplans/reload"] {
+        let asked = format!(
+            "POST {path} HTTP/1.1\r\nHost: x\r\n{forwarded}Connection: close\r\nContent-Type: application/json\r\n\
+             Content-Length: 2\r\n\r\n{{}}"
+        );
+        let answer = house.raw(&asked).await;
+        assert!(answer.starts_with("HTTP/1.1 401"), "{path}: {answer}");
+    }
 }
 
 #[tokio::test]
