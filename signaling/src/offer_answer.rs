@@ -121,13 +121,13 @@ pub fn refuse(offer: &Sdp, local: &Local<'_>) -> Sdp {
     versioned(description(local, offer.media.iter().map(refused).collect()), local.previous)
 }
 
-/// Our offer: every codec, telephone-event and comfort noise, both ways.
+/// Our offer: every codec, telephone-event and comfort noise, both ways; to a peer on hold, one way.
 pub fn offer(local: &Local<'_>) -> Sdp {
     let previous = local.previous.and_then(|sdp| sdp.media.iter().find(|media| is_audio(media) && media.port != 0));
     let (formats, mut attributes) = formats::offered(local, previous);
     attributes.push(Attribute::flag("rtcp-mux"));
     attributes.push(Attribute::new("rtcp-xr", EXTENDED));
-    attributes.push(Attribute::flag("sendrecv"));
+    attributes.push(Attribute::flag(if local.on_hold { "sendonly" } else { "sendrecv" }));
     let (protocol, secured) = security::offer(local);
     attributes.extend(secured);
     let stream = audio(local.rtp.port(), protocol, formats, attributes);
@@ -404,6 +404,13 @@ mod tests {
         assert_eq!(direction("a=inactive\r\n"), ("a=inactive".to_owned(), Direction::Inactive));
         let hold_of_2543 = direction("c=IN IP4 0.0.0.0\r\n");
         assert_eq!(hold_of_2543, ("a=recvonly".to_owned(), Direction::RecvOnly));
+    }
+
+    #[test]
+    fn a_peer_on_hold_is_offered_one_way() {
+        let here = local(None);
+        assert!(offer(&here).to_string().contains("a=sendrecv"));
+        assert!(offer(&Local { on_hold: true, ..here }).to_string().contains("a=sendonly"));
     }
 
     #[test]

@@ -203,9 +203,21 @@ fn a_refresh_that_the_other_side_does_not_know_or_answer_ends_the_call() {
 }
 
 #[test]
-fn a_refresh_that_is_refused_is_tried_again_until_the_session_ends() {
+fn a_peer_without_timers_that_refuses_a_refresh_has_shown_that_it_lives() {
     let mut line = Line::new(Transport::Udp);
     called(&mut line, "Subject: hello");
+    for _ in 0..5 {
+        line.pass(seconds(900));
+        let refresh = line.only();
+        line.hear(&response(&refresh, 488, "", ""));
+        assert_eq!(line.spoke(), ["ACK"]);
+    }
+}
+
+#[test]
+fn a_refresh_that_is_refused_is_tried_again_until_the_session_ends() {
+    let mut line = Line::new(Transport::Udp);
+    called(&mut line, "Supported: timer\r\nSession-Expires: 1800;refresher=uas");
     // At half of what is left each time, while more than 32 s are left.
     for wait in [900_000, 434_000, 217_000, 108_500, 54_250, 27_125] {
         line.pass(Duration::from_millis(wait));

@@ -67,6 +67,7 @@ impl Sender {
             passage: None,
         };
         sender.change(session);
+        sender.owed_ms = sender.ptime_ms.saturating_sub(FRAME_MS);
         sender
     }
 
@@ -92,6 +93,7 @@ impl Sender {
     /// A new agreement: SSRC and timeline go on (RFC 3264 section 8.3.2).
     pub(crate) fn change(&mut self, session: &Session) {
         let before = (self.codec, self.telephone_event, self.ptime_ms);
+        let is_another = session.codec != self.codec || session.codec.ptime_ms(session.ptime_ms) != self.ptime_ms;
         if session.codec != self.codec {
             // What waits is at the other codec's rate, and half a packet at most.
             self.samples.clear();
@@ -107,8 +109,10 @@ impl Sender {
         if before != (self.codec, self.telephone_event, self.ptime_ms) {
             self.keypad.let_go();
         }
-        // The first packet leaves with the next tick.
-        self.owed_ms = self.ptime_ms.saturating_sub(FRAME_MS);
+        // The first packet of another kind leaves with the next tick; the same agreement once more changes nothing.
+        if is_another {
+            self.owed_ms = self.ptime_ms.saturating_sub(FRAME_MS);
+        }
     }
 
     /// 20 ms have passed: takes the frames that leave now and gives the packets.
@@ -284,6 +288,26 @@ mod tests {
 
     fn session(ptime_ms: u32) -> Session {
         Session { ptime_ms, ..Session::new(([127, 0, 0, 1], 4000).into(), &PCMU) }
+    }
+
+    #[test]
+    fn the_same_agreement_once_more_moves_nothing() {
+        for ptime_ms in [20, 30, 40, 60] {
+            for phase in 0..6 {
+                let stamps = |again: Option<usize>| {
+                    let mut sender = Sender::new(&session(ptime_ms), 1, 0, 0);
+                    let mut stamps = Vec::new();
+                    for tick in 0..18 {
+                        if again == Some(tick) {
+                            sender.change(&session(ptime_ms));
+                        }
+                        stamps.push(sent(&mut sender, &[true]).concat());
+                    }
+                    stamps
+                };
+                assert_eq!(stamps(Some(phase)), stamps(None), "{ptime_ms} ms, {phase}");
+            }
+        }
     }
 
     /// (marker, sequence, timestamp, payload length) of what leaves in each of these ticks; `true` plays a frame.

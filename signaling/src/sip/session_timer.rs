@@ -228,8 +228,13 @@ impl Clock {
         }
     }
 
-    /// It was refused: tried again when half of what is left is over, unless little is left.
+    /// It was refused: tried again when half of what is left is over, unless little is left. A peer that never agreed to a
+    /// session timer has shown that it lives, which is all that is wanted of it (RFC 4028 section 7.2).
     pub(crate) fn refused(&mut self, now: Instant) {
+        if !self.terms.known {
+            *self = Self::start(now, self.terms);
+            return;
+        }
         let left = self.end.saturating_duration_since(now);
         if self.terms.refresher == Refresher::Us && left > BEFORE_THE_END {
             self.refresh = Refresh::At(now + left / 2);

@@ -4,6 +4,10 @@ use std::time::{Duration, Instant};
 
 use super::{Repeat, T1_64, T2, T4, TIMER_D, earliest};
 
+/// How long an INVITE that was answered provisionally waits for more. The RFC sets no limit, and its user gives up long before
+/// (three minutes); one whose user has gone meanwhile must not stay for ever.
+const FORSAKEN: Duration = Duration::from_secs(300);
+
 /// What a client machine wants done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Do {
@@ -38,7 +42,7 @@ pub(crate) struct InviteClient {
     reliable: bool,
     /// Timer A.
     resend: Option<Repeat>,
-    /// Timers B, D, M.
+    /// Timers B, D, M, and [`FORSAKEN`].
     end: Option<Instant>,
 }
 
@@ -60,7 +64,7 @@ impl InviteClient {
             (Calling | Proceeding, ..200) => {
                 self.state = Proceeding;
                 self.resend = None;
-                self.end = None;
+                self.end = Some(now + FORSAKEN);
                 Do::Deliver
             }
             (Calling | Proceeding, 200..300) => {
@@ -94,7 +98,10 @@ impl InviteClient {
             self.state = InviteState::Terminated;
             self.resend = None;
             self.end = None;
-            return if was == InviteState::Calling { Do::TimedOut } else { Do::Nothing };
+            return match was {
+                InviteState::Calling | InviteState::Proceeding => Do::TimedOut,
+                _ => Do::Nothing,
+            };
         }
         if self.resend.as_mut().is_some_and(|timer| timer.is_due(now)) { Do::Resend } else { Do::Nothing }
     }
@@ -227,6 +234,15 @@ mod tests {
     }
 
     #[test]
+    fn an_invite_whose_callee_falls_silent_while_it_rings_does_not_stay_for_ever() {
+        let start = Instant::now();
+        let mut machine = InviteClient::new(start, false);
+        assert_eq!(machine.response(start, 180), Do::Deliver);
+        assert_eq!(trace!(machine, start, 400), [(300_000, Do::TimedOut)]);
+        assert!(machine.is_over());
+    }
+
+    #[test]
     fn unanswered_invite_is_sent_seven_times_and_given_up_at_timer_b() {
         let start = Instant::now();
         let mut machine = InviteClient::new(start, false);
@@ -249,7 +265,7 @@ mod tests {
         let start = Instant::now();
         let mut machine = InviteClient::new(start, false);
         assert_eq!(machine.response(start, 180), Do::Deliver);
-        assert_eq!(machine.deadline(), None);
+        assert_eq!(machine.deadline(), Some(start + FORSAKEN));
         assert_eq!(machine.response(start, 183), Do::Deliver);
     }
 
