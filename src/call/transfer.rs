@@ -1,15 +1,26 @@
 //! The verb `transfer`: the caller's side is asked to call somebody else itself, or Milo calls for it.
 
+use std::{pin::pin, time::Duration};
+
 use milo_models::engine::Language;
 use milo_signaling::SignalingError;
 use serde_json::json;
-use tokio::{select, time::Instant};
+use tokio::{
+    select,
+    time::{Instant, timeout},
+};
 
 use super::{
     House, Record,
     verbs::{Line, heard},
 };
 use crate::dialplan::{Transfer, TransferMode};
+
+/// What is told where the other side has told nothing of how it went.
+const NO_WORD: &str = "no word of it came";
+
+/// How much later than the news of it the line of a caller closes who has hung up.
+const CLOSING: Duration = Duration::from_millis(200);
 
 /// What came of asking the caller's side.
 enum Outcome {
@@ -19,8 +30,8 @@ enum Outcome {
     Refused(Option<u16>),
     /// It tried, and this came of it.
     Failed(u16),
-    /// The line closed before it said how it went.
-    Gone,
+    /// It did not say how it went, for this reason.
+    Unknown(&'static str),
 }
 
 impl Line {
@@ -39,14 +50,14 @@ impl Line {
                 Outcome::Answered => ("answered", Some(200)),
                 Outcome::Refused(code) => ("refused", code),
                 Outcome::Failed(code) => ("failed", Some(code)),
-                Outcome::Gone => ("the caller hung up", None),
+                Outcome::Unknown(why) => (why, None),
             };
             let took = began.elapsed().as_millis() as u64;
             log.event("transferred", json!({ "by": "refer", "result": result, "status": status, "after_ms": took }));
             match outcome {
                 Outcome::Answered => return true,
                 Outcome::Refused(_) => {}
-                Outcome::Failed(_) | Outcome::Gone => return false,
+                Outcome::Failed(_) | Outcome::Unknown(_) => return false,
             }
         }
         self.dial(&transfer.dial(), house, language, log).await;
@@ -61,22 +72,30 @@ impl Line {
             let mut news = match other.refer(&target).await {
                 Ok(news) => news,
                 Err(SignalingError::Refused { code }) => return Outcome::Refused(Some(code)),
-                Err(_) => return Outcome::Gone,
+                Err(_) => return Outcome::Unknown(NO_WORD),
             };
             loop {
                 match news.next().await {
                     Some(200..300) => return Outcome::Answered,
                     Some(code @ 300..) => return Outcome::Failed(code),
                     Some(_) => {}
-                    None => return Outcome::Gone,
+                    None => return Outcome::Unknown(NO_WORD),
                 }
             }
         };
         // What the caller says meanwhile is of no interest, the end of the leg is.
-        let listening = async { while heard(ears, *until).await.is_some() {} };
-        select! {
+        let mut listening = pin!(async {
+            while heard(ears, *until).await.is_some() {}
+            Outcome::Unknown(if ears.is_none() { "the caller hung up" } else { super::TIME_UP })
+        });
+        let outcome = select! {
             outcome = referring => outcome,
-            () = listening => Outcome::Gone,
+            over = &mut listening => return over,
+        };
+        match outcome {
+            // That the caller has hung up ends the news as well.
+            Outcome::Unknown(_) => timeout(CLOSING, listening).await.unwrap_or(outcome),
+            told => told,
         }
     }
 }

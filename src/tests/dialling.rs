@@ -187,9 +187,11 @@ async fn a_caller_is_transferred_by_its_own_telephone_or_by_milo() {
     let near = with_plans("transferring", &plan).await;
 
     // A telephone that does as it is told: Milo is out of it, or is told that nobody came and goes on with its plan.
-    for (last, result, why) in
-        [("200 OK", "answered", "the caller was transferred"), ("486 Busy Here", "failed", "the plan is done")]
-    {
+    for (last, result, why) in [
+        ("200 OK", "answered", "the caller was transferred"),
+        ("486 Busy Here", "failed", "the plan is done"),
+        ("100 Trying", "no word of it came", "the plan is done"),
+    ] {
         let target = near.udp("away").expect("an address").to_string();
         let target = target.split(['@', ';']).nth(1).expect("a host and a port");
         let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tests/sipp/transferred.xml");
