@@ -154,7 +154,7 @@ impl Line {
                 return None;
             }
             if let Some(key) = key.filter(|key| menu.keys.contains_key(key)) {
-                log.event("chosen", json!({ "key": key.to_string() }));
+                log.event("chosen", json!({ "key": log.masked(&key.to_string()) }));
                 return Some(key);
             }
         }

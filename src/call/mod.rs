@@ -291,7 +291,8 @@ async fn perform(
         let action = match course.variables.fill(step) {
             Ok(action) => action,
             Err(why) => {
-                log.event("verb_failed", json!({ "verb": step.verb(), "why": why }));
+                // A fault may quote the value, which may be what was pressed.
+                log.event("verb_failed", json!({ "verb": step.verb(), "why": log.masked(&why) }));
                 continue;
             }
         };

@@ -283,15 +283,9 @@ impl Reel {
         self.lock().running.iter().for_each(Recording::stop);
     }
 
-    /// Ends it, and writes down how it ended.
+    /// Ends it, and writes down how it ended. What is paused stays so: whoever reads out a card number goes on with it.
     pub(super) async fn finish(&self) {
-        let running = {
-            let mut state = self.lock();
-            state.paused = false;
-            state.running.take()
-        };
-        self.notes.keep_private(false);
-        let Some(recording) = running else { return };
+        let Some(recording) = self.lock().running.take() else { return };
         if let Ok(Some(Outcome { ms, gap_ms, fault })) = timeout(LAST_PAGES, recording.finish()).await {
             self.notes.event("recording", json!({ "is": "ended", "ms": ms, "gap_ms": gap_ms, "fault": fault }));
         }

@@ -52,6 +52,13 @@ fn dialplans(folder: &Path) -> String {
         actions = [{ answer = {} }, { recording = "pause" }, { digits = {} }, { hangup = {} }]
 
         [[plan]]
+        name = "stopped"
+        number = "stopped"
+        language = "mg"
+        actions = [{ answer = {} }, { recording = "pause" }, { recording = "stop" },
+            { menu = { prompt = { play = "sounds/second.wav" }, keys = { 4 = [] } } }, { digits = {} }, { hangup = {} }]
+
+        [[plan]]
         name = "unheard"
         number = "unheard"
         language = "mg"
@@ -138,6 +145,13 @@ async fn card_numbers_are_silence_and_who_is_recorded_was_told() {
     let logged = newest_call(&milo).await;
     let keys: Vec<_> = events(&logged, "digit").iter().map(|event| event["digit"].clone()).collect();
     assert_eq!(keys, ["…"; 5], "{logged}");
+    // Nor is the key that was chosen, when the recording ends within its pause.
+    let pressed = Errand { no_greeting: false, ..pressed };
+    call(&Errand { target: listen("stopped").target, ..pressed }).await;
+    let logged = newest_call(&milo).await;
+    let keys: Vec<_> = events(&logged, "digit").iter().map(|event| event["digit"].clone()).collect();
+    assert_eq!((keys.as_slice(), &events(&logged, "chosen")[0]["key"]), (&["…"; 5].map(Into::into)[..], &"…".into()));
+    fs::remove_dir_all(folder.join("recordings")).expect("recordings");
 
     call(&listen("card")).await;
     let logged = newest_call(&milo).await;
