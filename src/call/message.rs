@@ -27,13 +27,22 @@ impl Line {
     pub(super) async fn voicemail(&mut self, voicemail: &Voicemail, house: &House, language: Language, log: &Record) {
         self.utter(&voicemail.greeting, false, (house, language, log)).await;
         if !self.lost() {
-            self.message(&voicemail.message, "voicemail", house, log).await;
+            self.message((&voicemail.message, "voicemail"), house, language, log).await;
         }
     }
 
-    /// The verb `record`; `kind` is how the message is called in the log. The beep tells the caller.
-    pub(super) async fn message(&mut self, message: &Message, kind: &str, house: &House, log: &Record) {
-        let within = self.reel.is_running();
+    /// The verb `record`; `kind` is how the message is called in the log. The caller hears that it is recorded as on any
+    /// call, then the beep. The plan goes on at once when there is nothing to keep the message in.
+    pub(super) async fn message(
+        &mut self,
+        (message, kind): (&Message, &str),
+        house: &House,
+        language: Language,
+        log: &Record,
+    ) {
+        if !self.reel.is_running() && !self.announce_recording(house, language, log).await {
+            return log.event(kind, json!({ "ended": "failed" }));
+        }
         if message.beep {
             let beep: Vec<Frame> = Tone::new(BEEP_HERTZ, 0.3).take(BEEP_FRAMES).collect();
             let length = Duration::from_millis(u64::from(FRAME_MS) * (BEEP_FRAMES as u64 + 20));
@@ -53,12 +62,17 @@ impl Line {
         if self.lost() {
             return;
         }
-        self.reel.begin(house);
+        let is_own = self.reel.begin(house);
+        let over = self.reel.over();
         let began = Instant::now();
-        let ended = self.until_said(message, log).await;
+        let ended = select! {
+            ended = self.until_said(message, log) => ended,
+            ended = over => ended,
+        };
         let took = began.elapsed().as_millis() as u64;
-        log.event(kind, json!({ "file": self.reel.name(), "ms": took, "ended": ended, "within": within }));
-        if !within {
+        log.event(kind, json!({ "file": self.reel.name(), "ms": took, "ended": ended, "within": !is_own }));
+        // One that somebody else has begun meanwhile is theirs.
+        if is_own && ended != "stopped" {
             self.reel.finish().await;
         }
     }

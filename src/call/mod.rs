@@ -343,7 +343,7 @@ async fn perform(
                 }
             }
             Action::Wait { seconds } => line.wait(Duration::from_secs(*seconds), log).await,
-            Action::Record(message) => line.message(message, "message", house, log).await,
+            Action::Record(message) => line.message((message, "message"), house, language, log).await,
             Action::Voicemail(voicemail) => line.voicemail(voicemail, house, language, log).await,
         }
         if line.lost() {

@@ -132,7 +132,9 @@ impl Reel {
                     Err(error) => Err(error),
                 };
                 match told {
-                    Ok(true) => self.begin(house),
+                    Ok(true) => {
+                        self.begin(house);
+                    }
                     Ok(false) => return Err("the announcement was not heard to its end, so this call is not recorded"),
                     Err(error) => {
                         self.failed(&error);
@@ -169,11 +171,11 @@ impl Reel {
         }
     }
 
-    /// Begins the file, if none runs; those who are on the line know of it.
-    pub(super) fn begin(&self, house: &House) {
+    /// Begins the file, if none runs; those who are on the line know of it. Says whether it did.
+    pub(super) fn begin(&self, house: &House) -> bool {
         let mut state = self.lock();
         if state.running.is_some() {
-            return;
+            return false;
         }
         match house.recordings.begin(&self.notes, state.begun + 1) {
             Ok((recording, name)) => {
@@ -187,10 +189,12 @@ impl Reel {
                 }
                 self.control.record(recording.tap());
                 state.running = Some(recording);
+                true
             }
             Err(error) => {
                 drop(state);
                 self.failed(&error);
+                false
             }
         }
     }
@@ -258,7 +262,9 @@ impl Reel {
         match house.recordings.announcement(house, language).await {
             Ok(None) => {}
             Ok(Some(sound)) => {
-                called.say(&sound).await;
+                if !called.say(&sound).await {
+                    self.finish().await;
+                }
             }
             Err(error) => {
                 self.failed(&error);
@@ -270,6 +276,21 @@ impl Reel {
     /// The one who was called hears the caller no longer.
     pub(super) fn part(&self) {
         self.lock().called = None;
+    }
+
+    /// Waits until the one that runs is over, and says how: `stopped` by somebody, or `failed`, as on a full disk. Where none
+    /// runs, none could be begun.
+    pub(super) fn over(&self) -> impl Future<Output = &'static str> + use<> {
+        let ended = self.lock().running.as_ref().map(Recording::ended);
+        async move {
+            match ended {
+                Some(ended) => match ended.await {
+                    Some(Outcome { fault: None, .. }) => "stopped",
+                    Some(Outcome { fault: Some(_), .. }) | None => "failed",
+                },
+                None => "failed",
+            }
+        }
     }
 
     /// Where in the file stands what was heard or sent at this moment, in milliseconds.
@@ -311,18 +332,23 @@ impl Line {
 
     /// Announces and begins a recording, if none runs. What goes wrong is written down; the call goes on without.
     pub(super) async fn record(&mut self, house: &House, language: Language, log: &Record) {
-        if self.reel.is_running() {
-            return;
+        if !self.reel.is_running() && self.announce_recording(house, language, log).await {
+            self.reel.begin(house);
         }
+    }
+
+    /// The caller hears that a recording is about to begin. False: it did not, which is written down, and none may begin.
+    pub(super) async fn announce_recording(&mut self, house: &House, language: Language, log: &Record) -> bool {
         match house.recordings.announcement(house, language).await {
             Ok(None) => {}
             Ok(Some(sound)) => {
                 self.play(&sound, |key| log.pressed(key)).await;
             }
-            Err(error) => return self.reel.failed(&error),
+            Err(error) => {
+                self.reel.failed(&error);
+                return false;
+            }
         }
-        if !self.lost() {
-            self.reel.begin(house);
-        }
+        !self.lost()
     }
 }

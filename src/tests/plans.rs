@@ -159,6 +159,25 @@ async fn messages_are_taken_after_a_beep() {
     stop(milo).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_is_announced_and_without_room_for_it_the_plan_goes_on() {
+    let note = plan("note", "{ record = { beep = false } }, { press = { digits = '8' } }");
+    let at = folder("plans-no-room-plans");
+    fs::write(at.join("plans.toml"), [MILO, &note].concat()).expect("a temporary folder");
+    let (plans, file) = (at.display().to_string(), at.join("plans.toml").display().to_string());
+    let variables = [
+        ("MILO__DIALPLANS__PATH", plans.as_str()),
+        ("MILO__RECORDING__PATH", &file),
+        ("MILO__RECORDING__ANNOUNCEMENT", "Voarakitra ity antso ity."),
+    ];
+    let milo = milo("plans-no-room", &variables).await;
+    let (report, logged) = pressing(&milo, "note", "").await;
+    assert_eq!((report.keys.as_str(), &events(&logged, "message")[0]["ended"]), ("8", &"failed".into()), "{logged}");
+    let told = report.greeting.expect("the announcement").lasted_ms;
+    assert!(told > 800.0 && report.duration_s < 20.0, "{told} ms: {logged}");
+    stop(milo).await;
+}
+
 /// The folder of recordings, which these scenarios share with the plans.
 fn milo_folder(logged: &Value, milo: &Running) -> String {
     assert!(!logged["recording"].is_null(), "the row names the recording: {logged}");

@@ -146,6 +146,12 @@ impl Recording {
         self.outcome.wait_for(Option::is_some).await.ok()?.clone()
     }
 
+    /// Waits until it has ended, whoever ends it, and keeps nothing of it meanwhile; nothing when the thread was killed.
+    pub fn ended(&self) -> impl Future<Output = Option<Outcome>> + Send + use<> {
+        let mut outcome = self.outcome.clone();
+        async move { outcome.wait_for(Option::is_some).await.ok()?.clone() }
+    }
+
     /// Where in the file stands what was heard or sent at this moment; nothing before its first 20 ms. Exact for what
     /// has just happened: what the leg's clock did since then is taken to have been so before.
     pub fn position(&self, at: Instant) -> Option<Duration> {
