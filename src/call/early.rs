@@ -1,10 +1,14 @@
 //! Before the answer: what the verbs behind `early` play is heard while the caller's telephone still rings.
 
-use std::{iter, ops::ControlFlow, pin::pin, sync::Arc};
+use std::{iter, ops::ControlFlow, pin::pin, sync::Arc, time::Duration};
 
+use milo_media::SAMPLE_RATE;
 use milo_signaling::{Dialog, Early, Invitation};
 use serde_json::json;
-use tokio::select;
+use tokio::{
+    select,
+    time::{Instant, sleep_until},
+};
 
 use super::{Course, End, House, Record, follow, refuse, verbs::Line};
 use crate::{
@@ -14,6 +18,9 @@ use crate::{
     trunk::Trunk,
 };
 
+/// What is said where no verb says how it ends: a plan that does too much is not answered, and costs nobody anything.
+const UNDECIDED: u16 = 480;
+
 /// Plays the verbs up to `answer` or `reject`, and does that. The call goes on where it was answered.
 pub(super) async fn play(
     house: &House,
@@ -22,14 +29,19 @@ pub(super) async fn play(
     (edition, course): (&Arc<Edition>, &mut Course<'_>),
     log: &mut Record,
 ) -> Result<ControlFlow<End, (Dialog, Line)>, Error> {
-    let ends = |action: &&Action| matches!(action, Action::Answer {} | Action::Reject { .. });
     let caller = invitation.from_number().to_owned();
     let (mut early, leg) = match invitation.early().await? {
         Early::Heard(early, leg) => (early, leg),
-        Early::Ringing(invitation) => {
+        Early::Ringing(mut invitation) => {
             log.event("early", json!({ "heard": false }));
-            if let Some(Action::Reject { status }) = iter::from_fn(|| course.next()).find(ends) {
-                return refuse(*invitation, *status, "").await.map(ControlFlow::Break);
+            let last = select! {
+                last = ring(house, (edition.as_ref(), course), log) => last,
+                () = invitation.cancelled() => {
+                    return Ok(ControlFlow::Break(End::new(HangupBy::Caller, "cancelled while ringing")));
+                }
+            };
+            if let Some(status) = refusal(last) {
+                return refuse(*invitation, status, "").await.map(ControlFlow::Break);
             }
             let (dialog, leg) = invitation.answer().await?;
             let line = Line::new(leg, &dialog, (caller, trunk), (edition, log), house);
@@ -42,7 +54,7 @@ pub(super) async fn play(
     let last = {
         let mut playing = pin!(async {
             for action in iter::from_fn(|| course.next()) {
-                if ends(&action) {
+                if ends(action) {
                     return Some(action);
                 }
                 log.event("verb", json!(action));
@@ -55,10 +67,52 @@ pub(super) async fn play(
             last = &mut playing => last,
         }
     };
-    if let Some(Action::Reject { status }) = last {
-        early.reject(*status, "").await?;
+    if let Some(status) = refusal(last) {
+        early.reject(status, "").await?;
         return Ok(ControlFlow::Break(End::new(HangupBy::Milo, format!("refused with {status}"))));
     }
     let dialog = early.answer().await?;
     Ok(ControlFlow::Continue((dialog, line)))
+}
+
+/// Whether what is heard early ends with this verb.
+fn ends(action: &Action) -> bool {
+    matches!(action, Action::Answer {} | Action::Reject { .. })
+}
+
+/// The status with which a call is refused that came to this verb, or to none.
+fn refusal(last: Option<&Action>) -> Option<u16> {
+    match last {
+        Some(Action::Answer {}) => None,
+        Some(Action::Reject { status }) => Some(*status),
+        _ => Some(UNDECIDED),
+    }
+}
+
+/// Lets a caller that cannot be heard early wait as long as it would have listened; the verb that comes then.
+async fn ring<'a>(house: &House, (edition, course): (&Edition, &mut Course<'a>), log: &Record) -> Option<&'a Action> {
+    let longest = Instant::now() + house.longest;
+    for action in iter::from_fn(|| course.next()) {
+        if ends(action) {
+            return Some(action);
+        }
+        let until = Instant::now() + length(action, house, edition, log).await;
+        sleep_until(until.min(longest)).await;
+    }
+    None
+}
+
+/// How long a verb is heard. A file that cannot be played is written down, and is no longer than nothing.
+async fn length(action: &Action, house: &House, edition: &Edition, log: &Record) -> Duration {
+    match action {
+        Action::Music { seconds, .. } | Action::Tone { seconds, .. } => Duration::from_secs(*seconds),
+        Action::Play(file) => match house.sound(edition.dialplans.sound(file)).await {
+            Ok(sound) => Duration::from_secs_f64(sound.len() as f64 / f64::from(SAMPLE_RATE)),
+            Err(error) => {
+                log.event("sound_failed", json!({ "error": error.to_string() }));
+                Duration::ZERO
+            }
+        },
+        _ => Duration::ZERO,
+    }
 }

@@ -46,6 +46,8 @@ pub(super) fn check(plans: &[(&Source, Plan)], known: &Known<'_>, faults: &mut V
             let (at, action) = (step.span().start, step.get_ref());
             if let Some(fault) = variables::unknown(action, &set, &mut headers) {
                 wrong(at, format!("{}: {fault}", action.verb()));
+            } else if let Some(fault) = variables::misplaced(action) {
+                wrong(at, format!("{}: {fault}", action.verb()));
             } else if let Some(fault) = variables::sample(action).fault() {
                 wrong(at, fault);
             }
@@ -89,6 +91,10 @@ fn order(plan: &Plan, wrong: &mut impl FnMut(usize, String)) {
         let begin = "after ringing, a plan begins with { answer = {} } or { reject = { status = 404 } }; { early = {} } \
                      before it lets play, tone and music be heard before it";
         wrong(plan.actions_at, begin.into());
+    }
+    if let Some(step) = first.filter(|step| early.is_some() && matches!(step.get_ref(), Action::Redirect { .. })) {
+        let place = "redirect does not follow early: what is heard before the answer leads to answer or reject";
+        wrong(step.span().start, place.into());
     }
     for step in steps(&plan.actions).into_iter().filter(|step| matches!(step.get_ref(), Action::Early {})) {
         if !early.is_some_and(|early| std::ptr::eq(early, step)) {

@@ -4,7 +4,8 @@ use milo_media::tone::Country;
 use milo_signaling::{Transport, Uri};
 use serde::{Deserialize, Serialize};
 
-/// Whom to call. Nothing that a caller says or presses is part of it.
+/// Whom to call. What a caller sends or presses may be the user part of an address where the plan says so, never its host, and
+/// never a number over a trunk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dial {

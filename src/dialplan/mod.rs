@@ -297,6 +297,9 @@ mod tests {
         assert!(heard(&format!("{tone}, {{ answer = {{}} }}")).contains("{ early = {} } before it"));
         assert!(heard("{ early = {} }, { digits = {} }, { answer = {} }").contains("begins with { answer"));
         assert!(heard("{ answer = {} }, { early = {} }").contains("early stands once"));
+        let redirect = "{ redirect = { to = 'sip:1@192.0.2.7' } }";
+        let told = heard(&format!("{{ early = {{}} }}, {tone}, {redirect}"));
+        assert!(told.contains("line 5") && told.contains("redirect does not follow early"), "{told}");
         let dial = |what: &str| {
             fault(&format!(
                 "[[plan]]\nname='a'\nnumber='1'\nlanguage='mg'\nactions=[{{ answer = {{}} }}, {{ dial = {{ {what} }} }}]"
@@ -408,8 +411,11 @@ mod tests {
             ("{ say = { text = '{{caller' } }", "{{ without its }}"),
             ("{ set = { caller = 'x' } }", "set: \"caller\" is what every call knows"),
             ("{ set = { 'A b' = 'x' } }", "set: \"A b\" is no name"),
-            ("{ dial = { to = 'tel:{{called}}' } }", "dial: to = \"tel:0\""),
+            ("{ dial = { to = 'tel:{{called}}@h' } }", "dial: to = \"tel:0@h\""),
             ("{ redirect = { to = 'sip:1@h' } }", "redirect stands in place of answer"),
+            ("{ dial = { to = 'sip:100@{{header.x-gw}}' } }", "a variable may stand before the @ only"),
+            ("{ transfer = { to = 'sip:{{called}}' } }", "a variable may stand before the @ only"),
+            ("{ dial = { to = '{{called}}', trunk = 'carrier' } }", "a number over a trunk is the plan's own"),
             ("{ gather = { into = 'x', min = 3, max = 2 } }", "gather: max = 2 is not within min = 3"),
             ("{ menu = { prompt = { say = 'x' }, keys = { x = [] } } }", "menu: keys: 'x' is no key"),
             ("{ record = { silence_seconds = 0 } }", "record: silence_seconds = 0"),

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Dial, dial};
 
-/// Whom the caller is to speak with. Nothing that a caller says or presses is part of it.
+/// Whom the caller is to speak with. What a caller sends or presses may be the user part of the address where the plan says so,
+/// never its host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Transfer {

@@ -64,6 +64,25 @@ pub(super) fn unknown(action: &Action, set: &BTreeSet<String>, headers: &mut BTr
     None
 }
 
+/// Why a variable may not stand where it does. Callers have a hand in most of them: what they say, press and send must not
+/// choose the host that is called, nor any number at the expense of a trunk.
+pub(super) fn misplaced(action: &Action) -> Option<String> {
+    let is_over_trunk = matches!(action, Action::Dial(dial) if dial.trunk.is_some());
+    let to = match action.alone() {
+        Action::Dial(dial) => dial.to,
+        Action::Transfer(transfer) => transfer.to,
+        Action::Redirect { to } => to,
+        _ => return None,
+    };
+    let variable = to.find("{{")?;
+    if is_over_trunk {
+        return Some(format!("to = {to:?}: a number over a trunk is the plan's own; no variable may choose it"));
+    }
+    let is_user = to.find('@').is_some_and(|at| to.rfind("}}").is_some_and(|last| variable < at && last < at));
+    (!is_user)
+        .then(|| format!("to = {to:?}: a variable may stand before the @ only, as in sip:{{{{called}}}}@192.0.2.7"))
+}
+
 /// The verb as it is checked when the files are read: with a digit in place of every variable.
 pub(super) fn sample(action: &Action) -> Action {
     filled(action, |_| "0").unwrap_or_else(|_| action.alone())

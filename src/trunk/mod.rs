@@ -207,8 +207,11 @@ impl Trunk {
         }
     }
 
-    /// Who calls: what the plan says, else what the trunk says, else our name there.
+    /// Who calls: what the plan says, else what the trunk says, else our name there. A caller's number counts where it is one: it
+    /// may have written anything there, a whole address among it.
     fn caller_id(&self, from: Option<&str>, caller: &str) -> String {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.+".contains(&byte);
+        let caller = if caller.bytes().all(plain) { caller } else { "" };
         let rule = self.caller_id.as_deref().map(|rule| if rule == CALLER { caller } else { rule });
         let id = from.or(rule.filter(|id| !id.is_empty())).or(self.settings.username.as_deref());
         id.unwrap_or("milo").to_owned()
