@@ -103,6 +103,10 @@ fn filled<'a>(action: &Action, value: impl Fn(&str) -> &'a str) -> Result<Action
             });
         }
         *text = match whole.char_indices().nth(LONGEST) {
+            // Cut off, it would be another address, with the host that is left of it.
+            Some(_) if place == Place::Address => {
+                return Err(format!("an address is longer than {LONGEST} characters"));
+            }
             Some((end, _)) => whole[..end].to_owned(),
             None => whole,
         };
@@ -189,6 +193,12 @@ mod tests {
         assert!(refused.contains("{{header.x-name}} has no place in an address"), "{refused}");
         let nobody = variables().fill(&redirect("{{later}}")).expect_err("a fault");
         assert!(nobody.contains("no SIP address"), "{nobody}");
+        // So long that the host, cut off, would be gw.example.co.
+        let mut values = variables();
+        let (before, after) = ("sip:", "@gw.example.co");
+        values.set("long", "0".repeat(LONGEST - before.len() - after.len()));
+        let cut = values.fill(&redirect("sip:{{long}}@gw.example.com")).expect_err("a fault");
+        assert!(cut.contains("longer than 1000 characters"), "{cut}");
     }
 
     #[test]

@@ -210,12 +210,18 @@ impl Trunk {
     /// Who calls: what the plan says, else what the trunk says, else our name there. A caller's number counts where it is one: it
     /// may have written anything there, a whole address among it.
     fn caller_id(&self, from: Option<&str>, caller: &str) -> String {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.+".contains(&byte);
-        let caller = if caller.bytes().all(plain) { caller } else { "" };
-        let rule = self.caller_id.as_deref().map(|rule| if rule == CALLER { caller } else { rule });
-        let id = from.or(rule.filter(|id| !id.is_empty())).or(self.settings.username.as_deref());
-        id.unwrap_or("milo").to_owned()
+        let rule = self
+            .caller_id
+            .as_deref()
+            .and_then(|rule| if rule == CALLER { number(caller) } else { Some(rule).filter(|id| !id.is_empty()) });
+        from.or(rule).or(self.settings.username.as_deref()).unwrap_or("milo").to_owned()
     }
+}
+
+/// What a caller says it is, where that is a number or a name.
+fn number(caller: &str) -> Option<&str> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.+".contains(&byte);
+    (!caller.is_empty() && caller.bytes().all(plain)).then_some(caller)
 }
 
 /// Who Milo is on a trunk that asks for it.
@@ -235,4 +241,19 @@ pub fn credentials(trunk: &config::Trunk) -> Result<Option<Credentials>> {
         (None, None) => return Ok(None),
     };
     Ok(Some(Credentials { username, password, realm: trunk.realm.clone() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_caller_passes_on_its_number_and_no_address() {
+        for caller in ["+261341234567", "034", "milo_2.a-b"] {
+            assert_eq!(number(caller), Some(caller));
+        }
+        for caller in ["", "sip:boss@bank.example", "tel:+261200", "a@b", "a b", "a;x", "<a>", "0%34", "é"] {
+            assert_eq!(number(caller), None, "{caller}");
+        }
+    }
 }
