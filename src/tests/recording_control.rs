@@ -201,7 +201,6 @@ async fn a_turn_says_where_it_stands_in_the_recording() {
         ("the caller begins", begin, place(said, "heard_from"), 50),
         // Voice activity lets go of a voice about a tenth of a second after it has died away.
         ("the caller ends", end, place(said, "heard_to"), 150),
-        ("the greeting begins", voice(0), place(&turns[0], "said_from"), 50),
         ("the reply begins", voice(end), place(said, "said_from"), 50),
     ] {
         let (at, told) = (at as i64 / 16, told.expect("a place"));
