@@ -156,14 +156,14 @@ fn a_hold_that_is_challenged_is_sent_again_and_known_by_its_answer() {
     assert!(matches!(line.events()[..], [Event::MediaChange(..), Event::HoldAnswered(_, 200)]));
     line.hear(&ok);
     assert_eq!(line.only().to_bytes(), ack.to_bytes(), "acknowledged once more");
-    // The session timer has begun anew, and one that stays challenged is a refusal.
+    // The session timer has begun anew, and one that stays challenged is a refusal of a peer that lives.
     line.pass(Duration::from_secs(900));
     let refresh = line.only();
     line.hear(&challenge(&refresh, "n3"));
     let again = line.sent().pop().unwrap();
     line.hear(&challenge(&again, "n4"));
     assert_eq!(line.spoke(), ["ACK"]);
-    line.pass(Duration::from_secs(433));
+    line.pass(Duration::from_secs(899));
     assert!(line.spoke().is_empty());
     line.pass(Duration::from_secs(1));
     let refresh = line.only();
