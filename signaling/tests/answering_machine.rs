@@ -1,5 +1,5 @@
 //! A telephone that answers every call and plays back nothing: for sipp, for load generators, for a hand at the
-//! keyboard. Run it with `ANSWER_AT=127.0.0.1:5070 cargo test -p milo-signaling --release --test answering_machine --
+//! keyboard. Run it with `ANSWER_AT=127.0.0.1:5070 cargo test -p milo-signaling --release --test scenarios answering_machine --
 //! --ignored --nocapture`; `ANSWER_AT` is the address (UDP and TCP), `ANSWER_SECONDS` how long it stands.
 //!
 //! The scenarios that need no hand run sipp against the same machine.

@@ -1,10 +1,8 @@
 //! We are called: scenarios of RFC 3261, RFC 3264 and RFC 6026 in virtual time.
 
-mod line;
-
 use std::time::Duration;
 
-use line::{Line, SDP, brief, cancel, invite, rtp, to_tag, within};
+use crate::line::{Line, SDP, brief, cancel, invite, rtp, to_tag, within};
 use milo_media::Direction;
 use milo_signaling::{
     EndReason, SignalingError, Transport,
@@ -133,7 +131,7 @@ fn our_bye_waits_for_the_ack() {
     let bye = line.only();
     assert_eq!(brief(&bye), "BYE");
     assert_eq!(bye.cseq().unwrap().0, 1);
-    line.hear(&line::response(&bye, 200, "", ""));
+    line.hear(&crate::line::response(&bye, 200, "", ""));
     assert!(line.events().is_empty(), "who hangs up knows");
     line.pass(MINUTE);
     line.assert_empty();

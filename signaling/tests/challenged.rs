@@ -2,11 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod line;
-
 use std::time::Duration;
 
-use line::{Line, SDP, brief, invite, response, to_tag, within};
+use crate::line::{Line, SDP, brief, invite, response, to_tag, within};
 use milo_signaling::{
     Credentials, EndReason, KeyPress, Transport,
     sip::{

@@ -3,11 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod line;
-
 use std::time::Duration;
 
-use line::{Line, SDP, brief, cancel, from_callee, invite, response, rtp, to_tag, within};
+use crate::line::{Line, SDP, brief, cancel, from_callee, invite, response, rtp, to_tag, within};
 use milo_media::Session;
 use milo_signaling::{
     EndReason, SignalingError, Transport,

@@ -2,11 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod line;
-
 use std::time::Duration;
 
-use line::{Line, SDP, brief, response, within};
+use crate::line::{Line, SDP, brief, response, within};
 use milo_media::Direction;
 use milo_signaling::{
     EndReason, SignalingError, Transport,
@@ -69,9 +67,9 @@ fn the_zeros_of_ipv6_hold_too() {
     line.flow.local = "[::1]:5060".parse().unwrap();
     line.flow.remote = "[::1]:5080".parse().unwrap();
     let sdp = SDP.replace("IN IP4 127.0.0.1", "IN IP6 ::1");
-    let call = line.invited_with(&line::invite(&sdp));
+    let call = line.invited_with(&crate::line::invite(&sdp));
     line.act(|core, now| core.answer(now, call, "[::1]:30000".parse().unwrap())).unwrap();
-    let tag = line::to_tag(&line.only());
+    let tag = crate::line::to_tag(&line.only());
     line.hear(&within(&tag, "ACK", 1, "ack", ""));
     line.hear(&within(&tag, "INVITE", 2, "hold", &sdp.replace("c=IN IP6 ::1", "c=IN IP6 ::")));
     assert_eq!(said(&line.only()).0, "recvonly");

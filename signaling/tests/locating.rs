@@ -3,15 +3,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod line;
-
 use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use line::{Line, SDP, brief, response, rtp};
+use crate::line::{Line, SDP, brief, response, rtp};
 use milo_media::PortPool;
 use milo_signaling::{
     EndReason, Endpoint, EndpointConfig, Invitations, Progress, Transport,

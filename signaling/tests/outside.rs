@@ -2,11 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod line;
-
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use line::{Line, SDP, brief, response, rtp};
+use crate::line::{Line, SDP, brief, response, rtp};
 use milo_media::PortPool;
 use milo_signaling::{
     Endpoint, EndpointConfig, Transport,

@@ -2,11 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod line;
-
 use std::time::Duration;
 
-use line::{Line, brief, response, within};
+use crate::line::{Line, brief, response, within};
 use milo_signaling::{
     EndReason, Referral, SignalingError, Transport, Uri,
     sip::{
@@ -119,7 +117,7 @@ fn what_cannot_be_done_is_refused_at_once() {
     line.hear(&refer(&tag, 3, "Refer-To: <sip:a@b>\r\nRefer-To: <sip:c@d>"));
     line.hear(&refer(&tag, 4, "Refer-To: <https://example.mg/>"));
     assert_eq!(line.spoke(), ["400 REFER", "400 REFER", "603 REFER"]);
-    line.hear(&line::invite("").replace("INVITE", "REFER").replace("call1", "other"));
+    line.hear(&crate::line::invite("").replace("INVITE", "REFER").replace("call1", "other"));
     assert_eq!(line.spoke(), ["403 REFER"], "of no call");
     assert!(line.events().is_empty());
 }

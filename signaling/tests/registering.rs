@@ -2,11 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod line;
-
 use std::time::Duration;
 
-use line::{Line, SDP, brief, invite, response};
+use crate::line::{Line, SDP, brief, invite, response};
 use milo_media::codec::PCMA;
 use milo_signaling::{
     Account, Credentials, RegistrationState, Standing, Transport,
@@ -77,7 +75,7 @@ fn a_challenge_is_answered_and_the_binding_refreshed_before_it_lapses() {
     line.hear(&ok(&second, 120));
     let told = states(&mut line).pop().unwrap();
     assert_eq!((told.standing, told.granted), (Standing::Registered, Some(Duration::from_secs(120))));
-    assert_eq!(told.registrar, Some(line::PEER.parse().unwrap()));
+    assert_eq!(told.registrar, Some(crate::line::PEER.parse().unwrap()));
 
     // Refreshed between half and three quarters of what was granted, with the nonce that holds.
     line.pass(Duration::from_secs(59));
@@ -229,7 +227,7 @@ fn calls_from_the_registrar_are_served_and_speak_what_the_trunk_speaks() {
     line.events();
     line.hear(&invite(&SDP.replace("RTP/AVP 0 ", "RTP/AVP 0 8 ")).replace("z9hG4bKinvite", "z9hG4bKsecond"));
     let [Event::Invitation { call, .. }] = line.events()[..] else { panic!("it is served") };
-    let session = line.act(|core, now| core.answer(now, call, line::rtp())).unwrap().unwrap();
+    let session = line.act(|core, now| core.answer(now, call, crate::line::rtp())).unwrap().unwrap();
     assert_eq!(session.codec.name, "PCMA");
     // Its address is another one now, and whoever has the old one is a stranger again.
     line.sent();

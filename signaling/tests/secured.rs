@@ -2,11 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod line;
-
 use std::{fs, process::Stdio, sync::Arc, time::Duration};
 
-use line::{Line, brief, invite};
+use crate::line::{Line, brief, invite};
 use milo_media::{Heard, Leg, LegStats, PortPool, srtp::Identity, wav};
 use milo_signaling::{
     Endpoint, EndpointConfig, Invitations, Keying, Progress, Srtp, Transport, security::MediaSecurity, sip::Name,
@@ -64,7 +62,7 @@ fn plain_audio_is_refused_with_its_reason_where_srtp_is_required() {
     let identity = Identity::generate().unwrap();
     let security = MediaSecurity { srtp: Srtp::Required(Keying::Sdes), identity: Some(identity) };
     let mut line = Line::with(Transport::Udp, |config| config.security = security);
-    line.hear(&invite(line::SDP));
+    line.hear(&invite(crate::line::SDP));
     let refused = line.only();
     assert_eq!(brief(&refused), "488 INVITE");
     let warning = refused.headers.get(Name::WARNING).unwrap();

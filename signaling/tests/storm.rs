@@ -3,12 +3,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod line;
-
 use std::time::Duration;
 
 use base64::Engine as _;
-use line::{Line, SDP, cancel, from_callee, invite, response, rtp, within};
+use crate::line::{Line, SDP, cancel, from_callee, invite, response, rtp, within};
 use milo_signaling::{Transport, sip::core::Event};
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 

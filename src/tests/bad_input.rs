@@ -1,7 +1,5 @@
 //! Wrong files, wrong addresses, no room: each is one clear sentence that names the thing and the mend, and exit code 1.
 
-mod house;
-
 use std::{
     fs,
     net::TcpListener,
@@ -9,7 +7,7 @@ use std::{
     process::Output,
 };
 
-use house::{PROGRAM, alone, in_a_namespace};
+use crate::house::{PROGRAM, alone, in_a_namespace};
 
 struct Folder(PathBuf);
 

@@ -1,12 +1,11 @@
 //! The call log across crashes, on SQLite and on a real Postgres.
 
-mod house;
 #[path = "../store/postgres_cluster.rs"]
 mod postgres_cluster;
 
 use std::{path::Path, time::Duration};
 
-use house::{PROGRAM, alone, call, errand, folder, get, newest_call};
+use crate::house::{PROGRAM, alone, call, errand, folder, get, newest_call};
 use milo::{
     bench::Running,
     phone::{Errand, Phone},
@@ -58,11 +57,11 @@ async fn the_same_on_postgres() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_milo_on_the_same_folder_is_refused() {
-    let milo = house::milo("twice", &[]).await;
+    let milo = crate::house::milo("twice", &[]).await;
     let second = alone(PROGRAM, milo.folder()).arg("serve").output().expect("the program runs");
     assert_eq!(second.status.code(), Some(1));
     let said = String::from_utf8_lossy(&second.stderr);
     assert!(said.contains("MILO_DATA_DIR") || said.contains("another Milo"), "{said}");
     call(&errand(milo.udp("milo").expect("an address"), &["mg_hours.wav"])).await;
-    house::stop(milo).await;
+    crate::house::stop(milo).await;
 }

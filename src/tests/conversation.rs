@@ -1,10 +1,8 @@
 //! Whole conversations over real SIP and RTP with the shipped models, on the committed recordings.
 
-mod house;
-
 use std::process::Command;
 
-use house::{
+use crate::house::{
     FR_HOURS, MG_APPOINTMENT, MG_GOODBYE, MG_HOURS, PROGRAM, alone, answered, assert_turn, call, errand, get, loud,
     milo, newest_call, recording, stop,
 };
@@ -159,7 +157,7 @@ async fn the_other_numbers_answer_as_the_dialplan_says() {
 #[tokio::test(flavor = "multi_thread")]
 async fn both_versions_of_ip_are_heard_and_answered_by_one_milo() {
     if std::net::UdpSocket::bind("[::1]:0").is_err() {
-        return house::not_looked_at("calls over IPv6: this machine has none");
+        return crate::house::not_looked_at("calls over IPv6: this machine has none");
     }
     for listeners in ["[\"127.0.0.1:0\", \"[::1]:0\"]", "[\"0.0.0.0:0\", \"[::]:0\"]", "[::]:0"] {
         let milo = milo("versions", &[("MILO__SIP__UDP", listeners)]).await;

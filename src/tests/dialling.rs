@@ -1,10 +1,8 @@
 //! The verbs `dial` and `transfer`: one Milo calls another for its caller, or sends it there, over real sockets.
 
-mod house;
-
 use std::{fs, path::Path, process::Command};
 
-use house::{call, errand, loud, newest_call, stop, with_plans};
+use crate::house::{call, errand, loud, newest_call, stop, with_plans};
 use milo::{bench::Running, phone::Errand};
 use milo_media::wav;
 use serde_json::Value;

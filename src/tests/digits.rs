@@ -1,11 +1,9 @@
 //! Pressed keys on the wire: by a caller written out by hand, as odd as carriers are, and by our own telephone every way
 //! there is.
 
-mod house;
-
 use std::{net::SocketAddr, time::Duration};
 
-use house::{call, errand, folder, milo, newest_call, stop};
+use crate::house::{call, errand, folder, milo, newest_call, stop};
 use milo::{bench::Running, phone::Errand, press::PressBy};
 use serde_json::Value;
 use tokio::{

@@ -1,10 +1,8 @@
 //! What a dialplan plays before it answers, over real sockets.
 
-mod house;
-
 use std::{fs, net::UdpSocket, path::Path, process::Command, time::Duration};
 
-use house::{MILO, call, errand, folder, loud, milo, newest_call, stop, with_plans};
+use crate::house::{MILO, call, errand, folder, loud, milo, newest_call, stop, with_plans};
 use milo::{
     bench::Running,
     error::Error,

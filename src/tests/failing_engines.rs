@@ -1,8 +1,6 @@
 //! Engines that fail in a call: damaged weights that give no numbers, threads that stand still, a queue that is full. Whatever it
 //! is, the caller hears it, the log says it, and the call goes on when the engine is back.
 
-mod house;
-
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -11,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use house::{
+use crate::house::{
     MG_APPOINTMENT, MG_HOURS, MG_PRICE, answered, call, errand, folder, get, milo, newest_call, recording, stop,
 };
 use milo::bench::Running;
@@ -61,7 +59,7 @@ impl Stuck {
             }
         });
         if let Err(why) = stopped.recv().expect("an answer") {
-            house::not_looked_at(&format!("what a stuck engine does: this system does not let one be stopped ({why})"));
+            crate::house::not_looked_at(&format!("what a stuck engine does: this system does not let one be stopped ({why})"));
             return None;
         }
         Some(Self { release, holder })
@@ -191,7 +189,7 @@ async fn a_transcriber_that_gets_stuck_is_told_and_the_call_goes_on_when_it_is_b
     assert_eq!(said(&logged, APOLOGY).len(), 1, "{logged}");
     let answered = answered(&logged);
     assert_eq!(answered.len(), 1, "{logged}");
-    house::assert_turn(answered[0], "mg", MG_HOURS.0, MG_HOURS.1);
+    crate::house::assert_turn(answered[0], "mg", MG_HOURS.0, MG_HOURS.1);
     assert_eq!(logged["hangup_by"], "caller", "{logged}");
     stop(milo).await;
 }
@@ -222,7 +220,7 @@ async fn a_language_model_that_is_stuck_or_overloaded_is_told_and_both_calls_go_
         let logged = get(&milo, &format!("/api/v1/calls/{id}"));
         assert_eq!(said(&logged, APOLOGY).len(), 1, "{logged}");
         let answered = answered(&logged);
-        house::assert_turn(answered[answered.len() - 1], "mg", MG_APPOINTMENT.0, MG_APPOINTMENT.1);
+        crate::house::assert_turn(answered[answered.len() - 1], "mg", MG_APPOINTMENT.0, MG_APPOINTMENT.1);
     }
     stop(milo).await;
 }

@@ -1,6 +1,6 @@
 //! What the scenarios share: a running Milo in a folder of its own, the recordings, and its API as another program sees it.
 
-#![allow(dead_code, unreachable_pub, reason = "each scenario is a program of its own and uses a part of this")]
+#![allow(unreachable_pub, reason = "all of it is for the scenarios beside it")]
 
 use std::{
     io::Write,

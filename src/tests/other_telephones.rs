@@ -1,14 +1,12 @@
 //! Callers that we did not write: sipp and baresip.
 
-mod house;
-
 use std::{
     fs,
     path::Path,
     process::{Command, Stdio},
 };
 
-use house::{
+use crate::house::{
     FR_HOURS, MG_APPOINTMENT, MG_GOODBYE, MG_HOURS, answered, assert_turn, folder, loud, milo, newest_call, recording,
     stop,
 };

@@ -1,10 +1,8 @@
 //! A caller on hands-free equipment: Milo's voice comes back to it, and must not interrupt it nor be taken for the caller.
 
-mod house;
-
 use std::time::Duration;
 
-use house::{get, milo, stop};
+use crate::house::{get, milo, stop};
 use milo::phone::Phone;
 use milo_media::{EchoPath, Echoes};
 use serde_json::Value;

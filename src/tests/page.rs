@@ -1,16 +1,14 @@
 //! The first page in a real browser.
 
-mod house;
-
 use std::{fs, process::Command};
 
-use house::{call, errand, folder, milo, newest_call, stop};
+use crate::house::{call, errand, folder, milo, newest_call, stop};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_shows_the_number_the_notice_and_the_call() {
     let os = fs::read_to_string("/etc/os-release").unwrap_or_default();
     if os.lines().any(|line| line == "ID=ubuntu") {
-        house::not_looked_at(
+        crate::house::not_looked_at(
             "the page in a browser: Ubuntu has Chromium as a snap only, which the set-up does not install",
         );
         return;

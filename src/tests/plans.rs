@@ -1,10 +1,8 @@
 //! Dialplans over real calls: what each verb does to a caller, which plan is chosen, and files that change under live calls.
 
-mod house;
-
 use std::{fs, net::UdpSocket, path::Path, time::Duration};
 
-use house::{MILO, PROGRAM, alone, call, errand, folder, get, milo, newest_call, stop};
+use crate::house::{MILO, PROGRAM, alone, call, errand, folder, get, milo, newest_call, stop};
 use milo::{
     bench::Running,
     error::Error,

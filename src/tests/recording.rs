@@ -1,15 +1,13 @@
 //! Calls that are recorded, read back with a decoder that we did not write: both sides beside each other, after a crash, with a
 //! pause, on a full disk; and who is not recorded.
 
-mod house;
-
 use std::{
     fs,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use house::{
+use crate::house::{
     PROGRAM, alone, call, errand, events, folder, found, get, in_a_namespace, loud, metric, newest_call, recording,
     recordings, sides, stop,
 };

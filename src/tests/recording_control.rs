@@ -1,11 +1,9 @@
 //! Recordings that somebody takes in hand while they run: by the API, by a key, in a call to somebody else; and where in the
 //! file a turn stands.
 
-mod house;
-
 use std::{fs, path::Path, process::Command, time::Duration};
 
-use house::{
+use crate::house::{
     MG_HOURS, PROGRAM, call, errand, events, folder, found, get, loud, newest_call, recording, recordings, sides, stop,
 };
 use milo::{bench::Running, phone::Errand};

@@ -1,7 +1,5 @@
 //! A trunk that Milo registers with, played by sipp: it asks for credentials, calls Milo back, and is called out through.
 
-mod house;
-
 use std::{
     fs,
     net::UdpSocket,
@@ -10,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use house::{errand, folder, get, loud, milo, newest_call, recording, stop};
+use crate::house::{errand, folder, get, loud, milo, newest_call, recording, stop};
 use milo::{
     bench::Running,
     phone::{Errand, Phone},
@@ -154,7 +152,7 @@ async fn registers(transport: &str, parameter_of_uri: &str) {
     let call = newest_call(&milo).await;
     assert_eq!((&call["to"], call["recording"].is_string()), (&"201".into(), true), "{call}");
     assert_eq!(trunk(&milo)["calls_in"], 1);
-    let figures = house::metrics(&milo);
+    let figures = crate::house::metrics(&milo);
     assert!(figures.contains("milo_trunk_registered{trunk=\"carrier\"} 1"), "{figures}");
     assert!(figures.contains("milo_trunk_calls_total{direction=\"in\",trunk=\"carrier\"} 1"), "{figures}");
     stop(milo).await;
@@ -203,6 +201,6 @@ async fn a_registrar_that_is_not_there_is_told_of_and_holds_nothing_up() {
     assert!(health["degraded"][0].as_str().is_some_and(|why| why.contains("carrier")), "{health}");
     let target = milo.udp("milo").expect("an address");
     // Calls are taken all the same.
-    house::call(&Errand { no_greeting: true, ..errand(target, &["mg_hours.wav"]) }).await;
+    crate::house::call(&Errand { no_greeting: true, ..errand(target, &["mg_hours.wav"]) }).await;
     stop(milo).await;
 }

@@ -1,8 +1,6 @@
 //! SRTP from the telephone to the dialplan and back: Milo's `echo` called with each way to agree on keys.
 
-mod house;
-
-use house::{errand, milo, stop};
+use crate::house::{errand, milo, stop};
 use milo::{
     error::Error,
     phone::{Errand, Phone},

@@ -1,10 +1,8 @@
 //! What takes long: thousands of calls in a row leave nothing behind.
 
-mod house;
-
 use std::{fs, sync::Arc, time::Duration};
 
-use house::{errand, metric, milo, stop};
+use crate::house::{errand, metric, milo, stop};
 use milo::{
     bench::{Cost, Running},
     phone::{Errand, Phone},

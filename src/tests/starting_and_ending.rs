@@ -1,10 +1,8 @@
 //! How quickly Milo is there, and how it leaves.
 
-mod house;
-
 use std::{path::Path, time::Duration};
 
-use house::{PROGRAM, alone, errand, folder, get, milo, newest_call, stop};
+use crate::house::{PROGRAM, alone, errand, folder, get, milo, newest_call, stop};
 use milo::{
     bench::Running,
     phone::{Errand, Phone},

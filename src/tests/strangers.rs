@@ -1,10 +1,8 @@
 //! Strangers and hostile messages, in network namespaces without a route: nothing of this can leave the machine.
 
-mod house;
-
 #[test]
 fn a_stranger_is_refused_at_a_limited_rate_and_then_met_with_silence() {
-    let folder = house::folder("strangers");
+    let folder = crate::house::folder("strangers");
     // 192.0.2.1 is Milo's, 192.0.2.66 the stranger's; both lie on the namespace's own loopback device.
     let script = format!(
         "ip addr add 192.0.2.1/24 dev lo; ip addr add 192.0.2.66/24 dev lo
@@ -15,9 +13,9 @@ fn a_stranger_is_refused_at_a_limited_rate_and_then_met_with_silence() {
            -recv_timeout 3000 -trace_msg -message_file messages >/dev/null 2>&1 || true
          curl --silent http://127.0.0.1:8000/metrics > metrics
          kill $milo; wait $milo || true",
-        program = house::PROGRAM,
+        program = crate::house::PROGRAM,
     );
-    let Some(output) = house::in_a_namespace(&folder, &script) else { return };
+    let Some(output) = crate::house::in_a_namespace(&folder, &script) else { return };
     let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap_or_default();
     assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stderr), read("err"));
     let messages = read("messages");

@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod house;
-
 use std::{
     fs,
     net::{SocketAddr, TcpListener},
@@ -14,7 +12,7 @@ use std::{
 };
 
 use futures_util::{SinkExt, StreamExt};
-use house::{PROGRAM, errand, folder, milo, newest_call, recording, stop};
+use crate::house::{PROGRAM, errand, folder, milo, newest_call, recording, stop};
 use milo::phone::{Errand, Phone};
 use milo_signaling::{
     Trust, Uri,

@@ -1,10 +1,8 @@
 //! What is different on a trunk's calls. The trunks are told apart by their address, here within 127.0.0.0/8.
 
-mod house;
-
 use std::{fs, net::IpAddr};
 
-use house::{errand, folder, get, milo, newest_call, stop};
+use crate::house::{errand, folder, get, milo, newest_call, stop};
 use milo::{
     bench::Running,
     phone::{Errand, Phone},

@@ -1,5 +1,5 @@
 //! A core on a line in virtual time: a scripted peer speaks text, the clock moves when told to.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+#![allow(unreachable_pub, reason = "all of it is for the scenarios beside it")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{

@@ -1,0 +1,32 @@
+//! The telephone as its peers meet it, in virtual time and over real sockets.
+//!
+//! One program, since each program more costs a build its linking; a part of it runs with
+//! `cargo test --release -p milo-signaling --test scenarios refer::`.
+
+mod line;
+
+mod answering_machine;
+mod called;
+mod calling;
+mod calls;
+mod challenged;
+mod early;
+mod framing;
+mod hold;
+mod hostile;
+mod info;
+mod keep_alive;
+mod locating;
+mod mutations;
+mod odd_orders;
+mod outside;
+mod refer;
+mod registering;
+mod replaces;
+mod secured;
+mod session_timers;
+mod sipp;
+mod storm;
+mod tls;
+mod torture;
+mod web;
