@@ -10,8 +10,10 @@ use tokio::time::sleep_until;
 
 use crate::{Control, Frame, Voice, leg::now};
 
-/// A holder of which nothing has come for so long sends nothing.
-const QUIET: Duration = Duration::from_millis(300);
+/// A holder of which fewer packets than that come in such a time sends nothing to listen to: comfort noise and what keeps a
+/// NAT open come one by one, sound at least each 60 ms.
+const WINDOW: Duration = Duration::from_millis(300);
+const SOUND: u64 = 4;
 
 type Frames = Box<dyn Iterator<Item = Frame> + Send>;
 
@@ -43,9 +45,9 @@ struct Waiting {
     frames: Frames,
     /// Waits for room in the voice.
     next: Option<Frame>,
-    /// Packets of the holder's, and since when there were no more of them.
+    /// Packets of the holder's when the present window began, and when that was.
     received: u64,
-    quiet: Instant,
+    began: Instant,
     plays: bool,
 }
 
@@ -59,7 +61,7 @@ impl Hold {
     /// The hold begins.
     pub(super) fn begin(&mut self, music: &Music, holder: &Control) {
         let received = holder.stats().received;
-        self.0 = Some(Waiting { frames: music.0(), next: None, received, quiet: now(), plays: false });
+        self.0 = Some(Waiting { frames: music.0(), next: None, received, began: now(), plays: false });
     }
 
     /// It is over: what was to be played into this voice is not.
@@ -79,18 +81,18 @@ impl Hold {
         let Some(waiting) = &mut self.0 else { return pending().await };
         loop {
             let received = holder.stats().received;
-            if received != waiting.received {
-                (waiting.received, waiting.quiet) = (received, now());
-                if std::mem::take(&mut waiting.plays) {
+            let (sounds, over) = (received - waiting.received >= SOUND, now() >= waiting.began + WINDOW);
+            if sounds || over {
+                (waiting.received, waiting.began) = (received, now());
+                if sounds && std::mem::take(&mut waiting.plays) {
                     voice.flush();
                 }
+                waiting.plays = !sounds;
             }
-            let due = waiting.quiet + QUIET;
-            if now() < due {
-                sleep_until(due.into()).await;
+            if !waiting.plays {
+                sleep_until((waiting.began + WINDOW).into()).await;
                 continue;
             }
-            waiting.plays = true;
             let Some(frame) = waiting.next.take().or_else(|| waiting.frames.next()) else { return pending().await };
             waiting.next = Some(frame);
             voice.play(frame).await;

@@ -1,7 +1,7 @@
 //! When a leg ticks: every 20 ms by the clock of the machine, for as long as it is up.
 //!
-//! Only where in the 20 ms the tick lies may move, and never further than half of that to either side of where it began: over
-//! an hour the clock is exact, whatever the peer's is. It moves for two reasons. The peer's packets come right at the tick
+//! Only where in the 20 ms the tick lies may move, and never further than half of that to either side of where it began,
+//! however often the leg is joined: over an hour the clock is exact, whatever the peer's is. It moves for two reasons. The peer's packets come right at the tick
 //! ([`Phase`]). Or the leg is joined with another one, and what one hears at its tick the other says at its own: then the two
 //! ticks go half a period apart, so that no frame comes just too late for the tick it is meant for. What drifts between a peer's
 //! clock and this one is made good where its packets are played, by a little more or less of the sound.
@@ -33,6 +33,8 @@ pub(super) struct Clock {
     joined: bool,
     /// By how much the tick has yet to move, in microseconds: later above zero, earlier below.
     owed: i64,
+    /// How far from where it began the tick lies once it has.
+    place: i64,
 }
 
 /// What a tick was like.
@@ -47,7 +49,7 @@ pub(super) struct Ticked {
 impl Clock {
     /// Ticks at `now` for the first time. The bits of `random` break ties between two clocks that would move alike.
     pub(super) fn new(now: Instant, random: u64) -> Self {
-        Self { due: now, ticked: now, phase: Phase::new(random), joined: false, owed: 0 }
+        Self { due: now, ticked: now, phase: Phase::new(random), joined: false, owed: 0, place: 0 }
     }
 
     /// When the next tick is due.
@@ -59,7 +61,8 @@ impl Clock {
     pub(super) fn arrived(&mut self, at: Instant) {
         if self.owed == 0 && !self.joined {
             let before_tick = TICK.saturating_sub(at.saturating_duration_since(self.ticked));
-            self.owed = self.phase.packet(before_tick).unwrap_or(0);
+            let moves = self.phase.packet(before_tick).unwrap_or(0);
+            self.owe(moves);
         }
     }
 
@@ -78,8 +81,16 @@ impl Clock {
         let error = (after - before).rem_euclid(PERIOD) - PERIOD / 2;
         if error.abs() > APART {
             // The other sees the same from its side, and does the other half.
-            self.owed = -error / 2;
+            self.owe(-error / 2);
         }
+    }
+
+    /// The tick is to move by so many microseconds. Where that would take it too far, it comes to the same place in the period
+    /// from the other side.
+    fn owe(&mut self, moves: i64) {
+        let place = (self.place + moves + PERIOD / 2).rem_euclid(PERIOD) - PERIOD / 2;
+        self.owed = place - self.place;
+        self.place = place;
     }
 
     /// It ticks. When the machine slept, the timeline goes on, but what should have been sent meanwhile is not sent.
@@ -157,6 +168,21 @@ mod tests {
             let apart = (here.due().max(there.due()) - here.due().min(there.due())).as_micros() as i64 % PERIOD;
             assert!((PERIOD / 2 - APART..=PERIOD / 2 + APART).contains(&apart), "{apart} µs from {apart_us}");
             assert_eq!(moved, 0, "and there they rest");
+        }
+    }
+
+    #[test]
+    fn joined_ever_anew_the_clock_stays_where_it_began() {
+        let start = now();
+        let mut clock = Clock::new(start, 1);
+        for tick in 0..50_000u32 {
+            // Each other leg lies a little earlier than the one before would have to, so that the tick always moves one way.
+            let place = clock.aim() + Duration::from_micros(PERIOD as u64 / 2 + 4_000);
+            clock.beside((tick % 100 < 50).then_some(place));
+            clock.tick(clock.due());
+            let exact = start + TICK * (tick + 1);
+            let off = clock.due().max(exact) - clock.due().min(exact);
+            assert!(off <= TICK / 2 + Duration::from_millis(1), "{off:?} after {tick} ticks");
         }
     }
 

@@ -18,7 +18,7 @@ use crate::{
     quality::Level,
     rtp::{Kind as Content, Loss, Packet, Peer, Read, Receiver, Reports, Sender, Taken, is_rtcp, rescale},
     session::{Direction, Rtcp, Session},
-    srtp::Shield,
+    srtp::{Handshaken, Shield},
 };
 
 /// How long a key is pressed that no packet of the other leg's peer tells of.
@@ -151,8 +151,10 @@ impl Task {
         socket.take(now, BATCH, |datagram, from, arrived| {
             let Some(line) = &mut self.line else { return };
             if line.shield.is_handshake(datagram) {
-                if let Some(peer) = line.shield.handshake(datagram, from, arrived) {
-                    line.peer.prove(peer, arrived);
+                match line.shield.handshake(datagram, from, arrived) {
+                    Handshaken::With(peer) => line.peer.prove(peer, arrived),
+                    Handshaken::Stranger => self.totals.ignored += 1,
+                    Handshaken::NotYet => {}
                 }
                 line.shield.outgoing(|datagram, to| drop(socket.send(datagram, to)));
                 return;
@@ -200,7 +202,8 @@ impl Task {
             self.sent.pop_front();
         }
         let sent = self.sent.pop_front().flatten();
-        let passing = self.line.as_mut().filter(|line| line.passing);
+        // Where keys are looked for in the sound, it is decoded even while it passes.
+        let passing = self.line.as_mut().filter(|line| line.passing && line.detector.is_none());
         if let (Some(line), Some(Patch { tapped: false, .. })) = (passing, &self.patch) {
             let over = line.receiver.pass_over();
             if line.receiver.has_heard() {
@@ -279,10 +282,14 @@ impl Task {
         self.clock.beside(other);
         let Some(line) = &mut self.line else { return };
         // What is recorded is heard frame by frame.
-        let format = Some(Format::of(&line.agreed)).filter(|_| self.tape.is_none());
+        let is_heard = self.tape.is_some();
         line.passing = self.patch.as_ref().is_some_and(|patch| {
-            patch.back.takes(format.filter(|_| line.direction.sends()), line.agreed.telephone_event.is_some());
-            patch.out.gives(format.filter(|_| line.direction.receives()))
+            let taken = Format::taken_by(&line.agreed).filter(|_| line.direction.sends() && !is_heard);
+            patch.back.takes(taken, line.agreed.telephone_event.is_some());
+            // A key found in the sound is told anew to a party that is told keys: were the sound to pass, it would come twice.
+            let turns_tones = line.detector.is_some() && patch.out.takes_events();
+            let sends = line.direction.receives() && !is_heard && !turns_tones;
+            patch.out.gives(sends.then(|| Format::sent_by(&line.agreed)))
         });
     }
 

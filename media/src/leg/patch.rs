@@ -22,6 +22,8 @@ use crate::{
 
 /// Packets that wait at most; full, the oldest is given up. They wait for one wake-up, no longer.
 const PACKETS: usize = 32;
+/// Bits a second that Opus never exceeds (RFC 7587 section 6.1, `maxaveragebitrate`).
+const ENDLESS: u32 = 510_000;
 /// Keys that wait at most; full, the newest is lost.
 const KEYS: usize = 32;
 
@@ -33,8 +35,14 @@ pub(crate) struct Format {
 }
 
 impl Format {
-    pub(crate) fn of(session: &Session) -> Self {
+    /// What this party sends.
+    pub(crate) fn sent_by(session: &Session) -> Self {
         Self { codec: session.codec, ptime_ms: session.codec.ptime_ms(session.ptime_ms) }
+    }
+
+    /// What may be passed to this party: nothing, when it wants fewer bits than another may spend; our own encoder keeps to that.
+    pub(crate) fn taken_by(session: &Session) -> Option<Self> {
+        session.max_bitrate.is_none_or(|most| most >= ENDLESS).then(|| Self::sent_by(session))
     }
 }
 
@@ -223,7 +231,7 @@ impl Bay {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::{PCMA, PCMU};
+    use crate::codec::{OPUS, PCMA, PCMU};
 
     fn format(codec: &'static Codec, ptime_ms: u32) -> Option<Format> {
         Some(Format { codec, ptime_ms })
@@ -240,6 +248,14 @@ mod tests {
         }
         wire.takes(None, false);
         assert!(!wire.gives(None), "two that are silent have nothing to pass");
+    }
+
+    #[test]
+    fn who_wants_fewer_bits_than_the_other_may_spend_is_sent_an_encoding_of_its_own() {
+        let session = |max_bitrate| Session { max_bitrate, ..Session::new(([127, 0, 0, 1], 4000).into(), &OPUS) };
+        assert_eq!(Format::taken_by(&session(None)), format(&OPUS, 20));
+        assert_eq!(Format::taken_by(&session(Some(510_000))), format(&OPUS, 20));
+        assert_eq!(Format::taken_by(&session(Some(16_000))), None);
     }
 
     #[test]

@@ -135,6 +135,7 @@ impl Sender {
             let clock = (self.ptime_ms, self.event_clock);
             if let Slot::Event { payload, age } = self.keypad.slot(clock, events, &mut press) {
                 self.event(payload, age);
+                self.hush.passed();
                 send(&self.datagram);
                 continue;
             }

@@ -75,9 +75,10 @@ impl Hush {
         leaves
     }
 
-    /// Another stream's packet has left in place of ours.
+    /// Something else has left in place of our sound: another stream's packet, or a key. The silence after it begins anew.
     pub(super) fn passed(&mut self) {
         self.idle_ms = 0;
+        self.silent_ms = 0;
     }
 
     /// 20 ms in which another stream passes, or pauses. Says when it pauses for so long that a packet of ours is due.
@@ -145,5 +146,16 @@ mod tests {
         assert_eq!(due, [149, 299]);
         hush.passed();
         assert!((0..149).all(|_| !hush.is_due()));
+    }
+
+    #[test]
+    fn silence_after_a_key_or_another_stream_is_announced_anew() {
+        let mut hush = Hush::new(Silence::ComfortNoise);
+        let left = |hush: &mut Hush| (0..12).map(|_| hush.judge(&[0; 160], 20, true, false)).collect::<Vec<_>>();
+        let first = left(&mut hush);
+        assert_eq!(first[9..], [Leaves::Sound, Leaves::Noise(127), Leaves::Nothing]);
+        assert_eq!(left(&mut hush), [Leaves::Nothing; 12]);
+        hush.passed();
+        assert_eq!(left(&mut hush), first);
     }
 }

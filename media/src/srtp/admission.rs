@@ -70,7 +70,10 @@ impl Admission {
     pub(super) fn admit(&mut self, from: SocketAddr, may_open: bool, now: Instant) -> Admitted {
         let kind = self.kind(from);
         if let Some(known) = self.attempts.iter_mut().find(|attempt| attempt.from == from) {
-            if kind != Nearness::Advertised && known.datagrams >= DATAGRAMS {
+            let is_spent = kind != Nearness::Advertised && known.datagrams >= DATAGRAMS;
+            if is_spent && may_open && now.saturating_duration_since(known.read) >= QUIET {
+                known.datagrams = 0;
+            } else if is_spent {
                 return Admitted::NO;
             }
             known.datagrams += 1;
@@ -102,9 +105,13 @@ impl Admission {
         self.attempts.iter().map(|attempt| attempt.from).collect()
     }
 
-    /// The attempt of this one is over.
+    /// The attempt of this one is over. Unless it is the SDP's, it has spent what it had, until it has been quiet for a while:
+    /// who fails again and again costs no more than who stays.
     pub(super) fn dismiss(&mut self, from: SocketAddr) {
-        self.attempts.retain(|attempt| attempt.from != from);
+        self.attempts.retain(|attempt| attempt.from != from || attempt.kind != Nearness::Advertised);
+        for attempt in self.attempts.iter_mut().filter(|attempt| attempt.from == from) {
+            attempt.datagrams = DATAGRAMS;
+        }
     }
 
     /// All attempts are over; returns whose there were.
@@ -156,6 +163,20 @@ mod tests {
             assert!(admission.admit(SDP.into(), true, start).is_read);
         }
         assert_eq!(admission.admit(SocketAddr::from((PUBLIC, 61_000)), true, start), Admitted::YES);
+    }
+
+    #[test]
+    fn who_has_failed_waits_before_it_tries_again() {
+        let (mut admission, start) = (admission(), now());
+        assert_eq!(admission.admit(stranger(1), true, start), Admitted::YES);
+        assert_eq!(admission.admit(SDP.into(), true, start), Admitted::YES);
+        admission.dismiss(stranger(1));
+        admission.dismiss(SDP.into());
+        assert_eq!(admission.admit(SDP.into(), true, start), Admitted::YES);
+        assert_eq!(admission.admit(stranger(1), true, start + QUIET / 2), Admitted::NO);
+        assert_eq!(admission.admit(stranger(1), false, start + QUIET), Admitted::NO, "no hello");
+        assert_eq!(admission.admit(stranger(1), true, start + QUIET), Admitted::YES);
+        assert_eq!(admission.admit(stranger(1), false, start + QUIET), Admitted::YES);
     }
 
     #[test]

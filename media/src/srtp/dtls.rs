@@ -64,6 +64,8 @@ pub(super) struct Handshake {
     admission: Admission,
     peer: Option<SocketAddr>,
     began: Option<Instant>,
+    /// When we, who begin, begin anew: what ended an attempt may have been anybody's forgery.
+    anew: Option<Instant>,
     trouble: Option<String>,
 }
 
@@ -91,6 +93,7 @@ impl Handshake {
             admission: Admission::new(advertised, signalling),
             peer: None,
             began: None,
+            anew: None,
             trouble: None,
         }
     }
@@ -123,6 +126,15 @@ impl Handshake {
         if !is_records(datagram) {
             return Progress::Stranger;
         }
+        if let Some(record) = said_in_clear(datagram) {
+            // A peer that gives up is given the whole time to think again; so is one in whose name somebody else does.
+            if record.content_type == ALERT && from == self.admission.advertised() {
+                let alert = record.description;
+                self.trouble =
+                    Some(format!("the peer broke the DTLS handshake off (alert {alert}, RFC 5246 section 7.2)"));
+            }
+            return Progress::Stranger;
+        }
         let may_open = self.role == Role::Passive && is_client_hello(datagram);
         let admitted = self.admission.admit(from, may_open, now);
         if let Some(outdone) = admitted.outdone {
@@ -136,7 +148,7 @@ impl Handshake {
                 self.completed(from, now)
             }
             Ok(_) => Progress::Underway,
-            Err(error) => self.refuse(from, now, format!("the DTLS handshake failed: {error}")),
+            Err(error) => self.abandon(from, now, format!("the DTLS handshake failed: {error}")),
         }
     }
 
@@ -151,10 +163,13 @@ impl Handshake {
         for remote in self.admission.remotes() {
             let due = self.endpoint.poll_timeout(&remote).is_some_and(|due| now >= due);
             if due && let Err(error) = self.endpoint.handle_timeout(remote, now) {
-                let progress = self.refuse(remote, now, format!("the DTLS handshake failed: {error}"));
-                if matches!(progress, Progress::Failed(_)) {
-                    return progress;
-                }
+                self.abandon(remote, now, format!("the DTLS handshake failed: {error}"));
+            }
+        }
+        if self.anew.is_some_and(|due| now >= due) {
+            self.anew = None;
+            if let Err(why) = self.connect(now) {
+                return Progress::Failed(why);
             }
         }
         if self.began.is_some_and(|began| now.saturating_duration_since(began) >= LIMIT) {
@@ -178,15 +193,18 @@ impl Handshake {
             return Ok(());
         }
         self.began = Some(now);
-        let config = self.identity.config(self.role)?;
         match self.role {
-            Role::Passive => self.endpoint.set_server_config(Some(config)),
-            Role::Active => {
-                let advertised = self.admission.advertised();
-                self.endpoint.connect(now, advertised, config, None).map_err(|error| error.to_string())?;
-                self.admission.admit(advertised, true, now);
-            }
+            Role::Passive => self.endpoint.set_server_config(Some(self.identity.config(self.role)?)),
+            Role::Active => self.connect(now)?,
         }
+        Ok(())
+    }
+
+    /// Sends our ClientHello to the address of the SDP.
+    fn connect(&mut self, now: Instant) -> Result<(), String> {
+        let (config, advertised) = (self.identity.config(self.role)?, self.admission.advertised());
+        self.endpoint.connect(now, advertised, config, None).map_err(|error| error.to_string())?;
+        self.admission.admit(advertised, true, now);
         Ok(())
     }
 
@@ -226,16 +244,51 @@ impl Handshake {
         Progress::Keys { ours, theirs, at: from }
     }
 
-    /// Ends the attempt of this one. Only that of the address in the SDP ends the leg.
+    /// This one has shown what it is, and that is not the peer. At the address of the SDP there will be no other.
     fn refuse(&mut self, from: SocketAddr, now: Instant, why: String) -> Progress {
+        let progress = self.abandon(from, now, why.clone());
+        if from == self.admission.advertised() { Progress::Failed(why) } else { progress }
+    }
+
+    /// The attempt of this one came to nothing, which whoever can send in its name may have brought about: another may follow.
+    fn abandon(&mut self, from: SocketAddr, now: Instant, why: String) -> Progress {
         self.endpoint.stop(now, from);
         self.admission.dismiss(from);
-        if from == self.admission.advertised() {
-            return Progress::Failed(why);
+        if self.role == Role::Active && from == self.admission.advertised() {
+            self.anew = Some(now + FLIGHT);
         }
         self.trouble = Some(why);
         Progress::Stranger
     }
+}
+
+/// Content types of records (RFC 5246 section 6.2.1).
+const CHANGE_CIPHER_SPEC: u8 = 20;
+const ALERT: u8 = 21;
+const APPLICATION_DATA: u8 = 23;
+
+/// A record that anybody can write, and for which the library would end the handshake.
+struct InClear {
+    content_type: u8,
+    /// Of an alert.
+    description: u8,
+}
+
+/// The first record of epoch 0 in a datagram that is an alert, application data, or a change of ciphers without its one byte.
+/// RFC 6347 section 4.1.2.7 lets it be discarded.
+fn said_in_clear(mut datagram: &[u8]) -> Option<InClear> {
+    while let Some((header, rest)) = datagram.split_at_checked(13) {
+        let (body, next) = rest.split_at_checked(usize::from(u16::from_be_bytes([header[11], header[12]])))?;
+        let is_forged = match header[0] {
+            CHANGE_CIPHER_SPEC => body != [1],
+            content_type => matches!(content_type, ALERT | APPLICATION_DATA),
+        };
+        if is_forged && header[3..5] == [0, 0] {
+            return Some(InClear { content_type: header[0], description: body.get(1).copied().unwrap_or_default() });
+        }
+        datagram = next;
+    }
+    None
 }
 
 /// Whether a datagram is made of DTLS records (RFC 6347 section 4.1). What is not may be anybody's noise.
@@ -374,7 +427,40 @@ mod tests {
         let (progress, _) = run((&mut active, &mut passive), 3, |_| false);
         assert!(progress.contains(&Progress::Stranger), "{progress:?}");
         assert!(!progress.iter().any(|progress| matches!(progress, Progress::Failed(_))), "{progress:?}");
-        assert!(passive.peer.is_none() && passive.admission.remotes().is_empty());
+        assert!(passive.peer.is_none());
+        // It has used up what one source may send.
+        let mut hello = Vec::new();
+        let (mut again, _) = pair(&one, &other);
+        again.tick(now());
+        again.outgoing(|bytes, _| hello = bytes.to_vec());
+        assert!(!passive.admission.admit(at(1), is_client_hello(&hello), now()).is_read);
+    }
+
+    #[test]
+    fn what_anybody_can_forge_does_not_end_the_handshake() {
+        let (one, other) = (Identity::generate().unwrap(), Identity::generate().unwrap());
+        let start = now();
+        // A fatal alert, application data and a change of ciphers of no known length, all of epoch 0.
+        let forged: [&[u8]; 3] = [
+            &[21, 254, 253, 0, 0, 0, 0, 0, 0, 0, 9, 0, 2, 2, 40],
+            &[23, 254, 253, 0, 0, 0, 0, 0, 0, 0, 9, 0, 2, 2, 40],
+            &[20, 254, 253, 0, 0, 0, 0, 0, 0, 0, 9, 0, 3, 7, 7, 7],
+        ];
+        for forged in forged {
+            let (mut active, mut passive) = pair(&one, &other);
+            assert_eq!((active.tick(start), passive.tick(start)), (Progress::Underway, Progress::Underway));
+            assert!(!matches!(active.receive(forged, at(2), start), Progress::Failed(_)), "{forged:?}");
+            assert!(!matches!(passive.receive(forged, at(1), start), Progress::Failed(_)), "{forged:?}");
+            let (progress, after) = run((&mut active, &mut passive), 200, |_| false);
+            assert_eq!(keys(&progress).len(), 2, "{forged:?}: {progress:?}");
+            assert!(after <= Duration::from_millis(1600), "{forged:?}: {after:?}");
+        }
+        // A peer that means it is believed when the time is over.
+        let (mut active, _) = pair(&one, &other);
+        active.tick(start);
+        active.receive(forged[0], at(2), start);
+        let Progress::Failed(why) = active.tick(start + LIMIT) else { panic!("no keys, and no failure") };
+        assert!(why.contains("alert 40"), "{why}");
     }
 
     #[test]

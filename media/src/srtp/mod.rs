@@ -20,7 +20,7 @@ use std::{fmt, sync::Arc};
 
 pub use dtls::Role;
 pub use identity::{Fingerprint, Identity};
-pub(crate) use shield::{Refused, Shield};
+pub(crate) use shield::{Handshaken, Refused, Shield};
 
 /// Bytes of an AES-128 master key.
 const KEY: usize = 16;

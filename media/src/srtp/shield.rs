@@ -24,6 +24,17 @@ pub(crate) enum Refused {
     TooEarly,
 }
 
+/// What a datagram of a handshake has brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Handshaken {
+    /// Nothing yet.
+    NotYet,
+    /// The keys: the peer is there.
+    With(SocketAddr),
+    /// It is somebody else's, and was not looked at, or ended an attempt that was not the peer's.
+    Stranger,
+}
+
 /// A line's security.
 #[derive(Debug)]
 pub(crate) struct Shield {
@@ -100,18 +111,19 @@ impl Shield {
     }
 
     /// Takes a DTLS datagram. The peer's proved address, once the keys are there.
-    pub(crate) fn handshake(&mut self, datagram: &[u8], from: SocketAddr, now: Instant) -> Option<SocketAddr> {
-        let State::Dtls(handshake, contexts) = &mut self.state else { return None };
+    pub(crate) fn handshake(&mut self, datagram: &[u8], from: SocketAddr, now: Instant) -> Handshaken {
+        let State::Dtls(handshake, contexts) = &mut self.state else { return Handshaken::NotYet };
         match handshake.receive(datagram, from, now) {
             Progress::Keys { ours, theirs, at } => {
                 let (protect, unprotect) = (Protect::new(&ours), Unprotect::new(&theirs, None));
                 *contexts = Some(Box::new(Contexts { protect, unprotect }));
-                return Some(at);
+                return Handshaken::With(at);
             }
+            Progress::Stranger => return Handshaken::Stranger,
             Progress::Failed(why) => self.failed = Some(why),
-            Progress::Underway | Progress::Stranger => {}
+            Progress::Underway => {}
         }
-        None
+        Handshaken::NotYet
     }
 
     /// 20 ms have passed. The sentence, when there will be no keys.

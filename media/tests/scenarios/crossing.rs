@@ -77,6 +77,40 @@ async fn a_key_of_events_is_tones_for_a_party_without_them() {
     assert!(is_unbroken(&came), "what is not for this party is not missed by it");
 }
 
+/// 100 ms of the two tones of the key 5 (ITU-T Q.23).
+fn tones(peer: &mut Peer) -> Vec<Vec<u8>> {
+    let wave = |at: usize, hertz: f32| 6_000.0 * (std::f32::consts::TAU * hertz * at as f32 / 8_000.0).sin();
+    let mut encoder = (Codec::named("PCMU").expect("in the table").encoder)();
+    let packets = (0..5).map(|packet| {
+        let samples: Vec<i16> =
+            (160 * packet..160 * (packet + 1)).map(|at| (wave(at, 770.0) + wave(at, 1336.0)) as i16).collect();
+        let mut payload = Vec::new();
+        encoder.encode(&samples, &mut payload);
+        peer.timestamp = peer.timestamp.wrapping_add(160);
+        peer.packet(0, &payload)
+    });
+    packets.collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_of_tones_is_heard_on_a_bridge_and_told_to_a_party_with_events() {
+    for telephone_event in [Some(EVENT), None] {
+        let party = move |second| Session { telephone_event, ..second };
+        let (mut a, b, [near, far]) = agreed(|first| Session { telephone_event: None, ..first }, party).await;
+        let bridge = bridge(near, far, None);
+        let packets = in_silence(&mut a, tones);
+        let (_carrying, mut events) = carried(bridge);
+        sleep(Duration::from_millis(100)).await;
+        let (_, came) = through(&a, &b, &packets).await;
+        assert_eq!(within(events.recv()).await, Some(Bridged::Digit(Side::A, '5')), "{telephone_event:?}");
+        assert_eq!(told(&came), if telephone_event.is_some() { vec![5] } else { vec![] });
+        if telephone_event.is_none() {
+            let untouched = |tone: &[u8]| came.iter().filter(|(_, packet)| packet[12..] == tone[12..]).count();
+            assert!(packets[20..25].iter().all(|tone| untouched(tone) == 1), "its packets pass as they are");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_told_by_signaling_crosses_as_the_other_party_takes_it() {
     for telephone_event in [Some(EVENT), None] {

@@ -192,6 +192,8 @@ async fn a_flood_is_not_heard((near, far): (Security, Security)) {
     assert!(level_db(heard).abs() < 0.5, "{} dB", level_db(heard));
     let stats = wire.far.control.stats();
     assert!(stats.unauthentic >= 240 && stats.lost == 0, "{stats:?}");
+    // All 1,000 but for what looks like DTLS of the peer's own, on a leg that has its keys from there.
+    assert!(stats.unauthentic + stats.ignored >= 830, "{stats:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
