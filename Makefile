@@ -16,7 +16,7 @@ run:
 test:
 	@deploy/setup.sh test
 	$(MAKE) --no-print-directory lint doc
-	cargo test --release --workspace -- --test-threads=2
+	cargo test --release --workspace -- --test-threads=4
 
 setup:
 	@deploy/setup.sh test

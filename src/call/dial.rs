@@ -70,7 +70,7 @@ impl Line {
                 log.event("dialled", json!({ "result": "answered", "after_ms": took }));
                 let far = leg.control.clone();
                 let music = Waiting::of(&dial.music_files, &self.edition, house, log).await;
-                let ended = match self.prepare(&mut dialog, &mut leg, (house, language)).await {
+                let ended = match self.prepare(&mut dialog, &mut leg, (house, language), log).await {
                     Ok(()) => self.talk_with(&mut dialog, leg, music, log).await,
                     Err(ended) => ended,
                 };
@@ -187,11 +187,18 @@ impl Line {
         dialog: &mut Dialog,
         leg: &mut Leg,
         (house, language): (&House, Language),
+        log: &Record,
     ) -> Result<(), String> {
         let Self { ears, until, reel, .. } = self;
         let (called, control) = (leg.voice.announcer(), leg.control.clone());
-        // What is said meanwhile is heard by nobody.
-        let waiting = async { while heard(ears, *until).await.is_some() {} };
+        // What is said meanwhile is heard by nobody; a key may be for the recording.
+        let waiting = async {
+            while let Some(heard) = heard(ears, *until).await {
+                if let Heard::Digit(key) = heard {
+                    log.pressed(key);
+                }
+            }
+        };
         let silent = async { while !matches!(leg.ears.next().await, Heard::Closed(_)) {} };
         select! {
             () = reel.introduce(called, house, language) => Ok(()),

@@ -7,6 +7,7 @@ use std::{
     convert::Infallible,
     fmt,
     future::pending,
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -18,7 +19,7 @@ use milo_media::{
 use milo_models::engine::Language;
 use serde::Serialize;
 use serde_json::json;
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{select, sync::mpsc, time::timeout};
 
 use super::{House, Line, Record, record::Notes, registry::Order};
 use crate::{dialplan::RecordingStep, error::Error};
@@ -34,6 +35,8 @@ pub enum RecordingNow {
     Live,
     /// Silence is recorded, or would be; the log keeps to itself what is said and pressed.
     Paused,
+    /// Everybody is being told that it is about to be.
+    Starting,
     /// It is not.
     Off,
 }
@@ -58,9 +61,28 @@ struct State {
     name: Option<String>,
     paused: bool,
     /// The one who was called and hears the caller.
-    called: Option<Announcer>,
+    called: Option<Called>,
+    /// Those who were called before.
+    parted: usize,
     /// How much of the pause key has been pressed.
     pressed: usize,
+}
+
+/// Somebody who was called.
+#[derive(Clone)]
+struct Called {
+    announcer: Announcer,
+    /// It knows of the recording that runs or is about to.
+    told: bool,
+}
+
+/// Whether a recording could be begun.
+enum Begun {
+    Yes,
+    /// One runs already, or the disk refuses another.
+    No,
+    /// Somebody has joined who does not know of it.
+    Untold,
 }
 
 impl State {
@@ -107,75 +129,108 @@ impl Reel {
     ) -> Infallible {
         while let Some(Order { step, answer }) = orders.recv().await {
             // Whoever asked may have gone; what was wanted is done.
-            answer.send(self.obey(step, house, language).await).ok();
+            if step != RecordingStep::Start || self.is_running() {
+                answer.send(self.obey(step).await).ok();
+                continue;
+            }
+            // An announcement takes its time, and on a line that is held it waits; nothing else waits for it.
+            let mut starting = pin!(self.start(house, language));
+            let done = loop {
+                select! {
+                    done = &mut starting => break done,
+                    Some(Order { step, answer }) = orders.recv() => match step {
+                        RecordingStep::Start => drop(answer.send(Ok(RecordingNow::Starting))),
+                        RecordingStep::Stop => {
+                            answer.send(Ok(RecordingNow::Off)).ok();
+                            break Err("it was stopped before it began");
+                        }
+                        RecordingStep::Pause | RecordingStep::Resume => drop(answer.send(self.obey(step).await)),
+                    },
+                }
+            };
+            answer.send(done).ok();
         }
         pending().await
     }
 
-    async fn obey(&self, step: RecordingStep, house: &House, language: Language) -> Result<RecordingNow, &'static str> {
+    /// Does what takes no time.
+    async fn obey(&self, step: RecordingStep) -> Result<RecordingNow, &'static str> {
         let (runs, paused) = {
             let state = self.lock();
             (state.running.is_some(), state.paused)
         };
         match (step, runs, paused) {
-            (RecordingStep::Start, true, _) => return Err("this call is recorded already"),
+            (RecordingStep::Start, ..) => return Err("this call is recorded already"),
             (RecordingStep::Stop, false, _) => return Err("this call is not recorded"),
             (RecordingStep::Pause, _, true) => return Err("the recording of this call is paused already"),
             (RecordingStep::Resume, _, false) => return Err("the recording of this call is not paused"),
-            _ => {}
-        }
-        match step {
-            RecordingStep::Start => {
-                let told = match house.recordings.announcement(house, language).await {
-                    Ok(None) => Ok(true),
-                    Ok(Some(sound)) => Ok(self.tell_all(&sound).await),
-                    Err(error) => Err(error),
-                };
-                match told {
-                    Ok(true) => {
-                        self.begin(house);
-                    }
-                    Ok(false) => return Err("the announcement was not heard to its end, so this call is not recorded"),
-                    Err(error) => {
-                        self.failed(&error);
-                        return Err(
-                            "the announcement cannot be played, so this call is not recorded; the log says why",
-                        );
-                    }
-                }
-                if !self.is_running() {
-                    return Err("no recording could be begun; the log says why");
-                }
-            }
-            RecordingStep::Pause => self.pause("api"),
-            RecordingStep::Resume => self.resume("api"),
-            RecordingStep::Stop => self.finish().await,
+            (RecordingStep::Pause, ..) => self.pause("api"),
+            (RecordingStep::Resume, ..) => self.resume("api"),
+            (RecordingStep::Stop, ..) => self.finish().await,
         }
         Ok(self.lock().now())
     }
 
-    /// Everybody on the line hears this to its end; who joins meanwhile, afterwards.
-    async fn tell_all(&self, sound: &Arc<[i16]>) -> bool {
-        let called = self.lock().called.clone();
-        let others = async {
-            match &called {
-                Some(called) => called.say(sound).await,
-                None => true,
-            }
-        };
-        let (caller, others) = tokio::join!(self.caller.say(sound), others);
-        let joined = self.lock().called.clone().filter(|_| called.is_none());
-        match joined {
-            Some(joined) => caller && joined.say(sound).await,
-            None => caller && others,
+    /// Tells everybody, and begins. Dropped, it begins nothing.
+    async fn start(&self, house: &House, language: Language) -> Result<RecordingNow, &'static str> {
+        let sound = house.recordings.announcement(house, language).await.map_err(|error| {
+            self.failed(&error);
+            "the announcement cannot be played, so this call is not recorded; the log says why"
+        })?;
+        if let Some(sound) = &sound
+            && !self.tell_all(sound).await
+        {
+            return Err("the announcement was not heard to its end, so this call is not recorded");
         }
+        loop {
+            match self.open(house, sound.is_some()) {
+                Begun::Untold if !self.tell_called(sound.as_ref()).await => {
+                    return Err("the announcement was not heard to its end, so this call is not recorded");
+                }
+                Begun::Untold => {}
+                Begun::Yes => return Ok(self.lock().now()),
+                Begun::No => return Err("no recording could be begun; the log says why"),
+            }
+        }
+    }
+
+    /// Everybody on the line hears this to its end.
+    async fn tell_all(&self, sound: &Arc<[i16]>) -> bool {
+        self.lock().called.iter_mut().for_each(|called| called.told = false);
+        let (caller, called) = tokio::join!(self.caller.say(sound), self.tell_called(Some(sound)));
+        caller && called
+    }
+
+    /// The one who was called hears this to its end, if there is one that has not.
+    async fn tell_called(&self, sound: Option<&Arc<[i16]>>) -> bool {
+        let (called, parted) = {
+            let state = self.lock();
+            (state.called.clone().filter(|called| !called.told), state.parted)
+        };
+        let (Some(called), Some(sound)) = (called, sound) else { return true };
+        let heard = called.announcer.say(sound).await;
+        let mut state = self.lock();
+        if state.parted != parted {
+            // It is gone, and who is there now is asked about next.
+            return true;
+        }
+        state.called.iter_mut().for_each(|called| called.told = heard);
+        heard
     }
 
     /// Begins the file, if none runs; those who are on the line know of it. Says whether it did.
     pub(super) fn begin(&self, house: &House) -> bool {
+        matches!(self.open(house, false), Begun::Yes)
+    }
+
+    /// The same. `announced`: nobody may be on the line who was not told.
+    fn open(&self, house: &House, announced: bool) -> Begun {
         let mut state = self.lock();
         if state.running.is_some() {
-            return false;
+            return Begun::No;
+        }
+        if announced && state.called.as_ref().is_some_and(|called| !called.told) {
+            return Begun::Untold;
         }
         match house.recordings.begin(&self.notes, state.begun + 1) {
             Ok((recording, name)) => {
@@ -189,12 +244,12 @@ impl Reel {
                 }
                 self.control.record(recording.tap());
                 state.running = Some(recording);
-                true
+                Begun::Yes
             }
             Err(error) => {
                 drop(state);
                 self.failed(&error);
-                false
+                Begun::No
             }
         }
     }
@@ -253,8 +308,9 @@ impl Reel {
     pub(super) async fn introduce(&self, called: Announcer, house: &House, language: Language) {
         let is_running = {
             let mut state = self.lock();
-            state.called = Some(called.clone());
-            state.running.is_some()
+            let told = state.running.is_some();
+            state.called = Some(Called { announcer: called.clone(), told });
+            told
         };
         if !is_running {
             return;
@@ -275,7 +331,9 @@ impl Reel {
 
     /// The one who was called hears the caller no longer.
     pub(super) fn part(&self) {
-        self.lock().called = None;
+        let mut state = self.lock();
+        state.parted += 1;
+        state.called = None;
     }
 
     /// Waits until the one that runs is over, and says how: `stopped` by somebody, or `failed`, as on a full disk. Where none

@@ -124,7 +124,7 @@ async fn recording(
         Ok(Ok(Err(why))) => Err(Problem::conflict(why)),
         Ok(Err(_)) => Err(Problem::conflict("the call ended meanwhile")),
         // The announcement is being played; the call goes on with it.
-        Err(_) => Ok((StatusCode::ACCEPTED, fresh(Recorded { recording: RecordingNow::Off })).into_response()),
+        Err(_) => Ok((StatusCode::ACCEPTED, fresh(Recorded { recording: RecordingNow::Starting })).into_response()),
     }
 }
 

@@ -109,6 +109,35 @@ async fn the_api_begins_pauses_resumes_and_ends_the_recording_of_a_call_that_is_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_wanted_while_everybody_is_being_told_is_done_at_once() {
+    let (folder, plans, _) = surroundings("recording-orders", &plan("quiet", QUIET));
+    let told = folder.join("plans/sounds/quiet.wav").display().to_string();
+    let variables = [("MILO__DIALPLANS__PATH", plans.as_str()), ("MILO__RECORDING__ANNOUNCEMENT", &told)];
+    let milo = Running::start(Path::new(PROGRAM), &folder, &variables).await.expect("Milo starts");
+    let errand = silent(&milo, "quiet");
+    let calling = tokio::spawn(async move { call(&errand).await });
+    sleep(Duration::from_millis(800)).await;
+    let id = get(&milo, "/api/v1/calls")["calls"][0]["id"].as_str().expect("a call").to_owned();
+    let wants = |action: &str| order(&milo, &id, &format!("{{\"action\": \"{action}\"}}"));
+    // The announcement has six seconds.
+    let started = std::thread::scope(|scope| {
+        let starting = scope.spawn(|| wants("start"));
+        std::thread::sleep(Duration::from_millis(500));
+        let is = |state: &str| (200, serde_json::json!({ "recording": state }));
+        assert_eq!(wants("start"), is("starting"));
+        assert_eq!(wants("pause"), is("paused"));
+        assert_eq!(wants("resume"), is("off"));
+        assert_eq!(wants("stop"), is("off"));
+        starting.join().expect("an answer")
+    });
+    assert_eq!((started.0, &started.1["detail"]), (409, &"it was stopped before it began".into()));
+    calling.await.expect("a call");
+    let logged = newest_call(&milo).await;
+    assert!(events(&logged, "recording").is_empty() && recordings(&folder).is_empty(), "{logged}");
+    stop(milo).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_key_pauses_the_recording_and_resumes_it() {
     let rest = QUIET.replace("false", "true");
     let (folder, plans, _) = surroundings("recording-key", &plan("quiet", &rest));
