@@ -39,13 +39,8 @@ bench:
 	$(MILO) bench turn
 	$(MILO) bench calls
 	$(MILO) bench setup
-	$(MILO) bench media --pin
-	$(MILO) bench media --pin --calls 400
-	$(MILO) bench media --pin --number music
-	$(MILO) bench media --pin --number music --calls 400
-	$(MILO) bench media --pin --number milo --calls 50
-	$(MILO) bench media --pin --number milo --calls 50 --codec opus
-	$(MILO) bench lines
+	$(MILO) bench sound
+	$(MILO) bench lines --codecs PCMU --codecs opus --codecs G722
 	$(MILO) bench clean
 
 # What takes long: thousands of calls, a large call log.

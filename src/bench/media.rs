@@ -22,22 +22,39 @@ use super::{
 pub struct Arguments {
     /// Calls at once.
     #[arg(long, default_value_t = 200)]
-    calls: usize,
+    pub(super) calls: usize,
     /// The number they dial: `echo`, `music`, or `milo` (who then only listens).
     #[arg(long, default_value = "echo")]
-    number: String,
+    pub(super) number: String,
     /// The codec they offer.
     #[arg(long, default_value = "PCMU")]
-    codec: String,
+    pub(super) codec: String,
     /// How long they are measured, in seconds.
     #[arg(long, default_value_t = 20)]
-    seconds: u64,
+    pub(super) seconds: u64,
     /// Of a hundred packets to Milo so many are lost on the way.
     #[arg(long, default_value_t = 0)]
-    tx_loss: u32,
+    pub(super) tx_loss: u32,
     /// Milo gets the first core to itself and this program the second, as the outside yardsticks do it.
     #[arg(long)]
-    pin: bool,
+    pub(super) pin: bool,
+}
+
+/// What such calls cost, and what came of them.
+#[derive(Debug)]
+pub(super) struct Measured {
+    /// Percent of a core a hundred calls.
+    pub(super) share: f64,
+    /// Megabytes a call.
+    pub(super) memory: f64,
+    /// Milliseconds between packets, the median and the 99th of a hundred; none where none came.
+    pub(super) apart: [Option<f64>; 2],
+    /// Milliseconds after the pace, the 999th of a thousand.
+    pub(super) lateness: Option<f64>,
+    pub(super) lost: u64,
+    pub(super) sent: u64,
+    /// Calls in which nothing came.
+    pub(super) silent: usize,
 }
 
 /// Calls placed a second.
@@ -50,7 +67,27 @@ const GREETED: Duration = Duration::from_secs(12);
 const PACKETS: usize = 200;
 
 pub(super) async fn run(arguments: Arguments) -> Result<()> {
-    let Arguments { calls, pin, .. } = arguments;
+    let Measured { share, memory, apart: [p50, p99], lateness, lost, sent, silent } = measured(&arguments).await?;
+    let figure = |ms: Option<f64>| ms.map_or("-".into(), |ms| format!("{ms:.1}"));
+    println!(
+        "media: {} calls to {}, {}, {} s{}: {share:.2} % of a core a 100 calls, {memory:.2} MB a call; interarrival p50 {}, \
+         p99 {} ms; lateness p999 {} ms; {lost} of {sent} packets lost, {silent} calls silent",
+        arguments.calls,
+        arguments.number,
+        arguments.codec,
+        arguments.seconds,
+        if arguments.tx_loss > 0 { format!(", {} % of what they say lost", arguments.tx_loss) } else { String::new() },
+        figure(p50),
+        figure(p99),
+        figure(lateness),
+    );
+    ensure!(lost == 0 && silent == 0, "packets of Milo's own were lost");
+    Ok(())
+}
+
+/// Starts a Milo, calls it so often, and measures.
+pub(super) async fn measured(arguments: &Arguments) -> Result<Measured> {
+    let &Arguments { calls, pin, .. } = arguments;
     ensure!(calls > 0, "--calls 0 measures nothing");
     ensure!(arguments.tx_loss < 100, "--tx-loss {} leaves nothing to hear", arguments.tx_loss);
     let codec = Codec::named(&arguments.codec);
@@ -78,26 +115,16 @@ pub(super) async fn run(arguments: Arguments) -> Result<()> {
     milo.stop().await?;
     std::fs::remove_dir_all(&folder)?;
 
-    let mut figures = figures;
-    let figure = |values: &mut Vec<f64>, share| percentile(values, share).map_or("-".into(), |ms| format!("{ms:.1}"));
-    println!(
-        "media: {calls} calls to {}, {}, {} s{}: {:.2} % of a core a 100 calls, {:.2} MB a call; interarrival p50 {}, \
-         p99 {} ms; lateness p999 {} ms; {} of {} packets lost, {} calls silent",
-        arguments.number,
-        codec.name,
-        arguments.seconds,
-        if arguments.tx_loss > 0 { format!(", {} % of what they say lost", arguments.tx_loss) } else { String::new() },
-        cost.share / calls as f64 * 100.0,
-        cost.memory / calls as f64,
-        figure(&mut figures.apart, 0.5),
-        figure(&mut figures.apart, 0.99),
-        figure(&mut figures.lateness, 0.999),
-        figures.lost,
-        figures.lost + figures.received,
-        figures.silent,
-    );
-    ensure!(figures.lost == 0 && figures.silent == 0, "packets of Milo's own were lost");
-    Ok(())
+    let Figures { mut apart, mut lateness, lost, received, silent } = figures;
+    Ok(Measured {
+        share: cost.share / calls as f64 * 100.0,
+        memory: cost.memory / calls as f64,
+        apart: [percentile(&mut apart, 0.5), percentile(&mut apart, 0.99)],
+        lateness: percentile(&mut lateness, 0.999),
+        lost,
+        sent: lost + received,
+        silent,
+    })
 }
 
 /// What all calls together cost.

@@ -8,6 +8,7 @@ mod lines;
 mod media;
 mod running;
 mod setup;
+mod sound;
 mod stream;
 mod turn;
 
@@ -32,6 +33,8 @@ pub enum Which {
     Setup(setup::Arguments),
     /// Many calls at once, as the wire sees them: processor, memory, and when packets come.
     Media(media::Arguments),
+    /// All rows of `media` as a table, beside what is to be held and what others need.
+    Sound(sound::Arguments),
 }
 
 /// Runs one bench and prints its figures.
@@ -43,6 +46,7 @@ pub async fn run(which: Which, legs: &Handle) -> Result<()> {
         Which::Lines(arguments) => lines::run(arguments).await,
         Which::Setup(arguments) => setup::run(arguments, legs).await,
         Which::Media(arguments) => media::run(arguments).await,
+        Which::Sound(arguments) => sound::run(&arguments).await,
     }
 }
 

@@ -139,6 +139,13 @@ const CONDITIONS: &[Condition] = &[
     },
 ];
 
+/// What is tried on a mixed set of calls, in which each condition comes as often as another: nothing, what is on by default,
+/// and that without or with one cleaner more or less.
+const MIXED: (&str, &[&str]) = (
+    "all of these, mixed",
+    &["off", "high_pass", "echo", "echo+high_pass", "echo+high_pass+noise", "echo+high_pass+gain"],
+);
+
 /// Samples between two sentences of Milo's: a second and a half.
 const PAUSE: usize = 24_000;
 
@@ -162,8 +169,17 @@ pub(super) async fn run(Arguments { calls, only, cleaners }: Arguments) -> Resul
     for condition in CONDITIONS.iter().filter(|condition| condition.name.contains(&only)) {
         let asked: Vec<&str> = cleaners.iter().map(String::as_str).collect();
         for cleaners in if asked.is_empty() { condition.cleaners } else { &asked } {
-            let row = Row::measure(condition, cleaning(cleaners)?, &engines, &voices).await?;
+            let row = Row::measure(&[condition], cleaning(cleaners)?, &engines, &voices).await?;
             println!("| {} | {cleaners} {}", condition.name, row.text());
+        }
+    }
+    let (name, mixed) = MIXED;
+    if name.contains(&only) {
+        let conditions: Vec<_> = CONDITIONS.iter().collect();
+        let asked: Vec<&str> = cleaners.iter().map(String::as_str).collect();
+        for cleaners in if asked.is_empty() { mixed } else { &asked } {
+            let row = Row::measure(&conditions, cleaning(cleaners)?, &engines, &voices).await?;
+            println!("| {name} | {cleaners} {}", row.text());
         }
     }
     std::fs::remove_dir_all(&folder)?;
@@ -260,6 +276,8 @@ fn level(sound: &mut [i16], dbfs: f32) {
 #[derive(Default)]
 struct Row {
     calls: u32,
+    /// In so many of them Milo speaks.
+    milo_speaks: u32,
     errors: Errors,
     interrupted: u32,
     pauses: u32,
@@ -271,9 +289,15 @@ struct Row {
 }
 
 impl Row {
-    async fn measure(condition: &Condition, cleaning: Cleaning, engines: &Engines, voices: &Voices) -> Result<Self> {
+    /// All callers call, one under each of these conditions in turn.
+    async fn measure(
+        conditions: &[&Condition],
+        cleaning: Cleaning,
+        engines: &Engines,
+        voices: &Voices,
+    ) -> Result<Self> {
         let mut row = Self::default();
-        for (call, (text, caller)) in voices.callers.iter().enumerate() {
+        for ((call, (text, caller)), &condition) in voices.callers.iter().enumerate().zip(conditions.iter().cycle()) {
             let seed = u32::try_from(call)?;
             let mut chance = Noise::new(seed);
             let mut between = |from: f32, to: f32| from + (to - from) * (chance.next() + 1.0) / 2.0;
@@ -302,6 +326,7 @@ impl Row {
                 heard.push_str(&engines.transcriber.transcribe(turn, None).await?.text);
             }
             row.calls += 1;
+            row.milo_speaks += u32::from(condition.milo);
             row.errors.add(text, &heard);
             row.interrupted += u32::from(outcome.interrupted_by_nobody);
             row.pauses += outcome.paused_for_nobody;
@@ -321,7 +346,7 @@ impl Row {
         } else {
             let minutes = f64::from(self.spoken * milo_media::FRAME_MS) / 60_000.0;
             (
-                format!("{:.0} %", 100.0 * f64::from(self.interrupted) / calls),
+                format!("{:.0} %", 100.0 * f64::from(self.interrupted) / f64::from(self.milo_speaks.max(1))),
                 format!("{:.1}", f64::from(self.pauses) / minutes),
             )
         };
