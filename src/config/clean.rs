@@ -19,6 +19,6 @@ pub struct Clean {
 
 impl Default for Clean {
     fn default() -> Self {
-        Self { echo: true, noise: false, gain: false, high_pass: true }
+        Self { echo: true, noise: true, gain: false, high_pass: true }
     }
 }

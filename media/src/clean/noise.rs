@@ -15,8 +15,11 @@ use crate::Frame;
 const LOUD: f32 = -36.0;
 /// Noise quieter than this is left again.
 const BEARABLE: f32 = -40.0;
-/// Below this there is no line, only zeros.
+/// Below this there is only zeros: a line without noise, or nobody's line yet.
 const NOTHING: f32 = -75.0;
+/// How fast zeros bring the noise down (dB a frame), and how far.
+const FALL: f32 = 0.5;
+const FLOOR: f32 = -60.0;
 /// How fast the noise may rise: dB a frame, 3 dB a second.
 const RISE: f32 = 0.06;
 
@@ -34,16 +37,15 @@ pub(super) struct NoiseSuppression {
 
 impl NoiseSuppression {
     pub(super) fn new() -> Self {
-        // As loud as can be: the first frame that is more than zeros brings it down.
-        Self { suppressor: None, before: Frame::SILENCE, noise: 0.0, runs: false }
+        // Anything quieter brings it down at once: a third of a second that is all loud is noise, or the middle of a word.
+        Self { suppressor: None, before: Frame::SILENCE, noise: LOUD - 1.0, runs: false }
     }
 
     pub(super) fn process(&mut self, heard: &mut Frame) {
         let raw = *heard;
         let loud = raw.dbfs();
-        if loud > NOTHING {
-            self.noise = loud.min(self.noise + RISE);
-        }
+        self.noise =
+            if loud > NOTHING { loud.min(self.noise + RISE) } else { (self.noise - FALL).max(self.noise.min(FLOOR)) };
         let ran = self.runs;
         self.runs = loud > NOTHING && self.noise > if ran { BEARABLE } else { LOUD };
         if ran || self.runs {
@@ -109,6 +111,22 @@ mod tests {
         assert!(noise < -3.0, "noise changed by {noise:.1} dB");
         assert!((-2.0..1.0).contains(&voice), "the voice changed by {voice:.1} dB");
     }
+
+    #[test]
+    fn words_after_nothing_at_all_pass_untouched() {
+        let mut suppression = NoiseSuppression::new();
+        for n in 0..300 {
+            let loud = if n % 100 < 40 { 0.0 } else { 6_000.0 };
+            let raw = Frame::new(std::array::from_fn(|i| {
+                let t = (n * FRAME_SAMPLES + i) as f32 * std::f32::consts::TAU / SAMPLE_RATE as f32;
+                (loud * (250.0 * t).sin()) as i16
+            }));
+            let mut heard = raw;
+            suppression.process(&mut heard);
+            assert_eq!(heard, raw, "{n}");
+        }
+    }
+
     #[test]
     fn a_bearable_line_passes_untouched_and_the_changes_do_not_click() {
         let mut suppression = NoiseSuppression::new();
