@@ -480,7 +480,7 @@ fn strangers_are_forbidden_a_few_times_and_a_trunk_is_served() {
 }
 
 #[test]
-fn public_address_is_told_to_the_world_and_not_to_loopback() {
+fn public_address_is_told_to_the_world_and_not_to_our_own_network() {
     let public = Some("203.0.113.77".parse().unwrap());
     let mut line = Line::with(Transport::Udp, |config| {
         config.public_address = public;
@@ -506,6 +506,13 @@ fn public_address_is_told_to_the_world_and_not_to_loopback() {
     line.flow.remote = "192.0.2.9:5080".parse().unwrap();
     let abroad = told(&mut line);
     assert_eq!(abroad, ("sip:milo@203.0.113.77:5060".to_owned(), "203.0.113.77".to_owned()));
+    let mut line = Line::with(Transport::Udp, |config| {
+        config.public_address = public;
+        config.trusted = vec!["10.0.0.0/8".parse().unwrap()];
+    });
+    line.flow.local = "10.0.0.4:5060".parse().unwrap();
+    line.flow.remote = "10.0.7.9:5080".parse().unwrap();
+    assert_eq!(told(&mut line).0, "sip:milo@10.0.0.4:5060", "a telephone in our own network");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
@@ -25,6 +26,13 @@ use super::{
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long a peer may take for each of the handshakes of TLS and WebSocket.
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(10);
+/// A connection is probed after so long without a packet, and then each so often, three times.
+const QUIET: Duration = Duration::from_secs(60);
+const PROBE: Duration = Duration::from_secs(10);
+/// What was sent and is not acknowledged within this ends the connection: the transaction that it belongs to has not ended yet
+/// (timer F, RFC 3261 section 17.1.2.2).
+#[cfg(target_os = "linux")]
+const UNHEARD: Duration = Duration::from_secs(20);
 /// How long one write may take.
 pub(super) const WRITE: Duration = Duration::from_secs(32);
 /// How long a peer may take from the first to the last byte of a message, and to its first message.
@@ -67,8 +75,7 @@ pub(crate) async fn open(
 ) {
     let connected = async {
         let stream = TcpStream::connect(flow.remote).await?;
-        // Messages are small and answers are waited for. A socket that refuses serves all the same.
-        let _ = stream.set_nodelay(true);
+        prepare(&stream);
         match &peer {
             Some(peer) => {
                 let secured = TlsConnector::from(peer.config()).connect(peer.name.clone(), stream).await?;
@@ -88,6 +95,16 @@ pub(crate) async fn open(
     }
 }
 
+/// Messages are small and answers are waited for; and a peer that is gone without a word (a router that lost its table, a machine
+/// that was switched off) is found out, so that the next request opens a connection anew. A socket that refuses serves all the same.
+fn prepare(stream: &TcpStream) {
+    let _ = stream.set_nodelay(true);
+    let socket = SockRef::from(stream);
+    let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(QUIET).with_interval(PROBE).with_retries(3));
+    #[cfg(target_os = "linux")]
+    let _ = socket.set_tcp_user_timeout(Some(UNHEARD));
+}
+
 /// Serves a connection that a peer has opened.
 pub(crate) async fn accepted(
     stream: TcpStream,
@@ -96,7 +113,7 @@ pub(crate) async fn accepted(
     mut waiting: mpsc::Receiver<Packet>,
     inbox: mpsc::Sender<Inbound>,
 ) {
-    let _ = stream.set_nodelay(true);
+    prepare(&stream);
     let Some(certificate) = terms.certificate.as_ref().filter(|_| flow.transport.is_secure()) else {
         return talk(stream, flow, &terms, waiting, inbox).await;
     };
@@ -290,6 +307,17 @@ mod tests {
         asked.await.unwrap();
         reading.abort();
         start.elapsed().as_secs()
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_is_gone_without_a_word_is_found_out() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        prepare(&stream);
+        let socket = SockRef::from(&stream);
+        assert!(socket.keepalive().unwrap() && socket.tcp_nodelay().unwrap());
+        #[cfg(target_os = "linux")]
+        assert_eq!((socket.tcp_keepalive_time().unwrap(), socket.tcp_user_timeout().unwrap()), (QUIET, Some(UNHEARD)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,9 +1,10 @@
-//! Which address of ours peers are told: in Contact, Via and SDP. Where none is configured it is learnt from the `received` and `rport` of their responses (RFC 3261 section 18.2.1,
-//! RFC 3581): behind a NAT it is none that a socket of ours is bound to.
+//! Which address of ours peers are told: in Contact, Via and SDP. The public one, where one is configured, to all but those in our
+//! own network, whom the router would not lead back to us. Where none is configured it is learnt from the `received` and `rport`
+//! of their responses (RFC 3261 section 18.2.1, RFC 3581): behind a NAT it is none that a socket of ours is bound to.
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
 };
 
 use super::{
@@ -54,7 +55,7 @@ impl Core {
         let remote = flow.remote.ip().to_canonical();
         let own = SocketAddr::new(flow.local.ip().to_canonical(), flow.local.port());
         match self.config.public_address {
-            Some(public) if !remote.is_loopback() && public.is_ipv4() == remote.is_ipv4() => {
+            Some(public) if !are_neighbours(own.ip(), remote) && public.is_ipv4() == remote.is_ipv4() => {
                 SocketAddr::new(public, flow.local.port())
             }
             // Behind a NAT the peer itself has said how it sees us.
@@ -107,6 +108,29 @@ impl Core {
     }
 }
 
+/// Whether no NAT lies between two addresses: both are of this machine, or of one block that is private (RFC 1918, RFC 4193) or
+/// of one link.
+fn are_neighbours(ours: IpAddr, theirs: IpAddr) -> bool {
+    if theirs.is_loopback() {
+        return true;
+    }
+    match (ours, theirs) {
+        (IpAddr::V4(ours), IpAddr::V4(theirs)) => {
+            let block = |address: Ipv4Addr| match address.octets() {
+                _ if address.is_link_local() => Some(0),
+                [first, ..] if address.is_private() => Some(first),
+                _ => None,
+            };
+            block(ours).is_some() && block(ours) == block(theirs)
+        }
+        (IpAddr::V6(ours), IpAddr::V6(theirs)) => {
+            ours.is_unique_local() && theirs.is_unique_local()
+                || ours.is_unicast_link_local() && theirs.is_unicast_link_local()
+        }
+        _ => false,
+    }
+}
+
 /// `address:port` for a Via or a URI; no port when a stream has no listener that the peer could be told of.
 pub(super) fn sent_by(address: SocketAddr) -> String {
     match (address.port(), address.ip()) {
@@ -130,6 +154,18 @@ mod tests {
         let via = format!("SIP/2.0/UDP 10.0.0.5:5060;branch=z9hG4bKa{said}").parse().unwrap();
         seen_as.learn(&via, flow);
         seen_as.by(flow)
+    }
+
+    #[test]
+    fn no_nat_lies_between_neighbours() {
+        let are = |ours: &str, theirs: &str| are_neighbours(ours.parse().unwrap(), theirs.parse().unwrap());
+        assert!(are("10.0.0.5", "10.9.0.1") && are("192.168.1.2", "192.168.7.9") && are("172.17.0.2", "172.16.0.1"));
+        assert!(are("0.0.0.0", "127.0.0.1") && are("fd00::1", "fd00::2") && are("169.254.0.1", "169.254.9.9"));
+        // A container whose host passes packets on from its own network has a NAT before it.
+        assert!(
+            !are("172.17.0.2", "192.168.1.9") && !are("10.0.0.5", "203.0.113.9") && !are("203.0.113.9", "10.0.0.5")
+        );
+        assert!(!are("203.0.113.8", "203.0.113.9") && !are("fd00::1", "2001:db8::1") && !are("fd00::1", "10.0.0.1"));
     }
 
     const PEER: &str = "198.51.100.7:5060";
