@@ -22,8 +22,9 @@ if [ "$purpose" = test ]; then
   why+=([sip-tester]="sipp, a SIP caller we did not write" [postgresql]="the call log's tests run on a real Postgres"
         [baresip-core]="a softphone we did not write" [iproute2]="network namespaces for hostile messages"
         [ffmpeg]="makes the sound files that tests read, and reads the recordings that Milo makes"
+        [kamailio]="a SIP proxy we did not write, in front of Milo"
         [curl]="an HTTP client we did not write" [chromium]="looks at the first page")
-  packages+=(sip-tester postgresql baresip-core iproute2 curl ffmpeg)
+  packages+=(sip-tester postgresql baresip-core kamailio iproute2 curl ffmpeg)
   # Ubuntu has Chromium as a snap only, which a bare machine cannot run: the page's scenario then says so.
   if . /etc/os-release && [ "${ID:-}" = debian ]; then packages+=(chromium); fi
 fi
@@ -74,6 +75,10 @@ if [ "${#missing[@]}" -gt 0 ]; then
   "${as_root[@]}" apt-get update --quiet=2 || fail "'apt-get update' failed: see its words above."
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet=2 --no-install-recommends "${missing[@]}" >/dev/null \
     || fail "apt-get could not install: ${missing[*]}"
+  # A proxy that only tests need shall not take the port that Milo listens on.
+  if [[ " ${missing[*]} " == *" kamailio "* ]] && [ -d /run/systemd/system ]; then
+    "${as_root[@]}" systemctl disable --now --quiet kamailio || true
+  fi
 fi
 
 if ! ort_in_place; then

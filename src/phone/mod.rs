@@ -8,7 +8,7 @@ use std::{
     fs,
     future::pending,
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
     pin::pin,
     sync::Arc,
@@ -21,7 +21,7 @@ use milo_media::{
     wav,
 };
 use milo_models::whisper::Transcriber;
-use milo_signaling::{Caller, Dialog, DialogEvent, Endpoint, EndpointConfig, Progress, Srtp, Trust, Uri};
+use milo_signaling::{Caller, Dialog, DialogEvent, Endpoint, EndpointConfig, Progress, Srtp, Transport, Trust, Uri};
 use tokio::{select, time::timeout};
 
 pub use report::{Report, Turn, Utterance};
@@ -96,6 +96,11 @@ impl Phone {
             None => Ipv4Addr::UNSPECIFIED.into(),
         };
         Self::at(local, codecs, srtp, transcriber, media)
+    }
+
+    /// Where it listens for SIP over UDP.
+    pub fn udp(&self) -> Option<SocketAddr> {
+        self.endpoint.local().iter().find(|(transport, _)| *transport == Transport::Udp).map(|(_, at)| *at)
     }
 
     /// The same at this address of the machine.

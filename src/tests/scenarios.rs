@@ -12,6 +12,7 @@ mod dialling;
 mod digits;
 mod early_media;
 mod failing_engines;
+mod kamailio;
 mod other_telephones;
 mod own_echo;
 mod page;

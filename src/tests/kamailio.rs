@@ -1,0 +1,169 @@
+//! Kamailio stands in front of Milo, as `deploy/kamailio.cfg` sets it up, and stays on the way of every call.
+
+use std::{
+    fs::{self, File},
+    net::UdpSocket,
+    path::Path,
+    process::{Child, Command},
+    time::Duration,
+};
+
+use crate::house::{MG_HOURS, answered, assert_turn, errand, folder, loud, newest_call, stop};
+use milo::{
+    bench::Running,
+    phone::{Errand, Phone},
+};
+use milo_media::wav;
+use milo_signaling::{Srtp, Uri};
+use tokio::{runtime::Handle, time::sleep};
+
+const PROXY: &str = "127.0.0.7";
+
+const PLANS: &str = "
+[[plan]]
+name = 'out'
+number = 'out'
+language = 'mg'
+actions = [{ answer = {} }, { dial = { to = 'echo', trunk = 'proxy' } }]
+
+[[plan]]
+name = 'hangs up'
+number = 'ends'
+language = 'mg'
+actions = [{ answer = {} }, { music = { seconds = 1 } }, { hangup = {} }]
+
+";
+
+fn free(address: &str) -> u16 {
+    UdpSocket::bind((address, 0)).and_then(|socket| socket.local_addr()).expect("a free port").port()
+}
+
+/// A Milo behind the proxy, reached by it at this port.
+async fn milo(name: &str, proxy: &str) -> Running {
+    let plans = folder(&format!("{name}-plans"));
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("dialplans/.");
+    assert!(Command::new("cp").arg("-r").args([&shipped, &plans]).status().expect("cp").success());
+    // Read before the others, of which the last takes every number.
+    fs::write(plans.join("0-proxied.toml"), PLANS).expect("a temporary folder");
+    let path = plans.to_string_lossy().into_owned();
+    let trunks = format!("[{{ name = \"proxy\", address = \"{PROXY}\", gateway = \"{proxy}\" }}]");
+    let variables = [("MILO__DIALPLANS__PATH", path.as_str()), ("MILO__SIP__TRUNKS", &trunks)];
+    crate::house::milo(name, &variables).await
+}
+
+/// `sip:host:port` of a Milo.
+fn reached(milo: &Running) -> String {
+    let uri = milo.udp("x").expect("an address").to_string();
+    format!("sip:{}", uri.split_once('@').expect("a user part").1)
+}
+
+/// Kamailio with the example of `deploy/`, at these addresses; it says `method from sip:host:port` into `folder/log`.
+struct Kamailio(Child);
+
+impl Kamailio {
+    async fn start(folder: &Path, port: u16, milo: &str, carrier: &str) -> Self {
+        let example = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kamailio.cfg"));
+        let mut text = example.expect("the example");
+        for (theirs, ours) in [
+            ("udp:192.0.2.10:5060", format!("udp:{PROXY}:{port}").as_str()),
+            ("sip:192.0.2.20:5060", milo),
+            ("sip:198.51.100.7:5060", carrier),
+            ("log_stderror=yes", "log_stderror=yes\ndebug=1"),
+        ] {
+            assert!(text.contains(theirs), "the example lacks {theirs}");
+            text = text.replace(theirs, ours);
+        }
+        let config = folder.join("kamailio.cfg");
+        fs::write(&config, text).expect("a temporary folder");
+        let log = || File::options().create(true).append(true).open(folder.join("log")).expect("a temporary folder");
+        let child = Command::new("timeout")
+            .args(["90", "kamailio", "-DD", "-E", "-m", "16", "-M", "4", "-f"])
+            .arg(&config)
+            .arg("-Y")
+            .arg(folder)
+            .stdout(log())
+            .stderr(log())
+            .spawn()
+            .expect("kamailio can be run: `make setup` installs it");
+        let proxy = Self(child);
+        // It is there when it answers.
+        let socket = UdpSocket::bind((PROXY, 0)).expect("loopback");
+        socket.set_read_timeout(Some(Duration::from_millis(200))).expect("a socket");
+        let ours = socket.local_addr().expect("bound");
+        let options = format!(
+            "OPTIONS sip:{PROXY}:{port} SIP/2.0\r\nVia: SIP/2.0/UDP {ours};branch=z9hG4bKprobe\r\nMax-Forwards: 5\r\n\
+             From: <sip:probe@{ours}>;tag=1\r\nTo: <sip:{PROXY}:{port}>\r\nCall-ID: probe\r\nCSeq: 1 OPTIONS\r\n\
+             Content-Length: 0\r\n\r\n"
+        );
+        for _ in 0..100 {
+            socket.send_to(options.as_bytes(), (PROXY, port)).ok();
+            if socket.recv(&mut [0; 2048]).is_ok() {
+                return proxy;
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+        panic!("Kamailio does not answer: {}", fs::read_to_string(folder.join("log")).unwrap_or_default());
+    }
+}
+
+impl Drop for Kamailio {
+    fn drop(&mut self) {
+        // SIGTERM for `timeout`, which passes it on.
+        Command::new("kill").arg(self.0.id().to_string()).status().ok();
+        self.0.wait().ok();
+    }
+}
+
+/// How often the proxy has seen this method from there.
+fn seen(folder: &Path, method: &str, from: &str) -> usize {
+    let log = fs::read_to_string(folder.join("log")).unwrap_or_default();
+    log.lines().filter(|line| line.contains(&format!("{method} from {from},"))).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_go_both_ways_through_a_proxy_that_stays_on_their_way() {
+    let port = free(PROXY);
+    let proxy = format!("sip:{PROXY}:{port}");
+    let (near, far) = (milo("proxied", &proxy).await, milo("proxied-far", &proxy).await);
+    // A telephone of the carrier's, whose calls come from where the proxy expects them.
+    let log = folder("kamailio");
+    let phone = Phone::at([127, 0, 0, 1].into(), Phone::usual_codecs(), Srtp::Off, None, Handle::current());
+    let phone = phone.expect("a telephone");
+
+    // From Milo: through the proxy to the carrier, which is another Milo.
+    let kamailio = Kamailio::start(&log, port, &reached(&near), &reached(&far)).await;
+    let heard = log.join("heard.wav");
+    let out = near.udp("out").expect("an address");
+    let asked = Errand { no_greeting: true, record: Some(heard.clone()), ..errand(out, &["mg_hours.wav"]) };
+    phone.call(&asked).await.expect("the call is answered");
+    let logged = newest_call(&near).await;
+    let dialled = logged["events"].as_array().expect("events").iter().find(|event| event["kind"] == "dialled");
+    assert_eq!(dialled.expect("a dialled event")["detail"]["result"], "answered", "{logged}");
+    assert!(loud(&wav::read(&heard).expect("heard")) > 4_000, "the far side echoes");
+    assert_eq!(newest_call(&far).await["hangup_by"], "caller");
+    for method in ["INVITE", "ACK", "BYE"] {
+        assert_eq!(seen(&log, method, &reached(&near)), 1, "{method} went by the proxy");
+    }
+    drop(kamailio);
+
+    // From the carrier, whose place a telephone takes.
+    let log = folder("kamailio-in");
+    let kamailio = Kamailio::start(&log, port, &reached(&near), &format!("sip:{}", phone.udp().expect("bound"))).await;
+    let target = |user: &str| -> Uri { format!("sip:{user}@{PROXY}:{port}").parse().expect("an address") };
+    phone.call(&errand(target("milo"), &["mg_hours.wav"])).await.expect("the call is answered");
+    let logged = newest_call(&near).await;
+    let turns = answered(&logged);
+    assert_turn(turns[0], "mg", MG_HOURS.0, MG_HOURS.1);
+    let ours = format!("sip:{}", phone.udp().expect("bound"));
+    assert_eq!((seen(&log, "ACK", &ours), seen(&log, "BYE", &ours)), (1, 1), "what it says goes by the proxy");
+    // And Milo's own BYE goes the same way.
+    phone
+        .call(&Errand { wait: true, no_greeting: true, ..errand(target("ends"), &[]) })
+        .await
+        .expect("the call is answered");
+    assert_eq!(seen(&log, "BYE", &reached(&near)), 1);
+    drop(kamailio);
+    phone.shutdown().await;
+    stop(near).await;
+    stop(far).await;
+}
