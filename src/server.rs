@@ -30,7 +30,7 @@ use tokio::{
 
 use crate::{
     agent::SetPhrases,
-    call::{self, House, Recordings},
+    call::{self, House, Recordings, SipSeen},
     config::{self, Config},
     dialplan::{Dialplans, Editions, Fault, Origin},
     engines::Engines,
@@ -136,6 +136,7 @@ impl Server {
             prompts,
             recordings,
             live: Arc::default(),
+            sip: Arc::new(SipSeen::new(endpoint.ladders().clone(), config.sip.ladders)),
             caller: endpoint.caller().clone(),
             log: log.clone(),
             metrics: Arc::clone(&metrics),
@@ -156,7 +157,7 @@ impl Server {
             limit: config.limits.calls,
             taking: taking.clone(),
         };
-        let live = Arc::clone(&house.live);
+        let live = (Arc::clone(&house.live), Arc::clone(&house.sip));
         let state = AppState::new(&config.http, (store, editions), log, live, metrics, move || snapshot.take());
         let (close_http, closed) = oneshot::channel();
         let serving = tokio::spawn(http::serve(listener, http::router(state), async {
@@ -303,6 +304,8 @@ fn bind(config: &Config, ports: PortPool, legs: &Handle) -> Result<(Endpoint, In
         max_calls: config.limits.calls,
         user_agent: concat!("Milo/", env!("CARGO_PKG_VERSION")).into(),
         srtp: config.media.srtp.keyed(config.media.srtp_offer),
+        // A call has seldom more legs than these.
+        ladders: sip.ladders * 4,
         session_timers: SessionTimers { session_expires_s: sip.session_expires_s, min_se_s: sip.min_se_s },
     };
     Endpoint::bind(endpoint, Arc::new(ports), legs.clone()).map_err(|error| match error {

@@ -57,6 +57,7 @@ pub use sip::{
     endpoint::{Caller, Endpoint, EndpointConfig},
     flow::Transport,
     keys::KeyPress,
+    ladder::{Ladder, Ladders, Seen},
     referral::Referral,
     registration::{Account, RegistrationState, Standing},
     replaces::Replaces,

@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use base64::Engine as _;
 use crate::line::{Line, SDP, cancel, from_callee, invite, response, rtp, within};
+use base64::Engine as _;
 use milo_signaling::{Transport, sip::core::Event};
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 

@@ -115,6 +115,7 @@ impl Line {
             tracing::debug!(call.id = %log.id(), %error, "the verb dial placed no call");
             failed()
         })?;
+        log.leg("called", outgoing.call_id());
         let until = self.until.min(Instant::now() + Duration::from_secs(dial.seconds));
         let Self { ears, voice, .. } = self;
         let (mut ringing, mut next, mut far, mut is_heard) = (None, None, None::<Leg>, false);

@@ -46,6 +46,8 @@ pub struct Sip {
     pub session_expires_s: u32,
     /// The shortest session timer that is taken, in seconds.
     pub min_se_s: u32,
+    /// Of how many calls that are over the SIP messages stay readable; 0: none are kept, also of calls that are up.
+    pub ladders: usize,
     /// Who else than this machine may call.
     pub trunks: Vec<Trunk>,
 }
@@ -71,6 +73,7 @@ impl Default for Sip {
             stun: None,
             session_expires_s,
             min_se_s,
+            ladders: 200,
             trunks: Vec::new(),
         }
     }
@@ -158,6 +161,7 @@ impl Sip {
         }
         faults.within("sip.session_expires_s", self.session_expires_s, LEAST_S..=86_400);
         faults.within("sip.min_se_s", self.min_se_s, LEAST_S..=self.session_expires_s.max(LEAST_S));
+        faults.within("sip.ladders", self.ladders, 0..=10_000);
         for (n, trunk) in self.trunks.iter().enumerate() {
             let key = format!("sip.trunks[{n}]");
             trunk.check(&key, faults);

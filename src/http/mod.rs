@@ -6,6 +6,7 @@
 //!                                          /healthz …        health.rs
 //!                                          /metrics          metrics_page.rs ─┐ guard.rs: this machine,
 //!                                          /api/v1/calls…    calls.rs         │ or a key
+//!                                          …/{id}/sip       sip/             │
 //!                                          /api/v1/dialplans dialplans.rs     │
 //!                                          /api/v1/trunks    trunks.rs       ─┘
 //! ```
@@ -20,6 +21,7 @@ mod metrics_page;
 mod page;
 mod problem;
 mod serve;
+mod sip;
 #[cfg(test)]
 mod tests;
 mod trunks;
@@ -32,7 +34,7 @@ pub use health::{Dial, HealthReport, SipCounters};
 pub use serve::{bind, serve};
 
 use crate::{
-    call::Live,
+    call::{Live, SipSeen},
     config::{self, Secret},
     dialplan::Editions,
     metrics::Metrics,
@@ -47,6 +49,7 @@ pub struct AppState {
     editions: Editions,
     log: LogWriter,
     live: Arc<Live>,
+    sip: Arc<SipSeen>,
     metrics: Arc<Metrics>,
     health: Arc<dyn Fn() -> HealthReport + Send + Sync>,
     api_key: Option<Secret>,
@@ -59,7 +62,7 @@ impl AppState {
         http: &config::Http,
         (store, editions): (Store, Editions),
         log: LogWriter,
-        live: Arc<Live>,
+        (live, sip): (Arc<Live>, Arc<SipSeen>),
         metrics: Arc<Metrics>,
         health: impl Fn() -> HealthReport + Send + Sync + 'static,
     ) -> Self {
@@ -68,6 +71,7 @@ impl AppState {
             editions,
             log,
             live,
+            sip,
             metrics,
             health: Arc::new(health),
             api_key: http.api_key.clone(),
@@ -89,6 +93,7 @@ pub fn router(state: AppState) -> Router {
         .merge(health::routes())
         .merge(metrics_page::routes())
         .merge(calls::routes())
+        .merge(sip::routes())
         .merge(trunks::routes())
         .merge(dialplans::routes())
         .fallback(|| async { Problem::not_found("there is nothing at this address") })

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use milo_signaling::Ladders;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -62,8 +63,9 @@ impl House {
         let make = |dialplans| async { Ok((dialplans, SetPhrases::default())) };
         let (editions, _) = Editions::start(origin, first, None, make).await.unwrap();
         let metrics = Arc::new(Metrics::new());
+        let sip = Arc::new(SipSeen::new(Ladders::default(), 0));
         let state =
-            AppState::new(http, (store, editions), log.clone(), Arc::default(), metrics, move || health.clone());
+            AppState::new(http, (store, editions), log.clone(), (Arc::default(), sip), metrics, move || health.clone());
         let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();

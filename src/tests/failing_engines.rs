@@ -59,7 +59,9 @@ impl Stuck {
             }
         });
         if let Err(why) = stopped.recv().expect("an answer") {
-            crate::house::not_looked_at(&format!("what a stuck engine does: this system does not let one be stopped ({why})"));
+            crate::house::not_looked_at(&format!(
+                "what a stuck engine does: this system does not let one be stopped ({why})"
+            ));
             return None;
         }
         Some(Self { release, holder })

@@ -20,6 +20,7 @@ mod recording;
 mod recording_control;
 mod registered;
 mod secured;
+mod sip_seen;
 mod soak;
 mod starting_and_ending;
 mod strangers;

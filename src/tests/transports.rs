@@ -11,8 +11,8 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{SinkExt, StreamExt};
 use crate::house::{PROGRAM, errand, folder, milo, newest_call, recording, stop};
+use futures_util::{SinkExt, StreamExt};
 use milo::phone::{Errand, Phone};
 use milo_signaling::{
     Trust, Uri,

@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     net::SocketAddr,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use tokio::sync::{mpsc, watch};
@@ -13,7 +13,8 @@ use tracing::{debug, warn};
 
 use super::{
     core::{CallKey, Core, Counters, Event, Output},
-    flow::{Packet, Path, Transport},
+    flow::{Flow, Packet, Path, Transport},
+    ladder::Ladders,
     message::Message,
     registrars::Registrars,
     resolver::Resolver,
@@ -49,6 +50,7 @@ pub(super) struct Driver {
     pub(super) invitations: mpsc::Sender<Invitation>,
     pub(super) farewells: mpsc::Sender<CallKey>,
     pub(super) legs: LegFactory,
+    pub(super) ladders: Ladders,
     pub(super) report: watch::Sender<Counters>,
 }
 
@@ -122,10 +124,18 @@ impl Driver {
                         self.core.seen_from_outside(seen.ip());
                     }
                 }
-                _ => self.core.datagram(now, flow, &bytes),
+                _ => {
+                    self.note(&flow, true, &bytes);
+                    self.core.datagram(now, flow, &bytes);
+                }
             },
             Inbound::StunServer(server) => self.ask_stun(server),
-            Inbound::Message(flow, message) => self.core.message(now, flow, message),
+            Inbound::Message(flow, message) => {
+                if self.ladders.is_on() {
+                    self.note(&flow, true, &message.to_bytes());
+                }
+                self.core.message(now, flow, message);
+            }
             Inbound::Unreadable(flow, error) => self.core.malformed(now, flow, &error),
             Inbound::Accepted(transport, stream, remote) => {
                 if self.core.admits(now, remote.ip()) {
@@ -150,6 +160,13 @@ impl Driver {
                     self.core.unreachable(now, transaction);
                 }
             }
+        }
+    }
+
+    /// A message passes. What strangers send is no part of a call, unless one of them may be somebody whom we called.
+    fn note(&self, flow: &Flow, received: bool, message: &[u8]) {
+        if !received || self.core.hears(flow.remote.ip()) {
+            self.ladders.note(wall_clock(), flow, received, message);
         }
     }
 
@@ -242,6 +259,7 @@ impl Driver {
         while let Some(output) = self.core.poll() {
             match output {
                 Output::Send(packet) => {
+                    self.note(&packet.path.flow, false, &packet.bytes);
                     if let Some(unsent) = self.transports.send(packet) {
                         self.core.unreachable(now, unsent);
                     }
@@ -336,6 +354,11 @@ async fn sleep_until(timer: Option<Instant>) {
         Some(at) => tokio::time::sleep_until(at.into()).await,
         None => std::future::pending().await,
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the edge: a message that passes is stamped here")]
+fn wall_clock() -> SystemTime {
+    SystemTime::now()
 }
 
 #[expect(clippy::disallowed_methods, reason = "the edge: the core is told the time here")]

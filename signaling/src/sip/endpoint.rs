@@ -20,6 +20,7 @@ use super::{
     digest::Credentials,
     driver::{Driver, now},
     flow::Transport,
+    ladder::Ladders,
     registrars::Registrars,
     registration::{Account, RegistrationState},
     resolver::Resolver,
@@ -85,10 +86,12 @@ pub struct EndpointConfig {
     pub srtp: Srtp,
     /// What calls want of session timers.
     pub session_timers: SessionTimers,
+    /// The ladders of how many dialogs stay after their calls; 0: no SIP is kept.
+    pub ladders: usize,
 }
 
 impl Default for EndpointConfig {
-    /// No listeners, nobody but loopback, every codec, SRTP for those who want it, 100 calls.
+    /// No listeners, nobody but loopback, every codec, SRTP for those who want it, 100 calls, no ladders.
     fn default() -> Self {
         Self {
             udp: Vec::new(),
@@ -111,6 +114,7 @@ impl Default for EndpointConfig {
             user_agent: "Milo".to_owned(),
             srtp: Srtp::default(),
             session_timers: SessionTimers::default(),
+            ladders: 0,
         }
     }
 }
@@ -121,6 +125,7 @@ pub struct Endpoint {
     caller: Caller,
     counters: watch::Receiver<Counters>,
     certificate: Option<Arc<Certificate>>,
+    ladders: Ladders,
     local: Vec<(Transport, SocketAddr)>,
 }
 
@@ -172,6 +177,7 @@ impl Endpoint {
                 seed: rand::random(),
             },
         );
+        let ladders = Ladders::new(config.ladders);
         let driver = Driver {
             core,
             transports,
@@ -185,17 +191,23 @@ impl Endpoint {
             invitations,
             farewells,
             legs: legs.clone(),
+            ladders: ladders.clone(),
             report,
         };
         tokio::spawn(driver.run(inbound, asked, farewell));
         let invitations = Invitations { queue, _commands: commands.clone() };
         let caller = Caller { commands, legs, trust: config.trust, resolver };
-        Ok((Self { caller, counters, certificate, local }, invitations))
+        Ok((Self { caller, counters, certificate, ladders, local }, invitations))
     }
 
     /// The listeners, with the ports that the system chose.
     pub fn local(&self) -> &[(Transport, SocketAddr)] {
         &self.local
+    }
+
+    /// The SIP messages of its calls, as far as they are kept.
+    pub fn ladders(&self) -> &Ladders {
+        &self.ladders
     }
 
     /// What places calls from here.

@@ -24,6 +24,7 @@ pub mod header;
 pub mod headers;
 pub mod host;
 pub mod keys;
+pub mod ladder;
 pub(crate) mod lexer;
 mod listener;
 mod locate;

@@ -96,6 +96,11 @@ impl Core {
         self.gate.trusts(address) || self.calls_to_strangers > 0 || self.gate.meet(now, address) == Verdict::Refuse
     }
 
+    /// Whether what this address sends may be for a call.
+    pub(super) fn hears(&self, address: std::net::IpAddr) -> bool {
+        self.calls_to_strangers > 0 || self.gate.trusts(address)
+    }
+
     fn meet_stranger(&mut self, now: Instant, flow: &Flow) -> Verdict {
         self.counters.refused += 1;
         if let Some(connection) = flow.connection {
