@@ -17,7 +17,8 @@ use ipnet::IpNet;
 use milo_media::{Codec, LegOptions, PortPool, Tuning, prompt::Prompts};
 use milo_models::espeak::Synthesizer;
 use milo_signaling::{
-    Counters, Endpoint, EndpointConfig, Invitation, Invitations, SessionTimers, SignalingError, Transport,
+    Counters, Endpoint, EndpointConfig, Invitation, Invitations, RegistrarConfig, SessionTimers, SignalingError,
+    Transport,
 };
 use tokio::{
     runtime::Handle,
@@ -29,6 +30,7 @@ use tokio::{
 };
 
 use crate::{
+    accounts::{self, Accounts},
     agent::SetPhrases,
     call::{self, House, Recordings, SipSeen},
     config::{self, Config},
@@ -111,7 +113,11 @@ impl Server {
         }
         let listener = http::bind(config.http.listen).await.map_err(anyhow::Error::msg)?;
         let ports = ports(config);
-        let (endpoint, invitations) = bind(config, ports.clone(), legs)?;
+        let registrar = accounts::registrar(&config.sip)?;
+        let names =
+            registrar.iter().flat_map(|registrar| registrar.users.iter().map(|user| user.name.clone())).collect();
+        let (endpoint, invitations) = bind(config, registrar, ports.clone(), legs)?;
+        let accounts = Arc::new(Accounts::new(names, endpoint.telephones().clone()));
 
         let prompts = Prompts::new(PROMPTS);
         decode(dialplans.sounds().into_iter().chain(config.recording.announced_by()).collect(), &prompts).await?;
@@ -120,7 +126,10 @@ impl Server {
         let engines = tokio::task::spawn_blocking(move || Engines::load(&loading, personal)).await??;
         let (voice, sounds) = (engines.voice.clone(), prompts.clone());
         let trunks: Arc<[String]> = config.sip.trunks.iter().map(|trunk| trunk.name.clone()).collect();
-        let make = move |dialplans| prepare(dialplans, Arc::clone(&trunks), voice.clone(), sounds.clone());
+        let known = Arc::clone(&accounts);
+        let make = move |dialplans| {
+            prepare(dialplans, (Arc::clone(&trunks), Arc::clone(&known)), voice.clone(), sounds.clone())
+        };
         let (editions, reloads) = Editions::start(origin, dialplans, Some(hangup), make).await?;
 
         let (log, writer) = LogWriter::start(store.clone(), node.id());
@@ -136,6 +145,7 @@ impl Server {
             prompts,
             recordings,
             live: Arc::default(),
+            accounts: Arc::clone(&accounts),
             sip: Arc::new(SipSeen::new(endpoint.ladders().clone(), config.sip.ladders)),
             caller: endpoint.caller().clone(),
             log: log.clone(),
@@ -157,7 +167,7 @@ impl Server {
             limit: config.limits.calls,
             taking: taking.clone(),
         };
-        let live = (Arc::clone(&house.live), Arc::clone(&house.sip));
+        let live = (Arc::clone(&house.live), Arc::clone(&house.sip), accounts);
         let state = AppState::new(&config.http, (store, editions), log, live, metrics, move || snapshot.take());
         let (close_http, closed) = oneshot::channel();
         let serving = tokio::spawn(http::serve(listener, http::router(state), async {
@@ -264,11 +274,12 @@ async fn decode(sounds: Vec<PathBuf>, prompts: &Prompts) -> Result<(), Error> {
 /// Makes the sounds that plans need, before they come into force.
 async fn prepare(
     dialplans: Dialplans,
-    trunks: Arc<[String]>,
+    (trunks, accounts): (Arc<[String]>, Arc<Accounts>),
     voice: Synthesizer,
     prompts: Prompts,
 ) -> Result<(Dialplans, SetPhrases), Fault> {
     dialplans.check_trunks(|name| trunks.iter().any(|trunk| trunk == name))?;
+    dialplans.check_accounts(|name| accounts.knows(name))?;
     let wrong = |error: Error| Fault { file: dialplans.folder().into(), line: None, fault: error.to_string() };
     decode(dialplans.sounds(), &prompts).await.map_err(wrong)?;
     let personas = dialplans.personas().map(|(_, persona)| persona);
@@ -282,7 +293,12 @@ fn ports(config: &Config) -> PortPool {
     PortPool::new(sip.media_address(), config.media.rtp_ports.range())
 }
 
-fn bind(config: &Config, ports: PortPool, legs: &Handle) -> Result<(Endpoint, Invitations)> {
+fn bind(
+    config: &Config,
+    registrar: Option<RegistrarConfig>,
+    ports: PortPool,
+    legs: &Handle,
+) -> Result<(Endpoint, Invitations)> {
     let sip = &config.sip;
     let endpoint = EndpointConfig {
         udp: sip.udp.to_vec(),
@@ -304,6 +320,7 @@ fn bind(config: &Config, ports: PortPool, legs: &Handle) -> Result<(Endpoint, In
         max_calls: config.limits.calls,
         user_agent: concat!("Milo/", env!("CARGO_PKG_VERSION")).into(),
         srtp: config.media.srtp.keyed(config.media.srtp_offer),
+        registrar,
         // A call has seldom more legs than these.
         ladders: sip.ladders * 4,
         session_timers: SessionTimers { session_expires_s: sip.session_expires_s, min_se_s: sip.min_se_s },
@@ -419,6 +436,8 @@ impl Snapshot {
                 overloaded: sip.overloaded,
                 retransmissions: sip.retransmissions,
                 send_failures: sip.send_failures,
+                wrong_answers: sip.wrong_answers,
+                registrations: sip.bindings,
                 transactions: sip.transactions,
                 connections: sip.connections,
             },

@@ -26,6 +26,7 @@ use tokio::{
 };
 
 use crate::{
+    accounts::Accounts,
     agent::Ending,
     config,
     dialplan::{Action, Edition, Editions, Facts, Variables},
@@ -66,6 +67,8 @@ pub struct House {
     pub recordings: Recordings,
     /// The calls that are up.
     pub live: Arc<Live>,
+    /// The accounts of our own people's telephones.
+    pub accounts: Arc<Accounts>,
     /// The SIP of calls.
     pub sip: Arc<SipSeen>,
     /// Places the calls of the verb `dial`.

@@ -89,6 +89,9 @@ impl Record {
         let id = notes.key();
         house.sip.join(id, "caller", invitation.call_id());
         tracing::info!(call.id = %id, trunk = facts.trunk, dialplan = plan.map(|plan| plan.name.as_str()), "a call comes in");
+        if let Some(account) = invitation.account() {
+            notes.event("account", json!({ "name": account }));
+        }
         if let Some(trunk) = &facts.trunk {
             notes.event("trunk", json!({ "name": trunk }));
         }

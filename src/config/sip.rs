@@ -46,6 +46,16 @@ pub struct Sip {
     pub session_expires_s: u32,
     /// The shortest session timer that is taken, in seconds.
     pub min_se_s: u32,
+    /// The file with the accounts of our own people's telephones, which may then register; unset: none may.
+    pub accounts: Option<PathBuf>,
+    /// The realm of these accounts.
+    pub realm: String,
+    /// How they may prove who they are: `SHA-256`, `MD5`.
+    pub digest: Vec<String>,
+    /// For how many seconds a telephone may be registered at least.
+    pub register_min_s: u32,
+    /// And at most.
+    pub register_max_s: u32,
     /// Of how many calls that are over the SIP messages stay readable; 0: none are kept, also of calls that are up.
     pub ladders: usize,
     /// Who else than this machine may call.
@@ -73,6 +83,11 @@ impl Default for Sip {
             stun: None,
             session_expires_s,
             min_se_s,
+            accounts: None,
+            realm: "milo".into(),
+            digest: vec!["SHA-256".into(), "MD5".into()],
+            register_min_s: 60,
+            register_max_s: 3600,
             ladders: 200,
             trunks: Vec::new(),
         }
@@ -161,6 +176,17 @@ impl Sip {
         }
         faults.within("sip.session_expires_s", self.session_expires_s, LEAST_S..=86_400);
         faults.within("sip.min_se_s", self.min_se_s, LEAST_S..=self.session_expires_s.max(LEAST_S));
+        if self.realm.is_empty()
+            || self.realm.len() > 64
+            || self.realm.chars().any(|c| c.is_control() || "\"\\:".contains(c))
+        {
+            faults.add("sip.realm", "is empty, longer than 64 characters, or holds what no realm may: \" \\ :".into());
+        }
+        if self.digest.is_empty() || self.digest.iter().any(|one| !["SHA-256", "MD5"].contains(&one.as_str())) {
+            faults.add("sip.digest", "is a list of \"SHA-256\", \"MD5\" or both".into());
+        }
+        faults.within("sip.register_min_s", self.register_min_s, 1..=86_400);
+        faults.within("sip.register_max_s", self.register_max_s, self.register_min_s.max(1)..=604_800);
         faults.within("sip.ladders", self.ladders, 0..=10_000);
         for (n, trunk) in self.trunks.iter().enumerate() {
             let key = format!("sip.trunks[{n}]");

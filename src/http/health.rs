@@ -64,6 +64,10 @@ pub struct SipCounters {
     pub retransmissions: u64,
     /// Messages that could not be sent.
     pub send_failures: u64,
+    /// Answers of telephones to a challenge that were wrong.
+    pub wrong_answers: u64,
+    /// Telephones that are registered with Milo.
+    pub registrations: usize,
     /// Live transactions.
     pub transactions: usize,
     /// Open stream connections.

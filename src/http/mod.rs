@@ -8,6 +8,7 @@
 //!                                          /api/v1/calls…    calls.rs         │ or a key
 //!                                          …/{id}/sip       sip/             │
 //!                                          /api/v1/dialplans dialplans.rs     │
+//!                                          …/registrations   registrations.rs │
 //!                                          /api/v1/trunks    trunks.rs       ─┘
 //! ```
 //! Whatever goes wrong is a problem body (RFC 9457) whose `detail` is a sentence.
@@ -20,6 +21,7 @@ mod health;
 mod metrics_page;
 mod page;
 mod problem;
+mod registrations;
 mod serve;
 mod sip;
 #[cfg(test)]
@@ -34,6 +36,7 @@ pub use health::{Dial, HealthReport, SipCounters};
 pub use serve::{bind, serve};
 
 use crate::{
+    accounts::Accounts,
     call::{Live, SipSeen},
     config::{self, Secret},
     dialplan::Editions,
@@ -50,6 +53,7 @@ pub struct AppState {
     log: LogWriter,
     live: Arc<Live>,
     sip: Arc<SipSeen>,
+    accounts: Arc<Accounts>,
     metrics: Arc<Metrics>,
     health: Arc<dyn Fn() -> HealthReport + Send + Sync>,
     api_key: Option<Secret>,
@@ -62,7 +66,7 @@ impl AppState {
         http: &config::Http,
         (store, editions): (Store, Editions),
         log: LogWriter,
-        (live, sip): (Arc<Live>, Arc<SipSeen>),
+        (live, sip, accounts): (Arc<Live>, Arc<SipSeen>, Arc<Accounts>),
         metrics: Arc<Metrics>,
         health: impl Fn() -> HealthReport + Send + Sync + 'static,
     ) -> Self {
@@ -72,6 +76,7 @@ impl AppState {
             log,
             live,
             sip,
+            accounts,
             metrics,
             health: Arc::new(health),
             api_key: http.api_key.clone(),
@@ -93,6 +98,7 @@ pub fn router(state: AppState) -> Router {
         .merge(health::routes())
         .merge(metrics_page::routes())
         .merge(calls::routes())
+        .merge(registrations::routes())
         .merge(sip::routes())
         .merge(trunks::routes())
         .merge(dialplans::routes())

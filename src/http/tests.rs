@@ -63,9 +63,12 @@ impl House {
         let make = |dialplans| async { Ok((dialplans, SetPhrases::default())) };
         let (editions, _) = Editions::start(origin, first, None, make).await.unwrap();
         let metrics = Arc::new(Metrics::new());
+        let accounts = Arc::new(Accounts::new(Vec::new(), tokio::sync::watch::channel(Arc::from([])).1));
         let sip = Arc::new(SipSeen::new(Ladders::default(), 0));
         let state =
-            AppState::new(http, (store, editions), log.clone(), (Arc::default(), sip), metrics, move || health.clone());
+            AppState::new(http, (store, editions), log.clone(), (Arc::default(), sip, accounts), metrics, move || {
+                health.clone()
+            });
         let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();

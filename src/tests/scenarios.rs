@@ -5,6 +5,7 @@
 
 mod house;
 
+mod accounts;
 mod bad_input;
 mod call_log;
 mod conversation;

@@ -2,20 +2,21 @@
 //! owners of calls what has become of these.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
 use tokio::sync::{mpsc, watch};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::{
     core::{CallKey, Core, Counters, Event, Output},
     flow::{Flow, Packet, Path, Transport},
     ladder::Ladders,
     message::Message,
+    registrar::Registered,
     registrars::Registrars,
     resolver::Resolver,
     stun::{Binding, is_stun},
@@ -51,6 +52,7 @@ pub(super) struct Driver {
     pub(super) farewells: mpsc::Sender<CallKey>,
     pub(super) legs: LegFactory,
     pub(super) ladders: Ladders,
+    pub(super) registered: watch::Sender<Arc<[Registered]>>,
     pub(super) report: watch::Sender<Counters>,
 }
 
@@ -284,7 +286,8 @@ impl Driver {
 
     fn pass_on(&mut self, now: Instant, event: Event) {
         match event {
-            Event::Invitation { call, invite, source } => self.invite(now, call, invite, source),
+            Event::Invitation { call, invite, source, account } => self.invite(now, call, invite, (source, account)),
+            Event::Registered(telephones) => self.tell_telephones(telephones),
             Event::Ringing(call, code) => self.update(call, |state| state.ringing = Some(code)),
             Event::Early(call, session) => self.update(call, |state| {
                 state.early = Some(session);
@@ -322,7 +325,30 @@ impl Driver {
         }
     }
 
-    fn invite(&mut self, now: Instant, call: CallKey, invite: Arc<Message>, source: SocketAddr) {
+    /// The telephones that are registered have changed: says in the log whose, and tells those who call them.
+    fn tell_telephones(&mut self, now_registered: Arc<[Registered]>) {
+        let before = self.registered.send_replace(Arc::clone(&now_registered));
+        let counts = |all: &[Registered]| {
+            let mut counts = BTreeMap::<String, usize>::new();
+            all.iter().for_each(|one| *counts.entry(one.user.clone()).or_default() += 1);
+            counts
+        };
+        let (before, after) = (counts(&before), counts(&now_registered));
+        for (account, telephones) in after.iter().filter(|(account, count)| before.get(*account) != Some(count)) {
+            info!(account, telephones, "an account is registered");
+        }
+        for account in before.keys().filter(|account| !after.contains_key(*account)) {
+            info!(account, "an account is no longer registered");
+        }
+    }
+
+    fn invite(
+        &mut self,
+        now: Instant,
+        call: CallKey,
+        invite: Arc<Message>,
+        (source, account): (SocketAddr, Option<String>),
+    ) {
         let from = invite.from().ok().map(|from| from.uri);
         let Some((from, to)) = from.zip(invite.uri().cloned()) else { return };
         let refused = match (self.invitations.clone().try_reserve_owned(), self.handle(call)) {
@@ -330,6 +356,7 @@ impl Driver {
                 place.send(Invitation {
                     handle,
                     source,
+                    account,
                     from_number: from.user(),
                     to_number: to.user(),
                     from,

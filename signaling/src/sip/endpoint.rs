@@ -16,11 +16,12 @@ use tokio::{
 
 use super::{
     core::{Core, CoreConfig, Counters},
-    destination::destination,
+    destination::{Destination, destination},
     digest::Credentials,
     driver::{Driver, now},
     flow::Transport,
     ladder::Ladders,
+    registrar::{Registered, RegistrarConfig},
     registrars::Registrars,
     registration::{Account, RegistrationState},
     resolver::Resolver,
@@ -86,6 +87,8 @@ pub struct EndpointConfig {
     pub srtp: Srtp,
     /// What calls want of session timers.
     pub session_timers: SessionTimers,
+    /// Whose telephones may register here; `None`: nobody's.
+    pub registrar: Option<RegistrarConfig>,
     /// The ladders of how many dialogs stay after their calls; 0: no SIP is kept.
     pub ladders: usize,
 }
@@ -114,6 +117,7 @@ impl Default for EndpointConfig {
             user_agent: "Milo".to_owned(),
             srtp: Srtp::default(),
             session_timers: SessionTimers::default(),
+            registrar: None,
             ladders: 0,
         }
     }
@@ -124,6 +128,7 @@ impl Default for EndpointConfig {
 pub struct Endpoint {
     caller: Caller,
     counters: watch::Receiver<Counters>,
+    telephones: watch::Receiver<Arc<[Registered]>>,
     certificate: Option<Arc<Certificate>>,
     ladders: Ladders,
     local: Vec<(Transport, SocketAddr)>,
@@ -174,9 +179,11 @@ impl Endpoint {
                 tuning: config.legs.tuning,
                 security: MediaSecurity { srtp: config.srtp, identity },
                 session_timers: config.session_timers,
+                registrar: config.registrar,
                 seed: rand::random(),
             },
         );
+        let (registered, telephones) = watch::channel(Arc::from([]));
         let ladders = Ladders::new(config.ladders);
         let driver = Driver {
             core,
@@ -192,17 +199,23 @@ impl Endpoint {
             farewells,
             legs: legs.clone(),
             ladders: ladders.clone(),
+            registered,
             report,
         };
         tokio::spawn(driver.run(inbound, asked, farewell));
         let invitations = Invitations { queue, _commands: commands.clone() };
         let caller = Caller { commands, legs, trust: config.trust, resolver };
-        Ok((Self { caller, counters, certificate, ladders, local }, invitations))
+        Ok((Self { caller, counters, telephones, certificate, ladders, local }, invitations))
     }
 
     /// The listeners, with the ports that the system chose.
     pub fn local(&self) -> &[(Transport, SocketAddr)] {
         &self.local
+    }
+
+    /// The telephones that are registered here.
+    pub fn telephones(&self) -> &watch::Receiver<Arc<[Registered]>> {
+        &self.telephones
     }
 
     /// The SIP messages of its calls, as far as they are kept.
@@ -300,6 +313,14 @@ impl Caller {
         self.place(target, from, Some(credentials)).await
     }
 
+    /// Calls a telephone that is registered here, the way that its REGISTER came.
+    ///
+    /// # Errors
+    /// Those of [`Caller::call`].
+    pub async fn call_telephone(&self, telephone: &Registered, from: &str) -> Result<Outgoing, SignalingError> {
+        self.set_out(&telephone.contact, from, None, Destination::at(telephone.flow)).await
+    }
+
     async fn place(
         &self,
         target: &Uri,
@@ -308,6 +329,16 @@ impl Caller {
     ) -> Result<Outgoing, SignalingError> {
         let wrong = |reason| SignalingError::Target { target: target.to_string(), reason };
         let destination = destination(target, &self.resolver, self.trust.clone()).await.map_err(wrong)?;
+        self.set_out(target, from, credentials, destination).await
+    }
+
+    async fn set_out(
+        &self,
+        target: &Uri,
+        from: &str,
+        credentials: Option<Credentials>,
+        destination: Destination,
+    ) -> Result<Outgoing, SignalingError> {
         let socket = self.legs.ports.bind()?;
         let rtp = socket.local_addr()?;
         let call = NewCall { target: target.clone(), from: from.to_owned(), destination, rtp, credentials };

@@ -35,6 +35,7 @@ mod octets;
 pub mod parse;
 mod receive;
 pub mod referral;
+pub mod registrar;
 mod registrars;
 pub mod registration;
 pub mod replaces;

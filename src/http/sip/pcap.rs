@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(record, [1_800_000_000, 123_456, 45, 45]);
         let packet = &file[40..];
         assert_eq!(packet[..14], [2, 0, 192, 0, 2, 1, 2, 0, 192, 0, 2, 9, 8, 0]);
-        assert_eq!(packet[14..34], [0x45, 0, 0, 31, 0, 7, 0x40, 0, 64, 17, 0xb6, 0x9c, 192, 0, 2, 9, 192, 0, 2, 1]);
+        assert_eq!(packet[14..34], [0x45, 0, 0, 31, 0, 7, 0x40, 0, 64, 17, 0xb6, 0xbc, 192, 0, 2, 9, 192, 0, 2, 1]);
         assert_eq!(packet[34..40], [0x13, 0xce, 0x13, 0xc4, 0, 11]);
         assert_eq!(&packet[42..], b"BYE");
     }
