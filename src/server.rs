@@ -17,8 +17,8 @@ use ipnet::IpNet;
 use milo_media::{Codec, LegOptions, PortPool, Tuning, prompt::Prompts};
 use milo_models::espeak::Synthesizer;
 use milo_signaling::{
-    Counters, Endpoint, EndpointConfig, Invitation, Invitations, RegistrarConfig, SessionTimers, SignalingError,
-    Transport,
+    BanTerms, Counters, Endpoint, EndpointConfig, Invitation, Invitations, RegistrarConfig, SessionTimers,
+    SignalingError, Transport,
 };
 use tokio::{
     runtime::Handle,
@@ -47,6 +47,8 @@ use crate::{
 const LAST_ROWS: Duration = Duration::from_secs(5);
 /// How long recordings may take to be whole when Milo ends.
 const LAST_PAGES: Duration = Duration::from_secs(5);
+/// The time in which the offences of an address count towards its ban.
+const BAN_WITHIN: Duration = Duration::from_secs(600);
 /// Room for decoded sound files: an hour, 115 MB.
 const PROMPTS: usize = 3600 * milo_media::SAMPLE_RATE as usize;
 
@@ -167,7 +169,7 @@ impl Server {
             limit: config.limits.calls,
             taking: taking.clone(),
         };
-        let live = (Arc::clone(&house.live), Arc::clone(&house.sip), accounts);
+        let live = (Arc::clone(&house.live), Arc::clone(&house.sip), accounts, house.caller.clone());
         let state = AppState::new(&config.http, (store, editions), log, live, metrics, move || snapshot.take());
         let (close_http, closed) = oneshot::channel();
         let serving = tokio::spawn(http::serve(listener, http::router(state), async {
@@ -320,6 +322,12 @@ fn bind(
         max_calls: config.limits.calls,
         user_agent: concat!("Milo/", env!("CARGO_PKG_VERSION")).into(),
         srtp: config.media.srtp.keyed(config.media.srtp_offer),
+        bans: (sip.ban_s > 0).then(|| BanTerms {
+            wrong_answers: sip.ban_wrong_answers,
+            requests: sip.ban_requests,
+            within: BAN_WITHIN,
+            length: Duration::from_secs(sip.ban_s),
+        }),
         registrar,
         // A call has seldom more legs than these.
         ladders: sip.ladders * 4,
@@ -437,6 +445,7 @@ impl Snapshot {
                 retransmissions: sip.retransmissions,
                 send_failures: sip.send_failures,
                 wrong_answers: sip.wrong_answers,
+                banned: sip.banned,
                 registrations: sip.bindings,
                 transactions: sip.transactions,
                 connections: sip.connections,

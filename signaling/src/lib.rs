@@ -55,6 +55,7 @@ pub use outgoing::{Outgoing, Progress};
 pub use security::{Keying, Srtp};
 pub use sip::{
     Uri,
+    bans::{Ban, BanTerms, Offence},
     core::{Counters, EndReason},
     digest::Credentials,
     endpoint::{Caller, Endpoint, EndpointConfig},

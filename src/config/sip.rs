@@ -56,6 +56,12 @@ pub struct Sip {
     pub register_min_s: u32,
     /// And at most.
     pub register_max_s: u32,
+    /// For how many seconds an address is shut out that guesses passwords or scans; 0: none is.
+    pub ban_s: u64,
+    /// After so many wrong answers to challenges within ten minutes.
+    pub ban_wrong_answers: u32,
+    /// After so many requests of a stranger within ten minutes.
+    pub ban_requests: u32,
     /// Of how many calls that are over the SIP messages stay readable; 0: none are kept, also of calls that are up.
     pub ladders: usize,
     /// Who else than this machine may call.
@@ -88,6 +94,9 @@ impl Default for Sip {
             digest: vec!["SHA-256".into(), "MD5".into()],
             register_min_s: 60,
             register_max_s: 3600,
+            ban_s: 3600,
+            ban_wrong_answers: 5,
+            ban_requests: 50,
             ladders: 200,
             trunks: Vec::new(),
         }
@@ -187,6 +196,11 @@ impl Sip {
         }
         faults.within("sip.register_min_s", self.register_min_s, 1..=86_400);
         faults.within("sip.register_max_s", self.register_max_s, self.register_min_s.max(1)..=604_800);
+        if self.ban_s > 0 {
+            faults.within("sip.ban_s", self.ban_s, 10..=604_800);
+        }
+        faults.within("sip.ban_wrong_answers", self.ban_wrong_answers, 1..=1_000);
+        faults.within("sip.ban_requests", self.ban_requests, 5..=100_000);
         faults.within("sip.ladders", self.ladders, 0..=10_000);
         for (n, trunk) in self.trunks.iter().enumerate() {
             let key = format!("sip.trunks[{n}]");

@@ -6,6 +6,7 @@
 //!                                          /healthz …        health.rs
 //!                                          /metrics          metrics_page.rs ─┐ guard.rs: this machine,
 //!                                          /api/v1/calls…    calls.rs         │ or a key
+//!                                          /api/v1/bans…     bans.rs          │
 //!                                          …/{id}/sip       sip/             │
 //!                                          /api/v1/dialplans dialplans.rs     │
 //!                                          …/registrations   registrations.rs │
@@ -14,6 +15,7 @@
 //! Whatever goes wrong is a problem body (RFC 9457) whose `detail` is a sentence.
 
 mod around;
+mod bans;
 mod calls;
 mod dialplans;
 mod guard;
@@ -31,6 +33,7 @@ mod trunks;
 use std::{fmt, sync::Arc};
 
 use axum::{Router, middleware};
+use milo_signaling::Caller;
 
 pub use health::{Dial, HealthReport, SipCounters};
 pub use serve::{bind, serve};
@@ -54,6 +57,7 @@ pub struct AppState {
     live: Arc<Live>,
     sip: Arc<SipSeen>,
     accounts: Arc<Accounts>,
+    caller: Caller,
     metrics: Arc<Metrics>,
     health: Arc<dyn Fn() -> HealthReport + Send + Sync>,
     api_key: Option<Secret>,
@@ -66,7 +70,7 @@ impl AppState {
         http: &config::Http,
         (store, editions): (Store, Editions),
         log: LogWriter,
-        (live, sip, accounts): (Arc<Live>, Arc<SipSeen>, Arc<Accounts>),
+        (live, sip, accounts, caller): (Arc<Live>, Arc<SipSeen>, Arc<Accounts>, Caller),
         metrics: Arc<Metrics>,
         health: impl Fn() -> HealthReport + Send + Sync + 'static,
     ) -> Self {
@@ -77,6 +81,7 @@ impl AppState {
             live,
             sip,
             accounts,
+            caller,
             metrics,
             health: Arc::new(health),
             api_key: http.api_key.clone(),
@@ -98,6 +103,7 @@ pub fn router(state: AppState) -> Router {
         .merge(health::routes())
         .merge(metrics_page::routes())
         .merge(calls::routes())
+        .merge(bans::routes())
         .merge(registrations::routes())
         .merge(sip::routes())
         .merge(trunks::routes())

@@ -62,6 +62,7 @@ struct Sip {
     retransmissions: IntCounter,
     send_failures: IntCounter,
     wrong_answers: IntCounter,
+    banned: IntCounter,
     registrations: IntGauge,
     transactions: IntGauge,
     connections: IntGauge,
@@ -168,6 +169,10 @@ impl Metrics {
                 wrong_answers: counter(
                     "milo_sip_wrong_answers_total",
                     "Answers of telephones to a challenge that were wrong.",
+                ),
+                banned: counter(
+                    "milo_sip_banned_total",
+                    "Datagrams, requests and connections of banned addresses, dropped.",
                 ),
                 registrations: gauge("milo_sip_registrations", "Telephones that are registered with Milo now."),
                 transactions: gauge("milo_sip_transactions", "SIP transactions that are live now."),
@@ -278,6 +283,7 @@ impl Metrics {
         raise(&self.sip.retransmissions, sip.retransmissions);
         raise(&self.sip.send_failures, sip.send_failures);
         raise(&self.sip.wrong_answers, sip.wrong_answers);
+        raise(&self.sip.banned, sip.banned);
         self.sip.registrations.set(whole(sip.registrations));
         self.sip.transactions.set(whole(sip.transactions));
         self.sip.connections.set(whole(sip.connections));
@@ -374,6 +380,7 @@ mod tests {
             retransmissions: 5,
             send_failures: 4,
             wrong_answers: 11,
+            banned: 13,
             registrations: 12,
             transactions: 3,
             connections: 2,
@@ -466,6 +473,7 @@ mod tests {
             ("milo_sip_retransmissions_total", 5.0),
             ("milo_sip_send_failures_total", 4.0),
             ("milo_sip_wrong_answers_total", 11.0),
+            ("milo_sip_banned_total", 13.0),
             ("milo_sip_registrations", 12.0),
             ("milo_sip_transactions", 3.0),
             ("milo_sip_connections", 2.0),

@@ -7,6 +7,7 @@ mod house;
 
 mod accounts;
 mod bad_input;
+mod bans;
 mod call_log;
 mod conversation;
 mod dialling;

@@ -19,8 +19,8 @@ use ipnet::IpNet;
 use milo_media::{Codec, Session, Tuning};
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 
-pub use super::{end_reason::EndReason, usage::EarlyMedia};
 use super::{
+    bans::{BanTerms, Bans},
     flow::{ConnectionId, Packet, Path},
     gate::Gate,
     headers::Name,
@@ -38,6 +38,7 @@ use super::{
     uri::Uri,
     usage::Call,
 };
+pub use super::{end_reason::EndReason, usage::EarlyMedia};
 use crate::security::MediaSecurity;
 
 /// Which call; never given twice.
@@ -128,6 +129,8 @@ pub struct CoreConfig {
     pub security: MediaSecurity,
     /// What calls want of session timers.
     pub session_timers: SessionTimers,
+    /// When strangers are shut out; `None`: never.
+    pub bans: Option<BanTerms>,
     /// Whose telephones may register with us.
     pub registrar: Option<RegistrarConfig>,
     /// Secret from which tags and branches are drawn.
@@ -162,6 +165,8 @@ pub struct Counters {
     pub send_failures: u64,
     /// Answers to our challenges that were wrong.
     pub wrong_answers: u64,
+    /// Datagrams, requests and connections of banned addresses.
+    pub banned: u64,
     /// Telephones that are registered with us.
     pub bindings: usize,
     /// Live transactions.
@@ -184,6 +189,7 @@ pub struct Core {
     /// Their keys are of the same series as those of calls.
     pub(super) registrations: BTreeMap<CallKey, Registration>,
     pub(super) registrar: Option<Registrar>,
+    pub(super) bans: Bans,
     /// Call-ID and local tag to call.
     pub(super) dialogs: HashMap<(String, String), CallKey>,
     /// INFOs of ours without a final response.
@@ -210,6 +216,7 @@ impl Core {
             calls: HashMap::new(),
             registrations: BTreeMap::new(),
             registrar,
+            bans: Bans::new(now, config.bans),
             dialogs: HashMap::new(),
             told_keys: HashSet::new(),
             seen_as: SeenAs::default(),

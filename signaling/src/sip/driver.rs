@@ -220,6 +220,14 @@ impl Driver {
                 drop(reply.send(Ok(self.registrars.register(now, *account, &mut self.core))));
             }
             Command::Unregister => self.core.unregister(now),
+            Command::Bans(reply) => drop(reply.send(Ok(self.core.bans(now)))),
+            Command::Pardon(address, reply) => {
+                let was = self.core.pardon(now, address);
+                if was {
+                    info!(%address, "a ban was lifted");
+                }
+                drop(reply.send(Ok(was)));
+            }
             // Handled where the task can end.
             Command::Shutdown(done) => drop(done),
         }

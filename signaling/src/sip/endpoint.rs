@@ -15,6 +15,7 @@ use tokio::{
 };
 
 use super::{
+    bans::{Ban, BanTerms},
     core::{Core, CoreConfig, Counters},
     destination::{Destination, destination},
     digest::Credentials,
@@ -87,6 +88,8 @@ pub struct EndpointConfig {
     pub srtp: Srtp,
     /// What calls want of session timers.
     pub session_timers: SessionTimers,
+    /// When strangers are shut out for a time; `None`: never.
+    pub bans: Option<BanTerms>,
     /// Whose telephones may register here; `None`: nobody's.
     pub registrar: Option<RegistrarConfig>,
     /// The ladders of how many dialogs stay after their calls; 0: no SIP is kept.
@@ -117,6 +120,7 @@ impl Default for EndpointConfig {
             user_agent: "Milo".to_owned(),
             srtp: Srtp::default(),
             session_timers: SessionTimers::default(),
+            bans: None,
             registrar: None,
             ladders: 0,
         }
@@ -179,6 +183,7 @@ impl Endpoint {
                 tuning: config.legs.tuning,
                 security: MediaSecurity { srtp: config.srtp, identity },
                 session_timers: config.session_timers,
+                bans: config.bans,
                 registrar: config.registrar,
                 seed: rand::random(),
             },
@@ -311,6 +316,22 @@ impl Caller {
         credentials: Credentials,
     ) -> Result<Outgoing, SignalingError> {
         self.place(target, from, Some(credentials)).await
+    }
+
+    /// The addresses that are shut out now.
+    ///
+    /// # Errors
+    /// [`SignalingError::Stopped`].
+    pub async fn bans(&self) -> Result<Vec<Ban>, SignalingError> {
+        ask(&self.commands, Command::Bans).await
+    }
+
+    /// Lets an address in again; true: it was shut out.
+    ///
+    /// # Errors
+    /// [`SignalingError::Stopped`].
+    pub async fn pardon(&self, address: IpAddr) -> Result<bool, SignalingError> {
+        ask(&self.commands, |reply| Command::Pardon(address, reply)).await
     }
 
     /// Calls a telephone that is registered here, the way that its REGISTER came.

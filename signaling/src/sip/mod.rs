@@ -8,6 +8,7 @@
 //! Everything but `endpoint`, `driver`, `transport`, `listener`, `connection`, `tls`, `websocket` and `resolver` is
 //! sans-IO: bytes, actions and `now` in; bytes, timers and events out.
 
+pub mod bans;
 pub mod body;
 mod connection;
 pub mod core;

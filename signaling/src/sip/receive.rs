@@ -5,6 +5,7 @@ use std::time::Instant;
 use tracing::debug;
 
 use super::{
+    bans::{Ban, Offence, weight},
     body::SDP_TYPE,
     core::{CallKey, Core, Output},
     flow::{Flow, Packet, Path, response_path, stamp},
@@ -45,12 +46,16 @@ pub(super) struct Request {
 impl Core {
     /// A datagram came.
     pub fn datagram(&mut self, now: Instant, flow: Flow, bytes: &[u8]) {
+        let asks = self.registrar.is_some() && bytes.starts_with(b"REGISTER ");
+        if !bytes.starts_with(b"SIP/") && self.calls_to_strangers == 0 && self.shuts_out(now, flow.remote.ip(), asks) {
+            return;
+        }
         // A flood of strangers is met before it costs a parse, unless one of them may be somebody whom we called.
         let unread = self.calls_to_strangers == 0
             && !self.gate.trusts(flow.remote.ip())
             && !bytes.starts_with(b"SIP/")
             && !self.may_be_registered(flow.remote.ip(), bytes);
-        if unread && self.meet_stranger(now, &flow) == Verdict::Silence {
+        if unread && self.meet_stranger(now, &flow, weight(bytes)) == Verdict::Silence {
             self.counters.messages_in += 1;
             return;
         }
@@ -92,14 +97,21 @@ impl Core {
         let Some(head) = error.head.as_deref() else { return };
         if self.gate.trusts(flow.remote.ip()) {
             self.refuse(screen_error(error), head.clone(), &flow);
-        } else if met || self.meet_stranger(now, &flow) == Verdict::Refuse {
+        } else if met || self.meet_stranger(now, &flow, 1.0) == Verdict::Refuse {
             self.forbid(head.clone(), &flow);
         }
     }
 
     /// Whether a driver should keep a connection that this address has opened.
     pub fn admits(&mut self, now: Instant, address: std::net::IpAddr) -> bool {
-        if self.gate.trusts(address) || self.calls_to_strangers > 0 {
+        if self.gate.trusts(address) {
+            return true;
+        }
+        // Whether it will ask to be asked is not known yet.
+        if self.shuts_out(now, address, true) {
+            return false;
+        }
+        if self.calls_to_strangers > 0 {
             return true;
         }
         let verdict = if self.registrar.is_some() { self.gate.ask(now, address) } else { self.gate.meet(now, address) };
@@ -112,7 +124,42 @@ impl Core {
         self.calls_to_strangers > 0 || self.gate.trusts(address) || self.registrar.as_ref().is_some_and(is_from)
     }
 
-    fn meet_stranger(&mut self, now: Instant, flow: &Flow) -> Verdict {
+    /// Whether what comes from this address is dropped: it is banned. `asks`: it is a REGISTER.
+    fn shuts_out(&mut self, now: Instant, address: std::net::IpAddr, asks: bool) -> bool {
+        let is_banned = !self.is_spared(address) && self.bans.drops(now, address, asks);
+        self.counters.banned += u64::from(is_banned);
+        is_banned
+    }
+
+    /// An offence of somebody who is not spared. `proven`: the address is not forged.
+    pub(super) fn offend(&mut self, now: Instant, flow: &Flow, offence: (Offence, f64), proven: bool) {
+        let address = flow.remote.ip();
+        if !self.is_spared(address) && self.bans.note(now, address, offence, proven) {
+            tracing::warn!(%address, why = offence.0.as_str(), "an address is banned");
+            if let Some(connection) = flow.connection {
+                self.outputs.push_back(Output::Close(connection));
+            }
+        }
+    }
+
+    /// Those who offend nobody: what they send may be forged by whoever wants them banned.
+    fn is_spared(&self, address: std::net::IpAddr) -> bool {
+        let is_from = |registrar: &Registrar| registrar.is_from(address);
+        self.gate.trusts(address) || self.registrar.as_ref().is_some_and(is_from)
+    }
+
+    /// Who is banned now.
+    pub fn bans(&self, now: Instant) -> Vec<Ban> {
+        self.bans.list(now).into_iter().filter(|ban| !self.is_spared(ban.address)).collect()
+    }
+
+    /// Lets an address in again; true: it was banned.
+    pub fn pardon(&mut self, now: Instant, address: std::net::IpAddr) -> bool {
+        self.bans.pardon(now, address)
+    }
+
+    fn meet_stranger(&mut self, now: Instant, flow: &Flow, weight: f64) -> Verdict {
+        self.offend(now, flow, (Offence::Requests, weight), flow.connection.is_some());
         self.counters.refused += 1;
         if let Some(connection) = flow.connection {
             // After the 403, if there is one.
@@ -157,6 +204,13 @@ impl Core {
         };
         stamp(&mut message, &mut via, &flow);
         let dialog = self.dialog_of(&message);
+        let asks = self.registrar.is_some() && method == Method::Register;
+        if dialog.is_none() && self.shuts_out(now, flow.remote.ip(), asks) {
+            if let Some(connection) = flow.connection {
+                self.outputs.push_back(Output::Close(connection));
+            }
+            return;
+        }
         let key = server_key(&via, &message, &method);
         let outsider = match dialog {
             None if !self.gate.trusts(flow.remote.ip()) => self.lets_in(now, (&method, &via, &key), &message, &flow),
@@ -165,7 +219,7 @@ impl Core {
         let Outsider::Served(account) = outsider else {
             if outsider == Outsider::Stranger
                 && method != Method::Ack
-                && self.meet_stranger(now, &flow) == Verdict::Refuse
+                && self.meet_stranger(now, &flow, weight(&message.to_bytes())) == Verdict::Refuse
             {
                 self.forbid(message, &flow);
             }
@@ -391,6 +445,7 @@ mod tests {
         let mut core = Core::new(
             start,
             CoreConfig {
+                bans: None,
                 registrar: None,
                 public_address: None,
                 media_address: [127, 0, 0, 1].into(),

@@ -13,7 +13,8 @@ mod bindings;
 use std::{net::IpAddr, time::Instant};
 
 use super::{
-    core::{Core, Event},
+    bans::Offence,
+    core::{Core, Event, Output},
     flow::{ConnectionId, Flow, Packet, response_path},
     gate::Verdict,
     header::Via,
@@ -126,6 +127,8 @@ impl Core {
             Judgement::Known(at) => at,
             Judgement::Ask(asked) => return self.ask(now, message, &request.via, &request.flow, asked),
         };
+        // Whoever has mistyped before, or whose address somebody has forged, is welcome.
+        self.bans.pardon(now, request.flow.remote.ip());
         let user = registrar.examiner.name(at).to_owned();
         let own = message.to().is_ok_and(|to| to.uri.user() == user);
         let done = if own {
@@ -167,10 +170,22 @@ impl Core {
     /// 401. Who is not trusted is asked at a limited rate: a forged source must not make us send floods.
     fn ask(&mut self, now: Instant, message: &Message, via: &Via, flow: &Flow, asked: Asked) {
         let address = flow.remote.ip();
-        if let Asked::Wrong { .. } = asked {
-            self.counters.wrong_answers += 1;
+        let is_stream = flow.connection.is_some();
+        match asked {
+            Asked::Wrong { heard } => {
+                self.counters.wrong_answers += 1;
+                // Over UDP it counts as a guess only where the question has reached this very address.
+                let proven = heard || is_stream;
+                let offence = if proven { Offence::WrongAnswers } else { Offence::Requests };
+                self.offend(now, flow, (offence, 1.0), proven);
+            }
+            Asked::First if is_stream => self.offend(now, flow, (Offence::Requests, 1.0), true),
+            Asked::First | Asked::Stale => {}
         }
         if !self.gate.trusts(address) && self.gate.ask(now, address) == Verdict::Silence {
+            if let Some(connection) = flow.connection {
+                self.outputs.push_back(Output::Close(connection));
+            }
             return;
         }
         let Some(registrar) = &mut self.registrar else { return };
