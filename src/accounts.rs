@@ -113,11 +113,6 @@ impl Accounts {
         }
     }
 
-    /// How many telephones are registered.
-    pub fn registered(&self) -> usize {
-        self.telephones.borrow().len()
-    }
-
     /// Every account with its telephones.
     pub fn report(&self, now: Instant) -> Vec<AccountReport> {
         let all = self.telephones.borrow().clone();

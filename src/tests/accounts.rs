@@ -6,7 +6,7 @@ use std::{
     net::UdpSocket,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     sync::Arc,
     time::Duration,
 };
@@ -104,6 +104,16 @@ async fn registers(telephone: &Endpoint, milo: &Running, name: &str, password: &
     (settled.standing, settled.fault.clone())
 }
 
+/// A program that is killed when this is dropped.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn baresip_registers_is_called_by_its_account_and_lapses_when_it_is_gone() {
     // Debian's baresip takes no challenge at all where SHA-256 is among them.
@@ -127,11 +137,11 @@ async fn baresip_registers_is_called_by_its_account_and_lapses_when_it_is_gone()
     );
     let baresip = |account: &str| {
         fs::write(files.join("accounts"), account).expect("an account");
-        let mut command = Command::new("timeout");
-        command.args(["60", "baresip", "-f"]).arg(&files).stdin(Stdio::null()).stdout(Stdio::null());
-        command.stderr(Stdio::null()).spawn().expect("baresip")
+        let mut command = Command::new("baresip");
+        command.arg("-f").arg(&files).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Killed(command.spawn().expect("baresip"))
     };
-    let mut phone = baresip(&account);
+    let phone = baresip(&account);
     let shown = registered(&milo, 1).await;
     assert_eq!(shown["telephones"][0]["transport"], "udp", "{shown}");
     assert!(shown["telephones"][0]["user_agent"].as_str().is_some_and(|agent| agent.contains("baresip")), "{shown}");
@@ -153,8 +163,7 @@ async fn baresip_registers_is_called_by_its_account_and_lapses_when_it_is_gone()
     assert!(dumps.iter().any(|dump| loud(&wav::read(dump).expect("a WAV file")) > 8_000), "baresip hears: {dumps:?}");
 
     // Killed, it cannot say that it goes.
-    Command::new("pkill").args(["-KILL", "-P", &phone.id().to_string()]).status().expect("pkill");
-    phone.wait().expect("it ends");
+    drop(phone);
     registered(&milo, 0).await;
     let target = milo.udp("desk").expect("an address");
     call(&Errand { no_greeting: true, ..errand(target, &["mg_hours.wav"]) }).await;
@@ -163,7 +172,7 @@ async fn baresip_registers_is_called_by_its_account_and_lapses_when_it_is_gone()
 
     // With a wrong password it never gets in.
     let wrong = metric(&milo, "milo_sip_wrong_answers_total").await;
-    let mut phone = baresip(&account.replace("secret", "guess"));
+    let phone = baresip(&account.replace("secret", "guess"));
     for _ in 0..200 {
         if metric(&milo, "milo_sip_wrong_answers_total").await > wrong {
             break;
@@ -172,8 +181,7 @@ async fn baresip_registers_is_called_by_its_account_and_lapses_when_it_is_gone()
     }
     assert!(metric(&milo, "milo_sip_wrong_answers_total").await > wrong, "it has tried");
     registered(&milo, 0).await;
-    Command::new("pkill").args(["-INT", "-P", &phone.id().to_string()]).status().expect("pkill");
-    phone.wait().expect("it ends");
+    drop(phone);
     stop(milo).await;
     fs::remove_dir_all(files).ok();
 }

@@ -10,6 +10,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tracing::warn;
+
+use super::{
+    core::{Core, Output},
+    flow::Flow,
+    registrar::Registrar,
+};
+
 /// Addresses of each kind that are remembered at once. When there are more, newcomers are not: their answers are limited all the
 /// same, and a forged crowd takes no room from the proven.
 const ADDRESSES: usize = 4096;
@@ -197,6 +205,42 @@ impl Bans {
     }
 }
 
+impl Core {
+    /// Whether what comes from this address is dropped: it is banned. `asks`: it is a REGISTER.
+    pub(super) fn shuts_out(&mut self, now: Instant, address: IpAddr, asks: bool) -> bool {
+        let is_banned = !self.is_spared(address) && self.bans.drops(now, address, asks);
+        self.counters.banned += u64::from(is_banned);
+        is_banned
+    }
+
+    /// An offence of somebody who is not spared. `proven`: the address is not forged.
+    pub(super) fn offend(&mut self, now: Instant, flow: &Flow, offence: (Offence, f64), proven: bool) {
+        let address = flow.remote.ip();
+        if !self.is_spared(address) && self.bans.note(now, address, offence, proven) {
+            warn!(%address, why = offence.0.as_str(), "an address is banned");
+            if let Some(connection) = flow.connection {
+                self.outputs.push_back(Output::Close(connection));
+            }
+        }
+    }
+
+    /// Those who offend nobody: what they send may be forged by whoever wants them banned.
+    fn is_spared(&self, address: IpAddr) -> bool {
+        let is_from = |registrar: &Registrar| registrar.is_from(address);
+        self.gate.trusts(address) || self.registrar.as_ref().is_some_and(is_from)
+    }
+
+    /// Who is banned now.
+    pub fn bans(&self, now: Instant) -> Vec<Ban> {
+        self.bans.list(now).into_iter().filter(|ban| !self.is_spared(ban.address)).collect()
+    }
+
+    /// Lets an address in again; true: it was banned.
+    pub fn pardon(&mut self, now: Instant, address: IpAddr) -> bool {
+        self.bans.pardon(now, address)
+    }
+}
+
 impl Table {
     /// What is known of this address; `None`: there is no room for it.
     fn suspect(&mut self, now: Instant, address: IpAddr, terms: BanTerms) -> Option<&mut Suspect> {
@@ -220,13 +264,13 @@ impl Table {
     }
 }
 
-/// How much a stranger's request weighs.
+/// How much a stranger's request weighs; one that is blank keeps a NAT open (RFC 5626 section 4.4.1).
 pub(super) fn weight(request: &[u8]) -> f64 {
     let head = request.get(..2_048).unwrap_or(request);
     let named = |name: &&[u8]| head.windows(name.len()).any(|part| part.eq_ignore_ascii_case(name));
     if SCANNERS.iter().any(named) {
         OF_A_SCANNER
-    } else if METHODS.iter().any(|method| head.starts_with(method)) {
+    } else if METHODS.iter().any(|method| head.starts_with(method)) || head.trim_ascii().is_empty() {
         1.0
     } else {
         OF_NO_METHOD
@@ -305,6 +349,6 @@ mod tests {
         assert_eq!(weight(b"OPTIONS sip:100@192.0.2.1 SIP/2.0\r\nUser-Agent: friendly-SCANNER\r\n\r\n"), OF_A_SCANNER);
         assert_eq!(weight(b"INVITE sip:100@192.0.2.1 SIP/2.0\r\nUser-Agent: Phone\r\n\r\n"), 1.0);
         assert_eq!(weight(b"GET / HTTP/1.1\r\n\r\n"), OF_NO_METHOD);
-        assert_eq!(weight(b""), OF_NO_METHOD);
+        assert_eq!((weight(b"\r\n\r\n"), weight(b"\x00\x01")), (1.0, OF_NO_METHOD));
     }
 }

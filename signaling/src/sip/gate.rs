@@ -1,4 +1,5 @@
-//! Who may talk to us: loopback, the configured trunks and the registrars that we are registered with. Everybody else is
+//! Who may talk to us without being asked who it is: loopback, the configured trunks and the registrars that we are registered
+//! with. Telephones of our accounts are asked (`registrar`), at a limited rate as well. Everybody else is
 //! refused at a limited rate, then met with silence, so that a scanner learns nothing and a forged source cannot make us
 //! send floods.
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 use tracing::debug;
 
 use super::{
-    bans::{Ban, Offence, weight},
+    bans::{Offence, weight},
     body::SDP_TYPE,
     core::{CallKey, Core, Output},
     flow::{Flow, Packet, Path, response_path, stamp},
@@ -122,40 +122,6 @@ impl Core {
     pub(super) fn hears(&self, address: std::net::IpAddr) -> bool {
         let is_from = |registrar: &Registrar| registrar.is_from(address);
         self.calls_to_strangers > 0 || self.gate.trusts(address) || self.registrar.as_ref().is_some_and(is_from)
-    }
-
-    /// Whether what comes from this address is dropped: it is banned. `asks`: it is a REGISTER.
-    fn shuts_out(&mut self, now: Instant, address: std::net::IpAddr, asks: bool) -> bool {
-        let is_banned = !self.is_spared(address) && self.bans.drops(now, address, asks);
-        self.counters.banned += u64::from(is_banned);
-        is_banned
-    }
-
-    /// An offence of somebody who is not spared. `proven`: the address is not forged.
-    pub(super) fn offend(&mut self, now: Instant, flow: &Flow, offence: (Offence, f64), proven: bool) {
-        let address = flow.remote.ip();
-        if !self.is_spared(address) && self.bans.note(now, address, offence, proven) {
-            tracing::warn!(%address, why = offence.0.as_str(), "an address is banned");
-            if let Some(connection) = flow.connection {
-                self.outputs.push_back(Output::Close(connection));
-            }
-        }
-    }
-
-    /// Those who offend nobody: what they send may be forged by whoever wants them banned.
-    fn is_spared(&self, address: std::net::IpAddr) -> bool {
-        let is_from = |registrar: &Registrar| registrar.is_from(address);
-        self.gate.trusts(address) || self.registrar.as_ref().is_some_and(is_from)
-    }
-
-    /// Who is banned now.
-    pub fn bans(&self, now: Instant) -> Vec<Ban> {
-        self.bans.list(now).into_iter().filter(|ban| !self.is_spared(ban.address)).collect()
-    }
-
-    /// Lets an address in again; true: it was banned.
-    pub fn pardon(&mut self, now: Instant, address: std::net::IpAddr) -> bool {
-        self.bans.pardon(now, address)
     }
 
     fn meet_stranger(&mut self, now: Instant, flow: &Flow, weight: f64) -> Verdict {

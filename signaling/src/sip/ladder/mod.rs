@@ -284,6 +284,25 @@ mod tests {
     }
 
     #[test]
+    #[ignore = "a measurement: run with --ignored --nocapture"]
+    #[expect(clippy::disallowed_methods, reason = "it measures")]
+    fn cost_of_a_kept_message() {
+        let ladders = Ladders::new(1_000);
+        let message = |call: usize| {
+            let field = "X-Field: as long as they usually are, eighty characters or so it may well be\r\n".repeat(8);
+            let body = "a=rtpmap:101 telephone-event/8000\r\n".repeat(10);
+            format!("INVITE sip:milo@192.0.2.1 SIP/2.0\r\n{field}Call-ID: {call}@192.0.2.9\r\n{field}\r\n{body}")
+        };
+        let messages: Vec<String> = (0..100_000).map(|n| message(n / 10)).collect();
+        let began = std::time::Instant::now();
+        for message in &messages {
+            ladders.note(SystemTime::UNIX_EPOCH, &flow(), true, message.as_bytes());
+        }
+        let each = began.elapsed().as_secs_f64() * 1e6 / messages.len() as f64;
+        println!("{each:.2} µs for a message of {} bytes", messages[0].len());
+    }
+
+    #[test]
     fn two_owners_of_one_ladder_end_one_after_the_other() {
         let ladders = Ladders::new(1);
         pass(&ladders, "INVITE", "1", "");

@@ -1,7 +1,7 @@
 //! Where the telephones of our accounts are: their bindings (RFC 3261 section 10.3).
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashSet},
     net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -64,8 +64,10 @@ struct Wish {
 #[derive(Debug, Default)]
 pub(super) struct Bindings {
     of: BTreeMap<String, Vec<Binding>>,
-    /// From which addresses they came, and how many from each.
-    sources: HashMap<IpAddr, usize>,
+    /// From which addresses they came.
+    sources: HashSet<IpAddr>,
+    /// When the next one lapses.
+    next: Option<Instant>,
     changed: bool,
 }
 
@@ -136,17 +138,17 @@ impl Bindings {
             self.changed |= bindings.len() != before;
         }
         self.of.retain(|_, bindings| !bindings.is_empty());
-        self.count();
+        self.survey();
     }
 
     /// When the next one lapses.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.of.values().flatten().map(|binding| binding.registered.until).min()
+        self.next
     }
 
     /// Whether a telephone is registered from this address.
     pub(super) fn is_from(&self, address: IpAddr) -> bool {
-        self.sources.contains_key(&address.to_canonical())
+        self.sources.contains(&address.to_canonical())
     }
 
     /// Whether this connection carries the calls of a telephone.
@@ -165,14 +167,13 @@ impl Bindings {
         if self.of.get(user).is_some_and(Vec::is_empty) {
             self.of.remove(user);
         }
-        self.count();
+        self.survey();
     }
 
-    fn count(&mut self) {
-        self.sources.clear();
-        for binding in self.of.values().flatten() {
-            *self.sources.entry(binding.registered.flow.remote.ip().to_canonical()).or_default() += 1;
-        }
+    fn survey(&mut self) {
+        let all = || self.of.values().flatten().map(|binding| &binding.registered);
+        self.next = all().map(|registered| registered.until).min();
+        self.sources = all().map(|registered| registered.flow.remote.ip().to_canonical()).collect();
     }
 }
 

@@ -18,6 +18,7 @@ use super::{
     flow::{ConnectionId, Flow, Packet, response_path},
     gate::Verdict,
     header::Via,
+    headers::Name,
     message::Message,
     method::Method,
     receive::Request,
@@ -144,7 +145,7 @@ impl Core {
         };
         response.set_to_tag(&self.stateless_tag(message));
         if done.is_ok() {
-            contacts.into_iter().for_each(|contact| response.headers.push("Contact", contact));
+            contacts.into_iter().for_each(|contact| response.headers.push(Name::CONTACT, contact));
         }
         // Its own transaction answers the same one when it comes again, which its nonce count would not let pass.
         let id = self.transactions.open_server(request.key, request.path);
