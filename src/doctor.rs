@@ -11,7 +11,10 @@ use std::{
     process::Command,
 };
 
+use milo_signaling::RegistrarConfig;
+
 use crate::{
+    accounts,
     config::{Config, ConfigError, Loaded},
     http,
     store::{Key, Node, Store},
@@ -67,6 +70,7 @@ pub async fn run(loaded: Result<Loaded, ConfigError>, further: impl AsyncFnOnce(
             listeners(&config, &mut findings).await;
             rtp(&config, &mut findings);
             trunks(&config, &mut findings);
+            telephones(&config, &mut findings);
             further(&config, &mut findings).await;
         }
     }
@@ -170,6 +174,15 @@ fn rtp(config: &Config, findings: &mut Findings) {
             );
         }
         findings.good("audio ports", says);
+    }
+}
+
+/// The accounts of telephones can be read, and by nobody else.
+fn telephones(config: &Config, findings: &mut Findings) {
+    if config.sip.accounts.is_some() {
+        let read = accounts::registrar(&config.sip).map_err(|error| format!("{error:#}"));
+        let count = |registrar: Option<RegistrarConfig>| registrar.map_or(0, |registrar| registrar.users.len());
+        findings.judge("telephones", read.map(|registrar| format!("{} accounts", count(registrar))));
     }
 }
 

@@ -10,6 +10,7 @@
 //! `agent/mod.rs`: greet, listen, understand, reply clause by clause, be interrupted, say goodbye. What was heard and said is
 //! written by [`store`]; [`http`] shows it. [`phone`] is the other end of the line, for people, benches and tests.
 
+pub mod accounts;
 pub mod agent;
 pub mod bench;
 pub mod call;

@@ -1,6 +1,6 @@
 //! The `milo` program: one command line, one runtime for the process and one for the legs.
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{io::IsTerminal, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
@@ -14,7 +14,7 @@ use milo::{
     server::{Server, Signals},
 };
 use milo_media::{CODECS, Codec};
-use milo_signaling::{Srtp, Trust};
+use milo_signaling::{Srtp, Trust, User};
 use tokio::runtime::{Builder, Runtime};
 
 /// A telephone voice agent that speaks Malagasy first.
@@ -45,6 +45,11 @@ enum Command {
     Dialplan {
         #[command(subcommand)]
         what: dialplan::command::What,
+    },
+    /// Make accounts for telephones.
+    Sip {
+        #[command(subcommand)]
+        what: SipCommand,
     },
     /// Look at the configuration.
     Config {
@@ -107,6 +112,16 @@ enum Keying {
 }
 
 #[derive(Subcommand)]
+enum SipCommand {
+    /// Read a password from standard input and print the line of an account for the file of `[sip] accounts`.
+    Account {
+        /// Its name: letters, digits, - _ . +
+        #[arg(value_parser = account)]
+        name: String,
+    },
+}
+
+#[derive(Subcommand)]
 enum ConfigCommand {
     /// Read file and environment and print what is in force, secrets masked.
     Check,
@@ -136,6 +151,11 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Config { what: ConfigCommand::Check } => {
             let loaded = Config::load(&sources)?;
             println!("{}", loaded.describe().trim_end());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Sip { what: SipCommand::Account { name } } => {
+            let Loaded { config, .. } = Config::load(&sources)?;
+            println!("{}", User::new(&name, &config.sip.realm, &password()?).line(&config.sip.realm));
             Ok(ExitCode::SUCCESS)
         }
         Command::Serve => {
@@ -181,6 +201,25 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
     }
+}
+
+/// The name of an account.
+fn account(text: &str) -> Result<String, String> {
+    User::may_be_called(text).then(|| text.to_owned()).ok_or_else(|| "1 to 64 letters, digits, - _ . +".into())
+}
+
+/// A password from standard input: one line.
+fn password() -> Result<String> {
+    if std::io::stdin().is_terminal() {
+        eprintln!("The password, then Enter (it is shown as it is typed; a pipe or a file keeps it to itself):");
+    }
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).context("the password")?;
+    let password = line.trim_end_matches(['\r', '\n']);
+    if password.is_empty() {
+        bail!("there is no password on standard input");
+    }
+    Ok(password.to_owned())
 }
 
 /// Keys of the command line.

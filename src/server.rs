@@ -17,7 +17,8 @@ use ipnet::IpNet;
 use milo_media::{Codec, LegOptions, PortPool, Tuning, prompt::Prompts};
 use milo_models::espeak::Synthesizer;
 use milo_signaling::{
-    Counters, Endpoint, EndpointConfig, Invitation, Invitations, SessionTimers, SignalingError, Transport,
+    BanTerms, Counters, Endpoint, EndpointConfig, Invitation, Invitations, RegistrarConfig, SessionTimers,
+    SignalingError, Transport,
 };
 use tokio::{
     runtime::Handle,
@@ -29,8 +30,9 @@ use tokio::{
 };
 
 use crate::{
+    accounts::{self, Accounts},
     agent::SetPhrases,
-    call::{self, House, Recordings},
+    call::{self, House, Recordings, SipSeen},
     config::{self, Config},
     dialplan::{Dialplans, Editions, Fault, Origin},
     engines::Engines,
@@ -45,6 +47,8 @@ use crate::{
 const LAST_ROWS: Duration = Duration::from_secs(5);
 /// How long recordings may take to be whole when Milo ends.
 const LAST_PAGES: Duration = Duration::from_secs(5);
+/// The time in which the offences of an address count towards its ban.
+const BAN_WITHIN: Duration = Duration::from_secs(600);
 /// Room for decoded sound files: an hour, 115 MB.
 const PROMPTS: usize = 3600 * milo_media::SAMPLE_RATE as usize;
 
@@ -111,7 +115,11 @@ impl Server {
         }
         let listener = http::bind(config.http.listen).await.map_err(anyhow::Error::msg)?;
         let ports = ports(config);
-        let (endpoint, invitations) = bind(config, ports.clone(), legs)?;
+        let registrar = accounts::registrar(&config.sip)?;
+        let names =
+            registrar.iter().flat_map(|registrar| registrar.users.iter().map(|user| user.name.clone())).collect();
+        let (endpoint, invitations) = bind(config, registrar, ports.clone(), legs)?;
+        let accounts = Arc::new(Accounts::new(names, endpoint.telephones().clone()));
 
         let prompts = Prompts::new(PROMPTS);
         decode(dialplans.sounds().into_iter().chain(config.recording.announced_by()).collect(), &prompts).await?;
@@ -120,7 +128,10 @@ impl Server {
         let engines = tokio::task::spawn_blocking(move || Engines::load(&loading, personal)).await??;
         let (voice, sounds) = (engines.voice.clone(), prompts.clone());
         let trunks: Arc<[String]> = config.sip.trunks.iter().map(|trunk| trunk.name.clone()).collect();
-        let make = move |dialplans| prepare(dialplans, Arc::clone(&trunks), voice.clone(), sounds.clone());
+        let known = Arc::clone(&accounts);
+        let make = move |dialplans| {
+            prepare(dialplans, (Arc::clone(&trunks), Arc::clone(&known)), voice.clone(), sounds.clone())
+        };
         let (editions, reloads) = Editions::start(origin, dialplans, Some(hangup), make).await?;
 
         let (log, writer) = LogWriter::start(store.clone(), node.id());
@@ -136,6 +147,8 @@ impl Server {
             prompts,
             recordings,
             live: Arc::default(),
+            accounts: Arc::clone(&accounts),
+            sip: Arc::new(SipSeen::new(endpoint.ladders().clone(), config.sip.ladders)),
             caller: endpoint.caller().clone(),
             log: log.clone(),
             metrics: Arc::clone(&metrics),
@@ -156,7 +169,7 @@ impl Server {
             limit: config.limits.calls,
             taking: taking.clone(),
         };
-        let live = Arc::clone(&house.live);
+        let live = (Arc::clone(&house.live), Arc::clone(&house.sip), accounts, house.caller.clone());
         let state = AppState::new(&config.http, (store, editions), log, live, metrics, move || snapshot.take());
         let (close_http, closed) = oneshot::channel();
         let serving = tokio::spawn(http::serve(listener, http::router(state), async {
@@ -263,11 +276,12 @@ async fn decode(sounds: Vec<PathBuf>, prompts: &Prompts) -> Result<(), Error> {
 /// Makes the sounds that plans need, before they come into force.
 async fn prepare(
     dialplans: Dialplans,
-    trunks: Arc<[String]>,
+    (trunks, accounts): (Arc<[String]>, Arc<Accounts>),
     voice: Synthesizer,
     prompts: Prompts,
 ) -> Result<(Dialplans, SetPhrases), Fault> {
     dialplans.check_trunks(|name| trunks.iter().any(|trunk| trunk == name))?;
+    dialplans.check_accounts(|name| accounts.knows(name))?;
     let wrong = |error: Error| Fault { file: dialplans.folder().into(), line: None, fault: error.to_string() };
     decode(dialplans.sounds(), &prompts).await.map_err(wrong)?;
     let personas = dialplans.personas().map(|(_, persona)| persona);
@@ -281,7 +295,12 @@ fn ports(config: &Config) -> PortPool {
     PortPool::new(sip.media_address(), config.media.rtp_ports.range())
 }
 
-fn bind(config: &Config, ports: PortPool, legs: &Handle) -> Result<(Endpoint, Invitations)> {
+fn bind(
+    config: &Config,
+    registrar: Option<RegistrarConfig>,
+    ports: PortPool,
+    legs: &Handle,
+) -> Result<(Endpoint, Invitations)> {
     let sip = &config.sip;
     let endpoint = EndpointConfig {
         udp: sip.udp.to_vec(),
@@ -303,6 +322,15 @@ fn bind(config: &Config, ports: PortPool, legs: &Handle) -> Result<(Endpoint, In
         max_calls: config.limits.calls,
         user_agent: concat!("Milo/", env!("CARGO_PKG_VERSION")).into(),
         srtp: config.media.srtp.keyed(config.media.srtp_offer),
+        bans: (sip.ban_s > 0).then(|| BanTerms {
+            wrong_answers: sip.ban_wrong_answers,
+            requests: sip.ban_requests,
+            within: BAN_WITHIN,
+            length: Duration::from_secs(sip.ban_s),
+        }),
+        registrar,
+        // A call has seldom more legs than these.
+        ladders: sip.ladders * 4,
         session_timers: SessionTimers { session_expires_s: sip.session_expires_s, min_se_s: sip.min_se_s },
     };
     Endpoint::bind(endpoint, Arc::new(ports), legs.clone()).map_err(|error| match error {
@@ -416,6 +444,9 @@ impl Snapshot {
                 overloaded: sip.overloaded,
                 retransmissions: sip.retransmissions,
                 send_failures: sip.send_failures,
+                wrong_answers: sip.wrong_answers,
+                banned: sip.banned,
+                registrations: sip.bindings,
                 transactions: sip.transactions,
                 connections: sip.connections,
             },

@@ -1,7 +1,10 @@
 //! The cord between a call's owner and the endpoint's task: commands one way, the latest state the other way. Letting
 //! go of it ends the call, whatever else is going on.
 
-use std::{collections::VecDeque, net::SocketAddr};
+use std::{
+    collections::VecDeque,
+    net::{IpAddr, SocketAddr},
+};
 
 use milo_media::Session;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -10,6 +13,7 @@ use crate::{
     SignalingError,
     sip::{
         Uri,
+        bans::Ban,
         core::{CallKey, EarlyMedia, EndReason},
         destination::Destination,
         digest::Credentials,
@@ -36,6 +40,8 @@ pub(crate) enum Command {
     Call(Box<NewCall>, Reply<(CallHandle, String)>),
     Register(Box<Account>, Reply<watch::Receiver<RegistrationState>>),
     Unregister,
+    Bans(Reply<Vec<Ban>>),
+    Pardon(IpAddr, Reply<bool>),
     Shutdown(oneshot::Sender<()>),
 }
 

@@ -46,6 +46,7 @@ pub struct Invitation {
     pub(crate) handle: CallHandle,
     pub(crate) invite: Arc<Message>,
     pub(crate) source: SocketAddr,
+    pub(crate) account: Option<String>,
     pub(crate) from: Uri,
     pub(crate) to: Uri,
     pub(crate) from_number: String,
@@ -82,6 +83,11 @@ impl Invitation {
     /// Where the INVITE came from.
     pub fn source(&self) -> SocketAddr {
         self.source
+    }
+
+    /// The account that the caller has proved to be, where it had to: it is not trusted by its address.
+    pub fn account(&self) -> Option<&str> {
+        self.account.as_deref()
     }
 
     /// The first header field of the INVITE with this name, in any case or its compact form.

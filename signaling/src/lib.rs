@@ -23,7 +23,8 @@
 //!    lets a newcomer take the other side's place ([`sip::replaces`]), and says when it is over.
 //!
 //! Who asks for credentials, for a call or a registration, gets them, and the request is sent again ([`sip::digest`]);
-//! when a registrar is spoken to is the matter of [`sip::registration`].
+//! when a registrar is spoken to is the matter of [`sip::registration`]. Milo's own registrar, for the telephones of its people,
+//! is [`sip::registrar`]; [`Forked`] rings at all of one account at once.
 //!
 //! The core knows no clock, task, lock or socket: time, bytes and wishes go in; packets, events and the next timer come
 //! out. [`sip::endpoint`](Endpoint) is the one task around it. Every queue on the way is bounded: a full inbox makes the
@@ -35,6 +36,7 @@
 mod dialog;
 mod early;
 mod error;
+mod forked;
 mod formats;
 mod handle;
 mod invitation;
@@ -47,17 +49,21 @@ pub mod sip;
 pub use dialog::{Dialog, DialogEvent, InfoKeys, OtherSide, Referring};
 pub use early::{Early, EarlyDialog};
 pub use error::SignalingError;
+pub use forked::Forked;
 pub use invitation::{Invitation, Invitations};
 pub use outgoing::{Outgoing, Progress};
 pub use security::{Keying, Srtp};
 pub use sip::{
     Uri,
+    bans::{Ban, BanTerms, Offence},
     core::{Counters, EndReason},
     digest::Credentials,
     endpoint::{Caller, Endpoint, EndpointConfig},
     flow::Transport,
     keys::KeyPress,
+    ladder::{Ladder, Ladders, Seen},
     referral::Referral,
+    registrar::{Algorithms, Registered, RegistrarConfig, Terms, User},
     registration::{Account, RegistrationState, Standing},
     replaces::Replaces,
     session_timer::SessionTimers,

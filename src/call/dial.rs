@@ -7,7 +7,7 @@ use milo_media::{
     tone::{Country, Signal, Signals},
 };
 use milo_models::engine::Language;
-use milo_signaling::{Dialog, DialogEvent, EndReason, Progress};
+use milo_signaling::{Dialog, DialogEvent, EndReason, Forked, Progress};
 use serde_json::json;
 use tokio::{
     select,
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     dialplan::Dial,
-    trunk::{Direction, Trunk},
+    trunk::{Direction, Trunk, number},
 };
 
 /// How long a caller hears why nobody came to the telephone.
@@ -102,11 +102,18 @@ impl Line {
         log: &Record,
     ) -> Result<(Dialog, Leg), Failure> {
         let failed = || Failure::new("failed", None, Signal::Congestion);
-        let placed = match trunk {
-            Some(trunk) => trunk.call(&house.caller, &dial.to, dial.from.as_deref(), &self.caller).await,
-            None => {
+        let placed = match (trunk, &dial.account) {
+            (Some(trunk), _) => {
+                trunk.call(&house.caller, &dial.to, dial.from.as_deref(), &self.caller).await.map(Forked::from)
+            }
+            (None, Some(account)) => {
+                let from = dial.from.as_deref().or_else(|| number(&self.caller)).unwrap_or("milo");
+                let all = house.accounts.call(&house.caller, account, from).await.transpose();
+                all.ok_or_else(|| Failure::new("not registered", None, Signal::Busy))?
+            }
+            (None, None) => {
                 let target = dial.target().map_err(|_| failed())?;
-                house.caller.call(&target, dial.from.as_deref().unwrap_or("milo")).await
+                house.caller.call(&target, dial.from.as_deref().unwrap_or("milo")).await.map(Forked::from)
             }
         };
         let mut outgoing = placed.map_err(|error| {
@@ -115,6 +122,7 @@ impl Line {
             tracing::debug!(call.id = %log.id(), %error, "the verb dial placed no call");
             failed()
         })?;
+        outgoing.call_ids().for_each(|call_id| log.leg("called", call_id));
         let until = self.until.min(Instant::now() + Duration::from_secs(dial.seconds));
         let Self { ears, voice, .. } = self;
         let (mut ringing, mut next, mut far, mut is_heard) = (None, None, None::<Leg>, false);

@@ -4,6 +4,7 @@ mod ask;
 mod course;
 mod dial;
 mod early;
+mod ladder;
 mod message;
 mod record;
 mod recording;
@@ -25,6 +26,7 @@ use tokio::{
 };
 
 use crate::{
+    accounts::Accounts,
     agent::Ending,
     config,
     dialplan::{Action, Edition, Editions, Facts, Variables},
@@ -38,6 +40,7 @@ use course::Course;
 use reel::Reel;
 use verbs::Line;
 
+pub use ladder::{LegSeen, SipSeen};
 pub use record::Record;
 pub use recording::Recordings;
 pub use reel::RecordingNow;
@@ -64,6 +67,10 @@ pub struct House {
     pub recordings: Recordings,
     /// The calls that are up.
     pub live: Arc<Live>,
+    /// The accounts of our own people's telephones.
+    pub accounts: Arc<Accounts>,
+    /// The SIP of calls.
+    pub sip: Arc<SipSeen>,
     /// Places the calls of the verb `dial`.
     pub caller: Caller,
     /// The one writer of the call log.

@@ -13,7 +13,7 @@ use milo_models::engine::Language;
 use milo_signaling::Invitation;
 use serde_json::{Value, json};
 
-use super::{House, Reel};
+use super::{House, Reel, SipSeen};
 use crate::{
     dialplan::{Facts, Plan},
     metrics::Metrics,
@@ -63,6 +63,7 @@ pub struct Record {
     notes: Notes,
     is_closed: bool,
     metrics: Arc<Metrics>,
+    sip: Arc<SipSeen>,
     language: Option<Language>,
     /// How the legs were that have ended, one object each.
     quality: Vec<Value>,
@@ -86,11 +87,23 @@ impl Record {
         });
         let notes = Notes { log: Arc::new(log), private: Arc::default() };
         let id = notes.key();
+        house.sip.join(id, "caller", invitation.call_id());
         tracing::info!(call.id = %id, trunk = facts.trunk, dialplan = plan.map(|plan| plan.name.as_str()), "a call comes in");
+        if let Some(account) = invitation.account() {
+            notes.event("account", json!({ "name": account }));
+        }
         if let Some(trunk) = &facts.trunk {
             notes.event("trunk", json!({ "name": trunk }));
         }
-        Self { notes, is_closed: false, metrics: Arc::clone(&house.metrics), language, quality: Vec::new(), reel: None }
+        Self {
+            notes,
+            is_closed: false,
+            metrics: Arc::clone(&house.metrics),
+            sip: Arc::clone(&house.sip),
+            language,
+            quality: Vec::new(),
+            reel: None,
+        }
     }
 
     /// The call's identifier, in the log, the API and the program's own lines.
@@ -112,6 +125,11 @@ impl Record {
     pub(super) fn answered(&mut self, reel: &Reel) {
         self.notes.log.answered(Stamp::now());
         self.reel = Some(reel.clone());
+    }
+
+    /// A leg of this call begins, with this Call-ID: its SIP is the call's.
+    pub(super) fn leg(&self, name: &str, call_id: &str) {
+        self.sip.join(self.key(), name, call_id);
     }
 
     /// Something happened.
@@ -222,6 +240,7 @@ fn summary(leg: &str, quality: &Quality) -> Value {
 
 impl Drop for Record {
     fn drop(&mut self) {
+        self.sip.end(self.key());
         // The row closes itself.
         if !self.is_closed {
             self.metrics.call_ended(HangupBy::Milo);

@@ -43,7 +43,7 @@ impl Line {
         language: Language,
         log: &mut Record,
     ) -> bool {
-        if transfer.mode == TransferMode::Refer {
+        if transfer.mode == TransferMode::Refer && transfer.account.is_none() {
             let began = Instant::now();
             let outcome = self.send_away(transfer).await;
             let (result, status) = match outcome {

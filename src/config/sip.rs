@@ -46,6 +46,24 @@ pub struct Sip {
     pub session_expires_s: u32,
     /// The shortest session timer that is taken, in seconds.
     pub min_se_s: u32,
+    /// The file with the accounts of our own people's telephones, which may then register; unset: none may.
+    pub accounts: Option<PathBuf>,
+    /// The realm of these accounts.
+    pub realm: String,
+    /// How they may prove who they are: `SHA-256`, `MD5`.
+    pub digest: Vec<String>,
+    /// For how many seconds a telephone may be registered at least.
+    pub register_min_s: u32,
+    /// And at most.
+    pub register_max_s: u32,
+    /// For how many seconds an address is shut out that guesses passwords or scans; 0: none is.
+    pub ban_s: u64,
+    /// After so many wrong answers to challenges within ten minutes.
+    pub ban_wrong_answers: u32,
+    /// After so many requests of a stranger within ten minutes.
+    pub ban_requests: u32,
+    /// Of how many calls that are over the SIP messages stay readable; 0: none are kept, also of calls that are up.
+    pub ladders: usize,
     /// Who else than this machine may call.
     pub trunks: Vec<Trunk>,
 }
@@ -71,6 +89,15 @@ impl Default for Sip {
             stun: None,
             session_expires_s,
             min_se_s,
+            accounts: None,
+            realm: "milo".into(),
+            digest: vec!["SHA-256".into(), "MD5".into()],
+            register_min_s: 60,
+            register_max_s: 3600,
+            ban_s: 3600,
+            ban_wrong_answers: 5,
+            ban_requests: 50,
+            ladders: 200,
             trunks: Vec::new(),
         }
     }
@@ -158,6 +185,23 @@ impl Sip {
         }
         faults.within("sip.session_expires_s", self.session_expires_s, LEAST_S..=86_400);
         faults.within("sip.min_se_s", self.min_se_s, LEAST_S..=self.session_expires_s.max(LEAST_S));
+        if self.realm.is_empty()
+            || self.realm.len() > 64
+            || self.realm.chars().any(|c| c.is_control() || "\"\\:".contains(c))
+        {
+            faults.add("sip.realm", "is empty, longer than 64 characters, or holds what no realm may: \" \\ :".into());
+        }
+        if self.digest.is_empty() || self.digest.iter().any(|one| !["SHA-256", "MD5"].contains(&one.as_str())) {
+            faults.add("sip.digest", "is a list of \"SHA-256\", \"MD5\" or both".into());
+        }
+        faults.within("sip.register_min_s", self.register_min_s, 1..=86_400);
+        faults.within("sip.register_max_s", self.register_max_s, self.register_min_s.max(1)..=604_800);
+        if self.ban_s > 0 {
+            faults.within("sip.ban_s", self.ban_s, 10..=604_800);
+        }
+        faults.within("sip.ban_wrong_answers", self.ban_wrong_answers, 1..=1_000);
+        faults.within("sip.ban_requests", self.ban_requests, 5..=100_000);
+        faults.within("sip.ladders", self.ladders, 0..=10_000);
         for (n, trunk) in self.trunks.iter().enumerate() {
             let key = format!("sip.trunks[{n}]");
             trunk.check(&key, faults);

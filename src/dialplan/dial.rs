@@ -1,7 +1,7 @@
 //! What the verb `dial` says: whom Milo calls for its caller.
 
 use milo_media::tone::Country;
-use milo_signaling::{Transport, Uri};
+use milo_signaling::{Transport, Uri, User};
 use serde::{Deserialize, Serialize};
 
 /// Whom to call. What a caller sends or presses may be the user part of an address where the plan says so, never its host, and
@@ -11,14 +11,18 @@ use serde::{Deserialize, Serialize};
 pub struct Dial {
     /// A SIP address: `sip:100@192.0.2.7:5060`, with `;transport=tcp` for TCP; `sips:` or `;transport=tls` for TLS. With a
     /// trunk, a number.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub to: String,
+    /// In place of `to`: an account of `[sip] accounts`. All its telephones ring, and the first that answers has the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
     /// The trunk that the number is called over; `[[sip.trunks]]` says where, as whom, and how many at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trunk: Option<String>,
     /// How long it may ring, in seconds: 1 to 300.
     #[serde(default = "half_a_minute")]
     pub seconds: u64,
-    /// Who calls: the user part of From. Unset: what the trunk says, else `milo`.
+    /// Who calls: the user part of From. Unset: what the trunk says, for an account the caller's number, else `milo`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
     /// In which country's signals the caller hears it ring: two letters, as for `tone`.
@@ -60,6 +64,16 @@ impl Dial {
         if Country::of_code(&self.country).is_none() {
             let known = Country::ALL.map(Country::code).join(", ");
             return Some(format!("dial: country = {:?} is not one of {known}", self.country));
+        }
+        if let Some(account) = &self.account {
+            if !User::may_be_called(account) {
+                return Some(format!("dial: account = {account:?} is no name of an account: letters, digits, - _ . +"));
+            }
+            let alone = self.to.is_empty() && self.trunk.is_none();
+            return (!alone).then(|| "dial: an account is called by itself, without `to` and `trunk`".into());
+        }
+        if self.to.is_empty() {
+            return Some("dial: whom to call is missing: `to` an address, or the `account` of a telephone".into());
         }
         if self.trunk.is_none() {
             return self.target().err();

@@ -252,6 +252,26 @@ impl Dialplans {
         Ok(())
     }
 
+    /// What is wrong with the accounts that the plans name.
+    ///
+    /// # Errors
+    /// The first that nobody knows.
+    pub fn check_accounts(&self, is_known: impl Fn(&str) -> bool) -> Result<(), Fault> {
+        for plan in &self.plans {
+            let steps = check::steps(&plan.actions);
+            let mut named = steps.into_iter().filter_map(|step| match step.get_ref() {
+                Action::Dial(dial) => dial.account.as_deref(),
+                Action::Transfer(transfer) => transfer.account.as_deref(),
+                _ => None,
+            });
+            if let Some(unknown) = named.find(|name| !is_known(name)) {
+                let fault = format!("plan {:?}: account = {unknown:?} is no account of [sip] accounts", plan.name);
+                return Err(Fault { file: plan.file.clone(), line: Some(plan.line), fault });
+            }
+        }
+        Ok(())
+    }
+
     /// The numbers that can be dialled, patterns left out.
     pub fn numbers(&self) -> impl Iterator<Item = &str> {
         self.plans.iter().flat_map(|plan| plan.number.only())

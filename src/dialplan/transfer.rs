@@ -11,14 +11,18 @@ use super::{Dial, dial};
 #[serde(deny_unknown_fields)]
 pub struct Transfer {
     /// A SIP address, as for `dial`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub to: String,
+    /// In place of `to`: an account, as for `dial`. Its telephones are reached through Milo only, so `mode` has no meaning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
     /// Whether the caller's side is asked to call there itself.
     #[serde(default)]
     pub mode: TransferMode,
     /// How long it may ring when Milo calls, in seconds: 1 to 300.
     #[serde(default = "dial::half_a_minute")]
     pub seconds: u64,
-    /// Who calls then: the user part of From. Unset: `milo`.
+    /// Who calls then: the user part of From. Unset: for an account the caller's number, else `milo`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
     /// In which country's signals the caller hears it ring: two letters, as for `tone`.
@@ -40,8 +44,8 @@ pub enum TransferMode {
 impl Transfer {
     /// The same as a call of Milo's own.
     pub fn dial(&self) -> Dial {
-        let Self { to, seconds, from, country, .. } = self.clone();
-        Dial { to, trunk: None, seconds, from, country, music_files: Vec::new() }
+        let Self { to, account, seconds, from, country, .. } = self.clone();
+        Dial { to, account, trunk: None, seconds, from, country, music_files: Vec::new() }
     }
 
     /// The address, if it is one that can be called.

@@ -64,6 +64,12 @@ pub struct SipCounters {
     pub retransmissions: u64,
     /// Messages that could not be sent.
     pub send_failures: u64,
+    /// Answers of telephones to a challenge that were wrong.
+    pub wrong_answers: u64,
+    /// What came from banned addresses and was dropped.
+    pub banned: u64,
+    /// Telephones that are registered with Milo.
+    pub registrations: usize,
     /// Live transactions.
     pub transactions: usize,
     /// Open stream connections.

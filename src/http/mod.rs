@@ -6,12 +6,16 @@
 //!                                          /healthz …        health.rs
 //!                                          /metrics          metrics_page.rs ─┐ guard.rs: this machine,
 //!                                          /api/v1/calls…    calls.rs         │ or a key
+//!                                          /api/v1/bans…     bans.rs          │
+//!                                          …/{id}/sip       sip/             │
 //!                                          /api/v1/dialplans dialplans.rs     │
+//!                                          …/registrations   registrations.rs │
 //!                                          /api/v1/trunks    trunks.rs       ─┘
 //! ```
 //! Whatever goes wrong is a problem body (RFC 9457) whose `detail` is a sentence.
 
 mod around;
+mod bans;
 mod calls;
 mod dialplans;
 mod guard;
@@ -19,7 +23,9 @@ mod health;
 mod metrics_page;
 mod page;
 mod problem;
+mod registrations;
 mod serve;
+mod sip;
 #[cfg(test)]
 mod tests;
 mod trunks;
@@ -27,12 +33,14 @@ mod trunks;
 use std::{fmt, sync::Arc};
 
 use axum::{Router, middleware};
+use milo_signaling::Caller;
 
 pub use health::{Dial, HealthReport, SipCounters};
 pub use serve::{bind, serve};
 
 use crate::{
-    call::Live,
+    accounts::Accounts,
+    call::{Live, SipSeen},
     config::{self, Secret},
     dialplan::Editions,
     metrics::Metrics,
@@ -47,6 +55,9 @@ pub struct AppState {
     editions: Editions,
     log: LogWriter,
     live: Arc<Live>,
+    sip: Arc<SipSeen>,
+    accounts: Arc<Accounts>,
+    caller: Caller,
     metrics: Arc<Metrics>,
     health: Arc<dyn Fn() -> HealthReport + Send + Sync>,
     api_key: Option<Secret>,
@@ -59,7 +70,7 @@ impl AppState {
         http: &config::Http,
         (store, editions): (Store, Editions),
         log: LogWriter,
-        live: Arc<Live>,
+        (live, sip, accounts, caller): (Arc<Live>, Arc<SipSeen>, Arc<Accounts>, Caller),
         metrics: Arc<Metrics>,
         health: impl Fn() -> HealthReport + Send + Sync + 'static,
     ) -> Self {
@@ -68,6 +79,9 @@ impl AppState {
             editions,
             log,
             live,
+            sip,
+            accounts,
+            caller,
             metrics,
             health: Arc::new(health),
             api_key: http.api_key.clone(),
@@ -89,6 +103,9 @@ pub fn router(state: AppState) -> Router {
         .merge(health::routes())
         .merge(metrics_page::routes())
         .merge(calls::routes())
+        .merge(bans::routes())
+        .merge(registrations::routes())
+        .merge(sip::routes())
         .merge(trunks::routes())
         .merge(dialplans::routes())
         .fallback(|| async { Problem::not_found("there is nothing at this address") })

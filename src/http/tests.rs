@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use milo_media::PortPool;
+use milo_signaling::{Endpoint, EndpointConfig, Ladders};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -62,8 +64,20 @@ impl House {
         let make = |dialplans| async { Ok((dialplans, SetPhrases::default())) };
         let (editions, _) = Editions::start(origin, first, None, make).await.unwrap();
         let metrics = Arc::new(Metrics::new());
-        let state =
-            AppState::new(http, (store, editions), log.clone(), Arc::default(), metrics, move || health.clone());
+        let pool = PortPool::new([127, 0, 0, 1].into(), 0..=0);
+        let here = tokio::runtime::Handle::current();
+        let (endpoint, _) = Endpoint::bind(EndpointConfig::default(), Arc::new(pool), here).unwrap();
+        let caller = endpoint.caller().clone();
+        let accounts = Arc::new(Accounts::new(Vec::new(), tokio::sync::watch::channel(Arc::from([])).1));
+        let sip = Arc::new(SipSeen::new(Ladders::default(), 0));
+        let state = AppState::new(
+            http,
+            (store, editions),
+            log.clone(),
+            (Arc::default(), sip, accounts, caller),
+            metrics,
+            move || health.clone(),
+        );
         let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();

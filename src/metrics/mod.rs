@@ -61,6 +61,9 @@ struct Sip {
     overloaded: IntCounter,
     retransmissions: IntCounter,
     send_failures: IntCounter,
+    wrong_answers: IntCounter,
+    banned: IntCounter,
+    registrations: IntGauge,
     transactions: IntGauge,
     connections: IntGauge,
 }
@@ -163,6 +166,15 @@ impl Metrics {
                 ),
                 retransmissions: counter("milo_sip_retransmissions_total", "SIP messages sent again."),
                 send_failures: counter("milo_sip_send_failures_total", "SIP messages that could not be sent."),
+                wrong_answers: counter(
+                    "milo_sip_wrong_answers_total",
+                    "Answers of telephones to a challenge that were wrong.",
+                ),
+                banned: counter(
+                    "milo_sip_banned_total",
+                    "Datagrams, requests and connections of banned addresses, dropped.",
+                ),
+                registrations: gauge("milo_sip_registrations", "Telephones that are registered with Milo now."),
                 transactions: gauge("milo_sip_transactions", "SIP transactions that are live now."),
                 connections: gauge("milo_sip_connections", "SIP connections that are open now."),
             },
@@ -270,6 +282,9 @@ impl Metrics {
         raise(&self.sip.overloaded, sip.overloaded);
         raise(&self.sip.retransmissions, sip.retransmissions);
         raise(&self.sip.send_failures, sip.send_failures);
+        raise(&self.sip.wrong_answers, sip.wrong_answers);
+        raise(&self.sip.banned, sip.banned);
+        self.sip.registrations.set(whole(sip.registrations));
         self.sip.transactions.set(whole(sip.transactions));
         self.sip.connections.set(whole(sip.connections));
         self.trunks.read(&health.trunks);
@@ -364,6 +379,9 @@ mod tests {
             overloaded: 6,
             retransmissions: 5,
             send_failures: 4,
+            wrong_answers: 11,
+            banned: 13,
+            registrations: 12,
             transactions: 3,
             connections: 2,
         };
@@ -454,6 +472,9 @@ mod tests {
             ("milo_sip_overloaded_total", 6.0),
             ("milo_sip_retransmissions_total", 5.0),
             ("milo_sip_send_failures_total", 4.0),
+            ("milo_sip_wrong_answers_total", 11.0),
+            ("milo_sip_banned_total", 13.0),
+            ("milo_sip_registrations", 12.0),
             ("milo_sip_transactions", 3.0),
             ("milo_sip_connections", 2.0),
             ("milo_trunk_registered{trunk=\"carrier\"}", 1.0),

@@ -77,10 +77,15 @@ actions = [{ answer = {} }, { echo = {} }]
 
 /// A Milo with these plans.
 pub async fn with_plans(name: &str, plans: &str) -> Running {
+    with_plans_and(name, plans, &[]).await
+}
+
+/// The same, with these variables besides.
+pub async fn with_plans_and(name: &str, plans: &str, variables: &[(&str, &str)]) -> Running {
     let plans_at = folder(&format!("{name}-plans"));
     std::fs::write(plans_at.join("plans.toml"), [MILO, plans].concat()).expect("a temporary folder");
     let path = plans_at.to_string_lossy().into_owned();
-    milo(name, &[("MILO__DIALPLANS__PATH", path.as_str())]).await
+    milo(name, &[&[("MILO__DIALPLANS__PATH", path.as_str())], variables].concat()).await
 }
 
 /// Stops Milo and removes its folder.

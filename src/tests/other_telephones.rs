@@ -119,7 +119,11 @@ async fn baresip_asks_one_question_and_hears_the_answer() {
 
 /// An 8 kHz WAV file, which is what baresip's file source wants for G.711.
 fn write_narrow(path: &Path, samples: &[i16]) {
-    let narrow = milo_media::resample::resample(samples, 16_000, 8_000);
+    write_narrow_as_is(path, &milo_media::resample::resample(samples, 16_000, 8_000));
+}
+
+/// The same of samples at 8 kHz.
+pub(super) fn write_narrow_as_is(path: &Path, narrow: &[i16]) {
     let length = u32::try_from(narrow.len() * 2).expect("a short file");
     let mut bytes = Vec::new();
     for (tag, word) in [(b"RIFF", length + 36), (b"WAVE", u32::from_le_bytes(*b"fmt "))] {

@@ -5,7 +5,9 @@
 
 mod house;
 
+mod accounts;
 mod bad_input;
+mod bans;
 mod call_log;
 mod conversation;
 mod dialling;
@@ -21,6 +23,7 @@ mod recording;
 mod recording_control;
 mod registered;
 mod secured;
+mod sip_seen;
 mod soak;
 mod starting_and_ending;
 mod strangers;

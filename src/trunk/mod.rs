@@ -219,7 +219,7 @@ impl Trunk {
 }
 
 /// What a caller says it is, where that is a number or a name.
-fn number(caller: &str) -> Option<&str> {
+pub(crate) fn number(caller: &str) -> Option<&str> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.+".contains(&byte);
     (!caller.is_empty() && caller.bytes().all(plain)).then_some(caller)
 }

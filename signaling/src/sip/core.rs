@@ -19,8 +19,8 @@ use ipnet::IpNet;
 use milo_media::{Codec, Session, Tuning};
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 
-pub use super::{end_reason::EndReason, usage::EarlyMedia};
 use super::{
+    bans::{BanTerms, Bans},
     flow::{ConnectionId, Packet, Path},
     gate::Gate,
     headers::Name,
@@ -28,6 +28,7 @@ use super::{
     message::Message,
     nat::{SeenAs, sent_by},
     referral::Referral,
+    registrar::{Registered, Registrar, RegistrarConfig},
     registration::{Registration, RegistrationState},
     session_timer::SessionTimers,
     transaction::{
@@ -37,6 +38,7 @@ use super::{
     uri::Uri,
     usage::Call,
 };
+pub use super::{end_reason::EndReason, usage::EarlyMedia};
 use crate::security::MediaSecurity;
 
 /// Which call; never given twice.
@@ -54,6 +56,8 @@ pub enum Event {
         invite: Arc<Message>,
         /// Where it came from.
         source: SocketAddr,
+        /// The account that it has proved to be, where it had to.
+        account: Option<String>,
     },
     /// The party we call is being told (180 to 183, 199): the status code.
     Ringing(CallKey, u16),
@@ -83,6 +87,8 @@ pub enum Event {
     Replaced(CallKey, Uri),
     /// The call is over.
     Ended(CallKey, EndReason),
+    /// The telephones that are registered with us are these now.
+    Registered(Arc<[Registered]>),
     /// A registration stands otherwise than before.
     Registration(CallKey, RegistrationState),
 }
@@ -123,6 +129,10 @@ pub struct CoreConfig {
     pub security: MediaSecurity,
     /// What calls want of session timers.
     pub session_timers: SessionTimers,
+    /// When strangers are shut out; `None`: never.
+    pub bans: Option<BanTerms>,
+    /// Whose telephones may register with us.
+    pub registrar: Option<RegistrarConfig>,
     /// Secret from which tags and branches are drawn.
     pub seed: [u8; 32],
 }
@@ -153,6 +163,12 @@ pub struct Counters {
     pub overloaded: u64,
     /// Datagrams and messages that the system or a slow peer did not take.
     pub send_failures: u64,
+    /// Answers to our challenges that were wrong.
+    pub wrong_answers: u64,
+    /// Datagrams, requests and connections of banned addresses.
+    pub banned: u64,
+    /// Telephones that are registered with us.
+    pub bindings: usize,
     /// Live transactions.
     pub transactions: usize,
     /// Live calls.
@@ -172,6 +188,8 @@ pub struct Core {
     pub(super) calls: HashMap<CallKey, Call>,
     /// Their keys are of the same series as those of calls.
     pub(super) registrations: BTreeMap<CallKey, Registration>,
+    pub(super) registrar: Option<Registrar>,
+    pub(super) bans: Bans,
     /// Call-ID and local tag to call.
     pub(super) dialogs: HashMap<(String, String), CallKey>,
     /// INFOs of ours without a final response.
@@ -189,12 +207,16 @@ pub struct Core {
 
 impl Core {
     /// A core without calls.
-    pub fn new(now: Instant, config: CoreConfig) -> Self {
+    pub fn new(now: Instant, mut config: CoreConfig) -> Self {
+        let mut rng = StdRng::from_seed(config.seed);
+        let registrar = config.registrar.take().map(|registrar| Registrar::new(now, registrar, rng.random()));
         Self {
             gate: Gate::new(now, config.trusted.clone()),
             transactions: Transactions::default(),
             calls: HashMap::new(),
             registrations: BTreeMap::new(),
+            registrar,
+            bans: Bans::new(now, config.bans),
             dialogs: HashMap::new(),
             told_keys: HashSet::new(),
             seen_as: SeenAs::default(),
@@ -203,7 +225,7 @@ impl Core {
             outputs: VecDeque::new(),
             counters: Counters::default(),
             calls_to_strangers: 0,
-            rng: StdRng::from_seed(config.seed),
+            rng,
             last_call: 0,
             config,
         }
@@ -222,7 +244,8 @@ impl Core {
     pub fn next_timer(&self) -> Option<Instant> {
         let call = self.timers.first().map(|(at, _)| *at);
         let calls = super::transaction::earliest(call, self.transactions.next_timer());
-        super::transaction::earliest(calls, self.registration_timer())
+        let lapse = self.registrar.as_ref().and_then(Registrar::deadline);
+        super::transaction::earliest(super::transaction::earliest(calls, lapse), self.registration_timer())
     }
 
     /// Time has passed: runs every timer that is due.
@@ -238,6 +261,7 @@ impl Core {
             self.expire_call(now, call);
         }
         self.expire_registrations(now);
+        self.expire_bindings(now);
     }
 
     /// The driver could not send the request of this transaction.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::{
-    flow::{Path, Transport, Way, Ways},
+    flow::{Flow, Path, Transport, Way, Ways},
     resolver::{Place, Resolver},
     tls::{TlsPeer, Trust},
     transport::Transports,
@@ -18,6 +18,8 @@ pub(crate) struct Destination {
     /// Whether the transport is ours to choose.
     any_transport: bool,
     peer: Option<TlsPeer>,
+    /// The way is known already: that of a telephone which registered here.
+    known: Option<Flow>,
 }
 
 /// What a request for this URI goes to; inside TLS these certificates are believed, or those of the system's authorities.
@@ -40,15 +42,23 @@ pub(crate) async fn destination(
     } else {
         None
     };
-    Ok(Destination { places, any_transport: named.is_none(), peer })
+    Ok(Destination { places, any_transport: named.is_none(), peer, known: None })
 }
 
 impl Destination {
+    /// The other end of this flow.
+    pub(crate) fn at(flow: Flow) -> Self {
+        Self { places: Vec::new(), any_transport: false, peer: None, known: Some(flow) }
+    }
+
     /// The paths to those places that a socket of ours reaches.
     ///
     /// # Errors
     /// None does, as a sentence.
     pub(crate) fn ways(&self, transports: &mut Transports) -> Result<Ways, String> {
+        if let Some(flow) = self.known {
+            return Ok(Path { flow, or_connect: None }.into());
+        }
         let mut path_to = |transport: Transport, remote| {
             let peer = self.peer.clone().filter(|_| transport.is_secure());
             let flow = transports.flow_to(transport, remote, peer)?;

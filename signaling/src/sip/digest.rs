@@ -57,7 +57,7 @@ pub enum Unanswerable {
 
 /// The hash of a challenge, the strongest last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Algorithm {
+pub(super) enum Algorithm {
     Md5Sess,
     Md5,
     Sha256Sess,
@@ -65,7 +65,7 @@ enum Algorithm {
 }
 
 impl Algorithm {
-    fn named(name: &str) -> Option<Self> {
+    pub(super) fn named(name: &str) -> Option<Self> {
         let known = [
             ("MD5-sess", Self::Md5Sess),
             ("MD5", Self::Md5),
@@ -80,7 +80,7 @@ impl Algorithm {
     }
 
     /// The hash in hexadecimal.
-    fn hash(self, text: &str) -> String {
+    pub(super) fn hash(self, text: &str) -> String {
         let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         match self {
             Self::Md5 | Self::Md5Sess => hex(&Md5::digest(text)),

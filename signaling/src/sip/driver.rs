@@ -2,19 +2,21 @@
 //! owners of calls what has become of these.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     net::SocketAddr,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use tokio::sync::{mpsc, watch};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::{
     core::{CallKey, Core, Counters, Event, Output},
-    flow::{Packet, Path, Transport},
+    flow::{Flow, Packet, Path, Transport},
+    ladder::Ladders,
     message::Message,
+    registrar::Registered,
     registrars::Registrars,
     resolver::Resolver,
     stun::{Binding, is_stun},
@@ -49,6 +51,8 @@ pub(super) struct Driver {
     pub(super) invitations: mpsc::Sender<Invitation>,
     pub(super) farewells: mpsc::Sender<CallKey>,
     pub(super) legs: LegFactory,
+    pub(super) ladders: Ladders,
+    pub(super) registered: watch::Sender<Arc<[Registered]>>,
     pub(super) report: watch::Sender<Counters>,
 }
 
@@ -122,10 +126,18 @@ impl Driver {
                         self.core.seen_from_outside(seen.ip());
                     }
                 }
-                _ => self.core.datagram(now, flow, &bytes),
+                _ => {
+                    self.note(&flow, true, &bytes);
+                    self.core.datagram(now, flow, &bytes);
+                }
             },
             Inbound::StunServer(server) => self.ask_stun(server),
-            Inbound::Message(flow, message) => self.core.message(now, flow, message),
+            Inbound::Message(flow, message) => {
+                if self.ladders.is_on() {
+                    self.note(&flow, true, &message.to_bytes());
+                }
+                self.core.message(now, flow, message);
+            }
             Inbound::Unreadable(flow, error) => self.core.malformed(now, flow, &error),
             Inbound::Accepted(transport, stream, remote) => {
                 if self.core.admits(now, remote.ip()) {
@@ -150,6 +162,13 @@ impl Driver {
                     self.core.unreachable(now, transaction);
                 }
             }
+        }
+    }
+
+    /// A message passes. What strangers send is no part of a call, unless one of them may be somebody whom we called.
+    fn note(&self, flow: &Flow, received: bool, message: &[u8]) {
+        if !received || self.core.hears(flow.remote.ip()) {
+            self.ladders.note(wall_clock(), flow, received, message);
         }
     }
 
@@ -201,6 +220,14 @@ impl Driver {
                 drop(reply.send(Ok(self.registrars.register(now, *account, &mut self.core))));
             }
             Command::Unregister => self.core.unregister(now),
+            Command::Bans(reply) => drop(reply.send(Ok(self.core.bans(now)))),
+            Command::Pardon(address, reply) => {
+                let was = self.core.pardon(now, address);
+                if was {
+                    info!(%address, "a ban was lifted");
+                }
+                drop(reply.send(Ok(was)));
+            }
             // Handled where the task can end.
             Command::Shutdown(done) => drop(done),
         }
@@ -242,6 +269,7 @@ impl Driver {
         while let Some(output) = self.core.poll() {
             match output {
                 Output::Send(packet) => {
+                    self.note(&packet.path.flow, false, &packet.bytes);
                     if let Some(unsent) = self.transports.send(packet) {
                         self.core.unreachable(now, unsent);
                     }
@@ -266,7 +294,8 @@ impl Driver {
 
     fn pass_on(&mut self, now: Instant, event: Event) {
         match event {
-            Event::Invitation { call, invite, source } => self.invite(now, call, invite, source),
+            Event::Invitation { call, invite, source, account } => self.invite(now, call, invite, (source, account)),
+            Event::Registered(telephones) => self.tell_telephones(telephones),
             Event::Ringing(call, code) => self.update(call, |state| state.ringing = Some(code)),
             Event::Early(call, session) => self.update(call, |state| {
                 state.early = Some(session);
@@ -304,7 +333,30 @@ impl Driver {
         }
     }
 
-    fn invite(&mut self, now: Instant, call: CallKey, invite: Arc<Message>, source: SocketAddr) {
+    /// The telephones that are registered have changed: says in the log whose, and tells those who call them.
+    fn tell_telephones(&mut self, now_registered: Arc<[Registered]>) {
+        let before = self.registered.send_replace(Arc::clone(&now_registered));
+        let counts = |all: &[Registered]| {
+            let mut counts = BTreeMap::<String, usize>::new();
+            all.iter().for_each(|one| *counts.entry(one.user.clone()).or_default() += 1);
+            counts
+        };
+        let (before, after) = (counts(&before), counts(&now_registered));
+        for (account, telephones) in after.iter().filter(|(account, count)| before.get(*account) != Some(count)) {
+            info!(account, telephones, "an account is registered");
+        }
+        for account in before.keys().filter(|account| !after.contains_key(*account)) {
+            info!(account, "an account is no longer registered");
+        }
+    }
+
+    fn invite(
+        &mut self,
+        now: Instant,
+        call: CallKey,
+        invite: Arc<Message>,
+        (source, account): (SocketAddr, Option<String>),
+    ) {
         let from = invite.from().ok().map(|from| from.uri);
         let Some((from, to)) = from.zip(invite.uri().cloned()) else { return };
         let refused = match (self.invitations.clone().try_reserve_owned(), self.handle(call)) {
@@ -312,6 +364,7 @@ impl Driver {
                 place.send(Invitation {
                     handle,
                     source,
+                    account,
                     from_number: from.user(),
                     to_number: to.user(),
                     from,
@@ -336,6 +389,11 @@ async fn sleep_until(timer: Option<Instant>) {
         Some(at) => tokio::time::sleep_until(at.into()).await,
         None => std::future::pending().await,
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the edge: a message that passes is stamped here")]
+fn wall_clock() -> SystemTime {
+    SystemTime::now()
 }
 
 #[expect(clippy::disallowed_methods, reason = "the edge: the core is told the time here")]

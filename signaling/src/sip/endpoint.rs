@@ -15,11 +15,14 @@ use tokio::{
 };
 
 use super::{
+    bans::{Ban, BanTerms},
     core::{Core, CoreConfig, Counters},
-    destination::destination,
+    destination::{Destination, destination},
     digest::Credentials,
     driver::{Driver, now},
     flow::Transport,
+    ladder::Ladders,
+    registrar::{Registered, RegistrarConfig},
     registrars::Registrars,
     registration::{Account, RegistrationState},
     resolver::Resolver,
@@ -85,10 +88,16 @@ pub struct EndpointConfig {
     pub srtp: Srtp,
     /// What calls want of session timers.
     pub session_timers: SessionTimers,
+    /// When strangers are shut out for a time; `None`: never.
+    pub bans: Option<BanTerms>,
+    /// Whose telephones may register here; `None`: nobody's.
+    pub registrar: Option<RegistrarConfig>,
+    /// The ladders of how many dialogs stay after their calls; 0: no SIP is kept.
+    pub ladders: usize,
 }
 
 impl Default for EndpointConfig {
-    /// No listeners, nobody but loopback, every codec, SRTP for those who want it, 100 calls.
+    /// No listeners, nobody but loopback, every codec, SRTP for those who want it, 100 calls, no ladders.
     fn default() -> Self {
         Self {
             udp: Vec::new(),
@@ -111,6 +120,9 @@ impl Default for EndpointConfig {
             user_agent: "Milo".to_owned(),
             srtp: Srtp::default(),
             session_timers: SessionTimers::default(),
+            bans: None,
+            registrar: None,
+            ladders: 0,
         }
     }
 }
@@ -120,7 +132,9 @@ impl Default for EndpointConfig {
 pub struct Endpoint {
     caller: Caller,
     counters: watch::Receiver<Counters>,
+    telephones: watch::Receiver<Arc<[Registered]>>,
     certificate: Option<Arc<Certificate>>,
+    ladders: Ladders,
     local: Vec<(Transport, SocketAddr)>,
 }
 
@@ -169,9 +183,13 @@ impl Endpoint {
                 tuning: config.legs.tuning,
                 security: MediaSecurity { srtp: config.srtp, identity },
                 session_timers: config.session_timers,
+                bans: config.bans,
+                registrar: config.registrar,
                 seed: rand::random(),
             },
         );
+        let (registered, telephones) = watch::channel(Arc::from([]));
+        let ladders = Ladders::new(config.ladders);
         let driver = Driver {
             core,
             transports,
@@ -185,17 +203,29 @@ impl Endpoint {
             invitations,
             farewells,
             legs: legs.clone(),
+            ladders: ladders.clone(),
+            registered,
             report,
         };
         tokio::spawn(driver.run(inbound, asked, farewell));
         let invitations = Invitations { queue, _commands: commands.clone() };
         let caller = Caller { commands, legs, trust: config.trust, resolver };
-        Ok((Self { caller, counters, certificate, local }, invitations))
+        Ok((Self { caller, counters, telephones, certificate, ladders, local }, invitations))
     }
 
     /// The listeners, with the ports that the system chose.
     pub fn local(&self) -> &[(Transport, SocketAddr)] {
         &self.local
+    }
+
+    /// The telephones that are registered here.
+    pub fn telephones(&self) -> &watch::Receiver<Arc<[Registered]>> {
+        &self.telephones
+    }
+
+    /// The SIP messages of its calls, as far as they are kept.
+    pub fn ladders(&self) -> &Ladders {
+        &self.ladders
     }
 
     /// What places calls from here.
@@ -288,6 +318,30 @@ impl Caller {
         self.place(target, from, Some(credentials)).await
     }
 
+    /// The addresses that are shut out now.
+    ///
+    /// # Errors
+    /// [`SignalingError::Stopped`].
+    pub async fn bans(&self) -> Result<Vec<Ban>, SignalingError> {
+        ask(&self.commands, Command::Bans).await
+    }
+
+    /// Lets an address in again; true: it was shut out.
+    ///
+    /// # Errors
+    /// [`SignalingError::Stopped`].
+    pub async fn pardon(&self, address: IpAddr) -> Result<bool, SignalingError> {
+        ask(&self.commands, |reply| Command::Pardon(address, reply)).await
+    }
+
+    /// Calls a telephone that is registered here, the way that its REGISTER came.
+    ///
+    /// # Errors
+    /// Those of [`Caller::call`].
+    pub async fn call_telephone(&self, telephone: &Registered, from: &str) -> Result<Outgoing, SignalingError> {
+        self.set_out(&telephone.contact, from, None, Destination::at(telephone.flow)).await
+    }
+
     async fn place(
         &self,
         target: &Uri,
@@ -296,6 +350,16 @@ impl Caller {
     ) -> Result<Outgoing, SignalingError> {
         let wrong = |reason| SignalingError::Target { target: target.to_string(), reason };
         let destination = destination(target, &self.resolver, self.trust.clone()).await.map_err(wrong)?;
+        self.set_out(target, from, credentials, destination).await
+    }
+
+    async fn set_out(
+        &self,
+        target: &Uri,
+        from: &str,
+        credentials: Option<Credentials>,
+        destination: Destination,
+    ) -> Result<Outgoing, SignalingError> {
         let socket = self.legs.ports.bind()?;
         let rtp = socket.local_addr()?;
         let call = NewCall { target: target.clone(), from: from.to_owned(), destination, rtp, credentials };

@@ -1,4 +1,5 @@
-//! Who may talk to us: loopback, the configured trunks and the registrars that we are registered with. Everybody else is
+//! Who may talk to us without being asked who it is: loopback, the configured trunks and the registrars that we are registered
+//! with. Telephones of our accounts are asked (`registrar`), at a limited rate as well. Everybody else is
 //! refused at a limited rate, then met with silence, so that a scanner learns nothing and a forged source cannot make us
 //! send floods.
 
@@ -12,12 +13,10 @@ use ipnet::IpNet;
 
 use super::core::CallKey;
 
-/// Refusals that one network gets in a row, and all of them together.
-const BURST: f64 = 4.0;
-const BURST_OF_ALL: f64 = 40.0;
-/// Refusals a second after that.
-const RATE: f64 = 0.2;
-const RATE_OF_ALL: f64 = 10.0;
+/// Refusals that one network gets in a row, and all of them together; how many a second after that.
+const REFUSALS: Rates = Rates { burst: 4.0, rate: 0.2, burst_of_all: 40.0, rate_of_all: 10.0 };
+/// The same for being asked who one is, and for connections, where telephones may register.
+const QUESTIONS: Rates = Rates { burst: 20.0, rate: 2.0, burst_of_all: 200.0, rate_of_all: 50.0 };
 /// Networks that are remembered at once; the strangers past them share what is left of the common rate.
 const NETWORKS: usize = 4096;
 /// How often quiet networks are looked for once the memory is full.
@@ -52,8 +51,52 @@ impl Bucket {
         has
     }
 
-    fn is_full_at(&self, now: Instant) -> bool {
-        self.tokens + now.saturating_duration_since(self.at).as_secs_f64() * RATE >= BURST
+    fn is_full_at(&self, now: Instant, rates: Rates) -> bool {
+        self.tokens + now.saturating_duration_since(self.at).as_secs_f64() * rates.rate >= rates.burst
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Rates {
+    burst: f64,
+    rate: f64,
+    burst_of_all: f64,
+    rate_of_all: f64,
+}
+
+/// How often strangers get something: each network by itself, and all of them together.
+#[derive(Debug)]
+struct Limiter {
+    rates: Rates,
+    networks: HashMap<IpAddr, Bucket>,
+    all: Bucket,
+    swept: Instant,
+}
+
+impl Limiter {
+    fn new(now: Instant, rates: Rates) -> Self {
+        let all = Bucket { tokens: rates.burst_of_all, at: now };
+        Self { rates, networks: HashMap::new(), all, swept: now }
+    }
+
+    fn take(&mut self, now: Instant, address: IpAddr) -> Verdict {
+        let (network, rates) = (network_of(address), self.rates);
+        if self.networks.len() >= NETWORKS && now.saturating_duration_since(self.swept) >= SWEEP_EVERY {
+            // Those who have been quiet long enough are forgotten.
+            self.swept = now;
+            self.networks.retain(|_, bucket| !bucket.is_full_at(now, rates));
+        }
+        let full = self.networks.len() >= NETWORKS;
+        let own = match self.networks.get_mut(&network) {
+            Some(bucket) => bucket.take(now, rates.rate, rates.burst),
+            None if full => true,
+            None => {
+                self.networks.insert(network, Bucket { tokens: rates.burst - 1.0, at: now });
+                true
+            }
+        };
+        let gets = own && self.all.take(now, rates.rate_of_all, rates.burst_of_all);
+        if gets { Verdict::Refuse } else { Verdict::Silence }
     }
 }
 
@@ -63,22 +106,19 @@ pub(crate) struct Gate {
     trusted: Vec<IpNet>,
     /// Where we are registered, or ask to be.
     registrars: HashMap<CallKey, IpAddr>,
-    networks: HashMap<IpAddr, Bucket>,
-    all: Bucket,
-    swept: Instant,
+    refusals: Limiter,
+    questions: Limiter,
     reported: Option<Instant>,
     unreported: u64,
 }
 
 impl Gate {
     pub(crate) fn new(now: Instant, trusted: Vec<IpNet>) -> Self {
-        let all = Bucket { tokens: BURST_OF_ALL, at: now };
         Self {
             trusted,
             registrars: HashMap::new(),
-            networks: HashMap::new(),
-            all,
-            swept: now,
+            refusals: Limiter::new(now, REFUSALS),
+            questions: Limiter::new(now, QUESTIONS),
             reported: None,
             unreported: 0,
         }
@@ -100,22 +140,12 @@ impl Gate {
     /// What to do with a request of a stranger.
     pub(crate) fn meet(&mut self, now: Instant, address: IpAddr) -> Verdict {
         self.unreported += 1;
-        let network = network_of(address);
-        if self.networks.len() >= NETWORKS && now.saturating_duration_since(self.swept) >= SWEEP_EVERY {
-            // Those who have been quiet long enough are forgotten.
-            self.swept = now;
-            self.networks.retain(|_, bucket| !bucket.is_full_at(now));
-        }
-        let full = self.networks.len() >= NETWORKS;
-        let own = match self.networks.get_mut(&network) {
-            Some(bucket) => bucket.take(now, RATE, BURST),
-            None if full => true,
-            None => {
-                self.networks.insert(network, Bucket { tokens: BURST - 1.0, at: now });
-                true
-            }
-        };
-        if own && self.all.take(now, RATE_OF_ALL, BURST_OF_ALL) { Verdict::Refuse } else { Verdict::Silence }
+        self.refusals.take(now, address)
+    }
+
+    /// Whether a stranger who may be a telephone of ours is asked who it is, or its connection taken.
+    pub(crate) fn ask(&mut self, now: Instant, address: IpAddr) -> Verdict {
+        self.questions.take(now, address)
     }
 
     /// How many requests were refused since the last report, once an interval, for the log.
@@ -170,6 +200,6 @@ mod tests {
             .filter(|i| gate.meet(now, IpAddr::from((0x2000_0000 + i * 256).to_be_bytes())) == Verdict::Refuse)
             .count();
         assert_eq!(answered, 40);
-        assert_eq!(gate.networks.len(), NETWORKS);
+        assert_eq!(gate.refusals.networks.len(), NETWORKS);
     }
 }

@@ -8,6 +8,7 @@
 //! Everything but `endpoint`, `driver`, `transport`, `listener`, `connection`, `tls`, `websocket` and `resolver` is
 //! sans-IO: bytes, actions and `now` in; bytes, timers and events out.
 
+pub mod bans;
 pub mod body;
 mod connection;
 pub mod core;
@@ -24,6 +25,7 @@ pub mod header;
 pub mod headers;
 pub mod host;
 pub mod keys;
+pub mod ladder;
 pub(crate) mod lexer;
 mod listener;
 mod locate;
@@ -34,6 +36,7 @@ mod octets;
 pub mod parse;
 mod receive;
 pub mod referral;
+pub mod registrar;
 mod registrars;
 pub mod registration;
 pub mod replaces;

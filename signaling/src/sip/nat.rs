@@ -103,7 +103,8 @@ impl Core {
         let is_it = |other: &Flow| other.connection == flow.connection;
         let mut calls = self.calls.values();
         let mut registrars = self.registrations.values().filter_map(|registration| registration.path);
-        calls.any(|call| is_it(&call.flow) || call.dialog.as_ref().is_some_and(|dialog| is_it(&dialog.flow)))
+        self.registrar.as_ref().is_some_and(|registrar| registrar.uses(flow.connection))
+            || calls.any(|call| is_it(&call.flow) || call.dialog.as_ref().is_some_and(|dialog| is_it(&dialog.flow)))
             || registrars.any(|path| path.flow.transport == flow.transport && path.flow.remote == flow.remote)
     }
 }

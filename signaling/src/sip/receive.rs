@@ -5,6 +5,7 @@ use std::time::Instant;
 use tracing::debug;
 
 use super::{
+    bans::{Offence, weight},
     body::SDP_TYPE,
     core::{CallKey, Core, Output},
     flow::{Flow, Packet, Path, response_path, stamp},
@@ -15,6 +16,7 @@ use super::{
     message::Message,
     method::Method,
     parse::{ParseError, ParseErrorKind, parse},
+    registrar::{Outsider, Registrar},
     screen::{Refusal, Rejection, allow, screen, screen_error, supported},
     transaction::{
         message::{merge_key, server_key},
@@ -37,14 +39,23 @@ pub(super) struct Request {
     pub(super) path: Path,
     /// The key of its server transaction.
     pub(super) key: String,
+    /// The account that it has proved to come from, where it had to.
+    pub(super) account: Option<String>,
 }
 
 impl Core {
     /// A datagram came.
     pub fn datagram(&mut self, now: Instant, flow: Flow, bytes: &[u8]) {
+        let asks = self.registrar.is_some() && bytes.starts_with(b"REGISTER ");
+        if !bytes.starts_with(b"SIP/") && self.calls_to_strangers == 0 && self.shuts_out(now, flow.remote.ip(), asks) {
+            return;
+        }
         // A flood of strangers is met before it costs a parse, unless one of them may be somebody whom we called.
-        let unread = self.calls_to_strangers == 0 && !self.gate.trusts(flow.remote.ip()) && !bytes.starts_with(b"SIP/");
-        if unread && self.meet_stranger(now, &flow) == Verdict::Silence {
+        let unread = self.calls_to_strangers == 0
+            && !self.gate.trusts(flow.remote.ip())
+            && !bytes.starts_with(b"SIP/")
+            && !self.may_be_registered(flow.remote.ip(), bytes);
+        if unread && self.meet_stranger(now, &flow, weight(bytes)) == Verdict::Silence {
             self.counters.messages_in += 1;
             return;
         }
@@ -86,17 +97,35 @@ impl Core {
         let Some(head) = error.head.as_deref() else { return };
         if self.gate.trusts(flow.remote.ip()) {
             self.refuse(screen_error(error), head.clone(), &flow);
-        } else if met || self.meet_stranger(now, &flow) == Verdict::Refuse {
+        } else if met || self.meet_stranger(now, &flow, 1.0) == Verdict::Refuse {
             self.forbid(head.clone(), &flow);
         }
     }
 
     /// Whether a driver should keep a connection that this address has opened.
     pub fn admits(&mut self, now: Instant, address: std::net::IpAddr) -> bool {
-        self.gate.trusts(address) || self.calls_to_strangers > 0 || self.gate.meet(now, address) == Verdict::Refuse
+        if self.gate.trusts(address) {
+            return true;
+        }
+        // Whether it will ask to be asked is not known yet.
+        if self.shuts_out(now, address, true) {
+            return false;
+        }
+        if self.calls_to_strangers > 0 {
+            return true;
+        }
+        let verdict = if self.registrar.is_some() { self.gate.ask(now, address) } else { self.gate.meet(now, address) };
+        verdict == Verdict::Refuse
     }
 
-    fn meet_stranger(&mut self, now: Instant, flow: &Flow) -> Verdict {
+    /// Whether what this address sends may be for a call.
+    pub(super) fn hears(&self, address: std::net::IpAddr) -> bool {
+        let is_from = |registrar: &Registrar| registrar.is_from(address);
+        self.calls_to_strangers > 0 || self.gate.trusts(address) || self.registrar.as_ref().is_some_and(is_from)
+    }
+
+    fn meet_stranger(&mut self, now: Instant, flow: &Flow, weight: f64) -> Verdict {
+        self.offend(now, flow, (Offence::Requests, weight), flow.connection.is_some());
         self.counters.refused += 1;
         if let Some(connection) = flow.connection {
             // After the 403, if there is one.
@@ -141,13 +170,27 @@ impl Core {
         };
         stamp(&mut message, &mut via, &flow);
         let dialog = self.dialog_of(&message);
-        if dialog.is_none() && !self.gate.trusts(flow.remote.ip()) {
-            if method != Method::Ack && self.meet_stranger(now, &flow) == Verdict::Refuse {
-                self.forbid(message, &flow);
+        let asks = self.registrar.is_some() && method == Method::Register;
+        if dialog.is_none() && self.shuts_out(now, flow.remote.ip(), asks) {
+            if let Some(connection) = flow.connection {
+                self.outputs.push_back(Output::Close(connection));
             }
             return;
         }
         let key = server_key(&via, &message, &method);
+        let outsider = match dialog {
+            None if !self.gate.trusts(flow.remote.ip()) => self.lets_in(now, (&method, &via, &key), &message, &flow),
+            _ => Outsider::Served(None),
+        };
+        let Outsider::Served(account) = outsider else {
+            if outsider == Outsider::Stranger
+                && method != Method::Ack
+                && self.meet_stranger(now, &flow, weight(&message.to_bytes())) == Verdict::Refuse
+            {
+                self.forbid(message, &flow);
+            }
+            return;
+        };
         if let Some(id) = self.transactions.find(&key) {
             let is_ack = method == Method::Ack;
             let for_user = self.transactions.request(now, id, is_ack, &mut self.packets);
@@ -167,7 +210,7 @@ impl Core {
             return;
         }
         let path = response_path(&via, &flow);
-        let request = Request { message, method, via, flow, path, key };
+        let request = Request { message, method, via, flow, path, key, account };
         let has_to_tag = request.message.to().is_ok_and(|to| to.tag().is_some());
         match (&request.method, dialog) {
             (Method::Ack, Some(call)) => self.acknowledged(now, call, &request.message, flow),
@@ -178,6 +221,7 @@ impl Core {
             (_, None) if has_to_tag => self.answer_stateless(&request, &Rejection::new(481)),
             (Method::Invite, None) => self.invited(now, request),
             (Method::Options, None) => self.answer_options(&request),
+            (Method::Register, None) => self.registers(now, request),
             // RFC 3261 section 15.1.2, RFC 6086 section 4.2.2; without a To tag there is nothing to match.
             // The same for a NOTIFY of nothing that we asked for.
             (Method::Bye | Method::Info | Method::Prack | Method::Update | Method::Notify, None) => {
@@ -367,6 +411,8 @@ mod tests {
         let mut core = Core::new(
             start,
             CoreConfig {
+                bans: None,
+                registrar: None,
                 public_address: None,
                 media_address: [127, 0, 0, 1].into(),
                 trusted: Vec::new(),

@@ -44,6 +44,8 @@ impl Line {
 
     pub fn with(transport: Transport, change: impl FnOnce(&mut CoreConfig)) -> Line {
         let mut config = CoreConfig {
+            bans: None,
+            registrar: None,
             public_address: None,
             media_address: IpAddr::from([127, 0, 0, 1]),
             trusted: Vec::new(),

@@ -102,7 +102,7 @@ impl Core {
             }
         };
         let key = self.new_call_key();
-        let Request { message, flow, path, key: transaction_key, .. } = request;
+        let Request { message, flow, path, key: transaction_key, account, .. } = request;
         let trying = self.response(&message, 100, "");
         let merge_key = merge_key(&message);
         let transaction =
@@ -123,7 +123,7 @@ impl Core {
         call.dialog = Some(dialog);
         self.calls.insert(key, call);
         self.settle_call(key);
-        self.event(Event::Invitation { call: key, invite, source: flow.remote });
+        self.event(Event::Invitation { call: key, invite, source: flow.remote, account });
     }
 
     /// Answers: 200 with our answer, or with an offer when the INVITE brought none; then the session comes with the

@@ -1,0 +1,419 @@
+//! Digest authentication, the server's side (RFC 7616, RFC 8760): what we ask, and whether what comes back is right.
+//!
+//! A nonce says when and to whom it was given, under a keyed hash: nothing is kept for those who only ask. Kept is, for each
+//! account, which nonces answered right and how often (`nc`), so that nothing can be played again.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    net::IpAddr,
+    time::{Duration, Instant},
+};
+
+use sha2::{Digest, Sha256};
+
+use crate::sip::{
+    digest::Algorithm,
+    headers::Name,
+    lexer::{Cursor, quote, split_outside, unquote},
+    message::Message,
+};
+
+/// How long a nonce holds.
+const LIFE: Duration = Duration::from_secs(300);
+/// Nonces that are counted for one account; when one more comes the oldest holds no longer, nor any that is older.
+const COUNTED: usize = 32;
+
+/// A telephone's account with us. The password itself is not known: HA1 is (RFC 7616 section 3.4.2), of the realm.
+#[derive(Clone, PartialEq, Eq)]
+pub struct User {
+    /// The user part of its address of record, and what it says its name is.
+    pub name: String,
+    md5: String,
+    sha256: String,
+}
+
+impl fmt::Debug for User {
+    /// Without the hashes, which open the door as a password does.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("User").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl User {
+    /// An account of this realm with this password.
+    pub fn new(name: &str, realm: &str, password: &str) -> Self {
+        let secret = format!("{name}:{realm}:{password}");
+        Self { name: name.to_owned(), md5: Algorithm::Md5.hash(&secret), sha256: Algorithm::Sha256.hash(&secret) }
+    }
+
+    /// One line of a file of accounts: name, realm, the hash by MD5 and that by SHA-256, between colons.
+    pub fn line(&self, realm: &str) -> String {
+        format!("{}:{realm}:{}:{}", self.name, self.md5, self.sha256)
+    }
+
+    /// The account and its realm from such a line.
+    ///
+    /// # Errors
+    /// What is wrong with it, as half a sentence that quotes nothing of it.
+    pub fn of_line(line: &str) -> Result<(Self, String), &'static str> {
+        let mut parts = line.split(':');
+        let (Some(name), Some(realm), Some(md5), Some(sha256), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err("is not NAME:REALM:MD5:SHA-256");
+        };
+        if !Self::may_be_called(name) {
+            return Err("has a name with other characters than letters, digits, - _ . +");
+        }
+        let hash = |text: &str, length: usize| text.len() == length && text.bytes().all(|b| b.is_ascii_hexdigit());
+        if !hash(md5, 32) || !hash(sha256, 64) {
+            return Err("has a hash that is not 32 and 64 hexadecimal digits");
+        }
+        let (md5, sha256) = (md5.to_ascii_lowercase(), sha256.to_ascii_lowercase());
+        Ok((Self { name: name.to_owned(), md5, sha256 }, realm.to_owned()))
+    }
+
+    /// Whether this can be an account's name.
+    pub fn may_be_called(name: &str) -> bool {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.+".contains(&byte);
+        (1..=64).contains(&name.len()) && name.bytes().all(plain)
+    }
+
+    fn secret(&self, algorithm: Algorithm) -> &str {
+        if algorithm == Algorithm::Sha256 { &self.sha256 } else { &self.md5 }
+    }
+}
+
+/// What a request with or without credentials deserves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Judgement {
+    /// It comes from the account at this place of the list.
+    Known(usize),
+    /// Ask, or ask again.
+    Ask(Asked),
+}
+
+/// Why it is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// It brought no credentials of ours.
+    First,
+    /// They were right, for a nonce that no longer holds or has been counted.
+    Stale,
+    /// They were wrong. `heard`: to a nonce that this very address was given, so it is not forged.
+    Wrong { heard: bool },
+}
+
+/// The answer of an Authorization field.
+#[derive(Debug)]
+struct Answer {
+    username: String,
+    realm: String,
+    nonce: String,
+    uri: String,
+    response: String,
+    algorithm: Algorithm,
+    /// `nc` as a number and as it stands there, and `cnonce`; `None` where RFC 2069 is spoken.
+    counted: Option<(u32, String, String)>,
+}
+
+impl Answer {
+    fn of(value: &str) -> Option<Self> {
+        let mut cursor = Cursor::new(value);
+        cursor.skip_space();
+        let is_digest = cursor.token().is_some_and(|scheme| scheme.eq_ignore_ascii_case("digest"));
+        let mut params = Vec::new();
+        for piece in split_outside(cursor.rest(), ',').into_iter().take(32) {
+            let mut cursor = Cursor::new(piece);
+            cursor.skip_space();
+            let Some(name) = cursor.token() else { continue };
+            if !cursor.eat_spaced('=') {
+                continue;
+            }
+            let value = match cursor.quoted() {
+                Some(quoted) => unquote(quoted),
+                None => cursor.token().unwrap_or_default().to_owned(),
+            };
+            params.push((name.to_ascii_lowercase(), value));
+        }
+        let param = |name: &str| params.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+        let counted = match param("qop") {
+            None => None,
+            Some(qop) if qop.eq_ignore_ascii_case("auth") => {
+                let text = param("nc")?;
+                let nc = u32::from_str_radix(&text, 16).ok().filter(|_| text.len() == 8)?;
+                Some((nc, text, param("cnonce")?))
+            }
+            Some(_) => return None,
+        };
+        let algorithm = Algorithm::named(&param("algorithm").unwrap_or_else(|| "MD5".to_owned()))?;
+        Some(Self {
+            username: param("username").filter(|_| is_digest)?,
+            realm: param("realm")?,
+            nonce: param("nonce")?,
+            uri: param("uri")?,
+            response: param("response")?,
+            algorithm: Some(algorithm).filter(|one| matches!(one, Algorithm::Md5 | Algorithm::Sha256))?,
+            counted,
+        })
+    }
+
+    fn is_right(&self, secret: &str, method: &str) -> bool {
+        let hash = |text: &str| self.algorithm.hash(text);
+        let what = hash(&format!("{method}:{}", self.uri));
+        let right = match &self.counted {
+            Some((_, nc, cnonce)) => hash(&format!("{secret}:{}:{nc}:{cnonce}:auth:{what}", self.nonce)),
+            None => hash(&format!("{secret}:{}:{what}", self.nonce)),
+        };
+        same(right.as_bytes(), self.response.to_ascii_lowercase().as_bytes())
+    }
+}
+
+/// Compares in a time that does not say where they differ.
+fn same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && std::hint::black_box(a.iter().zip(b).fold(0, |differ, (a, b)| differ | (a ^ b))) == 0
+}
+
+/// The nonces of one account that have answered right.
+#[derive(Debug, Default)]
+struct Counts {
+    /// Which nonce, and its last count.
+    last: VecDeque<(u64, u32)>,
+    /// Nonces up to this one hold no longer, unless they are counted.
+    floor: u64,
+}
+
+impl Counts {
+    /// Whether this nonce may still be used so; then it is counted.
+    fn take(&mut self, nonce: u64, nc: u32) -> bool {
+        if let Some((_, last)) = self.last.iter_mut().find(|(known, _)| *known == nonce) {
+            let is_new = nc > *last;
+            *last = nc.max(*last);
+            return is_new;
+        }
+        if nonce <= self.floor || nc == 0 {
+            return false;
+        }
+        self.last.push_back((nonce, nc));
+        if self.last.len() > COUNTED
+            && let Some((oldest, _)) = self.last.pop_front()
+        {
+            self.floor = self.floor.max(oldest);
+        }
+        true
+    }
+}
+
+/// What may be answered by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Algorithms {
+    /// The stronger one; telephones older than RFC 8760 may take no answer at all when it is offered.
+    pub sha256: bool,
+    /// The one that every telephone knows.
+    pub md5: bool,
+}
+
+/// Whoever asks for credentials.
+#[derive(Debug)]
+pub(super) struct Examiner {
+    realm: String,
+    algorithms: Algorithms,
+    users: Vec<(User, Counts)>,
+    /// The one that is examined in place of an unknown one: the same work, never right.
+    nobody: User,
+    key: [u8; 32],
+    began: Instant,
+    given: u64,
+}
+
+impl Examiner {
+    pub(super) fn new(
+        now: Instant,
+        (realm, algorithms): (String, Algorithms),
+        mut users: Vec<User>,
+        key: [u8; 32],
+    ) -> Self {
+        users.sort_by(|a, b| a.name.cmp(&b.name));
+        let nobody = User::new("", &realm, &format!("{key:?}"));
+        let users = users.into_iter().map(|user| (user, Counts::default())).collect();
+        Self { realm, algorithms, users, nobody, key, began: now, given: 0 }
+    }
+
+    /// The account at this place of the list.
+    pub(super) fn name(&self, at: usize) -> &str {
+        self.users.get(at).map_or("", |(user, _)| user.name.as_str())
+    }
+
+    /// Judges the credentials of a request from this address. An unknown account and a wrong password take the same steps.
+    pub(super) fn judge(&mut self, now: Instant, request: &Message, from: IpAddr) -> Judgement {
+        let fields = request.headers.get_all(Name::AUTHORIZATION).take(4);
+        let Some(answer) = fields.filter_map(Answer::of).find(|answer| self.takes(answer)) else {
+            return Judgement::Ask(Asked::First);
+        };
+        let at = self.users.binary_search_by(|(user, _)| user.name.as_str().cmp(&answer.username));
+        let user = at.ok().and_then(|at| self.users.get(at)).map_or(&self.nobody, |(user, _)| user);
+        let method = request.method().map_or("", |method| method.as_str());
+        let is_right = answer.is_right(user.secret(answer.algorithm), method);
+        let nonce = self.read(now, &answer.nonce, from);
+        let Some(at) = at.ok().filter(|_| is_right) else {
+            return Judgement::Ask(Asked::Wrong { heard: nonce.is_some() });
+        };
+        // That its `uri` is not the Request-URI says nothing: telephones leave user or port away (RFC 7616 section 3.4.6 knows
+        // of proxies that change it), and the count keeps anybody from using the answer again.
+        let nc = answer.counted.map_or(u32::MAX, |(nc, ..)| nc);
+        let counts = self.users.get_mut(at).map(|(_, counts)| counts);
+        let counted = nonce.zip(counts).is_some_and(|(nonce, counts)| counts.take(nonce, nc));
+        if counted { Judgement::Known(at) } else { Judgement::Ask(Asked::Stale) }
+    }
+
+    fn takes(&self, answer: &Answer) -> bool {
+        let offered = if answer.algorithm == Algorithm::Sha256 { self.algorithms.sha256 } else { self.algorithms.md5 };
+        answer.realm == self.realm && offered
+    }
+
+    /// The fields that ask, the stronger first (RFC 8760 section 2.4).
+    pub(super) fn challenges(&mut self, now: Instant, to: IpAddr, stale: bool) -> Vec<(Name, String)> {
+        self.given += 1;
+        let nonce = self.nonce(now.saturating_duration_since(self.began).as_secs(), self.given, to);
+        let (realm, stale) = (quote(&self.realm), if stale { ", stale=true" } else { "" });
+        let Algorithms { sha256, md5 } = self.algorithms;
+        let offered = [("SHA-256", sha256), ("MD5", md5)].into_iter().filter(|(_, offered)| *offered);
+        let challenges = offered.map(|(algorithm, _)| {
+            let value = format!("Digest realm={realm}, nonce=\"{nonce}\", qop=\"auth\", algorithm={algorithm}{stale}");
+            (Name::WWW_AUTHENTICATE, value)
+        });
+        challenges.collect()
+    }
+
+    fn nonce(&self, second: u64, number: u64, to: IpAddr) -> String {
+        let mut hash = Sha256::new();
+        hash.update(self.key);
+        hash.update(format!("{second:x} {number:x} {}", to.to_canonical()));
+        let seal: String = hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        format!("{second:x}-{number:x}-{seal}")
+    }
+
+    /// Which nonce this is, when it was given to this address and still holds.
+    fn read(&self, now: Instant, nonce: &str, from: IpAddr) -> Option<u64> {
+        let mut parts = nonce.split('-');
+        let mut number = || u64::from_str_radix(parts.next()?, 16).ok();
+        let (second, number) = (number()?, number()?);
+        let age = now.saturating_duration_since(self.began).as_secs().checked_sub(second)?;
+        let is_ours = same(self.nonce(second, number, from).as_bytes(), nonce.as_bytes());
+        (is_ours && age <= LIFE.as_secs()).then_some(number)
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a start of virtual time")]
+mod tests {
+    use super::*;
+    use crate::sip::{
+        Method,
+        digest::{Authorizer, Credentials},
+    };
+
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+
+    fn examiner(now: Instant) -> Examiner {
+        Examiner::new(
+            now,
+            ("milo".to_owned(), Algorithms { sha256: true, md5: true }),
+            vec![User::new("rina", "milo", "secret"), User::new("a", "milo", "b")],
+            [7; 32],
+        )
+    }
+
+    fn register() -> Message {
+        Message::request(Method::Register, "sip:milo.example".parse().unwrap())
+    }
+
+    /// What our own client answers to a challenge, request by request.
+    fn authorizer(examiner: &mut Examiner, now: Instant, (name, password): (&str, &str), weak: bool) -> Authorizer {
+        let mut response = Message::response_to(&register(), 401, "");
+        for (name, value) in examiner.challenges(now, HERE, false).into_iter().skip(usize::from(weak)) {
+            response.headers.push(name, value);
+        }
+        let credentials = Credentials { username: name.to_owned(), password: password.to_owned(), realm: None };
+        let mut authorizer = Authorizer::new(credentials);
+        authorizer.challenged(&response, "cnonce").unwrap();
+        authorizer
+    }
+
+    fn authorized(authorizer: &mut Authorizer) -> Message {
+        let mut request = register();
+        authorizer.authorize(&mut request);
+        request
+    }
+
+    #[test]
+    fn the_right_password_gets_in_by_both_algorithms_and_no_request_twice() {
+        let now = Instant::now();
+        let mut examiner = examiner(now);
+        assert_eq!(examiner.judge(now, &register(), HERE), Judgement::Ask(Asked::First));
+        for weak in [false, true] {
+            let mut authorizer = authorizer(&mut examiner, now, ("rina", "secret"), weak);
+            let (first, second) = (authorized(&mut authorizer), authorized(&mut authorizer));
+            assert_eq!(examiner.judge(now, &second, HERE), Judgement::Known(1));
+            assert_eq!(examiner.judge(now, &second, HERE), Judgement::Ask(Asked::Stale), "played again");
+            assert_eq!(examiner.judge(now, &first, HERE), Judgement::Ask(Asked::Stale), "an older one");
+            let third = authorized(&mut authorizer);
+            let mut other = third.clone();
+            other.start = Message::request(Method::Invite, "sip:milo.example".parse().unwrap()).start;
+            assert_eq!(examiner.judge(now, &other, HERE), Judgement::Ask(Asked::Wrong { heard: true }));
+            let elsewhere = [192, 0, 2, 2].into();
+            assert_eq!(examiner.judge(now, &third, elsewhere), Judgement::Ask(Asked::Stale), "from another address");
+            assert_eq!(examiner.judge(now, &third, HERE), Judgement::Known(1));
+            let late = now + LIFE + Duration::from_secs(2);
+            assert_eq!(examiner.judge(late, &authorized(&mut authorizer), HERE), Judgement::Ask(Asked::Stale));
+        }
+    }
+
+    #[test]
+    fn a_wrong_password_and_an_unknown_account_look_the_same() {
+        let now = Instant::now();
+        let mut examiner = examiner(now);
+        for who in [("rina", "wrong"), ("nobody", "secret"), ("", "")] {
+            let mut authorizer = authorizer(&mut examiner, now, who, false);
+            let request = authorized(&mut authorizer);
+            assert_eq!(examiner.judge(now, &request, HERE), Judgement::Ask(Asked::Wrong { heard: true }), "{who:?}");
+            let elsewhere = [192, 0, 2, 2].into();
+            assert_eq!(examiner.judge(now, &request, elsewhere), Judgement::Ask(Asked::Wrong { heard: false }));
+        }
+        for value in [
+            "Digest realm=\"milo\"",
+            "Basic YTpi",
+            "",
+            "Digest realm=\"milo\", username=\"a\", nonce=\"\", uri=\"\", response=\"\"",
+        ] {
+            let mut request = register();
+            request.headers.push(Name::AUTHORIZATION, value);
+            assert!(matches!(examiner.judge(now, &request, HERE), Judgement::Ask(_)), "{value}");
+        }
+    }
+
+    #[test]
+    fn forgotten_nonces_hold_no_longer() {
+        let mut counts = Counts::default();
+        for nonce in 1..=100 {
+            assert!(counts.take(nonce, 1));
+        }
+        assert!(!counts.take(50, 2), "forgotten, so it may have been counted");
+        assert!(counts.take(100, 2) && !counts.take(100, 2) && !counts.take(101, 0));
+        assert_eq!(counts.last.len(), COUNTED);
+    }
+
+    #[test]
+    fn a_line_of_a_file_is_read_back_and_shows_no_password() {
+        let user = User::new("rina", "milo", "secret");
+        let line = user.line("milo");
+        assert_eq!(User::of_line(&line), Ok((user.clone(), "milo".to_owned())));
+        assert!(!line.contains("secret") && !format!("{user:?}").contains(&user.md5));
+        for wrong in
+            ["", "rina", "a:b:c:d", &line.replace("rina", "r ina"), &format!("{line}:x"), &line[..line.len() - 1]]
+        {
+            assert!(User::of_line(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! Where the telephones of our accounts are: their bindings (RFC 3261 section 10.3).
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crate::sip::{
+    flow::{ConnectionId, Flow},
+    header::NameAddr,
+    headers::Name,
+    message::Message,
+    screen::Rejection,
+    uri::Uri,
+};
+
+/// Telephones of one account; when one more comes the one goes that would lapse first.
+pub(super) const CONTACTS: usize = 10;
+/// Longer than any telephone's.
+const LONGEST_CONTACT: usize = 512;
+
+/// A telephone that is registered with us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registered {
+    /// The account.
+    pub user: String,
+    /// How it wants to be called.
+    pub contact: Uri,
+    /// How it is reached: the way that its REGISTER came, also through a NAT.
+    pub flow: Flow,
+    /// When it lapses, unless it comes again.
+    pub until: Instant,
+    /// What it calls itself.
+    pub user_agent: Option<String>,
+}
+
+#[derive(Debug)]
+struct Binding {
+    registered: Registered,
+    call_id: String,
+    cseq: u32,
+}
+
+/// For how long one may be registered, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// Who asks for less hears 423.
+    pub least_s: u32,
+    /// Who asks for more gets this.
+    pub most_s: u32,
+}
+
+/// What a REGISTER wants of one contact.
+#[derive(Debug)]
+struct Wish {
+    contact: Uri,
+    /// 0: it leaves.
+    seconds: u32,
+}
+
+/// All bindings, by account.
+#[derive(Debug, Default)]
+pub(super) struct Bindings {
+    of: BTreeMap<String, Vec<Binding>>,
+    /// From which addresses they came.
+    sources: HashSet<IpAddr>,
+    /// When the next one lapses.
+    next: Option<Instant>,
+    changed: bool,
+}
+
+impl Bindings {
+    /// Does what an authenticated REGISTER wants. All of it or nothing (section 10.3, steps 6 to 7).
+    ///
+    /// # Errors
+    /// What it deserves instead.
+    pub(super) fn register(
+        &mut self,
+        now: Instant,
+        user: &str,
+        request: &Message,
+        flow: Flow,
+        terms: Terms,
+    ) -> Result<(), Rejection> {
+        let call_id = request.call_id()?.to_owned();
+        let (cseq, _) = request.cseq()?;
+        let wishes = wishes(request, terms)?;
+        let bindings = self.of.entry(user.to_owned()).or_default();
+        let is_old = |binding: &Binding| binding.call_id == call_id && binding.cseq >= cseq;
+        let wanted = |binding: &Binding| match &wishes {
+            None => true,
+            Some(wishes) => wishes.iter().any(|wish| wish.contact.is_equivalent(&binding.registered.contact)),
+        };
+        if bindings.iter().any(|binding| wanted(binding) && is_old(binding)) {
+            let mut rejection = Rejection::new(500);
+            "CSeq Out Of Order".clone_into(&mut rejection.reason);
+            self.tidy(user);
+            return Err(rejection);
+        }
+        let is_fetch = wishes.as_ref().is_some_and(Vec::is_empty);
+        bindings.retain(|binding| !wanted(binding));
+        let user_agent = request.headers.get(Name::USER_AGENT).map(|agent| agent.chars().take(80).collect());
+        for Wish { contact, seconds } in wishes.into_iter().flatten().filter(|wish| wish.seconds > 0) {
+            if bindings.len() >= CONTACTS
+                && let Some((first, _)) = bindings.iter().enumerate().min_by_key(|(_, one)| one.registered.until)
+            {
+                bindings.swap_remove(first);
+            }
+            let until = now + Duration::from_secs(seconds.into());
+            let user_agent = Option::clone(&user_agent);
+            let registered = Registered { user: user.to_owned(), contact, flow, until, user_agent };
+            bindings.push(Binding { registered, call_id: call_id.clone(), cseq });
+        }
+        self.changed |= !is_fetch;
+        self.tidy(user);
+        Ok(())
+    }
+
+    /// Those of an account, as a response lists them (section 10.3, step 8).
+    pub(super) fn contacts(&self, now: Instant, user: &str) -> impl Iterator<Item = String> {
+        let bindings = self.of.get(user).into_iter().flatten();
+        bindings.map(move |Binding { registered, .. }| {
+            let left = registered.until.saturating_duration_since(now).as_secs_f64().round();
+            format!("<{}>;expires={left}", registered.contact)
+        })
+    }
+
+    /// Lets those go whose time is over.
+    pub(super) fn expire(&mut self, now: Instant) {
+        if self.deadline().is_none_or(|at| at > now) {
+            return;
+        }
+        for bindings in self.of.values_mut() {
+            let before = bindings.len();
+            bindings.retain(|binding| binding.registered.until > now);
+            self.changed |= bindings.len() != before;
+        }
+        self.of.retain(|_, bindings| !bindings.is_empty());
+        self.survey();
+    }
+
+    /// When the next one lapses.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.next
+    }
+
+    /// Whether a telephone is registered from this address.
+    pub(super) fn is_from(&self, address: IpAddr) -> bool {
+        self.sources.contains(&address.to_canonical())
+    }
+
+    /// Whether this connection carries the calls of a telephone.
+    pub(super) fn uses(&self, connection: Option<ConnectionId>) -> bool {
+        let mut all = self.of.values().flatten();
+        connection.is_some() && all.any(|binding| binding.registered.flow.connection == connection)
+    }
+
+    /// All of them, when anything has changed since this was asked last.
+    pub(super) fn news(&mut self) -> Option<Arc<[Registered]>> {
+        let all = || self.of.values().flatten().map(|binding| binding.registered.clone()).collect();
+        std::mem::take(&mut self.changed).then(all)
+    }
+
+    fn tidy(&mut self, user: &str) {
+        if self.of.get(user).is_some_and(Vec::is_empty) {
+            self.of.remove(user);
+        }
+        self.survey();
+    }
+
+    fn survey(&mut self) {
+        let all = || self.of.values().flatten().map(|binding| &binding.registered);
+        self.next = all().map(|registered| registered.until).min();
+        self.sources = all().map(|registered| registered.flow.remote.ip().to_canonical()).collect();
+    }
+}
+
+/// What a REGISTER wants; `None`: that every binding goes (`Contact: *`).
+fn wishes(request: &Message, terms: Terms) -> Result<Option<Vec<Wish>>, Rejection> {
+    let malformed = || {
+        let mut rejection = Rejection::new(400);
+        "Contact is malformed".clone_into(&mut rejection.reason);
+        rejection
+    };
+    // A time that cannot be read counts as an hour (section 20.19), and so does one that is left out (10.2.1.1).
+    let read = |text: &str| text.trim().parse::<u64>().map_or(3600, |seconds| seconds.min(u64::from(u32::MAX)) as u32);
+    let usual = request.headers.get(Name::EXPIRES).map(read);
+    let fields: Vec<&str> = request.headers.get_all(Name::CONTACT).collect();
+    if fields.iter().any(|field| field.trim() == "*") {
+        return if fields.len() == 1 && usual == Some(0) { Ok(None) } else { Err(malformed()) };
+    }
+    if fields.len() > CONTACTS {
+        return Err(malformed());
+    }
+    let mut wishes = Vec::new();
+    for field in fields {
+        let contact: NameAddr = field.parse().map_err(|()| malformed())?;
+        if field.len() > LONGEST_CONTACT || contact.uri.as_sip().is_none_or(|sip| sip.headers.is_some()) {
+            return Err(malformed());
+        }
+        let asked = contact.params.get("expires").map(read).or(usual).unwrap_or(3600);
+        if (1..terms.least_s).contains(&asked) {
+            let mut rejection = Rejection::new(423);
+            rejection.headers.push((Name::MIN_EXPIRES, terms.least_s.to_string()));
+            return Err(rejection);
+        }
+        wishes.push(Wish { contact: contact.uri, seconds: asked.min(terms.most_s) });
+    }
+    Ok(Some(wishes))
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a start of virtual time")]
+mod tests {
+    use super::*;
+    use crate::sip::{flow::Transport, parse};
+
+    const TERMS: Terms = Terms { least_s: 60, most_s: 600 };
+
+    fn register(cseq: u32, contacts: &str) -> Message {
+        let text = format!(
+            "REGISTER sip:milo SIP/2.0\r\nVia: SIP/2.0/UDP a\r\nFrom: <sip:rina@milo>;tag=1\r\nTo: <sip:rina@milo>\r\n\
+             Call-ID: 1\r\nCSeq: {cseq} REGISTER\r\nUser-Agent: Phone\r\n{contacts}\r\n\r\n"
+        );
+        parse(text.as_bytes()).unwrap()
+    }
+
+    fn flow() -> Flow {
+        let (local, remote) = ("192.0.2.1:5060".parse().unwrap(), "203.0.113.5:40000".parse().unwrap());
+        Flow { transport: Transport::Udp, local, remote, connection: None }
+    }
+
+    fn done(bindings: &mut Bindings, now: Instant, cseq: u32, contacts: &str) -> Result<Vec<String>, u16> {
+        let done = bindings.register(now, "rina", &register(cseq, contacts), flow(), TERMS);
+        done.map(|()| bindings.contacts(now, "rina").collect()).map_err(|rejection| rejection.code)
+    }
+
+    #[test]
+    fn telephones_come_stay_as_long_as_they_are_granted_and_go() {
+        let now = Instant::now();
+        let mut bindings = Bindings::default();
+        let mut wants = |at, cseq, contacts: &str| done(&mut bindings, at, cseq, contacts);
+        assert_eq!(
+            wants(now, 1, "Contact: <sip:a@10.0.0.9>;expires=90"),
+            Ok(vec!["<sip:a@10.0.0.9>;expires=90".into()])
+        );
+        let both = wants(now, 2, "Contact: <sip:b@10.0.0.9>\r\nExpires: 7200").unwrap();
+        assert_eq!(both[1], "<sip:b@10.0.0.9>;expires=600", "cut to the most");
+        assert_eq!(wants(now, 3, "Subject: x").unwrap().len(), 2, "asks only");
+        assert_eq!(wants(now, 4, "Contact: <sip:c@d>;expires=59"), Err(423));
+        assert_eq!(wants(now, 2, "Contact: <sip:b@10.0.0.9>"), Err(500), "an old one");
+        assert_eq!(wants(now, 5, "Contact: *"), Err(400));
+        assert_eq!(wants(now, 5, "Contact: *\r\nExpires: 60"), Err(400));
+        assert_eq!(wants(now, 5, "Contact: <tel:1>"), Err(400));
+        assert_eq!(wants(now, 6, "Contact: <sip:b@10.0.0.9>;expires=0").unwrap().len(), 1);
+        assert!(bindings.is_from([203, 0, 113, 5].into()));
+        bindings.expire(now + Duration::from_secs(89));
+        assert_eq!(bindings.news().unwrap().len(), 1);
+        assert_eq!(bindings.news(), None);
+        bindings.expire(now + Duration::from_secs(90));
+        assert_eq!(bindings.news().unwrap().len(), 0);
+        assert!(!bindings.is_from([203, 0, 113, 5].into()) && bindings.of.is_empty());
+    }
+
+    #[test]
+    fn all_go_at_a_star_and_no_more_than_ten_are_kept() {
+        let now = Instant::now();
+        let mut bindings = Bindings::default();
+        for n in 0..30 {
+            let contact = format!("Contact: <sip:p{n}@10.0.0.9>;expires={}", 100 + n);
+            assert!(done(&mut bindings, now, n + 1, &contact).unwrap().len() <= CONTACTS);
+        }
+        let left: Vec<_> = bindings.contacts(now, "rina").collect();
+        assert!(left.len() == CONTACTS && left.iter().all(|contact| !contact.contains("p19@")), "{left:?}");
+        assert_eq!(done(&mut bindings, now, 99, "Contact: *\r\nExpires: 0"), Ok(Vec::new()));
+        assert!(bindings.of.is_empty());
+    }
+}
