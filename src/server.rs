@@ -7,7 +7,7 @@
 //!         ├─ Editions       one task that reads dialplans anew
 //!         ├─ HTTP           one task that accepts
 //!         ├─ SIP endpoint   the core's task and a reader a socket; registrations with carriers
-//!         └─ Calls          one task an invitation, inside a permit
+//!         └─ Calls          one task an invitation, or a call that is placed, inside a permit
 //! ```
 
 use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
@@ -23,14 +23,14 @@ use tokio::{
     runtime::Handle,
     select,
     signal::unix::{Signal, SignalKind, signal},
-    sync::{oneshot, watch},
+    sync::{mpsc, oneshot, watch},
     task::{JoinHandle, JoinSet},
     time::{Instant, sleep, timeout, timeout_at},
 };
 
 use crate::{
     agent::SetPhrases,
-    call::{self, House, Recordings},
+    call::{self, CallsOut, House, Placement, Recordings},
     config::{self, Config},
     dialplan::{Dialplans, Editions, Fault, Origin},
     engines::Engines,
@@ -157,12 +157,21 @@ impl Server {
             taking: taking.clone(),
         };
         let live = Arc::clone(&house.live);
-        let state = AppState::new(&config.http, (store, editions), log, live, metrics, move || snapshot.take());
+        let (counters, limit) = (endpoint.watch(), config.limits.calls);
+        let (calls_out, placements) = CallsOut::new(
+            (editions.clone(), house.trunks.clone()),
+            (log.clone(), Arc::clone(&metrics)),
+            Arc::clone(&live),
+            limit,
+            move || counters.borrow().calls < limit,
+        );
+        let state =
+            AppState::new(&config.http, (store, editions), log, (live, calls_out), metrics, move || snapshot.take());
         let (close_http, closed) = oneshot::channel();
         let serving = tokio::spawn(http::serve(listener, http::router(state), async {
             closed.await.ok();
         }));
-        let calls = tokio::spawn(take_calls(Arc::clone(&house), invitations, taking));
+        let calls = tokio::spawn(take_calls(Arc::clone(&house), invitations, placements, taking));
         Ok(Self {
             house,
             endpoint,
@@ -333,12 +342,21 @@ fn leg_options(media: &config::Media) -> LegOptions {
 }
 
 /// One task a call. Ends when no more calls are taken and the last one is over.
-async fn take_calls(house: Arc<House>, mut invitations: Invitations, mut taking: watch::Receiver<bool>) {
+async fn take_calls(
+    house: Arc<House>,
+    mut invitations: Invitations,
+    mut placements: mpsc::Receiver<Placement>,
+    mut taking: watch::Receiver<bool>,
+) {
     let mut calls = JoinSet::new();
     loop {
         let invitation: Option<Invitation> = select! {
             invitation = invitations.next() => invitation,
             Some(_) = calls.join_next(), if !calls.is_empty() => continue,
+            Some(placement) = placements.recv() => {
+                calls.spawn(call::place(Arc::clone(&house), placement));
+                continue;
+            }
             // The sender is dropped when Milo is asked to end.
             _ = taking.changed() => None,
         };
@@ -347,7 +365,8 @@ async fn take_calls(house: Arc<House>, mut invitations: Invitations, mut taking:
             None => break,
         };
     }
-    // While the last calls are up, newcomers are sent elsewhere.
+    // While the last calls are up, newcomers are sent elsewhere, and nobody is called.
+    drop(placements);
     loop {
         select! {
             ended = calls.join_next() => if ended.is_none() { return },

@@ -16,11 +16,12 @@ use tokio::{
 
 use super::{
     House, Record,
+    unanswered::{Unanswered, Why},
     verbs::{Line, Waiting, heard},
 };
 use crate::{
     dialplan::Dial,
-    trunk::{Direction, Trunk},
+    trunk::{CallingAs, Trunk},
 };
 
 /// How long a caller hears why nobody came to the telephone.
@@ -30,26 +31,34 @@ const EXPLAINED: Duration = Duration::from_secs(3);
 const NO_PACKETS: &str = "no packets came any more from the one who was called";
 
 /// Why the other side and the caller did not come together.
-struct Failure {
-    result: &'static str,
-    status: Option<u16>,
-    /// What the caller hears; nothing when it is gone.
-    signal: Option<Signal>,
+enum Failure {
+    Unanswered(Unanswered),
+    /// The caller did not wait.
+    Gone,
 }
 
 impl Failure {
-    fn new(result: &'static str, status: Option<u16>, signal: Signal) -> Self {
-        Self { result, status, signal: Some(signal) }
+    /// What the caller hears; nothing when it is gone.
+    fn signal(&self) -> Option<Signal> {
+        match self {
+            Self::Unanswered(Unanswered { why: Why::Busy | Why::NoAnswer, .. }) => Some(Signal::Busy),
+            Self::Unanswered(_) => Some(Signal::Congestion),
+            Self::Gone => None,
+        }
     }
 
-    /// What the far side's refusal means to the caller (RFC 3261 section 21).
-    fn refused(status: u16) -> Self {
-        match status {
-            486 | 600 => Self::new("busy", Some(status), Signal::Busy),
-            408 | 480 | 487 => Self::new("no answer", Some(status), Signal::Busy),
-            401 | 407 => Self::new("credentials refused", Some(status), Signal::Congestion),
-            _ => Self::new("refused", Some(status), Signal::Congestion),
+    /// What the call's event says.
+    fn detail(&self) -> (&'static str, Option<u16>) {
+        match self {
+            Self::Unanswered(unanswered) => (unanswered.result(), unanswered.status),
+            Self::Gone => ("the caller was gone", None),
         }
+    }
+}
+
+impl From<Unanswered> for Failure {
+    fn from(unanswered: Unanswered) -> Self {
+        Self::Unanswered(unanswered)
     }
 }
 
@@ -59,10 +68,11 @@ impl Line {
     pub(super) async fn dial(&mut self, dial: &Dial, house: &House, language: Language, log: &mut Record) {
         let began = Instant::now();
         let trunk = dial.trunk.as_deref().and_then(|name| house.trunks.named(name));
-        let place = trunk.map(|trunk| trunk.place(Direction::Out));
+        let from = dial.from.as_deref().map_or(CallingAs::Trunk, CallingAs::Plan);
+        let place = trunk.map(|trunk| trunk.admit(from)).transpose();
         let outcome = match place {
-            Some(None) => Err(Failure::new("the trunk carries no more", None, Signal::Congestion)),
-            Some(Some(_)) | None => self.ring_at(dial, trunk, house, log).await,
+            Err(denied) => Err(Unanswered::from(denied).into()),
+            Ok(_) => self.ring_at(dial, trunk, house, log).await,
         };
         let took = began.elapsed().as_millis() as u64;
         match outcome {
@@ -81,9 +91,10 @@ impl Line {
                 log.quality("called", &stats);
                 log.event("parted", json!({ "why": ended, "received": stats.received, "lost": stats.lost }));
             }
-            Err(Failure { result, status, signal }) => {
+            Err(failure) => {
+                let (result, status) = failure.detail();
                 log.event("dialled", json!({ "result": result, "status": status, "after_ms": took }));
-                if let Some(signal) = signal {
+                if let Some(signal) = failure.signal() {
                     let frames = sounding(dial, signal).into_iter().flatten();
                     self.frames(frames, EXPLAINED).await;
                     self.voice.flush();
@@ -101,11 +112,11 @@ impl Line {
         house: &House,
         log: &Record,
     ) -> Result<(Dialog, Leg), Failure> {
-        let failed = || Failure::new("failed", None, Signal::Congestion);
+        let not_up = || Failure::from(Unanswered::not_up());
         let placed = match trunk {
             Some(trunk) => trunk.call(&house.caller, &dial.to, dial.from.as_deref(), &self.caller).await,
             None => {
-                let target = dial.target().map_err(|_| failed())?;
+                let target = dial.target().map_err(|_| Unanswered::not_placed())?;
                 house.caller.call(&target, dial.from.as_deref().unwrap_or("milo")).await
             }
         };
@@ -113,7 +124,7 @@ impl Line {
             // The error may name whom it was to be, which is for a developer's eyes.
             tracing::warn!(call.id = %log.id(), "the verb dial placed no call; `debug` says why");
             tracing::debug!(call.id = %log.id(), %error, "the verb dial placed no call");
-            failed()
+            Unanswered::not_placed()
         })?;
         let until = self.until.min(Instant::now() + Duration::from_secs(dial.seconds));
         let Self { ears, voice, .. } = self;
@@ -144,16 +155,16 @@ impl Line {
                     }
                     Progress::AnsweredEarly(dialog) => {
                         voice.flush();
-                        return far.map(|leg| (dialog, leg)).ok_or_else(failed);
+                        return far.map(|leg| (dialog, leg)).ok_or_else(not_up);
                     }
                     Progress::Rejected { code, .. } => {
                         voice.flush();
-                        return Err(Failure::refused(code));
+                        return Err(Unanswered::refused(code, ringing.is_some() || far.is_some()).into());
                     }
-                    Progress::Failed(_) | Progress::Over => return Err(failed()),
+                    Progress::Failed(_) | Progress::Over => return Err(not_up()),
                 },
                 heard = early => match (heard, &far) {
-                    (Heard::Closed(_), _) => return Err(failed()),
+                    (Heard::Closed(_), _) => return Err(not_up()),
                     // A leg without packets hears silence, which is no reason to stop the ringing.
                     (Heard::Frame(heard), Some(leg)) if is_heard || leg.control.stats().received > 0 => {
                         if !is_heard {
@@ -171,8 +182,9 @@ impl Line {
                     None => {
                         voice.flush();
                         // Letting go of `outgoing` gives up the call.
-                        let gone = Failure { result: "the caller was gone", status: None, signal: None };
-                        return Err(if ears.is_none() { gone } else { Failure::new("no answer", None, Signal::Busy) });
+                        let rang = ringing.is_some() || far.is_some();
+                        let gone = ears.is_none();
+                        return Err(if gone { Failure::Gone } else { Unanswered::no_answer(rang).into() });
                     }
                 },
                 () = speaking => next = None,

@@ -35,6 +35,8 @@ pub struct Trunk {
     pub expires_s: u64,
     /// Who calls out: a number, or `caller` for whoever called Milo. Unset: the plan's `from`, else the username.
     pub caller_id: Option<String>,
+    /// Who else may call out over it: these numbers, for whoever has Milo place a call, and for the plan's `from`.
+    pub caller_ids: Option<Vec<String>>,
     /// Calls at once, in and out.
     pub max_calls: Option<usize>,
     /// Calls that may begin within a second, in and out.
@@ -87,6 +89,7 @@ impl Default for Trunk {
             realm: None,
             expires_s: 600,
             caller_id: None,
+            caller_ids: None,
             max_calls: None,
             calls_per_second: None,
             clean: TrunkClean::default(),
@@ -149,8 +152,12 @@ impl Trunk {
             faults.within(&at("calls_per_second"), calls, 0.01..=10_000.0);
         }
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_.+".contains(c);
-        if self.caller_id.as_ref().is_some_and(|id| id.is_empty() || !id.chars().all(plain)) {
+        let wrong = |id: &String| id.is_empty() || !id.chars().all(plain);
+        if self.caller_id.as_ref().is_some_and(wrong) {
             faults.add(&at("caller_id"), "is neither `caller` nor a number or name: letters, digits, - _ . +".into());
+        }
+        if let Some(id) = self.caller_ids.iter().flatten().find(|id| wrong(id)) {
+            faults.add(&at("caller_ids"), format!("= {id:?} is no number or name: letters, digits, - _ . +"));
         }
     }
 }

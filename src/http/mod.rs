@@ -6,6 +6,7 @@
 //!                                          /healthz …        health.rs
 //!                                          /metrics          metrics_page.rs ─┐ guard.rs: this machine,
 //!                                          /api/v1/calls…    calls.rs         │ or a key
+//!                                                            place.rs         │
 //!                                          /api/v1/dialplans dialplans.rs     │
 //!                                          /api/v1/trunks    trunks.rs       ─┘
 //! ```
@@ -18,6 +19,7 @@ mod guard;
 mod health;
 mod metrics_page;
 mod page;
+mod place;
 mod problem;
 mod serve;
 #[cfg(test)]
@@ -32,7 +34,7 @@ pub use health::{Dial, HealthReport, SipCounters};
 pub use serve::{bind, serve};
 
 use crate::{
-    call::Live,
+    call::{CallsOut, Live},
     config::{self, Secret},
     dialplan::Editions,
     metrics::Metrics,
@@ -47,6 +49,7 @@ pub struct AppState {
     editions: Editions,
     log: LogWriter,
     live: Arc<Live>,
+    calls_out: CallsOut,
     metrics: Arc<Metrics>,
     health: Arc<dyn Fn() -> HealthReport + Send + Sync>,
     api_key: Option<Secret>,
@@ -59,7 +62,7 @@ impl AppState {
         http: &config::Http,
         (store, editions): (Store, Editions),
         log: LogWriter,
-        live: Arc<Live>,
+        (live, calls_out): (Arc<Live>, CallsOut),
         metrics: Arc<Metrics>,
         health: impl Fn() -> HealthReport + Send + Sync + 'static,
     ) -> Self {
@@ -68,6 +71,7 @@ impl AppState {
             editions,
             log,
             live,
+            calls_out,
             metrics,
             health: Arc::new(health),
             api_key: http.api_key.clone(),
@@ -89,6 +93,7 @@ pub fn router(state: AppState) -> Router {
         .merge(health::routes())
         .merge(metrics_page::routes())
         .merge(calls::routes())
+        .merge(place::routes())
         .merge(trunks::routes())
         .merge(dialplans::routes())
         .fallback(|| async { Problem::not_found("there is nothing at this address") })

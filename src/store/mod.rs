@@ -36,7 +36,7 @@ mod writer;
 
 use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 
-pub use calls::{CallRow, Ending, HangupBy, NewCall, Page, RecordingState};
+pub use calls::{CallRow, Ending, HangupBy, NewCall, Outcome, Page, RecordingState};
 pub use error::StoreError;
 pub use events::EventRow;
 pub use key::Key;

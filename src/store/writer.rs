@@ -46,6 +46,7 @@ const LONGEST_TEXT: usize = 16_384;
 #[derive(Debug)]
 enum Entry {
     Began(Key, NewCall),
+    Placed(Key, String),
     Answered(Key, Stamp),
     Turn(Key, i32, NewTurn),
     Event(Key, i32, Stamp, String, Value),
@@ -178,6 +179,11 @@ impl CallLog {
         self.key
     }
 
+    /// An INVITE with this Call-ID has left for it.
+    pub fn placed(&self, call_id: &str) {
+        self.writer.put(Entry::Placed(self.key, call_id.into()));
+    }
+
     /// The call was answered.
     pub fn answered(&self, at: Stamp) {
         self.writer.put(Entry::Answered(self.key, at));
@@ -216,7 +222,8 @@ impl Drop for CallLog {
     fn drop(&mut self) {
         if !*self.ended.get_mut() {
             let reason = "the call's task was cut off".into();
-            let ending = Ending { at: Stamp::now(), reason, by: HangupBy::Milo, language: None, quality: None };
+            let ending =
+                Ending { at: Stamp::now(), reason, by: HangupBy::Milo, language: None, quality: None, outcome: None };
             self.writer.put(Entry::Ended(self.key, ending));
         }
     }
@@ -317,6 +324,7 @@ impl Task {
     async fn put(&self, rows: &mut Batch, entry: &Entry) -> Result<(), sqlx::Error> {
         match entry {
             Entry::Began(key, call) => rows.insert_call(&self.node, *key, call).await,
+            Entry::Placed(key, call_id) => rows.place_call(*key, call_id).await,
             Entry::Answered(key, at) => rows.answer_call(*key, *at).await,
             Entry::Turn(key, number, turn) => rows.insert_turn(*key, *number, turn).await,
             Entry::Event(key, number, at, kind, detail) => rows.insert_event(*key, *number, *at, kind, detail).await,

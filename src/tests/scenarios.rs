@@ -7,6 +7,7 @@ mod house;
 
 mod bad_input;
 mod call_log;
+mod calling_out;
 mod conversation;
 mod dialling;
 mod digits;

@@ -1,6 +1,7 @@
 //! Trunks as calls meet them: which one a call comes over, what is different on it, how one goes out over it, and whether
 //! there is room. Registrations are kept by the SIP endpoint; what they come to is read here.
 
+mod denied;
 mod limit;
 mod report;
 
@@ -25,6 +26,7 @@ use crate::{
 };
 use limit::Limit;
 
+pub use denied::Denied;
 pub use limit::Place;
 pub use report::TrunkReport;
 
@@ -32,7 +34,7 @@ pub use report::TrunkReport;
 const CALLER: &str = "caller";
 
 /// All trunks, in the order of the configuration. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Trunks(Arc<[Trunk]>);
 
 /// A trunk.
@@ -46,6 +48,8 @@ pub struct Trunk {
     credentials: Option<Credentials>,
     /// The rule for who calls out.
     caller_id: Option<String>,
+    /// Who else may.
+    caller_ids: Option<Vec<String>>,
     /// Who we are there: the From of calls out.
     address_of_record: Option<Uri>,
     registration: Option<watch::Receiver<RegistrationState>>,
@@ -53,6 +57,27 @@ pub struct Trunk {
     limit: Limit,
     inbound: Counts,
     outbound: Counts,
+}
+
+/// Who a call out is said to come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallingAs<'a> {
+    /// As the trunk has it.
+    Trunk,
+    /// A plan says so, which the operator has written: it may, unless the trunk's `caller_ids` say who may.
+    Plan(&'a str),
+    /// Whoever has Milo place the call says so: one of the trunk's own, or of its `caller_ids`.
+    Request(&'a str),
+}
+
+impl<'a> CallingAs<'a> {
+    /// The number or name that is said.
+    pub fn said(self) -> Option<&'a str> {
+        match self {
+            Self::Trunk => None,
+            Self::Plan(said) | Self::Request(said) => Some(said),
+        }
+    }
 }
 
 /// Which way a call goes.
@@ -98,6 +123,11 @@ impl Trunks {
         fits().find(called).or_else(|| fits().next())
     }
 
+    /// Those that can be called out over.
+    pub fn ways_out(&self) -> impl Iterator<Item = &Trunk> {
+        self.0.iter().filter(|trunk| trunk.way_out.is_some())
+    }
+
     /// How each of them is.
     pub fn report(&self) -> Vec<TrunkReport> {
         self.0.iter().map(Trunk::report).collect()
@@ -134,6 +164,7 @@ impl Trunk {
             way_out: gateway.or(registrar).or(single),
             credentials,
             caller_id: trunk.caller_id.clone(),
+            caller_ids: trunk.caller_ids.clone(),
             address_of_record,
             registration,
             began: Instant::now(),
@@ -164,14 +195,44 @@ impl Trunk {
         self.settings.address.is_some_and(|network| network.contains(&source)) || registrar() == Some(source)
     }
 
-    /// A place for a call that begins now; `None` when its limits leave none.
-    pub fn place(&self, direction: Direction) -> Option<Place<'_>> {
+    /// A place for a call out that begins now.
+    ///
+    /// # Errors
+    /// Why the trunk does not take it.
+    pub fn admit(&self, from: CallingAs<'_>) -> Result<Place, Denied> {
+        if self.way_out.is_none() {
+            return Err(Denied::NoGateway);
+        }
+        if !self.shows(from) {
+            return Err(Denied::CallerId);
+        }
+        self.place(Direction::Out)
+    }
+
+    /// Whether a call out over it may be said to come from there.
+    pub fn shows(&self, from: CallingAs<'_>) -> bool {
+        let is_own = |id: &str| {
+            let own = [&self.settings.username, &self.caller_id].into_iter().flatten().filter(|own| *own != CALLER);
+            own.chain(self.caller_ids.iter().flatten()).any(|own| own == id)
+        };
+        match from {
+            CallingAs::Trunk => true,
+            CallingAs::Plan(id) => self.caller_ids.is_none() || is_own(id),
+            CallingAs::Request(id) => is_own(id),
+        }
+    }
+
+    /// A place for a call that begins now.
+    ///
+    /// # Errors
+    /// Its limits leave none.
+    pub fn place(&self, direction: Direction) -> Result<Place, Denied> {
         let place = self.limit.take(self.began.elapsed());
         let counts = match direction {
             Direction::In => &self.inbound,
             Direction::Out => &self.outbound,
         };
-        let counter = if place.is_some() { &counts.carried } else { &counts.refused };
+        let counter = if place.is_ok() { &counts.carried } else { &counts.refused };
         counter.fetch_add(1, Ordering::Relaxed);
         place
     }
@@ -209,7 +270,7 @@ impl Trunk {
 
     /// Who calls: what the plan says, else what the trunk says, else our name there. A caller's number counts where it is one: it
     /// may have written anything there, a whole address among it.
-    fn caller_id(&self, from: Option<&str>, caller: &str) -> String {
+    pub fn caller_id(&self, from: Option<&str>, caller: &str) -> String {
         let rule = self
             .caller_id
             .as_deref()
@@ -218,8 +279,14 @@ impl Trunk {
     }
 }
 
+/// Whether this can be called over a trunk.
+pub fn is_number(text: &str) -> bool {
+    let dialled = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.+*#".contains(&byte);
+    (1..=64).contains(&text.len()) && text.bytes().all(dialled)
+}
+
 /// What a caller says it is, where that is a number or a name.
-fn number(caller: &str) -> Option<&str> {
+pub fn number(caller: &str) -> Option<&str> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.+".contains(&byte);
     (!caller.is_empty() && caller.bytes().all(plain)).then_some(caller)
 }
