@@ -20,8 +20,8 @@ use super::{
     verbs::{Line, Waiting, heard},
 };
 use crate::{
-    dialplan::Dial,
-    trunk::{CallingAs, Trunk},
+    dialplan::{Dial, TrunkNames},
+    trunk::{CallingAs, Place, Trunk},
 };
 
 /// How long a caller hears why nobody came to the telephone.
@@ -67,17 +67,15 @@ impl Line {
     /// come to the telephone.
     pub(super) async fn dial(&mut self, dial: &Dial, house: &House, language: Language, log: &mut Record) {
         let began = Instant::now();
-        let trunk = dial.trunk.as_deref().and_then(|name| house.trunks.named(name));
-        let from = dial.from.as_deref().map_or(CallingAs::Trunk, CallingAs::Plan);
-        let place = trunk.map(|trunk| trunk.admit(from)).transpose();
-        let outcome = match place {
-            Err(denied) => Err(Unanswered::from(denied).into()),
-            Ok(_) => self.ring_at(dial, trunk, house, log).await,
+        let outcome = match &dial.trunk {
+            Some(trunks) => self.ring_over(dial, trunks, house, log).await,
+            None => self.ring_at(dial, None, house, log).await.map(|up| (up, None)),
         };
         let took = began.elapsed().as_millis() as u64;
         match outcome {
-            Ok((mut dialog, mut leg)) => {
-                log.event("dialled", json!({ "result": "answered", "after_ms": took }));
+            Ok(((mut dialog, mut leg), over)) => {
+                let trunk = over.as_ref().map(|(trunk, _)| trunk.name());
+                log.event("dialled", json!({ "result": "answered", "trunk": trunk, "after_ms": took }));
                 let far = leg.control.clone();
                 let music = Waiting::of(&dial.music_files, &self.edition, house, log).await;
                 let ended = match self.prepare(&mut dialog, &mut leg, (house, language)).await {
@@ -101,6 +99,36 @@ impl Line {
                 }
             }
         }
+    }
+
+    /// Calls over the first of these trunks that gets through; gives it and the call's place on it.
+    async fn ring_over<'h>(
+        &mut self,
+        dial: &Dial,
+        trunks: &TrunkNames,
+        house: &'h House,
+        log: &Record,
+    ) -> Result<((Dialog, Leg), Option<(&'h Trunk, Place)>), Failure> {
+        let from = dial.from.as_deref().map_or(CallingAs::Trunk, CallingAs::Plan);
+        let mut last = Unanswered::not_placed();
+        for trunk in trunks.names().iter().filter_map(|name| house.trunks.named(name)) {
+            let began = Instant::now();
+            last = match trunk.admit(from) {
+                Err(denied) => denied.into(),
+                Ok(place) => match self.ring_at(dial, Some(trunk), house, log).await {
+                    Ok(up) => return Ok((up, Some((trunk, place)))),
+                    Err(Failure::Unanswered(unanswered)) => unanswered,
+                    Err(gone) => return Err(gone),
+                },
+            };
+            if trunks.names().len() > 1 {
+                log.event("tried", last.tried(trunk.name(), began.elapsed()));
+            }
+            if !last.elsewhere || Instant::now() >= self.until {
+                break;
+            }
+        }
+        Err(last.into())
     }
 
     /// Places the call and waits for its answer. The caller hears what the far network plays meanwhile; where it plays

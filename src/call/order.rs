@@ -22,9 +22,9 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Live, Record, again::Again, registry::Entry};
+use super::{Live, Record, again::Again, registry::Entry, unanswered::Unanswered};
 use crate::{
-    dialplan::{Action, Dialplans, Edition, Editions, Facts, Plan},
+    dialplan::{Action, Dialplans, Edition, Editions, Facts, Plan, TrunkNames},
     metrics::Metrics,
     store::{Key, LogWriter, Stamp},
     trunk::{CallingAs, Denied, Place, Trunk, Trunks, is_number, number},
@@ -32,8 +32,6 @@ use crate::{
 
 /// Calls that wait for their task; they wait for moments only.
 const QUEUE: usize = 64;
-/// Trunks that one call may try.
-const TRUNKS: usize = 8;
 /// The plan of a call for which nobody names one.
 const PLAN: &str = "outgoing";
 
@@ -42,8 +40,8 @@ const PLAN: &str = "outgoing";
 pub struct Wanted {
     /// A number, or a SIP address.
     pub to: String,
-    /// The trunks that a number is called over, the first that takes it; empty: the only one there is.
-    pub trunks: Vec<String>,
+    /// The trunks that a number is called over; none: the only one there is.
+    pub trunks: Option<TrunkNames>,
     /// What happens when it is answered; none: the plan `outgoing`.
     pub plan: Option<String>,
     /// What the plan is given.
@@ -185,13 +183,14 @@ impl CallsOut {
         if !(self.has_room)() {
             return Err(no_room());
         }
+        let mut passed = Vec::new();
         let (whom, facts) = match target {
             Target::Address(uri) => {
                 let to = Some(uri.user()).filter(|user| !user.is_empty()).unwrap_or_else(|| wanted.to.clone());
                 (Whom::Address(uri), facts(from.unwrap_or("milo").into(), to, None))
             }
             Target::Number(trunks) => {
-                let (at, place) = first(&trunks, from)?;
+                let (at, place) = first(&trunks, from, &mut passed)?;
                 let (first, caller_id) = (trunks[at].name(), trunks[at].caller_id(from, ""));
                 let facts = facts(caller_id, wanted.to.clone(), Some(first));
                 let trunks = trunks[at..].iter().map(|trunk| trunk.name().to_owned()).collect();
@@ -199,6 +198,9 @@ impl CallsOut {
             }
         };
         let record = Record::place(&self.log, &self.metrics, &facts, plan);
+        for (trunk, denied) in passed {
+            record.event("tried", Unanswered::from(denied).tried(trunk, Duration::ZERO));
+        }
         let placed = Placed { id: record.key(), to: facts.to, trunk: facts.trunk, plan: plan.name.clone() };
         let entry = self.live.place(record.key());
         let (plan, variables) = (plan.name.clone(), wanted.variables);
@@ -214,7 +216,7 @@ impl CallsOut {
         if !is_number(to) {
             let uri = to.parse::<Uri>().ok().filter(|uri| uri.as_sip().is_some() && Transport::of_uri(uri).is_ok());
             return match uri {
-                Some(_) if !trunks.is_empty() => {
+                Some(_) if trunks.is_some() => {
                     wrong("a number is called over a trunk, and a SIP address over none".into())
                 }
                 Some(uri) => Ok(Target::Address(uri)),
@@ -224,20 +226,21 @@ impl CallsOut {
                 )),
             };
         }
-        if trunks.len() > TRUNKS {
-            return wrong(format!("a call is tried over at most {TRUNKS} trunks"));
+        if let Some(fault) = trunks.as_ref().and_then(TrunkNames::fault) {
+            return wrong(fault);
         }
-        let chosen: Vec<&Trunk> = if trunks.is_empty() {
-            match self.trunks.ways_out().collect::<Vec<_>>().as_slice() {
+        let chosen: Vec<&Trunk> = match trunks.as_ref().map(TrunkNames::names) {
+            None => match self.trunks.ways_out().collect::<Vec<_>>().as_slice() {
                 [only] => vec![*only],
                 [] => return wrong("a number is called over a trunk, and there is none with a gateway".into()),
                 _ => return wrong("there are several trunks: say by `trunk` which of them, or a list of them".into()),
+            },
+            Some(trunks) => {
+                if let Some(name) = trunks.iter().find(|name| self.trunks.named(name).is_none()) {
+                    return wrong(format!("trunk {name:?} is not the name of one of [[sip.trunks]]"));
+                }
+                trunks.iter().filter_map(|name| self.trunks.named(name)).collect()
             }
-        } else {
-            if let Some(name) = trunks.iter().find(|name| self.trunks.named(name).is_none()) {
-                return wrong(format!("trunk {name:?} is not the name of one of [[sip.trunks]]"));
-            }
-            trunks.iter().filter_map(|name| self.trunks.named(name)).collect()
         };
         let from = caller_id.as_deref().map_or(CallingAs::Trunk, CallingAs::Request);
         if let Some(id) = caller_id
@@ -281,17 +284,22 @@ fn plan<'d>(dialplans: &'d Dialplans, name: Option<&str>) -> Result<&'d Plan, No
     Ok(plan)
 }
 
-/// The first of these trunks that takes a call now, and the place that it gives.
-fn first(trunks: &[&Trunk], from: Option<&str>) -> Result<(usize, Place), NotPlaced> {
+/// The first of these trunks that takes a call now, and the place that it gives; those before it, and why not.
+fn first<'t>(
+    trunks: &[&'t Trunk],
+    from: Option<&str>,
+    passed: &mut Vec<(&'t str, Denied)>,
+) -> Result<(usize, Place), NotPlaced> {
     let from = from.map_or(CallingAs::Trunk, CallingAs::Request);
-    let mut last = None;
     for (at, trunk) in trunks.iter().enumerate() {
         match trunk.admit(from) {
             Ok(place) => return Ok((at, place)),
-            Err(denied) => last = Some((denied, trunk.name())),
+            Err(denied) => passed.push((trunk.name(), denied)),
         }
     }
-    Err(last.map_or_else(|| NotPlaced::Wrong("no trunk is named".into()), |(denied, name)| refusal(denied, name)))
+    // What the last of them says, unless another has room again soon.
+    let told = passed.iter().find(|(_, denied)| denied.passes()).or(passed.last());
+    Err(told.map_or_else(|| NotPlaced::Wrong("no trunk is named".into()), |(name, denied)| refusal(*denied, name)))
 }
 
 fn refusal(denied: Denied, trunk: &str) -> NotPlaced {

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     dialplan::{Action, Variables},
     store::{HangupBy, Outcome},
-    trunk::{Place, Trunk},
+    trunk::{CallingAs, Place, Trunk},
 };
 
 /// Somebody who has answered, and how they were reached.
@@ -133,17 +133,35 @@ impl<'h> Calling<'h, '_> {
         reached
     }
 
-    /// Calls a number over the first of these trunks, where it has a place already.
+    /// Calls a number over the first of these trunks that gets through; the first of them has given a place already.
     async fn over(&mut self, number: &str, trunks: &[String], place: Place) -> Result<Reached<'h>, Unanswered> {
-        let Some(trunk) = trunks.first().and_then(|name| self.house.trunks.named(name)) else {
-            return Err(Unanswered::not_placed());
-        };
-        let from = trunk.caller_id(self.from, "");
-        self.log.event("trunk", json!({ "name": trunk.name() }));
-        self.log.event("dialling", json!({ "trunk": trunk.name(), "caller_id": from }));
-        let placed = trunk.call(&self.house.caller, number, Some(&from), "").await;
-        let (dialog, leg) = self.answer(placed).await?;
-        Ok(Reached { dialog, leg, trunk: Some(trunk), from, _place: Some(place) })
+        let calling_as = self.from.map_or(CallingAs::Trunk, CallingAs::Request);
+        let (mut last, mut place) = (Unanswered::not_placed(), Some(place));
+        for trunk in trunks.iter().filter_map(|name| self.house.trunks.named(name)) {
+            let began = Instant::now();
+            last = match place.take().map_or_else(|| trunk.admit(calling_as), Ok) {
+                Err(denied) => denied.into(),
+                Ok(place) => {
+                    let from = trunk.caller_id(self.from, "");
+                    self.log.event("dialling", json!({ "trunk": trunk.name(), "caller_id": from }));
+                    let placed = trunk.call(&self.house.caller, number, Some(&from), "").await;
+                    match self.answer(placed).await {
+                        Ok((dialog, leg)) => {
+                            self.log.event("trunk", json!({ "name": trunk.name() }));
+                            return Ok(Reached { dialog, leg, trunk: Some(trunk), from, _place: Some(place) });
+                        }
+                        Err(unanswered) => unanswered,
+                    }
+                }
+            };
+            if trunks.len() > 1 {
+                self.log.event("tried", last.tried(trunk.name(), began.elapsed()));
+            }
+            if !last.elsewhere {
+                break;
+            }
+        }
+        Err(last)
     }
 
     /// Waits for the answer. What the network plays before it is heard by nobody.

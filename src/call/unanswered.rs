@@ -1,5 +1,9 @@
 //! Why somebody who was called did not come to the telephone, and whether another trunk may reach them.
 
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
 use crate::{store::Outcome, trunk::Denied};
 
 /// Why nobody answered.
@@ -67,6 +71,12 @@ impl Unanswered {
             Why::Failed => "failed",
             Why::Denied(denied) => denied.as_str(),
         }
+    }
+
+    /// The event of a try over one of several trunks.
+    pub(super) fn tried(&self, trunk: &str, after: Duration) -> Value {
+        let after_ms = after.as_millis() as u64;
+        json!({ "trunk": trunk, "result": self.result(), "status": self.status, "after_ms": after_ms })
     }
 
     /// What the row of a call says.

@@ -35,7 +35,7 @@ use serde::Deserialize;
 pub use action::{Action, Block, RecordingStep, Step};
 pub use ask::{Gather, Menu, Prompt, Say};
 pub use choose::{Facts, Verdict};
-pub use dial::Dial;
+pub use dial::{Dial, TrunkNames};
 pub use editions::{Edition, Editions, Origin};
 pub use fault::{Fault, Faults};
 pub use hours::Window;
@@ -252,11 +252,11 @@ impl Dialplans {
     pub fn check_trunks(&self, is_known: impl Fn(&str) -> bool) -> Result<(), Fault> {
         for plan in &self.plans {
             let steps = check::steps(&plan.actions);
-            let mut dials = steps.into_iter().filter_map(|step| match step.get_ref() {
-                Action::Dial(dial) => dial.trunk.as_deref(),
+            let dials = steps.into_iter().filter_map(|step| match step.get_ref() {
+                Action::Dial(dial) => dial.trunk.as_ref(),
                 _ => None,
             });
-            if let Some(unknown) = dials.find(|name| !is_known(name)) {
+            if let Some(unknown) = dials.flat_map(TrunkNames::names).find(|name| !is_known(name)) {
                 let fault =
                     format!("plan {:?}: dial: trunk = {unknown:?} is not the name of one of [[sip.trunks]]", plan.name);
                 return Err(Fault { file: plan.file.clone(), line: Some(plan.line), fault });

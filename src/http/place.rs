@@ -15,6 +15,7 @@ use serde_json::Value;
 use super::{AppState, Problem, guard::Reader};
 use crate::{
     call::{NotPlaced, Unreached, Wanted},
+    dialplan::TrunkNames,
     store::Key,
 };
 
@@ -30,8 +31,7 @@ const LONGEST_KEY: usize = 255;
 #[serde(deny_unknown_fields)]
 struct Call {
     to: String,
-    #[serde(default)]
-    trunk: Names,
+    trunk: Option<TrunkNames>,
     #[serde(alias = "dialplan")]
     plan: Option<String>,
     #[serde(default)]
@@ -39,16 +39,6 @@ struct Call {
     caller_id: Option<String>,
     ring_timeout_s: Option<u64>,
     idempotency_key: Option<String>,
-}
-
-/// A name, or a list of them.
-#[derive(Debug, Default, Deserialize)]
-#[serde(untagged)]
-enum Names {
-    #[default]
-    None,
-    One(String),
-    Several(Vec<String>),
 }
 
 pub(super) fn routes() -> Router<AppState> {
@@ -84,12 +74,8 @@ fn wanted(call: &Call) -> Result<Wanted, Problem> {
         };
         variables.insert(name.clone(), value);
     }
-    let trunks = match &call.trunk {
-        Names::None => Vec::new(),
-        Names::One(name) => vec![name.clone()],
-        Names::Several(names) => names.clone(),
-    };
-    let (to, plan, caller_id) = (call.to.clone(), call.plan.clone(), call.caller_id.clone());
+    let (to, trunks, plan, caller_id) =
+        (call.to.clone(), call.trunk.clone(), call.plan.clone(), call.caller_id.clone());
     Ok(Wanted { to, trunks, plan, variables, caller_id, ring: Duration::from_secs(ring) })
 }
 

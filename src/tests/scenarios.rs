@@ -14,6 +14,7 @@ mod digits;
 mod early_media;
 mod failing_engines;
 mod other_telephones;
+mod other_ways;
 mod own_echo;
 mod page;
 mod plans;

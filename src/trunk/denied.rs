@@ -14,6 +14,11 @@ pub enum Denied {
 }
 
 impl Denied {
+    /// Whether it passes by itself, and soon.
+    pub fn passes(self) -> bool {
+        matches!(self, Self::Full | Self::Pace)
+    }
+
     /// What the event of a call says.
     pub fn as_str(self) -> &'static str {
         match self {
