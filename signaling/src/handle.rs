@@ -34,6 +34,7 @@ pub(crate) enum Command {
     HangUp(CallKey, Reply<()>),
     TellKey(CallKey, KeyPress, Reply<()>),
     Call(Box<NewCall>, Reply<(CallHandle, String)>),
+    Ping(Box<(Uri, Destination)>, Reply<u16>),
     Register(Box<Account>, Reply<watch::Receiver<RegistrationState>>),
     Unregister,
     Shutdown(oneshot::Sender<()>),

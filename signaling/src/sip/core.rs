@@ -83,6 +83,8 @@ pub enum Event {
     Replaced(CallKey, Uri),
     /// The call is over.
     Ended(CallKey, EndReason),
+    /// An OPTIONS of ours has its final response: the status code; 408 when none came, 503 when it could not be sent.
+    Ponged(CallKey, u16),
     /// A registration stands otherwise than before.
     Registration(CallKey, RegistrationState),
 }
@@ -172,6 +174,8 @@ pub struct Core {
     pub(super) calls: HashMap<CallKey, Call>,
     /// Their keys are of the same series as those of calls.
     pub(super) registrations: BTreeMap<CallKey, Registration>,
+    /// OPTIONS of ours without a final response; of the same series.
+    pub(super) pings: HashSet<CallKey>,
     /// Call-ID and local tag to call.
     pub(super) dialogs: HashMap<(String, String), CallKey>,
     /// INFOs of ours without a final response.
@@ -195,6 +199,7 @@ impl Core {
             transactions: Transactions::default(),
             calls: HashMap::new(),
             registrations: BTreeMap::new(),
+            pings: HashSet::new(),
             dialogs: HashMap::new(),
             told_keys: HashSet::new(),
             seen_as: SeenAs::default(),
