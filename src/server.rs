@@ -7,6 +7,7 @@
 //!         ├─ Editions       one task that reads dialplans anew
 //!         ├─ HTTP           one task that accepts
 //!         ├─ SIP endpoint   the core's task and a reader a socket; registrations with carriers
+//!         ├─ Trunks         one task each, which asks a trunk whether it is there
 //!         └─ Calls          one task an invitation, or a call that is placed, inside a permit
 //! ```
 
@@ -62,6 +63,8 @@ pub struct Server {
     writer: JoinHandle<()>,
     retention: Option<JoinHandle<()>>,
     reloads: JoinHandle<()>,
+    /// Those that ask the trunks whether they are there; they end with it.
+    _asking: JoinSet<()>,
     drain: Duration,
     _node: Node,
 }
@@ -114,7 +117,8 @@ impl Server {
         let (endpoint, invitations) = bind(config, ports.clone(), legs)?;
 
         let prompts = Prompts::new(PROMPTS);
-        decode(dialplans.sounds().into_iter().chain(config.recording.announced_by()).collect(), &prompts).await?;
+        let announced = config.recording.announced_by().into_iter().chain(config.sip.emergency_announcement.clone());
+        decode(dialplans.sounds().into_iter().chain(announced).collect(), &prompts).await?;
         let loading = config.clone();
         let personal = dialplans.personas().map(|(_, persona)| persona.prompt.clone()).collect();
         let engines = tokio::task::spawn_blocking(move || Engines::load(&loading, personal)).await??;
@@ -129,7 +133,7 @@ impl Server {
         let days = config.recording.retention_days;
         let retention =
             (days > 0).then(|| tokio::spawn(call::daily(recordings.folder().to_owned(), days, store.clone())));
-        let trunks = Trunks::start(config, &endpoint).await?;
+        let (trunks, asking) = Trunks::start(config, &endpoint, (&store, node.id(), &log)).await?;
         let house = Arc::new(House {
             engines,
             editions: editions.clone(),
@@ -183,6 +187,7 @@ impl Server {
             writer,
             retention,
             reloads,
+            _asking: asking,
             drain: Duration::from_secs(config.drain.seconds),
             _node: node,
         })

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     dialplan::{Dial, TrunkNames},
-    trunk::{CallingAs, Place, Trunk},
+    trunk::{CallingAs, Emergency, Place, Trunk},
 };
 
 /// How long a caller hears why nobody came to the telephone.
@@ -30,9 +30,14 @@ const EXPLAINED: Duration = Duration::from_secs(3);
 /// Why a talk ended of which one side fell silent.
 const NO_PACKETS: &str = "no packets came any more from the one who was called";
 
+/// Somebody who has answered, and over which trunk, with the call's place on it.
+type Up<'h> = ((Dialog, Leg), Option<(&'h Trunk, Place)>);
+
 /// Why the other side and the caller did not come together.
 enum Failure {
     Unanswered(Unanswered),
+    /// It was to an emergency number, which is not called; whether the caller has been told so.
+    Emergency(bool),
     /// The caller did not wait.
     Gone,
 }
@@ -42,8 +47,8 @@ impl Failure {
     fn signal(&self) -> Option<Signal> {
         match self {
             Self::Unanswered(Unanswered { why: Why::Busy | Why::NoAnswer, .. }) => Some(Signal::Busy),
-            Self::Unanswered(_) => Some(Signal::Congestion),
-            Self::Gone => None,
+            Self::Unanswered(_) | Self::Emergency(false) => Some(Signal::Congestion),
+            Self::Emergency(true) | Self::Gone => None,
         }
     }
 
@@ -51,6 +56,7 @@ impl Failure {
     fn detail(&self) -> (&'static str, Option<u16>) {
         match self {
             Self::Unanswered(unanswered) => (unanswered.result(), unanswered.status),
+            Self::Emergency(_) => ("an emergency number", None),
             Self::Gone => ("the caller was gone", None),
         }
     }
@@ -67,9 +73,15 @@ impl Line {
     /// come to the telephone.
     pub(super) async fn dial(&mut self, dial: &Dial, house: &House, language: Language, log: &mut Record) {
         let began = Instant::now();
-        let outcome = match &dial.trunk {
-            Some(trunks) => self.ring_over(dial, trunks, house, log).await,
-            None => self.ring_at(dial, None, house, log).await.map(|up| (up, None)),
+        let number = if dial.trunk.is_some() {
+            dial.to.clone()
+        } else {
+            dial.target().map(|uri| uri.user()).unwrap_or_default()
+        };
+        let outcome = match (house.trunks.emergency(&number), &dial.trunk) {
+            (Some(emergency), _) => self.emergency(emergency, dial, &number, house, log).await,
+            (None, Some(trunks)) => self.ring_over(dial, trunks, house, log).await,
+            (None, None) => self.ring_at(dial, None, house, log).await.map(|up| (up, None)),
         };
         let took = began.elapsed().as_millis() as u64;
         match outcome {
@@ -101,6 +113,36 @@ impl Line {
         }
     }
 
+    /// What is done in place of calling an emergency number as it is.
+    async fn emergency<'h>(
+        &mut self,
+        emergency: &Emergency,
+        dial: &Dial,
+        number: &str,
+        house: &'h House,
+        log: &Record,
+    ) -> Result<Up<'h>, Failure> {
+        match emergency {
+            Emergency::Refuse => Err(Failure::Emergency(false)),
+            Emergency::Announce(file) => match house.sound(file.clone()).await {
+                Ok(sound) => {
+                    self.play(&sound, |_| ()).await;
+                    Err(Failure::Emergency(true))
+                }
+                Err(error) => {
+                    log.event("sound_failed", json!({ "error": error.to_string() }));
+                    Err(Failure::Emergency(false))
+                }
+            },
+            Emergency::Pass(name) => {
+                let trunk = house.trunks.named(name).ok_or_else(Unanswered::not_placed)?;
+                let place = trunk.admit_emergency().map_err(Unanswered::from)?;
+                let dial = Dial { to: number.to_owned(), from: None, ..dial.clone() };
+                Ok((self.ring_at(&dial, Some(trunk), house, log).await?, Some((trunk, place))))
+            }
+        }
+    }
+
     /// Calls over the first of these trunks that gets through; gives it and the call's place on it.
     async fn ring_over<'h>(
         &mut self,
@@ -108,15 +150,18 @@ impl Line {
         trunks: &TrunkNames,
         house: &'h House,
         log: &Record,
-    ) -> Result<((Dialog, Leg), Option<(&'h Trunk, Place)>), Failure> {
+    ) -> Result<Up<'h>, Failure> {
         let from = dial.from.as_deref().map_or(CallingAs::Trunk, CallingAs::Plan);
         let mut last = Unanswered::not_placed();
         for trunk in trunks.names().iter().filter_map(|name| house.trunks.named(name)) {
             let began = Instant::now();
-            last = match trunk.admit(from) {
+            last = match trunk.admit(&dial.to, from) {
                 Err(denied) => denied.into(),
-                Ok(place) => match self.ring_at(dial, Some(trunk), house, log).await {
-                    Ok(up) => return Ok((up, Some((trunk, place)))),
+                Ok(mut place) => match self.ring_at(dial, Some(trunk), house, log).await {
+                    Ok(up) => {
+                        trunk.answered(&mut place);
+                        return Ok((up, Some((trunk, place))));
+                    }
                     Err(Failure::Unanswered(unanswered)) => unanswered,
                     Err(gone) => return Err(gone),
                 },

@@ -1,4 +1,4 @@
-//! One call from invitation to log row: a straight line with one owner. Hanging up is dropping it.
+//! One call from invitation, or order, to log row: a straight line with one owner. Hanging up is dropping it.
 
 mod again;
 mod ask;
@@ -72,7 +72,7 @@ pub struct House {
     pub recordings: Recordings,
     /// The calls that are up.
     pub live: Arc<Live>,
-    /// Places the calls of the verb `dial`.
+    /// Places the calls of the verb `dial` and of the API.
     pub caller: Caller,
     /// The one writer of the call log.
     pub log: LogWriter,

@@ -27,7 +27,7 @@ use crate::{
     dialplan::{Action, Dialplans, Edition, Editions, Facts, Plan, TrunkNames},
     metrics::Metrics,
     store::{Key, LogWriter, Stamp},
-    trunk::{CallingAs, Denied, Place, Trunk, Trunks, is_number, number},
+    trunk::{CallingAs, Denied, Emergency, Place, Trunk, Trunks, is_number, number},
 };
 
 /// Calls that wait for their task; they wait for moments only.
@@ -88,7 +88,7 @@ pub struct Placement {
     pub(super) whom: Whom,
     pub(super) from: Option<String>,
     pub(super) ring: Duration,
-    pub(super) _room: OwnedSemaphorePermit,
+    pub(super) room: OwnedSemaphorePermit,
 }
 
 /// Who is called.
@@ -160,7 +160,7 @@ impl CallsOut {
         Ok((placed, false))
     }
 
-    fn begin(&self, wanted: Wanted) -> Result<Placed, NotPlaced> {
+    fn begin(&self, mut wanted: Wanted) -> Result<Placed, NotPlaced> {
         let queue = self.queue.try_reserve().map_err(|error| match error {
             mpsc::error::TrySendError::Closed(()) => {
                 NotPlaced::Busy("Milo is ending and places no more calls".into(), 60)
@@ -173,11 +173,15 @@ impl CallsOut {
         if let Some(fault) = wanted.variables.iter().find_map(unfit) {
             return Err(NotPlaced::Wrong(fault));
         }
-        let from = wanted.caller_id.as_deref();
-        if let Some(from) = from.filter(|from| number(from).is_none()) {
+        if let Some(from) = wanted.caller_id.as_deref().filter(|from| number(from).is_none()) {
             return Err(NotPlaced::Wrong(format!("caller_id {from:?} is no number or name: letters, digits, - _ . +")));
         }
         let target = self.target(&wanted)?;
+        if let Target::Emergency(..) = &target {
+            // Whoever comes to help must be able to call back.
+            wanted.caller_id = None;
+        }
+        let from = wanted.caller_id.as_deref();
         let no_room = || NotPlaced::Busy("as many calls are up as may be ([limits] calls)".into(), 5);
         let room = Arc::clone(&self.rooms).try_acquire_owned().map_err(|_| no_room())?;
         if !(self.has_room)() {
@@ -189,8 +193,13 @@ impl CallsOut {
                 let to = Some(uri.user()).filter(|user| !user.is_empty()).unwrap_or_else(|| wanted.to.clone());
                 (Whom::Address(uri), facts(from.unwrap_or("milo").into(), to, None))
             }
+            Target::Emergency(trunk, number) => {
+                let place = trunk.admit_emergency().map_err(|denied| refusal(denied, trunk.name()))?;
+                let facts = facts(trunk.caller_id(None, ""), number.clone(), Some(trunk.name()));
+                (Whom::Number { number, trunks: vec![trunk.name().to_owned()], place }, facts)
+            }
             Target::Number(trunks) => {
-                let (at, place) = first(&trunks, from, &mut passed)?;
+                let (at, place) = first(&trunks, &wanted.to, from, &mut passed)?;
                 let (first, caller_id) = (trunks[at].name(), trunks[at].caller_id(from, ""));
                 let facts = facts(caller_id, wanted.to.clone(), Some(first));
                 let trunks = trunks[at..].iter().map(|trunk| trunk.name().to_owned()).collect();
@@ -205,7 +214,7 @@ impl CallsOut {
         let entry = self.live.place(record.key());
         let (plan, variables) = (plan.name.clone(), wanted.variables);
         let (from, ring) = (wanted.caller_id, wanted.ring);
-        queue.send(Placement { record, entry, edition, plan, variables, whom, from, ring, _room: room });
+        queue.send(Placement { record, entry, edition, plan, variables, whom, from, ring, room });
         Ok(placed)
     }
 
@@ -213,6 +222,21 @@ impl CallsOut {
     fn target(&self, wanted: &Wanted) -> Result<Target<'_>, NotPlaced> {
         let Wanted { to, trunks, caller_id, .. } = wanted;
         let wrong = |says: String| Err(NotPlaced::Wrong(says));
+        let number =
+            if is_number(to) { to.clone() } else { to.parse::<Uri>().map(|uri| uri.user()).unwrap_or_default() };
+        match self.trunks.emergency(&number) {
+            None => {}
+            Some(Emergency::Pass(name)) => {
+                let trunk =
+                    self.trunks.named(name).ok_or_else(|| NotPlaced::Wrong("there is no emergency_trunk".into()))?;
+                return Ok(Target::Emergency(trunk, number));
+            }
+            Some(Emergency::Refuse | Emergency::Announce(_)) => {
+                let says =
+                    format!("{number:?} is an emergency number, which Milo does not call ([sip] emergency_calls)");
+                return Err(NotPlaced::Forbidden(says));
+            }
+        }
         if !is_number(to) {
             let uri = to.parse::<Uri>().ok().filter(|uri| uri.as_sip().is_some() && Transport::of_uri(uri).is_ok());
             return match uri {
@@ -263,6 +287,8 @@ impl fmt::Debug for CallsOut {
 
 enum Target<'t> {
     Number(Vec<&'t Trunk>),
+    /// The trunk for emergencies, and their number.
+    Emergency(&'t Trunk, String),
     Address(Uri),
 }
 
@@ -287,12 +313,13 @@ fn plan<'d>(dialplans: &'d Dialplans, name: Option<&str>) -> Result<&'d Plan, No
 /// The first of these trunks that takes a call now, and the place that it gives; those before it, and why not.
 fn first<'t>(
     trunks: &[&'t Trunk],
+    number: &str,
     from: Option<&str>,
     passed: &mut Vec<(&'t str, Denied)>,
 ) -> Result<(usize, Place), NotPlaced> {
     let from = from.map_or(CallingAs::Trunk, CallingAs::Request);
     for (at, trunk) in trunks.iter().enumerate() {
-        match trunk.admit(from) {
+        match trunk.admit(number, from) {
             Ok(place) => return Ok((at, place)),
             Err(denied) => passed.push((trunk.name(), denied)),
         }
@@ -309,9 +336,27 @@ fn refusal(denied: Denied, trunk: &str) -> NotPlaced {
             format!("calls over the trunk {trunk:?} begin as fast as they may (calls_per_second)"),
             1,
         ),
+        Denied::Destination => {
+            NotPlaced::Forbidden(format!("such a number is not called over the trunk {trunk:?} (its allow and deny)"))
+        }
+        Denied::CallsOfDay => NotPlaced::TooMany(
+            format!("the trunk {trunk:?} has carried as many calls as it may today, UTC (calls_per_day)"),
+            tomorrow(),
+        ),
+        Denied::MinutesOfDay => NotPlaced::TooMany(
+            format!("the trunk {trunk:?} has carried as many minutes as it may today, UTC (minutes_per_day)"),
+            tomorrow(),
+        ),
+        Denied::Down => NotPlaced::Busy(format!("the trunk {trunk:?} does not answer"), 30),
         Denied::NoGateway => NotPlaced::Wrong(format!("the trunk {trunk:?} has no gateway to call out through")),
         Denied::CallerId => NotPlaced::Wrong(format!("the trunk {trunk:?} does not show this caller_id")),
     }
+}
+
+/// The seconds until the next day begins, UTC.
+fn tomorrow() -> u64 {
+    const DAY: i64 = 24 * 3_600;
+    (DAY - (Stamp::now().millis() / 1_000).rem_euclid(DAY)).unsigned_abs()
 }
 
 /// What is known of a call that Milo places.

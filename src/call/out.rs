@@ -31,12 +31,12 @@ struct Reached<'h> {
     /// Who called.
     from: String,
     /// The call's place on its trunk.
-    _place: Option<Place>,
+    place: Option<Place>,
 }
 
 /// Places a call and takes it through its plan. Returns when it is over and its row is closed.
 pub async fn place(house: Arc<House>, placement: Placement) {
-    let Placement { record: mut log, entry, edition, plan, variables, whom, from, ring, _room } = placement;
+    let Placement { record: mut log, entry, edition, plan, variables, whom, from, ring, room } = placement;
     let began = Instant::now();
     let called = match &whom {
         Whom::Number { number, .. } => number.clone(),
@@ -48,14 +48,16 @@ pub async fn place(house: Arc<House>, placement: Placement) {
         () = entry.hung_up() => {
             log.event("dialled", json!({ "result": "cancelled", "after_ms": began.elapsed().as_millis() as u64 }));
             log.outcome(Outcome::Cancelled, None);
+            drop(room);
             return log.close(HangupBy::Milo, HUNG_UP);
         }
     };
-    let Reached { dialog, leg, trunk, from, _place } = match reached {
+    let Reached { dialog, leg, trunk, from, place } = match reached {
         Ok(reached) => reached,
         Err(unanswered) => {
             log.outcome(unanswered.outcome(), unanswered.status);
             let End { by, reason } = end(&unanswered);
+            drop(room);
             return log.close(by, &reason);
         }
     };
@@ -76,6 +78,8 @@ pub async fn place(house: Arc<House>, placement: Placement) {
         tracing::warn!(call.id = %log.id(), error = %error, "a call failed");
         End::new(HangupBy::Milo, error.to_string())
     });
+    // Whoever reads that it is over finds its place free.
+    drop((place, room));
     log.close(end.by, &end.reason);
 }
 
@@ -120,7 +124,7 @@ impl<'h> Calling<'h, '_> {
                 self.log.event("dialling", json!({ "caller_id": from }));
                 let placed = self.house.caller.call(&uri, &from).await;
                 let answered = self.answer(placed).await;
-                answered.map(|(dialog, leg)| Reached { dialog, leg, trunk: None, from, _place: None })
+                answered.map(|(dialog, leg)| Reached { dialog, leg, trunk: None, from, place: None })
             }
             Whom::Number { number, trunks, place } => self.over(&number, &trunks, place).await,
         };
@@ -139,16 +143,17 @@ impl<'h> Calling<'h, '_> {
         let (mut last, mut place) = (Unanswered::not_placed(), Some(place));
         for trunk in trunks.iter().filter_map(|name| self.house.trunks.named(name)) {
             let began = Instant::now();
-            last = match place.take().map_or_else(|| trunk.admit(calling_as), Ok) {
+            last = match place.take().map_or_else(|| trunk.admit(number, calling_as), Ok) {
                 Err(denied) => denied.into(),
-                Ok(place) => {
+                Ok(mut place) => {
                     let from = trunk.caller_id(self.from, "");
                     self.log.event("dialling", json!({ "trunk": trunk.name(), "caller_id": from }));
                     let placed = trunk.call(&self.house.caller, number, Some(&from), "").await;
                     match self.answer(placed).await {
                         Ok((dialog, leg)) => {
+                            trunk.answered(&mut place);
                             self.log.event("trunk", json!({ "name": trunk.name() }));
-                            return Ok(Reached { dialog, leg, trunk: Some(trunk), from, _place: Some(place) });
+                            return Ok(Reached { dialog, leg, trunk: Some(trunk), from, place: Some(place) });
                         }
                         Err(unanswered) => unanswered,
                     }

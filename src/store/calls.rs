@@ -330,7 +330,8 @@ impl Batch {
     pub(super) async fn end_call(&mut self, key: Key, ending: &Ending) -> Result<(), sqlx::Error> {
         on!(Batch, self, rows => sqlx::query(
             "UPDATE calls SET ended = $1, end_reason = $2, hangup_by = $3, language = coalesce($4, language), quality = $5,
-             outcome = $6, sip_status = $7 WHERE id = $8",
+             outcome = coalesce($6, CASE WHEN direction = 'in' THEN NULL WHEN answered IS NULL THEN 'failed' ELSE 'answered' END),
+             sip_status = $7 WHERE id = $8",
         )
         .bind(ending.at)
         .bind(&ending.reason)

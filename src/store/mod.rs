@@ -31,6 +31,7 @@ mod postgres_cluster;
 mod stamp;
 #[cfg(test)]
 mod tests;
+mod trunk_days;
 mod turns;
 mod writer;
 
@@ -42,6 +43,7 @@ pub use events::EventRow;
 pub use key::Key;
 pub use node::Node;
 pub use stamp::Stamp;
+pub use trunk_days::TrunkDay;
 pub use turns::{NewTurn, Places, Stages, TurnRow};
 pub use writer::{CallLog, LogState, LogWriter};
 

@@ -70,6 +70,7 @@ macro_rules! on_both {
 on_both!(
     a_call_is_kept_with_its_turns_and_events,
     a_call_out_says_what_came_of_it,
+    what_a_trunk_carried_on_a_day_is_known_after_a_start,
     pages_follow_each_other_newest_first,
     the_rows_of_a_crash_are_closed_by_their_own_node,
     many_may_open_an_empty_database_at_once,
@@ -178,6 +179,28 @@ async fn a_call_out_says_what_came_of_it(url: SecretUrl) {
     assert_eq!((busy.outcome.as_deref(), busy.sip_status), (Some("busy"), Some(486)));
     assert_eq!(row(&answered).await.outcome.as_deref(), Some("answered"));
     assert_eq!(row(&ringing).await.outcome.as_deref(), Some("failed"));
+    // One whose task was cut off.
+    let cut_off = out();
+    let key = cut_off.key();
+    drop(cut_off);
+    assert!(log.flush(SOON).await);
+    assert_eq!(store.call(key).await.unwrap().unwrap().outcome.as_deref(), Some("failed"));
+}
+
+async fn what_a_trunk_carried_on_a_day_is_known_after_a_start(url: SecretUrl) {
+    let store = Store::open(&url).await.unwrap();
+    let (mine, _) = LogWriter::start(store.clone(), "mine");
+    let (other, _) = LogWriter::start(store.clone(), "other");
+    let day = |day: &str, calls, seconds| TrunkDay { day: day.into(), calls, seconds };
+    for so_far in [day("2026-11-29", 1, 0), day("2026-11-29", 2, 61), day("2026-11-30", 1, 5)] {
+        mine.trunk_day("carrier", so_far);
+    }
+    other.trunk_day("carrier", day("2026-11-29", 9, 9));
+    assert!(mine.flush(SOON).await && other.flush(SOON).await);
+    let known = async |trunk: &str, of: &str| store.trunk_day("mine", trunk, of).await.unwrap();
+    assert_eq!(known("carrier", "2026-11-29").await, day("2026-11-29", 2, 61));
+    assert_eq!(known("carrier", "2026-11-30").await, day("2026-11-30", 1, 5));
+    assert_eq!(known("pbx", "2026-11-30").await, day("2026-11-30", 0, 0));
 }
 
 async fn pages_follow_each_other_newest_first(url: SecretUrl) {

@@ -28,7 +28,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Batch, Ending, HangupBy, Key, NewCall, NewTurn, RecordingState, Stamp, Store, error};
+use super::{Batch, Ending, HangupBy, Key, NewCall, NewTurn, RecordingState, Stamp, Store, TrunkDay, error};
 
 /// Rows that may wait.
 const CAPACITY: usize = 65_536;
@@ -53,6 +53,7 @@ enum Entry {
     Ended(Key, Ending),
     Recording(Key, String),
     Recorded(Key, RecordingState),
+    Carried(String, TrunkDay),
     /// Everything before this has been written.
     Flushed(oneshot::Sender<()>),
 }
@@ -129,6 +130,11 @@ impl LogWriter {
         self.put(Entry::Recorded(call, state));
     }
 
+    /// A trunk has carried so much within a day.
+    pub fn trunk_day(&self, trunk: &str, so_far: TrunkDay) {
+        self.put(Entry::Carried(trunk.into(), so_far));
+    }
+
     /// How the log is doing.
     pub fn state(&self) -> LogState {
         LogState {
@@ -144,7 +150,7 @@ impl LogWriter {
     fn put(&self, entry: Entry) {
         let free = self.queue.capacity();
         let (reserve, lost) = match entry {
-            Entry::Event(..) => (self.queue.max_capacity() / 2, &self.lost.events),
+            Entry::Event(..) | Entry::Carried(..) => (self.queue.max_capacity() / 2, &self.lost.events),
             Entry::Turn(..) => (self.queue.max_capacity() / 4, &self.lost.turns),
             _ => (0, &self.lost.calls),
         };
@@ -306,7 +312,7 @@ impl Task {
             match self.write(&batch[n..=n]).await {
                 Err(fault) if error::is_hopeless(&fault) => {
                     let lost = match batch.remove(n) {
-                        Entry::Event(..) => &self.lost.events,
+                        Entry::Event(..) | Entry::Carried(..) => &self.lost.events,
                         Entry::Turn(..) => &self.lost.turns,
                         _ => &self.lost.calls,
                     };
@@ -331,6 +337,7 @@ impl Task {
             Entry::Ended(key, ending) => rows.end_call(*key, ending).await,
             Entry::Recording(key, name) => rows.begin_recording(*key, name).await,
             Entry::Recorded(key, state) => rows.end_recording(*key, *state).await,
+            Entry::Carried(trunk, so_far) => rows.set_trunk_day(&self.node, trunk, so_far).await,
             Entry::Flushed(_) => Ok(()),
         }
     }

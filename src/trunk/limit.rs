@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use super::Denied;
+use tokio::time::Instant;
+
+use super::{Denied, day::Day};
+use crate::store::Stamp;
 
 /// The limit of one trunk, for calls in and out together. No call waits for another here: two counters, moved whole.
 #[derive(Debug)]
@@ -44,11 +47,27 @@ impl Pace {
 
 /// A call's place on its trunk, until it is dropped.
 #[derive(Debug)]
-pub struct Place(Arc<AtomicUsize>);
+pub struct Place {
+    live: Arc<AtomicUsize>,
+    /// Where the minutes of a call out are counted, and since when they are.
+    talk: Option<(Arc<Day>, Instant)>,
+}
+
+impl Place {
+    /// The call is up: from here its minutes count.
+    pub(super) fn count_minutes(&mut self, day: &Arc<Day>) {
+        self.talk = Some((Arc::clone(day), Instant::now()));
+    }
+}
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.live.fetch_sub(1, Ordering::Relaxed);
+        if let Some((day, since)) = self.talk.take() {
+            // Those who count minutes count every second that has begun.
+            let seconds = u64::try_from(since.elapsed().as_nanos().div_ceil(1_000_000_000)).unwrap_or(u64::MAX);
+            day.talked(Stamp::now(), seconds);
+        }
     }
 }
 
@@ -66,9 +85,15 @@ impl Limit {
     pub(super) fn take(&self, now: Duration) -> Result<Place, Denied> {
         let more = |live: usize| (live < self.most).then_some(live + 1);
         self.live.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).map_err(|_| Denied::Full)?;
-        let place = Place(Arc::clone(&self.live));
+        let place = Place { live: Arc::clone(&self.live), talk: None };
         let now_ns = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
         if self.pace.as_ref().is_none_or(|pace| pace.allows(now_ns)) { Ok(place) } else { Err(Denied::Pace) }
+    }
+
+    /// A place whatever the limit, for what must not be refused.
+    pub(super) fn take_anyway(&self) -> Place {
+        self.live.fetch_add(1, Ordering::Relaxed);
+        Place { live: Arc::clone(&self.live), talk: None }
     }
 
     /// Calls that are up now.

@@ -1,8 +1,12 @@
 //! Trunks as calls meet them: which one a call comes over, what is different on it, how one goes out over it, and whether
 //! there is room. Registrations are kept by the SIP endpoint; what they come to is read here.
 
+mod day;
 mod denied;
+mod destinations;
+mod emergency;
 mod limit;
+mod ping;
 mod report;
 
 use std::{
@@ -18,15 +22,21 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use milo_media::Cleaning;
 use milo_signaling::{Account, Caller, Credentials, Endpoint, Outgoing, RegistrationState, SignalingError, Uri};
-use tokio::{sync::watch, time::Instant};
+use tokio::{sync::watch, task::JoinSet, time::Instant};
 
 use crate::{
     call::cleaning,
     config::{self, Config, sip_server},
+    store::{LogWriter, Stamp, Store},
 };
+use day::Day;
+use destinations::Destinations;
+use emergency::Emergencies;
 use limit::Limit;
+use ping::Reach;
 
 pub use denied::Denied;
+pub use emergency::Emergency;
 pub use limit::Place;
 pub use report::TrunkReport;
 
@@ -35,7 +45,10 @@ const CALLER: &str = "caller";
 
 /// All trunks, in the order of the configuration. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Trunks(Arc<[Trunk]>);
+pub struct Trunks {
+    all: Arc<[Trunk]>,
+    emergencies: Arc<Emergencies>,
+}
 
 /// A trunk.
 #[derive(Debug)]
@@ -55,6 +68,10 @@ pub struct Trunk {
     registration: Option<watch::Receiver<RegistrationState>>,
     began: Instant,
     limit: Limit,
+    destinations: Destinations,
+    day: Arc<Day>,
+    /// How it answers, where it is asked.
+    reach: watch::Sender<Reach>,
     inbound: Counts,
     outbound: Counts,
 }
@@ -96,41 +113,63 @@ struct Counts {
 }
 
 impl Trunks {
-    /// Those of the configuration; where one registers, it begins to.
+    /// Those of the configuration; where one registers, it begins to. And the tasks that ask them whether they are there, which
+    /// end when they are let go of.
     ///
     /// # Errors
-    /// A password cannot be read.
-    pub async fn start(config: &Config, endpoint: &Endpoint) -> Result<Self> {
+    /// A password cannot be read, or what was carried today.
+    pub async fn start(
+        config: &Config,
+        endpoint: &Endpoint,
+        (store, node, log): (&Store, &str, &LogWriter),
+    ) -> Result<(Self, JoinSet<()>)> {
+        let today = Stamp::now().day();
         let mut trunks = Vec::new();
         for trunk in &config.sip.trunks {
             let credentials = credentials(trunk).with_context(|| format!("the trunk {:?}", trunk.name))?;
-            trunks.push(Trunk::start(trunk, &config.clean, credentials, endpoint).await?);
+            let known = store.trunk_day(node, &trunk.name, &today).await?;
+            let most = (trunk.calls_per_day, trunk.minutes_per_day);
+            let day = Arc::new(Day::new(&trunk.name, most, known, log.clone()));
+            trunks.push(Trunk::start(trunk, &config.clean, credentials, endpoint, day).await?);
         }
-        Ok(Self(trunks.into()))
+        let trunks = Self { all: trunks.into(), emergencies: Arc::new(Emergencies::new(&config.sip)) };
+        let mut asking = JoinSet::new();
+        for (at, trunk) in config.sip.trunks.iter().enumerate() {
+            if let Some(seconds) = trunk.options_s {
+                let every = Duration::from_secs(seconds.max(1));
+                asking.spawn(ping::keep_asking(trunks.clone(), at, every, endpoint.caller().clone()));
+            }
+        }
+        Ok((trunks, asking))
     }
 
     /// The trunk of this name.
     pub fn named(&self, name: &str) -> Option<&Trunk> {
-        self.0.iter().find(|trunk| trunk.name() == name)
+        self.all.iter().find(|trunk| trunk.name() == name)
+    }
+
+    /// What happens to a call to this number, if it is one for emergencies.
+    pub fn emergency(&self, number: &str) -> Option<&Emergency> {
+        self.emergencies.of(number)
     }
 
     /// The trunk that a call to this number from this address comes over: of several accounts at one registrar the one that
     /// is called, else the first that fits.
     pub fn of(&self, source: IpAddr, number: &str) -> Option<&Trunk> {
         let source = source.to_canonical();
-        let fits = || self.0.iter().filter(move |trunk| trunk.is_at(source));
+        let fits = || self.all.iter().filter(move |trunk| trunk.is_at(source));
         let called = |trunk: &&Trunk| trunk.settings.username.as_deref() == Some(number);
         fits().find(called).or_else(|| fits().next())
     }
 
     /// Those that can be called out over.
     pub fn ways_out(&self) -> impl Iterator<Item = &Trunk> {
-        self.0.iter().filter(|trunk| trunk.way_out.is_some())
+        self.all.iter().filter(|trunk| trunk.way_out.is_some())
     }
 
     /// How each of them is.
     pub fn report(&self) -> Vec<TrunkReport> {
-        self.0.iter().map(Trunk::report).collect()
+        self.all.iter().map(Trunk::report).collect()
     }
 }
 
@@ -140,6 +179,7 @@ impl Trunk {
         clean: &config::Clean,
         credentials: Option<Credentials>,
         endpoint: &Endpoint,
+        day: Arc<Day>,
     ) -> Result<Self> {
         let registrar = trunk.registrar.as_deref().and_then(|text| sip_server(text).ok());
         let account = registrar.clone().zip(credentials.clone()).map(|(registrar, credentials)| Account {
@@ -169,6 +209,9 @@ impl Trunk {
             registration,
             began: Instant::now(),
             limit: Limit::new(trunk.max_calls, trunk.calls_per_second),
+            destinations: Destinations::new(trunk.allow.clone(), trunk.deny.clone()),
+            day,
+            reach: watch::Sender::new(Reach::default()),
             inbound: Counts::default(),
             outbound: Counts::default(),
             settings: trunk.clone(),
@@ -195,18 +238,41 @@ impl Trunk {
         self.settings.address.is_some_and(|network| network.contains(&source)) || registrar() == Some(source)
     }
 
-    /// A place for a call out that begins now.
+    /// A place for a call out to this number that begins now.
     ///
     /// # Errors
     /// Why the trunk does not take it.
-    pub fn admit(&self, from: CallingAs<'_>) -> Result<Place, Denied> {
+    pub fn admit(&self, number: &str, from: CallingAs<'_>) -> Result<Place, Denied> {
         if self.way_out.is_none() {
             return Err(Denied::NoGateway);
         }
         if !self.shows(from) {
             return Err(Denied::CallerId);
         }
+        if !self.destinations.holds(number) {
+            return Err(Denied::Destination);
+        }
+        if !self.reach.borrow().is_up() {
+            return Err(Denied::Down);
+        }
         self.place(Direction::Out)
+    }
+
+    /// A place for a call to an emergency number, whatever the limits.
+    ///
+    /// # Errors
+    /// [`Denied::NoGateway`].
+    pub fn admit_emergency(&self) -> Result<Place, Denied> {
+        if self.way_out.is_none() {
+            return Err(Denied::NoGateway);
+        }
+        self.outbound.carried.fetch_add(1, Ordering::Relaxed);
+        Ok(self.limit.take_anyway())
+    }
+
+    /// The call out that has this place was answered.
+    pub fn answered(&self, place: &mut Place) {
+        place.count_minutes(&self.day);
     }
 
     /// Whether a call out over it may be said to come from there.
@@ -227,7 +293,10 @@ impl Trunk {
     /// # Errors
     /// Its limits leave none.
     pub fn place(&self, direction: Direction) -> Result<Place, Denied> {
-        let place = self.limit.take(self.began.elapsed());
+        let place = self.limit.take(self.began.elapsed()).and_then(|place| match direction {
+            Direction::In => Ok(place),
+            Direction::Out => self.day.begin(Stamp::now()).map(|()| place),
+        });
         let counts = match direction {
             Direction::In => &self.inbound,
             Direction::Out => &self.outbound,
