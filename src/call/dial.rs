@@ -79,7 +79,7 @@ impl Line {
             dial.target().map(|uri| uri.user()).unwrap_or_default()
         };
         let outcome = match (house.trunks.emergency(&number), &dial.trunk) {
-            (Some(emergency), _) => self.emergency(emergency, dial, &number, house, log).await,
+            (Some((number, emergency)), _) => self.emergency(emergency, dial, number, house, log).await,
             (None, Some(trunks)) => self.ring_over(dial, trunks, house, log).await,
             (None, None) => self.ring_at(dial, None, house, log).await.map(|up| (up, None)),
         };

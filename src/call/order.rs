@@ -226,12 +226,12 @@ impl CallsOut {
             if is_number(to) { to.clone() } else { to.parse::<Uri>().map(|uri| uri.user()).unwrap_or_default() };
         match self.trunks.emergency(&number) {
             None => {}
-            Some(Emergency::Pass(name)) => {
+            Some((number, Emergency::Pass(name))) => {
                 let trunk =
                     self.trunks.named(name).ok_or_else(|| NotPlaced::Wrong("there is no emergency_trunk".into()))?;
-                return Ok(Target::Emergency(trunk, number));
+                return Ok(Target::Emergency(trunk, number.to_owned()));
             }
-            Some(Emergency::Refuse | Emergency::Announce(_)) => {
+            Some((number, Emergency::Refuse | Emergency::Announce(_))) => {
                 let says =
                     format!("{number:?} is an emergency number, which Milo does not call ([sip] emergency_calls)");
                 return Err(NotPlaced::Forbidden(says));

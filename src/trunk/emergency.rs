@@ -37,9 +37,11 @@ impl Emergencies {
         Self { numbers: sip.emergency.clone(), what }
     }
 
-    pub(super) fn of(&self, number: &str) -> Option<&Emergency> {
+    /// What happens to a call to this number, and how the number is dialled.
+    pub(super) fn of(&self, number: &str) -> Option<(&str, &Emergency)> {
         let number = bare(number);
-        self.numbers.iter().any(|known| bare(known) == number).then_some(&self.what)
+        let known = self.numbers.iter().find(|known| bare(known) == number)?;
+        Some((known, &self.what))
     }
 }
 
@@ -51,7 +53,7 @@ mod tests {
     fn a_number_is_known_however_it_is_written() {
         let emergencies = Emergencies { numbers: vec!["117".into()], what: Emergency::Refuse };
         for number in ["117", "1-1-7", "(117)", "117;phone-context=+261"] {
-            assert_eq!(emergencies.of(number), Some(&Emergency::Refuse), "{number}");
+            assert_eq!(emergencies.of(number), Some(("117", &Emergency::Refuse)), "{number}");
         }
         for number in ["", "0117", "1170", "+117", "11"] {
             assert_eq!(emergencies.of(number), None, "{number}");

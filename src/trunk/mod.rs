@@ -148,8 +148,8 @@ impl Trunks {
         self.all.iter().find(|trunk| trunk.name() == name)
     }
 
-    /// What happens to a call to this number, if it is one for emergencies.
-    pub fn emergency(&self, number: &str) -> Option<&Emergency> {
+    /// How this number is dialled, and what happens to a call to it, if it is one for emergencies.
+    pub fn emergency(&self, number: &str) -> Option<(&str, &Emergency)> {
         self.emergencies.of(number)
     }
 
