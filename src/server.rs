@@ -7,7 +7,8 @@
 //!         ├─ Editions       one task that reads dialplans anew
 //!         ├─ HTTP           one task that accepts
 //!         ├─ SIP endpoint   the core's task and a reader a socket; registrations with carriers
-//!         └─ Calls          one task an invitation, inside a permit
+//!         ├─ Trunks         one task each, which asks a trunk whether it is there
+//!         └─ Calls          one task an invitation, or a call that is placed, inside a permit
 //! ```
 
 use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
@@ -24,7 +25,7 @@ use tokio::{
     runtime::Handle,
     select,
     signal::unix::{Signal, SignalKind, signal},
-    sync::{oneshot, watch},
+    sync::{mpsc, oneshot, watch},
     task::{JoinHandle, JoinSet},
     time::{Instant, sleep, timeout, timeout_at},
 };
@@ -32,7 +33,7 @@ use tokio::{
 use crate::{
     accounts::{self, Accounts},
     agent::SetPhrases,
-    call::{self, House, Recordings, SipSeen},
+    call::{self, CallsOut, House, Placement, Recordings, SipSeen},
     config::{self, Config},
     dialplan::{Dialplans, Editions, Fault, Origin},
     engines::Engines,
@@ -66,6 +67,8 @@ pub struct Server {
     writer: JoinHandle<()>,
     retention: Option<JoinHandle<()>>,
     reloads: JoinHandle<()>,
+    /// Those that ask the trunks whether they are there; they end with it.
+    _asking: JoinSet<()>,
     drain: Duration,
     _node: Node,
 }
@@ -122,7 +125,8 @@ impl Server {
         let accounts = Arc::new(Accounts::new(names, endpoint.telephones().clone()));
 
         let prompts = Prompts::new(PROMPTS);
-        decode(dialplans.sounds().into_iter().chain(config.recording.announced_by()).collect(), &prompts).await?;
+        let announced = config.recording.announced_by().into_iter().chain(config.sip.emergency_announcement.clone());
+        decode(dialplans.sounds().into_iter().chain(announced).collect(), &prompts).await?;
         let loading = config.clone();
         let personal = dialplans.personas().map(|(_, persona)| persona.prompt.clone()).collect();
         let engines = tokio::task::spawn_blocking(move || Engines::load(&loading, personal)).await??;
@@ -140,7 +144,7 @@ impl Server {
         let days = config.recording.retention_days;
         let retention =
             (days > 0).then(|| tokio::spawn(call::daily(recordings.folder().to_owned(), days, store.clone())));
-        let trunks = Trunks::start(config, &endpoint).await?;
+        let (trunks, asking) = Trunks::start(config, &endpoint, (&store, node.id(), &log)).await?;
         let house = Arc::new(House {
             engines,
             editions: editions.clone(),
@@ -169,13 +173,23 @@ impl Server {
             limit: config.limits.calls,
             taking: taking.clone(),
         };
-        let live = (Arc::clone(&house.live), Arc::clone(&house.sip), accounts, house.caller.clone());
-        let state = AppState::new(&config.http, (store, editions), log, live, metrics, move || snapshot.take());
+        let live = Arc::clone(&house.live);
+        let (counters, limit) = (endpoint.watch(), config.limits.calls);
+        let (calls_out, placements) = CallsOut::new(
+            (editions.clone(), house.trunks.clone()),
+            (log.clone(), Arc::clone(&metrics)),
+            (Arc::clone(&live), Arc::clone(&house.sip)),
+            limit,
+            move || counters.borrow().calls < limit,
+        );
+        let live = (live, Arc::clone(&house.sip), accounts, house.caller.clone());
+        let state =
+            AppState::new(&config.http, (store, editions), log, live, calls_out, metrics, move || snapshot.take());
         let (close_http, closed) = oneshot::channel();
         let serving = tokio::spawn(http::serve(listener, http::router(state), async {
             closed.await.ok();
         }));
-        let calls = tokio::spawn(take_calls(Arc::clone(&house), invitations, taking));
+        let calls = tokio::spawn(take_calls(Arc::clone(&house), invitations, placements, taking));
         Ok(Self {
             house,
             endpoint,
@@ -187,6 +201,7 @@ impl Server {
             writer,
             retention,
             reloads,
+            _asking: asking,
             drain: Duration::from_secs(config.drain.seconds),
             _node: node,
         })
@@ -361,12 +376,21 @@ fn leg_options(media: &config::Media) -> LegOptions {
 }
 
 /// One task a call. Ends when no more calls are taken and the last one is over.
-async fn take_calls(house: Arc<House>, mut invitations: Invitations, mut taking: watch::Receiver<bool>) {
+async fn take_calls(
+    house: Arc<House>,
+    mut invitations: Invitations,
+    mut placements: mpsc::Receiver<Placement>,
+    mut taking: watch::Receiver<bool>,
+) {
     let mut calls = JoinSet::new();
     loop {
         let invitation: Option<Invitation> = select! {
             invitation = invitations.next() => invitation,
             Some(_) = calls.join_next(), if !calls.is_empty() => continue,
+            Some(placement) = placements.recv() => {
+                calls.spawn(call::place(Arc::clone(&house), placement));
+                continue;
+            }
             // The sender is dropped when Milo is asked to end.
             _ = taking.changed() => None,
         };
@@ -375,7 +399,8 @@ async fn take_calls(house: Arc<House>, mut invitations: Invitations, mut taking:
             None => break,
         };
     }
-    // While the last calls are up, newcomers are sent elsewhere.
+    // While the last calls are up, newcomers are sent elsewhere, and nobody is called.
+    drop(placements);
     loop {
         select! {
             ended = calls.join_next() => if ended.is_none() { return },

@@ -38,6 +38,7 @@ pub(crate) enum Command {
     HangUp(CallKey, Reply<()>),
     TellKey(CallKey, KeyPress, Reply<()>),
     Call(Box<NewCall>, Reply<(CallHandle, String)>),
+    Ping(Box<(Uri, Destination)>, Reply<u16>),
     Register(Box<Account>, Reply<watch::Receiver<RegistrationState>>),
     Unregister,
     Bans(Reply<Vec<Ban>>),

@@ -20,6 +20,7 @@ mod locating;
 mod mutations;
 mod odd_orders;
 mod outside;
+mod pinging;
 mod refer;
 mod registering;
 mod replaces;

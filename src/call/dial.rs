@@ -16,11 +16,12 @@ use tokio::{
 
 use super::{
     House, Record,
+    unanswered::{Unanswered, Why},
     verbs::{Line, Waiting, heard},
 };
 use crate::{
-    dialplan::Dial,
-    trunk::{Direction, Trunk, number},
+    dialplan::{Dial, TrunkNames},
+    trunk::{self, CallingAs, Emergency, Place, Trunk},
 };
 
 /// How long a caller hears why nobody came to the telephone.
@@ -29,27 +30,43 @@ const EXPLAINED: Duration = Duration::from_secs(3);
 /// Why a talk ended of which one side fell silent.
 const NO_PACKETS: &str = "no packets came any more from the one who was called";
 
+/// Somebody who has answered, and over which trunk, with the call's place on it.
+type Up<'h> = ((Dialog, Leg), Option<(&'h Trunk, Place)>);
+
 /// Why the other side and the caller did not come together.
-struct Failure {
-    result: &'static str,
-    status: Option<u16>,
-    /// What the caller hears; nothing when it is gone.
-    signal: Option<Signal>,
+enum Failure {
+    Unanswered(Unanswered),
+    /// It was to an emergency number, which is not called; whether the caller has been told so.
+    Emergency(bool),
+    /// The caller did not wait.
+    Gone,
 }
 
 impl Failure {
-    fn new(result: &'static str, status: Option<u16>, signal: Signal) -> Self {
-        Self { result, status, signal: Some(signal) }
+    /// What the caller hears; nothing when it is gone.
+    fn signal(&self) -> Option<Signal> {
+        match self {
+            Self::Unanswered(Unanswered { why: Why::Busy | Why::NoAnswer | Why::NotRegistered, .. }) => {
+                Some(Signal::Busy)
+            }
+            Self::Unanswered(_) | Self::Emergency(false) => Some(Signal::Congestion),
+            Self::Emergency(true) | Self::Gone => None,
+        }
     }
 
-    /// What the far side's refusal means to the caller (RFC 3261 section 21).
-    fn refused(status: u16) -> Self {
-        match status {
-            486 | 600 => Self::new("busy", Some(status), Signal::Busy),
-            408 | 480 | 487 => Self::new("no answer", Some(status), Signal::Busy),
-            401 | 407 => Self::new("credentials refused", Some(status), Signal::Congestion),
-            _ => Self::new("refused", Some(status), Signal::Congestion),
+    /// What the call's event says.
+    fn detail(&self) -> (&'static str, Option<u16>) {
+        match self {
+            Self::Unanswered(unanswered) => (unanswered.result(), unanswered.status),
+            Self::Emergency(_) => ("an emergency number", None),
+            Self::Gone => ("the caller was gone", None),
         }
+    }
+}
+
+impl From<Unanswered> for Failure {
+    fn from(unanswered: Unanswered) -> Self {
+        Self::Unanswered(unanswered)
     }
 }
 
@@ -58,16 +75,21 @@ impl Line {
     /// come to the telephone.
     pub(super) async fn dial(&mut self, dial: &Dial, house: &House, language: Language, log: &mut Record) {
         let began = Instant::now();
-        let trunk = dial.trunk.as_deref().and_then(|name| house.trunks.named(name));
-        let place = trunk.map(|trunk| trunk.place(Direction::Out));
-        let outcome = match place {
-            Some(None) => Err(Failure::new("the trunk carries no more", None, Signal::Congestion)),
-            Some(Some(_)) | None => self.ring_at(dial, trunk, house, log).await,
+        let number = if dial.trunk.is_some() {
+            dial.to.clone()
+        } else {
+            dial.target().map(|uri| uri.user()).unwrap_or_default()
+        };
+        let outcome = match (house.trunks.emergency(&number), &dial.trunk) {
+            (Some((number, emergency)), _) => self.emergency(emergency, dial, number, house, log).await,
+            (None, Some(trunks)) => self.ring_over(dial, trunks, house, log).await,
+            (None, None) => self.ring_at(dial, None, house, log).await.map(|up| (up, None)),
         };
         let took = began.elapsed().as_millis() as u64;
         match outcome {
-            Ok((mut dialog, mut leg)) => {
-                log.event("dialled", json!({ "result": "answered", "after_ms": took }));
+            Ok(((mut dialog, mut leg), over)) => {
+                let trunk = over.as_ref().map(|(trunk, _)| trunk.name());
+                log.event("dialled", json!({ "result": "answered", "trunk": trunk, "after_ms": took }));
                 let far = leg.control.clone();
                 let music = Waiting::of(&dial.music_files, &self.edition, house, log).await;
                 let ended = match self.prepare(&mut dialog, &mut leg, (house, language), log).await {
@@ -81,15 +103,79 @@ impl Line {
                 log.quality("called", &stats);
                 log.event("parted", json!({ "why": ended, "received": stats.received, "lost": stats.lost }));
             }
-            Err(Failure { result, status, signal }) => {
+            Err(failure) => {
+                let (result, status) = failure.detail();
                 log.event("dialled", json!({ "result": result, "status": status, "after_ms": took }));
-                if let Some(signal) = signal {
+                if let Some(signal) = failure.signal() {
                     let frames = sounding(dial, signal).into_iter().flatten();
                     self.frames(frames, EXPLAINED).await;
                     self.voice.flush();
                 }
             }
         }
+    }
+
+    /// What is done in place of calling an emergency number as it is.
+    async fn emergency<'h>(
+        &mut self,
+        emergency: &Emergency,
+        dial: &Dial,
+        number: &str,
+        house: &'h House,
+        log: &Record,
+    ) -> Result<Up<'h>, Failure> {
+        match emergency {
+            Emergency::Refuse => Err(Failure::Emergency(false)),
+            Emergency::Announce(file) => match house.sound(file.clone()).await {
+                Ok(sound) => {
+                    self.play(&sound, |_| ()).await;
+                    Err(Failure::Emergency(true))
+                }
+                Err(error) => {
+                    log.event("sound_failed", json!({ "error": error.to_string() }));
+                    Err(Failure::Emergency(false))
+                }
+            },
+            Emergency::Pass(name) => {
+                let trunk = house.trunks.named(name).ok_or_else(Unanswered::not_placed)?;
+                let place = trunk.admit_emergency().map_err(Unanswered::from)?;
+                let dial = Dial { to: number.to_owned(), from: None, ..dial.clone() };
+                Ok((self.ring_at(&dial, Some(trunk), house, log).await?, Some((trunk, place))))
+            }
+        }
+    }
+
+    /// Calls over the first of these trunks that gets through; gives it and the call's place on it.
+    async fn ring_over<'h>(
+        &mut self,
+        dial: &Dial,
+        trunks: &TrunkNames,
+        house: &'h House,
+        log: &Record,
+    ) -> Result<Up<'h>, Failure> {
+        let from = dial.from.as_deref().map_or(CallingAs::Trunk, CallingAs::Plan);
+        let mut last = Unanswered::not_placed();
+        for trunk in trunks.names().iter().filter_map(|name| house.trunks.named(name)) {
+            let began = Instant::now();
+            last = match trunk.admit(&dial.to, from) {
+                Err(denied) => denied.into(),
+                Ok(mut place) => match self.ring_at(dial, Some(trunk), house, log).await {
+                    Ok(up) => {
+                        trunk.answered(&mut place);
+                        return Ok((up, Some((trunk, place))));
+                    }
+                    Err(Failure::Unanswered(unanswered)) => unanswered,
+                    Err(gone) => return Err(gone),
+                },
+            };
+            if trunks.names().len() > 1 {
+                log.event("tried", last.tried(trunk.name(), began.elapsed()));
+            }
+            if !last.elsewhere || Instant::now() >= self.until {
+                break;
+            }
+        }
+        Err(last.into())
     }
 
     /// Places the call and waits for its answer. The caller hears what the far network plays meanwhile; where it plays
@@ -101,18 +187,18 @@ impl Line {
         house: &House,
         log: &Record,
     ) -> Result<(Dialog, Leg), Failure> {
-        let failed = || Failure::new("failed", None, Signal::Congestion);
+        let not_up = || Failure::from(Unanswered::not_up());
         let placed = match (trunk, &dial.account) {
             (Some(trunk), _) => {
                 trunk.call(&house.caller, &dial.to, dial.from.as_deref(), &self.caller).await.map(Forked::from)
             }
             (None, Some(account)) => {
-                let from = dial.from.as_deref().or_else(|| number(&self.caller)).unwrap_or("milo");
+                let from = dial.from.as_deref().or_else(|| trunk::number(&self.caller)).unwrap_or("milo");
                 let all = house.accounts.call(&house.caller, account, from).await.transpose();
-                all.ok_or_else(|| Failure::new("not registered", None, Signal::Busy))?
+                all.ok_or_else(Unanswered::not_registered)?
             }
             (None, None) => {
-                let target = dial.target().map_err(|_| failed())?;
+                let target = dial.target().map_err(|_| Unanswered::not_placed())?;
                 house.caller.call(&target, dial.from.as_deref().unwrap_or("milo")).await.map(Forked::from)
             }
         };
@@ -120,7 +206,7 @@ impl Line {
             // The error may name whom it was to be, which is for a developer's eyes.
             tracing::warn!(call.id = %log.id(), "the verb dial placed no call; `debug` says why");
             tracing::debug!(call.id = %log.id(), %error, "the verb dial placed no call");
-            failed()
+            Unanswered::not_placed()
         })?;
         outgoing.call_ids().for_each(|call_id| log.leg("called", call_id));
         let until = self.until.min(Instant::now() + Duration::from_secs(dial.seconds));
@@ -152,16 +238,16 @@ impl Line {
                     }
                     Progress::AnsweredEarly(dialog) => {
                         voice.flush();
-                        return far.map(|leg| (dialog, leg)).ok_or_else(failed);
+                        return far.map(|leg| (dialog, leg)).ok_or_else(not_up);
                     }
                     Progress::Rejected { code, .. } => {
                         voice.flush();
-                        return Err(Failure::refused(code));
+                        return Err(Unanswered::refused(code, ringing.is_some() || far.is_some()).into());
                     }
-                    Progress::Failed(_) | Progress::Over => return Err(failed()),
+                    Progress::Failed(_) | Progress::Over => return Err(not_up()),
                 },
                 heard = early => match (heard, &far) {
-                    (Heard::Closed(_), _) => return Err(failed()),
+                    (Heard::Closed(_), _) => return Err(not_up()),
                     // A leg without packets hears silence, which is no reason to stop the ringing.
                     (Heard::Frame(heard), Some(leg)) if is_heard || leg.control.stats().received > 0 => {
                         if !is_heard {
@@ -179,8 +265,9 @@ impl Line {
                     None => {
                         voice.flush();
                         // Letting go of `outgoing` gives up the call.
-                        let gone = Failure { result: "the caller was gone", status: None, signal: None };
-                        return Err(if ears.is_none() { gone } else { Failure::new("no answer", None, Signal::Busy) });
+                        let rang = ringing.is_some() || far.is_some();
+                        let gone = ears.is_none();
+                        return Err(if gone { Failure::Gone } else { Unanswered::no_answer(rang).into() });
                     }
                 },
                 () = speaking => next = None,

@@ -1,17 +1,21 @@
-//! One call from invitation to log row: a straight line with one owner. Hanging up is dropping it.
+//! One call from invitation, or order, to log row: a straight line with one owner. Hanging up is dropping it.
 
+mod again;
 mod ask;
 mod course;
 mod dial;
 mod early;
 mod ladder;
 mod message;
+mod order;
+mod out;
 mod record;
 mod recording;
 mod reel;
 mod registry;
 mod retention;
 mod transfer;
+mod unanswered;
 mod verbs;
 
 use std::{ops::ControlFlow, path::PathBuf, pin::pin, sync::Arc, time::Duration};
@@ -38,9 +42,12 @@ use crate::{
 };
 use course::Course;
 use reel::Reel;
+use registry::Entry;
 use verbs::Line;
 
 pub use ladder::{LegSeen, SipSeen};
+pub use order::{CallsOut, NotPlaced, Placed, Placement, Wanted};
+pub use out::place;
 pub use record::Record;
 pub use recording::Recordings;
 pub use reel::RecordingNow;
@@ -53,6 +60,7 @@ const LAST_LINES: Duration = Duration::from_millis(500);
 /// How much longer than the longest call a verb may take to come to its end.
 const OVERTIME: Duration = Duration::from_secs(10);
 const ROUND: &str = "the plan went round too often";
+const HUNG_UP: &str = "somebody ended it by the API";
 const TIME_UP: &str = "the longest call was reached";
 
 /// What every call shares.
@@ -71,7 +79,7 @@ pub struct House {
     pub accounts: Arc<Accounts>,
     /// The SIP of calls.
     pub sip: Arc<SipSeen>,
-    /// Places the calls of the verb `dial`.
+    /// Places the calls of the verb `dial` and of the API.
     pub caller: Caller,
     /// The one writer of the call log.
     pub log: LogWriter,
@@ -133,7 +141,7 @@ pub async fn run(house: Arc<House>, invitation: Invitation) {
     let edition = house.editions.current();
     let trunk = house.trunks.of(invitation.source().ip(), invitation.to_number());
     let place = trunk.map(|trunk| trunk.place(Direction::In));
-    if let (Some(trunk), Some(None)) = (trunk, &place) {
+    if let (Some(trunk), Some(Err(_))) = (trunk, &place) {
         tracing::debug!(trunk = trunk.name(), "a call was turned away: its trunk carries no more");
         // Whoever gave up by itself is away as well.
         invitation.reject(503, "").await.ok();
@@ -176,7 +184,7 @@ async fn take(
             () = invitation.cancelled() => return Ok(End::new(HangupBy::Caller, "cancelled while ringing")),
         }
     }
-    let (mut dialog, mut line) = match course.peek() {
+    let (dialog, line) = match course.peek() {
         Some(Action::Reject { status }) => return refuse(invitation, *status, "").await,
         Some(action @ Action::Redirect { .. }) => return redirect(invitation, action, &course.variables, log).await,
         Some(Action::Early {}) => match early::play(house, invitation, trunk, (edition, &mut course), log).await? {
@@ -193,22 +201,39 @@ async fn take(
             (dialog, line)
         }
     };
+    let entry = house.live.place(log.key());
+    up(house, (dialog, line, entry), trunk, &mut course, log).await
+}
+
+/// The verbs on a line that is up, whoever called whom.
+async fn up(
+    house: &House,
+    (mut dialog, mut line, entry): (Dialog, Line, Entry),
+    trunk: Option<&Trunk>,
+    course: &mut Course<'_>,
+    log: &mut Record,
+) -> Result<End, Error> {
     log.answered(&line.reel);
     let call = log.id();
-    let (_entry, orders) = house.live.enter(log.key());
+    let orders = entry.answered();
     let serving = line.reel.clone().serve(orders, house, course.language());
     let control = line.control.clone();
     let recorded = house.recordings.wanted(course.plan(), trunk);
     let until = line.until + OVERTIME;
     let end = {
         let serving = pin!(serving);
-        let mut verbs = pin!(perform(house, recorded, &mut course, &mut line, log));
+        let mut verbs = pin!(perform(house, recorded, course, &mut line, log));
         // When the dialog ends first, the verb that runs hears that the line is closed and writes down how far it came.
         select! {
             end = follow(&mut dialog, &control, &call) => {
                 control.end();
                 timeout(LAST_LINES, &mut verbs).await.ok();
                 Ok(end)
+            }
+            () = entry.hung_up() => {
+                control.end();
+                timeout(LAST_LINES, &mut verbs).await.ok();
+                Ok(End::new(HangupBy::Milo, HUNG_UP))
             }
             // A verb that cannot speak, on hold, does not see the time.
             () = sleep_until(until) => {

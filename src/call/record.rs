@@ -17,7 +17,7 @@ use super::{House, Reel, SipSeen};
 use crate::{
     dialplan::{Facts, Plan},
     metrics::Metrics,
-    store::{CallLog, Ending, HangupBy, Key, NewCall, NewTurn, Places, Stamp},
+    store::{CallLog, Ending, HangupBy, Key, LogWriter, NewCall, NewTurn, Outcome, Places, Stamp},
 };
 
 /// What stands in the log for what was said or pressed in private.
@@ -69,6 +69,8 @@ pub struct Record {
     quality: Vec<Value>,
     /// The call's recording, once it is answered.
     reel: Option<Reel>,
+    /// What came of it, where Milo places it.
+    outcome: Option<(Outcome, Option<u16>)>,
 }
 
 impl Record {
@@ -103,7 +105,49 @@ impl Record {
             language,
             quality: Vec::new(),
             reel: None,
+            outcome: None,
         }
+    }
+
+    /// Milo begins to place a call.
+    pub(super) fn place(
+        (log, metrics, sip): (&LogWriter, &Arc<Metrics>, &Arc<SipSeen>),
+        facts: &Facts,
+        plan: &Plan,
+    ) -> Self {
+        metrics.call_began();
+        let log = log.begin(NewCall {
+            call_id: String::new(),
+            incoming: false,
+            from: facts.from.clone(),
+            to: facts.to.clone(),
+            dialplan: Some(plan.name.clone()),
+            language: Some(plan.language.code().into()),
+            started: Stamp::now(),
+        });
+        let notes = Notes { log: Arc::new(log), private: Arc::default() };
+        tracing::info!(call.id = %notes.key(), trunk = facts.trunk, dialplan = plan.name, "a call goes out");
+        Self {
+            notes,
+            is_closed: false,
+            metrics: Arc::clone(metrics),
+            sip: Arc::clone(sip),
+            language: Some(plan.language),
+            quality: Vec::new(),
+            reel: None,
+            outcome: None,
+        }
+    }
+
+    /// An INVITE with this Call-ID has left.
+    pub(super) fn placed(&self, call_id: &str) {
+        self.notes.log.placed(call_id);
+        self.leg("called", call_id);
+    }
+
+    /// What came of a call that Milo places, and the SIP status that said so.
+    pub(super) fn outcome(&mut self, outcome: Outcome, status: Option<u16>) {
+        self.outcome = Some((outcome, status));
     }
 
     /// The call's identifier, in the log, the API and the program's own lines.
@@ -210,7 +254,14 @@ impl Record {
         tracing::info!(call.id = %self.key(), reason, "a call ended");
         let language = self.language.map(|language| language.code().into());
         let quality = (!self.quality.is_empty()).then(|| Value::Array(std::mem::take(&mut self.quality)));
-        self.notes.log.end(Ending { at: Stamp::now(), reason: reason.into(), by, language, quality });
+        self.notes.log.end(Ending {
+            at: Stamp::now(),
+            reason: reason.into(),
+            by,
+            language,
+            quality,
+            outcome: self.outcome,
+        });
     }
 }
 

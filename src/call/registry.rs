@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::RecordingNow;
 use crate::{dialplan::RecordingStep, store::Key};
@@ -23,11 +23,18 @@ pub(super) struct Order {
     pub(super) answer: oneshot::Sender<Done>,
 }
 
-/// The calls that are up; as many as may be up at once. The lock is taken as a call is answered, as it ends, and when somebody
-/// asks for it.
+/// The calls that are up, and those that Milo places; as many as may be up at once. The lock is taken as a call is answered, as
+/// it ends, and when somebody asks for it.
 #[derive(Default)]
 pub struct Live {
-    calls: Mutex<HashMap<Key, mpsc::Sender<Order>>>,
+    calls: Mutex<HashMap<Key, Way>>,
+}
+
+/// The way to a call.
+struct Way {
+    /// None before the answer.
+    orders: Option<mpsc::Sender<Order>>,
+    hang_up: Arc<Notify>,
 }
 
 /// Why an order does not reach its call.
@@ -40,11 +47,19 @@ pub enum Unreached {
 }
 
 impl Live {
-    /// A call is up, until what is returned is dropped.
-    pub(super) fn enter(self: &Arc<Self>, key: Key) -> (Entry, mpsc::Receiver<Order>) {
-        let (orders, received) = mpsc::channel(ORDERS);
-        self.lock().insert(key, orders);
-        (Entry { key, live: self.clone() }, received)
+    /// A call is up, or Milo places it, until what is returned is dropped.
+    pub(super) fn place(self: &Arc<Self>, key: Key) -> Entry {
+        let hang_up = Arc::new(Notify::new());
+        self.lock().insert(key, Way { orders: None, hang_up: Arc::clone(&hang_up) });
+        Entry { key, live: self.clone(), hang_up }
+    }
+
+    /// Wants a call to end.
+    ///
+    /// # Errors
+    /// [`Unreached::NotUp`].
+    pub fn hang_up(&self, key: Key) -> Result<(), Unreached> {
+        self.lock().get(&key).map(|way| way.hang_up.notify_one()).ok_or(Unreached::NotUp)
     }
 
     /// Wants something of a call's recording.
@@ -54,14 +69,14 @@ impl Live {
     pub fn recording(&self, key: Key, step: RecordingStep) -> Result<oneshot::Receiver<Done>, Unreached> {
         let (answer, done) = oneshot::channel();
         let calls = self.lock();
-        let orders = calls.get(&key).ok_or(Unreached::NotUp)?;
+        let orders = calls.get(&key).and_then(|way| way.orders.as_ref()).ok_or(Unreached::NotUp)?;
         orders.try_send(Order { step, answer }).map(|()| done).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Unreached::Busy,
             mpsc::error::TrySendError::Closed(_) => Unreached::NotUp,
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, mpsc::Sender<Order>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Way>> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -72,10 +87,27 @@ impl fmt::Debug for Live {
     }
 }
 
-/// A call that is up.
+/// A call that is up, or being placed.
 pub(super) struct Entry {
     key: Key,
     live: Arc<Live>,
+    hang_up: Arc<Notify>,
+}
+
+impl Entry {
+    /// The call is up: what is wanted of its recording comes here.
+    pub(super) fn answered(&self) -> mpsc::Receiver<Order> {
+        let (orders, received) = mpsc::channel(ORDERS);
+        if let Some(way) = self.live.lock().get_mut(&self.key) {
+            way.orders = Some(orders);
+        }
+        received
+    }
+
+    /// Resolves when somebody wants the call to end. Cancel safe.
+    pub(super) async fn hung_up(&self) {
+        self.hang_up.notified().await;
+    }
 }
 
 impl Drop for Entry {
@@ -94,7 +126,8 @@ mod tests {
         let key = Key::new();
         let wanted = || live.recording(key, RecordingStep::Pause).map(drop);
         assert_eq!(wanted(), Err(Unreached::NotUp));
-        let (entry, mut orders) = live.enter(key);
+        let entry = live.place(key);
+        let mut orders = entry.answered();
         for _ in 0..ORDERS {
             assert_eq!(wanted(), Ok(()));
         }
@@ -102,7 +135,20 @@ mod tests {
         assert_eq!(orders.try_recv().unwrap().step, RecordingStep::Pause);
         assert_eq!(wanted(), Ok(()));
         drop(entry);
-        assert_eq!(wanted(), Err(Unreached::NotUp));
+        assert_eq!((wanted(), live.hang_up(key)), (Err(Unreached::NotUp), Err(Unreached::NotUp)));
         assert!(live.lock().is_empty(), "nothing is left of it");
+    }
+
+    #[tokio::test]
+    async fn a_call_that_is_placed_can_be_ended_and_not_recorded() {
+        let live = Arc::new(Live::default());
+        let key = Key::new();
+        let entry = live.place(key);
+        assert_eq!(live.recording(key, RecordingStep::Start).map(drop), Err(Unreached::NotUp));
+        assert_eq!(live.hang_up(key), Ok(()));
+        // Also for whoever begins to listen later.
+        entry.hung_up().await;
+        let _orders = entry.answered();
+        assert_eq!(live.recording(key, RecordingStep::Start).map(drop), Ok(()));
     }
 }

@@ -43,7 +43,9 @@ impl Line {
         language: Language,
         log: &mut Record,
     ) -> bool {
-        if transfer.mode == TransferMode::Refer && transfer.account.is_none() {
+        // Whom the caller's side would call there is Milo's to decide: the verb `dial` does.
+        let is_emergency = transfer.target().is_ok_and(|uri| house.trunks.emergency(&uri.user()).is_some());
+        if transfer.mode == TransferMode::Refer && transfer.account.is_none() && !is_emergency {
             let began = Instant::now();
             let outcome = self.send_away(transfer).await;
             let (result, status) = match outcome {

@@ -47,7 +47,7 @@ pub use log::{Log, LogFormat};
 pub use media::{InbandDtmf, LearnFrom, Media, Srtp, SrtpOffer};
 pub use recording::{Recording, RecordingFormat};
 pub use secret::{Secret, SecretUrl};
-pub use sip::Sip;
+pub use sip::{EmergencyCalls, Sip};
 pub use trunk::{Trunk, TrunkClean, sip_server};
 
 use fault::{Faults, Origins};
@@ -294,6 +294,23 @@ mod tests {
                 "milo.toml, line 5: sip.trunks[1].name \"a\" is the name of another trunk",
             ),
             ("[sip]\nmin_se_s = 60", "milo.toml, line 2: sip.min_se_s = 60 is not within 90 to 1800"),
+            (
+                "[[sip.trunks]]\nname = \"a\"\ngateway = \"sip:c\"\nallow = [\"03\"]\ndeny = [\"03\"]",
+                "milo.toml, line 5: sip.trunks[0].deny and sip.trunks[0].allow both name \"03\"",
+            ),
+            (
+                "[[sip.trunks]]\nname = \"a\"\ngateway = \"sip:c\"\nallow = [\"\"]",
+                "milo.toml, line 4: sip.trunks[0].allow = \"\" begins no number",
+            ),
+            (
+                "[sip]\nemergency = [\"117\"]\nemergency_calls = \"pass\"",
+                "milo.toml, line 3: sip.emergency_calls = \"pass\" needs an emergency_trunk",
+            ),
+            ("[sip]\nemergency_trunk = \"x\"", "milo.toml, line 2: sip.emergency_trunk = \"x\" is not the name of one"),
+            (
+                "[sip]\nemergency_calls = \"announce\"",
+                "milo.toml, line 2: sip.emergency_calls = \"announce\" needs an emergency_announcement",
+            ),
             ("[log]\nlevel = \"loud\"", "milo.toml, line 2: log.level \"loud\" is no level"),
             ("[log]\nformat = \"xml\"", "milo.toml, line 2: log.format"),
             ("a = \n", "milo.toml, line 1"),

@@ -64,8 +64,29 @@ pub struct Sip {
     pub ban_requests: u32,
     /// Of how many calls that are over the SIP messages stay readable; 0: none are kept, also of calls that are up.
     pub ladders: usize,
+    /// Numbers for emergencies, as they are dialled.
+    pub emergency: Vec<String>,
+    /// What happens when one of them is to be called.
+    pub emergency_calls: EmergencyCalls,
+    /// The trunk that they are called over.
+    pub emergency_trunk: Option<String>,
+    /// The sound file that a caller hears in place of them.
+    pub emergency_announcement: Option<PathBuf>,
     /// Who else than this machine may call.
     pub trunks: Vec<Trunk>,
+}
+
+/// What happens when an emergency number is to be called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EmergencyCalls {
+    /// It is not called.
+    #[default]
+    Refuse,
+    /// It is called, over the emergency trunk.
+    Pass,
+    /// It is not called, and the caller hears why.
+    Announce,
 }
 
 impl Default for Sip {
@@ -98,6 +119,10 @@ impl Default for Sip {
             ban_wrong_answers: 5,
             ban_requests: 50,
             ladders: 200,
+            emergency: Vec::new(),
+            emergency_calls: EmergencyCalls::Refuse,
+            emergency_trunk: None,
+            emergency_announcement: None,
             trunks: Vec::new(),
         }
     }
@@ -202,12 +227,34 @@ impl Sip {
         faults.within("sip.ban_wrong_answers", self.ban_wrong_answers, 1..=1_000);
         faults.within("sip.ban_requests", self.ban_requests, 5..=100_000);
         faults.within("sip.ladders", self.ladders, 0..=10_000);
+        self.check_emergencies(faults);
         for (n, trunk) in self.trunks.iter().enumerate() {
             let key = format!("sip.trunks[{n}]");
             trunk.check(&key, faults);
             if self.trunks.iter().take(n).any(|other| other.name == trunk.name) {
                 faults.add(&format!("{key}.name"), format!("{:?} is the name of another trunk", trunk.name));
             }
+        }
+    }
+}
+
+impl Sip {
+    fn check_emergencies(&self, faults: &mut Faults<'_>) {
+        let dialled = |c: char| c.is_ascii_alphanumeric() || "-_.+*#".contains(c);
+        if let Some(number) = self.emergency.iter().find(|number| number.is_empty() || !number.chars().all(dialled)) {
+            faults.add("sip.emergency", format!("= {number:?} is no number; one looks like 117"));
+        }
+        match (self.emergency_calls, &self.emergency_trunk) {
+            (EmergencyCalls::Pass, None) => {
+                faults.add("sip.emergency_calls", "= \"pass\" needs an emergency_trunk to call over".into());
+            }
+            (_, Some(name)) if !self.trunks.iter().any(|trunk| trunk.name == *name) => {
+                faults.add("sip.emergency_trunk", format!("= {name:?} is not the name of one of [[sip.trunks]]"));
+            }
+            _ => {}
+        }
+        if self.emergency_calls == EmergencyCalls::Announce && self.emergency_announcement.is_none() {
+            faults.add("sip.emergency_calls", "= \"announce\" needs an emergency_announcement, a sound file".into());
         }
     }
 }

@@ -35,6 +35,18 @@ pub struct Trunk {
     pub expires_s: u64,
     /// Who calls out: a number, or `caller` for whoever called Milo. Unset: the plan's `from`, else the username.
     pub caller_id: Option<String>,
+    /// Who else may call out over it: these numbers, for whoever has Milo place a call, and for the plan's `from`.
+    pub caller_ids: Option<Vec<String>>,
+    /// The beginnings of the numbers that may be called over it; unset, all that `deny` does not name.
+    pub allow: Option<Vec<String>>,
+    /// The beginnings of those that may not; of all that fit, the longest counts.
+    pub deny: Option<Vec<String>>,
+    /// Calls out within a day (UTC).
+    pub calls_per_day: Option<u64>,
+    /// Minutes of calls out within a day (UTC).
+    pub minutes_per_day: Option<u64>,
+    /// How often it is asked whether it is there (OPTIONS), in seconds.
+    pub options_s: Option<u64>,
     /// Calls at once, in and out.
     pub max_calls: Option<usize>,
     /// Calls that may begin within a second, in and out.
@@ -87,6 +99,12 @@ impl Default for Trunk {
             realm: None,
             expires_s: 600,
             caller_id: None,
+            caller_ids: None,
+            allow: None,
+            deny: None,
+            options_s: None,
+            calls_per_day: None,
+            minutes_per_day: None,
             max_calls: None,
             calls_per_second: None,
             clean: TrunkClean::default(),
@@ -149,8 +167,40 @@ impl Trunk {
             faults.within(&at("calls_per_second"), calls, 0.01..=10_000.0);
         }
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_.+".contains(c);
-        if self.caller_id.as_ref().is_some_and(|id| id.is_empty() || !id.chars().all(plain)) {
+        let wrong = |id: &String| id.is_empty() || !id.chars().all(plain);
+        if self.caller_id.as_ref().is_some_and(wrong) {
             faults.add(&at("caller_id"), "is neither `caller` nor a number or name: letters, digits, - _ . +".into());
+        }
+        let dialled = |c: char| plain(c) || "*#".contains(c);
+        for (field, prefixes) in [("allow", &self.allow), ("deny", &self.deny)] {
+            let wrong = |prefix: &&String| prefix.is_empty() || !prefix.chars().all(dialled);
+            if let Some(prefix) = prefixes.iter().flatten().find(wrong) {
+                faults.add(&at(field), format!("= {prefix:?} begins no number; a beginning looks like 034 or +261"));
+            }
+        }
+        let allowed = |prefix: &&String| self.allow.iter().flatten().any(|allowed| allowed == *prefix);
+        if let Some(both) = self.deny.iter().flatten().find(allowed) {
+            faults.add(&at("deny"), format!("and {key}.allow both name {both:?}"));
+        }
+        if let Some(seconds) = self.options_s {
+            faults.within(&at("options_s"), seconds, 1..=3_600);
+            if self.registrar.is_none()
+                && self.gateway.is_none()
+                && self.address.is_some_and(|network| network.prefix_len() != network.max_prefix_len())
+            {
+                faults.add(
+                    &at("options_s"),
+                    "has nobody to ask: there is neither gateway, registrar nor single address".into(),
+                );
+            }
+        }
+        for (field, most) in [("calls_per_day", self.calls_per_day), ("minutes_per_day", self.minutes_per_day)] {
+            if let Some(most) = most {
+                faults.within(&at(field), most, 1..=10_000_000);
+            }
+        }
+        if let Some(id) = self.caller_ids.iter().flatten().find(|id| wrong(id)) {
+            faults.add(&at("caller_ids"), format!("= {id:?} is no number or name: letters, digits, - _ . +"));
         }
     }
 }

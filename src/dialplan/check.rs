@@ -18,11 +18,16 @@ pub(super) struct Known<'a> {
     pub(super) personas: &'a BTreeMap<String, Persona>,
 }
 
-/// Checks all plans, and gives the names of the header fields that they ask for.
-pub(super) fn check(plans: &[(&Source, Plan)], known: &Known<'_>, faults: &mut Vec<Fault>) -> BTreeSet<String> {
+/// Checks all plans, and gives the names of the header fields that they ask for and of the variables that they set or are given.
+pub(super) fn check(
+    plans: &[(&Source, Plan)],
+    known: &Known<'_>,
+    faults: &mut Vec<Fault>,
+) -> (BTreeSet<String>, BTreeSet<String>) {
     let names: BTreeMap<&str, &Plan> = plans.iter().map(|(_, plan)| (plan.name.as_str(), plan)).collect();
     let all = plans.iter().flat_map(|(_, plan)| steps(&plan.actions));
-    let set: BTreeSet<String> = all.flat_map(|step| step.get_ref().sets()).map(Into::into).collect();
+    let given = plans.iter().flat_map(|(_, plan)| plan.variables.iter().map(String::as_str));
+    let set: BTreeSet<String> = all.flat_map(|step| step.get_ref().sets()).chain(given).map(Into::into).collect();
     let mut headers = BTreeSet::new();
     for (n, (source, plan)) in plans.iter().enumerate() {
         let mut wrong = |at: usize, fault: String| {
@@ -37,6 +42,9 @@ pub(super) fn check(plans: &[(&Source, Plan)], known: &Known<'_>, faults: &mut V
         }
         if let Some(fault) = plan.hours.iter().find_map(super::Window::fault) {
             wrong(plan.at, fault);
+        }
+        if let Some(fault) = plan.variables.iter().find_map(|name| variables::unfit(name)) {
+            wrong(plan.at, format!("variables: {fault}"));
         }
         order(plan, &mut wrong);
         if let Some(way) = round(plan, &names) {
@@ -68,7 +76,7 @@ pub(super) fn check(plans: &[(&Source, Plan)], known: &Known<'_>, faults: &mut V
             }
         }
     }
-    headers
+    (headers, set)
 }
 
 /// Every verb of a block and of the blocks within it, in the order of the file.

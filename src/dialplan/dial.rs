@@ -4,6 +4,8 @@ use milo_media::tone::Country;
 use milo_signaling::{Transport, Uri, User};
 use serde::{Deserialize, Serialize};
 
+use crate::trunk::is_number;
+
 /// Whom to call. What a caller sends or presses may be the user part of an address where the plan says so, never its host, and
 /// never a number over a trunk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,10 +18,11 @@ pub struct Dial {
     /// In place of `to`: an account of `[sip] accounts`. All its telephones ring, and the first that answers has the call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
-    /// The trunk that the number is called over; `[[sip.trunks]]` says where, as whom, and how many at once.
+    /// The trunk that the number is called over, or several, of which the next is tried where one does not get through;
+    /// `[[sip.trunks]]` says where, as whom, and how many at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub trunk: Option<String>,
-    /// How long it may ring, in seconds: 1 to 300.
+    pub trunk: Option<TrunkNames>,
+    /// How long it may ring, in seconds, at each of them: 1 to 300.
     #[serde(default = "half_a_minute")]
     pub seconds: u64,
     /// Who calls: the user part of From. Unset: what the trunk says, for an account the caller's number, else `milo`.
@@ -32,6 +35,49 @@ pub struct Dial {
     /// built-in music.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub music_files: Vec<String>,
+}
+
+/// As many trunks as one call may try.
+const TRUNKS: usize = 8;
+
+/// The trunks that a number is called over, the first first: a name, or a list of names.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "OneOrMore", into = "OneOrMore")]
+pub struct TrunkNames(Vec<String>);
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected the name of a trunk, or a list of names")]
+enum OneOrMore {
+    One(String),
+    More(Vec<String>),
+}
+
+impl From<OneOrMore> for TrunkNames {
+    fn from(names: OneOrMore) -> Self {
+        match names {
+            OneOrMore::One(name) => Self(vec![name]),
+            OneOrMore::More(names) => Self(names),
+        }
+    }
+}
+
+impl From<TrunkNames> for OneOrMore {
+    fn from(TrunkNames(mut names): TrunkNames) -> Self {
+        if names.len() == 1 { Self::One(names.remove(0)) } else { Self::More(names) }
+    }
+}
+
+impl TrunkNames {
+    /// The names, in the order in which they are tried.
+    pub fn names(&self) -> &[String] {
+        &self.0
+    }
+
+    /// What is impossible about them, in one sentence.
+    pub fn fault(&self) -> Option<String> {
+        (!(1..=TRUNKS).contains(&self.0.len()))
+            .then(|| format!("trunk: a call is tried over 1 to {TRUNKS} trunks, not over {}", self.0.len()))
+    }
 }
 
 pub(super) fn half_a_minute() -> u64 {
@@ -75,11 +121,11 @@ impl Dial {
         if self.to.is_empty() {
             return Some("dial: whom to call is missing: `to` an address, or the `account` of a telephone".into());
         }
-        if self.trunk.is_none() {
-            return self.target().err();
+        let Some(trunks) = &self.trunk else { return self.target().err() };
+        if let Some(fault) = trunks.fault() {
+            return Some(format!("dial: {fault}"));
         }
-        let dialled = |byte: u8| plain(byte) || b"*#".contains(&byte);
-        let is_number = !self.to.is_empty() && self.to.bytes().all(dialled);
-        (!is_number).then(|| format!("dial: to = {:?} is no number; over a trunk one looks like 0201234567", self.to))
+        (!is_number(&self.to))
+            .then(|| format!("dial: to = {:?} is no number; over a trunk one looks like 0201234567", self.to))
     }
 }

@@ -35,7 +35,7 @@ use serde::Deserialize;
 pub use action::{Action, Block, RecordingStep, Step};
 pub use ask::{Gather, Menu, Prompt, Say};
 pub use choose::{Facts, Verdict};
-pub use dial::Dial;
+pub use dial::{Dial, TrunkNames};
 pub use editions::{Edition, Editions, Origin};
 pub use fault::{Fault, Faults};
 pub use hours::Window;
@@ -83,6 +83,9 @@ pub struct Plan {
     pub language: Language,
     /// Whether its calls are recorded from the answer on; unset, as the configuration says.
     pub record: Option<bool>,
+    /// The names of variables that whoever has Milo place a call gives it.
+    #[serde(default)]
+    pub variables: Vec<String>,
     /// The verbs, in order; the call ends after the last one.
     #[serde(skip)]
     pub actions: Block,
@@ -110,6 +113,8 @@ pub struct Dialplans {
     folder: PathBuf,
     /// The header fields that plans ask for.
     header_names: BTreeSet<String>,
+    /// The variables that plans set, or are given.
+    variables: BTreeSet<String>,
 }
 
 impl Dialplans {
@@ -182,16 +187,16 @@ impl Dialplans {
             all.extend(read::plans(source, &mut faults).into_iter().map(|plan| (source, plan)));
         }
         // What could not be read is missing to what names it: that would be told as a fault of the others.
-        let header_names = if faults.is_empty() {
+        let (header_names, variables) = if faults.is_empty() {
             check::check(&all, &Known { folder, personas: &known }, &mut faults)
         } else {
-            BTreeSet::new()
+            Default::default()
         };
         if !faults.is_empty() {
             return Err(Faults(faults));
         }
         let plans = all.into_iter().map(|(_, plan)| plan).collect();
-        Ok(Self { plans, personas: known, folder: folder.into(), header_names })
+        Ok(Self { plans, personas: known, folder: folder.into(), header_names, variables })
     }
 
     /// All plans, in the order in which they are tried.
@@ -202,6 +207,14 @@ impl Dialplans {
     /// A plan by name; every name in a checked plan is known.
     pub fn plan(&self, name: &str) -> Option<&Plan> {
         self.plans.iter().find(|plan| plan.name == name)
+    }
+
+    /// Why a call out cannot be given this variable.
+    pub fn ungivable(&self, name: &str, value: &str) -> Option<String> {
+        if !self.variables.contains(name) {
+            return Some(format!("no plan knows the variable {name:?}; a plan is given those of its `variables`"));
+        }
+        variables::too_long(value).then(|| format!("the value of the variable {name:?} is longer than 1000 characters"))
     }
 
     /// A persona by name; every name in a checked plan is known.
@@ -239,11 +252,11 @@ impl Dialplans {
     pub fn check_trunks(&self, is_known: impl Fn(&str) -> bool) -> Result<(), Fault> {
         for plan in &self.plans {
             let steps = check::steps(&plan.actions);
-            let mut dials = steps.into_iter().filter_map(|step| match step.get_ref() {
-                Action::Dial(dial) => dial.trunk.as_deref(),
+            let dials = steps.into_iter().filter_map(|step| match step.get_ref() {
+                Action::Dial(dial) => dial.trunk.as_ref(),
                 _ => None,
             });
-            if let Some(unknown) = dials.find(|name| !is_known(name)) {
+            if let Some(unknown) = dials.flat_map(TrunkNames::names).find(|name| !is_known(name)) {
                 let fault =
                     format!("plan {:?}: dial: trunk = {unknown:?} is not the name of one of [[sip.trunks]]", plan.name);
                 return Err(Fault { file: plan.file.clone(), line: Some(plan.line), fault });

@@ -134,6 +134,7 @@ fn written(kind: &str) -> String {
         "BTreeMap<char, Block>" => "keys and lists of verbs".into(),
         "Vec<Window>" => "list of hours".into(),
         "Vec<Holiday>" => "list of days, `\"06-26\"` or `\"2026-04-06\"`".into(),
+        "TrunkNames" => "text or list of texts".into(),
         "Vec<String>" => "list of texts".into(),
         other => match other.strip_prefix("Option<") {
             Some(inner) => written(inner.trim_end_matches('>')),

@@ -10,6 +10,11 @@ const LONGEST: usize = 1_000;
 const KNOWN: [&str; 4] = ["caller", "called", "trunk", "call_id"];
 const HEADER: &str = "header.";
 
+/// Whether a value is longer than one may be.
+pub(super) fn too_long(value: &str) -> bool {
+    value.chars().nth(LONGEST).is_some()
+}
+
 /// Where a value is put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {

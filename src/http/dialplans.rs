@@ -83,6 +83,7 @@ fn shown(edition: &Edition, faults: &[Fault]) -> Value {
             "from": plan.from,
             "trunk": plan.trunk,
             "language": plan.language,
+            "variables": plan.variables,
             "verbs": plan.actions.iter().map(|step| step.get_ref().verb()).collect::<Vec<_>>(),
         })
     };

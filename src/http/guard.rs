@@ -1,4 +1,4 @@
-//! Who may read the call log and the metrics: this machine, or whoever has the key.
+//! Who may read the call log and the metrics, and have calls placed and ended: this machine, or whoever has the key.
 
 use std::net::{IpAddr, SocketAddr};
 

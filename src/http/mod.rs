@@ -8,6 +8,7 @@
 //!                                          /api/v1/calls…    calls.rs         │ or a key
 //!                                          /api/v1/bans…     bans.rs          │
 //!                                          …/{id}/sip       sip/             │
+//!                                                           place.rs         │
 //!                                          /api/v1/dialplans dialplans.rs     │
 //!                                          …/registrations   registrations.rs │
 //!                                          /api/v1/trunks    trunks.rs       ─┘
@@ -22,6 +23,7 @@ mod guard;
 mod health;
 mod metrics_page;
 mod page;
+mod place;
 mod problem;
 mod registrations;
 mod serve;
@@ -40,7 +42,7 @@ pub use serve::{bind, serve};
 
 use crate::{
     accounts::Accounts,
-    call::{Live, SipSeen},
+    call::{CallsOut, Live, SipSeen},
     config::{self, Secret},
     dialplan::Editions,
     metrics::Metrics,
@@ -58,6 +60,7 @@ pub struct AppState {
     sip: Arc<SipSeen>,
     accounts: Arc<Accounts>,
     caller: Caller,
+    calls_out: CallsOut,
     metrics: Arc<Metrics>,
     health: Arc<dyn Fn() -> HealthReport + Send + Sync>,
     api_key: Option<Secret>,
@@ -71,6 +74,7 @@ impl AppState {
         (store, editions): (Store, Editions),
         log: LogWriter,
         (live, sip, accounts, caller): (Arc<Live>, Arc<SipSeen>, Arc<Accounts>, Caller),
+        calls_out: CallsOut,
         metrics: Arc<Metrics>,
         health: impl Fn() -> HealthReport + Send + Sync + 'static,
     ) -> Self {
@@ -82,6 +86,7 @@ impl AppState {
             sip,
             accounts,
             caller,
+            calls_out,
             metrics,
             health: Arc::new(health),
             api_key: http.api_key.clone(),
@@ -106,6 +111,7 @@ pub fn router(state: AppState) -> Router {
         .merge(bans::routes())
         .merge(registrations::routes())
         .merge(sip::routes())
+        .merge(place::routes())
         .merge(trunks::routes())
         .merge(dialplans::routes())
         .fallback(|| async { Problem::not_found("there is nothing at this address") })

@@ -18,7 +18,7 @@ pub(super) struct Problem {
     status: u16,
     detail: String,
     #[serde(skip)]
-    header: Option<(&'static str, &'static str)>,
+    header: Option<(&'static str, String)>,
 }
 
 impl Problem {
@@ -34,7 +34,7 @@ impl Problem {
 
     /// 401: a key is needed, or this one is wrong.
     pub(super) fn unauthorized(detail: impl Into<String>) -> Self {
-        let header = ("www-authenticate", "Bearer realm=\"milo\"");
+        let header = ("www-authenticate", "Bearer realm=\"milo\"".to_owned());
         Self { header: Some(header), ..Self::new(StatusCode::UNAUTHORIZED, detail) }
     }
 
@@ -63,8 +63,22 @@ impl Problem {
 
     /// 503: try again later.
     pub(super) fn unavailable(detail: impl Into<String>) -> Self {
-        let header = ("retry-after", "5");
-        Self { header: Some(header), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail) }
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).after(5)
+    }
+
+    /// 403: nobody may have this done.
+    pub(super) fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, detail)
+    }
+
+    /// 429: in so many seconds it is possible.
+    pub(super) fn too_many(detail: impl Into<String>, seconds: u64) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, detail).after(seconds)
+    }
+
+    /// In so many seconds it is worth another try.
+    pub(super) fn after(self, seconds: u64) -> Self {
+        Self { header: Some(("retry-after", seconds.to_string())), ..self }
     }
 }
 
@@ -79,13 +93,13 @@ impl From<StoreError> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let header = self.header;
+        let header = self.header.clone();
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some((name, value)) = header {
-            headers.insert(name, HeaderValue::from_static(value));
+        if let Some((name, Ok(value))) = header.map(|(name, value)| (name, HeaderValue::try_from(value))) {
+            headers.insert(name, value);
         }
         response
     }

@@ -8,18 +8,19 @@ use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    sync::oneshot,
+    sync::{mpsc, oneshot},
     task::JoinHandle,
 };
 
 use super::*;
 use crate::{
     agent::SetPhrases,
+    call::Placement,
     config::SecretUrl,
     dialplan::Origin,
     engines::Model,
     store::{CallLog, Ending, HangupBy, NewCall, NewTurn, Places, Stages, Stamp},
-    trunk::TrunkReport,
+    trunk::{TrunkReport, Trunks},
 };
 
 const PLANS: &str = "
@@ -29,6 +30,7 @@ number = '020*'
 trunk = 'orange'
 headers = { X-Queue = 'sales' }
 language = 'mg'
+variables = ['name']
 actions = [{ answer = {} }, { echo = {} }]
 
 [[plan]]
@@ -43,6 +45,7 @@ struct House {
     address: SocketAddr,
     log: LogWriter,
     folder: PathBuf,
+    placements: mpsc::Receiver<Placement>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
 }
@@ -70,11 +73,16 @@ impl House {
         let caller = endpoint.caller().clone();
         let accounts = Arc::new(Accounts::new(Vec::new(), tokio::sync::watch::channel(Arc::from([])).1));
         let sip = Arc::new(SipSeen::new(Ladders::default(), 0));
+        let live: Arc<Live> = Arc::default();
+        let ways = (editions.clone(), Trunks::default());
+        let writers = (log.clone(), Arc::clone(&metrics));
+        let (calls_out, placements) = CallsOut::new(ways, writers, (Arc::clone(&live), Arc::clone(&sip)), 2, || true);
         let state = AppState::new(
             http,
             (store, editions),
             log.clone(),
-            (Arc::default(), sip, accounts, caller),
+            (live, sip, accounts, caller),
+            calls_out,
             metrics,
             move || health.clone(),
         );
@@ -82,7 +90,7 @@ impl House {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(serve(listener, router(state), async { stopped.await.unwrap_or(()) }));
-        Self { address, log, folder, stop: Some(stop), task }
+        Self { address, log, folder, placements, stop: Some(stop), task }
     }
 
     async fn raw(&self, request: &str) -> String {
@@ -231,6 +239,7 @@ async fn the_call_log_is_listed_and_each_call_shown() {
         by: HangupBy::Caller,
         language: None,
         quality: Some(serde_json::json!([{"leg": "caller", "mos": 4.2}])),
+        outcome: None,
     });
     drop([house.call(), house.call()]);
     assert!(house.log.flush(Duration::from_secs(10)).await);
@@ -305,7 +314,7 @@ async fn a_stranger_needs_the_key() {
     };
     assert!(house.raw(&order(forwarded)).await.starts_with("HTTP/1.1 401"), "a recording is nobody else's to end");
     assert!(house.raw(&order(&right)).await.starts_with("HTTP/1.1 404"));
-    for path in ["/api/v1/dialplans/test", "/api/v1/dialplans/reload"] {
+    for path in ["/api/v1/dialplans/test", "/api/v1/dialplans/reload", "/api/v1/calls"] {
         let asked = format!(
             "POST {path} HTTP/1.1\r\nHost: x\r\n{forwarded}Connection: close\r\nContent-Type: application/json\r\n\
              Content-Length: 2\r\n\r\n{{}}"
@@ -313,6 +322,63 @@ async fn a_stranger_needs_the_key() {
         let answer = house.raw(&asked).await;
         assert!(answer.starts_with("HTTP/1.1 401"), "{path}: {answer}");
     }
+}
+
+#[tokio::test]
+async fn a_call_is_placed_once_and_not_beyond_what_is_allowed() {
+    let mut house = House::new(healthy()).await;
+    let call = |more: Value| {
+        let mut call = json!({ "to": "sip:100@127.0.0.1:9", "plan": "sales" });
+        call.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        call.to_string()
+    };
+    for (more, status, said) in [
+        (json!({ "plan": "sale" }), 422, "plan \"sale\" is not the name of a plan; there are sales, others"),
+        (json!({ "plan": null }), 422, "none is called \"outgoing\""),
+        (json!({ "plan": "others" }), 422, "the plan \"others\" refuses its calls"),
+        (json!({ "to": "tel:+261" }), 422, "is neither a number"),
+        (json!({ "to": "" }), 422, "is neither a number"),
+        (json!({ "to": "sip:1@h;transport=carrier-pigeon" }), 422, "is neither a number"),
+        (json!({ "to": "034" }), 422, "there is none with a gateway"),
+        (json!({ "to": "034", "trunk": "orange" }), 422, "trunk \"orange\" is not the name"),
+        (json!({ "to": "034", "trunk": vec!["orange"; 9] }), 422, "over 1 to 8 trunks"),
+        (json!({ "trunk": "orange" }), 422, "a SIP address over none"),
+        (json!({ "variables": { "x": "1" } }), 422, "no plan knows the variable \"x\""),
+        (json!({ "variables": { "name": "x".repeat(1_001) } }), 422, "longer than 1000"),
+        (json!({ "variables": { "name": [] } }), 422, "neither a text nor a number"),
+        (json!({ "caller_id": "<sip:boss@bank>" }), 422, "is no number or name"),
+        (json!({ "ring_timeout_s": 0 }), 422, "not within 1 to 180"),
+        (json!({ "idempotency_key": "" }), 400, "1 to 255 characters"),
+        (json!({ "idempotency_key": "x".repeat(256) }), 400, "1 to 255 characters"),
+        (json!({ "whom": "1" }), 400, "unknown field `whom`"),
+    ] {
+        let (got, told) = house.post("/api/v1/calls", &call(more.clone())).await;
+        assert!(got == status && told["detail"].as_str().unwrap().contains(said), "{more}: {got} {told}");
+    }
+    assert_eq!(house.post("/api/v1/calls", "").await.0, 400);
+    assert!(house.placements.try_recv().is_err(), "nothing of it was placed");
+
+    let wanted = call(json!({ "idempotency_key": "k", "variables": { "name": 7 } }));
+    let (status, first) = house.post("/api/v1/calls", &wanted).await;
+    assert_eq!((status, &first["to"], &first["plan"]), (202, &json!("100"), &json!("sales")), "{first}");
+    let row = house.json(&format!("/api/v1/calls/{}", first["id"].as_str().unwrap())).await;
+    assert_eq!((&row["direction"], &row["from"], &row["outcome"]), (&json!("out"), &json!("milo"), &Value::Null));
+    assert_eq!(house.post("/api/v1/calls", &wanted).await, (200, first));
+    let (status, told) = house.post("/api/v1/calls", &call(json!({ "idempotency_key": "k" }))).await;
+    assert!(status == 422 && told["detail"].as_str().unwrap().contains("stands for another call"), "{told}");
+    let placed = house.placements.try_recv().expect("one call");
+    assert!(house.placements.try_recv().is_err(), "and only one");
+
+    // Two may be up, and the first is not over.
+    let other = call(json!({ "to": "sip:200@127.0.0.1:9" }));
+    assert_eq!(house.post("/api/v1/calls", &other).await.0, 202);
+    let (status, told) = house.post("/api/v1/calls", &other).await;
+    assert!(status == 503 && told["detail"].as_str().unwrap().contains("[limits] calls"), "{told}");
+    drop(placed);
+    assert_eq!(house.post("/api/v1/calls", &other).await.0, 202);
+    house.placements.close();
+    let (status, told) = house.post("/api/v1/calls", &call(json!({ "to": "sip:300@127.0.0.1:9" }))).await;
+    assert!(status == 503 && told["detail"].as_str().unwrap().contains("Milo is ending"), "{told}");
 }
 
 #[tokio::test]
@@ -383,7 +449,7 @@ async fn dialplans_are_listed_tested_and_reloaded() {
     let house = House::new(healthy()).await;
     let list = house.json("/api/v1/dialplans").await;
     assert_eq!((&list["edition"], &list["faults"]), (&json!(1), &json!([])));
-    assert_eq!((&list["plans"][0]["name"], &list["plans"][1]["line"]), (&json!("sales"), &json!(10)));
+    assert_eq!((&list["plans"][0]["name"], &list["plans"][1]["line"]), (&json!("sales"), &json!(11)));
     assert_eq!(list["plans"][0]["verbs"], json!(["answer", "echo"]));
 
     let call = json!({
@@ -407,9 +473,9 @@ async fn dialplans_are_listed_tested_and_reloaded() {
     let (status, told) = house.post("/api/v1/dialplans/reload", "").await;
     assert_eq!(status, 422);
     let detail = told["detail"].as_str().unwrap();
-    assert!(detail.contains("plans.toml, line 8: plan \"sales\"") && detail.contains("ecko"), "{detail}");
+    assert!(detail.contains("plans.toml, line 9: plan \"sales\"") && detail.contains("ecko"), "{detail}");
     let list = house.json("/api/v1/dialplans").await;
-    assert_eq!((&list["edition"], &list["faults"][0]["line"]), (&json!(1), &json!(8)));
+    assert_eq!((&list["edition"], &list["faults"][0]["line"]), (&json!(1), &json!(9)));
     std::fs::write(&file, PLANS.replace("sales", "orders")).unwrap();
     let (status, told) = house.post("/api/v1/dialplans/reload", "").await;
     // The keeper itself may have looked in between, and made an edition of it.

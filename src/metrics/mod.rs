@@ -70,6 +70,7 @@ struct Sip {
 
 #[derive(Debug)]
 struct TrunkFigures {
+    reachable: IntGaugeVec,
     registered: IntGaugeVec,
     live: IntGaugeVec,
     calls: IntCounterVec,
@@ -180,6 +181,7 @@ impl Metrics {
             },
             trunks: TrunkFigures {
                 registered: gauges("milo_trunk_registered", "1 while Milo is registered with a trunk, else 0."),
+                reachable: gauges("milo_trunk_reachable", "1 while a trunk that is asked by OPTIONS answers, else 0."),
                 live: gauges("milo_trunk_calls_live", "Calls of a trunk that are up now."),
                 calls: counters("milo_trunk_calls_total", "Calls of a trunk, by direction.", &["trunk", "direction"]),
                 refused: counters(
@@ -308,6 +310,9 @@ impl TrunkFigures {
             if let Some(registered) = trunk.registered() {
                 self.registered.with_label_values(&[name]).set(registered);
             }
+            if let Some(reachable) = trunk.reachable {
+                self.reachable.with_label_values(&[name]).set(i64::from(reachable));
+            }
             self.live.with_label_values(&[name]).set(whole(trunk.calls_live));
             for (direction, calls, refused) in
                 [("in", trunk.calls_in, trunk.refused_in), ("out", trunk.calls_out, trunk.refused_out)]
@@ -389,6 +394,7 @@ mod tests {
         health.trunks.push(TrunkReport {
             settings: crate::config::Trunk { name: "carrier".into(), register: true, ..Default::default() },
             state: "registered",
+            reachable: Some(true),
             calls_live: 3,
             calls_in: 4,
             calls_out: 5,
@@ -478,6 +484,7 @@ mod tests {
             ("milo_sip_transactions", 3.0),
             ("milo_sip_connections", 2.0),
             ("milo_trunk_registered{trunk=\"carrier\"}", 1.0),
+            ("milo_trunk_reachable{trunk=\"carrier\"}", 1.0),
             ("milo_trunk_calls_live{trunk=\"carrier\"}", 3.0),
             ("milo_trunk_calls_total{direction=\"in\",trunk=\"carrier\"}", 4.0),
             ("milo_trunk_calls_total{direction=\"out\",trunk=\"carrier\"}", 5.0),

@@ -12,7 +12,7 @@ pub(super) const CUT_OFF: &str = "milo was stopped during the call";
 /// What is known when a call begins.
 #[derive(Clone, Debug)]
 pub struct NewCall {
-    /// SIP Call-ID.
+    /// SIP Call-ID; empty until an INVITE of ours has one.
     pub call_id: String,
     /// True for a call that came in.
     pub incoming: bool,
@@ -50,6 +50,37 @@ impl HangupBy {
     }
 }
 
+/// What came of a call that Milo placed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Somebody answered, or a machine.
+    Answered,
+    /// They speak with somebody else.
+    Busy,
+    /// It rang for too long, or nothing was heard at all.
+    NoAnswer,
+    /// They, or the network, do not take the call.
+    Refused,
+    /// It could not be placed.
+    Failed,
+    /// It was taken back before the answer.
+    Cancelled,
+}
+
+impl Outcome {
+    /// `answered`, `busy`, `no answer`, `refused`, `failed` or `cancelled`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Busy => "busy",
+            Self::NoAnswer => "no answer",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
 /// What became of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordingState {
@@ -81,6 +112,8 @@ pub struct Ending {
     pub language: Option<String>,
     /// How its legs sounded: a list, one object a leg.
     pub quality: Option<Value>,
+    /// What came of a call that Milo placed, and the SIP status that said so.
+    pub outcome: Option<(Outcome, Option<u16>)>,
 }
 
 /// A call of the log, as the API shows it.
@@ -112,6 +145,10 @@ pub struct CallRow {
     pub end_reason: Option<String>,
     /// `caller`, `milo` or `network`.
     pub hangup_by: Option<String>,
+    /// What came of a call that Milo placed: `answered`, `busy`, `no answer`, `refused`, `failed` or `cancelled`.
+    pub outcome: Option<String>,
+    /// The SIP status that said so.
+    pub sip_status: Option<i32>,
     /// Its recording's file within the folder of recordings.
     pub recording: Option<String>,
     /// `live`, `complete`, `failed`, `cut_off` or `deleted`; none when the call was not recorded.
@@ -137,6 +174,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, call_id, direction, caller, called, dialplan, language, started, answered, ended, end_reason, hangup_by,
+                outcome, sip_status,
                 recording, recording_state, quality,
                 (SELECT count(*) FROM turns WHERE turns.call = calls.id) AS turn_count
              FROM calls ",
@@ -190,7 +228,9 @@ impl Store {
     /// how many there were.
     pub async fn close_left_open(&self, node: &str) -> Result<u64, StoreError> {
         let closed = on!(Pool, &self.pool, pool => sqlx::query(
-            "UPDATE calls SET end_reason = $1, recording_state = CASE recording_state WHEN 'live' THEN 'cut_off' ELSE recording_state END,
+            "UPDATE calls SET end_reason = $1,
+             outcome = CASE WHEN direction = 'in' THEN NULL WHEN answered IS NULL THEN 'failed' ELSE 'answered' END,
+             recording_state = CASE recording_state WHEN 'live' THEN 'cut_off' ELSE recording_state END,
              ended = (
                  SELECT max(known.at) FROM (
                      SELECT calls.started AS at
@@ -246,6 +286,16 @@ impl Batch {
         .map(drop))
     }
 
+    /// An INVITE with this Call-ID has left for the call.
+    pub(super) async fn place_call(&mut self, key: Key, call_id: &str) -> Result<(), sqlx::Error> {
+        on!(Batch, self, rows => sqlx::query("UPDATE calls SET call_id = $1 WHERE id = $2")
+            .bind(call_id)
+            .bind(key)
+            .execute(&mut **rows)
+            .await
+            .map(drop))
+    }
+
     /// The call was answered.
     pub(super) async fn answer_call(&mut self, key: Key, at: Stamp) -> Result<(), sqlx::Error> {
         on!(Batch, self, rows => sqlx::query("UPDATE calls SET answered = $1 WHERE id = $2")
@@ -279,14 +329,17 @@ impl Batch {
     /// The call ended.
     pub(super) async fn end_call(&mut self, key: Key, ending: &Ending) -> Result<(), sqlx::Error> {
         on!(Batch, self, rows => sqlx::query(
-            "UPDATE calls SET ended = $1, end_reason = $2, hangup_by = $3, language = coalesce($4, language), quality = $5
-             WHERE id = $6",
+            "UPDATE calls SET ended = $1, end_reason = $2, hangup_by = $3, language = coalesce($4, language), quality = $5,
+             outcome = coalesce($6, CASE WHEN direction = 'in' THEN NULL WHEN answered IS NULL THEN 'failed' ELSE 'answered' END),
+             sip_status = $7 WHERE id = $8",
         )
         .bind(ending.at)
         .bind(&ending.reason)
         .bind(ending.by.as_str())
         .bind(&ending.language)
         .bind(ending.quality.as_ref().map(Json))
+        .bind(ending.outcome.map(|(outcome, _)| outcome.as_str()))
+        .bind(ending.outcome.and_then(|(_, status)| status).map(i32::from))
         .bind(key)
         .execute(&mut **rows)
         .await

@@ -31,17 +31,19 @@ mod postgres_cluster;
 mod stamp;
 #[cfg(test)]
 mod tests;
+mod trunk_days;
 mod turns;
 mod writer;
 
 use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 
-pub use calls::{CallRow, Ending, HangupBy, NewCall, Page, RecordingState};
+pub use calls::{CallRow, Ending, HangupBy, NewCall, Outcome, Page, RecordingState};
 pub use error::StoreError;
 pub use events::EventRow;
 pub use key::Key;
 pub use node::Node;
 pub use stamp::Stamp;
+pub use trunk_days::TrunkDay;
 pub use turns::{NewTurn, Places, Stages, TurnRow};
 pub use writer::{CallLog, LogState, LogWriter};
 

@@ -69,6 +69,8 @@ macro_rules! on_both {
 
 on_both!(
     a_call_is_kept_with_its_turns_and_events,
+    a_call_out_says_what_came_of_it,
+    what_a_trunk_carried_on_a_day_is_known_after_a_start,
     pages_follow_each_other_newest_first,
     the_rows_of_a_crash_are_closed_by_their_own_node,
     many_may_open_an_empty_database_at_once,
@@ -128,6 +130,7 @@ async fn a_call_is_kept_with_its_turns_and_events(url: SecretUrl) {
         by: HangupBy::Caller,
         language: Some("fr".into()),
         quality: Some(json!([{"leg": "caller", "codec": "PCMA", "mos": 4.25, "one_way": null}])),
+        outcome: None,
     };
     call.end(ending);
     assert!(log.flush(SOON).await);
@@ -148,6 +151,56 @@ async fn a_call_is_kept_with_its_turns_and_events(url: SecretUrl) {
     assert_eq!(events[0].detail, json!({"digit": "5", "nested": [1, null, "é"]}));
     assert_eq!(log.state().waiting, 0);
     assert!(store.call(Key::new()).await.unwrap().is_none());
+}
+
+async fn a_call_out_says_what_came_of_it(url: SecretUrl) {
+    let store = Store::open(&url).await.unwrap();
+    let (log, _) = LogWriter::start(store.clone(), "n");
+    let out = || log.begin(NewCall { incoming: false, call_id: String::new(), ..new_call(1_000) });
+    let call = out();
+    call.placed("an-invite@here");
+    let ending = |outcome| Ending {
+        at: Stamp::from_millis(9_000),
+        reason: "busy".into(),
+        by: HangupBy::Caller,
+        language: None,
+        quality: None,
+        outcome,
+    };
+    call.end(ending(Some((Outcome::Busy, Some(486)))));
+    // Those that a crash left open, one of them answered.
+    let (answered, ringing) = (out(), out());
+    answered.answered(Stamp::from_millis(2_000));
+    assert!(log.flush(SOON).await);
+    assert_eq!(store.close_left_open("n").await.unwrap(), 2);
+    let row = async |call: &CallLog| store.call(call.key()).await.unwrap().unwrap();
+    let busy = row(&call).await;
+    assert_eq!((busy.direction.as_str(), busy.call_id.as_str()), ("out", "an-invite@here"));
+    assert_eq!((busy.outcome.as_deref(), busy.sip_status), (Some("busy"), Some(486)));
+    assert_eq!(row(&answered).await.outcome.as_deref(), Some("answered"));
+    assert_eq!(row(&ringing).await.outcome.as_deref(), Some("failed"));
+    // One whose task was cut off.
+    let cut_off = out();
+    let key = cut_off.key();
+    drop(cut_off);
+    assert!(log.flush(SOON).await);
+    assert_eq!(store.call(key).await.unwrap().unwrap().outcome.as_deref(), Some("failed"));
+}
+
+async fn what_a_trunk_carried_on_a_day_is_known_after_a_start(url: SecretUrl) {
+    let store = Store::open(&url).await.unwrap();
+    let (mine, _) = LogWriter::start(store.clone(), "mine");
+    let (other, _) = LogWriter::start(store.clone(), "other");
+    let day = |day: &str, calls, seconds| TrunkDay { day: day.into(), calls, seconds };
+    for so_far in [day("2026-11-29", 1, 0), day("2026-11-29", 2, 61), day("2026-11-30", 1, 5)] {
+        mine.trunk_day("carrier", so_far);
+    }
+    other.trunk_day("carrier", day("2026-11-29", 9, 9));
+    assert!(mine.flush(SOON).await && other.flush(SOON).await);
+    let known = async |trunk: &str, of: &str| store.trunk_day("mine", trunk, of).await.unwrap();
+    assert_eq!(known("carrier", "2026-11-29").await, day("2026-11-29", 2, 61));
+    assert_eq!(known("carrier", "2026-11-30").await, day("2026-11-30", 1, 5));
+    assert_eq!(known("pbx", "2026-11-30").await, day("2026-11-30", 0, 0));
 }
 
 async fn pages_follow_each_other_newest_first(url: SecretUrl) {

@@ -28,7 +28,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Batch, Ending, HangupBy, Key, NewCall, NewTurn, RecordingState, Stamp, Store, error};
+use super::{Batch, Ending, HangupBy, Key, NewCall, NewTurn, RecordingState, Stamp, Store, TrunkDay, error};
 
 /// Rows that may wait.
 const CAPACITY: usize = 65_536;
@@ -46,12 +46,14 @@ const LONGEST_TEXT: usize = 16_384;
 #[derive(Debug)]
 enum Entry {
     Began(Key, NewCall),
+    Placed(Key, String),
     Answered(Key, Stamp),
     Turn(Key, i32, NewTurn),
     Event(Key, i32, Stamp, String, Value),
     Ended(Key, Ending),
     Recording(Key, String),
     Recorded(Key, RecordingState),
+    Carried(String, TrunkDay),
     /// Everything before this has been written.
     Flushed(oneshot::Sender<()>),
 }
@@ -128,6 +130,11 @@ impl LogWriter {
         self.put(Entry::Recorded(call, state));
     }
 
+    /// A trunk has carried so much within a day.
+    pub fn trunk_day(&self, trunk: &str, so_far: TrunkDay) {
+        self.put(Entry::Carried(trunk.into(), so_far));
+    }
+
     /// How the log is doing.
     pub fn state(&self) -> LogState {
         LogState {
@@ -143,7 +150,7 @@ impl LogWriter {
     fn put(&self, entry: Entry) {
         let free = self.queue.capacity();
         let (reserve, lost) = match entry {
-            Entry::Event(..) => (self.queue.max_capacity() / 2, &self.lost.events),
+            Entry::Event(..) | Entry::Carried(..) => (self.queue.max_capacity() / 2, &self.lost.events),
             Entry::Turn(..) => (self.queue.max_capacity() / 4, &self.lost.turns),
             _ => (0, &self.lost.calls),
         };
@@ -176,6 +183,11 @@ impl CallLog {
     /// The call's identifier, in the log and in the API.
     pub fn key(&self) -> Key {
         self.key
+    }
+
+    /// An INVITE with this Call-ID has left for it.
+    pub fn placed(&self, call_id: &str) {
+        self.writer.put(Entry::Placed(self.key, call_id.into()));
     }
 
     /// The call was answered.
@@ -216,7 +228,8 @@ impl Drop for CallLog {
     fn drop(&mut self) {
         if !*self.ended.get_mut() {
             let reason = "the call's task was cut off".into();
-            let ending = Ending { at: Stamp::now(), reason, by: HangupBy::Milo, language: None, quality: None };
+            let ending =
+                Ending { at: Stamp::now(), reason, by: HangupBy::Milo, language: None, quality: None, outcome: None };
             self.writer.put(Entry::Ended(self.key, ending));
         }
     }
@@ -299,7 +312,7 @@ impl Task {
             match self.write(&batch[n..=n]).await {
                 Err(fault) if error::is_hopeless(&fault) => {
                     let lost = match batch.remove(n) {
-                        Entry::Event(..) => &self.lost.events,
+                        Entry::Event(..) | Entry::Carried(..) => &self.lost.events,
                         Entry::Turn(..) => &self.lost.turns,
                         _ => &self.lost.calls,
                     };
@@ -317,12 +330,14 @@ impl Task {
     async fn put(&self, rows: &mut Batch, entry: &Entry) -> Result<(), sqlx::Error> {
         match entry {
             Entry::Began(key, call) => rows.insert_call(&self.node, *key, call).await,
+            Entry::Placed(key, call_id) => rows.place_call(*key, call_id).await,
             Entry::Answered(key, at) => rows.answer_call(*key, *at).await,
             Entry::Turn(key, number, turn) => rows.insert_turn(*key, *number, turn).await,
             Entry::Event(key, number, at, kind, detail) => rows.insert_event(*key, *number, *at, kind, detail).await,
             Entry::Ended(key, ending) => rows.end_call(*key, ending).await,
             Entry::Recording(key, name) => rows.begin_recording(*key, name).await,
             Entry::Recorded(key, state) => rows.end_recording(*key, *state).await,
+            Entry::Carried(trunk, so_far) => rows.set_trunk_day(&self.node, trunk, so_far).await,
             Entry::Flushed(_) => Ok(()),
         }
     }

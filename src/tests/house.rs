@@ -129,6 +129,57 @@ pub fn get(milo: &Running, path: &str) -> Value {
     serde_json::from_slice(&answer.stdout).expect("JSON")
 }
 
+/// `POST path` and the like with curl: the status, the value of a header field of the answer, and its JSON.
+pub fn send(milo: &Running, (method, path): (&str, &str), headers: &[&str], body: &Value) -> Answer {
+    let url = format!("{}{}", milo.http.trim_end_matches('/'), path);
+    let mut curl = Command::new("curl");
+    curl.args(["--silent", "--include", "--max-time", "10", "--request", method, &url]);
+    curl.args(headers.iter().flat_map(|header| ["--header", header]));
+    if !body.is_null() {
+        curl.args(["--json", &body.to_string()]);
+    }
+    let answer = curl.output().expect("curl");
+    let text = String::from_utf8_lossy(&answer.stdout).into_owned();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{method} {path}: {}", answer.status));
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    Answer { status, head: head.to_owned(), body: serde_json::from_str(body).unwrap_or_default() }
+}
+
+/// An answer of the API.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    head: String,
+    pub body: Value,
+}
+
+impl Answer {
+    /// The value of a header field.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let fields = self.head.lines().filter_map(|line| line.split_once(": "));
+        fields.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+}
+
+/// Waits until a call of the log has ended, and returns it with its turns and events.
+pub async fn ended(milo: &Running, id: &Value) -> Value {
+    until(milo, id, "ended", |call| !call["ended"].is_null()).await
+}
+
+/// Waits until a call of the log is so.
+pub async fn until(milo: &Running, id: &Value, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+    let path = format!("/api/v1/calls/{}", id.as_str().expect("an identifier"));
+    let mut call = Value::Null;
+    for _ in 0..300 {
+        call = get(milo, &path);
+        if is_so(&call) {
+            return call;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("within thirty seconds the call was not {what}: {call}");
+}
+
 /// The metrics as text.
 pub fn metrics(milo: &Running) -> String {
     let url = format!("{}/metrics", milo.http.trim_end_matches('/'));

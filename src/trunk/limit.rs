@@ -1,15 +1,23 @@
 //! How many calls a trunk carries at once, and how many may begin within a second.
 
 use std::{
-    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
+
+use tokio::time::Instant;
+
+use super::{Denied, day::Day};
+use crate::store::Stamp;
 
 /// The limit of one trunk, for calls in and out together. No call waits for another here: two counters, moved whole.
 #[derive(Debug)]
 pub(super) struct Limit {
     most: usize,
-    live: AtomicUsize,
+    live: Arc<AtomicUsize>,
     pace: Option<Pace>,
 }
 
@@ -39,11 +47,27 @@ impl Pace {
 
 /// A call's place on its trunk, until it is dropped.
 #[derive(Debug)]
-pub struct Place<'t>(&'t AtomicUsize);
+pub struct Place {
+    live: Arc<AtomicUsize>,
+    /// Where the minutes of a call out are counted, and since when they are.
+    talk: Option<(Arc<Day>, Instant)>,
+}
 
-impl Drop for Place<'_> {
+impl Place {
+    /// The call is up: from here its minutes count.
+    pub(super) fn count_minutes(&mut self, day: &Arc<Day>) {
+        self.talk = Some((Arc::clone(day), Instant::now()));
+    }
+}
+
+impl Drop for Place {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.live.fetch_sub(1, Ordering::Relaxed);
+        if let Some((day, since)) = self.talk.take() {
+            // Those who count minutes count every second that has begun.
+            let seconds = u64::try_from(since.elapsed().as_nanos().div_ceil(1_000_000_000)).unwrap_or(u64::MAX);
+            day.talked(Stamp::now(), seconds);
+        }
     }
 }
 
@@ -51,16 +75,25 @@ impl Limit {
     /// `None`: no limit.
     pub(super) fn new(max_calls: Option<usize>, calls_per_second: Option<f64>) -> Self {
         let pace = calls_per_second.map(Pace::new);
-        Self { most: max_calls.unwrap_or(usize::MAX), live: AtomicUsize::new(0), pace }
+        Self { most: max_calls.unwrap_or(usize::MAX), live: Arc::default(), pace }
     }
 
-    /// A place for a call that begins so long after the start; `None` when there is none.
-    pub(super) fn take(&self, now: Duration) -> Option<Place<'_>> {
+    /// A place for a call that begins so long after the start.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(super) fn take(&self, now: Duration) -> Result<Place, Denied> {
         let more = |live: usize| (live < self.most).then_some(live + 1);
-        self.live.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
-        let place = Place(&self.live);
+        self.live.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).map_err(|_| Denied::Full)?;
+        let place = Place { live: Arc::clone(&self.live), talk: None };
         let now_ns = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
-        self.pace.as_ref().is_none_or(|pace| pace.allows(now_ns)).then_some(place)
+        if self.pace.as_ref().is_none_or(|pace| pace.allows(now_ns)) { Ok(place) } else { Err(Denied::Pace) }
+    }
+
+    /// A place whatever the limit, for what must not be refused.
+    pub(super) fn take_anyway(&self) -> Place {
+        self.live.fetch_add(1, Ordering::Relaxed);
+        Place { live: Arc::clone(&self.live), talk: None }
     }
 
     /// Calls that are up now.
@@ -77,17 +110,17 @@ mod tests {
     fn places_come_back() {
         let limit = Limit::new(Some(2), None);
         let (one, two) = (limit.take(Duration::ZERO), limit.take(Duration::ZERO));
-        assert!(one.is_some() && two.is_some() && limit.take(Duration::ZERO).is_none());
+        assert!(one.is_ok() && two.is_ok() && limit.take(Duration::ZERO).err() == Some(Denied::Full));
         assert_eq!(limit.live(), 2);
         drop(one);
-        assert!(limit.take(Duration::ZERO).is_some());
+        assert!(limit.take(Duration::ZERO).is_ok());
         assert_eq!(limit.live(), 1);
     }
 
     #[test]
     fn a_pace_lets_a_second_of_calls_run_ahead_and_no_more() {
         let taken = |limit: &Limit, at_ms: u64, tries: usize| {
-            (0..tries).filter(|_| limit.take(Duration::from_millis(at_ms)).is_some()).count()
+            (0..tries).filter(|_| limit.take(Duration::from_millis(at_ms)).is_ok()).count()
         };
         let two = Limit::new(None, Some(2.0));
         assert_eq!([taken(&two, 0, 9), taken(&two, 400, 9), taken(&two, 500, 9), taken(&two, 5_000, 9)], [2, 0, 1, 2]);

@@ -89,6 +89,8 @@ pub enum Event {
     Ended(CallKey, EndReason),
     /// The telephones that are registered with us are these now.
     Registered(Arc<[Registered]>),
+    /// An OPTIONS of ours has its final response: the status code; 408 when none came, 503 when it could not be sent.
+    Ponged(CallKey, u16),
     /// A registration stands otherwise than before.
     Registration(CallKey, RegistrationState),
 }
@@ -190,6 +192,8 @@ pub struct Core {
     pub(super) registrations: BTreeMap<CallKey, Registration>,
     pub(super) registrar: Option<Registrar>,
     pub(super) bans: Bans,
+    /// OPTIONS of ours without a final response; of the same series.
+    pub(super) pings: HashSet<CallKey>,
     /// Call-ID and local tag to call.
     pub(super) dialogs: HashMap<(String, String), CallKey>,
     /// INFOs of ours without a final response.
@@ -217,6 +221,7 @@ impl Core {
             registrations: BTreeMap::new(),
             registrar,
             bans: Bans::new(now, config.bans),
+            pings: HashSet::new(),
             dialogs: HashMap::new(),
             told_keys: HashSet::new(),
             seen_as: SeenAs::default(),

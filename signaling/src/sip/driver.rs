@@ -216,6 +216,16 @@ impl Driver {
             })),
             Command::HangUp(call, reply) => drop(reply.send(self.core.hang_up(now, call))),
             Command::Call(call, reply) => self.call(now, &call, reply),
+            Command::Ping(ping, reply) => {
+                let (target, destination) = &*ping;
+                let ways = destination.ways(&mut self.transports);
+                match ways.and_then(|ways| ways.first().ok_or_else(|| "it has no address".to_owned())) {
+                    Ok(path) => self.waiting.for_ping(self.core.ping(now, target, path), reply),
+                    Err(reason) => {
+                        drop(reply.send(Err(SignalingError::Target { target: target.to_string(), reason })));
+                    }
+                }
+            }
             Command::Register(account, reply) => {
                 drop(reply.send(Ok(self.registrars.register(now, *account, &mut self.core))));
             }
@@ -318,6 +328,7 @@ impl Driver {
             }),
             Event::ReferAnswered(call, code) => self.waiting.refer_answered(call, code),
             Event::ReferProgress(call, code) => self.waiting.refer_progress(call, code),
+            Event::Ponged(ping, code) => self.waiting.ponged(ping, code),
             Event::Registration(key, state) => self.registrars.tell(key, state),
             Event::Ended(call, reason) => {
                 self.waiting.end(call);

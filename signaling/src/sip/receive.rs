@@ -342,6 +342,10 @@ impl Core {
             self.registrar_told(now, call, id, told);
             return;
         }
+        if self.pings.contains(&call) {
+            self.ping_told(call, &told);
+            return;
+        }
         match told {
             Told::Response(response) => self.responded(now, call, id, &response),
             Told::TimedOut => self.unanswered(now, call, id, 408),

@@ -16,6 +16,8 @@ pub(super) struct Waiting {
     holds: HashMap<CallKey, Reply<()>>,
     /// For what becomes of a REFER.
     referrals: HashMap<CallKey, Referring>,
+    /// For the answer to an OPTIONS.
+    pings: HashMap<CallKey, Reply<u16>>,
 }
 
 /// A REFER of ours.
@@ -39,6 +41,16 @@ impl Waiting {
 
     pub(super) fn for_referral(&mut self, call: CallKey, reply: Reply<watch::Receiver<u16>>) {
         self.referrals.insert(call, Referring::Asked(reply));
+    }
+
+    pub(super) fn for_ping(&mut self, ping: CallKey, reply: Reply<u16>) {
+        self.pings.insert(ping, reply);
+    }
+
+    pub(super) fn ponged(&mut self, ping: CallKey, code: u16) {
+        if let Some(reply) = self.pings.remove(&ping) {
+            drop(reply.send(Ok(code)));
+        }
     }
 
     pub(super) fn key_answered(&mut self, info: TransactionId, code: u16) {

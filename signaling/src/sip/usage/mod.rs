@@ -31,6 +31,7 @@ mod ending;
 mod fork;
 mod info;
 mod media;
+mod ping;
 mod refer;
 mod register;
 mod reinvite;

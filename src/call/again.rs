@@ -1,0 +1,81 @@
+//! Calls that were asked for under an idempotency key: asked for once more, they are not placed once more.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::Placed;
+
+/// For how long a key is known.
+const KNOWN: Duration = Duration::from_secs(24 * 3_600);
+/// As many keys as are known; of more the oldest are forgotten.
+const MOST: usize = 10_000;
+
+/// The keys of the last day.
+#[derive(Debug, Default)]
+pub(super) struct Again {
+    known: HashMap<String, (u64, Placed)>,
+    /// In the order of their age.
+    kept: VecDeque<(Instant, String)>,
+}
+
+impl Again {
+    /// The call that this key stands for, and the print of what was asked for with it.
+    pub(super) fn find(&mut self, now: Instant, key: &str) -> Option<&(u64, Placed)> {
+        while self.kept.front().is_some_and(|(at, _)| now.saturating_duration_since(*at) >= KNOWN) {
+            self.forget();
+        }
+        self.known.get(key)
+    }
+
+    /// From now on the key, which is not known, stands for this call.
+    pub(super) fn keep(&mut self, now: Instant, key: &str, print: u64, placed: Placed) {
+        if self.kept.len() >= MOST {
+            self.forget();
+        }
+        self.kept.push_back((now, key.to_owned()));
+        self.known.insert(key.to_owned(), (print, placed));
+    }
+
+    fn forget(&mut self) {
+        if let Some((_, key)) = self.kept.pop_front() {
+            self.known.remove(&key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Key;
+
+    fn placed() -> Placed {
+        Placed { id: Key::new(), to: "1".into(), trunk: None, plan: "a".into() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_stands_for_its_call_for_a_day() {
+        let (mut again, one) = (Again::default(), placed());
+        let start = Instant::now();
+        assert!(again.find(start, "k").is_none());
+        again.keep(start, "k", 7, one.clone());
+        let later = start + KNOWN - Duration::from_secs(1);
+        assert_eq!(again.find(later, "k"), Some(&(7, one)));
+        assert!(again.find(start + KNOWN, "k").is_none());
+        assert!(again.known.is_empty() && again.kept.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_too_many_keys_the_oldest_is_forgotten() {
+        let mut again = Again::default();
+        let now = Instant::now();
+        for n in 0..=MOST {
+            again.keep(now, &n.to_string(), 0, placed());
+        }
+        assert!(again.find(now, "0").is_none() && again.find(now, "1").is_some());
+        assert_eq!((again.known.len(), again.kept.len()), (MOST, MOST));
+    }
+}

@@ -1,0 +1,224 @@
+//! One call that Milo places, from the INVITE to its closed row: when it is answered, its plan runs as for somebody who rang.
+
+use std::{future::pending, sync::Arc, time::Duration};
+
+use milo_media::{Heard, Leg};
+use milo_signaling::{Dialog, EndReason, Outgoing, Progress};
+use serde_json::json;
+use tokio::{
+    select,
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    Course, End, HUNG_UP, House, Placement, Record,
+    order::{Whom, facts},
+    unanswered::{Unanswered, Why},
+    up,
+    verbs::Line,
+};
+use crate::{
+    dialplan::{Action, Variables},
+    store::{HangupBy, Outcome},
+    trunk::{CallingAs, Place, Trunk},
+};
+
+/// Somebody who has answered, and how they were reached.
+struct Reached<'h> {
+    dialog: Dialog,
+    leg: Leg,
+    trunk: Option<&'h Trunk>,
+    /// Who called.
+    from: String,
+    /// The call's place on its trunk.
+    place: Option<Place>,
+}
+
+/// Places a call and takes it through its plan. Returns when it is over and its row is closed.
+pub async fn place(house: Arc<House>, placement: Placement) {
+    let Placement { record: mut log, entry, edition, plan, variables, whom, from, ring, room } = placement;
+    let began = Instant::now();
+    let called = match &whom {
+        Whom::Number { number, .. } => number.clone(),
+        Whom::Address(uri) => uri.user(),
+    };
+    let mut calling = Calling { house: &house, log: &log, from: from.as_deref(), ring, began };
+    let reached = select! {
+        reached = calling.reach(whom) => reached,
+        () = entry.hung_up() => {
+            log.event("dialled", json!({ "result": "cancelled", "after_ms": began.elapsed().as_millis() as u64 }));
+            log.outcome(Outcome::Cancelled, None);
+            drop(room);
+            return log.close(HangupBy::Milo, HUNG_UP);
+        }
+    };
+    let Reached { dialog, leg, trunk, from, place } = match reached {
+        Ok(reached) => reached,
+        Err(unanswered) => {
+            log.outcome(unanswered.outcome(), unanswered.status);
+            let End { by, reason } = end(&unanswered);
+            drop(room);
+            return log.close(by, &reason);
+        }
+    };
+    log.outcome(Outcome::Answered, Some(200));
+    let line = Line::new(leg, &dialog, (from.clone(), trunk), (&edition, &log), &house);
+    let end = match edition.dialplans.plan(&plan) {
+        Some(plan) => {
+            let mut values = Variables::new(facts(from, called, trunk.map(Trunk::name)), log.id());
+            variables.into_iter().for_each(|(name, value)| values.set(&name, value));
+            let mut course = Course::new(&edition.dialplans, plan, values);
+            pass_to_the_answer(&mut course);
+            up(&house, (dialog, line, entry), trunk, &mut course, &mut log).await
+        }
+        // It was looked up in this very edition.
+        None => Ok(End::new(HangupBy::Milo, "the plan is gone")),
+    };
+    let end = end.unwrap_or_else(|error| {
+        tracing::warn!(call.id = %log.id(), error = %error, "a call failed");
+        End::new(HangupBy::Milo, error.to_string())
+    });
+    // Whoever reads that it is over finds its place free.
+    drop((place, room));
+    log.close(end.by, &end.reason);
+}
+
+/// The verbs up to the answer are for those who ring: whoever is called has answered.
+fn pass_to_the_answer(course: &mut Course<'_>) {
+    while let Some(action) = course.peek() {
+        match action {
+            Action::Ring { .. } | Action::Early {} | Action::Play(_) | Action::Music { .. } | Action::Tone { .. } => {
+                course.next();
+            }
+            _ => return,
+        }
+    }
+}
+
+/// Who ended a call that nobody answered, and why.
+fn end(unanswered: &Unanswered) -> End {
+    let by = match (unanswered.why, unanswered.status) {
+        (Why::Failed | Why::Denied(_), _) | (_, None) => HangupBy::Milo,
+        // Nothing was heard of them.
+        (_, Some(408 | 503)) => HangupBy::Network,
+        (_, Some(_)) => HangupBy::Caller,
+    };
+    let status = unanswered.status.map(|status| format!(": {status}")).unwrap_or_default();
+    End::new(by, format!("{}{status}", unanswered.result()))
+}
+
+/// A call on its way to an answer.
+struct Calling<'h, 'l> {
+    house: &'h House,
+    log: &'l Record,
+    from: Option<&'l str>,
+    ring: Duration,
+    began: Instant,
+}
+
+impl<'h> Calling<'h, '_> {
+    async fn reach(&mut self, whom: Whom) -> Result<Reached<'h>, Unanswered> {
+        let reached = match whom {
+            Whom::Address(uri) => {
+                let from = self.from.unwrap_or("milo").to_owned();
+                self.log.event("dialling", json!({ "caller_id": from }));
+                let placed = self.house.caller.call(&uri, &from).await;
+                let answered = self.answer(placed).await;
+                answered.map(|(dialog, leg)| Reached { dialog, leg, trunk: None, from, place: None })
+            }
+            Whom::Number { number, trunks, place } => self.over(&number, &trunks, place).await,
+        };
+        let (result, status) = match &reached {
+            Ok(_) => ("answered", Some(200)),
+            Err(unanswered) => (unanswered.result(), unanswered.status),
+        };
+        let after_ms = self.began.elapsed().as_millis() as u64;
+        self.log.event("dialled", json!({ "result": result, "status": status, "after_ms": after_ms }));
+        reached
+    }
+
+    /// Calls a number over the first of these trunks that gets through; the first of them has given a place already.
+    async fn over(&mut self, number: &str, trunks: &[String], place: Place) -> Result<Reached<'h>, Unanswered> {
+        let calling_as = self.from.map_or(CallingAs::Trunk, CallingAs::Request);
+        let (mut last, mut place) = (Unanswered::not_placed(), Some(place));
+        for trunk in trunks.iter().filter_map(|name| self.house.trunks.named(name)) {
+            let began = Instant::now();
+            last = match place.take().map_or_else(|| trunk.admit(number, calling_as), Ok) {
+                Err(denied) => denied.into(),
+                Ok(mut place) => {
+                    let from = trunk.caller_id(self.from, "");
+                    self.log.event("dialling", json!({ "trunk": trunk.name(), "caller_id": from }));
+                    let placed = trunk.call(&self.house.caller, number, Some(&from), "").await;
+                    match self.answer(placed).await {
+                        Ok((dialog, leg)) => {
+                            trunk.answered(&mut place);
+                            self.log.event("trunk", json!({ "name": trunk.name() }));
+                            return Ok(Reached { dialog, leg, trunk: Some(trunk), from, place: Some(place) });
+                        }
+                        Err(unanswered) => unanswered,
+                    }
+                }
+            };
+            if trunks.len() > 1 {
+                self.log.event("tried", last.tried(trunk.name(), began.elapsed()));
+            }
+            if !last.elsewhere {
+                break;
+            }
+        }
+        Err(last)
+    }
+
+    /// Waits for the answer. What the network plays before it is heard by nobody.
+    async fn answer(
+        &self,
+        placed: Result<Outgoing, milo_signaling::SignalingError>,
+    ) -> Result<(Dialog, Leg), Unanswered> {
+        let mut outgoing = placed.map_err(|error| {
+            // The error may name whom it was to be, which is for a developer's eyes.
+            tracing::warn!(call.id = %self.log.id(), "a call could not be placed; `debug` says why");
+            tracing::debug!(call.id = %self.log.id(), %error, "a call could not be placed");
+            Unanswered::not_placed()
+        })?;
+        self.log.placed(outgoing.call_id());
+        let until = Instant::now() + self.ring;
+        let (mut early, mut rang) = (None::<Leg>, false);
+        loop {
+            let playing = async {
+                match &mut early {
+                    Some(leg) => leg.ears.next().await,
+                    None => pending().await,
+                }
+            };
+            select! {
+                progress = outgoing.next() => match progress {
+                    Progress::Ringing(status) => {
+                        rang = true;
+                        self.log.event("progress", json!({ "status": status, "heard": false }));
+                    }
+                    Progress::Early(leg) => {
+                        rang = true;
+                        self.log.event("progress", json!({ "status": 183, "heard": true }));
+                        early = Some(leg);
+                    }
+                    Progress::Answered(dialog, leg) => return Ok((dialog, leg)),
+                    Progress::AnsweredEarly(dialog) => {
+                        return early.map(|leg| (dialog, leg)).ok_or_else(Unanswered::not_up);
+                    }
+                    Progress::Rejected { code, .. } => return Err(Unanswered::refused(code, rang)),
+                    Progress::Failed(EndReason::Rejected { code, .. }) => return Err(Unanswered::refused(code, rang)),
+                    Progress::Failed(reason) => {
+                        tracing::info!(call.id = %self.log.id(), %reason, "a call that was placed did not come up");
+                        return Err(Unanswered::not_up());
+                    }
+                    Progress::Over => return Err(Unanswered::not_up()),
+                },
+                heard = playing => if let Heard::Closed(_) = heard {
+                    return Err(Unanswered::not_up());
+                },
+                // Letting go of `outgoing` gives up the call: CANCEL, or BYE should the answer win the race.
+                () = sleep_until(until) => return Err(Unanswered::no_answer(rang)),
+            }
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! `POST /api/v1/calls` has Milo call somebody; `DELETE /api/v1/calls/{id}` ends a call.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::{Path, State, rejection::JsonRejection},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{delete, post},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{AppState, Problem, guard::Reader};
+use crate::{
+    call::{NotPlaced, Unreached, Wanted},
+    dialplan::TrunkNames,
+    store::Key,
+};
+
+/// How long the answer waits for the call's row, so that its address can be asked at once.
+const ROW: Duration = Duration::from_millis(500);
+/// How long somebody may ring, in seconds: when nobody says so, and at most.
+const RING: (u64, u64) = (30, 180);
+/// As long as an idempotency key may be.
+const LONGEST_KEY: usize = 255;
+
+/// A call that is to be placed.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Call {
+    to: String,
+    trunk: Option<TrunkNames>,
+    #[serde(alias = "dialplan")]
+    plan: Option<String>,
+    #[serde(default)]
+    variables: BTreeMap<String, Value>,
+    caller_id: Option<String>,
+    ring_timeout_s: Option<u64>,
+    idempotency_key: Option<String>,
+}
+
+pub(super) fn routes() -> Router<AppState> {
+    Router::new().route("/api/v1/calls", post(place)).route("/api/v1/calls/{id}", delete(hang_up))
+}
+
+async fn place(
+    State(state): State<AppState>,
+    _: Reader,
+    headers: HeaderMap,
+    body: Result<Json<Call>, JsonRejection>,
+) -> Result<Response, Problem> {
+    let Json(call) = body.map_err(|wrong| Problem::bad_request(wrong.body_text()))?;
+    let key = idempotency_key(&headers, call.idempotency_key.as_deref())?;
+    let (placed, is_again) = state.calls_out.place(wanted(&call)?, key.as_deref())?;
+    state.log.flush(ROW).await;
+    let status = if is_again { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let location = format!("/api/v1/calls/{}", placed.id);
+    Ok((status, [(header::LOCATION, location)], [(header::CACHE_CONTROL, "no-store")], Json(placed)).into_response())
+}
+
+fn wanted(call: &Call) -> Result<Wanted, Problem> {
+    let ring = call.ring_timeout_s.unwrap_or(RING.0);
+    if !(1..=RING.1).contains(&ring) {
+        return Err(Problem::unprocessable(format!("ring_timeout_s = {ring} is not within 1 to {}", RING.1)));
+    }
+    let mut variables = BTreeMap::new();
+    for (name, value) in &call.variables {
+        let value = match value {
+            Value::String(text) => text.clone(),
+            Value::Number(_) | Value::Bool(_) => value.to_string(),
+            _ => return Err(Problem::unprocessable(format!("the variable {name:?} is neither a text nor a number"))),
+        };
+        variables.insert(name.clone(), value);
+    }
+    let (to, trunks, plan, caller_id) =
+        (call.to.clone(), call.trunk.clone(), call.plan.clone(), call.caller_id.clone());
+    Ok(Wanted { to, trunks, plan, variables, caller_id, ring: Duration::from_secs(ring) })
+}
+
+/// The key of the header `Idempotency-Key`, or of the body.
+fn idempotency_key(headers: &HeaderMap, body: Option<&str>) -> Result<Option<String>, Problem> {
+    let header = match headers.get("idempotency-key").map(|value| value.to_str()) {
+        None => None,
+        // A string of structured fields stands in quotes (RFC 9651 section 3.3.3), and few send it so.
+        Some(Ok(value)) => Some(value.trim().trim_matches('"')),
+        Some(Err(_)) => return Err(Problem::bad_request("the Idempotency-Key is no plain text")),
+    };
+    let key = match (header, body) {
+        (Some(one), Some(other)) if one != other => {
+            return Err(Problem::bad_request(
+                "the header Idempotency-Key and `idempotency_key` differ: send one of them",
+            ));
+        }
+        (header, body) => header.or(body),
+    };
+    match key {
+        Some(key) if !(1..=LONGEST_KEY).contains(&key.len()) => {
+            Err(Problem::bad_request(format!("an idempotency key has 1 to {LONGEST_KEY} characters")))
+        }
+        key => Ok(key.map(Into::into)),
+    }
+}
+
+impl From<NotPlaced> for Problem {
+    fn from(why: NotPlaced) -> Self {
+        match why {
+            NotPlaced::Wrong(says) => Self::unprocessable(says),
+            NotPlaced::Forbidden(says) => Self::forbidden(says),
+            NotPlaced::TooMany(says, seconds) => Self::too_many(says, seconds),
+            NotPlaced::Busy(says, seconds) => Self::unavailable(says).after(seconds),
+        }
+    }
+}
+
+/// A call that is about to end.
+#[derive(Debug, Serialize)]
+struct Ending {
+    id: Key,
+}
+
+async fn hang_up(State(state): State<AppState>, _: Reader, Path(id): Path<String>) -> Result<Response, Problem> {
+    let missing = || Problem::not_found("the log has no call with this identifier");
+    let key: Key = id.parse().map_err(|_| missing())?;
+    match state.live.hang_up(key) {
+        Ok(()) => {
+            let body = Json(Ending { id: key });
+            Ok((StatusCode::ACCEPTED, [(header::CACHE_CONTROL, "no-store")], body).into_response())
+        }
+        Err(Unreached::Busy | Unreached::NotUp) => {
+            state.store.call(key).await?.ok_or_else(missing)?;
+            Err(Problem::conflict("this call is not up"))
+        }
+    }
+}
