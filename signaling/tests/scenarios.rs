@@ -23,6 +23,7 @@ mod outside;
 mod pinging;
 mod refer;
 mod registering;
+mod registrar;
 mod replaces;
 mod secured;
 mod session_timers;

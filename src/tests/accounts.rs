@@ -132,7 +132,7 @@ async fn baresip_registers_is_called_by_its_account_and_lapses_when_it_is_gone()
     );
     fs::write(files.join("config"), config).expect("a configuration");
     let account = format!(
-        "<sip:rina@{}>;auth_user=rina;auth_pass=secret;regint=4;answermode=auto;audio_codecs=PCMU\n",
+        "<sip:rina@{}>;auth_user=rina;auth_pass=secret;regint=15;answermode=auto;audio_codecs=PCMU\n",
         at(&milo)
     );
     let baresip = |account: &str| {

@@ -148,8 +148,12 @@ impl Driver {
                 // Its answers are among the outputs.
                 self.flush(now);
                 self.transports.close(id);
+                self.core.closed(id);
             }
-            Inbound::Closed(id) => self.transports.close(id),
+            Inbound::Closed(id) => {
+                self.transports.close(id);
+                self.core.closed(id);
+            }
             Inbound::Idle(flow) => {
                 if !self.core.uses(&flow)
                     && let Some(id) = flow.connection

@@ -79,7 +79,8 @@ impl Limiter {
         Self { rates, networks: HashMap::new(), all, swept: now }
     }
 
-    fn take(&mut self, now: Instant, address: IpAddr) -> Verdict {
+    /// `is_known`: it is somebody whom others cannot use up the common share of.
+    fn take(&mut self, now: Instant, address: IpAddr, is_known: bool) -> Verdict {
         let (network, rates) = (network_of(address), self.rates);
         if self.networks.len() >= NETWORKS && now.saturating_duration_since(self.swept) >= SWEEP_EVERY {
             // Those who have been quiet long enough are forgotten.
@@ -95,7 +96,7 @@ impl Limiter {
                 true
             }
         };
-        let gets = own && self.all.take(now, rates.rate_of_all, rates.burst_of_all);
+        let gets = own && (is_known || self.all.take(now, rates.rate_of_all, rates.burst_of_all));
         if gets { Verdict::Refuse } else { Verdict::Silence }
     }
 }
@@ -140,12 +141,13 @@ impl Gate {
     /// What to do with a request of a stranger.
     pub(crate) fn meet(&mut self, now: Instant, address: IpAddr) -> Verdict {
         self.unreported += 1;
-        self.refusals.take(now, address)
+        self.refusals.take(now, address, false)
     }
 
-    /// Whether a stranger who may be a telephone of ours is asked who it is, or its connection taken.
-    pub(crate) fn ask(&mut self, now: Instant, address: IpAddr) -> Verdict {
-        self.questions.take(now, address)
+    /// Whether a stranger who may be a telephone of ours is asked who it is, or its connection taken. `is_known`: a telephone is
+    /// registered from there, whom a flood of others does not keep from staying so.
+    pub(crate) fn ask(&mut self, now: Instant, address: IpAddr, is_known: bool) -> Verdict {
+        self.questions.take(now, address, is_known)
     }
 
     /// How many requests were refused since the last report, once an interval, for the log.

@@ -15,7 +15,7 @@ use super::{
     keys::{KEY_TYPE, RELAY_TYPE},
     message::Message,
     method::Method,
-    parse::{ParseError, ParseErrorKind, parse},
+    parse::{ParseError, ParseErrorKind, blank_prefix, parse},
     registrar::{Outsider, Registrar},
     screen::{Refusal, Rejection, allow, screen, screen_error, supported},
     transaction::{
@@ -46,6 +46,7 @@ pub(super) struct Request {
 impl Core {
     /// A datagram came.
     pub fn datagram(&mut self, now: Instant, flow: Flow, bytes: &[u8]) {
+        let bytes = bytes.get(blank_prefix(bytes)..).unwrap_or_default();
         let asks = self.registrar.is_some() && bytes.starts_with(b"REGISTER ");
         if !bytes.starts_with(b"SIP/") && self.calls_to_strangers == 0 && self.shuts_out(now, flow.remote.ip(), asks) {
             return;
@@ -114,7 +115,11 @@ impl Core {
         if self.calls_to_strangers > 0 {
             return true;
         }
-        let verdict = if self.registrar.is_some() { self.gate.ask(now, address) } else { self.gate.meet(now, address) };
+        let verdict = if self.registrar.is_some() {
+            self.gate.ask(now, address, self.hears(address))
+        } else {
+            self.gate.meet(now, address)
+        };
         verdict == Verdict::Refuse
     }
 
@@ -168,6 +173,11 @@ impl Core {
             self.counters.parse_errors += 1;
             return;
         };
+        if !self.gate.trusts(flow.remote.ip()) {
+            // A stranger's answers go to where its request came from: nobody is reached through us, and what was asked of an
+            // address was heard there.
+            via.params.remove("maddr");
+        }
         stamp(&mut message, &mut via, &flow);
         let dialog = self.dialog_of(&message);
         let asks = self.registrar.is_some() && method == Method::Register;
@@ -358,7 +368,7 @@ impl Core {
 
 /// A `sips:` URI is served where nobody on the way reads along; on any other transport its scheme is not supported
 /// (RFC 3261 sections 8.2.2.1 and 26.2.2). An ACK has no answer, and a CANCEL follows its INVITE.
-fn kept_secret(request: &Message, method: &Method, flow: &Flow) -> Result<(), Refusal> {
+pub(super) fn kept_secret(request: &Message, method: &Method, flow: &Flow) -> Result<(), Refusal> {
     let secret = request.uri().is_some_and(|uri| uri.scheme() == "sips");
     if !secret || flow.transport.is_secure() || matches!(method, Method::Ack | Method::Cancel) {
         return Ok(());

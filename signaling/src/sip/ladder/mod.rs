@@ -16,7 +16,10 @@ use std::{
     time::SystemTime,
 };
 
-use super::flow::{Flow, Transport};
+use super::{
+    flow::{Flow, Transport},
+    parse::blank_prefix,
+};
 use mask::{call_id, mask};
 
 /// Messages and bytes of one ladder. Of more, the first ones stay and the last ones.
@@ -134,6 +137,8 @@ impl Ladders {
     /// A message passes; an INVITE that nobody knows begins a ladder.
     pub(super) fn note(&self, at: SystemTime, flow: &Flow, received: bool, message: &[u8]) {
         let Some(mut table) = self.lock() else { return };
+        // As the parser reads it (RFC 3261 section 7.5).
+        let message = message.get(blank_prefix(message)..).unwrap_or_default();
         let Some(call_id) = call_id(message).filter(|id| id.len() <= LONGEST_CALL_ID) else { return };
         if !table.rungs.contains_key(call_id) {
             if !message.starts_with(b"INVITE ") {

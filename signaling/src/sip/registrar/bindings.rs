@@ -141,6 +141,19 @@ impl Bindings {
         self.survey();
     }
 
+    /// Lets those go that came by this connection, which is no more.
+    pub(super) fn closed(&mut self, connection: ConnectionId) {
+        if !self.uses(Some(connection)) {
+            return;
+        }
+        for bindings in self.of.values_mut() {
+            bindings.retain(|binding| binding.registered.flow.connection != Some(connection));
+        }
+        self.of.retain(|_, bindings| !bindings.is_empty());
+        self.changed = true;
+        self.survey();
+    }
+
     /// When the next one lapses.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.next
@@ -235,6 +248,22 @@ mod tests {
     fn done(bindings: &mut Bindings, now: Instant, cseq: u32, contacts: &str) -> Result<Vec<String>, u16> {
         let done = bindings.register(now, "rina", &register(cseq, contacts), flow(), TERMS);
         done.map(|()| bindings.contacts(now, "rina").collect()).map_err(|rejection| rejection.code)
+    }
+
+    #[test]
+    fn a_telephone_is_gone_with_its_connection() {
+        let (now, mut bindings) = (Instant::now(), Bindings::default());
+        let by = |connection| Flow { connection: Some(ConnectionId(connection)), ..flow() };
+        for (connection, contact) in [(1, "Contact: <sip:a@10.0.0.9>"), (2, "Contact: <sip:b@10.0.0.9>")] {
+            let request = register(connection as u32, contact);
+            bindings.register(now, "rina", &request, by(connection), TERMS).unwrap();
+        }
+        bindings.news();
+        bindings.closed(ConnectionId(3));
+        assert_eq!(bindings.news(), None);
+        bindings.closed(ConnectionId(1));
+        let left = bindings.news().unwrap();
+        assert_eq!((left.len(), left[0].flow.connection), (1, Some(ConnectionId(2))));
     }
 
     #[test]

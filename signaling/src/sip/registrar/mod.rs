@@ -21,8 +21,8 @@ use super::{
     headers::Name,
     message::Message,
     method::Method,
-    receive::Request,
-    screen::Rejection,
+    receive::{Request, kept_secret},
+    screen::{Rejection, screen},
     transaction::message::server_key,
 };
 use answer::{Asked, Examiner, Judgement};
@@ -93,7 +93,10 @@ impl Core {
     ) -> Outsider {
         let Some(registrar) = &mut self.registrar else { return Outsider::Stranger };
         if *method == Method::Register {
-            return Outsider::Served(None);
+            // What is refused before anybody is asked who it is, is a stranger's, and counts as such.
+            let has_to_tag = message.to().is_ok_and(|to| to.tag().is_some());
+            let is_sound = !has_to_tag && screen(message).and_then(|()| kept_secret(message, method, flow)).is_ok();
+            return if is_sound { Outsider::Served(None) } else { Outsider::Stranger };
         }
         if !registrar.is_from(flow.remote.ip()) {
             return Outsider::Stranger;
@@ -103,7 +106,9 @@ impl Core {
             return Outsider::Served(None);
         }
         if *method != Method::Invite {
-            return Outsider::Stranger;
+            // OPTIONS to see whether we are there, SUBSCRIBE and PUBLISH that we know nothing of: a telephone has its answer.
+            let is_asked = *method == Method::Ack || self.gate.ask(now, flow.remote.ip(), true) == Verdict::Refuse;
+            return if is_asked { Outsider::Served(None) } else { Outsider::Answered };
         }
         match registrar.examiner.judge(now, message, flow.remote.ip()) {
             Judgement::Known(at) => {
@@ -153,6 +158,15 @@ impl Core {
         self.tell_bindings();
     }
 
+    /// A connection is no more: the telephones that came by it are reached no longer, and whoever has their address next is
+    /// somebody else.
+    pub fn closed(&mut self, connection: ConnectionId) {
+        if let Some(registrar) = &mut self.registrar {
+            registrar.bindings.closed(connection);
+        }
+        self.tell_bindings();
+    }
+
     /// Lets bindings go whose time is over.
     pub(super) fn expire_bindings(&mut self, now: Instant) {
         if let Some(registrar) = &mut self.registrar {
@@ -183,7 +197,8 @@ impl Core {
             Asked::First if is_stream => self.offend(now, flow, (Offence::Requests, 1.0), true),
             Asked::First | Asked::Stale => {}
         }
-        if !self.gate.trusts(address) && self.gate.ask(now, address) == Verdict::Silence {
+        let is_known = self.registrar.as_ref().is_some_and(|registrar| registrar.is_from(address));
+        if !self.gate.trusts(address) && self.gate.ask(now, address, is_known) == Verdict::Silence {
             if let Some(connection) = flow.connection {
                 self.outputs.push_back(Output::Close(connection));
             }
