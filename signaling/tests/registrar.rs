@@ -119,3 +119,17 @@ fn a_flood_of_others_does_not_keep_a_telephone_from_registering_anew() {
     line.hear(&request("REGISTER", 3, ";rport", CONTACT));
     assert!(brief(&line.only()).starts_with("401"), "it is asked all the same");
 }
+
+#[test]
+fn a_wrong_answer_that_is_sent_again_is_no_other_guess() {
+    let mut line = line();
+    line.hear(&request("REGISTER", 1, ";rport", CONTACT));
+    let wrong = answer(&line.only()).replace("response=\"", "response=\"0");
+    for _ in 0..3 {
+        line.hear(&request("REGISTER", 2, ";rport", &[CONTACT, &wrong].concat()));
+        assert!(brief(&line.only()).starts_with("401"));
+    }
+    assert_eq!(line.core.counters().wrong_answers, 1);
+    line.hear(&request("REGISTER", 3, ";rport", &[CONTACT, &wrong.replace("cnonce=\"c", "cnonce=\"d")].concat()));
+    assert_eq!(line.core.counters().wrong_answers, 2);
+}

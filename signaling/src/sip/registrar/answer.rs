@@ -6,6 +6,7 @@
 use std::{
     collections::VecDeque,
     fmt,
+    hash::{DefaultHasher, Hash, Hasher},
     net::IpAddr,
     time::{Duration, Instant},
 };
@@ -103,7 +104,12 @@ pub(super) enum Asked {
     Stale,
     /// They were wrong. `heard`: to a nonce that this very address was given, so it is not forged.
     Wrong { heard: bool },
+    /// The very ones that were wrong before: a request that was sent again because its answer was lost is no other guess.
+    Again,
 }
+
+/// Wrong answers that are known again.
+const WRONG: usize = 64;
 
 /// The answer of an Authorization field.
 #[derive(Debug)]
@@ -225,6 +231,8 @@ pub(super) struct Examiner {
     key: [u8; 32],
     began: Instant,
     given: u64,
+    /// The last wrong answers, hashed.
+    wrong: VecDeque<u64>,
 }
 
 impl Examiner {
@@ -237,7 +245,7 @@ impl Examiner {
         users.sort_by(|a, b| a.name.cmp(&b.name));
         let nobody = User::new("", &realm, &format!("{key:?}"));
         let users = users.into_iter().map(|user| (user, Counts::default())).collect();
-        Self { realm, algorithms, users, nobody, key, began: now, given: 0 }
+        Self { realm, algorithms, users, nobody, key, began: now, given: 0, wrong: VecDeque::new() }
     }
 
     /// The account at this place of the list.
@@ -257,7 +265,14 @@ impl Examiner {
         let is_right = answer.is_right(user.secret(answer.algorithm), method);
         let nonce = self.read(now, &answer.nonce, from);
         let Some(at) = at.ok().filter(|_| is_right) else {
-            return Judgement::Ask(Asked::Wrong { heard: nonce.is_some() });
+            let mut hasher = DefaultHasher::new();
+            (&self.key, from, &answer.nonce, &answer.response, &answer.counted).hash(&mut hasher);
+            let again = self.wrong.contains(&hasher.finish());
+            if !again {
+                self.wrong.push_back(hasher.finish());
+                self.wrong.drain(..self.wrong.len().saturating_sub(WRONG));
+            }
+            return Judgement::Ask(if again { Asked::Again } else { Asked::Wrong { heard: nonce.is_some() } });
         };
         // That its `uri` is not the Request-URI says nothing: telephones leave user or port away (RFC 7616 section 3.4.6 knows
         // of proxies that change it), and the count keeps anybody from using the answer again.

@@ -195,7 +195,7 @@ impl Core {
                 self.offend(now, flow, (offence, 1.0), proven);
             }
             Asked::First if is_stream => self.offend(now, flow, (Offence::Requests, 1.0), true),
-            Asked::First | Asked::Stale => {}
+            Asked::First | Asked::Stale | Asked::Again => {}
         }
         let is_known = self.registrar.as_ref().is_some_and(|registrar| registrar.is_from(address));
         if !self.gate.trusts(address) && self.gate.ask(now, address, is_known) == Verdict::Silence {
