@@ -178,10 +178,9 @@ impl Conversation<'_> {
 impl Heard {
     /// The time between each mark and the one before it; a mark that is missing leaves its stage empty.
     pub(super) fn stages(&self, marks: Marks, packet_out: Option<Instant>) -> Stages {
+        // The clock of a leg is read as its tick begins: what comes to it within the tick leaves before it came.
         let between = |from: Option<Instant>, to: Option<Instant>| {
-            from.zip(to)
-                .and_then(|(from, to)| to.checked_duration_since(from))
-                .map(|time| time.as_micros() as f64 / 1e3)
+            from.zip(to).map(|(from, to)| to.saturating_duration_since(from).as_micros() as f64 / 1e3)
         };
         let TurnEnd { last_voiced, vad_stopped, decided, .. } = self.end;
         let (decided, transcribed) = (Some(decided), Some(self.transcribed));

@@ -83,7 +83,7 @@ impl Line {
         let outcome = match (house.trunks.emergency(&number), &dial.trunk) {
             (Some((number, emergency)), _) => self.emergency(emergency, dial, number, house, log).await,
             (None, Some(trunks)) => self.ring_over(dial, trunks, house, log).await,
-            (None, None) => self.ring_at(dial, None, house, log).await.map(|up| (up, None)),
+            (None, None) => self.ring_address(dial, &number, house, log).await,
         };
         let took = began.elapsed().as_millis() as u64;
         match outcome {
@@ -143,6 +143,24 @@ impl Line {
                 Ok((self.ring_at(&dial, Some(trunk), house, log).await?, Some((trunk, place))))
             }
         }
+    }
+
+    /// Calls an address. At a trunk's own gateway what the trunk may and may not holds all the same.
+    async fn ring_address<'h>(
+        &mut self,
+        dial: &Dial,
+        number: &str,
+        house: &'h House,
+        log: &Record,
+    ) -> Result<Up<'h>, Failure> {
+        let Some(trunk) = dial.target().ok().and_then(|address| house.trunks.at(&address)) else {
+            return Ok((self.ring_at(dial, None, house, log).await?, None));
+        };
+        let from = dial.from.as_deref().map_or(CallingAs::Trunk, CallingAs::Plan);
+        let mut place = trunk.admit(number, from).map_err(Unanswered::from)?;
+        let up = self.ring_at(dial, None, house, log).await?;
+        trunk.answered(&mut place);
+        Ok((up, Some((trunk, place))))
     }
 
     /// Calls over the first of these trunks that gets through; gives it and the call's place on it.

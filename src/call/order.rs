@@ -34,6 +34,8 @@ use crate::{
 const QUEUE: usize = 64;
 /// The plan of a call for which nobody names one.
 const PLAN: &str = "outgoing";
+/// Bytes of an address that is called.
+const LONGEST_ADDRESS: usize = 255;
 
 /// A call that is wanted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -223,6 +225,9 @@ impl CallsOut {
     fn target(&self, wanted: &Wanted) -> Result<Target<'_>, NotPlaced> {
         let Wanted { to, trunks, caller_id, .. } = wanted;
         let wrong = |says: String| Err(NotPlaced::Wrong(says));
+        if to.len() > LONGEST_ADDRESS {
+            return wrong(format!("to is longer than {LONGEST_ADDRESS} characters"));
+        }
         let number =
             if is_number(to) { to.clone() } else { to.parse::<Uri>().map(|uri| uri.user()).unwrap_or_default() };
         match self.trunks.emergency(&number) {
@@ -244,7 +249,15 @@ impl CallsOut {
                 Some(_) if trunks.is_some() => {
                     wrong("a number is called over a trunk, and a SIP address over none".into())
                 }
-                Some(uri) => Ok(Target::Address(uri)),
+                Some(uri) => match self.trunks.at(&uri) {
+                    Some(trunk) => {
+                        let name = trunk.name();
+                        wrong(format!(
+                            "to is at the gateway of the trunk {name:?}: call the number over it, trunk = {name:?}"
+                        ))
+                    }
+                    None => Ok(Target::Address(uri)),
+                },
                 None => wrong(format!(
                     "to {to:?} is neither a number, such as 0201234567, nor an address that Milo can call, such as \
                      sip:100@192.0.2.7:5060"

@@ -24,15 +24,34 @@ impl FromRequestParts<AppState> for Reader {
     }
 }
 
+/// The same for what costs money or cuts somebody off: where there is a key, being here is not enough, since behind a proxy that
+/// says nothing of it everybody is here.
+#[derive(Debug)]
+pub(super) struct Placer;
+
+impl FromRequestParts<AppState> for Placer {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        let key = state.api_key.as_ref();
+        match bearer(&parts.headers) {
+            None if key.is_some() => Err(needs_key()),
+            _ => Reader::from_request_parts(parts, state).await.map(|_| Self),
+        }
+    }
+}
+
+fn needs_key() -> Problem {
+    Problem::unauthorized("this needs the key of API_KEY: send it as `Authorization: Bearer KEY`")
+}
+
 /// A key that is sent is judged, wherever it comes from; without one, only this machine is let in.
 fn admit(peer: Option<IpAddr>, headers: &HeaderMap, key: Option<&Secret>) -> Result<(), Problem> {
     match (bearer(headers), key) {
         (Some(given), Some(key)) if bool::from(given.as_bytes().ct_eq(key.reveal().as_bytes())) => Ok(()),
         (Some(_), Some(_)) => Err(Problem::unauthorized("this key is not the right one")),
         _ if is_this_machine(peer, headers) => Ok(()),
-        (_, Some(_)) => {
-            Err(Problem::unauthorized("this needs the key of API_KEY: send it as `Authorization: Bearer KEY`"))
-        }
+        (_, Some(_)) => Err(needs_key()),
         (_, None) => Err(Problem::unauthorized(
             "this is shown on Milo's own machine only (http://127.0.0.1) until API_KEY is set there",
         )),

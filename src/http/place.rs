@@ -12,7 +12,7 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{AppState, Problem, guard::Reader};
+use super::{AppState, Problem, guard::Placer};
 use crate::{
     call::{NotPlaced, Unreached, Wanted},
     dialplan::TrunkNames,
@@ -47,7 +47,7 @@ pub(super) fn routes() -> Router<AppState> {
 
 async fn place(
     State(state): State<AppState>,
-    _: Reader,
+    _: Placer,
     headers: HeaderMap,
     body: Result<Json<Call>, JsonRejection>,
 ) -> Result<Response, Problem> {
@@ -120,7 +120,7 @@ struct Ending {
     id: Key,
 }
 
-async fn hang_up(State(state): State<AppState>, _: Reader, Path(id): Path<String>) -> Result<Response, Problem> {
+async fn hang_up(State(state): State<AppState>, _: Placer, Path(id): Path<String>) -> Result<Response, Problem> {
     let missing = || Problem::not_found("the log has no call with this identifier");
     let key: Key = id.parse().map_err(|_| missing())?;
     match state.live.hang_up(key) {

@@ -304,6 +304,12 @@ async fn a_stranger_needs_the_key() {
     }
     let right = format!("{forwarded}Authorization: Bearer 0123456789abcdef\r\n");
     assert_eq!(house.get("/api/v1/calls", &right).await.0, 200);
+    // What costs money needs it from here too: behind a proxy that says nothing of it everybody is here.
+    let head = format!("POST /api/v1/calls HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", house.address);
+    let place = |key: &str| format!("{head}{key}Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{{}}");
+    assert!(house.raw(&place("")).await.starts_with("HTTP/1.1 401"));
+    assert!(house.raw(&place("Authorization: Bearer 0123456789abcdef\r\n")).await.starts_with("HTTP/1.1 4"));
+    assert!(!house.raw(&place("Authorization: Bearer 0123456789abcdef\r\n")).await.starts_with("HTTP/1.1 401"));
     assert_eq!(house.get("/metrics", &right).await.0, 200);
     assert_eq!(house.get("/api/v1/health", forwarded).await.0, 200);
     let order = |key: &str| {

@@ -59,7 +59,9 @@ async fn a_trunk_calls_where_its_prefixes_say_and_so_much_in_a_day() {
         trunk_to(&far, "daily", "calls_per_day = 2"),
     ];
     let dear = plan("dear", "{ dial = { to = '0349123', trunk = 'national' } }");
-    let near = calling("destined", &[OUT, &dear].concat(), &format!("[{}]", trunks.join(", "))).await;
+    let address = far.udp("0349123").expect("an address");
+    let round = plan("round", &format!("{{ dial = {{ to = '{address}' }} }}"));
+    let near = calling("destined", &[OUT, &dear, &round].concat(), &format!("[{}]", trunks.join(", "))).await;
     for number in ["0331", "0349991"] {
         assert_eq!(
             placed(&near, &json!({ "to": number, "trunk": "national" })).await["outcome"],
@@ -72,6 +74,13 @@ async fn a_trunk_calls_where_its_prefixes_say_and_so_much_in_a_day() {
         assert_eq!(refused.status, 403, "{number}: {refused:?}");
         assert!(refused.body["detail"].as_str().is_some_and(|says| says.contains("allow and deny")), "{refused:?}");
     }
+    // The carrier's own address is no way round.
+    let address = far.udp("008816").expect("an address").to_string();
+    let refused = place(&near, &json!({ "to": address }));
+    assert!(
+        refused.status == 422 && refused.body["detail"].as_str().is_some_and(|says| says.contains("national")),
+        "{refused:?}"
+    );
     let row = placed(&near, &json!({ "to": "00331", "trunk": ["national", "abroad"] })).await;
     let tried = event(&row, "tried");
     assert_eq!(
@@ -79,8 +88,10 @@ async fn a_trunk_calls_where_its_prefixes_say_and_so_much_in_a_day() {
         (&"national".into(), &"the trunk does not call this number".into())
     );
     assert_eq!((&row["outcome"], &event(&row, "trunk")["name"]), (&"answered".into(), &"abroad".into()), "{row}");
-    let (_, row) = calls(&near, "dear").await;
-    assert_eq!(event(&row, "dialled")["result"], "the trunk does not call this number", "{row}");
+    for number in ["dear", "round"] {
+        let (_, row) = calls(&near, number).await;
+        assert_eq!(event(&row, "dialled")["result"], "the trunk does not call this number", "{row}");
+    }
     assert_eq!(called(&far), ["0331", "0349991", "00331"], "nobody else was called");
 
     let daily = json!({ "to": "034", "trunk": "daily" });

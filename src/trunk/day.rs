@@ -58,7 +58,8 @@ impl Day {
     fn at(&self, at: Stamp) -> MutexGuard<'_, TrunkDay> {
         let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
         let day = at.day();
-        if now.day != day {
+        // What was stamped before midnight and comes after it counts for the new day.
+        if now.day < day {
             *now = TrunkDay { day, calls: 0, seconds: 0 };
         }
         now

@@ -24,11 +24,17 @@ impl Destinations {
     }
 }
 
-/// A number without its visual separators (RFC 3966 section 5.1.1) and parameters, which gateways drop: what is told by its digits
-/// must not pass as another because of them.
+/// A number without its visual separators (RFC 3966 section 5.1.1), parameters, and what gateways drop or act on besides: a code
+/// that shows or hides who calls (`#31#`, `*31#`, 3GPP TS 22.030), and the `#` that ends dialling. What is told by its digits must
+/// not pass as another because of them.
 pub(super) fn bare(number: &str) -> String {
     let number = number.split_once(';').map_or(number, |(number, _)| number);
-    number.chars().filter(|character| !"-.()".contains(*character)).collect()
+    let dialled = |(at, character): &(usize, char)| {
+        character.is_ascii_alphanumeric() || "*#".contains(*character) || (*at == 0 && *character == '+')
+    };
+    let number: String = number.trim().char_indices().filter(dialled).map(|(_, character)| character).collect();
+    let shown = ["#31#", "*31#", "#30#", "*30#"].iter().find_map(|code| number.strip_prefix(code));
+    shown.unwrap_or(&number).trim_end_matches('#').to_owned()
 }
 
 /// The length of the longest of these that the number begins with.

@@ -40,7 +40,7 @@ impl Emergencies {
     /// What happens to a call to this number, and how the number is dialled.
     pub(super) fn of(&self, number: &str) -> Option<(&str, &Emergency)> {
         let number = bare(number);
-        let known = self.numbers.iter().find(|known| bare(known) == number)?;
+        let known = self.numbers.iter().find(|known| !number.is_empty() && bare(known) == number)?;
         Some((known, &self.what))
     }
 }
@@ -52,7 +52,9 @@ mod tests {
     #[test]
     fn a_number_is_known_however_it_is_written() {
         let emergencies = Emergencies { numbers: vec!["117".into()], what: Emergency::Refuse };
-        for number in ["117", "1-1-7", "(117)", "117;phone-context=+261"] {
+        for number in
+            ["117", "1-1-7", "(117)", "117;phone-context=+261", "117#", "*31#117", "#31#117", "1_1_7", "117 ", "1+17"]
+        {
             assert_eq!(emergencies.of(number), Some(("117", &Emergency::Refuse)), "{number}");
         }
         for number in ["", "0117", "1170", "+117", "11"] {

@@ -162,6 +162,11 @@ impl Trunks {
         fits().find(called).or_else(|| fits().next())
     }
 
+    /// The trunk whose gateway this address is at: who calls there calls over the trunk, whatever they name.
+    pub fn at(&self, address: &Uri) -> Option<&Trunk> {
+        self.all.iter().find(|trunk| trunk.way_out.as_ref().is_some_and(|gateway| is_one_server(gateway, address)))
+    }
+
     /// Those that can be called out over.
     pub fn ways_out(&self) -> impl Iterator<Item = &Trunk> {
         self.all.iter().filter(|trunk| trunk.way_out.is_some())
@@ -346,6 +351,16 @@ impl Trunk {
             .and_then(|rule| if rule == CALLER { number(caller) } else { Some(rule).filter(|id| !id.is_empty()) });
         from.or(rule).or(self.settings.username.as_deref()).unwrap_or("milo").to_owned()
     }
+}
+
+/// Whether two addresses are of one server, as they are written.
+fn is_one_server(one: &Uri, other: &Uri) -> bool {
+    let at = |uri: &Uri| {
+        let sip = uri.as_sip()?;
+        let usual = if sip.scheme.eq_ignore_ascii_case("sips") { 5061 } else { 5060 };
+        Some((sip.host.to_string().to_ascii_lowercase(), sip.port.unwrap_or(usual)))
+    };
+    at(one).is_some() && at(one) == at(other)
 }
 
 /// Whether this can be called over a trunk.
