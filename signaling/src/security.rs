@@ -319,10 +319,11 @@ mod tests {
         for name in ["crypto", "fingerprint", "setup"] {
             if let Some(value) = media.attribute(name) {
                 let value = if name == "crypto" { value.rsplit_once(':').unwrap().0 } else { value };
-                said = format!("{said} {name}:{}", value.split(" AB:").next().unwrap());
+                let value = value.replace(&IDENTITY.fingerprint().to_string(), "OURS");
+                said = format!("{said} {name}:{value}");
             }
         }
-        Ok((said.replace(&IDENTITY.fingerprint().to_string(), "OURS"), session.security))
+        Ok((said, session.security))
     }
 
     fn suite_of(security: &Security) -> Option<Suite> {

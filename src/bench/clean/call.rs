@@ -23,6 +23,8 @@ pub(super) struct Script<'a> {
     pub(super) caller: &'a [i16],
     /// …from this tick on.
     pub(super) caller_at: usize,
+    /// Milo speaks on until then, whatever it hears: what the caller's words cost when it does not fall silent for its own echo.
+    pub(super) speaks_on: bool,
 }
 
 /// What came of it.
@@ -59,20 +61,21 @@ impl Agent {
         if self.paused { None } else { self.voice.pop_front() }
     }
 
-    async fn hear(&mut self, heard: Cleaned) -> Result<Option<Decision>> {
+    /// `speaks_on`: whatever it hears, it does not fall silent for it.
+    async fn hear(&mut self, heard: Cleaned, speaks_on: bool) -> Result<Option<Decision>> {
         self.turn.hear(heard);
         let probability = self.detector.push(&heard.activity).await?;
         let decision = probability.and_then(|probability| self.endpointer.push(probability));
         match decision {
             Some(Decision::Onset) => {
                 self.turn.begin();
-                self.paused = true;
+                self.paused = !speaks_on;
             }
             Some(Decision::Retracted) => {
                 self.turn.abandon();
                 self.paused = false;
             }
-            Some(Decision::Confirmed) => {
+            Some(Decision::Confirmed) if !speaks_on => {
                 self.voice.clear();
                 self.paused = false;
             }
@@ -112,8 +115,8 @@ pub(super) async fn run(
         outcome.cleaning += now() - began;
         sent_before = sent;
         let speaks = !agent.voice.is_empty();
-        let decision = agent.hear(heard).await?;
         let alone = tick < script.caller_at;
+        let decision = agent.hear(heard, alone && script.speaks_on).await?;
         outcome.spoken += u32::from(alone && sent.is_some());
         match decision {
             Some(Decision::Onset) if alone && speaks => outcome.paused_for_nobody += 1,

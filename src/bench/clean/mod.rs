@@ -146,6 +146,11 @@ const MIXED: (&str, &[&str]) = (
     &["off", "high_pass", "echo", "echo+high_pass", "echo+high_pass+noise", "echo+high_pass+gain"],
 );
 
+/// The same, while Milo speaks on until the caller does: what each does to the words alone, since an agent that has fallen silent for
+/// its own echo has none over them.
+const SPEAKING_ON: (&str, &[&str]) =
+    ("all of these, mixed, speaking on", &["off", "high_pass", "echo", "echo+high_pass", "echo+high_pass+noise"]);
+
 /// Samples between two sentences of Milo's: a second and a half.
 const PAUSE: usize = 24_000;
 
@@ -169,16 +174,18 @@ pub(super) async fn run(Arguments { calls, only, cleaners }: Arguments) -> Resul
     for condition in CONDITIONS.iter().filter(|condition| condition.name.contains(&only)) {
         let asked: Vec<&str> = cleaners.iter().map(String::as_str).collect();
         for cleaners in if asked.is_empty() { condition.cleaners } else { &asked } {
-            let row = Row::measure(&[condition], cleaning(cleaners)?, &engines, &voices).await?;
+            let row = Row::measure((&[condition], false), cleaning(cleaners)?, &engines, &voices).await?;
             println!("| {} | {cleaners} {}", condition.name, row.text());
         }
     }
-    let (name, mixed) = MIXED;
-    if name.contains(&only) {
+    for ((name, mixed), speaks_on) in [(MIXED, false), (SPEAKING_ON, true)] {
+        if !name.contains(&only) {
+            continue;
+        }
         let conditions: Vec<_> = CONDITIONS.iter().collect();
         let asked: Vec<&str> = cleaners.iter().map(String::as_str).collect();
         for cleaners in if asked.is_empty() { mixed } else { &asked } {
-            let row = Row::measure(&conditions, cleaning(cleaners)?, &engines, &voices).await?;
+            let row = Row::measure((&conditions, speaks_on), cleaning(cleaners)?, &engines, &voices).await?;
             println!("| {name} | {cleaners} {}", row.text());
         }
     }
@@ -289,9 +296,9 @@ struct Row {
 }
 
 impl Row {
-    /// All callers call, one under each of these conditions in turn.
+    /// All callers call, one under each of these conditions in turn; see [`Script::speaks_on`].
     async fn measure(
-        conditions: &[&Condition],
+        (conditions, speaks_on): (&[&Condition], bool),
         cleaning: Cleaning,
         engines: &Engines,
         voices: &Voices,
@@ -317,7 +324,8 @@ impl Row {
                 Condition { milo: true, .. } => (&voices.milo, 200.0, 280.0),
                 _ => (&[], 50.0, 70.0),
             };
-            let script = Script { milo, caller: &caller, caller_at: between(earliest, latest) as usize };
+            let caller_at = between(earliest, latest) as usize;
+            let script = Script { milo, caller: &caller, caller_at, speaks_on };
             let outcome = call::run(&script, line, cleaning, &engines.activity, PATIENCE).await?;
             row.not_noticed += u32::from(outcome.turns.is_empty());
             let mut heard = String::new();
@@ -372,7 +380,7 @@ mod tests {
             for echoes in [Echoes::Line, Echoes::Room] {
                 let back = Return { echoes, delay_ms, level_db: -20.0, moves: false };
                 let line = CallersLine::new(Surroundings::Quiet, 60.0, Some(back), &[], delay_ms).unwrap();
-                let script = Script { milo: &voices.milo, caller: &[], caller_at: 500 };
+                let script = Script { milo: &voices.milo, caller: &[], caller_at: 500, speaks_on: false };
                 let outcome = call::run(&script, line, cleaning, &engines.activity, PATIENCE).await.unwrap();
                 interruptions += u32::from(outcome.interrupted_by_nobody);
                 pauses += outcome.paused_for_nobody;
