@@ -53,7 +53,8 @@ async fn ten_thousand_calls_leave_no_memory_and_no_file_open() {
     place(&phone, &errand, CALLS - WARM).await;
     let (after, open_after) = at_rest(&milo).await;
     println!("memory {before:?} -> {after:?}, open files {open_before} -> {open_after}");
-    assert!(after.memory < before.memory + 20_000_000, "{before:?} -> {after:?}");
+    // Besides what the calls that are over keep by design: their SIP, their transactions for half a minute.
+    assert!(after.memory < before.memory + before.memory / 5, "{before:?} -> {after:?}");
     assert!(open_after <= open_before + CONNECTIONS, "{open_before} -> {open_after} open files");
     assert_eq!(metric(&milo, "milo_rtp_ports_leased").await, 0.0, "every port came back");
     stop(milo).await;
