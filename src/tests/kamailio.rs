@@ -77,7 +77,7 @@ impl Kamailio {
         fs::write(&config, text).expect("a temporary folder");
         let log = || File::options().create(true).append(true).open(folder.join("log")).expect("a temporary folder");
         let child = Command::new("timeout")
-            .args(["90", "kamailio", "-DD", "-E", "-m", "16", "-M", "4", "-f"])
+            .args(["90", "/usr/sbin/kamailio", "-DD", "-E", "-m", "16", "-M", "4", "-f"])
             .arg(&config)
             .arg("-Y")
             .arg(folder)
