@@ -11,7 +11,7 @@ use milo_media::wav;
 use serde_json::{Value, json};
 
 /// A carrier that reaches everybody.
-const FAR: &str = "
+pub(crate) const FAR: &str = "
 [[plan]]
 name = 'any'
 number = '*'
@@ -19,7 +19,8 @@ language = 'mg'
 actions = [{ answer = {} }, { music = { seconds = 1 } }]
 ";
 
-const OUT: &str = "
+/// What becomes of a call that Milo places: nothing.
+pub(crate) const OUT: &str = "
 [[plan]]
 name = 'outgoing'
 language = 'mg'

@@ -4,25 +4,11 @@ use std::{fs, path::Path, process::Command, time::Duration};
 
 use crate::{
     calling_out::{Callee, calling, calling_with, event, place, placed, port, trunk_to},
+    destinations::{FAR, OUT},
     house::{folder, get, metric, stop, with_plans},
 };
 use milo::bench::Running;
 use serde_json::{Value, json};
-
-const FAR: &str = "
-[[plan]]
-name = 'any'
-number = '*'
-language = 'mg'
-actions = [{ answer = {} }, { music = { seconds = 1 } }]
-";
-
-const OUT: &str = "
-[[plan]]
-name = 'outgoing'
-language = 'mg'
-actions = [{ answer = {} }, { hangup = {} }]
-";
 
 /// Waits until a trunk is reachable, or is not.
 async fn becomes(milo: &Running, trunk: usize, reachable: bool) -> Value {
