@@ -22,7 +22,7 @@ use crate::MediaError;
 /// How long a port rests after its release.
 const REST: Duration = Duration::from_secs(2);
 
-/// How often the system is asked for an even port with a free neighbour.
+/// How often the system is asked again when the other port of a pair is another program's.
 const TRIES: usize = 8;
 
 /// The free RTP ports of one address.
@@ -82,17 +82,24 @@ impl PortPool {
         })
     }
 
-    /// A port of the system's choice, an even one with its neighbour if a few tries find one.
+    /// A port of the system's choice, an even one with its neighbour wherever a few tries find such a pair.
     fn bind_any(&self) -> Result<RtpSocket, MediaError> {
+        // Held meanwhile, so that the system chooses others.
         let mut tried = Vec::new();
         loop {
             let socket = bind(SocketAddr::new(self.address, 0))?;
             let port = socket.local_addr().map_or(0, |at| at.port());
-            let rtcp = if port % 2 == 0 { self.neighbour(port) } else { None };
-            if rtcp.is_some() || tried.len() == TRIES {
-                return Ok(RtpSocket { socket, rtcp, lease: None });
+            if port % 2 == 0 {
+                if let Some(rtcp) = self.neighbour(port) {
+                    return Ok(RtpSocket { socket, rtcp: Some(rtcp), lease: None });
+                }
+            } else if let Ok(first) = bind(SocketAddr::new(self.address, port - 1)) {
+                // The second of a pair: every other choice is one, and none of them is a try lost.
+                return Ok(RtpSocket { socket: first, rtcp: Some(socket), lease: None });
             }
-            // Held meanwhile, so that the system chooses another.
+            if tried.len() == TRIES {
+                return Ok(RtpSocket { socket, rtcp: None, lease: None });
+            }
             tried.push(socket);
         }
     }
@@ -232,6 +239,17 @@ mod tests {
         assert_eq!(pool.leased(), 1);
         drop(alone);
         assert_eq!(pool.leased(), 0);
+    }
+
+    #[test]
+    fn whatever_the_system_chooses_is_made_a_pair() {
+        let pool = PortPool::new(LOOPBACK, 0..=0);
+        let bound: Vec<_> = (0..512).map(|_| pool.bind().expect("a port")).collect();
+        for socket in &bound {
+            let port = socket.local_addr().expect("bound").port();
+            let rtcp = socket.rtcp.as_ref().map(|rtcp| rtcp.local_addr().expect("bound").port());
+            assert_eq!((port % 2, rtcp), (0, Some(port + 1)));
+        }
     }
 
     #[test]
