@@ -20,11 +20,12 @@ declare -A why=(
 packages=(g++ cmake clang libclang-dev pkg-config libopus-dev libespeak-ng-dev espeak-ng-data)
 if [ "$purpose" = test ]; then
   why+=([sip-tester]="sipp, a SIP caller we did not write" [postgresql]="the call log's tests run on a real Postgres"
-        [baresip-core]="a softphone we did not write" [iproute2]="network namespaces for hostile messages"
+        [baresip-core]="a softphone we did not write" [linphone-cli]="another, with Opus and TCP of its own"
+        [iproute2]="network namespaces for hostile messages"
         [ffmpeg]="makes the sound files that tests read, and reads the recordings that Milo makes"
         [kamailio]="a SIP proxy we did not write, in front of Milo" [tcpdump]="reads the captures that Milo makes"
         [curl]="an HTTP client we did not write" [chromium]="looks at the first page")
-  packages+=(sip-tester postgresql baresip-core kamailio iproute2 curl ffmpeg tcpdump)
+  packages+=(sip-tester postgresql baresip-core linphone-cli kamailio iproute2 curl ffmpeg tcpdump)
   # Ubuntu has Chromium as a snap only, which a bare machine cannot run: the page's scenario then says so.
   if . /etc/os-release && [ "${ID:-}" = debian ]; then packages+=(chromium); fi
 fi

@@ -71,7 +71,7 @@ fn at(milo: &Running) -> String {
 }
 
 /// Waits until so many telephones of the account are registered.
-async fn registered(milo: &Running, telephones: usize) -> Value {
+pub(super) async fn registered(milo: &Running, telephones: usize) -> Value {
     let mut shown = Value::Null;
     for _ in 0..200 {
         shown = get(milo, "/api/v1/registrations")["accounts"][0].clone();

@@ -17,6 +17,7 @@ mod digits;
 mod early_media;
 mod failing_engines;
 mod kamailio;
+mod linphone;
 mod other_telephones;
 mod other_ways;
 mod own_echo;

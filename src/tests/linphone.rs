@@ -1,0 +1,186 @@
+//! linphonec, a telephone that we did not write: it registers over TCP, talks with the agent over Opus, and is called by its
+//! account.
+
+use std::{
+    fs,
+    io::Write,
+    net::{TcpListener, UdpSocket},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, Command, Stdio},
+    time::Duration,
+};
+
+use crate::{
+    accounts::{accounts, registered},
+    house::{
+        MG_HOURS, answered, assert_turn, call, errand, events, folder, get, loud, milo, newest_call, recording, stop,
+        until,
+    },
+};
+use milo::phone::Errand;
+use milo_media::wav;
+use tokio::time::sleep;
+
+/// Beside the plans that ship, in a file that comes before theirs, whose last one fits every number.
+const DESK: &str = "
+[[plan]]
+name = 'desk'
+number = 'desk'
+language = 'mg'
+actions = [{ answer = {} }, { dial = { account = 'rina' } }]
+";
+
+/// linphonec, and what is typed into it.
+struct Linphonec {
+    child: Child,
+    input: ChildStdin,
+    folder: PathBuf,
+}
+
+impl Linphonec {
+    /// Starts it as `rina` of this registrar, over TCP. It plays `say.wav` of the folder in each call, and answers by itself.
+    fn start(folder: &Path, registrar: &str) -> Self {
+        let rc = format!(
+            "[sip]\nsip_port={udp}\nsip_tcp_port={tcp}\nsip_tls_port=0\ndefault_proxy=0\n\
+             [rtp]\naudio_rtp_port=-1\n[misc]\nconfig_version=5\n[video]\nenabled=0\n\
+             [proxy_0]\nreg_proxy=<sip:{registrar};transport=tcp>\nreg_identity=sip:rina@{registrar}\nreg_expires=600\n\
+             reg_sendregister=1\n[auth_info_0]\nusername=rina\npasswd=secret\ndomain=127.0.0.1\n",
+            udp = free(UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr())),
+            tcp = free(TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr())),
+        );
+        fs::write(folder.join("rc"), rc).expect("a configuration");
+        let home = folder.join("home");
+        fs::create_dir_all(home.join(".local/share/linphone")).expect("a folder");
+        let output = fs::File::create(folder.join("linphonec.log")).expect("a file");
+        let mut child = Command::new("linphonec")
+            .arg("-c")
+            .arg(folder.join("rc"))
+            .env("HOME", &home)
+            .stdin(Stdio::piped())
+            .stdout(output.try_clone().expect("the file"))
+            .stderr(output)
+            .spawn()
+            .expect("linphonec");
+        let input = child.stdin.take().expect("its input");
+        let mut phone = Self { child, input, folder: folder.to_owned() };
+        phone.types("soundcard use files");
+        phone.types(&format!("play {}", folder.join("say.wav").display()));
+        phone.types("autoanswer enable");
+        phone
+    }
+
+    fn types(&mut self, line: &str) {
+        writeln!(self.input, "{line}").expect("linphonec reads");
+    }
+
+    /// What it hears from its next call on goes into this file.
+    fn records(&mut self, name: &str) -> PathBuf {
+        let file = self.folder.join(name);
+        self.types(&format!("record {}", file.display()));
+        file
+    }
+}
+
+impl Drop for Linphonec {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// Copies a folder and the folders in it.
+fn copied(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("the folder") {
+        let entry = entry.expect("an entry");
+        let place = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copied(&entry.path(), &place);
+        } else {
+            fs::copy(entry.path(), place).expect("a file");
+        }
+    }
+}
+
+/// Loud samples of what linphonec heard, once its file is whole; its header counts itself among the samples, which ffmpeg forgives.
+async fn loudness(file: &Path) -> usize {
+    let plain = file.with_extension("plain.wav");
+    let mut length = 0;
+    while let now = fs::metadata(file).map_or(0, |about| about.len())
+        && (now == 0 || now != length)
+    {
+        length = now;
+        sleep(Duration::from_millis(500)).await;
+    }
+    let mut ffmpeg = Command::new("ffmpeg");
+    let made = ffmpeg.args(["-loglevel", "error", "-y", "-i"]).arg(file).args(["-ar", "16000"]).arg(&plain).status();
+    assert!(made.expect("ffmpeg").success(), "{}", file.display());
+    loud(&wav::read(&plain).expect("a WAV file"))
+}
+
+fn free(bound: std::io::Result<std::net::SocketAddr>) -> u16 {
+    bound.expect("a free port").port()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn linphonec_registers_talks_with_the_agent_and_is_called_by_its_account() {
+    let files = folder("linphone-files");
+    let plans = files.join("plans");
+    copied(&Path::new(env!("CARGO_MANIFEST_DIR")).join("dialplans"), &plans);
+    fs::write(plans.join("before.toml"), DESK).expect("a plan");
+    let (plans, accounts) = (plans.to_string_lossy(), accounts(&files).to_string_lossy().into_owned());
+    let variables = [("MILO__DIALPLANS__PATH", plans.as_ref()), ("MILO__SIP__ACCOUNTS", accounts.as_str())];
+    let milo = milo("linphone", &variables).await;
+    let registrar = milo.tcp("milo").expect("an address").to_string();
+    let registrar = registrar.split(['@', ';']).nth(1).expect("an address");
+    // Silence while the greeting is spoken, the question, silence while the answer is.
+    let mut said = vec![0; 16_000 * 11 / 2];
+    said.extend(wav::read(&recording("mg_hours.wav")).expect("the recording"));
+    said.extend(vec![0; 16_000 * 12]);
+    wav::write(&files.join("say.wav"), &said).expect("what it says");
+    let mut phone = Linphonec::start(&files, registrar);
+    let shown = registered(&milo, 1).await;
+    assert_eq!(shown["telephones"][0]["transport"], "tcp", "{shown}");
+    assert!(shown["telephones"][0]["user_agent"].as_str().is_some_and(|agent| agent.contains("inphone")), "{shown}");
+
+    // It calls.
+    let heard = phone.records("agent.wav");
+    phone.types(&format!("call sip:milo@{registrar};transport=tcp"));
+    let id = loop {
+        let newest = get(&milo, "/api/v1/calls")["calls"][0].clone();
+        if newest["from"] == "rina" {
+            break newest["id"].clone();
+        }
+        sleep(Duration::from_millis(100)).await;
+    };
+    until(&milo, &id, "an answer that was heard", |row| answered(row).iter().any(|turn| !turn["said_heard"].is_null()))
+        .await;
+    sleep(Duration::from_secs(4)).await;
+    phone.types("terminate");
+    let row = newest_call(&milo).await;
+    let turns = answered(&row);
+    assert_eq!(turns.len(), 1, "{row}");
+    assert_turn(turns[0], "mg", MG_HOURS.0, MG_HOURS.1);
+    assert_eq!((&row["hangup_by"], &row["quality"][0]["codec"]), (&"caller".into(), &"opus".into()), "{row}");
+    let heard = loudness(&heard).await;
+    assert!(heard > 3 * 16_000, "linphonec heard {heard} loud samples");
+
+    // It is called.
+    let (here, there) = (files.join("here.wav"), phone.records("caller.wav"));
+    let target = milo.udp("desk").expect("an address");
+    let errand = errand(target, &["mg_hours.wav", "mg_hours.wav", "mg_hours.wav"]);
+    call(&Errand { no_greeting: true, record: Some(here.clone()), ..errand }).await;
+    let row = newest_call(&milo).await;
+    assert_eq!(events(&row, "dialled")[0]["result"], "answered", "{row}");
+    let here = loud(&wav::read(&here).expect("what the caller heard"));
+    for (who, heard) in [("the caller", here), ("linphonec", loudness(&there).await)] {
+        assert!(heard > 8_000, "{who} hears {heard} loud samples of the other");
+    }
+
+    // It leaves, and says so.
+    phone.types("quit");
+    registered(&milo, 0).await;
+    drop(phone);
+    stop(milo).await;
+    fs::remove_dir_all(files).ok();
+}
