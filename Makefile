@@ -38,6 +38,7 @@ bench:
 	cargo build --release --bin milo
 	$(MILO) bench turn
 	$(MILO) bench calls
+	$(MILO) bench setup --pin --rate 1000
 	$(MILO) bench setup
 	$(MILO) bench sound
 	$(MILO) bench lines --codecs PCMU --codecs opus --codecs G722

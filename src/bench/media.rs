@@ -190,7 +190,7 @@ fn speech(codec: &'static Codec, murmur: bool) -> Speech {
 }
 
 /// Binds a process with all its threads to a core.
-fn on_core(core: usize, process: u32) -> Result<()> {
+pub(super) fn on_core(core: usize, process: u32) -> Result<()> {
     let bound = Command::new("taskset").args(["-a", "-c", "-p", &core.to_string(), &process.to_string()]).output();
     let bound = bound.context("--pin needs the program taskset")?;
     ensure!(bound.status.success(), "--pin: {}", String::from_utf8_lossy(&bound.stderr).trim());

@@ -1,6 +1,6 @@
 //! `milo bench setup`: calls set up and ended, so many a second.
 
-use std::{env, sync::Arc, time::Duration};
+use std::{env, process, sync::Arc, time::Duration};
 
 use anyhow::Result;
 use tokio::{
@@ -9,7 +9,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use super::{Running, percentile};
+use super::{Running, media::on_core, percentile};
 use crate::phone::{Errand, Phone};
 
 /// What to measure.
@@ -21,12 +21,21 @@ pub struct Arguments {
     /// For so many seconds.
     #[arg(long, default_value_t = 10)]
     seconds: u32,
+    /// Milo gets the first core to itself and this program the second, as the outside yardsticks do it.
+    #[arg(long)]
+    pin: bool,
 }
 
-pub(super) async fn run(Arguments { rate, seconds }: Arguments, legs: &Handle) -> Result<()> {
+pub(super) async fn run(Arguments { rate, seconds, pin }: Arguments, legs: &Handle) -> Result<()> {
     anyhow::ensure!(rate > 0, "--rate 0 sets up no calls");
     let folder = env::temp_dir().join(format!("milo-bench-{}", std::process::id()));
-    let milo = Running::start(&env::current_exe()?, &folder, &[("MILO__LIMITS__CALLS", "10000")]).await?;
+    let (program, variables) = (env::current_exe()?, [("MILO__LIMITS__CALLS", "10000")]);
+    let milo = if pin {
+        on_core(1, process::id())?;
+        Running::start_on(0, &program, &folder, &variables).await?
+    } else {
+        Running::start(&program, &folder, &variables).await?
+    };
     let target = milo.udp("echo")?;
     let phone = Arc::new(Phone::new(&target, None, legs.clone())?);
     let errand =
@@ -56,9 +65,10 @@ pub(super) async fn run(Arguments { rate, seconds }: Arguments, legs: &Handle) -
     std::fs::remove_dir_all(&folder)?;
 
     println!(
-        "setup: {} calls at {rate}/s: {} failed, INVITE → 200 p50 {:.1} ms, p99 {:.1} ms, {:.2} CPU-ms a call \
+        "setup: {} calls at {rate}/s{}: {} failed, INVITE → 200 p50 {:.1} ms, p99 {:.1} ms, {:.2} CPU-ms a call \
          ({:.0} % of a core)",
         rate * seconds,
+        if pin { ", Milo on one core" } else { "" },
         failed.len(),
         percentile(&mut set_up, 0.5).unwrap_or_default(),
         percentile(&mut set_up, 0.99).unwrap_or_default(),

@@ -25,7 +25,7 @@ use serde_json::Value;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinHandle,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 
 use super::{Batch, Ending, HangupBy, Key, NewCall, NewTurn, RecordingState, Stamp, Store, TrunkDay, error};
@@ -34,6 +34,9 @@ use super::{Batch, Ending, HangupBy, Key, NewCall, NewTurn, RecordingState, Stam
 const CAPACITY: usize = 65_536;
 /// Rows of one transaction.
 const BATCH: usize = 256;
+/// The least time between two transactions: what comes within it shares the next one. The first row after a rest waits for
+/// nothing.
+const TOGETHER: Duration = Duration::from_millis(50);
 /// The first and the longest pause before a failed write is tried again.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// A database that takes longer for one transaction is away.
@@ -264,7 +267,17 @@ struct Task {
 impl Task {
     async fn run(self, mut entries: mpsc::Receiver<Entry>) {
         let mut batch = Vec::with_capacity(BATCH);
+        let mut next = Instant::now();
         while entries.recv_many(&mut batch, BATCH).await > 0 {
+            let is_awaited = |batch: &[Entry]| batch.iter().any(|entry| matches!(entry, Entry::Flushed(_)));
+            while batch.len() < BATCH && !is_awaited(&batch) {
+                let room = BATCH - batch.len();
+                match timeout_at(next, entries.recv_many(&mut batch, room)).await {
+                    Ok(more) if more > 0 => {}
+                    // The time is over, or nobody is left who could send more.
+                    _ => break,
+                }
+            }
             let mut pause = PAUSES.0;
             while let Err(fault) = self.write(&batch).await {
                 if error::is_hopeless(&fault) {
@@ -283,6 +296,7 @@ impl Task {
                     done.send(()).ok();
                 }
             }
+            next = Instant::now() + TOGETHER;
         }
     }
 
