@@ -14,6 +14,7 @@ pub mod accounts;
 pub mod agent;
 pub mod bench;
 pub mod call;
+pub mod chat;
 pub mod config;
 pub mod dialplan;
 pub mod doctor;

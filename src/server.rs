@@ -34,6 +34,7 @@ use crate::{
     accounts::{self, Accounts},
     agent::SetPhrases,
     call::{self, CallsOut, House, Placement, Recordings, SipSeen},
+    chat::Chats,
     config::{self, Config},
     dialplan::{Dialplans, Editions, Fault, Origin},
     engines::Engines,
@@ -183,10 +184,13 @@ impl Server {
             move || counters.borrow().calls < limit,
         );
         let live = (live, Arc::clone(&house.sip), accounts, house.caller.clone());
+        let lifetime = Duration::from_secs(config.chat.session_ttl_s);
+        let (persona, exchanges) = (config.chat.persona.as_str(), config.chat.session_history);
+        let chats = Chats::new(house.engines.clone(), editions.clone(), persona, lifetime, exchanges);
         let state =
             AppState::new(&config.http, (store, editions), log, live, calls_out, metrics, move || snapshot.take());
         let (close_http, closed) = oneshot::channel();
-        let serving = tokio::spawn(http::serve(listener, http::router(state), async {
+        let serving = tokio::spawn(http::serve(listener, http::router(state, Some(chats)), async {
             closed.await.ok();
         }));
         let calls = tokio::spawn(take_calls(Arc::clone(&house), invitations, placements, taking));

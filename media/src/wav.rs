@@ -41,6 +41,42 @@ pub fn read(path: &Path) -> Result<Vec<i16>, MediaError> {
     Ok(resample(&mono, sample_rate, SAMPLE_RATE))
 }
 
+/// The head of a 16 kHz mono PCM16 file of so many samples; without a number, of one whose length nobody knows yet.
+pub fn head(samples: Option<u32>) -> [u8; 44] {
+    let length = samples.map_or(u32::MAX - 36, |samples| samples.saturating_mul(2).min(u32::MAX - 36));
+    let mut head = [0; 44];
+    let rate = SAMPLE_RATE.to_le_bytes();
+    let byte_rate = (SAMPLE_RATE * 2).to_le_bytes();
+    let parts: [&[u8]; 13] = [
+        b"RIFF",
+        &(length + 36).to_le_bytes(),
+        b"WAVE",
+        b"fmt ",
+        &16_u32.to_le_bytes(),
+        &1_u16.to_le_bytes(),
+        &1_u16.to_le_bytes(),
+        &rate,
+        &byte_rate,
+        &2_u16.to_le_bytes(),
+        &16_u16.to_le_bytes(),
+        b"data",
+        &length.to_le_bytes(),
+    ];
+    let mut at = 0;
+    for part in parts {
+        head[at..at + part.len()].copy_from_slice(part);
+        at += part.len();
+    }
+    head
+}
+
+/// A whole file in memory.
+pub fn bytes(samples: &[i16]) -> Vec<u8> {
+    let mut bytes = head(Some(samples.len() as u32)).to_vec();
+    bytes.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
+    bytes
+}
+
 /// Writes 16 kHz mono PCM16. The file appears whole or not at all: it is written beside its place and then renamed.
 ///
 /// # Errors
@@ -157,6 +193,19 @@ mod tests {
         write(&path, &samples).expect("written again");
         assert_eq!(read(&path).expect("read"), samples);
         assert_eq!(fs::read_dir(&folder.0).expect("folder").count(), 1);
+    }
+
+    #[test]
+    fn what_is_made_in_memory_is_the_same_file() {
+        let folder = Folder::new("bytes");
+        let samples: Vec<i16> = (0..1_600).collect();
+        let (whole, made) = (folder.file("made.wav", &bytes(&samples)), folder.file("written.wav", &[]));
+        write(&made, &samples).unwrap();
+        assert_eq!(read(&whole).unwrap(), samples);
+        assert_eq!(std::fs::read(whole).unwrap(), std::fs::read(made).unwrap());
+        // One whose length nobody knew is read to its end.
+        let endless = [head(None).to_vec(), bytes(&samples)[44..].to_vec()].concat();
+        assert_eq!(crate::prompt::read(&folder.file("endless.wav", &endless)).unwrap().len(), samples.len());
     }
 
     #[test]

@@ -14,7 +14,7 @@ use tokio::{
 };
 
 const SOON: Duration = Duration::from_secs(5);
-const IDLE: Duration = Duration::from_millis(300);
+const IDLE: Duration = Duration::from_millis(900);
 
 fn bind() -> (Endpoint, Invitations) {
     let at: SocketAddr = ([127, 0, 0, 1], 0).into();
@@ -43,8 +43,8 @@ async fn a_double_line_end_is_answered_and_keeps_a_stream_open() {
     stream.write_all(options("TCP").as_bytes()).await.unwrap();
     let length = timeout(SOON, stream.read(&mut heard)).await.unwrap().unwrap();
     assert!(heard[..length].starts_with(b"SIP/2.0 200 OK\r\n"));
-    for _ in 0..10 {
-        tokio::time::sleep(IDLE / 3).await;
+    for _ in 0..8 {
+        tokio::time::sleep(IDLE / 6).await;
         stream.write_all(b"\r\n\r\n").await.unwrap();
         let length = timeout(SOON, stream.read(&mut heard)).await.unwrap().unwrap();
         assert_eq!(&heard[..length], b"\r\n");

@@ -4,7 +4,7 @@ use milo_models::llama::{ChatMessage, Role};
 
 /// The conversation so far. Only what left on the wire counts as said.
 #[derive(Debug)]
-pub(super) struct Context {
+pub(crate) struct Context {
     prompt: String,
     exchanges: Vec<Exchange>,
     keep: usize,
@@ -18,12 +18,22 @@ struct Exchange {
 
 impl Context {
     /// `keep` is how many of the newest exchanges the model sees.
-    pub(super) fn new(prompt: &str, keep: usize) -> Self {
+    pub(crate) fn new(prompt: &str, keep: usize) -> Self {
         Self { prompt: prompt.into(), exchanges: Vec::new(), keep }
     }
 
+    /// From here on the model is told this.
+    pub(crate) fn set_prompt(&mut self, prompt: &str) {
+        self.prompt = prompt.into();
+    }
+
+    /// What was heard and said, oldest first.
+    pub(crate) fn exchanges(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        self.exchanges.iter().map(|exchange| (exchange.heard.as_str(), exchange.said.as_deref()))
+    }
+
     /// The messages for a reply to what was just heard.
-    pub(super) fn messages(&self, heard: &str) -> Vec<ChatMessage> {
+    pub(crate) fn messages(&self, heard: &str) -> Vec<ChatMessage> {
         let message = |role, content: &str| ChatMessage { role, content: content.into() };
         let mut messages = vec![message(Role::System, &self.prompt)];
         // What was said before an answer could be heard belongs to what comes next; two user messages in a row are refused by
@@ -45,14 +55,14 @@ impl Context {
     }
 
     /// Forgets the oldest exchange; false when there is none.
-    pub(super) fn forget(&mut self) -> bool {
+    pub(crate) fn forget(&mut self) -> bool {
         let any = !self.exchanges.is_empty();
         self.exchanges.drain(..usize::from(any));
         any
     }
 
     /// Remembers an exchange: what was heard, and the part of the reply that the caller heard.
-    pub(super) fn remember(&mut self, heard: &str, said: &str) {
+    pub(crate) fn remember(&mut self, heard: &str, said: &str) {
         let said = (!said.trim().is_empty()).then(|| said.trim().to_owned());
         self.exchanges.push(Exchange { heard: heard.into(), said });
         let surplus = self.exchanges.len().saturating_sub(self.keep);

@@ -14,6 +14,7 @@ mod persona;
 mod phrases;
 mod reply;
 mod turn;
+mod words;
 
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ use milo_models::{
 use serde_json::{Value, json};
 use tokio::select;
 
+pub(crate) use context::Context;
 pub use ear::Ear;
 pub use endpoint::Patience;
 pub(crate) use endpoint::{Decision, Endpointer};
@@ -34,8 +36,8 @@ pub use persona::{Backdrop, Persona, Phrase};
 pub use phrases::SetPhrases;
 pub(crate) use phrases::spoken;
 pub(crate) use turn::Turn;
+pub(crate) use words::{Piece, Words};
 
-use context::Context;
 use ear::Noticed;
 use listen::{Heard, Listened, Quiet};
 use mouth::{Mouth, Spoken};

@@ -22,6 +22,8 @@ const NAMES: &[(&str, &str)] = &[
     ("LOG_LEVEL", "log.level"),
     ("MILO_DATA_DIR", "data_dir"),
     ("PROMETHEUS_ENABLED", "http.metrics"),
+    ("SESSION_MAX_HISTORY", "chat.session_history"),
+    ("SESSION_TTL_S", "chat.session_ttl_s"),
 ];
 
 /// Names of the Python system for what this version does not have; setting one is worth a word, not a refusal.
@@ -34,8 +36,6 @@ const NOT_YET: &[&str] = &[
     "NLLB_MODEL_ID",
     "MMS_TTS_MODEL_ID",
     "DEFAULT_MODE",
-    "SESSION_TTL_S",
-    "SESSION_MAX_HISTORY",
     "RATE_LIMIT_FREE",
     "RATE_LIMIT_PRO",
     "CORS_ORIGINS",

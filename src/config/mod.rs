@@ -10,6 +10,7 @@
 //! reported all at once, each with its file and line (or variable), its key and the nearest right one.
 
 mod address;
+mod chat;
 mod clean;
 mod conversation;
 mod database;
@@ -33,6 +34,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use address::{Addresses, PortRange};
+pub use chat::Chat;
 pub use clean::Clean;
 pub use conversation::Conversation;
 pub use database::Database;
@@ -79,6 +81,8 @@ pub struct Config {
     pub limits: Limits,
     /// `[conversation]`
     pub conversation: Conversation,
+    /// `[chat]`
+    pub chat: Chat,
     /// `[log]`
     pub log: Log,
     /// `[drain]`
@@ -126,6 +130,7 @@ impl Config {
         self.database.check(faults);
         self.engines.check(faults);
         self.limits.check(faults);
+        self.chat.check(faults);
         self.conversation.check(faults);
         self.log.check(faults);
         self.drain.check(faults);

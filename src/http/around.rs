@@ -13,8 +13,10 @@ use tokio::time::{Instant, timeout};
 use super::{AppState, Problem};
 use crate::store::Key;
 
-/// No answer takes longer than this.
+/// No answer takes longer than this, but those that models make.
 const LIMIT: Duration = Duration::from_secs(15);
+/// An hour of sound is read in.
+const LONGEST: Duration = Duration::from_secs(1_800);
 
 /// Everything comes from this server, nothing is framed, no form leads anywhere.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -27,11 +29,18 @@ const HEADERS: [(HeaderName, HeaderValue); 4] = [
     (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
 ];
 
+fn limit(path: &str) -> Duration {
+    match path {
+        "/api/v1/chat" | "/api/v1/tts" | "/api/v1/stt" => LONGEST,
+        _ => LIMIT,
+    }
+}
+
 pub(super) async fn around(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let began = Instant::now();
     let id = Key::new().to_string();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let mut response = match timeout(LIMIT, next.run(request)).await {
+    let mut response = match timeout(limit(&path), next.run(request)).await {
         Ok(response) => response,
         Err(_) => Problem::unavailable("the answer took too long; try again in a moment").into_response(),
     };

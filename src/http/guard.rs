@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use axum::{
-    extract::{ConnectInfo, FromRequestParts},
+    extract::{ConnectInfo, FromRef, FromRequestParts},
     http::{HeaderMap, header, request::Parts},
 };
 use subtle::ConstantTimeEq;
@@ -15,10 +15,14 @@ use crate::config::Secret;
 #[derive(Debug)]
 pub(super) struct Reader;
 
-impl FromRequestParts<AppState> for Reader {
+impl<S: Send + Sync> FromRequestParts<S> for Reader
+where
+    AppState: FromRef<S>,
+{
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let state = AppState::from_ref(state);
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
         admit(peer, &parts.headers, state.api_key.as_ref()).map(|()| Self)
     }
@@ -29,11 +33,14 @@ impl FromRequestParts<AppState> for Reader {
 #[derive(Debug)]
 pub(super) struct Placer;
 
-impl FromRequestParts<AppState> for Placer {
+impl<S: Send + Sync> FromRequestParts<S> for Placer
+where
+    AppState: FromRef<S>,
+{
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
-        let key = state.api_key.as_ref();
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let key = AppState::from_ref(state).api_key;
         match bearer(&parts.headers) {
             None if key.is_some() => Err(needs_key()),
             _ => Reader::from_request_parts(parts, state).await.map(|_| Self),

@@ -11,13 +11,15 @@
 //!                                                           place.rs         │
 //!                                          /api/v1/dialplans dialplans.rs     │
 //!                                          …/registrations   registrations.rs │
-//!                                          /api/v1/trunks    trunks.rs       ─┘
+//!                                          /api/v1/trunks    trunks.rs        │
+//!                                          /api/v1/chat, tts, stt, sessions  ─┘  chat.rs, tts.rs, stt.rs
 //! ```
 //! Whatever goes wrong is a problem body (RFC 9457) whose `detail` is a sentence.
 
 mod around;
 mod bans;
 mod calls;
+mod chat;
 mod dialplans;
 mod guard;
 mod health;
@@ -28,9 +30,12 @@ mod problem;
 mod registrations;
 mod serve;
 mod sip;
+mod stt;
 #[cfg(test)]
 mod tests;
+mod text;
 mod trunks;
+mod tts;
 
 use std::{fmt, sync::Arc};
 
@@ -43,6 +48,7 @@ pub use serve::{bind, serve};
 use crate::{
     accounts::Accounts,
     call::{CallsOut, Live, SipSeen},
+    chat::Chats,
     config::{self, Secret},
     dialplan::Editions,
     metrics::Metrics,
@@ -101,8 +107,12 @@ impl fmt::Debug for AppState {
     }
 }
 
-/// Everything that answers over HTTP.
-pub fn router(state: AppState) -> Router {
+/// Everything that answers over HTTP; `chats` answers by text, where there are engines.
+pub fn router(state: AppState, chats: Option<Chats>) -> Router {
+    let text = chats.map(|chats| {
+        let routes = Router::new().merge(chat::routes()).merge(tts::routes()).merge(stt::routes());
+        routes.with_state(text::Text { app: state.clone(), chats })
+    });
     Router::new()
         .merge(page::routes())
         .merge(health::routes())
@@ -114,8 +124,9 @@ pub fn router(state: AppState) -> Router {
         .merge(place::routes())
         .merge(trunks::routes())
         .merge(dialplans::routes())
+        .with_state(state.clone())
+        .merge(text.unwrap_or_default())
         .fallback(|| async { Problem::not_found("there is nothing at this address") })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
-        .layer(middleware::from_fn_with_state(state.clone(), around::around))
-        .with_state(state)
+        .layer(middleware::from_fn_with_state(state, around::around))
 }

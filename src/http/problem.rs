@@ -27,6 +27,16 @@ impl Problem {
         Self { r#type: "about:blank", title, status: status.as_u16(), detail: detail.into(), header: None }
     }
 
+    /// What the framework refused, with its status.
+    pub(super) fn of_status(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self::new(status, detail)
+    }
+
+    /// 413: more than is taken.
+    pub(super) fn too_large(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+    }
+
     /// 400: what the client sent cannot be used.
     pub(super) fn bad_request(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, detail)

@@ -15,13 +15,16 @@ use symphonia::core::{
     meta::MetadataOptions,
 };
 
-use super::{LONGEST, LONGEST_S, ogg_opus};
+use super::ogg_opus;
 use crate::{MediaError, SAMPLE_RATE, resample::resample};
 
 /// What would be right.
 const WANTED: &str = "WAV, Ogg (Opus or Vorbis), MP3 and FLAC can be played";
 /// A file may end so many samples before its header says: encoders round.
 const ROUNDING: u64 = 4_608;
+
+/// The longest prompt, in seconds.
+const LONGEST_S: usize = 900;
 
 /// Reads a WAV, Ogg (Opus or Vorbis), MP3 or FLAC file of up to 15 minutes, of any rate from 4 to 192 kHz and any number of
 /// channels (which are averaged), into 16 kHz mono.
@@ -30,6 +33,14 @@ const ROUNDING: u64 = 4_608;
 /// [`MediaError::File`] when it cannot be opened or read; [`MediaError::Sound`] when it is something else, broken, cut short,
 /// empty or too long.
 pub fn read(path: &Path) -> Result<Vec<i16>, MediaError> {
+    read_within(path, LONGEST_S)
+}
+
+/// The same of at most so many seconds.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_within(path: &Path, seconds: usize) -> Result<Vec<i16>, MediaError> {
     let failed = |source| MediaError::File { path: path.into(), action: "open", source };
     let wrong = |reason| MediaError::Sound { path: path.into(), reason };
     let mut file = File::open(path).map_err(failed)?;
@@ -41,8 +52,8 @@ pub fn read(path: &Path) -> Result<Vec<i16>, MediaError> {
     read.map_err(|source| MediaError::File { path: path.into(), action: "read", source })?;
     // Decoders of files that anybody may have made: one that gives up in a panic has said that the file is broken.
     let decoded = catch_unwind(AssertUnwindSafe(|| match kind(&first) {
-        Kind::Opus => ogg_opus::decode(file),
-        Kind::Other => decode(file),
+        Kind::Opus => ogg_opus::decode(file, seconds),
+        Kind::Other => decode(file, seconds),
         Kind::Unknown if first.is_empty() => Err(format!("is empty; {WANTED}")),
         Kind::Unknown => Err(format!("is no sound file that is known here; {WANTED}")),
     }));
@@ -70,7 +81,7 @@ fn kind(first: &[u8]) -> Kind {
     }
 }
 
-fn decode(file: File) -> Result<Vec<i16>, String> {
+fn decode(file: File, longest_s: usize) -> Result<Vec<i16>, String> {
     let broken = |error: Error| format!("cannot be read: {}; {WANTED}", reason(&error));
     let stream = MediaSourceStream::new(Box::new(file), Default::default());
     let options = (FormatOptions::default(), MetadataOptions::default());
@@ -116,27 +127,30 @@ fn decode(file: File) -> Result<Vec<i16>, String> {
         decoded.copy_to_slice_interleaved(&mut part);
         let mean = |frame: &[f32]| (frame.iter().sum::<f32>() / channels as f32 * 32_768.0) as i16;
         mono.extend(part.chunks_exact(channels).map(mean));
-        if mono.len() / rate as usize > LONGEST_S {
-            return Err(too_long());
+        if mono.len() / rate as usize > longest_s {
+            return Err(too_long(longest_s));
         }
     }
     if bad * 20 > good {
         return Err(format!("is damaged: {bad} of its {} parts cannot be decoded", bad + good));
     }
+    // Who writes while it is made does not know the length, and promises more than anybody sends.
+    let has_length = promised.is_some();
+    let promised = promised.filter(|promised| *promised <= longest_s as u64 * u64::from(rate));
     let short = promised.filter(|promised| mono.len() as u64 + ROUNDING < *promised);
     if let Some(promised) = short {
         let seconds = |samples: u64| samples as f64 / f64::from(rate.max(1));
         let (promised, there) = (seconds(promised), seconds(mono.len() as u64));
         return Err(format!("is cut short: its header promises {promised:.1} s, {there:.1} s are there"));
     }
-    if let Some(why) = ended.filter(|_| promised.is_none()) {
+    if let Some(why) = ended.filter(|_| !has_length) {
         return Err(format!("is cut short or damaged: {why}"));
     }
     Ok(resample(&mono, rate.max(4_000), SAMPLE_RATE))
 }
 
-pub(super) fn too_long() -> String {
-    format!("is longer than the {} minutes that a prompt may last", LONGEST / SAMPLE_RATE as usize / 60)
+pub(super) fn too_long(seconds: usize) -> String {
+    format!("is longer than {} minutes", seconds / 60)
 }
 
 fn reason(error: &Error) -> String {

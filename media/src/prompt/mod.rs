@@ -11,14 +11,9 @@ use std::{
     time::SystemTime,
 };
 
-pub use decode::read;
+pub use decode::{read, read_within};
 
-use crate::{MediaError, SAMPLE_RATE};
-
-/// The longest sound, in seconds.
-const LONGEST_S: usize = 900;
-/// The same in samples at 16 kHz.
-const LONGEST: usize = LONGEST_S * SAMPLE_RATE as usize;
+use crate::MediaError;
 
 /// Decoded prompts. Cheap to clone; all clones are one cache.
 #[derive(Clone, Debug)]

@@ -5,7 +5,8 @@ use std::{fs::File, io::BufReader};
 use audiopus::{Channels, MutSignals, SampleRate, coder::Decoder, packet::Packet};
 use ogg::reading::PacketReader;
 
-use super::{LONGEST, decode::too_long};
+use super::decode::too_long;
+use crate::SAMPLE_RATE;
 
 /// Samples of the longest Opus packet, 120 ms at 16 kHz, both channels.
 const PACKET: usize = 2 * 1_920;
@@ -13,7 +14,7 @@ const PACKET: usize = 2 * 1_920;
 const GRANULES: u64 = 3;
 
 /// The sound, mono. libopus makes two channels of whatever it is given, so what was mono comes out unchanged by their mean.
-pub(super) fn decode(file: File) -> Result<Vec<i16>, String> {
+pub(super) fn decode(file: File, longest_s: usize) -> Result<Vec<i16>, String> {
     let mut packets = PacketReader::new(BufReader::new(file));
     let broken = |error: &dyn std::fmt::Display| format!("is no whole Ogg file: {error}");
     let mut decoder = Decoder::new(SampleRate::Hz16000, Channels::Stereo).map_err(|error| broken(&error))?;
@@ -48,8 +49,8 @@ pub(super) fn decode(file: File) -> Result<Vec<i16>, String> {
                 last = packet.absgp_page();
             }
         }
-        if mono.len() > LONGEST {
-            return Err(too_long());
+        if mono.len() > longest_s * SAMPLE_RATE as usize {
+            return Err(too_long(longest_s));
         }
     }
     if bad * 20 > number {

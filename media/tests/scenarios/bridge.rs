@@ -216,7 +216,7 @@ async fn the_tap_hears_both_and_the_end_of_one_leaves_the_other_up() {
     b.collect(Duration::from_millis(100)).await;
     voice.play(loud()).await;
     within(voice.drained()).await;
-    let packets = b.collect(Duration::from_millis(60)).await;
+    let packets = b.collect(Duration::from_millis(400)).await;
     assert!(packets.iter().any(|packet| packet.voiced), "whoever is left is spoken to again");
 }
 

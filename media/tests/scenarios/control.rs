@@ -27,7 +27,7 @@ async fn on_hold_nothing_is_sent_and_afterwards_the_voice_goes_on() {
     leg.control.change(agreed);
     assert!(matches!(event(&mut leg.ears).await, Heard::Resumed));
     within(leg.voice.drained()).await;
-    let packets = peer.collect(Duration::from_millis(60)).await;
+    let packets = peer.collect(Duration::from_millis(400)).await;
     assert!(packets.iter().any(|packet| packet.voiced && packet.marker));
     assert_eq!(leg.voice.played().samples, 320);
 }
@@ -66,7 +66,7 @@ fn report(peer: &Peer, packets: u32) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reports_of_a_peer_that_is_silent_on_purpose_keep_the_leg_and_of_one_whose_packets_are_lost_do_not() {
-    let options = LegOptions { rtp_timeout: Duration::from_millis(300), ..LegOptions::default() };
+    let options = LegOptions { rtp_timeout: Duration::from_millis(800), ..LegOptions::default() };
     for loses in [false, true] {
         let (mut peer, mut leg) = Peer::with_leg(options.clone()).await;
         leg.control.change(Session { rtcp: Rtcp::Mux, ..session(peer.address()) });
@@ -76,7 +76,7 @@ async fn reports_of_a_peer_that_is_silent_on_purpose_keep_the_leg_and_of_one_who
         }
         let mut packets = 5;
         let reporting = async {
-            for _ in 0..12 {
+            for _ in 0..24 {
                 peer.send(&report(&peer, packets)).await;
                 packets += u32::from(loses) * 5;
                 sleep(Duration::from_millis(100)).await;
@@ -86,7 +86,7 @@ async fn reports_of_a_peer_that_is_silent_on_purpose_keep_the_leg_and_of_one_who
             closed = async { while !matches!(leg.ears.next().await, Heard::Closed(_)) {} } => { let () = closed; true }
             () = reporting => false,
         };
-        assert_eq!(ended, loses, "1.2 s with reports and without packets");
+        assert_eq!(ended, loses, "2.4 s with reports and without packets");
         if !ended {
             assert!(matches!(event(&mut leg.ears).await, Heard::Closed(Closed::Timeout)), "but not without either");
         }
@@ -150,10 +150,12 @@ async fn dropping_both_halves_frees_the_port_after_its_rest() {
     sleep(Duration::from_millis(100)).await;
     assert!(control.stats().sent > sent, "the voice alone keeps the leg");
     drop(voice);
-    sleep(Duration::from_millis(60)).await;
-    assert!(pool.bind().is_err(), "the port rests");
-    sleep(Duration::from_secs(2)).await;
-    assert!(pool.bind().is_ok(), "and is free again");
+    let dropped = Instant::now();
+    while pool.bind().is_err() {
+        assert!(dropped.elapsed() < Duration::from_secs(10), "and is free again");
+        sleep(Duration::from_millis(50)).await;
+    }
+    assert!(dropped.elapsed() >= Duration::from_secs(2), "the port rests");
 }
 
 #[test]

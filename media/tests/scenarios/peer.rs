@@ -5,11 +5,11 @@ use std::{
     time::Duration,
 };
 
-use milo_media::{Codec, Ears, Frame, Heard, Leg, LegOptions, PortPool, Session};
+use milo_media::{Codec, Control, Ears, Frame, Heard, Leg, LegOptions, LegStats, PortPool, Session};
 use tokio::{
     net::UdpSocket,
     runtime::Handle,
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 pub(crate) const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -144,6 +144,18 @@ pub(crate) async fn event(ears: &mut Ears) -> Heard {
             event => return event,
         }
     }
+}
+
+/// The figures once they are so, or after five seconds as they are then; and a little later, in case they went on.
+pub(crate) async fn settled(control: &Control, is_so: impl Fn(&LegStats) -> bool) -> LegStats {
+    for _ in 0..100 {
+        if is_so(&control.stats()) {
+            break;
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    sleep(Duration::from_millis(60)).await;
+    control.stats()
 }
 
 /// No step of a scenario takes longer.

@@ -12,7 +12,7 @@ use tokio::{
     time::{Instant, sleep, sleep_until, timeout},
 };
 
-use crate::peer::{LOOPBACK, Peer, hear, hertz, level_db, loud, session, within};
+use crate::peer::{LOOPBACK, Peer, hear, hertz, level_db, loud, session, settled, within};
 
 /// Where the RTCP of this RTP port is.
 fn next(at: SocketAddr) -> SocketAddr {
@@ -124,8 +124,7 @@ async fn strange_reports_are_counted_and_the_end_is_said() {
     peer.send(&report(9)).await;
     peer.send(&report(1)[..7]).await;
     stranger.send_to(&report(1), peer.leg).await.expect("loopback");
-    sleep(Duration::from_millis(60)).await;
-    let stats = leg.control.stats();
+    let stats = settled(&leg.control, |stats| stats.rtcp_received + stats.rtcp_ignored >= 4).await;
     assert_eq!((stats.rtcp_received, stats.rtcp_ignored, stats.ignored), (1, 3, 0), "{stats:?}");
     drop(leg);
     let said = peer.collect(Duration::from_millis(100)).await;

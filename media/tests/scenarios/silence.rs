@@ -46,7 +46,7 @@ async fn silence_is_sent_announced_or_suppressed_as_configured() {
         let (noise, audio) = came(&peer, 13, long).await;
         assert!((2..=3).contains(&noise.len()) && audio == 0, "{} of noise, {audio} others", noise.len());
         leg.voice.play(loud()).await;
-        let packets = peer.collect(Duration::from_millis(60)).await;
+        let packets = peer.collect(Duration::from_millis(400)).await;
         let first = packets.iter().find(|packet| packet.voiced).expect("sound again");
         assert!(first.marker, "a talkspurt begins");
     };

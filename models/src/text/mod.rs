@@ -13,7 +13,10 @@ pub mod clauses;
 mod fr;
 mod markdown;
 mod mg;
+mod tongue;
 mod written;
+
+pub use tongue::tongue;
 
 use crate::engine::Language;
 use written::Written;

@@ -31,6 +31,8 @@ mod tests;
 mod tokens;
 mod windows;
 
+pub use windows::cut as pieces;
+
 use decode::{Decoder, Heard};
 use graph::{Config, Model};
 use rules::Rules;

@@ -9,7 +9,7 @@ const STEP: usize = 20 * SAMPLES_PER_MS;
 
 /// Ranges of at most `window` samples that together are the whole; each cut is at the quietest 100 ms of the second half
 /// of its window, so that words stay whole where there is any pause.
-pub(super) fn cut(samples: &[i16], window: usize) -> Vec<Range<usize>> {
+pub fn cut(samples: &[i16], window: usize) -> Vec<Range<usize>> {
     let mut ranges = Vec::new();
     let mut start = 0;
     while samples.len() - start > window {

@@ -27,8 +27,8 @@ use crate::{
     },
 };
 
-/// How long the other side may ring.
-const RING_LIMIT: Duration = Duration::from_secs(180);
+/// How long the other side may ring at most: longer than whoever calls may ask for, which is five minutes.
+const RING_LIMIT: Duration = Duration::from_secs(330);
 
 /// The ACKs that are kept: the 2xx of the last INVITE and of the one before may still be on their way.
 const ACKS: usize = 2;

@@ -1,0 +1,152 @@
+//! Which language a sentence is written in: Malagasy or French.
+//!
+//! Small words decide, since every sentence has some and the two languages share few; where there are none, letters do: Malagasy
+//! has no `c`, `q`, `u`, `w`, `x` and no accents but `à`, `ô` and `ñ` (Rajemisa-Raolison, Grammaire malgache, 1969: the alphabet
+//! of 21 letters), and nearly all its words end in a vowel.
+
+use crate::engine::Language;
+
+/// Frequent Malagasy words that are no French ones.
+const MALAGASY: [&str; 70] = [
+    "ny",
+    "ary",
+    "dia",
+    "fa",
+    "izay",
+    "izany",
+    "izao",
+    "ity",
+    "io",
+    "ireo",
+    "ireto",
+    "amin",
+    "ho",
+    "hoe",
+    "sy",
+    "sady",
+    "na",
+    "raha",
+    "rehefa",
+    "satria",
+    "tsy",
+    "efa",
+    "mbola",
+    "misy",
+    "iza",
+    "inona",
+    "aiza",
+    "taiza",
+    "oviana",
+    "rahoviana",
+    "firy",
+    "ohatrinona",
+    "nahoana",
+    "ahoana",
+    "ve",
+    "moa",
+    "aho",
+    "ianao",
+    "izy",
+    "izahay",
+    "isika",
+    "ianareo",
+    "azy",
+    "ahy",
+    "eto",
+    "eny",
+    "any",
+    "ao",
+    "eo",
+    "avy",
+    "mila",
+    "te",
+    "azo",
+    "afaka",
+    "manao",
+    "salama",
+    "azafady",
+    "misaotra",
+    "veloma",
+    "tompoko",
+    "aminay",
+    "tsia",
+    "vola",
+    "andro",
+    "ora",
+    "maraina",
+    "hariva",
+    "anio",
+    "rahampitso",
+    "birao",
+];
+
+/// Frequent French words that are no Malagasy ones.
+const FRENCH: [&str; 72] = [
+    "le", "la", "les", "un", "une", "des", "du", "de", "et", "est", "es", "sont", "suis", "je", "j", "tu", "il",
+    "elle", "on", "nous", "vous", "ils", "elles", "ne", "pas", "que", "qui", "quoi", "quel", "quelle", "quand",
+    "comment", "combien", "où", "pourquoi", "pour", "par", "avec", "sans", "dans", "sur", "sous", "ce", "cette", "ces",
+    "mon", "ma", "mes", "votre", "vos", "notre", "bonjour", "bonsoir", "merci", "oui", "non", "au", "aux", "en",
+    "plus", "très", "d", "l", "c", "s", "qu", "moi", "voudrais", "veux", "peux", "pouvez", "avez",
+];
+
+/// The likelier language of a text; none where nothing speaks for either (no letters, a name, a number).
+pub fn tongue(text: &str) -> Option<Language> {
+    let text = text.to_lowercase();
+    let (mut malagasy, mut french) = (0, 0);
+    for word in text.split(|letter: char| !letter.is_alphabetic()).filter(|word| !word.is_empty()) {
+        if MALAGASY.contains(&word) {
+            malagasy += 4;
+        } else if FRENCH.contains(&word) {
+            french += 4;
+        } else if word.chars().any(|letter| "cquwxéèêëçîïûùœâ".contains(letter)) {
+            french += 2;
+        } else if word.len() > 3 && word.ends_with(['a', 'y', 'o']) {
+            malagasy += 1;
+        } else if word.len() > 3 && !word.ends_with(['a', 'y', 'o', 'i']) {
+            french += 1;
+        }
+    }
+    match malagasy.cmp(&french) {
+        std::cmp::Ordering::Greater => Some(Language::Mg),
+        std::cmp::Ordering::Less => Some(Language::Fr),
+        std::cmp::Ordering::Equal => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everyday_sentences_are_told_apart() {
+        for text in [
+            "Manao ahoana tompoko",
+            "amin'ny ora firy no misokatra ny birao",
+            "Mila maka fotoana aho ny talata amin'ny 9 ora",
+            "firy ariary ny tapakila?",
+            "Misaotra",
+            "Te hiresaka amin'olona aho",
+            "Salama, iza ianao?",
+            "Tsy mandeha ny réseau ato aminay",
+        ] {
+            assert_eq!(tongue(text), Some(Language::Mg), "{text}");
+        }
+        for text in [
+            "Bonjour",
+            "donnez-moi vos horaires",
+            "Je voudrais prendre rendez-vous mardi à 9 heures",
+            "Combien coûte le billet ?",
+            "Merci beaucoup, au revoir",
+            "Vous ouvrez à quelle heure à Antananarivo ?",
+        ] {
+            assert_eq!(tongue(text), Some(Language::Fr), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_says_nothing_is_not_guessed() {
+        for text in ["", "034 12 345 67", "?!", "🙂", "ok"] {
+            assert_eq!(tongue(text), None, "{text}");
+        }
+    }
+}

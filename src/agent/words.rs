@@ -1,0 +1,153 @@
+//! A language model's tokens as words that may be said or shown: weighed at the beginning, without the model's own signs.
+
+use milo_models::{engine::EngineError, llama};
+
+/// The model's own sign that the conversation is over.
+const HANG_UP: &str = "[hangup]";
+
+/// How many tokens the gate looks at.
+const GATED_TOKENS: usize = 4;
+
+/// What comes out of a model's reply.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Piece {
+    /// The next words; empty while the first tokens are weighed, or a bracket may become a sign.
+    Text(String),
+    /// The first tokens are too unlikely to be spoken. Nothing follows.
+    Doubtful,
+    /// The model says that the conversation is over. Nothing follows.
+    HangUp,
+}
+
+/// A reply on its way. Dropping it cancels the rest.
+pub(crate) struct Words {
+    tokens: llama::Reply,
+    /// Text not yet released by the gate or by an open bracket.
+    held: String,
+    gate: Gate,
+    hang_up: bool,
+    state: State,
+}
+
+#[derive(Clone, Copy)]
+enum State {
+    Coming,
+    Leaving,
+    Ended,
+}
+
+/// Lets a reply pass when its first tokens are likely enough.
+enum Gate {
+    Open,
+    Weighing { least: f32, sum: f32, count: usize },
+}
+
+impl Words {
+    /// Of these tokens; those at the beginning must have a mean logprob of `least`, if it is given.
+    pub(crate) fn new(tokens: llama::Reply, least: Option<f32>) -> Self {
+        let gate = least.map_or(Gate::Open, |least| Gate::Weighing { least, sum: 0.0, count: 0 });
+        Self { tokens, held: String::new(), gate, hang_up: false, state: State::Coming }
+    }
+
+    /// The next piece, one a token; `None` at the end. Cancel safe.
+    pub(crate) async fn next(&mut self) -> Option<Result<Piece, EngineError>> {
+        match self.state {
+            State::Ended => return None,
+            State::Leaving => {
+                self.state = State::Ended;
+                return Some(Ok(Piece::HangUp));
+            }
+            State::Coming => {}
+        }
+        let doubtful = match self.tokens.next().await {
+            Some(Ok(token)) => {
+                self.held.push_str(&token.text);
+                self.gate.doubts(token.logprob)
+            }
+            Some(Err(error)) => {
+                self.state = State::Ended;
+                return Some(Err(error));
+            }
+            None if self.gate.doubts_the_end() => true,
+            None => {
+                let text = release(&mut self.held, &mut self.hang_up) + &self.held;
+                self.state = if self.hang_up { State::Leaving } else { State::Ended };
+                if !text.is_empty() {
+                    return Some(Ok(Piece::Text(text)));
+                }
+                self.state = State::Ended;
+                return self.hang_up.then_some(Ok(Piece::HangUp));
+            }
+        };
+        if doubtful {
+            self.state = State::Ended;
+            return Some(Ok(Piece::Doubtful));
+        }
+        let is_open = matches!(self.gate, Gate::Open);
+        Some(Ok(Piece::Text(if is_open { release(&mut self.held, &mut self.hang_up) } else { String::new() })))
+    }
+}
+
+impl Gate {
+    /// Weighs the next token; true when the reply is too unlikely.
+    fn doubts(&mut self, logprob: f32) -> bool {
+        if let Self::Weighing { least, sum, count } = self {
+            *sum += logprob;
+            *count += 1;
+            if *count >= GATED_TOKENS {
+                if *sum / (*count as f32) < *least {
+                    return true;
+                }
+                *self = Self::Open;
+            }
+        }
+        false
+    }
+
+    /// Whether a reply that ended before the gate had seen enough tokens is too unlikely.
+    fn doubts_the_end(&self) -> bool {
+        matches!(self, Self::Weighing { least, sum, count } if *count > 0 && *sum / (*count as f32) < *least)
+    }
+}
+
+/// Takes the text that may be spoken out of `held`: all but an open bracket, which may become the hang-up sign.
+fn release(held: &mut String, hang_up: &mut bool) -> String {
+    while let Some(at) = held.find(HANG_UP) {
+        held.replace_range(at..at + HANG_UP.len(), "");
+        *hang_up = true;
+    }
+    let open = held.rfind('[').filter(|at| HANG_UP.starts_with(&held[*at..]));
+    let rest = open.map(|at| held.split_off(at)).unwrap_or_default();
+    std::mem::replace(held, rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hang_up_sign_is_taken_out_even_in_pieces() {
+        let (mut held, mut hang_up, mut spoken) = (String::new(), false, String::new());
+        for piece in ["Velo", "ma! [ha", "ng", "up", "]"] {
+            held.push_str(piece);
+            spoken += &release(&mut held, &mut hang_up);
+        }
+        assert_eq!((spoken.as_str(), hang_up, held.as_str()), ("Veloma! ", true, ""));
+    }
+
+    #[test]
+    fn other_brackets_are_text() {
+        let (mut held, mut hang_up) = ("a [b".to_owned(), false);
+        assert_eq!(release(&mut held, &mut hang_up), "a [b");
+        assert!(!hang_up);
+    }
+
+    #[test]
+    fn the_gate_weighs_the_first_tokens_only() {
+        let mut gate = Gate::Weighing { least: -1.0, sum: 0.0, count: 0 };
+        assert!((0..GATED_TOKENS).all(|_| !gate.doubts(-0.2)));
+        assert!(!gate.doubts(-50.0));
+        let mut gate = Gate::Weighing { least: -1.0, sum: 0.0, count: 0 };
+        assert!((0..GATED_TOKENS).any(|_| gate.doubts(-1.5)));
+    }
+}

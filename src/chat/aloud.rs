@@ -1,0 +1,113 @@
+//! A text of any length as sound, clause by clause as it is made.
+
+use std::{collections::VecDeque, time::Duration};
+
+use milo_models::{
+    engine::{EngineError, Language},
+    espeak::{Speech, SpeechOptions, Synthesizer},
+    text::{clauses::Clauses, speakable},
+};
+use tokio::time::{Instant, sleep};
+
+/// How long a text that has begun waits for its place in the voice's queue.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often it asks.
+const AGAIN: Duration = Duration::from_millis(20);
+/// A clause longer than this is cut between words; the voice takes 2,000 bytes at once.
+const LONGEST: usize = 1_500;
+
+/// A text being said. Dropping it cancels the rest.
+pub struct Aloud {
+    voice: Synthesizer,
+    language: Language,
+    options: SpeechOptions,
+    clauses: VecDeque<String>,
+    speech: Option<Speech>,
+    has_begun: bool,
+}
+
+impl Aloud {
+    pub(super) fn new(voice: Synthesizer, text: &str, language: Language, options: SpeechOptions) -> Self {
+        let mut cutter = Clauses::new();
+        let mut clauses = cutter.push(text);
+        clauses.extend(cutter.finish());
+        let clauses = clauses
+            .iter()
+            .map(|clause| speakable(clause, language))
+            .filter(|clause| clause.chars().any(char::is_alphanumeric))
+            .flat_map(|clause| cut(&clause))
+            .collect();
+        Self { voice, language, options, clauses, speech: None, has_begun: false }
+    }
+
+    /// The words as they will be said: figures, money and dates read out.
+    pub fn words(&self) -> String {
+        self.clauses.iter().map(String::as_str).collect::<Vec<_>>().join(" ")
+    }
+
+    /// The next samples at 16 kHz; `None` at the end.
+    ///
+    /// # Errors
+    /// [`EngineError::Overloaded`] at once when the voice's queue is full as it begins, after ten seconds when that comes later;
+    /// [`EngineError::Input`] for options out of their range; nothing follows an error.
+    pub async fn next(&mut self) -> Option<Result<Vec<i16>, EngineError>> {
+        loop {
+            if let Some(speech) = &mut self.speech {
+                match speech.next().await {
+                    Some(Ok(samples)) => return Some(Ok(samples)),
+                    Some(Err(error)) => return self.fail(error),
+                    None => self.speech = None,
+                }
+            }
+            let clause = self.clauses.pop_front()?;
+            let until = Instant::now() + PATIENCE;
+            self.speech = loop {
+                match self.voice.speak(&clause, self.language, self.options.clone()) {
+                    Ok(speech) => break Some(speech),
+                    Err(EngineError::Overloaded { .. }) if self.has_begun && Instant::now() < until => {
+                        sleep(AGAIN).await
+                    }
+                    Err(error) => return self.fail(error),
+                }
+            };
+            self.has_begun = true;
+        }
+    }
+
+    fn fail(&mut self, error: EngineError) -> Option<Result<Vec<i16>, EngineError>> {
+        self.clauses.clear();
+        self.speech = None;
+        Some(Err(error))
+    }
+}
+
+/// A clause in pieces that the voice takes, cut between words where there are any.
+fn cut(clause: &str) -> Vec<String> {
+    let mut pieces = Vec::new();
+    let mut rest = clause;
+    while rest.len() > LONGEST {
+        let most = rest.floor_char_boundary(LONGEST);
+        let at = rest[..most].rfind(char::is_whitespace).filter(|at| *at > 0).unwrap_or(most);
+        pieces.push(rest[..at].to_owned());
+        rest = rest[at..].trim_start();
+    }
+    if !rest.is_empty() {
+        pieces.push(rest.to_owned());
+    }
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_clauses_are_cut_between_words_and_walls_anywhere() {
+        let words = "salama ".repeat(500);
+        let pieces = cut(words.trim());
+        assert!(pieces.iter().all(|piece| piece.len() <= LONGEST && !piece.starts_with(' ') && piece.ends_with('a')));
+        assert_eq!(pieces.join(" "), words.trim());
+        let wall = "é".repeat(2_000);
+        assert_eq!(cut(&wall).concat(), wall);
+    }
+}

@@ -1,0 +1,118 @@
+//! Conversations by text: the same personas, models and queues as on the telephone, without a line.
+//!
+//! ```text
+//! message ─► session (its own turn) ─► language ─► persona's prompt, what was said ─► Words ─► Answer::next
+//! ```
+//! A session remembers what was said until nobody has written for its lifetime. Whoever reads the answer drives it: dropped, it
+//! is cancelled, and the session is as before.
+
+mod aloud;
+mod answer;
+mod listening;
+mod sessions;
+
+use std::{sync::Arc, time::Duration};
+
+use milo_models::{
+    engine::{EngineError, Language},
+    espeak::SpeechOptions,
+    text::tongue,
+};
+
+pub use aloud::Aloud;
+pub use answer::Answer;
+pub use listening::{Listening, Part, Progress, Transcribed};
+pub use sessions::{Said, Sessions};
+
+use crate::{dialplan::Editions, engines::Engines};
+
+/// The longest message, in characters.
+pub const LONGEST_MESSAGE: usize = 4_000;
+
+/// A message to be answered.
+#[derive(Clone, Debug, Default)]
+pub struct Message {
+    /// What is said.
+    pub text: String,
+    /// The session that it belongs to; none begins one.
+    pub session: Option<String>,
+    /// What it is written in; told from its words when it is left out.
+    pub language: Option<Language>,
+    /// Who answers; the configured persona when it is left out.
+    pub persona: Option<String>,
+}
+
+/// Why a message is not answered.
+#[derive(Debug, thiserror::Error)]
+pub enum Unanswered {
+    /// There are no words in it.
+    #[error("the message is empty: write what you want to say")]
+    Empty,
+    /// It is longer than [`LONGEST_MESSAGE`].
+    #[error("the message has {0} characters; {LONGEST_MESSAGE} are the most")]
+    TooLong(usize),
+    /// The session's name cannot be one.
+    #[error("a session_id is 1 to 64 letters, digits, `-` and `_`; leave it out to begin a session")]
+    Session,
+    /// No persona has this name.
+    #[error("there is no persona {0:?}; these are: {1}")]
+    Persona(String, String),
+    /// An engine does not take it.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// What answers messages.
+#[derive(Clone)]
+pub struct Chats {
+    engines: Engines,
+    editions: Editions,
+    persona: Arc<str>,
+    sessions: Arc<Sessions>,
+}
+
+impl Chats {
+    /// `persona` answers where no other is asked for; a session is kept `lifetime` after its last message, with the newest
+    /// `exchanges`.
+    pub fn new(engines: Engines, editions: Editions, persona: &str, lifetime: Duration, exchanges: usize) -> Self {
+        Self { engines, editions, persona: persona.into(), sessions: Arc::new(Sessions::new(lifetime, exchanges)) }
+    }
+
+    /// The sessions that are kept.
+    pub fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    /// Begins the answer. Messages of one session are answered one after the other: this waits for those before it.
+    pub async fn ask(&self, message: Message) -> Result<Answer, Unanswered> {
+        let text = message.text.trim();
+        let length = text.chars().count();
+        if !text.chars().any(char::is_alphanumeric) {
+            return Err(Unanswered::Empty);
+        }
+        if length > LONGEST_MESSAGE {
+            return Err(Unanswered::TooLong(length));
+        }
+        let edition = self.editions.current();
+        let name = message.persona.as_deref().unwrap_or(&self.persona);
+        let Some(persona) = edition.dialplans.persona(name) else {
+            let names: Vec<_> = edition.dialplans.personas().map(|(name, _)| name).collect();
+            return Err(Unanswered::Persona(name.into(), names.join(", ")));
+        };
+        let session = self.sessions.open(message.session.as_deref()).ok_or(Unanswered::Session)?;
+        let mut session = session.lock_owned().await;
+        session.language = message.language.or_else(|| tongue(text)).unwrap_or(session.language);
+        session.context.set_prompt(&persona.prompt);
+        Ok(Answer::begin(self.engines.language_model.clone(), session, persona, text)?)
+    }
+
+    /// Begins to transcribe 16 kHz samples; without a language the model tells it.
+    pub fn listen(&self, samples: Vec<i16>, language: Option<Language>) -> Listening {
+        Listening::new(self.engines.transcriber.clone(), samples, language)
+    }
+
+    /// Begins to say a text, clause by clause.
+    pub fn aloud(&self, text: &str, language: Language, options: SpeechOptions) -> Aloud {
+        Aloud::new(self.engines.voice.clone(), text, language, options)
+    }
+}

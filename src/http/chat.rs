@@ -1,0 +1,177 @@
+//! `POST /api/v1/chat`: a message and its answer, as one body or as server-sent events; `/api/v1/sessions/{id}`: what was said.
+
+use std::convert::Infallible;
+
+use axum::{
+    Json, Router,
+    extract::{Path, State, rejection::JsonRejection},
+    http::{HeaderMap, StatusCode, header},
+    response::{
+        IntoResponse, Response,
+        sse::{Event, KeepAlive, Sse},
+    },
+    routing::{get, post},
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use futures_util::stream;
+use milo_models::{engine::Language, espeak::SpeechOptions};
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::{Problem, guard::Placer, text::Text};
+use crate::chat::{Answer, Chats, Message, Said};
+
+/// A message.
+#[derive(Debug, Deserialize)]
+struct Chat {
+    message: String,
+    session_id: Option<String>,
+    language: Option<Language>,
+    #[serde(default)]
+    mode: Mode,
+    #[serde(default)]
+    stream: bool,
+    persona: Option<String>,
+}
+
+/// What comes back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Mode {
+    /// The words.
+    #[default]
+    Text,
+    /// The words, and their sound.
+    Voice,
+}
+
+/// The whole answer.
+#[derive(Debug, Serialize)]
+struct Answered {
+    reply: String,
+    session_id: String,
+    /// Where the model ran.
+    mode: &'static str,
+    language: Language,
+    /// Whether the model takes the conversation to be over.
+    ends: bool,
+    processing_ms: u64,
+    /// A WAV file, 16 kHz mono, in base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audio: Option<String>,
+}
+
+pub(super) fn routes() -> Router<Text> {
+    Router::new().route("/api/v1/chat", post(chat)).route("/api/v1/sessions/{id}", get(session).delete(forget))
+}
+
+async fn chat(
+    State(text): State<Text>,
+    _: Placer,
+    headers: HeaderMap,
+    body: Result<Json<Chat>, JsonRejection>,
+) -> Result<Response, Problem> {
+    let Json(chat) = body?;
+    let began = Instant::now();
+    let accepts = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let is_streamed = chat.stream || accepts.contains("text/event-stream");
+    let Chat { message, session_id, language, mode, persona, .. } = chat;
+    let answer = text.chats.ask(Message { text: message, session: session_id, language, persona }).await?;
+    if is_streamed {
+        return Ok(events(text.chats, answer, mode, began));
+    }
+    let mut answer = answer;
+    while let Some(piece) = answer.next().await {
+        piece?;
+    }
+    let answered = whole(&text.chats, &answer, mode, began).await?;
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(answered)).into_response())
+}
+
+/// The answer, and its sound where that is wanted.
+async fn whole(chats: &Chats, answer: &Answer, mode: Mode, began: Instant) -> Result<Answered, Problem> {
+    let reply = answer.said().trim().to_owned();
+    let audio = match mode {
+        Mode::Text => None,
+        Mode::Voice => {
+            let mut aloud = chats.aloud(&reply, answer.language(), SpeechOptions::default());
+            let mut samples = Vec::new();
+            while let Some(more) = aloud.next().await {
+                samples.extend(more?);
+            }
+            Some(STANDARD.encode(milo_media::wav::bytes(&samples)))
+        }
+    };
+    Ok(Answered {
+        reply,
+        session_id: answer.session().into(),
+        mode: "local",
+        language: answer.language(),
+        ends: answer.ends(),
+        processing_ms: began.elapsed().as_millis() as u64,
+        audio,
+    })
+}
+
+/// The next words.
+#[derive(Serialize)]
+struct Words<'a> {
+    text: &'a str,
+}
+
+enum Streaming {
+    Words(Box<Answer>),
+    Over,
+}
+
+/// `session`, then one `token` after the other, then `done` with the whole, or `error` with a problem.
+fn events(chats: Chats, answer: Answer, mode: Mode, began: Instant) -> Response {
+    #[derive(Serialize)]
+    struct Session<'a> {
+        session_id: &'a str,
+        language: Language,
+    }
+    let first = event("session", &Session { session_id: answer.session(), language: answer.language() });
+    let rest = stream::unfold((chats, Streaming::Words(Box::new(answer))), move |(chats, state)| async move {
+        let Streaming::Words(mut answer) = state else { return None };
+        let (event, state) = match answer.next().await {
+            Some(Ok(text)) => (event("token", &Words { text: &text }), Streaming::Words(answer)),
+            Some(Err(error)) => (event("error", &Problem::from(error)), Streaming::Over),
+            None => match whole(&chats, &answer, mode, began).await {
+                Ok(answered) => (event("done", &answered), Streaming::Over),
+                Err(problem) => (event("error", &problem), Streaming::Over),
+            },
+        };
+        Some((event, (chats, state)))
+    });
+    let all = stream::StreamExt::chain(stream::iter([first]), rest);
+    ([(header::CACHE_CONTROL, "no-store")], Sse::new(all).keep_alive(KeepAlive::default())).into_response()
+}
+
+/// An event whose data is JSON.
+pub(super) fn event(name: &str, data: &impl Serialize) -> Result<Event, Infallible> {
+    let data = serde_json::to_string(data).unwrap_or_default();
+    Ok(Event::default().event(name).data(data))
+}
+
+/// What was said in a session.
+#[derive(Serialize)]
+struct Shown {
+    session_id: String,
+    language: Language,
+    exchanges: Vec<Said>,
+}
+
+fn unknown() -> Problem {
+    Problem::not_found("there is no session with this session_id; it may be over, or Milo was started anew")
+}
+
+async fn session(State(text): State<Text>, _: Placer, Path(id): Path<String>) -> Result<Response, Problem> {
+    let (language, exchanges) = text.chats.sessions().said(&id).await.ok_or_else(unknown)?;
+    let shown = Shown { session_id: id, language, exchanges };
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(shown)).into_response())
+}
+
+async fn forget(State(text): State<Text>, _: Placer, Path(id): Path<String>) -> Result<StatusCode, Problem> {
+    if text.chats.sessions().forget(&id) { Ok(StatusCode::NO_CONTENT) } else { Err(unknown()) }
+}

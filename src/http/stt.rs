@@ -1,0 +1,182 @@
+//! `POST /api/v1/stt`: a recording as text, in pieces, with progress where server-sent events are asked for.
+
+use std::{io::Write, sync::LazyLock, time::Duration};
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{
+        DefaultBodyLimit, FromRequest, Multipart, Request, State,
+        multipart::{Field, MultipartError},
+    },
+    http::{HeaderMap, header},
+    response::{
+        IntoResponse, Response,
+        sse::{KeepAlive, Sse},
+    },
+    routing::post,
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use futures_util::stream;
+use milo_media::prompt;
+use milo_models::engine::Language;
+use serde::Deserialize;
+use tempfile::NamedTempFile;
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout},
+};
+
+use super::{Problem, chat::event, guard::Placer, text::Text};
+use crate::chat::{Listening, Transcribed};
+
+/// The largest JSON body, and the largest upload, in bytes.
+const LARGEST: (usize, usize) = (25 << 20, 256 << 20);
+/// The longest recording, in seconds.
+const LONGEST_S: usize = 2 * 3_600;
+/// Recordings that are decoded at once, and how long the next one waits: an hour of sound is a hundred megabytes.
+static DECODING: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(2));
+const WAIT: Duration = Duration::from_secs(30);
+
+/// A recording in JSON.
+#[derive(Debug, Deserialize)]
+struct Recording {
+    /// A sound file in base64.
+    audio: String,
+    language: Option<Language>,
+    #[serde(default)]
+    stream: bool,
+    /// What the file is, as the Python system wanted to be told. Its first bytes say so.
+    #[serde(rename = "format")]
+    _format: Option<String>,
+    #[serde(rename = "sample_rate")]
+    _sample_rate: Option<u32>,
+}
+
+/// What a request holds.
+struct Wanted {
+    file: NamedTempFile,
+    language: Option<Language>,
+    is_streamed: bool,
+}
+
+pub(super) fn routes() -> Router<Text> {
+    Router::new().route("/api/v1/stt", post(stt)).layer(DefaultBodyLimit::max(LARGEST.1))
+}
+
+async fn stt(State(text): State<Text>, _: Placer, headers: HeaderMap, request: Request) -> Result<Response, Problem> {
+    let said = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let accepts_events = said(header::ACCEPT).contains("text/event-stream");
+    let wanted = if said(header::CONTENT_TYPE).starts_with("multipart/form-data") {
+        let parts = Multipart::from_request(request, &()).await;
+        uploaded(parts.map_err(|wrong| Problem::of_status(wrong.status(), wrong.body_text()))?).await?
+    } else {
+        in_json(request).await?
+    };
+    let began = Instant::now();
+    let samples = decoded(wanted.file).await?;
+    let listening = text.chats.listen(samples, wanted.language);
+    if wanted.is_streamed || accepts_events {
+        return Ok(events(listening, began));
+    }
+    let mut listening = listening;
+    while let Some(segments) = listening.next().await {
+        segments?;
+    }
+    let whole: Transcribed = listening.whole(began.elapsed());
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(whole)).into_response())
+}
+
+/// `progress` after each piece, with its segments, then `done` with the whole, or `error` with a problem.
+fn events(listening: Listening, began: Instant) -> Response {
+    let all = stream::unfold(Some(Box::new(listening)), move |listening| async move {
+        let mut listening = listening?;
+        Some(match listening.next().await {
+            Some(Ok(progress)) => (event("progress", &progress), Some(listening)),
+            Some(Err(error)) => (event("error", &Problem::from(error)), None),
+            None => (event("done", &listening.whole(began.elapsed())), None),
+        })
+    });
+    ([(header::CACHE_CONTROL, "no-store")], Sse::new(all).keep_alive(KeepAlive::default())).into_response()
+}
+
+async fn in_json(request: Request) -> Result<Wanted, Problem> {
+    let too_large =
+        || Problem::too_large(format!("a JSON body may have {} MB; send larger ones as multipart", LARGEST.0 >> 20));
+    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    if length.is_some_and(|length: usize| length > LARGEST.0) {
+        return Err(too_large());
+    }
+    let is_json = request.headers().get(header::CONTENT_TYPE).is_some_and(|kind| {
+        kind.to_str().is_ok_and(|kind| kind.split(';').next().is_some_and(|kind| kind.trim() == "application/json"))
+    });
+    if !is_json {
+        return Err(Problem::of_status(
+            axum::http::StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "send application/json with the sound in base64, or multipart/form-data with a file",
+        ));
+    }
+    let body = axum::body::to_bytes(request.into_body(), LARGEST.0).await.map_err(|_| too_large())?;
+    let recording: Recording = serde_json::from_slice(&body)
+        .map_err(|wrong| Problem::unprocessable(format!("the body is not right: {wrong}")))?;
+    let sound = recording.audio.trim();
+    // What browsers put before it in a data URL.
+    let sound = sound.split_once(";base64,").map_or(sound, |(_, sound)| sound);
+    let bytes = STANDARD.decode(sound).map_err(|wrong| Problem::bad_request(format!("audio is no base64: {wrong}")))?;
+    let file = tokio::task::spawn_blocking(move || {
+        let mut file = NamedTempFile::new()?;
+        file.write_all(&bytes).map(|()| file)
+    });
+    let file = file.await.map_err(|_| no_room())?.map_err(|_| no_room())?;
+    Ok(Wanted { file, language: recording.language, is_streamed: recording.stream })
+}
+
+/// Parts: `file` (or `audio`), and perhaps `language` and `stream`. The file goes to disk as it comes.
+async fn uploaded(mut parts: Multipart) -> Result<Wanted, Problem> {
+    let broken = |wrong: MultipartError| Problem::of_status(wrong.status(), wrong.body_text());
+    let (mut file, mut language, mut is_streamed) = (None, None, false);
+    while let Some(part) = parts.next_field().await.map_err(broken)? {
+        match part.name().unwrap_or_default() {
+            "file" | "audio" => file = Some(kept(part).await?),
+            "language" => {
+                let text = part.text().await.map_err(broken)?;
+                language = Some(text.trim().parse::<Language>()?).filter(|_| !text.trim().is_empty());
+            }
+            "stream" => is_streamed = part.text().await.map_err(broken)?.trim() == "true",
+            _ => {}
+        }
+    }
+    let file = file.ok_or_else(|| Problem::unprocessable("there is no part named `file`: put the sound into one"))?;
+    Ok(Wanted { file, language, is_streamed })
+}
+
+async fn kept(mut part: Field<'_>) -> Result<NamedTempFile, Problem> {
+    let mut file = NamedTempFile::new().map_err(|_| no_room())?;
+    while let Some(bytes) = part.chunk().await.map_err(|wrong| Problem::of_status(wrong.status(), wrong.body_text()))? {
+        file = tokio::task::spawn_blocking(move || write(file, &bytes)).await.map_err(|_| no_room())??;
+    }
+    Ok(file)
+}
+
+fn write(mut file: NamedTempFile, bytes: &Bytes) -> Result<NamedTempFile, Problem> {
+    file.write_all(bytes).map(|()| file).map_err(|_| no_room())
+}
+
+fn no_room() -> Problem {
+    Problem::unavailable("the upload cannot be kept on disk while it is read")
+}
+
+async fn decoded(file: NamedTempFile) -> Result<Vec<i16>, Problem> {
+    let busy = || Problem::unavailable("too many recordings are being read").after(30);
+    let permit = timeout(WAIT, DECODING.acquire()).await.map_err(|_| busy())?.map_err(|_| busy())?;
+    let read = tokio::task::spawn_blocking(move || prompt::read_within(file.path(), LONGEST_S));
+    let samples = read.await.map_err(|_| Problem::unavailable("the recording could not be read"))?;
+    drop(permit);
+    samples.map_err(|wrong| match wrong {
+        milo_media::MediaError::Sound { reason, .. } => Problem::unprocessable(format!("the recording {reason}")),
+        other => {
+            tracing::warn!(error = %other, "an upload could not be read");
+            no_room()
+        }
+    })
+}

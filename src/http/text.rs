@@ -1,0 +1,50 @@
+//! What the text endpoints need beside the rest, and how what goes wrong there is told.
+
+use axum::extract::{FromRef, rejection::JsonRejection};
+use milo_models::engine::EngineError;
+
+use super::{AppState, Problem};
+use crate::chat::{Chats, Unanswered};
+
+/// The state of `chat`, `tts` and `stt`. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Text {
+    pub(super) app: AppState,
+    pub(super) chats: Chats,
+}
+
+impl FromRef<Text> for AppState {
+    fn from_ref(text: &Text) -> Self {
+        text.app.clone()
+    }
+}
+
+impl From<EngineError> for Problem {
+    /// What was asked is wrong: 422. Too much at once, or an engine that fails: 503, and the engine's own words stand in the log.
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Input(says) => Self::unprocessable(says),
+            EngineError::Overloaded { .. } => Self::unavailable(error.to_string()).after(1),
+            EngineError::Stopped { .. } | EngineError::Failed { .. } | EngineError::Load(_) => {
+                tracing::warn!(%error, "an engine failed a request");
+                Self::unavailable("an engine failed; try again in a moment")
+            }
+        }
+    }
+}
+
+impl From<Unanswered> for Problem {
+    fn from(why: Unanswered) -> Self {
+        match why {
+            Unanswered::Engine(error) => error.into(),
+            wrong => Self::unprocessable(wrong.to_string()),
+        }
+    }
+}
+
+impl From<JsonRejection> for Problem {
+    /// No JSON, or none of the media type: 400 or 415; of the wrong shape: 422; too large: 413.
+    fn from(wrong: JsonRejection) -> Self {
+        Self::of_status(wrong.status(), wrong.body_text())
+    }
+}

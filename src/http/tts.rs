@@ -1,0 +1,166 @@
+//! `POST /api/v1/tts`: a text as sound, sent while it is made.
+
+use axum::{
+    Json, Router,
+    body::{Body, Bytes},
+    extract::{State, rejection::JsonRejection},
+    http::{HeaderMap, HeaderValue, header},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use futures_util::stream;
+use http_body::Frame;
+use http_body_util::StreamBody;
+use milo_media::{SAMPLE_RATE, wav};
+use milo_models::{engine::Language, espeak::SpeechOptions, text::tongue};
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::{Problem, guard::Placer, text::Text};
+use crate::chat::Aloud;
+
+/// The longest text, in characters.
+const LONGEST: usize = 10_000;
+/// Words a minute at speed 1.
+const PACE: f32 = 155.0;
+/// How much slower and quicker than that it may be.
+const SPEEDS: std::ops::RangeInclusive<f32> = 0.6..=2.5;
+
+/// What is to be said.
+#[derive(Debug, Deserialize)]
+struct Speech {
+    text: String,
+    language: Option<Language>,
+    #[serde(default)]
+    format: Format,
+    voice: Option<String>,
+    speed: Option<f32>,
+}
+
+/// How the sound comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Format {
+    /// A WAV file, while it is made.
+    #[default]
+    Wav,
+    /// A WAV file in base64, in JSON.
+    #[serde(alias = "base64")]
+    Json,
+}
+
+/// The sound in JSON.
+#[derive(Debug, Serialize)]
+struct Spoken {
+    audio: String,
+    format: &'static str,
+    sample_rate: u32,
+    language: Language,
+    /// The words as they are said: figures, money and dates read out.
+    spoken: String,
+    duration_ms: u64,
+    processing_ms: u64,
+}
+
+pub(super) fn routes() -> Router<Text> {
+    Router::new().route("/api/v1/tts", post(tts))
+}
+
+async fn tts(
+    State(text): State<Text>,
+    _: Placer,
+    body: Result<Json<Speech>, JsonRejection>,
+) -> Result<Response, Problem> {
+    let Json(wanted) = body?;
+    let began = Instant::now();
+    let (mut aloud, language) = begin(&text, &wanted)?;
+    let spoken = aloud.words();
+    // The first samples say whether the voice takes it: after them there is no other status any more.
+    let first = aloud.next().await.transpose()?.unwrap_or_default();
+    if wanted.format == Format::Wav {
+        return Ok(streamed(aloud, first, began));
+    }
+    let mut samples = first;
+    while let Some(more) = aloud.next().await {
+        samples.extend(more?);
+    }
+    let spoken = Spoken {
+        audio: STANDARD.encode(wav::bytes(&samples)),
+        format: "wav",
+        sample_rate: SAMPLE_RATE,
+        language,
+        spoken,
+        duration_ms: samples.len() as u64 * 1000 / u64::from(SAMPLE_RATE),
+        processing_ms: began.elapsed().as_millis() as u64,
+    };
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(spoken)).into_response())
+}
+
+fn begin(text: &Text, wanted: &Speech) -> Result<(Aloud, Language), Problem> {
+    let length = wanted.text.chars().count();
+    if !wanted.text.chars().any(char::is_alphanumeric) {
+        return Err(Problem::unprocessable("the text is empty: there is nothing to say"));
+    }
+    if length > LONGEST {
+        return Err(Problem::unprocessable(format!("the text has {length} characters; {LONGEST} are the most")));
+    }
+    let speed = wanted.speed.unwrap_or(1.0);
+    if !SPEEDS.contains(&speed) {
+        let (least, most) = (SPEEDS.start(), SPEEDS.end());
+        return Err(Problem::unprocessable(format!("speed = {speed} is not within {least} to {most}")));
+    }
+    let language = wanted.language.or_else(|| tongue(&wanted.text)).unwrap_or(Language::Mg);
+    let options = SpeechOptions {
+        variant: wanted.voice.clone(),
+        speed: (PACE * speed).round() as u16,
+        ..SpeechOptions::default()
+    };
+    Ok((text.chats.aloud(&wanted.text, language, options), language))
+}
+
+/// Where the sending is.
+enum Sending {
+    Head(Aloud, Vec<i16>),
+    Sound(Aloud),
+    Trailer,
+    Over,
+}
+
+/// A WAV file whose length nobody knows yet, and behind it the trailer `X-Processing-Ms`. A sound that breaks off ends the
+/// connection, so that half of it is not taken for the whole.
+fn streamed(aloud: Aloud, first: Vec<i16>, began: Instant) -> Response {
+    let frames = stream::unfold(Sending::Head(aloud, first), move |state| async move {
+        let (frame, state) = match state {
+            Sending::Head(aloud, first) => {
+                let mut bytes = wav::head(None).to_vec();
+                bytes.extend(first.iter().flat_map(|sample| sample.to_le_bytes()));
+                (Ok(Frame::data(Bytes::from(bytes))), Sending::Sound(aloud))
+            }
+            Sending::Sound(mut aloud) => match aloud.next().await {
+                Some(Ok(samples)) => {
+                    let bytes: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
+                    (Ok(Frame::data(Bytes::from(bytes))), Sending::Sound(aloud))
+                }
+                Some(Err(error)) => {
+                    tracing::warn!(%error, "the voice failed in the middle of a text");
+                    (Err(error), Sending::Over)
+                }
+                None => (Ok(Frame::data(Bytes::new())), Sending::Trailer),
+            },
+            Sending::Trailer => {
+                let mut trailers = HeaderMap::new();
+                trailers.insert("x-processing-ms", HeaderValue::from(began.elapsed().as_millis() as u64));
+                (Ok(Frame::trailers(trailers)), Sending::Over)
+            }
+            Sending::Over => return None,
+        };
+        Some((frame, state))
+    });
+    let headers = [
+        (header::CONTENT_TYPE, "audio/wav"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::TRAILER, "x-processing-ms"),
+    ];
+    (headers, Body::new(StreamBody::new(frames))).into_response()
+}

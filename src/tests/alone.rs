@@ -1,0 +1,6 @@
+//! Scenarios that measure time, and want the machine for themselves: `make test` runs them after the others.
+
+mod conversation;
+mod own_echo;
+mod recording;
+mod recording_control;
