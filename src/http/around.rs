@@ -13,10 +13,12 @@ use tokio::time::{Instant, timeout};
 use super::{AppState, Problem};
 use crate::store::Key;
 
-/// No answer takes longer than this, but those that models make.
+/// No answer takes longer than this before it begins, but those that models make.
 const LIMIT: Duration = Duration::from_secs(15);
-/// An hour of sound is read in.
-const LONGEST: Duration = Duration::from_secs(1_800);
+/// A model on a slow machine has answered, or never will.
+const THOUGHT: Duration = Duration::from_secs(120);
+/// Two hours of sound have come over a slow line, and are read.
+const LONGEST: Duration = Duration::from_secs(3_600);
 
 /// Everything comes from this server, nothing is framed, no form leads anywhere.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -31,7 +33,8 @@ const HEADERS: [(HeaderName, HeaderValue); 4] = [
 
 fn limit(path: &str) -> Duration {
     match path {
-        "/api/v1/chat" | "/api/v1/tts" | "/api/v1/stt" => LONGEST,
+        "/api/v1/chat" | "/api/v1/tts" => THOUGHT,
+        "/api/v1/stt" => LONGEST,
         _ => LIMIT,
     }
 }
