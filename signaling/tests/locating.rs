@@ -53,7 +53,7 @@ fn a_server_that_says_503_or_nothing_is_passed_over_for_the_next() {
         let (invite, to) = set_out(&mut line, &ways);
         assert_eq!(to.to_string(), FIRST);
         if silent {
-            line.pass(Duration::from_secs(32));
+            line.pass(Duration::from_secs(6));
         } else {
             line.hear(&response(&invite, 180, "first", ""));
             assert!(matches!(line.events()[..], [Event::Ringing(_, 180)]));
@@ -71,6 +71,113 @@ fn a_server_that_says_503_or_nothing_is_passed_over_for_the_next() {
         assert_eq!(line.spoke(), ["ACK"]);
         line.media();
     }
+}
+
+#[test]
+fn who_says_nothing_at_all_is_given_up_after_six_seconds_and_tried_last_for_a_minute() {
+    for transport in [Transport::Udp, Transport::Tcp] {
+        let mut line = Line::new(transport);
+        let ways = [FIRST, SECOND].map(|to| Way { path: path(&line, transport, to), if_large: None });
+        let (_, to) = set_out(&mut line, &ways);
+        assert_eq!(to.to_string(), FIRST);
+        line.pass(Duration::from_millis(5_999));
+        assert!(line.went().iter().all(|to| to.to_string() == FIRST));
+        line.sent();
+        line.pass(Duration::from_millis(1));
+        assert_eq!(line.went()[0].to_string(), SECOND);
+        line.sent();
+        // Nobody there either: the call is over, and is sent no more.
+        line.pass(Duration::from_secs(6));
+        let EndReason::Rejected { code, reason } = line.ended() else { panic!() };
+        assert_eq!((code, reason.as_str()), (408, "nothing was heard within 6 s"));
+        line.sent();
+        line.pass(Duration::from_secs(60));
+        assert!(line.spoke().is_empty());
+        line.assert_empty();
+
+        // Of two places the one that has said nothing comes last.
+        let (_, to) = set_out(&mut line, &ways);
+        assert_eq!(to.to_string(), FIRST, "a minute has passed");
+        line.pass(Duration::from_secs(6));
+        let again = line.sent().pop().unwrap();
+        line.hear(&response(&again, 486, "second", ""));
+        line.events();
+        line.sent();
+        let (_, to) = set_out(&mut line, &ways);
+        assert_eq!(to.to_string(), SECOND);
+    }
+}
+
+#[test]
+fn who_says_100_has_its_whole_time() {
+    let mut line = Line::new(Transport::Udp);
+    let ways = [FIRST, SECOND].map(|to| Way { path: path(&line, Transport::Udp, to), if_large: None });
+    let (invite, _) = set_out(&mut line, &ways);
+    line.hear(&response(&invite, 100, "", ""));
+    line.pass(Duration::from_secs(100));
+    assert!(line.spoke().is_empty() && line.events().is_empty());
+}
+
+#[test]
+fn an_invite_that_was_given_up_and_arrived_all_the_same_is_taken_back() {
+    for answered in [false, true] {
+        let mut line = Line::new(Transport::Udp);
+        let ways = [FIRST, SECOND].map(|to| Way { path: path(&line, Transport::Udp, to), if_large: None });
+        let (first, _) = set_out(&mut line, &ways);
+        line.pass(Duration::from_secs(6));
+        let second = line.sent().pop().unwrap();
+        line.hear(&response(&second, 200, "second", SDP));
+        assert_eq!(line.spoke(), ["ACK"]);
+        line.media();
+        line.pass(Duration::from_secs(3));
+        if answered {
+            line.hear(&response(&first, 200, "late", SDP));
+            assert_eq!(line.spoke(), ["ACK", "BYE"]);
+            line.hear(&response(&first, 200, "late", SDP));
+            assert_eq!(line.spoke(), ["ACK"], "and no second farewell");
+        } else {
+            line.hear(&response(&first, 180, "late", ""));
+            let cancel = line.only();
+            assert_eq!(brief(&cancel), "CANCEL");
+            assert_eq!(cancel.top_via().unwrap().branch(), first.top_via().unwrap().branch());
+            line.hear(&response(&first, 180, "late", ""));
+            assert!(line.spoke().is_empty(), "once");
+            line.hear(&response(&cancel, 200, "late", ""));
+            line.hear(&response(&first, 487, "late", ""));
+            assert_eq!(line.spoke(), ["ACK"]);
+        }
+        assert!(line.events().is_empty(), "the call that is up hears nothing of it");
+        assert_eq!(line.core.counters().calls, 1);
+    }
+}
+
+#[test]
+fn the_places_of_a_name_are_asked_in_turn_whether_they_are_there() {
+    let mut line = Line::new(Transport::Udp);
+    let ways = [FIRST, SECOND].map(|to| Way { path: path(&line, Transport::Udp, to), if_large: None });
+    let target = "sip:example.com".parse().unwrap();
+    let ask = |line: &mut Line| line.act(|core, now| core.ping(now, &target, Ways(ways.into())));
+    let pinged = |line: &mut Line| match &line.events()[..] {
+        [Event::Ponged(_, result)] => result.clone(),
+        other => panic!("{other:?}"),
+    };
+    ask(&mut line);
+    assert_eq!((line.went()[0].to_string(), line.spoke()), (FIRST.to_owned(), vec!["OPTIONS".to_owned()]));
+    line.pass(Duration::from_secs(6));
+    assert_eq!(line.went().last().unwrap().to_string(), SECOND);
+    let options = line.sent().pop().unwrap();
+    line.hear(&response(&options, 503, "b", ""));
+    assert_eq!(pinged(&mut line), Ok(503), "the last place's word");
+    ask(&mut line);
+    let options = line.only();
+    line.hear(&response(&options, 404, "a", ""));
+    assert_eq!(pinged(&mut line), Ok(404));
+    ask(&mut line);
+    line.pass(Duration::from_secs(12));
+    assert!(pinged(&mut line).unwrap_err().contains("does not answer OPTIONS"));
+    line.sent();
+    line.pass(Duration::from_secs(60));
+    line.assert_empty();
 }
 
 #[test]

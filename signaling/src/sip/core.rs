@@ -21,6 +21,7 @@ use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 
 use super::{
     bans::{BanTerms, Bans},
+    deaf::Deaf,
     flow::{ConnectionId, Packet, Path},
     gate::Gate,
     headers::Name,
@@ -36,7 +37,7 @@ use super::{
         table::{Told, TransactionId, Transactions},
     },
     uri::Uri,
-    usage::Call,
+    usage::{Call, Ping},
 };
 pub use super::{end_reason::EndReason, usage::EarlyMedia};
 use crate::security::MediaSecurity;
@@ -89,8 +90,8 @@ pub enum Event {
     Ended(CallKey, EndReason),
     /// The telephones that are registered with us are these now.
     Registered(Arc<[Registered]>),
-    /// An OPTIONS of ours has its final response: the status code; 408 when none came, 503 when it could not be sent.
-    Ponged(CallKey, u16),
+    /// An OPTIONS of ours has its final response, the status code; or nobody was reached, and why.
+    Ponged(CallKey, Result<u16, String>),
     /// A registration stands otherwise than before.
     Registration(CallKey, RegistrationState),
 }
@@ -193,7 +194,11 @@ pub struct Core {
     pub(super) registrar: Option<Registrar>,
     pub(super) bans: Bans,
     /// OPTIONS of ours without a final response; of the same series.
-    pub(super) pings: HashSet<CallKey>,
+    pub(super) pings: HashMap<CallKey, Ping>,
+    /// Places that have not answered lately.
+    pub(super) deaf: Deaf,
+    /// The ACKs of answers that came after their INVITE was given up, to be sent again when those come again.
+    pub(super) late: VecDeque<(TransactionId, Packet)>,
     /// Call-ID and local tag to call.
     pub(super) dialogs: HashMap<(String, String), CallKey>,
     /// INFOs of ours without a final response.
@@ -221,7 +226,9 @@ impl Core {
             registrations: BTreeMap::new(),
             registrar,
             bans: Bans::new(now, config.bans),
-            pings: HashSet::new(),
+            pings: HashMap::new(),
+            deaf: Deaf::default(),
+            late: VecDeque::new(),
             dialogs: HashMap::new(),
             told_keys: HashSet::new(),
             seen_as: SeenAs::default(),
@@ -263,16 +270,23 @@ impl Core {
         while let Some((at, call)) = self.timers.first().copied()
             && at <= now
         {
-            self.expire_call(now, call);
+            if self.pings.contains_key(&call) {
+                self.expire_ping(now, call);
+            } else {
+                self.expire_call(now, call);
+            }
         }
         self.expire_registrations(now);
         self.expire_bindings(now);
     }
 
-    /// The driver could not send the request of this transaction.
-    pub fn unreachable(&mut self, now: Instant, id: TransactionId) {
+    /// The driver could not send the request of this transaction, and why.
+    pub fn unreachable(&mut self, now: Instant, id: TransactionId, why: &str) {
+        if let Some(path) = self.transactions.path(id) {
+            self.deaf.note(now, &path);
+        }
         if let Some(call) = self.transactions.unreachable(id) {
-            self.tell(now, call, id, Told::Unreachable);
+            self.tell(now, call, id, Told::Unreachable(why.to_owned()));
         }
     }
 

@@ -32,6 +32,8 @@ use crate::{
 
 /// Messages handled before timers and commands have their turn.
 const BATCH: usize = 64;
+/// Why a request was not sent that no connection was to be had for, or that the system did not take.
+const UNSENT: &str = "no socket of ours takes what is to be sent there";
 /// How long a shut-down waits for the answers to its BYEs.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -91,8 +93,7 @@ impl Driver {
                 }
                 (key, found) = self.registrars.located() => {
                     let ways = found.and_then(|destination| destination.ways(&mut self.transports));
-                    let first = ways.and_then(|ways| ways.first().ok_or_else(|| "it has no address".to_owned()));
-                    self.core.located(now(), key, first);
+                    self.core.located(now(), key, ways);
                 }
                 () = sleep_until(timer) => {}
             }
@@ -161,9 +162,9 @@ impl Driver {
                     self.transports.close(id);
                 }
             }
-            Inbound::Unsent(transactions) => {
+            Inbound::Unsent(transactions, why) => {
                 for transaction in transactions {
-                    self.core.unreachable(now, transaction);
+                    self.core.unreachable(now, transaction, &why);
                 }
             }
         }
@@ -222,9 +223,8 @@ impl Driver {
             Command::Call(call, reply) => self.call(now, &call, reply),
             Command::Ping(ping, reply) => {
                 let (target, destination) = &*ping;
-                let ways = destination.ways(&mut self.transports);
-                match ways.and_then(|ways| ways.first().ok_or_else(|| "it has no address".to_owned())) {
-                    Ok(path) => self.waiting.for_ping(self.core.ping(now, target, path), reply),
+                match destination.ways(&mut self.transports) {
+                    Ok(ways) => self.waiting.for_ping(self.core.ping(now, target, ways), target, reply),
                     Err(reason) => {
                         drop(reply.send(Err(SignalingError::Target { target: target.to_string(), reason })));
                     }
@@ -285,7 +285,7 @@ impl Driver {
                 Output::Send(packet) => {
                     self.note(&packet.path.flow, false, &packet.bytes);
                     if let Some(unsent) = self.transports.send(packet) {
-                        self.core.unreachable(now, unsent);
+                        self.core.unreachable(now, unsent, UNSENT);
                     }
                 }
                 Output::Close(connection) => self.transports.close(connection),
@@ -332,7 +332,7 @@ impl Driver {
             }),
             Event::ReferAnswered(call, code) => self.waiting.refer_answered(call, code),
             Event::ReferProgress(call, code) => self.waiting.refer_progress(call, code),
-            Event::Ponged(ping, code) => self.waiting.ponged(ping, code),
+            Event::Ponged(ping, result) => self.waiting.ponged(ping, result),
             Event::Registration(key, state) => self.registrars.tell(key, state),
             Event::Ended(call, reason) => {
                 self.waiting.end(call);

@@ -342,12 +342,11 @@ impl Caller {
         self.set_out(&telephone.contact, from, None, Destination::at(telephone.flow)).await
     }
 
-    /// Asks a server whether it is there (OPTIONS), and waits for its final response: the status code; 408 when none came, 503
-    /// when the request could not be sent. Over UDP it is sent again for half a minute: who does not want to wait for so long
-    /// lets go of this.
+    /// Asks a server whether it is there (OPTIONS), at each place that DNS names until one answers, six seconds each, and waits for
+    /// its final response: the status code.
     ///
     /// # Errors
-    /// [`SignalingError::Target`], [`SignalingError::Stopped`].
+    /// [`SignalingError::Unreached`], [`SignalingError::Target`], [`SignalingError::Stopped`].
     pub async fn ping(&self, target: &Uri) -> Result<u16, SignalingError> {
         let wrong = |reason| SignalingError::Target { target: target.to_string(), reason };
         let destination = destination(target, &self.resolver, self.trust.clone()).await.map_err(wrong)?;

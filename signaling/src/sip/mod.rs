@@ -12,6 +12,7 @@ pub mod bans;
 pub mod body;
 mod connection;
 pub mod core;
+mod deaf;
 pub(crate) mod destination;
 pub(crate) mod dialog;
 pub mod digest;

@@ -18,6 +18,7 @@ use super::{
     parse::{ParseError, ParseErrorKind, blank_prefix, parse},
     registrar::{Outsider, Registrar},
     screen::{Refusal, Rejection, allow, screen, screen_error, supported},
+    status::reason_phrase,
     transaction::{
         message::{merge_key, server_key},
         table::Told,
@@ -148,11 +149,16 @@ impl Core {
         if let Ok(via) = via {
             self.seen_as.learn(&via, &flow);
         }
-        if let Some(call) = owner {
-            self.learn_connection(call, &flow);
-            if let Some(told) = told {
-                self.tell(now, call, id, told);
+        self.deaf.hears(&flow);
+        match (owner, told) {
+            (Some(call), told) => {
+                self.learn_connection(call, &flow);
+                if let Some(told) = told {
+                    self.tell(now, call, id, told);
+                }
             }
+            (None, Some(Told::Response(response))) => self.answered_late(now, id, &response),
+            (None, _) => {}
         }
     }
 
@@ -352,14 +358,14 @@ impl Core {
             self.registrar_told(now, call, id, told);
             return;
         }
-        if self.pings.contains(&call) {
-            self.ping_told(call, &told);
+        if self.pings.contains_key(&call) {
+            self.ping_told(now, call, told);
             return;
         }
         match told {
             Told::Response(response) => self.responded(now, call, id, &response),
-            Told::TimedOut => self.unanswered(now, call, id, 408),
-            Told::Unreachable => self.unanswered(now, call, id, 503),
+            Told::TimedOut => self.unanswered(now, call, id, (408, reason_phrase(408))),
+            Told::Unreachable(why) => self.unanswered(now, call, id, (503, &why)),
             // The rejected caller is gone, and so is its call.
             Told::Unacknowledged => {}
         }

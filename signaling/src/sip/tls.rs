@@ -2,7 +2,7 @@
 //! connect to are judged (RFC 3261 section 26.3.1, RFC 5922).
 
 use std::{
-    fmt,
+    fmt, io,
     path::{Path, PathBuf},
     sync::{Arc, LazyLock, OnceLock},
     time::{Duration, SystemTime},
@@ -194,6 +194,24 @@ impl PartialEq for TlsPeer {
     /// A connection to one serves the other: the same name, judged the same way.
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name && Arc::ptr_eq(&self.trust.0, &other.trust.0)
+    }
+}
+
+/// Why a connection, or its TLS handshake, came to nothing, in words that say what to do where we know.
+pub(crate) fn refusal(error: &io::Error) -> String {
+    use rustls::{CertificateError as Fault, Error};
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+        Some(Error::InvalidCertificate(fault)) => match fault {
+            Fault::UnknownIssuer => "its certificate is signed by no authority that is believed (tls_ca)".to_owned(),
+            Fault::NotValidForName | Fault::NotValidForNameContext { .. } => {
+                "its certificate bears another name than the one that is called".to_owned()
+            }
+            Fault::Expired | Fault::ExpiredContext { .. } => "its certificate has expired".to_owned(),
+            other => format!("its certificate is not accepted: {other}"),
+        },
+        Some(Error::AlertReceived(alert)) => format!("it refuses the TLS handshake: {alert:?}"),
+        Some(other) => format!("no TLS with it: {other}"),
+        None => error.to_string(),
     }
 }
 

@@ -30,6 +30,7 @@ mod early;
 mod ending;
 mod fork;
 mod info;
+mod late;
 mod media;
 mod ping;
 mod refer;
@@ -45,6 +46,7 @@ use client::Outgoing;
 pub use early::EarlyMedia;
 use fork::Fork;
 use media::Negotiation;
+pub(super) use ping::Ping;
 use refer::Referrals;
 use reinvite::Changes;
 use reliable::Reliable;
@@ -132,7 +134,7 @@ impl Call {
         let unacked = self.unacked.as_ref().map(|unacked| unacked.resend.at().min(unacked.end));
         let stage = match &self.stage {
             Stage::Incoming(incoming) => earliest(incoming.deadline(), self.reliable.deadline()),
-            Stage::Outgoing(outgoing) => Some(outgoing.give_up),
+            Stage::Outgoing(outgoing) => earliest(Some(outgoing.give_up), outgoing.unheard),
             Stage::Up => {
                 let session = earliest(self.clock.as_ref().map(Clock::deadline), self.changes.deadline());
                 earliest(session, self.referrals.deadline())
@@ -262,8 +264,8 @@ impl Core {
         }
     }
 
-    /// Nobody answered a request of ours: `code` is 408, or 503 when it could not be sent.
-    pub(super) fn unanswered(&mut self, now: Instant, key: CallKey, id: TransactionId, code: u16) {
+    /// Nobody answered a request of ours: `code` is 408, or 503 when it could not be sent, and why.
+    pub(super) fn unanswered(&mut self, now: Instant, key: CallKey, id: TransactionId, (code, why): (u16, &str)) {
         let id = self.given_up(key, id);
         if self.key_answered(id, code)
             || self.reinvite_unanswered(now, key, id, code)
@@ -277,7 +279,7 @@ impl Core {
                 if self.try_another_way(now, key) {
                     return;
                 }
-                self.outgoing_failed(now, key, code, super::status::reason_phrase(code));
+                self.outgoing_failed(now, key, code, why);
             }
             Stage::Closing => self.forget(key),
             _ => {}
