@@ -190,6 +190,10 @@ fn telephones(config: &Config, findings: &mut Findings) {
 fn trunks(config: &Config, findings: &mut Findings) {
     for trunk in &config.sip.trunks {
         let says = match credentials(trunk) {
+            _ if trunk.trust(&config.sip).is_err() => {
+                let why = trunk.trust(&config.sip).err().map(|error| error.to_string()).unwrap_or_default();
+                Err(format!("{why}; see its tls_ca, tls_cert and tls_key"))
+            }
             Ok(Some(_)) => Ok("its password is at hand"),
             Ok(None) => Ok("needs no password"),
             Err(error) => Err(format!("{error:#}; name a file that this user may read, with one line")),

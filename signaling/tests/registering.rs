@@ -21,6 +21,7 @@ fn account() -> Account {
         credentials,
         expires: Duration::from_secs(600),
         codecs: None,
+        trust: None,
     }
 }
 

@@ -25,6 +25,7 @@ mod media;
 mod read;
 mod recording;
 mod secret;
+mod servers;
 mod sip;
 mod trunk;
 
@@ -47,8 +48,9 @@ pub use log::{Log, LogFormat};
 pub use media::{InbandDtmf, LearnFrom, Media, Srtp, SrtpOffer};
 pub use recording::{Recording, RecordingFormat};
 pub use secret::{Secret, SecretUrl};
+pub use servers::{Servers, sip_server};
 pub use sip::{EmergencyCalls, Sip};
-pub use trunk::{Trunk, TrunkClean, sip_server};
+pub use trunk::{Trunk, TrunkClean};
 
 use fault::{Faults, Origins};
 
@@ -219,6 +221,7 @@ mod tests {
         read::flatten("", &read::schema(), &mut |key, _| {
             let parts: Vec<&str> = key.split('.').collect();
             let asked = match parts.as_slice() {
+                ["sip", "trunks[0]", "tls_ca" | "tls_verify" | "tls_cert" | "tls_key"] => "trunk.trust(".into(),
                 ["sip", "trunks[0]", field] => format!("trunk.{field}"),
                 ["database", "url"] => "database_url()".into(),
                 ["sip", "tls_cert" | "tls_key"] => "sip.certificate()".into(),

@@ -98,6 +98,7 @@ async fn registers(telephone: &Endpoint, milo: &Running, name: &str, password: &
         credentials: Credentials { username: name.into(), password: password.into(), realm: None },
         expires: Duration::from_secs(600),
         codecs: None,
+        trust: None,
     };
     let mut state = telephone.register(account).await.expect("a registration");
     let settled = state.wait_for(|state| state.standing != Standing::Registering).await.expect("it goes on");

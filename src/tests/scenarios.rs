@@ -3,6 +3,8 @@
 //! They are one program, since each program more costs a build its linking; one scenario runs with
 //! `cargo test --release -p milo --test scenarios conversation::`.
 
+#[path = "../../signaling/tests/dns.rs"]
+mod dns;
 mod house;
 
 mod accounts;
@@ -32,4 +34,6 @@ mod starting_and_ending;
 mod strangers;
 mod transports;
 mod trunk_down;
+mod trunk_servers;
+mod trunk_tls;
 mod trunks;

@@ -23,6 +23,7 @@ use super::{
     headers::Name,
     message::Message,
     method::Method,
+    tls::Trust,
     transaction::{UNHEARD, table::TransactionId},
     uri::{SipUri, Uri},
 };
@@ -49,6 +50,8 @@ pub struct Account {
     pub expires: Duration,
     /// What calls with this registrar speak, in place of the endpoint's.
     pub codecs: Option<Arc<[&'static Codec]>>,
+    /// Whose certificates are believed there, inside TLS; `None`: those that the endpoint believes.
+    pub trust: Option<Trust>,
 }
 
 impl Account {
