@@ -45,11 +45,12 @@ pub fn registrar(sip: &config::Sip) -> Result<Option<RegistrarConfig>> {
         ensure!(users.len() <= MOST, "{}: it has more than {MOST} accounts", named());
     }
     let terms = Terms { least_s: sip.register_min_s, most_s: sip.register_max_s };
-    let algorithms = Algorithms {
-        sha256: sip.digest.iter().any(|one| one == "SHA-256"),
-        md5: sip.digest.iter().any(|one| one == "MD5"),
-    };
-    Ok(Some(RegistrarConfig { realm: sip.realm.clone(), users, terms, algorithms }))
+    Ok(Some(RegistrarConfig { realm: sip.realm.clone(), users, terms, algorithms: algorithms(sip) }))
+}
+
+/// How accounts, and trunks that call from anywhere, prove who they are.
+pub fn algorithms(sip: &config::Sip) -> Algorithms {
+    Algorithms { sha256: sip.digest.iter().any(|one| one == "SHA-256"), md5: sip.digest.iter().any(|one| one == "MD5") }
 }
 
 /// The accounts, and where their telephones are.

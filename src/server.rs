@@ -19,7 +19,7 @@ use milo_media::{Codec, LegOptions, PortPool, Tuning, prompt::Prompts};
 use milo_models::espeak::Synthesizer;
 use milo_signaling::{
     BanTerms, Counters, Endpoint, EndpointConfig, Invitation, Invitations, RegistrarConfig, SessionTimers,
-    SignalingError, Transport,
+    SignalingError, Transport, TrunkLogin,
 };
 use tokio::{
     runtime::Handle,
@@ -41,7 +41,7 @@ use crate::{
     http::{self, AppState, Dial, HealthReport, SipCounters},
     metrics::Metrics,
     store::{LogWriter, Node, Store},
-    trunk::{TrunkReport, Trunks},
+    trunk::{self, TrunkReport, Trunks},
 };
 
 /// How long the call log may take to write its last rows when Milo ends.
@@ -344,6 +344,8 @@ fn bind(
             length: Duration::from_secs(sip.ban_s),
         }),
         registrar,
+        logins: logins(sip)?,
+        algorithms: accounts::algorithms(sip),
         // A call has seldom more legs than these.
         ladders: sip.ladders * 4,
         session_timers: SessionTimers { session_expires_s: sip.session_expires_s, min_se_s: sip.min_se_s },
@@ -355,6 +357,12 @@ fn bind(
         SignalingError::Certificate { .. } => anyhow!("{error}; see [sip] tls_cert, tls_key and tls_ca"),
         other => other.into(),
     })
+}
+
+/// The trunks that may call from anywhere.
+fn logins(sip: &config::Sip) -> Result<Vec<TrunkLogin>> {
+    let login = |trunk: &config::Trunk| trunk::login(trunk, sip).with_context(|| format!("the trunk {:?}", trunk.name));
+    sip.trunks.iter().filter_map(|trunk| login(trunk).transpose()).collect()
 }
 
 /// What the trunks speak that have codecs of their own.

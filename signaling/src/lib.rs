@@ -62,6 +62,7 @@ pub use sip::{
     flow::Transport,
     keys::KeyPress,
     ladder::{Ladder, Ladders, Seen},
+    logins::{DomainOf, TrunkLogin},
     referral::Referral,
     registrar::{Algorithms, Registered, RegistrarConfig, Terms, User},
     registration::{Account, RegistrationState, Standing},

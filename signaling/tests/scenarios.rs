@@ -18,6 +18,7 @@ mod hostile;
 mod info;
 mod keep_alive;
 mod locating;
+mod logins;
 mod mutations;
 mod odd_orders;
 mod outside;

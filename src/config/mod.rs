@@ -50,7 +50,7 @@ pub use recording::{Recording, RecordingFormat};
 pub use secret::{Secret, SecretUrl};
 pub use servers::{Servers, sip_server};
 pub use sip::{EmergencyCalls, Sip};
-pub use trunk::{Trunk, TrunkClean};
+pub use trunk::{DomainOf, Trunk, TrunkClean};
 
 use fault::{Faults, Origins};
 
@@ -283,6 +283,18 @@ mod tests {
             (
                 "[[sip.trunks]]\nname = \"a\"\nregister = true\nregistrar = \"sip:c\"",
                 "milo.toml, line 1: sip.trunks[0].username is missing",
+            ),
+            (
+                "[[sip.trunks]]\nname = \"a\"\ngateway = \"sip:c\"\ndomain = \"c.example\"",
+                "milo.toml, line 4: sip.trunks[0].domain opens nothing by itself",
+            ),
+            (
+                "[[sip.trunks]]\nname = \"a\"\ninbound_username = \"in\"",
+                "milo.toml, line 3: sip.trunks[0].inbound_username has neither an inbound_password",
+            ),
+            (
+                "[[sip.trunks]]\nname = \"a\"\nregistrar = []",
+                "milo.toml, line 3: sip.trunks[0].registrar is a list of 0",
             ),
             (
                 "[[sip.trunks]]\nname = \"a\"\nregistrar = \"sip:c\"\nusername = \"u\"",

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use ipnet::IpNet;
-use milo_signaling::{CertificateFiles, SignalingError, Transport, Trust};
+use milo_signaling::{CertificateFiles, SignalingError, Transport, Trust, User};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Clean, Faults, Secret, Servers, Sip, address, media::Codecs, sip_server};
@@ -39,6 +39,16 @@ pub struct Trunk {
     pub password_file: Option<PathBuf>,
     /// The only realm that may ask for the password; unset: any.
     pub realm: Option<String>,
+    /// The name with which it may call from any address, after it has proved by digest that it is the trunk.
+    pub inbound_username: Option<String>,
+    /// The password of that name.
+    pub inbound_password: Option<Secret>,
+    /// A file that holds it, read in place of it.
+    pub inbound_password_file: Option<PathBuf>,
+    /// The domain that its calls name. It tells trunks apart, and opens nothing.
+    pub domain: Option<String>,
+    /// Where they name it: `to` (the Request-URI) or `from`.
+    pub domain_of: DomainOf,
     /// For how many seconds Milo asks to be registered.
     pub expires_s: u64,
     /// Who calls out: a number, or `caller` for whoever called Milo. Unset: the plan's `from`, else the username.
@@ -65,6 +75,17 @@ pub struct Trunk {
     pub recording: Option<bool>,
     /// In place of `[media] codecs`.
     pub codecs: Option<Codecs>,
+}
+
+/// Where a call names the domain by which its trunk is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DomainOf {
+    /// The host of the Request-URI.
+    #[default]
+    To,
+    /// The host of From.
+    From,
 }
 
 /// The cleaners of a trunk; what is not set is as `[clean]` says.
@@ -109,6 +130,11 @@ impl Default for Trunk {
             password: None,
             password_file: None,
             realm: None,
+            inbound_username: None,
+            inbound_password: None,
+            inbound_password_file: None,
+            domain: None,
+            domain_of: DomainOf::default(),
             expires_s: 600,
             caller_id: None,
             caller_ids: None,
@@ -160,6 +186,42 @@ impl Trunk {
         !verifies && all.any(|server| matches!(Transport::of_uri(server), Ok(Some(Transport::Tls))))
     }
 
+    /// The realm that asks it for its inbound credentials: its domain, else that of `[sip]`.
+    pub fn inbound_realm<'t>(&'t self, sip: &'t Sip) -> &'t str {
+        self.domain.as_deref().unwrap_or(&sip.realm)
+    }
+
+    fn check_login(&self, key: &str, faults: &mut Faults<'_>) {
+        let at = |field: &str| format!("{key}.{field}");
+        let secret = self.inbound_password.is_some() || self.inbound_password_file.is_some();
+        match &self.inbound_username {
+            None if secret => faults.add(&at("inbound_username"), "is missing".into()),
+            Some(name) if !User::may_be_called(name) => {
+                faults.add(&at("inbound_username"), "holds other characters than letters, digits, - _ . +".into());
+            }
+            Some(_) if !secret => {
+                let says = "has neither an inbound_password nor an inbound_password_file";
+                faults.add(&at("inbound_username"), says.into());
+            }
+            _ => {}
+        }
+        let named = |c: char| c.is_ascii_alphanumeric() || "-_.[]:".contains(c);
+        match &self.domain {
+            Some(domain) if domain.is_empty() || !domain.chars().all(named) => {
+                faults.add(&at("domain"), format!("= {domain:?} is no domain; one looks like sip.carrier.example"));
+            }
+            Some(_) if self.address.is_none() && !self.register && self.inbound_username.is_none() => {
+                let says =
+                    "opens nothing by itself: an address, register or an inbound_username says whose calls are served";
+                faults.add(&at("domain"), says.into());
+            }
+            None if self.domain_of == DomainOf::From => {
+                faults.add(&at("domain_of"), "says where a domain stands, and there is none".into());
+            }
+            _ => {}
+        }
+    }
+
     pub(super) fn check(&self, key: &str, faults: &mut Faults<'_>) {
         let at = |field: &str| format!("{key}.{field}");
         if self.name.trim().is_empty() {
@@ -168,9 +230,12 @@ impl Trunk {
         if let Some(everybody) = self.address.filter(|address| address.prefix_len() == 0) {
             faults.add(&at("address"), format!("{everybody} is everybody: name the networks of your carrier"));
         }
-        if self.address.is_none() && self.registrar.is_none() && self.gateway.is_none() {
-            faults.add(&at("address"), "is missing, and so are registrar and gateway: one of them is needed".into());
+        let has_login = self.inbound_username.is_some();
+        if self.address.is_none() && self.registrar.is_none() && self.gateway.is_none() && !has_login {
+            let says = "is missing, and so are registrar, gateway and inbound_username: one of them is needed";
+            faults.add(&at("address"), says.into());
         }
+        self.check_login(key, faults);
         if let Some(Err(says)) = self.gateway.as_deref().map(sip_server) {
             faults.add(&at("gateway"), says);
         }

@@ -34,6 +34,7 @@ mod starting_and_ending;
 mod strangers;
 mod transports;
 mod trunk_down;
+mod trunk_logins;
 mod trunk_servers;
 mod trunk_tls;
 mod trunks;

@@ -13,6 +13,7 @@ mod report;
 use std::{
     fs,
     net::IpAddr,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -22,7 +23,9 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use milo_media::Cleaning;
-use milo_signaling::{Caller, Credentials, Endpoint, Outgoing, SignalingError, Trust, Uri};
+use milo_signaling::{
+    Caller, Credentials, Endpoint, Invitation, Outgoing, SignalingError, TrunkLogin, Trust, Uri, User,
+};
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 
 use crate::{
@@ -161,13 +164,17 @@ impl Trunks {
         self.emergencies.of(number)
     }
 
-    /// The trunk that a call to this number from this address comes over: of several accounts at one registrar the one that
-    /// is called, else the first that fits.
-    pub fn of(&self, source: IpAddr, number: &str) -> Option<&Trunk> {
-        let source = source.to_canonical();
-        let fits = || self.all.iter().filter(move |trunk| trunk.is_at(source));
-        let called = |trunk: &&Trunk| trunk.settings.username.as_deref() == Some(number);
-        fits().find(called).or_else(|| fits().next())
+    /// The trunk that a call comes over: the one that it has proved to be, else one at its address. Of several at one address the
+    /// one whose domain it names; else, of several accounts at one registrar, the one that is called; else the first.
+    pub fn of(&self, invitation: &Invitation) -> Option<&Trunk> {
+        if let Some(name) = invitation.trunk() {
+            return self.named(name);
+        }
+        let source = invitation.source().ip().to_canonical();
+        let fits = || self.all.iter().filter(move |trunk| trunk.is_at(source) && trunk.is_named(invitation));
+        let by_domain = |trunk: &&Trunk| trunk.settings.domain.is_some();
+        let called = |trunk: &&Trunk| trunk.settings.username.as_deref() == Some(invitation.to_number());
+        fits().find(by_domain).or_else(|| fits().find(called)).or_else(|| fits().next())
     }
 
     /// The trunk whose gateway this address is at: who calls there calls over the trunk, whatever they name.
@@ -262,6 +269,16 @@ impl Trunk {
     /// Whether its calls are recorded, where it says so.
     pub fn recording(&self) -> Option<bool> {
         self.recording
+    }
+
+    /// Whether a call names the trunk's domain, where it has one.
+    fn is_named(&self, invitation: &Invitation) -> bool {
+        let Some(domain) = &self.settings.domain else { return true };
+        let uri = match self.settings.domain_of {
+            config::DomainOf::To => invitation.to_uri(),
+            config::DomainOf::From => invitation.from_uri(),
+        };
+        uri.host().is_some_and(|host| host.as_str().eq_ignore_ascii_case(domain))
     }
 
     fn is_at(&self, source: IpAddr) -> bool {
@@ -418,17 +435,38 @@ pub fn number(caller: &str) -> Option<&str> {
 /// The file of the password cannot be read, or is no password.
 pub fn credentials(trunk: &config::Trunk) -> Result<Option<Credentials>> {
     let Some(username) = trunk.username.clone() else { return Ok(None) };
-    let password = match (&trunk.password_file, &trunk.password) {
-        (Some(file), _) => {
-            let text = fs::read_to_string(file).with_context(|| format!("its password_file {}", file.display()))?;
-            let line = text.trim_end_matches(['\r', '\n']);
-            ensure!(!line.is_empty() && !line.contains('\n'), "its password_file {} is no single line", file.display());
-            line.to_owned()
-        }
-        (None, Some(password)) => password.reveal().to_owned(),
-        (None, None) => return Ok(None),
+    let password = password(("password_file", trunk.password_file.as_ref()), trunk.password.as_ref())?;
+    Ok(password.map(|password| Credentials { username, password, realm: trunk.realm.clone() }))
+}
+
+/// What a trunk that may call from anywhere proves itself with.
+///
+/// # Errors
+/// The file of the password cannot be read, or is no password.
+pub fn login(trunk: &config::Trunk, sip: &config::Sip) -> Result<Option<TrunkLogin>> {
+    let Some(name) = &trunk.inbound_username else { return Ok(None) };
+    let file = ("inbound_password_file", trunk.inbound_password_file.as_ref());
+    let Some(password) = password(file, trunk.inbound_password.as_ref())? else { return Ok(None) };
+    let realm = trunk.inbound_realm(sip).to_owned();
+    let of = match trunk.domain_of {
+        config::DomainOf::To => milo_signaling::DomainOf::To,
+        config::DomainOf::From => milo_signaling::DomainOf::From,
     };
-    Ok(Some(Credentials { username, password, realm: trunk.realm.clone() }))
+    Ok(Some(TrunkLogin {
+        trunk: trunk.name.clone(),
+        user: User::new(name, &realm, &password),
+        realm,
+        domain: trunk.domain.clone().map(|domain| (domain, of)),
+    }))
+}
+
+/// A password, from its file if there is one.
+fn password((key, file): (&str, Option<&PathBuf>), plain: Option<&config::Secret>) -> Result<Option<String>> {
+    let Some(file) = file else { return Ok(plain.map(|plain| plain.reveal().to_owned())) };
+    let text = fs::read_to_string(file).with_context(|| format!("its {key} {}", file.display()))?;
+    let line = text.trim_end_matches(['\r', '\n']);
+    ensure!(!line.is_empty() && !line.contains('\n'), "its {key} {} is no single line", file.display());
+    Ok(Some(line.to_owned()))
 }
 
 #[cfg(test)]

@@ -26,10 +26,11 @@ use super::{
     gate::Gate,
     headers::Name,
     keys::KeyPress,
+    logins::{Logins, TrunkLogin},
     message::Message,
     nat::{SeenAs, sent_by},
     referral::Referral,
-    registrar::{Registered, Registrar, RegistrarConfig},
+    registrar::{Algorithms, Proven, Registered, Registrar, RegistrarConfig},
     registration::{Registration, RegistrationState},
     session_timer::SessionTimers,
     transaction::{
@@ -57,8 +58,8 @@ pub enum Event {
         invite: Arc<Message>,
         /// Where it came from.
         source: SocketAddr,
-        /// The account that it has proved to be, where it had to.
-        account: Option<String>,
+        /// Who has proved to send it, where somebody had to.
+        proven: Option<Proven>,
     },
     /// The party we call is being told (180 to 183, 199): the status code.
     Ringing(CallKey, u16),
@@ -136,6 +137,10 @@ pub struct CoreConfig {
     pub bans: Option<BanTerms>,
     /// Whose telephones may register with us.
     pub registrar: Option<RegistrarConfig>,
+    /// Trunks that may call from anywhere, and must prove who they are.
+    pub logins: Vec<TrunkLogin>,
+    /// How they do.
+    pub algorithms: Algorithms,
     /// Secret from which tags and branches are drawn.
     pub seed: [u8; 32],
 }
@@ -192,6 +197,7 @@ pub struct Core {
     /// Their keys are of the same series as those of calls.
     pub(super) registrations: BTreeMap<CallKey, Registration>,
     pub(super) registrar: Option<Registrar>,
+    pub(super) logins: Option<Logins>,
     pub(super) bans: Bans,
     /// OPTIONS of ours without a final response; of the same series.
     pub(super) pings: HashMap<CallKey, Ping>,
@@ -210,6 +216,8 @@ pub struct Core {
     pub(super) counters: Counters,
     /// Live calls that we placed to strangers: their requests must be read to be told from intruders'.
     pub(super) calls_to_strangers: usize,
+    /// How many live calls there are with each address that is not trusted: what it sends may be for one of them.
+    pub(super) guests: HashMap<IpAddr, usize>,
     rng: StdRng,
     last_call: u64,
 }
@@ -219,12 +227,15 @@ impl Core {
     pub fn new(now: Instant, mut config: CoreConfig) -> Self {
         let mut rng = StdRng::from_seed(config.seed);
         let registrar = config.registrar.take().map(|registrar| Registrar::new(now, registrar, rng.random()));
+        let logins = std::mem::take(&mut config.logins);
+        let logins = (!logins.is_empty()).then(|| Logins::new(now, logins, config.algorithms, || rng.random()));
         Self {
             gate: Gate::new(now, config.trusted.clone()),
             transactions: Transactions::default(),
             calls: HashMap::new(),
             registrations: BTreeMap::new(),
             registrar,
+            logins,
             bans: Bans::new(now, config.bans),
             pings: HashMap::new(),
             deaf: Deaf::default(),
@@ -237,6 +248,7 @@ impl Core {
             outputs: VecDeque::new(),
             counters: Counters::default(),
             calls_to_strangers: 0,
+            guests: HashMap::new(),
             rng,
             last_call: 0,
             config,

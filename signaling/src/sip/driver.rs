@@ -16,7 +16,7 @@ use super::{
     flow::{Flow, Packet, Path, Transport},
     ladder::Ladders,
     message::Message,
-    registrar::Registered,
+    registrar::{Proven, Registered},
     registrars::Registrars,
     resolver::Resolver,
     stun::{Binding, is_stun},
@@ -308,7 +308,7 @@ impl Driver {
 
     fn pass_on(&mut self, now: Instant, event: Event) {
         match event {
-            Event::Invitation { call, invite, source, account } => self.invite(now, call, invite, (source, account)),
+            Event::Invitation { call, invite, source, proven } => self.invite(now, call, invite, (source, proven)),
             Event::Registered(telephones) => self.tell_telephones(telephones),
             Event::Ringing(call, code) => self.update(call, |state| state.ringing = Some(code)),
             Event::Early(call, session) => self.update(call, |state| {
@@ -370,7 +370,7 @@ impl Driver {
         now: Instant,
         call: CallKey,
         invite: Arc<Message>,
-        (source, account): (SocketAddr, Option<String>),
+        (source, proven): (SocketAddr, Option<Proven>),
     ) {
         let from = invite.from().ok().map(|from| from.uri);
         let Some((from, to)) = from.zip(invite.uri().cloned()) else { return };
@@ -379,7 +379,7 @@ impl Driver {
                 place.send(Invitation {
                     handle,
                     source,
-                    account,
+                    proven,
                     from_number: from.user(),
                     to_number: to.user(),
                     from,

@@ -22,7 +22,8 @@ use super::{
     driver::{Driver, now},
     flow::Transport,
     ladder::Ladders,
-    registrar::{Registered, RegistrarConfig},
+    logins::TrunkLogin,
+    registrar::{Algorithms, Registered, RegistrarConfig},
     registrars::Registrars,
     registration::{Account, RegistrationState},
     resolver::Resolver,
@@ -92,6 +93,10 @@ pub struct EndpointConfig {
     pub bans: Option<BanTerms>,
     /// Whose telephones may register here; `None`: nobody's.
     pub registrar: Option<RegistrarConfig>,
+    /// Trunks that may call from anywhere, and must prove who they are.
+    pub logins: Vec<TrunkLogin>,
+    /// How they do.
+    pub algorithms: Algorithms,
     /// The ladders of how many dialogs stay after their calls; 0: no SIP is kept.
     pub ladders: usize,
 }
@@ -122,6 +127,8 @@ impl Default for EndpointConfig {
             session_timers: SessionTimers::default(),
             bans: None,
             registrar: None,
+            logins: Vec::new(),
+            algorithms: Algorithms { sha256: true, md5: true },
             ladders: 0,
         }
     }
@@ -185,6 +192,8 @@ impl Endpoint {
                 session_timers: config.session_timers,
                 bans: config.bans,
                 registrar: config.registrar,
+                logins: config.logins,
+                algorithms: config.algorithms,
                 seed: rand::random(),
             },
         );

@@ -30,6 +30,7 @@ pub mod ladder;
 pub(crate) mod lexer;
 mod listener;
 mod locate;
+pub mod logins;
 pub mod message;
 pub mod method;
 mod nat;

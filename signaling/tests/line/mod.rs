@@ -9,7 +9,7 @@ use std::{
 
 use milo_media::{CODECS, Session, Tuning};
 use milo_signaling::{
-    EndReason, SessionTimers, Transport,
+    Algorithms, EndReason, SessionTimers, Transport,
     security::MediaSecurity,
     sip::{
         Message, Name,
@@ -48,6 +48,8 @@ impl Line {
         let mut config = CoreConfig {
             bans: None,
             registrar: None,
+            logins: Vec::new(),
+            algorithms: Algorithms { sha256: true, md5: true },
             public_address: None,
             media_address: IpAddr::from([127, 0, 0, 1]),
             trusted: Vec::new(),

@@ -235,6 +235,7 @@ impl Core {
         let Some(call) = self.calls.get_mut(&key) else { return };
         let was = std::mem::replace(&mut call.is_to_stranger, !self.gate.trusts(call.flow.remote.ip()));
         self.calls_to_strangers = self.calls_to_strangers + usize::from(call.is_to_stranger) - usize::from(was);
+        self.welcome_guest(key);
     }
 
     /// The Call-ID of a call.

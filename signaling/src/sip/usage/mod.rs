@@ -9,7 +9,7 @@
 //! While it is up: `reinvite` refreshes the session and holds, `refer` transfers, `takeover` changes the other side, `info`
 //! tells keys.
 
-use std::{collections::VecDeque, time::Instant};
+use std::{collections::VecDeque, net::IpAddr, time::Instant};
 
 use super::{
     core::{CallKey, Core, EndReason, Event},
@@ -80,6 +80,8 @@ pub(super) struct Call {
     is_placed: bool,
     /// A stranger's, placed by us.
     is_to_stranger: bool,
+    /// Who it is with, where that is somebody whose address is not trusted.
+    guest: Option<IpAddr>,
     scheduled: Option<Instant>,
 }
 
@@ -126,6 +128,7 @@ impl Call {
             authorization: None,
             is_placed: false,
             is_to_stranger: false,
+            guest: None,
             scheduled: None,
         }
     }
@@ -298,6 +301,29 @@ impl Core {
                 self.timers.insert((at, key));
             }
             call.scheduled = deadline;
+        }
+    }
+
+    /// What comes from the other side of this call is for it, though its address is not trusted.
+    fn welcome_guest(&mut self, key: CallKey) {
+        let Some(call) = self.calls.get_mut(&key) else { return };
+        let address = call.flow.remote.ip().to_canonical();
+        let guest = Some(address).filter(|address| !self.gate.trusts(*address));
+        let was = std::mem::replace(&mut call.guest, guest);
+        if let Some(address) = guest {
+            *self.guests.entry(address).or_default() += 1;
+        }
+        self.see_off(was);
+    }
+
+    /// A call with this address is over.
+    fn see_off(&mut self, guest: Option<IpAddr>) {
+        let Some(address) = guest else { return };
+        if let Some(calls) = self.guests.get_mut(&address) {
+            *calls -= 1;
+            if *calls == 0 {
+                self.guests.remove(&address);
+            }
         }
     }
 
