@@ -8,6 +8,7 @@
 //!         ├─ HTTP           one task that accepts
 //!         ├─ SIP endpoint   the core's task and a reader a socket; registrations with carriers
 //!         ├─ Trunks         one task each, which asks a trunk whether it is there
+//!         ├─ Accounts       one task that reads their file anew
 //!         └─ Calls          one task an invitation, or a call that is placed, inside a permit
 //! ```
 
@@ -31,7 +32,7 @@ use tokio::{
 };
 
 use crate::{
-    accounts::{self, Accounts},
+    accounts::{self, Accounts, Book},
     agent::SetPhrases,
     call::{self, CallsOut, House, Placement, Recordings, SipSeen},
     config::{self, Config},
@@ -69,6 +70,8 @@ pub struct Server {
     reloads: JoinHandle<()>,
     /// Those that ask the trunks whether they are there; they end with it.
     _asking: JoinSet<()>,
+    /// The one that reads the accounts anew; it ends with it.
+    _following: JoinSet<()>,
     drain: Duration,
     _node: Node,
 }
@@ -118,11 +121,13 @@ impl Server {
         }
         let listener = http::bind(config.http.listen).await.map_err(anyhow::Error::msg)?;
         let ports = ports(config);
-        let registrar = accounts::registrar(&config.sip)?;
-        let names =
-            registrar.iter().flat_map(|registrar| registrar.users.iter().map(|user| user.name.clone())).collect();
+        let (seen, registrar) = (accounts::seen(&config.sip), accounts::registrar(&config.sip)?);
+        let (book, in_force) = watch::channel(Book::of(registrar.as_ref()));
         let (endpoint, invitations) = bind(config, registrar, ports.clone(), legs)?;
-        let accounts = Arc::new(Accounts::new(names, endpoint.telephones().clone()));
+        let accounts = Arc::new(Accounts::new(in_force, endpoint.telephones().clone()));
+        let mut following = JoinSet::new();
+        let again = signal(SignalKind::hangup())?;
+        following.spawn(accounts::follow(config.sip.clone(), seen, book, endpoint.caller().clone(), again));
 
         let prompts = Prompts::new(PROMPTS);
         let announced = config.recording.announced_by().into_iter().chain(config.sip.emergency_announcement.clone());
@@ -202,6 +207,7 @@ impl Server {
             retention,
             reloads,
             _asking: asking,
+            _following: following,
             drain: Duration::from_secs(config.drain.seconds),
             _node: node,
         })
@@ -454,6 +460,8 @@ impl Snapshot {
         let (stopped, faults) = (engines.stopped(), self.house.editions.faults());
         let stopped = stopped.iter().map(|engine| format!("The {engine} has stopped; start Milo anew."));
         let wrong = faults.iter().map(|fault| format!("The dialplans of before are in force: {fault}"));
+        let accounts = self.house.accounts.fault();
+        let accounts = accounts.map(|fault| format!("The accounts of before are in force: {fault}."));
         let unready = if self.taking.has_changed().is_err() {
             Some("Milo is ending and takes no more calls.".into())
         } else {
@@ -466,7 +474,11 @@ impl Snapshot {
             rtp_ports: self.ports.leased(),
             call_limit: self.limit,
             dial: dial(&self.local, &self.sip, &self.house.editions.current().dialplans),
-            degraded: stopped.chain(wrong).chain(trunks.iter().filter_map(TrunkReport::complaint)).collect(),
+            degraded: stopped
+                .chain(wrong)
+                .chain(accounts)
+                .chain(trunks.iter().filter_map(TrunkReport::complaint))
+                .collect(),
             trunks,
             unready,
             sip: SipCounters {

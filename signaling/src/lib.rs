@@ -68,5 +68,6 @@ pub use sip::{
     registration::{Account, RegistrationState, Standing},
     replaces::Replaces,
     session_timer::SessionTimers,
+    telephones::Telephones,
     tls::{CertificateFiles, Trust},
 };

@@ -65,10 +65,10 @@ fn registers(line: &mut Line) {
     line.hear(&request("REGISTER", 2, ";rport", &[CONTACT, &answer(&challenge)].concat()));
     assert!(brief(&line.only()).starts_with("200"));
     let now = line.events().into_iter().find_map(|event| match event {
-        Event::Registered(all) => Some(all.len()),
+        Event::Registered(account, all) => Some((account, all.len())),
         _ => None,
     });
-    assert_eq!(now, Some(1));
+    assert_eq!(now, Some(("rina".to_owned(), 1)));
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn a_telephone_whose_registration_lapses_during_its_call_can_hang_up() {
     line.hear(&said("ACK", 2, "ack"));
     line.pass(Duration::from_secs(601));
     assert!(
-        line.events().iter().any(|event| matches!(event, Event::Registered(all) if all.is_empty())),
+        line.events().iter().any(|event| matches!(event, Event::Registered(_, all) if all.is_empty())),
         "it has lapsed"
     );
     line.sent();
@@ -226,4 +226,52 @@ fn while_somebody_outside_is_on_the_line_a_guesser_is_not_read_and_their_goodbye
     line.flow.remote = "198.51.100.250:5060".parse().unwrap();
     line.hear(&from_callee(&placed, "callee", "BYE", 1, ""));
     assert_eq!(line.spoke(), ["200 BYE"]);
+}
+
+#[test]
+fn guesses_from_where_a_telephone_is_registered_are_not_judged_for_ever() {
+    let mut line = line();
+    registers(&mut line);
+    let guess = |line: &mut Line, number: u32, right: bool| {
+        // Questions are limited as well: time for the next one.
+        line.pass(Duration::from_secs(1));
+        line.hear(&request("REGISTER", number, ";rport", CONTACT));
+        let challenge = line.sent().pop()?;
+        let answer = answer(&challenge);
+        let answer = if right { answer } else { answer.replace("response=\"", "response=\"0") };
+        line.hear(&request("REGISTER", number + 1, ";rport", &[CONTACT, &answer].concat()));
+        line.sent().pop().map(|said| brief(&said))
+    };
+    for n in 0..40 {
+        guess(&mut line, 10 + 2 * n, false);
+    }
+    let judged = line.core.counters().wrong_answers;
+    assert!((20..30).contains(&judged), "{judged} of 40 guesses are judged");
+    let mut number = 200;
+    while line.core.counters().wrong_answers == judged {
+        guess(&mut line, number, false);
+        number += 2;
+    }
+    assert_eq!(guess(&mut line, 400, true), None, "nor is the right one, for a while");
+    line.pass(Duration::from_secs(20));
+    assert_eq!(guess(&mut line, 500, true).as_deref(), Some("200 REGISTER"));
+}
+
+#[test]
+fn an_account_that_is_gone_or_has_another_password_is_no_longer_registered() {
+    for (users, stays) in [
+        (vec![User::new("rina", "milo", "secret"), User::new("lala", "milo", "other")], true),
+        (vec![User::new("rina", "milo", "changed")], false),
+        (Vec::new(), false),
+    ] {
+        let mut line = line();
+        registers(&mut line);
+        line.act(|core, _| core.replace_accounts(users));
+        assert_eq!(line.core.counters().bindings, usize::from(stays));
+        assert_eq!(line.events().is_empty(), stays);
+        line.hear(&request("REGISTER", 5, ";rport", CONTACT));
+        let again = answer(&line.only());
+        line.hear(&request("REGISTER", 6, ";rport", &[CONTACT, &again].concat()));
+        assert_eq!(brief(&line.only()), if stays { "200 REGISTER" } else { "401 REGISTER" });
+    }
 }

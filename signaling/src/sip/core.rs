@@ -89,8 +89,8 @@ pub enum Event {
     Replaced(CallKey, Uri),
     /// The call is over.
     Ended(CallKey, EndReason),
-    /// The telephones that are registered with us are these now.
-    Registered(Arc<[Registered]>),
+    /// The telephones of this account are these now.
+    Registered(String, Arc<[Registered]>),
     /// An OPTIONS of ours has its final response, the status code; or nobody was reached, and why.
     Ponged(CallKey, Result<u16, String>),
     /// A registration stands otherwise than before.

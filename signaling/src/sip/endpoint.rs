@@ -23,11 +23,12 @@ use super::{
     flow::Transport,
     ladder::Ladders,
     logins::TrunkLogin,
-    registrar::{Algorithms, Registered, RegistrarConfig},
+    registrar::{Algorithms, Registered, RegistrarConfig, User},
     registrars::Registrars,
     registration::{Account, RegistrationState},
     resolver::Resolver,
     session_timer::SessionTimers,
+    telephones::Telephones,
     tls::{Certificate, CertificateFiles, Trust},
     transport::Transports,
     uri::Uri,
@@ -139,7 +140,7 @@ impl Default for EndpointConfig {
 pub struct Endpoint {
     caller: Caller,
     counters: watch::Receiver<Counters>,
-    telephones: watch::Receiver<Arc<[Registered]>>,
+    telephones: Telephones,
     certificate: Option<Arc<Certificate>>,
     ladders: Ladders,
     local: Vec<(Transport, SocketAddr)>,
@@ -197,7 +198,7 @@ impl Endpoint {
                 seed: rand::random(),
             },
         );
-        let (registered, telephones) = watch::channel(Arc::from([]));
+        let telephones = Telephones::default();
         let ladders = Ladders::new(config.ladders);
         let driver = Driver {
             core,
@@ -213,7 +214,7 @@ impl Endpoint {
             farewells,
             legs: legs.clone(),
             ladders: ladders.clone(),
-            registered,
+            registered: telephones.clone(),
             report,
         };
         tokio::spawn(driver.run(inbound, asked, farewell));
@@ -228,7 +229,7 @@ impl Endpoint {
     }
 
     /// The telephones that are registered here.
-    pub fn telephones(&self) -> &watch::Receiver<Arc<[Registered]>> {
+    pub fn telephones(&self) -> &Telephones {
         &self.telephones
     }
 
@@ -325,6 +326,15 @@ impl Caller {
         credentials: Credentials,
     ) -> Result<Outgoing, SignalingError> {
         self.place(target, from, Some(credentials)).await
+    }
+
+    /// The accounts whose telephones may register are these from now on, where any may at all. Whose account is gone, or has
+    /// another password, is no longer registered; calls that are up stay up.
+    ///
+    /// # Errors
+    /// [`SignalingError::Stopped`].
+    pub async fn replace_accounts(&self, users: Vec<User>) -> Result<(), SignalingError> {
+        self.commands.send(Command::Accounts(users)).await.map_err(|_| SignalingError::Stopped)
     }
 
     /// The addresses that are shut out now.

@@ -4,7 +4,7 @@
 //! account, which nonces answered right and how often (`nc`), so that nothing can be played again.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, HashSet, VecDeque},
     fmt,
     hash::{DefaultHasher, Hash, Hasher},
     net::IpAddr,
@@ -246,6 +246,27 @@ impl Examiner {
         let nobody = User::new("", &realm, &format!("{key:?}"));
         let users = users.into_iter().map(|user| (user, Counts::default())).collect();
         Self { realm, algorithms, users, nobody, key, began: now, given: 0, wrong: VecDeque::new() }
+    }
+
+    /// Has these accounts from now on; returns the names of those that are as they were.
+    pub(super) fn replace(&mut self, mut users: Vec<User>) -> HashSet<String> {
+        users.sort_by(|a, b| a.name.cmp(&b.name));
+        let before = std::mem::take(&mut self.users);
+        let mut before: HashMap<_, _> =
+            before.into_iter().map(|(user, counts)| (user.name.clone(), (user, counts))).collect();
+        let mut same = HashSet::new();
+        for user in users {
+            // What a nonce has been used for is not forgotten.
+            let counts = match before.remove(&user.name) {
+                Some((known, counts)) if known == user => {
+                    same.insert(user.name.clone());
+                    counts
+                }
+                _ => Counts::default(),
+            };
+            self.users.push((user, counts));
+        }
+        same
     }
 
     /// Whether there is an account of this name.

@@ -132,6 +132,9 @@ impl Core {
         let caller = message.from().map(|from| from.uri.user()).unwrap_or_default();
         let is_account = is_telephone && self.registrar.as_ref().is_some_and(|registrar| registrar.knows(&caller));
         let asking = self.logins.as_ref().filter(|_| !is_account).and_then(|logins| logins.asks(message));
+        if !self.gate.may_guess(now, address) {
+            return Outsider::Answered;
+        }
         match asking.filter(|_| is_sound(message, method, flow)) {
             Some(asking) => self.lets_in_trunk(now, asking, message, via, flow),
             None if is_telephone => self.lets_in_account(now, &caller, message, via, flow),
@@ -172,12 +175,24 @@ impl Core {
         Outsider::Answered
     }
 
+    /// The accounts are these from now on. Whose account is gone, or has another password, is no longer registered.
+    pub fn replace_accounts(&mut self, users: Vec<User>) {
+        if let Some(registrar) = &mut self.registrar {
+            let same = registrar.examiner.replace(users);
+            registrar.bindings.keep(|user| same.contains(user));
+        }
+        self.tell_bindings();
+    }
+
     /// A REGISTER came.
     pub(super) fn registers(&mut self, now: Instant, request: Request) {
         let Some(registrar) = &mut self.registrar else {
             return self.answer_stateless(&request, &Rejection::method_not_allowed());
         };
         let message = &request.message;
+        if !self.gate.may_guess(now, request.flow.remote.ip()) {
+            return;
+        }
         let at = match registrar.examiner.judge(now, message, request.flow.remote.ip()) {
             Judgement::Known(at) => at,
             Judgement::Ask(asked) => return self.ask(now, (message, &request.via, &request.flow), asked, None),
@@ -225,10 +240,11 @@ impl Core {
     }
 
     fn tell_bindings(&mut self) {
-        if let Some(all) = self.registrar.as_mut().and_then(|registrar| registrar.bindings.news()) {
-            self.counters.bindings = all.len();
-            self.event(Event::Registered(all));
+        let news = |core: &mut Self| core.registrar.as_mut()?.bindings.news();
+        while let Some((account, telephones)) = news(self) {
+            self.event(Event::Registered(account, telephones));
         }
+        self.counters.bindings = self.registrar.as_ref().map_or(0, |registrar| registrar.bindings.total());
     }
 
     /// 401, of the registrar or of this realm of trunks. Who is not trusted is asked at a limited rate: a forged source must not
@@ -247,6 +263,9 @@ impl Core {
                 self.counters.wrong_answers += 1;
                 // Over UDP it counts as a guess only where the question has reached this very address.
                 let proven = heard || is_stream;
+                if proven {
+                    self.gate.guessed(now, address);
+                }
                 let offence = if proven { Offence::WrongAnswers } else { Offence::Requests };
                 self.offend(now, flow, (offence, 1.0), proven);
             }
