@@ -1,16 +1,33 @@
-//! The accounts of our own people's telephones: their file, and where each of them is registered now.
+//! The accounts of our own people's telephones: their file, which is read anew when it changes, and where each of them is
+//! registered now.
 
-use std::{fs, os::unix::fs::PermissionsExt, sync::Arc, time::Instant};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
 
 use anyhow::{Context, Result, bail, ensure};
-use milo_signaling::{Algorithms, Caller, Forked, Registered, RegistrarConfig, SignalingError, Terms, User};
+use milo_signaling::{
+    Algorithms, Caller, Forked, Registered, RegistrarConfig, SignalingError, Telephones, Terms, User,
+};
 use serde::Serialize;
-use tokio::sync::watch;
+use tokio::{
+    select,
+    signal::unix::Signal,
+    sync::watch,
+    task::spawn_blocking,
+    time::{MissedTickBehavior, interval},
+};
 
 use crate::config;
 
 /// Accounts of one file.
 const MOST: usize = 10_000;
+/// How often the file is looked at.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// What the registrar is made from; `None`: there are no accounts.
 ///
@@ -45,18 +62,91 @@ pub fn registrar(sip: &config::Sip) -> Result<Option<RegistrarConfig>> {
         ensure!(users.len() <= MOST, "{}: it has more than {MOST} accounts", named());
     }
     let terms = Terms { least_s: sip.register_min_s, most_s: sip.register_max_s };
-    let algorithms = Algorithms {
-        sha256: sip.digest.iter().any(|one| one == "SHA-256"),
-        md5: sip.digest.iter().any(|one| one == "MD5"),
-    };
-    Ok(Some(RegistrarConfig { realm: sip.realm.clone(), users, terms, algorithms }))
+    Ok(Some(RegistrarConfig { realm: sip.realm.clone(), users, terms, algorithms: algorithms(sip) }))
+}
+
+/// How accounts, and trunks that call from anywhere, prove who they are.
+pub fn algorithms(sip: &config::Sip) -> Algorithms {
+    Algorithms { sha256: sip.digest.iter().any(|one| one == "SHA-256"), md5: sip.digest.iter().any(|one| one == "MD5") }
+}
+
+/// The accounts in force.
+#[derive(Clone, Debug, Default)]
+pub struct Book {
+    /// In the order of the alphabet.
+    names: Arc<[String]>,
+    /// Why the file as it is now is not what is in force.
+    fault: Option<Arc<str>>,
+}
+
+impl Book {
+    /// Those of this registrar.
+    pub fn of(registrar: Option<&RegistrarConfig>) -> Self {
+        let users = registrar.map(|registrar| registrar.users.as_slice()).unwrap_or_default();
+        let mut names: Vec<String> = users.iter().map(|user| user.name.clone()).collect();
+        names.sort_unstable();
+        Self { names: names.into(), fault: None }
+    }
+}
+
+/// When the file was written last, and how long it is.
+type Print = Option<(SystemTime, u64)>;
+
+fn print(file: &Path) -> Print {
+    let about = fs::metadata(file).ok()?;
+    Some((about.modified().ok()?, about.len()))
+}
+
+/// Reads the file anew whenever it has changed, and on SIGHUP, until nobody wants to know. Where it is wrong, the accounts of
+/// before stay in force, and the log and the health report say why.
+pub async fn follow(sip: config::Sip, seen: Print, book: watch::Sender<Book>, caller: Caller, mut hangup: Signal) {
+    let Some(file) = sip.accounts.clone() else { return };
+    let (mut seen, mut clock) = (seen, interval(LOOK));
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let wanted = select! {
+            _ = clock.tick() => false,
+            _ = hangup.recv() => true,
+            () = book.closed() => return,
+        };
+        let (sip, path, before) = (sip.clone(), file.clone(), seen);
+        // Taken first: a change while it is read is seen next time.
+        let read = spawn_blocking(move || {
+            let now = print(&path);
+            (now, (wanted || now != before).then(|| registrar(&sip)))
+        });
+        let Ok((now, read)) = read.await else { continue };
+        seen = now;
+        match read {
+            None | Some(Ok(None)) => {}
+            Some(Ok(Some(registrar))) => {
+                let accounts = registrar.users.len();
+                let next = Book::of(Some(&registrar));
+                if caller.replace_accounts(registrar.users).await.is_err() {
+                    return;
+                }
+                book.send_replace(next);
+                tracing::info!(accounts, "the accounts have been read anew");
+            }
+            Some(Err(error)) => {
+                let fault = format!("{error:#}");
+                tracing::warn!(fault, "the accounts stay as they were");
+                book.send_modify(|book| book.fault = Some(fault.into()));
+            }
+        }
+    }
+}
+
+/// What a change of the file changes, to be taken before it is read.
+pub fn seen(sip: &config::Sip) -> Print {
+    sip.accounts.as_deref().and_then(print)
 }
 
 /// The accounts, and where their telephones are.
 #[derive(Debug)]
 pub struct Accounts {
-    names: Vec<String>,
-    telephones: watch::Receiver<Arc<[Registered]>>,
+    book: watch::Receiver<Book>,
+    telephones: Telephones,
 }
 
 /// An account as the API shows it.
@@ -85,13 +175,18 @@ pub struct TelephoneReport {
 
 impl Accounts {
     /// These, and the telephones that the endpoint knows.
-    pub fn new(names: Vec<String>, telephones: watch::Receiver<Arc<[Registered]>>) -> Self {
-        Self { names, telephones }
+    pub fn new(book: watch::Receiver<Book>, telephones: Telephones) -> Self {
+        Self { book, telephones }
     }
 
     /// Whether there is an account of this name.
     pub fn knows(&self, name: &str) -> bool {
-        self.names.iter().any(|known| known == name)
+        self.book.borrow().names.binary_search_by(|known| known.as_str().cmp(name)).is_ok()
+    }
+
+    /// Why the file of accounts as it is now is not what is in force.
+    pub fn fault(&self) -> Option<Arc<str>> {
+        self.book.borrow().fault.clone()
     }
 
     /// Calls every telephone of an account; the first that answers has the call. `None`: none is registered.
@@ -99,9 +194,8 @@ impl Accounts {
     /// # Errors
     /// None of them could be called; the fault of the last one.
     pub async fn call(&self, caller: &Caller, name: &str, from: &str) -> Result<Option<Forked>, SignalingError> {
-        let all = self.telephones.borrow().clone();
         let (mut calls, mut fault) = (Vec::new(), None);
-        for telephone in all.iter().filter(|telephone| telephone.user == name) {
+        for telephone in self.telephones.of(name).iter() {
             match caller.call_telephone(telephone, from).await {
                 Ok(call) => calls.push(call),
                 Err(error) => fault = Some(error),
@@ -115,7 +209,6 @@ impl Accounts {
 
     /// Every account with its telephones.
     pub fn report(&self, now: Instant) -> Vec<AccountReport> {
-        let all = self.telephones.borrow().clone();
         let shown = |telephone: &Registered| TelephoneReport {
             contact: telephone.contact.to_string(),
             source: telephone.flow.remote.to_string(),
@@ -125,9 +218,10 @@ impl Accounts {
         };
         let account = |name: &String| AccountReport {
             account: name.clone(),
-            telephones: all.iter().filter(|telephone| telephone.user == *name).map(shown).collect(),
+            telephones: self.telephones.of(name).iter().map(shown).collect(),
         };
-        self.names.iter().map(account).collect()
+        let names = Arc::clone(&self.book.borrow().names);
+        names.iter().map(account).collect()
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
     config::{Config, ConfigError, Loaded},
     http,
     store::{Key, Node, Store},
-    trunk::credentials,
+    trunk::{credentials, login},
 };
 
 /// Free space below which the data folder is called nearly full, in mebibytes.
@@ -190,6 +190,14 @@ fn telephones(config: &Config, findings: &mut Findings) {
 fn trunks(config: &Config, findings: &mut Findings) {
     for trunk in &config.sip.trunks {
         let says = match credentials(trunk) {
+            _ if trunk.trust(&config.sip).is_err() => {
+                let why = trunk.trust(&config.sip).err().map(|error| error.to_string()).unwrap_or_default();
+                Err(format!("{why}; see its tls_ca, tls_cert and tls_key"))
+            }
+            _ if login(trunk, &config.sip).is_err() => {
+                let why = login(trunk, &config.sip).err().map(|error| format!("{error:#}")).unwrap_or_default();
+                Err(format!("{why}; name a file that this user may read, with one line"))
+            }
             Ok(Some(_)) => Ok("its password is at hand"),
             Ok(None) => Ok("needs no password"),
             Err(error) => Err(format!("{error:#}; name a file that this user may read, with one line")),

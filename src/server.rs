@@ -8,6 +8,7 @@
 //!         ├─ HTTP           one task that accepts
 //!         ├─ SIP endpoint   the core's task and a reader a socket; registrations with carriers
 //!         ├─ Trunks         one task each, which asks a trunk whether it is there
+//!         ├─ Accounts       one task that reads their file anew
 //!         └─ Calls          one task an invitation, or a call that is placed, inside a permit
 //! ```
 
@@ -19,7 +20,7 @@ use milo_media::{Codec, LegOptions, PortPool, Tuning, prompt::Prompts};
 use milo_models::espeak::Synthesizer;
 use milo_signaling::{
     BanTerms, Counters, Endpoint, EndpointConfig, Invitation, Invitations, RegistrarConfig, SessionTimers,
-    SignalingError, Transport,
+    SignalingError, Transport, TrunkLogin,
 };
 use tokio::{
     runtime::Handle,
@@ -31,7 +32,7 @@ use tokio::{
 };
 
 use crate::{
-    accounts::{self, Accounts},
+    accounts::{self, Accounts, Book},
     agent::SetPhrases,
     call::{self, CallsOut, House, Placement, Recordings, SipSeen},
     chat::Chats,
@@ -42,7 +43,7 @@ use crate::{
     http::{self, AppState, Dial, HealthReport, SipCounters},
     metrics::Metrics,
     store::{LogWriter, Node, Store},
-    trunk::{TrunkReport, Trunks},
+    trunk::{self, TrunkReport, Trunks},
 };
 
 /// How long the call log may take to write its last rows when Milo ends.
@@ -70,6 +71,8 @@ pub struct Server {
     reloads: JoinHandle<()>,
     /// Those that ask the trunks whether they are there; they end with it.
     _asking: JoinSet<()>,
+    /// The one that reads the accounts anew; it ends with it.
+    _following: JoinSet<()>,
     drain: Duration,
     _node: Node,
 }
@@ -119,11 +122,13 @@ impl Server {
         }
         let listener = http::bind(config.http.listen).await.map_err(anyhow::Error::msg)?;
         let ports = ports(config);
-        let registrar = accounts::registrar(&config.sip)?;
-        let names =
-            registrar.iter().flat_map(|registrar| registrar.users.iter().map(|user| user.name.clone())).collect();
+        let (seen, registrar) = (accounts::seen(&config.sip), accounts::registrar(&config.sip)?);
+        let (book, in_force) = watch::channel(Book::of(registrar.as_ref()));
         let (endpoint, invitations) = bind(config, registrar, ports.clone(), legs)?;
-        let accounts = Arc::new(Accounts::new(names, endpoint.telephones().clone()));
+        let accounts = Arc::new(Accounts::new(in_force, endpoint.telephones().clone()));
+        let mut following = JoinSet::new();
+        let again = signal(SignalKind::hangup())?;
+        following.spawn(accounts::follow(config.sip.clone(), seen, book, endpoint.caller().clone(), again));
 
         let prompts = Prompts::new(PROMPTS);
         let announced = config.recording.announced_by().into_iter().chain(config.sip.emergency_announcement.clone());
@@ -206,6 +211,7 @@ impl Server {
             retention,
             reloads,
             _asking: asking,
+            _following: following,
             drain: Duration::from_secs(config.drain.seconds),
             _node: node,
         })
@@ -348,6 +354,8 @@ fn bind(
             length: Duration::from_secs(sip.ban_s),
         }),
         registrar,
+        logins: logins(sip)?,
+        algorithms: accounts::algorithms(sip),
         // A call has seldom more legs than these.
         ladders: sip.ladders * 4,
         session_timers: SessionTimers { session_expires_s: sip.session_expires_s, min_se_s: sip.min_se_s },
@@ -359,6 +367,12 @@ fn bind(
         SignalingError::Certificate { .. } => anyhow!("{error}; see [sip] tls_cert, tls_key and tls_ca"),
         other => other.into(),
     })
+}
+
+/// The trunks that may call from anywhere.
+fn logins(sip: &config::Sip) -> Result<Vec<TrunkLogin>> {
+    let login = |trunk: &config::Trunk| trunk::login(trunk, sip).with_context(|| format!("the trunk {:?}", trunk.name));
+    sip.trunks.iter().filter_map(|trunk| login(trunk).transpose()).collect()
 }
 
 /// What the trunks speak that have codecs of their own.
@@ -450,6 +464,8 @@ impl Snapshot {
         let (stopped, faults) = (engines.stopped(), self.house.editions.faults());
         let stopped = stopped.iter().map(|engine| format!("The {engine} has stopped; start Milo anew."));
         let wrong = faults.iter().map(|fault| format!("The dialplans of before are in force: {fault}"));
+        let accounts = self.house.accounts.fault();
+        let accounts = accounts.map(|fault| format!("The accounts of before are in force: {fault}."));
         let unready = if self.taking.has_changed().is_err() {
             Some("Milo is ending and takes no more calls.".into())
         } else {
@@ -462,7 +478,11 @@ impl Snapshot {
             rtp_ports: self.ports.leased(),
             call_limit: self.limit,
             dial: dial(&self.local, &self.sip, &self.house.editions.current().dialplans),
-            degraded: stopped.chain(wrong).chain(trunks.iter().filter_map(TrunkReport::complaint)).collect(),
+            degraded: stopped
+                .chain(wrong)
+                .chain(accounts)
+                .chain(trunks.iter().filter_map(TrunkReport::complaint))
+                .collect(),
             trunks,
             unready,
             sip: SipCounters {

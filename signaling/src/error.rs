@@ -34,6 +34,14 @@ pub enum SignalingError {
         /// What is wrong.
         reason: String,
     },
+    /// Nobody was reached at any place of the target: it may be down, or shut off from here.
+    #[error("nobody was reached at {target}: {reason}")]
+    Unreached {
+        /// The URI asked for.
+        target: String,
+        /// What came of the last place.
+        reason: String,
+    },
     /// The two sides found no audio in common; the call has been refused.
     #[error("no audio in common: {0}")]
     Offer(String),

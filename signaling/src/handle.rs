@@ -19,6 +19,7 @@ use crate::{
         digest::Credentials,
         keys::KeyPress,
         referral::Referral,
+        registrar::User,
         registration::{Account, RegistrationState},
     },
 };
@@ -41,6 +42,7 @@ pub(crate) enum Command {
     Ping(Box<(Uri, Destination)>, Reply<u16>),
     Register(Box<Account>, Reply<watch::Receiver<RegistrationState>>),
     Unregister,
+    Accounts(Vec<User>),
     Bans(Reply<Vec<Ban>>),
     Pardon(IpAddr, Reply<bool>),
     Shutdown(oneshot::Sender<()>),

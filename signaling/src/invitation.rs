@@ -8,7 +8,7 @@ use tokio::{runtime::Handle, sync::mpsc};
 use crate::{
     Dialog, SignalingError,
     handle::{CallHandle, Command},
-    sip::{Message, Name, Uri},
+    sip::{Message, Name, Uri, registrar::Proven},
 };
 
 /// What legs are made from.
@@ -46,7 +46,7 @@ pub struct Invitation {
     pub(crate) handle: CallHandle,
     pub(crate) invite: Arc<Message>,
     pub(crate) source: SocketAddr,
-    pub(crate) account: Option<String>,
+    pub(crate) proven: Option<Proven>,
     pub(crate) from: Uri,
     pub(crate) to: Uri,
     pub(crate) from_number: String,
@@ -87,7 +87,18 @@ impl Invitation {
 
     /// The account that the caller has proved to be, where it had to: it is not trusted by its address.
     pub fn account(&self) -> Option<&str> {
-        self.account.as_deref()
+        match &self.proven {
+            Some(Proven::Account(account)) => Some(account),
+            _ => None,
+        }
+    }
+
+    /// The trunk that the caller has proved to be: it is not trusted by its address.
+    pub fn trunk(&self) -> Option<&str> {
+        match &self.proven {
+            Some(Proven::Trunk(trunk)) => Some(trunk),
+            _ => None,
+        }
     }
 
     /// The first header field of the INVITE with this name, in any case or its compact form.

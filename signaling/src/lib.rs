@@ -62,10 +62,12 @@ pub use sip::{
     flow::Transport,
     keys::KeyPress,
     ladder::{Ladder, Ladders, Seen},
+    logins::{DomainOf, TrunkLogin},
     referral::Referral,
     registrar::{Algorithms, Registered, RegistrarConfig, Terms, User},
     registration::{Account, RegistrationState, Standing},
     replaces::Replaces,
     session_timer::SessionTimers,
+    telephones::Telephones,
     tls::{CertificateFiles, Trust},
 };

@@ -110,12 +110,12 @@ fn a_refusal_is_acknowledged_by_its_transaction() {
 }
 
 #[test]
-fn nobody_there_is_408_after_seven_invites() {
+fn nobody_there_is_408_after_four_invites() {
     let mut line = Line::new(Transport::Udp);
     line.calling();
     line.pass(MINUTE);
-    assert_eq!(line.spoke(), ["INVITE"; 6]);
-    assert_eq!(line.ended(), EndReason::Rejected { code: 408, reason: "Request Timeout".to_owned() });
+    assert_eq!(line.spoke(), ["INVITE"; 3]);
+    assert_eq!(line.ended(), EndReason::Rejected { code: 408, reason: "nothing was heard within 6 s".to_owned() });
     line.assert_empty();
 }
 

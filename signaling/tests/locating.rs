@@ -3,13 +3,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use crate::line::{Line, SDP, brief, response, rtp};
+use crate::{
+    dns::{NAPTR, SRV, dns, host, naptr, srv},
+    line::{Line, SDP, brief, response, rtp},
+};
 use milo_media::PortPool;
 use milo_signaling::{
     EndReason, Endpoint, EndpointConfig, Invitations, Progress, Transport,
@@ -19,7 +18,7 @@ use milo_signaling::{
         flow::{Flow, Path, Way, Ways},
     },
 };
-use tokio::{net::UdpSocket, time::timeout};
+use tokio::time::timeout;
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -53,7 +52,7 @@ fn a_server_that_says_503_or_nothing_is_passed_over_for_the_next() {
         let (invite, to) = set_out(&mut line, &ways);
         assert_eq!(to.to_string(), FIRST);
         if silent {
-            line.pass(Duration::from_secs(32));
+            line.pass(Duration::from_secs(6));
         } else {
             line.hear(&response(&invite, 180, "first", ""));
             assert!(matches!(line.events()[..], [Event::Ringing(_, 180)]));
@@ -71,6 +70,113 @@ fn a_server_that_says_503_or_nothing_is_passed_over_for_the_next() {
         assert_eq!(line.spoke(), ["ACK"]);
         line.media();
     }
+}
+
+#[test]
+fn who_says_nothing_at_all_is_given_up_after_six_seconds_and_tried_last_for_a_minute() {
+    for transport in [Transport::Udp, Transport::Tcp] {
+        let mut line = Line::new(transport);
+        let ways = [FIRST, SECOND].map(|to| Way { path: path(&line, transport, to), if_large: None });
+        let (_, to) = set_out(&mut line, &ways);
+        assert_eq!(to.to_string(), FIRST);
+        line.pass(Duration::from_millis(5_999));
+        assert!(line.went().iter().all(|to| to.to_string() == FIRST));
+        line.sent();
+        line.pass(Duration::from_millis(1));
+        assert_eq!(line.went()[0].to_string(), SECOND);
+        line.sent();
+        // Nobody there either: the call is over, and is sent no more.
+        line.pass(Duration::from_secs(6));
+        let EndReason::Rejected { code, reason } = line.ended() else { panic!() };
+        assert_eq!((code, reason.as_str()), (408, "nothing was heard within 6 s"));
+        line.sent();
+        line.pass(Duration::from_secs(60));
+        assert!(line.spoke().is_empty());
+        line.assert_empty();
+
+        // Of two places the one that has said nothing comes last.
+        let (_, to) = set_out(&mut line, &ways);
+        assert_eq!(to.to_string(), FIRST, "a minute has passed");
+        line.pass(Duration::from_secs(6));
+        let again = line.sent().pop().unwrap();
+        line.hear(&response(&again, 486, "second", ""));
+        line.events();
+        line.sent();
+        let (_, to) = set_out(&mut line, &ways);
+        assert_eq!(to.to_string(), SECOND);
+    }
+}
+
+#[test]
+fn who_says_100_has_its_whole_time() {
+    let mut line = Line::new(Transport::Udp);
+    let ways = [FIRST, SECOND].map(|to| Way { path: path(&line, Transport::Udp, to), if_large: None });
+    let (invite, _) = set_out(&mut line, &ways);
+    line.hear(&response(&invite, 100, "", ""));
+    line.pass(Duration::from_secs(100));
+    assert!(line.spoke().is_empty() && line.events().is_empty());
+}
+
+#[test]
+fn an_invite_that_was_given_up_and_arrived_all_the_same_is_taken_back() {
+    for answered in [false, true] {
+        let mut line = Line::new(Transport::Udp);
+        let ways = [FIRST, SECOND].map(|to| Way { path: path(&line, Transport::Udp, to), if_large: None });
+        let (first, _) = set_out(&mut line, &ways);
+        line.pass(Duration::from_secs(6));
+        let second = line.sent().pop().unwrap();
+        line.hear(&response(&second, 200, "second", SDP));
+        assert_eq!(line.spoke(), ["ACK"]);
+        line.media();
+        line.pass(Duration::from_secs(3));
+        if answered {
+            line.hear(&response(&first, 200, "late", SDP));
+            assert_eq!(line.spoke(), ["ACK", "BYE"]);
+            line.hear(&response(&first, 200, "late", SDP));
+            assert_eq!(line.spoke(), ["ACK"], "and no second farewell");
+        } else {
+            line.hear(&response(&first, 180, "late", ""));
+            let cancel = line.only();
+            assert_eq!(brief(&cancel), "CANCEL");
+            assert_eq!(cancel.top_via().unwrap().branch(), first.top_via().unwrap().branch());
+            line.hear(&response(&first, 180, "late", ""));
+            assert!(line.spoke().is_empty(), "once");
+            line.hear(&response(&cancel, 200, "late", ""));
+            line.hear(&response(&first, 487, "late", ""));
+            assert_eq!(line.spoke(), ["ACK"]);
+        }
+        assert!(line.events().is_empty(), "the call that is up hears nothing of it");
+        assert_eq!(line.core.counters().calls, 1);
+    }
+}
+
+#[test]
+fn the_places_of_a_name_are_asked_in_turn_whether_they_are_there() {
+    let mut line = Line::new(Transport::Udp);
+    let ways = [FIRST, SECOND].map(|to| Way { path: path(&line, Transport::Udp, to), if_large: None });
+    let target = "sip:example.com".parse().unwrap();
+    let ask = |line: &mut Line| line.act(|core, now| core.ping(now, &target, Ways(ways.into())));
+    let pinged = |line: &mut Line| match &line.events()[..] {
+        [Event::Ponged(_, result)] => result.clone(),
+        other => panic!("{other:?}"),
+    };
+    ask(&mut line);
+    assert_eq!((line.went()[0].to_string(), line.spoke()), (FIRST.to_owned(), vec!["OPTIONS".to_owned()]));
+    line.pass(Duration::from_secs(6));
+    assert_eq!(line.went().last().unwrap().to_string(), SECOND);
+    let options = line.sent().pop().unwrap();
+    line.hear(&response(&options, 503, "b", ""));
+    assert_eq!(pinged(&mut line), Ok(503), "the last place's word");
+    ask(&mut line);
+    let options = line.only();
+    line.hear(&response(&options, 404, "a", ""));
+    assert_eq!(pinged(&mut line), Ok(404));
+    ask(&mut line);
+    line.pass(Duration::from_secs(12));
+    assert!(pinged(&mut line).unwrap_err().contains("does not answer OPTIONS"));
+    line.sent();
+    line.pass(Duration::from_secs(60));
+    line.assert_empty();
 }
 
 #[test]
@@ -118,78 +224,6 @@ fn bind(dns: Option<SocketAddr>, is_wordy: bool) -> (Endpoint, Invitations) {
 
 fn port(endpoint: &Endpoint, transport: Transport) -> u16 {
     endpoint.local().iter().find(|(kind, _)| *kind == transport).unwrap().1.port()
-}
-
-/// A name in the form of the wire (RFC 1035 section 3.1).
-fn wire_name(name: &str) -> Vec<u8> {
-    let labels = name.split('.').filter(|label| !label.is_empty());
-    let mut bytes: Vec<u8> =
-        labels.flat_map(|label| std::iter::once(u8::try_from(label.len()).unwrap()).chain(label.bytes())).collect();
-    bytes.push(0);
-    bytes
-}
-
-const A: u16 = 1;
-const SRV: u16 = 33;
-const NAPTR: u16 = 35;
-
-fn srv(priority: u16, weight: u16, port: u16, target: &str) -> Vec<u8> {
-    [priority, weight, port].iter().flat_map(|word| word.to_be_bytes()).chain(wire_name(target)).collect()
-}
-
-fn naptr(order: u16, services: &str, replacement: &str) -> Vec<u8> {
-    let mut bytes: Vec<u8> = [order, 10].iter().flat_map(|word| word.to_be_bytes()).collect();
-    for text in ["s", services, ""] {
-        bytes.push(u8::try_from(text.len()).unwrap());
-        bytes.extend(text.bytes());
-    }
-    bytes.extend(wire_name(replacement));
-    bytes
-}
-
-type Zone = Vec<(&'static str, u16, Vec<u8>)>;
-
-/// A DNS server that knows this zone and notes what it was asked.
-async fn dns(zone: Zone) -> (SocketAddr, Arc<Mutex<Vec<(String, u16)>>>) {
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let at = socket.local_addr().unwrap();
-    let asked = Arc::new(Mutex::new(Vec::new()));
-    let notes = Arc::clone(&asked);
-    tokio::spawn(async move {
-        let mut query = [0; 1500];
-        while let Ok((length, from)) = socket.recv_from(&mut query).await {
-            let query = &query[..length];
-            let (mut name, mut place) = (String::new(), 12);
-            while query[place] != 0 {
-                let label = &query[place + 1..=place + usize::from(query[place])];
-                name = format!("{name}{}.", String::from_utf8_lossy(label).to_ascii_lowercase());
-                place += 1 + label.len();
-            }
-            let question = &query[12..place + 5];
-            let kind = u16::from_be_bytes([query[place + 1], query[place + 2]]);
-            notes.lock().unwrap().push((name.clone(), kind));
-            let known = zone.iter().any(|(owner, ..)| *owner == name);
-            let answers: Vec<_> = zone.iter().filter(|(owner, of, _)| *owner == name && *of == kind).collect();
-            let mut answer = query[..2].to_vec();
-            answer.extend([0x85, if known { 0x80 } else { 0x83 }, 0, 1]);
-            answer.extend(u16::try_from(answers.len()).unwrap().to_be_bytes());
-            answer.extend([0; 4]);
-            answer.extend(question);
-            for (owner, kind, data) in answers {
-                answer.extend(wire_name(owner));
-                answer.extend(kind.to_be_bytes());
-                answer.extend([0, 1, 0, 0, 0, 60]);
-                answer.extend(u16::try_from(data.len()).unwrap().to_be_bytes());
-                answer.extend(data);
-            }
-            socket.send_to(&answer, from).await.ok();
-        }
-    });
-    (at, asked)
-}
-
-fn host() -> (u16, Vec<u8>) {
-    (A, vec![127, 0, 0, 1])
 }
 
 async fn outcome(endpoint: &Endpoint, target: &str) -> u16 {

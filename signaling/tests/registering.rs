@@ -21,6 +21,7 @@ fn account() -> Account {
         credentials,
         expires: Duration::from_secs(600),
         codecs: None,
+        trust: None,
     }
 }
 
@@ -178,6 +179,44 @@ fn a_registrar_that_is_down_delays_no_other() {
     line.is_lost = false;
     line.pass(Duration::from_secs(6));
     assert_eq!(line.spoke().first().map(String::as_str), Some("REGISTER"));
+}
+
+#[test]
+fn the_places_of_a_registrars_name_are_tried_in_turn() {
+    for how in ["mute", "503"] {
+        let mut line = Line::new(Transport::Udp);
+        line.others = vec!["203.0.113.9:5080".parse().unwrap()];
+        let first = registering(&mut line);
+        match how {
+            "mute" => {
+                line.pass(Duration::from_millis(5_999));
+                assert!(
+                    line.sent()
+                        .iter()
+                        .all(|again| again.top_via().unwrap().branch() == first.top_via().unwrap().branch())
+                );
+                line.went();
+                line.pass(Duration::from_millis(1));
+            }
+            _ => line.hear(&reply(&first, 503, &[])),
+        }
+        assert_eq!(line.went().last().unwrap().to_string(), "203.0.113.9:5080", "{how}");
+        let second = line.only();
+        assert_eq!((second.call_id(), number(&second)), (first.call_id(), number(&first) + 1));
+        line.hear(&ok(&second, 600));
+        let told = states(&mut line).pop().unwrap();
+        assert_eq!((told.standing, told.registrar), (Standing::Registered, Some("203.0.113.9:5080".parse().unwrap())));
+        line.pass(Duration::from_secs(200));
+        assert!(line.spoke().is_empty());
+    }
+    // None of them: it has failed, and all are tried again.
+    let mut line = Line::new(Transport::Udp);
+    line.others = vec!["203.0.113.9:5080".parse().unwrap()];
+    let first = registering(&mut line);
+    line.hear(&reply(&first, 503, &[]));
+    let second = line.only();
+    line.hear(&reply(&second, 503, &[]));
+    assert_eq!(standing(&mut line).0, Standing::Failed);
 }
 
 #[test]

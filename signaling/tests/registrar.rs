@@ -4,17 +4,22 @@
 
 use std::time::Duration;
 
-use crate::line::{Line, brief, invite};
+use crate::line::{Line, SDP, brief, from_callee, invite, response, to_tag, within};
 use md5::{Digest, Md5};
 use milo_signaling::{
-    Algorithms, RegistrarConfig, Terms, Transport, User,
-    sip::{Message, core::Event},
+    Algorithms, BanTerms, Credentials, RegistrarConfig, Terms, Transport, User,
+    sip::{Message, core::Event, digest::Authorizer, parse},
 };
 
 const HOME: &str = "203.0.113.5:5060";
 
 fn line() -> Line {
+    line_with(None)
+}
+
+fn line_with(bans: Option<BanTerms>) -> Line {
     let mut line = Line::with(Transport::Udp, |config| {
+        config.bans = bans;
         config.registrar = Some(RegistrarConfig {
             realm: "milo".into(),
             users: vec![User::new("rina", "milo", "secret")],
@@ -60,10 +65,10 @@ fn registers(line: &mut Line) {
     line.hear(&request("REGISTER", 2, ";rport", &[CONTACT, &answer(&challenge)].concat()));
     assert!(brief(&line.only()).starts_with("200"));
     let now = line.events().into_iter().find_map(|event| match event {
-        Event::Registered(all) => Some(all.len()),
+        Event::Registered(account, all) => Some((account, all.len())),
         _ => None,
     });
-    assert_eq!(now, Some(1));
+    assert_eq!(now, Some(("rina".to_owned(), 1)));
 }
 
 #[test]
@@ -132,4 +137,141 @@ fn a_wrong_answer_that_is_sent_again_is_no_other_guess() {
     assert_eq!(line.core.counters().wrong_answers, 1);
     line.hear(&request("REGISTER", 3, ";rport", &[CONTACT, &wrong.replace("cnonce=\"c", "cnonce=\"d")].concat()));
     assert_eq!(line.core.counters().wrong_answers, 2);
+}
+
+#[test]
+fn a_telephone_whose_registration_lapses_during_its_call_can_hang_up() {
+    let mut line = line();
+    registers(&mut line);
+    let first = invite(SDP).replace("<sip:rasoa@127.0.0.1>", "<sip:rina@milo>");
+    line.hear(&first);
+    let credentials = Credentials { username: "rina".into(), password: "secret".into(), realm: None };
+    let mut authorizer = Authorizer::new(credentials);
+    authorizer.challenged(&line.only(), "cnonce").unwrap();
+    let mut again = parse(first.replace("CSeq: 1", "CSeq: 2").replace("bKinvite", "bKagain").as_bytes()).unwrap();
+    authorizer.authorize(&mut again);
+    line.hear(&String::from_utf8(again.to_bytes()).unwrap());
+    let [Event::Invitation { call, .. }] = line.events()[..] else { panic!("it proves who it is") };
+    line.act(|core, now| core.answer(now, call, crate::line::rtp())).unwrap();
+    let ok = line.sent().pop().unwrap();
+    let said = |method: &str, number, branch: &str| {
+        within(&to_tag(&ok), method, number, branch, "").replace("<sip:rasoa@127.0.0.1>", "<sip:rina@milo>")
+    };
+    line.hear(&said("ACK", 2, "ack"));
+    line.pass(Duration::from_secs(601));
+    assert!(
+        line.events().iter().any(|event| matches!(event, Event::Registered(_, all) if all.is_empty())),
+        "it has lapsed"
+    );
+    line.sent();
+    line.hear(&said("BYE", 3, "bye"));
+    assert_eq!(line.spoke(), ["200 BYE"]);
+    assert!(matches!(line.events()[..], [Event::Ended(..)]));
+    line.hear(&said("OPTIONS", 4, "options"));
+    assert_eq!(line.spoke(), ["403 OPTIONS"], "a stranger again");
+}
+
+#[test]
+fn whoever_asks_to_be_asked_again_and_again_is_listed_and_is_forgiven_with_the_right_answer() {
+    let terms = BanTerms {
+        wrong_answers: 5,
+        requests: 20,
+        within: Duration::from_secs(600),
+        length: Duration::from_secs(3_600),
+    };
+    let mut line = line_with(Some(terms));
+    for number in 1..=19 {
+        line.hear(&request("REGISTER", number, "", CONTACT));
+    }
+    line.sent();
+    let now = line.now;
+    assert!(line.core.bans(now).is_empty());
+    line.hear(&request("REGISTER", 20, "", CONTACT));
+    let bans = line.core.bans(now);
+    assert!(bans.len() == 1 && !bans[0].proven, "{bans:?}");
+    line.sent();
+    line.pass(Duration::from_secs(60));
+    registers(&mut line);
+    let now = line.now;
+    assert!(line.core.bans(now).is_empty());
+}
+
+#[test]
+fn while_somebody_outside_is_on_the_line_a_guesser_is_not_read_and_their_goodbye_is() {
+    let terms = BanTerms {
+        wrong_answers: 1,
+        requests: 50,
+        within: Duration::from_secs(600),
+        length: Duration::from_secs(3_600),
+    };
+    let mut line = line_with(Some(terms));
+    line.hear(&request("REGISTER", 1, ";rport", CONTACT));
+    let wrong = answer(&line.only()).replace("response=\"", "response=\"0");
+    line.hear(&request("REGISTER", 2, ";rport", &[CONTACT, &wrong].concat()));
+    line.sent();
+    // Milo calls somebody at another address outside.
+    line.flow.remote = "198.51.100.7:5060".parse().unwrap();
+    let (_, placed) = line.calling();
+    line.hear(&response(&placed, 200, "callee", SDP));
+    line.events();
+    line.sent();
+    line.flow.remote = HOME.parse().unwrap();
+    let before = line.core.counters();
+    for _ in 0..10 {
+        line.try_hear(b"OPTIONS this cannot be read SIP/2.0\r\nVia: SIP/2.0/UDP 192.168.1.9;branch=z9hG4bKx\r\n\r\n");
+    }
+    let after = line.core.counters();
+    assert_eq!((after.banned - before.banned, after.messages_in - before.messages_in), (10, 0), "dropped unread");
+    // The BYE comes from their proxy.
+    line.flow.remote = "198.51.100.250:5060".parse().unwrap();
+    line.hear(&from_callee(&placed, "callee", "BYE", 1, ""));
+    assert_eq!(line.spoke(), ["200 BYE"]);
+}
+
+#[test]
+fn guesses_from_where_a_telephone_is_registered_are_not_judged_for_ever() {
+    let mut line = line();
+    registers(&mut line);
+    let guess = |line: &mut Line, number: u32, right: bool| {
+        // Questions are limited as well: time for the next one.
+        line.pass(Duration::from_secs(1));
+        line.hear(&request("REGISTER", number, ";rport", CONTACT));
+        let challenge = line.sent().pop()?;
+        let answer = answer(&challenge);
+        let answer = if right { answer } else { answer.replace("response=\"", "response=\"0") };
+        line.hear(&request("REGISTER", number + 1, ";rport", &[CONTACT, &answer].concat()));
+        line.sent().pop().map(|said| brief(&said))
+    };
+    for n in 0..40 {
+        guess(&mut line, 10 + 2 * n, false);
+    }
+    let judged = line.core.counters().wrong_answers;
+    assert!((20..30).contains(&judged), "{judged} of 40 guesses are judged");
+    let mut number = 200;
+    while line.core.counters().wrong_answers == judged {
+        guess(&mut line, number, false);
+        number += 2;
+    }
+    assert_eq!(guess(&mut line, 400, true), None, "nor is the right one, for a while");
+    line.pass(Duration::from_secs(20));
+    assert_eq!(guess(&mut line, 500, true).as_deref(), Some("200 REGISTER"));
+}
+
+#[test]
+fn an_account_that_is_gone_or_has_another_password_is_no_longer_registered() {
+    for (users, stays) in [
+        (vec![User::new("rina", "milo", "secret"), User::new("lala", "milo", "other")], true),
+        (vec![User::new("rina", "milo", "changed")], false),
+        (Vec::new(), false),
+    ] {
+        let mut line = line();
+        registers(&mut line);
+        line.act(|core, _| core.replace_accounts(users));
+        assert_eq!(line.core.counters().bindings, usize::from(stays));
+        assert_eq!(line.events().is_empty(), stays);
+        line.hear(&request("REGISTER", 5, ";rport", CONTACT));
+        let again = answer(&line.only());
+        line.hear(&request("REGISTER", 6, ";rport", &[CONTACT, &again].concat()));
+        assert_eq!(brief(&line.only()), if stays { "200 REGISTER" } else { "401 REGISTER" });
+    }
 }

@@ -3,6 +3,7 @@
 //! One program, since each program more costs a build its linking; a part of it runs with
 //! `cargo test --release -p milo-signaling --test scenarios refer::`.
 
+mod dns;
 mod line;
 
 mod answering_machine;
@@ -17,6 +18,7 @@ mod hostile;
 mod info;
 mod keep_alive;
 mod locating;
+mod logins;
 mod mutations;
 mod odd_orders;
 mod outside;

@@ -258,9 +258,10 @@ impl Line {
                         voice.flush();
                         return far.map(|leg| (dialog, leg)).ok_or_else(not_up);
                     }
-                    Progress::Rejected { code, .. } => {
+                    Progress::Rejected { code, reason } => {
                         voice.flush();
-                        return Err(Unanswered::refused(code, ringing.is_some() || far.is_some()).into());
+                        let rang = ringing.is_some() || far.is_some();
+                        return Err(Unanswered::refused_over(trunk, (code, &reason), rang).into());
                     }
                     Progress::Failed(_) | Progress::Over => return Err(not_up()),
                 },

@@ -139,7 +139,7 @@ impl End {
 pub async fn run(house: Arc<House>, invitation: Invitation) {
     // The call keeps this edition, whatever is reloaded meanwhile.
     let edition = house.editions.current();
-    let trunk = house.trunks.of(invitation.source().ip(), invitation.to_number());
+    let trunk = house.trunks.of(&invitation);
     let place = trunk.map(|trunk| trunk.place(Direction::In));
     if let (Some(trunk), Some(Err(_))) = (trunk, &place) {
         tracing::debug!(trunk = trunk.name(), "a call was turned away: its trunk carries no more");

@@ -123,7 +123,7 @@ impl<'h> Calling<'h, '_> {
                 let from = self.from.unwrap_or("milo").to_owned();
                 self.log.event("dialling", json!({ "caller_id": from }));
                 let placed = self.house.caller.call(&uri, &from).await;
-                let answered = self.answer(placed).await;
+                let answered = self.answer(placed, None).await;
                 answered.map(|(dialog, leg)| Reached { dialog, leg, trunk: None, from, place: None })
             }
             Whom::Number { number, trunks, place } => self.over(&number, &trunks, place).await,
@@ -149,7 +149,7 @@ impl<'h> Calling<'h, '_> {
                     let from = trunk.caller_id(self.from, "");
                     self.log.event("dialling", json!({ "trunk": trunk.name(), "caller_id": from }));
                     let placed = trunk.call(&self.house.caller, number, Some(&from), "").await;
-                    match self.answer(placed).await {
+                    match self.answer(placed, Some(trunk)).await {
                         Ok((dialog, leg)) => {
                             trunk.answered(&mut place);
                             self.log.event("trunk", json!({ "name": trunk.name() }));
@@ -173,6 +173,7 @@ impl<'h> Calling<'h, '_> {
     async fn answer(
         &self,
         placed: Result<Outgoing, milo_signaling::SignalingError>,
+        trunk: Option<&Trunk>,
     ) -> Result<(Dialog, Leg), Unanswered> {
         let mut outgoing = placed.map_err(|error| {
             // The error may name whom it was to be, which is for a developer's eyes.
@@ -205,7 +206,7 @@ impl<'h> Calling<'h, '_> {
                     Progress::AnsweredEarly(dialog) => {
                         return early.map(|leg| (dialog, leg)).ok_or_else(Unanswered::not_up);
                     }
-                    Progress::Rejected { code, .. } => return Err(Unanswered::refused(code, rang)),
+                    Progress::Rejected { code, reason } => return Err(Unanswered::refused_over(trunk, (code, &reason), rang)),
                     Progress::Failed(EndReason::Rejected { code, .. }) => return Err(Unanswered::refused(code, rang)),
                     Progress::Failed(reason) => {
                         tracing::info!(call.id = %self.log.id(), %reason, "a call that was placed did not come up");

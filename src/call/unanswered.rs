@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::{store::Outcome, trunk::Denied};
+use crate::{
+    store::Outcome,
+    trunk::{Denied, Trunk},
+};
 
 /// Why nobody answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +49,15 @@ impl Unanswered {
         };
         let elsewhere = !rang && matches!(status, 401 | 407 | 408 | 500..600);
         Self { why, status: Some(status), elsewhere }
+    }
+
+    /// The same over a trunk, which keeps what speaks of it for whoever asks how it is.
+    pub(super) fn refused_over(trunk: Option<&Trunk>, (status, reason): (u16, &str), rang: bool) -> Self {
+        let refused = Self::refused(status, rang);
+        if let Some(trunk) = trunk.filter(|_| refused.elsewhere) {
+            trunk.failed(status, reason);
+        }
+        refused
     }
 
     /// Nobody came in time. Where it has not even rung, the way is at fault.

@@ -26,6 +26,7 @@ mod media;
 mod read;
 mod recording;
 mod secret;
+mod servers;
 mod sip;
 mod trunk;
 
@@ -49,8 +50,9 @@ pub use log::{Log, LogFormat};
 pub use media::{InbandDtmf, LearnFrom, Media, Srtp, SrtpOffer};
 pub use recording::{Recording, RecordingFormat};
 pub use secret::{Secret, SecretUrl};
+pub use servers::{Servers, sip_server};
 pub use sip::{EmergencyCalls, Sip};
-pub use trunk::{Trunk, TrunkClean, sip_server};
+pub use trunk::{DomainOf, Trunk, TrunkClean};
 
 use fault::{Faults, Origins};
 
@@ -224,6 +226,7 @@ mod tests {
         read::flatten("", &read::schema(), &mut |key, _| {
             let parts: Vec<&str> = key.split('.').collect();
             let asked = match parts.as_slice() {
+                ["sip", "trunks[0]", "tls_ca" | "tls_verify" | "tls_cert" | "tls_key"] => "trunk.trust(".into(),
                 ["sip", "trunks[0]", field] => format!("trunk.{field}"),
                 ["database", "url"] => "database_url()".into(),
                 ["sip", "tls_cert" | "tls_key"] => "sip.certificate()".into(),
@@ -285,6 +288,18 @@ mod tests {
             (
                 "[[sip.trunks]]\nname = \"a\"\nregister = true\nregistrar = \"sip:c\"",
                 "milo.toml, line 1: sip.trunks[0].username is missing",
+            ),
+            (
+                "[[sip.trunks]]\nname = \"a\"\ngateway = \"sip:c\"\ndomain = \"c.example\"",
+                "milo.toml, line 4: sip.trunks[0].domain opens nothing by itself",
+            ),
+            (
+                "[[sip.trunks]]\nname = \"a\"\ninbound_username = \"in\"",
+                "milo.toml, line 3: sip.trunks[0].inbound_username has neither an inbound_password",
+            ),
+            (
+                "[[sip.trunks]]\nname = \"a\"\nregistrar = []",
+                "milo.toml, line 3: sip.trunks[0].registrar is a list of 0",
             ),
             (
                 "[[sip.trunks]]\nname = \"a\"\nregistrar = \"sip:c\"\nusername = \"u\"",

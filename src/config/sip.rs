@@ -234,6 +234,14 @@ impl Sip {
             if self.trunks.iter().take(n).any(|other| other.name == trunk.name) {
                 faults.add(&format!("{key}.name"), format!("{:?} is the name of another trunk", trunk.name));
             }
+            let login = |trunk: &Trunk| {
+                let name = trunk.inbound_username.clone()?;
+                Some((trunk.inbound_realm(self).to_ascii_lowercase(), name))
+            };
+            if login(trunk).is_some() && self.trunks.iter().take(n).any(|other| login(other) == login(trunk)) {
+                let says = "is that of another trunk of the same domain: nobody could tell their calls apart";
+                faults.add(&format!("{key}.inbound_username"), says.into());
+            }
         }
     }
 }

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use ipnet::IpNet;
-use milo_signaling::{Transport, Uri};
+use milo_signaling::{CertificateFiles, SignalingError, Transport, Trust, User};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{Clean, Faults, Secret, address, media::Codecs};
+use super::{Clean, Faults, Secret, Servers, Sip, address, media::Codecs, sip_server};
 
 /// A carrier or PBX: one that calls come from, or go out to, or both.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -19,10 +19,18 @@ pub struct Trunk {
     pub address: Option<IpNet>,
     /// Whether Milo registers with it.
     pub register: bool,
-    /// Where: `sip:host:port`, with `;transport=tcp` for TCP; `sips:` or `;transport=tls` for TLS.
-    pub registrar: Option<String>,
-    /// Where calls out go; unset, to the registrar, else to the address.
+    /// Where: `sip:host:port`, with `;transport=tcp` for TCP; `sips:` or `;transport=tls` for TLS. Or a list: then with each.
+    pub registrar: Option<Servers>,
+    /// Where calls out go; unset, to the first registrar where Milo is registered, else to the address.
     pub gateway: Option<String>,
+    /// The PEM file with the authorities that are believed when Milo connects to it by TLS, in place of those of `[sip]`.
+    pub tls_ca: Option<PathBuf>,
+    /// Whether its certificate is verified; unset: as `[sip]` says.
+    pub tls_verify: Option<bool>,
+    /// The PEM file with the certificate that Milo shows it, where it asks for one.
+    pub tls_cert: Option<PathBuf>,
+    /// The PEM file with its private key.
+    pub tls_key: Option<PathBuf>,
     /// Milo's name there, to which calls come.
     pub username: Option<String>,
     /// Its password.
@@ -31,6 +39,16 @@ pub struct Trunk {
     pub password_file: Option<PathBuf>,
     /// The only realm that may ask for the password; unset: any.
     pub realm: Option<String>,
+    /// The name with which it may call from any address, after it has proved by digest that it is the trunk.
+    pub inbound_username: Option<String>,
+    /// The password of that name.
+    pub inbound_password: Option<Secret>,
+    /// A file that holds it, read in place of it.
+    pub inbound_password_file: Option<PathBuf>,
+    /// The domain that its calls name. It tells trunks apart, and opens nothing.
+    pub domain: Option<String>,
+    /// Where they name it: `to` (the Request-URI) or `from`.
+    pub domain_of: DomainOf,
     /// For how many seconds Milo asks to be registered.
     pub expires_s: u64,
     /// Who calls out: a number, or `caller` for whoever called Milo. Unset: the plan's `from`, else the username.
@@ -57,6 +75,17 @@ pub struct Trunk {
     pub recording: Option<bool>,
     /// In place of `[media] codecs`.
     pub codecs: Option<Codecs>,
+}
+
+/// Where a call names the domain by which its trunk is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DomainOf {
+    /// The host of the Request-URI.
+    #[default]
+    To,
+    /// The host of From.
+    From,
 }
 
 /// The cleaners of a trunk; what is not set is as `[clean]` says.
@@ -93,10 +122,19 @@ impl Default for Trunk {
             register: false,
             registrar: None,
             gateway: None,
+            tls_ca: None,
+            tls_verify: None,
+            tls_cert: None,
+            tls_key: None,
             username: None,
             password: None,
             password_file: None,
             realm: None,
+            inbound_username: None,
+            inbound_password: None,
+            inbound_password_file: None,
+            domain: None,
+            domain_of: DomainOf::default(),
             expires_s: 600,
             caller_id: None,
             caller_ids: None,
@@ -118,17 +156,72 @@ fn network<'de, D: Deserializer<'de>>(from: D) -> Result<Option<IpNet>, D::Error
     address::network(from).map(Some)
 }
 
-/// A registrar or gateway.
-///
-/// # Errors
-/// What is wrong with it, as the end of a sentence.
-pub fn sip_server(text: &str) -> Result<Uri, String> {
-    let uri: Option<Uri> = text.parse().ok();
-    uri.filter(|uri| uri.as_sip().is_some() && uri.user().is_empty() && Transport::of_uri(uri).is_ok())
-        .ok_or_else(|| format!("= {text:?} is no server; one looks like sip:sip.carrier.example:5060;transport=tcp"))
-}
-
 impl Trunk {
+    /// Whose certificates are believed when Milo connects to it by TLS, and what it is shown; none: as `[sip]` says, and
+    /// nothing.
+    ///
+    /// # Errors
+    /// A file of `tls_ca`, `tls_cert` or `tls_key` cannot be used, or the system has no authorities.
+    pub fn trust(&self, sip: &Sip) -> Result<Option<Trust>, SignalingError> {
+        let own = match (&self.tls_ca, self.tls_verify) {
+            (_, Some(false)) => Some(Trust::anybody()),
+            (Some(file), _) => Some(Trust::authorities(file)?),
+            (None, Some(true)) if !sip.tls_verify => Some(Trust::system()?),
+            (None, _) => None,
+        };
+        let Some((chain, key)) = self.tls_cert.clone().zip(self.tls_key.clone()) else { return Ok(own) };
+        let believed = match own {
+            Some(own) => own,
+            None => sip.trust()?.map_or_else(Trust::system, Ok)?,
+        };
+        believed.showing(&CertificateFiles { chain, key }).map(Some)
+    }
+
+    /// Whether Milo connects to it by TLS and believes whoever answers.
+    pub fn is_unverified(&self, sip: &Sip) -> bool {
+        let servers = self.registrar.as_ref().map(Servers::uris).unwrap_or_default();
+        let gateway = self.gateway.as_deref().and_then(|text| sip_server(text).ok());
+        let mut all = servers.iter().chain(&gateway);
+        let verifies = self.tls_verify.unwrap_or(self.tls_ca.is_some() || sip.tls_verify);
+        !verifies && all.any(|server| matches!(Transport::of_uri(server), Ok(Some(Transport::Tls))))
+    }
+
+    /// The realm that asks it for its inbound credentials: its domain, else that of `[sip]`.
+    pub fn inbound_realm<'t>(&'t self, sip: &'t Sip) -> &'t str {
+        self.domain.as_deref().unwrap_or(&sip.realm)
+    }
+
+    fn check_login(&self, key: &str, faults: &mut Faults<'_>) {
+        let at = |field: &str| format!("{key}.{field}");
+        let secret = self.inbound_password.is_some() || self.inbound_password_file.is_some();
+        match &self.inbound_username {
+            None if secret => faults.add(&at("inbound_username"), "is missing".into()),
+            Some(name) if !User::may_be_called(name) => {
+                faults.add(&at("inbound_username"), "holds other characters than letters, digits, - _ . +".into());
+            }
+            Some(_) if !secret => {
+                let says = "has neither an inbound_password nor an inbound_password_file";
+                faults.add(&at("inbound_username"), says.into());
+            }
+            _ => {}
+        }
+        let named = |c: char| c.is_ascii_alphanumeric() || "-_.[]:".contains(c);
+        match &self.domain {
+            Some(domain) if domain.is_empty() || !domain.chars().all(named) => {
+                faults.add(&at("domain"), format!("= {domain:?} is no domain; one looks like sip.carrier.example"));
+            }
+            Some(_) if self.address.is_none() && !self.register && self.inbound_username.is_none() => {
+                let says =
+                    "opens nothing by itself: an address, register or an inbound_username says whose calls are served";
+                faults.add(&at("domain"), says.into());
+            }
+            None if self.domain_of == DomainOf::From => {
+                faults.add(&at("domain_of"), "says where a domain stands, and there is none".into());
+            }
+            _ => {}
+        }
+    }
+
     pub(super) fn check(&self, key: &str, faults: &mut Faults<'_>) {
         let at = |field: &str| format!("{key}.{field}");
         if self.name.trim().is_empty() {
@@ -137,13 +230,23 @@ impl Trunk {
         if let Some(everybody) = self.address.filter(|address| address.prefix_len() == 0) {
             faults.add(&at("address"), format!("{everybody} is everybody: name the networks of your carrier"));
         }
-        if self.address.is_none() && self.registrar.is_none() && self.gateway.is_none() {
-            faults.add(&at("address"), "is missing, and so are registrar and gateway: one of them is needed".into());
+        let has_login = self.inbound_username.is_some();
+        if self.address.is_none() && self.registrar.is_none() && self.gateway.is_none() && !has_login {
+            let says = "is missing, and so are registrar, gateway and inbound_username: one of them is needed";
+            faults.add(&at("address"), says.into());
         }
-        for (field, address) in [("registrar", &self.registrar), ("gateway", &self.gateway)] {
-            if let Some(Err(says)) = address.as_deref().map(sip_server) {
-                faults.add(&at(field), says);
-            }
+        self.check_login(key, faults);
+        if let Some(Err(says)) = self.gateway.as_deref().map(sip_server) {
+            faults.add(&at("gateway"), says);
+        }
+        if let Some(says) = self.registrar.as_ref().and_then(Servers::fault) {
+            faults.add(&at("registrar"), says);
+        }
+        if self.tls_ca.is_some() && self.tls_verify == Some(false) {
+            faults.add(&at("tls_ca"), "has no meaning while tls_verify is false".into());
+        }
+        if self.tls_cert.is_some() != self.tls_key.is_some() {
+            faults.add(&at("tls_cert"), format!("and {key}.tls_key go together: a certificate and its key"));
         }
         if self.register && self.registrar.is_none() {
             faults.add(&at("register"), "= true needs a registrar".into());
@@ -219,20 +322,6 @@ mod tests {
             let mut wanted = switches(clean.clone());
             wanted[n] = !wanted[n];
             assert_eq!(switches(trunk.over(&clean)), wanted, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_server_is_a_sip_uri_without_a_user() {
-        for right in
-            ["sip:carrier.example", "sip:192.0.2.7:5080;transport=TCP", "sips:carrier.example", "SIP:[2001:db8::1]"]
-        {
-            assert!(sip_server(right).is_ok(), "{right}");
-        }
-        for wrong in
-            ["carrier.example", "sip:a@carrier.example", "sips:c;transport=udp", "sip:c;transport=sctp", "tel:1", ""]
-        {
-            assert!(sip_server(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use milo_media::PortPool;
-use milo_signaling::{Endpoint, EndpointConfig, Ladders};
+use milo_signaling::{Endpoint, EndpointConfig, Ladders, Telephones};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -14,6 +14,7 @@ use tokio::{
 
 use super::*;
 use crate::{
+    accounts::Book,
     agent::SetPhrases,
     call::Placement,
     config::SecretUrl,
@@ -71,7 +72,7 @@ impl House {
         let here = tokio::runtime::Handle::current();
         let (endpoint, _) = Endpoint::bind(EndpointConfig::default(), Arc::new(pool), here).unwrap();
         let caller = endpoint.caller().clone();
-        let accounts = Arc::new(Accounts::new(Vec::new(), tokio::sync::watch::channel(Arc::from([])).1));
+        let accounts = Arc::new(Accounts::new(tokio::sync::watch::channel(Book::default()).1, Telephones::default()));
         let sip = Arc::new(SipSeen::new(Ladders::default(), 0));
         let live: Arc<Live> = Arc::default();
         let ways = (editions.clone(), Trunks::default());

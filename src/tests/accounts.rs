@@ -17,7 +17,7 @@ use crate::house::{
 };
 use milo::{bench::Running, phone::Errand};
 use milo_media::{PortPool, wav};
-use milo_signaling::{Account, Credentials, Endpoint, EndpointConfig, Invitations, Progress, Standing};
+use milo_signaling::{Account, Credentials, Endpoint, EndpointConfig, Invitations, Progress, Standing, User};
 use serde_json::Value;
 use tokio::{runtime::Handle, time::sleep};
 
@@ -98,6 +98,7 @@ async fn registers(telephone: &Endpoint, milo: &Running, name: &str, password: &
         credentials: Credentials { username: name.into(), password: password.into(), realm: None },
         expires: Duration::from_secs(600),
         codecs: None,
+        trust: None,
     };
     let mut state = telephone.register(account).await.expect("a registration");
     let settled = state.wait_for(|state| state.standing != Standing::Registering).await.expect("it goes on");
@@ -221,6 +222,63 @@ async fn all_telephones_of_an_account_ring_and_the_first_that_answers_has_the_ca
     registered(&milo, 0).await;
     stop(milo).await;
     fs::remove_dir_all(files).ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_file_is_read_anew_and_one_that_is_wrong_changes_nothing() {
+    let (milo, files) = with_accounts("account-reload", &[]).await;
+    let file = files.join("milo-accounts");
+    let rina = fs::read_to_string(&file).expect("the file");
+    let lala = User::new("lala", "milo", "hers").line("milo");
+    let ((one, _calls), (other, _other_calls)) = (telephone(), telephone());
+    assert_eq!(registers(&one, &milo, "rina", "secret").await, (Standing::Registered, None));
+    let accounts = |milo: &Running| {
+        let shown = get(milo, "/api/v1/registrations");
+        let all = shown["accounts"].as_array().expect("accounts").clone();
+        all.iter().map(|one| one["account"].as_str().expect("a name").to_owned()).collect::<Vec<_>>()
+    };
+    let becomes = async |what: &str, is_so: &dyn Fn() -> bool| {
+        for _ in 0..200 {
+            if is_so() {
+                return;
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+        panic!("it never became so: {what}");
+    };
+    fs::write(&file, format!("{rina}{lala}\n")).expect("a file of ours");
+    becomes("there is another account", &|| accounts(&milo) == ["lala", "rina"]).await;
+    assert_eq!(registers(&other, &milo, "lala", "hers").await, (Standing::Registered, None));
+
+    // A line that is wrong: those of before stay, and everybody can see why.
+    fs::write(&file, format!("{lala}\nrina:secret\n")).expect("a file of ours");
+    let degraded = || get(&milo, "/api/v1/health")["degraded"].to_string();
+    becomes("the fault is seen", &|| degraded().contains("line 2")).await;
+    assert!(!degraded().contains("secret") && accounts(&milo) == ["lala", "rina"], "{}", degraded());
+    registered_as(&milo, "rina", 1).await;
+
+    fs::write(&file, format!("{lala}\n")).expect("a file of ours");
+    becomes("one account is gone", &|| accounts(&milo) == ["lala"]).await;
+    assert!(!degraded().contains("accounts"), "{}", degraded());
+    registered_as(&milo, "lala", 1).await;
+    assert_eq!(metric(&milo, "milo_sip_registrations").await as u64, 1, "and its telephone with it");
+    stop(milo).await;
+    fs::remove_dir_all(files).ok();
+}
+
+/// Waits until so many telephones of this account are registered.
+async fn registered_as(milo: &Running, account: &str, telephones: usize) {
+    let mut shown = Value::Null;
+    for _ in 0..200 {
+        shown = get(milo, "/api/v1/registrations");
+        let of =
+            |one: &Value| one["account"] == account && one["telephones"].as_array().map(Vec::len) == Some(telephones);
+        if shown["accounts"].as_array().is_some_and(|all| all.iter().any(of)) {
+            return;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{account} never had {telephones} telephones: {shown}");
 }
 
 /// What a REGISTER hears, without what is different each time.

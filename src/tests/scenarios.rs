@@ -3,6 +3,8 @@
 //! They are one program, since each program more costs a build its linking; one scenario runs with
 //! `cargo test --release -p milo --test scenarios alone::conversation::`.
 
+#[path = "../../signaling/tests/dns.rs"]
+mod dns;
 mod house;
 
 mod accounts;
@@ -31,4 +33,7 @@ mod strangers;
 mod text;
 mod transports;
 mod trunk_down;
+mod trunk_logins;
+mod trunk_servers;
+mod trunk_tls;
 mod trunks;

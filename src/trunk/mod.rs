@@ -7,10 +7,11 @@ mod destinations;
 mod emergency;
 mod limit;
 mod ping;
+mod registrar;
 mod report;
+mod secrets;
 
 use std::{
-    fs,
     net::IpAddr,
     sync::{
         Arc,
@@ -19,9 +20,9 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use milo_media::Cleaning;
-use milo_signaling::{Account, Caller, Credentials, Endpoint, Outgoing, RegistrationState, SignalingError, Uri};
+use milo_signaling::{Caller, Credentials, Endpoint, Invitation, Outgoing, SignalingError, Trust, Uri};
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 
 use crate::{
@@ -34,11 +35,14 @@ use destinations::Destinations;
 use emergency::Emergencies;
 use limit::Limit;
 use ping::Reach;
+use registrar::Registrar;
 
 pub use denied::Denied;
 pub use emergency::Emergency;
 pub use limit::Place;
+pub use registrar::RegistrationReport;
 pub use report::TrunkReport;
+pub use secrets::{credentials, login};
 
 /// The rule for the caller ID that passes on who called Milo.
 const CALLER: &str = "caller";
@@ -56,22 +60,27 @@ pub struct Trunk {
     settings: config::Trunk,
     cleaning: Cleaning,
     recording: Option<bool>,
-    /// Where calls out go.
-    way_out: Option<Uri>,
+    /// Where calls out go, if not by way of a registrar.
+    gateway: Option<Uri>,
+    /// Where it is registered, or calls out go.
+    registrars: Vec<Registrar>,
+    /// Whose certificates are believed there.
+    trust: Option<Trust>,
+    /// Its certificate is believed, whoever's it is.
+    is_unverified: bool,
     credentials: Option<Credentials>,
     /// The rule for who calls out.
     caller_id: Option<String>,
     /// Who else may.
     caller_ids: Option<Vec<String>>,
-    /// Who we are there: the From of calls out.
-    address_of_record: Option<Uri>,
-    registration: Option<watch::Receiver<RegistrationState>>,
     began: Instant,
     limit: Limit,
     destinations: Destinations,
     day: Arc<Day>,
     /// How it answers, where it is asked.
     reach: watch::Sender<Reach>,
+    /// Why the last call out came to nothing, where that spoke of the trunk.
+    fault: watch::Sender<Option<String>>,
     inbound: Counts,
     outbound: Counts,
 }
@@ -130,7 +139,7 @@ impl Trunks {
             let known = store.trunk_day(node, &trunk.name, &today).await?;
             let most = (trunk.calls_per_day, trunk.minutes_per_day);
             let day = Arc::new(Day::new(&trunk.name, most, known, log.clone()));
-            trunks.push(Trunk::start(trunk, &config.clean, credentials, endpoint, day).await?);
+            trunks.push(Trunk::start(trunk, config, credentials, endpoint, day).await?);
         }
         let trunks = Self { all: trunks.into(), emergencies: Arc::new(Emergencies::new(&config.sip)) };
         let mut asking = JoinSet::new();
@@ -153,23 +162,28 @@ impl Trunks {
         self.emergencies.of(number)
     }
 
-    /// The trunk that a call to this number from this address comes over: of several accounts at one registrar the one that
-    /// is called, else the first that fits.
-    pub fn of(&self, source: IpAddr, number: &str) -> Option<&Trunk> {
-        let source = source.to_canonical();
-        let fits = || self.all.iter().filter(move |trunk| trunk.is_at(source));
-        let called = |trunk: &&Trunk| trunk.settings.username.as_deref() == Some(number);
-        fits().find(called).or_else(|| fits().next())
+    /// The trunk that a call comes over: the one that it has proved to be, else one at its address. Of several at one address the
+    /// one whose domain it names; else, of several accounts at one registrar, the one that is called; else the first.
+    pub fn of(&self, invitation: &Invitation) -> Option<&Trunk> {
+        if let Some(name) = invitation.trunk() {
+            return self.named(name);
+        }
+        let source = invitation.source().ip().to_canonical();
+        let fits = || self.all.iter().filter(move |trunk| trunk.is_at(source) && trunk.is_named(invitation));
+        let by_domain = |trunk: &&Trunk| trunk.settings.domain.is_some();
+        let called = |trunk: &&Trunk| trunk.settings.username.as_deref() == Some(invitation.to_number());
+        fits().find(by_domain).or_else(|| fits().find(called)).or_else(|| fits().next())
     }
 
     /// The trunk whose gateway this address is at: who calls there calls over the trunk, whatever they name.
     pub fn at(&self, address: &Uri) -> Option<&Trunk> {
-        self.all.iter().find(|trunk| trunk.way_out.as_ref().is_some_and(|gateway| is_one_server(gateway, address)))
+        let servers = |trunk: &Trunk| trunk.servers().any(|server| is_one_server(server, address));
+        self.all.iter().find(|trunk| servers(trunk))
     }
 
     /// Those that can be called out over.
     pub fn ways_out(&self) -> impl Iterator<Item = &Trunk> {
-        self.all.iter().filter(|trunk| trunk.way_out.is_some())
+        self.all.iter().filter(|trunk| trunk.way_out().is_some())
     }
 
     /// How each of them is.
@@ -181,46 +195,63 @@ impl Trunks {
 impl Trunk {
     async fn start(
         trunk: &config::Trunk,
-        clean: &config::Clean,
+        config: &Config,
         credentials: Option<Credentials>,
         endpoint: &Endpoint,
         day: Arc<Day>,
     ) -> Result<Self> {
-        let registrar = trunk.registrar.as_deref().and_then(|text| sip_server(text).ok());
-        let account = registrar.clone().zip(credentials.clone()).map(|(registrar, credentials)| Account {
-            name: trunk.name.clone(),
-            registrar,
-            credentials,
-            expires: Duration::from_secs(trunk.expires_s),
-            codecs: trunk.codecs.as_ref().map(|codecs| codecs.to_vec().into()),
-        });
-        let address_of_record = account.as_ref().map(Account::address_of_record);
-        let registration = match account {
-            Some(account) if trunk.register => Some(endpoint.register(account).await?),
-            _ => None,
-        };
-        let gateway = trunk.gateway.as_deref().and_then(|text| sip_server(text).ok());
+        let named = || format!("the trunk {:?}", trunk.name);
+        let trust = trunk.trust(&config.sip).with_context(named)?;
+        let is_unverified = trunk.is_unverified(&config.sip);
+        if is_unverified {
+            tracing::warn!(trunk = trunk.name, "tls_verify is false: whoever answers in its place is believed");
+        }
+        let registrars = Registrar::start_all(trunk, credentials.as_ref(), trust.as_ref(), endpoint).await?;
         // A whole network is no place to call to.
         let single = trunk.address.filter(|network| network.prefix_len() == network.max_prefix_len());
-        let single = single.map(|network| Uri::sip(None, network.addr(), None));
+        let single = single.filter(|_| registrars.is_empty()).map(|network| Uri::sip(None, network.addr(), None));
+        let gateway = trunk.gateway.as_deref().and_then(|text| sip_server(text).ok());
         Ok(Self {
-            cleaning: cleaning(&trunk.clean.over(clean)),
+            cleaning: cleaning(&trunk.clean.over(&config.clean)),
             recording: trunk.recording,
-            way_out: gateway.or(registrar).or(single),
+            gateway: gateway.or(single),
+            registrars,
+            trust,
+            is_unverified,
             credentials,
             caller_id: trunk.caller_id.clone(),
             caller_ids: trunk.caller_ids.clone(),
-            address_of_record,
-            registration,
             began: Instant::now(),
             limit: Limit::new(trunk.max_calls, trunk.calls_per_second),
             destinations: Destinations::new(trunk.allow.clone(), trunk.deny.clone()),
             day,
             reach: watch::Sender::new(Reach::default()),
+            fault: watch::Sender::new(None),
             inbound: Counts::default(),
             outbound: Counts::default(),
             settings: trunk.clone(),
         })
+    }
+
+    /// The registrar whose calls these are: the first that has Milo registered, else the first.
+    fn registrar(&self) -> Option<&Registrar> {
+        self.registrars.iter().find(|registrar| registrar.is_registered()).or_else(|| self.registrars.first())
+    }
+
+    /// Where calls out go now.
+    fn way_out(&self) -> Option<&Uri> {
+        self.gateway.as_ref().or_else(|| self.registrar().map(|registrar| &registrar.server))
+    }
+
+    /// Everything that calls out may go to.
+    fn servers(&self) -> impl Iterator<Item = &Uri> {
+        let registrars = self.registrars.iter().map(|registrar| &registrar.server);
+        self.gateway.iter().chain(registrars.filter(|_| self.gateway.is_none()))
+    }
+
+    /// What connects to it.
+    fn caller(&self, from_here: &Caller) -> Caller {
+        self.trust.clone().map_or_else(|| from_here.clone(), |trust| from_here.trusting(trust))
     }
 
     /// Its name.
@@ -238,9 +269,19 @@ impl Trunk {
         self.recording
     }
 
+    /// Whether a call names the trunk's domain, where it has one.
+    fn is_named(&self, invitation: &Invitation) -> bool {
+        let Some(domain) = &self.settings.domain else { return true };
+        let uri = match self.settings.domain_of {
+            config::DomainOf::To => invitation.to_uri(),
+            config::DomainOf::From => invitation.from_uri(),
+        };
+        uri.host().is_some_and(|host| host.as_str().eq_ignore_ascii_case(domain))
+    }
+
     fn is_at(&self, source: IpAddr) -> bool {
-        let registrar = || self.registration.as_ref()?.borrow().registrar.map(|address| address.ip().to_canonical());
-        self.settings.address.is_some_and(|network| network.contains(&source)) || registrar() == Some(source)
+        self.settings.address.is_some_and(|network| network.contains(&source))
+            || self.registrars.iter().any(|registrar| registrar.is_at(source))
     }
 
     /// A place for a call out to this number that begins now.
@@ -248,7 +289,7 @@ impl Trunk {
     /// # Errors
     /// Why the trunk does not take it.
     pub fn admit(&self, number: &str, from: CallingAs<'_>) -> Result<Place, Denied> {
-        if self.way_out.is_none() {
+        if self.way_out().is_none() {
             return Err(Denied::NoGateway);
         }
         if !self.shows(from) {
@@ -268,7 +309,7 @@ impl Trunk {
     /// # Errors
     /// [`Denied::NoGateway`].
     pub fn admit_emergency(&self) -> Result<Place, Denied> {
-        if self.way_out.is_none() {
+        if self.way_out().is_none() {
             return Err(Denied::NoGateway);
         }
         self.outbound.carried.fetch_add(1, Ordering::Relaxed);
@@ -323,7 +364,7 @@ impl Trunk {
         caller: &str,
     ) -> Result<Outgoing, SignalingError> {
         let wrong = |reason: &str| SignalingError::Target { target: number.to_owned(), reason: reason.to_owned() };
-        let mut target = self.way_out.clone().ok_or_else(|| wrong("the trunk has no gateway"))?;
+        let mut target = self.way_out().cloned().ok_or_else(|| wrong("the trunk has no gateway"))?;
         if let Uri::Sip(sip) = &mut target {
             let Uri::Sip(called) = Uri::sip(Some(number), sip.host.clone(), sip.port) else {
                 return Err(wrong("it is no number"));
@@ -332,13 +373,24 @@ impl Trunk {
         }
         let id = self.caller_id(from, caller);
         // A carrier wants to see its own domain in From, a PBX beside us takes any.
-        let from = match self.address_of_record.as_ref().and_then(Uri::host) {
+        let own = self.registrar().and_then(|registrar| registrar.address_of_record.as_ref());
+        let from = match own.and_then(Uri::host) {
             Some(host) => Uri::sip(Some(&id), host.clone(), None).to_string(),
             None => id,
         };
+        let caller = self.caller(from_here);
         match &self.credentials {
-            Some(credentials) => from_here.call_as(&target, &from, credentials.clone()).await,
-            None => from_here.call(&target, &from).await,
+            Some(credentials) => caller.call_as(&target, &from, credentials.clone()).await,
+            None => caller.call(&target, &from).await,
+        }
+    }
+
+    /// A call out over it came to nothing, with this status and these words, which speak of the trunk and not of whom it called.
+    pub fn failed(&self, status: u16, reason: &str) {
+        let fault = format!("a call out: {status} {reason}");
+        let is_news = self.fault.send_if_modified(|known| known.replace(fault.clone()).as_ref() != Some(&fault));
+        if is_news {
+            tracing::warn!(trunk = self.name(), fault, "a trunk did not carry a call");
         }
     }
 
@@ -373,25 +425,6 @@ pub fn is_number(text: &str) -> bool {
 pub fn number(caller: &str) -> Option<&str> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.+".contains(&byte);
     (!caller.is_empty() && caller.bytes().all(plain)).then_some(caller)
-}
-
-/// Who Milo is on a trunk that asks for it.
-///
-/// # Errors
-/// The file of the password cannot be read, or is no password.
-pub fn credentials(trunk: &config::Trunk) -> Result<Option<Credentials>> {
-    let Some(username) = trunk.username.clone() else { return Ok(None) };
-    let password = match (&trunk.password_file, &trunk.password) {
-        (Some(file), _) => {
-            let text = fs::read_to_string(file).with_context(|| format!("its password_file {}", file.display()))?;
-            let line = text.trim_end_matches(['\r', '\n']);
-            ensure!(!line.is_empty() && !line.contains('\n'), "its password_file {} is no single line", file.display());
-            line.to_owned()
-        }
-        (None, Some(password)) => password.reveal().to_owned(),
-        (None, None) => return Ok(None),
-    };
-    Ok(Some(Credentials { username, password, realm: trunk.realm.clone() }))
 }
 
 #[cfg(test)]

@@ -3,12 +3,9 @@
 use std::time::Duration;
 
 use milo_signaling::{Caller, SignalingError, Uri};
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::Trunks;
-
-/// How long an answer may take; over UDP the question is asked five times meanwhile.
-const PATIENCE: Duration = Duration::from_secs(8);
 
 /// How a trunk answered last.
 #[derive(Clone, Debug, Default)]
@@ -35,11 +32,13 @@ impl Reach {
 /// Asks the trunk at this place of the list for ever, if there is somebody to ask.
 pub(super) async fn keep_asking(trunks: Trunks, at: usize, every: Duration, caller: Caller) {
     let Some(trunk) = trunks.all.get(at) else { return };
-    let Some(target) = &trunk.way_out else { return };
+    let caller = trunk.caller(&caller);
     let mut asking = interval(every);
     asking.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         asking.tick().await;
+        // Of several registrars the one that calls go by.
+        let Some(target) = trunk.way_out() else { return };
         let (fault, took) = match ask(&caller, target).await {
             Some(Ok(took)) => (None, Some(took)),
             Some(Err(fault)) => (Some(fault), None),
@@ -60,13 +59,11 @@ pub(super) async fn keep_asking(trunks: Trunks, at: usize, every: Duration, call
 /// 503, with which it asks for no calls (section 21.5.4).
 async fn ask(caller: &Caller, target: &Uri) -> Option<Result<Duration, String>> {
     let began = Instant::now();
-    Some(match timeout(PATIENCE, caller.ping(target)).await {
-        Ok(Ok(408)) => Err("it answers OPTIONS with 408".into()),
-        Ok(Ok(503)) => Err("OPTIONS cannot be sent to it, or it answers them with 503".into()),
-        Ok(Ok(_)) => Ok(began.elapsed()),
-        Ok(Err(SignalingError::Target { reason, .. })) => Err(reason),
-        Ok(Err(SignalingError::Stopped)) => return None,
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err(format!("it does not answer OPTIONS within {} seconds", PATIENCE.as_secs())),
+    Some(match caller.ping(target).await {
+        Ok(code @ (408 | 503)) => Err(format!("it answers OPTIONS with {code}")),
+        Ok(_) => Ok(began.elapsed()),
+        Err(SignalingError::Target { reason, .. } | SignalingError::Unreached { reason, .. }) => Err(reason),
+        Err(SignalingError::Stopped) => return None,
+        Err(error) => Err(error.to_string()),
     })
 }

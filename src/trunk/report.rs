@@ -2,10 +2,9 @@
 
 use std::{net::SocketAddr, sync::atomic::Ordering};
 
-use milo_signaling::Standing;
 use serde::Serialize;
 
-use super::Trunk;
+use super::{RegistrationReport, Trunk, registrar::Registrar};
 use crate::{config, store::Stamp};
 
 /// A trunk: its settings, secrets masked, and how it is now.
@@ -14,14 +13,19 @@ pub struct TrunkReport {
     /// What is configured.
     #[serde(flatten)]
     pub settings: config::Trunk,
-    /// `registering`, `registered`, `failed`, `unregistered`; `by address` where Milo does not register.
+    /// `registered` (at one of its registrars at least), `failed`, `registering`, `unregistered`; `by address` where Milo does
+    /// not register.
     pub state: &'static str,
-    /// The registrar's address, once it was found.
+    /// The registrar's address, once it was found: of several the one that calls out go by.
     pub registrar_address: Option<SocketAddr>,
-    /// For how many seconds the registrar has granted the registration.
+    /// For how many seconds it has granted the registration.
     pub granted_s: Option<u64>,
-    /// What failed last, as a sentence; it stays readable when all is well again.
+    /// What failed last, as a sentence, of a registration or else of a call out; it stays readable when all is well again.
     pub last_error: Option<String>,
+    /// Each of its registrations.
+    pub registrations: Vec<RegistrationReport>,
+    /// What is unsafe about its settings.
+    pub warning: Option<&'static str>,
     /// Whether it answers to OPTIONS; none where it is not asked, or not yet.
     pub reachable: Option<bool>,
     /// How long it took to answer last, in milliseconds.
@@ -55,31 +59,38 @@ impl TrunkReport {
         if let Some(why) = &self.unreachable {
             return Some(format!("The trunk {:?} is not called over: {why}.", self.settings.name));
         }
-        let fault = self.last_error.as_ref().filter(|_| self.state == "failed")?;
-        Some(format!("The trunk {:?} is not registered: {fault}.", self.settings.name))
+        let failed = self.registrations.iter().filter(|one| one.state == "failed");
+        let faults = failed.filter_map(|one| Some((one.registrar.as_str(), one.last_error.as_deref()?)));
+        let faults: Vec<_> = faults.map(|(registrar, fault)| format!("at {registrar}: {fault}")).collect();
+        let elsewhere = if self.state == "registered" { " at all of its registrars" } else { "" };
+        (!faults.is_empty())
+            .then(|| format!("The trunk {:?} is not registered{elsewhere}: {}.", self.settings.name, faults.join("; ")))
     }
 }
 
 impl Trunk {
     /// How it is now.
     pub fn report(&self) -> TrunkReport {
-        let registration = self.registration.as_ref().map(|state| state.borrow().clone());
-        let state = match registration.as_ref().map(|state| state.standing) {
-            None => "by address",
-            Some(Standing::Registering) => "registering",
-            Some(Standing::Registered) => "registered",
-            Some(Standing::Failed) => "failed",
-            Some(Standing::Unregistered) => "unregistered",
-        };
+        let registrations: Vec<_> = self.registrars.iter().filter_map(Registrar::report).collect();
+        let in_state = |state: &str| registrations.iter().find(|one| one.state == state);
+        let states = ["registered", "failed", "registering", "unregistered"];
+        let (state, first) =
+            states.into_iter().find_map(|state| Some((state, Some(in_state(state)?)))).unwrap_or(("by address", None));
+        let faults = || registrations.iter().filter_map(|one| one.last_error.clone());
+        let last_error = first.and_then(|one| one.last_error.clone()).or_else(|| faults().next());
         let reach = self.reach.borrow().clone();
         let today = self.day.counted(Stamp::now());
         let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         TrunkReport {
             settings: self.settings.clone(),
             state,
-            registrar_address: registration.as_ref().and_then(|state| state.registrar),
-            granted_s: registration.as_ref().and_then(|state| Some(state.granted?.as_secs())),
-            last_error: registration.and_then(|state| state.fault),
+            registrar_address: first.and_then(|one| one.address),
+            granted_s: first.and_then(|one| one.granted_s),
+            last_error: last_error.or_else(|| self.fault.borrow().clone()),
+            registrations,
+            warning: self
+                .is_unverified
+                .then_some("its certificate is not verified: whoever answers in its place is believed"),
             reachable: reach.reachable(),
             options_ms: reach.took.map(|took| took.as_millis() as u64),
             unreachable: reach.fault,

@@ -16,7 +16,7 @@ use tracing::debug;
 use super::{
     flow::{Flow, Packet, Transport},
     framing::{Item, StreamFramer},
-    tls::{Certificate, TlsPeer, Trust},
+    tls::{Certificate, TlsPeer, Trust, refusal},
     transaction::table::TransactionId,
     transport::Inbound,
     websocket,
@@ -37,6 +37,8 @@ const UNHEARD: Duration = Duration::from_secs(20);
 pub(super) const WRITE: Duration = Duration::from_secs(32);
 /// How long a peer may take from the first to the last byte of a message, and to its first message.
 pub(super) const HALF_OPEN: Duration = Duration::from_secs(32);
+/// Why what waited on a connection was not sent that was there.
+const BROKEN: &str = "the connection broke";
 /// Answer to a keep-alive (RFC 5626 section 4.4.1).
 const PONG: &[u8] = b"\r\n";
 
@@ -88,9 +90,12 @@ pub(crate) async fn open(
         Ok(Ok((Some(plain), _))) => talk(plain, flow, &terms, waiting, inbox).await,
         Ok(Ok((_, Some(secured)))) => talk(secured, flow, &terms, waiting, inbox).await,
         failed => {
-            let why = failed.map(|connected| connected.map(drop));
-            debug!(peer = %flow.remote, transport = %flow.transport, ?why, "no connection");
-            finish(flow, Vec::new(), &mut waiting, &inbox).await;
+            let why = match failed {
+                Ok(Err(error)) => refusal(&error),
+                _ => format!("no connection came about within {} s", CONNECT.as_secs()),
+            };
+            debug!(peer = %flow.remote, transport = %flow.transport, why, "no connection");
+            finish(flow, Vec::new(), why, &mut waiting, &inbox).await;
         }
     }
 }
@@ -121,7 +126,7 @@ pub(crate) async fn accepted(
         Ok(Ok(secured)) => talk(secured, flow, &terms, waiting, inbox).await,
         failed => {
             debug!(peer = %flow.remote, why = ?failed.map(|accepted| accepted.map(drop)), "no TLS");
-            finish(flow, Vec::new(), &mut waiting, &inbox).await;
+            finish(flow, Vec::new(), BROKEN.to_owned(), &mut waiting, &inbox).await;
         }
     }
 }
@@ -139,7 +144,7 @@ async fn talk(
     } else {
         serve(stream, flow, terms, &mut waiting, &inbox).await
     };
-    finish(flow, unsent.into_iter().collect(), &mut waiting, &inbox).await;
+    finish(flow, unsent.into_iter().collect(), BROKEN.to_owned(), &mut waiting, &inbox).await;
 }
 
 /// A stream that is framed by Content-Length; returns the request that was being sent when it broke.
@@ -164,10 +169,11 @@ async fn serve(
     }
 }
 
-/// Says which requests were not sent, and that the connection is no more.
+/// Says which requests were not sent, and why, and that the connection is no more.
 async fn finish(
     flow: Flow,
     mut unsent: Vec<TransactionId>,
+    why: String,
     waiting: &mut mpsc::Receiver<Packet>,
     inbox: &mpsc::Sender<Inbound>,
 ) {
@@ -180,7 +186,7 @@ async fn finish(
         let _ = inbox.send(Inbound::Closed(id)).await;
     }
     if !unsent.is_empty() {
-        let _ = inbox.send(Inbound::Unsent(unsent)).await;
+        let _ = inbox.send(Inbound::Unsent(unsent, why)).await;
     }
 }
 

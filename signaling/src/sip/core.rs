@@ -21,14 +21,16 @@ use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 
 use super::{
     bans::{BanTerms, Bans},
+    deaf::Deaf,
     flow::{ConnectionId, Packet, Path},
     gate::Gate,
     headers::Name,
     keys::KeyPress,
+    logins::{Logins, TrunkLogin},
     message::Message,
     nat::{SeenAs, sent_by},
     referral::Referral,
-    registrar::{Registered, Registrar, RegistrarConfig},
+    registrar::{Algorithms, Proven, Registered, Registrar, RegistrarConfig},
     registration::{Registration, RegistrationState},
     session_timer::SessionTimers,
     transaction::{
@@ -36,7 +38,7 @@ use super::{
         table::{Told, TransactionId, Transactions},
     },
     uri::Uri,
-    usage::Call,
+    usage::{Call, Ping},
 };
 pub use super::{end_reason::EndReason, usage::EarlyMedia};
 use crate::security::MediaSecurity;
@@ -56,8 +58,8 @@ pub enum Event {
         invite: Arc<Message>,
         /// Where it came from.
         source: SocketAddr,
-        /// The account that it has proved to be, where it had to.
-        account: Option<String>,
+        /// Who has proved to send it, where somebody had to.
+        proven: Option<Proven>,
     },
     /// The party we call is being told (180 to 183, 199): the status code.
     Ringing(CallKey, u16),
@@ -87,10 +89,10 @@ pub enum Event {
     Replaced(CallKey, Uri),
     /// The call is over.
     Ended(CallKey, EndReason),
-    /// The telephones that are registered with us are these now.
-    Registered(Arc<[Registered]>),
-    /// An OPTIONS of ours has its final response: the status code; 408 when none came, 503 when it could not be sent.
-    Ponged(CallKey, u16),
+    /// The telephones of this account are these now.
+    Registered(String, Arc<[Registered]>),
+    /// An OPTIONS of ours has its final response, the status code; or nobody was reached, and why.
+    Ponged(CallKey, Result<u16, String>),
     /// A registration stands otherwise than before.
     Registration(CallKey, RegistrationState),
 }
@@ -135,6 +137,10 @@ pub struct CoreConfig {
     pub bans: Option<BanTerms>,
     /// Whose telephones may register with us.
     pub registrar: Option<RegistrarConfig>,
+    /// Trunks that may call from anywhere, and must prove who they are.
+    pub logins: Vec<TrunkLogin>,
+    /// How they do.
+    pub algorithms: Algorithms,
     /// Secret from which tags and branches are drawn.
     pub seed: [u8; 32],
 }
@@ -191,9 +197,14 @@ pub struct Core {
     /// Their keys are of the same series as those of calls.
     pub(super) registrations: BTreeMap<CallKey, Registration>,
     pub(super) registrar: Option<Registrar>,
+    pub(super) logins: Option<Logins>,
     pub(super) bans: Bans,
     /// OPTIONS of ours without a final response; of the same series.
-    pub(super) pings: HashSet<CallKey>,
+    pub(super) pings: HashMap<CallKey, Ping>,
+    /// Places that have not answered lately.
+    pub(super) deaf: Deaf,
+    /// The ACKs of answers that came after their INVITE was given up, to be sent again when those come again.
+    pub(super) late: VecDeque<(TransactionId, Packet)>,
     /// Call-ID and local tag to call.
     pub(super) dialogs: HashMap<(String, String), CallKey>,
     /// INFOs of ours without a final response.
@@ -205,6 +216,8 @@ pub struct Core {
     pub(super) counters: Counters,
     /// Live calls that we placed to strangers: their requests must be read to be told from intruders'.
     pub(super) calls_to_strangers: usize,
+    /// How many live calls there are with each address that is not trusted: what it sends may be for one of them.
+    pub(super) guests: HashMap<IpAddr, usize>,
     rng: StdRng,
     last_call: u64,
 }
@@ -214,14 +227,19 @@ impl Core {
     pub fn new(now: Instant, mut config: CoreConfig) -> Self {
         let mut rng = StdRng::from_seed(config.seed);
         let registrar = config.registrar.take().map(|registrar| Registrar::new(now, registrar, rng.random()));
+        let logins = std::mem::take(&mut config.logins);
+        let logins = (!logins.is_empty()).then(|| Logins::new(now, logins, config.algorithms, || rng.random()));
         Self {
             gate: Gate::new(now, config.trusted.clone()),
             transactions: Transactions::default(),
             calls: HashMap::new(),
             registrations: BTreeMap::new(),
             registrar,
+            logins,
             bans: Bans::new(now, config.bans),
-            pings: HashSet::new(),
+            pings: HashMap::new(),
+            deaf: Deaf::default(),
+            late: VecDeque::new(),
             dialogs: HashMap::new(),
             told_keys: HashSet::new(),
             seen_as: SeenAs::default(),
@@ -230,6 +248,7 @@ impl Core {
             outputs: VecDeque::new(),
             counters: Counters::default(),
             calls_to_strangers: 0,
+            guests: HashMap::new(),
             rng,
             last_call: 0,
             config,
@@ -263,16 +282,23 @@ impl Core {
         while let Some((at, call)) = self.timers.first().copied()
             && at <= now
         {
-            self.expire_call(now, call);
+            if self.pings.contains_key(&call) {
+                self.expire_ping(now, call);
+            } else {
+                self.expire_call(now, call);
+            }
         }
         self.expire_registrations(now);
         self.expire_bindings(now);
     }
 
-    /// The driver could not send the request of this transaction.
-    pub fn unreachable(&mut self, now: Instant, id: TransactionId) {
+    /// The driver could not send the request of this transaction, and why.
+    pub fn unreachable(&mut self, now: Instant, id: TransactionId, why: &str) {
+        if let Some(path) = self.transactions.path(id) {
+            self.deaf.note(now, &path);
+        }
         if let Some(call) = self.transactions.unreachable(id) {
-            self.tell(now, call, id, Told::Unreachable);
+            self.tell(now, call, id, Told::Unreachable(why.to_owned()));
         }
     }
 

@@ -17,6 +17,8 @@ use super::{
     message::Message,
 };
 
+/// Realms that one peer may ask for.
+const REALMS: usize = 4;
 /// How often the same request may be challenged: a server whose nonces are stale at once is not asked for ever.
 const PATIENCE: u8 = 4;
 
@@ -217,6 +219,9 @@ impl Session {
 pub struct Authorizer {
     credentials: Credentials,
     sessions: Vec<Session>,
+    /// The realms that asked first, where none is configured: whoever comes later, further on the way of a call, gets no hash to
+    /// guess the password by.
+    realms: Vec<String>,
     /// Challenges since the last response that was none.
     challenged: u8,
 }
@@ -224,7 +229,7 @@ pub struct Authorizer {
 impl Authorizer {
     /// Nobody has asked yet.
     pub fn new(credentials: Credentials) -> Self {
-        Self { credentials, sessions: Vec::new(), challenged: 0 }
+        Self { credentials, sessions: Vec::new(), realms: Vec::new(), challenged: 0 }
     }
 
     /// Takes the challenges of a 401 or 407; `cnonce` is random. The request deserves to be sent again, authorized.
@@ -237,6 +242,7 @@ impl Authorizer {
             // Whoever tries again later begins anew.
             self.challenged = 0;
             self.sessions.clear();
+            self.realms.clear();
         }
         taken
     }
@@ -247,6 +253,7 @@ impl Authorizer {
             return Err(Unanswerable::Refused);
         }
         let (mut answered, mut other) = (false, None);
+        let is_first = self.realms.is_empty();
         for (field, by_proxy) in [(Name::WWW_AUTHENTICATE, false), (Name::PROXY_AUTHENTICATE, true)] {
             // The strongest of a realm counts: of equal ones the first.
             let mut best: Vec<Challenge> = Vec::new();
@@ -258,9 +265,17 @@ impl Authorizer {
                 }
             }
             for challenge in best {
-                if self.credentials.realm.as_ref().is_some_and(|realm| *realm != challenge.realm) {
+                let is_known = match &self.credentials.realm {
+                    Some(realm) => *realm == challenge.realm,
+                    None if self.realms.contains(&challenge.realm) => true,
+                    None => is_first && self.realms.len() < REALMS,
+                };
+                if !is_known {
                     other = Some(challenge.realm);
                     continue;
+                }
+                if !self.realms.contains(&challenge.realm) {
+                    self.realms.push(challenge.realm.clone());
                 }
                 let asked = |known: &Session| known.by_proxy == by_proxy && known.challenge.realm == challenge.realm;
                 let known = self.sessions.iter().position(asked).map(|at| self.sessions.swap_remove(at));
@@ -413,6 +428,24 @@ mod tests {
             again
         });
         assert_eq!(tries.count(), usize::from(PATIENCE), "stale for ever");
+    }
+
+    #[test]
+    fn a_realm_that_asks_later_gets_nothing_and_of_very_many_the_first_are_answered() {
+        let mut authorizer = Authorizer::new(credentials("secret"));
+        let mut request = register();
+        authorizer.challenged(&challenge(407, &["Digest realm=\"carrier\", nonce=\"1\""]), "c").unwrap();
+        authorizer.authorize(&mut request);
+        let other = challenge(401, &["Digest realm=\"further on\", nonce=\"2\""]);
+        assert_eq!(authorizer.challenged(&other, "c"), Err(Unanswerable::OtherRealm("further on".to_owned())));
+        // Who begins anew may be asked by another realm.
+        authorizer.challenged(&other, "c").unwrap();
+        let many: Vec<_> = (0..100).map(|n| format!("Digest realm=\"{n}\", nonce=\"{n}\"")).collect();
+        let many: Vec<_> = many.iter().map(String::as_str).collect();
+        let mut authorizer = Authorizer::new(credentials("secret"));
+        authorizer.challenged(&challenge(401, &many), "c").unwrap();
+        authorizer.authorize(&mut request);
+        assert_eq!(request.headers.get_all(Name::AUTHORIZATION).count(), REALMS);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! owners of calls what has become of these.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
@@ -16,22 +16,25 @@ use super::{
     flow::{Flow, Packet, Path, Transport},
     ladder::Ladders,
     message::Message,
-    registrar::Registered,
+    registrar::{Proven, Registered},
     registrars::Registrars,
     resolver::Resolver,
     stun::{Binding, is_stun},
+    telephones::Telephones,
     tls::Trust,
     transport::{Inbound, Transports},
     waiting::Waiting,
 };
 use crate::{
-    Invitation, SignalingError,
-    handle::{CallHandle, CallState, Command, NewCall, Reply, Step},
+    Invitation,
+    handle::{CallState, Command},
     invitation::LegFactory,
 };
 
 /// Messages handled before timers and commands have their turn.
 const BATCH: usize = 64;
+/// Why a request was not sent that no connection was to be had for, or that the system did not take.
+const UNSENT: &str = "no socket of ours takes what is to be sent there";
 /// How long a shut-down waits for the answers to its BYEs.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -52,7 +55,7 @@ pub(super) struct Driver {
     pub(super) farewells: mpsc::Sender<CallKey>,
     pub(super) legs: LegFactory,
     pub(super) ladders: Ladders,
-    pub(super) registered: watch::Sender<Arc<[Registered]>>,
+    pub(super) registered: Telephones,
     pub(super) report: watch::Sender<Counters>,
 }
 
@@ -91,8 +94,7 @@ impl Driver {
                 }
                 (key, found) = self.registrars.located() => {
                     let ways = found.and_then(|destination| destination.ways(&mut self.transports));
-                    let first = ways.and_then(|ways| ways.first().ok_or_else(|| "it has no address".to_owned()));
-                    self.core.located(now(), key, first);
+                    self.core.located(now(), key, ways);
                 }
                 () = sleep_until(timer) => {}
             }
@@ -161,9 +163,9 @@ impl Driver {
                     self.transports.close(id);
                 }
             }
-            Inbound::Unsent(transactions) => {
+            Inbound::Unsent(transactions, why) => {
                 for transaction in transactions {
-                    self.core.unreachable(now, transaction);
+                    self.core.unreachable(now, transaction, &why);
                 }
             }
         }
@@ -185,99 +187,6 @@ impl Driver {
         self.binding = Some(binding);
     }
 
-    fn obey(&mut self, now: Instant, command: Command) {
-        // A reply that nobody waits for is dropped: the owner is gone, and its farewell follows.
-        match command {
-            Command::Ring(call, reply) => drop(reply.send(self.core.ring(now, call))),
-            Command::Early(call, rtp, reply) => drop(reply.send(self.core.early(now, call, rtp))),
-            Command::AnswerEarly(call, reply) => drop(reply.send(self.core.answer_early(now, call))),
-            Command::Answer(call, rtp, reply) => drop(reply.send(self.core.answer(now, call, rtp))),
-            Command::Reject(call, code, reason, reply) => {
-                drop(reply.send(self.core.reject_invite(now, call, code, &reason)));
-                // An answer that its owner gave itself needs no news.
-                self.calls.remove(&call);
-            }
-            Command::Redirect(call, to, reply) => {
-                drop(reply.send(self.core.redirect_invite(now, call, &to)));
-                self.calls.remove(&call);
-            }
-            Command::TellKey(call, press, reply) => match self.core.tell_key(now, call, press) {
-                Ok(info) => self.waiting.for_key(info, call, reply),
-                Err(error) => drop(reply.send(Err(error))),
-            },
-            Command::Hold(call, hold, reply) => match self.core.hold(now, call, hold) {
-                Ok(()) => self.waiting.for_hold(call, reply),
-                Err(error) => drop(reply.send(Err(error))),
-            },
-            Command::Refer(call, target, reply) => match self.core.refer(now, call, &target) {
-                Ok(()) => self.waiting.for_referral(call, reply),
-                Err(error) => drop(reply.send(Err(error))),
-            },
-            Command::Referral(call, step, reply) => drop(reply.send(match step {
-                Step::Take => self.core.take_referral(now, call),
-                Step::Report(code) => self.core.report_referral(now, call, code),
-                Step::Refuse(code) => self.core.refuse_referral(now, call, code),
-            })),
-            Command::HangUp(call, reply) => drop(reply.send(self.core.hang_up(now, call))),
-            Command::Call(call, reply) => self.call(now, &call, reply),
-            Command::Ping(ping, reply) => {
-                let (target, destination) = &*ping;
-                let ways = destination.ways(&mut self.transports);
-                match ways.and_then(|ways| ways.first().ok_or_else(|| "it has no address".to_owned())) {
-                    Ok(path) => self.waiting.for_ping(self.core.ping(now, target, path), reply),
-                    Err(reason) => {
-                        drop(reply.send(Err(SignalingError::Target { target: target.to_string(), reason })));
-                    }
-                }
-            }
-            Command::Register(account, reply) => {
-                drop(reply.send(Ok(self.registrars.register(now, *account, &mut self.core))));
-            }
-            Command::Unregister => self.core.unregister(now),
-            Command::Bans(reply) => drop(reply.send(Ok(self.core.bans(now)))),
-            Command::Pardon(address, reply) => {
-                let was = self.core.pardon(now, address);
-                if was {
-                    info!(%address, "a ban was lifted");
-                }
-                drop(reply.send(Ok(was)));
-            }
-            // Handled where the task can end.
-            Command::Shutdown(done) => drop(done),
-        }
-    }
-
-    fn call(&mut self, now: Instant, call: &NewCall, reply: Reply<(CallHandle, String)>) {
-        let placed = self.place(now, call);
-        drop(reply.send(placed));
-    }
-
-    fn place(&mut self, now: Instant, call: &NewCall) -> Result<(CallHandle, String), SignalingError> {
-        let wrong = |reason| SignalingError::Target { target: call.target.to_string(), reason };
-        let ways = call.destination.ways(&mut self.transports).map_err(wrong)?;
-        let key = self.core.call(now, &call.target, &call.from, ways, call.rtp)?;
-        if let Some(credentials) = &call.credentials {
-            self.core.authorize(key, credentials.clone());
-        }
-        let call_id = self.core.call_id(key).unwrap_or_default();
-        match self.handle(key) {
-            Some(handle) => Ok((handle, call_id)),
-            None => {
-                self.core.release(now, key);
-                Err(SignalingError::Stopped)
-            }
-        }
-    }
-
-    /// The cord to a new call; `None` when more owners hold ended calls than there is room for.
-    fn handle(&mut self, key: CallKey) -> Option<CallHandle> {
-        let commands = self.commands.upgrade()?;
-        let farewell = self.farewells.clone().try_reserve_owned().ok()?;
-        let (state, watch) = watch::channel(CallState::default());
-        self.calls.insert(key, state);
-        Some(CallHandle { key, commands, state: watch, farewell: Some(farewell) })
-    }
-
     /// Does all that the core wants done.
     fn flush(&mut self, now: Instant) {
         while let Some(output) = self.core.poll() {
@@ -285,7 +194,7 @@ impl Driver {
                 Output::Send(packet) => {
                     self.note(&packet.path.flow, false, &packet.bytes);
                     if let Some(unsent) = self.transports.send(packet) {
-                        self.core.unreachable(now, unsent);
+                        self.core.unreachable(now, unsent, UNSENT);
                     }
                 }
                 Output::Close(connection) => self.transports.close(connection),
@@ -308,8 +217,8 @@ impl Driver {
 
     fn pass_on(&mut self, now: Instant, event: Event) {
         match event {
-            Event::Invitation { call, invite, source, account } => self.invite(now, call, invite, (source, account)),
-            Event::Registered(telephones) => self.tell_telephones(telephones),
+            Event::Invitation { call, invite, source, proven } => self.invite(now, call, invite, (source, proven)),
+            Event::Registered(account, telephones) => self.tell_telephones(account, telephones),
             Event::Ringing(call, code) => self.update(call, |state| state.ringing = Some(code)),
             Event::Early(call, session) => self.update(call, |state| {
                 state.early = Some(session);
@@ -332,7 +241,7 @@ impl Driver {
             }),
             Event::ReferAnswered(call, code) => self.waiting.refer_answered(call, code),
             Event::ReferProgress(call, code) => self.waiting.refer_progress(call, code),
-            Event::Ponged(ping, code) => self.waiting.ponged(ping, code),
+            Event::Ponged(ping, result) => self.waiting.ponged(ping, result),
             Event::Registration(key, state) => self.registrars.tell(key, state),
             Event::Ended(call, reason) => {
                 self.waiting.end(call);
@@ -348,20 +257,14 @@ impl Driver {
         }
     }
 
-    /// The telephones that are registered have changed: says in the log whose, and tells those who call them.
-    fn tell_telephones(&mut self, now_registered: Arc<[Registered]>) {
-        let before = self.registered.send_replace(Arc::clone(&now_registered));
-        let counts = |all: &[Registered]| {
-            let mut counts = BTreeMap::<String, usize>::new();
-            all.iter().for_each(|one| *counts.entry(one.user.clone()).or_default() += 1);
-            counts
-        };
-        let (before, after) = (counts(&before), counts(&now_registered));
-        for (account, telephones) in after.iter().filter(|(account, count)| before.get(*account) != Some(count)) {
-            info!(account, telephones, "an account is registered");
-        }
-        for account in before.keys().filter(|account| !after.contains_key(*account)) {
-            info!(account, "an account is no longer registered");
+    /// The telephones of an account have changed: says in the log how many there are, and tells those who call them.
+    fn tell_telephones(&mut self, account: String, now_registered: Arc<[Registered]>) {
+        let telephones = now_registered.len();
+        let before = self.registered.change(account.clone(), now_registered);
+        match telephones {
+            _ if telephones == before => {}
+            0 => info!(account, "an account is no longer registered"),
+            _ => info!(account, telephones, "an account is registered"),
         }
     }
 
@@ -370,7 +273,7 @@ impl Driver {
         now: Instant,
         call: CallKey,
         invite: Arc<Message>,
-        (source, account): (SocketAddr, Option<String>),
+        (source, proven): (SocketAddr, Option<Proven>),
     ) {
         let from = invite.from().ok().map(|from| from.uri);
         let Some((from, to)) = from.zip(invite.uri().cloned()) else { return };
@@ -379,7 +282,7 @@ impl Driver {
                 place.send(Invitation {
                     handle,
                     source,
-                    account,
+                    proven,
                     from_number: from.user(),
                     to_number: to.user(),
                     from,

@@ -22,11 +22,13 @@ use super::{
     driver::{Driver, now},
     flow::Transport,
     ladder::Ladders,
-    registrar::{Registered, RegistrarConfig},
+    logins::TrunkLogin,
+    registrar::{Algorithms, Registered, RegistrarConfig, User},
     registrars::Registrars,
     registration::{Account, RegistrationState},
     resolver::Resolver,
     session_timer::SessionTimers,
+    telephones::Telephones,
     tls::{Certificate, CertificateFiles, Trust},
     transport::Transports,
     uri::Uri,
@@ -92,6 +94,10 @@ pub struct EndpointConfig {
     pub bans: Option<BanTerms>,
     /// Whose telephones may register here; `None`: nobody's.
     pub registrar: Option<RegistrarConfig>,
+    /// Trunks that may call from anywhere, and must prove who they are.
+    pub logins: Vec<TrunkLogin>,
+    /// How they do.
+    pub algorithms: Algorithms,
     /// The ladders of how many dialogs stay after their calls; 0: no SIP is kept.
     pub ladders: usize,
 }
@@ -122,6 +128,8 @@ impl Default for EndpointConfig {
             session_timers: SessionTimers::default(),
             bans: None,
             registrar: None,
+            logins: Vec::new(),
+            algorithms: Algorithms { sha256: true, md5: true },
             ladders: 0,
         }
     }
@@ -132,7 +140,7 @@ impl Default for EndpointConfig {
 pub struct Endpoint {
     caller: Caller,
     counters: watch::Receiver<Counters>,
-    telephones: watch::Receiver<Arc<[Registered]>>,
+    telephones: Telephones,
     certificate: Option<Arc<Certificate>>,
     ladders: Ladders,
     local: Vec<(Transport, SocketAddr)>,
@@ -185,10 +193,12 @@ impl Endpoint {
                 session_timers: config.session_timers,
                 bans: config.bans,
                 registrar: config.registrar,
+                logins: config.logins,
+                algorithms: config.algorithms,
                 seed: rand::random(),
             },
         );
-        let (registered, telephones) = watch::channel(Arc::from([]));
+        let telephones = Telephones::default();
         let ladders = Ladders::new(config.ladders);
         let driver = Driver {
             core,
@@ -204,7 +214,7 @@ impl Endpoint {
             farewells,
             legs: legs.clone(),
             ladders: ladders.clone(),
-            registered,
+            registered: telephones.clone(),
             report,
         };
         tokio::spawn(driver.run(inbound, asked, farewell));
@@ -219,7 +229,7 @@ impl Endpoint {
     }
 
     /// The telephones that are registered here.
-    pub fn telephones(&self) -> &watch::Receiver<Arc<[Registered]>> {
+    pub fn telephones(&self) -> &Telephones {
         &self.telephones
     }
 
@@ -318,6 +328,15 @@ impl Caller {
         self.place(target, from, Some(credentials)).await
     }
 
+    /// The accounts whose telephones may register are these from now on, where any may at all. Whose account is gone, or has
+    /// another password, is no longer registered; calls that are up stay up.
+    ///
+    /// # Errors
+    /// [`SignalingError::Stopped`].
+    pub async fn replace_accounts(&self, users: Vec<User>) -> Result<(), SignalingError> {
+        self.commands.send(Command::Accounts(users)).await.map_err(|_| SignalingError::Stopped)
+    }
+
     /// The addresses that are shut out now.
     ///
     /// # Errors
@@ -342,12 +361,11 @@ impl Caller {
         self.set_out(&telephone.contact, from, None, Destination::at(telephone.flow)).await
     }
 
-    /// Asks a server whether it is there (OPTIONS), and waits for its final response: the status code; 408 when none came, 503
-    /// when the request could not be sent. Over UDP it is sent again for half a minute: who does not want to wait for so long
-    /// lets go of this.
+    /// Asks a server whether it is there (OPTIONS), at each place that DNS names until one answers, six seconds each, and waits for
+    /// its final response: the status code.
     ///
     /// # Errors
-    /// [`SignalingError::Target`], [`SignalingError::Stopped`].
+    /// [`SignalingError::Unreached`], [`SignalingError::Target`], [`SignalingError::Stopped`].
     pub async fn ping(&self, target: &Uri) -> Result<u16, SignalingError> {
         let wrong = |reason| SignalingError::Target { target: target.to_string(), reason };
         let destination = destination(target, &self.resolver, self.trust.clone()).await.map_err(wrong)?;

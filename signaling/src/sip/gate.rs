@@ -17,6 +17,9 @@ use super::core::CallKey;
 const REFUSALS: Rates = Rates { burst: 4.0, rate: 0.2, burst_of_all: 40.0, rate_of_all: 10.0 };
 /// The same for being asked who one is, and for connections, where telephones may register.
 const QUESTIONS: Rates = Rates { burst: 20.0, rate: 2.0, burst_of_all: 200.0, rate_of_all: 50.0 };
+/// Wrong answers to challenges that one address may give in a row, and a second after that: beyond it what it answers is not even
+/// judged. Of addresses that are never banned nothing else keeps somebody from guessing for ever.
+const GUESSES: (f64, f64) = (20.0, 0.1);
 /// Networks that are remembered at once; the strangers past them share what is left of the common rate.
 const NETWORKS: usize = 4096;
 /// How often quiet networks are looked for once the memory is full.
@@ -49,6 +52,11 @@ impl Bucket {
             self.tokens -= 1.0;
         }
         has
+    }
+
+    fn holds_at(&self, now: Instant, (burst, rate): (f64, f64)) -> f64 {
+        let passed = now.saturating_duration_since(self.at).as_secs_f64();
+        (self.tokens + passed * rate).min(burst)
     }
 
     fn is_full_at(&self, now: Instant, rates: Rates) -> bool {
@@ -109,6 +117,8 @@ pub(crate) struct Gate {
     registrars: HashMap<CallKey, IpAddr>,
     refusals: Limiter,
     questions: Limiter,
+    /// Who has guessed: each address by itself, of which as many are remembered as networks.
+    guesses: HashMap<IpAddr, Bucket>,
     reported: Option<Instant>,
     unreported: u64,
 }
@@ -120,6 +130,7 @@ impl Gate {
             registrars: HashMap::new(),
             refusals: Limiter::new(now, REFUSALS),
             questions: Limiter::new(now, QUESTIONS),
+            guesses: HashMap::new(),
             reported: None,
             unreported: 0,
         }
@@ -148,6 +159,23 @@ impl Gate {
     /// registered from there, whom a flood of others does not keep from staying so.
     pub(crate) fn ask(&mut self, now: Instant, address: IpAddr, is_known: bool) -> Verdict {
         self.questions.take(now, address, is_known)
+    }
+
+    /// Whether an answer of this address to a challenge is judged: it has not given too many wrong ones.
+    pub(crate) fn may_guess(&self, now: Instant, address: IpAddr) -> bool {
+        self.guesses.get(&address.to_canonical()).is_none_or(|bucket| bucket.holds_at(now, GUESSES) >= 1.0)
+    }
+
+    /// This very address has given a wrong answer.
+    pub(crate) fn guessed(&mut self, now: Instant, address: IpAddr) {
+        let (burst, rate) = GUESSES;
+        if self.guesses.len() >= NETWORKS {
+            self.guesses.retain(|_, bucket| bucket.holds_at(now, GUESSES) < burst);
+        }
+        if self.guesses.len() < NETWORKS || self.guesses.contains_key(&address.to_canonical()) {
+            let bucket = self.guesses.entry(address.to_canonical()).or_insert(Bucket { tokens: burst, at: now });
+            bucket.take(now, rate, burst);
+        }
     }
 
     /// How many requests were refused since the last report, once an interval, for the log.
@@ -192,6 +220,25 @@ mod tests {
         assert_eq!(gate.report(now + Duration::from_secs(59)), None);
         gate.meet(now, stranger);
         assert_eq!(gate.report(now + REPORT_EVERY), Some(1));
+    }
+
+    #[test]
+    fn who_guesses_for_long_is_not_judged_for_a_while_and_nobody_else_suffers() {
+        let now = Instant::now();
+        let mut gate = Gate::new(now, Vec::new());
+        let (guesser, neighbour) = ("203.0.113.5".parse().unwrap(), "203.0.113.6".parse().unwrap());
+        let judged = (0..100).filter(|_| {
+            let judged = gate.may_guess(now, guesser);
+            gate.guessed(now, guesser);
+            judged
+        });
+        assert_eq!(judged.count(), 20);
+        assert!(gate.may_guess(now, neighbour));
+        assert!(gate.may_guess(now + Duration::from_secs(11), guesser));
+        for n in 0..10_000_u32 {
+            gate.guessed(now, IpAddr::from((0x2000_0000 + n).to_be_bytes()));
+        }
+        assert!(gate.guesses.len() <= NETWORKS);
     }
 
     #[test]

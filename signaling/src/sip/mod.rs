@@ -5,13 +5,14 @@
 //!                                                  ├─► Core: transactions ─► dialogs ─► calls ─► Event
 //!  driver, transport (tokio) ◄── Output ◄──────────┘
 //! ```
-//! Everything but `endpoint`, `driver`, `transport`, `listener`, `connection`, `tls`, `websocket` and `resolver` is
+//! Everything but `endpoint`, `driver`, `obey`, `transport`, `listener`, `connection`, `tls`, `websocket` and `resolver` is
 //! sans-IO: bytes, actions and `now` in; bytes, timers and events out.
 
 pub mod bans;
 pub mod body;
 mod connection;
 pub mod core;
+mod deaf;
 pub(crate) mod destination;
 pub(crate) mod dialog;
 pub mod digest;
@@ -29,9 +30,11 @@ pub mod ladder;
 pub(crate) mod lexer;
 mod listener;
 mod locate;
+pub mod logins;
 pub mod message;
 pub mod method;
 mod nat;
+mod obey;
 mod octets;
 pub mod parse;
 mod receive;
@@ -45,6 +48,7 @@ pub mod screen;
 pub mod session_timer;
 pub mod status;
 mod stun;
+pub mod telephones;
 pub mod tls;
 pub(crate) mod transaction;
 mod transport;

@@ -16,8 +16,9 @@ use super::{
     message::Message,
     method::Method,
     parse::{ParseError, ParseErrorKind, blank_prefix, parse},
-    registrar::{Outsider, Registrar},
+    registrar::{Outsider, Proven, Registrar},
     screen::{Refusal, Rejection, allow, screen, screen_error, supported},
+    status::reason_phrase,
     transaction::{
         message::{merge_key, server_key},
         table::Told,
@@ -39,23 +40,31 @@ pub(super) struct Request {
     pub(super) path: Path,
     /// The key of its server transaction.
     pub(super) key: String,
-    /// The account that it has proved to come from, where it had to.
-    pub(super) account: Option<String>,
+    /// Who has proved to send it, where somebody had to.
+    pub(super) proven: Option<Proven>,
 }
 
 impl Core {
     /// A datagram came.
     pub fn datagram(&mut self, now: Instant, flow: Flow, bytes: &[u8]) {
         let bytes = bytes.get(blank_prefix(bytes)..).unwrap_or_default();
-        let asks = self.registrar.is_some() && bytes.starts_with(b"REGISTER ");
-        if !bytes.starts_with(b"SIP/") && self.calls_to_strangers == 0 && self.shuts_out(now, flow.remote.ip(), asks) {
+        let is_response = bytes.starts_with(b"SIP/");
+        let asks = self.registrar.is_some() && bytes.starts_with(b"REGISTER ") || self.may_prove_itself(bytes);
+        let address = flow.remote.ip().to_canonical();
+        // Whoever is on the line with us is heard, whatever its address has done.
+        let is_guest = self.guests.contains_key(&address);
+        // While somebody outside whom we called is on the line, its BYE may come from anywhere: of those who are shut out only
+        // they are not read whose address is proven.
+        if !is_response && !is_guest && self.shuts_out(now, address, asks || self.calls_to_strangers > 0) {
             return;
         }
         // A flood of strangers is met before it costs a parse, unless one of them may be somebody whom we called.
         let unread = self.calls_to_strangers == 0
-            && !self.gate.trusts(flow.remote.ip())
-            && !bytes.starts_with(b"SIP/")
-            && !self.may_be_registered(flow.remote.ip(), bytes);
+            && !is_response
+            && !is_guest
+            && !self.gate.trusts(address)
+            && !self.may_be_registered(address, bytes)
+            && !self.may_prove_itself(bytes);
         if unread && self.meet_stranger(now, &flow, weight(bytes)) == Verdict::Silence {
             self.counters.messages_in += 1;
             return;
@@ -115,7 +124,7 @@ impl Core {
         if self.calls_to_strangers > 0 {
             return true;
         }
-        let verdict = if self.registrar.is_some() {
+        let verdict = if self.registrar.is_some() || self.logins.is_some() {
             self.gate.ask(now, address, self.hears(address))
         } else {
             self.gate.meet(now, address)
@@ -126,7 +135,10 @@ impl Core {
     /// Whether what this address sends may be for a call.
     pub(super) fn hears(&self, address: std::net::IpAddr) -> bool {
         let is_from = |registrar: &Registrar| registrar.is_from(address);
-        self.calls_to_strangers > 0 || self.gate.trusts(address) || self.registrar.as_ref().is_some_and(is_from)
+        self.calls_to_strangers > 0
+            || self.gate.trusts(address)
+            || self.guests.contains_key(&address.to_canonical())
+            || self.registrar.as_ref().is_some_and(is_from)
     }
 
     fn meet_stranger(&mut self, now: Instant, flow: &Flow, weight: f64) -> Verdict {
@@ -148,11 +160,16 @@ impl Core {
         if let Ok(via) = via {
             self.seen_as.learn(&via, &flow);
         }
-        if let Some(call) = owner {
-            self.learn_connection(call, &flow);
-            if let Some(told) = told {
-                self.tell(now, call, id, told);
+        self.deaf.hears(&flow);
+        match (owner, told) {
+            (Some(call), told) => {
+                self.learn_connection(call, &flow);
+                if let Some(told) = told {
+                    self.tell(now, call, id, told);
+                }
             }
+            (None, Some(Told::Response(response))) => self.answered_late(now, id, &response),
+            (None, _) => {}
         }
     }
 
@@ -180,7 +197,11 @@ impl Core {
         }
         stamp(&mut message, &mut via, &flow);
         let dialog = self.dialog_of(&message);
-        let asks = self.registrar.is_some() && method == Method::Register;
+        let asks = match method {
+            Method::Register => self.registrar.is_some(),
+            Method::Invite | Method::Ack | Method::Cancel => self.logins.is_some(),
+            _ => false,
+        };
         if dialog.is_none() && self.shuts_out(now, flow.remote.ip(), asks) {
             if let Some(connection) = flow.connection {
                 self.outputs.push_back(Output::Close(connection));
@@ -192,7 +213,7 @@ impl Core {
             None if !self.gate.trusts(flow.remote.ip()) => self.lets_in(now, (&method, &via, &key), &message, &flow),
             _ => Outsider::Served(None),
         };
-        let Outsider::Served(account) = outsider else {
+        let Outsider::Served(proven) = outsider else {
             if outsider == Outsider::Stranger
                 && method != Method::Ack
                 && self.meet_stranger(now, &flow, weight(&message.to_bytes())) == Verdict::Refuse
@@ -220,7 +241,7 @@ impl Core {
             return;
         }
         let path = response_path(&via, &flow);
-        let request = Request { message, method, via, flow, path, key, account };
+        let request = Request { message, method, via, flow, path, key, proven };
         let has_to_tag = request.message.to().is_ok_and(|to| to.tag().is_some());
         match (&request.method, dialog) {
             (Method::Ack, Some(call)) => self.acknowledged(now, call, &request.message, flow),
@@ -352,14 +373,14 @@ impl Core {
             self.registrar_told(now, call, id, told);
             return;
         }
-        if self.pings.contains(&call) {
-            self.ping_told(call, &told);
+        if self.pings.contains_key(&call) {
+            self.ping_told(now, call, told);
             return;
         }
         match told {
             Told::Response(response) => self.responded(now, call, id, &response),
-            Told::TimedOut => self.unanswered(now, call, id, 408),
-            Told::Unreachable => self.unanswered(now, call, id, 503),
+            Told::TimedOut => self.unanswered(now, call, id, (408, reason_phrase(408))),
+            Told::Unreachable(why) => self.unanswered(now, call, id, (503, &why)),
             // The rejected caller is gone, and so is its call.
             Told::Unacknowledged => {}
         }
@@ -427,6 +448,8 @@ mod tests {
             CoreConfig {
                 bans: None,
                 registrar: None,
+                logins: Vec::new(),
+                algorithms: crate::Algorithms { sha256: true, md5: true },
                 public_address: None,
                 media_address: [127, 0, 0, 1].into(),
                 trusted: Vec::new(),

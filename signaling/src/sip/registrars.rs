@@ -28,6 +28,7 @@ pub(super) struct Registrars {
 #[derive(Debug)]
 struct Known {
     name: String,
+    trust: Option<Trust>,
     state: watch::Sender<RegistrationState>,
 }
 
@@ -39,15 +40,17 @@ impl Registrars {
         account: Account,
         core: &mut Core,
     ) -> watch::Receiver<RegistrationState> {
-        let name = account.name.clone();
+        let (name, trust) = (account.name.clone(), account.trust.clone());
         let (state, watched) = watch::channel(RegistrationState::UNKNOWN);
         let key = core.register(now, account);
-        self.known.insert(key, Known { name, state });
+        self.known.insert(key, Known { name, trust, state });
         watched
     }
 
-    /// Looks for a registrar's address.
+    /// Looks for a registrar's address; `trust` is what holds where its account has none.
     pub(super) fn locate(&mut self, key: CallKey, registrar: Uri, resolver: Resolver, trust: Option<Trust>) {
+        let own = self.known.get(&key).and_then(|known| known.trust.clone());
+        let trust = own.or(trust);
         self.lookups.spawn(async move { (key, destination(&registrar, &resolver, trust).await) });
     }
 
@@ -65,7 +68,7 @@ impl Registrars {
 
     /// The state of a registration has changed.
     pub(super) fn tell(&self, key: CallKey, state: RegistrationState) {
-        let Some(Known { name, state: told }) = self.known.get(&key) else { return };
+        let Some(Known { name, state: told, .. }) = self.known.get(&key) else { return };
         let fault = state.fault.as_deref().unwrap_or_default();
         let is_news = state.standing != told.borrow().standing || state.fault != told.borrow().fault;
         match state.standing {

@@ -18,12 +18,13 @@ use milo_media::Codec;
 
 use super::{
     digest::{Authorizer, Credentials, Unanswerable},
-    flow::Path,
+    flow::{Path, Ways},
     header::NameAddr,
     headers::Name,
     message::Message,
     method::Method,
-    transaction::table::TransactionId,
+    tls::Trust,
+    transaction::{UNHEARD, table::TransactionId},
     uri::{SipUri, Uri},
 };
 
@@ -49,6 +50,8 @@ pub struct Account {
     pub expires: Duration,
     /// What calls with this registrar speak, in place of the endpoint's.
     pub codecs: Option<Arc<[&'static Codec]>>,
+    /// Whose certificates are believed there, inside TLS; `None`: those that the endpoint believes.
+    pub trust: Option<Trust>,
 }
 
 impl Account {
@@ -134,7 +137,11 @@ pub(super) struct Registration {
     pub(super) state: RegistrationState,
     told: RegistrationState,
     pub(super) path: Option<Path>,
+    /// The other places of the registrar's name, to be tried when this one does not answer (RFC 3263 section 4.3).
+    untried: Ways,
     step: Step,
+    /// Until when this place must have said something, where there is another one.
+    unheard: Option<Instant>,
     authorizer: Authorizer,
     /// The same for as long as we run (section 10.2.4).
     call_id: String,
@@ -159,7 +166,9 @@ impl Registration {
             state,
             told,
             path: None,
+            untried: Ways::default(),
             step,
+            unheard: None,
             authorizer,
             call_id,
             tag,
@@ -181,6 +190,15 @@ impl Registration {
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self.step {
             Step::Waiting(at) => Some(at),
+            Step::Asking(_) => self.unheard,
+            _ => None,
+        }
+    }
+
+    /// The transaction of the REGISTER that is on its way.
+    pub(super) fn asking(&self) -> Option<TransactionId> {
+        match self.step {
+            Step::Asking(id) => Some(id),
             _ => None,
         }
     }
@@ -193,23 +211,40 @@ impl Registration {
                 self.step = Step::Locating;
                 Next::Locate
             }
+            Step::Asking(_) if self.unheard.is_some_and(|at| now >= at) => {
+                if self.turn_to_next() {
+                    Next::Send
+                } else {
+                    Next::Nothing
+                }
+            }
             _ => Next::Nothing,
         }
     }
 
-    /// The registrar's address was found, or not.
-    pub(super) fn located(&mut self, now: Instant, found: Result<Path, String>, dice: f64) -> Next {
+    /// The ways to the registrar's places were found, or not.
+    pub(super) fn located(&mut self, now: Instant, found: Result<Ways, String>, dice: f64) -> Next {
         if self.step != Step::Locating {
             return Next::Nothing;
         }
+        let found = found.and_then(|ways| {
+            self.untried = ways;
+            if self.turn_to_next() { Ok(()) } else { Err("it has no address".to_owned()) }
+        });
         match found {
-            Ok(path) => {
-                self.state.registrar = Some(path.flow.remote);
-                self.path = Some(path);
-                Next::Send
-            }
+            Ok(()) => Next::Send,
             Err(why) => self.failed(now, why, Duration::ZERO, dice),
         }
+    }
+
+    /// From now on the registrar is at its next place. False: there is none left.
+    fn turn_to_next(&mut self) -> bool {
+        self.unheard = None;
+        // A REGISTER is never too large for a datagram.
+        let Some(path) = self.untried.next(0) else { return false };
+        self.state.registrar = Some(path.flow.remote);
+        self.path = Some(path);
+        true
     }
 
     /// The next REGISTER, complete but for its Via; `contact` is where we can be reached.
@@ -229,8 +264,14 @@ impl Registration {
         request
     }
 
+    /// A provisional response came: somebody is there.
+    pub(super) fn heard(&mut self) {
+        self.unheard = None;
+    }
+
     /// A REGISTER is on its way.
-    pub(super) fn sent(&mut self, id: TransactionId) {
+    pub(super) fn sent(&mut self, now: Instant, id: TransactionId) {
+        self.unheard = self.untried.first().map(|_| now + UNHEARD);
         self.step = if self.is_leaving() { Step::Leaving(Some(id)) } else { Step::Asking(id) };
     }
 
@@ -262,6 +303,9 @@ impl Registration {
         if !self.waits_for(id) {
             return Next::Nothing;
         }
+        if !self.is_leaving() && self.turn_to_next() {
+            return Next::Send;
+        }
         // The name may stand for another machine by now.
         self.path = None;
         self.failed(now, why.to_owned(), Duration::ZERO, dice)
@@ -277,8 +321,12 @@ impl Registration {
         (cnonce, dice): (&str, f64),
     ) -> Next {
         let Some(code) = response.status().filter(|_| self.waits_for(id)) else { return Next::Nothing };
+        self.unheard = None;
         if !matches!(code, 401 | 407) {
             self.authorizer.settled();
+        }
+        if code == 503 && !self.is_leaving() && self.turn_to_next() {
+            return Next::Send;
         }
         match code {
             200..300 if self.is_leaving() => self.gone(),

@@ -2,7 +2,7 @@
 //! connect to are judged (RFC 3261 section 26.3.1, RFC 5922).
 
 use std::{
-    fmt,
+    fmt, io,
     path::{Path, PathBuf},
     sync::{Arc, LazyLock, OnceLock},
     time::{Duration, SystemTime},
@@ -11,9 +11,13 @@ use std::{
 use tokio::sync::watch;
 use tokio_rustls::rustls::{
     self, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    client::{
+        Resumption,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
     crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+    sign::{CertifiedKey, SingleCertAndKey},
 };
 use tracing::{info, warn};
 
@@ -151,6 +155,24 @@ impl Trust {
         Ok(Self(Arc::new(client(roots))))
     }
 
+    /// The same; and a peer that asks for a certificate is shown this one.
+    ///
+    /// # Errors
+    /// [`SignalingError::Certificate`].
+    pub fn showing(&self, files: &CertificateFiles) -> Result<Self, SignalingError> {
+        let wrong = |path: &Path, reason: String| SignalingError::Certificate { path: path.to_owned(), reason };
+        let key =
+            PrivateKeyDer::from_pem_file(&files.key).map_err(|error| wrong(&files.key, format!("no key: {error}")))?;
+        let chain = certificates(&files.chain)?;
+        let ours =
+            CertifiedKey::from_der(chain, key, &PROVIDER).map_err(|error| wrong(&files.chain, error.to_string()))?;
+        let mut config = ClientConfig::clone(&self.0);
+        config.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(ours));
+        // No session of somebody else's is taken up again.
+        config.resumption = Resumption::default();
+        Ok(Self(Arc::new(config)))
+    }
+
     /// Whatever a peer shows: what is said is hidden from those who listen, and not from one who stands between.
     pub fn anybody() -> Self {
         static ANYBODY: LazyLock<Trust> = LazyLock::new(|| {
@@ -194,6 +216,27 @@ impl PartialEq for TlsPeer {
     /// A connection to one serves the other: the same name, judged the same way.
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name && Arc::ptr_eq(&self.trust.0, &other.trust.0)
+    }
+}
+
+/// Why a connection, or its TLS handshake, came to nothing, in words that say what to do where we know.
+pub(crate) fn refusal(error: &io::Error) -> String {
+    use rustls::{CertificateError as Fault, Error};
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+        Some(Error::InvalidCertificate(fault)) => match fault {
+            // Of another authority of the same name the signature is wrong.
+            Fault::UnknownIssuer | Fault::BadSignature => {
+                "its certificate is signed by no authority that is believed (tls_ca)".to_owned()
+            }
+            Fault::NotValidForName | Fault::NotValidForNameContext { .. } => {
+                "its certificate bears another name than the one that is called".to_owned()
+            }
+            Fault::Expired | Fault::ExpiredContext { .. } => "its certificate has expired".to_owned(),
+            other => format!("its certificate is not accepted: {other}"),
+        },
+        Some(Error::AlertReceived(alert)) => format!("it refuses the TLS handshake: {alert:?}"),
+        Some(other) => format!("no TLS with it: {other}"),
+        None => error.to_string(),
     }
 }
 

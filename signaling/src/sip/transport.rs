@@ -43,8 +43,8 @@ pub(crate) enum Inbound {
     Idle(Flow),
     /// Where the STUN server is: it may be asked.
     StunServer(SocketAddr),
-    /// The requests of these transactions could not be sent.
-    Unsent(Vec<TransactionId>),
+    /// The requests of these transactions could not be sent, and why.
+    Unsent(Vec<TransactionId>, String),
 }
 
 /// Open connections at once; more are turned away.

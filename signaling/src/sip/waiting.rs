@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use tokio::sync::watch;
 
-use super::{core::CallKey, transaction::table::TransactionId};
+use super::{core::CallKey, transaction::table::TransactionId, uri::Uri};
 use crate::{SignalingError, handle::Reply};
 
 /// Who waits for what. Nobody waits longer than the call is up.
@@ -17,7 +17,7 @@ pub(super) struct Waiting {
     /// For what becomes of a REFER.
     referrals: HashMap<CallKey, Referring>,
     /// For the answer to an OPTIONS.
-    pings: HashMap<CallKey, Reply<u16>>,
+    pings: HashMap<CallKey, (String, Reply<u16>)>,
 }
 
 /// A REFER of ours.
@@ -43,13 +43,13 @@ impl Waiting {
         self.referrals.insert(call, Referring::Asked(reply));
     }
 
-    pub(super) fn for_ping(&mut self, ping: CallKey, reply: Reply<u16>) {
-        self.pings.insert(ping, reply);
+    pub(super) fn for_ping(&mut self, ping: CallKey, target: &Uri, reply: Reply<u16>) {
+        self.pings.insert(ping, (target.to_string(), reply));
     }
 
-    pub(super) fn ponged(&mut self, ping: CallKey, code: u16) {
-        if let Some(reply) = self.pings.remove(&ping) {
-            drop(reply.send(Ok(code)));
+    pub(super) fn ponged(&mut self, ping: CallKey, result: Result<u16, String>) {
+        if let Some((target, reply)) = self.pings.remove(&ping) {
+            drop(reply.send(result.map_err(|reason| SignalingError::Unreached { target, reason })));
         }
     }
 

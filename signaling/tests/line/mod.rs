@@ -9,12 +9,12 @@ use std::{
 
 use milo_media::{CODECS, Session, Tuning};
 use milo_signaling::{
-    EndReason, SessionTimers, Transport,
+    Algorithms, EndReason, SessionTimers, Transport,
     security::MediaSecurity,
     sip::{
         Message, Name,
         core::{CallKey, Core, CoreConfig, Event, Output},
-        flow::{Flow, Path},
+        flow::{Flow, Path, Way, Ways},
         parse,
     },
 };
@@ -35,6 +35,8 @@ pub struct Line {
     sought: Vec<CallKey>,
     /// Whether no name has an address.
     pub is_lost: bool,
+    /// Where else registrars are.
+    pub others: Vec<SocketAddr>,
 }
 
 impl Line {
@@ -46,6 +48,8 @@ impl Line {
         let mut config = CoreConfig {
             bans: None,
             registrar: None,
+            logins: Vec::new(),
+            algorithms: Algorithms { sha256: true, md5: true },
             public_address: None,
             media_address: IpAddr::from([127, 0, 0, 1]),
             trusted: Vec::new(),
@@ -63,7 +67,8 @@ impl Line {
         let start = Instant::now();
         let flow = Flow { transport, local: US.parse().unwrap(), remote: PEER.parse().unwrap(), connection: None };
         let (sent, events, sought) = (Vec::new(), Vec::new(), Vec::new());
-        Line { core: Core::new(start, config), now: start, start, flow, sent, events, sought, is_lost: false }
+        let core = Core::new(start, config);
+        Line { core, now: start, start, flow, sent, events, sought, is_lost: false, others: Vec::new() }
     }
 
     /// The peer sends this.
@@ -118,7 +123,7 @@ impl Line {
         }
         // A registrar is where the peer is, if it is anywhere.
         for key in std::mem::take(&mut self.sought) {
-            let found = if self.is_lost { Err("no such host".to_owned()) } else { Ok(self.path()) };
+            let found = if self.is_lost { Err("no such host".to_owned()) } else { Ok(self.ways()) };
             self.core.located(self.now, key, found);
             self.collect();
         }
@@ -126,6 +131,12 @@ impl Line {
 
     fn path(&self) -> Path {
         Path { flow: self.flow, or_connect: None }
+    }
+
+    /// The ways to a registrar.
+    fn ways(&self) -> Ways {
+        let others = self.others.iter().map(|to| Path { flow: Flow { remote: *to, ..self.flow }, or_connect: None });
+        Ways(std::iter::once(self.path()).chain(others).map(|path| Way { path, if_large: None }).collect())
     }
 
     /// What was sent since last asked.

@@ -1,4 +1,4 @@
-//! What nobody may read in a kept message: answers to challenges, keys of SRTP, keys of the telephone. Each secret character
+//! What nobody may read in a kept message: answers to challenges, passwords in URIs, keys of SRTP, keys of the telephone. Each secret character
 //! becomes a `*`, so that every length in the message stays true.
 
 use std::ops::Range;
@@ -40,6 +40,7 @@ pub(super) fn mask(message: &mut [u8]) {
             mask_credentials(value);
         }
     }
+    mask_uris(message.get_mut(..at).unwrap_or_default());
     while at < message.len() {
         let end = after_line(message, at);
         if let Some(line) = message.get_mut(at..end) {
@@ -129,6 +130,36 @@ fn mask_credentials(value: &mut [u8]) {
     }
 }
 
+/// `sip:user:password@host` (RFC 3261 section 19.1.1): the password, wherever in the head it stands.
+fn mask_uris(head: &mut [u8]) {
+    let mut at = 0;
+    while let Some(found) = head.get(at..).and_then(scheme) {
+        let from = at + found;
+        // Until where it may be a user part: neither of these stands in one unescaped.
+        let rest = head.get(from..).unwrap_or_default();
+        let ends = |byte: &u8| byte.is_ascii_whitespace() || b"@<>\"".contains(byte);
+        let end = rest.iter().position(ends).unwrap_or(rest.len());
+        let next = scheme(rest.get(..end).unwrap_or_default()).unwrap_or(end);
+        if next == end
+            && rest.get(end) == Some(&b'@')
+            && let Some(colon) = rest.get(..end).and_then(|user| user.iter().position(|byte| *byte == b':'))
+        {
+            hide(head.get_mut(from + colon + 1..from + end).unwrap_or_default());
+        }
+        at = from;
+    }
+}
+
+/// Where what stands behind the next `sip:` or `sips:` begins.
+fn scheme(text: &[u8]) -> Option<usize> {
+    let is_it = |at: &usize| {
+        let begins = |scheme: &[u8]| text.get(*at..at + scheme.len()).is_some_and(|a| a.eq_ignore_ascii_case(scheme));
+        begins(b"sip:") || begins(b"sips:")
+    };
+    let at = (0..text.len()).find(is_it)?;
+    text.get(at..)?.iter().position(|byte| *byte == b':').map(|colon| at + colon + 1)
+}
+
 /// Where the parameter ends that these are the rest of: commas between quotes do not end it.
 fn until_comma(rest: &[u8]) -> usize {
     let (mut quoted, mut escaped) = (false, false);
@@ -194,6 +225,24 @@ mod tests {
             "REGISTER sip:b SIP/2.0\r\nVia: x\r\nAUTHORIZATION : Digest username=\"a, \\\"b\",\r\n  response=******, \
              uri=\"sip:b\",nc=1, own=*\r\nProxy-Authorization: Basic ****\r\nSubject: response=\"0123\"\r\n\r\n"
         );
+    }
+
+    #[test]
+    fn passwords_in_uris_are_masked_and_ports_are_not() {
+        let line = |value: &str| masked(&format!("INVITE {value} SIP/2.0\r\nContact: {value}\r\n\r\nsip:a:b@c"));
+        for (uri, seen) in [
+            ("sip:rina:s3cr:et@192.0.2.7:5080;transport=tcp", "sip:rina:*******@192.0.2.7:5080;transport=tcp"),
+            ("SIPS:rina:secret@b", "SIPS:rina:******@b"),
+            ("sip:192.0.2.7:5080", "sip:192.0.2.7:5080"),
+            ("sip:rina@b:5060", "sip:rina@b:5060"),
+            ("<sip:rina:secret@b>;x=\"sip:c:d@e\"", "<sip:rina:******@b>;x=\"sip:c:*@e\""),
+            ("sip:b:5060,sip:rina:secret@b", "sip:b:5060,sip:rina:******@b"),
+            ("sip:rina:@b", "sip:rina:@b"),
+            ("sip:", "sip:"),
+        ] {
+            let seen = format!("INVITE {seen} SIP/2.0\r\nContact: {seen}\r\n\r\nsip:a:b@c");
+            assert_eq!(line(uri), seen);
+        }
     }
 
     #[test]

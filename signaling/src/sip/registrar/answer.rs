@@ -4,7 +4,7 @@
 //! account, which nonces answered right and how often (`nc`), so that nothing can be played again.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, HashSet, VecDeque},
     fmt,
     hash::{DefaultHasher, Hash, Hasher},
     net::IpAddr,
@@ -88,7 +88,7 @@ impl User {
 
 /// What a request with or without credentials deserves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Judgement {
+pub(in crate::sip) enum Judgement {
     /// It comes from the account at this place of the list.
     Known(usize),
     /// Ask, or ask again.
@@ -97,7 +97,7 @@ pub(super) enum Judgement {
 
 /// Why it is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asked {
+pub(in crate::sip) enum Asked {
     /// It brought no credentials of ours.
     First,
     /// They were right, for a nonce that no longer holds or has been counted.
@@ -222,7 +222,7 @@ pub struct Algorithms {
 
 /// Whoever asks for credentials.
 #[derive(Debug)]
-pub(super) struct Examiner {
+pub(in crate::sip) struct Examiner {
     realm: String,
     algorithms: Algorithms,
     users: Vec<(User, Counts)>,
@@ -236,7 +236,7 @@ pub(super) struct Examiner {
 }
 
 impl Examiner {
-    pub(super) fn new(
+    pub(in crate::sip) fn new(
         now: Instant,
         (realm, algorithms): (String, Algorithms),
         mut users: Vec<User>,
@@ -248,13 +248,39 @@ impl Examiner {
         Self { realm, algorithms, users, nobody, key, began: now, given: 0, wrong: VecDeque::new() }
     }
 
+    /// Has these accounts from now on; returns the names of those that are as they were.
+    pub(super) fn replace(&mut self, mut users: Vec<User>) -> HashSet<String> {
+        users.sort_by(|a, b| a.name.cmp(&b.name));
+        let before = std::mem::take(&mut self.users);
+        let mut before: HashMap<_, _> =
+            before.into_iter().map(|(user, counts)| (user.name.clone(), (user, counts))).collect();
+        let mut same = HashSet::new();
+        for user in users {
+            // What a nonce has been used for is not forgotten.
+            let counts = match before.remove(&user.name) {
+                Some((known, counts)) if known == user => {
+                    same.insert(user.name.clone());
+                    counts
+                }
+                _ => Counts::default(),
+            };
+            self.users.push((user, counts));
+        }
+        same
+    }
+
+    /// Whether there is an account of this name.
+    pub(super) fn knows(&self, name: &str) -> bool {
+        self.users.binary_search_by(|(user, _)| user.name.as_str().cmp(name)).is_ok()
+    }
+
     /// The account at this place of the list.
-    pub(super) fn name(&self, at: usize) -> &str {
+    pub(in crate::sip) fn name(&self, at: usize) -> &str {
         self.users.get(at).map_or("", |(user, _)| user.name.as_str())
     }
 
     /// Judges the credentials of a request from this address. An unknown account and a wrong password take the same steps.
-    pub(super) fn judge(&mut self, now: Instant, request: &Message, from: IpAddr) -> Judgement {
+    pub(in crate::sip) fn judge(&mut self, now: Instant, request: &Message, from: IpAddr) -> Judgement {
         let fields = request.headers.get_all(Name::AUTHORIZATION).take(4);
         let Some(answer) = fields.filter_map(Answer::of).find(|answer| self.takes(answer)) else {
             return Judgement::Ask(Asked::First);
@@ -288,7 +314,7 @@ impl Examiner {
     }
 
     /// The fields that ask, the stronger first (RFC 8760 section 2.4).
-    pub(super) fn challenges(&mut self, now: Instant, to: IpAddr, stale: bool) -> Vec<(Name, String)> {
+    pub(in crate::sip) fn challenges(&mut self, now: Instant, to: IpAddr, stale: bool) -> Vec<(Name, String)> {
         self.given += 1;
         let nonce = self.nonce(now.saturating_duration_since(self.began).as_secs(), self.given, to);
         let (realm, stale) = (quote(&self.realm), if stale { ", stale=true" } else { "" });

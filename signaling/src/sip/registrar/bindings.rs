@@ -1,7 +1,7 @@
 //! Where the telephones of our accounts are: their bindings (RFC 3261 section 10.3).
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -60,15 +60,20 @@ struct Wish {
     seconds: u32,
 }
 
-/// All bindings, by account.
+/// All bindings, by account. A change costs what the account has, however many others there are.
 #[derive(Debug, Default)]
 pub(super) struct Bindings {
     of: BTreeMap<String, Vec<Binding>>,
-    /// From which addresses they came.
-    sources: HashSet<IpAddr>,
-    /// When the next one lapses.
-    next: Option<Instant>,
-    changed: bool,
+    /// How many there are.
+    total: usize,
+    /// How many came from each address.
+    sources: HashMap<IpAddr, usize>,
+    /// Whose came by each connection, and how many of each.
+    connections: HashMap<ConnectionId, BTreeMap<String, usize>>,
+    /// When the first one of each account lapses.
+    lapses: BTreeSet<(Instant, String)>,
+    /// Accounts whose bindings have changed since they were asked for last.
+    changed: BTreeSet<String>,
 }
 
 impl Bindings {
@@ -87,7 +92,7 @@ impl Bindings {
         let call_id = request.call_id()?.to_owned();
         let (cseq, _) = request.cseq()?;
         let wishes = wishes(request, terms)?;
-        let bindings = self.of.entry(user.to_owned()).or_default();
+        let bindings = self.of.get(user).map(Vec::as_slice).unwrap_or_default();
         let is_old = |binding: &Binding| binding.call_id == call_id && binding.cseq >= cseq;
         let wanted = |binding: &Binding| match &wishes {
             None => true,
@@ -96,26 +101,76 @@ impl Bindings {
         if bindings.iter().any(|binding| wanted(binding) && is_old(binding)) {
             let mut rejection = Rejection::new(500);
             "CSeq Out Of Order".clone_into(&mut rejection.reason);
-            self.tidy(user);
             return Err(rejection);
         }
-        let is_fetch = wishes.as_ref().is_some_and(Vec::is_empty);
-        bindings.retain(|binding| !wanted(binding));
-        let user_agent = request.headers.get(Name::USER_AGENT).map(|agent| agent.chars().take(80).collect());
-        for Wish { contact, seconds } in wishes.into_iter().flatten().filter(|wish| wish.seconds > 0) {
-            if bindings.len() >= CONTACTS
-                && let Some((first, _)) = bindings.iter().enumerate().min_by_key(|(_, one)| one.registered.until)
-            {
-                bindings.swap_remove(first);
-            }
-            let until = now + Duration::from_secs(seconds.into());
-            let user_agent = Option::clone(&user_agent);
-            let registered = Registered { user: user.to_owned(), contact, flow, until, user_agent };
-            bindings.push(Binding { registered, call_id: call_id.clone(), cseq });
+        if wishes.as_ref().is_some_and(Vec::is_empty) {
+            // It asks only.
+            return Ok(());
         }
-        self.changed |= !is_fetch;
-        self.tidy(user);
+        let user_agent: Option<String> =
+            request.headers.get(Name::USER_AGENT).map(|agent| agent.chars().take(80).collect());
+        self.change(user, |bindings| {
+            bindings.retain(|binding| match &wishes {
+                None => false,
+                Some(wishes) => !wishes.iter().any(|wish| wish.contact.is_equivalent(&binding.registered.contact)),
+            });
+            for Wish { contact, seconds } in wishes.into_iter().flatten().filter(|wish| wish.seconds > 0) {
+                if bindings.len() >= CONTACTS
+                    && let Some((first, _)) = bindings.iter().enumerate().min_by_key(|(_, one)| one.registered.until)
+                {
+                    bindings.swap_remove(first);
+                }
+                let until = now + Duration::from_secs(seconds.into());
+                let user_agent = Option::clone(&user_agent);
+                let registered = Registered { user: user.to_owned(), contact, flow, until, user_agent };
+                bindings.push(Binding { registered, call_id: call_id.clone(), cseq });
+            }
+        });
         Ok(())
+    }
+
+    /// Changes the bindings of an account, and all that is known of them besides.
+    fn change(&mut self, user: &str, change: impl FnOnce(&mut Vec<Binding>)) {
+        let mut bindings = self.of.remove(user).unwrap_or_default();
+        self.count(user, &bindings, false);
+        change(&mut bindings);
+        self.count(user, &bindings, true);
+        self.changed.insert(user.to_owned());
+        if !bindings.is_empty() {
+            self.of.insert(user.to_owned(), bindings);
+        }
+    }
+
+    /// Counts the bindings of an account in, or out.
+    fn count(&mut self, user: &str, bindings: &[Binding], is_in: bool) {
+        let step = |count: &mut usize| *count = if is_in { *count + 1 } else { count.saturating_sub(1) };
+        for Binding { registered, .. } in bindings {
+            let (address, connection) = (registered.flow.remote.ip().to_canonical(), registered.flow.connection);
+            step(&mut self.total);
+            let of_address = self.sources.entry(address).or_default();
+            step(of_address);
+            if *of_address == 0 {
+                self.sources.remove(&address);
+            }
+            let Some(connection) = connection else { continue };
+            let users = self.connections.entry(connection).or_default();
+            let of_user = users.entry(user.to_owned()).or_default();
+            step(of_user);
+            if *of_user == 0 {
+                users.remove(user);
+            }
+            if users.is_empty() {
+                self.connections.remove(&connection);
+            }
+        }
+        if let Some(first) = bindings.iter().map(|binding| binding.registered.until).min() {
+            let lapse = (first, user.to_owned());
+            if is_in {
+                self.lapses.insert(lapse)
+            } else {
+                self.lapses.remove(&lapse)
+            };
+        }
     }
 
     /// Those of an account, as a response lists them (section 10.3, step 8).
@@ -129,64 +184,55 @@ impl Bindings {
 
     /// Lets those go whose time is over.
     pub(super) fn expire(&mut self, now: Instant) {
-        if self.deadline().is_none_or(|at| at > now) {
-            return;
+        while let Some((at, user)) = self.lapses.first().cloned()
+            && at <= now
+        {
+            self.change(&user, |bindings| bindings.retain(|binding| binding.registered.until > now));
         }
-        for bindings in self.of.values_mut() {
-            let before = bindings.len();
-            bindings.retain(|binding| binding.registered.until > now);
-            self.changed |= bindings.len() != before;
-        }
-        self.of.retain(|_, bindings| !bindings.is_empty());
-        self.survey();
     }
 
     /// Lets those go that came by this connection, which is no more.
     pub(super) fn closed(&mut self, connection: ConnectionId) {
-        if !self.uses(Some(connection)) {
-            return;
+        let users: Vec<String> =
+            self.connections.get(&connection).into_iter().flatten().map(|(user, _)| user.clone()).collect();
+        for user in users {
+            self.change(&user, |bindings| {
+                bindings.retain(|binding| binding.registered.flow.connection != Some(connection));
+            });
         }
-        for bindings in self.of.values_mut() {
-            bindings.retain(|binding| binding.registered.flow.connection != Some(connection));
-        }
-        self.of.retain(|_, bindings| !bindings.is_empty());
-        self.changed = true;
-        self.survey();
+    }
+
+    /// Lets those go whose account is none of ours any more, or has another password.
+    pub(super) fn keep(&mut self, stays: impl Fn(&str) -> bool) {
+        let gone: Vec<String> = self.of.keys().filter(|user| !stays(user)).cloned().collect();
+        gone.iter().for_each(|user| self.change(user, Vec::clear));
     }
 
     /// When the next one lapses.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.next
+        self.lapses.first().map(|(at, _)| *at)
     }
 
     /// Whether a telephone is registered from this address.
     pub(super) fn is_from(&self, address: IpAddr) -> bool {
-        self.sources.contains(&address.to_canonical())
+        self.sources.contains_key(&address.to_canonical())
     }
 
     /// Whether this connection carries the calls of a telephone.
     pub(super) fn uses(&self, connection: Option<ConnectionId>) -> bool {
-        let mut all = self.of.values().flatten();
-        connection.is_some() && all.any(|binding| binding.registered.flow.connection == connection)
+        connection.is_some_and(|connection| self.connections.contains_key(&connection))
     }
 
-    /// All of them, when anything has changed since this was asked last.
-    pub(super) fn news(&mut self) -> Option<Arc<[Registered]>> {
-        let all = || self.of.values().flatten().map(|binding| binding.registered.clone()).collect();
-        std::mem::take(&mut self.changed).then(all)
+    /// How many there are.
+    pub(super) fn total(&self) -> usize {
+        self.total
     }
 
-    fn tidy(&mut self, user: &str) {
-        if self.of.get(user).is_some_and(Vec::is_empty) {
-            self.of.remove(user);
-        }
-        self.survey();
-    }
-
-    fn survey(&mut self) {
-        let all = || self.of.values().flatten().map(|binding| &binding.registered);
-        self.next = all().map(|registered| registered.until).min();
-        self.sources = all().map(|registered| registered.flow.remote.ip().to_canonical()).collect();
+    /// An account whose telephones have changed since this was asked last, and what they are now.
+    pub(super) fn news(&mut self) -> Option<(String, Arc<[Registered]>)> {
+        let user = self.changed.pop_first()?;
+        let telephones = self.of.get(&user).into_iter().flatten().map(|binding| binding.registered.clone()).collect();
+        Some((user, telephones))
     }
 }
 
@@ -258,11 +304,11 @@ mod tests {
             let request = register(connection as u32, contact);
             bindings.register(now, "rina", &request, by(connection), TERMS).unwrap();
         }
-        bindings.news();
+        assert_eq!(bindings.news().map(|(user, all)| (user, all.len())), Some(("rina".to_owned(), 2)));
         bindings.closed(ConnectionId(3));
         assert_eq!(bindings.news(), None);
         bindings.closed(ConnectionId(1));
-        let left = bindings.news().unwrap();
+        let (_, left) = bindings.news().unwrap();
         assert_eq!((left.len(), left[0].flow.connection), (1, Some(ConnectionId(2))));
     }
 
@@ -286,11 +332,45 @@ mod tests {
         assert_eq!(wants(now, 6, "Contact: <sip:b@10.0.0.9>;expires=0").unwrap().len(), 1);
         assert!(bindings.is_from([203, 0, 113, 5].into()));
         bindings.expire(now + Duration::from_secs(89));
-        assert_eq!(bindings.news().unwrap().len(), 1);
+        assert_eq!(bindings.news().unwrap().1.len(), 1);
         assert_eq!(bindings.news(), None);
         bindings.expire(now + Duration::from_secs(90));
-        assert_eq!(bindings.news().unwrap().len(), 0);
+        assert_eq!(bindings.news().unwrap().1.len(), 0);
         assert!(!bindings.is_from([203, 0, 113, 5].into()) && bindings.of.is_empty());
+    }
+
+    #[test]
+    fn what_is_known_of_bindings_besides_stays_true_whatever_comes_and_goes() {
+        let (now, mut bindings, mut seed) = (Instant::now(), Bindings::default(), 7_u64);
+        let mut dice = |sides: u64| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 33) % sides
+        };
+        for step in 0..3_000_u32 {
+            let at = now + Duration::from_secs(u64::from(step));
+            let (user, connection) = (format!("u{}", dice(20)), ConnectionId(dice(10)));
+            let remote = format!("203.0.113.{}:5060", dice(9)).parse().unwrap();
+            let by = Flow { remote, connection: Some(connection).filter(|_| dice(2) == 0), ..flow() };
+            let seconds = [0, 60, 90, 600][dice(4) as usize];
+            let contact = format!("Contact: <sip:p{}@10.0.0.9>;expires={seconds}", dice(12));
+            match dice(8) {
+                0 => bindings.closed(connection),
+                1 => bindings.expire(at),
+                2 => bindings.keep(|name| name != user),
+                _ => drop(bindings.register(at, &user, &register(step, &contact), by, TERMS)),
+            }
+            let all: Vec<_> = bindings.of.values().flatten().map(|binding| &binding.registered).collect();
+            assert_eq!(bindings.total(), all.len());
+            assert_eq!(bindings.deadline(), all.iter().map(|one| one.until).min());
+            for last in 0..9 {
+                let address = IpAddr::from([203, 0, 113, last]);
+                assert_eq!(bindings.is_from(address), all.iter().any(|one| one.flow.remote.ip() == address));
+            }
+            for connection in (0..10).map(|id| Some(ConnectionId(id))) {
+                assert_eq!(bindings.uses(connection), all.iter().any(|one| one.flow.connection == connection));
+            }
+            assert!(bindings.of.values().all(|of_one| !of_one.is_empty()));
+        }
     }
 
     #[test]

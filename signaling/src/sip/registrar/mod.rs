@@ -13,7 +13,7 @@ mod bindings;
 use std::{net::IpAddr, time::Instant};
 
 use super::{
-    bans::Offence,
+    bans::{Offence, weight},
     core::{Core, Event, Output},
     flow::{ConnectionId, Flow, Packet, response_path},
     gate::Verdict,
@@ -25,10 +25,10 @@ use super::{
     screen::{Rejection, screen},
     transaction::message::server_key,
 };
-use answer::{Asked, Examiner, Judgement};
 use bindings::Bindings;
 
 pub use answer::{Algorithms, User};
+pub(super) use answer::{Asked, Examiner, Judgement};
 pub use bindings::{Registered, Terms};
 
 /// What a registrar is made from.
@@ -68,6 +68,11 @@ impl Registrar {
         self.bindings.uses(connection)
     }
 
+    /// Whether it has this account.
+    fn knows(&self, name: &str) -> bool {
+        self.examiner.knows(name)
+    }
+
     /// When the next binding lapses.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.bindings.deadline()
@@ -81,9 +86,15 @@ impl Core {
         self.registrar.as_ref().is_some_and(registers)
     }
 
+    /// Whether a datagram of somebody who is not trusted may be a call of a trunk that proves who it is, or belong to one.
+    pub(super) fn may_prove_itself(&self, bytes: &[u8]) -> bool {
+        let of_a_call = [&b"INVITE "[..], b"ACK ", b"CANCEL "];
+        self.logins.is_some() && of_a_call.iter().any(|method| bytes.starts_with(method))
+    }
+
     /// A request outside every dialog of somebody who is not trusted: whether it is served, as whose. A REGISTER is the
-    /// registrar's to judge; an INVITE must prove who sends it, from where a telephone is registered; what belongs to an
-    /// INVITE that was let in is.
+    /// registrar's to judge; an INVITE must prove who sends it, where a telephone is registered or a trunk has credentials; what
+    /// belongs to an INVITE that was let in is.
     pub(super) fn lets_in(
         &mut self,
         now: Instant,
@@ -91,36 +102,86 @@ impl Core {
         message: &Message,
         flow: &Flow,
     ) -> Outsider {
-        let Some(registrar) = &mut self.registrar else { return Outsider::Stranger };
+        let address = flow.remote.ip();
         if *method == Method::Register {
             // What is refused before anybody is asked who it is, is a stranger's, and counts as such.
             let has_to_tag = message.to().is_ok_and(|to| to.tag().is_some());
-            let is_sound = !has_to_tag && screen(message).and_then(|()| kept_secret(message, method, flow)).is_ok();
+            let is_sound = self.registrar.is_some() && !has_to_tag && is_sound(message, method, flow);
             return if is_sound { Outsider::Served(None) } else { Outsider::Stranger };
         }
-        if !registrar.is_from(flow.remote.ip()) {
+        let is_telephone = self.registrar.as_ref().is_some_and(|registrar| registrar.is_from(address));
+        if !is_telephone && self.logins.is_none() {
             return Outsider::Stranger;
         }
-        let of_invite = || self.transactions.find(&server_key(via, message, &Method::Invite)).is_some();
-        if self.transactions.find(key).is_some() || (*method == Method::Cancel && of_invite()) {
+        // Only whoever sent the INVITE: what stands in a Via may be known to others.
+        let is_its_own = |key: &str| {
+            let path = self.transactions.find(key).and_then(|id| self.transactions.path(id));
+            path.is_some_and(|path| path.flow.remote.ip() == address)
+        };
+        if is_its_own(key) || (*method == Method::Cancel && is_its_own(&server_key(via, message, &Method::Invite))) {
             return Outsider::Served(None);
         }
         if *method != Method::Invite {
+            if !is_telephone {
+                return Outsider::Stranger;
+            }
             // OPTIONS to see whether we are there, SUBSCRIBE and PUBLISH that we know nothing of: a telephone has its answer.
-            let is_asked = *method == Method::Ack || self.gate.ask(now, flow.remote.ip(), true) == Verdict::Refuse;
+            let is_asked = *method == Method::Ack || self.gate.ask(now, address, true) == Verdict::Refuse;
             return if is_asked { Outsider::Served(None) } else { Outsider::Answered };
         }
+        let caller = message.from().map(|from| from.uri.user()).unwrap_or_default();
+        let is_account = is_telephone && self.registrar.as_ref().is_some_and(|registrar| registrar.knows(&caller));
+        let asking = self.logins.as_ref().filter(|_| !is_account).and_then(|logins| logins.asks(message));
+        if !self.gate.may_guess(now, address) {
+            return Outsider::Answered;
+        }
+        match asking.filter(|_| is_sound(message, method, flow)) {
+            Some(asking) => self.lets_in_trunk(now, asking, message, via, flow),
+            None if is_telephone => self.lets_in_account(now, &caller, message, via, flow),
+            None => Outsider::Stranger,
+        }
+    }
+
+    /// An INVITE from where a telephone is registered.
+    fn lets_in_account(&mut self, now: Instant, caller: &str, message: &Message, via: &Via, flow: &Flow) -> Outsider {
+        let Some(registrar) = &mut self.registrar else { return Outsider::Stranger };
         match registrar.examiner.judge(now, message, flow.remote.ip()) {
             Judgement::Known(at) => {
                 let account = registrar.examiner.name(at).to_owned();
-                if message.from().is_ok_and(|from| from.uri.user() == account) {
-                    return Outsider::Served(Some(account));
+                if caller == account {
+                    return Outsider::Served(Some(Proven::Account(account)));
                 }
                 self.answer_outsider(message, via, flow, &Rejection::new(403));
             }
-            Judgement::Ask(asked) => self.ask(now, message, via, flow, asked),
+            Judgement::Ask(asked) => self.ask(now, (message, via, flow), asked, None),
         }
         Outsider::Answered
+    }
+
+    /// An INVITE that may be a call of a trunk with credentials.
+    fn lets_in_trunk(&mut self, now: Instant, asking: usize, message: &Message, via: &Via, flow: &Flow) -> Outsider {
+        let address = flow.remote.ip();
+        let Some(logins) = &mut self.logins else { return Outsider::Stranger };
+        match logins.judge(now, asking, message, address) {
+            Ok(trunk) => {
+                self.bans.pardon(now, address);
+                if let Some(trunk) = trunk {
+                    return Outsider::Served(Some(Proven::Trunk(trunk)));
+                }
+                self.answer_outsider(message, via, flow, &Rejection::new(403));
+            }
+            Err(asked) => self.ask(now, (message, via, flow), asked, Some(asking)),
+        }
+        Outsider::Answered
+    }
+
+    /// The accounts are these from now on. Whose account is gone, or has another password, is no longer registered.
+    pub fn replace_accounts(&mut self, users: Vec<User>) {
+        if let Some(registrar) = &mut self.registrar {
+            let same = registrar.examiner.replace(users);
+            registrar.bindings.keep(|user| same.contains(user));
+        }
+        self.tell_bindings();
     }
 
     /// A REGISTER came.
@@ -129,9 +190,12 @@ impl Core {
             return self.answer_stateless(&request, &Rejection::method_not_allowed());
         };
         let message = &request.message;
+        if !self.gate.may_guess(now, request.flow.remote.ip()) {
+            return;
+        }
         let at = match registrar.examiner.judge(now, message, request.flow.remote.ip()) {
             Judgement::Known(at) => at,
-            Judgement::Ask(asked) => return self.ask(now, message, &request.via, &request.flow, asked),
+            Judgement::Ask(asked) => return self.ask(now, (message, &request.via, &request.flow), asked, None),
         };
         // Whoever has mistyped before, or whose address somebody has forged, is welcome.
         self.bans.pardon(now, request.flow.remote.ip());
@@ -176,14 +240,22 @@ impl Core {
     }
 
     fn tell_bindings(&mut self) {
-        if let Some(all) = self.registrar.as_mut().and_then(|registrar| registrar.bindings.news()) {
-            self.counters.bindings = all.len();
-            self.event(Event::Registered(all));
+        let news = |core: &mut Self| core.registrar.as_mut()?.bindings.news();
+        while let Some((account, telephones)) = news(self) {
+            self.event(Event::Registered(account, telephones));
         }
+        self.counters.bindings = self.registrar.as_ref().map_or(0, |registrar| registrar.bindings.total());
     }
 
-    /// 401. Who is not trusted is asked at a limited rate: a forged source must not make us send floods.
-    fn ask(&mut self, now: Instant, message: &Message, via: &Via, flow: &Flow, asked: Asked) {
+    /// 401, of the registrar or of this realm of trunks. Who is not trusted is asked at a limited rate: a forged source must not
+    /// make us send floods.
+    fn ask(
+        &mut self,
+        now: Instant,
+        (message, via, flow): (&Message, &Via, &Flow),
+        asked: Asked,
+        asking: Option<usize>,
+    ) {
         let address = flow.remote.ip();
         let is_stream = flow.connection.is_some();
         match asked {
@@ -191,11 +263,15 @@ impl Core {
                 self.counters.wrong_answers += 1;
                 // Over UDP it counts as a guess only where the question has reached this very address.
                 let proven = heard || is_stream;
+                if proven {
+                    self.gate.guessed(now, address);
+                }
                 let offence = if proven { Offence::WrongAnswers } else { Offence::Requests };
                 self.offend(now, flow, (offence, 1.0), proven);
             }
-            Asked::First if is_stream => self.offend(now, flow, (Offence::Requests, 1.0), true),
-            Asked::First | Asked::Stale | Asked::Again => {}
+            // Whoever answers right next is forgiven; a scanner never does.
+            Asked::First => self.offend(now, flow, (Offence::Requests, weight(&message.to_bytes())), is_stream),
+            Asked::Stale | Asked::Again => {}
         }
         let is_known = self.registrar.as_ref().is_some_and(|registrar| registrar.is_from(address));
         if !self.gate.trusts(address) && self.gate.ask(now, address, is_known) == Verdict::Silence {
@@ -204,9 +280,14 @@ impl Core {
             }
             return;
         }
-        let Some(registrar) = &mut self.registrar else { return };
+        let stale = asked == Asked::Stale;
+        let challenges = match (asking, &mut self.logins, &mut self.registrar) {
+            (Some(asking), Some(logins), _) => logins.challenges(now, asking, address, stale),
+            (_, _, Some(registrar)) => registrar.examiner.challenges(now, address, stale),
+            _ => return,
+        };
         let mut rejection = Rejection::new(401);
-        rejection.headers.extend(registrar.examiner.challenges(now, address, asked == Asked::Stale));
+        rejection.headers.extend(challenges);
         self.answer_outsider(message, via, flow, &rejection);
     }
 
@@ -219,11 +300,25 @@ impl Core {
     }
 }
 
+/// Whether a request deserves to be asked who sends it.
+fn is_sound(message: &Message, method: &Method, flow: &Flow) -> bool {
+    screen(message).and_then(|()| kept_secret(message, method, flow)).is_ok()
+}
+
+/// Who has proved, by digest, to send a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proven {
+    /// A telephone of this account.
+    Account(String),
+    /// This trunk.
+    Trunk(String),
+}
+
 /// What becomes of a request of somebody who is not trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outsider {
-    /// It is served; as this account's, where it had to prove it.
-    Served(Option<String>),
+    /// It is served; as whose, where it had to prove it.
+    Served(Option<Proven>),
     /// It has its answer, or deserved none.
     Answered,
     /// Nobody knows it.

@@ -91,6 +91,11 @@ impl InviteClient {
         }
     }
 
+    /// Nobody waits for its response any more, which may come all the same: it is not sent again.
+    pub(crate) fn abandon(&mut self) {
+        self.resend = None;
+    }
+
     /// Time has passed.
     pub(crate) fn expire(&mut self, now: Instant) -> Do {
         if self.end.is_some_and(|end| now >= end) {

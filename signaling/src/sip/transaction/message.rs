@@ -39,7 +39,7 @@ pub(crate) fn merge_key(request: &Message) -> Option<String> {
 }
 
 /// The key of the client transaction that a response belongs to.
-pub(super) fn client_key(branch: &str, method: &Method) -> String {
+pub(crate) fn client_key(branch: &str, method: &Method) -> String {
     format!("c {branch} {method}")
 }
 

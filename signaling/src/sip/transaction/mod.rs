@@ -27,6 +27,10 @@ pub(crate) const T2: Duration = Duration::from_secs(4);
 pub(crate) const T4: Duration = Duration::from_secs(5);
 /// 64 × T1: timers B, F, H, J (unreliable), L, M.
 pub(crate) const T1_64: Duration = Duration::from_secs(32);
+/// How long a place of several, or an INVITE anywhere, may say nothing at all. Who answers an INVITE says 100 within 200 ms
+/// (section 17.2.1); over UDP a request has been sent four times by then, and timers B and F would take longer than anybody
+/// lets it ring.
+pub(crate) const UNHEARD: Duration = Duration::from_secs(6);
 /// Timer D on an unreliable transport: at least 32 s.
 pub(crate) const TIMER_D: Duration = Duration::from_secs(32);
 

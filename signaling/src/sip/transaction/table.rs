@@ -33,8 +33,8 @@ pub(crate) enum Told {
     Response(Box<Message>),
     /// Nobody answered our request.
     TimedOut,
-    /// Our request could not be sent.
-    Unreachable,
+    /// Our request could not be sent: why.
+    Unreachable(String),
     /// Our rejection of an INVITE was never acknowledged.
     Unacknowledged,
 }
@@ -258,6 +258,17 @@ impl Transactions {
         owner
     }
 
+    /// Nobody waits for the response to this INVITE any more, and it is not sent again. Should one come all the same, it belongs
+    /// to no call.
+    pub(crate) fn abandon(&mut self, id: TransactionId) {
+        let Some(transaction) = self.live.get_mut(&id) else { return };
+        if let Machine::InviteClient { machine, .. } = &mut transaction.machine {
+            machine.abandon();
+            transaction.owner = None;
+        }
+        self.settle(id);
+    }
+
     /// When [`Self::expire`] wants to be called.
     pub(crate) fn next_timer(&self) -> Option<Instant> {
         self.timers.first().map(|(at, _)| *at)
@@ -365,6 +376,11 @@ impl Transactions {
             }
             transaction.scheduled = deadline;
         }
+    }
+
+    /// The way that its messages go.
+    pub(crate) fn path(&self, id: TransactionId) -> Option<Path> {
+        Some(self.live.get(&id)?.path)
     }
 
     /// The INVITE of a client transaction.

@@ -45,7 +45,7 @@ impl Core {
         let branch = self.put_via(&mut invite, &path);
         let id = self.transactions.send(now, invite, &branch, path, Some(key), &mut self.packets);
         if let Some(Call { stage: Stage::Outgoing(outgoing), .. }) = self.calls.get_mut(&key) {
-            outgoing.sent_again(id, branch);
+            outgoing.sent_again(now, id, branch);
         }
     }
 }

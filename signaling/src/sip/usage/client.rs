@@ -22,7 +22,7 @@ use crate::{
         method::Method,
         screen::{allow, supported},
         session_timer::{Clock, Terms},
-        transaction::{T1_64, message::cancel_of, table::TransactionId},
+        transaction::{T1_64, UNHEARD, message::cancel_of, table::TransactionId},
         uri::{Uri, escape_user},
     },
 };
@@ -48,6 +48,8 @@ pub(in crate::sip) struct Outgoing {
     cancel: Cancel,
     pub(super) told: u16,
     pub(super) give_up: Instant,
+    /// Until when anything at all must have been heard of this INVITE; None once it has.
+    pub(super) unheard: Option<Instant>,
     /// What every branch of a fork was offered.
     pub(super) offered: Box<Offered>,
     /// What the callee of the call's present dialog has said.
@@ -90,10 +92,11 @@ impl Outgoing {
     }
 
     /// The INVITE is on its way again, in a transaction of its own.
-    pub(super) fn sent_again(&mut self, transaction: TransactionId, branch: String) {
+    pub(super) fn sent_again(&mut self, now: Instant, transaction: TransactionId, branch: String) {
         self.transaction = transaction;
         self.branch = branch;
         self.provisional = false;
+        self.unheard = Some(now + UNHEARD);
     }
 }
 
@@ -124,7 +127,8 @@ impl Core {
         if let Uri::Sip(sip) = &mut to {
             sip.params.remove("transport");
         }
-        let ways = ways.into();
+        let mut ways = ways.into();
+        self.deaf.put_last(now, &mut ways);
         let lost = || SignalingError::Target { target: target.to_string(), reason: "there is no way to it".to_owned() };
         let us = self.advertised(&ways.first().ok_or_else(lost)?.flow);
         let from = match from.parse::<Uri>() {
@@ -182,6 +186,7 @@ impl Core {
             cancel: Cancel::No,
             told: 0,
             give_up: now + RING_LIMIT,
+            unheard: Some(now + UNHEARD),
             offered: Box::new(Offered::new(negotiation.clone())),
             said: Said::default(),
             untried: Some(untried).filter(|untried| untried.ways.first().is_some()),
@@ -230,6 +235,7 @@ impl Core {
         let Some(call) = self.calls.get_mut(&key) else { return };
         let was = std::mem::replace(&mut call.is_to_stranger, !self.gate.trusts(call.flow.remote.ip()));
         self.calls_to_strangers = self.calls_to_strangers + usize::from(call.is_to_stranger) - usize::from(was);
+        self.welcome_guest(key);
     }
 
     /// The Call-ID of a call.
@@ -255,6 +261,7 @@ impl Core {
         if outgoing.cancel == Cancel::No {
             outgoing.cancel = Cancel::Wanted;
             outgoing.give_up = now + T1_64;
+            outgoing.unheard = None;
             if outgoing.provisional {
                 self.send_cancel(now, key);
             }
@@ -290,6 +297,7 @@ impl Core {
         match &mut call.stage {
             Stage::Outgoing(outgoing) if code < 200 => {
                 outgoing.provisional = true;
+                outgoing.unheard = None;
                 match outgoing.cancel {
                     Cancel::No if code > 100 => self.progressed(now, key, id, code, response),
                     Cancel::Wanted => self.send_cancel(now, key),
@@ -376,9 +384,12 @@ impl Core {
         self.forget(key);
     }
 
-    /// The other side has rung long enough, or our CANCEL had no effect.
+    /// Nothing was heard, or the other side has rung long enough, or our CANCEL had no effect.
     pub(super) fn expire_outgoing(&mut self, now: Instant, key: CallKey) {
         let Some(Call { stage: Stage::Outgoing(outgoing), .. }) = self.calls.get(&key) else { return };
+        if outgoing.unheard.is_some_and(|at| now >= at) {
+            return self.unheard(now, key);
+        }
         if now < outgoing.give_up {
             return;
         }

@@ -104,6 +104,7 @@ impl Core {
         if call.is_to_stranger {
             self.calls_to_strangers -= 1;
         }
+        self.see_off(call.guest);
         if let Some(open) = call.referrals.unanswered() {
             self.transactions.forget(open);
         }

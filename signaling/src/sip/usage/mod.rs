@@ -9,7 +9,7 @@
 //! While it is up: `reinvite` refreshes the session and holds, `refer` transfers, `takeover` changes the other side, `info`
 //! tells keys.
 
-use std::{collections::VecDeque, time::Instant};
+use std::{collections::VecDeque, net::IpAddr, time::Instant};
 
 use super::{
     core::{CallKey, Core, EndReason, Event},
@@ -30,6 +30,7 @@ mod early;
 mod ending;
 mod fork;
 mod info;
+mod late;
 mod media;
 mod ping;
 mod refer;
@@ -45,6 +46,7 @@ use client::Outgoing;
 pub use early::EarlyMedia;
 use fork::Fork;
 use media::Negotiation;
+pub(super) use ping::Ping;
 use refer::Referrals;
 use reinvite::Changes;
 use reliable::Reliable;
@@ -78,6 +80,8 @@ pub(super) struct Call {
     is_placed: bool,
     /// A stranger's, placed by us.
     is_to_stranger: bool,
+    /// Who it is with, where that is somebody whose address is not trusted.
+    guest: Option<IpAddr>,
     scheduled: Option<Instant>,
 }
 
@@ -124,6 +128,7 @@ impl Call {
             authorization: None,
             is_placed: false,
             is_to_stranger: false,
+            guest: None,
             scheduled: None,
         }
     }
@@ -132,7 +137,7 @@ impl Call {
         let unacked = self.unacked.as_ref().map(|unacked| unacked.resend.at().min(unacked.end));
         let stage = match &self.stage {
             Stage::Incoming(incoming) => earliest(incoming.deadline(), self.reliable.deadline()),
-            Stage::Outgoing(outgoing) => Some(outgoing.give_up),
+            Stage::Outgoing(outgoing) => earliest(Some(outgoing.give_up), outgoing.unheard),
             Stage::Up => {
                 let session = earliest(self.clock.as_ref().map(Clock::deadline), self.changes.deadline());
                 earliest(session, self.referrals.deadline())
@@ -262,8 +267,8 @@ impl Core {
         }
     }
 
-    /// Nobody answered a request of ours: `code` is 408, or 503 when it could not be sent.
-    pub(super) fn unanswered(&mut self, now: Instant, key: CallKey, id: TransactionId, code: u16) {
+    /// Nobody answered a request of ours: `code` is 408, or 503 when it could not be sent, and why.
+    pub(super) fn unanswered(&mut self, now: Instant, key: CallKey, id: TransactionId, (code, why): (u16, &str)) {
         let id = self.given_up(key, id);
         if self.key_answered(id, code)
             || self.reinvite_unanswered(now, key, id, code)
@@ -277,7 +282,7 @@ impl Core {
                 if self.try_another_way(now, key) {
                     return;
                 }
-                self.outgoing_failed(now, key, code, super::status::reason_phrase(code));
+                self.outgoing_failed(now, key, code, why);
             }
             Stage::Closing => self.forget(key),
             _ => {}
@@ -296,6 +301,29 @@ impl Core {
                 self.timers.insert((at, key));
             }
             call.scheduled = deadline;
+        }
+    }
+
+    /// What comes from the other side of this call is for it, though its address is not trusted.
+    fn welcome_guest(&mut self, key: CallKey) {
+        let Some(call) = self.calls.get_mut(&key) else { return };
+        let address = call.flow.remote.ip().to_canonical();
+        let guest = Some(address).filter(|address| !self.gate.trusts(*address));
+        let was = std::mem::replace(&mut call.guest, guest);
+        if let Some(address) = guest {
+            *self.guests.entry(address).or_default() += 1;
+        }
+        self.see_off(was);
+    }
+
+    /// A call with this address is over.
+    fn see_off(&mut self, guest: Option<IpAddr>) {
+        let Some(address) = guest else { return };
+        if let Some(calls) = self.guests.get_mut(&address) {
+            *calls -= 1;
+            if *calls == 0 {
+                self.guests.remove(&address);
+            }
         }
     }
 

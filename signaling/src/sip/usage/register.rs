@@ -1,13 +1,13 @@
 //! The registrations of this endpoint: their REGISTER requests go through the same transactions as calls, and their keys
 //! come from the same series.
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 use ipnet::IpNet;
 
 use crate::sip::{
     core::{CallKey, Core, Event, Output},
-    flow::Path,
+    flow::Ways,
     registration::{Account, Next, Registration},
     transaction::table::{Told, TransactionId},
 };
@@ -23,15 +23,14 @@ impl Core {
         key
     }
 
-    /// The answer to [`Output::Locate`]: the way to the registrar, or why there is none.
-    pub fn located(&mut self, now: Instant, key: CallKey, found: Result<Path, String>) {
+    /// The answer to [`Output::Locate`]: the ways to the registrar, or why there is none.
+    pub fn located(&mut self, now: Instant, key: CallKey, mut found: Result<Ways, String>) {
         let dice = self.dice();
-        let remote = found.as_ref().ok().map(|path| path.flow.remote);
+        if let Ok(ways) = &mut found {
+            self.deaf.put_last(now, ways);
+        }
         let Some(registration) = self.registrations.get_mut(&key) else { return };
         let next = registration.located(now, found, dice);
-        if let (Next::Send, Some(remote)) = (next, remote) {
-            self.welcome_registrar(key, remote);
-        }
         self.go_on(now, key, next);
     }
 
@@ -61,7 +60,12 @@ impl Core {
         let keys: Vec<_> = due.map(|(key, _)| *key).collect();
         for key in keys {
             let Some(registration) = self.registrations.get_mut(&key) else { continue };
+            let (before, path) = (registration.asking(), registration.path);
             let next = registration.expire(now);
+            if let (Next::Send, Some(unheard)) = (next, before) {
+                self.transactions.forget(unheard);
+                path.iter().for_each(|path| self.deaf.note(now, path));
+            }
             self.go_on(now, key, next);
         }
     }
@@ -72,10 +76,15 @@ impl Core {
         let ours = self.registered_contact(key);
         let Some(registration) = self.registrations.get_mut(&key) else { return };
         let next = match told {
-            Told::Response(response) if response.status().is_some_and(|code| code < 200) => Next::Nothing,
+            Told::Response(response) if response.status().is_some_and(|code| code < 200) => {
+                registration.heard();
+                Next::Nothing
+            }
             Told::Response(response) => registration.answered(now, id, &response, &ours, (cnonce.as_str(), dice)),
             Told::TimedOut => registration.unanswered(now, id, "the registrar does not answer", dice),
-            Told::Unreachable => registration.unanswered(now, id, "the registrar cannot be reached", dice),
+            Told::Unreachable(why) => {
+                registration.unanswered(now, id, &format!("the registrar cannot be reached: {why}"), dice)
+            }
             Told::Unacknowledged => Next::Nothing,
         };
         self.go_on(now, key, next);
@@ -96,6 +105,7 @@ impl Core {
     }
 
     fn send_register(&mut self, now: Instant, key: CallKey) {
+        self.welcome_registrar(key);
         let contact = self.registered_contact(key);
         let Some(registration) = self.registrations.get_mut(&key) else { return };
         let Some(path) = registration.path else { return };
@@ -103,7 +113,7 @@ impl Core {
         let branch = self.put_via(&mut request, &path);
         let id = self.transactions.send(now, request, &branch, path, Some(key), &mut self.packets);
         if let Some(registration) = self.registrations.get_mut(&key) {
-            registration.sent(id);
+            registration.sent(now, id);
         }
     }
 
@@ -114,10 +124,11 @@ impl Core {
         known.map(|(user, path)| self.contact_as(user, &path.flow)).unwrap_or_default()
     }
 
-    /// What comes from this address is the registrar's from now on, and nothing from the one it had before.
-    fn welcome_registrar(&mut self, key: CallKey, remote: SocketAddr) {
-        self.gate.serve(key, remote.ip());
+    /// What comes from where the registrar is now is the registrar's, and nothing from where it was before.
+    fn welcome_registrar(&mut self, key: CallKey) {
         let Some(registration) = self.registrations.get(&key) else { return };
+        let Some(remote) = registration.path.map(|path| path.flow.remote) else { return };
+        self.gate.serve(key, remote.ip());
         if let Some(codecs) = &registration.account.codecs {
             self.config.peer_codecs.retain(|(_, others)| !Arc::ptr_eq(others, codecs));
             self.config.peer_codecs.push((IpNet::from(remote.ip().to_canonical()), Arc::clone(codecs)));

@@ -102,7 +102,7 @@ impl Core {
             }
         };
         let key = self.new_call_key();
-        let Request { message, flow, path, key: transaction_key, account, .. } = request;
+        let Request { message, flow, path, key: transaction_key, proven, .. } = request;
         let trying = self.response(&message, 100, "");
         let merge_key = merge_key(&message);
         let transaction =
@@ -122,8 +122,9 @@ impl Core {
         self.index(key, &dialog.call_id, &dialog.local_tag);
         call.dialog = Some(dialog);
         self.calls.insert(key, call);
+        self.welcome_guest(key);
         self.settle_call(key);
-        self.event(Event::Invitation { call: key, invite, source: flow.remote, account });
+        self.event(Event::Invitation { call: key, invite, source: flow.remote, proven });
     }
 
     /// Answers: 200 with our answer, or with an offer when the INVITE brought none; then the session comes with the

@@ -107,6 +107,7 @@ impl Core {
         if let Some(call) = self.calls.get_mut(&key) {
             call.await_ack(now, message.cseq().map_or(0, |(number, _)| number), packet, session.is_none());
         }
+        self.welcome_guest(key);
         self.settle_call(key);
         if let Some(session) = session {
             self.event(if was_up { Event::MediaChange(key, session) } else { Event::Answered(key, session) });

@@ -1,0 +1,103 @@
+//! What the endpoint's task does when somebody asks for it: the owners of calls, and whoever places new ones.
+
+use std::time::Instant;
+
+use tokio::sync::watch;
+use tracing::info;
+
+use super::{core::CallKey, driver::Driver};
+use crate::{
+    SignalingError,
+    handle::{CallHandle, CallState, Command, NewCall, Step},
+};
+
+impl Driver {
+    /// Does what an owner of a call, or whoever else holds the endpoint, asks for.
+    pub(super) fn obey(&mut self, now: Instant, command: Command) {
+        // A reply that nobody waits for is dropped: the owner is gone, and its farewell follows.
+        match command {
+            Command::Ring(call, reply) => drop(reply.send(self.core.ring(now, call))),
+            Command::Early(call, rtp, reply) => drop(reply.send(self.core.early(now, call, rtp))),
+            Command::AnswerEarly(call, reply) => drop(reply.send(self.core.answer_early(now, call))),
+            Command::Answer(call, rtp, reply) => drop(reply.send(self.core.answer(now, call, rtp))),
+            Command::Reject(call, code, reason, reply) => {
+                drop(reply.send(self.core.reject_invite(now, call, code, &reason)));
+                // An answer that its owner gave itself needs no news.
+                self.calls.remove(&call);
+            }
+            Command::Redirect(call, to, reply) => {
+                drop(reply.send(self.core.redirect_invite(now, call, &to)));
+                self.calls.remove(&call);
+            }
+            Command::TellKey(call, press, reply) => match self.core.tell_key(now, call, press) {
+                Ok(info) => self.waiting.for_key(info, call, reply),
+                Err(error) => drop(reply.send(Err(error))),
+            },
+            Command::Hold(call, hold, reply) => match self.core.hold(now, call, hold) {
+                Ok(()) => self.waiting.for_hold(call, reply),
+                Err(error) => drop(reply.send(Err(error))),
+            },
+            Command::Refer(call, target, reply) => match self.core.refer(now, call, &target) {
+                Ok(()) => self.waiting.for_referral(call, reply),
+                Err(error) => drop(reply.send(Err(error))),
+            },
+            Command::Referral(call, step, reply) => drop(reply.send(match step {
+                Step::Take => self.core.take_referral(now, call),
+                Step::Report(code) => self.core.report_referral(now, call, code),
+                Step::Refuse(code) => self.core.refuse_referral(now, call, code),
+            })),
+            Command::HangUp(call, reply) => drop(reply.send(self.core.hang_up(now, call))),
+            Command::Call(call, reply) => drop(reply.send(self.place(now, &call))),
+            Command::Ping(ping, reply) => {
+                let (target, destination) = &*ping;
+                match destination.ways(&mut self.transports) {
+                    Ok(ways) => self.waiting.for_ping(self.core.ping(now, target, ways), target, reply),
+                    Err(reason) => {
+                        drop(reply.send(Err(SignalingError::Target { target: target.to_string(), reason })));
+                    }
+                }
+            }
+            Command::Register(account, reply) => {
+                drop(reply.send(Ok(self.registrars.register(now, *account, &mut self.core))));
+            }
+            Command::Unregister => self.core.unregister(now),
+            Command::Accounts(users) => self.core.replace_accounts(users),
+            Command::Bans(reply) => drop(reply.send(Ok(self.core.bans(now)))),
+            Command::Pardon(address, reply) => {
+                let was = self.core.pardon(now, address);
+                if was {
+                    info!(%address, "a ban was lifted");
+                }
+                drop(reply.send(Ok(was)));
+            }
+            // Handled where the task can end.
+            Command::Shutdown(done) => drop(done),
+        }
+    }
+
+    fn place(&mut self, now: Instant, call: &NewCall) -> Result<(CallHandle, String), SignalingError> {
+        let wrong = |reason| SignalingError::Target { target: call.target.to_string(), reason };
+        let ways = call.destination.ways(&mut self.transports).map_err(wrong)?;
+        let key = self.core.call(now, &call.target, &call.from, ways, call.rtp)?;
+        if let Some(credentials) = &call.credentials {
+            self.core.authorize(key, credentials.clone());
+        }
+        let call_id = self.core.call_id(key).unwrap_or_default();
+        match self.handle(key) {
+            Some(handle) => Ok((handle, call_id)),
+            None => {
+                self.core.release(now, key);
+                Err(SignalingError::Stopped)
+            }
+        }
+    }
+
+    /// The cord to a new call; `None` when more owners hold ended calls than there is room for.
+    pub(super) fn handle(&mut self, key: CallKey) -> Option<CallHandle> {
+        let commands = self.commands.upgrade()?;
+        let farewell = self.farewells.clone().try_reserve_owned().ok()?;
+        let (state, watch) = watch::channel(CallState::default());
+        self.calls.insert(key, state);
+        Some(CallHandle { key, commands, state: watch, farewell: Some(farewell) })
+    }
+}
