@@ -352,7 +352,7 @@ async fn perform(
                 }
             }
             Action::Digits {} => line.digits(house, language, log).await,
-            Action::Press { digits, by } => line.press(digits, *by, log).await?,
+            Action::SendDigits { digits, by } => line.send_digits(digits, *by, log).await?,
             Action::Say(say) => line.say(say, house, language, log).await,
             Action::Gather(gather) => {
                 let digits = line.gather(gather, house, language, log).await;

@@ -203,8 +203,8 @@ impl Line {
         }
     }
 
-    /// Presses keys; what comes back meanwhile is of no interest, the end of the leg is.
-    pub(super) async fn press(&mut self, digits: &str, by: PressBy, log: &mut Record) -> Result<(), Error> {
+    /// The verb `send_digits`: presses keys; what comes back meanwhile is of no interest, the end of the leg is.
+    pub(super) async fn send_digits(&mut self, digits: &str, by: PressBy, log: &mut Record) -> Result<(), Error> {
         let Self { ears, voice, control, keys, until, .. } = self;
         let pressing = press::press(voice, control, keys, (digits, by));
         let listening = async { while heard(ears, *until).await.is_some() {} };

@@ -70,7 +70,7 @@ pub enum Action {
     /// Reads back the digits that are pressed; ends after `#` or ten seconds of nothing.
     Digits {},
     /// Presses keys, for machines that answer with a menu.
-    Press {
+    SendDigits {
         /// `0` to `9`, `*`, `#`, `A` to `D`; 1 to 64 of them.
         digits: String,
         /// `agreed` (telephone-event, or tones where it was not agreed on), `info` (SIP INFO) or `tones`.
@@ -196,7 +196,7 @@ impl Action {
                 [(Place::Address, &mut transfer.to)].into_iter().chain(from).collect()
             }
             Self::Redirect { to } => vec![(Place::Address, to)],
-            Self::Press { digits, .. } => vec![(Place::Words, digits)],
+            Self::SendDigits { digits, .. } => vec![(Place::Words, digits)],
             Self::Say(say) => vec![(Place::Words, &mut say.text)],
             Self::Set(values) => values.values_mut().map(|value| (Place::Words, value)).collect(),
             Self::Gather(gather) => gather.prompts_mut().filter_map(|prompt| prompt.words()).collect(),
@@ -243,8 +243,8 @@ impl Action {
             Self::Tone { signal, .. } if Signal::named(signal).is_none() => {
                 Some(format!("tone: signal = {signal:?} is not one of {}", Signal::ALL.map(Signal::name).join(", ")))
             }
-            Self::Press { digits, .. } => {
-                press::fault(digits).map(|fault| format!("press: digits = {digits:?}: {fault}"))
+            Self::SendDigits { digits, .. } => {
+                press::fault(digits).map(|fault| format!("send_digits: digits = {digits:?}: {fault}"))
             }
             Self::Reject { status } if !(400..700).contains(status) => {
                 Some(format!("reject: status = {status} is not within 400 to 699"))

@@ -350,7 +350,7 @@ mod tests {
         let status = fault("[[plan]]\nname='a'\nnumber='1'\nlanguage='mg'\nactions=[{ reject = { status = 200 } }]");
         assert!(status.contains("400 to 699"), "{status}");
         let key =
-            "[[plan]]\nname='a'\nnumber='1'\nlanguage='mg'\nactions=[{ answer = {} }, { press = { digits='1x' } }]";
+            "[[plan]]\nname='a'\nnumber='1'\nlanguage='mg'\nactions=[{ answer = {} }, { send_digits = { digits='1x' } }]";
         assert!(fault(key).contains("'x' is no key"), "{}", fault(key));
     }
 

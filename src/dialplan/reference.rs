@@ -33,7 +33,7 @@ const EXAMPLES: &[&str] = &[
     "{ tone = { country = \"mg\", signal = \"busy\", seconds = 5 } }",
     "{ recording = \"pause\" }",
     "{ digits = {} }",
-    "{ press = { digits = \"{{code}}#\" } }",
+    "{ send_digits = { digits = \"{{code}}#\" } }",
     "{ hangup = {} }",
     "{ reject = { status = 486 } }",
     "{ say = { text = \"Manao ahoana, {{caller}}\" } }",

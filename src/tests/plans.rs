@@ -53,9 +53,9 @@ async fn digits_are_gathered_into_a_variable_and_asked_for_again() {
     let ask = "prompt = { say = 'Ampidiro ny laharana' }, invalid = { say = 'Diso' }";
     let gather = |more: &str| format!("{{ gather = {{ into = 'code', min = 3, {ask}{more} }} }}");
     let plans = [
-        plan("code", &format!("{}, {{ press = {{ digits = '{{{{code}}}}#' }} }}", gather(", max = 4"))),
+        plan("code", &format!("{}, {{ send_digits = {{ digits = '{{{{code}}}}#' }} }}", gather(", max = 4"))),
         plan("none", &gather(", first_seconds = 1, retries = 1, failed = 'failed'")),
-        plan("failed", "{ press = { digits = '9' } }"),
+        plan("failed", "{ send_digits = { digits = '9' } }"),
     ];
     let milo = with_plans("plans-gather", &plans.concat()).await;
     // The terminator, then the most that are taken: the fifth key is no part of it.
@@ -75,11 +75,11 @@ async fn digits_are_gathered_into_a_variable_and_asked_for_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_menu_leads_where_its_keys_say() {
     let menu = "{ menu = { prompt = { say = 'Tsindrio iray na roa' }, seconds = 3, retries = 1, \
-                keys = { 1 = [{ press = { digits = '11' } }], 2 = [{ goto = 'second' }] }, \
-                otherwise = [{ press = { digits = '0' } }] } }";
+                keys = { 1 = [{ send_digits = { digits = '11' } }], 2 = [{ goto = 'second' }] }, \
+                otherwise = [{ send_digits = { digits = '0' } }] } }";
     let plans = [
-        plan("menu", &format!("{menu}, {{ press = {{ digits = '#' }} }}")),
-        plan("second", "{ press = { digits = '22' } }"),
+        plan("menu", &format!("{menu}, {{ send_digits = {{ digits = '#' }} }}")),
+        plan("second", "{ send_digits = { digits = '22' } }"),
     ];
     let milo = with_plans("plans-menu", &plans.concat()).await;
     // After the block of a key the plan goes on; goto does not come back; a wrong key is asked again.
@@ -95,14 +95,14 @@ async fn say_set_repeat_and_wait() {
     let plans = [
         plan(
             "again",
-            "{ set = { one = '1{{caller}}' } }, { repeat = { times = 3, actions = [{ press = { digits = '5' } }] } }",
+            "{ set = { one = '1{{caller}}' } }, { repeat = { times = 3, actions = [{ send_digits = { digits = '5' } }] } }",
         ),
-        plan("pause", "{ wait = { seconds = 3 } }, { press = { digits = '7' } }"),
+        plan("pause", "{ wait = { seconds = 3 } }, { send_digits = { digits = '7' } }"),
         plan("who", "{ set = { who = '{{called}}' } }, { say = { text = 'Manao ahoana {{who}}', language = 'fr' } }"),
         plan(
             "long",
             &format!(
-                "{{ say = {{ text = '{}', interruptible = true }} }}, {{ gather = {{ into = 'key', max = 1 }} }}, {{ press = {{ digits = '{{{{key}}}}' }} }}",
+                "{{ say = {{ text = '{}', interruptible = true }} }}, {{ gather = {{ into = 'key', max = 1 }} }}, {{ send_digits = {{ digits = '{{{{key}}}}' }} }}",
                 "Manao ahoana tompoko. ".repeat(20)
             ),
         ),
@@ -126,8 +126,8 @@ async fn say_set_repeat_and_wait() {
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_are_taken_after_a_beep() {
     let plans = [
-        plan("note", "{ record = { silence_seconds = 2 } }, { press = { digits = '8' } }"),
-        plan("key", "{ record = { ends = '*', beep = false } }, { press = { digits = '8' } }"),
+        plan("note", "{ record = { silence_seconds = 2 } }, { send_digits = { digits = '8' } }"),
+        plan("key", "{ record = { ends = '*', beep = false } }, { send_digits = { digits = '8' } }"),
         plan("mail", "{ voicemail = { greeting = { say = 'Avelao ny hafatrao' }, message = { seconds = 2 } } }"),
     ];
     let milo = with_plans("plans-message", &plans.concat()).await;
@@ -159,7 +159,7 @@ async fn messages_are_taken_after_a_beep() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_is_announced_and_without_room_for_it_the_plan_goes_on() {
-    let note = plan("note", "{ record = { beep = false } }, { press = { digits = '8' } }");
+    let note = plan("note", "{ record = { beep = false } }, { send_digits = { digits = '8' } }");
     let at = folder("plans-no-room-plans");
     fs::write(at.join("plans.toml"), [MILO, &note].concat()).expect("a temporary folder");
     let (plans, file) = (at.display().to_string(), at.join("plans.toml").display().to_string());
@@ -254,7 +254,7 @@ async fn edition(milo: &Running, number: Option<u64>) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn plans_change_under_live_calls() {
     let old = plan("number", "{ wait = { seconds = 10 } }, { goto = 'other' }")
-        + &plan("other", "{ press = { digits = '1' } }");
+        + &plan("other", "{ send_digits = { digits = '1' } }");
     let milo = with_plans("plans-reload", &old).await;
     let file = Path::new(get(&milo, "/api/v1/dialplans")["folder"].as_str().expect("a folder")).join("plans.toml");
     let target = milo.udp("number").expect("an address");
@@ -273,7 +273,7 @@ async fn plans_change_under_live_calls() {
     );
 
     // One that is right is in force for the next call, seen by itself; SIGHUP reads the files whether they changed or not.
-    fs::write(&file, [MILO, &plan("number", "{ press = { digits = '2' } }")].concat()).expect("written");
+    fs::write(&file, [MILO, &plan("number", "{ send_digits = { digits = '2' } }")].concat()).expect("written");
     let now = edition(&milo, Some(2)).await["edition"].as_u64().expect("a number");
     assert_eq!(waiting(&milo, "number").await.0.keys, "2");
     milo.signal("HUP").await.expect("sent");
