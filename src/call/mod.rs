@@ -14,6 +14,7 @@ mod recording;
 mod reel;
 mod registry;
 mod retention;
+mod spoken;
 mod transfer;
 mod unanswered;
 mod verbs;
@@ -33,13 +34,14 @@ use crate::{
     accounts::Accounts,
     agent::Ending,
     config,
-    dialplan::{Action, Edition, Editions, Facts, Variables},
+    dialplan::{Action, Edition, Editions, Facts, Gather, Variables},
     engines::Engines,
     error::Error,
     metrics::Metrics,
     store::{HangupBy, LogWriter, Stamp},
     trunk::{Direction, Trunk, Trunks},
 };
+use ask::Gathered;
 use course::Course;
 use reel::Reel;
 use registry::Entry;
@@ -355,9 +357,9 @@ async fn perform(
             Action::SendDigits { digits, by } => line.send_digits(digits, *by, log).await?,
             Action::Say(say) => line.say(say, house, language, log).await,
             Action::Gather(gather) => {
-                let digits = line.gather(gather, house, language, log).await;
-                let failed = gather.failed.as_ref().filter(|_| digits.is_none());
-                course.variables.set(&gather.into, digits.unwrap_or_default());
+                let gathered = line.gather(gather, house, language, log).await;
+                let failed = gather.failed.as_ref().filter(|_| gathered.is_none());
+                keep(gather, gathered, &mut course.variables);
                 failed.into_iter().for_each(|plan| course.go(plan));
             }
             Action::Menu(menu) => {
@@ -383,6 +385,15 @@ async fn perform(
         }
     }
     Ok(End::new(HangupBy::Milo, if course.is_spent() { ROUND } else { "the plan is done" }))
+}
+
+/// Keeps what was gathered in the variables that the plan has for it; without it, they are empty.
+fn keep(gather: &Gather, gathered: Option<Gathered>, variables: &mut Variables) {
+    let (value, words, percent) = gathered
+        .map_or_else(Default::default, |gathered| (gathered.value, gathered.words, gathered.percent.to_string()));
+    variables.set(&gather.into, value);
+    gather.transcript.iter().for_each(|name| variables.set(name, words.clone()));
+    gather.confidence.iter().for_each(|name| variables.set(name, percent.clone()));
 }
 
 #[cfg(test)]

@@ -86,9 +86,9 @@ pub enum Action {
     },
     /// Says words.
     Say(Say),
-    /// Asks for digits and keeps them in a variable.
+    /// Asks for digits, by keys or by words, or for words, and keeps them in a variable.
     Gather(Gather),
-    /// Asks for one key, each of which leads somewhere else.
+    /// Asks for one key, or for the words that stand for one, each of which leads somewhere else.
     Menu(Menu),
     /// Gives variables their values: `set = { office = "Toamasina" }`.
     Set(BTreeMap<String, String>),
@@ -210,7 +210,7 @@ impl Action {
     pub(super) fn sets(&self) -> Vec<&str> {
         match self {
             Self::Set(values) => values.keys().map(String::as_str).collect(),
-            Self::Gather(gather) => vec![&gather.into],
+            Self::Gather(gather) => gather.sets().map(String::as_str).collect(),
             _ => Vec::new(),
         }
     }

@@ -33,7 +33,7 @@ use milo_models::engine::Language;
 use serde::Deserialize;
 
 pub use action::{Action, Block, RecordingStep, Step};
-pub use ask::{Gather, Menu, Prompt, Say};
+pub use ask::{Gather, Input, Kind, Menu, Prompt, Say};
 pub use choose::{Facts, Verdict};
 pub use dial::{Dial, TrunkNames};
 pub use editions::{Edition, Editions, Origin};

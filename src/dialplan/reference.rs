@@ -120,7 +120,7 @@ fn snake(name: &str) -> String {
 /// How a type is written in a file.
 fn written(kind: &str) -> String {
     match kind {
-        "u16" | "u32" | "u64" | "usize" => "number".into(),
+        "u8" | "u16" | "u32" | "u64" | "usize" => "number".into(),
         "String" | "Clock" | "TimeZone" => "text".into(),
         "bool" => "`true`, `false`".into(),
         "Language" => "`mg`, `fr`".into(),
@@ -134,6 +134,7 @@ fn written(kind: &str) -> String {
         "BTreeMap<char, Block>" => "keys and lists of verbs".into(),
         "Vec<Window>" => "list of hours".into(),
         "Vec<Holiday>" => "list of days, `\"06-26\"` or `\"2026-04-06\"`".into(),
+        "BTreeMap<char, Vec<String>>" => "keys and lists of texts".into(),
         "TrunkNames" => "text or list of texts".into(),
         "Vec<String>" => "list of texts".into(),
         other => match other.strip_prefix("Option<") {

@@ -2,7 +2,7 @@
 
 use std::{fs, net::UdpSocket, path::Path, time::Duration};
 
-use crate::house::{MILO, PROGRAM, alone, call, errand, folder, get, milo, newest_call, stop};
+use crate::house::{MG_APPOINTMENT, MILO, PROGRAM, alone, call, errand, folder, get, milo, newest_call, stop};
 use milo::{
     bench::Running,
     error::Error,
@@ -69,6 +69,67 @@ async fn digits_are_gathered_into_a_variable_and_asked_for_again() {
     assert_eq!(tries, [false, true], "{logged}");
     let (report, logged) = waiting(&milo, "none").await;
     assert_eq!((report.keys.as_str(), events(&logged, "gathered").len()), ("9", 2), "{logged}");
+    stop(milo).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn words_are_gathered_and_mean_something() {
+    let ask = "prompt = { say = 'Lazao' }, invalid = { say = 'Diso' }, retries = 0, transcript = 'words', confidence = 'sure'";
+    let gather = |more: &str| format!("{{ gather = {{ into = 'it', {ask}, {more} }} }}");
+    let press = "{ send_digits = { digits = '{{it}}#{{sure}}#' } }";
+    let plans = [
+        plan("hour", &format!("{}, {press}", gather("input = 'speech', kind = 'number'"))),
+        plan("either", &format!("{}, {press}", gather("input = 'both', kind = 'digits', min = 2, max = 3"))),
+        plan(
+            "day",
+            &format!(
+                "{}, {{ menu = {{ prompt = {{ say = 'Inona' }}, words = {{ 1 = ['tapakila', 'billet'], 2 = ['talata'] }}, \
+                 keys = {{ 1 = [{{ send_digits = {{ digits = '11' }} }}], 2 = [{{ send_digits = {{ digits = '22' }} }}] }} }} }}",
+                gather("input = 'speech', kind = 'choice', choices = ['alarobia', 'talata']")
+            ),
+        ),
+        plan("sure", &gather("input = 'speech', min_confidence = 100, failed = 'failed'")),
+        plan("failed", "{ send_digits = { digits = '99' } }"),
+        plan("silent", &gather("input = 'speech', first_seconds = 2, failed = 'failed'")),
+        plan(
+            "long",
+            &format!(
+                "{{ gather = {{ into = 'it', input = 'speech', kind = 'number', prompt = {{ say = '{}' }} }} }}, {press}",
+                "Manao ahoana tompoko. ".repeat(40)
+            ),
+        ),
+    ];
+    let milo = with_plans("plans-words", &plans.concat()).await;
+    let speaking = async |number: &str, recordings: &[&str]| {
+        let target = milo.udp(number).expect("an address");
+        let report = call(&Errand { wait: true, ..errand(target, recordings) }).await;
+        (report, newest_call(&milo).await)
+    };
+    // "… amin'ny sivy ora maraina": the hour that was said, and how sure it is.
+    let (report, logged) = speaking("hour", &["mg_appointment.wav"]).await;
+    let gathered = events(&logged, "gathered")[0];
+    assert_eq!((&gathered["heard"], &gathered["language"]), (&MG_APPOINTMENT.0.into(), &"mg".into()), "{logged}");
+    let sure = gathered["confidence"].as_u64().expect("percent");
+    assert!((30..=100).contains(&sure), "{logged}");
+    assert_eq!(report.keys, format!("9#{sure}#"), "{logged}");
+    // Where either is taken, keys are kept as they are; words without enough digits are not right.
+    let (report, logged) = pressing(&milo, "either", "417").await;
+    assert_eq!(report.keys, "417#100#", "{logged}");
+    let (_, logged) = speaking("either", &["mg_appointment.wav"]).await;
+    assert_eq!(events(&logged, "gathered")[0]["right"], false, "{logged}");
+    // One of several words, and then a menu whose keys have words.
+    let (report, logged) = speaking("day", &["mg_appointment.wav", "mg_price.wav"]).await;
+    assert_eq!((report.keys.as_str(), &events(&logged, "chosen")[0]["key"]), ("11", &"1".into()), "{logged}");
+    assert_eq!(events(&logged, "gathered")[0]["right"], true, "{logged}");
+    // A minute of words, into which the caller speaks: it is heard, and ends them.
+    let target = milo.udp("long").expect("an address");
+    let report = call(&Errand { wait: true, no_greeting: true, ..errand(target, &["mg_appointment.wav"]) }).await;
+    assert!(report.keys.starts_with('9') && report.duration_s < 40.0, "{report}");
+    // Words that nobody can be so sure of, and none at all.
+    for (number, recordings) in [("sure", &["fr_hours.wav"][..]), ("silent", &[])] {
+        let (report, logged) = speaking(number, recordings).await;
+        assert_eq!(report.keys, "99", "{number}: {logged}");
+    }
     stop(milo).await;
 }
 
