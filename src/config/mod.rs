@@ -27,6 +27,7 @@ mod recording;
 mod secret;
 mod sip;
 mod trunk;
+mod webhook;
 
 use std::path::PathBuf;
 
@@ -49,6 +50,7 @@ pub use recording::{Recording, RecordingFormat};
 pub use secret::{Secret, SecretUrl};
 pub use sip::{EmergencyCalls, Sip};
 pub use trunk::{Trunk, TrunkClean, sip_server};
+pub use webhook::Webhook;
 
 use fault::{Faults, Origins};
 
@@ -73,6 +75,8 @@ pub struct Config {
     pub database: Database,
     /// `[dialplans]`
     pub dialplans: Dialplans,
+    /// `[webhook]`
+    pub webhook: Webhook,
     /// `[engines]`
     pub engines: Engines,
     /// `[limits]`
@@ -124,6 +128,7 @@ impl Config {
         self.media.check(faults);
         self.recording.check(faults);
         self.database.check(faults);
+        self.webhook.check(faults);
         self.engines.check(faults);
         self.limits.check(faults);
         self.conversation.check(faults);

@@ -2,18 +2,24 @@
 //! connect to are judged (RFC 3261 section 26.3.1, RFC 5922).
 
 use std::{
-    fmt,
+    fmt, io,
     path::{Path, PathBuf},
     sync::{Arc, LazyLock, OnceLock},
     time::{Duration, SystemTime},
 };
 
-use tokio::sync::watch;
-use tokio_rustls::rustls::{
-    self, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::watch,
+};
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{
+        self, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
+        client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
+        pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+    },
 };
 use tracing::{info, warn};
 
@@ -149,6 +155,22 @@ impl Trust {
             })?;
         }
         Ok(Self(Arc::new(client(roots))))
+    }
+
+    /// TLS over a stream that is connected already, for what is not SIP: the peer must bear this name, or address.
+    ///
+    /// # Errors
+    /// It is no name, or the handshake failed.
+    pub async fn connect<S>(
+        &self,
+        name: &str,
+        stream: S,
+    ) -> io::Result<impl AsyncRead + AsyncWrite + Send + Unpin + use<S>>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
+        TlsConnector::from(Arc::clone(&self.0)).connect(name, stream).await
     }
 
     /// Whatever a peer shows: what is said is hidden from those who listen, and not from one who stands between.
