@@ -89,11 +89,6 @@ impl Accounts {
         Self { names, telephones }
     }
 
-    /// Whether there is an account of this name.
-    pub fn knows(&self, name: &str) -> bool {
-        self.names.iter().any(|known| known == name)
-    }
-
     /// Calls every telephone of an account; the first that answers has the call. `None`: none is registered.
     ///
     /// # Errors

@@ -2,13 +2,17 @@
 
 mod again;
 mod ask;
+mod bridge;
 mod course;
 mod dial;
 mod early;
+mod hold;
 mod ladder;
 mod message;
 mod order;
 mod out;
+mod perform;
+mod queue;
 mod record;
 mod recording;
 mod reel;
@@ -18,6 +22,8 @@ mod spoken;
 mod transfer;
 mod unanswered;
 mod verbs;
+mod waiting;
+mod webhook;
 
 use std::{ops::ControlFlow, path::PathBuf, pin::pin, sync::Arc, time::Duration};
 
@@ -32,17 +38,17 @@ use tokio::{
 
 use crate::{
     accounts::Accounts,
-    agent::Ending,
     config,
-    dialplan::{Action, Edition, Editions, Facts, Gather, Variables},
+    dialplan::{Action, Edition, Editions, Facts, Variables},
     engines::Engines,
     error::Error,
     metrics::Metrics,
     store::{HangupBy, LogWriter, Stamp},
     trunk::{Direction, Trunk, Trunks},
+    webhook::Webhooks,
 };
-use ask::Gathered;
 use course::Course;
+use perform::perform;
 use reel::Reel;
 use registry::Entry;
 use verbs::Line;
@@ -55,13 +61,13 @@ pub use recording::Recordings;
 pub use reel::RecordingNow;
 pub use registry::{Done, Live, Unreached};
 pub use retention::daily;
+pub use waiting::{Left, LineReport, WaiterReport, Waiters};
 
 /// How long a verb may take to write down how far it came once the caller has hung up.
 const LAST_LINES: Duration = Duration::from_millis(500);
 
 /// How much longer than the longest call a verb may take to come to its end.
 const OVERTIME: Duration = Duration::from_secs(10);
-const ROUND: &str = "the plan went round too often";
 const HUNG_UP: &str = "somebody ended it by the API";
 const TIME_UP: &str = "the longest call was reached";
 
@@ -77,6 +83,10 @@ pub struct House {
     pub recordings: Recordings,
     /// The calls that are up.
     pub live: Arc<Live>,
+    /// Those who wait for somebody.
+    pub waiters: Arc<Waiters>,
+    /// Whom plans may ask by HTTP.
+    pub webhooks: Webhooks,
     /// The accounts of our own people's telephones.
     pub accounts: Arc<Accounts>,
     /// The SIP of calls.
@@ -306,94 +316,6 @@ async fn follow(dialog: &mut Dialog, control: &Control, call: &str) -> End {
 async fn decline(dialog: &Dialog) {
     // Gone when the call was over first.
     dialog.refuse_transfer(603).await.ok();
-}
-
-/// The verbs on an answered line.
-async fn perform(
-    house: &House,
-    recorded: bool,
-    course: &mut Course<'_>,
-    line: &mut Line,
-    log: &mut Record,
-) -> Result<End, Error> {
-    if recorded {
-        line.record(house, course.language(), log).await;
-    }
-    while let Some(step) = course.next() {
-        log.event("verb", json!(step.alone()));
-        let language = course.language();
-        let action = match course.variables.fill(step) {
-            Ok(action) => action,
-            Err(why) => {
-                // A fault may quote the value, which may be what was pressed.
-                log.event("verb_failed", json!({ "verb": step.verb(), "why": log.masked(&why) }));
-                continue;
-            }
-        };
-        match &action {
-            Action::Ring { .. } | Action::Early {} | Action::Answer {} => {}
-            Action::Reject { .. } | Action::Redirect { .. } | Action::Hangup {} => break,
-            Action::Converse { persona } => {
-                let ending = line.converse(house, persona, language, log).await?;
-                let reason = match ending {
-                    Ending::Goodbye => continue,
-                    Ending::Lost => return Ok(End::new(HangupBy::Network, "no packets came any more")),
-                    Ending::Silence => "the caller was silent",
-                    Ending::TimeUp => TIME_UP,
-                    Ending::Failure => "engines failed again and again",
-                };
-                return Ok(End::new(HangupBy::Milo, reason));
-            }
-            Action::Echo {} => line.echo().await,
-            Action::Play(_) | Action::Music { .. } | Action::Tone { .. } => line.sound(&action, house, log).await,
-            Action::Recording(step) => line.turn_recording(*step, house, language, log).await,
-            Action::Dial(dial) => line.dial(dial, house, language, log).await,
-            Action::Transfer(transfer) => {
-                if line.transfer(transfer, house, language, log).await {
-                    return Ok(End::new(HangupBy::Milo, "the caller was transferred"));
-                }
-            }
-            Action::Digits {} => line.digits(house, language, log).await,
-            Action::SendDigits { digits, by } => line.send_digits(digits, *by, log).await?,
-            Action::Say(say) => line.say(say, house, language, log).await,
-            Action::Gather(gather) => {
-                let gathered = line.gather(gather, house, language, log).await;
-                let failed = gather.failed.as_ref().filter(|_| gathered.is_none());
-                keep(gather, gathered, &mut course.variables);
-                failed.into_iter().for_each(|plan| course.go(plan));
-            }
-            Action::Menu(menu) => {
-                let key = line.menu(menu, house, language, log).await;
-                // Those within it are filled when their turn comes.
-                if let Action::Menu(menu) = step {
-                    course.enter(key.and_then(|key| menu.keys.get(&key)).unwrap_or(&menu.otherwise), 1);
-                }
-            }
-            Action::Set(values) => values.iter().for_each(|(name, value)| course.variables.set(name, value.clone())),
-            Action::Goto(plan) => course.go(plan),
-            Action::Repeat { times, .. } => {
-                if let Action::Repeat { actions, .. } = step {
-                    course.enter(actions, *times);
-                }
-            }
-            Action::Wait { seconds } => line.wait(Duration::from_secs(*seconds), log).await,
-            Action::Record(message) => line.message((message, "message"), house, language, log).await,
-            Action::Voicemail(voicemail) => line.voicemail(voicemail, house, language, log).await,
-        }
-        if line.lost() {
-            return Ok(End::new(HangupBy::Network, "no packets came any more"));
-        }
-    }
-    Ok(End::new(HangupBy::Milo, if course.is_spent() { ROUND } else { "the plan is done" }))
-}
-
-/// Keeps what was gathered in the variables that the plan has for it; without it, they are empty.
-fn keep(gather: &Gather, gathered: Option<Gathered>, variables: &mut Variables) {
-    let (value, words, percent) = gathered
-        .map_or_else(Default::default, |gathered| (gathered.value, gathered.words, gathered.percent.to_string()));
-    variables.set(&gather.into, value);
-    gather.transcript.iter().for_each(|name| variables.set(name, words.clone()));
-    gather.confidence.iter().for_each(|name| variables.set(name, percent.clone()));
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@
 //!                                                           place.rs         │
 //!                                          /api/v1/dialplans dialplans.rs     │
 //!                                          …/registrations   registrations.rs │
+//!                                          /api/v1/queues    queues.rs        │
 //!                                          /api/v1/trunks    trunks.rs       ─┘
 //! ```
 //! Whatever goes wrong is a problem body (RFC 9457) whose `detail` is a sentence.
@@ -25,6 +26,7 @@ mod metrics_page;
 mod page;
 mod place;
 mod problem;
+mod queues;
 mod registrations;
 mod serve;
 mod sip;
@@ -112,6 +114,7 @@ pub fn router(state: AppState) -> Router {
         .merge(registrations::routes())
         .merge(sip::routes())
         .merge(place::routes())
+        .merge(queues::routes())
         .merge(trunks::routes())
         .merge(dialplans::routes())
         .fallback(|| async { Problem::not_found("there is nothing at this address") })

@@ -372,6 +372,27 @@ fn the_command_line_checks_and_explains() {
     fs::write(plans.join("b.toml"), text.replace("answer", "anser").replace("17:00", "25:00")).expect("written");
     let (right, told) = run(&["check"]);
     assert!(!right && told.contains("b.toml, line 8: ") && told.contains("b.toml, line 7: "), "{told}");
+    // What plans name of the configuration, and sounds, which are decoded.
+    let names = "[[plan]]\nname = 'names'\nnumber = '1'\nlanguage = 'mg'\nactions = [\n  { answer = {} },\n\
+                 { dial = { to = '0201', trunk = 'orange' } },\n{ transfer = { account = 'rina' } },\n\
+                 { queue = { name = 'a', accounts = ['koto'] } },\n{ bridge = { queue = 'b' } },\n\
+                 { webhook = { url = 'https://crm.example.com/' } },\n{ play = 'noise.wav' },\n\
+                 { converse = { persona = 'nobody' } },\n]\n";
+    fs::write(plans.join("noise.wav"), "no sound at all").expect("written");
+    fs::write(plans.join("b.toml"), names).expect("written");
+    let (right, told) = run(&["check"]);
+    for (line, fault) in [
+        (7, "dial: trunk: \"orange\" is not the name"),
+        (8, "transfer: account: \"rina\" is no account"),
+        (9, "queue: accounts: \"koto\" is no account"),
+        (10, "bridge: queue: no plan has a queue \"b\"; known: a"),
+        (11, "webhook: url: \"crm.example.com\" is not one of [webhook] hosts"),
+        (12, "play: \"noise.wav\": "),
+        (13, "converse: no persona \"nobody\""),
+    ] {
+        let fault = format!("b.toml, line {line}: plan \"names\": {fault}");
+        assert!(!right && told.contains(&fault), "{told}\n  lacks {fault}");
+    }
     let (_, told) = run(&["test", "--to", "1", "--at", "noon"]);
     assert!(told.contains("no moment"), "{told}");
     fs::remove_dir_all(&folder).ok();
