@@ -29,3 +29,4 @@ pub mod self_call;
 pub mod server;
 pub mod store;
 pub mod trunk;
+pub mod webhook;

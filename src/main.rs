@@ -177,7 +177,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Dialplan { what } => {
-            let right = dialplan::command::run(what, || Ok(Config::load(&sources)?.config.dialplans))?;
+            let right = dialplan::command::run(what, &Config::load(&sources)?.config)?;
             Ok(if right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Call(call) => {

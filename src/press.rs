@@ -1,4 +1,4 @@
-//! Pressing keys on a line: the dialplan's verb `press`, and `milo call --digits`.
+//! Pressing keys on a line: the dialplan's verb `send_digits`, and `milo call --digits`.
 
 use std::time::Duration;
 

@@ -37,13 +37,14 @@ use crate::{
     call::{self, CallsOut, House, Placement, Recordings, SipSeen},
     chat::Chats,
     config::{self, Config},
-    dialplan::{Dialplans, Editions, Fault, Origin},
+    dialplan::{Dialplans, Editions, Fault, Origin, Surroundings},
     engines::Engines,
     error::Error,
     http::{self, AppState, Dial, HealthReport, SipCounters},
     metrics::Metrics,
     store::{LogWriter, Node, Store},
     trunk::{self, TrunkReport, Trunks},
+    webhook::Webhooks,
 };
 
 /// How long the call log may take to write its last rows when Milo ends.
@@ -52,8 +53,6 @@ const LAST_ROWS: Duration = Duration::from_secs(5);
 const LAST_PAGES: Duration = Duration::from_secs(5);
 /// The time in which the offences of an address count towards its ban.
 const BAN_WITHIN: Duration = Duration::from_secs(600);
-/// Room for decoded sound files: an hour, 115 MB.
-const PROMPTS: usize = 3600 * milo_media::SAMPLE_RATE as usize;
 
 /// A running Milo.
 pub struct Server {
@@ -114,7 +113,8 @@ impl Server {
         let node = Node::claim(&config.data_dir)?;
         let hangup = signal(SignalKind::hangup())?;
         let origin = Origin::of(&config.dialplans);
-        let dialplans = origin.read()?;
+        let around = Surroundings::of(config)?;
+        let dialplans = origin.read(&around)?;
         let store = Store::open(&config.database_url()).await?;
         let left_open = store.close_left_open(node.id()).await?;
         if left_open > 0 {
@@ -130,19 +130,15 @@ impl Server {
         let again = signal(SignalKind::hangup())?;
         following.spawn(accounts::follow(config.sip.clone(), seen, book, endpoint.caller().clone(), again));
 
-        let prompts = Prompts::new(PROMPTS);
+        let prompts = around.prompts.clone();
         let announced = config.recording.announced_by().into_iter().chain(config.sip.emergency_announcement.clone());
-        decode(dialplans.sounds().into_iter().chain(announced).collect(), &prompts).await?;
+        decode(announced.collect(), &prompts).await?;
         let loading = config.clone();
         let personal = dialplans.personas().map(|(_, persona)| persona.prompt.clone()).collect();
         let engines = tokio::task::spawn_blocking(move || Engines::load(&loading, personal)).await??;
-        let (voice, sounds) = (engines.voice.clone(), prompts.clone());
-        let trunks: Arc<[String]> = config.sip.trunks.iter().map(|trunk| trunk.name.clone()).collect();
-        let known = Arc::clone(&accounts);
-        let make = move |dialplans| {
-            prepare(dialplans, (Arc::clone(&trunks), Arc::clone(&known)), voice.clone(), sounds.clone())
-        };
-        let (editions, reloads) = Editions::start(origin, dialplans, Some(hangup), make).await?;
+        let voice = engines.voice.clone();
+        let make = move |dialplans| prepare(dialplans, voice.clone());
+        let (editions, reloads) = Editions::start((origin, around), dialplans, Some(hangup), make).await?;
 
         let (log, writer) = LogWriter::start(store.clone(), node.id());
         let metrics = Arc::new(Metrics::new());
@@ -157,6 +153,8 @@ impl Server {
             prompts,
             recordings,
             live: Arc::default(),
+            waiters: Arc::default(),
+            webhooks: Webhooks::new(&config.webhook)?,
             accounts: Arc::clone(&accounts),
             sip: Arc::new(SipSeen::new(endpoint.ladders().clone(), config.sip.ladders)),
             caller: endpoint.caller().clone(),
@@ -299,16 +297,8 @@ async fn decode(sounds: Vec<PathBuf>, prompts: &Prompts) -> Result<(), Error> {
 }
 
 /// Makes the sounds that plans need, before they come into force.
-async fn prepare(
-    dialplans: Dialplans,
-    (trunks, accounts): (Arc<[String]>, Arc<Accounts>),
-    voice: Synthesizer,
-    prompts: Prompts,
-) -> Result<(Dialplans, SetPhrases), Fault> {
-    dialplans.check_trunks(|name| trunks.iter().any(|trunk| trunk == name))?;
-    dialplans.check_accounts(|name| accounts.knows(name))?;
+async fn prepare(dialplans: Dialplans, voice: Synthesizer) -> Result<(Dialplans, SetPhrases), Fault> {
     let wrong = |error: Error| Fault { file: dialplans.folder().into(), line: None, fault: error.to_string() };
-    decode(dialplans.sounds(), &prompts).await.map_err(wrong)?;
     let personas = dialplans.personas().map(|(_, persona)| persona);
     let phrases = SetPhrases::make(&voice, personas).await.map_err(|error| wrong(error.into()))?;
     Ok((dialplans, phrases))
@@ -483,6 +473,7 @@ impl Snapshot {
                 .chain(accounts)
                 .chain(trunks.iter().filter_map(TrunkReport::complaint))
                 .collect(),
+            lines: self.house.waiters.report(self.house.editions.current().dialplans.lines().into_iter()),
             trunks,
             unready,
             sip: SipCounters {

@@ -6,7 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use milo_models::{engine::EngineError, whisper::Transcript};
+use milo_models::{
+    engine::{EngineError, Language},
+    whisper::Transcript,
+};
 use serde_json::Value;
 use tokio::{
     select,
@@ -14,7 +17,10 @@ use tokio::{
 };
 
 use super::{Conversation, Ear, ear::Noticed, endpoint::Decision, reply::Marks};
-use crate::store::{Stages, Stamp};
+use crate::{
+    engines::Engines,
+    store::{Stages, Stamp},
+};
 
 /// The transcriber has failed when it takes longer than this.
 const TRANSCRIPT_LIMIT: Duration = Duration::from_secs(8);
@@ -64,10 +70,10 @@ impl Quiet {
 }
 
 type Transcribed = Result<Transcript, EngineError>;
-type Transcribing = Pin<Box<dyn Future<Output = Transcribed> + Send>>;
+pub(super) type Transcribing = Pin<Box<dyn Future<Output = Transcribed> + Send>>;
 
 /// The transcript that is begun on the likely end of a turn. Dropping it while it works skips the job.
-enum Early {
+pub(super) enum Early {
     None,
     Working(Transcribing),
     Done(Transcribed),
@@ -75,7 +81,7 @@ enum Early {
 
 impl Early {
     /// Works while there is something to do; ends when the transcript is there, and never otherwise. Cancel safe.
-    async fn work(&mut self) {
+    pub(super) async fn work(&mut self) {
         match self {
             Self::Working(transcribing) => {
                 let done = transcribing.await;
@@ -120,7 +126,7 @@ impl Conversation<'_> {
                 Noticed::Turn(_) if over.is_some() => {}
                 Noticed::Turn(Decision::LikelyEnd) => {
                     vad_stopped = Some(Instant::now());
-                    early = Early::Working(self.transcribe(ear.turn()));
+                    early = Early::Working(transcribe(self.engines, ear.turn(), None));
                 }
                 Noticed::Turn(Decision::Resumed) => early = Early::None,
                 Noticed::Turn(Decision::End) => {
@@ -132,7 +138,7 @@ impl Conversation<'_> {
                         decided: Instant::now(),
                     });
                     if matches!(early, Early::None) {
-                        early = Early::Working(self.transcribe(ear.turn()));
+                        early = Early::Working(transcribe(self.engines, ear.turn(), None));
                     }
                     ear.set_aside();
                 }
@@ -163,16 +169,17 @@ impl Conversation<'_> {
             }
         }
     }
+}
 
-    fn transcribe(&self, turn: Vec<i16>) -> Transcribing {
-        let transcriber = self.engines.transcriber.clone();
-        Box::pin(async move {
-            timeout(TRANSCRIPT_LIMIT, transcriber.transcribe(turn, None)).await.unwrap_or_else(|_| {
-                let reason = format!("no transcript came within {} s", TRANSCRIPT_LIMIT.as_secs());
-                Err(EngineError::Failed { engine: "transcriber", reason })
-            })
+/// Hands a turn to the transcriber; without a language, the model tells it.
+pub(super) fn transcribe(engines: &Engines, turn: Vec<i16>, language: Option<Language>) -> Transcribing {
+    let transcriber = engines.transcriber.clone();
+    Box::pin(async move {
+        timeout(TRANSCRIPT_LIMIT, transcriber.transcribe(turn, language)).await.unwrap_or_else(|_| {
+            let reason = format!("no transcript came within {} s", TRANSCRIPT_LIMIT.as_secs());
+            Err(EngineError::Failed { engine: "transcriber", reason })
         })
-    }
+    })
 }
 
 impl Heard {

@@ -12,6 +12,7 @@ mod listen;
 mod mouth;
 mod persona;
 mod phrases;
+mod question;
 mod reply;
 mod turn;
 mod words;
@@ -35,6 +36,7 @@ pub use mouth::announce;
 pub use persona::{Backdrop, Persona, Phrase};
 pub use phrases::SetPhrases;
 pub(crate) use phrases::spoken;
+pub use question::{Answer, Asked, Question};
 pub(crate) use turn::Turn;
 pub(crate) use words::{Piece, Words};
 

@@ -1,4 +1,4 @@
-//! The verbs that speak and wait for keys: `say`, `gather`, `menu`, `wait`.
+//! The verbs that speak and wait for an answer: `say`, `gather`, `menu`, `wait`.
 
 use std::time::Duration;
 
@@ -12,16 +12,27 @@ use tokio::{
 
 use super::{
     House, Record,
+    spoken::{Reply, percent},
     verbs::{Line, heard},
 };
 use crate::{
     agent::announce,
-    dialplan::{Gather, Menu, Prompt, Say},
+    dialplan::{Gather, Input, Menu, Prompt, Say},
     error::Error,
 };
 
 /// As many keys as are kept that were pressed before they were asked for.
-const AHEAD: usize = 64;
+pub(super) const AHEAD: usize = 64;
+
+/// What `gather` has got.
+pub(super) struct Gathered {
+    /// The keys, or what the words mean.
+    pub(super) value: String,
+    /// The words, if it was words.
+    pub(super) words: String,
+    /// How sure it is.
+    pub(super) percent: u8,
+}
 
 impl Line {
     /// The verb `say`.
@@ -113,31 +124,60 @@ impl Line {
         keys
     }
 
-    /// The verb `gather`: the digits, or `None` when none came that are right, however often they were asked for.
+    /// The verb `gather`: what was pressed or said, or `None` when nothing came that is right, however often it was asked for.
     pub(super) async fn gather(
         &mut self,
         gather: &Gather,
         house: &House,
         language: Language,
         log: &Record,
-    ) -> Option<String> {
+    ) -> Option<Gathered> {
         for attempt in 0..=gather.retries {
             if attempt > 0 {
                 // Keys that went wrong are not the first of the next try.
                 self.typed.clear();
             }
-            for prompt in gather.invalid.iter().filter(|_| attempt > 0).chain(&gather.prompt) {
-                self.utter(prompt, true, (house, language, log)).await;
-            }
-            let keys = self.keys(gather, log).await;
+            let prompts: Vec<_> = gather.invalid.iter().filter(|_| attempt > 0).chain(&gather.prompt).collect();
+            let reply = if gather.input == Input::Digits {
+                for prompt in prompts {
+                    self.utter(prompt, true, (house, language, log)).await;
+                }
+                Reply::Key
+            } else {
+                self.ask_words(gather, &prompts, (house, language, log)).await
+            };
+            let gathered = match reply {
+                Reply::Key => {
+                    let keys = self.keys(gather, log).await;
+                    // Which keys, stands in the log key by key, or not at all where it is private.
+                    let right = keys.len() >= gather.min;
+                    log.event("gathered", json!({ "into": gather.into, "keys": keys.len(), "right": right }));
+                    right.then_some(Gathered { value: keys, words: String::new(), percent: 100 })
+                }
+                Reply::Words(transcript) => {
+                    let percent = percent(&transcript);
+                    let meaning = gather.meaning(&transcript.text).filter(|_| percent >= gather.min_confidence);
+                    let heard = log.masked(&transcript.text);
+                    let detail = json!({
+                        "into": gather.into,
+                        "heard": heard,
+                        "language": transcript.language,
+                        "confidence": percent,
+                        "right": meaning.is_some(),
+                    });
+                    log.event("gathered", detail);
+                    meaning.map(|value| Gathered { value, words: transcript.text, percent })
+                }
+                Reply::Nothing => {
+                    log.event("gathered", json!({ "into": gather.into, "heard": null, "right": false }));
+                    None
+                }
+            };
             if self.lost() {
                 return None;
             }
-            // Which keys, stands in the log key by key, or not at all where it is private.
-            let right = keys.len() >= gather.min;
-            log.event("gathered", json!({ "into": gather.into, "keys": keys.len(), "right": right }));
-            if right {
-                return Some(keys);
+            if gathered.is_some() {
+                return gathered;
             }
         }
         None
@@ -146,16 +186,30 @@ impl Line {
     /// The verb `menu`: the key that was chosen, if one was.
     pub(super) async fn menu(&mut self, menu: &Menu, house: &House, language: Language, log: &Record) -> Option<char> {
         for attempt in 0..=menu.retries {
-            for prompt in menu.invalid.iter().filter(|_| attempt > 0).chain([&menu.prompt]) {
-                self.utter(prompt, true, (house, language, log)).await;
-            }
-            let key = self.key(Duration::from_secs(menu.seconds), log).await;
+            let prompts: Vec<_> = menu.invalid.iter().filter(|_| attempt > 0).chain([&menu.prompt]).collect();
+            let reply = if menu.words.is_empty() {
+                for prompt in prompts {
+                    self.utter(prompt, true, (house, language, log)).await;
+                }
+                Reply::Key
+            } else {
+                self.ask_choice(menu, &prompts, (house, language, log)).await
+            };
+            let (key, heard) = match reply {
+                Reply::Key => (self.key(Duration::from_secs(menu.seconds), log).await, None),
+                Reply::Words(transcript) => (menu.key_of(&transcript.text), Some(transcript.text)),
+                Reply::Nothing => (None, None),
+            };
             if self.lost() {
                 return None;
             }
+            let heard = heard.as_deref().map(|heard| log.masked(heard));
             if let Some(key) = key.filter(|key| menu.keys.contains_key(key)) {
-                log.event("chosen", json!({ "key": log.masked(&key.to_string()) }));
+                log.event("chosen", json!({ "key": log.masked(&key.to_string()), "heard": heard }));
                 return Some(key);
+            }
+            if heard.is_some() {
+                log.event("not_chosen", json!({ "heard": heard }));
             }
         }
         log.event("chosen", json!({ "key": null }));

@@ -28,7 +28,7 @@ use crate::{
 const EXPLAINED: Duration = Duration::from_secs(3);
 
 /// Why a talk ended of which one side fell silent.
-const NO_PACKETS: &str = "no packets came any more from the one who was called";
+pub(super) const NO_PACKETS: &str = "no packets came any more from the one who was called";
 
 /// Somebody who has answered, and over which trunk, with the call's place on it.
 type Up<'h> = ((Dialog, Leg), Option<(&'h Trunk, Place)>);
@@ -87,21 +87,11 @@ impl Line {
         };
         let took = began.elapsed().as_millis() as u64;
         match outcome {
-            Ok(((mut dialog, mut leg), over)) => {
+            Ok((up, over)) => {
                 let trunk = over.as_ref().map(|(trunk, _)| trunk.name());
                 log.event("dialled", json!({ "result": "answered", "trunk": trunk, "after_ms": took }));
-                let far = leg.control.clone();
                 let music = Waiting::of(&dial.music_files, &self.edition, house, log).await;
-                let ended = match self.prepare(&mut dialog, &mut leg, (house, language), log).await {
-                    Ok(()) => self.talk_with(&mut dialog, leg, music, log).await,
-                    Err(ended) => ended,
-                };
-                self.reel.part();
-                // Gone when the far side was first.
-                dialog.hang_up().await.ok();
-                let stats = far.stats();
-                log.quality("called", &stats);
-                log.event("parted", json!({ "why": ended, "received": stats.received, "lost": stats.lost }));
+                self.join_up(up, music, (house, language), log).await;
             }
             Err(failure) => {
                 let (result, status) = failure.detail();
@@ -113,6 +103,27 @@ impl Line {
                 }
             }
         }
+    }
+
+    /// Joins the caller with somebody who has answered, until one of the two hangs up.
+    pub(super) async fn join_up(
+        &mut self,
+        (mut dialog, mut leg): (Dialog, Leg),
+        music: Waiting,
+        (house, language): (&House, Language),
+        log: &mut Record,
+    ) {
+        let far = leg.control.clone();
+        let ended = match self.prepare(&mut dialog, &mut leg, (house, language), log).await {
+            Ok(()) => self.talk_with(&mut dialog, leg, music, log).await,
+            Err(ended) => ended,
+        };
+        self.reel.part();
+        // Gone when the far side was first.
+        dialog.hang_up().await.ok();
+        let stats = far.stats();
+        log.quality("called", &stats);
+        log.event("parted", json!({ "why": ended, "received": stats.received, "lost": stats.lost }));
     }
 
     /// What is done in place of calling an emergency number as it is.
@@ -206,27 +217,7 @@ impl Line {
         log: &Record,
     ) -> Result<(Dialog, Leg), Failure> {
         let not_up = || Failure::from(Unanswered::not_up());
-        let placed = match (trunk, &dial.account) {
-            (Some(trunk), _) => {
-                trunk.call(&house.caller, &dial.to, dial.from.as_deref(), &self.caller).await.map(Forked::from)
-            }
-            (None, Some(account)) => {
-                let from = dial.from.as_deref().or_else(|| trunk::number(&self.caller)).unwrap_or("milo");
-                let all = house.accounts.call(&house.caller, account, from).await.transpose();
-                all.ok_or_else(Unanswered::not_registered)?
-            }
-            (None, None) => {
-                let target = dial.target().map_err(|_| Unanswered::not_placed())?;
-                house.caller.call(&target, dial.from.as_deref().unwrap_or("milo")).await.map(Forked::from)
-            }
-        };
-        let mut outgoing = placed.map_err(|error| {
-            // The error may name whom it was to be, which is for a developer's eyes.
-            tracing::warn!(call.id = %log.id(), "the verb dial placed no call; `debug` says why");
-            tracing::debug!(call.id = %log.id(), %error, "the verb dial placed no call");
-            Unanswered::not_placed()
-        })?;
-        outgoing.call_ids().for_each(|call_id| log.leg("called", call_id));
+        let mut outgoing = self.placed(dial, trunk, house, log).await?;
         let until = self.until.min(Instant::now() + Duration::from_secs(dial.seconds));
         let Self { ears, voice, .. } = self;
         let (mut ringing, mut next, mut far, mut is_heard) = (None, None, None::<Leg>, false);
@@ -292,6 +283,38 @@ impl Line {
                 () = speaking => next = None,
             }
         }
+    }
+
+    /// Places the call: every telephone of an account, a number over a trunk, or an address.
+    pub(super) async fn placed(
+        &self,
+        dial: &Dial,
+        trunk: Option<&Trunk>,
+        house: &House,
+        log: &Record,
+    ) -> Result<Forked, Unanswered> {
+        let placed = match (trunk, &dial.account) {
+            (Some(trunk), _) => {
+                trunk.call(&house.caller, &dial.to, dial.from.as_deref(), &self.caller).await.map(Forked::from)
+            }
+            (None, Some(account)) => {
+                let from = dial.from.as_deref().or_else(|| trunk::number(&self.caller)).unwrap_or("milo");
+                let all = house.accounts.call(&house.caller, account, from).await.transpose();
+                all.ok_or_else(Unanswered::not_registered)?
+            }
+            (None, None) => {
+                let target = dial.target().map_err(|_| Unanswered::not_placed())?;
+                house.caller.call(&target, dial.from.as_deref().unwrap_or("milo")).await.map(Forked::from)
+            }
+        };
+        let outgoing = placed.map_err(|error| {
+            // The error may name whom it was to be, which is for a developer's eyes.
+            tracing::warn!(call.id = %log.id(), "a plan placed no call; `debug` says why");
+            tracing::debug!(call.id = %log.id(), %error, "a plan placed no call");
+            Unanswered::not_placed()
+        })?;
+        outgoing.call_ids().for_each(|call_id| log.leg("called", call_id));
+        Ok(outgoing)
     }
 
     /// Who is called hears that the call is recorded, if it is, before the caller hears it. Fails when there is nobody to be

@@ -2,21 +2,28 @@
 
 mod again;
 mod ask;
+mod bridge;
 mod course;
 mod dial;
 mod early;
+mod hold;
 mod ladder;
 mod message;
 mod order;
 mod out;
+mod perform;
+mod queue;
 mod record;
 mod recording;
 mod reel;
 mod registry;
 mod retention;
+mod spoken;
 mod transfer;
 mod unanswered;
 mod verbs;
+mod waiting;
+mod webhook;
 
 use std::{ops::ControlFlow, path::PathBuf, pin::pin, sync::Arc, time::Duration};
 
@@ -31,7 +38,6 @@ use tokio::{
 
 use crate::{
     accounts::Accounts,
-    agent::Ending,
     config,
     dialplan::{Action, Edition, Editions, Facts, Variables},
     engines::Engines,
@@ -39,8 +45,10 @@ use crate::{
     metrics::Metrics,
     store::{HangupBy, LogWriter, Stamp},
     trunk::{Direction, Trunk, Trunks},
+    webhook::Webhooks,
 };
 use course::Course;
+use perform::perform;
 use reel::Reel;
 use registry::Entry;
 use verbs::Line;
@@ -53,13 +61,13 @@ pub use recording::Recordings;
 pub use reel::RecordingNow;
 pub use registry::{Done, Live, Unreached};
 pub use retention::daily;
+pub use waiting::{Left, LineReport, WaiterReport, Waiters};
 
 /// How long a verb may take to write down how far it came once the caller has hung up.
 const LAST_LINES: Duration = Duration::from_millis(500);
 
 /// How much longer than the longest call a verb may take to come to its end.
 const OVERTIME: Duration = Duration::from_secs(10);
-const ROUND: &str = "the plan went round too often";
 const HUNG_UP: &str = "somebody ended it by the API";
 const TIME_UP: &str = "the longest call was reached";
 
@@ -75,6 +83,10 @@ pub struct House {
     pub recordings: Recordings,
     /// The calls that are up.
     pub live: Arc<Live>,
+    /// Those who wait for somebody.
+    pub waiters: Arc<Waiters>,
+    /// Whom plans may ask by HTTP.
+    pub webhooks: Webhooks,
     /// The accounts of our own people's telephones.
     pub accounts: Arc<Accounts>,
     /// The SIP of calls.
@@ -304,85 +316,6 @@ async fn follow(dialog: &mut Dialog, control: &Control, call: &str) -> End {
 async fn decline(dialog: &Dialog) {
     // Gone when the call was over first.
     dialog.refuse_transfer(603).await.ok();
-}
-
-/// The verbs on an answered line.
-async fn perform(
-    house: &House,
-    recorded: bool,
-    course: &mut Course<'_>,
-    line: &mut Line,
-    log: &mut Record,
-) -> Result<End, Error> {
-    if recorded {
-        line.record(house, course.language(), log).await;
-    }
-    while let Some(step) = course.next() {
-        log.event("verb", json!(step.alone()));
-        let language = course.language();
-        let action = match course.variables.fill(step) {
-            Ok(action) => action,
-            Err(why) => {
-                // A fault may quote the value, which may be what was pressed.
-                log.event("verb_failed", json!({ "verb": step.verb(), "why": log.masked(&why) }));
-                continue;
-            }
-        };
-        match &action {
-            Action::Ring { .. } | Action::Early {} | Action::Answer {} => {}
-            Action::Reject { .. } | Action::Redirect { .. } | Action::Hangup {} => break,
-            Action::Converse { persona } => {
-                let ending = line.converse(house, persona, language, log).await?;
-                let reason = match ending {
-                    Ending::Goodbye => continue,
-                    Ending::Lost => return Ok(End::new(HangupBy::Network, "no packets came any more")),
-                    Ending::Silence => "the caller was silent",
-                    Ending::TimeUp => TIME_UP,
-                    Ending::Failure => "engines failed again and again",
-                };
-                return Ok(End::new(HangupBy::Milo, reason));
-            }
-            Action::Echo {} => line.echo().await,
-            Action::Play(_) | Action::Music { .. } | Action::Tone { .. } => line.sound(&action, house, log).await,
-            Action::Recording(step) => line.turn_recording(*step, house, language, log).await,
-            Action::Dial(dial) => line.dial(dial, house, language, log).await,
-            Action::Transfer(transfer) => {
-                if line.transfer(transfer, house, language, log).await {
-                    return Ok(End::new(HangupBy::Milo, "the caller was transferred"));
-                }
-            }
-            Action::Digits {} => line.digits(house, language, log).await,
-            Action::Press { digits, by } => line.press(digits, *by, log).await?,
-            Action::Say(say) => line.say(say, house, language, log).await,
-            Action::Gather(gather) => {
-                let digits = line.gather(gather, house, language, log).await;
-                let failed = gather.failed.as_ref().filter(|_| digits.is_none());
-                course.variables.set(&gather.into, digits.unwrap_or_default());
-                failed.into_iter().for_each(|plan| course.go(plan));
-            }
-            Action::Menu(menu) => {
-                let key = line.menu(menu, house, language, log).await;
-                // Those within it are filled when their turn comes.
-                if let Action::Menu(menu) = step {
-                    course.enter(key.and_then(|key| menu.keys.get(&key)).unwrap_or(&menu.otherwise), 1);
-                }
-            }
-            Action::Set(values) => values.iter().for_each(|(name, value)| course.variables.set(name, value.clone())),
-            Action::Goto(plan) => course.go(plan),
-            Action::Repeat { times, .. } => {
-                if let Action::Repeat { actions, .. } = step {
-                    course.enter(actions, *times);
-                }
-            }
-            Action::Wait { seconds } => line.wait(Duration::from_secs(*seconds), log).await,
-            Action::Record(message) => line.message((message, "message"), house, language, log).await,
-            Action::Voicemail(voicemail) => line.voicemail(voicemail, house, language, log).await,
-        }
-        if line.lost() {
-            return Ok(End::new(HangupBy::Network, "no packets came any more"));
-        }
-    }
-    Ok(End::new(HangupBy::Milo, if course.is_spent() { ROUND } else { "the plan is done" }))
 }
 
 #[cfg(test)]

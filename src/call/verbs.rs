@@ -96,14 +96,7 @@ impl Line {
         }
         let Some(ears) = self.ears.take() else { return Ok(Ending::Lost) };
         let conversation = &house.conversation;
-        let end = Duration::from_millis(conversation.end_of_turn_ms);
-        let patience = Patience {
-            onset: Duration::from_millis(64),
-            confirm: Duration::from_millis(160),
-            likely: end.min(Duration::from_millis(192)),
-            end,
-            longest: Duration::from_secs(20),
-        };
+        let patience = patience(Duration::from_millis(conversation.end_of_turn_ms), Duration::from_secs(20));
         let limits = Limits {
             patience,
             ask_after: Duration::from_secs(conversation.silence_prompt_s),
@@ -203,8 +196,8 @@ impl Line {
         }
     }
 
-    /// Presses keys; what comes back meanwhile is of no interest, the end of the leg is.
-    pub(super) async fn press(&mut self, digits: &str, by: PressBy, log: &mut Record) -> Result<(), Error> {
+    /// The verb `send_digits`: presses keys; what comes back meanwhile is of no interest, the end of the leg is.
+    pub(super) async fn send_digits(&mut self, digits: &str, by: PressBy, log: &mut Record) -> Result<(), Error> {
         let Self { ears, voice, control, keys, until, .. } = self;
         let pressing = press::press(voice, control, keys, (digits, by));
         let listening = async { while heard(ears, *until).await.is_some() {} };
@@ -263,6 +256,17 @@ impl Line {
         let sound = self.edition.phrases.sound(persona, Phrase::Apology, language);
         self.voice.play_all(&sound).await;
         self.voice.drained().await;
+    }
+}
+
+/// What counts as speech, when so much silence ends it, or so much of it.
+pub(super) fn patience(end: Duration, longest: Duration) -> Patience {
+    Patience {
+        onset: Duration::from_millis(64),
+        confirm: Duration::from_millis(160),
+        likely: end.min(Duration::from_millis(192)),
+        end,
+        longest,
     }
 }
 

@@ -29,6 +29,7 @@ mod secret;
 mod servers;
 mod sip;
 mod trunk;
+mod webhook;
 
 use std::path::PathBuf;
 
@@ -53,6 +54,7 @@ pub use secret::{Secret, SecretUrl};
 pub use servers::{Servers, sip_server};
 pub use sip::{EmergencyCalls, Sip};
 pub use trunk::{DomainOf, Trunk, TrunkClean};
+pub use webhook::Webhook;
 
 use fault::{Faults, Origins};
 
@@ -77,6 +79,8 @@ pub struct Config {
     pub database: Database,
     /// `[dialplans]`
     pub dialplans: Dialplans,
+    /// `[webhook]`
+    pub webhook: Webhook,
     /// `[engines]`
     pub engines: Engines,
     /// `[limits]`
@@ -130,6 +134,7 @@ impl Config {
         self.media.check(faults);
         self.recording.check(faults);
         self.database.check(faults);
+        self.webhook.check(faults);
         self.engines.check(faults);
         self.limits.check(faults);
         self.chat.check(faults);

@@ -7,7 +7,7 @@ use milo_signaling::Uri;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Dial, Gather, Menu, Message, Say, Transfer, Voicemail,
+    Bridge, Dial, Gather, Hold, Menu, Message, Queue, Say, Transfer, Voicemail, Webhook,
     variables::{self, Place},
 };
 use crate::press::{self, PressBy};
@@ -46,6 +46,15 @@ pub enum Action {
     /// Sends the caller to somebody else: its telephone calls there itself (SIP REFER), and Milo hangs up when somebody answers.
     /// If nobody does, the plan goes on.
     Transfer(Transfer),
+    /// The caller waits with music, for a while or until a `bridge` takes the call. Unlike with `music`, keys count, and its
+    /// telephone may be told.
+    Hold(Hold),
+    /// The caller waits in a line, hears music and how the line moves, and speaks with whoever is free first: those who are
+    /// rung, or who take the first in line by `bridge`. When they have spoken, the plan goes on.
+    Queue(Queue),
+    /// Joins this caller with one who waits: the first of a `queue`, or a certain call. When one of the two goes, each goes on
+    /// with its own plan.
+    Bridge(Bridge),
     /// A sound file (WAV, Ogg, MP3, FLAC), as a path within the folder of dialplans.
     Play(String),
     /// Music, for whoever waits: these files of the folder of dialplans, over and over, or the built-in music.
@@ -70,7 +79,7 @@ pub enum Action {
     /// Reads back the digits that are pressed; ends after `#` or ten seconds of nothing.
     Digits {},
     /// Presses keys, for machines that answer with a menu.
-    Press {
+    SendDigits {
         /// `0` to `9`, `*`, `#`, `A` to `D`; 1 to 64 of them.
         digits: String,
         /// `agreed` (telephone-event, or tones where it was not agreed on), `info` (SIP INFO) or `tones`.
@@ -86,10 +95,13 @@ pub enum Action {
     },
     /// Says words.
     Say(Say),
-    /// Asks for digits and keeps them in a variable.
+    /// Asks for digits, by keys or by words, or for words, and keeps them in a variable.
     Gather(Gather),
-    /// Asks for one key, each of which leads somewhere else.
+    /// Asks for one key, or for the words that stand for one, each of which leads somewhere else.
     Menu(Menu),
+    /// Tells a program of the operator's about the call, by HTTP: what it answers sets variables, and may name the plan to go
+    /// on with.
+    Webhook(Webhook),
     /// Gives variables their values: `set = { office = "Toamasina" }`.
     Set(BTreeMap<String, String>),
     /// Goes on with another plan, named so, and does not come back.
@@ -156,10 +168,21 @@ impl Action {
             Self::Play(file) => vec![file],
             Self::Music { files, .. } => files.iter().collect(),
             Self::Dial(dial) => dial.music_files.iter().collect(),
+            Self::Hold(Hold { files, .. }) | Self::Queue(Queue { files, .. }) | Self::Bridge(Bridge { files, .. }) => {
+                files.iter().collect()
+            }
             Self::Gather(gather) => gather.prompts().filter_map(|prompt| prompt.sound()).collect(),
             Self::Menu(menu) => menu.prompts().filter_map(|prompt| prompt.sound()).collect(),
             Self::Voicemail(voicemail) => voicemail.greeting.sound().into_iter().collect(),
             _ => Vec::new(),
+        }
+    }
+
+    /// The line in which it lets the caller wait.
+    pub(super) fn line(&self) -> Option<&str> {
+        match self {
+            Self::Queue(queue) => Some(&queue.name),
+            _ => None,
         }
     }
 
@@ -196,7 +219,9 @@ impl Action {
                 [(Place::Address, &mut transfer.to)].into_iter().chain(from).collect()
             }
             Self::Redirect { to } => vec![(Place::Address, to)],
-            Self::Press { digits, .. } => vec![(Place::Words, digits)],
+            Self::Queue(queue) => queue.from.iter_mut().map(|from| (Place::Address, from)).collect(),
+            Self::Bridge(bridge) => bridge.call.iter_mut().map(|call| (Place::Words, call)).collect(),
+            Self::SendDigits { digits, .. } => vec![(Place::Words, digits)],
             Self::Say(say) => vec![(Place::Words, &mut say.text)],
             Self::Set(values) => values.values_mut().map(|value| (Place::Words, value)).collect(),
             Self::Gather(gather) => gather.prompts_mut().filter_map(|prompt| prompt.words()).collect(),
@@ -210,7 +235,11 @@ impl Action {
     pub(super) fn sets(&self) -> Vec<&str> {
         match self {
             Self::Set(values) => values.keys().map(String::as_str).collect(),
-            Self::Gather(gather) => vec![&gather.into],
+            Self::Gather(gather) => gather.sets().map(String::as_str).collect(),
+            Self::Queue(Queue { into, .. }) | Self::Bridge(Bridge { into, .. }) => {
+                into.iter().map(String::as_str).collect()
+            }
+            Self::Webhook(webhook) => webhook.sets.iter().map(String::as_str).collect(),
             _ => Vec::new(),
         }
     }
@@ -218,7 +247,10 @@ impl Action {
     /// Whether it may be over in no time: what only such verbs lead round to would never end.
     pub(super) fn is_instant(&self) -> bool {
         match self {
-            Self::Answer {} | Self::Recording(_) | Self::Set(_) | Self::Goto(_) => true,
+            // A line may be full, and nobody there who answers.
+            Self::Answer {} | Self::Recording(_) | Self::Set(_) | Self::Goto(_) | Self::Queue(_) | Self::Webhook(_) => {
+                true
+            }
             Self::Repeat { actions, .. } => actions.iter().all(|step| step.get_ref().is_instant()),
             _ => false,
         }
@@ -243,8 +275,8 @@ impl Action {
             Self::Tone { signal, .. } if Signal::named(signal).is_none() => {
                 Some(format!("tone: signal = {signal:?} is not one of {}", Signal::ALL.map(Signal::name).join(", ")))
             }
-            Self::Press { digits, .. } => {
-                press::fault(digits).map(|fault| format!("press: digits = {digits:?}: {fault}"))
+            Self::SendDigits { digits, .. } => {
+                press::fault(digits).map(|fault| format!("send_digits: digits = {digits:?}: {fault}"))
             }
             Self::Reject { status } if !(400..700).contains(status) => {
                 Some(format!("reject: status = {status} is not within 400 to 699"))
@@ -254,6 +286,10 @@ impl Action {
             }
             Self::Dial(dial) => dial.fault(),
             Self::Transfer(transfer) => transfer.fault(),
+            Self::Hold(hold) => hold.fault(),
+            Self::Queue(queue) => queue.fault(),
+            Self::Bridge(bridge) => bridge.fault(),
+            Self::Webhook(webhook) => webhook.fault(),
             Self::Say(say) => say.fault(),
             Self::Gather(gather) => gather.fault(),
             Self::Menu(menu) => menu.fault(),

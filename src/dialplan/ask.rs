@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use milo_media::dtmf;
-use milo_models::engine::Language;
+use milo_models::{engine::Language, text::heard};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -61,36 +61,91 @@ impl Say {
     }
 }
 
-/// Which digits are asked for.
+/// What is asked for: digits, or words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Gather {
-    /// The variable that they are kept in; empty when nothing right came.
+    /// The variable that the answer is kept in; empty when nothing right came.
     pub into: String,
-    /// What is asked; the first key ends it.
+    /// Whether it is asked for keys, for words, or for whichever comes first.
+    #[serde(default)]
+    pub input: Input,
+    /// What words must be to be right, and what `into` is then: `text`, the words themselves; `digits`, one by one or in
+    /// numbers ("zéro trente-quatre" is `034`); `number`, a single one ("dimy ambin'ny folo" is `15`); `yes_no`, `yes` or
+    /// `no`; `choice`, the one of `choices`. Numbers are understood in Malagasy and in French.
+    #[serde(default)]
+    pub kind: Kind,
+    /// With `kind = "choice"`: the words, or rows of words, of which one is to be said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub choices: Vec<String>,
+    /// The language in which words are listened for; left out, they may be in either.
+    pub language: Option<Language>,
+    /// The variable that the words themselves are kept in; empty when keys were pressed.
+    pub transcript: Option<String>,
+    /// The variable that tells how sure the words are, in percent; 100 for keys.
+    pub confidence: Option<String>,
+    /// Words of which Milo is less sure than this, in percent, are not right: 0 to 100.
+    #[serde(default)]
+    pub min_confidence: u8,
+    /// What is asked; the first key, or word, ends it.
     pub prompt: Option<Prompt>,
     /// What is said before asking again.
     pub invalid: Option<Prompt>,
-    /// The least number of keys, 1 to 64.
+    /// The least number of keys, or of digits that are said, 1 to 64.
     #[serde(default = "one")]
     pub min: usize,
-    /// The most; as soon as there are so many, they are complete.
+    /// The most; as soon as there are so many keys, they are complete.
     #[serde(default = "sixteen")]
     pub max: usize,
     /// Keys of which each says that there are no more.
     #[serde(default = "hash")]
     pub ends: String,
-    /// How long the first key may take, in seconds, 1 to 120.
+    /// How long the first key, or the first word, may take, in seconds, 1 to 120.
     #[serde(default = "ten")]
     pub first_seconds: u64,
     /// How long each further key may take, in seconds, 1 to 120; after that they are complete.
     #[serde(default = "five")]
     pub next_seconds: u64,
+    /// Silence after which what is said is complete, in milliseconds, 200 to 5,000; left out, as in a conversation.
+    pub pause_ms: Option<u64>,
+    /// How long it may be spoken, in seconds, 1 to 30; then it is complete.
+    #[serde(default = "twenty")]
+    pub speech_seconds: u64,
     /// How often it is asked again, 0 to 10.
     #[serde(default = "two")]
     pub retries: u32,
     /// The plan to go on with when nothing right came; without it, this plan goes on.
     pub failed: Option<String>,
+}
+
+/// How a caller may answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Input {
+    /// Keys.
+    #[default]
+    Digits,
+    /// Words.
+    Speech,
+    /// Either.
+    Both,
+}
+
+/// What words must be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Any words: `into` is the words themselves.
+    #[default]
+    Text,
+    /// Digits, one by one or in numbers: "zéro trente-quatre" is `034`.
+    Digits,
+    /// One number: "dimy ambin'ny folo" is `15`.
+    Number,
+    /// Yes or no, as `yes` or `no`.
+    YesNo,
+    /// One of `choices`, as it stands there.
+    Choice,
 }
 
 impl Gather {
@@ -102,9 +157,37 @@ impl Gather {
         self.prompt.iter_mut().chain(&mut self.invalid)
     }
 
+    /// The variables that it sets.
+    pub(super) fn sets(&self) -> impl Iterator<Item = &String> {
+        [&self.into].into_iter().chain(&self.transcript).chain(&self.confidence)
+    }
+
+    /// What these words mean; nothing when they are not right.
+    pub fn meaning(&self, words: &str) -> Option<String> {
+        let counted = |digits: &String| (self.min..=self.max).contains(&digits.len());
+        match self.kind {
+            Kind::Text => Some(words.trim().to_owned()).filter(|words| !words.is_empty()),
+            Kind::Digits => heard::digits(words).filter(counted),
+            Kind::Number => heard::number(words).map(|number| number.to_string()).filter(counted),
+            Kind::YesNo => heard::yes(words).map(|yes| if yes { "yes" } else { "no" }.into()),
+            Kind::Choice => {
+                heard::choice(words, self.choices.iter().map(String::as_str)).map(|at| self.choices[at].clone())
+            }
+        }
+    }
+
     pub(super) fn fault(&self) -> Option<String> {
-        if let Some(why) = variables::unfit(&self.into) {
-            return Some(format!("gather: into: {why}"));
+        for (field, name) in [
+            ("into", Some(&self.into)),
+            ("transcript", self.transcript.as_ref()),
+            ("confidence", self.confidence.as_ref()),
+        ] {
+            if let Some(why) = name.and_then(|name| variables::unfit(name)) {
+                return Some(format!("gather: {field}: {why}"));
+            }
+        }
+        if let Some(fault) = self.speech_fault() {
+            return Some(format!("gather: {fault}"));
         }
         if !(1..=KEYS).contains(&self.min) {
             return Some(format!("gather: min = {} is not within 1 to {KEYS}", self.min));
@@ -122,6 +205,33 @@ impl Gather {
         }
         strange(&self.ends).map(|fault| format!("gather: ends = {:?}: {fault}", self.ends))
     }
+
+    fn speech_fault(&self) -> Option<String> {
+        if self.input == Input::Digits {
+            let field = match self {
+                _ if self.kind != Kind::Text => "kind",
+                _ if self.language.is_some() => "language",
+                _ if self.transcript.is_some() => "transcript",
+                _ if self.confidence.is_some() => "confidence",
+                _ => return None,
+            };
+            return Some(format!("{field} is about words; keys alone are asked for: input = \"speech\" or \"both\""));
+        }
+        if (self.kind == Kind::Choice) == self.choices.is_empty() {
+            return Some("choices and kind = \"choice\" go together: the words of which one is to be said".into());
+        }
+        if let Some(choice) = self.choices.iter().find(|choice| heard::choice(choice, [choice.as_str()]).is_none()) {
+            return Some(format!("choices: {choice:?} has no words"));
+        }
+        if self.min_confidence > 100 {
+            return Some(format!("min_confidence = {} is not within 0 to 100", self.min_confidence));
+        }
+        if let Some(pause) = self.pause_ms.filter(|pause| !(200..=5_000).contains(pause)) {
+            return Some(format!("pause_ms = {pause} is not within 200 to 5000"));
+        }
+        (!(1..=30).contains(&self.speech_seconds))
+            .then(|| format!("speech_seconds = {} is not within 1 to 30", self.speech_seconds))
+    }
 }
 
 /// Which key leads where.
@@ -132,15 +242,18 @@ pub struct Menu {
     pub prompt: Prompt,
     /// What is done for each key: `{ 1 = [{ goto = "sales" }], "*" = [{ hangup = {} }] }`. Then the plan goes on.
     pub keys: BTreeMap<char, Block>,
+    /// Words that stand for a key, which the caller may say in place of pressing it: `{ 1 = ["varotra", "vente"] }`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub words: BTreeMap<char, Vec<String>>,
     /// What is said before asking again.
     pub invalid: Option<Prompt>,
-    /// How long a key may take, in seconds, 1 to 120.
+    /// How long a key, or a word, may take, in seconds, 1 to 120.
     #[serde(default = "ten")]
     pub seconds: u64,
     /// How often it is asked again, 0 to 10.
     #[serde(default = "two")]
     pub retries: u32,
-    /// What is done when no such key came.
+    /// What is done when no such key, or word, came.
     #[serde(default)]
     pub otherwise: Block,
 }
@@ -154,12 +267,28 @@ impl Menu {
         [&mut self.prompt].into_iter().chain(&mut self.invalid)
     }
 
+    /// The key that these words stand for; none when they name no key, or several.
+    pub fn key_of(&self, said: &str) -> Option<char> {
+        let mut named = self
+            .words
+            .iter()
+            .filter(|(_, words)| words.iter().any(|word| heard::choice(said, [word.as_str()]).is_some()));
+        let (key, _) = named.next()?;
+        named.next().is_none().then_some(*key)
+    }
+
     pub(super) fn fault(&self) -> Option<String> {
         if self.keys.is_empty() {
             return Some("menu: keys is empty; give at least one, such as { 1 = [{ goto = \"sales\" }] }".into());
         }
         if let Some(fault) = self.keys.keys().find_map(|key| strange(&key.to_string())) {
             return Some(format!("menu: keys: {fault}"));
+        }
+        if let Some(key) = self.words.keys().find(|key| !self.keys.contains_key(key)) {
+            return Some(format!("menu: words: {key:?} is none of its keys"));
+        }
+        if let Some(word) = self.words.values().flatten().find(|word| heard::choice(word, [word.as_str()]).is_none()) {
+            return Some(format!("menu: words: {word:?} has no words"));
         }
         if !(1..=120).contains(&self.seconds) {
             return Some(format!("menu: seconds = {} is not within 1 to 120", self.seconds));
@@ -184,6 +313,10 @@ fn sixteen() -> usize {
 
 fn two() -> u32 {
     2
+}
+
+fn twenty() -> u64 {
+    20
 }
 
 fn five() -> u64 {

@@ -2,11 +2,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::{Component, Path},
+    path::Path,
 };
 
 use super::{
-    Action, Block, Plan, Step,
+    Action, Block, Bridge, Plan, Step, Surroundings, TrunkNames,
     fault::{Fault, Source},
     variables,
 };
@@ -16,6 +16,7 @@ use crate::agent::Persona;
 pub(super) struct Known<'a> {
     pub(super) folder: &'a Path,
     pub(super) personas: &'a BTreeMap<String, Persona>,
+    pub(super) around: &'a Surroundings,
 }
 
 /// Checks all plans, and gives the names of the header fields that they ask for and of the variables that they set or are given.
@@ -28,6 +29,8 @@ pub(super) fn check(
     let all = plans.iter().flat_map(|(_, plan)| steps(&plan.actions));
     let given = plans.iter().flat_map(|(_, plan)| plan.variables.iter().map(String::as_str));
     let set: BTreeSet<String> = all.flat_map(|step| step.get_ref().sets()).chain(given).map(Into::into).collect();
+    let verbs = plans.iter().flat_map(|(_, plan)| steps(&plan.actions));
+    let lines: BTreeSet<&str> = verbs.filter_map(|step| step.get_ref().line()).collect();
     let mut headers = BTreeSet::new();
     for (n, (source, plan)) in plans.iter().enumerate() {
         let mut wrong = |at: usize, fault: String| {
@@ -60,13 +63,22 @@ pub(super) fn check(
                 wrong(at, fault);
             }
             for sound in action.sounds() {
-                if let Err(fault) = check_sound(known.folder, sound) {
+                if let Err(fault) = known.around.check_sound(known.folder, sound) {
                     wrong(at, format!("{}: {fault}", action.verb()));
                 }
             }
-            if let Some((field, name)) = leads_to(action).filter(|(_, name)| !names.contains_key(name)) {
+            for fault in outside(action, known.around) {
+                wrong(at, format!("{}: {fault}", action.verb()));
+            }
+            for (field, name) in leads_to(action).into_iter().filter(|(_, name)| !names.contains_key(name)) {
                 let plans: Vec<_> = names.keys().copied().collect();
                 wrong(at, format!("{field}: no plan {name:?}; known: {}", plans.join(", ")));
+            }
+            if let Action::Bridge(Bridge { queue: Some(line), .. }) = action
+                && !lines.contains(line.as_str())
+            {
+                let lines: Vec<_> = lines.iter().copied().collect();
+                wrong(at, format!("bridge: queue: no plan has a queue {line:?}; known: {}", lines.join(", ")));
             }
             if let Action::Converse { persona } = action
                 && !known.personas.contains_key(persona)
@@ -77,6 +89,27 @@ pub(super) fn check(
         }
     }
     (headers, set)
+}
+
+/// What a verb names of the configuration that is not there.
+fn outside(action: &Action, around: &Surroundings) -> Vec<String> {
+    let in_field = |field: &'static str| move |fault: String| format!("{field}: {fault}");
+    let account = |field, name: &String| around.check_account(name).map_err(in_field(field)).err();
+    match action {
+        Action::Dial(dial) => {
+            let trunks = dial.trunk.iter().flat_map(TrunkNames::names);
+            let unknown = trunks.filter_map(|name| around.check_trunk(name).map_err(in_field("trunk")).err());
+            unknown.chain(dial.account.iter().filter_map(|name| account("account", name))).collect()
+        }
+        Action::Transfer(transfer) => transfer.account.iter().filter_map(|name| account("account", name)).collect(),
+        Action::Queue(queue) => queue.accounts.iter().filter_map(|name| account("accounts", name)).collect(),
+        // One that is no address is told elsewhere.
+        Action::Webhook(webhook) => {
+            let url = webhook.target().ok();
+            url.and_then(|url| around.check_host(&url).map_err(in_field("url")).err()).into_iter().collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// Every verb of a block and of the blocks within it, in the order of the file.
@@ -119,12 +152,25 @@ fn order(plan: &Plan, wrong: &mut impl FnMut(usize, String)) {
     }
 }
 
-/// The plan with which a call goes on, and the field that names it.
-fn leads_to(action: &Action) -> Option<(&'static str, &str)> {
+/// The plan that a field names, if it does.
+fn named<'a>(field: &'static str, plan: &'a Option<String>) -> Option<(&'static str, &'a str)> {
+    plan.as_deref().map(|name| (field, name))
+}
+
+/// The plans with which a call may go on, and the fields that name them.
+fn leads_to(action: &Action) -> Vec<(&'static str, &str)> {
     match action {
-        Action::Goto(name) => Some(("goto", name)),
-        Action::Gather(gather) => gather.failed.as_deref().map(|name| ("gather: failed", name)),
-        _ => None,
+        Action::Goto(name) => vec![("goto", name)],
+        Action::Gather(gather) => named("gather: failed", &gather.failed).into_iter().collect(),
+        Action::Queue(queue) => {
+            [named("queue: failed", &queue.failed), named("queue: full", &queue.full)].into_iter().flatten().collect()
+        }
+        Action::Bridge(bridge) => named("bridge: failed", &bridge.failed).into_iter().collect(),
+        Action::Webhook(webhook) => {
+            let plans = webhook.plans.iter().map(|name| ("webhook: plans", name.as_str()));
+            plans.chain(named("webhook: failed", &webhook.failed)).collect()
+        }
+        _ => Vec::new(),
     }
 }
 
@@ -158,14 +204,4 @@ fn at_once(block: &Block) -> Option<&str> {
         }
     }
     None
-}
-
-/// A sound is a file of the folder or below it.
-pub(super) fn check_sound(folder: &Path, name: &str) -> Result<(), String> {
-    let inside = Path::new(name).components().all(|component| matches!(component, Component::Normal(_)));
-    if name.is_empty() || !inside {
-        return Err(format!("{name:?} is no path within the folder of dialplans, such as \"sounds/welcome.ogg\""));
-    }
-    let path = folder.join(name);
-    if path.is_file() { Ok(()) } else { Err(format!("{name:?}: there is no file {}", path.display())) }
 }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 
-use super::{Facts, Faults, Origin};
-use crate::{config, store::Stamp};
+use super::{Facts, Faults, Origin, Surroundings};
+use crate::{config::Config, store::Stamp};
 
 /// What is done with dialplans from the command line.
 #[derive(clap::Subcommand)]
@@ -42,20 +42,22 @@ pub struct Call {
     folder: Option<PathBuf>,
 }
 
-/// Does it, and says whether all was right (and a plan was found). The configuration is asked only when no folder is given.
+/// Does it, and says whether all was right (and a plan was found). The trunks, accounts and hosts that plans may name are those
+/// of the configuration.
 ///
 /// # Errors
 /// The configuration cannot be read, or the command line is wrong.
-pub fn run(what: What, configured: impl FnOnce() -> Result<config::Dialplans>) -> Result<bool> {
-    let origin = |folder: Option<PathBuf>| match folder {
-        Some(folder) => Ok(Origin::Folder(folder)),
-        None => configured().map(|dialplans| Origin::of(&dialplans)),
-    };
+pub fn run(what: What, config: &Config) -> Result<bool> {
+    let around = Surroundings::of(config)?;
+    let read =
+        |folder: Option<PathBuf>| folder.map_or_else(|| Origin::of(&config.dialplans), Origin::Folder).read(&around);
     match what {
-        What::Check { folder } => match origin(folder)?.read() {
+        What::Check { folder } => match read(folder) {
             Ok(dialplans) => {
                 let (plans, personas) = (dialplans.plans().len(), dialplans.personas().count());
-                println!("{}: {plans} plans and {personas} personas, all right", dialplans.folder().display());
+                let lines = dialplans.lines().len();
+                let queues = if lines > 0 { format!(", {lines} queues") } else { String::new() };
+                println!("{}: {plans} plans and {personas} personas{queues}, all right", dialplans.folder().display());
                 Ok(true)
             }
             Err(Faults(faults)) => {
@@ -65,7 +67,7 @@ pub fn run(what: What, configured: impl FnOnce() -> Result<config::Dialplans>) -
         },
         What::Test(call) => {
             let facts = call.facts()?;
-            let dialplans = origin(call.folder)?.read()?;
+            let dialplans = read(call.folder.clone())?;
             for verdict in dialplans.explain(&facts) {
                 let told = verdict.why.as_deref().unwrap_or("runs");
                 println!("{:?} ({}, line {}): {told}", verdict.plan, verdict.file.display(), verdict.line);

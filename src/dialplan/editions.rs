@@ -16,11 +16,14 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use super::{Dialplans, Fault, Faults};
+use super::{Dialplans, Fault, Faults, Surroundings};
 use crate::{agent::SetPhrases, config, store::Stamp};
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(2);
+/// Files that are looked at after a fault, and the folders below the first in which they lie.
+const FILES: usize = 10_000;
+const DEEPEST: usize = 8;
 /// Wishes to reload that wait; more are told to come back.
 const WISHES: usize = 4;
 
@@ -64,17 +67,23 @@ impl Origin {
     ///
     /// # Errors
     /// All that is wrong with them.
-    pub fn read(&self) -> Result<Dialplans, Faults> {
+    pub fn read(&self, around: &Surroundings) -> Result<Dialplans, Faults> {
         match self {
-            Self::Folder(path) => Dialplans::read(path),
+            Self::Folder(path) => Dialplans::read(path, around),
             Self::Shipped => Dialplans::shipped(),
         }
     }
 
-    /// What a change of any file changes.
-    fn prints(&self) -> Prints {
+    /// What a change of any file changes: of those with plans and personas; after a fault, of every file, since what was
+    /// missing or could not be played may have come.
+    fn prints(&self, faulty: bool) -> Prints {
         let Self::Folder(folder) = self else { return Vec::new() };
         let mut prints = Prints::new();
+        if faulty {
+            every(folder, DEEPEST, &mut prints);
+            prints.sort();
+            return prints;
+        }
         for entry in
             [folder.clone(), folder.join("personas")].iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten()
         {
@@ -87,6 +96,18 @@ impl Origin {
         }
         prints.sort();
         prints
+    }
+}
+
+/// The prints of every file of a folder and those below it.
+fn every(folder: &Path, deepest: usize, prints: &mut Prints) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let Ok(about) = fs::metadata(entry.path()) else { continue };
+        if about.is_dir() && deepest > 0 {
+            every(&entry.path(), deepest - 1, prints);
+        } else if prints.len() < FILES {
+            prints.push((entry.path(), about.modified().ok(), about.len()));
+        }
     }
 }
 
@@ -113,7 +134,7 @@ impl Editions {
     /// # Errors
     /// What `make` says of the first plans.
     pub async fn start<M, F>(
-        origin: Origin,
+        (origin, around): (Origin, Surroundings),
         first: Dialplans,
         hangup: Option<Signal>,
         make: M,
@@ -122,12 +143,12 @@ impl Editions {
         M: Fn(Dialplans) -> F + Send + 'static,
         F: Future<Output = Result<(Dialplans, SetPhrases), Fault>> + Send + 'static,
     {
-        let seen = origin.prints();
+        let seen = origin.prints(false);
         let (dialplans, phrases) = make(first).await.map_err(|fault| Faults(vec![fault]))?;
         let edition = Arc::new(Edition { number: 1, since: Stamp::now(), dialplans, phrases });
         let (shelf, current) = watch::channel(Shelf { edition, faults: Arc::default() });
         let (wishes, waiting) = mpsc::channel(WISHES);
-        let task = tokio::spawn(Keeper { origin, seen, shelf, hangup, make }.keep(waiting));
+        let task = tokio::spawn(Keeper { origin, around, seen, faulty: false, shelf, hangup, make }.keep(waiting));
         Ok((Self { shelf: current, wishes }, task))
     }
 
@@ -152,7 +173,10 @@ impl Editions {
 /// The task.
 struct Keeper<M> {
     origin: Origin,
+    around: Surroundings,
     seen: Prints,
+    /// The files were wrong when they were last read.
+    faulty: bool,
     shelf: watch::Sender<Shelf>,
     hangup: Option<Signal>,
     make: M,
@@ -174,7 +198,7 @@ where
                 },
                 () = hung_up(&mut self.hangup) => None,
                 _ = clock.tick() => {
-                    if look(&self.origin).await == self.seen {
+                    if look(&self.origin, self.faulty).await == self.seen {
                         continue;
                     }
                     None
@@ -191,13 +215,16 @@ where
     /// Reads the files and puts what is right into force.
     async fn read(&mut self) -> Result<Arc<Edition>, Faults> {
         // Taken first: a change while they are read is seen next time.
-        self.seen = look(&self.origin).await;
-        let origin = self.origin.clone();
-        let read = spawn_blocking(move || origin.read()).await.unwrap_or_else(|_| Err(Faults::default()));
+        let before = [look(&self.origin, false).await, look(&self.origin, true).await];
+        let (origin, around) = (self.origin.clone(), self.around.clone());
+        let read = spawn_blocking(move || origin.read(&around)).await.unwrap_or_else(|_| Err(Faults::default()));
         let made = match read {
             Ok(dialplans) => (self.make)(dialplans).await.map_err(|fault| Faults(vec![fault])),
             Err(faults) => Err(faults),
         };
+        self.faulty = made.is_err();
+        let [right, wrong] = before;
+        self.seen = if self.faulty { wrong } else { right };
         let old = Arc::clone(&self.shelf.borrow().edition);
         match made {
             Ok((dialplans, phrases)) => {
@@ -222,9 +249,9 @@ where
     }
 }
 
-async fn look(origin: &Origin) -> Prints {
+async fn look(origin: &Origin, faulty: bool) -> Prints {
     let origin = origin.clone();
-    spawn_blocking(move || origin.prints()).await.unwrap_or_default()
+    spawn_blocking(move || origin.prints(faulty)).await.unwrap_or_default()
 }
 
 async fn hung_up(signal: &mut Option<Signal>) {
@@ -252,9 +279,10 @@ mod tests {
 
     async fn start(folder: &Path) -> Editions {
         let origin = Origin::Folder(folder.into());
-        let first = origin.read().expect("plans");
+        let around = Surroundings::default();
+        let first = origin.read(&around).expect("plans");
         let make = |dialplans| async { Ok((dialplans, SetPhrases::default())) };
-        Editions::start(origin, first, None, make).await.expect("an edition").0
+        Editions::start((origin, around), first, None, make).await.expect("an edition").0
     }
 
     fn name(edition: &Edition) -> &str {
@@ -291,6 +319,26 @@ mod tests {
         shelf.mark_unchanged();
         tokio::time::timeout(LOOK * 2, shelf.changed()).await.expect("within two looks").expect("a keeper");
         assert_eq!((editions.current().number, editions.current().dialplans.plans().len()), (2, 2));
+        fs::remove_dir_all(folder).ok();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_wrong_is_tried_again_when_what_was_missing_is_there() {
+        let folder = folder("again");
+        let editions = start(&folder).await;
+        let named =
+            GOOD.replace("NAME", "first").replace("{ answer = {} }", "{ answer = {} }, { play = 'sounds/a.wav' }");
+        fs::write(folder.join("a.toml"), named).expect("written");
+        let Some(Err(Faults(faults))) = editions.reload().await else { panic!("a fault") };
+        assert!(faults[0].line == Some(5) && faults[0].fault.contains("play: \"sounds/a.wav\""), "{faults:?}");
+        fs::create_dir(folder.join("sounds")).expect("a folder");
+        let sound = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tests/recordings/mg_hours.wav");
+        fs::copy(sound, folder.join("sounds/a.wav")).expect("copied");
+        let mut shelf = editions.shelf.clone();
+        // A copy that is not whole yet is another fault.
+        let mended = shelf.wait_for(|shelf| shelf.faults.is_empty());
+        assert!(tokio::time::timeout(LOOK * 5, mended).await.is_ok_and(|mended| mended.is_ok()), "tried again");
+        assert_eq!(editions.current().number, 2);
         fs::remove_dir_all(folder).ok();
     }
 }

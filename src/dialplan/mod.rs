@@ -21,8 +21,11 @@ mod pattern;
 mod read;
 #[cfg(test)]
 mod reference;
+mod surroundings;
 mod transfer;
 mod variables;
+mod wait;
+mod webhook;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -33,7 +36,7 @@ use milo_models::engine::Language;
 use serde::Deserialize;
 
 pub use action::{Action, Block, RecordingStep, Step};
-pub use ask::{Gather, Menu, Prompt, Say};
+pub use ask::{Gather, Input, Kind, Menu, Prompt, Say};
 pub use choose::{Facts, Verdict};
 pub use dial::{Dial, TrunkNames};
 pub use editions::{Edition, Editions, Origin};
@@ -41,11 +44,14 @@ pub use fault::{Fault, Faults};
 pub use hours::Window;
 pub use message::{Message, Voicemail};
 pub use pattern::{Pattern, Patterns};
+pub use surroundings::Surroundings;
 pub use transfer::{Transfer, TransferMode};
 pub use variables::Variables;
+pub use wait::{Bridge, Hold, Queue, Ring};
+pub use webhook::Webhook;
 
 use crate::agent::Persona;
-use check::{Known, check_sound};
+use check::Known;
 use fault::Source;
 use hours::Calendar;
 
@@ -134,7 +140,7 @@ impl Dialplans {
     ///
     /// # Errors
     /// All that is wrong with them.
-    pub fn read(folder: &Path) -> Result<Self, Faults> {
+    pub fn read(folder: &Path, around: &Surroundings) -> Result<Self, Faults> {
         let mut faults = Vec::new();
         let plans = read::files(folder, &mut faults);
         if plans.is_empty() && faults.is_empty() {
@@ -142,7 +148,7 @@ impl Dialplans {
         }
         let personas = folder.join("personas");
         let personas = if personas.is_dir() { read::files(&personas, &mut faults) } else { Vec::new() };
-        Self::from_sources(folder, &plans, &personas, faults)
+        Self::from_sources(folder, around, (&plans, &personas), faults)
     }
 
     fn from_texts(
@@ -153,7 +159,8 @@ impl Dialplans {
         let sources = |texts: Vec<(PathBuf, String)>| -> Vec<Source> {
             texts.into_iter().map(|(path, text)| Source { path, text }).collect()
         };
-        Self::from_sources(folder, &sources(plans), &sources(personas), Vec::new())
+        let around = Surroundings::default();
+        Self::from_sources(folder, &around, (&sources(plans), &sources(personas)), Vec::new())
     }
 
     /// The plans of a text, for tests.
@@ -164,14 +171,15 @@ impl Dialplans {
 
     fn from_sources(
         folder: &Path,
-        plans: &[Source],
-        personas: &[Source],
+        around: &Surroundings,
+        (plans, personas): (&[Source], &[Source]),
         mut faults: Vec<Fault>,
     ) -> Result<Self, Faults> {
         let mut known = BTreeMap::new();
         for source in personas {
             let persona = Persona::parse(&source.text).and_then(|persona| match &persona.ambience {
-                Some(ambience) => check_sound(folder, &ambience.file)
+                Some(ambience) => around
+                    .check_sound(folder, &ambience.file)
                     .map(|()| persona.clone())
                     .map_err(|fault| format!("ambience: file: {fault}")),
                 None => Ok(persona),
@@ -188,7 +196,7 @@ impl Dialplans {
         }
         // What could not be read is missing to what names it: that would be told as a fault of the others.
         let (header_names, variables) = if faults.is_empty() {
-            check::check(&all, &Known { folder, personas: &known }, &mut faults)
+            check::check(&all, &Known { folder, personas: &known, around }, &mut faults)
         } else {
             Default::default()
         };
@@ -214,7 +222,7 @@ impl Dialplans {
         if !self.variables.contains(name) {
             return Some(format!("no plan knows the variable {name:?}; a plan is given those of its `variables`"));
         }
-        variables::too_long(value).then(|| format!("the value of the variable {name:?} is longer than 1000 characters"))
+        Variables::unkeepable(name, value)
     }
 
     /// A persona by name; every name in a checked plan is known.
@@ -238,51 +246,18 @@ impl Dialplans {
     }
 
     /// Every sound that a plan or persona names.
-    pub fn sounds(&self) -> Vec<PathBuf> {
+    #[cfg(test)]
+    fn sounds(&self) -> Vec<PathBuf> {
         let verbs = self.plans.iter().flat_map(|plan| check::steps(&plan.actions));
         let played = verbs.flat_map(|step| step.get_ref().sounds());
         let ambiences = self.personas.values().filter_map(|persona| persona.ambience.as_ref());
         played.chain(ambiences.map(|ambience| &ambience.file)).map(|name| self.sound(name)).collect()
     }
 
-    /// Every trunk that a plan calls out over is there.
-    ///
-    /// # Errors
-    /// The first that is not.
-    pub fn check_trunks(&self, is_known: impl Fn(&str) -> bool) -> Result<(), Fault> {
-        for plan in &self.plans {
-            let steps = check::steps(&plan.actions);
-            let dials = steps.into_iter().filter_map(|step| match step.get_ref() {
-                Action::Dial(dial) => dial.trunk.as_ref(),
-                _ => None,
-            });
-            if let Some(unknown) = dials.flat_map(TrunkNames::names).find(|name| !is_known(name)) {
-                let fault =
-                    format!("plan {:?}: dial: trunk = {unknown:?} is not the name of one of [[sip.trunks]]", plan.name);
-                return Err(Fault { file: plan.file.clone(), line: Some(plan.line), fault });
-            }
-        }
-        Ok(())
-    }
-
-    /// What is wrong with the accounts that the plans name.
-    ///
-    /// # Errors
-    /// The first that nobody knows.
-    pub fn check_accounts(&self, is_known: impl Fn(&str) -> bool) -> Result<(), Fault> {
-        for plan in &self.plans {
-            let steps = check::steps(&plan.actions);
-            let mut named = steps.into_iter().filter_map(|step| match step.get_ref() {
-                Action::Dial(dial) => dial.account.as_deref(),
-                Action::Transfer(transfer) => transfer.account.as_deref(),
-                _ => None,
-            });
-            if let Some(unknown) = named.find(|name| !is_known(name)) {
-                let fault = format!("plan {:?}: account = {unknown:?} is no account of [sip] accounts", plan.name);
-                return Err(Fault { file: plan.file.clone(), line: Some(plan.line), fault });
-            }
-        }
-        Ok(())
+    /// The lines in which plans let callers wait.
+    pub fn lines(&self) -> BTreeSet<&str> {
+        let verbs = self.plans.iter().flat_map(|plan| check::steps(&plan.actions));
+        verbs.filter_map(|step| step.get_ref().line()).collect()
     }
 
     /// The numbers that can be dialled, patterns left out.
@@ -349,8 +324,7 @@ mod tests {
         assert_eq!(fault(plan), sent, "what can be dialled can be transferred to");
         let status = fault("[[plan]]\nname='a'\nnumber='1'\nlanguage='mg'\nactions=[{ reject = { status = 200 } }]");
         assert!(status.contains("400 to 699"), "{status}");
-        let key =
-            "[[plan]]\nname='a'\nnumber='1'\nlanguage='mg'\nactions=[{ answer = {} }, { press = { digits='1x' } }]";
+        let key = "[[plan]]\nname='a'\nnumber='1'\nlanguage='mg'\nactions=[{ answer = {} }, { send_digits = { digits='1x' } }]";
         assert!(fault(key).contains("'x' is no key"), "{}", fault(key));
     }
 
@@ -452,6 +426,25 @@ mod tests {
             ("{ gather = { into = 'x', min = 3, max = 2 } }", "gather: max = 2 is not within min = 3"),
             ("{ menu = { prompt = { say = 'x' }, keys = { x = [] } } }", "menu: keys: 'x' is no key"),
             ("{ record = { silence_seconds = 0 } }", "record: silence_seconds = 0"),
+            ("{ gather = { into = 'x', kind = 'number' } }", "gather: kind is about words"),
+            ("{ gather = { into = 'x', input = 'both', kind = 'choice' } }", "gather: choices and kind = \"choice\""),
+            ("{ gather = { into = 'x', input = 'speech', pause_ms = 1 } }", "gather: pause_ms = 1 is not within"),
+            (
+                "{ menu = { prompt = { say = 'x' }, keys = { 1 = [] }, words = { 2 = ['a'] } } }",
+                "menu: words: '2' is none",
+            ),
+            ("{ hold = { seconds = 5, ends = 'x' } }", "hold: ends = \"x\": 'x' is no key"),
+            ("{ queue = { name = 'a b' } }", "queue: name = \"a b\" is no name of a line"),
+            ("{ queue = { name = 'a', to = ['tel:1'] } }", "queue: to = \"tel:1\" is no address"),
+            ("{ queue = { name = 'a', failed = 'b' } }", "queue: failed: no plan \"b\""),
+            ("{ queue = { name = 'a', full = 'b' } }", "queue: full: no plan \"b\""),
+            ("{ bridge = {} }", "bridge: give either `queue`"),
+            ("{ bridge = { call = '{{other}}' } }", "bridge: {{other}} is not known"),
+            ("{ webhook = { url = 'ftp://a' } }", "webhook: url = \"ftp://a\" is no address"),
+            ("{ webhook = { url = 'https://{{caller}}/' } }", "is no address like https://"),
+            ("{ webhook = { url = 'https://a/', send = ['x'] } }", "webhook: send: no plan sets the variable \"x\""),
+            ("{ webhook = { url = 'https://a/', sets = ['caller'] } }", "webhook: sets: \"caller\" is what every call"),
+            ("{ webhook = { url = 'https://a/', plans = ['b'] } }", "webhook: plans: no plan \"b\""),
         ] {
             let told = faults(&[("a", verbs)]);
             assert!(told.iter().any(|fault| fault.contains(why)), "{told:?}\n  not: {why}");

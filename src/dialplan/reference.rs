@@ -8,7 +8,7 @@ use toml::de::ValueDeserializer;
 
 use super::Action;
 
-const SOURCES: [&str; 8] = [
+const SOURCES: [&str; 10] = [
     include_str!("action.rs"),
     include_str!("ask.rs"),
     include_str!("dial.rs"),
@@ -16,6 +16,8 @@ const SOURCES: [&str; 8] = [
     include_str!("message.rs"),
     include_str!("mod.rs"),
     include_str!("transfer.rs"),
+    include_str!("wait.rs"),
+    include_str!("webhook.rs"),
     include_str!("../press.rs"),
 ];
 
@@ -28,17 +30,21 @@ const EXAMPLES: &[&str] = &[
     "{ echo = {} }",
     "{ dial = { to = \"sip:100@192.0.2.7\" } }",
     "{ transfer = { to = \"sip:100@192.0.2.7\" } }",
+    "{ hold = { seconds = 120, ends = \"#\" } }",
+    "{ queue = { name = \"support\", accounts = [\"rina\", \"koto\"], into = \"result\", failed = \"closed\" } }",
+    "{ bridge = { queue = \"support\", failed = \"nobody\" } }",
     "{ play = \"sounds/welcome.ogg\" }",
     "{ music = { seconds = 120 } }",
     "{ tone = { country = \"mg\", signal = \"busy\", seconds = 5 } }",
     "{ recording = \"pause\" }",
     "{ digits = {} }",
-    "{ press = { digits = \"{{code}}#\" } }",
+    "{ send_digits = { digits = \"{{code}}#\" } }",
     "{ hangup = {} }",
     "{ reject = { status = 486 } }",
     "{ say = { text = \"Manao ahoana, {{caller}}\" } }",
     "{ gather = { into = \"code\", prompt = { say = \"Ampidiro ny laharana\" }, min = 4, max = 6 } }",
     "{ menu = { prompt = { play = \"sounds/menu.ogg\" }, keys = { 1 = [{ goto = \"sales\" }], 2 = [{ echo = {} }] } } }",
+    "{ webhook = { url = \"https://crm.example.com/milo\", send = [\"code\"], sets = [\"name\"], plans = [\"vip\"], failed = \"closed\" } }",
     "{ set = { office = \"Toamasina\" } }",
     "{ goto = \"sales\" }",
     "{ repeat = { times = 3, actions = [{ play = \"sounds/wait.ogg\" }, { wait = { seconds = 5 } }] } }",
@@ -120,7 +126,7 @@ fn snake(name: &str) -> String {
 /// How a type is written in a file.
 fn written(kind: &str) -> String {
     match kind {
-        "u16" | "u32" | "u64" | "usize" => "number".into(),
+        "u8" | "u16" | "u32" | "u64" | "usize" => "number".into(),
         "String" | "Clock" | "TimeZone" => "text".into(),
         "bool" => "`true`, `false`".into(),
         "Language" => "`mg`, `fr`".into(),
@@ -134,6 +140,7 @@ fn written(kind: &str) -> String {
         "BTreeMap<char, Block>" => "keys and lists of verbs".into(),
         "Vec<Window>" => "list of hours".into(),
         "Vec<Holiday>" => "list of days, `\"06-26\"` or `\"2026-04-06\"`".into(),
+        "BTreeMap<char, Vec<String>>" => "keys and lists of texts".into(),
         "TrunkNames" => "text or list of texts".into(),
         "Vec<String>" => "list of texts".into(),
         other => match other.strip_prefix("Option<") {

@@ -11,7 +11,7 @@ const KNOWN: [&str; 4] = ["caller", "called", "trunk", "call_id"];
 const HEADER: &str = "header.";
 
 /// Whether a value is longer than one may be.
-pub(super) fn too_long(value: &str) -> bool {
+fn too_long(value: &str) -> bool {
     value.chars().nth(LONGEST).is_some()
 }
 
@@ -48,6 +48,12 @@ pub(super) fn unfit(name: &str) -> Option<String> {
 
 /// What a verb's own texts ask for that no call knows and no plan sets; header fields that they name are added to `headers`.
 pub(super) fn unknown(action: &Action, set: &BTreeSet<String>, headers: &mut BTreeSet<String>) -> Option<String> {
+    if let Action::Webhook(webhook) = action
+        && let Some(name) = webhook.send.iter().find(|name| !set.contains(*name))
+    {
+        let known: Vec<_> = set.iter().map(String::as_str).collect();
+        return Some(format!("send: no plan sets the variable {name:?}; there are {}", known.join(", ")));
+    }
     for (_, text) in action.alone().texts() {
         let parts = match parts(text) {
             Ok(parts) => parts,
@@ -142,8 +148,18 @@ impl Variables {
         self.set.insert(name.into(), value);
     }
 
+    /// Why a variable cannot be given this value by somebody else than the plan.
+    pub fn unkeepable(name: &str, value: &str) -> Option<String> {
+        too_long(value).then(|| format!("the value of the variable {name:?} is longer than {LONGEST} characters"))
+    }
+
+    /// These variables, as they are now.
+    pub fn told<'a>(&'a self, names: &'a [String]) -> BTreeMap<&'a str, &'a str> {
+        names.iter().map(|name| (name.as_str(), self.value(name))).collect()
+    }
+
     /// What a name stands for now; nothing when it was not set yet, or the call has no such header field.
-    fn value(&self, name: &str) -> &str {
+    pub fn value(&self, name: &str) -> &str {
         let value = match name {
             "caller" => Some(&self.facts.from),
             "called" => Some(&self.facts.to),

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::AppState;
-use crate::{engines::Model, trunk::TrunkReport};
+use crate::{call::LineReport, engines::Model, trunk::TrunkReport};
 
 /// A snapshot of the running parts, taken by the composition.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +36,8 @@ pub struct HealthReport {
     pub sip: SipCounters,
     /// The trunks.
     pub trunks: Vec<TrunkReport>,
+    /// The lines in which callers wait.
+    pub lines: Vec<LineReport>,
 }
 
 /// A number that can be dialled.

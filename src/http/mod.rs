@@ -11,6 +11,7 @@
 //!                                                           place.rs         │
 //!                                          /api/v1/dialplans dialplans.rs     │
 //!                                          …/registrations   registrations.rs │
+//!                                          /api/v1/queues    queues.rs        │
 //!                                          /api/v1/trunks    trunks.rs        │
 //!                                          /api/v1/chat, tts, stt, sessions  ─┘  chat.rs, tts.rs, stt.rs
 //! ```
@@ -27,6 +28,7 @@ mod metrics_page;
 mod page;
 mod place;
 mod problem;
+mod queues;
 mod registrations;
 mod serve;
 mod sip;
@@ -122,6 +124,7 @@ pub fn router(state: AppState, chats: Option<Chats>) -> Router {
         .merge(registrations::routes())
         .merge(sip::routes())
         .merge(place::routes())
+        .merge(queues::routes())
         .merge(trunks::routes())
         .merge(dialplans::routes())
         .with_state(state.clone())

@@ -18,7 +18,7 @@ use crate::{
     agent::SetPhrases,
     call::Placement,
     config::SecretUrl,
-    dialplan::Origin,
+    dialplan::{Origin, Surroundings},
     engines::Model,
     store::{CallLog, Ending, HangupBy, NewCall, NewTurn, Places, Stages, Stamp},
     trunk::{TrunkReport, Trunks},
@@ -64,9 +64,10 @@ impl House {
         std::fs::create_dir_all(&plans).unwrap();
         std::fs::write(plans.join("plans.toml"), PLANS).unwrap();
         let origin = Origin::Folder(plans);
-        let first = origin.read().unwrap();
+        let around = Surroundings::default();
+        let first = origin.read(&around).unwrap();
         let make = |dialplans| async { Ok((dialplans, SetPhrases::default())) };
-        let (editions, _) = Editions::start(origin, first, None, make).await.unwrap();
+        let (editions, _) = Editions::start((origin, around), first, None, make).await.unwrap();
         let metrics = Arc::new(Metrics::new());
         let pool = PortPool::new([127, 0, 0, 1].into(), 0..=0);
         let here = tokio::runtime::Handle::current();

@@ -14,6 +14,7 @@ use prometheus::{
 };
 
 use crate::{
+    call::LineReport,
     http::HealthReport,
     store::{HangupBy, LogState},
     trunk::TrunkReport,
@@ -45,6 +46,7 @@ pub struct Metrics {
     models_loaded: IntGauge,
     sip: Sip,
     trunks: TrunkFigures,
+    lines: LineFigures,
     log_waiting: IntGauge,
     log_writable: IntGauge,
     log_lost: IntCounterVec,
@@ -75,6 +77,12 @@ struct TrunkFigures {
     live: IntGaugeVec,
     calls: IntCounterVec,
     refused: IntCounterVec,
+}
+
+#[derive(Debug)]
+struct LineFigures {
+    waiting: IntGaugeVec,
+    calls: IntCounterVec,
 }
 
 #[derive(Debug)]
@@ -190,6 +198,17 @@ impl Metrics {
                     &["trunk", "direction"],
                 ),
             },
+            lines: LineFigures {
+                waiting: add(
+                    &r,
+                    IntGaugeVec::new(Opts::new("milo_queue_waiting", "Callers who wait in a line now."), &["queue"]),
+                ),
+                calls: counters(
+                    "milo_queue_calls_total",
+                    "Callers who waited in a line, by what came of it.",
+                    &["queue", "result"],
+                ),
+            },
             log_waiting: gauge("milo_log_rows_waiting", "Rows of the call log that are not written yet."),
             log_writable: gauge("milo_log_writable", "1 while the call log's database takes rows, else 0."),
             log_lost: counters(
@@ -290,6 +309,7 @@ impl Metrics {
         self.sip.transactions.set(whole(sip.transactions));
         self.sip.connections.set(whole(sip.connections));
         self.trunks.read(&health.trunks);
+        self.lines.read(&health.lines);
         self.log_waiting.set(whole(log.waiting));
         self.log_writable.set(i64::from(log.fault.is_none()));
         for (kind, lost) in [("event", log.lost_events), ("turn", log.lost_turns), ("call", log.lost_calls)] {
@@ -319,6 +339,18 @@ impl TrunkFigures {
             {
                 raise(&self.calls.with_label_values(&[name, direction]), calls);
                 raise(&self.refused.with_label_values(&[name, direction]), refused);
+            }
+        }
+    }
+}
+
+impl LineFigures {
+    /// Takes over what the lines count themselves.
+    fn read(&self, lines: &[LineReport]) {
+        for line in lines {
+            self.waiting.with_label_values(&[line.name.as_str()]).set(whole(line.waiting.len()));
+            for (result, calls) in &line.calls {
+                raise(&self.calls.with_label_values(&[line.name.as_str(), result]), *calls);
             }
         }
     }
@@ -401,6 +433,11 @@ mod tests {
             refused_in: 6,
             refused_out: 7,
             ..TrunkReport::default()
+        });
+        health.lines.push(LineReport {
+            name: "support".into(),
+            calls: [("answered", 8), ("abandoned", 0)].into(),
+            ..LineReport::default()
         });
         health.models.push(crate::engines::Model { name: "whisper".into(), job: "stt", demonstration: true });
         metrics.call_began();
@@ -490,6 +527,9 @@ mod tests {
             ("milo_trunk_calls_total{direction=\"out\",trunk=\"carrier\"}", 5.0),
             ("milo_trunk_refused_total{direction=\"in\",trunk=\"carrier\"}", 6.0),
             ("milo_trunk_refused_total{direction=\"out\",trunk=\"carrier\"}", 7.0),
+            ("milo_queue_waiting{queue=\"support\"}", 0.0),
+            ("milo_queue_calls_total{queue=\"support\",result=\"answered\"}", 8.0),
+            ("milo_queue_calls_total{queue=\"support\",result=\"abandoned\"}", 0.0),
             ("milo_log_rows_waiting", 7.0),
             ("milo_log_writable", 0.0),
             ("milo_log_rows_lost_total{kind=\"call\"}", 3.0),

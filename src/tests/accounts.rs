@@ -35,6 +35,12 @@ language = 'mg'
 actions = [{ answer = {} }, { transfer = { account = 'rina' } }]
 
 [[plan]]
+name = 'line'
+number = 'line'
+language = 'mg'
+actions = [{ answer = {} }, { queue = { name = 'line', accounts = ['rina'], rest_seconds = 1 } }, { send_digits = { digits = '7' } }]
+
+[[plan]]
 name = 'echo'
 number = 'echo'
 language = 'mg'
@@ -262,6 +268,33 @@ async fn a_changed_file_is_read_anew_and_one_that_is_wrong_changes_nothing() {
     assert!(!degraded().contains("accounts"), "{}", degraded());
     registered_as(&milo, "lala", 1).await;
     assert_eq!(metric(&milo, "milo_sip_registrations").await as u64, 1, "and its telephone with it");
+    stop(milo).await;
+    fs::remove_dir_all(files).ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_is_rung_for_a_line_as_soon_as_it_is_there() {
+    let (milo, files) = with_accounts("account-line", &[]).await;
+    let errand = Errand { wait: true, no_greeting: true, ..errand(milo.udp("line").expect("an address"), &[]) };
+    let waiting = tokio::spawn(async move { call(&errand).await });
+    for _ in 0..100 {
+        if get(&milo, "/api/v1/queues")["queues"][0]["waiting"].as_array().is_some_and(|waiting| waiting.len() == 1) {
+            break;
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    let (desk, mut calls) = telephone();
+    assert_eq!(registers(&desk, &milo, "rina", "secret").await, (Standing::Registered, None));
+    let rung = tokio::time::timeout(Duration::from_secs(15), calls.next()).await.expect("it rings").expect("a call");
+    let (dialog, _leg) = rung.answer().await.expect("it answers");
+    sleep(Duration::from_secs(1)).await;
+    dialog.hang_up().await.expect("the call is up");
+    assert_eq!(waiting.await.expect("a call").keys, "7");
+    let row = newest_call(&milo).await;
+    assert_eq!(events(&row, "agent")[0]["result"], "not registered", "{row}");
+    let left = events(&row, "queue_left")[0];
+    assert_eq!((&left["agent"], &left["result"]), (&"rina".into(), &"answered".into()), "{row}");
+    desk.unregister().await;
     stop(milo).await;
     fs::remove_dir_all(files).ok();
 }

@@ -57,7 +57,7 @@ name = 'outgoing'
 language = 'mg'
 record = true
 variables = ['code']
-actions = [{ answer = {} }, { press = { digits = '{{code}}#' } }, { wait = { seconds = 1 } }, { hangup = {} }]
+actions = [{ answer = {} }, { send_digits = { digits = '{{code}}#' } }, { wait = { seconds = 1 } }, { hangup = {} }]
 
 [[plan]]
 name = 'patient'

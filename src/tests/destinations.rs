@@ -31,7 +31,7 @@ actions = [{ answer = {} }, { hangup = {} }]
 fn plan(number: &str, verb: &str) -> String {
     format!(
         "[[plan]]\nname = '{number}'\nnumber = '{number}'\nlanguage = 'mg'\n\
-         actions = [{{ answer = {{}} }}, {verb}, {{ press = {{ digits = '5' }} }}]\n"
+         actions = [{{ answer = {{}} }}, {verb}, {{ send_digits = {{ digits = '5' }} }}]\n"
     )
 }
 

@@ -187,7 +187,7 @@ async fn a_plan_presses_keys() {
     let plan = |number: &str, by: &str| {
         format!(
             "[[plan]]\nname = \"{number}\"\nnumber = \"{number}\"\nlanguage = \"mg\"\n\
-             actions = [{{ answer = {{}} }}, {{ press = {{ digits = \"42#d\"{by} }} }}, {{ hangup = {{}} }}]\n"
+             actions = [{{ answer = {{}} }}, {{ send_digits = {{ digits = \"42#d\"{by} }} }}, {{ hangup = {{}} }}]\n"
         )
     };
     let text = plan("milo", "") + &plan("machine", "") + &plan("informed", ", by = \"info\"");

@@ -2,7 +2,7 @@
 
 use std::{fs, net::UdpSocket, path::Path, time::Duration};
 
-use crate::house::{MILO, PROGRAM, alone, call, errand, folder, get, milo, newest_call, stop};
+use crate::house::{MG_APPOINTMENT, MILO, PROGRAM, alone, call, errand, folder, get, milo, newest_call, stop};
 use milo::{
     bench::Running,
     error::Error,
@@ -53,9 +53,9 @@ async fn digits_are_gathered_into_a_variable_and_asked_for_again() {
     let ask = "prompt = { say = 'Ampidiro ny laharana' }, invalid = { say = 'Diso' }";
     let gather = |more: &str| format!("{{ gather = {{ into = 'code', min = 3, {ask}{more} }} }}");
     let plans = [
-        plan("code", &format!("{}, {{ press = {{ digits = '{{{{code}}}}#' }} }}", gather(", max = 4"))),
+        plan("code", &format!("{}, {{ send_digits = {{ digits = '{{{{code}}}}#' }} }}", gather(", max = 4"))),
         plan("none", &gather(", first_seconds = 1, retries = 1, failed = 'failed'")),
-        plan("failed", "{ press = { digits = '9' } }"),
+        plan("failed", "{ send_digits = { digits = '9' } }"),
     ];
     let milo = with_plans("plans-gather", &plans.concat()).await;
     // The terminator, then the most that are taken: the fifth key is no part of it.
@@ -73,13 +73,74 @@ async fn digits_are_gathered_into_a_variable_and_asked_for_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn words_are_gathered_and_mean_something() {
+    let ask = "prompt = { say = 'Lazao' }, invalid = { say = 'Diso' }, retries = 0, transcript = 'words', confidence = 'sure'";
+    let gather = |more: &str| format!("{{ gather = {{ into = 'it', {ask}, {more} }} }}");
+    let press = "{ send_digits = { digits = '{{it}}#{{sure}}#' } }";
+    let plans = [
+        plan("hour", &format!("{}, {press}", gather("input = 'speech', kind = 'number'"))),
+        plan("either", &format!("{}, {press}", gather("input = 'both', kind = 'digits', min = 2, max = 3"))),
+        plan(
+            "day",
+            &format!(
+                "{}, {{ menu = {{ prompt = {{ say = 'Inona' }}, words = {{ 1 = ['tapakila', 'billet'], 2 = ['talata'] }}, \
+                 keys = {{ 1 = [{{ send_digits = {{ digits = '11' }} }}], 2 = [{{ send_digits = {{ digits = '22' }} }}] }} }} }}",
+                gather("input = 'speech', kind = 'choice', choices = ['alarobia', 'talata']")
+            ),
+        ),
+        plan("sure", &gather("input = 'speech', min_confidence = 100, failed = 'failed'")),
+        plan("failed", "{ send_digits = { digits = '99' } }"),
+        plan("silent", &gather("input = 'speech', first_seconds = 2, failed = 'failed'")),
+        plan(
+            "long",
+            &format!(
+                "{{ gather = {{ into = 'it', input = 'speech', kind = 'number', prompt = {{ say = '{}' }} }} }}, {press}",
+                "Manao ahoana tompoko. ".repeat(40)
+            ),
+        ),
+    ];
+    let milo = with_plans("plans-words", &plans.concat()).await;
+    let speaking = async |number: &str, recordings: &[&str]| {
+        let target = milo.udp(number).expect("an address");
+        let report = call(&Errand { wait: true, ..errand(target, recordings) }).await;
+        (report, newest_call(&milo).await)
+    };
+    // "… amin'ny sivy ora maraina": the hour that was said, and how sure it is.
+    let (report, logged) = speaking("hour", &["mg_appointment.wav"]).await;
+    let gathered = events(&logged, "gathered")[0];
+    assert_eq!((&gathered["heard"], &gathered["language"]), (&MG_APPOINTMENT.0.into(), &"mg".into()), "{logged}");
+    let sure = gathered["confidence"].as_u64().expect("percent");
+    assert!((30..=100).contains(&sure), "{logged}");
+    assert_eq!(report.keys, format!("9#{sure}#"), "{logged}");
+    // Where either is taken, keys are kept as they are; words without enough digits are not right.
+    let (report, logged) = pressing(&milo, "either", "417").await;
+    assert_eq!(report.keys, "417#100#", "{logged}");
+    let (_, logged) = speaking("either", &["mg_appointment.wav"]).await;
+    assert_eq!(events(&logged, "gathered")[0]["right"], false, "{logged}");
+    // One of several words, and then a menu whose keys have words.
+    let (report, logged) = speaking("day", &["mg_appointment.wav", "mg_price.wav"]).await;
+    assert_eq!((report.keys.as_str(), &events(&logged, "chosen")[0]["key"]), ("11", &"1".into()), "{logged}");
+    assert_eq!(events(&logged, "gathered")[0]["right"], true, "{logged}");
+    // A minute of words, into which the caller speaks: it is heard, and ends them.
+    let target = milo.udp("long").expect("an address");
+    let report = call(&Errand { wait: true, no_greeting: true, ..errand(target, &["mg_appointment.wav"]) }).await;
+    assert!(report.keys.starts_with('9') && report.duration_s < 40.0, "{report}");
+    // Words that nobody can be so sure of, and none at all.
+    for (number, recordings) in [("sure", &["fr_hours.wav"][..]), ("silent", &[])] {
+        let (report, logged) = speaking(number, recordings).await;
+        assert_eq!(report.keys, "99", "{number}: {logged}");
+    }
+    stop(milo).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_menu_leads_where_its_keys_say() {
     let menu = "{ menu = { prompt = { say = 'Tsindrio iray na roa' }, seconds = 3, retries = 1, \
-                keys = { 1 = [{ press = { digits = '11' } }], 2 = [{ goto = 'second' }] }, \
-                otherwise = [{ press = { digits = '0' } }] } }";
+                keys = { 1 = [{ send_digits = { digits = '11' } }], 2 = [{ goto = 'second' }] }, \
+                otherwise = [{ send_digits = { digits = '0' } }] } }";
     let plans = [
-        plan("menu", &format!("{menu}, {{ press = {{ digits = '#' }} }}")),
-        plan("second", "{ press = { digits = '22' } }"),
+        plan("menu", &format!("{menu}, {{ send_digits = {{ digits = '#' }} }}")),
+        plan("second", "{ send_digits = { digits = '22' } }"),
     ];
     let milo = with_plans("plans-menu", &plans.concat()).await;
     // After the block of a key the plan goes on; goto does not come back; a wrong key is asked again.
@@ -95,14 +156,14 @@ async fn say_set_repeat_and_wait() {
     let plans = [
         plan(
             "again",
-            "{ set = { one = '1{{caller}}' } }, { repeat = { times = 3, actions = [{ press = { digits = '5' } }] } }",
+            "{ set = { one = '1{{caller}}' } }, { repeat = { times = 3, actions = [{ send_digits = { digits = '5' } }] } }",
         ),
-        plan("pause", "{ wait = { seconds = 3 } }, { press = { digits = '7' } }"),
+        plan("pause", "{ wait = { seconds = 3 } }, { send_digits = { digits = '7' } }"),
         plan("who", "{ set = { who = '{{called}}' } }, { say = { text = 'Manao ahoana {{who}}', language = 'fr' } }"),
         plan(
             "long",
             &format!(
-                "{{ say = {{ text = '{}', interruptible = true }} }}, {{ gather = {{ into = 'key', max = 1 }} }}, {{ press = {{ digits = '{{{{key}}}}' }} }}",
+                "{{ say = {{ text = '{}', interruptible = true }} }}, {{ gather = {{ into = 'key', max = 1 }} }}, {{ send_digits = {{ digits = '{{{{key}}}}' }} }}",
                 "Manao ahoana tompoko. ".repeat(20)
             ),
         ),
@@ -126,8 +187,8 @@ async fn say_set_repeat_and_wait() {
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_are_taken_after_a_beep() {
     let plans = [
-        plan("note", "{ record = { silence_seconds = 2 } }, { press = { digits = '8' } }"),
-        plan("key", "{ record = { ends = '*', beep = false } }, { press = { digits = '8' } }"),
+        plan("note", "{ record = { silence_seconds = 2 } }, { send_digits = { digits = '8' } }"),
+        plan("key", "{ record = { ends = '*', beep = false } }, { send_digits = { digits = '8' } }"),
         plan("mail", "{ voicemail = { greeting = { say = 'Avelao ny hafatrao' }, message = { seconds = 2 } } }"),
     ];
     let milo = with_plans("plans-message", &plans.concat()).await;
@@ -159,7 +220,7 @@ async fn messages_are_taken_after_a_beep() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_is_announced_and_without_room_for_it_the_plan_goes_on() {
-    let note = plan("note", "{ record = { beep = false } }, { press = { digits = '8' } }");
+    let note = plan("note", "{ record = { beep = false } }, { send_digits = { digits = '8' } }");
     let at = folder("plans-no-room-plans");
     fs::write(at.join("plans.toml"), [MILO, &note].concat()).expect("a temporary folder");
     let (plans, file) = (at.display().to_string(), at.join("plans.toml").display().to_string());
@@ -254,7 +315,7 @@ async fn edition(milo: &Running, number: Option<u64>) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn plans_change_under_live_calls() {
     let old = plan("number", "{ wait = { seconds = 10 } }, { goto = 'other' }")
-        + &plan("other", "{ press = { digits = '1' } }");
+        + &plan("other", "{ send_digits = { digits = '1' } }");
     let milo = with_plans("plans-reload", &old).await;
     let file = Path::new(get(&milo, "/api/v1/dialplans")["folder"].as_str().expect("a folder")).join("plans.toml");
     let target = milo.udp("number").expect("an address");
@@ -273,7 +334,7 @@ async fn plans_change_under_live_calls() {
     );
 
     // One that is right is in force for the next call, seen by itself; SIGHUP reads the files whether they changed or not.
-    fs::write(&file, [MILO, &plan("number", "{ press = { digits = '2' } }")].concat()).expect("written");
+    fs::write(&file, [MILO, &plan("number", "{ send_digits = { digits = '2' } }")].concat()).expect("written");
     let now = edition(&milo, Some(2)).await["edition"].as_u64().expect("a number");
     assert_eq!(waiting(&milo, "number").await.0.keys, "2");
     milo.signal("HUP").await.expect("sent");
@@ -311,6 +372,27 @@ fn the_command_line_checks_and_explains() {
     fs::write(plans.join("b.toml"), text.replace("answer", "anser").replace("17:00", "25:00")).expect("written");
     let (right, told) = run(&["check"]);
     assert!(!right && told.contains("b.toml, line 8: ") && told.contains("b.toml, line 7: "), "{told}");
+    // What plans name of the configuration, and sounds, which are decoded.
+    let names = "[[plan]]\nname = 'names'\nnumber = '1'\nlanguage = 'mg'\nactions = [\n  { answer = {} },\n\
+                 { dial = { to = '0201', trunk = 'orange' } },\n{ transfer = { account = 'rina' } },\n\
+                 { queue = { name = 'a', accounts = ['koto'] } },\n{ bridge = { queue = 'b' } },\n\
+                 { webhook = { url = 'https://crm.example.com/' } },\n{ play = 'noise.wav' },\n\
+                 { converse = { persona = 'nobody' } },\n]\n";
+    fs::write(plans.join("noise.wav"), "no sound at all").expect("written");
+    fs::write(plans.join("b.toml"), names).expect("written");
+    let (right, told) = run(&["check"]);
+    for (line, fault) in [
+        (7, "dial: trunk: \"orange\" is not the name"),
+        (8, "transfer: account: \"rina\" is no account"),
+        (9, "queue: accounts: \"koto\" is no account"),
+        (10, "bridge: queue: no plan has a queue \"b\"; known: a"),
+        (11, "webhook: url: \"crm.example.com\" is not one of [webhook] hosts"),
+        (12, "play: \"noise.wav\": "),
+        (13, "converse: no persona \"nobody\""),
+    ] {
+        let fault = format!("b.toml, line {line}: plan \"names\": {fault}");
+        assert!(!right && told.contains(&fault), "{told}\n  lacks {fault}");
+    }
     let (_, told) = run(&["test", "--to", "1", "--at", "noon"]);
     assert!(told.contains("no moment"), "{told}");
     fs::remove_dir_all(&folder).ok();

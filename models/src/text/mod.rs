@@ -11,6 +11,7 @@ mod address;
 mod calendar;
 pub mod clauses;
 mod fr;
+pub mod heard;
 mod markdown;
 mod mg;
 mod tongue;

@@ -8,16 +8,22 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tokio::sync::watch;
-use tokio_rustls::rustls::{
-    self, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
-    client::{
-        Resumption,
-        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::watch,
+};
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{
+        self, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
+        client::{
+            Resumption,
+            danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        },
+        crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
+        pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+        sign::{CertifiedKey, SingleCertAndKey},
     },
-    crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
-    sign::{CertifiedKey, SingleCertAndKey},
 };
 use tracing::{info, warn};
 
@@ -171,6 +177,22 @@ impl Trust {
         // No session of somebody else's is taken up again.
         config.resumption = Resumption::default();
         Ok(Self(Arc::new(config)))
+    }
+
+    /// TLS over a stream that is connected already, for what is not SIP: the peer must bear this name, or address.
+    ///
+    /// # Errors
+    /// It is no name, or the handshake failed.
+    pub async fn connect<S>(
+        &self,
+        name: &str,
+        stream: S,
+    ) -> io::Result<impl AsyncRead + AsyncWrite + Send + Unpin + use<S>>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
+        TlsConnector::from(Arc::clone(&self.0)).connect(name, stream).await
     }
 
     /// Whatever a peer shows: what is said is hidden from those who listen, and not from one who stands between.

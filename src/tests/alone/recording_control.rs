@@ -166,7 +166,7 @@ async fn a_key_pauses_the_recording_and_resumes_it() {
 async fn who_is_called_is_told_that_the_call_is_recorded_and_may_pause_it() {
     let far = plan(
         "far",
-        "record = true\nactions = [{ answer = {} }, { music = { seconds = 3 } }, { press = { digits = '*9' } }, \
+        "record = true\nactions = [{ answer = {} }, { music = { seconds = 3 } }, { send_digits = { digits = '*9' } }, \
          { music = { seconds = 2 } }, { hangup = {} }]",
     );
     let (far_folder, far_plans, _) = surroundings("recorded-far", &far);

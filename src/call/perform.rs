@@ -1,0 +1,132 @@
+//! The verbs on an answered line, one after the other.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{Course, End, House, Left, Line, Record, TIME_UP, ask::Gathered};
+use crate::{
+    agent::Ending,
+    dialplan::{Action, Gather, Variables},
+    error::Error,
+    store::HangupBy,
+};
+
+const ROUND: &str = "the plan went round too often";
+
+/// The verbs on an answered line.
+pub(super) async fn perform(
+    house: &House,
+    recorded: bool,
+    course: &mut Course<'_>,
+    line: &mut Line,
+    log: &mut Record,
+) -> Result<End, Error> {
+    if recorded {
+        line.record(house, course.language(), log).await;
+    }
+    while let Some(step) = course.next() {
+        log.event("verb", json!(step.alone()));
+        let language = course.language();
+        let action = match course.variables.fill(step) {
+            Ok(action) => action,
+            Err(why) => {
+                // A fault may quote the value, which may be what was pressed.
+                log.event("verb_failed", json!({ "verb": step.verb(), "why": log.masked(&why) }));
+                continue;
+            }
+        };
+        match &action {
+            Action::Ring { .. } | Action::Early {} | Action::Answer {} => {}
+            Action::Reject { .. } | Action::Redirect { .. } | Action::Hangup {} => break,
+            Action::Converse { persona } => {
+                let ending = line.converse(house, persona, language, log).await?;
+                let reason = match ending {
+                    Ending::Goodbye => continue,
+                    Ending::Lost => return Ok(End::new(HangupBy::Network, "no packets came any more")),
+                    Ending::Silence => "the caller was silent",
+                    Ending::TimeUp => TIME_UP,
+                    Ending::Failure => "engines failed again and again",
+                };
+                return Ok(End::new(HangupBy::Milo, reason));
+            }
+            Action::Echo {} => line.echo().await,
+            Action::Play(_) | Action::Music { .. } | Action::Tone { .. } => line.sound(&action, house, log).await,
+            Action::Recording(step) => line.turn_recording(*step, house, language, log).await,
+            Action::Dial(dial) => line.dial(dial, house, language, log).await,
+            Action::Transfer(transfer) => {
+                if line.transfer(transfer, house, language, log).await {
+                    return Ok(End::new(HangupBy::Milo, "the caller was transferred"));
+                }
+            }
+            Action::Hold(hold) => line.hold(hold, house, log).await,
+            Action::Queue(queue) => {
+                let left = line.queue(queue, (house, language), log).await;
+                queue.into.iter().for_each(|name| course.variables.set(name, left.as_str().into()));
+                let next = match left {
+                    Left::Full => queue.full.as_ref().or(queue.failed.as_ref()),
+                    Left::Timeout => queue.failed.as_ref(),
+                    Left::Answered | Left::Abandoned | Left::Left => None,
+                };
+                next.into_iter().for_each(|plan| course.go(plan));
+            }
+            Action::Bridge(bridge) => {
+                let joined = line.bridge(bridge, (house, language), log).await;
+                let result = if joined { "joined" } else { "nobody" };
+                bridge.into.iter().for_each(|name| course.variables.set(name, result.into()));
+                bridge.failed.iter().filter(|_| !joined).for_each(|plan| course.go(plan));
+            }
+            Action::Webhook(webhook) => {
+                let about = (course.plan().name.as_str(), language, &course.variables);
+                let answer = line.webhook(webhook, about, house, log).await;
+                let next = match answer {
+                    Some(answer) => {
+                        answer.set.into_iter().for_each(|(name, value)| course.variables.set(&name, value));
+                        answer.plan
+                    }
+                    None => webhook.failed.clone(),
+                };
+                next.iter().for_each(|plan| course.go(plan));
+            }
+            Action::Digits {} => line.digits(house, language, log).await,
+            Action::SendDigits { digits, by } => line.send_digits(digits, *by, log).await?,
+            Action::Say(say) => line.say(say, house, language, log).await,
+            Action::Gather(gather) => {
+                let gathered = line.gather(gather, house, language, log).await;
+                let failed = gather.failed.as_ref().filter(|_| gathered.is_none());
+                keep(gather, gathered, &mut course.variables);
+                failed.into_iter().for_each(|plan| course.go(plan));
+            }
+            Action::Menu(menu) => {
+                let key = line.menu(menu, house, language, log).await;
+                // Those within it are filled when their turn comes.
+                if let Action::Menu(menu) = step {
+                    course.enter(key.and_then(|key| menu.keys.get(&key)).unwrap_or(&menu.otherwise), 1);
+                }
+            }
+            Action::Set(values) => values.iter().for_each(|(name, value)| course.variables.set(name, value.clone())),
+            Action::Goto(plan) => course.go(plan),
+            Action::Repeat { times, .. } => {
+                if let Action::Repeat { actions, .. } = step {
+                    course.enter(actions, *times);
+                }
+            }
+            Action::Wait { seconds } => line.wait(Duration::from_secs(*seconds), log).await,
+            Action::Record(message) => line.message((message, "message"), house, language, log).await,
+            Action::Voicemail(voicemail) => line.voicemail(voicemail, house, language, log).await,
+        }
+        if line.lost() {
+            return Ok(End::new(HangupBy::Network, "no packets came any more"));
+        }
+    }
+    Ok(End::new(HangupBy::Milo, if course.is_spent() { ROUND } else { "the plan is done" }))
+}
+
+/// Keeps what was gathered in the variables that the plan has for it; without it, they are empty.
+fn keep(gather: &Gather, gathered: Option<Gathered>, variables: &mut Variables) {
+    let (value, words, percent) = gathered
+        .map_or_else(Default::default, |gathered| (gathered.value, gathered.words, gathered.percent.to_string()));
+    variables.set(&gather.into, value);
+    gather.transcript.iter().for_each(|name| variables.set(name, words.clone()));
+    gather.confidence.iter().for_each(|name| variables.set(name, percent.clone()));
+}

@@ -1,0 +1,176 @@
+//! The verb `webhook`: a program of the operator's is told of the call, and may set variables and say how it goes on.
+
+use std::time::Duration;
+
+use milo_media::Heard;
+use milo_models::engine::Language;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use tokio::{
+    select,
+    time::{Instant, sleep},
+};
+
+use super::{
+    House, Record,
+    ask::AHEAD,
+    verbs::{Line, heard},
+};
+use crate::{
+    dialplan::{Variables, Webhook},
+    store::{Key, Stamp},
+    webhook::Question,
+};
+
+/// Before it is tried again.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What an answer may say.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Said {
+    /// Values for variables; numbers, `true` and `false` as they are written.
+    #[serde(default)]
+    variables: BTreeMap<String, Value>,
+    /// The plan to go on with.
+    #[serde(default)]
+    plan: Option<String>,
+}
+
+/// What was answered, checked.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) set: Vec<(String, String)>,
+    pub(super) plan: Option<String>,
+}
+
+impl Line {
+    /// Asks; the caller hears nothing meanwhile, and keys are kept for whoever asks for them next. `None`: no right answer came.
+    pub(super) async fn webhook(
+        &mut self,
+        webhook: &Webhook,
+        (plan, language, variables): (&str, Language, &Variables),
+        house: &House,
+        log: &Record,
+    ) -> Option<Answer> {
+        let began = Instant::now();
+        let told = variables.told(&webhook.send);
+        let body = json!({
+            "call": log.id(),
+            "caller": variables.value("caller"),
+            "called": variables.value("called"),
+            "trunk": variables.value("trunk"),
+            "plan": plan,
+            "language": language,
+            "variables": told,
+        });
+        let Self { ears, until, typed, .. } = self;
+        let asking = ask(webhook, body.to_string(), house);
+        let listening = async {
+            while let Some(heard) = heard(ears, *until).await {
+                if let Heard::Digit(key) = heard {
+                    log.digit(key);
+                    if typed.len() < AHEAD {
+                        typed.push_back(key);
+                    }
+                }
+            }
+        };
+        let (answer, tries) = select! {
+            answered = asking => answered,
+            () = listening => (Err("the call is over".into()), 1),
+        };
+        let after_ms = began.elapsed().as_millis() as u64;
+        let detail = match &answer {
+            Ok(answer) => {
+                let set: Vec<_> = answer.set.iter().map(|(name, _)| name).collect();
+                json!({ "result": "answered", "sets": set, "plan": answer.plan, "tries": tries, "after_ms": after_ms })
+            }
+            Err(why) => json!({ "result": "failed", "why": why, "tries": tries, "after_ms": after_ms }),
+        };
+        log.event("webhook", detail);
+        answer.ok()
+    }
+}
+
+/// Asks, and asks again while nothing is heard; says also how often.
+async fn ask(webhook: &Webhook, body: String, house: &House) -> (Result<Answer, String>, u32) {
+    let url = match webhook.target() {
+        Ok(url) => url,
+        Err(why) => return (Err(why), 0),
+    };
+    let delivery = Key::new().to_string();
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let timestamp = Stamp::now().millis() / 1_000;
+        let question = Question { url: &url, delivery: delivery.clone(), timestamp, body: body.clone() };
+        match house.webhooks.ask(&question, Duration::from_secs(webhook.seconds)).await {
+            Ok(said) => return (understood(webhook, said), tries),
+            Err(unanswered) if unanswered.again && tries <= webhook.retries => sleep(PAUSE).await,
+            Err(unanswered) => return (Err(unanswered.why), tries),
+        }
+    }
+}
+
+/// An answer, if it says nothing that the plan does not let it.
+fn understood(webhook: &Webhook, said: Value) -> Result<Answer, String> {
+    let Said { variables, plan } = match said {
+        Value::Null => Said::default(),
+        said => serde_json::from_value(said).map_err(|error| format!("its answer: {error}"))?,
+    };
+    if let Some(plan) = plan.as_ref().filter(|plan| !webhook.plans.contains(plan)) {
+        return Err(format!("its answer: the plan {plan:?} is none of `plans`"));
+    }
+    let mut set = Vec::new();
+    for (name, value) in variables {
+        if !webhook.sets.contains(&name) {
+            return Err(format!("its answer: the variable {name:?} is none of `sets`"));
+        }
+        let value = match value {
+            Value::String(text) => text,
+            Value::Number(_) | Value::Bool(_) => value.to_string(),
+            Value::Null => String::new(),
+            _ => return Err(format!("its answer: the variable {name:?} is neither text nor a number")),
+        };
+        if let Some(fault) = Variables::unkeepable(&name, &value) {
+            return Err(format!("its answer: {fault}"));
+        }
+        set.push((name, value));
+    }
+    Ok(Answer { set, plan })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_says_only_what_the_plan_lets_it() {
+        let webhook = Webhook {
+            url: "https://crm.example.com/".into(),
+            send: Vec::new(),
+            sets: vec!["name".into(), "age".into()],
+            plans: vec!["vip".into()],
+            seconds: 5,
+            retries: 0,
+            failed: None,
+        };
+        let answer = understood(&webhook, json!({ "variables": { "name": "Rasoa", "age": 7 }, "plan": "vip" }));
+        let set = vec![("age".to_owned(), "7".to_owned()), ("name".to_owned(), "Rasoa".to_owned())];
+        assert_eq!(answer, Ok(Answer { set, plan: Some("vip".into()) }));
+        assert_eq!(understood(&webhook, Value::Null), Ok(Answer { set: Vec::new(), plan: None }));
+        for (said, why) in [
+            (json!({ "plan": "other" }), "none of `plans`"),
+            (json!({ "variables": { "caller": "boss" } }), "none of `sets`"),
+            (json!({ "variables": { "name": ["a"] } }), "neither text nor"),
+            (json!({ "variables": { "name": "x".repeat(1_001) } }), "longer than 1000"),
+            (json!({ "goto": "vip" }), "unknown field"),
+            (json!([1]), "its answer"),
+        ] {
+            let told = understood(&webhook, said).expect_err("a fault");
+            assert!(told.contains(why), "{told}\n  not: {why}");
+        }
+    }
+}

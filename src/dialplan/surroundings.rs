@@ -1,0 +1,89 @@
+//! What plans may name that is not theirs: trunks, accounts and hosts of the configuration, and sounds.
+
+use std::path::{Component, Path};
+
+use anyhow::Result;
+use axum::http::Uri;
+use milo_media::{SAMPLE_RATE, prompt::Prompts};
+
+use crate::{accounts, config::Config, webhook};
+
+/// Room for decoded sound files: an hour, 115 MB.
+const PROMPTS: usize = 3600 * SAMPLE_RATE as usize;
+
+/// What is around the dialplans. It stays as it is while Milo runs, but for the sounds.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    trunks: Vec<String>,
+    accounts: Vec<String>,
+    hosts: Vec<String>,
+    /// Sound files, decoded.
+    pub prompts: Prompts,
+}
+
+impl Surroundings {
+    /// As this configuration has it.
+    ///
+    /// # Errors
+    /// The file of accounts cannot be read, or is wrong.
+    pub fn of(config: &Config) -> Result<Self> {
+        let registrar = accounts::registrar(&config.sip)?;
+        Ok(Self {
+            trunks: config.sip.trunks.iter().map(|trunk| trunk.name.clone()).collect(),
+            accounts: registrar.into_iter().flat_map(|registrar| registrar.users).map(|user| user.name).collect(),
+            hosts: config.webhook.hosts.clone(),
+            prompts: Prompts::new(PROMPTS),
+        })
+    }
+
+    pub(super) fn check_trunk(&self, name: &str) -> Result<(), String> {
+        known(name, &self.trunks).map_err(|known| format!("{name:?} is not the name of one of [[sip.trunks]]; {known}"))
+    }
+
+    pub(super) fn check_account(&self, name: &str) -> Result<(), String> {
+        known(name, &self.accounts).map_err(|known| format!("{name:?} is no account of [sip] accounts; {known}"))
+    }
+
+    pub(super) fn check_host(&self, url: &Uri) -> Result<(), String> {
+        let host = url.host().unwrap_or_default();
+        if webhook::is_among(&self.hosts, url) {
+            return Ok(());
+        }
+        Err(format!("{host:?} is not one of [webhook] hosts; there are {}", list(&self.hosts)))
+    }
+
+    /// A sound is a file of the folder or below it, and can be played.
+    pub(super) fn check_sound(&self, folder: &Path, name: &str) -> Result<(), String> {
+        let inside = Path::new(name).components().all(|component| matches!(component, Component::Normal(_)));
+        if name.is_empty() || !inside {
+            return Err(format!("{name:?} is no path within the folder of dialplans, such as \"sounds/welcome.ogg\""));
+        }
+        let path = folder.join(name);
+        if !path.is_file() {
+            return Err(format!("{name:?}: there is no file {}", path.display()));
+        }
+        self.prompts.sound(&path).map(drop).map_err(|error| format!("{name:?}: {error}"))
+    }
+}
+
+impl Default for Surroundings {
+    /// Without trunks, accounts and hosts.
+    fn default() -> Self {
+        let (trunks, accounts, hosts) = (Vec::new(), Vec::new(), Vec::new());
+        Self { trunks, accounts, hosts, prompts: Prompts::new(PROMPTS) }
+    }
+}
+
+fn known(name: &str, all: &[String]) -> Result<(), String> {
+    if all.iter().any(|known| known == name) { Ok(()) } else { Err(format!("there are {}", list(all))) }
+}
+
+/// Some of these names: of ten thousand accounts not all.
+fn list(names: &[String]) -> String {
+    let shown = names.iter().take(20).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len() {
+        0 => "none".into(),
+        1..=20 => shown,
+        more => format!("{shown} and {} more", more - 20),
+    }
+}
