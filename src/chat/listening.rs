@@ -1,9 +1,12 @@
-//! A recording of any length as text, in pieces that leave room for the calls between them.
+//! A recording of any length as text: what is spoken in it, utterance by utterance, so that there is room for the calls between
+//! them and the model hears what it was trained on.
 
 use std::{collections::VecDeque, ops::Range, time::Duration};
 
+use milo_media::{FRAME_SAMPLES, Frame};
 use milo_models::{
     engine::{EngineError, Language},
+    silero::{VadStream, VoiceActivity},
     whisper::{self, Transcriber},
 };
 use serde::Serialize;
@@ -12,7 +15,12 @@ use tokio::time::{Instant, sleep};
 const SAMPLES_PER_MS: usize = 16;
 /// The longest piece: one window of the model, and no call waits longer for its turn.
 const PIECE: usize = 28_000 * SAMPLES_PER_MS;
-/// How long a recording that has begun waits for its place in the transcriber's queue, and how often it asks.
+/// Above this probability speech begins, below the other it has ended once it stays there for so long.
+const VOICE: (f32, f32) = (0.5, 0.35);
+const PAUSE: usize = 700 * SAMPLES_PER_MS;
+/// What is kept before and behind: the detector is late, and words begin and end softly.
+const AROUND: usize = 300 * SAMPLES_PER_MS;
+/// How long a recording that has begun waits for its place in an engine's queue, and how often it asks.
 const PATIENCE: Duration = Duration::from_secs(60);
 const AGAIN: Duration = Duration::from_millis(50);
 
@@ -62,37 +70,65 @@ pub struct Transcribed {
 /// A recording being transcribed. Dropping it cancels the rest.
 pub struct Listening {
     transcriber: Transcriber,
+    activity: VadStream,
     samples: Vec<i16>,
+    /// Before this, the detector has heard all.
+    heard: usize,
+    /// Behind this, nothing has been given to the transcriber.
+    given: usize,
+    /// Utterances that wait.
     pieces: VecDeque<Range<usize>>,
     language: Option<Language>,
     parts: Vec<Part>,
 }
 
 impl Listening {
-    pub(super) fn new(transcriber: Transcriber, samples: Vec<i16>, language: Option<Language>) -> Self {
-        let pieces = whisper::pieces(&samples, PIECE).into();
-        Self { transcriber, samples, pieces, language, parts: Vec::new() }
+    pub(super) fn new(
+        (transcriber, activity): (Transcriber, &VoiceActivity),
+        samples: Vec<i16>,
+        language: Option<Language>,
+    ) -> Self {
+        let activity = activity.stream();
+        Self {
+            transcriber,
+            activity,
+            samples,
+            heard: 0,
+            given: 0,
+            pieces: VecDeque::new(),
+            language,
+            parts: Vec::new(),
+        }
     }
 
-    /// Transcribes the next piece; `None` when there is none left.
+    /// Transcribes the next utterance; `None` when there is none left.
     ///
     /// # Errors
-    /// [`EngineError::Overloaded`] at once when the first piece finds the queue full, after a minute when a later one does;
-    /// nothing follows an error.
+    /// [`EngineError::Overloaded`] at once when the first one finds a queue full, after a minute when that comes later; nothing
+    /// follows an error.
     pub async fn next(&mut self) -> Option<Result<Progress, EngineError>> {
+        if self.pieces.is_empty() {
+            match self.utterance().await {
+                Ok(Some(utterance)) => {
+                    let pieces = whisper::pieces(&self.samples[utterance.clone()], PIECE);
+                    self.pieces
+                        .extend(pieces.into_iter().map(|at| at.start + utterance.start..at.end + utterance.start));
+                }
+                Ok(None) => return None,
+                Err(error) => return Some(Err(self.end(error))),
+            }
+        }
         let piece = self.pieces.pop_front()?;
         let until = Instant::now() + PATIENCE;
         let transcript = loop {
             let samples = self.samples[piece.clone()].to_vec();
             match self.transcriber.transcribe(samples, self.language).await {
                 Ok(transcript) => break transcript,
-                Err(EngineError::Overloaded { .. }) if piece.start > 0 && Instant::now() < until => sleep(AGAIN).await,
-                Err(error) => {
-                    self.pieces.clear();
-                    return Some(Err(error));
-                }
+                Err(EngineError::Overloaded { .. }) if self.given > 0 && Instant::now() < until => sleep(AGAIN).await,
+                Err(error) => return Some(Err(self.end(error))),
             }
         };
+        self.given = piece.end;
         let start_ms = (piece.start / SAMPLES_PER_MS) as u64;
         let segments: Vec<_> = transcript
             .segments
@@ -109,6 +145,44 @@ impl Listening {
         self.parts.extend(segments.iter().cloned());
         let [done_ms, duration_ms] = [piece.end, self.samples.len()].map(|samples| (samples / SAMPLES_PER_MS) as u64);
         Some(Ok(Progress { done_ms, duration_ms, segments }))
+    }
+
+    /// Where somebody speaks next, with a little around it.
+    async fn utterance(&mut self) -> Result<Option<Range<usize>>, EngineError> {
+        let (mut begin, mut voiced) = (None, 0);
+        while self.heard < self.samples.len() {
+            let mut frame = [0; FRAME_SAMPLES];
+            let rest = &self.samples[self.heard..];
+            let length = rest.len().min(FRAME_SAMPLES);
+            frame[..length].copy_from_slice(&rest[..length]);
+            let probability = match self.activity.push(&Frame::new(frame)).await {
+                Ok(probability) => probability,
+                // 32 ms are lost to the detector, which notices the next.
+                Err(EngineError::Overloaded { .. }) if self.heard > 0 => {
+                    sleep(AGAIN).await;
+                    None
+                }
+                Err(error) => return Err(error),
+            };
+            self.heard += length;
+            let Some(probability) = probability else { continue };
+            if probability > VOICE.0 || (begin.is_some() && probability > VOICE.1) {
+                begin.get_or_insert(self.heard.saturating_sub(AROUND).max(self.given));
+                voiced = self.heard;
+            } else if let Some(begin) = begin
+                && self.heard > voiced + PAUSE
+            {
+                return Ok(Some(begin..(voiced + AROUND).min(self.heard)));
+            }
+        }
+        Ok(begin.map(|begin| begin..self.samples.len()))
+    }
+
+    /// Nothing follows.
+    fn end(&mut self, error: EngineError) -> EngineError {
+        self.pieces.clear();
+        self.heard = self.samples.len();
+        error
     }
 
     /// What was understood so far, of a recording that took so long.

@@ -108,7 +108,7 @@ impl Chats {
 
     /// Begins to transcribe 16 kHz samples; without a language the model tells it.
     pub fn listen(&self, samples: Vec<i16>, language: Option<Language>) -> Listening {
-        Listening::new(self.engines.transcriber.clone(), samples, language)
+        Listening::new((self.engines.transcriber.clone(), &self.engines.activity), samples, language)
     }
 
     /// Begins to say a text, clause by clause.
