@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt, sync::Arc, time::Instant};
 use anyhow::{Context, Result, bail, ensure};
 use milo_signaling::{Algorithms, Caller, Forked, Registered, RegistrarConfig, SignalingError, Terms, User};
 use serde::Serialize;
-use tokio::sync::watch;
+use tokio::{sync::watch, task::JoinSet};
 
 use crate::config;
 
@@ -110,6 +110,41 @@ impl Accounts {
         match fault {
             Some(fault) if calls.is_empty() => Err(fault),
             _ => Ok((!calls.is_empty()).then(|| Forked::new(calls))),
+        }
+    }
+
+    /// Sends a text to every telephone of an account: the status of one that took it, else of the first that did not. `None`: none
+    /// is registered.
+    ///
+    /// # Errors
+    /// None of them could be sent it; the fault of the last one.
+    pub async fn text(
+        &self,
+        caller: &Caller,
+        name: &str,
+        from: &str,
+        text: &str,
+    ) -> Result<Option<u16>, SignalingError> {
+        let all = self.telephones.borrow().clone();
+        let mut sending = JoinSet::new();
+        for telephone in all.iter().filter(|telephone| telephone.user == name) {
+            let (caller, telephone) = (caller.clone(), telephone.clone());
+            let (from, text) = (from.to_owned(), text.to_owned());
+            sending.spawn(async move { caller.text_telephone(&telephone, &from, &text).await });
+        }
+        let (mut taken, mut refused, mut fault) = (None, None, None);
+        while let Some(sent) = sending.join_next().await {
+            match sent {
+                Ok(Ok(status @ 200..300)) => taken = Some(status),
+                Ok(Ok(status)) => refused = refused.or(Some(status)),
+                Ok(Err(error)) => fault = Some(error),
+                // Cut off, as everything is.
+                Err(_) => return Err(SignalingError::Stopped),
+            }
+        }
+        match (taken.or(refused), fault) {
+            (None, Some(fault)) => Err(fault),
+            (status, _) => Ok(status),
         }
     }
 

@@ -27,4 +27,5 @@ pub mod press;
 pub mod self_call;
 pub mod server;
 pub mod store;
+pub mod texts;
 pub mod trunk;

@@ -8,6 +8,7 @@
 //!         ├─ HTTP           one task that accepts
 //!         ├─ SIP endpoint   the core's task and a reader a socket; registrations with carriers
 //!         ├─ Trunks         one task each, which asks a trunk whether it is there
+//!         ├─ Texts          one task that keeps those that come, and one each that is sent
 //!         └─ Calls          one task an invitation, or a call that is placed, inside a permit
 //! ```
 
@@ -41,6 +42,7 @@ use crate::{
     http::{self, AppState, Dial, HealthReport, SipCounters},
     metrics::Metrics,
     store::{LogWriter, Node, Store},
+    texts::{self, Texts},
     trunk::{TrunkReport, Trunks},
 };
 
@@ -69,6 +71,8 @@ pub struct Server {
     reloads: JoinHandle<()>,
     /// Those that ask the trunks whether they are there; they end with it.
     _asking: JoinSet<()>,
+    /// Those that keep and send texts.
+    texting: JoinSet<()>,
     drain: Duration,
     _node: Node,
 }
@@ -121,7 +125,7 @@ impl Server {
         let registrar = accounts::registrar(&config.sip)?;
         let names =
             registrar.iter().flat_map(|registrar| registrar.users.iter().map(|user| user.name.clone())).collect();
-        let (endpoint, invitations) = bind(config, registrar, ports.clone(), legs)?;
+        let (endpoint, mut invitations) = bind(config, registrar, ports.clone(), legs)?;
         let accounts = Arc::new(Accounts::new(names, endpoint.telephones().clone()));
 
         let prompts = Prompts::new(PROMPTS);
@@ -144,7 +148,17 @@ impl Server {
         let days = config.recording.retention_days;
         let retention =
             (days > 0).then(|| tokio::spawn(call::daily(recordings.folder().to_owned(), days, store.clone())));
+        store.settle_messages(node.id()).await?;
         let (trunks, asking) = Trunks::start(config, &endpoint, (&store, node.id(), &log)).await?;
+        let writers = (log.clone(), Arc::clone(&metrics));
+        let (texts, jobs) = Texts::new(trunks.clone(), Arc::clone(&accounts), endpoint.caller().clone(), writers);
+        let mut texting = JoinSet::new();
+        if let Some(incoming) = invitations.texts() {
+            texting.spawn(texts::serve(texts.clone(), incoming, jobs));
+        }
+        if config.sip.message_days > 0 {
+            texting.spawn(texts::forget(store.clone(), config.sip.message_days));
+        }
         let house = Arc::new(House {
             engines,
             editions: editions.clone(),
@@ -155,6 +169,7 @@ impl Server {
             sip: Arc::new(SipSeen::new(endpoint.ladders().clone(), config.sip.ladders)),
             caller: endpoint.caller().clone(),
             log: log.clone(),
+            texts: texts.clone(),
             metrics: Arc::clone(&metrics),
             trunks,
             cleaning: call::cleaning(&config.clean),
@@ -183,8 +198,9 @@ impl Server {
             move || counters.borrow().calls < limit,
         );
         let live = (live, Arc::clone(&house.sip), accounts, house.caller.clone());
-        let state =
-            AppState::new(&config.http, (store, editions), log, live, calls_out, metrics, move || snapshot.take());
+        let state = AppState::new(&config.http, (store, editions), log, live, (calls_out, texts), metrics, move || {
+            snapshot.take()
+        });
         let (close_http, closed) = oneshot::channel();
         let serving = tokio::spawn(http::serve(listener, http::router(state), async {
             closed.await.ok();
@@ -202,6 +218,7 @@ impl Server {
             retention,
             reloads,
             _asking: asking,
+            texting,
             drain: Duration::from_secs(config.drain.seconds),
             _node: node,
         })
@@ -243,7 +260,9 @@ impl Server {
     /// Ends politely: no new calls, the running ones up to the drain time (or `at_once`), a BYE for those that are left, the
     /// last rows.
     pub async fn end(self, at_once: impl Future<Output = ()>) {
-        let Self { house, endpoint, mut calls, open, http, close_http, writer, retention, reloads, drain, .. } = self;
+        let Self {
+            house, endpoint, mut calls, open, http, close_http, writer, retention, reloads, drain, texting, ..
+        } = self;
         let live = endpoint.counters().calls;
         if live > 0 {
             tracing::info!(calls = live, drain_s = drain.as_secs(), "no new calls; waiting for those that are up");
@@ -264,6 +283,7 @@ impl Server {
         }
         close_http.send(()).ok();
         http.1.await.ok();
+        drop(texting);
         let log = house.log.clone();
         if timeout(LAST_PAGES, house.recordings.idle()).await.is_err() {
             tracing::error!("the disk was too slow for the last recordings; they end early");

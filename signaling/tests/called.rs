@@ -29,7 +29,7 @@ fn a_call_from_invite_to_bye_leaves_nothing_behind() {
         assert!(ok.contact().unwrap().is_some());
         assert_eq!(
             ok.headers.get(Name::ALLOW),
-            Some("INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, PRACK, UPDATE, REFER, NOTIFY")
+            Some("INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, PRACK, UPDATE, REFER, NOTIFY, MESSAGE")
         );
         assert_eq!(ok.content_type().as_deref(), Some("application/sdp"));
         line.hear(&within(&to_tag(&ok), "ACK", 1, "ack", ""));
@@ -242,7 +242,7 @@ fn methods_that_are_not_served_say_which_are() {
     let (_, tag) = line.up();
     let outside =
         |method: &str| invite("").replace("INVITE", method).replace("call1", method).replace("bKinvite", method);
-    for method in ["REGISTER", "SUBSCRIBE", "MESSAGE", "PUBLISH"] {
+    for method in ["REGISTER", "SUBSCRIBE", "PUBLISH"] {
         line.hear(&outside(method).replace("branch=z9hG4", "branch=z9hG4bK"));
         let response = line.only();
         assert_eq!((brief(&response), response.headers.has(Name::ALLOW)), (format!("405 {method}"), true));
@@ -267,9 +267,12 @@ fn options_says_what_we_can_and_keeps_no_state() {
     assert_eq!(brief(&response), "200 OPTIONS");
     assert_eq!(
         response.headers.get(Name::ALLOW),
-        Some("INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, PRACK, UPDATE, REFER, NOTIFY")
+        Some("INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, PRACK, UPDATE, REFER, NOTIFY, MESSAGE")
     );
-    assert_eq!(response.headers.get(Name::ACCEPT), Some("application/sdp, application/dtmf-relay, application/dtmf"));
+    assert_eq!(
+        response.headers.get(Name::ACCEPT),
+        Some("application/sdp, application/dtmf-relay, application/dtmf, text/plain")
+    );
     let tag = to_tag(&response);
     line.hear(&invite("").replace("INVITE", "OPTIONS"));
     assert_eq!(to_tag(&line.only()), tag, "the same request gets the same tag");

@@ -29,6 +29,7 @@ mod secured;
 mod session_timers;
 mod sipp;
 mod storm;
+mod texts;
 mod tls;
 mod torture;
 mod web;

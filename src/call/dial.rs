@@ -315,7 +315,7 @@ impl Line {
         let silent = async { while !matches!(leg.ears.next().await, Heard::Closed(_)) {} };
         select! {
             () = reel.introduce(called, house, language) => Ok(()),
-            reason = follow(dialog, &control) => Err(format!("the one who was called: {reason}")),
+            reason = follow(dialog, &control, log) => Err(format!("the one who was called: {reason}")),
             () = silent => Err(NO_PACKETS.into()),
             () = waiting => Err(if ears.is_none() { "the caller hung up".into() } else { super::TIME_UP.into() }),
         }
@@ -333,7 +333,7 @@ impl Line {
                 Side::A => "the caller hung up".to_owned(),
                 Side::B => NO_PACKETS.to_owned(),
             },
-            reason = follow(dialog, &far) => format!("the one who was called: {reason}"),
+            reason = follow(dialog, &far, log) => format!("the one who was called: {reason}"),
             () = sleep_until(self.until) => super::TIME_UP.to_owned(),
         };
         let (Leg { ears, voice, .. }, _far) = joined.part();
@@ -357,11 +357,12 @@ async fn closed(joined: &mut Bridge, log: &Record) -> Side {
 }
 
 /// Media changes go to the leg, until the far side hangs up.
-async fn follow(dialog: &mut Dialog, control: &Control) -> EndReason {
+async fn follow(dialog: &mut Dialog, control: &Control, log: &Record) -> EndReason {
     loop {
         match dialog.next().await {
             DialogEvent::MediaChange(session) => control.change(session),
             DialogEvent::Key(press) => control.hear_key(press.key, press.duration),
+            DialogEvent::Text(text) => log.texted("called", &text),
             DialogEvent::Transfer(_) => super::decline(dialog).await,
             DialogEvent::Replaced(_) => {}
             DialogEvent::Ended(reason) => return reason,

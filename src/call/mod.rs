@@ -14,6 +14,8 @@ mod recording;
 mod reel;
 mod registry;
 mod retention;
+mod target;
+mod text;
 mod transfer;
 mod unanswered;
 mod verbs;
@@ -38,9 +40,11 @@ use crate::{
     error::Error,
     metrics::Metrics,
     store::{HangupBy, LogWriter, Stamp},
+    texts::{self, Texts},
     trunk::{Direction, Trunk, Trunks},
 };
 use course::Course;
+use record::Notes;
 use reel::Reel;
 use registry::Entry;
 use verbs::Line;
@@ -53,6 +57,7 @@ pub use recording::Recordings;
 pub use reel::RecordingNow;
 pub use registry::{Done, Live, Unreached};
 pub use retention::daily;
+pub(crate) use target::{Target, first, refusal, target};
 
 /// How long a verb may take to write down how far it came once the caller has hung up.
 const LAST_LINES: Duration = Duration::from_millis(500);
@@ -83,6 +88,8 @@ pub struct House {
     pub caller: Caller,
     /// The one writer of the call log.
     pub log: LogWriter,
+    /// Sends the texts of the verb `message`.
+    pub texts: Texts,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Whose calls are taken besides this machine's own, and what is different on them.
@@ -214,7 +221,7 @@ async fn up(
     log: &mut Record,
 ) -> Result<End, Error> {
     log.answered(&line.reel);
-    let call = log.id();
+    let notes = log.notes();
     let orders = entry.answered();
     let serving = line.reel.clone().serve(orders, house, course.language());
     let control = line.control.clone();
@@ -225,7 +232,7 @@ async fn up(
         let mut verbs = pin!(perform(house, recorded, course, &mut line, log));
         // When the dialog ends first, the verb that runs hears that the line is closed and writes down how far it came.
         select! {
-            end = follow(&mut dialog, &control, &call) => {
+            end = follow(&mut dialog, &control, (&notes, &house.metrics)) => {
                 control.end();
                 timeout(LAST_LINES, &mut verbs).await.ok();
                 Ok(end)
@@ -278,7 +285,8 @@ async fn redirect(invitation: Invitation, action: &Action, variables: &Variables
 }
 
 /// Watches the dialog: media changes go to the leg, its end is the call's end.
-async fn follow(dialog: &mut Dialog, control: &Control, call: &str) -> End {
+async fn follow(dialog: &mut Dialog, control: &Control, (notes, metrics): (&Notes, &Metrics)) -> End {
+    let call = notes.key();
     loop {
         match dialog.next().await {
             DialogEvent::MediaChange(session) => {
@@ -286,6 +294,10 @@ async fn follow(dialog: &mut Dialog, control: &Control, call: &str) -> End {
                 control.change(session);
             }
             DialogEvent::Key(press) => control.hear_key(press.key, press.duration),
+            DialogEvent::Text(text) => {
+                metrics.message("in", texts::RECEIVED);
+                notes.texted("caller", &text);
+            }
             DialogEvent::Transfer(_) => decline(dialog).await,
             DialogEvent::Replaced(_) => tracing::info!(call.id = %call, "somebody else has taken the caller's place"),
             DialogEvent::Ended(reason) => {
@@ -346,6 +358,7 @@ async fn perform(
             Action::Play(_) | Action::Music { .. } | Action::Tone { .. } => line.sound(&action, house, log).await,
             Action::Recording(step) => line.turn_recording(*step, house, language, log).await,
             Action::Dial(dial) => line.dial(dial, house, language, log).await,
+            Action::Message(message) => line.text(message, house, log).await,
             Action::Transfer(transfer) => {
                 if line.transfer(transfer, house, language, log).await {
                     return Ok(End::new(HangupBy::Milo, "the caller was transferred"));

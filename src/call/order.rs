@@ -15,27 +15,31 @@ use std::{
 };
 
 use jiff::Timestamp;
-use milo_signaling::{Transport, Uri};
+use milo_signaling::Uri;
 use serde::Serialize;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::Instant,
 };
 
-use super::{Live, Record, SipSeen, again::Again, registry::Entry, unanswered::Unanswered};
+use super::{
+    Live, Record, SipSeen,
+    again::Again,
+    registry::Entry,
+    target::{Target, first, refusal, target},
+    unanswered::Unanswered,
+};
 use crate::{
     dialplan::{Action, Dialplans, Edition, Editions, Facts, Plan, TrunkNames},
     metrics::Metrics,
     store::{Key, LogWriter, Stamp},
-    trunk::{CallingAs, Denied, Emergency, Place, Trunk, Trunks, is_number, number},
+    trunk::{CallingAs, Place, Trunks, number},
 };
 
 /// Calls that wait for their task; they wait for moments only.
 const QUEUE: usize = 64;
 /// The plan of a call for which nobody names one.
 const PLAN: &str = "outgoing";
-/// Bytes of an address that is called.
-const LONGEST_ADDRESS: usize = 255;
 
 /// A call that is wanted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -179,12 +183,14 @@ impl CallsOut {
         if let Some(from) = wanted.caller_id.as_deref().filter(|from| number(from).is_none()) {
             return Err(NotPlaced::Wrong(format!("caller_id {from:?} is no number or name: letters, digits, - _ . +")));
         }
-        let target = self.target(&wanted)?;
+        let from = wanted.caller_id.as_deref().map_or(CallingAs::Trunk, CallingAs::Request);
+        let target = target(&self.trunks, (&wanted.to, wanted.trunks.as_ref()), from)?;
         if let Target::Emergency(..) = &target {
             // Whoever comes to help must be able to call back.
             wanted.caller_id = None;
         }
         let from = wanted.caller_id.as_deref();
+        let calling_as = from.map_or(CallingAs::Trunk, CallingAs::Request);
         let no_room = || NotPlaced::Busy("as many calls are up as may be ([limits] calls)".into(), 5);
         let room = Arc::clone(&self.rooms).try_acquire_owned().map_err(|_| no_room())?;
         if !(self.has_room)() {
@@ -202,7 +208,7 @@ impl CallsOut {
                 (Whom::Number { number, trunks: vec![trunk.name().to_owned()], place }, facts)
             }
             Target::Number(trunks) => {
-                let (at, place) = first(&trunks, &wanted.to, from, &mut passed)?;
+                let (at, place) = first(&trunks, &wanted.to, calling_as, &mut passed)?;
                 let (first, caller_id) = (trunks[at].name(), trunks[at].caller_id(from, ""));
                 let facts = facts(caller_id, wanted.to.clone(), Some(first));
                 let trunks = trunks[at..].iter().map(|trunk| trunk.name().to_owned()).collect();
@@ -220,90 +226,12 @@ impl CallsOut {
         queue.send(Placement { record, entry, edition, plan, variables, whom, from, ring, room });
         Ok(placed)
     }
-
-    /// Who is to be called.
-    fn target(&self, wanted: &Wanted) -> Result<Target<'_>, NotPlaced> {
-        let Wanted { to, trunks, caller_id, .. } = wanted;
-        let wrong = |says: String| Err(NotPlaced::Wrong(says));
-        if to.len() > LONGEST_ADDRESS {
-            return wrong(format!("to is longer than {LONGEST_ADDRESS} characters"));
-        }
-        let number =
-            if is_number(to) { to.clone() } else { to.parse::<Uri>().map(|uri| uri.user()).unwrap_or_default() };
-        match self.trunks.emergency(&number) {
-            None => {}
-            Some((number, Emergency::Pass(name))) => {
-                let trunk =
-                    self.trunks.named(name).ok_or_else(|| NotPlaced::Wrong("there is no emergency_trunk".into()))?;
-                return Ok(Target::Emergency(trunk, number.to_owned()));
-            }
-            Some((number, Emergency::Refuse | Emergency::Announce(_))) => {
-                let says =
-                    format!("{number:?} is an emergency number, which Milo does not call ([sip] emergency_calls)");
-                return Err(NotPlaced::Forbidden(says));
-            }
-        }
-        if !is_number(to) {
-            let uri = to.parse::<Uri>().ok().filter(|uri| uri.as_sip().is_some() && Transport::of_uri(uri).is_ok());
-            return match uri {
-                Some(_) if trunks.is_some() => {
-                    wrong("a number is called over a trunk, and a SIP address over none".into())
-                }
-                Some(uri) => match self.trunks.at(&uri) {
-                    Some(trunk) => {
-                        let name = trunk.name();
-                        wrong(format!(
-                            "to is at the gateway of the trunk {name:?}: call the number over it, trunk = {name:?}"
-                        ))
-                    }
-                    None => Ok(Target::Address(uri)),
-                },
-                None => wrong(format!(
-                    "to {to:?} is neither a number, such as 0201234567, nor an address that Milo can call, such as \
-                     sip:100@192.0.2.7:5060"
-                )),
-            };
-        }
-        if let Some(fault) = trunks.as_ref().and_then(TrunkNames::fault) {
-            return wrong(fault);
-        }
-        let chosen: Vec<&Trunk> = match trunks.as_ref().map(TrunkNames::names) {
-            None => match self.trunks.ways_out().collect::<Vec<_>>().as_slice() {
-                [only] => vec![*only],
-                [] => return wrong("a number is called over a trunk, and there is none with a gateway".into()),
-                _ => return wrong("there are several trunks: say by `trunk` which of them, or a list of them".into()),
-            },
-            Some(trunks) => {
-                if let Some(name) = trunks.iter().find(|name| self.trunks.named(name).is_none()) {
-                    return wrong(format!("trunk {name:?} is not the name of one of [[sip.trunks]]"));
-                }
-                trunks.iter().filter_map(|name| self.trunks.named(name)).collect()
-            }
-        };
-        let from = caller_id.as_deref().map_or(CallingAs::Trunk, CallingAs::Request);
-        if let Some(id) = caller_id
-            && !chosen.iter().any(|trunk| trunk.shows(from))
-        {
-            let name = chosen.first().map_or("", |trunk| trunk.name());
-            return wrong(format!(
-                "caller_id {id:?} is none of those that the trunk {name:?} may show: its username, caller_id and caller_ids"
-            ));
-        }
-        Ok(Target::Number(chosen))
-    }
 }
 
 impl fmt::Debug for CallsOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CallsOut").field("live", &self.live).finish_non_exhaustive()
     }
-}
-
-enum Target<'t> {
-    Number(Vec<&'t Trunk>),
-    /// The trunk for emergencies, and their number.
-    Emergency(&'t Trunk, String),
-    Address(Uri),
 }
 
 /// The plan of this name that treats a call which Milo places.
@@ -322,55 +250,6 @@ fn plan<'d>(dialplans: &'d Dialplans, name: Option<&str>) -> Result<&'d Plan, No
         return Err(NotPlaced::Wrong(format!("the plan {:?} refuses its calls; a call out is answered", plan.name)));
     }
     Ok(plan)
-}
-
-/// The first of these trunks that takes a call now, and the place that it gives; those before it, and why not.
-fn first<'t>(
-    trunks: &[&'t Trunk],
-    number: &str,
-    from: Option<&str>,
-    passed: &mut Vec<(&'t str, Denied)>,
-) -> Result<(usize, Place), NotPlaced> {
-    let from = from.map_or(CallingAs::Trunk, CallingAs::Request);
-    for (at, trunk) in trunks.iter().enumerate() {
-        match trunk.admit(number, from) {
-            Ok(place) => return Ok((at, place)),
-            Err(denied) => passed.push((trunk.name(), denied)),
-        }
-    }
-    // What the last of them says, unless another has room again soon.
-    let told = passed.iter().find(|(_, denied)| denied.passes()).or(passed.last());
-    Err(told.map_or_else(|| NotPlaced::Wrong("no trunk is named".into()), |(name, denied)| refusal(*denied, name)))
-}
-
-fn refusal(denied: Denied, trunk: &str) -> NotPlaced {
-    match denied {
-        Denied::Full => NotPlaced::Busy(format!("the trunk {trunk:?} carries as many calls as it may (max_calls)"), 5),
-        Denied::Pace => NotPlaced::TooMany(
-            format!("calls over the trunk {trunk:?} begin as fast as they may (calls_per_second)"),
-            1,
-        ),
-        Denied::Destination => {
-            NotPlaced::Forbidden(format!("such a number is not called over the trunk {trunk:?} (its allow and deny)"))
-        }
-        Denied::CallsOfDay => NotPlaced::TooMany(
-            format!("the trunk {trunk:?} has carried as many calls as it may today, UTC (calls_per_day)"),
-            tomorrow(),
-        ),
-        Denied::MinutesOfDay => NotPlaced::TooMany(
-            format!("the trunk {trunk:?} has carried as many minutes as it may today, UTC (minutes_per_day)"),
-            tomorrow(),
-        ),
-        Denied::Down => NotPlaced::Busy(format!("the trunk {trunk:?} does not answer"), 30),
-        Denied::NoGateway => NotPlaced::Wrong(format!("the trunk {trunk:?} has no gateway to call out through")),
-        Denied::CallerId => NotPlaced::Wrong(format!("the trunk {trunk:?} does not show this caller_id")),
-    }
-}
-
-/// The seconds until the next day begins, UTC.
-fn tomorrow() -> u64 {
-    const DAY: i64 = 24 * 3_600;
-    (DAY - (Stamp::now().millis() / 1_000).rem_euclid(DAY)).unsigned_abs()
 }
 
 /// What is known of a call that Milo places.

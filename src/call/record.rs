@@ -18,6 +18,7 @@ use crate::{
     dialplan::{Facts, Plan},
     metrics::Metrics,
     store::{CallLog, Ending, HangupBy, Key, LogWriter, NewCall, NewTurn, Outcome, Places, Stamp},
+    texts,
 };
 
 /// What stands in the log for what was said or pressed in private.
@@ -40,6 +41,12 @@ impl Notes {
     /// Something happened.
     pub(super) fn event(&self, kind: &str, detail: Value) {
         self.log.event(Stamp::now(), kind, detail);
+    }
+
+    /// A party of the call has sent a text within it.
+    pub(super) fn texted(&self, by: &str, text: &str) {
+        let text = if self.is_private() { UNSAID } else { text };
+        self.event("message", json!({ "from": by, "text": text }));
     }
 
     /// The call is recorded into this file.
@@ -179,6 +186,12 @@ impl Record {
     /// Something happened.
     pub fn event(&self, kind: &str, detail: Value) {
         self.notes.event(kind, detail);
+    }
+
+    /// A party of the call has sent a text within it.
+    pub(super) fn texted(&self, by: &str, text: &str) {
+        self.metrics.message("in", texts::RECEIVED);
+        self.notes.texted(by, text);
     }
 
     /// A key was pressed; which one is not said in private.

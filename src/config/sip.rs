@@ -64,6 +64,8 @@ pub struct Sip {
     pub ban_requests: u32,
     /// Of how many calls that are over the SIP messages stay readable; 0: none are kept, also of calls that are up.
     pub ladders: usize,
+    /// For how many days texts (SIP MESSAGE) are kept; 0: for ever.
+    pub message_days: u64,
     /// Numbers for emergencies, as they are dialled.
     pub emergency: Vec<String>,
     /// What happens when one of them is to be called.
@@ -119,6 +121,7 @@ impl Default for Sip {
             ban_wrong_answers: 5,
             ban_requests: 50,
             ladders: 200,
+            message_days: 90,
             emergency: Vec::new(),
             emergency_calls: EmergencyCalls::Refuse,
             emergency_trunk: None,
@@ -227,6 +230,7 @@ impl Sip {
         faults.within("sip.ban_wrong_answers", self.ban_wrong_answers, 1..=1_000);
         faults.within("sip.ban_requests", self.ban_requests, 5..=100_000);
         faults.within("sip.ladders", self.ladders, 0..=10_000);
+        faults.within("sip.message_days", self.message_days, 0..=36_500);
         self.check_emergencies(faults);
         for (n, trunk) in self.trunks.iter().enumerate() {
             let key = format!("sip.trunks[{n}]");

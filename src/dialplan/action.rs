@@ -7,7 +7,7 @@ use milo_signaling::Uri;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Dial, Gather, Menu, Message, Say, Transfer, Voicemail,
+    Dial, Gather, Menu, Message, Say, TextMessage, Transfer, Voicemail,
     variables::{self, Place},
 };
 use crate::press::{self, PressBy};
@@ -46,6 +46,9 @@ pub enum Action {
     /// Sends the caller to somebody else: its telephone calls there itself (SIP REFER), and Milo hangs up when somebody answers.
     /// If nobody does, the plan goes on.
     Transfer(Transfer),
+    /// Sends a text (SIP MESSAGE) and waits up to ten seconds for its answer, which stands in the call's event `message_sent`; the
+    /// plan goes on whatever it is.
+    Message(TextMessage),
     /// A sound file (WAV, Ogg, MP3, FLAC), as a path within the folder of dialplans.
     Play(String),
     /// Music, for whoever waits: these files of the folder of dialplans, over and over, or the built-in music.
@@ -195,6 +198,11 @@ impl Action {
                 let from = transfer.from.iter_mut().map(|from| (Place::Address, from));
                 [(Place::Address, &mut transfer.to)].into_iter().chain(from).collect()
             }
+            Self::Message(message) => {
+                let from = message.from.iter_mut().map(|from| (Place::Address, from));
+                let own = [(Place::Address, &mut message.to), (Place::Words, &mut message.text)];
+                own.into_iter().chain(from).collect()
+            }
             Self::Redirect { to } => vec![(Place::Address, to)],
             Self::Press { digits, .. } => vec![(Place::Words, digits)],
             Self::Say(say) => vec![(Place::Words, &mut say.text)],
@@ -218,7 +226,7 @@ impl Action {
     /// Whether it may be over in no time: what only such verbs lead round to would never end.
     pub(super) fn is_instant(&self) -> bool {
         match self {
-            Self::Answer {} | Self::Recording(_) | Self::Set(_) | Self::Goto(_) => true,
+            Self::Answer {} | Self::Recording(_) | Self::Set(_) | Self::Goto(_) | Self::Message(_) => true,
             Self::Repeat { actions, .. } => actions.iter().all(|step| step.get_ref().is_instant()),
             _ => false,
         }
@@ -254,6 +262,7 @@ impl Action {
             }
             Self::Dial(dial) => dial.fault(),
             Self::Transfer(transfer) => transfer.fault(),
+            Self::Message(message) => message.fault(),
             Self::Say(say) => say.fault(),
             Self::Gather(gather) => gather.fault(),
             Self::Menu(menu) => menu.fault(),

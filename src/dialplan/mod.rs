@@ -21,6 +21,7 @@ mod pattern;
 mod read;
 #[cfg(test)]
 mod reference;
+mod text;
 mod transfer;
 mod variables;
 
@@ -41,6 +42,7 @@ pub use fault::{Fault, Faults};
 pub use hours::Window;
 pub use message::{Message, Voicemail};
 pub use pattern::{Pattern, Patterns};
+pub use text::TextMessage;
 pub use transfer::{Transfer, TransferMode};
 pub use variables::Variables;
 
@@ -253,12 +255,16 @@ impl Dialplans {
         for plan in &self.plans {
             let steps = check::steps(&plan.actions);
             let dials = steps.into_iter().filter_map(|step| match step.get_ref() {
-                Action::Dial(dial) => dial.trunk.as_ref(),
+                Action::Dial(dial) => dial.trunk.as_ref().map(|trunks| ("dial", trunks)),
+                Action::Message(message) => message.trunk.as_ref().map(|trunks| ("message", trunks)),
                 _ => None,
             });
-            if let Some(unknown) = dials.flat_map(TrunkNames::names).find(|name| !is_known(name)) {
-                let fault =
-                    format!("plan {:?}: dial: trunk = {unknown:?} is not the name of one of [[sip.trunks]]", plan.name);
+            let mut named = dials.flat_map(|(verb, trunks)| trunks.names().iter().map(move |name| (verb, name)));
+            if let Some((verb, unknown)) = named.find(|(_, name)| !is_known(name)) {
+                let fault = format!(
+                    "plan {:?}: {verb}: trunk = {unknown:?} is not the name of one of [[sip.trunks]]",
+                    plan.name
+                );
                 return Err(Fault { file: plan.file.clone(), line: Some(plan.line), fault });
             }
         }
@@ -275,6 +281,7 @@ impl Dialplans {
             let mut named = steps.into_iter().filter_map(|step| match step.get_ref() {
                 Action::Dial(dial) => dial.account.as_deref(),
                 Action::Transfer(transfer) => transfer.account.as_deref(),
+                Action::Message(message) => message.account.as_deref(),
                 _ => None,
             });
             if let Some(unknown) = named.find(|name| !is_known(name)) {

@@ -8,13 +8,14 @@ use toml::de::ValueDeserializer;
 
 use super::Action;
 
-const SOURCES: [&str; 8] = [
+const SOURCES: [&str; 9] = [
     include_str!("action.rs"),
     include_str!("ask.rs"),
     include_str!("dial.rs"),
     include_str!("hours.rs"),
     include_str!("message.rs"),
     include_str!("mod.rs"),
+    include_str!("text.rs"),
     include_str!("transfer.rs"),
     include_str!("../press.rs"),
 ];
@@ -28,6 +29,7 @@ const EXAMPLES: &[&str] = &[
     "{ echo = {} }",
     "{ dial = { to = \"sip:100@192.0.2.7\" } }",
     "{ transfer = { to = \"sip:100@192.0.2.7\" } }",
+    "{ message = { to = \"sip:100@192.0.2.7\", text = \"{{caller}} called\" } }",
     "{ play = \"sounds/welcome.ogg\" }",
     "{ music = { seconds = 120 } }",
     "{ tone = { country = \"mg\", signal = \"busy\", seconds = 5 } }",

@@ -72,10 +72,15 @@ pub(super) fn unknown(action: &Action, set: &BTreeSet<String>, headers: &mut BTr
 /// Why a variable may not stand where it does. Callers have a hand in most of them: what they say, press and send must not
 /// choose the host that is called, nor any number at the expense of a trunk.
 pub(super) fn misplaced(action: &Action) -> Option<String> {
-    let is_over_trunk = matches!(action, Action::Dial(dial) if dial.trunk.is_some());
+    let is_over_trunk = match action {
+        Action::Dial(dial) => dial.trunk.is_some(),
+        Action::Message(message) => message.trunk.is_some(),
+        _ => false,
+    };
     let to = match action.alone() {
         Action::Dial(dial) => dial.to,
         Action::Transfer(transfer) => transfer.to,
+        Action::Message(message) => message.to,
         Action::Redirect { to } => to,
         _ => return None,
     };

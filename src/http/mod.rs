@@ -9,6 +9,7 @@
 //!                                          /api/v1/bans…     bans.rs          │
 //!                                          …/{id}/sip       sip/             │
 //!                                                           place.rs         │
+//!                                          /api/v1/messages  messages.rs      │
 //!                                          /api/v1/dialplans dialplans.rs     │
 //!                                          …/registrations   registrations.rs │
 //!                                          /api/v1/trunks    trunks.rs       ─┘
@@ -21,8 +22,10 @@ mod calls;
 mod dialplans;
 mod guard;
 mod health;
+mod messages;
 mod metrics_page;
 mod page;
+mod paging;
 mod place;
 mod problem;
 mod registrations;
@@ -47,6 +50,7 @@ use crate::{
     dialplan::Editions,
     metrics::Metrics,
     store::{LogWriter, Store},
+    texts::Texts,
 };
 use problem::Problem;
 
@@ -61,6 +65,7 @@ pub struct AppState {
     accounts: Arc<Accounts>,
     caller: Caller,
     calls_out: CallsOut,
+    texts: Texts,
     metrics: Arc<Metrics>,
     health: Arc<dyn Fn() -> HealthReport + Send + Sync>,
     api_key: Option<Secret>,
@@ -74,7 +79,7 @@ impl AppState {
         (store, editions): (Store, Editions),
         log: LogWriter,
         (live, sip, accounts, caller): (Arc<Live>, Arc<SipSeen>, Arc<Accounts>, Caller),
-        calls_out: CallsOut,
+        (calls_out, texts): (CallsOut, Texts),
         metrics: Arc<Metrics>,
         health: impl Fn() -> HealthReport + Send + Sync + 'static,
     ) -> Self {
@@ -87,6 +92,7 @@ impl AppState {
             accounts,
             caller,
             calls_out,
+            texts,
             metrics,
             health: Arc::new(health),
             api_key: http.api_key.clone(),
@@ -112,6 +118,7 @@ pub fn router(state: AppState) -> Router {
         .merge(registrations::routes())
         .merge(sip::routes())
         .merge(place::routes())
+        .merge(messages::routes())
         .merge(trunks::routes())
         .merge(dialplans::routes())
         .fallback(|| async { Problem::not_found("there is nothing at this address") })

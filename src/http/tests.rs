@@ -77,12 +77,14 @@ impl House {
         let ways = (editions.clone(), Trunks::default());
         let writers = (log.clone(), Arc::clone(&metrics));
         let (calls_out, placements) = CallsOut::new(ways, writers, (Arc::clone(&live), Arc::clone(&sip)), 2, || true);
+        let (texts, _) =
+            Texts::new(Trunks::default(), Arc::clone(&accounts), caller.clone(), (log.clone(), Arc::clone(&metrics)));
         let state = AppState::new(
             http,
             (store, editions),
             log.clone(),
             (live, sip, accounts, caller),
-            calls_out,
+            (calls_out, texts),
             metrics,
             move || health.clone(),
         );

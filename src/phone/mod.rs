@@ -414,7 +414,7 @@ async fn hang_up_of(dialog: &mut Dialog, control: &Control) -> String {
             DialogEvent::MediaChange(session) => control.change(session),
             DialogEvent::Key(press) => control.hear_key(press.key, press.duration),
             DialogEvent::Transfer(_) => drop(dialog.refuse_transfer(603).await),
-            DialogEvent::Replaced(_) => {}
+            DialogEvent::Text(_) | DialogEvent::Replaced(_) => {}
             DialogEvent::Ended(reason) => return reason.to_string(),
         }
     }

@@ -24,6 +24,7 @@ mod calls;
 mod error;
 mod events;
 mod key;
+mod messages;
 mod node;
 mod open;
 #[cfg(test)]
@@ -41,6 +42,7 @@ pub use calls::{CallRow, Ending, HangupBy, NewCall, Outcome, Page, RecordingStat
 pub use error::StoreError;
 pub use events::EventRow;
 pub use key::Key;
+pub use messages::{MessagePage, MessageRow, NewMessage};
 pub use node::Node;
 pub use stamp::Stamp;
 pub use trunk_days::TrunkDay;

@@ -72,6 +72,7 @@ on_both!(
     a_call_out_says_what_came_of_it,
     what_a_trunk_carried_on_a_day_is_known_after_a_start,
     pages_follow_each_other_newest_first,
+    texts_are_kept_settled_and_forgotten,
     the_rows_of_a_crash_are_closed_by_their_own_node,
     many_may_open_an_empty_database_at_once,
     a_database_of_a_newer_version_is_refused,
@@ -201,6 +202,51 @@ async fn what_a_trunk_carried_on_a_day_is_known_after_a_start(url: SecretUrl) {
     assert_eq!(known("carrier", "2026-11-29").await, day("2026-11-29", 2, 61));
     assert_eq!(known("carrier", "2026-11-30").await, day("2026-11-30", 1, 5));
     assert_eq!(known("pbx", "2026-11-30").await, day("2026-11-30", 0, 0));
+}
+
+async fn texts_are_kept_settled_and_forgotten(url: SecretUrl) {
+    let store = Store::open(&url).await.unwrap();
+    let (log, _) = LogWriter::start(store.clone(), "n");
+    let new = |at: i64, incoming: bool| NewMessage {
+        incoming,
+        from: "0341234567".into(),
+        to: "milo".into(),
+        trunk: Some("carrier".into()),
+        account: None,
+        call: (!incoming).then(Key::new),
+        text: "Salama\0 é".into(),
+        at: Stamp::from_millis(at),
+        result: incoming.then_some("received"),
+    };
+    let keys = [log.message(new(1_000, true)), log.message(new(2_000, false)), log.message(new(2_000, false))];
+    log.message_settled(keys[1], "refused", Some(404));
+    assert!(log.flush(SOON).await);
+    store.settle_messages("another").await.unwrap();
+    let row = async |key: Key| store.message(key).await.unwrap();
+    let first = row(keys[0]).await.unwrap();
+    assert_eq!((first.direction.as_str(), first.text.as_str(), first.call), ("in", "Salama\u{fffd} é", None));
+    assert_eq!(first.result.as_deref(), Some("received"));
+    let second = row(keys[1]).await.unwrap();
+    assert_eq!((second.result.as_deref(), second.sip_status), (Some("refused"), Some(404)));
+    assert!(second.call.is_some() && row(keys[2]).await.unwrap().result.is_none());
+    store.settle_messages("n").await.unwrap();
+    assert_eq!(row(keys[2]).await.unwrap().result.as_deref(), Some("cut off"));
+    // Two of one millisecond: the pages must neither repeat nor skip one.
+    let (mut seen, mut cursor) = (Vec::new(), None);
+    loop {
+        let page = store.messages(cursor, 1).await.unwrap().unwrap();
+        seen.extend(page.messages.iter().map(|message| message.id));
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    let mut last = [keys[1], keys[2]];
+    last.sort();
+    assert_eq!(seen, [last[1], last[0], keys[0]]);
+    assert_eq!(store.forget_messages(Stamp::from_millis(2_000)).await.unwrap(), 1);
+    assert!(row(keys[0]).await.is_none() && row(keys[1]).await.is_some());
+    assert!(store.messages(Some(keys[0]), 1).await.unwrap().is_none());
 }
 
 async fn pages_follow_each_other_newest_first(url: SecretUrl) {

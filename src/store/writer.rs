@@ -4,7 +4,7 @@
 //! transaction at a time. While the database is away the queue is the memory: the task tries again, ever more slowly, and the
 //! rows behind wait in order. What may enter depends on how full it is, so that what matters most is lost last:
 //!
-//! | the queue is | events | turns | beginnings and ends of calls |
+//! | the queue is | events | turns, messages | beginnings and ends of calls |
 //! |---|---|---|---|
 //! | less than half full | enter | enter | enter |
 //! | less than three quarters full | lost, counted | enter | enter |
@@ -28,7 +28,9 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Batch, Ending, HangupBy, Key, NewCall, NewTurn, RecordingState, Stamp, Store, TrunkDay, error};
+use super::{
+    Batch, Ending, HangupBy, Key, NewCall, NewMessage, NewTurn, RecordingState, Stamp, Store, TrunkDay, error,
+};
 
 /// Rows that may wait.
 const CAPACITY: usize = 65_536;
@@ -54,6 +56,8 @@ enum Entry {
     Recording(Key, String),
     Recorded(Key, RecordingState),
     Carried(String, TrunkDay),
+    Message(Key, NewMessage),
+    Settled(Key, &'static str, Option<u16>),
     /// Everything before this has been written.
     Flushed(oneshot::Sender<()>),
 }
@@ -67,7 +71,7 @@ pub struct LogState {
     pub waiting: usize,
     /// Events that were lost since the start.
     pub lost_events: u64,
-    /// Turns that were lost since the start.
+    /// Turns and messages that were lost since the start.
     pub lost_turns: u64,
     /// Beginnings, answers and ends of calls that were lost since the start.
     pub lost_calls: u64,
@@ -135,6 +139,22 @@ impl LogWriter {
         self.put(Entry::Carried(trunk.into(), so_far));
     }
 
+    /// A text comes or goes. Returns its key.
+    pub fn message(&self, mut message: NewMessage) -> Key {
+        let key = Key::new();
+        for text in [&mut message.from, &mut message.to] {
+            tidy(text, LONGEST_NAME);
+        }
+        tidy(&mut message.text, LONGEST_TEXT);
+        self.put(Entry::Message(key, message));
+        key
+    }
+
+    /// What became of a text that was to be sent, and the SIP status that said so.
+    pub fn message_settled(&self, key: Key, result: &'static str, sip_status: Option<u16>) {
+        self.put(Entry::Settled(key, result, sip_status));
+    }
+
     /// How the log is doing.
     pub fn state(&self) -> LogState {
         LogState {
@@ -151,7 +171,9 @@ impl LogWriter {
         let free = self.queue.capacity();
         let (reserve, lost) = match entry {
             Entry::Event(..) | Entry::Carried(..) => (self.queue.max_capacity() / 2, &self.lost.events),
-            Entry::Turn(..) => (self.queue.max_capacity() / 4, &self.lost.turns),
+            Entry::Turn(..) | Entry::Message(..) | Entry::Settled(..) => {
+                (self.queue.max_capacity() / 4, &self.lost.turns)
+            }
             _ => (0, &self.lost.calls),
         };
         let important = reserve == 0;
@@ -313,7 +335,7 @@ impl Task {
                 Err(fault) if error::is_hopeless(&fault) => {
                     let lost = match batch.remove(n) {
                         Entry::Event(..) | Entry::Carried(..) => &self.lost.events,
-                        Entry::Turn(..) => &self.lost.turns,
+                        Entry::Turn(..) | Entry::Message(..) | Entry::Settled(..) => &self.lost.turns,
                         _ => &self.lost.calls,
                     };
                     lost.fetch_add(1, Ordering::Relaxed);
@@ -338,6 +360,8 @@ impl Task {
             Entry::Recording(key, name) => rows.begin_recording(*key, name).await,
             Entry::Recorded(key, state) => rows.end_recording(*key, *state).await,
             Entry::Carried(trunk, so_far) => rows.set_trunk_day(&self.node, trunk, so_far).await,
+            Entry::Message(key, message) => rows.insert_message(&self.node, *key, message).await,
+            Entry::Settled(key, result, status) => rows.settle_message(*key, result, *status).await,
             Entry::Flushed(_) => Ok(()),
         }
     }

@@ -30,6 +30,7 @@ mod sip_seen;
 mod soak;
 mod starting_and_ending;
 mod strangers;
+mod texts;
 mod transports;
 mod trunk_down;
 mod trunks;

@@ -322,6 +322,30 @@ impl Trunk {
         from: Option<&str>,
         caller: &str,
     ) -> Result<Outgoing, SignalingError> {
+        let (target, from) = self.addressed(number, from, caller)?;
+        match &self.credentials {
+            Some(credentials) => from_here.call_as(&target, &from, credentials.clone()).await,
+            None => from_here.call(&target, &from).await,
+        }
+    }
+
+    /// Sends a text to a number over this trunk: the status of the answer.
+    ///
+    /// # Errors
+    /// Those of [`Caller::text`]; a trunk without a gateway cannot be sent anything over.
+    pub async fn text(
+        &self,
+        from_here: &Caller,
+        number: &str,
+        from: Option<&str>,
+        text: &str,
+    ) -> Result<u16, SignalingError> {
+        let (target, from) = self.addressed(number, from, "")?;
+        from_here.text(&target, &from, text, self.credentials.clone()).await
+    }
+
+    /// The address of a number behind the trunk's gateway, and the From there.
+    fn addressed(&self, number: &str, from: Option<&str>, caller: &str) -> Result<(Uri, String), SignalingError> {
         let wrong = |reason: &str| SignalingError::Target { target: number.to_owned(), reason: reason.to_owned() };
         let mut target = self.way_out.clone().ok_or_else(|| wrong("the trunk has no gateway"))?;
         if let Uri::Sip(sip) = &mut target {
@@ -336,10 +360,7 @@ impl Trunk {
             Some(host) => Uri::sip(Some(&id), host.clone(), None).to_string(),
             None => id,
         };
-        match &self.credentials {
-            Some(credentials) => from_here.call_as(&target, &from, credentials.clone()).await,
-            None => from_here.call(&target, &from).await,
-        }
+        Ok((target, from))
     }
 
     /// Who calls: what the plan says, else what the trunk says, else our name there. A caller's number counts where it is one: it

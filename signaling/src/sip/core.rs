@@ -36,9 +36,12 @@ use super::{
         table::{Told, TransactionId, Transactions},
     },
     uri::Uri,
-    usage::Call,
+    usage::{Call, Sending},
 };
-pub use super::{end_reason::EndReason, usage::EarlyMedia};
+pub use super::{
+    end_reason::EndReason,
+    usage::{EarlyMedia, TextIn},
+};
 use crate::security::MediaSecurity;
 
 /// Which call; never given twice.
@@ -91,6 +94,13 @@ pub enum Event {
     Registered(Arc<[Registered]>),
     /// An OPTIONS of ours has its final response: the status code; 408 when none came, 503 when it could not be sent.
     Ponged(CallKey, u16),
+    /// Somebody has sent a text (MESSAGE), outside of any call. It waits for [`Core::answer_text`].
+    Text(Box<TextIn>),
+    /// The other side of a call has sent a text within it.
+    TextWithin(CallKey, String),
+    /// A MESSAGE of ours has its final response: the status code; 408 when none came, 503 when it could not be sent, 513
+    /// when it is too large for every way there is.
+    TextAnswered(CallKey, u16),
     /// A registration stands otherwise than before.
     Registration(CallKey, RegistrationState),
 }
@@ -194,6 +204,8 @@ pub struct Core {
     pub(super) bans: Bans,
     /// OPTIONS of ours without a final response; of the same series.
     pub(super) pings: HashSet<CallKey>,
+    /// MESSAGEs of ours without a final response; of the same series.
+    pub(super) texts: HashMap<CallKey, Sending>,
     /// Call-ID and local tag to call.
     pub(super) dialogs: HashMap<(String, String), CallKey>,
     /// INFOs of ours without a final response.
@@ -222,6 +234,7 @@ impl Core {
             registrar,
             bans: Bans::new(now, config.bans),
             pings: HashSet::new(),
+            texts: HashMap::new(),
             dialogs: HashMap::new(),
             told_keys: HashSet::new(),
             seen_as: SeenAs::default(),

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
 
 use super::{
-    core::{CallKey, Core, Counters, Event, Output},
+    core::{CallKey, Core, Counters, Event, Output, TextIn},
     flow::{Flow, Packet, Path, Transport},
     ladder::Ladders,
     message::Message,
@@ -25,8 +25,8 @@ use super::{
     waiting::Waiting,
 };
 use crate::{
-    Invitation, SignalingError,
-    handle::{CallHandle, CallState, Command, NewCall, Reply, Step},
+    Invitation, SignalingError, Text,
+    handle::{CallHandle, CallState, Command, NewCall, NewText, Reply, Step},
     invitation::LegFactory,
 };
 
@@ -49,6 +49,7 @@ pub(super) struct Driver {
     pub(super) binding: Option<Binding>,
     pub(super) commands: mpsc::WeakSender<Command>,
     pub(super) invitations: mpsc::Sender<Invitation>,
+    pub(super) texts: mpsc::Sender<Text>,
     pub(super) farewells: mpsc::Sender<CallKey>,
     pub(super) legs: LegFactory,
     pub(super) ladders: Ladders,
@@ -224,12 +225,16 @@ impl Driver {
                 let (target, destination) = &*ping;
                 let ways = destination.ways(&mut self.transports);
                 match ways.and_then(|ways| ways.first().ok_or_else(|| "it has no address".to_owned())) {
-                    Ok(path) => self.waiting.for_ping(self.core.ping(now, target, path), reply),
+                    Ok(path) => self.waiting.for_answer(self.core.ping(now, target, path), reply),
                     Err(reason) => {
                         drop(reply.send(Err(SignalingError::Target { target: target.to_string(), reason })));
                     }
                 }
             }
+            Command::Text(text, reply) => match self.text(now, &text) {
+                Ok(key) => self.waiting.for_answer(key, reply),
+                Err(error) => drop(reply.send(Err(error))),
+            },
             Command::Register(account, reply) => {
                 drop(reply.send(Ok(self.registrars.register(now, *account, &mut self.core))));
             }
@@ -266,6 +271,25 @@ impl Driver {
                 self.core.release(now, key);
                 Err(SignalingError::Stopped)
             }
+        }
+    }
+
+    fn text(&mut self, now: Instant, text: &NewText) -> Result<CallKey, SignalingError> {
+        let NewText { target, from, text, destination, credentials } = text;
+        let wrong = |reason| SignalingError::Target { target: target.to_string(), reason };
+        let ways = destination.ways(&mut self.transports).map_err(wrong)?;
+        self.core.send_text(now, (target, from), text, ways, credentials.clone())
+    }
+
+    /// A text goes to whoever takes them, and is answered: what nobody takes is refused, so that it is sent again later.
+    fn hand_over(&mut self, now: Instant, text: TextIn) {
+        match self.texts.try_reserve() {
+            Ok(place) => {
+                self.core.answer_text(now, &text, None);
+                place.send(text.into());
+            }
+            Err(mpsc::error::TrySendError::Closed(())) => self.core.answer_text(now, &text, Some(480)),
+            Err(mpsc::error::TrySendError::Full(())) => self.core.answer_text(now, &text, Some(503)),
         }
     }
 
@@ -332,7 +356,9 @@ impl Driver {
             }),
             Event::ReferAnswered(call, code) => self.waiting.refer_answered(call, code),
             Event::ReferProgress(call, code) => self.waiting.refer_progress(call, code),
-            Event::Ponged(ping, code) => self.waiting.ponged(ping, code),
+            Event::Ponged(request, code) | Event::TextAnswered(request, code) => self.waiting.answered(request, code),
+            Event::Text(text) => self.hand_over(now, *text),
+            Event::TextWithin(call, text) => self.update(call, |state| state.tell_text(text)),
             Event::Registration(key, state) => self.registrars.tell(key, state),
             Event::Ended(call, reason) => {
                 self.waiting.end(call);

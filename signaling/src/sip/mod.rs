@@ -45,6 +45,7 @@ pub mod screen;
 pub mod session_timer;
 pub mod status;
 mod stun;
+pub mod text;
 pub mod tls;
 pub(crate) mod transaction;
 mod transport;

@@ -18,6 +18,7 @@ use super::{
     parse::{ParseError, ParseErrorKind, blank_prefix, parse},
     registrar::{Outsider, Registrar},
     screen::{Refusal, Rejection, allow, screen, screen_error, supported},
+    text::TEXT_TYPE,
     transaction::{
         message::{merge_key, server_key},
         table::Told,
@@ -232,6 +233,7 @@ impl Core {
             (Method::Invite, None) => self.invited(now, request),
             (Method::Options, None) => self.answer_options(&request),
             (Method::Register, None) => self.registers(now, request),
+            (Method::Message, None) => self.texted(request),
             // RFC 3261 section 15.1.2, RFC 6086 section 4.2.2; without a To tag there is nothing to match.
             // The same for a NOTIFY of nothing that we asked for.
             (Method::Bye | Method::Info | Method::Prack | Method::Update | Method::Notify, None) => {
@@ -262,7 +264,7 @@ impl Core {
         let full = self.calls.len() >= self.config.max_calls;
         let mut response = self.response(request, if full { 486 } else { 200 }, "");
         response.headers.push(Name::ALLOW, allow());
-        response.headers.push(Name::ACCEPT, format!("{SDP_TYPE}, {RELAY_TYPE}, {KEY_TYPE}"));
+        response.headers.push(Name::ACCEPT, format!("{SDP_TYPE}, {RELAY_TYPE}, {KEY_TYPE}, {TEXT_TYPE}"));
         response.headers.push(Name::ACCEPT_ENCODING, "identity");
         response.headers.push(Name::ACCEPT_LANGUAGE, "mg, fr, en");
         response.headers.push(Name::SUPPORTED, supported());
@@ -354,6 +356,10 @@ impl Core {
         }
         if self.pings.contains(&call) {
             self.ping_told(call, &told);
+            return;
+        }
+        if self.texts.contains_key(&call) {
+            self.text_told(now, call, &told);
             return;
         }
         match told {

@@ -16,8 +16,8 @@ pub(super) struct Waiting {
     holds: HashMap<CallKey, Reply<()>>,
     /// For what becomes of a REFER.
     referrals: HashMap<CallKey, Referring>,
-    /// For the answer to an OPTIONS.
-    pings: HashMap<CallKey, Reply<u16>>,
+    /// For the answer to a request outside of calls: OPTIONS, MESSAGE.
+    answers: HashMap<CallKey, Reply<u16>>,
 }
 
 /// A REFER of ours.
@@ -43,12 +43,12 @@ impl Waiting {
         self.referrals.insert(call, Referring::Asked(reply));
     }
 
-    pub(super) fn for_ping(&mut self, ping: CallKey, reply: Reply<u16>) {
-        self.pings.insert(ping, reply);
+    pub(super) fn for_answer(&mut self, request: CallKey, reply: Reply<u16>) {
+        self.answers.insert(request, reply);
     }
 
-    pub(super) fn ponged(&mut self, ping: CallKey, code: u16) {
-        if let Some(reply) = self.pings.remove(&ping) {
+    pub(super) fn answered(&mut self, request: CallKey, code: u16) {
+        if let Some(reply) = self.answers.remove(&request) {
             drop(reply.send(Ok(code)));
         }
     }

@@ -253,6 +253,11 @@ impl Examiner {
         self.users.get(at).map_or("", |(user, _)| user.name.as_str())
     }
 
+    /// Whether there is an account of this name.
+    pub(super) fn knows(&self, name: &str) -> bool {
+        self.users.binary_search_by(|(user, _)| user.name.as_str().cmp(name)).is_ok()
+    }
+
     /// Judges the credentials of a request from this address. An unknown account and a wrong password take the same steps.
     pub(super) fn judge(&mut self, now: Instant, request: &Message, from: IpAddr) -> Judgement {
         let fields = request.headers.get_all(Name::AUTHORIZATION).take(4);

@@ -159,6 +159,11 @@ impl Bindings {
         self.next
     }
 
+    /// Whether a telephone of this account is registered.
+    pub(super) fn has(&self, user: &str) -> bool {
+        self.of.contains_key(user)
+    }
+
     /// Whether a telephone is registered from this address.
     pub(super) fn is_from(&self, address: IpAddr) -> bool {
         self.sources.contains(&address.to_canonical())

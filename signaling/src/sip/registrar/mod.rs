@@ -4,7 +4,7 @@
 //! ```text
 //!  REGISTER ──► answer: who is it? ──no──► 401, at a limited rate, the same for every name
 //!                 └─yes─► bindings ──► 200, Event::Registered
-//!  INVITE from where a telephone is registered ──► answer ──► a call of this account
+//!  INVITE, MESSAGE from where a telephone is registered ──► answer ──► a call of this account
 //! ```
 
 mod answer;
@@ -63,6 +63,11 @@ impl Registrar {
         self.bindings.is_from(address)
     }
 
+    /// Whether there is an account of this name, and if so, whether a telephone of it is registered.
+    pub(super) fn reaches(&self, name: &str) -> Option<bool> {
+        self.examiner.knows(name).then(|| self.bindings.has(name))
+    }
+
     /// Whether this connection carries the calls of a telephone.
     pub(super) fn uses(&self, connection: Option<ConnectionId>) -> bool {
         self.bindings.uses(connection)
@@ -82,8 +87,8 @@ impl Core {
     }
 
     /// A request outside every dialog of somebody who is not trusted: whether it is served, as whose. A REGISTER is the
-    /// registrar's to judge; an INVITE must prove who sends it, from where a telephone is registered; what belongs to an
-    /// INVITE that was let in is.
+    /// registrar's to judge; an INVITE or a MESSAGE must prove who sends it, from where a telephone is registered; what
+    /// belongs to an INVITE that was let in is.
     pub(super) fn lets_in(
         &mut self,
         now: Instant,
@@ -105,7 +110,7 @@ impl Core {
         if self.transactions.find(key).is_some() || (*method == Method::Cancel && of_invite()) {
             return Outsider::Served(None);
         }
-        if *method != Method::Invite {
+        if !matches!(method, Method::Invite | Method::Message) {
             // OPTIONS to see whether we are there, SUBSCRIBE and PUBLISH that we know nothing of: a telephone has its answer.
             let is_asked = *method == Method::Ack || self.gate.ask(now, flow.remote.ip(), true) == Verdict::Refuse;
             return if is_asked { Outsider::Served(None) } else { Outsider::Answered };
