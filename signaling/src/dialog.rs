@@ -181,6 +181,15 @@ impl OtherSide {
         Ok(Referring { news })
     }
 
+    /// The address at which somebody else can take our place in this call: that of the other side, with a Replaces that names this
+    /// dialog (RFC 5589 section 7.1). For a REFER within another call.
+    ///
+    /// # Errors
+    /// [`SignalingError::Gone`], [`SignalingError::Stopped`]: the call is over.
+    pub async fn in_our_place(&self) -> Result<Uri, SignalingError> {
+        ask(&self.commands, |reply| Command::InOurPlace(self.call, reply)).await
+    }
+
     /// Takes it back from hold.
     ///
     /// # Errors

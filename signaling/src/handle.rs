@@ -35,6 +35,8 @@ pub(crate) enum Command {
     Hold(CallKey, bool, Reply<()>),
     Refer(CallKey, Box<Uri>, Reply<watch::Receiver<u16>>),
     Referral(CallKey, Step, Reply<()>),
+    /// The address at which somebody else takes our place in this call.
+    InOurPlace(CallKey, Reply<Uri>),
     HangUp(CallKey, Reply<()>),
     TellKey(CallKey, KeyPress, Reply<()>),
     Call(Box<NewCall>, Reply<(CallHandle, String)>),

@@ -31,10 +31,10 @@ const EXPLAINED: Duration = Duration::from_secs(3);
 const NO_PACKETS: &str = "no packets came any more from the one who was called";
 
 /// Somebody who has answered, and over which trunk, with the call's place on it.
-type Up<'h> = ((Dialog, Leg), Option<(&'h Trunk, Place)>);
+pub(super) type Up<'h> = ((Dialog, Leg), Option<(&'h Trunk, Place)>);
 
 /// Why the other side and the caller did not come together.
-enum Failure {
+pub(super) enum Failure {
     Unanswered(Unanswered),
     /// It was to an emergency number, which is not called; whether the caller has been told so.
     Emergency(bool),
@@ -55,7 +55,7 @@ impl Failure {
     }
 
     /// What the call's event says.
-    fn detail(&self) -> (&'static str, Option<u16>) {
+    pub(super) fn detail(&self) -> (&'static str, Option<u16>) {
         match self {
             Self::Unanswered(unanswered) => (unanswered.result(), unanswered.status),
             Self::Emergency(_) => ("an emergency number", None),
@@ -72,8 +72,14 @@ impl From<Unanswered> for Failure {
 
 impl Line {
     /// Calls somebody; the caller hears it ring, then whoever answers. The plan goes on when that one hangs up or did not
-    /// come to the telephone.
-    pub(super) async fn dial(&mut self, dial: &Dial, house: &House, language: Language, log: &mut Record) {
+    /// come to the telephone. Says what came of it.
+    pub(super) async fn dial(
+        &mut self,
+        dial: &Dial,
+        house: &House,
+        language: Language,
+        log: &mut Record,
+    ) -> &'static str {
         let began = Instant::now();
         let number = if dial.trunk.is_some() {
             dial.to.clone()
@@ -83,25 +89,17 @@ impl Line {
         let outcome = match (house.trunks.emergency(&number), &dial.trunk) {
             (Some((number, emergency)), _) => self.emergency(emergency, dial, number, house, log).await,
             (None, Some(trunks)) => self.ring_over(dial, trunks, house, log).await,
-            (None, None) => self.ring_address(dial, &number, house, log).await,
+            (None, None) => self.ring_address((dial, None), &number, house, log).await,
         };
         let took = began.elapsed().as_millis() as u64;
         match outcome {
-            Ok(((mut dialog, mut leg), over)) => {
+            Ok(((dialog, leg), over)) => {
                 let trunk = over.as_ref().map(|(trunk, _)| trunk.name());
                 log.event("dialled", json!({ "result": "answered", "trunk": trunk, "after_ms": took }));
-                let far = leg.control.clone();
                 let music = Waiting::of(&dial.music_files, &self.edition, house, log).await;
-                let ended = match self.prepare(&mut dialog, &mut leg, (house, language), log).await {
-                    Ok(()) => self.talk_with(&mut dialog, leg, music, log).await,
-                    Err(ended) => ended,
-                };
-                self.reel.part();
-                // Gone when the far side was first.
-                dialog.hang_up().await.ok();
-                let stats = far.stats();
-                log.quality("called", &stats);
-                log.event("parted", json!({ "why": ended, "received": stats.received, "lost": stats.lost }));
+                self.join(dialog, leg, music, (house, language), log).await;
+                drop(over);
+                "joined"
             }
             Err(failure) => {
                 let (result, status) = failure.detail();
@@ -111,8 +109,31 @@ impl Line {
                     self.frames(frames, EXPLAINED).await;
                     self.voice.flush();
                 }
+                result
             }
         }
+    }
+
+    /// Joins the caller with somebody who has answered, until one of them hangs up.
+    pub(super) async fn join(
+        &mut self,
+        mut dialog: Dialog,
+        mut leg: Leg,
+        music: Waiting,
+        (house, language): (&House, Language),
+        log: &mut Record,
+    ) {
+        let far = leg.control.clone();
+        let ended = match self.prepare(&mut dialog, &mut leg, (house, language), log).await {
+            Ok(()) => self.talk_with(&mut dialog, leg, music, log).await,
+            Err(ended) => ended,
+        };
+        self.reel.part();
+        // Gone when the far side was first.
+        dialog.hang_up().await.ok();
+        let stats = far.stats();
+        log.quality("called", &stats);
+        log.event("parted", json!({ "why": ended, "received": stats.received, "lost": stats.lost }));
     }
 
     /// What is done in place of calling an emergency number as it is.
@@ -140,25 +161,25 @@ impl Line {
                 let trunk = house.trunks.named(name).ok_or_else(Unanswered::not_placed)?;
                 let place = trunk.admit_emergency().map_err(Unanswered::from)?;
                 let dial = Dial { to: number.to_owned(), from: None, ..dial.clone() };
-                Ok((self.ring_at(&dial, Some(trunk), house, log).await?, Some((trunk, place))))
+                Ok((self.ring_at((&dial, None), Some(trunk), house, log).await?, Some((trunk, place))))
             }
         }
     }
 
-    /// Calls an address. At a trunk's own gateway what the trunk may and may not holds all the same.
-    async fn ring_address<'h>(
+    /// Calls an address, or an account. At a trunk's own gateway what the trunk may and may not holds all the same.
+    pub(super) async fn ring_address<'h>(
         &mut self,
-        dial: &Dial,
+        (dial, music): (&Dial, Option<&Waiting>),
         number: &str,
         house: &'h House,
         log: &Record,
     ) -> Result<Up<'h>, Failure> {
         let Some(trunk) = dial.target().ok().and_then(|address| house.trunks.at(&address)) else {
-            return Ok((self.ring_at(dial, None, house, log).await?, None));
+            return Ok((self.ring_at((dial, music), None, house, log).await?, None));
         };
         let from = dial.from.as_deref().map_or(CallingAs::Trunk, CallingAs::Plan);
         let mut place = trunk.admit(number, from).map_err(Unanswered::from)?;
-        let up = self.ring_at(dial, None, house, log).await?;
+        let up = self.ring_at((dial, music), None, house, log).await?;
         trunk.answered(&mut place);
         Ok((up, Some((trunk, place))))
     }
@@ -177,7 +198,7 @@ impl Line {
             let began = Instant::now();
             last = match trunk.admit(&dial.to, from) {
                 Err(denied) => denied.into(),
-                Ok(mut place) => match self.ring_at(dial, Some(trunk), house, log).await {
+                Ok(mut place) => match self.ring_at((dial, None), Some(trunk), house, log).await {
                     Ok(up) => {
                         trunk.answered(&mut place);
                         return Ok((up, Some((trunk, place))));
@@ -197,10 +218,10 @@ impl Line {
     }
 
     /// Places the call and waits for its answer. The caller hears what the far network plays meanwhile; where it plays
-    /// nothing, that it rings (RFC 3960 section 3.2).
+    /// nothing, that it rings (RFC 3960 section 3.2). Or this music, whatever there is to be heard.
     async fn ring_at(
         &mut self,
-        dial: &Dial,
+        (dial, music): (&Dial, Option<&Waiting>),
         trunk: Option<&Trunk>,
         house: &House,
         log: &Record,
@@ -230,8 +251,12 @@ impl Line {
         let until = self.until.min(Instant::now() + Duration::from_secs(dial.seconds));
         let Self { ears, voice, .. } = self;
         let (mut ringing, mut next, mut far, mut is_heard) = (None, None, None::<Leg>, false);
+        let mut music = music.map(Waiting::frames);
         loop {
-            next = next.or_else(|| ringing.as_mut().filter(|_| !is_heard).and_then(Iterator::next));
+            next = next.or_else(|| match &mut music {
+                Some(music) => music.next(),
+                None => ringing.as_mut().filter(|_| !is_heard).and_then(Iterator::next),
+            });
             let speaking = async {
                 match next {
                     Some(frame) => voice.play(frame).await,
@@ -267,7 +292,9 @@ impl Line {
                 heard = early => match (heard, &far) {
                     (Heard::Closed(_), _) => return Err(not_up()),
                     // A leg without packets hears silence, which is no reason to stop the ringing.
-                    (Heard::Frame(heard), Some(leg)) if is_heard || leg.control.stats().received > 0 => {
+                    (Heard::Frame(heard), Some(leg))
+                        if music.is_none() && (is_heard || leg.control.stats().received > 0) =>
+                    {
                         if !is_heard {
                             voice.flush();
                         }
@@ -357,7 +384,7 @@ async fn closed(joined: &mut Bridge, log: &Record) -> Side {
 }
 
 /// Media changes go to the leg, until the far side hangs up.
-async fn follow(dialog: &mut Dialog, control: &Control, log: &Record) -> EndReason {
+pub(super) async fn follow(dialog: &mut Dialog, control: &Control, log: &Record) -> EndReason {
     loop {
         match dialog.next().await {
             DialogEvent::MediaChange(session) => control.change(session),

@@ -2,6 +2,7 @@
 
 mod again;
 mod ask;
+mod attend;
 mod course;
 mod dial;
 mod early;
@@ -35,7 +36,7 @@ use crate::{
     accounts::Accounts,
     agent::Ending,
     config,
-    dialplan::{Action, Edition, Editions, Facts, Variables},
+    dialplan::{Action, Edition, Editions, Facts, TRANSFER_RESULT, Variables},
     engines::Engines,
     error::Error,
     metrics::Metrics,
@@ -357,10 +358,12 @@ async fn perform(
             Action::Echo {} => line.echo().await,
             Action::Play(_) | Action::Music { .. } | Action::Tone { .. } => line.sound(&action, house, log).await,
             Action::Recording(step) => line.turn_recording(*step, house, language, log).await,
-            Action::Dial(dial) => line.dial(dial, house, language, log).await,
+            Action::Dial(dial) => drop(line.dial(dial, house, language, log).await),
             Action::Message(message) => line.text(message, house, log).await,
             Action::Transfer(transfer) => {
-                if line.transfer(transfer, house, language, log).await {
+                let (is_away, result) = line.transfer(transfer, house, language, log).await;
+                course.variables.set(TRANSFER_RESULT, result.into());
+                if is_away {
                     return Ok(End::new(HangupBy::Milo, "the caller was transferred"));
                 }
             }

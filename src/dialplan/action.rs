@@ -44,7 +44,7 @@ pub enum Action {
     /// Calls somebody else and joins the two.
     Dial(Dial),
     /// Sends the caller to somebody else: its telephone calls there itself (SIP REFER), and Milo hangs up when somebody answers.
-    /// If nobody does, the plan goes on.
+    /// If nobody does, the plan goes on; what came of it stands in `{{transfer_result}}` and in the call's event `transferred`.
     Transfer(Transfer),
     /// Sends a text (SIP MESSAGE) and waits up to ten seconds for its answer, which stands in the call's event `message_sent`; the
     /// plan goes on whatever it is.
@@ -159,6 +159,7 @@ impl Action {
             Self::Play(file) => vec![file],
             Self::Music { files, .. } => files.iter().collect(),
             Self::Dial(dial) => dial.music_files.iter().collect(),
+            Self::Transfer(transfer) => transfer.music_files.iter().collect(),
             Self::Gather(gather) => gather.prompts().filter_map(|prompt| prompt.sound()).collect(),
             Self::Menu(menu) => menu.prompts().filter_map(|prompt| prompt.sound()).collect(),
             Self::Voicemail(voicemail) => voicemail.greeting.sound().into_iter().collect(),
@@ -196,7 +197,8 @@ impl Action {
             }
             Self::Transfer(transfer) => {
                 let from = transfer.from.iter_mut().map(|from| (Place::Address, from));
-                [(Place::Address, &mut transfer.to)].into_iter().chain(from).collect()
+                let said = transfer.announce.iter_mut().map(|words| (Place::Words, words));
+                [(Place::Address, &mut transfer.to)].into_iter().chain(from).chain(said).collect()
             }
             Self::Message(message) => {
                 let from = message.from.iter_mut().map(|from| (Place::Address, from));

@@ -44,7 +44,7 @@ pub use message::{Message, Voicemail};
 pub use pattern::{Pattern, Patterns};
 pub use text::TextMessage;
 pub use transfer::{Transfer, TransferMode};
-pub use variables::Variables;
+pub use variables::{TRANSFER_RESULT, Variables};
 
 use crate::agent::Persona;
 use check::{Known, check_sound};
@@ -447,7 +447,7 @@ mod tests {
         let known = "{ say = { text = '{{caller}} {{header.X-Name}} {{code}}' } }";
         assert_eq!(faults(&[("a", known), ("b", "{ gather = { into = 'code' } }")]), [""; 0]);
         for (verbs, why) in [
-            (known, "say: {{code}} is not known; there are caller, called, trunk, call_id"),
+            (known, "say: {{code}} is not known; there are caller, called, trunk, call_id, transfer_result"),
             ("{ say = { text = '{{caller' } }", "{{ without its }}"),
             ("{ set = { caller = 'x' } }", "set: \"caller\" is what every call knows"),
             ("{ set = { 'A b' = 'x' } }", "set: \"A b\" is no name"),

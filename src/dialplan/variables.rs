@@ -7,7 +7,9 @@ use super::{Action, Facts};
 /// As long as a value may become, in characters: one that is set from itself in a loop would double each time.
 const LONGEST: usize = 1_000;
 /// What every call knows.
-const KNOWN: [&str; 4] = ["caller", "called", "trunk", "call_id"];
+const KNOWN: [&str; 5] = ["caller", "called", "trunk", "call_id", TRANSFER_RESULT];
+/// What came of the last `transfer`; nothing before the first.
+pub const TRANSFER_RESULT: &str = "transfer_result";
 const HEADER: &str = "header.";
 
 /// Whether a value is longer than one may be.

@@ -6,6 +6,7 @@
 mod house;
 
 mod accounts;
+mod attended;
 mod bad_input;
 mod bans;
 mod call_log;

@@ -219,6 +219,7 @@ impl Driver {
                 Step::Report(code) => self.core.report_referral(now, call, code),
                 Step::Refuse(code) => self.core.refuse_referral(now, call, code),
             })),
+            Command::InOurPlace(call, reply) => drop(reply.send(self.core.in_our_place(call))),
             Command::HangUp(call, reply) => drop(reply.send(self.core.hang_up(now, call))),
             Command::Call(call, reply) => self.call(now, &call, reply),
             Command::Ping(ping, reply) => {
