@@ -32,7 +32,7 @@ use tokio::{
 };
 
 use crate::{
-    accounts::{self, Accounts},
+    accounts::{self, Accounts, Allowances},
     agent::SetPhrases,
     call::{self, CallsOut, House, Placement, Recordings, SipSeen},
     config::{self, Config},
@@ -71,7 +71,7 @@ pub struct Server {
     reloads: JoinHandle<()>,
     /// Those that ask the trunks whether they are there; they end with it.
     _asking: JoinSet<()>,
-    /// Those that keep and send texts.
+    /// Those that keep and send texts, and forget what is old.
     texting: JoinSet<()>,
     drain: Duration,
     _node: Node,
@@ -123,10 +123,13 @@ impl Server {
         let listener = http::bind(config.http.listen).await.map_err(anyhow::Error::msg)?;
         let ports = ports(config);
         let registrar = accounts::registrar(&config.sip)?;
-        let names =
+        let names: Vec<String> =
             registrar.iter().flat_map(|registrar| registrar.users.iter().map(|user| user.name.clone())).collect();
         let (endpoint, mut invitations) = bind(config, registrar, ports.clone(), legs)?;
-        let accounts = Arc::new(Accounts::new(names, endpoint.telephones().clone()));
+
+        let (log, writer) = LogWriter::start(store.clone(), node.id());
+        let allowances = Allowances::read(&config.sip.account_limits, &names, (&store, node.id(), &log)).await?;
+        let accounts = Arc::new(Accounts::new(names, endpoint.telephones().clone(), allowances));
 
         let prompts = Prompts::new(PROMPTS);
         let announced = config.recording.announced_by().into_iter().chain(config.sip.emergency_announcement.clone());
@@ -142,7 +145,6 @@ impl Server {
         };
         let (editions, reloads) = Editions::start(origin, dialplans, Some(hangup), make).await?;
 
-        let (log, writer) = LogWriter::start(store.clone(), node.id());
         let metrics = Arc::new(Metrics::new());
         let recordings = Recordings::start(config, log.clone(), Arc::clone(&metrics))?;
         let days = config.recording.retention_days;
@@ -197,6 +199,8 @@ impl Server {
             limit,
             move || counters.borrow().calls < limit,
         );
+        calls_out.remember(&store, node.id()).await?;
+        texting.spawn(call::forget_keys(store.clone()));
         let live = (live, Arc::clone(&house.sip), accounts, house.caller.clone());
         let state = AppState::new(&config.http, (store, editions), log, live, (calls_out, texts), metrics, move || {
             snapshot.take()
@@ -364,6 +368,7 @@ fn bind(
             length: Duration::from_secs(sip.ban_s),
         }),
         registrar,
+        urgent: sip.emergency.clone(),
         // A call has seldom more legs than these.
         ladders: sip.ladders * 4,
         session_timers: SessionTimers { session_expires_s: sip.session_expires_s, min_se_s: sip.min_se_s },

@@ -67,6 +67,8 @@ pub(crate) struct NewCall {
     pub(crate) from: String,
     pub(crate) destination: Destination,
     pub(crate) rtp: SocketAddr,
+    /// It is placed however many are up.
+    pub(crate) is_urgent: bool,
     /// For whoever asks for some.
     pub(crate) credentials: Option<Credentials>,
 }

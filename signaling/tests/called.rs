@@ -6,7 +6,7 @@ use crate::line::{Line, SDP, brief, cancel, invite, rtp, to_tag, within};
 use milo_media::Direction;
 use milo_signaling::{
     EndReason, SignalingError, Transport,
-    sip::{Name, core::Event},
+    sip::{Name, core::Event, flow::Path},
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -557,4 +557,27 @@ fn shutting_down_says_goodbye_to_every_call() {
     line.act(|core, now| core.shutdown(now));
     assert_eq!(line.spoke(), ["BYE"]);
     assert!(matches!(line.events()[..], [Event::Ended(_, EndReason::Shutdown)]));
+}
+
+#[test]
+fn a_full_house_takes_calls_for_help_and_places_them() {
+    let mut line = Line::with(Transport::Udp, |config| {
+        config.max_calls = 1;
+        config.urgent = vec!["117".to_owned()];
+    });
+    line.invited();
+    line.events();
+    let other = |number: &str| {
+        invite(SDP).replace("call1", number).replace("bKinvite", number).replace("sip:milo@", &format!("sip:{number}@"))
+    };
+    line.hear(&other("118"));
+    assert_eq!(line.spoke(), ["503 INVITE"]);
+    line.hear(&other("117"));
+    assert!(matches!(line.events()[..], [Event::Invitation { .. }]));
+    let target = "sip:117@127.0.0.1:5080".parse().unwrap();
+    let path = Path { flow: line.flow, or_connect: None };
+    let full = line.act(|core, now| core.call(now, &target, "milo", path, rtp()));
+    assert!(matches!(full, Err(SignalingError::Full { limit: 1 })));
+    line.act(|core, now| core.call_anyway(now, &target, "milo", path, rtp())).unwrap();
+    assert_eq!(line.spoke(), ["INVITE"]);
 }

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     dialplan::{Dial, TrunkNames},
-    trunk::{self, CallingAs, Emergency, Place, Trunk},
+    trunk::{self, CallingAs, Denied, Emergency, Place, Trunk},
 };
 
 /// How long a caller hears why nobody came to the telephone.
@@ -52,6 +52,11 @@ impl Failure {
             Self::Unanswered(_) | Self::Emergency(false) => Some(Signal::Congestion),
             Self::Emergency(true) | Self::Gone => None,
         }
+    }
+
+    /// Whether nothing was sent to anybody.
+    fn is_unsent(&self) -> bool {
+        matches!(self, Self::Unanswered(unanswered) if unanswered.is_unsent())
     }
 
     /// What the call's event says.
@@ -178,10 +183,28 @@ impl Line {
             return Ok((self.ring_at((dial, music), None, house, log).await?, None));
         };
         let from = dial.from.as_deref().map_or(CallingAs::Trunk, CallingAs::Plan);
+        self.may_call(number, house)?;
         let mut place = trunk.admit(number, from).map_err(Unanswered::from)?;
-        let up = self.ring_at((dial, music), None, house, log).await?;
-        trunk.answered(&mut place);
-        Ok((up, Some((trunk, place))))
+        match self.ring_at((dial, music), None, house, log).await {
+            Ok(up) => {
+                place.answered();
+                Ok((up, Some((trunk, place))))
+            }
+            Err(failure) => {
+                if failure.is_unsent() {
+                    place.unused();
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    /// Whether the caller's account may call this number over a trunk.
+    fn may_call(&self, number: &str, house: &House) -> Result<(), Failure> {
+        match &self.account {
+            Some(account) if !house.accounts.may_call(account, number) => Err(Unanswered::from(Denied::Account).into()),
+            _ => Ok(()),
+        }
     }
 
     /// Calls over the first of these trunks that gets through; gives it and the call's place on it.
@@ -193,6 +216,7 @@ impl Line {
         log: &Record,
     ) -> Result<Up<'h>, Failure> {
         let from = dial.from.as_deref().map_or(CallingAs::Trunk, CallingAs::Plan);
+        self.may_call(&dial.to, house)?;
         let mut last = Unanswered::not_placed();
         for trunk in trunks.names().iter().filter_map(|name| house.trunks.named(name)) {
             let began = Instant::now();
@@ -200,10 +224,15 @@ impl Line {
                 Err(denied) => denied.into(),
                 Ok(mut place) => match self.ring_at((dial, None), Some(trunk), house, log).await {
                     Ok(up) => {
-                        trunk.answered(&mut place);
+                        place.answered();
                         return Ok((up, Some((trunk, place))));
                     }
-                    Err(Failure::Unanswered(unanswered)) => unanswered,
+                    Err(Failure::Unanswered(unanswered)) => {
+                        if unanswered.is_unsent() {
+                            place.unused();
+                        }
+                        unanswered
+                    }
                     Err(gone) => return Err(gone),
                 },
             };
@@ -229,7 +258,8 @@ impl Line {
         let not_up = || Failure::from(Unanswered::not_up());
         let placed = match (trunk, &dial.account) {
             (Some(trunk), _) => {
-                trunk.call(&house.caller, &dial.to, dial.from.as_deref(), &self.caller).await.map(Forked::from)
+                let caller = house.caller_for(&dial.to);
+                trunk.call(&caller, &dial.to, dial.from.as_deref(), &self.caller).await.map(Forked::from)
             }
             (None, Some(account)) => {
                 let from = dial.from.as_deref().or_else(|| trunk::number(&self.caller)).unwrap_or("milo");
@@ -245,7 +275,7 @@ impl Line {
             // The error may name whom it was to be, which is for a developer's eyes.
             tracing::warn!(call.id = %log.id(), "the verb dial placed no call; `debug` says why");
             tracing::debug!(call.id = %log.id(), %error, "the verb dial placed no call");
-            Unanswered::not_placed()
+            Unanswered::unplaced(&error)
         })?;
         outgoing.call_ids().for_each(|call_id| log.leg("called", call_id));
         let until = self.until.min(Instant::now() + Duration::from_secs(dial.seconds));

@@ -33,7 +33,7 @@ use tokio::{
 };
 
 use crate::{
-    accounts::Accounts,
+    accounts::{self, Accounts},
     agent::Ending,
     config,
     dialplan::{Action, Edition, Editions, Facts, TRANSFER_RESULT, Variables},
@@ -50,6 +50,7 @@ use reel::Reel;
 use registry::Entry;
 use verbs::Line;
 
+pub use again::forget_keys;
 pub use ladder::{LegSeen, SipSeen};
 pub use order::{CallsOut, NotPlaced, Placed, Placement, Wanted};
 pub use out::place;
@@ -109,6 +110,11 @@ pub fn cleaning(clean: &config::Clean) -> Cleaning {
 }
 
 impl House {
+    /// What calls this number: nothing keeps a call for help from being placed.
+    fn caller_for(&self, number: &str) -> Caller {
+        if self.trunks.emergency(number).is_some() { self.caller.urgent() } else { self.caller.clone() }
+    }
+
     /// A file's sound; read beside the tasks that must not wait.
     async fn sound(&self, file: PathBuf) -> Result<Arc<[i16]>, MediaError> {
         let prompts = self.prompts.clone();
@@ -148,16 +154,31 @@ pub async fn run(house: Arc<House>, invitation: Invitation) {
     // The call keeps this edition, whatever is reloaded meanwhile.
     let edition = house.editions.current();
     let trunk = house.trunks.of(invitation.source().ip(), invitation.to_number());
-    let place = trunk.map(|trunk| trunk.place(Direction::In));
+    // Nothing keeps a call for help out.
+    let is_urgent = house.trunks.emergency(invitation.to_number()).is_some();
+    let place = trunk.map(|trunk| if is_urgent { Ok(trunk.place_emergency()) } else { trunk.place(Direction::In) });
     if let (Some(trunk), Some(Err(_))) = (trunk, &place) {
         tracing::debug!(trunk = trunk.name(), "a call was turned away: its trunk carries no more");
         // Whoever gave up by itself is away as well.
         invitation.reject(503, "").await.ok();
         return;
     }
+    let of_account = match invitation.account() {
+        Some(account) if !is_urgent => house.accounts.admit(account),
+        _ => Ok(None),
+    };
+    let of_account = match of_account {
+        Ok(place) => place,
+        Err(denied) => {
+            let why = accounts::phrase(denied);
+            tracing::info!(account = invitation.account(), why, "a call of an account was turned away");
+            invitation.reject(403, why).await.ok();
+            return;
+        }
+    };
     let facts = facts(&invitation, trunk, &edition);
     let plan = edition.dialplans.choose(&facts);
-    let mut log = Record::open(&house, &invitation, (&facts, plan));
+    let mut log = Record::open(&house, &invitation, (&facts, plan), of_account);
     let end = match plan {
         Some(plan) => {
             let variables = Variables::new(facts, log.id());

@@ -9,7 +9,6 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    hash::{DefaultHasher, Hash, Hasher},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -32,7 +31,7 @@ use super::{
 use crate::{
     dialplan::{Action, Dialplans, Edition, Editions, Facts, Plan, TrunkNames},
     metrics::Metrics,
-    store::{Key, LogWriter, Stamp},
+    store::{CallKey, Key, LogWriter, Stamp, Store, StoreError},
     trunk::{CallingAs, Place, Trunks, number},
 };
 
@@ -42,7 +41,7 @@ const QUEUE: usize = 64;
 const PLAN: &str = "outgoing";
 
 /// A call that is wanted.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Wanted {
     /// A number, or a SIP address.
     pub to: String,
@@ -56,6 +55,15 @@ pub struct Wanted {
     pub caller_id: Option<String>,
     /// How long it may ring.
     pub ring: Duration,
+}
+
+impl Wanted {
+    /// A print of it that stays the same from one version of Milo to the next (FNV-1a).
+    fn print(&self) -> i64 {
+        let text = serde_json::to_string(self).unwrap_or_default();
+        let fold = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        text.bytes().fold(0xcbf2_9ce4_8422_2325, fold).cast_signed()
+    }
 }
 
 /// A call that is being placed.
@@ -94,7 +102,8 @@ pub struct Placement {
     pub(super) whom: Whom,
     pub(super) from: Option<String>,
     pub(super) ring: Duration,
-    pub(super) room: OwnedSemaphorePermit,
+    /// Its place among all calls; none: it needs none.
+    pub(super) room: Option<OwnedSemaphorePermit>,
 }
 
 /// Who is called.
@@ -142,6 +151,16 @@ impl CallsOut {
         (Self { editions, trunks, log, metrics, live, sip, has_room, rooms, queue, again }, placements)
     }
 
+    /// Knows the calls that this node was asked for under a key within the last day, from before its start.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub async fn remember(&self, store: &Store, node: &str) -> Result<(), StoreError> {
+        let known = Again::read(store, node).await?;
+        *self.again.lock().unwrap_or_else(PoisonError::into_inner) = known;
+        Ok(())
+    }
+
     /// Has a call placed, or finds the one that was placed for the same wish under the same idempotency key; says whether it
     /// is that one.
     ///
@@ -149,9 +168,7 @@ impl CallsOut {
     /// [`NotPlaced`].
     pub fn place(&self, wanted: Wanted, key: Option<&str>) -> Result<(Placed, bool), NotPlaced> {
         let now = Instant::now();
-        let mut hasher = DefaultHasher::new();
-        wanted.hash(&mut hasher);
-        let print = hasher.finish();
+        let print = wanted.print();
         let mut again = self.again.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((before, placed)) = key.and_then(|key| again.find(now, key)) {
             return if *before == print {
@@ -162,6 +179,9 @@ impl CallsOut {
         }
         let placed = self.begin(wanted)?;
         if let Some(key) = key {
+            let Placed { id, to, trunk, plan } = placed.clone();
+            let at = Stamp::now();
+            self.log.call_key(CallKey { key: key.to_owned(), print, call: id, called: to, trunk, plan, at });
             again.keep(now, key, print, placed.clone());
         }
         Ok((placed, false))
@@ -192,10 +212,17 @@ impl CallsOut {
         let from = wanted.caller_id.as_deref();
         let calling_as = from.map_or(CallingAs::Trunk, CallingAs::Request);
         let no_room = || NotPlaced::Busy("as many calls are up as may be ([limits] calls)".into(), 5);
-        let room = Arc::clone(&self.rooms).try_acquire_owned().map_err(|_| no_room())?;
-        if !(self.has_room)() {
-            return Err(no_room());
-        }
+        let room = match &target {
+            // Nothing keeps a call for help from being placed.
+            Target::Emergency(..) => None,
+            _ => {
+                let room = Arc::clone(&self.rooms).try_acquire_owned().map_err(|_| no_room())?;
+                if !(self.has_room)() {
+                    return Err(no_room());
+                }
+                Some(room)
+            }
+        };
         let mut passed = Vec::new();
         let (whom, facts) = match target {
             Target::Address(uri) => {

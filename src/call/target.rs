@@ -133,6 +133,8 @@ pub(crate) fn refusal(denied: Denied, trunk: &str) -> NotPlaced {
         Denied::Down => NotPlaced::Busy(format!("the trunk {trunk:?} does not answer"), 30),
         Denied::NoGateway => NotPlaced::Wrong(format!("the trunk {trunk:?} has no gateway to call out through")),
         Denied::CallerId => NotPlaced::Wrong(format!("the trunk {trunk:?} does not show this caller_id")),
+        // Said of calls that come only.
+        Denied::Account => NotPlaced::Forbidden("the account does not call this number".into()),
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::{
 
 use super::*;
 use crate::{
+    accounts::Allowances,
     agent::SetPhrases,
     call::Placement,
     config::SecretUrl,
@@ -71,7 +72,8 @@ impl House {
         let here = tokio::runtime::Handle::current();
         let (endpoint, _) = Endpoint::bind(EndpointConfig::default(), Arc::new(pool), here).unwrap();
         let caller = endpoint.caller().clone();
-        let accounts = Arc::new(Accounts::new(Vec::new(), tokio::sync::watch::channel(Arc::from([])).1));
+        let accounts =
+            Arc::new(Accounts::new(Vec::new(), tokio::sync::watch::channel(Arc::from([])).1, Allowances::default()));
         let sip = Arc::new(SipSeen::new(Ladders::default(), 0));
         let live: Arc<Live> = Arc::default();
         let ways = (editions.clone(), Trunks::default());

@@ -70,9 +70,10 @@ macro_rules! on_both {
 on_both!(
     a_call_is_kept_with_its_turns_and_events,
     a_call_out_says_what_came_of_it,
-    what_a_trunk_carried_on_a_day_is_known_after_a_start,
+    what_was_counted_on_a_day_is_known_after_a_start,
     pages_follow_each_other_newest_first,
     texts_are_kept_settled_and_forgotten,
+    keys_of_calls_are_known_after_a_start,
     the_rows_of_a_crash_are_closed_by_their_own_node,
     many_may_open_an_empty_database_at_once,
     a_database_of_a_newer_version_is_refused,
@@ -188,20 +189,46 @@ async fn a_call_out_says_what_came_of_it(url: SecretUrl) {
     assert_eq!(store.call(key).await.unwrap().unwrap().outcome.as_deref(), Some("failed"));
 }
 
-async fn what_a_trunk_carried_on_a_day_is_known_after_a_start(url: SecretUrl) {
+async fn what_was_counted_on_a_day_is_known_after_a_start(url: SecretUrl) {
     let store = Store::open(&url).await.unwrap();
     let (mine, _) = LogWriter::start(store.clone(), "mine");
     let (other, _) = LogWriter::start(store.clone(), "other");
-    let day = |day: &str, calls, seconds| TrunkDay { day: day.into(), calls, seconds };
+    let day = |day: &str, calls, seconds| DayCount { day: day.into(), calls, seconds };
+    let trunk = |name: &str| Whose::Trunk(name.into());
     for so_far in [day("2026-11-29", 1, 0), day("2026-11-29", 2, 61), day("2026-11-30", 1, 5)] {
-        mine.trunk_day("carrier", so_far);
+        mine.day(&trunk("carrier"), so_far);
     }
-    other.trunk_day("carrier", day("2026-11-29", 9, 9));
+    other.day(&trunk("carrier"), day("2026-11-29", 9, 9));
+    mine.day(&Whose::Account("carrier".into()), day("2026-11-30", 7, 7));
     assert!(mine.flush(SOON).await && other.flush(SOON).await);
-    let known = async |trunk: &str, of: &str| store.trunk_day("mine", trunk, of).await.unwrap();
+    let known = async |name: &str, of: &str| store.day("mine", &trunk(name), of).await.unwrap();
     assert_eq!(known("carrier", "2026-11-29").await, day("2026-11-29", 2, 61));
     assert_eq!(known("carrier", "2026-11-30").await, day("2026-11-30", 1, 5));
     assert_eq!(known("pbx", "2026-11-30").await, day("2026-11-30", 0, 0));
+    let account = store.day("mine", &Whose::Account("carrier".into()), "2026-11-30").await.unwrap();
+    assert_eq!(account, day("2026-11-30", 7, 7));
+}
+
+async fn keys_of_calls_are_known_after_a_start(url: SecretUrl) {
+    let store = Store::open(&url).await.unwrap();
+    let (log, _) = LogWriter::start(store.clone(), "n");
+    let new = |key: &str, at: i64| CallKey {
+        key: key.into(),
+        print: i64::MIN,
+        call: Key::new(),
+        called: "034".into(),
+        trunk: None,
+        plan: "outgoing".into(),
+        at: Stamp::from_millis(at),
+    };
+    let keys = [new("old", 1_000), new("a", 2_000), new("b", 3_000), new("old", 4_000)];
+    keys.iter().for_each(|key| log.call_key(key.clone()));
+    assert!(log.flush(SOON).await);
+    let known = store.call_keys("n", Stamp::from_millis(2_000), 2).await.unwrap();
+    assert_eq!(known, keys[2..], "the newest, and of one key the last call");
+    assert!(store.call_keys("another", Stamp::from_millis(0), 9).await.unwrap().is_empty());
+    store.forget_call_keys(Stamp::from_millis(3_000)).await.unwrap();
+    assert_eq!(store.call_keys("n", Stamp::from_millis(0), 9).await.unwrap(), keys[2..]);
 }
 
 async fn texts_are_kept_settled_and_forgotten(url: SecretUrl) {

@@ -29,7 +29,8 @@ use tokio::{
 };
 
 use super::{
-    Batch, Ending, HangupBy, Key, NewCall, NewMessage, NewTurn, RecordingState, Stamp, Store, TrunkDay, error,
+    Batch, CallKey, DayCount, Ending, HangupBy, Key, NewCall, NewMessage, NewTurn, RecordingState, Stamp, Store, Whose,
+    error,
 };
 
 /// Rows that may wait.
@@ -55,7 +56,8 @@ enum Entry {
     Ended(Key, Ending),
     Recording(Key, String),
     Recorded(Key, RecordingState),
-    Carried(String, TrunkDay),
+    Counted(Whose, DayCount),
+    Asked(CallKey),
     Message(Key, NewMessage),
     Settled(Key, &'static str, Option<u16>),
     /// Everything before this has been written.
@@ -134,9 +136,14 @@ impl LogWriter {
         self.put(Entry::Recorded(call, state));
     }
 
-    /// A trunk has carried so much within a day.
-    pub fn trunk_day(&self, trunk: &str, so_far: TrunkDay) {
-        self.put(Entry::Carried(trunk.into(), so_far));
+    /// A call was asked for under this idempotency key.
+    pub fn call_key(&self, key: CallKey) {
+        self.put(Entry::Asked(key));
+    }
+
+    /// So much was counted within a day.
+    pub fn day(&self, whose: &Whose, so_far: DayCount) {
+        self.put(Entry::Counted(whose.clone(), so_far));
     }
 
     /// A text comes or goes. Returns its key.
@@ -170,7 +177,7 @@ impl LogWriter {
     fn put(&self, entry: Entry) {
         let free = self.queue.capacity();
         let (reserve, lost) = match entry {
-            Entry::Event(..) | Entry::Carried(..) => (self.queue.max_capacity() / 2, &self.lost.events),
+            Entry::Event(..) | Entry::Counted(..) => (self.queue.max_capacity() / 2, &self.lost.events),
             Entry::Turn(..) | Entry::Message(..) | Entry::Settled(..) => {
                 (self.queue.max_capacity() / 4, &self.lost.turns)
             }
@@ -334,7 +341,7 @@ impl Task {
             match self.write(&batch[n..=n]).await {
                 Err(fault) if error::is_hopeless(&fault) => {
                     let lost = match batch.remove(n) {
-                        Entry::Event(..) | Entry::Carried(..) => &self.lost.events,
+                        Entry::Event(..) | Entry::Counted(..) => &self.lost.events,
                         Entry::Turn(..) | Entry::Message(..) | Entry::Settled(..) => &self.lost.turns,
                         _ => &self.lost.calls,
                     };
@@ -359,9 +366,10 @@ impl Task {
             Entry::Ended(key, ending) => rows.end_call(*key, ending).await,
             Entry::Recording(key, name) => rows.begin_recording(*key, name).await,
             Entry::Recorded(key, state) => rows.end_recording(*key, *state).await,
-            Entry::Carried(trunk, so_far) => rows.set_trunk_day(&self.node, trunk, so_far).await,
+            Entry::Counted(whose, so_far) => rows.set_day(&self.node, whose, so_far).await,
             Entry::Message(key, message) => rows.insert_message(&self.node, *key, message).await,
             Entry::Settled(key, result, status) => rows.settle_message(*key, result, *status).await,
+            Entry::Asked(key) => rows.set_call_key(&self.node, key).await,
             Entry::Flushed(_) => Ok(()),
         }
     }

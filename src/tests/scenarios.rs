@@ -18,6 +18,7 @@ mod digits;
 mod early_media;
 mod failing_engines;
 mod kamailio;
+mod limits;
 mod other_telephones;
 mod other_ways;
 mod own_echo;

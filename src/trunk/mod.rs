@@ -27,12 +27,12 @@ use tokio::{sync::watch, task::JoinSet, time::Instant};
 use crate::{
     call::cleaning,
     config::{self, Config, sip_server},
-    store::{LogWriter, Stamp, Store},
+    store::{LogWriter, Stamp, Store, Whose},
 };
-use day::Day;
-use destinations::Destinations;
+pub(crate) use day::Day;
+pub(crate) use destinations::Destinations;
 use emergency::Emergencies;
-use limit::Limit;
+pub(crate) use limit::Limit;
 use ping::Reach;
 
 pub use denied::Denied;
@@ -127,9 +127,10 @@ impl Trunks {
         let mut trunks = Vec::new();
         for trunk in &config.sip.trunks {
             let credentials = credentials(trunk).with_context(|| format!("the trunk {:?}", trunk.name))?;
-            let known = store.trunk_day(node, &trunk.name, &today).await?;
+            let whose = Whose::Trunk(trunk.name.clone());
+            let known = store.day(node, &whose, &today).await?;
             let most = (trunk.calls_per_day, trunk.minutes_per_day);
-            let day = Arc::new(Day::new(&trunk.name, most, known, log.clone()));
+            let day = Arc::new(Day::new(whose, most, known, log.clone()));
             trunks.push(Trunk::start(trunk, &config.clean, credentials, endpoint, day).await?);
         }
         let trunks = Self { all: trunks.into(), emergencies: Arc::new(Emergencies::new(&config.sip)) };
@@ -263,7 +264,13 @@ impl Trunk {
         self.place(Direction::Out)
     }
 
-    /// A place for a call to an emergency number, whatever the limits.
+    /// A place for a call that comes for an emergency number, whatever the limits.
+    pub fn place_emergency(&self) -> Place {
+        self.inbound.carried.fetch_add(1, Ordering::Relaxed);
+        self.limit.take_anyway()
+    }
+
+    /// A place for a call to an emergency number, whatever the limits; neither it nor its minutes count.
     ///
     /// # Errors
     /// [`Denied::NoGateway`].
@@ -273,11 +280,6 @@ impl Trunk {
         }
         self.outbound.carried.fetch_add(1, Ordering::Relaxed);
         Ok(self.limit.take_anyway())
-    }
-
-    /// The call out that has this place was answered.
-    pub fn answered(&self, place: &mut Place) {
-        place.count_minutes(&self.day);
     }
 
     /// Whether a call out over it may be said to come from there.
@@ -300,7 +302,7 @@ impl Trunk {
     pub fn place(&self, direction: Direction) -> Result<Place, Denied> {
         let place = self.limit.take(self.began.elapsed()).and_then(|place| match direction {
             Direction::In => Ok(place),
-            Direction::Out => self.day.begin(Stamp::now()).map(|()| place),
+            Direction::Out => place.counted(&self.day),
         });
         let counts = match direction {
             Direction::In => &self.inbound,

@@ -145,6 +145,8 @@ pub struct CoreConfig {
     pub bans: Option<BanTerms>,
     /// Whose telephones may register with us.
     pub registrar: Option<RegistrarConfig>,
+    /// Numbers whose calls are taken however many are up: those for emergencies.
+    pub urgent: Vec<String>,
     /// Secret from which tags and branches are drawn.
     pub seed: [u8; 32],
 }

@@ -261,7 +261,12 @@ impl Driver {
     fn place(&mut self, now: Instant, call: &NewCall) -> Result<(CallHandle, String), SignalingError> {
         let wrong = |reason| SignalingError::Target { target: call.target.to_string(), reason };
         let ways = call.destination.ways(&mut self.transports).map_err(wrong)?;
-        let key = self.core.call(now, &call.target, &call.from, ways, call.rtp)?;
+        let NewCall { target, from, rtp, .. } = call;
+        let key = if call.is_urgent {
+            self.core.call_anyway(now, target, from, ways, *rtp)?
+        } else {
+            self.core.call(now, target, from, ways, *rtp)?
+        };
         if let Some(credentials) = &call.credentials {
             self.core.authorize(key, credentials.clone());
         }

@@ -94,6 +94,8 @@ pub struct EndpointConfig {
     pub bans: Option<BanTerms>,
     /// Whose telephones may register here; `None`: nobody's.
     pub registrar: Option<RegistrarConfig>,
+    /// Numbers whose calls are taken however many are up: those for emergencies.
+    pub urgent: Vec<String>,
     /// The ladders of how many dialogs stay after their calls; 0: no SIP is kept.
     pub ladders: usize,
 }
@@ -124,6 +126,7 @@ impl Default for EndpointConfig {
             session_timers: SessionTimers::default(),
             bans: None,
             registrar: None,
+            urgent: Vec::new(),
             ladders: 0,
         }
     }
@@ -147,6 +150,7 @@ pub struct Caller {
     legs: LegFactory,
     trust: Option<Trust>,
     resolver: Resolver,
+    is_urgent: bool,
 }
 
 impl Endpoint {
@@ -188,6 +192,7 @@ impl Endpoint {
                 session_timers: config.session_timers,
                 bans: config.bans,
                 registrar: config.registrar,
+                urgent: config.urgent,
                 seed: rand::random(),
             },
         );
@@ -213,7 +218,7 @@ impl Endpoint {
         };
         tokio::spawn(driver.run(inbound, asked, farewell));
         let invitations = Invitations { queue, texts: Some(texted), _commands: commands.clone() };
-        let caller = Caller { commands, legs, trust: config.trust, resolver };
+        let caller = Caller { commands, legs, trust: config.trust, resolver, is_urgent: false };
         Ok((Self { caller, counters, telephones, certificate, ladders, local }, invitations))
     }
 
@@ -297,6 +302,12 @@ impl Caller {
     #[must_use]
     pub fn trusting(&self, trust: Trust) -> Self {
         Self { trust: Some(trust), ..self.clone() }
+    }
+
+    /// The same for calls that are placed however many are up: those to emergency numbers.
+    #[must_use]
+    pub fn urgent(&self) -> Self {
+        Self { is_urgent: true, ..self.clone() }
     }
 
     /// Calls a `sip:` or `sips:` URI, at the places that DNS names for it until one answers (RFC 3263): over TLS when it is
@@ -418,7 +429,14 @@ impl Caller {
     ) -> Result<Outgoing, SignalingError> {
         let socket = self.legs.ports.bind()?;
         let rtp = socket.local_addr()?;
-        let call = NewCall { target: target.clone(), from: from.to_owned(), destination, rtp, credentials };
+        let call = NewCall {
+            target: target.clone(),
+            from: from.to_owned(),
+            destination,
+            rtp,
+            is_urgent: self.is_urgent,
+            credentials,
+        };
         let (handle, call_id) = ask(&self.commands, |reply| Command::Call(Box::new(call), reply)).await?;
         Ok(Outgoing { call_id, waiting: Some((handle, Audio::Silent(socket))), legs: self.legs.clone(), told: None })
     }

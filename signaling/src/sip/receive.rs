@@ -433,6 +433,7 @@ mod tests {
             CoreConfig {
                 bans: None,
                 registrar: None,
+                urgent: Vec::new(),
                 public_address: None,
                 media_address: [127, 0, 0, 1].into(),
                 trusted: Vec::new(),

@@ -46,6 +46,7 @@ impl Line {
         let mut config = CoreConfig {
             bans: None,
             registrar: None,
+            urgent: Vec::new(),
             public_address: None,
             media_address: IpAddr::from([127, 0, 0, 1]),
             trusted: Vec::new(),

@@ -114,6 +114,21 @@ impl Core {
         if self.calls.len() >= self.config.max_calls {
             return Err(SignalingError::Full { limit: self.config.max_calls });
         }
+        self.call_anyway(now, target, from, ways, rtp)
+    }
+
+    /// The same however many calls are up, for what must not wait.
+    ///
+    /// # Errors
+    /// [`SignalingError::Target`].
+    pub fn call_anyway(
+        &mut self,
+        now: Instant,
+        target: &Uri,
+        from: &str,
+        ways: impl Into<Ways>,
+        rtp: SocketAddr,
+    ) -> Result<CallKey, SignalingError> {
         let ways = ways.into();
         let lost = || no_way(target);
         let mut invite = self.first_request(Method::Invite, target, from, &ways)?;

@@ -1,5 +1,7 @@
 //! The accounts of our own people's telephones: their file, and where each of them is registered now.
 
+mod limits;
+
 use std::{fs, os::unix::fs::PermissionsExt, sync::Arc, time::Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -7,7 +9,11 @@ use milo_signaling::{Algorithms, Caller, Forked, Registered, RegistrarConfig, Si
 use serde::Serialize;
 use tokio::{sync::watch, task::JoinSet};
 
-use crate::config;
+use crate::{
+    config,
+    trunk::{Denied, Place},
+};
+pub use limits::{AllowanceReport, Allowances, phrase};
 
 /// Accounts of one file.
 const MOST: usize = 10_000;
@@ -57,6 +63,7 @@ pub fn registrar(sip: &config::Sip) -> Result<Option<RegistrarConfig>> {
 pub struct Accounts {
     names: Vec<String>,
     telephones: watch::Receiver<Arc<[Registered]>>,
+    allowances: Allowances,
 }
 
 /// An account as the API shows it.
@@ -66,6 +73,8 @@ pub struct AccountReport {
     pub account: String,
     /// Those that are registered now.
     pub telephones: Vec<TelephoneReport>,
+    /// Its limits and how much of them is used, where it has some.
+    pub limits: Option<AllowanceReport>,
 }
 
 /// A telephone as the API shows it.
@@ -85,8 +94,21 @@ pub struct TelephoneReport {
 
 impl Accounts {
     /// These, and the telephones that the endpoint knows.
-    pub fn new(names: Vec<String>, telephones: watch::Receiver<Arc<[Registered]>>) -> Self {
-        Self { names, telephones }
+    pub fn new(names: Vec<String>, telephones: watch::Receiver<Arc<[Registered]>>, allowances: Allowances) -> Self {
+        Self { names, telephones, allowances }
+    }
+
+    /// A place for a call that this account begins now; none where it has no limits.
+    ///
+    /// # Errors
+    /// Its limits leave none.
+    pub fn admit(&self, account: &str) -> Result<Option<Place>, Denied> {
+        self.allowances.admit(account)
+    }
+
+    /// Whether this number may be called for the account over a trunk.
+    pub fn may_call(&self, account: &str, number: &str) -> bool {
+        self.allowances.may_call(account, number)
     }
 
     /// Whether there is an account of this name.
@@ -161,6 +183,7 @@ impl Accounts {
         let account = |name: &String| AccountReport {
             account: name.clone(),
             telephones: all.iter().filter(|telephone| telephone.user == *name).map(shown).collect(),
+            limits: self.allowances.report(name),
         };
         self.names.iter().map(account).collect()
     }
