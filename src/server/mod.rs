@@ -12,16 +12,15 @@
 //!         └─ Calls          one task an invitation, or a call that is placed, inside a permit
 //! ```
 
+mod binding;
+mod snapshot;
+
 use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use anyhow::{Context, Result, anyhow};
-use ipnet::IpNet;
-use milo_media::{Codec, LegOptions, PortPool, Tuning, prompt::Prompts};
+use anyhow::{Context, Result};
+use milo_media::prompt::Prompts;
 use milo_models::espeak::Synthesizer;
-use milo_signaling::{
-    BanTerms, Counters, Endpoint, EndpointConfig, Invitation, Invitations, RegistrarConfig, SessionTimers,
-    SignalingError, Transport,
-};
+use milo_signaling::{Endpoint, Invitation, Invitations};
 use tokio::{
     runtime::Handle,
     select,
@@ -35,23 +34,23 @@ use crate::{
     accounts::{self, Accounts, Allowances},
     agent::SetPhrases,
     call::{self, CallsOut, House, Placement, Recordings, SipSeen},
-    config::{self, Config},
+    config::Config,
     dialplan::{Dialplans, Editions, Fault, Origin},
     engines::Engines,
     error::Error,
-    http::{self, AppState, Dial, HealthReport, SipCounters},
+    http::{self, AppState, Dial},
     metrics::Metrics,
     store::{LogWriter, Node, Store},
     texts::{self, Texts},
-    trunk::{TrunkReport, Trunks},
+    trunk::Trunks,
 };
+use binding::{bind, ports};
+use snapshot::{Snapshot, dial};
 
 /// How long the call log may take to write its last rows when Milo ends.
 const LAST_ROWS: Duration = Duration::from_secs(5);
 /// How long recordings may take to be whole when Milo ends.
 const LAST_PAGES: Duration = Duration::from_secs(5);
-/// The time in which the offences of an address count towards its ban.
-const BAN_WITHIN: Duration = Duration::from_secs(600);
 /// Room for decoded sound files: an hour, 115 MB.
 const PROMPTS: usize = 3600 * milo_media::SAMPLE_RATE as usize;
 
@@ -328,78 +327,6 @@ async fn prepare(
     Ok((dialplans, phrases))
 }
 
-/// The ports for audio.
-fn ports(config: &Config) -> PortPool {
-    let sip = &config.sip;
-    PortPool::new(sip.media_address(), config.media.rtp_ports.range())
-}
-
-fn bind(
-    config: &Config,
-    registrar: Option<RegistrarConfig>,
-    ports: PortPool,
-    legs: &Handle,
-) -> Result<(Endpoint, Invitations)> {
-    let sip = &config.sip;
-    let endpoint = EndpointConfig {
-        udp: sip.udp.to_vec(),
-        tcp: sip.tcp.to_vec(),
-        tls: sip.tls.to_vec(),
-        ws: sip.ws.to_vec(),
-        wss: sip.wss.to_vec(),
-        certificate: sip.certificate(),
-        trust: sip.trust()?,
-        origins: sip.ws_origins.clone(),
-        dns: sip.dns.to_vec(),
-        idle: Duration::from_secs(sip.idle_s),
-        public_address: sip.public_address,
-        stun: sip.stun.clone(),
-        trusted: sip.trunks.iter().filter_map(|trunk| trunk.address).collect(),
-        legs: leg_options(&config.media),
-        codecs: config.media.codecs.to_vec(),
-        peer_codecs: peer_codecs(sip),
-        max_calls: config.limits.calls,
-        user_agent: concat!("Milo/", env!("CARGO_PKG_VERSION")).into(),
-        srtp: config.media.srtp.keyed(config.media.srtp_offer),
-        bans: (sip.ban_s > 0).then(|| BanTerms {
-            wrong_answers: sip.ban_wrong_answers,
-            requests: sip.ban_requests,
-            within: BAN_WITHIN,
-            length: Duration::from_secs(sip.ban_s),
-        }),
-        registrar,
-        urgent: sip.emergency.clone(),
-        // A call has seldom more legs than these.
-        ladders: sip.ladders * 4,
-        session_timers: SessionTimers { session_expires_s: sip.session_expires_s, min_se_s: sip.min_se_s },
-    };
-    Endpoint::bind(endpoint, Arc::new(ports), legs.clone()).map_err(|error| match error {
-        SignalingError::Bind { transport, .. } => {
-            anyhow!("{error}; stop what listens there, or choose another address with [sip] {transport}")
-        }
-        SignalingError::Certificate { .. } => anyhow!("{error}; see [sip] tls_cert, tls_key and tls_ca"),
-        other => other.into(),
-    })
-}
-
-/// What the trunks speak that have codecs of their own.
-fn peer_codecs(sip: &config::Sip) -> Vec<(IpNet, Vec<&'static Codec>)> {
-    sip.trunks.iter().filter_map(|trunk| Some((trunk.address?, trunk.codecs.as_ref()?.to_vec()))).collect()
-}
-
-/// What the configuration says of each leg.
-fn leg_options(media: &config::Media) -> LegOptions {
-    LegOptions {
-        rtp_timeout: Duration::from_secs(media.rtp_timeout_s),
-        jitter_ceiling_ms: media.jitter_ceiling_ms,
-        tuning: Tuning { bitrate: media.opus_bitrate, dtx: media.opus_dtx, ..Tuning::default() },
-        inband_digits: media.inband_dtmf.into(),
-        silence: media.silence.into(),
-        dscp: media.dscp,
-        learn_from: media.learn_from.into(),
-    }
-}
-
 /// One task a call. Ends when no more calls are taken and the last one is over.
 async fn take_calls(
     house: Arc<House>,
@@ -432,74 +359,6 @@ async fn take_calls(
             Some(invitation) = invitations.next() => {
                 invitation.reject(503, "Service Unavailable").await.ok();
             }
-        }
-    }
-}
-
-/// Every number on every listener, at an address that can be dialled.
-fn dial(local: &[(Transport, SocketAddr)], sip: &config::Sip, dialplans: &Dialplans) -> Vec<Dial> {
-    let mut dial = Vec::new();
-    for number in dialplans.numbers() {
-        // Browsers come by WebSocket, telephones by the rest.
-        for (transport, address) in local.iter().filter(|(kind, _)| !matches!(kind, Transport::Ws | Transport::Wss)) {
-            let parameter = transport.uri_parameter();
-            let uri = format!("sip:{number}@{}{parameter}", sip.dialled(*address));
-            if !dial.iter().any(|known: &Dial| known.uri == uri) {
-                dial.push(Dial { number: number.into(), uri });
-            }
-        }
-    }
-    dial
-}
-
-/// Where the health of the running parts is read.
-struct Snapshot {
-    house: Arc<House>,
-    counters: watch::Receiver<Counters>,
-    local: Vec<(Transport, SocketAddr)>,
-    sip: config::Sip,
-    ports: PortPool,
-    limit: usize,
-    taking: watch::Receiver<bool>,
-}
-
-impl Snapshot {
-    fn take(&self) -> HealthReport {
-        let engines = &self.house.engines;
-        let sip = *self.counters.borrow();
-        let trunks = self.house.trunks.report();
-        let (stopped, faults) = (engines.stopped(), self.house.editions.faults());
-        let stopped = stopped.iter().map(|engine| format!("The {engine} has stopped; start Milo anew."));
-        let wrong = faults.iter().map(|fault| format!("The dialplans of before are in force: {fault}"));
-        let unready = if self.taking.has_changed().is_err() {
-            Some("Milo is ending and takes no more calls.".into())
-        } else {
-            (sip.calls >= self.limit).then(|| format!("All {} places are taken.", self.limit))
-        };
-        HealthReport {
-            models: engines.models(),
-            queues: engines.queues(),
-            live_calls: sip.calls,
-            rtp_ports: self.ports.leased(),
-            call_limit: self.limit,
-            dial: dial(&self.local, &self.sip, &self.house.editions.current().dialplans),
-            degraded: stopped.chain(wrong).chain(trunks.iter().filter_map(TrunkReport::complaint)).collect(),
-            trunks,
-            unready,
-            sip: SipCounters {
-                messages_in: sip.messages_in,
-                messages_out: sip.messages_out,
-                parse_errors: sip.parse_errors,
-                refused: sip.refused,
-                overloaded: sip.overloaded,
-                retransmissions: sip.retransmissions,
-                send_failures: sip.send_failures,
-                wrong_answers: sip.wrong_answers,
-                banned: sip.banned,
-                registrations: sip.bindings,
-                transactions: sip.transactions,
-                connections: sip.connections,
-            },
         }
     }
 }
