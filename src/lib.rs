@@ -28,5 +28,6 @@ pub mod press;
 pub mod self_call;
 pub mod server;
 pub mod store;
+pub mod texts;
 pub mod trunk;
 pub mod webhook;

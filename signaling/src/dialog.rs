@@ -28,6 +28,8 @@ pub enum DialogEvent {
     /// The other side asks to be taken out of the call: somebody else is to be called in its place (REFER). Answer with
     /// [`Dialog::take_transfer`] or [`Dialog::refuse_transfer`]; after five seconds without an answer it is declined.
     Transfer(Referral),
+    /// The other side has sent a text (MESSAGE), and has its answer already.
+    Text(String),
     /// Somebody has taken the place of the other side, which transferred the call (RFC 3891); the call goes on with this
     /// one, whose media come as a [`Self::MediaChange`] before.
     Replaced(Uri),
@@ -44,6 +46,8 @@ pub struct Dialog {
     seen: u32,
     /// How many keys the owner has been told of.
     keys: u64,
+    /// How many texts.
+    texts: u64,
     /// How many referrals.
     referrals: u32,
     /// How many took the other side's place.
@@ -52,7 +56,7 @@ pub struct Dialog {
 
 impl Dialog {
     pub(crate) fn new(handle: CallHandle, call_id: String, seen: u32) -> Self {
-        Self { handle, call_id, seen, keys: 0, referrals: 0, replacements: 0 }
+        Self { handle, call_id, seen, keys: 0, texts: 0, referrals: 0, replacements: 0 }
     }
 
     /// The Call-ID.
@@ -75,6 +79,10 @@ impl Dialog {
                 if let Some((press, keys)) = state.key_after(self.keys) {
                     self.keys = keys;
                     return DialogEvent::Key(press);
+                }
+                if let Some((text, texts)) = state.text_after(self.texts) {
+                    self.texts = texts;
+                    return DialogEvent::Text(text.to_owned());
                 }
                 if state.replacements != self.replacements
                     && let Some(by) = &state.replaced
@@ -171,6 +179,15 @@ impl OtherSide {
         let target = Box::new(target.clone());
         let news = ask(&self.commands, |reply| Command::Refer(self.call, target, reply)).await?;
         Ok(Referring { news })
+    }
+
+    /// The address at which somebody else can take our place in this call: that of the other side, with a Replaces that names this
+    /// dialog (RFC 5589 section 7.1). For a REFER within another call.
+    ///
+    /// # Errors
+    /// [`SignalingError::Gone`], [`SignalingError::Stopped`]: the call is over.
+    pub async fn in_our_place(&self) -> Result<Uri, SignalingError> {
+        ask(&self.commands, |reply| Command::InOurPlace(self.call, reply)).await
     }
 
     /// Takes it back from hold.

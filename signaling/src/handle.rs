@@ -36,10 +36,13 @@ pub(crate) enum Command {
     Hold(CallKey, bool, Reply<()>),
     Refer(CallKey, Box<Uri>, Reply<watch::Receiver<u16>>),
     Referral(CallKey, Step, Reply<()>),
+    /// The address at which somebody else takes our place in this call.
+    InOurPlace(CallKey, Reply<Uri>),
     HangUp(CallKey, Reply<()>),
     TellKey(CallKey, KeyPress, Reply<()>),
     Call(Box<NewCall>, Reply<(CallHandle, String)>),
     Ping(Box<(Uri, Destination)>, Reply<u16>),
+    Text(Box<NewText>, Reply<u16>),
     Register(Box<Account>, Reply<watch::Receiver<RegistrationState>>),
     Unregister,
     Accounts(Vec<User>),
@@ -66,6 +69,19 @@ pub(crate) struct NewCall {
     pub(crate) from: String,
     pub(crate) destination: Destination,
     pub(crate) rtp: SocketAddr,
+    /// It is placed however many are up.
+    pub(crate) is_urgent: bool,
+    /// For whoever asks for some.
+    pub(crate) credentials: Option<Credentials>,
+}
+
+/// A text to be sent.
+#[derive(Debug)]
+pub(crate) struct NewText {
+    pub(crate) target: Uri,
+    pub(crate) from: String,
+    pub(crate) text: String,
+    pub(crate) destination: Destination,
     /// For whoever asks for some.
     pub(crate) credentials: Option<Credentials>,
 }
@@ -84,6 +100,9 @@ pub(crate) struct CallState {
     /// The last keys that the other side told of by INFO, and how many there have been.
     pub(crate) keys: VecDeque<KeyPress>,
     pub(crate) told: u64,
+    /// The last texts that the other side has sent within the call, and how many there have been.
+    pub(crate) texts: VecDeque<String>,
+    pub(crate) texted: u64,
     /// The last REFER of the other side, and how many there have been.
     pub(crate) referral: Option<Referral>,
     pub(crate) referrals: u32,
@@ -95,6 +114,8 @@ pub(crate) struct CallState {
 
 /// Keys told by INFO that wait for a slow owner; of more the oldest are lost.
 const KEYS: usize = 32;
+/// The same of texts.
+const TEXTS: usize = 8;
 
 impl CallState {
     pub(crate) fn tell_key(&mut self, press: KeyPress) {
@@ -103,6 +124,22 @@ impl CallState {
         }
         self.keys.push_back(press);
         self.told += 1;
+    }
+
+    pub(crate) fn tell_text(&mut self, text: String) {
+        if self.texts.len() == TEXTS {
+            self.texts.pop_front();
+        }
+        self.texts.push_back(text);
+        self.texted += 1;
+    }
+
+    /// The text after the first `seen` ones, and how many were seen with it.
+    pub(crate) fn text_after(&self, seen: u64) -> Option<(&str, u64)> {
+        let lost = self.texted - self.texts.len() as u64;
+        let at = seen.max(lost);
+        let text = self.texts.get(usize::try_from(at - lost).ok()?)?;
+        Some((text, at + 1))
     }
 
     /// The key after the first `seen` ones, and how many were seen with it.

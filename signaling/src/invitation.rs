@@ -6,7 +6,7 @@ use milo_media::{Leg, LegOptions, MediaError, PortPool, RtpSocket};
 use tokio::{runtime::Handle, sync::mpsc};
 
 use crate::{
-    Dialog, SignalingError,
+    Dialog, SignalingError, Text,
     handle::{CallHandle, Command},
     sip::{Message, Name, Uri, registrar::Proven},
 };
@@ -29,6 +29,7 @@ impl LegFactory {
 #[derive(Debug)]
 pub struct Invitations {
     pub(crate) queue: mpsc::Receiver<Invitation>,
+    pub(crate) texts: Option<mpsc::Receiver<Text>>,
     /// Keeps the endpoint's task alive while calls are still wanted.
     pub(crate) _commands: mpsc::Sender<Command>,
 }
@@ -37,6 +38,12 @@ impl Invitations {
     /// The next incoming call; `None` once the endpoint has been shut down. Cancel safe.
     pub async fn next(&mut self) -> Option<Invitation> {
         self.queue.recv().await
+    }
+
+    /// The texts that come outside of calls, for their owner to take, once. Each has its answer already. While nobody takes
+    /// them a few wait, and more are answered 503; let go of, they are answered 480.
+    pub fn texts(&mut self) -> Option<mpsc::Receiver<Text>> {
+        self.texts.take()
     }
 }
 

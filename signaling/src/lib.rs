@@ -22,6 +22,8 @@
 //! 4. The core repeats its 200 until the ACK comes, answers re-INVITEs by itself, refreshes the session ([`sip::session_timer`]),
 //!    lets a newcomer take the other side's place ([`sip::replaces`]), and says when it is over.
 //!
+//! A [`Text`] (MESSAGE) comes beside all of that, by [`Invitations::texts`], and goes out by [`Caller::text`].
+//!
 //! Who asks for credentials, for a call or a registration, gets them, and the request is sent again ([`sip::digest`]);
 //! when a registrar is spoken to is the matter of [`sip::registration`]. Milo's own registrar, for the telephones of its people,
 //! is [`sip::registrar`]; [`Forked`] rings at all of one account at once.
@@ -45,6 +47,7 @@ mod outgoing;
 pub mod sdp;
 pub mod security;
 pub mod sip;
+mod text;
 
 pub use dialog::{Dialog, DialogEvent, InfoKeys, OtherSide, Referring};
 pub use early::{Early, EarlyDialog};
@@ -71,3 +74,4 @@ pub use sip::{
     telephones::Telephones,
     tls::{CertificateFiles, Trust},
 };
+pub use text::Text;

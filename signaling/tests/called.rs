@@ -6,7 +6,7 @@ use crate::line::{Line, SDP, brief, cancel, invite, rtp, to_tag, within};
 use milo_media::Direction;
 use milo_signaling::{
     EndReason, SignalingError, Transport,
-    sip::{Name, core::Event},
+    sip::{Name, core::Event, flow::Path},
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -29,7 +29,7 @@ fn a_call_from_invite_to_bye_leaves_nothing_behind() {
         assert!(ok.contact().unwrap().is_some());
         assert_eq!(
             ok.headers.get(Name::ALLOW),
-            Some("INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, PRACK, UPDATE, REFER, NOTIFY")
+            Some("INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, PRACK, UPDATE, REFER, NOTIFY, MESSAGE")
         );
         assert_eq!(ok.content_type().as_deref(), Some("application/sdp"));
         line.hear(&within(&to_tag(&ok), "ACK", 1, "ack", ""));
@@ -242,7 +242,7 @@ fn methods_that_are_not_served_say_which_are() {
     let (_, tag) = line.up();
     let outside =
         |method: &str| invite("").replace("INVITE", method).replace("call1", method).replace("bKinvite", method);
-    for method in ["REGISTER", "SUBSCRIBE", "MESSAGE", "PUBLISH"] {
+    for method in ["REGISTER", "SUBSCRIBE", "PUBLISH"] {
         line.hear(&outside(method).replace("branch=z9hG4", "branch=z9hG4bK"));
         let response = line.only();
         assert_eq!((brief(&response), response.headers.has(Name::ALLOW)), (format!("405 {method}"), true));
@@ -267,9 +267,12 @@ fn options_says_what_we_can_and_keeps_no_state() {
     assert_eq!(brief(&response), "200 OPTIONS");
     assert_eq!(
         response.headers.get(Name::ALLOW),
-        Some("INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, PRACK, UPDATE, REFER, NOTIFY")
+        Some("INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, PRACK, UPDATE, REFER, NOTIFY, MESSAGE")
     );
-    assert_eq!(response.headers.get(Name::ACCEPT), Some("application/sdp, application/dtmf-relay, application/dtmf"));
+    assert_eq!(
+        response.headers.get(Name::ACCEPT),
+        Some("application/sdp, application/dtmf-relay, application/dtmf, text/plain")
+    );
     let tag = to_tag(&response);
     line.hear(&invite("").replace("INVITE", "OPTIONS"));
     assert_eq!(to_tag(&line.only()), tag, "the same request gets the same tag");
@@ -554,4 +557,27 @@ fn shutting_down_says_goodbye_to_every_call() {
     line.act(|core, now| core.shutdown(now));
     assert_eq!(line.spoke(), ["BYE"]);
     assert!(matches!(line.events()[..], [Event::Ended(_, EndReason::Shutdown)]));
+}
+
+#[test]
+fn a_full_house_takes_calls_for_help_and_places_them() {
+    let mut line = Line::with(Transport::Udp, |config| {
+        config.max_calls = 1;
+        config.urgent = vec!["117".to_owned()];
+    });
+    line.invited();
+    line.events();
+    let other = |number: &str| {
+        invite(SDP).replace("call1", number).replace("bKinvite", number).replace("sip:milo@", &format!("sip:{number}@"))
+    };
+    line.hear(&other("118"));
+    assert_eq!(line.spoke(), ["503 INVITE"]);
+    line.hear(&other("117"));
+    assert!(matches!(line.events()[..], [Event::Invitation { .. }]));
+    let target = "sip:117@127.0.0.1:5080".parse().unwrap();
+    let path = Path { flow: line.flow, or_connect: None };
+    let full = line.act(|core, now| core.call(now, &target, "milo", path, rtp()));
+    assert!(matches!(full, Err(SignalingError::Full { limit: 1 })));
+    line.act(|core, now| core.call_anyway(now, &target, "milo", path, rtp())).unwrap();
+    assert_eq!(line.spoke(), ["INVITE"]);
 }

@@ -234,3 +234,14 @@ fn news_of_something_else_is_not_for_us() {
     assert_eq!(line.spoke(), ["200 NOTIFY"]);
     assert!(line.events().is_empty());
 }
+
+#[test]
+fn the_address_at_which_a_third_takes_our_place_names_the_dialog_as_the_other_side_knows_it() {
+    let mut line = Line::new(Transport::Udp);
+    let (call, tag) = line.up();
+    let address = line.act(|core, _| core.in_our_place(call)).unwrap().to_string();
+    let named = format!("?Replaces=call1%40127.0.0.1%3Bto-tag%3Drasoa%3Bfrom-tag%3D{tag}");
+    assert_eq!(address, format!("sip:rasoa@127.0.0.1:5080{named}"));
+    line.act(|core, now| core.hang_up(now, call)).unwrap();
+    assert!(matches!(line.act(|core, _| core.in_our_place(call)), Err(SignalingError::Gone)));
+}

@@ -302,3 +302,30 @@ fn what_a_registrar_may_say_wrongly_does_no_harm() {
         line.hear(&response(&request, 200, "", ""));
     }
 }
+
+#[test]
+fn a_contact_that_the_answer_shows_to_be_another_is_corrected_at_once_and_once() {
+    let mut line = Line::with(Transport::Udp, |config| config.trusted = vec!["198.51.100.0/24".parse().unwrap()]);
+    (line.flow.local, line.flow.remote) = ("10.0.0.5:5060".parse().unwrap(), "198.51.100.7:5060".parse().unwrap());
+    let first = registering(&mut line);
+    let seen = |request: &Message, port: u16| {
+        ok(request, 600).replacen(";rport", &format!(";rport={port};received=203.0.113.9"), 1)
+    };
+    let contact = |request: &Message| request.contact().unwrap().unwrap().uri.to_string();
+    assert_eq!(contact(&first), "sip:201@10.0.0.5:5060");
+    line.hear(&seen(&first, 40001));
+    let second = line.only();
+    assert_eq!((contact(&second).as_str(), number(&second)), ("sip:201@203.0.113.9:40001", number(&first) + 1));
+    // A NAT that gives another port each time is no reason to register for ever.
+    line.hear(&seen(&second, 40002));
+    assert!(line.sent().is_empty());
+    let third = loop {
+        line.pass(Duration::from_millis(400));
+        if let Some(third) = line.sent().into_iter().next() {
+            break third;
+        }
+    };
+    assert_eq!(contact(&third), "sip:201@203.0.113.9:40002");
+    line.hear(&seen(&third, 40002));
+    assert!(line.sent().is_empty(), "it is right");
+}

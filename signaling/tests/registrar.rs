@@ -101,7 +101,9 @@ fn a_telephone_is_answered_whatever_it_asks_and_serves_nobody_by_it() {
         let answer = line.only();
         assert!(brief(&answer).starts_with(code), "{method}: {}", brief(&answer));
     }
-    // An INVITE has to prove once more who sends it, and one from elsewhere is a stranger's.
+    // A MESSAGE has to prove who sends it, and so has an INVITE once more who sends it, and one from elsewhere is a stranger's.
+    line.hear(&request("MESSAGE", 9, ";rport", ""));
+    assert!(brief(&line.only()).starts_with("401"));
     line.hear(&invite(""));
     assert!(brief(&line.only()).starts_with("401"));
     line.flow.remote = "203.0.113.6:5060".parse().unwrap();

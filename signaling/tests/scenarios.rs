@@ -31,6 +31,7 @@ mod secured;
 mod session_timers;
 mod sipp;
 mod storm;
+mod texts;
 mod tls;
 mod torture;
 mod web;

@@ -5,9 +5,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::Placed;
+use crate::store::{CallKey, Stamp, Store, StoreError};
 
 /// For how long a key is known.
 const KNOWN: Duration = Duration::from_secs(24 * 3_600);
@@ -17,14 +18,31 @@ const MOST: usize = 10_000;
 /// The keys of the last day.
 #[derive(Debug, Default)]
 pub(super) struct Again {
-    known: HashMap<String, (u64, Placed)>,
+    known: HashMap<String, (i64, Placed)>,
     /// In the order of their age.
     kept: VecDeque<(Instant, String)>,
 }
 
 impl Again {
+    /// Those that this node was asked for within the last day, as the database knows them.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub(super) async fn read(store: &Store, node: &str) -> Result<Self, StoreError> {
+        let (now, clock) = (Instant::now(), Stamp::now());
+        let mut again = Self::default();
+        for kept in store.call_keys(node, a_day_before(clock), MOST).await? {
+            let age = Duration::from_millis(clock.millis().saturating_sub(kept.at.millis()).max(0).unsigned_abs());
+            let CallKey { key, print, call, called, trunk, plan, .. } = kept;
+            let placed = Placed { id: call, to: called, trunk, plan };
+            // A machine that was started just now knows no moment so long ago: it is known for longer.
+            again.keep(now.checked_sub(age).unwrap_or(now), &key, print, placed);
+        }
+        Ok(again)
+    }
+
     /// The call that this key stands for, and the print of what was asked for with it.
-    pub(super) fn find(&mut self, now: Instant, key: &str) -> Option<&(u64, Placed)> {
+    pub(super) fn find(&mut self, now: Instant, key: &str) -> Option<&(i64, Placed)> {
         while self.kept.front().is_some_and(|(at, _)| now.saturating_duration_since(*at) >= KNOWN) {
             self.forget();
         }
@@ -32,7 +50,7 @@ impl Again {
     }
 
     /// From now on the key, which is not known, stands for this call.
-    pub(super) fn keep(&mut self, now: Instant, key: &str, print: u64, placed: Placed) {
+    pub(super) fn keep(&mut self, now: Instant, key: &str, print: i64, placed: Placed) {
         if self.kept.len() >= MOST {
             self.forget();
         }
@@ -43,6 +61,22 @@ impl Again {
     fn forget(&mut self) {
         if let Some((_, key)) = self.kept.pop_front() {
             self.known.remove(&key);
+        }
+    }
+}
+
+fn a_day_before(at: Stamp) -> Stamp {
+    Stamp::from_millis(at.millis().saturating_sub(i64::try_from(KNOWN.as_millis()).unwrap_or(i64::MAX)))
+}
+
+/// Deletes the keys of more than a day ago, now and every day from now on.
+pub async fn forget_keys(store: Store) {
+    let mut clock = interval(KNOWN);
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        clock.tick().await;
+        if let Err(error) = store.forget_call_keys(a_day_before(Stamp::now())).await {
+            tracing::warn!(%error, "old idempotency keys cannot be deleted");
         }
     }
 }

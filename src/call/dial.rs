@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     dialplan::{Dial, TrunkNames},
-    trunk::{self, CallingAs, Emergency, Place, Trunk},
+    trunk::{self, CallingAs, Denied, Emergency, Place, Trunk},
 };
 
 /// How long a caller hears why nobody came to the telephone.
@@ -31,10 +31,10 @@ const EXPLAINED: Duration = Duration::from_secs(3);
 pub(super) const NO_PACKETS: &str = "no packets came any more from the one who was called";
 
 /// Somebody who has answered, and over which trunk, with the call's place on it.
-type Up<'h> = ((Dialog, Leg), Option<(&'h Trunk, Place)>);
+pub(super) type Up<'h> = ((Dialog, Leg), Option<(&'h Trunk, Place)>);
 
 /// Why the other side and the caller did not come together.
-enum Failure {
+pub(super) enum Failure {
     Unanswered(Unanswered),
     /// It was to an emergency number, which is not called; whether the caller has been told so.
     Emergency(bool),
@@ -54,8 +54,13 @@ impl Failure {
         }
     }
 
+    /// Whether nothing was sent to anybody.
+    fn is_unsent(&self) -> bool {
+        matches!(self, Self::Unanswered(unanswered) if unanswered.is_unsent())
+    }
+
     /// What the call's event says.
-    fn detail(&self) -> (&'static str, Option<u16>) {
+    pub(super) fn detail(&self) -> (&'static str, Option<u16>) {
         match self {
             Self::Unanswered(unanswered) => (unanswered.result(), unanswered.status),
             Self::Emergency(_) => ("an emergency number", None),
@@ -72,8 +77,14 @@ impl From<Unanswered> for Failure {
 
 impl Line {
     /// Calls somebody; the caller hears it ring, then whoever answers. The plan goes on when that one hangs up or did not
-    /// come to the telephone.
-    pub(super) async fn dial(&mut self, dial: &Dial, house: &House, language: Language, log: &mut Record) {
+    /// come to the telephone. Says what came of it.
+    pub(super) async fn dial(
+        &mut self,
+        dial: &Dial,
+        house: &House,
+        language: Language,
+        log: &mut Record,
+    ) -> &'static str {
         let began = Instant::now();
         let number = if dial.trunk.is_some() {
             dial.to.clone()
@@ -83,7 +94,7 @@ impl Line {
         let outcome = match (house.trunks.emergency(&number), &dial.trunk) {
             (Some((number, emergency)), _) => self.emergency(emergency, dial, number, house, log).await,
             (None, Some(trunks)) => self.ring_over(dial, trunks, house, log).await,
-            (None, None) => self.ring_address(dial, &number, house, log).await,
+            (None, None) => self.ring_address((dial, None), &number, house, log).await,
         };
         let took = began.elapsed().as_millis() as u64;
         match outcome {
@@ -92,6 +103,8 @@ impl Line {
                 log.event("dialled", json!({ "result": "answered", "trunk": trunk, "after_ms": took }));
                 let music = Waiting::of(&dial.music_files, &self.edition, house, log).await;
                 self.join_up(up, music, (house, language), log).await;
+                drop(over);
+                "joined"
             }
             Err(failure) => {
                 let (result, status) = failure.detail();
@@ -101,6 +114,7 @@ impl Line {
                     self.frames(frames, EXPLAINED).await;
                     self.voice.flush();
                 }
+                result
             }
         }
     }
@@ -151,27 +165,45 @@ impl Line {
                 let trunk = house.trunks.named(name).ok_or_else(Unanswered::not_placed)?;
                 let place = trunk.admit_emergency().map_err(Unanswered::from)?;
                 let dial = Dial { to: number.to_owned(), from: None, ..dial.clone() };
-                Ok((self.ring_at(&dial, Some(trunk), house, log).await?, Some((trunk, place))))
+                Ok((self.ring_at((&dial, None), Some(trunk), house, log).await?, Some((trunk, place))))
             }
         }
     }
 
-    /// Calls an address. At a trunk's own gateway what the trunk may and may not holds all the same.
-    async fn ring_address<'h>(
+    /// Calls an address, or an account. At a trunk's own gateway what the trunk may and may not holds all the same.
+    pub(super) async fn ring_address<'h>(
         &mut self,
-        dial: &Dial,
+        (dial, music): (&Dial, Option<&Waiting>),
         number: &str,
         house: &'h House,
         log: &Record,
     ) -> Result<Up<'h>, Failure> {
         let Some(trunk) = dial.target().ok().and_then(|address| house.trunks.at(&address)) else {
-            return Ok((self.ring_at(dial, None, house, log).await?, None));
+            return Ok((self.ring_at((dial, music), None, house, log).await?, None));
         };
         let from = dial.from.as_deref().map_or(CallingAs::Trunk, CallingAs::Plan);
+        self.may_call(number, house)?;
         let mut place = trunk.admit(number, from).map_err(Unanswered::from)?;
-        let up = self.ring_at(dial, None, house, log).await?;
-        trunk.answered(&mut place);
-        Ok((up, Some((trunk, place))))
+        match self.ring_at((dial, music), None, house, log).await {
+            Ok(up) => {
+                place.answered();
+                Ok((up, Some((trunk, place))))
+            }
+            Err(failure) => {
+                if failure.is_unsent() {
+                    place.unused();
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    /// Whether the caller's account may call this number over a trunk.
+    pub(super) fn may_call(&self, number: &str, house: &House) -> Result<(), Unanswered> {
+        match &self.account {
+            Some(account) if !house.accounts.may_call(account, number) => Err(Denied::Account.into()),
+            _ => Ok(()),
+        }
     }
 
     /// Calls over the first of these trunks that gets through; gives it and the call's place on it.
@@ -183,17 +215,23 @@ impl Line {
         log: &Record,
     ) -> Result<Up<'h>, Failure> {
         let from = dial.from.as_deref().map_or(CallingAs::Trunk, CallingAs::Plan);
+        self.may_call(&dial.to, house)?;
         let mut last = Unanswered::not_placed();
         for trunk in trunks.names().iter().filter_map(|name| house.trunks.named(name)) {
             let began = Instant::now();
             last = match trunk.admit(&dial.to, from) {
                 Err(denied) => denied.into(),
-                Ok(mut place) => match self.ring_at(dial, Some(trunk), house, log).await {
+                Ok(mut place) => match self.ring_at((dial, None), Some(trunk), house, log).await {
                     Ok(up) => {
-                        trunk.answered(&mut place);
+                        place.answered();
                         return Ok((up, Some((trunk, place))));
                     }
-                    Err(Failure::Unanswered(unanswered)) => unanswered,
+                    Err(Failure::Unanswered(unanswered)) => {
+                        if unanswered.is_unsent() {
+                            place.unused();
+                        }
+                        unanswered
+                    }
                     Err(gone) => return Err(gone),
                 },
             };
@@ -208,10 +246,10 @@ impl Line {
     }
 
     /// Places the call and waits for its answer. The caller hears what the far network plays meanwhile; where it plays
-    /// nothing, that it rings (RFC 3960 section 3.2).
+    /// nothing, that it rings (RFC 3960 section 3.2). Or this music, whatever there is to be heard.
     async fn ring_at(
         &mut self,
-        dial: &Dial,
+        (dial, music): (&Dial, Option<&Waiting>),
         trunk: Option<&Trunk>,
         house: &House,
         log: &Record,
@@ -221,8 +259,12 @@ impl Line {
         let until = self.until.min(Instant::now() + Duration::from_secs(dial.seconds));
         let Self { ears, voice, .. } = self;
         let (mut ringing, mut next, mut far, mut is_heard) = (None, None, None::<Leg>, false);
+        let mut music = music.map(Waiting::frames);
         loop {
-            next = next.or_else(|| ringing.as_mut().filter(|_| !is_heard).and_then(Iterator::next));
+            next = next.or_else(|| match &mut music {
+                Some(music) => music.next(),
+                None => ringing.as_mut().filter(|_| !is_heard).and_then(Iterator::next),
+            });
             let speaking = async {
                 match next {
                     Some(frame) => voice.play(frame).await,
@@ -259,7 +301,9 @@ impl Line {
                 heard = early => match (heard, &far) {
                     (Heard::Closed(_), _) => return Err(not_up()),
                     // A leg without packets hears silence, which is no reason to stop the ringing.
-                    (Heard::Frame(heard), Some(leg)) if is_heard || leg.control.stats().received > 0 => {
+                    (Heard::Frame(heard), Some(leg))
+                        if music.is_none() && (is_heard || leg.control.stats().received > 0) =>
+                    {
                         if !is_heard {
                             voice.flush();
                         }
@@ -295,7 +339,8 @@ impl Line {
     ) -> Result<Forked, Unanswered> {
         let placed = match (trunk, &dial.account) {
             (Some(trunk), _) => {
-                trunk.call(&house.caller, &dial.to, dial.from.as_deref(), &self.caller).await.map(Forked::from)
+                let caller = house.caller_for(&dial.to);
+                trunk.call(&caller, &dial.to, dial.from.as_deref(), &self.caller).await.map(Forked::from)
             }
             (None, Some(account)) => {
                 let from = dial.from.as_deref().or_else(|| trunk::number(&self.caller)).unwrap_or("milo");
@@ -311,7 +356,7 @@ impl Line {
             // The error may name whom it was to be, which is for a developer's eyes.
             tracing::warn!(call.id = %log.id(), "a plan placed no call; `debug` says why");
             tracing::debug!(call.id = %log.id(), %error, "a plan placed no call");
-            Unanswered::not_placed()
+            Unanswered::unplaced(&error)
         })?;
         outgoing.call_ids().for_each(|call_id| log.leg("called", call_id));
         Ok(outgoing)
@@ -339,7 +384,7 @@ impl Line {
         let silent = async { while !matches!(leg.ears.next().await, Heard::Closed(_)) {} };
         select! {
             () = reel.introduce(called, house, language) => Ok(()),
-            reason = follow(dialog, &control) => Err(format!("the one who was called: {reason}")),
+            reason = follow(dialog, &control, log) => Err(format!("the one who was called: {reason}")),
             () = silent => Err(NO_PACKETS.into()),
             () = waiting => Err(if ears.is_none() { "the caller hung up".into() } else { super::TIME_UP.into() }),
         }
@@ -357,7 +402,7 @@ impl Line {
                 Side::A => "the caller hung up".to_owned(),
                 Side::B => NO_PACKETS.to_owned(),
             },
-            reason = follow(dialog, &far) => format!("the one who was called: {reason}"),
+            reason = follow(dialog, &far, log) => format!("the one who was called: {reason}"),
             () = sleep_until(self.until) => super::TIME_UP.to_owned(),
         };
         let (Leg { ears, voice, .. }, _far) = joined.part();
@@ -381,11 +426,12 @@ async fn closed(joined: &mut Bridge, log: &Record) -> Side {
 }
 
 /// Media changes go to the leg, until the far side hangs up.
-async fn follow(dialog: &mut Dialog, control: &Control) -> EndReason {
+pub(super) async fn follow(dialog: &mut Dialog, control: &Control, log: &Record) -> EndReason {
     loop {
         match dialog.next().await {
             DialogEvent::MediaChange(session) => control.change(session),
             DialogEvent::Key(press) => control.hear_key(press.key, press.duration),
+            DialogEvent::Text(text) => log.texted("called", &text),
             DialogEvent::Transfer(_) => super::decline(dialog).await,
             DialogEvent::Replaced(_) => {}
             DialogEvent::Ended(reason) => return reason,

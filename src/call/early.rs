@@ -50,7 +50,7 @@ pub(super) async fn play(
     };
     log.event("early", json!({ "heard": true }));
     let mut line = Line::new(leg, early.dialog(), (caller, trunk), (edition, log), house);
-    let (control, call) = (line.control.clone(), log.id());
+    let (control, notes) = (line.control.clone(), log.notes());
     let last = {
         let mut playing = pin!(async {
             for action in iter::from_fn(|| course.next()) {
@@ -63,7 +63,7 @@ pub(super) async fn play(
             None
         });
         select! {
-            end = follow(early.dialog(), &control, &call) => return Ok(ControlFlow::Break(end)),
+            end = follow(early.dialog(), &control, (&notes, &house.metrics)) => return Ok(ControlFlow::Break(end)),
             last = &mut playing => last,
         }
     };

@@ -2,6 +2,7 @@
 
 mod again;
 mod ask;
+mod attend;
 mod bridge;
 mod course;
 mod dial;
@@ -19,6 +20,8 @@ mod reel;
 mod registry;
 mod retention;
 mod spoken;
+mod target;
+mod text;
 mod transfer;
 mod unanswered;
 mod verbs;
@@ -37,22 +40,25 @@ use tokio::{
 };
 
 use crate::{
-    accounts::Accounts,
+    accounts::{self, Accounts},
     config,
     dialplan::{Action, Edition, Editions, Facts, Variables},
     engines::Engines,
     error::Error,
     metrics::Metrics,
     store::{HangupBy, LogWriter, Stamp},
+    texts::{self, Texts},
     trunk::{Direction, Trunk, Trunks},
     webhook::Webhooks,
 };
 use course::Course;
 use perform::perform;
+use record::Notes;
 use reel::Reel;
 use registry::Entry;
 use verbs::Line;
 
+pub use again::forget_keys;
 pub use ladder::{LegSeen, SipSeen};
 pub use order::{CallsOut, NotPlaced, Placed, Placement, Wanted};
 pub use out::place;
@@ -61,6 +67,7 @@ pub use recording::Recordings;
 pub use reel::RecordingNow;
 pub use registry::{Done, Live, Unreached};
 pub use retention::daily;
+pub(crate) use target::{Target, first, refusal, target};
 pub use waiting::{Left, LineReport, WaiterReport, Waiters};
 
 /// How long a verb may take to write down how far it came once the caller has hung up.
@@ -95,6 +102,8 @@ pub struct House {
     pub caller: Caller,
     /// The one writer of the call log.
     pub log: LogWriter,
+    /// Sends the texts of the verb `message`.
+    pub texts: Texts,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Whose calls are taken besides this machine's own, and what is different on them.
@@ -113,6 +122,11 @@ pub fn cleaning(clean: &config::Clean) -> Cleaning {
 }
 
 impl House {
+    /// What calls this number: nothing keeps a call for help from being placed.
+    fn caller_for(&self, number: &str) -> Caller {
+        if self.trunks.emergency(number).is_some() { self.caller.urgent() } else { self.caller.clone() }
+    }
+
     /// A file's sound; read beside the tasks that must not wait.
     async fn sound(&self, file: PathBuf) -> Result<Arc<[i16]>, MediaError> {
         let prompts = self.prompts.clone();
@@ -152,16 +166,31 @@ pub async fn run(house: Arc<House>, invitation: Invitation) {
     // The call keeps this edition, whatever is reloaded meanwhile.
     let edition = house.editions.current();
     let trunk = house.trunks.of(&invitation);
-    let place = trunk.map(|trunk| trunk.place(Direction::In));
+    // Nothing keeps a call for help out.
+    let is_urgent = house.trunks.emergency(invitation.to_number()).is_some();
+    let place = trunk.map(|trunk| if is_urgent { Ok(trunk.place_emergency()) } else { trunk.place(Direction::In) });
     if let (Some(trunk), Some(Err(_))) = (trunk, &place) {
         tracing::debug!(trunk = trunk.name(), "a call was turned away: its trunk carries no more");
         // Whoever gave up by itself is away as well.
         invitation.reject(503, "").await.ok();
         return;
     }
+    let of_account = match invitation.account() {
+        Some(account) if !is_urgent => house.accounts.admit(account),
+        _ => Ok(None),
+    };
+    let of_account = match of_account {
+        Ok(place) => place,
+        Err(denied) => {
+            let why = accounts::phrase(denied);
+            tracing::info!(account = invitation.account(), why, "a call of an account was turned away");
+            invitation.reject(403, why).await.ok();
+            return;
+        }
+    };
     let facts = facts(&invitation, trunk, &edition);
     let plan = edition.dialplans.choose(&facts);
-    let mut log = Record::open(&house, &invitation, (&facts, plan));
+    let mut log = Record::open(&house, &invitation, (&facts, plan), of_account);
     let end = match plan {
         Some(plan) => {
             let variables = Variables::new(facts, log.id());
@@ -226,7 +255,7 @@ async fn up(
     log: &mut Record,
 ) -> Result<End, Error> {
     log.answered(&line.reel);
-    let call = log.id();
+    let notes = log.notes();
     let orders = entry.answered();
     let serving = line.reel.clone().serve(orders, house, course.language());
     let control = line.control.clone();
@@ -237,7 +266,7 @@ async fn up(
         let mut verbs = pin!(perform(house, recorded, course, &mut line, log));
         // When the dialog ends first, the verb that runs hears that the line is closed and writes down how far it came.
         select! {
-            end = follow(&mut dialog, &control, &call) => {
+            end = follow(&mut dialog, &control, (&notes, &house.metrics)) => {
                 control.end();
                 timeout(LAST_LINES, &mut verbs).await.ok();
                 Ok(end)
@@ -290,7 +319,8 @@ async fn redirect(invitation: Invitation, action: &Action, variables: &Variables
 }
 
 /// Watches the dialog: media changes go to the leg, its end is the call's end.
-async fn follow(dialog: &mut Dialog, control: &Control, call: &str) -> End {
+async fn follow(dialog: &mut Dialog, control: &Control, (notes, metrics): (&Notes, &Metrics)) -> End {
+    let call = notes.key();
     loop {
         match dialog.next().await {
             DialogEvent::MediaChange(session) => {
@@ -298,6 +328,10 @@ async fn follow(dialog: &mut Dialog, control: &Control, call: &str) -> End {
                 control.change(session);
             }
             DialogEvent::Key(press) => control.hear_key(press.key, press.duration),
+            DialogEvent::Text(text) => {
+                metrics.message("in", texts::RECEIVED);
+                notes.texted("caller", &text);
+            }
             DialogEvent::Transfer(_) => decline(dialog).await,
             DialogEvent::Replaced(_) => tracing::info!(call.id = %call, "somebody else has taken the caller's place"),
             DialogEvent::Ended(reason) => {

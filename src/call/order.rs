@@ -9,36 +9,39 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    hash::{DefaultHasher, Hash, Hasher},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use jiff::Timestamp;
-use milo_signaling::{Transport, Uri};
+use milo_signaling::Uri;
 use serde::Serialize;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::Instant,
 };
 
-use super::{Live, Record, SipSeen, again::Again, registry::Entry, unanswered::Unanswered};
+use super::{
+    Live, Record, SipSeen,
+    again::Again,
+    registry::Entry,
+    target::{Target, first, refusal, target},
+    unanswered::Unanswered,
+};
 use crate::{
     dialplan::{Action, Dialplans, Edition, Editions, Facts, Plan, TrunkNames},
     metrics::Metrics,
-    store::{Key, LogWriter, Stamp},
-    trunk::{CallingAs, Denied, Emergency, Place, Trunk, Trunks, is_number, number},
+    store::{CallKey, Key, LogWriter, Stamp, Store, StoreError},
+    trunk::{CallingAs, Place, Trunks, number},
 };
 
 /// Calls that wait for their task; they wait for moments only.
 const QUEUE: usize = 64;
 /// The plan of a call for which nobody names one.
 const PLAN: &str = "outgoing";
-/// Bytes of an address that is called.
-const LONGEST_ADDRESS: usize = 255;
 
 /// A call that is wanted.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Wanted {
     /// A number, or a SIP address.
     pub to: String,
@@ -52,6 +55,15 @@ pub struct Wanted {
     pub caller_id: Option<String>,
     /// How long it may ring.
     pub ring: Duration,
+}
+
+impl Wanted {
+    /// A print of it that stays the same from one version of Milo to the next (FNV-1a).
+    fn print(&self) -> i64 {
+        let text = serde_json::to_string(self).unwrap_or_default();
+        let fold = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        text.bytes().fold(0xcbf2_9ce4_8422_2325, fold).cast_signed()
+    }
 }
 
 /// A call that is being placed.
@@ -90,7 +102,8 @@ pub struct Placement {
     pub(super) whom: Whom,
     pub(super) from: Option<String>,
     pub(super) ring: Duration,
-    pub(super) room: OwnedSemaphorePermit,
+    /// Its place among all calls; none: it needs none.
+    pub(super) room: Option<OwnedSemaphorePermit>,
 }
 
 /// Who is called.
@@ -138,6 +151,16 @@ impl CallsOut {
         (Self { editions, trunks, log, metrics, live, sip, has_room, rooms, queue, again }, placements)
     }
 
+    /// Knows the calls that this node was asked for under a key within the last day, from before its start.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub async fn remember(&self, store: &Store, node: &str) -> Result<(), StoreError> {
+        let known = Again::read(store, node).await?;
+        *self.again.lock().unwrap_or_else(PoisonError::into_inner) = known;
+        Ok(())
+    }
+
     /// Has a call placed, or finds the one that was placed for the same wish under the same idempotency key; says whether it
     /// is that one.
     ///
@@ -145,9 +168,7 @@ impl CallsOut {
     /// [`NotPlaced`].
     pub fn place(&self, wanted: Wanted, key: Option<&str>) -> Result<(Placed, bool), NotPlaced> {
         let now = Instant::now();
-        let mut hasher = DefaultHasher::new();
-        wanted.hash(&mut hasher);
-        let print = hasher.finish();
+        let print = wanted.print();
         let mut again = self.again.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((before, placed)) = key.and_then(|key| again.find(now, key)) {
             return if *before == print {
@@ -158,6 +179,9 @@ impl CallsOut {
         }
         let placed = self.begin(wanted)?;
         if let Some(key) = key {
+            let Placed { id, to, trunk, plan } = placed.clone();
+            let at = Stamp::now();
+            self.log.call_key(CallKey { key: key.to_owned(), print, call: id, called: to, trunk, plan, at });
             again.keep(now, key, print, placed.clone());
         }
         Ok((placed, false))
@@ -179,17 +203,26 @@ impl CallsOut {
         if let Some(from) = wanted.caller_id.as_deref().filter(|from| number(from).is_none()) {
             return Err(NotPlaced::Wrong(format!("caller_id {from:?} is no number or name: letters, digits, - _ . +")));
         }
-        let target = self.target(&wanted)?;
+        let from = wanted.caller_id.as_deref().map_or(CallingAs::Trunk, CallingAs::Request);
+        let target = target(&self.trunks, (&wanted.to, wanted.trunks.as_ref()), from)?;
         if let Target::Emergency(..) = &target {
             // Whoever comes to help must be able to call back.
             wanted.caller_id = None;
         }
         let from = wanted.caller_id.as_deref();
+        let calling_as = from.map_or(CallingAs::Trunk, CallingAs::Request);
         let no_room = || NotPlaced::Busy("as many calls are up as may be ([limits] calls)".into(), 5);
-        let room = Arc::clone(&self.rooms).try_acquire_owned().map_err(|_| no_room())?;
-        if !(self.has_room)() {
-            return Err(no_room());
-        }
+        let room = match &target {
+            // Nothing keeps a call for help from being placed.
+            Target::Emergency(..) => None,
+            _ => {
+                let room = Arc::clone(&self.rooms).try_acquire_owned().map_err(|_| no_room())?;
+                if !(self.has_room)() {
+                    return Err(no_room());
+                }
+                Some(room)
+            }
+        };
         let mut passed = Vec::new();
         let (whom, facts) = match target {
             Target::Address(uri) => {
@@ -202,7 +235,7 @@ impl CallsOut {
                 (Whom::Number { number, trunks: vec![trunk.name().to_owned()], place }, facts)
             }
             Target::Number(trunks) => {
-                let (at, place) = first(&trunks, &wanted.to, from, &mut passed)?;
+                let (at, place) = first(&trunks, &wanted.to, calling_as, &mut passed)?;
                 let (first, caller_id) = (trunks[at].name(), trunks[at].caller_id(from, ""));
                 let facts = facts(caller_id, wanted.to.clone(), Some(first));
                 let trunks = trunks[at..].iter().map(|trunk| trunk.name().to_owned()).collect();
@@ -220,90 +253,12 @@ impl CallsOut {
         queue.send(Placement { record, entry, edition, plan, variables, whom, from, ring, room });
         Ok(placed)
     }
-
-    /// Who is to be called.
-    fn target(&self, wanted: &Wanted) -> Result<Target<'_>, NotPlaced> {
-        let Wanted { to, trunks, caller_id, .. } = wanted;
-        let wrong = |says: String| Err(NotPlaced::Wrong(says));
-        if to.len() > LONGEST_ADDRESS {
-            return wrong(format!("to is longer than {LONGEST_ADDRESS} characters"));
-        }
-        let number =
-            if is_number(to) { to.clone() } else { to.parse::<Uri>().map(|uri| uri.user()).unwrap_or_default() };
-        match self.trunks.emergency(&number) {
-            None => {}
-            Some((number, Emergency::Pass(name))) => {
-                let trunk =
-                    self.trunks.named(name).ok_or_else(|| NotPlaced::Wrong("there is no emergency_trunk".into()))?;
-                return Ok(Target::Emergency(trunk, number.to_owned()));
-            }
-            Some((number, Emergency::Refuse | Emergency::Announce(_))) => {
-                let says =
-                    format!("{number:?} is an emergency number, which Milo does not call ([sip] emergency_calls)");
-                return Err(NotPlaced::Forbidden(says));
-            }
-        }
-        if !is_number(to) {
-            let uri = to.parse::<Uri>().ok().filter(|uri| uri.as_sip().is_some() && Transport::of_uri(uri).is_ok());
-            return match uri {
-                Some(_) if trunks.is_some() => {
-                    wrong("a number is called over a trunk, and a SIP address over none".into())
-                }
-                Some(uri) => match self.trunks.at(&uri) {
-                    Some(trunk) => {
-                        let name = trunk.name();
-                        wrong(format!(
-                            "to is at the gateway of the trunk {name:?}: call the number over it, trunk = {name:?}"
-                        ))
-                    }
-                    None => Ok(Target::Address(uri)),
-                },
-                None => wrong(format!(
-                    "to {to:?} is neither a number, such as 0201234567, nor an address that Milo can call, such as \
-                     sip:100@192.0.2.7:5060"
-                )),
-            };
-        }
-        if let Some(fault) = trunks.as_ref().and_then(TrunkNames::fault) {
-            return wrong(fault);
-        }
-        let chosen: Vec<&Trunk> = match trunks.as_ref().map(TrunkNames::names) {
-            None => match self.trunks.ways_out().collect::<Vec<_>>().as_slice() {
-                [only] => vec![*only],
-                [] => return wrong("a number is called over a trunk, and there is none with a gateway".into()),
-                _ => return wrong("there are several trunks: say by `trunk` which of them, or a list of them".into()),
-            },
-            Some(trunks) => {
-                if let Some(name) = trunks.iter().find(|name| self.trunks.named(name).is_none()) {
-                    return wrong(format!("trunk {name:?} is not the name of one of [[sip.trunks]]"));
-                }
-                trunks.iter().filter_map(|name| self.trunks.named(name)).collect()
-            }
-        };
-        let from = caller_id.as_deref().map_or(CallingAs::Trunk, CallingAs::Request);
-        if let Some(id) = caller_id
-            && !chosen.iter().any(|trunk| trunk.shows(from))
-        {
-            let name = chosen.first().map_or("", |trunk| trunk.name());
-            return wrong(format!(
-                "caller_id {id:?} is none of those that the trunk {name:?} may show: its username, caller_id and caller_ids"
-            ));
-        }
-        Ok(Target::Number(chosen))
-    }
 }
 
 impl fmt::Debug for CallsOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CallsOut").field("live", &self.live).finish_non_exhaustive()
     }
-}
-
-enum Target<'t> {
-    Number(Vec<&'t Trunk>),
-    /// The trunk for emergencies, and their number.
-    Emergency(&'t Trunk, String),
-    Address(Uri),
 }
 
 /// The plan of this name that treats a call which Milo places.
@@ -322,55 +277,6 @@ fn plan<'d>(dialplans: &'d Dialplans, name: Option<&str>) -> Result<&'d Plan, No
         return Err(NotPlaced::Wrong(format!("the plan {:?} refuses its calls; a call out is answered", plan.name)));
     }
     Ok(plan)
-}
-
-/// The first of these trunks that takes a call now, and the place that it gives; those before it, and why not.
-fn first<'t>(
-    trunks: &[&'t Trunk],
-    number: &str,
-    from: Option<&str>,
-    passed: &mut Vec<(&'t str, Denied)>,
-) -> Result<(usize, Place), NotPlaced> {
-    let from = from.map_or(CallingAs::Trunk, CallingAs::Request);
-    for (at, trunk) in trunks.iter().enumerate() {
-        match trunk.admit(number, from) {
-            Ok(place) => return Ok((at, place)),
-            Err(denied) => passed.push((trunk.name(), denied)),
-        }
-    }
-    // What the last of them says, unless another has room again soon.
-    let told = passed.iter().find(|(_, denied)| denied.passes()).or(passed.last());
-    Err(told.map_or_else(|| NotPlaced::Wrong("no trunk is named".into()), |(name, denied)| refusal(*denied, name)))
-}
-
-fn refusal(denied: Denied, trunk: &str) -> NotPlaced {
-    match denied {
-        Denied::Full => NotPlaced::Busy(format!("the trunk {trunk:?} carries as many calls as it may (max_calls)"), 5),
-        Denied::Pace => NotPlaced::TooMany(
-            format!("calls over the trunk {trunk:?} begin as fast as they may (calls_per_second)"),
-            1,
-        ),
-        Denied::Destination => {
-            NotPlaced::Forbidden(format!("such a number is not called over the trunk {trunk:?} (its allow and deny)"))
-        }
-        Denied::CallsOfDay => NotPlaced::TooMany(
-            format!("the trunk {trunk:?} has carried as many calls as it may today, UTC (calls_per_day)"),
-            tomorrow(),
-        ),
-        Denied::MinutesOfDay => NotPlaced::TooMany(
-            format!("the trunk {trunk:?} has carried as many minutes as it may today, UTC (minutes_per_day)"),
-            tomorrow(),
-        ),
-        Denied::Down => NotPlaced::Busy(format!("the trunk {trunk:?} does not answer"), 30),
-        Denied::NoGateway => NotPlaced::Wrong(format!("the trunk {trunk:?} has no gateway to call out through")),
-        Denied::CallerId => NotPlaced::Wrong(format!("the trunk {trunk:?} does not show this caller_id")),
-    }
-}
-
-/// The seconds until the next day begins, UTC.
-fn tomorrow() -> u64 {
-    const DAY: i64 = 24 * 3_600;
-    (DAY - (Stamp::now().millis() / 1_000).rem_euclid(DAY)).unsigned_abs()
 }
 
 /// What is known of a call that Milo places.

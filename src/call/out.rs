@@ -98,7 +98,7 @@ fn pass_to_the_answer(course: &mut Course<'_>) {
 /// Who ended a call that nobody answered, and why.
 fn end(unanswered: &Unanswered) -> End {
     let by = match (unanswered.why, unanswered.status) {
-        (Why::Failed | Why::Denied(_), _) | (_, None) => HangupBy::Milo,
+        (Why::Failed | Why::NoRoom | Why::Denied(_), _) | (_, None) => HangupBy::Milo,
         // Nothing was heard of them.
         (_, Some(408 | 503)) => HangupBy::Network,
         (_, Some(_)) => HangupBy::Caller,
@@ -140,6 +140,7 @@ impl<'h> Calling<'h, '_> {
     /// Calls a number over the first of these trunks that gets through; the first of them has given a place already.
     async fn over(&mut self, number: &str, trunks: &[String], place: Place) -> Result<Reached<'h>, Unanswered> {
         let calling_as = self.from.map_or(CallingAs::Trunk, CallingAs::Request);
+        let caller = self.house.caller_for(number);
         let (mut last, mut place) = (Unanswered::not_placed(), Some(place));
         for trunk in trunks.iter().filter_map(|name| self.house.trunks.named(name)) {
             let began = Instant::now();
@@ -148,14 +149,19 @@ impl<'h> Calling<'h, '_> {
                 Ok(mut place) => {
                     let from = trunk.caller_id(self.from, "");
                     self.log.event("dialling", json!({ "trunk": trunk.name(), "caller_id": from }));
-                    let placed = trunk.call(&self.house.caller, number, Some(&from), "").await;
+                    let placed = trunk.call(&caller, number, Some(&from), "").await;
                     match self.answer(placed, Some(trunk)).await {
                         Ok((dialog, leg)) => {
-                            trunk.answered(&mut place);
+                            place.answered();
                             self.log.event("trunk", json!({ "name": trunk.name() }));
                             return Ok(Reached { dialog, leg, trunk: Some(trunk), from, place: Some(place) });
                         }
-                        Err(unanswered) => unanswered,
+                        Err(unanswered) => {
+                            if unanswered.is_unsent() {
+                                place.unused();
+                            }
+                            unanswered
+                        }
                     }
                 }
             };
@@ -179,7 +185,7 @@ impl<'h> Calling<'h, '_> {
             // The error may name whom it was to be, which is for a developer's eyes.
             tracing::warn!(call.id = %self.log.id(), "a call could not be placed; `debug` says why");
             tracing::debug!(call.id = %self.log.id(), %error, "a call could not be placed");
-            Unanswered::not_placed()
+            Unanswered::unplaced(&error)
         })?;
         self.log.placed(outgoing.call_id());
         let until = Instant::now() + self.ring;

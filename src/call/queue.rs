@@ -28,7 +28,7 @@ use super::{
 use crate::{
     agent::spoken,
     dialplan::{Dial, Queue, Ring},
-    trunk::{CallingAs, Place, Trunk},
+    trunk::{CallingAs, Place},
 };
 
 /// How often it is looked who is free whom nobody told of: those who rested.
@@ -37,13 +37,13 @@ const LOOK: Duration = Duration::from_secs(1);
 const PLACING: Duration = Duration::from_secs(5);
 
 /// Somebody who is rung.
-struct Ringing<'h> {
+struct Ringing {
     engaged: Engaged,
     outgoing: Forked,
     /// What it sounds like there, which nobody hears before the answer.
     early: Option<Leg>,
     /// The call's place on the trunk whose gateway was called.
-    over: Option<(&'h Trunk, Place)>,
+    over: Option<Place>,
     until: Instant,
 }
 
@@ -81,9 +81,7 @@ impl Line {
             json!({ "name": queue.name, "result": left.as_str(), "waited_ms": waited, "agent": agent }),
         );
         if let Some(((dialog, leg), mut ringing)) = answered {
-            if let Some((trunk, place)) = &mut ringing.over {
-                trunk.answered(place);
-            }
+            ringing.over.iter_mut().for_each(Place::answered);
             self.join_up((dialog, leg), music, (house, language), log).await;
             ringing.engaged.rests(Duration::from_secs(queue.rest_seconds));
         }
@@ -91,24 +89,24 @@ impl Line {
     }
 
     /// Until somebody answers, or the caller or the time says that it is enough.
-    async fn wait_in_line<'h>(
+    async fn wait_in_line(
         &mut self,
         queue: &Queue,
         ticket: &mut Ticket,
         music: &Waiting,
-        (house, language): (&'h House, Language),
+        (house, language): (&House, Language),
         log: &Record,
-    ) -> (Left, Option<((Dialog, Leg), Ringing<'h>)>) {
+    ) -> (Left, Option<((Dialog, Leg), Ringing)>) {
         let agents = queue.agents();
         let names: Vec<String> = agents.iter().map(name).collect();
         let late = Instant::now() + Duration::from_secs(queue.seconds);
         let every = (queue.announce_seconds > 0).then(|| Duration::from_secs(queue.announce_seconds));
         let mut moved = house.waiters.moved();
-        let mut ringing: Vec<Ringing<'h>> = Vec::new();
+        let mut ringing: Vec<Ringing> = Vec::new();
         let (mut frames, mut words) = (music.frames(), VecDeque::new());
         let mut next: Option<Frame> = None;
         let mut announce_at = every.map(|_| Instant::now());
-        let mut announcing: Option<Making<'h>> = None;
+        let mut announcing: Option<Making<'_>> = None;
         loop {
             // Where all are rung, whoever becomes free meanwhile is, too.
             let looks = ringing.is_empty() || queue.ring == Ring::All;
@@ -202,14 +200,14 @@ impl Line {
     }
 
     /// Rings somebody; nothing when that cannot be done, and they are left in peace for a while.
-    async fn ring_agent<'h>(
+    async fn ring_agent(
         &self,
         mut engaged: Engaged,
         agents: &[Dial],
         queue: &Queue,
-        house: &'h House,
+        house: &House,
         log: &Record,
-    ) -> Option<Ringing<'h>> {
+    ) -> Option<Ringing> {
         let agent = agents.get(engaged.at)?;
         let rung = timeout(PLACING, self.place_to(agent, house, log)).await;
         match rung.unwrap_or_else(|_| Err(Unanswered::not_placed())) {
@@ -226,12 +224,7 @@ impl Line {
     }
 
     /// Places a call to an agent: an account, or an address, over the trunk's terms where it is at a trunk's gateway.
-    async fn place_to<'h>(
-        &self,
-        agent: &Dial,
-        house: &'h House,
-        log: &Record,
-    ) -> Result<(Forked, Option<(&'h Trunk, Place)>), Unanswered> {
+    async fn place_to(&self, agent: &Dial, house: &House, log: &Record) -> Result<(Forked, Option<Place>), Unanswered> {
         let Some(address) = agent.target().ok().filter(|_| agent.account.is_none()) else {
             return Ok((self.placed(agent, None, house, log).await?, None));
         };
@@ -242,11 +235,18 @@ impl Line {
         let over = match house.trunks.at(&address) {
             Some(trunk) => {
                 let from = agent.from.as_deref().map_or(CallingAs::Trunk, CallingAs::Plan);
-                Some((trunk, trunk.admit(&address.user(), from)?))
+                self.may_call(&address.user(), house)?;
+                Some(trunk.admit(&address.user(), from)?)
             }
             None => None,
         };
-        Ok((self.placed(agent, None, house, log).await?, over))
+        match self.placed(agent, None, house, log).await {
+            Ok(outgoing) => Ok((outgoing, over)),
+            Err(why) => {
+                over.into_iter().filter(|_| why.is_unsent()).for_each(Place::unused);
+                Err(why)
+            }
+        }
     }
 }
 
@@ -256,13 +256,13 @@ fn name(agent: &Dial) -> String {
 }
 
 /// Somebody did not come to the telephone.
-fn give_up(mut ringing: Ringing<'_>, why: Unanswered, queue: &Queue, log: &Record) {
+fn give_up(mut ringing: Ringing, why: Unanswered, queue: &Queue, log: &Record) {
     log.event("agent", json!({ "agent": ringing.engaged.agent, "result": why.result(), "status": why.status }));
     ringing.engaged.rests(Duration::from_secs(queue.rest_seconds));
 }
 
 /// The next that happens to one of those who are rung. Cancel safe.
-async fn progress(ringing: &mut [Ringing<'_>]) -> (usize, Rang) {
+async fn progress(ringing: &mut [Ringing]) -> (usize, Rang) {
     loop {
         let (at, progress) = poll_fn(|context| {
             for (at, one) in ringing.iter_mut().enumerate() {

@@ -18,6 +18,8 @@ use crate::{
     dialplan::{Facts, Plan},
     metrics::Metrics,
     store::{CallLog, Ending, HangupBy, Key, LogWriter, NewCall, NewTurn, Outcome, Places, Stamp},
+    texts,
+    trunk::Place,
 };
 
 /// What stands in the log for what was said or pressed in private.
@@ -40,6 +42,12 @@ impl Notes {
     /// Something happened.
     pub(super) fn event(&self, kind: &str, detail: Value) {
         self.log.event(Stamp::now(), kind, detail);
+    }
+
+    /// A party of the call has sent a text within it.
+    pub(super) fn texted(&self, by: &str, text: &str) {
+        let text = if self.is_private() { UNSAID } else { text };
+        self.event("message", json!({ "from": by, "text": text }));
     }
 
     /// The call is recorded into this file.
@@ -71,11 +79,18 @@ pub struct Record {
     reel: Option<Reel>,
     /// What came of it, where Milo places it.
     outcome: Option<(Outcome, Option<u16>)>,
+    /// The account that the caller has proved to be, and the call's place among those of it.
+    account: Option<(String, Option<Place>)>,
 }
 
 impl Record {
     /// The call begins.
-    pub(super) fn open(house: &House, invitation: &Invitation, (facts, plan): (&Facts, Option<&Plan>)) -> Self {
+    pub(super) fn open(
+        house: &House,
+        invitation: &Invitation,
+        (facts, plan): (&Facts, Option<&Plan>),
+        place: Option<Place>,
+    ) -> Self {
         house.metrics.call_began();
         let language = plan.map(|plan| plan.language);
         let log = house.log.begin(NewCall {
@@ -106,6 +121,7 @@ impl Record {
             quality: Vec::new(),
             reel: None,
             outcome: None,
+            account: invitation.account().map(|account| (account.to_owned(), place)),
         }
     }
 
@@ -136,7 +152,13 @@ impl Record {
             quality: Vec::new(),
             reel: None,
             outcome: None,
+            account: None,
         }
+    }
+
+    /// The account that the caller has proved to be.
+    pub(super) fn account(&self) -> Option<String> {
+        self.account.as_ref().map(|(account, _)| account.clone())
     }
 
     /// An INVITE with this Call-ID has left.
@@ -168,6 +190,9 @@ impl Record {
     /// The call is up, and this is its recording.
     pub(super) fn answered(&mut self, reel: &Reel) {
         self.notes.log.answered(Stamp::now());
+        if let Some((_, Some(place))) = &mut self.account {
+            place.answered();
+        }
         self.reel = Some(reel.clone());
     }
 
@@ -179,6 +204,12 @@ impl Record {
     /// Something happened.
     pub fn event(&self, kind: &str, detail: Value) {
         self.notes.event(kind, detail);
+    }
+
+    /// A party of the call has sent a text within it.
+    pub(super) fn texted(&self, by: &str, text: &str) {
+        self.metrics.message("in", texts::RECEIVED);
+        self.notes.texted(by, text);
     }
 
     /// A key was pressed; which one is not said in private.
@@ -250,6 +281,8 @@ impl Record {
     /// The call is over.
     pub(super) fn close(mut self, by: HangupBy, reason: &str) {
         self.is_closed = true;
+        // Whoever reads that it is over finds its place free, and its minutes counted.
+        self.account = None;
         self.metrics.call_ended(by);
         tracing::info!(call.id = %self.key(), reason, "a call ended");
         let language = self.language.map(|language| language.code().into());

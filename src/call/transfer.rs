@@ -3,7 +3,7 @@
 use std::{pin::pin, time::Duration};
 
 use milo_models::engine::Language;
-use milo_signaling::SignalingError;
+use milo_signaling::{OtherSide, SignalingError, Uri};
 use serde_json::json;
 use tokio::{
     select,
@@ -23,7 +23,7 @@ const NO_WORD: &str = "no word of it came";
 const CLOSING: Duration = Duration::from_millis(200);
 
 /// What came of asking the caller's side.
-enum Outcome {
+pub(super) enum Outcome {
     /// Somebody there has answered: this call is done.
     Answered,
     /// It does not do such things, and said so with this code; none: it could not be asked.
@@ -34,57 +34,70 @@ enum Outcome {
     Unknown(&'static str),
 }
 
+impl Outcome {
+    /// What the call's event says.
+    pub(super) fn detail(&self) -> (&'static str, Option<u16>) {
+        match *self {
+            Self::Answered => ("answered", Some(200)),
+            Self::Refused(code) => ("refused", code),
+            Self::Failed(code) => ("failed", Some(code)),
+            Self::Unknown(why) => (why, None),
+        }
+    }
+}
+
+/// Asks the other side of a call to call there, and waits for what comes of it.
+pub(super) async fn refer(other: &OtherSide, target: &Uri) -> Outcome {
+    let mut news = match other.refer(target).await {
+        Ok(news) => news,
+        Err(SignalingError::Refused { code }) => return Outcome::Refused(Some(code)),
+        Err(_) => return Outcome::Unknown(NO_WORD),
+    };
+    loop {
+        match news.next().await {
+            Some(200..300) => return Outcome::Answered,
+            Some(code @ 300..) => return Outcome::Failed(code),
+            Some(_) => {}
+            None => return Outcome::Unknown(NO_WORD),
+        }
+    }
+}
+
 impl Line {
-    /// Transfers the caller. True: somebody else has it, and the call is over for Milo; otherwise the plan goes on.
+    /// Transfers the caller, and says what came of it. True: somebody else has it, and the call is over for Milo; otherwise the plan
+    /// goes on.
     pub(super) async fn transfer(
         &mut self,
         transfer: &Transfer,
         house: &House,
         language: Language,
         log: &mut Record,
-    ) -> bool {
+    ) -> (bool, &'static str) {
         // Whom the caller's side would call there is Milo's to decide: the verb `dial` does.
         let is_emergency = transfer.target().is_ok_and(|uri| house.trunks.emergency(&uri.user()).is_some());
+        if transfer.mode == TransferMode::Attended && !is_emergency {
+            return self.attend(transfer, house, language, log).await;
+        }
         if transfer.mode == TransferMode::Refer && transfer.account.is_none() && !is_emergency {
             let began = Instant::now();
             let outcome = self.send_away(transfer).await;
-            let (result, status) = match outcome {
-                Outcome::Answered => ("answered", Some(200)),
-                Outcome::Refused(code) => ("refused", code),
-                Outcome::Failed(code) => ("failed", Some(code)),
-                Outcome::Unknown(why) => (why, None),
-            };
+            let (result, status) = outcome.detail();
             let took = began.elapsed().as_millis() as u64;
             log.event("transferred", json!({ "by": "refer", "result": result, "status": status, "after_ms": took }));
             match outcome {
-                Outcome::Answered => return true,
+                Outcome::Answered => return (true, result),
                 Outcome::Refused(_) => {}
-                Outcome::Failed(_) | Outcome::Unknown(_) => return false,
+                Outcome::Failed(_) | Outcome::Unknown(_) => return (false, result),
             }
         }
-        self.dial(&transfer.dial(), house, language, log).await;
-        false
+        (false, self.dial(&transfer.dial(), house, language, log).await)
     }
 
     /// Asks the caller's side to call there itself, and waits for what comes of it.
     async fn send_away(&mut self, transfer: &Transfer) -> Outcome {
         let Ok(target) = transfer.target() else { return Outcome::Refused(None) };
         let Self { ears, other, until, .. } = self;
-        let referring = async {
-            let mut news = match other.refer(&target).await {
-                Ok(news) => news,
-                Err(SignalingError::Refused { code }) => return Outcome::Refused(Some(code)),
-                Err(_) => return Outcome::Unknown(NO_WORD),
-            };
-            loop {
-                match news.next().await {
-                    Some(200..300) => return Outcome::Answered,
-                    Some(code @ 300..) => return Outcome::Failed(code),
-                    Some(_) => {}
-                    None => return Outcome::Unknown(NO_WORD),
-                }
-            }
-        };
+        let referring = refer(other, &target);
         // What the caller says meanwhile is of no interest, the end of the leg is.
         let mut listening = pin!(async {
             while heard(ears, *until).await.is_some() {}

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use milo_signaling::SignalingError;
 use serde_json::{Value, json};
 
 use crate::{
@@ -20,6 +21,8 @@ pub(super) enum Why {
     NotRegistered,
     /// The call could not be placed, or not brought up.
     Failed,
+    /// As many calls are up as may be.
+    NoRoom,
     /// The trunk takes no such call.
     Denied(Denied),
 }
@@ -70,6 +73,19 @@ impl Unanswered {
         Self { why: Why::Failed, status: None, elsewhere: true }
     }
 
+    /// The call could not be placed, for this reason. Where the house is full, it is for every trunk.
+    pub(super) fn unplaced(error: &SignalingError) -> Self {
+        match error {
+            SignalingError::Full { .. } => Self { why: Why::NoRoom, status: None, elsewhere: false },
+            _ => Self::not_placed(),
+        }
+    }
+
+    /// Whether nothing was sent to anybody.
+    pub(super) fn is_unsent(&self) -> bool {
+        matches!(self.why, Why::NoRoom | Why::Denied(_)) || *self == Self::not_placed()
+    }
+
     /// No telephone of the account is registered.
     pub(super) fn not_registered() -> Self {
         Self { why: Why::NotRegistered, status: None, elsewhere: false }
@@ -89,6 +105,7 @@ impl Unanswered {
             Why::CredentialsRefused => "credentials refused",
             Why::NotRegistered => "not registered",
             Why::Failed => "failed",
+            Why::NoRoom => "as many calls are up as may be",
             Why::Denied(denied) => denied.as_str(),
         }
     }
@@ -105,7 +122,7 @@ impl Unanswered {
             Why::Busy => Outcome::Busy,
             Why::NoAnswer | Why::NotRegistered => Outcome::NoAnswer,
             Why::Refused | Why::CredentialsRefused => Outcome::Refused,
-            Why::Failed | Why::Denied(_) => Outcome::Failed,
+            Why::Failed | Why::NoRoom | Why::Denied(_) => Outcome::Failed,
         }
     }
 }

@@ -40,6 +40,8 @@ pub(super) struct Line {
     pub(super) keys: InfoKeys,
     /// The caller's number.
     pub(super) caller: String,
+    /// The account that the caller has proved to be, where it had to.
+    pub(super) account: Option<String>,
     /// What is done to the caller's sound before it is listened to.
     pub(super) cleaning: Cleaning,
     pub(super) until: Instant,
@@ -64,8 +66,8 @@ impl Line {
         let reel = Reel::new(control.clone(), voice.announcer(), log.notes(), house.recordings.pause_key());
         let until = Instant::now() + house.longest;
         let (keys, other) = (dialog.keys(), dialog.other_side());
-        let (edition, typed) = (Arc::clone(edition), VecDeque::new());
-        Self { ears: Some(ears), voice, control, other, keys, caller, cleaning, until, reel, edition, typed }
+        let (edition, typed, account) = (Arc::clone(edition), VecDeque::new(), log.account());
+        Self { ears: Some(ears), voice, control, other, keys, caller, account, cleaning, until, reel, edition, typed }
     }
 
     /// Whether the leg has closed.

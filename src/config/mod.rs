@@ -9,6 +9,7 @@
 //! a second time: it is the serialized default, so a key is known if and only if a field carries it. Whatever is wrong is
 //! reported all at once, each with its file and line (or variable), its key and the nearest right one.
 
+mod account;
 mod address;
 mod chat;
 mod clean;
@@ -35,6 +36,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use account::AccountLimits;
 pub use address::{Addresses, PortRange};
 pub use chat::Chat;
 pub use clean::Clean;
@@ -233,6 +235,7 @@ mod tests {
             let asked = match parts.as_slice() {
                 ["sip", "trunks[0]", "tls_ca" | "tls_verify" | "tls_cert" | "tls_key"] => "trunk.trust(".into(),
                 ["sip", "trunks[0]", field] => format!("trunk.{field}"),
+                ["sip", "account_limits[0]", field] => format!("limits.{field}"),
                 ["database", "url"] => "database_url()".into(),
                 ["sip", "tls_cert" | "tls_key"] => "sip.certificate()".into(),
                 ["sip", "tls_ca" | "tls_verify"] => "sip.trust()".into(),

@@ -8,7 +8,7 @@ use std::{
 use milo_signaling::{CertificateFiles, SessionTimers, SignalingError, Trust, sip::session_timer::LEAST_S};
 use serde::{Deserialize, Serialize};
 
-use super::{Faults, Trunk, address::Addresses};
+use super::{AccountLimits, Faults, Trunk, address::Addresses};
 
 /// SIP listeners and trunks.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -48,6 +48,8 @@ pub struct Sip {
     pub min_se_s: u32,
     /// The file with the accounts of our own people's telephones, which may then register; unset: none may.
     pub accounts: Option<PathBuf>,
+    /// What they may call, and how much of it.
+    pub account_limits: Vec<AccountLimits>,
     /// The realm of these accounts.
     pub realm: String,
     /// How they may prove who they are: `SHA-256`, `MD5`.
@@ -64,6 +66,8 @@ pub struct Sip {
     pub ban_requests: u32,
     /// Of how many calls that are over the SIP messages stay readable; 0: none are kept, also of calls that are up.
     pub ladders: usize,
+    /// For how many days texts (SIP MESSAGE) are kept; 0: for ever.
+    pub message_days: u64,
     /// Numbers for emergencies, as they are dialled.
     pub emergency: Vec<String>,
     /// What happens when one of them is to be called.
@@ -111,6 +115,7 @@ impl Default for Sip {
             session_expires_s,
             min_se_s,
             accounts: None,
+            account_limits: Vec::new(),
             realm: "milo".into(),
             digest: vec!["SHA-256".into(), "MD5".into()],
             register_min_s: 60,
@@ -119,6 +124,7 @@ impl Default for Sip {
             ban_wrong_answers: 5,
             ban_requests: 50,
             ladders: 200,
+            message_days: 90,
             emergency: Vec::new(),
             emergency_calls: EmergencyCalls::Refuse,
             emergency_trunk: None,
@@ -227,7 +233,15 @@ impl Sip {
         faults.within("sip.ban_wrong_answers", self.ban_wrong_answers, 1..=1_000);
         faults.within("sip.ban_requests", self.ban_requests, 5..=100_000);
         faults.within("sip.ladders", self.ladders, 0..=10_000);
+        faults.within("sip.message_days", self.message_days, 0..=36_500);
         self.check_emergencies(faults);
+        for (n, limits) in self.account_limits.iter().enumerate() {
+            let key = format!("sip.account_limits[{n}]");
+            limits.check(&key, faults);
+            if self.account_limits.iter().take(n).any(|other| other.account == limits.account) {
+                faults.add(&format!("{key}.account"), format!("{:?} has limits already", limits.account));
+            }
+        }
         for (n, trunk) in self.trunks.iter().enumerate() {
             let key = format!("sip.trunks[{n}]");
             trunk.check(&key, faults);

@@ -274,17 +274,7 @@ impl Trunk {
         if self.caller_id.as_ref().is_some_and(wrong) {
             faults.add(&at("caller_id"), "is neither `caller` nor a number or name: letters, digits, - _ . +".into());
         }
-        let dialled = |c: char| plain(c) || "*#".contains(c);
-        for (field, prefixes) in [("allow", &self.allow), ("deny", &self.deny)] {
-            let wrong = |prefix: &&String| prefix.is_empty() || !prefix.chars().all(dialled);
-            if let Some(prefix) = prefixes.iter().flatten().find(wrong) {
-                faults.add(&at(field), format!("= {prefix:?} begins no number; a beginning looks like 034 or +261"));
-            }
-        }
-        let allowed = |prefix: &&String| self.allow.iter().flatten().any(|allowed| allowed == *prefix);
-        if let Some(both) = self.deny.iter().flatten().find(allowed) {
-            faults.add(&at("deny"), format!("and {key}.allow both name {both:?}"));
-        }
+        check_prefixes(key, (self.allow.as_deref(), self.deny.as_deref()), faults);
         if let Some(seconds) = self.options_s {
             faults.within(&at("options_s"), seconds, 1..=3_600);
             if self.registrar.is_none()
@@ -305,6 +295,26 @@ impl Trunk {
         if let Some(id) = self.caller_ids.iter().flatten().find(|id| wrong(id)) {
             faults.add(&at("caller_ids"), format!("= {id:?} is no number or name: letters, digits, - _ . +"));
         }
+    }
+}
+
+/// What is wrong with the beginnings of numbers that may and may not be called.
+pub(super) fn check_prefixes(
+    key: &str,
+    (allow, deny): (Option<&[String]>, Option<&[String]>),
+    faults: &mut Faults<'_>,
+) {
+    let dialled = |c: char| c.is_ascii_alphanumeric() || "-_.+*#".contains(c);
+    for (field, prefixes) in [("allow", allow), ("deny", deny)] {
+        let wrong = |prefix: &&String| prefix.is_empty() || !prefix.chars().all(dialled);
+        if let Some(prefix) = prefixes.into_iter().flatten().find(wrong) {
+            let says = format!("= {prefix:?} begins no number; a beginning looks like 034 or +261");
+            faults.add(&format!("{key}.{field}"), says);
+        }
+    }
+    let allowed = |prefix: &&String| allow.into_iter().flatten().any(|allowed| allowed == *prefix);
+    if let Some(both) = deny.into_iter().flatten().find(allowed) {
+        faults.add(&format!("{key}.deny"), format!("and {key}.allow both name {both:?}"));
     }
 }
 

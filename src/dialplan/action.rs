@@ -7,7 +7,7 @@ use milo_signaling::Uri;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Bridge, Dial, Gather, Hold, Menu, Message, Queue, Say, Transfer, Voicemail, Webhook,
+    Bridge, Dial, Gather, Hold, Menu, Message, Queue, Say, TextMessage, Transfer, Voicemail, Webhook,
     variables::{self, Place},
 };
 use crate::press::{self, PressBy};
@@ -44,7 +44,7 @@ pub enum Action {
     /// Calls somebody else and joins the two.
     Dial(Dial),
     /// Sends the caller to somebody else: its telephone calls there itself (SIP REFER), and Milo hangs up when somebody answers.
-    /// If nobody does, the plan goes on.
+    /// If nobody does, the plan goes on; what came of it stands in `{{transfer_result}}` and in the call's event `transferred`.
     Transfer(Transfer),
     /// The caller waits with music, for a while or until a `bridge` takes the call. Unlike with `music`, keys count, and its
     /// telephone may be told.
@@ -55,6 +55,9 @@ pub enum Action {
     /// Joins this caller with one who waits: the first of a `queue`, or a certain call. When one of the two goes, each goes on
     /// with its own plan.
     Bridge(Bridge),
+    /// Sends a text (SIP MESSAGE) and waits up to ten seconds for its answer, which stands in the call's event `message_sent`; the
+    /// plan goes on whatever it is.
+    Message(TextMessage),
     /// A sound file (WAV, Ogg, MP3, FLAC), as a path within the folder of dialplans.
     Play(String),
     /// Music, for whoever waits: these files of the folder of dialplans, over and over, or the built-in music.
@@ -168,6 +171,7 @@ impl Action {
             Self::Play(file) => vec![file],
             Self::Music { files, .. } => files.iter().collect(),
             Self::Dial(dial) => dial.music_files.iter().collect(),
+            Self::Transfer(transfer) => transfer.music_files.iter().collect(),
             Self::Hold(Hold { files, .. }) | Self::Queue(Queue { files, .. }) | Self::Bridge(Bridge { files, .. }) => {
                 files.iter().collect()
             }
@@ -216,7 +220,13 @@ impl Action {
             }
             Self::Transfer(transfer) => {
                 let from = transfer.from.iter_mut().map(|from| (Place::Address, from));
-                [(Place::Address, &mut transfer.to)].into_iter().chain(from).collect()
+                let said = transfer.announce.iter_mut().map(|words| (Place::Words, words));
+                [(Place::Address, &mut transfer.to)].into_iter().chain(from).chain(said).collect()
+            }
+            Self::Message(message) => {
+                let from = message.from.iter_mut().map(|from| (Place::Address, from));
+                let own = [(Place::Address, &mut message.to), (Place::Words, &mut message.text)];
+                own.into_iter().chain(from).collect()
             }
             Self::Redirect { to } => vec![(Place::Address, to)],
             Self::Queue(queue) => queue.from.iter_mut().map(|from| (Place::Address, from)).collect(),
@@ -247,10 +257,9 @@ impl Action {
     /// Whether it may be over in no time: what only such verbs lead round to would never end.
     pub(super) fn is_instant(&self) -> bool {
         match self {
-            // A line may be full, and nobody there who answers.
-            Self::Answer {} | Self::Recording(_) | Self::Set(_) | Self::Goto(_) | Self::Queue(_) | Self::Webhook(_) => {
-                true
-            }
+            // A line may be full, nobody there who answers, and a text refused.
+            Self::Answer {} | Self::Recording(_) | Self::Set(_) | Self::Goto(_) => true,
+            Self::Queue(_) | Self::Webhook(_) | Self::Message(_) => true,
             Self::Repeat { actions, .. } => actions.iter().all(|step| step.get_ref().is_instant()),
             _ => false,
         }
@@ -290,6 +299,7 @@ impl Action {
             Self::Queue(queue) => queue.fault(),
             Self::Bridge(bridge) => bridge.fault(),
             Self::Webhook(webhook) => webhook.fault(),
+            Self::Message(message) => message.fault(),
             Self::Say(say) => say.fault(),
             Self::Gather(gather) => gather.fault(),
             Self::Menu(menu) => menu.fault(),

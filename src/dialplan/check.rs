@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Action, Block, Bridge, Plan, Step, Surroundings, TrunkNames,
+    Action, Block, Bridge, Dial, Plan, Step, Surroundings, TextMessage, TrunkNames,
     fault::{Fault, Source},
     variables,
 };
@@ -96,10 +96,11 @@ fn outside(action: &Action, around: &Surroundings) -> Vec<String> {
     let in_field = |field: &'static str| move |fault: String| format!("{field}: {fault}");
     let account = |field, name: &String| around.check_account(name).map_err(in_field(field)).err();
     match action {
-        Action::Dial(dial) => {
-            let trunks = dial.trunk.iter().flat_map(TrunkNames::names);
+        Action::Dial(Dial { trunk, account: named, .. })
+        | Action::Message(TextMessage { trunk, account: named, .. }) => {
+            let trunks = trunk.iter().flat_map(TrunkNames::names);
             let unknown = trunks.filter_map(|name| around.check_trunk(name).map_err(in_field("trunk")).err());
-            unknown.chain(dial.account.iter().filter_map(|name| account("account", name))).collect()
+            unknown.chain(named.iter().filter_map(|name| account("account", name))).collect()
         }
         Action::Transfer(transfer) => transfer.account.iter().filter_map(|name| account("account", name)).collect(),
         Action::Queue(queue) => queue.accounts.iter().filter_map(|name| account("accounts", name)).collect(),

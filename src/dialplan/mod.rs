@@ -22,6 +22,7 @@ mod read;
 #[cfg(test)]
 mod reference;
 mod surroundings;
+mod text;
 mod transfer;
 mod variables;
 mod wait;
@@ -45,8 +46,9 @@ pub use hours::Window;
 pub use message::{Message, Voicemail};
 pub use pattern::{Pattern, Patterns};
 pub use surroundings::Surroundings;
+pub use text::TextMessage;
 pub use transfer::{Transfer, TransferMode};
-pub use variables::Variables;
+pub use variables::{TRANSFER_RESULT, Variables};
 pub use wait::{Bridge, Hold, Queue, Ring};
 pub use webhook::Webhook;
 
@@ -414,7 +416,7 @@ mod tests {
         let known = "{ say = { text = '{{caller}} {{header.X-Name}} {{code}}' } }";
         assert_eq!(faults(&[("a", known), ("b", "{ gather = { into = 'code' } }")]), [""; 0]);
         for (verbs, why) in [
-            (known, "say: {{code}} is not known; there are caller, called, trunk, call_id"),
+            (known, "say: {{code}} is not known; there are caller, called, trunk, call_id, transfer_result"),
             ("{ say = { text = '{{caller' } }", "{{ without its }}"),
             ("{ set = { caller = 'x' } }", "set: \"caller\" is what every call knows"),
             ("{ set = { 'A b' = 'x' } }", "set: \"A b\" is no name"),

@@ -8,13 +8,14 @@ use toml::de::ValueDeserializer;
 
 use super::Action;
 
-const SOURCES: [&str; 10] = [
+const SOURCES: [&str; 11] = [
     include_str!("action.rs"),
     include_str!("ask.rs"),
     include_str!("dial.rs"),
     include_str!("hours.rs"),
     include_str!("message.rs"),
     include_str!("mod.rs"),
+    include_str!("text.rs"),
     include_str!("transfer.rs"),
     include_str!("wait.rs"),
     include_str!("webhook.rs"),
@@ -33,6 +34,7 @@ const EXAMPLES: &[&str] = &[
     "{ hold = { seconds = 120, ends = \"#\" } }",
     "{ queue = { name = \"support\", accounts = [\"rina\", \"koto\"], into = \"result\", failed = \"closed\" } }",
     "{ bridge = { queue = \"support\", failed = \"nobody\" } }",
+    "{ message = { to = \"sip:100@192.0.2.7\", text = \"{{caller}} called\" } }",
     "{ play = \"sounds/welcome.ogg\" }",
     "{ music = { seconds = 120 } }",
     "{ tone = { country = \"mg\", signal = \"busy\", seconds = 5 } }",

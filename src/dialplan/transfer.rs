@@ -13,12 +13,19 @@ pub struct Transfer {
     /// A SIP address, as for `dial`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub to: String,
-    /// In place of `to`: an account, as for `dial`. Its telephones are reached through Milo only, so `mode` has no meaning.
+    /// In place of `to`: an account, as for `dial`. Its telephones are reached through Milo only: it always joins the two itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
     /// Whether the caller's side is asked to call there itself.
     #[serde(default)]
     pub mode: TransferMode,
+    /// With `mode = "attended"`: what is said to whoever answers, before the caller comes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub announce: Option<String>,
+    /// What the caller hears with `mode = "attended"` until somebody is there, and else one whom the other has put on hold: these
+    /// sound files of the folder of dialplans, over and over, or the built-in music.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub music_files: Vec<String>,
     /// How long it may ring when Milo calls, in seconds: 1 to 300.
     #[serde(default = "dial::half_a_minute")]
     pub seconds: u64,
@@ -39,13 +46,16 @@ pub enum TransferMode {
     Refer,
     /// Milo calls there and joins the two, as the verb `dial` does.
     Dial,
+    /// Milo calls there while the caller hears music, says `announce`, and asks the caller's side to take its place (SIP REFER with
+    /// Replaces); where it does not, Milo joins the two. When nobody answers the plan goes on.
+    Attended,
 }
 
 impl Transfer {
     /// The same as a call of Milo's own.
     pub fn dial(&self) -> Dial {
-        let Self { to, account, seconds, from, country, .. } = self.clone();
-        Dial { to, account, trunk: None, seconds, from, country, music_files: Vec::new() }
+        let Self { to, account, seconds, from, country, music_files, .. } = self.clone();
+        Dial { to, account, trunk: None, seconds, from, country, music_files }
     }
 
     /// The address, if it is one that can be called.
@@ -55,6 +65,9 @@ impl Transfer {
 
     /// What is impossible about it, in one sentence.
     pub(super) fn fault(&self) -> Option<String> {
+        if self.announce.is_some() && self.mode != TransferMode::Attended {
+            return Some("transfer: announce goes with mode = \"attended\"".into());
+        }
         self.dial().fault().map(|fault| fault.replacen("dial:", "transfer:", 1))
     }
 }

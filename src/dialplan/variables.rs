@@ -7,7 +7,9 @@ use super::{Action, Facts};
 /// As long as a value may become, in characters: one that is set from itself in a loop would double each time.
 const LONGEST: usize = 1_000;
 /// What every call knows.
-const KNOWN: [&str; 4] = ["caller", "called", "trunk", "call_id"];
+const KNOWN: [&str; 5] = ["caller", "called", "trunk", "call_id", TRANSFER_RESULT];
+/// What came of the last `transfer`; nothing before the first.
+pub const TRANSFER_RESULT: &str = "transfer_result";
 const HEADER: &str = "header.";
 
 /// Whether a value is longer than one may be.
@@ -78,10 +80,15 @@ pub(super) fn unknown(action: &Action, set: &BTreeSet<String>, headers: &mut BTr
 /// Why a variable may not stand where it does. Callers have a hand in most of them: what they say, press and send must not
 /// choose the host that is called, nor any number at the expense of a trunk.
 pub(super) fn misplaced(action: &Action) -> Option<String> {
-    let is_over_trunk = matches!(action, Action::Dial(dial) if dial.trunk.is_some());
+    let is_over_trunk = match action {
+        Action::Dial(dial) => dial.trunk.is_some(),
+        Action::Message(message) => message.trunk.is_some(),
+        _ => false,
+    };
     let to = match action.alone() {
         Action::Dial(dial) => dial.to,
         Action::Transfer(transfer) => transfer.to,
+        Action::Message(message) => message.to,
         Action::Redirect { to } => to,
         _ => return None,
     };

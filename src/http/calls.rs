@@ -15,26 +15,19 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
-use super::{AppState, Problem, guard::Reader};
+use super::{
+    AppState, Problem,
+    guard::Reader,
+    paging::{List, page},
+};
 use crate::{
     call::{RecordingNow, Unreached},
     dialplan::RecordingStep,
     store::{CallRow, EventRow, Key, TurnRow},
 };
 
-/// Calls of one page, when nobody says otherwise, and at most.
-const PAGE: (u32, u32) = (50, 200);
-
 /// How long the answer to an order waits for it to be done; an announcement may take longer.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// `?limit=20&cursor=…`
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct List {
-    limit: Option<String>,
-    cursor: Option<String>,
-}
 
 /// One call with all that is known of it.
 #[derive(Debug, Serialize)]
@@ -57,19 +50,7 @@ async fn list(
     _: Reader,
     query: Result<Query<List>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let Ok(Query(list)) = query else {
-        return Err(Problem::bad_request("the list of calls takes `limit` and `cursor`, once each, and nothing else"));
-    };
-    let limit = match list.limit.as_deref().map(str::parse) {
-        None => PAGE.0,
-        Some(Ok(limit)) if (1..=PAGE.1).contains(&limit) => limit,
-        Some(_) => return Err(Problem::bad_request(format!("`limit` is a number from 1 to {}", PAGE.1))),
-    };
-    let cursor = match list.cursor.as_deref().map(str::parse::<Key>) {
-        None => None,
-        Some(Ok(key)) => Some(key),
-        Some(Err(_)) => return Err(Problem::bad_request("`cursor` is not the `next` of an earlier page")),
-    };
+    let (cursor, limit) = page(query, "calls")?;
     let page = state.store.calls(cursor, limit).await?;
     let page = page.ok_or_else(|| {
         Problem::bad_request("the call that `cursor` points to is no longer in the log: begin anew without it")

@@ -28,7 +28,7 @@ where
     }
 }
 
-/// The same for what costs money or cuts somebody off: where there is a key, being here is not enough, since behind a proxy that
+/// The same for what costs money or cuts somebody off, or tells how Milo is set up: where there is a key, being here is not enough, since behind a proxy that
 /// says nothing of it everybody is here.
 #[derive(Debug)]
 pub(super) struct Placer;

@@ -10,7 +10,7 @@ use axum::{
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::AppState;
+use super::{AppState, Problem, guard::Placer};
 use crate::{call::LineReport, engines::Model, trunk::TrunkReport};
 
 /// A snapshot of the running parts, taken by the composition.
@@ -30,6 +30,8 @@ pub struct HealthReport {
     pub dial: Vec<Dial>,
     /// What does not work as it should: a sentence each.
     pub degraded: Vec<String>,
+    /// The same of what names files, trunks and addresses: for those who run Milo.
+    pub inside: Vec<String>,
     /// Why no call can be taken now, as a sentence.
     pub unready: Option<String>,
     /// What the SIP endpoint counts.
@@ -81,6 +83,9 @@ pub struct SipCounters {
 const NOTICE: &str = "The shipped models are demonstration models, small and trained on synthetic speech: they know a few dozen \
                       sentences of one imagined office. Other models are set in milo.toml, [engines].";
 
+const WITHIN: &str = "Something within is not right; whoever sends the key of API_KEY, or asks on Milo's own machine while there \
+                      is none, reads here what it is.";
+
 pub(super) fn routes() -> Router<AppState> {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
@@ -95,21 +100,26 @@ async fn ready(State(state): State<AppState>) -> Response {
     }
 }
 
-async fn health(State(state): State<AppState>) -> Response {
-    ([(header::CACHE_CONTROL, "no-store")], Json(report(&state))).into_response()
+async fn health(State(state): State<AppState>, insider: Result<Placer, Problem>) -> Response {
+    ([(header::CACHE_CONTROL, "no-store")], Json(report(&state, insider.is_ok()))).into_response()
 }
 
-/// The Python system's fields, and ours besides.
-fn report(state: &AppState) -> Value {
+/// The Python system's fields, and ours besides. Strangers learn that something is wrong, and not what stands where.
+fn report(state: &AppState, is_insider: bool) -> Value {
     let mut health = (state.health)();
     let log = state.log.state();
     if let Some(fault) = &log.fault {
-        health.degraded.push(format!("The call log cannot be written ({fault}); {} rows wait.", log.waiting));
+        health.inside.push(format!("The call log cannot be written ({fault}); {} rows wait.", log.waiting));
     }
     if log.lost_calls > 0 {
         health
             .degraded
             .push(format!("{} entries of calls are missing from the call log since the start.", log.lost_calls));
+    }
+    if is_insider {
+        health.degraded.append(&mut health.inside);
+    } else if !health.inside.is_empty() {
+        health.degraded.push(WITHIN.into());
     }
     json!({
         "status": if health.degraded.is_empty() { "healthy" } else { "degraded" },

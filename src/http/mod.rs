@@ -9,6 +9,7 @@
 //!                                          /api/v1/bans…     bans.rs          │
 //!                                          …/{id}/sip       sip/             │
 //!                                                           place.rs         │
+//!                                          /api/v1/messages  messages.rs      │
 //!                                          /api/v1/dialplans dialplans.rs     │
 //!                                          …/registrations   registrations.rs │
 //!                                          /api/v1/queues    queues.rs        │
@@ -24,8 +25,10 @@ mod chat;
 mod dialplans;
 mod guard;
 mod health;
+mod messages;
 mod metrics_page;
 mod page;
+mod paging;
 mod place;
 mod problem;
 mod queues;
@@ -55,6 +58,7 @@ use crate::{
     dialplan::Editions,
     metrics::Metrics,
     store::{LogWriter, Store},
+    texts::Texts,
 };
 use problem::Problem;
 
@@ -69,6 +73,7 @@ pub struct AppState {
     accounts: Arc<Accounts>,
     caller: Caller,
     calls_out: CallsOut,
+    texts: Texts,
     metrics: Arc<Metrics>,
     health: Arc<dyn Fn() -> HealthReport + Send + Sync>,
     api_key: Option<Secret>,
@@ -82,7 +87,7 @@ impl AppState {
         (store, editions): (Store, Editions),
         log: LogWriter,
         (live, sip, accounts, caller): (Arc<Live>, Arc<SipSeen>, Arc<Accounts>, Caller),
-        calls_out: CallsOut,
+        (calls_out, texts): (CallsOut, Texts),
         metrics: Arc<Metrics>,
         health: impl Fn() -> HealthReport + Send + Sync + 'static,
     ) -> Self {
@@ -95,6 +100,7 @@ impl AppState {
             accounts,
             caller,
             calls_out,
+            texts,
             metrics,
             health: Arc::new(health),
             api_key: http.api_key.clone(),
@@ -124,6 +130,7 @@ pub fn router(state: AppState, chats: Option<Chats>) -> Router {
         .merge(registrations::routes())
         .merge(sip::routes())
         .merge(place::routes())
+        .merge(messages::routes())
         .merge(queues::routes())
         .merge(trunks::routes())
         .merge(dialplans::routes())

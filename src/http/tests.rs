@@ -79,12 +79,14 @@ impl House {
         let ways = (editions.clone(), Trunks::default());
         let writers = (log.clone(), Arc::clone(&metrics));
         let (calls_out, placements) = CallsOut::new(ways, writers, (Arc::clone(&live), Arc::clone(&sip)), 2, || true);
+        let (texts, _) =
+            Texts::new(Trunks::default(), Arc::clone(&accounts), caller.clone(), (log.clone(), Arc::clone(&metrics)));
         let state = AppState::new(
             http,
             (store, editions),
             log.clone(),
             (live, sip, accounts, caller),
-            calls_out,
+            (calls_out, texts),
             metrics,
             move || health.clone(),
         );
@@ -179,6 +181,29 @@ async fn health_has_the_fields_of_the_python_system_and_more() {
     assert_eq!((&health["queues"]["stt"], &health["degraded"]), (&json!(2), &json!([])));
     assert!(health["notice"].as_str().unwrap().contains("demonstration"));
     assert_eq!((house.get("/healthz", "").await.0, house.get("/readyz", "").await.0), (200, 200));
+}
+
+#[tokio::test]
+async fn what_is_wrong_within_is_told_to_those_who_run_milo() {
+    let inside = vec!["The trunk \"carrier\" is not registered: 192.0.2.7 says 403.".to_owned()];
+    let report = HealthReport { inside: inside.clone(), ..HealthReport::default() };
+    let house = House::new(report.clone()).await;
+    assert_eq!(house.json("/api/v1/health").await["degraded"], json!(inside), "this machine, without a key");
+    let seen = async |house: &House, headers: &str| -> Value {
+        let (status, _, body) = house.get("/api/v1/health", headers).await;
+        assert_eq!(status, 200);
+        serde_json::from_str(&body).unwrap()
+    };
+    let stranger = seen(&house, "X-Forwarded-For: 192.0.2.1\r\n").await;
+    let told = stranger["degraded"].to_string();
+    assert_eq!(stranger["status"], "degraded", "it learns that something is wrong");
+    assert!(!told.contains("carrier") && !told.contains("192.0.2.7"), "{told}");
+    let http = config::Http { api_key: Some(Secret::new("0123456789abcdef")), ..config::Http::default() };
+    let house = House::with(report, &http).await;
+    let nameless = seen(&house, "").await["degraded"].to_string();
+    assert!(!nameless.contains("carrier"), "behind a proxy that says nothing everybody is here: {nameless}");
+    let known = seen(&house, "Authorization: Bearer 0123456789abcdef\r\n").await;
+    assert_eq!(known["degraded"], json!(inside));
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ use crate::{
     call::LineReport,
     http::HealthReport,
     store::{HangupBy, LogState},
+    texts,
     trunk::TrunkReport,
 };
 
@@ -31,6 +32,7 @@ pub struct Metrics {
     calls: IntCounterVec,
     calls_live: IntGauge,
     turns: IntCounterVec,
+    messages: IntCounterVec,
     stages: HistogramVec,
     packets_received: IntCounter,
     packets_lost: IntCounter,
@@ -125,6 +127,11 @@ impl Metrics {
                 "milo_turns_total",
                 "Turns, by language and whether the caller interrupted.",
                 &["language", "interrupted"],
+            ),
+            messages: counters(
+                "milo_messages_total",
+                "Texts (SIP MESSAGE), by direction and what became of them.",
+                &["direction", "result"],
             ),
             stages: add(
                 &r,
@@ -228,6 +235,9 @@ impl Metrics {
         for by in [HangupBy::Caller, HangupBy::Milo, HangupBy::Network] {
             metrics.calls.with_label_values(&[by.as_str()]);
         }
+        for (direction, result) in [("in", texts::RECEIVED), ("out", texts::DELIVERED)] {
+            metrics.messages.with_label_values(&[direction, result]);
+        }
         for state in ["complete", "failed"] {
             metrics.recordings.with_label_values(&[state]);
         }
@@ -257,6 +267,11 @@ impl Metrics {
     pub fn call_ended(&self, by: HangupBy) {
         self.calls.with_label_values(&[by.as_str()]).inc();
         self.calls_live.dec();
+    }
+
+    /// A text came (`in`) or was sent (`out`), and this became of it.
+    pub fn message(&self, direction: &str, result: &str) {
+        self.messages.with_label_values(&[direction, result]).inc();
     }
 
     /// A turn is over.

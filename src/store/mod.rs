@@ -20,10 +20,13 @@ macro_rules! on {
     };
 }
 
+mod call_keys;
 mod calls;
+mod days;
 mod error;
 mod events;
 mod key;
+mod messages;
 mod node;
 mod open;
 #[cfg(test)]
@@ -31,19 +34,20 @@ mod postgres_cluster;
 mod stamp;
 #[cfg(test)]
 mod tests;
-mod trunk_days;
 mod turns;
 mod writer;
 
 use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 
+pub use call_keys::CallKey;
 pub use calls::{CallRow, Ending, HangupBy, NewCall, Outcome, Page, RecordingState};
+pub use days::{DayCount, Whose};
 pub use error::StoreError;
 pub use events::EventRow;
 pub use key::Key;
+pub use messages::{MessagePage, MessageRow, NewMessage};
 pub use node::Node;
 pub use stamp::Stamp;
-pub use trunk_days::TrunkDay;
 pub use turns::{NewTurn, Places, Stages, TurnRow};
 pub use writer::{CallLog, LogState, LogWriter};
 

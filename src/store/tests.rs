@@ -70,8 +70,10 @@ macro_rules! on_both {
 on_both!(
     a_call_is_kept_with_its_turns_and_events,
     a_call_out_says_what_came_of_it,
-    what_a_trunk_carried_on_a_day_is_known_after_a_start,
+    what_was_counted_on_a_day_is_known_after_a_start,
     pages_follow_each_other_newest_first,
+    texts_are_kept_settled_and_forgotten,
+    keys_of_calls_are_known_after_a_start,
     the_rows_of_a_crash_are_closed_by_their_own_node,
     many_may_open_an_empty_database_at_once,
     a_database_of_a_newer_version_is_refused,
@@ -187,20 +189,91 @@ async fn a_call_out_says_what_came_of_it(url: SecretUrl) {
     assert_eq!(store.call(key).await.unwrap().unwrap().outcome.as_deref(), Some("failed"));
 }
 
-async fn what_a_trunk_carried_on_a_day_is_known_after_a_start(url: SecretUrl) {
+async fn what_was_counted_on_a_day_is_known_after_a_start(url: SecretUrl) {
     let store = Store::open(&url).await.unwrap();
     let (mine, _) = LogWriter::start(store.clone(), "mine");
     let (other, _) = LogWriter::start(store.clone(), "other");
-    let day = |day: &str, calls, seconds| TrunkDay { day: day.into(), calls, seconds };
+    let day = |day: &str, calls, seconds| DayCount { day: day.into(), calls, seconds };
+    let trunk = |name: &str| Whose::Trunk(name.into());
     for so_far in [day("2026-11-29", 1, 0), day("2026-11-29", 2, 61), day("2026-11-30", 1, 5)] {
-        mine.trunk_day("carrier", so_far);
+        mine.day(&trunk("carrier"), so_far);
     }
-    other.trunk_day("carrier", day("2026-11-29", 9, 9));
+    other.day(&trunk("carrier"), day("2026-11-29", 9, 9));
+    mine.day(&Whose::Account("carrier".into()), day("2026-11-30", 7, 7));
     assert!(mine.flush(SOON).await && other.flush(SOON).await);
-    let known = async |trunk: &str, of: &str| store.trunk_day("mine", trunk, of).await.unwrap();
+    let known = async |name: &str, of: &str| store.day("mine", &trunk(name), of).await.unwrap();
     assert_eq!(known("carrier", "2026-11-29").await, day("2026-11-29", 2, 61));
     assert_eq!(known("carrier", "2026-11-30").await, day("2026-11-30", 1, 5));
     assert_eq!(known("pbx", "2026-11-30").await, day("2026-11-30", 0, 0));
+    let account = store.day("mine", &Whose::Account("carrier".into()), "2026-11-30").await.unwrap();
+    assert_eq!(account, day("2026-11-30", 7, 7));
+}
+
+async fn keys_of_calls_are_known_after_a_start(url: SecretUrl) {
+    let store = Store::open(&url).await.unwrap();
+    let (log, _) = LogWriter::start(store.clone(), "n");
+    let new = |key: &str, at: i64| CallKey {
+        key: key.into(),
+        print: i64::MIN,
+        call: Key::new(),
+        called: "034".into(),
+        trunk: None,
+        plan: "outgoing".into(),
+        at: Stamp::from_millis(at),
+    };
+    let keys = [new("old", 1_000), new("a", 2_000), new("b", 3_000), new("old", 4_000)];
+    keys.iter().for_each(|key| log.call_key(key.clone()));
+    assert!(log.flush(SOON).await);
+    let known = store.call_keys("n", Stamp::from_millis(2_000), 2).await.unwrap();
+    assert_eq!(known, keys[2..], "the newest, and of one key the last call");
+    assert!(store.call_keys("another", Stamp::from_millis(0), 9).await.unwrap().is_empty());
+    store.forget_call_keys(Stamp::from_millis(3_000)).await.unwrap();
+    assert_eq!(store.call_keys("n", Stamp::from_millis(0), 9).await.unwrap(), keys[2..]);
+}
+
+async fn texts_are_kept_settled_and_forgotten(url: SecretUrl) {
+    let store = Store::open(&url).await.unwrap();
+    let (log, _) = LogWriter::start(store.clone(), "n");
+    let new = |at: i64, incoming: bool| NewMessage {
+        incoming,
+        from: "0341234567".into(),
+        to: "milo".into(),
+        trunk: Some("carrier".into()),
+        account: None,
+        call: (!incoming).then(Key::new),
+        text: "Salama\0 é".into(),
+        at: Stamp::from_millis(at),
+        result: incoming.then_some("received"),
+    };
+    let keys = [log.message(new(1_000, true)), log.message(new(2_000, false)), log.message(new(2_000, false))];
+    log.message_settled(keys[1], "refused", Some(404));
+    assert!(log.flush(SOON).await);
+    store.settle_messages("another").await.unwrap();
+    let row = async |key: Key| store.message(key).await.unwrap();
+    let first = row(keys[0]).await.unwrap();
+    assert_eq!((first.direction.as_str(), first.text.as_str(), first.call), ("in", "Salama\u{fffd} é", None));
+    assert_eq!(first.result.as_deref(), Some("received"));
+    let second = row(keys[1]).await.unwrap();
+    assert_eq!((second.result.as_deref(), second.sip_status), (Some("refused"), Some(404)));
+    assert!(second.call.is_some() && row(keys[2]).await.unwrap().result.is_none());
+    store.settle_messages("n").await.unwrap();
+    assert_eq!(row(keys[2]).await.unwrap().result.as_deref(), Some("cut off"));
+    // Two of one millisecond: the pages must neither repeat nor skip one.
+    let (mut seen, mut cursor) = (Vec::new(), None);
+    loop {
+        let page = store.messages(cursor, 1).await.unwrap().unwrap();
+        seen.extend(page.messages.iter().map(|message| message.id));
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    let mut last = [keys[1], keys[2]];
+    last.sort();
+    assert_eq!(seen, [last[1], last[0], keys[0]]);
+    assert_eq!(store.forget_messages(Stamp::from_millis(2_000)).await.unwrap(), 1);
+    assert!(row(keys[0]).await.is_none() && row(keys[1]).await.is_some());
+    assert!(store.messages(Some(keys[0]), 1).await.unwrap().is_none());
 }
 
 async fn pages_follow_each_other_newest_first(url: SecretUrl) {

@@ -4,7 +4,7 @@
 //! transaction at a time. While the database is away the queue is the memory: the task tries again, ever more slowly, and the
 //! rows behind wait in order. What may enter depends on how full it is, so that what matters most is lost last:
 //!
-//! | the queue is | events | turns | beginnings and ends of calls |
+//! | the queue is | events | turns, messages | beginnings and ends of calls |
 //! |---|---|---|---|
 //! | less than half full | enter | enter | enter |
 //! | less than three quarters full | lost, counted | enter | enter |
@@ -28,7 +28,10 @@ use tokio::{
     time::{Instant, sleep, timeout, timeout_at},
 };
 
-use super::{Batch, Ending, HangupBy, Key, NewCall, NewTurn, RecordingState, Stamp, Store, TrunkDay, error};
+use super::{
+    Batch, CallKey, DayCount, Ending, HangupBy, Key, NewCall, NewMessage, NewTurn, RecordingState, Stamp, Store, Whose,
+    error,
+};
 
 /// Rows that may wait.
 const CAPACITY: usize = 65_536;
@@ -56,7 +59,10 @@ enum Entry {
     Ended(Key, Ending),
     Recording(Key, String),
     Recorded(Key, RecordingState),
-    Carried(String, TrunkDay),
+    Counted(Whose, DayCount),
+    Asked(CallKey),
+    Message(Key, NewMessage),
+    Settled(Key, &'static str, Option<u16>),
     /// Everything before this has been written.
     Flushed(oneshot::Sender<()>),
 }
@@ -70,7 +76,7 @@ pub struct LogState {
     pub waiting: usize,
     /// Events that were lost since the start.
     pub lost_events: u64,
-    /// Turns that were lost since the start.
+    /// Turns and messages that were lost since the start.
     pub lost_turns: u64,
     /// Beginnings, answers and ends of calls that were lost since the start.
     pub lost_calls: u64,
@@ -133,9 +139,30 @@ impl LogWriter {
         self.put(Entry::Recorded(call, state));
     }
 
-    /// A trunk has carried so much within a day.
-    pub fn trunk_day(&self, trunk: &str, so_far: TrunkDay) {
-        self.put(Entry::Carried(trunk.into(), so_far));
+    /// A call was asked for under this idempotency key.
+    pub fn call_key(&self, key: CallKey) {
+        self.put(Entry::Asked(key));
+    }
+
+    /// So much was counted within a day.
+    pub fn day(&self, whose: &Whose, so_far: DayCount) {
+        self.put(Entry::Counted(whose.clone(), so_far));
+    }
+
+    /// A text comes or goes. Returns its key.
+    pub fn message(&self, mut message: NewMessage) -> Key {
+        let key = Key::new();
+        for text in [&mut message.from, &mut message.to] {
+            tidy(text, LONGEST_NAME);
+        }
+        tidy(&mut message.text, LONGEST_TEXT);
+        self.put(Entry::Message(key, message));
+        key
+    }
+
+    /// What became of a text that was to be sent, and the SIP status that said so.
+    pub fn message_settled(&self, key: Key, result: &'static str, sip_status: Option<u16>) {
+        self.put(Entry::Settled(key, result, sip_status));
     }
 
     /// How the log is doing.
@@ -153,8 +180,10 @@ impl LogWriter {
     fn put(&self, entry: Entry) {
         let free = self.queue.capacity();
         let (reserve, lost) = match entry {
-            Entry::Event(..) | Entry::Carried(..) => (self.queue.max_capacity() / 2, &self.lost.events),
-            Entry::Turn(..) => (self.queue.max_capacity() / 4, &self.lost.turns),
+            Entry::Event(..) | Entry::Counted(..) => (self.queue.max_capacity() / 2, &self.lost.events),
+            Entry::Turn(..) | Entry::Message(..) | Entry::Settled(..) => {
+                (self.queue.max_capacity() / 4, &self.lost.turns)
+            }
             _ => (0, &self.lost.calls),
         };
         let important = reserve == 0;
@@ -326,8 +355,8 @@ impl Task {
             match self.write(&batch[n..=n]).await {
                 Err(fault) if error::is_hopeless(&fault) => {
                     let lost = match batch.remove(n) {
-                        Entry::Event(..) | Entry::Carried(..) => &self.lost.events,
-                        Entry::Turn(..) => &self.lost.turns,
+                        Entry::Event(..) | Entry::Counted(..) => &self.lost.events,
+                        Entry::Turn(..) | Entry::Message(..) | Entry::Settled(..) => &self.lost.turns,
                         _ => &self.lost.calls,
                     };
                     lost.fetch_add(1, Ordering::Relaxed);
@@ -351,7 +380,10 @@ impl Task {
             Entry::Ended(key, ending) => rows.end_call(*key, ending).await,
             Entry::Recording(key, name) => rows.begin_recording(*key, name).await,
             Entry::Recorded(key, state) => rows.end_recording(*key, *state).await,
-            Entry::Carried(trunk, so_far) => rows.set_trunk_day(&self.node, trunk, so_far).await,
+            Entry::Counted(whose, so_far) => rows.set_day(&self.node, whose, so_far).await,
+            Entry::Message(key, message) => rows.insert_message(&self.node, *key, message).await,
+            Entry::Settled(key, result, status) => rows.settle_message(*key, result, *status).await,
+            Entry::Asked(key) => rows.set_call_key(&self.node, key).await,
             Entry::Flushed(_) => Ok(()),
         }
     }

@@ -48,7 +48,7 @@ actions = [{ answer = {} }, { echo = {} }]
 ";
 
 /// The file of accounts: `rina`, whose password is `secret`, as the command makes it.
-pub(super) fn accounts(folder: &Path) -> PathBuf {
+pub(crate) fn accounts(folder: &Path) -> PathBuf {
     let mut making = crate::house::alone(PROGRAM, folder);
     let mut making = making.args(["sip", "account", "rina"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
     let making = making.as_mut().expect("milo");

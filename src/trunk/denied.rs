@@ -19,6 +19,8 @@ pub enum Denied {
     Down,
     /// It does not show this caller ID.
     CallerId,
+    /// Whoever calls may not call such a number: its account's `allow` and `deny`.
+    Account,
 }
 
 impl Denied {
@@ -37,6 +39,7 @@ impl Denied {
             Self::Down => "the trunk does not answer",
             Self::NoGateway => "the trunk has no gateway",
             Self::CallerId => "the trunk does not show this caller ID",
+            Self::Account => "the account does not call this number",
         }
     }
 }

@@ -1,21 +1,21 @@
-//! Which numbers may be called over a trunk: prefixes that are allowed and denied, of which the longest counts.
+//! Which numbers may be called over a trunk, or by an account: prefixes that are allowed and denied, of which the longest counts.
 
-/// The destinations of one trunk.
+/// The destinations of one trunk, or of one account.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Destinations {
+pub(crate) struct Destinations {
     /// None: everything that is not denied.
     allow: Option<Vec<String>>,
     deny: Vec<String>,
 }
 
 impl Destinations {
-    pub(super) fn new(allow: Option<Vec<String>>, deny: Option<Vec<String>>) -> Self {
+    pub(crate) fn new(allow: Option<Vec<String>>, deny: Option<Vec<String>>) -> Self {
         let bare = |prefixes: Vec<String>| prefixes.iter().map(|prefix| bare(prefix)).collect::<Vec<_>>();
         Self { allow: allow.map(bare), deny: deny.map(bare).unwrap_or_default() }
     }
 
     /// Whether a number, as it is dialled, may be called.
-    pub(super) fn holds(&self, number: &str) -> bool {
+    pub(crate) fn holds(&self, number: &str) -> bool {
         let number = bare(number);
         let allowed = longest(self.allow.iter().flatten(), &number);
         let denied = longest(&self.deny, &number);

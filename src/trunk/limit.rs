@@ -1,4 +1,4 @@
-//! How many calls a trunk carries at once, and how many may begin within a second.
+//! How many calls a trunk, or an account, has at once, and how many may begin within a second.
 
 use std::{
     sync::{
@@ -8,14 +8,15 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
-
-use super::{Denied, day::Day};
+use super::{
+    Denied,
+    day::{Day, Talk},
+};
 use crate::store::Stamp;
 
 /// The limit of one trunk, for calls in and out together. No call waits for another here: two counters, moved whole.
 #[derive(Debug)]
-pub(super) struct Limit {
+pub(crate) struct Limit {
     most: usize,
     live: Arc<AtomicUsize>,
     pace: Option<Pace>,
@@ -49,31 +50,46 @@ impl Pace {
 #[derive(Debug)]
 pub struct Place {
     live: Arc<AtomicUsize>,
-    /// Where the minutes of a call out are counted, and since when they are.
-    talk: Option<(Arc<Day>, Instant)>,
+    /// Where the call and its minutes are counted; none: nowhere.
+    day: Option<Arc<Day>>,
+    /// While its minutes count.
+    talk: Option<Talk>,
 }
 
 impl Place {
-    /// The call is up: from here its minutes count.
-    pub(super) fn count_minutes(&mut self, day: &Arc<Day>) {
-        self.talk = Some((Arc::clone(day), Instant::now()));
+    /// The same, and the call is one of this day.
+    ///
+    /// # Errors
+    /// The day has none left.
+    pub(crate) fn counted(mut self, day: &Arc<Day>) -> Result<Self, Denied> {
+        day.begin(Stamp::now())?;
+        self.day = Some(Arc::clone(day));
+        Ok(self)
+    }
+
+    /// The call is up: from here its minutes count, if the call itself does.
+    pub(crate) fn answered(&mut self) {
+        self.talk = self.day.as_ref().map(Day::talk);
+    }
+
+    /// The call was never placed: it does not count.
+    pub(crate) fn unused(self) {
+        if let Some(day) = &self.day {
+            day.take_back(Stamp::now());
+        }
     }
 }
 
+/// Dropping `talk`, which comes with it, counts the call's seconds.
 impl Drop for Place {
     fn drop(&mut self) {
         self.live.fetch_sub(1, Ordering::Relaxed);
-        if let Some((day, since)) = self.talk.take() {
-            // Those who count minutes count every second that has begun.
-            let seconds = u64::try_from(since.elapsed().as_nanos().div_ceil(1_000_000_000)).unwrap_or(u64::MAX);
-            day.talked(Stamp::now(), seconds);
-        }
     }
 }
 
 impl Limit {
     /// `None`: no limit.
-    pub(super) fn new(max_calls: Option<usize>, calls_per_second: Option<f64>) -> Self {
+    pub(crate) fn new(max_calls: Option<usize>, calls_per_second: Option<f64>) -> Self {
         let pace = calls_per_second.map(Pace::new);
         Self { most: max_calls.unwrap_or(usize::MAX), live: Arc::default(), pace }
     }
@@ -82,10 +98,10 @@ impl Limit {
     ///
     /// # Errors
     /// There is none.
-    pub(super) fn take(&self, now: Duration) -> Result<Place, Denied> {
+    pub(crate) fn take(&self, now: Duration) -> Result<Place, Denied> {
         let more = |live: usize| (live < self.most).then_some(live + 1);
         self.live.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).map_err(|_| Denied::Full)?;
-        let place = Place { live: Arc::clone(&self.live), talk: None };
+        let place = Place { live: Arc::clone(&self.live), day: None, talk: None };
         let now_ns = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
         if self.pace.as_ref().is_none_or(|pace| pace.allows(now_ns)) { Ok(place) } else { Err(Denied::Pace) }
     }
@@ -93,11 +109,11 @@ impl Limit {
     /// A place whatever the limit, for what must not be refused.
     pub(super) fn take_anyway(&self) -> Place {
         self.live.fetch_add(1, Ordering::Relaxed);
-        Place { live: Arc::clone(&self.live), talk: None }
+        Place { live: Arc::clone(&self.live), day: None, talk: None }
     }
 
     /// Calls that are up now.
-    pub(super) fn live(&self) -> usize {
+    pub(crate) fn live(&self) -> usize {
         self.live.load(Ordering::Relaxed)
     }
 }

@@ -28,12 +28,12 @@ use tokio::{sync::watch, task::JoinSet, time::Instant};
 use crate::{
     call::cleaning,
     config::{self, Config, sip_server},
-    store::{LogWriter, Stamp, Store},
+    store::{LogWriter, Stamp, Store, Whose},
 };
-use day::Day;
-use destinations::Destinations;
+pub(crate) use day::Day;
+pub(crate) use destinations::Destinations;
 use emergency::Emergencies;
-use limit::Limit;
+pub(crate) use limit::Limit;
 use ping::Reach;
 use registrar::Registrar;
 
@@ -136,9 +136,10 @@ impl Trunks {
         let mut trunks = Vec::new();
         for trunk in &config.sip.trunks {
             let credentials = credentials(trunk).with_context(|| format!("the trunk {:?}", trunk.name))?;
-            let known = store.trunk_day(node, &trunk.name, &today).await?;
+            let whose = Whose::Trunk(trunk.name.clone());
+            let known = store.day(node, &whose, &today).await?;
             let most = (trunk.calls_per_day, trunk.minutes_per_day);
-            let day = Arc::new(Day::new(&trunk.name, most, known, log.clone()));
+            let day = Arc::new(Day::new(whose, most, known, log.clone()));
             trunks.push(Trunk::start(trunk, config, credentials, endpoint, day).await?);
         }
         let trunks = Self { all: trunks.into(), emergencies: Arc::new(Emergencies::new(&config.sip)) };
@@ -162,16 +163,21 @@ impl Trunks {
         self.emergencies.of(number)
     }
 
-    /// The trunk that a call comes over: the one that it has proved to be, else one at its address. Of several at one address the
-    /// one whose domain it names; else, of several accounts at one registrar, the one that is called; else the first.
+    /// The trunk that a call comes over: the one that it has proved to be, else one at its address.
     pub fn of(&self, invitation: &Invitation) -> Option<&Trunk> {
-        if let Some(name) = invitation.trunk() {
-            return self.named(name);
+        match invitation.trunk() {
+            Some(name) => self.named(name),
+            None => self.from(invitation.source().ip(), invitation.to_uri(), invitation.from_uri()),
         }
-        let source = invitation.source().ip().to_canonical();
-        let fits = || self.all.iter().filter(move |trunk| trunk.is_at(source) && trunk.is_named(invitation));
+    }
+
+    /// The trunk at this address, whence a call or a text comes, to whom and from whom. Of several at one address the one whose
+    /// domain it names; else, of several accounts at one registrar, the one that is called; else the first.
+    pub fn from(&self, source: IpAddr, to: &Uri, from: &Uri) -> Option<&Trunk> {
+        let (source, number) = (source.to_canonical(), to.user());
+        let fits = || self.all.iter().filter(move |trunk| trunk.is_at(source) && trunk.is_named(to, from));
         let by_domain = |trunk: &&Trunk| trunk.settings.domain.is_some();
-        let called = |trunk: &&Trunk| trunk.settings.username.as_deref() == Some(invitation.to_number());
+        let called = |trunk: &&Trunk| trunk.settings.username.as_deref() == Some(number.as_str());
         fits().find(by_domain).or_else(|| fits().find(called)).or_else(|| fits().next())
     }
 
@@ -269,12 +275,12 @@ impl Trunk {
         self.recording
     }
 
-    /// Whether a call names the trunk's domain, where it has one.
-    fn is_named(&self, invitation: &Invitation) -> bool {
+    /// Whether a call to and from these names the trunk's domain, where it has one.
+    fn is_named(&self, to: &Uri, from: &Uri) -> bool {
         let Some(domain) = &self.settings.domain else { return true };
         let uri = match self.settings.domain_of {
-            config::DomainOf::To => invitation.to_uri(),
-            config::DomainOf::From => invitation.from_uri(),
+            config::DomainOf::To => to,
+            config::DomainOf::From => from,
         };
         uri.host().is_some_and(|host| host.as_str().eq_ignore_ascii_case(domain))
     }
@@ -304,7 +310,13 @@ impl Trunk {
         self.place(Direction::Out)
     }
 
-    /// A place for a call to an emergency number, whatever the limits.
+    /// A place for a call that comes for an emergency number, whatever the limits.
+    pub fn place_emergency(&self) -> Place {
+        self.inbound.carried.fetch_add(1, Ordering::Relaxed);
+        self.limit.take_anyway()
+    }
+
+    /// A place for a call to an emergency number, whatever the limits; neither it nor its minutes count.
     ///
     /// # Errors
     /// [`Denied::NoGateway`].
@@ -314,11 +326,6 @@ impl Trunk {
         }
         self.outbound.carried.fetch_add(1, Ordering::Relaxed);
         Ok(self.limit.take_anyway())
-    }
-
-    /// The call out that has this place was answered.
-    pub fn answered(&self, place: &mut Place) {
-        place.count_minutes(&self.day);
     }
 
     /// Whether a call out over it may be said to come from there.
@@ -341,7 +348,7 @@ impl Trunk {
     pub fn place(&self, direction: Direction) -> Result<Place, Denied> {
         let place = self.limit.take(self.began.elapsed()).and_then(|place| match direction {
             Direction::In => Ok(place),
-            Direction::Out => self.day.begin(Stamp::now()).map(|()| place),
+            Direction::Out => place.counted(&self.day),
         });
         let counts = match direction {
             Direction::In => &self.inbound,
@@ -363,6 +370,31 @@ impl Trunk {
         from: Option<&str>,
         caller: &str,
     ) -> Result<Outgoing, SignalingError> {
+        let (target, from) = self.addressed(number, from, caller)?;
+        let caller = self.caller(from_here);
+        match &self.credentials {
+            Some(credentials) => caller.call_as(&target, &from, credentials.clone()).await,
+            None => caller.call(&target, &from).await,
+        }
+    }
+
+    /// Sends a text to a number over this trunk: the status of the answer.
+    ///
+    /// # Errors
+    /// Those of [`Caller::text`]; a trunk without a gateway cannot be sent anything over.
+    pub async fn text(
+        &self,
+        from_here: &Caller,
+        number: &str,
+        from: Option<&str>,
+        text: &str,
+    ) -> Result<u16, SignalingError> {
+        let (target, from) = self.addressed(number, from, "")?;
+        self.caller(from_here).text(&target, &from, text, self.credentials.clone()).await
+    }
+
+    /// The address of a number behind the trunk's gateway, and the From there.
+    fn addressed(&self, number: &str, from: Option<&str>, caller: &str) -> Result<(Uri, String), SignalingError> {
         let wrong = |reason: &str| SignalingError::Target { target: number.to_owned(), reason: reason.to_owned() };
         let mut target = self.way_out().cloned().ok_or_else(|| wrong("the trunk has no gateway"))?;
         if let Uri::Sip(sip) = &mut target {
@@ -378,11 +410,7 @@ impl Trunk {
             Some(host) => Uri::sip(Some(&id), host.clone(), None).to_string(),
             None => id,
         };
-        let caller = self.caller(from_here);
-        match &self.credentials {
-            Some(credentials) => caller.call_as(&target, &from, credentials.clone()).await,
-            None => caller.call(&target, &from).await,
-        }
+        Ok((target, from))
     }
 
     /// A call out over it came to nothing, with this status and these words, which speak of the trunk and not of whom it called.

@@ -44,7 +44,7 @@ pub struct TrunkReport {
     pub refused_out: u64,
     /// Calls that went out over it today (UTC).
     pub calls_today: u64,
-    /// Minutes of those that have ended; one that has begun counts.
+    /// Their minutes, also of those that are up; one that has begun counts.
     pub minutes_today: u64,
 }
 

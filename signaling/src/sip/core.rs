@@ -38,9 +38,12 @@ use super::{
         table::{Told, TransactionId, Transactions},
     },
     uri::Uri,
-    usage::{Call, Ping},
+    usage::{Call, Ping, Sending},
 };
-pub use super::{end_reason::EndReason, usage::EarlyMedia};
+pub use super::{
+    end_reason::EndReason,
+    usage::{EarlyMedia, TextIn},
+};
 use crate::security::MediaSecurity;
 
 /// Which call; never given twice.
@@ -93,6 +96,13 @@ pub enum Event {
     Registered(String, Arc<[Registered]>),
     /// An OPTIONS of ours has its final response, the status code; or nobody was reached, and why.
     Ponged(CallKey, Result<u16, String>),
+    /// Somebody has sent a text (MESSAGE), outside of any call. It waits for [`Core::answer_text`].
+    Text(Box<TextIn>),
+    /// The other side of a call has sent a text within it.
+    TextWithin(CallKey, String),
+    /// A MESSAGE of ours has its final response: the status code; 408 when none came, 503 when it could not be sent, 513
+    /// when it is too large for every way there is.
+    TextAnswered(CallKey, u16),
     /// A registration stands otherwise than before.
     Registration(CallKey, RegistrationState),
 }
@@ -141,6 +151,8 @@ pub struct CoreConfig {
     pub logins: Vec<TrunkLogin>,
     /// How they do.
     pub algorithms: Algorithms,
+    /// Numbers whose calls are taken however many are up: those for emergencies.
+    pub urgent: Vec<String>,
     /// Secret from which tags and branches are drawn.
     pub seed: [u8; 32],
 }
@@ -201,6 +213,8 @@ pub struct Core {
     pub(super) bans: Bans,
     /// OPTIONS of ours without a final response; of the same series.
     pub(super) pings: HashMap<CallKey, Ping>,
+    /// MESSAGEs of ours without a final response; of the same series.
+    pub(super) texts: HashMap<CallKey, Sending>,
     /// Places that have not answered lately.
     pub(super) deaf: Deaf,
     /// The ACKs of answers that came after their INVITE was given up, to be sent again when those come again.
@@ -238,6 +252,7 @@ impl Core {
             logins,
             bans: Bans::new(now, config.bans),
             pings: HashMap::new(),
+            texts: HashMap::new(),
             deaf: Deaf::default(),
             late: VecDeque::new(),
             dialogs: HashMap::new(),

@@ -26,7 +26,7 @@ use super::{
     waiting::Waiting,
 };
 use crate::{
-    Invitation,
+    Invitation, Text,
     handle::{CallState, Command},
     invitation::LegFactory,
 };
@@ -52,6 +52,7 @@ pub(super) struct Driver {
     pub(super) binding: Option<Binding>,
     pub(super) commands: mpsc::WeakSender<Command>,
     pub(super) invitations: mpsc::Sender<Invitation>,
+    pub(super) texts: mpsc::Sender<Text>,
     pub(super) farewells: mpsc::Sender<CallKey>,
     pub(super) legs: LegFactory,
     pub(super) ladders: Ladders,
@@ -241,7 +242,10 @@ impl Driver {
             }),
             Event::ReferAnswered(call, code) => self.waiting.refer_answered(call, code),
             Event::ReferProgress(call, code) => self.waiting.refer_progress(call, code),
-            Event::Ponged(ping, result) => self.waiting.ponged(ping, result),
+            Event::Ponged(request, result) => self.waiting.answered(request, result),
+            Event::TextAnswered(request, code) => self.waiting.answered(request, Ok(code)),
+            Event::Text(text) => self.hand_over(now, *text),
+            Event::TextWithin(call, text) => self.update(call, |state| state.tell_text(text)),
             Event::Registration(key, state) => self.registrars.tell(key, state),
             Event::Ended(call, reason) => {
                 self.waiting.end(call);

@@ -36,7 +36,7 @@ use super::{
 };
 use crate::{
     Invitations, Outgoing, SignalingError,
-    handle::{Command, NewCall, ask},
+    handle::{Command, NewCall, NewText, ask},
     invitation::LegFactory,
     outgoing::Audio,
     security::{MediaSecurity, Srtp},
@@ -46,6 +46,8 @@ use crate::{
 const INBOX: usize = 1024;
 /// Commands that wait; full, the owners of calls wait.
 const COMMANDS: usize = 256;
+/// Texts that wait for whoever takes them; of more, the senders are told to come again.
+const TEXTS: usize = 256;
 
 /// What an endpoint is made from.
 #[derive(Clone, Debug)]
@@ -98,6 +100,8 @@ pub struct EndpointConfig {
     pub logins: Vec<TrunkLogin>,
     /// How they do.
     pub algorithms: Algorithms,
+    /// Numbers whose calls are taken however many are up: those for emergencies.
+    pub urgent: Vec<String>,
     /// The ladders of how many dialogs stay after their calls; 0: no SIP is kept.
     pub ladders: usize,
 }
@@ -130,6 +134,7 @@ impl Default for EndpointConfig {
             registrar: None,
             logins: Vec::new(),
             algorithms: Algorithms { sha256: true, md5: true },
+            urgent: Vec::new(),
             ladders: 0,
         }
     }
@@ -153,6 +158,7 @@ pub struct Caller {
     legs: LegFactory,
     trust: Option<Trust>,
     resolver: Resolver,
+    is_urgent: bool,
 }
 
 impl Endpoint {
@@ -170,6 +176,7 @@ impl Endpoint {
         let transports = Transports::bind(&config, inbox)?;
         let (commands, asked) = mpsc::channel(COMMANDS);
         let (invitations, queue) = mpsc::channel(config.max_calls.clamp(1, 1024));
+        let (texts, texted) = mpsc::channel(TEXTS);
         // One place for each call and some for those whose owners have not noticed yet that they are over.
         let (farewells, farewell) = mpsc::channel(config.max_calls.saturating_mul(2).clamp(64, 1 << 20));
         let (report, counters) = watch::channel(Counters::default());
@@ -195,6 +202,7 @@ impl Endpoint {
                 registrar: config.registrar,
                 logins: config.logins,
                 algorithms: config.algorithms,
+                urgent: config.urgent,
                 seed: rand::random(),
             },
         );
@@ -211,6 +219,7 @@ impl Endpoint {
             binding: None,
             commands: commands.downgrade(),
             invitations,
+            texts,
             farewells,
             legs: legs.clone(),
             ladders: ladders.clone(),
@@ -218,8 +227,8 @@ impl Endpoint {
             report,
         };
         tokio::spawn(driver.run(inbound, asked, farewell));
-        let invitations = Invitations { queue, _commands: commands.clone() };
-        let caller = Caller { commands, legs, trust: config.trust, resolver };
+        let invitations = Invitations { queue, texts: Some(texted), _commands: commands.clone() };
+        let caller = Caller { commands, legs, trust: config.trust, resolver, is_urgent: false };
         Ok((Self { caller, counters, telephones, certificate, ladders, local }, invitations))
     }
 
@@ -305,6 +314,12 @@ impl Caller {
         Self { trust: Some(trust), ..self.clone() }
     }
 
+    /// The same for calls that are placed however many are up: those to emergency numbers.
+    #[must_use]
+    pub fn urgent(&self) -> Self {
+        Self { is_urgent: true, ..self.clone() }
+    }
+
     /// Calls a `sip:` or `sips:` URI, at the places that DNS names for it until one answers (RFC 3263): over TLS when it is
     /// the latter or says `;transport=tls`, over TCP when it says `;transport=tcp`, else over UDP where DNS names nothing
     /// else, or TCP when the INVITE is too large for a datagram. `from` is a SIP URI, or the user part of one at our own address.
@@ -373,6 +388,45 @@ impl Caller {
         ask(&self.commands, |reply| Command::Ping(ping, reply)).await
     }
 
+    /// Sends a text (MESSAGE, RFC 3428) to a `sip:` or `sips:` URI, at the places that DNS names for it, with credentials for
+    /// whoever asks for some, and waits for its final response: the status code; 408 when none came, 503 when it could not be
+    /// sent, 513 when it is too large: no datagram may have more than 1,300 bytes (section 8), a stream may. `from` is a SIP URI,
+    /// or the user part of one at our own address. Over UDP it is sent again for half a minute.
+    ///
+    /// # Errors
+    /// [`SignalingError::Target`], [`SignalingError::Stopped`].
+    pub async fn text(
+        &self,
+        target: &Uri,
+        from: &str,
+        text: &str,
+        credentials: Option<Credentials>,
+    ) -> Result<u16, SignalingError> {
+        let wrong = |reason| SignalingError::Target { target: target.to_string(), reason };
+        let destination = destination(target, &self.resolver, self.trust.clone()).await.map_err(wrong)?;
+        self.send_text(target, (from, text), destination, credentials).await
+    }
+
+    /// Sends a text to a telephone that is registered here, the way that its REGISTER came.
+    ///
+    /// # Errors
+    /// Those of [`Caller::text`].
+    pub async fn text_telephone(&self, telephone: &Registered, from: &str, text: &str) -> Result<u16, SignalingError> {
+        self.send_text(&telephone.contact, (from, text), Destination::at(telephone.flow), None).await
+    }
+
+    async fn send_text(
+        &self,
+        target: &Uri,
+        (from, text): (&str, &str),
+        destination: Destination,
+        credentials: Option<Credentials>,
+    ) -> Result<u16, SignalingError> {
+        let (target, from, text) = (target.clone(), from.to_owned(), text.to_owned());
+        let new = Box::new(NewText { target, from, text, destination, credentials });
+        ask(&self.commands, |reply| Command::Text(new, reply)).await
+    }
+
     async fn place(
         &self,
         target: &Uri,
@@ -393,7 +447,14 @@ impl Caller {
     ) -> Result<Outgoing, SignalingError> {
         let socket = self.legs.ports.bind()?;
         let rtp = socket.local_addr()?;
-        let call = NewCall { target: target.clone(), from: from.to_owned(), destination, rtp, credentials };
+        let call = NewCall {
+            target: target.clone(),
+            from: from.to_owned(),
+            destination,
+            rtp,
+            is_urgent: self.is_urgent,
+            credentials,
+        };
         let (handle, call_id) = ask(&self.commands, |reply| Command::Call(Box::new(call), reply)).await?;
         Ok(Outgoing { call_id, waiting: Some((handle, Audio::Silent(socket))), legs: self.legs.clone(), told: None })
     }

@@ -13,7 +13,7 @@ use super::{header::Via, headers::Name, message::Message, transaction::table::Tr
 pub(crate) const DEFAULT_PORT: u16 = 5060;
 
 /// A request of more bytes is too large for a datagram whose path is not known well (RFC 3261 section 18.1.1).
-const LARGE: usize = 1300;
+pub(super) const LARGE: usize = 1300;
 
 /// A transport protocol of SIP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

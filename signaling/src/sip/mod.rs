@@ -49,6 +49,7 @@ pub mod session_timer;
 pub mod status;
 mod stun;
 pub mod telephones;
+pub mod text;
 pub mod tls;
 pub(crate) mod transaction;
 mod transport;

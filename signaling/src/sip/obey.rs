@@ -2,13 +2,16 @@
 
 use std::time::Instant;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tracing::info;
 
-use super::{core::CallKey, driver::Driver};
+use super::{
+    core::{CallKey, TextIn},
+    driver::Driver,
+};
 use crate::{
     SignalingError,
-    handle::{CallHandle, CallState, Command, NewCall, Step},
+    handle::{CallHandle, CallState, Command, NewCall, NewText, Step},
 };
 
 impl Driver {
@@ -46,17 +49,22 @@ impl Driver {
                 Step::Report(code) => self.core.report_referral(now, call, code),
                 Step::Refuse(code) => self.core.refuse_referral(now, call, code),
             })),
+            Command::InOurPlace(call, reply) => drop(reply.send(self.core.in_our_place(call))),
             Command::HangUp(call, reply) => drop(reply.send(self.core.hang_up(now, call))),
             Command::Call(call, reply) => drop(reply.send(self.place(now, &call))),
             Command::Ping(ping, reply) => {
                 let (target, destination) = &*ping;
                 match destination.ways(&mut self.transports) {
-                    Ok(ways) => self.waiting.for_ping(self.core.ping(now, target, ways), target, reply),
+                    Ok(ways) => self.waiting.for_answer(self.core.ping(now, target, ways), target, reply),
                     Err(reason) => {
                         drop(reply.send(Err(SignalingError::Target { target: target.to_string(), reason })));
                     }
                 }
             }
+            Command::Text(text, reply) => match self.text(now, &text) {
+                Ok(key) => self.waiting.for_answer(key, &text.target, reply),
+                Err(error) => drop(reply.send(Err(error))),
+            },
             Command::Register(account, reply) => {
                 drop(reply.send(Ok(self.registrars.register(now, *account, &mut self.core))));
             }
@@ -78,7 +86,12 @@ impl Driver {
     fn place(&mut self, now: Instant, call: &NewCall) -> Result<(CallHandle, String), SignalingError> {
         let wrong = |reason| SignalingError::Target { target: call.target.to_string(), reason };
         let ways = call.destination.ways(&mut self.transports).map_err(wrong)?;
-        let key = self.core.call(now, &call.target, &call.from, ways, call.rtp)?;
+        let NewCall { target, from, rtp, .. } = call;
+        let key = if call.is_urgent {
+            self.core.call_anyway(now, target, from, ways, *rtp)?
+        } else {
+            self.core.call(now, target, from, ways, *rtp)?
+        };
         if let Some(credentials) = &call.credentials {
             self.core.authorize(key, credentials.clone());
         }
@@ -89,6 +102,25 @@ impl Driver {
                 self.core.release(now, key);
                 Err(SignalingError::Stopped)
             }
+        }
+    }
+
+    fn text(&mut self, now: Instant, text: &NewText) -> Result<CallKey, SignalingError> {
+        let NewText { target, from, text, destination, credentials } = text;
+        let wrong = |reason| SignalingError::Target { target: target.to_string(), reason };
+        let ways = destination.ways(&mut self.transports).map_err(wrong)?;
+        self.core.send_text(now, (target, from), text, ways, credentials.clone())
+    }
+
+    /// A text goes to whoever takes them, and is answered: what nobody takes is refused, so that it is sent again later.
+    pub(super) fn hand_over(&mut self, now: Instant, text: TextIn) {
+        match self.texts.try_reserve() {
+            Ok(place) => {
+                self.core.answer_text(now, &text, None);
+                place.send(text.into());
+            }
+            Err(mpsc::error::TrySendError::Closed(())) => self.core.answer_text(now, &text, Some(480)),
+            Err(mpsc::error::TrySendError::Full(())) => self.core.answer_text(now, &text, Some(503)),
         }
     }
 

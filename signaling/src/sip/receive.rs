@@ -19,6 +19,7 @@ use super::{
     registrar::{Outsider, Proven, Registrar},
     screen::{Refusal, Rejection, allow, screen, screen_error, supported},
     status::reason_phrase,
+    text::TEXT_TYPE,
     transaction::{
         message::{merge_key, server_key},
         table::Told,
@@ -253,6 +254,7 @@ impl Core {
             (Method::Invite, None) => self.invited(now, request),
             (Method::Options, None) => self.answer_options(&request),
             (Method::Register, None) => self.registers(now, request),
+            (Method::Message, None) => self.texted(request),
             // RFC 3261 section 15.1.2, RFC 6086 section 4.2.2; without a To tag there is nothing to match.
             // The same for a NOTIFY of nothing that we asked for.
             (Method::Bye | Method::Info | Method::Prack | Method::Update | Method::Notify, None) => {
@@ -283,7 +285,7 @@ impl Core {
         let full = self.calls.len() >= self.config.max_calls;
         let mut response = self.response(request, if full { 486 } else { 200 }, "");
         response.headers.push(Name::ALLOW, allow());
-        response.headers.push(Name::ACCEPT, format!("{SDP_TYPE}, {RELAY_TYPE}, {KEY_TYPE}"));
+        response.headers.push(Name::ACCEPT, format!("{SDP_TYPE}, {RELAY_TYPE}, {KEY_TYPE}, {TEXT_TYPE}"));
         response.headers.push(Name::ACCEPT_ENCODING, "identity");
         response.headers.push(Name::ACCEPT_LANGUAGE, "mg, fr, en");
         response.headers.push(Name::SUPPORTED, supported());
@@ -377,6 +379,10 @@ impl Core {
             self.ping_told(now, call, told);
             return;
         }
+        if self.texts.contains_key(&call) {
+            self.text_told(now, call, &told);
+            return;
+        }
         match told {
             Told::Response(response) => self.responded(now, call, id, &response),
             Told::TimedOut => self.unanswered(now, call, id, (408, reason_phrase(408))),
@@ -450,6 +456,7 @@ mod tests {
                 registrar: None,
                 logins: Vec::new(),
                 algorithms: crate::Algorithms { sha256: true, md5: true },
+                urgent: Vec::new(),
                 public_address: None,
                 media_address: [127, 0, 0, 1].into(),
                 trusted: Vec::new(),

@@ -152,6 +152,10 @@ pub(super) struct Registration {
     expires: u32,
     /// Asked for more already.
     too_brief: bool,
+    /// The Contact of the REGISTER that was sent last.
+    contact: String,
+    /// That one was sent because the answer to the one before showed us under another address.
+    corrects: bool,
 }
 
 impl Registration {
@@ -176,6 +180,8 @@ impl Registration {
             failures: 0,
             expires,
             too_brief: false,
+            contact: String::new(),
+            corrects: false,
         }
     }
 
@@ -250,6 +256,7 @@ impl Registration {
     /// The next REGISTER, complete but for its Via; `contact` is where we can be reached.
     pub(super) fn request(&mut self, contact: &str) -> Message {
         self.number += 1;
+        contact.clone_into(&mut self.contact);
         let us = NameAddr::new(self.account.address_of_record());
         let expires = if self.is_leaving() { 0 } else { self.expires };
         let mut request = Message::request(Method::Register, self.account.domain());
@@ -375,7 +382,10 @@ impl Registration {
         // After half of the time and before three quarters: some time is left for what may fail, and those who came
         // together after an outage part.
         self.step = Step::Waiting(now + granted.mul_f64(0.5 + 0.25 * dice).max(Duration::from_secs(1)));
-        Next::Nothing
+        // Behind a NAT this very answer may have shown how we look from outside: what was registered leads nowhere. Once, for
+        // an address that changes with every packet would have us register for ever.
+        self.corrects = !self.corrects && self.contact != ours;
+        if self.corrects { Next::Send } else { Next::Nothing }
     }
 
     /// Growing waits between tries, each drawn from its upper half.

@@ -14,7 +14,7 @@ use super::{
 };
 
 /// The methods Milo serves, as its `Allow` says.
-pub const METHODS: [Method; 10] = [
+pub const METHODS: [Method; 11] = [
     Method::Invite,
     Method::Ack,
     Method::Bye,
@@ -25,6 +25,7 @@ pub const METHODS: [Method; 10] = [
     Method::Update,
     Method::Refer,
     Method::Notify,
+    Method::Message,
 ];
 
 /// The option tags Milo understands, as its `Supported` says.
@@ -230,12 +231,16 @@ fn extensions(message: &Message, method: &Method) -> Result<(), Rejection> {
 
 /// RFC 3261 section 8.2.3, and section 20.1 for what may be sent back.
 fn content(message: &Message, method: &Method) -> Result<(), Rejection> {
-    if !matches!(method, Method::Invite | Method::Prack | Method::Update) {
+    if !matches!(method, Method::Invite | Method::Prack | Method::Update | Method::Message) {
         return Ok(());
     }
     let encodings = message.tokens(Name::CONTENT_ENCODING);
     if encodings.iter().any(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
         return Err(Rejection::new(415).with(Name::ACCEPT_ENCODING, "identity"));
+    }
+    if *method == Method::Message {
+        // Its content is judged where it is read.
+        return Ok(());
     }
     let is_optional = message.headers.get(Name::CONTENT_DISPOSITION).is_some_and(|disposition| {
         disposition.split(';').any(|param| {

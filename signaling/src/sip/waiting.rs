@@ -16,8 +16,8 @@ pub(super) struct Waiting {
     holds: HashMap<CallKey, Reply<()>>,
     /// For what becomes of a REFER.
     referrals: HashMap<CallKey, Referring>,
-    /// For the answer to an OPTIONS.
-    pings: HashMap<CallKey, (String, Reply<u16>)>,
+    /// For the answer to a request outside of calls: OPTIONS, MESSAGE; and whom it was sent to.
+    answers: HashMap<CallKey, (String, Reply<u16>)>,
 }
 
 /// A REFER of ours.
@@ -43,12 +43,12 @@ impl Waiting {
         self.referrals.insert(call, Referring::Asked(reply));
     }
 
-    pub(super) fn for_ping(&mut self, ping: CallKey, target: &Uri, reply: Reply<u16>) {
-        self.pings.insert(ping, (target.to_string(), reply));
+    pub(super) fn for_answer(&mut self, request: CallKey, target: &Uri, reply: Reply<u16>) {
+        self.answers.insert(request, (target.to_string(), reply));
     }
 
-    pub(super) fn ponged(&mut self, ping: CallKey, result: Result<u16, String>) {
-        if let Some((target, reply)) = self.pings.remove(&ping) {
+    pub(super) fn answered(&mut self, request: CallKey, result: Result<u16, String>) {
+        if let Some((target, reply)) = self.answers.remove(&request) {
             drop(reply.send(result.map_err(|reason| SignalingError::Unreached { target, reason })));
         }
     }

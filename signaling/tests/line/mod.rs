@@ -50,6 +50,7 @@ impl Line {
             registrar: None,
             logins: Vec::new(),
             algorithms: Algorithms { sha256: true, md5: true },
+            urgent: Vec::new(),
             public_address: None,
             media_address: IpAddr::from([127, 0, 0, 1]),
             trusted: Vec::new(),

@@ -269,14 +269,14 @@ impl Examiner {
         same
     }
 
-    /// Whether there is an account of this name.
-    pub(super) fn knows(&self, name: &str) -> bool {
-        self.users.binary_search_by(|(user, _)| user.name.as_str().cmp(name)).is_ok()
-    }
-
     /// The account at this place of the list.
     pub(in crate::sip) fn name(&self, at: usize) -> &str {
         self.users.get(at).map_or("", |(user, _)| user.name.as_str())
+    }
+
+    /// Whether there is an account of this name.
+    pub(super) fn knows(&self, name: &str) -> bool {
+        self.users.binary_search_by(|(user, _)| user.name.as_str().cmp(name)).is_ok()
     }
 
     /// Judges the credentials of a request from this address. An unknown account and a wrong password take the same steps.

@@ -213,6 +213,11 @@ impl Bindings {
         self.lapses.first().map(|(at, _)| *at)
     }
 
+    /// Whether a telephone of this account is registered.
+    pub(super) fn has(&self, user: &str) -> bool {
+        self.of.contains_key(user)
+    }
+
     /// Whether a telephone is registered from this address.
     pub(super) fn is_from(&self, address: IpAddr) -> bool {
         self.sources.contains_key(&address.to_canonical())

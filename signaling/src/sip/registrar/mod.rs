@@ -4,7 +4,7 @@
 //! ```text
 //!  REGISTER ──► answer: who is it? ──no──► 401, at a limited rate, the same for every name
 //!                 └─yes─► bindings ──► 200, Event::Registered
-//!  INVITE from where a telephone is registered ──► answer ──► a call of this account
+//!  INVITE, MESSAGE from where a telephone is registered ──► answer ──► a call of this account
 //! ```
 
 mod answer;
@@ -63,6 +63,11 @@ impl Registrar {
         self.bindings.is_from(address)
     }
 
+    /// Whether there is an account of this name, and if so, whether a telephone of it is registered.
+    pub(super) fn reaches(&self, name: &str) -> Option<bool> {
+        self.examiner.knows(name).then(|| self.bindings.has(name))
+    }
+
     /// Whether this connection carries the calls of a telephone.
     pub(super) fn uses(&self, connection: Option<ConnectionId>) -> bool {
         self.bindings.uses(connection)
@@ -93,8 +98,8 @@ impl Core {
     }
 
     /// A request outside every dialog of somebody who is not trusted: whether it is served, as whose. A REGISTER is the
-    /// registrar's to judge; an INVITE must prove who sends it, where a telephone is registered or a trunk has credentials; what
-    /// belongs to an INVITE that was let in is.
+    /// registrar's to judge; an INVITE or a MESSAGE must prove who sends it, where a telephone is registered, and an INVITE where a
+    /// trunk has credentials; what belongs to an INVITE that was let in is.
     pub(super) fn lets_in(
         &mut self,
         now: Instant,
@@ -121,17 +126,19 @@ impl Core {
         if is_its_own(key) || (*method == Method::Cancel && is_its_own(&server_key(via, message, &Method::Invite))) {
             return Outsider::Served(None);
         }
-        if *method != Method::Invite {
-            if !is_telephone {
-                return Outsider::Stranger;
-            }
+        if *method != Method::Invite && !is_telephone {
+            return Outsider::Stranger;
+        }
+        if !matches!(method, Method::Invite | Method::Message) {
             // OPTIONS to see whether we are there, SUBSCRIBE and PUBLISH that we know nothing of: a telephone has its answer.
             let is_asked = *method == Method::Ack || self.gate.ask(now, address, true) == Verdict::Refuse;
             return if is_asked { Outsider::Served(None) } else { Outsider::Answered };
         }
         let caller = message.from().map(|from| from.uri.user()).unwrap_or_default();
         let is_account = is_telephone && self.registrar.as_ref().is_some_and(|registrar| registrar.knows(&caller));
-        let asking = self.logins.as_ref().filter(|_| !is_account).and_then(|logins| logins.asks(message));
+        // A trunk proves its calls, and sends no texts.
+        let may_be_trunk = *method == Method::Invite && !is_account;
+        let asking = self.logins.as_ref().filter(|_| may_be_trunk).and_then(|logins| logins.asks(message));
         if !self.gate.may_guess(now, address) {
             return Outsider::Answered;
         }
@@ -142,7 +149,7 @@ impl Core {
         }
     }
 
-    /// An INVITE from where a telephone is registered.
+    /// An INVITE or a MESSAGE from where a telephone is registered.
     fn lets_in_account(&mut self, now: Instant, caller: &str, message: &Message, via: &Via, flow: &Flow) -> Outsider {
         let Some(registrar) = &mut self.registrar else { return Outsider::Stranger };
         match registrar.examiner.judge(now, message, flow.remote.ip()) {

@@ -130,8 +130,13 @@ impl Transactions {
 
     /// Opens the server transaction of any other request; it is answered with [`Self::respond`] at once.
     pub(crate) fn open_server(&mut self, key: String, path: Path) -> TransactionId {
+        self.open_merging_server(key, None, path)
+    }
+
+    /// The same for a request of which a copy, come by another way, must not count as another one.
+    pub(crate) fn open_merging_server(&mut self, key: String, merge_key: Option<String>, path: Path) -> TransactionId {
         let machine = Machine::Server(server::Server::new(path.flow.transport.is_reliable()));
-        self.insert(Transaction { machine, key, merge_key: None, path, last: None, owner: None, scheduled: None })
+        self.insert(Transaction { machine, key, merge_key, path, last: None, owner: None, scheduled: None })
     }
 
     /// Sends a request whose top Via carries `branch`, and waits for its responses on behalf of `owner`.

@@ -117,35 +117,25 @@ impl Core {
         if self.calls.len() >= self.config.max_calls {
             return Err(SignalingError::Full { limit: self.config.max_calls });
         }
-        let mut request_uri = target.clone();
-        let Uri::Sip(sip) = &mut request_uri else {
-            return Err(SignalingError::Target { target: target.to_string(), reason: "it is no sip: URI".to_owned() });
-        };
-        sip.headers = None;
-        sip.params.remove("method");
-        let mut to = request_uri.clone();
-        if let Uri::Sip(sip) = &mut to {
-            sip.params.remove("transport");
-        }
+        self.call_anyway(now, target, from, ways, rtp)
+    }
+
+    /// The same however many calls are up, for what must not wait.
+    ///
+    /// # Errors
+    /// [`SignalingError::Target`].
+    pub fn call_anyway(
+        &mut self,
+        now: Instant,
+        target: &Uri,
+        from: &str,
+        ways: impl Into<Ways>,
+        rtp: SocketAddr,
+    ) -> Result<CallKey, SignalingError> {
         let mut ways = ways.into();
         self.deaf.put_last(now, &mut ways);
-        let lost = || SignalingError::Target { target: target.to_string(), reason: "there is no way to it".to_owned() };
-        let us = self.advertised(&ways.first().ok_or_else(lost)?.flow);
-        let from = match from.parse::<Uri>() {
-            Ok(uri) => uri,
-            Err(_) => format!("sip:{}@{us}", escape_user(from)).parse().map_err(|error| SignalingError::Target {
-                target: target.to_string(),
-                reason: format!("{from:?} cannot be its caller: {error}"),
-            })?,
-        };
-        let from = NameAddr::new(from).with_tag(&self.word());
-        let call_id = format!("{}{}@{us}", self.word(), self.word());
-        let mut invite = Message::request(Method::Invite, request_uri);
-        invite.headers.push(Name::MAX_FORWARDS, "70");
-        invite.headers.push(Name::FROM, from.to_string());
-        invite.headers.push(Name::TO, NameAddr::new(to).to_string());
-        invite.headers.push(Name::CALL_ID, call_id);
-        invite.headers.push(Name::CSEQ, "1 INVITE");
+        let lost = || no_way(target);
+        let mut invite = self.first_request(Method::Invite, target, from, &ways)?;
         invite.headers.push(Name::ALLOW, allow());
         invite.headers.push(Name::SUPPORTED, supported());
         invite.headers.push(Name::ACCEPT, SDP_TYPE);
@@ -160,6 +150,47 @@ impl Core {
         self.judge_callee(key);
         self.settle_call(key);
         Ok(key)
+    }
+
+    /// The first request to `target`, outside of every dialog, complete but for its Via and its Contact.
+    ///
+    /// # Errors
+    /// [`SignalingError::Target`].
+    pub(super) fn first_request(
+        &mut self,
+        method: Method,
+        target: &Uri,
+        from: &str,
+        ways: &Ways,
+    ) -> Result<Message, SignalingError> {
+        let mut request_uri = target.clone();
+        let Uri::Sip(sip) = &mut request_uri else {
+            return Err(SignalingError::Target { target: target.to_string(), reason: "it is no sip: URI".to_owned() });
+        };
+        sip.headers = None;
+        sip.params.remove("method");
+        let mut to = request_uri.clone();
+        if let Uri::Sip(sip) = &mut to {
+            sip.params.remove("transport");
+        }
+        let us = self.advertised(&ways.first().ok_or_else(|| no_way(target))?.flow);
+        let from = match from.parse::<Uri>() {
+            Ok(uri) => uri,
+            Err(_) => format!("sip:{}@{us}", escape_user(from)).parse().map_err(|error| SignalingError::Target {
+                target: target.to_string(),
+                reason: format!("{from:?} cannot be its caller: {error}"),
+            })?,
+        };
+        let from = NameAddr::new(from).with_tag(&self.word());
+        let call_id = format!("{}{}@{us}", self.word(), self.word());
+        let number = format!("1 {method}");
+        let mut request = Message::request(method, request_uri);
+        request.headers.push(Name::MAX_FORWARDS, "70");
+        request.headers.push(Name::FROM, from.to_string());
+        request.headers.push(Name::TO, NameAddr::new(to).to_string());
+        request.headers.push(Name::CALL_ID, call_id);
+        request.headers.push(Name::CSEQ, number);
+        Ok(request)
     }
 
     /// Sends the INVITE along the next way; None: there is none left.
@@ -402,4 +433,8 @@ impl Core {
             self.forget(key);
         }
     }
+}
+
+fn no_way(target: &Uri) -> SignalingError {
+    SignalingError::Target { target: target.to_string(), reason: "there is no way to it".to_owned() }
 }

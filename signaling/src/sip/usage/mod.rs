@@ -7,7 +7,7 @@
 //!                     └──refused, cancelled, nobody──────────────────► gone
 //! ```
 //! While it is up: `reinvite` refreshes the session and holds, `refer` transfers, `takeover` changes the other side, `info`
-//! tells keys.
+//! tells keys. Texts (`text`) come within a call and outside of any.
 
 use std::{collections::VecDeque, net::IpAddr, time::Instant};
 
@@ -39,6 +39,7 @@ mod reinvite;
 mod reliable;
 mod server;
 mod takeover;
+mod text;
 mod update;
 
 use authorize::Authorization;
@@ -51,6 +52,8 @@ use refer::Referrals;
 use reinvite::Changes;
 use reliable::Reliable;
 use server::Incoming;
+pub(super) use text::Sending;
+pub use text::TextIn;
 
 /// One call.
 #[derive(Debug)]
@@ -179,6 +182,7 @@ impl Core {
             Method::Update => self.updated(now, key, &request),
             Method::Refer => self.referred(now, key, request),
             Method::Notify => self.notified(now, key, &request),
+            Method::Message => self.texted_within(now, key, &request),
             Method::Options => {
                 let response = self.capabilities(&request.message);
                 let id = self.transactions.open_server(request.key, request.path);

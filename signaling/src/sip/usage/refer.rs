@@ -13,6 +13,7 @@ use crate::{
         method::Method,
         receive::Request,
         referral::{REFER, Referral, SIPFRAG, fragment, told},
+        replaces::Replaces,
         screen::Rejection,
         transaction::{T1_64, earliest, table::TransactionId},
         uri::Uri,
@@ -201,6 +202,22 @@ impl Core {
         }
         self.settle_call(key);
         Ok(())
+    }
+
+    /// The address of the other side of a call that is up, with the Replaces by which a third takes our place there: the dialog as
+    /// the other side knows it (RFC 3891 section 6.1).
+    ///
+    /// # Errors
+    /// [`SignalingError::Gone`] when the call is not up.
+    pub fn in_our_place(&self, key: CallKey) -> Result<Uri, SignalingError> {
+        match self.calls.get(&key) {
+            Some(Call { stage: Stage::Up, dialog: Some(dialog), .. }) => {
+                let (call_id, to_tag) = (dialog.call_id.clone(), dialog.remote_tag.clone());
+                let replaces = Replaces { call_id, to_tag, from_tag: dialog.local_tag.clone(), early_only: false };
+                Ok(replaces.in_uri(dialog.target.clone()))
+            }
+            _ => Err(SignalingError::Gone),
+        }
     }
 
     /// Our REFER has its final response, or none came; false when this was none.

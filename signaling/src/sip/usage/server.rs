@@ -74,7 +74,9 @@ impl Core {
             Ok(Some(key)) => return self.take_over(now, key, request),
             Err(rejection) => return self.answer_stateless(&request, &rejection),
         }
-        if self.calls.len() >= self.config.max_calls {
+        let called = request.message.uri().map(crate::sip::Uri::user).unwrap_or_default();
+        let is_urgent = self.config.urgent.contains(&called);
+        if !is_urgent && self.calls.len() >= self.config.max_calls {
             self.turn_away(&request.message, &request.flow);
             return;
         }

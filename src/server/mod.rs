@@ -9,19 +9,19 @@
 //!         ├─ SIP endpoint   the core's task and a reader a socket; registrations with carriers
 //!         ├─ Trunks         one task each, which asks a trunk whether it is there
 //!         ├─ Accounts       one task that reads their file anew
+//!         ├─ Texts          one task that keeps those that come, and one each that is sent
 //!         └─ Calls          one task an invitation, or a call that is placed, inside a permit
 //! ```
 
+mod binding;
+mod snapshot;
+
 use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use anyhow::{Context, Result, anyhow};
-use ipnet::IpNet;
-use milo_media::{Codec, LegOptions, PortPool, Tuning, prompt::Prompts};
+use anyhow::{Context, Result};
+use milo_media::prompt::Prompts;
 use milo_models::espeak::Synthesizer;
-use milo_signaling::{
-    BanTerms, Counters, Endpoint, EndpointConfig, Invitation, Invitations, RegistrarConfig, SessionTimers,
-    SignalingError, Transport, TrunkLogin,
-};
+use milo_signaling::{Endpoint, Invitation, Invitations};
 use tokio::{
     runtime::Handle,
     select,
@@ -32,27 +32,28 @@ use tokio::{
 };
 
 use crate::{
-    accounts::{self, Accounts, Book},
+    accounts::{self, Accounts, Book, Ledger},
     agent::SetPhrases,
     call::{self, CallsOut, House, Placement, Recordings, SipSeen},
     chat::Chats,
-    config::{self, Config},
+    config::Config,
     dialplan::{Dialplans, Editions, Fault, Origin, Surroundings},
     engines::Engines,
     error::Error,
-    http::{self, AppState, Dial, HealthReport, SipCounters},
+    http::{self, AppState, Dial},
     metrics::Metrics,
     store::{LogWriter, Node, Store},
-    trunk::{self, TrunkReport, Trunks},
+    texts::{self, Texts},
+    trunk::Trunks,
     webhook::Webhooks,
 };
+use binding::{bind, ports};
+use snapshot::{Snapshot, dial};
 
 /// How long the call log may take to write its last rows when Milo ends.
 const LAST_ROWS: Duration = Duration::from_secs(5);
 /// How long recordings may take to be whole when Milo ends.
 const LAST_PAGES: Duration = Duration::from_secs(5);
-/// The time in which the offences of an address count towards its ban.
-const BAN_WITHIN: Duration = Duration::from_secs(600);
 
 /// A running Milo.
 pub struct Server {
@@ -72,6 +73,8 @@ pub struct Server {
     _asking: JoinSet<()>,
     /// The one that reads the accounts anew; it ends with it.
     _following: JoinSet<()>,
+    /// Those that keep and send texts, and forget what is old.
+    texting: JoinSet<()>,
     drain: Duration,
     _node: Node,
 }
@@ -123,12 +126,15 @@ impl Server {
         let listener = http::bind(config.http.listen).await.map_err(anyhow::Error::msg)?;
         let ports = ports(config);
         let (seen, registrar) = (accounts::seen(&config.sip), accounts::registrar(&config.sip)?);
-        let (book, in_force) = watch::channel(Book::of(registrar.as_ref()));
-        let (endpoint, invitations) = bind(config, registrar, ports.clone(), legs)?;
+        let (log, writer) = LogWriter::start(store.clone(), node.id());
+        let ledger = Ledger { store: store.clone(), node: node.id().to_owned(), log: log.clone() };
+        let (book, in_force) = watch::channel(Book::open(registrar.as_ref(), &config.sip, &ledger).await?);
+        let (endpoint, mut invitations) = bind(config, registrar, ports.clone(), legs)?;
         let accounts = Arc::new(Accounts::new(in_force, endpoint.telephones().clone()));
         let mut following = JoinSet::new();
         let again = signal(SignalKind::hangup())?;
-        following.spawn(accounts::follow(config.sip.clone(), seen, book, endpoint.caller().clone(), again));
+        let (sip, caller) = (config.sip.clone(), endpoint.caller().clone());
+        following.spawn(accounts::follow(sip, seen, (book, ledger), caller, again));
 
         let prompts = around.prompts.clone();
         let announced = config.recording.announced_by().into_iter().chain(config.sip.emergency_announcement.clone());
@@ -140,13 +146,22 @@ impl Server {
         let make = move |dialplans| prepare(dialplans, voice.clone());
         let (editions, reloads) = Editions::start((origin, around), dialplans, Some(hangup), make).await?;
 
-        let (log, writer) = LogWriter::start(store.clone(), node.id());
         let metrics = Arc::new(Metrics::new());
         let recordings = Recordings::start(config, log.clone(), Arc::clone(&metrics))?;
         let days = config.recording.retention_days;
         let retention =
             (days > 0).then(|| tokio::spawn(call::daily(recordings.folder().to_owned(), days, store.clone())));
+        store.settle_messages(node.id()).await?;
         let (trunks, asking) = Trunks::start(config, &endpoint, (&store, node.id(), &log)).await?;
+        let writers = (log.clone(), Arc::clone(&metrics));
+        let (texts, jobs) = Texts::new(trunks.clone(), Arc::clone(&accounts), endpoint.caller().clone(), writers);
+        let mut texting = JoinSet::new();
+        if let Some(incoming) = invitations.texts() {
+            texting.spawn(texts::serve(texts.clone(), incoming, jobs));
+        }
+        if config.sip.message_days > 0 {
+            texting.spawn(texts::forget(store.clone(), config.sip.message_days));
+        }
         let house = Arc::new(House {
             engines,
             editions: editions.clone(),
@@ -159,6 +174,7 @@ impl Server {
             sip: Arc::new(SipSeen::new(endpoint.ladders().clone(), config.sip.ladders)),
             caller: endpoint.caller().clone(),
             log: log.clone(),
+            texts: texts.clone(),
             metrics: Arc::clone(&metrics),
             trunks,
             cleaning: call::cleaning(&config.clean),
@@ -186,12 +202,15 @@ impl Server {
             limit,
             move || counters.borrow().calls < limit,
         );
+        calls_out.remember(&store, node.id()).await?;
+        texting.spawn(call::forget_keys(store.clone()));
         let live = (live, Arc::clone(&house.sip), accounts, house.caller.clone());
         let lifetime = Duration::from_secs(config.chat.session_ttl_s);
         let (persona, exchanges) = (config.chat.persona.as_str(), config.chat.session_history);
         let chats = Chats::new(house.engines.clone(), editions.clone(), persona, lifetime, exchanges);
-        let state =
-            AppState::new(&config.http, (store, editions), log, live, calls_out, metrics, move || snapshot.take());
+        let state = AppState::new(&config.http, (store, editions), log, live, (calls_out, texts), metrics, move || {
+            snapshot.take()
+        });
         let (close_http, closed) = oneshot::channel();
         let serving = tokio::spawn(http::serve(listener, http::router(state, Some(chats)), async {
             closed.await.ok();
@@ -210,6 +229,7 @@ impl Server {
             reloads,
             _asking: asking,
             _following: following,
+            texting,
             drain: Duration::from_secs(config.drain.seconds),
             _node: node,
         })
@@ -251,7 +271,9 @@ impl Server {
     /// Ends politely: no new calls, the running ones up to the drain time (or `at_once`), a BYE for those that are left, the
     /// last rows.
     pub async fn end(self, at_once: impl Future<Output = ()>) {
-        let Self { house, endpoint, mut calls, open, http, close_http, writer, retention, reloads, drain, .. } = self;
+        let Self {
+            house, endpoint, mut calls, open, http, close_http, writer, retention, reloads, drain, texting, ..
+        } = self;
         let live = endpoint.counters().calls;
         if live > 0 {
             tracing::info!(calls = live, drain_s = drain.as_secs(), "no new calls; waiting for those that are up");
@@ -272,6 +294,7 @@ impl Server {
         }
         close_http.send(()).ok();
         http.1.await.ok();
+        drop(texting);
         let log = house.log.clone();
         if timeout(LAST_PAGES, house.recordings.idle()).await.is_err() {
             tracing::error!("the disk was too slow for the last recordings; they end early");
@@ -302,85 +325,6 @@ async fn prepare(dialplans: Dialplans, voice: Synthesizer) -> Result<(Dialplans,
     let personas = dialplans.personas().map(|(_, persona)| persona);
     let phrases = SetPhrases::make(&voice, personas).await.map_err(|error| wrong(error.into()))?;
     Ok((dialplans, phrases))
-}
-
-/// The ports for audio.
-fn ports(config: &Config) -> PortPool {
-    let sip = &config.sip;
-    PortPool::new(sip.media_address(), config.media.rtp_ports.range())
-}
-
-fn bind(
-    config: &Config,
-    registrar: Option<RegistrarConfig>,
-    ports: PortPool,
-    legs: &Handle,
-) -> Result<(Endpoint, Invitations)> {
-    let sip = &config.sip;
-    let endpoint = EndpointConfig {
-        udp: sip.udp.to_vec(),
-        tcp: sip.tcp.to_vec(),
-        tls: sip.tls.to_vec(),
-        ws: sip.ws.to_vec(),
-        wss: sip.wss.to_vec(),
-        certificate: sip.certificate(),
-        trust: sip.trust()?,
-        origins: sip.ws_origins.clone(),
-        dns: sip.dns.to_vec(),
-        idle: Duration::from_secs(sip.idle_s),
-        public_address: sip.public_address,
-        stun: sip.stun.clone(),
-        trusted: sip.trunks.iter().filter_map(|trunk| trunk.address).collect(),
-        legs: leg_options(&config.media),
-        codecs: config.media.codecs.to_vec(),
-        peer_codecs: peer_codecs(sip),
-        max_calls: config.limits.calls,
-        user_agent: concat!("Milo/", env!("CARGO_PKG_VERSION")).into(),
-        srtp: config.media.srtp.keyed(config.media.srtp_offer),
-        bans: (sip.ban_s > 0).then(|| BanTerms {
-            wrong_answers: sip.ban_wrong_answers,
-            requests: sip.ban_requests,
-            within: BAN_WITHIN,
-            length: Duration::from_secs(sip.ban_s),
-        }),
-        registrar,
-        logins: logins(sip)?,
-        algorithms: accounts::algorithms(sip),
-        // A call has seldom more legs than these.
-        ladders: sip.ladders * 4,
-        session_timers: SessionTimers { session_expires_s: sip.session_expires_s, min_se_s: sip.min_se_s },
-    };
-    Endpoint::bind(endpoint, Arc::new(ports), legs.clone()).map_err(|error| match error {
-        SignalingError::Bind { transport, .. } => {
-            anyhow!("{error}; stop what listens there, or choose another address with [sip] {transport}")
-        }
-        SignalingError::Certificate { .. } => anyhow!("{error}; see [sip] tls_cert, tls_key and tls_ca"),
-        other => other.into(),
-    })
-}
-
-/// The trunks that may call from anywhere.
-fn logins(sip: &config::Sip) -> Result<Vec<TrunkLogin>> {
-    let login = |trunk: &config::Trunk| trunk::login(trunk, sip).with_context(|| format!("the trunk {:?}", trunk.name));
-    sip.trunks.iter().filter_map(|trunk| login(trunk).transpose()).collect()
-}
-
-/// What the trunks speak that have codecs of their own.
-fn peer_codecs(sip: &config::Sip) -> Vec<(IpNet, Vec<&'static Codec>)> {
-    sip.trunks.iter().filter_map(|trunk| Some((trunk.address?, trunk.codecs.as_ref()?.to_vec()))).collect()
-}
-
-/// What the configuration says of each leg.
-fn leg_options(media: &config::Media) -> LegOptions {
-    LegOptions {
-        rtp_timeout: Duration::from_secs(media.rtp_timeout_s),
-        jitter_ceiling_ms: media.jitter_ceiling_ms,
-        tuning: Tuning { bitrate: media.opus_bitrate, dtx: media.opus_dtx, ..Tuning::default() },
-        inband_digits: media.inband_dtmf.into(),
-        silence: media.silence.into(),
-        dscp: media.dscp,
-        learn_from: media.learn_from.into(),
-    }
 }
 
 /// One task a call. Ends when no more calls are taken and the last one is over.
@@ -415,81 +359,6 @@ async fn take_calls(
             Some(invitation) = invitations.next() => {
                 invitation.reject(503, "Service Unavailable").await.ok();
             }
-        }
-    }
-}
-
-/// Every number on every listener, at an address that can be dialled.
-fn dial(local: &[(Transport, SocketAddr)], sip: &config::Sip, dialplans: &Dialplans) -> Vec<Dial> {
-    let mut dial = Vec::new();
-    for number in dialplans.numbers() {
-        // Browsers come by WebSocket, telephones by the rest.
-        for (transport, address) in local.iter().filter(|(kind, _)| !matches!(kind, Transport::Ws | Transport::Wss)) {
-            let parameter = transport.uri_parameter();
-            let uri = format!("sip:{number}@{}{parameter}", sip.dialled(*address));
-            if !dial.iter().any(|known: &Dial| known.uri == uri) {
-                dial.push(Dial { number: number.into(), uri });
-            }
-        }
-    }
-    dial
-}
-
-/// Where the health of the running parts is read.
-struct Snapshot {
-    house: Arc<House>,
-    counters: watch::Receiver<Counters>,
-    local: Vec<(Transport, SocketAddr)>,
-    sip: config::Sip,
-    ports: PortPool,
-    limit: usize,
-    taking: watch::Receiver<bool>,
-}
-
-impl Snapshot {
-    fn take(&self) -> HealthReport {
-        let engines = &self.house.engines;
-        let sip = *self.counters.borrow();
-        let trunks = self.house.trunks.report();
-        let (stopped, faults) = (engines.stopped(), self.house.editions.faults());
-        let stopped = stopped.iter().map(|engine| format!("The {engine} has stopped; start Milo anew."));
-        let wrong = faults.iter().map(|fault| format!("The dialplans of before are in force: {fault}"));
-        let accounts = self.house.accounts.fault();
-        let accounts = accounts.map(|fault| format!("The accounts of before are in force: {fault}."));
-        let unready = if self.taking.has_changed().is_err() {
-            Some("Milo is ending and takes no more calls.".into())
-        } else {
-            (sip.calls >= self.limit).then(|| format!("All {} places are taken.", self.limit))
-        };
-        HealthReport {
-            models: engines.models(),
-            queues: engines.queues(),
-            live_calls: sip.calls,
-            rtp_ports: self.ports.leased(),
-            call_limit: self.limit,
-            dial: dial(&self.local, &self.sip, &self.house.editions.current().dialplans),
-            degraded: stopped
-                .chain(wrong)
-                .chain(accounts)
-                .chain(trunks.iter().filter_map(TrunkReport::complaint))
-                .collect(),
-            lines: self.house.waiters.report(self.house.editions.current().dialplans.lines().into_iter()),
-            trunks,
-            unready,
-            sip: SipCounters {
-                messages_in: sip.messages_in,
-                messages_out: sip.messages_out,
-                parse_errors: sip.parse_errors,
-                refused: sip.refused,
-                overloaded: sip.overloaded,
-                retransmissions: sip.retransmissions,
-                send_failures: sip.send_failures,
-                wrong_answers: sip.wrong_answers,
-                banned: sip.banned,
-                registrations: sip.bindings,
-                transactions: sip.transactions,
-                connections: sip.connections,
-            },
         }
     }
 }

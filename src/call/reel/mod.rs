@@ -3,6 +3,8 @@
 //! Nobody is recorded who was not told: an announcement, where one is configured, is heard by all who are on the line before
 //! the file begins, and by whoever joins them later before the others are heard.
 
+mod told;
+
 use std::{
     convert::Infallible,
     fmt,
@@ -21,7 +23,7 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::{select, sync::mpsc, time::timeout};
 
-use super::{House, Line, Record, record::Notes, registry::Order};
+use super::{House, record::Notes, registry::Order};
 use crate::{dialplan::RecordingStep, error::Error};
 
 /// How long a call that is over waits for the disk, to say how its recording ended.
@@ -45,7 +47,7 @@ pub enum RecordingNow {
 ///
 /// The lock is taken when somebody wants something of the recording, and never on the 20 ms clock.
 #[derive(Clone)]
-pub(super) struct Reel {
+pub(in crate::call) struct Reel {
     control: Control,
     caller: Announcer,
     notes: Notes,
@@ -102,7 +104,7 @@ impl fmt::Debug for Reel {
 }
 
 impl Reel {
-    pub(super) fn new(control: Control, caller: Announcer, notes: Notes, pause_key: &str) -> Self {
+    pub(in crate::call) fn new(control: Control, caller: Announcer, notes: Notes, pause_key: &str) -> Self {
         Self { control, caller, notes, pause_key: pause_key.into(), state: Arc::default() }
     }
 
@@ -111,17 +113,17 @@ impl Reel {
     }
 
     /// Whether one runs.
-    pub(super) fn is_running(&self) -> bool {
+    pub(in crate::call) fn is_running(&self) -> bool {
         self.lock().running.is_some()
     }
 
     /// The newest file, as a path within the folder of recordings.
-    pub(super) fn name(&self) -> Option<String> {
+    pub(in crate::call) fn name(&self) -> Option<String> {
         self.lock().name.clone()
     }
 
     /// Does what the API wants, for as long as the call lasts.
-    pub(super) async fn serve(
+    pub(in crate::call) async fn serve(
         self,
         mut orders: mpsc::Receiver<Order>,
         house: &House,
@@ -171,55 +173,8 @@ impl Reel {
         Ok(self.lock().now())
     }
 
-    /// Tells everybody, and begins. Dropped, it begins nothing.
-    async fn start(&self, house: &House, language: Language) -> Result<RecordingNow, &'static str> {
-        let sound = house.recordings.announcement(house, language).await.map_err(|error| {
-            self.failed(&error);
-            "the announcement cannot be played, so this call is not recorded; the log says why"
-        })?;
-        if let Some(sound) = &sound
-            && !self.tell_all(sound).await
-        {
-            return Err("the announcement was not heard to its end, so this call is not recorded");
-        }
-        loop {
-            match self.open(house, sound.is_some()) {
-                Begun::Untold if !self.tell_called(sound.as_ref()).await => {
-                    return Err("the announcement was not heard to its end, so this call is not recorded");
-                }
-                Begun::Untold => {}
-                Begun::Yes => return Ok(self.lock().now()),
-                Begun::No => return Err("no recording could be begun; the log says why"),
-            }
-        }
-    }
-
-    /// Everybody on the line hears this to its end.
-    async fn tell_all(&self, sound: &Arc<[i16]>) -> bool {
-        self.lock().called.iter_mut().for_each(|called| called.told = false);
-        let (caller, called) = tokio::join!(self.caller.say(sound), self.tell_called(Some(sound)));
-        caller && called
-    }
-
-    /// The one who was called hears this to its end, if there is one that has not.
-    async fn tell_called(&self, sound: Option<&Arc<[i16]>>) -> bool {
-        let (called, parted) = {
-            let state = self.lock();
-            (state.called.clone().filter(|called| !called.told), state.parted)
-        };
-        let (Some(called), Some(sound)) = (called, sound) else { return true };
-        let heard = called.announcer.say(sound).await;
-        let mut state = self.lock();
-        if state.parted != parted {
-            // It is gone, and who is there now is asked about next.
-            return true;
-        }
-        state.called.iter_mut().for_each(|called| called.told = heard);
-        heard
-    }
-
     /// Begins the file, if none runs; those who are on the line know of it. Says whether it did.
-    pub(super) fn begin(&self, house: &House) -> bool {
+    pub(in crate::call) fn begin(&self, house: &House) -> bool {
         matches!(self.open(house, false), Begun::Yes)
     }
 
@@ -283,7 +238,7 @@ impl Reel {
     }
 
     /// A key was pressed: the last of the pause key pauses a recording that runs, or resumes it.
-    pub(super) fn pressed(&self, key: char) {
+    pub(in crate::call) fn pressed(&self, key: char) {
         let (is_whole, paused) = {
             let mut state = self.lock();
             let wanted = |at: usize| self.pause_key.chars().nth(at);
@@ -303,42 +258,9 @@ impl Reel {
         }
     }
 
-    /// Somebody was called and is about to hear the caller: if a recording runs, it is told first, and where that fails, the
-    /// recording ends.
-    pub(super) async fn introduce(&self, called: Announcer, house: &House, language: Language) {
-        let is_running = {
-            let mut state = self.lock();
-            let told = state.running.is_some();
-            state.called = Some(Called { announcer: called.clone(), told });
-            told
-        };
-        if !is_running {
-            return;
-        }
-        match house.recordings.announcement(house, language).await {
-            Ok(None) => {}
-            Ok(Some(sound)) => {
-                if !called.say(&sound).await {
-                    self.finish().await;
-                }
-            }
-            Err(error) => {
-                self.failed(&error);
-                self.finish().await;
-            }
-        }
-    }
-
-    /// The one who was called hears the caller no longer.
-    pub(super) fn part(&self) {
-        let mut state = self.lock();
-        state.parted += 1;
-        state.called = None;
-    }
-
     /// Waits until the one that runs is over, and says how: `stopped` by somebody, or `failed`, as on a full disk. Where none
     /// runs, none could be begun.
-    pub(super) fn over(&self) -> impl Future<Output = &'static str> + use<> {
+    pub(in crate::call) fn over(&self) -> impl Future<Output = &'static str> + use<> {
         let ended = self.lock().running.as_ref().map(Recording::ended);
         async move {
             match ended {
@@ -352,61 +274,21 @@ impl Reel {
     }
 
     /// Where in the file stands what was heard or sent at this moment, in milliseconds.
-    pub(super) fn position(&self, at: Instant) -> Option<i64> {
+    pub(in crate::call) fn position(&self, at: Instant) -> Option<i64> {
         let place = self.lock().running.as_ref()?.position(at)?;
         i64::try_from(place.as_millis()).ok()
     }
 
     /// Ends it now; its file is whole a moment later.
-    pub(super) fn stop(&self) {
+    pub(in crate::call) fn stop(&self) {
         self.lock().running.iter().for_each(Recording::stop);
     }
 
     /// Ends it, and writes down how it ended. What is paused stays so: whoever reads out a card number goes on with it.
-    pub(super) async fn finish(&self) {
+    pub(in crate::call) async fn finish(&self) {
         let Some(recording) = self.lock().running.take() else { return };
         if let Ok(Some(Outcome { ms, gap_ms, fault })) = timeout(LAST_PAGES, recording.finish()).await {
             self.notes.event("recording", json!({ "is": "ended", "ms": ms, "gap_ms": gap_ms, "fault": fault }));
         }
-    }
-}
-
-impl Line {
-    /// The verb `recording`.
-    pub(super) async fn turn_recording(
-        &mut self,
-        step: RecordingStep,
-        house: &House,
-        language: Language,
-        log: &Record,
-    ) {
-        match step {
-            RecordingStep::Start => self.record(house, language, log).await,
-            RecordingStep::Pause => self.reel.pause("plan"),
-            RecordingStep::Resume => self.reel.resume("plan"),
-            RecordingStep::Stop => self.reel.finish().await,
-        }
-    }
-
-    /// Announces and begins a recording, if none runs. What goes wrong is written down; the call goes on without.
-    pub(super) async fn record(&mut self, house: &House, language: Language, log: &Record) {
-        if !self.reel.is_running() && self.announce_recording(house, language, log).await {
-            self.reel.begin(house);
-        }
-    }
-
-    /// The caller hears that a recording is about to begin. False: it did not, which is written down, and none may begin.
-    pub(super) async fn announce_recording(&mut self, house: &House, language: Language, log: &Record) -> bool {
-        match house.recordings.announcement(house, language).await {
-            Ok(None) => {}
-            Ok(Some(sound)) => {
-                self.play(&sound, |key| log.pressed(key)).await;
-            }
-            Err(error) => {
-                self.reel.failed(&error);
-                return false;
-            }
-        }
-        !self.lost()
     }
 }

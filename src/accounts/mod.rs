@@ -1,6 +1,8 @@
 //! The accounts of our own people's telephones: their file, which is read anew when it changes, and where each of them is
 //! registered now.
 
+mod limits;
+
 use std::{
     fs,
     os::unix::fs::PermissionsExt,
@@ -18,11 +20,15 @@ use tokio::{
     select,
     signal::unix::Signal,
     sync::watch,
-    task::spawn_blocking,
+    task::{JoinSet, spawn_blocking},
     time::{MissedTickBehavior, interval},
 };
 
-use crate::config;
+use crate::{
+    config,
+    trunk::{Denied, Place},
+};
+pub use limits::{AllowanceReport, Allowances, Ledger, phrase};
 
 /// Accounts of one file.
 const MOST: usize = 10_000;
@@ -75,18 +81,37 @@ pub fn algorithms(sip: &config::Sip) -> Algorithms {
 pub struct Book {
     /// In the order of the alphabet.
     names: Arc<[String]>,
+    /// What they may call and how much.
+    allowances: Allowances,
     /// Why the file as it is now is not what is in force.
     fault: Option<Arc<str>>,
 }
 
 impl Book {
-    /// Those of this registrar.
-    pub fn of(registrar: Option<&RegistrarConfig>) -> Self {
-        let users = registrar.map(|registrar| registrar.users.as_slice()).unwrap_or_default();
-        let mut names: Vec<String> = users.iter().map(|user| user.name.clone()).collect();
-        names.sort_unstable();
-        Self { names: names.into(), fault: None }
+    /// Those of this registrar, with the limits that the configuration sets them.
+    ///
+    /// # Errors
+    /// Limits are set for an account that there is not; what was counted of one today cannot be read.
+    pub async fn open(registrar: Option<&RegistrarConfig>, sip: &config::Sip, ledger: &Ledger) -> Result<Self> {
+        let names = names(registrar);
+        let allowances = Allowances::read(&sip.account_limits, &names, ledger).await?;
+        Ok(Self { names, allowances, fault: None })
     }
+
+    /// Those of this registrar in place of these, without a fault. What these have counted goes on.
+    async fn next(&self, registrar: &RegistrarConfig, ledger: &Ledger) -> Result<Self> {
+        let names = names(Some(registrar));
+        let allowances = self.allowances.with(&names, ledger).await?;
+        Ok(Self { names, allowances, fault: None })
+    }
+}
+
+/// The names of its accounts, in the order of the alphabet.
+fn names(registrar: Option<&RegistrarConfig>) -> Arc<[String]> {
+    let users = registrar.map(|registrar| registrar.users.as_slice()).unwrap_or_default();
+    let mut names: Vec<String> = users.iter().map(|user| user.name.clone()).collect();
+    names.sort_unstable();
+    names.into()
 }
 
 /// When the file was written last, and how long it is.
@@ -99,7 +124,13 @@ fn print(file: &Path) -> Print {
 
 /// Reads the file anew whenever it has changed, and on SIGHUP, until nobody wants to know. Where it is wrong, the accounts of
 /// before stay in force, and the log and the health report say why.
-pub async fn follow(sip: config::Sip, seen: Print, book: watch::Sender<Book>, caller: Caller, mut hangup: Signal) {
+pub async fn follow(
+    sip: config::Sip,
+    seen: Print,
+    (book, ledger): (watch::Sender<Book>, Ledger),
+    caller: Caller,
+    mut hangup: Signal,
+) {
     let Some(file) = sip.accounts.clone() else { return };
     let (mut seen, mut clock) = (seen, interval(LOOK));
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -121,20 +152,33 @@ pub async fn follow(sip: config::Sip, seen: Print, book: watch::Sender<Book>, ca
             None | Some(Ok(None)) => {}
             Some(Ok(Some(registrar))) => {
                 let accounts = registrar.users.len();
-                let next = Book::of(Some(&registrar));
+                let before_it = book.borrow().clone();
+                let next = match before_it.next(&registrar, &ledger).await {
+                    Ok(next) => next,
+                    Err(error) => {
+                        // The database is away: tried again at the next look.
+                        seen = before;
+                        keep(&book, &error);
+                        continue;
+                    }
+                };
+                // First: no account is let in without its limits.
+                book.send_replace(next);
                 if caller.replace_accounts(registrar.users).await.is_err() {
                     return;
                 }
-                book.send_replace(next);
                 tracing::info!(accounts, "the accounts have been read anew");
             }
-            Some(Err(error)) => {
-                let fault = format!("{error:#}");
-                tracing::warn!(fault, "the accounts stay as they were");
-                book.send_modify(|book| book.fault = Some(fault.into()));
-            }
+            Some(Err(error)) => keep(&book, &error),
         }
     }
+}
+
+/// The accounts of before stay in force, and why.
+fn keep(book: &watch::Sender<Book>, error: &anyhow::Error) {
+    let fault = format!("{error:#}");
+    tracing::warn!(fault, "the accounts stay as they were");
+    book.send_modify(|book| book.fault = Some(fault.into()));
 }
 
 /// What a change of the file changes, to be taken before it is read.
@@ -156,6 +200,8 @@ pub struct AccountReport {
     pub account: String,
     /// Those that are registered now.
     pub telephones: Vec<TelephoneReport>,
+    /// Its limits and how much of them is used, where it has some.
+    pub limits: Option<AllowanceReport>,
 }
 
 /// A telephone as the API shows it.
@@ -177,6 +223,19 @@ impl Accounts {
     /// These, and the telephones that the endpoint knows.
     pub fn new(book: watch::Receiver<Book>, telephones: Telephones) -> Self {
         Self { book, telephones }
+    }
+
+    /// A place for a call that this account begins now; none where it has no limits.
+    ///
+    /// # Errors
+    /// Its limits leave none.
+    pub fn admit(&self, account: &str) -> Result<Option<Place>, Denied> {
+        self.book.borrow().allowances.admit(account)
+    }
+
+    /// Whether this number may be called for the account over a trunk.
+    pub fn may_call(&self, account: &str, number: &str) -> bool {
+        self.book.borrow().allowances.may_call(account, number)
     }
 
     /// Whether there is an account of this name.
@@ -207,6 +266,40 @@ impl Accounts {
         }
     }
 
+    /// Sends a text to every telephone of an account: the status of one that took it, else of the first that did not. `None`: none
+    /// is registered.
+    ///
+    /// # Errors
+    /// None of them could be sent it; the fault of the last one.
+    pub async fn text(
+        &self,
+        caller: &Caller,
+        name: &str,
+        from: &str,
+        text: &str,
+    ) -> Result<Option<u16>, SignalingError> {
+        let mut sending = JoinSet::new();
+        for telephone in self.telephones.of(name).iter() {
+            let (caller, telephone) = (caller.clone(), telephone.clone());
+            let (from, text) = (from.to_owned(), text.to_owned());
+            sending.spawn(async move { caller.text_telephone(&telephone, &from, &text).await });
+        }
+        let (mut taken, mut refused, mut fault) = (None, None, None);
+        while let Some(sent) = sending.join_next().await {
+            match sent {
+                Ok(Ok(status @ 200..300)) => taken = Some(status),
+                Ok(Ok(status)) => refused = refused.or(Some(status)),
+                Ok(Err(error)) => fault = Some(error),
+                // Cut off, as everything is.
+                Err(_) => return Err(SignalingError::Stopped),
+            }
+        }
+        match (taken.or(refused), fault) {
+            (None, Some(fault)) => Err(fault),
+            (status, _) => Ok(status),
+        }
+    }
+
     /// Every account with its telephones.
     pub fn report(&self, now: Instant) -> Vec<AccountReport> {
         let shown = |telephone: &Registered| TelephoneReport {
@@ -216,12 +309,13 @@ impl Accounts {
             user_agent: telephone.user_agent.clone(),
             expires_in_s: telephone.until.saturating_duration_since(now).as_secs(),
         };
+        let book = self.book.borrow().clone();
         let account = |name: &String| AccountReport {
             account: name.clone(),
             telephones: self.telephones.of(name).iter().map(shown).collect(),
+            limits: book.allowances.report(name),
         };
-        let names = Arc::clone(&self.book.borrow().names);
-        names.iter().map(account).collect()
+        book.names.iter().map(account).collect()
     }
 }
 

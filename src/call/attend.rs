@@ -1,0 +1,189 @@
+//! The verb `transfer` with `mode = "attended"`: somebody is called while the caller hears music and is told who comes; then the caller's
+//! side takes Milo's place there (REFER with Replaces, RFC 5589 section 7), or Milo joins the two.
+//!
+//! ```text
+//!  caller ── music ──┐                     caller ── REFER, Replaces ──► NOTIFY 200: Milo is out of it
+//!                    Milo ── INVITE ──► target                └──────── else: joined by Milo
+//! ```
+
+use std::{future::pending, pin::pin, time::Duration};
+
+use milo_media::{Heard, Leg};
+use milo_models::engine::Language;
+use milo_signaling::{Dialog, EndReason, Uri};
+use serde_json::json;
+use tokio::{
+    select,
+    time::{Instant, timeout},
+};
+
+use super::{
+    House, Record,
+    dial::follow,
+    transfer::{Outcome, refer},
+    verbs::{Line, Waiting, heard},
+};
+use crate::{agent::announce, dialplan::Transfer};
+
+/// How long the news of the caller's side may take once the one who was called has left Milo for it.
+const NEWS: Duration = Duration::from_secs(5);
+
+/// What the caller's side is told where the one who was called has hung up.
+const HUNG_UP: &str = "the one who was called hung up";
+const CALLER_GONE: &str = "the caller hung up";
+
+/// How it came that something was waited for no longer.
+enum Waited<T> {
+    Done(T),
+    /// The caller's leg has closed, or the time is up.
+    CallerGone,
+    CalledGone(EndReason),
+}
+
+impl Line {
+    /// True: the caller's side has taken Milo's place; otherwise the plan goes on. And what came of it.
+    pub(super) async fn attend(
+        &mut self,
+        transfer: &Transfer,
+        house: &House,
+        language: Language,
+        log: &mut Record,
+    ) -> (bool, &'static str) {
+        let began = Instant::now();
+        let dial = transfer.dial();
+        let music = Waiting::of(&dial.music_files, &self.edition, house, log).await;
+        let number = dial.target().map(|uri| uri.user()).unwrap_or_default();
+        let after_ms = || began.elapsed().as_millis() as u64;
+        let told = |log: &Record, by: &str, result: &str, status: Option<u16>| {
+            tracing::info!(call.id = %log.id(), by, result, status, "a caller was to be transferred");
+            let detail = json!({ "by": by, "result": result, "status": status, "after_ms": after_ms() });
+            log.event("transferred", detail);
+        };
+        let ((mut dialog, mut leg), place) = match self.ring_address((&dial, Some(&music)), &number, house, log).await {
+            Ok(up) => up,
+            Err(failure) => {
+                self.voice.flush();
+                let (result, status) = failure.detail();
+                log.event("dialled", json!({ "result": result, "status": status, "after_ms": after_ms() }));
+                told(log, "attended", result, status);
+                return (false, result);
+            }
+        };
+        log.event("dialled", json!({ "result": "answered", "after_ms": after_ms() }));
+        if let Some(gone) = self.introduce(transfer, (&mut dialog, &mut leg), &music, (house, language), log).await {
+            self.voice.flush();
+            told(log, "attended", gone, None);
+            // Gone when the far side was first.
+            dialog.hang_up().await.ok();
+            log.quality("called", &leg.control.stats());
+            return (false, gone);
+        }
+        let target = match &transfer.account {
+            // It is reached through Milo only.
+            Some(_) => None,
+            None => dialog.other_side().in_our_place().await.ok(),
+        };
+        if let Some(target) = target {
+            let (outcome, has_left) = self.hand_over(&target, (&mut dialog, &mut leg), &music, log).await;
+            let (result, status) = outcome.detail();
+            told(log, "attended", result, status);
+            let over = match outcome {
+                Outcome::Answered => Some((true, result)),
+                Outcome::Unknown(why) if self.lost() => Some((false, why)),
+                _ if has_left => Some((false, HUNG_UP)),
+                _ => None,
+            };
+            if let Some(over) = over {
+                self.voice.flush();
+                dialog.hang_up().await.ok();
+                log.quality("called", &leg.control.stats());
+                return over;
+            }
+        }
+        self.voice.flush();
+        told(log, "joined", "answered", None);
+        self.join_up((dialog, leg), music, (house, language), log).await;
+        drop(place);
+        (false, "joined")
+    }
+
+    /// Says to the one who was called who comes. Who is gone before that, if somebody is.
+    async fn introduce(
+        &mut self,
+        transfer: &Transfer,
+        (dialog, leg): (&mut Dialog, &mut Leg),
+        music: &Waiting,
+        (house, language): (&House, Language),
+        log: &Record,
+    ) -> Option<&'static str> {
+        let words = transfer.announce.as_ref()?;
+        let Leg { ears, voice, control } = leg;
+        let saying = async {
+            let said = announce(words, language, &house.engines.voice, voice).await;
+            if let Err(error) = said {
+                log.event("engine_failed", json!({ "error": error.to_string() }));
+            }
+        };
+        let silent = async { while !matches!(ears.next().await, Heard::Closed(_)) {} };
+        let waited = select! {
+            waited = self.while_it_plays(music, saying) => waited,
+            reason = follow(dialog, control, log) => Waited::CalledGone(reason),
+            () = silent => Waited::CalledGone(EndReason::RemoteHangup),
+        };
+        match waited {
+            Waited::Done(()) => None,
+            Waited::CallerGone => Some(CALLER_GONE),
+            Waited::CalledGone(reason) => {
+                tracing::debug!(call.id = %log.id(), %reason, "the one who was called did not wait");
+                Some(HUNG_UP)
+            }
+        }
+    }
+
+    /// Asks the caller's side to take our place in the other call. What came of it, and whether the one who was called has left Milo.
+    async fn hand_over(
+        &mut self,
+        target: &Uri,
+        (dialog, leg): (&mut Dialog, &mut Leg),
+        music: &Waiting,
+        log: &Record,
+    ) -> (Outcome, bool) {
+        let other = self.other.clone();
+        let mut referring = pin!(refer(&other, target));
+        let Leg { ears, control, .. } = leg;
+        let silent = async { while !matches!(ears.next().await, Heard::Closed(_)) {} };
+        let waited = select! {
+            waited = self.while_it_plays(music, &mut referring) => waited,
+            reason = follow(dialog, control, log) => Waited::CalledGone(reason),
+            () = silent => Waited::CalledGone(EndReason::RemoteHangup),
+        };
+        match waited {
+            Waited::Done(outcome) => (outcome, false),
+            Waited::CallerGone => (Outcome::Unknown(CALLER_GONE), false),
+            // Whoever came in our place, or nobody: the news will say.
+            Waited::CalledGone(_) => match timeout(NEWS, self.while_it_plays(music, referring)).await {
+                Ok(Waited::Done(outcome)) => (outcome, true),
+                Ok(Waited::CallerGone) => (Outcome::Unknown(CALLER_GONE), true),
+                Ok(Waited::CalledGone(_)) | Err(_) => (Outcome::Unknown(HUNG_UP), true),
+            },
+        }
+    }
+
+    /// The caller hears music while something is done.
+    async fn while_it_plays<T>(&mut self, music: &Waiting, doing: impl Future<Output = T>) -> Waited<T> {
+        let Self { ears, voice, until, .. } = self;
+        let playing = async {
+            for frame in music.frames() {
+                voice.play(frame).await;
+            }
+            pending::<()>().await;
+        };
+        // What is said meanwhile is heard by nobody.
+        let listening = async { while heard(ears, *until).await.is_some() {} };
+        select! {
+            done = doing => Waited::Done(done),
+            () = playing => Waited::CallerGone,
+            () = listening => Waited::CallerGone,
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! Lists of which a page is asked for: `?limit=20&cursor=…`.
+
+use axum::extract::{Query, rejection::QueryRejection};
+use serde::Deserialize;
+
+use super::Problem;
+use crate::store::Key;
+
+/// Rows of one page, when nobody says otherwise, and at most.
+const PAGE: (u32, u32) = (50, 200);
+
+/// What the query says.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct List {
+    limit: Option<String>,
+    cursor: Option<String>,
+}
+
+/// The row before which the page begins, and how many it has at most; `of` is what is listed.
+pub(super) fn page(query: Result<Query<List>, QueryRejection>, of: &str) -> Result<(Option<Key>, u32), Problem> {
+    let Ok(Query(list)) = query else {
+        let says = format!("the list of {of} takes `limit` and `cursor`, once each, and nothing else");
+        return Err(Problem::bad_request(says));
+    };
+    let limit = match list.limit.as_deref().map(str::parse) {
+        None => PAGE.0,
+        Some(Ok(limit)) if (1..=PAGE.1).contains(&limit) => limit,
+        Some(_) => return Err(Problem::bad_request(format!("`limit` is a number from 1 to {}", PAGE.1))),
+    };
+    match list.cursor.as_deref().map(str::parse::<Key>) {
+        None => Ok((None, limit)),
+        Some(Ok(key)) => Ok((Some(key), limit)),
+        Some(Err(_)) => Err(Problem::bad_request("`cursor` is not the `next` of an earlier page")),
+    }
+}

@@ -1,0 +1,101 @@
+//! What the SIP endpoint is made from, of the configuration.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context, Result, anyhow};
+use ipnet::IpNet;
+use milo_media::{Codec, LegOptions, PortPool, Tuning};
+use milo_signaling::{
+    BanTerms, Endpoint, EndpointConfig, Invitations, RegistrarConfig, SessionTimers, SignalingError, TrunkLogin,
+};
+use tokio::runtime::Handle;
+
+use crate::{
+    accounts,
+    config::{self, Config},
+    trunk,
+};
+
+/// The time in which the offences of an address count towards its ban.
+const BAN_WITHIN: Duration = Duration::from_secs(600);
+
+/// The ports for audio.
+pub(super) fn ports(config: &Config) -> PortPool {
+    let sip = &config.sip;
+    PortPool::new(sip.media_address(), config.media.rtp_ports.range())
+}
+
+/// The SIP endpoint, and the calls that come to it.
+pub(super) fn bind(
+    config: &Config,
+    registrar: Option<RegistrarConfig>,
+    ports: PortPool,
+    legs: &Handle,
+) -> Result<(Endpoint, Invitations)> {
+    let sip = &config.sip;
+    let endpoint = EndpointConfig {
+        udp: sip.udp.to_vec(),
+        tcp: sip.tcp.to_vec(),
+        tls: sip.tls.to_vec(),
+        ws: sip.ws.to_vec(),
+        wss: sip.wss.to_vec(),
+        certificate: sip.certificate(),
+        trust: sip.trust()?,
+        origins: sip.ws_origins.clone(),
+        dns: sip.dns.to_vec(),
+        idle: Duration::from_secs(sip.idle_s),
+        public_address: sip.public_address,
+        stun: sip.stun.clone(),
+        trusted: sip.trunks.iter().filter_map(|trunk| trunk.address).collect(),
+        legs: leg_options(&config.media),
+        codecs: config.media.codecs.to_vec(),
+        peer_codecs: peer_codecs(sip),
+        max_calls: config.limits.calls,
+        user_agent: concat!("Milo/", env!("CARGO_PKG_VERSION")).into(),
+        srtp: config.media.srtp.keyed(config.media.srtp_offer),
+        bans: (sip.ban_s > 0).then(|| BanTerms {
+            wrong_answers: sip.ban_wrong_answers,
+            requests: sip.ban_requests,
+            within: BAN_WITHIN,
+            length: Duration::from_secs(sip.ban_s),
+        }),
+        registrar,
+        logins: logins(sip)?,
+        algorithms: accounts::algorithms(sip),
+        urgent: sip.emergency.clone(),
+        // A call has seldom more legs than these.
+        ladders: sip.ladders * 4,
+        session_timers: SessionTimers { session_expires_s: sip.session_expires_s, min_se_s: sip.min_se_s },
+    };
+    Endpoint::bind(endpoint, Arc::new(ports), legs.clone()).map_err(|error| match error {
+        SignalingError::Bind { transport, .. } => {
+            anyhow!("{error}; stop what listens there, or choose another address with [sip] {transport}")
+        }
+        SignalingError::Certificate { .. } => anyhow!("{error}; see [sip] tls_cert, tls_key and tls_ca"),
+        other => other.into(),
+    })
+}
+
+/// The trunks that may call from anywhere.
+fn logins(sip: &config::Sip) -> Result<Vec<TrunkLogin>> {
+    let login = |trunk: &config::Trunk| trunk::login(trunk, sip).with_context(|| format!("the trunk {:?}", trunk.name));
+    sip.trunks.iter().filter_map(|trunk| login(trunk).transpose()).collect()
+}
+
+/// What the trunks speak that have codecs of their own.
+fn peer_codecs(sip: &config::Sip) -> Vec<(IpNet, Vec<&'static Codec>)> {
+    sip.trunks.iter().filter_map(|trunk| Some((trunk.address?, trunk.codecs.as_ref()?.to_vec()))).collect()
+}
+
+/// What the configuration says of each leg.
+fn leg_options(media: &config::Media) -> LegOptions {
+    LegOptions {
+        rtp_timeout: Duration::from_secs(media.rtp_timeout_s),
+        jitter_ceiling_ms: media.jitter_ceiling_ms,
+        tuning: Tuning { bitrate: media.opus_bitrate, dtx: media.opus_dtx, ..Tuning::default() },
+        inband_digits: media.inband_dtmf.into(),
+        silence: media.silence.into(),
+        dscp: media.dscp,
+        learn_from: media.learn_from.into(),
+    }
+}

@@ -1,0 +1,87 @@
+//! How the running parts are, for whoever asks: the health report and the metrics.
+
+use std::{collections::HashSet, net::SocketAddr, sync::Arc};
+
+use milo_media::PortPool;
+use milo_signaling::{Counters, Transport};
+use tokio::sync::watch;
+
+use crate::{
+    call::House,
+    config,
+    dialplan::Dialplans,
+    http::{Dial, HealthReport, SipCounters},
+    trunk::TrunkReport,
+};
+
+/// Every number on every listener, at an address that can be dialled.
+pub(super) fn dial(local: &[(Transport, SocketAddr)], sip: &config::Sip, dialplans: &Dialplans) -> Vec<Dial> {
+    let (mut dial, mut known) = (Vec::new(), HashSet::new());
+    for number in dialplans.numbers() {
+        // Browsers come by WebSocket, telephones by the rest.
+        for (transport, address) in local.iter().filter(|(kind, _)| !matches!(kind, Transport::Ws | Transport::Wss)) {
+            let parameter = transport.uri_parameter();
+            let uri = format!("sip:{number}@{}{parameter}", sip.dialled(*address));
+            if known.insert(uri.clone()) {
+                dial.push(Dial { number: number.into(), uri });
+            }
+        }
+    }
+    dial
+}
+
+/// Where the health of the running parts is read.
+pub(super) struct Snapshot {
+    pub(super) house: Arc<House>,
+    pub(super) counters: watch::Receiver<Counters>,
+    pub(super) local: Vec<(Transport, SocketAddr)>,
+    pub(super) sip: config::Sip,
+    pub(super) ports: PortPool,
+    pub(super) limit: usize,
+    pub(super) taking: watch::Receiver<bool>,
+}
+
+impl Snapshot {
+    pub(super) fn take(&self) -> HealthReport {
+        let engines = &self.house.engines;
+        let sip = *self.counters.borrow();
+        let trunks = self.house.trunks.report();
+        let (stopped, faults) = (engines.stopped(), self.house.editions.faults());
+        let stopped = stopped.iter().map(|engine| format!("The {engine} has stopped; start Milo anew."));
+        let wrong = faults.iter().map(|fault| format!("The dialplans of before are in force: {fault}"));
+        let accounts = self.house.accounts.fault();
+        let accounts = accounts.map(|fault| format!("The accounts of before are in force: {fault}."));
+        let unready = if self.taking.has_changed().is_err() {
+            Some("Milo is ending and takes no more calls.".into())
+        } else {
+            (sip.calls >= self.limit).then(|| format!("All {} places are taken.", self.limit))
+        };
+        HealthReport {
+            models: engines.models(),
+            queues: engines.queues(),
+            live_calls: sip.calls,
+            rtp_ports: self.ports.leased(),
+            call_limit: self.limit,
+            dial: dial(&self.local, &self.sip, &self.house.editions.current().dialplans),
+            degraded: stopped.collect(),
+            inside: wrong.chain(accounts).chain(trunks.iter().filter_map(TrunkReport::complaint)).collect(),
+            lines: self.house.waiters.report(self.house.editions.current().dialplans.lines().into_iter()),
+            trunks,
+            unready,
+            sip: SipCounters {
+                messages_in: sip.messages_in,
+                messages_out: sip.messages_out,
+                parse_errors: sip.parse_errors,
+                refused: sip.refused,
+                overloaded: sip.overloaded,
+                retransmissions: sip.retransmissions,
+                send_failures: sip.send_failures,
+                wrong_answers: sip.wrong_answers,
+                banned: sip.banned,
+                registrations: sip.bindings,
+                transactions: sip.transactions,
+                connections: sip.connections,
+            },
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! A text that is to be sent: whether it may, over what, and what becomes of it. It takes a place on its trunk while it is on its way,
+//! and counts as one of the calls of the trunk's day.
+
+use milo_signaling::{SignalingError, Uri, sip::text::LONGEST};
+use serde::Serialize;
+use tokio::sync::{mpsc::error::TrySendError, oneshot};
+
+use super::{DELIVERED, Texts};
+use crate::{
+    call::{NotPlaced, Target, first, refusal, target},
+    dialplan::TrunkNames,
+    store::{Key, NewMessage, Stamp},
+    trunk::{CallingAs, Place, number},
+};
+
+/// A text that somebody wants sent.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// A number, or a SIP address; nothing for an account.
+    pub to: String,
+    /// The account whose telephones are sent it.
+    pub account: Option<String>,
+    /// The trunks that a number is sent it over: the first that takes it; none: the only one there is.
+    pub trunks: Option<TrunkNames>,
+    /// Who sends it; none: as the trunk says, else `milo`.
+    pub from: Option<String>,
+    /// What it says.
+    pub text: String,
+    /// The call whose plan wants it.
+    pub call: Option<Key>,
+}
+
+/// A text on its way.
+#[derive(Debug)]
+pub struct Sent {
+    /// Its identifier.
+    pub id: Key,
+    /// The trunk it goes over.
+    pub trunk: Option<String>,
+    /// What becomes of it.
+    pub came: oneshot::Receiver<Came>,
+}
+
+/// What became of a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Came {
+    /// `delivered`, `refused`, `too large`, `credentials refused`, `no answer`, `not registered` or `failed`.
+    pub result: &'static str,
+    /// The SIP status that said so.
+    pub sip_status: Option<u16>,
+}
+
+impl Came {
+    fn of(status: u16) -> Self {
+        let result = match status {
+            200..300 => DELIVERED,
+            401 | 407 => "credentials refused",
+            408 => "no answer",
+            413 | 513 => "too large",
+            _ => "refused",
+        };
+        Self { result, sip_status: Some(status) }
+    }
+}
+
+/// A text, and the one who waits for what becomes of it.
+#[derive(Debug)]
+pub(super) struct Job {
+    key: Key,
+    direction: &'static str,
+    whom: Whom,
+    from: Option<String>,
+    text: String,
+    /// Its place on its trunk.
+    place: Option<Place>,
+    done: Option<oneshot::Sender<Came>>,
+}
+
+#[derive(Debug)]
+enum Whom {
+    /// A number, over the trunk of this name.
+    Number(String, String),
+    Address(Uri),
+    Account(String),
+}
+
+impl Texts {
+    /// Has a text sent.
+    ///
+    /// # Errors
+    /// [`NotPlaced`]: it may not be sent so, or not now.
+    pub fn send(&self, wanted: Wanted) -> Result<Sent, NotPlaced> {
+        let wrong = |says: String| Err(NotPlaced::Wrong(says));
+        if wanted.text.is_empty() || wanted.text.len() > LONGEST {
+            return wrong(format!("text has 1 to {LONGEST} bytes of UTF-8, not {}", wanted.text.len()));
+        }
+        if let Some(from) = wanted.from.as_deref().filter(|from| number(from).is_none()) {
+            return wrong(format!("from {from:?} is no number or name: letters, digits, - _ . +"));
+        }
+        let queue = self.queue.try_reserve().map_err(|error| match error {
+            TrySendError::Closed(()) => NotPlaced::Busy("Milo is ending and sends no more".into(), 60),
+            TrySendError::Full(()) => NotPlaced::Busy("too many texts are being sent at once".into(), 5),
+        })?;
+        let (whom, place, shown) = match &wanted.account {
+            Some(account) if !(wanted.to.is_empty() && wanted.trunks.is_none()) => {
+                return wrong(format!("the account {account:?} is sent it by itself, without `to` and `trunk`"));
+            }
+            Some(account) if !self.accounts.knows(account) => {
+                return wrong(format!("account {account:?} is no account of [sip] accounts"));
+            }
+            Some(account) => (Whom::Account(account.clone()), None, account.clone()),
+            None => self.place(&wanted)?,
+        };
+        let trunk = match &whom {
+            Whom::Number(_, trunk) => Some(trunk.clone()),
+            Whom::Address(_) | Whom::Account(_) => None,
+        };
+        // Whoever comes to help must be able to answer.
+        let is_urgent = self.trunks.emergency(&shown).is_some();
+        let from = wanted.from.filter(|_| !is_urgent);
+        let named = trunk.as_deref().and_then(|name| self.trunks.named(name));
+        let sender = named.map(|trunk| trunk.caller_id(from.as_deref(), "")).or_else(|| from.clone());
+        let key = self.log.message(NewMessage {
+            incoming: false,
+            from: sender.unwrap_or_else(|| "milo".into()),
+            to: shown,
+            trunk: trunk.clone(),
+            account: wanted.account,
+            call: wanted.call,
+            text: wanted.text.clone(),
+            at: Stamp::now(),
+            result: None,
+        });
+        tracing::info!(message.id = %key, trunk, "a text goes out");
+        let (done, came) = oneshot::channel();
+        queue.send(Job { key, direction: "out", whom, from, text: wanted.text, place, done: Some(done) });
+        Ok(Sent { id: key, trunk, came })
+    }
+
+    /// Over which trunk, with the place there, or to which address; and who that is for the log.
+    fn place(&self, wanted: &Wanted) -> Result<(Whom, Option<Place>, String), NotPlaced> {
+        let said = |id| if wanted.call.is_some() { CallingAs::Plan(id) } else { CallingAs::Request(id) };
+        let from = wanted.from.as_deref().map_or(CallingAs::Trunk, said);
+        Ok(match target(&self.trunks, (&wanted.to, wanted.trunks.as_ref()), from)? {
+            Target::Emergency(trunk, number) => {
+                let place = trunk.admit_emergency().map_err(|denied| refusal(denied, trunk.name()))?;
+                (Whom::Number(number.clone(), trunk.name().to_owned()), Some(place), number)
+            }
+            Target::Number(trunks) => {
+                let (at, place) = first(&trunks, &wanted.to, from, &mut Vec::new())?;
+                let name = trunks.get(at).map_or("", |trunk| trunk.name());
+                (Whom::Number(wanted.to.clone(), name.to_owned()), Some(place), wanted.to.clone())
+            }
+            Target::Address(uri) => {
+                let shown = Some(uri.user()).filter(|user| !user.is_empty()).unwrap_or_else(|| wanted.to.clone());
+                (Whom::Address(uri), None, shown)
+            }
+        })
+    }
+}
+
+impl Job {
+    /// A text that came for this account.
+    pub(super) fn forward(key: Key, account: String, from: String, text: String) -> Self {
+        let (whom, from) = (Whom::Account(account), Some(from));
+        Self { key, direction: "in", whom, from, text, place: None, done: None }
+    }
+
+    /// Sends it, and writes down what became of it.
+    pub(super) async fn run(self, texts: Texts) {
+        let Self { key, direction, whom, from, text, place, done } = self;
+        let (caller, sender) = (&texts.caller, from.as_deref().unwrap_or("milo"));
+        let answered = match &whom {
+            Whom::Address(uri) => caller.text(uri, sender, &text, None).await.map(Some),
+            Whom::Account(account) => texts.accounts.text(caller, account, sender, &text).await,
+            Whom::Number(number, trunk) => match texts.trunks.named(trunk) {
+                Some(trunk) => trunk.text(caller, number, from.as_deref(), &text).await.map(Some),
+                // The trunks are those of the start.
+                None => Err(SignalingError::Gone),
+            },
+        };
+        drop(place);
+        let came = match answered {
+            Ok(Some(status)) => Came::of(status),
+            Ok(None) => Came { result: "not registered", sip_status: None },
+            Err(error) => {
+                // The error may name whom it was for, which is for a developer's eyes.
+                tracing::debug!(message.id = %key, %error, "a text could not be sent");
+                Came { result: "failed", sip_status: None }
+            }
+        };
+        tracing::info!(message.id = %key, result = came.result, status = came.sip_status, "a text was sent");
+        texts.log.message_settled(key, came.result, came.sip_status);
+        texts.metrics.message(direction, came.result);
+        if let Some(done) = done {
+            // Whoever asked may no longer wait.
+            done.send(came).ok();
+        }
+    }
+}
