@@ -25,9 +25,10 @@ if [ "$purpose" = test ]; then
         [ffmpeg]="makes the sound files that tests read, and reads the recordings that Milo makes"
         [kamailio]="a SIP proxy we did not write, in front of Milo" [tcpdump]="reads the captures that Milo makes"
         [curl]="an HTTP client we did not write" [chromium]="looks at the first page")
-  packages+=(sip-tester postgresql baresip-core linphone-cli kamailio iproute2 curl ffmpeg tcpdump)
-  # Ubuntu has Chromium as a snap only, which a bare machine cannot run: the page's scenario then says so.
-  if . /etc/os-release && [ "${ID:-}" = debian ]; then packages+=(chromium); fi
+  packages+=(sip-tester postgresql baresip-core kamailio iproute2 curl ffmpeg tcpdump)
+  # Ubuntu has Chromium as a snap only, which a bare machine cannot run, and linphonec not in every release: the two scenarios
+  # then say so.
+  if . /etc/os-release && [ "${ID:-}" = debian ]; then packages+=(chromium linphone-cli); fi
 fi
 
 # Rust itself is the one thing that is asked for beforehand.
