@@ -3,7 +3,9 @@
 use std::{fs, os::unix::fs::PermissionsExt, sync::Arc, time::Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use milo_signaling::{Algorithms, Caller, Forked, Registered, RegistrarConfig, SignalingError, Terms, User};
+use milo_signaling::{
+    Algorithms, Caller, Forked, Introduction, Registered, RegistrarConfig, SignalingError, Terms, User,
+};
 use serde::Serialize;
 use tokio::sync::watch;
 
@@ -98,7 +100,12 @@ impl Accounts {
     ///
     /// # Errors
     /// None of them could be called; the fault of the last one.
-    pub async fn call(&self, caller: &Caller, name: &str, from: &str) -> Result<Option<Forked>, SignalingError> {
+    pub async fn call(
+        &self,
+        caller: &Caller,
+        name: &str,
+        from: &Introduction,
+    ) -> Result<Option<Forked>, SignalingError> {
         let all = self.telephones.borrow().clone();
         let (mut calls, mut fault) = (Vec::new(), None);
         for telephone in all.iter().filter(|telephone| telephone.user == name) {

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     dialplan::{Dial, TrunkNames},
-    trunk::{self, CallingAs, Emergency, Place, Trunk},
+    trunk::{self, CallingAs, Emergency, Place, Shown, Trunk, is_nobody},
 };
 
 /// How long a caller hears why nobody came to the telephone.
@@ -51,6 +51,14 @@ impl Failure {
             }
             Self::Unanswered(_) | Self::Emergency(false) => Some(Signal::Congestion),
             Self::Emergency(true) | Self::Gone => None,
+        }
+    }
+
+    /// The words that came with the status.
+    fn phrase(&self) -> Option<&str> {
+        match self {
+            Self::Unanswered(unanswered) => unanswered.phrase.as_deref(),
+            Self::Emergency(_) | Self::Gone => None,
         }
     }
 
@@ -97,6 +105,7 @@ impl Line {
                     Err(ended) => ended,
                 };
                 self.reel.part();
+                log.reasons("called", &dialog.reasons());
                 // Gone when the far side was first.
                 dialog.hang_up().await.ok();
                 let stats = far.stats();
@@ -105,7 +114,8 @@ impl Line {
             }
             Err(failure) => {
                 let (result, status) = failure.detail();
-                log.event("dialled", json!({ "result": result, "status": status, "after_ms": took }));
+                let phrase = failure.phrase();
+                log.event("dialled", json!({ "result": result, "status": status, "phrase": phrase, "after_ms": took }));
                 if let Some(signal) = failure.signal() {
                     let frames = sounding(dial, signal).into_iter().flatten();
                     self.frames(frames, EXPLAINED).await;
@@ -139,7 +149,11 @@ impl Line {
             Emergency::Pass(name) => {
                 let trunk = house.trunks.named(name).ok_or_else(Unanswered::not_placed)?;
                 let place = trunk.admit_emergency().map_err(Unanswered::from)?;
-                let dial = Dial { to: number.to_owned(), from: None, ..dial.clone() };
+                let dial = Dial { to: number.to_owned(), from: None, privacy: false, ..dial.clone() };
+                if is_nobody(&self.caller) {
+                    // Whoever comes to help must be able to call back.
+                    self.caller.clear();
+                }
                 Ok((self.ring_at(&dial, Some(trunk), house, log).await?, Some((trunk, place))))
             }
         }
@@ -156,7 +170,7 @@ impl Line {
         let Some(trunk) = dial.target().ok().and_then(|address| house.trunks.at(&address)) else {
             return Ok((self.ring_at(dial, None, house, log).await?, None));
         };
-        let from = dial.from.as_deref().map_or(CallingAs::Trunk, CallingAs::Plan);
+        let from = dial.says().map_or(CallingAs::Trunk, CallingAs::Plan);
         let mut place = trunk.admit(number, from).map_err(Unanswered::from)?;
         let up = self.ring_at(dial, None, house, log).await?;
         trunk.answered(&mut place);
@@ -171,7 +185,7 @@ impl Line {
         house: &'h House,
         log: &Record,
     ) -> Result<Up<'h>, Failure> {
-        let from = dial.from.as_deref().map_or(CallingAs::Trunk, CallingAs::Plan);
+        let from = dial.says().map_or(CallingAs::Trunk, CallingAs::Plan);
         let mut last = Unanswered::not_placed();
         for trunk in trunks.names().iter().filter_map(|name| house.trunks.named(name)) {
             let began = Instant::now();
@@ -206,18 +220,23 @@ impl Line {
         log: &Record,
     ) -> Result<(Dialog, Leg), Failure> {
         let not_up = || Failure::from(Unanswered::not_up());
+        let shown = Shown {
+            from: dial.says(),
+            caller: &self.caller,
+            is_private: dial.is_private(),
+            came: self.came.as_ref(),
+            fields: &dial.headers,
+        };
         let placed = match (trunk, &dial.account) {
-            (Some(trunk), _) => {
-                trunk.call(&house.caller, &dial.to, dial.from.as_deref(), &self.caller).await.map(Forked::from)
-            }
+            (Some(trunk), _) => trunk.call(&house.caller, &dial.to, &shown).await.map(Forked::from),
             (None, Some(account)) => {
-                let from = dial.from.as_deref().or_else(|| trunk::number(&self.caller)).unwrap_or("milo");
-                let all = house.accounts.call(&house.caller, account, from).await.transpose();
+                let from = shown.from.or_else(|| trunk::number(&self.caller)).unwrap_or("milo");
+                let all = house.accounts.call(&house.caller, account, &shown.introduce(from)).await.transpose();
                 all.ok_or_else(Unanswered::not_registered)?
             }
             (None, None) => {
                 let target = dial.target().map_err(|_| Unanswered::not_placed())?;
-                house.caller.call(&target, dial.from.as_deref().unwrap_or("milo")).await.map(Forked::from)
+                house.caller.call(&target, shown.introduce(shown.from.unwrap_or("milo"))).await.map(Forked::from)
             }
         };
         let mut outgoing = placed.map_err(|error| {
@@ -258,9 +277,10 @@ impl Line {
                         voice.flush();
                         return far.map(|leg| (dialog, leg)).ok_or_else(not_up);
                     }
-                    Progress::Rejected { code, .. } => {
+                    Progress::Rejected { code, reason } => {
                         voice.flush();
-                        return Err(Unanswered::refused(code, ringing.is_some() || far.is_some()).into());
+                        let refused = Unanswered::refused(code, ringing.is_some() || far.is_some());
+                        return Err(refused.saying(&reason).into());
                     }
                     Progress::Failed(_) | Progress::Over => return Err(not_up()),
                 },

@@ -20,7 +20,7 @@ use crate::{
     dialplan::{Action, Edition},
     error::Error,
     press::{self, PressBy},
-    trunk::Trunk,
+    trunk::{Came, Trunk},
 };
 
 /// Digits are complete when none came for so long.
@@ -38,8 +38,10 @@ pub(super) struct Line {
     pub(super) other: OtherSide,
     /// What presses keys by SIP INFO.
     pub(super) keys: InfoKeys,
-    /// The caller's number.
+    /// The caller's number, as whoever is called may see it.
     pub(super) caller: String,
+    /// The call, where it came in.
+    pub(super) came: Option<Came>,
     /// What is done to the caller's sound before it is listened to.
     pub(super) cleaning: Cleaning,
     pub(super) until: Instant,
@@ -65,7 +67,8 @@ impl Line {
         let until = Instant::now() + house.longest;
         let (keys, other) = (dialog.keys(), dialog.other_side());
         let (edition, typed) = (Arc::clone(edition), VecDeque::new());
-        Self { ears: Some(ears), voice, control, other, keys, caller, cleaning, until, reel, edition, typed }
+        let came = None;
+        Self { ears: Some(ears), voice, control, other, keys, caller, came, cleaning, until, reel, edition, typed }
     }
 
     /// Whether the leg has closed.

@@ -6,6 +6,8 @@ use ipnet::IpNet;
 use milo_signaling::{Transport, Uri};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::trunk::{SentOn, Shows};
+
 use super::{Clean, Faults, Secret, address, media::Codecs};
 
 /// A carrier or PBX: one that calls come from, or go out to, or both.
@@ -37,6 +39,10 @@ pub struct Trunk {
     pub caller_id: Option<String>,
     /// Who else may call out over it: these numbers, for whoever has Milo place a call, and for the plan's `from`.
     pub caller_ids: Option<Vec<String>>,
+    /// What it is told of who calls: `from` alone, or by P-Asserted-Identity its own number besides: `asserted`.
+    pub identity: Shows,
+    /// How it is told where a call was before that came in and is sent on over it: `off`, `diversion`, `history-info`.
+    pub diversion: SentOn,
     /// The beginnings of the numbers that may be called over it; unset, all that `deny` does not name.
     pub allow: Option<Vec<String>>,
     /// The beginnings of those that may not; of all that fit, the longest counts.
@@ -100,6 +106,8 @@ impl Default for Trunk {
             expires_s: 600,
             caller_id: None,
             caller_ids: None,
+            identity: Shows::From,
+            diversion: SentOn::Off,
             allow: None,
             deny: None,
             options_s: None,

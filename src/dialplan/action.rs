@@ -188,12 +188,14 @@ impl Action {
     pub(super) fn texts(&mut self) -> Vec<(Place, &mut String)> {
         match self {
             Self::Dial(dial) => {
-                let from = dial.from.iter_mut().map(|from| (Place::Address, from));
-                [(Place::Address, &mut dial.to)].into_iter().chain(from).collect()
+                let from = dial.from.iter_mut().map(|from| (Place::Caller, from));
+                let fields = dial.headers.values_mut().map(|value| (Place::Words, value));
+                [(Place::Address, &mut dial.to)].into_iter().chain(from).chain(fields).collect()
             }
             Self::Transfer(transfer) => {
-                let from = transfer.from.iter_mut().map(|from| (Place::Address, from));
-                [(Place::Address, &mut transfer.to)].into_iter().chain(from).collect()
+                let from = transfer.from.iter_mut().map(|from| (Place::Caller, from));
+                let fields = transfer.headers.values_mut().map(|value| (Place::Words, value));
+                [(Place::Address, &mut transfer.to)].into_iter().chain(from).chain(fields).collect()
             }
             Self::Redirect { to } => vec![(Place::Address, to)],
             Self::Press { digits, .. } => vec![(Place::Words, digits)],

@@ -16,6 +16,7 @@ mod dialling;
 mod digits;
 mod early_media;
 mod failing_engines;
+mod identity;
 mod kamailio;
 mod linphone;
 mod other_telephones;

@@ -5,6 +5,7 @@ mod day;
 mod denied;
 mod destinations;
 mod emergency;
+mod identity;
 mod limit;
 mod ping;
 mod report;
@@ -37,6 +38,7 @@ use ping::Reach;
 
 pub use denied::Denied;
 pub use emergency::Emergency;
+pub use identity::{Came, SentOn, Shown, Shows, dialled, fields_fault, is_nobody};
 pub use limit::Place;
 pub use report::TrunkReport;
 
@@ -311,17 +313,11 @@ impl Trunk {
         place
     }
 
-    /// Calls a number over this trunk. `from` is what the plan says of who calls, `caller` who called Milo.
+    /// Calls a number over this trunk.
     ///
     /// # Errors
     /// Those of [`Caller::call`]; a trunk without a gateway cannot be called out over.
-    pub async fn call(
-        &self,
-        from_here: &Caller,
-        number: &str,
-        from: Option<&str>,
-        caller: &str,
-    ) -> Result<Outgoing, SignalingError> {
+    pub async fn call(&self, from_here: &Caller, number: &str, shown: &Shown<'_>) -> Result<Outgoing, SignalingError> {
         let wrong = |reason: &str| SignalingError::Target { target: number.to_owned(), reason: reason.to_owned() };
         let mut target = self.way_out.clone().ok_or_else(|| wrong("the trunk has no gateway"))?;
         if let Uri::Sip(sip) = &mut target {
@@ -330,15 +326,10 @@ impl Trunk {
             };
             sip.user = called.user;
         }
-        let id = self.caller_id(from, caller);
-        // A carrier wants to see its own domain in From, a PBX beside us takes any.
-        let from = match self.address_of_record.as_ref().and_then(Uri::host) {
-            Some(host) => Uri::sip(Some(&id), host.clone(), None).to_string(),
-            None => id,
-        };
+        let introduction = self.introduce(&target, shown);
         match &self.credentials {
-            Some(credentials) => from_here.call_as(&target, &from, credentials.clone()).await,
-            None => from_here.call(&target, &from).await,
+            Some(credentials) => from_here.call_as(&target, introduction, credentials.clone()).await,
+            None => from_here.call(&target, introduction).await,
         }
     }
 

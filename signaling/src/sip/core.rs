@@ -27,6 +27,7 @@ use super::{
     keys::KeyPress,
     message::Message,
     nat::{SeenAs, sent_by},
+    reason::Reason,
     referral::Referral,
     registrar::{Registered, Registrar, RegistrarConfig},
     registration::{Registration, RegistrationState},
@@ -85,6 +86,8 @@ pub enum Event {
     ReferProgress(CallKey, u16),
     /// Somebody has taken the place of the other side (Replaces): who.
     Replaced(CallKey, Uri),
+    /// The other side says why it ends the call, or takes none; what that comes to is told next.
+    Reasons(CallKey, Vec<Reason>),
     /// The call is over.
     Ended(CallKey, EndReason),
     /// The telephones that are registered with us are these now.

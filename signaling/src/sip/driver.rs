@@ -14,6 +14,7 @@ use tracing::{debug, info, warn};
 use super::{
     core::{CallKey, Core, Counters, Event, Output},
     flow::{Flow, Packet, Path, Transport},
+    identity::Identity,
     ladder::Ladders,
     message::Message,
     registrar::Registered,
@@ -26,7 +27,7 @@ use super::{
 };
 use crate::{
     Invitation, SignalingError,
-    handle::{CallHandle, CallState, Command, NewCall, Reply, Step},
+    handle::{CallHandle, CallState, Command, Farewell, NewCall, Reply, Step},
     invitation::LegFactory,
 };
 
@@ -49,7 +50,7 @@ pub(super) struct Driver {
     pub(super) binding: Option<Binding>,
     pub(super) commands: mpsc::WeakSender<Command>,
     pub(super) invitations: mpsc::Sender<Invitation>,
-    pub(super) farewells: mpsc::Sender<CallKey>,
+    pub(super) farewells: mpsc::Sender<Farewell>,
     pub(super) legs: LegFactory,
     pub(super) ladders: Ladders,
     pub(super) registered: watch::Sender<Arc<[Registered]>>,
@@ -61,7 +62,7 @@ impl Driver {
         mut self,
         mut inbound: mpsc::Receiver<Inbound>,
         mut commands: mpsc::Receiver<Command>,
-        mut farewell: mpsc::Receiver<CallKey>,
+        mut farewell: mpsc::Receiver<Farewell>,
     ) {
         let mut batch = Vec::with_capacity(BATCH);
         let mut leaving = None;
@@ -84,7 +85,10 @@ impl Driver {
                     // Nobody is left who could want anything.
                     None => leaving = Some(self.say_goodbye()),
                 },
-                Some(call) = farewell.recv() => {
+                Some(Farewell { call, is_answered_elsewhere }) = farewell.recv() => {
+                    if is_answered_elsewhere {
+                        self.core.answered_elsewhere(call);
+                    }
                     self.core.release(now(), call);
                     self.calls.remove(&call);
                     self.waiting.end(call);
@@ -255,7 +259,7 @@ impl Driver {
     fn place(&mut self, now: Instant, call: &NewCall) -> Result<(CallHandle, String), SignalingError> {
         let wrong = |reason| SignalingError::Target { target: call.target.to_string(), reason };
         let ways = call.destination.ways(&mut self.transports).map_err(wrong)?;
-        let key = self.core.call(now, &call.target, &call.from, ways, call.rtp)?;
+        let key = self.core.call(now, &call.target, &call.introduction, ways, call.rtp)?;
         if let Some(credentials) = &call.credentials {
             self.core.authorize(key, credentials.clone());
         }
@@ -275,7 +279,7 @@ impl Driver {
         let farewell = self.farewells.clone().try_reserve_owned().ok()?;
         let (state, watch) = watch::channel(CallState::default());
         self.calls.insert(key, state);
-        Some(CallHandle { key, commands, state: watch, farewell: Some(farewell) })
+        Some(CallHandle { key, commands, state: watch, farewell: Some(farewell), is_answered_elsewhere: false })
     }
 
     /// Does all that the core wants done.
@@ -334,6 +338,7 @@ impl Driver {
             Event::ReferProgress(call, code) => self.waiting.refer_progress(call, code),
             Event::Ponged(ping, code) => self.waiting.ponged(ping, code),
             Event::Registration(key, state) => self.registrars.tell(key, state),
+            Event::Reasons(call, reasons) => self.update(call, |state| state.reasons = reasons),
             Event::Ended(call, reason) => {
                 self.waiting.end(call);
                 self.update(call, |state| state.ended = Some(reason));
@@ -382,6 +387,7 @@ impl Driver {
                     account,
                     from_number: from.user(),
                     to_number: to.user(),
+                    identity: Identity::of(&invite),
                     from,
                     to,
                     invite,

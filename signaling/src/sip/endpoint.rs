@@ -21,6 +21,7 @@ use super::{
     digest::Credentials,
     driver::{Driver, now},
     flow::Transport,
+    introduction::Introduction,
     ladder::Ladders,
     registrar::{Registered, RegistrarConfig},
     registrars::Registrars,
@@ -237,7 +238,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// Those of [`Caller::call`].
-    pub async fn call(&self, target: &Uri, from: &str) -> Result<Outgoing, SignalingError> {
+    pub async fn call(&self, target: &Uri, from: impl Into<Introduction>) -> Result<Outgoing, SignalingError> {
         self.caller.call(target, from).await
     }
 
@@ -297,12 +298,12 @@ impl Caller {
 
     /// Calls a `sip:` or `sips:` URI, at the places that DNS names for it until one answers (RFC 3263): over TLS when it is
     /// the latter or says `;transport=tls`, over TCP when it says `;transport=tcp`, else over UDP where DNS names nothing
-    /// else, or TCP when the INVITE is too large for a datagram. `from` is a SIP URI, or the user part of one at our own address.
+    /// else, or TCP when the INVITE is too large for a datagram. `from` says who calls.
     ///
     /// # Errors
     /// [`SignalingError::Target`], [`SignalingError::Full`], [`SignalingError::Media`], [`SignalingError::Stopped`].
-    pub async fn call(&self, target: &Uri, from: &str) -> Result<Outgoing, SignalingError> {
-        self.place(target, from, None).await
+    pub async fn call(&self, target: &Uri, from: impl Into<Introduction>) -> Result<Outgoing, SignalingError> {
+        self.place(target, from.into(), None).await
     }
 
     /// The same, with credentials for whoever asks for some.
@@ -312,10 +313,10 @@ impl Caller {
     pub async fn call_as(
         &self,
         target: &Uri,
-        from: &str,
+        from: impl Into<Introduction>,
         credentials: Credentials,
     ) -> Result<Outgoing, SignalingError> {
-        self.place(target, from, Some(credentials)).await
+        self.place(target, from.into(), Some(credentials)).await
     }
 
     /// The addresses that are shut out now.
@@ -338,8 +339,12 @@ impl Caller {
     ///
     /// # Errors
     /// Those of [`Caller::call`].
-    pub async fn call_telephone(&self, telephone: &Registered, from: &str) -> Result<Outgoing, SignalingError> {
-        self.set_out(&telephone.contact, from, None, Destination::at(telephone.flow)).await
+    pub async fn call_telephone(
+        &self,
+        telephone: &Registered,
+        from: impl Into<Introduction>,
+    ) -> Result<Outgoing, SignalingError> {
+        self.set_out(&telephone.contact, from.into(), None, Destination::at(telephone.flow)).await
     }
 
     /// Asks a server whether it is there (OPTIONS), and waits for its final response: the status code; 408 when none came, 503
@@ -358,24 +363,24 @@ impl Caller {
     async fn place(
         &self,
         target: &Uri,
-        from: &str,
+        introduction: Introduction,
         credentials: Option<Credentials>,
     ) -> Result<Outgoing, SignalingError> {
         let wrong = |reason| SignalingError::Target { target: target.to_string(), reason };
         let destination = destination(target, &self.resolver, self.trust.clone()).await.map_err(wrong)?;
-        self.set_out(target, from, credentials, destination).await
+        self.set_out(target, introduction, credentials, destination).await
     }
 
     async fn set_out(
         &self,
         target: &Uri,
-        from: &str,
+        introduction: Introduction,
         credentials: Option<Credentials>,
         destination: Destination,
     ) -> Result<Outgoing, SignalingError> {
         let socket = self.legs.ports.bind()?;
         let rtp = socket.local_addr()?;
-        let call = NewCall { target: target.clone(), from: from.to_owned(), destination, rtp, credentials };
+        let call = NewCall { target: target.clone(), introduction, destination, rtp, credentials };
         let (handle, call_id) = ask(&self.commands, |reply| Command::Call(Box::new(call), reply)).await?;
         Ok(Outgoing { call_id, waiting: Some((handle, Audio::Silent(socket))), legs: self.legs.clone(), told: None })
     }
