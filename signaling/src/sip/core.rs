@@ -12,7 +12,7 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
     net::{IpAddr, SocketAddr},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use ipnet::IpNet;
@@ -24,6 +24,7 @@ use super::{
     flow::{ConnectionId, Packet, Path},
     gate::Gate,
     headers::Name,
+    keep_alive::KeepAlive,
     keys::KeyPress,
     message::Message,
     nat::{SeenAs, sent_by},
@@ -103,6 +104,8 @@ pub enum Event {
 pub enum Output {
     /// Send this.
     Send(Packet),
+    /// Let this way be used for a moment, so that it stays open: two line ends, and on a stream an answer to them.
+    KeepAlive(Path),
     /// Close this connection once what waits has been sent.
     Close(ConnectionId),
     /// Find the address of this registrar, and say so with [`Core::located`].
@@ -134,6 +137,8 @@ pub struct CoreConfig {
     pub security: MediaSecurity,
     /// What calls want of session timers.
     pub session_timers: SessionTimers,
+    /// How often ways through NATs are kept open; `None`: never.
+    pub keep_alive: Option<Duration>,
     /// When strangers are shut out; `None`: never.
     pub bans: Option<BanTerms>,
     /// Whose telephones may register with us.
@@ -195,6 +200,7 @@ pub struct Core {
     pub(super) registrations: BTreeMap<CallKey, Registration>,
     pub(super) registrar: Option<Registrar>,
     pub(super) bans: Bans,
+    pub(super) keep_alive: KeepAlive,
     /// OPTIONS of ours without a final response; of the same series.
     pub(super) pings: HashSet<CallKey>,
     /// Call-ID and local tag to call.
@@ -224,6 +230,7 @@ impl Core {
             registrations: BTreeMap::new(),
             registrar,
             bans: Bans::new(now, config.bans),
+            keep_alive: KeepAlive::new(config.keep_alive),
             pings: HashSet::new(),
             dialogs: HashMap::new(),
             told_keys: HashSet::new(),
@@ -253,7 +260,8 @@ impl Core {
         let call = self.timers.first().map(|(at, _)| *at);
         let calls = super::transaction::earliest(call, self.transactions.next_timer());
         let lapse = self.registrar.as_ref().and_then(Registrar::deadline);
-        super::transaction::earliest(super::transaction::earliest(calls, lapse), self.registration_timer())
+        let registrations = super::transaction::earliest(self.registration_timer(), self.keep_alive_timer());
+        super::transaction::earliest(super::transaction::earliest(calls, lapse), registrations)
     }
 
     /// Time has passed: runs every timer that is due.
@@ -270,6 +278,7 @@ impl Core {
         }
         self.expire_registrations(now);
         self.expire_bindings(now);
+        self.keep_ways_open(now);
     }
 
     /// The driver could not send the request of this transaction.

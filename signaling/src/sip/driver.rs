@@ -158,6 +158,13 @@ impl Driver {
                 self.transports.close(id);
                 self.core.closed(id);
             }
+            Inbound::Unheard(flow) => {
+                if let Some(id) = flow.connection {
+                    self.transports.close(id);
+                    self.core.closed(id);
+                }
+                self.core.flow_failed(now, &flow);
+            }
             Inbound::Idle(flow) => {
                 if !self.core.uses(&flow)
                     && let Some(id) = flow.connection
@@ -290,6 +297,11 @@ impl Driver {
                     self.note(&packet.path.flow, false, &packet.bytes);
                     if let Some(unsent) = self.transports.send(packet) {
                         self.core.unreachable(now, unsent);
+                    }
+                }
+                Output::KeepAlive(path) => {
+                    if !self.transports.keep_alive(path) {
+                        self.core.flow_failed(now, &path.flow);
                     }
                 }
                 Output::Close(connection) => self.transports.close(connection),

@@ -89,6 +89,9 @@ pub struct EndpointConfig {
     pub srtp: Srtp,
     /// What calls want of session timers.
     pub session_timers: SessionTimers,
+    /// How often ways through NATs are kept open: those to registrars, and those to telephones that are registered here over
+    /// UDP; `None`: never.
+    pub keep_alive: Option<Duration>,
     /// When strangers are shut out for a time; `None`: never.
     pub bans: Option<BanTerms>,
     /// Whose telephones may register here; `None`: nobody's.
@@ -121,6 +124,7 @@ impl Default for EndpointConfig {
             user_agent: "Milo".to_owned(),
             srtp: Srtp::default(),
             session_timers: SessionTimers::default(),
+            keep_alive: None,
             bans: None,
             registrar: None,
             ladders: 0,
@@ -184,6 +188,7 @@ impl Endpoint {
                 tuning: config.legs.tuning,
                 security: MediaSecurity { srtp: config.srtp, identity },
                 session_timers: config.session_timers,
+                keep_alive: config.keep_alive,
                 bans: config.bans,
                 registrar: config.registrar,
                 seed: rand::random(),

@@ -26,6 +26,7 @@ pub mod headers;
 pub mod host;
 pub mod identity;
 pub mod introduction;
+mod keep_alive;
 pub mod keys;
 pub mod ladder;
 pub(crate) mod lexer;

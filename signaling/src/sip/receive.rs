@@ -412,7 +412,7 @@ mod tests {
                     lines.extend(text.lines().next().map(str::to_owned));
                 }
                 Output::Close(_) => closed = true,
-                Output::Event(_) | Output::Locate(..) => panic!("{output:?}"),
+                Output::Event(_) | Output::Locate(..) | Output::KeepAlive(_) => panic!("{output:?}"),
             }
         }
         (lines, closed)
@@ -425,6 +425,7 @@ mod tests {
         let mut core = Core::new(
             start,
             CoreConfig {
+                keep_alive: None,
                 bans: None,
                 registrar: None,
                 public_address: None,

@@ -33,6 +33,8 @@ pub struct Line {
     sent: Vec<(Duration, SocketAddr, Message)>,
     events: Vec<Event>,
     sought: Vec<CallKey>,
+    /// Whose ways were kept open.
+    pub kept: Vec<SocketAddr>,
     /// Whether no name has an address.
     pub is_lost: bool,
 }
@@ -45,6 +47,7 @@ impl Line {
     pub fn with(transport: Transport, change: impl FnOnce(&mut CoreConfig)) -> Line {
         let mut config = CoreConfig {
             bans: None,
+            keep_alive: None,
             registrar: None,
             public_address: None,
             media_address: IpAddr::from([127, 0, 0, 1]),
@@ -62,8 +65,8 @@ impl Line {
         #[expect(clippy::disallowed_methods, reason = "a start of virtual time")]
         let start = Instant::now();
         let flow = Flow { transport, local: US.parse().unwrap(), remote: PEER.parse().unwrap(), connection: None };
-        let (sent, events, sought) = (Vec::new(), Vec::new(), Vec::new());
-        Line { core: Core::new(start, config), now: start, start, flow, sent, events, sought, is_lost: false }
+        let (sent, events, sought, kept) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Line { core: Core::new(start, config), now: start, start, flow, sent, events, sought, kept, is_lost: false }
     }
 
     /// The peer sends this.
@@ -113,6 +116,7 @@ impl Line {
                 }
                 Output::Event(event) => self.events.push(event),
                 Output::Close(_) => {}
+                Output::KeepAlive(path) => self.kept.push(path.flow.remote),
                 Output::Locate(key, _) => self.sought.push(key),
             }
         }

@@ -11,6 +11,7 @@ use crate::sip::{
     flow::{ConnectionId, Flow},
     header::NameAddr,
     headers::Name,
+    keep_alive::is_behind_nat,
     message::Message,
     screen::Rejection,
     uri::Uri,
@@ -66,6 +67,8 @@ pub(super) struct Bindings {
     of: BTreeMap<String, Vec<Binding>>,
     /// From which addresses they came.
     sources: HashSet<IpAddr>,
+    /// Whether any of them is reached through a NAT by datagrams.
+    is_anybody_behind_nat: bool,
     /// When the next one lapses.
     next: Option<Instant>,
     changed: bool,
@@ -159,6 +162,16 @@ impl Bindings {
         self.next
     }
 
+    /// Whether any of them is reached through a NAT by datagrams.
+    pub(super) fn is_anybody_behind_nat(&self) -> bool {
+        self.is_anybody_behind_nat
+    }
+
+    /// All of them.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Registered> {
+        self.of.values().flatten().map(|binding| &binding.registered)
+    }
+
     /// Whether a telephone is registered from this address.
     pub(super) fn is_from(&self, address: IpAddr) -> bool {
         self.sources.contains(&address.to_canonical())
@@ -185,6 +198,7 @@ impl Bindings {
 
     fn survey(&mut self) {
         let all = || self.of.values().flatten().map(|binding| &binding.registered);
+        self.is_anybody_behind_nat = all().any(is_behind_nat);
         self.next = all().map(|registered| registered.until).min();
         self.sources = all().map(|registered| registered.flow.remote.ip().to_canonical()).collect();
     }
