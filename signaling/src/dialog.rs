@@ -12,6 +12,7 @@ use crate::{
         Uri,
         core::{CallKey, EndReason},
         keys::KeyPress,
+        reason::Reason,
         referral::Referral,
     },
 };
@@ -130,6 +131,11 @@ impl Dialog {
     /// [`SignalingError::Gone`]: no transfer was taken, its end was told, or the other side wants no news (RFC 4488).
     pub async fn report_transfer(&self, code: u16) -> Result<(), SignalingError> {
         self.handle.ask(|call, reply| Command::Referral(call, Step::Report(code), reply)).await
+    }
+
+    /// Why the other side has hung up, or refused, where it said so.
+    pub fn reasons(&self) -> Vec<Reason> {
+        self.handle.state.borrow().reasons.clone()
     }
 
     /// What presses keys by SIP INFO, for peers that want them so. It does not keep the call up.

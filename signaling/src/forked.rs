@@ -73,8 +73,8 @@ impl Forked {
                 }
                 answered @ (Progress::Answered(..) | Progress::AnsweredEarly(_)) => {
                     let early = self.branches.get_mut(at).and_then(|branch| branch.early.take());
-                    // Letting go of the others cancels them.
-                    self.branches.clear();
+                    // That of the one who answered has nothing left to give up.
+                    self.branches.drain(..).for_each(|branch| branch.outgoing.answered_elsewhere());
                     return match (answered, early) {
                         (Progress::AnsweredEarly(dialog), Some(leg)) => Progress::Answered(dialog, leg),
                         (answered, _) => answered,

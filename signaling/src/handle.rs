@@ -17,7 +17,9 @@ use crate::{
         core::{CallKey, EarlyMedia, EndReason},
         destination::Destination,
         digest::Credentials,
+        introduction::Introduction,
         keys::KeyPress,
+        reason::Reason,
         referral::Referral,
         registrar::User,
         registration::{Account, RegistrationState},
@@ -66,7 +68,7 @@ pub(crate) type Reply<T> = oneshot::Sender<Result<T, SignalingError>>;
 #[derive(Debug)]
 pub(crate) struct NewCall {
     pub(crate) target: Uri,
-    pub(crate) from: String,
+    pub(crate) introduction: Introduction,
     pub(crate) destination: Destination,
     pub(crate) rtp: SocketAddr,
     /// It is placed however many are up.
@@ -109,6 +111,8 @@ pub(crate) struct CallState {
     /// Who took the other side's place last, and how often that was.
     pub(crate) replaced: Option<Uri>,
     pub(crate) replacements: u32,
+    /// What the other side said of why it ends.
+    pub(crate) reasons: Vec<Reason>,
     pub(crate) ended: Option<EndReason>,
 }
 
@@ -158,7 +162,17 @@ pub(crate) struct CallHandle {
     pub(crate) commands: mpsc::Sender<Command>,
     pub(crate) state: watch::Receiver<CallState>,
     /// A place in the queue of farewells, taken when the call began: letting go never waits and is never lost.
-    pub(crate) farewell: Option<mpsc::OwnedPermit<CallKey>>,
+    pub(crate) farewell: Option<mpsc::OwnedPermit<Farewell>>,
+    /// Somebody else has answered in its place.
+    pub(crate) is_answered_elsewhere: bool,
+}
+
+/// An owner lets go of its call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Farewell {
+    pub(crate) call: CallKey,
+    /// Because somebody else has answered in its place.
+    pub(crate) is_answered_elsewhere: bool,
 }
 
 impl CallHandle {
@@ -179,7 +193,8 @@ impl CallHandle {
 impl Drop for CallHandle {
     fn drop(&mut self) {
         if let Some(farewell) = self.farewell.take() {
-            farewell.send(self.key);
+            let Self { key: call, is_answered_elsewhere, .. } = *self;
+            farewell.send(Farewell { call, is_answered_elsewhere });
         }
     }
 }

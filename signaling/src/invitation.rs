@@ -8,7 +8,7 @@ use tokio::{runtime::Handle, sync::mpsc};
 use crate::{
     Dialog, SignalingError, Text,
     handle::{CallHandle, Command},
-    sip::{Message, Name, Uri, registrar::Proven},
+    sip::{Message, Name, Uri, identity::Identity, reason::Reason, registrar::Proven},
 };
 
 /// What legs are made from.
@@ -58,6 +58,7 @@ pub struct Invitation {
     pub(crate) to: Uri,
     pub(crate) from_number: String,
     pub(crate) to_number: String,
+    pub(crate) identity: Identity,
     pub(crate) legs: LegFactory,
 }
 
@@ -111,6 +112,21 @@ impl Invitation {
     /// The first header field of the INVITE with this name, in any case or its compact form.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.invite.headers.get(name)
+    }
+
+    /// Every header field of the INVITE with this name, in order.
+    pub fn header_all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.invite.headers.get_all(name)
+    }
+
+    /// What the INVITE says of its caller beside From. Anybody may have written it: believe those who are trusted to.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Why the caller has given up, where its CANCEL said so.
+    pub fn reasons(&self) -> Vec<Reason> {
+        self.handle.state.borrow().reasons.clone()
     }
 
     /// Tells the caller that its call is being offered: 180. Repeated by itself every minute.

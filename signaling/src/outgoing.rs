@@ -107,6 +107,13 @@ impl Outgoing {
         }
     }
 
+    /// Gives up because somebody else has answered in its place: the CANCEL says so, and no telephone shows a missed call.
+    pub(crate) fn answered_elsewhere(mut self) {
+        if let Some((handle, _)) = &mut self.waiting {
+            handle.is_answered_elsewhere = true;
+        }
+    }
+
     /// Gives up: CANCEL, or BYE should the answer win the race.
     pub async fn cancel(self) {
         // Letting go does it.

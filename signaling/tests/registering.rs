@@ -89,6 +89,29 @@ fn a_challenge_is_answered_and_the_binding_refreshed_before_it_lapses() {
 }
 
 #[test]
+fn its_way_is_kept_open_while_it_holds_and_no_longer() {
+    let mut line = Line::with(Transport::Tcp, |config| config.keep_alive = Some(Duration::from_secs(25)));
+    let first = registering(&mut line);
+    line.pass(Duration::from_secs(20));
+    line.hear(&ok(&first, 600));
+    line.pass(Duration::from_secs(101));
+    assert_eq!(line.kept.len(), 4, "every 25 s, and not before it is registered");
+    // The connection is lost: another one is opened by a REGISTER, at once.
+    line.events();
+    let flow = line.flow;
+    line.act(|core, now| core.flow_failed(now, &flow));
+    let again = line.only();
+    assert_eq!(brief(&again), "REGISTER");
+    line.act(|core, now| core.flow_failed(now, &flow));
+    assert!(line.sent().is_empty(), "one is on its way");
+    line.hear(&reply(&again, 403, &[]));
+    line.kept.clear();
+    line.pass(Duration::from_secs(100));
+    assert_eq!(line.kept.len(), 0);
+    assert_eq!(standing(&mut line).0, Standing::Failed);
+}
+
+#[test]
 fn a_wrong_password_is_not_tried_at_once() {
     let mut line = Line::new(Transport::Udp);
     let first = registering(&mut line);

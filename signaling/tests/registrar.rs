@@ -32,7 +32,7 @@ fn line_with(bans: Option<BanTerms>) -> Line {
 }
 
 /// A request of this method, with these parameters of Via and these fields besides.
-fn request(method: &str, number: u32, via: &str, fields: &str) -> String {
+pub(crate) fn request(method: &str, number: u32, via: &str, fields: &str) -> String {
     format!(
         "{method} sip:milo SIP/2.0\r\nVia: SIP/2.0/UDP 192.168.1.9:5060;branch=z9hG4bK{method}{number}{via}\r\n\
          Max-Forwards: 70\r\nFrom: <sip:rina@milo>;tag=1\r\nTo: <sip:rina@milo>\r\nCall-ID: r\r\nCSeq: {number} {method}\r\n\
@@ -45,7 +45,7 @@ fn md5(text: String) -> String {
 }
 
 /// What answers this 401.
-fn answer(challenge: &Message) -> String {
+pub(crate) fn answer(challenge: &Message) -> String {
     let field = challenge.headers.get("WWW-Authenticate").unwrap();
     let nonce = field.split("nonce=\"").nth(1).unwrap().split('"').next().unwrap();
     let (who, what) = (md5("rina:milo:secret".into()), md5("REGISTER:sip:milo".into()));

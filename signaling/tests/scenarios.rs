@@ -23,6 +23,7 @@ mod mutations;
 mod odd_orders;
 mod outside;
 mod pinging;
+mod reasons;
 mod refer;
 mod registering;
 mod registrar;

@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use milo_signaling::{
-    Algorithms, Caller, Forked, Registered, RegistrarConfig, SignalingError, Telephones, Terms, User,
+    Algorithms, Caller, Forked, Introduction, Registered, RegistrarConfig, SignalingError, Telephones, Terms, User,
 };
 use serde::Serialize;
 use tokio::{
@@ -252,7 +252,12 @@ impl Accounts {
     ///
     /// # Errors
     /// None of them could be called; the fault of the last one.
-    pub async fn call(&self, caller: &Caller, name: &str, from: &str) -> Result<Option<Forked>, SignalingError> {
+    pub async fn call(
+        &self,
+        caller: &Caller,
+        name: &str,
+        from: &Introduction,
+    ) -> Result<Option<Forked>, SignalingError> {
         let (mut calls, mut fault) = (Vec::new(), None);
         for telephone in self.telephones.of(name).iter() {
             match caller.call_telephone(telephone, from).await {

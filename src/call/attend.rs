@@ -64,7 +64,9 @@ impl Line {
             Err(failure) => {
                 self.voice.flush();
                 let (result, status) = failure.detail();
-                log.event("dialled", json!({ "result": result, "status": status, "after_ms": after_ms() }));
+                let phrase = failure.phrase();
+                let dialled = json!({ "result": result, "status": status, "phrase": phrase, "after_ms": after_ms() });
+                log.event("dialled", dialled);
                 told(log, "attended", result, status);
                 return (false, result);
             }
@@ -73,6 +75,7 @@ impl Line {
         if let Some(gone) = self.introduce(transfer, (&mut dialog, &mut leg), &music, (house, language), log).await {
             self.voice.flush();
             told(log, "attended", gone, None);
+            log.reasons("called", &dialog.reasons());
             // Gone when the far side was first.
             dialog.hang_up().await.ok();
             log.quality("called", &leg.control.stats());
@@ -95,6 +98,7 @@ impl Line {
             };
             if let Some(over) = over {
                 self.voice.flush();
+                log.reasons("called", &dialog.reasons());
                 dialog.hang_up().await.ok();
                 log.quality("called", &leg.control.stats());
                 return over;

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     dialplan::{Dial, TrunkNames},
-    trunk::{self, CallingAs, Denied, Emergency, Place, Trunk},
+    trunk::{self, CallingAs, Denied, Emergency, Place, Shown, Trunk, is_nobody},
 };
 
 /// How long a caller hears why nobody came to the telephone.
@@ -57,6 +57,14 @@ impl Failure {
     /// Whether nothing was sent to anybody.
     fn is_unsent(&self) -> bool {
         matches!(self, Self::Unanswered(unanswered) if unanswered.is_unsent())
+    }
+
+    /// The words that came with the status.
+    pub(super) fn phrase(&self) -> Option<&str> {
+        match self {
+            Self::Unanswered(unanswered) => unanswered.phrase.as_deref(),
+            Self::Emergency(_) | Self::Gone => None,
+        }
     }
 
     /// What the call's event says.
@@ -108,7 +116,8 @@ impl Line {
             }
             Err(failure) => {
                 let (result, status) = failure.detail();
-                log.event("dialled", json!({ "result": result, "status": status, "after_ms": took }));
+                let phrase = failure.phrase();
+                log.event("dialled", json!({ "result": result, "status": status, "phrase": phrase, "after_ms": took }));
                 if let Some(signal) = failure.signal() {
                     let frames = sounding(dial, signal).into_iter().flatten();
                     self.frames(frames, EXPLAINED).await;
@@ -133,6 +142,7 @@ impl Line {
             Err(ended) => ended,
         };
         self.reel.part();
+        log.reasons("called", &dialog.reasons());
         // Gone when the far side was first.
         dialog.hang_up().await.ok();
         let stats = far.stats();
@@ -164,7 +174,11 @@ impl Line {
             Emergency::Pass(name) => {
                 let trunk = house.trunks.named(name).ok_or_else(Unanswered::not_placed)?;
                 let place = trunk.admit_emergency().map_err(Unanswered::from)?;
-                let dial = Dial { to: number.to_owned(), from: None, ..dial.clone() };
+                let dial = Dial { to: number.to_owned(), from: None, privacy: false, ..dial.clone() };
+                if is_nobody(&self.caller) {
+                    // Whoever comes to help must be able to call back.
+                    self.caller.clear();
+                }
                 Ok((self.ring_at((&dial, None), Some(trunk), house, log).await?, Some((trunk, place))))
             }
         }
@@ -181,7 +195,7 @@ impl Line {
         let Some(trunk) = dial.target().ok().and_then(|address| house.trunks.at(&address)) else {
             return Ok((self.ring_at((dial, music), None, house, log).await?, None));
         };
-        let from = dial.from.as_deref().map_or(CallingAs::Trunk, CallingAs::Plan);
+        let from = dial.says().map_or(CallingAs::Trunk, CallingAs::Plan);
         self.may_call(number, house)?;
         let mut place = trunk.admit(number, from).map_err(Unanswered::from)?;
         match self.ring_at((dial, music), None, house, log).await {
@@ -214,7 +228,7 @@ impl Line {
         house: &'h House,
         log: &Record,
     ) -> Result<Up<'h>, Failure> {
-        let from = dial.from.as_deref().map_or(CallingAs::Trunk, CallingAs::Plan);
+        let from = dial.says().map_or(CallingAs::Trunk, CallingAs::Plan);
         self.may_call(&dial.to, house)?;
         let mut last = Unanswered::not_placed();
         for trunk in trunks.names().iter().filter_map(|name| house.trunks.named(name)) {
@@ -337,19 +351,26 @@ impl Line {
         house: &House,
         log: &Record,
     ) -> Result<Forked, Unanswered> {
+        let shown = Shown {
+            from: dial.says(),
+            caller: &self.caller,
+            is_private: dial.is_private(),
+            came: self.came.as_ref(),
+            fields: &dial.headers,
+        };
         let placed = match (trunk, &dial.account) {
             (Some(trunk), _) => {
                 let caller = house.caller_for(&dial.to);
-                trunk.call(&caller, &dial.to, dial.from.as_deref(), &self.caller).await.map(Forked::from)
+                trunk.call(&caller, &dial.to, &shown).await.map(Forked::from)
             }
             (None, Some(account)) => {
-                let from = dial.from.as_deref().or_else(|| trunk::number(&self.caller)).unwrap_or("milo");
-                let all = house.accounts.call(&house.caller, account, from).await.transpose();
+                let from = shown.from.or_else(|| trunk::number(&self.caller)).unwrap_or("milo");
+                let all = house.accounts.call(&house.caller, account, &shown.introduce(from)).await.transpose();
                 all.ok_or_else(Unanswered::not_registered)?
             }
             (None, None) => {
                 let target = dial.target().map_err(|_| Unanswered::not_placed())?;
-                house.caller.call(&target, dial.from.as_deref().unwrap_or("milo")).await.map(Forked::from)
+                house.caller.call(&target, shown.introduce(shown.from.unwrap_or("milo"))).await.map(Forked::from)
             }
         };
         let outgoing = placed.map_err(|error| {

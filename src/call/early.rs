@@ -10,7 +10,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Course, End, House, Record, follow, refuse, verbs::Line};
+use super::{Course, End, House, Record, follow, given_up, refuse, verbs::Line};
 use crate::{
     dialplan::{Action, Edition},
     error::Error,
@@ -29,7 +29,7 @@ pub(super) async fn play(
     (edition, course): (&Arc<Edition>, &mut Course<'_>),
     log: &mut Record,
 ) -> Result<ControlFlow<End, (Dialog, Line)>, Error> {
-    let caller = invitation.from_number().to_owned();
+    let caller = course.variables.caller().to_owned();
     let (mut early, leg) = match invitation.early().await? {
         Early::Heard(early, leg) => (early, leg),
         Early::Ringing(mut invitation) => {
@@ -37,7 +37,7 @@ pub(super) async fn play(
             let last = select! {
                 last = ring(house, (edition.as_ref(), course), log) => last,
                 () = invitation.cancelled() => {
-                    return Ok(ControlFlow::Break(End::new(HangupBy::Caller, "cancelled while ringing")));
+                    return Ok(ControlFlow::Break(given_up(&invitation, log)));
                 }
             };
             if let Some(status) = refusal(last) {
@@ -63,7 +63,10 @@ pub(super) async fn play(
             None
         });
         select! {
-            end = follow(early.dialog(), &control, (&notes, &house.metrics)) => return Ok(ControlFlow::Break(end)),
+            end = follow(early.dialog(), &control, (&notes, &house.metrics)) => {
+                log.reasons("caller", &early.dialog().reasons());
+                return Ok(ControlFlow::Break(end));
+            }
             last = &mut playing => last,
         }
     };

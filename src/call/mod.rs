@@ -32,7 +32,7 @@ use std::{ops::ControlFlow, path::PathBuf, pin::pin, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use milo_media::{Cleaning, Control, MediaError, prompt::Prompts};
-use milo_signaling::{Caller, Dialog, DialogEvent, EndReason, Invitation, SignalingError, Uri};
+use milo_signaling::{Caller, Dialog, DialogEvent, EndReason, Identity, Invitation, Reason, SignalingError, Uri};
 use serde_json::json;
 use tokio::{
     select,
@@ -42,13 +42,13 @@ use tokio::{
 use crate::{
     accounts::{self, Accounts},
     config,
-    dialplan::{Action, Edition, Editions, Facts, Variables},
+    dialplan::{Action, Edition, Editions, Facts, Identified, Variables},
     engines::Engines,
     error::Error,
     metrics::Metrics,
     store::{HangupBy, LogWriter, Stamp},
     texts::{self, Texts},
-    trunk::{Direction, Trunk, Trunks},
+    trunk::{Came, Direction, Trunk, Trunks, dialled},
     webhook::Webhooks,
 };
 use course::Course;
@@ -137,14 +137,39 @@ impl House {
 }
 
 /// What a plan may be chosen by.
-fn facts(invitation: &Invitation, trunk: Option<&Trunk>, edition: &Edition) -> Facts {
-    let named = |name: &str| Some((name.to_owned(), invitation.header(name)?.to_owned()));
+fn facts(invitation: &Invitation, trunk: Option<&Trunk>, identity: &Identity, edition: &Edition) -> Facts {
+    let named = |name: &str| {
+        let all: Vec<_> = invitation.header_all(name).collect();
+        (!all.is_empty()).then(|| (name.to_owned(), all.join(", ")))
+    };
     Facts {
         from: invitation.from_number().into(),
         to: invitation.to_number().into(),
         trunk: trunk.map(|trunk| trunk.name().to_owned()),
         headers: edition.dialplans.header_names().filter_map(named).collect(),
         at: Timestamp::from_millisecond(Stamp::now().millis()).unwrap_or_default(),
+        identity: identified(identity),
+    }
+}
+
+/// What is believed of a caller beside its From. What a trunk says is; a telephone that is registered here, or somebody on this
+/// machine, may write what it likes (RFC 3324), and is heard only where it wants less to be shown.
+fn believed(invitation: &Invitation, trunk: Option<&Trunk>) -> Identity {
+    let said = invitation.identity();
+    match trunk {
+        Some(_) if invitation.account().is_none() => said.clone(),
+        _ => Identity { is_private: said.is_private, ..Identity::default() },
+    }
+}
+
+/// The same as plans know it.
+fn identified(identity: &Identity) -> Identified {
+    let first = identity.diverted.first();
+    Identified {
+        asserted: identity.asserted.iter().find_map(dialled).unwrap_or_default(),
+        is_private: identity.is_private,
+        diverted_from: first.and_then(|one| dialled(&one.from)).unwrap_or_default(),
+        diverted_why: first.map(|one| one.why.clone()).unwrap_or_default(),
     }
 }
 
@@ -188,14 +213,17 @@ pub async fn run(house: Arc<House>, invitation: Invitation) {
             return;
         }
     };
-    let facts = facts(&invitation, trunk, &edition);
+    let identity = believed(&invitation, trunk);
+    let facts = facts(&invitation, trunk, &identity, &edition);
     let plan = edition.dialplans.choose(&facts);
     let mut log = Record::open(&house, &invitation, (&facts, plan), of_account);
+    log.identity(&identity);
+    let came = Came { called: invitation.to_number().to_owned(), identity };
     let end = match plan {
         Some(plan) => {
             let variables = Variables::new(facts, log.id());
             let course = Course::new(&edition.dialplans, plan, variables);
-            take(&house, invitation, trunk, (&edition, course), &mut log).await
+            take(&house, (invitation, came), trunk, (&edition, course), &mut log).await
         }
         None => refuse(invitation, 404, "Not Found").await,
     };
@@ -212,7 +240,7 @@ pub async fn run(house: Arc<House>, invitation: Invitation) {
 /// The verbs before the answer, the answer, the verbs on the line.
 async fn take(
     house: &House,
-    mut invitation: Invitation,
+    (mut invitation, came): (Invitation, Came),
     trunk: Option<&Trunk>,
     (edition, mut course): (&Arc<Edition>, Course<'_>),
     log: &mut Record,
@@ -222,10 +250,10 @@ async fn take(
         invitation.ring().await?;
         select! {
             () = sleep(Duration::from_secs(*seconds)) => {}
-            () = invitation.cancelled() => return Ok(End::new(HangupBy::Caller, "cancelled while ringing")),
+            () = invitation.cancelled() => return Ok(given_up(&invitation, log)),
         }
     }
-    let (dialog, line) = match course.peek() {
+    let (dialog, mut line) = match course.peek() {
         Some(Action::Reject { status }) => return refuse(invitation, *status, "").await,
         Some(action @ Action::Redirect { .. }) => return redirect(invitation, action, &course.variables, log).await,
         Some(Action::Early {}) => match early::play(house, invitation, trunk, (edition, &mut course), log).await? {
@@ -236,12 +264,13 @@ async fn take(
             if first == Some(&Action::Answer {}) {
                 course.next();
             }
-            let caller = invitation.from_number().to_owned();
+            let caller = course.variables.caller().to_owned();
             let (dialog, leg) = invitation.answer().await?;
             let line = Line::new(leg, &dialog, (caller, trunk), (edition, log), house);
             (dialog, line)
         }
     };
+    line.came = Some(came);
     let entry = house.live.place(log.key());
     up(house, (dialog, line, entry), trunk, &mut course, log).await
 }
@@ -286,12 +315,26 @@ async fn up(
             never = serving => match never {},
         }
     };
+    log.reasons("caller", &dialog.reasons());
     log.quality("caller", &control.stats());
     line.reel.stop();
     // Gone when the caller was first.
     dialog.hang_up().await.ok();
     line.reel.finish().await;
     end
+}
+
+/// The caller did not wait for the answer.
+fn given_up(invitation: &Invitation, log: &Record) -> End {
+    let reasons = invitation.reasons();
+    log.reasons("caller", &reasons);
+    End::new(HangupBy::Caller, because("cancelled while ringing".into(), &reasons))
+}
+
+/// The end of a call, with what the other side has said of it where that is more than that it hangs up.
+fn because(ended: String, reasons: &[Reason]) -> String {
+    let said: Vec<_> = reasons.iter().filter(|reason| !reason.is_normal()).map(Reason::said).collect();
+    if said.is_empty() { ended } else { format!("{ended}: {}", said.join("; ")) }
 }
 
 async fn refuse(invitation: Invitation, status: u16, reason: &str) -> Result<End, Error> {
@@ -340,7 +383,7 @@ async fn follow(dialog: &mut Dialog, control: &Control, (notes, metrics): (&Note
                     EndReason::Unacknowledged | EndReason::SessionExpired | EndReason::Lost { .. } => HangupBy::Network,
                     EndReason::BadMedia(_) | EndReason::Shutdown => HangupBy::Milo,
                 };
-                return End::new(by, reason.to_string());
+                return End::new(by, because(reason.to_string(), &dialog.reasons()));
             }
         }
     }

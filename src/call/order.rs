@@ -32,7 +32,7 @@ use crate::{
     dialplan::{Action, Dialplans, Edition, Editions, Facts, Plan, TrunkNames},
     metrics::Metrics,
     store::{CallKey, Key, LogWriter, Stamp, Store, StoreError},
-    trunk::{CallingAs, Place, Trunks, number},
+    trunk::{CallingAs, Place, Trunks, fields_fault, number},
 };
 
 /// Calls that wait for their task; they wait for moments only.
@@ -53,6 +53,10 @@ pub struct Wanted {
     pub variables: BTreeMap<String, String>,
     /// Who calls; none: as the trunk says, else `milo`.
     pub caller_id: Option<String>,
+    /// Whoever is called is not to see who calls.
+    pub private: bool,
+    /// Further header fields of the INVITE.
+    pub headers: BTreeMap<String, String>,
     /// How long it may ring.
     pub ring: Duration,
 }
@@ -101,6 +105,8 @@ pub struct Placement {
     pub(super) variables: BTreeMap<String, String>,
     pub(super) whom: Whom,
     pub(super) from: Option<String>,
+    pub(super) private: bool,
+    pub(super) headers: BTreeMap<String, String>,
     pub(super) ring: Duration,
     /// Its place among all calls; none: it needs none.
     pub(super) room: Option<OwnedSemaphorePermit>,
@@ -203,9 +209,13 @@ impl CallsOut {
         if let Some(from) = wanted.caller_id.as_deref().filter(|from| number(from).is_none()) {
             return Err(NotPlaced::Wrong(format!("caller_id {from:?} is no number or name: letters, digits, - _ . +")));
         }
+        if let Some(fault) = fields_fault(&wanted.headers) {
+            return Err(NotPlaced::Wrong(fault));
+        }
         let from = wanted.caller_id.as_deref().map_or(CallingAs::Trunk, CallingAs::Request);
         let target = target(&self.trunks, (&wanted.to, wanted.trunks.as_ref()), from)?;
         if let Target::Emergency(..) = &target {
+            wanted.private = false;
             // Whoever comes to help must be able to call back.
             wanted.caller_id = None;
         }
@@ -249,8 +259,8 @@ impl CallsOut {
         let placed = Placed { id: record.key(), to: facts.to, trunk: facts.trunk, plan: plan.name.clone() };
         let entry = self.live.place(record.key());
         let (plan, variables) = (plan.name.clone(), wanted.variables);
-        let (from, ring) = (wanted.caller_id, wanted.ring);
-        queue.send(Placement { record, entry, edition, plan, variables, whom, from, ring, room });
+        let (from, private, headers, ring) = (wanted.caller_id, wanted.private, wanted.headers, wanted.ring);
+        queue.send(Placement { record, entry, edition, plan, variables, whom, from, private, headers, ring, room });
         Ok(placed)
     }
 }

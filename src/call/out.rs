@@ -1,6 +1,6 @@
 //! One call that Milo places, from the INVITE to its closed row: when it is answered, its plan runs as for somebody who rang.
 
-use std::{future::pending, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, future::pending, sync::Arc, time::Duration};
 
 use milo_media::{Heard, Leg};
 use milo_signaling::{Dialog, EndReason, Outgoing, Progress};
@@ -20,7 +20,7 @@ use super::{
 use crate::{
     dialplan::{Action, Variables},
     store::{HangupBy, Outcome},
-    trunk::{CallingAs, Place, Trunk},
+    trunk::{CallingAs, Place, Shown, Trunk},
 };
 
 /// Somebody who has answered, and how they were reached.
@@ -36,13 +36,14 @@ struct Reached<'h> {
 
 /// Places a call and takes it through its plan. Returns when it is over and its row is closed.
 pub async fn place(house: Arc<House>, placement: Placement) {
-    let Placement { record: mut log, entry, edition, plan, variables, whom, from, ring, room } = placement;
+    let Placement { record: mut log, entry, edition, plan, variables, whom, from, private, headers, ring, room } =
+        placement;
     let began = Instant::now();
     let called = match &whom {
         Whom::Number { number, .. } => number.clone(),
         Whom::Address(uri) => uri.user(),
     };
-    let mut calling = Calling { house: &house, log: &log, from: from.as_deref(), ring, began };
+    let mut calling = Calling { house: &house, log: &log, from: from.as_deref(), private, headers, ring, began };
     let reached = select! {
         reached = calling.reach(whom) => reached,
         () = entry.hung_up() => {
@@ -112,17 +113,23 @@ struct Calling<'h, 'l> {
     house: &'h House,
     log: &'l Record,
     from: Option<&'l str>,
+    private: bool,
+    headers: BTreeMap<String, String>,
     ring: Duration,
     began: Instant,
 }
 
 impl<'h> Calling<'h, '_> {
+    fn shown<'s>(&'s self, from: Option<&'s str>) -> Shown<'s> {
+        Shown { from, caller: "", is_private: self.private, came: None, fields: &self.headers }
+    }
+
     async fn reach(&mut self, whom: Whom) -> Result<Reached<'h>, Unanswered> {
         let reached = match whom {
             Whom::Address(uri) => {
                 let from = self.from.unwrap_or("milo").to_owned();
                 self.log.event("dialling", json!({ "caller_id": from }));
-                let placed = self.house.caller.call(&uri, &from).await;
+                let placed = self.house.caller.call(&uri, self.shown(Some(&from)).introduce(&from)).await;
                 let answered = self.answer(placed, None).await;
                 answered.map(|(dialog, leg)| Reached { dialog, leg, trunk: None, from, place: None })
             }
@@ -133,7 +140,9 @@ impl<'h> Calling<'h, '_> {
             Err(unanswered) => (unanswered.result(), unanswered.status),
         };
         let after_ms = self.began.elapsed().as_millis() as u64;
-        self.log.event("dialled", json!({ "result": result, "status": status, "after_ms": after_ms }));
+        let phrase = reached.as_ref().err().and_then(|unanswered| unanswered.phrase.as_deref());
+        let dialled = json!({ "result": result, "status": status, "phrase": phrase, "after_ms": after_ms });
+        self.log.event("dialled", dialled);
         reached
     }
 
@@ -149,7 +158,7 @@ impl<'h> Calling<'h, '_> {
                 Ok(mut place) => {
                     let from = trunk.caller_id(self.from, "");
                     self.log.event("dialling", json!({ "trunk": trunk.name(), "caller_id": from }));
-                    let placed = trunk.call(&caller, number, Some(&from), "").await;
+                    let placed = trunk.call(&caller, number, &self.shown(Some(&from))).await;
                     match self.answer(placed, Some(trunk)).await {
                         Ok((dialog, leg)) => {
                             place.answered();
@@ -212,8 +221,12 @@ impl<'h> Calling<'h, '_> {
                     Progress::AnsweredEarly(dialog) => {
                         return early.map(|leg| (dialog, leg)).ok_or_else(Unanswered::not_up);
                     }
-                    Progress::Rejected { code, reason } => return Err(Unanswered::refused_over(trunk, (code, &reason), rang)),
-                    Progress::Failed(EndReason::Rejected { code, .. }) => return Err(Unanswered::refused(code, rang)),
+                    Progress::Rejected { code, reason } => {
+                        return Err(Unanswered::refused_over(trunk, (code, &reason), rang));
+                    }
+                    Progress::Failed(EndReason::Rejected { code, reason }) => {
+                        return Err(Unanswered::refused(code, rang).saying(&reason));
+                    }
                     Progress::Failed(reason) => {
                         tracing::info!(call.id = %self.log.id(), %reason, "a call that was placed did not come up");
                         return Err(Unanswered::not_up());

@@ -234,7 +234,7 @@ impl Line {
         }
         let over = match house.trunks.at(&address) {
             Some(trunk) => {
-                let from = agent.from.as_deref().map_or(CallingAs::Trunk, CallingAs::Plan);
+                let from = agent.says().map_or(CallingAs::Trunk, CallingAs::Plan);
                 self.may_call(&address.user(), house)?;
                 Some(trunk.admit(&address.user(), from)?)
             }
@@ -257,7 +257,9 @@ fn name(agent: &Dial) -> String {
 
 /// Somebody did not come to the telephone.
 fn give_up(mut ringing: Ringing, why: Unanswered, queue: &Queue, log: &Record) {
-    log.event("agent", json!({ "agent": ringing.engaged.agent, "result": why.result(), "status": why.status }));
+    let Unanswered { status, phrase, .. } = &why;
+    let agent = &ringing.engaged.agent;
+    log.event("agent", json!({ "agent": agent, "result": why.result(), "status": status, "phrase": phrase }));
     ringing.engaged.rests(Duration::from_secs(queue.rest_seconds));
 }
 
@@ -281,7 +283,7 @@ async fn progress(ringing: &mut [Ringing]) -> (usize, Rang) {
                 Some(leg) => Rang::Answered(dialog, leg),
                 None => Rang::Failed(Unanswered::not_up()),
             },
-            Progress::Rejected { code, .. } => Rang::Failed(Unanswered::refused(code, true)),
+            Progress::Rejected { code, reason } => Rang::Failed(Unanswered::refused(code, true).saying(&reason)),
             Progress::Failed(_) | Progress::Over => Rang::Failed(Unanswered::not_up()),
         };
         return (at, rang);

@@ -10,7 +10,7 @@ use std::{
 
 use milo_media::{LegStats, OneWay, Quality};
 use milo_models::engine::Language;
-use milo_signaling::Invitation;
+use milo_signaling::{Identity, Invitation, Reason};
 use serde_json::{Value, json};
 
 use super::{House, Reel, SipSeen};
@@ -199,6 +199,24 @@ impl Record {
     /// A leg of this call begins, with this Call-ID: its SIP is the call's.
     pub(super) fn leg(&self, name: &str, call_id: &str) {
         self.sip.join(self.key(), name, call_id);
+    }
+
+    /// What is believed of the caller beside From, if anything is.
+    pub(super) fn identity(&self, identity: &Identity) {
+        if *identity == Identity::default() {
+            return;
+        }
+        let asserted: Vec<_> = identity.asserted.iter().map(ToString::to_string).collect();
+        let diverted = identity.diverted.iter().map(|one| json!({ "from": one.from.to_string(), "why": one.why }));
+        let diverted: Vec<_> = diverted.collect();
+        self.event("identity", json!({ "asserted": asserted, "private": identity.is_private, "diverted": diverted }));
+    }
+
+    /// What a party has said of why it ends the call.
+    pub(super) fn reasons(&self, party: &str, reasons: &[Reason]) {
+        for Reason { protocol, cause, text } in reasons {
+            self.event("reason", json!({ "by": party, "protocol": protocol, "cause": cause, "text": text }));
+        }
     }
 
     /// Something happened.

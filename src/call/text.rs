@@ -15,6 +15,7 @@ use super::{
 use crate::{
     dialplan::TextMessage,
     texts::{Came, Wanted},
+    trunk::is_nobody,
 };
 
 /// How long the plan waits for what becomes of a text; it goes on its way all the same.
@@ -25,6 +26,8 @@ impl Line {
     pub(super) async fn text(&mut self, message: &TextMessage, house: &House, log: &Record) {
         let began = Instant::now();
         let TextMessage { to, account, trunk, from, text } = message.clone();
+        // Whoever does not want to be shown is not: it comes from the trunk, or from Milo.
+        let from = from.filter(|from| !is_nobody(from));
         let wanted = Wanted { to, account, trunks: trunk, from, text, call: Some(log.key()) };
         let (id, trunk, came) = match house.texts.send(wanted) {
             Ok(sent) => (Some(sent.id), sent.trunk, self.came_of(sent.came).await),

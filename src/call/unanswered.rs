@@ -28,14 +28,19 @@ pub(super) enum Why {
 }
 
 /// A call that was placed, or was to be, and has no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Unanswered {
     pub(super) why: Why,
     /// The SIP status that said so.
     pub(super) status: Option<u16>,
     /// Whether another trunk may reach them: it was this way that failed, and nobody was called to the telephone.
     pub(super) elsewhere: bool,
+    /// The words that came with the status.
+    pub(super) phrase: Option<String>,
 }
+
+/// As long as a phrase is kept, in characters.
+const PHRASE: usize = 100;
 
 impl Unanswered {
     /// What the far side's refusal means (RFC 3261 section 21).
@@ -51,32 +56,38 @@ impl Unanswered {
             _ => Why::Refused,
         };
         let elsewhere = !rang && matches!(status, 401 | 407 | 408 | 500..600);
-        Self { why, status: Some(status), elsewhere }
+        Self { why, status: Some(status), elsewhere, phrase: None }
     }
 
-    /// The same over a trunk, which keeps what speaks of it for whoever asks how it is.
+    /// The same, in these words of the far side.
+    pub(super) fn saying(self, phrase: &str) -> Self {
+        let phrase: String = phrase.chars().filter(|c| !c.is_control()).take(PHRASE).collect();
+        Self { phrase: Some(phrase).filter(|phrase| !phrase.is_empty()), ..self }
+    }
+
+    /// The same in these words, over a trunk, which keeps what speaks of it for whoever asks how it is.
     pub(super) fn refused_over(trunk: Option<&Trunk>, (status, reason): (u16, &str), rang: bool) -> Self {
         let refused = Self::refused(status, rang);
         if let Some(trunk) = trunk.filter(|_| refused.elsewhere) {
             trunk.failed(status, reason);
         }
-        refused
+        refused.saying(reason)
     }
 
     /// Nobody came in time. Where it has not even rung, the way is at fault.
     pub(super) fn no_answer(rang: bool) -> Self {
-        Self { why: Why::NoAnswer, status: None, elsewhere: !rang }
+        Self { why: Why::NoAnswer, status: None, elsewhere: !rang, phrase: None }
     }
 
     /// The call could not be placed.
     pub(super) fn not_placed() -> Self {
-        Self { why: Why::Failed, status: None, elsewhere: true }
+        Self { why: Why::Failed, status: None, elsewhere: true, phrase: None }
     }
 
     /// The call could not be placed, for this reason. Where the house is full, it is for every trunk.
     pub(super) fn unplaced(error: &SignalingError) -> Self {
         match error {
-            SignalingError::Full { .. } => Self { why: Why::NoRoom, status: None, elsewhere: false },
+            SignalingError::Full { .. } => Self { why: Why::NoRoom, status: None, elsewhere: false, phrase: None },
             _ => Self::not_placed(),
         }
     }
@@ -88,12 +99,12 @@ impl Unanswered {
 
     /// No telephone of the account is registered.
     pub(super) fn not_registered() -> Self {
-        Self { why: Why::NotRegistered, status: None, elsewhere: false }
+        Self { why: Why::NotRegistered, status: None, elsewhere: false, phrase: None }
     }
 
     /// The call was answered, or heard, and could not be brought up.
     pub(super) fn not_up() -> Self {
-        Self { why: Why::Failed, status: None, elsewhere: false }
+        Self { why: Why::Failed, status: None, elsewhere: false, phrase: None }
     }
 
     /// What the event of a call says.
@@ -113,7 +124,7 @@ impl Unanswered {
     /// The event of a try over one of several trunks.
     pub(super) fn tried(&self, trunk: &str, after: Duration) -> Value {
         let after_ms = after.as_millis() as u64;
-        json!({ "trunk": trunk, "result": self.result(), "status": self.status, "after_ms": after_ms })
+        json!({ "trunk": trunk, "result": self.result(), "status": self.status, "phrase": self.phrase, "after_ms": after_ms })
     }
 
     /// What the row of a call says.
@@ -129,7 +140,7 @@ impl Unanswered {
 
 impl From<Denied> for Unanswered {
     fn from(denied: Denied) -> Self {
-        Self { why: Why::Denied(denied), status: None, elsewhere: true }
+        Self { why: Why::Denied(denied), status: None, elsewhere: true, phrase: None }
     }
 }
 

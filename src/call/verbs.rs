@@ -20,7 +20,7 @@ use crate::{
     dialplan::{Action, Edition},
     error::Error,
     press::{self, PressBy},
-    trunk::Trunk,
+    trunk::{Came, Trunk},
 };
 
 /// Digits are complete when none came for so long.
@@ -38,10 +38,12 @@ pub(super) struct Line {
     pub(super) other: OtherSide,
     /// What presses keys by SIP INFO.
     pub(super) keys: InfoKeys,
-    /// The caller's number.
+    /// The caller's number, as whoever is called may see it.
     pub(super) caller: String,
     /// The account that the caller has proved to be, where it had to.
     pub(super) account: Option<String>,
+    /// The call, where it came in.
+    pub(super) came: Option<Came>,
     /// What is done to the caller's sound before it is listened to.
     pub(super) cleaning: Cleaning,
     pub(super) until: Instant,
@@ -67,7 +69,8 @@ impl Line {
         let until = Instant::now() + house.longest;
         let (keys, other) = (dialog.keys(), dialog.other_side());
         let (edition, typed, account) = (Arc::clone(edition), VecDeque::new(), log.account());
-        Self { ears: Some(ears), voice, control, other, keys, caller, account, cleaning, until, reel, edition, typed }
+        let (ears, came) = (Some(ears), None);
+        Self { ears, voice, control, other, keys, caller, account, came, cleaning, until, reel, edition, typed }
     }
 
     /// Whether the leg has closed.

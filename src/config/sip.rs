@@ -38,6 +38,9 @@ pub struct Sip {
     pub dns: Addresses,
     /// Seconds after which a silent connection is closed that no call needs.
     pub idle_s: u64,
+    /// How often ways through NATs are kept open, in seconds: those to registrars, and those to telephones that are registered here
+    /// over UDP; 0: never.
+    pub keep_alive_s: u64,
     /// The address that telephones are told to send to, where it differs from the one listened on (NAT, 0.0.0.0).
     pub public_address: Option<IpAddr>,
     /// The STUN server, `host:port`, that is asked for that address where it is not known beforehand.
@@ -110,6 +113,7 @@ impl Default for Sip {
             ws_origins: Vec::new(),
             dns: Addresses::none(),
             idle_s: 3600,
+            keep_alive_s: 25,
             public_address: None,
             stun: None,
             session_expires_s,
@@ -201,6 +205,9 @@ impl Sip {
             faults.add("sip.tls_ca", "has no meaning while tls_verify is false".into());
         }
         faults.within("sip.idle_s", self.idle_s, 60..=86_400);
+        if self.keep_alive_s > 0 {
+            faults.within("sip.keep_alive_s", self.keep_alive_s, 1..=3_600);
+        }
         if self.public_address.is_some_and(|address| address.is_unspecified() || address.is_multicast()) {
             faults.add("sip.public_address", "is not an address that a telephone can send to".into());
         }

@@ -7,6 +7,7 @@ use milo_signaling::{CertificateFiles, SignalingError, Transport, Trust, User};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Clean, Faults, Secret, Servers, Sip, address, media::Codecs, sip_server};
+use crate::trunk::{SentOn, Shows};
 
 /// A carrier or PBX: one that calls come from, or go out to, or both.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -55,6 +56,10 @@ pub struct Trunk {
     pub caller_id: Option<String>,
     /// Who else may call out over it: these numbers, for whoever has Milo place a call, and for the plan's `from`.
     pub caller_ids: Option<Vec<String>>,
+    /// What it is told of who calls: `from` alone, or by P-Asserted-Identity its own number besides: `asserted`.
+    pub identity: Shows,
+    /// How it is told where a call was before that came in and is sent on over it: `off`, `diversion`, `history-info`.
+    pub diversion: SentOn,
     /// The beginnings of the numbers that may be called over it; unset, all that `deny` does not name.
     pub allow: Option<Vec<String>>,
     /// The beginnings of those that may not; of all that fit, the longest counts.
@@ -138,6 +143,8 @@ impl Default for Trunk {
             expires_s: 600,
             caller_id: None,
             caller_ids: None,
+            identity: Shows::From,
+            diversion: SentOn::Off,
             allow: None,
             deny: None,
             options_s: None,

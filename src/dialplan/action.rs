@@ -215,21 +215,23 @@ impl Action {
     pub(super) fn texts(&mut self) -> Vec<(Place, &mut String)> {
         match self {
             Self::Dial(dial) => {
-                let from = dial.from.iter_mut().map(|from| (Place::Address, from));
-                [(Place::Address, &mut dial.to)].into_iter().chain(from).collect()
+                let from = dial.from.iter_mut().map(|from| (Place::Caller, from));
+                let fields = dial.headers.values_mut().map(|value| (Place::Words, value));
+                [(Place::Address, &mut dial.to)].into_iter().chain(from).chain(fields).collect()
             }
             Self::Transfer(transfer) => {
-                let from = transfer.from.iter_mut().map(|from| (Place::Address, from));
+                let from = transfer.from.iter_mut().map(|from| (Place::Caller, from));
+                let fields = transfer.headers.values_mut().map(|value| (Place::Words, value));
                 let said = transfer.announce.iter_mut().map(|words| (Place::Words, words));
-                [(Place::Address, &mut transfer.to)].into_iter().chain(from).chain(said).collect()
+                [(Place::Address, &mut transfer.to)].into_iter().chain(from).chain(fields).chain(said).collect()
             }
             Self::Message(message) => {
-                let from = message.from.iter_mut().map(|from| (Place::Address, from));
+                let from = message.from.iter_mut().map(|from| (Place::Caller, from));
                 let own = [(Place::Address, &mut message.to), (Place::Words, &mut message.text)];
                 own.into_iter().chain(from).collect()
             }
             Self::Redirect { to } => vec![(Place::Address, to)],
-            Self::Queue(queue) => queue.from.iter_mut().map(|from| (Place::Address, from)).collect(),
+            Self::Queue(queue) => queue.from.iter_mut().map(|from| (Place::Caller, from)).collect(),
             Self::Bridge(bridge) => bridge.call.iter_mut().map(|call| (Place::Words, call)).collect(),
             Self::SendDigits { digits, .. } => vec![(Place::Words, digits)],
             Self::Say(say) => vec![(Place::Words, &mut say.text)],

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{Dialplans, Plan};
+use crate::trunk::is_nobody;
 
 /// What is known of a call before it is answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,6 +21,21 @@ pub struct Facts {
     pub headers: BTreeMap<String, String>,
     /// When it came.
     pub at: Timestamp,
+    /// What is believed of who calls, beside `from`.
+    pub identity: Identified,
+}
+
+/// What is believed of a caller beside its From. Texts that are empty are not known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identified {
+    /// The number that the trunk asserts: digits, `+` and `*`.
+    pub asserted: String,
+    /// The caller wants whoever is called not to see who calls.
+    pub is_private: bool,
+    /// The number that was called first, where the call was sent on to here.
+    pub diverted_from: String,
+    /// Why it was sent on from there.
+    pub diverted_why: String,
 }
 
 /// What became of one plan.
@@ -73,7 +89,10 @@ impl Plan {
         if !self.number.fits(&facts.to) {
             return Some(format!("number: {:?} is not {}", facts.to, self.number));
         }
-        if !self.from.admit(&facts.from) {
+        // Who does not show a number has the one that is asserted.
+        let asserted = &facts.identity.asserted;
+        let is_asserted = is_nobody(&facts.from) && !asserted.is_empty() && self.from.admit(asserted);
+        if !is_asserted && !self.from.admit(&facts.from) {
             return Some(format!("from: {:?} is not {}", facts.from, self.from));
         }
         match &facts.trunk {
@@ -86,7 +105,8 @@ impl Plan {
         for (name, wanted) in &self.headers {
             match facts.headers.get(&name.to_ascii_lowercase()) {
                 None => return Some(format!("headers: the call has no {name}")),
-                Some(value) if !wanted.fits(value) => {
+                // Repeated fields are one list (RFC 3261 section 7.3.1).
+                Some(value) if !wanted.fits(value) && !value.split(", ").any(|one| wanted.fits(one)) => {
                     return Some(format!("headers: {name}: {value:?} is not {wanted}"));
                 }
                 Some(_) => {}
@@ -133,6 +153,7 @@ mod tests {
                 .map(|(name, value)| (name.into(), value.into()))
                 .into(),
             at: "2026-11-30T07:00:00Z".parse().expect("a moment"),
+            identity: Identified::default(),
         }
     }
 
@@ -173,6 +194,18 @@ mod tests {
             let said = fits(&condition).expect_err("a misfit");
             assert!(said.contains(why), "{said}\n  not: {why}");
         }
+    }
+
+    #[test]
+    fn who_shows_no_number_is_known_by_the_one_that_is_asserted() {
+        let plan = "[[plan]]\nname = 'a'\nnumber = '*'\nfrom = '+261*'\nlanguage = 'mg'\nactions = [{ answer = {} }]\n";
+        let identity = Identified { asserted: "+261341234567".into(), ..Identified::default() };
+        let chosen = |from: &str| {
+            let facts = Facts { from: from.into(), identity: identity.clone(), ..facts() };
+            plans(plan).choose(&facts).is_some()
+        };
+        assert!(chosen("anonymous") && chosen("+261330000000"));
+        assert!(!chosen("+33100000000"), "who shows another number is that one");
     }
 
     #[test]

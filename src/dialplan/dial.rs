@@ -1,10 +1,12 @@
 //! What the verb `dial` says: whom Milo calls for its caller.
 
+use std::collections::BTreeMap;
+
 use milo_media::tone::Country;
 use milo_signaling::{Transport, Uri, User};
 use serde::{Deserialize, Serialize};
 
-use crate::trunk::is_number;
+use crate::trunk::{fields_fault, is_nobody, is_number};
 
 /// Whom to call. What a caller sends or presses may be the user part of an address where the plan says so, never its host, and
 /// never a number over a trunk.
@@ -28,6 +30,12 @@ pub struct Dial {
     /// Who calls: the user part of From. Unset: what the trunk says, for an account the caller's number, else `milo`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
+    /// Whether whoever is called is not to see who calls (RFC 3323); a trunk is told by P-Asserted-Identity all the same.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub privacy: bool,
+    /// Further header fields of the INVITE, at most ten: `{ "X-Order" = "{{order}}" }`. None that Milo writes itself.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
     /// In which country's signals the caller hears it ring: two letters, as for `tone`.
     #[serde(default = "madagascar")]
     pub country: String,
@@ -98,6 +106,16 @@ impl Dial {
         Err(format!("dial: to = {:?} is no address that Milo can call; one looks like sip:100@192.0.2.7:5060", self.to))
     }
 
+    /// Whether whoever is called is not to see who calls.
+    pub fn is_private(&self) -> bool {
+        self.privacy || self.from.as_deref().is_some_and(is_nobody)
+    }
+
+    /// Who is said to call, where that is somebody.
+    pub fn says(&self) -> Option<&str> {
+        self.from.as_deref().filter(|from| !is_nobody(from))
+    }
+
     /// What is impossible about it, in one sentence.
     pub(super) fn fault(&self) -> Option<String> {
         if !(1..=300).contains(&self.seconds) {
@@ -106,6 +124,9 @@ impl Dial {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.+".contains(&byte);
         if let Some(from) = self.from.as_ref().filter(|from| from.is_empty() || !from.bytes().all(plain)) {
             return Some(format!("dial: from = {from:?} is no number or name: letters, digits, - _ . +"));
+        }
+        if let Some(fault) = fields_fault(&self.headers) {
+            return Some(format!("dial: {fault}"));
         }
         if Country::of_code(&self.country).is_none() {
             let known = Country::ALL.map(Country::code).join(", ");

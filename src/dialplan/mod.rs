@@ -38,7 +38,7 @@ use serde::Deserialize;
 
 pub use action::{Action, Block, RecordingStep, Step};
 pub use ask::{Gather, Input, Kind, Menu, Prompt, Say};
-pub use choose::{Facts, Verdict};
+pub use choose::{Facts, Identified, Verdict};
 pub use dial::{Dial, TrunkNames};
 pub use editions::{Edition, Editions, Origin};
 pub use fault::{Fault, Faults};
@@ -70,7 +70,7 @@ pub struct Plan {
     /// The called number (user part of the SIP address): a pattern or a list of them. Without it only `goto` leads here.
     #[serde(default)]
     pub number: Patterns,
-    /// The caller's number.
+    /// The caller's number; of a caller who shows none the one that its trunk asserts.
     #[serde(default)]
     pub from: Patterns,
     /// The trunk over which the call comes.

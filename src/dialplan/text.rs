@@ -1,5 +1,7 @@
 //! What the verb `message` says: a text, and whom it is sent to.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Dial, TrunkNames, dial};
@@ -34,7 +36,8 @@ impl TextMessage {
         }
         let Self { to, account, trunk, from, .. } = self.clone();
         let (seconds, country) = (dial::half_a_minute(), dial::madagascar());
-        let dial = Dial { to, account, trunk, seconds, from, country, music_files: Vec::new() };
+        let (headers, music_files) = (BTreeMap::new(), Vec::new());
+        let dial = Dial { to, account, trunk, seconds, from, privacy: false, headers, country, music_files };
         dial.fault().map(|fault| fault.replacen("dial:", "message:", 1))
     }
 }

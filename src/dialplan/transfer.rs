@@ -1,5 +1,7 @@
 //! What the verb `transfer` says: whom the caller is sent to, and how.
 
+use std::collections::BTreeMap;
+
 use milo_signaling::Uri;
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +34,12 @@ pub struct Transfer {
     /// Who calls then: the user part of From. Unset: for an account the caller's number, else `milo`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
+    /// Whether whoever Milo calls is not to see who calls (RFC 3323); a trunk is told by P-Asserted-Identity all the same.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub privacy: bool,
+    /// Further header fields of the INVITE of Milo's own, at most ten: `{ "X-Order" = "{{order}}" }`. None that Milo writes itself.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
     /// In which country's signals the caller hears it ring: two letters, as for `tone`.
     #[serde(default = "dial::madagascar")]
     pub country: String,
@@ -54,8 +62,8 @@ pub enum TransferMode {
 impl Transfer {
     /// The same as a call of Milo's own.
     pub fn dial(&self) -> Dial {
-        let Self { to, account, seconds, from, country, music_files, .. } = self.clone();
-        Dial { to, account, trunk: None, seconds, from, country, music_files }
+        let Self { to, account, seconds, from, privacy, headers, country, music_files, .. } = self.clone();
+        Dial { to, account, trunk: None, seconds, from, privacy, headers, country, music_files }
     }
 
     /// The address, if it is one that can be called.

@@ -2,12 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use milo_signaling::sip::identity::ANONYMOUS;
+
 use super::{Action, Facts};
 
 /// As long as a value may become, in characters: one that is set from itself in a loop would double each time.
 const LONGEST: usize = 1_000;
 /// What every call knows.
-const KNOWN: [&str; 5] = ["caller", "called", "trunk", "call_id", TRANSFER_RESULT];
+const KNOWN: [&str; 8] =
+    ["caller", "called", "trunk", "call_id", "asserted", "diverted_from", "diverted_why", TRANSFER_RESULT];
 /// What came of the last `transfer`; nothing before the first.
 pub const TRANSFER_RESULT: &str = "transfer_result";
 const HEADER: &str = "header.";
@@ -24,6 +27,8 @@ pub(super) enum Place {
     Words,
     /// A SIP address, of which what a caller sends must not become more than a number or a name.
     Address,
+    /// Who is said to call: the same, and nobody who does not want to be shown.
+    Caller,
 }
 
 /// A text in its parts: words, and names that stood in double braces.
@@ -103,10 +108,10 @@ pub(super) fn misplaced(action: &Action) -> Option<String> {
 
 /// The verb as it is checked when the files are read: with a digit in place of every variable.
 pub(super) fn sample(action: &Action) -> Action {
-    filled(action, |_| "0").unwrap_or_else(|_| action.alone())
+    filled(action, |_, _| "0").unwrap_or_else(|_| action.alone())
 }
 
-fn filled<'a>(action: &Action, value: impl Fn(&str) -> &'a str) -> Result<Action, String> {
+fn filled<'a>(action: &Action, value: impl Fn(Place, &str) -> &'a str) -> Result<Action, String> {
     let mut filled = action.alone();
     for (place, text) in filled.texts() {
         if !text.contains("{{") {
@@ -116,13 +121,15 @@ fn filled<'a>(action: &Action, value: impl Fn(&str) -> &'a str) -> Result<Action
         for part in parts(text)? {
             whole.push_str(match part {
                 Ok(words) => words,
-                Err(name) if place == Place::Words || value(name).bytes().all(of_an_address) => value(name),
+                Err(name) if place == Place::Words || value(place, name).bytes().all(of_an_address) => {
+                    value(place, name)
+                }
                 Err(name) => return Err(format!("the value of {{{{{name}}}}} has no place in an address")),
             });
         }
         *text = match whole.char_indices().nth(LONGEST) {
             // Cut off, it would be another address, with the host that is left of it.
-            Some(_) if place == Place::Address => {
+            Some(_) if place != Place::Words => {
                 return Err(format!("an address is longer than {LONGEST} characters"));
             }
             Some((end, _)) => whole[..end].to_owned(),
@@ -150,6 +157,11 @@ impl Variables {
         Self { facts, call_id, set: BTreeMap::new() }
     }
 
+    /// Who calls, as whoever is called may see it.
+    pub fn caller(&self) -> &str {
+        if self.facts.identity.is_private { ANONYMOUS } else { &self.facts.from }
+    }
+
     /// Gives a variable its value.
     pub fn set(&mut self, name: &str, value: String) {
         self.set.insert(name.into(), value);
@@ -167,8 +179,12 @@ impl Variables {
 
     /// What a name stands for now; nothing when it was not set yet, or the call has no such header field.
     pub fn value(&self, name: &str) -> &str {
+        let identity = &self.facts.identity;
         let value = match name {
-            "caller" => Some(&self.facts.from),
+            "caller" => return self.caller(),
+            "asserted" => Some(&identity.asserted),
+            "diverted_from" => Some(&identity.diverted_from),
+            "diverted_why" => Some(&identity.diverted_why),
             "called" => Some(&self.facts.to),
             "trunk" => self.facts.trunk.as_ref(),
             "call_id" => Some(&self.call_id),
@@ -185,7 +201,10 @@ impl Variables {
     /// # Errors
     /// A value has no place where it would stand, or makes the verb one that is impossible.
     pub fn fill(&self, action: &Action) -> Result<Action, String> {
-        let filled = filled(action, |name| self.value(name))?;
+        let filled = filled(action, |place, name| match name {
+            "asserted" if place == Place::Caller && self.facts.identity.is_private => ANONYMOUS,
+            _ => self.value(name),
+        })?;
         filled.fault().map_or(Ok(filled), Err)
     }
 }
@@ -193,7 +212,7 @@ impl Variables {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialplan::Say;
+    use crate::dialplan::{Identified, Say};
 
     fn say(text: &str) -> Action {
         Action::Say(Say { text: text.into(), language: None, interruptible: false })
@@ -211,6 +230,23 @@ mod tests {
         values.set("office", "Toamasina".into());
         let text = "{{caller}} {{ called }} {{trunk}}|{{call_id}} {{header.X-Name}} {{office}} {{later}}.";
         assert_eq!(values.fill(&say(text)), Ok(say("034 milo |k Rasoa; Rabe Toamasina .")));
+    }
+
+    #[test]
+    fn who_wants_to_be_nobody_is_nobody_to_whoever_is_called() {
+        let identity = Identified { asserted: "+261341".into(), is_private: true, ..Identified::default() };
+        let facts = Facts { from: "034".into(), identity, ..Facts::default() };
+        let values = Variables::new(facts, "k".into());
+        let dial = |from: &str| {
+            let text = format!("dial = {{ to = 'sip:{{{{asserted}}}}@192.0.2.7', from = '{from}' }}");
+            let Ok(Action::Dial(dial)) = values.fill(&toml::from_str(&text).unwrap()) else { panic!("a call") };
+            (dial.to.clone(), dial.says().map(str::to_owned), dial.is_private())
+        };
+        let to = "sip:+261341@192.0.2.7".to_owned();
+        assert_eq!(dial("{{caller}}"), (to.clone(), None, true));
+        assert_eq!(dial("{{asserted}}"), (to.clone(), None, true));
+        assert_eq!(dial("020"), (to, Some("020".to_owned()), false));
+        assert_eq!(values.fill(&say("{{caller}} {{asserted}}")), Ok(say("anonymous +261341")));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What the verbs say whose callers wait for somebody: `hold`, `queue`, and `bridge`, which takes one of them.
 
+use std::collections::BTreeMap;
+
 use milo_signaling::User;
 use serde::{Deserialize, Serialize};
 
@@ -105,6 +107,8 @@ impl Queue {
             trunk: None,
             seconds: self.ring_seconds,
             from: self.from.clone(),
+            privacy: false,
+            headers: BTreeMap::new(),
             country: dial::madagascar(),
             music_files: self.files.clone(),
         };

@@ -58,7 +58,7 @@ async fn test(
         }
     };
     let headers = asked.headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
-    let facts = Facts { from: asked.from, to: asked.to, trunk: asked.trunk, headers, at };
+    let facts = Facts { from: asked.from, to: asked.to, trunk: asked.trunk, headers, at, ..Facts::default() };
     let edition = state.editions.current();
     let chosen = edition.dialplans.choose(&facts).map(|plan| &plan.name);
     Ok(fresh(json!({ "plan": chosen, "plans": edition.dialplans.explain(&facts) })))

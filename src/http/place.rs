@@ -37,6 +37,10 @@ struct Call {
     #[serde(default)]
     variables: BTreeMap<String, Value>,
     caller_id: Option<String>,
+    #[serde(default)]
+    privacy: bool,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
     ring_timeout_s: Option<u64>,
     idempotency_key: Option<String>,
 }
@@ -76,7 +80,8 @@ fn wanted(call: &Call) -> Result<Wanted, Problem> {
     }
     let (to, trunks, plan, caller_id) =
         (call.to.clone(), call.trunk.clone(), call.plan.clone(), call.caller_id.clone());
-    Ok(Wanted { to, trunks, plan, variables, caller_id, ring: Duration::from_secs(ring) })
+    let (private, headers) = (call.privacy, call.headers.clone());
+    Ok(Wanted { to, trunks, plan, variables, caller_id, private, headers, ring: Duration::from_secs(ring) })
 }
 
 /// The key of the header `Idempotency-Key`, or of the body.

@@ -53,6 +53,7 @@ pub(super) fn bind(
         max_calls: config.limits.calls,
         user_agent: concat!("Milo/", env!("CARGO_PKG_VERSION")).into(),
         srtp: config.media.srtp.keyed(config.media.srtp_offer),
+        keep_alive: (sip.keep_alive_s > 0).then(|| Duration::from_secs(sip.keep_alive_s)),
         bans: (sip.ban_s > 0).then(|| BanTerms {
             wrong_answers: sip.ban_wrong_answers,
             requests: sip.ban_requests,

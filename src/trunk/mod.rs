@@ -5,6 +5,7 @@ mod day;
 mod denied;
 mod destinations;
 mod emergency;
+mod identity;
 mod limit;
 mod ping;
 mod registrar;
@@ -39,6 +40,7 @@ use registrar::Registrar;
 
 pub use denied::Denied;
 pub use emergency::Emergency;
+pub use identity::{Came, SentOn, Shown, Shows, dialled, fields_fault, is_nobody};
 pub use limit::Place;
 pub use registrar::RegistrationReport;
 pub use report::TrunkReport;
@@ -359,22 +361,17 @@ impl Trunk {
         place
     }
 
-    /// Calls a number over this trunk. `from` is what the plan says of who calls, `caller` who called Milo.
+    /// Calls a number over this trunk.
     ///
     /// # Errors
     /// Those of [`Caller::call`]; a trunk without a gateway cannot be called out over.
-    pub async fn call(
-        &self,
-        from_here: &Caller,
-        number: &str,
-        from: Option<&str>,
-        caller: &str,
-    ) -> Result<Outgoing, SignalingError> {
-        let (target, from) = self.addressed(number, from, caller)?;
+    pub async fn call(&self, from_here: &Caller, number: &str, shown: &Shown<'_>) -> Result<Outgoing, SignalingError> {
+        let target = self.addressed(number)?;
+        let introduction = self.introduce(&target, shown);
         let caller = self.caller(from_here);
         match &self.credentials {
-            Some(credentials) => caller.call_as(&target, &from, credentials.clone()).await,
-            None => caller.call(&target, &from).await,
+            Some(credentials) => caller.call_as(&target, introduction, credentials.clone()).await,
+            None => caller.call(&target, introduction).await,
         }
     }
 
@@ -389,12 +386,13 @@ impl Trunk {
         from: Option<&str>,
         text: &str,
     ) -> Result<u16, SignalingError> {
-        let (target, from) = self.addressed(number, from, "")?;
+        let target = self.addressed(number)?;
+        let from = self.from(self.caller_id(from, ""));
         self.caller(from_here).text(&target, &from, text, self.credentials.clone()).await
     }
 
-    /// The address of a number behind the trunk's gateway, and the From there.
-    fn addressed(&self, number: &str, from: Option<&str>, caller: &str) -> Result<(Uri, String), SignalingError> {
+    /// The address of a number behind the trunk's gateway.
+    fn addressed(&self, number: &str) -> Result<Uri, SignalingError> {
         let wrong = |reason: &str| SignalingError::Target { target: number.to_owned(), reason: reason.to_owned() };
         let mut target = self.way_out().cloned().ok_or_else(|| wrong("the trunk has no gateway"))?;
         if let Uri::Sip(sip) = &mut target {
@@ -403,14 +401,20 @@ impl Trunk {
             };
             sip.user = called.user;
         }
-        let id = self.caller_id(from, caller);
-        // A carrier wants to see its own domain in From, a PBX beside us takes any.
-        let own = self.registrar().and_then(|registrar| registrar.address_of_record.as_ref());
-        let from = match own.and_then(Uri::host) {
+        Ok(target)
+    }
+
+    /// What Milo is called where the trunk has it registered.
+    fn address_of_record(&self) -> Option<&Uri> {
+        self.registrar().and_then(|registrar| registrar.address_of_record.as_ref())
+    }
+
+    /// From with this number or name. A carrier wants to see its own domain there, a PBX beside us takes any.
+    fn from(&self, id: String) -> String {
+        match self.address_of_record().and_then(Uri::host) {
             Some(host) => Uri::sip(Some(&id), host.clone(), None).to_string(),
             None => id,
-        };
-        Ok((target, from))
+        }
     }
 
     /// A call out over it came to nothing, with this status and these words, which speak of the trunk and not of whom it called.

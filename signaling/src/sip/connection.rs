@@ -1,6 +1,14 @@
 //! One stream connection: reads and frames what comes, writes what waits.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
@@ -16,6 +24,7 @@ use tracing::debug;
 use super::{
     flow::{Flow, Packet, Transport},
     framing::{Item, StreamFramer},
+    keep_alive::PING,
     tls::{Certificate, TlsPeer, Trust, refusal},
     transaction::table::TransactionId,
     transport::Inbound,
@@ -41,6 +50,17 @@ pub(super) const HALF_OPEN: Duration = Duration::from_secs(32);
 const BROKEN: &str = "the connection broke";
 /// Answer to a keep-alive (RFC 5626 section 4.4.1).
 const PONG: &[u8] = b"\r\n";
+/// How long ours may be unanswered by a peer that has answered before.
+const UNANSWERED: Duration = Duration::from_secs(10);
+
+/// What the two halves of a stream know of the keep-alives that we send on it.
+#[derive(Debug, Default)]
+struct Pongs {
+    /// One of ours is not answered yet.
+    awaited: AtomicBool,
+    /// The peer has answered one: it answers the others as well, or is gone.
+    known: AtomicBool,
+}
 
 /// What the endpoint's task keeps of a connection.
 #[derive(Debug)]
@@ -157,10 +177,17 @@ async fn serve(
 ) -> Option<TransactionId> {
     let (reader, writer) = tokio::io::split(stream);
     let (pongs, pings) = mpsc::channel(1);
+    let ours = Pongs::default();
     tokio::select! {
-        () = read(reader, flow, terms.idle, pongs, inbox) => None,
-        ended = write(writer, waiting, pings) => match ended {
-            Ok(()) => None,
+        () = read(reader, flow, terms.idle, (pongs, &ours), inbox) => None,
+        ended = write(writer, waiting, (pings, &ours)) => match ended {
+            Ok(End::Closed) => None,
+            Ok(End::Unheard) => {
+                debug!(peer = %flow.remote, "a peer does not answer a keep-alive any more");
+                // Nobody receives once the endpoint is being shut down.
+                let _ = inbox.send(Inbound::Unheard(flow)).await;
+                None
+            }
             Err((error, transaction)) => {
                 debug!(peer = %flow.remote, %error, "a connection failed");
                 transaction
@@ -194,7 +221,7 @@ async fn read(
     mut reader: impl AsyncRead + Unpin,
     flow: Flow,
     idle: Duration,
-    pongs: mpsc::Sender<()>,
+    (pongs, ours): (mpsc::Sender<()>, &Pongs),
     inbox: &mpsc::Sender<Inbound>,
 ) {
     let mut framer = StreamFramer::new();
@@ -216,7 +243,15 @@ async fn read(
             }
             _ => return,
         };
-        framer.push(buffer.get(..length).unwrap_or_default());
+        let bytes = buffer.get(..length).unwrap_or_default();
+        let awaited = ours.awaited.swap(false, Ordering::Relaxed);
+        let fresh = if awaited && framer.held() == 0 { without_pong(bytes, ours) } else { bytes };
+        if fresh.is_empty() {
+            // The answer to our keep-alive begins no message, and shows as much as one of the peer's.
+            deadline = tokio::time::Instant::now() + patience;
+            continue;
+        }
+        framer.push(fresh);
         let mut whole = false;
         loop {
             let inbound = match framer.next() {
@@ -256,21 +291,56 @@ async fn read(
 async fn write(
     mut writer: impl AsyncWrite + Unpin,
     waiting: &mut mpsc::Receiver<Packet>,
-    mut pings: mpsc::Receiver<()>,
-) -> Result<(), (io::Error, Option<TransactionId>)> {
+    (mut pings, ours): (mpsc::Receiver<()>, &Pongs),
+) -> Result<End, (io::Error, Option<TransactionId>)> {
+    let mut due = None;
     loop {
+        let unanswered = async {
+            match due {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             packet = waiting.recv() => {
                 let Some(packet) = packet else {
                     // Ignored: the other side may be gone already.
                     let _ = writer.shutdown().await;
-                    return Ok(());
+                    return Ok(End::Closed);
                 };
+                let is_ping = *packet.bytes == *PING;
+                if is_ping && !ours.awaited.swap(true, Ordering::Relaxed) && ours.known.load(Ordering::Relaxed) {
+                    due = Some(tokio::time::Instant::now() + UNANSWERED);
+                }
                 put(&mut writer, &packet.bytes).await.map_err(|error| (error, packet.transaction))?;
+            }
+            () = unanswered => {
+                due = None;
+                if ours.awaited.load(Ordering::Relaxed) {
+                    return Ok(End::Unheard);
+                }
             }
             Some(()) = pings.recv() => put(&mut writer, PONG).await.map_err(|error| (error, None))?,
         }
     }
+}
+
+/// Why nothing more is written.
+enum End {
+    Closed,
+    /// A keep-alive of ours has no answer.
+    Unheard,
+}
+
+/// What is left of these bytes, with which something new begins after a keep-alive of ours, without the answer to it: one line
+/// end, where a keep-alive of the peer's is two. Whatever comes shows that the peer is there.
+fn without_pong<'b>(bytes: &'b [u8], ours: &Pongs) -> &'b [u8] {
+    let line_ends = bytes.chunks(PONG.len()).take_while(|pair| *pair == PONG).count();
+    if line_ends % 2 == 0 {
+        return bytes;
+    }
+    ours.known.store(true, Ordering::Relaxed);
+    bytes.get(PONG.len()..).unwrap_or_default()
 }
 
 async fn put(writer: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<()> {
@@ -301,7 +371,7 @@ mod tests {
         let local = "127.0.0.1:5060".parse().unwrap();
         let flow = Flow { transport: Transport::Tcp, local, remote: local, connection: Some(ConnectionId(1)) };
         let start = Instant::now();
-        let reading = tokio::spawn(async move { read(ours, flow, IDLE, pongs, &inbox).await });
+        let reading = tokio::spawn(async move { read(ours, flow, IDLE, (pongs, &Pongs::default()), &inbox).await });
         let asked = tokio::spawn(async move {
             while let Some(inbound) = inbound.recv().await {
                 if matches!(inbound, Inbound::Idle(_)) {
@@ -324,6 +394,38 @@ mod tests {
         assert!(socket.keepalive().unwrap() && socket.tcp_nodelay().unwrap());
         #[cfg(target_os = "linux")]
         assert_eq!((socket.tcp_keepalive_time().unwrap(), socket.tcp_user_timeout().unwrap()), (QUIET, Some(UNHEARD)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_has_answered_a_keep_alive_and_leaves_one_unanswered_is_gone() {
+        for answers in [0_u64, 1, 2] {
+            let (mut peer, ours) = tokio::io::duplex(4096);
+            let (inbox, mut inbound) = mpsc::channel(16);
+            let local = "127.0.0.1:5060".parse().unwrap();
+            let flow = Flow { transport: Transport::Tcp, local, remote: local, connection: Some(ConnectionId(1)) };
+            let terms = Terms { idle: IDLE, origins: Vec::new(), certificate: None, trust: None };
+            let (queue, mut waiting) = mpsc::channel(16);
+            let serving = tokio::spawn(async move { serve(ours, flow, &terms, &mut waiting, &inbox).await });
+            peer.write_all(OPTIONS.as_bytes()).await.unwrap();
+            assert!(matches!(inbound.recv().await, Some(Inbound::Message(..))));
+            for number in 0..3 {
+                let path = crate::sip::flow::Path { flow, or_connect: None };
+                if queue.send(Packet { path, bytes: PING.into(), transaction: None }).await.is_err() {
+                    break;
+                }
+                let mut heard = [0; 4];
+                peer.read_exact(&mut heard).await.unwrap();
+                assert_eq!(heard, *PING, "and no answer to an answer");
+                if number < answers {
+                    peer.write_all(PONG).await.unwrap();
+                }
+                tokio::time::sleep(Duration::from_secs(25)).await;
+            }
+            let unheard = matches!(inbound.try_recv(), Ok(Inbound::Unheard(_)));
+            assert_eq!(unheard, answers > 0, "one that never answers does not know of it: {answers}");
+            assert_eq!(serving.is_finished(), unheard);
+            serving.abort();
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -12,7 +12,7 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
     net::{IpAddr, SocketAddr},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use ipnet::IpNet;
@@ -25,10 +25,12 @@ use super::{
     flow::{ConnectionId, Packet, Path},
     gate::Gate,
     headers::Name,
+    keep_alive::KeepAlive,
     keys::KeyPress,
     logins::{Logins, TrunkLogin},
     message::Message,
     nat::{SeenAs, sent_by},
+    reason::Reason,
     referral::Referral,
     registrar::{Algorithms, Proven, Registered, Registrar, RegistrarConfig},
     registration::{Registration, RegistrationState},
@@ -90,6 +92,8 @@ pub enum Event {
     ReferProgress(CallKey, u16),
     /// Somebody has taken the place of the other side (Replaces): who.
     Replaced(CallKey, Uri),
+    /// The other side says why it ends the call, or takes none; what that comes to is told next.
+    Reasons(CallKey, Vec<Reason>),
     /// The call is over.
     Ended(CallKey, EndReason),
     /// The telephones of this account are these now.
@@ -112,6 +116,8 @@ pub enum Event {
 pub enum Output {
     /// Send this.
     Send(Packet),
+    /// Let this way be used for a moment, so that it stays open: two line ends, and on a stream an answer to them.
+    KeepAlive(Path),
     /// Close this connection once what waits has been sent.
     Close(ConnectionId),
     /// Find the address of this registrar, and say so with [`Core::located`].
@@ -143,6 +149,8 @@ pub struct CoreConfig {
     pub security: MediaSecurity,
     /// What calls want of session timers.
     pub session_timers: SessionTimers,
+    /// How often ways through NATs are kept open; `None`: never.
+    pub keep_alive: Option<Duration>,
     /// When strangers are shut out; `None`: never.
     pub bans: Option<BanTerms>,
     /// Whose telephones may register with us.
@@ -211,6 +219,7 @@ pub struct Core {
     pub(super) registrar: Option<Registrar>,
     pub(super) logins: Option<Logins>,
     pub(super) bans: Bans,
+    pub(super) keep_alive: KeepAlive,
     /// OPTIONS of ours without a final response; of the same series.
     pub(super) pings: HashMap<CallKey, Ping>,
     /// MESSAGEs of ours without a final response; of the same series.
@@ -255,6 +264,7 @@ impl Core {
             texts: HashMap::new(),
             deaf: Deaf::default(),
             late: VecDeque::new(),
+            keep_alive: KeepAlive::new(config.keep_alive),
             dialogs: HashMap::new(),
             told_keys: HashSet::new(),
             seen_as: SeenAs::default(),
@@ -284,7 +294,8 @@ impl Core {
         let call = self.timers.first().map(|(at, _)| *at);
         let calls = super::transaction::earliest(call, self.transactions.next_timer());
         let lapse = self.registrar.as_ref().and_then(Registrar::deadline);
-        super::transaction::earliest(super::transaction::earliest(calls, lapse), self.registration_timer())
+        let registrations = super::transaction::earliest(self.registration_timer(), self.keep_alive_timer());
+        super::transaction::earliest(super::transaction::earliest(calls, lapse), registrations)
     }
 
     /// Time has passed: runs every timer that is due.
@@ -305,6 +316,7 @@ impl Core {
         }
         self.expire_registrations(now);
         self.expire_bindings(now);
+        self.keep_ways_open(now);
     }
 
     /// The driver could not send the request of this transaction, and why.

@@ -14,6 +14,7 @@ use tracing::{debug, info, warn};
 use super::{
     core::{CallKey, Core, Counters, Event, Output},
     flow::{Flow, Packet, Path, Transport},
+    identity::Identity,
     ladder::Ladders,
     message::Message,
     registrar::{Proven, Registered},
@@ -27,7 +28,7 @@ use super::{
 };
 use crate::{
     Invitation, Text,
-    handle::{CallState, Command},
+    handle::{CallState, Command, Farewell},
     invitation::LegFactory,
 };
 
@@ -53,7 +54,7 @@ pub(super) struct Driver {
     pub(super) commands: mpsc::WeakSender<Command>,
     pub(super) invitations: mpsc::Sender<Invitation>,
     pub(super) texts: mpsc::Sender<Text>,
-    pub(super) farewells: mpsc::Sender<CallKey>,
+    pub(super) farewells: mpsc::Sender<Farewell>,
     pub(super) legs: LegFactory,
     pub(super) ladders: Ladders,
     pub(super) registered: Telephones,
@@ -65,7 +66,7 @@ impl Driver {
         mut self,
         mut inbound: mpsc::Receiver<Inbound>,
         mut commands: mpsc::Receiver<Command>,
-        mut farewell: mpsc::Receiver<CallKey>,
+        mut farewell: mpsc::Receiver<Farewell>,
     ) {
         let mut batch = Vec::with_capacity(BATCH);
         let mut leaving = None;
@@ -88,7 +89,10 @@ impl Driver {
                     // Nobody is left who could want anything.
                     None => leaving = Some(self.say_goodbye()),
                 },
-                Some(call) = farewell.recv() => {
+                Some(Farewell { call, is_answered_elsewhere }) = farewell.recv() => {
+                    if is_answered_elsewhere {
+                        self.core.answered_elsewhere(call);
+                    }
                     self.core.release(now(), call);
                     self.calls.remove(&call);
                     self.waiting.end(call);
@@ -157,6 +161,13 @@ impl Driver {
                 self.transports.close(id);
                 self.core.closed(id);
             }
+            Inbound::Unheard(flow) => {
+                if let Some(id) = flow.connection {
+                    self.transports.close(id);
+                    self.core.closed(id);
+                }
+                self.core.flow_failed(now, &flow);
+            }
             Inbound::Idle(flow) => {
                 if !self.core.uses(&flow)
                     && let Some(id) = flow.connection
@@ -196,6 +207,11 @@ impl Driver {
                     self.note(&packet.path.flow, false, &packet.bytes);
                     if let Some(unsent) = self.transports.send(packet) {
                         self.core.unreachable(now, unsent, UNSENT);
+                    }
+                }
+                Output::KeepAlive(path) => {
+                    if !self.transports.keep_alive(path) {
+                        self.core.flow_failed(now, &path.flow);
                     }
                 }
                 Output::Close(connection) => self.transports.close(connection),
@@ -247,6 +263,7 @@ impl Driver {
             Event::Text(text) => self.hand_over(now, *text),
             Event::TextWithin(call, text) => self.update(call, |state| state.tell_text(text)),
             Event::Registration(key, state) => self.registrars.tell(key, state),
+            Event::Reasons(call, reasons) => self.update(call, |state| state.reasons = reasons),
             Event::Ended(call, reason) => {
                 self.waiting.end(call);
                 self.update(call, |state| state.ended = Some(reason));
@@ -289,6 +306,7 @@ impl Driver {
                     proven,
                     from_number: from.user(),
                     to_number: to.user(),
+                    identity: Identity::of(&invite),
                     from,
                     to,
                     invite,

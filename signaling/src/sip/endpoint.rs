@@ -21,6 +21,7 @@ use super::{
     digest::Credentials,
     driver::{Driver, now},
     flow::Transport,
+    introduction::Introduction,
     ladder::Ladders,
     logins::TrunkLogin,
     registrar::{Algorithms, Registered, RegistrarConfig, User},
@@ -92,6 +93,9 @@ pub struct EndpointConfig {
     pub srtp: Srtp,
     /// What calls want of session timers.
     pub session_timers: SessionTimers,
+    /// How often ways through NATs are kept open: those to registrars, and those to telephones that are registered here over
+    /// UDP; `None`: never.
+    pub keep_alive: Option<Duration>,
     /// When strangers are shut out for a time; `None`: never.
     pub bans: Option<BanTerms>,
     /// Whose telephones may register here; `None`: nobody's.
@@ -130,6 +134,7 @@ impl Default for EndpointConfig {
             user_agent: "Milo".to_owned(),
             srtp: Srtp::default(),
             session_timers: SessionTimers::default(),
+            keep_alive: None,
             bans: None,
             registrar: None,
             logins: Vec::new(),
@@ -198,6 +203,7 @@ impl Endpoint {
                 tuning: config.legs.tuning,
                 security: MediaSecurity { srtp: config.srtp, identity },
                 session_timers: config.session_timers,
+                keep_alive: config.keep_alive,
                 bans: config.bans,
                 registrar: config.registrar,
                 logins: config.logins,
@@ -256,7 +262,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// Those of [`Caller::call`].
-    pub async fn call(&self, target: &Uri, from: &str) -> Result<Outgoing, SignalingError> {
+    pub async fn call(&self, target: &Uri, from: impl Into<Introduction>) -> Result<Outgoing, SignalingError> {
         self.caller.call(target, from).await
     }
 
@@ -322,12 +328,12 @@ impl Caller {
 
     /// Calls a `sip:` or `sips:` URI, at the places that DNS names for it until one answers (RFC 3263): over TLS when it is
     /// the latter or says `;transport=tls`, over TCP when it says `;transport=tcp`, else over UDP where DNS names nothing
-    /// else, or TCP when the INVITE is too large for a datagram. `from` is a SIP URI, or the user part of one at our own address.
+    /// else, or TCP when the INVITE is too large for a datagram. `from` says who calls.
     ///
     /// # Errors
     /// [`SignalingError::Target`], [`SignalingError::Full`], [`SignalingError::Media`], [`SignalingError::Stopped`].
-    pub async fn call(&self, target: &Uri, from: &str) -> Result<Outgoing, SignalingError> {
-        self.place(target, from, None).await
+    pub async fn call(&self, target: &Uri, from: impl Into<Introduction>) -> Result<Outgoing, SignalingError> {
+        self.place(target, from.into(), None).await
     }
 
     /// The same, with credentials for whoever asks for some.
@@ -337,10 +343,10 @@ impl Caller {
     pub async fn call_as(
         &self,
         target: &Uri,
-        from: &str,
+        from: impl Into<Introduction>,
         credentials: Credentials,
     ) -> Result<Outgoing, SignalingError> {
-        self.place(target, from, Some(credentials)).await
+        self.place(target, from.into(), Some(credentials)).await
     }
 
     /// The accounts whose telephones may register are these from now on, where any may at all. Whose account is gone, or has
@@ -372,8 +378,12 @@ impl Caller {
     ///
     /// # Errors
     /// Those of [`Caller::call`].
-    pub async fn call_telephone(&self, telephone: &Registered, from: &str) -> Result<Outgoing, SignalingError> {
-        self.set_out(&telephone.contact, from, None, Destination::at(telephone.flow)).await
+    pub async fn call_telephone(
+        &self,
+        telephone: &Registered,
+        from: impl Into<Introduction>,
+    ) -> Result<Outgoing, SignalingError> {
+        self.set_out(&telephone.contact, from.into(), None, Destination::at(telephone.flow)).await
     }
 
     /// Asks a server whether it is there (OPTIONS), at each place that DNS names until one answers, six seconds each, and waits for
@@ -430,31 +440,25 @@ impl Caller {
     async fn place(
         &self,
         target: &Uri,
-        from: &str,
+        introduction: Introduction,
         credentials: Option<Credentials>,
     ) -> Result<Outgoing, SignalingError> {
         let wrong = |reason| SignalingError::Target { target: target.to_string(), reason };
         let destination = destination(target, &self.resolver, self.trust.clone()).await.map_err(wrong)?;
-        self.set_out(target, from, credentials, destination).await
+        self.set_out(target, introduction, credentials, destination).await
     }
 
     async fn set_out(
         &self,
         target: &Uri,
-        from: &str,
+        introduction: Introduction,
         credentials: Option<Credentials>,
         destination: Destination,
     ) -> Result<Outgoing, SignalingError> {
         let socket = self.legs.ports.bind()?;
         let rtp = socket.local_addr()?;
-        let call = NewCall {
-            target: target.clone(),
-            from: from.to_owned(),
-            destination,
-            rtp,
-            is_urgent: self.is_urgent,
-            credentials,
-        };
+        let call =
+            NewCall { target: target.clone(), introduction, destination, rtp, is_urgent: self.is_urgent, credentials };
         let (handle, call_id) = ask(&self.commands, |reply| Command::Call(Box::new(call), reply)).await?;
         Ok(Outgoing { call_id, waiting: Some((handle, Audio::Silent(socket))), legs: self.legs.clone(), told: None })
     }

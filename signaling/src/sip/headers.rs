@@ -44,6 +44,7 @@ names! {
     MIN_SE, "Min-SE", "";
     P_ASSERTED_IDENTITY, "P-Asserted-Identity", "";
     PATH, "Path", "";
+    PRIVACY, "Privacy", "";
     PROXY_AUTHENTICATE, "Proxy-Authenticate", "";
     PROXY_AUTHORIZATION, "Proxy-Authorization", "";
     PROXY_REQUIRE, "Proxy-Require", "";
@@ -78,6 +79,11 @@ impl Name {
     /// The full spelling.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether Milo reads or writes it.
+    pub(crate) fn is_known(&self) -> bool {
+        KNOWN.iter().any(|(full, _)| full.eq_ignore_ascii_case(&self.0))
     }
 
     /// Whether the value is a list of addresses or hops, each of which becomes a header field of its own when parsed.

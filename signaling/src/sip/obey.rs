@@ -86,11 +86,11 @@ impl Driver {
     fn place(&mut self, now: Instant, call: &NewCall) -> Result<(CallHandle, String), SignalingError> {
         let wrong = |reason| SignalingError::Target { target: call.target.to_string(), reason };
         let ways = call.destination.ways(&mut self.transports).map_err(wrong)?;
-        let NewCall { target, from, rtp, .. } = call;
+        let NewCall { target, introduction, rtp, .. } = call;
         let key = if call.is_urgent {
-            self.core.call_anyway(now, target, from, ways, *rtp)?
+            self.core.call_anyway(now, target, introduction, ways, *rtp)?
         } else {
-            self.core.call(now, target, from, ways, *rtp)?
+            self.core.call(now, target, introduction, ways, *rtp)?
         };
         if let Some(credentials) = &call.credentials {
             self.core.authorize(key, credentials.clone());
@@ -130,6 +130,6 @@ impl Driver {
         let farewell = self.farewells.clone().try_reserve_owned().ok()?;
         let (state, watch) = watch::channel(CallState::default());
         self.calls.insert(key, state);
-        Some(CallHandle { key, commands, state: watch, farewell: Some(farewell) })
+        Some(CallHandle { key, commands, state: watch, farewell: Some(farewell), is_answered_elsewhere: false })
     }
 }

@@ -439,7 +439,7 @@ mod tests {
                     lines.extend(text.lines().next().map(str::to_owned));
                 }
                 Output::Close(_) => closed = true,
-                Output::Event(_) | Output::Locate(..) => panic!("{output:?}"),
+                Output::Event(_) | Output::Locate(..) | Output::KeepAlive(_) => panic!("{output:?}"),
             }
         }
         (lines, closed)
@@ -452,6 +452,7 @@ mod tests {
         let mut core = Core::new(
             start,
             CoreConfig {
+                keep_alive: None,
                 bans: None,
                 registrar: None,
                 logins: Vec::new(),

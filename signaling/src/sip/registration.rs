@@ -156,11 +156,19 @@ pub(super) struct Registration {
     contact: String,
     /// That one was sent because the answer to the one before showed us under another address.
     corrects: bool,
+    /// How often its way is kept open, as long as it is registered, and when that is due.
+    keep_every: Option<Duration>,
+    pub(super) keep_at: Option<Instant>,
 }
 
 impl Registration {
     /// One that begins at once. `call_id` and `tag` are random.
-    pub(super) fn new(now: Instant, account: Account, call_id: String, tag: String) -> Self {
+    pub(super) fn new(
+        now: Instant,
+        account: Account,
+        (call_id, tag): (String, String),
+        keep_every: Option<Duration>,
+    ) -> Self {
         let expires = u32::try_from(account.expires.as_secs()).unwrap_or(WEEK).clamp(1, WEEK);
         let authorizer = Authorizer::new(account.credentials.clone());
         let (state, step) = (RegistrationState::UNKNOWN, Step::Waiting(now));
@@ -182,6 +190,8 @@ impl Registration {
             too_brief: false,
             contact: String::new(),
             corrects: false,
+            keep_every,
+            keep_at: None,
         }
     }
 
@@ -190,6 +200,29 @@ impl Registration {
         let is_news = self.told != self.state;
         self.told.clone_from(&self.state);
         is_news.then(|| self.state.clone())
+    }
+
+    /// The way that is to be kept open now.
+    pub(super) fn keep_alive(&mut self, now: Instant) -> Option<Path> {
+        let every = self.keep_every.filter(|_| self.state.standing == Standing::Registered);
+        let Some(every) = every else {
+            self.keep_at = None;
+            return None;
+        };
+        match self.keep_at {
+            Some(at) if at > now => None,
+            due => {
+                self.keep_at = Some(now + every);
+                self.path.filter(|_| due.is_some())
+            }
+        }
+    }
+
+    /// The way there is lost: a REGISTER opens another one, unless one is on its way.
+    pub(super) fn renew(&mut self, now: Instant) {
+        if self.state.standing == Standing::Registered && matches!(self.step, Step::Waiting(_)) {
+            self.step = Step::Waiting(now);
+        }
     }
 
     /// When [`Self::expire`] wants to be called.
@@ -376,6 +409,9 @@ impl Registration {
         }
         self.failures = 0;
         self.too_brief = false;
+        self.agree_on_keep_alive(response);
+        let due = self.keep_every.map(|every| now + every);
+        self.keep_at = due.map(|due| self.keep_at.map_or(due, |at| at.min(due)));
         let granted = Duration::from_secs(granted.into());
         self.state.standing = Standing::Registered;
         self.state.granted = Some(granted);
@@ -386,6 +422,15 @@ impl Registration {
         // an address that changes with every packet would have us register for ever.
         self.corrects = !self.corrects && self.contact != ours;
         if self.corrects { Next::Send } else { Next::Nothing }
+    }
+
+    /// A registrar that wants its way kept open says how often (RFC 6223 section 4.1); a tenth of it is left for what may be late.
+    fn agree_on_keep_alive(&mut self, response: &Message) {
+        let via = response.top_via().ok();
+        let wanted = via.and_then(|via| via.params.get("keep")?.parse().ok()).filter(|seconds| *seconds > 0);
+        if let (Some(seconds), Some(_)) = (wanted, self.keep_every) {
+            self.keep_every = Some(Duration::from_secs(u64::from(u32::min(seconds, 300))).mul_f64(0.9));
+        }
     }
 
     /// Growing waits between tries, each drawn from its upper half.

@@ -21,6 +21,7 @@ use super::{
     endpoint::EndpointConfig,
     flow::{ConnectionId, Flow, Packet, Path, Transport},
     host::Host,
+    keep_alive::PING,
     listener::{accept, faced, follow_stun_server, open, reaches, read_datagrams, shares_port},
     message::Message,
     parse::ParseError,
@@ -39,6 +40,8 @@ pub(crate) enum Inbound {
     /// The place where its next message begins is lost: close it once its answers have been written.
     Lost(ConnectionId),
     Closed(ConnectionId),
+    /// Its peer has left a keep-alive unanswered.
+    Unheard(Flow),
     /// It has been silent for as long as one may be that nobody needs.
     Idle(Flow),
     /// Where the STUN server is: it may be asked.
@@ -257,6 +260,24 @@ impl Transports {
                 packet.transaction
             }
         }
+    }
+
+    /// Lets this way be used for a moment. False: it is a stream that is no more.
+    pub(crate) fn keep_alive(&mut self, path: Path) -> bool {
+        let packet = |path| Packet { path, bytes: PING.into(), transaction: None };
+        if path.flow.transport == Transport::Udp {
+            self.send_datagram(&packet(path));
+            return true;
+        }
+        let peer = path.flow.connection.and_then(|id| self.peers.get(&id));
+        let serves = |open: &&Connection| {
+            open.transport == path.flow.transport && open.remote == path.flow.remote && open.peer.as_ref() == peer
+        };
+        // One that is full is busy enough.
+        self.connections
+            .values()
+            .find(serves)
+            .is_some_and(|open| open.queue.try_send(packet(path)).is_ok() || !open.queue.is_closed())
     }
 
     /// Opens a connection; None: there are too many, or nobody listens at the other end.

@@ -33,6 +33,8 @@ pub struct Line {
     sent: Vec<(Duration, SocketAddr, Message)>,
     events: Vec<Event>,
     sought: Vec<CallKey>,
+    /// Whose ways were kept open.
+    pub kept: Vec<SocketAddr>,
     /// Whether no name has an address.
     pub is_lost: bool,
     /// Where else registrars are.
@@ -47,6 +49,7 @@ impl Line {
     pub fn with(transport: Transport, change: impl FnOnce(&mut CoreConfig)) -> Line {
         let mut config = CoreConfig {
             bans: None,
+            keep_alive: None,
             registrar: None,
             logins: Vec::new(),
             algorithms: Algorithms { sha256: true, md5: true },
@@ -67,9 +70,9 @@ impl Line {
         #[expect(clippy::disallowed_methods, reason = "a start of virtual time")]
         let start = Instant::now();
         let flow = Flow { transport, local: US.parse().unwrap(), remote: PEER.parse().unwrap(), connection: None };
-        let (sent, events, sought) = (Vec::new(), Vec::new(), Vec::new());
+        let (sent, events, sought, kept) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let core = Core::new(start, config);
-        Line { core, now: start, start, flow, sent, events, sought, is_lost: false, others: Vec::new() }
+        Line { core, now: start, start, flow, sent, events, sought, kept, is_lost: false, others: Vec::new() }
     }
 
     /// The peer sends this.
@@ -119,6 +122,7 @@ impl Line {
                 }
                 Output::Event(event) => self.events.push(event),
                 Output::Close(_) => {}
+                Output::KeepAlive(path) => self.kept.push(path.flow.remote),
                 Output::Locate(key, _) => self.sought.push(key),
             }
         }

@@ -11,6 +11,7 @@ use crate::sip::{
     flow::{ConnectionId, Flow},
     header::NameAddr,
     headers::Name,
+    keep_alive::is_behind_nat,
     message::Message,
     screen::Rejection,
     uri::Uri,
@@ -66,6 +67,8 @@ pub(super) struct Bindings {
     of: BTreeMap<String, Vec<Binding>>,
     /// How many there are.
     total: usize,
+    /// How many are reached through a NAT by datagrams.
+    behind_nat: usize,
     /// How many came from each address.
     sources: HashMap<IpAddr, usize>,
     /// Whose came by each connection, and how many of each.
@@ -147,6 +150,9 @@ impl Bindings {
         for Binding { registered, .. } in bindings {
             let (address, connection) = (registered.flow.remote.ip().to_canonical(), registered.flow.connection);
             step(&mut self.total);
+            if is_behind_nat(registered) {
+                step(&mut self.behind_nat);
+            }
             let of_address = self.sources.entry(address).or_default();
             step(of_address);
             if *of_address == 0 {
@@ -216,6 +222,16 @@ impl Bindings {
     /// Whether a telephone of this account is registered.
     pub(super) fn has(&self, user: &str) -> bool {
         self.of.contains_key(user)
+    }
+
+    /// Whether any of them is reached through a NAT by datagrams.
+    pub(super) fn is_anybody_behind_nat(&self) -> bool {
+        self.behind_nat > 0
+    }
+
+    /// All of them.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Registered> {
+        self.of.values().flatten().map(|binding| &binding.registered)
     }
 
     /// Whether a telephone is registered from this address.

@@ -78,6 +78,16 @@ impl Registrar {
         self.examiner.knows(name)
     }
 
+    /// Whether any telephone is reached through a NAT by datagrams.
+    pub(super) fn is_anybody_behind_nat(&self) -> bool {
+        self.bindings.is_anybody_behind_nat()
+    }
+
+    /// All telephones.
+    pub(super) fn telephones(&self) -> impl Iterator<Item = &Registered> {
+        self.bindings.all()
+    }
+
     /// When the next binding lapses.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.bindings.deadline()

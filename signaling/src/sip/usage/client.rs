@@ -18,12 +18,14 @@ use crate::{
         flow::{Packet, Path, Ways},
         header::NameAddr,
         headers::Name,
+        introduction::Introduction,
         message::Message,
         method::Method,
+        reason::Reason,
         screen::{allow, supported},
         session_timer::{Clock, Terms},
         transaction::{T1_64, UNHEARD, message::cancel_of, table::TransactionId},
-        uri::{Uri, escape_user},
+        uri::Uri,
     },
 };
 
@@ -46,6 +48,8 @@ pub(in crate::sip) struct Outgoing {
     /// Whether any response came: a CANCEL must wait for one.
     provisional: bool,
     cancel: Cancel,
+    /// Somebody else has answered in the place of whom we call.
+    is_answered_elsewhere: bool,
     pub(super) told: u16,
     pub(super) give_up: Instant,
     /// Until when anything at all must have been heard of this INVITE; None once it has.
@@ -101,8 +105,7 @@ impl Outgoing {
 }
 
 impl Core {
-    /// Places a call along the first of `ways` that leads somewhere. `from` is a SIP URI, or the user part of one at our
-    /// own address; `rtp` the address of the call's RTP socket.
+    /// Places a call along the first of `ways` that leads somewhere. `from` says who calls; `rtp` is the address of the call's RTP socket.
     ///
     /// # Errors
     /// [`SignalingError::Full`], [`SignalingError::Target`].
@@ -110,7 +113,7 @@ impl Core {
         &mut self,
         now: Instant,
         target: &Uri,
-        from: &str,
+        from: impl Into<Introduction>,
         ways: impl Into<Ways>,
         rtp: SocketAddr,
     ) -> Result<CallKey, SignalingError> {
@@ -128,17 +131,19 @@ impl Core {
         &mut self,
         now: Instant,
         target: &Uri,
-        from: &str,
+        from: impl Into<Introduction>,
         ways: impl Into<Ways>,
         rtp: SocketAddr,
     ) -> Result<CallKey, SignalingError> {
         let mut ways = ways.into();
         self.deaf.put_last(now, &mut ways);
         let lost = || no_way(target);
-        let mut invite = self.first_request(Method::Invite, target, from, &ways)?;
+        let introduction = from.into();
+        let mut invite = self.first_request(Method::Invite, target, &introduction, &ways)?;
         invite.headers.push(Name::ALLOW, allow());
         invite.headers.push(Name::SUPPORTED, supported());
         invite.headers.push(Name::ACCEPT, SDP_TYPE);
+        introduction.fields.into_iter().for_each(|(name, value)| invite.headers.push(name, value));
         let asked_s = self.config.session_timers.ask(&mut invite, None, 0);
         let key = self.new_call_key();
         let set_out = self.set_out(now, key, Box::new(Untried { ways, invite, asked_s, rtp }));
@@ -160,7 +165,7 @@ impl Core {
         &mut self,
         method: Method,
         target: &Uri,
-        from: &str,
+        introduction: &Introduction,
         ways: &Ways,
     ) -> Result<Message, SignalingError> {
         let mut request_uri = target.clone();
@@ -174,14 +179,8 @@ impl Core {
             sip.params.remove("transport");
         }
         let us = self.advertised(&ways.first().ok_or_else(|| no_way(target))?.flow);
-        let from = match from.parse::<Uri>() {
-            Ok(uri) => uri,
-            Err(_) => format!("sip:{}@{us}", escape_user(from)).parse().map_err(|error| SignalingError::Target {
-                target: target.to_string(),
-                reason: format!("{from:?} cannot be its caller: {error}"),
-            })?,
-        };
-        let from = NameAddr::new(from).with_tag(&self.word());
+        let wrong = |reason| SignalingError::Target { target: target.to_string(), reason };
+        let from = introduction.name(&us.to_string()).map_err(wrong)?.with_tag(&self.word());
         let call_id = format!("{}{}@{us}", self.word(), self.word());
         let number = format!("1 {method}");
         let mut request = Message::request(method, request_uri);
@@ -215,6 +214,7 @@ impl Core {
             asked_s: untried.asked_s,
             provisional: false,
             cancel: Cancel::No,
+            is_answered_elsewhere: false,
             told: 0,
             give_up: now + RING_LIMIT,
             unheard: Some(now + UNHEARD),
@@ -281,6 +281,13 @@ impl Core {
         }
     }
 
+    /// Somebody else has answered in place of the one we call: what takes our INVITE back says so (RFC 3326 section 3.1).
+    pub fn answered_elsewhere(&mut self, key: CallKey) {
+        if let Some(Call { stage: Stage::Outgoing(outgoing), .. }) = self.calls.get_mut(&key) {
+            outgoing.is_answered_elsewhere = true;
+        }
+    }
+
     /// Takes our INVITE back. Its user hears no more of it: should the answer win the race, it is hung up.
     ///
     /// # Errors
@@ -306,8 +313,11 @@ impl Core {
         let Some(Call { stage: Stage::Outgoing(outgoing), .. }) = self.calls.get_mut(&key) else { return };
         outgoing.cancel = Cancel::Sent;
         outgoing.give_up = now + T1_64;
-        let (branch, path) = (outgoing.branch.clone(), outgoing.path);
-        let Some(cancel) = self.transactions.invite(outgoing.transaction).map(cancel_of) else { return };
+        let (branch, path, elsewhere) = (outgoing.branch.clone(), outgoing.path, outgoing.is_answered_elsewhere);
+        let Some(mut cancel) = self.transactions.invite(outgoing.transaction).map(cancel_of) else { return };
+        if elsewhere {
+            cancel.headers.push(Name::REASON, Reason::elsewhere().to_string());
+        }
         self.transactions.send(now, cancel, &branch, path, Some(key), &mut self.packets);
         self.settle_call(key);
     }
@@ -341,6 +351,7 @@ impl Core {
                     crate::sip::StartLine::Status { reason, .. } => reason.as_str(),
                     crate::sip::StartLine::Request { .. } => "",
                 };
+                self.give_reasons(key, response);
                 self.outgoing_failed(now, key, code, reason);
             }
             _ if (200..300).contains(&code) => self.accepted_again(now, key, id, response),
@@ -356,10 +367,13 @@ impl Core {
         self.send_ack(key, response);
         let Some(call) = self.calls.get_mut(&key) else { return };
         let stage = std::mem::replace(&mut call.stage, Stage::Up);
-        let Stage::Outgoing(Outgoing { cancel: Cancel::No, said, asked_s, .. }) = stage else {
+        let (said, asked_s) = match stage {
+            Stage::Outgoing(Outgoing { cancel: Cancel::No, said, asked_s, .. }) => (said, asked_s),
             // The answer and our CANCEL have crossed (RFC 3261 section 15).
-            self.send_bye(now, key);
-            return;
+            Stage::Outgoing(Outgoing { is_answered_elsewhere: true, .. }) => {
+                return self.send_bye(now, key, &Reason::elsewhere());
+            }
+            _ => return self.send_bye(now, key, &Reason::normal()),
         };
         call.clock = Some(Clock::start(now, Terms::of_response(response, asked_s)));
         let Some(negotiation) = self.calls.get_mut(&key).and_then(|call| call.negotiation.as_mut()) else { return };

@@ -7,7 +7,10 @@ use crate::{
     SignalingError,
     sip::{
         core::{CallKey, Core, EndReason, Event},
+        headers::Name,
+        message::Message,
         method::Method,
+        reason::Reason,
         receive::Request,
     },
 };
@@ -21,7 +24,7 @@ impl Core {
         let call = self.calls.get_mut(&key).ok_or(SignalingError::Gone)?;
         match call.stage {
             Stage::Up if call.unacked.is_some() => call.stage = Stage::Hanging,
-            Stage::Up => self.send_bye(now, key),
+            Stage::Up => self.send_bye(now, key, &Reason::normal()),
             // Answered by its user, and the 2xx waits for a PRACK.
             Stage::Incoming(_) => return self.reject_invite(now, key, 480, ""),
             _ => return Err(SignalingError::Gone),
@@ -57,6 +60,7 @@ impl Core {
         self.transactions.respond(now, id, &response, &mut self.packets);
         // RFC 3261 section 15.1.2: what is still open is answered; most often nothing is.
         drop(self.refuse_referral(now, key, 487));
+        self.give_reasons(key, &request.message);
         let Some(call) = self.calls.get(&key) else { return };
         match &call.stage {
             // RFC 3261 section 15.1.2: the INVITE still deserves its final response.
@@ -78,21 +82,35 @@ impl Core {
         }
     }
 
-    /// Sends the BYE of a call that is up.
-    pub(super) fn send_bye(&mut self, now: Instant, key: CallKey) {
+    /// Tells the user why the other side says that it ends the call, if it does.
+    pub(super) fn give_reasons(&mut self, key: CallKey, message: &Message) {
+        let reasons = Reason::of(message);
+        if !reasons.is_empty() {
+            self.event(Event::Reasons(key, reasons));
+        }
+    }
+
+    /// Sends the BYE of a call that is up, and why (RFC 3326).
+    pub(super) fn send_bye(&mut self, now: Instant, key: CallKey, why: &Reason) {
         let Some(call) = self.calls.get_mut(&key) else { return };
         call.stage = Stage::Closing;
         call.unacked = None;
         let Some(dialog) = &mut call.dialog else { return };
-        let (bye, path) = dialog.request(Method::Bye);
+        let (mut bye, path) = dialog.request(Method::Bye);
+        bye.headers.push(Name::REASON, why.to_string());
         self.send_request(now, key, bye, path);
         self.settle_call(key);
     }
 
     /// Tells the user that the call is over, and hangs up.
     pub(super) fn end(&mut self, now: Instant, key: CallKey, reason: EndReason) {
+        let why = match &reason {
+            EndReason::SessionExpired | EndReason::Unacknowledged | EndReason::Lost { .. } => Reason::expired(),
+            EndReason::BadMedia(_) => Reason::incompatible(),
+            _ => Reason::normal(),
+        };
         self.event(Event::Ended(key, reason));
-        self.send_bye(now, key);
+        self.send_bye(now, key, &why);
     }
 
     /// The call is over on the wire too.

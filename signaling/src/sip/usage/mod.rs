@@ -17,6 +17,7 @@ use super::{
     flow::{Flow, Packet},
     message::Message,
     method::Method,
+    reason::Reason,
     receive::Request,
     screen::Rejection,
     session_timer::Clock,
@@ -215,7 +216,7 @@ impl Core {
             debug_assert!(received.is_ok());
         }
         if matches!(call.stage, Stage::Hanging) {
-            self.send_bye(now, key);
+            self.send_bye(now, key, &Reason::normal());
         } else if unacked.awaits_answer {
             self.take_late_answer(now, key, ack);
         }
@@ -236,7 +237,7 @@ impl Core {
                 if was_up {
                     self.event(Event::Ended(key, EndReason::Unacknowledged));
                 }
-                self.send_bye(now, key);
+                self.send_bye(now, key, &Reason::expired());
                 return;
             }
             if unacked.resend.is_due(now) {

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use crate::sip::{
     core::{CallKey, Core, Event, Output},
     flow::Ways,
+    headers::Name,
     registration::{Account, Next, Registration},
     transaction::table::{Told, TransactionId},
 };
@@ -18,7 +19,7 @@ impl Core {
     pub fn register(&mut self, now: Instant, account: Account) -> CallKey {
         let key = self.new_call_key();
         let (call_id, tag) = (format!("{}{}", self.word(), self.word()), self.word());
-        self.registrations.insert(key, Registration::new(now, account, call_id, tag));
+        self.registrations.insert(key, Registration::new(now, account, (call_id, tag), self.keep_alive.every()));
         self.expire_registrations(now);
         key
     }
@@ -111,6 +112,12 @@ impl Core {
         let Some(path) = registration.path else { return };
         let mut request = registration.request(&contact);
         let branch = self.put_via(&mut request, &path);
+        if self.keep_alive.every().is_some()
+            && let Some(via) = request.headers.get(Name::VIA).map(str::to_owned)
+        {
+            // RFC 6223 section 4.1: we can keep the way open, as often as the registrar says.
+            request.headers.set_first(Name::VIA, format!("{via};keep"));
+        }
         let id = self.transactions.send(now, request, &branch, path, Some(key), &mut self.packets);
         if let Some(registration) = self.registrations.get_mut(&key) {
             registration.sent(now, id);

@@ -295,6 +295,7 @@ impl Core {
         if let Some(call) = call.filter(|_| self.transactions.is_open(id))
             && self.reject_invite(now, call, 487, "").is_ok()
         {
+            self.give_reasons(call, &request.message);
             self.event(Event::Ended(call, EndReason::Cancelled));
         }
     }

@@ -140,7 +140,7 @@ impl Core {
         let mut ways = ways.into();
         self.deaf.put_last(now, &mut ways);
         // No Contact: a MESSAGE makes no dialog (section 4).
-        let mut request = self.first_request(Method::Message, target, from, &ways)?;
+        let mut request = self.first_request(Method::Message, target, &from.into(), &ways)?;
         request.set_body(UTF_8, text.as_bytes().to_vec());
         let key = self.new_call_key();
         let authorizer = credentials.map(Authorizer::new);
