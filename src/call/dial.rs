@@ -16,7 +16,7 @@ use tokio::{
 
 use super::{
     House, Record,
-    unanswered::{Unanswered, Why},
+    unanswered::{RINGING, Unanswered, Why},
     verbs::{Line, Waiting, heard},
 };
 use crate::{
@@ -273,6 +273,7 @@ impl Line {
         let until = self.until.min(Instant::now() + Duration::from_secs(dial.seconds));
         let Self { ears, voice, .. } = self;
         let (mut ringing, mut next, mut far, mut is_heard) = (None, None, None::<Leg>, false);
+        let mut rang = false;
         let mut music = music.map(Waiting::frames);
         loop {
             next = next.or_else(|| match &mut music {
@@ -293,7 +294,8 @@ impl Line {
             };
             select! {
                 progress = outgoing.next() => match progress {
-                    Progress::Ringing(_) => {
+                    Progress::Ringing(status) => {
+                        rang |= status == RINGING;
                         ringing = ringing.or_else(|| sounding(dial, Signal::Ringback));
                     }
                     Progress::Early(leg) => far = Some(leg),
@@ -307,7 +309,6 @@ impl Line {
                     }
                     Progress::Rejected { code, reason } => {
                         voice.flush();
-                        let rang = ringing.is_some() || far.is_some();
                         return Err(Unanswered::refused_over(trunk, (code, &reason), rang).into());
                     }
                     Progress::Failed(_) | Progress::Over => return Err(not_up()),
@@ -333,9 +334,9 @@ impl Line {
                     None => {
                         voice.flush();
                         // Letting go of `outgoing` gives up the call.
-                        let rang = ringing.is_some() || far.is_some();
+                        let was_heard = ringing.is_some() || far.is_some();
                         let gone = ears.is_none();
-                        return Err(if gone { Failure::Gone } else { Unanswered::no_answer(rang).into() });
+                        return Err(if gone { Failure::Gone } else { Unanswered::no_answer(was_heard).into() });
                     }
                 },
                 () = speaking => next = None,

@@ -13,7 +13,7 @@ use tokio::{
 use super::{
     Course, End, HUNG_UP, House, Placement, Record,
     order::{Whom, facts},
-    unanswered::{Unanswered, Why},
+    unanswered::{RINGING, Unanswered, Why},
     up,
     verbs::Line,
 };
@@ -198,7 +198,7 @@ impl<'h> Calling<'h, '_> {
         })?;
         self.log.placed(outgoing.call_id());
         let until = Instant::now() + self.ring;
-        let (mut early, mut rang) = (None::<Leg>, false);
+        let (mut early, mut rang, mut was_heard) = (None::<Leg>, false, false);
         loop {
             let playing = async {
                 match &mut early {
@@ -209,11 +209,12 @@ impl<'h> Calling<'h, '_> {
             select! {
                 progress = outgoing.next() => match progress {
                     Progress::Ringing(status) => {
-                        rang = true;
+                        rang |= status == RINGING;
+                        was_heard = true;
                         self.log.event("progress", json!({ "status": status, "heard": false }));
                     }
                     Progress::Early(leg) => {
-                        rang = true;
+                        was_heard = true;
                         self.log.event("progress", json!({ "status": 183, "heard": true }));
                         early = Some(leg);
                     }
@@ -237,7 +238,7 @@ impl<'h> Calling<'h, '_> {
                     return Err(Unanswered::not_up());
                 },
                 // Letting go of `outgoing` gives up the call: CANCEL, or BYE should the answer win the race.
-                () = sleep_until(until) => return Err(Unanswered::no_answer(rang)),
+                () = sleep_until(until) => return Err(Unanswered::no_answer(was_heard)),
             }
         }
     }

@@ -39,6 +39,9 @@ pub(super) struct Unanswered {
     pub(super) phrase: Option<String>,
 }
 
+/// A telephone rings (RFC 3261 section 21.1.2). 183 says no such thing: carriers send it while they look for a way.
+pub(super) const RINGING: u16 = 180;
+
 /// As long as a phrase is kept, in characters.
 const PHRASE: usize = 100;
 
