@@ -102,6 +102,15 @@ fn a_trunk_that_proves_who_it_is_calls_from_anywhere_and_hangs_up() {
 }
 
 #[test]
+fn a_trunk_that_proves_who_it_is_sends_calls_only() {
+    let mut line = line(vec![login("roaming", "milo", None)]);
+    line.hear(&text(&call(1, "127.0.0.1", "127.0.0.1")).replace("INVITE", "MESSAGE"));
+    assert_eq!(line.spoke(), ["403 MESSAGE"], "nobody is asked who texts");
+    assert!(line.events().is_empty());
+    line.assert_empty();
+}
+
+#[test]
 fn whoever_answers_wrong_never_reaches_a_trunk_and_is_shut_out() {
     let mut line = line(vec![login("roaming", "milo", None)]);
     for (at, who) in [("roaming", "guess"), ("nobody", "secret"), ("rasoa", "secret")].into_iter().enumerate() {

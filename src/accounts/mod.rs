@@ -163,10 +163,11 @@ pub async fn follow(
                     }
                 };
                 // First: no account is let in without its limits.
-                book.send_replace(next);
+                book.send_modify(|book| book.allowances = next.allowances.clone());
                 if caller.replace_accounts(registrar.users).await.is_err() {
                     return;
                 }
+                book.send_replace(next);
                 tracing::info!(accounts, "the accounts have been read anew");
             }
             Some(Err(error)) => keep(&book, &error),

@@ -232,7 +232,8 @@ async fn all_telephones_of_an_account_ring_and_the_first_that_answers_has_the_ca
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changed_file_is_read_anew_and_one_that_is_wrong_changes_nothing() {
-    let (milo, files) = with_accounts("account-reload", &[]).await;
+    let limits = ("MILO__SIP__ACCOUNT_LIMITS", "[{ account = \"*\", max_calls = 3 }]");
+    let (milo, files) = with_accounts("account-reload", &[limits]).await;
     let file = files.join("milo-accounts");
     let rina = fs::read_to_string(&file).expect("the file");
     let lala = User::new("lala", "milo", "hers").line("milo");
@@ -255,6 +256,8 @@ async fn a_changed_file_is_read_anew_and_one_that_is_wrong_changes_nothing() {
     fs::write(&file, format!("{rina}{lala}\n")).expect("a file of ours");
     becomes("there is another account", &|| accounts(&milo) == ["lala", "rina"]).await;
     assert_eq!(registers(&other, &milo, "lala", "hers").await, (Standing::Registered, None));
+    let lala_may = get(&milo, "/api/v1/registrations")["accounts"][0]["limits"]["max_calls"].clone();
+    assert_eq!(lala_may, 3, "whoever is new has the limits of everybody");
 
     // A line that is wrong: those of before stay, and everybody can see why.
     fs::write(&file, format!("{lala}\nrina:secret\n")).expect("a file of ours");

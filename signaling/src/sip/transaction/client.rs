@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::{Repeat, T1_64, T2, T4, TIMER_D, earliest};
 
-/// How long an INVITE that was answered provisionally waits for more. The RFC sets no limit, and its user gives up long before
-/// (three minutes); one whose user has gone meanwhile must not stay for ever.
-const FORSAKEN: Duration = Duration::from_secs(300);
+/// How long an INVITE that was answered provisionally waits for more. The RFC sets no limit, and its user gives up before (five and
+/// a half minutes), by a CANCEL that is made of it; one whose user has gone meanwhile must not stay for ever.
+const FORSAKEN: Duration = Duration::from_secs(420);
 
 /// What a client machine wants done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -243,7 +243,7 @@ mod tests {
         let start = Instant::now();
         let mut machine = InviteClient::new(start, false);
         assert_eq!(machine.response(start, 180), Do::Deliver);
-        assert_eq!(trace!(machine, start, 400), [(300_000, Do::TimedOut)]);
+        assert_eq!(trace!(machine, start, 500), [(420_000, Do::TimedOut)]);
         assert!(machine.is_over());
     }
 
