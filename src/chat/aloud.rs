@@ -1,13 +1,18 @@
 //! A text of any length as sound, clause by clause as it is made.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use milo_models::{
     engine::{EngineError, Language},
     espeak::{Speech, SpeechOptions, Synthesizer},
     text::{clauses::Clauses, speakable},
 };
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, sleep},
+};
+
+use super::turn;
 
 /// How long a text that has begun waits for its place in the voice's queue.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -19,15 +24,22 @@ const LONGEST: usize = 1_500;
 /// A text being said. Dropping it cancels the rest.
 pub struct Aloud {
     voice: Synthesizer,
+    room: Arc<Semaphore>,
     language: Language,
     options: SpeechOptions,
     clauses: VecDeque<String>,
-    speech: Option<Speech>,
+    /// The clause that is being said, in its place.
+    speech: Option<(Speech, OwnedSemaphorePermit)>,
     has_begun: bool,
 }
 
 impl Aloud {
-    pub(super) fn new(voice: Synthesizer, text: &str, language: Language, options: SpeechOptions) -> Self {
+    pub(super) fn new(
+        (voice, room): (Synthesizer, Arc<Semaphore>),
+        text: &str,
+        language: Language,
+        options: SpeechOptions,
+    ) -> Self {
         let mut cutter = Clauses::new();
         let mut clauses = cutter.push(text);
         clauses.extend(cutter.finish());
@@ -37,7 +49,7 @@ impl Aloud {
             .filter(|clause| clause.chars().any(char::is_alphanumeric))
             .flat_map(|clause| cut(&clause))
             .collect();
-        Self { voice, language, options, clauses, speech: None, has_begun: false }
+        Self { voice, room, language, options, clauses, speech: None, has_begun: false }
     }
 
     /// The words as they will be said: figures, money and dates read out.
@@ -52,7 +64,7 @@ impl Aloud {
     /// [`EngineError::Input`] for options out of their range; nothing follows an error.
     pub async fn next(&mut self) -> Option<Result<Vec<i16>, EngineError>> {
         loop {
-            if let Some(speech) = &mut self.speech {
+            if let Some((speech, _)) = &mut self.speech {
                 match speech.next().await {
                     Some(Ok(samples)) => return Some(Ok(samples)),
                     Some(Err(error)) => return self.fail(error),
@@ -60,16 +72,21 @@ impl Aloud {
                 }
             }
             let clause = self.clauses.pop_front()?;
+            let place = match turn("voice", &self.room).await {
+                Ok(place) => place,
+                Err(error) => return self.fail(error),
+            };
             let until = Instant::now() + PATIENCE;
-            self.speech = loop {
+            let speech = loop {
                 match self.voice.speak(&clause, self.language, self.options.clone()) {
-                    Ok(speech) => break Some(speech),
+                    Ok(speech) => break speech,
                     Err(EngineError::Overloaded { .. }) if self.has_begun && Instant::now() < until => {
                         sleep(AGAIN).await
                     }
                     Err(error) => return self.fail(error),
                 }
             };
+            self.speech = Some((speech, place));
             self.has_begun = true;
         }
     }

@@ -4,13 +4,15 @@ use milo_models::{
     engine::{EngineError, Language},
     llama::{ChatRequest, LanguageModel},
 };
-use tokio::sync::OwnedMutexGuard;
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit};
 
 use super::sessions::Session;
 use crate::agent::{Persona, Phrase, Piece, Words};
 
 /// An answer on its way. The session remembers it when it is complete.
 pub struct Answer {
+    /// Its place among the answers that are written.
+    _place: OwnedSemaphorePermit,
     model: LanguageModel,
     session: OwnedMutexGuard<Session>,
     message: String,
@@ -26,6 +28,7 @@ pub struct Answer {
 
 impl Answer {
     pub(super) fn begin(
+        place: OwnedSemaphorePermit,
         model: LanguageModel,
         session: OwnedMutexGuard<Session>,
         persona: &Persona,
@@ -33,6 +36,7 @@ impl Answer {
     ) -> Result<Self, EngineError> {
         let not_understood = persona.phrase(Phrase::NotUnderstood, session.language).to_owned();
         let mut answer = Self {
+            _place: place,
             model,
             session,
             message: message.into(),

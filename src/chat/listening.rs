@@ -1,7 +1,7 @@
 //! A recording of any length as text: what is spoken in it, utterance by utterance, so that there is room for the calls between
 //! them and the model hears what it was trained on.
 
-use std::{collections::VecDeque, ops::Range, time::Duration};
+use std::{collections::VecDeque, ops::Range, sync::Arc, time::Duration};
 
 use milo_media::{FRAME_SAMPLES, Frame};
 use milo_models::{
@@ -10,7 +10,12 @@ use milo_models::{
     whisper::{self, Transcriber},
 };
 use serde::Serialize;
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, sleep},
+};
+
+use super::turn;
 
 const SAMPLES_PER_MS: usize = 16;
 /// The longest piece: one window of the model, and no call waits longer for its turn.
@@ -70,6 +75,7 @@ pub struct Transcribed {
 /// A recording being transcribed. Dropping it cancels the rest.
 pub struct Listening {
     transcriber: Transcriber,
+    room: Arc<Semaphore>,
     activity: VadStream,
     samples: Vec<i16>,
     /// Before this, the detector has heard all.
@@ -84,13 +90,14 @@ pub struct Listening {
 
 impl Listening {
     pub(super) fn new(
-        (transcriber, activity): (Transcriber, &VoiceActivity),
+        (transcriber, activity, room): (Transcriber, &VoiceActivity, Arc<Semaphore>),
         samples: Vec<i16>,
         language: Option<Language>,
     ) -> Self {
         let activity = activity.stream();
         Self {
             transcriber,
+            room,
             activity,
             samples,
             heard: 0,
@@ -120,6 +127,14 @@ impl Listening {
         }
         let piece = self.pieces.pop_front()?;
         let until = Instant::now() + PATIENCE;
+        let place = loop {
+            match turn("transcriber", &self.room).await {
+                Ok(place) => break place,
+                // Those before it may have long utterances.
+                Err(_) if self.given > 0 && Instant::now() < until => {}
+                Err(error) => return Some(Err(self.end(error))),
+            }
+        };
         let transcript = loop {
             let samples = self.samples[piece.clone()].to_vec();
             match self.transcriber.transcribe(samples, self.language).await {
@@ -128,6 +143,7 @@ impl Listening {
                 Err(error) => return Some(Err(self.end(error))),
             }
         };
+        drop(place);
         self.given = piece.end;
         let start_ms = (piece.start / SAMPLES_PER_MS) as u64;
         let segments: Vec<_> = transcript

@@ -19,6 +19,11 @@ use milo_models::{
     text::tongue,
 };
 
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+
 pub use aloud::Aloud;
 pub use answer::Answer;
 pub use listening::{Listening, Part, Progress, Transcribed};
@@ -28,6 +33,11 @@ use crate::{dialplan::Editions, engines::Engines};
 
 /// The longest message, in characters.
 pub const LONGEST_MESSAGE: usize = 4_000;
+
+/// Answers, texts and utterances in the engines' hands at once: calls go before, and find their places in the queues free.
+const ROOM: [usize; 3] = [4, 2, 1];
+/// How long one waits for its turn.
+const TURN: Duration = Duration::from_secs(10);
 
 /// A message to be answered.
 #[derive(Clone, Debug, Default)]
@@ -69,13 +79,23 @@ pub struct Chats {
     editions: Editions,
     persona: Arc<str>,
     sessions: Arc<Sessions>,
+    /// Places for answers, for texts said aloud, for utterances.
+    room: [Arc<Semaphore>; 3],
+}
+
+/// A place among the jobs of one kind, once there is one.
+async fn turn(engine: &'static str, room: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, EngineError> {
+    let waiting = || EngineError::Overloaded { engine, waiting: 0 };
+    timeout(TURN, Arc::clone(room).acquire_owned()).await.map_err(|_| waiting())?.map_err(|_| waiting())
 }
 
 impl Chats {
     /// `persona` answers where no other is asked for; a session is kept `lifetime` after its last message, with the newest
     /// `exchanges`.
     pub fn new(engines: Engines, editions: Editions, persona: &str, lifetime: Duration, exchanges: usize) -> Self {
-        Self { engines, editions, persona: persona.into(), sessions: Arc::new(Sessions::new(lifetime, exchanges)) }
+        let sessions = Arc::new(Sessions::new(lifetime, exchanges));
+        let room = ROOM.map(|places| Arc::new(Semaphore::new(places)));
+        Self { engines, editions, persona: persona.into(), sessions, room }
     }
 
     /// The sessions that are kept.
@@ -103,16 +123,18 @@ impl Chats {
         let mut session = session.lock_owned().await;
         session.language = message.language.or_else(|| tongue(text)).unwrap_or(session.language);
         session.context.set_prompt(&persona.prompt);
-        Ok(Answer::begin(self.engines.language_model.clone(), session, persona, text)?)
+        let place = turn("language model", &self.room[0]).await?;
+        Ok(Answer::begin(place, self.engines.language_model.clone(), session, persona, text)?)
     }
 
     /// Begins to transcribe 16 kHz samples; without a language the model tells it.
     pub fn listen(&self, samples: Vec<i16>, language: Option<Language>) -> Listening {
-        Listening::new((self.engines.transcriber.clone(), &self.engines.activity), samples, language)
+        let room = Arc::clone(&self.room[2]);
+        Listening::new((self.engines.transcriber.clone(), &self.engines.activity, room), samples, language)
     }
 
     /// Begins to say a text, clause by clause.
     pub fn aloud(&self, text: &str, language: Language, options: SpeechOptions) -> Aloud {
-        Aloud::new(self.engines.voice.clone(), text, language, options)
+        Aloud::new((self.engines.voice.clone(), Arc::clone(&self.room[1])), text, language, options)
     }
 }

@@ -1,6 +1,10 @@
 //! `POST /api/v1/stt`: a recording as text, in pieces, with progress where server-sent events are asked for.
 
-use std::{io::Write, sync::LazyLock, time::Duration};
+use std::{
+    io::Write,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use axum::{
     Json, Router,
@@ -23,7 +27,7 @@ use milo_models::engine::Language;
 use serde::Deserialize;
 use tempfile::NamedTempFile;
 use tokio::{
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout},
 };
 
@@ -32,10 +36,10 @@ use crate::chat::{Listening, Transcribed};
 
 /// The largest JSON body, and the largest upload, in bytes.
 const LARGEST: (usize, usize) = (25 << 20, 256 << 20);
-/// The longest recording, in seconds.
-const LONGEST_S: usize = 2 * 3_600;
-/// Recordings that are decoded at once, and how long the next one waits: an hour of sound is a hundred megabytes.
-static DECODING: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(2));
+/// The longest recording, in seconds: an hour and a little.
+const LONGEST_S: usize = 3_660;
+/// Recordings in memory at once, and how long the next one waits: an hour of sound is over a hundred megabytes.
+static IN_MEMORY: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(3)));
 const WAIT: Duration = Duration::from_secs(30);
 
 /// A recording in JSON.
@@ -74,25 +78,27 @@ async fn stt(State(text): State<Text>, _: Placer, headers: HeaderMap, request: R
         in_json(request).await?
     };
     let began = Instant::now();
-    let samples = decoded(wanted.file).await?;
+    let (samples, place) = decoded(wanted.file).await?;
     let listening = text.chats.listen(samples, wanted.language);
     if wanted.is_streamed || accepts_events {
-        return Ok(events(listening, began));
+        return Ok(events(listening, place, began));
     }
     let mut listening = listening;
     while let Some(segments) = listening.next().await {
         segments?;
     }
     let whole: Transcribed = listening.whole(began.elapsed());
+    drop(place);
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(whole)).into_response())
 }
 
 /// `progress` after each piece, with its segments, then `done` with the whole, or `error` with a problem.
-fn events(listening: Listening, began: Instant) -> Response {
-    let all = stream::unfold(Some(Box::new(listening)), move |listening| async move {
-        let mut listening = listening?;
+fn events(listening: Listening, place: OwnedSemaphorePermit, began: Instant) -> Response {
+    let all = stream::unfold(Some(Box::new((listening, place))), move |state| async move {
+        let mut state = state?;
+        let (listening, _) = &mut *state;
         Some(match listening.next().await {
-            Some(Ok(progress)) => (event("progress", &progress), Some(listening)),
+            Some(Ok(progress)) => (event("progress", &progress), Some(state)),
             Some(Err(error)) => (event("error", &Problem::from(error)), None),
             None => (event("done", &listening.whole(began.elapsed())), None),
         })
@@ -166,13 +172,14 @@ fn no_room() -> Problem {
     Problem::unavailable("the upload cannot be kept on disk while it is read")
 }
 
-async fn decoded(file: NamedTempFile) -> Result<Vec<i16>, Problem> {
+/// The samples, and their place in memory, which is given up when the reading is over, whoever still waits for it.
+async fn decoded(file: NamedTempFile) -> Result<(Vec<i16>, OwnedSemaphorePermit), Problem> {
     let busy = || Problem::unavailable("too many recordings are being read").after(30);
-    let permit = timeout(WAIT, DECODING.acquire()).await.map_err(|_| busy())?.map_err(|_| busy())?;
-    let read = tokio::task::spawn_blocking(move || prompt::read_within(file.path(), LONGEST_S));
-    let samples = read.await.map_err(|_| Problem::unavailable("the recording could not be read"))?;
-    drop(permit);
-    samples.map_err(|wrong| match wrong {
+    let permit =
+        timeout(WAIT, Arc::clone(&IN_MEMORY).acquire_owned()).await.map_err(|_| busy())?.map_err(|_| busy())?;
+    let read = tokio::task::spawn_blocking(move || (prompt::read_within(file.path(), LONGEST_S), permit));
+    let (samples, place) = read.await.map_err(|_| Problem::unavailable("the recording could not be read"))?;
+    samples.map(|samples| (samples, place)).map_err(|wrong| match wrong {
         milo_media::MediaError::Sound { reason, .. } => Problem::unprocessable(format!("the recording {reason}")),
         other => {
             tracing::warn!(error = %other, "an upload could not be read");

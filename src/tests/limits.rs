@@ -52,7 +52,11 @@ async fn a_call_that_is_up_counts_as_it_goes() {
     );
     let up = get(&near, &format!("/api/v1/calls/{}", calls[0].as_str().expect("an identifier")));
     assert!(up["ended"].is_null(), "it is up: {up}");
-    assert_eq!(get(&near, "/api/v1/trunks")["trunks"][0]["minutes_today"], 2, "one is over, the next has begun");
+    let minutes = get(&near, "/api/v1/trunks")["trunks"][0]["minutes_today"].as_u64();
+    assert!(
+        minutes.is_some_and(|minutes| (1..=2).contains(&minutes)),
+        "one is over, the next may have begun: {minutes:?}"
+    );
     near.signal("TERM").await.expect("a signal");
     stop(near).await;
     stop(far).await;

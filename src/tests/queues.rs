@@ -18,7 +18,7 @@ const FAR: &str = "
 name = 'agent'
 number = 'agent'
 language = 'fr'
-actions = [{ ring = { seconds = 1 } }, { answer = {} }, { music = { seconds = 3 } }, { hangup = {} }]
+actions = [{ ring = { seconds = 3 } }, { answer = {} }, { music = { seconds = 3 } }, { hangup = {} }]
 
 [[plan]]
 name = 'away'

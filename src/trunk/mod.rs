@@ -442,7 +442,9 @@ fn is_one_server(one: &Uri, other: &Uri) -> bool {
     let at = |uri: &Uri| {
         let sip = uri.as_sip()?;
         let usual = if sip.scheme.eq_ignore_ascii_case("sips") { 5061 } else { 5060 };
-        Some((sip.host.to_string().to_ascii_lowercase(), sip.port.unwrap_or(usual)))
+        // A name may end in the dot of the root.
+        let host = sip.host.to_string().to_ascii_lowercase();
+        Some((host.trim_end_matches('.').to_owned(), sip.port.unwrap_or(usual)))
     };
     at(one).is_some() && at(one) == at(other)
 }

@@ -289,7 +289,7 @@ impl Registration {
     /// The next REGISTER, complete but for its Via; `contact` is where we can be reached.
     pub(super) fn request(&mut self, contact: &str) -> Message {
         self.number += 1;
-        contact.clone_into(&mut self.contact);
+        let before = std::mem::replace(&mut self.contact, contact.to_owned());
         let us = NameAddr::new(self.account.address_of_record());
         let expires = if self.is_leaving() { 0 } else { self.expires };
         let mut request = Message::request(Method::Register, self.account.domain());
@@ -299,6 +299,10 @@ impl Registration {
         request.headers.push(Name::CALL_ID, self.call_id.as_str());
         request.headers.push(Name::CSEQ, format!("{} REGISTER", self.number));
         request.headers.push(Name::CONTACT, format!("{contact};expires={expires}"));
+        if self.corrects && !before.is_empty() && before != contact {
+            // Where we cannot be reached no call is to be tried, and it takes no place of an account that has one only.
+            request.headers.push(Name::CONTACT, format!("{before};expires=0"));
+        }
         request.headers.push(Name::EXPIRES, expires.to_string());
         self.authorizer.authorize(&mut request);
         request
