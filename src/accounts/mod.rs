@@ -88,6 +88,11 @@ pub struct Book {
 }
 
 impl Book {
+    /// Every account, in the order of the alphabet.
+    pub fn names(&self) -> Arc<[String]> {
+        Arc::clone(&self.names)
+    }
+
     /// Those of this registrar, with the limits that the configuration sets them.
     ///
     /// # Errors

@@ -5,17 +5,24 @@ use std::path::{Component, Path};
 use anyhow::Result;
 use axum::http::Uri;
 use milo_media::{SAMPLE_RATE, prompt::Prompts};
+use tokio::sync::watch;
 
-use crate::{accounts, config::Config, webhook};
+use crate::{
+    accounts::{self, Book},
+    config::Config,
+    webhook,
+};
 
 /// Room for decoded sound files: an hour, 115 MB.
 const PROMPTS: usize = 3600 * SAMPLE_RATE as usize;
 
-/// What is around the dialplans. It stays as it is while Milo runs, but for the sounds.
+/// What is around the dialplans. It stays as it is while Milo runs, but for the sounds and the accounts.
 #[derive(Clone, Debug)]
 pub struct Surroundings {
     trunks: Vec<String>,
     accounts: Vec<String>,
+    /// The accounts as they are now, while Milo runs.
+    book: Option<watch::Receiver<Book>>,
     hosts: Vec<String>,
     /// Sound files, decoded.
     pub prompts: Prompts,
@@ -31,9 +38,16 @@ impl Surroundings {
         Ok(Self {
             trunks: config.sip.trunks.iter().map(|trunk| trunk.name.clone()).collect(),
             accounts: registrar.into_iter().flat_map(|registrar| registrar.users).map(|user| user.name).collect(),
+            book: None,
             hosts: config.webhook.hosts.clone(),
             prompts: Prompts::new(PROMPTS),
         })
+    }
+
+    /// The same, with the accounts that are in force when something is checked.
+    #[must_use]
+    pub fn following(self, book: watch::Receiver<Book>) -> Self {
+        Self { book: Some(book), ..self }
     }
 
     pub(super) fn check_trunk(&self, name: &str) -> Result<(), String> {
@@ -41,7 +55,9 @@ impl Surroundings {
     }
 
     pub(super) fn check_account(&self, name: &str) -> Result<(), String> {
-        known(name, &self.accounts).map_err(|known| format!("{name:?} is no account of [sip] accounts; {known}"))
+        let now = self.book.as_ref().map(|book| book.borrow().names());
+        known(name, now.as_deref().unwrap_or(&self.accounts))
+            .map_err(|known| format!("{name:?} is no account of [sip] accounts; {known}"))
     }
 
     pub(super) fn check_host(&self, url: &Uri) -> Result<(), String> {
@@ -70,7 +86,7 @@ impl Default for Surroundings {
     /// Without trunks, accounts and hosts.
     fn default() -> Self {
         let (trunks, accounts, hosts) = (Vec::new(), Vec::new(), Vec::new());
-        Self { trunks, accounts, hosts, prompts: Prompts::new(PROMPTS) }
+        Self { trunks, accounts, book: None, hosts, prompts: Prompts::new(PROMPTS) }
     }
 }
 

@@ -130,6 +130,7 @@ impl Server {
         let ledger = Ledger { store: store.clone(), node: node.id().to_owned(), log: log.clone() };
         let (book, in_force) = watch::channel(Book::open(registrar.as_ref(), &config.sip, &ledger).await?);
         let (endpoint, mut invitations) = bind(config, registrar, ports.clone(), legs)?;
+        let around = around.following(in_force.clone());
         let accounts = Arc::new(Accounts::new(in_force, endpoint.telephones().clone()));
         let mut following = JoinSet::new();
         let again = signal(SignalKind::hangup())?;
