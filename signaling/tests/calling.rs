@@ -125,7 +125,7 @@ fn somebody_who_rings_for_ever_is_cancelled() {
     let (_, invite) = line.calling();
     line.hear(&response(&invite, 180, "callee", ""));
     line.events();
-    line.pass(Duration::from_secs(180));
+    line.pass(Duration::from_secs(330));
     assert_eq!(line.spoke(), ["CANCEL"]);
     assert!(matches!(line.ended(), EndReason::Rejected { code: 408, .. }));
     line.pass(MINUTE * 2);
