@@ -416,7 +416,7 @@ mod tests {
         let known = "{ say = { text = '{{caller}} {{header.X-Name}} {{code}}' } }";
         assert_eq!(faults(&[("a", known), ("b", "{ gather = { into = 'code' } }")]), [""; 0]);
         for (verbs, why) in [
-            (known, "say: {{code}} is not known; there are caller, called, trunk, call_id, transfer_result"),
+            (known, "say: {{code}} is not known; there are caller, called, trunk, call_id, asserted, diverted_from"),
             ("{ say = { text = '{{caller' } }", "{{ without its }}"),
             ("{ set = { caller = 'x' } }", "set: \"caller\" is what every call knows"),
             ("{ set = { 'A b' = 'x' } }", "set: \"A b\" is no name"),

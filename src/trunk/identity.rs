@@ -77,13 +77,14 @@ impl Shown<'_> {
 impl Trunk {
     /// To this trunk, for a call to this address there.
     pub(super) fn introduce(&self, target: &Uri, shown: &Shown<'_>) -> Introduction {
+        let trunk = &self.settings;
         let id = self.caller_id(shown.from, shown.caller);
         let is_anonymous = shown.is_private || is_nobody(&id);
         let domain = self.address_of_record().or(Some(target)).and_then(Uri::host);
         let at = |user: &str| domain.map(|host| Uri::sip(Some(user), host.clone(), None));
         let mut fields = shown.own_fields(is_anonymous);
         let shown_id = Some(id.as_str()).filter(|id| !is_nobody(id));
-        let asserted = match self.settings.identity {
+        let asserted = match trunk.identity {
             Shows::Asserted => self.own_number().or(shown_id),
             // The carrier must know whom to charge.
             Shows::From if is_anonymous => shown_id.or_else(|| self.own_number()),
@@ -95,7 +96,7 @@ impl Trunk {
         if let Some(came) = shown.came
             && let Some(by) = number(&came.called).and_then(at)
         {
-            fields.extend(match self.settings.diversion {
+            fields.extend(match trunk.diversion {
                 SentOn::Off => Vec::new(),
                 SentOn::Diversion => came.identity.diversions(&by),
                 SentOn::HistoryInfo => came.identity.history(&by, target),
