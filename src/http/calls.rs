@@ -51,6 +51,7 @@ async fn list(
     query: Result<Query<List>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let (cursor, limit) = page(query, "calls")?;
+    state.written().await;
     let page = state.store.calls(cursor, limit).await?;
     let page = page.ok_or_else(|| {
         Problem::bad_request("the call that `cursor` points to is no longer in the log: begin anew without it")
@@ -61,6 +62,7 @@ async fn list(
 async fn one(State(state): State<AppState>, _: Reader, Path(id): Path<String>) -> Result<Response, Problem> {
     let missing = || Problem::not_found("the log has no call with this identifier");
     let key: Key = id.parse().map_err(|_| missing())?;
+    state.written().await;
     let call = state.store.call(key).await?.ok_or_else(missing)?;
     let (turns, events) = (state.store.turns(key).await?, state.store.events(key).await?);
     Ok(fresh(Whole { call, turns, events }))

@@ -62,6 +62,7 @@ async fn list(
     query: Result<Query<List>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let (cursor, limit) = page(query, "messages")?;
+    state.written().await;
     let page = state.store.messages(cursor, limit).await?.ok_or_else(|| {
         Problem::bad_request("the message that `cursor` points to is no longer there: begin anew without it")
     })?;
@@ -71,6 +72,7 @@ async fn list(
 async fn one(State(state): State<AppState>, _: Reader, Path(id): Path<String>) -> Result<Response, Problem> {
     let missing = || Problem::not_found("there is no message with this identifier");
     let key: Key = id.parse().map_err(|_| missing())?;
+    state.written().await;
     Ok(fresh(state.store.message(key).await?.ok_or_else(missing)?))
 }
 

@@ -42,7 +42,7 @@ mod text;
 mod trunks;
 mod tts;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use axum::{Router, middleware};
 use milo_signaling::Caller;
@@ -61,6 +61,9 @@ use crate::{
     texts::Texts,
 };
 use problem::Problem;
+
+/// How long a look into the log waits for rows that are on their way.
+const WRITTEN: Duration = Duration::from_millis(250);
 
 /// What the handlers need. Cheap to clone.
 #[derive(Clone)]
@@ -105,6 +108,15 @@ impl AppState {
             health: Arc::new(health),
             api_key: http.api_key.clone(),
             show_metrics: http.metrics,
+        }
+    }
+}
+
+impl AppState {
+    /// Waits until what calls have handed to the log is in the database, a moment at most: whoever looks after a call finds it.
+    async fn written(&self) {
+        if self.log.state().fault.is_none() {
+            self.log.flush(WRITTEN).await;
         }
     }
 }
