@@ -415,7 +415,8 @@ mod tests {
         let speeches: Vec<_> =
             (0..DEPTH + 40).map(|_| voice.speak(&text, Language::Mg, SpeechOptions::default())).collect();
         let refused = speeches.iter().filter(|speech| matches!(speech, Err(EngineError::Overloaded { .. }))).count();
-        assert!((1..=40).contains(&refused), "{refused} refused");
+        // The process has one voice: tests beside this one may have a few clauses in its queue.
+        assert!((1..=60).contains(&refused), "{refused} refused");
         let served = speeches.into_iter().flatten().next().unwrap();
         assert!(all(served).await.len() > 16_000);
     }
