@@ -17,7 +17,7 @@ test:
 	@deploy/setup.sh test
 	$(MAKE) --no-print-directory lint doc
 	cargo test --release --workspace -- --test-threads=4 --skip alone::
-	cargo test --release --workspace --test scenarios alone:: -- --test-threads=1
+	cargo test --release --workspace --test scenarios alone:: -- --test-threads=2
 
 setup:
 	@deploy/setup.sh test

@@ -1,4 +1,4 @@
-//! Scenarios that measure time, and want the machine for themselves: `make test` runs them after the others.
+//! Scenarios that measure time, and want the machine for themselves: `make test` runs them after the others, two at a time.
 
 mod conversation;
 mod own_echo;
