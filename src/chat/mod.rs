@@ -18,7 +18,6 @@ use milo_models::{
     espeak::SpeechOptions,
     text::tongue,
 };
-
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
@@ -34,8 +33,11 @@ use crate::{dialplan::Editions, engines::Engines};
 /// The longest message, in characters.
 pub const LONGEST_MESSAGE: usize = 4_000;
 
-/// Answers, texts and utterances in the engines' hands at once: calls go before, and find their places in the queues free.
-const ROOM: [usize; 3] = [4, 2, 1];
+/// Answers, texts said aloud and utterances in the engines' hands at once: calls go before, and find their places in the queues
+/// free.
+const ANSWERS: usize = 4;
+const TEXTS: usize = 2;
+const UTTERANCES: usize = 1;
 /// How long one waits for its turn.
 const TURN: Duration = Duration::from_secs(10);
 
@@ -79,8 +81,9 @@ pub struct Chats {
     editions: Editions,
     persona: Arc<str>,
     sessions: Arc<Sessions>,
-    /// Places for answers, for texts said aloud, for utterances.
-    room: [Arc<Semaphore>; 3],
+    answers: Arc<Semaphore>,
+    texts: Arc<Semaphore>,
+    utterances: Arc<Semaphore>,
 }
 
 /// A place among the jobs of one kind, once there is one.
@@ -94,8 +97,8 @@ impl Chats {
     /// `exchanges`.
     pub fn new(engines: Engines, editions: Editions, persona: &str, lifetime: Duration, exchanges: usize) -> Self {
         let sessions = Arc::new(Sessions::new(lifetime, exchanges));
-        let room = ROOM.map(|places| Arc::new(Semaphore::new(places)));
-        Self { engines, editions, persona: persona.into(), sessions, room }
+        let [answers, texts, utterances] = [ANSWERS, TEXTS, UTTERANCES].map(|places| Arc::new(Semaphore::new(places)));
+        Self { engines, editions, persona: persona.into(), sessions, answers, texts, utterances }
     }
 
     /// The sessions that are kept.
@@ -123,18 +126,18 @@ impl Chats {
         let mut session = session.lock_owned().await;
         session.language = message.language.or_else(|| tongue(text)).unwrap_or(session.language);
         session.context.set_prompt(&persona.prompt);
-        let place = turn("language model", &self.room[0]).await?;
+        let place = turn("language model", &self.answers).await?;
         Ok(Answer::begin(place, self.engines.language_model.clone(), session, persona, text)?)
     }
 
     /// Begins to transcribe 16 kHz samples; without a language the model tells it.
     pub fn listen(&self, samples: Vec<i16>, language: Option<Language>) -> Listening {
-        let room = Arc::clone(&self.room[2]);
+        let room = Arc::clone(&self.utterances);
         Listening::new((self.engines.transcriber.clone(), &self.engines.activity, room), samples, language)
     }
 
     /// Begins to say a text, clause by clause.
     pub fn aloud(&self, text: &str, language: Language, options: SpeechOptions) -> Aloud {
-        Aloud::new((self.engines.voice.clone(), Arc::clone(&self.room[1])), text, language, options)
+        Aloud::new((self.engines.voice.clone(), Arc::clone(&self.texts)), text, language, options)
     }
 }

@@ -17,7 +17,7 @@ use crate::store::Key;
 const LIMIT: Duration = Duration::from_secs(15);
 /// A model on a slow machine has answered, or never will.
 const THOUGHT: Duration = Duration::from_secs(120);
-/// Two hours of sound have come over a slow line, and are read.
+/// An hour of sound has come over a slow line, and is read.
 const LONGEST: Duration = Duration::from_secs(3_600);
 
 /// Everything comes from this server, nothing is framed, no form leads anywhere.
