@@ -60,8 +60,8 @@ impl Aloud {
     /// The next samples at 16 kHz; `None` at the end.
     ///
     /// # Errors
-    /// [`EngineError::Overloaded`] at once when the voice's queue is full as it begins, after ten seconds when that comes later;
-    /// [`EngineError::Input`] for options out of their range; nothing follows an error.
+    /// [`EngineError::Overloaded`] when its turn does not come within ten seconds, or the voice's queue is full: at once as it begins,
+    /// after ten seconds later; [`EngineError::Input`] for options out of their range; nothing follows an error.
     pub async fn next(&mut self) -> Option<Result<Vec<i16>, EngineError>> {
         loop {
             if let Some((speech, _)) = &mut self.speech {

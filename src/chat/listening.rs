@@ -111,8 +111,8 @@ impl Listening {
     /// Transcribes the next utterance; `None` when there is none left.
     ///
     /// # Errors
-    /// [`EngineError::Overloaded`] at once when the first one finds a queue full, after a minute when that comes later; nothing
-    /// follows an error.
+    /// [`EngineError::Overloaded`] when the first one's turn does not come within ten seconds, or it finds a queue full; after a minute
+    /// when that comes later; nothing follows an error.
     pub async fn next(&mut self) -> Option<Result<Progress, EngineError>> {
         if self.pieces.is_empty() {
             match self.utterance().await {
