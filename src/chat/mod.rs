@@ -69,6 +69,11 @@ pub enum Unanswered {
     /// No persona has this name.
     #[error("there is no persona {0:?}; these are: {1}")]
     Persona(String, String),
+    /// The configured persona is not there: the operator's fault, not the writer's.
+    #[error(
+        "the persona {0:?} of [chat] persona is not among the dialplans' ({1}): name one in `persona`, or mend the configuration"
+    )]
+    Nobody(String, String),
     /// An engine does not take it.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -120,7 +125,8 @@ impl Chats {
         let name = message.persona.as_deref().unwrap_or(&self.persona);
         let Some(persona) = edition.dialplans.persona(name) else {
             let names: Vec<_> = edition.dialplans.personas().map(|(name, _)| name).collect();
-            return Err(Unanswered::Persona(name.into(), names.join(", ")));
+            let fault = if message.persona.is_some() { Unanswered::Persona } else { Unanswered::Nobody };
+            return Err(fault(name.into(), names.join(", ")));
         };
         let session = self.sessions.open(message.session.as_deref()).ok_or(Unanswered::Session)?;
         let mut session = session.lock_owned().await;

@@ -37,6 +37,7 @@ impl From<Unanswered> for Problem {
     fn from(why: Unanswered) -> Self {
         match why {
             Unanswered::Engine(error) => error.into(),
+            Unanswered::Nobody(..) => Self::unavailable(why.to_string()),
             wrong => Self::unprocessable(wrong.to_string()),
         }
     }
