@@ -23,6 +23,7 @@ use crate::{
         referral::Referral,
         registrar::User,
         registration::{Account, RegistrationState},
+        tls::Trust,
     },
 };
 
@@ -75,6 +76,8 @@ pub(crate) struct NewCall {
     pub(crate) is_urgent: bool,
     /// For whoever asks for some.
     pub(crate) credentials: Option<Credentials>,
+    /// Whose certificates are believed when a connection is opened for what follows within it.
+    pub(crate) trust: Option<Trust>,
 }
 
 /// A text to be sent.

@@ -28,6 +28,7 @@ mod refer;
 mod registering;
 mod registrar;
 mod replaces;
+mod routes;
 mod secured;
 mod session_timers;
 mod sipp;

@@ -22,6 +22,7 @@ use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 use super::{
     bans::{BanTerms, Bans},
     deaf::Deaf,
+    dialog::Dialog,
     flow::{ConnectionId, Packet, Path},
     gate::Gate,
     headers::Name,
@@ -35,6 +36,7 @@ use super::{
     registrar::{Algorithms, Proven, Registered, Registrar, RegistrarConfig},
     registration::{Registration, RegistrationState},
     session_timer::SessionTimers,
+    tls::Trust,
     transaction::{
         message::MAGIC_COOKIE,
         table::{Told, TransactionId, Transactions},
@@ -120,8 +122,9 @@ pub enum Output {
     KeepAlive(Path),
     /// Close this connection once what waits has been sent.
     Close(ConnectionId),
-    /// Find the address of this registrar, and say so with [`Core::located`].
-    Locate(CallKey, Uri),
+    /// Find where this registrar is, or this next hop of a call, and say so with [`Core::located`]. Inside TLS these certificates
+    /// are believed there, where that is not what the endpoint believes.
+    Locate(CallKey, Uri, Option<Trust>),
     /// Tell the user.
     Event(Event),
 }
@@ -329,6 +332,13 @@ impl Core {
         }
     }
 
+    /// A connection is no more: what is said within the calls that came by it opens another one.
+    pub fn closed(&mut self, connection: ConnectionId) {
+        let dialogs = self.calls.values_mut().flat_map(Call::dialogs_mut);
+        dialogs.filter(|dialog| dialog.flow.connection == Some(connection)).for_each(Dialog::cut);
+        self.unbind(connection);
+    }
+
     /// A STUN server has seen our socket under this address.
     pub fn seen_from_outside(&mut self, address: IpAddr) {
         if self.config.public_address.replace(address) != Some(address) {
@@ -386,24 +396,6 @@ impl Core {
         request.headers.push_front(Name::VIA, via);
         request.headers.push(Name::USER_AGENT, self.config.user_agent.as_str());
         branch
-    }
-
-    /// Sends a request within a dialog and waits for its responses on behalf of `call`.
-    pub(super) fn send_request(
-        &mut self,
-        now: Instant,
-        call: CallKey,
-        mut request: Message,
-        path: Path,
-    ) -> TransactionId {
-        let may_be_challenged = self.authorize_within(call, &mut request);
-        let branch = self.put_via(&mut request, &path);
-        let kept = may_be_challenged.then(|| request.clone());
-        let id = self.transactions.send(now, request, &branch, path, Some(call), &mut self.packets);
-        if let Some(request) = kept {
-            self.keep_request(call, id, request);
-        }
-        id
     }
 
     /// A response of ours, without To tag.

@@ -37,7 +37,8 @@ impl Deaf {
         self.until.remove(&(flow.transport, flow.remote));
     }
 
-    /// Those that have not answered lately go to the end; among themselves they, and the others, stay in their order.
+    /// Those that have not answered lately go to the end; among themselves they, and the others, stay in their order. What is too
+    /// large for a datagram tries no stream there that was refused lately.
     pub(super) fn put_last(&self, now: Instant, ways: &mut Ways) {
         if self.until.is_empty() {
             return;
@@ -46,6 +47,9 @@ impl Deaf {
             let place = path.or_connect.unwrap_or(path.flow.remote);
             self.until.get(&(path.flow.transport, place)).is_some_and(|until| now < *until)
         };
+        for way in &mut ways.0 {
+            way.if_large = way.if_large.filter(|path| !is_deaf(path));
+        }
         ways.0.make_contiguous().sort_by_key(|way| is_deaf(&way.path));
     }
 }

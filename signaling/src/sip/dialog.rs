@@ -1,14 +1,13 @@
 //! A dialog (RFC 3261 section 12): the two tags, the two CSeq series, the route set and the remote target. It knows no
 //! INVITE and no time.
 
-use std::net::{IpAddr, SocketAddr};
-
 use super::{
-    flow::{Flow, Path, Transport},
+    flow::Flow,
     header::{HeaderError, NameAddr},
     headers::Name,
     message::Message,
     method::Method,
+    next_hop::Found,
     uri::Uri,
 };
 
@@ -27,13 +26,17 @@ pub(crate) struct Dialog {
     remote_seq: Option<u32>,
     /// Where the peer wants requests sent: its last Contact.
     pub(crate) target: Uri,
-    routes: Vec<NameAddr>,
+    pub(super) routes: Vec<NameAddr>,
     /// Our Contact.
     pub(crate) contact: String,
     /// The path of the peer's last message.
     pub(crate) flow: Flow,
     /// Whether the peer itself, and no proxy, sent that message.
-    direct: bool,
+    pub(super) direct: bool,
+    /// The stream of that path is no more.
+    pub(super) is_cut: bool,
+    /// What DNS has said of the next hop.
+    pub(super) found: Option<Found>,
 }
 
 /// How a request's CSeq stands to those before (RFC 3261 section 12.2.2).
@@ -73,6 +76,8 @@ impl Dialog {
             contact,
             flow,
             direct: invite.headers.get_all(Name::VIA).count() == 1,
+            is_cut: false,
+            found: None,
         })
     }
 
@@ -99,6 +104,8 @@ impl Dialog {
             target,
             // Whether proxies stood between cannot be seen from a response.
             direct: false,
+            is_cut: false,
+            found: None,
             routes,
             contact: invite.headers.get(Name::CONTACT).unwrap_or_default().to_owned(),
             flow,
@@ -116,6 +123,7 @@ impl Dialog {
             self.remote_seq = Some(number);
         }
         self.flow = flow;
+        self.is_cut = false;
         self.direct = request.headers.get_all(Name::VIA).count() == 1;
         Ok(Order::Next)
     }
@@ -140,41 +148,32 @@ impl Dialog {
     }
 
     /// A new request within the dialog, complete but for its Via (section 12.2.1.1).
-    pub(crate) fn request(&mut self, method: Method) -> (Message, Path) {
+    pub(crate) fn request(&mut self, method: Method) -> Message {
         self.local_seq += 1;
         self.build(method, self.local_seq)
     }
 
-    /// Gives a request that is sent again the next number; returns its path.
-    pub(crate) fn renumber(&mut self, request: &mut Message) -> Path {
+    /// Gives a request that is sent again the next number.
+    pub(crate) fn renumber(&mut self, request: &mut Message) {
         self.local_seq += 1;
         let method = request.method().map_or("", Method::as_str);
         let number = format!("{} {method}", self.local_seq);
         request.headers.set(Name::CSEQ, number);
-        let route = request.routes().ok().and_then(|routes| routes.into_iter().next());
-        let next_hop = match (route, request.uri()) {
-            (Some(route), _) if route.uri.has_param("lr") => route.uri,
-            (_, Some(uri)) => uri.clone(),
-            (_, None) => self.target.clone(),
-        };
-        self.path_to(&next_hop)
     }
 
     /// The ACK of the 2xx to our INVITE of this number (section 13.2.2.4), complete but for its Via.
-    pub(crate) fn ack(&self, number: u32) -> (Message, Path) {
+    pub(crate) fn ack(&self, number: u32) -> Message {
         self.build(Method::Ack, number)
     }
 
-    fn build(&self, method: Method, number: u32) -> (Message, Path) {
+    fn build(&self, method: Method, number: u32) -> Message {
         let mut routes = self.routes.clone();
         let mut uri = self.target.clone();
-        let mut next_hop = routes.first().map_or(&self.target, |route| &route.uri).clone();
         if let Some(first) = routes.first()
             && !first.uri.has_param("lr")
         {
             // A strict router: it finds itself in the Request-URI, and the target at the end of the route.
             uri = routes.remove(0).uri;
-            next_hop = uri.clone();
             routes.push(NameAddr::new(self.target.clone()));
         }
         if let Uri::Sip(sip) = &mut uri {
@@ -192,52 +191,16 @@ impl Dialog {
         request.headers.push(Name::CALL_ID, self.call_id.as_str());
         request.headers.push(Name::CSEQ, format!("{number} {method}"));
         request.headers.push(Name::CONTACT, self.contact.as_str());
-        (request, self.path_to(&next_hop))
-    }
-
-    /// The way to the next hop. A name that only DNS knows, and a private address that a peer behind a NAT gave, are
-    /// reached where the peer's last message came from.
-    fn path_to(&self, next_hop: &Uri) -> Path {
-        let wants_stream = next_hop.param("transport").is_some_and(|name| name.eq_ignore_ascii_case("tcp"));
-        let port = self.flow.transport.default_port();
-        let named = next_hop
-            .host()
-            .and_then(|host| host.ip())
-            .map(|ip| SocketAddr::new(ip, next_hop.port().unwrap_or(port)))
-            .filter(|named| named.is_ipv4() == self.flow.remote.is_ipv4());
-        let source = self.flow.remote.ip();
-        let named = named.filter(|named| {
-            let behind_nat = self.direct || (is_private(named.ip()) && !is_private(source));
-            named.ip() == source || !behind_nat
-        });
-        match (self.flow.transport, named) {
-            (Transport::Udp, Some(remote)) if wants_stream => {
-                let flow = Flow { transport: Transport::Tcp, remote, ..self.flow };
-                Path { flow, or_connect: Some(remote) }
-            }
-            (Transport::Udp, named) => {
-                let remote = named.unwrap_or(self.flow.remote);
-                Path { flow: Flow { remote, ..self.flow }, or_connect: None }
-            }
-            // The connection that is there, whatever the URI says: a telephone behind a NAT has no other.
-            (Transport::Tcp | Transport::Tls, named) => Path { flow: self.flow, or_connect: named },
-            // A browser listens nowhere.
-            (Transport::Ws | Transport::Wss, _) => Path { flow: self.flow, or_connect: None },
-        }
-    }
-}
-
-/// An address that means nothing outside its own network.
-fn is_private(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_unspecified(),
-        IpAddr::V6(v6) => v6.is_unique_local() || v6.is_loopback() || v6.is_unicast_link_local() || v6.is_unspecified(),
+        request
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
+    use crate::sip::flow::Transport;
 
     fn flow(remote: &str) -> Flow {
         Flow {
@@ -263,7 +226,7 @@ mod tests {
         invite
     }
 
-    fn server(vias: usize, source: &str, extra: &[(Name, &str)]) -> Dialog {
+    pub(in crate::sip) fn server(vias: usize, source: &str, extra: &[(Name, &str)]) -> Dialog {
         let contact = "<sip:milo@192.0.2.1>".to_owned();
         Dialog::of_server(&invite(vias, extra), "l".to_owned(), flow(source), contact).unwrap()
     }
@@ -277,12 +240,12 @@ mod tests {
     #[test]
     fn request_mirrors_the_invite() {
         let mut dialog = server(1, "198.51.100.9:5060", &[(Name::CONTACT, "<sip:rasoa@198.51.100.9:5080>")]);
-        let (bye, path) = dialog.request(Method::Bye);
+        let bye = dialog.request(Method::Bye);
         assert_eq!(bye.uri().unwrap().to_string(), "sip:rasoa@198.51.100.9:5080");
         assert_eq!(bye.headers.get(Name::FROM), Some("<sip:milo@192.0.2.1>;tag=l"));
         assert_eq!(bye.headers.get(Name::TO), Some("\"Rasoa\" <sip:rasoa@example.mg>;tag=r"));
         assert_eq!(bye.headers.get(Name::CSEQ), Some("1 BYE"));
-        assert_eq!(path.flow.remote, "198.51.100.9:5080".parse::<SocketAddr>().unwrap());
+        assert_eq!(dialog.path().flow.remote, "198.51.100.9:5080".parse::<SocketAddr>().unwrap());
     }
 
     #[test]
@@ -292,11 +255,12 @@ mod tests {
             (Name::RECORD_ROUTE, "<sip:203.0.113.2:5062;lr>"),
             (Name::CONTACT, "<sip:rasoa@10.0.0.9>"),
         ];
-        let (bye, path) = server(3, "203.0.113.1:5060", &extra).request(Method::Bye);
+        let mut dialog = server(3, "203.0.113.1:5060", &extra);
+        let bye = dialog.request(Method::Bye);
         assert_eq!(bye.uri().unwrap().to_string(), "sip:rasoa@10.0.0.9");
         let routes: Vec<_> = bye.headers.get_all(Name::ROUTE).collect();
         assert_eq!(routes, ["<sip:203.0.113.1;lr>", "<sip:203.0.113.2:5062;lr>"]);
-        assert_eq!(path.flow.remote, "203.0.113.1:5060".parse::<SocketAddr>().unwrap());
+        assert_eq!(dialog.path().flow.remote, "203.0.113.1:5060".parse::<SocketAddr>().unwrap());
     }
 
     #[test]
@@ -306,11 +270,12 @@ mod tests {
             (Name::RECORD_ROUTE, "<sip:203.0.113.2;lr>"),
             (Name::CONTACT, "<sip:rasoa@198.51.100.9>"),
         ];
-        let (bye, path) = server(3, "203.0.113.1:5060", &extra).request(Method::Bye);
+        let mut dialog = server(3, "203.0.113.1:5060", &extra);
+        let bye = dialog.request(Method::Bye);
         assert_eq!(bye.uri().unwrap().to_string(), "sip:203.0.113.1");
         let routes: Vec<_> = bye.headers.get_all(Name::ROUTE).collect();
         assert_eq!(routes, ["<sip:203.0.113.2;lr>", "<sip:rasoa@198.51.100.9>"]);
-        assert_eq!(path.flow.remote, "203.0.113.1:5060".parse::<SocketAddr>().unwrap());
+        assert_eq!(dialog.path().flow.remote, "203.0.113.1:5060".parse::<SocketAddr>().unwrap());
     }
 
     #[test]
@@ -321,34 +286,11 @@ mod tests {
         response.headers.push(Name::RECORD_ROUTE, "<sip:203.0.113.1;lr>");
         response.headers.push(Name::CONTACT, "<sip:milo@198.51.100.4>");
         let dialog = Dialog::of_client(&invite(1, &[]), &response, flow("203.0.113.1:5060")).unwrap();
-        let (ack, _) = dialog.ack(7);
+        let ack = dialog.ack(7);
         let routes: Vec<_> = ack.headers.get_all(Name::ROUTE).collect();
         assert_eq!(routes, ["<sip:203.0.113.1;lr>", "<sip:203.0.113.2;lr>"]);
         assert_eq!(ack.headers.get(Name::CSEQ), Some("7 ACK"));
         assert_eq!(ack.headers.get(Name::TO), Some("<sip:milo@192.0.2.1>;tag=m"));
-    }
-
-    #[test]
-    fn contact_behind_a_nat_or_known_to_dns_only_is_reached_at_the_source() {
-        for contact in ["<sip:rasoa@10.0.0.9:5080>", "<sip:rasoa@phone.example>"] {
-            let (_, path) = server(1, "198.51.100.9:40123", &[(Name::CONTACT, contact)]).request(Method::Bye);
-            assert_eq!(path.flow.remote, "198.51.100.9:40123".parse::<SocketAddr>().unwrap(), "{contact}");
-        }
-        let behind_proxy = [(Name::CONTACT, "<sip:rasoa@203.0.113.50>")];
-        let (_, path) = server(2, "198.51.100.9:5060", &behind_proxy).request(Method::Bye);
-        assert_eq!(path.flow.remote, "203.0.113.50:5060".parse::<SocketAddr>().unwrap(), "a proxy that wants no more");
-    }
-
-    #[test]
-    fn contact_that_asks_for_a_stream_gets_one_and_a_stream_is_kept() {
-        let contact = [(Name::CONTACT, "<sip:rasoa@198.51.100.9:5070;transport=TCP>")];
-        let (_, path) = server(1, "198.51.100.9:5060", &contact).request(Method::Bye);
-        let named = "198.51.100.9:5070".parse().unwrap();
-        assert_eq!((path.flow.transport, path.flow.remote), (Transport::Tcp, named));
-        let mut streamed = server(1, "198.51.100.9:40123", &[(Name::CONTACT, "<sip:rasoa@198.51.100.9:5070>")]);
-        streamed.flow.transport = Transport::Tcp;
-        let (_, path) = streamed.request(Method::Bye);
-        assert_eq!(path, Path { flow: streamed.flow, or_connect: Some(named) });
     }
 
     #[test]

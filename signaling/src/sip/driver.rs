@@ -16,6 +16,7 @@ use super::{
     flow::{Flow, Packet, Path, Transport},
     identity::Identity,
     ladder::Ladders,
+    lookups::Lookups,
     message::Message,
     registrar::{Proven, Registered},
     registrars::Registrars,
@@ -45,7 +46,8 @@ pub(super) struct Driver {
     pub(super) transports: Transports,
     pub(super) calls: HashMap<CallKey, watch::Sender<CallState>>,
     pub(super) registrars: Registrars,
-    /// What the registrars are found with, and whose certificates are believed there.
+    pub(super) lookups: Lookups,
+    /// What registrars and next hops are found with, and whose certificates are believed there.
     pub(super) resolver: Resolver,
     pub(super) trust: Option<Trust>,
     pub(super) waiting: Waiting,
@@ -97,9 +99,9 @@ impl Driver {
                     self.calls.remove(&call);
                     self.waiting.end(call);
                 }
-                (key, found) = self.registrars.located() => {
+                (key, uri, found) = self.lookups.located() => {
                     let ways = found.and_then(|destination| destination.ways(&mut self.transports));
-                    self.core.located(now(), key, ways);
+                    self.core.located(now(), key, &uri, ways);
                 }
                 () = sleep_until(timer) => {}
             }
@@ -216,8 +218,9 @@ impl Driver {
                 }
                 Output::Close(connection) => self.transports.close(connection),
                 Output::Event(event) => self.pass_on(now, event),
-                Output::Locate(key, registrar) => {
-                    self.registrars.locate(key, registrar, self.resolver.clone(), self.trust.clone());
+                Output::Locate(key, uri, trust) => {
+                    let trust = trust.or_else(|| self.trust.clone());
+                    self.lookups.locate(key, uri, self.resolver.clone(), trust);
                 }
             }
         }

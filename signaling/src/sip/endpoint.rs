@@ -24,6 +24,7 @@ use super::{
     introduction::Introduction,
     ladder::Ladders,
     logins::TrunkLogin,
+    lookups::Lookups,
     registrar::{Algorithms, Registered, RegistrarConfig, User},
     registrars::Registrars,
     registration::{Account, RegistrationState},
@@ -220,6 +221,7 @@ impl Endpoint {
             calls: HashMap::new(),
             waiting: Waiting::default(),
             registrars: Registrars::default(),
+            lookups: Lookups::default(),
             resolver: resolver.clone(),
             trust: config.trust.clone(),
             binding: None,
@@ -457,8 +459,8 @@ impl Caller {
     ) -> Result<Outgoing, SignalingError> {
         let socket = self.legs.ports.bind()?;
         let rtp = socket.local_addr()?;
-        let call =
-            NewCall { target: target.clone(), introduction, destination, rtp, is_urgent: self.is_urgent, credentials };
+        let (target, trust, is_urgent) = (target.clone(), self.trust.clone(), self.is_urgent);
+        let call = NewCall { target, introduction, destination, rtp, is_urgent, credentials, trust };
         let (handle, call_id) = ask(&self.commands, |reply| Command::Call(Box::new(call), reply)).await?;
         Ok(Outgoing { call_id, waiting: Some((handle, Audio::Silent(socket))), legs: self.legs.clone(), told: None })
     }

@@ -95,6 +95,9 @@ impl Driver {
         if let Some(credentials) = &call.credentials {
             self.core.authorize(key, credentials.clone());
         }
+        if let Some(trust) = &call.trust {
+            self.core.trust(key, trust.clone());
+        }
         let call_id = self.core.call_id(key).unwrap_or_default();
         match self.handle(key) {
             Some(handle) => Ok((handle, call_id)),

@@ -181,7 +181,7 @@ impl Core {
         {
             call.flow.connection = flow.connection;
             if let Some(dialog) = &mut call.dialog {
-                dialog.flow.connection = flow.connection;
+                dialog.learn_connection(flow);
             }
         }
     }

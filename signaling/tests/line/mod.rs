@@ -12,7 +12,7 @@ use milo_signaling::{
     Algorithms, EndReason, SessionTimers, Transport,
     security::MediaSecurity,
     sip::{
-        Message, Name,
+        Message, Name, Uri,
         core::{CallKey, Core, CoreConfig, Event, Output},
         flow::{Flow, Path, Way, Ways},
         parse,
@@ -32,7 +32,10 @@ pub struct Line {
     pub flow: Flow,
     sent: Vec<(Duration, SocketAddr, Message)>,
     events: Vec<Event>,
-    sought: Vec<CallKey>,
+    /// What is sought and not yet found.
+    pub sought: Vec<(CallKey, Uri)>,
+    /// Whether what is sought is found at once.
+    pub finds: bool,
     /// Whose ways were kept open.
     pub kept: Vec<SocketAddr>,
     /// Whether no name has an address.
@@ -72,7 +75,8 @@ impl Line {
         let flow = Flow { transport, local: US.parse().unwrap(), remote: PEER.parse().unwrap(), connection: None };
         let (sent, events, sought, kept) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let core = Core::new(start, config);
-        Line { core, now: start, start, flow, sent, events, sought, kept, is_lost: false, others: Vec::new() }
+        let others = Vec::new();
+        Line { core, now: start, start, flow, sent, events, sought, finds: true, kept, is_lost: false, others }
     }
 
     /// The peer sends this.
@@ -123,13 +127,15 @@ impl Line {
                 Output::Event(event) => self.events.push(event),
                 Output::Close(_) => {}
                 Output::KeepAlive(path) => self.kept.push(path.flow.remote),
-                Output::Locate(key, _) => self.sought.push(key),
+                Output::Locate(key, uri, _) => self.sought.push((key, uri)),
             }
         }
-        // A registrar is where the peer is, if it is anywhere.
-        for key in std::mem::take(&mut self.sought) {
+        // What is sought is where the peer is, if it is anywhere.
+        while self.finds
+            && let Some((key, uri)) = self.sought.pop()
+        {
             let found = if self.is_lost { Err("no such host".to_owned()) } else { Ok(self.ways()) };
-            self.core.located(self.now, key, found);
+            self.core.located(self.now, key, &uri, found);
             self.collect();
         }
     }

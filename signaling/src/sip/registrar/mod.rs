@@ -241,7 +241,7 @@ impl Core {
 
     /// A connection is no more: the telephones that came by it are reached no longer, and whoever has their address next is
     /// somebody else.
-    pub fn closed(&mut self, connection: ConnectionId) {
+    pub(super) fn unbind(&mut self, connection: ConnectionId) {
         if let Some(registrar) = &mut self.registrar {
             registrar.bindings.closed(connection);
         }

@@ -139,6 +139,12 @@ impl Transactions {
         self.insert(Transaction { machine, key, merge_key, path, last: None, owner: None, scheduled: None })
     }
 
+    /// The name of a transaction that begins later, with [`Self::send_as`].
+    pub(crate) fn reserve(&mut self) -> TransactionId {
+        self.last_id += 1;
+        TransactionId(self.last_id)
+    }
+
     /// Sends a request whose top Via carries `branch`, and waits for its responses on behalf of `owner`.
     pub(crate) fn send(
         &mut self,
@@ -149,6 +155,21 @@ impl Transactions {
         owner: Option<CallKey>,
         out: &mut VecDeque<Packet>,
     ) -> TransactionId {
+        let id = self.reserve();
+        self.send_as(now, (id, owner), request, branch, path, out);
+        id
+    }
+
+    /// The same under a name that was reserved.
+    pub(crate) fn send_as(
+        &mut self,
+        now: Instant,
+        (id, owner): (TransactionId, Option<CallKey>),
+        request: Message,
+        branch: &str,
+        path: Path,
+        out: &mut VecDeque<Packet>,
+    ) {
         let reliable = path.flow.transport.is_reliable();
         let method = request.method().cloned().unwrap_or(Method::Options);
         let bytes: Arc<[u8]> = request.to_bytes().into();
@@ -159,9 +180,8 @@ impl Transactions {
         };
         let key = client_key(branch, &method);
         let last = Some(Arc::clone(&bytes));
-        let id = self.insert(Transaction { machine, key, merge_key: None, path, last, owner, scheduled: None });
+        self.insert_as(id, Transaction { machine, key, merge_key: None, path, last, owner, scheduled: None });
         out.push_back(Packet { path, bytes, transaction: Some(id) });
-        id
     }
 
     /// A request came that belongs to this transaction: a repetition, or the ACK. True: pass the ACK to the user.
@@ -353,15 +373,18 @@ impl Transactions {
     }
 
     fn insert(&mut self, transaction: Transaction) -> TransactionId {
-        self.last_id += 1;
-        let id = TransactionId(self.last_id);
+        let id = self.reserve();
+        self.insert_as(id, transaction);
+        id
+    }
+
+    fn insert_as(&mut self, id: TransactionId, transaction: Transaction) {
         self.by_key.insert(transaction.key.clone(), id);
         if let Some(merge_key) = &transaction.merge_key {
             self.by_merge_key.insert(merge_key.clone(), id);
         }
         self.live.insert(id, transaction);
         self.settle(id);
-        id
     }
 
     /// After every event: moves the timer, forgets what is over.

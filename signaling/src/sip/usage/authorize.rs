@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use tracing::debug;
 
-use super::{Call, Stage};
+use super::{Call, Stage, requests::Open};
 use crate::sip::{
     core::{CallKey, Core},
     digest::{Authorizer, Credentials},
@@ -15,25 +15,12 @@ use crate::sip::{
     transaction::table::TransactionId,
 };
 
-/// Requests within a dialog that wait for their final response, at most; of more the oldest are not sent again.
-const WAITING: usize = 8;
-
 /// What a call needs to answer challenges.
 #[derive(Debug)]
 pub(super) struct Authorization {
     authorizer: Authorizer,
     /// What the INVITE that was sent last had, for its ACK (section 22.1).
     of_invite: Vec<(Name, String)>,
-    /// Requests within the dialog without a final response.
-    waiting: Vec<Waiting>,
-}
-
-#[derive(Debug)]
-struct Waiting {
-    id: TransactionId,
-    /// Its transaction before it was sent again: under that name others wait for its end.
-    first: TransactionId,
-    request: Message,
 }
 
 impl Authorization {
@@ -48,18 +35,6 @@ impl Authorization {
             }
         }
     }
-
-    fn wait_for(&mut self, waiting: Waiting) {
-        if self.waiting.len() == WAITING {
-            self.waiting.remove(0);
-        }
-        self.waiting.push(waiting);
-    }
-
-    fn waiting(&mut self, id: TransactionId) -> Option<Waiting> {
-        let at = self.waiting.iter().position(|waiting| waiting.id == id)?;
-        Some(self.waiting.remove(at))
-    }
 }
 
 impl Core {
@@ -67,19 +42,13 @@ impl Core {
     pub fn authorize(&mut self, key: CallKey, credentials: Credentials) {
         let Some(call) = self.calls.get_mut(&key) else { return };
         let authorizer = Authorizer::new(credentials);
-        call.authorization = Some(Box::new(Authorization { authorizer, of_invite: Vec::new(), waiting: Vec::new() }));
+        call.authorization = Some(Box::new(Authorization { authorizer, of_invite: Vec::new() }));
     }
 
-    /// Gives a request within a dialog its credentials, while they hold. False: the call has none.
-    pub(in crate::sip) fn authorize_within(&mut self, key: CallKey, request: &mut Message) -> bool {
-        let authorization = self.calls.get_mut(&key).and_then(|call| call.authorization.as_mut());
-        authorization.map(|authorization| authorization.authorize(request)).is_some()
-    }
-
-    /// A request within a dialog is on its way: kept, for a challenge.
-    pub(in crate::sip) fn keep_request(&mut self, key: CallKey, id: TransactionId, request: Message) {
+    /// Gives a request within a dialog the call's credentials, where it has some and while they hold.
+    pub(super) fn authorize_within(&mut self, key: CallKey, request: &mut Message) {
         if let Some(authorization) = self.calls.get_mut(&key).and_then(|call| call.authorization.as_mut()) {
-            authorization.wait_for(Waiting { id, first: id, request });
+            authorization.authorize(request);
         }
     }
 
@@ -93,34 +62,39 @@ impl Core {
 
     /// Nothing will come any more for this transaction: the name that it had at first.
     pub(super) fn given_up(&mut self, key: CallKey, id: TransactionId) -> TransactionId {
-        let authorization = self.calls.get_mut(&key).and_then(|call| call.authorization.as_mut());
-        authorization.and_then(|authorization| authorization.waiting(id)).map_or(id, |waiting| waiting.first)
+        let open = self.calls.get_mut(&key).and_then(|call| call.requests.take(id));
+        open.map_or(id, |open| open.first)
     }
 
-    /// A response came: `None` when it was a challenge and its request is on its way again, else the name that the
-    /// transaction had at first.
-    pub(super) fn unless_challenged(
+    /// A response came: `None` when its request is on its way again, because it was challenged or because another server is to be
+    /// tried (RFC 3263 section 4.3); else the name that the transaction had at first.
+    pub(super) fn unless_sent_again(
         &mut self,
         now: Instant,
         key: CallKey,
         id: TransactionId,
         response: &Message,
     ) -> Option<TransactionId> {
-        let (code, cnonce) = (response.status()?, self.word());
-        let Some(Call { authorization: Some(authorization), dialog, stage, .. }) = self.calls.get_mut(&key) else {
+        let (code, cnonce, again) = (response.status()?, self.word(), self.transactions.reserve());
+        let Some(call) = self.calls.get_mut(&key) else { return Some(id) };
+        if code < 200 {
+            return Some(call.requests.first(id));
+        }
+        if code == 503 && self.go_another_way(now, key, id, false) {
+            return None;
+        }
+        let Some(Call { authorization, dialog, stage, requests, .. }) = self.calls.get_mut(&key) else {
             return Some(id);
         };
-        if code < 200 {
-            return Some(id);
-        }
-        let waiting = authorization.waiting(id);
-        let first = waiting.as_ref().map_or(id, |waiting| waiting.first);
+        let open = requests.take(id);
+        let first = open.as_ref().map_or(id, |open| open.first);
+        let Some(authorization) = authorization else { return Some(first) };
         if !matches!(code, 401 | 407) {
             authorization.authorizer.settled();
             return Some(first);
         }
         let invites = matches!(stage, Stage::Outgoing(outgoing) if outgoing.waits_for(id));
-        if !invites && waiting.is_none() {
+        if !invites && open.is_none() {
             return Some(first);
         }
         if let Err(why) = authorization.authorizer.challenged(response, &cnonce) {
@@ -131,20 +105,11 @@ impl Core {
             self.invite_again(now, key);
             return None;
         }
-        let (mut request, dialog) = (waiting?.request, dialog.as_mut()?);
-        let path = dialog.renumber(&mut request);
-        strip(&mut request);
+        let (mut request, dialog) = (open?.request, dialog.as_mut()?);
+        dialog.renumber(&mut request);
         authorization.authorize(&mut request);
-        let branch = self.put_via(&mut request, &path);
-        let id = self.transactions.send(now, request.clone(), &branch, path, Some(key), &mut self.packets);
-        let authorization = self.calls.get_mut(&key).and_then(|call| call.authorization.as_mut())?;
-        authorization.wait_for(Waiting { id, first, request });
+        requests.add(Open::new(again, first, &dialog.remote_tag, request));
+        self.set_off(now, key, again);
         None
     }
-}
-
-/// Takes away what every sending puts there anew.
-fn strip(request: &mut Message) {
-    request.headers.remove(Name::VIA);
-    request.headers.remove(Name::USER_AGENT);
 }

@@ -32,9 +32,6 @@ use crate::{
 /// How long the other side may ring at most: longer than whoever calls may ask for, which is five minutes.
 const RING_LIMIT: Duration = Duration::from_secs(330);
 
-/// The ACKs that are kept: the 2xx of the last INVITE and of the one before may still be on their way.
-const ACKS: usize = 2;
-
 /// Our INVITE, without a final response yet.
 #[derive(Debug)]
 pub(in crate::sip) struct Outgoing {
@@ -390,35 +387,15 @@ impl Core {
         let tag = response.to().ok().and_then(|to| to.tag().map(str::to_owned)).unwrap_or_default();
         if call.dialog.as_ref().is_some_and(|dialog| dialog.remote_tag == tag) {
             let number = response.cseq().map_or(0, |(number, _)| number);
-            if let Some((_, ack)) = call.acks.iter().find(|(of, _)| *of == number).cloned() {
-                self.counters.retransmissions += 1;
-                self.packets.push_back(ack);
-            }
-            return;
+            return self.ack_again(key, number);
         }
         let number = response.cseq().map_or(1, |(number, _)| number);
         let Some(other) = self.branch(key, id, response) else { return };
-        let ((mut ack, ack_path), (mut bye, path)) = (other.ack(number), other.request(Method::Bye));
-        self.put_via(&mut ack, &ack_path);
-        self.packets.push_back(Packet { path: ack_path, bytes: ack.to_bytes().into(), transaction: None });
+        let (mut ack, mut bye, path) = (other.ack(number), other.request(Method::Bye), other.path());
+        self.put_via(&mut ack, &path);
+        self.packets.push_back(Packet { path, bytes: ack.to_bytes().into(), transaction: None });
         let branch = self.put_via(&mut bye, &path);
         self.transactions.send(now, bye, &branch, path, None, &mut self.packets);
-    }
-
-    /// Sends the ACK of a 2xx within the call's dialog, and keeps it.
-    pub(super) fn send_ack(&mut self, key: CallKey, response: &Message) {
-        let dialog = self.calls.get(&key).and_then(|call| call.dialog.as_ref());
-        let (Some(dialog), Ok((number, _))) = (dialog, response.cseq()) else { return };
-        let (mut ack, path) = dialog.ack(number);
-        self.authorize_ack(key, &mut ack);
-        self.put_via(&mut ack, &path);
-        let ack = Packet { path, bytes: ack.to_bytes().into(), transaction: None };
-        self.packets.push_back(ack.clone());
-        let Some(call) = self.calls.get_mut(&key) else { return };
-        call.acks.push_back((number, ack));
-        if call.acks.len() > ACKS {
-            call.acks.pop_front();
-        }
     }
 
     /// Our INVITE has failed.

@@ -96,9 +96,9 @@ impl Core {
         call.stage = Stage::Closing;
         call.unacked = None;
         let Some(dialog) = &mut call.dialog else { return };
-        let (mut bye, path) = dialog.request(Method::Bye);
+        let mut bye = dialog.request(Method::Bye);
         bye.headers.push(Name::REASON, why.to_string());
-        self.send_request(now, key, bye, path);
+        self.send_request(now, key, bye);
         self.settle_call(key);
     }
 

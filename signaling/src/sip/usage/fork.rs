@@ -24,7 +24,7 @@ const FORKS: usize = 8;
 /// A dialog of our INVITE that is not the call's present one.
 #[derive(Debug)]
 pub(super) struct Fork {
-    dialog: Dialog,
+    pub(super) dialog: Dialog,
     negotiation: Option<Negotiation>,
     said: Said,
 }

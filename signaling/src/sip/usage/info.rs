@@ -55,9 +55,9 @@ impl Core {
     pub fn tell_key(&mut self, now: Instant, key: CallKey, press: KeyPress) -> Result<TransactionId, SignalingError> {
         let call = self.calls.get_mut(&key).ok_or(SignalingError::Gone)?;
         let (Stage::Up, Some(dialog)) = (&call.stage, &mut call.dialog) else { return Err(SignalingError::Gone) };
-        let (mut info, path) = dialog.request(Method::Info);
+        let mut info = dialog.request(Method::Info);
         info.set_body(RELAY_TYPE, relay_body(press));
-        let id = self.send_request(now, key, info, path);
+        let id = self.send_request(now, key, info);
         self.told_keys.insert(id);
         Ok(id)
     }

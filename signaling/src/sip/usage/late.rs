@@ -49,16 +49,16 @@ impl Core {
                     return;
                 }
                 let Ok(mut dialog) = Dialog::of_client(invite, response, path.flow) else { return };
-                let ((mut ack, ack_path), (mut bye, bye_path)) = (dialog.ack(number), dialog.request(Method::Bye));
-                self.put_via(&mut ack, &ack_path);
-                let ack = Packet { path: ack_path, bytes: ack.to_bytes().into(), transaction: None };
+                let (mut ack, mut bye, path) = (dialog.ack(number), dialog.request(Method::Bye), dialog.path());
+                self.put_via(&mut ack, &path);
+                let ack = Packet { path, bytes: ack.to_bytes().into(), transaction: None };
                 self.packets.push_back(ack.clone());
                 self.late.push_back((id, ack));
                 if self.late.len() > ACKS {
                     self.late.pop_front();
                 }
-                let branch = self.put_via(&mut bye, &bye_path);
-                self.transactions.send(now, bye, &branch, bye_path, None, &mut self.packets);
+                let branch = self.put_via(&mut bye, &path);
+                self.transactions.send(now, bye, &branch, path, None, &mut self.packets);
             }
             // Acknowledged by its transaction.
             _ => {}

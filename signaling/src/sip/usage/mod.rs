@@ -6,10 +6,10 @@
 //!  we call         Outgoing ──2xx─────► Up
 //!                     └──refused, cancelled, nobody──────────────────► gone
 //! ```
-//! While it is up: `reinvite` refreshes the session and holds, `refer` transfers, `takeover` changes the other side, `info`
+//! What we say within a dialog goes out by `requests`. While it is up: `reinvite` refreshes the session and holds, `refer` transfers, `takeover` changes the other side, `info`
 //! tells keys. Texts (`text`) come within a call and outside of any.
 
-use std::{collections::VecDeque, net::IpAddr, time::Instant};
+use std::{net::IpAddr, time::Instant};
 
 use super::{
     core::{CallKey, Core, EndReason, Event},
@@ -38,6 +38,7 @@ mod refer;
 mod register;
 mod reinvite;
 mod reliable;
+mod requests;
 mod server;
 mod takeover;
 mod text;
@@ -52,6 +53,7 @@ pub(super) use ping::Ping;
 use refer::Referrals;
 use reinvite::Changes;
 use reliable::Reliable;
+use requests::Requests;
 use server::Incoming;
 pub(super) use text::Sending;
 pub use text::TextIn;
@@ -71,8 +73,8 @@ pub(super) struct Call {
     reliable: Reliable,
     /// A 2xx of ours that waits for its ACK.
     unacked: Option<Unacked>,
-    /// The ACKs of the 2xx to our last INVITEs by their numbers, to be sent again when those come again.
-    acks: VecDeque<(u32, Packet)>,
+    /// What we have said within its dialogs.
+    requests: Requests,
     /// The session timer, once answered.
     clock: Option<Clock>,
     /// What we want to change.
@@ -125,7 +127,7 @@ impl Call {
             negotiation: None,
             reliable: Reliable::default(),
             unacked: None,
-            acks: VecDeque::new(),
+            requests: Requests::default(),
             clock: None,
             changes: Changes::default(),
             referrals: Referrals::default(),
@@ -261,7 +263,7 @@ impl Core {
     pub(super) fn responded(&mut self, now: Instant, key: CallKey, id: TransactionId, response: &Message) {
         let Some(code) = response.status() else { return };
         let Ok((_, method)) = response.cseq() else { return };
-        let Some(id) = self.unless_challenged(now, key, id, response) else { return };
+        let Some(id) = self.unless_sent_again(now, key, id, response) else { return };
         match method {
             Method::Invite if self.reinvite_responded(now, key, id, code, response) => {}
             Method::Invite => self.invite_responded(now, key, id, code, response),
@@ -274,6 +276,9 @@ impl Core {
 
     /// Nobody answered a request of ours: `code` is 408, or 503 when it could not be sent, and why.
     pub(super) fn unanswered(&mut self, now: Instant, key: CallKey, id: TransactionId, (code, why): (u16, &str)) {
+        if self.go_another_way(now, key, id, code == 503) {
+            return;
+        }
         let id = self.given_up(key, id);
         if self.key_answered(id, code)
             || self.reinvite_unanswered(now, key, id, code)

@@ -162,7 +162,7 @@ impl Core {
     fn notify(&mut self, now: Instant, key: CallKey, code: u16) {
         let Some(Call { dialog: Some(dialog), referrals, .. }) = self.calls.get_mut(&key) else { return };
         let Some(Theirs { event: Some(event), until, .. }) = &referrals.theirs else { return };
-        let (mut notify, path) = dialog.request(Method::Notify);
+        let mut notify = dialog.request(Method::Notify);
         notify.headers.push(Name::EVENT, event.as_str());
         let left = until.saturating_duration_since(now).as_secs();
         let state = match code {
@@ -174,7 +174,7 @@ impl Core {
         if code >= 200 {
             referrals.theirs = None;
         }
-        self.send_request(now, key, notify, path);
+        self.send_request(now, key, notify);
     }
 
     /// Sends the other side of a call that is up somewhere else: it is to call `target`, which may carry a Replaces. Its
@@ -188,13 +188,13 @@ impl Core {
         if call.referrals.ours.is_some() {
             return Err(SignalingError::Refused { code: 491 });
         }
-        let (mut refer, path) = dialog.request(Method::Refer);
+        let mut refer = dialog.request(Method::Refer);
         refer.headers.push(Name::REFER_TO, format!("<{target}>"));
         if let Ok(us) = refer.from() {
             refer.headers.push(Name::REFERRED_BY, format!("<{}>", us.uri));
         }
         let number = refer.cseq().map_or(0, |(number, _)| number);
-        let transaction = self.send_request(now, key, refer, path);
+        let transaction = self.send_request(now, key, refer);
         if let Some(call) = self.calls.get_mut(&key) {
             // The transaction itself ends before.
             let until = now + SUBSCRIPTION;

@@ -11,6 +11,7 @@ use crate::sip::{
     headers::Name,
     registration::{Account, Next, Registration},
     transaction::table::{Told, TransactionId},
+    uri::Uri,
 };
 
 impl Core {
@@ -24,8 +25,11 @@ impl Core {
         key
     }
 
-    /// The answer to [`Output::Locate`]: the ways to the registrar, or why there is none.
-    pub fn located(&mut self, now: Instant, key: CallKey, mut found: Result<Ways, String>) {
+    /// The answer to [`Output::Locate`]: the ways to the registrar or to the next hop of the call, or why there is none.
+    pub fn located(&mut self, now: Instant, key: CallKey, uri: &Uri, mut found: Result<Ways, String>) {
+        if self.calls.contains_key(&key) {
+            return self.found_next_hop(now, key, uri, found);
+        }
         let dice = self.dice();
         if let Ok(ways) = &mut found {
             self.deaf.put_last(now, ways);
@@ -100,7 +104,8 @@ impl Core {
             Next::Send => self.send_register(now, key),
             Next::Locate => {
                 let Some(registration) = self.registrations.get(&key) else { return };
-                self.outputs.push_back(Output::Locate(key, registration.account.registrar.clone()));
+                let Account { registrar, trust, .. } = &registration.account;
+                self.outputs.push_back(Output::Locate(key, registrar.clone(), trust.clone()));
             }
         }
     }

@@ -111,7 +111,7 @@ impl Core {
         changes.wait = None;
         let hold = changes.hold;
         let (body, before) = negotiation.offer_again(hold);
-        let (mut invite, path) = dialog.request(Method::Invite);
+        let mut invite = dialog.request(Method::Invite);
         let asked_s = timers.ask(&mut invite, clock.map(|clock| clock.terms), changes.min_se);
         invite.headers.push(Name::ALLOW, allow());
         invite.headers.push(Name::SUPPORTED, supported());
@@ -119,7 +119,7 @@ impl Core {
         if let Some(clock) = clock {
             clock.sent();
         }
-        let transaction = self.send_request(now, key, invite, path);
+        let transaction = self.send_request(now, key, invite);
         if let Some(call) = self.calls.get_mut(&key) {
             let give_up = now + LONGEST_THOUGHT;
             call.changes.pending = Some(Pending { transaction, hold, before, asked_s, give_up });

@@ -239,9 +239,9 @@ impl Core {
         }
         outgoing.said.rseq = Some(rseq);
         let number = response.cseq().map_or(0, |(number, _)| number);
-        let (mut prack, path) = dialog.request(Method::Prack);
+        let mut prack = dialog.request(Method::Prack);
         prack.headers.push(Name::RACK, format!("{rseq} {number} {}", Method::Invite));
-        self.send_request(now, key, prack, path);
+        self.send_request(now, key, prack);
         true
     }
 }

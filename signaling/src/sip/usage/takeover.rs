@@ -3,7 +3,7 @@
 
 use std::{net::SocketAddr, time::Instant};
 
-use super::{Stage, media::Negotiation};
+use super::{Requests, Stage, media::Negotiation};
 use crate::sip::{
     core::{CallKey, Core, Event},
     dialog::Dialog,
@@ -132,7 +132,7 @@ impl Core {
         let Some(mut left) = call.dialog.take() else { return };
         self.dialogs.remove(&(left.call_id.clone(), left.local_tag.clone()));
         if is_up {
-            let (mut bye, path) = left.request(Method::Bye);
+            let (mut bye, path) = (left.request(Method::Bye), left.path());
             self.authorize_within(key, &mut bye);
             let branch = self.put_via(&mut bye, &path);
             self.transactions.send(now, bye, &branch, path, None, &mut self.packets);
@@ -140,6 +140,7 @@ impl Core {
         // They were for the one who leaves.
         if let Some(call) = self.calls.get_mut(&key) {
             call.authorization = None;
+            call.requests = Requests::default();
         }
     }
 
