@@ -19,6 +19,7 @@ mod info;
 mod keep_alive;
 mod locating;
 mod logins;
+mod lost;
 mod mutations;
 mod odd_orders;
 mod outside;

@@ -270,6 +270,76 @@ fn an_update_refreshes_too_and_is_held_to_the_same_terms() {
     assert_eq!(line.ended(), EndReason::SessionExpired);
 }
 
+/// What every refresh is to a peer whose Allow names UPDATE: a caller of ours, or a callee.
+fn refreshing(placed: bool) -> (Line, Message) {
+    let mut line = Line::new(Transport::Udp);
+    if placed {
+        calling(&mut line, "Allow: INVITE, ACK, BYE, UPDATE");
+    } else {
+        called(&mut line, "Allow: INVITE, ACK, BYE, UPDATE");
+    }
+    line.pass(seconds(900));
+    let refresh = line.only();
+    (line, refresh)
+}
+
+#[test]
+fn who_takes_update_is_refreshed_by_one_that_offers_nothing() {
+    for placed in [false, true] {
+        let (mut line, refresh) = refreshing(placed);
+        assert_eq!((brief(&refresh).as_str(), refresh.sdp()), ("UPDATE", None), "RFC 4028 section 7.4");
+        assert_eq!(expires(&refresh), Some("1800;refresher=uac"));
+        assert!(refresh.headers.has(Name::CONTACT), "it refreshes the target too (RFC 3311 section 5.1)");
+        line.hear(&with(&response(&refresh, 200, "", ""), "Require: timer\r\nSession-Expires: 600;refresher=uac"));
+        assert!(line.spoke().is_empty() && line.events().is_empty(), "no ACK, and the session is what it was");
+        line.pass(seconds(300));
+        let again = line.only();
+        assert_eq!((brief(&again).as_str(), expires(&again)), ("UPDATE", Some("600;refresher=uac")));
+    }
+}
+
+#[test]
+fn an_invite_of_the_other_side_may_cross_our_update_which_offers_nothing() {
+    let (mut line, refresh) = refreshing(false);
+    let tag = refresh.from().unwrap().tag().unwrap().to_owned();
+    line.hear(&within(&tag, "INVITE", 2, "re", SDP));
+    assert_eq!(line.spoke(), ["200 INVITE"]);
+    line.hear(&within(&tag, "ACK", 2, "ack2", ""));
+    line.hear(&response(&refresh, 200, "", ""));
+    assert_eq!(line.core.counters().calls, 1);
+}
+
+#[test]
+fn an_update_that_is_unknown_after_all_becomes_an_invite() {
+    for code in [405, 501] {
+        let (mut line, refresh) = refreshing(false);
+        line.hear(&response(&refresh, code, "", ""));
+        let invite = line.only();
+        assert_eq!((brief(&invite).as_str(), invite.sdp().is_some()), ("INVITE", true));
+        line.hear(&response(&invite, 200, "", SDP));
+        line.sent();
+        line.pass(seconds(900));
+        assert_eq!(line.spoke(), ["INVITE"], "from then on");
+    }
+}
+
+#[test]
+fn an_update_that_finds_nobody_ends_the_call_and_one_that_is_too_short_asks_for_more() {
+    for code in [Some(481), Some(408), None] {
+        let (mut line, refresh) = refreshing(false);
+        match code {
+            Some(code) => line.hear(&response(&refresh, code, "", "")),
+            None => line.pass(seconds(32)),
+        }
+        assert_eq!(line.spoke().last().map(String::as_str), Some("BYE"));
+        assert_eq!(line.ended(), EndReason::Lost { code: code.unwrap_or(408) });
+    }
+    let (mut line, refresh) = refreshing(false);
+    line.hear(&with(&response(&refresh, 422, "", ""), "Min-SE: 2400"));
+    let longer = line.only();
+    assert_eq!((brief(&longer).as_str(), expires(&longer)), ("UPDATE", Some("2400;refresher=uac")));
+}
+
 #[test]
 fn an_update_before_the_answer_starts_no_timer() {
     let mut line = Line::new(Transport::Udp);

@@ -60,10 +60,11 @@ impl Core {
         }
     }
 
-    /// Nothing will come any more for this transaction: the name that it had at first.
-    pub(super) fn given_up(&mut self, key: CallKey, id: TransactionId) -> TransactionId {
+    /// Nothing will come any more for this transaction: the name that it had at first, and its method.
+    pub(super) fn given_up(&mut self, key: CallKey, id: TransactionId) -> (TransactionId, Method) {
         let open = self.calls.get_mut(&key).and_then(|call| call.requests.take(id));
-        open.map_or(id, |open| open.first)
+        let method = open.as_ref().and_then(|open| open.request.method().cloned());
+        (open.map_or(id, |open| open.first), method.unwrap_or(Method::Invite))
     }
 
     /// A response came: `None` when its request is on its way again, because it was challenged or because another server is to be

@@ -372,6 +372,7 @@ impl Core {
             }
             _ => return self.send_bye(now, key, &Reason::normal()),
         };
+        call.learn_methods(response);
         call.clock = Some(Clock::start(now, Terms::of_response(response, asked_s)));
         let Some(negotiation) = self.calls.get_mut(&key).and_then(|call| call.negotiation.as_mut()) else { return };
         match negotiation.take_final_answer(response, said.is_settled) {

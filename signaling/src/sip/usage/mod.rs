@@ -15,6 +15,7 @@ use super::{
     core::{CallKey, Core, EndReason, Event},
     dialog::{Dialog, Order},
     flow::{Flow, Packet},
+    headers::Name,
     message::Message,
     method::Method,
     reason::Reason,
@@ -80,6 +81,8 @@ pub(super) struct Call {
     /// What we want to change.
     changes: Changes,
     referrals: Referrals,
+    /// The other side takes UPDATE, by its Allow.
+    takes_update: bool,
     /// What answers those who ask for credentials.
     authorization: Option<Box<Authorization>>,
     /// We placed it, and drew its Call-ID.
@@ -131,6 +134,7 @@ impl Call {
             clock: None,
             changes: Changes::default(),
             referrals: Referrals::default(),
+            takes_update: false,
             authorization: None,
             is_placed: false,
             is_to_stranger: false,
@@ -151,6 +155,14 @@ impl Call {
             Stage::Hanging | Stage::Closing => None,
         };
         earliest(unacked, stage)
+    }
+
+    /// Notes what a message of the other side says that it can.
+    fn learn_methods(&mut self, message: &Message) {
+        if message.headers.has(&Name::ALLOW) {
+            let allowed = message.tokens(Name::ALLOW);
+            self.takes_update = allowed.iter().any(|method| method == Method::Update.as_str());
+        }
     }
 
     /// Waits for the ACK of this 2xx.
@@ -177,6 +189,7 @@ impl Core {
                 return;
             }
         }
+        call.learn_methods(&request.message);
         match request.method {
             Method::Invite => self.reinvited(now, key, request),
             Method::Bye => self.bye(now, key, &request),
@@ -265,11 +278,27 @@ impl Core {
         let Ok((_, method)) = response.cseq() else { return };
         let Some(id) = self.unless_sent_again(now, key, id, response) else { return };
         match method {
-            Method::Invite if self.reinvite_responded(now, key, id, code, response) => {}
+            Method::Invite | Method::Update if self.change_responded(now, key, id, code, response) => {}
             Method::Invite => self.invite_responded(now, key, id, code, response),
             Method::Bye if code >= 200 => self.forget(key),
             Method::Refer if code >= 200 => drop(self.refer_answered(now, key, id, code)),
             Method::Info if code >= 200 => drop(self.key_answered(id, code)),
+            Method::Notify if code == 481 => self.unsubscribed(key),
+            _ => {}
+        }
+        self.unless_lost(now, key, &method, code);
+    }
+
+    /// The other side does not know the dialog any more: the call is over (RFC 3261 section 12.2.1.2, RFC 6086 section 4.2.1). Who
+    /// said nothing may have let a method go by that it does not know, as some gateways do: it is asked at once whether the session
+    /// stands, by a refresh, and is lost when it says nothing to that either. A NOTIFY has a subscription of its own, which ends alone (RFC 5057 section 5.1), and 481 to a PRACK may be said of
+    /// the response that it acknowledges (RFC 3262 section 3).
+    fn unless_lost(&mut self, now: Instant, key: CallKey, method: &Method, code: u16) {
+        let is_up = self.calls.get(&key).is_some_and(|call| matches!(call.stage, Stage::Up));
+        let tells = matches!(method, Method::Info | Method::Refer | Method::Update | Method::Message);
+        match code {
+            481 if is_up && tells => self.end(now, key, EndReason::Lost { code }),
+            408 if is_up && tells => self.doubt(now, key),
             _ => {}
         }
     }
@@ -279,12 +308,12 @@ impl Core {
         if self.go_another_way(now, key, id, code == 503) {
             return;
         }
-        let id = self.given_up(key, id);
+        let (id, method) = self.given_up(key, id);
         if self.key_answered(id, code)
-            || self.reinvite_unanswered(now, key, id, code)
+            || self.change_unanswered(now, key, id, code)
             || self.refer_answered(now, key, id, code)
         {
-            return;
+            return self.unless_lost(now, key, &method, code);
         }
         let Some(call) = self.calls.get(&key) else { return };
         match &call.stage {

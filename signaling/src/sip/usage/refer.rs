@@ -280,6 +280,14 @@ impl Core {
         }
     }
 
+    /// The other side wants no more news of its REFER: it knows the subscription no longer (RFC 6665 section 4.2.2).
+    pub(super) fn unsubscribed(&mut self, key: CallKey) {
+        if let Some(call) = self.calls.get_mut(&key) {
+            call.referrals.theirs.take_if(|theirs| theirs.open.is_none());
+        }
+        self.settle_call(key);
+    }
+
     /// Time has passed for the referrals of a call that is up.
     pub(super) fn expire_referrals(&mut self, now: Instant, key: CallKey) {
         let Some(call) = self.calls.get(&key) else { return };

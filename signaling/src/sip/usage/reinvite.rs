@@ -1,5 +1,6 @@
-//! INVITEs of ours within a call that is up (RFC 3261 section 14.1): to refresh the session (RFC 4028) and to put the
-//! other side on hold (RFC 3264 section 8.4). One at a time, and none while the other side's is open.
+//! INVITEs of ours within a call that is up (RFC 3261 section 14.1): to put the other side on hold (RFC 3264 section 8.4), and to
+//! refresh the session (RFC 4028), which is done by an UPDATE without an offer where the other side takes one (section 7.4). One at a
+//! time, and none while the other side's is open.
 
 use std::time::{Duration, Instant};
 
@@ -34,17 +35,19 @@ pub(super) struct Changes {
     /// Not before this: INVITEs have crossed, or the other side wants to be left alone.
     wait: Option<Instant>,
     tries: u8,
+    /// The other side has left something unanswered: it is asked whether it is there, whoever is to refresh the session.
+    is_doubted: bool,
     /// The shortest interval that the other side takes, in seconds.
     min_se: u32,
 }
 
-/// Our INVITE without a final response.
+/// Our INVITE or UPDATE without a final response.
 #[derive(Debug)]
 struct Pending {
     transaction: TransactionId,
     hold: Option<bool>,
-    /// What holds if it is refused.
-    before: Standing,
+    /// What holds if it is refused; `None`: it is an UPDATE that offers nothing.
+    before: Option<Standing>,
     asked_s: u32,
     give_up: Instant,
 }
@@ -52,7 +55,7 @@ struct Pending {
 impl Changes {
     /// An INVITE of ours is open: one of the other side is glare.
     pub(super) fn is_pending(&self) -> bool {
-        self.pending.is_some()
+        self.pending.as_ref().is_some_and(|pending| pending.before.is_some())
     }
 
     /// Somebody waits until the other side is on hold, or back.
@@ -89,37 +92,56 @@ impl Core {
         Ok(())
     }
 
+    /// The other side may be gone: asks it.
+    pub(super) fn doubt(&mut self, now: Instant, key: CallKey) {
+        if let Some(call) = self.calls.get_mut(&key) {
+            call.changes.is_doubted = true;
+        }
+        self.pursue(now, key);
+        self.settle_call(key);
+    }
+
     /// Sends what there is to say, if now is the time.
     pub(super) fn pursue(&mut self, now: Instant, key: CallKey) {
         let timers = self.config.session_timers;
         let Some(call) = self.calls.get_mut(&key) else { return };
-        let Call { stage, unacked: None, dialog: Some(dialog), negotiation: Some(negotiation), changes, clock, .. } =
-            call
+        let takes_update = call.takes_update;
+        let Call {
+            stage: Stage::Up,
+            unacked: None,
+            dialog: Some(dialog),
+            negotiation: Some(negotiation),
+            changes,
+            clock,
+            ..
+        } = call
         else {
             return;
         };
-        if !matches!(stage, Stage::Up) {
-            return;
-        }
         let refresh = clock.as_mut().is_some_and(|clock| clock.is_due(now));
-        if changes.pending.is_some() || (changes.hold.is_none() && !refresh) {
+        if changes.pending.is_some() || !(changes.hold.is_some() || refresh || changes.is_doubted) {
             return;
         }
         if changes.wait.is_some_and(|until| now < until) {
             return;
         }
         changes.wait = None;
+        changes.is_doubted = false;
         let hold = changes.hold;
-        let (body, before) = negotiation.offer_again(hold);
-        let mut invite = dialog.request(Method::Invite);
-        let asked_s = timers.ask(&mut invite, clock.map(|clock| clock.terms), changes.min_se);
-        invite.headers.push(Name::ALLOW, allow());
-        invite.headers.push(Name::SUPPORTED, supported());
-        invite.set_body(SDP_TYPE, body);
+        let by_update = hold.is_none() && takes_update;
+        let mut request = dialog.request(if by_update { Method::Update } else { Method::Invite });
+        let asked_s = timers.ask(&mut request, clock.map(|clock| clock.terms), changes.min_se);
+        request.headers.push(Name::ALLOW, allow());
+        request.headers.push(Name::SUPPORTED, supported());
+        let before = (!by_update).then(|| {
+            let (body, before) = negotiation.offer_again(hold);
+            request.set_body(SDP_TYPE, body);
+            before
+        });
         if let Some(clock) = clock {
             clock.sent();
         }
-        let transaction = self.send_request(now, key, invite);
+        let transaction = self.send_request(now, key, request);
         if let Some(call) = self.calls.get_mut(&key) {
             let give_up = now + LONGEST_THOUGHT;
             call.changes.pending = Some(Pending { transaction, hold, before, asked_s, give_up });
@@ -143,8 +165,8 @@ impl Core {
         self.pursue(now, key);
     }
 
-    /// A response to our INVITE within the dialog came; false when it was to none.
-    pub(super) fn reinvite_responded(
+    /// A response to our INVITE or UPDATE within the dialog came; false when it was to none.
+    pub(super) fn change_responded(
         &mut self,
         now: Instant,
         key: CallKey,
@@ -156,8 +178,9 @@ impl Core {
         let Some(pending) = call.changes.pending.take_if(|pending| pending.transaction == id) else { return false };
         match code {
             ..200 => call.changes.pending = Some(pending),
-            200..300 => self.reinvite_accepted(now, key, pending, response),
+            200..300 if pending.before.is_some() => self.reinvite_accepted(now, key, pending, response),
             _ if !matches!(call.stage, Stage::Up) => {}
+            200..300 => self.refreshed(now, key, &pending, response),
             408 | 481 => self.end(now, key, EndReason::Lost { code }),
             _ => self.reinvite_refused(now, key, pending, code, response),
         }
@@ -165,8 +188,8 @@ impl Core {
         true
     }
 
-    /// Nobody answered this INVITE of ours; false when it was none within a dialog.
-    pub(super) fn reinvite_unanswered(&mut self, now: Instant, key: CallKey, id: TransactionId, code: u16) -> bool {
+    /// Nobody answered this INVITE or UPDATE of ours; false when it was none within a dialog.
+    pub(super) fn change_unanswered(&mut self, now: Instant, key: CallKey, id: TransactionId, code: u16) -> bool {
         let Some(call) = self.calls.get_mut(&key) else { return false };
         let lost = call.changes.pending.take_if(|pending| pending.transaction == id).is_some();
         if lost && matches!(call.stage, Stage::Up) {
@@ -196,12 +219,34 @@ impl Core {
         self.pursue(now, key);
     }
 
+    /// Our UPDATE was taken: the session begins anew.
+    fn refreshed(&mut self, now: Instant, key: CallKey, pending: &Pending, response: &Message) {
+        let Some(call) = self.calls.get_mut(&key) else { return };
+        if let Some(dialog) = &mut call.dialog {
+            dialog.refresh_target(response);
+        }
+        call.changes.tries = 0;
+        call.clock = Some(Clock::start(now, Terms::of_response(response, pending.asked_s)));
+        self.pursue(now, key);
+    }
+
     fn reinvite_refused(&mut self, now: Instant, key: CallKey, pending: Pending, code: u16, response: &Message) {
         let wait = self.wait_of(key, code, response);
         let Some(call) = self.calls.get_mut(&key) else { return };
-        let Call { negotiation: Some(negotiation), changes, clock, .. } = call else { return };
+        let Call { negotiation: Some(negotiation), changes, clock, takes_update, .. } = call else { return };
         // RFC 3261 section 14.1: the session stays as it was.
-        negotiation.restore(pending.before);
+        match pending.before {
+            Some(before) => negotiation.restore(before),
+            // It does not do what its Allow says: the same by an INVITE.
+            None if matches!(code, 405 | 501) => {
+                *takes_update = false;
+                if let Some(clock) = clock {
+                    clock.put_off();
+                }
+                return self.pursue(now, key);
+            }
+            None => {}
+        }
         changes.tries += 1;
         if let Some(wait) = wait.filter(|_| changes.tries < TRIES) {
             changes.wait = Some(now + wait);

@@ -24,6 +24,7 @@ use crate::{
         headers::Name,
         message::Message,
         method::Method,
+        reason::Reason,
         receive::Request,
         screen::{Rejection, allow, supported},
         session_timer::{Clock, Terms},
@@ -123,6 +124,7 @@ impl Core {
         let mut call = Call::new(flow, Stage::Incoming(incoming));
         self.index(key, &dialog.call_id, &dialog.local_tag);
         call.dialog = Some(dialog);
+        call.learn_methods(&invite);
         self.calls.insert(key, call);
         self.welcome_guest(key);
         self.settle_call(key);
@@ -319,15 +321,20 @@ impl Core {
     /// An INVITE came within the dialog (RFC 3261 section 14.2).
     pub(in crate::sip) fn reinvited(&mut self, now: Instant, key: CallKey, request: Request) {
         let Some(call) = self.calls.get_mut(&key) else { return };
+        let was_hanging = matches!(call.stage, Stage::Hanging);
         let refusal = match (&call.stage, &call.unacked) {
             (Stage::Incoming(_), _) => Some(500),
             (Stage::Outgoing(_), _) => Some(491),
             (Stage::Hanging | Stage::Closing, _) => Some(481),
             (Stage::Up, Some(unacked)) if unacked.awaits_answer => Some(491),
-            (Stage::Up, Some(_)) => Some(500),
-            (Stage::Up, None) if call.changes.is_pending() => Some(491),
-            (Stage::Up, None) => None,
+            (Stage::Up, _) if call.changes.is_pending() => Some(491),
+            (Stage::Up, _) => None,
         };
+        // Who sends it has had our 2xx, whether its ACK was lost or comes late: nothing keeps the two offers apart any more (RFC 5407
+        // sections 3.1.4 and 3.1.5).
+        if !call.unacked.as_ref().is_some_and(|unacked| unacked.awaits_answer) {
+            call.unacked = None;
+        }
         if let Some(code) = refusal {
             let mut rejection = Rejection::new(code);
             if code == 500 {
@@ -335,6 +342,9 @@ impl Core {
                 rejection.headers.push((Name::RETRY_AFTER, wait.to_string()));
             }
             self.answer_within(now, key, &request, &rejection);
+            if was_hanging {
+                self.send_bye(now, key, &Reason::normal());
+            }
             return;
         }
         let refresher = call.clock.as_ref().map(|clock| clock.terms.refresher);

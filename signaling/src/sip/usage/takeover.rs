@@ -99,6 +99,7 @@ impl Core {
         let session = negotiation.agreed.clone();
         (call.dialog, call.negotiation) = (Some(dialog), Some(negotiation));
         (call.stage, call.flow, call.is_placed) = (Stage::Up, flow, false);
+        call.learn_methods(&message);
         call.clock = terms.map(|terms| Clock::start(now, terms));
         let response = self.accept(key, &message, Some(body), terms);
         let id = self.transactions.open_invite_server(now, transaction, merge_key(&message), path, None, key);
