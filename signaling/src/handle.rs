@@ -4,9 +4,10 @@
 use std::{
     collections::VecDeque,
     net::{IpAddr, SocketAddr},
+    sync::Arc,
 };
 
-use milo_media::Session;
+use milo_media::{Codec, Session};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
@@ -23,7 +24,7 @@ use crate::{
         referral::Referral,
         registrar::User,
         registration::{Account, RegistrationState},
-        tls::Trust,
+        trust::Trust,
     },
 };
 
@@ -33,6 +34,7 @@ pub(crate) enum Command {
     Ring(CallKey, Reply<()>),
     Early(CallKey, SocketAddr, Reply<EarlyMedia>),
     Answer(CallKey, SocketAddr, Reply<Option<Session>>),
+    Speak(CallKey, Arc<[&'static Codec]>),
     AnswerEarly(CallKey, Reply<()>),
     Reject(CallKey, u16, String, Reply<()>),
     Redirect(CallKey, Uri, Reply<()>),
@@ -44,7 +46,7 @@ pub(crate) enum Command {
     HangUp(CallKey, Reply<()>),
     TellKey(CallKey, KeyPress, Reply<()>),
     Call(Box<NewCall>, Reply<(CallHandle, String)>),
-    Ping(Box<(Uri, Destination)>, Reply<u16>),
+    Ping(Box<NewPing>, Reply<u16>),
     Text(Box<NewText>, Reply<u16>),
     Register(Box<Account>, Reply<watch::Receiver<RegistrationState>>),
     Unregister,
@@ -80,11 +82,20 @@ pub(crate) struct NewCall {
     pub(crate) trust: Option<Trust>,
 }
 
+/// Somebody to be asked whether it is there.
+#[derive(Debug)]
+pub(crate) struct NewPing {
+    pub(crate) target: Uri,
+    /// The proxies that the question goes by.
+    pub(crate) routes: Vec<Uri>,
+    pub(crate) destination: Destination,
+}
+
 /// A text to be sent.
 #[derive(Debug)]
 pub(crate) struct NewText {
     pub(crate) target: Uri,
-    pub(crate) from: String,
+    pub(crate) introduction: Introduction,
     pub(crate) text: String,
     pub(crate) destination: Destination,
     /// For whoever asks for some.

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use milo_media::{Leg, LegOptions, MediaError, PortPool, RtpSocket};
+use milo_media::{Codec, Leg, LegOptions, MediaError, PortPool, RtpSocket};
 use tokio::{runtime::Handle, sync::mpsc};
 
 use crate::{
@@ -127,6 +127,13 @@ impl Invitation {
     /// Why the caller has given up, where its CANCEL said so.
     pub fn reasons(&self) -> Vec<Reason> {
         self.handle.state.borrow().reasons.clone()
+    }
+
+    /// The call speaks these, preferred first, in place of what calls from its caller's address do. Before [`Self::early`] and
+    /// [`Self::answer`].
+    pub async fn speak(&mut self, codecs: Arc<[&'static Codec]>) {
+        // An endpoint that has ended is told of by whatever follows.
+        let _ = self.handle.commands.send(Command::Speak(self.handle.key, codecs)).await;
     }
 
     /// Tells the caller that its call is being offered: 180. Repeated by itself every minute.

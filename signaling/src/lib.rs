@@ -75,6 +75,7 @@ pub use sip::{
     replaces::Replaces,
     session_timer::SessionTimers,
     telephones::Telephones,
-    tls::{CertificateFiles, Trust},
+    tls::CertificateFiles,
+    trust::Trust,
 };
 pub use text::Text;

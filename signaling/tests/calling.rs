@@ -4,12 +4,14 @@
 
 use std::time::Duration;
 
-use crate::line::{Line, SDP, brief, from_callee, response};
+use crate::line::{Line, SDP, brief, from_callee, response, rtp};
+use milo_media::codec::{PCMA, PCMU};
 use milo_signaling::{
-    EndReason, Transport,
+    EndReason, Introduction, Transport,
     sip::{
-        Message, Name,
+        Message, Name, Uri,
         core::{CallKey, Event},
+        flow::Path,
     },
 };
 
@@ -248,4 +250,57 @@ fn responses_to_nothing_are_dropped() {
     assert!(line.spoke().is_empty());
     assert!(line.events().is_empty());
     line.assert_empty();
+}
+
+#[test]
+fn a_call_by_proxies_names_them_in_order_and_so_do_its_ack_and_its_cancel() {
+    let mut line = Line::new(Transport::Udp);
+    let routes: Vec<Uri> = ["sip:one.example;lr", "sip:two.example;lr"].map(|route| route.parse().unwrap()).into();
+    let introduction = Introduction { from: "milo".to_owned(), routes, ..Introduction::default() };
+    let path = Path { flow: line.flow, or_connect: None };
+    let target: Uri = "sip:rasoa@carrier.example".parse().unwrap();
+    let call = line.act(|core, now| core.call(now, &target, &introduction, path, rtp())).unwrap();
+    let routed = |message: &Message| {
+        let routes: Vec<_> = message.headers.get_all(Name::ROUTE).map(str::to_owned).collect();
+        (message.uri().unwrap().to_string(), routes.join(" "))
+    };
+    let wanted = ("sip:rasoa@carrier.example".to_owned(), "<sip:one.example;lr> <sip:two.example;lr>".to_owned());
+    let invite = line.only();
+    assert_eq!(routed(&invite), wanted);
+    line.hear(&response(&invite, 100, "", ""));
+    line.act(|core, now| core.cancel(now, call)).unwrap();
+    assert_eq!(routed(&line.only()), wanted);
+    line.hear(&response(&invite, 487, "callee", ""));
+    assert_eq!(routed(&line.only()), wanted);
+}
+
+#[test]
+fn what_a_call_speaks_is_said_by_whoever_knows_its_trunk() {
+    let spoken = |message: &Message| {
+        let sdp = String::from_utf8_lossy(message.sdp().unwrap()).into_owned();
+        sdp.lines().find(|line| line.starts_with("m=")).unwrap().split(' ').skip(3).collect::<Vec<_>>().join(" ")
+    };
+    // What its address speaks is PCMU alone; the trunk that it is of speaks PCMA.
+    let ours = ("127.0.0.1/32".parse().unwrap(), [&PCMU][..].into());
+    let mut line = Line::with(Transport::Udp, |config| config.peer_codecs = vec![ours.clone()]);
+    let both = SDP.replace("RTP/AVP 0 101", "RTP/AVP 0 8 101");
+    for (speaks, wanted) in [(None, "0 101"), (Some([&PCMA][..].into()), "8 101")] {
+        let call = line.invited_with(&crate::line::invite(&both));
+        if let Some(codecs) = speaks {
+            line.act(|core, _| core.speak(call, codecs));
+        }
+        line.act(|core, now| core.answer(now, call, rtp())).unwrap();
+        let ok = line.only();
+        assert_eq!(spoken(&ok), wanted);
+        line.hear(&crate::line::within(&crate::line::to_tag(&ok), "BYE", 2, "bye", ""));
+        line.pass(Duration::from_secs(64));
+        line.sent();
+        line.events();
+    }
+    let path = Path { flow: line.flow, or_connect: None };
+    let codecs = Some([&PCMA, &PCMU][..].into());
+    let introduction = Introduction { from: "milo".to_owned(), codecs, ..Introduction::default() };
+    let target: Uri = "sip:rasoa@127.0.0.1:5080".parse().unwrap();
+    line.act(|core, now| core.call(now, &target, &introduction, path, rtp())).unwrap();
+    assert!(spoken(&line.only()).starts_with("8 0 "));
 }

@@ -113,6 +113,8 @@ fn account(registrar: String) -> Account {
     Account {
         name: "carrier".into(),
         registrar: registrar.parse().unwrap(),
+        user: "201".into(),
+        proxy: None,
         credentials,
         expires: Duration::from_secs(600),
         codecs: None,

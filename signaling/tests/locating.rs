@@ -155,7 +155,7 @@ fn the_places_of_a_name_are_asked_in_turn_whether_they_are_there() {
     let mut line = Line::new(Transport::Udp);
     let ways = [FIRST, SECOND].map(|to| Way { path: path(&line, Transport::Udp, to), if_large: None });
     let target = "sip:example.com".parse().unwrap();
-    let ask = |line: &mut Line| line.act(|core, now| core.ping(now, &target, Ways(ways.into())));
+    let ask = |line: &mut Line| line.act(|core, now| core.ping(now, &target, &[], Ways(ways.into())));
     let pinged = |line: &mut Line| match &line.events()[..] {
         [Event::Ponged(_, result)] => result.clone(),
         other => panic!("{other:?}"),

@@ -18,6 +18,8 @@ fn account() -> Account {
     Account {
         name: "carrier".to_owned(),
         registrar: "sip:carrier.example:5080".parse().unwrap(),
+        user: "201".to_owned(),
+        proxy: None,
         credentials,
         expires: Duration::from_secs(600),
         codecs: None,
@@ -351,4 +353,38 @@ fn a_contact_that_the_answer_shows_to_be_another_is_corrected_at_once_and_once()
     assert_eq!(contact(&third), "sip:201@203.0.113.9:40002");
     line.hear(&seen(&third, 40002));
     assert!(line.sent().is_empty(), "it is right");
+}
+
+#[test]
+fn a_proxy_stands_between_and_the_password_has_another_name() {
+    let mut line = Line::new(Transport::Udp);
+    let credentials = Credentials { username: "account-4711".to_owned(), ..account().credentials };
+    let proxy = Some("sip:sbc.carrier.example;lr".parse().unwrap());
+    line.finds = false;
+    line.act(|core, now| core.register(now, Account { credentials, proxy, ..account() }));
+    assert_eq!(line.sought[0].1.to_string(), "sip:sbc.carrier.example;lr");
+    line.finds = true;
+    line.act(|_, _| ());
+    let register = line.only();
+    line.events();
+    assert_eq!(register.uri().unwrap().to_string(), "sip:carrier.example:5080");
+    assert_eq!(register.headers.get_all(Name::ROUTE).collect::<Vec<_>>(), ["<sip:sbc.carrier.example;lr>"]);
+    line.hear(&reply(&register, 401, &[(Name::WWW_AUTHENTICATE, MD5)]));
+    let again = line.only();
+    assert_eq!(again.from().unwrap().uri.to_string(), "sip:201@carrier.example");
+    let authorization = again.headers.get(Name::AUTHORIZATION).unwrap();
+    assert!(authorization.starts_with("Digest username=\"account-4711\", "), "{authorization}");
+    assert_eq!(again.headers.get_all(Name::ROUTE).count(), 1);
+}
+
+#[test]
+fn the_registrar_names_the_proxies_that_calls_go_by() {
+    let mut line = Line::new(Transport::Udp);
+    let register = registering(&mut line);
+    let routes =
+        "Service-Route: <sip:orig@scscf.example;lr>, <sip:strict.example>\r\nService-Route: <sip:[::1];lr>\r\n";
+    line.hear(&response(&register, 200, "", "").replacen("Call-ID", &format!("{routes}Call-ID"), 1));
+    let named = states(&mut line).pop().unwrap().service_route;
+    let named: Vec<_> = named.iter().map(ToString::to_string).collect();
+    assert_eq!(named, ["sip:orig@scscf.example;lr", "sip:[::1];lr"], "what has no lr is none (RFC 3608 section 5)");
 }

@@ -158,7 +158,9 @@ async fn a_new_certificate_is_shown_to_new_connections_and_a_broken_one_to_nobod
     let files = Files::new(&NAMES);
     let (bob, door) = bind(Some(&files), None);
     answer_all(door);
-    let first = Trust::authorities(&files.chain()).unwrap();
+    let before = Files::new(&NAMES);
+    fs::copy(files.chain(), before.chain()).unwrap();
+    let first = Trust::authorities(&before.chain()).unwrap();
     let target = uri("sips", "localhost", &bob, "");
     let asked = async |trust: &Trust| outcome(&bind(None, Some(trust.clone())).0, &target).await;
     assert_eq!(asked(&first).await, 200);
@@ -298,4 +300,20 @@ async fn baresip_calls_over_tls_and_takes_the_bye_on_its_connection() {
     })
     .await;
     assert_eq!(bob.counters().connections, 1);
+}
+
+#[tokio::test]
+async fn the_authorities_that_are_believed_are_read_again_when_their_file_changes() {
+    let (files, believed) = (Files::new(&NAMES), Files::new(&NAMES));
+    let (alice, _nobody) = bind(None, Some(Trust::authorities(&believed.chain()).unwrap()));
+    let (bob, door) = bind(Some(&files), None);
+    answer_all(door);
+    let target = uri("sips", "localhost", &bob, "");
+    assert_eq!(outcome(&alice, &target).await, 503, "signed by somebody else");
+    fs::write(believed.chain(), "no certificate").unwrap();
+    assert_eq!(outcome(&alice, &target).await, 503, "and what was read before stays");
+    // Written within the same tick of a coarse clock it would be the same file.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    fs::copy(files.chain(), believed.chain()).unwrap();
+    assert_eq!(outcome(&alice, &target).await, 200);
 }

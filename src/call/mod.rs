@@ -187,7 +187,7 @@ impl End {
 }
 
 /// Takes one call through its plan. Returns when the call is over and its row is closed.
-pub async fn run(house: Arc<House>, invitation: Invitation) {
+pub async fn run(house: Arc<House>, mut invitation: Invitation) {
     // The call keeps this edition, whatever is reloaded meanwhile.
     let edition = house.editions.current();
     let trunk = house.trunks.of(&invitation);
@@ -213,6 +213,9 @@ pub async fn run(house: Arc<House>, invitation: Invitation) {
             return;
         }
     };
+    if let Some(trunk) = trunk {
+        invitation.speak(trunk.codecs()).await;
+    }
     let identity = believed(&invitation, trunk);
     let facts = facts(&invitation, trunk, &identity, &edition);
     let plan = edition.dialplans.choose(&facts);

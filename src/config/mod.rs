@@ -234,6 +234,7 @@ mod tests {
             let parts: Vec<&str> = key.split('.').collect();
             let asked = match parts.as_slice() {
                 ["sip", "trunks[0]", "tls_ca" | "tls_verify" | "tls_cert" | "tls_key"] => "trunk.trust(".into(),
+                ["sip", "trunks[0]", "outbound_proxy"] => "trunk.proxy()".into(),
                 ["sip", "trunks[0]", field] => format!("trunk.{field}"),
                 ["sip", "account_limits[0]", field] => format!("limits.{field}"),
                 ["database", "url"] => "database_url()".into(),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use ipnet::IpNet;
-use milo_signaling::{CertificateFiles, SignalingError, Transport, Trust, User};
+use milo_signaling::{CertificateFiles, SignalingError, Transport, Trust, Uri, User};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Clean, Faults, Secret, Servers, Sip, address, media::Codecs, sip_server};
@@ -32,8 +32,12 @@ pub struct Trunk {
     pub tls_cert: Option<PathBuf>,
     /// The PEM file with its private key.
     pub tls_key: Option<PathBuf>,
+    /// The proxy that everything to it goes by first, a SIP URI, where that is not the registrar or gateway itself.
+    pub outbound_proxy: Option<String>,
     /// Milo's name there, to which calls come.
     pub username: Option<String>,
+    /// The name that goes with the password, where that is not `username`.
+    pub auth_username: Option<String>,
     /// Its password.
     pub password: Option<Secret>,
     /// A file that holds the password, read in place of it.
@@ -78,7 +82,7 @@ pub struct Trunk {
     pub clean: TrunkClean,
     /// In place of `[recording] enabled`; a plan's own `record` stands above it.
     pub recording: Option<bool>,
-    /// In place of `[media] codecs`.
+    /// In place of `[media] codecs`, on its calls either way.
     pub codecs: Option<Codecs>,
 }
 
@@ -131,7 +135,9 @@ impl Default for Trunk {
             tls_verify: None,
             tls_cert: None,
             tls_key: None,
+            outbound_proxy: None,
             username: None,
+            auth_username: None,
             password: None,
             password_file: None,
             realm: None,
@@ -184,11 +190,22 @@ impl Trunk {
         believed.showing(&CertificateFiles { chain, key }).map(Some)
     }
 
+    /// The proxy that everything to it goes by, as the first of its routes (RFC 3261 section 8.1.2).
+    pub fn proxy(&self) -> Option<Uri> {
+        let mut proxy = self.outbound_proxy.as_deref().and_then(|text| sip_server(text).ok())?;
+        if let Uri::Sip(sip) = &mut proxy {
+            // A strict router is no outbound proxy.
+            sip.params.set("lr", None);
+        }
+        Some(proxy)
+    }
+
     /// Whether Milo connects to it by TLS and believes whoever answers.
     pub fn is_unverified(&self, sip: &Sip) -> bool {
         let servers = self.registrar.as_ref().map(Servers::uris).unwrap_or_default();
         let gateway = self.gateway.as_deref().and_then(|text| sip_server(text).ok());
-        let mut all = servers.iter().chain(&gateway);
+        let proxy = self.proxy();
+        let mut all = servers.iter().chain(&gateway).chain(&proxy);
         let verifies = self.tls_verify.unwrap_or(self.tls_ca.is_some() || sip.tls_verify);
         !verifies && all.any(|server| matches!(Transport::of_uri(server), Ok(Some(Transport::Tls))))
     }
@@ -246,6 +263,9 @@ impl Trunk {
         if let Some(Err(says)) = self.gateway.as_deref().map(sip_server) {
             faults.add(&at("gateway"), says);
         }
+        if let Some(Err(says)) = self.outbound_proxy.as_deref().map(sip_server) {
+            faults.add(&at("outbound_proxy"), says);
+        }
         if let Some(says) = self.registrar.as_ref().and_then(Servers::fault) {
             faults.add(&at("registrar"), says);
         }
@@ -266,6 +286,13 @@ impl Trunk {
             }
             Some(_) if !secret => {
                 faults.add(&at("username"), "has neither a password nor a password_file".into());
+            }
+            _ => {}
+        }
+        match &self.auth_username {
+            Some(_) if self.username.is_none() => faults.add(&at("auth_username"), "needs a username beside it".into()),
+            Some(name) if name.is_empty() || name.chars().any(|c| c.is_control() || "\"\\".contains(c)) => {
+                faults.add(&at("auth_username"), "is empty, or holds what no user name may".into());
             }
             _ => {}
         }

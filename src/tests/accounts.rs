@@ -101,6 +101,8 @@ async fn registers(telephone: &Endpoint, milo: &Running, name: &str, password: &
     let account = Account {
         name: name.into(),
         registrar: format!("sip:{}", at(milo)).parse().expect("an address"),
+        user: name.into(),
+        proxy: None,
         credentials: Credentials { username: name.into(), password: password.into(), realm: None },
         expires: Duration::from_secs(600),
         codecs: None,

@@ -41,5 +41,6 @@ mod trunk_down;
 mod trunk_logins;
 mod trunk_servers;
 mod trunk_tls;
+mod trunk_ways;
 mod trunks;
 mod webhooks;

@@ -63,7 +63,8 @@ impl Shown<'_> {
     /// To somebody who is no trunk: From alone, and nobody's number beside it.
     pub fn introduce(&self, from: &str) -> Introduction {
         let is_anonymous = self.is_private || is_nobody(from);
-        Introduction { from: from.to_owned(), is_anonymous, fields: self.own_fields(is_anonymous) }
+        let fields = self.own_fields(is_anonymous);
+        Introduction { from: from.to_owned(), is_anonymous, fields, ..Introduction::default() }
     }
 
     fn own_fields(&self, is_anonymous: bool) -> Vec<(Name, String)> {
@@ -102,7 +103,8 @@ impl Trunk {
                 SentOn::HistoryInfo => came.identity.history(&by, target),
             });
         }
-        Introduction { from: self.from(id), is_anonymous, fields }
+        let codecs = Some(self.codecs());
+        Introduction { from: self.from(id), is_anonymous, fields, codecs, ..Introduction::default() }
     }
 
     /// The number that is the trunk's own.

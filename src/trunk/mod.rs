@@ -22,7 +22,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use milo_media::Cleaning;
+use milo_media::{Cleaning, Codec};
 use milo_signaling::{Caller, Credentials, Endpoint, Invitation, Outgoing, SignalingError, Trust, Uri};
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 
@@ -66,6 +66,9 @@ pub struct Trunk {
     gateway: Option<Uri>,
     /// Where it is registered, or calls out go.
     registrars: Vec<Registrar>,
+    /// What everything to it goes by.
+    proxy: Option<Uri>,
+    codecs: Arc<[&'static Codec]>,
     /// Whose certificates are believed there.
     trust: Option<Trust>,
     /// Its certificate is believed, whoever's it is.
@@ -224,6 +227,8 @@ impl Trunk {
             recording: trunk.recording,
             gateway: gateway.or(single),
             registrars,
+            proxy: trunk.proxy(),
+            codecs: trunk.codecs.as_ref().unwrap_or(&config.media.codecs).to_vec().into(),
             trust,
             is_unverified,
             credentials,
@@ -257,9 +262,23 @@ impl Trunk {
         self.gateway.iter().chain(registrars.filter(|_| self.gateway.is_none()))
     }
 
-    /// What connects to it.
+    /// What connects to it, by the proxies on the way there: the configured one, and those that the registrar has named, where calls
+    /// go by it.
     fn caller(&self, from_here: &Caller) -> Caller {
-        self.trust.clone().map_or_else(|| from_here.clone(), |trust| from_here.trusting(trust))
+        let mut routes = Vec::from_iter(self.proxy.clone());
+        if self.gateway.is_none() {
+            let named = self.registrar().map(Registrar::service_route).unwrap_or_default();
+            // Some name the proxy that they were reached by as well.
+            let is_new = |route: &Uri| self.proxy.as_ref().is_none_or(|proxy| !is_one_server(proxy, route));
+            routes.extend(named.into_iter().filter(is_new));
+        }
+        let caller = from_here.by(routes);
+        self.trust.clone().map_or_else(|| caller.clone(), |trust| caller.trusting(trust))
+    }
+
+    /// What its calls speak, preferred first.
+    pub fn codecs(&self) -> Arc<[&'static Codec]> {
+        Arc::clone(&self.codecs)
     }
 
     /// Its name.

@@ -32,14 +32,13 @@ impl Reach {
 /// Asks the trunk at this place of the list for ever, if there is somebody to ask.
 pub(super) async fn keep_asking(trunks: Trunks, at: usize, every: Duration, caller: Caller) {
     let Some(trunk) = trunks.all.get(at) else { return };
-    let caller = trunk.caller(&caller);
     let mut asking = interval(every);
     asking.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         asking.tick().await;
         // Of several registrars the one that calls go by.
         let Some(target) = trunk.way_out() else { return };
-        let (fault, took) = match ask(&caller, target).await {
+        let (fault, took) = match ask(&trunk.caller(&caller), target).await {
             Some(Ok(took)) => (None, Some(took)),
             Some(Err(fault)) => (Some(fault), None),
             None => return,

@@ -57,6 +57,8 @@ impl Registrar {
             let account = credentials.map(|credentials| Account {
                 name: if is_only { trunk.name.clone() } else { format!("{} at {server}", trunk.name) },
                 registrar: server.clone(),
+                user: trunk.username.clone().unwrap_or_default(),
+                proxy: trunk.proxy(),
                 credentials: credentials.clone(),
                 expires: Duration::from_secs(trunk.expires_s),
                 // A list for each: the endpoint tells by it whose they are.
@@ -76,6 +78,11 @@ impl Registrar {
     /// Whether Milo is registered there now.
     pub(super) fn is_registered(&self) -> bool {
         self.state.as_ref().is_some_and(|state| state.borrow().standing == Standing::Registered)
+    }
+
+    /// The proxies that it wants what we send to go by (RFC 3608).
+    pub(super) fn service_route(&self) -> Vec<Uri> {
+        self.state.as_ref().map(|state| state.borrow().service_route.clone()).unwrap_or_default()
     }
 
     /// Whether it is at this address.

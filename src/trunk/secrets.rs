@@ -14,6 +14,7 @@ use crate::config;
 pub fn credentials(trunk: &config::Trunk) -> Result<Option<Credentials>> {
     let Some(username) = trunk.username.clone() else { return Ok(None) };
     let password = password(("password_file", trunk.password_file.as_ref()), trunk.password.as_ref())?;
+    let username = trunk.auth_username.clone().unwrap_or(username);
     Ok(password.map(|password| Credentials { username, password, realm: trunk.realm.clone() }))
 }
 

@@ -25,9 +25,10 @@ use super::{
     flow::{Flow, Packet, Transport},
     framing::{Item, StreamFramer},
     keep_alive::PING,
-    tls::{Certificate, TlsPeer, Trust, refusal},
+    tls::{Certificate, refusal},
     transaction::table::TransactionId,
     transport::Inbound,
+    trust::{TlsPeer, Trust},
     websocket,
 };
 
@@ -100,7 +101,7 @@ pub(crate) async fn open(
         prepare(&stream);
         match &peer {
             Some(peer) => {
-                let secured = TlsConnector::from(peer.config()).connect(peer.name.clone(), stream).await?;
+                let secured = TlsConnector::from(peer.config().await).connect(peer.name.clone(), stream).await?;
                 Ok::<_, io::Error>((None, Some(secured)))
             }
             None => Ok((Some(stream), None)),

@@ -16,7 +16,7 @@ use std::{
 };
 
 use ipnet::IpNet;
-use milo_media::{Codec, Session, Tuning};
+use milo_media::{CODECS, Codec, Session, Tuning};
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 
 use super::{
@@ -36,11 +36,11 @@ use super::{
     registrar::{Algorithms, Proven, Registered, Registrar, RegistrarConfig},
     registration::{Registration, RegistrationState},
     session_timer::SessionTimers,
-    tls::Trust,
     transaction::{
         message::MAGIC_COOKIE,
         table::{Told, TransactionId, Transactions},
     },
+    trust::Trust,
     uri::Uri,
     usage::{Call, Ping, Sending},
 };
@@ -169,6 +169,23 @@ pub struct CoreConfig {
 }
 
 impl CoreConfig {
+    /// Everything that a call with this peer may come to speak, once it is known which trunk it is of.
+    pub(super) fn spoken_with(&self, peer: IpAddr, proven: Option<&Proven>) -> Arc<[&'static Codec]> {
+        if let Some(Proven::Trunk(_)) = proven {
+            return CODECS.into();
+        }
+        let peer = peer.to_canonical();
+        let mut all: Vec<&'static Codec> = Vec::new();
+        let own = self.peer_codecs.iter().filter(|(network, _)| network.contains(&peer));
+        let every = own.flat_map(|(_, codecs)| codecs.iter());
+        for codec in every.chain(self.codecs.iter()) {
+            if !all.contains(codec) {
+                all.push(codec);
+            }
+        }
+        all.into()
+    }
+
     /// What calls with this peer speak.
     pub(super) fn codecs_with(&self, peer: IpAddr) -> Arc<[&'static Codec]> {
         let peer = peer.to_canonical();

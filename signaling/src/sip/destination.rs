@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use super::{
     flow::{Flow, Path, Transport, Way, Ways},
     resolver::{Place, Resolver},
-    tls::{TlsPeer, Trust},
     transport::Transports,
+    trust::{TlsPeer, Trust},
     uri::Uri,
 };
 

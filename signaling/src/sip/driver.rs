@@ -23,8 +23,8 @@ use super::{
     resolver::Resolver,
     stun::{Binding, is_stun},
     telephones::Telephones,
-    tls::Trust,
     transport::{Inbound, Transports},
+    trust::Trust,
     waiting::Waiting,
 };
 use crate::{

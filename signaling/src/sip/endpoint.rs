@@ -31,14 +31,15 @@ use super::{
     resolver::Resolver,
     session_timer::SessionTimers,
     telephones::Telephones,
-    tls::{Certificate, CertificateFiles, Trust},
+    tls::{Certificate, CertificateFiles},
     transport::Transports,
+    trust::Trust,
     uri::Uri,
     waiting::Waiting,
 };
 use crate::{
     Invitations, Outgoing, SignalingError,
-    handle::{Command, NewCall, NewText, ask},
+    handle::{Command, NewCall, NewPing, NewText, ask},
     invitation::LegFactory,
     outgoing::Audio,
     security::{MediaSecurity, Srtp},
@@ -163,6 +164,7 @@ pub struct Caller {
     commands: mpsc::Sender<Command>,
     legs: LegFactory,
     trust: Option<Trust>,
+    routes: Arc<[Uri]>,
     resolver: Resolver,
     is_urgent: bool,
 }
@@ -236,7 +238,7 @@ impl Endpoint {
         };
         tokio::spawn(driver.run(inbound, asked, farewell));
         let invitations = Invitations { queue, texts: Some(texted), _commands: commands.clone() };
-        let caller = Caller { commands, legs, trust: config.trust, resolver, is_urgent: false };
+        let caller = Caller { commands, legs, trust: config.trust, routes: Arc::new([]), resolver, is_urgent: false };
         Ok((Self { caller, counters, telephones, certificate, ladders, local }, invitations))
     }
 
@@ -322,6 +324,12 @@ impl Caller {
         Self { trust: Some(trust), ..self.clone() }
     }
 
+    /// The same by way of these proxies, the first of them first (RFC 3261 section 8.1.2): each is a SIP URI with `;lr`.
+    #[must_use]
+    pub fn by(&self, routes: Vec<Uri>) -> Self {
+        Self { routes: routes.into(), ..self.clone() }
+    }
+
     /// The same for calls that are placed however many are up: those to emergency numbers.
     #[must_use]
     pub fn urgent(&self) -> Self {
@@ -394,9 +402,8 @@ impl Caller {
     /// # Errors
     /// [`SignalingError::Unreached`], [`SignalingError::Target`], [`SignalingError::Stopped`].
     pub async fn ping(&self, target: &Uri) -> Result<u16, SignalingError> {
-        let wrong = |reason| SignalingError::Target { target: target.to_string(), reason };
-        let destination = destination(target, &self.resolver, self.trust.clone()).await.map_err(wrong)?;
-        let ping = Box::new((target.clone(), destination));
+        let destination = self.destination(target).await?;
+        let ping = Box::new(NewPing { target: target.clone(), routes: self.routes.to_vec(), destination });
         ask(&self.commands, |reply| Command::Ping(ping, reply)).await
     }
 
@@ -414,9 +421,9 @@ impl Caller {
         text: &str,
         credentials: Option<Credentials>,
     ) -> Result<u16, SignalingError> {
-        let wrong = |reason| SignalingError::Target { target: target.to_string(), reason };
-        let destination = destination(target, &self.resolver, self.trust.clone()).await.map_err(wrong)?;
-        self.send_text(target, (from, text), destination, credentials).await
+        let destination = self.destination(target).await?;
+        let introduction = Introduction { routes: self.routes.to_vec(), ..from.into() };
+        self.send_text(target, (introduction, text), destination, credentials).await
     }
 
     /// Sends a text to a telephone that is registered here, the way that its REGISTER came.
@@ -424,29 +431,36 @@ impl Caller {
     /// # Errors
     /// Those of [`Caller::text`].
     pub async fn text_telephone(&self, telephone: &Registered, from: &str, text: &str) -> Result<u16, SignalingError> {
-        self.send_text(&telephone.contact, (from, text), Destination::at(telephone.flow), None).await
+        self.send_text(&telephone.contact, (from.into(), text), Destination::at(telephone.flow), None).await
     }
 
     async fn send_text(
         &self,
         target: &Uri,
-        (from, text): (&str, &str),
+        (introduction, text): (Introduction, &str),
         destination: Destination,
         credentials: Option<Credentials>,
     ) -> Result<u16, SignalingError> {
-        let (target, from, text) = (target.clone(), from.to_owned(), text.to_owned());
-        let new = Box::new(NewText { target, from, text, destination, credentials });
+        let (target, text) = (target.clone(), text.to_owned());
+        let new = Box::new(NewText { target, introduction, text, destination, credentials });
         ask(&self.commands, |reply| Command::Text(new, reply)).await
+    }
+
+    /// Where a request to this URI goes: to the first of the proxies, where there are any.
+    async fn destination(&self, target: &Uri) -> Result<Destination, SignalingError> {
+        let wrong = |reason| SignalingError::Target { target: target.to_string(), reason };
+        let first = self.routes.first().unwrap_or(target);
+        destination(first, &self.resolver, self.trust.clone()).await.map_err(wrong)
     }
 
     async fn place(
         &self,
         target: &Uri,
-        introduction: Introduction,
+        mut introduction: Introduction,
         credentials: Option<Credentials>,
     ) -> Result<Outgoing, SignalingError> {
-        let wrong = |reason| SignalingError::Target { target: target.to_string(), reason };
-        let destination = destination(target, &self.resolver, self.trust.clone()).await.map_err(wrong)?;
+        let destination = self.destination(target).await?;
+        introduction.routes = self.routes.to_vec();
         self.set_out(target, introduction, credentials, destination).await
     }
 

@@ -1,5 +1,9 @@
 //! What a call of ours says of who calls: From, and the header fields beside it.
 
+use std::sync::Arc;
+
+use milo_media::Codec;
+
 use super::{
     header::NameAddr,
     headers::Name,
@@ -23,6 +27,10 @@ pub struct Introduction {
     pub is_anonymous: bool,
     /// Further header fields of the INVITE.
     pub fields: Vec<(Name, String)>,
+    /// The proxies that it goes by, the first of them first, each with `;lr` (RFC 3261 section 8.1.2, RFC 3608).
+    pub routes: Vec<Uri>,
+    /// What the call speaks, preferred first; `None`: what the endpoint does with whoever is called.
+    pub codecs: Option<Arc<[&'static Codec]>>,
 }
 
 impl From<&str> for Introduction {

@@ -6,7 +6,7 @@ use super::{
     core::CallKey,
     destination::{Destination, destination},
     resolver::Resolver,
-    tls::Trust,
+    trust::Trust,
     uri::Uri,
 };
 

@@ -5,7 +5,8 @@
 //!                                                  ├─► Core: transactions ─► dialogs ─► calls ─► Event
 //!  driver, transport (tokio) ◄── Output ◄──────────┘
 //! ```
-//! Everything but `endpoint`, `driver`, `obey`, `transport`, `listener`, `connection`, `tls`, `websocket` and `resolver` is
+//! Everything but `endpoint`, `driver`, `obey`, `lookups`, `transport`, `listener`, `connection`, `tls`, `trust`, `websocket` and
+//! `resolver` is
 //! sans-IO: bytes, actions and `now` in; bytes, timers and events out.
 
 pub mod bans;
@@ -59,6 +60,7 @@ pub mod text;
 pub mod tls;
 pub(crate) mod transaction;
 mod transport;
+pub mod trust;
 pub mod uri;
 mod usage;
 mod waiting;

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     SignalingError,
-    handle::{CallHandle, CallState, Command, NewCall, NewText, Step},
+    handle::{CallHandle, CallState, Command, NewCall, NewPing, NewText, Step},
 };
 
 impl Driver {
@@ -21,6 +21,7 @@ impl Driver {
         match command {
             Command::Ring(call, reply) => drop(reply.send(self.core.ring(now, call))),
             Command::Early(call, rtp, reply) => drop(reply.send(self.core.early(now, call, rtp))),
+            Command::Speak(call, codecs) => self.core.speak(call, codecs),
             Command::AnswerEarly(call, reply) => drop(reply.send(self.core.answer_early(now, call))),
             Command::Answer(call, rtp, reply) => drop(reply.send(self.core.answer(now, call, rtp))),
             Command::Reject(call, code, reason, reply) => {
@@ -53,9 +54,9 @@ impl Driver {
             Command::HangUp(call, reply) => drop(reply.send(self.core.hang_up(now, call))),
             Command::Call(call, reply) => drop(reply.send(self.place(now, &call))),
             Command::Ping(ping, reply) => {
-                let (target, destination) = &*ping;
+                let NewPing { target, routes, destination } = &*ping;
                 match destination.ways(&mut self.transports) {
-                    Ok(ways) => self.waiting.for_answer(self.core.ping(now, target, ways), target, reply),
+                    Ok(ways) => self.waiting.for_answer(self.core.ping(now, target, routes, ways), target, reply),
                     Err(reason) => {
                         drop(reply.send(Err(SignalingError::Target { target: target.to_string(), reason })));
                     }
@@ -109,10 +110,10 @@ impl Driver {
     }
 
     fn text(&mut self, now: Instant, text: &NewText) -> Result<CallKey, SignalingError> {
-        let NewText { target, from, text, destination, credentials } = text;
+        let NewText { target, introduction, text, destination, credentials } = text;
         let wrong = |reason| SignalingError::Target { target: target.to_string(), reason };
         let ways = destination.ways(&mut self.transports).map_err(wrong)?;
-        self.core.send_text(now, (target, from), text, ways, credentials.clone())
+        self.core.send_text(now, (target, introduction), text, ways, credentials.clone())
     }
 
     /// A text goes to whoever takes them, and is answered: what nobody takes is refused, so that it is sent again later.

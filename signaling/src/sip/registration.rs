@@ -23,8 +23,8 @@ use super::{
     headers::Name,
     message::Message,
     method::Method,
-    tls::Trust,
     transaction::{UNHEARD, table::TransactionId},
+    trust::Trust,
     uri::{SipUri, Uri},
 };
 
@@ -34,6 +34,8 @@ const BACK_OFF: Duration = Duration::from_secs(5);
 const LONGEST: Duration = Duration::from_secs(300);
 /// The longest Retry-After that is obeyed.
 const DAY: u32 = 86_400;
+/// Of a longer Service-Route the rest is left out.
+const ROUTES: usize = 8;
 /// The longest time that we ask to be registered for, whatever Min-Expires says.
 const WEEK: u32 = 7 * DAY;
 
@@ -44,7 +46,11 @@ pub struct Account {
     pub name: String,
     /// `sip:host:port;transport=tcp`.
     pub registrar: Uri,
-    /// The user of our address of record, and what the registrar asks for.
+    /// The user of our address of record.
+    pub user: String,
+    /// The proxy that the registrar is reached by, with `;lr` (RFC 3261 section 8.1.2); `None`: it is reached at its own address.
+    pub proxy: Option<Uri>,
+    /// What the registrar asks for: its username may be another one than the user.
     pub credentials: Credentials,
     /// For how long we ask to be registered.
     pub expires: Duration,
@@ -59,9 +65,14 @@ impl Account {
     pub fn address_of_record(&self) -> Uri {
         let domain = self.domain();
         match domain.host() {
-            Some(host) => Uri::sip(Some(&self.credentials.username), host.clone(), None),
+            Some(host) => Uri::sip(Some(&self.user), host.clone(), None),
             None => domain,
         }
+    }
+
+    /// Where its requests go first.
+    pub(super) fn first_hop(&self) -> &Uri {
+        self.proxy.as_ref().unwrap_or(&self.registrar)
     }
 
     /// The domain of the location service: the Request-URI (section 10.2).
@@ -97,11 +108,19 @@ pub struct RegistrationState {
     pub granted: Option<Duration>,
     /// What failed last, as a sentence.
     pub fault: Option<String>,
+    /// The proxies that the registrar wants requests of ours to go by, in its order (RFC 3608).
+    pub service_route: Vec<Uri>,
 }
 
 impl RegistrationState {
     /// Nothing has been heard yet.
-    pub const UNKNOWN: Self = Self { standing: Standing::Registering, registrar: None, granted: None, fault: None };
+    pub const UNKNOWN: Self = Self {
+        standing: Standing::Registering,
+        registrar: None,
+        granted: None,
+        fault: None,
+        service_route: Vec::new(),
+    };
 }
 
 /// What a registration does.
@@ -294,6 +313,9 @@ impl Registration {
         let expires = if self.is_leaving() { 0 } else { self.expires };
         let mut request = Message::request(Method::Register, self.account.domain());
         request.headers.push(Name::MAX_FORWARDS, "70");
+        if let Some(proxy) = &self.account.proxy {
+            request.headers.push(Name::ROUTE, format!("<{proxy}>"));
+        }
         request.headers.push(Name::FROM, us.clone().with_tag(&self.tag).to_string());
         request.headers.push(Name::TO, us.to_string());
         request.headers.push(Name::CALL_ID, self.call_id.as_str());
@@ -419,6 +441,7 @@ impl Registration {
         let granted = Duration::from_secs(granted.into());
         self.state.standing = Standing::Registered;
         self.state.granted = Some(granted);
+        self.state.service_route = service_route(response);
         // After half of the time and before three quarters: some time is left for what may fail, and those who came
         // together after an outage part.
         self.step = Step::Waiting(now + granted.mul_f64(0.5 + 0.25 * dice).max(Duration::from_secs(1)));
@@ -478,6 +501,13 @@ fn granted(response: &Message, ours: &str) -> Option<u32> {
     let number = |text: &str| text.trim().parse::<u32>().ok();
     let own = own.and_then(|contact| number(contact.params.get("expires")?));
     own.or_else(|| number(response.headers.get(Name::EXPIRES)?)).map(|seconds| seconds.min(WEEK))
+}
+
+/// The Service-Route of this 200 (RFC 3608 section 5); a route without `lr` is none that it allows.
+fn service_route(response: &Message) -> Vec<Uri> {
+    let fields = response.headers.get_all(Name::SERVICE_ROUTE);
+    let routes = fields.filter_map(|route| Some(route.parse::<NameAddr>().ok()?.uri)).take(ROUTES);
+    routes.filter(|route| route.as_sip().is_some() && route.has_param("lr")).collect()
 }
 
 /// The number that a value begins with: `120 (busy);duration=60`. More than fits is the most.

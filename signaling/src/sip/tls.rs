@@ -1,39 +1,27 @@
-//! TLS: our certificate, read from its files and read again when they change; and how the certificates of those that we
-//! connect to are judged (RFC 3261 section 26.3.1, RFC 5922).
+//! TLS: our certificate, read from its files and read again when they change (RFC 3261 section 26.3.1). How the certificates of those
+//! that we connect to are judged stands in [`super::trust`].
 
 use std::{
-    fmt, io,
+    io,
     path::{Path, PathBuf},
-    sync::{Arc, LazyLock, OnceLock},
+    sync::{Arc, LazyLock},
     time::{Duration, SystemTime},
 };
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    sync::watch,
-};
-use tokio_rustls::{
-    TlsConnector,
-    rustls::{
-        self, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme,
-        client::{
-            Resumption,
-            danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-        },
-        crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
-        pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
-        sign::{CertifiedKey, SingleCertAndKey},
-    },
+use tokio::sync::watch;
+use tokio_rustls::rustls::{
+    self, ServerConfig,
+    crypto::{CryptoProvider, ring},
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 use tracing::{info, warn};
 
-use super::host::Host;
 use crate::SignalingError;
 
 /// How often the files of our certificate are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(ring::default_provider()));
+pub(super) static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(ring::default_provider()));
 
 /// The PEM files of our certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,7 +56,7 @@ impl CertificateFiles {
     }
 
     fn written(&self) -> Written {
-        [&self.chain, &self.key].map(|path| std::fs::metadata(path).and_then(|file| file.modified()).ok())
+        [&self.chain, &self.key].map(|path| written(path))
     }
 }
 
@@ -123,124 +111,6 @@ impl Certificate {
     }
 }
 
-/// Whose certificates are believed when we connect. Cheap to clone.
-#[derive(Clone)]
-pub struct Trust(Arc<ClientConfig>);
-
-impl Trust {
-    /// The authorities that the system trusts.
-    ///
-    /// # Errors
-    /// [`SignalingError::Certificate`]: the system has none.
-    pub fn system() -> Result<Self, SignalingError> {
-        static SYSTEM: OnceLock<Trust> = OnceLock::new();
-        if let Some(known) = SYSTEM.get() {
-            return Ok(known.clone());
-        }
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if roots.is_empty() {
-            let reason = "the system has no certificates of authorities: install ca-certificates, or name a file";
-            return Err(SignalingError::Certificate { path: "/etc/ssl/certs".into(), reason: reason.to_owned() });
-        }
-        Ok(SYSTEM.get_or_init(|| Self(Arc::new(client(roots)))).clone())
-    }
-
-    /// The authorities of a PEM file, and no others.
-    ///
-    /// # Errors
-    /// [`SignalingError::Certificate`].
-    pub fn authorities(path: &Path) -> Result<Self, SignalingError> {
-        let mut roots = RootCertStore::empty();
-        for certificate in certificates(path)? {
-            roots.add(certificate).map_err(|error| SignalingError::Certificate {
-                path: path.to_owned(),
-                reason: format!("no authority: {error}"),
-            })?;
-        }
-        Ok(Self(Arc::new(client(roots))))
-    }
-
-    /// The same; and a peer that asks for a certificate is shown this one.
-    ///
-    /// # Errors
-    /// [`SignalingError::Certificate`].
-    pub fn showing(&self, files: &CertificateFiles) -> Result<Self, SignalingError> {
-        let wrong = |path: &Path, reason: String| SignalingError::Certificate { path: path.to_owned(), reason };
-        let key =
-            PrivateKeyDer::from_pem_file(&files.key).map_err(|error| wrong(&files.key, format!("no key: {error}")))?;
-        let chain = certificates(&files.chain)?;
-        let ours =
-            CertifiedKey::from_der(chain, key, &PROVIDER).map_err(|error| wrong(&files.chain, error.to_string()))?;
-        let mut config = ClientConfig::clone(&self.0);
-        config.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(ours));
-        // No session of somebody else's is taken up again.
-        config.resumption = Resumption::default();
-        Ok(Self(Arc::new(config)))
-    }
-
-    /// TLS over a stream that is connected already, for what is not SIP: the peer must bear this name, or address.
-    ///
-    /// # Errors
-    /// It is no name, or the handshake failed.
-    pub async fn connect<S>(
-        &self,
-        name: &str,
-        stream: S,
-    ) -> io::Result<impl AsyncRead + AsyncWrite + Send + Unpin + use<S>>
-    where
-        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    {
-        let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
-        TlsConnector::from(Arc::clone(&self.0)).connect(name, stream).await
-    }
-
-    /// Whatever a peer shows: what is said is hidden from those who listen, and not from one who stands between.
-    pub fn anybody() -> Self {
-        static ANYBODY: LazyLock<Trust> = LazyLock::new(|| {
-            let mut config = client(RootCertStore::empty());
-            config.dangerous().set_certificate_verifier(Arc::new(Believing));
-            Trust(Arc::new(config))
-        });
-        ANYBODY.clone()
-    }
-}
-
-impl fmt::Debug for Trust {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Trust")
-    }
-}
-
-/// Whom a connection of ours must reach: the name that its certificate must bear, and who must have signed it.
-#[derive(Clone, Debug)]
-pub(crate) struct TlsPeer {
-    pub(crate) name: ServerName<'static>,
-    trust: Trust,
-}
-
-impl TlsPeer {
-    /// None for a host that no certificate can name.
-    pub(crate) fn new(host: &Host, trust: Trust) -> Option<Self> {
-        let name = match host.ip() {
-            Some(ip) => ServerName::IpAddress(ip.into()),
-            None => ServerName::try_from(host.as_str().to_owned()).ok()?,
-        };
-        Some(Self { name, trust })
-    }
-
-    pub(crate) fn config(&self) -> Arc<ClientConfig> {
-        Arc::clone(&self.trust.0)
-    }
-}
-
-impl PartialEq for TlsPeer {
-    /// A connection to one serves the other: the same name, judged the same way.
-    fn eq(&self, other: &Self) -> bool {
-        self.name == other.name && Arc::ptr_eq(&self.trust.0, &other.trust.0)
-    }
-}
-
 /// Why a connection, or its TLS handshake, came to nothing, in words that say what to do where we know.
 pub(crate) fn refusal(error: &io::Error) -> String {
     use rustls::{CertificateError as Fault, Error};
@@ -262,56 +132,14 @@ pub(crate) fn refusal(error: &io::Error) -> String {
     }
 }
 
-fn client(roots: RootCertStore) -> ClientConfig {
-    ClientConfig::builder_with_provider(Arc::clone(&PROVIDER))
-        .with_safe_default_protocol_versions()
-        .expect("ring knows the cipher suites of TLS 1.2 and 1.3")
-        .with_root_certificates(roots)
-        .with_no_client_auth()
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, SignalingError> {
+pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, SignalingError> {
     let wrong = |reason: String| SignalingError::Certificate { path: path.to_owned(), reason };
     let read: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
     let read = read.map_err(|error| wrong(error.to_string()))?;
     if read.is_empty() { Err(wrong("it holds no certificate".to_owned())) } else { Ok(read) }
 }
 
-/// Believes every certificate; only that the peer holds its key is checked.
-#[derive(Debug)]
-struct Believing;
-
-impl ServerCertVerifier for Believing {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &PROVIDER.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &PROVIDER.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        PROVIDER.signature_verification_algorithms.supported_schemes()
-    }
+/// When a file was last written; None for one that cannot be seen.
+pub(super) fn written(path: &Path) -> Option<SystemTime> {
+    std::fs::metadata(path).and_then(|file| file.modified()).ok()
 }

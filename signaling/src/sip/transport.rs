@@ -25,8 +25,9 @@ use super::{
     listener::{accept, faced, follow_stun_server, open, reaches, read_datagrams, shares_port},
     message::Message,
     parse::ParseError,
-    tls::{Certificate, TlsPeer, Trust},
+    tls::Certificate,
     transaction::table::TransactionId,
+    trust::{TlsPeer, Trust},
 };
 use crate::SignalingError;
 

@@ -8,7 +8,7 @@ use std::{
 use super::{
     Call, Stage,
     fork::{Offered, Said},
-    media::Negotiation,
+    media::{Codecs, Negotiation},
 };
 use crate::{
     SignalingError,
@@ -67,6 +67,8 @@ struct Untried {
     /// The session interval that it asks for, in seconds.
     asked_s: u32,
     rtp: SocketAddr,
+    /// What is offered, in place of what the place of each way is.
+    codecs: Option<Codecs>,
 }
 
 /// Whether the INVITE is being taken back.
@@ -143,7 +145,8 @@ impl Core {
         introduction.fields.into_iter().for_each(|(name, value)| invite.headers.push(name, value));
         let asked_s = self.config.session_timers.ask(&mut invite, None, 0);
         let key = self.new_call_key();
-        let set_out = self.set_out(now, key, Box::new(Untried { ways, invite, asked_s, rtp }));
+        let codecs = introduction.codecs;
+        let set_out = self.set_out(now, key, Box::new(Untried { ways, invite, asked_s, rtp, codecs }));
         let (outgoing, negotiation) = set_out.ok_or_else(lost)?;
         let mut call = Call::new(outgoing.path.flow, Stage::Outgoing(outgoing));
         call.negotiation = Some(negotiation);
@@ -182,6 +185,9 @@ impl Core {
         let number = format!("1 {method}");
         let mut request = Message::request(method, request_uri);
         request.headers.push(Name::MAX_FORWARDS, "70");
+        for route in &introduction.routes {
+            request.headers.push(Name::ROUTE, format!("<{route}>"));
+        }
         request.headers.push(Name::FROM, from.to_string());
         request.headers.push(Name::TO, NameAddr::new(to).to_string());
         request.headers.push(Name::CALL_ID, call_id);
@@ -226,7 +232,7 @@ impl Core {
     fn address(&mut self, untried: &Untried, path: &Path) -> (Message, Negotiation) {
         let id = u64::from(self.pick(1..=u32::MAX));
         let rtp = self.media_address(&path.flow, untried.rtp);
-        let mut negotiation = Negotiation::new(rtp, id, path.flow.remote.ip(), &self.config);
+        let mut negotiation = Negotiation::new(rtp, id, path.flow.remote.ip(), untried.codecs.as_ref(), &self.config);
         let mut invite = untried.invite.clone();
         invite.headers.push(Name::CONTACT, self.contact_for(&path.flow, untried.invite.uri()));
         invite.set_body(SDP_TYPE, negotiation.offer());

@@ -51,6 +51,9 @@ impl Unusable {
     }
 }
 
+/// What a call speaks, preferred first.
+pub(super) type Codecs = Arc<[&'static Codec]>;
+
 /// One call's side of the exchange.
 #[derive(Clone, Debug)]
 pub(super) struct Negotiation {
@@ -64,7 +67,7 @@ pub(super) struct Negotiation {
     on_hold: bool,
     /// What holds since the last answer, ours or the peer's.
     pub(super) agreed: Option<Session>,
-    codecs: Arc<[&'static Codec]>,
+    codecs: Codecs,
     tuning: Tuning,
     security: MediaSecurity,
 }
@@ -78,8 +81,16 @@ pub(super) struct Standing {
 
 impl Negotiation {
     /// `rtp` is what the peer is told; `session_id` any number; `signalling` where the peer's messages come from.
-    pub(super) fn new(rtp: SocketAddr, session_id: u64, signalling: IpAddr, config: &CoreConfig) -> Self {
-        let (codecs, security) = (config.codecs_with(signalling), config.security.clone());
+    /// `codecs` is what the call speaks, where that is not what calls with the peer do.
+    pub(super) fn new(
+        rtp: SocketAddr,
+        session_id: u64,
+        signalling: IpAddr,
+        codecs: Option<&Codecs>,
+        config: &CoreConfig,
+    ) -> Self {
+        let codecs = codecs.map_or_else(|| config.codecs_with(signalling), Arc::clone);
+        let security = config.security.clone();
         let signalling = signalling.to_canonical();
         Self {
             rtp,

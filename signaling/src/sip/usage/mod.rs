@@ -49,7 +49,7 @@ use authorize::Authorization;
 use client::Outgoing;
 pub use early::EarlyMedia;
 use fork::Fork;
-use media::Negotiation;
+use media::{Codecs, Negotiation};
 pub(super) use ping::Ping;
 use refer::Referrals;
 use reinvite::Changes;
@@ -68,6 +68,8 @@ pub(super) struct Call {
     forks: Vec<Fork>,
     pub(super) flow: Flow,
     stage: Stage,
+    /// What it speaks, where that is not what calls with the peer do.
+    codecs: Option<Codecs>,
     /// Offer and answer; none before our RTP address is known.
     negotiation: Option<Negotiation>,
     /// Our provisional responses that are to be acknowledged.
@@ -127,6 +129,7 @@ impl Call {
             forks: Vec::new(),
             flow,
             stage,
+            codecs: None,
             negotiation: None,
             reliable: Reliable::default(),
             unacked: None,

@@ -22,6 +22,8 @@ use crate::sip::{
 #[derive(Debug)]
 pub(in crate::sip) struct Ping {
     target: Uri,
+    /// The proxies that it is asked by.
+    routes: Vec<Uri>,
     /// Where else they may be.
     untried: Ways,
     path: Path,
@@ -31,23 +33,26 @@ pub(in crate::sip) struct Ping {
 }
 
 impl Core {
-    /// Sends OPTIONS to `target` along the first of these ways on which anybody answers; the final response is told as
-    /// [`Event::Ponged`].
-    pub fn ping(&mut self, now: Instant, target: &Uri, ways: impl Into<Ways>) -> CallKey {
+    /// Sends OPTIONS to `target`, by these proxies, along the first of the ways on which anybody answers; the final response is told
+    /// as [`Event::Ponged`].
+    pub fn ping(&mut self, now: Instant, target: &Uri, routes: &[Uri], ways: impl Into<Ways>) -> CallKey {
         let key = self.new_call_key();
-        if !self.ask_along(now, key, target.clone(), ways.into()) {
+        if !self.ask_along(now, key, (target.clone(), routes.to_vec()), ways.into()) {
             self.event(Event::Ponged(key, Err("there is no way to it".to_owned())));
         }
         key
     }
 
     /// Asks at the next place. False: there is none left.
-    fn ask_along(&mut self, now: Instant, key: CallKey, target: Uri, mut untried: Ways) -> bool {
+    fn ask_along(&mut self, now: Instant, key: CallKey, (target, routes): (Uri, Vec<Uri>), mut untried: Ways) -> bool {
         let Some(path) = untried.next(0) else { return false };
         let us = self.advertised(&path.flow);
         let (tag, call_id) = (self.word(), format!("{}{}@{us}", self.word(), self.word()));
         let mut options = Message::request(Method::Options, target.clone());
         options.headers.push(Name::MAX_FORWARDS, "70");
+        for route in &routes {
+            options.headers.push(Name::ROUTE, format!("<{route}>"));
+        }
         options.headers.push(Name::FROM, format!("<sip:milo@{us}>;tag={tag}"));
         options.headers.push(Name::TO, NameAddr::new(target.clone()).to_string());
         options.headers.push(Name::CALL_ID, call_id);
@@ -58,7 +63,7 @@ impl Core {
         let transaction = self.transactions.send(now, options, &branch, path, Some(key), &mut self.packets);
         let give_up = now + UNHEARD;
         self.timers.insert((give_up, key));
-        self.pings.insert(key, Ping { target, untried, path, transaction, give_up });
+        self.pings.insert(key, Ping { target, routes, untried, path, transaction, give_up });
         true
     }
 
@@ -87,9 +92,9 @@ impl Core {
 
     /// What came of a place: the answer, unless it was none, or the server wants nobody now, and there is another place.
     fn pinged(&mut self, now: Instant, key: CallKey, result: Result<u16, String>) {
-        let Some(Ping { target, untried, give_up, .. }) = self.pings.remove(&key) else { return };
+        let Some(Ping { target, routes, untried, give_up, .. }) = self.pings.remove(&key) else { return };
         self.timers.remove(&(give_up, key));
-        if matches!(result, Err(_) | Ok(503)) && self.ask_along(now, key, target, untried) {
+        if matches!(result, Err(_) | Ok(503)) && self.ask_along(now, key, (target, routes), untried) {
             return;
         }
         self.event(Event::Ponged(key, result));

@@ -104,8 +104,8 @@ impl Core {
             Next::Send => self.send_register(now, key),
             Next::Locate => {
                 let Some(registration) = self.registrations.get(&key) else { return };
-                let Account { registrar, trust, .. } = &registration.account;
-                self.outputs.push_back(Output::Locate(key, registrar.clone(), trust.clone()));
+                let account = &registration.account;
+                self.outputs.push_back(Output::Locate(key, account.first_hop().clone(), account.trust.clone()));
             }
         }
     }
@@ -132,7 +132,7 @@ impl Core {
     /// The Contact that we register.
     fn registered_contact(&self, key: CallKey) -> String {
         let registration = self.registrations.get(&key);
-        let known = registration.and_then(|one| Some((&one.account.credentials.username, one.path?)));
+        let known = registration.and_then(|one| Some((&one.account.user, one.path?)));
         known.map(|(user, path)| self.contact_as(user, &path.flow)).unwrap_or_default()
     }
 

@@ -9,8 +9,8 @@ use crate::sip::{
     dialog::Dialog,
     flow::{Packet, Ways},
     message::Message,
-    tls::Trust,
     transaction::table::TransactionId,
+    trust::Trust,
     uri::Uri,
 };
 

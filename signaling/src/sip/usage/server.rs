@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use milo_media::Session;
+use milo_media::{Codec, Session};
 
 use super::{
     Call, Stage,
@@ -88,8 +88,9 @@ impl Core {
         }
         // An offer that nobody could answer is refused before anybody hears of it.
         let rtp = SocketAddr::new(self.config.media_address, 0);
-        let mut trial =
-            Negotiation::new(self.media_address(&request.flow, rtp), 0, request.flow.remote.ip(), &self.config);
+        let (rtp, peer) = (self.media_address(&request.flow, rtp), request.flow.remote.ip());
+        let spoken = self.config.spoken_with(peer, request.proven.as_ref());
+        let mut trial = Negotiation::new(rtp, 0, peer, Some(&spoken), &self.config);
         if let Some(Err(error)) = request.message.sdp().map(|offer| trial.answer(offer)) {
             let rejection = error.rejection(self.advertised(&request.flow));
             self.answer_stateless(&request, &rejection);
@@ -131,6 +132,13 @@ impl Core {
         self.event(Event::Invitation { call: key, invite, source: flow.remote, proven });
     }
 
+    /// The call speaks this, preferred first, in place of what calls with its caller's address do. Before it is answered, or heard.
+    pub fn speak(&mut self, key: CallKey, codecs: Arc<[&'static Codec]>) {
+        if let Some(call) = self.calls.get_mut(&key) {
+            call.codecs = Some(codecs);
+        }
+    }
+
     /// Answers: 200 with our answer, or with an offer when the INVITE brought none; then the session comes with the
     /// ACK, as [`Event::MediaChange`]. `rtp` is the address of the call's RTP socket.
     ///
@@ -155,7 +163,9 @@ impl Core {
         };
         let (transaction, invite, flow) = (incoming.transaction, Arc::clone(&incoming.invite), *flow);
         let id = u64::from(self.pick(1..=u32::MAX));
-        let mut negotiation = Negotiation::new(self.media_address(&flow, rtp), id, flow.remote.ip(), &self.config);
+        let (rtp, peer) = (self.media_address(&flow, rtp), flow.remote.ip());
+        let codecs = self.calls.get(&key).and_then(|call| call.codecs.as_ref());
+        let mut negotiation = Negotiation::new(rtp, id, peer, codecs, &self.config);
         let session = match invite.sdp().map(|offer| negotiation.answer(offer)).transpose() {
             Ok(answered) => answered.map(|(_, session)| session),
             Err(error) => {

@@ -73,7 +73,7 @@ impl Core {
         let call = self.calls.get(&key);
         let port = call.and_then(|call| call.negotiation.as_ref()).map_or(0, Negotiation::port);
         let rtp = self.media_address(&request.flow, SocketAddr::new(self.config.media_address, port));
-        let mut negotiation = Negotiation::new(rtp, id, request.flow.remote.ip(), &self.config);
+        let mut negotiation = Negotiation::new(rtp, id, request.flow.remote.ip(), None, &self.config);
         let body = match request.message.sdp() {
             Some(offer) => {
                 negotiation.answer(offer).map_err(|error| error.rejection(self.advertised(&request.flow)))?.0

@@ -12,6 +12,7 @@ use crate::{
         digest::{Authorizer, Credentials},
         flow::{LARGE, Path, Transport, Ways},
         headers::Name,
+        introduction::Introduction,
         message::Message,
         method::Method,
         receive::Request,
@@ -132,7 +133,7 @@ impl Core {
     pub fn send_text(
         &mut self,
         now: Instant,
-        (target, from): (&Uri, &str),
+        (target, from): (&Uri, impl Into<Introduction>),
         text: &str,
         ways: impl Into<Ways>,
         credentials: Option<Credentials>,
