@@ -71,6 +71,47 @@ fn registers(line: &mut Line) {
     assert_eq!(now, Some(("rina".to_owned(), 1)));
 }
 
+/// How many times as much as this text its answer is, and how many challenges stand in it; nothing: there was none.
+fn returned(line: &mut Line, text: &str) -> Option<(f64, usize)> {
+    line.pass(Duration::from_secs(60));
+    line.hear(text);
+    let sent = line.sent();
+    let challenge = sent.first()?;
+    assert!(brief(challenge).starts_with("401") && sent.len() == 1, "{}", brief(challenge));
+    let challenges = challenge.headers.get_all("WWW-Authenticate").count();
+    Some((challenge.to_bytes().len() as f64 / text.len() as f64, challenges))
+}
+
+#[test]
+fn a_forged_source_gets_little_more_than_was_sent() {
+    let registrar = Some(RegistrarConfig {
+        realm: "milo".into(),
+        users: vec![User::new("rina", "milo", "secret")],
+        terms: Terms { least_s: 60, most_s: 3600 },
+        algorithms: Algorithms { sha256: true, md5: true },
+    });
+    let mut line = Line::with(Transport::Udp, |config| config.registrar = registrar);
+    line.flow.remote = HOME.parse().unwrap();
+    let telephone = [
+        CONTACT,
+        "Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, NOTIFY, REFER, INFO, UPDATE, MESSAGE, PRACK, SUBSCRIBE\r\n",
+        "Supported: path, outbound, gruu\r\n",
+        "User-Agent: Telephone 3.14 (of a maker that says much of itself; build 2718281828, firmware 1.6.1)\r\n",
+    ];
+    let tiny = "REGISTER sip:m SIP/2.0\r\nv:SIP/2.0/UDP a;branch=z9hG4bKa\r\nMax-Forwards:9\r\nf:<sip:a@m>;tag=1\r\nt:<sip:a@m>\r\n\
+                i:1\r\nCSeq:1 REGISTER\r\nl:0\r\n\r\n";
+    // A telephone's: both challenges, in no more than it has sent. One that says little: one, in less than twice as much.
+    let (times, challenges) = returned(&mut line, &request("REGISTER", 1, ";rport", &telephone.concat())).unwrap();
+    assert!(challenges == 2 && times <= 1.0, "{times}");
+    let (times, challenges) = returned(&mut line, &request("REGISTER", 2, ";rport", CONTACT)).unwrap();
+    assert!(challenges == 1 && times < 2.0, "{times}");
+    // One that is made to be small has none.
+    assert_eq!(returned(&mut line, tiny), None);
+    line.flow.transport = Transport::Tcp;
+    let stream = returned(&mut line, &tiny.replace("/UDP", "/TCP"));
+    assert_eq!(stream.map(|(_, challenges)| challenges), Some(2), "on a stream nobody's address is forged");
+}
+
 #[test]
 fn a_strangers_challenge_goes_to_where_its_request_came_from() {
     for via in ["", ";rport", ";maddr=198.51.100.7", ";rport;maddr=198.51.100.7"] {

@@ -244,6 +244,8 @@ pub struct Core {
     pub(super) pings: HashMap<CallKey, Ping>,
     /// MESSAGEs of ours without a final response; of the same series.
     pub(super) texts: HashMap<CallKey, Sending>,
+    /// Bytes of the datagram that was read last.
+    pub(super) read: usize,
     /// Places that have not answered lately.
     pub(super) deaf: Deaf,
     /// The ACKs of answers that came after their INVITE was given up, to be sent again when those come again.
@@ -282,6 +284,7 @@ impl Core {
             bans: Bans::new(now, config.bans),
             pings: HashMap::new(),
             texts: HashMap::new(),
+            read: 0,
             deaf: Deaf::default(),
             late: VecDeque::new(),
             keep_alive: KeepAlive::new(config.keep_alive),

@@ -48,6 +48,7 @@ pub(super) struct Request {
 impl Core {
     /// A datagram came.
     pub fn datagram(&mut self, now: Instant, flow: Flow, bytes: &[u8]) {
+        self.read = bytes.len();
         let bytes = bytes.get(blank_prefix(bytes)..).unwrap_or_default();
         let is_response = bytes.starts_with(b"SIP/");
         let asks = self.registrar.is_some() && bytes.starts_with(b"REGISTER ") || self.may_prove_itself(bytes);

@@ -20,6 +20,8 @@ use crate::sip::{
     message::Message,
 };
 
+/// Bytes of the keyed hash in a nonce. It is guessed over the network, for as long as the nonce holds.
+const SEAL: usize = 12;
 /// How long a nonce holds.
 const LIFE: Duration = Duration::from_secs(300);
 /// Nonces that are counted for one account; when one more comes the oldest holds no longer, nor any that is older.
@@ -331,7 +333,7 @@ impl Examiner {
         let mut hash = Sha256::new();
         hash.update(self.key);
         hash.update(format!("{second:x} {number:x} {}", to.to_canonical()));
-        let seal: String = hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        let seal: String = hash.finalize().iter().take(SEAL).map(|byte| format!("{byte:02x}")).collect();
         format!("{second:x}-{number:x}-{seal}")
     }
 

@@ -15,7 +15,7 @@ use std::{net::IpAddr, time::Instant};
 use super::{
     bans::{Offence, weight},
     core::{Core, Event, Output},
-    flow::{ConnectionId, Flow, Packet, response_path},
+    flow::{ConnectionId, Flow, Packet, Transport, response_path},
     gate::Verdict,
     header::Via,
     headers::Name,
@@ -30,6 +30,9 @@ use bindings::Bindings;
 pub use answer::{Algorithms, User};
 pub(super) use answer::{Asked, Examiner, Judgement};
 pub use bindings::{Registered, Terms};
+
+/// How many times as much as a datagram of somebody unknown the answer to it may be.
+const MOST_RETURNED: usize = 2;
 
 /// What a registrar is made from.
 #[derive(Clone, Debug)]
@@ -305,15 +308,33 @@ impl Core {
         };
         let mut rejection = Rejection::new(401);
         rejection.headers.extend(challenges);
-        self.answer_outsider(message, via, flow, &rejection);
+        // That it was sent from there is shown by an answer to what went there, and by a handshake.
+        let is_proven = is_stream || matches!(asked, Asked::Stale | Asked::Wrong { heard: true });
+        if flow.transport != Transport::Udp || is_proven || self.gate.trusts(address) {
+            return self.answer_outsider(message, via, flow, &rejection);
+        }
+        // Over UDP whoever is named as the source gets little more than was sent: of several challenges the last, which every
+        // telephone knows, where both are more than that; and nothing where one alone is twice as much, which no telephone sends.
+        let sent = self.read;
+        let bytes = |core: &Self, rejection: &Rejection| core.to_outsider(message, rejection).len();
+        if bytes(self, &rejection) > sent && rejection.headers.len() > 1 {
+            rejection.headers.drain(..rejection.headers.len() - 1);
+        }
+        if bytes(self, &rejection) <= sent * MOST_RETURNED {
+            self.answer_outsider(message, via, flow, &rejection);
+        }
+    }
+
+    fn to_outsider(&self, request: &Message, rejection: &Rejection) -> Vec<u8> {
+        let mut response = rejection.response_to(request);
+        response.set_to_tag(&self.stateless_tag(request));
+        response.to_bytes()
     }
 
     /// Answers without state, to the very address that the request came from.
     fn answer_outsider(&mut self, request: &Message, via: &Via, flow: &Flow, rejection: &Rejection) {
-        let mut response = rejection.response_to(request);
-        response.set_to_tag(&self.stateless_tag(request));
-        let path = response_path(via, flow);
-        self.packets.push_back(Packet { path, bytes: response.to_bytes().into(), transaction: None });
+        let bytes = self.to_outsider(request, rejection).into();
+        self.packets.push_back(Packet { path: response_path(via, flow), bytes, transaction: None });
     }
 }
 
