@@ -75,6 +75,7 @@ pub use sip::{
     replaces::Replaces,
     session_timer::SessionTimers,
     telephones::Telephones,
+    text_pace::TextPace,
     tls::CertificateFiles,
     trust::Trust,
 };

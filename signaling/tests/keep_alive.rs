@@ -8,7 +8,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use milo_media::PortPool;
 use milo_signaling::{
     Account, Algorithms, Credentials, Endpoint, EndpointConfig, Invitations, Progress, RegistrarConfig, Terms,
-    Transport, User,
+    TextPace, Transport, User,
     sip::{Message, Method, Name, parse},
 };
 use tokio::{
@@ -187,6 +187,7 @@ async fn a_telephone_behind_a_nat_is_asked_so_that_it_stays_reachable() {
         users: vec![User::new("rina", "milo", "secret")],
         terms: Terms { least_s: 60, most_s: 3600 },
         algorithms: Algorithms { sha256: false, md5: true },
+        text_pace: TextPace::default(),
     };
     let (endpoint, _door) = keeping(IDLE, Some(registrar));
     let us = at(&endpoint, Transport::Udp);

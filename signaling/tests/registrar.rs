@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::line::{Line, SDP, brief, from_callee, invite, response, to_tag, within};
 use md5::{Digest, Md5};
 use milo_signaling::{
-    Algorithms, BanTerms, Credentials, RegistrarConfig, Terms, Transport, User,
+    Algorithms, BanTerms, Credentials, RegistrarConfig, Terms, TextPace, Transport, User,
     sip::{Message, core::Event, digest::Authorizer, parse},
 };
 
@@ -25,6 +25,7 @@ fn line_with(bans: Option<BanTerms>) -> Line {
             users: vec![User::new("rina", "milo", "secret")],
             terms: Terms { least_s: 60, most_s: 3600 },
             algorithms: Algorithms { sha256: false, md5: true },
+            text_pace: TextPace::default(),
         });
     });
     line.flow.remote = HOME.parse().unwrap();
@@ -89,6 +90,7 @@ fn a_forged_source_gets_little_more_than_was_sent() {
         users: vec![User::new("rina", "milo", "secret")],
         terms: Terms { least_s: 60, most_s: 3600 },
         algorithms: Algorithms { sha256: true, md5: true },
+        text_pace: TextPace::default(),
     });
     let mut line = Line::with(Transport::Udp, |config| config.registrar = registrar);
     line.flow.remote = HOME.parse().unwrap();
@@ -317,4 +319,47 @@ fn an_account_that_is_gone_or_has_another_password_is_no_longer_registered() {
         line.hear(&request("REGISTER", 6, ";rport", &[CONTACT, &again].concat()));
         assert_eq!(brief(&line.only()), if stays { "200 REGISTER" } else { "401 REGISTER" });
     }
+}
+
+#[test]
+fn an_account_sends_texts_at_its_pace() {
+    let mut line = Line::with(Transport::Udp, |config| {
+        config.registrar = Some(RegistrarConfig {
+            realm: "milo".into(),
+            users: vec![User::new("rina", "milo", "secret")],
+            terms: Terms { least_s: 60, most_s: 3600 },
+            algorithms: Algorithms { sha256: false, md5: true },
+            text_pace: TextPace { others: Some(2), ..TextPace::default() },
+        });
+    });
+    line.flow.remote = HOME.parse().unwrap();
+    registers(&mut line);
+    let credentials = Credentials { username: "rina".into(), password: "secret".into(), realm: None };
+    let mut authorizer = Authorizer::new(credentials);
+    let mut number = 10;
+    let mut says = |line: &mut Line| {
+        number += 1;
+        let text = request("MESSAGE", number, ";rport", "Content-Type: text/plain\r\n").replacen(
+            "Call-ID: r",
+            "Call-ID: m",
+            1,
+        );
+        let mut text = parse(text.replace("Length: 0\r\n\r\n", "Length: 2\r\n\r\nhi").as_bytes()).unwrap();
+        authorizer.authorize(&mut text);
+        line.hear(&String::from_utf8(text.to_bytes()).unwrap());
+        if let Some(asked) = line.sent().pop().filter(|asked| asked.status() == Some(401)) {
+            authorizer.challenged(&asked, "cnonce").unwrap();
+            None
+        } else {
+            line.events().into_iter().find_map(|event| match event {
+                Event::Text(text) => Some(text.text),
+                _ => None,
+            })
+        }
+    };
+    assert_eq!(says(&mut line), None, "who it is must be shown first");
+    assert_eq!([says(&mut line), says(&mut line)], [Some("hi".to_owned()), Some("hi".to_owned())]);
+    assert_eq!(says(&mut line), None);
+    line.pass(Duration::from_secs(31));
+    assert_eq!(says(&mut line), Some("hi".to_owned()));
 }

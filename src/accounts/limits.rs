@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
+use milo_signaling::TextPace;
 use serde::Serialize;
 
 use crate::{
@@ -60,6 +61,21 @@ pub struct AllowanceReport {
     minutes_today: u64,
     /// Calls of it that were turned away since the start.
     refused: u64,
+}
+
+/// How many texts accounts may send.
+pub(super) fn text_pace(all: &[AccountLimits]) -> TextPace {
+    let mut pace = TextPace::default();
+    for limits in all {
+        match limits.texts_per_minute {
+            Some(most) if limits.account == AccountLimits::OTHERS => pace.others = Some(most),
+            Some(most) => drop(pace.own.insert(limits.account.clone(), most)),
+            // With limits of its own it has none of the others'.
+            None if limits.account != AccountLimits::OTHERS => drop(pace.own.insert(limits.account.clone(), u32::MAX)),
+            None => {}
+        }
+    }
+    pace
 }
 
 /// What a telephone is told whose account has no call left.

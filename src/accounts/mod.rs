@@ -68,7 +68,8 @@ pub fn registrar(sip: &config::Sip) -> Result<Option<RegistrarConfig>> {
         ensure!(users.len() <= MOST, "{}: it has more than {MOST} accounts", named());
     }
     let terms = Terms { least_s: sip.register_min_s, most_s: sip.register_max_s };
-    Ok(Some(RegistrarConfig { realm: sip.realm.clone(), users, terms, algorithms: algorithms(sip) }))
+    let (realm, text_pace) = (sip.realm.clone(), limits::text_pace(&sip.account_limits));
+    Ok(Some(RegistrarConfig { realm, users, terms, algorithms: algorithms(sip), text_pace }))
 }
 
 /// How accounts, and trunks that call from anywhere, prove who they are.

@@ -16,6 +16,8 @@ pub struct AccountLimits {
     pub calls_per_day: Option<u64>,
     /// Minutes of calls within a day (UTC).
     pub minutes_per_day: Option<u64>,
+    /// Texts (SIP MESSAGE) that it may send within a minute.
+    pub texts_per_minute: Option<u32>,
     /// The beginnings of the numbers that are called for it over trunks; unset, all that `deny` does not name.
     pub allow: Option<Vec<String>>,
     /// The beginnings of those that are not; of all that fit, the longest counts.
@@ -38,6 +40,9 @@ impl AccountLimits {
             if let Some(most) = most {
                 faults.within(&at(field), most, 1..=10_000_000);
             }
+        }
+        if let Some(texts) = self.texts_per_minute {
+            faults.within(&at("texts_per_minute"), texts, 1..=10_000);
         }
         check_prefixes(key, (self.allow.as_deref(), self.deny.as_deref()), faults);
     }

@@ -349,3 +349,42 @@ async fn milo_texts_milo() {
     stop(near).await;
     stop(far).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_telephone_that_does_not_answer_holds_up_nobody_elses_texts() {
+    let milo = std::sync::Arc::new(with_plans("texts-dead", "").await);
+    let (dead, alive) = (Wire::new(), Wire::new());
+    let to = |wire: &Wire| format!("sip:rina@127.0.0.1:{}", wire.port());
+    alive.0.set_read_timeout(Some(Duration::from_secs(60))).expect("a limit");
+    // More than may be on their way to one destination and wait for it, to one that says nothing.
+    let lost = to(&dead);
+    let many: Vec<_> = (0..80)
+        .map(|number| {
+            let (milo, lost) = (std::sync::Arc::clone(&milo), lost.clone());
+            tokio::task::spawn_blocking(move || order(&milo, &json!({ "to": lost, "text": format!("{number}") })))
+        })
+        .collect();
+    let mut given_up = Value::Null;
+    for _ in 0..300 {
+        given_up = get(&milo, "/api/v1/messages?limit=100");
+        if given_up["messages"].as_array().is_some_and(|all| all.iter().any(|one| one["result"] == "too many")) {
+            break;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    let sent = {
+        let (milo, to) = (std::sync::Arc::clone(&milo), to(&alive));
+        tokio::task::spawn_blocking(move || order(&milo, &json!({ "to": to, "text": "Salama" })))
+    };
+    alive.answer("200 OK", "");
+    let sent = sent.await.expect("an answer");
+    assert_eq!((sent.status, &sent.body["result"]), (200, &"delivered".into()), "{sent:?}");
+    let given_up = given_up["messages"].as_array().expect("messages").iter().any(|one| one["result"] == "too many");
+    assert!(given_up, "of very many the newest are given up");
+    for one in many {
+        let answer = one.await.expect("an answer");
+        assert!([200, 202, 503].contains(&answer.status), "{answer:?}");
+    }
+    let milo = std::sync::Arc::into_inner(milo).expect("nobody else has it");
+    stop(milo).await;
+}

@@ -4,12 +4,14 @@
 //! ```text
 //!  MESSAGE ─► endpoint (200, 202) ─► bounded queue ─┐
 //!                                                   ├─► serve: row, then one task each that is sent ─► row settled
+//!                                                   │   (`lanes`: a few at a time to one destination)
 //!  POST /api/v1/messages, verb `message` ─► send ───┘
 //! ```
 
+mod lanes;
 mod send;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use milo_signaling::{Caller, Text};
 use tokio::{
@@ -25,6 +27,7 @@ use crate::{
     store::{LogWriter, NewMessage, Stamp, Store},
     trunk::{Trunks, number},
 };
+use lanes::{Entered, Lanes};
 use send::Job;
 
 pub use send::{Came, Sent, Wanted};
@@ -35,7 +38,7 @@ pub const RECEIVED: &str = "received";
 pub const DELIVERED: &str = "delivered";
 
 /// Texts that are on their way out at once; more wait.
-const MOST: usize = 64;
+const MOST: usize = 256;
 /// Texts that are wanted and wait for their task.
 const QUEUE: usize = 64;
 /// How often old texts are looked for.
@@ -96,16 +99,29 @@ impl Texts {
 /// Keeps what comes and sends what is wanted, for ever; once the endpoint has ended, what is wanted only.
 pub async fn serve(texts: Texts, mut incoming: mpsc::Receiver<Text>, Jobs(mut jobs): Jobs) {
     let mut sending = JoinSet::new();
+    let mut lanes = Lanes::default();
+    let mut on_their_way = HashMap::new();
     loop {
-        let has_room = sending.len() < MOST;
+        let has_room = sending.len() < MOST && lanes.has_room();
         let job = select! {
             Some(text) = incoming.recv(), if has_room => texts.take(text),
             Some(job) = jobs.recv(), if has_room => Some(job),
-            Some(_) = sending.join_next(), if !sending.is_empty() => None,
+            Some(done) = sending.join_next_with_id(), if !sending.is_empty() => {
+                let id = done.map_or_else(|panicked| panicked.id(), |(id, ())| id);
+                let to: Option<String> = on_their_way.remove(&id);
+                if let Some((to, next)) = to.and_then(|to| Some((to.clone(), lanes.leave(&to)?))) {
+                    on_their_way.insert(sending.spawn(Job::run(next, texts.clone())).id(), to);
+                }
+                None
+            }
             else => return,
         };
-        if let Some(job) = job {
-            sending.spawn(job.run(texts.clone()));
+        let Some(job) = job else { continue };
+        let to = job.destination();
+        match lanes.enter(&to, job) {
+            Entered::Goes(job) => drop(on_their_way.insert(sending.spawn(job.run(texts.clone())).id(), to)),
+            Entered::Waits => {}
+            Entered::Full(job) => job.give_up(&texts),
         }
     }
 }

@@ -44,7 +44,7 @@ pub struct Sent {
 /// What became of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Came {
-    /// `delivered`, `refused`, `too large`, `credentials refused`, `no answer`, `not registered` or `failed`.
+    /// `delivered`, `refused`, `too large`, `credentials refused`, `no answer`, `not registered`, `too many` or `failed`.
     pub result: &'static str,
     /// The SIP status that said so.
     pub sip_status: Option<u16>,
@@ -166,6 +166,25 @@ impl Job {
         Self { key, direction: "in", whom, from, text, place: None, done: None }
     }
 
+    /// Where it goes: those that go to one place wait for each other.
+    pub(super) fn destination(&self) -> String {
+        match &self.whom {
+            Whom::Number(_, trunk) => format!("trunk {trunk}"),
+            Whom::Address(uri) => {
+                let host = uri.host().map(|host| host.as_str().to_ascii_lowercase()).unwrap_or_default();
+                format!("address {host}:{}", uri.port().unwrap_or_default())
+            }
+            Whom::Account(account) => format!("account {account}"),
+        }
+    }
+
+    /// Too many wait to go there: it is not sent.
+    pub(super) fn give_up(self, texts: &Texts) {
+        tracing::warn!(message.id = %self.key, "a text was not sent: too many wait to go there");
+        let Self { key, direction, done, .. } = self;
+        settle(texts, (key, direction), Came { result: "too many", sip_status: None }, done);
+    }
+
     /// Sends it, and writes down what became of it.
     pub(super) async fn run(self, texts: Texts) {
         let Self { key, direction, whom, from, text, place, done } = self;
@@ -190,11 +209,16 @@ impl Job {
             }
         };
         tracing::info!(message.id = %key, result = came.result, status = came.sip_status, "a text was sent");
-        texts.log.message_settled(key, came.result, came.sip_status);
-        texts.metrics.message(direction, came.result);
-        if let Some(done) = done {
-            // Whoever asked may no longer wait.
-            done.send(came).ok();
-        }
+        settle(&texts, (key, direction), came, done);
+    }
+}
+
+/// Writes down what became of a text, and tells whoever waits for it.
+fn settle(texts: &Texts, (key, direction): (Key, &'static str), came: Came, done: Option<oneshot::Sender<Came>>) {
+    texts.log.message_settled(key, came.result, came.sip_status);
+    texts.metrics.message(direction, came.result);
+    if let Some(done) = done {
+        // Whoever asked may no longer wait.
+        done.send(came).ok();
     }
 }

@@ -57,6 +57,7 @@ pub mod status;
 mod stun;
 pub mod telephones;
 pub mod text;
+pub mod text_pace;
 pub mod tls;
 pub(crate) mod transaction;
 mod transport;

@@ -255,7 +255,7 @@ impl Core {
             (Method::Invite, None) => self.invited(now, request),
             (Method::Options, None) => self.answer_options(&request),
             (Method::Register, None) => self.registers(now, request),
-            (Method::Message, None) => self.texted(request),
+            (Method::Message, None) => self.texted(now, request),
             // RFC 3261 section 15.1.2, RFC 6086 section 4.2.2; without a To tag there is nothing to match.
             // The same for a NOTIFY of nothing that we asked for.
             (Method::Bye | Method::Info | Method::Prack | Method::Update | Method::Notify, None) => {

@@ -23,6 +23,7 @@ use super::{
     method::Method,
     receive::{Request, kept_secret},
     screen::{Rejection, screen},
+    text_pace::{TextPace, TextPaces},
     transaction::message::server_key,
 };
 use bindings::Bindings;
@@ -45,6 +46,8 @@ pub struct RegistrarConfig {
     pub terms: Terms,
     /// How they prove who they are.
     pub algorithms: Algorithms,
+    /// How many texts they may send.
+    pub text_pace: TextPace,
 }
 
 /// The registrar.
@@ -53,12 +56,14 @@ pub(super) struct Registrar {
     examiner: Examiner,
     bindings: Bindings,
     terms: Terms,
+    pub(super) paces: TextPaces,
 }
 
 impl Registrar {
     pub(super) fn new(now: Instant, config: RegistrarConfig, key: [u8; 32]) -> Self {
-        let RegistrarConfig { realm, users, terms, algorithms } = config;
-        Self { examiner: Examiner::new(now, (realm, algorithms), users, key), bindings: Bindings::default(), terms }
+        let RegistrarConfig { realm, users, terms, algorithms, text_pace } = config;
+        let examiner = Examiner::new(now, (realm, algorithms), users, key);
+        Self { examiner, bindings: Bindings::default(), terms, paces: TextPaces::new(text_pace) }
     }
 
     /// Whether a telephone is registered from this address.

@@ -1,4 +1,5 @@
-//! Texts (MESSAGE, RFC 3428): they come outside of calls and within them, and go out outside of them.
+//! Texts (MESSAGE, RFC 3428): they come outside of calls, at the pace that an account may send them, and within them, and go out
+//! outside of them.
 
 use std::{net::SocketAddr, time::Instant};
 
@@ -61,9 +62,17 @@ pub(in crate::sip) struct Sending {
 
 impl Core {
     /// A MESSAGE came outside of any call. One for an account none of whose telephones is here is refused: nobody would get it.
-    pub(in crate::sip) fn texted(&mut self, request: Request) {
+    pub(in crate::sip) fn texted(&mut self, now: Instant, request: Request) {
         if self.is_merged(&request) {
             return self.answer_stateless(&request, &Rejection::new(482));
+        }
+        if let (Some(Proven::Account(account)), Some(registrar)) = (&request.proven, &mut self.registrar)
+            && let Err(wait) = registrar.paces.take(now, account)
+        {
+            let mut rejection = Rejection::new(480);
+            "Too Many Texts".clone_into(&mut rejection.reason);
+            rejection.headers.push((Name::RETRY_AFTER, wait.as_secs().max(1).to_string()));
+            return self.answer_stateless(&request, &rejection);
         }
         let text = match text_of(&request.message) {
             Ok(text) => text,
