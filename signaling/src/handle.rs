@@ -14,6 +14,7 @@ use crate::{
     SignalingError,
     sip::{
         Uri,
+        account::{Account, RegistrationState},
         bans::Ban,
         core::{CallKey, EarlyMedia, EndReason},
         destination::Destination,
@@ -23,7 +24,6 @@ use crate::{
         reason::Reason,
         referral::Referral,
         registrar::User,
-        registration::{Account, RegistrationState},
         trust::Trust,
     },
 };

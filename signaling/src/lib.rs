@@ -58,10 +58,12 @@ pub use outgoing::{Outgoing, Progress};
 pub use security::{Keying, Srtp};
 pub use sip::{
     Uri,
+    account::{Account, RegistrationState, Standing},
     bans::{Ban, BanTerms, Offence},
+    caller::Caller,
     core::{Counters, EndReason},
     digest::Credentials,
-    endpoint::{Caller, Endpoint, EndpointConfig},
+    endpoint::{Endpoint, EndpointConfig},
     flow::Transport,
     identity::{Diverted, Identity},
     introduction::Introduction,
@@ -71,7 +73,6 @@ pub use sip::{
     reason::Reason,
     referral::Referral,
     registrar::{Algorithms, Registered, RegistrarConfig, Terms, User},
-    registration::{Account, RegistrationState, Standing},
     replaces::Replaces,
     session_timer::SessionTimers,
     telephones::Telephones,

@@ -9,8 +9,10 @@
 //! `resolver` is
 //! sans-IO: bytes, actions and `now` in; bytes, timers and events out.
 
+pub mod account;
 pub mod bans;
 pub mod body;
+pub mod caller;
 mod connection;
 pub mod core;
 mod deaf;
@@ -23,6 +25,7 @@ pub(crate) mod endpoint;
 pub mod flow;
 pub mod framing;
 pub mod gate;
+mod grant;
 pub mod header;
 pub mod headers;
 pub mod host;
@@ -42,6 +45,7 @@ mod nat;
 mod next_hop;
 mod obey;
 mod octets;
+pub mod output;
 pub mod parse;
 pub mod reason;
 mod receive;
@@ -53,6 +57,7 @@ pub mod replaces;
 mod resolver;
 pub mod screen;
 pub mod session_timer;
+mod stateless;
 pub mod status;
 mod stun;
 pub mod telephones;

@@ -6,8 +6,8 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::{
+    account::{Account, RegistrationState, Standing},
     core::{CallKey, Core},
-    registration::{Account, RegistrationState, Standing},
 };
 
 /// The registrations of an endpoint as its task sees them.

@@ -8,120 +8,26 @@
 //!  any ─leave─► Leaving ─any final response, nothing─► Gone
 //! ```
 
-use std::{
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
-
-use milo_media::Codec;
+use std::time::{Duration, Instant};
 
 use super::{
-    digest::{Authorizer, Credentials, Unanswerable},
+    account::{Account, RegistrationState, Standing},
+    digest::{Authorizer, Unanswerable},
     flow::{Path, Ways},
+    grant::{WEEK, granted, leading_number, service_route},
     header::NameAddr,
     headers::Name,
     message::Message,
     method::Method,
     transaction::{UNHEARD, table::TransactionId},
-    trust::Trust,
-    uri::{SipUri, Uri},
 };
 
 /// The wait after a first failure; it doubles with each further one.
 const BACK_OFF: Duration = Duration::from_secs(5);
 /// The longest such wait, and the wait after a refusal that will most likely come again.
 const LONGEST: Duration = Duration::from_secs(300);
-/// The longest Retry-After that is obeyed.
+/// The longest Retry-After that is obeyed, in seconds.
 const DAY: u32 = 86_400;
-/// Of a longer Service-Route the rest is left out.
-const ROUTES: usize = 8;
-/// The longest time that we ask to be registered for, whatever Min-Expires says.
-const WEEK: u32 = 7 * DAY;
-
-/// Where we are to be registered, and as whom.
-#[derive(Clone, Debug)]
-pub struct Account {
-    /// How it is called in the log.
-    pub name: String,
-    /// `sip:host:port;transport=tcp`.
-    pub registrar: Uri,
-    /// The user of our address of record.
-    pub user: String,
-    /// The proxy that the registrar is reached by, with `;lr` (RFC 3261 section 8.1.2); `None`: it is reached at its own address.
-    pub proxy: Option<Uri>,
-    /// What the registrar asks for: its username may be another one than the user.
-    pub credentials: Credentials,
-    /// For how long we ask to be registered.
-    pub expires: Duration,
-    /// What calls with this registrar speak, in place of the endpoint's.
-    pub codecs: Option<Arc<[&'static Codec]>>,
-    /// Whose certificates are believed there, inside TLS; `None`: those that the endpoint believes.
-    pub trust: Option<Trust>,
-}
-
-impl Account {
-    /// Our address of record: `sip:user@host`.
-    pub fn address_of_record(&self) -> Uri {
-        let domain = self.domain();
-        match domain.host() {
-            Some(host) => Uri::sip(Some(&self.user), host.clone(), None),
-            None => domain,
-        }
-    }
-
-    /// Where its requests go first.
-    pub(super) fn first_hop(&self) -> &Uri {
-        self.proxy.as_ref().unwrap_or(&self.registrar)
-    }
-
-    /// The domain of the location service: the Request-URI (section 10.2).
-    fn domain(&self) -> Uri {
-        match &self.registrar {
-            Uri::Sip(SipUri { host, port, .. }) => Uri::sip(None, host.clone(), *port),
-            other => other.clone(),
-        }
-    }
-}
-
-/// How a registration stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// The registrar is being asked for the first time.
-    Registering,
-    /// Calls come in over it.
-    Registered,
-    /// It failed the last time; it is tried again.
-    Failed,
-    /// We have left.
-    Unregistered,
-}
-
-/// A registration as others see it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RegistrationState {
-    /// How it stands.
-    pub standing: Standing,
-    /// The registrar's address, once it was found: calls come in from there.
-    pub registrar: Option<SocketAddr>,
-    /// For how long the registrar has granted it.
-    pub granted: Option<Duration>,
-    /// What failed last, as a sentence.
-    pub fault: Option<String>,
-    /// The proxies that the registrar wants requests of ours to go by, in its order (RFC 3608).
-    pub service_route: Vec<Uri>,
-}
-
-impl RegistrationState {
-    /// Nothing has been heard yet.
-    pub const UNKNOWN: Self = Self {
-        standing: Standing::Registering,
-        registrar: None,
-        granted: None,
-        fault: None,
-        service_route: Vec::new(),
-    };
-}
 
 /// What a registration does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -485,33 +391,4 @@ impl Registration {
     fn waits_for(&self, id: TransactionId) -> bool {
         self.step == Step::Asking(id) || self.step == Step::Leaving(Some(id))
     }
-}
-
-/// For how long our Contact is registered by this 200, in seconds (section 10.2.4).
-fn granted(response: &Message, ours: &str) -> Option<u32> {
-    let contacts: Vec<NameAddr> =
-        response.headers.get_all(Name::CONTACT).filter_map(|contact| contact.parse().ok()).collect();
-    let ours: Option<NameAddr> = ours.parse().ok();
-    let same = |contact: &&NameAddr| ours.as_ref().is_some_and(|ours| ours.uri.is_equivalent(&contact.uri));
-    // Some registrars behind a NAT give back another Contact than ours.
-    let own = contacts.iter().find(same).or(match contacts.as_slice() {
-        [only] => Some(only),
-        _ => None,
-    });
-    let number = |text: &str| text.trim().parse::<u32>().ok();
-    let own = own.and_then(|contact| number(contact.params.get("expires")?));
-    own.or_else(|| number(response.headers.get(Name::EXPIRES)?)).map(|seconds| seconds.min(WEEK))
-}
-
-/// The Service-Route of this 200 (RFC 3608 section 5); a route without `lr` is none that it allows.
-fn service_route(response: &Message) -> Vec<Uri> {
-    let fields = response.headers.get_all(Name::SERVICE_ROUTE);
-    let routes = fields.filter_map(|route| Some(route.parse::<NameAddr>().ok()?.uri)).take(ROUTES);
-    routes.filter(|route| route.as_sip().is_some() && route.has_param("lr")).collect()
-}
-
-/// The number that a value begins with: `120 (busy);duration=60`. More than fits is the most.
-fn leading_number(value: &str) -> u32 {
-    let digits: &str = value.trim_start().split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
-    if digits.is_empty() { 0 } else { digits.parse().unwrap_or(u32::MAX) }
 }

@@ -15,6 +15,7 @@
 use std::time::{Duration, Instant};
 
 pub(crate) mod client;
+mod live;
 pub(crate) mod message;
 pub(crate) mod server;
 pub(crate) mod table;

@@ -9,6 +9,7 @@ use std::{
 
 use super::{
     client,
+    live::{Machine, Transaction},
     message::{ack_of_rejection, client_key},
     server,
 };
@@ -19,66 +20,14 @@ use crate::sip::{
     method::Method,
 };
 
+pub(crate) use super::live::Told;
+
 /// Places that the tables keep when nothing is live.
 const TABLE: usize = 1024;
 
 /// Which transaction; never given twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TransactionId(u64);
-
-/// What a transaction tells the call that it belongs to.
-#[derive(Debug)]
-pub(crate) enum Told {
-    /// A response to our request.
-    Response(Box<Message>),
-    /// Nobody answered our request.
-    TimedOut,
-    /// Our request could not be sent: why.
-    Unreachable(String),
-    /// Our rejection of an INVITE was never acknowledged.
-    Unacknowledged,
-}
-
-#[derive(Debug)]
-enum Machine {
-    InviteClient { machine: client::InviteClient, invite: Box<Message> },
-    Client(client::Client),
-    InviteServer { machine: server::InviteServer, trying: Option<Box<Message>> },
-    Server(server::Server),
-}
-
-#[derive(Debug)]
-struct Transaction {
-    machine: Machine,
-    key: String,
-    /// Finds merged requests (RFC 3261 section 8.2.2.2).
-    merge_key: Option<String>,
-    path: Path,
-    /// The request of a client, the last response of a server.
-    last: Option<Arc<[u8]>>,
-    owner: Option<CallKey>,
-    scheduled: Option<Instant>,
-}
-
-impl Transaction {
-    fn deadline(&self) -> Option<Instant> {
-        match &self.machine {
-            Machine::InviteClient { machine, .. } => machine.deadline(),
-            Machine::Client(machine) => machine.deadline(),
-            Machine::InviteServer { machine, .. } => machine.deadline(),
-            Machine::Server(machine) => machine.deadline(),
-        }
-    }
-
-    fn is_over(&self) -> bool {
-        match &self.machine {
-            Machine::InviteClient { machine, .. } => machine.is_over(),
-            Machine::Client(machine) => machine.is_over(),
-            Machine::InviteServer { machine, .. } => machine.is_over(),
-            Machine::Server(machine) => machine.is_over(),
-        }
-    }
-}
 
 /// The table.
 #[derive(Debug, Default)]

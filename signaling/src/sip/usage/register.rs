@@ -6,10 +6,11 @@ use std::{sync::Arc, time::Instant};
 use ipnet::IpNet;
 
 use crate::sip::{
+    account::Account,
     core::{CallKey, Core, Event, Output},
     flow::Ways,
     headers::Name,
-    registration::{Account, Next, Registration},
+    registration::{Next, Registration},
     transaction::table::{Told, TransactionId},
     uri::Uri,
 };
