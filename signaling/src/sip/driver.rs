@@ -17,6 +17,7 @@ use super::{
     identity::Identity,
     ladder::Ladders,
     message::Message,
+    places::Opener,
     registrar::{Proven, Registered},
     registrars::Registrars,
     resolver::Resolver,
@@ -148,7 +149,10 @@ impl Driver {
             Inbound::Unreadable(flow, error) => self.core.malformed(now, flow, &error),
             Inbound::Accepted(transport, stream, remote) => {
                 if self.core.admits(now, remote.ip()) {
-                    self.transports.accept(transport, stream, remote);
+                    let opener = if self.core.gate.trusts(remote.ip()) { Opener::Known } else { Opener::Stranger };
+                    let registrar = self.core.registrar.as_ref();
+                    let is_proven = |id| registrar.is_some_and(|registrar| registrar.uses(Some(id)));
+                    self.transports.accept((transport, stream, remote), opener, is_proven);
                 }
             }
             Inbound::Lost(id) => {

@@ -40,6 +40,7 @@ mod nat;
 mod obey;
 mod octets;
 pub mod parse;
+mod places;
 pub mod reason;
 mod receive;
 pub mod referral;

@@ -122,24 +122,22 @@ impl Core {
         if self.shuts_out(now, address, true) {
             return false;
         }
-        if self.calls_to_strangers > 0 {
-            return true;
-        }
-        let verdict = if self.registrar.is_some() || self.logins.is_some() {
-            self.gate.ask(now, address, self.hears(address))
-        } else {
-            self.gate.meet(now, address)
-        };
+        // While somebody outside whom we called is on the line, their goodbye may come by it as well.
+        let may_be_served = self.registrar.is_some() || self.logins.is_some() || self.calls_to_strangers > 0;
+        let verdict =
+            if may_be_served { self.gate.ask(now, address, self.knows(address)) } else { self.gate.meet(now, address) };
         verdict == Verdict::Refuse
     }
 
     /// Whether what this address sends may be for a call.
     pub(super) fn hears(&self, address: std::net::IpAddr) -> bool {
+        self.calls_to_strangers > 0 || self.gate.trusts(address) || self.knows(address)
+    }
+
+    /// Whether somebody is on the line from this address, or a telephone is registered.
+    fn knows(&self, address: std::net::IpAddr) -> bool {
         let is_from = |registrar: &Registrar| registrar.is_from(address);
-        self.calls_to_strangers > 0
-            || self.gate.trusts(address)
-            || self.guests.contains_key(&address.to_canonical())
-            || self.registrar.as_ref().is_some_and(is_from)
+        self.guests.contains_key(&address.to_canonical()) || self.registrar.as_ref().is_some_and(is_from)
     }
 
     fn meet_stranger(&mut self, now: Instant, flow: &Flow, weight: f64) -> Verdict {

@@ -15,7 +15,7 @@ use std::{net::IpAddr, time::Instant};
 use super::{
     bans::{Offence, weight},
     core::{Core, Event, Output},
-    flow::{ConnectionId, Flow, Packet, response_path},
+    flow::{ConnectionId, Flow, Packet, Path, response_path},
     gate::Verdict,
     header::Via,
     headers::Name,
@@ -312,7 +312,8 @@ impl Core {
     fn answer_outsider(&mut self, request: &Message, via: &Via, flow: &Flow, rejection: &Rejection) {
         let mut response = rejection.response_to(request);
         response.set_to_tag(&self.stateless_tag(request));
-        let path = response_path(via, flow);
+        // Whose connection is gone has us open none.
+        let path = Path { or_connect: None, ..response_path(via, flow) };
         self.packets.push_back(Packet { path, bytes: response.to_bytes().into(), transaction: None });
     }
 }

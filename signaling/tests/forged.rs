@@ -1,0 +1,174 @@
+//! What strangers can do to others with crowds of connections and with datagrams whose source they forge, in virtual time and over
+//! real sockets.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use crate::line::{Line, SDP, brief, invite, response, rtp, to_tag, within};
+use milo_media::PortPool;
+use milo_signaling::{
+    BanTerms, Credentials, Early, Endpoint, EndpointConfig, Invitations, RegistrarConfig, Terms, Transport, TrunkLogin,
+    User,
+    sip::{Message, Name, core::Event, digest::Authorizer, parse},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpStream, UdpSocket},
+    time::{sleep, timeout},
+};
+
+const SOON: Duration = Duration::from_secs(10);
+const HOME: &str = "203.0.113.5:5060";
+
+/// A line on which telephones may register, and a trunk may call from anywhere.
+fn line() -> Line {
+    let mut line = Line::with(Transport::Udp, |config| {
+        config.registrar = Some(RegistrarConfig {
+            realm: "milo".into(),
+            users: ["rina", "lala"].map(|name| User::new(name, "milo", "secret")).into(),
+            terms: Terms { least_s: 60, most_s: 3600 },
+            algorithms: config.algorithms,
+        });
+        config.logins = vec![TrunkLogin {
+            trunk: "roaming".into(),
+            user: User::new("roaming", "trunks", "secret"),
+            realm: "trunks".into(),
+            domain: None,
+        }];
+        let (within, length) = (Duration::from_secs(600), Duration::from_secs(3_600));
+        config.bans = Some(BanTerms { wrong_answers: 1_000_000, requests: 50, within, length });
+    });
+    line.flow.remote = HOME.parse().unwrap();
+    line
+}
+
+fn text(message: &Message) -> String {
+    String::from_utf8(message.to_bytes()).unwrap()
+}
+
+/// A REGISTER of this account, or an INVITE of the trunk; each number is another request.
+fn request(method: &str, name: &str, number: u32) -> Message {
+    let text = match method {
+        "INVITE" => invite(SDP).replace("call1", &format!("call{number}")),
+        _ => invite("").replace("INVITE", method).replace("Contact", "Expires: 600\r\nContact"),
+    };
+    let text = text.replace("<sip:rasoa@127.0.0.1>", &format!("<sip:{name}@127.0.0.1>"));
+    let text = if method == "REGISTER" {
+        text.replace("sip:milo@127.0.0.1>", &format!("sip:{name}@127.0.0.1>"))
+    } else {
+        text
+    };
+    let text = text.replace("CSeq: 1", &format!("CSeq: {number}")).replace("bKinvite", &format!("bK{name}{number}"));
+    parse(text.as_bytes()).unwrap()
+}
+
+/// Sends a request, and once more with the answer of this user to what it is asked; what is said to both.
+fn proves(
+    line: &mut Line,
+    method: &str,
+    (name, password): (&str, &str),
+    number: u32,
+) -> (Option<String>, Option<String>) {
+    line.hear(&text(&request(method, name, number)));
+    let Some(challenge) = line.sent().pop() else { return (None, None) };
+    let first = brief(&challenge);
+    let mut authorizer = Authorizer::new(Credentials { username: name.into(), password: password.into(), realm: None });
+    if authorizer.challenged(&challenge, "cnonce").is_err() {
+        return (Some(first), None);
+    }
+    let mut again = request(method, name, number + 1);
+    authorizer.authorize(&mut again);
+    line.hear(&text(&again));
+    (Some(first), line.sent().pop().map(|last| brief(&last)))
+}
+
+/// It is asked who it is, and let in.
+fn let_in(method: &str) -> (Option<String>, Option<String>) {
+    // Whoever is called takes its time.
+    (Some(format!("401 {method}")), (method == "REGISTER").then(|| "200 REGISTER".to_owned()))
+}
+
+#[test]
+fn connections_of_a_crowd_are_few_also_while_somebody_outside_is_on_the_line() {
+    let mut line = line();
+    line.flow.remote = "198.51.100.7:5060".parse().unwrap();
+    let (_, placed) = line.calling();
+    line.hear(&response(&placed, 200, "callee", SDP));
+    let now = line.now;
+    let of_one_network = |host: u32| IpAddr::from([192, 0, 2, (host % 250) as u8]);
+    let admitted = (0..1_000).filter(|host| line.core.admits(now, of_one_network(*host))).count();
+    assert!((1..=40).contains(&admitted), "{admitted} connections of 1,000 are taken");
+}
+
+// --- over real sockets ---
+
+fn bind() -> (Endpoint, Invitations) {
+    let at: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    let config = EndpointConfig { udp: vec![at], tcp: vec![at], ..EndpointConfig::default() };
+    let ports = Arc::new(PortPool::new(at.ip(), 0..=0));
+    Endpoint::bind(config, ports, tokio::runtime::Handle::current()).unwrap()
+}
+
+fn at(endpoint: &Endpoint, transport: Transport) -> SocketAddr {
+    endpoint.local().iter().find(|(kind, _)| *kind == transport).unwrap().1
+}
+
+#[tokio::test]
+async fn whoever_says_nothing_but_keep_alives_loses_its_connection() {
+    let (endpoint, _door) = bind();
+    let mut stream = TcpStream::connect(at(&endpoint, Transport::Tcp)).await.unwrap();
+    stream.write_all(b"\r\n\r\n").await.unwrap();
+    let mut pong = [0; 2];
+    timeout(SOON, stream.read_exact(&mut pong)).await.unwrap().unwrap();
+    assert_eq!(pong, *b"\r\n");
+    // Hours pass in moments from here on.
+    tokio::time::pause();
+    for _ in 0..5 {
+        sleep(Duration::from_secs(20)).await;
+        // Gone, most likely, the last times.
+        let _ = stream.write_all(b"\r\n\r\n").await;
+    }
+    timeout(SOON, async {
+        while endpoint.counters().connections > 0 {
+            sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .expect("the connection is closed");
+}
+
+/// The next response to `socket` with this status code.
+async fn hears(socket: &UdpSocket, code: u16) -> Message {
+    let mut buffer = [0; 4096];
+    timeout(SOON, async {
+        loop {
+            let length = socket.recv(&mut buffer).await.unwrap();
+            let message = parse(&buffer[..length]).unwrap();
+            if message.status() == Some(code) {
+                return message;
+            }
+        }
+    })
+    .await
+    .expect("it is said")
+}
+
+/// An INVITE over a socket, whose audio is to go to `audio` of another one.
+fn invite_from(socket: &UdpSocket, audio: &UdpSocket, fields: &str) -> String {
+    let (from, audio) = (socket.local_addr().unwrap(), audio.local_addr().unwrap());
+    let sdp = SDP.replace("40000", &audio.port().to_string()).replace("IP4 127.0.0.1", &format!("IP4 {}", audio.ip()));
+    invite(&sdp).replace("127.0.0.1:5080", &from.to_string()).replace("Contact", &format!("{fields}Contact"))
+}
+
+async fn is_silent(audio: &UdpSocket) -> bool {
+    timeout(Duration::from_millis(400), audio.recv(&mut [0; 2048])).await.is_err()
+}
+
+async fn is_heard(audio: &UdpSocket) {
+    timeout(SOON, audio.recv(&mut [0; 2048])).await.expect("audio comes").unwrap();
+}
