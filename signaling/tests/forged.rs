@@ -94,6 +94,44 @@ fn let_in(method: &str) -> (Option<String>, Option<String>) {
 }
 
 #[test]
+fn forged_neighbours_keep_nobody_out_who_has_proved_who_it_is() {
+    for (method, name) in [("REGISTER", "rina"), ("INVITE", "roaming")] {
+        let mut line = line();
+        assert_eq!(proves(&mut line, method, (name, "secret"), 1), let_in(method));
+        for number in 0..100 {
+            line.flow.remote = format!("203.0.113.{}:5060", 6 + number % 200).parse().unwrap();
+            line.hear(&text(&request("REGISTER", "rina", 100 + number)));
+        }
+        let asked = line.sent().len();
+        assert!(asked < 30, "{asked} of a crowd of 100 are asked");
+        line.flow.remote = HOME.parse().unwrap();
+        assert_eq!(proves(&mut line, method, (name, "secret"), 300), let_in(method), "{name}");
+    }
+}
+
+#[test]
+fn a_trunk_that_proves_each_call_carries_many_and_is_no_scanner() {
+    let mut line = line();
+    // Ten calls a second, for a minute.
+    for call in 0..600 {
+        assert_eq!(proves(&mut line, "INVITE", ("roaming", "secret"), 1 + 2 * call), let_in("INVITE"), "{call}");
+        line.events().into_iter().for_each(|event| {
+            if let Event::Invitation { call, .. } = event {
+                line.core.reject_invite(line.now, call, 486, "").unwrap();
+            }
+        });
+        line.pass(Duration::from_millis(100));
+        line.sent();
+    }
+    // And very many at once, before the first is proved.
+    for call in 0..60 {
+        line.hear(&text(&request("INVITE", "roaming", 5_000 + call)));
+    }
+    let now = line.now;
+    assert_eq!(line.core.bans(now).len(), 0);
+}
+
+#[test]
 fn connections_of_a_crowd_are_few_also_while_somebody_outside_is_on_the_line() {
     let mut line = line();
     line.flow.remote = "198.51.100.7:5060".parse().unwrap();

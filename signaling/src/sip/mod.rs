@@ -10,6 +10,7 @@
 
 pub mod bans;
 pub mod body;
+mod buckets;
 mod connection;
 pub mod core;
 mod deaf;
@@ -41,6 +42,7 @@ mod obey;
 mod octets;
 pub mod parse;
 mod places;
+mod proofs;
 pub mod reason;
 mod receive;
 pub mod referral;

@@ -165,6 +165,7 @@ impl Core {
         match registrar.examiner.judge(now, message, flow.remote.ip()) {
             Judgement::Known(at) => {
                 let account = registrar.examiner.name(at).to_owned();
+                self.gate.proved(now, flow.remote.ip(), &account);
                 if caller == account {
                     return Outsider::Served(Some(Proven::Account(account)));
                 }
@@ -180,8 +181,9 @@ impl Core {
         let address = flow.remote.ip();
         let Some(logins) = &mut self.logins else { return Outsider::Stranger };
         match logins.judge(now, asking, message, address) {
-            Ok(trunk) => {
+            Ok((login, trunk)) => {
                 self.bans.pardon(now, address);
+                self.gate.proved(now, address, &login);
                 if let Some(trunk) = trunk {
                     return Outsider::Served(Some(Proven::Trunk(trunk)));
                 }
@@ -217,6 +219,7 @@ impl Core {
         // Whoever has mistyped before, or whose address somebody has forged, is welcome.
         self.bans.pardon(now, request.flow.remote.ip());
         let user = registrar.examiner.name(at).to_owned();
+        self.gate.proved(now, request.flow.remote.ip(), &user);
         let own = message.to().is_ok_and(|to| to.uri.user() == user);
         let done = if own {
             registrar.bindings.register(now, &user, message, request.flow, registrar.terms)
@@ -275,6 +278,8 @@ impl Core {
     ) {
         let address = flow.remote.ip();
         let is_stream = flow.connection.is_some();
+        let is_registered = self.registrar.as_ref().is_some_and(|registrar| registrar.is_from(address));
+        let is_known = is_registered || self.gate.has_proof(now, address);
         match asked {
             Asked::Wrong { heard } => {
                 self.counters.wrong_answers += 1;
@@ -286,13 +291,14 @@ impl Core {
                 let offence = if proven { Offence::WrongAnswers } else { Offence::Requests };
                 self.offend(now, flow, (offence, 1.0), proven);
             }
+            // Who has answered right before will do so again.
+            Asked::First if is_known => {}
             // Whoever answers right next is forgiven; a scanner never does.
             Asked::First => self.offend(now, flow, (Offence::Requests, weight(&message.to_bytes())), is_stream),
             Asked::Stale | Asked::Again => {}
         }
-        let is_known = self.registrar.as_ref().is_some_and(|registrar| registrar.is_from(address));
         if !self.gate.trusts(address) && self.gate.ask(now, address, is_known) == Verdict::Silence {
-            if let Some(connection) = flow.connection {
+            if let Some(connection) = flow.connection.filter(|_| !is_known) {
                 self.outputs.push_back(Output::Close(connection));
             }
             return;
