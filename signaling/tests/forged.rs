@@ -132,6 +132,31 @@ fn a_trunk_that_proves_each_call_carries_many_and_is_no_scanner() {
 }
 
 #[test]
+fn a_guesser_locks_out_no_neighbour_of_the_same_address() {
+    let mut line = line();
+    assert_eq!(proves(&mut line, "REGISTER", ("lala", "secret"), 1), let_in("REGISTER"));
+    let mut number = 10;
+    let mut guess = |line: &mut Line, name: &str| {
+        line.pass(Duration::from_millis(500));
+        number += 2;
+        proves(line, "REGISTER", (name, "wrong"), number)
+    };
+    for _ in 0..60 {
+        guess(&mut line, "rina");
+    }
+    let judged = line.core.counters().wrong_answers;
+    assert!((20..30).contains(&judged), "{judged} of 60 guesses at one password are judged");
+    assert_eq!(proves(&mut line, "REGISTER", ("lala", "secret"), 1_000), let_in("REGISTER"));
+    // Another name each time is slowed as well, and whoever has been here before comes in all the same.
+    for at in 0..400 {
+        guess(&mut line, &format!("name{at}"));
+    }
+    let judged = line.core.counters().wrong_answers - judged;
+    assert!((60..=160).contains(&judged), "{judged} of 400 guesses at many passwords are judged");
+    assert_eq!(proves(&mut line, "REGISTER", ("lala", "secret"), 2_000), let_in("REGISTER"));
+}
+
+#[test]
 fn connections_of_a_crowd_are_few_also_while_somebody_outside_is_on_the_line() {
     let mut line = line();
     line.flow.remote = "198.51.100.7:5060".parse().unwrap();

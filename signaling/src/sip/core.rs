@@ -193,6 +193,8 @@ pub struct Counters {
     pub send_failures: u64,
     /// Answers to our challenges that were wrong.
     pub wrong_answers: u64,
+    /// Answers to our challenges that were not judged, since too many wrong ones came before.
+    pub unjudged: u64,
     /// Datagrams, requests and connections of banned addresses.
     pub banned: u64,
     /// Telephones that are registered with us.

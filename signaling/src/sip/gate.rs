@@ -15,6 +15,7 @@ use ipnet::IpNet;
 use super::{
     buckets::{Bucket, Buckets, Rate},
     core::CallKey,
+    guesses::Guesses,
     proofs::Proofs,
 };
 
@@ -26,9 +27,6 @@ const QUESTIONS: Rates =
     Rates { of_one: Rate { burst: 20.0, a_second: 2.0 }, of_all: Rate { burst: 200.0, a_second: 50.0 } };
 /// The same for each address from which somebody has proved lately who it is: a trunk that is asked for each call.
 const QUESTIONS_OF_KNOWN: Rate = Rate { burst: 100.0, a_second: 20.0 };
-/// Wrong answers to challenges that one address may give in a row, and a second after that: beyond it what it answers is not even
-/// judged. Of addresses that are never banned nothing else keeps somebody from guessing for ever.
-const GUESSES: Rate = Rate { burst: 20.0, a_second: 0.1 };
 /// How often the log hears of refusals.
 const REPORT_EVERY: Duration = Duration::from_secs(60);
 
@@ -78,8 +76,7 @@ pub(crate) struct Gate {
     questions_of_known: Buckets<IpAddr>,
     proofs: Proofs,
     names: RandomState,
-    /// Who has guessed: each address by itself.
-    guesses: Buckets<IpAddr>,
+    guesses: Guesses,
     reported: Option<Instant>,
     unreported: u64,
 }
@@ -94,7 +91,7 @@ impl Gate {
             questions_of_known: Buckets::new(now, QUESTIONS_OF_KNOWN),
             proofs: Proofs::default(),
             names: RandomState::new(),
-            guesses: Buckets::new(now, GUESSES),
+            guesses: Guesses::new(now),
             reported: None,
             unreported: 0,
         }
@@ -139,14 +136,24 @@ impl Gate {
         self.proofs.has(now, address.to_canonical())
     }
 
-    /// Whether an answer of this address to a challenge is judged: it has not given too many wrong ones.
-    pub(crate) fn may_guess(&self, now: Instant, address: IpAddr) -> bool {
-        self.guesses.has(now, &address.to_canonical())
+    /// Whether an answer of this name, from this address, to a challenge is judged: too many wrong ones have not come before.
+    pub(crate) fn may_guess(&self, now: Instant, address: IpAddr, name: &str) -> bool {
+        let (address, name) = (address.to_canonical(), self.names.hash_one(name));
+        // Others of the same address make nobody a stranger who has come in from there; and behind a trusted one, a proxy of ours
+        // for instance, everybody may be.
+        let is_apart = self.trusts(address) || self.proofs.has_name(now, address, name);
+        self.guesses.may(now, address, name, is_apart)
     }
 
-    /// This very address has given a wrong answer.
-    pub(crate) fn guessed(&mut self, now: Instant, address: IpAddr) {
-        self.guesses.take(now, address.to_canonical());
+    /// This name was answered for, from this very address, and wrongly.
+    pub(crate) fn guessed(&mut self, now: Instant, address: IpAddr, name: &str) {
+        let (is_trusted, address) = (self.trusts(address), address.to_canonical());
+        self.guesses.note(now, address, self.names.hash_one(name), is_trusted);
+    }
+
+    /// An answer of this address was not judged. True: the log has not heard of any for a while.
+    pub(crate) fn unjudged(&mut self, now: Instant) -> bool {
+        self.guesses.is_news(now)
     }
 
     /// How many requests were refused since the last report, once an interval, for the log.
@@ -191,21 +198,6 @@ mod tests {
         assert_eq!(gate.report(now + Duration::from_secs(59)), None);
         gate.meet(now, stranger);
         assert_eq!(gate.report(now + REPORT_EVERY), Some(1));
-    }
-
-    #[test]
-    fn who_guesses_for_long_is_not_judged_for_a_while_and_nobody_else_suffers() {
-        let now = Instant::now();
-        let mut gate = Gate::new(now, Vec::new());
-        let (guesser, neighbour) = ("203.0.113.5".parse().unwrap(), "203.0.113.6".parse().unwrap());
-        let judged = (0..100).filter(|_| {
-            let judged = gate.may_guess(now, guesser);
-            gate.guessed(now, guesser);
-            judged
-        });
-        assert_eq!(judged.count(), 20);
-        assert!(gate.may_guess(now, neighbour));
-        assert!(gate.may_guess(now + Duration::from_secs(11), guesser));
     }
 
     #[test]

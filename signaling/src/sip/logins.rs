@@ -100,6 +100,11 @@ impl Logins {
         Ok((name.to_owned(), self.logins.iter().find(is_it).map(|login| login.trunk.clone())))
     }
 
+    /// Whose credentials it brought to this realm.
+    pub(super) fn claimed(&self, asking: usize, invite: &Message) -> Option<String> {
+        self.examiners.get(asking)?.1.claimed(invite)
+    }
+
     /// The fields that ask.
     pub(super) fn challenges(&mut self, now: Instant, asking: usize, to: IpAddr, stale: bool) -> Vec<(Name, String)> {
         let examiner = self.examiners.get_mut(asking);

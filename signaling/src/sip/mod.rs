@@ -23,6 +23,7 @@ pub(crate) mod endpoint;
 pub mod flow;
 pub mod framing;
 pub mod gate;
+mod guesses;
 pub mod header;
 pub mod headers;
 pub mod host;

@@ -281,8 +281,7 @@ impl Examiner {
 
     /// Judges the credentials of a request from this address. An unknown account and a wrong password take the same steps.
     pub(in crate::sip) fn judge(&mut self, now: Instant, request: &Message, from: IpAddr) -> Judgement {
-        let fields = request.headers.get_all(Name::AUTHORIZATION).take(4);
-        let Some(answer) = fields.filter_map(Answer::of).find(|answer| self.takes(answer)) else {
+        let Some(answer) = self.answer_of(request) else {
             return Judgement::Ask(Asked::First);
         };
         let at = self.users.binary_search_by(|(user, _)| user.name.as_str().cmp(&answer.username));
@@ -306,6 +305,17 @@ impl Examiner {
         let counts = self.users.get_mut(at).map(|(_, counts)| counts);
         let counted = nonce.zip(counts).is_some_and(|(nonce, counts)| counts.take(nonce, nc));
         if counted { Judgement::Known(at) } else { Judgement::Ask(Asked::Stale) }
+    }
+
+    /// Whose name [`Self::judge`] would judge the credentials of; `None`: it brings none of ours.
+    pub(in crate::sip) fn claimed(&self, request: &Message) -> Option<String> {
+        self.answer_of(request).map(|answer| answer.username)
+    }
+
+    /// The first answer to a challenge of ours.
+    fn answer_of(&self, request: &Message) -> Option<Answer> {
+        let fields = request.headers.get_all(Name::AUTHORIZATION).take(4);
+        fields.filter_map(Answer::of).find(|answer| self.takes(answer))
     }
 
     fn takes(&self, answer: &Answer) -> bool {

@@ -12,6 +12,8 @@ mod bindings;
 
 use std::{net::IpAddr, time::Instant};
 
+use tracing::warn;
+
 use super::{
     bans::{Offence, weight},
     core::{Core, Event, Output},
@@ -149,13 +151,36 @@ impl Core {
         // A trunk proves its calls, and sends no texts.
         let may_be_trunk = *method == Method::Invite && !is_account;
         let asking = self.logins.as_ref().filter(|_| may_be_trunk).and_then(|logins| logins.asks(message));
-        if !self.gate.may_guess(now, address) {
+        let asking = asking.filter(|_| is_sound(message, method, flow));
+        if !self.is_judged(now, message, address, asking) {
             return Outsider::Answered;
         }
-        match asking.filter(|_| is_sound(message, method, flow)) {
+        match asking {
             Some(asking) => self.lets_in_trunk(now, asking, message, via, flow),
             None if is_telephone => self.lets_in_account(now, &caller, message, via, flow),
             None => Outsider::Stranger,
+        }
+    }
+
+    /// Whether the credentials of a request are judged, by the registrar or by this realm of trunks: not after too many wrong ones.
+    fn is_judged(&mut self, now: Instant, message: &Message, address: IpAddr, asking: Option<usize>) -> bool {
+        // Who brings none guesses nothing.
+        let Some(name) = self.claimed(message, asking) else { return true };
+        let is_judged = self.gate.may_guess(now, address, &name);
+        if !is_judged {
+            self.counters.unjudged += 1;
+            if self.gate.unjudged(now) {
+                warn!(%address, "answers to challenges are not judged for a while: too many were wrong");
+            }
+        }
+        is_judged
+    }
+
+    /// Whose credentials a request brings to the registrar, or to this realm of trunks.
+    fn claimed(&self, message: &Message, asking: Option<usize>) -> Option<String> {
+        match asking {
+            Some(asking) => self.logins.as_ref()?.claimed(asking, message),
+            None => self.registrar.as_ref()?.examiner.claimed(message),
         }
     }
 
@@ -205,13 +230,13 @@ impl Core {
 
     /// A REGISTER came.
     pub(super) fn registers(&mut self, now: Instant, request: Request) {
+        let message = &request.message;
+        if !self.is_judged(now, message, request.flow.remote.ip(), None) {
+            return;
+        }
         let Some(registrar) = &mut self.registrar else {
             return self.answer_stateless(&request, &Rejection::method_not_allowed());
         };
-        let message = &request.message;
-        if !self.gate.may_guess(now, request.flow.remote.ip()) {
-            return;
-        }
         let at = match registrar.examiner.judge(now, message, request.flow.remote.ip()) {
             Judgement::Known(at) => at,
             Judgement::Ask(asked) => return self.ask(now, (message, &request.via, &request.flow), asked, None),
@@ -285,8 +310,8 @@ impl Core {
                 self.counters.wrong_answers += 1;
                 // Over UDP it counts as a guess only where the question has reached this very address.
                 let proven = heard || is_stream;
-                if proven {
-                    self.gate.guessed(now, address);
+                if let Some(name) = self.claimed(message, asking).filter(|_| proven) {
+                    self.gate.guessed(now, address, &name);
                 }
                 let offence = if proven { Offence::WrongAnswers } else { Offence::Requests };
                 self.offend(now, flow, (offence, 1.0), proven);
