@@ -168,6 +168,19 @@ fn connections_of_a_crowd_are_few_also_while_somebody_outside_is_on_the_line() {
     assert!((1..=40).contains(&admitted), "{admitted} connections of 1,000 are taken");
 }
 
+#[test]
+fn nobody_is_answered_elsewhere_than_at_the_source() {
+    let mut line = Line::new(Transport::Udp);
+    let call = line.invited_with(&invite(SDP).replace(";rport", ";rport;maddr=198.51.100.7"));
+    line.act(|core, now| core.answer(now, call, rtp())).unwrap();
+    line.pass(Duration::from_secs(5));
+    let went = line.went();
+    assert!(went.len() > 3, "the 200 is repeated");
+    assert!(went.iter().all(|to| to.to_string() == crate::line::PEER), "{went:?}");
+    let [_, ok, ..] = &line.sent()[..] else { panic!() };
+    assert_eq!(ok.top_via().unwrap().params.get("maddr"), Some("198.51.100.7"), "Via comes back as it was");
+}
+
 // --- over real sockets ---
 
 fn bind() -> (Endpoint, Invitations) {
@@ -234,4 +247,56 @@ async fn is_silent(audio: &UdpSocket) -> bool {
 
 async fn is_heard(audio: &UdpSocket) {
     timeout(SOON, audio.recv(&mut [0; 2048])).await.expect("audio comes").unwrap();
+}
+
+#[tokio::test]
+async fn no_audio_goes_anywhere_before_the_answer_is_acknowledged() {
+    let (endpoint, mut door) = bind();
+    let to = at(&endpoint, Transport::Udp);
+    let (socket, audio) =
+        (UdpSocket::bind("127.0.0.1:0").await.unwrap(), UdpSocket::bind("127.0.0.1:0").await.unwrap());
+    socket.send_to(invite_from(&socket, &audio, "").as_bytes(), to).await.unwrap();
+    let invitation = timeout(SOON, door.next()).await.unwrap().unwrap();
+    let answering = tokio::spawn(invitation.answer());
+    let ok = hears(&socket, 200).await;
+    assert!(is_silent(&audio).await, "a forged INVITE would have it sent to a third party");
+    let ack = within(&to_tag(&ok), "ACK", 1, "ack1", "");
+    socket
+        .send_to(ack.replace("127.0.0.1:5080", &socket.local_addr().unwrap().to_string()).as_bytes(), to)
+        .await
+        .unwrap();
+    let (_dialog, _leg) = timeout(SOON, answering).await.unwrap().unwrap().unwrap();
+    is_heard(&audio).await;
+}
+
+#[tokio::test]
+async fn early_audio_waits_for_its_prack_or_goes_to_the_caller_itself() {
+    let (endpoint, mut door) = bind();
+    let to = at(&endpoint, Transport::Udp);
+    let callers =
+        [("Supported: 100rel\r\n", "127.0.0.2:0", true), ("", "127.0.0.1:0", true), ("", "127.0.0.2:0", false)];
+    for (number, (fields, of_audio, heard)) in callers.into_iter().enumerate() {
+        let of_its_own = |text: String| text.replace("call1", &format!("early{number}"));
+        let (socket, audio) = (UdpSocket::bind("127.0.0.1:0").await.unwrap(), UdpSocket::bind(of_audio).await.unwrap());
+        socket.send_to(of_its_own(invite_from(&socket, &audio, fields)).as_bytes(), to).await.unwrap();
+        let invitation = timeout(SOON, door.next()).await.unwrap().unwrap();
+        let early = tokio::spawn(invitation.early());
+        if !fields.is_empty() {
+            let progress = hears(&socket, 183).await;
+            assert!(is_silent(&audio).await, "its 183 is not acknowledged");
+            let rack = format!("RAck: {} 1 INVITE\r\nContact", progress.headers.get(Name::RSEQ).unwrap());
+            let prack = within(&to_tag(&progress), "PRACK", 2, "prack", "").replace("Contact", &rack);
+            let prack = of_its_own(prack.replace("127.0.0.1:5080", &socket.local_addr().unwrap().to_string()));
+            socket.send_to(prack.as_bytes(), to).await.unwrap();
+        }
+        let early = timeout(SOON, early).await.unwrap().unwrap().unwrap();
+        match (&early, heard) {
+            (Early::Heard(..), true) => is_heard(&audio).await,
+            (Early::Ringing(_), false) => {
+                hears(&socket, 180).await;
+                assert!(is_silent(&audio).await);
+            }
+            (other, _) => panic!("{other:?}"),
+        }
+    }
 }

@@ -19,6 +19,7 @@ use ipnet::IpNet;
 use milo_media::{Codec, Session, Tuning};
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 
+pub(crate) use super::usage::acknowledges_progress;
 use super::{
     bans::{BanTerms, Bans},
     deaf::Deaf,
@@ -72,6 +73,9 @@ pub enum Event {
     Early(CallKey, Session),
     /// The party we call has answered.
     Answered(CallKey, Session),
+    /// The other side has acknowledged our answer, or a provisional response: it is there, at the address that its INVITE came from
+    /// (over UDP anybody can write any), and wants what it asked for.
+    Acknowledged(CallKey),
     /// The media of a call have changed (also by the answer, when they were early), or are known at last (the answer
     /// in the ACK or the PRACK).
     MediaChange(CallKey, Session),

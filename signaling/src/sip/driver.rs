@@ -241,6 +241,7 @@ impl Driver {
             Event::Invitation { call, invite, source, proven } => self.invite(now, call, invite, (source, proven)),
             Event::Registered(account, telephones) => self.tell_telephones(account, telephones),
             Event::Ringing(call, code) => self.update(call, |state| state.ringing = Some(code)),
+            Event::Acknowledged(call) => self.update(call, |state| state.is_acknowledged = true),
             Event::Early(call, session) => self.update(call, |state| {
                 state.early = Some(session);
                 state.earlies += 1;

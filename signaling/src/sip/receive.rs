@@ -189,11 +189,6 @@ impl Core {
             self.counters.parse_errors += 1;
             return;
         };
-        if !self.gate.trusts(flow.remote.ip()) {
-            // A stranger's answers go to where its request came from: nobody is reached through us, and what was asked of an
-            // address was heard there.
-            via.params.remove("maddr");
-        }
         stamp(&mut message, &mut via, &flow);
         let dialog = self.dialog_of(&message);
         let asks = match method {
