@@ -232,8 +232,8 @@ pub struct Core {
     pub(super) texts: HashMap<CallKey, Sending>,
     /// Places that have not answered lately.
     pub(super) deaf: Deaf,
-    /// The ACKs of answers that came after their INVITE was given up, to be sent again when those come again.
-    pub(super) late: VecDeque<(TransactionId, Packet)>,
+    /// The ACKs of answers, by the tag of whoever answered, that came after their INVITE was given up or its call was over, to be sent again when those come again.
+    pub(super) late: VecDeque<((TransactionId, String), Packet)>,
     /// Call-ID and local tag to call.
     pub(super) dialogs: HashMap<(String, String), CallKey>,
     /// INFOs of ours without a final response.

@@ -161,6 +161,10 @@ impl Core {
         }
         self.deaf.hears(&flow);
         match (owner, told) {
+            // Of another branch of a fork, after the call.
+            (Some(call), Some(Told::Response(response))) if self.is_forgotten(call) => {
+                self.answered_late(now, id, &response);
+            }
             (Some(call), told) => {
                 self.learn_connection(call, &flow);
                 if let Some(told) = told {
@@ -170,6 +174,12 @@ impl Core {
             (None, Some(Told::Response(response))) => self.answered_late(now, id, &response),
             (None, _) => {}
         }
+    }
+
+    /// Whether nobody has this key any more.
+    fn is_forgotten(&self, key: CallKey) -> bool {
+        let is_call = self.calls.contains_key(&key) || self.registrations.contains_key(&key);
+        !is_call && !self.pings.contains_key(&key) && !self.texts.contains_key(&key)
     }
 
     /// A response came on the connection that the driver opened for our request: the dialog goes on there.
