@@ -181,6 +181,32 @@ fn nobody_is_answered_elsewhere_than_at_the_source() {
     assert_eq!(ok.top_via().unwrap().params.get("maddr"), Some("198.51.100.7"), "Via comes back as it was");
 }
 
+#[test]
+fn an_answer_that_nobody_acknowledges_ends_at_the_source() {
+    let mut line = Line::with(Transport::Udp, |config| config.trusted = vec!["198.51.100.0/24".parse().unwrap()]);
+    line.flow.remote = "198.51.100.1:5060".parse().unwrap();
+    for acknowledged in [false, true] {
+        let first = invite(SDP).replace("127.0.0.1:5080>", "203.0.113.9:5080>");
+        let call = line.invited_with(&first);
+        line.act(|core, now| core.answer(now, call, rtp())).unwrap();
+        let ok = line.sent().pop().unwrap();
+        let to = if acknowledged {
+            line.hear(&within(&to_tag(&ok), "ACK", 1, "ack1", "").replace("127.0.0.1:5080>", "203.0.113.9:5080>"));
+            line.act(|core, now| core.hang_up(now, call)).unwrap();
+            // The RFC's way, which a trunk has proved to know of.
+            "203.0.113.9:5080"
+        } else {
+            line.pass(Duration::from_secs(33));
+            "198.51.100.1:5060"
+        };
+        assert_eq!(line.went().last().unwrap().to_string(), to);
+        assert_eq!(line.spoke().pop().unwrap(), "BYE");
+        line.pass(Duration::from_secs(64));
+        line.sent();
+        line.events();
+    }
+}
+
 // --- over real sockets ---
 
 fn bind() -> (Endpoint, Invitations) {

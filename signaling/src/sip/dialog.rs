@@ -34,6 +34,10 @@ pub(crate) struct Dialog {
     pub(crate) flow: Flow,
     /// Whether the peer itself, and no proxy, sent that message.
     direct: bool,
+    /// It is a telephone's, whose address a NAT may have changed on the way, whatever it says of itself.
+    is_telephone: bool,
+    /// Whether the peer has shown that it hears us: it knows the tag that it was told.
+    hears: bool,
 }
 
 /// How a request's CSeq stands to those before (RFC 3261 section 12.2.2).
@@ -73,6 +77,8 @@ impl Dialog {
             contact,
             flow,
             direct: invite.headers.get_all(Name::VIA).count() == 1,
+            is_telephone: false,
+            hears: false,
         })
     }
 
@@ -99,10 +105,17 @@ impl Dialog {
             target,
             // Whether proxies stood between cannot be seen from a response.
             direct: false,
+            is_telephone: false,
+            hears: true,
             routes,
             contact: invite.headers.get(Name::CONTACT).unwrap_or_default().to_owned(),
             flow,
         })
+    }
+
+    /// The same with a telephone, or not.
+    pub(crate) fn with_telephone(self, is_telephone: bool) -> Self {
+        Self { is_telephone, ..self }
     }
 
     /// Notes a request of the peer: its CSeq, and the path it came on.
@@ -116,6 +129,7 @@ impl Dialog {
             self.remote_seq = Some(number);
         }
         self.flow = flow;
+        self.hears = true;
         self.direct = request.headers.get_all(Name::VIA).count() == 1;
         Ok(Order::Next)
     }
@@ -195,8 +209,9 @@ impl Dialog {
         (request, self.path_to(&next_hop))
     }
 
-    /// The way to the next hop. A name that only DNS knows, and a private address that a peer behind a NAT gave, are
-    /// reached where the peer's last message came from.
+    /// The way to the next hop (section 12.2.1.1). A name that only DNS knows, a private address that a peer behind a NAT gave, and a
+    /// telephone are reached where the peer's last message came from; and so is whoever has shown nothing yet but an INVITE, whose
+    /// source may be forged, and its Contact somebody else's.
     fn path_to(&self, next_hop: &Uri) -> Path {
         let wants_stream = next_hop.param("transport").is_some_and(|name| name.eq_ignore_ascii_case("tcp"));
         let port = self.flow.transport.default_port();
@@ -207,8 +222,8 @@ impl Dialog {
             .filter(|named| named.is_ipv4() == self.flow.remote.is_ipv4());
         let source = self.flow.remote.ip();
         let named = named.filter(|named| {
-            let behind_nat = self.direct || (is_private(named.ip()) && !is_private(source));
-            named.ip() == source || !behind_nat
+            let behind_nat = self.is_telephone && self.direct || is_private(named.ip()) && !is_private(source);
+            named.ip() == source || self.hears && !behind_nat
         });
         match (self.flow.transport, named) {
             (Transport::Udp, Some(remote)) if wants_stream => {
@@ -227,10 +242,13 @@ impl Dialog {
     }
 }
 
-/// An address that means nothing outside its own network.
+/// An address that means nothing outside its own network; also that of a carrier's NAT (RFC 6598).
 fn is_private(address: IpAddr) -> bool {
     match address {
-        IpAddr::V4(v4) => v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_unspecified(),
+        IpAddr::V4(v4) => {
+            let is_shared = matches!(v4.octets(), [100, 64..=127, ..]);
+            v4.is_private() || is_shared || v4.is_loopback() || v4.is_link_local() || v4.is_unspecified()
+        }
         IpAddr::V6(v6) => v6.is_unique_local() || v6.is_loopback() || v6.is_unicast_link_local() || v6.is_unspecified(),
     }
 }
@@ -265,7 +283,11 @@ mod tests {
 
     fn server(vias: usize, source: &str, extra: &[(Name, &str)]) -> Dialog {
         let contact = "<sip:milo@192.0.2.1>".to_owned();
-        Dialog::of_server(&invite(vias, extra), "l".to_owned(), flow(source), contact).unwrap()
+        let mut dialog = Dialog::of_server(&invite(vias, extra), "l".to_owned(), flow(source), contact).unwrap();
+        let mut ack = invite(vias, extra);
+        ack.headers.set(Name::CSEQ, "7 ACK");
+        assert_eq!(dialog.receive(&ack, flow(source)), Ok(Order::Next));
+        dialog
     }
 
     fn request(number: u32, method: Method) -> Message {
@@ -330,13 +352,24 @@ mod tests {
 
     #[test]
     fn contact_behind_a_nat_or_known_to_dns_only_is_reached_at_the_source() {
-        for contact in ["<sip:rasoa@10.0.0.9:5080>", "<sip:rasoa@phone.example>"] {
+        for contact in ["<sip:rasoa@10.0.0.9:5080>", "<sip:rasoa@100.64.7.9>", "<sip:rasoa@phone.example>"] {
             let (_, path) = server(1, "198.51.100.9:40123", &[(Name::CONTACT, contact)]).request(Method::Bye);
             assert_eq!(path.flow.remote, "198.51.100.9:40123".parse::<SocketAddr>().unwrap(), "{contact}");
         }
         let behind_proxy = [(Name::CONTACT, "<sip:rasoa@203.0.113.50>")];
         let (_, path) = server(2, "198.51.100.9:5060", &behind_proxy).request(Method::Bye);
         assert_eq!(path.flow.remote, "203.0.113.50:5060".parse::<SocketAddr>().unwrap(), "a proxy that wants no more");
+    }
+
+    #[test]
+    fn a_carriers_contact_is_followed_and_a_telephones_is_not() {
+        for (is_telephone, to) in [(false, "203.0.113.50:5060"), (true, "198.51.100.9:5060")] {
+            let dialog = server(1, "198.51.100.9:5060", &[(Name::CONTACT, "<sip:rasoa@203.0.113.50>")]);
+            assert_eq!(
+                dialog.with_telephone(is_telephone).request(Method::Bye).1.flow.remote,
+                to.parse::<SocketAddr>().unwrap()
+            );
+        }
     }
 
     #[test]

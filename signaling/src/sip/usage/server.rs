@@ -99,7 +99,7 @@ impl Core {
         let tag = self.word();
         let contact = self.contact_for(&request.flow, request.message.uri());
         let dialog = match Dialog::of_server(&request.message, tag, request.flow, contact) {
-            Ok(dialog) => dialog,
+            Ok(dialog) => dialog.with_telephone(!self.gate.trusts(request.flow.remote.ip())),
             Err(error) => {
                 self.answer_stateless(&request, &Rejection::from(error));
                 return;

@@ -70,6 +70,7 @@ impl Core {
         let id = u64::from(self.pick(1..=u32::MAX));
         let tag = self.word();
         let dialog = Dialog::of_server(&request.message, tag, request.flow, self.contact(&request.flow))?;
+        let dialog = dialog.with_telephone(!self.gate.trusts(request.flow.remote.ip()));
         let call = self.calls.get(&key);
         let port = call.and_then(|call| call.negotiation.as_ref()).map_or(0, Negotiation::port);
         let rtp = self.media_address(&request.flow, SocketAddr::new(self.config.media_address, port));
