@@ -157,7 +157,7 @@ impl Core {
             return;
         };
         if let Ok(via) = via {
-            self.seen_as.learn(&via, &flow);
+            self.seen_as.learn(&via, &flow, |peer| self.gate.trusts(peer));
         }
         self.deaf.hears(&flow);
         match (owner, told) {
