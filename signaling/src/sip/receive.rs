@@ -17,7 +17,7 @@ use super::{
     method::Method,
     parse::{ParseError, ParseErrorKind, blank_prefix, parse},
     registrar::{Outsider, Proven, Registrar},
-    screen::{Refusal, Rejection, allow, screen, screen_error, supported},
+    screen::{Refusal, Rejection, allow, allow_with_register, screen, screen_error, supported},
     status::reason_phrase,
     text::TEXT_TYPE,
     transaction::{
@@ -265,8 +265,17 @@ impl Core {
             }
             // Whoever is in no call with us sends us nowhere.
             (Method::Refer, None) => self.answer_stateless(&request, &Rejection::new(403)),
-            (_, None) => self.answer_stateless(&request, &Rejection::method_not_allowed()),
+            (_, None) => {
+                let mut rejection = Rejection::new(405);
+                rejection.headers.push((Name::ALLOW, self.allow()));
+                self.answer_stateless(&request, &rejection);
+            }
         }
+    }
+
+    /// The methods that are served outside of calls.
+    fn allow(&self) -> String {
+        if self.registrar.is_some() { allow_with_register() } else { allow() }
     }
 
     /// The call whose dialog a request is within: Call-ID and both tags match (RFC 3261 section 12.2.2).
@@ -287,7 +296,7 @@ impl Core {
     pub(super) fn capabilities(&self, request: &Message) -> Message {
         let full = self.calls.len() >= self.config.max_calls;
         let mut response = self.response(request, if full { 486 } else { 200 }, "");
-        response.headers.push(Name::ALLOW, allow());
+        response.headers.push(Name::ALLOW, self.allow());
         response.headers.push(Name::ACCEPT, format!("{SDP_TYPE}, {RELAY_TYPE}, {KEY_TYPE}, {TEXT_TYPE}"));
         response.headers.push(Name::ACCEPT_ENCODING, "identity");
         response.headers.push(Name::ACCEPT_LANGUAGE, "mg, fr, en");
