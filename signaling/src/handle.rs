@@ -14,7 +14,7 @@ use crate::{
     sip::{
         Uri,
         bans::Ban,
-        core::{CallKey, EarlyMedia, EndReason},
+        core::{CallKey, EarlyMedia, EndReason, Newcomer},
         destination::Destination,
         digest::Credentials,
         introduction::Introduction,
@@ -111,7 +111,7 @@ pub(crate) struct CallState {
     pub(crate) referral: Option<Referral>,
     pub(crate) referrals: u32,
     /// Who took the other side's place last, and how often that was.
-    pub(crate) replaced: Option<Uri>,
+    pub(crate) replaced: Option<Newcomer>,
     pub(crate) replacements: u32,
     /// What the other side said of why it ends.
     pub(crate) reasons: Vec<Reason>,

@@ -59,7 +59,7 @@ pub use security::{Keying, Srtp};
 pub use sip::{
     Uri,
     bans::{Ban, BanTerms, Offence},
-    core::{Counters, EndReason},
+    core::{Counters, EndReason, Newcomer},
     digest::Credentials,
     endpoint::{Caller, Endpoint, EndpointConfig},
     flow::Transport,

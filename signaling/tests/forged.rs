@@ -157,6 +157,36 @@ fn a_guesser_locks_out_no_neighbour_of_the_same_address() {
 }
 
 #[test]
+fn whoever_takes_the_place_of_another_brings_what_it_has_proved() {
+    let mut line = line();
+    assert_eq!(proves(&mut line, "REGISTER", ("rina", "secret"), 1), let_in("REGISTER"));
+    line.events();
+    line.flow.remote = crate::line::PEER.parse().unwrap();
+    let (_, tag) = line.up();
+    line.flow.remote = HOME.parse().unwrap();
+    let takes_over = |number: u32| {
+        let mut invite = request("INVITE", "rina", number);
+        invite.headers.push(Name::REPLACES, format!("call1@127.0.0.1;from-tag=rasoa;to-tag={tag}"));
+        invite
+    };
+    line.hear(&text(&takes_over(10)));
+    let challenge = line.only();
+    assert_eq!(brief(&challenge), "401 INVITE", "and nobody is hung up on");
+    let mut authorizer =
+        Authorizer::new(Credentials { username: "rina".into(), password: "secret".into(), realm: None });
+    authorizer.challenged(&challenge, "cnonce").unwrap();
+    let mut again = takes_over(11);
+    authorizer.authorize(&mut again);
+    line.hear(&text(&again));
+    let newcomer = line.events().into_iter().find_map(|event| match event {
+        Event::Replaced(_, newcomer) => Some(newcomer),
+        _ => None,
+    });
+    let newcomer = newcomer.unwrap();
+    assert_eq!((newcomer.account(), newcomer.source), (Some("rina"), HOME.parse().unwrap()));
+}
+
+#[test]
 fn connections_of_a_crowd_are_few_also_while_somebody_outside_is_on_the_line() {
     let mut line = line();
     line.flow.remote = "198.51.100.7:5060".parse().unwrap();

@@ -45,7 +45,7 @@ use super::{
 };
 pub use super::{
     end_reason::EndReason,
-    usage::{EarlyMedia, TextIn},
+    usage::{EarlyMedia, Newcomer, TextIn},
 };
 use crate::security::MediaSecurity;
 
@@ -95,7 +95,7 @@ pub enum Event {
     /// not say.
     ReferProgress(CallKey, u16),
     /// Somebody has taken the place of the other side (Replaces): who.
-    Replaced(CallKey, Uri),
+    Replaced(CallKey, Box<Newcomer>),
     /// The other side says why it ends the call, or takes none; what that comes to is told next.
     Reasons(CallKey, Vec<Reason>),
     /// The call is over.

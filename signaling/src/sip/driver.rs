@@ -258,7 +258,7 @@ impl Driver {
                 state.referrals += 1;
             }),
             Event::Replaced(call, by) => self.update(call, |state| {
-                state.replaced = Some(by);
+                state.replaced = Some(*by);
                 state.replacements += 1;
             }),
             Event::ReferAnswered(call, code) => self.waiting.refer_answered(call, code),

@@ -54,6 +54,7 @@ use reinvite::Changes;
 use reliable::Reliable;
 pub(crate) use reliable::acknowledges_progress;
 use server::Incoming;
+pub use takeover::Newcomer;
 pub(super) use text::Sending;
 pub use text::TextIn;
 
