@@ -135,8 +135,11 @@ impl Driver {
                     }
                 }
                 _ => {
-                    self.note(&flow, true, &bytes);
-                    self.core.datagram(now, flow, &bytes);
+                    if let Some(sender) = self.core.greet(now, &flow, &bytes) {
+                        let flow = self.transports.faced(flow);
+                        self.note(&flow, true, &bytes);
+                        self.core.read(now, flow, &bytes, sender);
+                    }
                 }
             },
             Inbound::StunServer(server) => self.ask_stun(server),

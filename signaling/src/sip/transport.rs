@@ -22,7 +22,7 @@ use super::{
     flow::{ConnectionId, Flow, Packet, Path, Transport},
     host::Host,
     keep_alive::PING,
-    listener::{accept, faced, follow_stun_server, open, reaches, read_datagrams, shares_port},
+    listener::{Faces, accept, faced, follow_stun_server, open, reaches, read_datagrams, shares_port},
     message::Message,
     parse::ParseError,
     places::{Opener, has_place},
@@ -34,6 +34,7 @@ use crate::SignalingError;
 /// What the sockets give.
 #[derive(Debug)]
 pub(crate) enum Inbound {
+    /// Its flow has what the socket is bound to for our address.
     Datagram(Flow, Vec<u8>),
     Message(Flow, Message),
     Unreadable(Flow, ParseError),
@@ -65,6 +66,7 @@ pub(crate) struct Transports {
     /// Whom a flow inside TLS must reach, should its connection have to be opened, or opened again.
     peers: BTreeMap<ConnectionId, TlsPeer>,
     last_connection: u64,
+    faces: Faces,
     terms: Arc<Terms>,
     inbox: mpsc::Sender<Inbound>,
     /// Reading tasks; they end with this.
@@ -88,6 +90,7 @@ impl Transports {
             connections: HashMap::new(),
             peers: BTreeMap::new(),
             last_connection: 0,
+            faces: Faces::default(),
             terms: Arc::new(Terms {
                 idle: config.idle,
                 origins: config.origins.clone(),
@@ -153,6 +156,11 @@ impl Transports {
     /// How many connections are open.
     pub(crate) fn connections(&self) -> usize {
         self.connections.len()
+    }
+
+    /// The flow of a datagram, with the address of ours that its sender faces.
+    pub(crate) fn faced(&mut self, flow: Flow) -> Flow {
+        self.faces.faced(flow)
     }
 
     /// The flow to a peer that we have not heard from, and for TLS whom it must reach; `None` when no socket of ours
