@@ -1,16 +1,23 @@
 //! What must hold for any bytes whatever: nothing panics, and what can be read survives printing.
 
-use std::{net::IpAddr, sync::LazyLock};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::LazyLock,
+    time::Instant,
+};
 
 use milo_media::{CODECS, Tuning, srtp::Identity};
 use milo_signaling::{
-    Credentials, Keying, Srtp, Uri,
+    Algorithms, Credentials, Keying, Referral, RegistrarConfig, Replaces, SessionTimers, Srtp, Terms, TextPace,
+    Transport, Uri, User,
     offer_answer::{Local, answer, apply_answer, offer},
     sdp::Sdp,
     security::MediaSecurity,
     sip::{
-        Host, Item, Message, Method, Name, StreamFramer,
+        Host, Item, Message, Method, Name, NameAddr, StreamFramer,
+        core::{Core, CoreConfig, Event, Output},
         digest::Authorizer,
+        flow::Flow,
         parse,
         parse::{MAX_BODY, MAX_FIELDS, MAX_HEAD},
         screen, screen_error,
@@ -21,8 +28,11 @@ use milo_signaling::{
 static SECURITY: LazyLock<MediaSecurity> =
     LazyLock::new(|| MediaSecurity { srtp: Srtp::Optional(Keying::Sdes), identity: Identity::generate().ok() });
 
-/// A datagram.
+/// A datagram, read and heard.
 pub(crate) fn sip(bytes: &[u8]) {
+    let (mut core, flow, now) = core();
+    core.datagram(now, flow, bytes);
+    said(&mut core);
     match parse(bytes) {
         Ok(message) => survives(&message),
         Err(error) => {
@@ -76,6 +86,91 @@ pub(crate) fn challenge(bytes: &[u8]) {
     }
 }
 
+/// What answers a challenge of ours, in a REGISTER; `@nonce@` stands for the challenge's. Nobody comes in who does not know the
+/// password, and whatever is said to it can be read.
+pub(crate) fn authorization(bytes: &[u8]) {
+    let (mut core, flow, now) = core();
+    let register = |number: u32, fields: &[u8]| {
+        let head = format!(
+            "REGISTER sip:milo SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:5080;rport;branch=z9hG4bK{number}\r\nMax-Forwards: 70\r\n\
+             From: <sip:rina@milo>;tag=1\r\nTo: <sip:rina@milo>\r\nCall-ID: r\r\nCSeq: {number} REGISTER\r\n\
+             Contact: <sip:rina@127.0.0.1:5080>\r\nExpires: 600\r\nContent-Length: 0\r\n"
+        );
+        [head.as_bytes(), fields, b"\r\n\r\n"].concat()
+    };
+    core.datagram(now, flow, &register(1, b"Subject: who is it"));
+    let asked = said(&mut core).pop().expect("whoever registers is asked");
+    let challenge = asked.headers.get(Name::WWW_AUTHENTICATE).expect("by a challenge");
+    let nonce = challenge.split("nonce=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("with a nonce");
+    let mut fields = b"Authorization: ".to_vec();
+    let mut rest = bytes;
+    while let Some(at) = rest.windows(7).position(|window| window == b"@nonce@") {
+        fields.extend_from_slice(&rest[..at]);
+        fields.extend_from_slice(nonce.as_bytes());
+        rest = &rest[at + 7..];
+    }
+    fields.extend_from_slice(rest);
+    core.datagram(now, flow, &register(2, &fields));
+    for answer in said(&mut core) {
+        assert!(answer.status().is_some_and(|code| code >= 400), "{}", String::from_utf8_lossy(bytes));
+    }
+}
+
+/// A telephone that everybody on this machine may talk to, with one account.
+fn core() -> (Core, Flow, Instant) {
+    #[expect(clippy::disallowed_methods, reason = "a start of virtual time")]
+    let now = Instant::now();
+    let algorithms = Algorithms { sha256: true, md5: true };
+    let registrar = RegistrarConfig {
+        realm: "milo".to_owned(),
+        users: vec![User::new("rina", "milo", "secret")],
+        terms: Terms { least_s: 60, most_s: 3600 },
+        algorithms,
+        text_pace: TextPace::default(),
+    };
+    let config = CoreConfig {
+        bans: None,
+        keep_alive: None,
+        registrar: Some(registrar),
+        logins: Vec::new(),
+        algorithms,
+        urgent: Vec::new(),
+        public_address: None,
+        media_address: Ipv4Addr::LOCALHOST.into(),
+        trusted: Vec::new(),
+        max_calls: 10,
+        user_agent: "Milo".to_owned(),
+        codecs: CODECS.into(),
+        peer_codecs: Vec::new(),
+        tuning: Tuning::default(),
+        security: MediaSecurity::OFF,
+        session_timers: SessionTimers::default(),
+        seed: [7; 32],
+    };
+    let at = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let flow = Flow { transport: Transport::Udp, local: at(5060), remote: at(5080), connection: None };
+    (Core::new(now, config), flow, now)
+}
+
+/// What it says, which can be read; and nobody is registered by what it heard.
+fn said(core: &mut Core) -> Vec<Message> {
+    let mut said = Vec::new();
+    while let Some(output) = core.poll() {
+        match output {
+            Output::Send(packet) => match parse(&packet.bytes) {
+                Ok(message) => said.push(message),
+                // What comes near the limits may leave beyond them.
+                Err(error) => {
+                    assert!(packet.bytes.len() > 1200, "{error:?}: {}", String::from_utf8_lossy(&packet.bytes))
+                }
+            },
+            Output::Event(Event::Registered(account, _)) => panic!("{account} is registered"),
+            _ => {}
+        }
+    }
+    said
+}
+
 /// A session description, offered and as an answer.
 pub(crate) fn sdp(bytes: &[u8]) {
     let Ok(theirs) = Sdp::parse(bytes) else { return };
@@ -109,6 +204,16 @@ fn survives(message: &Message) {
     drop((message.via(), message.top_via(), message.from(), message.to(), message.call_id().is_ok()));
     drop((message.cseq(), message.contact(), message.max_forwards(), message.routes(), message.record_routes()));
     drop((message.require(), message.tokens(Name::SUPPORTED)));
+    if let Some(Ok(replaces)) = message.headers.get(Name::REPLACES).map(str::parse::<Replaces>) {
+        assert_eq!(replaces.to_string().parse(), Ok(replaces));
+    }
+    if let Ok(Referral { to, replaces: Some(replaces), .. }) = Referral::read(message) {
+        // A transfer that is passed on names the same dialog.
+        let on = NameAddr::new(replaces.in_uri(to)).to_string();
+        let mut refer = Message::request(Method::Refer, Uri::sip(None, Host::from(IpAddr::from([192, 0, 2, 1])), None));
+        refer.headers.push(Name::REFER_TO, on.as_str());
+        assert_eq!(Referral::read(&refer).ok().and_then(|again| again.replaces), Some(replaces), "{on}");
+    }
     for via in message.via().unwrap_or_default() {
         assert_eq!(via.to_string().parse(), Ok(via));
     }

@@ -7,10 +7,10 @@ use tokio::sync::{mpsc, watch};
 
 use crate::{
     SignalingError,
-    handle::{CallHandle, Command, Step, ask},
+    handle::{CallHandle, CallState, Command, Step, ask},
     sip::{
         Uri,
-        core::{CallKey, EndReason},
+        core::{CallKey, EndReason, Newcomer},
         keys::KeyPress,
         reason::Reason,
         referral::Referral,
@@ -32,8 +32,8 @@ pub enum DialogEvent {
     /// The other side has sent a text (MESSAGE), and has its answer already.
     Text(String),
     /// Somebody has taken the place of the other side, which transferred the call (RFC 3891); the call goes on with this
-    /// one, whose media come as a [`Self::MediaChange`] before.
-    Replaced(Uri),
+    /// one, whose media come as a [`Self::MediaChange`] before. What whoever called has proved does not hold for it.
+    Replaced(Newcomer),
     /// The call is over.
     Ended(EndReason),
 }
@@ -145,7 +145,7 @@ impl Dialog {
 
     /// What asks things of the other side while somebody else listens to this dialog. It does not keep the call up.
     pub fn other_side(&self) -> OtherSide {
-        OtherSide { call: self.handle.key, commands: self.handle.commands.clone() }
+        OtherSide { call: self.handle.key, commands: self.handle.commands.clone(), state: self.handle.state.clone() }
     }
 
     /// Hangs up: BYE, at once or as soon as our answer has been acknowledged.
@@ -162,9 +162,15 @@ impl Dialog {
 pub struct OtherSide {
     call: CallKey,
     commands: mpsc::Sender<Command>,
+    state: watch::Receiver<CallState>,
 }
 
 impl OtherSide {
+    /// Who has taken the other side's place last, if anybody has: what was known of whoever called does not hold for this one.
+    pub fn newcomer(&self) -> Option<Newcomer> {
+        self.state.borrow().replaced.clone()
+    }
+
     /// Puts the other side on hold (RFC 3264 section 8.4): it hears us, and we no longer hear it. Waits until it has
     /// agreed; the media change comes as [`DialogEvent::MediaChange`].
     ///

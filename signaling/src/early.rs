@@ -5,7 +5,7 @@ use milo_media::{Leg, Session};
 use crate::{
     Dialog, Invitation, SignalingError,
     handle::Command,
-    sip::core::{EarlyMedia, EndReason},
+    sip::core::{EarlyMedia, EndReason, acknowledges_progress},
 };
 
 /// What came of [`Invitation::early`].
@@ -13,8 +13,9 @@ use crate::{
 pub enum Early {
     /// The caller hears what is played on this leg, and may be heard.
     Heard(EarlyDialog, Leg),
-    /// The INVITE brought no offer and its caller takes none of ours before the answer: it was told 180, and hears the
-    /// ringback of its own telephone.
+    /// The INVITE brought no offer and its caller takes none of ours before the answer; or it came as a datagram, wants the audio
+    /// at another host than its own, and its caller acknowledges nothing before the answer (RFC 3262), so that anybody may have
+    /// forged it. It was told 180, and hears the ringback of its own telephone.
     Ringing(Box<Invitation>),
 }
 
@@ -26,7 +27,7 @@ pub struct EarlyDialog {
 
 impl Invitation {
     /// Lets the caller hear us before the answer: opens the RTP socket, sends 183 with the session description (in a
-    /// response that is acknowledged, when the caller can do that: RFC 3262) and starts the leg.
+    /// response that is acknowledged, when the caller can do that: RFC 3262; then the leg starts with that) and starts the leg.
     ///
     /// # Errors
     /// [`SignalingError::Gone`]: the caller has given up, or our offer was never answered. [`SignalingError::Media`]: no
@@ -41,7 +42,12 @@ impl Invitation {
             }
         };
         let (session, seen) = match self.handle.ask(|key, reply| Command::Early(key, rtp, reply)).await? {
-            EarlyMedia::Agreed(session) => (session, 0),
+            EarlyMedia::Agreed(session) => {
+                if acknowledges_progress(&self.invite) {
+                    self.handle.acknowledged().await?;
+                }
+                (session, 0)
+            }
             EarlyMedia::Offered => self.offered().await?,
             EarlyMedia::Impossible => return Ok(Early::Ringing(Box::new(self))),
         };

@@ -16,7 +16,7 @@ use crate::{
         Uri,
         account::{Account, RegistrationState},
         bans::Ban,
-        core::{CallKey, EarlyMedia, EndReason},
+        core::{CallKey, EarlyMedia, EndReason, Newcomer},
         destination::Destination,
         digest::Credentials,
         introduction::Introduction,
@@ -110,6 +110,8 @@ pub(crate) struct CallState {
     pub(crate) early: Option<Session>,
     /// Counts those there have been.
     pub(crate) earlies: u32,
+    /// The other side has acknowledged something of ours.
+    pub(crate) is_acknowledged: bool,
     pub(crate) session: Option<Session>,
     /// Counts the sessions there have been.
     pub(crate) sessions: u32,
@@ -123,7 +125,7 @@ pub(crate) struct CallState {
     pub(crate) referral: Option<Referral>,
     pub(crate) referrals: u32,
     /// Who took the other side's place last, and how often that was.
-    pub(crate) replaced: Option<Uri>,
+    pub(crate) replaced: Option<Newcomer>,
     pub(crate) replacements: u32,
     /// What the other side said of why it ends.
     pub(crate) reasons: Vec<Reason>,
@@ -193,6 +195,16 @@ impl CallHandle {
     /// Sends a command and waits for its result.
     pub(crate) async fn ask<T>(&self, command: impl FnOnce(CallKey, Reply<T>) -> Command) -> Result<T, SignalingError> {
         ask(&self.commands, |reply| command(self.key, reply)).await
+    }
+
+    /// Waits for the other side to acknowledge what was said to it: a forged INVITE must have no audio sent anywhere.
+    ///
+    /// # Errors
+    /// [`SignalingError::Gone`]: the call is over before that.
+    pub(crate) async fn acknowledged(&mut self) -> Result<(), SignalingError> {
+        let known = self.state.wait_for(|state| state.is_acknowledged || state.ended.is_some()).await;
+        let is_acknowledged = known.map_err(|_| SignalingError::Stopped)?.is_acknowledged;
+        if is_acknowledged { Ok(()) } else { Err(SignalingError::Gone) }
     }
 
     /// Resolves once the call is over.

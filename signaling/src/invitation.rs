@@ -149,13 +149,13 @@ impl Invitation {
         self.handle.ended().await;
     }
 
-    /// Answers: opens the RTP socket, sends 200 and starts the leg. When the INVITE brought no offer, the session comes
+    /// Answers: opens the RTP socket, sends 200, waits for its ACK (RFC 3261 section 13.3.1.4) and starts the leg. When the INVITE brought no offer, the session comes
     /// later, as the dialog's first [`crate::DialogEvent::MediaChange`].
     ///
     /// # Errors
-    /// [`SignalingError::Gone`]: the caller has given up. [`SignalingError::Media`]: no RTP socket could be had, the
-    /// caller has been refused with 503. [`SignalingError::Offer`]: refused with 488.
-    pub async fn answer(self) -> Result<(Dialog, Leg), SignalingError> {
+    /// [`SignalingError::Gone`]: the caller has given up, or never acknowledged the answer. [`SignalingError::Media`]: no RTP
+    /// socket could be had, the caller has been refused with 503. [`SignalingError::Offer`]: refused with 488.
+    pub async fn answer(mut self) -> Result<(Dialog, Leg), SignalingError> {
         let (socket, rtp) = match self.bind() {
             Ok(bound) => bound,
             Err(error) => {
@@ -165,6 +165,7 @@ impl Invitation {
             }
         };
         let session = self.handle.ask(|key, reply| Command::Answer(key, rtp, reply)).await?;
+        self.handle.acknowledged().await?;
         let leg = self.legs.start(socket, session);
         let call_id = self.call_id().to_owned();
         Ok((Dialog::new(self.handle, call_id, 0), leg))

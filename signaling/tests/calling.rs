@@ -97,6 +97,31 @@ fn a_second_branch_of_a_fork_is_acknowledged_and_hung_up() {
 }
 
 #[test]
+fn other_branches_of_a_fork_that_answer_after_the_call_are_hung_up_each() {
+    let mut line = Line::new(Transport::Udp);
+    let (call, invite) = up(&mut line);
+    line.act(|core, now| core.hang_up(now, call)).unwrap();
+    let bye = line.only();
+    line.hear(&response(&bye, 200, "callee", ""));
+    assert_eq!(line.core.counters().calls, 0);
+    for tag in ["second", "third"] {
+        line.hear(&response(&invite, 200, tag, SDP));
+        let sent = line.sent();
+        assert_eq!(sent.iter().map(brief).collect::<Vec<_>>(), ["ACK", "BYE"], "{tag}");
+        assert!(sent.iter().all(|message| message.to().unwrap().tag() == Some(tag)), "{tag}");
+        line.hear(&response(&invite, 200, tag, SDP));
+        let again = line.only();
+        assert_eq!((brief(&again).as_str(), again.to().unwrap().tag()), ("ACK", Some(tag)), "and no second farewell");
+        line.hear(&response(&sent[1], 200, tag, ""));
+    }
+    // That one rings on elsewhere says nothing any more: the INVITE has had its final response.
+    line.hear(&response(&invite, 180, "fourth", ""));
+    assert!(line.spoke().is_empty() && line.events().is_empty());
+    line.pass(MINUTE);
+    line.assert_empty();
+}
+
+#[test]
 fn a_refusal_is_acknowledged_by_its_transaction() {
     let mut line = Line::new(Transport::Udp);
     let (_, invite) = line.calling();

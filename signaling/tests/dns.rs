@@ -19,6 +19,8 @@ fn wire_name(name: &str) -> Vec<u8> {
 }
 
 pub const A: u16 = 1;
+/// Of a name that nothing is said of, whatever is asked.
+pub const MUTE: u16 = 0;
 pub const SRV: u16 = 33;
 pub const NAPTR: u16 = 35;
 
@@ -57,6 +59,9 @@ pub async fn dns(zone: Zone) -> (SocketAddr, Arc<Mutex<Vec<(String, u16)>>>) {
             let question = &query[12..place + 5];
             let kind = u16::from_be_bytes([query[place + 1], query[place + 2]]);
             notes.lock().unwrap().push((name.clone(), kind));
+            if zone.iter().any(|(owner, of, _)| *owner == name && *of == MUTE) {
+                continue;
+            }
             let known = zone.iter().any(|(owner, ..)| *owner == name);
             let answers: Vec<_> = zone.iter().filter(|(owner, of, _)| *owner == name && *of == kind).collect();
             let mut answer = query[..2].to_vec();

@@ -6,7 +6,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use crate::{
-    dns::{NAPTR, SRV, dns, host, naptr, srv},
+    dns::{MUTE, NAPTR, SRV, dns, host, naptr, srv},
     line::{Line, SDP, brief, response, rtp},
 };
 use milo_media::PortPool;
@@ -282,6 +282,55 @@ async fn without_naptr_srv_is_asked_and_a_port_in_the_uri_asks_for_an_address_on
     assert!(asked.lock().unwrap().iter().all(|(_, kind)| ![SRV, NAPTR].contains(kind)), "{asked:?}");
     let error = alice.call(&"sip:milo@nowhere.test".parse().unwrap(), "rasoa").await.unwrap_err();
     assert!(error.to_string().starts_with("cannot call sip:milo@nowhere.test: "), "{error}");
+}
+
+#[tokio::test]
+async fn a_domain_that_denies_a_service_is_not_called_by_it_and_is_called_by_another() {
+    let (bob, mut door) = bind(None, false);
+    tokio::spawn(async move {
+        while let Some(invitation) = door.next().await {
+            drop(invitation.reject(486, "").await)
+        }
+    });
+    let (a, loopback) = host();
+    let zone = vec![
+        // RFC 2782: a lone root says that there is no such service.
+        ("_sip._udp.denied.test.", SRV, srv(0, 0, 0, ".")),
+        ("denied.test.", a, loopback.clone()),
+        ("_sip._udp.half.test.", SRV, srv(0, 0, 0, ".")),
+        ("_sip._tcp.half.test.", SRV, srv(0, 0, port(&bob, Transport::Tcp), "bob.half.test")),
+        ("bob.half.test.", a, loopback),
+    ];
+    let (server, _) = dns(zone).await;
+    let (alice, _nobody) = bind(Some(server), false);
+    let error = alice.call(&"sip:milo@denied.test".parse().unwrap(), "rasoa").await.unwrap_err();
+    assert!(error.to_string().contains("says that it has no such service"), "{error}");
+    assert_eq!(outcome(&alice, "sip:milo@half.test").await, 486);
+}
+
+#[tokio::test]
+async fn the_places_that_dns_has_named_in_time_are_called() {
+    let (bob, mut door) = bind(None, false);
+    tokio::spawn(async move {
+        while let Some(invitation) = door.next().await {
+            drop(invitation.reject(486, "").await)
+        }
+    });
+    let (a, loopback) = host();
+    let mut zone = vec![
+        ("_sip._udp.slow.test.", SRV, srv(1, 0, port(&bob, Transport::Udp), "bob.slow.test")),
+        ("bob.slow.test.", a, loopback),
+    ];
+    // Nobody says where the others are.
+    for lost in ["a.slow.test", "b.slow.test", "c.slow.test", "d.slow.test", "e.slow.test", "f.slow.test"] {
+        zone.push(("_sip._udp.slow.test.", SRV, srv(2, 0, 5060, lost)));
+    }
+    for lost in ["a.slow.test.", "b.slow.test.", "c.slow.test.", "d.slow.test.", "e.slow.test.", "f.slow.test."] {
+        zone.push((lost, MUTE, Vec::new()));
+    }
+    let (server, _) = dns(zone).await;
+    let (alice, _nobody) = bind(Some(server), false);
+    assert_eq!(outcome(&alice, "sip:milo@slow.test").await, 486);
 }
 
 #[tokio::test]

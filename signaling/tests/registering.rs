@@ -245,6 +245,27 @@ fn the_places_of_a_registrars_name_are_tried_in_turn() {
 }
 
 #[test]
+fn a_refusal_at_the_second_place_leads_back_to_the_first() {
+    let mut line = Line::new(Transport::Udp);
+    line.others = vec!["203.0.113.9:5080".parse().unwrap()];
+    let first = registering(&mut line);
+    line.hear(&reply(&first, 503, &[]));
+    let second = line.only();
+    line.hear(&reply(&second, 404, &[]));
+    assert_eq!(standing(&mut line).0, Standing::Failed);
+    while line.went().is_empty() {
+        line.pass(Duration::from_millis(100));
+    }
+    assert_eq!(line.went()[0].to_string(), crate::line::PEER, "the name is asked for anew");
+    // A challenge is no refusal.
+    let third = line.only();
+    line.hear(&reply(&third, 503, &[]));
+    let fourth = line.only();
+    line.hear(&reply(&fourth, 401, &[(Name::WWW_AUTHENTICATE, MD5)]));
+    assert_eq!(line.went().last().unwrap().to_string(), "203.0.113.9:5080");
+}
+
+#[test]
 fn at_the_end_the_binding_is_taken_away() {
     for transport in [Transport::Udp, Transport::Tcp] {
         let mut line = Line::new(transport);

@@ -8,7 +8,7 @@ use crate::line::{Line, SDP, brief, from_callee, invite, response, to_tag, withi
 use md5::{Digest, Md5};
 use milo_signaling::{
     Algorithms, BanTerms, Credentials, RegistrarConfig, Terms, TextPace, Transport, User,
-    sip::{Message, core::Event, digest::Authorizer, parse},
+    sip::{Message, Name, core::Event, digest::Authorizer, parse},
 };
 
 const HOME: &str = "203.0.113.5:5060";
@@ -152,6 +152,20 @@ fn a_telephone_is_answered_whatever_it_asks_and_serves_nobody_by_it() {
     line.flow.remote = "203.0.113.6:5060".parse().unwrap();
     line.hear(&invite("").replace("z9hG4bK", "z9hG4bKother"));
     assert!(brief(&line.only()).starts_with("403"));
+}
+
+#[test]
+fn what_is_allowed_names_register_where_it_is_served() {
+    let mut line = line();
+    registers(&mut line);
+    for method in ["OPTIONS", "SUBSCRIBE"] {
+        line.hear(&request(method, 9, ";rport", ""));
+        let allowed = line.only().tokens(Name::ALLOW).contains(&"REGISTER".to_owned());
+        assert!(allowed, "{method}");
+    }
+    let mut line = Line::new(Transport::Udp);
+    line.hear(&request("OPTIONS", 9, ";rport", ""));
+    assert!(!line.only().tokens(Name::ALLOW).contains(&"REGISTER".to_owned()));
 }
 
 #[test]

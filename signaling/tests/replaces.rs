@@ -38,11 +38,11 @@ fn a_newcomer_takes_the_call_over_and_the_other_is_hung_up() {
         for event in line.events() {
             match event {
                 Event::MediaChange(of, session) if of == call => port = session.remote.port(),
-                Event::Replaced(of, who) if of == call => by = who.to_string(),
+                Event::Replaced(of, who) if of == call => by = format!("{} {}", who.uri, who.source),
                 other => panic!("{other:?}"),
             }
         }
-        assert_eq!((port, by.as_str()), (40002, "sip:bao@127.0.0.1"));
+        assert_eq!((port, by.as_str()), (40002, "sip:bao@127.0.0.1 127.0.0.1:5080"));
         // Whoever left is nobody any more; whoever came is the other side.
         line.hear(&response(&sent[0], 200, "", ""));
         line.hear(&within(&tag, "OPTIONS", 2, "old", ""));
@@ -131,6 +131,20 @@ fn what_cannot_be_replaced_is_refused_by_the_rfc() {
     line.act(|core, now| core.hang_up(now, call)).unwrap();
     assert_eq!(line.spoke(), ["BYE"]);
     assert_eq!(code(&mut line, &named), 603);
+}
+
+#[test]
+fn whoever_takes_a_place_keeps_to_the_terms_of_session_timers() {
+    let mut line = Line::new(Transport::Udp);
+    let (_, tag) = line.up();
+    let named = format!("call1@127.0.0.1;from-tag=rasoa;to-tag={tag}");
+    for (field, code) in [("Session-Expires: 30", 422), ("Session-Expires: soon", 400)] {
+        let supported = format!("{named}\r\nSupported: timer\r\n{field}");
+        let answer = refused(&mut line, &supported);
+        assert_eq!(answer.status(), Some(code), "{field}");
+        assert_eq!(answer.headers.has(Name::MIN_SE), code == 422);
+    }
+    assert!(line.spoke().is_empty(), "nobody was hung up on");
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod calling;
 mod calls;
 mod challenged;
 mod early;
+mod forged;
 mod framing;
 mod hold;
 mod hostile;

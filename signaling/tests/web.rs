@@ -160,10 +160,11 @@ async fn a_browser_that_leaves_ends_its_call_when_it_cannot_be_reached() {
     let to = at(&endpoint, Transport::Ws);
     let mut socket = open(TcpStream::connect(to).await.unwrap(), to, &[AS_SIP]).await.unwrap();
     socket.send(request("INVITE", "WS", "", SDP).into()).await.unwrap();
-    let (dialog, _leg) = soon(soon(door.next()).await.unwrap().answer()).await.unwrap();
+    let answering = tokio::spawn(soon(door.next()).await.unwrap().answer());
     let answer = heard(&mut socket).await;
     let tag = format!(";tag={}", answer.to().unwrap().tag().unwrap());
     socket.send(request("ACK", "WS", &tag, "").into()).await.unwrap();
+    let (dialog, _leg) = soon(answering).await.unwrap().unwrap();
     drop(socket);
     soon(async {
         while endpoint.counters().connections > 0 {

@@ -7,7 +7,7 @@ use milo_media::{
     tone::{Country, Signal, Signals},
 };
 use milo_models::engine::Language;
-use milo_signaling::{Dialog, DialogEvent, EndReason, Forked, Progress};
+use milo_signaling::{Dialog, DialogEvent, EndReason, Forked, Newcomer, Progress};
 use serde_json::json;
 use tokio::{
     select,
@@ -212,12 +212,16 @@ impl Line {
         }
     }
 
-    /// Whether the caller's account may call this number over a trunk.
+    /// Whether the caller's account may call this number over a trunk. Who has taken the caller's place has the rights of its own
+    /// account; the caller's are not handed on.
     pub(super) fn may_call(&self, number: &str, house: &House) -> Result<(), Unanswered> {
-        match &self.account {
-            Some(account) if !house.accounts.may_call(account, number) => Err(Denied::Account.into()),
-            _ => Ok(()),
-        }
+        let newcomer = self.other.newcomer();
+        let account = newcomer.as_ref().map_or(self.account.as_deref(), Newcomer::account);
+        let may = match account {
+            Some(account) => house.accounts.may_call(account, number),
+            None => self.account.is_none(),
+        };
+        if may { Ok(()) } else { Err(Denied::Account.into()) }
     }
 
     /// Calls over the first of these trunks that gets through; gives it and the call's place on it.
@@ -352,11 +356,14 @@ impl Line {
         house: &House,
         log: &Record,
     ) -> Result<Forked, Unanswered> {
+        // What is known of the caller says nothing of who has taken its place.
+        let newcomer = self.other.newcomer().map(|newcomer| newcomer.uri.user()).filter(|_| !self.caller.is_empty());
+        let caller = newcomer.as_ref().unwrap_or(&self.caller);
         let shown = Shown {
             from: dial.says(),
-            caller: &self.caller,
+            caller,
             is_private: dial.is_private(),
-            came: self.came.as_ref(),
+            came: self.came.as_ref().filter(|_| newcomer.is_none()),
             fields: &dial.headers,
         };
         let placed = match (trunk, &dial.account) {
@@ -365,7 +372,7 @@ impl Line {
                 trunk.call(&caller, &dial.to, &shown).await.map(Forked::from)
             }
             (None, Some(account)) => {
-                let from = shown.from.or_else(|| trunk::number(&self.caller)).unwrap_or("milo");
+                let from = shown.from.or_else(|| trunk::number(caller)).unwrap_or("milo");
                 let all = house.accounts.call(&house.caller, account, &shown.introduce(from)).await.transpose();
                 all.ok_or_else(Unanswered::not_registered)?
             }

@@ -379,7 +379,10 @@ async fn follow(dialog: &mut Dialog, control: &Control, (notes, metrics): (&Note
                 notes.texted("caller", &text);
             }
             DialogEvent::Transfer(_) => decline(dialog).await,
-            DialogEvent::Replaced(_) => tracing::info!(call.id = %call, "somebody else has taken the caller's place"),
+            DialogEvent::Replaced(newcomer) => {
+                let account = newcomer.account();
+                tracing::info!(call.id = %call, account, "somebody else has taken the caller's place");
+            }
             DialogEvent::Ended(reason) => {
                 let by = match reason {
                     EndReason::RemoteHangup | EndReason::Cancelled | EndReason::Rejected { .. } => HangupBy::Caller,

@@ -70,6 +70,8 @@ pub struct SipCounters {
     pub send_failures: u64,
     /// Answers of telephones to a challenge that were wrong.
     pub wrong_answers: u64,
+    /// Answers to challenges that were not judged, since too many wrong ones came before.
+    pub unjudged: u64,
     /// What came from banned addresses and was dropped.
     pub banned: u64,
     /// Telephones that are registered with Milo.

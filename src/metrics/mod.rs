@@ -66,6 +66,7 @@ struct Sip {
     retransmissions: IntCounter,
     send_failures: IntCounter,
     wrong_answers: IntCounter,
+    unjudged: IntCounter,
     banned: IntCounter,
     registrations: IntGauge,
     transactions: IntGauge,
@@ -185,6 +186,10 @@ impl Metrics {
                 wrong_answers: counter(
                     "milo_sip_wrong_answers_total",
                     "Answers of telephones to a challenge that were wrong.",
+                ),
+                unjudged: counter(
+                    "milo_sip_unjudged_answers_total",
+                    "Answers to challenges that were not judged, since too many wrong ones came before.",
                 ),
                 banned: counter(
                     "milo_sip_banned_total",
@@ -319,6 +324,7 @@ impl Metrics {
         raise(&self.sip.retransmissions, sip.retransmissions);
         raise(&self.sip.send_failures, sip.send_failures);
         raise(&self.sip.wrong_answers, sip.wrong_answers);
+        raise(&self.sip.unjudged, sip.unjudged);
         raise(&self.sip.banned, sip.banned);
         self.sip.registrations.set(whole(sip.registrations));
         self.sip.transactions.set(whole(sip.transactions));
@@ -432,6 +438,7 @@ mod tests {
             retransmissions: 5,
             send_failures: 4,
             wrong_answers: 11,
+            unjudged: 14,
             banned: 13,
             registrations: 12,
             transactions: 3,
@@ -531,6 +538,7 @@ mod tests {
             ("milo_sip_retransmissions_total", 5.0),
             ("milo_sip_send_failures_total", 4.0),
             ("milo_sip_wrong_answers_total", 11.0),
+            ("milo_sip_unjudged_answers_total", 14.0),
             ("milo_sip_banned_total", 13.0),
             ("milo_sip_registrations", 12.0),
             ("milo_sip_transactions", 3.0),

@@ -77,6 +77,7 @@ impl Snapshot {
                 retransmissions: sip.retransmissions,
                 send_failures: sip.send_failures,
                 wrong_answers: sip.wrong_answers,
+                unjudged: sip.unjudged,
                 banned: sip.banned,
                 registrations: sip.bindings,
                 transactions: sip.transactions,

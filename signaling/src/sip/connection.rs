@@ -25,6 +25,7 @@ use super::{
     flow::{Flow, Packet, Transport},
     framing::{Item, StreamFramer},
     keep_alive::PING,
+    places::Opener,
     tls::{Certificate, refusal},
     transaction::table::TransactionId,
     transport::Inbound,
@@ -68,6 +69,7 @@ struct Pongs {
 pub(crate) struct Connection {
     pub(crate) transport: Transport,
     pub(crate) remote: SocketAddr,
+    pub(crate) opener: Opener,
     /// Whom we have opened it to, inside TLS.
     pub(crate) peer: Option<TlsPeer>,
     /// Dropping it closes the connection once what waits has been written.
@@ -280,7 +282,10 @@ async fn read(
             }
         }
         if whole {
-            deadline = tokio::time::Instant::now() + patience;
+            // Keep-alives alone hold no place: to the first message there is one deadline.
+            if met {
+                deadline = tokio::time::Instant::now() + patience;
+            }
             inside = false;
         } else if !inside {
             deadline = deadline.min(tokio::time::Instant::now() + HALF_OPEN);

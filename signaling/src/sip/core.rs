@@ -19,6 +19,7 @@ use ipnet::IpNet;
 use milo_media::{CODECS, Codec, Tuning};
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 
+pub(crate) use super::usage::acknowledges_progress;
 use super::{
     bans::{BanTerms, Bans},
     deaf::Deaf,
@@ -42,7 +43,7 @@ use super::{
 pub use super::{
     end_reason::EndReason,
     output::{Event, Output},
-    usage::{EarlyMedia, TextIn},
+    usage::{EarlyMedia, Newcomer, TextIn},
 };
 use crate::security::MediaSecurity;
 
@@ -134,6 +135,8 @@ pub struct Counters {
     pub send_failures: u64,
     /// Answers to our challenges that were wrong.
     pub wrong_answers: u64,
+    /// Answers to our challenges that were not judged, since too many wrong ones came before.
+    pub unjudged: u64,
     /// Datagrams, requests and connections of banned addresses.
     pub banned: u64,
     /// Telephones that are registered with us.
@@ -169,8 +172,8 @@ pub struct Core {
     pub(super) read: usize,
     /// Places that have not answered lately.
     pub(super) deaf: Deaf,
-    /// The ACKs of answers that came after their INVITE was given up, to be sent again when those come again.
-    pub(super) late: VecDeque<(TransactionId, Packet)>,
+    /// The ACKs of answers, by the tag of whoever answered, that came after their INVITE was given up or its call was over, to be sent again when those come again.
+    pub(super) late: VecDeque<((TransactionId, String), Packet)>,
     /// Call-ID and local tag to call.
     pub(super) dialogs: HashMap<(String, String), CallKey>,
     /// INFOs of ours without a final response.

@@ -31,12 +31,22 @@ pub(crate) struct Dialog {
     pub(crate) contact: String,
     /// The path of the peer's last message.
     pub(crate) flow: Flow,
-    /// Whether the peer itself, and no proxy, sent that message.
-    pub(super) direct: bool,
+    pub(super) peer: Peer,
     /// The stream of that path is no more.
     pub(super) is_cut: bool,
     /// What DNS has said of the next hop.
     pub(super) found: Option<Found>,
+}
+
+/// What decides whether the peer is where it says.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Peer {
+    /// It sent its last message itself: no proxy stands between.
+    pub(super) direct: bool,
+    /// It is a telephone, whose address a NAT may have changed on the way, whatever it says of itself.
+    pub(super) is_telephone: bool,
+    /// It has shown that it hears us: it knows the tag that it was told.
+    pub(super) hears: bool,
 }
 
 /// How a request's CSeq stands to those before (RFC 3261 section 12.2.2).
@@ -75,7 +85,7 @@ impl Dialog {
             routes: invite.record_routes()?,
             contact,
             flow,
-            direct: invite.headers.get_all(Name::VIA).count() == 1,
+            peer: Peer { direct: invite.headers.get_all(Name::VIA).count() == 1, ..Peer::default() },
             is_cut: false,
             found: None,
         })
@@ -103,13 +113,18 @@ impl Dialog {
             remote_seq: None,
             target,
             // Whether proxies stood between cannot be seen from a response.
-            direct: false,
+            peer: Peer { hears: true, ..Peer::default() },
             is_cut: false,
             found: None,
             routes,
             contact: invite.headers.get(Name::CONTACT).unwrap_or_default().to_owned(),
             flow,
         })
+    }
+
+    /// The same with a telephone, or not.
+    pub(crate) fn with_telephone(self, is_telephone: bool) -> Self {
+        Self { peer: Peer { is_telephone, ..self.peer }, ..self }
     }
 
     /// Notes a request of the peer: its CSeq, and the path it came on.
@@ -124,7 +139,8 @@ impl Dialog {
         }
         self.flow = flow;
         self.is_cut = false;
-        self.direct = request.headers.get_all(Name::VIA).count() == 1;
+        self.peer.hears = true;
+        self.peer.direct = request.headers.get_all(Name::VIA).count() == 1;
         Ok(Order::Next)
     }
 
@@ -228,7 +244,11 @@ pub(super) mod tests {
 
     pub(in crate::sip) fn server(vias: usize, source: &str, extra: &[(Name, &str)]) -> Dialog {
         let contact = "<sip:milo@192.0.2.1>".to_owned();
-        Dialog::of_server(&invite(vias, extra), "l".to_owned(), flow(source), contact).unwrap()
+        let mut dialog = Dialog::of_server(&invite(vias, extra), "l".to_owned(), flow(source), contact).unwrap();
+        let mut ack = invite(vias, extra);
+        ack.headers.set(Name::CSEQ, "7 ACK");
+        assert_eq!(dialog.receive(&ack, flow(source)), Ok(Order::Next));
+        dialog
     }
 
     fn request(number: u32, method: Method) -> Message {

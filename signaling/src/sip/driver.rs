@@ -18,6 +18,7 @@ use super::{
     ladder::Ladders,
     lookups::Lookups,
     message::Message,
+    places::Opener,
     registrar::{Proven, Registered},
     registrars::Registrars,
     resolver::Resolver,
@@ -136,8 +137,11 @@ impl Driver {
                     }
                 }
                 _ => {
-                    self.note(&flow, true, &bytes);
-                    self.core.datagram(now, flow, &bytes);
+                    if let Some(sender) = self.core.greet(now, &flow, &bytes) {
+                        let flow = self.transports.faced(flow);
+                        self.note(&flow, true, &bytes);
+                        self.core.read(now, flow, &bytes, sender);
+                    }
                 }
             },
             Inbound::StunServer(server) => self.ask_stun(server),
@@ -150,7 +154,10 @@ impl Driver {
             Inbound::Unreadable(flow, error) => self.core.malformed(now, flow, &error),
             Inbound::Accepted(transport, stream, remote) => {
                 if self.core.admits(now, remote.ip()) {
-                    self.transports.accept(transport, stream, remote);
+                    let opener = if self.core.gate.trusts(remote.ip()) { Opener::Known } else { Opener::Stranger };
+                    let registrar = self.core.registrar.as_ref();
+                    let is_proven = |id| registrar.is_some_and(|registrar| registrar.uses(Some(id)));
+                    self.transports.accept((transport, stream, remote), opener, is_proven);
                 }
             }
             Inbound::Lost(id) => {
@@ -240,6 +247,7 @@ impl Driver {
             Event::Invitation { call, invite, source, proven } => self.invite(now, call, invite, (source, proven)),
             Event::Registered(account, telephones) => self.tell_telephones(account, telephones),
             Event::Ringing(call, code) => self.update(call, |state| state.ringing = Some(code)),
+            Event::Acknowledged(call) => self.update(call, |state| state.is_acknowledged = true),
             Event::Early(call, session) => self.update(call, |state| {
                 state.early = Some(session);
                 state.earlies += 1;
@@ -256,7 +264,7 @@ impl Driver {
                 state.referrals += 1;
             }),
             Event::Replaced(call, by) => self.update(call, |state| {
-                state.replaced = Some(by);
+                state.replaced = Some(*by);
                 state.replacements += 1;
             }),
             Event::ReferAnswered(call, code) => self.waiting.refer_answered(call, code),

@@ -1,11 +1,6 @@
 //! The path a message came on or goes out on, and where responses go (RFC 3261 section 18.2.2).
 
-use std::{
-    collections::VecDeque,
-    fmt,
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-};
+use std::{collections::VecDeque, fmt, net::SocketAddr, sync::Arc};
 
 use super::{header::Via, headers::Name, message::Message, transaction::table::TransactionId, uri::Uri};
 
@@ -188,7 +183,9 @@ pub(crate) fn stamp(request: &mut Message, via: &mut Via, flow: &Flow) {
     request.headers.set_first(Name::VIA, via.to_string());
 }
 
-/// Where the responses to a request with this top Via go (RFC 3261 section 18.2.2, RFC 3581 section 4).
+/// Where the responses to a request with this top Via go (RFC 3261 section 18.2.2, RFC 3581 section 4): to the address that it came
+/// from, and no other. A `maddr` is not followed, which is for groups: over UDP any source can be forged, also a trunk's, and whoever
+/// forged it would choose who hears our answers.
 pub(crate) fn response_path(via: &Via, flow: &Flow) -> Path {
     let sent_by = via.port.unwrap_or(flow.transport.default_port());
     if matches!(flow.transport, Transport::Ws | Transport::Wss) {
@@ -198,14 +195,7 @@ pub(crate) fn response_path(via: &Via, flow: &Flow) -> Path {
     if flow.transport.is_reliable() {
         return Path { flow: *flow, or_connect: Some(SocketAddr::new(flow.remote.ip(), sent_by)) };
     }
-    let maddr = via.params.get("maddr").and_then(|maddr| maddr.trim_matches(['[', ']']).parse::<IpAddr>().ok());
-    let remote = match maddr {
-        Some(maddr) if !maddr.is_multicast() && maddr.is_ipv4() == flow.remote.is_ipv4() => {
-            SocketAddr::new(maddr, sent_by)
-        }
-        _ if via.rport().is_some() => flow.remote,
-        _ => SocketAddr::new(flow.remote.ip(), sent_by),
-    };
+    let remote = if via.rport().is_some() { flow.remote } else { SocketAddr::new(flow.remote.ip(), sent_by) };
     Path { flow: Flow { remote, ..*flow }, or_connect: None }
 }
 
@@ -300,10 +290,10 @@ mod tests {
     }
 
     #[test]
-    fn maddr_is_followed_unless_it_is_a_group() {
+    fn maddr_is_not_followed() {
         let flow = flow(Transport::Udp, "198.51.100.7:40000");
         let (_, path) = stamped("SIP/2.0/UDP a.example:5070;maddr=203.0.113.4;branch=z9hG4bKa", &flow);
-        assert_eq!(path.flow.remote, "203.0.113.4:5070".parse::<SocketAddr>().unwrap());
+        assert_eq!(path.flow.remote, "198.51.100.7:5070".parse::<SocketAddr>().unwrap());
         let (_, path) = stamped("SIP/2.0/UDP a.example:5070;maddr=224.0.1.75;branch=z9hG4bKa", &flow);
         assert_eq!(path.flow.remote, "198.51.100.7:5070".parse::<SocketAddr>().unwrap());
     }

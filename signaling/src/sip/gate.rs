@@ -5,25 +5,28 @@
 
 use std::{
     collections::HashMap,
+    hash::{BuildHasher, RandomState},
     net::{IpAddr, Ipv6Addr},
     time::{Duration, Instant},
 };
 
 use ipnet::IpNet;
 
-use super::core::CallKey;
+use super::{
+    buckets::{Bucket, Buckets, Rate},
+    core::CallKey,
+    guesses::Guesses,
+    proofs::Proofs,
+};
 
-/// Refusals that one network gets in a row, and all of them together; how many a second after that.
-const REFUSALS: Rates = Rates { burst: 4.0, rate: 0.2, burst_of_all: 40.0, rate_of_all: 10.0 };
+/// Refusals that one network gets, and all of them together.
+const REFUSALS: Rates =
+    Rates { of_one: Rate { burst: 4.0, a_second: 0.2 }, of_all: Rate { burst: 40.0, a_second: 10.0 } };
 /// The same for being asked who one is, and for connections, where telephones may register.
-const QUESTIONS: Rates = Rates { burst: 20.0, rate: 2.0, burst_of_all: 200.0, rate_of_all: 50.0 };
-/// Wrong answers to challenges that one address may give in a row, and a second after that: beyond it what it answers is not even
-/// judged. Of addresses that are never banned nothing else keeps somebody from guessing for ever.
-const GUESSES: (f64, f64) = (20.0, 0.1);
-/// Networks that are remembered at once; the strangers past them share what is left of the common rate.
-const NETWORKS: usize = 4096;
-/// How often quiet networks are looked for once the memory is full.
-const SWEEP_EVERY: Duration = Duration::from_secs(1);
+const QUESTIONS: Rates =
+    Rates { of_one: Rate { burst: 20.0, a_second: 2.0 }, of_all: Rate { burst: 200.0, a_second: 50.0 } };
+/// The same for each address from which somebody has proved lately who it is: a trunk that is asked for each call.
+const QUESTIONS_OF_KNOWN: Rate = Rate { burst: 100.0, a_second: 20.0 };
 /// How often the log hears of refusals.
 const REPORT_EVERY: Duration = Duration::from_secs(60);
 
@@ -37,74 +40,26 @@ pub(crate) enum Verdict {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Bucket {
-    tokens: f64,
-    at: Instant,
-}
-
-impl Bucket {
-    fn take(&mut self, now: Instant, rate: f64, burst: f64) -> bool {
-        let passed = now.saturating_duration_since(self.at).as_secs_f64();
-        self.tokens = (self.tokens + passed * rate).min(burst);
-        self.at = now;
-        let has = self.tokens >= 1.0;
-        if has {
-            self.tokens -= 1.0;
-        }
-        has
-    }
-
-    fn holds_at(&self, now: Instant, (burst, rate): (f64, f64)) -> f64 {
-        let passed = now.saturating_duration_since(self.at).as_secs_f64();
-        (self.tokens + passed * rate).min(burst)
-    }
-
-    fn is_full_at(&self, now: Instant, rates: Rates) -> bool {
-        self.tokens + now.saturating_duration_since(self.at).as_secs_f64() * rates.rate >= rates.burst
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
 struct Rates {
-    burst: f64,
-    rate: f64,
-    burst_of_all: f64,
-    rate_of_all: f64,
+    of_one: Rate,
+    of_all: Rate,
 }
 
 /// How often strangers get something: each network by itself, and all of them together.
 #[derive(Debug)]
 struct Limiter {
     rates: Rates,
-    networks: HashMap<IpAddr, Bucket>,
+    networks: Buckets<IpAddr>,
     all: Bucket,
-    swept: Instant,
 }
 
 impl Limiter {
     fn new(now: Instant, rates: Rates) -> Self {
-        let all = Bucket { tokens: rates.burst_of_all, at: now };
-        Self { rates, networks: HashMap::new(), all, swept: now }
+        Self { rates, networks: Buckets::new(now, rates.of_one), all: Bucket::full(now, rates.of_all) }
     }
 
-    /// `is_known`: it is somebody whom others cannot use up the common share of.
-    fn take(&mut self, now: Instant, address: IpAddr, is_known: bool) -> Verdict {
-        let (network, rates) = (network_of(address), self.rates);
-        if self.networks.len() >= NETWORKS && now.saturating_duration_since(self.swept) >= SWEEP_EVERY {
-            // Those who have been quiet long enough are forgotten.
-            self.swept = now;
-            self.networks.retain(|_, bucket| !bucket.is_full_at(now, rates));
-        }
-        let full = self.networks.len() >= NETWORKS;
-        let own = match self.networks.get_mut(&network) {
-            Some(bucket) => bucket.take(now, rates.rate, rates.burst),
-            None if full => true,
-            None => {
-                self.networks.insert(network, Bucket { tokens: rates.burst - 1.0, at: now });
-                true
-            }
-        };
-        let gets = own && (is_known || self.all.take(now, rates.rate_of_all, rates.burst_of_all));
+    fn take(&mut self, now: Instant, address: IpAddr) -> Verdict {
+        let gets = self.networks.take(now, network_of(address)) && self.all.take(now, self.rates.of_all);
         if gets { Verdict::Refuse } else { Verdict::Silence }
     }
 }
@@ -117,8 +72,11 @@ pub(crate) struct Gate {
     registrars: HashMap<CallKey, IpAddr>,
     refusals: Limiter,
     questions: Limiter,
-    /// Who has guessed: each address by itself, of which as many are remembered as networks.
-    guesses: HashMap<IpAddr, Bucket>,
+    /// Those of addresses from which somebody has proved who it is: each by itself, whatever its neighbours do.
+    questions_of_known: Buckets<IpAddr>,
+    proofs: Proofs,
+    names: RandomState,
+    guesses: Guesses,
     reported: Option<Instant>,
     unreported: u64,
 }
@@ -130,7 +88,10 @@ impl Gate {
             registrars: HashMap::new(),
             refusals: Limiter::new(now, REFUSALS),
             questions: Limiter::new(now, QUESTIONS),
-            guesses: HashMap::new(),
+            questions_of_known: Buckets::new(now, QUESTIONS_OF_KNOWN),
+            proofs: Proofs::default(),
+            names: RandomState::new(),
+            guesses: Guesses::new(now),
             reported: None,
             unreported: 0,
         }
@@ -152,30 +113,47 @@ impl Gate {
     /// What to do with a request of a stranger.
     pub(crate) fn meet(&mut self, now: Instant, address: IpAddr) -> Verdict {
         self.unreported += 1;
-        self.refusals.take(now, address, false)
+        self.refusals.take(now, address)
     }
 
     /// Whether a stranger who may be a telephone of ours is asked who it is, or its connection taken. `is_known`: a telephone is
-    /// registered from there, whom a flood of others does not keep from staying so.
+    /// registered from there. It, and whoever has proved itself lately, is kept out by no flood of others.
     pub(crate) fn ask(&mut self, now: Instant, address: IpAddr, is_known: bool) -> Verdict {
-        self.questions.take(now, address, is_known)
+        if !is_known && !self.has_proof(now, address) {
+            return self.questions.take(now, address);
+        }
+        let gets = self.questions_of_known.take(now, address.to_canonical());
+        if gets { Verdict::Refuse } else { Verdict::Silence }
     }
 
-    /// Whether an answer of this address to a challenge is judged: it has not given too many wrong ones.
-    pub(crate) fn may_guess(&self, now: Instant, address: IpAddr) -> bool {
-        self.guesses.get(&address.to_canonical()).is_none_or(|bucket| bucket.holds_at(now, GUESSES) >= 1.0)
+    /// Somebody of this name has proved from this address who it is.
+    pub(crate) fn proved(&mut self, now: Instant, address: IpAddr, name: &str) {
+        self.proofs.note(now, address.to_canonical(), self.names.hash_one(name));
     }
 
-    /// This very address has given a wrong answer.
-    pub(crate) fn guessed(&mut self, now: Instant, address: IpAddr) {
-        let (burst, rate) = GUESSES;
-        if self.guesses.len() >= NETWORKS {
-            self.guesses.retain(|_, bucket| bucket.holds_at(now, GUESSES) < burst);
-        }
-        if self.guesses.len() < NETWORKS || self.guesses.contains_key(&address.to_canonical()) {
-            let bucket = self.guesses.entry(address.to_canonical()).or_insert(Bucket { tokens: burst, at: now });
-            bucket.take(now, rate, burst);
-        }
+    /// Whether anybody has, lately.
+    pub(crate) fn has_proof(&self, now: Instant, address: IpAddr) -> bool {
+        self.proofs.has(now, address.to_canonical())
+    }
+
+    /// Whether an answer of this name, from this address, to a challenge is judged: too many wrong ones have not come before.
+    pub(crate) fn may_guess(&self, now: Instant, address: IpAddr, name: &str) -> bool {
+        let (address, name) = (address.to_canonical(), self.names.hash_one(name));
+        // Others of the same address make nobody a stranger who has come in from there; and behind a trusted one, a proxy of ours
+        // for instance, everybody may be.
+        let is_apart = self.trusts(address) || self.proofs.has_name(now, address, name);
+        self.guesses.may(now, address, name, is_apart)
+    }
+
+    /// This name was answered for, from this very address, and wrongly.
+    pub(crate) fn guessed(&mut self, now: Instant, address: IpAddr, name: &str) {
+        let (is_trusted, address) = (self.trusts(address), address.to_canonical());
+        self.guesses.note(now, address, self.names.hash_one(name), is_trusted);
+    }
+
+    /// An answer of this address was not judged. True: the log has not heard of any for a while.
+    pub(crate) fn unjudged(&mut self, now: Instant) -> bool {
+        self.guesses.is_news(now)
     }
 
     /// How many requests were refused since the last report, once an interval, for the log.
@@ -223,25 +201,6 @@ mod tests {
     }
 
     #[test]
-    fn who_guesses_for_long_is_not_judged_for_a_while_and_nobody_else_suffers() {
-        let now = Instant::now();
-        let mut gate = Gate::new(now, Vec::new());
-        let (guesser, neighbour) = ("203.0.113.5".parse().unwrap(), "203.0.113.6".parse().unwrap());
-        let judged = (0..100).filter(|_| {
-            let judged = gate.may_guess(now, guesser);
-            gate.guessed(now, guesser);
-            judged
-        });
-        assert_eq!(judged.count(), 20);
-        assert!(gate.may_guess(now, neighbour));
-        assert!(gate.may_guess(now + Duration::from_secs(11), guesser));
-        for n in 0..10_000_u32 {
-            gate.guessed(now, IpAddr::from((0x2000_0000 + n).to_be_bytes()));
-        }
-        assert!(gate.guesses.len() <= NETWORKS);
-    }
-
-    #[test]
     fn a_flood_from_everywhere_takes_bounded_memory_and_few_answers() {
         let now = Instant::now();
         let mut gate = Gate::new(now, Vec::new());
@@ -249,6 +208,6 @@ mod tests {
             .filter(|i| gate.meet(now, IpAddr::from((0x2000_0000 + i * 256).to_be_bytes())) == Verdict::Refuse)
             .count();
         assert_eq!(answered, 40);
-        assert_eq!(gate.refusals.networks.len(), NETWORKS);
+        assert_eq!(gate.refusals.networks.len(), 4096);
     }
 }

@@ -1,7 +1,7 @@
 //! Listening sockets: opening them, reading datagrams, accepting connections, and which of our addresses a peer faces.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
@@ -25,8 +25,8 @@ use super::{
 const DATAGRAM: usize = 65_535;
 /// What the kernel holds for us while we are busy, in bytes.
 const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
-/// Peers whose facing address is remembered.
-const FACES: usize = 256;
+/// Peers whose facing address is remembered; when one more comes the one goes that was heard first.
+const FACES: usize = 1024;
 
 /// Whether another socket of the list has this IPv6 socket's port on IPv4.
 pub(super) fn shares_port(address: SocketAddr, all: &[SocketAddr]) -> bool {
@@ -75,9 +75,41 @@ pub(super) fn faced(bound: IpAddr, remote: SocketAddr) -> Option<IpAddr> {
     probe.local_addr().ok().map(|address| address.ip())
 }
 
+/// Which of our addresses the peers of datagrams face, for those that were heard last. To ask costs a socket each time.
+#[derive(Debug, Default)]
+pub(super) struct Faces {
+    of: HashMap<(IpAddr, IpAddr), IpAddr>,
+    order: VecDeque<(IpAddr, IpAddr)>,
+}
+
+impl Faces {
+    /// The flow of a datagram that came to a socket which may be bound to every address.
+    pub(super) fn faced(&mut self, flow: Flow) -> Flow {
+        let face = self.get(flow.local.ip(), flow.remote.ip(), || faced(flow.local.ip(), flow.remote));
+        Flow { local: SocketAddr::new(face, flow.local.port()), ..flow }
+    }
+
+    fn get(&mut self, bound: IpAddr, peer: IpAddr, ask: impl FnOnce() -> Option<IpAddr>) -> IpAddr {
+        if !bound.is_unspecified() {
+            return bound;
+        }
+        if let Some(face) = self.of.get(&(bound, peer)) {
+            return *face;
+        }
+        let Some(face) = ask() else { return bound };
+        self.of.insert((bound, peer), face);
+        self.order.push_back((bound, peer));
+        if self.of.len() > FACES
+            && let Some(first) = self.order.pop_front()
+        {
+            self.of.remove(&first);
+        }
+        face
+    }
+}
+
 pub(super) async fn read_datagrams(socket: Arc<UdpSocket>, bound: SocketAddr, inbox: mpsc::Sender<Inbound>) {
     let mut buffer = vec![0; DATAGRAM];
-    let mut faces: HashMap<IpAddr, IpAddr> = HashMap::new();
     loop {
         let (length, remote) = match socket.recv_from(&mut buffer).await {
             Ok(received) => received,
@@ -89,19 +121,8 @@ pub(super) async fn read_datagrams(socket: Arc<UdpSocket>, bound: SocketAddr, in
             }
         };
         let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
-        let face = match faces.get(&remote.ip()) {
-            Some(face) => *face,
-            None => {
-                if faces.len() >= FACES {
-                    faces.clear();
-                }
-                let face = faced(bound.ip(), remote).unwrap_or(bound.ip());
-                faces.insert(remote.ip(), face);
-                face
-            }
-        };
-        let local = SocketAddr::new(face, bound.port());
-        let flow = Flow { transport: Transport::Udp, local, remote, connection: None };
+        // Which of our addresses it faces is asked for once it is let in.
+        let flow = Flow { transport: Transport::Udp, local: bound, remote, connection: None };
         // Full: the kernel's buffer fills, and datagrams are lost there, as datagrams may be.
         let datagram = buffer.get(..length).unwrap_or_default().to_vec();
         if inbox.send(Inbound::Datagram(flow, datagram)).await.is_err() {
@@ -150,5 +171,33 @@ pub(super) async fn follow_stun_server(server: String, inbox: mpsc::Sender<Inbou
         tokio::time::sleep(wait).await;
         // The first questions may be lost, as datagrams may be (RFC 8489 section 6.2.1).
         wait = (wait * 2).min(stun::EVERY);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_face_is_asked_for_once_and_of_too_many_one_is_forgotten() {
+        let (any, ours) = (IpAddr::from([0, 0, 0, 0]), IpAddr::from([192, 0, 2, 1]));
+        let peer = |at: usize| IpAddr::from((0x2000_0000 + u32::try_from(at).unwrap()).to_be_bytes());
+        let mut faces = Faces::default();
+        let mut asked = 0;
+        let mut get = |bound, at| {
+            let face = faces.get(bound, peer(at), || {
+                asked += 1;
+                Some(ours)
+            });
+            assert_eq!(face, ours);
+            asked
+        };
+        assert_eq!(get(ours, 0), 0, "bound to one address");
+        for at in 0..FACES {
+            assert_eq!((get(any, at), get(any, at)), (at + 1, at + 1));
+        }
+        assert_eq!(get(any, FACES), FACES + 1);
+        assert_eq!(get(any, FACES - 1), FACES + 1, "the others are remembered");
+        assert_eq!(get(any, 0), FACES + 2);
     }
 }

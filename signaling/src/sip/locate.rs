@@ -63,6 +63,11 @@ pub(crate) fn usual_services(domain: &str, named: Option<Transport>, secure: boo
     wanted.into_iter().map(prefixed).collect()
 }
 
+/// Whether these records say that there is no such service at all (RFC 2782, "Target"): a lone root.
+pub(crate) fn denies(records: &[Srv]) -> bool {
+    matches!(records, [only] if only.target.trim_end_matches('.').is_empty())
+}
+
 /// The servers of a service in the order in which they are to be tried (RFC 2782): lower priorities first, and within one
 /// drawn by weight. `draw(n)` is a random number from 0 to n, both included. A lone root says that there is no service.
 pub(crate) fn servers(mut records: Vec<Srv>, mut draw: impl FnMut(u32) -> u32) -> Vec<Srv> {
@@ -149,6 +154,7 @@ mod tests {
     #[test]
     fn a_root_is_no_server_and_of_very_many_the_last_are_left_out() {
         assert_eq!(servers(vec![srv(1, 1, ".")], |_| 0), []);
+        assert!(denies(&[srv(1, 1, ".")]) && !denies(&[]) && !denies(&[srv(1, 1, "a")]));
         assert_eq!(servers(vec![srv(1, 1, "many"); 1_000], |_| 0).len(), CONSIDERED);
     }
 }

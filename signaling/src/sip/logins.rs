@@ -6,7 +6,7 @@ use std::{net::IpAddr, time::Instant};
 use super::{
     headers::Name,
     message::Message,
-    registrar::{Algorithms, Examiner, Judgement, User},
+    registrar::{Algorithms, Asked, Examiner, Judgement, User},
 };
 
 /// Whose domain a call is told by.
@@ -82,7 +82,7 @@ impl Logins {
         self.examiners.iter().position(|(realm, _)| *realm == login.realm)
     }
 
-    /// Judges what it brought to this realm: the trunk whose call it is, `None` where the credentials are those of a trunk that it
+    /// Judges what it brought to this realm: whose credentials they are, and the trunk whose call it is, `None` where the credentials are those of a trunk that it
     /// does not fit.
     pub(super) fn judge(
         &mut self,
@@ -90,14 +90,19 @@ impl Logins {
         asking: usize,
         invite: &Message,
         from: IpAddr,
-    ) -> Result<Option<String>, super::registrar::Asked> {
-        let Some((realm, examiner)) = self.examiners.get_mut(asking) else { return Ok(None) };
+    ) -> Result<(String, Option<String>), Asked> {
+        let Some((realm, examiner)) = self.examiners.get_mut(asking) else { return Err(Asked::First) };
         let name = match examiner.judge(now, invite, from) {
             Judgement::Known(at) => examiner.name(at),
             Judgement::Ask(asked) => return Err(asked),
         };
         let is_it = |login: &&TrunkLogin| login.realm == *realm && login.user.name == name && login.fits(invite);
-        Ok(self.logins.iter().find(is_it).map(|login| login.trunk.clone()))
+        Ok((name.to_owned(), self.logins.iter().find(is_it).map(|login| login.trunk.clone())))
+    }
+
+    /// Whose credentials it brought to this realm.
+    pub(super) fn claimed(&self, asking: usize, invite: &Message) -> Option<String> {
+        self.examiners.get(asking)?.1.claimed(invite)
     }
 
     /// The fields that ask.

@@ -3,7 +3,7 @@
 //! of their responses (RFC 3261 section 18.2.1, RFC 3581): behind a NAT it is none that a socket of ours is bound to.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     net::{IpAddr, Ipv4Addr, SocketAddr},
 };
 
@@ -14,18 +14,21 @@ use super::{
     uri::{Uri, escape_user},
 };
 
-/// How many peers' views are kept; of more, none but the first are.
+/// How many peers' views are kept; when one more comes the oldest goes of those that are strangers.
 const PEERS: usize = 256;
 
 /// How we look from outside. What a peer says is believed towards that peer only: a lie harms nobody else.
 #[derive(Debug, Default)]
 pub(super) struct SeenAs {
     by_peer: HashMap<IpAddr, SocketAddr>,
+    /// Those peers, the one first that was heard first.
+    order: VecDeque<IpAddr>,
 }
 
 impl SeenAs {
-    /// A response to a request of ours came, with this top Via.
-    pub(super) fn learn(&mut self, via: &Via, flow: &Flow) {
+    /// A response to a request of ours came, with this top Via. Those who are `trusted`, trunks and registrars, are not forgotten for
+    /// others.
+    pub(super) fn learn(&mut self, via: &Via, flow: &Flow, is_trusted: impl Fn(IpAddr) -> bool) {
         let peer = flow.remote.ip();
         let Some(seen) = via.received().filter(|seen| seen.is_ipv4() == peer.is_ipv4() && !seen.is_unspecified())
         else {
@@ -35,9 +38,19 @@ impl SeenAs {
         let port = via.rport().flatten().filter(|port| flow.transport == Transport::Udp && *port != 0);
         let seen = SocketAddr::new(seen, port.unwrap_or(flow.local.port()));
         if peer.is_loopback() || seen == flow.local {
-            self.by_peer.remove(&peer);
-        } else if self.by_peer.len() < PEERS || self.by_peer.contains_key(&peer) {
-            self.by_peer.insert(peer, seen);
+            self.forget(peer);
+        } else if self.by_peer.insert(peer, seen).is_none() {
+            self.order.push_back(peer);
+            if self.by_peer.len() > PEERS {
+                let oldest = self.order.iter().find(|peer| !is_trusted(**peer)).or(self.order.front()).copied();
+                oldest.into_iter().for_each(|peer| self.forget(peer));
+            }
+        }
+    }
+
+    fn forget(&mut self, peer: IpAddr) {
+        if self.by_peer.remove(&peer).is_some() {
+            self.order.retain(|other| *other != peer);
         }
     }
 
@@ -153,7 +166,7 @@ mod tests {
     fn seen(said: &str, flow: &Flow) -> Option<SocketAddr> {
         let mut seen_as = SeenAs::default();
         let via = format!("SIP/2.0/UDP 10.0.0.5:5060;branch=z9hG4bKa{said}").parse().unwrap();
-        seen_as.learn(&via, flow);
+        seen_as.learn(&via, flow, |_| false);
         seen_as.by(flow)
     }
 
@@ -189,16 +202,23 @@ mod tests {
         let (one, other) = (flow(Transport::Udp, PEER), flow(Transport::Udp, "198.51.100.8:5060"));
         let mut seen_as = SeenAs::default();
         let via = |said: &str| format!("SIP/2.0/UDP 10.0.0.5:5060;branch=z9hG4bKa;received={said}").parse().unwrap();
-        seen_as.learn(&via("203.0.113.9"), &one);
+        seen_as.learn(&via("203.0.113.9"), &one, |_| false);
         assert_eq!(seen_as.by(&other), None);
-        seen_as.learn(&via("203.0.113.10"), &one);
+        seen_as.learn(&via("203.0.113.10"), &one, |_| false);
         assert_eq!(seen_as.by(&one).unwrap().ip(), IpAddr::from([203, 0, 113, 10]));
-        seen_as.learn(&via("10.0.0.5"), &one);
+        seen_as.learn(&via("10.0.0.5"), &one, |_| false);
         assert_eq!(seen_as.by(&one), None);
-        for peer in 0..=u16::MAX {
+        // Of very many the last are kept, and a trunk however long ago it was.
+        seen_as.learn(&via("203.0.113.9"), &other, |_| true);
+        let stranger = |peer: u16| {
             let [high, low] = peer.to_be_bytes();
-            seen_as.learn(&via("203.0.113.9"), &flow(Transport::Udp, &format!("192.0.{high}.{low}:5060")));
+            flow(Transport::Udp, &format!("192.0.{high}.{low}:5060"))
+        };
+        for peer in 0..=u16::MAX {
+            seen_as.learn(&via("203.0.113.9"), &stranger(peer), |peer| peer == other.remote.ip());
         }
-        assert_eq!(seen_as.by_peer.len(), PEERS);
+        assert_eq!((seen_as.by_peer.len(), seen_as.order.len()), (PEERS, PEERS));
+        assert!(seen_as.by(&other).is_some() && seen_as.by(&stranger(u16::MAX)).is_some());
+        assert_eq!(seen_as.by(&stranger(0)), None);
     }
 }

@@ -94,8 +94,9 @@ impl Dialog {
         self.address().is_some() && Transport::of_uri(self.next_hop()) == Ok(None)
     }
 
-    /// The address that the next hop names, where that is one to go to. A private address that a peer behind a NAT gave is none, nor
-    /// is another one than that which the peer itself has just spoken from: it is reached there.
+    /// The address that the next hop names, where that is one to go to (RFC 3261 section 12.2.1.1). A private address that a peer
+    /// behind a NAT gave is none, nor is a telephone's own: it is reached where it has just spoken from; and so is whoever has shown
+    /// nothing yet but an INVITE, whose source may be forged, and its Contact somebody else's.
     fn address(&self) -> Option<SocketAddr> {
         let next = self.next_hop();
         let port = next.port().unwrap_or(self.flow.transport.default_port());
@@ -103,8 +104,10 @@ impl Dialog {
         let named = next.host().and_then(|host| host.ip()).map(|ip| SocketAddr::new(ip, port));
         let named = named.filter(|named| named.is_ipv4() == source.is_ipv4());
         // A route is given by a proxy, which knows where it is.
-        let speaks_itself = self.direct && self.routes.is_empty();
-        named.filter(|named| named.ip() == source || (!speaks_itself && is_reached_from(source, named.ip())))
+        let is_behind_nat = self.peer.is_telephone && self.peer.direct && self.routes.is_empty();
+        named.filter(|named| {
+            named.ip() == source || self.peer.hears && !is_behind_nat && is_reached_from(source, named.ip())
+        })
     }
 
     /// The way without DNS: to an address, and else back to where the peer's last message came from.
@@ -131,10 +134,13 @@ fn is_reached_from(source: IpAddr, named: IpAddr) -> bool {
     !is_private(named) || is_private(source)
 }
 
-/// An address that means nothing outside its own network.
+/// An address that means nothing outside its own network; also that of a carrier's NAT (RFC 6598).
 fn is_private(address: IpAddr) -> bool {
     match address {
-        IpAddr::V4(v4) => v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_unspecified(),
+        IpAddr::V4(v4) => {
+            let is_shared = matches!(v4.octets(), [100, 64..=127, ..]);
+            v4.is_private() || is_shared || v4.is_loopback() || v4.is_link_local() || v4.is_unspecified()
+        }
         IpAddr::V6(v6) => v6.is_unique_local() || v6.is_loopback() || v6.is_unicast_link_local() || v6.is_unspecified(),
     }
 }
@@ -159,7 +165,7 @@ mod tests {
 
     #[test]
     fn contact_behind_a_nat_or_not_known_yet_is_reached_at_the_source() {
-        for contact in ["<sip:rasoa@10.0.0.9:5080>", "<sip:rasoa@phone.example>"] {
+        for contact in ["<sip:rasoa@10.0.0.9:5080>", "<sip:rasoa@100.64.7.9>", "<sip:rasoa@phone.example>"] {
             let dialog = server(1, "198.51.100.9:40123", &[(Name::CONTACT, contact)]);
             assert_eq!(goes(&dialog), ["udp 198.51.100.9:40123"], "{contact}");
         }
@@ -169,6 +175,14 @@ mod tests {
         // It hides what lies behind it and wants everything to come by it: it is no telephone that does not know its address.
         let route = [(Name::CONTACT, "<sip:a@203.0.113.50>"), (Name::RECORD_ROUTE, "<sip:203.0.113.7;lr>")];
         assert_eq!(goes(&server(1, "198.51.100.9:5060", &route)), ["udp 203.0.113.7:5060"]);
+    }
+
+    #[test]
+    fn a_carriers_contact_is_followed_and_a_telephones_is_not() {
+        for (is_telephone, to) in [(false, "udp 203.0.113.50:5060"), (true, "udp 198.51.100.9:5060")] {
+            let dialog = server(1, "198.51.100.9:5060", &[(Name::CONTACT, "<sip:rasoa@203.0.113.50>")]);
+            assert_eq!(goes(&dialog.with_telephone(is_telephone)), [to]);
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use milo_media::Session;
 
 use super::{
     account::RegistrationState,
-    core::{CallKey, EndReason, TextIn},
+    core::{CallKey, EndReason, Newcomer, TextIn},
     flow::{ConnectionId, Packet, Path},
     keys::KeyPress,
     message::Message,
@@ -38,6 +38,9 @@ pub enum Event {
     Early(CallKey, Session),
     /// The party we call has answered.
     Answered(CallKey, Session),
+    /// The other side has acknowledged our answer, or a provisional response: it is there, at the address that its INVITE came from
+    /// (over UDP anybody can write any), and wants what it asked for.
+    Acknowledged(CallKey),
     /// The media of a call have changed (also by the answer, when they were early), or are known at last (the answer
     /// in the ACK or the PRACK).
     MediaChange(CallKey, Session),
@@ -57,7 +60,7 @@ pub enum Event {
     /// not say.
     ReferProgress(CallKey, u16),
     /// Somebody has taken the place of the other side (Replaces): who.
-    Replaced(CallKey, Uri),
+    Replaced(CallKey, Box<Newcomer>),
     /// The other side says why it ends the call, or takes none; what that comes to is told next.
     Reasons(CallKey, Vec<Reason>),
     /// The call is over.

@@ -10,11 +10,12 @@ use super::{
     flow::{Flow, Path, response_path, stamp},
     gate::Verdict,
     header::Via,
+    headers::Name,
     message::Message,
     method::Method,
     parse::{ParseError, ParseErrorKind, blank_prefix, parse},
     registrar::{Outsider, Proven, Registrar},
-    screen::{Refusal, Rejection, screen, screen_error},
+    screen::{Refusal, Rejection, allow, allow_with_register, screen, screen_error},
     status::reason_phrase,
     transaction::{
         message::{merge_key, server_key},
@@ -25,6 +26,15 @@ use super::{
 /// Live transactions per call that is allowed, and besides: beyond it requests are answered 503 without a trace.
 const TRANSACTIONS_PER_CALL: usize = 16;
 const TRANSACTIONS_BESIDES: usize = 4096;
+
+/// Whose datagram is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sender {
+    /// Somebody's whose request may be served.
+    Heard,
+    /// A stranger's, that has its 403 and no more.
+    Stranger,
+}
 
 /// A request on its way in, with what every answer to it needs.
 #[derive(Debug)]
@@ -44,7 +54,14 @@ pub(super) struct Request {
 impl Core {
     /// A datagram came.
     pub fn datagram(&mut self, now: Instant, flow: Flow, bytes: &[u8]) {
-        self.read = bytes.len();
+        if let Some(sender) = self.greet(now, &flow, bytes) {
+            self.read(now, flow, bytes, sender);
+        }
+    }
+
+    /// A datagram came: whether it is read, as whose. What it costs to turn it away is next to nothing; our own address in `flow` may
+    /// still be what the socket is bound to.
+    pub fn greet(&mut self, now: Instant, flow: &Flow, bytes: &[u8]) -> Option<Sender> {
         let bytes = bytes.get(blank_prefix(bytes)..).unwrap_or_default();
         let is_response = bytes.starts_with(b"SIP/");
         let asks = self.registrar.is_some() && bytes.starts_with(b"REGISTER ") || self.may_prove_itself(bytes);
@@ -54,7 +71,7 @@ impl Core {
         // While somebody outside whom we called is on the line, its BYE may come from anywhere: of those who are shut out only
         // they are not read whose address is proven.
         if !is_response && !is_guest && self.shuts_out(now, address, asks || self.calls_to_strangers > 0) {
-            return;
+            return None;
         }
         // A flood of strangers is met before it costs a parse, unless one of them may be somebody whom we called.
         let unread = self.calls_to_strangers == 0
@@ -63,10 +80,21 @@ impl Core {
             && !self.gate.trusts(address)
             && !self.may_be_registered(address, bytes)
             && !self.may_prove_itself(bytes);
-        if unread && self.meet_stranger(now, &flow, weight(bytes)) == Verdict::Silence {
-            self.counters.messages_in += 1;
-            return;
+        if !unread {
+            return Some(Sender::Heard);
         }
+        if self.meet_stranger(now, flow, weight(bytes)) == Verdict::Silence {
+            self.counters.messages_in += 1;
+            return None;
+        }
+        Some(Sender::Stranger)
+    }
+
+    /// Reads a datagram that was let in.
+    pub fn read(&mut self, now: Instant, flow: Flow, bytes: &[u8], sender: Sender) {
+        self.read = bytes.len();
+        let bytes = bytes.get(blank_prefix(bytes)..).unwrap_or_default();
+        let unread = sender == Sender::Stranger;
         match parse(bytes) {
             Ok(message) if unread && message.is_request() => {
                 self.counters.messages_in += 1;
@@ -119,24 +147,22 @@ impl Core {
         if self.shuts_out(now, address, true) {
             return false;
         }
-        if self.calls_to_strangers > 0 {
-            return true;
-        }
-        let verdict = if self.registrar.is_some() || self.logins.is_some() {
-            self.gate.ask(now, address, self.hears(address))
-        } else {
-            self.gate.meet(now, address)
-        };
+        // While somebody outside whom we called is on the line, their goodbye may come by it as well.
+        let may_be_served = self.registrar.is_some() || self.logins.is_some() || self.calls_to_strangers > 0;
+        let verdict =
+            if may_be_served { self.gate.ask(now, address, self.knows(address)) } else { self.gate.meet(now, address) };
         verdict == Verdict::Refuse
     }
 
     /// Whether what this address sends may be for a call.
     pub(super) fn hears(&self, address: std::net::IpAddr) -> bool {
+        self.calls_to_strangers > 0 || self.gate.trusts(address) || self.knows(address)
+    }
+
+    /// Whether somebody is on the line from this address, or a telephone is registered.
+    fn knows(&self, address: std::net::IpAddr) -> bool {
         let is_from = |registrar: &Registrar| registrar.is_from(address);
-        self.calls_to_strangers > 0
-            || self.gate.trusts(address)
-            || self.guests.contains_key(&address.to_canonical())
-            || self.registrar.as_ref().is_some_and(is_from)
+        self.guests.contains_key(&address.to_canonical()) || self.registrar.as_ref().is_some_and(is_from)
     }
 
     fn meet_stranger(&mut self, now: Instant, flow: &Flow, weight: f64) -> Verdict {
@@ -156,10 +182,14 @@ impl Core {
             return;
         };
         if let Ok(via) = via {
-            self.seen_as.learn(&via, &flow);
+            self.seen_as.learn(&via, &flow, |peer| self.gate.trusts(peer));
         }
         self.deaf.hears(&flow);
         match (owner, told) {
+            // Of another branch of a fork, after the call.
+            (Some(call), Some(Told::Response(response))) if self.is_forgotten(call) => {
+                self.answered_late(now, id, &response);
+            }
             (Some(call), told) => {
                 self.learn_connection(call, &flow);
                 if let Some(told) = told {
@@ -169,6 +199,12 @@ impl Core {
             (None, Some(Told::Response(response))) => self.answered_late(now, id, &response),
             (None, _) => {}
         }
+    }
+
+    /// Whether nobody has this key any more.
+    fn is_forgotten(&self, key: CallKey) -> bool {
+        let is_call = self.calls.contains_key(&key) || self.registrations.contains_key(&key);
+        !is_call && !self.pings.contains_key(&key) && !self.texts.contains_key(&key)
     }
 
     /// A response came on the connection that the driver opened for our request: the dialog goes on there.
@@ -188,11 +224,6 @@ impl Core {
             self.counters.parse_errors += 1;
             return;
         };
-        if !self.gate.trusts(flow.remote.ip()) {
-            // A stranger's answers go to where its request came from: nobody is reached through us, and what was asked of an
-            // address was heard there.
-            via.params.remove("maddr");
-        }
         stamp(&mut message, &mut via, &flow);
         let dialog = self.dialog_of(&message);
         let asks = match method {
@@ -259,8 +290,17 @@ impl Core {
             }
             // Whoever is in no call with us sends us nowhere.
             (Method::Refer, None) => self.answer_stateless(&request, &Rejection::new(403)),
-            (_, None) => self.answer_stateless(&request, &Rejection::method_not_allowed()),
+            (_, None) => {
+                let mut rejection = Rejection::new(405);
+                rejection.headers.push((Name::ALLOW, self.allow()));
+                self.answer_stateless(&request, &rejection);
+            }
         }
+    }
+
+    /// The methods that are served outside of calls.
+    pub(super) fn allow(&self) -> String {
+        if self.registrar.is_some() { allow_with_register() } else { allow() }
     }
 
     /// The call whose dialog a request is within: Call-ID and both tags match (RFC 3261 section 12.2.2).
@@ -319,7 +359,7 @@ pub(super) fn kept_secret(request: &Message, method: &Method, flow: &Flow) -> Re
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{net::SocketAddr, time::Duration};
 
     use super::*;
     use crate::sip::{
@@ -330,6 +370,31 @@ mod tests {
     const OPTIONS: &str = "OPTIONS sip:milo@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/TCP 203.0.113.5;branch=z9hG4bK1\r\n\
         From: <sip:a@b>;tag=1\r\nTo: <sip:milo@192.0.2.1>\r\nCall-ID: 1@b\r\nCSeq: 1 OPTIONS\r\n\
         Content-Length: 0\r\n\r\n";
+
+    fn core(start: Instant) -> Core {
+        Core::new(
+            start,
+            CoreConfig {
+                keep_alive: None,
+                bans: None,
+                registrar: None,
+                logins: Vec::new(),
+                algorithms: crate::Algorithms { sha256: true, md5: true },
+                urgent: Vec::new(),
+                public_address: None,
+                media_address: [127, 0, 0, 1].into(),
+                trusted: Vec::new(),
+                max_calls: 1,
+                user_agent: "Milo".to_owned(),
+                codecs: milo_media::CODECS.into(),
+                peer_codecs: Vec::new(),
+                tuning: milo_media::Tuning::default(),
+                security: crate::security::MediaSecurity::OFF,
+                session_timers: crate::SessionTimers::default(),
+                seed: [1; 32],
+            },
+        )
+    }
 
     /// What a stranger's stream gets: the status lines sent, and whether it is closed.
     fn strange(core: &mut Core, now: Instant, text: &str) -> (Vec<String>, bool) {
@@ -361,30 +426,25 @@ mod tests {
 
     #[test]
     #[expect(clippy::disallowed_methods, reason = "a start of virtual time")]
+    fn a_flood_of_datagrams_is_turned_away_before_anything_is_asked_about_it() {
+        let start = Instant::now();
+        let mut core = core(start);
+        let greeted = (0..1_000_u32).filter_map(|at| {
+            let remote = SocketAddr::new((0x2000_0000 + at * 256).to_be_bytes().into(), 5060);
+            let local = "0.0.0.0:5060".parse().unwrap();
+            let flow = Flow { transport: Transport::Udp, local, remote, connection: None };
+            core.greet(start, &flow, OPTIONS.as_bytes())
+        });
+        let greeted: Vec<_> = greeted.collect();
+        assert_eq!(greeted, [Sender::Stranger; 40]);
+        assert_eq!(core.counters().refused, 1_000);
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a start of virtual time")]
     fn a_strangers_stream_is_closed_whatever_it_says() {
         let start = Instant::now();
-        let mut core = Core::new(
-            start,
-            CoreConfig {
-                keep_alive: None,
-                bans: None,
-                registrar: None,
-                logins: Vec::new(),
-                algorithms: crate::Algorithms { sha256: true, md5: true },
-                urgent: Vec::new(),
-                public_address: None,
-                media_address: [127, 0, 0, 1].into(),
-                trusted: Vec::new(),
-                max_calls: 1,
-                user_agent: "Milo".to_owned(),
-                codecs: milo_media::CODECS.into(),
-                peer_codecs: Vec::new(),
-                tuning: milo_media::Tuning::default(),
-                security: crate::security::MediaSecurity::OFF,
-                session_timers: crate::SessionTimers::default(),
-                seed: [1; 32],
-            },
-        );
+        let mut core = core(start);
         let forbidden = vec!["SIP/2.0 403 Forbidden".to_owned()];
         assert_eq!(strange(&mut core, start, OPTIONS), (forbidden.clone(), true));
         let version_3 = OPTIONS.replacen("SIP/2.0", "SIP/3.0", 1);

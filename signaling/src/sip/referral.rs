@@ -32,7 +32,7 @@ impl Referral {
     /// # Errors
     /// 400 without exactly one Refer-To that can be read (RFC 3515 section 2.4.2); 603 when it is no INVITE to a SIP or
     /// telephone address that is asked for.
-    pub(crate) fn read(request: &Message) -> Result<Self, Rejection> {
+    pub fn read(request: &Message) -> Result<Self, Rejection> {
         let mut fields = request.headers.get_all(Name::REFER_TO);
         let value = fields.next().ok_or(HeaderError::Missing(Name::REFER_TO))?;
         if fields.next().is_some() {

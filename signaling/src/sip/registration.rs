@@ -316,6 +316,10 @@ impl Registration {
                 let after = response.headers.get(Name::RETRY_AFTER).map_or(0, leading_number).min(DAY);
                 let after = Duration::from_secs(after.into());
                 let wait = if code == 403 { after.max(LONGEST) } else { after };
+                if code != 423 {
+                    // Another place of the same name may be the right one by now.
+                    self.path = None;
+                }
                 let phrase = match &response.start {
                     super::StartLine::Status { reason, .. } => reason.as_str(),
                     super::StartLine::Request { .. } => "",

@@ -76,26 +76,34 @@ impl Resolver {
     /// Every place that a request to this URI may go to, the best first. `named` is the transport that the URI demands.
     ///
     /// # Errors
-    /// A sentence: the name has no address, or DNS did not answer in time.
+    /// A sentence: the name has no address, says that it has no such service, or DNS did not answer in time.
     pub(crate) async fn places(&self, uri: &SipUri, named: Option<Transport>) -> Result<Vec<Place>, String> {
         let transport = named.unwrap_or(Transport::Udp);
         if let Some(ip) = uri.host.ip() {
             return Ok(vec![(transport, SocketAddr::new(ip, uri.port.unwrap_or(transport.default_port())))]);
         }
-        match tokio::time::timeout(PATIENCE, self.named_places(uri, named, transport)).await {
-            Ok(places) => places,
+        // What has been found when the time is over is tried all the same.
+        let mut places = Vec::new();
+        let found = tokio::time::timeout(PATIENCE, self.find(uri, named, transport, &mut places)).await;
+        places.truncate(PLACES);
+        match found {
+            _ if !places.is_empty() => Ok(places),
+            Ok(Ok(())) => Err("its host has no address".to_owned()),
+            Ok(Err(why)) => Err(why),
             Err(_) => Err(format!("DNS did not say within {} s where its host is", PATIENCE.as_secs())),
         }
     }
 
-    async fn named_places(
+    /// Finds the places, one after the other.
+    async fn find(
         &self,
         uri: &SipUri,
         named: Option<Transport>,
         transport: Transport,
-    ) -> Result<Vec<Place>, String> {
+        places: &mut Vec<Place>,
+    ) -> Result<(), String> {
         let host = uri.host.as_str().trim_end_matches('.');
-        let mut places = Vec::new();
+        let mut is_denied = false;
         // A port means that host and no other (section 4.2), and a name without a dot is no domain.
         if uri.port.is_none() && host.contains('.') {
             let secure = uri.scheme.eq_ignore_ascii_case("sips");
@@ -106,22 +114,26 @@ impl Resolver {
             if services.is_empty() {
                 services = locate::usual_services(host, named, secure);
             }
-            for (transport, service) in services {
-                let servers = locate::servers(self.srv(&service).await, |most| rand::rng().random_range(0..=most));
-                for server in servers {
+            for (kind, service) in services {
+                let records = self.srv(&service).await;
+                // The address of the domain itself is no way to what it says it does not have.
+                is_denied |= kind == transport && locate::denies(&records);
+                for server in locate::servers(records, |most| rand::rng().random_range(0..=most)) {
                     // One server without an address is no reason not to try the next.
                     let found = self.addresses(&server.target, server.port).await.unwrap_or_default();
-                    places.extend(found.into_iter().map(|place| (transport, place)));
+                    places.extend(found.into_iter().map(|place| (kind, place)));
                 }
             }
+        }
+        if places.is_empty() && is_denied {
+            return Err("its domain says that it has no such service".to_owned());
         }
         if places.is_empty() {
             let port = uri.port.unwrap_or(transport.default_port());
             let found = self.addresses(host, port).await?;
             places.extend(found.into_iter().map(|place| (transport, place)));
         }
-        places.truncate(PLACES);
-        if places.is_empty() { Err("its host has no address".to_owned()) } else { Ok(places) }
+        Ok(())
     }
 
     async fn naptr(&self, domain: &str) -> Vec<Naptr> {

@@ -92,6 +92,11 @@ pub fn allow() -> String {
     METHODS.iter().map(Method::as_str).collect::<Vec<_>>().join(", ")
 }
 
+/// The same where telephones of ours may register.
+pub fn allow_with_register() -> String {
+    format!("{}, {}", allow(), Method::Register.as_str())
+}
+
 /// The value of `Supported`.
 pub fn supported() -> String {
     EXTENSIONS.join(", ")

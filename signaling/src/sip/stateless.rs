@@ -11,7 +11,7 @@ use super::{
     message::Message,
     method::Method,
     receive::Request,
-    screen::{Refusal, Rejection, allow, supported},
+    screen::{Refusal, Rejection, supported},
     text::TEXT_TYPE,
 };
 
@@ -20,7 +20,7 @@ impl Core {
     pub(super) fn capabilities(&self, request: &Message) -> Message {
         let full = self.calls.len() >= self.config.max_calls;
         let mut response = self.response(request, if full { 486 } else { 200 }, "");
-        response.headers.push(Name::ALLOW, allow());
+        response.headers.push(Name::ALLOW, self.allow());
         response.headers.push(Name::ACCEPT, format!("{SDP_TYPE}, {RELAY_TYPE}, {KEY_TYPE}, {TEXT_TYPE}"));
         response.headers.push(Name::ACCEPT_ENCODING, "identity");
         response.headers.push(Name::ACCEPT_LANGUAGE, "mg, fr, en");

@@ -22,9 +22,10 @@ use super::{
     flow::{ConnectionId, Flow, Packet, Path, Transport},
     host::Host,
     keep_alive::PING,
-    listener::{accept, faced, follow_stun_server, open, reaches, read_datagrams, shares_port},
+    listener::{Faces, accept, faced, follow_stun_server, open, reaches, read_datagrams, shares_port},
     message::Message,
     parse::ParseError,
+    places::{Opener, has_place},
     tls::Certificate,
     transaction::table::TransactionId,
     trust::{TlsPeer, Trust},
@@ -34,6 +35,7 @@ use crate::SignalingError;
 /// What the sockets give.
 #[derive(Debug)]
 pub(crate) enum Inbound {
+    /// Its flow has what the socket is bound to for our address.
     Datagram(Flow, Vec<u8>),
     Message(Flow, Message),
     Unreadable(Flow, ParseError),
@@ -51,10 +53,6 @@ pub(crate) enum Inbound {
     Unsent(Vec<TransactionId>, String),
 }
 
-/// Open connections at once; more are turned away.
-const CONNECTIONS: usize = 1024;
-/// Of these, how many one address may have.
-const CONNECTIONS_OF_ONE: usize = 512;
 /// Whom connections were opened to is remembered past their end, for that many of them.
 const PEERS: usize = 4096;
 /// Messages that wait on one connection; one more and its peer is taken for dead.
@@ -69,6 +67,7 @@ pub(crate) struct Transports {
     /// Whom a flow inside TLS must reach, should its connection have to be opened, or opened again.
     peers: BTreeMap<ConnectionId, TlsPeer>,
     last_connection: u64,
+    faces: Faces,
     terms: Arc<Terms>,
     inbox: mpsc::Sender<Inbound>,
     /// Reading tasks; they end with this.
@@ -92,6 +91,7 @@ impl Transports {
             connections: HashMap::new(),
             peers: BTreeMap::new(),
             last_connection: 0,
+            faces: Faces::default(),
             terms: Arc::new(Terms {
                 idle: config.idle,
                 origins: config.origins.clone(),
@@ -157,6 +157,11 @@ impl Transports {
     /// How many connections are open.
     pub(crate) fn connections(&self) -> usize {
         self.connections.len()
+    }
+
+    /// The flow of a datagram, with the address of ours that its sender faces.
+    pub(crate) fn faced(&mut self, flow: Flow) -> Flow {
+        self.faces.faced(flow)
     }
 
     /// The flow to a peer that we have not heard from, and for TLS whom it must reach; `None` when no socket of ours
@@ -241,7 +246,9 @@ impl Transports {
             };
             self.connections.iter().find(|(_, open)| serves(open)).map(|(id, _)| *id)
         });
-        let Some(id) = known.or_else(|| self.connect(&path, peer)) else {
+        // An answer goes back where its request came from, or to where that said (RFC 3261 section 18.2.2), and nowhere else.
+        let may_connect = path.or_connect.is_some() || !packet.bytes.starts_with(b"SIP/2.0 ");
+        let Some(id) = known.or_else(|| if may_connect { self.connect(&path, peer) } else { None }) else {
             self.send_failures += 1;
             return packet.transaction;
         };
@@ -283,10 +290,12 @@ impl Transports {
 
     /// Opens a connection; None: there are too many, or nobody listens at the other end.
     fn connect(&mut self, path: &Path, peer: Option<TlsPeer>) -> Option<ConnectionId> {
-        if self.connections.len() >= CONNECTIONS || matches!(path.flow.transport, Transport::Ws | Transport::Wss) {
+        let remote = path.or_connect.unwrap_or(path.flow.remote);
+        let open = self.connections.values().map(|open| (open.opener, open.remote.ip()));
+        let has_place = has_place(open, (Opener::Us, remote.ip()));
+        if !has_place || matches!(path.flow.transport, Transport::Ws | Transport::Wss) {
             return None;
         }
-        let remote = path.or_connect.unwrap_or(path.flow.remote);
         let peer = match path.flow.transport {
             // A peer that called us and whose connection is gone: its address is all that we know of it.
             Transport::Tls if peer.is_none() => {
@@ -303,18 +312,27 @@ impl Transports {
         let flow = Flow { remote, connection: Some(id), ..path.flow };
         let task = connection::open(peer.clone(), flow, Arc::clone(&self.terms), waiting, self.inbox.clone());
         let task = self.tasks.spawn(task);
-        self.keep(id, Connection { transport: flow.transport, remote, peer, queue, task });
+        self.keep(id, Connection { transport: flow.transport, remote, opener: Opener::Us, peer, queue, task });
         Some(id)
     }
 
-    /// Takes a connection that a peer has opened.
-    pub(crate) fn accept(&mut self, transport: Transport, stream: TcpStream, remote: SocketAddr) {
+    /// Takes a connection that a peer has opened, where there is a place for it. `is_proven`: somebody has registered by this one.
+    pub(crate) fn accept(
+        &mut self,
+        (transport, stream, remote): (Transport, TcpStream, SocketAddr),
+        opener: Opener,
+        is_proven: impl Fn(ConnectionId) -> bool,
+    ) {
         let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
         let own = stream.local_addr().ok();
         let Some(local) = own.and_then(|own| self.stream_local(transport, remote, Some(own))) else { return };
-        let of_one = self.connections.values().filter(|open| open.remote.ip() == remote.ip()).count();
-        if self.connections.len() >= CONNECTIONS || of_one >= CONNECTIONS_OF_ONE {
-            warn!(peer = %remote, open = self.connections.len(), of_one, "too many SIP connections: one more was turned away");
+        let open = self.connections.iter().map(|(id, open)| {
+            let is_known = open.opener == Opener::Stranger && is_proven(*id);
+            (if is_known { Opener::Known } else { open.opener }, open.remote.ip())
+        });
+        if !has_place(open, (opener, remote.ip())) {
+            let open = self.connections.len();
+            warn!(peer = %remote, open, ?opener, "too many SIP connections: one more was turned away");
             return;
         }
         let id = self.new_id();
@@ -322,7 +340,7 @@ impl Transports {
         let flow = Flow { transport, local, remote, connection: Some(id) };
         let task = connection::accepted(stream, flow, Arc::clone(&self.terms), waiting, self.inbox.clone());
         let task = self.tasks.spawn(task);
-        self.keep(id, Connection { transport, remote, peer: None, queue, task });
+        self.keep(id, Connection { transport, remote, opener, peer: None, queue, task });
     }
 
     fn keep(&mut self, id: ConnectionId, connection: Connection) {

@@ -124,6 +124,8 @@ impl Line {
                     let message = parse(&packet.bytes).unwrap();
                     self.sent.push((self.now - self.start, packet.path.flow.remote, message));
                 }
+                // Audio waits for it; here there is none.
+                Output::Event(Event::Acknowledged(_)) => {}
                 Output::Event(event) => self.events.push(event),
                 Output::Close(_) => {}
                 Output::KeepAlive(path) => self.kept.push(path.flow.remote),

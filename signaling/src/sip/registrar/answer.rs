@@ -6,7 +6,7 @@
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     fmt,
-    hash::{DefaultHasher, Hash, Hasher},
+    hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState},
     net::IpAddr,
     time::{Duration, Instant},
 };
@@ -14,6 +14,7 @@ use std::{
 use sha2::{Digest, Sha256};
 
 use crate::sip::{
+    buckets::{Buckets, Rate},
     digest::Algorithm,
     headers::Name,
     lexer::{Cursor, quote, split_outside, unquote},
@@ -110,6 +111,8 @@ pub(in crate::sip) enum Asked {
     Again,
 }
 
+/// How often a name's answers to nonces that do not hold are looked at: a telephone that comes again after five minutes has one.
+const UNHEARD: Rate = Rate { burst: 20.0, a_second: 0.1 };
 /// Wrong answers that are known again.
 const WRONG: usize = 64;
 
@@ -235,6 +238,9 @@ pub(in crate::sip) struct Examiner {
     given: u64,
     /// The last wrong answers, hashed.
     wrong: VecDeque<u64>,
+    /// Answers to nonces that hold no longer, or were never given there, by address and name.
+    unheard: Buckets<(IpAddr, u64)>,
+    hasher: RandomState,
 }
 
 impl Examiner {
@@ -247,7 +253,18 @@ impl Examiner {
         users.sort_by(|a, b| a.name.cmp(&b.name));
         let nobody = User::new("", &realm, &format!("{key:?}"));
         let users = users.into_iter().map(|user| (user, Counts::default())).collect();
-        Self { realm, algorithms, users, nobody, key, began: now, given: 0, wrong: VecDeque::new() }
+        Self {
+            realm,
+            algorithms,
+            users,
+            nobody,
+            key,
+            began: now,
+            given: 0,
+            wrong: VecDeque::new(),
+            unheard: Buckets::new(now, UNHEARD),
+            hasher: RandomState::new(),
+        }
     }
 
     /// Has these accounts from now on; returns the names of those that are as they were.
@@ -283,15 +300,20 @@ impl Examiner {
 
     /// Judges the credentials of a request from this address. An unknown account and a wrong password take the same steps.
     pub(in crate::sip) fn judge(&mut self, now: Instant, request: &Message, from: IpAddr) -> Judgement {
-        let fields = request.headers.get_all(Name::AUTHORIZATION).take(4);
-        let Some(answer) = fields.filter_map(Answer::of).find(|answer| self.takes(answer)) else {
+        let Some(answer) = self.answer_of(request) else {
             return Judgement::Ask(Asked::First);
         };
         let at = self.users.binary_search_by(|(user, _)| user.name.as_str().cmp(&answer.username));
         let user = at.ok().and_then(|at| self.users.get(at)).map_or(&self.nobody, |(user, _)| user);
         let method = request.method().map_or("", |method| method.as_str());
-        let is_right = answer.is_right(user.secret(answer.algorithm), method);
         let nonce = self.read(now, &answer.nonce, from);
+        let guess = (from.to_canonical(), self.hasher.hash_one(&answer.username));
+        if nonce.is_none() && !self.unheard.take(now, guess) {
+            // That an answer to no nonce of ours is right would be told by `stale`, and wrong ones of that kind, which anybody may
+            // forge, are held against nobody.
+            return Judgement::Ask(Asked::First);
+        }
+        let is_right = answer.is_right(user.secret(answer.algorithm), method);
         let Some(at) = at.ok().filter(|_| is_right) else {
             let mut hasher = DefaultHasher::new();
             (&self.key, from, &answer.nonce, &answer.response, &answer.counted).hash(&mut hasher);
@@ -308,6 +330,17 @@ impl Examiner {
         let counts = self.users.get_mut(at).map(|(_, counts)| counts);
         let counted = nonce.zip(counts).is_some_and(|(nonce, counts)| counts.take(nonce, nc));
         if counted { Judgement::Known(at) } else { Judgement::Ask(Asked::Stale) }
+    }
+
+    /// Whose name [`Self::judge`] would judge the credentials of; `None`: it brings none of ours.
+    pub(in crate::sip) fn claimed(&self, request: &Message) -> Option<String> {
+        self.answer_of(request).map(|answer| answer.username)
+    }
+
+    /// The first answer to a challenge of ours.
+    fn answer_of(&self, request: &Message) -> Option<Answer> {
+        let fields = request.headers.get_all(Name::AUTHORIZATION).take(4);
+        fields.filter_map(Answer::of).find(|answer| self.takes(answer))
     }
 
     fn takes(&self, answer: &Answer) -> bool {
@@ -366,6 +399,27 @@ mod tests {
             vec![User::new("rina", "milo", "secret"), User::new("a", "milo", "b")],
             [7; 32],
         )
+    }
+
+    #[test]
+    fn nobody_learns_by_stale_whether_a_guess_was_right() {
+        let now = Instant::now();
+        let mut examiner = examiner(now);
+        let elsewhere = IpAddr::from([192, 0, 2, 2]);
+        let asked = |examiner: &mut Examiner, password: &str| {
+            // The nonce was given to somebody else.
+            let mut guesser = authorizer(examiner, now, ("rina", password), false);
+            examiner.judge(now, &authorized(&mut guesser), elsewhere)
+        };
+        assert_eq!(asked(&mut examiner, "secret"), Judgement::Ask(Asked::Stale));
+        for at in 0..19 {
+            let wrong = Judgement::Ask(Asked::Wrong { heard: false });
+            assert_eq!(asked(&mut examiner, &format!("guess {at}")), wrong);
+        }
+        assert_eq!(asked(&mut examiner, "secret"), Judgement::Ask(Asked::First), "as to whoever brings none");
+        // Who has heard the question is judged all the same.
+        let mut rina = authorizer(&mut examiner, now, ("rina", "secret"), false);
+        assert!(matches!(examiner.judge(now, &authorized(&mut rina), HERE), Judgement::Known(_)));
     }
 
     fn register() -> Message {

@@ -12,10 +12,12 @@ mod bindings;
 
 use std::{net::IpAddr, time::Instant};
 
+use tracing::warn;
+
 use super::{
     bans::{Offence, weight},
     core::{Core, Event, Output},
-    flow::{ConnectionId, Flow, Packet, Transport, response_path},
+    flow::{ConnectionId, Flow, Packet, Path, Transport, response_path},
     gate::Verdict,
     header::Via,
     headers::Name,
@@ -157,13 +159,36 @@ impl Core {
         // A trunk proves its calls, and sends no texts.
         let may_be_trunk = *method == Method::Invite && !is_account;
         let asking = self.logins.as_ref().filter(|_| may_be_trunk).and_then(|logins| logins.asks(message));
-        if !self.gate.may_guess(now, address) {
+        let asking = asking.filter(|_| is_sound(message, method, flow));
+        if !self.is_judged(now, message, address, asking) {
             return Outsider::Answered;
         }
-        match asking.filter(|_| is_sound(message, method, flow)) {
+        match asking {
             Some(asking) => self.lets_in_trunk(now, asking, message, via, flow),
             None if is_telephone => self.lets_in_account(now, &caller, message, via, flow),
             None => Outsider::Stranger,
+        }
+    }
+
+    /// Whether the credentials of a request are judged, by the registrar or by this realm of trunks: not after too many wrong ones.
+    fn is_judged(&mut self, now: Instant, message: &Message, address: IpAddr, asking: Option<usize>) -> bool {
+        // Who brings none guesses nothing.
+        let Some(name) = self.claimed(message, asking) else { return true };
+        let is_judged = self.gate.may_guess(now, address, &name);
+        if !is_judged {
+            self.counters.unjudged += 1;
+            if self.gate.unjudged(now) {
+                warn!(%address, "answers to challenges are not judged for a while: too many were wrong");
+            }
+        }
+        is_judged
+    }
+
+    /// Whose credentials a request brings to the registrar, or to this realm of trunks.
+    fn claimed(&self, message: &Message, asking: Option<usize>) -> Option<String> {
+        match asking {
+            Some(asking) => self.logins.as_ref()?.claimed(asking, message),
+            None => self.registrar.as_ref()?.examiner.claimed(message),
         }
     }
 
@@ -173,6 +198,7 @@ impl Core {
         match registrar.examiner.judge(now, message, flow.remote.ip()) {
             Judgement::Known(at) => {
                 let account = registrar.examiner.name(at).to_owned();
+                self.gate.proved(now, flow.remote.ip(), &account);
                 if caller == account {
                     return Outsider::Served(Some(Proven::Account(account)));
                 }
@@ -188,8 +214,9 @@ impl Core {
         let address = flow.remote.ip();
         let Some(logins) = &mut self.logins else { return Outsider::Stranger };
         match logins.judge(now, asking, message, address) {
-            Ok(trunk) => {
+            Ok((login, trunk)) => {
                 self.bans.pardon(now, address);
+                self.gate.proved(now, address, &login);
                 if let Some(trunk) = trunk {
                     return Outsider::Served(Some(Proven::Trunk(trunk)));
                 }
@@ -211,13 +238,13 @@ impl Core {
 
     /// A REGISTER came.
     pub(super) fn registers(&mut self, now: Instant, request: Request) {
+        let message = &request.message;
+        if !self.is_judged(now, message, request.flow.remote.ip(), None) {
+            return;
+        }
         let Some(registrar) = &mut self.registrar else {
             return self.answer_stateless(&request, &Rejection::method_not_allowed());
         };
-        let message = &request.message;
-        if !self.gate.may_guess(now, request.flow.remote.ip()) {
-            return;
-        }
         let at = match registrar.examiner.judge(now, message, request.flow.remote.ip()) {
             Judgement::Known(at) => at,
             Judgement::Ask(asked) => return self.ask(now, (message, &request.via, &request.flow), asked, None),
@@ -225,6 +252,7 @@ impl Core {
         // Whoever has mistyped before, or whose address somebody has forged, is welcome.
         self.bans.pardon(now, request.flow.remote.ip());
         let user = registrar.examiner.name(at).to_owned();
+        self.gate.proved(now, request.flow.remote.ip(), &user);
         let own = message.to().is_ok_and(|to| to.uri.user() == user);
         let done = if own {
             registrar.bindings.register(now, &user, message, request.flow, registrar.terms)
@@ -283,24 +311,27 @@ impl Core {
     ) {
         let address = flow.remote.ip();
         let is_stream = flow.connection.is_some();
+        let is_registered = self.registrar.as_ref().is_some_and(|registrar| registrar.is_from(address));
+        let is_known = is_registered || self.gate.has_proof(now, address);
         match asked {
             Asked::Wrong { heard } => {
                 self.counters.wrong_answers += 1;
                 // Over UDP it counts as a guess only where the question has reached this very address.
                 let proven = heard || is_stream;
-                if proven {
-                    self.gate.guessed(now, address);
+                if let Some(name) = self.claimed(message, asking).filter(|_| proven) {
+                    self.gate.guessed(now, address, &name);
                 }
                 let offence = if proven { Offence::WrongAnswers } else { Offence::Requests };
                 self.offend(now, flow, (offence, 1.0), proven);
             }
+            // Who has answered right before will do so again.
+            Asked::First if is_known => {}
             // Whoever answers right next is forgiven; a scanner never does.
             Asked::First => self.offend(now, flow, (Offence::Requests, weight(&message.to_bytes())), is_stream),
             Asked::Stale | Asked::Again => {}
         }
-        let is_known = self.registrar.as_ref().is_some_and(|registrar| registrar.is_from(address));
         if !self.gate.trusts(address) && self.gate.ask(now, address, is_known) == Verdict::Silence {
-            if let Some(connection) = flow.connection {
+            if let Some(connection) = flow.connection.filter(|_| !is_known) {
                 self.outputs.push_back(Output::Close(connection));
             }
             return;
@@ -339,7 +370,9 @@ impl Core {
     /// Answers without state, to the very address that the request came from.
     fn answer_outsider(&mut self, request: &Message, via: &Via, flow: &Flow, rejection: &Rejection) {
         let bytes = self.to_outsider(request, rejection).into();
-        self.packets.push_back(Packet { path: response_path(via, flow), bytes, transaction: None });
+        // Whose connection is gone has us open none.
+        let path = Path { or_connect: None, ..response_path(via, flow) };
+        self.packets.push_back(Packet { path, bytes, transaction: None });
     }
 }
 

@@ -29,7 +29,8 @@ pub enum EarlyMedia {
     Agreed(Session),
     /// The INVITE brought no offer. Ours is on its way; the session comes as [`Event::MediaChange`].
     Offered,
-    /// The INVITE brought no offer and its caller takes none before the answer (no `100rel`): it was told 180.
+    /// The INVITE brought no offer, or wants the audio at another host than the one that it seems to come from, and its caller
+    /// acknowledges nothing before the answer (no `100rel`): it was told 180.
     Impossible,
 }
 
@@ -67,14 +68,26 @@ impl Core {
     /// [`SignalingError::Gone`] when the call no longer waits for an answer; [`SignalingError::Offer`] when its offer
     /// cannot be answered: it has been refused.
     pub fn early(&mut self, now: Instant, key: CallKey, rtp: SocketAddr) -> Result<EarlyMedia, SignalingError> {
-        let Some(Call { stage: Stage::Incoming(incoming), negotiation: None, .. }) = self.calls.get(&key) else {
+        let Some(Call { stage: Stage::Incoming(incoming), negotiation: None, flow, .. }) = self.calls.get(&key) else {
             return Err(SignalingError::Gone);
         };
-        if incoming.invite.sdp().is_none() && incoming.reliability == Reliability::Never {
+        let never = incoming.reliability == Reliability::Never;
+        let (source, may_be_forged) = (*flow, never && !incoming.is_proven && !flow.transport.is_reliable());
+        if incoming.invite.sdp().is_none() && never {
             self.progress(now, key, 180)?;
             return Ok(EarlyMedia::Impossible);
         }
         let session = self.negotiate(now, key, rtp)?;
+        let source = source.remote.ip().to_canonical();
+        let elsewhere = session.as_ref().is_some_and(|session| session.remote.ip() != source);
+        if elsewhere && may_be_forged {
+            // A forged source would have the audio sent to whomever it names.
+            if let Some(call) = self.calls.get_mut(&key) {
+                call.negotiation = None;
+            }
+            self.progress(now, key, 180)?;
+            return Ok(EarlyMedia::Impossible);
+        }
         self.progress(now, key, 183)?;
         Ok(session.map_or(EarlyMedia::Offered, |session| EarlyMedia::Agreed(early(session))))
     }

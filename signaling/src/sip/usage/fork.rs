@@ -15,6 +15,7 @@ use crate::sip::{
     core::{CallKey, Core, EndReason, Event},
     dialog::Dialog,
     message::Message,
+    registrar::Registrar,
     transaction::table::TransactionId,
 };
 
@@ -121,6 +122,8 @@ impl Core {
             return false;
         }
         let Ok(dialog) = Dialog::of_client(invite, response, call.flow) else { return false };
+        let is_from = |registrar: &Registrar| registrar.is_from(call.flow.remote.ip());
+        let dialog = dialog.with_telephone(self.registrar.as_ref().is_some_and(is_from));
         let name = (dialog.call_id.clone(), dialog.local_tag.clone());
         call.turn_to_new(dialog);
         self.dialogs.insert(name, key);

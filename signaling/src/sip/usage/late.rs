@@ -32,7 +32,8 @@ impl Core {
         }
     }
 
-    /// A response came to an INVITE that was given up.
+    /// A response came to an INVITE that was given up, or whose call is over: that of another branch of a fork (RFC 3261
+    /// section 13.2.2.4).
     pub(in crate::sip) fn answered_late(&mut self, now: Instant, id: TransactionId, response: &Message) {
         let (Some(invite), Some(path)) = (self.transactions.invite(id), self.transactions.path(id)) else { return };
         let Ok(Some(branch)) = invite.top_via().map(|via| via.branch().map(str::to_owned)) else { return };
@@ -43,7 +44,9 @@ impl Core {
             }
             Some(200..300) => {
                 let number = response.cseq().map_or(1, |(number, _)| number);
-                if let Some((_, ack)) = self.late.iter().find(|(of, _)| *of == id) {
+                let tag = response.to().ok().and_then(|to| to.tag().map(str::to_owned)).unwrap_or_default();
+                let name = (id, tag);
+                if let Some((_, ack)) = self.late.iter().find(|(of, _)| *of == name) {
                     self.counters.retransmissions += 1;
                     self.packets.push_back(ack.clone());
                     return;
@@ -53,7 +56,7 @@ impl Core {
                 self.put_via(&mut ack, &path);
                 let ack = Packet { path, bytes: ack.to_bytes().into(), transaction: None };
                 self.packets.push_back(ack.clone());
-                self.late.push_back((id, ack));
+                self.late.push_back((name, ack));
                 if self.late.len() > ACKS {
                     self.late.pop_front();
                 }

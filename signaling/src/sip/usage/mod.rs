@@ -12,7 +12,7 @@
 use std::{net::IpAddr, time::Instant};
 
 use super::{
-    core::{CallKey, Core, EndReason, Event},
+    core::{CallKey, Core, EndReason, Event, Output},
     dialog::{Dialog, Order},
     flow::{Flow, Packet},
     headers::Name,
@@ -56,8 +56,10 @@ pub(super) use ping::Ping;
 use refer::Referrals;
 use reinvite::Changes;
 use reliable::Reliable;
+pub(crate) use reliable::acknowledges_progress;
 use requests::Requests;
 use server::Incoming;
+pub use takeover::Newcomer;
 pub(super) use text::Sending;
 pub use text::TextIn;
 
@@ -230,6 +232,7 @@ impl Core {
         let Some(call) = self.calls.get_mut(&key) else { return };
         let Ok((number, _)) = ack.cseq() else { return };
         let Some(unacked) = call.unacked.take_if(|unacked| unacked.number == number) else { return };
+        self.outputs.push_back(Output::Event(Event::Acknowledged(key)));
         if let Some(dialog) = &mut call.dialog {
             // An ACK is in order at any time.
             let received = dialog.receive(ack, flow);

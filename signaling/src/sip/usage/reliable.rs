@@ -17,7 +17,7 @@ use super::{
 };
 use crate::sip::{
     body::SDP_TYPE,
-    core::{CallKey, Core, EndReason, Event},
+    core::{CallKey, Core, EndReason, Event, Output},
     flow::Packet,
     headers::Name,
     message::Message,
@@ -50,6 +50,11 @@ impl Reliability {
             (false, false) => Self::Never,
         }
     }
+}
+
+/// Whether the caller acknowledges a provisional response that describes the audio.
+pub(crate) fn acknowledges_progress(invite: &Message) -> bool {
+    Reliability::of(invite) != Reliability::Never
 }
 
 /// Our reliable responses to an INVITE. One at a time waits for its PRACK.
@@ -158,6 +163,7 @@ impl Core {
             self.answer_within(now, key, request, &Rejection::new(481));
             return;
         };
+        self.outputs.push_back(Output::Event(Event::Acknowledged(key)));
         let mut response = Ok(None);
         let mut brought = Brought::Nothing;
         if let Some(negotiation) = &mut call.negotiation {

@@ -52,6 +52,8 @@ pub(in crate::sip) struct Incoming {
     /// What its caller knows of the audio.
     pub(super) described: Described,
     pub(super) answer: Answer,
+    /// It has been proved who calls: the INVITE is not forged.
+    pub(super) is_proven: bool,
     /// The caller's own limit: its Expires field.
     expires: Option<Instant>,
 }
@@ -98,7 +100,7 @@ impl Core {
         let tag = self.word();
         let contact = self.contact_for(&request.flow, request.message.uri());
         let dialog = match Dialog::of_server(&request.message, tag, request.flow, contact) {
-            Ok(dialog) => dialog,
+            Ok(dialog) => dialog.with_telephone(!self.gate.trusts(request.flow.remote.ip())),
             Err(error) => {
                 self.answer_stateless(&request, &Rejection::from(error));
                 return;
@@ -119,6 +121,7 @@ impl Core {
             reliability: Reliability::of(&invite),
             described: Described::No,
             answer: Answer::Open,
+            is_proven: proven.is_some(),
             expires: expires.map(|seconds| now + Duration::from_secs(seconds.into())),
         };
         let mut call = Call::new(flow, Stage::Incoming(incoming));

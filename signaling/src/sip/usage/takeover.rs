@@ -13,11 +13,43 @@ use crate::sip::{
     message::Message,
     method::Method,
     receive::Request,
+    registrar::Proven,
     replaces::Replaces,
     screen::Rejection,
-    session_timer::Clock,
+    session_timer::{Clock, Terms},
     transaction::message::merge_key,
+    uri::Uri,
 };
+
+/// Who has taken the place of the other side of a call: nothing that was known of that one holds for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Newcomer {
+    /// What it says it is: the URI of From.
+    pub uri: Uri,
+    /// Where its INVITE came from.
+    pub source: SocketAddr,
+    /// Who it has proved to be, where it had to: it is not trusted by its address.
+    pub proven: Option<Proven>,
+}
+
+impl Newcomer {
+    /// The account that it has proved to be.
+    pub fn account(&self) -> Option<&str> {
+        match &self.proven {
+            Some(Proven::Account(account)) => Some(account),
+            _ => None,
+        }
+    }
+}
+
+/// What the newcomer and we would have in common.
+struct Side {
+    dialog: Dialog,
+    negotiation: Negotiation,
+    /// Our description.
+    body: Vec<u8>,
+    terms: Terms,
+}
 
 impl Core {
     /// The call that this INVITE takes over; None: it wants none.
@@ -55,21 +87,19 @@ impl Core {
     /// from whoever it rings at.
     pub(super) fn take_over(&mut self, now: Instant, key: CallKey, request: Request) {
         let rejected = match self.answer_to_newcomer(key, &request) {
-            Ok(answer) => return self.change_sides(now, key, request, answer),
+            Ok(side) => return self.change_sides(now, key, request, side),
             Err(rejection) => rejection,
         };
         self.answer_stateless(&request, &rejected);
     }
 
     /// What the newcomer's dialog and session would be.
-    fn answer_to_newcomer(
-        &mut self,
-        key: CallKey,
-        request: &Request,
-    ) -> Result<(Dialog, Negotiation, Vec<u8>), Rejection> {
+    fn answer_to_newcomer(&mut self, key: CallKey, request: &Request) -> Result<Side, Rejection> {
+        let terms = self.config.session_timers.answer(&request.message, None)?;
         let id = u64::from(self.pick(1..=u32::MAX));
         let tag = self.word();
         let dialog = Dialog::of_server(&request.message, tag, request.flow, self.contact(&request.flow))?;
+        let dialog = dialog.with_telephone(!self.gate.trusts(request.flow.remote.ip()));
         let call = self.calls.get(&key);
         let port = call.and_then(|call| call.negotiation.as_ref()).map_or(0, Negotiation::port);
         let rtp = self.media_address(&request.flow, SocketAddr::new(self.config.media_address, port));
@@ -80,7 +110,7 @@ impl Core {
             }
             None => negotiation.offer(),
         };
-        Ok((dialog, negotiation, body))
+        Ok(Side { dialog, negotiation, body, terms })
     }
 
     fn change_sides(
@@ -88,11 +118,10 @@ impl Core {
         now: Instant,
         key: CallKey,
         request: Request,
-        (dialog, negotiation, body): (Dialog, Negotiation, Vec<u8>),
+        Side { dialog, negotiation, body, terms }: Side,
     ) {
         self.part(now, key);
-        let Request { message, flow, path, key: transaction, .. } = request;
-        let terms = self.config.session_timers.answer(&message, None).ok();
+        let Request { message, flow, path, key: transaction, proven, .. } = request;
         self.index(key, &dialog.call_id, &dialog.local_tag);
         let Some(call) = self.calls.get_mut(&key) else { return };
         let was_up = matches!(call.stage, Stage::Up);
@@ -100,8 +129,8 @@ impl Core {
         (call.dialog, call.negotiation) = (Some(dialog), Some(negotiation));
         (call.stage, call.flow, call.is_placed) = (Stage::Up, flow, false);
         call.learn_methods(&message);
-        call.clock = terms.map(|terms| Clock::start(now, terms));
-        let response = self.accept(key, &message, Some(body), terms);
+        call.clock = Some(Clock::start(now, terms));
+        let response = self.accept(key, &message, Some(body), Some(terms));
         let id = self.transactions.open_invite_server(now, transaction, merge_key(&message), path, None, key);
         self.transactions.respond(now, id, &response, &mut self.packets);
         let packet = Packet { path, bytes: response.to_bytes().into(), transaction: None };
@@ -114,7 +143,7 @@ impl Core {
             self.event(if was_up { Event::MediaChange(key, session) } else { Event::Answered(key, session) });
         }
         if let Ok(from) = message.from() {
-            self.event(Event::Replaced(key, from.uri));
+            self.event(Event::Replaced(key, Box::new(Newcomer { uri: from.uri, source: flow.remote, proven })));
         }
     }
 
