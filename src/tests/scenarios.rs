@@ -3,6 +3,8 @@
 //! They are one program, since each program more costs a build its linking; one scenario runs with
 //! `cargo test --release -p milo --test scenarios alone::conversation::`.
 
+#[path = "../../signaling/tests/address.rs"]
+mod address;
 #[path = "../../signaling/tests/dns.rs"]
 mod dns;
 mod house;
