@@ -14,6 +14,8 @@ use std::{
 use milo_media::PortPool;
 use milo_signaling::{DialogEvent, Endpoint, EndpointConfig, Invitations, Progress, Transport, Uri};
 
+use crate::address::own_address;
+
 const NEEDS_SIPP: &str = "sipp can be run: `make setup` installs it (package sip-tester)";
 
 fn bind(at: SocketAddr) -> (Endpoint, Invitations) {
@@ -94,14 +96,13 @@ async fn sipp_calls_over_udp_and_tcp() {
 async fn sipp_answers_over_udp_and_tcp() {
     let (endpoint, _door) = bind("127.0.0.1:0".parse().expect("an address"));
     for transport in [Transport::Udp, Transport::Tcp] {
-        let port =
-            std::net::TcpListener::bind("127.0.0.1:0").and_then(|taken| taken.local_addr()).expect("free").port();
+        let at = own_address().to_string();
         let kind = if transport == Transport::Udp { "u1" } else { "t1" };
         let mut command = Command::new("sipp");
-        command.args(["-sn", "uas", "-i", "127.0.0.1", "-nostdin", "-timeout", "20", "-m", "3", "-t", kind, "-p"]);
-        command.arg(port.to_string()).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        command.args(["-sn", "uas", "-i", &at, "-nostdin", "-timeout", "20", "-m", "3", "-t", kind, "-p", "5070"]);
+        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
         let mut sipp = command.spawn().expect(NEEDS_SIPP);
-        let target: Uri = format!("sip:sipp@127.0.0.1:{port};transport={transport}").parse().expect("a URI");
+        let target: Uri = format!("sip:sipp@{at}:5070;transport={transport}").parse().expect("a URI");
         let mut answered = 0;
         for _ in 0..50 {
             let mut outgoing = endpoint.call(&target, "milo").await.expect("placed");

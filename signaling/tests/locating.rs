@@ -242,6 +242,8 @@ async fn naptr_and_srv_lead_past_a_dead_server_to_the_one_that_answers() {
     let zone = vec![
         ("example.test.", NAPTR, naptr(20, "SIP+D2U", "_sip._udp.example.test")),
         ("example.test.", NAPTR, naptr(10, "SIP+D2T", "_sip._tcp.example.test")),
+        // Whoever asks for services without NAPTR takes this one, by UDP.
+        ("_sip._udp.example.test.", SRV, srv(1, 0, port(&bob, Transport::Udp), "two.example.test")),
         ("_sip._tcp.example.test.", SRV, srv(1, 0, dead, "one.example.test")),
         ("_sip._tcp.example.test.", SRV, srv(2, 0, port(&bob, Transport::Tcp), "two.example.test")),
         ("one.example.test.", a, loopback.clone()),

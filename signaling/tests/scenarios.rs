@@ -3,6 +3,7 @@
 //! One program, since each program more costs a build its linking; a part of it runs with
 //! `cargo test --release -p milo-signaling --test scenarios refer::`.
 
+mod address;
 mod dns;
 mod line;
 

@@ -8,6 +8,8 @@ use milo_media::{Heard, PortPool};
 use milo_signaling::{DialogEvent, EndReason, Endpoint, EndpointConfig, Invitations, Progress};
 use tokio::{process::Command, time::timeout};
 
+use crate::address::own_address;
+
 fn bind() -> (Endpoint, Invitations) {
     let local: SocketAddr = "127.0.0.1:0".parse().unwrap();
     let config = EndpointConfig { udp: vec![local], ..EndpointConfig::default() };
@@ -15,22 +17,17 @@ fn bind() -> (Endpoint, Invitations) {
     Endpoint::bind(config, ports, tokio::runtime::Handle::current()).unwrap()
 }
 
-/// sipp with a scenario of ours, one call, from or at this port of its own.
-fn sipp(scenario: &str, port: u16, target: &str) -> Command {
+/// sipp with a scenario of ours, one call, from or at this address of its own.
+fn sipp(scenario: &str, at: &str, target: &str) -> Command {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sipp").join(scenario);
     let mut sipp = Command::new("sipp");
-    sipp.arg("-sf").arg(file).args(["-m", "1", "-i", "127.0.0.1", "-mi", "127.0.0.1", "-nostdin"]);
-    sipp.args(["-p", &port.to_string(), "-timeout", "20s", "-timeout_error"]);
+    sipp.arg("-sf").arg(file).args(["-m", "1", "-i", at, "-mi", at, "-nostdin"]);
+    sipp.args(["-p", "5070", "-timeout", "20s", "-timeout_error"]);
     if !target.is_empty() {
         sipp.args([target, "-s", "milo"]);
     }
     sipp.current_dir(std::env::temp_dir()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     sipp
-}
-
-/// A port that nobody has.
-fn free_port() -> u16 {
-    std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 async fn soon<F: Future>(future: F) -> F::Output {
@@ -46,7 +43,7 @@ fn assert_success(output: &std::process::Output) {
 async fn a_caller_agrees_on_a_session_timer_and_holds_in_every_way() {
     let (endpoint, mut door) = bind();
     let target = endpoint.local()[0].1.to_string();
-    let caller = sipp("timers_and_hold.xml", free_port(), &target).output();
+    let caller = sipp("timers_and_hold.xml", &own_address().to_string(), &target).output();
     let answering = async {
         let (mut dialog, leg) = soon(soon(door.next()).await.unwrap().answer()).await.unwrap();
         let (mut ears, control) = (leg.ears, leg.control);
@@ -76,11 +73,11 @@ async fn a_caller_agrees_on_a_session_timer_and_holds_in_every_way() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_who_wants_longer_sessions_is_called_held_and_taken_back() {
     let (endpoint, _nobody) = bind();
-    let port = free_port();
-    let called = sipp("called_with_timers.xml", port, "").output();
+    let at = own_address().to_string();
+    let called = sipp("called_with_timers.xml", &at, "").output();
     let calling = async {
         // Until sipp listens, its port says so by ICMP or not at all; the INVITE is repeated.
-        let target = format!("sip:sipp@127.0.0.1:{port}").parse().unwrap();
+        let target = format!("sip:sipp@{at}:5070").parse().unwrap();
         let mut outgoing = endpoint.call(&target, "milo").await.unwrap();
         let Progress::Answered(mut dialog, leg) = soon(outgoing.next()).await else { panic!("no answer") };
         let other = dialog.other_side();

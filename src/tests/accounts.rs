@@ -213,7 +213,9 @@ async fn all_telephones_of_an_account_ring_and_the_first_that_answers_has_the_ca
             other => panic!("{other:?}"),
         }
     };
-    let (first, second) = tokio::join!(calls_of_one.next(), calls_of_other.next());
+    let both = async { tokio::join!(calls_of_one.next(), calls_of_other.next()) };
+    let ringing = tokio::time::timeout(Duration::from_secs(20), both).await;
+    let (first, second) = ringing.expect("both ring");
     let (mut first, second) = (first.expect("one rings"), second.expect("the other rings"));
     assert_eq!((first.from_number(), second.account()), ("0341234567", None), "the caller's number is shown");
     first.ring().await.expect("it rings");

@@ -4,12 +4,12 @@
 
 use std::{
     fs,
-    net::UdpSocket,
     path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
 };
 
+use crate::address::own_address;
 use crate::house::{
     Answer, MG_HOURS, MILO, answered, assert_turn, ended, events, folder, get, milo, newest_call, recording, send,
     stop, until, with_plans,
@@ -283,11 +283,6 @@ async fn milo_calls_somebody_and_holds_a_conversation() {
     stop(far).await;
 }
 
-/// A port that is free now.
-pub fn port() -> u16 {
-    UdpSocket::bind(("127.0.0.1", 0)).and_then(|socket| socket.local_addr()).expect("a free port").port()
-}
-
 /// A program that is called; ended when the scenario is.
 pub struct Callee(Child);
 
@@ -307,24 +302,23 @@ impl Drop for Callee {
 #[tokio::test(flavor = "multi_thread")]
 async fn sipp_and_baresip_are_called() {
     let near = calling("calling-others", NEAR, "[]").await;
-    let (sipp_at, baresip_at) = (port(), port());
+    let (sipp_at, baresip_at) = (own_address().to_string(), own_address().to_string());
     let files = folder("called-telephones");
     let _sipp = Callee::start(
         Command::new("sipp")
-            .args(["-sn", "uas", "-i", "127.0.0.1", "-p", &sipp_at.to_string(), "-mi", "127.0.0.1"])
-            .args(["-mp", &(port() & !1).to_string(), "-rtp_echo", "-nostdin"])
+            .args(["-sn", "uas", "-i", &sipp_at, "-p", "5070", "-mi", &sipp_at, "-rtp_echo", "-nostdin"])
             .current_dir(&files),
     );
     let config = format!(
-        "sip_listen 127.0.0.1:{baresip_at}\nmodule_path /usr/lib/baresip/modules\nmodule g711.so\nmodule aubridge.so\n\
+        "sip_listen {baresip_at}:5070\nmodule_path /usr/lib/baresip/modules\nmodule g711.so\nmodule aubridge.so\n\
          audio_source aubridge,loop\naudio_player aubridge,loop\nmodule_app account.so\nmodule_app menu.so\n"
     );
     fs::write(files.join("config"), config).expect("a configuration");
-    let account = "<sip:callee@127.0.0.1>;regint=0;answermode=auto;audio_codecs=PCMU\n";
+    let account = format!("<sip:callee@{baresip_at}>;regint=0;answermode=auto;audio_codecs=PCMU\n");
     fs::write(files.join("accounts"), account).expect("an account");
     let _baresip = Callee::start(Command::new("baresip").arg("-f").arg::<&Path>(&files));
-    for (who, at) in [("sipp", sipp_at), ("callee", baresip_at)] {
-        let call = json!({ "to": format!("sip:{who}@127.0.0.1:{at}"), "variables": { "code": "1" } });
+    for (who, at) in [("sipp", &sipp_at), ("callee", &baresip_at)] {
+        let call = json!({ "to": format!("sip:{who}@{at}:5070"), "variables": { "code": "1" } });
         // It may not listen yet: an INVITE that meets nobody is sent again.
         let row = placed(&near, &call).await;
         assert_eq!(came_of(&row), ("answered", Some(200), "answered"), "{who}: {row}");

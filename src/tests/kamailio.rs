@@ -2,12 +2,13 @@
 
 use std::{
     fs::{self, File},
-    net::UdpSocket,
+    net::{Ipv4Addr, UdpSocket},
     path::Path,
     process::{Child, Command},
     time::Duration,
 };
 
+use crate::address::own_address;
 use crate::house::{MG_HOURS, answered, assert_turn, errand, folder, loud, newest_call, stop};
 use milo::{
     bench::Running,
@@ -17,7 +18,8 @@ use milo_media::wav;
 use milo_signaling::{Srtp, Uri};
 use tokio::{runtime::Handle, time::sleep};
 
-const PROXY: &str = "127.0.0.7";
+/// The proxy's port at an address of its own.
+const PORT: u16 = 5070;
 
 const PLANS: &str = "
 [[plan]]
@@ -34,19 +36,15 @@ actions = [{ answer = {} }, { music = { seconds = 1 } }, { hangup = {} }]
 
 ";
 
-fn free(address: &str) -> u16 {
-    UdpSocket::bind((address, 0)).and_then(|socket| socket.local_addr()).expect("a free port").port()
-}
-
-/// A Milo behind the proxy, reached by it at this port.
-async fn milo(name: &str, proxy: &str) -> Running {
+/// A Milo behind this proxy.
+async fn milo(name: &str, proxy: Ipv4Addr) -> Running {
     let plans = folder(&format!("{name}-plans"));
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("dialplans/.");
     assert!(Command::new("cp").arg("-r").args([&shipped, &plans]).status().expect("cp").success());
     // Read before the others, of which the last takes every number.
     fs::write(plans.join("0-proxied.toml"), PLANS).expect("a temporary folder");
     let path = plans.to_string_lossy().into_owned();
-    let trunks = format!("[{{ name = \"proxy\", address = \"{PROXY}\", gateway = \"{proxy}\" }}]");
+    let trunks = format!("[{{ name = \"proxy\", address = \"{proxy}\", gateway = \"sip:{proxy}:{PORT}\" }}]");
     let variables = [("MILO__DIALPLANS__PATH", path.as_str()), ("MILO__SIP__TRUNKS", &trunks)];
     crate::house::milo(name, &variables).await
 }
@@ -61,11 +59,11 @@ fn reached(milo: &Running) -> String {
 struct Kamailio(Child);
 
 impl Kamailio {
-    async fn start(folder: &Path, port: u16, milo: &str, carrier: &str) -> Self {
+    async fn start(folder: &Path, proxy: Ipv4Addr, milo: &str, carrier: &str) -> Self {
         let example = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kamailio.cfg"));
         let mut text = example.expect("the example");
         for (theirs, ours) in [
-            ("udp:192.0.2.10:5060", format!("udp:{PROXY}:{port}").as_str()),
+            ("udp:192.0.2.10:5060", format!("udp:{proxy}:{PORT}").as_str()),
             ("sip:192.0.2.20:5060", milo),
             ("sip:198.51.100.7:5060", carrier),
             ("log_stderror=yes", "log_stderror=yes\ndebug=1"),
@@ -85,20 +83,20 @@ impl Kamailio {
             .stderr(log())
             .spawn()
             .expect("kamailio can be run: `make setup` installs it");
-        let proxy = Self(child);
+        let running = Self(child);
         // It is there when it answers.
-        let socket = UdpSocket::bind((PROXY, 0)).expect("loopback");
+        let socket = UdpSocket::bind((proxy, 0)).expect("loopback");
         socket.set_read_timeout(Some(Duration::from_millis(200))).expect("a socket");
         let ours = socket.local_addr().expect("bound");
         let options = format!(
-            "OPTIONS sip:{PROXY}:{port} SIP/2.0\r\nVia: SIP/2.0/UDP {ours};branch=z9hG4bKprobe\r\nMax-Forwards: 5\r\n\
-             From: <sip:probe@{ours}>;tag=1\r\nTo: <sip:{PROXY}:{port}>\r\nCall-ID: probe\r\nCSeq: 1 OPTIONS\r\n\
+            "OPTIONS sip:{proxy}:{PORT} SIP/2.0\r\nVia: SIP/2.0/UDP {ours};branch=z9hG4bKprobe\r\nMax-Forwards: 5\r\n\
+             From: <sip:probe@{ours}>;tag=1\r\nTo: <sip:{proxy}:{PORT}>\r\nCall-ID: probe\r\nCSeq: 1 OPTIONS\r\n\
              Content-Length: 0\r\n\r\n"
         );
         for _ in 0..100 {
-            socket.send_to(options.as_bytes(), (PROXY, port)).ok();
+            socket.send_to(options.as_bytes(), (proxy, PORT)).ok();
             if socket.recv(&mut [0; 2048]).is_ok() {
-                return proxy;
+                return running;
             }
             sleep(Duration::from_millis(100)).await;
         }
@@ -122,16 +120,15 @@ fn seen(folder: &Path, method: &str, from: &str) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_go_both_ways_through_a_proxy_that_stays_on_their_way() {
-    let port = free(PROXY);
-    let proxy = format!("sip:{PROXY}:{port}");
-    let (near, far) = (milo("proxied", &proxy).await, milo("proxied-far", &proxy).await);
+    let proxy = own_address();
+    let (near, far) = (milo("proxied", proxy).await, milo("proxied-far", proxy).await);
     // A telephone of the carrier's, whose calls come from where the proxy expects them.
     let log = folder("kamailio");
     let phone = Phone::at([127, 0, 0, 1].into(), Phone::usual_codecs(), Srtp::Off, None, Handle::current());
     let phone = phone.expect("a telephone");
 
     // From Milo: through the proxy to the carrier, which is another Milo.
-    let kamailio = Kamailio::start(&log, port, &reached(&near), &reached(&far)).await;
+    let kamailio = Kamailio::start(&log, proxy, &reached(&near), &reached(&far)).await;
     let heard = log.join("heard.wav");
     let out = near.udp("out").expect("an address");
     let asked = Errand { no_greeting: true, record: Some(heard.clone()), ..errand(out, &["mg_hours.wav"]) };
@@ -148,8 +145,8 @@ async fn calls_go_both_ways_through_a_proxy_that_stays_on_their_way() {
 
     // From the carrier, whose place a telephone takes.
     let log = folder("kamailio-in");
-    let kamailio = Kamailio::start(&log, port, &reached(&near), &format!("sip:{}", phone.udp().expect("bound"))).await;
-    let target = |user: &str| -> Uri { format!("sip:{user}@{PROXY}:{port}").parse().expect("an address") };
+    let kamailio = Kamailio::start(&log, proxy, &reached(&near), &format!("sip:{}", phone.udp().expect("bound"))).await;
+    let target = |user: &str| -> Uri { format!("sip:{user}@{proxy}:{PORT}").parse().expect("an address") };
     phone.call(&errand(target("milo"), &["mg_hours.wav"])).await.expect("the call is answered");
     let logged = newest_call(&near).await;
     let turns = answered(&logged);

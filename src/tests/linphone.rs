@@ -4,7 +4,6 @@
 use std::{
     fs,
     io::Write,
-    net::{TcpListener, UdpSocket},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
     time::Duration,
@@ -42,12 +41,10 @@ impl Linphonec {
     /// Starts it as `rina` of this registrar, over TCP. It plays `say.wav` of the folder in each call, and answers by itself.
     fn start(folder: &Path, registrar: &str) -> Self {
         let rc = format!(
-            "[sip]\nsip_port={udp}\nsip_tcp_port={tcp}\nsip_tls_port=0\ndefault_proxy=0\n\
+            "[sip]\nsip_port=-1\nsip_tcp_port=-1\nsip_tls_port=0\ndefault_proxy=0\n\
              [rtp]\naudio_rtp_port=-1\n[misc]\nconfig_version=5\n[video]\nenabled=0\n\
              [proxy_0]\nreg_proxy=<sip:{registrar};transport=tcp>\nreg_identity=sip:rina@{registrar}\nreg_expires=600\n\
              reg_sendregister=1\n[auth_info_0]\nusername=rina\npasswd=secret\ndomain=127.0.0.1\n",
-            udp = free(UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr())),
-            tcp = free(TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr())),
         );
         fs::write(folder.join("rc"), rc).expect("a configuration");
         let home = folder.join("home");
@@ -117,10 +114,6 @@ async fn loudness(file: &Path) -> usize {
     let made = ffmpeg.args(["-loglevel", "error", "-y", "-i"]).arg(file).args(["-ar", "16000"]).arg(&plain).status();
     assert!(made.expect("ffmpeg").success(), "{}", file.display());
     loud(&wav::read(&plain).expect("a WAV file"))
-}
-
-fn free(bound: std::io::Result<std::net::SocketAddr>) -> u16 {
-    bound.expect("a free port").port()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,8 @@
 //! Several trunks for one number: the next is tried where one does not get through, and no other when somebody was asked.
 
 use crate::{
-    calling_out::{calling, event, placed, port, trunk_to},
+    address::own_address,
+    calling_out::{calling, event, placed, trunk_to},
     house::{call, errand, events, get, newest_call, stop, with_plans},
 };
 use milo::phone::Errand;
@@ -40,7 +41,7 @@ actions = [{ reject = { status = 503 } }]
 #[tokio::test(flavor = "multi_thread")]
 async fn the_next_trunk_is_tried_where_one_fails_and_not_when_somebody_was_asked() {
     let (good, broken) = (with_plans("good", GOOD).await, with_plans("broken", BROKEN).await);
-    let nobody = format!("{{ name = 'nobody', gateway = 'sip:127.0.0.1:{};transport=tcp' }}", port());
+    let nobody = format!("{{ name = 'nobody', gateway = 'sip:{}:5070;transport=tcp' }}", own_address());
     let trunks = [trunk_to(&broken, "broken", ""), nobody, trunk_to(&good, "good", "")];
     let plans = "[[plan]]\nname = 'outgoing'\nlanguage = 'mg'\nactions = [{ answer = {} }, { wait = { seconds = 1 } }]\n\n\
                  [[plan]]\nname = 'through'\nnumber = 'through'\nlanguage = 'mg'\n\

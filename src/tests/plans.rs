@@ -136,15 +136,15 @@ async fn words_are_gathered_and_mean_something() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_menu_leads_where_its_keys_say() {
     let menu = "{ menu = { prompt = { say = 'Tsindrio iray na roa' }, seconds = 3, retries = 1, \
-                keys = { 1 = [{ send_digits = { digits = '11' } }], 2 = [{ goto = 'second' }] }, \
+                keys = { 1 = [{ send_digits = { digits = '11' } }], 2 = [{ goto = 'second' }], 3 = [{ hangup = {} }] }, \
                 otherwise = [{ send_digits = { digits = '0' } }] } }";
     let plans = [
         plan("menu", &format!("{menu}, {{ send_digits = {{ digits = '#' }} }}")),
         plan("second", "{ send_digits = { digits = '22' } }"),
     ];
     let milo = with_plans("plans-menu", &plans.concat()).await;
-    // After the block of a key the plan goes on; goto does not come back; a wrong key is asked again.
-    for (keys, pressed) in [("1", "11#"), ("2", "22"), ("71", "11#"), ("77", "0#"), ("", "0#")] {
+    // After the block of a key the plan goes on; goto does not come back; hangup ends it; a wrong key is asked again.
+    for (keys, pressed) in [("1", "11#"), ("2", "22"), ("3", ""), ("71", "11#"), ("77", "0#"), ("", "0#")] {
         let (report, logged) = pressing(&milo, "menu", keys).await;
         assert_eq!(report.keys, pressed, "{keys:?}: {logged}");
     }
@@ -156,7 +156,7 @@ async fn say_set_repeat_and_wait() {
     let plans = [
         plan(
             "again",
-            "{ set = { one = '1{{caller}}' } }, { repeat = { times = 3, actions = [{ send_digits = { digits = '5' } }] } }",
+            "{ set = { one = '5', other = '1{{caller}}' } }, { repeat = { times = 3, actions = [{ send_digits = { digits = '{{one}}' } }] } }",
         ),
         plan("pause", "{ wait = { seconds = 3 } }, { send_digits = { digits = '7' } }"),
         plan("who", "{ set = { who = '{{called}}' } }, { say = { text = 'Manao ahoana {{who}}', language = 'fr' } }"),

@@ -2,12 +2,12 @@
 
 use std::{
     fs,
-    net::UdpSocket,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
 
+use crate::address::own_address;
 use crate::house::{errand, folder, get, loud, milo, newest_call, recording, stop};
 use milo::{
     bench::Running,
@@ -17,8 +17,8 @@ use milo_media::wav;
 use serde_json::Value;
 use tokio::{runtime::Handle, time::sleep};
 
-/// Where the carrier is.
-const CARRIER: &str = "127.0.0.5";
+/// The carrier's port at an address of its own.
+const PORT: &str = "5070";
 
 const PLANS: &str = "
 [[plan]]
@@ -40,15 +40,10 @@ language = 'mg'
 actions = [{ answer = {} }, { dial = { to = '0341234567', trunk = 'carrier' } }]
 ";
 
-/// A port of the carrier's that is free now.
-fn port() -> u16 {
-    UdpSocket::bind((CARRIER, 0)).and_then(|socket| socket.local_addr()).expect("a free port").port()
-}
-
 /// sipp at the carrier's address; its messages go to `name.log`.
-fn sipp(folder: &Path, name: &str, arguments: &[&str]) -> Child {
+fn sipp(folder: &Path, name: &str, carrier: &str, arguments: &[&str]) -> Child {
     Command::new("timeout")
-        .args(["60", "sipp", "-i", CARRIER, "-mi", CARRIER, "-nostdin", "-m", "1", "-trace_err", "-trace_msg"])
+        .args(["60", "sipp", "-i", carrier, "-mi", carrier, "-nostdin", "-m", "1", "-trace_err", "-trace_msg"])
         .args(["-message_file", &format!("{name}.log")])
         .args(arguments)
         .current_dir(folder)
@@ -120,18 +115,18 @@ async fn milo_registers_over_tcp_is_called_back_and_leaves() {
 
 async fn registers(transport: &str, parameter_of_uri: &str) {
     let carrier = folder("registrar");
-    let at = port();
+    let at = own_address().to_string();
     let sf = scenario("registrar.xml");
-    let registrar = sipp(&carrier, "registrar", &["-sf", &sf, "-t", transport, "-p", &at.to_string()]);
+    let registrar = sipp(&carrier, "registrar", &at, &["-sf", &sf, "-t", transport, "-p", PORT]);
     fs::write(carrier.join("password"), "secret\n").expect("a temporary folder");
     let settings = format!(
-        "register = true, registrar = \"sip:{CARRIER}:{at}{parameter_of_uri}\", password_file = \"{}\", realm = \"carrier\", recording = true",
+        "register = true, registrar = \"sip:{at}:{PORT}{parameter_of_uri}\", password_file = \"{}\", realm = \"carrier\", recording = true",
         carrier.join("password").display()
     );
     let milo = with_trunk("registers", &settings).await;
     // First for two seconds, then, refreshed by itself, for longer.
     let known = becomes(&milo, "registered", 600.into()).await;
-    assert_eq!(known["registrar_address"], format!("{CARRIER}:{at}"));
+    assert_eq!(known["registrar_address"], format!("{at}:{PORT}"));
     let shown = get(&milo, "/api/v1/trunks").to_string();
     assert!(!shown.contains("secret"), "{shown}");
 
@@ -139,7 +134,7 @@ async fn registers(transport: &str, parameter_of_uri: &str) {
     let log = fs::read_to_string(carrier.join("registrar.log")).expect("what sipp saw");
     let strong =
         log.lines().find(|line| line.contains("nonce=\"strong\"") && line.contains("username=")).expect("an answer");
-    let (uri, cnonce) = (format!("sip:{CARRIER}:{at}"), parameter(strong, "cnonce"));
+    let (uri, cnonce) = (format!("sip:{at}:{PORT}"), parameter(strong, "cnonce"));
     assert_eq!((parameter(strong, "uri"), parameter(strong, "algorithm")), (uri.as_str(), "SHA-256"));
     let (secret, what) = (sha256("201:carrier:secret"), sha256(&format!("REGISTER:{uri}")));
     let right = sha256(&format!("{secret}:strong:00000001:{cnonce}:auth:{what}"));
@@ -148,7 +143,7 @@ async fn registers(transport: &str, parameter_of_uri: &str) {
     // A call from there is the trunk's.
     let target = milo.udp("201").expect("an address").to_string();
     let target = target.split(['@', ';']).nth(1).expect("an address");
-    ended_well(sipp(&carrier, "caller", &["-sn", "uac", "-s", "201", "-d", "500", target]), &carrier, "caller");
+    ended_well(sipp(&carrier, "caller", &at, &["-sn", "uac", "-s", "201", "-d", "500", target]), &carrier, "caller");
     let call = newest_call(&milo).await;
     assert_eq!((&call["to"], call["recording"].is_string()), (&"201".into(), true), "{call}");
     assert_eq!(trunk(&milo)["calls_in"], 1);
@@ -163,11 +158,11 @@ async fn registers(transport: &str, parameter_of_uri: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_out_is_asked_for_credentials() {
     let carrier = folder("gateway");
-    let at = port();
-    let (sf, media) = (scenario("gateway.xml"), (port() & !1).to_string());
-    let gateway = sipp(&carrier, "gateway", &["-sf", &sf, "-p", &at.to_string(), "-mp", &media, "-rtp_echo"]);
+    let at = own_address().to_string();
+    let sf = scenario("gateway.xml");
+    let gateway = sipp(&carrier, "gateway", &at, &["-sf", &sf, "-p", PORT, "-rtp_echo"]);
     let settings =
-        format!("gateway = \"sip:{CARRIER}:{at}\", password = \"secret\", caller_id = \"0209876543\", max_calls = 1");
+        format!("gateway = \"sip:{at}:{PORT}\", password = \"secret\", caller_id = \"0209876543\", max_calls = 1");
     let milo = with_trunk("calls-out", &settings).await;
     let target = milo.udp("out").expect("an address");
     let phone = Phone::new(&target, None, Handle::current()).expect("a telephone");
@@ -192,8 +187,8 @@ async fn a_call_out_is_asked_for_credentials() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_registrar_that_is_not_there_is_told_of_and_holds_nothing_up() {
-    let at = port();
-    let settings = format!("register = true, registrar = \"sip:{CARRIER}:{at};transport=tcp\", password = \"secret\"");
+    let at = own_address();
+    let settings = format!("register = true, registrar = \"sip:{at}:{PORT};transport=tcp\", password = \"secret\"");
     let milo = with_trunk("nowhere", &settings).await;
     let failed = becomes(&milo, "failed", Value::Null).await;
     assert!(failed["last_error"].is_string(), "{failed}");

@@ -3,6 +3,9 @@
 //! They are one program, since each program more costs a build its linking; one scenario runs with
 //! `cargo test --release -p milo --test scenarios alone::conversation::`.
 
+#[path = "../../signaling/tests/address.rs"]
+mod address;
+mod by_hand;
 #[path = "../../signaling/tests/dns.rs"]
 mod dns;
 mod house;
@@ -12,11 +15,14 @@ mod alone;
 mod attended;
 mod bad_input;
 mod bans;
+mod behind_nat;
 mod call_log;
+mod caller_ids;
 mod calling_out;
 mod destinations;
 mod dialling;
 mod digits;
+mod digits_across;
 mod early_media;
 mod failing_engines;
 mod identity;
@@ -26,6 +32,8 @@ mod linphone;
 mod other_telephones;
 mod other_ways;
 mod page;
+mod picking_up;
+mod plan_conditions;
 mod plans;
 mod queues;
 mod registered;
@@ -39,6 +47,7 @@ mod texts;
 mod transports;
 mod trunk_down;
 mod trunk_logins;
+mod trunk_registers_tls;
 mod trunk_servers;
 mod trunk_tls;
 mod trunk_ways;

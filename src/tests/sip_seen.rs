@@ -2,12 +2,12 @@
 
 use std::{
     fs,
-    net::UdpSocket,
     path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
 };
 
+use crate::address::own_address;
 use crate::house::{call, errand, folder, get, newest_call, stop, with_plans, with_plans_and};
 use milo::{bench::Running, phone::Errand};
 use serde_json::Value;
@@ -33,11 +33,11 @@ fn body(milo: &Running, path: &str, accept: &str) -> Vec<u8> {
     answer.stdout
 }
 
-/// sipp with one of our scenarios, for one call.
-fn sipp(files: &Path, scenario: &str, arguments: &[&str]) -> Child {
+/// sipp with one of our scenarios, for one call, at this address.
+fn sipp(files: &Path, scenario: &str, at: &str, arguments: &[&str]) -> Child {
     let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tests/sipp").join(scenario);
     let mut command = Command::new("timeout");
-    command.args(["60", "sipp", "-i", "127.0.0.1", "-mi", "127.0.0.1", "-nostdin", "-m", "1", "-trace_err", "-sf"]);
+    command.args(["60", "sipp", "-i", at, "-mi", at, "-nostdin", "-m", "1", "-trace_err", "-sf"]);
     command.arg(&scenario).args(arguments).current_dir(files).stdout(Stdio::null()).stderr(Stdio::null());
     command.spawn().expect("sipp")
 }
@@ -73,16 +73,16 @@ async fn ladder_of(milo: &Running, messages: usize) -> (String, Value) {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sip_of_both_legs_is_a_ladder_without_secrets() {
     let files = folder("seen-files");
-    let at = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port();
-    let mut callee = sipp(&files, "seen_callee.xml", &["-p", &at.to_string()]);
+    let (here, there) = (own_address().to_string(), own_address().to_string());
+    let mut callee = sipp(&files, "seen_callee.xml", &there, &["-p", "5070"]);
     let plan = format!(
         "[[plan]]\nname = 'through'\nnumber = 'through'\nlanguage = 'mg'\n\
-         actions = [{{ answer = {{}} }}, {{ dial = {{ to = 'sip:callee@127.0.0.1:{at};transport=udp' }} }}]\n"
+         actions = [{{ answer = {{}} }}, {{ dial = {{ to = 'sip:callee@{there}:5070;transport=udp' }} }}]\n"
     );
     let near = with_plans("seen", &plan).await;
     let target = near.udp("through").expect("an address").to_string();
     let target = target.split(['@', ';']).nth(1).expect("an address").to_owned();
-    let mut caller = sipp(&files, "seen.xml", &[&target, "-s", "through"]);
+    let mut caller = sipp(&files, "seen.xml", &here, &[&target, "-s", "through"]);
 
     // While it is up: the caller's INVITE and 200, and those of the leg that is dialled.
     let (id, up) = ladder_of(&near, 6).await;

@@ -10,7 +10,8 @@ use std::{
 
 use crate::{
     accounts::accounts,
-    calling_out::{calling_with, event, port, trunk_to},
+    address::own_address,
+    calling_out::{calling_with, event, trunk_to},
     house::{
         Answer, PROGRAM, errand, events, folder, get, in_a_namespace, metrics, newest_call, send, stop, with_plans,
     },
@@ -143,9 +144,9 @@ async fn a_text_for_an_account_goes_on_to_its_telephone_and_a_strangers_goes_now
     assert_eq!((nobody.status, &nobody.body["result"]), (200, &"not registered".into()), "{nobody:?}");
 
     // baresip takes the texts that come to it.
-    let at_port = port();
+    let telephone = own_address();
     let config = format!(
-        "sip_listen 127.0.0.1:{at_port}\nmodule_path /usr/lib/baresip/modules\nmodule g711.so\nmodule aubridge.so\n\
+        "sip_listen {telephone}:5070\nmodule_path /usr/lib/baresip/modules\nmodule g711.so\nmodule aubridge.so\n\
          audio_source aubridge,loop\naudio_player aubridge,loop\nmodule_app account.so\nmodule_app menu.so\n"
     );
     fs::write(files.join("config"), config).expect("a configuration");
@@ -294,7 +295,7 @@ async fn a_text_within_a_call_stands_in_its_events() {
     let sipp = Command::new("timeout")
         .args(["30", "sipp", "-sf"])
         .arg(scenario)
-        .args([at(&milo).as_str(), "-s", "milo", "-i", "127.0.0.1", "-p", &port().to_string(), "-m", "1", "-nostdin"])
+        .args([at(&milo).as_str(), "-s", "milo", "-i", &own_address().to_string(), "-m", "1", "-nostdin"])
         .args(["-trace_err", "-trace_msg", "-message_file", "messages"])
         .current_dir(&files)
         .stdout(Stdio::null())

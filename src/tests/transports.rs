@@ -4,14 +4,15 @@
 
 use std::{
     fs,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::Stdio,
     sync::Arc,
     time::Duration,
 };
 
-use crate::house::{PROGRAM, errand, folder, milo, newest_call, recording, stop};
+use crate::address::own_address;
+use crate::house::{PROGRAM, errand, folder, milo, newest_call, recording, stop, tls_port};
 use futures_util::{SinkExt, StreamExt};
 use milo::phone::{Errand, Phone};
 use milo_signaling::{
@@ -35,7 +36,7 @@ use tokio_tungstenite::{
 
 const SOON: Duration = Duration::from_secs(10);
 
-/// A certificate for loopback and its key, in files, and the certificate as bytes.
+/// A certificate for this machine and its key, in files, and the certificate as bytes.
 fn certificate(folder: &Path) -> (PathBuf, PathBuf, Vec<u8>) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
     let (chain, key) = (folder.join("chain.pem"), folder.join("key.pem"));
@@ -44,22 +45,17 @@ fn certificate(folder: &Path) -> (PathBuf, PathBuf, Vec<u8>) {
     (chain, key, made.cert.der().to_vec())
 }
 
-/// An address that was free a moment ago.
-fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn echo_is_heard_over_tls_by_the_phone_and_by_milo_call() {
     let files = folder("tls");
     let (chain, key, _) = certificate(&files);
-    let at = free();
     let variables = [
-        ("MILO__SIP__TLS", &*at.to_string()),
+        ("MILO__SIP__TLS", "127.0.0.1:0"),
         ("MILO__SIP__TLS_CERT", chain.to_str().unwrap()),
         ("MILO__SIP__TLS_KEY", key.to_str().unwrap()),
     ];
     let milo = milo("transports", &variables).await;
+    let at = SocketAddr::from(([127, 0, 0, 1], tls_port(&milo)));
     let target: Uri = format!("sips:echo@localhost:{}", at.port()).parse().unwrap();
     let errand = Errand { no_greeting: true, ..errand(target.clone(), &["fr_hours.wav"]) };
     let phone = Phone::new(&target, None, Handle::current()).unwrap().trusting(Trust::authorities(&chain).unwrap());
@@ -102,7 +98,7 @@ fn request(method: &str, at: SocketAddr, tag: &str, body: &str) -> String {
 async fn echo_is_heard_over_secure_websocket() {
     let files = folder("wss");
     let (chain, key, der) = certificate(&files);
-    let at = free();
+    let at = SocketAddr::from((own_address(), 5_063));
     let variables = [
         ("MILO__SIP__WSS", &*at.to_string()),
         ("MILO__SIP__TLS_CERT", chain.to_str().unwrap()),

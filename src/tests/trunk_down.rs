@@ -3,7 +3,8 @@
 use std::{fs, path::Path, process::Command, time::Duration};
 
 use crate::{
-    calling_out::{Callee, calling, calling_with, event, place, placed, port, trunk_to},
+    address::own_address,
+    calling_out::{Callee, calling, calling_with, event, place, placed, trunk_to},
     destinations::{FAR, OUT},
     house::{folder, get, metric, stop, with_plans},
 };
@@ -26,19 +27,19 @@ async fn becomes(milo: &Running, trunk: usize, reachable: bool) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trunk_that_does_not_answer_is_passed_over_until_it_does() {
     let spare = with_plans("spare", FAR).await;
-    let (at, baresip_at) = (port(), port());
+    let (at, baresip_at) = (format!("{}:5070", own_address()), format!("{}:5070", own_address()));
     let files = folder("asked-telephone");
     let config = format!(
-        "sip_listen 127.0.0.1:{baresip_at}\nmodule_path /usr/lib/baresip/modules\nmodule g711.so\n\
+        "sip_listen {baresip_at}\nmodule_path /usr/lib/baresip/modules\nmodule g711.so\n\
          module_app account.so\nmodule_app menu.so\n"
     );
     fs::write(files.join("config"), config).expect("a configuration");
     fs::write(files.join("accounts"), "<sip:callee@127.0.0.1>;regint=0\n").expect("an account");
     let _baresip = Callee::start(Command::new("baresip").arg("-f").arg::<&Path>(&files));
     let trunks = [
-        format!("{{ name = 'asked', gateway = 'sip:127.0.0.1:{at}', options_s = 1 }}"),
+        format!("{{ name = 'asked', gateway = 'sip:{at}', options_s = 1 }}"),
         trunk_to(&spare, "spare", ""),
-        format!("{{ name = 'baresip', gateway = 'sip:127.0.0.1:{baresip_at}', options_s = 1 }}"),
+        format!("{{ name = 'baresip', gateway = 'sip:{baresip_at}', options_s = 1 }}"),
     ];
     let near = calling("asking-trunks", OUT, &format!("[{}]", trunks.join(", "))).await;
 
@@ -55,8 +56,7 @@ async fn a_trunk_that_does_not_answer_is_passed_over_until_it_does() {
     assert_eq!(event(&row, "tried")["result"], "the trunk does not answer", "{row}");
 
     // Somebody comes, is called over, and goes again.
-    let address = format!("127.0.0.1:{at}");
-    let far = calling_with("came-up", FAR, "[]", &[("MILO__SIP__UDP", &address)]).await;
+    let far = calling_with("came-up", FAR, "[]", &[("MILO__SIP__UDP", &at)]).await;
     let up = becomes(&near, 0, true).await;
     assert!(up["options_ms"].is_u64() && up["unreachable"].is_null(), "{up}");
     assert_eq!(metric(&near, "milo_trunk_reachable{trunk=\"asked\"}").await, 1.0);

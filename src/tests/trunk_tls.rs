@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    net::TcpListener,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -10,7 +9,7 @@ use std::{
 use crate::{
     calling_out::{calling, event, placed},
     destinations::{FAR, OUT},
-    house::{folder, get, stop, with_plans_and},
+    house::{folder, get, stop, tls_port, with_plans_and},
     trunk_servers::becomes,
 };
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
@@ -26,22 +25,22 @@ use tokio_rustls::{
 };
 
 /// An authority, in a file.
-struct Authority {
+pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    file: PathBuf,
+    pub(crate) file: PathBuf,
     der: CertificateDer<'static>,
 }
 
 /// A certificate and its key, in files.
-struct Made {
-    chain: PathBuf,
-    key: PathBuf,
+pub(crate) struct Made {
+    pub(crate) chain: PathBuf,
+    pub(crate) key: PathBuf,
     der: CertificateDer<'static>,
     private: PrivateKeyDer<'static>,
 }
 
 impl Authority {
-    fn new(folder: &Path, name: &str) -> Self {
+    pub(crate) fn new(folder: &Path, name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(DnType::CommonName, name);
@@ -53,7 +52,7 @@ impl Authority {
     }
 
     /// A certificate for this name.
-    fn signs(&self, folder: &Path, name: &str) -> Made {
+    pub(crate) fn signs(&self, folder: &Path, name: &str) -> Made {
         let params = CertificateParams::new([name.to_owned()]).expect("a name");
         let pair = KeyPair::generate().expect("a key");
         let made = params.signed_by(&pair, &self.issuer).expect("a certificate");
@@ -70,12 +69,12 @@ async fn each_trunk_believes_its_own_authority_and_no_other() {
     let files = folder("trunk-tls-files");
     let (right, other) = (Authority::new(&files, "right"), Authority::new(&files, "other"));
     let carrier = right.signs(&files, "127.0.0.1");
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port();
-    let at = format!("127.0.0.1:{port}");
     let text = |path: &Path| path.to_string_lossy().into_owned();
     let (chain, key) = (text(&carrier.chain), text(&carrier.key));
-    let secured = [("MILO__SIP__TLS", at.as_str()), ("MILO__SIP__TLS_CERT", &chain), ("MILO__SIP__TLS_KEY", &key)];
+    let secured =
+        [("MILO__SIP__TLS", "127.0.0.1:0"), ("MILO__SIP__TLS_CERT", chain.as_str()), ("MILO__SIP__TLS_KEY", &key)];
     let far = with_plans_and("tls-carrier", FAR, &secured).await;
+    let port = tls_port(&far);
     let gateway = format!("sip:127.0.0.1:{port};transport=tls");
     let (right, wrong) = (text(&right.file), text(&other.file));
     let trunks = [

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::house::{
     FR_HOURS, MG_APPOINTMENT, MG_GOODBYE, MG_HOURS, PROGRAM, alone, answered, assert_turn, call, errand, get, loud,
-    milo, newest_call, recording, stop,
+    milo, newest_call, recording, stop, wrong_words,
 };
 use serde_json::Value;
 
@@ -71,7 +71,8 @@ async fn a_hang_up_in_the_middle_of_a_reply_keeps_the_turn() {
     assert_eq!(logged["hangup_by"], "caller", "{logged}");
     let turns = answered(&logged);
     assert_eq!(turns.len(), 1, "{logged}");
-    assert_eq!(turns[0]["heard"], MG_HOURS.0);
+    let heard = turns[0]["heard"].as_str().unwrap_or_default();
+    assert!(wrong_words(MG_HOURS.0, heard) <= 2, "{heard:?}");
     assert!(turns[0]["said_heard"].as_str().is_some_and(|heard| heard.ends_with('—')), "{logged}");
     stop(milo).await;
 }
