@@ -1,17 +1,29 @@
-//! `[engines]`: the models. An unset path means the small demonstration model that ships with Milo.
+//! `[engines]`: the models. An unset path means the small demonstration model that ships with Milo; an engine may be a server that
+//! is asked, and then the local one answers where that does not.
 
 use std::path::PathBuf;
 
+use milo_models::openai::Format;
 use serde::{Deserialize, Serialize};
 
-use super::Faults;
+use super::{Faults, Secret, SecretUrl};
 
 /// All engines.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Engines {
     /// `libonnxruntime.so`, when it is not where `make setup` puts it.
     pub onnxruntime: Option<PathBuf>,
+    /// What Anthropic's server, or one that speaks its protocol, is shown, where an engine names no file with another.
+    pub anthropic_api_key: Option<Secret>,
+    /// The same for servers that speak OpenAI's protocol.
+    pub openai_api_key: Option<Secret>,
+    /// The proxy over which servers are asked; unset: as HTTPS_PROXY, HTTP_PROXY and NO_PROXY say.
+    pub proxy: Option<SecretUrl>,
+    /// The authorities that servers' certificates are believed by, a PEM file; unset: those of the system.
+    pub ca: Option<PathBuf>,
+    /// How long a connection to a server may take, in seconds.
+    pub connect_timeout_s: f64,
     /// Voice activity.
     pub vad: Vad,
     /// Speech to text.
@@ -22,6 +34,23 @@ pub struct Engines {
     pub tts: Tts,
 }
 
+impl Default for Engines {
+    fn default() -> Self {
+        Self {
+            onnxruntime: None,
+            anthropic_api_key: None,
+            openai_api_key: None,
+            proxy: None,
+            ca: None,
+            connect_timeout_s: 1.0,
+            vad: Vad::default(),
+            stt: Stt::default(),
+            llm: Llm::default(),
+            tts: Tts::default(),
+        }
+    }
+}
+
 /// `[engines.vad]`
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -30,20 +59,85 @@ pub struct Vad {
     pub path: Option<PathBuf>,
 }
 
+/// Who hears, or speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SpeechEngine {
+    /// The engine in this process.
+    #[default]
+    Local,
+    /// A server that is asked by OpenAI's protocol.
+    Openai,
+}
+
 /// `[engines.stt]`
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Stt {
+    /// Who hears; where it is a server, the local transcriber hears what that does not.
+    pub engine: SpeechEngine,
+    /// The server's address; unset: OpenAI's own.
+    pub url: Option<String>,
+    /// The model's name on the server.
+    pub model: Option<String>,
+    /// A file whose only line is the key for the server, read in place of the key of `[engines]`.
+    pub api_key_file: Option<PathBuf>,
+    /// How long a transcript may take, in seconds; then the local transcriber hears the same.
+    pub timeout_s: f64,
+    /// Utterances that the server has at once; those beyond them the local transcriber hears.
+    pub parallel: usize,
     /// A folder with a Hugging Face export of Whisper (encoder, decoder, tokenizer.json).
     pub path: Option<PathBuf>,
     /// Threads a forward pass may use; 0 takes half of the machine's cores, at least one.
     pub threads: usize,
 }
 
+impl Default for Stt {
+    fn default() -> Self {
+        Self {
+            engine: SpeechEngine::Local,
+            url: None,
+            model: None,
+            api_key_file: None,
+            timeout_s: 4.0,
+            parallel: 64,
+            path: None,
+            threads: 0,
+        }
+    }
+}
+
+/// Who answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LlmEngine {
+    /// The model in this process.
+    #[default]
+    Local,
+    /// A server that is asked by the Anthropic Messages protocol.
+    Anthropic,
+    /// A server that is asked by OpenAI's protocol.
+    Openai,
+}
+
 /// `[engines.llm]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Llm {
+    /// Who answers; where it is a server, the local model answers what that does not.
+    pub engine: LlmEngine,
+    /// The server's address; unset: Anthropic's or OpenAI's own.
+    pub url: Option<String>,
+    /// The model's name on the server; unset, of Anthropic's: [`Llm::CLAUDE`].
+    pub model: Option<String>,
+    /// A file whose only line is the key for the server, read in place of the key of `[engines]`.
+    pub api_key_file: Option<PathBuf>,
+    /// How long the server's first word may take, in seconds; then the local model answers.
+    pub first_token_timeout_s: f64,
+    /// How long its next word may take; then the reply ends there.
+    pub token_timeout_s: f64,
+    /// Replies of the server under way at once; beyond them the local model answers.
+    pub parallel: usize,
     /// A GGUF file with its own chat template.
     pub path: Option<PathBuf>,
     /// Threads a decode may use; 0 takes half of the machine's cores, at least one, and one for the shipped model.
@@ -60,16 +154,67 @@ pub struct Llm {
 
 impl Default for Llm {
     fn default() -> Self {
-        Self { path: None, threads: 0, context_tokens: 4_096, sequences: 4, queue: 16, gpu_layers: 0 }
+        Self {
+            engine: LlmEngine::Local,
+            url: None,
+            model: None,
+            api_key_file: None,
+            first_token_timeout_s: 2.0,
+            token_timeout_s: 4.0,
+            parallel: 256,
+            path: None,
+            threads: 0,
+            context_tokens: 4_096,
+            sequences: 4,
+            queue: 16,
+            gpu_layers: 0,
+        }
     }
 }
 
+impl Llm {
+    /// The model of Anthropic's that answers where none is named: the one that answers first.
+    pub const CLAUDE: &str = "claude-haiku-4-5";
+}
+
 /// `[engines.tts]`
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Tts {
+    /// Who speaks; where it is a server, the local voice says what that does not.
+    pub engine: SpeechEngine,
+    /// The server's address; unset: OpenAI's own.
+    pub url: Option<String>,
+    /// The model's name on the server.
+    pub model: Option<String>,
+    /// The voice's name there.
+    pub voice: Option<String>,
+    /// What the server is asked to send.
+    pub format: Format,
+    /// A file whose only line is the key for the server, read in place of the key of `[engines]`.
+    pub api_key_file: Option<PathBuf>,
+    /// How long the first sample of a clause may take, in seconds; then the local voice says it. As long may the next ones.
+    pub timeout_s: f64,
+    /// Clauses that the server has at once; those beyond them the local voice says.
+    pub parallel: usize,
     /// A folder with espeak-ng data.
     pub path: Option<PathBuf>,
+}
+
+impl Default for Tts {
+    fn default() -> Self {
+        Self {
+            engine: SpeechEngine::Local,
+            url: None,
+            model: None,
+            voice: None,
+            format: Format::Wav,
+            api_key_file: None,
+            timeout_s: 2.0,
+            parallel: 64,
+            path: None,
+        }
+    }
 }
 
 impl Engines {
@@ -80,10 +225,40 @@ impl Engines {
             ("engines.stt.path", &self.stt.path),
             ("engines.llm.path", &self.llm.path),
             ("engines.tts.path", &self.tts.path),
+            ("engines.ca", &self.ca),
+            ("engines.stt.api_key_file", &self.stt.api_key_file),
+            ("engines.llm.api_key_file", &self.llm.api_key_file),
+            ("engines.tts.api_key_file", &self.tts.api_key_file),
         ] {
             if path.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
-                faults.add(key, "is empty: remove the line for the shipped model, or give a path".into());
+                faults.add(key, "is empty: remove the line for what is without it, or give a path".into());
             }
+        }
+        // A call takes an engine for stuck that is silent for six seconds, and the local model wants some of them.
+        faults.within("engines.connect_timeout_s", self.connect_timeout_s, 0.05..=60.0);
+        faults.within("engines.llm.first_token_timeout_s", self.llm.first_token_timeout_s, 0.05..=4.0);
+        faults.within("engines.llm.token_timeout_s", self.llm.token_timeout_s, 0.05..=5.0);
+        faults.within("engines.llm.parallel", self.llm.parallel, 1..=4_096);
+        if self.proxy.as_ref().is_some_and(|proxy| !is_web(proxy.reveal())) {
+            faults.add("engines.proxy", "is no http://HOST:PORT".into());
+        }
+        // A call waits eight seconds for a transcript, and the local transcriber wants some of them.
+        faults.within("engines.stt.timeout_s", self.stt.timeout_s, 0.05..=6.0);
+        faults.within("engines.stt.parallel", self.stt.parallel, 1..=4_096);
+        faults.within("engines.tts.timeout_s", self.tts.timeout_s, 0.05..=4.0);
+        faults.within("engines.tts.parallel", self.tts.parallel, 1..=4_096);
+        is_server("engines.stt.url", self.stt.url.as_deref(), faults);
+        is_server("engines.llm.url", self.llm.url.as_deref(), faults);
+        is_server("engines.tts.url", self.tts.url.as_deref(), faults);
+        if self.stt.engine == SpeechEngine::Openai && self.stt.model.is_none() {
+            faults.add("engines.stt.model", "is missing: name the model that the server is to hear with".into());
+        }
+        if self.tts.engine == SpeechEngine::Openai && (self.tts.model.is_none() || self.tts.voice.is_none()) {
+            let key = if self.tts.model.is_none() { "engines.tts.model" } else { "engines.tts.voice" };
+            faults.add(key, "is missing: name the model and the voice that the server is to speak with".into());
+        }
+        if self.llm.engine == LlmEngine::Openai && self.llm.model.is_none() {
+            faults.add("engines.llm.model", "is missing: name the model that the server is to answer with".into());
         }
         faults.within("engines.stt.threads", self.stt.threads, 0..=512);
         faults.within("engines.llm.threads", self.llm.threads, 0..=512);
@@ -100,5 +275,17 @@ impl Engines {
                 ),
             );
         }
+    }
+}
+
+fn is_web(url: &str) -> bool {
+    url.starts_with("http://") || url.starts_with("https://")
+}
+
+/// A server's address holds no key and no password: it is shown.
+fn is_server(key: &str, url: Option<&str>, faults: &mut Faults<'_>) {
+    if url.is_some_and(|url| !is_web(url) || url.contains(['@', '?', '#']) || url.chars().any(char::is_whitespace)) {
+        faults
+            .add(key, "is no address of a server, such as https://api.example.com or http://127.0.0.1:8080/v1".into());
     }
 }

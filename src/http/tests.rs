@@ -255,6 +255,7 @@ async fn the_call_log_is_listed_and_each_call_shown() {
         interrupted: true,
         confidence: Some(0.9),
         language: Some("mg".into()),
+        mode: Some("local".into()),
         stages: Stages { stt_ms: Some(80.0), ..Stages::default() },
         recording_at_ms: Places { said_from: Some(2_040), ..Places::default() },
     });

@@ -13,7 +13,7 @@ use futures_util::stream;
 use http_body::Frame;
 use http_body_util::StreamBody;
 use milo_media::{SAMPLE_RATE, wav};
-use milo_models::{engine::Language, espeak::SpeechOptions, text::tongue};
+use milo_models::{engine::Language, synthesizer::SpeechOptions, text::tongue};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 

@@ -25,6 +25,7 @@ mod digits;
 mod digits_across;
 mod early_media;
 mod failing_engines;
+mod hosted;
 mod identity;
 mod kamailio;
 mod limits;
