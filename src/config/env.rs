@@ -22,6 +22,8 @@ const NAMES: &[(&str, &str)] = &[
     ("LOG_LEVEL", "log.level"),
     ("MILO_DATA_DIR", "data_dir"),
     ("PROMETHEUS_ENABLED", "http.metrics"),
+    ("RATE_LIMIT_FREE", "rate_limits.free"),
+    ("RATE_LIMIT_PRO", "rate_limits.pro"),
     ("SESSION_MAX_HISTORY", "chat.session_history"),
     ("SESSION_TTL_S", "chat.session_ttl_s"),
 ];
@@ -36,8 +38,6 @@ const NOT_YET: &[&str] = &[
     "NLLB_MODEL_ID",
     "MMS_TTS_MODEL_ID",
     "DEFAULT_MODE",
-    "RATE_LIMIT_FREE",
-    "RATE_LIMIT_PRO",
     "CORS_ORIGINS",
 ];
 

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use super::{
     AppState, Problem,
-    guard::Reader,
+    guard::{Call, May, Read},
     paging::{List, page},
 };
 use crate::{
@@ -47,7 +47,7 @@ pub(super) fn routes() -> Router<AppState> {
 
 async fn list(
     State(state): State<AppState>,
-    _: Reader,
+    _: May<Read>,
     query: Result<Query<List>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let (cursor, limit) = page(query, "calls")?;
@@ -59,7 +59,7 @@ async fn list(
     Ok(fresh(page))
 }
 
-async fn one(State(state): State<AppState>, _: Reader, Path(id): Path<String>) -> Result<Response, Problem> {
+async fn one(State(state): State<AppState>, _: May<Read>, Path(id): Path<String>) -> Result<Response, Problem> {
     let missing = || Problem::not_found("the log has no call with this identifier");
     let key: Key = id.parse().map_err(|_| missing())?;
     state.written().await;
@@ -83,7 +83,7 @@ struct Recorded {
 
 async fn recording(
     State(state): State<AppState>,
-    _: Reader,
+    may: May<Call>,
     Path(id): Path<String>,
     body: Result<Json<Wanted>, JsonRejection>,
 ) -> Result<Response, Problem> {
@@ -102,6 +102,11 @@ async fn recording(
             return Err(Problem::conflict("this call is not up"));
         }
     };
+    state.log.done(may.asker.deed(
+        "calls.recording",
+        Some(key.to_string()),
+        Some(format!("{action:?}").to_lowercase()),
+    ));
     match timeout(PATIENCE, done).await {
         Ok(Ok(Ok(recording))) => Ok(fresh(Recorded { recording })),
         Ok(Ok(Err(why))) => Err(Problem::conflict(why)),

@@ -13,7 +13,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{AppState, Problem, guard::Reader};
+use super::{
+    AppState, Problem,
+    guard::{Administer, May, Read},
+};
 use crate::{
     dialplan::{Edition, Facts, Fault, Plan},
     store::Stamp,
@@ -40,13 +43,13 @@ pub(super) fn routes() -> Router<AppState> {
         .route("/api/v1/dialplans/reload", post(reload))
 }
 
-async fn list(State(state): State<AppState>, _: Reader) -> Response {
+async fn list(State(state): State<AppState>, _: May<Read>) -> Response {
     fresh(shown(&state.editions.current(), &state.editions.faults()))
 }
 
 async fn test(
     State(state): State<AppState>,
-    _: Reader,
+    _: May<Read>,
     body: Result<Json<Asked>, JsonRejection>,
 ) -> Result<Response, Problem> {
     let Json(asked) = body.map_err(|wrong| Problem::bad_request(wrong.body_text()))?;
@@ -64,9 +67,12 @@ async fn test(
     Ok(fresh(json!({ "plan": chosen, "plans": edition.dialplans.explain(&facts) })))
 }
 
-async fn reload(State(state): State<AppState>, _: Reader) -> Result<Response, Problem> {
+async fn reload(State(state): State<AppState>, may: May<Administer>) -> Result<Response, Problem> {
     match state.editions.reload().await {
-        Some(Ok(edition)) => Ok(fresh(shown(&edition, &[]))),
+        Some(Ok(edition)) => {
+            state.log.done(may.asker.deed("dialplans.reload", Some(format!("edition {}", edition.number)), None));
+            Ok(fresh(shown(&edition, &[])))
+        }
         Some(Err(faults)) => Err(Problem::unprocessable(format!("the dialplans of before stay in force:\n{faults}"))),
         None => Err(Problem::unavailable("the dialplans are being read; try again in a moment")),
     }

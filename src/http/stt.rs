@@ -31,7 +31,12 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{Problem, chat::event, guard::Placer, text::Text};
+use super::{
+    Problem,
+    chat::event,
+    guard::{Converse, May},
+    text::Text,
+};
 use crate::chat::{Listening, Transcribed};
 
 /// The largest JSON body, and the largest upload, in bytes.
@@ -68,7 +73,12 @@ pub(super) fn routes() -> Router<Text> {
     Router::new().route("/api/v1/stt", post(stt)).layer(DefaultBodyLimit::max(LARGEST.1))
 }
 
-async fn stt(State(text): State<Text>, _: Placer, headers: HeaderMap, request: Request) -> Result<Response, Problem> {
+async fn stt(
+    State(text): State<Text>,
+    _: May<Converse>,
+    headers: HeaderMap,
+    request: Request,
+) -> Result<Response, Problem> {
     let said = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let accepts_events = said(header::ACCEPT).contains("text/event-stream");
     let wanted = if said(header::CONTENT_TYPE).starts_with("multipart/form-data") {

@@ -17,7 +17,11 @@ use milo_models::{engine::Language, espeak::SpeechOptions, text::tongue};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::{Problem, guard::Placer, text::Text};
+use super::{
+    Problem,
+    guard::{Converse, May},
+    text::Text,
+};
 use crate::chat::Aloud;
 
 /// The longest text, in characters.
@@ -69,7 +73,7 @@ pub(super) fn routes() -> Router<Text> {
 
 async fn tts(
     State(text): State<Text>,
-    _: Placer,
+    _: May<Converse>,
     body: Result<Json<Speech>, JsonRejection>,
 ) -> Result<Response, Problem> {
     let Json(wanted) = body?;

@@ -9,6 +9,7 @@
 //!         ├─ SIP endpoint   the core's task and a reader a socket; registrations with carriers
 //!         ├─ Trunks         one task each, which asks a trunk whether it is there
 //!         ├─ Accounts       one task that reads their file anew
+//!         ├─ Keys           one task that follows their table
 //!         ├─ Texts          one task that keeps those that come, and one each that is sent
 //!         └─ Calls          one task an invitation, or a call that is placed, inside a permit
 //! ```
@@ -41,6 +42,7 @@ use crate::{
     engines::Engines,
     error::Error,
     http::{self, AppState, Dial},
+    keys::{self, Keys},
     metrics::Metrics,
     store::{LogWriter, Node, Store},
     texts::{self, Texts},
@@ -71,7 +73,7 @@ pub struct Server {
     reloads: JoinHandle<()>,
     /// Those that ask the trunks whether they are there; they end with it.
     _asking: JoinSet<()>,
-    /// The one that reads the accounts anew; it ends with it.
+    /// Those that read the accounts and the keys anew; they end with it.
     _following: JoinSet<()>,
     /// Those that keep and send texts, and forget what is old.
     texting: JoinSet<()>,
@@ -209,7 +211,9 @@ impl Server {
         let lifetime = Duration::from_secs(config.chat.session_ttl_s);
         let (persona, exchanges) = (config.chat.persona.as_str(), config.chat.session_history);
         let chats = Chats::new(house.engines.clone(), editions.clone(), persona, lifetime, exchanges);
-        let state = AppState::new(&config.http, (store, editions), log, live, (calls_out, texts), metrics, move || {
+        let keys = Arc::new(Keys::open(&store, config.http.api_key.as_ref()).await?);
+        following.spawn(keys::follow(Arc::clone(&keys)));
+        let state = AppState::new(config, (store, keys, editions), log, live, (calls_out, texts), metrics, move || {
             snapshot.take()
         });
         let (close_http, closed) = oneshot::channel();

@@ -20,6 +20,8 @@ macro_rules! on {
     };
 }
 
+mod api_keys;
+mod audit;
 mod call_keys;
 mod calls;
 mod days;
@@ -39,6 +41,8 @@ mod writer;
 
 use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 
+pub use api_keys::{ApiKeyRow, KeyChanges};
+pub use audit::{DeedPage, DeedRow, NewDeed};
 pub use call_keys::CallKey;
 pub use calls::{CallRow, Ending, HangupBy, NewCall, Outcome, Page, RecordingState};
 pub use days::{DayCount, Whose};
