@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use super::{
     AppState, Problem,
     guard::{Call, May, Read},
-    paging::{List, page},
+    search::{Wanted, wanted},
 };
 use crate::{
     call::{RecordingNow, Unreached},
@@ -48,11 +48,11 @@ pub(super) fn routes() -> Router<AppState> {
 async fn list(
     State(state): State<AppState>,
     _: May<Read>,
-    query: Result<Query<List>, QueryRejection>,
+    query: Result<Query<Wanted>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let (cursor, limit) = page(query, "calls")?;
+    let (search, (cursor, limit)) = wanted(query)?;
     state.written().await;
-    let page = state.store.calls(cursor, limit).await?;
+    let page = state.store.calls(&search, cursor, limit).await?;
     let page = page.ok_or_else(|| {
         Problem::bad_request("the call that `cursor` points to is no longer in the log: begin anew without it")
     })?;
@@ -71,7 +71,7 @@ async fn one(State(state): State<AppState>, _: May<Read>, Path(id): Path<String>
 /// `{"action": "start"}`, or `pause`, `resume`, `stop`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
+struct Order {
     action: RecordingStep,
 }
 
@@ -85,11 +85,11 @@ async fn recording(
     State(state): State<AppState>,
     may: May<Call>,
     Path(id): Path<String>,
-    body: Result<Json<Wanted>, JsonRejection>,
+    body: Result<Json<Order>, JsonRejection>,
 ) -> Result<Response, Problem> {
     let missing = || Problem::not_found("the log has no call with this identifier");
     let key: Key = id.parse().map_err(|_| missing())?;
-    let Ok(Json(Wanted { action })) = body else {
+    let Ok(Json(Order { action })) = body else {
         return Err(Problem::bad_request(
             "what is wanted is told as JSON: {\"action\": \"start\"}, or \"pause\", \"resume\", \"stop\"",
         ));

@@ -18,7 +18,7 @@ use super::{
     guard::{Administer, May, Read},
 };
 use crate::{
-    dialplan::{Edition, Facts, Fault, Plan},
+    dialplan::{Edition, Facts, Fault, Identified, Plan},
     store::Stamp,
 };
 
@@ -28,6 +28,9 @@ use crate::{
 struct Asked {
     #[serde(default)]
     from: String,
+    /// What the trunk asserts, where the caller shows no number.
+    #[serde(default)]
+    asserted: String,
     to: String,
     trunk: Option<String>,
     #[serde(default)]
@@ -61,7 +64,8 @@ async fn test(
         }
     };
     let headers = asked.headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
-    let facts = Facts { from: asked.from, to: asked.to, trunk: asked.trunk, headers, at, ..Facts::default() };
+    let identity = Identified { asserted: asked.asserted, ..Identified::default() };
+    let facts = Facts { from: asked.from, to: asked.to, trunk: asked.trunk, headers, at, identity };
     let edition = state.editions.current();
     let chosen = edition.dialplans.choose(&facts).map(|plan| &plan.name);
     Ok(fresh(json!({ "plan": chosen, "plans": edition.dialplans.explain(&facts) })))

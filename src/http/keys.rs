@@ -8,7 +8,6 @@ use axum::{
     routing::{delete, get, post},
 };
 use serde::{Deserialize, Serialize};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
     AppState, Problem,
@@ -167,9 +166,8 @@ fn missing() -> Problem {
 }
 
 fn moment(text: &str) -> Result<Stamp, Problem> {
-    let wrong = || Problem::unprocessable("`expires_at` is no moment of RFC 3339, such as 2027-01-31T00:00:00+03:00");
-    let at = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| wrong())?;
-    i64::try_from(at.unix_timestamp_nanos() / 1_000_000).map(Stamp::from_millis).map_err(|_| wrong())
+    text.parse()
+        .map_err(|_| Problem::unprocessable("`expires_at` is no moment of RFC 3339, such as 2027-01-31T00:00:00+03:00"))
 }
 
 impl From<KeyError> for Problem {

@@ -28,6 +28,8 @@ mod calls;
 mod chat;
 mod configuration;
 mod dialplans;
+mod export;
+mod forget;
 mod guard;
 mod health;
 mod keys;
@@ -40,6 +42,7 @@ mod place;
 mod problem;
 mod queues;
 mod registrations;
+mod search;
 mod serve;
 mod sip;
 mod stt;
@@ -49,7 +52,7 @@ mod text;
 mod trunks;
 mod tts;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::{Router, middleware};
 use milo_signaling::Caller;
@@ -92,6 +95,8 @@ pub struct AppState {
     keys: Arc<Keys>,
     pace: Arc<Pace>,
     configuration: Arc<Value>,
+    /// Where recordings lie.
+    recordings: PathBuf,
     show_metrics: bool,
 }
 
@@ -121,6 +126,7 @@ impl AppState {
             keys,
             pace: Arc::new(Pace::new(config.rate_limits.clone())),
             configuration: Arc::new(serde_json::to_value(config).unwrap_or_default()),
+            recordings: config.recordings(),
             show_metrics: config.http.metrics,
         }
     }
@@ -154,6 +160,8 @@ pub fn router(state: AppState, chats: Option<Chats>) -> Router {
         .merge(audit::routes())
         .merge(calls::routes())
         .merge(configuration::routes())
+        .merge(export::routes())
+        .merge(forget::routes())
         .merge(keys::routes())
         .merge(bans::routes())
         .merge(registrations::routes())

@@ -49,7 +49,7 @@ struct Count {
 /// The counts of this process.
 #[derive(Debug)]
 pub(super) struct Pace {
-    limits: RateLimits,
+    rate_limits: RateLimits,
     counts: Mutex<HashMap<Whom, Count>>,
 }
 
@@ -64,8 +64,8 @@ struct Left {
 }
 
 impl Pace {
-    pub(super) fn new(limits: RateLimits) -> Self {
-        Self { limits, counts: Mutex::default() }
+    pub(super) fn new(rate_limits: RateLimits) -> Self {
+        Self { rate_limits, counts: Mutex::default() }
     }
 
     /// Counts a request; `None` where there is no limit.
@@ -96,14 +96,14 @@ impl Pace {
     fn judge(&self, asker: &Asker, now: Instant) -> Option<Left> {
         // Behind a proxy on this machine everybody has this address.
         let address = asker.address.filter(|address| !address.is_loopback()).map(network);
-        let by_address = address.and_then(|address| self.count(Whom::Address(address), self.limits.address, now));
+        let by_address = address.and_then(|address| self.count(Whom::Address(address), self.rate_limits.address, now));
         let by_key = match &asker.key {
             Sent::Right(bearer) => bearer.id.and_then(|id| match bearer.tier {
-                Tier::Free => self.count(Whom::Key(id), self.limits.free, now),
-                Tier::Pro => self.count(Whom::Key(id), self.limits.pro, now),
+                Tier::Free => self.count(Whom::Key(id), self.rate_limits.free, now),
+                Tier::Pro => self.count(Whom::Key(id), self.rate_limits.pro, now),
                 Tier::Enterprise => None,
             }),
-            _ => address.and_then(|address| self.count(Whom::Stranger(address), self.limits.free, now)),
+            _ => address.and_then(|address| self.count(Whom::Stranger(address), self.rate_limits.free, now)),
         };
         by_key.into_iter().chain(by_address).min_by_key(|left| left.remaining)
     }

@@ -35,6 +35,13 @@ variables = ['name']
 actions = [{ answer = {} }, { echo = {} }]
 
 [[plan]]
+name = 'hidden'
+number = '777'
+from = '0399'
+language = 'mg'
+actions = [{ echo = {} }]
+
+[[plan]]
 name = 'others'
 number = '*'
 language = 'fr'
@@ -303,8 +310,15 @@ async fn what_a_client_sends_wrongly_gets_a_sentence() {
         ("/api/v1/calls?limit=many", 400, "`limit` is a number from 1 to 200"),
         ("/api/v1/calls?cursor=x", 400, "`cursor` is not the `next` of an earlier page"),
         ("/api/v1/calls?cursor=01890000-0000-7000-8000-000000000000", 400, "no longer in the log"),
-        ("/api/v1/calls?lmit=3", 400, "takes `limit` and `cursor`"),
-        ("/api/v1/calls?limit=1&limit=2", 400, "takes `limit` and `cursor`"),
+        ("/api/v1/calls?lmit=3", 400, "takes `limit`, `cursor`, `number`"),
+        ("/api/v1/calls?limit=1&limit=2", 400, "once each"),
+        ("/api/v1/calls?since=yesterday", 400, "RFC 3339"),
+        ("/api/v1/calls?outcome=good", 400, "no answer"),
+        ("/api/v1/calls?direction=up", 400, "in or out"),
+        ("/api/v1/calls?live=maybe", 400, "true or false"),
+        ("/api/v1/calls?text=%2B%2B", 400, "1 to 16 words"),
+        ("/api/v1/calls/export?limit=3", 400, "csv or jsonl"),
+        ("/api/v1/calls/export?format=xml", 400, "csv or jsonl"),
         ("/api/v1/calls/01890000-0000-7000-8000-000000000000", 404, "no call with this identifier"),
         ("/api/v1/calls/..%2f..%2fetc%2fpasswd", 404, "no call with this identifier"),
         ("/api/v1/calls/%27%3B--", 404, "no call with this identifier"),
@@ -488,7 +502,7 @@ async fn dialplans_are_listed_tested_and_reloaded() {
     let house = House::new(healthy()).await;
     let list = house.json("/api/v1/dialplans").await;
     assert_eq!((&list["edition"], &list["faults"]), (&json!(1), &json!([])));
-    assert_eq!((&list["plans"][0]["name"], &list["plans"][1]["line"]), (&json!("sales"), &json!(11)));
+    assert_eq!((&list["plans"][0]["name"], &list["plans"][1]["line"]), (&json!("sales"), &json!(11)), "{list}");
     assert_eq!(list["plans"][0]["verbs"], json!(["answer", "echo"]));
 
     let call = json!({
@@ -496,12 +510,15 @@ async fn dialplans_are_listed_tested_and_reloaded() {
     });
     let (status, told) = house.post("/api/v1/dialplans/test", &call.to_string()).await;
     assert_eq!((status, &told["plan"], &told["plans"][0]["runs"]), (200, &json!("sales"), &json!(true)));
-    assert_eq!(told["plans"][1]["why"], json!("\"sales\" comes before it and fits"));
+    assert_eq!(told["plans"][2]["why"], json!("\"sales\" comes before it and fits"));
     let (_, told) = house.post("/api/v1/dialplans/test", r#"{"from": "034", "to": "0201"}"#).await;
     assert_eq!(
         (&told["plan"], &told["plans"][0]["why"]),
         (&json!("others"), &json!("trunk: the call comes over none"))
     );
+    let asserted = r#"{"from": "anonymous", "asserted": "0399", "to": "777"}"#;
+    let (_, told) = house.post("/api/v1/dialplans/test", asserted).await;
+    assert_eq!(told["plan"], json!("hidden"), "who shows no number is known by the one that is asserted");
     for wrong in [r#"{"to": "1", "at": "noon"}"#, r#"{"too": "1"}"#, "", "[]"] {
         let (status, told) = house.post("/api/v1/dialplans/test", wrong).await;
         assert_eq!(status, 400, "{wrong}: {told}");
@@ -655,4 +672,94 @@ async fn a_key_that_asks_too_often_waits_and_says_so() {
     assert_eq!(ask(&house, "GET", "/api/v1/health", key, "").await.0, 200, "how Milo is may be asked at any pace");
     let (_, _, other) = ask(&house, "POST", "/api/v1/keys", ROOT, r#"{"name": "l", "scopes": ["read"]}"#).await;
     assert_eq!(ask(&house, "GET", "/api/v1/trunks", other["key"].as_str().unwrap(), "").await.0, 200);
+}
+
+#[tokio::test]
+async fn the_log_is_searched_exported_and_a_number_forgotten() {
+    let house = House::new(healthy()).await;
+    let ended = |from: &str, at: i64, heard: &str| {
+        let call = house.log.begin(NewCall {
+            call_id: "c".into(),
+            incoming: true,
+            from: from.into(),
+            to: "milo".into(),
+            dialplan: Some("assistant".into()),
+            language: Some("mg".into()),
+            started: Stamp::from_millis(at),
+        });
+        call.answered(Stamp::from_millis(at + 500));
+        call.turn(NewTurn {
+            at: Stamp::from_millis(at),
+            heard: Some(heard.into()),
+            said: None,
+            said_heard: None,
+            interrupted: false,
+            confidence: None,
+            language: None,
+            stages: Stages::default(),
+            recording_at_ms: Places::default(),
+        });
+        let (reason, by) = ("=cmd".into(), HangupBy::Caller);
+        call.end(Ending {
+            at: Stamp::from_millis(at + 61_500),
+            reason,
+            by,
+            language: None,
+            quality: None,
+            outcome: None,
+        });
+    };
+    for n in 0..450 {
+        ended(if n % 3 == 0 { "+261341234567" } else { "0331111111" }, n * 1_000, "firy ny ora");
+    }
+    let page = house
+        .json("/api/v1/calls?number=%2B26134*&text=ora+FIRY&outcome=answered&direction=in&live=false&limit=1")
+        .await;
+    assert_eq!((&page["calls"][0]["from"], page["next"].is_string()), (&json!("+261341234567"), true));
+    let page = house.json("/api/v1/calls?since=1970-01-01T00:00:10Z&until=1970-01-01T03:00:12%2B03:00").await;
+    assert_eq!(page["calls"].as_array().unwrap().len(), 2);
+
+    let (status, head, csv) = house.get("/api/v1/calls/export?number=%2B261341234567", "").await;
+    assert!(
+        status == 200 && head.contains("content-type: text/csv") && head.contains("filename=\"calls.csv\""),
+        "{head}"
+    );
+    let lines: Vec<_> = unchunked(&csv).lines().map(str::to_owned).collect();
+    assert_eq!(lines.len(), 1 + 150);
+    assert!(lines[0].starts_with("id,direction,from,to,"));
+    assert!(
+        lines[1].contains(",in,+261341234567,milo,assistant,mg,") && lines[1].contains(",61,,,'=cmd,caller,1,"),
+        "{}",
+        lines[1]
+    );
+    let (_, head, jsonl) = house.get("/api/v1/calls/export?format=jsonl", "").await;
+    assert!(head.contains("application/jsonl"), "{head}");
+    let calls: Vec<Value> = unchunked(&jsonl).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let mut ids: Vec<_> = calls.iter().map(|call| call["id"].as_str().unwrap()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!((calls.len(), ids.len()), (450, 450), "every call once, over three pages");
+
+    let (status, _, problem) = ask(&house, "DELETE", "/api/v1/calls", "", "").await;
+    assert!(status == 400 && problem["detail"].as_str().unwrap().contains("?number="), "{problem}");
+    let (status, _, gone) = ask(&house, "DELETE", "/api/v1/calls?number=%2B261341234567", "", "").await;
+    assert_eq!((status, gone), (200, json!({ "calls": 150, "messages": 0, "recordings": 0 })));
+    assert_eq!(house.json("/api/v1/calls?number=%2B261341234567").await["calls"], json!([]));
+    let deed = house.json("/api/v1/audit?limit=1").await["deeds"][0].clone();
+    assert_eq!((&deed["action"], &deed["who"]), (&json!("calls.forget"), &json!("this machine")));
+    assert!(!deed.to_string().contains("341234567"), "the number is what is to be forgotten: {deed}");
+}
+
+/// A body in chunks (RFC 9112 section 7.1) as one.
+fn unchunked(body: &str) -> String {
+    let (mut whole, mut rest) = (String::new(), body);
+    while let Some((size, behind)) = rest.split_once("\r\n") {
+        let size = usize::from_str_radix(size.trim(), 16).unwrap();
+        if size == 0 {
+            break;
+        }
+        whole.push_str(&behind[..size]);
+        rest = &behind[size + 2..];
+    }
+    whole
 }

@@ -33,6 +33,8 @@ mod node;
 mod open;
 #[cfg(test)]
 mod postgres_cluster;
+mod privacy;
+mod search;
 mod stamp;
 #[cfg(test)]
 mod tests;
@@ -51,6 +53,8 @@ pub use events::EventRow;
 pub use key::Key;
 pub use messages::{MessagePage, MessageRow, NewMessage};
 pub use node::Node;
+pub use privacy::Forgotten;
+pub use search::{CameOf, Search, words};
 pub use stamp::Stamp;
 pub use turns::{NewTurn, Places, Stages, TurnRow};
 pub use writer::{CallLog, LogState, LogWriter};

@@ -96,6 +96,7 @@ pub struct LogWriter {
     queue: mpsc::Sender<Entry>,
     lost: Arc<Lost>,
     pub(super) fault: watch::Receiver<Option<String>>,
+    keeps_words: bool,
 }
 
 impl LogWriter {
@@ -109,7 +110,12 @@ impl LogWriter {
         let (said, fault) = watch::channel(None);
         let lost = Arc::new(Lost::default());
         let task = Task { store, node: node.into(), said, lost: Arc::clone(&lost) };
-        (Self { queue, lost, fault }, tokio::spawn(task.run(entries)))
+        (Self { queue, lost, fault, keeps_words: true }, tokio::spawn(task.run(entries)))
+    }
+
+    /// The same, and turns keep their times only: neither what was heard nor what was said.
+    pub fn without_words(self) -> Self {
+        Self { keeps_words: false, ..self }
     }
 
     /// A call begins. Its row is written at once, so that a crash leaves a trace of it.
@@ -243,6 +249,9 @@ impl CallLog {
 
     /// A turn is over. Returns its number.
     pub fn turn(&self, mut turn: NewTurn) -> i32 {
+        if !self.writer.keeps_words {
+            (turn.heard, turn.said, turn.said_heard) = (None, None, None);
+        }
         for text in [&mut turn.heard, &mut turn.said, &mut turn.said_heard].into_iter().flatten() {
             tidy(text, LONGEST_TEXT);
         }
