@@ -48,7 +48,9 @@ impl Container {
 pub struct Writer(Kind);
 
 enum Kind {
-    Wav { has_begun: bool },
+    Wav {
+        has_begun: bool,
+    },
     #[cfg(feature = "mp3")]
     Mp3(mp3lame_encoder::Encoder),
     Ogg(Box<OggOpus>),
@@ -66,9 +68,7 @@ impl Writer {
             #[cfg(feature = "mp3")]
             Container::Mp3 => Kind::Mp3(mp3()?),
             Container::Ogg => Kind::Ogg(Box::new(OggOpus::new(Channels::Mono, "Milo")?)),
-            Container::Raw => {
-                Kind::Raw(Box::new(Resampler::new(SAMPLE_RATE, RAW_RATE).map_err(io::Error::other)?))
-            }
+            Container::Raw => Kind::Raw(Box::new(Resampler::new(SAMPLE_RATE, RAW_RATE).map_err(io::Error::other)?)),
         }))
     }
 
@@ -150,7 +150,9 @@ mod tests {
 
     /// A second and a bit of 440 Hz.
     fn tone() -> Vec<i16> {
-        (0..17_777).map(|n| ((f64::from(n) * 440.0 * std::f64::consts::TAU / 16_000.0).sin() * 12_000.0) as i16).collect()
+        (0..17_777)
+            .map(|n| ((f64::from(n) * 440.0 * std::f64::consts::TAU / 16_000.0).sin() * 12_000.0) as i16)
+            .collect()
     }
 
     fn written(container: Container) -> Vec<u8> {
@@ -188,7 +190,10 @@ mod tests {
             std::fs::remove_file(&path).unwrap();
             let surplus = samples.len().abs_diff(tone().len());
             // MP3 has whole frames, and the encoder's delay before them.
-            assert!(surplus <= if container.media_type() == "audio/mpeg" { 3_000 } else { 0 }, "{container:?}: {surplus}");
+            assert!(
+                surplus <= if container.media_type() == "audio/mpeg" { 3_000 } else { 0 },
+                "{container:?}: {surplus}"
+            );
             let loudness = loudness(&samples[2_000..16_000]);
             assert!((10_500.0..13_500.0).contains(&loudness), "{container:?}: {loudness}");
         }

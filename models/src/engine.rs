@@ -83,6 +83,46 @@ pub enum EngineError {
         /// The library's own words.
         reason: String,
     },
+    /// A server that was asked did not answer as it should: another engine may, or the same one at the next try.
+    #[error("the {engine} at {at} {says}")]
+    Remote {
+        /// Which engine.
+        engine: &'static str,
+        /// Host and port of the server.
+        at: Arc<str>,
+        /// What kind of failure it is.
+        fault: RemoteFault,
+        /// How the sentence goes on. Never holds a key.
+        says: String,
+    },
+}
+
+/// What is wrong with a server that was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RemoteFault {
+    /// It cannot be reached.
+    Down,
+    /// It was too slow.
+    Late,
+    /// It does not take what it was asked: the key, the model, the request.
+    Refused,
+    /// It is asked too much, or is too busy.
+    Busy,
+    /// It failed itself, or what it sent makes no sense, or ended too early.
+    Broken,
+}
+
+impl RemoteFault {
+    /// One word for it, as metrics have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Down => "down",
+            Self::Late => "late",
+            Self::Refused => "refused",
+            Self::Busy => "busy",
+            Self::Broken => "broken",
+        }
+    }
 }
 
 /// The sending side of a model thread's bounded queue; cheap to clone.

@@ -24,7 +24,10 @@ use std::{
 
 use tokio::sync::mpsc;
 
-use crate::engine::{EngineError, Jobs, Language, Queue, spawn_engine};
+use crate::{
+    engine::{EngineError, Jobs, Language, Queue, spawn_engine},
+    synthesizer::{Speech, SpeechOptions, Synthesizer},
+};
 use ffi::Library;
 use shape::Shaper;
 
@@ -38,36 +41,18 @@ pub const MAX_TEXT: usize = 2_000;
 /// for walls of digits. The library's thread never waits for a listener; a job that would need more ends with an error.
 const MAX_PIECES: usize = 4_096;
 
-/// How a clause is spoken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SpeechOptions {
-    /// A file in the data folder's `voices/!v`, such as `f2` or `m3`; `None` is the plain voice.
-    pub variant: Option<String>,
-    /// Speed in words a minute, 80 to 450.
-    pub speed: u16,
-    /// Pitch, 0 to 100; 50 is the variant's own.
-    pub pitch: u8,
-}
-
-impl Default for SpeechOptions {
-    /// The plain voice at 155 words a minute, about six Malagasy syllables a second.
-    fn default() -> Self {
-        Self { variant: None, speed: 155, pitch: 50 }
-    }
-}
-
 /// A handle on the voice; cheap to clone.
 #[derive(Clone)]
-pub struct Synthesizer {
+pub struct Espeak {
     queue: Queue<Job>,
     variants: Arc<[String]>,
 }
 
-/// The process's one worker. The lock is taken only by [`Synthesizer::load`]: the library's state is global, and two
+/// The process's one worker. The lock is taken only by [`Espeak::load`]: the library's state is global, and two
 /// loads at once must not start two owners of it.
-static WORKER: Mutex<Option<(PathBuf, Synthesizer)>> = Mutex::new(None);
+static WORKER: Mutex<Option<(PathBuf, Espeak)>> = Mutex::new(None);
 
-impl Synthesizer {
+impl Espeak {
     /// Starts the voice on a data folder (the one that holds `phontab`); later calls with the same folder share it.
     ///
     /// # Errors
@@ -77,9 +62,9 @@ impl Synthesizer {
         data::check(data)?;
         let data = data.canonicalize().unwrap_or_else(|_| data.to_path_buf());
         let mut worker = WORKER.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((running, synthesizer)) = worker.as_ref() {
+        if let Some((running, espeak)) = worker.as_ref() {
             return if *running == data {
-                Ok(synthesizer.clone())
+                Ok(espeak.clone())
             } else {
                 Err(EngineError::Load(format!(
                     "the voice already runs on {}: one process has one voice data folder, not {} too",
@@ -91,48 +76,9 @@ impl Synthesizer {
         let variants = data::variants(&data)?.into();
         let folder = data.clone();
         let queue = spawn_engine(ENGINE, DEPTH, move || Library::open(&folder), serve)?;
-        let synthesizer = Self { queue, variants };
-        *worker = Some((data, synthesizer.clone()));
-        Ok(synthesizer)
-    }
-
-    /// Puts a clause in line. The text is plain: no markup in it is obeyed. Numbers, dates and money are best made
-    /// words before ([`crate::text::speakable`]).
-    ///
-    /// # Errors
-    /// [`EngineError::Input`] when there is nothing to say, the text is longer than [`MAX_TEXT`] or an option is out of
-    /// its range; [`EngineError::Overloaded`] at once when too many clauses wait.
-    pub fn speak(&self, text: &str, language: Language, options: SpeechOptions) -> Result<Speech, EngineError> {
-        if text.len() > MAX_TEXT {
-            let length = text.len();
-            return Err(EngineError::Input(format!(
-                "{length} bytes to say at once, {MAX_TEXT} at most: cut into clauses"
-            )));
-        }
-        let plain = plain(text);
-        if !plain.chars().any(char::is_alphanumeric) {
-            return Err(EngineError::Input("there is nothing to say: the text has no letter and no digit".into()));
-        }
-        self.check(&options)?;
-        let (pieces, speech) = mpsc::channel(MAX_PIECES);
-        let voice = match &options.variant {
-            Some(variant) => format!("{}+{variant}", language.code()),
-            None => language.code().to_owned(),
-        };
-        let pause = shape::pause_after(&plain);
-        let text = CString::new(plain).map_err(|_| EngineError::Input("the text holds a zero byte".into()))?;
-        self.queue.submit(Job { text, voice, language, speed: options.speed, pitch: options.pitch, pause, pieces })?;
-        Ok(Speech { pieces: speech })
-    }
-
-    /// Whether the engine's thread has ended although it should run.
-    pub fn stopped(&self) -> bool {
-        self.queue.stopped()
-    }
-
-    /// How many clauses wait.
-    pub fn waiting(&self) -> usize {
-        self.queue.waiting()
+        let espeak = Self { queue, variants };
+        *worker = Some((data, espeak.clone()));
+        Ok(espeak)
     }
 
     /// The names that [`SpeechOptions::variant`] takes, sorted.
@@ -160,15 +106,36 @@ impl Synthesizer {
     }
 }
 
-/// One clause being spoken; dropping it cancels the rest.
-pub struct Speech {
-    pieces: mpsc::Receiver<Result<Vec<i16>, EngineError>>,
-}
+impl Synthesizer for Espeak {
+    fn speak(&self, text: &str, language: Language, options: SpeechOptions) -> Result<Speech, EngineError> {
+        if text.len() > MAX_TEXT {
+            let length = text.len();
+            return Err(EngineError::Input(format!(
+                "{length} bytes to say at once, {MAX_TEXT} at most: cut into clauses"
+            )));
+        }
+        let plain = plain(text);
+        if !plain.chars().any(char::is_alphanumeric) {
+            return Err(EngineError::Input("there is nothing to say: the text has no letter and no digit".into()));
+        }
+        self.check(&options)?;
+        let (pieces, speech) = mpsc::channel(MAX_PIECES);
+        let voice = match &options.variant {
+            Some(variant) => format!("{}+{variant}", language.code()),
+            None => language.code().to_owned(),
+        };
+        let pause = shape::pause_after(&plain);
+        let text = CString::new(plain).map_err(|_| EngineError::Input("the text holds a zero byte".into()))?;
+        self.queue.submit(Job { text, voice, language, speed: options.speed, pitch: options.pitch, pause, pieces })?;
+        Ok(Speech::new(speech))
+    }
 
-impl Speech {
-    /// The next samples (16 kHz mono, any number of them, never none); `None` at the end. Cancel safe.
-    pub async fn next(&mut self) -> Option<Result<Vec<i16>, EngineError>> {
-        self.pieces.recv().await
+    fn waiting(&self) -> usize {
+        self.queue.waiting()
+    }
+
+    fn stopped(&self) -> bool {
+        self.queue.stopped()
     }
 }
 
@@ -277,14 +244,14 @@ mod tests {
     use super::*;
 
     /// The build's own data, unpacked once for all tests of the process.
-    fn voice() -> Synthesizer {
+    fn voice() -> Espeak {
         static FOLDER: OnceLock<PathBuf> = OnceLock::new();
         let folder = FOLDER.get_or_init(|| {
             let folder = std::env::temp_dir().join(format!("milo-voice-{}", std::process::id()));
             unpack(&folder);
             folder
         });
-        Synthesizer::load(folder).unwrap()
+        Espeak::load(folder).unwrap()
     }
 
     fn unpack(folder: &Path) {
@@ -424,19 +391,19 @@ mod tests {
     #[test]
     fn missing_truncated_or_foreign_data_is_named() {
         let folder = std::env::temp_dir().join(format!("milo-voice-broken-{}", std::process::id()));
-        let error = Synthesizer::load(&folder).err().unwrap().to_string();
+        let error = Espeak::load(&folder).err().unwrap().to_string();
         assert!(error.contains("cannot be read") && error.contains("unpacked anew"), "{error}");
         unpack(&folder);
         let phondata = fs::read(folder.join("phondata")).unwrap();
         fs::write(folder.join("phondata"), &phondata[..phondata.len() / 2]).unwrap();
-        let error = Synthesizer::load(&folder).err().unwrap().to_string();
+        let error = Espeak::load(&folder).err().unwrap().to_string();
         assert!(error.contains("phondata is not the one of this build"), "{error}");
         fs::write(folder.join("phondata"), phondata).unwrap();
         fs::write(folder.join("mg_dict"), "").unwrap();
-        let error = Synthesizer::load(&folder).err().unwrap().to_string();
+        let error = Espeak::load(&folder).err().unwrap().to_string();
         assert!(error.contains("mg_dict is empty"), "{error}");
         fs::remove_dir_all(&folder).unwrap();
         let deep = folder.join("deep".repeat(40));
-        assert!(Synthesizer::load(&deep).err().unwrap().to_string().contains("shorter"));
+        assert!(Espeak::load(&deep).err().unwrap().to_string().contains("shorter"));
     }
 }

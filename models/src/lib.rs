@@ -3,13 +3,14 @@
 //!
 //! ```text
 //!  frames ─► silero::VoiceActivity ─► probability of speech, each 32 ms
-//!  a turn ─► whisper::Transcriber ─► Transcript (text, language, confidence)
-//!  messages ─► llama::LanguageModel ─► Reply: tokens with their logprobs
-//!  a clause ─► text::speakable ─► espeak::Synthesizer ─► Speech: samples at 16 kHz
+//!  a turn ─► Transcriber ─► Transcript (text, language, confidence)          whisper | openai
+//!  messages ─► LanguageModel ─► Reply: tokens with their logprobs            llama   | openai, anthropic
+//!  a clause ─► text::speakable ─► Synthesizer ─► Speech: samples at 16 kHz   espeak  | openai
 //! ```
-//! Each engine is a handle that is cheap to clone, and one OS thread that owns its model and serves every call from one
-//! bounded queue ([`engine`]). A full queue refuses at once with [`engine::EngineError::Overloaded`]; nobody waits in line
-//! for a caller who has left: dropping an answer, a [`llama::Reply`] or an [`espeak::Speech`] cancels its work.
+//! An engine of this process is a handle that is cheap to clone, and one OS thread that owns its model and serves every call
+//! from one bounded queue ([`engine`]). One on a server ([`remote`]) is a task a request, so many at once. Where there is no
+//! place, either refuses at once with [`engine::EngineError::Overloaded`]; nobody waits in line for a caller who has left:
+//! dropping an answer, a [`language_model::Reply`] or a [`synthesizer::Speech`] cancels its work.
 //!
 //! The life of a reply: the prompt's known beginning is copied from a sequence that was read at load, the rest is read in
 //! pieces between the steps of other calls, each step decodes one token for every call that generates, [`text::clauses`]
@@ -18,13 +19,19 @@
 //! [`demo`] carries the small models that ship, [`manifest`] says what they are and checks them; how they were made stands
 //! in `models/training/`, what they can do on the card beside each.
 
+pub mod anthropic;
 pub mod demo;
 pub mod engine;
 pub mod espeak;
+pub mod language_model;
 pub mod llama;
 pub mod manifest;
 mod mel;
 pub mod onnx;
+pub mod openai;
+pub mod remote;
 pub mod silero;
+pub mod synthesizer;
 pub mod text;
+pub mod transcriber;
 pub mod whisper;

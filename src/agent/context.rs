@@ -1,6 +1,6 @@
 //! What was said, as both sides heard it: the language model's messages.
 
-use milo_models::llama::{ChatMessage, Role};
+use milo_models::language_model::{ChatMessage, Role};
 
 /// The conversation so far. Only what left on the wire counts as said.
 #[derive(Debug)]

@@ -1,14 +1,13 @@
 //! Listening: from the caller's first word to the transcript of a finished turn.
 
 use std::{
-    future::Future,
-    pin::Pin,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use milo_models::{
     engine::{EngineError, Language},
-    whisper::Transcript,
+    transcriber::{Transcribing, Transcript},
 };
 use serde_json::Value;
 use tokio::{
@@ -70,7 +69,6 @@ impl Quiet {
 }
 
 type Transcribed = Result<Transcript, EngineError>;
-pub(super) type Transcribing = Pin<Box<dyn Future<Output = Transcribed> + Send>>;
 
 /// The transcript that is begun on the likely end of a turn. Dropping it while it works skips the job.
 pub(super) enum Early {
@@ -173,7 +171,7 @@ impl Conversation<'_> {
 
 /// Hands a turn to the transcriber; without a language, the model tells it.
 pub(super) fn transcribe(engines: &Engines, turn: Vec<i16>, language: Option<Language>) -> Transcribing {
-    let transcriber = engines.transcriber.clone();
+    let transcriber = Arc::clone(&engines.transcriber);
     Box::pin(async move {
         timeout(TRANSCRIPT_LIMIT, transcriber.transcribe(turn, language)).await.unwrap_or_else(|_| {
             let reason = format!("no transcript came within {} s", TRANSCRIPT_LIMIT.as_secs());

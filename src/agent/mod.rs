@@ -22,8 +22,8 @@ use std::time::Duration;
 use milo_media::{Closed, Voice};
 use milo_models::{
     engine::{EngineError, Language},
-    llama::ChatRequest,
-    whisper::Transcript,
+    language_model::ChatRequest,
+    transcriber::Transcript,
 };
 use serde_json::{Value, json};
 use tokio::select;
@@ -47,7 +47,7 @@ use reply::{Marks, Reply};
 
 use crate::{
     call::Record,
-    engines::Engines,
+    engines::{Engines, Mode},
     store::{NewTurn, Stages, Stamp},
 };
 
@@ -192,6 +192,7 @@ impl Conversation<'_> {
         ear: &mut Ear,
         voice: &mut Voice,
     ) -> Answered {
+        let mut first = self.engines.mind.mode();
         let (mut mouth, said, refused) = loop {
             let request = ChatRequest {
                 messages: context.messages(&transcript.text),
@@ -199,7 +200,7 @@ impl Conversation<'_> {
                 temperature: self.persona.temperature,
                 seed: 0,
             };
-            let tokens = match self.engines.language_model.reply(request) {
+            let tokens = match self.engines.mind.reply(request, first).await {
                 Ok(tokens) => tokens,
                 Err(error) => {
                     self.failed(&error);
@@ -213,11 +214,17 @@ impl Conversation<'_> {
             let said = self.speak(&mut mouth, ear, voice).await;
             match said {
                 // The conversation has outgrown the model's context: without its oldest exchange it may fit.
-                Said::Ended(Spoken::Broken(EngineError::Input(_))) if mouth.text().is_empty() && context.forget() => {}
+                Said::Ended(Spoken::Broken(EngineError::Input(_))) if mouth.text().is_empty() && context.forget() => {
+                    first = mouth.mode().unwrap_or(first);
+                }
                 said => break (mouth, said, false),
             }
         };
-        let marks = mouth.marks();
+        let (marks, mode) = (mouth.marks(), mouth.mode());
+        if let Some(error) = mouth.broke_off() {
+            tracing::warn!(call.id = %self.record.id(), %error, "a reply was cut off; it ends at what was said");
+            self.record.event("reply_cut", json!({ "error": error.to_string() }));
+        }
         let said = match said {
             Said::Ended(Spoken::Doubtful | Spoken::Nothing) => {
                 self.record.event("reply_doubtful", Value::Null);
@@ -226,7 +233,7 @@ impl Conversation<'_> {
             }
             said => said,
         };
-        self.write_turn(heard, transcript, &mouth, marks, &said, voice);
+        self.write_turn(heard, transcript, &mouth, (marks, mode), &said, voice);
         context.remember(&transcript.text, &mouth.heard(voice));
         match (said, refused) {
             (Said::Closed, _) => Answered::End(Ending::Lost),
@@ -337,7 +344,7 @@ impl Conversation<'_> {
         heard: &Heard,
         transcript: &Transcript,
         mouth: &Mouth,
-        marks: Marks,
+        (marks, mode): (Marks, Option<Mode>),
         said: &Said,
         voice: &Voice,
     ) {
@@ -347,8 +354,9 @@ impl Conversation<'_> {
             said: Some(mouth.text()),
             said_heard: Some(mouth.heard(voice)),
             interrupted: matches!(said, Said::Interrupted),
-            confidence: Some(f64::from(transcript.confidence)),
+            confidence: transcript.confidence.map(f64::from),
             language: Some(transcript.language.code().into()),
+            mode: mode.map(|mode| mode.as_str().into()),
             stages: heard.stages(marks, mouth.first_out(voice)),
             recording_at_ms: self.record.places(heard.end.speech, mouth.first_out(voice)),
         };
@@ -365,6 +373,7 @@ impl Conversation<'_> {
             interrupted: matches!(said, Said::Interrupted),
             confidence: None,
             language: Some(self.language.code().into()),
+            mode: None,
             stages: Stages::default(),
             recording_at_ms: self.record.places((None, None), mouth.first_out(voice)),
         };

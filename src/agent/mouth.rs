@@ -1,17 +1,18 @@
 //! The agent's mouth: a reply's steps into 20 ms frames on the leg, and the account of what was heard of them.
 
-use std::{collections::VecDeque, time::Instant};
+use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 use milo_media::{FRAME_SAMPLES, Frame, Voice};
 use milo_models::{
     engine::{EngineError, Language},
-    espeak::Synthesizer,
+    synthesizer::Synthesizer,
 };
 
 use super::{
     context::Script,
     reply::{Marks, Reply, Step},
 };
+use crate::engines::Mode;
 
 /// How a reply ended by itself.
 #[derive(Debug)]
@@ -115,6 +116,16 @@ impl Mouth {
         self.hang_up
     }
 
+    /// Who answered.
+    pub(super) fn mode(&self) -> Option<Mode> {
+        self.reply.mode()
+    }
+
+    /// Why the reply ended before it was complete.
+    pub(super) fn broke_off(&self) -> Option<&EngineError> {
+        self.reply.cut()
+    }
+
     /// When the engines first answered.
     pub(super) fn marks(&self) -> Marks {
         self.reply.marks()
@@ -125,7 +136,7 @@ impl Mouth {
 pub async fn announce(
     words: &str,
     language: Language,
-    synthesizer: &Synthesizer,
+    synthesizer: &Arc<dyn Synthesizer>,
     voice: &mut Voice,
 ) -> Result<(), EngineError> {
     match Mouth::new(Reply::words(words, synthesizer, language), voice).speak(voice).await {

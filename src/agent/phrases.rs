@@ -8,7 +8,7 @@ use std::{
 
 use milo_models::{
     engine::{EngineError, Language},
-    espeak::{SpeechOptions, Synthesizer},
+    synthesizer::{SpeechOptions, Synthesizer},
     text::speakable,
 };
 
@@ -21,7 +21,7 @@ pub struct SetPhrases(HashMap<(String, Language), Arc<[i16]>>);
 impl SetPhrases {
     /// Lets the voice speak every sentence of the personas once.
     pub async fn make<'a>(
-        voice: &Synthesizer,
+        voice: &Arc<dyn Synthesizer>,
         personas: impl Iterator<Item = &'a Persona>,
     ) -> Result<Self, EngineError> {
         let mut made = HashMap::new();
@@ -47,7 +47,11 @@ impl SetPhrases {
 }
 
 /// Words as sound.
-pub(crate) async fn spoken(voice: &Synthesizer, text: &str, language: Language) -> Result<Arc<[i16]>, EngineError> {
+pub(crate) async fn spoken(
+    voice: &Arc<dyn Synthesizer>,
+    text: &str,
+    language: Language,
+) -> Result<Arc<[i16]>, EngineError> {
     let mut speech = voice.speak(&speakable(text, language), language, SpeechOptions::default())?;
     let mut samples = Vec::new();
     while let Some(chunk) = speech.next().await {

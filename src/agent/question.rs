@@ -5,7 +5,7 @@ use std::{future::pending, sync::Arc, time::Duration};
 use milo_media::Voice;
 use milo_models::{
     engine::{EngineError, Language},
-    whisper::Transcript,
+    transcriber::Transcript,
 };
 use tokio::{
     select,

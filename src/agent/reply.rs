@@ -9,13 +9,13 @@ use std::{
 
 use milo_models::{
     engine::{EngineError, Language},
-    espeak::{Speech, SpeechOptions, Synthesizer},
-    llama,
+    synthesizer::{Speech, SpeechOptions, Synthesizer},
     text::{clauses::Clauses, speakable},
 };
 use tokio::time::timeout_at;
 
 use super::words::{Piece, Words};
+use crate::engines::{Mode, Saying};
 
 /// An engine that says nothing for so long has failed: the caller must not be left in silence.
 const STALL: Duration = Duration::from_secs(6);
@@ -45,12 +45,18 @@ pub(super) struct Marks {
 /// A reply on its way.
 pub(super) struct Reply {
     source: Source,
-    voice: Synthesizer,
+    voice: Arc<dyn Synthesizer>,
     language: Language,
     clauses: Clauses,
     waiting: VecDeque<String>,
     speech: Option<Speech>,
     marks: Marks,
+    /// Who answers, once a model is asked.
+    mode: Option<Mode>,
+    /// Whether the model has said a word.
+    has_words: bool,
+    /// Why the model said no more, although it had not finished.
+    cut: Option<EngineError>,
     /// Since when the engines are waited for; it lasts over interruptions of the wait, so that a stall is noticed.
     waiting_since: Option<tokio::time::Instant>,
 }
@@ -66,31 +72,39 @@ enum Source {
 
 impl Reply {
     /// A reply by the language model.
-    pub(super) fn by_model(tokens: llama::Reply, least: Option<f32>, voice: &Synthesizer, language: Language) -> Self {
+    pub(super) fn by_model(
+        tokens: Saying,
+        least: Option<f32>,
+        voice: &Arc<dyn Synthesizer>,
+        language: Language,
+    ) -> Self {
         Self::new(Source::Model(Words::new(tokens, least)), voice, language)
     }
 
     /// A sentence that needs no model.
-    pub(super) fn phrase(text: &str, samples: Arc<[i16]>, voice: &Synthesizer, language: Language) -> Self {
+    pub(super) fn phrase(text: &str, samples: Arc<[i16]>, voice: &Arc<dyn Synthesizer>, language: Language) -> Self {
         Self::new(Source::Phrase(Some((text.into(), samples))), voice, language)
     }
 
     /// Words of Milo's own, by the voice alone.
-    pub(super) fn words(text: &str, voice: &Synthesizer, language: Language) -> Self {
+    pub(super) fn words(text: &str, voice: &Arc<dyn Synthesizer>, language: Language) -> Self {
         let mut reply = Self::new(Source::Ended, voice, language);
         reply.waiting.push_back(text.into());
         reply
     }
 
-    fn new(source: Source, voice: &Synthesizer, language: Language) -> Self {
+    fn new(source: Source, voice: &Arc<dyn Synthesizer>, language: Language) -> Self {
         Self {
             source,
-            voice: voice.clone(),
+            voice: Arc::clone(voice),
             language,
             clauses: Clauses::default(),
             waiting: VecDeque::new(),
             speech: None,
             marks: Marks::default(),
+            mode: None,
+            has_words: false,
+            cut: None,
             waiting_since: None,
         }
     }
@@ -100,7 +114,17 @@ impl Reply {
         self.marks
     }
 
-    /// The next step, or `None` when all was said. Cancel safe.
+    /// Who answered; nobody where it is a sentence that needs no model.
+    pub(super) fn mode(&self) -> Option<Mode> {
+        self.mode
+    }
+
+    /// Why the reply ended before it was complete.
+    pub(super) fn cut(&self) -> Option<&EngineError> {
+        self.cut.as_ref()
+    }
+
+    /// The next step, or `None` when all was said. What a model leaves unfinished is said as far as it came. Cancel safe.
     pub(super) async fn next(&mut self) -> Option<Result<Step, EngineError>> {
         let step = self.step().await;
         self.waiting_since = None;
@@ -146,23 +170,33 @@ impl Reply {
                     *phrase = Some((String::new(), samples));
                     return Some(Ok(Step::Clause(text)));
                 }
-                Source::Model(words) => match stalled("language model", timeout_at(deadline, words.next()).await) {
-                    Some(Ok(Piece::Text(text))) => {
-                        self.waiting_since = None;
-                        self.marks.first_token.get_or_insert_with(Instant::now);
-                        self.waiting.extend(self.clauses.push(&text));
+                Source::Model(words) => {
+                    let piece = stalled("language model", timeout_at(deadline, words.next()).await);
+                    self.mode = Some(words.mode());
+                    match piece {
+                        Some(Ok(Piece::Text(text))) => {
+                            self.waiting_since = None;
+                            self.marks.first_token.get_or_insert_with(Instant::now);
+                            self.has_words |= !text.trim().is_empty();
+                            self.waiting.extend(self.clauses.push(&text));
+                        }
+                        Some(Ok(Piece::Doubtful)) => {
+                            self.source = Source::Ended;
+                            return Some(Ok(Step::Doubtful));
+                        }
+                        Some(Ok(Piece::HangUp)) => return Some(Ok(Step::HangUp)),
+                        Some(Err(error)) if self.has_words => {
+                            self.cut = Some(error);
+                            self.waiting.extend(self.clauses.finish());
+                            self.source = Source::Ended;
+                        }
+                        Some(Err(error)) => return Some(Err(error)),
+                        None => {
+                            self.waiting.extend(self.clauses.finish());
+                            self.source = Source::Ended;
+                        }
                     }
-                    Some(Ok(Piece::Doubtful)) => {
-                        self.source = Source::Ended;
-                        return Some(Ok(Step::Doubtful));
-                    }
-                    Some(Ok(Piece::HangUp)) => return Some(Ok(Step::HangUp)),
-                    Some(Err(error)) => return Some(Err(error)),
-                    None => {
-                        self.waiting.extend(self.clauses.finish());
-                        self.source = Source::Ended;
-                    }
-                },
+                }
             }
         }
     }

@@ -1,6 +1,8 @@
 //! A language model's tokens as words that may be said or shown: weighed at the beginning, without the model's own signs.
 
-use milo_models::{engine::EngineError, llama};
+use milo_models::engine::EngineError;
+
+use crate::engines::{Mode, Saying};
 
 /// The model's own sign that the conversation is over.
 const HANG_UP: &str = "[hangup]";
@@ -21,7 +23,7 @@ pub(crate) enum Piece {
 
 /// A reply on its way. Dropping it cancels the rest.
 pub(crate) struct Words {
-    tokens: llama::Reply,
+    tokens: Saying,
     /// Text not yet released by the gate or by an open bracket.
     held: String,
     gate: Gate,
@@ -43,10 +45,15 @@ enum Gate {
 }
 
 impl Words {
-    /// Of these tokens; those at the beginning must have a mean logprob of `least`, if it is given.
-    pub(crate) fn new(tokens: llama::Reply, least: Option<f32>) -> Self {
+    /// Of these tokens; those at the beginning must have a mean logprob of `least`, if it is given and they have one.
+    pub(crate) fn new(tokens: Saying, least: Option<f32>) -> Self {
         let gate = least.map_or(Gate::Open, |least| Gate::Weighing { least, sum: 0.0, count: 0 });
         Self { tokens, held: String::new(), gate, hang_up: false, state: State::Coming }
+    }
+
+    /// Who answers, as far as it is known.
+    pub(crate) fn mode(&self) -> Mode {
+        self.tokens.mode()
     }
 
     /// The next piece, one a token; `None` at the end. Cancel safe.
@@ -89,8 +96,12 @@ impl Words {
 }
 
 impl Gate {
-    /// Weighs the next token; true when the reply is too unlikely.
-    fn doubts(&mut self, logprob: f32) -> bool {
+    /// Weighs the next token; true when the reply is too unlikely. What is not told cannot be weighed.
+    fn doubts(&mut self, logprob: Option<f32>) -> bool {
+        let Some(logprob) = logprob else {
+            *self = Self::Open;
+            return false;
+        };
         if let Self::Weighing { least, sum, count } = self {
             *sum += logprob;
             *count += 1;
@@ -145,9 +156,11 @@ mod tests {
     #[test]
     fn the_gate_weighs_the_first_tokens_only() {
         let mut gate = Gate::Weighing { least: -1.0, sum: 0.0, count: 0 };
-        assert!((0..GATED_TOKENS).all(|_| !gate.doubts(-0.2)));
-        assert!(!gate.doubts(-50.0));
+        assert!((0..GATED_TOKENS).all(|_| !gate.doubts(Some(-0.2))));
+        assert!(!gate.doubts(Some(-50.0)));
         let mut gate = Gate::Weighing { least: -1.0, sum: 0.0, count: 0 };
-        assert!((0..GATED_TOKENS).any(|_| gate.doubts(-1.5)));
+        assert!((0..GATED_TOKENS).any(|_| gate.doubts(Some(-1.5))));
+        let mut gate = Gate::Weighing { least: -1.0, sum: 0.0, count: 0 };
+        assert!(!gate.doubts(None) && !gate.doubts_the_end(), "what is not told is not doubted");
     }
 }

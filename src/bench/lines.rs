@@ -10,6 +10,7 @@ use milo_media::{
     Codec, FRAME_MS, Frame, LegOptions, LegStats, SAMPLE_RATE, Session,
     replay::{Impairment, replay},
 };
+use milo_models::transcriber::Transcriber as _;
 
 use super::clean::{Engines, Voices, words::Errors};
 

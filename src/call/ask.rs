@@ -31,7 +31,7 @@ pub(super) struct Gathered {
     /// The words, if it was words.
     pub(super) words: String,
     /// How sure it is.
-    pub(super) percent: u8,
+    pub(super) percent: Option<u8>,
 }
 
 impl Line {
@@ -152,11 +152,13 @@ impl Line {
                     // Which keys, stands in the log key by key, or not at all where it is private.
                     let right = keys.len() >= gather.min;
                     log.event("gathered", json!({ "into": gather.into, "keys": keys.len(), "right": right }));
-                    right.then_some(Gathered { value: keys, words: String::new(), percent: 100 })
+                    right.then_some(Gathered { value: keys, words: String::new(), percent: Some(100) })
                 }
                 Reply::Words(transcript) => {
                     let percent = percent(&transcript);
-                    let meaning = gather.meaning(&transcript.text).filter(|_| percent >= gather.min_confidence);
+                    let meaning = gather
+                        .meaning(&transcript.text)
+                        .filter(|_| percent.is_none_or(|percent| percent >= gather.min_confidence));
                     let heard = log.masked(&transcript.text);
                     let detail = json!({
                         "into": gather.into,

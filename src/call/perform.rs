@@ -127,8 +127,9 @@ pub(super) async fn perform(
 
 /// Keeps what was gathered in the variables that the plan has for it; without it, they are empty.
 fn keep(gather: &Gather, gathered: Option<Gathered>, variables: &mut Variables) {
-    let (value, words, percent) = gathered
-        .map_or_else(Default::default, |gathered| (gathered.value, gathered.words, gathered.percent.to_string()));
+    let (value, words, percent) = gathered.map_or_else(Default::default, |gathered| {
+        (gathered.value, gathered.words, gathered.percent.map(|percent| percent.to_string()).unwrap_or_default())
+    });
     variables.set(&gather.into, value);
     gather.transcript.iter().for_each(|name| variables.set(name, words.clone()));
     gather.confidence.iter().for_each(|name| variables.set(name, percent.clone()));

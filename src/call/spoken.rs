@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use milo_models::{engine::Language, whisper::Transcript};
+use milo_models::{engine::Language, transcriber::Transcript};
 use serde_json::json;
 
 use super::{
@@ -33,9 +33,9 @@ pub(super) enum Reply {
     Nothing,
 }
 
-/// A sure word is one of a hundred percent.
-pub(super) fn percent(transcript: &Transcript) -> u8 {
-    (transcript.confidence.clamp(0.0, 1.0) * 100.0).round() as u8
+/// A sure word is one of a hundred percent; nothing where the transcriber does not say how sure it is.
+pub(super) fn percent(transcript: &Transcript) -> Option<u8> {
+    transcript.confidence.map(|sure| (sure.clamp(0.0, 1.0) * 100.0).round() as u8)
 }
 
 impl Line {

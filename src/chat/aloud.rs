@@ -4,7 +4,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use milo_models::{
     engine::{EngineError, Language},
-    espeak::{Speech, SpeechOptions, Synthesizer},
+    synthesizer::{Speech, SpeechOptions, Synthesizer},
     text::{clauses::Clauses, speakable},
 };
 use tokio::{
@@ -23,7 +23,7 @@ const LONGEST: usize = 1_500;
 
 /// A text being said. Dropping it cancels the rest.
 pub struct Aloud {
-    voice: Synthesizer,
+    voice: Arc<dyn Synthesizer>,
     room: Arc<Semaphore>,
     language: Language,
     options: SpeechOptions,
@@ -35,7 +35,7 @@ pub struct Aloud {
 
 impl Aloud {
     pub(super) fn new(
-        (voice, room): (Synthesizer, Arc<Semaphore>),
+        (voice, room): (Arc<dyn Synthesizer>, Arc<Semaphore>),
         text: &str,
         language: Language,
         options: SpeechOptions,

@@ -2,18 +2,21 @@
 
 use milo_models::{
     engine::{EngineError, Language},
-    llama::{ChatRequest, LanguageModel},
+    language_model::ChatRequest,
 };
-use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit};
+use tokio::sync::OwnedMutexGuard;
 
 use super::sessions::Session;
-use crate::agent::{Persona, Phrase, Piece, Words};
+use crate::{
+    agent::{Persona, Phrase, Piece, Words},
+    engines::{Mind, Mode},
+};
 
 /// An answer on its way. The session remembers it when it is complete.
 pub struct Answer {
-    /// Its place among the answers that are written.
-    _place: OwnedSemaphorePermit,
-    model: LanguageModel,
+    mind: Mind,
+    /// Who is asked, and in the end: who answered.
+    mode: Mode,
     session: OwnedMutexGuard<Session>,
     message: String,
     words: Option<Words>,
@@ -24,20 +27,20 @@ pub struct Answer {
     /// What is said where the model cannot be trusted.
     not_understood: String,
     ends: bool,
+    is_cut: bool,
 }
 
 impl Answer {
-    pub(super) fn begin(
-        place: OwnedSemaphorePermit,
-        model: LanguageModel,
+    pub(super) async fn begin(
+        mind: Mind,
         session: OwnedMutexGuard<Session>,
         persona: &Persona,
         message: &str,
     ) -> Result<Self, EngineError> {
         let not_understood = persona.phrase(Phrase::NotUnderstood, session.language).to_owned();
         let mut answer = Self {
-            _place: place,
-            model,
+            mode: mind.mode(),
+            mind,
             session,
             message: message.into(),
             words: None,
@@ -47,15 +50,18 @@ impl Answer {
             temperature: persona.temperature,
             not_understood,
             ends: false,
+            is_cut: false,
         };
-        answer.start()?;
+        answer.start().await?;
         Ok(answer)
     }
 
-    fn start(&mut self) -> Result<(), EngineError> {
+    async fn start(&mut self) -> Result<(), EngineError> {
         let messages = self.session.context.messages(&self.message);
         let (max_tokens, temperature) = (self.max_tokens, self.temperature);
-        let tokens = self.model.reply(ChatRequest { messages, max_tokens, temperature, seed: 0 })?;
+        let request = ChatRequest { messages, max_tokens, temperature, seed: 0 };
+        let tokens = self.mind.reply(request, self.mode).await?;
+        self.mode = tokens.mode();
         self.words = Some(Words::new(tokens, self.least));
         Ok(())
     }
@@ -75,6 +81,16 @@ impl Answer {
         &self.said
     }
 
+    /// Who answers, as far as it is known.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Whether the model said no more although it had not finished.
+    pub fn is_cut(&self) -> bool {
+        self.is_cut
+    }
+
     /// Whether the model takes the conversation to be over.
     pub fn ends(&self) -> bool {
         self.ends
@@ -87,7 +103,9 @@ impl Answer {
     /// does not remember the message.
     pub async fn next(&mut self) -> Option<Result<String, EngineError>> {
         loop {
-            let piece = self.words.as_mut()?.next().await;
+            let words = self.words.as_mut()?;
+            let piece = words.next().await;
+            self.mode = words.mode();
             match piece {
                 Some(Ok(Piece::Text(text))) if text.is_empty() => {}
                 Some(Ok(Piece::Text(text))) => {
@@ -98,10 +116,17 @@ impl Answer {
                 Some(Ok(Piece::Doubtful)) => return self.excuse(),
                 // The conversation has outgrown the model's context: without its oldest exchange it may fit.
                 Some(Err(EngineError::Input(_))) if self.said.is_empty() && self.session.context.forget() => {
-                    if let Err(error) = self.start() {
+                    self.words = None;
+                    if let Err(error) = self.start().await {
                         self.words = None;
                         return Some(Err(error));
                     }
+                }
+                Some(Err(error)) if !self.said.trim().is_empty() => {
+                    tracing::warn!(%error, "a reply was cut off; it ends at what was said");
+                    self.is_cut = true;
+                    self.remember();
+                    return None;
                 }
                 Some(Err(error)) => {
                     self.words = None;

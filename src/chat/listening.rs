@@ -7,7 +7,8 @@ use milo_media::{FRAME_SAMPLES, Frame};
 use milo_models::{
     engine::{EngineError, Language},
     silero::{VadStream, VoiceActivity},
-    whisper::{self, Transcriber},
+    transcriber::Transcriber,
+    whisper,
 };
 use serde::Serialize;
 use tokio::{
@@ -40,8 +41,8 @@ pub struct Part {
     pub text: String,
     /// What is spoken in it.
     pub language: Language,
-    /// How sure the model is of the words, 0 to 1.
-    pub confidence: f32,
+    /// How sure the model is of the words, 0 to 1, if it says so.
+    pub confidence: Option<f32>,
 }
 
 /// What is known after another piece.
@@ -62,8 +63,8 @@ pub struct Transcribed {
     pub text: String,
     /// What is spoken in most of it.
     pub language: Language,
-    /// The mean of the segments', each as much as it is long; 0 when nothing was said.
-    pub confidence: f32,
+    /// The mean of the segments', each as much as it is long; 0 when nothing was said; none when the model does not say it.
+    pub confidence: Option<f32>,
     /// How long the recording is.
     pub duration_ms: u64,
     /// How long all of it took.
@@ -74,7 +75,7 @@ pub struct Transcribed {
 
 /// A recording being transcribed. Dropping it cancels the rest.
 pub struct Listening {
-    transcriber: Transcriber,
+    transcriber: Arc<dyn Transcriber>,
     room: Arc<Semaphore>,
     activity: VadStream,
     samples: Vec<i16>,
@@ -90,7 +91,7 @@ pub struct Listening {
 
 impl Listening {
     pub(super) fn new(
-        (transcriber, activity, room): (Transcriber, &VoiceActivity, Arc<Semaphore>),
+        (transcriber, activity, room): (Arc<dyn Transcriber>, &VoiceActivity, Arc<Semaphore>),
         samples: Vec<i16>,
         language: Option<Language>,
     ) -> Self {
@@ -211,12 +212,12 @@ impl Listening {
                 .sum::<u64>()
         };
         let (mg, fr) = (spoken(Language::Mg), spoken(Language::Fr));
-        let sure: f64 =
-            self.parts.iter().map(|part| f64::from(part.confidence) * (part.end_ms - part.start_ms) as f64).sum();
+        let weighed = |part: &Part| Some(f64::from(part.confidence?) * (part.end_ms - part.start_ms) as f64);
+        let sure: Option<f64> = self.parts.iter().map(weighed).sum();
         Transcribed {
             text: self.parts.iter().map(|part| part.text.as_str()).collect::<Vec<_>>().join(" "),
             language: if fr > mg { Language::Fr } else { self.language.unwrap_or(Language::Mg) },
-            confidence: if mg + fr == 0 { 0.0 } else { (sure / (mg + fr) as f64) as f32 },
+            confidence: sure.map(|sure| if mg + fr == 0 { 0.0 } else { (sure / (mg + fr) as f64) as f32 }),
             duration_ms: (self.samples.len() / SAMPLES_PER_MS) as u64,
             processing_ms: took.as_millis() as u64,
             segments: self.parts.clone(),

@@ -15,7 +15,7 @@ use std::{sync::Arc, time::Duration};
 
 use milo_models::{
     engine::{EngineError, Language},
-    espeak::SpeechOptions,
+    synthesizer::SpeechOptions,
     text::tongue,
 };
 use tokio::{
@@ -28,7 +28,10 @@ pub use answer::Answer;
 pub use listening::{Listening, Part, Progress, Transcribed};
 pub use sessions::{Said, Sessions};
 
-use crate::{dialplan::Editions, engines::Engines};
+use crate::{
+    dialplan::Editions,
+    engines::{Engines, Mind},
+};
 
 /// The longest message, in characters.
 pub const LONGEST_MESSAGE: usize = 4_000;
@@ -86,7 +89,8 @@ pub struct Chats {
     editions: Editions,
     persona: Arc<str>,
     sessions: Arc<Sessions>,
-    answers: Arc<Semaphore>,
+    /// Answers leave room for calls.
+    mind: Mind,
     texts: Arc<Semaphore>,
     utterances: Arc<Semaphore>,
 }
@@ -102,8 +106,9 @@ impl Chats {
     /// `exchanges`.
     pub fn new(engines: Engines, editions: Editions, persona: &str, lifetime: Duration, exchanges: usize) -> Self {
         let sessions = Arc::new(Sessions::new(lifetime, exchanges));
-        let [answers, texts, utterances] = [ANSWERS, TEXTS, UTTERANCES].map(|places| Arc::new(Semaphore::new(places)));
-        Self { engines, editions, persona: persona.into(), sessions, answers, texts, utterances }
+        let [texts, utterances] = [TEXTS, UTTERANCES].map(|places| Arc::new(Semaphore::new(places)));
+        let mind = engines.mind.by_turns(ANSWERS);
+        Self { engines, editions, persona: persona.into(), sessions, mind, texts, utterances }
     }
 
     /// The sessions that are kept.
@@ -132,18 +137,17 @@ impl Chats {
         let mut session = session.lock_owned().await;
         session.language = message.language.or_else(|| tongue(text)).unwrap_or(session.language);
         session.context.set_prompt(&persona.prompt);
-        let place = turn("language model", &self.answers).await?;
-        Ok(Answer::begin(place, self.engines.language_model.clone(), session, persona, text)?)
+        Ok(Answer::begin(self.mind.clone(), session, persona, text).await?)
     }
 
     /// Begins to transcribe 16 kHz samples; without a language the model tells it.
     pub fn listen(&self, samples: Vec<i16>, language: Option<Language>) -> Listening {
         let room = Arc::clone(&self.utterances);
-        Listening::new((self.engines.transcriber.clone(), &self.engines.activity, room), samples, language)
+        Listening::new((Arc::clone(&self.engines.transcriber), &self.engines.activity, room), samples, language)
     }
 
     /// Begins to say a text, clause by clause.
     pub fn aloud(&self, text: &str, language: Language, options: SpeechOptions) -> Aloud {
-        Aloud::new((self.engines.voice.clone(), Arc::clone(&self.texts)), text, language, options)
+        Aloud::new((Arc::clone(&self.engines.voice), Arc::clone(&self.texts)), text, language, options)
     }
 }

@@ -1,17 +1,28 @@
-//! `[engines]`: the models. An unset path means the small demonstration model that ships with Milo.
+//! `[engines]`: the models. An unset path means the small demonstration model that ships with Milo; an engine may be a server that
+//! is asked, and then the local one answers where that does not.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::Faults;
+use super::{Faults, Secret, SecretUrl};
 
 /// All engines.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Engines {
     /// `libonnxruntime.so`, when it is not where `make setup` puts it.
     pub onnxruntime: Option<PathBuf>,
+    /// What Anthropic's server, or one that speaks its protocol, is shown, where an engine names no file with another.
+    pub anthropic_api_key: Option<Secret>,
+    /// The same for servers that speak OpenAI's protocol.
+    pub openai_api_key: Option<Secret>,
+    /// The proxy over which servers are asked; unset: as HTTPS_PROXY, HTTP_PROXY and NO_PROXY say.
+    pub proxy: Option<SecretUrl>,
+    /// The authorities that servers' certificates are believed by, a PEM file; unset: those of the system.
+    pub ca: Option<PathBuf>,
+    /// How long a connection to a server may take, in seconds.
+    pub connect_timeout_s: f64,
     /// Voice activity.
     pub vad: Vad,
     /// Speech to text.
@@ -20,6 +31,23 @@ pub struct Engines {
     pub llm: Llm,
     /// The voice.
     pub tts: Tts,
+}
+
+impl Default for Engines {
+    fn default() -> Self {
+        Self {
+            onnxruntime: None,
+            anthropic_api_key: None,
+            openai_api_key: None,
+            proxy: None,
+            ca: None,
+            connect_timeout_s: 1.0,
+            vad: Vad::default(),
+            stt: Stt::default(),
+            llm: Llm::default(),
+            tts: Tts::default(),
+        }
+    }
 }
 
 /// `[engines.vad]`
@@ -40,10 +68,37 @@ pub struct Stt {
     pub threads: usize,
 }
 
+/// Who answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LlmEngine {
+    /// The model in this process.
+    #[default]
+    Local,
+    /// A server that is asked by the Anthropic Messages protocol.
+    Anthropic,
+    /// A server that is asked by OpenAI's protocol.
+    Openai,
+}
+
 /// `[engines.llm]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Llm {
+    /// Who answers; where it is a server, the local model answers what that does not.
+    pub engine: LlmEngine,
+    /// The server's address; unset: Anthropic's or OpenAI's own.
+    pub url: Option<String>,
+    /// The model's name on the server; unset, of Anthropic's: [`Llm::CLAUDE`].
+    pub model: Option<String>,
+    /// A file whose only line is the key for the server, read in place of the key of `[engines]`.
+    pub api_key_file: Option<PathBuf>,
+    /// How long the server's first word may take, in seconds; then the local model answers.
+    pub first_token_timeout_s: f64,
+    /// How long its next word may take; then the reply ends there.
+    pub token_timeout_s: f64,
+    /// Replies of the server under way at once; beyond them the local model answers.
+    pub parallel: usize,
     /// A GGUF file with its own chat template.
     pub path: Option<PathBuf>,
     /// Threads a decode may use; 0 takes half of the machine's cores, at least one, and one for the shipped model.
@@ -60,8 +115,27 @@ pub struct Llm {
 
 impl Default for Llm {
     fn default() -> Self {
-        Self { path: None, threads: 0, context_tokens: 4_096, sequences: 4, queue: 16, gpu_layers: 0 }
+        Self {
+            engine: LlmEngine::Local,
+            url: None,
+            model: None,
+            api_key_file: None,
+            first_token_timeout_s: 2.0,
+            token_timeout_s: 4.0,
+            parallel: 256,
+            path: None,
+            threads: 0,
+            context_tokens: 4_096,
+            sequences: 4,
+            queue: 16,
+            gpu_layers: 0,
+        }
     }
+}
+
+impl Llm {
+    /// The model of Anthropic's that answers where none is named: the one that answers first.
+    pub const CLAUDE: &str = "claude-haiku-4-5";
 }
 
 /// `[engines.tts]`
@@ -80,10 +154,24 @@ impl Engines {
             ("engines.stt.path", &self.stt.path),
             ("engines.llm.path", &self.llm.path),
             ("engines.tts.path", &self.tts.path),
+            ("engines.ca", &self.ca),
+            ("engines.llm.api_key_file", &self.llm.api_key_file),
         ] {
             if path.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
-                faults.add(key, "is empty: remove the line for the shipped model, or give a path".into());
+                faults.add(key, "is empty: remove the line for what is without it, or give a path".into());
             }
+        }
+        // A call takes an engine for stuck that is silent for six seconds, and the local model wants some of them.
+        faults.within("engines.connect_timeout_s", self.connect_timeout_s, 0.05..=60.0);
+        faults.within("engines.llm.first_token_timeout_s", self.llm.first_token_timeout_s, 0.05..=4.0);
+        faults.within("engines.llm.token_timeout_s", self.llm.token_timeout_s, 0.05..=5.0);
+        faults.within("engines.llm.parallel", self.llm.parallel, 1..=4_096);
+        if self.proxy.as_ref().is_some_and(|proxy| !is_web(proxy.reveal())) {
+            faults.add("engines.proxy", "is no http://HOST:PORT".into());
+        }
+        is_server("engines.llm.url", self.llm.url.as_deref(), faults);
+        if self.llm.engine == LlmEngine::Openai && self.llm.model.is_none() {
+            faults.add("engines.llm.model", "is missing: name the model that the server is to answer with".into());
         }
         faults.within("engines.stt.threads", self.stt.threads, 0..=512);
         faults.within("engines.llm.threads", self.llm.threads, 0..=512);
@@ -100,5 +188,17 @@ impl Engines {
                 ),
             );
         }
+    }
+}
+
+fn is_web(url: &str) -> bool {
+    url.starts_with("http://") || url.starts_with("https://")
+}
+
+/// A server's address holds no key and no password: it is shown.
+fn is_server(key: &str, url: Option<&str>, faults: &mut Faults<'_>) {
+    if url.is_some_and(|url| !is_web(url) || url.contains(['@', '?', '#']) || url.chars().any(char::is_whitespace)) {
+        faults
+            .add(key, "is no address of a server, such as https://api.example.com or http://127.0.0.1:8080/v1".into());
     }
 }

@@ -15,12 +15,14 @@ use super::{
 
 /// The Python system's names (and two of Milo's own) for settings that exist.
 const NAMES: &[(&str, &str)] = &[
+    ("ANTHROPIC_API_KEY", "engines.anthropic_api_key"),
     ("API_KEY", "http.api_key"),
     ("DATABASE_URL", "database.url"),
     ("LOCAL_LLM_MODEL_PATH", "engines.llm.path"),
     ("LOCAL_LLM_N_GPU_LAYERS", "engines.llm.gpu_layers"),
     ("LOG_LEVEL", "log.level"),
     ("MILO_DATA_DIR", "data_dir"),
+    ("OPENAI_API_KEY", "engines.openai_api_key"),
     ("PROMETHEUS_ENABLED", "http.metrics"),
     ("RATE_LIMIT_FREE", "rate_limits.free"),
     ("RATE_LIMIT_PRO", "rate_limits.pro"),
@@ -29,17 +31,7 @@ const NAMES: &[(&str, &str)] = &[
 ];
 
 /// Names of the Python system for what this version does not have; setting one is worth a word, not a refusal.
-const NOT_YET: &[&str] = &[
-    "REDIS_URL",
-    "ANTHROPIC_API_KEY",
-    "CLAUDE_MODEL",
-    "CLAUDE_TIMEOUT_S",
-    "WHISPER_MODEL_ID",
-    "NLLB_MODEL_ID",
-    "MMS_TTS_MODEL_ID",
-    "DEFAULT_MODE",
-    "CORS_ORIGINS",
-];
+const NOT_YET: &[&str] = &["REDIS_URL", "WHISPER_MODEL_ID", "NLLB_MODEL_ID", "MMS_TTS_MODEL_ID", "CORS_ORIGINS"];
 
 /// Where a configuration is looked for.
 #[derive(Clone, Debug, Default)]
@@ -114,6 +106,8 @@ pub(super) fn overlay(
         }
     }
 
+    notes.extend(mode(table, &variable, schema, origins, faults));
+
     if !table.contains_key("data_dir") {
         let folder = match (variable("XDG_DATA_HOME"), variable("HOME")) {
             (Some(data), _) if Path::new(data).is_absolute() => Path::new(data).join("milo"),
@@ -123,11 +117,54 @@ pub(super) fn overlay(
         put(table, "data_dir", toml::Value::String(folder.display().to_string()));
     }
     for name in NOT_YET.iter().filter(|name| variable(name).is_some()) {
-        if !(*name == "DEFAULT_MODE" && variable(name) == Some("local")) {
-            notes.push(format!("{name} is set, but this version of Milo has no use for it yet"));
-        }
+        notes.push(format!("{name} is set, but this version of Milo has no use for it yet"));
     }
     notes
+}
+
+/// `DEFAULT_MODE` chooses between the local model and the cloud, which is Anthropic's where the file names no other server, and the
+/// variables of Claude's are for Anthropic's. Returns a note where a key is of no use.
+fn mode<'v>(
+    table: &mut toml::Table,
+    variable: &impl Fn(&str) -> Option<&'v str>,
+    schema: &Json,
+    origins: &mut Origins,
+    faults: &mut Vec<Fault>,
+) -> Option<String> {
+    let place = |name: &str| Place::Variable(name.into());
+    let engine = |table: &toml::Table| {
+        let set = table.get("engines").and_then(|engines| engines.get("llm")?.get("engine")?.as_str());
+        set.unwrap_or("local").to_owned()
+    };
+    let wanted = match variable("DEFAULT_MODE").map(str::to_ascii_lowercase).as_deref() {
+        None => None,
+        Some("local") => Some("local"),
+        Some("cloud") => (engine(table) == "local").then_some("anthropic"),
+        Some(_) => {
+            let says = "engines.llm.engine: the mode is neither \"cloud\" nor \"local\"".into();
+            faults.push(Fault { place: place("DEFAULT_MODE"), says });
+            None
+        }
+    };
+    if let Some(wanted) = wanted {
+        put(table, "engines.llm.engine", toml::Value::String(wanted.into()));
+        origins.set("engines.llm.engine", place("DEFAULT_MODE"));
+    }
+    let engine = engine(table);
+    for (name, key, own) in [
+        ("CLAUDE_MODEL", "engines.llm.model", "MILO__ENGINES__LLM__MODEL"),
+        ("CLAUDE_TIMEOUT_S", "engines.llm.first_token_timeout_s", "MILO__ENGINES__LLM__FIRST_TOKEN_TIMEOUT_S"),
+    ] {
+        if let (Some(text), None, "anthropic") = (variable(name), variable(own), engine.as_str()) {
+            put(table, key, typed(text, lookup(schema, key)));
+            origins.set(key, place(name));
+        }
+    }
+    let unused = variable("ANTHROPIC_API_KEY").is_some() && engine != "anthropic" && wanted.is_none();
+    unused.then(|| {
+        "ANTHROPIC_API_KEY is set, and no engine asks Anthropic: DEFAULT_MODE=cloud or [engines.llm] engine = \"anthropic\" does"
+            .into()
+    })
 }
 
 /// The lines of a `.env` file: `NAME=value`, `export NAME="value"`, comments.
@@ -282,13 +319,44 @@ mod tests {
     }
 
     #[test]
+    fn the_mode_and_claudes_variables_mean_what_they_meant() {
+        use super::super::LlmEngine::{Anthropic, Local, Openai};
+        let claude = [("CLAUDE_MODEL", "claude-x"), ("CLAUDE_TIMEOUT_S", "3"), ("ANTHROPIC_API_KEY", "sk-secret")];
+        let openai = "[engines.llm]\nengine = \"openai\"\nmodel = \"m\"";
+        for (file, mode, engine, model, seconds) in [
+            ("", "cloud", Anthropic, Some("claude-x"), 3.0),
+            ("", "local", Local, None, 2.0),
+            ("", "", Local, None, 2.0),
+            (openai, "Cloud", Openai, Some("m"), 2.0),
+            (openai, "local", Local, Some("m"), 2.0),
+        ] {
+            let loaded = load(file, &[&claude[..], &[("DEFAULT_MODE", mode)]].concat()).unwrap();
+            let llm = &loaded.config.engines.llm;
+            assert_eq!(
+                (llm.engine, llm.model.as_deref(), llm.first_token_timeout_s),
+                (engine, model, seconds),
+                "{mode}"
+            );
+            assert!(!loaded.describe().contains("sk-secret"));
+            assert_eq!(loaded.notes.len(), usize::from(mode.is_empty()), "{:?}", loaded.notes);
+        }
+        let own = [&claude[..], &[("DEFAULT_MODE", "cloud"), ("MILO__ENGINES__LLM__MODEL", "mine")]].concat();
+        assert_eq!(config("", &own).engines.llm.model.as_deref(), Some("mine"));
+        let wrong = load("", &[("DEFAULT_MODE", "sky")]).unwrap_err().to_string();
+        assert!(wrong.contains("environment, DEFAULT_MODE: engines.llm.engine: the mode is neither"), "{wrong}");
+        let late = load("", &[("DEFAULT_MODE", "cloud"), ("CLAUDE_TIMEOUT_S", "0")]).unwrap_err().to_string();
+        assert!(late.contains("environment, CLAUDE_TIMEOUT_S: engines.llm.first_token_timeout_s = 0 is not"), "{late}");
+    }
+
+    #[test]
     fn every_line_of_the_example_is_understood() {
         let text = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/.env.example"));
         let pairs = dotenv(Path::new(".env"), text).unwrap();
         let pairs: Vec<_> = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         assert!(load("", &pairs).unwrap().notes.is_empty());
         for (name, _) in pairs {
-            let known = NAMES.iter().any(|(known, _)| *known == name) || matches!(name, "API_HOST" | "API_PORT");
+            let own = ["API_HOST", "API_PORT", "CLAUDE_MODEL", "CLAUDE_TIMEOUT_S", "DEFAULT_MODE"];
+            let known = NAMES.iter().any(|(known, _)| *known == name) || own.contains(&name);
             assert!(known || name.starts_with("MILO__"), "{name} has no effect");
         }
     }

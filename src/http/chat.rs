@@ -14,7 +14,7 @@ use axum::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use futures_util::stream;
-use milo_models::{engine::Language, espeak::SpeechOptions};
+use milo_models::{engine::Language, synthesizer::SpeechOptions};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -23,7 +23,10 @@ use super::{
     guard::{Converse, May},
     text::Text,
 };
-use crate::chat::{Answer, Chats, Message, Said};
+use crate::{
+    chat::{Answer, Chats, Message, Said},
+    engines,
+};
 
 /// A message.
 #[derive(Debug, Deserialize)]
@@ -55,10 +58,12 @@ struct Answered {
     reply: String,
     session_id: String,
     /// Where the model ran.
-    mode: &'static str,
+    mode: engines::Mode,
     language: Language,
     /// Whether the model takes the conversation to be over.
     ends: bool,
+    /// Whether the model said no more although it had not finished.
+    cut: bool,
     processing_ms: u64,
     /// A WAV file, 16 kHz mono, in base64.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -109,9 +114,10 @@ async fn whole(chats: &Chats, answer: &Answer, mode: Mode, began: Instant) -> Re
     Ok(Answered {
         reply,
         session_id: answer.session().into(),
-        mode: "local",
+        mode: answer.mode(),
         language: answer.language(),
         ends: answer.ends(),
+        cut: answer.is_cut(),
         processing_ms: began.elapsed().as_millis() as u64,
         audio,
     })

@@ -14,13 +14,21 @@ use super::{
     AppState, Problem,
     guard::{May, ReadWithin},
 };
-use crate::{call::LineReport, engines::Model, trunk::TrunkReport};
+use crate::{
+    call::LineReport,
+    engines::{Mode, Model, Server},
+    trunk::TrunkReport,
+};
 
 /// A snapshot of the running parts, taken by the composition.
 #[derive(Clone, Debug, Default)]
 pub struct HealthReport {
+    /// Where replies are made, when all is well.
+    pub mode: Mode,
     /// The models in memory.
     pub models: Vec<Model>,
+    /// The servers that are asked in place of some.
+    pub servers: Vec<Server>,
     /// Engines by their short names (`vad`, `stt`, `llm`, `tts`), and how many jobs wait for each.
     pub queues: Vec<(&'static str, usize)>,
     /// Calls that are up.
@@ -35,6 +43,8 @@ pub struct HealthReport {
     pub degraded: Vec<String>,
     /// The same of what names files, trunks and addresses: for those who run Milo.
     pub inside: Vec<String>,
+    /// What is not wrong, and worth knowing: a sentence each.
+    pub notes: Vec<String>,
     /// Why no call can be taken now, as a sentence.
     pub unready: Option<String>,
     /// What the SIP endpoint counts.
@@ -127,7 +137,7 @@ fn report(state: &AppState, is_insider: bool) -> Value {
     json!({
         "status": if health.degraded.is_empty() { "healthy" } else { "degraded" },
         "version": env!("CARGO_PKG_VERSION"),
-        "mode": "local",
+        "mode": health.mode,
         "models_loaded": health.models.iter().map(|model| &model.name).collect::<Vec<_>>(),
         // No engine of this version reports memory of a GPU.
         "vram": {"available": false, "allocated_gb": 0.0, "reserved_gb": 0.0, "total_gb": 0.0, "free_gb": 0.0},
@@ -144,9 +154,11 @@ fn report(state: &AppState, is_insider: bool) -> Value {
         "call_limit": health.call_limit,
         "ready": health.unready.is_none(),
         "models": health.models,
+        "servers": health.servers,
         "dial": health.dial,
         "notice": health.models.iter().any(|model| model.demonstration).then_some(NOTICE),
         "degraded": health.degraded,
+        "notes": health.notes,
         "unready": health.unready,
     })
 }

@@ -268,6 +268,7 @@ async fn the_call_log_is_listed_and_each_call_shown() {
         interrupted: true,
         confidence: Some(0.9),
         language: Some("mg".into()),
+        mode: Some("local".into()),
         stages: Stages { stt_ms: Some(80.0), ..Stages::default() },
         recording_at_ms: Places { said_from: Some(2_040), ..Places::default() },
     });
@@ -696,6 +697,7 @@ async fn the_log_is_searched_exported_and_a_number_forgotten() {
             interrupted: false,
             confidence: None,
             language: None,
+            mode: None,
             stages: Stages::default(),
             recording_at_ms: Places::default(),
         });

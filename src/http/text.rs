@@ -25,7 +25,10 @@ impl From<EngineError> for Problem {
         match error {
             EngineError::Input(says) => Self::unprocessable(says),
             EngineError::Overloaded { .. } => Self::unavailable(error.to_string()).after(1),
-            EngineError::Stopped { .. } | EngineError::Failed { .. } | EngineError::Load(_) => {
+            EngineError::Stopped { .. }
+            | EngineError::Failed { .. }
+            | EngineError::Remote { .. }
+            | EngineError::Load(_) => {
                 tracing::warn!(%error, "an engine failed a request");
                 Self::unavailable("an engine failed; try again in a moment")
             }

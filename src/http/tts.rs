@@ -19,7 +19,7 @@ use milo_media::{
     sound_file::{Container, Writer},
     wav,
 };
-use milo_models::{engine::Language, espeak::SpeechOptions, text::tongue};
+use milo_models::{engine::Language, synthesizer::SpeechOptions, text::tongue};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 

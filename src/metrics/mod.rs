@@ -15,6 +15,7 @@ use prometheus::{
 
 use crate::{
     call::LineReport,
+    engines::{Mode, REASONS},
     http::HealthReport,
     store::{HangupBy, LogState},
     texts,
@@ -33,6 +34,8 @@ pub struct Metrics {
     calls_live: IntGauge,
     turns: IntCounterVec,
     messages: IntCounterVec,
+    replies: IntCounterVec,
+    fallbacks: IntCounterVec,
     stages: HistogramVec,
     packets_received: IntCounter,
     packets_lost: IntCounter,
@@ -132,6 +135,16 @@ impl Metrics {
                 "milo_messages_total",
                 "Texts (SIP MESSAGE), by direction and what became of them.",
                 &["direction", "result"],
+            ),
+            replies: counters(
+                "milo_llm_replies_total",
+                "Replies that a language model began, by where it is: local, or cloud.",
+                &["mode"],
+            ),
+            fallbacks: counters(
+                "milo_engine_fallbacks_total",
+                "What a local engine (llm, stt, tts) did in place of the server that was asked, by what was wrong with that.",
+                &["engine", "reason"],
             ),
             stages: add(
                 &r,
@@ -238,6 +251,14 @@ impl Metrics {
         for (direction, result) in [("in", texts::RECEIVED), ("out", texts::DELIVERED)] {
             metrics.messages.with_label_values(&[direction, result]);
         }
+        for mode in [Mode::Local, Mode::Cloud] {
+            metrics.replies.with_label_values(&[mode.as_str()]);
+        }
+        for (engine, reason) in
+            ["llm", "stt", "tts"].into_iter().flat_map(|engine| REASONS.map(|reason| (engine, reason)))
+        {
+            metrics.fallbacks.with_label_values(&[engine, reason]);
+        }
         for state in ["complete", "failed"] {
             metrics.recordings.with_label_values(&[state]);
         }
@@ -272,6 +293,16 @@ impl Metrics {
     /// A text came (`in`) or was sent (`out`), and this became of it.
     pub fn message(&self, direction: &str, result: &str) {
         self.messages.with_label_values(&[direction, result]).inc();
+    }
+
+    /// A language model began a reply.
+    pub fn reply(&self, mode: Mode) {
+        self.replies.with_label_values(&[mode.as_str()]).inc();
+    }
+
+    /// A server did not answer for this reason, one of [`REASONS`]: the local engine did.
+    pub fn fell_back(&self, engine: &str, reason: &str) {
+        self.fallbacks.with_label_values(&[engine, reason]).inc();
     }
 
     /// A turn is over.

@@ -22,7 +22,7 @@ use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc, time::Durat
 
 use anyhow::{Context, Result};
 use milo_media::prompt::Prompts;
-use milo_models::espeak::Synthesizer;
+use milo_models::synthesizer::Synthesizer;
 use milo_signaling::{Endpoint, Invitation, Invitations};
 use tokio::{
     runtime::Handle,
@@ -146,12 +146,13 @@ impl Server {
         decode(announced.collect(), &prompts).await?;
         let loading = config.clone();
         let personal = dialplans.personas().map(|(_, persona)| persona.prompt.clone()).collect();
-        let engines = tokio::task::spawn_blocking(move || Engines::load(&loading, personal)).await??;
-        let voice = engines.voice.clone();
-        let make = move |dialplans| prepare(dialplans, voice.clone());
+        let metrics = Arc::new(Metrics::new());
+        let counting = Arc::clone(&metrics);
+        let engines = tokio::task::spawn_blocking(move || Engines::load(&loading, personal, counting)).await??;
+        let voice = Arc::clone(&engines.voice);
+        let make = move |dialplans| prepare(dialplans, Arc::clone(&voice));
         let (editions, reloads) = Editions::start((origin, around), dialplans, Some(hangup), make).await?;
 
-        let metrics = Arc::new(Metrics::new());
         let recordings = Recordings::start(config, log.clone(), Arc::clone(&metrics))?;
         let days = config.recording.retention_days;
         let retention =
@@ -335,7 +336,7 @@ async fn decode(sounds: Vec<PathBuf>, prompts: &Prompts) -> Result<(), Error> {
 }
 
 /// Makes the sounds that plans need, before they come into force.
-async fn prepare(dialplans: Dialplans, voice: Synthesizer) -> Result<(Dialplans, SetPhrases), Fault> {
+async fn prepare(dialplans: Dialplans, voice: Arc<dyn Synthesizer>) -> Result<(Dialplans, SetPhrases), Fault> {
     let wrong = |error: Error| Fault { file: dialplans.folder().into(), line: None, fault: error.to_string() };
     let personas = dialplans.personas().map(|(_, persona)| persona);
     let phrases = SetPhrases::make(&voice, personas).await.map_err(|error| wrong(error.into()))?;

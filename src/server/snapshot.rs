@@ -57,14 +57,21 @@ impl Snapshot {
             (sip.calls >= self.limit).then(|| format!("All {} places are taken.", self.limit))
         };
         HealthReport {
+            mode: engines.mind.mode(),
             models: engines.models(),
+            servers: engines.servers(),
             queues: engines.queues(),
             live_calls: sip.calls,
             rtp_ports: self.ports.leased(),
             call_limit: self.limit,
             dial: dial(&self.local, &self.sip, &self.house.editions.current().dialplans),
             degraded: stopped.collect(),
-            inside: wrong.chain(accounts).chain(trunks.iter().filter_map(TrunkReport::complaint)).collect(),
+            notes: engines.notes(),
+            inside: wrong
+                .chain(accounts)
+                .chain(engines.faults())
+                .chain(trunks.iter().filter_map(TrunkReport::complaint))
+                .collect(),
             lines: self.house.waiters.report(self.house.editions.current().dialplans.lines().into_iter()),
             trunks,
             unready,

@@ -228,6 +228,7 @@ fn new_turn(at: i64) -> NewTurn {
         interrupted: true,
         confidence: Some(0.875),
         language: Some("mg".into()),
+        mode: Some("cloud".into()),
         stages: Stages { stt_ms: Some(120.5), total_ms: Some(640.25), ..Stages::default() },
         recording_at_ms: Places { heard_from: Some(1_200), heard_to: Some(2_100), said_from: None },
     }

@@ -69,6 +69,8 @@ pub struct NewTurn {
     pub confidence: Option<f64>,
     /// `mg` or `fr`.
     pub language: Option<String>,
+    /// Where the model is that answered, `local` or `cloud`; none where none did.
+    pub mode: Option<String>,
     /// How long it took.
     pub stages: Stages,
     /// Where it is in the recording.
@@ -94,6 +96,8 @@ pub struct TurnRow {
     pub confidence: Option<f64>,
     /// `mg` or `fr`.
     pub language: Option<String>,
+    /// Where the model is that answered, `local` or `cloud`; none where none did.
+    pub mode: Option<String>,
     /// Milliseconds.
     #[sqlx(flatten)]
     pub stages: Stages,
@@ -106,7 +110,7 @@ impl Store {
     /// The turns of a call, in order.
     pub async fn turns(&self, call: Key) -> Result<Vec<TurnRow>, StoreError> {
         on!(Pool, &self.pool, pool => sqlx::query_as(
-            "SELECT number, at, heard, said, said_heard, interrupted, confidence, language,
+            "SELECT number, at, heard, said, said_heard, interrupted, confidence, language, mode,
                     vad_ms, end_of_turn_ms, stt_ms, llm_first_token_ms, tts_first_sample_ms, packet_out_ms, total_ms,
                     recording_heard_from_ms, recording_heard_to_ms, recording_said_from_ms
              FROM turns WHERE call = $1 ORDER BY number",
@@ -122,10 +126,10 @@ impl Batch {
     /// Writes a turn. Written twice, it stays as it is.
     pub(super) async fn insert_turn(&mut self, call: Key, number: i32, turn: &NewTurn) -> Result<(), sqlx::Error> {
         on!(Batch, self, rows => sqlx::query(
-            "INSERT INTO turns (call, number, at, heard, said, said_heard, interrupted, confidence, language,
+            "INSERT INTO turns (call, number, at, heard, said, said_heard, interrupted, confidence, language, mode,
                 vad_ms, end_of_turn_ms, stt_ms, llm_first_token_ms, tts_first_sample_ms, packet_out_ms, total_ms,
                 recording_heard_from_ms, recording_heard_to_ms, recording_said_from_ms)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19) ON CONFLICT DO NOTHING",
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) ON CONFLICT DO NOTHING",
         )
         .bind(call)
         .bind(number)
@@ -136,6 +140,7 @@ impl Batch {
         .bind(turn.interrupted)
         .bind(turn.confidence)
         .bind(&turn.language)
+        .bind(&turn.mode)
         .bind(turn.stages.vad_ms)
         .bind(turn.stages.end_of_turn_ms)
         .bind(turn.stages.stt_ms)

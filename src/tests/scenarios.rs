@@ -19,6 +19,7 @@ mod dialling;
 mod digits;
 mod early_media;
 mod failing_engines;
+mod hosted;
 mod identity;
 mod kamailio;
 mod limits;

@@ -15,12 +15,15 @@ use llama_cpp_2::{
 use tokio::sync::mpsc;
 
 use super::{
-    Counters, ENGINE, Job, LlamaOptions, Token, file,
+    Counters, ENGINE, Job, LlamaOptions, file,
     prompt::Template,
     sampling::{Chooser, Text},
     sequences::Sequences,
 };
-use crate::engine::{EngineError, Jobs};
+use crate::{
+    engine::{EngineError, Jobs},
+    language_model::Token,
+};
 
 /// Prompt tokens read in one pass while nobody is being answered.
 const PIECE: usize = 256;
@@ -296,7 +299,7 @@ impl Batcher {
         let text = running.text.push(&vocabulary.token_to_piece(token, false, None));
         self.counters.generated_tokens.fetch_add(1, Ordering::Relaxed);
         // The channel has room for the whole reply: it refuses only when the listener is gone.
-        let heard = running.answer.try_send(Ok(Token { text, logprob })).is_ok();
+        let heard = running.answer.try_send(Ok(Token { text, logprob: Some(logprob) })).is_ok();
         running.left -= 1;
         let over = running.left == 0;
         self.sequences.all[index].tokens.push(token);
@@ -349,7 +352,7 @@ impl Batcher {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::llama::{ChatMessage, Role};
+    use crate::language_model::{ChatMessage, Role};
 
     #[test]
     fn every_system_prompt_is_read_once_and_again_after_a_failed_pass() {

@@ -3,7 +3,7 @@
 use minijinja::{Environment, Error, ErrorKind, Value, context, syntax::SyntaxConfig};
 use minijinja_contrib::pycompat;
 
-use super::{ChatMessage, Role};
+use crate::language_model::{ChatMessage, Role};
 
 /// Steps that a template may take: it comes with a file that somebody made, and must not hold up the calls.
 const STEPS: u64 = 1_000_000;

@@ -26,62 +26,13 @@ use std::{
 
 use tokio::sync::mpsc;
 
-use crate::engine::{EngineError, Queue, spawn_engine};
+use crate::{
+    engine::{EngineError, Queue, spawn_engine},
+    language_model::{ChatRequest, LanguageModel, Reply, Token},
+};
 
 /// How the engine calls itself in errors and logs.
 const ENGINE: &str = "language model";
-
-/// Who said something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// The persona's instructions.
-    System,
-    /// The caller.
-    User,
-    /// Milo.
-    Assistant,
-}
-
-impl Role {
-    /// The name chat templates use.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::System => "system",
-            Self::User => "user",
-            Self::Assistant => "assistant",
-        }
-    }
-}
-
-/// One thing that was said.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct ChatMessage {
-    /// Who said it.
-    pub role: Role,
-    /// The words.
-    pub content: String,
-}
-
-impl ChatMessage {
-    /// A message.
-    pub fn new(role: Role, content: impl Into<String>) -> Self {
-        Self { role, content: content.into() }
-    }
-}
-
-/// A conversation so far, and how it should be continued.
-#[derive(Clone, Debug)]
-pub struct ChatRequest {
-    /// Oldest first; the last one is what the reply answers.
-    pub messages: Vec<ChatMessage>,
-    /// The reply ends after so many tokens, if it does not end by itself.
-    pub max_tokens: usize,
-    /// 0 takes the likeliest token each time; more draws among the likely ones.
-    pub temperature: f32,
-    /// Two requests with the same seed, temperature and messages draw the same reply.
-    pub seed: u64,
-}
 
 /// How a model is loaded.
 #[derive(Clone, Debug)]
@@ -106,32 +57,6 @@ impl Default for LlamaOptions {
     }
 }
 
-/// A piece of a reply.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Token {
-    /// Its text; empty while a character is not whole yet. The reply's first character is never a space.
-    pub text: String,
-    /// Natural logarithm of the probability that the model gave to this token.
-    pub logprob: f32,
-}
-
-/// A reply as it is generated. Dropping it cancels the rest.
-#[derive(Debug)]
-pub struct Reply {
-    tokens: mpsc::Receiver<Result<Token, EngineError>>,
-}
-
-impl Reply {
-    /// The next piece; `None` when the reply is complete. Cancel safe.
-    ///
-    /// # Errors
-    /// [`EngineError::Input`] as the first item if the prompt is too long, [`EngineError::Failed`] if the model fails; both
-    /// end the reply.
-    pub async fn next(&mut self) -> Option<Result<Token, EngineError>> {
-        self.tokens.recv().await
-    }
-}
-
 /// What the engine has done since it was loaded.
 #[derive(Debug, Default)]
 struct Counters {
@@ -150,13 +75,13 @@ struct Job {
 
 /// A loaded language model; clones share it.
 #[derive(Clone)]
-pub struct LanguageModel {
+pub struct Llama {
     queue: Queue<Job>,
     counters: Arc<Counters>,
     file: PathBuf,
 }
 
-impl LanguageModel {
+impl Llama {
     /// Loads a GGUF file.
     ///
     /// # Errors
@@ -175,42 +100,9 @@ impl LanguageModel {
         Ok(Self { queue, counters, file })
     }
 
-    /// Puts a conversation in line; its reply comes token by token.
-    ///
-    /// # Errors
-    /// [`EngineError::Overloaded`] at once when the queue is full; [`EngineError::Input`] when there is nothing to answer.
-    pub fn reply(&self, request: ChatRequest) -> Result<Reply, EngineError> {
-        if request.messages.iter().all(|message| message.content.trim().is_empty()) {
-            return Err(EngineError::Input("the conversation is empty; it needs at least one message".into()));
-        }
-        if request.max_tokens == 0 {
-            return Err(EngineError::Input("max_tokens is 0; a reply needs at least 1".into()));
-        }
-        if !(0.0..=10.0).contains(&request.temperature) {
-            return Err(EngineError::Input(format!(
-                "the temperature {} is not between 0 (always the likeliest) and 10",
-                request.temperature
-            )));
-        }
-        // Room for the whole reply and an error: the model never waits for a listener. (Memory grows only as it fills.)
-        let (answer, tokens) = mpsc::channel(request.max_tokens.min(1 << 20) + 1);
-        self.queue.submit(Job { request, answer })?;
-        Ok(Reply { tokens })
-    }
-
     /// The file that is loaded.
     pub fn file(&self) -> &Path {
         &self.file
-    }
-
-    /// Whether the engine's thread has ended although it should run.
-    pub fn stopped(&self) -> bool {
-        self.queue.stopped()
-    }
-
-    /// Requests that wait for a free sequence.
-    pub fn waiting(&self) -> usize {
-        self.queue.waiting()
     }
 
     /// Replies under way.
@@ -236,6 +128,24 @@ impl LanguageModel {
     /// Tokens generated.
     pub fn generated_tokens(&self) -> u64 {
         self.counters.generated_tokens.load(Ordering::Relaxed)
+    }
+}
+
+impl LanguageModel for Llama {
+    fn reply(&self, request: ChatRequest) -> Result<Reply, EngineError> {
+        request.check()?;
+        // Room for the whole reply and an error: the model never waits for a listener. (Memory grows only as it fills.)
+        let (answer, tokens) = mpsc::channel(request.max_tokens.min(1 << 20) + 1);
+        self.queue.submit(Job { request, answer })?;
+        Ok(Reply::new(tokens))
+    }
+
+    fn waiting(&self) -> usize {
+        self.queue.waiting()
+    }
+
+    fn stopped(&self) -> bool {
+        self.queue.stopped()
     }
 }
 

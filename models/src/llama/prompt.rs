@@ -7,8 +7,11 @@ use llama_cpp_2::{
     token::LlamaToken,
 };
 
-use super::{ChatMessage, ENGINE, Role, jinja::Jinja};
-use crate::engine::EngineError;
+use super::{ENGINE, jinja::Jinja};
+use crate::{
+    engine::EngineError,
+    language_model::{ChatMessage, Role},
+};
 
 /// A model's chat template and the marks it is made of.
 #[derive(Debug)]

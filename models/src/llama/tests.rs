@@ -5,6 +5,7 @@ use std::fs;
 use llama_cpp_2::token::LlamaToken;
 
 use super::{prompt::Template, *};
+use crate::language_model::{ChatMessage, Role};
 
 #[derive(serde::Deserialize)]
 struct Golden {
@@ -26,8 +27,8 @@ fn system_prompt() -> String {
     golden().pop().expect("some").messages.remove(0).content
 }
 
-fn load(options: LlamaOptions) -> LanguageModel {
-    LanguageModel::load(&demo("mind.gguf"), options).expect("the shipped model loads")
+fn load(options: LlamaOptions) -> Llama {
+    Llama::load(&demo("mind.gguf"), options).expect("the shipped model loads")
 }
 
 fn asks(said: &str) -> ChatRequest {
@@ -52,7 +53,7 @@ async fn whole(mut reply: Reply) -> Result<String, EngineError> {
     Ok(text)
 }
 
-async fn answer(model: &LanguageModel, said: &str) -> String {
+async fn answer(model: &Llama, said: &str) -> String {
     whole(model.reply(asks(said)).expect("room")).await.expect("a reply")
 }
 
@@ -225,7 +226,10 @@ async fn a_reply_ends_at_max_tokens_and_each_token_has_its_probability() {
     }
     assert_eq!(tokens.len(), 3);
     assert!(!tokens[0].text.starts_with(' '), "{tokens:?}");
-    assert!(tokens.iter().all(|token| (-5.0..=0.0).contains(&token.logprob)), "{tokens:?}");
+    assert!(
+        tokens.iter().all(|token| (-5.0..=0.0).contains(&token.logprob.expect("a model in this process says it"))),
+        "{tokens:?}"
+    );
 }
 
 #[tokio::test]
@@ -285,7 +289,7 @@ fn exchanged(bytes: &[u8], old: &str, new: &str) -> Vec<u8> {
 
 /// The sentence with which a file is refused.
 fn refusal(path: &Path) -> String {
-    match LanguageModel::load(path, LlamaOptions::default()) {
+    match Llama::load(path, LlamaOptions::default()) {
         Err(EngineError::Load(why)) => {
             assert!(!why.contains('\n'), "{why:?}");
             why

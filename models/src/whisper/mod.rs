@@ -13,7 +13,6 @@ use std::{
     time::Instant,
 };
 
-use serde::Serialize;
 use tokio::sync::oneshot;
 
 use crate::{
@@ -21,6 +20,7 @@ use crate::{
     manifest,
     mel::{HOP, LogMel},
     onnx::OrtRuntime,
+    transcriber::{Segment, Transcriber, Transcribing, Transcript, check},
 };
 
 mod decode;
@@ -40,8 +40,6 @@ use tokens::Tokens;
 
 const ENGINE: &str = "transcriber";
 const SAMPLES_PER_MS: usize = 16;
-/// Longer audio would keep all other calls waiting: it must come in parts.
-const LONGEST_S: usize = 600;
 /// The first time stamp lies within the first second, unless generation_config.json says otherwise.
 const LATEST_START: usize = 50;
 
@@ -74,41 +72,9 @@ impl Default for WhisperOptions {
     }
 }
 
-/// What was understood.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Transcript {
-    /// The words; empty when there was no speech.
-    pub text: String,
-    /// The language asked for, or the detected one.
-    pub language: Language,
-    /// Its probability among all languages that the model knows.
-    pub language_probability: f32,
-    /// exp(avg_logprob), 0 to 1.
-    pub confidence: f32,
-    /// Mean log-probability of the tokens.
-    pub avg_logprob: f32,
-    /// Probability that there was no speech at all.
-    pub no_speech_prob: f32,
-    /// The parts, in order.
-    pub segments: Vec<Segment>,
-    /// Milliseconds that the model worked on it; waiting in line is not counted.
-    pub processing_ms: u32,
-}
-
-/// A part of a transcript, in milliseconds from the beginning of the audio.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Segment {
-    /// Where it starts.
-    pub start_ms: u32,
-    /// Where it ends.
-    pub end_ms: u32,
-    /// Its words.
-    pub text: String,
-}
-
 /// A handle on the transcriber's thread; cheap to clone. The thread ends with the last handle.
 #[derive(Clone)]
-pub struct Transcriber {
+pub struct Whisper {
     queue: Queue<Job>,
 }
 
@@ -118,7 +84,7 @@ struct Job {
     answer: oneshot::Sender<Result<Transcript, EngineError>>,
 }
 
-impl Transcriber {
+impl Whisper {
     /// Loads `encoder_model`, `decoder_model_merged` (or `decoder_model` with `decoder_with_past_model`), `tokenizer.json`
     /// and `config.json` from a folder (the graphs may lie in its `onnx` subfolder).
     ///
@@ -130,35 +96,24 @@ impl Transcriber {
             spawn_engine(ENGINE, options.queue.max(1), move || Worker::load(folder, &ort, options), Worker::serve)?;
         Ok(Self { queue })
     }
+}
 
-    /// Transcribes 16 kHz mono audio; `None` lets the model tell the language.
-    ///
-    /// # Errors
-    /// [`EngineError::Overloaded`] at once when the queue is full; [`EngineError::Input`] for no audio or more than ten
-    /// minutes; [`EngineError::Failed`] when the model fails on this audio.
-    pub async fn transcribe(&self, samples: Vec<i16>, language: Option<Language>) -> Result<Transcript, EngineError> {
-        if samples.is_empty() {
-            return Err(EngineError::Input("there is no audio to transcribe".into()));
-        }
-        let seconds = samples.len() / (1_000 * SAMPLES_PER_MS);
-        if seconds > LONGEST_S {
-            return Err(EngineError::Input(format!(
-                "the audio lasts {seconds} s; send at most {LONGEST_S} s at a time"
-            )));
-        }
+impl Transcriber for Whisper {
+    fn transcribe(&self, samples: Vec<i16>, language: Option<Language>) -> Transcribing {
         let (answer, answered) = oneshot::channel();
-        self.queue.submit(Job { samples, language, answer })?;
-        answered.await.map_err(|_| EngineError::Stopped { engine: ENGINE })?
+        let submitted = check(&samples).and_then(|()| self.queue.submit(Job { samples, language, answer }));
+        Box::pin(async move {
+            submitted?;
+            answered.await.map_err(|_| EngineError::Stopped { engine: ENGINE })?
+        })
     }
 
-    /// Whether the engine's thread has ended although it should run.
-    pub fn stopped(&self) -> bool {
-        self.queue.stopped()
-    }
-
-    /// Utterances that wait in line.
-    pub fn waiting(&self) -> usize {
+    fn waiting(&self) -> usize {
         self.queue.waiting()
+    }
+
+    fn stopped(&self) -> bool {
+        self.queue.stopped()
     }
 }
 
@@ -293,10 +248,10 @@ fn join(parts: Vec<(Heard, Vec<Segment>)>, processing_ms: u32) -> Option<Transcr
     Some(Transcript {
         text,
         language,
-        language_probability,
-        confidence: avg_logprob.exp(),
-        avg_logprob,
-        no_speech_prob,
+        language_probability: Some(language_probability),
+        confidence: Some(avg_logprob.exp()),
+        avg_logprob: Some(avg_logprob),
+        no_speech_prob: Some(no_speech_prob),
         segments,
         processing_ms,
     })

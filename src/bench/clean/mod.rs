@@ -15,11 +15,13 @@ use milo_media::{Cleaning, Echoes, Noise};
 use milo_models::{
     demo,
     engine::Language,
-    espeak::{SpeechOptions, Synthesizer},
+    espeak::Espeak,
     onnx::OrtRuntime,
     silero::VoiceActivity,
+    synthesizer::{SpeechOptions, Synthesizer},
     text::speakable,
-    whisper::{Transcriber, WhisperOptions},
+    transcriber::Transcriber,
+    whisper::{Whisper, WhisperOptions},
 };
 
 use super::percentile;
@@ -212,8 +214,8 @@ fn cleaning(names: &str) -> Result<Cleaning> {
 /// The engines that a simulated call needs.
 pub(super) struct Engines {
     activity: VoiceActivity,
-    pub(super) transcriber: Transcriber,
-    pub(super) voice: Synthesizer,
+    pub(super) transcriber: Whisper,
+    pub(super) voice: Espeak,
 }
 
 impl Engines {
@@ -222,8 +224,8 @@ impl Engines {
         let shipped = demo::unpack(folder)?;
         Ok(Self {
             activity: VoiceActivity::load(&shipped.silero, &ort)?,
-            transcriber: Transcriber::load(&shipped.whisper, &ort, WhisperOptions::default())?,
-            voice: Synthesizer::load(&shipped.espeak)?,
+            transcriber: Whisper::load(&shipped.whisper, &ort, WhisperOptions::default())?,
+            voice: Espeak::load(&shipped.espeak)?,
         })
     }
 }
@@ -238,7 +240,7 @@ pub(super) struct Voices {
 
 impl Voices {
     /// So many callers, each with another sentence and voice than the last.
-    pub(super) async fn make(voice: &Synthesizer, calls: usize) -> Result<Self> {
+    pub(super) async fn make(voice: &Espeak, calls: usize) -> Result<Self> {
         let dialplans = Dialplans::shipped()?;
         let (_, persona) = dialplans.personas().next().context("the shipped dialplan has no persona")?;
         let (mut milo, mut sentences) = (Vec::new(), Vec::new());
@@ -263,7 +265,7 @@ impl Voices {
     }
 }
 
-async fn spoken(voice: &Synthesizer, text: &str, language: Language, options: SpeechOptions) -> Result<Vec<i16>> {
+async fn spoken(voice: &Espeak, text: &str, language: Language, options: SpeechOptions) -> Result<Vec<i16>> {
     let mut speech = voice.speak(&speakable(text, language), language, options)?;
     let mut samples = Vec::new();
     while let Some(piece) = speech.next().await {

@@ -1,18 +1,31 @@
-//! The engines of the process, loaded once from the configuration: each is a thread, the handles are shared by every call.
+//! The engines of the process, loaded once from the configuration: each is a thread, or a server that is asked; the handles are
+//! shared by every call.
 
-use std::{path::PathBuf, thread};
+mod mind;
+mod servers;
+mod told;
+
+use std::{path::PathBuf, sync::Arc, thread};
 
 use milo_models::{
     demo::{self, DemoFiles},
-    espeak::Synthesizer,
-    llama::{LanguageModel, LlamaOptions},
+    espeak::Espeak,
+    llama::{Llama, LlamaOptions},
     onnx::OrtRuntime,
     silero::VoiceActivity,
-    whisper::{Transcriber, WhisperOptions},
+    synthesizer::Synthesizer,
+    transcriber::Transcriber,
+    whisper::{Whisper, WhisperOptions},
 };
 use serde::Serialize;
 
-use crate::{config::Config, error::Error};
+pub use mind::{Mind, Mode, Saying};
+pub use servers::Server;
+pub use told::REASONS;
+
+use crate::{config::Config, error::Error, metrics::Metrics};
+use servers::Asked;
+use told::Told;
 
 /// Handles of the loaded engines; cheap to clone.
 #[derive(Clone)]
@@ -20,12 +33,17 @@ pub struct Engines {
     /// Voice activity.
     pub activity: VoiceActivity,
     /// Speech to text.
-    pub transcriber: Transcriber,
+    pub transcriber: Arc<dyn Transcriber>,
     /// Replies.
-    pub language_model: LanguageModel,
+    pub mind: Mind,
     /// Text to speech.
-    pub voice: Synthesizer,
+    pub voice: Arc<dyn Synthesizer>,
     names: Vec<Model>,
+    servers: Vec<Server>,
+    /// What a person should know who looks after Milo, a sentence each.
+    notes: Vec<String>,
+    /// What becomes of the servers.
+    told: Vec<Told>,
 }
 
 /// A model in memory.
@@ -41,8 +59,8 @@ pub struct Model {
 
 impl Engines {
     /// Loads every engine, the shipped demonstration model where no other is configured. Blocks while it reads. `prompts` are
-    /// the personas': the language model reads each once.
-    pub fn load(config: &Config, prompts: Vec<String>) -> Result<Self, Error> {
+    /// the personas': the language model reads each once. Servers are not asked yet.
+    pub fn load(config: &Config, prompts: Vec<String>, metrics: Arc<Metrics>) -> Result<Self, Error> {
         let settings = &config.engines;
         let ort = OrtRuntime::load(settings.onnxruntime.as_deref())?;
         let shipped = demo::unpack(&config.data_dir)?;
@@ -68,9 +86,38 @@ impl Engines {
             system_prompts: prompts,
             queue: settings.llm.queue,
         };
-        let language_model = LanguageModel::load(settings.llm.path.as_ref().unwrap_or(&shipped.llama), options)?;
-        let voice = Synthesizer::load(settings.tts.path.as_ref().unwrap_or(&shipped.espeak))?;
-        Ok(Self { activity, transcriber, language_model, voice, names })
+        // What is wrong with it is told before the longest load.
+        let (mut servers, mut notes, mut cloud) = (Vec::new(), Vec::new(), None);
+        match servers::language_model(config)? {
+            Asked::Nobody => {}
+            Asked::Keyless(why) => notes.push(why),
+            Asked::Model(model, server) => {
+                servers.push(server);
+                cloud = Some((model, settings.llm.parallel));
+            }
+        }
+        let local = Llama::load(settings.llm.path.as_ref().unwrap_or(&shipped.llama), options)?;
+        let told = Told::new("llm", metrics);
+        let mind = Mind::new(Arc::new(local), cloud, told.clone());
+        let voice = Arc::new(Espeak::load(settings.tts.path.as_ref().unwrap_or(&shipped.espeak))?);
+        notes.iter().for_each(|note| tracing::info!("{note}"));
+        Ok(Self { activity, transcriber: Arc::new(transcriber), mind, voice, names, servers, notes, told: vec![told] })
+    }
+
+    /// The servers that are asked.
+    pub fn servers(&self) -> Vec<Server> {
+        self.servers.clone()
+    }
+
+    /// What is not wrong, and worth knowing: a sentence each.
+    pub fn notes(&self) -> Vec<String> {
+        self.notes.clone()
+    }
+
+    /// What was wrong when servers were asked last: a sentence each.
+    pub fn faults(&self) -> Vec<String> {
+        let faults = self.told.iter().filter_map(Told::fault);
+        faults.map(|fault| capitalised(format!("{fault}; the local engine is there for it."))).collect()
     }
 
     /// The models in memory.
@@ -83,7 +130,8 @@ impl Engines {
         vec![
             ("vad", self.activity.waiting()),
             ("stt", self.transcriber.waiting()),
-            ("llm", self.language_model.waiting()),
+            ("llm", self.mind.waiting()),
+            ("llm_cloud", self.mind.asked()),
             ("tts", self.voice.waiting()),
         ]
     }
@@ -93,7 +141,7 @@ impl Engines {
         [
             ("voice activity", self.activity.stopped()),
             ("transcriber", self.transcriber.stopped()),
-            ("language model", self.language_model.stopped()),
+            ("language model", self.mind.stopped()),
             ("voice", self.voice.stopped()),
         ]
         .into_iter()
@@ -110,15 +158,20 @@ fn model(job: &'static str, configured: Option<&PathBuf>, shipped: &str, demonst
 }
 
 /// The transcriber alone, for a telephone that wants to know what it heard.
-pub fn transcriber(config: &Config) -> Result<Transcriber, Error> {
+pub fn transcriber(config: &Config) -> Result<Whisper, Error> {
     let ort = OrtRuntime::load(config.engines.onnxruntime.as_deref())?;
     listen(config, &ort, &demo::unpack(&config.data_dir)?)
 }
 
-fn listen(config: &Config, ort: &OrtRuntime, shipped: &DemoFiles) -> Result<Transcriber, Error> {
+fn listen(config: &Config, ort: &OrtRuntime, shipped: &DemoFiles) -> Result<Whisper, Error> {
     let stt = &config.engines.stt;
     let options = WhisperOptions { threads: threads(stt.threads), ..WhisperOptions::default() };
-    Ok(Transcriber::load(stt.path.as_ref().unwrap_or(&shipped.whisper), ort, options)?)
+    Ok(Whisper::load(stt.path.as_ref().unwrap_or(&shipped.whisper), ort, options)?)
+}
+
+fn capitalised(sentence: String) -> String {
+    let mut letters = sentence.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// Half of the machine's cores, at least one, when nothing is configured: calls and the other engines need the rest.

@@ -1,0 +1,143 @@
+//! A language model that is asked by the Anthropic Messages protocol: Anthropic's own, and servers that speak it.
+
+use reqwest::header::{CONTENT_TYPE, HeaderName};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    engine::{EngineError, RemoteFault},
+    language_model::{ChatRequest, LanguageModel, Reply},
+    remote::{self, Heard, Over, Remote, RemoteOptions, Shape, Turn},
+};
+
+/// Where Anthropic's own models are.
+pub const URL: &str = "https://api.anthropic.com";
+/// The form of the protocol that is spoken here.
+const VERSION: &str = "2023-06-01";
+
+/// Asks one model; cheap to clone.
+#[derive(Clone)]
+pub struct Anthropic {
+    remote: Remote,
+    model: String,
+}
+
+/// What is asked.
+#[derive(Serialize)]
+struct Question<'a> {
+    model: &'a str,
+    max_tokens: usize,
+    temperature: f32,
+    stream: bool,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    system: &'a str,
+    messages: &'a [Turn],
+}
+
+/// What comes back. Other events (pings, other kinds of content) say nothing.
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Event {
+    ContentBlockDelta {
+        delta: Delta,
+    },
+    MessageStop,
+    Error {
+        error: Wrong,
+    },
+    #[serde(other)]
+    Other,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Delta {
+    TextDelta {
+        text: String,
+    },
+    #[serde(other)]
+    Other,
+}
+
+#[derive(Deserialize)]
+struct Wrong {
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+impl Anthropic {
+    /// A model on a server, which is not asked before the first request.
+    ///
+    /// # Errors
+    /// [`EngineError::Load`]: address, key, proxy or authorities are not what they should be.
+    pub fn new(options: &RemoteOptions) -> Result<Self, EngineError> {
+        let remote = Remote::new("remote language model", options, (HeaderName::from_static("x-api-key"), ""))?;
+        Ok(Self { remote, model: options.model.clone() })
+    }
+}
+
+impl LanguageModel for Anthropic {
+    fn reply(&self, request: ChatRequest) -> Result<Reply, EngineError> {
+        request.check()?;
+        let Shape { system, turns } = Shape::of(&request.messages);
+        let question = Question {
+            model: &self.model,
+            max_tokens: request.max_tokens,
+            // Its own scale ends there.
+            temperature: request.temperature.min(1.0),
+            stream: true,
+            system: &system,
+            messages: &turns,
+        };
+        let body = serde_json::to_vec(&question).map_err(|error| EngineError::Input(error.to_string()))?;
+        let asked = self.remote.post("v1/messages").header("anthropic-version", VERSION);
+        remote::reply(&self.remote, asked.header(CONTENT_TYPE, "application/json").body(body), read)
+    }
+
+    fn waiting(&self) -> usize {
+        self.remote.under_way()
+    }
+
+    fn stopped(&self) -> bool {
+        false
+    }
+}
+
+fn read(data: &str) -> Result<Heard, (RemoteFault, String)> {
+    match serde_json::from_str(data) {
+        Ok(Event::ContentBlockDelta { delta: Delta::TextDelta { text } }) => Ok(Heard { text, over: Over::No }),
+        Ok(Event::MessageStop) => Ok(Heard { text: String::new(), over: Over::All }),
+        Ok(Event::Error { error: Wrong { kind } }) => {
+            let is_busy = matches!(kind.as_str(), "overloaded_error" | "rate_limit_error");
+            let fault = if is_busy { RemoteFault::Busy } else { RemoteFault::Broken };
+            Err((fault, format!("breaks off with {:?}", kind.chars().take(60).collect::<String>())))
+        }
+        Ok(Event::ContentBlockDelta { delta: Delta::Other } | Event::Other) => Ok(Heard::default()),
+        Err(error) => Err((RemoteFault::Broken, format!("sends an event that is none of the protocol: {error}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_event_says_what_it_says() {
+        let text = |text: &str| Ok(Heard { text: text.into(), over: Over::No });
+        for (data, heard) in [
+            (r#"{"type":"message_start","message":{"id":"msg_1","content":[],"usage":{"input_tokens":25}}}"#, text("")),
+            (r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#, text("")),
+            (r#"{"type":"ping"}"#, text("")),
+            (r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Sala"}}"#, text("Sala")),
+            (r#"{"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"hm"}}"#, text("")),
+            (r#"{"type":"something_new","x":1}"#, text("")),
+            (r#"{"type":"message_stop"}"#, Ok(Heard { text: String::new(), over: Over::All })),
+        ] {
+            assert_eq!(read(data), heard, "{data}");
+        }
+        let busy = read(r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#);
+        assert!(busy.is_err_and(|(fault, says)| fault == RemoteFault::Busy && says.contains("overloaded_error")));
+        for nonsense in ["", "{", "[1]", r#"{"type":"content_block_delta"}"#, "[DONE]"] {
+            assert!(read(nonsense).is_err_and(|(fault, _)| fault == RemoteFault::Broken), "{nonsense}");
+        }
+    }
+}

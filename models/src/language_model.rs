@@ -1,0 +1,123 @@
+//! What every language model takes and gives, wherever it runs: a conversation in, a reply token by token out.
+
+use tokio::sync::mpsc;
+
+use crate::engine::EngineError;
+
+/// What continues a conversation: [`crate::llama::Llama`] in this process, [`crate::anthropic::Anthropic`] and
+/// [`crate::openai::Chat`] on servers that are asked.
+pub trait LanguageModel: Send + Sync {
+    /// Puts a conversation in line; its reply comes token by token. Called within a tokio runtime.
+    ///
+    /// # Errors
+    /// [`EngineError::Overloaded`] at once when there is no place; [`EngineError::Input`] when there is nothing to answer.
+    fn reply(&self, request: ChatRequest) -> Result<Reply, EngineError>;
+
+    /// Requests that wait for their turn.
+    fn waiting(&self) -> usize;
+
+    /// Whether it can answer nothing any more, and must be loaded anew.
+    fn stopped(&self) -> bool;
+}
+
+/// Who said something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// The persona's instructions.
+    System,
+    /// The caller.
+    User,
+    /// Milo.
+    Assistant,
+}
+
+impl Role {
+    /// The name chat templates use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::User => "user",
+            Self::Assistant => "assistant",
+        }
+    }
+}
+
+/// One thing that was said.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ChatMessage {
+    /// Who said it.
+    pub role: Role,
+    /// The words.
+    pub content: String,
+}
+
+impl ChatMessage {
+    /// A message.
+    pub fn new(role: Role, content: impl Into<String>) -> Self {
+        Self { role, content: content.into() }
+    }
+}
+
+/// A conversation so far, and how it should be continued.
+#[derive(Clone, Debug)]
+pub struct ChatRequest {
+    /// Oldest first; the last one is what the reply answers.
+    pub messages: Vec<ChatMessage>,
+    /// The reply ends after so many tokens, if it does not end by itself.
+    pub max_tokens: usize,
+    /// 0 takes the likeliest token each time; more draws among the likely ones.
+    pub temperature: f32,
+    /// Two requests with the same seed, temperature and messages draw the same reply, where the model runs in this process.
+    pub seed: u64,
+}
+
+impl ChatRequest {
+    /// Refuses what no model can answer.
+    pub(crate) fn check(&self) -> Result<(), EngineError> {
+        if self.messages.iter().all(|message| message.content.trim().is_empty()) {
+            return Err(EngineError::Input("the conversation is empty; it needs at least one message".into()));
+        }
+        if self.max_tokens == 0 {
+            return Err(EngineError::Input("max_tokens is 0; a reply needs at least 1".into()));
+        }
+        if !(0.0..=10.0).contains(&self.temperature) {
+            return Err(EngineError::Input(format!(
+                "the temperature {} is not between 0 (always the likeliest) and 10",
+                self.temperature
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// A piece of a reply.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Token {
+    /// Its text; empty while a character is not whole yet. The reply's first character is never a space.
+    pub text: String,
+    /// Natural logarithm of the probability that the model gave to this token; servers that are asked do not say it.
+    pub logprob: Option<f32>,
+}
+
+/// A reply as it is generated. Dropping it cancels the rest.
+#[derive(Debug)]
+pub struct Reply {
+    tokens: mpsc::Receiver<Result<Token, EngineError>>,
+}
+
+impl Reply {
+    /// The listener's side of a reply.
+    pub(crate) fn new(tokens: mpsc::Receiver<Result<Token, EngineError>>) -> Self {
+        Self { tokens }
+    }
+
+    /// The next piece; `None` when the reply is complete. Cancel safe.
+    ///
+    /// # Errors
+    /// [`EngineError::Input`] as the first item if the prompt is too long, [`EngineError::Failed`] or
+    /// [`EngineError::Remote`] if the model fails; each ends the reply.
+    pub async fn next(&mut self) -> Option<Result<Token, EngineError>> {
+        self.tokens.recv().await
+    }
+}

@@ -1,0 +1,117 @@
+//! A reply that a server writes, event by event.
+
+use std::time::Duration;
+
+use reqwest::{RequestBuilder, Response, header::CONTENT_TYPE};
+use tokio::{
+    select,
+    sync::mpsc,
+    time::{Instant, timeout},
+};
+
+use super::{Remote, refusal::quoted, sse::Events};
+use crate::{
+    engine::{EngineError, RemoteFault},
+    language_model::{Reply, Token},
+};
+
+/// Pieces that may wait for their listener; then the server waits.
+const ROOM: usize = 256;
+/// A reply is no longer than this, in bytes.
+const LONGEST: usize = 256 * 1024;
+/// How long the end of a stream is waited for once its reply is complete, so that the connection serves the next one.
+const LAST: Duration = Duration::from_millis(500);
+
+/// What one event says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Heard {
+    /// The next words.
+    pub(crate) text: String,
+    /// Whether there are more.
+    pub(crate) over: Over,
+}
+
+/// Whether a reply is complete.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Over {
+    /// More comes.
+    #[default]
+    No,
+    /// The words are complete; the stream may end.
+    Words,
+    /// Nothing more comes.
+    All,
+}
+
+/// Reads the data of an event; or what the server says is wrong, as the end of a sentence.
+pub(crate) type Read = fn(&str) -> Result<Heard, (RemoteFault, String)>;
+
+/// Asks for a reply, which a task of its own reads; it ends with the reply or its listener.
+pub(crate) fn reply(remote: &Remote, request: RequestBuilder, read: Read) -> Result<Reply, EngineError> {
+    let place = remote.place()?;
+    let (answer, tokens) = mpsc::channel(ROOM);
+    let remote = remote.clone();
+    tokio::spawn(async move {
+        let spoken = select! {
+            biased;
+            () = answer.closed() => return,
+            spoken = speak(&remote, request, read, &answer) => spoken,
+        };
+        match spoken {
+            Ok(mut response) => {
+                drop((answer, place));
+                let rest = async { while response.chunk().await.is_ok_and(|chunk| chunk.is_some()) {} };
+                timeout(LAST, rest).await.ok();
+            }
+            Err(error) => {
+                answer.send(Err(error)).await.ok();
+            }
+        }
+    });
+    Ok(Reply::new(tokens))
+}
+
+/// Passes the words on; what is left of the stream comes back when they are complete.
+async fn speak(
+    remote: &Remote,
+    request: RequestBuilder,
+    read: Read,
+    answer: &mpsc::Sender<Result<Token, EngineError>>,
+) -> Result<Response, EngineError> {
+    let mut until = remote.deadline();
+    let mut response = remote.send(request, until).await?;
+    let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("nothing named");
+    if !kind.starts_with("text/event-stream") {
+        let says = format!("answers with {} in place of text/event-stream", quoted(kind).trim_start_matches(": "));
+        return Err(remote.fault(RemoteFault::Broken, says));
+    }
+    let broken = |says: String| remote.fault(RemoteFault::Broken, says);
+    let (mut events, mut said, mut over) = (Events::default(), 0, Over::No);
+    while let Some(bytes) = remote.chunk(&mut response, until).await? {
+        for data in events.push(&bytes).map_err(broken)? {
+            let heard = read(&data).map_err(|(fault, says)| remote.fault(fault, says))?;
+            let text = if said == 0 { heard.text.trim_start() } else { &heard.text };
+            if !text.is_empty() {
+                said += text.len();
+                if said > LONGEST {
+                    return Err(broken(format!("says more than {LONGEST} bytes")));
+                }
+                // Nobody listens: the caller of this notices.
+                answer.send(Ok(Token { text: text.into(), logprob: None })).await.ok();
+                until = Instant::now() + remote.0.between;
+            }
+            over = if heard.over == Over::No { over } else { heard.over };
+            if over == Over::All {
+                break;
+            }
+        }
+        if over == Over::All {
+            break;
+        }
+    }
+    match over {
+        Over::No => Err(broken("ended the connection before the end of the reply".into())),
+        Over::Words | Over::All if said == 0 => Err(broken("has nothing to say".into())),
+        Over::Words | Over::All => Ok(response),
+    }
+}

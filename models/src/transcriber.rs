@@ -1,0 +1,75 @@
+//! What every transcriber takes and gives, wherever it runs: an utterance in, its words out.
+
+use std::{future::Future, pin::Pin};
+
+use serde::Serialize;
+
+use crate::engine::{EngineError, Language};
+
+/// A transcript that is awaited. Dropping it cancels the work.
+pub type Transcribing = Pin<Box<dyn Future<Output = Result<Transcript, EngineError>> + Send>>;
+
+/// What turns speech into text: [`crate::whisper::Whisper`] in this process, [`crate::openai::Transcription`] on a server.
+pub trait Transcriber: Send + Sync {
+    /// Transcribes 16 kHz mono audio; `None` lets the model tell the language.
+    ///
+    /// # Errors
+    /// [`EngineError::Overloaded`] at once when there is no place; [`EngineError::Input`] for no audio or more than ten
+    /// minutes; [`EngineError::Failed`] or [`EngineError::Remote`] when the model fails on this audio.
+    fn transcribe(&self, samples: Vec<i16>, language: Option<Language>) -> Transcribing;
+
+    /// Utterances that wait for their turn.
+    fn waiting(&self) -> usize;
+
+    /// Whether it can hear nothing any more, and must be loaded anew.
+    fn stopped(&self) -> bool;
+}
+
+/// Samples at 16 kHz in a second.
+const RATE: usize = 16_000;
+/// Longer audio would keep all other calls waiting: it must come in parts.
+pub(crate) const LONGEST_S: usize = 600;
+
+/// Refuses what no transcriber takes.
+pub(crate) fn check(samples: &[i16]) -> Result<(), EngineError> {
+    if samples.is_empty() {
+        return Err(EngineError::Input("there is no audio to transcribe".into()));
+    }
+    let seconds = samples.len() / RATE;
+    if seconds > LONGEST_S {
+        return Err(EngineError::Input(format!("the audio lasts {seconds} s; send at most {LONGEST_S} s at a time")));
+    }
+    Ok(())
+}
+
+/// What was understood.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Transcript {
+    /// The words; empty when there was no speech.
+    pub text: String,
+    /// The language asked for, or the detected one.
+    pub language: Language,
+    /// Its probability among all languages that the model knows, if it is told.
+    pub language_probability: Option<f32>,
+    /// exp(avg_logprob), 0 to 1, if it is told.
+    pub confidence: Option<f32>,
+    /// Mean log-probability of the tokens, if it is told.
+    pub avg_logprob: Option<f32>,
+    /// Probability that there was no speech at all, if it is told.
+    pub no_speech_prob: Option<f32>,
+    /// The parts, in order.
+    pub segments: Vec<Segment>,
+    /// Milliseconds that were worked on it; waiting in line is not counted.
+    pub processing_ms: u32,
+}
+
+/// A part of a transcript, in milliseconds from the beginning of the audio.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Segment {
+    /// Where it starts.
+    pub start_ms: u32,
+    /// Where it ends.
+    pub end_ms: u32,
+    /// Its words.
+    pub text: String,
+}

@@ -1,0 +1,66 @@
+//! What becomes of the servers that are asked: counted, said in the log, and kept for health.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use milo_models::engine::{EngineError, RemoteFault};
+
+use crate::metrics::Metrics;
+
+/// The server's places are all taken: nothing is wrong with it.
+const FULL: &str = "full";
+
+/// Why a local engine does what a server should.
+pub const REASONS: [&str; 6] = ["down", "late", "refused", "busy", "broken", FULL];
+
+/// The account of one server; clones share it.
+#[derive(Clone)]
+pub(super) struct Told {
+    /// `llm`, `stt` or `tts`.
+    job: &'static str,
+    metrics: Arc<Metrics>,
+    /// What was wrong when it was asked last. Held for a look, once a request.
+    fault: Arc<Mutex<Option<String>>>,
+}
+
+impl Told {
+    pub(super) fn new(job: &'static str, metrics: Arc<Metrics>) -> Self {
+        Self { job, metrics, fault: Arc::default() }
+    }
+
+    /// It answered.
+    pub(super) fn answered(&self) {
+        self.set(None);
+    }
+
+    /// It did not answer, and the local engine does.
+    pub(super) fn fell_back(&self, error: &EngineError) {
+        let reason = match error {
+            EngineError::Remote { fault, .. } => fault.name(),
+            EngineError::Overloaded { .. } => FULL,
+            _ => RemoteFault::Broken.name(),
+        };
+        self.metrics.fell_back(self.job, reason);
+        tracing::warn!(%error, "a server did not answer; the local engine does");
+        if reason != FULL {
+            self.failed(error);
+        }
+    }
+
+    /// It broke off what it had begun.
+    pub(super) fn failed(&self, error: &EngineError) {
+        self.set(Some(error.to_string()));
+    }
+
+    fn set(&self, fault: Option<String>) {
+        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+    }
+
+    /// What was wrong when it was asked last; nothing where it answered.
+    pub(super) fn fault(&self) -> Option<String> {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+}

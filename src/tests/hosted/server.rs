@@ -1,0 +1,245 @@
+//! A server of language models as Milo meets them, on loopback: both protocols' streams, and all that can be wrong with them.
+
+#![allow(unreachable_pub, reason = "all of it is for the scenarios beside it")]
+
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::State,
+    http::{HeaderMap, StatusCode, Uri, header},
+    response::{IntoResponse, Response},
+};
+use futures_util::stream;
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, sync::watch, time::sleep};
+
+/// The key that Milo shows it.
+pub const KEY: &str = "sk-of-a-scenario-0123456789";
+
+/// What it does when it is asked.
+#[derive(Clone, Debug)]
+pub enum Conduct {
+    /// Says these words, the first after so long, and each of the others after so long again.
+    Says(&'static str, Duration, Duration),
+    /// Says so many of these words, and then nothing more.
+    Stalls(&'static str, usize),
+    /// Says so many of these words, and cuts the connection.
+    Cuts(&'static str, usize),
+    /// Answers with this status, this header and this body.
+    Refuses(u16, (&'static str, &'static str), &'static str),
+    /// Sends these bytes as its events.
+    Sends(Vec<u8>),
+    /// Never answers.
+    Hangs,
+}
+
+impl Conduct {
+    /// Says these words at once.
+    pub fn says(words: &'static str) -> Self {
+        Self::Says(words, Duration::ZERO, Duration::ZERO)
+    }
+}
+
+/// What it was asked.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    pub uri: Uri,
+    pub headers: HeaderMap,
+    pub body: Value,
+}
+
+/// A running one. It ends with its test.
+#[derive(Clone)]
+pub struct Server {
+    pub url: String,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    /// One a request; the last one stays.
+    conduct: Mutex<VecDeque<Conduct>>,
+    asked: Mutex<Vec<Asked>>,
+    /// Answers whose listener left before their end.
+    left: watch::Sender<usize>,
+}
+
+impl Server {
+    pub async fn start(conduct: Conduct) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let shared = Arc::new(Shared {
+            conduct: Mutex::new([conduct].into()),
+            asked: Mutex::default(),
+            left: watch::Sender::new(0),
+        });
+        let router = Router::new().fallback(answer).with_state(Arc::clone(&shared));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { url, shared }
+    }
+
+    /// From the next request on it does this.
+    pub fn now(&self, conduct: Conduct) {
+        self.then([conduct]);
+    }
+
+    /// One after the other, and then the last.
+    pub fn then(&self, conduct: impl IntoIterator<Item = Conduct>) {
+        *self.shared.conduct.lock().expect("no panic") = conduct.into_iter().collect();
+    }
+
+    pub fn asked(&self) -> Vec<Asked> {
+        self.shared.asked.lock().expect("no panic").clone()
+    }
+
+    /// How many listeners have left before the end.
+    pub fn left_so_far(&self) -> usize {
+        *self.shared.left.borrow()
+    }
+
+    /// Waits until so many have.
+    pub async fn left(&self, count: usize) {
+        let mut left = self.shared.left.subscribe();
+        let wait = left.wait_for(|left| *left >= count);
+        tokio::time::timeout(Duration::from_secs(20), wait).await.expect("somebody leaves").expect("it runs");
+    }
+
+    /// The variables of a Milo that asks it by this protocol, `anthropic` or `openai`.
+    pub fn variables(&self, engine: &'static str) -> Vec<(&'static str, String)> {
+        let url = if engine == "openai" { format!("{}/v1", self.url) } else { self.url.clone() };
+        vec![
+            ("MILO__ENGINES__LLM__ENGINE", engine.into()),
+            ("MILO__ENGINES__LLM__URL", url),
+            ("MILO__ENGINES__LLM__MODEL", "model-of-a-scenario".into()),
+            (if engine == "openai" { "OPENAI_API_KEY" } else { "ANTHROPIC_API_KEY" }, KEY.into()),
+        ]
+    }
+}
+
+/// Tells when a listener leaves.
+struct Listener {
+    shared: Arc<Shared>,
+    is_served: bool,
+}
+
+impl Listener {
+    /// It has heard all.
+    fn served(&mut self) {
+        self.is_served = true;
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if !self.is_served {
+            self.shared.left.send_modify(|left| *left += 1);
+        }
+    }
+}
+
+async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    let is_anthropic = uri.path() == "/v1/messages";
+    let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    shared.asked.lock().expect("no panic").push(Asked { uri, headers, body });
+    let conduct = {
+        let mut conduct = shared.conduct.lock().expect("no panic");
+        if conduct.len() > 1 { conduct.pop_front() } else { conduct.front().cloned() }.expect("one stays")
+    };
+    let mut listener = Listener { shared, is_served: false };
+    let events: VecDeque<(Duration, Option<Bytes>)> = match conduct {
+        Conduct::Hangs => std::future::pending().await,
+        Conduct::Refuses(status, (name, value), body) => {
+            listener.served();
+            return (StatusCode::from_u16(status).expect("a status"), [(name, value)], body).into_response();
+        }
+        Conduct::Sends(bytes) => [(Duration::ZERO, Some(bytes.into()))].into(),
+        Conduct::Says(words, first, between) => {
+            let mut events = said(words, usize::MAX, is_anthropic, between);
+            events[0].0 = first;
+            events.extend(end(is_anthropic));
+            events
+        }
+        Conduct::Stalls(words, count) => {
+            let mut events = said(words, count, is_anthropic, Duration::ZERO);
+            events.push_back((Duration::from_secs(60), Some(Bytes::from_static(b": late\n\n"))));
+            events
+        }
+        Conduct::Cuts(words, count) => {
+            let mut events = said(words, count, is_anthropic, Duration::ZERO);
+            // What was said must be on its way before the connection goes.
+            events.push_back((Duration::from_millis(200), None));
+            events
+        }
+    };
+    let bytes = stream::unfold((events, listener), |(mut events, mut listener)| async move {
+        let Some((delay, bytes)) = events.pop_front() else {
+            listener.served();
+            return None;
+        };
+        sleep(delay).await;
+        Some((bytes.ok_or_else(|| io::Error::other("cut")), (events, listener)))
+    });
+    ([(header::CONTENT_TYPE, "text/event-stream; charset=utf-8")], Body::from_stream(bytes)).into_response()
+}
+
+fn event(name: Option<&str>, data: &Value) -> Bytes {
+    let name = name.map(|name| format!("event: {name}\n")).unwrap_or_default();
+    Bytes::from(format!("{name}data: {data}\n\n"))
+}
+
+/// The beginning of a reply, as the two protocols' own servers send it.
+fn said(words: &str, count: usize, is_anthropic: bool, between: Duration) -> VecDeque<(Duration, Option<Bytes>)> {
+    let head = if is_anthropic {
+        let message = json!({ "id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [],
+            "stop_reason": null, "usage": { "input_tokens": 25, "output_tokens": 1 } });
+        let block =
+            json!({ "type": "content_block_start", "index": 0, "content_block": { "type": "text", "text": "" } });
+        vec![
+            event(Some("message_start"), &json!({ "type": "message_start", "message": message })),
+            event(Some("content_block_start"), &block),
+            event(Some("ping"), &json!({ "type": "ping" })),
+        ]
+    } else {
+        vec![event(
+            None,
+            &json!({ "id": "c", "object": "chat.completion.chunk", "model": "m",
+            "choices": [{ "index": 0, "delta": { "role": "assistant", "content": "" }, "finish_reason": null }] }),
+        )]
+    };
+    let delta = |word: &str| match is_anthropic {
+        true => event(
+            Some("content_block_delta"),
+            &json!({ "type": "content_block_delta", "index": 0, "delta": { "type": "text_delta", "text": word } }),
+        ),
+        false => {
+            event(None, &json!({ "choices": [{ "index": 0, "delta": { "content": word }, "finish_reason": null }] }))
+        }
+    };
+    let words = words.split_inclusive(' ').take(count).map(|word| (between, Some(delta(word))));
+    head.into_iter().map(|event| (Duration::ZERO, Some(event))).chain(words).collect()
+}
+
+fn end(is_anthropic: bool) -> Vec<(Duration, Option<Bytes>)> {
+    let events = if is_anthropic {
+        let over = json!({ "type": "message_delta", "delta": { "stop_reason": "end_turn", "stop_sequence": null },
+            "usage": { "output_tokens": 15 } });
+        vec![
+            event(Some("content_block_stop"), &json!({ "type": "content_block_stop", "index": 0 })),
+            event(Some("message_delta"), &over),
+            event(Some("message_stop"), &json!({ "type": "message_stop" })),
+        ]
+    } else {
+        vec![
+            event(None, &json!({ "choices": [{ "index": 0, "delta": {}, "finish_reason": "stop" }] })),
+            event(None, &json!({ "choices": [], "usage": { "total_tokens": 40 } })),
+            Bytes::from_static(b"data: [DONE]\n\n"),
+        ]
+    };
+    events.into_iter().map(|event| (Duration::ZERO, Some(event))).collect()
+}
