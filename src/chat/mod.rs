@@ -8,6 +8,7 @@
 
 mod aloud;
 mod answer;
+mod completion;
 mod listening;
 mod sessions;
 
@@ -25,11 +26,13 @@ use tokio::{
 
 pub use aloud::Aloud;
 pub use answer::Answer;
+pub use completion::{Asked, Completion};
 pub use listening::{Listening, Part, Progress, Transcribed};
 pub use sessions::{Said, Sessions};
 
 use crate::{
-    dialplan::Editions,
+    agent::Persona,
+    dialplan::{Edition, Editions},
     engines::{Engines, Mind},
 };
 
@@ -116,6 +119,24 @@ impl Chats {
         &self.sessions
     }
 
+    /// The names of the personas, the configured one first.
+    pub fn personas(&self) -> Vec<String> {
+        let edition = self.editions.current();
+        let mut names: Vec<_> = edition.dialplans.personas().map(|(name, _)| name.to_owned()).collect();
+        names.sort_by_key(|name| (**name != *self.persona, name.clone()));
+        names
+    }
+
+    /// The persona of this name, or the configured one.
+    fn persona<'e>(&self, edition: &'e Edition, wanted: Option<&str>) -> Result<&'e Persona, Unanswered> {
+        let name = wanted.unwrap_or(&self.persona);
+        edition.dialplans.persona(name).ok_or_else(|| {
+            let names: Vec<_> = edition.dialplans.personas().map(|(name, _)| name).collect();
+            let fault = if wanted.is_some() { Unanswered::Persona } else { Unanswered::Nobody };
+            fault(name.into(), names.join(", "))
+        })
+    }
+
     /// Begins the answer. Messages of one session are answered one after the other: this waits for those before it.
     pub async fn ask(&self, message: Message) -> Result<Answer, Unanswered> {
         let text = message.text.trim();
@@ -127,12 +148,7 @@ impl Chats {
             return Err(Unanswered::TooLong(length));
         }
         let edition = self.editions.current();
-        let name = message.persona.as_deref().unwrap_or(&self.persona);
-        let Some(persona) = edition.dialplans.persona(name) else {
-            let names: Vec<_> = edition.dialplans.personas().map(|(name, _)| name).collect();
-            let fault = if message.persona.is_some() { Unanswered::Persona } else { Unanswered::Nobody };
-            return Err(fault(name.into(), names.join(", ")));
-        };
+        let persona = self.persona(&edition, message.persona.as_deref())?;
         let session = self.sessions.open(message.session.as_deref()).ok_or(Unanswered::Session)?;
         let mut session = session.lock_owned().await;
         session.language = message.language.or_else(|| tongue(text)).unwrap_or(session.language);

@@ -124,7 +124,7 @@ fn network(address: IpAddr) -> IpAddr {
 pub(super) async fn pace(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
     let asker = Asker::of(&request, &state.keys);
     let path = request.uri().path();
-    let is_counted = path.starts_with("/api/") && path != "/api/v1/health";
+    let is_counted = (path.starts_with("/api/") && path != "/api/v1/health") || path.starts_with("/v1/");
     let left = if is_counted { state.pace.judge(&asker, Instant::now()) } else { None };
     request.extensions_mut().insert(asker);
     let Some(left) = left else { return next.run(request).await };

@@ -55,6 +55,11 @@ impl Problem {
         Self { header: Some(("www-authenticate", header)), ..Self::new(StatusCode::FORBIDDEN, detail) }
     }
 
+    /// The sentence.
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
+    }
+
     #[cfg(test)]
     pub(super) fn status(&self) -> u16 {
         self.status

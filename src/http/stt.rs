@@ -40,7 +40,7 @@ use super::{
 use crate::chat::{Listening, Transcribed};
 
 /// The largest JSON body, and the largest upload, in bytes.
-const LARGEST: (usize, usize) = (25 << 20, 256 << 20);
+pub(super) const LARGEST: (usize, usize) = (25 << 20, 256 << 20);
 /// The longest recording, in seconds: an hour and a little.
 const LONGEST_S: usize = 3_660;
 /// Recordings in memory at once, and how long the next one waits: an hour of sound is over a hundred megabytes.
@@ -166,7 +166,7 @@ async fn uploaded(mut parts: Multipart) -> Result<Wanted, Problem> {
     Ok(Wanted { file, language, is_streamed })
 }
 
-async fn kept(mut part: Field<'_>) -> Result<NamedTempFile, Problem> {
+pub(super) async fn kept(mut part: Field<'_>) -> Result<NamedTempFile, Problem> {
     let mut file = NamedTempFile::new().map_err(|_| no_room())?;
     while let Some(bytes) = part.chunk().await.map_err(|wrong| Problem::of_status(wrong.status(), wrong.body_text()))? {
         file = tokio::task::spawn_blocking(move || write(file, &bytes)).await.map_err(|_| no_room())??;
@@ -183,7 +183,7 @@ fn no_room() -> Problem {
 }
 
 /// The samples, and their place in memory, which is given up when the reading is over, whoever still waits for it.
-async fn decoded(file: NamedTempFile) -> Result<(Vec<i16>, OwnedSemaphorePermit), Problem> {
+pub(super) async fn decoded(file: NamedTempFile) -> Result<(Vec<i16>, OwnedSemaphorePermit), Problem> {
     let busy = || Problem::unavailable("too many recordings are being read").after(30);
     let permit =
         timeout(WAIT, Arc::clone(&IN_MEMORY).acquire_owned()).await.map_err(|_| busy())?.map_err(|_| busy())?;

@@ -42,13 +42,20 @@ pub(super) const NO_MP3: &str = "this Milo was built without MP3: ask for ogg or
 
 /// What is to be said.
 #[derive(Debug, Deserialize)]
-struct Speech {
+pub(super) struct Speech {
     text: String,
     language: Option<Language>,
     #[serde(default)]
     format: Format,
     voice: Option<String>,
     speed: Option<f32>,
+}
+
+impl Speech {
+    /// A text, with a voice's variant and its speed where they are wanted.
+    pub(super) fn new(text: String, voice: Option<String>, speed: Option<f32>) -> Self {
+        Self { text, language: None, format: Format::default(), voice, speed }
+    }
 }
 
 /// How the sound comes.
@@ -121,7 +128,7 @@ async fn tts(
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(spoken)).into_response())
 }
 
-fn begin(text: &Text, wanted: &Speech) -> Result<(Aloud, Language), Problem> {
+pub(super) fn begin(text: &Text, wanted: &Speech) -> Result<(Aloud, Language), Problem> {
     let length = wanted.text.chars().count();
     if !wanted.text.chars().any(char::is_alphanumeric) {
         return Err(Problem::unprocessable("the text is empty: there is nothing to say"));

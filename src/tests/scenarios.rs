@@ -24,6 +24,7 @@ mod identity;
 mod kamailio;
 mod limits;
 mod linphone;
+mod openai;
 mod other_telephones;
 mod other_ways;
 mod page;
