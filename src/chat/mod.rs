@@ -11,6 +11,7 @@ mod answer;
 mod completion;
 mod listening;
 mod sessions;
+mod translation;
 
 use std::{sync::Arc, time::Duration};
 
@@ -29,6 +30,9 @@ pub use answer::Answer;
 pub use completion::{Asked, Completion};
 pub use listening::{Listening, Part, Progress, Transcribed};
 pub use sessions::{Said, Sessions};
+pub use translation::Untranslated;
+
+use translation::Translations;
 
 use crate::{
     agent::Persona,
@@ -96,6 +100,7 @@ pub struct Chats {
     mind: Mind,
     texts: Arc<Semaphore>,
     utterances: Arc<Semaphore>,
+    translations: Translations,
 }
 
 /// A place among the jobs of one kind, once there is one.
@@ -111,7 +116,16 @@ impl Chats {
         let sessions = Arc::new(Sessions::new(lifetime, exchanges));
         let [texts, utterances] = [TEXTS, UTTERANCES].map(|places| Arc::new(Semaphore::new(places)));
         let mind = engines.mind.by_turns(ANSWERS);
-        Self { engines, editions, persona: persona.into(), sessions, mind, texts, utterances }
+        Self {
+            engines,
+            editions,
+            persona: persona.into(),
+            sessions,
+            mind,
+            texts,
+            utterances,
+            translations: Translations::new(),
+        }
     }
 
     /// The sessions that are kept.

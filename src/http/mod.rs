@@ -17,7 +17,7 @@
 //!                                          …/registrations   registrations.rs │
 //!                                          /api/v1/queues    queues.rs        │
 //!                                          /api/v1/trunks    trunks.rs        │
-//!                                          /api/v1/chat, tts, stt, sessions   │  chat.rs, tts.rs, stt.rs
+//!                                          /api/v1/chat, tts, stt, translate  │  chat.rs, tts.rs, stt.rs, …
 //!                                          /v1/…             openai/         ─┘
 //! ```
 //! Whatever goes wrong is a problem body (RFC 9457) whose `detail` is a sentence.
@@ -51,6 +51,7 @@ mod stt;
 #[cfg(test)]
 mod tests;
 mod text;
+mod translate;
 mod trunks;
 mod tts;
 
@@ -152,8 +153,12 @@ impl fmt::Debug for AppState {
 /// Everything that answers over HTTP; `chats` answers by text, where there are engines.
 pub fn router(state: AppState, chats: Option<Chats>) -> Router {
     let text = chats.map(|chats| {
-        let routes =
-            Router::new().merge(chat::routes()).merge(tts::routes()).merge(stt::routes()).merge(openai::routes());
+        let routes = Router::new()
+            .merge(chat::routes())
+            .merge(tts::routes())
+            .merge(stt::routes())
+            .merge(translate::routes())
+            .merge(openai::routes());
         routes.with_state(text::Text { app: state.clone(), chats })
     });
     Router::new()

@@ -38,6 +38,7 @@ mod starting_and_ending;
 mod strangers;
 mod text;
 mod texts;
+mod translation;
 mod transports;
 mod trunk_down;
 mod trunk_logins;
