@@ -26,7 +26,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     engine::{EngineError, Jobs, Language, Queue, spawn_engine},
-    synthesizer::{Speech, SpeechOptions, Synthesizer},
+    synthesizer::{MAX_TEXT, Speech, SpeechOptions, Synthesizer},
 };
 use ffi::Library;
 use shape::Shaper;
@@ -35,8 +35,6 @@ use shape::Shaper;
 const ENGINE: &str = "voice";
 /// Clauses that may wait; at a few milliseconds each, the last one waits about a quarter of a second.
 const DEPTH: usize = 64;
-/// Longest text of one job in bytes: more than a minute of speech. Longer text is cut first (`text::clauses`).
-pub const MAX_TEXT: usize = 2_000;
 /// Room for the pieces of one job: over three minutes of speech, more than [`MAX_TEXT`] gives at the slowest speed but
 /// for walls of digits. The library's thread never waits for a listener; a job that would need more ends with an error.
 const MAX_PIECES: usize = 4_096;

@@ -21,6 +21,9 @@ pub trait Synthesizer: Send + Sync {
     fn stopped(&self) -> bool;
 }
 
+/// Longest text of one job in bytes: more than a minute of speech. Longer text is cut first (`text::clauses`).
+pub const MAX_TEXT: usize = 2_000;
+
 /// How a clause is spoken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpeechOptions {
@@ -47,7 +50,7 @@ pub struct Speech {
 
 impl Speech {
     /// The listener's side of a clause.
-    pub(crate) fn new(pieces: mpsc::Receiver<Result<Vec<i16>, EngineError>>) -> Self {
+    pub fn new(pieces: mpsc::Receiver<Result<Vec<i16>, EngineError>>) -> Self {
         Self { pieces }
     }
 

@@ -3,6 +3,7 @@
 
 mod caller;
 mod calls;
+mod chat;
 mod clean;
 mod lines;
 mod media;
@@ -25,6 +26,8 @@ pub enum Which {
     Turn(turn::Arguments),
     /// Many calls that only listen: processor and memory of each.
     Calls(calls::Arguments),
+    /// What Milo adds to a language model on a server, by text.
+    Chat(chat::Arguments),
     /// What each cleaner does for the transcriber and against false interruptions, in simulated calls.
     Clean(clean::Arguments),
     /// What loss, jitter and drift cost the transcriber.
@@ -42,6 +45,7 @@ pub async fn run(which: Which, legs: &Handle) -> Result<()> {
     match which {
         Which::Turn(arguments) => turn::run(arguments, legs).await,
         Which::Calls(arguments) => calls::run(arguments, legs).await,
+        Which::Chat(arguments) => chat::run(arguments).await,
         Which::Clean(arguments) => clean::run(arguments).await,
         Which::Lines(arguments) => lines::run(arguments).await,
         Which::Setup(arguments) => setup::run(arguments, legs).await,

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use milo_models::openai::Format;
 use serde::{Deserialize, Serialize};
 
 use super::{Faults, Secret, SecretUrl};
@@ -58,14 +59,52 @@ pub struct Vad {
     pub path: Option<PathBuf>,
 }
 
+/// Who hears, or speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SpeechEngine {
+    /// The engine in this process.
+    #[default]
+    Local,
+    /// A server that is asked by OpenAI's protocol.
+    Openai,
+}
+
 /// `[engines.stt]`
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Stt {
+    /// Who hears; where it is a server, the local transcriber hears what that does not.
+    pub engine: SpeechEngine,
+    /// The server's address; unset: OpenAI's own.
+    pub url: Option<String>,
+    /// The model's name on the server.
+    pub model: Option<String>,
+    /// A file whose only line is the key for the server, read in place of the key of `[engines]`.
+    pub api_key_file: Option<PathBuf>,
+    /// How long a transcript may take, in seconds; then the local transcriber hears the same.
+    pub timeout_s: f64,
+    /// Utterances that the server has at once; those beyond them the local transcriber hears.
+    pub parallel: usize,
     /// A folder with a Hugging Face export of Whisper (encoder, decoder, tokenizer.json).
     pub path: Option<PathBuf>,
     /// Threads a forward pass may use; 0 takes half of the machine's cores, at least one.
     pub threads: usize,
+}
+
+impl Default for Stt {
+    fn default() -> Self {
+        Self {
+            engine: SpeechEngine::Local,
+            url: None,
+            model: None,
+            api_key_file: None,
+            timeout_s: 4.0,
+            parallel: 64,
+            path: None,
+            threads: 0,
+        }
+    }
 }
 
 /// Who answers.
@@ -139,11 +178,43 @@ impl Llm {
 }
 
 /// `[engines.tts]`
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Tts {
+    /// Who speaks; where it is a server, the local voice says what that does not.
+    pub engine: SpeechEngine,
+    /// The server's address; unset: OpenAI's own.
+    pub url: Option<String>,
+    /// The model's name on the server.
+    pub model: Option<String>,
+    /// The voice's name there.
+    pub voice: Option<String>,
+    /// What the server is asked to send.
+    pub format: Format,
+    /// A file whose only line is the key for the server, read in place of the key of `[engines]`.
+    pub api_key_file: Option<PathBuf>,
+    /// How long the first sample of a clause may take, in seconds; then the local voice says it. As long may the next ones.
+    pub timeout_s: f64,
+    /// Clauses that the server has at once; those beyond them the local voice says.
+    pub parallel: usize,
     /// A folder with espeak-ng data.
     pub path: Option<PathBuf>,
+}
+
+impl Default for Tts {
+    fn default() -> Self {
+        Self {
+            engine: SpeechEngine::Local,
+            url: None,
+            model: None,
+            voice: None,
+            format: Format::Wav,
+            api_key_file: None,
+            timeout_s: 2.0,
+            parallel: 64,
+            path: None,
+        }
+    }
 }
 
 impl Engines {
@@ -155,7 +226,9 @@ impl Engines {
             ("engines.llm.path", &self.llm.path),
             ("engines.tts.path", &self.tts.path),
             ("engines.ca", &self.ca),
+            ("engines.stt.api_key_file", &self.stt.api_key_file),
             ("engines.llm.api_key_file", &self.llm.api_key_file),
+            ("engines.tts.api_key_file", &self.tts.api_key_file),
         ] {
             if path.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
                 faults.add(key, "is empty: remove the line for what is without it, or give a path".into());
@@ -169,7 +242,21 @@ impl Engines {
         if self.proxy.as_ref().is_some_and(|proxy| !is_web(proxy.reveal())) {
             faults.add("engines.proxy", "is no http://HOST:PORT".into());
         }
+        // A call waits eight seconds for a transcript, and the local transcriber wants some of them.
+        faults.within("engines.stt.timeout_s", self.stt.timeout_s, 0.05..=6.0);
+        faults.within("engines.stt.parallel", self.stt.parallel, 1..=4_096);
+        faults.within("engines.tts.timeout_s", self.tts.timeout_s, 0.05..=4.0);
+        faults.within("engines.tts.parallel", self.tts.parallel, 1..=4_096);
+        is_server("engines.stt.url", self.stt.url.as_deref(), faults);
         is_server("engines.llm.url", self.llm.url.as_deref(), faults);
+        is_server("engines.tts.url", self.tts.url.as_deref(), faults);
+        if self.stt.engine == SpeechEngine::Openai && self.stt.model.is_none() {
+            faults.add("engines.stt.model", "is missing: name the model that the server is to hear with".into());
+        }
+        if self.tts.engine == SpeechEngine::Openai && (self.tts.model.is_none() || self.tts.voice.is_none()) {
+            let key = if self.tts.model.is_none() { "engines.tts.model" } else { "engines.tts.voice" };
+            faults.add(key, "is missing: name the model and the voice that the server is to speak with".into());
+        }
         if self.llm.engine == LlmEngine::Openai && self.llm.model.is_none() {
             faults.add("engines.llm.model", "is missing: name the model that the server is to answer with".into());
         }

@@ -160,7 +160,7 @@ fn mode<'v>(
             origins.set(key, place(name));
         }
     }
-    let unused = variable("ANTHROPIC_API_KEY").is_some() && engine != "anthropic" && wanted.is_none();
+    let unused = variable("ANTHROPIC_API_KEY").is_some() && engine != "anthropic" && variable("DEFAULT_MODE").is_none();
     unused.then(|| {
         "ANTHROPIC_API_KEY is set, and no engine asks Anthropic: DEFAULT_MODE=cloud or [engines.llm] engine = \"anthropic\" does"
             .into()

@@ -3,6 +3,7 @@
 
 mod mind;
 mod servers;
+mod spare;
 mod told;
 
 use std::{path::PathBuf, sync::Arc, thread};
@@ -24,7 +25,8 @@ pub use servers::Server;
 pub use told::REASONS;
 
 use crate::{config::Config, error::Error, metrics::Metrics};
-use servers::Asked;
+use servers::Servers;
+use spare::{Hearing, Speaking};
 use told::Told;
 
 /// Handles of the loaded engines; cheap to clone.
@@ -72,7 +74,6 @@ impl Engines {
         ];
         let graph = settings.vad.path.as_ref().unwrap_or(&shipped.silero);
         let activity = VoiceActivity::load(graph, &ort)?;
-        let transcriber = listen(config, &ort, &shipped)?;
         let options = LlamaOptions {
             context_tokens: (settings.llm.context_tokens / settings.llm.sequences.max(1)) as usize,
             sequences: settings.llm.sequences as usize,
@@ -86,22 +87,21 @@ impl Engines {
             system_prompts: prompts,
             queue: settings.llm.queue,
         };
-        // What is wrong with it is told before the longest load.
-        let (mut servers, mut notes, mut cloud) = (Vec::new(), Vec::new(), None);
-        match servers::language_model(config)? {
-            Asked::Nobody => {}
-            Asked::Keyless(why) => notes.push(why),
-            Asked::Model(model, server) => {
-                servers.push(server);
-                cloud = Some((model, settings.llm.parallel));
-            }
-        }
-        let local = Llama::load(settings.llm.path.as_ref().unwrap_or(&shipped.llama), options)?;
-        let told = Told::new("llm", metrics);
-        let mind = Mind::new(Arc::new(local), cloud, told.clone());
-        let voice = Arc::new(Espeak::load(settings.tts.path.as_ref().unwrap_or(&shipped.espeak))?);
+        // What is wrong with them is told before the longest load.
+        let mut servers = Servers::default();
+        let cloud_ears = servers.transcriber(settings)?;
+        let cloud_mind = servers.language_model(settings)?.map(|mind| (mind, settings.llm.parallel));
+        let cloud_voice = servers.voice(settings)?;
+        let Servers { asked, notes } = servers;
         notes.iter().for_each(|note| tracing::info!("{note}"));
-        Ok(Self { activity, transcriber: Arc::new(transcriber), mind, voice, names, servers, notes, told: vec![told] })
+        let told = ["stt", "llm", "tts"].map(|job| Told::new(job, Arc::clone(&metrics)));
+
+        let transcriber = hearing(cloud_ears, Arc::new(listen(config, &ort, &shipped)?), &told[0]);
+        let local = Llama::load(settings.llm.path.as_ref().unwrap_or(&shipped.llama), options)?;
+        let mind = Mind::new(Arc::new(local), cloud_mind, told[1].clone());
+        let local = Espeak::load(settings.tts.path.as_ref().unwrap_or(&shipped.espeak))?;
+        let voice = speaking(cloud_voice, Arc::new(local), &told[2]);
+        Ok(Self { activity, transcriber, mind, voice, names, servers: asked, notes, told: told.into() })
     }
 
     /// The servers that are asked.
@@ -167,6 +167,22 @@ fn listen(config: &Config, ort: &OrtRuntime, shipped: &DemoFiles) -> Result<Whis
     let stt = &config.engines.stt;
     let options = WhisperOptions { threads: threads(stt.threads), ..WhisperOptions::default() };
     Ok(Whisper::load(stt.path.as_ref().unwrap_or(&shipped.whisper), ort, options)?)
+}
+
+/// The local transcriber, or a server with the local one behind it.
+fn hearing(cloud: Option<Arc<dyn Transcriber>>, local: Arc<dyn Transcriber>, told: &Told) -> Arc<dyn Transcriber> {
+    match cloud {
+        Some(cloud) => Arc::new(Hearing { cloud, local, told: told.clone() }),
+        None => local,
+    }
+}
+
+/// The local voice, or a server with the local one behind it.
+fn speaking(cloud: Option<Arc<dyn Synthesizer>>, local: Arc<dyn Synthesizer>, told: &Told) -> Arc<dyn Synthesizer> {
+    match cloud {
+        Some(cloud) => Arc::new(Speaking { cloud, local, told: told.clone() }),
+        None => local,
+    }
 }
 
 fn capitalised(sentence: String) -> String {

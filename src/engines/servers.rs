@@ -6,66 +6,146 @@ use milo_models::{
     anthropic::{self, Anthropic},
     engine::EngineError,
     language_model::LanguageModel,
-    openai,
+    openai::{self, Speaker, Transcription},
     remote::RemoteOptions,
+    synthesizer::Synthesizer,
+    transcriber::Transcriber,
 };
 use serde::Serialize;
 
-use crate::config::{Config, Llm, LlmEngine, Secret};
-
-/// Who is asked in place of the local model.
-pub(super) enum Asked {
-    /// Nobody.
-    Nobody,
-    /// Somebody should be, and cannot be: a sentence that says why.
-    Keyless(String),
-    /// This model on a server.
-    Model(Arc<dyn LanguageModel>, Server),
-}
+use crate::config::{Engines, Llm, LlmEngine, Secret, SpeechEngine};
 
 /// A server that is asked, as health shows it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Server {
     /// What it is for: `llm`, `stt` or `tts`.
     pub job: &'static str,
-    /// The protocol.
-    pub engine: LlmEngine,
+    /// The protocol: `anthropic` or `openai`.
+    pub engine: &'static str,
     /// The model's name there.
     pub model: String,
 }
 
-/// The language model on a server, where one is configured.
-pub(super) fn language_model(config: &Config) -> Result<Asked, EngineError> {
-    let (engines, llm) = (&config.engines, &config.engines.llm);
-    let (named, url, variable) = match llm.engine {
-        LlmEngine::Local => return Ok(Asked::Nobody),
-        LlmEngine::Anthropic => (&engines.anthropic_api_key, anthropic::URL, "ANTHROPIC_API_KEY"),
-        LlmEngine::Openai => (&engines.openai_api_key, openai::URL, "OPENAI_API_KEY"),
-    };
-    let key = key(llm.api_key_file.as_deref(), named.as_ref())?;
-    // A server of the operator's own may want none.
-    if key.is_none() && (llm.engine == LlmEngine::Anthropic || llm.url.is_none()) {
-        return Ok(Asked::Keyless(format!(
-            "The local language model answers: the cloud is not asked without a key; set {variable} or [engines.llm] api_key_file."
-        )));
+/// The servers that were found in the configuration, and what is to be said of those that cannot be asked.
+#[derive(Default)]
+pub(super) struct Servers {
+    pub(super) asked: Vec<Server>,
+    pub(super) notes: Vec<String>,
+}
+
+/// A protocol: its own servers' address, and the variable that brings the key for them.
+struct Protocol {
+    name: &'static str,
+    url: &'static str,
+    variable: &'static str,
+}
+
+const ANTHROPIC: Protocol = Protocol { name: "anthropic", url: anthropic::URL, variable: "ANTHROPIC_API_KEY" };
+const OPENAI: Protocol = Protocol { name: "openai", url: openai::URL, variable: "OPENAI_API_KEY" };
+
+/// What one engine's section says of its server.
+struct Wanted<'a> {
+    job: &'static str,
+    protocol: &'static Protocol,
+    url: Option<&'a str>,
+    model: &'a str,
+    key_file: Option<&'a Path>,
+    first_s: f64,
+    between_s: f64,
+    parallel: usize,
+}
+
+impl Servers {
+    /// The language model on a server, where one is configured.
+    pub(super) fn language_model(&mut self, engines: &Engines) -> Result<Option<Arc<dyn LanguageModel>>, EngineError> {
+        let llm = &engines.llm;
+        let protocol = if llm.engine == LlmEngine::Openai { &OPENAI } else { &ANTHROPIC };
+        let wanted = Wanted {
+            job: "llm",
+            protocol,
+            url: llm.url.as_deref(),
+            model: llm.model.as_deref().unwrap_or(Llm::CLAUDE),
+            key_file: llm.api_key_file.as_deref(),
+            first_s: llm.first_token_timeout_s,
+            between_s: llm.token_timeout_s,
+            parallel: llm.parallel,
+        };
+        if llm.engine == LlmEngine::Local {
+            return Ok(None);
+        }
+        let Some(options) = self.options(engines, &wanted)? else { return Ok(None) };
+        Ok(Some(match llm.engine {
+            LlmEngine::Openai => Arc::new(openai::Chat::new(&options)?),
+            LlmEngine::Anthropic | LlmEngine::Local => Arc::new(Anthropic::new(&options)?),
+        }))
     }
-    let options = RemoteOptions {
-        url: llm.url.clone().unwrap_or_else(|| url.into()),
-        model: llm.model.clone().unwrap_or_else(|| Llm::CLAUDE.into()),
-        key,
-        proxy: engines.proxy.as_ref().map(|proxy| proxy.reveal().to_owned()),
-        ca: engines.ca.clone(),
-        connect: Duration::from_secs_f64(engines.connect_timeout_s),
-        first: Duration::from_secs_f64(llm.first_token_timeout_s),
-        between: Duration::from_secs_f64(llm.token_timeout_s),
-        parallel: llm.parallel,
-    };
-    let server = Server { job: "llm", engine: llm.engine, model: options.model.clone() };
-    let model: Arc<dyn LanguageModel> = match llm.engine {
-        LlmEngine::Openai => Arc::new(openai::Chat::new(&options)?),
-        LlmEngine::Anthropic | LlmEngine::Local => Arc::new(Anthropic::new(&options)?),
-    };
-    Ok(Asked::Model(model, server))
+
+    /// The transcriber on a server, where one is configured.
+    pub(super) fn transcriber(&mut self, engines: &Engines) -> Result<Option<Arc<dyn Transcriber>>, EngineError> {
+        let stt = &engines.stt;
+        if stt.engine == SpeechEngine::Local {
+            return Ok(None);
+        }
+        let wanted = Wanted {
+            job: "stt",
+            protocol: &OPENAI,
+            url: stt.url.as_deref(),
+            model: stt.model.as_deref().unwrap_or_default(),
+            key_file: stt.api_key_file.as_deref(),
+            first_s: stt.timeout_s,
+            between_s: stt.timeout_s,
+            parallel: stt.parallel,
+        };
+        let Some(options) = self.options(engines, &wanted)? else { return Ok(None) };
+        Ok(Some(Arc::new(Transcription::new(&options)?)))
+    }
+
+    /// The voice on a server, where one is configured.
+    pub(super) fn voice(&mut self, engines: &Engines) -> Result<Option<Arc<dyn Synthesizer>>, EngineError> {
+        let tts = &engines.tts;
+        if tts.engine == SpeechEngine::Local {
+            return Ok(None);
+        }
+        let wanted = Wanted {
+            job: "tts",
+            protocol: &OPENAI,
+            url: tts.url.as_deref(),
+            model: tts.model.as_deref().unwrap_or_default(),
+            key_file: tts.api_key_file.as_deref(),
+            first_s: tts.timeout_s,
+            between_s: tts.timeout_s,
+            parallel: tts.parallel,
+        };
+        let Some(options) = self.options(engines, &wanted)? else { return Ok(None) };
+        Ok(Some(Arc::new(Speaker::new(&options, tts.voice.as_deref().unwrap_or_default(), tts.format)?)))
+    }
+
+    /// How a server is asked; nothing, with a note, where it is not for want of a key.
+    fn options(&mut self, engines: &Engines, wanted: &Wanted<'_>) -> Result<Option<RemoteOptions>, EngineError> {
+        let Wanted { job, protocol, url, model, key_file, first_s, between_s, parallel } = wanted;
+        let named = if protocol.name == "openai" { &engines.openai_api_key } else { &engines.anthropic_api_key };
+        let key = key(*key_file, named.as_ref())?;
+        // A server of the operator's own may want none; those of whoever made the protocol, and Anthropic's protocol, always do.
+        if key.is_none() && (url.is_none() || protocol.name == "anthropic") {
+            self.notes.push(format!(
+                "The local engine does what [engines.{job}] would ask a server for: there is no key. Set {}, or api_key_file there.",
+                protocol.variable
+            ));
+            return Ok(None);
+        }
+        self.asked.push(Server { job, engine: protocol.name, model: (*model).to_owned() });
+        Ok(Some(RemoteOptions {
+            url: url.unwrap_or(protocol.url).to_owned(),
+            model: (*model).to_owned(),
+            key,
+            proxy: engines.proxy.as_ref().map(|proxy| proxy.reveal().to_owned()),
+            ca: engines.ca.clone(),
+            connect: Duration::from_secs_f64(engines.connect_timeout_s),
+            first: Duration::from_secs_f64(*first_s),
+            between: Duration::from_secs_f64(*between_s),
+            parallel: *parallel,
+        }))
+    }
 }
 
 /// The key of a file, or else the one that is named.

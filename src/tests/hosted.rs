@@ -1,6 +1,7 @@
 //! Milo with a language model on a server: it answers by text and on the telephone, and where it does not, the local model does.
 
 pub mod server;
+mod speech;
 
 use std::{
     fs,
@@ -12,10 +13,15 @@ use std::{
 
 use milo::bench::Running;
 use serde_json::{Value, json};
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+};
 
 use crate::house::{
     MG_HOURS, PROGRAM, answered, call, errand, events, folder, get, metric, milo, newest_call, recording, send, stop,
 };
+use crate::webhooks::acceptor;
 use server::{Conduct, KEY, Server};
 
 const WORDS: &str = "Salama tompoko, **misokatra** amin'ny fito ora hariva izahay.";
@@ -295,6 +301,44 @@ async fn a_proxy_is_asked_in_the_servers_place() {
     assert_eq!(hours(&milo).0["mode"], "cloud");
     assert_eq!(server.asked()[0].uri.to_string(), "http://model.invalid/v1/messages");
     stop(milo).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_is_believed_over_tls_by_the_authorities_that_are_named_and_by_no_others() {
+    let server = Server::start(Conduct::says(WORDS)).await;
+    let place = folder("hosted-tls");
+    let chain = place.join("chain.pem");
+    let acceptor = acceptor(&chain);
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("https://localhost:{}", listener.local_addr().expect("an address").port());
+    let behind = server.url.trim_start_matches("http://").to_owned();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (acceptor, behind) = (acceptor.clone(), behind.clone());
+            tokio::spawn(async move {
+                let mut secured = acceptor.accept(stream).await?;
+                let mut plain = TcpStream::connect(behind).await?;
+                copy_bidirectional(&mut secured, &mut plain).await
+            });
+        }
+    });
+    let chain = chain.display().to_string();
+    let own = [("MILO__ENGINES__LLM__URL", url.as_str()), ("MILO__ENGINES__CA", chain.as_str())];
+    let milo = asking("tls", &server, "anthropic", &own).await;
+    assert_eq!(hours(&milo).0["mode"], "cloud");
+    stop(milo).await;
+    // Another's certificate, of the same name.
+    let other = place.join("other.pem");
+    crate::webhooks::acceptor(&other);
+    let other = other.display().to_string();
+    let own = [("MILO__ENGINES__LLM__URL", url.as_str()), ("MILO__ENGINES__CA", other.as_str())];
+    let milo = asking("tls-unknown", &server, "anthropic", &own).await;
+    assert_eq!(hours(&milo).0["mode"], "local");
+    let health = get(&milo, "/api/v1/health")["degraded"].to_string();
+    assert!(health.contains("cannot be asked") && health.to_lowercase().contains("certificate"), "{health}");
+    assert_eq!(server.asked().len(), 1, "the key went to nobody who is not believed");
+    stop(milo).await;
+    fs::remove_dir_all(place).ok();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -90,7 +90,7 @@ async fn program(tls: Option<TlsAcceptor>) -> (SocketAddr, Seen) {
 }
 
 /// A certificate of its own for `localhost`, and who accepts with it.
-fn acceptor(chain: &Path) -> TlsAcceptor {
+pub(crate) fn acceptor(chain: &Path) -> TlsAcceptor {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
     fs::write(chain, made.cert.pem()).expect("written");
     let certificate = CertificateDer::from_pem_slice(made.cert.pem().as_bytes()).expect("a certificate");

@@ -169,6 +169,11 @@ impl Remote {
         Instant::now() + self.0.first
     }
 
+    /// How long the next part of an answer may take.
+    pub(crate) fn between(&self) -> Duration {
+        self.0.between
+    }
+
     /// A request to this path below the server's address.
     pub(crate) fn post(&self, path: &str) -> RequestBuilder {
         let mut url = self.0.url.clone();

@@ -1,4 +1,5 @@
-//! A server of language models as Milo meets them, on loopback: both protocols' streams, and all that can be wrong with them.
+//! A server of models as Milo meets them, on loopback: both protocols' streams of words, transcripts and speech, and all that can be
+//! wrong with them.
 
 #![allow(unreachable_pub, reason = "all of it is for the scenarios beside it")]
 
@@ -22,6 +23,9 @@ use tokio::{net::TcpListener, sync::watch, time::sleep};
 
 /// The key that Milo shows it.
 pub const KEY: &str = "sk-of-a-scenario-0123456789";
+
+/// What it says when it is to speak: a tone of so many Hz, for a second.
+pub const TONE: f64 = 500.0;
 
 /// What it does when it is asked.
 #[derive(Clone, Debug)]
@@ -52,7 +56,9 @@ impl Conduct {
 pub struct Asked {
     pub uri: Uri,
     pub headers: HeaderMap,
+    /// Null where it is no JSON.
     pub body: Value,
+    pub bytes: Bytes,
 }
 
 /// A running one. It ends with its test.
@@ -143,10 +149,11 @@ impl Drop for Listener {
     }
 }
 
-async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
-    let is_anthropic = uri.path() == "/v1/messages";
-    let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    shared.asked.lock().expect("no panic").push(Asked { uri, headers, body });
+async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap, bytes: Bytes) -> Response {
+    let path = uri.path().to_owned();
+    let is_anthropic = path == "/v1/messages";
+    let body: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+    shared.asked.lock().expect("no panic").push(Asked { uri, headers, body: body.clone(), bytes });
     let conduct = {
         let mut conduct = shared.conduct.lock().expect("no panic");
         if conduct.len() > 1 { conduct.pop_front() } else { conduct.front().cloned() }.expect("one stays")
@@ -157,6 +164,17 @@ async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap,
         Conduct::Refuses(status, (name, value), body) => {
             listener.served();
             return (StatusCode::from_u16(status).expect("a status"), [(name, value)], body).into_response();
+        }
+        Conduct::Says(words, first, _) if path == "/v1/audio/transcriptions" => {
+            sleep(first).await;
+            listener.served();
+            return axum::Json(transcript(words)).into_response();
+        }
+        Conduct::Says(..) if path == "/v1/audio/speech" => sound(usize::MAX, body["response_format"] == "wav"),
+        Conduct::Cuts(_, count) if path == "/v1/audio/speech" => {
+            let mut events = sound(count, true);
+            events.push_back((Duration::from_millis(200), None));
+            events
         }
         Conduct::Sends(bytes) => [(Duration::ZERO, Some(bytes.into()))].into(),
         Conduct::Says(words, first, between) => {
@@ -185,7 +203,26 @@ async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap,
         sleep(delay).await;
         Some((bytes.ok_or_else(|| io::Error::other("cut")), (events, listener)))
     });
-    ([(header::CONTENT_TYPE, "text/event-stream; charset=utf-8")], Body::from_stream(bytes)).into_response()
+    let kind = if path == "/v1/audio/speech" { "audio/wav" } else { "text/event-stream; charset=utf-8" };
+    ([(header::CONTENT_TYPE, kind)], Body::from_stream(bytes)).into_response()
+}
+
+/// A transcript as OpenAI's server gives it with all that it knows.
+fn transcript(words: &str) -> Value {
+    let segment = json!({ "id": 0, "seek": 0, "start": 0.1, "end": 1.5, "text": words, "tokens": [1, 2], "temperature": 0.0,
+        "avg_logprob": -0.25, "compression_ratio": 1.1, "no_speech_prob": 0.01 });
+    json!({ "task": "transcribe", "language": "malagasy", "duration": 3.0, "text": words, "segments": [segment] })
+}
+
+/// So many tenths of a second, one at most, of a tone at 24 kHz: alone, or as a WAV file whose length nobody knows.
+fn sound(tenths: usize, is_wav: bool) -> VecDeque<(Duration, Option<Bytes>)> {
+    let sample = |at: usize| ((at as f64 * TONE * std::f64::consts::TAU / 24_000.0).sin() * 8_000.0) as i16;
+    let head =
+        b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0\x01\0\x01\0\xc0\x5d\0\0\x80\xbb\0\0\x02\0\x10\0data\xff\xff\xff\xff";
+    let head = is_wav.then(|| Bytes::from_static(head));
+    let tenth = |n: usize| (n * 2_400..(n + 1) * 2_400).flat_map(|at| sample(at).to_le_bytes()).collect();
+    let pieces = head.into_iter().chain((0..tenths.min(10)).map(tenth));
+    pieces.map(|bytes| (Duration::ZERO, Some(bytes))).collect()
 }
 
 fn event(name: Option<&str>, data: &Value) -> Bytes {
