@@ -61,9 +61,9 @@ ort_in_place() { [ -f "$ort" ] && echo "$ort_sha  $ort" | sha256sum --check --st
 
 missing=()
 for package in "${packages[@]}"; do installed "$package" || missing+=("$package"); done
-if ! ort_in_place && ! python_has_pip; then
+if { ! ort_in_place || [ "$purpose" = test ]; } && ! python_has_pip; then
   missing+=(python3-pip)
-  why[python3-pip]="fetches the ONNX Runtime wheel (no environment is made)"
+  why[python3-pip]="fetches the ONNX Runtime wheel, and clients for the tests (no environment is made)"
 fi
 
 if [ "${#missing[@]}" -gt 0 ]; then
@@ -98,4 +98,19 @@ if ! ort_in_place; then
   mv "$work/wheel/onnxruntime/capi/libonnxruntime.so.$ort_version" "$ort.new"
   mv "$ort.new" "$ort"
   ort_in_place || fail "the ONNX Runtime library at $ort is damaged (its sha256 differs); remove it and run this again."
+fi
+
+# Clients that we did not write and that PyPI has: for the tests, in a folder of their own.
+if [ "$purpose" = test ]; then
+  clients=(openai==3.57.0)
+  folder="$cache/python"
+  wanted="$(python3 --version) ${clients[*]}"
+  if [ "$(cat "$folder/.milo" 2>/dev/null)" != "$wanted" ]; then
+    echo "setup: fetching ${clients[*]} into $folder"
+    rm -rf "$folder"
+    said="$(python3 -m pip --disable-pip-version-check install --target "$folder" "${clients[@]}" 2>&1)" \
+      || fail "${clients[*]} could not be fetched from the Python package index: is it reachable?
+$said"
+    echo "$wanted" > "$folder/.milo"
+  fi
 fi

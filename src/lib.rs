@@ -21,6 +21,7 @@ pub mod doctor;
 pub mod engines;
 pub mod error;
 pub mod http;
+pub mod keys;
 pub mod logging;
 pub mod metrics;
 pub mod phone;

@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use milo::{
     bench,
     config::{Config, Loaded, Sources},
-    dialplan, doctor, engines, logging,
+    dialplan, doctor, engines, keys, logging,
     phone::{Errand, Phone},
     press::{self, PressBy},
     self_call,
@@ -50,6 +50,11 @@ enum Command {
     Sip {
         #[command(subcommand)]
         what: SipCommand,
+    },
+    /// Make, list, rotate and revoke keys of the API.
+    Keys {
+        #[command(subcommand)]
+        what: keys::command::What,
     },
     /// Look at the configuration.
     Config {
@@ -179,6 +184,12 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Dialplan { what } => {
             let right = dialplan::command::run(what, &Config::load(&sources)?.config)?;
             Ok(if right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::Keys { what } => {
+            let Loaded { config, .. } = Config::load(&sources)?;
+            let (main, _legs) = runtimes()?;
+            main.block_on(keys::command::run(what, &config))?;
+            Ok(ExitCode::SUCCESS)
         }
         Command::Call(call) => {
             let Loaded { mut config, .. } = Config::load(&sources)?;

@@ -141,6 +141,11 @@ impl Allowances {
         place.map(Some)
     }
 
+    /// The database learns what calls that are up have talked so far.
+    pub(super) fn note_days(&self) {
+        self.of.values().for_each(|allowance| allowance.day.note());
+    }
+
     /// Whether this number may be called for the account over a trunk.
     pub fn may_call(&self, account: &str, number: &str) -> bool {
         self.of.get(account).is_none_or(|allowance| allowance.destinations.holds(number))

@@ -245,6 +245,11 @@ impl Accounts {
         self.book.borrow().allowances.may_call(account, number)
     }
 
+    /// The database learns what calls that are up have talked so far.
+    pub fn note_days(&self) {
+        self.book.borrow().allowances.note_days();
+    }
+
     /// Whether there is an account of this name.
     pub fn knows(&self, name: &str) -> bool {
         self.book.borrow().names.binary_search_by(|known| known.as_str().cmp(name)).is_ok()

@@ -66,7 +66,7 @@ pub use record::Record;
 pub use recording::Recordings;
 pub use reel::RecordingNow;
 pub use registry::{Done, Live, Unreached};
-pub use retention::daily;
+pub use retention::{daily, delete_recordings, forget_calls};
 pub(crate) use target::{Target, first, refusal, target};
 pub use waiting::{Left, LineReport, WaiterReport, Waiters};
 

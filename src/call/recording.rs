@@ -35,12 +35,11 @@ impl Recordings {
     /// The system has no thread left.
     pub fn start(config: &Config, log: LogWriter, metrics: Arc<Metrics>) -> Result<Self, Error> {
         let (recorder, _) = Recorder::start()?;
-        let folder = config.recording.path.clone().unwrap_or_else(|| config.data_dir.join("recordings"));
-        let recording = config.recording.clone();
+        let (folder, recording) = (config.recordings(), config.recording.clone());
         Ok(Self { recorder, folder, recording, log, metrics })
     }
 
-    /// The folder they are in: the configured one, or `recordings/` in the data folder.
+    /// The folder they are in.
     pub fn folder(&self) -> &Path {
         &self.folder
     }

@@ -1,6 +1,10 @@
-//! Recordings are kept for so many days.
+//! Recordings, and calls, are kept for so many days.
 
-use std::{fs, io, path::Path, path::PathBuf, time::Duration};
+use std::{
+    fs, io,
+    path::{Component, Path, PathBuf},
+    time::Duration,
+};
 
 use tokio::time::interval;
 
@@ -31,11 +35,61 @@ pub async fn daily(folder: PathBuf, days: u64, store: Store) {
     }
 }
 
+/// Deletes calls that began more than `days` days ago, with their recordings, now and every day from now on.
+pub async fn forget_calls(folder: PathBuf, days: u64, store: Store) {
+    let mut clock = interval(DAY);
+    loop {
+        clock.tick().await;
+        let (before, mut forgotten) = (back(Stamp::now(), days), 0);
+        loop {
+            match store.forget_calls(before).await {
+                Ok((0, _)) => break,
+                Ok((calls, names)) => {
+                    forgotten += calls;
+                    let within = folder.clone();
+                    tokio::task::spawn_blocking(move || delete_recordings(&within, &names)).await.ok();
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "old calls cannot be deleted; tried again tomorrow");
+                    break;
+                }
+            }
+        }
+        if forgotten > 0 {
+            tracing::info!(calls = forgotten, days, "calls older than they are kept were deleted");
+        }
+    }
+}
+
+/// Deletes these files of the folder of recordings. Returns how many were there.
+pub fn delete_recordings(folder: &Path, names: &[String]) -> usize {
+    // Names of the log are `DAY/FILE`; whatever else stands there reaches no file.
+    let is_plain = |name: &&String| Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
+    let mut deleted = 0;
+    for name in names.iter().filter(is_plain) {
+        let file = folder.join(name);
+        match fs::remove_file(&file) {
+            Ok(()) => deleted += 1,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => tracing::error!(file = %file.display(), %error, "a recording cannot be deleted"),
+        }
+        if let Some(day) = file.parent().filter(|day| *day != folder) {
+            // Whatever else is in it keeps it.
+            fs::remove_dir(day).ok();
+        }
+    }
+    deleted
+}
+
 /// The oldest day of which recordings are kept: none is younger than `days` days when it goes.
 fn oldest(now: Stamp, days: u64) -> String {
+    back(now, days).day()
+}
+
+fn back(now: Stamp, days: u64) -> Stamp {
     let back =
         i64::try_from(DAY.as_millis()).unwrap_or(i64::MAX).saturating_mul(i64::try_from(days).unwrap_or(i64::MAX));
-    Stamp::from_millis(now.millis().saturating_sub(back)).day()
+    Stamp::from_millis(now.millis().saturating_sub(back))
 }
 
 /// Deletes the recordings of days before this one, and says which they were. Nothing else in the folder is touched.
@@ -122,6 +176,9 @@ mod tests {
         ] {
             assert_eq!(folder.join(name).exists(), there, "{name}");
         }
+        let names = ["2026-10-24/d.ogg", "2026-10-24/d.ogg", "../outside.ogg", "/etc/hostname", "2026-10-23/gone.ogg"];
+        assert_eq!(delete_recordings(&folder, &names.map(String::from)), 1);
+        assert!(!folder.join("2026-10-24").exists() && folder.join("2026-10-23").exists());
         assert!(expire(&folder, &oldest(now, 29)).expect("again").is_empty());
         assert!(expire(&folder.join("none"), "2026-10-24").expect("no folder").is_empty());
         fs::remove_dir_all(&folder).ok();

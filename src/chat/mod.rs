@@ -8,8 +8,10 @@
 
 mod aloud;
 mod answer;
+mod completion;
 mod listening;
 mod sessions;
+mod translation;
 
 use std::{sync::Arc, time::Duration};
 
@@ -25,11 +27,16 @@ use tokio::{
 
 pub use aloud::Aloud;
 pub use answer::Answer;
+pub use completion::{Asked, Completion};
 pub use listening::{Listening, Part, Progress, Transcribed};
 pub use sessions::{Said, Sessions};
+pub use translation::Untranslated;
+
+use translation::Translations;
 
 use crate::{
-    dialplan::Editions,
+    agent::Persona,
+    dialplan::{Edition, Editions},
     engines::{Engines, Mind},
 };
 
@@ -93,6 +100,7 @@ pub struct Chats {
     mind: Mind,
     texts: Arc<Semaphore>,
     utterances: Arc<Semaphore>,
+    translations: Translations,
 }
 
 /// A place among the jobs of one kind, once there is one.
@@ -108,12 +116,39 @@ impl Chats {
         let sessions = Arc::new(Sessions::new(lifetime, exchanges));
         let [texts, utterances] = [TEXTS, UTTERANCES].map(|places| Arc::new(Semaphore::new(places)));
         let mind = engines.mind.by_turns(ANSWERS);
-        Self { engines, editions, persona: persona.into(), sessions, mind, texts, utterances }
+        Self {
+            engines,
+            editions,
+            persona: persona.into(),
+            sessions,
+            mind,
+            texts,
+            utterances,
+            translations: Translations::new(),
+        }
     }
 
     /// The sessions that are kept.
     pub fn sessions(&self) -> &Sessions {
         &self.sessions
+    }
+
+    /// The names of the personas, the configured one first.
+    pub fn personas(&self) -> Vec<String> {
+        let edition = self.editions.current();
+        let mut names: Vec<_> = edition.dialplans.personas().map(|(name, _)| name.to_owned()).collect();
+        names.sort_by_key(|name| (**name != *self.persona, name.clone()));
+        names
+    }
+
+    /// The persona of this name, or the configured one.
+    fn persona<'e>(&self, edition: &'e Edition, wanted: Option<&str>) -> Result<&'e Persona, Unanswered> {
+        let name = wanted.unwrap_or(&self.persona);
+        edition.dialplans.persona(name).ok_or_else(|| {
+            let names: Vec<_> = edition.dialplans.personas().map(|(name, _)| name).collect();
+            let fault = if wanted.is_some() { Unanswered::Persona } else { Unanswered::Nobody };
+            fault(name.into(), names.join(", "))
+        })
     }
 
     /// Begins the answer. Messages of one session are answered one after the other: this waits for those before it.
@@ -127,12 +162,7 @@ impl Chats {
             return Err(Unanswered::TooLong(length));
         }
         let edition = self.editions.current();
-        let name = message.persona.as_deref().unwrap_or(&self.persona);
-        let Some(persona) = edition.dialplans.persona(name) else {
-            let names: Vec<_> = edition.dialplans.personas().map(|(name, _)| name).collect();
-            let fault = if message.persona.is_some() { Unanswered::Persona } else { Unanswered::Nobody };
-            return Err(fault(name.into(), names.join(", ")));
-        };
+        let persona = self.persona(&edition, message.persona.as_deref())?;
         let session = self.sessions.open(message.session.as_deref()).ok_or(Unanswered::Session)?;
         let mut session = session.lock_owned().await;
         session.language = message.language.or_else(|| tongue(text)).unwrap_or(session.language);

@@ -5,15 +5,26 @@ use serde::{Deserialize, Serialize};
 use super::{Faults, SecretUrl};
 
 /// The database.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Database {
     /// `postgres://USER:PASSWORD@HOST/NAME` or `sqlite:FILE`; unset, `milo.db` in the data folder.
     pub url: Option<SecretUrl>,
+    /// Calls that began more than so many days ago are deleted, with their recordings; 0 keeps them.
+    pub keep_days: u64,
+    /// Whether it keeps what was heard and said.
+    pub transcripts: bool,
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Self { url: None, keep_days: 0, transcripts: true }
+    }
 }
 
 impl Database {
     pub(super) fn check(&self, faults: &mut Faults<'_>) {
+        faults.within("database.keep_days", self.keep_days, 0..=36_500);
         if let Some(url) = &self.url {
             let known = ["postgres://", "postgresql://", "sqlite:"];
             if !known.iter().any(|begin| url.reveal().starts_with(begin)) {

@@ -24,20 +24,14 @@ const NAMES: &[(&str, &str)] = &[
     ("MILO_DATA_DIR", "data_dir"),
     ("OPENAI_API_KEY", "engines.openai_api_key"),
     ("PROMETHEUS_ENABLED", "http.metrics"),
+    ("RATE_LIMIT_FREE", "rate_limits.free"),
+    ("RATE_LIMIT_PRO", "rate_limits.pro"),
     ("SESSION_MAX_HISTORY", "chat.session_history"),
     ("SESSION_TTL_S", "chat.session_ttl_s"),
 ];
 
 /// Names of the Python system for what this version does not have; setting one is worth a word, not a refusal.
-const NOT_YET: &[&str] = &[
-    "REDIS_URL",
-    "WHISPER_MODEL_ID",
-    "NLLB_MODEL_ID",
-    "MMS_TTS_MODEL_ID",
-    "RATE_LIMIT_FREE",
-    "RATE_LIMIT_PRO",
-    "CORS_ORIGINS",
-];
+const NOT_YET: &[&str] = &["REDIS_URL", "WHISPER_MODEL_ID", "NLLB_MODEL_ID", "MMS_TTS_MODEL_ID", "CORS_ORIGINS"];
 
 /// Where a configuration is looked for.
 #[derive(Clone, Debug, Default)]

@@ -24,6 +24,7 @@ mod http;
 mod limits;
 mod log;
 mod media;
+mod rate_limits;
 mod read;
 mod recording;
 mod secret;
@@ -51,6 +52,7 @@ pub use http::Http;
 pub use limits::Limits;
 pub use log::{Log, LogFormat};
 pub use media::{InbandDtmf, LearnFrom, Media, Srtp, SrtpOffer};
+pub use rate_limits::RateLimits;
 pub use recording::{Recording, RecordingFormat};
 pub use secret::{Secret, SecretUrl};
 pub use servers::{Servers, sip_server};
@@ -87,6 +89,8 @@ pub struct Config {
     pub engines: Engines,
     /// `[limits]`
     pub limits: Limits,
+    /// `[rate_limits]`
+    pub rate_limits: RateLimits,
     /// `[conversation]`
     pub conversation: Conversation,
     /// `[chat]`
@@ -130,6 +134,11 @@ impl Config {
         }
     }
 
+    /// The folder of recordings: the configured one, or `recordings/` in the data folder.
+    pub fn recordings(&self) -> PathBuf {
+        self.recording.path.clone().unwrap_or_else(|| self.data_dir.join("recordings"))
+    }
+
     fn check(&self, faults: &mut Faults<'_>) {
         self.http.check(faults);
         self.sip.check(faults);
@@ -139,6 +148,7 @@ impl Config {
         self.webhook.check(faults);
         self.engines.check(faults);
         self.limits.check(faults);
+        self.rate_limits.check(faults);
         self.chat.check(faults);
         self.conversation.check(faults);
         self.log.check(faults);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 
-use super::{Facts, Faults, Origin, Surroundings};
+use super::{Facts, Faults, Identified, Origin, Surroundings};
 use crate::{config::Config, store::Stamp};
 
 /// What is done with dialplans from the command line.
@@ -26,6 +26,9 @@ pub struct Call {
     /// The caller's number.
     #[arg(long, default_value = "", allow_hyphen_values = true)]
     from: String,
+    /// The number that its trunk asserts (P-Asserted-Identity), where the caller shows none: --from anonymous.
+    #[arg(long, default_value = "", allow_hyphen_values = true)]
+    asserted: String,
     /// The number that is called.
     #[arg(long)]
     to: String,
@@ -89,8 +92,9 @@ impl Call {
                 .with_context(|| format!("--at {at:?} is no moment; one looks like 2026-11-30T10:00:00+03:00"))?,
             None => Timestamp::from_millisecond(Stamp::now().millis())?,
         };
-        let mut facts =
-            Facts { from: self.from.clone(), to: self.to.clone(), trunk: self.trunk.clone(), at, ..Facts::default() };
+        let identity = Identified { asserted: self.asserted.clone(), ..Identified::default() };
+        let (from, to, trunk) = (self.from.clone(), self.to.clone(), self.trunk.clone());
+        let mut facts = Facts { from, to, trunk, at, identity, ..Facts::default() };
         for header in &self.header {
             let Some((name, value)) = header.split_once(':') else {
                 bail!("--header {header:?} is no header field; one looks like \"X-Queue: sales\"");

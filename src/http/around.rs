@@ -33,8 +33,8 @@ const HEADERS: [(HeaderName, HeaderValue); 4] = [
 
 fn limit(path: &str) -> Duration {
     match path {
-        "/api/v1/chat" | "/api/v1/tts" => THOUGHT,
-        "/api/v1/stt" => LONGEST,
+        "/api/v1/chat" | "/api/v1/tts" | "/api/v1/translate" | "/v1/chat/completions" | "/v1/audio/speech" => THOUGHT,
+        "/api/v1/stt" | "/v1/audio/transcriptions" => LONGEST,
         _ => LIMIT,
     }
 }

@@ -12,7 +12,10 @@ use axum::{
 use milo_signaling::{Ban, SignalingError};
 use serde::Serialize;
 
-use super::{AppState, Problem, guard::Reader};
+use super::{
+    AppState, Problem,
+    guard::{Administer, May, Read},
+};
 
 #[derive(Debug, Serialize)]
 struct List {
@@ -33,7 +36,7 @@ pub(super) fn routes() -> Router<AppState> {
     Router::new().route("/api/v1/bans", get(list)).route("/api/v1/bans/{address}", delete(pardon))
 }
 
-async fn list(State(state): State<AppState>, _: Reader) -> Result<Response, Problem> {
+async fn list(State(state): State<AppState>, _: May<Read>) -> Result<Response, Problem> {
     let now = now();
     let shown = |ban: Ban| Shown {
         address: ban.address,
@@ -46,11 +49,16 @@ async fn list(State(state): State<AppState>, _: Reader) -> Result<Response, Prob
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(List { bans })).into_response())
 }
 
-async fn pardon(State(state): State<AppState>, _: Reader, Path(address): Path<String>) -> Result<StatusCode, Problem> {
-    let Ok(address) = address.parse() else {
+async fn pardon(
+    State(state): State<AppState>,
+    may: May<Administer>,
+    Path(address): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let Ok(address) = address.parse::<IpAddr>() else {
         return Err(Problem::bad_request("a ban is named by its IP address"));
     };
     if state.caller.pardon(address).await.map_err(ending)? {
+        state.log.done(may.asker.deed("bans.delete", Some(address.to_string()), None));
         return Ok(StatusCode::NO_CONTENT);
     }
     Err(Problem::not_found("this address is not banned"))

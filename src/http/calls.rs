@@ -17,8 +17,8 @@ use tokio::time::timeout;
 
 use super::{
     AppState, Problem,
-    guard::Reader,
-    paging::{List, page},
+    guard::{Call, May, Read},
+    search::{Wanted, wanted},
 };
 use crate::{
     call::{RecordingNow, Unreached},
@@ -47,19 +47,19 @@ pub(super) fn routes() -> Router<AppState> {
 
 async fn list(
     State(state): State<AppState>,
-    _: Reader,
-    query: Result<Query<List>, QueryRejection>,
+    _: May<Read>,
+    query: Result<Query<Wanted>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let (cursor, limit) = page(query, "calls")?;
+    let (search, (cursor, limit)) = wanted(query)?;
     state.written().await;
-    let page = state.store.calls(cursor, limit).await?;
+    let page = state.store.calls(&search, cursor, limit).await?;
     let page = page.ok_or_else(|| {
         Problem::bad_request("the call that `cursor` points to is no longer in the log: begin anew without it")
     })?;
     Ok(fresh(page))
 }
 
-async fn one(State(state): State<AppState>, _: Reader, Path(id): Path<String>) -> Result<Response, Problem> {
+async fn one(State(state): State<AppState>, _: May<Read>, Path(id): Path<String>) -> Result<Response, Problem> {
     let missing = || Problem::not_found("the log has no call with this identifier");
     let key: Key = id.parse().map_err(|_| missing())?;
     state.written().await;
@@ -71,7 +71,7 @@ async fn one(State(state): State<AppState>, _: Reader, Path(id): Path<String>) -
 /// `{"action": "start"}`, or `pause`, `resume`, `stop`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
+struct Order {
     action: RecordingStep,
 }
 
@@ -83,13 +83,13 @@ struct Recorded {
 
 async fn recording(
     State(state): State<AppState>,
-    _: Reader,
+    may: May<Call>,
     Path(id): Path<String>,
-    body: Result<Json<Wanted>, JsonRejection>,
+    body: Result<Json<Order>, JsonRejection>,
 ) -> Result<Response, Problem> {
     let missing = || Problem::not_found("the log has no call with this identifier");
     let key: Key = id.parse().map_err(|_| missing())?;
-    let Ok(Json(Wanted { action })) = body else {
+    let Ok(Json(Order { action })) = body else {
         return Err(Problem::bad_request(
             "what is wanted is told as JSON: {\"action\": \"start\"}, or \"pause\", \"resume\", \"stop\"",
         ));
@@ -102,6 +102,11 @@ async fn recording(
             return Err(Problem::conflict("this call is not up"));
         }
     };
+    state.log.done(may.asker.deed(
+        "calls.recording",
+        Some(key.to_string()),
+        Some(format!("{action:?}").to_lowercase()),
+    ));
     match timeout(PATIENCE, done).await {
         Ok(Ok(Ok(recording))) => Ok(fresh(Recorded { recording })),
         Ok(Ok(Err(why))) => Err(Problem::conflict(why)),

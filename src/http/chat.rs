@@ -18,7 +18,11 @@ use milo_models::{engine::Language, synthesizer::SpeechOptions};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::{Problem, guard::Placer, text::Text};
+use super::{
+    Problem,
+    guard::{Converse, May},
+    text::Text,
+};
 use crate::{
     chat::{Answer, Chats, Message, Said},
     engines,
@@ -72,7 +76,7 @@ pub(super) fn routes() -> Router<Text> {
 
 async fn chat(
     State(text): State<Text>,
-    _: Placer,
+    _: May<Converse>,
     headers: HeaderMap,
     body: Result<Json<Chat>, JsonRejection>,
 ) -> Result<Response, Problem> {
@@ -172,12 +176,12 @@ fn unknown() -> Problem {
     Problem::not_found("there is no session with this session_id; it may be over, or Milo was started anew")
 }
 
-async fn session(State(text): State<Text>, _: Placer, Path(id): Path<String>) -> Result<Response, Problem> {
+async fn session(State(text): State<Text>, _: May<Converse>, Path(id): Path<String>) -> Result<Response, Problem> {
     let (language, exchanges) = text.chats.sessions().said(&id).await.ok_or_else(unknown)?;
     let shown = Shown { session_id: id, language, exchanges };
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(shown)).into_response())
 }
 
-async fn forget(State(text): State<Text>, _: Placer, Path(id): Path<String>) -> Result<StatusCode, Problem> {
+async fn forget(State(text): State<Text>, _: May<Converse>, Path(id): Path<String>) -> Result<StatusCode, Problem> {
     if text.chats.sessions().forget(&id) { Ok(StatusCode::NO_CONTENT) } else { Err(unknown()) }
 }

@@ -13,9 +13,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{AppState, Problem, guard::Reader};
+use super::{
+    AppState, Problem,
+    guard::{Administer, May, Read},
+};
 use crate::{
-    dialplan::{Edition, Facts, Fault, Plan},
+    dialplan::{Edition, Facts, Fault, Identified, Plan},
     store::Stamp,
 };
 
@@ -25,6 +28,9 @@ use crate::{
 struct Asked {
     #[serde(default)]
     from: String,
+    /// What the trunk asserts, where the caller shows no number.
+    #[serde(default)]
+    asserted: String,
     to: String,
     trunk: Option<String>,
     #[serde(default)]
@@ -40,13 +46,13 @@ pub(super) fn routes() -> Router<AppState> {
         .route("/api/v1/dialplans/reload", post(reload))
 }
 
-async fn list(State(state): State<AppState>, _: Reader) -> Response {
+async fn list(State(state): State<AppState>, _: May<Read>) -> Response {
     fresh(shown(&state.editions.current(), &state.editions.faults()))
 }
 
 async fn test(
     State(state): State<AppState>,
-    _: Reader,
+    _: May<Read>,
     body: Result<Json<Asked>, JsonRejection>,
 ) -> Result<Response, Problem> {
     let Json(asked) = body.map_err(|wrong| Problem::bad_request(wrong.body_text()))?;
@@ -58,15 +64,19 @@ async fn test(
         }
     };
     let headers = asked.headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
-    let facts = Facts { from: asked.from, to: asked.to, trunk: asked.trunk, headers, at, ..Facts::default() };
+    let identity = Identified { asserted: asked.asserted, ..Identified::default() };
+    let facts = Facts { from: asked.from, to: asked.to, trunk: asked.trunk, headers, at, identity };
     let edition = state.editions.current();
     let chosen = edition.dialplans.choose(&facts).map(|plan| &plan.name);
     Ok(fresh(json!({ "plan": chosen, "plans": edition.dialplans.explain(&facts) })))
 }
 
-async fn reload(State(state): State<AppState>, _: Reader) -> Result<Response, Problem> {
+async fn reload(State(state): State<AppState>, may: May<Administer>) -> Result<Response, Problem> {
     match state.editions.reload().await {
-        Some(Ok(edition)) => Ok(fresh(shown(&edition, &[]))),
+        Some(Ok(edition)) => {
+            state.log.done(may.asker.deed("dialplans.reload", Some(format!("edition {}", edition.number)), None));
+            Ok(fresh(shown(&edition, &[])))
+        }
         Some(Err(faults)) => Err(Problem::unprocessable(format!("the dialplans of before stay in force:\n{faults}"))),
         None => Err(Problem::unavailable("the dialplans are being read; try again in a moment")),
     }

@@ -1,67 +1,152 @@
-//! Who may read the call log and the metrics, and have calls placed and ended: this machine, or whoever has the key.
+//! Who may do what: whoever sends a key, as far as its scopes go; and this machine.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    marker::PhantomData,
+    net::{IpAddr, SocketAddr},
+};
 
 use axum::{
-    extract::{ConnectInfo, FromRef, FromRequestParts},
+    extract::{ConnectInfo, FromRef, FromRequestParts, Request},
     http::{HeaderMap, header, request::Parts},
 };
-use subtle::ConstantTimeEq;
 
 use super::{AppState, Problem};
-use crate::config::Secret;
+use crate::{
+    keys::{Bearer, Keys, Refusal, Scope},
+    store::{NewDeed, Stamp},
+};
 
-/// An extractor: a handler that takes it runs only for those who may read.
-#[derive(Debug)]
-pub(super) struct Reader;
-
-impl<S: Send + Sync> FromRequestParts<S> for Reader
-where
-    AppState: FromRef<S>,
-{
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let state = AppState::from_ref(state);
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
-        admit(peer, &parts.headers, state.api_key.as_ref()).map(|()| Self)
-    }
+/// Who asks, as far as it is known.
+#[derive(Clone, Debug)]
+pub(super) struct Asker {
+    /// Where the connection comes from.
+    pub(super) address: Option<IpAddr>,
+    /// Nobody passed it on from elsewhere.
+    is_here: bool,
+    pub(super) key: Sent,
 }
 
-/// The same for what costs money or cuts somebody off, or tells how Milo is set up: where there is a key, being here is not enough, since behind a proxy that
-/// says nothing of it everybody is here.
-#[derive(Debug)]
-pub(super) struct Placer;
+/// What was sent to prove it.
+#[derive(Clone, Debug)]
+pub(super) enum Sent {
+    Nothing,
+    Wrong(Refusal),
+    Right(Bearer),
+}
 
-impl<S: Send + Sync> FromRequestParts<S> for Placer
-where
-    AppState: FromRef<S>,
-{
-    type Rejection = Problem;
+impl Asker {
+    pub(super) fn of(request: &Request, keys: &Keys) -> Self {
+        let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical());
+        Self::with(address, request.headers(), keys)
+    }
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let key = AppState::from_ref(state).api_key;
-        match bearer(&parts.headers) {
-            None if key.is_some() => Err(needs_key()),
-            _ => Reader::from_request_parts(parts, state).await.map(|_| Self),
+    fn with(address: Option<IpAddr>, headers: &HeaderMap, keys: &Keys) -> Self {
+        let key = match bearer(headers).map(|given| keys.judge(given, Stamp::now())) {
+            None => Sent::Nothing,
+            Some(Err(why)) => Sent::Wrong(why),
+            Some(Ok(bearer)) => Sent::Right(bearer),
+        };
+        Self { address, is_here: is_this_machine(address, headers), key }
+    }
+
+    /// A key that is sent is judged, wherever it comes from; without one, only this machine is let in, and while there are keys
+    /// only where `here_suffices`.
+    fn may(&self, scope: Scope, here_suffices: bool, any: bool) -> Result<(), Problem> {
+        match &self.key {
+            Sent::Right(bearer) if bearer.scopes.allow(scope) => Ok(()),
+            Sent::Right(bearer) => Err(Problem::out_of_scope(scope.as_str(), &bearer.scopes.to_string())),
+            Sent::Wrong(why) if any => Err(Problem::unauthorized(why.to_string())),
+            _ if self.is_here && (here_suffices || !any) => Ok(()),
+            _ if any => Err(Problem::unauthorized(
+                "this needs a key, that of API_KEY or one of `milo keys create`: send it as `Authorization: Bearer KEY`",
+            )),
+            _ => Err(Problem::unauthorized(
+                "this is shown on Milo's own machine only (http://127.0.0.1) until API_KEY is set there",
+            )),
         }
     }
+
+    /// What goes into the table of what was done.
+    pub(super) fn deed(&self, action: &'static str, target: Option<String>, detail: Option<String>) -> NewDeed {
+        let (key, who) = match &self.key {
+            Sent::Right(bearer) => (bearer.id, bearer.name.to_string()),
+            _ => (None, "this machine".into()),
+        };
+        let address = self.address.map(|address| address.to_string());
+        NewDeed { at: Stamp::now(), key, who, address, action, target, detail }
+    }
 }
 
-fn needs_key() -> Problem {
-    Problem::unauthorized("this needs the key of API_KEY: send it as `Authorization: Bearer KEY`")
+/// What a handler asks of those who call it.
+pub(super) trait Right: Send + Sync {
+    /// The scope that a key needs.
+    const SCOPE: Scope;
+    /// Whether this machine needs no key although there are some: where there is a key, being here is not enough for what
+    /// costs money or cuts somebody off, since behind a proxy that says nothing of it everybody is here.
+    const HERE_SUFFICES: bool = false;
 }
 
-/// A key that is sent is judged, wherever it comes from; without one, only this machine is let in.
-fn admit(peer: Option<IpAddr>, headers: &HeaderMap, key: Option<&Secret>) -> Result<(), Problem> {
-    match (bearer(headers), key) {
-        (Some(given), Some(key)) if bool::from(given.as_bytes().ct_eq(key.reveal().as_bytes())) => Ok(()),
-        (Some(_), Some(_)) => Err(Problem::unauthorized("this key is not the right one")),
-        _ if is_this_machine(peer, headers) => Ok(()),
-        (_, Some(_)) => Err(needs_key()),
-        (_, None) => Err(Problem::unauthorized(
-            "this is shown on Milo's own machine only (http://127.0.0.1) until API_KEY is set there",
-        )),
+/// To read the call log, the metrics, and how things are.
+#[derive(Debug)]
+pub(super) struct Read;
+
+impl Right for Read {
+    const SCOPE: Scope = Scope::Read;
+    const HERE_SUFFICES: bool = true;
+}
+
+/// To read what names files, trunks and addresses.
+#[derive(Debug)]
+pub(super) struct ReadWithin;
+
+impl Right for ReadWithin {
+    const SCOPE: Scope = Scope::Read;
+}
+
+/// To have Milo call, to end calls, to record them, to send texts.
+#[derive(Debug)]
+pub(super) struct Call;
+
+impl Right for Call {
+    const SCOPE: Scope = Scope::Calls;
+}
+
+/// To chat, to have sound transcribed and words spoken.
+#[derive(Debug)]
+pub(super) struct Converse;
+
+impl Right for Converse {
+    const SCOPE: Scope = Scope::Text;
+}
+
+/// To make and end keys, pardon, reload, and see the configuration.
+#[derive(Debug)]
+pub(super) struct Administer;
+
+impl Right for Administer {
+    const SCOPE: Scope = Scope::Admin;
+}
+
+/// An extractor: a handler that takes it runs only for those who have the right.
+#[derive(Debug)]
+pub(super) struct May<R> {
+    /// Who has it.
+    pub(super) asker: Asker,
+    right: PhantomData<R>,
+}
+
+impl<R: Right, S: Send + Sync> FromRequestParts<S> for May<R>
+where
+    AppState: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let any = AppState::from_ref(state).keys.any();
+        // Every request has passed `pace`, which found out who asks.
+        let asker = parts.extensions.get::<Asker>().cloned();
+        let asker = asker.ok_or_else(|| Problem::unavailable("nobody knows who asks; try again in a moment"))?;
+        asker.may(R::SCOPE, R::HERE_SUFFICES, any).map(|()| Self { asker, right: PhantomData })
     }
 }
 
@@ -98,31 +183,74 @@ fn is_foreign_page(headers: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        config::{Secret, SecretUrl},
+        keys::{NewKey, Tier},
+        store::{Key, Store},
+    };
 
-    fn admitted(peer: &str, headers: &[(&str, &str)], key: Option<&str>) -> bool {
-        let mut map = HeaderMap::new();
-        for (name, value) in headers {
-            map.insert(header::HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
-        }
-        admit(Some(peer.parse().unwrap()), &map, key.map(Secret::new).as_ref()).is_ok()
+    const LOCAL: (&str, &str) = ("host", "127.0.0.1:8000");
+
+    struct House {
+        keys: Keys,
+        folder: std::path::PathBuf,
     }
 
-    #[test]
-    fn this_machine_needs_no_key_and_others_do() {
-        let key = Some("0123456789abcdef");
-        let local = ("host", "127.0.0.1:8000");
-        assert!(admitted("127.0.0.1", &[local], None));
-        assert!(admitted("::1", &[("host", "[::1]:8000")], None));
-        assert!(admitted("::ffff:127.0.0.1", &[("host", "localhost:8000")], key));
-        assert!(admitted("127.0.0.1", &[local, ("origin", "http://127.0.0.1:8000")], None));
-        assert!(admitted("127.0.0.1", &[local, ("origin", "http://localhost:8000")], None));
-        for page in [("origin", "https://elsewhere.example"), ("origin", "null"), ("sec-fetch-site", "cross-site")] {
-            assert!(!admitted("127.0.0.1", &[local, page], None), "{page:?}");
+    impl House {
+        async fn new(key: Option<&str>) -> Self {
+            let folder = std::env::temp_dir().join(format!("milo-guard-{}", Key::new()));
+            let store = Store::open(&SecretUrl::new(format!("sqlite:{}/milo.db", folder.display()))).await.unwrap();
+            Self { keys: Keys::open(&store, key.map(Secret::new).as_ref()).await.unwrap(), folder }
         }
-        assert!(!admitted("192.0.2.1", &[local], None));
-        assert!(!admitted("192.0.2.1", &[local], key));
-        assert!(admitted("192.0.2.1", &[local, ("authorization", "Bearer 0123456789abcdef")], key));
-        assert!(admitted("192.0.2.1", &[local, ("authorization", "bearer 0123456789abcdef")], key));
+
+        async fn key(&self, scopes: &str) -> String {
+            let new = NewKey { name: "k".into(), scopes: scopes.parse().unwrap(), tier: Tier::Free, expires: None };
+            format!("Bearer {}", self.keys.create(new, Stamp::now()).await.unwrap().1.reveal())
+        }
+
+        fn may<R: Right>(&self, peer: &str, headers: &[(&str, &str)]) -> Result<(), u16> {
+            let mut map = HeaderMap::new();
+            for (name, value) in headers {
+                map.insert(header::HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
+            }
+            let peer: IpAddr = peer.parse().unwrap();
+            let asker = Asker::with(Some(peer.to_canonical()), &map, &self.keys);
+            asker.may(R::SCOPE, R::HERE_SUFFICES, self.keys.any()).map_err(|problem| problem.status())
+        }
+    }
+
+    impl Drop for House {
+        fn drop(&mut self) {
+            std::fs::remove_dir_all(&self.folder).ok();
+        }
+    }
+
+    #[tokio::test]
+    async fn this_machine_needs_no_key_and_others_do() {
+        let (open, kept) = (House::new(None).await, House::new(Some("0123456789abcdef")).await);
+        assert_eq!(open.may::<Read>("127.0.0.1", &[LOCAL]), Ok(()));
+        assert_eq!(open.may::<Administer>("127.0.0.1", &[LOCAL]), Ok(()));
+        assert_eq!(
+            open.may::<Read>("127.0.0.1", &[LOCAL, ("authorization", "Bearer any")]),
+            Ok(()),
+            "there is none to be wrong"
+        );
+        assert_eq!(open.may::<Read>("::1", &[("host", "[::1]:8000")]), Ok(()));
+        assert_eq!(kept.may::<Read>("::ffff:127.0.0.1", &[("host", "localhost:8000")]), Ok(()));
+        // Where there is a key, being here is not enough.
+        assert_eq!(kept.may::<Call>("127.0.0.1", &[LOCAL]), Err(401));
+        assert_eq!(kept.may::<Converse>("127.0.0.1", &[LOCAL]), Err(401));
+        assert_eq!(kept.may::<Administer>("127.0.0.1", &[LOCAL]), Err(401));
+        assert_eq!(kept.may::<ReadWithin>("127.0.0.1", &[LOCAL]), Err(401));
+        assert_eq!(open.may::<Read>("127.0.0.1", &[LOCAL, ("origin", "http://127.0.0.1:8000")]), Ok(()));
+        assert_eq!(open.may::<Read>("127.0.0.1", &[LOCAL, ("origin", "http://localhost:8000")]), Ok(()));
+        for page in [("origin", "https://elsewhere.example"), ("origin", "null"), ("sec-fetch-site", "cross-site")] {
+            assert_eq!(open.may::<Read>("127.0.0.1", &[LOCAL, page]), Err(401), "{page:?}");
+        }
+        assert_eq!(open.may::<Read>("192.0.2.1", &[LOCAL]), Err(401));
+        assert_eq!(kept.may::<Read>("192.0.2.1", &[LOCAL]), Err(401));
+        assert_eq!(kept.may::<Read>("192.0.2.1", &[LOCAL, ("authorization", "Bearer 0123456789abcdef")]), Ok(()));
+        assert_eq!(kept.may::<Administer>("192.0.2.1", &[LOCAL, ("authorization", "bearer 0123456789abcdef")]), Ok(()));
         for wrong in [
             "Bearer 0123456789abcdeX",
             "Bearer 0123456789abcde",
@@ -130,17 +258,40 @@ mod tests {
             "0123456789abcdef",
             "Bearer ",
         ] {
-            assert!(!admitted("192.0.2.1", &[local, ("authorization", wrong)], key), "{wrong}");
+            assert_eq!(kept.may::<Read>("192.0.2.1", &[LOCAL, ("authorization", wrong)]), Err(401), "{wrong}");
         }
-        assert!(!admitted("127.0.0.1", &[local, ("authorization", "Bearer wrong")], key), "a wrong key is never right");
+        let wrong = [LOCAL, ("authorization", "Bearer wrong")];
+        assert_eq!(kept.may::<Read>("127.0.0.1", &wrong), Err(401), "a wrong key is never right");
     }
 
-    #[test]
-    fn what_only_seems_to_come_from_here_is_refused() {
-        let local = ("host", "127.0.0.1:8000");
-        assert!(!admitted("127.0.0.1", &[local, ("x-forwarded-for", "192.0.2.1")], None), "a proxy");
-        assert!(!admitted("127.0.0.1", &[("host", "evil.example:8000")], None), "DNS rebinding");
-        assert!(!admitted("127.0.0.1", &[("host", "127.0.0.1.evil.example")], None));
-        assert!(!admitted("127.0.0.1", &[], None));
+    #[tokio::test]
+    async fn a_key_does_what_its_scopes_say() {
+        let house = House::new(None).await;
+        let (reads, calls, writes, all) =
+            (house.key("read").await, house.key("calls").await, house.key("text").await, house.key("admin").await);
+        let may = |key: &str| {
+            let headers = [LOCAL, ("authorization", key)];
+            [
+                house.may::<Read>("192.0.2.1", &headers),
+                house.may::<Call>("192.0.2.1", &headers),
+                house.may::<Converse>("192.0.2.1", &headers),
+                house.may::<Administer>("192.0.2.1", &headers),
+            ]
+        };
+        let no = Err(403);
+        assert_eq!(may(&reads), [Ok(()), no, no, no]);
+        assert_eq!(may(&calls), [no, Ok(()), no, no]);
+        assert_eq!(may(&writes), [no, no, Ok(()), no]);
+        assert_eq!(may(&all), [Ok(()); 4]);
+        assert_eq!(house.may::<Administer>("127.0.0.1", &[LOCAL]), Err(401), "keys of the table are keys");
+    }
+
+    #[tokio::test]
+    async fn what_only_seems_to_come_from_here_is_refused() {
+        let open = House::new(None).await;
+        assert_eq!(open.may::<Read>("127.0.0.1", &[LOCAL, ("x-forwarded-for", "192.0.2.1")]), Err(401), "a proxy");
+        assert_eq!(open.may::<Read>("127.0.0.1", &[("host", "evil.example:8000")]), Err(401), "DNS rebinding");
+        assert_eq!(open.may::<Read>("127.0.0.1", &[("host", "127.0.0.1.evil.example")]), Err(401));
+        assert_eq!(open.may::<Read>("127.0.0.1", &[]), Err(401));
     }
 }

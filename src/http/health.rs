@@ -10,7 +10,10 @@ use axum::{
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{AppState, Problem, guard::Placer};
+use super::{
+    AppState, Problem,
+    guard::{May, ReadWithin},
+};
 use crate::{
     call::LineReport,
     engines::{Mode, Model, Server},
@@ -95,8 +98,8 @@ pub struct SipCounters {
 const NOTICE: &str = "The shipped models are demonstration models, small and trained on synthetic speech: they know a few dozen \
                       sentences of one imagined office. Other models are set in milo.toml, [engines].";
 
-const WITHIN: &str = "Something within is not right; whoever sends the key of API_KEY, or asks on Milo's own machine while there \
-                      is none, reads here what it is.";
+const WITHIN: &str = "Something within is not right; whoever sends a key, or asks on Milo's own machine while there is \
+                      none, reads here what it is.";
 
 pub(super) fn routes() -> Router<AppState> {
     Router::new()
@@ -112,7 +115,7 @@ async fn ready(State(state): State<AppState>) -> Response {
     }
 }
 
-async fn health(State(state): State<AppState>, insider: Result<Placer, Problem>) -> Response {
+async fn health(State(state): State<AppState>, insider: Result<May<ReadWithin>, Problem>) -> Response {
     ([(header::CACHE_CONTROL, "no-store")], Json(report(&state, insider.is_ok()))).into_response()
 }
 

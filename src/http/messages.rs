@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use super::{
     AppState, Problem,
-    guard::{Placer, Reader},
+    guard::{Call, May, Read},
     paging::{List, page},
 };
 use crate::{
@@ -58,7 +58,7 @@ pub(super) fn routes() -> Router<AppState> {
 
 async fn list(
     State(state): State<AppState>,
-    _: Reader,
+    _: May<Read>,
     query: Result<Query<List>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let (cursor, limit) = page(query, "messages")?;
@@ -69,7 +69,7 @@ async fn list(
     Ok(fresh(page))
 }
 
-async fn one(State(state): State<AppState>, _: Reader, Path(id): Path<String>) -> Result<Response, Problem> {
+async fn one(State(state): State<AppState>, _: May<Read>, Path(id): Path<String>) -> Result<Response, Problem> {
     let missing = || Problem::not_found("there is no message with this identifier");
     let key: Key = id.parse().map_err(|_| missing())?;
     state.written().await;
@@ -78,7 +78,7 @@ async fn one(State(state): State<AppState>, _: Reader, Path(id): Path<String>) -
 
 async fn send(
     State(state): State<AppState>,
-    _: Placer,
+    _: May<Call>,
     body: Result<Json<Message>, JsonRejection>,
 ) -> Result<Response, Problem> {
     let Json(message) = body.map_err(|wrong| Problem::bad_request(wrong.body_text()))?;

@@ -8,13 +8,16 @@ use axum::{
     routing::get,
 };
 
-use super::{AppState, Problem, guard::Reader};
+use super::{
+    AppState, Problem,
+    guard::{May, Read},
+};
 
 pub(super) fn routes() -> Router<AppState> {
     Router::new().route("/metrics", get(metrics))
 }
 
-async fn metrics(State(state): State<AppState>, _: Reader) -> Result<Response, Problem> {
+async fn metrics(State(state): State<AppState>, _: May<Read>) -> Result<Response, Problem> {
     if !state.show_metrics {
         return Err(Problem::not_found("the metrics are switched off; [http] metrics = true switches them on"));
     }

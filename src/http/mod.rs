@@ -2,10 +2,13 @@
 //!
 //! ```text
 //! connection ─► heads within 10 s ─► around: request id, time limit, security headers, counted
+//!                                      └─► pace: who asks, and how often
 //!                                      └─► /                 page.rs
 //!                                          /healthz …        health.rs
 //!                                          /metrics          metrics_page.rs ─┐ guard.rs: this machine,
-//!                                          /api/v1/calls…    calls.rs         │ or a key
+//!                                          /api/v1/calls…    calls.rs         │ or a key with the scope
+//!                                          /api/v1/keys…     keys.rs          │
+//!                                          …/audit, config   audit.rs, …      │
 //!                                          /api/v1/bans…     bans.rs          │
 //!                                          …/{id}/sip       sip/             │
 //!                                                           place.rs         │
@@ -14,38 +17,49 @@
 //!                                          …/registrations   registrations.rs │
 //!                                          /api/v1/queues    queues.rs        │
 //!                                          /api/v1/trunks    trunks.rs        │
-//!                                          /api/v1/chat, tts, stt, sessions  ─┘  chat.rs, tts.rs, stt.rs
+//!                                          /api/v1/chat, tts, stt, translate  │  chat.rs, tts.rs, stt.rs, …
+//!                                          /v1/…             openai/         ─┘
 //! ```
 //! Whatever goes wrong is a problem body (RFC 9457) whose `detail` is a sentence.
 
 mod around;
+mod audit;
 mod bans;
 mod calls;
 mod chat;
+mod configuration;
 mod dialplans;
+mod export;
+mod forget;
 mod guard;
 mod health;
+mod keys;
 mod messages;
 mod metrics_page;
+mod openai;
+mod pace;
 mod page;
 mod paging;
 mod place;
 mod problem;
 mod queues;
 mod registrations;
+mod search;
 mod serve;
 mod sip;
 mod stt;
 #[cfg(test)]
 mod tests;
 mod text;
+mod translate;
 mod trunks;
 mod tts;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::{Router, middleware};
 use milo_signaling::Caller;
+use serde_json::Value;
 
 pub use health::{Dial, HealthReport, SipCounters};
 pub use serve::{bind, serve};
@@ -54,12 +68,14 @@ use crate::{
     accounts::Accounts,
     call::{CallsOut, Live, SipSeen},
     chat::Chats,
-    config::{self, Secret},
+    config::Config,
     dialplan::Editions,
+    keys::Keys,
     metrics::Metrics,
     store::{LogWriter, Store},
     texts::Texts,
 };
+use pace::Pace;
 use problem::Problem;
 
 /// How long a look into the log waits for rows that are on their way.
@@ -79,15 +95,19 @@ pub struct AppState {
     texts: Texts,
     metrics: Arc<Metrics>,
     health: Arc<dyn Fn() -> HealthReport + Send + Sync>,
-    api_key: Option<Secret>,
+    keys: Arc<Keys>,
+    pace: Arc<Pace>,
+    configuration: Arc<Value>,
+    /// Where recordings lie.
+    recordings: PathBuf,
     show_metrics: bool,
 }
 
 impl AppState {
     /// `health` takes a snapshot of the running parts whenever somebody asks; it must not wait for anything.
     pub fn new(
-        http: &config::Http,
-        (store, editions): (Store, Editions),
+        config: &Config,
+        (store, keys, editions): (Store, Arc<Keys>, Editions),
         log: LogWriter,
         (live, sip, accounts, caller): (Arc<Live>, Arc<SipSeen>, Arc<Accounts>, Caller),
         (calls_out, texts): (CallsOut, Texts),
@@ -106,8 +126,11 @@ impl AppState {
             texts,
             metrics,
             health: Arc::new(health),
-            api_key: http.api_key.clone(),
-            show_metrics: http.metrics,
+            keys,
+            pace: Arc::new(Pace::new(config.rate_limits.clone())),
+            configuration: Arc::new(serde_json::to_value(config).unwrap_or_default()),
+            recordings: config.recordings(),
+            show_metrics: config.http.metrics,
         }
     }
 }
@@ -130,14 +153,24 @@ impl fmt::Debug for AppState {
 /// Everything that answers over HTTP; `chats` answers by text, where there are engines.
 pub fn router(state: AppState, chats: Option<Chats>) -> Router {
     let text = chats.map(|chats| {
-        let routes = Router::new().merge(chat::routes()).merge(tts::routes()).merge(stt::routes());
+        let routes = Router::new()
+            .merge(chat::routes())
+            .merge(tts::routes())
+            .merge(stt::routes())
+            .merge(translate::routes())
+            .merge(openai::routes());
         routes.with_state(text::Text { app: state.clone(), chats })
     });
     Router::new()
         .merge(page::routes())
         .merge(health::routes())
         .merge(metrics_page::routes())
+        .merge(audit::routes())
         .merge(calls::routes())
+        .merge(configuration::routes())
+        .merge(export::routes())
+        .merge(forget::routes())
+        .merge(keys::routes())
         .merge(bans::routes())
         .merge(registrations::routes())
         .merge(sip::routes())
@@ -150,5 +183,6 @@ pub fn router(state: AppState, chats: Option<Chats>) -> Router {
         .merge(text.unwrap_or_default())
         .fallback(|| async { Problem::not_found("there is nothing at this address") })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
+        .layer(middleware::from_fn_with_state(state.clone(), pace::pace))
         .layer(middleware::from_fn_with_state(state, around::around))
 }

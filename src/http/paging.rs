@@ -17,18 +17,26 @@ pub(super) struct List {
     cursor: Option<String>,
 }
 
-/// The row before which the page begins, and how many it has at most; `of` is what is listed.
-pub(super) fn page(query: Result<Query<List>, QueryRejection>, of: &str) -> Result<(Option<Key>, u32), Problem> {
+/// The row before which a page begins, and how many rows it has at most.
+pub(super) type Bounds = (Option<Key>, u32);
+
+/// The bounds of a page; `of` is what is listed.
+pub(super) fn page(query: Result<Query<List>, QueryRejection>, of: &str) -> Result<Bounds, Problem> {
     let Ok(Query(list)) = query else {
         let says = format!("the list of {of} takes `limit` and `cursor`, once each, and nothing else");
         return Err(Problem::bad_request(says));
     };
-    let limit = match list.limit.as_deref().map(str::parse) {
+    bounds(list.limit.as_deref(), list.cursor.as_deref())
+}
+
+/// The bounds that `limit` and `cursor` say.
+pub(super) fn bounds(limit: Option<&str>, cursor: Option<&str>) -> Result<Bounds, Problem> {
+    let limit = match limit.map(str::parse) {
         None => PAGE.0,
         Some(Ok(limit)) if (1..=PAGE.1).contains(&limit) => limit,
         Some(_) => return Err(Problem::bad_request(format!("`limit` is a number from 1 to {}", PAGE.1))),
     };
-    match list.cursor.as_deref().map(str::parse::<Key>) {
+    match cursor.map(str::parse::<Key>) {
         None => Ok((None, limit)),
         Some(Ok(key)) => Ok((Some(key), limit)),
         Some(Err(_)) => Err(Problem::bad_request("`cursor` is not the `next` of an earlier page")),

@@ -12,7 +12,10 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{AppState, Problem, guard::Placer};
+use super::{
+    AppState, Problem,
+    guard::{self, May},
+};
 use crate::{
     call::{NotPlaced, Unreached, Wanted},
     dialplan::TrunkNames,
@@ -51,7 +54,7 @@ pub(super) fn routes() -> Router<AppState> {
 
 async fn place(
     State(state): State<AppState>,
-    _: Placer,
+    _: May<guard::Call>,
     headers: HeaderMap,
     body: Result<Json<Call>, JsonRejection>,
 ) -> Result<Response, Problem> {
@@ -125,11 +128,16 @@ struct Ending {
     id: Key,
 }
 
-async fn hang_up(State(state): State<AppState>, _: Placer, Path(id): Path<String>) -> Result<Response, Problem> {
+async fn hang_up(
+    State(state): State<AppState>,
+    may: May<guard::Call>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
     let missing = || Problem::not_found("the log has no call with this identifier");
     let key: Key = id.parse().map_err(|_| missing())?;
     match state.live.hang_up(key) {
         Ok(()) => {
+            state.log.done(may.asker.deed("calls.delete", Some(key.to_string()), None));
             let body = Json(Ending { id: key });
             Ok((StatusCode::ACCEPTED, [(header::CACHE_CONTROL, "no-store")], body).into_response())
         }

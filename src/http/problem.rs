@@ -48,6 +48,23 @@ impl Problem {
         Self { header: Some(header), ..Self::new(StatusCode::UNAUTHORIZED, detail) }
     }
 
+    /// 403: the key may do other things (RFC 6750 section 3.1).
+    pub(super) fn out_of_scope(needed: &str, has: &str) -> Self {
+        let header = format!("Bearer realm=\"milo\", error=\"insufficient_scope\", scope=\"{needed}\"");
+        let detail = format!("this needs a key with the scope `{needed}`; this one has: {has}");
+        Self { header: Some(("www-authenticate", header)), ..Self::new(StatusCode::FORBIDDEN, detail) }
+    }
+
+    /// The sentence.
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    #[cfg(test)]
+    pub(super) fn status(&self) -> u16 {
+        self.status
+    }
+
     /// 404.
     pub(super) fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, detail)

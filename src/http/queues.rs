@@ -9,7 +9,10 @@ use axum::{
 };
 use serde::Serialize;
 
-use super::{AppState, guard::Reader};
+use super::{
+    AppState,
+    guard::{May, Read},
+};
 use crate::call::LineReport;
 
 #[derive(Debug, Serialize)]
@@ -21,7 +24,7 @@ pub(super) fn routes() -> Router<AppState> {
     Router::new().route("/api/v1/queues", get(list))
 }
 
-async fn list(State(state): State<AppState>, _: Reader) -> Response {
+async fn list(State(state): State<AppState>, _: May<Read>) -> Response {
     let queues = (state.health)().lines;
     ([(header::CACHE_CONTROL, "no-store")], Json(List { queues })).into_response()
 }

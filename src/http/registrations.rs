@@ -11,7 +11,10 @@ use axum::{
 };
 use serde::Serialize;
 
-use super::{AppState, guard::Reader};
+use super::{
+    AppState,
+    guard::{May, Read},
+};
 use crate::accounts::AccountReport;
 
 #[derive(Debug, Serialize)]
@@ -23,7 +26,7 @@ pub(super) fn routes() -> Router<AppState> {
     Router::new().route("/api/v1/registrations", get(list))
 }
 
-async fn list(State(state): State<AppState>, _: Reader) -> Response {
+async fn list(State(state): State<AppState>, _: May<Read>) -> Response {
     let accounts = state.accounts.report(now());
     ([(header::CACHE_CONTROL, "no-store")], Json(List { accounts })).into_response()
 }

@@ -31,11 +31,16 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{Problem, chat::event, guard::Placer, text::Text};
+use super::{
+    Problem,
+    chat::event,
+    guard::{Converse, May},
+    text::Text,
+};
 use crate::chat::{Listening, Transcribed};
 
 /// The largest JSON body, and the largest upload, in bytes.
-const LARGEST: (usize, usize) = (25 << 20, 256 << 20);
+pub(super) const LARGEST: (usize, usize) = (25 << 20, 256 << 20);
 /// The longest recording, in seconds: an hour and a little.
 const LONGEST_S: usize = 3_660;
 /// Recordings in memory at once, and how long the next one waits: an hour of sound is over a hundred megabytes.
@@ -68,7 +73,12 @@ pub(super) fn routes() -> Router<Text> {
     Router::new().route("/api/v1/stt", post(stt)).layer(DefaultBodyLimit::max(LARGEST.1))
 }
 
-async fn stt(State(text): State<Text>, _: Placer, headers: HeaderMap, request: Request) -> Result<Response, Problem> {
+async fn stt(
+    State(text): State<Text>,
+    _: May<Converse>,
+    headers: HeaderMap,
+    request: Request,
+) -> Result<Response, Problem> {
     let said = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let accepts_events = said(header::ACCEPT).contains("text/event-stream");
     let wanted = if said(header::CONTENT_TYPE).starts_with("multipart/form-data") {
@@ -156,7 +166,7 @@ async fn uploaded(mut parts: Multipart) -> Result<Wanted, Problem> {
     Ok(Wanted { file, language, is_streamed })
 }
 
-async fn kept(mut part: Field<'_>) -> Result<NamedTempFile, Problem> {
+pub(super) async fn kept(mut part: Field<'_>) -> Result<NamedTempFile, Problem> {
     let mut file = NamedTempFile::new().map_err(|_| no_room())?;
     while let Some(bytes) = part.chunk().await.map_err(|wrong| Problem::of_status(wrong.status(), wrong.body_text()))? {
         file = tokio::task::spawn_blocking(move || write(file, &bytes)).await.map_err(|_| no_room())??;
@@ -173,7 +183,7 @@ fn no_room() -> Problem {
 }
 
 /// The samples, and their place in memory, which is given up when the reading is over, whoever still waits for it.
-async fn decoded(file: NamedTempFile) -> Result<(Vec<i16>, OwnedSemaphorePermit), Problem> {
+pub(super) async fn decoded(file: NamedTempFile) -> Result<(Vec<i16>, OwnedSemaphorePermit), Problem> {
     let busy = || Problem::unavailable("too many recordings are being read").after(30);
     let permit =
         timeout(WAIT, Arc::clone(&IN_MEMORY).acquire_owned()).await.map_err(|_| busy())?.map_err(|_| busy())?;

@@ -17,7 +17,7 @@ use crate::{
     accounts::Book,
     agent::SetPhrases,
     call::Placement,
-    config::SecretUrl,
+    config::{self, Secret, SecretUrl},
     dialplan::{Origin, Surroundings},
     engines::Model,
     store::{CallLog, Ending, HangupBy, NewCall, NewTurn, Places, Stages, Stamp},
@@ -33,6 +33,13 @@ headers = { X-Queue = 'sales' }
 language = 'mg'
 variables = ['name']
 actions = [{ answer = {} }, { echo = {} }]
+
+[[plan]]
+name = 'hidden'
+number = '777'
+from = '0399'
+language = 'mg'
+actions = [{ echo = {} }]
 
 [[plan]]
 name = 'others'
@@ -57,6 +64,10 @@ impl House {
     }
 
     async fn with(health: HealthReport, http: &config::Http) -> Self {
+        Self::paced(health, http, config::RateLimits::default()).await
+    }
+
+    async fn paced(health: HealthReport, http: &config::Http, rate_limits: config::RateLimits) -> Self {
         let folder = std::env::temp_dir().join(format!("milo-http-{}", crate::store::Key::new()));
         let store = Store::open(&SecretUrl::new(format!("sqlite:{}/milo.db", folder.display()))).await.unwrap();
         let (log, _) = LogWriter::start(store.clone(), "n");
@@ -81,9 +92,11 @@ impl House {
         let (calls_out, placements) = CallsOut::new(ways, writers, (Arc::clone(&live), Arc::clone(&sip)), 2, || true);
         let (texts, _) =
             Texts::new(Trunks::default(), Arc::clone(&accounts), caller.clone(), (log.clone(), Arc::clone(&metrics)));
+        let keys = Arc::new(Keys::open(&store, http.api_key.as_ref()).await.unwrap());
+        let config = Config { http: http.clone(), rate_limits, ..Config::default() };
         let state = AppState::new(
-            http,
-            (store, editions),
+            &config,
+            (store, keys, editions),
             log.clone(),
             (live, sip, accounts, caller),
             (calls_out, texts),
@@ -298,8 +311,15 @@ async fn what_a_client_sends_wrongly_gets_a_sentence() {
         ("/api/v1/calls?limit=many", 400, "`limit` is a number from 1 to 200"),
         ("/api/v1/calls?cursor=x", 400, "`cursor` is not the `next` of an earlier page"),
         ("/api/v1/calls?cursor=01890000-0000-7000-8000-000000000000", 400, "no longer in the log"),
-        ("/api/v1/calls?lmit=3", 400, "takes `limit` and `cursor`"),
-        ("/api/v1/calls?limit=1&limit=2", 400, "takes `limit` and `cursor`"),
+        ("/api/v1/calls?lmit=3", 400, "takes `limit`, `cursor`, `number`"),
+        ("/api/v1/calls?limit=1&limit=2", 400, "once each"),
+        ("/api/v1/calls?since=yesterday", 400, "RFC 3339"),
+        ("/api/v1/calls?outcome=good", 400, "no answer"),
+        ("/api/v1/calls?direction=up", 400, "in or out"),
+        ("/api/v1/calls?live=maybe", 400, "true or false"),
+        ("/api/v1/calls?text=%2B%2B", 400, "1 to 16 words"),
+        ("/api/v1/calls/export?limit=3", 400, "csv or jsonl"),
+        ("/api/v1/calls/export?format=xml", 400, "csv or jsonl"),
         ("/api/v1/calls/01890000-0000-7000-8000-000000000000", 404, "no call with this identifier"),
         ("/api/v1/calls/..%2f..%2fetc%2fpasswd", 404, "no call with this identifier"),
         ("/api/v1/calls/%27%3B--", 404, "no call with this identifier"),
@@ -483,7 +503,7 @@ async fn dialplans_are_listed_tested_and_reloaded() {
     let house = House::new(healthy()).await;
     let list = house.json("/api/v1/dialplans").await;
     assert_eq!((&list["edition"], &list["faults"]), (&json!(1), &json!([])));
-    assert_eq!((&list["plans"][0]["name"], &list["plans"][1]["line"]), (&json!("sales"), &json!(11)));
+    assert_eq!((&list["plans"][0]["name"], &list["plans"][1]["line"]), (&json!("sales"), &json!(11)), "{list}");
     assert_eq!(list["plans"][0]["verbs"], json!(["answer", "echo"]));
 
     let call = json!({
@@ -491,12 +511,15 @@ async fn dialplans_are_listed_tested_and_reloaded() {
     });
     let (status, told) = house.post("/api/v1/dialplans/test", &call.to_string()).await;
     assert_eq!((status, &told["plan"], &told["plans"][0]["runs"]), (200, &json!("sales"), &json!(true)));
-    assert_eq!(told["plans"][1]["why"], json!("\"sales\" comes before it and fits"));
+    assert_eq!(told["plans"][2]["why"], json!("\"sales\" comes before it and fits"));
     let (_, told) = house.post("/api/v1/dialplans/test", r#"{"from": "034", "to": "0201"}"#).await;
     assert_eq!(
         (&told["plan"], &told["plans"][0]["why"]),
         (&json!("others"), &json!("trunk: the call comes over none"))
     );
+    let asserted = r#"{"from": "anonymous", "asserted": "0399", "to": "777"}"#;
+    let (_, told) = house.post("/api/v1/dialplans/test", asserted).await;
+    assert_eq!(told["plan"], json!("hidden"), "who shows no number is known by the one that is asserted");
     for wrong in [r#"{"to": "1", "at": "noon"}"#, r#"{"too": "1"}"#, "", "[]"] {
         let (status, told) = house.post("/api/v1/dialplans/test", wrong).await;
         assert_eq!(status, 400, "{wrong}: {told}");
@@ -529,4 +552,216 @@ async fn dialplans_are_shown_to_those_with_the_key_only() {
         let answer = house.raw(&format!("{head}Content-Length: 0\r\n\r\n")).await;
         assert!(answer.starts_with("HTTP/1.1 401"), "{path}: {answer}");
     }
+}
+
+/// Status, head and body of any request with a key.
+async fn ask(house: &House, method: &str, path: &str, key: &str, body: &str) -> (u16, String, Value) {
+    let (host, length) = (house.address, body.len());
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\nConnection: close");
+    let typed = if body.is_empty() { "" } else { "Content-Type: application/json\r\n" };
+    let answer = house.raw(&format!("{head}\r\nAuthorization: Bearer {key}\r\n{typed}\r\n{body}")).await;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let body = if body.is_empty() { Value::Null } else { serde_json::from_str(body).unwrap() };
+    (head[9..12].parse().unwrap(), head.to_ascii_lowercase(), body)
+}
+
+#[tokio::test]
+async fn keys_are_made_rotated_and_revoked_and_every_step_is_kept() {
+    const ROOT: &str = "0123456789abcdef";
+    let http = config::Http { api_key: Some(Secret::new(ROOT)), ..config::Http::default() };
+    let house = House::with(healthy(), &http).await;
+    let wanted = r#"{"name": "screen", "scopes": ["read"], "tier": "pro", "expires_at": "2999-01-01T00:00:00Z"}"#;
+    let (status, head, made) = ask(&house, "POST", "/api/v1/keys", ROOT, wanted).await;
+    assert_eq!(status, 201, "{made}");
+    let (id, old) = (made["id"].as_str().unwrap(), made["key"].as_str().unwrap());
+    assert!(head.contains(&format!("location: /api/v1/keys/{id}")) && head.contains("cache-control: no-store"));
+    assert!(old.starts_with("milo_") && old.len() == 48, "{old}");
+
+    assert_eq!(ask(&house, "GET", "/api/v1/calls", old, "").await.0, 200);
+    for (method, path, scope) in [
+        ("GET", "/api/v1/keys", "admin"),
+        ("GET", "/api/v1/audit", "admin"),
+        ("GET", "/api/v1/config", "admin"),
+        ("DELETE", "/api/v1/bans/192.0.2.1", "admin"),
+        ("POST", "/api/v1/dialplans/reload", "admin"),
+        ("POST", "/api/v1/calls", "calls"),
+    ] {
+        let (status, head, problem) = ask(&house, method, path, old, "").await;
+        assert_eq!(status, 403, "{path}");
+        assert!(head.contains(&format!("error=\"insufficient_scope\", scope=\"{scope}\"")), "{path}: {head}");
+        assert!(problem["detail"].as_str().unwrap().contains("`") && problem["detail"].to_string().contains("read"));
+    }
+
+    let path = format!("/api/v1/keys/{id}/rotate");
+    let (status, _, rotated) = ask(&house, "POST", &path, ROOT, r#"{"overlap_s": 0}"#).await;
+    assert_eq!(status, 200, "{rotated}");
+    let new = rotated["key"].as_str().unwrap();
+    let (status, _, problem) = ask(&house, "GET", "/api/v1/calls", old, "").await;
+    assert!(status == 401 && problem["detail"].as_str().unwrap().contains("replaced"), "{problem}");
+    assert_eq!(ask(&house, "GET", "/api/v1/calls", new, "").await.0, 200);
+
+    let (_, _, list) = ask(&house, "GET", "/api/v1/keys", ROOT, "").await;
+    assert_eq!((&list["keys"][0]["name"], &list["keys"][0]["state"]), (&json!("screen"), &json!("active")));
+    for secret in [old, new, ROOT] {
+        assert!(!list.to_string().contains(secret));
+    }
+    let path = format!("/api/v1/keys/{id}");
+    assert_eq!(ask(&house, "DELETE", &path, ROOT, "").await.0, 204);
+    assert_eq!(ask(&house, "DELETE", &path, ROOT, "").await.0, 404);
+    let (status, _, problem) = ask(&house, "GET", "/api/v1/calls", new, "").await;
+    assert!(status == 401 && problem["detail"].as_str().unwrap().contains("revoked"), "{problem}");
+    assert_eq!(ask(&house, "POST", "/api/v1/dialplans/reload", ROOT, "").await.0, 200);
+
+    let (_, _, audit) = ask(&house, "GET", "/api/v1/audit?limit=3", ROOT, "").await;
+    let done: Vec<_> = audit["deeds"].as_array().unwrap().iter().map(|deed| deed["action"].as_str().unwrap()).collect();
+    assert_eq!(done, ["dialplans.reload", "keys.delete", "keys.rotate"]);
+    let next = format!("/api/v1/audit?cursor={}", audit["next"].as_str().unwrap());
+    let (_, _, rest) = ask(&house, "GET", &next, ROOT, "").await;
+    let first = &rest["deeds"][0];
+    assert_eq!((&first["action"], &first["target"]), (&json!("keys.create"), &json!(id)));
+    assert_eq!((&first["who"], &first["address"]), (&json!("API_KEY"), &json!("127.0.0.1")));
+    assert_eq!((rest["deeds"].as_array().unwrap().len(), &rest["next"]), (1, &Value::Null));
+
+    let (_, _, config) = ask(&house, "GET", "/api/v1/config", ROOT, "").await;
+    assert_eq!((&config["http"]["api_key"], &config["rate_limits"]["free"]), (&json!("***"), &json!(100)));
+}
+
+#[tokio::test]
+async fn a_key_that_cannot_be_made_is_refused_with_a_sentence() {
+    let house = House::new(healthy()).await;
+    for (body, says) in [
+        (r#"{"scopes": ["read"]}"#, "name"),
+        (r#"{"name": "k", "scopes": []}"#, "at least one scope"),
+        (r#"{"name": "k", "scopes": ["write"]}"#, "write"),
+        (r#"{"name": " ", "scopes": ["read"]}"#, "1 to 100"),
+        (r#"{"name": "k", "scopes": ["read"], "tier": "gold"}"#, "gold"),
+        (r#"{"name": "k", "scopes": ["read"], "expires_at": "soon"}"#, "RFC 3339"),
+        (r#"{"name": "k", "scopes": ["read"], "expires_at": "2020-01-01T00:00:00Z"}"#, "past"),
+        (r#"{"name": "k", "scopes": ["read"], "other": 1}"#, "other"),
+        ("{", "JSON"),
+    ] {
+        let (status, problem) = house.post("/api/v1/keys", body).await;
+        let detail = problem["detail"].as_str().unwrap();
+        assert!([400, 422].contains(&status) && detail.contains(says), "{body}: {status} {detail}");
+    }
+    for id in ["nothing", "019a0000-0000-7000-8000-000000000000", "..%2f..", "%00"] {
+        let (status, _) = house.post(&format!("/api/v1/keys/{id}/rotate"), "{}").await;
+        assert_eq!(status, 404, "{id}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_asks_too_often_waits_and_says_so() {
+    const ROOT: &str = "0123456789abcdef";
+    let http = config::Http { api_key: Some(Secret::new(ROOT)), ..config::Http::default() };
+    let limits = config::RateLimits { free: 3, ..config::RateLimits::default() };
+    let house = House::paced(healthy(), &http, limits).await;
+    let (_, head, made) = ask(&house, "POST", "/api/v1/keys", ROOT, r#"{"name": "k", "scopes": ["read"]}"#).await;
+    assert!(!head.contains("ratelimit"), "API_KEY has no limit");
+    let key = made["key"].as_str().unwrap();
+    for left in ["2", "1", "0"] {
+        let (status, head, _) = ask(&house, "GET", "/api/v1/trunks", key, "").await;
+        assert_eq!(status, 200);
+        assert!(
+            head.contains("ratelimit-limit: 3") && head.contains(&format!("ratelimit-remaining: {left}")),
+            "{head}"
+        );
+    }
+    let (status, head, problem) = ask(&house, "GET", "/api/v1/trunks", key, "").await;
+    assert_eq!(status, 429, "{problem}");
+    assert!(head.contains("retry-after: 3") && head.contains("ratelimit-remaining: 0"), "{head}");
+    assert_eq!(ask(&house, "GET", "/api/v1/health", key, "").await.0, 200, "how Milo is may be asked at any pace");
+    let (_, _, other) = ask(&house, "POST", "/api/v1/keys", ROOT, r#"{"name": "l", "scopes": ["read"]}"#).await;
+    assert_eq!(ask(&house, "GET", "/api/v1/trunks", other["key"].as_str().unwrap(), "").await.0, 200);
+}
+
+#[tokio::test]
+async fn the_log_is_searched_exported_and_a_number_forgotten() {
+    let house = House::new(healthy()).await;
+    let ended = |from: &str, at: i64, heard: &str| {
+        let call = house.log.begin(NewCall {
+            call_id: "c".into(),
+            incoming: true,
+            from: from.into(),
+            to: "milo".into(),
+            dialplan: Some("assistant".into()),
+            language: Some("mg".into()),
+            started: Stamp::from_millis(at),
+        });
+        call.answered(Stamp::from_millis(at + 500));
+        call.turn(NewTurn {
+            at: Stamp::from_millis(at),
+            heard: Some(heard.into()),
+            said: None,
+            said_heard: None,
+            interrupted: false,
+            confidence: None,
+            language: None,
+            mode: None,
+            stages: Stages::default(),
+            recording_at_ms: Places::default(),
+        });
+        let (reason, by) = ("=cmd".into(), HangupBy::Caller);
+        call.end(Ending {
+            at: Stamp::from_millis(at + 61_500),
+            reason,
+            by,
+            language: None,
+            quality: None,
+            outcome: None,
+        });
+    };
+    for n in 0..450 {
+        ended(if n % 3 == 0 { "+261341234567" } else { "0331111111" }, n * 1_000, "firy ny ora");
+    }
+    let page = house
+        .json("/api/v1/calls?number=%2B26134*&text=ora+FIRY&outcome=answered&direction=in&live=false&limit=1")
+        .await;
+    assert_eq!((&page["calls"][0]["from"], page["next"].is_string()), (&json!("+261341234567"), true));
+    let page = house.json("/api/v1/calls?since=1970-01-01T00:00:10Z&until=1970-01-01T03:00:12%2B03:00").await;
+    assert_eq!(page["calls"].as_array().unwrap().len(), 2);
+
+    let (status, head, csv) = house.get("/api/v1/calls/export?number=%2B261341234567", "").await;
+    assert!(
+        status == 200 && head.contains("content-type: text/csv") && head.contains("filename=\"calls.csv\""),
+        "{head}"
+    );
+    let lines: Vec<_> = unchunked(&csv).lines().map(str::to_owned).collect();
+    assert_eq!(lines.len(), 1 + 150);
+    assert!(lines[0].starts_with("id,direction,from,to,"));
+    assert!(
+        lines[1].contains(",in,+261341234567,milo,assistant,mg,") && lines[1].contains(",61,,,'=cmd,caller,1,"),
+        "{}",
+        lines[1]
+    );
+    let (_, head, jsonl) = house.get("/api/v1/calls/export?format=jsonl", "").await;
+    assert!(head.contains("application/jsonl"), "{head}");
+    let calls: Vec<Value> = unchunked(&jsonl).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let mut ids: Vec<_> = calls.iter().map(|call| call["id"].as_str().unwrap()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!((calls.len(), ids.len()), (450, 450), "every call once, over three pages");
+
+    let (status, _, problem) = ask(&house, "DELETE", "/api/v1/calls", "", "").await;
+    assert!(status == 400 && problem["detail"].as_str().unwrap().contains("?number="), "{problem}");
+    let (status, _, gone) = ask(&house, "DELETE", "/api/v1/calls?number=%2B261341234567", "", "").await;
+    assert_eq!((status, gone), (200, json!({ "calls": 150, "messages": 0, "recordings": 0 })));
+    assert_eq!(house.json("/api/v1/calls?number=%2B261341234567").await["calls"], json!([]));
+    let deed = house.json("/api/v1/audit?limit=1").await["deeds"][0].clone();
+    assert_eq!((&deed["action"], &deed["who"]), (&json!("calls.forget"), &json!("this machine")));
+    assert!(!deed.to_string().contains("341234567"), "the number is what is to be forgotten: {deed}");
+}
+
+/// A body in chunks (RFC 9112 section 7.1) as one.
+fn unchunked(body: &str) -> String {
+    let (mut whole, mut rest) = (String::new(), body);
+    while let Some((size, behind)) = rest.split_once("\r\n") {
+        let size = usize::from_str_radix(size.trim(), 16).unwrap();
+        if size == 0 {
+            break;
+        }
+        whole.push_str(&behind[..size]);
+        rest = &behind[size + 2..];
+    }
+    whole
 }

@@ -1,5 +1,7 @@
 //! `POST /api/v1/tts`: a text as sound, sent while it is made.
 
+use std::io;
+
 use axum::{
     Json, Router,
     body::{Body, Bytes},
@@ -12,12 +14,20 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use futures_util::stream;
 use http_body::Frame;
 use http_body_util::StreamBody;
-use milo_media::{SAMPLE_RATE, wav};
+use milo_media::{
+    SAMPLE_RATE,
+    sound_file::{Container, Writer},
+    wav,
+};
 use milo_models::{engine::Language, synthesizer::SpeechOptions, text::tongue};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::{Problem, guard::Placer, text::Text};
+use super::{
+    Problem,
+    guard::{Converse, May},
+    text::Text,
+};
 use crate::chat::Aloud;
 
 /// The longest text, in characters.
@@ -27,15 +37,25 @@ const PACE: f32 = 155.0;
 /// How much slower and quicker than that it may be.
 const SPEEDS: std::ops::RangeInclusive<f32> = 0.6..=2.5;
 
+/// Why there is no MP3.
+pub(super) const NO_MP3: &str = "this Milo was built without MP3: ask for ogg or wav";
+
 /// What is to be said.
 #[derive(Debug, Deserialize)]
-struct Speech {
+pub(super) struct Speech {
     text: String,
     language: Option<Language>,
     #[serde(default)]
     format: Format,
     voice: Option<String>,
     speed: Option<f32>,
+}
+
+impl Speech {
+    /// A text, with a voice's variant and its speed where they are wanted.
+    pub(super) fn new(text: String, voice: Option<String>, speed: Option<f32>) -> Self {
+        Self { text, language: None, format: Format::default(), voice, speed }
+    }
 }
 
 /// How the sound comes.
@@ -45,6 +65,11 @@ enum Format {
     /// A WAV file, while it is made.
     #[default]
     Wav,
+    /// An MP3 file, while it is made.
+    Mp3,
+    /// Ogg Opus, while it is made.
+    #[serde(alias = "opus")]
+    Ogg,
     /// A WAV file in base64, in JSON.
     #[serde(alias = "base64")]
     Json,
@@ -69,17 +94,23 @@ pub(super) fn routes() -> Router<Text> {
 
 async fn tts(
     State(text): State<Text>,
-    _: Placer,
+    _: May<Converse>,
     body: Result<Json<Speech>, JsonRejection>,
 ) -> Result<Response, Problem> {
     let Json(wanted) = body?;
     let began = Instant::now();
+    let container = match wanted.format {
+        Format::Wav => Some(Container::Wav),
+        Format::Mp3 => Some(Container::mp3().ok_or_else(|| Problem::unprocessable(NO_MP3))?),
+        Format::Ogg => Some(Container::Ogg),
+        Format::Json => None,
+    };
     let (mut aloud, language) = begin(&text, &wanted)?;
     let spoken = aloud.words();
     // The first samples say whether the voice takes it: after them there is no other status any more.
     let first = aloud.next().await.transpose()?.unwrap_or_default();
-    if wanted.format == Format::Wav {
-        return Ok(streamed(aloud, first, began));
+    if let Some(container) = container {
+        return streamed(aloud, first, container, began);
     }
     let mut samples = first;
     while let Some(more) = aloud.next().await {
@@ -97,7 +128,7 @@ async fn tts(
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(spoken)).into_response())
 }
 
-fn begin(text: &Text, wanted: &Speech) -> Result<(Aloud, Language), Problem> {
+pub(super) fn begin(text: &Text, wanted: &Speech) -> Result<(Aloud, Language), Problem> {
     let length = wanted.text.chars().count();
     if !wanted.text.chars().any(char::is_alphanumeric) {
         return Err(Problem::unprocessable("the text is empty: there is nothing to say"));
@@ -121,32 +152,33 @@ fn begin(text: &Text, wanted: &Speech) -> Result<(Aloud, Language), Problem> {
 
 /// Where the sending is.
 enum Sending {
-    Head(Aloud, Vec<i16>),
-    Sound(Aloud),
+    /// With samples that were made before.
+    Sound(Aloud, Writer, Option<Vec<i16>>),
     Trailer,
     Over,
 }
 
-/// A WAV file whose length nobody knows yet, and behind it the trailer `X-Processing-Ms`. A sound that breaks off ends the
+/// A file whose length nobody knows yet, and behind it the trailer `X-Processing-Ms`. A sound that breaks off ends the
 /// connection, so that half of it is not taken for the whole.
-fn streamed(aloud: Aloud, first: Vec<i16>, began: Instant) -> Response {
-    let frames = stream::unfold(Sending::Head(aloud, first), move |state| async move {
+pub(super) fn streamed(
+    aloud: Aloud,
+    first: Vec<i16>,
+    container: Container,
+    began: Instant,
+) -> Result<Response, Problem> {
+    let writer = Writer::new(container).map_err(|error| {
+        tracing::warn!(%error, "a sound file does not begin");
+        Problem::unavailable("the sound cannot be made into a file of this kind now")
+    })?;
+    let frames = stream::unfold(Sending::Sound(aloud, writer, Some(first)), move |state| async move {
         let (frame, state) = match state {
-            Sending::Head(aloud, first) => {
-                let mut bytes = wav::head(None).to_vec();
-                bytes.extend(first.iter().flat_map(|sample| sample.to_le_bytes()));
-                (Ok(Frame::data(Bytes::from(bytes))), Sending::Sound(aloud))
-            }
-            Sending::Sound(mut aloud) => match aloud.next().await {
-                Some(Ok(samples)) => {
-                    let bytes: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
-                    (Ok(Frame::data(Bytes::from(bytes))), Sending::Sound(aloud))
-                }
-                Some(Err(error)) => {
+            Sending::Sound(aloud, writer, made) => match sound(aloud, writer, made).await {
+                Ok((bytes, Some((aloud, writer)))) => (Ok(Frame::data(bytes)), Sending::Sound(aloud, writer, None)),
+                Ok((bytes, None)) => (Ok(Frame::data(bytes)), Sending::Trailer),
+                Err(error) => {
                     tracing::warn!(%error, "the voice failed in the middle of a text");
                     (Err(error), Sending::Over)
                 }
-                None => (Ok(Frame::data(Bytes::new())), Sending::Trailer),
             },
             Sending::Trailer => {
                 let mut trailers = HeaderMap::new();
@@ -158,9 +190,30 @@ fn streamed(aloud: Aloud, first: Vec<i16>, began: Instant) -> Response {
         Some((frame, state))
     });
     let headers = [
-        (header::CONTENT_TYPE, "audio/wav"),
+        (header::CONTENT_TYPE, container.media_type()),
         (header::CACHE_CONTROL, "no-store"),
         (header::TRAILER, "x-processing-ms"),
     ];
-    (headers, Body::new(StreamBody::new(frames))).into_response()
+    Ok((headers, Body::new(StreamBody::new(frames))).into_response())
+}
+
+/// The next bytes of the file, and what makes those behind them; none at its end. An encoder gathers half a second at first.
+async fn sound(
+    mut aloud: Aloud,
+    mut writer: Writer,
+    mut made: Option<Vec<i16>>,
+) -> io::Result<(Bytes, Option<(Aloud, Writer)>)> {
+    loop {
+        let samples = match made.take() {
+            Some(samples) => samples,
+            None => match aloud.next().await.transpose().map_err(io::Error::other)? {
+                Some(samples) => samples,
+                None => return Ok((writer.finish()?.into(), None)),
+            },
+        };
+        let bytes = writer.write(&samples)?;
+        if !bytes.is_empty() {
+            return Ok((bytes.into(), Some((aloud, writer))));
+        }
+    }
 }

@@ -9,6 +9,8 @@
 //!         ├─ SIP endpoint   the core's task and a reader a socket; registrations with carriers
 //!         ├─ Trunks         one task each, which asks a trunk whether it is there
 //!         ├─ Accounts       one task that reads their file anew
+//!         ├─ Keys           one task that follows their table
+//!         ├─ days           one task that notes minutes of calls that are up
 //!         ├─ Texts          one task that keeps those that come, and one each that is sent
 //!         └─ Calls          one task an invitation, or a call that is placed, inside a permit
 //! ```
@@ -41,10 +43,11 @@ use crate::{
     engines::Engines,
     error::Error,
     http::{self, AppState, Dial},
+    keys::{self, Keys},
     metrics::Metrics,
     store::{LogWriter, Node, Store},
     texts::{self, Texts},
-    trunk::Trunks,
+    trunk::{self, Trunks},
     webhook::Webhooks,
 };
 use binding::{bind, ports};
@@ -71,7 +74,7 @@ pub struct Server {
     reloads: JoinHandle<()>,
     /// Those that ask the trunks whether they are there; they end with it.
     _asking: JoinSet<()>,
-    /// The one that reads the accounts anew; it ends with it.
+    /// Those that read the accounts and the keys anew, and note minutes; they end with it.
     _following: JoinSet<()>,
     /// Those that keep and send texts, and forget what is old.
     texting: JoinSet<()>,
@@ -127,6 +130,7 @@ impl Server {
         let ports = ports(config);
         let (seen, registrar) = (accounts::seen(&config.sip), accounts::registrar(&config.sip)?);
         let (log, writer) = LogWriter::start(store.clone(), node.id());
+        let log = if config.database.transcripts { log } else { log.without_words() };
         let ledger = Ledger { store: store.clone(), node: node.id().to_owned(), log: log.clone() };
         let (book, in_force) = watch::channel(Book::open(registrar.as_ref(), &config.sip, &ledger).await?);
         let (endpoint, mut invitations) = bind(config, registrar, ports.clone(), legs)?;
@@ -206,11 +210,21 @@ impl Server {
         );
         calls_out.remember(&store, node.id()).await?;
         texting.spawn(call::forget_keys(store.clone()));
+        if config.database.keep_days > 0 {
+            texting.spawn(call::forget_calls(config.recordings(), config.database.keep_days, store.clone()));
+        }
         let live = (live, Arc::clone(&house.sip), accounts, house.caller.clone());
         let lifetime = Duration::from_secs(config.chat.session_ttl_s);
         let (persona, exchanges) = (config.chat.persona.as_str(), config.chat.session_history);
         let chats = Chats::new(house.engines.clone(), editions.clone(), persona, lifetime, exchanges);
-        let state = AppState::new(&config.http, (store, editions), log, live, (calls_out, texts), metrics, move || {
+        let keys = Arc::new(Keys::open(&store, config.http.api_key.as_ref()).await?);
+        following.spawn(keys::follow(Arc::clone(&keys)));
+        let (carrying, calling) = (house.trunks.clone(), Arc::clone(&house.accounts));
+        following.spawn(trunk::each_minute(move || {
+            carrying.note_days();
+            calling.note_days();
+        }));
+        let state = AppState::new(config, (store, keys, editions), log, live, (calls_out, texts), metrics, move || {
             snapshot.take()
         });
         let (close_http, closed) = oneshot::channel();

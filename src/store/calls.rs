@@ -169,58 +169,20 @@ pub struct Page {
     pub next: Option<Key>,
 }
 
-/// Columns in the order of [`CallRow`].
-macro_rules! select {
-    ($rest:literal) => {
-        concat!(
-            "SELECT id, call_id, direction, caller, called, dialplan, language, started, answered, ended, end_reason, hangup_by,
-                outcome, sip_status,
-                recording, recording_state, quality,
-                (SELECT count(*) FROM turns WHERE turns.call = calls.id) AS turn_count
-             FROM calls ",
-            $rest
-        )
+/// Columns in the order of [`CallRow`], of the table `calls`.
+macro_rules! columns {
+    () => {
+        "SELECT calls.id, call_id, direction, caller, called, dialplan, language, started, answered, ended, end_reason, hangup_by,
+            outcome, sip_status, recording, recording_state, quality,
+            (SELECT count(*) FROM turns WHERE turns.call = calls.id) AS turn_count "
     };
 }
+pub(super) use columns;
 
 impl Store {
-    /// A page of calls, newest first: the `limit` calls before the call `before`, or the newest ones. `None` when there is
-    /// no call `before`.
-    pub async fn calls(&self, before: Option<Key>, limit: u32) -> Result<Option<Page>, StoreError> {
-        let failed = |error| self.failed("listing calls", error);
-        // One more than asked for says whether a next page exists.
-        let fetch = i64::from(limit) + 1;
-        let mut calls: Vec<CallRow> = match before {
-            None => on!(Pool, &self.pool, pool => sqlx::query_as(select!("ORDER BY started DESC, id DESC LIMIT $1"))
-                .bind(fetch)
-                .fetch_all(pool)
-                .await
-                .map_err(failed)?),
-            Some(key) => {
-                let started: Option<(Stamp,)> = on!(Pool, &self.pool, pool => sqlx::query_as("SELECT started FROM calls WHERE id = $1")
-                    .bind(key)
-                    .fetch_optional(pool)
-                    .await
-                    .map_err(failed)?);
-                let Some((started,)) = started else { return Ok(None) };
-                on!(Pool, &self.pool, pool => sqlx::query_as(select!("WHERE (started, id) < ($1, $2) ORDER BY started DESC, id DESC LIMIT $3"))
-                    .bind(started)
-                    .bind(key)
-                    .bind(fetch)
-                    .fetch_all(pool)
-                    .await
-                    .map_err(failed)?)
-            }
-        };
-        let more = calls.len() > limit as usize;
-        calls.truncate(limit as usize);
-        let next = calls.last().filter(|_| more).map(|call| call.id);
-        Ok(Some(Page { calls, next }))
-    }
-
     /// One call.
     pub async fn call(&self, key: Key) -> Result<Option<CallRow>, StoreError> {
-        on!(Pool, &self.pool, pool => sqlx::query_as(select!("WHERE id = $1")).bind(key).fetch_optional(pool).await)
+        on!(Pool, &self.pool, pool => sqlx::query_as(concat!(columns!(), "FROM calls WHERE id = $1")).bind(key).fetch_optional(pool).await)
             .map_err(|error| self.failed("reading a call", error))
     }
 

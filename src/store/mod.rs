@@ -20,6 +20,8 @@ macro_rules! on {
     };
 }
 
+mod api_keys;
+mod audit;
 mod call_keys;
 mod calls;
 mod days;
@@ -31,6 +33,8 @@ mod node;
 mod open;
 #[cfg(test)]
 mod postgres_cluster;
+mod privacy;
+mod search;
 mod stamp;
 #[cfg(test)]
 mod tests;
@@ -39,6 +43,8 @@ mod writer;
 
 use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 
+pub use api_keys::{ApiKeyRow, KeyChanges};
+pub use audit::{DeedPage, DeedRow, NewDeed};
 pub use call_keys::CallKey;
 pub use calls::{CallRow, Ending, HangupBy, NewCall, Outcome, Page, RecordingState};
 pub use days::{DayCount, Whose};
@@ -47,6 +53,8 @@ pub use events::EventRow;
 pub use key::Key;
 pub use messages::{MessagePage, MessageRow, NewMessage};
 pub use node::Node;
+pub use privacy::Forgotten;
+pub use search::{CameOf, Search, words};
 pub use stamp::Stamp;
 pub use turns::{NewTurn, Places, Stages, TurnRow};
 pub use writer::{CallLog, LogState, LogWriter};

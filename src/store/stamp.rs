@@ -1,6 +1,6 @@
 //! A time in the call log.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use serde::{Serialize, Serializer};
 use sqlx::{
@@ -37,6 +37,15 @@ impl Stamp {
 
     fn from_time(time: OffsetDateTime) -> Self {
         Self::from_millis(i64::try_from(time.unix_timestamp_nanos().div_euclid(1_000_000)).unwrap_or_default())
+    }
+}
+
+impl FromStr for Stamp {
+    type Err = time::error::Parse;
+
+    /// RFC 3339, in any zone.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        OffsetDateTime::parse(text, &Rfc3339).map(|at| Self::from_time(at.to_offset(time::UtcOffset::UTC)))
     }
 }
 
@@ -104,6 +113,8 @@ mod tests {
         assert_eq!(stamp.day(), "2026-11-22");
         assert_eq!(Stamp::from_millis(0).day(), "1970-01-01");
         assert_eq!(Stamp::from_millis(-1).millis(), -1);
+        assert_eq!("2026-11-22T18:06:40.007+03:00".parse(), Ok(stamp));
+        assert!("2026-11-22".parse::<Stamp>().is_err());
         assert_eq!(Stamp::from_millis(i64::MAX).millis(), 0);
         assert_eq!(Stamp::from_millis(Stamp::now().millis()), Stamp::from_millis(Stamp::now().millis()));
     }

@@ -4,7 +4,7 @@
 //! transaction at a time. While the database is away the queue is the memory: the task tries again, ever more slowly, and the
 //! rows behind wait in order. What may enter depends on how full it is, so that what matters most is lost last:
 //!
-//! | the queue is | events | turns, messages | beginnings and ends of calls |
+//! | the queue is | events | turns, messages | beginnings and ends of calls, deeds |
 //! |---|---|---|---|
 //! | less than half full | enter | enter | enter |
 //! | less than three quarters full | lost, counted | enter | enter |
@@ -29,8 +29,8 @@ use tokio::{
 };
 
 use super::{
-    Batch, CallKey, DayCount, Ending, HangupBy, Key, NewCall, NewMessage, NewTurn, RecordingState, Stamp, Store, Whose,
-    error,
+    Batch, CallKey, DayCount, Ending, HangupBy, Key, NewCall, NewDeed, NewMessage, NewTurn, RecordingState, Stamp,
+    Store, Whose, error,
 };
 
 /// Rows that may wait.
@@ -63,6 +63,7 @@ enum Entry {
     Asked(CallKey),
     Message(Key, NewMessage),
     Settled(Key, &'static str, Option<u16>),
+    Done(Key, NewDeed),
     /// Everything before this has been written.
     Flushed(oneshot::Sender<()>),
 }
@@ -95,6 +96,7 @@ pub struct LogWriter {
     queue: mpsc::Sender<Entry>,
     lost: Arc<Lost>,
     pub(super) fault: watch::Receiver<Option<String>>,
+    keeps_words: bool,
 }
 
 impl LogWriter {
@@ -108,7 +110,12 @@ impl LogWriter {
         let (said, fault) = watch::channel(None);
         let lost = Arc::new(Lost::default());
         let task = Task { store, node: node.into(), said, lost: Arc::clone(&lost) };
-        (Self { queue, lost, fault }, tokio::spawn(task.run(entries)))
+        (Self { queue, lost, fault, keeps_words: true }, tokio::spawn(task.run(entries)))
+    }
+
+    /// The same, and turns keep their times only: neither what was heard nor what was said.
+    pub fn without_words(self) -> Self {
+        Self { keeps_words: false, ..self }
     }
 
     /// A call begins. Its row is written at once, so that a crash leaves a trace of it.
@@ -163,6 +170,14 @@ impl LogWriter {
     /// What became of a text that was to be sent, and the SIP status that said so.
     pub fn message_settled(&self, key: Key, result: &'static str, sip_status: Option<u16>) {
         self.put(Entry::Settled(key, result, sip_status));
+    }
+
+    /// Something was done by those who run Milo.
+    pub fn done(&self, mut deed: NewDeed) {
+        for text in [&mut deed.target, &mut deed.detail].into_iter().flatten() {
+            tidy(text, LONGEST_NAME);
+        }
+        self.put(Entry::Done(Key::new(), deed));
     }
 
     /// How the log is doing.
@@ -234,6 +249,9 @@ impl CallLog {
 
     /// A turn is over. Returns its number.
     pub fn turn(&self, mut turn: NewTurn) -> i32 {
+        if !self.writer.keeps_words {
+            (turn.heard, turn.said, turn.said_heard) = (None, None, None);
+        }
         for text in [&mut turn.heard, &mut turn.said, &mut turn.said_heard].into_iter().flatten() {
             tidy(text, LONGEST_TEXT);
         }
@@ -383,6 +401,7 @@ impl Task {
             Entry::Counted(whose, so_far) => rows.set_day(&self.node, whose, so_far).await,
             Entry::Message(key, message) => rows.insert_message(&self.node, *key, message).await,
             Entry::Settled(key, result, status) => rows.settle_message(*key, result, *status).await,
+            Entry::Done(key, deed) => rows.insert_deed(&self.node, *key, deed).await,
             Entry::Asked(key) => rows.set_call_key(&self.node, key).await,
             Entry::Flushed(_) => Ok(()),
         }

@@ -1,15 +1,16 @@
 //! How many calls, and minutes of them, there may be within a day (UTC), and how many there were: a trunk's calls out, or the calls of
 //! an account.
 //!
-//! What was counted goes into the call log's database as it changes, and is read back at the start: a Milo that starts anew
-//! begins no new day. Calls that are up count as they go, in whole seconds.
+//! What was counted goes into the call log's database as it changes, each minute while calls are up, and is read back at the
+//! start: a Milo that starts anew, be it after a crash, begins no new day. Calls that are up count as they go, in whole seconds.
 
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::time::{Instant, interval};
 
 use super::Denied;
 use crate::store::{DayCount, LogWriter, Stamp, Whose};
@@ -98,6 +99,14 @@ impl Day {
         DayCount { seconds: now.seconds(), ..now.count.clone() }
     }
 
+    /// The database learns what calls that are up have talked so far.
+    pub(crate) fn note(&self) {
+        let now = self.at(Stamp::now());
+        if !now.talking.is_empty() {
+            self.log.day(&self.whose, DayCount { seconds: now.seconds(), ..now.count.clone() });
+        }
+    }
+
     fn write(&self, now: &Now) {
         self.log.day(&self.whose, now.count.clone());
     }
@@ -117,6 +126,15 @@ impl Day {
     }
 }
 
+/// Calls `note` each minute: of calls that are up when Milo is killed, no more is lost.
+pub async fn each_minute(note: impl Fn()) {
+    let mut clock = interval(Duration::from_secs(60));
+    loop {
+        clock.tick().await;
+        note();
+    }
+}
+
 impl Drop for Talk {
     fn drop(&mut self) {
         let mut now = self.day.at(Stamp::now());
@@ -129,8 +147,6 @@ impl Drop for Talk {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::{config::SecretUrl, store::Store};
 
@@ -138,7 +154,7 @@ mod tests {
     async fn a_day_has_its_calls_and_minutes_and_the_next_has_its_own() {
         let folder = std::env::temp_dir().join(format!("milo-day-{}", crate::store::Key::new()));
         let store = Store::open(&SecretUrl::new(format!("sqlite:{}/milo.db", folder.display()))).await.unwrap();
-        let (log, _) = LogWriter::start(store, "n");
+        let (log, _) = LogWriter::start(store.clone(), "n");
         let at = |text: &str| Stamp::from_millis(text.parse::<jiff::Timestamp>().unwrap().as_millisecond());
         // No earlier than the clock's own day, which a call that ends is counted for.
         let (today, late, next) = (at("2126-11-29T08:00:00Z"), at("2126-11-29T23:59:59Z"), at("2126-11-30T00:00:00Z"));
@@ -163,6 +179,21 @@ mod tests {
         assert_eq!(day.begin(next), Err(Denied::MinutesOfDay), "one that is up counts as it goes");
         drop(other);
         assert_eq!(day.counted(next).seconds, 120);
+        std::fs::remove_dir_all(folder).ok();
+    }
+
+    #[tokio::test]
+    async fn minutes_of_calls_that_are_up_outlive_a_crash() {
+        let folder = std::env::temp_dir().join(format!("milo-day-{}", crate::store::Key::new()));
+        let store = Store::open(&SecretUrl::new(format!("sqlite:{}/milo.db", folder.display()))).await.unwrap();
+        let (log, _) = LogWriter::start(store.clone(), "n");
+        let (whose, at) = (Whose::Trunk("c".into()), "2126-11-29T08:00:00Z".parse::<jiff::Timestamp>().unwrap());
+        let known = DayCount { day: Stamp::from_millis(at.as_millisecond()).day(), calls: 1, seconds: 100 };
+        let day = Arc::new(Day::new(whose.clone(), (None, Some(2)), known, log.clone()));
+        let _up = day.talk();
+        day.note();
+        assert!(log.flush(Duration::from_secs(20)).await);
+        assert!(store.day("n", &whose, "2126-11-29").await.unwrap().seconds > 100);
         std::fs::remove_dir_all(folder).ok();
     }
 }

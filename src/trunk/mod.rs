@@ -32,6 +32,7 @@ use crate::{
     store::{LogWriter, Stamp, Store, Whose},
 };
 pub(crate) use day::Day;
+pub use day::each_minute;
 pub(crate) use destinations::Destinations;
 use emergency::Emergencies;
 pub(crate) use limit::Limit;
@@ -156,6 +157,11 @@ impl Trunks {
             }
         }
         Ok((trunks, asking))
+    }
+
+    /// The database learns what calls that are up have talked so far.
+    pub fn note_days(&self) {
+        self.all.iter().for_each(|trunk| trunk.day.note());
     }
 
     /// The trunk of this name.

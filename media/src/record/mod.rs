@@ -9,7 +9,6 @@
 //! pages end every half second, and the header of a WAV file is brought up to date as often. A write that fails ends the
 //! recording, cut back to its last whole page; the call goes on.
 
-mod ogg_opus;
 mod tape;
 mod wav;
 mod writer;

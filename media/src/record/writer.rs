@@ -13,8 +13,10 @@ use std::{
     time::Duration,
 };
 
-use super::{Begin, Format, Order, Outcome, Phase, Piece, Shared, ogg_opus::OggOpus, wav::Wav};
-use crate::{FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE};
+use audiopus::Channels;
+
+use super::{Begin, Format, Order, Outcome, Phase, Piece, Shared, wav::Wav};
+use crate::{FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE, ogg_opus::OggOpus};
 
 /// How often recordings are looked for that nobody told the end of.
 const SWEEP: Duration = Duration::from_millis(500);
@@ -73,7 +75,7 @@ struct Told {
 }
 
 enum Kind {
-    Ogg(Box<OggOpus>),
+    Ogg(Sink, Box<OggOpus>),
     Wav(Wav),
 }
 
@@ -105,7 +107,7 @@ impl Open {
 
     fn put(&mut self, samples: &[i16]) -> io::Result<()> {
         match &mut self.file {
-            Kind::Ogg(file) => file.write(samples)?,
+            Kind::Ogg(sink, file) => sink.add(&file.write(samples)?)?,
             Kind::Wav(file) => file.write(samples)?,
         }
         self.samples += samples.len() as u64 / 2;
@@ -114,7 +116,7 @@ impl Open {
 
     fn finish(mut self) {
         let finished = match &mut self.file {
-            Kind::Ogg(file) => file.finish(),
+            Kind::Ogg(sink, file) => file.finish().and_then(|pages| sink.add(&pages)),
             Kind::Wav(file) => file.finish(),
         };
         self.end(finished.err().map(|error| error.to_string()));
@@ -140,9 +142,14 @@ impl Kind {
             DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         }
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        let sink = Sink { file, good: 0 };
+        let mut sink = Sink { file, good: 0 };
         Ok(match format {
-            Format::Ogg => Self::Ogg(Box::new(OggOpus::new(sink)?)),
+            Format::Ogg => {
+                let mut file = OggOpus::new(Channels::Stereo, "left: the caller; right: Milo")?;
+                // The headers are there as soon as the file is.
+                sink.add(&file.write(&[])?)?;
+                Self::Ogg(sink, Box::new(file))
+            }
             Format::Wav => Self::Wav(Wav::new(sink)?),
         })
     }

@@ -15,7 +15,10 @@ use milo_signaling::Seen;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use super::{AppState, Problem, guard::Reader};
+use super::{
+    AppState, Problem,
+    guard::{May, Read},
+};
 use crate::{call::LegSeen, store::Key};
 
 const PCAP: &str = "application/vnd.tcpdump.pcap";
@@ -71,7 +74,7 @@ pub(super) fn routes() -> Router<AppState> {
 
 async fn ladder(
     State(state): State<AppState>,
-    _: Reader,
+    _: May<Read>,
     Path(id): Path<String>,
     query: Result<Query<Wanted>, QueryRejection>,
     headers: HeaderMap,

@@ -1,0 +1,17 @@
+-- Searching the call log. migrations/sqlite/ does the same in its own way; both change together.
+
+-- By number, exactly or by its beginning: text_pattern_ops compares bytes, whatever the database's language.
+CREATE INDEX calls_caller ON calls (caller text_pattern_ops);
+CREATE INDEX calls_called ON calls (called text_pattern_ops);
+-- By what treated it, what came of it, and those that nobody answered: each with the newest first.
+CREATE INDEX calls_dialplan ON calls (dialplan, started DESC, id DESC);
+CREATE INDEX calls_outcome ON calls (outcome, started DESC, id DESC) WHERE outcome IS NOT NULL;
+CREATE INDEX calls_missed ON calls (started DESC, id DESC) WHERE direction = 'in' AND answered IS NULL;
+
+-- By what was said. The configuration "simple" cuts no endings off: it knows neither Malagasy nor which language a turn is in.
+CREATE FUNCTION folded(text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURNS NULL ON NULL INPUT AS
+    $$ SELECT translate(lower($1), 'àáâãäåçèéêëìíîïñòóôõöùúûüýÿ', 'aaaaaaceeeeiiiinooooouuuuyy') $$;
+COMMENT ON FUNCTION folded IS 'Small letters without accents: search finds "écoute" by "ecoute".';
+CREATE FUNCTION turn_words(heard text, said text) RETURNS tsvector LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
+    $$ SELECT to_tsvector('simple'::regconfig, folded(coalesce(heard, '') || ' ' || coalesce(said, ''))) $$;
+CREATE INDEX turns_words ON turns USING gin (turn_words(heard, said));

@@ -1,0 +1,163 @@
+//! `GET /api/v1/calls/export`: the calls that a search finds, all of them, as CSV (RFC 4180) or JSON Lines, read page by page as
+//! they are taken.
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::{Query, State, rejection::QueryRejection},
+    http::header,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use futures_util::stream;
+
+use super::{
+    AppState, Problem,
+    guard::{May, Read},
+    search::{Exported, Format, exported},
+};
+use crate::store::{CallRow, Key, Search, Stamp, Store};
+
+/// Calls that are read at once.
+const PAGE: u32 = 200;
+
+const COLUMNS: [&str; 16] = [
+    "id",
+    "direction",
+    "from",
+    "to",
+    "dialplan",
+    "language",
+    "started",
+    "answered",
+    "ended",
+    "seconds",
+    "outcome",
+    "sip_status",
+    "end_reason",
+    "hangup_by",
+    "turns",
+    "recording",
+];
+
+pub(super) fn routes() -> Router<AppState> {
+    Router::new().route("/api/v1/calls/export", get(export))
+}
+
+async fn export(
+    State(state): State<AppState>,
+    _: May<Read>,
+    query: Result<Query<Exported>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let (search, format) = exported(query)?;
+    state.written().await;
+    let (kind, name) = match format {
+        Format::Csv => ("text/csv; charset=utf-8; header=present", "calls.csv"),
+        Format::Jsonl => ("application/jsonl", "calls.jsonl"),
+    };
+    let head = match format {
+        Format::Csv => line(&COLUMNS),
+        Format::Jsonl => Vec::new(),
+    };
+    // The first page tells whether the database answers: behind it nobody can be told.
+    let first = page(&state.store, &search, None, format, head).await?;
+    let store = state.store.clone();
+    let pages = stream::unfold(Some(first), move |ready| {
+        let (store, search) = (store.clone(), search.clone());
+        async move {
+            let (bytes, next) = ready?;
+            let ready = match next {
+                None => None,
+                Some(cursor) => match page(&store, &search, Some(cursor), format, Vec::new()).await {
+                    Ok(page) => Some(page),
+                    // Cut off, so that half of it is not taken for the whole.
+                    Err(error) => return Some((Err(std::io::Error::other(error)), None)),
+                },
+            };
+            Some((Ok(Bytes::from(bytes)), ready))
+        }
+    });
+    let headers = [
+        (header::CONTENT_TYPE, kind.to_owned()),
+        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
+        (header::CACHE_CONTROL, "no-store".into()),
+    ];
+    Ok((headers, Body::from_stream(pages)).into_response())
+}
+
+/// The bytes of a page behind `begun`, and where the next one begins.
+async fn page(
+    store: &Store,
+    search: &Search,
+    before: Option<Key>,
+    format: Format,
+    begun: Vec<u8>,
+) -> Result<(Vec<u8>, Option<Key>), crate::store::StoreError> {
+    let Some(page) = store.calls(search, before, PAGE).await? else { return Ok((begun, None)) };
+    let mut bytes = begun;
+    for call in &page.calls {
+        match format {
+            Format::Csv => bytes.extend(record(call)),
+            Format::Jsonl => {
+                serde_json::to_writer(&mut bytes, call).ok();
+                bytes.push(b'\n');
+            }
+        }
+    }
+    Ok((bytes, page.next))
+}
+
+fn record(call: &CallRow) -> Vec<u8> {
+    let said = |text: &Option<String>| text.clone().unwrap_or_default();
+    let time = |at: Option<Stamp>| at.map(|at| at.to_string()).unwrap_or_default();
+    let seconds = call.answered.zip(call.ended).map(|(from, to)| (to.millis() - from.millis()).max(0) / 1_000);
+    line(&[
+        call.id.to_string(),
+        call.direction.clone(),
+        call.caller.clone(),
+        call.called.clone(),
+        said(&call.dialplan),
+        said(&call.language),
+        call.started.to_string(),
+        time(call.answered),
+        time(call.ended),
+        seconds.map(|seconds| seconds.to_string()).unwrap_or_default(),
+        said(&call.outcome),
+        call.sip_status.map(|status| status.to_string()).unwrap_or_default(),
+        said(&call.end_reason),
+        said(&call.hangup_by),
+        call.turn_count.to_string(),
+        said(&call.recording),
+    ])
+}
+
+/// One record, quoted where it must be. What a spreadsheet would take for a formula gets an apostrophe before it: names come
+/// from the wire.
+fn line<T: AsRef<str>>(fields: &[T]) -> Vec<u8> {
+    let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
+    let fields = fields.iter().map(|field| {
+        let field = field.as_ref();
+        let is_number =
+            field.starts_with(['+', '-']) && field.len() > 1 && field[1..].bytes().all(|b| b.is_ascii_digit());
+        if field.starts_with(['=', '+', '-', '@', '\t', '\r']) && !is_number {
+            format!("'{field}")
+        } else {
+            field.into()
+        }
+    });
+    // A vector takes everything.
+    writer.write_record(fields).ok();
+    writer.into_inner().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_quoted_and_hold_no_formula() {
+        let text =
+            String::from_utf8(line(&["a,b", "say \"x\"", "=1+1", "+261341234567", "-x", "two\r\nlines", ""])).unwrap();
+        assert_eq!(text, "\"a,b\",\"say \"\"x\"\"\",'=1+1,+261341234567,'-x,\"two\r\nlines\",\r\n");
+    }
+}

@@ -1,0 +1,82 @@
+//! The OpenAI protocol (<https://platform.openai.com/docs/api-reference>), as far as Milo can: programs and libraries that speak it
+//! need nothing but another address.
+//!
+//! ```text
+//! /v1/chat/completions ─► chat.rs ───────────► Chats::complete ─┐
+//! /v1/audio/speech ─────► speech.rs ─────────► Chats::aloud     ├─ the same engines, places and keys as /api/v1
+//! /v1/audio/transcriptions ► transcriptions.rs ► Chats::listen ─┘
+//! /v1/models ───────────► models.rs
+//! ```
+//! What is asked and cannot be done is refused by name. Problems have that protocol's shape: `{"error": {"message", …}}`.
+
+mod chat;
+mod models;
+mod speech;
+mod transcriptions;
+
+use axum::{
+    Json, Router,
+    extract::Request,
+    http::{StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+
+use super::{Problem, text::Text};
+
+/// A problem is a sentence or two.
+const LONGEST_PROBLEM: usize = 64 << 10;
+
+pub(super) fn routes() -> Router<Text> {
+    Router::new()
+        .merge(chat::routes())
+        .merge(speech::routes())
+        .merge(transcriptions::routes())
+        .merge(models::routes())
+        .layer(middleware::from_fn(in_its_shape))
+}
+
+/// Problems as this protocol has them.
+async fn in_its_shape(request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let is_problem = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/problem+json"));
+    if !is_problem {
+        return response;
+    }
+    let (mut head, body) = response.into_parts();
+    let bytes = http_body_util::Limited::new(body, LONGEST_PROBLEM).collect().await.map(|body| body.to_bytes());
+    let problem: Value = bytes.ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+    head.headers.remove(header::CONTENT_LENGTH);
+    head.headers.remove(header::CONTENT_TYPE);
+    let message = problem["detail"].as_str().unwrap_or("something is wrong");
+    (head.status, head.headers, Json(error(head.status, message))).into_response()
+}
+
+/// `{"error": …}`.
+fn error(status: StatusCode, message: &str) -> Value {
+    let (kind, code) = match status {
+        StatusCode::UNAUTHORIZED => ("invalid_request_error", Some("invalid_api_key")),
+        StatusCode::NOT_FOUND => ("invalid_request_error", Some("model_not_found")),
+        StatusCode::TOO_MANY_REQUESTS => ("requests", Some("rate_limit_exceeded")),
+        status if status.is_server_error() => ("server_error", None),
+        _ => ("invalid_request_error", None),
+    };
+    json!({ "error": { "message": message, "type": kind, "param": null, "code": code } })
+}
+
+/// An option that would change what comes out, and that Milo has not: refused unless it asks for what comes anyway.
+fn refuse(options: &serde_json::Map<String, Value>, neutral: &[(&str, &[Value])]) -> Result<(), Problem> {
+    for (name, values) in neutral {
+        let given = options.get(*name).filter(|given| !given.is_null());
+        if let Some(given) = given.filter(|given| !values.contains(given)) {
+            let says = format!("`{name}` = {given} is not something that Milo can do; leave it out");
+            return Err(Problem::bad_request(says));
+        }
+    }
+    Ok(())
+}

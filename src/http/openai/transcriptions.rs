@@ -1,0 +1,197 @@
+//! `POST /v1/audio/transcriptions`.
+
+use std::{convert::Infallible, fmt::Write};
+
+use axum::{
+    Json, Router,
+    extract::{DefaultBodyLimit, FromRequest, Multipart, Request, State, multipart::MultipartError},
+    http::header,
+    response::{
+        IntoResponse, Response,
+        sse::{Event, KeepAlive, Sse},
+    },
+    routing::post,
+};
+use futures_util::stream;
+use milo_models::engine::Language;
+use serde_json::{Value, json};
+use tempfile::NamedTempFile;
+use tokio::time::Instant;
+
+use super::error;
+use crate::{
+    chat::{Part, Transcribed},
+    http::{
+        Problem,
+        guard::{Converse, May},
+        stt::{self, LARGEST},
+        text::Text,
+    },
+};
+
+/// How a transcript is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Format {
+    #[default]
+    Json,
+    Text,
+    Srt,
+    Vtt,
+    Verbose,
+}
+
+struct Wanted {
+    file: NamedTempFile,
+    language: Option<Language>,
+    format: Format,
+    is_streamed: bool,
+}
+
+pub(super) fn routes() -> Router<Text> {
+    Router::new().route("/v1/audio/transcriptions", post(transcribe)).layer(DefaultBodyLimit::max(LARGEST.1))
+}
+
+async fn transcribe(State(text): State<Text>, _: May<Converse>, request: Request) -> Result<Response, Problem> {
+    let parts = Multipart::from_request(request, &()).await;
+    let parts = parts.map_err(|wrong| Problem::of_status(wrong.status(), wrong.body_text()))?;
+    let wanted = read(parts).await?;
+    let began = Instant::now();
+    let (samples, place) = stt::decoded(wanted.file).await?;
+    let mut listening = text.chats.listen(samples, wanted.language);
+    if wanted.is_streamed {
+        let all = stream::unfold(Some(Box::new((listening, place))), move |state| async move {
+            let mut state = state?;
+            let (listening, _) = &mut *state;
+            let (data, state) = match listening.next().await {
+                Some(Ok(progress)) => {
+                    let words: Vec<_> = progress.segments.iter().map(|part| part.text.trim()).collect();
+                    (json!({ "type": "transcript.text.delta", "delta": format!("{} ", words.join(" ")) }), Some(state))
+                }
+                Some(Err(fault)) => {
+                    let problem = Problem::from(fault);
+                    (error(axum::http::StatusCode::SERVICE_UNAVAILABLE, problem.detail()), None)
+                }
+                None => {
+                    let whole = listening.whole(began.elapsed());
+                    (json!({ "type": "transcript.text.done", "text": whole.text }), None)
+                }
+            };
+            Some((Ok::<_, Infallible>(Event::default().data(data.to_string())), state))
+        });
+        return Ok(
+            ([(header::CACHE_CONTROL, "no-store")], Sse::new(all).keep_alive(KeepAlive::default())).into_response()
+        );
+    }
+    while let Some(segments) = listening.next().await {
+        segments?;
+    }
+    let whole = listening.whole(began.elapsed());
+    drop(place);
+    let text = |kind: &'static str, body: String| ([(header::CONTENT_TYPE, kind)], body).into_response();
+    Ok(match wanted.format {
+        Format::Json => Json(json!({ "text": whole.text })).into_response(),
+        Format::Verbose => Json(verbose(&whole)).into_response(),
+        Format::Text => text("text/plain; charset=utf-8", format!("{}\n", whole.text)),
+        Format::Srt => text("application/x-subrip; charset=utf-8", subtitles(&whole.segments, ',')),
+        Format::Vtt => text("text/vtt; charset=utf-8", format!("WEBVTT\n\n{}", subtitles(&whole.segments, '.'))),
+    })
+}
+
+async fn read(mut parts: Multipart) -> Result<Wanted, Problem> {
+    let broken = |wrong: MultipartError| Problem::of_status(wrong.status(), wrong.body_text());
+    let (mut file, mut language, mut format, mut is_streamed) = (None, None, Format::default(), false);
+    while let Some(part) = parts.next_field().await.map_err(broken)? {
+        let name = part.name().unwrap_or_default().to_owned();
+        if name == "file" {
+            file = Some(stt::kept(part).await?);
+            continue;
+        }
+        let value = part.text().await.map_err(broken)?;
+        let value = value.trim();
+        match name.as_str() {
+            "language" if !value.is_empty() => language = Some(value.parse::<Language>()?),
+            "response_format" => {
+                format = match value {
+                    "json" => Format::Json,
+                    "text" => Format::Text,
+                    "srt" => Format::Srt,
+                    "vtt" => Format::Vtt,
+                    "verbose_json" => Format::Verbose,
+                    other => {
+                        let says =
+                            format!("response_format is {other:?}; there are json, text, srt, vtt and verbose_json");
+                        return Err(Problem::bad_request(says));
+                    }
+                };
+            }
+            "stream" => is_streamed = value == "true",
+            "timestamp_granularities[]" | "timestamp_granularities" if value != "segment" => {
+                return Err(Problem::bad_request("Milo knows the times of segments, not of words: ask for `segment`"));
+            }
+            "prompt" if !value.is_empty() => {
+                return Err(Problem::bad_request("Milo's transcriber takes no `prompt`; leave it out"));
+            }
+            // `model`: there is one. `temperature`: the likeliest words are taken.
+            _ => {}
+        }
+    }
+    let file = file.ok_or_else(|| Problem::bad_request("there is no part named `file`: put the sound into one"))?;
+    Ok(Wanted { file, language, format, is_streamed })
+}
+
+fn verbose(whole: &Transcribed) -> Value {
+    let seconds = |ms: u64| ms as f64 / 1e3;
+    let name = match whole.language {
+        Language::Mg => "malagasy",
+        Language::Fr => "french",
+    };
+    let segment = |(id, part): (usize, &Part)| {
+        json!({
+            "id": id,
+            "start": seconds(part.start_ms),
+            "end": seconds(part.end_ms),
+            "text": part.text,
+            "avg_logprob": part.confidence.map(|sure| f64::from(sure.max(1e-6)).ln()),
+        })
+    };
+    json!({
+        "task": "transcribe",
+        "language": name,
+        "duration": seconds(whole.duration_ms),
+        "text": whole.text,
+        "segments": whole.segments.iter().enumerate().map(segment).collect::<Vec<_>>(),
+    })
+}
+
+/// Numbered subtitles; `point` stands before the milliseconds.
+fn subtitles(parts: &[Part], point: char) -> String {
+    let time = |ms: u64| {
+        let (s, ms) = (ms / 1_000, ms % 1_000);
+        format!("{:02}:{:02}:{:02}{point}{ms:03}", s / 3_600, s / 60 % 60, s % 60)
+    };
+    let mut text = String::new();
+    for (number, part) in parts.iter().enumerate() {
+        let (from, to) = (time(part.start_ms), time(part.end_ms));
+        writeln!(text, "{}\n{from} --> {to}\n{}\n", number + 1, part.text.trim()).ok();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subtitles_have_numbers_times_and_words() {
+        let part = |start_ms, end_ms, text: &str| Part {
+            start_ms,
+            end_ms,
+            text: text.into(),
+            language: Language::Mg,
+            confidence: Some(0.5),
+        };
+        let parts = [part(0, 1_250, " Salama. "), part(3_661_007, 3_662_000, "Veloma.")];
+        let expected = "1\n00:00:00,000 --> 00:00:01,250\nSalama.\n\n2\n01:01:01,007 --> 01:01:02,000\nVeloma.\n\n";
+        assert_eq!(subtitles(&parts, ','), expected);
+    }
+}

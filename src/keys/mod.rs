@@ -1,0 +1,279 @@
+//! Keys of the API: many, each with a name, what it may do, a tier and perhaps an end. Only hashes are kept.
+//!
+//! ```text
+//! POST /api/v1/keys, milo keys … ──► store: api_keys ──► changes ──► Keys (in memory) ◄── judge ── every request
+//! ```
+//! The table is the truth; each Milo holds it in memory and hears of changes at once on Postgres (LISTEN), within a second on
+//! SQLite. While the database is away the keys of before are in force.
+
+pub mod command;
+mod scope;
+mod secret;
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicI64, Ordering},
+    },
+};
+
+use subtle::ConstantTimeEq;
+
+pub use scope::{Scope, Scopes, Tier};
+use secret::{Digest, digest};
+
+use crate::{
+    config::Secret,
+    store::{ApiKeyRow, Key, Stamp, Store, StoreError},
+};
+
+/// How often the table learns that a key was used, in milliseconds.
+const USED_EVERY_MS: i64 = 60_000;
+/// As long as the name of a key may be.
+const LONGEST_NAME: usize = 100;
+
+/// Who sent a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bearer {
+    /// The key's identifier; none for `API_KEY`.
+    pub id: Option<Key>,
+    /// What people call it.
+    pub name: Arc<str>,
+    /// What it may do.
+    pub scopes: Scopes,
+    /// How much of it.
+    pub tier: Tier,
+}
+
+/// Why a key that was sent is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// There is none like it.
+    #[error("this key is not the right one")]
+    Unknown,
+    /// It has ended.
+    #[error("this key expired at {0}")]
+    Expired(Stamp),
+    /// It was rotated, and the time in which both are taken is over.
+    #[error("this key was replaced by another; the time in which both are taken ended at {0}")]
+    Replaced(Stamp),
+    /// It was revoked.
+    #[error("this key was revoked at {0}")]
+    Revoked(Stamp),
+}
+
+/// What can go wrong with the making of keys.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// What was asked cannot be; the sentence says what would be right.
+    #[error("{0}")]
+    Wrong(String),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A key that is to be made.
+#[derive(Clone, Debug)]
+pub struct NewKey {
+    /// What people call it.
+    pub name: String,
+    /// What it may do.
+    pub scopes: Scopes,
+    /// How much of it.
+    pub tier: Tier,
+    /// When it ends.
+    pub expires: Option<Stamp>,
+}
+
+/// The keys in force.
+pub struct Keys {
+    store: Store,
+    environment: Option<Digest>,
+    book: RwLock<Book>,
+}
+
+#[derive(Default)]
+struct Book {
+    /// By the hash of each secret: that in force, and that of before its rotation.
+    by_digest: HashMap<Digest, Arc<Entry>>,
+    is_empty: bool,
+}
+
+struct Entry {
+    row: ApiKeyRow,
+    bearer: Bearer,
+    /// In milliseconds; the table is told now and then.
+    used: AtomicI64,
+}
+
+impl Book {
+    fn of(rows: Vec<ApiKeyRow>) -> Self {
+        let is_empty = rows.iter().all(|row| row.revoked.is_some());
+        let mut by_digest = HashMap::new();
+        for row in rows {
+            let (Ok(scopes), Ok(tier)) = (row.scopes.parse(), row.tier.parse()) else {
+                tracing::warn!(key = %row.id, scopes = row.scopes, tier = row.tier, "a key of the table is not understood, and not taken");
+                continue;
+            };
+            let bearer = Bearer { id: Some(row.id), name: row.name.as_str().into(), scopes, tier };
+            let hashes: Vec<Digest> =
+                row.old_hash.iter().chain([&row.hash]).filter_map(|hash| hash.as_slice().try_into().ok()).collect();
+            let used = AtomicI64::new(row.used.map_or(0, Stamp::millis));
+            let entry = Arc::new(Entry { row, bearer, used });
+            by_digest.extend(hashes.into_iter().map(|hash| (hash, Arc::clone(&entry))));
+        }
+        Self { by_digest, is_empty }
+    }
+}
+
+impl Keys {
+    /// Reads the keys of the table; `environment` is that of `API_KEY`.
+    pub async fn open(store: &Store, environment: Option<&Secret>) -> Result<Self, StoreError> {
+        let keys = Self {
+            store: store.clone(),
+            environment: environment.map(|key| digest(key.reveal())),
+            book: RwLock::default(),
+        };
+        keys.reload().await?;
+        Ok(keys)
+    }
+
+    /// Whether there is a key at all; while there is none, this machine may do everything.
+    pub fn any(&self) -> bool {
+        self.environment.is_some() || !self.book.read().unwrap_or_else(PoisonError::into_inner).is_empty
+    }
+
+    /// Whose key this is. A key is found by its hash, and so compared without telling how much of it was right.
+    ///
+    /// # Errors
+    /// It is none, or none any more.
+    pub fn judge(&self, given: &str, now: Stamp) -> Result<Bearer, Refusal> {
+        let given = digest(given);
+        if self.environment.is_some_and(|key| bool::from(key.ct_eq(&given))) {
+            let (scopes, tier) = (Scopes::all(), Tier::Enterprise);
+            return Ok(Bearer { id: None, name: "API_KEY".into(), scopes, tier });
+        }
+        let entry = self.book.read().unwrap_or_else(PoisonError::into_inner).by_digest.get(&given).cloned();
+        let entry = entry.ok_or(Refusal::Unknown)?;
+        let row = &entry.row;
+        if let Some(at) = row.revoked {
+            return Err(Refusal::Revoked(at));
+        }
+        if let Some(at) = row.expires.filter(|at| *at <= now) {
+            return Err(Refusal::Expired(at));
+        }
+        if row.hash.as_slice() != given.as_slice()
+            && let Some(at) = row.old_until.filter(|at| *at <= now)
+        {
+            return Err(Refusal::Replaced(at));
+        }
+        entry.used.fetch_max(now.millis(), Ordering::Relaxed);
+        Ok(entry.bearer.clone())
+    }
+
+    /// All keys of the table, the oldest first.
+    pub async fn list(&self) -> Result<Vec<ApiKeyRow>, StoreError> {
+        self.store.api_keys().await
+    }
+
+    /// Makes a key; the secret is told now, and never again.
+    ///
+    /// # Errors
+    /// The name or the end cannot be, or the database does not answer.
+    pub async fn create(&self, new: NewKey, now: Stamp) -> Result<(ApiKeyRow, Secret), KeyError> {
+        let name = new.name.trim();
+        if name.is_empty() || name.chars().count() > LONGEST_NAME || name.chars().any(char::is_control) {
+            return Err(KeyError::Wrong(format!("the name of a key has 1 to {LONGEST_NAME} characters, in one line")));
+        }
+        if new.expires.is_some_and(|at| at <= now) {
+            return Err(KeyError::Wrong("the key would have ended already: its end lies in the past".into()));
+        }
+        let secret = secret::make();
+        let row = ApiKeyRow {
+            id: Key::new(),
+            name: name.into(),
+            hash: digest(secret.reveal()).to_vec(),
+            old_hash: None,
+            old_until: None,
+            scopes: new.scopes.to_string(),
+            tier: new.tier.to_string(),
+            created: now,
+            expires: new.expires,
+            revoked: None,
+            used: None,
+        };
+        self.store.insert_api_key(&row).await?;
+        self.reload().await?;
+        Ok((row, secret))
+    }
+
+    /// Another secret for a key; the one of before is taken until `old_until`. `None`: there is no such key in force.
+    pub async fn rotate(&self, id: Key, old_until: Stamp) -> Result<Option<Secret>, StoreError> {
+        let secret = secret::make();
+        let found = self.store.rotate_api_key(id, &digest(secret.reveal()), old_until).await?;
+        self.reload().await?;
+        Ok(found.then_some(secret))
+    }
+
+    /// From now on a key is not taken. Says whether it was in force.
+    pub async fn revoke(&self, id: Key, now: Stamp) -> Result<bool, StoreError> {
+        let found = self.store.revoke_api_key(id, now).await?;
+        self.reload().await?;
+        Ok(found)
+    }
+
+    async fn reload(&self) -> Result<(), StoreError> {
+        let book = Book::of(self.store.api_keys().await?);
+        let mut now = self.book.write().unwrap_or_else(PoisonError::into_inner);
+        for (digest, entry) in &book.by_digest {
+            if let Some(before) = now.by_digest.get(digest) {
+                entry.used.fetch_max(before.used.load(Ordering::Relaxed), Ordering::Relaxed);
+            }
+        }
+        *now = book;
+        Ok(())
+    }
+
+    /// Tells the table which keys were used since it last knew.
+    async fn tell_used(&self) -> Result<(), StoreError> {
+        let stale: Vec<(Key, Stamp)> = {
+            let book = self.book.read().unwrap_or_else(PoisonError::into_inner);
+            let used = book.by_digest.values().filter_map(|entry| {
+                let used = entry.used.load(Ordering::Relaxed);
+                let known = entry.row.used.map_or(0, Stamp::millis);
+                (used - known >= USED_EVERY_MS).then(|| (entry.row.id, Stamp::from_millis(used)))
+            });
+            used.collect()
+        };
+        for (id, at) in stale {
+            self.store.used_api_key(id, at).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Follows the table for as long as Milo runs.
+pub async fn follow(keys: Arc<Keys>) {
+    let mut changes = keys.store.key_changes();
+    let mut is_away = false;
+    loop {
+        changes.next().await;
+        let done = async {
+            keys.tell_used().await?;
+            keys.reload().await
+        };
+        match done.await {
+            Err(error) if !is_away => {
+                tracing::warn!(%error, "the keys cannot be read; those of before stay in force");
+                is_away = true;
+            }
+            Err(_) => {}
+            Ok(()) => is_away = false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

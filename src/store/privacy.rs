@@ -1,0 +1,65 @@
+//! Forgetting: calls that are older than they are kept, and everything about a number.
+
+use super::{Stamp, Store, StoreError};
+
+/// Calls that are deleted at once: no transaction holds the others up.
+const AT_ONCE: i64 = 500;
+
+/// What was forgotten about a number.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    /// Calls, with their turns and events.
+    pub calls: u64,
+    /// Texts.
+    pub messages: u64,
+    /// Files within the folder of recordings; they are still there.
+    pub recordings: Vec<String>,
+}
+
+impl Store {
+    /// Deletes up to some hundred calls that began before this moment and are over, with their turns and events. Returns how many
+    /// there were, and the names of their recordings.
+    pub async fn forget_calls(&self, before: Stamp) -> Result<(u64, Vec<String>), StoreError> {
+        let rows: Vec<(Option<String>,)> = on!(Pool, &self.pool, pool => sqlx::query_as(
+            "DELETE FROM calls WHERE id IN
+                (SELECT id FROM calls WHERE started < $1 AND ended IS NOT NULL ORDER BY started, id LIMIT $2)
+             RETURNING recording",
+        )
+        .bind(before)
+        .bind(AT_ONCE)
+        .fetch_all(pool)
+        .await)
+        .map_err(|error| self.failed("deleting old calls", error))?;
+        Ok((rows.len() as u64, rows.into_iter().filter_map(|(recording,)| recording).collect()))
+    }
+
+    /// Deletes everything about a number: calls that are over, their turns and events, texts, and idempotency keys.
+    pub async fn forget_number(&self, number: &str) -> Result<Forgotten, StoreError> {
+        let delete = async {
+            let mut batch = self.begin().await?;
+            let (rows, messages) = on!(Batch, &mut batch, rows => {
+                let calls: Vec<(Option<String>,)> = sqlx::query_as(
+                    "DELETE FROM calls WHERE (caller = $1 OR called = $1) AND ended IS NOT NULL RETURNING recording",
+                )
+                .bind(number)
+                .fetch_all(&mut **rows)
+                .await?;
+                let messages = sqlx::query("DELETE FROM messages WHERE sender = $1 OR recipient = $1")
+                    .bind(number)
+                    .execute(&mut **rows)
+                    .await?
+                    .rows_affected();
+                sqlx::query("DELETE FROM call_keys WHERE called = $1").bind(number).execute(&mut **rows).await?;
+                (calls, messages)
+            });
+            batch.commit().await?;
+            let calls = rows.len() as u64;
+            Ok(Forgotten {
+                calls,
+                messages,
+                recordings: rows.into_iter().filter_map(|(recording,)| recording).collect(),
+            })
+        };
+        delete.await.map_err(|error| self.failed("deleting what is known of a number", error))
+    }
+}

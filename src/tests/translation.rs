@@ -1,0 +1,61 @@
+//! Translation over HTTP: by a model on a server, and by nobody where only the small model is there.
+
+use serde_json::{Value, json};
+
+use crate::{
+    hosted::server::{Conduct, Server},
+    house::{milo, send, stop},
+};
+use milo::bench::Running;
+
+fn translate(milo: &Running, body: &Value) -> (u16, Value) {
+    let answer = send(milo, ("POST", "/api/v1/translate"), &[], body);
+    (answer.status, answer.body)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_is_translated_once_and_known_from_then_on() {
+    let server = Server::start(Conduct::says("Bonjour à tous.")).await;
+    let own = server.variables("anthropic");
+    let own: Vec<_> = own.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let milo = milo("translation", &own).await;
+    for _ in 0..2 {
+        let (status, told) = translate(&milo, &json!({ "text": " Salama daholo. ", "source": "mg", "target": "fr" }));
+        assert_eq!((status, &told["translation"]), (200, &"Bonjour à tous.".into()), "{told}");
+        assert!(told["source"] == "mg" && told["target"] == "fr" && told["processing_ms"].is_u64(), "{told}");
+    }
+    let asked = server.asked();
+    assert_eq!(asked.len(), 1, "the second time it is known");
+    let system = asked[0].body["system"].as_str().expect("an order");
+    assert!(system.contains("from Malagasy into French"), "{system}");
+    assert_eq!(asked[0].body["messages"], json!([{ "role": "user", "content": "Salama daholo." }]));
+
+    // The server is gone: the small model that ships takes no part in it, and what is known is known.
+    server.now(Conduct::Refuses(500, ("content-type", "text/plain"), "broken"));
+    let (status, problem) = translate(&milo, &json!({ "text": "Veloma." }));
+    assert!(
+        status == 503 && problem["detail"].as_str().is_some_and(|says| says.contains("[engines.llm]")),
+        "{problem}"
+    );
+    assert_eq!(translate(&milo, &json!({ "text": "Salama daholo." })).0, 200);
+    stop(milo).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_translated_is_said_to_be_so() {
+    let milo = milo("untranslated", &[]).await;
+    for (wrong, expected, says) in [
+        (json!({ "text": "" }), 422, "empty"),
+        (json!({ "text": " \n" }), 422, "empty"),
+        (json!({ "text": "x".repeat(5_001) }), 422, "5001"),
+        (json!({ "text": "salama", "source": "mg", "target": "mg" }), 422, "differ"),
+        (json!({ "text": "salama", "target": "en" }), 422, "en"),
+        (json!({ "source": "mg" }), 422, "text"),
+        (json!({ "text": "salama" }), 503, "demonstration"),
+    ] {
+        let (status, problem) = translate(&milo, &wrong);
+        let detail = problem["detail"].as_str().unwrap_or_default();
+        assert!(status == expected && detail.contains(says), "{wrong}: {status} {problem}");
+    }
+    stop(milo).await;
+}
