@@ -173,7 +173,8 @@ async fn up(
 ) -> (Dialog, Leg) {
     send(invite).await;
     let invitation = soon(door.next()).await.unwrap();
-    let call = soon(invitation.answer()).await.unwrap();
+    // The leg comes with the ACK.
+    let answering = tokio::spawn(invitation.answer());
     let ok = loop {
         let text = hear().await;
         if text.starts_with("SIP/2.0 200") {
@@ -182,7 +183,7 @@ async fn up(
     };
     let tag = ok.lines().find(|line| line.starts_with("To:")).unwrap().split(";tag=").nth(1).unwrap();
     send(&within(tag.trim(), "ACK", 1, "ack", "")).await;
-    call
+    soon(answering).await.unwrap().unwrap()
 }
 
 #[tokio::test]
