@@ -7,7 +7,7 @@ use std::{
     task::Poll,
 };
 
-use milo_media::Leg;
+use milo_media::{Control, Leg};
 
 use crate::{Outgoing, Progress};
 
@@ -41,6 +41,15 @@ impl Forked {
         let is_single = calls.len() == 1;
         let branches = calls.into_iter().map(|outgoing| Branch { outgoing, early: None }).collect();
         Self { branches, is_single, rang: false, refused: None }
+    }
+
+    /// As [`Outgoing::heard_on`] of each.
+    #[must_use]
+    pub fn heard_on(mut self, leg: &Control) -> Self {
+        for branch in std::mem::take(&mut self.branches) {
+            self.branches.push(Branch { outgoing: branch.outgoing.heard_on(leg), ..branch });
+        }
+        self
     }
 
     /// The Call-IDs.

@@ -59,7 +59,7 @@ pub use security::{Keying, Srtp};
 pub use sip::{
     Uri,
     bans::{Ban, BanTerms, Offence},
-    core::{Counters, EndReason},
+    core::{CallKey, Counters, EndReason},
     digest::Credentials,
     endpoint::{Caller, Endpoint, EndpointConfig},
     flow::Transport,

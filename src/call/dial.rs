@@ -3,11 +3,11 @@
 use std::{future::pending, time::Duration};
 
 use milo_media::{
-    Bridge, Bridged, Control, Heard, Leg, Music, Side, bridge,
+    Bridge, Bridged, Heard, Leg, Music, Side, bridge,
     tone::{Country, Signal, Signals},
 };
 use milo_models::engine::Language;
-use milo_signaling::{Dialog, DialogEvent, EndReason, Forked, Progress};
+use milo_signaling::{Dialog, Forked, Progress};
 use serde_json::json;
 use tokio::{
     select,
@@ -16,6 +16,8 @@ use tokio::{
 
 use super::{
     House, Record,
+    refer::Standing,
+    seat::Seat,
     unanswered::{RINGING, Unanswered, Why},
     verbs::{Line, Waiting, heard},
 };
@@ -110,7 +112,10 @@ impl Line {
                 let trunk = over.as_ref().map(|(trunk, _)| trunk.name());
                 log.event("dialled", json!({ "result": "answered", "trunk": trunk, "after_ms": took }));
                 let music = Waiting::of(&dial.music_files, &self.edition, house, log).await;
-                self.join_up(up, music, (house, language), log).await;
+                let (dialog, leg) = up;
+                let standing = standing(dial, over.as_ref().map(|(trunk, _)| *trunk));
+                let seat = self.seat((dialog, &leg.control), ("called", standing), house, log);
+                self.join_up((seat, leg), music, (house, language), log).await;
                 drop(over);
                 "joined"
             }
@@ -131,20 +136,19 @@ impl Line {
     /// Joins the caller with somebody who has answered, until one of the two hangs up.
     pub(super) async fn join_up(
         &mut self,
-        (mut dialog, mut leg): (Dialog, Leg),
+        (mut seat, mut leg): (Seat<'_>, Leg),
         music: Waiting,
         (house, language): (&House, Language),
         log: &mut Record,
     ) {
         let far = leg.control.clone();
-        let ended = match self.prepare(&mut dialog, &mut leg, (house, language), log).await {
-            Ok(()) => self.talk_with(&mut dialog, leg, music, log).await,
+        let ended = match self.prepare(&mut seat, &mut leg, (house, language), log).await {
+            Ok(()) => self.talk_with(&mut seat, leg, music, log).await,
             Err(ended) => ended,
         };
         self.reel.part();
-        log.reasons("called", &dialog.reasons());
-        // Gone when the far side was first.
-        dialog.hang_up().await.ok();
+        log.reasons("called", &seat.reasons());
+        seat.leave().await;
         let stats = far.stats();
         log.quality("called", &stats);
         log.event("parted", json!({ "why": ended, "received": stats.received, "lost": stats.lost }));
@@ -358,6 +362,7 @@ impl Line {
             is_private: dial.is_private(),
             came: self.came.as_ref(),
             fields: &dial.headers,
+            replaces: None,
         };
         let placed = match (trunk, &dial.account) {
             (Some(trunk), _) => {
@@ -388,13 +393,13 @@ impl Line {
     /// joined any more; says who is gone.
     async fn prepare(
         &mut self,
-        dialog: &mut Dialog,
+        seat: &mut Seat<'_>,
         leg: &mut Leg,
         (house, language): (&House, Language),
         log: &Record,
     ) -> Result<(), String> {
         let Self { ears, until, reel, .. } = self;
-        let (called, control) = (leg.voice.announcer(), leg.control.clone());
+        let called = leg.voice.announcer();
         // What is said meanwhile is heard by nobody; a key may be for the recording.
         let waiting = async {
             while let Some(heard) = heard(ears, *until).await {
@@ -406,17 +411,16 @@ impl Line {
         let silent = async { while !matches!(leg.ears.next().await, Heard::Closed(_)) {} };
         select! {
             () = reel.introduce(called, house, language) => Ok(()),
-            reason = follow(dialog, &control, log) => Err(format!("the one who was called: {reason}")),
+            reason = seat.follow() => Err(format!("the one who was called: {reason}")),
             () = silent => Err(NO_PACKETS.into()),
             () = waiting => Err(if ears.is_none() { "the caller hung up".into() } else { super::TIME_UP.into() }),
         }
     }
 
     /// The two hear each other until one hangs up; says who it was. Whom the other puts on hold hears the music.
-    async fn talk_with(&mut self, dialog: &mut Dialog, leg: Leg, music: Waiting, log: &Record) -> String {
+    async fn talk_with(&mut self, seat: &mut Seat<'_>, leg: Leg, music: Waiting, log: &Record) -> String {
         let Some(ears) = self.ears.take() else { return "the caller was gone".into() };
         let (voice, control) = (std::mem::take(&mut self.voice), self.control.clone());
-        let far = leg.control.clone();
         let mut joined = bridge(Leg { ears, voice, control }, leg, None);
         joined.music(Music::new(move || music.frames()));
         let ended = select! {
@@ -424,7 +428,7 @@ impl Line {
                 Side::A => "the caller hung up".to_owned(),
                 Side::B => NO_PACKETS.to_owned(),
             },
-            reason = follow(dialog, &far, log) => format!("the one who was called: {reason}"),
+            reason = seat.follow() => format!("the one who was called: {reason}"),
             () = sleep_until(self.until) => super::TIME_UP.to_owned(),
         };
         let (Leg { ears, voice, .. }, _far) = joined.part();
@@ -447,17 +451,12 @@ async fn closed(joined: &mut Bridge, log: &Record) -> Side {
     }
 }
 
-/// Media changes go to the leg, until the far side hangs up.
-pub(super) async fn follow(dialog: &mut Dialog, control: &Control, log: &Record) -> EndReason {
-    loop {
-        match dialog.next().await {
-            DialogEvent::MediaChange(session) => control.change(session),
-            DialogEvent::Key(press) => control.hear_key(press.key, press.duration),
-            DialogEvent::Text(text) => log.texted("called", &text),
-            DialogEvent::Transfer(_) => super::decline(dialog).await,
-            DialogEvent::Replaced(_) => {}
-            DialogEvent::Ended(reason) => return reason,
-        }
+/// What somebody may have Milo do who was called so.
+pub(super) fn standing(dial: &Dial, trunk: Option<&Trunk>) -> Standing {
+    match (trunk, &dial.account) {
+        (Some(trunk), _) => Standing::over(trunk),
+        (None, Some(account)) => Standing::Account(account.clone()),
+        (None, None) => Standing::Called,
     }
 }
 

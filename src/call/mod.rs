@@ -17,8 +17,11 @@ mod queue;
 mod record;
 mod recording;
 mod reel;
+mod refer;
 mod registry;
 mod retention;
+mod seat;
+mod seats;
 mod spoken;
 mod target;
 mod text;
@@ -31,8 +34,8 @@ mod webhook;
 use std::{ops::ControlFlow, path::PathBuf, pin::pin, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use milo_media::{Cleaning, Control, MediaError, prompt::Prompts};
-use milo_signaling::{Caller, Dialog, DialogEvent, EndReason, Identity, Invitation, Reason, SignalingError, Uri};
+use milo_media::{Cleaning, MediaError, prompt::Prompts};
+use milo_signaling::{Caller, Dialog, EndReason, Identity, Invitation, Reason, SignalingError, Uri};
 use serde_json::json;
 use tokio::{
     select,
@@ -47,14 +50,14 @@ use crate::{
     error::Error,
     metrics::Metrics,
     store::{HangupBy, LogWriter, Stamp},
-    texts::{self, Texts},
+    texts::Texts,
     trunk::{Came, Direction, Trunk, Trunks, dialled},
     webhook::Webhooks,
 };
 use course::Course;
 use perform::perform;
-use record::Notes;
 use reel::Reel;
+use refer::Standing;
 use registry::Entry;
 use verbs::Line;
 
@@ -67,6 +70,7 @@ pub use recording::Recordings;
 pub use reel::RecordingNow;
 pub use registry::{Done, Live, Unreached};
 pub use retention::daily;
+pub use seats::Seats;
 pub(crate) use target::{Target, first, refusal, target};
 pub use waiting::{Left, LineReport, WaiterReport, Waiters};
 
@@ -90,6 +94,8 @@ pub struct House {
     pub recordings: Recordings,
     /// The calls that are up.
     pub live: Arc<Live>,
+    /// Who sits at either end of those calls.
+    pub seats: Arc<Seats>,
     /// Those who wait for somebody.
     pub waiters: Arc<Waiters>,
     /// Whom plans may ask by HTTP.
@@ -184,6 +190,16 @@ impl End {
     fn new(by: HangupBy, reason: impl Into<String>) -> Self {
         Self { by, reason: reason.into() }
     }
+
+    /// The dialog with the caller has ended, and they have said so of it.
+    fn of(ended: &EndReason, said: &[Reason]) -> Self {
+        let by = match ended {
+            EndReason::RemoteHangup | EndReason::Cancelled | EndReason::Rejected { .. } => HangupBy::Caller,
+            EndReason::Unacknowledged | EndReason::SessionExpired | EndReason::Lost { .. } => HangupBy::Network,
+            EndReason::BadMedia(_) | EndReason::Shutdown => HangupBy::Milo,
+        };
+        Self::new(by, because(ended.to_string(), said))
+    }
 }
 
 /// Takes one call through its plan. Returns when the call is over and its row is closed.
@@ -272,33 +288,38 @@ async fn take(
     };
     line.came = Some(came);
     let entry = house.live.place(log.key());
-    up(house, (dialog, line, entry), trunk, &mut course, log).await
+    let standing = match (&line.account, trunk) {
+        (Some(account), _) => Standing::Account(account.clone()),
+        (None, Some(trunk)) => Standing::over(trunk),
+        (None, None) => Standing::Unknown,
+    };
+    up(house, (dialog, line, entry), (trunk, standing), &mut course, log).await
 }
 
 /// The verbs on a line that is up, whoever called whom.
 async fn up(
     house: &House,
-    (mut dialog, mut line, entry): (Dialog, Line, Entry),
-    trunk: Option<&Trunk>,
+    (dialog, mut line, entry): (Dialog, Line, Entry),
+    (trunk, standing): (Option<&Trunk>, Standing),
     course: &mut Course<'_>,
     log: &mut Record,
 ) -> Result<End, Error> {
     log.answered(&line.reel);
-    let notes = log.notes();
     let orders = entry.answered();
     let serving = line.reel.clone().serve(orders, house, course.language());
     let control = line.control.clone();
     let recorded = house.recordings.wanted(course.plan(), trunk);
     let until = line.until + OVERTIME;
+    let mut seat = line.seat((dialog, &control), ("caller", standing), house, log);
     let end = {
         let serving = pin!(serving);
         let mut verbs = pin!(perform(house, recorded, course, &mut line, log));
         // When the dialog ends first, the verb that runs hears that the line is closed and writes down how far it came.
         select! {
-            end = follow(&mut dialog, &control, (&notes, &house.metrics)) => {
+            ended = seat.follow() => {
                 control.end();
                 timeout(LAST_LINES, &mut verbs).await.ok();
-                Ok(end)
+                Ok(End::of(&ended, &seat.reasons()))
             }
             () = entry.hung_up() => {
                 control.end();
@@ -315,11 +336,10 @@ async fn up(
             never = serving => match never {},
         }
     };
-    log.reasons("caller", &dialog.reasons());
+    log.reasons("caller", &seat.reasons());
     log.quality("caller", &control.stats());
     line.reel.stop();
-    // Gone when the caller was first.
-    dialog.hang_up().await.ok();
+    seat.leave().await;
     line.reel.finish().await;
     end
 }
@@ -359,40 +379,6 @@ async fn redirect(invitation: Invitation, action: &Action, variables: &Variables
             refuse(invitation, 404, "").await
         }
     }
-}
-
-/// Watches the dialog: media changes go to the leg, its end is the call's end.
-async fn follow(dialog: &mut Dialog, control: &Control, (notes, metrics): (&Notes, &Metrics)) -> End {
-    let call = notes.key();
-    loop {
-        match dialog.next().await {
-            DialogEvent::MediaChange(session) => {
-                tracing::debug!(call.id = %call, "the caller changed the media");
-                control.change(session);
-            }
-            DialogEvent::Key(press) => control.hear_key(press.key, press.duration),
-            DialogEvent::Text(text) => {
-                metrics.message("in", texts::RECEIVED);
-                notes.texted("caller", &text);
-            }
-            DialogEvent::Transfer(_) => decline(dialog).await,
-            DialogEvent::Replaced(_) => tracing::info!(call.id = %call, "somebody else has taken the caller's place"),
-            DialogEvent::Ended(reason) => {
-                let by = match reason {
-                    EndReason::RemoteHangup | EndReason::Cancelled | EndReason::Rejected { .. } => HangupBy::Caller,
-                    EndReason::Unacknowledged | EndReason::SessionExpired | EndReason::Lost { .. } => HangupBy::Network,
-                    EndReason::BadMedia(_) | EndReason::Shutdown => HangupBy::Milo,
-                };
-                return End::new(by, because(reason.to_string(), &dialog.reasons()));
-            }
-        }
-    }
-}
-
-/// Nobody sends Milo to call somebody at Milo's cost.
-async fn decline(dialog: &Dialog) {
-    // Gone when the call was over first.
-    dialog.refuse_transfer(603).await.ok();
 }
 
 #[cfg(test)]

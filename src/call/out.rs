@@ -13,6 +13,7 @@ use tokio::{
 use super::{
     Course, End, HUNG_UP, House, Placement, Record,
     order::{Whom, facts},
+    refer::Standing,
     unanswered::{RINGING, Unanswered, Why},
     up,
     verbs::Line,
@@ -70,7 +71,8 @@ pub async fn place(house: Arc<House>, placement: Placement) {
             variables.into_iter().for_each(|(name, value)| values.set(&name, value));
             let mut course = Course::new(&edition.dialplans, plan, values);
             pass_to_the_answer(&mut course);
-            up(&house, (dialog, line, entry), trunk, &mut course, &mut log).await
+            let standing = trunk.map_or(Standing::Called, Standing::over);
+            up(&house, (dialog, line, entry), (trunk, standing), &mut course, &mut log).await
         }
         // It was looked up in this very edition.
         None => Ok(End::new(HangupBy::Milo, "the plan is gone")),
@@ -121,7 +123,7 @@ struct Calling<'h, 'l> {
 
 impl<'h> Calling<'h, '_> {
     fn shown<'s>(&'s self, from: Option<&'s str>) -> Shown<'s> {
-        Shown { from, caller: "", is_private: self.private, came: None, fields: &self.headers }
+        Shown { from, caller: "", is_private: self.private, came: None, fields: &self.headers, replaces: None }
     }
 
     async fn reach(&mut self, whom: Whom) -> Result<Reached<'h>, Unanswered> {

@@ -21,6 +21,8 @@ use tokio::{
 
 use super::{
     House, Record,
+    dial::standing,
+    refer::Standing,
     unanswered::Unanswered,
     verbs::{Line, Waiting, heard},
     waiting::{Engaged, Left, Ticket},
@@ -28,7 +30,7 @@ use super::{
 use crate::{
     agent::spoken,
     dialplan::{Dial, Queue, Ring},
-    trunk::{CallingAs, Place},
+    trunk::{CallingAs, Place, Trunk},
 };
 
 /// How often it is looked who is free whom nobody told of: those who rested.
@@ -44,6 +46,7 @@ struct Ringing {
     early: Option<Leg>,
     /// The call's place on the trunk whose gateway was called.
     over: Option<Place>,
+    standing: Standing,
     until: Instant,
 }
 
@@ -82,7 +85,8 @@ impl Line {
         );
         if let Some(((dialog, leg), mut ringing)) = answered {
             ringing.over.iter_mut().for_each(Place::answered);
-            self.join_up((dialog, leg), music, (house, language), log).await;
+            let seat = self.seat((dialog, &leg.control), ("called", ringing.standing.clone()), house, log);
+            self.join_up((seat, leg), music, (house, language), log).await;
             ringing.engaged.rests(Duration::from_secs(queue.rest_seconds));
         }
         left
@@ -213,7 +217,9 @@ impl Line {
         match rung.unwrap_or_else(|_| Err(Unanswered::not_placed())) {
             Ok((outgoing, over)) => {
                 let until = Instant::now() + Duration::from_secs(queue.ring_seconds);
-                Some(Ringing { engaged, outgoing, early: None, over, until })
+                let standing = standing(agent, over.as_ref().map(|(trunk, _)| *trunk));
+                let over = over.map(|(_, place)| place);
+                Some(Ringing { engaged, outgoing, early: None, over, standing, until })
             }
             Err(why) => {
                 log.event("agent", json!({ "agent": engaged.agent, "result": why.result() }));
@@ -224,7 +230,12 @@ impl Line {
     }
 
     /// Places a call to an agent: an account, or an address, over the trunk's terms where it is at a trunk's gateway.
-    async fn place_to(&self, agent: &Dial, house: &House, log: &Record) -> Result<(Forked, Option<Place>), Unanswered> {
+    async fn place_to<'h>(
+        &self,
+        agent: &Dial,
+        house: &'h House,
+        log: &Record,
+    ) -> Result<(Forked, Option<(&'h Trunk, Place)>), Unanswered> {
         let Some(address) = agent.target().ok().filter(|_| agent.account.is_none()) else {
             return Ok((self.placed(agent, None, house, log).await?, None));
         };
@@ -236,14 +247,14 @@ impl Line {
             Some(trunk) => {
                 let from = agent.says().map_or(CallingAs::Trunk, CallingAs::Plan);
                 self.may_call(&address.user(), house)?;
-                Some(trunk.admit(&address.user(), from)?)
+                Some((trunk, trunk.admit(&address.user(), from)?))
             }
             None => None,
         };
         match self.placed(agent, None, house, log).await {
             Ok(outgoing) => Ok((outgoing, over)),
             Err(why) => {
-                over.into_iter().filter(|_| why.is_unsent()).for_each(Place::unused);
+                over.into_iter().filter(|_| why.is_unsent()).for_each(|(_, place)| place.unused());
                 Err(why)
             }
         }

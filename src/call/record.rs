@@ -18,7 +18,6 @@ use crate::{
     dialplan::{Facts, Plan},
     metrics::Metrics,
     store::{CallLog, Ending, HangupBy, Key, LogWriter, NewCall, NewTurn, Outcome, Places, Stamp},
-    texts,
     trunk::Place,
 };
 
@@ -222,12 +221,6 @@ impl Record {
     /// Something happened.
     pub fn event(&self, kind: &str, detail: Value) {
         self.notes.event(kind, detail);
-    }
-
-    /// A party of the call has sent a text within it.
-    pub(super) fn texted(&self, by: &str, text: &str) {
-        self.metrics.message("in", texts::RECEIVED);
-        self.notes.texted(by, text);
     }
 
     /// A key was pressed; which one is not said in private.

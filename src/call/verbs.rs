@@ -14,7 +14,11 @@ use tokio::{
     time::{Instant, sleep_until, timeout_at},
 };
 
-use super::{House, Record, Reel};
+use super::{
+    House, Record, Reel,
+    refer::Standing,
+    seat::{About, Seat},
+};
 use crate::{
     agent::{Conversation, Ear, Ending, Limits, Patience, Phrase, announce},
     dialplan::{Action, Edition},
@@ -71,6 +75,19 @@ impl Line {
         let (edition, typed, account) = (Arc::clone(edition), VecDeque::new(), log.account());
         let (ears, came) = (Some(ears), None);
         Self { ears, voice, control, other, keys, caller, account, came, cleaning, until, reel, edition, typed }
+    }
+
+    /// Somebody sits down at an end of this call, on this leg.
+    pub(super) fn seat<'h>(
+        &self,
+        with: (Dialog, &Control),
+        who: (&'static str, Standing),
+        house: &'h House,
+        log: &Record,
+    ) -> Seat<'h> {
+        let Self { caller, account, came, until, .. } = self;
+        let about = About { caller: caller.clone(), account: account.clone(), came: came.clone(), until: *until };
+        Seat::new(with, who, about, (house, log.notes()))
     }
 
     /// Whether the leg has closed.

@@ -33,6 +33,7 @@ pub struct Metrics {
     calls_live: IntGauge,
     turns: IntCounterVec,
     messages: IntCounterVec,
+    transfers: IntCounterVec,
     stages: HistogramVec,
     packets_received: IntCounter,
     packets_lost: IntCounter,
@@ -132,6 +133,11 @@ impl Metrics {
                 "milo_messages_total",
                 "Texts (SIP MESSAGE), by direction and what became of them.",
                 &["direction", "result"],
+            ),
+            transfers: counters(
+                "milo_transfers_total",
+                "Transfers that parties of calls have asked for (REFER), by kind and what came of them.",
+                &["kind", "result"],
             ),
             stages: add(
                 &r,
@@ -238,6 +244,13 @@ impl Metrics {
         for (direction, result) in [("in", texts::RECEIVED), ("out", texts::DELIVERED)] {
             metrics.messages.with_label_values(&[direction, result]);
         }
+        for kind in ["blind", "attended"] {
+            for result in ["answered", "joined", "failed", "refused"] {
+                if (kind, result) != ("blind", "joined") {
+                    metrics.transfers.with_label_values(&[kind, result]);
+                }
+            }
+        }
         for state in ["complete", "failed"] {
             metrics.recordings.with_label_values(&[state]);
         }
@@ -272,6 +285,12 @@ impl Metrics {
     /// A text came (`in`) or was sent (`out`), and this became of it.
     pub fn message(&self, direction: &str, result: &str) {
         self.messages.with_label_values(&[direction, result]).inc();
+    }
+
+    /// A party of a call has asked for a transfer, `blind` or `attended`, and this became of it: `answered`, `joined` with another
+    /// call of theirs, `failed`, `refused`.
+    pub fn transfer(&self, kind: &str, result: &str) {
+        self.transfers.with_label_values(&[kind, result]).inc();
     }
 
     /// A turn is over.

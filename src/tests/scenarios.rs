@@ -6,6 +6,7 @@
 #[path = "../../signaling/tests/dns.rs"]
 mod dns;
 mod house;
+mod telephone;
 
 mod accounts;
 mod alone;
@@ -28,6 +29,7 @@ mod other_ways;
 mod page;
 mod plans;
 mod queues;
+mod referring;
 mod registered;
 mod secured;
 mod sip_seen;

@@ -272,6 +272,11 @@ impl Trunk {
         self.cleaning
     }
 
+    /// Whether whoever is called over it, or comes over it, may have Milo call somebody in their place (REFER).
+    pub fn may_refer(&self) -> bool {
+        self.settings.refer
+    }
+
     /// Whether its calls are recorded, where it says so.
     pub fn recording(&self) -> Option<bool> {
         self.recording
