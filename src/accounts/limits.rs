@@ -18,6 +18,9 @@ use crate::{
     trunk::{Day, Denied, Destinations, Limit, Place},
 };
 
+/// Calls to emergency numbers that an account with limits may have up at once.
+const CALLS_FOR_HELP: usize = 4;
+
 /// The accounts that have limits. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Allowances {
@@ -41,6 +44,8 @@ pub struct Ledger {
 struct Allowance {
     settings: AccountLimits,
     limit: Limit,
+    /// Its calls for help, which count among no others.
+    urgent: Limit,
     destinations: Destinations,
     day: Arc<Day>,
     refused: AtomicU64,
@@ -103,6 +108,7 @@ impl Allowances {
             let allowance = Allowance {
                 settings: limits.clone(),
                 limit: Limit::new(limits.max_calls, None),
+                urgent: Limit::new(Some(CALLS_FOR_HELP), None),
                 destinations: Destinations::new(limits.allow.clone(), limits.deny.clone()),
                 day: Arc::new(Day::new(whose, most, known, ledger.log.clone())),
                 refused: AtomicU64::new(0),
@@ -119,6 +125,20 @@ impl Allowances {
     pub fn admit(&self, account: &str) -> Result<Option<Place>, Denied> {
         let Some(allowance) = self.of.get(account) else { return Ok(None) };
         let place = allowance.limit.take(Duration::ZERO).and_then(|place| place.counted(&allowance.day));
+        if place.is_err() {
+            allowance.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        place.map(Some)
+    }
+
+    /// A place for a call to an emergency number, whatever the other limits: some at once are enough for whoever needs help, and
+    /// more are somebody else's doing.
+    ///
+    /// # Errors
+    /// As many are up.
+    pub fn admit_for_help(&self, account: &str) -> Result<Option<Place>, Denied> {
+        let Some(allowance) = self.of.get(account) else { return Ok(None) };
+        let place = allowance.urgent.take(Duration::ZERO);
         if place.is_err() {
             allowance.refused.fetch_add(1, Ordering::Relaxed);
         }

@@ -14,6 +14,7 @@ mod connection;
 pub mod core;
 mod deaf;
 pub(crate) mod destination;
+pub mod dialled;
 pub(crate) mod dialog;
 pub mod digest;
 mod driver;
