@@ -57,6 +57,11 @@ impl Forked {
         self.branches.iter().map(|branch| branch.outgoing.call_id())
     }
 
+    /// Gives up because somebody else has answered in their place: the CANCEL says so (RFC 3326), and no telephone shows a missed call.
+    pub fn answered_elsewhere(self) {
+        self.branches.into_iter().for_each(|branch| branch.outgoing.answered_elsewhere());
+    }
+
     /// What happens next: as [`Outgoing::next`] of one; of several that one rings is told once, what they sound like before the
     /// answer is not, and a refusal when the last has refused: the most telling of all. Cancel safe.
     pub async fn next(&mut self) -> Progress {

@@ -53,7 +53,7 @@ impl Line {
         let began = Instant::now();
         let dial = transfer.dial();
         let music = Waiting::of(&dial.music_files, &self.edition, house, log).await;
-        let number = dial.target().map(|uri| uri.user()).unwrap_or_default();
+        let number = dial.number();
         let after_ms = || began.elapsed().as_millis() as u64;
         let told = |log: &Record, by: &str, result: &str, status: Option<u16>| {
             tracing::info!(call.id = %log.id(), by, result, status, "a caller was to be transferred");
@@ -74,7 +74,8 @@ impl Line {
         };
         log.event("dialled", json!({ "result": "answered", "after_ms": after_ms() }));
         let standing = standing(&dial, place.as_ref().map(|(trunk, _)| *trunk));
-        let mut seat = self.seat((dialog, &leg.control), ("called", standing), house, log);
+        let mut seat =
+            self.seat((dialog, &leg.control, leg.voice.announcer()), ("called", standing), (house, language), log);
         if let Some(gone) = self.introduce(transfer, (&mut seat, &mut leg), &music, (house, language), log).await {
             self.voice.flush();
             told(log, "attended", gone, None);

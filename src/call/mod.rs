@@ -1,6 +1,8 @@
 //! One call from invitation, or order, to log row: a straight line with one owner. Hanging up is dropping it.
 
+mod about;
 mod again;
+mod arrival;
 mod ask;
 mod attend;
 mod bridge;
@@ -20,6 +22,7 @@ mod reel;
 mod refer;
 mod registry;
 mod retention;
+mod ring;
 mod seat;
 mod seats;
 mod spoken;
@@ -33,9 +36,8 @@ mod webhook;
 
 use std::{ops::ControlFlow, path::PathBuf, pin::pin, sync::Arc, time::Duration};
 
-use jiff::Timestamp;
 use milo_media::{Cleaning, MediaError, prompt::Prompts};
-use milo_signaling::{Caller, Dialog, EndReason, Identity, Invitation, Reason, SignalingError, Uri};
+use milo_signaling::{Caller, Dialog, EndReason, Invitation, Reason, SignalingError, Uri};
 use serde_json::json;
 use tokio::{
     select,
@@ -45,15 +47,16 @@ use tokio::{
 use crate::{
     accounts::{self, Accounts},
     config,
-    dialplan::{Action, Edition, Editions, Facts, Identified, Variables},
+    dialplan::{Action, Edition, Editions, Variables},
     engines::Engines,
     error::Error,
     metrics::Metrics,
-    store::{HangupBy, LogWriter, Stamp},
+    store::{HangupBy, LogWriter},
     texts::Texts,
-    trunk::{Came, Direction, Trunk, Trunks, dialled},
+    trunk::{Came, Direction, Trunk, Trunks},
     webhook::Webhooks,
 };
+use arrival::{believed, facts};
 use course::Course;
 use perform::perform;
 use reel::Reel;
@@ -142,43 +145,6 @@ impl House {
     }
 }
 
-/// What a plan may be chosen by.
-fn facts(invitation: &Invitation, trunk: Option<&Trunk>, identity: &Identity, edition: &Edition) -> Facts {
-    let named = |name: &str| {
-        let all: Vec<_> = invitation.header_all(name).collect();
-        (!all.is_empty()).then(|| (name.to_owned(), all.join(", ")))
-    };
-    Facts {
-        from: invitation.from_number().into(),
-        to: invitation.to_number().into(),
-        trunk: trunk.map(|trunk| trunk.name().to_owned()),
-        headers: edition.dialplans.header_names().filter_map(named).collect(),
-        at: Timestamp::from_millisecond(Stamp::now().millis()).unwrap_or_default(),
-        identity: identified(identity),
-    }
-}
-
-/// What is believed of a caller beside its From. What a trunk says is; a telephone that is registered here, or somebody on this
-/// machine, may write what it likes (RFC 3324), and is heard only where it wants less to be shown.
-fn believed(invitation: &Invitation, trunk: Option<&Trunk>) -> Identity {
-    let said = invitation.identity();
-    match trunk {
-        Some(_) if invitation.account().is_none() => said.clone(),
-        _ => Identity { is_private: said.is_private, ..Identity::default() },
-    }
-}
-
-/// The same as plans know it.
-fn identified(identity: &Identity) -> Identified {
-    let first = identity.diverted.first();
-    Identified {
-        asserted: identity.asserted.iter().find_map(dialled).unwrap_or_default(),
-        is_private: identity.is_private,
-        diverted_from: first.and_then(|one| dialled(&one.from)).unwrap_or_default(),
-        diverted_why: first.map(|one| one.why.clone()).unwrap_or_default(),
-    }
-}
-
 /// How a call ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct End {
@@ -217,8 +183,9 @@ pub async fn run(house: Arc<House>, invitation: Invitation) {
         return;
     }
     let of_account = match invitation.account() {
-        Some(account) if !is_urgent => house.accounts.admit(account),
-        _ => Ok(None),
+        Some(account) if is_urgent => house.accounts.admit_for_help(account),
+        Some(account) => house.accounts.admit(account),
+        None => Ok(None),
     };
     let of_account = match of_account {
         Ok(place) => place,
@@ -310,7 +277,8 @@ async fn up(
     let control = line.control.clone();
     let recorded = house.recordings.wanted(course.plan(), trunk);
     let until = line.until + OVERTIME;
-    let mut seat = line.seat((dialog, &control), ("caller", standing), house, log);
+    let with = (dialog, &control, line.voice.announcer());
+    let mut seat = line.seat(with, ("caller", standing), (house, course.language()), log);
     let end = {
         let serving = pin!(serving);
         let mut verbs = pin!(perform(house, recorded, course, &mut line, log));

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     dialplan::{Action, Variables},
     store::{HangupBy, Outcome},
-    trunk::{CallingAs, Place, Shown, Trunk},
+    trunk::{CallingAs, Denied, Place, Shown, Trunk},
 };
 
 /// Somebody who has answered, and how they were reached.
@@ -128,6 +128,8 @@ impl<'h> Calling<'h, '_> {
 
     async fn reach(&mut self, whom: Whom) -> Result<Reached<'h>, Unanswered> {
         let reached = match whom {
+            // By another name than the trunk's own, which was refused at once.
+            Whom::Address(uri) if self.house.trunks.at(&uri).await.is_some() => Err(Denied::Gateway.into()),
             Whom::Address(uri) => {
                 let from = self.from.unwrap_or("milo").to_owned();
                 self.log.event("dialling", json!({ "caller_id": from }));

@@ -12,8 +12,8 @@ use tokio::{
 
 use super::{
     House,
+    about::About,
     record::Notes,
-    seat::About,
     unanswered::{RINGING, Unanswered},
 };
 use crate::trunk::{self, CallingAs, Denied, Emergency, Place, Shown, Trunk, dialled, is_nobody};
@@ -215,7 +215,7 @@ impl Placing<'_> {
                 let placed = trunk.call(&caller, &number, &self.shown(&fields, None)).await;
                 self.ring_over(placed, trunk, place).await
             }
-            Target::Address(uri, may_pay, replaces) => match house.trunks.at(&uri) {
+            Target::Address(uri, may_pay, replaces) => match house.trunks.at(&uri).await {
                 Some(_) if !may_pay => Err(Denied::Destination.into()),
                 Some(trunk) => {
                     let place = trunk.admit(&uri.user(), calling_as)?;

@@ -7,9 +7,10 @@
 //!              └──no─► 403, 404, 603
 //! ```
 
-use std::{future::pending, time::Duration};
+use std::{future::pending, pin::Pin, time::Duration};
 
-use milo_media::Control;
+use milo_media::{Announcer, Control};
+use milo_models::engine::Language;
 use milo_signaling::{Dialog, DialogEvent, EndReason, Reason, Referral};
 use serde_json::{Value, json};
 use tokio::{
@@ -19,32 +20,17 @@ use tokio::{
 };
 
 use super::{
-    House,
+    House, Reel,
+    about::About,
     record::Notes,
     refer::{Calling, Reached, Standing, Wanted},
     seats::{Desk, Link, Wish},
     unanswered::Unanswered,
 };
-use crate::{
-    store::Key,
-    texts,
-    trunk::{Came, Place},
-};
+use crate::{agent::News, store::Key, texts, trunk::Place};
 
 /// How long putting two calls together may take: the other one does nothing else meanwhile.
 const JOINING: Duration = Duration::from_secs(2);
-
-/// What a seat's call is like, for whoever is called in the place of the one who sits there.
-#[derive(Clone, Debug)]
-pub(super) struct About {
-    /// The caller's number, as whoever is called may see it.
-    pub(super) caller: String,
-    /// The account that the caller has proved to be.
-    pub(super) account: Option<String>,
-    pub(super) came: Option<Came>,
-    /// When the longest call is reached.
-    pub(super) until: Instant,
-}
 
 /// One end of a call.
 pub(super) struct Seat<'h> {
@@ -52,6 +38,11 @@ pub(super) struct Seat<'h> {
     underway: Underway<'h>,
     desk: Desk,
     leg: Control,
+    /// What whoever sits there is told by.
+    announcer: Announcer,
+    /// The call's recording.
+    reel: Reel,
+    language: Language,
     /// `caller` or `called`.
     side: &'static str,
     standing: Standing,
@@ -89,7 +80,13 @@ impl Sitting {
 enum Underway<'h> {
     Nothing,
     Calling(Calling<'h>),
-    Joining { done: oneshot::Receiver<Key>, link: Link, began: Instant },
+    Joining {
+        done: oneshot::Receiver<Key>,
+        link: Link,
+        began: Instant,
+    },
+    /// The newcomer hears that the call is recorded.
+    Telling(Pin<Box<dyn Future<Output = ()> + Send + 'h>>),
 }
 
 /// What became of it.
@@ -99,6 +96,7 @@ enum Went {
     Reached(Result<Reached, Unanswered>),
     /// Another call of the telephone, or none.
     Joined(Option<Key>),
+    Told,
 }
 
 impl Underway<'_> {
@@ -114,6 +112,10 @@ impl Underway<'_> {
                 Ok(status) => Went::News(status),
                 Err(reached) => Went::Reached(reached),
             },
+            Self::Telling(telling) => {
+                telling.await;
+                Went::Told
+            }
             Self::Joining { done, began, .. } => select! {
                 joined = done => Went::Joined(joined.ok()),
                 () = sleep_until(*began + JOINING) => Went::Joined(None),
@@ -125,9 +127,9 @@ impl Underway<'_> {
 impl<'h> Seat<'h> {
     /// Somebody sits down on this side of the call.
     pub(super) fn new(
-        (dialog, leg): (Dialog, &Control),
+        (dialog, leg, announcer): (Dialog, &Control, Announcer),
         (side, standing): (&'static str, Standing),
-        about: About,
+        (about, reel, language): (About, Reel, Language),
         (house, notes): (&'h House, Notes),
     ) -> Self {
         let desk = house.seats.sit(dialog.key());
@@ -136,6 +138,9 @@ impl<'h> Seat<'h> {
             underway: Underway::Nothing,
             desk,
             leg: leg.clone(),
+            announcer,
+            reel,
+            language,
             side,
             standing,
             about,
@@ -171,7 +176,7 @@ impl<'h> Seat<'h> {
     /// Does what whoever sits there wants, until they have gone and nobody comes in their place. Cancel safe.
     pub(super) async fn follow(&mut self) -> EndReason {
         loop {
-            let awaits_another = !self.underway.is_nothing();
+            let awaits_another = matches!(self.underway, Underway::Calling(_) | Underway::Joining { .. });
             select! {
                 event = self.sitting.next(awaits_another) => match event {
                     DialogEvent::Ended(reason) if awaits_another => self.left(reason),
@@ -193,6 +198,7 @@ impl<'h> Seat<'h> {
                     Went::News(status) => self.report(status).await,
                     Went::Reached(reached) => self.reached(reached).await,
                     Went::Joined(other) => self.joined(other).await,
+                    Went::Told => self.underway = Underway::Nothing,
                 },
                 wish = self.desk.next() => self.join(wish).await,
             }
@@ -283,6 +289,12 @@ impl<'h> Seat<'h> {
         self.desk.change(newcomer.key());
         (self.standing, self.over) = (standing, place);
         self.told(calling.how, "answered", json!({ "status": 200, "after_ms": after_ms }));
+        if self.side == "caller" {
+            self.notes.news(News::SomebodyElse);
+        }
+        let (reel, announcer, house, language) = (self.reel.clone(), self.announcer.clone(), self.house, self.language);
+        self.underway =
+            Underway::Telling(Box::pin(async move { reel.tell_newcomer(&announcer, house, language).await }));
         let Sitting::With(dialog, left) = &mut self.sitting else { return };
         let (before, is_gone) = (dialog.succeed(newcomer), left.take().is_some());
         if !is_gone {
@@ -327,6 +339,9 @@ impl<'h> Seat<'h> {
 
     /// The other call is here from now on, and whoever sat here is let go.
     async fn sit_beside(&mut self, link: Link) {
+        if self.side == "caller" {
+            self.notes.news(News::SomebodyElse);
+        }
         let reasons = self.reasons();
         if let Sitting::With(dialog, None) = std::mem::replace(&mut self.sitting, Sitting::Beside(link, reasons)) {
             dialog.hang_up().await.ok();

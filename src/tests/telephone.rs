@@ -2,9 +2,10 @@
 
 #![allow(unreachable_pub, reason = "all of it is for the scenarios beside it")]
 
-use std::{net::UdpSocket, time::Duration};
+use std::{net::UdpSocket, path::Path, thread::sleep, time::Duration};
 
 use milo::bench::Running;
+use milo_media::wav;
 
 /// Where a Milo is: its host and port.
 pub fn at(milo: &Running) -> String {
@@ -23,6 +24,8 @@ pub struct Telephone {
     target: String,
     call_id: String,
     number: u32,
+    /// Where Milo wants to hear it.
+    audio: u16,
 }
 
 impl Telephone {
@@ -36,7 +39,7 @@ impl Telephone {
         let local = format!("<sip:0341234567@127.0.0.1:{port}>;tag=t");
         let call_id = format!("text{port}");
         let (remote, target) = (String::new(), String::new());
-        Self { sip, rtp, milo: at(milo), local, remote, target, call_id, number: 1 }
+        Self { sip, rtp, milo: at(milo), local, remote, target, call_id, number: 1, audio: 0 }
     }
 
     /// Calls a number of Milo's; it is up when this returns.
@@ -47,6 +50,8 @@ impl Telephone {
         let invite = telephone.request("INVITE", 1, "");
         let answered = telephone.invites(&invite, &at(milo));
         telephone.remote = field(&answered, "To");
+        let audio = answered.split("m=audio ").nth(1).and_then(|rest| rest.split(' ').next());
+        telephone.audio = audio.and_then(|port| port.parse().ok()).expect("a port");
         telephone.send(&telephone.request("ACK", 1, ""), &at(milo));
         telephone
     }
@@ -73,6 +78,56 @@ impl Telephone {
     /// It is Milo's that it calls and sends to from now on.
     pub fn is_with(&mut self, milo: &Running) {
         self.milo = at(milo);
+    }
+
+    /// Puts Milo on hold (`inactive`), or takes it back (`sendrecv`).
+    pub fn changes_to(&mut self, direction: &str) {
+        self.number += 1;
+        let invite = self.request("INVITE", self.number, "");
+        let length = self.offer().len();
+        let line = format!("a={direction}\r\n");
+        let invite =
+            invite.replace(&format!("Content-Length: {length}"), &format!("Content-Length: {}", length + line.len()));
+        self.invites(&format!("{invite}{line}"), &self.milo);
+        self.send(&self.request("ACK", self.number, ""), &self.milo);
+    }
+
+    /// Presses a key, by SIP INFO.
+    pub fn presses(&mut self, key: char) {
+        self.number += 1;
+        let body = format!("Content-Type: application/dtmf-relay\r\n\r\nSignal={key}\r\nDuration=160\r\n");
+        self.send(&self.request("INFO", self.number, &body), &self.milo);
+        self.hear("SIP/2.0 200");
+    }
+
+    /// Says what is in a recording, and is silent for two seconds.
+    pub fn says(&self, file: &Path) {
+        let sound = wav::read(file).expect("a recording");
+        // Of 16 kHz every other sample; then silence.
+        let mut samples: Vec<i16> = sound.into_iter().step_by(2).collect();
+        samples.resize(samples.len() + 16_000, 0);
+        let to = format!("127.0.0.1:{}", self.audio);
+        for (number, packet) in (0_u32..).zip(samples.chunks_exact(160)) {
+            let mut bytes = vec![0x80, 0];
+            bytes.extend((number as u16).to_be_bytes());
+            bytes.extend((number * 160).to_be_bytes());
+            bytes.extend(7_u32.to_be_bytes());
+            bytes.extend(packet.iter().map(|sample| ulaw(*sample)));
+            self.rtp.send_to(&bytes, &to).expect("it is sent");
+            sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Lets the next call that comes to it ring.
+    pub fn rings(&self) {
+        let (invite, from) = self.hear("INVITE ");
+        let fields = ["Via", "From", "Call-ID", "CSeq"].map(|name| format!("{name}: {}\r\n", field(&invite, name)));
+        let (to, contact) = (field(&invite, "To"), self.address());
+        let answer = format!(
+            "SIP/2.0 180 Ringing\r\n{}To: {to};tag=r\r\nContact: <{contact}>\r\nContent-Length: 0\r\n\r\n",
+            fields.concat()
+        );
+        self.send(&answer, &from);
     }
 
     pub fn port(&self) -> u16 {
@@ -221,6 +276,15 @@ impl Telephone {
         }
         loud
     }
+}
+
+/// A sample in G.711 µ-law.
+fn ulaw(sample: i16) -> u8 {
+    let (sign, magnitude) = if sample < 0 { (0x80, -i32::from(sample)) } else { (0, i32::from(sample)) };
+    let magnitude = magnitude.min(32_635) + 132;
+    let exponent = (24 - magnitude.leading_zeros() as i32).clamp(0, 7);
+    let mantissa = (magnitude >> (exponent + 3)) & 0x0f;
+    !(sign | (exponent << 4) | mantissa) as u8
 }
 
 /// The value of a header field.

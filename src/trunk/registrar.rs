@@ -78,10 +78,14 @@ impl Registrar {
         self.state.as_ref().is_some_and(|state| state.borrow().standing == Standing::Registered)
     }
 
+    /// Where it is, once it was found.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        self.state.as_ref().and_then(|state| state.borrow().registrar)
+    }
+
     /// Whether it is at this address.
     pub(super) fn is_at(&self, source: IpAddr) -> bool {
-        let at = self.state.as_ref().and_then(|state| state.borrow().registrar);
-        at.is_some_and(|at| at.ip().to_canonical() == source)
+        self.address().is_some_and(|at| at.ip().to_canonical() == source)
     }
 
     /// How the registration stands, where there is one.

@@ -217,6 +217,11 @@ impl Control {
         let _ = self.tell.try_send((key, lasted));
     }
 
+    /// Whether the party has us on hold: nothing may be sent to it.
+    pub fn is_held(&self) -> bool {
+        self.session.borrow().as_ref().is_some_and(|session| !session.direction.sends())
+    }
+
     /// Whether telephone-event was agreed on: then [`Voice::press`] goes out so, else as tones.
     pub fn has_key_events(&self) -> bool {
         self.session.borrow().as_ref().is_some_and(|session| session.telephone_event.is_some())

@@ -349,6 +349,13 @@ impl Caller {
         self.place(target, from.into(), Some(credentials)).await
     }
 
+    /// Every place that a call to this address may go to, as DNS says (RFC 3263); none where it cannot be called.
+    pub async fn places(&self, target: &Uri) -> Vec<SocketAddr> {
+        let (Some(sip), Ok(named)) = (target.as_sip(), Transport::of_uri(target)) else { return Vec::new() };
+        let places = self.resolver.places(sip, named).await.unwrap_or_default();
+        places.into_iter().map(|(_, place)| place).collect()
+    }
+
     /// The accounts whose telephones may register are these from now on, where any may at all. Whose account is gone, or has
     /// another password, is no longer registered; calls that are up stay up.
     ///
