@@ -120,6 +120,12 @@ pub struct RtpSocket {
 }
 
 impl RtpSocket {
+    /// One of this machine's own, for two legs that speak with each other; no port of a pool.
+    pub(crate) fn on_loopback() -> Result<Self, MediaError> {
+        let socket = bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        Ok(Self { socket, rtcp: None, lease: None })
+    }
+
     /// The address and port bound.
     ///
     /// # Errors

@@ -42,6 +42,8 @@ pub enum DialogEvent {
 #[derive(Debug)]
 pub struct Dialog {
     pub(crate) handle: CallHandle,
+    /// For those who ask things of the other side: it may change ([`Dialog::succeed`]).
+    now: watch::Sender<Now>,
     call_id: String,
     /// How many sessions the owner has been given.
     seen: u32,
@@ -55,9 +57,42 @@ pub struct Dialog {
     replacements: u32,
 }
 
+/// Which call a dialog is now.
+#[derive(Clone, Debug)]
+struct Now {
+    call: CallKey,
+    state: watch::Receiver<CallState>,
+    /// Who had taken the other side's place before this dialog followed another.
+    before: Option<Newcomer>,
+}
+
+impl Now {
+    fn newcomer(&self) -> Option<Newcomer> {
+        self.state.borrow().replaced.clone().or_else(|| self.before.clone())
+    }
+}
+
 impl Dialog {
     pub(crate) fn new(handle: CallHandle, call_id: String, seen: u32) -> Self {
-        Self { handle, call_id, seen, keys: 0, texts: 0, referrals: 0, replacements: 0 }
+        let now = watch::Sender::new(Now { call: handle.key, state: handle.state.clone(), before: None });
+        Self { handle, now, call_id, seen, keys: 0, texts: 0, referrals: 0, replacements: 0 }
+    }
+
+    /// Which call of the endpoint it is.
+    pub fn key(&self) -> CallKey {
+        self.handle.key
+    }
+
+    /// Somebody else is the other side from now on, by this dialog: [`Dialog::keys`] and [`Dialog::other_side`] are of the newcomer.
+    /// Returns the dialog with whoever leaves.
+    pub fn succeed(&mut self, by: Self) -> Self {
+        let mut left = std::mem::replace(self, by);
+        std::mem::swap(&mut self.now, &mut left.now);
+        self.now.send_modify(|now| {
+            let (before, state) = (now.newcomer(), self.handle.state.clone());
+            *now = Now { call: self.handle.key, state, before };
+        });
+        left
     }
 
     /// The Call-ID.
@@ -140,12 +175,12 @@ impl Dialog {
 
     /// What presses keys by SIP INFO, for peers that want them so. It does not keep the call up.
     pub fn keys(&self) -> InfoKeys {
-        InfoKeys { call: self.handle.key, commands: self.handle.commands.clone() }
+        InfoKeys { now: self.now.subscribe(), commands: self.handle.commands.clone() }
     }
 
     /// What asks things of the other side while somebody else listens to this dialog. It does not keep the call up.
     pub fn other_side(&self) -> OtherSide {
-        OtherSide { call: self.handle.key, commands: self.handle.commands.clone(), state: self.handle.state.clone() }
+        OtherSide { now: self.now.subscribe(), commands: self.handle.commands.clone() }
     }
 
     /// Hangs up: BYE, at once or as soon as our answer has been acknowledged.
@@ -160,15 +195,18 @@ impl Dialog {
 /// Asks things of the other side of a call that is up.
 #[derive(Clone, Debug)]
 pub struct OtherSide {
-    call: CallKey,
+    now: watch::Receiver<Now>,
     commands: mpsc::Sender<Command>,
-    state: watch::Receiver<CallState>,
 }
 
 impl OtherSide {
     /// Who has taken the other side's place last, if anybody has: what was known of whoever called does not hold for this one.
     pub fn newcomer(&self) -> Option<Newcomer> {
-        self.state.borrow().replaced.clone()
+        self.now.borrow().newcomer()
+    }
+
+    fn now(&self) -> CallKey {
+        self.now.borrow().call
     }
 
     /// Puts the other side on hold (RFC 3264 section 8.4): it hears us, and we no longer hear it. Waits until it has
@@ -178,7 +216,7 @@ impl OtherSide {
     /// [`SignalingError::Refused`]: everything is as it was. [`SignalingError::Gone`], [`SignalingError::Stopped`]: the call is
     /// over.
     pub async fn hold(&self) -> Result<(), SignalingError> {
-        ask(&self.commands, |reply| Command::Hold(self.call, true, reply)).await
+        ask(&self.commands, |reply| Command::Hold(self.now(), true, reply)).await
     }
 
     /// Asks the other side to leave this call and to call `target` instead (REFER; the target may carry a Replaces).
@@ -189,7 +227,7 @@ impl OtherSide {
     /// [`SignalingError::Stopped`]: the call is over.
     pub async fn refer(&self, target: &Uri) -> Result<Referring, SignalingError> {
         let target = Box::new(target.clone());
-        let news = ask(&self.commands, |reply| Command::Refer(self.call, target, reply)).await?;
+        let news = ask(&self.commands, |reply| Command::Refer(self.now(), target, reply)).await?;
         Ok(Referring { news })
     }
 
@@ -199,7 +237,7 @@ impl OtherSide {
     /// # Errors
     /// [`SignalingError::Gone`], [`SignalingError::Stopped`]: the call is over.
     pub async fn in_our_place(&self) -> Result<Uri, SignalingError> {
-        ask(&self.commands, |reply| Command::InOurPlace(self.call, reply)).await
+        ask(&self.commands, |reply| Command::InOurPlace(self.now(), reply)).await
     }
 
     /// Takes it back from hold.
@@ -207,7 +245,7 @@ impl OtherSide {
     /// # Errors
     /// Those of [`Self::hold`].
     pub async fn resume(&self) -> Result<(), SignalingError> {
-        ask(&self.commands, |reply| Command::Hold(self.call, false, reply)).await
+        ask(&self.commands, |reply| Command::Hold(self.now(), false, reply)).await
     }
 }
 
@@ -229,11 +267,15 @@ impl Referring {
 /// Presses keys by SIP INFO (`application/dtmf-relay`) in a call that is up.
 #[derive(Clone, Debug)]
 pub struct InfoKeys {
-    call: CallKey,
+    now: watch::Receiver<Now>,
     commands: mpsc::Sender<Command>,
 }
 
 impl InfoKeys {
+    fn now(&self) -> CallKey {
+        self.now.borrow().call
+    }
+
     /// Tells the other side that this key was down for so long, and waits until it has taken it: so keys stay in order.
     ///
     /// # Errors
@@ -244,6 +286,6 @@ impl InfoKeys {
             return Err(MediaError::Key { key }.into());
         }
         let press = KeyPress { key: key.to_ascii_uppercase(), duration };
-        ask(&self.commands, |reply| Command::TellKey(self.call, press, reply)).await
+        ask(&self.commands, |reply| Command::TellKey(self.now(), press, reply)).await
     }
 }

@@ -7,7 +7,7 @@ use std::{
     task::Poll,
 };
 
-use milo_media::Leg;
+use milo_media::{Control, Leg};
 
 use crate::{Outgoing, Progress};
 
@@ -43,9 +43,23 @@ impl Forked {
         Self { branches, is_single, rang: false, refused: None }
     }
 
+    /// As [`Outgoing::heard_on`] of each.
+    #[must_use]
+    pub fn heard_on(mut self, leg: &Control) -> Self {
+        for branch in std::mem::take(&mut self.branches) {
+            self.branches.push(Branch { outgoing: branch.outgoing.heard_on(leg), ..branch });
+        }
+        self
+    }
+
     /// The Call-IDs.
     pub fn call_ids(&self) -> impl Iterator<Item = &str> {
         self.branches.iter().map(|branch| branch.outgoing.call_id())
+    }
+
+    /// Gives up because somebody else has answered in their place: the CANCEL says so (RFC 3326), and no telephone shows a missed call.
+    pub fn answered_elsewhere(self) {
+        self.branches.into_iter().for_each(|branch| branch.outgoing.answered_elsewhere());
     }
 
     /// What happens next: as [`Outgoing::next`] of one; of several that one rings is told once, what they sound like before the

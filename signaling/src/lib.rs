@@ -61,7 +61,7 @@ pub use sip::{
     account::{Account, RegistrationState, Standing},
     bans::{Ban, BanTerms, Offence},
     caller::Caller,
-    core::{Counters, EndReason, Newcomer},
+    core::{CallKey, Counters, EndReason, Newcomer},
     digest::Credentials,
     endpoint::{Endpoint, EndpointConfig},
     flow::Transport,

@@ -45,6 +45,8 @@ pub(crate) enum Audio {
     Silent(RtpSocket),
     /// The owner has the leg. How many early sessions it was given.
     Early(Control, u32),
+    /// It is for a leg that speaks with somebody else until the answer.
+    For(RtpSocket, Control),
 }
 
 impl Outgoing {
@@ -60,7 +62,8 @@ impl Outgoing {
             let (answered, early, ended) = {
                 let state = handle.state.borrow_and_update();
                 let heard = if let Audio::Early(_, heard) = audio { *heard } else { 0 };
-                let early = state.early.clone().filter(|_| state.earlies != heard);
+                let is_for_another = matches!(audio, Audio::For(..));
+                let early = state.early.clone().filter(|_| state.earlies != heard && !is_for_another);
                 let early = early.map(|session| (session, state.earlies));
                 if state.ringing != self.told
                     && state.session.is_none()
@@ -79,6 +82,10 @@ impl Outgoing {
                     Audio::Silent(socket) => Progress::Answered(dialog, self.legs.start(socket, Some(session))),
                     Audio::Early(control, _) => {
                         control.change(session);
+                        Progress::AnsweredEarly(dialog)
+                    }
+                    Audio::For(socket, control) => {
+                        control.move_to(socket, session);
                         Progress::AnsweredEarly(dialog)
                     }
                 };
@@ -105,6 +112,17 @@ impl Outgoing {
                 other => Progress::Failed(other),
             };
         }
+    }
+
+    /// Whoever answers is heard on this leg, in place of its party: then [`Progress::AnsweredEarly`] comes, and never
+    /// [`Progress::Early`]. For a call that has not been listened to.
+    #[must_use]
+    pub fn heard_on(mut self, leg: &Control) -> Self {
+        self.waiting = self.waiting.map(|(handle, audio)| match audio {
+            Audio::Silent(socket) => (handle, Audio::For(socket, leg.clone())),
+            other => (handle, other),
+        });
+        self
     }
 
     /// Gives up because somebody else has answered in its place: the CANCEL says so, and no telephone shows a missed call.

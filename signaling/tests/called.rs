@@ -569,8 +569,11 @@ fn a_full_house_takes_calls_for_help_and_places_them() {
     };
     line.hear(&other("118"));
     assert_eq!(line.spoke(), ["503 INVITE"]);
-    line.hear(&other("117"));
-    assert!(matches!(line.events()[..], [Event::Invitation { .. }]));
+    // However it is written (RFC 3966 section 5.1.1); `%28` is a bracket.
+    for number in ["117", "1-1-7", "%28117%29", "117;phone-context=+261"] {
+        line.hear(&other(number));
+        assert!(matches!(line.events()[..], [Event::Invitation { .. }]), "{number}");
+    }
     let target = "sip:117@127.0.0.1:5080".parse().unwrap();
     let path = Path { flow: line.flow, or_connect: None };
     let full = line.act(|core, now| core.call(now, &target, "milo", path, rtp()));

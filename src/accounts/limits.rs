@@ -19,6 +19,9 @@ use crate::{
     trunk::{Day, Denied, Destinations, Limit, Place},
 };
 
+/// Calls to emergency numbers that an account with limits may have up at once.
+const CALLS_FOR_HELP: usize = 4;
+
 /// The accounts that have limits. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Allowances {
@@ -42,6 +45,8 @@ pub struct Ledger {
 struct Allowance {
     settings: AccountLimits,
     limit: Limit,
+    /// Its calls for help, which count among no others.
+    urgent: Limit,
     destinations: Destinations,
     day: Arc<Day>,
     refused: AtomicU64,
@@ -119,6 +124,7 @@ impl Allowances {
             let allowance = Allowance {
                 settings: limits.clone(),
                 limit: Limit::new(limits.max_calls, None),
+                urgent: Limit::new(Some(CALLS_FOR_HELP), None),
                 destinations: Destinations::new(limits.allow.clone(), limits.deny.clone()),
                 day: Arc::new(Day::new(whose, most, known, ledger.log.clone())),
                 refused: AtomicU64::new(0),
@@ -144,6 +150,20 @@ impl Allowances {
     /// The database learns what calls that are up have talked so far.
     pub(super) fn note_days(&self) {
         self.of.values().for_each(|allowance| allowance.day.note());
+    }
+
+    /// A place for a call to an emergency number, whatever the other limits: some at once are enough for whoever needs help, and
+    /// more are somebody else's doing.
+    ///
+    /// # Errors
+    /// As many are up.
+    pub fn admit_for_help(&self, account: &str) -> Result<Option<Place>, Denied> {
+        let Some(allowance) = self.of.get(account) else { return Ok(None) };
+        let place = allowance.urgent.take(Duration::ZERO);
+        if place.is_err() {
+            allowance.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        place.map(Some)
     }
 
     /// Whether this number may be called for the account over a trunk.

@@ -240,6 +240,14 @@ impl Accounts {
         self.book.borrow().allowances.admit(account)
     }
 
+    /// The same for a call to an emergency number, which counts among no others.
+    ///
+    /// # Errors
+    /// Too many of these are up.
+    pub fn admit_for_help(&self, account: &str) -> Result<Option<Place>, Denied> {
+        self.book.borrow().allowances.admit_for_help(account)
+    }
+
     /// Whether this number may be called for the account over a trunk.
     pub fn may_call(&self, account: &str, number: &str) -> bool {
         self.book.borrow().allowances.may_call(account, number)

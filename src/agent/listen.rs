@@ -146,11 +146,11 @@ impl Conversation<'_> {
                     quiet.begin();
                 }
                 Noticed::Held => {
-                    self.record.event("held", Value::Null);
+                    self.held();
                     quiet.until = self.limits.until;
                 }
                 Noticed::Resumed => {
-                    self.record.event("resumed", Value::Null);
+                    self.resumed();
                     quiet.begin();
                 }
                 Noticed::Deaf(error) => {

@@ -10,6 +10,7 @@ mod ear;
 mod endpoint;
 mod listen;
 mod mouth;
+mod news;
 mod persona;
 mod phrases;
 mod question;
@@ -33,6 +34,7 @@ pub use ear::Ear;
 pub use endpoint::Patience;
 pub(crate) use endpoint::{Decision, Endpointer};
 pub use mouth::announce;
+pub use news::News;
 pub use persona::{Backdrop, Persona, Phrase};
 pub use phrases::SetPhrases;
 pub(crate) use phrases::spoken;
@@ -105,6 +107,8 @@ pub struct Conversation<'a> {
     pub limits: Limits,
     /// The caller's language as far as it is known.
     pub language: Language,
+    /// Since when the caller has the call on hold.
+    pub held: Option<tokio::time::Instant>,
 }
 
 impl Conversation<'_> {
@@ -193,9 +197,11 @@ impl Conversation<'_> {
         voice: &mut Voice,
     ) -> Answered {
         let mut first = self.engines.mind.mode();
+        // What happened meanwhile is told before what was said.
+        let told = self.news(&transcript.text);
         let (mut mouth, said, refused) = loop {
             let request = ChatRequest {
-                messages: context.messages(&transcript.text),
+                messages: context.messages(&told),
                 max_tokens: self.persona.max_tokens,
                 temperature: self.persona.temperature,
                 seed: 0,
@@ -234,7 +240,7 @@ impl Conversation<'_> {
             said => said,
         };
         self.write_turn(heard, transcript, &mouth, (marks, mode), &said, voice);
-        context.remember(&transcript.text, &mouth.heard(voice));
+        context.remember(&told, &mouth.heard(voice));
         match (said, refused) {
             (Said::Closed, _) => Answered::End(Ending::Lost),
             (_, true) => Answered::Refused,
@@ -310,8 +316,8 @@ impl Conversation<'_> {
                 Noticed::Turn(Decision::LikelyEnd | Decision::Resumed | Decision::End) => {}
                 Noticed::Digit(digit) => self.record.digit(digit),
                 // The leg itself stops sending while it is held.
-                Noticed::Held => self.record.event("held", Value::Null),
-                Noticed::Resumed => self.record.event("resumed", Value::Null),
+                Noticed::Held => self.held(),
+                Noticed::Resumed => self.resumed(),
                 Noticed::Deaf(error) => {
                     // Nobody will say that an onset was none. The next listening tells the caller, if it lasts.
                     voice.resume();
@@ -323,6 +329,29 @@ impl Conversation<'_> {
                 }
             }
         }
+    }
+
+    /// What was said, after what the model does not know yet of the call.
+    fn news(&mut self, said: &str) -> String {
+        let news = self.record.take_news();
+        let sentences: Vec<_> = news.iter().map(|news| news.sentence(self.language)).collect();
+        if sentences.is_empty() {
+            return said.to_owned();
+        }
+        let sentences = sentences.join(" ");
+        self.record.event("told_model", json!({ "text": sentences }));
+        format!("({sentences})\n{said}")
+    }
+
+    fn held(&mut self) {
+        self.held.get_or_insert_with(tokio::time::Instant::now);
+        self.record.event("held", Value::Null);
+    }
+
+    fn resumed(&mut self) {
+        let long = self.held.take().map(|since| since.elapsed());
+        self.record.event("resumed", json!({ "after_ms": long.map(|long| long.as_millis() as u64) }));
+        long.into_iter().for_each(|long| self.record.news(News::WasHeld(long)));
     }
 
     fn closed(&mut self, why: &Closed) {

@@ -1,13 +1,13 @@
 //! The verbs that speak and wait for an answer: `say`, `gather`, `menu`, `wait`.
 
-use std::time::Duration;
+use std::{future::pending, time::Duration};
 
 use milo_media::Heard;
 use milo_models::engine::Language;
 use serde_json::json;
 use tokio::{
     select,
-    time::{Instant, timeout_at},
+    time::{Instant, sleep_until},
 };
 
 use super::{
@@ -95,14 +95,33 @@ impl Line {
         if let Some(key) = self.typed.pop_front() {
             return Some(key);
         }
-        let late = Instant::now() + within;
+        // While the caller has the call on hold the time stands still; it begins anew when they are back.
+        let mut late = (!self.control.is_held()).then(|| Instant::now() + within);
         loop {
-            match timeout_at(late, heard(&mut self.ears, self.until)).await.ok()?? {
+            let over = async {
+                match late {
+                    Some(late) => sleep_until(late).await,
+                    None => pending().await,
+                }
+            };
+            let heard = select! {
+                heard = heard(&mut self.ears, self.until) => heard?,
+                () = over => return None,
+            };
+            match heard {
                 Heard::Digit(key) => {
                     log.digit(key);
                     return Some(key);
                 }
-                _ => continue,
+                Heard::Held => {
+                    late = None;
+                    log.event("held", json!({ "by": "caller" }));
+                }
+                Heard::Resumed => {
+                    late = Some(Instant::now() + within);
+                    log.event("resumed", json!({ "by": "caller" }));
+                }
+                Heard::Frame(_) | Heard::Closed(_) => {}
             }
         }
     }

@@ -19,7 +19,8 @@ use tokio::{
 
 use super::{
     House, Record,
-    dial::follow,
+    dial::standing,
+    seat::Seat,
     transfer::{Outcome, refer},
     verbs::{Line, Waiting, heard},
 };
@@ -52,14 +53,14 @@ impl Line {
         let began = Instant::now();
         let dial = transfer.dial();
         let music = Waiting::of(&dial.music_files, &self.edition, house, log).await;
-        let number = dial.target().map(|uri| uri.user()).unwrap_or_default();
+        let number = dial.number();
         let after_ms = || began.elapsed().as_millis() as u64;
         let told = |log: &Record, by: &str, result: &str, status: Option<u16>| {
             tracing::info!(call.id = %log.id(), by, result, status, "a caller was to be transferred");
             let detail = json!({ "by": by, "result": result, "status": status, "after_ms": after_ms() });
             log.event("transferred", detail);
         };
-        let ((mut dialog, mut leg), place) = match self.ring_address((&dial, Some(&music)), &number, house, log).await {
+        let ((dialog, mut leg), place) = match self.ring_address((&dial, Some(&music)), &number, house, log).await {
             Ok(up) => up,
             Err(failure) => {
                 self.voice.flush();
@@ -72,22 +73,25 @@ impl Line {
             }
         };
         log.event("dialled", json!({ "result": "answered", "after_ms": after_ms() }));
-        if let Some(gone) = self.introduce(transfer, (&mut dialog, &mut leg), &music, (house, language), log).await {
+        let standing = standing(&dial, place.as_ref().map(|(trunk, _)| *trunk));
+        let mut seat =
+            self.seat((dialog, &leg.control, leg.voice.announcer()), ("called", standing), (house, language), log);
+        if let Some(gone) = self.introduce(transfer, (&mut seat, &mut leg), &music, (house, language), log).await {
             self.voice.flush();
             told(log, "attended", gone, None);
-            log.reasons("called", &dialog.reasons());
-            // Gone when the far side was first.
-            dialog.hang_up().await.ok();
+            log.reasons("called", &seat.reasons());
+            seat.leave().await;
             log.quality("called", &leg.control.stats());
             return (false, gone);
         }
-        let target = match &transfer.account {
-            // It is reached through Milo only.
-            Some(_) => None,
-            None => dialog.other_side().in_our_place().await.ok(),
+        // An account is reached through Milo only.
+        let called = seat.dialog().filter(|_| transfer.account.is_none()).map(Dialog::other_side);
+        let target = match called {
+            Some(called) => called.in_our_place().await.ok(),
+            None => None,
         };
         if let Some(target) = target {
-            let (outcome, has_left) = self.hand_over(&target, (&mut dialog, &mut leg), &music, log).await;
+            let (outcome, has_left) = self.hand_over(&target, (&mut seat, &mut leg), &music).await;
             let (result, status) = outcome.detail();
             told(log, "attended", result, status);
             let over = match outcome {
@@ -98,15 +102,15 @@ impl Line {
             };
             if let Some(over) = over {
                 self.voice.flush();
-                log.reasons("called", &dialog.reasons());
-                dialog.hang_up().await.ok();
+                log.reasons("called", &seat.reasons());
+                seat.leave().await;
                 log.quality("called", &leg.control.stats());
                 return over;
             }
         }
         self.voice.flush();
         told(log, "joined", "answered", None);
-        self.join_up((dialog, leg), music, (house, language), log).await;
+        self.join_up((seat, leg), music, (house, language), log).await;
         drop(place);
         (false, "joined")
     }
@@ -115,13 +119,13 @@ impl Line {
     async fn introduce(
         &mut self,
         transfer: &Transfer,
-        (dialog, leg): (&mut Dialog, &mut Leg),
+        (seat, leg): (&mut Seat<'_>, &mut Leg),
         music: &Waiting,
         (house, language): (&House, Language),
         log: &Record,
     ) -> Option<&'static str> {
         let words = transfer.announce.as_ref()?;
-        let Leg { ears, voice, control } = leg;
+        let Leg { ears, voice, .. } = leg;
         let saying = async {
             let said = announce(words, language, &house.engines.voice, voice).await;
             if let Err(error) = said {
@@ -131,7 +135,7 @@ impl Line {
         let silent = async { while !matches!(ears.next().await, Heard::Closed(_)) {} };
         let waited = select! {
             waited = self.while_it_plays(music, saying) => waited,
-            reason = follow(dialog, control, log) => Waited::CalledGone(reason),
+            reason = seat.follow() => Waited::CalledGone(reason),
             () = silent => Waited::CalledGone(EndReason::RemoteHangup),
         };
         match waited {
@@ -148,17 +152,16 @@ impl Line {
     async fn hand_over(
         &mut self,
         target: &Uri,
-        (dialog, leg): (&mut Dialog, &mut Leg),
+        (seat, leg): (&mut Seat<'_>, &mut Leg),
         music: &Waiting,
-        log: &Record,
     ) -> (Outcome, bool) {
         let other = self.other.clone();
         let mut referring = pin!(refer(&other, target));
-        let Leg { ears, control, .. } = leg;
+        let Leg { ears, .. } = leg;
         let silent = async { while !matches!(ears.next().await, Heard::Closed(_)) {} };
         let waited = select! {
             waited = self.while_it_plays(music, &mut referring) => waited,
-            reason = follow(dialog, control, log) => Waited::CalledGone(reason),
+            reason = seat.follow() => Waited::CalledGone(reason),
             () = silent => Waited::CalledGone(EndReason::RemoteHangup),
         };
         match waited {

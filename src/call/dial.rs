@@ -1,13 +1,10 @@
 //! The verb `dial`: somebody else is called, and the two hear each other until one of them hangs up.
 
-use std::{future::pending, time::Duration};
+use std::time::Duration;
 
-use milo_media::{
-    Bridge, Bridged, Control, Heard, Leg, Music, Side, bridge,
-    tone::{Country, Signal, Signals},
-};
+use milo_media::{Bridge, Bridged, Heard, Leg, Music, Side, bridge, tone::Signal};
 use milo_models::engine::Language;
-use milo_signaling::{Dialog, DialogEvent, EndReason, Forked, Newcomer, Progress};
+use milo_signaling::Dialog;
 use serde_json::json;
 use tokio::{
     select,
@@ -16,12 +13,15 @@ use tokio::{
 
 use super::{
     House, Record,
-    unanswered::{RINGING, Unanswered, Why},
+    refer::Standing,
+    ring::sounding,
+    seat::Seat,
+    unanswered::{Unanswered, Why},
     verbs::{Line, Waiting, heard},
 };
 use crate::{
     dialplan::{Dial, TrunkNames},
-    trunk::{self, CallingAs, Denied, Emergency, Place, Shown, Trunk, is_nobody},
+    trunk::{CallingAs, Emergency, Place, Trunk, is_nobody},
 };
 
 /// How long a caller hears why nobody came to the telephone.
@@ -94,11 +94,7 @@ impl Line {
         log: &mut Record,
     ) -> &'static str {
         let began = Instant::now();
-        let number = if dial.trunk.is_some() {
-            dial.to.clone()
-        } else {
-            dial.target().map(|uri| uri.user()).unwrap_or_default()
-        };
+        let number = dial.number();
         let outcome = match (house.trunks.emergency(&number), &dial.trunk) {
             (Some((number, emergency)), _) => self.emergency(emergency, dial, number, house, log).await,
             (None, Some(trunks)) => self.ring_over(dial, trunks, house, log).await,
@@ -110,7 +106,15 @@ impl Line {
                 let trunk = over.as_ref().map(|(trunk, _)| trunk.name());
                 log.event("dialled", json!({ "result": "answered", "trunk": trunk, "after_ms": took }));
                 let music = Waiting::of(&dial.music_files, &self.edition, house, log).await;
-                self.join_up(up, music, (house, language), log).await;
+                let (dialog, leg) = up;
+                let standing = standing(dial, over.as_ref().map(|(trunk, _)| *trunk));
+                let seat = self.seat(
+                    (dialog, &leg.control, leg.voice.announcer()),
+                    ("called", standing),
+                    (house, language),
+                    log,
+                );
+                self.join_up((seat, leg), music, (house, language), log).await;
                 drop(over);
                 "joined"
             }
@@ -131,20 +135,19 @@ impl Line {
     /// Joins the caller with somebody who has answered, until one of the two hangs up.
     pub(super) async fn join_up(
         &mut self,
-        (mut dialog, mut leg): (Dialog, Leg),
+        (mut seat, mut leg): (Seat<'_>, Leg),
         music: Waiting,
         (house, language): (&House, Language),
         log: &mut Record,
     ) {
         let far = leg.control.clone();
-        let ended = match self.prepare(&mut dialog, &mut leg, (house, language), log).await {
-            Ok(()) => self.talk_with(&mut dialog, leg, music, log).await,
+        let ended = match self.prepare(&mut seat, &mut leg, (house, language), log).await {
+            Ok(()) => self.talk_with(&mut seat, leg, music, log).await,
             Err(ended) => ended,
         };
         self.reel.part();
-        log.reasons("called", &dialog.reasons());
-        // Gone when the far side was first.
-        dialog.hang_up().await.ok();
+        log.reasons("called", &seat.reasons());
+        seat.leave().await;
         let stats = far.stats();
         log.quality("called", &stats);
         log.event("parted", json!({ "why": ended, "received": stats.received, "lost": stats.lost }));
@@ -184,7 +187,7 @@ impl Line {
         }
     }
 
-    /// Calls an address, or an account. At a trunk's own gateway what the trunk may and may not holds all the same.
+    /// Calls an address, or an account. An address at a trunk's gateway is called over the trunk, and under its rules.
     pub(super) async fn ring_address<'h>(
         &mut self,
         (dial, music): (&Dial, Option<&Waiting>),
@@ -192,13 +195,17 @@ impl Line {
         house: &'h House,
         log: &Record,
     ) -> Result<Up<'h>, Failure> {
-        let Some(trunk) = dial.target().ok().and_then(|address| house.trunks.at(&address)) else {
+        let trunk = match dial.target() {
+            Ok(address) => house.trunks.at(&address).await,
+            Err(_) => None,
+        };
+        let Some(trunk) = trunk else {
             return Ok((self.ring_at((dial, music), None, house, log).await?, None));
         };
         let from = dial.says().map_or(CallingAs::Trunk, CallingAs::Plan);
-        self.may_call(number, house)?;
+        self.about().may_call(number, house)?;
         let mut place = trunk.admit(number, from).map_err(Unanswered::from)?;
-        match self.ring_at((dial, music), None, house, log).await {
+        match self.ring_at((dial, music), Some(trunk), house, log).await {
             Ok(up) => {
                 place.answered();
                 Ok((up, Some((trunk, place))))
@@ -212,18 +219,6 @@ impl Line {
         }
     }
 
-    /// Whether the caller's account may call this number over a trunk. Who has taken the caller's place has the rights of its own
-    /// account; the caller's are not handed on.
-    pub(super) fn may_call(&self, number: &str, house: &House) -> Result<(), Unanswered> {
-        let newcomer = self.other.newcomer();
-        let account = newcomer.as_ref().map_or(self.account.as_deref(), Newcomer::account);
-        let may = match account {
-            Some(account) => house.accounts.may_call(account, number),
-            None => self.account.is_none(),
-        };
-        if may { Ok(()) } else { Err(Denied::Account.into()) }
-    }
-
     /// Calls over the first of these trunks that gets through; gives it and the call's place on it.
     async fn ring_over<'h>(
         &mut self,
@@ -233,7 +228,7 @@ impl Line {
         log: &Record,
     ) -> Result<Up<'h>, Failure> {
         let from = dial.says().map_or(CallingAs::Trunk, CallingAs::Plan);
-        self.may_call(&dial.to, house)?;
+        self.about().may_call(&dial.to, house)?;
         let mut last = Unanswered::not_placed();
         for trunk in trunks.names().iter().filter_map(|name| house.trunks.named(name)) {
             let began = Instant::now();
@@ -263,145 +258,17 @@ impl Line {
         Err(last.into())
     }
 
-    /// Places the call and waits for its answer. The caller hears what the far network plays meanwhile; where it plays
-    /// nothing, that it rings (RFC 3960 section 3.2). Or this music, whatever there is to be heard.
-    async fn ring_at(
-        &mut self,
-        (dial, music): (&Dial, Option<&Waiting>),
-        trunk: Option<&Trunk>,
-        house: &House,
-        log: &Record,
-    ) -> Result<(Dialog, Leg), Failure> {
-        let not_up = || Failure::from(Unanswered::not_up());
-        let mut outgoing = self.placed(dial, trunk, house, log).await?;
-        let until = self.until.min(Instant::now() + Duration::from_secs(dial.seconds));
-        let Self { ears, voice, .. } = self;
-        let (mut ringing, mut next, mut far, mut is_heard) = (None, None, None::<Leg>, false);
-        let mut rang = false;
-        let mut music = music.map(Waiting::frames);
-        loop {
-            next = next.or_else(|| match &mut music {
-                Some(music) => music.next(),
-                None => ringing.as_mut().filter(|_| !is_heard).and_then(Iterator::next),
-            });
-            let speaking = async {
-                match next {
-                    Some(frame) => voice.play(frame).await,
-                    None => pending().await,
-                }
-            };
-            let early = async {
-                match &mut far {
-                    Some(leg) => leg.ears.next().await,
-                    None => pending().await,
-                }
-            };
-            select! {
-                progress = outgoing.next() => match progress {
-                    Progress::Ringing(status) => {
-                        rang |= status == RINGING;
-                        ringing = ringing.or_else(|| sounding(dial, Signal::Ringback));
-                    }
-                    Progress::Early(leg) => far = Some(leg),
-                    Progress::Answered(dialog, leg) => {
-                        voice.flush();
-                        return Ok((dialog, leg));
-                    }
-                    Progress::AnsweredEarly(dialog) => {
-                        voice.flush();
-                        return far.map(|leg| (dialog, leg)).ok_or_else(not_up);
-                    }
-                    Progress::Rejected { code, reason } => {
-                        voice.flush();
-                        return Err(Unanswered::refused_over(trunk, (code, &reason), rang).into());
-                    }
-                    Progress::Failed(_) | Progress::Over => return Err(not_up()),
-                },
-                heard = early => match (heard, &far) {
-                    (Heard::Closed(_), _) => return Err(not_up()),
-                    // A leg without packets hears silence, which is no reason to stop the ringing.
-                    (Heard::Frame(heard), Some(leg))
-                        if music.is_none() && (is_heard || leg.control.stats().received > 0) =>
-                    {
-                        if !is_heard {
-                            voice.flush();
-                        }
-                        is_heard = true;
-                        next = Some(heard.frame);
-                    }
-                    _ => {}
-                },
-                heard = heard(ears, until) => match heard {
-                    Some(Heard::Digit(key)) => log.pressed(key),
-                    // What the caller says to the ringing is of no interest.
-                    Some(_) => {}
-                    None => {
-                        voice.flush();
-                        // Letting go of `outgoing` gives up the call.
-                        let was_heard = ringing.is_some() || far.is_some();
-                        let gone = ears.is_none();
-                        return Err(if gone { Failure::Gone } else { Unanswered::no_answer(was_heard).into() });
-                    }
-                },
-                () = speaking => next = None,
-            }
-        }
-    }
-
-    /// Places the call: every telephone of an account, a number over a trunk, or an address.
-    pub(super) async fn placed(
-        &self,
-        dial: &Dial,
-        trunk: Option<&Trunk>,
-        house: &House,
-        log: &Record,
-    ) -> Result<Forked, Unanswered> {
-        // What is known of the caller says nothing of who has taken its place.
-        let newcomer = self.other.newcomer().map(|newcomer| newcomer.uri.user()).filter(|_| !self.caller.is_empty());
-        let caller = newcomer.as_ref().unwrap_or(&self.caller);
-        let shown = Shown {
-            from: dial.says(),
-            caller,
-            is_private: dial.is_private(),
-            came: self.came.as_ref().filter(|_| newcomer.is_none()),
-            fields: &dial.headers,
-        };
-        let placed = match (trunk, &dial.account) {
-            (Some(trunk), _) => {
-                let caller = house.caller_for(&dial.to);
-                trunk.call(&caller, &dial.to, &shown).await.map(Forked::from)
-            }
-            (None, Some(account)) => {
-                let from = shown.from.or_else(|| trunk::number(caller)).unwrap_or("milo");
-                let all = house.accounts.call(&house.caller, account, &shown.introduce(from)).await.transpose();
-                all.ok_or_else(Unanswered::not_registered)?
-            }
-            (None, None) => {
-                let target = dial.target().map_err(|_| Unanswered::not_placed())?;
-                house.caller.call(&target, shown.introduce(shown.from.unwrap_or("milo"))).await.map(Forked::from)
-            }
-        };
-        let outgoing = placed.map_err(|error| {
-            // The error may name whom it was to be, which is for a developer's eyes.
-            tracing::warn!(call.id = %log.id(), "a plan placed no call; `debug` says why");
-            tracing::debug!(call.id = %log.id(), %error, "a plan placed no call");
-            Unanswered::unplaced(&error)
-        })?;
-        outgoing.call_ids().for_each(|call_id| log.leg("called", call_id));
-        Ok(outgoing)
-    }
-
     /// Who is called hears that the call is recorded, if it is, before the caller hears it. Fails when there is nobody to be
     /// joined any more; says who is gone.
     async fn prepare(
         &mut self,
-        dialog: &mut Dialog,
+        seat: &mut Seat<'_>,
         leg: &mut Leg,
         (house, language): (&House, Language),
         log: &Record,
     ) -> Result<(), String> {
         let Self { ears, until, reel, .. } = self;
-        let (called, control) = (leg.voice.announcer(), leg.control.clone());
+        let called = leg.voice.announcer();
         // What is said meanwhile is heard by nobody; a key may be for the recording.
         let waiting = async {
             while let Some(heard) = heard(ears, *until).await {
@@ -413,17 +280,16 @@ impl Line {
         let silent = async { while !matches!(leg.ears.next().await, Heard::Closed(_)) {} };
         select! {
             () = reel.introduce(called, house, language) => Ok(()),
-            reason = follow(dialog, &control, log) => Err(format!("the one who was called: {reason}")),
+            reason = seat.follow() => Err(format!("the one who was called: {reason}")),
             () = silent => Err(NO_PACKETS.into()),
             () = waiting => Err(if ears.is_none() { "the caller hung up".into() } else { super::TIME_UP.into() }),
         }
     }
 
     /// The two hear each other until one hangs up; says who it was. Whom the other puts on hold hears the music.
-    async fn talk_with(&mut self, dialog: &mut Dialog, leg: Leg, music: Waiting, log: &Record) -> String {
+    async fn talk_with(&mut self, seat: &mut Seat<'_>, leg: Leg, music: Waiting, log: &Record) -> String {
         let Some(ears) = self.ears.take() else { return "the caller was gone".into() };
         let (voice, control) = (std::mem::take(&mut self.voice), self.control.clone());
-        let far = leg.control.clone();
         let mut joined = bridge(Leg { ears, voice, control }, leg, None);
         joined.music(Music::new(move || music.frames()));
         let ended = select! {
@@ -431,7 +297,7 @@ impl Line {
                 Side::A => "the caller hung up".to_owned(),
                 Side::B => NO_PACKETS.to_owned(),
             },
-            reason = follow(dialog, &far, log) => format!("the one who was called: {reason}"),
+            reason = seat.follow() => format!("the one who was called: {reason}"),
             () = sleep_until(self.until) => super::TIME_UP.to_owned(),
         };
         let (Leg { ears, voice, .. }, _far) = joined.part();
@@ -454,21 +320,11 @@ async fn closed(joined: &mut Bridge, log: &Record) -> Side {
     }
 }
 
-/// Media changes go to the leg, until the far side hangs up.
-pub(super) async fn follow(dialog: &mut Dialog, control: &Control, log: &Record) -> EndReason {
-    loop {
-        match dialog.next().await {
-            DialogEvent::MediaChange(session) => control.change(session),
-            DialogEvent::Key(press) => control.hear_key(press.key, press.duration),
-            DialogEvent::Text(text) => log.texted("called", &text),
-            DialogEvent::Transfer(_) => super::decline(dialog).await,
-            DialogEvent::Replaced(_) => {}
-            DialogEvent::Ended(reason) => return reason,
-        }
+/// What somebody may have Milo do who was called so.
+pub(super) fn standing(dial: &Dial, trunk: Option<&Trunk>) -> Standing {
+    match (trunk, &dial.account) {
+        (Some(trunk), _) => Standing::over(trunk),
+        (None, Some(account)) => Standing::Account(account.clone()),
+        (None, None) => Standing::Called,
     }
-}
-
-/// The frames of a signal, as the country of the plan gives it.
-fn sounding(dial: &Dial, signal: Signal) -> Option<Signals> {
-    Country::of_code(&dial.country).map(|country| Signals::new(country.pattern(signal)))
 }

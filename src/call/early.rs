@@ -2,19 +2,20 @@
 
 use std::{iter, ops::ControlFlow, pin::pin, sync::Arc, time::Duration};
 
-use milo_media::SAMPLE_RATE;
-use milo_signaling::{Dialog, Early, Invitation};
+use milo_media::{Control, SAMPLE_RATE};
+use milo_signaling::{Dialog, DialogEvent, Early, Invitation};
 use serde_json::json;
 use tokio::{
     select,
     time::{Instant, sleep_until},
 };
 
-use super::{Course, End, House, Record, follow, given_up, refuse, verbs::Line};
+use super::{Course, End, House, Record, given_up, record::Notes, refuse, verbs::Line};
 use crate::{
     dialplan::{Action, Edition},
     error::Error,
     store::HangupBy,
+    texts,
     trunk::Trunk,
 };
 
@@ -63,7 +64,7 @@ pub(super) async fn play(
             None
         });
         select! {
-            end = follow(early.dialog(), &control, (&notes, &house.metrics)) => {
+            end = follow(early.dialog(), &control, (&notes, house)) => {
                 log.reasons("caller", &early.dialog().reasons());
                 return Ok(ControlFlow::Break(end));
             }
@@ -76,6 +77,23 @@ pub(super) async fn play(
     }
     let dialog = early.answer().await?;
     Ok(ControlFlow::Continue((dialog, line)))
+}
+
+/// Watches the dialog before the answer; its end is the call's end.
+async fn follow(dialog: &mut Dialog, control: &Control, (notes, house): (&Notes, &House)) -> End {
+    loop {
+        match dialog.next().await {
+            DialogEvent::MediaChange(session) => control.change(session),
+            DialogEvent::Key(press) => control.hear_key(press.key, press.duration),
+            DialogEvent::Text(text) => {
+                house.metrics.message("in", texts::RECEIVED);
+                notes.texted("caller", &text);
+            }
+            // Neither is taken before the answer.
+            DialogEvent::Transfer(_) | DialogEvent::Replaced(_) => {}
+            DialogEvent::Ended(reason) => return End::of(&reason, &dialog.reasons()),
+        }
+    }
 }
 
 /// Whether what is heard early ends with this verb.

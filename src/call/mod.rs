@@ -1,6 +1,8 @@
 //! One call from invitation, or order, to log row: a straight line with one owner. Hanging up is dropping it.
 
+mod about;
 mod again;
+mod arrival;
 mod ask;
 mod attend;
 mod bridge;
@@ -17,8 +19,12 @@ mod queue;
 mod record;
 mod recording;
 mod reel;
+mod refer;
 mod registry;
 mod retention;
+mod ring;
+mod seat;
+mod seats;
 mod spoken;
 mod target;
 mod text;
@@ -30,9 +36,8 @@ mod webhook;
 
 use std::{ops::ControlFlow, path::PathBuf, pin::pin, sync::Arc, time::Duration};
 
-use jiff::Timestamp;
-use milo_media::{Cleaning, Control, MediaError, prompt::Prompts};
-use milo_signaling::{Caller, Dialog, DialogEvent, EndReason, Identity, Invitation, Reason, SignalingError, Uri};
+use milo_media::{Cleaning, MediaError, prompt::Prompts};
+use milo_signaling::{Caller, Dialog, EndReason, Invitation, Reason, SignalingError, Uri};
 use serde_json::json;
 use tokio::{
     select,
@@ -42,19 +47,20 @@ use tokio::{
 use crate::{
     accounts::{self, Accounts},
     config,
-    dialplan::{Action, Edition, Editions, Facts, Identified, Variables},
+    dialplan::{Action, Edition, Editions, Variables},
     engines::Engines,
     error::Error,
     metrics::Metrics,
-    store::{HangupBy, LogWriter, Stamp},
-    texts::{self, Texts},
-    trunk::{Came, Direction, Trunk, Trunks, dialled},
+    store::{HangupBy, LogWriter},
+    texts::Texts,
+    trunk::{Came, Direction, Trunk, Trunks},
     webhook::Webhooks,
 };
+use arrival::{believed, facts};
 use course::Course;
 use perform::perform;
-use record::Notes;
 use reel::Reel;
+use refer::Standing;
 use registry::Entry;
 use verbs::Line;
 
@@ -67,6 +73,7 @@ pub use recording::Recordings;
 pub use reel::RecordingNow;
 pub use registry::{Done, Live, Unreached};
 pub use retention::{daily, delete_recordings, forget_calls};
+pub use seats::Seats;
 pub(crate) use target::{Target, first, refusal, target};
 pub use waiting::{Left, LineReport, WaiterReport, Waiters};
 
@@ -90,6 +97,8 @@ pub struct House {
     pub recordings: Recordings,
     /// The calls that are up.
     pub live: Arc<Live>,
+    /// Who sits at either end of those calls.
+    pub seats: Arc<Seats>,
     /// Those who wait for somebody.
     pub waiters: Arc<Waiters>,
     /// Whom plans may ask by HTTP.
@@ -136,43 +145,6 @@ impl House {
     }
 }
 
-/// What a plan may be chosen by.
-fn facts(invitation: &Invitation, trunk: Option<&Trunk>, identity: &Identity, edition: &Edition) -> Facts {
-    let named = |name: &str| {
-        let all: Vec<_> = invitation.header_all(name).collect();
-        (!all.is_empty()).then(|| (name.to_owned(), all.join(", ")))
-    };
-    Facts {
-        from: invitation.from_number().into(),
-        to: invitation.to_number().into(),
-        trunk: trunk.map(|trunk| trunk.name().to_owned()),
-        headers: edition.dialplans.header_names().filter_map(named).collect(),
-        at: Timestamp::from_millisecond(Stamp::now().millis()).unwrap_or_default(),
-        identity: identified(identity),
-    }
-}
-
-/// What is believed of a caller beside its From. What a trunk says is; a telephone that is registered here, or somebody on this
-/// machine, may write what it likes (RFC 3324), and is heard only where it wants less to be shown.
-fn believed(invitation: &Invitation, trunk: Option<&Trunk>) -> Identity {
-    let said = invitation.identity();
-    match trunk {
-        Some(_) if invitation.account().is_none() => said.clone(),
-        _ => Identity { is_private: said.is_private, ..Identity::default() },
-    }
-}
-
-/// The same as plans know it.
-fn identified(identity: &Identity) -> Identified {
-    let first = identity.diverted.first();
-    Identified {
-        asserted: identity.asserted.iter().find_map(dialled).unwrap_or_default(),
-        is_private: identity.is_private,
-        diverted_from: first.and_then(|one| dialled(&one.from)).unwrap_or_default(),
-        diverted_why: first.map(|one| one.why.clone()).unwrap_or_default(),
-    }
-}
-
 /// How a call ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct End {
@@ -183,6 +155,16 @@ struct End {
 impl End {
     fn new(by: HangupBy, reason: impl Into<String>) -> Self {
         Self { by, reason: reason.into() }
+    }
+
+    /// The dialog with the caller has ended, and they have said so of it.
+    fn of(ended: &EndReason, said: &[Reason]) -> Self {
+        let by = match ended {
+            EndReason::RemoteHangup | EndReason::Cancelled | EndReason::Rejected { .. } => HangupBy::Caller,
+            EndReason::Unacknowledged | EndReason::SessionExpired | EndReason::Lost { .. } => HangupBy::Network,
+            EndReason::BadMedia(_) | EndReason::Shutdown => HangupBy::Milo,
+        };
+        Self::new(by, because(ended.to_string(), said))
     }
 }
 
@@ -201,8 +183,9 @@ pub async fn run(house: Arc<House>, mut invitation: Invitation) {
         return;
     }
     let of_account = match invitation.account() {
-        Some(account) if !is_urgent => house.accounts.admit(account),
-        _ => Ok(None),
+        Some(account) if is_urgent => house.accounts.admit_for_help(account),
+        Some(account) => house.accounts.admit(account),
+        None => Ok(None),
     };
     let of_account = match of_account {
         Ok(place) => place,
@@ -275,33 +258,39 @@ async fn take(
     };
     line.came = Some(came);
     let entry = house.live.place(log.key());
-    up(house, (dialog, line, entry), trunk, &mut course, log).await
+    let standing = match (&line.account, trunk) {
+        (Some(account), _) => Standing::Account(account.clone()),
+        (None, Some(trunk)) => Standing::over(trunk),
+        (None, None) => Standing::Unknown,
+    };
+    up(house, (dialog, line, entry), (trunk, standing), &mut course, log).await
 }
 
 /// The verbs on a line that is up, whoever called whom.
 async fn up(
     house: &House,
-    (mut dialog, mut line, entry): (Dialog, Line, Entry),
-    trunk: Option<&Trunk>,
+    (dialog, mut line, entry): (Dialog, Line, Entry),
+    (trunk, standing): (Option<&Trunk>, Standing),
     course: &mut Course<'_>,
     log: &mut Record,
 ) -> Result<End, Error> {
     log.answered(&line.reel);
-    let notes = log.notes();
     let orders = entry.answered();
     let serving = line.reel.clone().serve(orders, house, course.language());
     let control = line.control.clone();
     let recorded = house.recordings.wanted(course.plan(), trunk);
     let until = line.until + OVERTIME;
+    let with = (dialog, &control, line.voice.announcer());
+    let mut seat = line.seat(with, ("caller", standing), (house, course.language()), log);
     let end = {
         let serving = pin!(serving);
         let mut verbs = pin!(perform(house, recorded, course, &mut line, log));
         // When the dialog ends first, the verb that runs hears that the line is closed and writes down how far it came.
         select! {
-            end = follow(&mut dialog, &control, (&notes, &house.metrics)) => {
+            ended = seat.follow() => {
                 control.end();
                 timeout(LAST_LINES, &mut verbs).await.ok();
-                Ok(end)
+                Ok(End::of(&ended, &seat.reasons()))
             }
             () = entry.hung_up() => {
                 control.end();
@@ -318,11 +307,10 @@ async fn up(
             never = serving => match never {},
         }
     };
-    log.reasons("caller", &dialog.reasons());
+    log.reasons("caller", &seat.reasons());
     log.quality("caller", &control.stats());
     line.reel.stop();
-    // Gone when the caller was first.
-    dialog.hang_up().await.ok();
+    seat.leave().await;
     line.reel.finish().await;
     end
 }
@@ -362,43 +350,6 @@ async fn redirect(invitation: Invitation, action: &Action, variables: &Variables
             refuse(invitation, 404, "").await
         }
     }
-}
-
-/// Watches the dialog: media changes go to the leg, its end is the call's end.
-async fn follow(dialog: &mut Dialog, control: &Control, (notes, metrics): (&Notes, &Metrics)) -> End {
-    let call = notes.key();
-    loop {
-        match dialog.next().await {
-            DialogEvent::MediaChange(session) => {
-                tracing::debug!(call.id = %call, "the caller changed the media");
-                control.change(session);
-            }
-            DialogEvent::Key(press) => control.hear_key(press.key, press.duration),
-            DialogEvent::Text(text) => {
-                metrics.message("in", texts::RECEIVED);
-                notes.texted("caller", &text);
-            }
-            DialogEvent::Transfer(_) => decline(dialog).await,
-            DialogEvent::Replaced(newcomer) => {
-                let account = newcomer.account();
-                tracing::info!(call.id = %call, account, "somebody else has taken the caller's place");
-            }
-            DialogEvent::Ended(reason) => {
-                let by = match reason {
-                    EndReason::RemoteHangup | EndReason::Cancelled | EndReason::Rejected { .. } => HangupBy::Caller,
-                    EndReason::Unacknowledged | EndReason::SessionExpired | EndReason::Lost { .. } => HangupBy::Network,
-                    EndReason::BadMedia(_) | EndReason::Shutdown => HangupBy::Milo,
-                };
-                return End::new(by, because(reason.to_string(), &dialog.reasons()));
-            }
-        }
-    }
-}
-
-/// Nobody sends Milo to call somebody at Milo's cost.
-async fn decline(dialog: &Dialog) {
-    // Gone when the call was over first.
-    dialog.refuse_transfer(603).await.ok();
 }
 
 #[cfg(test)]

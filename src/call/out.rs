@@ -13,6 +13,7 @@ use tokio::{
 use super::{
     Course, End, HUNG_UP, House, Placement, Record,
     order::{Whom, facts},
+    refer::Standing,
     unanswered::{RINGING, Unanswered, Why},
     up,
     verbs::Line,
@@ -20,7 +21,7 @@ use super::{
 use crate::{
     dialplan::{Action, Variables},
     store::{HangupBy, Outcome},
-    trunk::{CallingAs, Place, Shown, Trunk},
+    trunk::{CallingAs, Denied, Place, Shown, Trunk},
 };
 
 /// Somebody who has answered, and how they were reached.
@@ -70,7 +71,8 @@ pub async fn place(house: Arc<House>, placement: Placement) {
             variables.into_iter().for_each(|(name, value)| values.set(&name, value));
             let mut course = Course::new(&edition.dialplans, plan, values);
             pass_to_the_answer(&mut course);
-            up(&house, (dialog, line, entry), trunk, &mut course, &mut log).await
+            let standing = trunk.map_or(Standing::Called, Standing::over);
+            up(&house, (dialog, line, entry), (trunk, standing), &mut course, &mut log).await
         }
         // It was looked up in this very edition.
         None => Ok(End::new(HangupBy::Milo, "the plan is gone")),
@@ -121,11 +123,13 @@ struct Calling<'h, 'l> {
 
 impl<'h> Calling<'h, '_> {
     fn shown<'s>(&'s self, from: Option<&'s str>) -> Shown<'s> {
-        Shown { from, caller: "", is_private: self.private, came: None, fields: &self.headers }
+        Shown { from, caller: "", is_private: self.private, came: None, fields: &self.headers, replaces: None }
     }
 
     async fn reach(&mut self, whom: Whom) -> Result<Reached<'h>, Unanswered> {
         let reached = match whom {
+            // By another name than the trunk's own, which was refused at once.
+            Whom::Address(uri) if self.house.trunks.at(&uri).await.is_some() => Err(Denied::Gateway.into()),
             Whom::Address(uri) => {
                 let from = self.from.unwrap_or("milo").to_owned();
                 self.log.event("dialling", json!({ "caller_id": from }));

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{Course, End, House, Left, Line, Record, TIME_UP, ask::Gathered};
 use crate::{
-    agent::Ending,
+    agent::{Ending, News},
     dialplan::{Action, Gather, TRANSFER_RESULT, Variables},
     error::Error,
     store::HangupBy,
@@ -53,11 +53,15 @@ pub(super) async fn perform(
             Action::Echo {} => line.echo().await,
             Action::Play(_) | Action::Music { .. } | Action::Tone { .. } => line.sound(&action, house, log).await,
             Action::Recording(step) => line.turn_recording(*step, house, language, log).await,
-            Action::Dial(dial) => drop(line.dial(dial, house, language, log).await),
+            Action::Dial(dial) => {
+                let result = line.dial(dial, house, language, log).await;
+                log.news(News::CameBack(result));
+            }
             Action::Message(message) => line.text(message, house, log).await,
             Action::Transfer(transfer) => {
                 let (is_away, result) = line.transfer(transfer, house, language, log).await;
                 course.variables.set(TRANSFER_RESULT, result.into());
+                log.news(News::CameBack(result));
                 if is_away {
                     return Ok(End::new(HangupBy::Milo, "the caller was transferred"));
                 }

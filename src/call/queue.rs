@@ -21,6 +21,10 @@ use tokio::{
 
 use super::{
     House, Record,
+    about::About,
+    dial::standing,
+    record::Notes,
+    refer::Standing,
     unanswered::Unanswered,
     verbs::{Line, Waiting, heard},
     waiting::{Engaged, Left, Ticket},
@@ -28,7 +32,7 @@ use super::{
 use crate::{
     agent::spoken,
     dialplan::{Dial, Queue, Ring},
-    trunk::{CallingAs, Place},
+    trunk::{Place, Trunk},
 };
 
 /// How often it is looked who is free whom nobody told of: those who rested.
@@ -37,21 +41,33 @@ const LOOK: Duration = Duration::from_secs(1);
 const PLACING: Duration = Duration::from_secs(5);
 
 /// Somebody who is rung.
-struct Ringing {
+struct Ringing<'h> {
     engaged: Engaged,
-    outgoing: Forked,
+    stage: Stage<'h>,
     /// What it sounds like there, which nobody hears before the answer.
     early: Option<Leg>,
     /// The call's place on the trunk whose gateway was called.
     over: Option<Place>,
+    standing: Standing,
     until: Instant,
 }
+
+/// How far the call to them is.
+enum Stage<'h> {
+    /// DNS may be asked, or a connection be made; whoever waits is listened to meanwhile.
+    Placing(Placing<'h>),
+    Rings(Forked),
+}
+
+type Placed<'h> = Result<(Forked, Option<(&'h Trunk, Place)>), Unanswered>;
+type Placing<'h> = Pin<Box<dyn Future<Output = Placed<'h>> + Send + 'h>>;
 
 /// Words on their way to being sound.
 type Making<'h> = Pin<Box<dyn Future<Output = Option<Arc<[i16]>>> + Send + 'h>>;
 
 /// What came of ringing.
-enum Rang {
+enum Rang<'h> {
+    Placed(Placed<'h>),
     Answered(Dialog, Leg),
     Early(Leg),
     Failed(Unanswered),
@@ -82,27 +98,34 @@ impl Line {
         );
         if let Some(((dialog, leg), mut ringing)) = answered {
             ringing.over.iter_mut().for_each(Place::answered);
-            self.join_up((dialog, leg), music, (house, language), log).await;
+            let seat = self.seat(
+                (dialog, &leg.control, leg.voice.announcer()),
+                ("called", ringing.standing.clone()),
+                (house, language),
+                log,
+            );
+            self.join_up((seat, leg), music, (house, language), log).await;
             ringing.engaged.rests(Duration::from_secs(queue.rest_seconds));
         }
         left
     }
 
     /// Until somebody answers, or the caller or the time says that it is enough.
-    async fn wait_in_line(
+    async fn wait_in_line<'h>(
         &mut self,
         queue: &Queue,
         ticket: &mut Ticket,
         music: &Waiting,
-        (house, language): (&House, Language),
+        (house, language): (&'h House, Language),
         log: &Record,
-    ) -> (Left, Option<((Dialog, Leg), Ringing)>) {
+    ) -> (Left, Option<((Dialog, Leg), Ringing<'h>)>) {
         let agents = queue.agents();
         let names: Vec<String> = agents.iter().map(name).collect();
         let late = Instant::now() + Duration::from_secs(queue.seconds);
         let every = (queue.announce_seconds > 0).then(|| Duration::from_secs(queue.announce_seconds));
         let mut moved = house.waiters.moved();
-        let mut ringing: Vec<Ringing> = Vec::new();
+        let mut ringing: Vec<Ringing<'h>> = Vec::new();
+        let (about, notes) = (self.about(), log.notes());
         let (mut frames, mut words) = (music.frames(), VecDeque::new());
         let mut next: Option<Frame> = None;
         let mut announce_at = every.map(|_| Instant::now());
@@ -112,7 +135,8 @@ impl Line {
             let looks = ringing.is_empty() || queue.ring == Ring::All;
             if looks {
                 for engaged in ticket.engage(&names, queue.ring == Ring::All) {
-                    ringing.extend(self.ring_agent(engaged, &agents, queue, house, log).await);
+                    let agent = agents.get(engaged.at).cloned();
+                    ringing.extend(agent.map(|agent| ring(engaged, agent, (&about, &notes), queue, house)));
                 }
                 if ringing.is_empty() {
                     ticket.rings_no_more();
@@ -147,9 +171,16 @@ impl Line {
             };
             select! {
                 (at, rang) = progress(&mut ringing) => match rang {
+                    Rang::Placed(Ok((outgoing, over))) => {
+                        let (one, ring) = (&mut ringing[at], Duration::from_secs(queue.ring_seconds));
+                        one.standing = standing(&agents[one.engaged.at], over.as_ref().map(|(trunk, _)| *trunk));
+                        one.over = over.map(|(_, place)| place);
+                        (one.stage, one.until) = (Stage::Rings(outgoing), Instant::now() + ring);
+                    }
+                    Rang::Placed(Err(why)) => give_up(ringing.swap_remove(at), why, queue, log),
                     Rang::Answered(dialog, leg) => {
                         let one = ringing.swap_remove(at);
-                        // Letting go of the others gives up their calls.
+                        answered_elsewhere(ringing);
                         return (Left::Answered, Some(((dialog, leg), one)));
                     }
                     Rang::Early(leg) => ringing[at].early = Some(leg),
@@ -162,7 +193,7 @@ impl Line {
                     }
                 }
                 taker = ticket.offered() => {
-                    ringing.clear();
+                    answered_elsewhere(std::mem::take(&mut ringing));
                     if self.lend(taker, log).await {
                         return (Left::Answered, None);
                     }
@@ -198,54 +229,31 @@ impl Line {
             }
         }
     }
+}
 
-    /// Rings somebody; nothing when that cannot be done, and they are left in peace for a while.
-    async fn ring_agent(
-        &self,
-        mut engaged: Engaged,
-        agents: &[Dial],
-        queue: &Queue,
-        house: &House,
-        log: &Record,
-    ) -> Option<Ringing> {
-        let agent = agents.get(engaged.at)?;
-        let rung = timeout(PLACING, self.place_to(agent, house, log)).await;
-        match rung.unwrap_or_else(|_| Err(Unanswered::not_placed())) {
-            Ok((outgoing, over)) => {
-                let until = Instant::now() + Duration::from_secs(queue.ring_seconds);
-                Some(Ringing { engaged, outgoing, early: None, over, until })
-            }
-            Err(why) => {
-                log.event("agent", json!({ "agent": engaged.agent, "result": why.result() }));
-                engaged.rests(Duration::from_secs(queue.rest_seconds));
-                None
-            }
-        }
-    }
+/// Begins to ring somebody.
+fn ring<'h>(
+    engaged: Engaged,
+    agent: Dial,
+    (about, notes): (&About, &Notes),
+    queue: &Queue,
+    house: &'h House,
+) -> Ringing<'h> {
+    let (about, notes) = (about.clone(), notes.clone());
+    let standing = standing(&agent, None);
+    let placing = Box::pin(async move {
+        let placing = timeout(PLACING, about.place_to(&agent, house, &notes));
+        placing.await.unwrap_or_else(|_| Err(Unanswered::not_placed()))
+    });
+    let until = Instant::now() + PLACING + Duration::from_secs(queue.ring_seconds);
+    Ringing { engaged, stage: Stage::Placing(placing), early: None, over: None, standing, until }
+}
 
-    /// Places a call to an agent: an account, or an address, over the trunk's terms where it is at a trunk's gateway.
-    async fn place_to(&self, agent: &Dial, house: &House, log: &Record) -> Result<(Forked, Option<Place>), Unanswered> {
-        let Some(address) = agent.target().ok().filter(|_| agent.account.is_none()) else {
-            return Ok((self.placed(agent, None, house, log).await?, None));
-        };
-        if house.trunks.emergency(&address.user()).is_some() {
-            // Nobody there waits for a caller of ours.
-            return Err(Unanswered::not_placed());
-        }
-        let over = match house.trunks.at(&address) {
-            Some(trunk) => {
-                let from = agent.says().map_or(CallingAs::Trunk, CallingAs::Plan);
-                self.may_call(&address.user(), house)?;
-                Some(trunk.admit(&address.user(), from)?)
-            }
-            None => None,
-        };
-        match self.placed(agent, None, house, log).await {
-            Ok(outgoing) => Ok((outgoing, over)),
-            Err(why) => {
-                over.into_iter().filter(|_| why.is_unsent()).for_each(Place::unused);
-                Err(why)
-            }
+/// Whoever is rung and is not needed any more shows no missed call.
+fn answered_elsewhere(ringing: Vec<Ringing<'_>>) {
+    for one in ringing {
+        if let Stage::Rings(outgoing) = one.stage {
+            outgoing.answered_elsewhere();
         }
     }
 }
@@ -256,7 +264,7 @@ fn name(agent: &Dial) -> String {
 }
 
 /// Somebody did not come to the telephone.
-fn give_up(mut ringing: Ringing, why: Unanswered, queue: &Queue, log: &Record) {
+fn give_up(mut ringing: Ringing<'_>, why: Unanswered, queue: &Queue, log: &Record) {
     let Unanswered { status, phrase, .. } = &why;
     let agent = &ringing.engaged.agent;
     log.event("agent", json!({ "agent": agent, "result": why.result(), "status": status, "phrase": phrase }));
@@ -264,17 +272,25 @@ fn give_up(mut ringing: Ringing, why: Unanswered, queue: &Queue, log: &Record) {
 }
 
 /// The next that happens to one of those who are rung. Cancel safe.
-async fn progress(ringing: &mut [Ringing]) -> (usize, Rang) {
+async fn progress<'h>(ringing: &mut [Ringing<'h>]) -> (usize, Rang<'h>) {
     loop {
         let (at, progress) = poll_fn(|context| {
             for (at, one) in ringing.iter_mut().enumerate() {
-                if let Poll::Ready(progress) = pin!(one.outgoing.next()).poll(context) {
+                let progress = match &mut one.stage {
+                    Stage::Placing(placing) => placing.as_mut().poll(context).map(Err),
+                    Stage::Rings(outgoing) => pin!(outgoing.next()).poll(context).map(Ok),
+                };
+                if let Poll::Ready(progress) = progress {
                     return Poll::Ready((at, progress));
                 }
             }
             Poll::Pending
         })
         .await;
+        let progress = match progress {
+            Ok(progress) => progress,
+            Err(placed) => return (at, Rang::Placed(placed)),
+        };
         let rang = match progress {
             Progress::Ringing(_) => continue,
             Progress::Early(leg) => Rang::Early(leg),

@@ -1,8 +1,9 @@
 //! A call's row as the call writes it: the log and the counters, moved together.
 
 use std::{
+    collections::VecDeque,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Instant,
@@ -15,10 +16,10 @@ use serde_json::{Value, json};
 
 use super::{House, Reel, SipSeen};
 use crate::{
+    agent::News,
     dialplan::{Facts, Plan},
     metrics::Metrics,
     store::{CallLog, Ending, HangupBy, Key, LogWriter, NewCall, NewTurn, Outcome, Places, Stamp},
-    texts,
     trunk::Place,
 };
 
@@ -31,9 +32,27 @@ pub(super) struct Notes {
     log: Arc<CallLog>,
     /// What is said and pressed is not written down.
     private: Arc<AtomicBool>,
+    /// What the language model does not know yet of the call. The lock is taken as something happens, and as a turn is answered.
+    news: Arc<Mutex<VecDeque<News>>>,
 }
 
+/// As much news as a model is told at once; the oldest is forgotten first.
+const NEWS: usize = 8;
+
 impl Notes {
+    fn of(log: CallLog) -> Self {
+        Self { log: Arc::new(log), private: Arc::default(), news: Arc::default() }
+    }
+
+    /// Something that the language model is to know when it answers next.
+    pub(super) fn news(&self, news: News) {
+        let mut all = self.news.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() == NEWS {
+            all.pop_front();
+        }
+        all.push_back(news);
+    }
+
     /// The call's key in the log.
     pub(super) fn key(&self) -> Key {
         self.log.key()
@@ -102,7 +121,7 @@ impl Record {
             language: language.map(|language| language.code().into()),
             started: Stamp::now(),
         });
-        let notes = Notes { log: Arc::new(log), private: Arc::default() };
+        let notes = Notes::of(log);
         let id = notes.key();
         house.sip.join(id, "caller", invitation.call_id());
         tracing::info!(call.id = %id, trunk = facts.trunk, dialplan = plan.map(|plan| plan.name.as_str()), "a call comes in");
@@ -141,7 +160,7 @@ impl Record {
             language: Some(plan.language.code().into()),
             started: Stamp::now(),
         });
-        let notes = Notes { log: Arc::new(log), private: Arc::default() };
+        let notes = Notes::of(log);
         tracing::info!(call.id = %notes.key(), trunk = facts.trunk, dialplan = plan.name, "a call goes out");
         Self {
             notes,
@@ -224,10 +243,14 @@ impl Record {
         self.notes.event(kind, detail);
     }
 
-    /// A party of the call has sent a text within it.
-    pub(super) fn texted(&self, by: &str, text: &str) {
-        self.metrics.message("in", texts::RECEIVED);
-        self.notes.texted(by, text);
+    /// Something that the language model is to know when it answers next.
+    pub fn news(&self, news: News) {
+        self.notes.news(news);
+    }
+
+    /// What it does not know yet.
+    pub fn take_news(&self) -> Vec<News> {
+        self.notes.news.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect()
     }
 
     /// A key was pressed; which one is not said in private.

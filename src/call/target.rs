@@ -51,7 +51,7 @@ pub(crate) fn target<'t>(
         let uri = to.parse::<Uri>().ok().filter(|uri| uri.as_sip().is_some() && Transport::of_uri(uri).is_ok());
         return match uri {
             Some(_) if over.is_some() => wrong("a number is called over a trunk, and a SIP address over none".into()),
-            Some(uri) => match trunks.at(&uri) {
+            Some(uri) => match trunks.written_at(&uri) {
                 Some(trunk) => {
                     let name = trunk.name();
                     wrong(format!(
@@ -132,6 +132,9 @@ pub(crate) fn refusal(denied: Denied, trunk: &str) -> NotPlaced {
         ),
         Denied::Down => NotPlaced::Busy(format!("the trunk {trunk:?} does not answer"), 30),
         Denied::NoGateway => NotPlaced::Wrong(format!("the trunk {trunk:?} has no gateway to call out through")),
+        Denied::Gateway => {
+            NotPlaced::Wrong(format!("to is at the gateway of the trunk {trunk:?}: call the number over it"))
+        }
         Denied::CallerId => NotPlaced::Wrong(format!("the trunk {trunk:?} does not show this caller_id")),
         // Said of calls that come only.
         Denied::Account => NotPlaced::Forbidden("the account does not call this number".into()),

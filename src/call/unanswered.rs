@@ -110,6 +110,17 @@ impl Unanswered {
         Self { why: Why::Failed, status: None, elsewhere: false, phrase: None }
     }
 
+    /// What whoever has asked for the call by a REFER is told of it.
+    pub(super) fn reported(&self) -> u16 {
+        match (self.status, self.why) {
+            (Some(status), _) => status,
+            (None, Why::Busy) => 486,
+            (None, Why::NoAnswer | Why::NotRegistered) => 480,
+            (None, Why::Refused | Why::CredentialsRefused | Why::Denied(_)) => 403,
+            (None, Why::Failed | Why::NoRoom) => 503,
+        }
+    }
+
     /// What the event of a call says.
     pub(super) fn result(&self) -> &'static str {
         match self.why {

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use milo_media::{
-    Ambience, Cleaning, Control, Ears, FRAME_SAMPLES, Frame, Heard, Leg, SAMPLE_RATE, Voice,
+    Ambience, Announcer, Cleaning, Control, Ears, FRAME_SAMPLES, Frame, Heard, Leg, SAMPLE_RATE, Voice,
     tone::{self, Signals},
 };
 use milo_models::engine::Language;
@@ -14,7 +14,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout_at},
 };
 
-use super::{House, Record, Reel};
+use super::{House, Record, Reel, about::About, refer::Standing, seat::Seat};
 use crate::{
     agent::{Conversation, Ear, Ending, Limits, Patience, Phrase, announce},
     dialplan::{Action, Edition},
@@ -73,6 +73,34 @@ impl Line {
         Self { ears, voice, control, other, keys, caller, account, came, cleaning, until, reel, edition, typed }
     }
 
+    /// Somebody sits down at an end of this call, on this leg.
+    pub(super) fn seat<'h>(
+        &self,
+        with: (Dialog, &Control, Announcer),
+        who: (&'static str, Standing),
+        (house, language): (&'h House, Language),
+        log: &Record,
+    ) -> Seat<'h> {
+        Seat::new(with, who, (self.about(), self.reel.clone(), language), (house, log.notes()))
+    }
+
+    /// What whoever is called in this call may know of it.
+    pub(super) fn about(&self) -> About {
+        let Self { caller, account, came, until, .. } = self;
+        let about = About {
+            caller: caller.clone(),
+            account: account.clone(),
+            is_handed_on: false,
+            came: came.clone(),
+            until: *until,
+        };
+        match self.other.newcomer() {
+            None => about,
+            // What is known of the caller says nothing of who has taken its place.
+            Some(newcomer) => about.of_a_newcomer(&newcomer),
+        }
+    }
+
     /// Whether the leg has closed.
     pub(super) fn lost(&self) -> bool {
         self.ears.is_none()
@@ -111,8 +139,15 @@ impl Line {
             until: self.until,
         };
         let mut ear = Ear::new(ears, self.cleaning, house.engines.activity.stream(), patience);
-        let talk =
-            Conversation { engines: &house.engines, persona, phrases: &edition.phrases, record: log, limits, language };
+        let talk = Conversation {
+            engines: &house.engines,
+            persona,
+            phrases: &edition.phrases,
+            record: log,
+            limits,
+            language,
+            held: None,
+        };
         let ending = talk.hold(&mut ear, &mut self.voice).await;
         self.voice.ambience(None);
         if ending != Ending::Lost {

@@ -64,6 +64,8 @@ pub struct Trunk {
     pub identity: Shows,
     /// How it is told where a call was before that came in and is sent on over it: `off`, `diversion`, `history-info`.
     pub diversion: SentOn,
+    /// Whether whoever comes, or is called, over it may have Milo call somebody in their place (REFER), over a trunk as well.
+    pub refer: bool,
     /// The beginnings of the numbers that may be called over it; unset, all that `deny` does not name.
     pub allow: Option<Vec<String>>,
     /// The beginnings of those that may not; of all that fit, the longest counts.
@@ -151,6 +153,7 @@ impl Default for Trunk {
             caller_ids: None,
             identity: Shows::From,
             diversion: SentOn::Off,
+            refer: false,
             allow: None,
             deny: None,
             options_s: None,

@@ -100,7 +100,7 @@ pub struct Gather {
     /// Keys of which each says that there are no more.
     #[serde(default = "hash")]
     pub ends: String,
-    /// How long the first key, or the first word, may take, in seconds, 1 to 120.
+    /// How long the first key, or the first word, may take, in seconds, 1 to 120; while the caller has the call on hold no time passes.
     #[serde(default = "ten")]
     pub first_seconds: u64,
     /// How long each further key may take, in seconds, 1 to 120; after that they are complete.

@@ -111,6 +111,14 @@ impl Dial {
         self.privacy || self.from.as_deref().is_some_and(is_nobody)
     }
 
+    /// The number that is called: over a trunk, or that of the address.
+    pub fn number(&self) -> String {
+        match &self.trunk {
+            Some(_) => self.to.clone(),
+            None => self.target().map(|uri| uri.user()).unwrap_or_default(),
+        }
+    }
+
     /// Who is said to call, where that is somebody.
     pub fn says(&self) -> Option<&str> {
         self.from.as_deref().filter(|from| !is_nobody(from))

@@ -36,6 +36,7 @@ pub struct Metrics {
     messages: IntCounterVec,
     replies: IntCounterVec,
     fallbacks: IntCounterVec,
+    transfers: IntCounterVec,
     stages: HistogramVec,
     packets_received: IntCounter,
     packets_lost: IntCounter,
@@ -146,6 +147,11 @@ impl Metrics {
                 "milo_engine_fallbacks_total",
                 "What a local engine (llm, stt, tts) did in place of the server that was asked, by what was wrong with that.",
                 &["engine", "reason"],
+            ),
+            transfers: counters(
+                "milo_transfers_total",
+                "Transfers that parties of calls have asked for (REFER), by kind and what came of them.",
+                &["kind", "result"],
             ),
             stages: add(
                 &r,
@@ -264,6 +270,13 @@ impl Metrics {
         {
             metrics.fallbacks.with_label_values(&[engine, reason]);
         }
+        for kind in ["blind", "attended"] {
+            for result in ["answered", "joined", "failed", "refused"] {
+                if (kind, result) != ("blind", "joined") {
+                    metrics.transfers.with_label_values(&[kind, result]);
+                }
+            }
+        }
         for state in ["complete", "failed"] {
             metrics.recordings.with_label_values(&[state]);
         }
@@ -308,6 +321,12 @@ impl Metrics {
     /// A server did not answer for this reason, one of [`REASONS`]: the local engine did.
     pub fn fell_back(&self, engine: &str, reason: &str) {
         self.fallbacks.with_label_values(&[engine, reason]).inc();
+    }
+
+    /// A party of a call has asked for a transfer, `blind` or `attended`, and this became of it: `answered`, `joined` with another
+    /// call of theirs, `failed`, `refused`.
+    pub fn transfer(&self, kind: &str, result: &str) {
+        self.transfers.with_label_values(&[kind, result]).inc();
     }
 
     /// A turn is over.

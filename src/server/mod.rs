@@ -174,6 +174,7 @@ impl Server {
             prompts,
             recordings,
             live: Arc::default(),
+            seats: Arc::default(),
             waiters: Arc::default(),
             webhooks: Webhooks::new(&config.webhook)?,
             accounts: Arc::clone(&accounts),

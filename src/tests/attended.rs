@@ -1,9 +1,10 @@
 //! Attended transfers that Milo begins: somebody is called while the caller hears music, hears who comes, and then the caller's
 //! telephone takes Milo's place (REFER with Replaces), or Milo joins the two.
 
-use std::{net::UdpSocket, time::Duration};
-
-use crate::house::{ended, events, get, loud, newest_call, recordings, sides, stop, until, with_plans};
+use crate::{
+    house::{ended, events, get, loud, newest_call, recordings, sides, stop, until, with_plans},
+    telephone::{Telephone, field},
+};
 use milo::bench::Running;
 use serde_json::Value;
 
@@ -28,157 +29,6 @@ number = 'brusque'
 language = 'mg'
 actions = [{ answer = {} }, { wait = { seconds = 1 } }]
 ";
-
-fn at(milo: &Running) -> String {
-    let uri = milo.udp("milo").expect("an address").to_string();
-    uri.split(['@', ';']).nth(1).expect("an address").to_owned()
-}
-
-/// A telephone that speaks text, and has a socket for what it hears.
-struct Telephone {
-    sip: UdpSocket,
-    rtp: UdpSocket,
-    milo: String,
-    /// The To of the call with Milo, with Milo's tag.
-    to: String,
-    number: u32,
-}
-
-impl Telephone {
-    /// Calls a number of Milo's; it is up when this returns.
-    fn call(milo: &Running, number: &str) -> Self {
-        let bind = || UdpSocket::bind("127.0.0.1:0").expect("a socket");
-        let (sip, rtp) = (bind(), bind());
-        sip.set_read_timeout(Some(Duration::from_secs(20))).expect("a limit");
-        rtp.set_nonblocking(true).expect("a socket");
-        let to = format!("<sip:{number}@{}>", at(milo));
-        let mut telephone = Self { sip, rtp, milo: at(milo), to, number: 1 };
-        let invite = telephone.request("INVITE", 1, "");
-        let answered = telephone.invites(&invite, &at(milo));
-        telephone.to = field(&answered, "To");
-        telephone.send(&telephone.request("ACK", 1, ""), &at(milo));
-        telephone
-    }
-
-    fn port(&self) -> u16 {
-        self.sip.local_addr().expect("an address").port()
-    }
-
-    /// A request of its own within the call with Milo; an INVITE has its offer.
-    fn request(&self, method: &str, number: u32, more: &str) -> String {
-        let (port, to) = (self.port(), &self.to);
-        let uri = to.split(['<', '>']).nth(1).expect("an address");
-        let call = format!("From: <sip:0341234567@127.0.0.1:{port}>;tag=t\r\nTo: {to}\r\nCall-ID: attended{port}\r\n");
-        let body = if method == "INVITE" {
-            self.offer()
-        } else {
-            more.split_once("\r\n\r\n").map_or("", |(_, body)| body).to_owned()
-        };
-        let kind = if method == "INVITE" { "Content-Type: application/sdp\r\n" } else { "" };
-        let more = more.split_once("\r\n\r\n").map_or(more.to_owned(), |(head, _)| format!("{head}\r\n"));
-        format!(
-            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{port};rport;branch=z9hG4bK{method}{number}\r\n\
-             Max-Forwards: 70\r\n{call}CSeq: {number} {method}\r\nContact: <sip:0341234567@127.0.0.1:{port}>\r\n\
-             {kind}{more}Content-Length: {}\r\n\r\n{body}",
-            body.len()
-        )
-    }
-
-    fn offer(&self) -> String {
-        let port = self.rtp.local_addr().expect("an address").port();
-        format!("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio {port} RTP/AVP 0\r\n")
-    }
-
-    fn send(&self, text: &str, to: &str) {
-        self.sip.send_to(text.as_bytes(), to).expect("it is sent");
-    }
-
-    /// The next message that begins so.
-    fn hear(&self, begins: &str) -> (String, String) {
-        for _ in 0..50 {
-            let mut bytes = [0; 8_192];
-            let (length, from) = self.sip.recv_from(&mut bytes).unwrap_or_else(|error| panic!("no {begins}: {error}"));
-            let text = String::from_utf8_lossy(bytes.get(..length).unwrap_or_default()).into_owned();
-            if text.starts_with(begins) {
-                return (text, from.to_string());
-            }
-        }
-        panic!("no {begins} among fifty messages");
-    }
-
-    /// Sends an INVITE, and gives its 200.
-    fn invites(&self, invite: &str, to: &str) -> String {
-        self.send(invite, to);
-        self.hear("SIP/2.0 200").0
-    }
-
-    /// Answers the next request of this method.
-    fn answers(&self, method: &str, status: &str) -> String {
-        let (request, from) = self.hear(&format!("{method} "));
-        let fields =
-            ["Via", "From", "To", "Call-ID", "CSeq"].map(|name| format!("{name}: {}\r\n", field(&request, name)));
-        let contact = format!("Contact: <sip:0341234567@127.0.0.1:{}>\r\n", self.port());
-        self.send(&format!("SIP/2.0 {status}\r\n{}{contact}Content-Length: 0\r\n\r\n", fields.concat()), &from);
-        request
-    }
-
-    /// Tells how far it is with what the REFER asked for.
-    fn tells(&mut self, status: &str, state: &str) {
-        self.number += 1;
-        let more = format!(
-            "Event: refer\r\nSubscription-State: {state}\r\nContent-Type: message/sipfrag\r\n\r\nSIP/2.0 {status}\r\n"
-        );
-        self.send(&self.request("NOTIFY", self.number, &more), &self.milo);
-        self.hear("SIP/2.0 200");
-    }
-
-    /// Does as a REFER says: calls the one in Refer-To in Milo's place. The To of that call.
-    fn takes_the_place(&self, refer: &str) -> (String, String) {
-        let refer_to = field(refer, "Refer-To");
-        let (uri, header) = refer_to.trim_matches(['<', '>']).split_once('?').expect("a Replaces");
-        let replaces = header.strip_prefix("Replaces=").expect("a Replaces");
-        let escapes = [("%40", "@"), ("%3B", ";"), ("%3D", "="), ("%3A", ":")];
-        let replaces = escapes.iter().fold(replaces.to_owned(), |text, (escape, plain)| text.replace(escape, plain));
-        let (far, port) = (uri.split('@').nth(1).expect("an address").to_owned(), self.port());
-        let request = |method: &str, to: &str, more: &str, body: &str| {
-            format!(
-                "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{port};rport;branch=z9hG4bKnew{method}\r\n\
-                 Max-Forwards: 70\r\nFrom: <sip:0341234567@127.0.0.1:{port}>;tag=n\r\nTo: {to}\r\nCall-ID: new{port}\r\n\
-                 CSeq: {} {method}\r\nContact: <sip:0341234567@127.0.0.1:{port}>\r\n{more}Content-Length: {}\r\n\r\n{body}",
-                if method == "BYE" { 2 } else { 1 },
-                body.len()
-            )
-        };
-        let fields = format!("Require: replaces\r\nReplaces: {replaces}\r\nContent-Type: application/sdp\r\n");
-        let answered = self.invites(&request("INVITE", &format!("<{uri}>"), &fields, &self.offer()), &far);
-        let to = field(&answered, "To");
-        self.send(&request("ACK", &to, "", ""), &far);
-        (request("BYE", &to, "", ""), far)
-    }
-
-    fn hangs_up(&mut self) {
-        self.number += 1;
-        self.send(&self.request("BYE", self.number, ""), &self.milo);
-        self.hear("SIP/2.0 200");
-    }
-
-    /// Packets that came and are no silence (PCMU).
-    fn heard(&self) -> usize {
-        let (mut loud, mut bytes) = (0, [0; 2_048]);
-        while let Ok(length) = self.rtp.recv(&mut bytes) {
-            let sound = bytes.get(12..length).unwrap_or_default();
-            let silent = sound.iter().filter(|byte| (**byte & 0x7f) > 0x70).count();
-            loud += usize::from(silent * 2 < sound.len());
-        }
-        loud
-    }
-}
-
-/// The value of a header field.
-fn field(message: &str, name: &str) -> String {
-    let value = message.split("\r\n").find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
-    value.unwrap_or_else(|| panic!("no {name} in {message}")).to_owned()
-}
 
 /// A Milo whose numbers transfer to those of the other.
 async fn transferring(name: &str, far: &Running) -> Running {

@@ -9,6 +9,7 @@ mod by_hand;
 #[path = "../../signaling/tests/dns.rs"]
 mod dns;
 mod house;
+mod telephone;
 
 mod accounts;
 mod alone;
@@ -30,6 +31,7 @@ mod identity;
 mod kamailio;
 mod limits;
 mod linphone;
+mod on_hold;
 mod openai;
 mod other_telephones;
 mod other_ways;
@@ -37,7 +39,9 @@ mod page;
 mod picking_up;
 mod plan_conditions;
 mod plans;
+mod queue_calls;
 mod queues;
+mod referring;
 mod registered;
 mod secured;
 mod sip_seen;

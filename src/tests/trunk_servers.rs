@@ -7,9 +7,9 @@ use crate::{
     calling_out::{calling, calling_with, event, placed, trunk_to},
     destinations::{FAR, OUT},
     dns::{A, SRV, dns, host, srv},
-    house::{Answer, folder, get, metric, newest_call, send, stop, with_plans, with_plans_and},
+    house::{Answer, call, errand, folder, get, metric, newest_call, send, stop, with_plans, with_plans_and},
 };
-use milo::bench::Running;
+use milo::{bench::Running, phone::Errand};
 use serde_json::{Value, json};
 
 /// Waits until a trunk is so.
@@ -164,4 +164,49 @@ async fn a_trunk_registers_at_each_of_its_registrars_and_calls_by_the_first_that
     stop(near).await;
     stop(second).await;
     std::fs::remove_dir_all(files).ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_leads_to_a_gateway_is_called_over_its_trunk() {
+    let far = with_plans("led-to", FAR).await;
+    let zone = vec![
+        ("_sip._udp.carrier.test.", SRV, srv(1, 0, port_of(&far), "one.test")),
+        ("_sip._udp.other.test.", SRV, srv(1, 0, port_of(&far), "two.test")),
+        ("one.test.", A, host().1),
+        ("two.test.", A, host().1),
+    ];
+    let (server, _asked) = dns(zone).await;
+    let literal = format!("127.0.0.1:{}", port_of(&far));
+    let dial = |name: &str, to: &str| {
+        let dial = format!("{{ dial = {{ to = '{to}' }} }}");
+        format!(
+            "[[plan]]\nname = '{name}'\nnumber = '{name}'\nlanguage = 'mg'\nactions = [{{ answer = {{}} }}, {dial}]\n"
+        )
+    };
+    let plans = [
+        OUT.to_owned(),
+        dial("dear", &format!("sip:0349@{literal}")),
+        dial("named", "sip:0349@other.test"),
+        dial("cheap", &format!("sip:0331@{literal}")),
+    ];
+    let trunk = "[{ name = 'carrier', gateway = 'sip:carrier.test', deny = ['0349'], caller_id = '0201' }]";
+    let near = calling_with("leading", &plans.concat(), trunk, &[("MILO__SIP__DNS", &server.to_string())]).await;
+    for number in ["dear", "named"] {
+        let target = near.udp(number).expect("an address");
+        call(&Errand { wait: true, no_greeting: true, ..errand(target, &[]) }).await;
+        let row = newest_call(&near).await;
+        assert_eq!(event(&row, "dialled")["result"], "the trunk does not call this number", "{number}: {row}");
+    }
+    assert_eq!(get(&far, "/api/v1/calls")["calls"].as_array().map(Vec::len), Some(0), "nobody was called");
+    let row = placed(&near, &json!({ "to": format!("sip:0331@{literal}") })).await;
+    assert_eq!(event(&row, "dialled")["result"], "the address is at the gateway of a trunk", "{row}");
+    let target = near.udp("cheap").expect("an address");
+    call(&Errand { wait: true, no_greeting: true, ..errand(target, &[]) }).await;
+    let row = newest_call(&near).await;
+    let dialled = event(&row, "dialled");
+    assert_eq!((&dialled["result"], &dialled["trunk"]), (&"answered".into(), &"carrier".into()), "{row}");
+    let there = get(&far, "/api/v1/calls")["calls"][0].clone();
+    assert_eq!((&there["to"], &there["from"]), (&"0331".into(), &"0201".into()), "as the trunk has it: {there}");
+    stop(near).await;
+    stop(far).await;
 }

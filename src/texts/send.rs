@@ -190,6 +190,11 @@ impl Job {
         let Self { key, direction, whom, from, text, place, done } = self;
         let (caller, sender) = (&texts.caller, from.as_deref().unwrap_or("milo"));
         let answered = match &whom {
+            // By another name than the trunk's own, which was refused at once.
+            Whom::Address(uri) if texts.trunks.at(uri).await.is_some() => Err(SignalingError::Target {
+                target: uri.to_string(),
+                reason: "it is at the gateway of a trunk".into(),
+            }),
             Whom::Address(uri) => caller.text(uri, sender, &text, None).await.map(Some),
             Whom::Account(account) => texts.accounts.text(caller, account, sender, &text).await,
             Whom::Number(number, trunk) => match texts.trunks.named(trunk) {

@@ -19,6 +19,8 @@ pub enum Denied {
     Down,
     /// It does not show this caller ID.
     CallerId,
+    /// The address is at its gateway, and it is called by numbers.
+    Gateway,
     /// Whoever calls may not call such a number: its account's `allow` and `deny`.
     Account,
 }
@@ -38,6 +40,7 @@ impl Denied {
             Self::MinutesOfDay => "the trunk has carried its minutes of today",
             Self::Down => "the trunk does not answer",
             Self::NoGateway => "the trunk has no gateway",
+            Self::Gateway => "the address is at the gateway of a trunk",
             Self::CallerId => "the trunk does not show this caller ID",
             Self::Account => "the account does not call this number",
         }

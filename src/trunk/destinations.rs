@@ -1,5 +1,7 @@
 //! Which numbers may be called over a trunk, or by an account: prefixes that are allowed and denied, of which the longest counts.
 
+use milo_signaling::sip::dialled::bare;
+
 /// The destinations of one trunk, or of one account.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Destinations {
@@ -22,19 +24,6 @@ impl Destinations {
         // Prefixes of the same length are the same one, which the configuration refuses to have on both lists.
         if allowed == denied { self.allow.is_none() } else { allowed > denied }
     }
-}
-
-/// A number without its visual separators (RFC 3966 section 5.1.1), parameters, and what gateways drop or act on besides: a code
-/// that shows or hides who calls (`#31#`, `*31#`, 3GPP TS 22.030), and the `#` that ends dialling. What is told by its digits must
-/// not pass as another because of them.
-pub(super) fn bare(number: &str) -> String {
-    let number = number.split_once(';').map_or(number, |(number, _)| number);
-    let dialled = |(at, character): &(usize, char)| {
-        character.is_ascii_alphanumeric() || "*#".contains(*character) || (*at == 0 && *character == '+')
-    };
-    let number: String = number.trim().char_indices().filter(dialled).map(|(_, character)| character).collect();
-    let shown = ["#31#", "*31#", "#30#", "*30#"].iter().find_map(|code| number.strip_prefix(code));
-    shown.unwrap_or(&number).trim_end_matches('#').to_owned()
 }
 
 /// The length of the longest of these that the number begins with.

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::destinations::bare;
+use milo_signaling::sip::dialled::bare;
+
 use crate::config::{self, EmergencyCalls};
 
 /// What happens to a call to an emergency number.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use milo_signaling::{
-    Identity, Introduction, Uri,
+    Identity, Introduction, Replaces, Uri,
     sip::{Name, identity::ANONYMOUS, introduction::own_field},
 };
 use serde::{Deserialize, Serialize};
@@ -57,6 +57,8 @@ pub struct Shown<'a> {
     pub came: Option<&'a Came>,
     /// Further header fields.
     pub fields: &'a BTreeMap<String, String>,
+    /// The dialog of whoever is called that this one is to take the place of (RFC 3891).
+    pub replaces: Option<&'a Replaces>,
 }
 
 impl Shown<'_> {
@@ -71,7 +73,11 @@ impl Shown<'_> {
         // They were checked when they were given.
         let own = self.fields.iter().filter_map(|(name, value)| own_field(name, value).ok());
         let private = is_anonymous.then(|| (Name::PRIVACY, "id".to_owned()));
-        private.into_iter().chain(own).collect()
+        let replaces = self
+            .replaces
+            .into_iter()
+            .flat_map(|replaces| [(Name::REQUIRE, "replaces".to_owned()), (Name::REPLACES, replaces.to_string())]);
+        private.into_iter().chain(replaces).chain(own).collect()
     }
 }
 

@@ -5,15 +5,17 @@ mod day;
 mod denied;
 mod destinations;
 mod emergency;
+mod gateway;
 mod identity;
 mod limit;
+mod out;
 mod ping;
 mod registrar;
 mod report;
 mod secrets;
 
 use std::{
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -23,7 +25,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use milo_media::{Cleaning, Codec};
-use milo_signaling::{Caller, Credentials, Endpoint, Invitation, Outgoing, SignalingError, Trust, Uri};
+use milo_signaling::{Caller, Credentials, Endpoint, Invitation, Trust, Uri};
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 
 use crate::{
@@ -43,6 +45,7 @@ pub use denied::Denied;
 pub use emergency::Emergency;
 pub use identity::{Came, SentOn, Shown, Shows, dialled, fields_fault, is_nobody};
 pub use limit::Place;
+pub use out::{is_number, number};
 pub use registrar::RegistrationReport;
 pub use report::TrunkReport;
 pub use secrets::{credentials, login};
@@ -55,6 +58,8 @@ const CALLER: &str = "caller";
 pub struct Trunks {
     all: Arc<[Trunk]>,
     emergencies: Arc<Emergencies>,
+    /// What knows where addresses lead.
+    caller: Option<Caller>,
 }
 
 /// A trunk.
@@ -70,6 +75,8 @@ pub struct Trunk {
     /// What everything to it goes by.
     proxy: Option<Uri>,
     codecs: Arc<[&'static Codec]>,
+    /// Where DNS has said that these are, the newest last.
+    places: watch::Sender<Vec<SocketAddr>>,
     /// Whose certificates are believed there.
     trust: Option<Trust>,
     /// Its certificate is believed, whoever's it is.
@@ -148,7 +155,8 @@ impl Trunks {
             let day = Arc::new(Day::new(whose, most, known, log.clone()));
             trunks.push(Trunk::start(trunk, config, credentials, endpoint, day).await?);
         }
-        let trunks = Self { all: trunks.into(), emergencies: Arc::new(Emergencies::new(&config.sip)) };
+        let caller = Some(endpoint.caller().clone());
+        let trunks = Self { all: trunks.into(), emergencies: Arc::new(Emergencies::new(&config.sip)), caller };
         let mut asking = JoinSet::new();
         for (at, trunk) in config.sip.trunks.iter().enumerate() {
             if let Some(seconds) = trunk.options_s {
@@ -192,12 +200,6 @@ impl Trunks {
         fits().find(by_domain).or_else(|| fits().find(called)).or_else(|| fits().next())
     }
 
-    /// The trunk whose gateway this address is at: who calls there calls over the trunk, whatever they name.
-    pub fn at(&self, address: &Uri) -> Option<&Trunk> {
-        let servers = |trunk: &Trunk| trunk.servers().any(|server| is_one_server(server, address));
-        self.all.iter().find(|trunk| servers(trunk))
-    }
-
     /// Those that can be called out over.
     pub fn ways_out(&self) -> impl Iterator<Item = &Trunk> {
         self.all.iter().filter(|trunk| trunk.way_out().is_some())
@@ -235,6 +237,7 @@ impl Trunk {
             registrars,
             proxy: trunk.proxy(),
             codecs: trunk.codecs.as_ref().unwrap_or(&config.media.codecs).to_vec().into(),
+            places: watch::Sender::default(),
             trust,
             is_unverified,
             credentials,
@@ -275,7 +278,7 @@ impl Trunk {
         if self.gateway.is_none() {
             let named = self.registrar().map(Registrar::service_route).unwrap_or_default();
             // Some name the proxy that they were reached by as well.
-            let is_new = |route: &Uri| self.proxy.as_ref().is_none_or(|proxy| !is_one_server(proxy, route));
+            let is_new = |route: &Uri| self.proxy.as_ref().is_none_or(|proxy| !gateway::is_one_server(proxy, route));
             routes.extend(named.into_iter().filter(is_new));
         }
         let caller = from_here.by(routes);
@@ -295,6 +298,11 @@ impl Trunk {
     /// What is done to the sound of its callers.
     pub fn cleaning(&self) -> Cleaning {
         self.cleaning
+    }
+
+    /// Whether whoever is called over it, or comes over it, may have Milo call somebody in their place (REFER).
+    pub fn may_refer(&self) -> bool {
+        self.settings.refer
     }
 
     /// Whether its calls are recorded, where it says so.
@@ -384,119 +392,5 @@ impl Trunk {
         let counter = if place.is_ok() { &counts.carried } else { &counts.refused };
         counter.fetch_add(1, Ordering::Relaxed);
         place
-    }
-
-    /// Calls a number over this trunk.
-    ///
-    /// # Errors
-    /// Those of [`Caller::call`]; a trunk without a gateway cannot be called out over.
-    pub async fn call(&self, from_here: &Caller, number: &str, shown: &Shown<'_>) -> Result<Outgoing, SignalingError> {
-        let target = self.addressed(number)?;
-        let introduction = self.introduce(&target, shown);
-        let caller = self.caller(from_here);
-        match &self.credentials {
-            Some(credentials) => caller.call_as(&target, introduction, credentials.clone()).await,
-            None => caller.call(&target, introduction).await,
-        }
-    }
-
-    /// Sends a text to a number over this trunk: the status of the answer.
-    ///
-    /// # Errors
-    /// Those of [`Caller::text`]; a trunk without a gateway cannot be sent anything over.
-    pub async fn text(
-        &self,
-        from_here: &Caller,
-        number: &str,
-        from: Option<&str>,
-        text: &str,
-    ) -> Result<u16, SignalingError> {
-        let target = self.addressed(number)?;
-        let from = self.from(self.caller_id(from, ""));
-        self.caller(from_here).text(&target, &from, text, self.credentials.clone()).await
-    }
-
-    /// The address of a number behind the trunk's gateway.
-    fn addressed(&self, number: &str) -> Result<Uri, SignalingError> {
-        let wrong = |reason: &str| SignalingError::Target { target: number.to_owned(), reason: reason.to_owned() };
-        let mut target = self.way_out().cloned().ok_or_else(|| wrong("the trunk has no gateway"))?;
-        if let Uri::Sip(sip) = &mut target {
-            let Uri::Sip(called) = Uri::sip(Some(number), sip.host.clone(), sip.port) else {
-                return Err(wrong("it is no number"));
-            };
-            sip.user = called.user;
-        }
-        Ok(target)
-    }
-
-    /// What Milo is called where the trunk has it registered.
-    fn address_of_record(&self) -> Option<&Uri> {
-        self.registrar().and_then(|registrar| registrar.address_of_record.as_ref())
-    }
-
-    /// From with this number or name. A carrier wants to see its own domain there, a PBX beside us takes any.
-    fn from(&self, id: String) -> String {
-        match self.address_of_record().and_then(Uri::host) {
-            Some(host) => Uri::sip(Some(&id), host.clone(), None).to_string(),
-            None => id,
-        }
-    }
-
-    /// A call out over it came to nothing, with this status and these words, which speak of the trunk and not of whom it called.
-    pub fn failed(&self, status: u16, reason: &str) {
-        let fault = format!("a call out: {status} {reason}");
-        let is_news = self.fault.send_if_modified(|known| known.replace(fault.clone()).as_ref() != Some(&fault));
-        if is_news {
-            tracing::warn!(trunk = self.name(), fault, "a trunk did not carry a call");
-        }
-    }
-
-    /// Who calls: what the plan says, else what the trunk says, else our name there. A caller's number counts where it is one: it
-    /// may have written anything there, a whole address among it.
-    pub fn caller_id(&self, from: Option<&str>, caller: &str) -> String {
-        let rule = self
-            .caller_id
-            .as_deref()
-            .and_then(|rule| if rule == CALLER { number(caller) } else { Some(rule).filter(|id| !id.is_empty()) });
-        from.or(rule).or(self.settings.username.as_deref()).unwrap_or("milo").to_owned()
-    }
-}
-
-/// Whether two addresses are of one server, as they are written.
-fn is_one_server(one: &Uri, other: &Uri) -> bool {
-    let at = |uri: &Uri| {
-        let sip = uri.as_sip()?;
-        let usual = if sip.scheme.eq_ignore_ascii_case("sips") { 5061 } else { 5060 };
-        // A name may end in the dot of the root.
-        let host = sip.host.to_string().to_ascii_lowercase();
-        Some((host.trim_end_matches('.').to_owned(), sip.port.unwrap_or(usual)))
-    };
-    at(one).is_some() && at(one) == at(other)
-}
-
-/// Whether this can be called over a trunk.
-pub fn is_number(text: &str) -> bool {
-    let dialled = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.+*#".contains(&byte);
-    (1..=64).contains(&text.len()) && text.bytes().all(dialled)
-}
-
-/// What a caller says it is, where that is a number or a name.
-pub fn number(caller: &str) -> Option<&str> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.+".contains(&byte);
-    (!caller.is_empty() && caller.bytes().all(plain)).then_some(caller)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_caller_passes_on_its_number_and_no_address() {
-        for caller in ["+261341234567", "034", "milo_2.a-b"] {
-            assert_eq!(number(caller), Some(caller));
-        }
-        for caller in ["", "sip:boss@bank.example", "tel:+261200", "a@b", "a b", "a;x", "<a>", "0%34", "é"] {
-            assert_eq!(number(caller), None, "{caller}");
-        }
     }
 }

@@ -85,10 +85,14 @@ impl Registrar {
         self.state.as_ref().map(|state| state.borrow().service_route.clone()).unwrap_or_default()
     }
 
+    /// Where it is, once it was found.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        self.state.as_ref().and_then(|state| state.borrow().registrar)
+    }
+
     /// Whether it is at this address.
     pub(super) fn is_at(&self, source: IpAddr) -> bool {
-        let at = self.state.as_ref().and_then(|state| state.borrow().registrar);
-        at.is_some_and(|at| at.ip().to_canonical() == source)
+        self.address().is_some_and(|at| at.ip().to_canonical() == source)
     }
 
     /// How the registration stands, where there is one.

@@ -348,8 +348,15 @@ impl Task {
 
     /// Takes over what was agreed since the last look.
     pub(super) fn agree(&mut self, now: Instant) {
-        let session = self.shared.changes.borrow_and_update();
-        let Some(session) = session.as_ref().filter(|_| session.has_changed()) else { return };
+        let changed = {
+            let session = self.shared.changes.borrow_and_update();
+            session.as_ref().filter(|_| session.has_changed()).cloned()
+        };
+        changed.iter().for_each(|session| self.take(session, now));
+    }
+
+    /// This is what is agreed from now on.
+    pub(super) fn take(&mut self, session: &Session, now: Instant) {
         let sent = self.line.as_ref().is_none_or(|line| line.direction.sends());
         let line = match &mut self.line {
             Some(line) => {

@@ -22,13 +22,14 @@ use std::{
 use tokio::sync::{mpsc, watch};
 
 use crate::{
-    codec::{Codec, Tuning},
+    MediaError,
+    codec::{Codec, PCMU, Tuning},
     dtmf::InbandDigits,
     ears::{Ears, EarsQueue},
     port_pool::RtpSocket,
     record::Tap,
     rtp::{LearnFrom, Silence},
-    session::Session,
+    session::{Direction, Session},
     stats::{Gauges, LegStats},
     voice::{Voice, VoiceQueue},
 };
@@ -39,6 +40,8 @@ use task::{Shared, Task};
 
 /// Keys told by signaling that wait for the leg's next tick.
 const TOLD_KEYS: usize = 32;
+/// The payload type of keys between two legs that are back to back; no codec of ours has it.
+const KEYS: u8 = 101;
 
 /// What a leg is told besides its session.
 #[derive(Clone, Debug)]
@@ -118,7 +121,9 @@ impl Leg {
         let bay = Arc::new(Bay::default());
         let (tap, taps) = watch::channel(None);
         let (tell, told) = mpsc::channel(TOLD_KEYS);
+        let (moves, moved) = mpsc::channel(1);
         let shared = Shared {
+            moved,
             bay: bay.clone(),
             changes,
             over: over.clone(),
@@ -133,7 +138,7 @@ impl Leg {
         Self {
             ears: Ears::new(ears),
             voice: Voice::new(voice),
-            control: Control { session: control, over, tell, gauges, bay, tap },
+            control: Control { session: control, over, tell, moves, gauges, bay, tap },
         }
     }
 }
@@ -144,6 +149,7 @@ pub struct Control {
     session: watch::Sender<Option<Session>>,
     over: Arc<AtomicBool>,
     tell: mpsc::Sender<(char, Duration)>,
+    moves: mpsc::Sender<(RtpSocket, Session)>,
     gauges: Arc<Gauges>,
     /// Where the leg is joined with another.
     pub(crate) bay: Arc<Bay>,
@@ -154,6 +160,37 @@ impl Control {
     /// The new agreement, from the next 20 ms on. [`crate::Heard::Held`] and [`crate::Heard::Resumed`] follow from its direction.
     pub fn change(&self, session: Session) {
         self.session.send_replace(Some(session));
+    }
+
+    /// Somebody else is the leg's party from the next 20 ms on: what was agreed with them, and the socket that they send to. The
+    /// socket of before is given back; whoever holds the leg's ears and voice hears and speaks on.
+    pub fn move_to(&self, socket: RtpSocket, session: Session) {
+        // Full, or the leg has ended: the newcomer is heard by nobody, and its dialog ends with the leg's.
+        if self.moves.try_send((socket, session.clone())).is_ok() {
+            self.change(session);
+        }
+    }
+
+    /// Nobody is the leg's party for now: it is as if it were on hold, until [`Control::move_to`] or [`Control::change`].
+    pub fn vacate(&self) {
+        self.session.send_modify(|session| {
+            session.iter_mut().for_each(|session| session.direction = Direction::Inactive);
+        });
+    }
+
+    /// Two legs, whose parties are gone, are each other's parties from now on: what is said on one is heard on the other. They speak
+    /// over sockets of their own on this machine's loopback, in the codec of the first, so that its packets may pass as they are.
+    ///
+    /// # Errors
+    /// [`MediaError::Bind`]; then nothing has changed.
+    pub fn back_to_back(&self, other: &Self) -> Result<(), MediaError> {
+        let (one, two) = (RtpSocket::on_loopback()?, RtpSocket::on_loopback()?);
+        let codec = self.codec().or_else(|| other.codec()).unwrap_or(&PCMU);
+        let session = |remote| Session { telephone_event: Some(KEYS), ..Session::new(remote, codec) };
+        let (to_two, to_one) = (session(two.local_addr()?), session(one.local_addr()?));
+        self.move_to(one, to_two);
+        other.move_to(two, to_one);
+        Ok(())
     }
 
     /// The agreed codec; `None` until a session is agreed.
@@ -178,6 +215,11 @@ impl Control {
     pub fn hear_key(&self, key: char, lasted: Duration) {
         // Full, or the leg has ended: nobody waits for it.
         let _ = self.tell.try_send((key, lasted));
+    }
+
+    /// Whether the party has us on hold: nothing may be sent to it.
+    pub fn is_held(&self) -> bool {
+        self.session.borrow().as_ref().is_some_and(|session| !session.direction.sends())
     }
 
     /// Whether telephone-event was agreed on: then [`Voice::press`] goes out so, else as tones.

@@ -45,12 +45,21 @@ pub(super) struct Shared {
     pub(super) over: Arc<AtomicBool>,
     /// Keys that signaling told, and how long they had been down.
     pub(super) told: mpsc::Receiver<(char, Duration)>,
+    /// The sockets of those who become the leg's party, and what was agreed with them.
+    pub(super) moved: mpsc::Receiver<(RtpSocket, Session)>,
     pub(super) options: LegOptions,
     pub(super) ears: Arc<EarsQueue>,
     pub(super) voice: Arc<VoiceQueue>,
     pub(super) gauges: Arc<Gauges>,
     pub(super) bay: Arc<Bay>,
     pub(super) taps: watch::Receiver<Option<Tap>>,
+}
+
+/// Why a socket is listened to no more.
+enum Left {
+    Closed(Closed),
+    /// The leg's party is somebody else, who sends to another one.
+    Moved(RtpSocket),
 }
 
 /// What a leg's task owns.
@@ -106,20 +115,30 @@ impl Task {
 
     /// Runs until both halves are dropped, the peer has been silent for too long, or the socket fails.
     pub(super) async fn run(mut self, socket: RtpSocket) {
-        let RtpSocket { socket, rtcp, lease } = socket;
-        let closed = match Datagrams::new(socket, now()) {
-            Ok(mut socket) => {
-                self.rtcp = rtcp.and_then(|rtcp| Datagrams::new(rtcp, now()).ok());
-                self.mark(&socket);
-                let closed = self.clock(&mut socket).await;
-                self.say_goodbye(&socket, now());
-                closed
-            }
-            Err(error) => Closed::Failed(format!("the RTP socket cannot be used: {error}")),
-        };
+        self.clock = Clock::new(now(), rand::random());
+        let mut next = Some(socket);
+        let mut closed = Closed::Dropped;
+        while let Some(RtpSocket { socket, rtcp, lease }) = next.take() {
+            closed = match Datagrams::new(socket, now()) {
+                Ok(mut socket) => {
+                    self.rtcp = rtcp.and_then(|rtcp| Datagrams::new(rtcp, now()).ok());
+                    self.mark(&socket);
+                    let left = self.clock(&mut socket).await;
+                    self.say_goodbye(&socket, now());
+                    match left {
+                        Left::Closed(closed) => closed,
+                        Left::Moved(there) => {
+                            next = Some(there);
+                            continue;
+                        }
+                    }
+                }
+                Err(error) => Closed::Failed(format!("the RTP socket cannot be used: {error}")),
+            };
+            drop(lease);
+        }
         self.shared.voice.end();
         self.shared.ears.close(closed);
-        drop(lease);
     }
 
     /// Marks what leaves. A system that refuses is no reason to refuse the call.
@@ -131,8 +150,7 @@ impl Task {
         }
     }
 
-    async fn clock(&mut self, socket: &mut Datagrams) -> Closed {
-        self.clock = Clock::new(now(), rand::random());
+    async fn clock(&mut self, socket: &mut Datagrams) -> Left {
         self.agree(self.clock.due());
         let mut alarm = pin!(sleep_until(self.clock.due().into()));
         loop {
@@ -148,9 +166,13 @@ impl Task {
             let now = now();
             self.listen(socket, now);
             if let Some(closed) = self.tick(socket, now) {
-                return closed;
+                return Left::Closed(closed);
             }
             self.set_clock(now);
+            if let Ok((there, session)) = self.shared.moved.try_recv() {
+                self.take(&session, now);
+                return Left::Moved(there);
+            }
             // A clock that is behind catches up at twice its pace: nothing leaves in a burst.
             alarm.as_mut().reset(self.clock.due().max(now + TICK / 2).into());
         }

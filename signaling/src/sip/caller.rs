@@ -1,6 +1,9 @@
 //! What places calls and sends texts from an endpoint, for whoever does not own it.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use tokio::sync::mpsc;
 
@@ -8,6 +11,7 @@ use super::{
     bans::Ban,
     destination::{Destination, destination},
     digest::Credentials,
+    flow::Transport,
     introduction::Introduction,
     registrar::{Registered, User},
     resolver::Resolver,
@@ -72,6 +76,13 @@ impl Caller {
         credentials: Credentials,
     ) -> Result<Outgoing, SignalingError> {
         self.place(target, from.into(), Some(credentials)).await
+    }
+
+    /// Every place that a call to this address may go to, as DNS says (RFC 3263); none where it cannot be called.
+    pub async fn places(&self, target: &Uri) -> Vec<SocketAddr> {
+        let (Some(sip), Ok(named)) = (target.as_sip(), Transport::of_uri(target)) else { return Vec::new() };
+        let places = self.resolver.places(sip, named).await.unwrap_or_default();
+        places.into_iter().map(|(_, place)| place).collect()
     }
 
     /// The accounts whose telephones may register are these from now on, where any may at all. Whose account is gone, or has

@@ -127,6 +127,17 @@ impl Dialog {
         Self { peer: Peer { is_telephone, ..self.peer }, ..self }
     }
 
+    /// Whether this address is where the peer knows us: at the host of our own address or of our Contact.
+    pub(crate) fn is_at_ours(&self, address: &Uri) -> bool {
+        let at = |uri: &Uri| {
+            let sip = uri.as_sip()?;
+            Some((sip.host.to_string().to_ascii_lowercase(), sip.port.unwrap_or(5060)))
+        };
+        let ours = [&self.local, &self.contact].into_iter().filter_map(|field| field.parse::<NameAddr>().ok());
+        let there = at(address);
+        there.is_some() && ours.into_iter().any(|own| at(&own.uri) == there)
+    }
+
     /// Notes a request of the peer: its CSeq, and the path it came on.
     pub(crate) fn receive(&mut self, request: &Message, flow: Flow) -> Result<Order, HeaderError> {
         let (number, method) = request.cseq()?;

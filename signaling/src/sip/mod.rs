@@ -18,6 +18,7 @@ mod connection;
 pub mod core;
 mod deaf;
 pub(crate) mod destination;
+pub mod dialled;
 pub(crate) mod dialog;
 pub mod digest;
 mod driver;

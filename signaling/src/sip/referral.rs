@@ -1,6 +1,7 @@
 //! What a REFER asks for (RFC 3515), and the fragments of SIP (RFC 3420) that tell how it went.
 
 use super::{
+    core::CallKey,
     header::{HeaderError, NameAddr},
     headers::Name,
     message::Message,
@@ -22,6 +23,10 @@ pub struct Referral {
     pub to: Uri,
     /// Whose place we are to take there: an attended transfer (RFC 3891).
     pub replaces: Option<Replaces>,
+    /// The call of ours, with the same telephone, that `replaces` names.
+    pub other: Option<CallKey>,
+    /// The address is ours: that by which the other side knows us in this very call.
+    pub is_here: bool,
     /// Who says so (RFC 3892), as it stands.
     pub referred_by: Option<String>,
 }
@@ -51,7 +56,7 @@ impl Referral {
             Uri::Sip(_) | Uri::Other { .. } => return Err(Rejection::new(603)),
         }
         let referred_by = request.headers.get(Name::REFERRED_BY).map(str::to_owned);
-        Ok(Self { to, replaces, referred_by })
+        Ok(Self { to, replaces, other: None, is_here: false, referred_by })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use milo_media::Announcer;
+use milo_media::{Announcer, record::Recording};
 use milo_models::engine::Language;
 
 use super::{Begun, Called, RecordingNow, Reel};
@@ -82,6 +82,31 @@ impl Reel {
                 self.failed(&error);
                 self.finish().await;
             }
+        }
+    }
+
+    /// Somebody else sits where one sat who knew of it: silence is recorded until they have heard of it to its end, and where they
+    /// do not, the recording ends.
+    pub(in crate::call) async fn tell_newcomer(&self, newcomer: &Announcer, house: &House, language: Language) {
+        if !self.is_running() {
+            return;
+        }
+        let told = match house.recordings.announcement(house, language).await {
+            Ok(None) => true,
+            Ok(Some(sound)) => {
+                self.lock().running.iter().for_each(Recording::pause);
+                newcomer.say(&sound).await
+            }
+            Err(error) => {
+                self.failed(&error);
+                false
+            }
+        };
+        if told {
+            let state = self.lock();
+            state.running.iter().filter(|_| !state.paused).for_each(Recording::resume);
+        } else {
+            self.finish().await;
         }
     }
 

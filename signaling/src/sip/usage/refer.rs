@@ -81,10 +81,11 @@ impl Core {
             (Stage::Up, None) => None,
         };
         let referral = match (Referral::read(&request.message), refused) {
-            (Ok(referral), None) => referral,
+            (Ok(referral), None) => self.known(key, referral),
             (Err(rejection), None) => return self.answer_within(now, key, &request, &rejection),
             (_, Some(code)) => return self.answer_within(now, key, &request, &Rejection::new(code)),
         };
+        let Some(call) = self.calls.get_mut(&key) else { return };
         // Section 2.4.6: of several, each but the first is named.
         let event = match request.message.cseq() {
             Ok((number, _)) if call.referrals.seen > 0 => format!("{REFER};id={number}"),
@@ -101,6 +102,20 @@ impl Core {
         });
         self.settle_call(key);
         self.event(Event::Referred(key, referral));
+    }
+
+    /// What this referral names that is ours.
+    fn known(&self, key: CallKey, referral: Referral) -> Referral {
+        let Some(call) = self.calls.get(&key) else { return referral };
+        let named = referral.replaces.as_ref().and_then(|replaces| {
+            let other = *self.dialogs.get(&(replaces.call_id.clone(), replaces.to_tag.clone()))?;
+            let with = self.calls.get(&other).filter(|with| with.is_with(&replaces.from_tag))?;
+            // Whoever has overheard the name of somebody else's call gets nothing for it.
+            let is_same = with.flow.remote.ip() == call.flow.remote.ip();
+            (is_same && other != key && matches!(with.stage, Stage::Up)).then_some(other)
+        });
+        let is_here = call.dialog.as_ref().is_some_and(|dialog| dialog.is_at_ours(&referral.to));
+        Referral { other: named, is_here, ..referral }
     }
 
     /// Takes the REFER of the other side: 202, and the first NOTIFY.

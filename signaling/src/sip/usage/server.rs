@@ -19,6 +19,7 @@ use crate::{
     sip::{
         body::SDP_TYPE,
         core::{CallKey, Core, EndReason, Event},
+        dialled::is_among,
         dialog::Dialog,
         flow::{Flow, Packet, Path},
         headers::Name,
@@ -77,7 +78,7 @@ impl Core {
             Err(rejection) => return self.answer_stateless(&request, &rejection),
         }
         let called = request.message.uri().map(crate::sip::Uri::user).unwrap_or_default();
-        let is_urgent = self.config.urgent.contains(&called);
+        let is_urgent = is_among(&called, &self.config.urgent);
         if !is_urgent && self.calls.len() >= self.config.max_calls {
             self.turn_away(&request.message, &request.flow);
             return;

@@ -7,6 +7,8 @@
 //! ```
 //! Dropping a ticket leaves the line, dropping an [`Engaged`] frees whom it names: whoever hangs up is nowhere left behind.
 
+mod ticket;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     fmt,
@@ -22,6 +24,8 @@ use tokio::{
 
 use super::bridge::Lent;
 use crate::store::Key;
+
+pub(super) use ticket::{Engaged, Ticket};
 
 /// As many waits are remembered to tell how long the next may take.
 const WAITS: usize = 20;
@@ -226,149 +230,6 @@ impl Waiters {
             }
         };
         all.iter().map(|name| report(name)).collect()
-    }
-}
-
-/// A place among those who wait. Dropped, it is given up.
-pub(super) struct Ticket {
-    waiters: Arc<Waiters>,
-    number: u64,
-    call: Key,
-    line: Option<String>,
-    since: Instant,
-    /// Its place when it came.
-    place: usize,
-    offered: oneshot::Receiver<Taker>,
-    result: Left,
-}
-
-impl Ticket {
-    /// Resolves when somebody takes the caller. Cancel safe.
-    pub(super) async fn offered(&mut self) -> Taker {
-        loop {
-            match (&mut self.offered).await {
-                Ok(taker) => return taker,
-                // Whoever took it out of the line is gone already.
-                Err(_) => self.again(),
-            }
-        }
-    }
-
-    /// Who took it is gone: it waits on, where it stood.
-    pub(super) fn again(&mut self) {
-        let (offer, offered) = oneshot::channel();
-        let Self { call, line, since, .. } = self;
-        let waiter = Waiter { call: *call, line: line.clone(), since: *since, rings: false, offer };
-        self.waiters.lock().waiting.insert(self.number, waiter);
-        self.offered = offered;
-        self.waiters.moved.send_replace(());
-    }
-
-    /// How many are before it in its line, and how long it may take.
-    pub(super) fn outlook(&self) -> (usize, Option<Duration>) {
-        let state = self.waiters.lock();
-        let Some(line) = &self.line else { return (0, None) };
-        let before = state.line(line).filter(|(number, _)| **number < self.number).count();
-        (before, state.expected(line, before + 1))
-    }
-
-    /// Those of these who are free and may be rung for this caller now: one, or all. Nobody while somebody before it in the
-    /// line has nobody rung.
-    pub(super) fn engage(&self, agents: &[String], all: bool) -> Vec<Engaged> {
-        let (mut state, now) = (self.waiters.lock(), Instant::now());
-        let Some(line) = &self.line else { return Vec::new() };
-        if state.line(line).any(|(number, waiter)| *number < self.number && !waiter.rings) {
-            return Vec::new();
-        }
-        let mut free: Vec<(Option<Instant>, usize)> = Vec::new();
-        for (at, name) in agents.iter().enumerate() {
-            match state.agents.get(name) {
-                None => free.push((None, at)),
-                Some(agent) if !agent.busy && agent.rests_until.is_none_or(|until| until <= now) => {
-                    free.push((agent.rests_until, at));
-                }
-                Some(_) => {}
-            }
-        }
-        free.sort_unstable();
-        free.truncate(if all { free.len() } else { 1 });
-        // Taken by a `bridge` meanwhile: nobody is rung any more.
-        let Some(waiter) = state.waiting.get_mut(&self.number).filter(|_| !free.is_empty()) else { return Vec::new() };
-        waiter.rings = true;
-        let mut engaged = Vec::new();
-        for (_, at) in free {
-            state.agents.entry(agents[at].clone()).or_default().busy = true;
-            engaged.push(Engaged { waiters: Arc::clone(&self.waiters), agent: agents[at].clone(), at, rest: None });
-        }
-        self.waiters.moved.send_replace(());
-        engaged
-    }
-
-    /// Nobody is rung any more for this caller.
-    pub(super) fn rings_no_more(&self) {
-        let mut state = self.waiters.lock();
-        let waiter = state.waiting.get_mut(&self.number);
-        // Whoever is told of nothing new would look for ever.
-        if waiter.is_some_and(|waiter| std::mem::take(&mut waiter.rings)) {
-            self.waiters.moved.send_replace(());
-        }
-    }
-
-    /// How long the caller has waited.
-    pub(super) fn waited(&self) -> Duration {
-        self.since.elapsed()
-    }
-
-    /// Leaves the line so.
-    pub(super) fn leave(mut self, result: Left) {
-        self.result = result;
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        let mut state = self.waiters.lock();
-        state.waiting.remove(&self.number);
-        if let Some(line) = self.line.as_ref().and_then(|line| state.lines.get_mut(line)) {
-            *line.results.entry(self.result).or_default() += 1;
-            if self.result == Left::Answered {
-                line.waits.push_back(self.since.elapsed() / self.place.max(1) as u32);
-                if line.waits.len() > WAITS {
-                    line.waits.pop_front();
-                }
-            }
-        }
-        drop(state);
-        self.waiters.moved.send_replace(());
-    }
-}
-
-/// Somebody who is rung for a caller, or talks with one. Dropped, they are free again, or rest first.
-pub(super) struct Engaged {
-    waiters: Arc<Waiters>,
-    pub(super) agent: String,
-    /// Which one of those that were asked for.
-    pub(super) at: usize,
-    rest: Option<Duration>,
-}
-
-impl Engaged {
-    /// They are left in peace for so long once they are free.
-    pub(super) fn rests(&mut self, rest: Duration) {
-        self.rest = Some(rest);
-    }
-}
-
-impl Drop for Engaged {
-    fn drop(&mut self) {
-        let mut state = self.waiters.lock();
-        let agent = state.agents.entry(self.agent.clone()).or_default();
-        agent.busy = false;
-        if let Some(rest) = self.rest {
-            agent.rests_until = Some(Instant::now() + rest);
-        }
-        drop(state);
-        self.waiters.moved.send_replace(());
     }
 }
 

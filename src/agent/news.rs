@@ -1,0 +1,85 @@
+//! What the language model is told besides what it hears: what became of the call meanwhile.
+
+use std::time::Duration;
+
+use milo_models::engine::Language;
+
+/// Something that happened while nobody spoke with the model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// The caller had the call on hold for so long, and is back.
+    WasHeld(Duration),
+    /// The caller was to be transferred to somebody, and is here again: what came of it, as `{{transfer_result}}` has it.
+    CameBack(&'static str),
+    /// Whoever was there has had somebody else called in their place, who is there now.
+    SomebodyElse,
+}
+
+impl News {
+    /// As a sentence.
+    pub fn sentence(&self, language: Language) -> String {
+        match (self, language) {
+            (Self::WasHeld(long), Language::Fr) => {
+                format!("L'appelant a mis l'appel en attente pendant {} s et est de retour.", long.as_secs())
+            }
+            (Self::WasHeld(long), Language::Mg) => {
+                format!("Nampiandrasin'ny mpiantso {} segondra ny antso, ary efa niverina izy.", long.as_secs())
+            }
+            (Self::SomebodyElse, Language::Fr) => {
+                "L'appelant a transféré l'appel : une autre personne est maintenant en ligne.".into()
+            }
+            (Self::SomebodyElse, Language::Mg) => {
+                "Nafindran'ny mpiantso ny antso: olona hafa no eo amin'ny telefaonina izao.".into()
+            }
+            (Self::CameBack("answered" | "joined"), Language::Fr) => {
+                "L'appelant a parlé avec la personne demandée, puis est revenu.".into()
+            }
+            (Self::CameBack("answered" | "joined"), Language::Mg) => {
+                "Niresaka tamin'ilay olona nilainy ny mpiantso, dia niverina.".into()
+            }
+            (Self::CameBack(result), Language::Fr) => {
+                let why = match *result {
+                    "busy" => "la ligne est occupée",
+                    "no answer" => "personne n'a répondu",
+                    "not registered" => "le poste n'est pas joignable",
+                    "refused" => "l'appel a été refusé",
+                    "the one who was called hung up" => "la personne demandée a raccroché",
+                    _ => "l'appel n'a pas pu être établi",
+                };
+                format!("Le transfert n'a pas abouti : {why}. L'appelant est de retour.")
+            }
+            (Self::CameBack(result), Language::Mg) => {
+                let why = match *result {
+                    "busy" => "sahirana ny laharana",
+                    "no answer" => "tsy nisy namaly",
+                    "not registered" => "tsy azo tratrarina ilay telefaonina",
+                    "refused" => "nolavina ny antso",
+                    "the one who was called hung up" => "nanapaka ilay olona nantsoina",
+                    _ => "tsy tafita ny antso",
+                };
+                format!("Tsy tontosa ny famindrana: {why}. Efa niverina ny mpiantso.")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_happened_is_a_sentence_in_the_language_of_the_call() {
+        let long = Duration::from_millis(12_400);
+        for (news, language, sentence) in [
+            (News::WasHeld(long), Language::Fr, "L'appelant a mis l'appel en attente pendant 12 s et est de retour."),
+            (
+                News::CameBack("busy"),
+                Language::Mg,
+                "Tsy tontosa ny famindrana: sahirana ny laharana. Efa niverina ny mpiantso.",
+            ),
+            (News::CameBack("joined"), Language::Fr, "L'appelant a parlé avec la personne demandée, puis est revenu."),
+        ] {
+            assert_eq!(news.sentence(language), sentence);
+        }
+    }
+}
