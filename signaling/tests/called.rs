@@ -564,14 +564,14 @@ fn a_full_house_takes_calls_for_help_and_places_them() {
     });
     line.invited();
     line.events();
-    let other = |number: &str| {
-        invite(SDP).replace("call1", number).replace("bKinvite", number).replace("sip:milo@", &format!("sip:{number}@"))
+    let other = |id: &str, number: &str| {
+        invite(SDP).replace("call1", id).replace("bKinvite", id).replace("sip:milo@", &format!("sip:{number}@"))
     };
-    line.hear(&other("118"));
+    line.hear(&other("no", "118"));
     assert_eq!(line.spoke(), ["503 INVITE"]);
     // However it is written (RFC 3966 section 5.1.1); `%28` is a bracket.
-    for number in ["117", "1-1-7", "%28117%29", "117;phone-context=+261"] {
-        line.hear(&other(number));
+    for (id, number) in ["117", "1-1-7", "%28117%29", "117;phone-context=+261"].into_iter().enumerate() {
+        line.hear(&other(&format!("help{id}"), number));
         assert!(matches!(line.events()[..], [Event::Invitation { .. }]), "{number}");
     }
     let target = "sip:117@127.0.0.1:5080".parse().unwrap();

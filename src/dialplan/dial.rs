@@ -111,11 +111,11 @@ impl Dial {
         self.privacy || self.from.as_deref().is_some_and(is_nobody)
     }
 
-    /// The number that is called: over a trunk, or that of the address.
+    /// The number that is called: that of the address, or `to` itself.
     pub fn number(&self) -> String {
         match &self.trunk {
             Some(_) => self.to.clone(),
-            None => self.target().map(|uri| uri.user()).unwrap_or_default(),
+            None => self.target().map_or_else(|_| self.to.clone(), |uri| uri.user()),
         }
     }
 
