@@ -97,7 +97,7 @@ impl Line {
         let number = dial.number();
         let outcome = match (house.trunks.emergency(&number), &dial.trunk) {
             (Some((number, emergency)), _) => self.emergency(emergency, dial, number, house, log).await,
-            (None, Some(trunks)) => self.ring_over(dial, trunks, house, log).await,
+            (None, Some(trunks)) => self.ring_over((dial, false), trunks, house, log).await,
             (None, None) => self.ring_address((dial, None), &number, house, log).await,
         };
         let took = began.elapsed().as_millis() as u64;
@@ -174,15 +174,13 @@ impl Line {
                     Err(Failure::Emergency(false))
                 }
             },
-            Emergency::Pass(name) => {
-                let trunk = house.trunks.named(name).ok_or_else(Unanswered::not_placed)?;
-                let place = trunk.admit_emergency().map_err(Unanswered::from)?;
+            Emergency::Pass(trunks) => {
                 let dial = Dial { to: number.to_owned(), from: None, privacy: false, ..dial.clone() };
                 if is_nobody(&self.caller) {
                     // Whoever comes to help must be able to call back.
                     self.caller.clear();
                 }
-                Ok((self.ring_at((&dial, None), Some(trunk), house, log).await?, Some((trunk, place))))
+                self.ring_over((&dial, true), trunks, house, log).await
             }
         }
     }
@@ -219,20 +217,23 @@ impl Line {
         }
     }
 
-    /// Calls over the first of these trunks that gets through; gives it and the call's place on it.
+    /// Calls over the first of these trunks that gets through; gives it and the call's place on it. For help, no limit counts.
     async fn ring_over<'h>(
         &mut self,
-        dial: &Dial,
+        (dial, for_help): (&Dial, bool),
         trunks: &TrunkNames,
         house: &'h House,
         log: &Record,
     ) -> Result<Up<'h>, Failure> {
         let from = dial.says().map_or(CallingAs::Trunk, CallingAs::Plan);
-        self.about().may_call(&dial.to, house)?;
+        if !for_help {
+            self.about().may_call(&dial.to, house)?;
+        }
         let mut last = Unanswered::not_placed();
         for trunk in trunks.names().iter().filter_map(|name| house.trunks.named(name)) {
             let began = Instant::now();
-            last = match trunk.admit(&dial.to, from) {
+            let admitted = if for_help { trunk.admit_emergency() } else { trunk.admit(&dial.to, from) };
+            last = match admitted {
                 Err(denied) => denied.into(),
                 Ok(mut place) => match self.ring_at((dial, None), Some(trunk), house, log).await {
                     Ok(up) => {

@@ -239,10 +239,12 @@ impl CallsOut {
                 let to = Some(uri.user()).filter(|user| !user.is_empty()).unwrap_or_else(|| wanted.to.clone());
                 (Whom::Address(uri), facts(from.unwrap_or("milo").into(), to, None))
             }
-            Target::Emergency(trunk, number) => {
-                let place = trunk.admit_emergency().map_err(|denied| refusal(denied, trunk.name()))?;
-                let facts = facts(trunk.caller_id(None, ""), number.clone(), Some(trunk.name()));
-                (Whom::Number { number, trunks: vec![trunk.name().to_owned()], place }, facts)
+            Target::Emergency(trunks, number) => {
+                let first = trunks.first().ok_or_else(|| NotPlaced::Wrong("there is no emergency_trunk".into()))?;
+                let place = first.admit_emergency().map_err(|denied| refusal(denied, first.name()))?;
+                let facts = facts(first.caller_id(None, ""), number.clone(), Some(first.name()));
+                let trunks = trunks.iter().map(|trunk| trunk.name().to_owned()).collect();
+                (Whom::Number { number, trunks, place }, facts)
             }
             Target::Number(trunks) => {
                 let (at, place) = first(&trunks, &wanted.to, calling_as, &mut passed)?;

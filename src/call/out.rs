@@ -153,11 +153,12 @@ impl<'h> Calling<'h, '_> {
     /// Calls a number over the first of these trunks that gets through; the first of them has given a place already.
     async fn over(&mut self, number: &str, trunks: &[String], place: Place) -> Result<Reached<'h>, Unanswered> {
         let calling_as = self.from.map_or(CallingAs::Trunk, CallingAs::Request);
-        let caller = self.house.caller_for(number);
+        let (caller, for_help) = (self.house.caller_for(number), self.house.trunks.emergency(number).is_some());
         let (mut last, mut place) = (Unanswered::not_placed(), Some(place));
         for trunk in trunks.iter().filter_map(|name| self.house.trunks.named(name)) {
             let began = Instant::now();
-            last = match place.take().map_or_else(|| trunk.admit(number, calling_as), Ok) {
+            let admit = || if for_help { trunk.admit_emergency() } else { trunk.admit(number, calling_as) };
+            last = match place.take().map_or_else(admit, Ok) {
                 Err(denied) => denied.into(),
                 Ok(mut place) => {
                     let from = trunk.caller_id(self.from, "");

@@ -16,7 +16,10 @@ use super::{
     record::Notes,
     unanswered::{RINGING, Unanswered},
 };
-use crate::trunk::{self, CallingAs, Denied, Emergency, Place, Shown, Trunk, dialled, is_nobody};
+use crate::{
+    config::TrunkNames,
+    trunk::{self, CallingAs, Denied, Emergency, Place, Shown, Trunk, dialled, is_nobody},
+};
 
 /// How long the one who is to be called may ring, at each of several trunks.
 const RING: Duration = Duration::from_secs(60);
@@ -72,8 +75,8 @@ pub(super) enum Wanted {
 pub(super) enum Target {
     Account(String),
     Number(String),
-    /// An emergency number, as it is dialled, and the name of the trunk for it.
-    Emergency(String, String),
+    /// An emergency number, as it is dialled, and the trunks for it.
+    Emergency(String, TrunkNames),
     /// An address, whether a trunk may be paid for a call to it, and the dialog there that is to be taken over.
     Address(Uri, bool, Option<Replaces>),
 }
@@ -105,8 +108,8 @@ impl Wanted {
         let is_foreign = account.is_none() && number.is_none() && !referral.is_here;
         match house.trunks.emergency(&called) {
             None => {}
-            Some((number, Emergency::Pass(trunk))) if standing.may_pay(number, about, house) => {
-                return Ok(Self::Call(Box::new(Target::Emergency(number.to_owned(), trunk.clone()))));
+            Some((number, Emergency::Pass(trunks))) if standing.may_pay(number, about, house) => {
+                return Ok(Self::Call(Box::new(Target::Emergency(number.to_owned(), trunks.clone()))));
             }
             Some(_) => return Err((403, "an emergency number")),
         }
@@ -205,16 +208,29 @@ impl Placing<'_> {
                 }
                 Err(last)
             }
-            Target::Emergency(number, name) => {
-                let trunk = house.trunks.named(&name).ok_or_else(Unanswered::not_placed)?;
-                let place = trunk.admit_emergency()?;
+            Target::Emergency(number, trunks) => {
                 if is_nobody(&self.about.caller) {
                     // Whoever comes to help must be able to call back.
                     self.about.caller.clear();
                 }
                 let caller = house.caller_for(&number);
-                let placed = trunk.call(&caller, &number, &self.shown(&fields, None)).await;
-                self.ring_over(placed, trunk, place).await
+                let mut last = Unanswered::not_placed();
+                for trunk in trunks.names().iter().filter_map(|name| house.trunks.named(name)) {
+                    last = match trunk.admit_emergency() {
+                        Err(denied) => denied.into(),
+                        Ok(place) => {
+                            let placed = trunk.call(&caller, &number, &self.shown(&fields, None)).await;
+                            match self.ring_over(placed, trunk, place).await {
+                                Err(unanswered) => unanswered,
+                                reached => return reached,
+                            }
+                        }
+                    };
+                    if !last.elsewhere {
+                        break;
+                    }
+                }
+                Err(last)
             }
             Target::Address(uri, may_pay, replaces) => match house.trunks.at(&uri).await {
                 Some(_) if !may_pay => Err(Denied::Destination.into()),

@@ -16,8 +16,8 @@ const LONGEST_ADDRESS: usize = 255;
 pub(crate) enum Target<'t> {
     /// The number that was asked for, over the first of these that takes it.
     Number(Vec<&'t Trunk>),
-    /// The trunk for emergencies, and their number.
-    Emergency(&'t Trunk, String),
+    /// The trunks for emergencies, and their number.
+    Emergency(Vec<&'t Trunk>, String),
     Address(Uri),
 }
 
@@ -38,9 +38,9 @@ pub(crate) fn target<'t>(
         if is_number(to) { to.to_owned() } else { to.parse::<Uri>().map(|uri| uri.user()).unwrap_or_default() };
     match trunks.emergency(&number) {
         None => {}
-        Some((number, Emergency::Pass(name))) => {
-            let trunk = trunks.named(name).ok_or_else(|| NotPlaced::Wrong("there is no emergency_trunk".into()))?;
-            return Ok(Target::Emergency(trunk, number.to_owned()));
+        Some((number, Emergency::Pass(names))) => {
+            let for_help = names.names().iter().filter_map(|name| trunks.named(name)).collect();
+            return Ok(Target::Emergency(for_help, number.to_owned()));
         }
         Some((number, Emergency::Refuse | Emergency::Announce(_))) => {
             let says = format!("{number:?} is an emergency number, which Milo does not call ([sip] emergency_calls)");

@@ -31,6 +31,7 @@ mod secret;
 mod servers;
 mod sip;
 mod trunk;
+mod trunk_names;
 mod webhook;
 
 use std::path::PathBuf;
@@ -58,6 +59,7 @@ pub use secret::{Secret, SecretUrl};
 pub use servers::{Servers, sip_server};
 pub use sip::{EmergencyCalls, Sip};
 pub use trunk::{DomainOf, Trunk, TrunkClean};
+pub use trunk_names::TrunkNames;
 pub use webhook::Webhook;
 
 use fault::{Faults, Origins};

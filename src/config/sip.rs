@@ -8,7 +8,7 @@ use std::{
 use milo_signaling::{CertificateFiles, SessionTimers, SignalingError, Trust, sip::session_timer::LEAST_S};
 use serde::{Deserialize, Serialize};
 
-use super::{AccountLimits, Faults, Trunk, address::Addresses};
+use super::{AccountLimits, Faults, Trunk, TrunkNames, address::Addresses};
 
 /// SIP listeners and trunks.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -75,8 +75,8 @@ pub struct Sip {
     pub emergency: Vec<String>,
     /// What happens when one of them is to be called.
     pub emergency_calls: EmergencyCalls,
-    /// The trunk that they are called over.
-    pub emergency_trunk: Option<String>,
+    /// The trunks that they are called over, the first first.
+    pub emergency_trunk: Option<TrunkNames>,
     /// The sound file that a caller hears in place of them.
     pub emergency_announcement: Option<PathBuf>,
     /// Who else than this machine may call.
@@ -277,8 +277,14 @@ impl Sip {
             (EmergencyCalls::Pass, None) => {
                 faults.add("sip.emergency_calls", "= \"pass\" needs an emergency_trunk to call over".into());
             }
-            (_, Some(name)) if !self.trunks.iter().any(|trunk| trunk.name == *name) => {
-                faults.add("sip.emergency_trunk", format!("= {name:?} is not the name of one of [[sip.trunks]]"));
+            (_, Some(names)) => {
+                let is_known = |name: &String| self.trunks.iter().any(|trunk| trunk.name == *name);
+                if let Some(name) = names.names().iter().find(|name| !is_known(name)) {
+                    faults.add("sip.emergency_trunk", format!("= {name:?} is not the name of one of [[sip.trunks]]"));
+                }
+                if let Some(fault) = names.fault() {
+                    faults.add("sip.emergency_trunk", fault);
+                }
             }
             _ => {}
         }

@@ -6,6 +6,7 @@ use milo_media::tone::Country;
 use milo_signaling::{Transport, Uri, User};
 use serde::{Deserialize, Serialize};
 
+pub use crate::config::TrunkNames;
 use crate::trunk::{fields_fault, is_nobody, is_number};
 
 /// Whom to call. What a caller sends or presses may be the user part of an address where the plan says so, never its host, and
@@ -43,49 +44,6 @@ pub struct Dial {
     /// built-in music.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub music_files: Vec<String>,
-}
-
-/// As many trunks as one call may try.
-const TRUNKS: usize = 8;
-
-/// The trunks that a number is called over, the first first: a name, or a list of names.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(from = "OneOrMore", into = "OneOrMore")]
-pub struct TrunkNames(Vec<String>);
-
-#[derive(Serialize, Deserialize)]
-#[serde(untagged, expecting = "expected the name of a trunk, or a list of names")]
-enum OneOrMore {
-    One(String),
-    More(Vec<String>),
-}
-
-impl From<OneOrMore> for TrunkNames {
-    fn from(names: OneOrMore) -> Self {
-        match names {
-            OneOrMore::One(name) => Self(vec![name]),
-            OneOrMore::More(names) => Self(names),
-        }
-    }
-}
-
-impl From<TrunkNames> for OneOrMore {
-    fn from(TrunkNames(mut names): TrunkNames) -> Self {
-        if names.len() == 1 { Self::One(names.remove(0)) } else { Self::More(names) }
-    }
-}
-
-impl TrunkNames {
-    /// The names, in the order in which they are tried.
-    pub fn names(&self) -> &[String] {
-        &self.0
-    }
-
-    /// What is impossible about them, in one sentence.
-    pub fn fault(&self) -> Option<String> {
-        (!(1..=TRUNKS).contains(&self.0.len()))
-            .then(|| format!("trunk: a call is tried over 1 to {TRUNKS} trunks, not over {}", self.0.len()))
-    }
 }
 
 pub(super) fn half_a_minute() -> u64 {

@@ -142,7 +142,8 @@ impl Texts {
         let said = |id| if wanted.call.is_some() { CallingAs::Plan(id) } else { CallingAs::Request(id) };
         let from = wanted.from.as_deref().map_or(CallingAs::Trunk, said);
         Ok(match target(&self.trunks, (&wanted.to, wanted.trunks.as_ref()), from)? {
-            Target::Emergency(trunk, number) => {
+            Target::Emergency(trunks, number) => {
+                let trunk = trunks.first().ok_or_else(|| NotPlaced::Wrong("there is no emergency_trunk".into()))?;
                 let place = trunk.admit_emergency().map_err(|denied| refusal(denied, trunk.name()))?;
                 (Whom::Number(number.clone(), trunk.name().to_owned()), Some(place), number)
             }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use milo_signaling::sip::dialled::bare;
 
-use crate::config::{self, EmergencyCalls};
+use crate::config::{self, EmergencyCalls, TrunkNames};
 
 /// What happens to a call to an emergency number.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -12,8 +12,8 @@ pub enum Emergency {
     /// It is not placed.
     #[default]
     Refuse,
-    /// It goes over this trunk, whatever its limits.
-    Pass(String),
+    /// It goes over the first of these trunks that gets through, whatever their limits.
+    Pass(TrunkNames),
     /// It is not placed, and a caller who is to be joined with it hears this sound.
     Announce(PathBuf),
 }
