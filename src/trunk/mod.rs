@@ -68,6 +68,8 @@ pub struct Trunk {
     settings: config::Trunk,
     cleaning: Cleaning,
     recording: Option<bool>,
+    /// Whoever is at its other end may have somebody called in their place.
+    refer: bool,
     /// Where calls out go, if not by way of a registrar.
     gateway: Option<Uri>,
     /// Where it is registered, or calls out go.
@@ -233,6 +235,7 @@ impl Trunk {
         Ok(Self {
             cleaning: cleaning(&trunk.clean.over(&config.clean)),
             recording: trunk.recording,
+            refer: trunk.refer,
             gateway: gateway.or(single),
             registrars,
             proxy: trunk.proxy(),
@@ -302,7 +305,7 @@ impl Trunk {
 
     /// Whether whoever is called over it, or comes over it, may have Milo call somebody in their place (REFER).
     pub fn may_refer(&self) -> bool {
-        self.settings.refer
+        self.refer
     }
 
     /// Whether its calls are recorded, where it says so.
