@@ -132,6 +132,9 @@ pub(crate) struct CallState {
     pub(crate) ended: Option<EndReason>,
 }
 
+/// How long an answer may go without the other side's word.
+const LONGEST_UNACKNOWLEDGED: std::time::Duration = std::time::Duration::from_secs(40);
+
 /// Keys told by INFO that wait for a slow owner; of more the oldest are lost.
 const KEYS: usize = 32;
 /// The same of texts.
@@ -202,7 +205,11 @@ impl CallHandle {
     /// # Errors
     /// [`SignalingError::Gone`]: the call is over before that.
     pub(crate) async fn acknowledged(&mut self) -> Result<(), SignalingError> {
-        let known = self.state.wait_for(|state| state.is_acknowledged || state.ended.is_some()).await;
+        let known = self.state.wait_for(|state| state.is_acknowledged || state.ended.is_some());
+        // The core gives up after 64 times T1 (RFC 3261 section 13.3.1.4); nobody waits much longer, whatever it knows.
+        let Ok(known) = tokio::time::timeout(LONGEST_UNACKNOWLEDGED, known).await else {
+            return Err(SignalingError::Gone);
+        };
         let is_acknowledged = known.map_err(|_| SignalingError::Stopped)?.is_acknowledged;
         if is_acknowledged { Ok(()) } else { Err(SignalingError::Gone) }
     }

@@ -178,7 +178,7 @@ impl Line {
                     let meaning = gather
                         .meaning(&transcript.text)
                         .filter(|_| percent.is_none_or(|percent| percent >= gather.min_confidence));
-                    let heard = log.masked(&transcript.text);
+                    let heard = log.words(&transcript.text);
                     let detail = json!({
                         "into": gather.into,
                         "heard": heard,
@@ -224,7 +224,7 @@ impl Line {
             if self.lost() {
                 return None;
             }
-            let heard = heard.as_deref().map(|heard| log.masked(heard));
+            let heard = heard.as_deref().map(|heard| log.words(heard));
             if let Some(key) = key.filter(|key| menu.keys.contains_key(key)) {
                 log.event("chosen", json!({ "key": log.masked(&key.to_string()), "heard": heard }));
                 return Some(key);

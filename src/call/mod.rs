@@ -53,7 +53,7 @@ use crate::{
     metrics::Metrics,
     store::{HangupBy, LogWriter},
     texts::Texts,
-    trunk::{Came, Direction, Trunk, Trunks},
+    trunk::{Came, Direction, Emergency, Trunk, Trunks},
     webhook::Webhooks,
 };
 use arrival::{believed, facts};
@@ -174,7 +174,8 @@ pub async fn run(house: Arc<House>, mut invitation: Invitation) {
     let edition = house.editions.current();
     let trunk = house.trunks.of(&invitation);
     // Nothing keeps a call for help out.
-    let is_urgent = house.trunks.emergency(invitation.to_number()).is_some();
+    let emergency = house.trunks.emergency(invitation.to_number());
+    let is_urgent = emergency.is_some_and(|(_, what)| *what != Emergency::Refuse);
     let place = trunk.map(|trunk| if is_urgent { Ok(trunk.place_emergency()) } else { trunk.place(Direction::In) });
     if let (Some(trunk), Some(Err(_))) = (trunk, &place) {
         tracing::debug!(trunk = trunk.name(), "a call was turned away: its trunk carries no more");

@@ -65,7 +65,7 @@ impl Notes {
 
     /// A party of the call has sent a text within it.
     pub(super) fn texted(&self, by: &str, text: &str) {
-        let text = if self.is_private() { UNSAID } else { text };
+        let text = if self.is_private() || !self.log.keeps_words() { UNSAID } else { text };
         self.event("message", json!({ "from": by, "text": text }));
     }
 
@@ -262,6 +262,11 @@ impl Record {
     /// What is said or pressed, as the log may have it.
     pub(super) fn masked<'a>(&self, said: &'a str) -> &'a str {
         if self.notes.is_private() { UNSAID } else { said }
+    }
+
+    /// What was heard, as the log may have it.
+    pub(super) fn words<'a>(&self, heard: &'a str) -> &'a str {
+        if self.notes.log.keeps_words() { self.masked(heard) } else { UNSAID }
     }
 
     /// A key was pressed that is not written down; it may be one of those that pause the recording.

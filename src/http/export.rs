@@ -16,7 +16,7 @@ use super::{
     guard::{May, Read},
     search::{Exported, Format, exported},
 };
-use crate::store::{CallRow, Key, Search, Stamp, Store};
+use crate::store::{CallRow, Key, Search, Stamp, Store, StoreError};
 
 /// Calls that are read at once.
 const PAGE: u32 = 200;
@@ -85,6 +85,25 @@ async fn export(
     Ok((headers, Body::from_stream(pages)).into_response())
 }
 
+/// Why an export ends before its end.
+#[derive(Debug, thiserror::Error)]
+enum PageError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The call at which it was to go on was deleted meanwhile.
+    #[error("the call at which the export was to go on is no longer there")]
+    Torn,
+}
+
+impl From<PageError> for Problem {
+    fn from(error: PageError) -> Self {
+        match error {
+            PageError::Store(error) => error.into(),
+            PageError::Torn => Self::conflict(error.to_string()),
+        }
+    }
+}
+
 /// The bytes of a page behind `begun`, and where the next one begins.
 async fn page(
     store: &Store,
@@ -92,8 +111,8 @@ async fn page(
     before: Option<Key>,
     format: Format,
     begun: Vec<u8>,
-) -> Result<(Vec<u8>, Option<Key>), crate::store::StoreError> {
-    let Some(page) = store.calls(search, before, PAGE).await? else { return Ok((begun, None)) };
+) -> Result<(Vec<u8>, Option<Key>), PageError> {
+    let Some(page) = store.calls(search, before, PAGE).await? else { return Err(PageError::Torn) };
     let mut bytes = begun;
     for call in &page.calls {
         match format {

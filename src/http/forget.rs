@@ -39,7 +39,7 @@ async fn forget(
     query: Result<Query<Whose>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let number = query.map(|Query(whose)| whose.number.trim().to_owned()).unwrap_or_default();
-    if number.is_empty() {
+    if number.is_empty() || number.chars().any(char::is_control) {
         return Err(Problem::bad_request("say whose calls: ?number=0341234567, exactly as the log has it"));
     }
     state.written().await;

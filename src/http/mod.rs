@@ -185,4 +185,5 @@ pub fn router(state: AppState, chats: Option<Chats>) -> Router {
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .layer(middleware::from_fn_with_state(state.clone(), pace::pace))
         .layer(middleware::from_fn_with_state(state, around::around))
+        .layer(middleware::from_fn(openai::in_its_shape))
 }

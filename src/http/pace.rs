@@ -27,8 +27,9 @@ use crate::{config::RateLimits, keys::Tier, store::Key};
 
 /// The time that a limit is about.
 const HOUR: Duration = Duration::from_secs(3_600);
-/// Those who are counted at once.
+/// Addresses that are counted at once, and how often those whose hour is over are looked for when there are as many.
 const MOST: usize = 65_536;
+const SWEEP: Duration = Duration::from_secs(1);
 
 /// Who is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,7 +51,16 @@ struct Count {
 #[derive(Debug)]
 pub(super) struct Pace {
     rate_limits: RateLimits,
-    counts: Mutex<HashMap<Whom, Count>>,
+    counts: Mutex<Counts>,
+}
+
+/// Keys are as many as the table has; addresses may be any number.
+#[derive(Debug, Default)]
+struct Counts {
+    keys: HashMap<Key, Count>,
+    addresses: HashMap<Whom, Count>,
+    /// When those whose hour is over were looked for.
+    swept: Option<Instant>,
 }
 
 /// What a request leaves.
@@ -74,14 +84,23 @@ impl Pace {
             return None;
         }
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if counts.len() >= MOST && !counts.contains_key(&whom) {
-            counts.retain(|_, count| now - count.since < HOUR);
-            // A flood from everywhere: rather uncounted than all refused.
-            if counts.len() >= MOST {
-                return None;
+        let new = Count { since: now, requests: 0 };
+        let count = match whom {
+            Whom::Key(key) => counts.keys.entry(key).or_insert(new),
+            _ => {
+                if counts.addresses.len() >= MOST && !counts.addresses.contains_key(&whom) {
+                    if counts.swept.is_none_or(|swept| now - swept >= SWEEP) {
+                        counts.addresses.retain(|_, count| now - count.since < HOUR);
+                        counts.swept = Some(now);
+                    }
+                    // A flood from everywhere: rather uncounted than all refused.
+                    if counts.addresses.len() >= MOST {
+                        return None;
+                    }
+                }
+                counts.addresses.entry(whom).or_insert(new)
             }
-        }
-        let count = counts.entry(whom).or_insert(Count { since: now, requests: 0 });
+        };
         if now - count.since >= HOUR {
             *count = Count { since: now, requests: 0 };
         }
@@ -182,7 +201,8 @@ mod tests {
         let newcomer = Whom::Address([203, 0, 113, 9].into());
         assert_eq!(pace.count(newcomer, 3, now), None);
         assert!(pace.count(newcomer, 3, now + HOUR).is_some());
-        assert_eq!(pace.counts.lock().unwrap().len(), 1);
+        assert_eq!(pace.counts.lock().unwrap().addresses.len(), 1);
+        assert!(pace.count(Whom::Key(Key::new()), 3, now).is_some(), "keys are counted whatever addresses do");
         assert_eq!(network("2001:db8:1:2:3::4".parse().unwrap()), network("2001:db8:1:2::ffff".parse().unwrap()));
         assert_ne!(network("2001:db8:1:2::1".parse().unwrap()), network("2001:db8:1:3::1".parse().unwrap()));
     }

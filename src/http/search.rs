@@ -84,6 +84,10 @@ pub(super) fn wanted(query: Result<Query<Wanted>, QueryRejection>) -> Result<(Se
 impl Wanted {
     fn read(self) -> Result<(Search, Bounds), Problem> {
         let wanted = self;
+        let texts = [&wanted.number, &wanted.dialplan, &wanted.text];
+        if texts.into_iter().flatten().any(|text| text.chars().any(char::is_control)) {
+            return Err(Problem::bad_request("`number`, `dialplan` and `text` hold no control characters"));
+        }
         let bounds = bounds(wanted.limit.as_deref(), wanted.cursor.as_deref())?;
         let said = |text: Option<String>| text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
         let mut search = Search { dialplan: said(wanted.dialplan), ..Search::default() };

@@ -92,6 +92,8 @@ pub struct Keys {
     store: Store,
     environment: Option<Digest>,
     book: RwLock<Book>,
+    /// Held while the table is read and the book replaced: what was read later is not replaced by what was read before.
+    reading: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -135,6 +137,7 @@ impl Keys {
             store: store.clone(),
             environment: environment.map(|key| digest(key.reveal())),
             book: RwLock::default(),
+            reading: tokio::sync::Mutex::default(),
         };
         keys.reload().await?;
         Ok(keys)
@@ -205,7 +208,7 @@ impl Keys {
             used: None,
         };
         self.store.insert_api_key(&row).await?;
-        self.reload().await?;
+        self.follow_up().await;
         Ok((row, secret))
     }
 
@@ -213,18 +216,26 @@ impl Keys {
     pub async fn rotate(&self, id: Key, old_until: Stamp) -> Result<Option<Secret>, StoreError> {
         let secret = secret::make();
         let found = self.store.rotate_api_key(id, &digest(secret.reveal()), old_until).await?;
-        self.reload().await?;
+        self.follow_up().await;
         Ok(found.then_some(secret))
     }
 
     /// From now on a key is not taken. Says whether it was in force.
     pub async fn revoke(&self, id: Key, now: Stamp) -> Result<bool, StoreError> {
         let found = self.store.revoke_api_key(id, now).await?;
-        self.reload().await?;
+        self.follow_up().await;
         Ok(found)
     }
 
+    /// The table has changed; should it not be readable just now, it is read again soon.
+    async fn follow_up(&self) {
+        if let Err(error) = self.reload().await {
+            tracing::warn!(%error, "keys have changed and cannot be read; tried again soon");
+        }
+    }
+
     async fn reload(&self) -> Result<(), StoreError> {
+        let _reading = self.reading.lock().await;
         let book = Book::of(self.store.api_keys().await?);
         let mut now = self.book.write().unwrap_or_else(PoisonError::into_inner);
         for (digest, entry) in &book.by_digest {
@@ -260,11 +271,13 @@ pub async fn follow(keys: Arc<Keys>) {
     let mut is_away = false;
     loop {
         changes.next().await;
-        let done = async {
-            keys.tell_used().await?;
-            keys.reload().await
-        };
-        match done.await {
+        let read = keys.reload().await;
+        if read.is_ok()
+            && let Err(error) = keys.tell_used().await
+        {
+            tracing::debug!(%error, "when keys were used could not be written");
+        }
+        match read {
             Err(error) if !is_away => {
                 tracing::warn!(%error, "the keys cannot be read; those of before stay in force");
                 is_away = true;

@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 
 use crate::{
     accounts,
-    config::{self, Config},
+    config::{self, Config, EmergencyCalls},
     trunk,
 };
 
@@ -63,7 +63,8 @@ pub(super) fn bind(
         registrar,
         logins: logins(sip)?,
         algorithms: accounts::algorithms(sip),
-        urgent: sip.emergency.clone(),
+        // Where nothing becomes of calls for help, none is let in before others.
+        urgent: if sip.emergency_calls == EmergencyCalls::Refuse { Vec::new() } else { sip.emergency.clone() },
         // A call has seldom more legs than these.
         ladders: sip.ladders * 4,
         session_timers: SessionTimers { session_expires_s: sip.session_expires_s, min_se_s: sip.min_se_s },

@@ -55,7 +55,7 @@ pub use messages::{MessagePage, MessageRow, NewMessage};
 pub use node::Node;
 pub use privacy::Forgotten;
 pub use search::{CameOf, Search, words};
-pub use stamp::Stamp;
+pub use stamp::{NoMoment, Stamp};
 pub use turns::{NewTurn, Places, Stages, TurnRow};
 pub use writer::{CallLog, LogState, LogWriter};
 

@@ -113,7 +113,10 @@ async fn postgres(url: &SecretUrl) -> Result<sqlx::PgPool, String> {
     // A pool asks again until its patience ends, and then only says that time has passed: the first connection tells why.
     let first = timeout(ACQUIRE, options.connect()).await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
     first.map_err(|error| reason(&error))?.close().await.ok();
-    let pool = PgPoolOptions::new().max_connections(8).acquire_timeout(ACQUIRE).connect_lazy_with(options);
-    POSTGRES.run(&pool).await.map_err(|error| migration(&error))?;
-    Ok(pool)
+    // An index over a long log takes as long as it takes, and so does waiting for another Milo that makes it.
+    let patient = options.clone().options([("statement_timeout", "0")]);
+    let migrating = PgPoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE).connect_lazy_with(patient);
+    POSTGRES.run(&migrating).await.map_err(|error| migration(&error))?;
+    migrating.close().await;
+    Ok(PgPoolOptions::new().max_connections(8).acquire_timeout(ACQUIRE).connect_lazy_with(options))
 }

@@ -40,12 +40,19 @@ impl Stamp {
     }
 }
 
-impl FromStr for Stamp {
-    type Err = time::error::Parse;
+/// A text is no moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it is no moment of RFC 3339 within the years 0 to 9999")]
+pub struct NoMoment;
 
-    /// RFC 3339, in any zone.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        OffsetDateTime::parse(text, &Rfc3339).map(|at| Self::from_time(at.to_offset(time::UtcOffset::UTC)))
+impl FromStr for Stamp {
+    type Err = NoMoment;
+
+    /// RFC 3339, in any zone; in UTC within the years 0 to 9999.
+    fn from_str(text: &str) -> Result<Self, NoMoment> {
+        let at = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| NoMoment)?;
+        let utc = at.checked_to_offset(time::UtcOffset::UTC).filter(|utc| (0..=9999).contains(&utc.year()));
+        utc.map(Self::from_time).ok_or(NoMoment)
     }
 }
 
@@ -114,7 +121,9 @@ mod tests {
         assert_eq!(Stamp::from_millis(0).day(), "1970-01-01");
         assert_eq!(Stamp::from_millis(-1).millis(), -1);
         assert_eq!("2026-11-22T18:06:40.007+03:00".parse(), Ok(stamp));
-        assert!("2026-11-22".parse::<Stamp>().is_err());
+        for wrong in ["2026-11-22", "9999-12-31T23:59:59-01:00", "0000-01-01T00:00:00+00:01", "soon"] {
+            assert!(wrong.parse::<Stamp>().is_err(), "{wrong}");
+        }
         assert_eq!(Stamp::from_millis(i64::MAX).millis(), 0);
         assert_eq!(Stamp::from_millis(Stamp::now().millis()), Stamp::from_millis(Stamp::now().millis()));
     }

@@ -232,6 +232,11 @@ impl CallLog {
         self.key
     }
 
+    /// Whether the log keeps what was heard and said.
+    pub fn keeps_words(&self) -> bool {
+        self.writer.keeps_words
+    }
+
     /// An INVITE with this Call-ID has left for it.
     pub fn placed(&self, call_id: &str) {
         self.writer.put(Entry::Placed(self.key, call_id.into()));

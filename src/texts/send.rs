@@ -1,4 +1,4 @@
-//! A text that is to be sent: whether it may, over what, and what becomes of it. It takes a place on its trunk while it is on its way,
+//! A text that is to be sent: whether it may, over what, and what becomes of it. It is asked of its trunk like a call, by its pace and room,
 //! and counts as one of the calls of the trunk's day.
 
 use milo_signaling::{SignalingError, Uri, sip::text::LONGEST};
@@ -71,8 +71,8 @@ pub(super) struct Job {
     whom: Whom,
     from: Option<String>,
     text: String,
-    /// Its place on its trunk.
-    place: Option<Place>,
+    /// It is for help, and waits behind nobody else's.
+    is_urgent: bool,
     done: Option<oneshot::Sender<Came>>,
 }
 
@@ -101,7 +101,8 @@ impl Texts {
             TrySendError::Closed(()) => NotPlaced::Busy("Milo is ending and sends no more".into(), 60),
             TrySendError::Full(()) => NotPlaced::Busy("too many texts are being sent at once".into(), 5),
         })?;
-        let (whom, place, shown) = match &wanted.account {
+        // The trunk's pace and its day are asked; a place is not kept, since a text may wait for long, and calls must not wait for it.
+        let (whom, _, shown) = match &wanted.account {
             Some(account) if !(wanted.to.is_empty() && wanted.trunks.is_none()) => {
                 return wrong(format!("the account {account:?} is sent it by itself, without `to` and `trunk`"));
             }
@@ -133,7 +134,7 @@ impl Texts {
         });
         tracing::info!(message.id = %key, trunk, "a text goes out");
         let (done, came) = oneshot::channel();
-        queue.send(Job { key, direction: "out", whom, from, text: wanted.text, place, done: Some(done) });
+        queue.send(Job { key, direction: "out", whom, from, text: wanted.text, is_urgent, done: Some(done) });
         Ok(Sent { id: key, trunk, came })
     }
 
@@ -164,12 +165,13 @@ impl Job {
     /// A text that came for this account.
     pub(super) fn forward(key: Key, account: String, from: String, text: String) -> Self {
         let (whom, from) = (Whom::Account(account), Some(from));
-        Self { key, direction: "in", whom, from, text, place: None, done: None }
+        Self { key, direction: "in", whom, from, text, is_urgent: false, done: None }
     }
 
     /// Where it goes: those that go to one place wait for each other.
     pub(super) fn destination(&self) -> String {
         match &self.whom {
+            Whom::Number(number, _) if self.is_urgent => format!("help {number}"),
             Whom::Number(_, trunk) => format!("trunk {trunk}"),
             Whom::Address(uri) => {
                 let host = uri.host().map(|host| host.as_str().to_ascii_lowercase()).unwrap_or_default();
@@ -188,7 +190,7 @@ impl Job {
 
     /// Sends it, and writes down what became of it.
     pub(super) async fn run(self, texts: Texts) {
-        let Self { key, direction, whom, from, text, place, done } = self;
+        let Self { key, direction, whom, from, text, done, .. } = self;
         let (caller, sender) = (&texts.caller, from.as_deref().unwrap_or("milo"));
         let answered = match &whom {
             // By another name than the trunk's own, which was refused at once.
@@ -204,7 +206,6 @@ impl Job {
                 None => Err(SignalingError::Gone),
             },
         };
-        drop(place);
         let came = match answered {
             Ok(Some(status)) => Came::of(status),
             Ok(None) => Came { result: "not registered", sip_status: None },

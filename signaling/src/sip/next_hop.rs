@@ -25,6 +25,9 @@ impl Dialog {
 
     /// The next hop that must be found before a request of so many bytes can go; `None`: [`Self::ways`] are known.
     pub(crate) fn unknown(&self, bytes: usize) -> Option<Uri> {
+        if !self.is_where_it_says() {
+            return None;
+        }
         let next = self.next_hop();
         let is_named = next.host().is_some_and(|host| host.ip().is_none());
         let is_wanted = match self.flow.transport {
@@ -58,7 +61,8 @@ impl Dialog {
             Transport::Tcp | Transport::Tls => !self.is_cut,
             Transport::Ws | Transport::Wss => true,
         };
-        let found = self.found.as_ref().filter(|found| !keeps && found.of == *self.next_hop());
+        let may_be_found = !keeps && self.is_where_it_says();
+        let found = self.found.as_ref().filter(|found| may_be_found && found.of == *self.next_hop());
         let Some(found) = found else { return own.into() };
         let mut ways = found.ways.clone();
         let same = |way: &Way| (way.path.flow.transport, way.path.flow.remote) == (own.flow.transport, own.flow.remote);
@@ -95,19 +99,22 @@ impl Dialog {
     }
 
     /// The address that the next hop names, where that is one to go to (RFC 3261 section 12.2.1.1). A private address that a peer
-    /// behind a NAT gave is none, nor is a telephone's own: it is reached where it has just spoken from; and so is whoever has shown
-    /// nothing yet but an INVITE, whose source may be forged, and its Contact somebody else's.
+    /// behind a NAT gave is none.
     fn address(&self) -> Option<SocketAddr> {
         let next = self.next_hop();
         let port = next.port().unwrap_or(self.flow.transport.default_port());
         let source = self.flow.remote.ip();
         let named = next.host().and_then(|host| host.ip()).map(|ip| SocketAddr::new(ip, port));
         let named = named.filter(|named| named.is_ipv4() == source.is_ipv4());
-        // A route is given by a proxy, which knows where it is.
-        let is_behind_nat = self.peer.is_telephone && self.peer.direct && self.routes.is_empty();
-        named.filter(|named| {
-            named.ip() == source || self.peer.hears && !is_behind_nat && is_reached_from(source, named.ip())
-        })
+        let is_there = self.is_where_it_says();
+        named.filter(|named| named.ip() == source || is_there && is_reached_from(source, named.ip()))
+    }
+
+    /// Whether requests go where the next hop says. A telephone itself is reached where it has just spoken from, since a NAT may have
+    /// changed its address (a route is given by a proxy, which knows where it is); and so is whoever has shown nothing yet but an
+    /// INVITE, whose source may be forged, and its Contact somebody else's.
+    fn is_where_it_says(&self) -> bool {
+        self.peer.hears && !(self.peer.is_telephone && self.peer.direct && self.routes.is_empty())
     }
 
     /// The way without DNS: to an address, and else back to where the peer's last message came from.
@@ -183,6 +190,29 @@ mod tests {
             let dialog = server(1, "198.51.100.9:5060", &[(Name::CONTACT, "<sip:rasoa@203.0.113.50>")]);
             assert_eq!(goes(&dialog.with_telephone(is_telephone)), [to]);
         }
+    }
+
+    #[test]
+    fn a_name_of_a_telephone_or_of_whoever_has_not_shown_that_it_hears_is_not_asked_for() {
+        let contact = [(Name::CONTACT, "<sip:x@victim.example>")];
+        let found = |dialog: &mut Dialog| {
+            dialog.found(
+                &"sip:x@victim.example".parse().unwrap(),
+                Ways([way(Transport::Udp, "203.0.113.66:5060")].into()),
+            );
+        };
+        let mut telephone = server(1, "198.51.100.9:5060", &contact).with_telephone(true);
+        let mut forged = server(1, "198.51.100.9:5060", &contact);
+        forged.peer.hears = false;
+        for dialog in [&mut telephone, &mut forged] {
+            assert_eq!(dialog.unknown(0), None);
+            found(dialog);
+            assert_eq!(goes(dialog), ["udp 198.51.100.9:5060"]);
+        }
+        let mut carrier = server(1, "198.51.100.9:5060", &contact);
+        assert!(carrier.unknown(0).is_some());
+        found(&mut carrier);
+        assert_eq!(goes(&carrier), ["udp 203.0.113.66:5060", "udp 198.51.100.9:5060"]);
     }
 
     #[test]

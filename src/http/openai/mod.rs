@@ -18,7 +18,7 @@ use axum::{
     Json, Router,
     extract::Request,
     http::{StatusCode, header},
-    middleware::{self, Next},
+    middleware::Next,
     response::{IntoResponse, Response},
 };
 use http_body_util::BodyExt;
@@ -30,16 +30,14 @@ use super::{Problem, text::Text};
 const LONGEST_PROBLEM: usize = 64 << 10;
 
 pub(super) fn routes() -> Router<Text> {
-    Router::new()
-        .merge(chat::routes())
-        .merge(speech::routes())
-        .merge(transcriptions::routes())
-        .merge(models::routes())
-        .layer(middleware::from_fn(in_its_shape))
+    Router::new().merge(chat::routes()).merge(speech::routes()).merge(transcriptions::routes()).merge(models::routes())
 }
 
-/// Problems as this protocol has them.
-async fn in_its_shape(request: Request, next: Next) -> Response {
+/// Problems as this protocol has them, whoever raises them: for everything below `/v1/`.
+pub(super) async fn in_its_shape(request: Request, next: Next) -> Response {
+    if !request.uri().path().starts_with("/v1/") {
+        return next.run(request).await;
+    }
     let response = next.run(request).await;
     let is_problem = response
         .headers()

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::Stage;
 use crate::sip::{
-    core::{CallKey, Core, Event},
+    core::{CallKey, Core, Event, Output},
     flow::Packet,
     headers::Name,
     reason::Reason,
@@ -28,8 +28,8 @@ impl Core {
         };
         // Who sends it has had our 2xx, whether its ACK was lost or comes late: nothing keeps the two offers apart any more (RFC 5407
         // sections 3.1.4 and 3.1.5).
-        if !call.unacked.as_ref().is_some_and(|unacked| unacked.awaits_answer) {
-            call.unacked = None;
+        if call.unacked.take_if(|unacked| !unacked.awaits_answer).is_some() {
+            self.outputs.push_back(Output::Event(Event::Acknowledged(key)));
         }
         if let Some(code) = refusal {
             let mut rejection = Rejection::new(code);

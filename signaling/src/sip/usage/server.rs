@@ -65,6 +65,9 @@ impl Incoming {
     }
 }
 
+/// Calls for help that are let in when as many others are up as may be; more of them are somebody's flood.
+const FOR_HELP: usize = 16;
+
 impl Core {
     /// An INVITE for a new call.
     pub(in crate::sip) fn invited(&mut self, now: Instant, request: Request) {
@@ -79,7 +82,8 @@ impl Core {
         }
         let called = request.message.uri().map(crate::sip::Uri::user).unwrap_or_default();
         let is_urgent = is_among(&called, &self.config.urgent);
-        if !is_urgent && self.calls.len() >= self.config.max_calls {
+        let room = self.config.max_calls.saturating_add(if is_urgent { FOR_HELP } else { 0 });
+        if self.calls.len() >= room {
             self.turn_away(&request.message, &request.flow);
             return;
         }
