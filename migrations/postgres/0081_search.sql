@@ -11,7 +11,8 @@ CREATE INDEX calls_missed ON calls (started DESC, id DESC) WHERE direction = 'in
 -- By what was said. The configuration "simple" cuts no endings off: it knows neither Malagasy nor which language a turn is in.
 -- Bodies that are bound when they are made, whatever search_path is in force when they run: that of ANALYZE, of a restore.
 CREATE FUNCTION folded(said text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURNS NULL ON NULL INPUT
-    RETURN translate(lower(said), 'àáâãäåçèéêëìíîïñòóôõöùúûüýÿ', 'aaaaaaceeeeiiiinooooouuuuyy');
+    -- Both cases: lower() knows letters outside ASCII only where the database's language does.
+    RETURN translate(lower(said), 'àáâãäåçèéêëìíîïñòóôõöùúûüýÿÀÁÂÃÄÅÇÈÉÊËÌÍÎÏÑÒÓÔÕÖÙÚÛÜÝŸ', 'aaaaaaceeeeiiiinooooouuuuyyaaaaaaceeeeiiiinooooouuuuyy');
 COMMENT ON FUNCTION folded IS 'Small letters without accents: search finds "écoute" by "ecoute".';
 CREATE FUNCTION turn_words(heard text, said text) RETURNS tsvector LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN to_tsvector('simple'::regconfig, folded(coalesce(heard, '') || ' ' || coalesce(said, '')));

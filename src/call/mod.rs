@@ -69,7 +69,7 @@ pub use ladder::{LegSeen, SipSeen};
 pub use order::{CallsOut, NotPlaced, Placed, Placement, Wanted};
 pub use out::place;
 pub use record::Record;
-pub use recording::Recordings;
+pub use recording::{Recordings, recordings_folder};
 pub use reel::RecordingNow;
 pub use registry::{Done, Live, Unreached};
 pub use retention::{daily, delete_recordings, forget_calls};

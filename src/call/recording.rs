@@ -19,6 +19,11 @@ use crate::{
     trunk::Trunk,
 };
 
+/// The folder of recordings: the configured one, or `recordings/` in the data folder.
+pub fn recordings_folder(config: &Config) -> PathBuf {
+    config.recording.path.clone().unwrap_or_else(|| config.data_dir.join("recordings"))
+}
+
 /// What all recordings share.
 pub struct Recordings {
     recorder: Recorder,
@@ -35,7 +40,7 @@ impl Recordings {
     /// The system has no thread left.
     pub fn start(config: &Config, log: LogWriter, metrics: Arc<Metrics>) -> Result<Self, Error> {
         let (recorder, _) = Recorder::start()?;
-        let (folder, recording) = (config.recordings(), config.recording.clone());
+        let (folder, recording) = (recordings_folder(config), config.recording.clone());
         Ok(Self { recorder, folder, recording, log, metrics })
     }
 

@@ -136,11 +136,6 @@ impl Config {
         }
     }
 
-    /// The folder of recordings: the configured one, or `recordings/` in the data folder.
-    pub fn recordings(&self) -> PathBuf {
-        self.recording.path.clone().unwrap_or_else(|| self.data_dir.join("recordings"))
-    }
-
     fn check(&self, faults: &mut Faults<'_>) {
         self.http.check(faults);
         self.sip.check(faults);

@@ -66,7 +66,7 @@ pub use serve::{bind, serve};
 
 use crate::{
     accounts::Accounts,
-    call::{CallsOut, Live, SipSeen},
+    call::{CallsOut, Live, SipSeen, recordings_folder},
     chat::Chats,
     config::Config,
     dialplan::Editions,
@@ -129,7 +129,7 @@ impl AppState {
             keys,
             pace: Arc::new(Pace::new(config.rate_limits.clone())),
             configuration: Arc::new(serde_json::to_value(config).unwrap_or_default()),
-            recordings: config.recordings(),
+            recordings: recordings_folder(config),
             show_metrics: config.http.metrics,
         }
     }

@@ -39,7 +39,7 @@ name = 'hidden'
 number = '777'
 from = '0399'
 language = 'mg'
-actions = [{ echo = {} }]
+actions = [{ answer = {} }, { echo = {} }]
 
 [[plan]]
 name = 'others'

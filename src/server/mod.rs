@@ -212,7 +212,11 @@ impl Server {
         calls_out.remember(&store, node.id()).await?;
         texting.spawn(call::forget_keys(store.clone()));
         if config.database.keep_days > 0 {
-            texting.spawn(call::forget_calls(config.recordings(), config.database.keep_days, store.clone()));
+            texting.spawn(call::forget_calls(
+                call::recordings_folder(config),
+                config.database.keep_days,
+                store.clone(),
+            ));
         }
         let live = (live, Arc::clone(&house.sip), accounts, house.caller.clone());
         let lifetime = Duration::from_secs(config.chat.session_ttl_s);

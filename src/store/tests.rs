@@ -729,6 +729,17 @@ async fn a_million_calls_are_searched_at_once(url: SecretUrl) {
 }
 
 #[tokio::test]
+async fn the_search_of_words_needs_no_search_path() {
+    let url = postgres_url().await;
+    Store::open(&url).await.unwrap();
+    let mut connection = url.reveal().parse::<PgConnectOptions>().unwrap().connect().await.unwrap();
+    // As autovacuum and a restore run.
+    let statements = "SET search_path = ''; ANALYZE public.turns; REINDEX TABLE public.turns";
+    connection.execute(sqlx::AssertSqlSafe(statements)).await.unwrap();
+    connection.close().await.unwrap();
+}
+
+#[tokio::test]
 #[ignore = "a million rows, a minute"]
 async fn a_million_calls_on_sqlite() {
     let folder = Folder::new();
