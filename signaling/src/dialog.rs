@@ -219,6 +219,12 @@ impl OtherSide {
         ask(&self.commands, |reply| Command::Hold(self.now(), true, reply)).await
     }
 
+    /// Should this call be hung up, the other side is told this reason (RFC 3326).
+    pub async fn because(&self, reason: Reason) {
+        // The endpoint has ended, and says nothing any more.
+        self.commands.send(Command::Because(self.now(), reason)).await.ok();
+    }
+
     /// Asks the other side to leave this call and to call `target` instead (REFER; the target may carry a Replaces).
     /// Waits until it has agreed, and returns the news of how it goes. The call stays up until somebody hangs up.
     ///

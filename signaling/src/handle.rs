@@ -43,6 +43,8 @@ pub(crate) enum Command {
     Referral(CallKey, Step, Reply<()>),
     /// The address at which somebody else takes our place in this call.
     InOurPlace(CallKey, Reply<Uri>),
+    /// What is said of why this call is refused, or hung up.
+    Because(CallKey, Reason),
     HangUp(CallKey, Reply<()>),
     TellKey(CallKey, KeyPress, Reply<()>),
     Call(Box<NewCall>, Reply<(CallHandle, String)>),

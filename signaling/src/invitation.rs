@@ -187,6 +187,12 @@ impl Invitation {
         self.handle.ask(|key, reply| Command::Redirect(key, to, reply)).await
     }
 
+    /// Should it be refused, the caller is told this reason (RFC 3326, RFC 6432).
+    pub async fn because(&self, reason: Reason) {
+        // The endpoint has ended, and says nothing any more.
+        self.handle.commands.send(Command::Because(self.handle.key, reason)).await.ok();
+    }
+
     /// Refuses with this code (300 to 699) and phrase; an empty phrase takes the usual one.
     ///
     /// # Errors

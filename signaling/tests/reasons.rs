@@ -80,3 +80,19 @@ fn every_reason_of_a_bye_is_told() {
     };
     assert_eq!(said(reasons), ["SIP cause 480", "Q.850 cause 17, User busy"]);
 }
+
+#[test]
+fn a_refusal_and_a_bye_say_what_their_user_says() {
+    let mut line = Line::new(milo_signaling::Transport::Udp);
+    let call = line.invited();
+    line.core.because(call, Reason::q850(17));
+    line.act(|core, now| core.reject_invite(now, call, 486, "")).unwrap();
+    let refusal = line.sent().into_iter().find(|message| message.headers.has("Reason")).unwrap();
+    assert_eq!(said(&Reason::of(&refusal)), ["Q.850 cause 17"]);
+    let mut line = Line::new(milo_signaling::Transport::Udp);
+    let (call, _) = line.up();
+    line.core.because(call, Reason::q850(21));
+    line.act(|core, now| core.hang_up(now, call)).unwrap();
+    let bye = line.sent().into_iter().find(|message| message.headers.has("Reason")).unwrap();
+    assert_eq!(said(&Reason::of(&bye)), ["Q.850 cause 21"]);
+}

@@ -3,7 +3,7 @@
 use std::{iter, ops::ControlFlow, pin::pin, sync::Arc, time::Duration};
 
 use milo_media::{Control, SAMPLE_RATE};
-use milo_signaling::{Dialog, DialogEvent, Early, Invitation};
+use milo_signaling::{Dialog, DialogEvent, Early, Invitation, Reason};
 use serde_json::json;
 use tokio::{
     select,
@@ -41,7 +41,10 @@ pub(super) async fn play(
                     return Ok(ControlFlow::Break(given_up(&invitation, log)));
                 }
             };
-            if let Some(status) = refusal(last) {
+            if let Some((status, cause)) = refusal(last) {
+                if let Some(cause) = cause {
+                    invitation.because(Reason::q850(cause)).await;
+                }
                 return refuse(*invitation, status, "").await.map(ControlFlow::Break);
             }
             let (dialog, leg) = invitation.answer().await?;
@@ -71,7 +74,10 @@ pub(super) async fn play(
             last = &mut playing => last,
         }
     };
-    if let Some(status) = refusal(last) {
+    if let Some((status, cause)) = refusal(last) {
+        if let Some(cause) = cause {
+            early.dialog().other_side().because(Reason::q850(cause)).await;
+        }
         early.reject(status, "").await?;
         return Ok(ControlFlow::Break(End::new(HangupBy::Milo, format!("refused with {status}"))));
     }
@@ -102,11 +108,11 @@ fn ends(action: &Action) -> bool {
 }
 
 /// The status with which a call is refused that came to this verb, or to none.
-fn refusal(last: Option<&Action>) -> Option<u16> {
+fn refusal(last: Option<&Action>) -> Option<(u16, Option<u8>)> {
     match last {
         Some(Action::Answer {}) => None,
-        Some(Action::Reject { status }) => Some(*status),
-        _ => Some(UNDECIDED),
+        Some(Action::Reject { status, cause }) => Some((*status, *cause)),
+        _ => Some((UNDECIDED, None)),
     }
 }
 

@@ -241,7 +241,12 @@ async fn take(
         }
     }
     let (dialog, mut line) = match course.peek() {
-        Some(Action::Reject { status }) => return refuse(invitation, *status, "").await,
+        Some(Action::Reject { status, cause }) => {
+            if let Some(cause) = cause {
+                invitation.because(Reason::q850(*cause)).await;
+            }
+            return refuse(invitation, *status, "").await;
+        }
         Some(action @ Action::Redirect { .. }) => return redirect(invitation, action, &course.variables, log).await,
         Some(Action::Early {}) => match early::play(house, invitation, trunk, (edition, &mut course), log).await? {
             ControlFlow::Continue(up) => up,

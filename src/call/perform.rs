@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use milo_signaling::Reason;
 use serde_json::json;
 
 use super::{Course, End, House, Left, Line, Record, TIME_UP, ask::Gathered};
@@ -38,7 +39,11 @@ pub(super) async fn perform(
         };
         match &action {
             Action::Ring { .. } | Action::Early {} | Action::Answer {} => {}
-            Action::Reject { .. } | Action::Redirect { .. } | Action::Hangup {} => break,
+            Action::Hangup { cause: Some(cause) } => {
+                line.other.because(Reason::q850(*cause)).await;
+                break;
+            }
+            Action::Reject { .. } | Action::Redirect { .. } | Action::Hangup { cause: None } => break,
             Action::Converse { persona } => {
                 let ending = line.converse(house, persona, language, log).await?;
                 let reason = match ending {

@@ -90,11 +90,18 @@ pub enum Action {
         by: PressBy,
     },
     /// BYE.
-    Hangup {},
+    Hangup {
+        /// Why, as a cause of Q.850 (1 to 127), in its Reason: 21 is "call rejected".
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cause: Option<u8>,
+    },
     /// A final refusal instead of an answer.
     Reject {
         /// A SIP status of 400 to 699 (RFC 3261 section 21).
         status: u16,
+        /// Why, as a cause of Q.850 (1 to 127), in its Reason: 17 is "user busy".
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cause: Option<u8>,
     },
     /// Says words.
     Say(Say),
@@ -289,7 +296,12 @@ impl Action {
             Self::SendDigits { digits, .. } => {
                 press::fault(digits).map(|fault| format!("send_digits: digits = {digits:?}: {fault}"))
             }
-            Self::Reject { status } if !(400..700).contains(status) => {
+            Self::Hangup { cause: Some(cause) } | Self::Reject { cause: Some(cause), .. }
+                if !(1..=127).contains(cause) =>
+            {
+                Some(format!("{}: cause = {cause} is not within 1 to 127 (Q.850)", self.verb()))
+            }
+            Self::Reject { status, .. } if !(400..700).contains(status) => {
                 Some(format!("reject: status = {status} is not within 400 to 699"))
             }
             Self::Converse { persona } if persona.is_empty() || persona.contains(['/', '\\', '.']) => {

@@ -279,7 +279,7 @@ mod tests {
         let to = |number: &str| Facts { to: number.into(), ..Facts::default() };
         assert_eq!(plans.choose(&to("milo")).map(|plan| plan.name.as_str()), Some("assistant"));
         let refused = plans.choose(&to("nobody")).map(|plan| plan.actions[0].get_ref());
-        assert_eq!(refused, Some(&Action::Reject { status: 404 }));
+        assert_eq!(refused, Some(&Action::Reject { status: 404, cause: None }));
     }
 
     fn fault(plan: &str) -> String {

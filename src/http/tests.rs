@@ -330,7 +330,7 @@ async fn what_a_client_sends_wrongly_gets_a_sentence() {
         assert!(got == status && detail.contains(said), "{path}: {got} {detail}");
     }
     let answer =
-        house.raw("DELETE /api/v1/calls HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.to_ascii_lowercase();
+        house.raw("PUT /api/v1/calls HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.to_ascii_lowercase();
     assert!(
         answer.starts_with("http/1.1 405") && answer.contains("allow: get") && answer.contains("problem+json"),
         "{answer}"
@@ -387,7 +387,7 @@ async fn a_call_is_placed_once_and_not_beyond_what_is_allowed() {
         call.to_string()
     };
     for (more, status, said) in [
-        (json!({ "plan": "sale" }), 422, "plan \"sale\" is not the name of a plan; there are sales, others"),
+        (json!({ "plan": "sale" }), 422, "plan \"sale\" is not the name of a plan; there are sales, hidden, others"),
         (json!({ "plan": null }), 422, "none is called \"outgoing\""),
         (json!({ "plan": "others" }), 422, "the plan \"others\" refuses its calls"),
         (json!({ "to": "tel:+261" }), 422, "is neither a number"),

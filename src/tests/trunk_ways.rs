@@ -101,6 +101,15 @@ async fn a_call_speaks_what_the_trunk_speaks_that_its_domain_tells() {
             }
         };
         assert_eq!(spoken(&ok), wanted, "{domain}");
+        let to_tag = ok.to().expect("To").tag().expect("a tag").to_owned();
+        for (sequence, method) in [(1, "ACK"), (2, "BYE")] {
+            let request = format!(
+                "{method} sip:034@{domain} SIP/2.0\r\nVia: SIP/2.0/UDP {us};branch=z9hG4bK{number}{method}\r\nMax-Forwards: 70\r\n\
+                 From: <sip:a@{us}>;tag={number}\r\nTo: <sip:034@{domain}>;tag={to_tag}\r\nCall-ID: {number}@{us}\r\n\
+                 CSeq: {sequence} {method}\r\nContent-Length: 0\r\n\r\n"
+            );
+            caller.send_to(request.as_bytes(), &to).await.expect("a datagram");
+        }
     }
     drop(caller);
     stop(near).await;

@@ -51,6 +51,7 @@ impl Driver {
                 Step::Refuse(code) => self.core.refuse_referral(now, call, code),
             })),
             Command::InOurPlace(call, reply) => drop(reply.send(self.core.in_our_place(call))),
+            Command::Because(call, reason) => self.core.because(call, reason),
             Command::HangUp(call, reply) => drop(reply.send(self.core.hang_up(now, call))),
             Command::Call(call, reply) => drop(reply.send(self.place(now, &call))),
             Command::Ping(ping, reply) => {

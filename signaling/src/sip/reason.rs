@@ -45,6 +45,11 @@ impl Reason {
         Self::new("Q.850", 88, "Incompatible destination")
     }
 
+    /// A cause of Q.850 (RFC 3326 section 2): 1 to 127.
+    pub fn q850(cause: u8) -> Self {
+        Self { protocol: "Q.850".to_owned(), cause: Some(u16::from(cause)), text: None }
+    }
+
     fn new(protocol: &str, cause: u16, text: &str) -> Self {
         Self { protocol: protocol.to_owned(), cause: Some(cause), text: Some(text.to_owned()) }
     }

@@ -16,6 +16,13 @@ use crate::{
 };
 
 impl Core {
+    /// Should this call be refused or hung up, the other side is told so (RFC 3326).
+    pub fn because(&mut self, key: CallKey, reason: Reason) {
+        if let Some(call) = self.calls.get_mut(&key) {
+            call.because = Some(reason);
+        }
+    }
+
     /// Hangs up a call that is up.
     ///
     /// # Errors
@@ -97,7 +104,9 @@ impl Core {
         call.unacked = None;
         let Some(dialog) = &mut call.dialog else { return };
         let mut bye = dialog.request(Method::Bye);
-        bye.headers.push(Name::REASON, why.to_string());
+        // What our user says counts where nothing worse has happened.
+        let said = call.because.as_ref().filter(|_| why.is_normal());
+        bye.headers.push(Name::REASON, said.unwrap_or(why).to_string());
         self.send_request(now, key, bye);
         self.settle_call(key);
     }

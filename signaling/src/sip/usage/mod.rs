@@ -72,6 +72,8 @@ pub(super) struct Call {
     forks: Vec<Fork>,
     pub(super) flow: Flow,
     stage: Stage,
+    /// What our user says of why we refuse it, or hang up.
+    because: Option<Reason>,
     /// What it speaks, where that is not what calls with the peer do.
     codecs: Option<Codecs>,
     /// Offer and answer; none before our RTP address is known.
@@ -134,6 +136,7 @@ impl Call {
             flow,
             stage,
             codecs: None,
+            because: None,
             negotiation: None,
             reliable: Reliable::default(),
             unacked: None,

@@ -257,6 +257,10 @@ impl Core {
         // A phrase is one line.
         let phrase: String = reason.chars().filter(|c| !c.is_control()).collect();
         rejection.reason = if phrase.is_empty() { reason_phrase(code).to_owned() } else { phrase };
+        if let Some(reason) = self.calls.get(&key).and_then(|call| call.because.as_ref()) {
+            // RFC 6432 section 3.
+            rejection.headers.push((Name::REASON, reason.to_string()));
+        }
         if code == 503 {
             // RFC 3261 section 21.5.4: without it, some take us for dead.
             rejection.headers.push((Name::RETRY_AFTER, self.pick(2..=10).to_string()));
