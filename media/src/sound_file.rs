@@ -199,7 +199,8 @@ mod tests {
         }
         let raw = written(Container::Raw);
         let samples: Vec<i16> = raw.as_chunks().0.iter().map(|pair| i16::from_le_bytes(*pair)).collect();
-        assert!(samples.len().abs_diff(17_777 * 3 / 2) < 400, "{}", samples.len());
+        // The resampler's own delay, and the rest of its last piece.
+        assert!(samples.len().abs_diff(17_777 * 3 / 2) < 1_000, "{}", samples.len());
     }
 
     #[test]
