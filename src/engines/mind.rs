@@ -153,6 +153,11 @@ impl Saying {
         self.mode
     }
 
+    /// Whether the reply ended at its longest rather than by itself; known at its end.
+    pub fn is_cut(&self) -> bool {
+        self.reply.is_cut()
+    }
+
     /// The next piece; `None` when the reply is complete. Cancel safe.
     ///
     /// # Errors

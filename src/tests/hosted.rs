@@ -1,5 +1,6 @@
 //! Milo with a language model on a server: it answers by text and on the telephone, and where it does not, the local model does.
 
+mod fit;
 pub mod server;
 mod speech;
 
