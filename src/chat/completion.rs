@@ -7,7 +7,7 @@ use milo_models::{
 
 use super::{Chats, Unanswered};
 use crate::{
-    agent::{Piece, Words},
+    agent::{MOST_TOKENS, Piece, Words},
     engines::Mode,
 };
 
@@ -23,7 +23,7 @@ pub struct Asked {
     pub messages: Vec<ChatMessage>,
     /// The persona that answers; the configured one when it is left out.
     pub persona: Option<String>,
-    /// The persona's own when it is left out.
+    /// The persona's own when it is left out; 4,096 at most.
     pub max_tokens: Option<usize>,
     /// The persona's own when it is left out.
     pub temperature: Option<f32>,
@@ -68,10 +68,14 @@ impl Chats {
             messages.insert(0, ChatMessage::new(Role::System, &*persona.prompt));
         }
         let max_tokens = asked.max_tokens.unwrap_or(persona.max_tokens);
+        if max_tokens > MOST_TOKENS {
+            let says = format!("max_tokens is {max_tokens}; {MOST_TOKENS} are the most");
+            return Err(EngineError::Input(says).into());
+        }
         let temperature = asked.temperature.unwrap_or(persona.temperature);
         let request = ChatRequest { messages, max_tokens, temperature, seed: asked.seed };
         let reply = self.mind.reply(request, self.mind.mode()).await?;
-        let words = Some(Words::new(reply, None));
+        let words = Some(Words::new(reply.strictly(), None));
         Ok(Completion { words, stops: asked.stops, held: String::new(), is_cut: false })
     }
 }

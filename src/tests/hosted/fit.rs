@@ -1,11 +1,11 @@
-//! Replies that are at their longest.
+//! Replies that are at their longest, and requests that a server does not take.
 
 use serde_json::{Value, json};
 
-use super::{WORDS, asking, chat};
+use super::{WORDS, asking, chat, fallbacks, hours};
 use crate::{
-    hosted::server::{Conduct, Server},
-    house::{Answer, send, stop},
+    hosted::server::{Conduct, KEY, Server},
+    house::{Answer, get, metric, send, stop},
 };
 use milo::bench::Running;
 
@@ -49,4 +49,29 @@ async fn a_reply_at_its_longest_is_told_to_be_and_half_a_translation_is_none() {
         assert_eq!((whole.status, &whole.body["translation"]), (200, &Value::from(WORDS)), "half of it was not kept");
         stop(milo).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_a_server_does_not_take_is_its_askers_affair() {
+    let server = Server::start(Conduct::says(WORDS)).await;
+    let milo = asking("unfit", &server, "openai", &[]).await;
+    let says = "{\"error\":{\"message\":\"too long for sk-of-a-scenario-0123456789\"}}";
+    for status in [400, 413, 422] {
+        server.now(Conduct::Refuses(status, ("content-type", "application/json"), says));
+        let before = metric(&milo, &fallbacks("unfit")).await;
+        let told = complete(&milo, 64);
+        let message = told.body["error"]["message"].as_str().unwrap_or_default();
+        assert_eq!(told.status, 400, "{told:?}");
+        assert!(message.contains(&format!("({status}): \"too long for ***\"")) && !message.contains(KEY), "{message}");
+        // Who chose nothing of it is answered.
+        assert_eq!(hours(&milo).0["mode"], "local");
+        assert_eq!(metric(&milo, &fallbacks("unfit")).await, before + 2.0, "{status}");
+        assert_eq!(get(&milo, "/api/v1/health")["status"], "healthy", "{status}");
+    }
+    let asked = server.asked().len();
+    let told = complete(&milo, 1_000_000);
+    let message = told.body["error"]["message"].as_str().unwrap_or_default();
+    assert!(told.status == 422 && message.contains("4096"), "{told:?}");
+    assert_eq!(server.asked().len(), asked, "nobody was asked");
+    stop(milo).await;
 }
