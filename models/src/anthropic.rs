@@ -40,6 +40,9 @@ enum Event {
     ContentBlockDelta {
         delta: Delta,
     },
+    MessageDelta {
+        delta: End,
+    },
     MessageStop,
     Error {
         error: Wrong,
@@ -56,6 +59,13 @@ enum Delta {
     },
     #[serde(other)]
     Other,
+}
+
+/// Why the reply ends, where it does.
+#[derive(Deserialize)]
+struct End {
+    #[serde(default)]
+    stop_reason: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -104,8 +114,12 @@ impl LanguageModel for Anthropic {
 
 fn read(data: &str) -> Result<Heard, (RemoteFault, String)> {
     match serde_json::from_str(data) {
-        Ok(Event::ContentBlockDelta { delta: Delta::TextDelta { text } }) => Ok(Heard { text, over: Over::No }),
-        Ok(Event::MessageStop) => Ok(Heard { text: String::new(), over: Over::All }),
+        Ok(Event::ContentBlockDelta { delta: Delta::TextDelta { text } }) => Ok(Heard { text, ..Heard::default() }),
+        Ok(Event::MessageDelta { delta: End { stop_reason } }) => {
+            let is_cut = matches!(stop_reason.as_deref(), Some("max_tokens" | "model_context_window_exceeded"));
+            Ok(Heard { is_cut, ..Heard::default() })
+        }
+        Ok(Event::MessageStop) => Ok(Heard { over: Over::All, ..Heard::default() }),
         Ok(Event::Error { error: Wrong { kind } }) => {
             let is_busy = matches!(kind.as_str(), "overloaded_error" | "rate_limit_error");
             let fault = if is_busy { RemoteFault::Busy } else { RemoteFault::Broken };
@@ -122,7 +136,8 @@ mod tests {
 
     #[test]
     fn each_event_says_what_it_says() {
-        let text = |text: &str| Ok(Heard { text: text.into(), over: Over::No });
+        let text = |text: &str| Ok(Heard { text: text.into(), ..Heard::default() });
+        let cut = || Ok(Heard { is_cut: true, ..Heard::default() });
         for (data, heard) in [
             (r#"{"type":"message_start","message":{"id":"msg_1","content":[],"usage":{"input_tokens":25}}}"#, text("")),
             (r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#, text("")),
@@ -130,7 +145,10 @@ mod tests {
             (r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Sala"}}"#, text("Sala")),
             (r#"{"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"hm"}}"#, text("")),
             (r#"{"type":"something_new","x":1}"#, text("")),
-            (r#"{"type":"message_stop"}"#, Ok(Heard { text: String::new(), over: Over::All })),
+            (r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":9}}"#, text("")),
+            (r#"{"type":"message_delta","delta":{"stop_reason":"max_tokens","stop_sequence":null}}"#, cut()),
+            (r#"{"type":"message_delta","delta":{"stop_reason":"model_context_window_exceeded"}}"#, cut()),
+            (r#"{"type":"message_stop"}"#, Ok(Heard { over: Over::All, ..Heard::default() })),
         ] {
             assert_eq!(read(data), heard, "{data}");
         }

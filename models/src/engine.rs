@@ -104,8 +104,10 @@ pub enum RemoteFault {
     Down,
     /// It was too slow.
     Late,
-    /// It does not take what it was asked: the key, the model, the request.
+    /// It does not take whoever asks, or has not what is asked for: the key, the address, the model.
     Refused,
+    /// It does not take this one request, which is too long or holds what it does not know; it may take the next.
+    Unfit,
     /// It is asked too much, or is too busy.
     Busy,
     /// It failed itself, or what it sent makes no sense, or ended too early.
@@ -119,6 +121,7 @@ impl RemoteFault {
             Self::Down => "down",
             Self::Late => "late",
             Self::Refused => "refused",
+            Self::Unfit => "unfit",
             Self::Busy => "busy",
             Self::Broken => "broken",
         }

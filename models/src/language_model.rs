@@ -100,16 +100,31 @@ pub struct Token {
     pub logprob: Option<f32>,
 }
 
+/// What a model tells of its reply.
+#[derive(Debug)]
+pub(crate) enum Told {
+    /// The next piece.
+    Token(Token),
+    /// The reply is at its longest and ends here, finished or not: by `max_tokens`, or by the model's context. Nothing follows.
+    Longest,
+}
+
 /// A reply as it is generated. Dropping it cancels the rest.
 #[derive(Debug)]
 pub struct Reply {
-    tokens: mpsc::Receiver<Result<Token, EngineError>>,
+    told: mpsc::Receiver<Result<Told, EngineError>>,
+    is_cut: bool,
 }
 
 impl Reply {
     /// The listener's side of a reply.
-    pub(crate) fn new(tokens: mpsc::Receiver<Result<Token, EngineError>>) -> Self {
-        Self { tokens }
+    pub(crate) fn new(told: mpsc::Receiver<Result<Told, EngineError>>) -> Self {
+        Self { told, is_cut: false }
+    }
+
+    /// Whether the reply ended at its longest rather than by itself; known once [`Reply::next`] gave `None`.
+    pub fn is_cut(&self) -> bool {
+        self.is_cut
     }
 
     /// The next piece; `None` when the reply is complete. Cancel safe.
@@ -118,6 +133,13 @@ impl Reply {
     /// [`EngineError::Input`] as the first item if the prompt is too long, [`EngineError::Failed`] or
     /// [`EngineError::Remote`] if the model fails; each ends the reply.
     pub async fn next(&mut self) -> Option<Result<Token, EngineError>> {
-        self.tokens.recv().await
+        match self.told.recv().await? {
+            Ok(Told::Token(token)) => Some(Ok(token)),
+            Ok(Told::Longest) => {
+                self.is_cut = true;
+                None
+            }
+            Err(error) => Some(Err(error)),
+        }
     }
 }

@@ -27,8 +27,8 @@ pub const MAX_TEXT: usize = 2_000;
 /// How a clause is spoken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpeechOptions {
-    /// One of the voice's own variants by its name (espeak-ng: `f2`, `m3`; a server: the names of its voices); `None` is the
-    /// one that is configured, or the plain one.
+    /// One of espeak-ng's variants by its name (`f2`, `m3`); `None` is the plain one. A server speaks with the voice that is
+    /// configured.
     pub variant: Option<String>,
     /// Speed in words a minute, 80 to 450.
     pub speed: u16,

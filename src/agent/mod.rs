@@ -35,6 +35,7 @@ pub use endpoint::Patience;
 pub(crate) use endpoint::{Decision, Endpointer};
 pub use mouth::announce;
 pub use news::News;
+pub(crate) use persona::MOST_TOKENS;
 pub use persona::{Backdrop, Persona, Phrase};
 pub use phrases::SetPhrases;
 pub(crate) use phrases::spoken;

@@ -3,6 +3,9 @@
 use milo_models::engine::Language;
 use serde::Deserialize;
 
+/// The longest reply that may be asked for, in tokens.
+pub(crate) const MOST_TOKENS: usize = 4_096;
+
 /// What the agent is told to be, and the sentences it must be able to say when a model cannot.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -82,8 +85,8 @@ impl Persona {
     /// Reads a persona file; the fault names line, key and what would be right.
     pub fn parse(text: &str) -> Result<Self, String> {
         let persona: Self = toml::from_str(text).map_err(|fault| fault.to_string())?;
-        if !(1..=4_096).contains(&persona.max_tokens) {
-            return Err(format!("max_tokens = {} is not within 1 to 4096", persona.max_tokens));
+        if !(1..=MOST_TOKENS).contains(&persona.max_tokens) {
+            return Err(format!("max_tokens = {} is not within 1 to {MOST_TOKENS}", persona.max_tokens));
         }
         if !(0.0..=2.0).contains(&persona.temperature) {
             return Err(format!("temperature = {} is not within 0 to 2", persona.temperature));

@@ -56,6 +56,11 @@ impl Words {
         self.tokens.mode()
     }
 
+    /// Whether the reply ended at its longest rather than by itself; known at its end.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.tokens.is_cut()
+    }
+
     /// The next piece, one a token; `None` at the end. Cancel safe.
     pub(crate) async fn next(&mut self) -> Option<Result<Piece, EngineError>> {
         match self.state {

@@ -8,7 +8,8 @@ use milo_models::{
     text::{clauses::Clauses, speakable},
 };
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    select,
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::{Instant, sleep},
 };
 
@@ -28,8 +29,8 @@ pub struct Aloud {
     language: Language,
     options: SpeechOptions,
     clauses: VecDeque<String>,
-    /// The clause that is being said, in its place.
-    speech: Option<(Speech, OwnedSemaphorePermit)>,
+    /// The clause that is being said, as far as nobody has heard it.
+    speech: Option<mpsc::Receiver<Result<Vec<i16>, EngineError>>>,
     has_begun: bool,
 }
 
@@ -64,8 +65,8 @@ impl Aloud {
     /// after ten seconds later; [`EngineError::Input`] for options out of their range; nothing follows an error.
     pub async fn next(&mut self) -> Option<Result<Vec<i16>, EngineError>> {
         loop {
-            if let Some((speech, _)) = &mut self.speech {
-                match speech.next().await {
+            if let Some(speech) = &mut self.speech {
+                match speech.recv().await {
                     Some(Ok(samples)) => return Some(Ok(samples)),
                     Some(Err(error)) => return self.fail(error),
                     None => self.speech = None,
@@ -86,7 +87,7 @@ impl Aloud {
                     Err(error) => return self.fail(error),
                 }
             };
-            self.speech = Some((speech, place));
+            self.speech = Some(drained(speech, place));
             self.has_begun = true;
         }
     }
@@ -96,6 +97,42 @@ impl Aloud {
         self.speech = None;
         Some(Err(error))
     }
+}
+
+/// Takes a clause from the voice as quickly as that makes it, whoever listens, and gives its place back then. What waits for
+/// the listener is no more than the clause: three minutes. Ends with the listener.
+fn drained(mut speech: Speech, place: OwnedSemaphorePermit) -> mpsc::Receiver<Result<Vec<i16>, EngineError>> {
+    let (pieces, heard) = mpsc::channel(1);
+    tokio::spawn(async move {
+        let mut place = Some(place);
+        let mut made = Vec::new();
+        loop {
+            select! {
+                biased;
+                () = pieces.closed() => return,
+                piece = speech.next(), if place.is_some() => match piece {
+                    Some(Ok(samples)) => made.extend(samples),
+                    Some(Err(error)) => {
+                        drop((place, speech));
+                        if !made.is_empty() {
+                            pieces.send(Ok(made)).await.ok();
+                        }
+                        pieces.send(Err(error)).await.ok();
+                        return;
+                    }
+                    None => place = None,
+                },
+                room = pieces.reserve(), if !made.is_empty() => match room {
+                    Ok(room) => room.send(Ok(std::mem::take(&mut made))),
+                    Err(_) => return,
+                },
+            }
+            if place.is_none() && made.is_empty() {
+                return;
+            }
+        }
+    });
+    heard
 }
 
 /// A clause in pieces that the voice takes, cut between words where there are any.

@@ -106,6 +106,7 @@ impl Answer {
             let words = self.words.as_mut()?;
             let piece = words.next().await;
             self.mode = words.mode();
+            let is_at_longest = words.is_cut();
             match piece {
                 Some(Ok(Piece::Text(text))) if text.is_empty() => {}
                 Some(Ok(Piece::Text(text))) => {
@@ -134,6 +135,7 @@ impl Answer {
                 }
                 None if self.said.trim().is_empty() => return self.excuse(),
                 None => {
+                    self.is_cut = is_at_longest;
                     self.remember();
                     return None;
                 }

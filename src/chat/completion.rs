@@ -7,7 +7,7 @@ use milo_models::{
 
 use super::{Chats, Unanswered};
 use crate::{
-    agent::{Piece, Words},
+    agent::{MOST_TOKENS, Piece, Words},
     engines::Mode,
 };
 
@@ -23,7 +23,7 @@ pub struct Asked {
     pub messages: Vec<ChatMessage>,
     /// The persona that answers; the configured one when it is left out.
     pub persona: Option<String>,
-    /// The persona's own when it is left out.
+    /// The persona's own when it is left out; 4,096 at most.
     pub max_tokens: Option<usize>,
     /// The persona's own when it is left out.
     pub temperature: Option<f32>,
@@ -39,8 +39,7 @@ pub struct Completion {
     stops: Vec<String>,
     /// Text that may become one of the stops.
     held: String,
-    tokens: usize,
-    max_tokens: usize,
+    is_cut: bool,
 }
 
 impl Chats {
@@ -69,11 +68,15 @@ impl Chats {
             messages.insert(0, ChatMessage::new(Role::System, &*persona.prompt));
         }
         let max_tokens = asked.max_tokens.unwrap_or(persona.max_tokens);
+        if max_tokens > MOST_TOKENS {
+            let says = format!("max_tokens is {max_tokens}; {MOST_TOKENS} are the most");
+            return Err(EngineError::Input(says).into());
+        }
         let temperature = asked.temperature.unwrap_or(persona.temperature);
         let request = ChatRequest { messages, max_tokens, temperature, seed: asked.seed };
         let reply = self.mind.reply(request, self.mind.mode()).await?;
-        let words = Some(Words::new(reply, None));
-        Ok(Completion { words, stops: asked.stops, held: String::new(), tokens: 0, max_tokens })
+        let words = Some(Words::new(reply.strictly(), None));
+        Ok(Completion { words, stops: asked.stops, held: String::new(), is_cut: false })
     }
 }
 
@@ -96,25 +99,25 @@ impl Completion {
         self.words.as_ref().map(Words::mode)
     }
 
-    /// Whether the reply was cut off at its longest.
+    /// Whether the reply ended at its longest: not by itself, nor at a stop. Known once it is complete.
     pub fn is_cut(&self) -> bool {
-        self.tokens >= self.max_tokens
+        self.is_cut
     }
 
     /// The next words; `None` when the reply is complete. Cancel safe.
     ///
     /// # Errors
-    /// [`EngineError`] when the model fails, or the conversation is longer than its context; nothing follows.
+    /// [`EngineError`] when the model fails, the conversation is longer than its context, or a server does not take it; nothing
+    /// follows.
     pub async fn next(&mut self) -> Option<Result<String, EngineError>> {
         loop {
-            let piece = self.words.as_mut()?.next().await;
+            let words = self.words.as_mut()?;
+            let piece = words.next().await;
             match piece {
                 Some(Ok(Piece::Text(text))) => {
-                    self.tokens += 1;
                     self.held.push_str(&text);
                     if let Some(at) = self.stops.iter().filter_map(|stop| self.held.find(stop)).min() {
                         self.words = None;
-                        self.tokens = 0;
                         self.held.truncate(at);
                         return (!self.held.is_empty()).then(|| Ok(std::mem::take(&mut self.held)));
                     }
@@ -131,6 +134,7 @@ impl Completion {
                     return Some(Err(error));
                 }
                 None => {
+                    self.is_cut = words.is_cut();
                     self.words = None;
                     return (!self.held.is_empty()).then(|| Ok(std::mem::take(&mut self.held)));
                 }
@@ -176,8 +180,7 @@ mod tests {
             words: None,
             stops: vec!["END".into(), "\n\n".into()],
             held: held.into(),
-            tokens: 0,
-            max_tokens: 1,
+            is_cut: false,
         };
         assert_eq!(completion("and").overlap(), 0);
         assert_eq!(completion("the E").overlap(), 1);

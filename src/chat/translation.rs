@@ -10,7 +10,7 @@ use moka::sync::Cache;
 
 use super::{Chats, Unanswered};
 use crate::{
-    agent::{Piece, Words},
+    agent::{MOST_TOKENS, Piece, Words},
     engines::Mode,
 };
 
@@ -18,8 +18,6 @@ use crate::{
 const LONGEST: usize = 5_000;
 /// Characters of texts and translations that are remembered, and for how long.
 const REMEMBERED: (u64, Duration) = (4_000_000, Duration::from_secs(24 * 3_600));
-/// The longest translation, in tokens: French and Malagasy have some three characters in each, at worst one.
-const TOKENS: usize = 4_096;
 
 /// A text in another language, once it was translated.
 type Known = (Language, Language, String);
@@ -52,6 +50,12 @@ pub enum Untranslated {
          engine to anthropic or openai"
     )]
     Nobody,
+    /// The translation would be longer than the model's replies.
+    #[error(
+        "the translation is longer than a reply of the model may be, and would end before the text does: send the text in shorter \
+         parts"
+    )]
+    TooLong,
     /// The model does not take it.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -94,7 +98,7 @@ impl Chats {
              Reply with its translation alone: no remarks, no quotes around it."
         );
         let messages = vec![ChatMessage::new(Role::System, order), ChatMessage::new(Role::User, text)];
-        let request = ChatRequest { messages, max_tokens: TOKENS, temperature: 0.0, seed: 0 };
+        let request = ChatRequest { messages, max_tokens: MOST_TOKENS, temperature: 0.0, seed: 0 };
         let mut words = Words::new(self.mind.reply(request, self.mind.mode()).await?, None);
         let mut translation = String::new();
         while let Some(piece) = words.next().await {
@@ -105,6 +109,9 @@ impl Chats {
             if let Piece::Text(more) = piece? {
                 translation += &more;
             }
+        }
+        if words.is_cut() {
+            return Err(Untranslated::TooLong);
         }
         let translation = translation.trim().to_owned();
         if translation.is_empty() {

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use milo_models::{
-    engine::EngineError,
+    engine::{EngineError, RemoteFault},
     language_model::{ChatRequest, LanguageModel, Reply, Token},
 };
 use serde::Serialize;
@@ -91,6 +91,7 @@ impl Mind {
                         mind: self.clone(),
                         spare,
                         is_late: false,
+                        is_strict: false,
                         mode: Mode::Cloud,
                         reply,
                         _place: place,
@@ -101,7 +102,8 @@ impl Mind {
             }
         }
         let (place, reply) = self.by_local(request).await?;
-        Ok(Saying { mind: self.clone(), spare: None, is_late: false, mode: Mode::Local, reply, _place: place })
+        let mode = Mode::Local;
+        Ok(Saying { mind: self.clone(), spare: None, is_late: false, is_strict: false, mode, reply, _place: place })
     }
 
     async fn by_local(&self, request: ChatRequest) -> Result<(Option<OwnedSemaphorePermit>, Reply), EngineError> {
@@ -135,6 +137,10 @@ impl Mind {
     }
 }
 
+fn is_unfit(error: &EngineError) -> bool {
+    matches!(error, EngineError::Remote { fault: RemoteFault::Unfit, .. })
+}
+
 /// A reply on its way. Dropping it cancels the rest.
 pub struct Saying {
     mind: Mind,
@@ -142,6 +148,8 @@ pub struct Saying {
     spare: Option<ChatRequest>,
     /// The server gave up, and the local model has no place yet.
     is_late: bool,
+    /// A request that the server finds unfit is the asker's to mend, not the local model's to answer.
+    is_strict: bool,
     mode: Mode,
     reply: Reply,
     _place: Option<OwnedSemaphorePermit>,
@@ -151,6 +159,18 @@ impl Saying {
     /// Who answers, as far as it is known: a reply without a word may still become the local model's.
     pub fn mode(&self) -> Mode {
         self.mode
+    }
+
+    /// Whether the reply ended at its longest rather than by itself; known at its end.
+    pub fn is_cut(&self) -> bool {
+        self.reply.is_cut()
+    }
+
+    /// From now on a request that the server finds unfit ([`RemoteFault::Unfit`]) is an error, with the server's words, in place of
+    /// the local model's reply: for askers who chose what it holds.
+    pub fn strictly(mut self) -> Self {
+        self.is_strict = true;
+        self
     }
 
     /// The next piece; `None` when the reply is complete. Cancel safe.
@@ -166,6 +186,11 @@ impl Saying {
                         self.mind.told.answered();
                     }
                     return Some(Ok(token));
+                }
+                Some(Err(error)) if self.spare.is_some() && self.is_strict && is_unfit(&error) => {
+                    self.spare = None;
+                    self.mind.told.unfit(&error);
+                    return Some(Err(error));
                 }
                 Some(Err(error)) if self.spare.is_some() => {
                     self.mind.told.fell_back(&error);

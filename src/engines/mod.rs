@@ -100,7 +100,7 @@ impl Engines {
         let local = Llama::load(settings.llm.path.as_ref().unwrap_or(&shipped.llama), options)?;
         let mind = Mind::new(Arc::new(local), cloud_mind, told[1].clone());
         let local = Espeak::load(settings.tts.path.as_ref().unwrap_or(&shipped.espeak))?;
-        let voice = speaking(cloud_voice, Arc::new(local), &told[2]);
+        let voice = speaking(cloud_voice, settings.tts.voice.as_deref(), Arc::new(local), &told[2]);
         Ok(Self { activity, transcriber, mind, voice, names, servers: asked, notes, told: told.into() })
     }
 
@@ -178,9 +178,14 @@ fn hearing(cloud: Option<Arc<dyn Transcriber>>, local: Arc<dyn Transcriber>, tol
 }
 
 /// The local voice, or a server with the local one behind it.
-fn speaking(cloud: Option<Arc<dyn Synthesizer>>, local: Arc<dyn Synthesizer>, told: &Told) -> Arc<dyn Synthesizer> {
+fn speaking(
+    cloud: Option<Arc<dyn Synthesizer>>,
+    named: Option<&str>,
+    local: Arc<dyn Synthesizer>,
+    told: &Told,
+) -> Arc<dyn Synthesizer> {
     match cloud {
-        Some(cloud) => Arc::new(Speaking { cloud, local, told: told.clone() }),
+        Some(cloud) => Arc::new(Speaking { cloud, named: named.unwrap_or_default().into(), local, told: told.clone() }),
         None => local,
     }
 }

@@ -52,6 +52,8 @@ impl Transcriber for Hearing {
 #[derive(Clone)]
 pub(super) struct Speaking {
     pub(super) cloud: Arc<dyn Synthesizer>,
+    /// The server's voice, as the configuration names it; the local one does not know that name.
+    pub(super) named: Arc<str>,
     pub(super) local: Arc<dyn Synthesizer>,
     pub(super) told: Told,
 }
@@ -70,7 +72,7 @@ impl Synthesizer for Speaking {
             Err(error @ EngineError::Input(_)) => return Err(error),
             Err(error) => {
                 self.told.fell_back(&error);
-                return self.local.speak(text, language, options);
+                return self.by_local(text, language, options);
             }
         };
         let (pieces, speech) = mpsc::channel(ROOM);
@@ -95,6 +97,11 @@ impl Synthesizer for Speaking {
 }
 
 impl Speaking {
+    fn by_local(&self, text: &str, language: Language, options: SpeechOptions) -> Result<Speech, EngineError> {
+        let variant = options.variant.filter(|variant| **variant != *self.named);
+        self.local.speak(text, language, SpeechOptions { variant, ..options })
+    }
+
     async fn pass_on(&self, mut speech: Speech, clause: Clause, to: &mpsc::Sender<Result<Vec<i16>, EngineError>>) {
         let mut is_heard = false;
         while let Some(piece) = speech.next().await {
@@ -109,7 +116,7 @@ impl Speaking {
                 Err(error) if !is_heard => {
                     self.told.fell_back(&error);
                     let Clause { text, language, options } = clause;
-                    return match self.local.speak(&text, language, options) {
+                    return match self.by_local(&text, language, options) {
                         Ok(mut speech) => {
                             while let Some(piece) = speech.next().await {
                                 to.send(piece).await.ok();

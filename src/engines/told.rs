@@ -8,9 +8,11 @@ use crate::metrics::Metrics;
 
 /// The server's places are all taken: nothing is wrong with it.
 const FULL: &str = "full";
+/// The request was not right: nothing is wrong with the server either.
+const UNFIT: &str = "unfit";
 
-/// Why a local engine does what a server should.
-pub const REASONS: [&str; 6] = ["down", "late", "refused", "busy", "broken", FULL];
+/// Why a server did not do what it was asked.
+pub const REASONS: [&str; 7] = ["down", "late", "refused", UNFIT, "busy", "broken", FULL];
 
 /// The account of one server; clones share it.
 #[derive(Clone)]
@@ -41,9 +43,15 @@ impl Told {
         };
         self.metrics.fell_back(self.job, reason);
         tracing::warn!(%error, "a server did not answer; the local engine does");
-        if reason != FULL {
+        if reason != FULL && reason != UNFIT {
             self.failed(error);
         }
+    }
+
+    /// It found a request unfit, and whoever asked is told so.
+    pub(super) fn unfit(&self, error: &EngineError) {
+        self.metrics.fell_back(self.job, UNFIT);
+        tracing::info!(%error, "a server does not take a request; its asker is told");
     }
 
     /// It broke off what it had begun.

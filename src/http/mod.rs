@@ -54,6 +54,7 @@ mod text;
 mod translate;
 mod trunks;
 mod tts;
+mod unstalled;
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 

@@ -16,6 +16,8 @@ use tokio::{
 };
 use tower::ServiceExt;
 
+use super::unstalled::Unstalled;
+
 /// Connections at once; the next one waits in the kernel.
 const CONNECTIONS: usize = 1_024;
 /// A client that does not send its request's head within this time (or nothing at all, between requests) is let go.
@@ -76,7 +78,7 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
             .header_read_timeout(HEAD)
             .max_buf_size(HEAD_BYTES)
             .max_headers(64)
-            .serve_connection(TokioIo::new(stream), service);
+            .serve_connection(TokioIo::new(Unstalled::new(stream)), service);
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             // A broken connection is the client's affair.

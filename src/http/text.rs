@@ -1,7 +1,7 @@
 //! What the text endpoints need beside the rest, and how what goes wrong there is told.
 
 use axum::extract::{FromRef, rejection::JsonRejection};
-use milo_models::engine::EngineError;
+use milo_models::engine::{EngineError, RemoteFault};
 
 use super::{AppState, Problem};
 use crate::chat::{Chats, Unanswered};
@@ -20,10 +20,13 @@ impl FromRef<Text> for AppState {
 }
 
 impl From<EngineError> for Problem {
-    /// What was asked is wrong: 422. Too much at once, or an engine that fails: 503, and the engine's own words stand in the log.
+    /// What was asked is wrong: 422, or 400 in the words of the server that does not take it. Too much at once, or an engine that fails: 503, and the engine's own words stand in the log.
     fn from(error: EngineError) -> Self {
         match error {
             EngineError::Input(says) => Self::unprocessable(says),
+            EngineError::Remote { engine, fault: RemoteFault::Unfit, says, .. } => {
+                Self::bad_request(format!("the {engine} {says}"))
+            }
             EngineError::Overloaded { .. } => Self::unavailable(error.to_string()).after(1),
             EngineError::Stopped { .. }
             | EngineError::Failed { .. }

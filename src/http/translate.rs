@@ -64,6 +64,7 @@ impl From<Untranslated> for Problem {
     fn from(why: Untranslated) -> Self {
         match why {
             Untranslated::Wrong(says) => Self::unprocessable(says),
+            Untranslated::TooLong => Self::unprocessable(why.to_string()),
             Untranslated::Nobody => Self::unavailable(why.to_string()),
             Untranslated::Engine(error) => error.into(),
         }

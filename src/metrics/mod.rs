@@ -145,7 +145,7 @@ impl Metrics {
             ),
             fallbacks: counters(
                 "milo_engine_fallbacks_total",
-                "What a local engine (llm, stt, tts) did in place of the server that was asked, by what was wrong with that.",
+                "What the server that was asked (llm, stt, tts) did not do, and mostly the local engine did, by what was wrong with it.",
                 &["engine", "reason"],
             ),
             transfers: counters(

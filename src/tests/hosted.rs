@@ -1,5 +1,6 @@
 //! Milo with a language model on a server: it answers by text and on the telephone, and where it does not, the local model does.
 
+mod fit;
 pub mod server;
 mod speech;
 
@@ -122,7 +123,7 @@ async fn whatever_is_wrong_with_the_server_the_local_model_answers_in_the_same_t
             "(404): \"model: nobody\"",
         ),
         (
-            Conduct::Refuses(400, json, "{\"error\":{\"message\":\"sk-of-a-scenario-0123456789 is wrong\"}}"),
+            Conduct::Refuses(409, json, "{\"error\":{\"message\":\"sk-of-a-scenario-0123456789 is wrong\"}}"),
             "refused",
             "\"*** is wrong\"",
         ),

@@ -4,11 +4,16 @@ use std::{
     fs,
     path::Path,
     process::{Command, Output},
+    time::Duration,
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use milo_media::wav;
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::house::{FR_HOURS, MG_HOURS, folder, get, loud, milo, recording, send, stop};
 use milo::bench::Running;
@@ -219,5 +224,37 @@ async fn where_there_is_a_key_it_is_needed_for_text_too() {
     assert_eq!(without.status, 401);
     let with = send(&milo, ("POST", "/api/v1/chat"), &["Authorization: Bearer 0123456789abcdef"], &body);
     assert_eq!(with.status, 200);
+    stop(milo).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_who_do_not_read_keep_no_third_from_its_speech_and_are_let_go() {
+    let milo = milo("unread", &[]).await;
+    let host = milo.http.trim_start_matches("http://").trim_end_matches('/').to_owned();
+    let body = json!({ "text": "Misokatra isan'andro izahay tompoko. ".repeat(270) }).to_string();
+    let mut unread = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(&host).await.expect("a connection");
+        let head = format!(
+            "POST /api/v1/tts HTTP/1.1\r\nHost: {host}\r\nTE: trailers\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).await.expect("it is taken");
+        unread.push(stream);
+    }
+    // Until what the kernel holds for them is full; a busy machine makes the test milder, not wrong.
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    let answer = post(&milo, "/api/v1/tts", &json!({ "text": "salama tompoko", "format": "json" }));
+    assert!(answer.0 == 200 && answer.1["audio"].is_string(), "{} {}", answer.0, answer.1["detail"]);
+
+    // Half a minute without a byte read: the rest is not sent any more, whoever reads again.
+    tokio::time::sleep(Duration::from_secs(40)).await;
+    for mut stream in unread {
+        let mut sound = Vec::new();
+        stream.read_to_end(&mut sound).await.ok();
+        let end = String::from_utf8_lossy(&sound[sound.len().saturating_sub(80)..]).to_lowercase();
+        assert!(sound.starts_with(b"HTTP/1.1 200") && !end.contains("x-processing-ms"), "{} bytes: {end}", sound.len());
+    }
     stop(milo).await;
 }

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     engine::{EngineError, Jobs},
-    language_model::Token,
+    language_model::{Token, Told},
 };
 
 /// Prompt tokens read in one pass while nobody is being answered.
@@ -35,7 +35,7 @@ const SEQUENCES: usize = 256;
 
 /// A reply under way; its tokens stand in the sequence of the same index.
 struct Running {
-    answer: mpsc::Sender<Result<Token, EngineError>>,
+    answer: mpsc::Sender<Result<Told, EngineError>>,
     chooser: Chooser,
     text: Text,
     /// Tokens that it may still generate.
@@ -299,9 +299,12 @@ impl Batcher {
         let text = running.text.push(&vocabulary.token_to_piece(token, false, None));
         self.counters.generated_tokens.fetch_add(1, Ordering::Relaxed);
         // The channel has room for the whole reply: it refuses only when the listener is gone.
-        let heard = running.answer.try_send(Ok(Token { text, logprob: Some(logprob) })).is_ok();
+        let heard = running.answer.try_send(Ok(Told::Token(Token { text, logprob: Some(logprob) }))).is_ok();
         running.left -= 1;
         let over = running.left == 0;
+        if over {
+            running.answer.try_send(Ok(Told::Longest)).ok();
+        }
         self.sequences.all[index].tokens.push(token);
         if over || !heard {
             self.end(index);

@@ -28,7 +28,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     engine::{EngineError, Queue, spawn_engine},
-    language_model::{ChatRequest, LanguageModel, Reply, Token},
+    language_model::{ChatRequest, LanguageModel, Reply, Told},
 };
 
 /// How the engine calls itself in errors and logs.
@@ -70,7 +70,7 @@ struct Counters {
 /// One request on its way to the model's thread.
 struct Job {
     request: ChatRequest,
-    answer: mpsc::Sender<Result<Token, EngineError>>,
+    answer: mpsc::Sender<Result<Told, EngineError>>,
 }
 
 /// A loaded language model; clones share it.
@@ -134,7 +134,7 @@ impl Llama {
 impl LanguageModel for Llama {
     fn reply(&self, request: ChatRequest) -> Result<Reply, EngineError> {
         request.check()?;
-        // Room for the whole reply and an error: the model never waits for a listener. (Memory grows only as it fills.)
+        // Room for the whole reply and for how it ends: the model never waits for a listener. (Memory grows only as it fills.)
         let (answer, tokens) = mpsc::channel(request.max_tokens.min(1 << 20) + 1);
         self.queue.submit(Job { request, answer })?;
         Ok(Reply::new(tokens))

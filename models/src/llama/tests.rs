@@ -233,6 +233,30 @@ async fn a_reply_ends_at_max_tokens_and_each_token_has_its_probability() {
 }
 
 #[tokio::test]
+async fn a_reply_that_ends_for_want_of_room_says_so() {
+    let ends = async |mut reply: Reply| {
+        while let Some(token) = reply.next().await {
+            token?;
+        }
+        Ok::<_, EngineError>(reply.is_cut())
+    };
+    let model = load(LlamaOptions::default());
+    for (max_tokens, is_cut) in [(64, false), (2, true)] {
+        let reply = model.reply(ChatRequest { max_tokens, ..asks("salama tompoko") }).expect("room");
+        assert_eq!(ends(reply).await.expect("a reply"), is_cut, "{max_tokens}");
+    }
+    // The longest prompt that the context takes leaves a token or two.
+    let model = load(LlamaOptions { context_tokens: 100, ..LlamaOptions::default() });
+    for words in (1..100).rev() {
+        match ends(model.reply(long(words)).expect("room")).await {
+            Err(EngineError::Input(_)) => {}
+            is_cut => return assert!(is_cut.expect("a reply"), "{words} words"),
+        }
+    }
+    panic!("no prompt fits");
+}
+
+#[tokio::test]
 async fn impossible_requests_are_refused_with_a_reason() {
     let model = load(LlamaOptions { context_tokens: 100, ..LlamaOptions::default() });
     let error = whole(model.reply(long(200)).expect("room")).await.expect_err("too long");

@@ -97,7 +97,7 @@ impl LanguageModel for Chat {
 
 fn read(data: &str) -> Result<Heard, (RemoteFault, String)> {
     if data.trim() == "[DONE]" {
-        return Ok(Heard { text: String::new(), over: Over::All });
+        return Ok(Heard { over: Over::All, ..Heard::default() });
     }
     let broken = |says| (RemoteFault::Broken, says);
     let chunk: Chunk = serde_json::from_str(data)
@@ -108,7 +108,8 @@ fn read(data: &str) -> Result<Heard, (RemoteFault, String)> {
     }
     let Some(choice) = chunk.choices.into_iter().next() else { return Ok(Heard::default()) };
     let over = if choice.finish_reason.is_some() { Over::Words } else { Over::No };
-    Ok(Heard { text: choice.delta.content.unwrap_or_default(), over })
+    let is_cut = choice.finish_reason.as_deref() == Some("length");
+    Ok(Heard { text: choice.delta.content.unwrap_or_default(), over, is_cut })
 }
 
 #[cfg(test)]
@@ -117,7 +118,8 @@ mod tests {
 
     #[test]
     fn each_event_says_what_it_says() {
-        let heard = |text: &str, over| Ok(Heard { text: text.into(), over });
+        let heard = |text: &str, over| Ok(Heard { text: text.into(), over, is_cut: false });
+        let cut = Ok(Heard { text: "ma".into(), over: Over::Words, is_cut: true });
         for (data, expected) in [
             (
                 r#"{"id":"c","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#,
@@ -125,7 +127,8 @@ mod tests {
             ),
             (r#"{"choices":[{"delta":{"content":"Sala"}}]}"#, heard("Sala", Over::No)),
             (r#"{"choices":[{"delta":{"reasoning_content":"hm","content":null}}]}"#, heard("", Over::No)),
-            (r#"{"choices":[{"delta":{"content":"ma"},"finish_reason":"length"}]}"#, heard("ma", Over::Words)),
+            (r#"{"choices":[{"delta":{"content":"ma"},"finish_reason":"stop"}]}"#, heard("ma", Over::Words)),
+            (r#"{"choices":[{"delta":{"content":"ma"},"finish_reason":"length"}]}"#, cut),
             (r#"{"choices":[],"usage":{"total_tokens":3}}"#, heard("", Over::No)),
             ("[DONE]", heard("", Over::All)),
         ] {

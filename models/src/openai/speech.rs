@@ -75,7 +75,8 @@ impl Synthesizer for Speaker {
         let question = Question {
             model: &self.model,
             input: text,
-            voice: options.variant.as_deref().unwrap_or(&self.voice),
+            // A variant that was asked for may be another voice's: a server's refusal would be the asker's fault.
+            voice: &self.voice,
             response_format: self.format,
             speed: (f32::from(options.speed) / PACE).clamp(0.25, 4.0),
         };

@@ -54,6 +54,9 @@ impl Remote {
             _ if status.is_redirection() => {
                 self.fault(RemoteFault::Refused, format!("sends elsewhere ({code}): name the address that it sends to"))
             }
+            StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY => {
+                self.fault(RemoteFault::Unfit, format!("refuses the request ({code}){said}"))
+            }
             _ if status.is_client_error() => {
                 self.fault(RemoteFault::Refused, format!("refuses the request ({code}){said}"))
             }

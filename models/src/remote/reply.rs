@@ -12,7 +12,7 @@ use tokio::{
 use super::{Remote, refusal::quoted, sse::Events};
 use crate::{
     engine::{EngineError, RemoteFault},
-    language_model::{Reply, Token},
+    language_model::{Reply, Token, Told},
 };
 
 /// Pieces that may wait for their listener; then the server waits.
@@ -29,6 +29,8 @@ pub(crate) struct Heard {
     pub(crate) text: String,
     /// Whether there are more.
     pub(crate) over: Over,
+    /// The reply ends at its longest, not by itself.
+    pub(crate) is_cut: bool,
 }
 
 /// Whether a reply is complete.
@@ -76,7 +78,7 @@ async fn speak(
     remote: &Remote,
     request: RequestBuilder,
     read: Read,
-    answer: &mpsc::Sender<Result<Token, EngineError>>,
+    answer: &mpsc::Sender<Result<Told, EngineError>>,
 ) -> Result<Response, EngineError> {
     let mut until = remote.deadline();
     let mut response = remote.send(request, until).await?;
@@ -86,7 +88,7 @@ async fn speak(
         return Err(remote.fault(RemoteFault::Broken, says));
     }
     let broken = |says: String| remote.fault(RemoteFault::Broken, says);
-    let (mut events, mut said, mut over) = (Events::default(), 0, Over::No);
+    let (mut events, mut said, mut over, mut is_cut) = (Events::default(), 0, Over::No, false);
     while let Some(bytes) = remote.chunk(&mut response, until).await? {
         for data in events.push(&bytes).map_err(broken)? {
             let heard = read(&data).map_err(|(fault, says)| remote.fault(fault, says))?;
@@ -97,9 +99,10 @@ async fn speak(
                     return Err(broken(format!("says more than {LONGEST} bytes")));
                 }
                 // Nobody listens: the caller of this notices.
-                answer.send(Ok(Token { text: text.into(), logprob: None })).await.ok();
+                answer.send(Ok(Told::Token(Token { text: text.into(), logprob: None }))).await.ok();
                 until = Instant::now() + remote.0.between;
             }
+            is_cut |= heard.is_cut;
             over = if heard.over == Over::No { over } else { heard.over };
             if over == Over::All {
                 break;
@@ -112,6 +115,11 @@ async fn speak(
     match over {
         Over::No => Err(broken("ended the connection before the end of the reply".into())),
         Over::Words | Over::All if said == 0 => Err(broken("has nothing to say".into())),
-        Over::Words | Over::All => Ok(response),
+        Over::Words | Over::All => {
+            if is_cut {
+                answer.send(Ok(Told::Longest)).await.ok();
+            }
+            Ok(response)
+        }
     }
 }

@@ -32,6 +32,8 @@ pub const TONE: f64 = 500.0;
 pub enum Conduct {
     /// Says these words, the first after so long, and each of the others after so long again.
     Says(&'static str, Duration, Duration),
+    /// Says these words, and that it could have said more.
+    Longest(&'static str),
     /// Says so many of these words, and then nothing more.
     Stalls(&'static str, usize),
     /// Says so many of these words, and cuts the connection.
@@ -180,7 +182,12 @@ async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap,
         Conduct::Says(words, first, between) => {
             let mut events = said(words, usize::MAX, is_anthropic, between);
             events[0].0 = first;
-            events.extend(end(is_anthropic));
+            events.extend(end(is_anthropic, false));
+            events
+        }
+        Conduct::Longest(words) => {
+            let mut events = said(words, usize::MAX, is_anthropic, Duration::ZERO);
+            events.extend(end(is_anthropic, true));
             events
         }
         Conduct::Stalls(words, count) => {
@@ -262,9 +269,10 @@ fn said(words: &str, count: usize, is_anthropic: bool, between: Duration) -> Vec
     head.into_iter().map(|event| (Duration::ZERO, Some(event))).chain(words).collect()
 }
 
-fn end(is_anthropic: bool) -> Vec<(Duration, Option<Bytes>)> {
+fn end(is_anthropic: bool, is_cut: bool) -> Vec<(Duration, Option<Bytes>)> {
     let events = if is_anthropic {
-        let over = json!({ "type": "message_delta", "delta": { "stop_reason": "end_turn", "stop_sequence": null },
+        let why = if is_cut { "max_tokens" } else { "end_turn" };
+        let over = json!({ "type": "message_delta", "delta": { "stop_reason": why, "stop_sequence": null },
             "usage": { "output_tokens": 15 } });
         vec![
             event(Some("content_block_stop"), &json!({ "type": "content_block_stop", "index": 0 })),
@@ -272,8 +280,9 @@ fn end(is_anthropic: bool) -> Vec<(Duration, Option<Bytes>)> {
             event(Some("message_stop"), &json!({ "type": "message_stop" })),
         ]
     } else {
+        let why = if is_cut { "length" } else { "stop" };
         vec![
-            event(None, &json!({ "choices": [{ "index": 0, "delta": {}, "finish_reason": "stop" }] })),
+            event(None, &json!({ "choices": [{ "index": 0, "delta": {}, "finish_reason": why }] })),
             event(None, &json!({ "choices": [], "usage": { "total_tokens": 40 } })),
             Bytes::from_static(b"data: [DONE]\n\n"),
         ]

@@ -110,6 +110,17 @@ async fn a_text_and_a_call_are_spoken_by_the_server_or_else_by_the_local_voice()
         assert_eq!((&asked.body["speed"], &asked.body["response_format"]), (&json!(2.0), &format.into()));
         assert!(asked.body["input"].as_str().is_some_and(|words| words.contains("valo")), "{}", asked.body);
 
+        // A variant of the local voice's is not the server's, and the server's voice not the local one's.
+        let voiced = |voice: &str| {
+            let body = json!({ "text": "salama", "format": "json", "voice": voice });
+            let answer = send(&milo, ("POST", "/api/v1/tts"), &[], &body);
+            assert_eq!(answer.status, 200, "{voice}: {}", answer.body);
+        };
+        voiced("f2");
+        assert_eq!(server.asked().last().expect("asked").body["voice"], "ranto");
+        server.now(Conduct::Refuses(500, ("x-said", "no"), ""));
+        voiced("ranto");
+
         // Something else than a sound: the local voice says it.
         server.now(Conduct::Sends(if format == "wav" { b"ID3 and so on".to_vec() } else { Vec::new() }));
         assert!(!is_tone(&tts("salama tompoko")));

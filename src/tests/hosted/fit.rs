@@ -1,0 +1,77 @@
+//! Replies that are at their longest, and requests that a server does not take.
+
+use serde_json::{Value, json};
+
+use super::{WORDS, asking, chat, fallbacks, hours};
+use crate::{
+    hosted::server::{Conduct, KEY, Server},
+    house::{Answer, get, metric, send, stop},
+};
+use milo::bench::Running;
+
+fn complete(milo: &Running, max_tokens: usize) -> Answer {
+    let body =
+        json!({ "model": "demo", "messages": [{ "role": "user", "content": "salama" }], "max_tokens": max_tokens });
+    send(milo, ("POST", "/v1/chat/completions"), &[], &body)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reply_at_its_longest_is_told_to_be_and_half_a_translation_is_none() {
+    for engine in ["anthropic", "openai"] {
+        let server = Server::start(Conduct::Longest(WORDS)).await;
+        let milo = asking("longest", &server, engine, &[]).await;
+        let finish = || complete(&milo, 4).body["choices"][0]["finish_reason"].clone();
+        let translate = || {
+            send(
+                &milo,
+                ("POST", "/api/v1/translate"),
+                &[],
+                &json!({ "text": "Bonjour", "source": "fr", "target": "mg" }),
+            )
+        };
+        let (_, answer) = chat(&milo, &json!({ "message": "salama" }));
+        assert_eq!((&answer["reply"], &answer["cut"]), (&WORDS.into(), &true.into()), "{engine}: {answer}");
+        assert_eq!(complete(&milo, 400).body["choices"][0]["finish_reason"], "length", "{engine}");
+        let half = translate();
+        assert!(
+            half.status == 422 && half.body["detail"].as_str().is_some_and(|says| says.contains("shorter")),
+            "{half:?}"
+        );
+
+        // More pieces than tokens were allowed; a server's piece is no token, and the server says that it has ended.
+        server.now(Conduct::says(WORDS));
+        assert_eq!(
+            (finish(), chat(&milo, &json!({ "message": "salama" })).1["cut"].clone()),
+            ("stop".into(), false.into()),
+            "{engine}"
+        );
+        let whole = translate();
+        assert_eq!((whole.status, &whole.body["translation"]), (200, &Value::from(WORDS)), "half of it was not kept");
+        stop(milo).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_a_server_does_not_take_is_its_askers_affair() {
+    let server = Server::start(Conduct::says(WORDS)).await;
+    let milo = asking("unfit", &server, "openai", &[]).await;
+    let says = "{\"error\":{\"message\":\"too long for sk-of-a-scenario-0123456789\"}}";
+    for status in [400, 413, 422] {
+        server.now(Conduct::Refuses(status, ("content-type", "application/json"), says));
+        let before = metric(&milo, &fallbacks("unfit")).await;
+        let told = complete(&milo, 64);
+        let message = told.body["error"]["message"].as_str().unwrap_or_default();
+        assert_eq!(told.status, 400, "{told:?}");
+        assert!(message.contains(&format!("({status}): \"too long for ***\"")) && !message.contains(KEY), "{message}");
+        // Who chose nothing of it is answered.
+        assert_eq!(hours(&milo).0["mode"], "local");
+        assert_eq!(metric(&milo, &fallbacks("unfit")).await, before + 2.0, "{status}");
+        assert_eq!(get(&milo, "/api/v1/health")["status"], "healthy", "{status}");
+    }
+    let asked = server.asked().len();
+    let told = complete(&milo, 1_000_000);
+    let message = told.body["error"]["message"].as_str().unwrap_or_default();
+    assert!(told.status == 422 && message.contains("4096"), "{told:?}");
+    assert_eq!(server.asked().len(), asked, "nobody was asked");
+    stop(milo).await;
+}
