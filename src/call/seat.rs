@@ -117,6 +117,8 @@ impl Underway<'_> {
                 Went::Told
             }
             Self::Joining { done, began, .. } => select! {
+                // Once it is said, the legs are together.
+                biased;
                 joined = done => Went::Joined(joined.ok()),
                 () = sleep_until(*began + JOINING) => Went::Joined(None),
             },
@@ -335,10 +337,15 @@ impl<'h> Seat<'h> {
     /// Whoever sits here wants to leave this call to their other one.
     async fn join(&mut self, Wish { leg, link, call, done }: Wish) {
         // Dropping `done` says no.
-        if !self.underway.is_nothing() || self.dialog().is_none() || leg.back_to_back(&self.leg).is_err() {
+        if !self.underway.is_nothing() || self.dialog().is_none() {
             return;
         }
-        done.send(self.notes.key()).ok();
+        let Ok(put_together) = leg.back_to_back(&self.leg) else { return };
+        // Who has given up meanwhile speaks on as before.
+        if done.send(self.notes.key()).is_err() {
+            return;
+        }
+        put_together();
         self.notes.event("referred", json!({ "by": self.side, "how": "attended", "result": "joined", "call": call }));
         self.sit_beside(link).await;
     }
