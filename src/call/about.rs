@@ -1,6 +1,6 @@
 //! What a call is like, for whoever is called in it: who calls, and for whose account; and the calls that are placed so.
 
-use milo_signaling::{Forked, Newcomer};
+use milo_signaling::{Forked, Newcomer, OtherSide, SignalingError};
 use tokio::time::Instant;
 
 use super::{House, record::Notes, unanswered::Unanswered};
@@ -25,8 +25,17 @@ pub(super) struct About {
 }
 
 impl About {
+    /// What it is like by now.
+    pub(super) fn now(&self, caller: &OtherSide) -> Self {
+        match caller.newcomer() {
+            None => self.clone(),
+            // What is known of the caller says nothing of who has taken its place.
+            Some(newcomer) => self.clone().of_a_newcomer(&newcomer),
+        }
+    }
+
     /// The same once somebody else has taken the caller's place (RFC 3891): with the rights of their own account.
-    pub(super) fn of_a_newcomer(self, newcomer: &Newcomer) -> Self {
+    fn of_a_newcomer(self, newcomer: &Newcomer) -> Self {
         let account = newcomer.account().map(str::to_owned);
         let is_handed_on = account.is_none() && (self.account.is_some() || self.is_handed_on);
         let caller = if self.caller.is_empty() { self.caller } else { newcomer.uri.user() };

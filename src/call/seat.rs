@@ -11,7 +11,7 @@ use std::{future::pending, pin::Pin, time::Duration};
 
 use milo_media::{Announcer, Control};
 use milo_models::engine::Language;
-use milo_signaling::{Dialog, DialogEvent, EndReason, Reason, Referral};
+use milo_signaling::{Dialog, DialogEvent, EndReason, Newcomer, OtherSide, Reason, Referral};
 use serde_json::{Value, json};
 use tokio::{
     select,
@@ -46,7 +46,8 @@ pub(super) struct Seat<'h> {
     /// `caller` or `called`.
     side: &'static str,
     standing: Standing,
-    about: About,
+    /// What the call was like when they sat down, and the caller's side, which may be somebody else by now.
+    about: (About, OtherSide),
     /// The place on its trunk of whoever came by a REFER.
     over: Option<Place>,
     house: &'h House,
@@ -131,7 +132,7 @@ impl<'h> Seat<'h> {
     pub(super) fn new(
         (dialog, leg, announcer): (Dialog, &Control, Announcer),
         (side, standing): (&'static str, Standing),
-        (about, reel, language): (About, Reel, Language),
+        (about, reel, language): ((About, OtherSide), Reel, Language),
         (house, notes): (&'h House, Notes),
     ) -> Self {
         let desk = house.seats.sit(dialog.key());
@@ -190,17 +191,7 @@ impl<'h> Seat<'h> {
                         self.notes.texted(self.side, &text);
                     }
                     DialogEvent::Transfer(referral) => self.referred(referral).await,
-                    DialogEvent::Replaced(newcomer) => {
-                        let account = newcomer.account();
-                        tracing::info!(call.id = %self.notes.key(), side = self.side, account, "somebody else has taken a place");
-                        self.standing = match account {
-                            Some(account) => Standing::Account(account.to_owned()),
-                            None => self.standing.of_a_successor(),
-                        };
-                        if self.side == "caller" {
-                            self.about = self.about.clone().of_a_newcomer(&newcomer);
-                        }
-                    }
+                    DialogEvent::Replaced(newcomer) => self.replaced(&newcomer),
                 },
                 went = self.underway.next() => match went {
                     Went::News(status) => self.report(status).await,
@@ -221,9 +212,41 @@ impl<'h> Seat<'h> {
         }
     }
 
+    /// Somebody else has taken their place (RFC 3891).
+    fn replaced(&mut self, newcomer: &Newcomer) {
+        let account = newcomer.account();
+        tracing::info!(call.id = %self.notes.key(), by = self.side, account, "somebody else has taken a place");
+        self.standing = match account {
+            Some(account) => Standing::Account(account.to_owned()),
+            None => self.standing.of_a_successor(),
+        };
+        self.notes.event("replaced", json!({ "by": self.side, "account": account }));
+        // Whom the one who has left wanted called in their place comes no more.
+        let how = match &self.underway {
+            Underway::Nothing | Underway::Telling(_) => None,
+            Underway::Calling(calling) => Some(calling.how),
+            Underway::Joining { .. } => Some("attended"),
+        };
+        if let Some(how) = how {
+            self.told(how, "failed", json!({ "why": "somebody else has taken their place" }));
+        }
+        self.introduce();
+    }
+
+    /// Somebody comes into the call: whoever is in it learns so, and they hear that it is recorded.
+    fn introduce(&mut self) {
+        if self.side == "caller" {
+            self.notes.news(News::SomebodyElse);
+        }
+        let (reel, announcer, house, language) = (self.reel.clone(), self.announcer.clone(), self.house, self.language);
+        self.underway =
+            Underway::Telling(Box::pin(async move { reel.tell_newcomer(&announcer, house, language).await }));
+    }
+
     /// They want somebody else called in their place.
     async fn referred(&mut self, referral: Referral) {
-        let wanted = match Wanted::of(&referral, &self.standing, &self.about, self.house) {
+        let about = self.about.0.now(&self.about.1);
+        let wanted = match Wanted::of(&referral, &self.standing, &about, self.house) {
             Ok(_) if !self.underway.is_nothing() => Err((491, "another is called already")),
             wanted => wanted,
         };
@@ -244,8 +267,8 @@ impl<'h> Seat<'h> {
         let began = Instant::now();
         self.underway = match wanted {
             Wanted::Call(target) => {
-                let (about, notes) = (self.about.clone(), self.notes.clone());
-                Underway::Calling(Calling::begin(target, (about, notes), &self.leg, (self.house, how)))
+                let whose = (about, self.notes.clone());
+                Underway::Calling(Calling::begin(target, whose, &self.leg, (self.house, how)))
             }
             Wanted::Join(key) => {
                 let (link, theirs) = Link::pair();
@@ -297,12 +320,7 @@ impl<'h> Seat<'h> {
         self.desk.change(newcomer.key());
         (self.standing, self.over) = (standing, place);
         self.told(calling.how, "answered", json!({ "status": 200, "after_ms": after_ms }));
-        if self.side == "caller" {
-            self.notes.news(News::SomebodyElse);
-        }
-        let (reel, announcer, house, language) = (self.reel.clone(), self.announcer.clone(), self.house, self.language);
-        self.underway =
-            Underway::Telling(Box::pin(async move { reel.tell_newcomer(&announcer, house, language).await }));
+        self.introduce();
         let Sitting::With(dialog, left) = &mut self.sitting else { return };
         let (before, is_gone) = (dialog.succeed(newcomer), left.take().is_some());
         if !is_gone {
@@ -352,9 +370,7 @@ impl<'h> Seat<'h> {
 
     /// The other call is here from now on, and whoever sat here is let go.
     async fn sit_beside(&mut self, link: Link) {
-        if self.side == "caller" {
-            self.notes.news(News::SomebodyElse);
-        }
+        self.introduce();
         let reasons = self.reasons();
         if let Sitting::With(dialog, None) = std::mem::replace(&mut self.sitting, Sitting::Beside(link, reasons)) {
             dialog.hang_up().await.ok();
