@@ -16,7 +16,7 @@ use super::{
     record::Notes,
     unanswered::{RINGING, Unanswered},
 };
-use crate::trunk::{self, CallingAs, Denied, Emergency, Place, Shown, Trunk, dialled, is_nobody};
+use crate::trunk::{self, CallingAs, Denied, Emergency, Place, Shown, Trunk, Way, dialled, is_nobody};
 
 /// How long the one who is to be called may ring, at each of several trunks.
 const RING: Duration = Duration::from_secs(60);
@@ -216,21 +216,26 @@ impl Placing<'_> {
                 let placed = trunk.call(&caller, &number, &self.shown(&fields, None)).await;
                 self.ring_over(placed, trunk, place).await
             }
-            Target::Address(uri, may_pay, replaces) => match house.trunks.at(&uri).await {
-                Some(_) if !may_pay => Err(Denied::Destination.into()),
-                Some(trunk) => {
+            Target::Address(uri, may_pay, replaces) => match self.way_to(&uri).await? {
+                Way::Over(_) if !may_pay => Err(Denied::Destination.into()),
+                Way::Over(trunk) => {
                     let place = trunk.admit(&uri.user(), calling_as)?;
                     let placed = trunk.call(&house.caller, &uri.user(), &self.shown(&fields, replaces.as_ref())).await;
                     self.ring_over(placed, trunk, place).await
                 }
-                None => {
+                Way::Direct(there) => {
                     let introduction = self.shown(&fields, replaces.as_ref()).introduce("milo");
-                    let placed = house.caller.call(&uri, introduction).await.map(Forked::from);
+                    let placed = house.caller.call_at(&uri, introduction, there).await.map(Forked::from);
                     let dialog = self.ring(placed, None).await?;
                     Ok(Reached { dialog, standing: Standing::Called, place: None })
                 }
             },
         }
+    }
+
+    async fn way_to(&self, uri: &Uri) -> Result<Way<'_>, Unanswered> {
+        let way = self.house.trunks.way_to(uri, &self.house.caller).await;
+        way.map_err(|error| Unanswered::unplaced(&error))
     }
 
     fn shown<'s>(&'s self, fields: &'s BTreeMap<String, String>, replaces: Option<&'s Replaces>) -> Shown<'s> {
