@@ -48,8 +48,8 @@ pub(super) struct Seat<'h> {
     standing: Standing,
     /// What the call was like when they sat down, and the caller's side, which may be somebody else by now.
     about: (About, OtherSide),
-    /// The place on its trunk of whoever came by a REFER.
-    over: Option<Place>,
+    /// The places, on its trunk and among those of accounts, of the call to whoever came by a REFER.
+    over: Vec<Place>,
     house: &'h House,
     notes: Notes,
 }
@@ -147,7 +147,7 @@ impl<'h> Seat<'h> {
             side,
             standing,
             about,
-            over: None,
+            over: Vec::new(),
             house,
             notes,
         }
@@ -267,7 +267,7 @@ impl<'h> Seat<'h> {
         let began = Instant::now();
         self.underway = match wanted {
             Wanted::Call(target) => {
-                let whose = (about, self.notes.clone());
+                let whose = (self.standing.clone(), about, self.notes.clone());
                 Underway::Calling(Calling::begin(target, whose, &self.leg, (self.house, how)))
             }
             Wanted::Join(key) => {
@@ -303,7 +303,7 @@ impl<'h> Seat<'h> {
     async fn reached(&mut self, reached: Result<Reached, Unanswered>) {
         let Underway::Calling(calling) = std::mem::replace(&mut self.underway, Underway::Nothing) else { return };
         let after_ms = calling.began.elapsed().as_millis() as u64;
-        let Reached { dialog: newcomer, standing, place } = match reached {
+        let Reached { dialog: newcomer, standing, places } = match reached {
             Ok(reached) => reached,
             Err(unanswered) => {
                 let status = unanswered.reported();
@@ -318,7 +318,7 @@ impl<'h> Seat<'h> {
             }
         };
         self.desk.change(newcomer.key());
-        (self.standing, self.over) = (standing, place);
+        (self.standing, self.over) = (standing, places);
         self.told(calling.how, "answered", json!({ "status": 200, "after_ms": after_ms }));
         self.introduce();
         let Sitting::With(dialog, left) = &mut self.sitting else { return };
