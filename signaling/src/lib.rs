@@ -62,6 +62,7 @@ pub use sip::{
     bans::{Ban, BanTerms, Offence},
     caller::Caller,
     core::{CallKey, Counters, EndReason, Newcomer},
+    destination::Destination,
     digest::Credentials,
     endpoint::{Endpoint, EndpointConfig},
     flow::Transport,

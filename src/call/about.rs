@@ -1,12 +1,12 @@
 //! What a call is like, for whoever is called in it: who calls, and for whose account; and the calls that are placed so.
 
-use milo_signaling::{Forked, Newcomer};
+use milo_signaling::{Forked, Newcomer, OtherSide, SignalingError};
 use tokio::time::Instant;
 
 use super::{House, record::Notes, unanswered::Unanswered};
 use crate::{
     dialplan::Dial,
-    trunk::{self, CallingAs, Came, Denied, Place, Shown, Trunk},
+    trunk::{self, CallingAs, Came, Denied, Place, Shown, Trunk, Way},
 };
 
 /// What a call is like.
@@ -25,8 +25,17 @@ pub(super) struct About {
 }
 
 impl About {
+    /// What it is like by now.
+    pub(super) fn now(&self, caller: &OtherSide) -> Self {
+        match caller.newcomer() {
+            None => self.clone(),
+            // What is known of the caller says nothing of who has taken its place.
+            Some(newcomer) => self.clone().of_a_newcomer(&newcomer),
+        }
+    }
+
     /// The same once somebody else has taken the caller's place (RFC 3891): with the rights of their own account.
-    pub(super) fn of_a_newcomer(self, newcomer: &Newcomer) -> Self {
+    fn of_a_newcomer(self, newcomer: &Newcomer) -> Self {
         let account = newcomer.account().map(str::to_owned);
         let is_handed_on = account.is_none() && (self.account.is_some() || self.is_handed_on);
         let caller = if self.caller.is_empty() { self.caller } else { newcomer.uri.user() };
@@ -42,11 +51,11 @@ impl About {
         }
     }
 
-    /// Places the call: every telephone of an account, a number over a trunk, or an address.
+    /// Places the call: every telephone of an account, or this way.
     pub(super) async fn place(
         &self,
         dial: &Dial,
-        trunk: Option<&Trunk>,
+        way: Option<Way<'_>>,
         house: &House,
         notes: &Notes,
     ) -> Result<Forked, Unanswered> {
@@ -58,29 +67,40 @@ impl About {
             fields: &dial.headers,
             replaces: None,
         };
-        let placed = match (trunk, &dial.account) {
-            (Some(trunk), _) => {
+        let placed = match (way, &dial.account) {
+            (Some(Way::Over(trunk)), _) => {
                 let number = dial.number();
                 trunk.call(&house.caller_for(&number), &number, &shown).await.map(Forked::from)
             }
-            (None, Some(account)) => {
+            (_, Some(account)) => {
                 let from = shown.from.or_else(|| trunk::number(&self.caller)).unwrap_or("milo");
                 let all = house.accounts.call(&house.caller, account, &shown.introduce(from)).await.transpose();
                 all.ok_or_else(Unanswered::not_registered)?
             }
-            (None, None) => {
+            (Some(Way::Direct(there)), None) => {
                 let target = dial.target().map_err(|_| Unanswered::not_placed())?;
-                house.caller.call(&target, shown.introduce(shown.from.unwrap_or("milo"))).await.map(Forked::from)
+                let introduction = shown.introduce(shown.from.unwrap_or("milo"));
+                house.caller.call_at(&target, introduction, there).await.map(Forked::from)
             }
+            (None, None) => return Err(Unanswered::not_placed()),
         };
-        let outgoing = placed.map_err(|error| {
-            // The error may name whom it was to be, which is for a developer's eyes.
-            tracing::warn!(call.id = %notes.key(), "a plan placed no call; `debug` says why");
-            tracing::debug!(call.id = %notes.key(), %error, "a plan placed no call");
-            Unanswered::unplaced(&error)
-        })?;
+        let outgoing = placed.map_err(|error| not_placed(&error, notes))?;
         outgoing.call_ids().for_each(|call_id| house.sip.join(notes.key(), "called", call_id));
         Ok(outgoing)
+    }
+
+    /// How whom this means is called; none: they are an account.
+    pub(super) async fn way_to<'h>(
+        dial: &Dial,
+        house: &'h House,
+        notes: &Notes,
+    ) -> Result<Option<Way<'h>>, Unanswered> {
+        if dial.account.is_some() {
+            return Ok(None);
+        }
+        let address = dial.target().map_err(|_| Unanswered::not_placed())?;
+        let way = house.trunks.way_to(&address, &house.caller).await;
+        way.map(Some).map_err(|error| not_placed(&error, notes))
     }
 
     /// Places a call to an account, or an address: over the trunk, and with a place on it, where that is at a trunk's gateway.
@@ -90,20 +110,18 @@ impl About {
         house: &'h House,
         notes: &Notes,
     ) -> Result<(Forked, Option<(&'h Trunk, Place)>), Unanswered> {
-        let Some(address) = dial.target().ok().filter(|_| dial.account.is_none()) else {
-            return Ok((self.place(dial, None, house, notes).await?, None));
-        };
-        let number = address.user();
-        if house.trunks.emergency(&number).is_some() {
+        let number = dial.target().ok().filter(|_| dial.account.is_none()).map(|address| address.user());
+        if number.as_ref().is_some_and(|number| house.trunks.emergency(number).is_some()) {
             // Nobody there waits for a caller of ours.
             return Err(Unanswered::not_placed());
         }
-        let Some(trunk) = house.trunks.at(&address).await else {
-            return Ok((self.place(dial, None, house, notes).await?, None));
+        let way = Self::way_to(dial, house, notes).await?;
+        let (Some(trunk), Some(number)) = (way.as_ref().and_then(Way::trunk), number) else {
+            return Ok((self.place(dial, way, house, notes).await?, None));
         };
         self.may_call(&number, house)?;
         let place = trunk.admit(&number, dial.says().map_or(CallingAs::Trunk, CallingAs::Plan))?;
-        match self.place(dial, Some(trunk), house, notes).await {
+        match self.place(dial, way, house, notes).await {
             Ok(outgoing) => Ok((outgoing, Some((trunk, place)))),
             Err(why) => {
                 if why.is_unsent() {
@@ -113,4 +131,12 @@ impl About {
             }
         }
     }
+}
+
+/// A call of a plan's could not be placed.
+fn not_placed(error: &SignalingError, notes: &Notes) -> Unanswered {
+    // The error may name whom it was to be, which is for a developer's eyes.
+    tracing::warn!(call.id = %notes.key(), "a plan placed no call; `debug` says why");
+    tracing::debug!(call.id = %notes.key(), %error, "a plan placed no call");
+    Unanswered::unplaced(error)
 }

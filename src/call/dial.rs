@@ -13,6 +13,7 @@ use tokio::{
 
 use super::{
     House, Record,
+    about::About,
     refer::Standing,
     ring::sounding,
     seat::Seat,
@@ -21,7 +22,7 @@ use super::{
 };
 use crate::{
     dialplan::{Dial, TrunkNames},
-    trunk::{CallingAs, Emergency, Place, Trunk, is_nobody},
+    trunk::{CallingAs, Emergency, Place, Trunk, Way, is_nobody},
 };
 
 /// How long a caller hears why nobody came to the telephone.
@@ -193,17 +194,14 @@ impl Line {
         house: &'h House,
         log: &Record,
     ) -> Result<Up<'h>, Failure> {
-        let trunk = match dial.target() {
-            Ok(address) => house.trunks.at(&address).await,
-            Err(_) => None,
-        };
-        let Some(trunk) = trunk else {
-            return Ok((self.ring_at((dial, music), None, house, log).await?, None));
+        let way = About::way_to(dial, house, &log.notes()).await?;
+        let Some(trunk) = way.as_ref().and_then(Way::trunk) else {
+            return Ok((self.ring_at((dial, music), way, house, log).await?, None));
         };
         let from = dial.says().map_or(CallingAs::Trunk, CallingAs::Plan);
         self.about().may_call(number, house)?;
         let mut place = trunk.admit(number, from).map_err(Unanswered::from)?;
-        match self.ring_at((dial, music), Some(trunk), house, log).await {
+        match self.ring_at((dial, music), way, house, log).await {
             Ok(up) => {
                 place.answered();
                 Ok((up, Some((trunk, place))))
@@ -235,7 +233,7 @@ impl Line {
             let admitted = if for_help { trunk.admit_emergency() } else { trunk.admit(&dial.to, from) };
             last = match admitted {
                 Err(denied) => denied.into(),
-                Ok(mut place) => match self.ring_at((dial, None), Some(trunk), house, log).await {
+                Ok(mut place) => match self.ring_at((dial, None), Some(Way::Over(trunk)), house, log).await {
                     Ok(up) => {
                         place.answered();
                         return Ok((up, Some((trunk, place))));

@@ -13,6 +13,7 @@ mod hold;
 mod ladder;
 mod message;
 mod order;
+mod origin;
 mod out;
 mod perform;
 mod queue;

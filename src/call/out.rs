@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, future::pending, sync::Arc, time::Duration};
 
 use milo_media::{Heard, Leg};
-use milo_signaling::{Dialog, EndReason, Outgoing, Progress};
+use milo_signaling::{Dialog, EndReason, Outgoing, Progress, Uri};
 use serde_json::json;
 use tokio::{
     select,
@@ -21,7 +21,7 @@ use super::{
 use crate::{
     dialplan::{Action, Variables},
     store::{HangupBy, Outcome},
-    trunk::{CallingAs, Denied, Place, Shown, Trunk},
+    trunk::{CallingAs, Denied, Place, Shown, Trunk, Way},
 };
 
 /// Somebody who has answered, and how they were reached.
@@ -128,15 +128,7 @@ impl<'h> Calling<'h, '_> {
 
     async fn reach(&mut self, whom: Whom) -> Result<Reached<'h>, Unanswered> {
         let reached = match whom {
-            // By another name than the trunk's own, which was refused at once.
-            Whom::Address(uri) if self.house.trunks.at(&uri).await.is_some() => Err(Denied::Gateway.into()),
-            Whom::Address(uri) => {
-                let from = self.from.unwrap_or("milo").to_owned();
-                self.log.event("dialling", json!({ "caller_id": from }));
-                let placed = self.house.caller.call(&uri, self.shown(Some(&from)).introduce(&from)).await;
-                let answered = self.answer(placed, None).await;
-                answered.map(|(dialog, leg)| Reached { dialog, leg, trunk: None, from, place: None })
-            }
+            Whom::Address(uri) => self.at(&uri).await,
             Whom::Number { number, trunks, place } => self.over(&number, &trunks, place).await,
         };
         let (result, status) = match &reached {
@@ -148,6 +140,25 @@ impl<'h> Calling<'h, '_> {
         let dialled = json!({ "result": result, "status": status, "phrase": phrase, "after_ms": after_ms });
         self.log.event("dialled", dialled);
         reached
+    }
+
+    /// Calls an address.
+    async fn at(&self, uri: &Uri) -> Result<Reached<'h>, Unanswered> {
+        let caller = &self.house.caller;
+        let there = match self.house.trunks.way_to(uri, caller).await {
+            // By another name than the trunk's own, which was refused at once.
+            Ok(Way::Over(_)) => return Err(Denied::Gateway.into()),
+            Ok(Way::Direct(there)) => Ok(there),
+            Err(error) => Err(error),
+        };
+        let from = self.from.unwrap_or("milo").to_owned();
+        self.log.event("dialling", json!({ "caller_id": from }));
+        let placed = match there {
+            Ok(there) => caller.call_at(uri, self.shown(Some(&from)).introduce(&from), there).await,
+            Err(error) => Err(error),
+        };
+        let (dialog, leg) = self.answer(placed, None).await?;
+        Ok(Reached { dialog, leg, trunk: None, from, place: None })
     }
 
     /// Calls a number over the first of these trunks that gets through; the first of them has given a place already.

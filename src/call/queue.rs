@@ -125,7 +125,7 @@ impl Line {
         let every = (queue.announce_seconds > 0).then(|| Duration::from_secs(queue.announce_seconds));
         let mut moved = house.waiters.moved();
         let mut ringing: Vec<Ringing<'h>> = Vec::new();
-        let (about, notes) = (self.about(), log.notes());
+        let notes = log.notes();
         let (mut frames, mut words) = (music.frames(), VecDeque::new());
         let mut next: Option<Frame> = None;
         let mut announce_at = every.map(|_| Instant::now());
@@ -136,7 +136,7 @@ impl Line {
             if looks {
                 for engaged in ticket.engage(&names, queue.ring == Ring::All) {
                     let agent = agents.get(engaged.at).cloned();
-                    ringing.extend(agent.map(|agent| ring(engaged, agent, (&about, &notes), queue, house)));
+                    ringing.extend(agent.map(|agent| ring(engaged, agent, (self.about(), &notes), queue, house)));
                 }
                 if ringing.is_empty() {
                     ticket.rings_no_more();
@@ -235,11 +235,11 @@ impl Line {
 fn ring<'h>(
     engaged: Engaged,
     agent: Dial,
-    (about, notes): (&About, &Notes),
+    (about, notes): (About, &Notes),
     queue: &Queue,
     house: &'h House,
 ) -> Ringing<'h> {
-    let (about, notes) = (about.clone(), notes.clone());
+    let notes = notes.clone();
     let standing = standing(&agent, None);
     let placing = Box::pin(async move {
         let placing = timeout(PLACING, about.place_to(&agent, house, &notes));

@@ -13,12 +13,14 @@ use tokio::{
 use super::{
     House,
     about::About,
+    origin::Origin,
     record::Notes,
     unanswered::{RINGING, Unanswered},
 };
 use crate::{
+    accounts,
     config::TrunkNames,
-    trunk::{self, CallingAs, Denied, Emergency, Place, Shown, Trunk, dialled, is_nobody},
+    trunk::{self, CallingAs, Denied, Emergency, Place, Shown, Trunk, Way, dialled, is_nobody},
 };
 
 /// How long the one who is to be called may ring, at each of several trunks.
@@ -51,6 +53,26 @@ impl Standing {
         }
     }
 
+    /// That of somebody whom they have had called at an address, or over a trunk: no more than theirs.
+    fn of_whom_they_bring(&self, over: Option<&Trunk>) -> Self {
+        match (self, over.map(Self::over)) {
+            (_, Some(untrusted @ Self::Trunk { may_refer: false })) => untrusted,
+            (Self::Account(_), _) => self.clone(),
+            (Self::Called | Self::Trunk { may_refer: true }, Some(trusted)) => trusted,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// The accounts whose call it is that they have placed.
+    fn payers(&self, about: &About) -> Vec<String> {
+        let own = match self {
+            Self::Account(account) => Some(account),
+            Self::Called | Self::Trunk { .. } | Self::Unknown => None,
+        };
+        let others = about.account.iter().filter(|account| own != Some(account));
+        own.into_iter().chain(others).cloned().collect()
+    }
+
     /// Whether they may have a call placed over a trunk, to this number.
     fn may_pay(&self, number: &str, about: &About, house: &House) -> bool {
         let own = match self {
@@ -66,7 +88,7 @@ impl Standing {
 
 /// What is wanted, by whoever may.
 pub(super) enum Wanted {
-    Call(Box<Target>),
+    Call(Target),
     /// The two calls of the telephone are to become one.
     Join(CallKey),
 }
@@ -77,8 +99,17 @@ pub(super) enum Target {
     Number(String),
     /// An emergency number, as it is dialled, and the trunks for it.
     Emergency(String, TrunkNames),
-    /// An address, whether a trunk may be paid for a call to it, and the dialog there that is to be taken over.
-    Address(Uri, bool, Option<Replaces>),
+    Address(Box<Address>),
+}
+
+/// An address that is called as it is.
+pub(super) struct Address {
+    uri: Uri,
+    /// Whether a trunk may be paid for it.
+    may_pay: bool,
+    /// The dialog there that is to be taken over.
+    replaces: Option<Replaces>,
+    origin: Origin,
 }
 
 impl Wanted {
@@ -109,7 +140,7 @@ impl Wanted {
         match house.trunks.emergency(&called) {
             None => {}
             Some((number, Emergency::Pass(trunks))) if standing.may_pay(number, about, house) => {
-                return Ok(Self::Call(Box::new(Target::Emergency(number.to_owned(), trunks.clone()))));
+                return Ok(Self::Call(Target::Emergency(number.to_owned(), trunks.clone())));
             }
             Some(_) => return Err((403, "an emergency number")),
         }
@@ -119,11 +150,12 @@ impl Wanted {
             (None, Some(_)) if !may_pay => return Err((403, "they may not call this number")),
             (None, Some(number)) if house.trunks.ways_out().next().is_some() => Target::Number(number),
             (None, None) if is_foreign && Transport::of_uri(to).is_ok() => {
-                Target::Address(to.clone(), may_pay, referral.replaces.clone())
+                let (uri, replaces, origin) = (to.clone(), referral.replaces.clone(), Origin::of(referral));
+                Target::Address(Box::new(Address { uri, may_pay, replaces, origin }))
             }
             _ => return Err((404, "there is no such account, and no trunk for such a number")),
         };
-        Ok(Self::Call(Box::new(target)))
+        Ok(Self::Call(target))
     }
 }
 
@@ -131,8 +163,8 @@ impl Wanted {
 pub(super) struct Reached {
     pub(super) dialog: Dialog,
     pub(super) standing: Standing,
-    /// The call's place on its trunk.
-    pub(super) place: Option<Place>,
+    /// The call's places: on its trunk, and among the calls of the accounts whose it is.
+    pub(super) places: Vec<Place>,
 }
 
 /// A call on its way to an answer.
@@ -147,14 +179,14 @@ pub(super) struct Calling<'h> {
 impl<'h> Calling<'h> {
     /// Calls somebody for this leg.
     pub(super) fn begin(
-        target: Box<Target>,
-        (about, notes): (About, Notes),
+        target: Target,
+        (standing, about, notes): (Standing, About, Notes),
         leg: &Control,
         (house, how): (&'h House, &'static str),
     ) -> Self {
         let (told, news) = watch::channel(100);
-        let placing = Placing { house, about, notes, leg: leg.clone(), told };
-        Self { reaching: Box::pin(placing.reach(*target)), news, began: Instant::now(), how }
+        let placing = Placing { house, standing, about, notes, leg: leg.clone(), told };
+        Self { reaching: Box::pin(placing.reach(target)), news, began: Instant::now(), how }
     }
 
     /// The next status from 180 to 199, or what came of it. Cancel safe.
@@ -170,6 +202,8 @@ impl<'h> Calling<'h> {
 /// What a call is placed with.
 struct Placing<'h> {
     house: &'h House,
+    /// That of whoever has asked for it.
+    standing: Standing,
     about: About,
     notes: Notes,
     leg: Control,
@@ -178,6 +212,39 @@ struct Placing<'h> {
 
 impl Placing<'_> {
     async fn reach(mut self, target: Target) -> Result<Reached, Unanswered> {
+        let mut of_accounts = self.admit(matches!(target, Target::Emergency(..)))?;
+        match self.call(target).await {
+            Ok(mut reached) => {
+                of_accounts.iter_mut().for_each(Place::answered);
+                reached.places.append(&mut of_accounts);
+                Ok(reached)
+            }
+            Err(unanswered) => {
+                if unanswered.is_unsent() {
+                    of_accounts.into_iter().for_each(Place::unused);
+                }
+                Err(unanswered)
+            }
+        }
+    }
+
+    /// A place for one more call of each account whose it is.
+    fn admit(&self, is_for_help: bool) -> Result<Vec<Place>, Unanswered> {
+        let (accounts, mut places) = (&self.house.accounts, Vec::new());
+        for account in self.standing.payers(&self.about) {
+            let place = if is_for_help { accounts.admit_for_help(&account) } else { accounts.admit(&account) };
+            match place {
+                Ok(place) => places.extend(place),
+                Err(denied) => {
+                    places.into_iter().for_each(Place::unused);
+                    return Err(Unanswered::from(denied).saying(accounts::phrase(denied)));
+                }
+            }
+        }
+        Ok(places)
+    }
+
+    async fn call(&mut self, target: Target) -> Result<Reached, Unanswered> {
         let (house, fields) = (self.house, BTreeMap::new());
         let calling_as = CallingAs::Trunk;
         match target {
@@ -186,7 +253,7 @@ impl Placing<'_> {
                 let introduction = self.shown(&fields, None).introduce(trunk::number(&caller).unwrap_or("milo"));
                 let placed = house.accounts.call(&house.caller, &account, &introduction).await.transpose();
                 let dialog = self.ring(placed.ok_or_else(Unanswered::not_registered)?, None).await?;
-                Ok(Reached { dialog, standing: Standing::Account(account), place: None })
+                Ok(Reached { dialog, standing: Standing::Account(account), places: Vec::new() })
             }
             Target::Number(number) => {
                 let caller = house.caller_for(&number);
@@ -232,20 +299,30 @@ impl Placing<'_> {
                 }
                 Err(last)
             }
-            Target::Address(uri, may_pay, replaces) => match house.trunks.at(&uri).await {
-                Some(_) if !may_pay => Err(Denied::Destination.into()),
-                Some(trunk) => {
-                    let place = trunk.admit(&uri.user(), calling_as)?;
-                    let placed = trunk.call(&house.caller, &uri.user(), &self.shown(&fields, replaces.as_ref())).await;
-                    self.ring_over(placed, trunk, place).await
-                }
-                None => {
-                    let introduction = self.shown(&fields, replaces.as_ref()).introduce("milo");
-                    let placed = house.caller.call(&uri, introduction).await.map(Forked::from);
-                    let dialog = self.ring(placed, None).await?;
-                    Ok(Reached { dialog, standing: Standing::Called, place: None })
-                }
-            },
+            Target::Address(address) => self.call_address(*address).await,
+        }
+    }
+
+    async fn call_address(&self, address: Address) -> Result<Reached, Unanswered> {
+        let (house, fields) = (self.house, BTreeMap::new());
+        let Address { uri, may_pay, replaces, origin } = address;
+        let way = house.trunks.way_to(&uri, &house.caller).await.map_err(|error| self.not_placed(&error))?;
+        let shown = self.shown(&fields, replaces.as_ref());
+        match way {
+            Way::Over(_) if !may_pay => Err(Denied::Destination.into()),
+            Way::Over(trunk) => {
+                let place = trunk.admit(&uri.user(), CallingAs::Trunk)?;
+                let placed = trunk.call(&house.caller, &uri.user(), &shown).await;
+                self.ring_over(placed, trunk, place).await
+            }
+            Way::Direct(there) if !there.places().all(|place| origin.may_reach(place.ip())) => {
+                Err(Denied::Address.into())
+            }
+            Way::Direct(there) => {
+                let placed = house.caller.call_at(&uri, shown.introduce("milo"), there).await.map(Forked::from);
+                let dialog = self.ring(placed, None).await?;
+                Ok(Reached { dialog, standing: self.standing.of_whom_they_bring(None), places: Vec::new() })
+            }
         }
     }
 
@@ -263,7 +340,8 @@ impl Placing<'_> {
         match self.ring(placed.map(Forked::from), Some(trunk)).await {
             Ok(dialog) => {
                 place.answered();
-                Ok(Reached { dialog, standing: Standing::over(trunk), place: Some(place) })
+                let standing = self.standing.of_whom_they_bring(Some(trunk));
+                Ok(Reached { dialog, standing, places: vec![place] })
             }
             Err(unanswered) => {
                 if unanswered.is_unsent() {
@@ -274,14 +352,16 @@ impl Placing<'_> {
         }
     }
 
+    fn not_placed(&self, error: &SignalingError) -> Unanswered {
+        // The error may name whom it was to be, which is for a developer's eyes.
+        tracing::warn!(call.id = %self.notes.key(), "a transfer placed no call; `debug` says why");
+        tracing::debug!(call.id = %self.notes.key(), %error, "a transfer placed no call");
+        Unanswered::unplaced(error)
+    }
+
     /// Waits for the answer; then the leg is with whoever gave it.
     async fn ring(&self, placed: Result<Forked, SignalingError>, trunk: Option<&Trunk>) -> Result<Dialog, Unanswered> {
-        let placed = placed.map_err(|error| {
-            // The error may name whom it was to be, which is for a developer's eyes.
-            tracing::warn!(call.id = %self.notes.key(), "a transfer placed no call; `debug` says why");
-            tracing::debug!(call.id = %self.notes.key(), %error, "a transfer placed no call");
-            Unanswered::unplaced(&error)
-        })?;
+        let placed = placed.map_err(|error| self.not_placed(&error))?;
         placed.call_ids().for_each(|call_id| self.house.sip.join(self.notes.key(), "called", call_id));
         let mut outgoing = placed.heard_on(&self.leg);
         let until = self.about.until.min(Instant::now() + RING);
@@ -304,5 +384,28 @@ impl Placing<'_> {
                 () = sleep_until(until) => return Err(Unanswered::no_answer(rang)),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn about(account: Option<&str>) -> About {
+        let account = account.map(str::to_owned);
+        About { caller: String::new(), account, is_handed_on: false, came: None, until: Instant::now() }
+    }
+
+    #[tokio::test]
+    async fn whoever_is_brought_in_has_no_more_rights_and_the_same_payers() {
+        let rina = Standing::Account("rina".into());
+        assert_eq!(rina.of_whom_they_bring(None), rina);
+        for other in [Standing::Called, Standing::Unknown, Standing::Trunk { may_refer: true }] {
+            assert_eq!(other.of_whom_they_bring(None), Standing::Unknown);
+            assert_eq!(other.payers(&about(None)), Vec::<String>::new());
+            assert_eq!(other.payers(&about(Some("rina"))), ["rina"], "it is her call");
+        }
+        assert_eq!(rina.payers(&about(Some("rina"))), ["rina"], "once");
+        assert_eq!(rina.payers(&about(Some("lala"))), ["rina", "lala"]);
     }
 }

@@ -15,7 +15,7 @@ use super::{
     unanswered::{RINGING, Unanswered},
     verbs::{Line, Waiting, heard},
 };
-use crate::{dialplan::Dial, trunk::Trunk};
+use crate::{dialplan::Dial, trunk::Way};
 
 impl Line {
     /// Places the call and waits for its answer. The caller hears what the far network plays meanwhile; where it plays
@@ -23,12 +23,13 @@ impl Line {
     pub(super) async fn ring_at(
         &mut self,
         (dial, music): (&Dial, Option<&Waiting>),
-        trunk: Option<&Trunk>,
+        way: Option<Way<'_>>,
         house: &House,
         log: &Record,
     ) -> Result<(Dialog, Leg), Failure> {
         let not_up = || Failure::from(Unanswered::not_up());
-        let mut outgoing = self.about().place(dial, trunk, house, &log.notes()).await?;
+        let trunk = way.as_ref().and_then(Way::trunk);
+        let mut outgoing = self.about().place(dial, way, house, &log.notes()).await?;
         let until = self.until.min(Instant::now() + Duration::from_secs(dial.seconds));
         let Self { ears, voice, .. } = self;
         let (mut ringing, mut next, mut far, mut is_heard) = (None, None, None::<Leg>, false);

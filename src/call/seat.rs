@@ -11,7 +11,7 @@ use std::{future::pending, pin::Pin, time::Duration};
 
 use milo_media::{Announcer, Control};
 use milo_models::engine::Language;
-use milo_signaling::{Dialog, DialogEvent, EndReason, Reason, Referral};
+use milo_signaling::{Dialog, DialogEvent, EndReason, Newcomer, OtherSide, Reason, Referral};
 use serde_json::{Value, json};
 use tokio::{
     select,
@@ -46,9 +46,10 @@ pub(super) struct Seat<'h> {
     /// `caller` or `called`.
     side: &'static str,
     standing: Standing,
-    about: About,
-    /// The place on its trunk of whoever came by a REFER.
-    over: Option<Place>,
+    /// What the call was like when they sat down, and the caller's side, which may be somebody else by now.
+    about: (About, OtherSide),
+    /// The places, on its trunk and among those of accounts, of the call to whoever came by a REFER.
+    over: Vec<Place>,
     house: &'h House,
     notes: Notes,
 }
@@ -117,6 +118,8 @@ impl Underway<'_> {
                 Went::Told
             }
             Self::Joining { done, began, .. } => select! {
+                // Once it is said, the legs are together.
+                biased;
                 joined = done => Went::Joined(joined.ok()),
                 () = sleep_until(*began + JOINING) => Went::Joined(None),
             },
@@ -129,7 +132,7 @@ impl<'h> Seat<'h> {
     pub(super) fn new(
         (dialog, leg, announcer): (Dialog, &Control, Announcer),
         (side, standing): (&'static str, Standing),
-        (about, reel, language): (About, Reel, Language),
+        (about, reel, language): ((About, OtherSide), Reel, Language),
         (house, notes): (&'h House, Notes),
     ) -> Self {
         let desk = house.seats.sit(dialog.key());
@@ -144,7 +147,7 @@ impl<'h> Seat<'h> {
             side,
             standing,
             about,
-            over: None,
+            over: Vec::new(),
             house,
             notes,
         }
@@ -188,17 +191,7 @@ impl<'h> Seat<'h> {
                         self.notes.texted(self.side, &text);
                     }
                     DialogEvent::Transfer(referral) => self.referred(referral).await,
-                    DialogEvent::Replaced(newcomer) => {
-                        let account = newcomer.account();
-                        tracing::info!(call.id = %self.notes.key(), side = self.side, account, "somebody else has taken a place");
-                        self.standing = match account {
-                            Some(account) => Standing::Account(account.to_owned()),
-                            None => self.standing.of_a_successor(),
-                        };
-                        if self.side == "caller" {
-                            self.about = self.about.clone().of_a_newcomer(&newcomer);
-                        }
-                    }
+                    DialogEvent::Replaced(newcomer) => self.replaced(&newcomer),
                 },
                 went = self.underway.next() => match went {
                     Went::News(status) => self.report(status).await,
@@ -219,9 +212,41 @@ impl<'h> Seat<'h> {
         }
     }
 
+    /// Somebody else has taken their place (RFC 3891).
+    fn replaced(&mut self, newcomer: &Newcomer) {
+        let account = newcomer.account();
+        tracing::info!(call.id = %self.notes.key(), by = self.side, account, "somebody else has taken a place");
+        self.standing = match account {
+            Some(account) => Standing::Account(account.to_owned()),
+            None => self.standing.of_a_successor(),
+        };
+        self.notes.event("replaced", json!({ "by": self.side, "account": account }));
+        // Whom the one who has left wanted called in their place comes no more.
+        let how = match &self.underway {
+            Underway::Nothing | Underway::Telling(_) => None,
+            Underway::Calling(calling) => Some(calling.how),
+            Underway::Joining { .. } => Some("attended"),
+        };
+        if let Some(how) = how {
+            self.told(how, "failed", json!({ "why": "somebody else has taken their place" }));
+        }
+        self.introduce();
+    }
+
+    /// Somebody comes into the call: whoever is in it learns so, and they hear that it is recorded.
+    fn introduce(&mut self) {
+        if self.side == "caller" {
+            self.notes.news(News::SomebodyElse);
+        }
+        let (reel, announcer, house, language) = (self.reel.clone(), self.announcer.clone(), self.house, self.language);
+        self.underway =
+            Underway::Telling(Box::pin(async move { reel.tell_newcomer(&announcer, house, language).await }));
+    }
+
     /// They want somebody else called in their place.
     async fn referred(&mut self, referral: Referral) {
-        let wanted = match Wanted::of(&referral, &self.standing, &self.about, self.house) {
+        let about = self.about.0.now(&self.about.1);
+        let wanted = match Wanted::of(&referral, &self.standing, &about, self.house) {
             Ok(_) if !self.underway.is_nothing() => Err((491, "another is called already")),
             wanted => wanted,
         };
@@ -242,8 +267,8 @@ impl<'h> Seat<'h> {
         let began = Instant::now();
         self.underway = match wanted {
             Wanted::Call(target) => {
-                let (about, notes) = (self.about.clone(), self.notes.clone());
-                Underway::Calling(Calling::begin(target, (about, notes), &self.leg, (self.house, how)))
+                let whose = (self.standing.clone(), about, self.notes.clone());
+                Underway::Calling(Calling::begin(target, whose, &self.leg, (self.house, how)))
             }
             Wanted::Join(key) => {
                 let (link, theirs) = Link::pair();
@@ -278,7 +303,7 @@ impl<'h> Seat<'h> {
     async fn reached(&mut self, reached: Result<Reached, Unanswered>) {
         let Underway::Calling(calling) = std::mem::replace(&mut self.underway, Underway::Nothing) else { return };
         let after_ms = calling.began.elapsed().as_millis() as u64;
-        let Reached { dialog: newcomer, standing, place } = match reached {
+        let Reached { dialog: newcomer, standing, places } = match reached {
             Ok(reached) => reached,
             Err(unanswered) => {
                 let status = unanswered.reported();
@@ -293,14 +318,9 @@ impl<'h> Seat<'h> {
             }
         };
         self.desk.change(newcomer.key());
-        (self.standing, self.over) = (standing, place);
+        (self.standing, self.over) = (standing, places);
         self.told(calling.how, "answered", json!({ "status": 200, "after_ms": after_ms }));
-        if self.side == "caller" {
-            self.notes.news(News::SomebodyElse);
-        }
-        let (reel, announcer, house, language) = (self.reel.clone(), self.announcer.clone(), self.house, self.language);
-        self.underway =
-            Underway::Telling(Box::pin(async move { reel.tell_newcomer(&announcer, house, language).await }));
+        self.introduce();
         let Sitting::With(dialog, left) = &mut self.sitting else { return };
         let (before, is_gone) = (dialog.succeed(newcomer), left.take().is_some());
         if !is_gone {
@@ -335,19 +355,22 @@ impl<'h> Seat<'h> {
     /// Whoever sits here wants to leave this call to their other one.
     async fn join(&mut self, Wish { leg, link, call, done }: Wish) {
         // Dropping `done` says no.
-        if !self.underway.is_nothing() || self.dialog().is_none() || leg.back_to_back(&self.leg).is_err() {
+        if !self.underway.is_nothing() || self.dialog().is_none() {
             return;
         }
-        done.send(self.notes.key()).ok();
+        let Ok(put_together) = leg.back_to_back(&self.leg) else { return };
+        // Who has given up meanwhile speaks on as before.
+        if done.send(self.notes.key()).is_err() {
+            return;
+        }
+        put_together();
         self.notes.event("referred", json!({ "by": self.side, "how": "attended", "result": "joined", "call": call }));
         self.sit_beside(link).await;
     }
 
     /// The other call is here from now on, and whoever sat here is let go.
     async fn sit_beside(&mut self, link: Link) {
-        if self.side == "caller" {
-            self.notes.news(News::SomebodyElse);
-        }
+        self.introduce();
         let reasons = self.reasons();
         if let Sitting::With(dialog, None) = std::mem::replace(&mut self.sitting, Sitting::Beside(link, reasons)) {
             dialog.hang_up().await.ok();

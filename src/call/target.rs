@@ -136,7 +136,8 @@ pub(crate) fn refusal(denied: Denied, trunk: &str) -> NotPlaced {
             NotPlaced::Wrong(format!("to is at the gateway of the trunk {trunk:?}: call the number over it"))
         }
         Denied::CallerId => NotPlaced::Wrong(format!("the trunk {trunk:?} does not show this caller_id")),
-        // Said of calls that come only.
+        // Said of calls that come, and of what is asked for within a call.
+        Denied::Address => NotPlaced::Forbidden("such an address is not called for others".into()),
         Denied::Account => NotPlaced::Forbidden("the account does not call this number".into()),
     }
 }

@@ -81,24 +81,19 @@ impl Line {
         (house, language): (&'h House, Language),
         log: &Record,
     ) -> Seat<'h> {
-        Seat::new(with, who, (self.about(), self.reel.clone(), language), (house, log.notes()))
+        let about = (self.about_at_first(), self.other.clone());
+        Seat::new(with, who, (about, self.reel.clone(), language), (house, log.notes()))
     }
 
-    /// What whoever is called in this call may know of it.
+    /// What whoever is called in this call now may know of it.
     pub(super) fn about(&self) -> About {
+        self.about_at_first().now(&self.other)
+    }
+
+    fn about_at_first(&self) -> About {
         let Self { caller, account, came, until, .. } = self;
-        let about = About {
-            caller: caller.clone(),
-            account: account.clone(),
-            is_handed_on: false,
-            came: came.clone(),
-            until: *until,
-        };
-        match self.other.newcomer() {
-            None => about,
-            // What is known of the caller says nothing of who has taken its place.
-            Some(newcomer) => about.of_a_newcomer(&newcomer),
-        }
+        let (caller, account, came) = (caller.clone(), account.clone(), came.clone());
+        About { caller, account, is_handed_on: false, came, until: *until }
     }
 
     /// Whether the leg has closed.

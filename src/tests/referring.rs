@@ -244,3 +244,106 @@ async fn only_who_is_known_has_a_trunk_called() {
     stop(near).await;
     stop(far).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_brought_in_may_not_do_more_than_who_brought_them() {
+    let far = with_plans("brought-far", FAR).await;
+    let (mut brought, proxy) = (Telephone::new(&far), Telephone::new(&far));
+    let behind = format!("{{ name = 'behind', gateway = 'sip:192.0.2.1', outbound_proxy = '{}' }}", {
+        let address = proxy.address();
+        address.replace("0341234567@", "")
+    });
+    let trunks = format!("[{}, {behind}]", trunk_to(&far, "carrier", ""));
+    let near = calling("brought-near", &plan("echo", "{ echo = {} }"), &trunks).await;
+    brought.is_with(&near);
+    let mut stranger = block_in_place(|| Telephone::call(&near, "echo"));
+    let call = up(&near, "echo").await;
+    block_in_place(|| {
+        assert_eq!(stranger.refers(&proxy.address()), 202);
+        assert_eq!(stranger.told(), [100, 403], "the proxy before a trunk is the trunk's");
+        assert_eq!(stranger.refers(&brought.address()), 202);
+        brought.takes_a_call();
+        assert_eq!(stranger.told().last(), Some(&200));
+        stranger.answers("BYE", "200 OK");
+        assert_eq!(brought.refers(&format!("sip:0341112222@{}", at(&near))), 403);
+        brought.hangs_up();
+    });
+    ended(&near, &call).await;
+    assert_eq!(get(&far, "/api/v1/calls")["calls"].as_array().map(Vec::len), Some(0), "nothing has reached the trunk");
+    stop(near).await;
+    stop(far).await;
+}
+
+/// Waits until a telephone has heard so much.
+async fn hears(telephone: &Telephone, what: &str) {
+    let mut packets = 0;
+    for _ in 0..200 {
+        packets += telephone.heard();
+        if packets > 20 {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("{what}: {packets} packets in twenty seconds");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_comes_into_a_recorded_call_hears_so() {
+    let nobody = with_plans("told-nobody", "").await;
+    let (mut one, mut two) = (Telephone::new(&nobody), Telephone::new(&nobody));
+    stop(nobody).await;
+    let plan = |name: &str, verbs: &str, record: bool| {
+        let number = plan(name, verbs);
+        if record { number.replace("language", "record = true\nlanguage") } else { number }
+    };
+    let dial = |telephone: &Telephone| format!("{{ dial = {{ to = '{}' }} }}", telephone.address());
+    let plans = [
+        plan("note", "{ wait = { seconds = 60 } }", true),
+        plan("one", &dial(&one), true),
+        plan("two", &dial(&two), false),
+    ];
+    let words = [("MILO__RECORDING__ANNOUNCEMENT", "Voarakitra ity antso ity.")];
+    let near = crate::house::with_plans_and("told-near", &plans.concat(), &words).await;
+    one.is_with(&near);
+    two.is_with(&near);
+
+    // Somebody else takes the caller's place.
+    let (caller, newcomer) = block_in_place(|| (Telephone::call(&near, "note"), Telephone::new(&near)));
+    let call = up(&near, "note").await;
+    until(&near, &call, "recorded", |row| !events(row, "recording").is_empty()).await;
+    block_in_place(|| {
+        newcomer.replaces_in(&caller, "note");
+        caller.answers("BYE", "200 OK");
+    });
+    let row = until(&near, &call, "replaced", |row| !events(row, "replaced").is_empty()).await;
+    assert_eq!(events(&row, "replaced")[0]["by"], "caller", "{row}");
+    hears(&newcomer, "the newcomer").await;
+    hang_up(&near, &call);
+    ended(&near, &call).await;
+
+    // Two calls become one, and one of them is recorded.
+    let (mut caller, other) = block_in_place(|| {
+        let caller = Telephone::call(&near, "one");
+        one.takes_a_call();
+        let other = Telephone::call(&near, "two");
+        two.takes_a_call();
+        (caller, other)
+    });
+    let (first, second) = (up(&near, "one").await, up(&near, "two").await);
+    hears(&one, "who was called in a recorded call").await;
+    until(&near, &second, "answered there", |row| !events(row, "dialled").is_empty()).await;
+    assert_eq!(two.heard(), 0, "the other call is not recorded");
+    block_in_place(|| {
+        assert_eq!(caller.refers(&format!("sip:two@{}?Replaces={}", at(&near), other.replaces())), 202);
+        assert_eq!(caller.told(), [100, 200]);
+    });
+    hears(&two, "who comes into the recorded call").await;
+    for call in [&first, &second] {
+        let row = get(&near, &format!("/api/v1/calls/{}", call.as_str().unwrap()));
+        assert!(row["ended"].is_null(), "{row}");
+    }
+    hang_up(&near, &first);
+    ended(&near, &first).await;
+    ended(&near, &second).await;
+    stop(near).await;
+}

@@ -213,6 +213,11 @@ impl Telephone {
         answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status")
     }
 
+    /// Takes the place of another telephone in its call with Milo, with an INVITE of its own to this number.
+    pub fn replaces_in(&self, other: &Self, number: &str) {
+        self.takes_the_place(&format!("Refer-To: <sip:{number}@{}?Replaces={}>", self.milo, other.replaces()));
+    }
+
     /// What Milo says of it, up to the last: the status codes.
     pub fn told(&self) -> Vec<u16> {
         let mut told = Vec::new();

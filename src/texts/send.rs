@@ -10,7 +10,7 @@ use crate::{
     call::{NotPlaced, Target, first, refusal, target},
     dialplan::TrunkNames,
     store::{Key, NewMessage, Stamp},
-    trunk::{CallingAs, Place, number},
+    trunk::{CallingAs, Place, Way, number},
 };
 
 /// A text that somebody wants sent.
@@ -193,12 +193,15 @@ impl Job {
         let Self { key, direction, whom, from, text, done, .. } = self;
         let (caller, sender) = (&texts.caller, from.as_deref().unwrap_or("milo"));
         let answered = match &whom {
-            // By another name than the trunk's own, which was refused at once.
-            Whom::Address(uri) if texts.trunks.at(uri).await.is_some() => Err(SignalingError::Target {
-                target: uri.to_string(),
-                reason: "it is at the gateway of a trunk".into(),
-            }),
-            Whom::Address(uri) => caller.text(uri, sender, &text, None).await.map(Some),
+            Whom::Address(uri) => match texts.trunks.way_to(uri, caller).await {
+                // By another name than the trunk's own, which was refused at once.
+                Ok(Way::Over(_)) => Err(SignalingError::Target {
+                    target: uri.to_string(),
+                    reason: "it is at the gateway of a trunk".into(),
+                }),
+                Ok(Way::Direct(there)) => caller.text_at(uri, sender, &text, there).await.map(Some),
+                Err(error) => Err(error),
+            },
             Whom::Account(account) => texts.accounts.text(caller, account, sender, &text).await,
             Whom::Number(number, trunk) => match texts.trunks.named(trunk) {
                 Some(trunk) => trunk.text(caller, number, from.as_deref(), &text).await.map(Some),

@@ -1,9 +1,13 @@
 //! Whether an address that somebody wants called is a trunk's gateway, however it is written: by another name, by the address itself,
 //! or by a name whose records lead there. Whoever calls there calls over the trunk, under its rules.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
-use milo_signaling::{Caller, Uri};
+use ipnet::IpNet;
+use milo_signaling::{Caller, Destination, SignalingError, Uri};
 use tokio::{task::JoinSet, time::timeout};
 
 use super::{Trunk, Trunks};
@@ -13,41 +17,53 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// As many places of one trunk are remembered.
 const PLACES: usize = 64;
 
+/// How an address is called.
+#[derive(Clone, Debug)]
+pub enum Way<'t> {
+    /// It is at a trunk: its number over that one, under the trunk's rules, whatever else is named.
+    Over(&'t Trunk),
+    /// At these places.
+    Direct(Destination),
+}
+
+impl<'t> Way<'t> {
+    /// The trunk.
+    pub fn trunk(&self) -> Option<&'t Trunk> {
+        match self {
+            Self::Over(trunk) => Some(trunk),
+            Self::Direct(_) => None,
+        }
+    }
+}
+
 impl Trunks {
     /// The trunk whose gateway this address is at, as it is written.
     pub fn written_at(&self, address: &Uri) -> Option<&Trunk> {
-        let servers = |trunk: &Trunk| trunk.servers().any(|server| is_one_server(server, address));
+        let servers = |trunk: &Trunk| trunk.servers().any(|server| is_one_server(&server, address));
         self.all.iter().find(|trunk| servers(trunk))
     }
 
-    /// The trunk whose gateway a call to this address would come to: who calls there calls over the trunk, whatever they name.
-    pub async fn at(&self, address: &Uri) -> Option<&Trunk> {
-        let written = self.written_at(address);
-        let (None, Some(caller)) = (written, &self.caller) else { return written };
-        if self.all.is_empty() {
-            return None;
+    /// How this address is called from here. DNS is asked once: what was found to be no trunk is what is called.
+    ///
+    /// # Errors
+    /// [`SignalingError::Target`]: it cannot be called, or leads nowhere.
+    pub async fn way_to(&self, address: &Uri, caller: &Caller) -> Result<Way<'_>, SignalingError> {
+        if let Some(trunk) = self.written_at(address) {
+            return Ok(Way::Over(trunk));
         }
-        let there = caller.places(address).await;
-        if there.is_empty() {
-            // It cannot be called either.
-            return None;
+        let there = caller.destination(address).await?;
+        if !self.all.is_empty() {
+            self.look_where_they_are(caller).await;
         }
-        self.look_where_they_are(caller).await;
-        let is_there = |trunk: &Trunk| {
-            let known = trunk.places.borrow();
-            let registered = trunk.registrars.iter().filter_map(|registrar| registrar.address());
-            let mut all = known.iter().copied().chain(registered);
-            all.any(|place| there.iter().any(|one| is_one_place(*one, place)))
-        };
-        self.all.iter().find(|trunk| is_there(trunk))
+        let found = self.all.iter().find(|trunk| there.places().any(|place| trunk.has(place)));
+        Ok(found.map_or(Way::Direct(there), Way::Over))
     }
 
     /// Asks DNS anew where the servers of all trunks are.
     async fn look_where_they_are(&self, caller: &Caller) {
         let mut asking = JoinSet::new();
         for (at, trunk) in self.all.iter().enumerate() {
-            let servers: Vec<Uri> = trunk.servers().cloned().collect();
-            for server in servers {
+            for server in trunk.servers() {
                 let caller = caller.clone();
                 asking.spawn(async move { (at, caller.places(&server).await) });
             }
@@ -70,6 +86,16 @@ impl Trunks {
     }
 }
 
+impl Trunk {
+    /// Whether this place is of its servers, or within the network that its calls come from.
+    fn has(&self, place: SocketAddr) -> bool {
+        let ip = place.ip().to_canonical();
+        let registered = self.registrars.iter().filter_map(|registrar| registrar.address());
+        self.places.borrow().iter().copied().chain(registered).any(|known| is_one_place(known, place))
+            || self.settings.address.is_some_and(|network| is_within(network, ip))
+    }
+}
+
 /// Whether two addresses are of one server, as they are written.
 pub(super) fn is_one_server(one: &Uri, other: &Uri) -> bool {
     let at = |uri: &Uri| {
@@ -80,6 +106,11 @@ pub(super) fn is_one_server(one: &Uri, other: &Uri) -> bool {
         Some((host.trim_end_matches('.').to_owned(), sip.port.unwrap_or(usual)))
     };
     at(one).is_some() && at(one) == at(other)
+}
+
+/// Whether an address is within a trunk's network. On this machine many programs are, and are somebody else.
+fn is_within(network: IpNet, ip: IpAddr) -> bool {
+    !ip.is_loopback() && network.contains(&ip)
 }
 
 /// Whether two places are of one machine: a gateway takes calls at more ports than one. On this machine many programs share the
@@ -101,6 +132,14 @@ mod tests {
         assert!(!is_one("192.0.2.7:5060", "192.0.2.8:5060"));
         assert!(is_one("127.0.0.1:5060", "127.0.0.1:5060"));
         assert!(!is_one("127.0.0.1:5060", "127.0.0.1:5070"));
+    }
+
+    #[test]
+    fn a_trunks_network_is_the_trunks_but_for_this_machine() {
+        let is_in = |network: &str, ip: &str| is_within(network.parse().unwrap(), ip.parse().unwrap());
+        assert!(is_in("192.0.2.0/24", "192.0.2.9"));
+        assert!(!is_in("192.0.2.0/24", "198.51.100.9"));
+        assert!(!is_in("127.0.0.0/8", "127.0.0.1"));
     }
 
     #[test]

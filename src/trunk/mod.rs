@@ -43,6 +43,7 @@ use registrar::Registrar;
 
 pub use denied::Denied;
 pub use emergency::Emergency;
+pub use gateway::Way;
 pub use identity::{Came, SentOn, Shown, Shows, dialled, fields_fault, is_nobody};
 pub use limit::Place;
 pub use out::{is_number, number};
@@ -58,8 +59,6 @@ const CALLER: &str = "caller";
 pub struct Trunks {
     all: Arc<[Trunk]>,
     emergencies: Arc<Emergencies>,
-    /// What knows where addresses lead.
-    caller: Option<Caller>,
 }
 
 /// A trunk.
@@ -157,8 +156,7 @@ impl Trunks {
             let day = Arc::new(Day::new(whose, most, known, log.clone()));
             trunks.push(Trunk::start(trunk, config, credentials, endpoint, day).await?);
         }
-        let caller = Some(endpoint.caller().clone());
-        let trunks = Self { all: trunks.into(), emergencies: Arc::new(Emergencies::new(&config.sip)), caller };
+        let trunks = Self { all: trunks.into(), emergencies: Arc::new(Emergencies::new(&config.sip)) };
         let mut asking = JoinSet::new();
         for (at, trunk) in config.sip.trunks.iter().enumerate() {
             if let Some(seconds) = trunk.options_s {
@@ -268,10 +266,11 @@ impl Trunk {
         self.gateway.as_ref().or_else(|| self.registrar().map(|registrar| &registrar.server))
     }
 
-    /// Everything that calls out may go to.
-    fn servers(&self) -> impl Iterator<Item = &Uri> {
-        let registrars = self.registrars.iter().map(|registrar| &registrar.server);
-        self.gateway.iter().chain(registrars.filter(|_| self.gateway.is_none()))
+    /// Everything of its that takes calls: the gateway, the registrars, and the proxies before them.
+    fn servers(&self) -> impl Iterator<Item = Uri> {
+        let own = self.gateway.iter().chain(&self.proxy).cloned();
+        let registrars = self.registrars.iter().map(|registrar| registrar.server.clone());
+        own.chain(registrars).chain(self.registrars.iter().flat_map(Registrar::service_route))
     }
 
     /// What connects to it, by the proxies on the way there: the configured one, and those that the registrar has named, where calls

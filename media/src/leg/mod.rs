@@ -180,17 +180,20 @@ impl Control {
 
     /// Two legs, whose parties are gone, are each other's parties from now on: what is said on one is heard on the other. They speak
     /// over sockets of their own on this machine's loopback, in the codec of the first, so that its packets may pass as they are.
+    /// Returns what does it; until that is called, nothing has changed.
     ///
     /// # Errors
-    /// [`MediaError::Bind`]; then nothing has changed.
-    pub fn back_to_back(&self, other: &Self) -> Result<(), MediaError> {
+    /// [`MediaError::Bind`].
+    pub fn back_to_back(&self, other: &Self) -> Result<impl FnOnce() + use<>, MediaError> {
         let (one, two) = (RtpSocket::on_loopback()?, RtpSocket::on_loopback()?);
         let codec = self.codec().or_else(|| other.codec()).unwrap_or(&PCMU);
         let session = |remote| Session { telephone_event: Some(KEYS), ..Session::new(remote, codec) };
         let (to_two, to_one) = (session(two.local_addr()?), session(one.local_addr()?));
-        self.move_to(one, to_two);
-        other.move_to(two, to_one);
-        Ok(())
+        let (here, there) = (self.clone(), other.clone());
+        Ok(move || {
+            here.move_to(one, to_two);
+            there.move_to(two, to_one);
+        })
     }
 
     /// The agreed codec; `None` until a session is agreed.

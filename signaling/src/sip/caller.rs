@@ -85,6 +85,31 @@ impl Caller {
         places.into_iter().map(|(_, place)| place).collect()
     }
 
+    /// Where a call to this address goes, as DNS says now: for [`Caller::call_at`], which asks no more.
+    ///
+    /// # Errors
+    /// [`SignalingError::Target`].
+    pub async fn destination(&self, target: &Uri) -> Result<Destination, SignalingError> {
+        let wrong = |reason| SignalingError::Target { target: target.to_string(), reason };
+        // By way of proxies to the first of them.
+        let first = self.routes.first().unwrap_or(target);
+        destination(first, &self.resolver, self.trust.clone()).await.map_err(wrong)
+    }
+
+    /// The same as [`Caller::call`], at these places and no others: they may have been looked at, and DNS may say something else by now.
+    ///
+    /// # Errors
+    /// Those of [`Caller::call`].
+    pub async fn call_at(
+        &self,
+        target: &Uri,
+        from: impl Into<Introduction>,
+        destination: Destination,
+    ) -> Result<Outgoing, SignalingError> {
+        let introduction = Introduction { routes: self.routes.to_vec(), ..from.into() };
+        self.set_out(target, introduction, None, destination).await
+    }
+
     /// The accounts whose telephones may register are these from now on, where any may at all. Whose account is gone, or has
     /// another password, is no longer registered; calls that are up stay up.
     ///
@@ -152,6 +177,21 @@ impl Caller {
         self.send_text(target, (introduction, text), destination, credentials).await
     }
 
+    /// The same as [`Caller::text`], at these places and no others.
+    ///
+    /// # Errors
+    /// Those of [`Caller::text`].
+    pub async fn text_at(
+        &self,
+        target: &Uri,
+        from: &str,
+        text: &str,
+        destination: Destination,
+    ) -> Result<u16, SignalingError> {
+        let introduction = Introduction { routes: self.routes.to_vec(), ..from.into() };
+        self.send_text(target, (introduction, text), destination, None).await
+    }
+
     /// Sends a text to a telephone that is registered here, the way that its REGISTER came.
     ///
     /// # Errors
@@ -170,13 +210,6 @@ impl Caller {
         let (target, text) = (target.clone(), text.to_owned());
         let new = Box::new(NewText { target, introduction, text, destination, credentials });
         ask(&self.commands, |reply| Command::Text(new, reply)).await
-    }
-
-    /// Where a request to this URI goes: to the first of the proxies, where there are any.
-    async fn destination(&self, target: &Uri) -> Result<Destination, SignalingError> {
-        let wrong = |reason| SignalingError::Target { target: target.to_string(), reason };
-        let first = self.routes.first().unwrap_or(target);
-        destination(first, &self.resolver, self.trust.clone()).await.map_err(wrong)
     }
 
     async fn place(

@@ -1,6 +1,6 @@
 //! Where a request for a SIP URI may go, and whom a connection inside TLS must reach there.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, net::SocketAddr};
 
 use super::{
     flow::{Flow, Path, Transport, Way, Ways},
@@ -12,7 +12,7 @@ use super::{
 
 /// What a URI stands for.
 #[derive(Clone, Debug)]
-pub(crate) struct Destination {
+pub struct Destination {
     /// To be tried in this order.
     places: Vec<Place>,
     /// Whether the transport is ours to choose.
@@ -49,6 +49,11 @@ impl Destination {
     /// The other end of this flow.
     pub(crate) fn at(flow: Flow) -> Self {
         Self { places: Vec::new(), any_transport: false, peer: None, known: Some(flow) }
+    }
+
+    /// The places, the best first.
+    pub fn places(&self) -> impl Iterator<Item = SocketAddr> {
+        self.known.iter().map(|flow| flow.remote).chain(self.places.iter().map(|(_, place)| *place))
     }
 
     /// The paths to those places that a socket of ours reaches.

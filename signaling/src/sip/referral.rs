@@ -1,5 +1,7 @@
 //! What a REFER asks for (RFC 3515), and the fragments of SIP (RFC 3420) that tell how it went.
 
+use std::net::IpAddr;
+
 use super::{
     core::CallKey,
     header::{HeaderError, NameAddr},
@@ -27,6 +29,10 @@ pub struct Referral {
     pub other: Option<CallKey>,
     /// The address is ours: that by which the other side knows us in this very call.
     pub is_here: bool,
+    /// Where it came from.
+    pub source: Option<IpAddr>,
+    /// The addresses that we are reached at from there, besides those of our sockets.
+    pub ours: Vec<IpAddr>,
     /// Who says so (RFC 3892), as it stands.
     pub referred_by: Option<String>,
 }
@@ -56,7 +62,7 @@ impl Referral {
             Uri::Sip(_) | Uri::Other { .. } => return Err(Rejection::new(603)),
         }
         let referred_by = request.headers.get(Name::REFERRED_BY).map(str::to_owned);
-        Ok(Self { to, replaces, other: None, is_here: false, referred_by })
+        Ok(Self { to, replaces, other: None, is_here: false, source: None, ours: Vec::new(), referred_by })
     }
 }
 

@@ -8,6 +8,7 @@ use crate::{
     SignalingError,
     sip::{
         core::{CallKey, Core, Event},
+        flow::Flow,
         headers::Name,
         message::Message,
         method::Method,
@@ -81,7 +82,7 @@ impl Core {
             (Stage::Up, None) => None,
         };
         let referral = match (Referral::read(&request.message), refused) {
-            (Ok(referral), None) => self.known(key, referral),
+            (Ok(referral), None) => self.known(key, referral, &request.path.flow),
             (Err(rejection), None) => return self.answer_within(now, key, &request, &rejection),
             (_, Some(code)) => return self.answer_within(now, key, &request, &Rejection::new(code)),
         };
@@ -105,7 +106,7 @@ impl Core {
     }
 
     /// What this referral names that is ours.
-    fn known(&self, key: CallKey, referral: Referral) -> Referral {
+    fn known(&self, key: CallKey, referral: Referral, from: &Flow) -> Referral {
         let Some(call) = self.calls.get(&key) else { return referral };
         let named = referral.replaces.as_ref().and_then(|replaces| {
             let other = *self.dialogs.get(&(replaces.call_id.clone(), replaces.to_tag.clone()))?;
@@ -115,7 +116,8 @@ impl Core {
             (is_same && other != key && matches!(with.stage, Stage::Up)).then_some(other)
         });
         let is_here = call.dialog.as_ref().is_some_and(|dialog| dialog.is_at_ours(&referral.to));
-        Referral { other: named, is_here, ..referral }
+        let ours = self.config.public_address.into_iter().chain([self.advertised(from).ip()]).collect();
+        Referral { other: named, is_here, source: Some(from.remote.ip().to_canonical()), ours, ..referral }
     }
 
     /// Takes the REFER of the other side: 202, and the first NOTIFY.
