@@ -336,6 +336,8 @@ async fn whoever_comes_into_a_recorded_call_hears_so() {
     block_in_place(|| {
         assert_eq!(caller.refers(&format!("sip:two@{}?Replaces={}", at(&near), other.replaces())), 202);
         assert_eq!(caller.told(), [100, 200]);
+        caller.answers("BYE", "200 OK");
+        other.answers("BYE", "200 OK");
     });
     hears(&two, "who comes into the recorded call").await;
     for call in [&first, &second] {
