@@ -315,6 +315,10 @@ impl Placing<'_> {
                 let placed = trunk.call(&house.caller, &uri.user(), &shown).await;
                 self.ring_over(placed, trunk, place).await
             }
+            // They have no trunk called, and so nothing that may take us for one.
+            Way::Direct(there) if !may_pay && there.places().any(|place| house.trunks.are_at(place.ip())) => {
+                Err(Denied::Destination.into())
+            }
             Way::Direct(there) if !there.places().all(|place| origin.may_reach(place.ip())) => {
                 Err(Denied::Address.into())
             }

@@ -120,7 +120,7 @@ impl Store {
 }
 
 impl KeyChanges {
-    /// Waits until the keys may have changed. Cancelled, it misses nothing for longer than [`LOOK_ANYWAY`].
+    /// Waits until the keys may have changed. Cancelled, it misses nothing for longer than a quarter of a minute.
     pub async fn next(&mut self) {
         let Pool::Postgres(pool) = &self.store.pool else { return sleep(LOOK).await };
         let Some(listener) = &mut self.listener else {

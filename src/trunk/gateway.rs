@@ -59,6 +59,12 @@ impl Trunks {
         Ok(found.map_or(Way::Direct(there), Way::Over))
     }
 
+    /// Whether a machine there is one of those that a trunk's calls come from: it may trust ours, whoever has it called.
+    pub fn are_at(&self, ip: IpAddr) -> bool {
+        let networks = self.all.iter().filter_map(|trunk| trunk.settings.address);
+        networks.into_iter().any(|network| is_within(network, ip.to_canonical()))
+    }
+
     /// Asks DNS anew where the servers of all trunks are.
     async fn look_where_they_are(&self, caller: &Caller) {
         let mut asking = JoinSet::new();
@@ -87,12 +93,10 @@ impl Trunks {
 }
 
 impl Trunk {
-    /// Whether this place is of its servers, or within the network that its calls come from.
+    /// Whether this place is of its servers.
     fn has(&self, place: SocketAddr) -> bool {
-        let ip = place.ip().to_canonical();
         let registered = self.registrars.iter().filter_map(|registrar| registrar.address());
         self.places.borrow().iter().copied().chain(registered).any(|known| is_one_place(known, place))
-            || self.settings.address.is_some_and(|network| is_within(network, ip))
     }
 }
 
