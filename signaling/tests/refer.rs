@@ -245,3 +245,18 @@ fn the_address_at_which_a_third_takes_our_place_names_the_dialog_as_the_other_si
     line.act(|core, now| core.hang_up(now, call)).unwrap();
     assert!(matches!(line.act(|core, _| core.in_our_place(call)), Err(SignalingError::Gone)));
 }
+
+#[test]
+fn who_knows_the_dialog_and_is_elsewhere_is_refused() {
+    let mut line = Line::new(Transport::Udp);
+    let (_, tag) = line.up();
+    line.events();
+    let there = line.flow.remote;
+    line.flow.remote = "203.0.113.66:5060".parse().unwrap();
+    line.hear(&refer(&tag, 2, "Refer-To: <sip:0099@milo.example>"));
+    assert_eq!(line.spoke(), ["403 REFER"]);
+    assert!(line.events().is_empty(), "nobody hears of it");
+    line.flow.remote = there;
+    line.hear(&refer(&tag, 3, "Refer-To: <sip:0099@milo.example>"));
+    assert!(matches!(line.events()[..], [Event::Referred(..)]), "and who sits there is heard");
+}

@@ -147,6 +147,19 @@ impl Allowances {
         place.map(Some)
     }
 
+    /// A place for a further party of a call that has one: of the day's calls, and beyond those at once.
+    ///
+    /// # Errors
+    /// The day has none left.
+    pub fn admit_further(&self, account: &str) -> Result<Option<Place>, Denied> {
+        let Some(allowance) = self.of.get(account) else { return Ok(None) };
+        let place = allowance.limit.take_anyway().counted(&allowance.day);
+        if place.is_err() {
+            allowance.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        place.map(Some)
+    }
+
     /// The database learns what calls that are up have talked so far.
     pub(super) fn note_days(&self) {
         self.of.values().for_each(|allowance| allowance.day.note());

@@ -253,6 +253,14 @@ impl Accounts {
         self.book.borrow().allowances.may_call(account, number)
     }
 
+    /// A place for a further party of a call that this account has a place for already.
+    ///
+    /// # Errors
+    /// Its day has none left.
+    pub fn admit_further(&self, account: &str) -> Result<Option<Place>, Denied> {
+        self.book.borrow().allowances.admit_further(account)
+    }
+
     /// The database learns what calls that are up have talked so far.
     pub fn note_days(&self) {
         self.book.borrow().allowances.note_days();

@@ -91,6 +91,7 @@ impl Line {
             None => None,
         };
         if let Some(target) = target {
+            seat.expose();
             let (outcome, has_left) = self.hand_over(&target, (&mut seat, &mut leg), &music).await;
             let (result, status) = outcome.detail();
             told(log, "attended", result, status);

@@ -20,6 +20,13 @@ impl Origin {
         Self { source: referral.source, ours: referral.ours.clone() }
     }
 
+    /// Whether this address is Milo's own, as somebody elsewhere names it.
+    pub(super) fn is_milo(&self, place: IpAddr) -> bool {
+        let place = place.to_canonical();
+        let is_elsewhere = self.source.is_some_and(|source| !source.is_loopback());
+        is_elsewhere && !place.is_loopback() && (self.ours.contains(&place) || is_of_this_machine(place))
+    }
+
     /// Whether it may lead to this address.
     pub(super) fn may_reach(&self, place: IpAddr) -> bool {
         let place = place.to_canonical();

@@ -1,6 +1,6 @@
 //! What a REFER asks Milo for: whether whoever sent it may, whom it means, and the call to them.
 
-use std::{collections::BTreeMap, pin::Pin, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, pin::Pin, time::Duration};
 
 use milo_media::Control;
 use milo_signaling::{CallKey, Dialog, Forked, Progress, Referral, Replaces, SignalingError, Transport, Uri};
@@ -20,11 +20,13 @@ use super::{
 use crate::{
     accounts,
     config::TrunkNames,
-    trunk::{self, CallingAs, Denied, Emergency, Place, Shown, Trunk, Way, dialled, is_nobody},
+    trunk::{self, CallingAs, Denied, Emergency, Place, Shown, Trunk, Trunks, Way, dialled, is_nobody, is_number},
 };
 
 /// How long the one who is to be called may ring, at each of several trunks.
 const RING: Duration = Duration::from_secs(60);
+/// How long all of it may take: the one who asked is told of the end within three minutes, or takes it for failed.
+const LONGEST: Duration = Duration::from_secs(170);
 
 /// Who sits somewhere, as far as it decides what they may have Milo do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,10 +47,22 @@ impl Standing {
         Self::Trunk { may_refer: trunk.may_refer() }
     }
 
-    /// That of somebody who has taken their place and was not asked who they are (RFC 3891).
-    pub(super) fn of_a_successor(&self) -> Self {
+    /// That of somebody who has taken their place from there, and was not asked who they are (RFC 3891): of a trunk's at most what
+    /// both may.
+    pub(super) fn of_a_successor(&self, from: IpAddr, trunks: &Trunks) -> Self {
+        match trunks.heard_from(from) {
+            Some(trunk) => {
+                let may_refer = matches!(self, Self::Trunk { may_refer: true }) && trunk.may_refer();
+                Self::Trunk { may_refer }
+            }
+            None => Self::Unknown,
+        }
+    }
+
+    /// That of whoever knows the identifiers of their dialog, which somebody else was told.
+    pub(super) fn of_anybody(&self) -> Self {
         match self {
-            Self::Trunk { .. } => self.clone(),
+            Self::Trunk { .. } => Self::Trunk { may_refer: false },
             Self::Account(_) | Self::Called | Self::Unknown => Self::Unknown,
         }
     }
@@ -185,7 +199,8 @@ impl<'h> Calling<'h> {
         (house, how): (&'h House, &'static str),
     ) -> Self {
         let (told, news) = watch::channel(100);
-        let placing = Placing { house, standing, about, notes, leg: leg.clone(), told };
+        let placing =
+            Placing { house, standing, about, notes, leg: leg.clone(), told, until: Instant::now() + LONGEST };
         Self { reaching: Box::pin(placing.reach(target)), news, began: Instant::now(), how }
     }
 
@@ -208,6 +223,8 @@ struct Placing<'h> {
     notes: Notes,
     leg: Control,
     told: watch::Sender<u16>,
+    /// When it is given up.
+    until: Instant,
 }
 
 impl Placing<'_> {
@@ -232,7 +249,13 @@ impl Placing<'_> {
     fn admit(&self, is_for_help: bool) -> Result<Vec<Place>, Unanswered> {
         let (accounts, mut places) = (&self.house.accounts, Vec::new());
         for account in self.standing.payers(&self.about) {
-            let place = if is_for_help { accounts.admit_for_help(&account) } else { accounts.admit(&account) };
+            // The account that called has a place for this call already: another party of it is no further call at once.
+            let is_its_own = self.about.account.as_ref() == Some(&account);
+            let place = match is_for_help {
+                true => accounts.admit_for_help(&account),
+                false if is_its_own => accounts.admit_further(&account),
+                false => accounts.admit(&account),
+            };
             match place {
                 Ok(place) => places.extend(place),
                 Err(denied) => {
@@ -303,7 +326,7 @@ impl Placing<'_> {
         }
     }
 
-    async fn call_address(&self, address: Address) -> Result<Reached, Unanswered> {
+    async fn call_address(&mut self, address: Address) -> Result<Reached, Unanswered> {
         let (house, fields) = (self.house, BTreeMap::new());
         let Address { uri, may_pay, replaces, origin } = address;
         let way = house.trunks.way_to(&uri, &house.caller).await.map_err(|error| self.not_placed(&error))?;
@@ -315,17 +338,37 @@ impl Placing<'_> {
                 let placed = trunk.call(&house.caller, &uri.user(), &shown).await;
                 self.ring_over(placed, trunk, place).await
             }
-            // They have no trunk called, and so nothing that may take us for one.
-            Way::Direct(there) if !may_pay && there.places().any(|place| house.trunks.are_at(place.ip())) => {
-                Err(Denied::Destination.into())
+            // Whoever called Milo by a name of ours names its accounts and numbers by it, too.
+            Way::Direct(there) if there.places().all(|place| origin.is_milo(place.ip())) => {
+                let user = uri.user();
+                let target = if house.accounts.knows(&user) {
+                    Target::Account(user)
+                } else if may_pay && is_number(&user) {
+                    Target::Number(user)
+                } else {
+                    return Err(Denied::Address.into());
+                };
+                Box::pin(self.call(target)).await
             }
             Way::Direct(there) if !there.places().all(|place| origin.may_reach(place.ip())) => {
                 Err(Denied::Address.into())
             }
             Way::Direct(there) => {
-                let placed = house.caller.call_at(&uri, shown.introduce("milo"), there).await.map(Forked::from);
-                let dialog = self.ring(placed, None).await?;
-                Ok(Reached { dialog, standing: self.standing.of_whom_they_bring(None), places: Vec::new() })
+                let around = there.places().find_map(|place| house.trunks.around(place.ip()));
+                // What may take us for a trunk is called under the trunk's rules.
+                let place = match around {
+                    Some(_) if !may_pay => return Err(Denied::Destination.into()),
+                    Some(trunk) => Some((trunk, trunk.admit(&uri.user(), CallingAs::Trunk)?)),
+                    None => None,
+                };
+                let placed = house.caller.call_at(&uri, shown.introduce("milo"), there).await;
+                match place {
+                    Some((trunk, place)) => self.ring_over(placed, trunk, place).await,
+                    None => {
+                        let dialog = self.ring(placed.map(Forked::from), None).await?;
+                        Ok(Reached { dialog, standing: self.standing.of_whom_they_bring(None), places: Vec::new() })
+                    }
+                }
             }
         }
     }
@@ -368,7 +411,7 @@ impl Placing<'_> {
         let placed = placed.map_err(|error| self.not_placed(&error))?;
         placed.call_ids().for_each(|call_id| self.house.sip.join(self.notes.key(), "called", call_id));
         let mut outgoing = placed.heard_on(&self.leg);
-        let until = self.about.until.min(Instant::now() + RING);
+        let until = self.about.until.min(self.until).min(Instant::now() + RING);
         let mut rang = false;
         loop {
             select! {

@@ -169,6 +169,11 @@ impl<'h> Seat<'h> {
         }
     }
 
+    /// Somebody else has been told the identifiers of their dialog: who asks for something in it may be anybody.
+    pub(super) fn expose(&mut self) {
+        self.standing = self.standing.of_anybody();
+    }
+
     /// Hangs up on whoever sits there; they may have been first.
     pub(super) async fn leave(self) {
         if let Sitting::With(dialog, None) = self.sitting {
@@ -218,7 +223,7 @@ impl<'h> Seat<'h> {
         tracing::info!(call.id = %self.notes.key(), by = self.side, account, "somebody else has taken a place");
         self.standing = match account {
             Some(account) => Standing::Account(account.to_owned()),
-            None => self.standing.of_a_successor(),
+            None => self.standing.of_a_successor(newcomer.source.ip(), &self.house.trunks),
         };
         self.notes.event("replaced", json!({ "by": self.side, "account": account }));
         // Whom the one who has left wanted called in their place comes no more.

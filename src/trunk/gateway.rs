@@ -59,10 +59,16 @@ impl Trunks {
         Ok(found.map_or(Way::Direct(there), Way::Over))
     }
 
-    /// Whether a machine there is one of those that a trunk's calls come from: it may trust ours, whoever has it called.
-    pub fn are_at(&self, ip: IpAddr) -> bool {
-        let networks = self.all.iter().filter_map(|trunk| trunk.settings.address);
-        networks.into_iter().any(|network| is_within(network, ip.to_canonical()))
+    /// The trunk that a machine there is one of, by the network that its calls come from: it may trust ours, whoever has it called.
+    pub fn around(&self, ip: IpAddr) -> Option<&Trunk> {
+        let is_in =
+            |trunk: &&Trunk| trunk.settings.address.is_some_and(|network| is_within(network, ip.to_canonical()));
+        self.all.iter().find(is_in)
+    }
+
+    /// The trunk whose calls may come from there, whatever they name.
+    pub fn heard_from(&self, ip: IpAddr) -> Option<&Trunk> {
+        self.all.iter().find(|trunk| trunk.is_at(ip.to_canonical()))
     }
 
     /// Asks DNS anew where the servers of all trunks are.

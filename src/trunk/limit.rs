@@ -107,7 +107,7 @@ impl Limit {
     }
 
     /// A place whatever the limit, for what must not be refused.
-    pub(super) fn take_anyway(&self) -> Place {
+    pub(crate) fn take_anyway(&self) -> Place {
         self.live.fetch_add(1, Ordering::Relaxed);
         Place { live: Arc::clone(&self.live), day: None, talk: None }
     }

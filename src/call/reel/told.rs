@@ -95,6 +95,8 @@ impl Reel {
             Ok(None) => true,
             Ok(Some(sound)) => {
                 self.lock().running.iter().for_each(Recording::pause);
+                // They may hang up within it: then nobody is there who has not heard of it.
+                let _again = Unheard(self);
                 newcomer.say(&sound).await
             }
             Err(error) => {
@@ -102,10 +104,7 @@ impl Reel {
                 false
             }
         };
-        if told {
-            let state = self.lock();
-            state.running.iter().filter(|_| !state.paused).for_each(Recording::resume);
-        } else {
+        if !told {
             self.finish().await;
         }
     }
@@ -115,6 +114,16 @@ impl Reel {
         let mut state = self.lock();
         state.parted += 1;
         state.called = None;
+    }
+}
+
+/// Silence is recorded while somebody hears that the call is recorded. Dropped, it goes on.
+struct Unheard<'r>(&'r Reel);
+
+impl Drop for Unheard<'_> {
+    fn drop(&mut self) {
+        let state = self.0.lock();
+        state.running.iter().filter(|_| !state.paused).for_each(Recording::resume);
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     SignalingError,
     sip::{
         core::{CallKey, Core, Event},
-        flow::Flow,
+        flow::{Flow, Transport},
         headers::Name,
         message::Message,
         method::Method,
@@ -75,8 +75,14 @@ impl Core {
     /// A REFER came within the dialog of this call.
     pub(super) fn referred(&mut self, now: Instant, key: CallKey, request: Request) {
         let Some(call) = self.calls.get_mut(&key) else { return };
+        // Whoever knows the dialog's identifiers is not yet who sits there.
+        let (there, from) = (call.flow.remote, request.flow.remote);
+        let is_theirs = there.ip().to_canonical() == from.ip().to_canonical()
+            // On this machine many programs share the address.
+            && (!from.ip().is_loopback() || request.flow.transport != Transport::Udp || there.port() == from.port());
         let refused = match (&call.stage, &call.referrals.theirs) {
             (Stage::Hanging | Stage::Closing, _) => Some(481),
+            _ if !is_theirs => Some(403),
             (Stage::Incoming(_) | Stage::Outgoing(_), _) => Some(603),
             (Stage::Up, Some(_)) => Some(491),
             (Stage::Up, None) => None,
