@@ -6,7 +6,8 @@ CREATE INDEX calls_called ON calls (called text_pattern_ops);
 -- By what treated it, what came of it, and those that nobody answered: each with the newest first.
 CREATE INDEX calls_dialplan ON calls (dialplan, started DESC, id DESC);
 CREATE INDEX calls_outcome ON calls (outcome, started DESC, id DESC) WHERE outcome IS NOT NULL;
-CREATE INDEX calls_missed ON calls (started DESC, id DESC) WHERE direction = 'in' AND answered IS NULL;
+CREATE INDEX calls_missed ON calls (started DESC, id DESC)
+    WHERE direction = 'in' AND answered IS NULL AND ended IS NOT NULL;
 
 -- By what was said. The configuration "simple" cuts no endings off: it knows neither Malagasy nor which language a turn is in.
 -- Bodies that are bound when they are made, whatever search_path is in force when they run: that of ANALYZE, of a restore.

@@ -6,7 +6,8 @@ CREATE INDEX calls_called ON calls (called);
 -- By what treated it, what came of it, and those that nobody answered: each with the newest first.
 CREATE INDEX calls_dialplan ON calls (dialplan, started DESC, id DESC);
 CREATE INDEX calls_outcome ON calls (outcome, started DESC, id DESC) WHERE outcome IS NOT NULL;
-CREATE INDEX calls_missed ON calls (started DESC, id DESC) WHERE direction = 'in' AND answered IS NULL;
+CREATE INDEX calls_missed ON calls (started DESC, id DESC)
+    WHERE direction = 'in' AND answered IS NULL AND ended IS NOT NULL;
 
 -- By what was said: the words of each turn (FTS5, https://sqlite.org/fts5.html), without the text itself, which stands in turns.
 -- A turn has no rowid; turn_rows lends it one that lasts.
