@@ -9,6 +9,7 @@ mod context;
 mod ear;
 mod endpoint;
 mod listen;
+mod log;
 mod mouth;
 mod news;
 mod persona;
@@ -20,7 +21,7 @@ mod words;
 
 use std::time::Duration;
 
-use milo_media::{Closed, Voice};
+use milo_media::Voice;
 use milo_models::{
     engine::{EngineError, Language},
     language_model::ChatRequest,
@@ -46,13 +47,9 @@ pub(crate) use words::{Piece, Words};
 use ear::Noticed;
 use listen::{Heard, Listened, Quiet};
 use mouth::{Mouth, Spoken};
-use reply::{Marks, Reply};
+use reply::Reply;
 
-use crate::{
-    call::Record,
-    engines::{Engines, Mode},
-    store::{NewTurn, Stages, Stamp},
-};
+use crate::{call::Record, engines::Engines, store::Stamp};
 
 /// So many failures in a row end the call, with a goodbye.
 const FAILURES: usize = 3;
@@ -330,84 +327,6 @@ impl Conversation<'_> {
                 }
             }
         }
-    }
-
-    /// What was said, after what the model does not know yet of the call.
-    fn news(&mut self, said: &str) -> String {
-        let news = self.record.take_news();
-        let sentences: Vec<_> = news.iter().map(|news| news.sentence(self.language)).collect();
-        if sentences.is_empty() {
-            return said.to_owned();
-        }
-        let sentences = sentences.join(" ");
-        self.record.event("told_model", json!({ "text": sentences }));
-        format!("({sentences})\n{said}")
-    }
-
-    fn held(&mut self) {
-        self.held.get_or_insert_with(tokio::time::Instant::now);
-        self.record.event("held", Value::Null);
-    }
-
-    fn resumed(&mut self) {
-        let long = self.held.take().map(|since| since.elapsed());
-        self.record.event("resumed", json!({ "after_ms": long.map(|long| long.as_millis() as u64) }));
-        long.into_iter().for_each(|long| self.record.news(News::WasHeld(long)));
-    }
-
-    fn closed(&mut self, why: &Closed) {
-        self.record.event("line_closed", json!({ "why": format!("{why:?}") }));
-    }
-
-    fn failed(&mut self, error: &EngineError) {
-        tracing::warn!(call.id = %self.record.id(), error = %error, "an engine failed in a call");
-        self.record.event("engine_failed", json!({ "error": error.to_string() }));
-    }
-
-    fn deaf(&mut self, error: &EngineError) {
-        tracing::warn!(call.id = %self.record.id(), error = %error, "voice activity failed in a call");
-        self.record.event("deaf", json!({ "error": error.to_string() }));
-    }
-
-    fn write_turn(
-        &mut self,
-        heard: &Heard,
-        transcript: &Transcript,
-        mouth: &Mouth,
-        (marks, mode): (Marks, Option<Mode>),
-        said: &Said,
-        voice: &Voice,
-    ) {
-        let turn = NewTurn {
-            at: heard.end.at,
-            heard: Some(transcript.text.clone()),
-            said: Some(mouth.text()),
-            said_heard: Some(mouth.heard(voice)),
-            interrupted: matches!(said, Said::Interrupted),
-            confidence: transcript.confidence.map(f64::from),
-            language: Some(transcript.language.code().into()),
-            mode: mode.map(|mode| mode.as_str().into()),
-            stages: heard.stages(marks, mouth.first_out(voice)),
-            recording_at_ms: self.record.places(heard.end.speech, mouth.first_out(voice)),
-        };
-        self.record.turn(transcript.language, turn);
-    }
-
-    /// A row for what Milo said by itself.
-    fn write_own(&mut self, began: Stamp, mouth: &Mouth, said: &Said, voice: &Voice) {
-        let turn = NewTurn {
-            at: began,
-            heard: None,
-            said: Some(mouth.text()),
-            said_heard: Some(mouth.heard(voice)),
-            interrupted: matches!(said, Said::Interrupted),
-            confidence: None,
-            language: Some(self.language.code().into()),
-            mode: None,
-            stages: Stages::default(),
-            recording_at_ms: self.record.places((None, None), mouth.first_out(voice)),
-        };
-        self.record.turn(self.language, turn);
     }
 }
 

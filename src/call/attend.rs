@@ -76,6 +76,7 @@ impl Line {
         let standing = standing(&dial, place.as_ref().map(|(trunk, _)| *trunk));
         let mut seat =
             self.seat((dialog, &leg.control, leg.voice.announcer()), ("called", standing), (house, language), log);
+        place.into_iter().for_each(|(_, place)| seat.hold(place));
         if let Some(gone) = self.introduce(transfer, (&mut seat, &mut leg), &music, (house, language), log).await {
             self.voice.flush();
             told(log, "attended", gone, None);
@@ -112,7 +113,6 @@ impl Line {
         self.voice.flush();
         told(log, "joined", "answered", None);
         self.join_up((seat, leg), music, (house, language), log).await;
-        drop(place);
         (false, "joined")
     }
 

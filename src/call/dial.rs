@@ -109,14 +109,14 @@ impl Line {
                 let music = Waiting::of(&dial.music_files, &self.edition, house, log).await;
                 let (dialog, leg) = up;
                 let standing = standing(dial, over.as_ref().map(|(trunk, _)| *trunk));
-                let seat = self.seat(
+                let mut seat = self.seat(
                     (dialog, &leg.control, leg.voice.announcer()),
                     ("called", standing),
                     (house, language),
                     log,
                 );
+                over.into_iter().for_each(|(_, place)| seat.hold(place));
                 self.join_up((seat, leg), music, (house, language), log).await;
-                drop(over);
                 "joined"
             }
             Err(failure) => {

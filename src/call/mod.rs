@@ -16,6 +16,7 @@ mod order;
 mod origin;
 mod out;
 mod perform;
+mod placing;
 mod queue;
 mod record;
 mod recording;

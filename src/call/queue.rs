@@ -97,13 +97,16 @@ impl Line {
             json!({ "name": queue.name, "result": left.as_str(), "waited_ms": waited, "agent": agent }),
         );
         if let Some(((dialog, leg), mut ringing)) = answered {
-            ringing.over.iter_mut().for_each(Place::answered);
-            let seat = self.seat(
+            let mut seat = self.seat(
                 (dialog, &leg.control, leg.voice.announcer()),
                 ("called", ringing.standing.clone()),
                 (house, language),
                 log,
             );
+            ringing.over.take().into_iter().for_each(|mut place| {
+                place.answered();
+                seat.hold(place);
+            });
             self.join_up((seat, leg), music, (house, language), log).await;
             ringing.engaged.rests(Duration::from_secs(queue.rest_seconds));
         }

@@ -22,8 +22,9 @@ use tokio::{
 use super::{
     House, Reel,
     about::About,
+    placing::{Calling, Reached},
     record::Notes,
-    refer::{Calling, Reached, Standing, Wanted},
+    refer::{Standing, Wanted},
     seats::{Desk, Link, Wish},
     unanswered::Unanswered,
 };
@@ -48,7 +49,7 @@ pub(super) struct Seat<'h> {
     standing: Standing,
     /// What the call was like when they sat down, and the caller's side, which may be somebody else by now.
     about: (About, OtherSide),
-    /// The places, on its trunk and among those of accounts, of the call to whoever came by a REFER.
+    /// The places, on its trunk and among those of accounts, of the call to whoever sits there.
     over: Vec<Place>,
     house: &'h House,
     notes: Notes,
@@ -169,6 +170,11 @@ impl<'h> Seat<'h> {
         }
     }
 
+    /// The call to them has this place until they go.
+    pub(super) fn hold(&mut self, place: Place) {
+        self.over.push(place);
+    }
+
     /// Somebody else has been told the identifiers of their dialog: who asks for something in it may be anybody.
     pub(super) fn expose(&mut self) {
         self.standing = self.standing.of_anybody();
@@ -214,6 +220,7 @@ impl<'h> Seat<'h> {
         if let Sitting::With(_, left) = &mut self.sitting {
             *left = Some(reason);
             self.leg.vacate();
+            self.over.clear();
         }
     }
 
@@ -225,6 +232,9 @@ impl<'h> Seat<'h> {
             Some(account) => Standing::Account(account.to_owned()),
             None => self.standing.of_a_successor(newcomer.source.ip(), &self.house.trunks),
         };
+        if self.house.trunks.heard_from(newcomer.source.ip()).is_none() {
+            self.over.clear();
+        }
         self.notes.event("replaced", json!({ "by": self.side, "account": account }));
         // Whom the one who has left wanted called in their place comes no more.
         let how = match &self.underway {
@@ -376,6 +386,7 @@ impl<'h> Seat<'h> {
     /// The other call is here from now on, and whoever sat here is let go.
     async fn sit_beside(&mut self, link: Link) {
         self.introduce();
+        self.over.clear();
         let reasons = self.reasons();
         if let Sitting::With(dialog, None) = std::mem::replace(&mut self.sitting, Sitting::Beside(link, reasons)) {
             dialog.hang_up().await.ok();

@@ -31,10 +31,11 @@ impl Transcriber for Hearing {
                     this.told.fell_back(&error);
                     this.local.transcribe(samples, language).await
                 }
-                heard => {
+                Ok(heard) => {
                     this.told.answered();
-                    heard
+                    Ok(heard)
                 }
+                unfit => unfit,
             }
         })
     }

@@ -14,7 +14,7 @@ use futures_util::stream;
 use super::{
     AppState, Problem,
     guard::{May, Read},
-    search::{Exported, Format, exported},
+    search::{Format, Wanted, exported},
 };
 use crate::store::{CallRow, Key, Search, Stamp, Store, StoreError};
 
@@ -47,7 +47,7 @@ pub(super) fn routes() -> Router<AppState> {
 async fn export(
     State(state): State<AppState>,
     _: May<Read>,
-    query: Result<Query<Exported>, QueryRejection>,
+    query: Result<Query<Wanted>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let (search, format) = exported(query)?;
     state.written().await;

@@ -55,7 +55,8 @@ impl Asker {
         match &self.key {
             Sent::Right(bearer) if bearer.scopes.allow(scope) => Ok(()),
             Sent::Right(bearer) => Err(Problem::out_of_scope(scope.as_str(), &bearer.scopes.to_string())),
-            Sent::Wrong(why) if any => Err(Problem::unauthorized(why.to_string())),
+            // A key that was one is refused also where no other is left; where there never was one, any may be sent.
+            Sent::Wrong(why) if any || *why != Refusal::Unknown => Err(Problem::unauthorized(why.to_string())),
             _ if self.is_here && (here_suffices || !any) => Ok(()),
             _ if any => Err(Problem::unauthorized(
                 "this needs a key, that of API_KEY or one of `milo keys create`: send it as `Authorization: Bearer KEY`",
@@ -284,6 +285,16 @@ mod tests {
         assert_eq!(may(&writes), [no, no, Ok(()), no]);
         assert_eq!(may(&all), [Ok(()); 4]);
         assert_eq!(house.may::<Administer>("127.0.0.1", &[LOCAL]), Err(401), "keys of the table are keys");
+    }
+
+    #[tokio::test]
+    async fn the_last_key_is_refused_once_it_is_revoked() {
+        let house = House::new(None).await;
+        let key = house.key("read").await;
+        let id = house.keys.list().await.unwrap()[0].id;
+        assert!(house.keys.revoke(id, Stamp::now()).await.unwrap());
+        assert_eq!(house.may::<Read>("127.0.0.1", &[LOCAL, ("authorization", &key)]), Err(401));
+        assert_eq!(house.may::<Read>("127.0.0.1", &[LOCAL]), Ok(()), "there is no key any more");
     }
 
     #[tokio::test]

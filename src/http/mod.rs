@@ -34,6 +34,7 @@ mod forget;
 mod guard;
 mod health;
 mod keys;
+mod linger;
 mod messages;
 mod metrics_page;
 mod openai;

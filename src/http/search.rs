@@ -10,7 +10,7 @@ use super::{
 use crate::store::{CameOf, Outcome, Search, Stamp, words};
 
 /// The query of `GET /api/v1/calls` and of its exports.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
     limit: Option<String>,
@@ -30,26 +30,14 @@ pub(super) struct Wanted {
     text: Option<String>,
     /// `true`: those that are up; `false`: those that are over.
     live: Option<String>,
+    /// Of an export.
+    format: Option<Format>,
 }
 
 const KNOWN: &str = "the list of calls takes `limit`, `cursor`, `number`, `since`, `until`, `outcome`, `direction`, `dialplan`, \
                      `text` and `live`, once each, and nothing else";
-
-/// The query of an export.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Exported {
-    #[serde(default)]
-    format: Format,
-    number: Option<String>,
-    since: Option<String>,
-    until: Option<String>,
-    outcome: Option<String>,
-    direction: Option<String>,
-    dialplan: Option<String>,
-    text: Option<String>,
-    live: Option<String>,
-}
+const EXPORTED: &str =
+    "an export takes `format` (csv or jsonl) and what the list of calls takes, but `limit` and `cursor`";
 
 /// How an export is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -63,22 +51,22 @@ pub(super) enum Format {
 }
 
 /// What an export is of, and how it is written.
-pub(super) fn exported(query: Result<Query<Exported>, QueryRejection>) -> Result<(Search, Format), Problem> {
-    let Ok(Query(exported)) = query else {
-        return Err(Problem::bad_request(
-            "an export takes `format` (csv or jsonl) and what the list of calls takes, but `limit` and `cursor`",
-        ));
-    };
-    let Exported { format, number, since, until, outcome, direction, dialplan, text, live } = exported;
-    let (limit, cursor) = (None, None);
-    let wanted = Wanted { limit, cursor, number, since, until, outcome, direction, dialplan, text, live };
-    Ok((wanted.read()?.0, format))
+pub(super) fn exported(query: Result<Query<Wanted>, QueryRejection>) -> Result<(Search, Format), Problem> {
+    match query {
+        Ok(Query(wanted)) if wanted.limit.is_none() && wanted.cursor.is_none() => {
+            let format = wanted.format.unwrap_or_default();
+            Ok((wanted.read()?.0, format))
+        }
+        _ => Err(Problem::bad_request(EXPORTED)),
+    }
 }
 
 /// What is looked for, and the bounds of the page.
 pub(super) fn wanted(query: Result<Query<Wanted>, QueryRejection>) -> Result<(Search, Bounds), Problem> {
-    let Ok(Query(wanted)) = query else { return Err(Problem::bad_request(KNOWN)) };
-    wanted.read()
+    match query {
+        Ok(Query(wanted)) if wanted.format.is_none() => wanted.read(),
+        _ => Err(Problem::bad_request(KNOWN)),
+    }
 }
 
 impl Wanted {

@@ -16,7 +16,10 @@ use tokio::{
 };
 use tower::ServiceExt;
 
-use super::unstalled::Unstalled;
+use super::{
+    linger::{Lent, linger},
+    unstalled::Unstalled,
+};
 
 /// Connections at once; the next one waits in the kernel.
 const CONNECTIONS: usize = 1_024;
@@ -66,6 +69,7 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
             },
         };
         stream.set_nodelay(true).ok();
+        let (stream, back) = Lent::new(stream);
         let router = router.clone();
         let service = service_fn(move |request: Request<Incoming>| {
             let mut request = request.map(Body::new);
@@ -83,6 +87,9 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
         tokio::spawn(async move {
             // A broken connection is the client's affair.
             connection.await.ok();
+            if let Ok(stream) = back.await {
+                linger(stream).await;
+            }
             drop(place);
         });
     }

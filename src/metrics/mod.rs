@@ -3,23 +3,29 @@
 //! Figures that live elsewhere (queues, SIP counters, the process) are read when somebody asks, in [`Metrics::text`].
 
 mod legs;
+mod lines;
+mod process;
+mod sip;
+mod trunks;
 
-use std::{fs, sync::Mutex, time::Duration};
+use std::{sync::Mutex, time::Duration};
 
 use legs::Legs;
+use lines::Lines;
 use milo_media::{Quality, record::Outcome};
+use process::Process;
 use prometheus::{
-    Counter, Encoder, Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder, core::Collector,
+    Counter, Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder, core::Collector,
 };
+use sip::Sip;
+use trunks::Trunks;
 
 use crate::{
-    call::LineReport,
     engines::{Mode, REASONS},
     http::HealthReport,
     store::{HangupBy, LogState},
     texts,
-    trunk::TrunkReport,
 };
 
 /// Seconds, from what one packet takes to what no caller waits for.
@@ -51,52 +57,14 @@ pub struct Metrics {
     queues: IntGaugeVec,
     models_loaded: IntGauge,
     sip: Sip,
-    trunks: TrunkFigures,
-    lines: LineFigures,
+    trunks: Trunks,
+    lines: Lines,
     log_waiting: IntGauge,
     log_writable: IntGauge,
     log_lost: IntCounterVec,
     process: Process,
     /// A scrape brings several figures up to date: two at once would count the same step twice. No call waits here.
     scrape: Mutex<()>,
-}
-
-#[derive(Debug)]
-struct Sip {
-    messages: IntCounterVec,
-    parse_errors: IntCounter,
-    refused: IntCounter,
-    overloaded: IntCounter,
-    retransmissions: IntCounter,
-    send_failures: IntCounter,
-    wrong_answers: IntCounter,
-    unjudged: IntCounter,
-    banned: IntCounter,
-    registrations: IntGauge,
-    transactions: IntGauge,
-    connections: IntGauge,
-}
-
-#[derive(Debug)]
-struct TrunkFigures {
-    reachable: IntGaugeVec,
-    registered: IntGaugeVec,
-    live: IntGaugeVec,
-    calls: IntCounterVec,
-    refused: IntCounterVec,
-}
-
-#[derive(Debug)]
-struct LineFigures {
-    waiting: IntGaugeVec,
-    calls: IntCounterVec,
-}
-
-#[derive(Debug)]
-struct Process {
-    memory: IntGauge,
-    cpu: Gauge,
-    files: IntGauge,
 }
 
 /// Registers under a name that is a literal here, so that a clash shows in the first test that makes a [`Metrics`].
@@ -120,7 +88,6 @@ impl Metrics {
         let counters =
             |name: &str, help: &str, labels: &[&str]| add(&r, IntCounterVec::new(Opts::new(name, help), labels));
         let gauge = |name: &str, help: &str| add(&r, IntGauge::new(name, help));
-        let gauges = |name: &str, help: &str| add(&r, IntGaugeVec::new(Opts::new(name, help), &["trunk"]));
         let about =
             Opts::new("milo_info", "The running version; always 1.").const_label("version", env!("CARGO_PKG_VERSION"));
         add(&r, IntGauge::with_opts(about)).set(1);
@@ -192,54 +159,9 @@ impl Metrics {
                 IntGaugeVec::new(Opts::new("milo_engine_queue_length", "Jobs that wait for an engine."), &["engine"]),
             ),
             models_loaded: gauge("milo_models_loaded", "Models in memory."),
-            sip: Sip {
-                messages: counters("milo_sip_messages_total", "SIP messages.", &["direction"]),
-                parse_errors: counter("milo_sip_parse_errors_total", "SIP messages that could not be read."),
-                refused: counter("milo_sip_refused_total", "Requests of strangers, refused or met with silence."),
-                overloaded: counter(
-                    "milo_sip_overloaded_total",
-                    "Calls turned away with 503 because all places were taken.",
-                ),
-                retransmissions: counter("milo_sip_retransmissions_total", "SIP messages sent again."),
-                send_failures: counter("milo_sip_send_failures_total", "SIP messages that could not be sent."),
-                wrong_answers: counter(
-                    "milo_sip_wrong_answers_total",
-                    "Answers of telephones to a challenge that were wrong.",
-                ),
-                unjudged: counter(
-                    "milo_sip_unjudged_answers_total",
-                    "Answers to challenges that were not judged, since too many wrong ones came before.",
-                ),
-                banned: counter(
-                    "milo_sip_banned_total",
-                    "Datagrams, requests and connections of banned addresses, dropped.",
-                ),
-                registrations: gauge("milo_sip_registrations", "Telephones that are registered with Milo now."),
-                transactions: gauge("milo_sip_transactions", "SIP transactions that are live now."),
-                connections: gauge("milo_sip_connections", "SIP connections that are open now."),
-            },
-            trunks: TrunkFigures {
-                registered: gauges("milo_trunk_registered", "1 while Milo is registered with a trunk, else 0."),
-                reachable: gauges("milo_trunk_reachable", "1 while a trunk that is asked by OPTIONS answers, else 0."),
-                live: gauges("milo_trunk_calls_live", "Calls of a trunk that are up now."),
-                calls: counters("milo_trunk_calls_total", "Calls of a trunk, by direction.", &["trunk", "direction"]),
-                refused: counters(
-                    "milo_trunk_refused_total",
-                    "Calls that a trunk's limits refused, by direction.",
-                    &["trunk", "direction"],
-                ),
-            },
-            lines: LineFigures {
-                waiting: add(
-                    &r,
-                    IntGaugeVec::new(Opts::new("milo_queue_waiting", "Callers who wait in a line now."), &["queue"]),
-                ),
-                calls: counters(
-                    "milo_queue_calls_total",
-                    "Callers who waited in a line, by what came of it.",
-                    &["queue", "result"],
-                ),
-            },
+            sip: Sip::new(&r),
+            trunks: Trunks::new(&r),
+            lines: Lines::new(&r),
             log_waiting: gauge("milo_log_rows_waiting", "Rows of the call log that are not written yet."),
             log_writable: gauge("milo_log_writable", "1 while the call log's database takes rows, else 0."),
             log_lost: counters(
@@ -247,11 +169,7 @@ impl Metrics {
                 "Rows that the call log had no room for, or the database refused.",
                 &["kind"],
             ),
-            process: Process {
-                memory: gauge("process_resident_memory_bytes", "Memory of this process."),
-                cpu: add(&r, Gauge::new("process_cpu_seconds_total", "Processor time of this process.")),
-                files: gauge("process_open_fds", "Files and sockets that this process holds open."),
-            },
+            process: Process::new(&r),
             scrape: Mutex::new(()),
             registry: r.clone(),
         };
@@ -365,20 +283,7 @@ impl Metrics {
         }
         self.rtp_ports.set(whole(health.rtp_ports));
         self.models_loaded.set(whole(health.models.len()));
-        let sip = &health.sip;
-        raise(&self.sip.messages.with_label_values(&["in"]), sip.messages_in);
-        raise(&self.sip.messages.with_label_values(&["out"]), sip.messages_out);
-        raise(&self.sip.parse_errors, sip.parse_errors);
-        raise(&self.sip.refused, sip.refused);
-        raise(&self.sip.overloaded, sip.overloaded);
-        raise(&self.sip.retransmissions, sip.retransmissions);
-        raise(&self.sip.send_failures, sip.send_failures);
-        raise(&self.sip.wrong_answers, sip.wrong_answers);
-        raise(&self.sip.unjudged, sip.unjudged);
-        raise(&self.sip.banned, sip.banned);
-        self.sip.registrations.set(whole(sip.registrations));
-        self.sip.transactions.set(whole(sip.transactions));
-        self.sip.connections.set(whole(sip.connections));
+        self.sip.read(&health.sip);
         self.trunks.read(&health.trunks);
         self.lines.read(&health.lines);
         self.log_waiting.set(whole(log.waiting));
@@ -390,67 +295,6 @@ impl Metrics {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text).expect("writing into memory does not fail");
         String::from_utf8(text).expect("names, labels and numbers are UTF-8")
-    }
-}
-
-impl TrunkFigures {
-    /// Takes over what the trunks count themselves.
-    fn read(&self, trunks: &[TrunkReport]) {
-        for trunk in trunks {
-            let name = trunk.settings.name.as_str();
-            if let Some(registered) = trunk.registered() {
-                self.registered.with_label_values(&[name]).set(registered);
-            }
-            if let Some(reachable) = trunk.reachable {
-                self.reachable.with_label_values(&[name]).set(i64::from(reachable));
-            }
-            self.live.with_label_values(&[name]).set(whole(trunk.calls_live));
-            for (direction, calls, refused) in
-                [("in", trunk.calls_in, trunk.refused_in), ("out", trunk.calls_out, trunk.refused_out)]
-            {
-                raise(&self.calls.with_label_values(&[name, direction]), calls);
-                raise(&self.refused.with_label_values(&[name, direction]), refused);
-            }
-        }
-    }
-}
-
-impl LineFigures {
-    /// Takes over what the lines count themselves.
-    fn read(&self, lines: &[LineReport]) {
-        for line in lines {
-            self.waiting.with_label_values(&[line.name.as_str()]).set(whole(line.waiting.len()));
-            for (result, calls) in &line.calls {
-                raise(&self.calls.with_label_values(&[line.name.as_str(), result]), *calls);
-            }
-        }
-    }
-}
-
-impl Process {
-    /// Reads `/proc/self`; what cannot be read stays as it was.
-    fn read(&self) {
-        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let kilobytes =
-            status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse::<i64>().ok());
-        if let Some(kilobytes) = kilobytes {
-            self.memory.set(kilobytes * 1024);
-        }
-        let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-        // Fields 14 and 15 of proc(5), counted behind the name in brackets; in ticks of 1/100 s on every Linux of today.
-        let ticks: Vec<f64> = stat
-            .rsplit(')')
-            .next()
-            .into_iter()
-            .flat_map(|rest| rest.split_whitespace().skip(11).take(2))
-            .filter_map(|field| field.parse().ok())
-            .collect();
-        if let [user, system] = ticks[..] {
-            self.cpu.set((user + system) / 100.0);
-        }
-        if let Ok(files) = fs::read_dir("/proc/self/fd") {
-            self.files.set(whole(files.count()));
-        }
     }
 }
 
@@ -468,7 +312,7 @@ mod tests {
     use milo_media::OneWay;
 
     use super::*;
-    use crate::http::SipCounters;
+    use crate::{call::LineReport, http::SipCounters, trunk::TrunkReport};
 
     fn value(text: &str, line: &str) -> f64 {
         let found = text.lines().find_map(|l| l.strip_prefix(line)?.strip_prefix(' '));

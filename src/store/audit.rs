@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Batch, Key, Stamp, Store, StoreError};
+use super::{Batch, Key, Stamp, Store, StoreError, page};
 
 /// Something that was done.
 #[derive(Clone, Debug)]
@@ -67,8 +67,7 @@ impl Store {
     /// none `before`.
     pub async fn deeds(&self, before: Option<Key>, limit: u32) -> Result<Option<DeedPage>, StoreError> {
         let failed = |error| self.failed("listing what was done", error);
-        // One more than asked for says whether a next page exists.
-        let fetch = i64::from(limit) + 1;
+        let fetch = page::fetch(limit);
         let mut deeds: Vec<DeedRow> = match before {
             None => on!(Pool, &self.pool, pool => sqlx::query_as(select!("ORDER BY at DESC, id DESC LIMIT $1"))
                 .bind(fetch)
@@ -91,9 +90,7 @@ impl Store {
                     .map_err(failed)?)
             }
         };
-        let more = deeds.len() > limit as usize;
-        deeds.truncate(limit as usize);
-        let next = deeds.last().filter(|_| more).map(|deed| deed.id);
+        let next = page::cut(&mut deeds, limit, |deed| deed.id);
         Ok(Some(DeedPage { deeds, next }))
     }
 

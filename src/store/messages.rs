@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Batch, Key, Stamp, Store, StoreError};
+use super::{Batch, Key, Stamp, Store, StoreError, page};
 
 /// What becomes of texts whose Milo was stopped before it knew.
 pub(super) const CUT_OFF: &str = "cut off";
@@ -83,8 +83,7 @@ impl Store {
     /// `before`.
     pub async fn messages(&self, before: Option<Key>, limit: u32) -> Result<Option<MessagePage>, StoreError> {
         let failed = |error| self.failed("listing messages", error);
-        // One more than asked for says whether a next page exists.
-        let fetch = i64::from(limit) + 1;
+        let fetch = page::fetch(limit);
         let mut messages: Vec<MessageRow> = match before {
             None => on!(Pool, &self.pool, pool => sqlx::query_as(select!("ORDER BY at DESC, id DESC LIMIT $1"))
                 .bind(fetch)
@@ -102,9 +101,7 @@ impl Store {
                     .map_err(failed)?)
             }
         };
-        let more = messages.len() > limit as usize;
-        messages.truncate(limit as usize);
-        let next = messages.last().filter(|_| more).map(|message| message.id);
+        let next = page::cut(&mut messages, limit, |message| message.id);
         Ok(Some(MessagePage { messages, next }))
     }
 

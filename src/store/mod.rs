@@ -23,6 +23,7 @@ macro_rules! on {
 mod api_keys;
 mod audit;
 mod call_keys;
+mod call_log;
 mod calls;
 mod days;
 mod error;
@@ -31,6 +32,7 @@ mod key;
 mod messages;
 mod node;
 mod open;
+mod page;
 #[cfg(test)]
 mod postgres_cluster;
 mod privacy;
@@ -46,6 +48,7 @@ use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 pub use api_keys::{ApiKeyRow, KeyChanges};
 pub use audit::{DeedPage, DeedRow, NewDeed};
 pub use call_keys::CallKey;
+pub use call_log::CallLog;
 pub use calls::{CallRow, Ending, HangupBy, NewCall, Outcome, Page, RecordingState};
 pub use days::{DayCount, Whose};
 pub use error::StoreError;
@@ -57,7 +60,7 @@ pub use privacy::Forgotten;
 pub use search::{CameOf, Search, words};
 pub use stamp::{NoMoment, Stamp};
 pub use turns::{NewTurn, Places, Stages, TurnRow};
-pub use writer::{CallLog, LogState, LogWriter};
+pub use writer::{LogState, LogWriter};
 
 /// The database. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -10,6 +10,7 @@ use sqlx::QueryBuilder;
 use super::{
     Key, Stamp, Store, StoreError,
     calls::{CallRow, Page, columns},
+    page,
 };
 
 /// Up to so many fitting rows are looked up one by one.
@@ -59,9 +60,10 @@ struct Dialect {
     /// Comparisons that a number's index knows.
     from: &'static str,
     before: &'static str,
-    /// Turns that hold words; the words follow.
-    turns: &'static str,
-    turns_end: &'static str,
+    /// Turns that hold words: what stands before the words, and behind them.
+    turns: (&'static str, &'static str),
+    /// The same, of one call.
+    turns_of_one: (&'static str, &'static str),
     /// How a turn's call is called there.
     call: &'static str,
 }
@@ -69,16 +71,25 @@ struct Dialect {
 const SQLITE: Dialect = Dialect {
     from: " >= ",
     before: " < ",
-    turns: "turn_words JOIN turn_rows ON turn_rows.id = turn_words.rowid WHERE turn_words MATCH ",
-    turns_end: "",
+    turns: ("turn_words JOIN turn_rows ON turn_rows.id = turn_words.rowid WHERE turn_words MATCH ", ""),
+    turns_of_one: (
+        "turn_words JOIN turn_rows ON turn_rows.id = turn_words.rowid WHERE turn_rows.call = calls.id AND turn_words MATCH ",
+        "",
+    ),
     call: "turn_rows.call",
 };
 
 const POSTGRES: Dialect = Dialect {
     from: " ~>=~ ",
     before: " ~<~ ",
-    turns: "turns WHERE turn_words(turns.heard, turns.said) @@ plainto_tsquery('simple'::regconfig, folded(",
-    turns_end: "))",
+    turns: ("turns WHERE turn_words(turns.heard, turns.said) @@ plainto_tsquery('simple'::regconfig, folded(", "))"),
+    // By the call alone: without statistics, as after a restore, Postgres would fetch all turns that hold the words, for each call
+    // (the index of words, which it does not know in this form) or once for all (a join, which OFFSET forbids).
+    turns_of_one: (
+        "turns WHERE turns.call = calls.id \
+         AND turn_words(turns.heard || '', turns.said) @@ plainto_tsquery('simple'::regconfig, folded(",
+        ")) OFFSET 0",
+    ),
     call: "turns.call",
 };
 
@@ -137,8 +148,7 @@ impl Store {
             None => false,
             Some(words) => self.few_words(&dialect, words).await.map_err(failed)?,
         };
-        // One more than asked for says whether a next page exists.
-        let fetch = i64::from(limit) + 1;
+        let fetch = page::fetch(limit);
         let found: Result<Vec<CallRow>, _> = on!(Pool, &self.pool, pool => {
             let mut query = QueryBuilder::new("");
             if few_numbers || few_words {
@@ -152,7 +162,7 @@ impl Store {
                     }
                     (_, Some(words)) => {
                         query.push("SELECT DISTINCT ").push(dialect.call).push(" AS id FROM ");
-                        query.push(dialect.turns).push_bind(words.clone()).push(dialect.turns_end);
+                        query.push(dialect.turns.0).push_bind(words.clone()).push(dialect.turns.1);
                     }
                     _ => {}
                 }
@@ -170,8 +180,8 @@ impl Store {
                 query.push(")");
             }
             if let Some(words) = words.as_ref().filter(|_| few_numbers || !few_words) {
-                query.push(" AND EXISTS (SELECT 1 FROM ").push(dialect.turns).push_bind(words.clone()).push(dialect.turns_end);
-                query.push(" AND ").push(dialect.call).push(" = calls.id)");
+                query.push(" AND EXISTS (SELECT 1 FROM ").push(dialect.turns_of_one.0).push_bind(words.clone());
+                query.push(dialect.turns_of_one.1).push(")");
             }
             if let Some(since) = search.since {
                 query.push(" AND started >= ").push_bind(since);
@@ -201,9 +211,7 @@ impl Store {
             query.build_query_as().fetch_all(pool).await
         });
         let mut calls = found.map_err(failed)?;
-        let more = calls.len() > limit as usize;
-        calls.truncate(limit as usize);
-        let next = calls.last().filter(|_| more).map(|call| call.id);
+        let next = page::cut(&mut calls, limit, |call| call.id);
         Ok(Some(Page { calls, next }))
     }
 
@@ -231,7 +239,7 @@ impl Store {
     async fn few_words(&self, dialect: &Dialect, words: &str) -> Result<bool, sqlx::Error> {
         let (count,): (i64,) = on!(Pool, &self.pool, pool => {
             let mut query = QueryBuilder::new("SELECT count(*) FROM (SELECT 1 FROM ");
-            query.push(dialect.turns).push_bind(words.to_owned()).push(dialect.turns_end);
+            query.push(dialect.turns.0).push_bind(words.to_owned()).push(dialect.turns.1);
             query.push(" LIMIT ").push_bind(FEW + 1).push(") AS turns_that_fit");
             query.build_query_as().fetch_one(pool).await?
         });

@@ -16,7 +16,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -29,7 +29,7 @@ use tokio::{
 };
 
 use super::{
-    Batch, CallKey, DayCount, Ending, HangupBy, Key, NewCall, NewDeed, NewMessage, NewTurn, RecordingState, Stamp,
+    Batch, CallKey, CallLog, DayCount, Ending, Key, NewCall, NewDeed, NewMessage, NewTurn, RecordingState, Stamp,
     Store, Whose, error,
 };
 
@@ -46,11 +46,11 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Characters of a number or a Call-ID, and of what was said, that are kept: they come from the wire, and may be anything.
 const LONGEST_NAME: usize = 1_024;
-const LONGEST_TEXT: usize = 16_384;
+pub(super) const LONGEST_TEXT: usize = 16_384;
 
 /// One row, or change of a row.
 #[derive(Debug)]
-enum Entry {
+pub(super) enum Entry {
     Began(Key, NewCall),
     Placed(Key, String),
     Answered(Key, Stamp),
@@ -96,7 +96,7 @@ pub struct LogWriter {
     queue: mpsc::Sender<Entry>,
     lost: Arc<Lost>,
     pub(super) fault: watch::Receiver<Option<String>>,
-    keeps_words: bool,
+    pub(super) keeps_words: bool,
 }
 
 impl LogWriter {
@@ -125,13 +125,7 @@ impl LogWriter {
             tidy(text, LONGEST_NAME);
         }
         self.put(Entry::Began(key, call));
-        CallLog {
-            key,
-            writer: self.clone(),
-            turns: AtomicI32::new(0),
-            events: AtomicI32::new(0),
-            ended: AtomicBool::new(false),
-        }
+        CallLog::new(key, self.clone())
     }
 
     /// Waits until all rows that were handed over before are written, at most so long. Says whether they are.
@@ -192,7 +186,7 @@ impl LogWriter {
     }
 
     /// Never waits. See the table above.
-    fn put(&self, entry: Entry) {
+    pub(super) fn put(&self, entry: Entry) {
         let free = self.queue.capacity();
         let (reserve, lost) = match entry {
             Entry::Event(..) | Entry::Counted(..) => (self.queue.max_capacity() / 2, &self.lost.events),
@@ -216,82 +210,8 @@ impl LogWriter {
     }
 }
 
-/// One call's way into the log. Dropped without an end (its task was cut off), it closes the row with that reason.
-#[derive(Debug)]
-pub struct CallLog {
-    key: Key,
-    writer: LogWriter,
-    turns: AtomicI32,
-    events: AtomicI32,
-    ended: AtomicBool,
-}
-
-impl CallLog {
-    /// The call's identifier, in the log and in the API.
-    pub fn key(&self) -> Key {
-        self.key
-    }
-
-    /// Whether the log keeps what was heard and said.
-    pub fn keeps_words(&self) -> bool {
-        self.writer.keeps_words
-    }
-
-    /// An INVITE with this Call-ID has left for it.
-    pub fn placed(&self, call_id: &str) {
-        self.writer.put(Entry::Placed(self.key, call_id.into()));
-    }
-
-    /// The call was answered.
-    pub fn answered(&self, at: Stamp) {
-        self.writer.put(Entry::Answered(self.key, at));
-    }
-
-    /// The call is recorded into this file of the folder of recordings; [`LogWriter::recording_ended`] follows.
-    pub fn recording(&self, name: &str) {
-        self.writer.put(Entry::Recording(self.key, name.into()));
-    }
-
-    /// A turn is over. Returns its number.
-    pub fn turn(&self, mut turn: NewTurn) -> i32 {
-        if !self.writer.keeps_words {
-            (turn.heard, turn.said, turn.said_heard) = (None, None, None);
-        }
-        for text in [&mut turn.heard, &mut turn.said, &mut turn.said_heard].into_iter().flatten() {
-            tidy(text, LONGEST_TEXT);
-        }
-        let number = self.turns.fetch_add(1, Ordering::Relaxed) + 1;
-        self.writer.put(Entry::Turn(self.key, number, turn));
-        number
-    }
-
-    /// Something happened. `kind` is a short name such as `digit` or `engine.failed`.
-    pub fn event(&self, at: Stamp, kind: &str, mut detail: Value) {
-        tidy_json(&mut detail);
-        let number = self.events.fetch_add(1, Ordering::Relaxed) + 1;
-        self.writer.put(Entry::Event(self.key, number, at, kind.into(), detail));
-    }
-
-    /// The call ended.
-    pub fn end(&self, ending: Ending) {
-        self.ended.store(true, Ordering::Relaxed);
-        self.writer.put(Entry::Ended(self.key, ending));
-    }
-}
-
-impl Drop for CallLog {
-    fn drop(&mut self) {
-        if !*self.ended.get_mut() {
-            let reason = "the call's task was cut off".into();
-            let ending =
-                Ending { at: Stamp::now(), reason, by: HangupBy::Milo, language: None, quality: None, outcome: None };
-            self.writer.put(Entry::Ended(self.key, ending));
-        }
-    }
-}
-
 /// Postgres keeps no NUL in a text; and a queue of a bounded number of rows is bounded in memory only if each row is.
-fn tidy(text: &mut String, longest: usize) {
+pub(super) fn tidy(text: &mut String, longest: usize) {
     if text.contains('\0') {
         *text = text.replace('\0', "\u{fffd}");
     }
@@ -300,7 +220,7 @@ fn tidy(text: &mut String, longest: usize) {
     }
 }
 
-fn tidy_json(value: &mut Value) {
+pub(super) fn tidy_json(value: &mut Value) {
     match value {
         Value::String(text) => tidy(text, LONGEST_TEXT),
         Value::Array(items) => items.iter_mut().for_each(tidy_json),

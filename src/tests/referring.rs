@@ -246,6 +246,48 @@ async fn only_who_is_known_has_a_trunk_called() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_was_called_over_a_trunk_may_refer_where_it_is_trusted_and_its_place_is_free_then() {
+    let far = with_plans("trusted-far", FAR).await;
+    let mut called = Telephone::new(&far);
+    let gateway = called.address().replace("0341234567@", "");
+    let trunks =
+        ["false", "true"].map(|refer| format!("{{ name = '{refer}', gateway = '{gateway}', refer = {refer} }}"));
+    let dial = |trunk: &str| plan(trunk, &format!("{{ dial = {{ to = '0349', trunk = '{trunk}' }} }}"));
+    let near =
+        calling("trusted-near", &["false", "true"].map(dial).concat(), &format!("[{}]", trunks.join(", "))).await;
+    called.is_with(&near);
+    let live = |at: usize| get(&near, "/api/v1/trunks")["trunks"][at]["calls_live"].clone();
+    for (at, (trunk, status)) in [("false", 603), ("true", 202)].into_iter().enumerate() {
+        let caller = block_in_place(|| {
+            let caller = Telephone::call(&near, trunk);
+            called.takes_a_call();
+            caller
+        });
+        let call = up(&near, trunk).await;
+        until(&near, &call, "answered there", |row| !events(row, "dialled").is_empty()).await;
+        assert_eq!(live(at), 1);
+        assert_eq!(block_in_place(|| called.refers(&address(&far, "colleague"))), status, "{trunk}");
+        if status == 202 {
+            block_in_place(|| {
+                assert_eq!(called.told().last(), Some(&200));
+                called.answers("BYE", "200 OK");
+            });
+            up(&far, "colleague").await;
+            assert_eq!(live(at), 0, "nobody is called over it any more");
+            assert!(get(&near, &format!("/api/v1/calls/{}", call.as_str().unwrap()))["ended"].is_null());
+        }
+        hang_up(&near, &call);
+        block_in_place(|| caller.answers("BYE", "200 OK"));
+        ended(&near, &call).await;
+        if status != 202 {
+            block_in_place(|| called.answers("BYE", "200 OK"));
+        }
+    }
+    stop(near).await;
+    stop(far).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn whoever_is_brought_in_may_not_do_more_than_who_brought_them() {
     let far = with_plans("brought-far", FAR).await;
     let (mut brought, proxy) = (Telephone::new(&far), Telephone::new(&far));

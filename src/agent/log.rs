@@ -1,0 +1,91 @@
+//! What a conversation writes into the call's record, and what it tells the model of it.
+
+use milo_media::{Closed, Voice};
+use milo_models::{engine::EngineError, transcriber::Transcript};
+use serde_json::{Value, json};
+
+use super::{Conversation, Said, listen::Heard, mouth::Mouth, news::News, reply::Marks};
+use crate::{
+    engines::Mode,
+    store::{NewTurn, Stages, Stamp},
+};
+
+impl Conversation<'_> {
+    /// What was said, after what the model does not know yet of the call.
+    pub(super) fn news(&mut self, said: &str) -> String {
+        let news = self.record.take_news();
+        let sentences: Vec<_> = news.iter().map(|news| news.sentence(self.language)).collect();
+        if sentences.is_empty() {
+            return said.to_owned();
+        }
+        let sentences = sentences.join(" ");
+        self.record.event("told_model", json!({ "text": sentences }));
+        format!("({sentences})\n{said}")
+    }
+
+    pub(super) fn held(&mut self) {
+        self.held.get_or_insert_with(tokio::time::Instant::now);
+        self.record.event("held", Value::Null);
+    }
+
+    pub(super) fn resumed(&mut self) {
+        let long = self.held.take().map(|since| since.elapsed());
+        self.record.event("resumed", json!({ "after_ms": long.map(|long| long.as_millis() as u64) }));
+        long.into_iter().for_each(|long| self.record.news(News::WasHeld(long)));
+    }
+
+    pub(super) fn closed(&mut self, why: &Closed) {
+        self.record.event("line_closed", json!({ "why": format!("{why:?}") }));
+    }
+
+    pub(super) fn failed(&mut self, error: &EngineError) {
+        tracing::warn!(call.id = %self.record.id(), error = %error, "an engine failed in a call");
+        self.record.event("engine_failed", json!({ "error": error.to_string() }));
+    }
+
+    pub(super) fn deaf(&mut self, error: &EngineError) {
+        tracing::warn!(call.id = %self.record.id(), error = %error, "voice activity failed in a call");
+        self.record.event("deaf", json!({ "error": error.to_string() }));
+    }
+
+    pub(super) fn write_turn(
+        &mut self,
+        heard: &Heard,
+        transcript: &Transcript,
+        mouth: &Mouth,
+        (marks, mode): (Marks, Option<Mode>),
+        said: &Said,
+        voice: &Voice,
+    ) {
+        let turn = NewTurn {
+            at: heard.end.at,
+            heard: Some(transcript.text.clone()),
+            said: Some(mouth.text()),
+            said_heard: Some(mouth.heard(voice)),
+            interrupted: matches!(said, Said::Interrupted),
+            confidence: transcript.confidence.map(f64::from),
+            language: Some(transcript.language.code().into()),
+            mode: mode.map(|mode| mode.as_str().into()),
+            stages: heard.stages(marks, mouth.first_out(voice)),
+            recording_at_ms: self.record.places(heard.end.speech, mouth.first_out(voice)),
+        };
+        self.record.turn(transcript.language, turn);
+    }
+
+    /// A row for what Milo said by itself.
+    pub(super) fn write_own(&mut self, began: Stamp, mouth: &Mouth, said: &Said, voice: &Voice) {
+        let turn = NewTurn {
+            at: began,
+            heard: None,
+            said: Some(mouth.text()),
+            said_heard: Some(mouth.heard(voice)),
+            interrupted: matches!(said, Said::Interrupted),
+            confidence: None,
+            language: Some(self.language.code().into()),
+            mode: None,
+            stages: Stages::default(),
+            recording_at_ms: self.record.places((None, None), mouth.first_out(voice)),
+        };
+        self.record.turn(self.language, turn);
+    }
+}

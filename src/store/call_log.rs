@@ -1,0 +1,88 @@
+//! One call's way into the log.
+
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+
+use serde_json::Value;
+
+use super::{
+    Ending, HangupBy, Key, NewTurn, Stamp,
+    writer::{Entry, LONGEST_TEXT, LogWriter, tidy, tidy_json},
+};
+
+/// One call's way into the log. Dropped without an end (its task was cut off), it closes the row with that reason.
+#[derive(Debug)]
+pub struct CallLog {
+    key: Key,
+    writer: LogWriter,
+    turns: AtomicI32,
+    events: AtomicI32,
+    ended: AtomicBool,
+}
+
+impl CallLog {
+    pub(super) fn new(key: Key, writer: LogWriter) -> Self {
+        Self { key, writer, turns: AtomicI32::new(0), events: AtomicI32::new(0), ended: AtomicBool::new(false) }
+    }
+
+    /// The call's identifier, in the log and in the API.
+    pub fn key(&self) -> Key {
+        self.key
+    }
+
+    /// Whether the log keeps what was heard and said.
+    pub fn keeps_words(&self) -> bool {
+        self.writer.keeps_words
+    }
+
+    /// An INVITE with this Call-ID has left for it.
+    pub fn placed(&self, call_id: &str) {
+        self.writer.put(Entry::Placed(self.key, call_id.into()));
+    }
+
+    /// The call was answered.
+    pub fn answered(&self, at: Stamp) {
+        self.writer.put(Entry::Answered(self.key, at));
+    }
+
+    /// The call is recorded into this file of the folder of recordings; [`LogWriter::recording_ended`] follows.
+    pub fn recording(&self, name: &str) {
+        self.writer.put(Entry::Recording(self.key, name.into()));
+    }
+
+    /// A turn is over. Returns its number.
+    pub fn turn(&self, mut turn: NewTurn) -> i32 {
+        if !self.writer.keeps_words {
+            (turn.heard, turn.said, turn.said_heard) = (None, None, None);
+        }
+        for text in [&mut turn.heard, &mut turn.said, &mut turn.said_heard].into_iter().flatten() {
+            tidy(text, LONGEST_TEXT);
+        }
+        let number = self.turns.fetch_add(1, Ordering::Relaxed) + 1;
+        self.writer.put(Entry::Turn(self.key, number, turn));
+        number
+    }
+
+    /// Something happened. `kind` is a short name such as `digit` or `engine.failed`.
+    pub fn event(&self, at: Stamp, kind: &str, mut detail: Value) {
+        tidy_json(&mut detail);
+        let number = self.events.fetch_add(1, Ordering::Relaxed) + 1;
+        self.writer.put(Entry::Event(self.key, number, at, kind.into(), detail));
+    }
+
+    /// The call ended.
+    pub fn end(&self, ending: Ending) {
+        self.ended.store(true, Ordering::Relaxed);
+        self.writer.put(Entry::Ended(self.key, ending));
+    }
+}
+
+impl Drop for CallLog {
+    fn drop(&mut self) {
+        if !*self.ended.get_mut() {
+            let reason = "the call's task was cut off".into();
+            let ending =
+                Ending { at: Stamp::now(), reason, by: HangupBy::Milo, language: None, quality: None, outcome: None };
+            self.writer.put(Entry::Ended(self.key, ending));
+        }
+    }
+}
