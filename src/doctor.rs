@@ -127,6 +127,9 @@ async fn database(config: &Config, findings: &mut Findings) {
 /// The addresses are free.
 async fn listeners(config: &Config, findings: &mut Findings) {
     findings.judge("HTTP", http::bind(config.http.listen).await.map(|_| config.http.listen));
+    if let Some(Err(error)) = config.http.certificate().map(|files| files.check()) {
+        findings.fault("HTTP over TLS", error);
+    }
     for (which, address) in config.sip.listeners() {
         let free = match which {
             "udp" => UdpSocket::bind(address).map(drop),

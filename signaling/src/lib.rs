@@ -78,7 +78,7 @@ pub use sip::{
     session_timer::SessionTimers,
     telephones::Telephones,
     text_pace::TextPace,
-    tls::CertificateFiles,
+    tls::{Certificate, CertificateFiles},
     trust::Trust,
 };
 pub use text::Text;

@@ -17,12 +17,14 @@ use super::{
 const NAMES: &[(&str, &str)] = &[
     ("ANTHROPIC_API_KEY", "engines.anthropic_api_key"),
     ("API_KEY", "http.api_key"),
+    ("CORS_ORIGINS", "http.cors_origins"),
     ("DATABASE_URL", "database.url"),
     ("LOCAL_LLM_MODEL_PATH", "engines.llm.path"),
     ("LOCAL_LLM_N_GPU_LAYERS", "engines.llm.gpu_layers"),
     ("LOG_LEVEL", "log.level"),
     ("MILO_DATA_DIR", "data_dir"),
     ("OPENAI_API_KEY", "engines.openai_api_key"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "telemetry.otlp_endpoint"),
     ("PROMETHEUS_ENABLED", "http.metrics"),
     ("RATE_LIMIT_FREE", "rate_limits.free"),
     ("RATE_LIMIT_PRO", "rate_limits.pro"),
@@ -31,7 +33,7 @@ const NAMES: &[(&str, &str)] = &[
 ];
 
 /// Names of the Python system for what this version does not have; setting one is worth a word, not a refusal.
-const NOT_YET: &[&str] = &["REDIS_URL", "WHISPER_MODEL_ID", "NLLB_MODEL_ID", "MMS_TTS_MODEL_ID", "CORS_ORIGINS"];
+const NOT_YET: &[&str] = &["REDIS_URL", "WHISPER_MODEL_ID", "NLLB_MODEL_ID", "MMS_TTS_MODEL_ID"];
 
 /// Where a configuration is looked for.
 #[derive(Clone, Debug, Default)]
@@ -77,7 +79,11 @@ pub(super) fn overlay(
 
     for (name, key) in NAMES {
         if let Some(text) = variable(name) {
-            let text = if *name == "LOG_LEVEL" { python_level(text) } else { text.into() };
+            let text = match *name {
+                "LOG_LEVEL" => python_level(text),
+                "CORS_ORIGINS" => list(text),
+                _ => text.into(),
+            };
             put(table, key, typed(&text, lookup(schema, key)));
             origins.set(key, place(name));
         }
@@ -206,6 +212,15 @@ fn typed(text: &str, schema: &Json) -> toml::Value {
     }
 }
 
+/// A list as the Python system took it: JSON, or with commas.
+fn list(text: &str) -> String {
+    if text.starts_with('[') {
+        return text.into();
+    }
+    let parts: Vec<_> = text.split(',').map(|part| format!("{:?}", part.trim().trim_end_matches('/'))).collect();
+    format!("[{}]", parts.join(", "))
+}
+
 /// Python's level names in ours.
 fn python_level(text: &str) -> String {
     match text.to_ascii_uppercase().as_str() {
@@ -312,9 +327,22 @@ mod tests {
     }
 
     #[test]
+    fn origins_are_a_list_of_either_kind() {
+        let origins = |text| load("", &[("CORS_ORIGINS", text)]).map(|loaded| loaded.config.http.cors_origins);
+        let two = ["http://localhost:3000", "https://app.example"];
+        assert_eq!(origins(r#"["http://localhost:3000", "https://app.example"]"#).unwrap(), two);
+        assert_eq!(origins("http://localhost:3000/, https://app.example").unwrap(), two);
+        assert_eq!(origins("*").unwrap(), ["*"]);
+        assert!(origins("").unwrap().is_empty());
+        for wrong in ["app.example", "https://app.example/page", "*,https://app.example"] {
+            let says = origins(wrong).unwrap_err().to_string();
+            assert!(says.contains("CORS_ORIGINS: http.cors_origins has "), "{says}");
+        }
+    }
+
+    #[test]
     fn names_of_later_versions_are_noted() {
-        let notes =
-            load("", &[("REDIS_URL", "redis://x"), ("DEFAULT_MODE", "local"), ("CORS_ORIGINS", "")]).unwrap().notes;
+        let notes = load("", &[("REDIS_URL", "redis://x"), ("DEFAULT_MODE", "local")]).unwrap().notes;
         assert_eq!(notes, ["REDIS_URL is set, but this version of Milo has no use for it yet"]);
     }
 

@@ -1,7 +1,11 @@
 //! `[http]`: the web page, the API and the metrics.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+};
 
+use milo_signaling::CertificateFiles;
 use serde::{Deserialize, Serialize};
 
 use super::{Faults, Secret, address};
@@ -20,15 +24,34 @@ pub struct Http {
     pub api_key: Option<Secret>,
     /// Whether `/metrics` answers.
     pub metrics: bool,
+    /// The PEM files of the certificate (those between it and its root after it) and of its private key: with them `listen` is TLS.
+    pub tls_cert: Option<PathBuf>,
+    /// See `tls_cert`.
+    pub tls_key: Option<PathBuf>,
+    /// The pages from elsewhere that may use the API (CORS), by their origin, like "https://app.example"; "*": all.
+    pub cors_origins: Vec<String>,
 }
 
 impl Default for Http {
     fn default() -> Self {
-        Self { listen: (Ipv4Addr::LOCALHOST, 8000).into(), api_key: None, metrics: true }
+        Self {
+            listen: (Ipv4Addr::LOCALHOST, 8000).into(),
+            api_key: None,
+            metrics: true,
+            tls_cert: None,
+            tls_key: None,
+            cors_origins: Vec::new(),
+        }
     }
 }
 
 impl Http {
+    /// The files of the certificate, when there is one.
+    pub fn certificate(&self) -> Option<CertificateFiles> {
+        let (chain, key) = self.tls_cert.clone().zip(self.tls_key.clone())?;
+        Some(CertificateFiles { chain, key })
+    }
+
     pub(super) fn check(&self, faults: &mut Faults<'_>) {
         let key = self.api_key.as_ref().map(Secret::reveal);
         match key {
@@ -41,6 +64,19 @@ impl Http {
             }
             _ => {}
         }
+        if self.tls_cert.is_some() != self.tls_key.is_some() {
+            faults.add("http.tls_cert", "and http.tls_key go together: a certificate and its key".into());
+        }
+        for origin in &self.cors_origins {
+            if origin != "*" && !is_origin(origin) {
+                let says = format!(
+                    "has {origin:?}, which is no origin: scheme, host and perhaps port, like \"https://app.example\""
+                );
+                faults.add("http.cors_origins", says);
+            } else if origin == "*" && self.cors_origins.len() > 1 {
+                faults.add("http.cors_origins", "has \"*\" and others beside it: \"*\" is all of them".into());
+            }
+        }
         if !self.listen.ip().is_loopback() && key.is_none_or(|key| key.len() < 16 || PLACEHOLDERS.contains(&key)) {
             faults.add(
                 "http.listen",
@@ -52,4 +88,13 @@ impl Http {
             );
         }
     }
+}
+
+/// Scheme, host and perhaps port, as browsers write it (RFC 6454 section 6.1).
+fn is_origin(text: &str) -> bool {
+    let host = ["https://", "http://"].iter().find_map(|scheme| text.strip_prefix(scheme));
+    host.is_some_and(|host| {
+        let known = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._:[]".contains(&b);
+        !host.is_empty() && host.bytes().all(known)
+    })
 }

@@ -30,6 +30,7 @@ mod recording;
 mod secret;
 mod servers;
 mod sip;
+mod telemetry;
 mod trunk;
 mod trunk_names;
 mod webhook;
@@ -58,6 +59,7 @@ pub use recording::{Recording, RecordingFormat};
 pub use secret::{Secret, SecretUrl};
 pub use servers::{Servers, sip_server};
 pub use sip::{EmergencyCalls, Sip};
+pub use telemetry::Telemetry;
 pub use trunk::{DomainOf, Trunk, TrunkClean};
 pub use trunk_names::TrunkNames;
 pub use webhook::Webhook;
@@ -101,6 +103,8 @@ pub struct Config {
     pub log: Log,
     /// `[drain]`
     pub drain: Drain,
+    /// `[telemetry]`
+    pub telemetry: Telemetry,
 }
 
 /// A configuration and where it came from.
@@ -138,6 +142,7 @@ impl Config {
 
     fn check(&self, faults: &mut Faults<'_>) {
         self.http.check(faults);
+        self.telemetry.check(faults);
         self.sip.check(faults);
         self.media.check(faults);
         self.recording.check(faults);
@@ -245,7 +250,7 @@ mod tests {
                 ["sip", "trunks[0]", field] => format!("trunk.{field}"),
                 ["sip", "account_limits[0]", field] => format!("limits.{field}"),
                 ["database", "url"] => "database_url()".into(),
-                ["sip", "tls_cert" | "tls_key"] => "sip.certificate()".into(),
+                [section @ ("sip" | "http"), "tls_cert" | "tls_key"] => format!("{section}.certificate()"),
                 ["sip", "tls_ca" | "tls_verify"] => "sip.trust()".into(),
                 [only] => format!("config.{only}"),
                 [.., section, field] => format!("{section}.{field}"),

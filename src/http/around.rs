@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use axum::{
-    extract::{Request, State},
-    http::{HeaderName, HeaderValue, header},
+    extract::{MatchedPath, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -39,17 +39,26 @@ fn limit(path: &str) -> Duration {
     }
 }
 
+/// The identifier that a proxy before us gave the request, if it is one that can stand in a log.
+fn given(headers: &HeaderMap) -> Option<String> {
+    let id = headers.get("x-request-id")?.to_str().ok()?;
+    let fits = (8..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    fits.then(|| id.to_owned())
+}
+
 pub(super) async fn around(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let began = Instant::now();
-    let id = Key::new().to_string();
+    let id = given(request.headers()).unwrap_or_else(|| Key::new().to_string());
+    let route = request.extensions().get::<MatchedPath>().cloned();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let mut response = match timeout(limit(&path), next.run(request)).await {
         Ok(response) => response,
         Err(_) => Problem::unavailable("the answer took too long; try again in a moment").into_response(),
     };
     let status = response.status().as_u16();
-    state.metrics.http_request(status);
-    let duration_ms = began.elapsed().as_secs_f64() * 1e3;
+    let took = began.elapsed().as_secs_f64();
+    state.metrics.http_request(route.as_ref().map_or("none", MatchedPath::as_str), status, took);
+    let duration_ms = took * 1e3;
     tracing::debug!(request.id = id, %method, path, status, duration_ms, "answered");
     let headers = response.headers_mut();
     headers.extend(HEADERS);

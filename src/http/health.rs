@@ -17,6 +17,7 @@ use super::{
 use crate::{
     call::LineReport,
     engines::{Mode, Model, Server},
+    gpu::Vram,
     trunk::TrunkReport,
 };
 
@@ -27,6 +28,8 @@ pub struct HealthReport {
     pub mode: Mode,
     /// The models in memory.
     pub models: Vec<Model>,
+    /// The memory of the graphics cards; none without one.
+    pub vram: Option<Vram>,
     /// The servers that are asked in place of some.
     pub servers: Vec<Server>,
     /// Engines by their short names (`vad`, `stt`, `llm`, `tts`), and how many jobs wait for each.
@@ -119,6 +122,20 @@ async fn health(State(state): State<AppState>, insider: Result<May<ReadWithin>, 
     ([(header::CACHE_CONTROL, "no-store")], Json(report(&state, insider.is_ok()))).into_response()
 }
 
+/// In gigabytes of 10⁹ bytes: allocated is what this process holds, reserved what all do.
+fn vram(vram: Option<Vram>) -> Value {
+    let Vram { own, used, total } = vram.unwrap_or_default();
+    let [allocated, reserved, all, free] =
+        [own, used, total, total.saturating_sub(used)].map(|bytes| bytes as f64 / 1e9);
+    json!({
+        "available": vram.is_some(),
+        "allocated_gb": allocated,
+        "reserved_gb": reserved,
+        "total_gb": all,
+        "free_gb": free,
+    })
+}
+
 /// The Python system's fields, and ours besides. Strangers learn that something is wrong, and not what stands where.
 fn report(state: &AppState, is_insider: bool) -> Value {
     let mut health = (state.health)();
@@ -141,8 +158,7 @@ fn report(state: &AppState, is_insider: bool) -> Value {
         "version": env!("CARGO_PKG_VERSION"),
         "mode": health.mode,
         "models_loaded": health.models.iter().map(|model| &model.name).collect::<Vec<_>>(),
-        // No engine of this version reports memory of a GPU.
-        "vram": {"available": false, "allocated_gb": 0.0, "reserved_gb": 0.0, "total_gb": 0.0, "free_gb": 0.0},
+        "vram": vram(health.vram),
         // Sessions and caches live in this process.
         "redis_connected": false,
         "database": {

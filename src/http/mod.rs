@@ -1,7 +1,7 @@
 //! HTTP: the first page, the API and the metrics. One resource a file; [`router`] merges them.
 //!
 //! ```text
-//! connection ─► heads within 10 s ─► around: request id, time limit, security headers, counted
+//! connection ─► heads within 10 s ─► cors, compression ─► around: request id, time limit, security headers, counted
 //!                                      └─► pace: who asks, and how often
 //!                                      └─► /                 page.rs
 //!                                          /healthz …        health.rs
@@ -28,6 +28,8 @@ mod bans;
 mod calls;
 mod chat;
 mod configuration;
+mod connection;
+mod cors;
 mod dialplans;
 mod export;
 mod forget;
@@ -48,6 +50,7 @@ mod registrations;
 mod search;
 mod serve;
 mod sip;
+mod streams;
 mod stt;
 #[cfg(test)]
 mod tests;
@@ -62,9 +65,17 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 use axum::{Router, middleware};
 use milo_signaling::Caller;
 use serde_json::Value;
+use tower::util::option_layer;
+use tower_http::{
+    compression::{
+        CompressionLayer,
+        predicate::{NotForContentType, Predicate, SizeAbove},
+    },
+    cors::CorsLayer,
+};
 
 pub use health::{Dial, HealthReport, SipCounters};
-pub use serve::{bind, serve};
+pub use serve::{bind, certificate, serve};
 
 use crate::{
     accounts::Accounts,
@@ -103,6 +114,7 @@ pub struct AppState {
     /// Where recordings lie.
     recordings: PathBuf,
     show_metrics: bool,
+    cors: Option<CorsLayer>,
 }
 
 impl AppState {
@@ -133,6 +145,7 @@ impl AppState {
             configuration: Arc::new(serde_json::to_value(config).unwrap_or_default()),
             recordings: recordings_folder(config),
             show_metrics: config.http.metrics,
+            cors: cors::layer(&config.http.cors_origins),
         }
     }
 }
@@ -186,6 +199,17 @@ pub fn router(state: AppState, chats: Option<Chats>) -> Router {
         .fallback(|| async { Problem::not_found("there is nothing at this address") })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .layer(middleware::from_fn_with_state(state.clone(), pace::pace))
-        .layer(middleware::from_fn_with_state(state, around::around))
+        .layer(middleware::from_fn_with_state(state.clone(), around::around))
         .layer(middleware::from_fn(openai::in_its_shape))
+        .layer(CompressionLayer::new().compress_when(worth_it()))
+        .layer(option_layer(state.cors))
+}
+
+/// What gets smaller by compression, and does not come piece by piece.
+fn worth_it() -> impl Predicate {
+    SizeAbove::new(512)
+        .and(NotForContentType::const_new("audio/"))
+        .and(NotForContentType::const_new("image/"))
+        .and(NotForContentType::const_new("application/octet-stream"))
+        .and(NotForContentType::SSE)
 }

@@ -1,34 +1,21 @@
-//! The listener: accepts, bounds how many connections there are and how long a request's head may take, and ends politely.
+//! The listener: accepts, bounds how many connections there are, and ends politely.
 
-use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
-use axum::{Router, body::Body, extract::ConnectInfo};
-use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
-};
+use axum::Router;
+use milo_signaling::{Certificate, SignalingError};
 use tokio::{
     net::TcpListener,
     select,
-    sync::Semaphore,
+    sync::{Semaphore, watch},
     time::{sleep, timeout},
 };
-use tower::ServiceExt;
 
-use super::{
-    linger::{Lent, linger},
-    unstalled::Unstalled,
-};
+use super::connection::{GOODBYE, carry};
+use crate::config;
 
 /// Connections at once; the next one waits in the kernel.
-const CONNECTIONS: usize = 1_024;
-/// A client that does not send its request's head within this time (or nothing at all, between requests) is let go.
-const HEAD: Duration = Duration::from_secs(10);
-/// A request's head fits in this many bytes.
-const HEAD_BYTES: usize = 16 * 1024;
-/// How long running answers may take once the server ends.
-const GOODBYE: Duration = Duration::from_secs(1);
+const CONNECTIONS: u32 = 1_024;
 
 /// Takes the address for HTTP.
 ///
@@ -46,20 +33,34 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, String> {
     })
 }
 
+/// The certificate, where there is one: then the listener speaks TLS, and offers HTTP/2.
+///
+/// # Errors
+/// [`SignalingError::Certificate`] names the file that cannot be used.
+pub fn certificate(http: &config::Http) -> Result<Option<Arc<Certificate>>, SignalingError> {
+    let open = |files| Certificate::open(files, "HTTP listener", &[b"h2", b"http/1.1"]);
+    http.certificate().map(open).transpose().map(|certificate| certificate.map(Arc::new))
+}
+
 /// Serves until `shutdown` resolves; then accepts no more, and lets the running answers end.
-pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<Output = ()>) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
-    let graceful = GracefulShutdown::new();
+pub async fn serve(
+    listener: TcpListener,
+    certificate: Option<Arc<Certificate>>,
+    router: Router,
+    shutdown: impl Future<Output = ()>,
+) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS as usize));
+    let (end, ending) = watch::channel(false);
     let mut shutdown = pin!(shutdown);
     loop {
         let next = async {
             let place = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
             (place, listener.accept().await)
         };
-        let (place, (stream, peer)) = select! {
+        let (place, stream, peer) = select! {
             () = &mut shutdown => break,
             (place, accepted) = next => match accepted {
-                Ok(accepted) => (place, accepted),
+                Ok((stream, peer)) => (place, stream, peer),
                 Err(error) => {
                     // Out of file descriptors, or the peer left already: the next one may work.
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -68,31 +69,13 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
                 }
             },
         };
-        stream.set_nodelay(true).ok();
-        let (stream, back) = Lent::new(stream);
-        let router = router.clone();
-        let service = service_fn(move |request: Request<Incoming>| {
-            let mut request = request.map(Body::new);
-            request.extensions_mut().insert(ConnectInfo(peer));
-            let answer = router.clone().oneshot(request);
-            async move { Ok::<_, Infallible>(answer.await.unwrap_or_else(|never| match never {})) }
-        });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD)
-            .max_buf_size(HEAD_BYTES)
-            .max_headers(64)
-            .serve_connection(TokioIo::new(Unstalled::new(stream)), service);
-        let connection = graceful.watch(connection);
+        let carried = carry((stream, peer), certificate.clone(), router.clone(), ending.clone());
         tokio::spawn(async move {
-            // A broken connection is the client's affair.
-            connection.await.ok();
-            if let Ok(stream) = back.await {
-                linger(stream).await;
-            }
+            carried.await;
             drop(place);
         });
     }
     drop(listener);
-    timeout(GOODBYE, graceful.shutdown()).await.ok();
+    end.send_replace(true);
+    timeout(GOODBYE, places.acquire_many(CONNECTIONS)).await.ok();
 }

@@ -1,6 +1,6 @@
 //! How legs were, each counted once, as it ended.
 
-use milo_media::{OneWay, Quality};
+use milo_media::{CODECS, OneWay, Quality};
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
 
 use super::add;
@@ -91,6 +91,11 @@ impl Legs {
                 "why",
             ),
         };
+        for codec in CODECS {
+            for histogram in [&legs.mos, &legs.loss, &legs.concealed, &legs.jitter, &legs.level] {
+                histogram.with_label_values(&[codec.name]);
+            }
+        }
         // Shown as 0 from the start.
         for kind in [OneWay::NoPackets, OneWay::OnlySilence, OneWay::Unheard] {
             legs.one_way.with_label_values(&[kind.as_str()]);

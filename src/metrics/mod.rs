@@ -7,6 +7,7 @@ mod lines;
 mod process;
 mod sip;
 mod trunks;
+mod web;
 
 use std::{sync::Mutex, time::Duration};
 
@@ -20,11 +21,12 @@ use prometheus::{
 };
 use sip::Sip;
 use trunks::Trunks;
+use web::Web;
 
 use crate::{
     engines::{Mode, REASONS},
     http::HealthReport,
-    store::{HangupBy, LogState},
+    store::{HangupBy, LogState, Stages},
     texts,
 };
 
@@ -53,9 +55,11 @@ pub struct Metrics {
     rtcp_ignored: IntCounter,
     legs: Legs,
     rtp_ports: IntGauge,
-    http_requests: IntCounterVec,
+    web: Web,
     queues: IntGaugeVec,
     models_loaded: IntGauge,
+    vram_used: IntGauge,
+    vram_total: IntGauge,
     sip: Sip,
     trunks: Trunks,
     lines: Lines,
@@ -153,12 +157,17 @@ impl Metrics {
             ),
             legs: Legs::new(&r),
             rtp_ports: gauge("milo_rtp_ports_leased", "Ports of the configured range that calls hold now."),
-            http_requests: counters("milo_http_requests_total", "HTTP requests, by status.", &["status"]),
+            web: Web::new(&r),
             queues: add(
                 &r,
                 IntGaugeVec::new(Opts::new("milo_engine_queue_length", "Jobs that wait for an engine."), &["engine"]),
             ),
             models_loaded: gauge("milo_models_loaded", "Models in memory."),
+            vram_used: gauge(
+                "milo_gpu_vram_used_bytes",
+                "Memory of the graphics cards that is in use, by whomever; without a card 0.",
+            ),
+            vram_total: gauge("milo_gpu_vram_total_bytes", "Memory of the graphics cards; without a card 0."),
             sip: Sip::new(&r),
             trunks: Trunks::new(&r),
             lines: Lines::new(&r),
@@ -194,6 +203,14 @@ impl Metrics {
                     metrics.transfers.with_label_values(&[kind, result]);
                 }
             }
+        }
+        for (language, interrupted) in
+            ["mg", "fr"].into_iter().flat_map(|language| [(language, "true"), (language, "false")])
+        {
+            metrics.turns.with_label_values(&[language, interrupted]);
+        }
+        for (stage, _) in Stages::default().named() {
+            metrics.stages.with_label_values(&[stage]);
         }
         for state in ["complete", "failed"] {
             metrics.recordings.with_label_values(&[state]);
@@ -270,9 +287,9 @@ impl Metrics {
         self.legs.ended(quality);
     }
 
-    /// An HTTP request was answered.
-    pub fn http_request(&self, status: u16) {
-        self.http_requests.with_label_values(&[&status.to_string()]).inc();
+    /// An HTTP request was answered, after so many seconds; `route` is the router's pattern.
+    pub fn http_request(&self, route: &str, status: u16, seconds: f64) {
+        self.web.answered(route, status, seconds);
     }
 
     /// All figures in Prometheus' text format, with the ones that live elsewhere as they are now.
@@ -283,6 +300,9 @@ impl Metrics {
         }
         self.rtp_ports.set(whole(health.rtp_ports));
         self.models_loaded.set(whole(health.models.len()));
+        let vram = health.vram.unwrap_or_default();
+        self.vram_used.set(i64::try_from(vram.used).unwrap_or(i64::MAX));
+        self.vram_total.set(i64::try_from(vram.total).unwrap_or(i64::MAX));
         self.sip.read(&health.sip);
         self.trunks.read(&health.trunks);
         self.lines.read(&health.lines);
@@ -356,6 +376,7 @@ mod tests {
             ..LineReport::default()
         });
         health.models.push(crate::engines::Model { name: "whisper".into(), job: "stt", demonstration: true });
+        health.vram = Some(crate::gpu::Vram { own: 4_000_000_000, used: 5_000_000_000, total: 8_000_000_000 });
         metrics.call_began();
         metrics.call_began();
         metrics.call_ended(HangupBy::Milo);
@@ -380,7 +401,8 @@ mod tests {
         };
         metrics.leg(&heard, 4);
         metrics.leg(&quality, 0);
-        metrics.http_request(404);
+        metrics.http_request("none", 404, 0.01);
+        metrics.http_request("/api/v1/chat", 200, 0.25);
         metrics.recording_began();
         metrics.recording_began();
         metrics.recording_ended(&Outcome { ms: 9_000, gap_ms: 250, fault: Some("no room".into()) });
@@ -423,6 +445,9 @@ mod tests {
             ("milo_http_requests_total{status=\"404\"}", 1.0),
             ("milo_engine_queue_length{engine=\"stt\"}", 4.0),
             ("milo_models_loaded", 1.0),
+            ("milo_gpu_vram_used_bytes", 5e9),
+            ("milo_gpu_vram_total_bytes", 8e9),
+            ("milo_http_request_seconds_sum{route=\"/api/v1/chat\"}", 0.25),
             ("milo_rtp_ports_leased", 6.0),
             ("milo_sip_messages_total{direction=\"in\"}", 10.0),
             ("milo_sip_messages_total{direction=\"out\"}", 9.0),

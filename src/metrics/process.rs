@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use prometheus::{Gauge, IntGauge, Registry};
+use prometheus::{Counter, IntGauge, Registry};
 
 use super::{add, whole};
 
@@ -10,7 +10,7 @@ use super::{add, whole};
 #[derive(Debug)]
 pub(super) struct Process {
     memory: IntGauge,
-    cpu: Gauge,
+    cpu: Counter,
     files: IntGauge,
 }
 
@@ -19,7 +19,7 @@ impl Process {
         let gauge = |name: &str, help: &str| add(r, IntGauge::new(name, help));
         Self {
             memory: gauge("process_resident_memory_bytes", "Memory of this process."),
-            cpu: add(r, Gauge::new("process_cpu_seconds_total", "Processor time of this process.")),
+            cpu: add(r, Counter::new("process_cpu_seconds_total", "Processor time of this process.")),
             files: gauge("process_open_fds", "Files and sockets that this process holds open."),
         }
     }
@@ -42,7 +42,7 @@ impl Process {
             .filter_map(|field| field.parse().ok())
             .collect();
         if let [user, system] = ticks[..] {
-            self.cpu.set((user + system) / 100.0);
+            self.cpu.inc_by(((user + system) / 100.0 - self.cpu.get()).max(0.0));
         }
         if let Ok(files) = fs::read_dir("/proc/self/fd") {
             self.files.set(whole(files.count()));

@@ -4,6 +4,7 @@
 //! Server ─┬─ Engines        one thread a loaded model
 //!         ├─ LogWriter      one task, the only one that writes the call log
 //!         ├─ Recordings     one thread that writes them, one task that deletes old ones
+//!         ├─ Traces         one thread that sends them, where a collector is configured
 //!         ├─ Editions       one task that reads dialplans anew
 //!         ├─ HTTP           one task that accepts
 //!         ├─ SIP endpoint   the core's task and a reader a socket; registrations with carriers
@@ -23,7 +24,7 @@ use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc, time::Durat
 use anyhow::{Context, Result};
 use milo_media::prompt::Prompts;
 use milo_models::synthesizer::Synthesizer;
-use milo_signaling::{Endpoint, Invitation, Invitations};
+use milo_signaling::{Certificate, Endpoint, Invitation, Invitations};
 use tokio::{
     runtime::Handle,
     select,
@@ -42,11 +43,13 @@ use crate::{
     dialplan::{Dialplans, Editions, Fault, Origin, Surroundings},
     engines::Engines,
     error::Error,
+    gpu::Gpus,
     http::{self, AppState, Dial},
     keys::{self, Keys},
     metrics::Metrics,
     store::{LogWriter, Node, Store},
     texts::{self, Texts},
+    traces::Traces,
     trunk::{self, Trunks},
     webhook::Webhooks,
 };
@@ -68,6 +71,8 @@ pub struct Server {
     /// Dropped when no more calls are taken.
     open: watch::Sender<bool>,
     http: (SocketAddr, JoinHandle<()>),
+    /// What HTTP shows, where it speaks TLS.
+    certificate: Option<Arc<Certificate>>,
     close_http: oneshot::Sender<()>,
     writer: JoinHandle<()>,
     retention: Option<JoinHandle<()>>,
@@ -78,6 +83,7 @@ pub struct Server {
     _following: JoinSet<()>,
     /// Those that keep and send texts, and forget what is old.
     texting: JoinSet<()>,
+    traces: Option<Traces>,
     drain: Duration,
     _node: Node,
 }
@@ -127,9 +133,12 @@ impl Server {
             tracing::warn!(calls = left_open, "calls were up when Milo was stopped; their rows are closed now");
         }
         let listener = http::bind(config.http.listen).await.map_err(anyhow::Error::msg)?;
+        let certificate = http::certificate(&config.http).context("see [http] tls_cert and tls_key")?;
         let ports = ports(config);
         let (seen, registrar) = (accounts::seen(&config.sip), accounts::registrar(&config.sip)?);
         let (log, writer) = LogWriter::start(store.clone(), node.id());
+        let traces = Traces::start(&config.telemetry, node.id())?;
+        let log = log.with_traces(traces.clone());
         let log = if config.database.transcripts { log } else { log.without_words() };
         let ledger = Ledger { store: store.clone(), node: node.id().to_owned(), log: log.clone() };
         let (book, in_force) = watch::channel(Book::open(registrar.as_ref(), &config.sip, &ledger).await?);
@@ -199,6 +208,7 @@ impl Server {
             ports,
             limit: config.limits.calls,
             taking: taking.clone(),
+            gpus: Gpus::new(),
         };
         let live = Arc::clone(&house.live);
         let (counters, limit) = (endpoint.watch(), config.limits.calls);
@@ -233,9 +243,13 @@ impl Server {
             snapshot.take()
         });
         let (close_http, closed) = oneshot::channel();
-        let serving = tokio::spawn(http::serve(listener, http::router(state, Some(chats)), async {
-            closed.await.ok();
-        }));
+        if let Some(certificate) = certificate.clone() {
+            following.spawn(certificate.follow());
+        }
+        let serving =
+            tokio::spawn(http::serve(listener, certificate.clone(), http::router(state, Some(chats)), async {
+                closed.await.ok();
+            }));
         let calls = tokio::spawn(take_calls(Arc::clone(&house), invitations, placements, taking));
         Ok(Self {
             house,
@@ -244,6 +258,7 @@ impl Server {
             dial,
             open,
             http: (http, serving),
+            certificate,
             close_http,
             writer,
             retention,
@@ -251,6 +266,7 @@ impl Server {
             _asking: asking,
             _following: following,
             texting,
+            traces,
             drain: Duration::from_secs(config.drain.seconds),
             _node: node,
         })
@@ -258,10 +274,11 @@ impl Server {
 
     /// What a person who started Milo wants to read.
     pub fn welcome(&self) -> String {
+        let scheme = if self.certificate.is_some() { "https" } else { "http" };
         let page = match self.http.0 {
             // Every address is none that can be opened.
-            at if at.ip().is_unspecified() => format!("http://localhost:{}/", at.port()),
-            at => format!("http://{at}/"),
+            at if at.ip().is_unspecified() => format!("{scheme}://localhost:{}/", at.port()),
+            at => format!("{scheme}://{at}/"),
         };
         let edition = self.house.editions.current();
         let mut lines = vec![format!("Milo {} is up.", env!("CARGO_PKG_VERSION")), format!("  open  {page}")];
@@ -285,7 +302,11 @@ impl Server {
 
     /// Serves until SIGTERM or SIGINT, then ends; a second signal shortens the drain.
     pub async fn until(self, mut signals: Signals) {
-        signals.next(|| self.endpoint.reload_certificate()).await;
+        let certificates = || {
+            self.endpoint.reload_certificate();
+            self.certificate.iter().for_each(|certificate| certificate.reload());
+        };
+        signals.next(certificates).await;
         self.end(signals.next(|| ())).await;
     }
 
@@ -293,7 +314,19 @@ impl Server {
     /// last rows.
     pub async fn end(self, at_once: impl Future<Output = ()>) {
         let Self {
-            house, endpoint, mut calls, open, http, close_http, writer, retention, reloads, drain, texting, ..
+            house,
+            endpoint,
+            mut calls,
+            open,
+            http,
+            close_http,
+            writer,
+            retention,
+            reloads,
+            drain,
+            texting,
+            traces,
+            ..
         } = self;
         let live = endpoint.counters().calls;
         if live > 0 {
@@ -326,6 +359,9 @@ impl Server {
         // With nobody on the line, an ending must not wait for a database that is away.
         let written = log.flush(if live > 0 { LAST_ROWS } else { Duration::from_secs(1) }).await;
         drop(log);
+        if let Some(traces) = traces {
+            tokio::task::spawn_blocking(move || traces.end()).await.ok();
+        }
         if !written {
             tracing::error!("the last rows of the call log could not be written");
         }

@@ -10,6 +10,7 @@ use crate::{
     call::House,
     config,
     dialplan::Dialplans,
+    gpu::Gpus,
     http::{Dial, HealthReport, SipCounters},
     trunk::TrunkReport,
 };
@@ -39,6 +40,7 @@ pub(super) struct Snapshot {
     pub(super) ports: PortPool,
     pub(super) limit: usize,
     pub(super) taking: watch::Receiver<bool>,
+    pub(super) gpus: Gpus,
 }
 
 impl Snapshot {
@@ -59,6 +61,7 @@ impl Snapshot {
         HealthReport {
             mode: engines.mind.mode(),
             models: engines.models(),
+            vram: self.gpus.vram(),
             servers: engines.servers(),
             queues: engines.queues(),
             live_calls: sip.calls,

@@ -8,20 +8,23 @@ use super::{
     Ending, HangupBy, Key, NewTurn, Stamp,
     writer::{Entry, LONGEST_TEXT, LogWriter, tidy, tidy_json},
 };
+use crate::traces::CallTrace;
 
 /// One call's way into the log. Dropped without an end (its task was cut off), it closes the row with that reason.
 #[derive(Debug)]
 pub struct CallLog {
     key: Key,
     writer: LogWriter,
+    trace: Option<CallTrace>,
     turns: AtomicI32,
     events: AtomicI32,
     ended: AtomicBool,
 }
 
 impl CallLog {
-    pub(super) fn new(key: Key, writer: LogWriter) -> Self {
-        Self { key, writer, turns: AtomicI32::new(0), events: AtomicI32::new(0), ended: AtomicBool::new(false) }
+    pub(super) fn new(key: Key, writer: LogWriter, trace: Option<CallTrace>) -> Self {
+        let (turns, events) = (AtomicI32::new(0), AtomicI32::new(0));
+        Self { key, writer, trace, turns, events, ended: AtomicBool::new(false) }
     }
 
     /// The call's identifier, in the log and in the API.
@@ -41,6 +44,7 @@ impl CallLog {
 
     /// The call was answered.
     pub fn answered(&self, at: Stamp) {
+        self.trace.iter().for_each(|trace| trace.answered(at));
         self.writer.put(Entry::Answered(self.key, at));
     }
 
@@ -58,6 +62,7 @@ impl CallLog {
             tidy(text, LONGEST_TEXT);
         }
         let number = self.turns.fetch_add(1, Ordering::Relaxed) + 1;
+        self.trace.iter().for_each(|trace| trace.turn(number, &turn));
         self.writer.put(Entry::Turn(self.key, number, turn));
         number
     }
@@ -65,6 +70,7 @@ impl CallLog {
     /// Something happened. `kind` is a short name such as `digit` or `engine.failed`.
     pub fn event(&self, at: Stamp, kind: &str, mut detail: Value) {
         tidy_json(&mut detail);
+        self.trace.iter().for_each(|trace| trace.event(at, kind));
         let number = self.events.fetch_add(1, Ordering::Relaxed) + 1;
         self.writer.put(Entry::Event(self.key, number, at, kind.into(), detail));
     }
@@ -72,6 +78,7 @@ impl CallLog {
     /// The call ended.
     pub fn end(&self, ending: Ending) {
         self.ended.store(true, Ordering::Relaxed);
+        self.trace.iter().for_each(|trace| trace.end(&ending));
         self.writer.put(Entry::Ended(self.key, ending));
     }
 }
@@ -82,7 +89,7 @@ impl Drop for CallLog {
             let reason = "the call's task was cut off".into();
             let ending =
                 Ending { at: Stamp::now(), reason, by: HangupBy::Milo, language: None, quality: None, outcome: None };
-            self.writer.put(Entry::Ended(self.key, ending));
+            self.end(ending);
         }
     }
 }

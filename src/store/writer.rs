@@ -32,6 +32,7 @@ use super::{
     Batch, CallKey, CallLog, DayCount, Ending, Key, NewCall, NewDeed, NewMessage, NewTurn, RecordingState, Stamp,
     Store, Whose, error,
 };
+use crate::traces::Traces;
 
 /// Rows that may wait.
 const CAPACITY: usize = 65_536;
@@ -97,6 +98,7 @@ pub struct LogWriter {
     lost: Arc<Lost>,
     pub(super) fault: watch::Receiver<Option<String>>,
     pub(super) keeps_words: bool,
+    traces: Option<Traces>,
 }
 
 impl LogWriter {
@@ -110,12 +112,17 @@ impl LogWriter {
         let (said, fault) = watch::channel(None);
         let lost = Arc::new(Lost::default());
         let task = Task { store, node: node.into(), said, lost: Arc::clone(&lost) };
-        (Self { queue, lost, fault, keeps_words: true }, tokio::spawn(task.run(entries)))
+        (Self { queue, lost, fault, keeps_words: true, traces: None }, tokio::spawn(task.run(entries)))
     }
 
     /// The same, and turns keep their times only: neither what was heard nor what was said.
     pub fn without_words(self) -> Self {
         Self { keeps_words: false, ..self }
+    }
+
+    /// The same, and calls leave traces besides.
+    pub fn with_traces(self, traces: Option<Traces>) -> Self {
+        Self { traces, ..self }
     }
 
     /// A call begins. Its row is written at once, so that a crash leaves a trace of it.
@@ -124,8 +131,9 @@ impl LogWriter {
         for text in [&mut call.call_id, &mut call.from, &mut call.to] {
             tidy(text, LONGEST_NAME);
         }
+        let trace = self.traces.as_ref().map(|traces| traces.call(key, &call));
         self.put(Entry::Began(key, call));
-        CallLog::new(key, self.clone())
+        CallLog::new(key, self.clone(), trace)
     }
 
     /// Waits until all rows that were handed over before are written, at most so long. Says whether they are.

@@ -41,18 +41,21 @@ impl CertificateFiles {
     /// # Errors
     /// [`SignalingError::Certificate`] names the one that does not.
     pub fn check(&self) -> Result<(), SignalingError> {
-        self.read().map(drop)
+        self.read(&[]).map(drop)
     }
 
-    fn read(&self) -> Result<ServerConfig, SignalingError> {
+    /// `protocols`: what ALPN offers (RFC 7301), the best first.
+    fn read(&self, protocols: &[&[u8]]) -> Result<ServerConfig, SignalingError> {
         let wrong = |path: &Path, reason: String| SignalingError::Certificate { path: path.to_owned(), reason };
         let chain = certificates(&self.chain)?;
         let key =
             PrivateKeyDer::from_pem_file(&self.key).map_err(|error| wrong(&self.key, format!("no key: {error}")))?;
-        ServerConfig::builder_with_provider(Arc::clone(&PROVIDER))
+        let mut config = ServerConfig::builder_with_provider(Arc::clone(&PROVIDER))
             .with_safe_default_protocol_versions()
             .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
-            .map_err(|error| wrong(&self.chain, error.to_string()))
+            .map_err(|error| wrong(&self.chain, error.to_string()))?;
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+        Ok(config)
     }
 
     fn written(&self) -> Written {
@@ -62,38 +65,47 @@ impl CertificateFiles {
 
 /// Our certificate as new connections show it.
 #[derive(Debug)]
-pub(crate) struct Certificate {
+pub struct Certificate {
     files: CertificateFiles,
+    /// Whose it is, for the log: "SIP listeners".
+    whose: &'static str,
+    protocols: &'static [&'static [u8]],
     current: watch::Sender<Arc<ServerConfig>>,
 }
 
 impl Certificate {
+    /// `whose` certificate it is stands in the log; `protocols` are offered by ALPN (RFC 7301), the best first.
+    ///
     /// # Errors
     /// [`SignalingError::Certificate`].
-    pub(crate) fn open(files: CertificateFiles) -> Result<Self, SignalingError> {
-        let (current, _) = watch::channel(Arc::new(files.read()?));
-        Ok(Self { files, current })
+    pub fn open(
+        files: CertificateFiles,
+        whose: &'static str,
+        protocols: &'static [&'static [u8]],
+    ) -> Result<Self, SignalingError> {
+        let (current, _) = watch::channel(Arc::new(files.read(protocols)?));
+        Ok(Self { files, whose, protocols, current })
     }
 
     /// What a new connection is to be accepted with.
-    pub(crate) fn current(&self) -> Arc<ServerConfig> {
+    pub fn current(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.current.borrow())
     }
 
     /// Reads the files anew. What is wrong with them is said in the log, and the old certificate stays.
-    pub(crate) fn reload(&self) {
-        let path = self.files.chain.display();
-        match self.files.read() {
+    pub fn reload(&self) {
+        let (path, whose) = (self.files.chain.display(), self.whose);
+        match self.files.read(self.protocols) {
             Ok(config) => {
                 self.current.send_replace(Arc::new(config));
-                info!(%path, "the certificate of the SIP listeners has been read anew");
+                info!(%path, "the certificate of the {whose} has been read anew");
             }
-            Err(error) => warn!(%error, "the certificate of the SIP listeners stays as it was"),
+            Err(error) => warn!(%error, "the certificate of the {whose} stays as it was"),
         }
     }
 
     /// Reads the files anew whenever one of them has been written, for ever.
-    pub(crate) async fn follow(self: Arc<Self>) {
+    pub async fn follow(self: Arc<Self>) {
         let look = |certificate: Arc<Self>, before: Option<Written>| {
             tokio::task::spawn_blocking(move || {
                 let written = certificate.files.written();

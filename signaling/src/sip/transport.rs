@@ -82,7 +82,7 @@ impl Transports {
     /// [`SignalingError::Bind`], [`SignalingError::Certificate`].
     pub(crate) fn bind(config: &EndpointConfig, inbox: mpsc::Sender<Inbound>) -> Result<Self, SignalingError> {
         let certificate = match &config.certificate {
-            Some(files) => Some(Arc::new(Certificate::open(files.clone())?)),
+            Some(files) => Some(Arc::new(Certificate::open(files.clone(), "SIP listeners", &[])?)),
             None => None,
         };
         let mut transports = Self {

@@ -3,6 +3,7 @@
 mod calls;
 mod keys;
 mod open;
+mod transport;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -110,7 +111,9 @@ impl House {
         let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(serve(listener, router(state, None), async { stopped.await.unwrap_or(()) }));
+        let task = tokio::spawn(serve(listener, certificate(http).unwrap(), router(state, None), async {
+            stopped.await.unwrap_or(())
+        }));
         Self { address, log, folder, placements, stop: Some(stop), task }
     }
 
