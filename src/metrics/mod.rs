@@ -13,6 +13,7 @@ use std::{sync::Mutex, time::Duration};
 use legs::Legs;
 use lines::Lines;
 use milo_media::{Quality, record::Outcome};
+use milo_models::{language_model::Usage, queue::Class};
 use process::Process;
 use prometheus::{
     Counter, Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
@@ -41,6 +42,7 @@ pub struct Metrics {
     turns: IntCounterVec,
     messages: IntCounterVec,
     replies: IntCounterVec,
+    tokens: IntCounterVec,
     fallbacks: IntCounterVec,
     transfers: IntCounterVec,
     stages: HistogramVec,
@@ -110,6 +112,11 @@ impl Metrics {
                 "Replies that a language model began, by where it is: local, or cloud.",
                 &["mode"],
             ),
+            tokens: counters(
+                "milo_tokens_total",
+                "Tokens of language models, of conversations that they read (prompt) and replies (completion), as far as they are counted.",
+                &["direction", "mode"],
+            ),
             fallbacks: counters(
                 "milo_engine_fallbacks_total",
                 "What the server that was asked (llm, stt, tts) did not do, and mostly the local engine did, by what was wrong with it.",
@@ -156,7 +163,13 @@ impl Metrics {
             http_requests: counters("milo_http_requests_total", "HTTP requests, by status.", &["status"]),
             queues: add(
                 &r,
-                IntGaugeVec::new(Opts::new("milo_engine_queue_length", "Jobs that wait for an engine."), &["engine"]),
+                IntGaugeVec::new(
+                    Opts::new(
+                        "milo_engine_queue_length",
+                        "Jobs that wait for an engine, or for a place at its server (…_cloud), by class.",
+                    ),
+                    &["engine", "class"],
+                ),
             ),
             models_loaded: gauge("milo_models_loaded", "Models in memory."),
             sip: Sip::new(&r),
@@ -182,6 +195,9 @@ impl Metrics {
         }
         for mode in [Mode::Local, Mode::Cloud] {
             metrics.replies.with_label_values(&[mode.as_str()]);
+            for direction in ["prompt", "completion"] {
+                metrics.tokens.with_label_values(&[direction, mode.as_str()]);
+            }
         }
         for (engine, reason) in
             ["llm", "stt", "tts"].into_iter().flat_map(|engine| REASONS.map(|reason| (engine, reason)))
@@ -236,6 +252,13 @@ impl Metrics {
         self.replies.with_label_values(&[mode.as_str()]).inc();
     }
 
+    /// A reply took so many tokens.
+    pub fn tokens(&self, mode: Mode, usage: Usage) {
+        for (direction, tokens) in [("prompt", usage.prompt_tokens), ("completion", usage.completion_tokens)] {
+            self.tokens.with_label_values(&[direction, mode.as_str()]).inc_by(tokens);
+        }
+    }
+
     /// A server did not answer for this reason, one of [`REASONS`]: the local engine did.
     pub fn fell_back(&self, engine: &str, reason: &str) {
         self.fallbacks.with_label_values(&[engine, reason]).inc();
@@ -279,7 +302,9 @@ impl Metrics {
     pub fn text(&self, health: &HealthReport, log: &LogState) -> String {
         let _one_at_a_time = self.scrape.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         for (engine, waiting) in &health.queues {
-            self.queues.with_label_values(&[engine]).set(whole(*waiting));
+            for (class, waiting) in Class::ALL.iter().zip(waiting) {
+                self.queues.with_label_values(&[engine, class.name()]).set(whole(*waiting));
+            }
         }
         self.rtp_ports.set(whole(health.rtp_ports));
         self.models_loaded.set(whole(health.models.len()));
@@ -338,7 +363,8 @@ mod tests {
             transactions: 3,
             connections: 2,
         };
-        let mut health = HealthReport { queues: vec![("stt", 4)], rtp_ports: 6, sip, ..HealthReport::default() };
+        let mut health =
+            HealthReport { queues: vec![("stt", [4, 5, 6])], rtp_ports: 6, sip, ..HealthReport::default() };
         health.trunks.push(TrunkReport {
             settings: crate::config::Trunk { name: "carrier".into(), register: true, ..Default::default() },
             state: "registered",
@@ -381,6 +407,7 @@ mod tests {
         metrics.leg(&heard, 4);
         metrics.leg(&quality, 0);
         metrics.http_request(404);
+        metrics.tokens(Mode::Cloud, Usage { prompt_tokens: 25, completion_tokens: 15 });
         metrics.recording_began();
         metrics.recording_began();
         metrics.recording_ended(&Outcome { ms: 9_000, gap_ms: 250, fault: Some("no room".into()) });
@@ -421,7 +448,11 @@ mod tests {
             ("milo_legs_one_way_total{kind=\"unheard\"}", 1.0),
             ("milo_legs_one_way_total{kind=\"no packets\"}", 0.0),
             ("milo_http_requests_total{status=\"404\"}", 1.0),
-            ("milo_engine_queue_length{engine=\"stt\"}", 4.0),
+            ("milo_engine_queue_length{class=\"call\",engine=\"stt\"}", 4.0),
+            ("milo_engine_queue_length{class=\"batch\",engine=\"stt\"}", 6.0),
+            ("milo_tokens_total{direction=\"prompt\",mode=\"cloud\"}", 25.0),
+            ("milo_tokens_total{direction=\"completion\",mode=\"cloud\"}", 15.0),
+            ("milo_tokens_total{direction=\"prompt\",mode=\"local\"}", 0.0),
             ("milo_models_loaded", 1.0),
             ("milo_rtp_ports_leased", 6.0),
             ("milo_sip_messages_total{direction=\"in\"}", 10.0),

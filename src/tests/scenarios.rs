@@ -40,6 +40,7 @@ mod picking_up;
 mod plan_conditions;
 mod plans;
 mod queue_calls;
+mod priorities;
 mod queues;
 mod referring;
 mod registered;
