@@ -11,6 +11,7 @@
 
 mod account;
 mod address;
+mod batch;
 mod chat;
 mod clean;
 mod conversation;
@@ -40,6 +41,7 @@ use serde::{Deserialize, Serialize};
 
 pub use account::AccountLimits;
 pub use address::{Addresses, PortRange};
+pub use batch::Batch;
 pub use chat::Chat;
 pub use clean::Clean;
 pub use conversation::Conversation;
@@ -97,6 +99,8 @@ pub struct Config {
     pub conversation: Conversation,
     /// `[chat]`
     pub chat: Chat,
+    /// `[batch]`
+    pub batch: Batch,
     /// `[log]`
     pub log: Log,
     /// `[drain]`
@@ -147,6 +151,7 @@ impl Config {
         self.limits.check(faults);
         self.rate_limits.check(faults);
         self.chat.check(faults);
+        self.batch.check(faults);
         self.conversation.check(faults);
         self.log.check(faults);
         self.drain.check(faults);

@@ -23,6 +23,7 @@ use sip::Sip;
 use trunks::Trunks;
 
 use crate::{
+    batch::Kind,
     engines::{Mode, REASONS},
     http::HealthReport,
     store::{HangupBy, LogState},
@@ -43,6 +44,7 @@ pub struct Metrics {
     messages: IntCounterVec,
     replies: IntCounterVec,
     tokens: IntCounterVec,
+    batch_items: IntCounterVec,
     fallbacks: IntCounterVec,
     transfers: IntCounterVec,
     stages: HistogramVec,
@@ -116,6 +118,11 @@ impl Metrics {
                 "milo_tokens_total",
                 "Tokens of language models, of conversations that they read (prompt) and replies (completion), as far as they are counted.",
                 &["direction", "mode"],
+            ),
+            batch_items: counters(
+                "milo_batch_items_total",
+                "Items of batches that ended, by kind and whether they were done or failed.",
+                &["kind", "result"],
             ),
             fallbacks: counters(
                 "milo_engine_fallbacks_total",
@@ -199,6 +206,9 @@ impl Metrics {
                 metrics.tokens.with_label_values(&[direction, mode.as_str()]);
             }
         }
+        for (kind, result) in Kind::ALL.into_iter().flat_map(|kind| ["done", "failed"].map(|result| (kind, result))) {
+            metrics.batch_items.with_label_values(&[kind.as_str(), result]);
+        }
         for (engine, reason) in
             ["llm", "stt", "tts"].into_iter().flat_map(|engine| REASONS.map(|reason| (engine, reason)))
         {
@@ -257,6 +267,11 @@ impl Metrics {
         for (direction, tokens) in [("prompt", usage.prompt_tokens), ("completion", usage.completion_tokens)] {
             self.tokens.with_label_values(&[direction, mode.as_str()]).inc_by(tokens);
         }
+    }
+
+    /// An item of a batch is `done`, or `failed`.
+    pub fn batch_item(&self, kind: &str, result: &str) {
+        self.batch_items.with_label_values(&[kind, result]).inc();
     }
 
     /// A server did not answer for this reason, one of [`REASONS`]: the local engine did.
@@ -407,6 +422,7 @@ mod tests {
         metrics.leg(&heard, 4);
         metrics.leg(&quality, 0);
         metrics.http_request(404);
+        metrics.batch_item("tts", "failed");
         metrics.tokens(Mode::Cloud, Usage { prompt_tokens: 25, completion_tokens: 15 });
         metrics.recording_began();
         metrics.recording_began();
@@ -451,6 +467,8 @@ mod tests {
             ("milo_engine_queue_length{class=\"call\",engine=\"stt\"}", 4.0),
             ("milo_engine_queue_length{class=\"batch\",engine=\"stt\"}", 6.0),
             ("milo_tokens_total{direction=\"prompt\",mode=\"cloud\"}", 25.0),
+            ("milo_batch_items_total{kind=\"tts\",result=\"failed\"}", 1.0),
+            ("milo_batch_items_total{kind=\"stt\",result=\"done\"}", 0.0),
             ("milo_tokens_total{direction=\"completion\",mode=\"cloud\"}", 15.0),
             ("milo_tokens_total{direction=\"prompt\",mode=\"local\"}", 0.0),
             ("milo_models_loaded", 1.0),

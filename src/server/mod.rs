@@ -12,6 +12,7 @@
 //!         ├─ Keys           one task that follows their table
 //!         ├─ days           one task that notes minutes of calls that are up
 //!         ├─ Texts          one task that keeps those that come, and one each that is sent
+//!         ├─ Batches        one task that does them, one item after the other
 //!         └─ Calls          one task an invitation, or a call that is placed, inside a permit
 //! ```
 
@@ -36,6 +37,7 @@ use tokio::{
 use crate::{
     accounts::{self, Accounts, Book, Ledger},
     agent::SetPhrases,
+    batch::Batches,
     call::{self, CallsOut, House, Placement, Recordings, SipSeen},
     chat::Chats,
     config::Config,
@@ -76,7 +78,7 @@ pub struct Server {
     _asking: JoinSet<()>,
     /// Those that read the accounts and the keys anew, and note minutes; they end with it.
     _following: JoinSet<()>,
-    /// Those that keep and send texts, and forget what is old.
+    /// Those that keep and send texts, do batches, and forget what is old.
     texting: JoinSet<()>,
     drain: Duration,
     _node: Node,
@@ -222,6 +224,8 @@ impl Server {
         let lifetime = Duration::from_secs(config.chat.session_ttl_s);
         let (persona, exchanges) = (config.chat.persona.as_str(), config.chat.session_history);
         let chats = Chats::new(house.engines.clone(), editions.clone(), persona, lifetime, exchanges);
+        let batches = Batches::new(config, (store.clone(), node.id()), &chats, Arc::clone(&metrics));
+        texting.spawn(batches.clone().run());
         let keys = Arc::new(Keys::open(&store, config.http.api_key.as_ref()).await?);
         following.spawn(keys::follow(Arc::clone(&keys)));
         let (carrying, calling) = (house.trunks.clone(), Arc::clone(&house.accounts));
@@ -233,7 +237,7 @@ impl Server {
             snapshot.take()
         });
         let (close_http, closed) = oneshot::channel();
-        let serving = tokio::spawn(http::serve(listener, http::router(state, Some(chats)), async {
+        let serving = tokio::spawn(http::serve(listener, http::router(state, Some((chats, batches))), async {
             closed.await.ok();
         }));
         let calls = tokio::spawn(take_calls(Arc::clone(&house), invitations, placements, taking));
