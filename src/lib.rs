@@ -12,6 +12,7 @@
 
 pub mod accounts;
 pub mod agent;
+pub mod batch;
 pub mod bench;
 pub mod call;
 pub mod chat;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     engine::{EngineError, RemoteFault},
     language_model::{ChatRequest, LanguageModel, Reply},
+    queue::Waiting,
     remote::{self, Heard, Over, Remote, RemoteOptions, Shape, Turn},
 };
 
@@ -37,11 +38,16 @@ struct Question<'a> {
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Event {
+    MessageStart {
+        message: Start,
+    },
     ContentBlockDelta {
         delta: Delta,
     },
     MessageDelta {
         delta: End,
+        #[serde(default)]
+        usage: Counts,
     },
     MessageStop,
     Error {
@@ -59,6 +65,35 @@ enum Delta {
     },
     #[serde(other)]
     Other,
+}
+
+/// What is known when the reply begins.
+#[derive(Deserialize)]
+struct Start {
+    #[serde(default)]
+    usage: Counts,
+}
+
+/// How many tokens it takes: those of the conversation come in three parts, of which caches hold two.
+#[derive(Default, Deserialize)]
+struct Counts {
+    #[serde(default)]
+    input_tokens: Option<u64>,
+    #[serde(default)]
+    cache_read_input_tokens: Option<u64>,
+    #[serde(default)]
+    cache_creation_input_tokens: Option<u64>,
+    #[serde(default)]
+    output_tokens: Option<u64>,
+}
+
+impl Counts {
+    fn heard(&self) -> Heard {
+        let cached =
+            [self.cache_read_input_tokens, self.cache_creation_input_tokens].into_iter().flatten().sum::<u64>();
+        let prompt_tokens = self.input_tokens.map(|fresh| fresh.saturating_add(cached));
+        Heard { prompt_tokens, completion_tokens: self.output_tokens, ..Heard::default() }
+    }
 }
 
 /// Why the reply ends, where it does.
@@ -103,8 +138,9 @@ impl LanguageModel for Anthropic {
         remote::reply(&self.remote, asked.header(CONTENT_TYPE, "application/json").body(body), read)
     }
 
-    fn waiting(&self) -> usize {
-        self.remote.under_way()
+    /// None: a request finds a place at once, or is refused.
+    fn waiting(&self) -> Waiting {
+        Waiting::default()
     }
 
     fn stopped(&self) -> bool {
@@ -115,9 +151,10 @@ impl LanguageModel for Anthropic {
 fn read(data: &str) -> Result<Heard, (RemoteFault, String)> {
     match serde_json::from_str(data) {
         Ok(Event::ContentBlockDelta { delta: Delta::TextDelta { text } }) => Ok(Heard { text, ..Heard::default() }),
-        Ok(Event::MessageDelta { delta: End { stop_reason } }) => {
+        Ok(Event::MessageStart { message }) => Ok(message.usage.heard()),
+        Ok(Event::MessageDelta { delta: End { stop_reason }, usage }) => {
             let is_cut = matches!(stop_reason.as_deref(), Some("max_tokens" | "model_context_window_exceeded"));
-            Ok(Heard { is_cut, ..Heard::default() })
+            Ok(Heard { is_cut, ..usage.heard() })
         }
         Ok(Event::MessageStop) => Ok(Heard { over: Over::All, ..Heard::default() }),
         Ok(Event::Error { error: Wrong { kind } }) => {
@@ -138,14 +175,24 @@ mod tests {
     fn each_event_says_what_it_says() {
         let text = |text: &str| Ok(Heard { text: text.into(), ..Heard::default() });
         let cut = || Ok(Heard { is_cut: true, ..Heard::default() });
+        let counted =
+            |prompt_tokens, completion_tokens| Ok(Heard { prompt_tokens, completion_tokens, ..Heard::default() });
         for (data, heard) in [
-            (r#"{"type":"message_start","message":{"id":"msg_1","content":[],"usage":{"input_tokens":25}}}"#, text("")),
+            (
+                r#"{"type":"message_start","message":{"id":"msg_1","content":[],"usage":{"input_tokens":25,
+                    "cache_read_input_tokens":1000,"cache_creation_input_tokens":null,"output_tokens":1}}}"#,
+                counted(Some(1_025), Some(1)),
+            ),
+            (r#"{"type":"message_start","message":{"id":"msg_1"}}"#, text("")),
             (r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#, text("")),
             (r#"{"type":"ping"}"#, text("")),
             (r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Sala"}}"#, text("Sala")),
             (r#"{"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"hm"}}"#, text("")),
             (r#"{"type":"something_new","x":1}"#, text("")),
-            (r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":9}}"#, text("")),
+            (
+                r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":9}}"#,
+                counted(None, Some(9)),
+            ),
             (r#"{"type":"message_delta","delta":{"stop_reason":"max_tokens","stop_sequence":null}}"#, cut()),
             (r#"{"type":"message_delta","delta":{"stop_reason":"model_context_window_exceeded"}}"#, cut()),
             (r#"{"type":"message_stop"}"#, Ok(Heard { over: Over::All, ..Heard::default() })),

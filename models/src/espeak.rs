@@ -25,7 +25,8 @@ use std::{
 use tokio::sync::mpsc;
 
 use crate::{
-    engine::{EngineError, Jobs, Language, Queue, spawn_engine},
+    engine::{EngineError, Language},
+    queue::{self, Class, Jobs, Queue, Waiting, spawn_engine},
     synthesizer::{MAX_TEXT, Speech, SpeechOptions, Synthesizer},
 };
 use ffi::Library;
@@ -85,7 +86,7 @@ impl Espeak {
     }
 
     fn check(&self, options: &SpeechOptions) -> Result<(), EngineError> {
-        let SpeechOptions { variant, speed, pitch } = options;
+        let SpeechOptions { variant, speed, pitch, class: _ } = options;
         if let Some(variant) = variant
             && !self.variants.contains(variant)
         {
@@ -124,11 +125,12 @@ impl Synthesizer for Espeak {
         };
         let pause = shape::pause_after(&plain);
         let text = CString::new(plain).map_err(|_| EngineError::Input("the text holds a zero byte".into()))?;
-        self.queue.submit(Job { text, voice, language, speed: options.speed, pitch: options.pitch, pause, pieces })?;
+        let SpeechOptions { speed, pitch, class, .. } = options;
+        self.queue.submit(Job { text, voice, language, speed, pitch, pause, class, pieces })?;
         Ok(Speech::new(speech))
     }
 
-    fn waiting(&self) -> usize {
+    fn waiting(&self) -> Waiting {
         self.queue.waiting()
     }
 
@@ -146,7 +148,18 @@ struct Job {
     pitch: u8,
     /// Samples of silence to leave at the end.
     pause: usize,
+    class: Class,
     pieces: mpsc::Sender<Result<Vec<i16>, EngineError>>,
+}
+
+impl queue::Job for Job {
+    fn class(&self) -> Class {
+        self.class
+    }
+
+    fn is_left(&self) -> bool {
+        self.pieces.is_closed()
+    }
 }
 
 /// The library's thread: one job after the other until the last handle is gone.

@@ -2,7 +2,10 @@
 
 use tokio::sync::mpsc;
 
-use crate::engine::EngineError;
+use crate::{
+    engine::EngineError,
+    queue::{Class, Waiting},
+};
 
 /// What continues a conversation: [`crate::llama::Llama`] in this process, [`crate::anthropic::Anthropic`] and
 /// [`crate::openai::Chat`] on servers that are asked.
@@ -14,7 +17,7 @@ pub trait LanguageModel: Send + Sync {
     fn reply(&self, request: ChatRequest) -> Result<Reply, EngineError>;
 
     /// Requests that wait for their turn.
-    fn waiting(&self) -> usize;
+    fn waiting(&self) -> Waiting;
 
     /// Whether it can answer nothing any more, and must be loaded anew.
     fn stopped(&self) -> bool;
@@ -70,6 +73,8 @@ pub struct ChatRequest {
     pub temperature: f32,
     /// Two requests with the same seed, temperature and messages draw the same reply, where the model runs in this process.
     pub seed: u64,
+    /// Whose it is.
+    pub class: Class,
 }
 
 impl ChatRequest {
@@ -100,9 +105,22 @@ pub struct Token {
     pub logprob: Option<f32>,
 }
 
+/// How many tokens a reply took, by the count of whoever made it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Usage {
+    /// Of the conversation, with all that its template puts around it.
+    pub prompt_tokens: u64,
+    /// Of the reply.
+    pub completion_tokens: u64,
+}
+
 /// What a model tells of its reply.
 #[derive(Debug)]
 pub(crate) enum Told {
+    /// The conversation has so many tokens, and from now on every piece is one token of the reply.
+    Prompt(u64),
+    /// A server's own count.
+    Usage(Usage),
     /// The next piece.
     Token(Token),
     /// The reply is at its longest and ends here, finished or not: by `max_tokens`, or by the model's context. Nothing follows.
@@ -114,17 +132,26 @@ pub(crate) enum Told {
 pub struct Reply {
     told: mpsc::Receiver<Result<Told, EngineError>>,
     is_cut: bool,
+    usage: Option<Usage>,
+    /// Pieces are tokens.
+    is_counted: bool,
 }
 
 impl Reply {
     /// The listener's side of a reply.
     pub(crate) fn new(told: mpsc::Receiver<Result<Told, EngineError>>) -> Self {
-        Self { told, is_cut: false }
+        Self { told, is_cut: false, usage: None, is_counted: false }
     }
 
     /// Whether the reply ended at its longest rather than by itself; known once [`Reply::next`] gave `None`.
     pub fn is_cut(&self) -> bool {
         self.is_cut
+    }
+
+    /// What the reply has taken so far, where that is known: of a model in this process from its beginning on, of a server once the
+    /// reply is complete, if it says so.
+    pub fn usage(&self) -> Option<Usage> {
+        self.usage
     }
 
     /// The next piece; `None` when the reply is complete. Cancel safe.
@@ -133,13 +160,25 @@ impl Reply {
     /// [`EngineError::Input`] as the first item if the prompt is too long, [`EngineError::Failed`] or
     /// [`EngineError::Remote`] if the model fails; each ends the reply.
     pub async fn next(&mut self) -> Option<Result<Token, EngineError>> {
-        match self.told.recv().await? {
-            Ok(Told::Token(token)) => Some(Ok(token)),
-            Ok(Told::Longest) => {
-                self.is_cut = true;
-                None
+        loop {
+            match self.told.recv().await? {
+                Ok(Told::Prompt(prompt_tokens)) => {
+                    self.usage = Some(Usage { prompt_tokens, completion_tokens: 0 });
+                    self.is_counted = true;
+                }
+                Ok(Told::Usage(usage)) => self.usage = Some(usage),
+                Ok(Told::Token(token)) => {
+                    if let Some(usage) = self.usage.as_mut().filter(|_| self.is_counted) {
+                        usage.completion_tokens += 1;
+                    }
+                    return Some(Ok(token));
+                }
+                Ok(Told::Longest) => {
+                    self.is_cut = true;
+                    return None;
+                }
+                Err(error) => return Some(Err(error)),
             }
-            Err(error) => Some(Err(error)),
         }
     }
 }

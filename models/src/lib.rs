@@ -8,7 +8,7 @@
 //!  a clause ─► text::speakable ─► Synthesizer ─► Speech: samples at 16 kHz   espeak  | openai
 //! ```
 //! An engine of this process is a handle that is cheap to clone, and one OS thread that owns its model and serves every call
-//! from one bounded queue ([`engine`]). One on a server ([`remote`]) is a task a request, so many at once. Where there is no
+//! from one bounded queue, calls first ([`queue`]). One on a server ([`remote`]) is a task a request, so many at once. Where there is no
 //! place, either refuses at once with [`engine::EngineError::Overloaded`]; nobody waits in line for a caller who has left:
 //! dropping an answer, a [`language_model::Reply`] or a [`synthesizer::Speech`] cancels its work.
 //!
@@ -29,6 +29,7 @@ pub mod manifest;
 mod mel;
 pub mod onnx;
 pub mod openai;
+pub mod queue;
 pub mod remote;
 pub mod silero;
 pub mod synthesizer;

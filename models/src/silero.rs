@@ -20,9 +20,10 @@ use ort::{
 use tokio::sync::oneshot;
 
 use crate::{
-    engine::{EngineError, Jobs, Queue, spawn_engine},
+    engine::EngineError,
     manifest,
     onnx::{Graph, OrtRuntime, values},
+    queue::{self, Class, Jobs, Queue, Waiting, spawn_engine},
 };
 
 const ENGINE: &str = "voice activity detector";
@@ -51,6 +52,7 @@ pub struct VoiceActivity {
 /// One call's stream of audio.
 pub struct VadStream {
     queue: Queue<Job>,
+    class: Class,
     to_8_khz: Resampler,
     narrow: Vec<i16>,
     /// 8 kHz samples: the context, then what has not yet been sent.
@@ -64,7 +66,18 @@ type State = [[f32; STATE]; 2];
 struct Job {
     input: Box<[f32; INPUT]>,
     state: Box<State>,
+    class: Class,
     answer: oneshot::Sender<Result<Verdict, EngineError>>,
+}
+
+impl queue::Job for Job {
+    fn class(&self) -> Class {
+        self.class
+    }
+
+    fn is_left(&self) -> bool {
+        self.answer.is_closed()
+    }
 }
 
 struct Verdict {
@@ -85,8 +98,14 @@ impl VoiceActivity {
 
     /// A fresh stream for one call.
     pub fn stream(&self) -> VadStream {
+        self.stream_of(Class::Call)
+    }
+
+    /// A fresh stream for work of this class.
+    pub fn stream_of(&self, class: Class) -> VadStream {
         VadStream {
             queue: self.queue.clone(),
+            class,
             to_8_khz: Resampler::new(SAMPLE_RATE, RATE as u32).expect("both are rates of telephony"),
             narrow: Vec::new(),
             samples: vec![0.0; CONTEXT],
@@ -101,7 +120,7 @@ impl VoiceActivity {
     }
 
     /// Chunks that wait in line.
-    pub fn waiting(&self) -> usize {
+    pub fn waiting(&self) -> Waiting {
         self.queue.waiting()
     }
 }
@@ -121,7 +140,7 @@ impl VadStream {
             input.copy_from_slice(&self.samples[..INPUT]);
             self.samples.drain(..CHUNK);
             let (answer, answered) = oneshot::channel();
-            self.queue.submit(Job { input, state: self.state.clone(), answer })?;
+            self.queue.submit(Job { input, state: self.state.clone(), class: self.class, answer })?;
             self.pending = Some(answered);
         }
         let Some(pending) = &mut self.pending else { return Ok(None) };
@@ -156,7 +175,7 @@ fn serve(mut graph: Graph, jobs: Jobs<Job>) {
     while let Some(first) = jobs.next() {
         let mut batch = vec![first];
         while batch.len() < BATCH {
-            let Ok(job) = jobs.try_next() else { break };
+            let Some(job) = jobs.try_next(Class::Batch) else { break };
             batch.push(job);
         }
         // A call that has gone is not computed.
@@ -291,7 +310,7 @@ mod tests {
                     *sample = (n as f32 * (0.05 + 0.01 * f32::from(seed))).sin() * 0.3;
                 }
                 let state = Box::new([[0.01 * f32::from(seed); STATE]; 2]);
-                Job { input, state, answer: oneshot::channel().0 }
+                Job { input, state, class: Class::Call, answer: oneshot::channel().0 }
             })
             .collect();
         let together = run(&mut graph, &jobs).unwrap();

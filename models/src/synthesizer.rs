@@ -2,7 +2,10 @@
 
 use tokio::sync::mpsc;
 
-use crate::engine::{EngineError, Language};
+use crate::{
+    engine::{EngineError, Language},
+    queue::{Class, Waiting},
+};
 
 /// What turns text into speech: [`crate::espeak::Espeak`] in this process, [`crate::openai::Speaker`] on a server.
 pub trait Synthesizer: Send + Sync {
@@ -15,7 +18,7 @@ pub trait Synthesizer: Send + Sync {
     fn speak(&self, text: &str, language: Language, options: SpeechOptions) -> Result<Speech, EngineError>;
 
     /// How many clauses wait for their turn.
-    fn waiting(&self) -> usize;
+    fn waiting(&self) -> Waiting;
 
     /// Whether it can say nothing any more, and must be loaded anew.
     fn stopped(&self) -> bool;
@@ -34,12 +37,14 @@ pub struct SpeechOptions {
     pub speed: u16,
     /// Pitch, 0 to 100; 50 is the variant's own, and the only one of voices on servers.
     pub pitch: u8,
+    /// Whose it is.
+    pub class: Class,
 }
 
 impl Default for SpeechOptions {
-    /// The plain voice at 155 words a minute, about six Malagasy syllables a second.
+    /// The plain voice at 155 words a minute, about six Malagasy syllables a second, in a call.
     fn default() -> Self {
-        Self { variant: None, speed: 155, pitch: 50 }
+        Self { variant: None, speed: 155, pitch: 50, class: Class::Call }
     }
 }
 

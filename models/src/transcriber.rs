@@ -4,25 +4,49 @@ use std::{future::Future, pin::Pin};
 
 use serde::Serialize;
 
-use crate::engine::{EngineError, Language};
+use crate::{
+    engine::{EngineError, Language},
+    queue::{Class, Waiting},
+};
 
 /// A transcript that is awaited. Dropping it cancels the work.
 pub type Transcribing = Pin<Box<dyn Future<Output = Result<Transcript, EngineError>> + Send>>;
 
 /// What turns speech into text: [`crate::whisper::Whisper`] in this process, [`crate::openai::Transcription`] on a server.
 pub trait Transcriber: Send + Sync {
-    /// Transcribes 16 kHz mono audio; `None` lets the model tell the language.
+    /// Transcribes 16 kHz mono audio.
     ///
     /// # Errors
     /// [`EngineError::Overloaded`] at once when there is no place; [`EngineError::Input`] for no audio or more than ten
-    /// minutes; [`EngineError::Failed`] or [`EngineError::Remote`] when the model fails on this audio.
-    fn transcribe(&self, samples: Vec<i16>, language: Option<Language>) -> Transcribing;
+    /// minutes, or for times of words where it knows none; [`EngineError::Failed`] or [`EngineError::Remote`] when the model fails on this audio.
+    fn transcribe(&self, samples: Vec<i16>, asked: Listen) -> Transcribing;
+
+    /// Whether it can tell the times of words.
+    fn knows_words(&self) -> bool;
 
     /// Utterances that wait for their turn.
-    fn waiting(&self) -> usize;
+    fn waiting(&self) -> Waiting;
 
     /// Whether it can hear nothing any more, and must be loaded anew.
     fn stopped(&self) -> bool;
+}
+
+/// How an utterance is transcribed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Listen {
+    /// What is spoken; without it the model tells.
+    pub language: Option<Language>,
+    /// Whether the times of words are wanted.
+    pub words: bool,
+    /// Whose it is.
+    pub class: Class,
+}
+
+impl Listen {
+    /// A call's utterance.
+    pub fn to(language: Option<Language>) -> Self {
+        Self { language, ..Self::default() }
+    }
 }
 
 /// Samples at 16 kHz in a second.
@@ -72,4 +96,17 @@ pub struct Segment {
     pub end_ms: u32,
     /// Its words.
     pub text: String,
+    /// Each word with its times; none where they were not asked for.
+    pub words: Option<Vec<Word>>,
+}
+
+/// A word of a segment, in milliseconds from the beginning of the audio.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Word {
+    /// The word, with the punctuation that clings to it.
+    pub word: String,
+    /// Where it starts.
+    pub start_ms: u32,
+    /// Where it ends.
+    pub end_ms: u32,
 }

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use milo_models::{
     engine::Language,
     onnx::OrtRuntime,
-    transcriber::Transcriber,
+    transcriber::{Listen, Transcriber},
     whisper::{Whisper, WhisperOptions},
 };
 
@@ -32,7 +32,7 @@ fn noise(level: i32) -> Vec<i16> {
 
 #[tokio::test]
 async fn malagasy_is_recognised_and_understood() {
-    let heard = ears(false).transcribe(salama(), None).await.unwrap();
+    let heard = ears(false).transcribe(salama(), Listen::to(None)).await.unwrap();
     assert_eq!(heard.language, Language::Mg);
     assert!(heard.language_probability > Some(0.8) && heard.no_speech_prob < Some(0.2), "{heard:?}");
     assert!(heard.text.starts_with("salama"), "{heard:?}");
@@ -46,7 +46,7 @@ async fn noise_and_silence_are_no_speech() {
     let ears = ears(false);
     for audio in [vec![0; 16_000], noise(60), noise(600), noise(3_000)] {
         for language in [None, Some(Language::Mg), Some(Language::Fr)] {
-            let heard = ears.transcribe(audio.clone(), language).await.unwrap();
+            let heard = ears.transcribe(audio.clone(), Listen::to(language)).await.unwrap();
             assert!(heard.text.is_empty() && heard.segments.is_empty(), "{heard:?}");
             assert!(heard.no_speech_prob > Some(0.6), "{heard:?}");
         }
@@ -58,7 +58,7 @@ async fn time_stamps_lie_in_the_audio_and_long_audio_keeps_its_order() {
     let mut twice = salama();
     twice.extend(vec![0; 7 * 16_000]);
     twice.extend(salama());
-    let heard = ears(true).transcribe(twice.clone(), Some(Language::Mg)).await.unwrap();
+    let heard = ears(true).transcribe(twice.clone(), Listen::to(Some(Language::Mg))).await.unwrap();
     let end = u32::try_from(twice.len() / 16).unwrap();
     assert!(heard.segments.len() >= 2, "{heard:?}");
     assert!(heard.segments.iter().all(|part| part.start_ms < part.end_ms && part.end_ms <= end), "{heard:?}");

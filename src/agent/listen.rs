@@ -7,7 +7,7 @@ use std::{
 
 use milo_models::{
     engine::{EngineError, Language},
-    transcriber::{Transcribing, Transcript},
+    transcriber::{Listen, Transcribing, Transcript},
 };
 use serde_json::Value;
 use tokio::{
@@ -173,7 +173,7 @@ impl Conversation<'_> {
 pub(super) fn transcribe(engines: &Engines, turn: Vec<i16>, language: Option<Language>) -> Transcribing {
     let transcriber = Arc::clone(&engines.transcriber);
     Box::pin(async move {
-        timeout(TRANSCRIPT_LIMIT, transcriber.transcribe(turn, language)).await.unwrap_or_else(|_| {
+        timeout(TRANSCRIPT_LIMIT, transcriber.transcribe(turn, Listen::to(language))).await.unwrap_or_else(|_| {
             let reason = format!("no transcript came within {} s", TRANSCRIPT_LIMIT.as_secs());
             Err(EngineError::Failed { engine: "transcriber", reason })
         })

@@ -25,6 +25,7 @@ use milo_media::Voice;
 use milo_models::{
     engine::{EngineError, Language},
     language_model::ChatRequest,
+    queue::Class,
     transcriber::Transcript,
 };
 use serde_json::{Value, json};
@@ -203,6 +204,7 @@ impl Conversation<'_> {
                 max_tokens: self.persona.max_tokens,
                 temperature: self.persona.temperature,
                 seed: 0,
+                class: Class::Call,
             };
             let tokens = match self.engines.mind.reply(request, first).await {
                 Ok(tokens) => tokens,

@@ -1,6 +1,6 @@
 //! A language model's tokens as words that may be said or shown: weighed at the beginning, without the model's own signs.
 
-use milo_models::engine::EngineError;
+use milo_models::{engine::EngineError, language_model::Usage};
 
 use crate::engines::{Mode, Saying};
 
@@ -59,6 +59,11 @@ impl Words {
     /// Whether the reply ended at its longest rather than by itself; known at its end.
     pub(crate) fn is_cut(&self) -> bool {
         self.tokens.is_cut()
+    }
+
+    /// How many tokens the reply has taken, as far as it is known.
+    pub(crate) fn usage(&self) -> Option<Usage> {
+        self.tokens.usage()
     }
 
     /// The next piece, one a token; `None` at the end. Cancel safe.

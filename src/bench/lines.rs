@@ -10,7 +10,7 @@ use milo_media::{
     Codec, FRAME_MS, Frame, LegOptions, LegStats, SAMPLE_RATE, Session,
     replay::{Impairment, replay},
 };
-use milo_models::transcriber::Transcriber as _;
+use milo_models::transcriber::{Listen, Transcriber as _};
 
 use super::clean::{Engines, Voices, words::Errors};
 
@@ -63,7 +63,7 @@ pub(super) async fn run(Arguments { calls, codecs }: Arguments) -> Result<()> {
                 let arriving = impairment.carry(&session, frames);
                 let length = FRAME_MS * u32::try_from(frames.len() + 10)?;
                 let heard = replay(&session, &LegOptions::default(), &arriving, Duration::from_millis(length.into()));
-                errors.add(text, &engines.transcriber.transcribe(heard.samples(), None).await?.text);
+                errors.add(text, &engines.transcriber.transcribe(heard.samples(), Listen::to(None)).await?.text);
                 sum.received += heard.stats.received;
                 sum.lost += heard.stats.lost;
                 sum.concealed += heard.stats.concealed;

@@ -5,15 +5,16 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use milo_models::{
     engine::{EngineError, Language},
     synthesizer::{Speech, SpeechOptions, Synthesizer},
-    text::{clauses::Clauses, speakable},
+    text::{clauses::Clauses, speakable, tongue},
 };
+use serde::{Deserialize, Serialize};
 use tokio::{
     select,
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::mpsc,
     time::{Instant, sleep},
 };
 
-use super::turn;
+use super::Chats;
 
 /// How long a text that has begun waits for its place in the voice's queue.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -22,10 +23,64 @@ const AGAIN: Duration = Duration::from_millis(20);
 /// A clause longer than this is cut between words; the voice takes 2,000 bytes at once.
 const LONGEST: usize = 1_500;
 
+/// The longest text, in characters.
+const LONGEST_TEXT: usize = 10_000;
+/// Words a minute at speed 1.
+const PACE: f32 = 155.0;
+/// How much slower and quicker than that it may be.
+const SPEEDS: std::ops::RangeInclusive<f32> = 0.6..=2.5;
+
+/// A text that is to be said.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Say {
+    /// The words; figures are read out.
+    pub text: String,
+    /// What they are; told from them when it is left out.
+    pub language: Option<Language>,
+    /// A variant of the voice.
+    pub voice: Option<String>,
+    /// 1 is the voice's own.
+    pub speed: Option<f32>,
+}
+
+impl Say {
+    /// # Errors
+    /// [`EngineError::Input`]: there is nothing to say, or too much, or the speed is out of its range.
+    pub fn check(&self) -> Result<(), EngineError> {
+        let wrong = |says: String| Err(EngineError::Input(says));
+        if !self.text.chars().any(char::is_alphanumeric) {
+            return wrong("the text is empty: there is nothing to say".into());
+        }
+        let length = self.text.chars().count();
+        if length > LONGEST_TEXT {
+            return wrong(format!("the text has {length} characters; {LONGEST_TEXT} are the most"));
+        }
+        match self.speed {
+            Some(speed) if !SPEEDS.contains(&speed) => {
+                wrong(format!("speed = {speed} is not within {} to {}", SPEEDS.start(), SPEEDS.end()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Chats {
+    /// Begins to say a text, clause by clause, in the language that comes back.
+    ///
+    /// # Errors
+    /// As [`Say::check`].
+    pub fn say(&self, say: &Say) -> Result<(Aloud, Language), EngineError> {
+        say.check()?;
+        let language = say.language.or_else(|| tongue(&say.text)).unwrap_or(Language::Mg);
+        let speed = (PACE * say.speed.unwrap_or(1.0)).round() as u16;
+        let options = SpeechOptions { variant: say.voice.clone(), speed, ..SpeechOptions::default() };
+        Ok((self.aloud(&say.text, language, options), language))
+    }
+}
+
 /// A text being said. Dropping it cancels the rest.
 pub struct Aloud {
     voice: Arc<dyn Synthesizer>,
-    room: Arc<Semaphore>,
     language: Language,
     options: SpeechOptions,
     clauses: VecDeque<String>,
@@ -35,12 +90,7 @@ pub struct Aloud {
 }
 
 impl Aloud {
-    pub(super) fn new(
-        (voice, room): (Arc<dyn Synthesizer>, Arc<Semaphore>),
-        text: &str,
-        language: Language,
-        options: SpeechOptions,
-    ) -> Self {
+    pub(super) fn new(voice: Arc<dyn Synthesizer>, text: &str, language: Language, options: SpeechOptions) -> Self {
         let mut cutter = Clauses::new();
         let mut clauses = cutter.push(text);
         clauses.extend(cutter.finish());
@@ -50,7 +100,7 @@ impl Aloud {
             .filter(|clause| clause.chars().any(char::is_alphanumeric))
             .flat_map(|clause| cut(&clause))
             .collect();
-        Self { voice, room, language, options, clauses, speech: None, has_begun: false }
+        Self { voice, language, options, clauses, speech: None, has_begun: false }
     }
 
     /// The words as they will be said: figures, money and dates read out.
@@ -61,8 +111,8 @@ impl Aloud {
     /// The next samples at 16 kHz; `None` at the end.
     ///
     /// # Errors
-    /// [`EngineError::Overloaded`] when its turn does not come within ten seconds, or the voice's queue is full: at once as it begins,
-    /// after ten seconds later; [`EngineError::Input`] for options out of their range; nothing follows an error.
+    /// [`EngineError::Overloaded`] when the voice's queue is full: at once as it begins, after ten seconds later;
+    /// [`EngineError::Input`] for options out of their range; nothing follows an error.
     pub async fn next(&mut self) -> Option<Result<Vec<i16>, EngineError>> {
         loop {
             if let Some(speech) = &mut self.speech {
@@ -73,10 +123,6 @@ impl Aloud {
                 }
             }
             let clause = self.clauses.pop_front()?;
-            let place = match turn("voice", &self.room).await {
-                Ok(place) => place,
-                Err(error) => return self.fail(error),
-            };
             let until = Instant::now() + PATIENCE;
             let speech = loop {
                 match self.voice.speak(&clause, self.language, self.options.clone()) {
@@ -87,7 +133,7 @@ impl Aloud {
                     Err(error) => return self.fail(error),
                 }
             };
-            self.speech = Some(drained(speech, place));
+            self.speech = Some(drained(speech));
             self.has_begun = true;
         }
     }
@@ -99,35 +145,34 @@ impl Aloud {
     }
 }
 
-/// Takes a clause from the voice as quickly as that makes it, whoever listens, and gives its place back then. What waits for
-/// the listener is no more than the clause: three minutes. Ends with the listener.
-fn drained(mut speech: Speech, place: OwnedSemaphorePermit) -> mpsc::Receiver<Result<Vec<i16>, EngineError>> {
+/// Takes a clause from the voice as quickly as that makes it, whoever listens: whoever reads slowly keeps no place at a server. What
+/// waits for the listener is no more than the clause: three minutes. Ends with the listener.
+fn drained(mut speech: Speech) -> mpsc::Receiver<Result<Vec<i16>, EngineError>> {
     let (pieces, heard) = mpsc::channel(1);
     tokio::spawn(async move {
-        let mut place = Some(place);
-        let mut made = Vec::new();
+        let (mut is_over, mut made) = (false, Vec::new());
         loop {
             select! {
                 biased;
                 () = pieces.closed() => return,
-                piece = speech.next(), if place.is_some() => match piece {
+                piece = speech.next(), if !is_over => match piece {
                     Some(Ok(samples)) => made.extend(samples),
                     Some(Err(error)) => {
-                        drop((place, speech));
+                        drop(speech);
                         if !made.is_empty() {
                             pieces.send(Ok(made)).await.ok();
                         }
                         pieces.send(Err(error)).await.ok();
                         return;
                     }
-                    None => place = None,
+                    None => is_over = true,
                 },
                 room = pieces.reserve(), if !made.is_empty() => match room {
                     Ok(room) => room.send(Ok(std::mem::take(&mut made))),
                     Err(_) => return,
                 },
             }
-            if place.is_none() && made.is_empty() {
+            if is_over && made.is_empty() {
                 return;
             }
         }

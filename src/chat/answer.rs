@@ -3,6 +3,7 @@
 use milo_models::{
     engine::{EngineError, Language},
     language_model::ChatRequest,
+    queue::Class,
 };
 use tokio::sync::OwnedMutexGuard;
 
@@ -15,6 +16,7 @@ use crate::{
 /// An answer on its way. The session remembers it when it is complete.
 pub struct Answer {
     mind: Mind,
+    class: Class,
     /// Who is asked, and in the end: who answered.
     mode: Mode,
     session: OwnedMutexGuard<Session>,
@@ -32,7 +34,7 @@ pub struct Answer {
 
 impl Answer {
     pub(super) async fn begin(
-        mind: Mind,
+        (mind, class): (Mind, Class),
         session: OwnedMutexGuard<Session>,
         persona: &Persona,
         message: &str,
@@ -41,6 +43,7 @@ impl Answer {
         let mut answer = Self {
             mode: mind.mode(),
             mind,
+            class,
             session,
             message: message.into(),
             words: None,
@@ -59,7 +62,7 @@ impl Answer {
     async fn start(&mut self) -> Result<(), EngineError> {
         let messages = self.session.context.messages(&self.message);
         let (max_tokens, temperature) = (self.max_tokens, self.temperature);
-        let request = ChatRequest { messages, max_tokens, temperature, seed: 0 };
+        let request = ChatRequest { messages, max_tokens, temperature, seed: 0, class: self.class };
         let tokens = self.mind.reply(request, self.mode).await?;
         self.mode = tokens.mode();
         self.words = Some(Words::new(tokens, self.least));

@@ -2,7 +2,7 @@
 
 use milo_models::{
     engine::EngineError,
-    language_model::{ChatMessage, ChatRequest, Role},
+    language_model::{ChatMessage, ChatRequest, Role, Usage},
 };
 
 use super::{Chats, Unanswered};
@@ -40,6 +40,7 @@ pub struct Completion {
     /// Text that may become one of the stops.
     held: String,
     is_cut: bool,
+    usage: Option<Usage>,
 }
 
 impl Chats {
@@ -73,10 +74,10 @@ impl Chats {
             return Err(EngineError::Input(says).into());
         }
         let temperature = asked.temperature.unwrap_or(persona.temperature);
-        let request = ChatRequest { messages, max_tokens, temperature, seed: asked.seed };
-        let reply = self.mind.reply(request, self.mind.mode()).await?;
+        let request = ChatRequest { messages, max_tokens, temperature, seed: asked.seed, class: self.class };
+        let reply = self.engines.mind.reply(request, self.engines.mind.mode()).await?;
         let words = Some(Words::new(reply.strictly(), None));
-        Ok(Completion { words, stops: asked.stops, held: String::new(), is_cut: false })
+        Ok(Completion { words, stops: asked.stops, held: String::new(), is_cut: false, usage: None })
     }
 }
 
@@ -104,6 +105,11 @@ impl Completion {
         self.is_cut
     }
 
+    /// How many tokens the reply took, where whoever made it has counted them. Known once it is complete.
+    pub fn usage(&self) -> Option<Usage> {
+        self.usage
+    }
+
     /// The next words; `None` when the reply is complete. Cancel safe.
     ///
     /// # Errors
@@ -117,6 +123,7 @@ impl Completion {
                 Some(Ok(Piece::Text(text))) => {
                     self.held.push_str(&text);
                     if let Some(at) = self.stops.iter().filter_map(|stop| self.held.find(stop)).min() {
+                        self.usage = words.usage();
                         self.words = None;
                         self.held.truncate(at);
                         return (!self.held.is_empty()).then(|| Ok(std::mem::take(&mut self.held)));
@@ -134,7 +141,7 @@ impl Completion {
                     return Some(Err(error));
                 }
                 None => {
-                    self.is_cut = words.is_cut();
+                    (self.is_cut, self.usage) = (words.is_cut(), words.usage());
                     self.words = None;
                     return (!self.held.is_empty()).then(|| Ok(std::mem::take(&mut self.held)));
                 }
@@ -181,6 +188,7 @@ mod tests {
             stops: vec!["END".into(), "\n\n".into()],
             held: held.into(),
             is_cut: false,
+            usage: None,
         };
         assert_eq!(completion("and").overlap(), 0);
         assert_eq!(completion("the E").overlap(), 1);

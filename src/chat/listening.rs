@@ -7,16 +7,11 @@ use milo_media::{FRAME_SAMPLES, Frame};
 use milo_models::{
     engine::{EngineError, Language},
     silero::{VadStream, VoiceActivity},
-    transcriber::Transcriber,
+    transcriber::{Listen, Transcriber, Word},
     whisper,
 };
 use serde::Serialize;
-use tokio::{
-    sync::Semaphore,
-    time::{Instant, sleep},
-};
-
-use super::turn;
+use tokio::time::{Instant, sleep};
 
 const SAMPLES_PER_MS: usize = 16;
 /// The longest piece: one window of the model, and no call waits longer for its turn.
@@ -43,6 +38,20 @@ pub struct Part {
     pub language: Language,
     /// How sure the model is of the words, 0 to 1, if it says so.
     pub confidence: Option<f32>,
+    /// Each word with its times, where they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub words: Option<Vec<SaidWord>>,
+}
+
+/// A word, in milliseconds from the beginning of the recording.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SaidWord {
+    /// The word.
+    pub word: String,
+    /// Where it starts.
+    pub start_ms: u64,
+    /// Where it ends.
+    pub end_ms: u64,
 }
 
 /// What is known after another piece.
@@ -76,7 +85,6 @@ pub struct Transcribed {
 /// A recording being transcribed. Dropping it cancels the rest.
 pub struct Listening {
     transcriber: Arc<dyn Transcriber>,
-    room: Arc<Semaphore>,
     activity: VadStream,
     samples: Vec<i16>,
     /// Before this, the detector has heard all.
@@ -85,35 +93,25 @@ pub struct Listening {
     given: usize,
     /// Utterances that wait.
     pieces: VecDeque<Range<usize>>,
-    language: Option<Language>,
+    asked: Listen,
     parts: Vec<Part>,
 }
 
 impl Listening {
     pub(super) fn new(
-        (transcriber, activity, room): (Arc<dyn Transcriber>, &VoiceActivity, Arc<Semaphore>),
+        (transcriber, activity): (Arc<dyn Transcriber>, &VoiceActivity),
         samples: Vec<i16>,
-        language: Option<Language>,
+        asked: Listen,
     ) -> Self {
-        let activity = activity.stream();
-        Self {
-            transcriber,
-            room,
-            activity,
-            samples,
-            heard: 0,
-            given: 0,
-            pieces: VecDeque::new(),
-            language,
-            parts: Vec::new(),
-        }
+        let activity = activity.stream_of(asked.class);
+        Self { transcriber, activity, samples, heard: 0, given: 0, pieces: VecDeque::new(), asked, parts: Vec::new() }
     }
 
     /// Transcribes the next utterance; `None` when there is none left.
     ///
     /// # Errors
-    /// [`EngineError::Overloaded`] when the first one's turn does not come within ten seconds, or it finds a queue full; after a minute
-    /// when that comes later; nothing follows an error.
+    /// [`EngineError::Overloaded`] when a queue is full: at once for the first one, after a minute for those behind it; nothing follows
+    /// an error.
     pub async fn next(&mut self) -> Option<Result<Progress, EngineError>> {
         if self.pieces.is_empty() {
             match self.utterance().await {
@@ -128,23 +126,14 @@ impl Listening {
         }
         let piece = self.pieces.pop_front()?;
         let until = Instant::now() + PATIENCE;
-        let place = loop {
-            match turn("transcriber", &self.room).await {
-                Ok(place) => break place,
-                // Those before it may have long utterances.
-                Err(_) if self.given > 0 && Instant::now() < until => {}
-                Err(error) => return Some(Err(self.end(error))),
-            }
-        };
         let transcript = loop {
             let samples = self.samples[piece.clone()].to_vec();
-            match self.transcriber.transcribe(samples, self.language).await {
+            match self.transcriber.transcribe(samples, self.asked).await {
                 Ok(transcript) => break transcript,
                 Err(EngineError::Overloaded { .. }) if self.given > 0 && Instant::now() < until => sleep(AGAIN).await,
                 Err(error) => return Some(Err(self.end(error))),
             }
         };
-        drop(place);
         self.given = piece.end;
         let start_ms = (piece.start / SAMPLES_PER_MS) as u64;
         let segments: Vec<_> = transcript
@@ -157,6 +146,14 @@ impl Listening {
                 text: segment.text.trim().into(),
                 language: transcript.language,
                 confidence: transcript.confidence,
+                words: segment.words.as_ref().map(|words| {
+                    let said = |word: &Word| SaidWord {
+                        word: word.word.clone(),
+                        start_ms: start_ms + u64::from(word.start_ms),
+                        end_ms: start_ms + u64::from(word.end_ms),
+                    };
+                    words.iter().map(said).collect()
+                }),
             })
             .collect();
         self.parts.extend(segments.iter().cloned());
@@ -216,7 +213,7 @@ impl Listening {
         let sure: Option<f64> = self.parts.iter().map(weighed).sum();
         Transcribed {
             text: self.parts.iter().map(|part| part.text.as_str()).collect::<Vec<_>>().join(" "),
-            language: if fr > mg { Language::Fr } else { self.language.unwrap_or(Language::Mg) },
+            language: if fr > mg { Language::Fr } else { self.asked.language.unwrap_or(Language::Mg) },
             confidence: sure.map(|sure| if mg + fr == 0 { 0.0 } else { (sure / (mg + fr) as f64) as f32 }),
             duration_ms: (self.samples.len() / SAMPLES_PER_MS) as u64,
             processing_ms: took.as_millis() as u64,

@@ -17,39 +17,33 @@ use std::{sync::Arc, time::Duration};
 
 use milo_models::{
     engine::{EngineError, Language},
+    queue::Class,
     synthesizer::SpeechOptions,
     text::tongue,
-};
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
+    transcriber::Listen,
 };
 
-pub use aloud::Aloud;
+pub use aloud::{Aloud, Say};
 pub use answer::Answer;
 pub use completion::{Asked, Completion};
-pub use listening::{Listening, Part, Progress, Transcribed};
+pub use listening::{Listening, Part, Progress, SaidWord, Transcribed};
 pub use sessions::{Said, Sessions};
-pub use translation::Untranslated;
+pub use translation::{Untranslated, translatable};
 
 use translation::Translations;
 
 use crate::{
     agent::Persona,
     dialplan::{Edition, Editions},
-    engines::{Engines, Mind},
+    engines::Engines,
 };
 
 /// The longest message, in characters.
 pub const LONGEST_MESSAGE: usize = 4_000;
 
-/// Answers, texts said aloud and utterances in the engines' hands at once: calls go before, and find their places in the queues
-/// free.
-const ANSWERS: usize = 4;
-const TEXTS: usize = 2;
-const UTTERANCES: usize = 1;
-/// How long one waits for its turn.
-const TURN: Duration = Duration::from_secs(10);
+/// Why there are no times of words.
+const NO_WORDS: &str = "the transcriber knows the times of segments, not of words: leave the wish for words out, or ask a server \
+                        that knows them ([engines.stt] engine = \"openai\")";
 
 /// A message to be answered.
 #[derive(Clone, Debug, Default)]
@@ -96,17 +90,9 @@ pub struct Chats {
     editions: Editions,
     persona: Arc<str>,
     sessions: Arc<Sessions>,
-    /// Answers leave room for calls.
-    mind: Mind,
-    texts: Arc<Semaphore>,
-    utterances: Arc<Semaphore>,
     translations: Translations,
-}
-
-/// A place among the jobs of one kind, once there is one.
-async fn turn(engine: &'static str, room: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, EngineError> {
-    let waiting = || EngineError::Overloaded { engine, waiting: 0 };
-    timeout(TURN, Arc::clone(room).acquire_owned()).await.map_err(|_| waiting())?.map_err(|_| waiting())
+    /// Whose work the engines have from here: calls go before.
+    class: Class,
 }
 
 impl Chats {
@@ -114,18 +100,24 @@ impl Chats {
     /// `exchanges`.
     pub fn new(engines: Engines, editions: Editions, persona: &str, lifetime: Duration, exchanges: usize) -> Self {
         let sessions = Arc::new(Sessions::new(lifetime, exchanges));
-        let [texts, utterances] = [TEXTS, UTTERANCES].map(|places| Arc::new(Semaphore::new(places)));
-        let mind = engines.mind.by_turns(ANSWERS);
-        Self {
-            engines,
-            editions,
-            persona: persona.into(),
-            sessions,
-            mind,
-            texts,
-            utterances,
-            translations: Translations::new(),
+        let (persona, translations) = (persona.into(), Translations::new());
+        Self { engines, editions, persona, sessions, translations, class: Class::Interactive }
+    }
+
+    /// The same for work that nobody waits for.
+    pub fn of_batches(&self) -> Self {
+        Self { class: Class::Batch, ..self.clone() }
+    }
+
+    /// Refuses the times of words where they are wanted and the transcriber knows none.
+    ///
+    /// # Errors
+    /// [`EngineError::Input`], a sentence.
+    pub fn check_words(&self, wanted: bool) -> Result<(), EngineError> {
+        if wanted && !self.engines.transcriber.knows_words() {
+            return Err(EngineError::Input(NO_WORDS.into()));
         }
+        Ok(())
     }
 
     /// The sessions that are kept.
@@ -167,17 +159,22 @@ impl Chats {
         let mut session = session.lock_owned().await;
         session.language = message.language.or_else(|| tongue(text)).unwrap_or(session.language);
         session.context.set_prompt(&persona.prompt);
-        Ok(Answer::begin(self.mind.clone(), session, persona, text).await?)
+        Ok(Answer::begin((self.engines.mind.clone(), self.class), session, persona, text).await?)
     }
 
     /// Begins to transcribe 16 kHz samples; without a language the model tells it.
-    pub fn listen(&self, samples: Vec<i16>, language: Option<Language>) -> Listening {
-        let room = Arc::clone(&self.utterances);
-        Listening::new((Arc::clone(&self.engines.transcriber), &self.engines.activity, room), samples, language)
+    ///
+    /// # Errors
+    /// As [`Chats::check_words`].
+    pub fn listen(&self, samples: Vec<i16>, language: Option<Language>, words: bool) -> Result<Listening, EngineError> {
+        self.check_words(words)?;
+        let asked = Listen { language, words, class: self.class };
+        Ok(Listening::new((Arc::clone(&self.engines.transcriber), &self.engines.activity), samples, asked))
     }
 
     /// Begins to say a text, clause by clause.
     pub fn aloud(&self, text: &str, language: Language, options: SpeechOptions) -> Aloud {
-        Aloud::new((Arc::clone(&self.engines.voice), Arc::clone(&self.texts)), text, language, options)
+        let options = SpeechOptions { class: self.class, ..options };
+        Aloud::new(Arc::clone(&self.engines.voice), text, language, options)
     }
 }

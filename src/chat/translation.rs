@@ -70,26 +70,33 @@ impl From<Unanswered> for Untranslated {
     }
 }
 
+/// Whether there is something to translate: else a sentence that says why not.
+pub fn translatable(text: &str, source: Language, target: Language) -> Result<(), String> {
+    if !text.chars().any(char::is_alphanumeric) {
+        return Err("the text is empty: there is nothing to translate".into());
+    }
+    let length = text.chars().count();
+    if length > LONGEST {
+        return Err(format!("the text has {length} characters; {LONGEST} are the most"));
+    }
+    if source == target {
+        return Err(format!("source and target are both {source}: they must differ"));
+    }
+    Ok(())
+}
+
 impl Chats {
     /// Translates a text.
     pub async fn translate(&self, text: &str, source: Language, target: Language) -> Result<String, Untranslated> {
-        let (text, length) = (text.trim(), text.chars().count());
-        if !text.chars().any(char::is_alphanumeric) {
-            return Err(Untranslated::Wrong("the text is empty: there is nothing to translate".into()));
-        }
-        if length > LONGEST {
-            return Err(Untranslated::Wrong(format!("the text has {length} characters; {LONGEST} are the most")));
-        }
-        if source == target {
-            return Err(Untranslated::Wrong(format!("source and target are both {source}: they must differ")));
-        }
+        translatable(text, source, target).map_err(Untranslated::Wrong)?;
+        let text = text.trim();
         let key = (source, target, text.to_owned());
         if let Some(known) = self.translations.known.get(&key) {
             return Ok(known);
         }
         let is_small = self.engines.models().iter().any(|model| model.job == "llm" && model.demonstration);
         let can = |mode: Mode| mode == Mode::Cloud || !is_small;
-        if !can(self.mind.mode()) {
+        if !can(self.engines.mind.mode()) {
             return Err(Untranslated::Nobody);
         }
         let (from, into) = (name(source), name(target));
@@ -98,8 +105,8 @@ impl Chats {
              Reply with its translation alone: no remarks, no quotes around it."
         );
         let messages = vec![ChatMessage::new(Role::System, order), ChatMessage::new(Role::User, text)];
-        let request = ChatRequest { messages, max_tokens: MOST_TOKENS, temperature: 0.0, seed: 0 };
-        let mut words = Words::new(self.mind.reply(request, self.mind.mode()).await?, None);
+        let request = ChatRequest { messages, max_tokens: MOST_TOKENS, temperature: 0.0, seed: 0, class: self.class };
+        let mut words = Words::new(self.engines.mind.reply(request, self.engines.mind.mode()).await?, None);
         let mut translation = String::new();
         while let Some(piece) = words.next().await {
             // The server gave up, and the small model took over.

@@ -138,6 +138,8 @@ pub struct Llm {
     pub token_timeout_s: f64,
     /// Replies of the server under way at once; beyond them the local model answers.
     pub parallel: usize,
+    /// Whether a server that speaks OpenAI's protocol is asked how many tokens a reply took (`stream_options`).
+    pub count_tokens: bool,
     /// A GGUF file with its own chat template.
     pub path: Option<PathBuf>,
     /// Threads a decode may use; 0 takes half of the machine's cores, at least one, and one for the shipped model.
@@ -146,7 +148,8 @@ pub struct Llm {
     pub context_tokens: u32,
     /// Conversations that generate in the same decode.
     pub sequences: u32,
-    /// Replies that may wait for a free sequence; the next caller hears an apology at once.
+    /// Replies of calls that may wait for a free sequence, of requests as many, and of batches; the next caller hears an apology at
+    /// once, the next request 503.
     pub queue: usize,
     /// Layers kept on the GPU; 0 keeps all on the CPU.
     pub gpu_layers: u32,
@@ -162,6 +165,7 @@ impl Default for Llm {
             first_token_timeout_s: 2.0,
             token_timeout_s: 4.0,
             parallel: 256,
+            count_tokens: true,
             path: None,
             threads: 0,
             context_tokens: 4_096,

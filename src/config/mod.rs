@@ -11,6 +11,7 @@
 
 mod account;
 mod address;
+mod batch;
 mod chat;
 mod clean;
 mod conversation;
@@ -41,6 +42,7 @@ use serde::{Deserialize, Serialize};
 
 pub use account::AccountLimits;
 pub use address::{Addresses, PortRange};
+pub use batch::Batch;
 pub use chat::Chat;
 pub use clean::Clean;
 pub use conversation::Conversation;
@@ -99,6 +101,8 @@ pub struct Config {
     pub conversation: Conversation,
     /// `[chat]`
     pub chat: Chat,
+    /// `[batch]`
+    pub batch: Batch,
     /// `[log]`
     pub log: Log,
     /// `[drain]`
@@ -152,6 +156,7 @@ impl Config {
         self.limits.check(faults);
         self.rate_limits.check(faults);
         self.chat.check(faults);
+        self.batch.check(faults);
         self.conversation.check(faults);
         self.log.check(faults);
         self.drain.check(faults);

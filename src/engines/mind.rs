@@ -10,18 +10,15 @@ use std::sync::Arc;
 
 use milo_models::{
     engine::{EngineError, RemoteFault},
-    language_model::{ChatRequest, LanguageModel, Reply, Token},
+    language_model::{ChatRequest, LanguageModel, Reply, Token, Usage},
+    queue::Waiting,
 };
 use serde::Serialize;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Duration, timeout},
+
+use super::{
+    line::{Line, Place},
+    told::Told,
 };
-
-use super::told::Told;
-
-/// How long one waits for its turn, where there are turns.
-const TURN: Duration = Duration::from_secs(10);
 
 /// Where a reply is made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -48,28 +45,20 @@ impl Mode {
 #[derive(Clone)]
 pub struct Mind {
     local: Arc<dyn LanguageModel>,
-    /// The server, and how much it is asked at once.
-    cloud: Option<(Arc<dyn LanguageModel>, usize)>,
-    /// Those who must leave room for calls wait for a place of these: with the local model, with the server.
-    turns: Option<[Arc<Semaphore>; 2]>,
+    /// The server, and the line of those who leave room to calls there.
+    cloud: Option<(Arc<dyn LanguageModel>, Arc<Line>)>,
     told: Told,
 }
 
 impl Mind {
+    /// `cloud` is a server, and how much it is asked at once.
     pub(super) fn new(
         local: Arc<dyn LanguageModel>,
         cloud: Option<(Arc<dyn LanguageModel>, usize)>,
         told: Told,
     ) -> Self {
-        Self { local, cloud, turns: None, told }
-    }
-
-    /// The same for those who must leave room: so many of them at once have the local model, and three quarters of its places the
-    /// server.
-    pub fn by_turns(&self, local: usize) -> Self {
-        let cloud = self.cloud.as_ref().map_or(0, |(_, parallel)| (parallel * 3 / 4).max(1));
-        let turns = [local, cloud].map(|places| Arc::new(Semaphore::new(places)));
-        Self { turns: Some(turns), ..self.clone() }
+        let cloud = cloud.map(|(server, parallel)| (server, Line::of("language model", parallel)));
+        Self { local, cloud, told }
     }
 
     /// Who is asked first.
@@ -77,58 +66,42 @@ impl Mind {
         if self.cloud.is_some() { Mode::Cloud } else { Mode::Local }
     }
 
-    /// Begins a reply; `first` is whom it is asked of first, [`Mind::mode`] where nothing speaks against it.
+    /// Begins a reply; `first` is whom it is asked of first, [`Mind::mode`] where nothing speaks against it. Waits for a place at the
+    /// server, where those are taken; a call does not.
     ///
     /// # Errors
     /// [`EngineError::Overloaded`] when nobody has a place for it; [`EngineError::Input`] when there is nothing to answer.
     pub async fn reply(&self, request: ChatRequest, first: Mode) -> Result<Saying, EngineError> {
-        if let (Some((cloud, _)), Mode::Cloud) = (&self.cloud, first) {
-            let place = self.place(Mode::Cloud).await?;
+        if let (Some((cloud, line)), Mode::Cloud) = (&self.cloud, first) {
+            let place = line.join(request.class)?.await;
             match cloud.reply(request.clone()) {
-                Ok(reply) => {
-                    let spare = Some(request);
-                    return Ok(Saying {
-                        mind: self.clone(),
-                        spare,
-                        is_late: false,
-                        is_strict: false,
-                        mode: Mode::Cloud,
-                        reply,
-                        _place: place,
-                    });
-                }
+                Ok(reply) => return Ok(self.saying(Mode::Cloud, reply, Some(request), place)),
                 Err(error @ EngineError::Input(_)) => return Err(error),
                 Err(error) => self.told.fell_back(&error),
             }
         }
-        let (place, reply) = self.by_local(request).await?;
-        let mode = Mode::Local;
-        Ok(Saying { mind: self.clone(), spare: None, is_late: false, is_strict: false, mode, reply, _place: place })
+        let reply = self.by_local(request)?;
+        Ok(self.saying(Mode::Local, reply, None, None))
     }
 
-    async fn by_local(&self, request: ChatRequest) -> Result<(Option<OwnedSemaphorePermit>, Reply), EngineError> {
-        let place = self.place(Mode::Local).await?;
+    fn saying(&self, mode: Mode, reply: Reply, spare: Option<ChatRequest>, place: Option<Place>) -> Saying {
+        Saying { mind: self.clone(), spare, is_strict: false, mode, reply, place }
+    }
+
+    fn by_local(&self, request: ChatRequest) -> Result<Reply, EngineError> {
         let reply = self.local.reply(request)?;
         self.told.metrics().reply(Mode::Local);
-        Ok((place, reply))
-    }
-
-    async fn place(&self, mode: Mode) -> Result<Option<OwnedSemaphorePermit>, EngineError> {
-        let Some([local, cloud]) = &self.turns else { return Ok(None) };
-        let room = if mode == Mode::Local { local } else { cloud };
-        let waiting = || EngineError::Overloaded { engine: "language model", waiting: 0 };
-        let place = timeout(TURN, Arc::clone(room).acquire_owned()).await.map_err(|_| waiting())?;
-        place.map(Some).map_err(|_| waiting())
+        Ok(reply)
     }
 
     /// Requests that wait for the local model.
-    pub fn waiting(&self) -> usize {
+    pub fn waiting(&self) -> Waiting {
         self.local.waiting()
     }
 
-    /// Requests that the server has.
-    pub fn asked(&self) -> usize {
-        self.cloud.as_ref().map_or(0, |(cloud, _)| cloud.waiting())
+    /// Requests that wait for a place at the server.
+    pub fn waiting_for_server(&self) -> Waiting {
+        self.cloud.as_ref().map_or(Waiting::default(), |(_, line)| line.waiting())
     }
 
     /// Whether the local model's thread has ended although it should run.
@@ -146,13 +119,12 @@ pub struct Saying {
     mind: Mind,
     /// What the local model is asked if no word comes.
     spare: Option<ChatRequest>,
-    /// The server gave up, and the local model has no place yet.
-    is_late: bool,
     /// A request that the server finds unfit is the asker's to mend, not the local model's to answer.
     is_strict: bool,
     mode: Mode,
     reply: Reply,
-    _place: Option<OwnedSemaphorePermit>,
+    /// At the server.
+    place: Option<Place>,
 }
 
 impl Saying {
@@ -164,6 +136,11 @@ impl Saying {
     /// Whether the reply ended at its longest rather than by itself; known at its end.
     pub fn is_cut(&self) -> bool {
         self.reply.is_cut()
+    }
+
+    /// How many tokens the reply has taken, as far as it is known; see [`Reply::usage`].
+    pub fn usage(&self) -> Option<Usage> {
+        self.reply.usage()
     }
 
     /// From now on a request that the server finds unfit ([`RemoteFault::Unfit`]) is an error, with the server's words, in place of
@@ -178,52 +155,46 @@ impl Saying {
     /// # Errors
     /// As [`Reply::next`]; [`EngineError::Overloaded`] when the local model has no place either. Nothing follows.
     pub async fn next(&mut self) -> Option<Result<Token, EngineError>> {
-        if !self.is_late {
-            match self.reply.next().await {
-                Some(Ok(token)) => {
-                    if self.spare.take().is_some() {
-                        self.mind.told.metrics().reply(Mode::Cloud);
-                        self.mind.told.answered();
-                    }
-                    return Some(Ok(token));
+        match self.reply.next().await {
+            Some(Ok(token)) => {
+                if self.spare.take().is_some() {
+                    self.mind.told.metrics().reply(Mode::Cloud);
+                    self.mind.told.answered();
                 }
-                Some(Err(error)) if self.spare.is_some() && self.is_strict && is_unfit(&error) => {
-                    self.spare = None;
-                    self.mind.told.unfit(&error);
-                    return Some(Err(error));
-                }
-                Some(Err(error)) if self.spare.is_some() => {
-                    self.mind.told.fell_back(&error);
-                    self.is_late = true;
-                }
-                Some(Err(error)) => {
+                Some(Ok(token))
+            }
+            Some(Err(error)) if self.is_strict && is_unfit(&error) && self.spare.is_some() => {
+                self.spare = None;
+                self.mind.told.unfit(&error);
+                Some(Err(error))
+            }
+            Some(Err(error)) => {
+                let Some(request) = self.spare.take() else {
                     if self.mode == Mode::Cloud {
                         self.mind.told.failed(&error);
                     }
                     return Some(Err(error));
+                };
+                self.mind.told.fell_back(&error);
+                (self.mode, self.place) = (Mode::Local, None);
+                match self.mind.by_local(request) {
+                    Ok(reply) => {
+                        self.reply = reply;
+                        self.reply.next().await
+                    }
+                    Err(error) => Some(Err(error)),
                 }
-                None => return None,
             }
-        }
-        let place = match self.mind.place(Mode::Local).await {
-            Ok(place) => place,
-            Err(error) => return self.fail(error),
-        };
-        self.is_late = false;
-        self.mode = Mode::Local;
-        let request = self.spare.take()?;
-        match self.mind.local.reply(request) {
-            Ok(reply) => {
-                self.mind.told.metrics().reply(Mode::Local);
-                (self.reply, self._place) = (reply, place);
-                self.reply.next().await
-            }
-            Err(error) => self.fail(error),
+            None => None,
         }
     }
+}
 
-    fn fail(&mut self, error: EngineError) -> Option<Result<Token, EngineError>> {
-        (self.spare, self.is_late, self.mode) = (None, false, Mode::Local);
-        Some(Err(error))
+impl Drop for Saying {
+    /// However it ended, what it took was taken.
+    fn drop(&mut self) {
+        if let Some(usage) = self.usage() {
+            self.mind.told.metrics().tokens(self.mode, usage);
+        }
     }
 }

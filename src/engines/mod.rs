@@ -1,6 +1,7 @@
 //! The engines of the process, loaded once from the configuration: each is a thread, or a server that is asked; the handles are
 //! shared by every call.
 
+mod line;
 mod mind;
 mod servers;
 mod spare;
@@ -13,6 +14,7 @@ use milo_models::{
     espeak::Espeak,
     llama::{Llama, LlamaOptions},
     onnx::OrtRuntime,
+    queue::Waiting,
     silero::VoiceActivity,
     synthesizer::Synthesizer,
     transcriber::Transcriber,
@@ -25,6 +27,7 @@ pub use servers::Server;
 pub use told::REASONS;
 
 use crate::{config::Config, error::Error, metrics::Metrics};
+use line::Line;
 use servers::Servers;
 use spare::{Hearing, Speaking};
 use told::Told;
@@ -42,6 +45,8 @@ pub struct Engines {
     pub voice: Arc<dyn Synthesizer>,
     names: Vec<Model>,
     servers: Vec<Server>,
+    /// Where others than calls wait for a place at a server: by its engine's name.
+    lines: Vec<(&'static str, Arc<Line>)>,
     /// What a person should know who looks after Milo, a sentence each.
     notes: Vec<String>,
     /// What becomes of the servers.
@@ -96,12 +101,19 @@ impl Engines {
         notes.iter().for_each(|note| tracing::info!("{note}"));
         let told = ["stt", "llm", "tts"].map(|job| Told::new(job, Arc::clone(&metrics)));
 
-        let transcriber = hearing(cloud_ears, Arc::new(listen(config, &ort, &shipped)?), &told[0]);
+        let ears = cloud_ears.map(|ears| (ears, Line::of("transcriber", settings.stt.parallel)));
+        let cloud_voice = cloud_voice.map(|voice| (voice, Line::of("voice", settings.tts.parallel)));
+        let lines = [
+            ("stt_cloud", ears.as_ref().map(|(_, line)| line)),
+            ("tts_cloud", cloud_voice.as_ref().map(|(_, line)| line)),
+        ];
+        let lines = lines.into_iter().filter_map(|(name, line)| Some((name, Arc::clone(line?)))).collect();
+        let transcriber = hearing(ears, Arc::new(listen(config, &ort, &shipped)?), &told[0]);
         let local = Llama::load(settings.llm.path.as_ref().unwrap_or(&shipped.llama), options)?;
         let mind = Mind::new(Arc::new(local), cloud_mind, told[1].clone());
         let local = Espeak::load(settings.tts.path.as_ref().unwrap_or(&shipped.espeak))?;
         let voice = speaking(cloud_voice, settings.tts.voice.as_deref(), Arc::new(local), &told[2]);
-        Ok(Self { activity, transcriber, mind, voice, names, servers: asked, notes, told: told.into() })
+        Ok(Self { activity, transcriber, mind, voice, names, servers: asked, lines, notes, told: told.into() })
     }
 
     /// The servers that are asked.
@@ -125,15 +137,17 @@ impl Engines {
         self.names.clone()
     }
 
-    /// How many jobs wait for each engine.
-    pub fn queues(&self) -> Vec<(&'static str, usize)> {
-        vec![
+    /// How many jobs of each class wait for each engine, or for a place at the server that is asked in its stead (`…_cloud`).
+    pub fn queues(&self) -> Vec<(&'static str, Waiting)> {
+        let mut queues = vec![
             ("vad", self.activity.waiting()),
             ("stt", self.transcriber.waiting()),
             ("llm", self.mind.waiting()),
-            ("llm_cloud", self.mind.asked()),
+            ("llm_cloud", self.mind.waiting_for_server()),
             ("tts", self.voice.waiting()),
-        ]
+        ];
+        queues.extend(self.lines.iter().map(|(engine, line)| (*engine, line.waiting())));
+        queues
     }
 
     /// The engines whose thread has ended although it should run.
@@ -170,22 +184,29 @@ fn listen(config: &Config, ort: &OrtRuntime, shipped: &DemoFiles) -> Result<Whis
 }
 
 /// The local transcriber, or a server with the local one behind it.
-fn hearing(cloud: Option<Arc<dyn Transcriber>>, local: Arc<dyn Transcriber>, told: &Told) -> Arc<dyn Transcriber> {
+fn hearing(
+    cloud: Option<(Arc<dyn Transcriber>, Arc<Line>)>,
+    local: Arc<dyn Transcriber>,
+    told: &Told,
+) -> Arc<dyn Transcriber> {
     match cloud {
-        Some(cloud) => Arc::new(Hearing { cloud, local, told: told.clone() }),
+        Some((cloud, line)) => Arc::new(Hearing { cloud, line, local, told: told.clone() }),
         None => local,
     }
 }
 
 /// The local voice, or a server with the local one behind it.
 fn speaking(
-    cloud: Option<Arc<dyn Synthesizer>>,
+    cloud: Option<(Arc<dyn Synthesizer>, Arc<Line>)>,
     named: Option<&str>,
     local: Arc<dyn Synthesizer>,
     told: &Told,
 ) -> Arc<dyn Synthesizer> {
     match cloud {
-        Some(cloud) => Arc::new(Speaking { cloud, named: named.unwrap_or_default().into(), local, told: told.clone() }),
+        Some((cloud, line)) => {
+            let named = named.unwrap_or_default().into();
+            Arc::new(Speaking { cloud, line, named, local, told: told.clone() })
+        }
         None => local,
     }
 }

@@ -75,7 +75,7 @@ impl Servers {
         }
         let Some(options) = self.options(engines, &wanted)? else { return Ok(None) };
         Ok(Some(match llm.engine {
-            LlmEngine::Openai => Arc::new(openai::Chat::new(&options)?),
+            LlmEngine::Openai => Arc::new(openai::Chat::new(&options, llm.count_tokens)?),
             LlmEngine::Anthropic | LlmEngine::Local => Arc::new(Anthropic::new(&options)?),
         }))
     }

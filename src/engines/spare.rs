@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use milo_models::{
     engine::{EngineError, Language},
+    queue::{Class, Waiting},
     synthesizer::{Speech, SpeechOptions, Synthesizer},
-    transcriber::{Transcriber, Transcribing},
+    transcriber::{Listen, Transcriber, Transcribing},
 };
 use tokio::{select, sync::mpsc};
 
-use super::told::Told;
+use super::{line::Line, mind::Mode, told::Told};
 
 /// Pieces of sound that may wait for their listener.
 const ROOM: usize = 16;
@@ -18,18 +19,27 @@ const ROOM: usize = 16;
 #[derive(Clone)]
 pub(super) struct Hearing {
     pub(super) cloud: Arc<dyn Transcriber>,
+    pub(super) line: Arc<Line>,
     pub(super) local: Arc<dyn Transcriber>,
     pub(super) told: Told,
 }
 
 impl Transcriber for Hearing {
-    fn transcribe(&self, samples: Vec<i16>, language: Option<Language>) -> Transcribing {
+    fn transcribe(&self, samples: Vec<i16>, asked: Listen) -> Transcribing {
         let this = self.clone();
+        let turn = self.line.join(asked.class);
         Box::pin(async move {
-            match this.cloud.transcribe(samples.clone(), language).await {
+            let place = turn?.await;
+            let heard = this.cloud.transcribe(samples.clone(), asked).await;
+            drop(place);
+            match heard {
                 Err(error) if !matches!(error, EngineError::Input(_)) => {
                     this.told.fell_back(&error);
-                    this.local.transcribe(samples, language).await
+                    // It would hear the words, and not when they were said.
+                    if asked.words && !this.local.knows_words() {
+                        return Err(error);
+                    }
+                    this.local.transcribe(samples, asked).await
                 }
                 Ok(heard) => {
                     this.told.answered();
@@ -40,7 +50,11 @@ impl Transcriber for Hearing {
         })
     }
 
-    fn waiting(&self) -> usize {
+    fn knows_words(&self) -> bool {
+        self.cloud.knows_words() || self.local.knows_words()
+    }
+
+    fn waiting(&self) -> Waiting {
         self.local.waiting()
     }
 
@@ -53,6 +67,7 @@ impl Transcriber for Hearing {
 #[derive(Clone)]
 pub(super) struct Speaking {
     pub(super) cloud: Arc<dyn Synthesizer>,
+    pub(super) line: Arc<Line>,
     /// The server's voice, as the configuration names it; the local one does not know that name.
     pub(super) named: Arc<str>,
     pub(super) local: Arc<dyn Synthesizer>,
@@ -68,27 +83,36 @@ struct Clause {
 
 impl Synthesizer for Speaking {
     fn speak(&self, text: &str, language: Language, options: SpeechOptions) -> Result<Speech, EngineError> {
-        let asked = match self.cloud.speak(text, language, options.clone()) {
-            Ok(asked) => asked,
-            Err(error @ EngineError::Input(_)) => return Err(error),
-            Err(error) => {
-                self.told.fell_back(&error);
-                return self.by_local(text, language, options);
-            }
+        let clause = Clause { text: text.into(), language, options };
+        // A call is told at once whether there is a place.
+        let asked = match clause.options.class {
+            Class::Call => Some(self.ask(&clause)?),
+            _ => None,
         };
+        let turn = self.line.join(clause.options.class)?;
         let (pieces, speech) = mpsc::channel(ROOM);
-        let (this, clause) = (self.clone(), Clause { text: text.into(), language, options });
+        let this = self.clone();
         tokio::spawn(async move {
+            let say = async {
+                let _place = turn.await;
+                match asked.map_or_else(|| this.ask(&clause), Ok) {
+                    Ok((speech, Mode::Cloud)) => this.pass_on(speech, clause, &pieces).await,
+                    Ok((speech, Mode::Local)) => all(speech, &pieces).await,
+                    Err(error) => {
+                        pieces.send(Err(error)).await.ok();
+                    }
+                }
+            };
             select! {
                 biased;
                 () = pieces.closed() => {}
-                () = this.pass_on(asked, clause, &pieces) => {}
+                () = say => {}
             }
         });
         Ok(Speech::new(speech))
     }
 
-    fn waiting(&self) -> usize {
+    fn waiting(&self) -> Waiting {
         self.local.waiting()
     }
 
@@ -98,9 +122,22 @@ impl Synthesizer for Speaking {
 }
 
 impl Speaking {
-    fn by_local(&self, text: &str, language: Language, options: SpeechOptions) -> Result<Speech, EngineError> {
+    /// The server's speech, or the local voice's where the server has no place.
+    fn ask(&self, clause: &Clause) -> Result<(Speech, Mode), EngineError> {
+        match self.cloud.speak(&clause.text, clause.language, clause.options.clone()) {
+            Ok(speech) => Ok((speech, Mode::Cloud)),
+            Err(error @ EngineError::Input(_)) => Err(error),
+            Err(error) => {
+                self.told.fell_back(&error);
+                Ok((self.by_local(clause)?, Mode::Local))
+            }
+        }
+    }
+
+    fn by_local(&self, clause: &Clause) -> Result<Speech, EngineError> {
+        let options = clause.options.clone();
         let variant = options.variant.filter(|variant| **variant != *self.named);
-        self.local.speak(text, language, SpeechOptions { variant, ..options })
+        self.local.speak(&clause.text, clause.language, SpeechOptions { variant, ..options })
     }
 
     async fn pass_on(&self, mut speech: Speech, clause: Clause, to: &mpsc::Sender<Result<Vec<i16>, EngineError>>) {
@@ -116,13 +153,8 @@ impl Speaking {
                 }
                 Err(error) if !is_heard => {
                     self.told.fell_back(&error);
-                    let Clause { text, language, options } = clause;
-                    return match self.by_local(&text, language, options) {
-                        Ok(mut speech) => {
-                            while let Some(piece) = speech.next().await {
-                                to.send(piece).await.ok();
-                            }
-                        }
+                    return match self.by_local(&clause) {
+                        Ok(speech) => all(speech, to).await,
                         Err(error) => {
                             to.send(Err(error)).await.ok();
                         }
@@ -135,5 +167,11 @@ impl Speaking {
                 }
             }
         }
+    }
+}
+
+async fn all(mut speech: Speech, to: &mpsc::Sender<Result<Vec<i16>, EngineError>>) {
+    while let Some(piece) = speech.next().await {
+        to.send(piece).await.ok();
     }
 }

@@ -1,5 +1,7 @@
 //! How Milo is: `/healthz` (it runs), `/readyz` (it can take a call), `/api/v1/health` (everything, for people and programs).
 
+use std::collections::BTreeMap;
+
 use axum::{
     Json, Router,
     extract::State,
@@ -7,6 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use milo_models::queue::{Class, Waiting};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -32,8 +35,8 @@ pub struct HealthReport {
     pub vram: Option<Vram>,
     /// The servers that are asked in place of some.
     pub servers: Vec<Server>,
-    /// Engines by their short names (`vad`, `stt`, `llm`, `tts`), and how many jobs wait for each.
-    pub queues: Vec<(&'static str, usize)>,
+    /// Engines by their short names (`vad`, `stt`, `llm`, `tts`), and how many jobs of each class wait for each.
+    pub queues: Vec<(&'static str, Waiting)>,
     /// Calls that are up.
     pub live_calls: usize,
     /// Ports of `[media] rtp_ports` that calls hold.
@@ -167,7 +170,8 @@ fn report(state: &AppState, is_insider: bool) -> Value {
             "rows_waiting": log.waiting,
             "rows_lost": log.lost_calls + log.lost_turns + log.lost_events,
         },
-        "queues": health.queues.iter().copied().collect::<std::collections::BTreeMap<_, _>>(),
+        "queues": health.queues.iter().map(|(engine, waiting)| (*engine, waiting.iter().sum())).collect::<BTreeMap<_, usize>>(),
+        "queues_by_class": health.queues.iter().map(|(engine, waiting)| (*engine, by_class(*waiting))).collect::<BTreeMap<_, _>>(),
         "live_calls": health.live_calls,
         "call_limit": health.call_limit,
         "ready": health.unready.is_none(),
@@ -179,4 +183,8 @@ fn report(state: &AppState, is_insider: bool) -> Value {
         "notes": health.notes,
         "unready": health.unready,
     })
+}
+
+fn by_class(waiting: Waiting) -> BTreeMap<&'static str, usize> {
+    Class::ALL.map(Class::name).into_iter().zip(waiting).collect()
 }

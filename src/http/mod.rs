@@ -18,6 +18,7 @@
 //!                                          /api/v1/queues    queues.rs        │
 //!                                          /api/v1/trunks    trunks.rs        │
 //!                                          /api/v1/chat, tts, stt, translate  │  chat.rs, tts.rs, stt.rs, …
+//!                                          /api/v1/batch…    batch.rs         │
 //!                                          /v1/…             openai/         ─┘
 //! ```
 //! Whatever goes wrong is a problem body (RFC 9457) whose `detail` is a sentence.
@@ -25,6 +26,7 @@
 mod around;
 mod audit;
 mod bans;
+mod batch;
 mod calls;
 mod chat;
 mod configuration;
@@ -79,6 +81,7 @@ pub use serve::{bind, certificate, serve};
 
 use crate::{
     accounts::Accounts,
+    batch::Batches,
     call::{CallsOut, Live, SipSeen, recordings_folder},
     chat::Chats,
     config::Config,
@@ -165,16 +168,17 @@ impl fmt::Debug for AppState {
     }
 }
 
-/// Everything that answers over HTTP; `chats` answers by text, where there are engines.
-pub fn router(state: AppState, chats: Option<Chats>) -> Router {
-    let text = chats.map(|chats| {
+/// Everything that answers over HTTP; `chats` answer by text, and batches are done by them, where there are engines.
+pub fn router(state: AppState, chats: Option<(Chats, Batches)>) -> Router {
+    let text = chats.map(|(chats, batches)| {
         let routes = Router::new()
             .merge(chat::routes())
             .merge(tts::routes())
             .merge(stt::routes())
             .merge(translate::routes())
+            .merge(batch::routes())
             .merge(openai::routes());
-        routes.with_state(text::Text { app: state.clone(), chats })
+        routes.with_state(text::Text { app: state.clone(), chats, batches })
     });
     Router::new()
         .merge(page::routes())

@@ -55,6 +55,8 @@ struct Recording {
     language: Option<Language>,
     #[serde(default)]
     stream: bool,
+    #[serde(default)]
+    words: bool,
     /// What the file is, as the Python system wanted to be told. Its first bytes say so.
     #[serde(rename = "format")]
     _format: Option<String>,
@@ -67,6 +69,7 @@ struct Wanted {
     file: NamedTempFile,
     language: Option<Language>,
     is_streamed: bool,
+    words: bool,
 }
 
 pub(super) fn routes() -> Router<Text> {
@@ -89,7 +92,7 @@ async fn stt(
     };
     let began = Instant::now();
     let (samples, place) = decoded(wanted.file).await?;
-    let listening = text.chats.listen(samples, wanted.language);
+    let listening = text.chats.listen(samples, wanted.language, wanted.words)?;
     if wanted.is_streamed || accepts_events {
         return Ok(events(listening, place, began));
     }
@@ -116,11 +119,11 @@ fn events(listening: Listening, place: OwnedSemaphorePermit, began: Instant) -> 
     ([(header::CACHE_CONTROL, "no-store")], Sse::new(all).keep_alive(KeepAlive::default())).into_response()
 }
 
-async fn in_json(request: Request) -> Result<Wanted, Problem> {
-    let too_large =
-        || Problem::too_large(format!("a JSON body may have {} MB; send larger ones as multipart", LARGEST.0 >> 20));
+/// A JSON body of so many bytes at most; `instead` says what to do with a larger one.
+pub(super) async fn json_within(request: Request, most: usize, instead: &str) -> Result<Bytes, Problem> {
+    let too_large = || Problem::too_large(format!("a JSON body may have {} MB here: {instead}", most >> 20));
     let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    if length.is_some_and(|length: usize| length > LARGEST.0) {
+    if length.is_some_and(|length: usize| length > most) {
         return Err(too_large());
     }
     let is_json = request.headers().get(header::CONTENT_TYPE).is_some_and(|kind| {
@@ -129,10 +132,14 @@ async fn in_json(request: Request) -> Result<Wanted, Problem> {
     if !is_json {
         return Err(Problem::of_status(
             axum::http::StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "send application/json with the sound in base64, or multipart/form-data with a file",
+            "send application/json; a single sound may also come as a file in multipart/form-data",
         ));
     }
-    let body = axum::body::to_bytes(request.into_body(), LARGEST.0).await.map_err(|_| too_large())?;
+    axum::body::to_bytes(request.into_body(), most).await.map_err(|_| too_large())
+}
+
+async fn in_json(request: Request) -> Result<Wanted, Problem> {
+    let body = json_within(request, LARGEST.0, "send larger ones as multipart").await?;
     let recording: Recording = serde_json::from_slice(&body)
         .map_err(|wrong| Problem::unprocessable(format!("the body is not right: {wrong}")))?;
     let sound = recording.audio.trim();
@@ -144,13 +151,14 @@ async fn in_json(request: Request) -> Result<Wanted, Problem> {
         file.write_all(&bytes).map(|()| file)
     });
     let file = file.await.map_err(|_| no_room())?.map_err(|_| no_room())?;
-    Ok(Wanted { file, language: recording.language, is_streamed: recording.stream })
+    let Recording { language, stream, words, .. } = recording;
+    Ok(Wanted { file, language, is_streamed: stream, words })
 }
 
-/// Parts: `file` (or `audio`), and perhaps `language` and `stream`. The file goes to disk as it comes.
+/// Parts: `file` (or `audio`), and perhaps `language`, `stream` and `words`. The file goes to disk as it comes.
 async fn uploaded(mut parts: Multipart) -> Result<Wanted, Problem> {
     let broken = |wrong: MultipartError| Problem::of_status(wrong.status(), wrong.body_text());
-    let (mut file, mut language, mut is_streamed) = (None, None, false);
+    let (mut file, mut language, mut is_streamed, mut words) = (None, None, false, false);
     while let Some(part) = parts.next_field().await.map_err(broken)? {
         match part.name().unwrap_or_default() {
             "file" | "audio" => file = Some(kept(part).await?),
@@ -159,11 +167,12 @@ async fn uploaded(mut parts: Multipart) -> Result<Wanted, Problem> {
                 language = Some(text.trim().parse::<Language>()?).filter(|_| !text.trim().is_empty());
             }
             "stream" => is_streamed = part.text().await.map_err(broken)?.trim() == "true",
+            "words" => words = part.text().await.map_err(broken)?.trim() == "true",
             _ => {}
         }
     }
     let file = file.ok_or_else(|| Problem::unprocessable("there is no part named `file`: put the sound into one"))?;
-    Ok(Wanted { file, language, is_streamed })
+    Ok(Wanted { file, language, is_streamed, words })
 }
 
 pub(super) async fn kept(mut part: Field<'_>) -> Result<NamedTempFile, Problem> {

@@ -4,13 +4,17 @@ use axum::extract::{FromRef, rejection::JsonRejection};
 use milo_models::engine::{EngineError, RemoteFault};
 
 use super::{AppState, Problem};
-use crate::chat::{Chats, Unanswered};
+use crate::{
+    batch::Batches,
+    chat::{Chats, Unanswered},
+};
 
-/// The state of `chat`, `tts` and `stt`. Cheap to clone.
+/// The state of `chat`, `tts`, `stt` and `batch`. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Text {
     pub(super) app: AppState,
     pub(super) chats: Chats,
+    pub(super) batches: Batches,
 }
 
 impl FromRef<Text> for AppState {

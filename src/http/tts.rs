@@ -19,7 +19,7 @@ use milo_media::{
     sound_file::{Container, Writer},
     wav,
 };
-use milo_models::{engine::Language, synthesizer::SpeechOptions, text::tongue};
+use milo_models::engine::Language;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -28,34 +28,18 @@ use super::{
     guard::{Converse, May},
     text::Text,
 };
-use crate::chat::Aloud;
-
-/// The longest text, in characters.
-const LONGEST: usize = 10_000;
-/// Words a minute at speed 1.
-const PACE: f32 = 155.0;
-/// How much slower and quicker than that it may be.
-const SPEEDS: std::ops::RangeInclusive<f32> = 0.6..=2.5;
+use crate::chat::{Aloud, Say};
 
 /// Why there is no MP3.
 pub(super) const NO_MP3: &str = "this Milo was built without MP3: ask for ogg or wav";
 
 /// What is to be said.
 #[derive(Debug, Deserialize)]
-pub(super) struct Speech {
-    text: String,
-    language: Option<Language>,
+struct Speech {
+    #[serde(flatten)]
+    say: Say,
     #[serde(default)]
     format: Format,
-    voice: Option<String>,
-    speed: Option<f32>,
-}
-
-impl Speech {
-    /// A text, with a voice's variant and its speed where they are wanted.
-    pub(super) fn new(text: String, voice: Option<String>, speed: Option<f32>) -> Self {
-        Self { text, language: None, format: Format::default(), voice, speed }
-    }
 }
 
 /// How the sound comes.
@@ -105,7 +89,7 @@ async fn tts(
         Format::Ogg => Some(Container::Ogg),
         Format::Json => None,
     };
-    let (mut aloud, language) = begin(&text, &wanted)?;
+    let (mut aloud, language) = text.chats.say(&wanted.say)?;
     let spoken = aloud.words();
     // The first samples say whether the voice takes it: after them there is no other status any more.
     let first = aloud.next().await.transpose()?.unwrap_or_default();
@@ -126,28 +110,6 @@ async fn tts(
         processing_ms: began.elapsed().as_millis() as u64,
     };
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(spoken)).into_response())
-}
-
-pub(super) fn begin(text: &Text, wanted: &Speech) -> Result<(Aloud, Language), Problem> {
-    let length = wanted.text.chars().count();
-    if !wanted.text.chars().any(char::is_alphanumeric) {
-        return Err(Problem::unprocessable("the text is empty: there is nothing to say"));
-    }
-    if length > LONGEST {
-        return Err(Problem::unprocessable(format!("the text has {length} characters; {LONGEST} are the most")));
-    }
-    let speed = wanted.speed.unwrap_or(1.0);
-    if !SPEEDS.contains(&speed) {
-        let (least, most) = (SPEEDS.start(), SPEEDS.end());
-        return Err(Problem::unprocessable(format!("speed = {speed} is not within {least} to {most}")));
-    }
-    let language = wanted.language.or_else(|| tongue(&wanted.text)).unwrap_or(Language::Mg);
-    let options = SpeechOptions {
-        variant: wanted.voice.clone(),
-        speed: (PACE * speed).round() as u16,
-        ..SpeechOptions::default()
-    };
-    Ok((text.chats.aloud(&wanted.text, language, options), language))
 }
 
 /// Where the sending is.

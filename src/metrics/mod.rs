@@ -14,6 +14,7 @@ use std::{sync::Mutex, time::Duration};
 use legs::Legs;
 use lines::Lines;
 use milo_media::{Quality, record::Outcome};
+use milo_models::{language_model::Usage, queue::Class};
 use process::Process;
 use prometheus::{
     Counter, Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
@@ -24,6 +25,7 @@ use trunks::Trunks;
 use web::Web;
 
 use crate::{
+    batch::Kind,
     engines::{Mode, REASONS},
     http::HealthReport,
     store::{HangupBy, LogState, Stages},
@@ -43,6 +45,8 @@ pub struct Metrics {
     turns: IntCounterVec,
     messages: IntCounterVec,
     replies: IntCounterVec,
+    tokens: IntCounterVec,
+    batch_items: IntCounterVec,
     fallbacks: IntCounterVec,
     transfers: IntCounterVec,
     stages: HistogramVec,
@@ -114,6 +118,16 @@ impl Metrics {
                 "Replies that a language model began, by where it is: local, or cloud.",
                 &["mode"],
             ),
+            tokens: counters(
+                "milo_tokens_total",
+                "Tokens of language models, of conversations that they read (prompt) and replies (completion), as far as they are counted.",
+                &["direction", "mode"],
+            ),
+            batch_items: counters(
+                "milo_batch_items_total",
+                "Items of batches that ended, by kind and whether they were done or failed.",
+                &["kind", "result"],
+            ),
             fallbacks: counters(
                 "milo_engine_fallbacks_total",
                 "What the server that was asked (llm, stt, tts) did not do, and mostly the local engine did, by what was wrong with it.",
@@ -160,7 +174,13 @@ impl Metrics {
             web: Web::new(&r),
             queues: add(
                 &r,
-                IntGaugeVec::new(Opts::new("milo_engine_queue_length", "Jobs that wait for an engine."), &["engine"]),
+                IntGaugeVec::new(
+                    Opts::new(
+                        "milo_engine_queue_length",
+                        "Jobs that wait for an engine, or for a place at its server (…_cloud), by class.",
+                    ),
+                    &["engine", "class"],
+                ),
             ),
             models_loaded: gauge("milo_models_loaded", "Models in memory."),
             vram_used: gauge(
@@ -191,6 +211,12 @@ impl Metrics {
         }
         for mode in [Mode::Local, Mode::Cloud] {
             metrics.replies.with_label_values(&[mode.as_str()]);
+            for direction in ["prompt", "completion"] {
+                metrics.tokens.with_label_values(&[direction, mode.as_str()]);
+            }
+        }
+        for (kind, result) in Kind::ALL.into_iter().flat_map(|kind| ["done", "failed"].map(|result| (kind, result))) {
+            metrics.batch_items.with_label_values(&[kind.as_str(), result]);
         }
         for (engine, reason) in
             ["llm", "stt", "tts"].into_iter().flat_map(|engine| REASONS.map(|reason| (engine, reason)))
@@ -253,6 +279,18 @@ impl Metrics {
         self.replies.with_label_values(&[mode.as_str()]).inc();
     }
 
+    /// A reply took so many tokens.
+    pub fn tokens(&self, mode: Mode, usage: Usage) {
+        for (direction, tokens) in [("prompt", usage.prompt_tokens), ("completion", usage.completion_tokens)] {
+            self.tokens.with_label_values(&[direction, mode.as_str()]).inc_by(tokens);
+        }
+    }
+
+    /// An item of a batch is `done`, or `failed`.
+    pub fn batch_item(&self, kind: &str, result: &str) {
+        self.batch_items.with_label_values(&[kind, result]).inc();
+    }
+
     /// A server did not answer for this reason, one of [`REASONS`]: the local engine did.
     pub fn fell_back(&self, engine: &str, reason: &str) {
         self.fallbacks.with_label_values(&[engine, reason]).inc();
@@ -296,7 +334,9 @@ impl Metrics {
     pub fn text(&self, health: &HealthReport, log: &LogState) -> String {
         let _one_at_a_time = self.scrape.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         for (engine, waiting) in &health.queues {
-            self.queues.with_label_values(&[engine]).set(whole(*waiting));
+            for (class, waiting) in Class::ALL.iter().zip(waiting) {
+                self.queues.with_label_values(&[engine, class.name()]).set(whole(*waiting));
+            }
         }
         self.rtp_ports.set(whole(health.rtp_ports));
         self.models_loaded.set(whole(health.models.len()));
@@ -358,7 +398,8 @@ mod tests {
             transactions: 3,
             connections: 2,
         };
-        let mut health = HealthReport { queues: vec![("stt", 4)], rtp_ports: 6, sip, ..HealthReport::default() };
+        let mut health =
+            HealthReport { queues: vec![("stt", [4, 5, 6])], rtp_ports: 6, sip, ..HealthReport::default() };
         health.trunks.push(TrunkReport {
             settings: crate::config::Trunk { name: "carrier".into(), register: true, ..Default::default() },
             state: "registered",
@@ -403,6 +444,8 @@ mod tests {
         metrics.leg(&quality, 0);
         metrics.http_request("none", 404, 0.01);
         metrics.http_request("/api/v1/chat", 200, 0.25);
+        metrics.batch_item("tts", "failed");
+        metrics.tokens(Mode::Cloud, Usage { prompt_tokens: 25, completion_tokens: 15 });
         metrics.recording_began();
         metrics.recording_began();
         metrics.recording_ended(&Outcome { ms: 9_000, gap_ms: 250, fault: Some("no room".into()) });
@@ -443,7 +486,13 @@ mod tests {
             ("milo_legs_one_way_total{kind=\"unheard\"}", 1.0),
             ("milo_legs_one_way_total{kind=\"no packets\"}", 0.0),
             ("milo_http_requests_total{status=\"404\"}", 1.0),
-            ("milo_engine_queue_length{engine=\"stt\"}", 4.0),
+            ("milo_engine_queue_length{class=\"call\",engine=\"stt\"}", 4.0),
+            ("milo_engine_queue_length{class=\"batch\",engine=\"stt\"}", 6.0),
+            ("milo_tokens_total{direction=\"prompt\",mode=\"cloud\"}", 25.0),
+            ("milo_batch_items_total{kind=\"tts\",result=\"failed\"}", 1.0),
+            ("milo_batch_items_total{kind=\"stt\",result=\"done\"}", 0.0),
+            ("milo_tokens_total{direction=\"completion\",mode=\"cloud\"}", 15.0),
+            ("milo_tokens_total{direction=\"prompt\",mode=\"local\"}", 0.0),
             ("milo_models_loaded", 1.0),
             ("milo_gpu_vram_used_bytes", 5e9),
             ("milo_gpu_vram_total_bytes", 8e9),

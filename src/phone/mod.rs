@@ -21,7 +21,10 @@ use milo_media::{
     codec::{PCMA, PCMU},
     wav,
 };
-use milo_models::{transcriber::Transcriber, whisper::Whisper};
+use milo_models::{
+    transcriber::{Listen, Transcriber},
+    whisper::Whisper,
+};
 use milo_signaling::{Caller, Dialog, DialogEvent, Endpoint, EndpointConfig, Progress, Srtp, Transport, Trust, Uri};
 use tokio::{select, time::timeout};
 
@@ -274,7 +277,7 @@ impl Phone {
         }
         if let Some(transcriber) = &self.transcriber {
             for (turn, stretch) in &call.stretches {
-                let transcript = transcriber.transcribe(call.line.sound(*stretch).to_vec(), None).await;
+                let transcript = transcriber.transcribe(call.line.sound(*stretch).to_vec(), Listen::to(None)).await;
                 if let Err(error) = &transcript {
                     tracing::warn!(%error, "what was heard could not be transcribed");
                 }

@@ -13,6 +13,7 @@
 //!         ├─ Keys           one task that follows their table
 //!         ├─ days           one task that notes minutes of calls that are up
 //!         ├─ Texts          one task that keeps those that come, and one each that is sent
+//!         ├─ Batches        one task that does them, one item after the other
 //!         └─ Calls          one task an invitation, or a call that is placed, inside a permit
 //! ```
 
@@ -37,6 +38,7 @@ use tokio::{
 use crate::{
     accounts::{self, Accounts, Book, Ledger},
     agent::SetPhrases,
+    batch::Batches,
     call::{self, CallsOut, House, Placement, Recordings, SipSeen},
     chat::Chats,
     config::Config,
@@ -81,7 +83,7 @@ pub struct Server {
     _asking: JoinSet<()>,
     /// Those that read the accounts and the keys anew, and note minutes; they end with it.
     _following: JoinSet<()>,
-    /// Those that keep and send texts, and forget what is old.
+    /// Those that keep and send texts, do batches, and forget what is old.
     texting: JoinSet<()>,
     traces: Option<Traces>,
     drain: Duration,
@@ -232,6 +234,8 @@ impl Server {
         let lifetime = Duration::from_secs(config.chat.session_ttl_s);
         let (persona, exchanges) = (config.chat.persona.as_str(), config.chat.session_history);
         let chats = Chats::new(house.engines.clone(), editions.clone(), persona, lifetime, exchanges);
+        let batches = Batches::new(config, (store.clone(), node.id()), &chats, Arc::clone(&metrics));
+        texting.spawn(batches.clone().run());
         let keys = Arc::new(Keys::open(&store, config.http.api_key.as_ref()).await?);
         following.spawn(keys::follow(Arc::clone(&keys)));
         let (carrying, calling) = (house.trunks.clone(), Arc::clone(&house.accounts));
@@ -246,10 +250,14 @@ impl Server {
         if let Some(certificate) = certificate.clone() {
             following.spawn(certificate.follow());
         }
-        let serving =
-            tokio::spawn(http::serve(listener, certificate.clone(), http::router(state, Some(chats)), async {
+        let serving = tokio::spawn(http::serve(
+            listener,
+            certificate.clone(),
+            http::router(state, Some((chats, batches))),
+            async {
                 closed.await.ok();
-            }));
+            },
+        ));
         let calls = tokio::spawn(take_calls(Arc::clone(&house), invitations, placements, taking));
         Ok(Self {
             house,

@@ -22,6 +22,7 @@ macro_rules! on {
 
 mod api_keys;
 mod audit;
+mod batches;
 mod call_keys;
 mod call_log;
 mod calls;
@@ -47,6 +48,7 @@ use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 
 pub use api_keys::{ApiKeyRow, KeyChanges};
 pub use audit::{DeedPage, DeedRow, NewDeed};
+pub use batches::{BatchItemRow, BatchPage, BatchRow, NewBatch};
 pub use call_keys::CallKey;
 pub use call_log::CallLog;
 pub use calls::{CallRow, Ending, HangupBy, NewCall, Outcome, Page, RecordingState};

@@ -46,13 +46,17 @@ async fn a_kill_in_mid_call_leaves_a_row_that_the_next_start_closes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_on_postgres() {
-    let url = postgres_cluster::new_database(async |server, statement| {
+    killed_in_mid_call(&[("DATABASE_URL", &postgres().await)]).await;
+}
+
+/// The address of a new, empty database of a real Postgres.
+pub(crate) async fn postgres() -> String {
+    postgres_cluster::new_database(async |server, statement| {
         let made =
             std::process::Command::new("psql").args([server.as_str(), "--quiet", "--command", &statement]).status();
         assert!(made.expect("psql").success(), "{statement}");
     })
-    .await;
-    killed_in_mid_call(&[("DATABASE_URL", &url)]).await;
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -21,14 +21,14 @@ const FAILED: &str = "engines failed again and again";
 
 /// A thread of another process that stands still until this is dropped: an engine that has got stuck. The one that asks for
 /// it must be the one that lets it go, so a thread of its own does both (`ptrace(2)`).
-struct Stuck {
+pub(crate) struct Stuck {
     release: mpsc::SyncSender<()>,
     holder: JoinHandle<()>,
 }
 
 impl Stuck {
     /// Stops the first thread of this name in a running Milo. Nothing, with a word, where the system forbids it.
-    fn engine(milo: &Running, name: &str) -> Option<Self> {
+    pub(crate) fn engine(milo: &Running, name: &str) -> Option<Self> {
         let tasks = format!("/proc/{}/task", milo.pid().expect("it runs"));
         let mut threads: Vec<i32> = fs::read_dir(&tasks)
             .expect("its threads")
@@ -68,7 +68,7 @@ impl Stuck {
     }
 
     /// Lets it go on.
-    fn release(self) {
+    pub(crate) fn release(self) {
         drop(self.release);
         self.holder.join().expect("the holder's thread");
     }

@@ -5,7 +5,7 @@
 use std::{
     io::Write,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
@@ -140,9 +140,15 @@ pub fn send(milo: &Running, (method, path): (&str, &str), headers: &[&str], body
     curl.args(["--silent", "--include", "--max-time", "10", "--request", method, &url]);
     curl.args(headers.iter().flat_map(|header| ["--header", header]));
     if !body.is_null() {
-        curl.args(["--json", &body.to_string()]);
+        // A body may be longer than an argument.
+        curl.args(["--json", "@-"]);
     }
-    let answer = curl.output().expect("curl");
+    let mut curl = curl.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("curl");
+    let mut into = curl.stdin.take().expect("it is piped");
+    // Whoever is refused reads no more.
+    into.write_all(body.to_string().as_bytes()).ok();
+    drop(into);
+    let answer = curl.wait_with_output().expect("curl");
     let text = String::from_utf8_lossy(&answer.stdout).into_owned();
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{method} {path}: {}", answer.status));
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");

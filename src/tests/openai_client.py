@@ -18,13 +18,23 @@ ask = [{"role": "user", "content": question}]
 whole = client.chat.completions.create(model="demo", messages=ask)
 assert whole.object == "chat.completion" and whole.choices[0].finish_reason == "stop", whole
 assert answer in whole.choices[0].message.content, whole
+usage = whole.usage
+assert usage.prompt_tokens > 10 and usage.completion_tokens > 5, usage
+assert usage.total_tokens == usage.prompt_tokens + usage.completion_tokens, usage
+longer = client.chat.completions.create(model="demo", messages=[{"role": "user", "content": question + " " + question}])
+assert longer.usage.prompt_tokens > usage.prompt_tokens, longer.usage
 
 chunks = list(client.chat.completions.create(model="demo", messages=ask, stream=True))
 pieces = [chunk.choices[0].delta.content or "" for chunk in chunks]
 assert len(pieces) > 4 and "".join(pieces).strip() == whole.choices[0].message.content, pieces
 assert chunks[-1].choices[0].finish_reason == "stop" and chunks[0].choices[0].delta.role == "assistant", chunks
+assert all(chunk.usage is None for chunk in chunks), chunks
+counted = {"include_usage": True}
+chunks = list(client.chat.completions.create(model="demo", messages=ask, stream=True, stream_options=counted))
+assert chunks[-1].usage == usage and not chunks[-1].choices and chunks[-2].choices[0].finish_reason == "stop", chunks[-2:]
 
 short = client.chat.completions.create(model="demo", messages=ask, max_completion_tokens=2)
+assert short.usage.completion_tokens == 2, short
 assert short.choices[0].finish_reason == "length" and len(short.choices[0].message.content) < len(answer) + 20, short
 stopped = client.chat.completions.create(model="demo", messages=ask, stop=[answer])
 assert answer not in stopped.choices[0].message.content and stopped.choices[0].finish_reason == "stop", stopped
@@ -62,6 +72,21 @@ refused(
     "srt",
     lambda: client.audio.transcriptions.create(model="whisper-1", file=open(recording, "rb"), response_format="docx"),
 )
+
+refused(
+    openai.UnprocessableEntityError,
+    "times of segments, not of words",
+    lambda: client.audio.transcriptions.create(
+        model="whisper-1",
+        file=open(recording, "rb"),
+        response_format="verbose_json",
+        timestamp_granularities=["word"],
+    ),
+)
+segments = client.audio.transcriptions.create(
+    model="whisper-1", file=open(recording, "rb"), response_format="verbose_json", timestamp_granularities=["segment"]
+)
+assert segments.segments[0].text and segments.words is None, segments
 
 for kind, begins in [("wav", b"RIFF"), ("mp3", b"\xff"), ("opus", b"OggS"), ("pcm", b"")]:
     with client.audio.speech.with_streaming_response.create(

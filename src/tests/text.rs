@@ -102,7 +102,7 @@ async fn many_at_once_are_answered_or_told_to_come_again() {
     let milo = milo("chat-many", &[]).await;
     let url = format!("{}api/v1/chat", milo.http);
     let body = json!({ "message": MG_HOURS.0 }).to_string();
-    let all: Vec<_> = (0..60)
+    let all: Vec<_> = (0..200)
         .map(|_| {
             let mut one = Command::new("curl");
             one.args(["--silent", "--max-time", "60", "--output", "/dev/null", "--write-out", "%{http_code}"]);
@@ -203,6 +203,7 @@ async fn a_text_becomes_sound_and_a_recording_text() {
         (json!({ "audio": STANDARD.encode("no sound at all") }), 422, "no sound file"),
         (json!({ "audio": STANDARD.encode(&fs::read(&question).expect("the recording")[..9_000]) }), 422, "cut short"),
         (json!({ "audio": "" }), 422, "empty"),
+        (json!({ "audio": sound, "words": true }), 422, "times of segments, not of words"),
         (json!({ "sound": "" }), 422, "audio"),
     ] {
         let (given, problem) = post(&milo, "/api/v1/stt", &body);

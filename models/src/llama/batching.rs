@@ -21,8 +21,9 @@ use super::{
     sequences::Sequences,
 };
 use crate::{
-    engine::{EngineError, Jobs},
+    engine::EngineError,
     language_model::{Token, Told},
+    queue::{Class, Jobs},
 };
 
 /// Prompt tokens read in one pass while nobody is being answered.
@@ -40,6 +41,7 @@ struct Running {
     text: Text,
     /// Tokens that it may still generate.
     left: usize,
+    class: Class,
 }
 
 /// What every conversation with one system prompt begins with.
@@ -58,6 +60,8 @@ pub(super) struct Batcher {
     running: Vec<Option<Running>>,
     /// The system prompts, each in a sequence that is kept for good.
     kept: Vec<Kept>,
+    /// Replies that may be under way at once.
+    places: usize,
     context_tokens: usize,
     counters: Arc<Counters>,
     model: Box<LlamaModel>,
@@ -117,6 +121,7 @@ impl Batcher {
             sequences: Sequences::new(sequences, !model.is_recurrent() && !model.is_hybrid()),
             running: (0..sequences).map(|_| None).collect(),
             kept: Vec::with_capacity(prefixes.len()),
+            places: options.sequences.max(1),
             context_tokens,
             counters,
             model,
@@ -146,9 +151,9 @@ impl Batcher {
                 }
             }
             while self.sequences.has_room() {
-                match jobs.try_next() {
-                    Ok(job) => self.admit(job),
-                    Err(_) => break,
+                match jobs.try_next(self.least()) {
+                    Some(job) => self.admit(job),
+                    None => break,
                 }
             }
             self.drop_cancelled();
@@ -157,6 +162,20 @@ impl Batcher {
             }
             let generating = self.running.iter().flatten().count() as u64;
             self.counters.generating.store(generating, Ordering::Relaxed);
+        }
+    }
+
+    /// The last class of which one more reply may begin now.
+    fn least(&self) -> Class {
+        let under_way = |is: fn(Class) -> bool| self.running.iter().flatten().filter(|reply| is(reply.class)).count();
+        let reserve = (self.places / 4).max(1);
+        let (others, batches) = (under_way(|class| class != Class::Call), under_way(|class| class == Class::Batch));
+        if others >= self.places.saturating_sub(reserve).max(1) {
+            Class::Call
+        } else if batches >= reserve {
+            Class::Interactive
+        } else {
+            Class::Batch
         }
     }
 
@@ -185,10 +204,12 @@ impl Batcher {
         let shared = self.share(place.donor, place.sequence, place.shared);
         self.sequences.all[place.sequence].cached = shared;
         self.counters.shared_tokens.fetch_add(shared as u64, Ordering::Relaxed);
+        job.answer.try_send(Ok(Told::Prompt(prompt.len() as u64))).ok();
         self.running[place.sequence] = Some(Running {
             chooser: Chooser::new(job.request.temperature, job.request.seed),
             text: Text::default(),
             left: job.request.max_tokens.min(self.context_tokens - prompt.len()),
+            class: job.request.class,
             answer: job.answer,
         });
     }

@@ -3,7 +3,8 @@
 //! One thread owns the model and one context with many sequences. Calls that generate at the same time share every
 //! forward pass and join and leave between passes; a long prompt is read in pieces, so that it does not hold up replies
 //! under way; what a prompt has in common with one already read (the system prompt, the earlier turns of the call) is not
-//! read again. Whoever drops a [`Reply`] cancels it: the next pass goes without it.
+//! read again. Whoever drops a [`Reply`] cancels it: the next pass goes without it. Calls may have every sequence; others leave a
+//! quarter of them to calls, and batches one to whoever waits for an answer.
 //!
 //! ```text
 //! reply() -> queue -> admit: template, tokens, common prefix -> pass, pass, pass ... -> tokens -> Reply::next()
@@ -27,8 +28,9 @@ use std::{
 use tokio::sync::mpsc;
 
 use crate::{
-    engine::{EngineError, Queue, spawn_engine},
+    engine::EngineError,
     language_model::{ChatRequest, LanguageModel, Reply, Told},
+    queue::{self, Class, Queue, Waiting, spawn_engine},
 };
 
 /// How the engine calls itself in errors and logs.
@@ -41,7 +43,7 @@ pub struct LlamaOptions {
     pub context_tokens: usize,
     /// Conversations that generate at the same time; further ones wait in the queue.
     pub sequences: usize,
-    /// Requests that may wait; one more is refused at once.
+    /// Requests of each class that may wait; one more is refused at once.
     pub queue: usize,
     /// CPU threads of a pass. 1 is fastest for the demonstration model.
     pub threads: usize,
@@ -71,6 +73,16 @@ struct Counters {
 struct Job {
     request: ChatRequest,
     answer: mpsc::Sender<Result<Told, EngineError>>,
+}
+
+impl queue::Job for Job {
+    fn class(&self) -> Class {
+        self.request.class
+    }
+
+    fn is_left(&self) -> bool {
+        self.answer.is_closed()
+    }
 }
 
 /// A loaded language model; clones share it.
@@ -134,13 +146,13 @@ impl Llama {
 impl LanguageModel for Llama {
     fn reply(&self, request: ChatRequest) -> Result<Reply, EngineError> {
         request.check()?;
-        // Room for the whole reply and for how it ends: the model never waits for a listener. (Memory grows only as it fills.)
-        let (answer, tokens) = mpsc::channel(request.max_tokens.min(1 << 20) + 1);
+        // Room for the whole reply, for how it begins and ends: the model never waits for a listener. (Memory grows only as it fills.)
+        let (answer, tokens) = mpsc::channel(request.max_tokens.min(1 << 20) + 2);
         self.queue.submit(Job { request, answer })?;
         Ok(Reply::new(tokens))
     }
 
-    fn waiting(&self) -> usize {
+    fn waiting(&self) -> Waiting {
         self.queue.waiting()
     }
 

@@ -37,6 +37,7 @@ fn asks(said: &str) -> ChatRequest {
         max_tokens: 64,
         temperature: 0.0,
         seed: 1,
+        class: Class::Call,
     }
 }
 
@@ -190,7 +191,7 @@ async fn a_full_queue_refuses_at_once_and_serves_the_others() {
     for reply in asked.into_iter().flatten() {
         whole(reply).await.expect("a reply");
     }
-    assert_eq!(model.waiting(), 0);
+    assert_eq!(model.waiting(), [0; 3]);
 }
 
 #[tokio::test]
@@ -321,4 +322,36 @@ fn refusal(path: &Path) -> String {
         Err(other) => panic!("{} is refused with {other:?}", path.display()),
         Ok(_) => panic!("{} loads", path.display()),
     }
+}
+
+#[tokio::test]
+async fn a_reply_says_how_many_tokens_it_took() {
+    let model = load(LlamaOptions::default());
+    let mut reply = model.reply(ChatRequest { max_tokens: 3, ..asks("aiza ny birao") }).expect("room");
+    while reply.next().await.transpose().expect("no fault").is_some() {}
+    let usage = reply.usage().expect("it is counted");
+    let opened = file::open(&demo("mind.gguf"), 0).expect("opens");
+    let template = Template::of(&opened, &demo("mind.gguf")).expect("has one");
+    let prompt = template.tokens(&opened, &asks("aiza ny birao").messages).expect("renders").len() as u64;
+    assert_eq!((usage.prompt_tokens, usage.completion_tokens, reply.is_cut()), (prompt, 3, true));
+}
+
+#[tokio::test]
+async fn a_call_begins_while_others_and_batches_wait() {
+    // Of four sequences others have three, batches one of these.
+    let model = load(LlamaOptions { sequences: 4, queue: 64, context_tokens: 1024, ..LlamaOptions::default() });
+    let of = |class| ChatRequest { class, max_tokens: 400, temperature: 5.0, ..long(60) };
+    let mut waiting = Vec::new();
+    for class in [Class::Batch, Class::Interactive] {
+        waiting.extend((0..8).map(|_| model.reply(of(class)).expect("room")));
+    }
+    let mut call = model.reply(ChatRequest { class: Class::Call, ..asks("salama tompoko") }).expect("room");
+    assert!(call.next().await.expect("a word").is_ok());
+    let [calls, interactive, batch] = model.waiting();
+    assert!(calls == 0 && batch >= 6, "{calls} {interactive} {batch}");
+    // Whoever leaves frees the place, in line and under way.
+    drop(waiting);
+    assert_eq!(model.waiting(), [0; 3]);
+    assert!(whole(call).await.is_ok());
+    assert!(!answer(&model, "salama tompoko").await.is_empty());
 }

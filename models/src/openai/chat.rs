@@ -8,6 +8,7 @@ use super::URL;
 use crate::{
     engine::{EngineError, RemoteFault},
     language_model::{ChatRequest, LanguageModel, Reply},
+    queue::Waiting,
     remote::{self, Heard, Over, Remote, RemoteOptions, Shape, Turn},
 };
 
@@ -18,6 +19,8 @@ pub struct Chat {
     model: String,
     /// OpenAI's own server knows the limit of a reply by another name than all others.
     is_openai: bool,
+    /// Whether it is asked how many tokens a reply took.
+    counts: bool,
 }
 
 /// What is asked.
@@ -31,6 +34,13 @@ struct Question<'a> {
     max_completion_tokens: Option<usize>,
     temperature: f32,
     stream: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream_options: Option<StreamOptions>,
+}
+
+#[derive(Serialize)]
+struct StreamOptions {
+    include_usage: bool,
 }
 
 /// What comes back: a choice with more words, an error, or neither (figures of use).
@@ -40,6 +50,17 @@ struct Chunk {
     choices: Vec<Choice>,
     #[serde(default)]
     error: Option<Value>,
+    #[serde(default)]
+    usage: Option<Counts>,
+}
+
+/// Servers leave out what they do not count.
+#[derive(Deserialize)]
+struct Counts {
+    #[serde(default)]
+    prompt_tokens: Option<u64>,
+    #[serde(default)]
+    completion_tokens: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -57,13 +78,14 @@ struct Delta {
 }
 
 impl Chat {
-    /// A model on a server, which is not asked before the first request.
+    /// A model on a server, which is not asked before the first request; with `counts` also for the tokens that a reply took, which
+    /// few servers do not understand.
     ///
     /// # Errors
     /// [`EngineError::Load`]: address, key, proxy or authorities are not what they should be.
-    pub fn new(options: &RemoteOptions) -> Result<Self, EngineError> {
+    pub fn new(options: &RemoteOptions, counts: bool) -> Result<Self, EngineError> {
         let remote = Remote::new("remote language model", options, (AUTHORIZATION, "Bearer "))?;
-        Ok(Self { remote, model: options.model.clone(), is_openai: options.url == URL })
+        Ok(Self { remote, model: options.model.clone(), is_openai: options.url == URL, counts })
     }
 }
 
@@ -80,14 +102,16 @@ impl LanguageModel for Chat {
             // The scale ends there.
             temperature: request.temperature.min(2.0),
             stream: true,
+            stream_options: self.counts.then_some(StreamOptions { include_usage: true }),
         };
         let body = serde_json::to_vec(&question).map_err(|error| EngineError::Input(error.to_string()))?;
         let asked = self.remote.post("chat/completions").header(CONTENT_TYPE, "application/json").body(body);
         remote::reply(&self.remote, asked, read)
     }
 
-    fn waiting(&self) -> usize {
-        self.remote.under_way()
+    /// None: a request finds a place at once, or is refused.
+    fn waiting(&self) -> Waiting {
+        Waiting::default()
     }
 
     fn stopped(&self) -> bool {
@@ -106,10 +130,13 @@ fn read(data: &str) -> Result<Heard, (RemoteFault, String)> {
         let says = error["message"].as_str().or(error.as_str()).unwrap_or("an error");
         return Err(broken(format!("breaks off{}", remote::quoted(says))));
     }
-    let Some(choice) = chunk.choices.into_iter().next() else { return Ok(Heard::default()) };
+    let (prompt_tokens, completion_tokens) =
+        chunk.usage.map_or((None, None), |counts| (counts.prompt_tokens, counts.completion_tokens));
+    let counted = Heard { prompt_tokens, completion_tokens, ..Heard::default() };
+    let Some(choice) = chunk.choices.into_iter().next() else { return Ok(counted) };
     let over = if choice.finish_reason.is_some() { Over::Words } else { Over::No };
     let is_cut = choice.finish_reason.as_deref() == Some("length");
-    Ok(Heard { text: choice.delta.content.unwrap_or_default(), over, is_cut })
+    Ok(Heard { text: choice.delta.content.unwrap_or_default(), over, is_cut, ..counted })
 }
 
 #[cfg(test)]
@@ -118,8 +145,9 @@ mod tests {
 
     #[test]
     fn each_event_says_what_it_says() {
-        let heard = |text: &str, over| Ok(Heard { text: text.into(), over, is_cut: false });
-        let cut = Ok(Heard { text: "ma".into(), over: Over::Words, is_cut: true });
+        let heard = |text: &str, over| Ok(Heard { text: text.into(), over, ..Heard::default() });
+        let cut = Ok(Heard { text: "ma".into(), over: Over::Words, is_cut: true, ..Heard::default() });
+        let counted = Ok(Heard { prompt_tokens: Some(3), completion_tokens: Some(9), ..Heard::default() });
         for (data, expected) in [
             (
                 r#"{"id":"c","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#,
@@ -130,6 +158,8 @@ mod tests {
             (r#"{"choices":[{"delta":{"content":"ma"},"finish_reason":"stop"}]}"#, heard("ma", Over::Words)),
             (r#"{"choices":[{"delta":{"content":"ma"},"finish_reason":"length"}]}"#, cut),
             (r#"{"choices":[],"usage":{"total_tokens":3}}"#, heard("", Over::No)),
+            (r#"{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":9,"total_tokens":12}}"#, counted),
+            (r#"{"choices":[{"delta":{"content":"a"}}],"usage":null}"#, heard("a", Over::No)),
             ("[DONE]", heard("", Over::All)),
         ] {
             assert_eq!(read(data), expected, "{data}");

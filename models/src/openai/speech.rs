@@ -10,6 +10,7 @@ use tokio::{select, sync::mpsc, time::Instant};
 use super::sound::{RATE, Sound};
 use crate::{
     engine::{EngineError, Language, RemoteFault},
+    queue::Waiting,
     remote::{Remote, RemoteOptions},
     synthesizer::{MAX_TEXT, Speech, SpeechOptions, Synthesizer},
 };
@@ -99,8 +100,9 @@ impl Synthesizer for Speaker {
         Ok(Speech::new(speech))
     }
 
-    fn waiting(&self) -> usize {
-        self.remote.under_way()
+    /// None: a request finds a place at once, or is refused.
+    fn waiting(&self) -> Waiting {
+        Waiting::default()
     }
 
     fn stopped(&self) -> bool {

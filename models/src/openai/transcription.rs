@@ -9,9 +9,10 @@ use tokio::time::Instant;
 
 use crate::{
     engine::{EngineError, Language, RemoteFault},
+    queue::Waiting,
     remote::{Remote, RemoteOptions},
     text::tongue,
-    transcriber::{Segment, Transcriber, Transcribing, Transcript, check},
+    transcriber::{Listen, Segment, Transcriber, Transcribing, Transcript, Word, check},
 };
 
 /// An answer is no longer, in bytes: an hour of words with all figures fits.
@@ -36,6 +37,17 @@ struct Answer {
     language: Option<String>,
     #[serde(default)]
     segments: Option<Vec<Spoken>>,
+    /// All words, where they were asked for; some servers put them into the segments.
+    #[serde(default)]
+    words: Option<Vec<SpokenWord>>,
+}
+
+/// A word; seconds from the beginning.
+#[derive(Clone, Deserialize)]
+struct SpokenWord {
+    word: String,
+    start: f64,
+    end: f64,
 }
 
 /// A part of it; seconds from the beginning.
@@ -48,6 +60,8 @@ struct Spoken {
     avg_logprob: Option<f64>,
     #[serde(default)]
     no_speech_prob: Option<f64>,
+    #[serde(default)]
+    words: Option<Vec<SpokenWord>>,
 }
 
 impl Transcription {
@@ -60,12 +74,17 @@ impl Transcription {
         Ok(Self { remote, model: options.model.clone() })
     }
 
-    async fn ask(&self, samples: &[i16], language: Option<Language>) -> Result<Transcript, EngineError> {
+    async fn ask(&self, samples: &[i16], asked: Listen) -> Result<Transcript, EngineError> {
         check(samples)?;
+        let Listen { language, words, class: _ } = asked;
+        if words && !self.knows_words() {
+            let says = format!("the model {} tells no times of words", self.model);
+            return Err(EngineError::Input(says));
+        }
         let _place = self.remote.place()?;
         let (began, until) = (Instant::now(), self.remote.deadline());
         // OpenAI's newer models tell the words and nothing more, and refuse to be asked for more.
-        let format = if self.model.starts_with("gpt-") { "json" } else { "verbose_json" };
+        let format = if self.is_terse() { "json" } else { "verbose_json" };
         let sound = Part::bytes(milo_media::wav::bytes(samples)).file_name("speech.wav").mime_str("audio/wav");
         let sound = sound.map_err(|error| EngineError::Input(error.to_string()))?;
         let mut form = Form::new()
@@ -76,24 +95,41 @@ impl Transcription {
         if let Some(language) = language {
             form = form.text("language", language.code());
         }
+        if words {
+            form = form.text("timestamp_granularities[]", "word").text("timestamp_granularities[]", "segment");
+        }
         let response = self.remote.send(self.remote.post("audio/transcriptions").multipart(form), until).await?;
         let body = self.remote.body(response, LONGEST, until).await?;
         let answer: Answer = serde_json::from_slice(&body)
             .map_err(|error| self.remote.fault(RemoteFault::Broken, format!("answers with no transcript: {error}")))?;
         let duration_ms = u32::try_from(samples.len() / SAMPLES_PER_MS).unwrap_or(u32::MAX);
         let processing_ms = u32::try_from(began.elapsed().as_millis()).unwrap_or(u32::MAX);
-        Ok(answer.transcript(language, duration_ms, processing_ms))
+        let heard = answer.transcript(language, duration_ms, processing_ms);
+        if words && heard.segments.iter().any(|segment| segment.words.is_none()) {
+            return Err(self.remote.fault(RemoteFault::Broken, "tells no times of words, which it was asked for"));
+        }
+        Ok(heard)
+    }
+
+    /// Whether the model tells the words alone.
+    fn is_terse(&self) -> bool {
+        self.model.starts_with("gpt-")
     }
 }
 
 impl Transcriber for Transcription {
-    fn transcribe(&self, samples: Vec<i16>, language: Option<Language>) -> Transcribing {
+    fn transcribe(&self, samples: Vec<i16>, asked: Listen) -> Transcribing {
         let this = self.clone();
-        Box::pin(async move { this.ask(&samples, language).await })
+        Box::pin(async move { this.ask(&samples, asked).await })
     }
 
-    fn waiting(&self) -> usize {
-        self.remote.under_way()
+    fn knows_words(&self) -> bool {
+        !self.is_terse()
+    }
+
+    /// None: a request finds a place at once, or is refused.
+    fn waiting(&self) -> Waiting {
+        Waiting::default()
     }
 
     fn stopped(&self) -> bool {
@@ -109,11 +145,13 @@ impl Answer {
             text,
             avg_logprob: None,
             no_speech_prob: None,
+            words: None,
         };
         let mut parts = self.segments.unwrap_or_default();
         if parts.is_empty() {
             parts.push(whole(self.text));
         }
+        place(self.words, &mut parts);
         let no_speech_prob = parts.iter().filter_map(|part| part.no_speech_prob).reduce(f64::min);
         parts.retain(|part| !part.is_no_speech() && !part.text.trim().is_empty());
         let text = parts.iter().map(|part| part.text.trim()).collect::<Vec<_>>().join(" ");
@@ -133,9 +171,38 @@ impl Answer {
             no_speech_prob: no_speech_prob.map(|probability| probability as f32),
             segments: parts
                 .iter()
-                .map(|part| Segment { start_ms: at(part.start), end_ms: at(part.end), text: part.text.trim().into() })
+                .map(|part| Segment {
+                    start_ms: at(part.start),
+                    end_ms: at(part.end),
+                    text: part.text.trim().into(),
+                    words: part.words.as_ref().map(|words| {
+                        let word = |word: &SpokenWord| Word {
+                            word: word.word.trim().into(),
+                            start_ms: at(word.start),
+                            end_ms: at(word.end),
+                        };
+                        words.iter().filter(|word| !word.word.trim().is_empty()).map(word).collect()
+                    }),
+                })
                 .collect(),
             processing_ms,
+        }
+    }
+}
+
+/// Puts each word into the segment in which its middle lies, or else into the nearest; those that segments have stay.
+fn place(words: Option<Vec<SpokenWord>>, parts: &mut [Spoken]) {
+    let Some(words) = words else { return };
+    if parts.iter().any(|part| part.words.is_some()) {
+        return;
+    }
+    parts.iter_mut().for_each(|part| part.words = Some(Vec::new()));
+    for word in words {
+        let middle = f64::midpoint(word.start, word.end);
+        let away = |part: &Spoken| (part.start - middle).max(middle - part.end).max(0.0);
+        let nearest = parts.iter_mut().min_by(|one, other| away(one).total_cmp(&away(other)));
+        if let Some(words) = nearest.and_then(|part| part.words.as_mut()) {
+            words.push(word);
         }
     }
 }
@@ -171,6 +238,30 @@ mod tests {
         assert_eq!((heard.confidence, heard.segments[0].end_ms, heard.processing_ms), (None, 4_000, 7));
         let silent = transcript(r#"{"text":""}"#, None);
         assert_eq!((silent.text.as_str(), silent.segments.len(), silent.language), ("", 0, Language::Mg));
+    }
+
+    #[test]
+    fn words_stand_in_their_segments_whoever_puts_them_there() {
+        let all = r#"{"text":"Salama tompoko. Eny.","words":[{"word":"Salama","start":0.5,"end":0.9},
+            {"word":"tompoko","start":0.9,"end":1.6},{"word":"Eny","start":2.4,"end":2.6},{"word":" ","start":2.6,"end":2.6}],
+            "segments":[{"start":0.5,"end":1.5,"text":" Salama tompoko."},{"start":2.5,"end":3.0,"text":" Eny."}]}"#;
+        let within = r#"{"text":"Salama tompoko. Eny.","segments":[
+            {"start":0.5,"end":1.5,"text":" Salama tompoko.","words":[{"word":" Salama","start":0.5,"end":0.9,"probability":0.9},
+                {"word":" tompoko","start":0.9,"end":1.6}]},
+            {"start":2.5,"end":3.0,"text":" Eny.","words":[{"word":" Eny","start":2.4,"end":2.6}]}]}"#;
+        for json in [all, within] {
+            let heard = transcript(json, None);
+            let words: Vec<Vec<_>> = heard
+                .segments
+                .iter()
+                .map(|part| {
+                    let words = part.words.iter().flatten();
+                    words.map(|word| (word.word.as_str(), word.start_ms, word.end_ms)).collect()
+                })
+                .collect();
+            assert_eq!(words, [vec![("Salama", 500, 900), ("tompoko", 900, 1_600)], vec![("Eny", 2_400, 2_600)]]);
+        }
+        assert!(transcript(r#"{"text":"Salama"}"#, None).segments[0].words.is_none());
     }
 
     #[test]

@@ -244,11 +244,6 @@ impl Remote {
         let key = key.map(|value| value.trim_start_matches("Bearer "));
         key.map_or_else(|| text.to_owned(), |key| text.replace(key, "***"))
     }
-
-    /// Requests under way.
-    pub(crate) fn under_way(&self) -> usize {
-        self.0.parallel - self.0.places.available_permits()
-    }
 }
 
 /// Whether a host is this machine by its name or number.

@@ -12,7 +12,7 @@ use tokio::{
 use super::{Remote, refusal::quoted, sse::Events};
 use crate::{
     engine::{EngineError, RemoteFault},
-    language_model::{Reply, Token, Told},
+    language_model::{Reply, Token, Told, Usage},
 };
 
 /// Pieces that may wait for their listener; then the server waits.
@@ -31,6 +31,10 @@ pub(crate) struct Heard {
     pub(crate) over: Over,
     /// The reply ends at its longest, not by itself.
     pub(crate) is_cut: bool,
+    /// So many tokens the conversation has.
+    pub(crate) prompt_tokens: Option<u64>,
+    /// So many the reply has, so far.
+    pub(crate) completion_tokens: Option<u64>,
 }
 
 /// Whether a reply is complete.
@@ -89,6 +93,7 @@ async fn speak(
     }
     let broken = |says: String| remote.fault(RemoteFault::Broken, says);
     let (mut events, mut said, mut over, mut is_cut) = (Events::default(), 0, Over::No, false);
+    let (mut prompt, mut completion) = (None, None);
     while let Some(bytes) = remote.chunk(&mut response, until).await? {
         for data in events.push(&bytes).map_err(broken)? {
             let heard = read(&data).map_err(|(fault, says)| remote.fault(fault, says))?;
@@ -103,6 +108,8 @@ async fn speak(
                 until = Instant::now() + remote.0.between;
             }
             is_cut |= heard.is_cut;
+            prompt = heard.prompt_tokens.or(prompt);
+            completion = heard.completion_tokens.or(completion);
             over = if heard.over == Over::No { over } else { heard.over };
             if over == Over::All {
                 break;
@@ -116,6 +123,9 @@ async fn speak(
         Over::No => Err(broken("ended the connection before the end of the reply".into())),
         Over::Words | Over::All if said == 0 => Err(broken("has nothing to say".into())),
         Over::Words | Over::All => {
+            if let (Some(prompt_tokens), Some(completion_tokens)) = (prompt, completion) {
+                answer.send(Ok(Told::Usage(Usage { prompt_tokens, completion_tokens }))).await.ok();
+            }
             if is_cut {
                 answer.send(Ok(Told::Longest)).await.ok();
             }

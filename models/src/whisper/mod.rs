@@ -5,7 +5,9 @@
 //! ```text
 //!  samples ─► windows ─► log-mel ─► encoder ─► language, prompt ─► tokens (greedy; hotter if poor) ─► gate ─► Transcript
 //! ```
-//! Dropping the future of [`Transcriber::transcribe`] cancels: the thread sees it before the next token.
+//! Dropping the future of [`Transcriber::transcribe`] cancels: the thread sees it before the next token. So does it when a call
+//! comes while a request's or a batch's utterance is being heard, which then begins again behind it: half a minute of sound would
+//! keep the caller waiting.
 
 use std::{
     fs,
@@ -16,11 +18,12 @@ use std::{
 use tokio::sync::oneshot;
 
 use crate::{
-    engine::{EngineError, Jobs, Language, Queue, spawn_engine},
+    engine::{EngineError, Language},
     manifest,
     mel::{HOP, LogMel},
     onnx::OrtRuntime,
-    transcriber::{Segment, Transcriber, Transcribing, Transcript, check},
+    queue::{self, Class, Jobs, Queue, Waiting, spawn_engine},
+    transcriber::{Listen, Segment, Transcriber, Transcribing, Transcript, check},
 };
 
 mod decode;
@@ -52,6 +55,9 @@ pub enum Precision {
     Full,
 }
 
+/// A request's utterance that has given way to calls so often is transcribed to its end.
+const MOST_GIVEN_WAY: u32 = 3;
+
 /// How a transcriber runs.
 #[derive(Clone, Copy, Debug)]
 pub struct WhisperOptions {
@@ -81,7 +87,20 @@ pub struct Whisper {
 struct Job {
     samples: Vec<i16>,
     language: Option<Language>,
+    class: Class,
+    /// How often it was begun and gave way.
+    gave_way: u32,
     answer: oneshot::Sender<Result<Transcript, EngineError>>,
+}
+
+impl queue::Job for Job {
+    fn class(&self) -> Class {
+        self.class
+    }
+
+    fn is_left(&self) -> bool {
+        self.answer.is_closed()
+    }
 }
 
 impl Whisper {
@@ -99,16 +118,29 @@ impl Whisper {
 }
 
 impl Transcriber for Whisper {
-    fn transcribe(&self, samples: Vec<i16>, language: Option<Language>) -> Transcribing {
+    fn transcribe(&self, samples: Vec<i16>, asked: Listen) -> Transcribing {
         let (answer, answered) = oneshot::channel();
-        let submitted = check(&samples).and_then(|()| self.queue.submit(Job { samples, language, answer }));
+        let Listen { language, words, class } = asked;
+        let submitted = check(&samples).and_then(|()| {
+            if words {
+                let says = "the transcriber in this process knows the times of segments, not of words";
+                return Err(EngineError::Input(says.into()));
+            }
+            self.queue.submit(Job { samples, language, class, gave_way: 0, answer })
+        });
         Box::pin(async move {
             submitted?;
             answered.await.map_err(|_| EngineError::Stopped { engine: ENGINE })?
         })
     }
 
-    fn waiting(&self) -> usize {
+    /// A word's times are in the decoder's attention to the sound, which these graphs do not give; tokens of time come between
+    /// segments only.
+    fn knows_words(&self) -> bool {
+        false
+    }
+
+    fn waiting(&self) -> Waiting {
         self.queue.waiting()
     }
 
@@ -156,9 +188,18 @@ impl Worker {
     }
 
     fn serve(mut self, jobs: Jobs<Job>) {
-        while let Some(Job { samples, language, answer }) = jobs.next() {
-            if let Some(result) = self.transcribe(&samples, language, &|| answer.is_closed()).transpose() {
-                answer.send(result).ok();
+        while let Some(mut job) = jobs.next() {
+            let gives_way = job.class == Class::Batch || job.gave_way < MOST_GIVEN_WAY;
+            let stops = || job.answer.is_closed() || (gives_way && jobs.waits_before(job.class));
+            match self.transcribe(&job.samples, job.language, &stops).transpose() {
+                Some(result) => {
+                    job.answer.send(result).ok();
+                }
+                None if job.answer.is_closed() => {}
+                None => {
+                    job.gave_way += 1;
+                    jobs.put_back(job);
+                }
             }
         }
     }
@@ -201,7 +242,11 @@ impl Worker {
         if !self.decoder.rules.timestamps {
             let sounding = windows::sounding(part);
             let (start_ms, end_ms, text) = (ms(sounding.start), ms(sounding.end), heard.text.clone());
-            return Ok(if text.is_empty() { Vec::new() } else { vec![Segment { start_ms, end_ms, text }] });
+            return Ok(if text.is_empty() {
+                Vec::new()
+            } else {
+                vec![Segment { start_ms, end_ms, text, words: None }]
+            });
         }
         let mut segments = Vec::new();
         let mut start = 0.0;
@@ -211,7 +256,7 @@ impl Worker {
             words.clear();
             let at = |seconds: f32| ms(((seconds * 1_000.0) as usize * SAMPLES_PER_MS).min(part.len()));
             if !text.is_empty() {
-                segments.push(Segment { start_ms: at(start), end_ms: at(end), text });
+                segments.push(Segment { start_ms: at(start), end_ms: at(end), text, words: None });
             }
             Ok(())
         };

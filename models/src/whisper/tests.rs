@@ -120,14 +120,14 @@ async fn long_audio_goes_through_in_windows() {
     for timestamps in [false, true] {
         let options = WhisperOptions { timestamps, ..WhisperOptions::default() };
         let transcriber = Whisper::load(&golden_folder().join("merged"), &ort(), options).unwrap();
-        let heard = transcriber.transcribe(long.clone(), Some(Language::Mg)).await.unwrap();
+        let heard = transcriber.transcribe(long.clone(), Listen::to(Some(Language::Mg))).await.unwrap();
         let end = u32::try_from(long.len() / SAMPLES_PER_MS).unwrap();
         assert!(heard.segments.iter().all(|part| part.start_ms <= part.end_ms && part.end_ms <= end), "{heard:?}");
         assert!(heard.segments.is_sorted_by_key(|part| part.start_ms));
         let parts: Vec<&str> = heard.segments.iter().map(|part| part.text.as_str()).collect();
         assert_eq!(heard.text, parts.join(" "));
         assert!(heard.confidence == heard.avg_logprob.map(f32::exp) && heard.confidence.is_some());
-        let again = transcriber.transcribe(long.clone(), Some(Language::Mg)).await.unwrap();
+        let again = transcriber.transcribe(long.clone(), Listen::to(Some(Language::Mg))).await.unwrap();
         assert_eq!(heard.text, again.text, "the same audio gives the same transcript");
     }
 }
@@ -135,10 +135,10 @@ async fn long_audio_goes_through_in_windows() {
 #[tokio::test]
 async fn what_cannot_be_transcribed_is_said() {
     let transcriber = Whisper::load(&golden_folder().join("merged"), &ort(), WhisperOptions::default()).unwrap();
-    assert!(matches!(transcriber.transcribe(Vec::new(), None).await, Err(EngineError::Input(_))));
+    assert!(matches!(transcriber.transcribe(Vec::new(), Listen::to(None)).await, Err(EngineError::Input(_))));
     let endless = vec![0; (crate::transcriber::LONGEST_S + 1) * 16_000];
-    assert!(matches!(transcriber.transcribe(endless, None).await, Err(EngineError::Input(_))));
-    transcriber.transcribe(vec![5; 10], None).await.expect("a moment of audio is padded");
+    assert!(matches!(transcriber.transcribe(endless, Listen::to(None)).await, Err(EngineError::Input(_))));
+    transcriber.transcribe(vec![5; 10], Listen::to(None)).await.expect("a moment of audio is padded");
 }
 
 #[tokio::test]
@@ -148,7 +148,7 @@ async fn a_full_queue_refuses_at_once() {
     let calls: Vec<_> = (0..8)
         .map(|_| {
             let (transcriber, samples) = (Arc::clone(&transcriber), golden_speech().repeat(4));
-            tokio::spawn(async move { transcriber.transcribe(samples, None).await })
+            tokio::spawn(async move { transcriber.transcribe(samples, Listen::to(None)).await })
         })
         .collect();
     let (mut served, mut refused) = (0, 0);
@@ -163,7 +163,27 @@ async fn a_full_queue_refuses_at_once() {
         }
     }
     assert!(served >= 2 && refused >= 1, "{served} served, {refused} refused");
-    assert_eq!(transcriber.waiting(), 0);
+    assert_eq!(transcriber.waiting(), [0; 3]);
+}
+
+#[tokio::test]
+async fn whoever_is_heard_gives_way_to_a_call() {
+    let transcriber = Whisper::load(&golden_folder().join("merged"), &ort(), WhisperOptions::default()).unwrap();
+    let listen = |class, times| {
+        let asked = Listen { class, ..Listen::default() };
+        tokio::spawn(transcriber.transcribe(golden_speech().repeat(times), asked))
+    };
+    for class in [Class::Batch, Class::Interactive] {
+        let other = listen(class, 60);
+        // It has been begun.
+        tokio::task::yield_now().await;
+        while transcriber.waiting() != [0; 3] {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        listen(Class::Call, 1).await.unwrap().expect("it is heard");
+        assert!(!other.is_finished(), "{class:?} was heard first");
+        other.await.unwrap().expect("it is heard behind it");
+    }
 }
 
 #[test]

@@ -20,7 +20,7 @@ use milo_models::{
     silero::VoiceActivity,
     synthesizer::{SpeechOptions, Synthesizer},
     text::speakable,
-    transcriber::Transcriber,
+    transcriber::{Listen, Transcriber},
     whisper::{Whisper, WhisperOptions},
 };
 
@@ -256,7 +256,11 @@ impl Voices {
         for call in 0..calls {
             let (language, text) = SENTENCES[call % SENTENCES.len()];
             let variant = VOICES[(call + call / SENTENCES.len()) % VOICES.len()].to_owned();
-            let options = SpeechOptions { variant: Some(variant), speed: 130 + 10 * (call % 5) as u16, pitch: 50 };
+            let options = SpeechOptions {
+                variant: Some(variant),
+                speed: 130 + 10 * (call % 5) as u16,
+                ..SpeechOptions::default()
+            };
             let mut sound = spoken(voice, text, language, options).await?;
             level(&mut sound, CALLER_DBFS);
             callers.push((text, sound));
@@ -333,7 +337,7 @@ impl Row {
             let mut heard = String::new();
             for turn in outcome.turns {
                 heard.push(' ');
-                heard.push_str(&engines.transcriber.transcribe(turn, None).await?.text);
+                heard.push_str(&engines.transcriber.transcribe(turn, Listen::to(None)).await?.text);
             }
             row.calls += 1;
             row.milo_speaks += u32::from(condition.milo);

@@ -13,7 +13,7 @@ use axum::{
     routing::post,
 };
 use futures_util::stream;
-use milo_models::language_model::{ChatMessage, Role};
+use milo_models::language_model::{ChatMessage, Role, Usage};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -40,8 +40,15 @@ struct Wanted {
     temperature: Option<f32>,
     seed: Option<i64>,
     stop: Option<Stop>,
+    stream_options: Option<StreamOptions>,
     #[serde(flatten)]
     others: Map<String, Value>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct StreamOptions {
+    #[serde(default)]
+    include_usage: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -116,8 +123,12 @@ async fn complete(
         stops,
     };
     let mut completion = text.chats.complete(asked).await?;
-    let shape =
-        Shape { id: format!("chatcmpl-{}", Key::new()), created: Stamp::now().millis() / 1_000, model: wanted.model };
+    let shape = Shape {
+        id: format!("chatcmpl-{}", Key::new()),
+        created: Stamp::now().millis() / 1_000,
+        model: wanted.model,
+        counts: wanted.stream && wanted.stream_options.unwrap_or_default().include_usage,
+    };
     // The first words say whether there is an answer at all: after them there is no other status any more.
     let first = completion.next().await.transpose()?;
     if wanted.stream {
@@ -128,7 +139,10 @@ async fn complete(
         said += &words?;
     }
     let message = json!({ "role": "assistant", "content": said.trim(), "refusal": null });
-    let whole = shape.with("chat.completion", "message", &message, Some(finish(&completion)));
+    let mut whole = shape.with("chat.completion", "message", &message, Some(finish(&completion)));
+    if let Some(usage) = completion.usage() {
+        whole["usage"] = counted(usage);
+    }
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(whole)).into_response())
 }
 
@@ -162,6 +176,13 @@ fn message(message: Message) -> Result<ChatMessage, Problem> {
     Ok(ChatMessage::new(role, content))
 }
 
+/// As the protocol has it.
+fn counted(usage: Usage) -> Value {
+    let Usage { prompt_tokens, completion_tokens } = usage;
+    let total_tokens = prompt_tokens.saturating_add(completion_tokens);
+    json!({ "prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens, "total_tokens": total_tokens })
+}
+
 fn finish(completion: &Completion) -> &'static str {
     if completion.is_cut() { "length" } else { "stop" }
 }
@@ -171,13 +192,19 @@ struct Shape {
     id: String,
     created: i64,
     model: String,
+    /// Whether the last event but one says how many tokens it took, and the others that they do not say it.
+    counts: bool,
 }
 
 impl Shape {
     fn with(&self, object: &str, name: &str, what: &Value, finish: Option<&str>) -> Value {
         let mut choice = json!({ "index": 0, "logprobs": null, "finish_reason": finish });
         choice[name] = what.clone();
-        json!({ "id": self.id, "object": object, "created": self.created, "model": self.model, "choices": [choice] })
+        let mut whole = json!({ "id": self.id, "object": object, "created": self.created, "model": self.model, "choices": [choice] });
+        if self.counts {
+            whole["usage"] = Value::Null;
+        }
+        whole
     }
 
     fn event(&self, delta: &Value, finish: Option<&str>) -> Result<Event, Infallible> {
@@ -185,9 +212,18 @@ impl Shape {
     }
 }
 
+/// The last event but one, where it is wanted and whoever answered has counted.
+fn usage(shape: &Shape, completion: &Completion) -> Option<Result<Event, Infallible>> {
+    let usage = completion.usage().filter(|_| shape.counts)?;
+    let whole = json!({ "id": shape.id, "object": "chat.completion.chunk", "created": shape.created, "model": shape.model,
+        "choices": [], "usage": counted(usage) });
+    Some(Ok(Event::default().data(whole.to_string())))
+}
+
 enum Streaming {
     /// Words that are there already.
     Words(Option<String>),
+    Usage,
     Last,
     Over,
 }
@@ -200,12 +236,16 @@ fn streamed(shape: Shape, completion: Completion, first: Option<String>) -> Resp
             Streaming::Words(Some(words)) => (shape.event(&json!({ "content": words }), None), Streaming::Words(None)),
             Streaming::Words(None) => match completion.next().await {
                 Some(Ok(words)) => (shape.event(&json!({ "content": words }), None), Streaming::Words(None)),
-                None => (shape.event(&json!({}), Some(finish(&completion))), Streaming::Last),
+                None => (shape.event(&json!({}), Some(finish(&completion))), Streaming::Usage),
                 Some(Err(fault)) => {
                     let problem = Problem::from(fault);
                     let told = error(axum::http::StatusCode::SERVICE_UNAVAILABLE, problem.detail());
                     (Ok(Event::default().data(told.to_string())), Streaming::Last)
                 }
+            },
+            Streaming::Usage => match usage(&shape, &completion) {
+                Some(event) => (event, Streaming::Last),
+                None => (Ok(Event::default().data("[DONE]")), Streaming::Over),
             },
             Streaming::Last => (Ok(Event::default().data("[DONE]")), Streaming::Over),
             Streaming::Over => return None,

@@ -12,11 +12,14 @@ use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use super::refuse;
-use crate::http::{
-    Problem,
-    guard::{Converse, May},
-    text::Text,
-    tts::{self, NO_MP3, Speech},
+use crate::{
+    chat::Say,
+    http::{
+        Problem,
+        guard::{Converse, May},
+        text::Text,
+        tts::{self, NO_MP3},
+    },
 };
 
 /// Names of the protocol's own voices: whoever asks for one gets Milo's plain voice.
@@ -65,8 +68,8 @@ async fn speak(
     };
     let began = Instant::now();
     let voice = wanted.voice.filter(|voice| !THEIRS.contains(&voice.as_str()));
-    let speech = Speech::new(wanted.input, voice, wanted.speed);
-    let (mut aloud, _) = tts::begin(&text, &speech)?;
+    let say = Say { text: wanted.input, language: None, voice, speed: wanted.speed };
+    let (mut aloud, _) = text.chats.say(&say)?;
     let first = aloud.next().await.transpose()?.unwrap_or_default();
     tts::streamed(aloud, first, container, began)
 }

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use super::error;
 use crate::{
-    chat::{Part, Transcribed},
+    chat::{Part, SaidWord, Transcribed},
     http::{
         Problem,
         guard::{Converse, May},
@@ -45,6 +45,15 @@ struct Wanted {
     language: Option<Language>,
     format: Format,
     is_streamed: bool,
+    /// Times of words, and of segments.
+    times: Times,
+}
+
+/// What `timestamp_granularities[]` asks for.
+#[derive(Clone, Copy, Debug, Default)]
+struct Times {
+    words: bool,
+    segments: bool,
 }
 
 pub(super) fn routes() -> Router<Text> {
@@ -57,7 +66,7 @@ async fn transcribe(State(text): State<Text>, _: May<Converse>, request: Request
     let wanted = read(parts).await?;
     let began = Instant::now();
     let (samples, place) = stt::decoded(wanted.file).await?;
-    let mut listening = text.chats.listen(samples, wanted.language);
+    let mut listening = text.chats.listen(samples, wanted.language, wanted.times.words)?;
     if wanted.is_streamed {
         let all = stream::unfold(Some(Box::new((listening, place))), move |state| async move {
             let mut state = state?;
@@ -90,7 +99,7 @@ async fn transcribe(State(text): State<Text>, _: May<Converse>, request: Request
     let text = |kind: &'static str, body: String| ([(header::CONTENT_TYPE, kind)], body).into_response();
     Ok(match wanted.format {
         Format::Json => Json(json!({ "text": whole.text })).into_response(),
-        Format::Verbose => Json(verbose(&whole)).into_response(),
+        Format::Verbose => Json(verbose(&whole, wanted.times)).into_response(),
         Format::Text => text("text/plain; charset=utf-8", format!("{}\n", whole.text)),
         Format::Srt => text("application/x-subrip; charset=utf-8", subtitles(&whole.segments, ',')),
         Format::Vtt => text("text/vtt; charset=utf-8", format!("WEBVTT\n\n{}", subtitles(&whole.segments, '.'))),
@@ -100,6 +109,7 @@ async fn transcribe(State(text): State<Text>, _: May<Converse>, request: Request
 async fn read(mut parts: Multipart) -> Result<Wanted, Problem> {
     let broken = |wrong: MultipartError| Problem::of_status(wrong.status(), wrong.body_text());
     let (mut file, mut language, mut format, mut is_streamed) = (None, None, Format::default(), false);
+    let mut times = Times::default();
     while let Some(part) = parts.next_field().await.map_err(broken)? {
         let name = part.name().unwrap_or_default().to_owned();
         if name == "file" {
@@ -125,9 +135,14 @@ async fn read(mut parts: Multipart) -> Result<Wanted, Problem> {
                 };
             }
             "stream" => is_streamed = value == "true",
-            "timestamp_granularities[]" | "timestamp_granularities" if value != "segment" => {
-                return Err(Problem::bad_request("Milo knows the times of segments, not of words: ask for `segment`"));
-            }
+            "timestamp_granularities[]" | "timestamp_granularities" => match value {
+                "word" => times.words = true,
+                "segment" => times.segments = true,
+                other => {
+                    let says = format!("timestamp_granularities[] is {other:?}; there are word and segment");
+                    return Err(Problem::bad_request(says));
+                }
+            },
             "prompt" if !value.is_empty() => {
                 return Err(Problem::bad_request("Milo's transcriber takes no `prompt`; leave it out"));
             }
@@ -136,10 +151,14 @@ async fn read(mut parts: Multipart) -> Result<Wanted, Problem> {
         }
     }
     let file = file.ok_or_else(|| Problem::bad_request("there is no part named `file`: put the sound into one"))?;
-    Ok(Wanted { file, language, format, is_streamed })
+    if times.words && (format != Format::Verbose || is_streamed) {
+        return Err(Problem::bad_request("times of words stand in verbose_json that is not streamed: ask for that"));
+    }
+    Ok(Wanted { file, language, format, is_streamed, times })
 }
 
-fn verbose(whole: &Transcribed) -> Value {
+/// Segments are told unless only words were asked for.
+fn verbose(whole: &Transcribed, times: Times) -> Value {
     let seconds = |ms: u64| ms as f64 / 1e3;
     let name = match whole.language {
         Language::Mg => "malagasy",
@@ -154,13 +173,21 @@ fn verbose(whole: &Transcribed) -> Value {
             "avg_logprob": part.confidence.map(|sure| f64::from(sure.max(1e-6)).ln()),
         })
     };
-    json!({
+    let mut told = json!({
         "task": "transcribe",
         "language": name,
         "duration": seconds(whole.duration_ms),
         "text": whole.text,
-        "segments": whole.segments.iter().enumerate().map(segment).collect::<Vec<_>>(),
-    })
+    });
+    if times.segments || !times.words {
+        told["segments"] = whole.segments.iter().enumerate().map(segment).collect();
+    }
+    if times.words {
+        let words = whole.segments.iter().flat_map(|part| part.words.iter().flatten());
+        let word = |word: &SaidWord| json!({ "word": word.word, "start": seconds(word.start_ms), "end": seconds(word.end_ms) });
+        told["words"] = words.map(word).collect();
+    }
+    told
 }
 
 /// Numbered subtitles; `point` stands before the milliseconds.
@@ -189,6 +216,7 @@ mod tests {
             text: text.into(),
             language: Language::Mg,
             confidence: Some(0.5),
+            words: None,
         };
         let parts = [part(0, 1_250, " Salama. "), part(3_661_007, 3_662_000, "Veloma.")];
         let expected = "1\n00:00:00,000 --> 00:00:01,250\nSalama.\n\n2\n01:01:01,007 --> 01:01:02,000\nVeloma.\n\n";

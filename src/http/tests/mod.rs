@@ -180,7 +180,7 @@ impl Drop for House {
 fn healthy() -> HealthReport {
     HealthReport {
         models: vec![Model { name: "whisper-demo".into(), job: "stt", demonstration: true }],
-        queues: vec![("stt", 2)],
+        queues: vec![("stt", [0, 2, 0])],
         live_calls: 1,
         call_limit: 50,
         dial: vec![Dial { number: "milo".into(), uri: "sip:milo@127.0.0.1:5060".into() }],

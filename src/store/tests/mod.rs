@@ -27,6 +27,7 @@ macro_rules! on_both {
 }
 
 // Below the macro that they use.
+mod batches;
 mod faults;
 mod rows;
 mod searching;

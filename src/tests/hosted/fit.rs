@@ -52,6 +52,52 @@ async fn a_reply_at_its_longest_is_told_to_be_and_half_a_translation_is_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_says_how_many_tokens_a_reply_took_and_nobody_says_it_in_its_place() {
+    for engine in ["anthropic", "openai"] {
+        let server = Server::start(Conduct::says(WORDS)).await;
+        let milo = asking("tokens", &server, engine, &[]).await;
+        let counted = json!({ "prompt_tokens": 25, "completion_tokens": 15, "total_tokens": 40 });
+        assert_eq!(complete(&milo, 64).body["usage"], counted, "{engine}");
+        if engine == "openai" {
+            assert_eq!(server.asked()[0].body["stream_options"], json!({ "include_usage": true }));
+        }
+        for (direction, tokens) in [("prompt", 25.0), ("completion", 15.0)] {
+            let name = format!("milo_tokens_total{{direction=\"{direction}\",mode=\"cloud\"}}");
+            assert_eq!(metric(&milo, &name).await, tokens, "{engine}");
+        }
+        // One that does not say it, and one that is cut: pieces are no tokens.
+        let silent = match engine {
+            "anthropic" => {
+                r#"data: {"type":"content_block_delta","delta":{"type":"text_delta","text":"Eny"}}
+
+data: {"type":"message_stop"}
+
+"#
+            }
+            _ => {
+                "data: {\"choices\":[{\"delta\":{\"content\":\"Eny\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n"
+            }
+        };
+        server.now(Conduct::Sends(silent.into()));
+        let told = complete(&milo, 64);
+        assert_eq!(
+            (&told.body["choices"][0]["message"]["content"], told.body.get("usage")),
+            (&"Eny".into(), None),
+            "{told:?}"
+        );
+        stop(milo).await;
+    }
+    // The local model's, of a reply that nobody waits for to its end too.
+    let server = Server::start(Conduct::Hangs).await;
+    let milo = asking("tokens-local", &server, "openai", &[("MILO__ENGINES__LLM__COUNT_TOKENS", "false")]).await;
+    assert_eq!(hours(&milo).0["mode"], "local");
+    assert_eq!(server.asked()[0].body.get("stream_options"), None);
+    assert!(metric(&milo, "milo_tokens_total{direction=\"prompt\",mode=\"local\"}").await > 10.0);
+    assert!(metric(&milo, "milo_tokens_total{direction=\"completion\",mode=\"local\"}").await > 5.0);
+    stop(milo).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_a_server_does_not_take_is_its_askers_affair() {
     let server = Server::start(Conduct::says(WORDS)).await;
     let milo = asking("unfit", &server, "openai", &[]).await;

@@ -155,6 +155,8 @@ async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap,
     let path = uri.path().to_owned();
     let is_anthropic = path == "/v1/messages";
     let body: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+    // The form's part of that name.
+    let wants_words = String::from_utf8_lossy(&bytes).contains("timestamp_granularities[]\"\r\n\r\nword");
     shared.asked.lock().expect("no panic").push(Asked { uri, headers, body: body.clone(), bytes });
     let conduct = {
         let mut conduct = shared.conduct.lock().expect("no panic");
@@ -170,7 +172,7 @@ async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap,
         Conduct::Says(words, first, _) if path == "/v1/audio/transcriptions" => {
             sleep(first).await;
             listener.served();
-            return axum::Json(transcript(words)).into_response();
+            return axum::Json(transcript(words, wants_words)).into_response();
         }
         Conduct::Says(..) if path == "/v1/audio/speech" => sound(usize::MAX, body["response_format"] == "wav"),
         Conduct::Cuts(_, count) if path == "/v1/audio/speech" => {
@@ -214,11 +216,20 @@ async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap,
     ([(header::CONTENT_TYPE, kind)], Body::from_stream(bytes)).into_response()
 }
 
-/// A transcript as OpenAI's server gives it with all that it knows.
-fn transcript(words: &str) -> Value {
+/// A transcript as OpenAI's server gives it with all that it knows: each word of it takes two tenths of a second.
+fn transcript(words: &str, are_timed: bool) -> Value {
     let segment = json!({ "id": 0, "seek": 0, "start": 0.1, "end": 1.5, "text": words, "tokens": [1, 2], "temperature": 0.0,
         "avg_logprob": -0.25, "compression_ratio": 1.1, "no_speech_prob": 0.01 });
-    json!({ "task": "transcribe", "language": "malagasy", "duration": 3.0, "text": words, "segments": [segment] })
+    let mut whole =
+        json!({ "task": "transcribe", "language": "malagasy", "duration": 3.0, "text": words, "segments": [segment] });
+    if are_timed {
+        let word = |(number, word): (usize, &str)| {
+            let start = 0.1 + 0.2 * number as f64;
+            json!({ "word": word, "start": start, "end": start + 0.2 })
+        };
+        whole["words"] = words.split(' ').enumerate().map(word).collect();
+    }
+    whole
 }
 
 /// So many tenths of a second, one at most, of a tone at 24 kHz: alone, or as a WAV file whose length nobody knows.
@@ -283,7 +294,10 @@ fn end(is_anthropic: bool, is_cut: bool) -> Vec<(Duration, Option<Bytes>)> {
         let why = if is_cut { "length" } else { "stop" };
         vec![
             event(None, &json!({ "choices": [{ "index": 0, "delta": {}, "finish_reason": why }] })),
-            event(None, &json!({ "choices": [], "usage": { "total_tokens": 40 } })),
+            event(
+                None,
+                &json!({ "choices": [], "usage": { "prompt_tokens": 25, "completion_tokens": 15, "total_tokens": 40 } }),
+            ),
             Bytes::from_static(b"data: [DONE]\n\n"),
         ]
     };

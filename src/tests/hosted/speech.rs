@@ -61,6 +61,62 @@ async fn a_recording_and_a_caller_are_heard_by_the_server_or_else_by_the_local_t
     stop(milo).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_times_of_words_come_from_a_server_that_knows_them_and_from_nobody_else() {
+    let server = Server::start(Conduct::says("salama tompoko")).await;
+    let url = format!("{}/v1", server.url);
+    let variables = [
+        ("MILO__ENGINES__STT__ENGINE", "openai"),
+        ("MILO__ENGINES__STT__URL", url.as_str()),
+        ("MILO__ENGINES__STT__MODEL", "ears-of-a-scenario"),
+    ];
+    let milo = milo("words", &variables).await;
+    let question = recording("mg_hours.wav");
+    let sound = STANDARD.encode(fs::read(&question).expect("the recording"));
+    let stt = |words: bool| send(&milo, ("POST", "/api/v1/stt"), &[], &json!({ "audio": sound, "words": words }));
+    let heard = stt(true).body;
+    let segment = &heard["segments"][0];
+    let words = segment["words"].as_array().expect("words");
+    let said: Vec<_> = words.iter().map(|word| word["word"].as_str().expect("a word")).collect();
+    assert_eq!(said, ["salama", "tompoko"], "{heard}");
+    // Times are of the recording, not of the utterance in it.
+    let offset = segment["start_ms"].as_u64().expect("a time") - 100;
+    assert_eq!(
+        (&words[1]["start_ms"], &words[1]["end_ms"]),
+        (&(300 + offset).into(), &(500 + offset).into()),
+        "{heard}"
+    );
+    assert!(stt(false).body["segments"][0].get("words").is_none());
+
+    // By OpenAI's own protocol.
+    let place = format!("file=@{}", question.display());
+    let url = format!("{}v1/audio/transcriptions", milo.http);
+    let transcribed = |more: &[&str]| -> serde_json::Value {
+        let mut curl = std::process::Command::new("curl");
+        curl.args(["--silent", "--max-time", "20", "--form", &place, "--form", "model=whisper-1"]);
+        curl.args(more.iter().flat_map(|field| ["--form", field])).arg(&url);
+        serde_json::from_slice(&curl.output().expect("curl").stdout).expect("JSON")
+    };
+    let verbose = "response_format=verbose_json";
+    let heard = transcribed(&[verbose, "timestamp_granularities[]=word"]);
+    assert_eq!((&heard["words"][1]["word"], heard.get("segments")), (&"tompoko".into(), None), "{heard}");
+    assert!(heard["words"][1]["end"].as_f64() > heard["words"][1]["start"].as_f64(), "{heard}");
+    let both = transcribed(&[verbose, "timestamp_granularities[]=word", "timestamp_granularities[]=segment"]);
+    assert!(both["words"][0]["word"] == "salama" && both["segments"][0]["text"] == "salama tompoko", "{both}");
+    let plain = transcribed(&["timestamp_granularities[]=word"]);
+    assert!(plain["error"]["message"].as_str().is_some_and(|says| says.contains("verbose_json")), "{plain}");
+
+    // The local transcriber would hear the words, and not when they were said.
+    server.now(Conduct::Refuses(500, ("x-said", "no"), ""));
+    assert_eq!(stt(true).status, 503);
+    assert_eq!(stt(false).body["text"], MG_HOURS.0);
+    // A server that was asked for times and tells none has not done it.
+    server.now(Conduct::Refuses(200, ("content-type", "application/json"), "{\"text\":\"salama\"}"));
+    assert_eq!(stt(true).status, 503);
+    assert_eq!(stt(false).body["text"], "salama");
+    stop(milo).await;
+}
+
 /// How often the sign of these samples changes, a second.
 fn crossings(samples: &[i16]) -> f64 {
     let changes = samples.windows(2).filter(|pair| (pair[0] < 0) != (pair[1] < 0)).count();

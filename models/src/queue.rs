@@ -1,0 +1,384 @@
+//! The one bounded queue in front of a model's own thread, in which calls go before people who wait at a screen, and those before
+//! work that nobody waits for.
+//!
+//! ```text
+//!  calls       ─► ▒▒▒ ─┐
+//!  interactive ─► ▒▒▒ ─┼─► the first class that has a job, its oldest one ─► the model's thread
+//!  batch       ─► ▒▒▒ ─┘
+//! ```
+//! A model is owned by one OS thread. Callers put jobs into its [`Queue`]; each class has places of its own, so that none keeps
+//! another out, and one that has none left answers [`EngineError::Overloaded`] at once, it never waits. A job whose asker has
+//! left has no place any more. The thread ends when the last `Queue` handle is dropped.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc::sync_channel},
+    thread,
+};
+
+use crate::engine::EngineError;
+
+/// Whose work a job is. What stands earlier here goes first, however long the others have waited.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Class {
+    /// A live call's: few, short, and somebody hears every moment of it.
+    #[default]
+    Call,
+    /// A request's: somebody waits for its answer.
+    Interactive,
+    /// Of a batch: it may wait for ever.
+    Batch,
+}
+
+impl Class {
+    /// All of them, the first first.
+    pub const ALL: [Self; 3] = [Self::Call, Self::Interactive, Self::Batch];
+
+    /// As health and metrics call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Call => "call",
+            Self::Interactive => "interactive",
+            Self::Batch => "batch",
+        }
+    }
+}
+
+/// How many jobs wait, of each of [`Class::ALL`].
+pub type Waiting = [usize; Class::ALL.len()];
+
+/// What may wait in a queue.
+pub trait Job: Send + 'static {
+    /// Whose it is.
+    fn class(&self) -> Class;
+
+    /// Whether nobody waits for it any more.
+    fn is_left(&self) -> bool;
+}
+
+/// The sending side of a model thread's queue; cheap to clone.
+pub struct Queue<J> {
+    handle: Arc<Handle<J>>,
+    engine: &'static str,
+    /// Places of each class.
+    depth: usize,
+}
+
+impl<J> Clone for Queue<J> {
+    fn clone(&self) -> Self {
+        Self { handle: Arc::clone(&self.handle), engine: self.engine, depth: self.depth }
+    }
+}
+
+/// What all clones of a queue share; the last one that goes tells the thread.
+struct Handle<J>(Arc<Line<J>>);
+
+impl<J> Drop for Handle<J> {
+    fn drop(&mut self) {
+        self.0.held().is_closed = true;
+        self.0.changed.notify_all();
+    }
+}
+
+struct Line<J> {
+    /// Held to put a job in or to take one out, never over work or a wait.
+    held: Mutex<Held<J>>,
+    changed: Condvar,
+}
+
+struct Held<J> {
+    /// By class.
+    jobs: [VecDeque<J>; Class::ALL.len()],
+    /// Every [`Queue`] handle is gone.
+    is_closed: bool,
+    /// The thread is gone.
+    is_stopped: bool,
+}
+
+impl<J> Line<J> {
+    fn held(&self) -> MutexGuard<'_, Held<J>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<J: Job> Held<J> {
+    /// Takes the next job of `least` or of a class before it; those whose asker has left are passed over.
+    fn take(&mut self, least: Class) -> Option<J> {
+        for jobs in &mut self.jobs[..=least as usize] {
+            while let Some(job) = jobs.pop_front() {
+                if !job.is_left() {
+                    return Some(job);
+                }
+            }
+        }
+        None
+    }
+
+    fn waiting(&self) -> Waiting {
+        self.jobs.each_ref().map(|jobs| jobs.iter().filter(|job| !job.is_left()).count())
+    }
+}
+
+impl<J: Job> Queue<J> {
+    /// Puts a job in line behind those of its class, or says at once that there is no room.
+    pub fn submit(&self, job: J) -> Result<(), EngineError> {
+        let line = &self.handle.0;
+        let mut held = line.held();
+        if held.is_stopped {
+            return Err(EngineError::Stopped { engine: self.engine });
+        }
+        let jobs = &mut held.jobs[job.class() as usize];
+        if jobs.len() >= self.depth {
+            jobs.retain(|job| !job.is_left());
+        }
+        if jobs.len() >= self.depth {
+            let waiting = jobs.len();
+            return Err(EngineError::Overloaded { engine: self.engine, waiting });
+        }
+        jobs.push_back(job);
+        drop(held);
+        line.changed.notify_one();
+        Ok(())
+    }
+
+    /// Whether the model's thread has ended, which before its time it does by a panic only.
+    pub fn stopped(&self) -> bool {
+        self.handle.0.held().is_stopped
+    }
+
+    /// How many jobs wait. Those that the model's thread has taken are not counted, nor those whose asker has left.
+    pub fn waiting(&self) -> Waiting {
+        self.handle.0.held().waiting()
+    }
+}
+
+/// The model thread's side of the queue.
+pub struct Jobs<J>(Arc<Line<J>>);
+
+impl<J: Job> Jobs<J> {
+    /// Waits for the next job; `None` when every [`Queue`] handle is gone.
+    pub fn next(&self) -> Option<J> {
+        let mut held = self.0.held();
+        loop {
+            if let Some(job) = held.take(Class::Batch) {
+                return Some(job);
+            }
+            if held.is_closed {
+                return None;
+            }
+            held = self.0.changed.wait(held).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Whether somebody waits who goes before this class.
+    pub fn waits_before(&self, class: Class) -> bool {
+        let held = self.0.held();
+        held.jobs[..class as usize].iter().flatten().any(|job| !job.is_left())
+    }
+
+    /// Puts a job back that was begun and gave way: it is the next one of its class.
+    pub fn put_back(&self, job: J) {
+        self.0.held().jobs[job.class() as usize].push_front(job);
+    }
+
+    /// The next job of `least` or of a class before it, if one waits now.
+    pub fn try_next(&self, least: Class) -> Option<J> {
+        self.0.held().take(least)
+    }
+}
+
+impl<J> Drop for Jobs<J> {
+    /// What still waits is dropped, so that its askers hear that nobody comes for it.
+    fn drop(&mut self) {
+        let mut held = self.0.held();
+        held.is_stopped = true;
+        let left = held.jobs.each_mut().map(std::mem::take);
+        drop(held);
+        drop(left);
+    }
+}
+
+/// Starts the thread that owns a model. `load` runs on that thread (so that the model never moves between threads) and its
+/// error is returned from here; `serve` then runs until the queue's last handle is dropped. Each class has `depth` places.
+pub fn spawn_engine<J: Job, M: 'static>(
+    engine: &'static str,
+    depth: usize,
+    load: impl FnOnce() -> Result<M, EngineError> + Send + 'static,
+    serve: impl FnOnce(M, Jobs<J>) + Send + 'static,
+) -> Result<Queue<J>, EngineError> {
+    let held = Held { jobs: Default::default(), is_closed: false, is_stopped: false };
+    let line = Arc::new(Line { held: Mutex::new(held), changed: Condvar::new() });
+    let jobs = Jobs(Arc::clone(&line));
+    let (ready, loaded) = sync_channel(1);
+    thread::Builder::new()
+        .name(engine.into())
+        .spawn(move || match load() {
+            Ok(model) => {
+                ready.send(Ok(())).ok();
+                serve(model, jobs);
+            }
+            Err(error) => {
+                ready.send(Err(error)).ok();
+            }
+        })
+        .map_err(|error| EngineError::Load(format!("no thread for the {engine}: {error}")))?;
+    loaded.recv().map_err(|_| EngineError::Load(format!("the {engine} ended while it was loading")))??;
+    Ok(Queue { handle: Arc::new(Handle(line)), engine, depth })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::SyncSender;
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    /// A job that says its name when its turn comes.
+    struct Named {
+        name: &'static str,
+        class: Class,
+        answer: oneshot::Sender<()>,
+    }
+
+    impl Job for Named {
+        fn class(&self) -> Class {
+            self.class
+        }
+
+        fn is_left(&self) -> bool {
+            self.answer.is_closed()
+        }
+    }
+
+    /// A slow engine: it takes a job, and has it until the gate opens. What it served comes back in that order.
+    struct Slow {
+        queue: Queue<Named>,
+        gate: SyncSender<()>,
+        served: std::sync::mpsc::Receiver<&'static str>,
+    }
+
+    impl Slow {
+        fn new(depth: usize) -> Self {
+            let (gate, wait) = sync_channel::<()>(0);
+            let (serve, served) = sync_channel(64);
+            let queue = spawn_engine(
+                "slow engine",
+                depth,
+                || Ok(()),
+                move |(), jobs: Jobs<Named>| {
+                    while let Some(job) = jobs.next() {
+                        wait.recv().ok();
+                        job.answer.send(()).ok();
+                        serve.send(job.name).ok();
+                    }
+                },
+            );
+            Self { queue: queue.unwrap(), gate, served }
+        }
+
+        fn ask(&self, name: &'static str, class: Class) -> Result<oneshot::Receiver<()>, EngineError> {
+            let (answer, answered) = oneshot::channel();
+            self.queue.submit(Named { name, class, answer }).map(|()| answered)
+        }
+
+        /// Asks, and waits until the thread has the job.
+        fn occupy(&self) -> oneshot::Receiver<()> {
+            let first = self.ask("first", Class::Batch).unwrap();
+            while self.queue.waiting() != [0; 3] {
+                thread::yield_now();
+            }
+            first
+        }
+
+        fn serves(&self, count: usize) -> Vec<&'static str> {
+            (0..count)
+                .map(|_| {
+                    self.gate.send(()).unwrap();
+                    self.served.recv().unwrap()
+                })
+                .collect()
+        }
+    }
+
+    #[test]
+    fn calls_go_before_whoever_waits_and_those_before_batches() {
+        let slow = Slow::new(3);
+        let _asked = [
+            slow.occupy(),
+            slow.ask("b1", Class::Batch).unwrap(),
+            slow.ask("b2", Class::Batch).unwrap(),
+            slow.ask("b3", Class::Batch).unwrap(),
+            slow.ask("i1", Class::Interactive).unwrap(),
+            slow.ask("i2", Class::Interactive).unwrap(),
+        ];
+        assert!(
+            matches!(slow.ask("b4", Class::Batch), Err(EngineError::Overloaded { waiting: 3, .. })),
+            "all are taken"
+        );
+        let _call = slow.ask("c1", Class::Call).expect("a full class keeps no other out");
+        assert_eq!(slow.queue.waiting(), [1, 2, 3]);
+        assert_eq!(slow.serves(3), ["first", "c1", "i1"]);
+        let _call = slow.ask("c2", Class::Call).unwrap();
+        // The thread may have taken i2 before that call came.
+        let rest = slow.serves(5);
+        assert!(rest == ["i2", "c2", "b1", "b2", "b3"] || rest == ["c2", "i2", "b1", "b2", "b3"], "{rest:?}");
+    }
+
+    #[test]
+    fn whoever_leaves_frees_the_place_at_once() {
+        let slow = Slow::new(2);
+        let first = slow.occupy();
+        let (gone, stays) =
+            (slow.ask("gone", Class::Interactive).unwrap(), slow.ask("stays", Class::Interactive).unwrap());
+        assert!(slow.ask("no room", Class::Interactive).is_err());
+        drop(gone);
+        assert_eq!(slow.queue.waiting(), [0, 1, 0]);
+        let next = slow.ask("next", Class::Interactive).expect("one has left");
+        assert_eq!(slow.serves(3), ["first", "stays", "next"], "what nobody waits for is not done");
+        drop((first, stays, next));
+    }
+
+    #[test]
+    fn a_thread_that_died_is_known_to_those_who_wait_and_those_who_come() {
+        let (gate, wait) = sync_channel::<()>(0);
+        let queue = spawn_engine(
+            "mortal",
+            2,
+            || Ok(()),
+            move |(), jobs: Jobs<Named>| {
+                wait.recv().ok();
+                drop(jobs);
+            },
+        )
+        .unwrap();
+        let ask = || {
+            let (answer, answered) = oneshot::channel();
+            queue.submit(Named { name: "", class: Class::Call, answer }).map(|()| answered)
+        };
+        let asked = ask().unwrap();
+        drop(gate);
+        assert!(asked.blocking_recv().is_err(), "nobody comes for it");
+        while !queue.stopped() {
+            thread::yield_now();
+        }
+        assert!(matches!(ask(), Err(EngineError::Stopped { engine: "mortal" })));
+    }
+
+    #[test]
+    fn the_last_handle_ends_the_thread_after_its_work() {
+        let slow = Slow::new(2);
+        let (_first, mut waits) = (slow.occupy(), slow.ask("waits", Class::Call).unwrap());
+        let Slow { queue, gate, served } = slow;
+        drop((queue, gate));
+        assert_eq!((served.recv(), served.recv()), (Ok("first"), Ok("waits")));
+        assert!(served.recv().is_err() && waits.try_recv().is_ok());
+    }
+
+    #[test]
+    fn a_load_that_fails_says_why() {
+        let failed =
+            spawn_engine("absent", 1, || Err::<(), _>(EngineError::Load("no file".into())), |(), _: Jobs<Named>| ());
+        assert!(matches!(failed, Err(EngineError::Load(why)) if why == "no file"));
+    }
+}

@@ -1,0 +1,175 @@
+//! Batches: many texts or sounds in one request, done one after the other while nobody else waits for an engine.
+//!
+//! ```text
+//! POST /api/v1/batch ─► Batches::add ─► files, rows ─► run: the oldest batch, item by item ─► engines, last class ─► rows, files
+//!                       GET, DELETE ──────────────────────▲
+//! ```
+//! Rows say what is to be done and what is done: after a crash or a restart the item that was running begins again. A batch is done
+//! by the Milo that took it, in whose data folder its sounds lie.
+
+mod files;
+mod run;
+mod task;
+
+use std::{collections::HashMap, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::sync::{Notify, watch};
+
+pub use task::{Sound, Task};
+
+use crate::{
+    chat::Chats,
+    config,
+    metrics::Metrics,
+    store::{Key, NewBatch, Stamp, Store, StoreError},
+};
+use files::Files;
+
+/// What the items of a batch are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Texts to be translated.
+    Translate,
+    /// Texts to be spoken.
+    Tts,
+    /// Sounds to be transcribed.
+    Stt,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Translate, Self::Tts, Self::Stt];
+
+    /// As it stands in a request.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Translate => "translate",
+            Self::Tts => "tts",
+            Self::Stt => "stt",
+        }
+    }
+}
+
+/// Why a batch is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum Untaken {
+    /// It holds what cannot be done.
+    #[error("{0}")]
+    Wrong(String),
+    /// There is no room for it now.
+    #[error("{0}")]
+    Full(String),
+    /// Its sounds cannot be kept.
+    #[error("the sounds of the batch cannot be kept on disk")]
+    Disk(#[source] std::io::Error),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The batches of this Milo. Cheap to clone.
+#[derive(Clone)]
+pub struct Batches {
+    store: Store,
+    node: Arc<str>,
+    chats: Chats,
+    files: Files,
+    batch: config::Batch,
+    metrics: Arc<Metrics>,
+    /// Something is to be done.
+    added: Arc<Notify>,
+    /// Something was cancelled.
+    cancelled: watch::Sender<()>,
+    /// Held while one is counted and added, so that two at once are not one too many.
+    adding: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Batches {
+    /// `chats` does what they ask for; their sounds lie in `batches/` of the data folder.
+    pub fn new(config: &config::Config, (store, node): (Store, &str), chats: &Chats, metrics: Arc<Metrics>) -> Self {
+        Self {
+            store,
+            node: node.into(),
+            chats: chats.of_batches(),
+            files: Files::new(config.data_dir.join("batches")),
+            batch: config.batch.clone(),
+            metrics,
+            added: Arc::default(),
+            cancelled: watch::Sender::new(()),
+            adding: Arc::default(),
+        }
+    }
+
+    /// How much one may hold.
+    pub fn limits(&self) -> &config::Batch {
+        &self.batch
+    }
+
+    /// Whether its sounds are here.
+    pub fn is_here(&self, node: &str) -> bool {
+        *self.node == *node
+    }
+
+    /// Takes a batch of so many items; `whose` is a key and its name.
+    pub async fn add(&self, kind: Kind, tasks: Vec<Task>, whose: (Option<Key>, String)) -> Result<NewBatch, Untaken> {
+        let wrong = |says: String| Err(Untaken::Wrong(says));
+        if tasks.is_empty() {
+            return wrong("`items` is empty: there is nothing to do".into());
+        }
+        if tasks.len() > self.batch.items {
+            return wrong(format!("the batch has {} items; {} are the most", tasks.len(), self.batch.items));
+        }
+        let words = self.chats.check_words(tasks.iter().any(Task::wants_words));
+        words.map_err(|error| Untaken::Wrong(error.to_string()))?;
+        let _one_at_a_time = self.adding.lock().await;
+        let open = self.store.open_batches(&self.node).await?;
+        if open >= self.batch.waiting {
+            return Err(Untaken::Full(format!("{open} batches wait already; come again when some of them are done")));
+        }
+        let (id, (key, who)) = (Key::new(), whose);
+        let (inputs, sounds): (Vec<Value>, Vec<_>) = tasks.into_iter().map(Task::kept).unzip();
+        let sounds: HashMap<usize, Vec<u8>> =
+            sounds.into_iter().enumerate().filter_map(|(number, sound)| Some((number, sound?))).collect();
+        let bytes: u64 = sounds.values().map(|sound| sound.len() as u64).sum();
+        if self.files.used().await.saturating_add(bytes) > self.most_bytes() {
+            return Err(Untaken::Full(format!(
+                "sounds of batches have {} MB here, and all are taken",
+                self.batch.disk_mb
+            )));
+        }
+        self.files.keep(id, sounds).await.map_err(Untaken::Disk)?;
+        let new = NewBatch { id, key, who, kind: kind.as_str(), created: Stamp::now(), items: inputs };
+        if let Err(error) = self.store.add_batch(&self.node, &new).await {
+            self.files.remove(id).await;
+            return Err(error.into());
+        }
+        self.added.notify_one();
+        Ok(new)
+    }
+
+    /// Cancels what is left of a batch. False when it has ended already.
+    pub async fn cancel(&self, id: Key) -> Result<bool, StoreError> {
+        let is_cancelled = self.store.cancel_batch(id, Stamp::now()).await?;
+        self.cancelled.send_replace(());
+        Ok(is_cancelled)
+    }
+
+    /// Forgets a batch, with its sounds.
+    pub async fn forget(&self, id: Key) -> Result<(), StoreError> {
+        self.store.delete_batch(id).await?;
+        self.files.remove(id).await;
+        Ok(())
+    }
+
+    /// The sound that was made of an item; none when there is none.
+    pub async fn sound(&self, id: Key, number: usize) -> Option<(Sound, Vec<u8>)> {
+        self.files.sound(id, number).await
+    }
+
+    fn most_bytes(&self) -> u64 {
+        self.batch.disk_mb << 20
+    }
+}

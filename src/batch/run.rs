@@ -1,0 +1,272 @@
+//! Doing batches: one task, the oldest batch, its items in order.
+
+use std::time::Duration;
+
+use milo_media::{SAMPLE_RATE, prompt, sound_file::Writer, wav};
+use milo_models::engine::{EngineError, Language, RemoteFault};
+use serde::Serialize;
+use serde_json::Value;
+use tokio::{
+    pin, select,
+    time::{Instant, interval, sleep},
+};
+
+use super::{
+    Batches,
+    task::{Sound, Task, Translate, Tts, What, plain},
+};
+use crate::{
+    chat::{Transcribed, Untranslated},
+    store::{BatchRow, Key, Stamp, StoreError},
+};
+
+/// How long it waits before a database or an engine that had no room is asked again.
+const AGAIN: Duration = Duration::from_secs(1);
+/// How often it looks for work that nobody has told it of.
+const LOOK: Duration = Duration::from_secs(30);
+/// How often what is old is looked for, at most.
+const SWEEP: Duration = Duration::from_secs(60);
+/// The longest recording, in seconds: as one alone.
+const LONGEST_S: usize = 3_660;
+
+/// Why an item is not done.
+enum Fault {
+    /// An engine has no room: later.
+    Later,
+    /// It never will be: a sentence.
+    Never(String),
+}
+
+impl From<EngineError> for Fault {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Overloaded { .. } => Self::Later,
+            EngineError::Input(says) => Self::Never(says),
+            EngineError::Remote { engine, fault: RemoteFault::Unfit, says, .. } => {
+                Self::Never(format!("the {engine} {says}"))
+            }
+            error => {
+                tracing::warn!(%error, "an engine failed an item of a batch");
+                Self::Never("an engine failed; the log says how".into())
+            }
+        }
+    }
+}
+
+/// A text in the other language.
+#[derive(Serialize)]
+struct Translated {
+    translation: String,
+    source: Language,
+    target: Language,
+    processing_ms: u64,
+}
+
+/// What was said; the sound is a file.
+#[derive(Serialize)]
+struct Spoken {
+    format: Sound,
+    sample_rate: u32,
+    language: Language,
+    spoken: String,
+    bytes: usize,
+    duration_ms: u64,
+    processing_ms: u64,
+}
+
+impl Batches {
+    /// Does what is to be done, and forgets what is old, until it is dropped.
+    pub async fn run(self) {
+        tokio::join!(self.work(), self.sweep());
+    }
+
+    async fn work(&self) {
+        while self.store.resume_batches(&self.node).await.inspect_err(away).is_err() {
+            sleep(AGAIN).await;
+        }
+        loop {
+            match self.store.next_batch(&self.node).await {
+                Ok(Some(batch)) => {
+                    if let Err(error) = self.batch(&batch).await {
+                        away(&error);
+                        sleep(AGAIN).await;
+                    }
+                }
+                Ok(None) => select! {
+                    () = self.added.notified() => {}
+                    () = sleep(LOOK) => {}
+                },
+                Err(error) => {
+                    away(&error);
+                    sleep(AGAIN).await;
+                }
+            }
+        }
+    }
+
+    /// Does the items of one that are left, until it is cancelled.
+    async fn batch(&self, batch: &BatchRow) -> Result<(), StoreError> {
+        while let Some((number, input)) = self.store.begin_item(batch.id, Stamp::now()).await? {
+            let at = usize::try_from(number).unwrap_or_default();
+            let Some(came) = self.unless_cancelled(batch, at, input).await else { return Ok(()) };
+            let result = if came.is_ok() { "done" } else { "failed" };
+            // What is done is not done again for a database that is away a moment.
+            while self.store.end_item(batch.id, number, &came).await.inspect_err(away).is_err() {
+                sleep(AGAIN).await;
+            }
+            self.metrics.batch_item(&batch.kind, result);
+            self.files.drop_given(batch.id, at).await;
+        }
+        self.store.end_batch(batch.id, Stamp::now()).await
+    }
+
+    /// What came of an item; `None` when its batch was cancelled meanwhile. Then the engine stops.
+    async fn unless_cancelled(&self, batch: &BatchRow, number: usize, input: Value) -> Option<Result<Value, String>> {
+        let mut cancelled = self.cancelled.subscribe();
+        let doing = self.item(batch, number, input);
+        pin!(doing);
+        loop {
+            // Other nodes cancel in the table only.
+            select! {
+                came = &mut doing => return Some(came),
+                _ = cancelled.changed() => {}
+                () = sleep(LOOK) => {}
+            }
+            match self.store.batch(batch.id, None).await {
+                // Nobody has cancelled it, or nobody knows.
+                Ok(Some(BatchRow { ended: None, .. })) | Err(_) => {}
+                Ok(Some(_)) => return None,
+                Ok(None) => {
+                    self.files.remove(batch.id).await;
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Tries until an engine has room.
+    async fn item(&self, batch: &BatchRow, number: usize, input: Value) -> Result<Value, String> {
+        let what = Task::of_row(&batch.kind, input)?;
+        loop {
+            let came = match &what {
+                What::Translate(wanted) => self.translate(wanted).await,
+                What::Tts(wanted) => self.speak(batch.id, number, wanted).await,
+                What::Stt(wanted, _) => self.transcribe(batch.id, number, wanted.language, wanted.words).await,
+            };
+            match came {
+                Ok(value) => return Ok(plain(value)),
+                Err(Fault::Never(says)) => return Err(says.replace('\0', "\u{fffd}")),
+                Err(Fault::Later) => sleep(AGAIN).await,
+            }
+        }
+    }
+
+    async fn translate(&self, wanted: &Translate) -> Result<Value, Fault> {
+        let began = Instant::now();
+        let Translate { text, source, target } = wanted;
+        let translation = self.chats.translate(text, *source, *target).await.map_err(|why| match why {
+            Untranslated::Engine(error) => error.into(),
+            other => Fault::Never(other.to_string()),
+        })?;
+        let processing_ms = began.elapsed().as_millis() as u64;
+        Ok(value(&Translated { translation, source: *source, target: *target, processing_ms }))
+    }
+
+    async fn speak(&self, id: Key, number: usize, wanted: &Tts) -> Result<Value, Fault> {
+        let began = Instant::now();
+        let (mut aloud, language) = self.chats.say(&wanted.say())?;
+        let spoken = aloud.words();
+        let mut samples = Vec::new();
+        while let Some(more) = aloud.next().await {
+            samples.extend(more?);
+        }
+        let duration_ms = samples.len() as u64 * 1_000 / u64::from(SAMPLE_RATE);
+        let sound = wanted.format;
+        let file = tokio::task::spawn_blocking(move || file(sound, &samples));
+        let file =
+            file.await.ok().flatten().ok_or_else(|| Fault::Never("the sound could not be made into a file".into()))?;
+        let bytes = file.len();
+        if self.files.used().await.saturating_add(bytes as u64) > self.most_bytes() {
+            let most = self.batch.disk_mb;
+            return Err(Fault::Never(format!("sounds of batches have {most} MB here, and all are taken: delete some")));
+        }
+        self.files.made(id, number, sound, file).await.map_err(|error| {
+            tracing::error!(%error, "the sound of a batch cannot be kept");
+            Fault::Never("the sound could not be kept on disk".into())
+        })?;
+        let processing_ms = began.elapsed().as_millis() as u64;
+        let (format, sample_rate) = (sound, SAMPLE_RATE);
+        Ok(value(&Spoken { format, sample_rate, language, spoken, bytes, duration_ms, processing_ms }))
+    }
+
+    async fn transcribe(
+        &self,
+        id: Key,
+        number: usize,
+        language: Option<Language>,
+        words: bool,
+    ) -> Result<Value, Fault> {
+        let began = Instant::now();
+        let given = self.files.given(id, number);
+        let read = tokio::task::spawn_blocking(move || prompt::read_within(&given, LONGEST_S));
+        let samples = match read.await {
+            Ok(Ok(samples)) => samples,
+            Ok(Err(milo_media::MediaError::Sound { reason, .. })) => {
+                return Err(Fault::Never(format!("the recording {reason}")));
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "a recording of a batch cannot be read");
+                return Err(Fault::Never("the recording is not there any more".into()));
+            }
+            Err(_) => return Err(Fault::Never("the recording could not be read".into())),
+        };
+        let mut listening = self.chats.listen(samples, language, words)?;
+        while let Some(progress) = listening.next().await {
+            progress?;
+        }
+        let whole: Transcribed = listening.whole(began.elapsed());
+        Ok(value(&whole))
+    }
+
+    /// Forgets what is old, and the folders of batches that no row names any more.
+    async fn sweep(&self) {
+        let keep = Duration::from_secs(self.batch.keep_s);
+        let mut clock = interval(keep.min(SWEEP));
+        loop {
+            clock.tick().await;
+            let before = Stamp::from_millis(Stamp::now().millis() - keep.as_millis() as i64);
+            for id in self.store.forget_batches(before).await.inspect_err(away).unwrap_or_default() {
+                tracing::info!(batch.id = %id, "a batch older than they are kept was deleted");
+                self.files.remove(id).await;
+            }
+            for id in self.files.batches().await {
+                if self.store.batch(id, None).await.is_ok_and(|batch| batch.is_none()) {
+                    self.files.remove(id).await;
+                }
+            }
+        }
+    }
+}
+
+fn away(error: &StoreError) {
+    tracing::warn!(%error, "batches wait for the database");
+}
+
+fn value(what: &impl Serialize) -> Value {
+    serde_json::to_value(what).unwrap_or_default()
+}
+
+/// A whole sound file.
+fn file(sound: Sound, samples: &[i16]) -> Option<Vec<u8>> {
+    if sound == Sound::Wav {
+        return Some(wav::bytes(samples));
+    }
+    let mut writer = Writer::new(sound.container()?).ok()?;
+    let mut bytes = Vec::new();
+    // An encoder wants no more at once than it has room for.
+    for piece in samples.chunks(16_000) {
+        bytes.extend(writer.write(piece).ok()?);
+    }
+    bytes.extend(writer.finish().ok()?);
+    Some(bytes)
+}

@@ -1,0 +1,236 @@
+//! Batches: many things in one request, done one after the other, across crashes, for whoever asked for them.
+
+use std::{fs, path::Path, process::Command, time::Duration};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use milo::bench::Running;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use crate::{
+    call_log::postgres,
+    hosted::server::{Conduct, Server},
+    house::{Answer, MG_HOURS, PROGRAM, folder, get, loud, metric, milo, recording, send, stop},
+};
+
+fn add(milo: &Running, body: &Value) -> Answer {
+    send(milo, ("POST", "/api/v1/batch"), &[], body)
+}
+
+/// Waits until a batch is so, and returns it.
+async fn until(milo: &Running, at: &str, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+    let mut batch = Value::Null;
+    for _ in 0..600 {
+        batch = get(milo, at);
+        if is_so(&batch) {
+            return batch;
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    panic!("within thirty seconds the batch was not {what}: {batch}");
+}
+
+async fn ended(milo: &Running, at: &str) -> Value {
+    until(milo, at, "ended", |batch| !batch["ended"].is_null()).await
+}
+
+fn fetched(milo: &Running, at: &Value) -> Vec<u8> {
+    let url = format!("{}{}", milo.http.trim_end_matches('/'), at.as_str().expect("an address"));
+    let output = Command::new("curl").args(["--silent", "--fail", "--max-time", "10", &url]).output().expect("curl");
+    assert!(output.status.success(), "{url}");
+    output.stdout
+}
+
+/// The folders of sounds that a Milo keeps.
+fn folders(milo: &Running) -> usize {
+    fs::read_dir(milo.folder().join("batches")).into_iter().flatten().count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn texts_are_spoken_and_sounds_transcribed_and_each_item_says_what_came_of_it() {
+    let milo = milo("batch", &[("MILO__BATCH__ITEMS", "5"), ("MILO__BATCH__BODY_MB", "1")]).await;
+    let items =
+        json!(["Salama tompoko.", { "text": "Veloma.", "format": "ogg" }, { "text": "Eny", "voice": "nobody" }]);
+    let added = add(&milo, &json!({ "kind": "tts", "language": "mg", "speed": 1.5, "items": items }));
+    let at = added.header("location").expect("where it is").to_owned();
+    assert_eq!(
+        (added.status, &added.body["state"], &added.body["counts"]["total"]),
+        (202, &"queued".into(), &3.into())
+    );
+    let spoken = ended(&milo, &at).await;
+    assert_eq!(
+        (&spoken["state"], &spoken["kind"], &spoken["who"]),
+        (&"done".into(), &"tts".into(), &"this machine".into())
+    );
+    let expected = json!({ "total": 3, "queued": 0, "running": 0, "done": 2, "failed": 1, "cancelled": 0 });
+    assert_eq!(spoken["counts"], expected, "{spoken}");
+    let items = spoken["items"].as_array().expect("items");
+    let wav = fetched(&milo, &items[0]["audio"]);
+    assert_eq!(items[0]["result"]["bytes"], wav.len(), "{spoken}");
+    let files = folder("batch-files");
+    fs::write(files.join("said.wav"), &wav).expect("a file");
+    assert!(loud(&milo_media::wav::read(&files.join("said.wav")).expect("a WAV file")) > 4_000);
+    assert!(fetched(&milo, &items[1]["audio"]).starts_with(b"OggS"));
+    assert!(
+        items[2]["error"].as_str().is_some_and(|why| why.contains("nobody")) && items[2]["audio"].is_null(),
+        "{spoken}"
+    );
+    let nothing = send(&milo, ("GET", &format!("{at}/items/2/audio")), &[], &Value::Null);
+    assert_eq!(nothing.status, 404);
+    for (name, count) in [("done", 2.0), ("failed", 1.0)] {
+        let name = format!("milo_batch_items_total{{kind=\"tts\",result=\"{name}\"}}");
+        assert_eq!(metric(&milo, &name).await, count);
+    }
+
+    // What was said, and a recording; what is no sound fails alone.
+    let question = STANDARD.encode(fs::read(recording("mg_hours.wav")).expect("the recording"));
+    let sounds = json!([question, { "audio": STANDARD.encode("no sound at all") }, { "audio": STANDARD.encode(&wav), "language": "fr" }]);
+    let at_sounds = add(&milo, &json!({ "kind": "stt", "language": "mg", "items": sounds }));
+    let at_sounds = at_sounds.header("location").expect("where it is").to_owned();
+    let heard = ended(&milo, &at_sounds).await;
+    assert_eq!(heard["items"][0]["result"]["text"], MG_HOURS.0, "{heard}");
+    assert!(heard["items"][1]["error"].as_str().is_some_and(|why| why.contains("no sound file")), "{heard}");
+    assert_eq!((&heard["items"][2]["state"], &heard["items"][2]["result"]["language"]), (&"done".into(), &"fr".into()));
+
+    // In pages, the newest first.
+    let page = get(&milo, "/api/v1/batch?limit=1");
+    assert_eq!((&page["batches"][0]["id"], page["batches"][0].get("items")), (&heard["id"], None), "{page}");
+    let page = get(&milo, &format!("/api/v1/batch?limit=1&cursor={}", page["next"].as_str().expect("more")));
+    assert_eq!((&page["batches"][0]["id"], &page["next"]), (&spoken["id"], &Value::Null), "{page}");
+
+    // What has ended goes with its sounds.
+    for at in [&at, &at_sounds] {
+        assert_eq!(send(&milo, ("DELETE", at), &[], &Value::Null).status, 204);
+        assert_eq!(send(&milo, ("GET", at), &[], &Value::Null).status, 404);
+    }
+    assert_eq!((folders(&milo), get(&milo, "/api/v1/batch")["batches"].as_array().map(Vec::len)), (0, Some(0)));
+
+    for (wrong, status, says) in [
+        (json!({ "kind": "tts", "items": [] }), 422, "empty"),
+        (json!({ "kind": "tts", "items": ["a", "b", "c", "d", "e", "f"] }), 422, "5 are the most"),
+        (json!({ "kind": "sing", "items": ["a"] }), 422, "sing"),
+        (json!({ "items": ["a"] }), 422, "kind"),
+        (json!({ "kind": "tts", "items": ["a", " "] }), 422, "items[1]: the text is empty"),
+        (json!({ "kind": "tts", "items": ["a"], "sped": 2 }), 422, "sped"),
+        (json!({ "kind": "translate", "items": [{ "text": "a", "target": "mg" }] }), 422, "differ"),
+        (json!({ "kind": "stt", "items": [{ "audio": question, "words": true }] }), 422, "times of segments"),
+        (json!({ "kind": "tts", "items": ["x".repeat(1 << 20)] }), 413, "1 MB"),
+    ] {
+        let problem = add(&milo, &wrong);
+        let detail = problem.body["detail"].as_str().unwrap_or_default();
+        assert!(problem.status == status && detail.contains(says), "{says}: {} {detail}", problem.status);
+    }
+    for nowhere in ["/api/v1/batch/x", "/api/v1/batch/0192f0c1-2f60-7000-8000-000000000000"] {
+        assert_eq!(send(&milo, ("GET", nowhere), &[], &Value::Null).status, 404);
+        assert_eq!(send(&milo, ("DELETE", nowhere), &[], &Value::Null).status, 404);
+    }
+    fs::remove_dir_all(files).ok();
+    stop(milo).await;
+}
+
+/// Kills Milo in the middle of a batch, and starts it again on the same folder and database.
+async fn killed_in_mid_batch(more: &[(&str, &str)]) {
+    let server = Server::start(Conduct::Says("Bonjour.", Duration::from_millis(300), Duration::ZERO)).await;
+    let own = server.variables("openai");
+    let own: Vec<_> = own.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let (variables, folder) = ([&own[..], more].concat(), folder("batch-killed"));
+    let milo = Running::start(Path::new(PROGRAM), &folder, &variables).await.expect("Milo starts");
+    let texts: Vec<_> = (0..12).map(|number| format!("Salama {number}")).collect();
+    let added = add(&milo, &json!({ "kind": "translate", "items": texts }));
+    let at = added.header("location").expect("where it is").to_owned();
+    let before = until(&milo, &at, "begun", |batch| batch["counts"]["done"].as_i64() >= Some(3)).await;
+    assert_eq!(before["state"], "running", "{before}");
+    milo.kill().await.expect("kill -9");
+
+    let milo = Running::start(Path::new(PROGRAM), &folder, &variables).await.expect("Milo starts again");
+    let after = ended(&milo, &at).await;
+    assert_eq!((&after["state"], &after["counts"]["done"]), (&"done".into(), &12.into()), "{after}");
+    let results = |batch: &Value| batch["items"].as_array().expect("items").clone();
+    assert!(results(&after).iter().all(|item| item["result"]["translation"] == "Bonjour."), "{after}");
+    for (before, after) in results(&before).iter().zip(results(&after)).filter(|(before, _)| before["state"] == "done")
+    {
+        assert_eq!(before["result"], after["result"], "what is done stays done");
+    }
+    // The one that was running, and perhaps one whose row was on its way, are asked for again.
+    let asked = server.asked().len();
+    assert!((12..=14).contains(&asked), "asked {asked} times for twelve");
+    stop(milo).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_in_mid_batch_loses_nothing_and_does_nothing_twice() {
+    killed_in_mid_batch(&[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nor_on_postgres() {
+    let url = postgres().await;
+    killed_in_mid_batch(&[("DATABASE_URL", &url)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_cancels_stops_the_engine_and_the_rest_is_not_done() {
+    let long = "Salama tompoko, misokatra ny birao. ".repeat(40).leak();
+    let server = Server::start(Conduct::Says(long, Duration::ZERO, Duration::from_millis(200))).await;
+    let own = server.variables("openai");
+    let own: Vec<_> = own.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let milo = milo("batch-cancelled", &[&own[..], &[("MILO__BATCH__WAITING", "1")]].concat()).await;
+    let added = add(&milo, &json!({ "kind": "translate", "items": ["Salama", "Veloma"] }));
+    let at = added.header("location").expect("where it is").to_owned();
+    until(&milo, &at, "running", |batch| batch["counts"]["running"] == 1).await;
+    for _ in 0..100 {
+        if !server.asked().is_empty() {
+            break;
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    let full = add(&milo, &json!({ "kind": "translate", "items": ["Eny"] }));
+    assert_eq!((full.status, full.header("retry-after")), (503, Some("30")), "{full:?}");
+    let cancelled = send(&milo, ("DELETE", &at), &[], &Value::Null);
+    assert_eq!((cancelled.status, &cancelled.body["state"]), (200, &"cancelled".into()), "{cancelled:?}");
+    assert_eq!(cancelled.body["counts"]["cancelled"], 2, "{cancelled:?}");
+    server.left(1).await;
+    // There is room for the next one, and nobody does what was cancelled.
+    server.now(Conduct::says("Oui."));
+    let next = add(&milo, &json!({ "kind": "translate", "items": ["Eny"] }));
+    let done = ended(&milo, next.header("location").expect("where it is")).await;
+    assert_eq!(done["items"][0]["result"]["translation"], "Oui.", "{done}");
+    assert_eq!((get(&milo, &at)["state"].as_str(), server.asked().len()), (Some("cancelled"), 2));
+    assert_eq!(send(&milo, ("DELETE", &at), &[], &Value::Null).status, 204, "the second time it goes");
+    assert_eq!(send(&milo, ("GET", &at), &[], &Value::Null).status, 404);
+    stop(milo).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_key_sees_its_own_batches_and_what_is_old_is_forgotten() {
+    const ADMIN: &str = "Authorization: Bearer 0123456789abcdef";
+    let milo = milo("batch-keys", &[("API_KEY", "0123456789abcdef"), ("MILO__BATCH__KEEP_S", "5")]).await;
+    let keys: Vec<_> = ["one", "other"]
+        .iter()
+        .map(|name| {
+            let made = send(&milo, ("POST", "/api/v1/keys"), &[ADMIN], &json!({ "name": name, "scopes": ["text"] }));
+            format!("Authorization: Bearer {}", made.body["key"].as_str().expect("a key"))
+        })
+        .collect();
+    let body = json!({ "kind": "tts", "items": ["Salama"] });
+    let added = send(&milo, ("POST", "/api/v1/batch"), &[&keys[0]], &body);
+    let at = added.header("location").expect("where it is").to_owned();
+    let status = |method: &str, path: &str, key: &str| send(&milo, (method, path), &[key], &Value::Null).status;
+    for path in [at.clone(), format!("{at}/items/0/audio")] {
+        assert_eq!(status("GET", &path, &keys[1]), 404, "another's");
+    }
+    assert_eq!(status("DELETE", &at, &keys[1]), 404);
+    assert_eq!((status("GET", &at, &keys[0]), status("GET", &at, ADMIN)), (200, 200));
+    let listed = |key: &str| send(&milo, ("GET", "/api/v1/batch"), &[key], &Value::Null).body["batches"].clone();
+    assert_eq!(listed(&keys[1]), json!([]));
+    assert_eq!((&listed(&keys[0])[0]["who"], &listed(ADMIN)[0]["who"]), (&"one".into(), &"one".into()));
+    assert_eq!(send(&milo, ("GET", &at), &[], &Value::Null).status, 401);
+    for _ in 0..600 {
+        if status("GET", &at, ADMIN) == 404 && folders(&milo) == 0 {
+            stop(milo).await;
+            return;
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    panic!("what ended long ago is still there");
+}
