@@ -54,6 +54,7 @@ mod translation;
 mod transports;
 mod trunk_down;
 mod trunk_logins;
+mod trunk_network;
 mod trunk_registers_tls;
 mod trunk_servers;
 mod trunk_tls;
