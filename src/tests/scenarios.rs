@@ -11,6 +11,7 @@ mod dns;
 mod house;
 mod telephone;
 
+mod account_places;
 mod accounts;
 mod alone;
 mod attended;
@@ -42,6 +43,7 @@ mod plans;
 mod queue_calls;
 mod queues;
 mod referring;
+mod referring_accounts;
 mod registered;
 mod secured;
 mod sip_seen;
