@@ -455,6 +455,32 @@ fn more_calls_than_the_limit_are_503_without_state() {
 }
 
 #[test]
+fn more_transactions_than_are_kept_are_503_without_state_and_goodbyes_are_heard() {
+    let mut line = Line::with(Transport::Udp, |config| config.max_calls = 1);
+    let (_, tag) = line.up();
+    let counted = |line: &Line| line.core.counters().transactions;
+    let mut number = 1;
+    let mut asks = |line: &mut Line| {
+        number += 1;
+        line.hear(&within(&tag, "INFO", number, &format!("info{number}"), ""));
+        line.sent().pop().and_then(|answer| answer.status())
+    };
+    while asks(&mut line) == Some(200) {
+        assert!(counted(&line) < 10_000, "it is bounded");
+    }
+    let most = counted(&line);
+    assert!(most > 4_000, "{most}");
+    line.hear(&within(&tag, "INFO", 20_000, "late", ""));
+    let turned_away = line.only();
+    assert_eq!((turned_away.status(), turned_away.headers.has(Name::RETRY_AFTER)), (Some(503), true));
+    assert_eq!(counted(&line), most, "nothing is kept of it");
+    line.hear(&within(&tag, "BYE", 20_001, "bye", ""));
+    assert_eq!(line.spoke(), ["200 BYE"]);
+    line.pass(Duration::from_secs(40));
+    line.assert_empty();
+}
+
+#[test]
 fn a_503_says_when_to_come_back() {
     let mut line = Line::new(Transport::Udp);
     let call = line.invited();

@@ -1,5 +1,4 @@
-//! Sound before the answer, provisional responses that are acknowledged, and UPDATE: scenarios of RFC 3960, RFC 3262 and
-//! RFC 3311 in virtual time.
+//! Sound before the answer, and provisional responses that are acknowledged: scenarios of RFC 3960 and RFC 3262 in virtual time.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -22,17 +21,17 @@ fn ms(milliseconds: u64) -> Duration {
 }
 
 /// The same with one more header field.
-fn with(message: &str, field: &str) -> String {
+pub(crate) fn with(message: &str, field: &str) -> String {
     message.replacen("\r\n", &format!("\r\n{field}\r\n"), 1)
 }
 
 /// An INVITE whose sender can acknowledge provisional responses.
-fn able(body: &str) -> String {
+pub(crate) fn able(body: &str) -> String {
     with(&invite(body), "Supported: timer, 100rel")
 }
 
 /// The same description with another port.
-fn at(port: u16) -> String {
+pub(crate) fn at(port: u16) -> String {
     SDP.replace("audio 40000", &format!("audio {port}"))
 }
 
@@ -41,24 +40,24 @@ fn rseq(message: &Message) -> u32 {
 }
 
 /// Our user is heard early; what was said, and what it says of the audio.
-fn early(line: &mut Line, call: CallKey) -> (Message, EarlyMedia) {
+pub(crate) fn early(line: &mut Line, call: CallKey) -> (Message, EarlyMedia) {
     let media = line.act(|core, now| core.early(now, call, rtp())).unwrap();
     (line.only(), media)
 }
 
 /// The caller's PRACK of this response.
-fn prack(told: &Message, number: u32, body: &str) -> String {
+pub(crate) fn prack(told: &Message, number: u32, body: &str) -> String {
     let rack = format!("RAck: {} 1 INVITE", rseq(told));
     with(&within(&to_tag(told), "PRACK", number, &format!("prack{number}"), body), &rack)
 }
 
 /// A provisional response of the callee, with this RSeq.
-fn reliable(invite: &Message, code: u16, tag: &str, number: u32, body: &str) -> String {
+pub(crate) fn reliable(invite: &Message, code: u16, tag: &str, number: u32, body: &str) -> String {
     with(&with(&response(invite, code, tag, body), "Require: 100rel"), &format!("RSeq: {number}"))
 }
 
 /// The only news is this session before the answer.
-fn heard_early(line: &mut Line) -> Session {
+pub(crate) fn heard_early(line: &mut Line) -> Session {
     let sessions: Vec<_> = line
         .events()
         .into_iter()
@@ -305,73 +304,6 @@ fn an_offer_in_a_prack_is_answered_in_its_200() {
 }
 
 #[test]
-fn an_update_waits_its_turn_before_the_answer() {
-    let mut line = Line::new(Transport::Udp);
-    let call = line.invited_with(&able(SDP));
-    line.act(|core, now| core.ring(now, call)).unwrap();
-    let tag = to_tag(&line.only());
-    line.hear(&within(&tag, "UPDATE", 2, "u2", SDP));
-    let refused = line.only();
-    assert_eq!(brief(&refused), "500 UPDATE");
-    assert!(refused.headers.get(Name::RETRY_AFTER).unwrap().parse::<u32>().unwrap() <= 10);
-    let (progress, _) = early(&mut line, call);
-    line.hear(&prack(&progress, 3, ""));
-    line.sent();
-    line.hear(&within(&tag, "UPDATE", 4, "u4", &at(42_000)));
-    let ok = line.only();
-    assert_eq!((brief(&ok).as_str(), ok.sdp().is_some()), ("200 UPDATE", true));
-    let session = line.media();
-    assert!(session.is_early && session.remote.port() == 42_000);
-    line.act(|core, now| core.answer_early(now, call)).unwrap();
-    line.sent();
-    assert_eq!(line.media(), Session { is_early: false, ..session });
-    line.hear(&within(&tag, "UPDATE", 4, "late", SDP));
-    assert_eq!(line.spoke(), ["500 UPDATE"], "its CSeq has been");
-}
-
-#[test]
-fn an_update_changes_target_and_session_of_a_call_that_is_up() {
-    let mut line = Line::new(Transport::Udp);
-    let (call, tag) = line.up();
-    let moved =
-        within(&tag, "UPDATE", 2, "u2", "").replace("<sip:rasoa@127.0.0.1:5080>", "<sip:elsewhere@127.0.0.1:5099>");
-    line.hear(&moved);
-    line.hear(&moved);
-    let ok = line.sent();
-    assert_eq!(ok.iter().map(brief).collect::<Vec<_>>(), ["200 UPDATE", "200 UPDATE"]);
-    assert!(ok[0].sdp().is_none() && ok[0].contact().unwrap().is_some());
-    assert!(line.events().is_empty());
-    line.hear(&within(&tag, "UPDATE", 3, "u3", &SDP.replace("RTP/AVP 0 101", "RTP/AVP 18")));
-    assert_eq!(line.spoke(), ["488 UPDATE"]);
-    let moved = within(&tag, "UPDATE", 4, "u4", &format!("{SDP}a=sendonly\r\n"));
-    line.hear(&moved.replace("<sip:rasoa@127.0.0.1:5080>", "<sip:elsewhere@127.0.0.1:5099>"));
-    assert_eq!(line.spoke(), ["200 UPDATE"]);
-    let session = line.media();
-    assert!(!session.direction.sends() && !session.is_early);
-    line.act(|core, now| core.hang_up(now, call)).unwrap();
-    assert_eq!(line.only().uri().unwrap().to_string(), "sip:elsewhere@127.0.0.1:5099");
-    line.hear(&within(&tag, "UPDATE", 5, "u5", ""));
-    assert_eq!(line.spoke(), ["481 UPDATE"]);
-    line.hear(&within("nobody", "UPDATE", 5, "u6", ""));
-    assert_eq!(line.spoke(), ["481 UPDATE"]);
-}
-
-#[test]
-fn an_update_against_our_open_offer_is_glare() {
-    let mut line = Line::new(Transport::Udp);
-    let call = line.invited_with(&invite(""));
-    line.act(|core, now| core.answer(now, call, rtp())).unwrap();
-    let tag = to_tag(&line.only());
-    line.hear(&within(&tag, "UPDATE", 2, "u2", SDP));
-    assert_eq!(line.spoke(), ["491 UPDATE"]);
-    // Without an offer there is no glare.
-    line.hear(&within(&tag, "UPDATE", 3, "u3", ""));
-    assert_eq!(line.spoke(), ["200 UPDATE"]);
-    line.hear(&within(&tag, "ACK", 1, "ack", SDP));
-    line.media();
-}
-
-#[test]
 fn what_the_far_network_plays_is_heard_before_the_answer() {
     let mut line = Line::new(Transport::Udp);
     let (_, invite) = line.calling();
@@ -455,25 +387,6 @@ fn a_reliable_answer_that_cannot_be_used_takes_the_call_back() {
     line.hear(&reliable(&invite, 183, "callee", 7, &SDP.replace("RTP/AVP 0 101", "RTP/AVP 18")));
     assert_eq!(line.spoke(), ["PRACK", "CANCEL"]);
     assert!(matches!(line.events().last(), Some(Event::Ended(_, EndReason::BadMedia(_)))));
-}
-
-#[test]
-fn a_callee_may_change_what_it_said_reliably_by_update() {
-    let mut line = Line::new(Transport::Udp);
-    let (_, invite) = line.calling();
-    line.hear(&response(&invite, 183, "callee", SDP));
-    line.events();
-    line.hear(&from_callee(&invite, "callee", "UPDATE", 1, &at(45_000)));
-    assert_eq!(line.spoke(), ["491 UPDATE"], "our offer may still be answered otherwise");
-    line.hear(&reliable(&invite, 183, "callee", 7, SDP));
-    line.sent();
-    line.hear(&from_callee(&invite, "callee", "UPDATE", 2, &at(45_000)));
-    let ok = line.only();
-    assert_eq!((brief(&ok).as_str(), ok.sdp().is_some()), ("200 UPDATE", true));
-    assert_eq!(heard_early(&mut line).remote.port(), 45_000);
-    line.hear(&response(&invite, 200, "callee", ""));
-    line.sent();
-    assert_eq!(line.media().remote.port(), 45_000);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::line::{Line, brief, response, within};
+use crate::line::{Line, SDP, brief, invite, response, rtp, to_tag, within};
 use milo_signaling::{
     EndReason, Referral, SignalingError, Transport, Uri,
     sip::{
@@ -248,15 +248,50 @@ fn the_address_at_which_a_third_takes_our_place_names_the_dialog_as_the_other_si
 
 #[test]
 fn who_knows_the_dialog_and_is_elsewhere_is_refused() {
-    let mut line = Line::new(Transport::Udp);
-    let (_, tag) = line.up();
-    line.events();
-    let there = line.flow.remote;
-    line.flow.remote = "203.0.113.66:5060".parse().unwrap();
-    line.hear(&refer(&tag, 2, "Refer-To: <sip:0099@milo.example>"));
-    assert_eq!(line.spoke(), ["403 REFER"]);
-    assert!(line.events().is_empty(), "nobody hears of it");
-    line.flow.remote = there;
-    line.hear(&refer(&tag, 3, "Refer-To: <sip:0099@milo.example>"));
-    assert!(matches!(line.events()[..], [Event::Referred(..)]), "and who sits there is heard");
+    // All of them are trusted: it is not the door that keeps them out. On this machine each port is somebody else.
+    for (there, elsewhere) in [
+        ("203.0.113.5:5080", "203.0.113.66:5080"),
+        ("203.0.113.5:5080", "127.0.0.1:5080"),
+        ("127.0.0.1:5080", "127.0.0.1:5081"),
+    ] {
+        let mut line = trusting();
+        line.flow.remote = there.parse().unwrap();
+        let (_, tag) = line.up();
+        line.events();
+        line.flow.remote = elsewhere.parse().unwrap();
+        line.hear(&refer(&tag, 2, "Refer-To: <sip:0099@milo.example>"));
+        assert_eq!(line.spoke(), ["403 REFER"], "{there} {elsewhere}");
+        assert!(line.events().is_empty(), "nobody hears of it");
+        line.flow.remote = there.parse().unwrap();
+        line.hear(&refer(&tag, 3, "Refer-To: <sip:0099@milo.example>"));
+        assert!(matches!(line.events()[..], [Event::Referred(..)]), "and who sits there is heard");
+    }
+}
+
+/// A line on which peers of a network are served.
+fn trusting() -> Line {
+    Line::with(Transport::Udp, |config| config.trusted = vec!["203.0.113.0/24".parse().unwrap()])
+}
+
+#[test]
+fn only_who_holds_both_calls_puts_them_together() {
+    for (holder, is_theirs) in [("203.0.113.5:5080", true), ("203.0.113.66:5080", false)] {
+        let mut line = trusting();
+        // The other call is with this one.
+        line.flow.remote = "203.0.113.5:5080".parse().unwrap();
+        let (first, tag) = line.up();
+        line.events();
+        line.flow.remote = holder.parse().unwrap();
+        let other = |text: &str| text.replace("call1", "call2").replace("z9hG4bK", "z9hG4bKother");
+        let second = line.invited_with(&other(&invite(SDP)));
+        line.act(|core, now| core.answer(now, second, rtp())).unwrap();
+        let own = to_tag(&line.only());
+        line.hear(&other(&within(&own, "ACK", 1, "ack", "")));
+        line.events();
+        let named =
+            format!("Refer-To: <sip:x@127.0.0.1?Replaces=call1%40127.0.0.1%3Bto-tag%3D{tag}%3Bfrom-tag%3Drasoa>");
+        line.hear(&other(&refer(&own, 2, &named)).replace("Replaces=call2", "Replaces=call1"));
+        let referral = asked(&mut line);
+        assert_eq!(referral.other, Some(first).filter(|_| is_theirs), "{holder}: {referral:?}");
+    }
 }

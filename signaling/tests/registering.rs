@@ -166,6 +166,22 @@ fn waits_grow_to_a_bound_and_the_log_hears_of_a_fault_once() {
 }
 
 #[test]
+fn those_that_fail_together_come_back_apart() {
+    let mut line = Line::new(Transport::Udp);
+    let requests: Vec<_> = (0..20).map(|_| registering(&mut line)).collect();
+    requests.iter().for_each(|request| line.hear(&reply(request, 503, &[])));
+    let (failed, mut waits) = (line.now, std::collections::BTreeSet::new());
+    for _ in 0..60 {
+        line.pass(Duration::from_millis(100));
+        if !line.sent().is_empty() {
+            waits.insert((line.now - failed).as_millis());
+        }
+    }
+    // Of twenty that are drawn from two seconds and a half many meet within a tenth of one only by a very odd dice.
+    assert!(waits.len() >= 8, "{waits:?}");
+}
+
+#[test]
 fn retry_after_and_min_expires_are_obeyed() {
     let mut line = Line::new(Transport::Udp);
     let first = registering(&mut line);

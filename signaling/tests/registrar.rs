@@ -72,6 +72,81 @@ fn registers(line: &mut Line) {
     assert_eq!(now, Some(("rina".to_owned(), 1)));
 }
 
+/// What a REGISTER with these fields hears once it has proved who sends it.
+fn answered(line: &mut Line, number: u32, fields: &str) -> Message {
+    line.hear(&request("REGISTER", number, ";rport", fields));
+    let challenge = line.only();
+    assert!(brief(&challenge).starts_with("401"), "{}", brief(&challenge));
+    line.hear(&request("REGISTER", number + 1, ";rport", &[fields, &answer(&challenge)].concat()));
+    line.only()
+}
+
+#[test]
+fn a_telephone_behind_a_proxy_is_registered_with_its_path_and_nobody_elsewhere_is_named_by_one() {
+    let mut line = line();
+    let by = |path: &str| format!("{CONTACT}Path: {path}\r\n");
+    let ok =
+        answered(&mut line, 1, &[by("<sip:203.0.113.5;lr>, <sip:10.0.0.7;lr>"), "Supported: path\r\n".into()].concat());
+    assert_eq!(brief(&ok), "200 REGISTER");
+    let copied: Vec<_> = ok.headers.get_all(Name::PATH).collect();
+    assert_eq!(copied, ["<sip:203.0.113.5;lr>", "<sip:10.0.0.7;lr>"]);
+    let known = |line: &mut Line| {
+        let told = line.events().pop();
+        let Some(Event::Registered(_, all)) = told else { panic!("{told:?}") };
+        (all[0].flow.remote.to_string(), all[0].path.iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    let path = ["sip:203.0.113.5;lr", "sip:10.0.0.7;lr"].map(str::to_owned).to_vec();
+    assert_eq!(known(&mut line), (HOME.to_owned(), path), "it is reached where the REGISTER came from");
+    // Whom the proxy does not know of, that it is no telephone's wish, or that somebody else is named: all stays as it was.
+    let unknown = answered(&mut line, 3, &by("<sip:203.0.113.5;lr>"));
+    assert_eq!((brief(&unknown).as_str(), unknown.headers.get(Name::UNSUPPORTED)), ("420 REGISTER", Some("path")));
+    let elsewhere = answered(&mut line, 5, &[by("<sip:198.51.100.7;lr>"), "Supported: path\r\n".into()].concat());
+    assert_eq!(brief(&elsewhere), "403 REGISTER");
+    assert!(line.events().is_empty());
+    // It moves to where no proxy is.
+    assert_eq!(brief(&answered(&mut line, 7, CONTACT)), "200 REGISTER");
+    assert_eq!(known(&mut line).1, Vec::<String>::new());
+}
+
+#[test]
+fn nobody_registers_for_somebody_else() {
+    let mut line = Line::with(Transport::Udp, |config| {
+        config.registrar = Some(RegistrarConfig {
+            realm: "milo".into(),
+            users: vec![User::new("rina", "milo", "secret"), User::new("lala", "milo", "hers")],
+            terms: Terms { least_s: 60, most_s: 3600 },
+            algorithms: Algorithms { sha256: false, md5: true },
+            text_pace: TextPace::default(),
+        });
+    });
+    line.flow.remote = HOME.parse().unwrap();
+    line.hear(&request("REGISTER", 1, ";rport", CONTACT));
+    let proved = request("REGISTER", 2, ";rport", &[CONTACT, &answer(&line.only())].concat());
+    line.hear(&proved.replace("To: <sip:rina@milo>", "To: <sip:lala@milo>"));
+    assert_eq!(line.spoke(), ["403 REGISTER"], "rina's password is not lala's");
+    assert!(line.events().is_empty() && line.core.counters().bindings == 0);
+}
+
+#[test]
+fn a_telephone_behind_a_nat_is_asked_whether_it_is_there_unless_its_proxy_does() {
+    for (path, asked) in [("", true), ("Path: <sip:203.0.113.5;lr>\r\nSupported: path\r\n", false)] {
+        let mut line = Line::with(Transport::Udp, |config| {
+            config.keep_alive = Some(Duration::from_secs(30));
+            config.registrar = Some(RegistrarConfig {
+                realm: "milo".into(),
+                users: vec![User::new("rina", "milo", "secret")],
+                terms: Terms { least_s: 60, most_s: 3600 },
+                algorithms: Algorithms { sha256: false, md5: true },
+                text_pace: TextPace::default(),
+            });
+        });
+        line.flow.remote = HOME.parse().unwrap();
+        assert_eq!(brief(&answered(&mut line, 1, &format!("{CONTACT}{path}"))), "200 REGISTER");
+        line.pass(Duration::from_secs(65));
+        assert_eq!(line.spoke().contains(&"OPTIONS".to_owned()), asked, "{path}");
+    }
+}
+
 /// How many times as much as this text its answer is, and how many challenges stand in it; nothing: there was none.
 fn returned(line: &mut Line, text: &str) -> Option<(f64, usize)> {
     line.pass(Duration::from_secs(60));

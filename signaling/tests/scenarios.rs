@@ -39,4 +39,5 @@ mod storm;
 mod texts;
 mod tls;
 mod torture;
+mod updates;
 mod web;

@@ -218,6 +218,8 @@ pub struct TelephoneReport {
     pub contact: String,
     /// Where its REGISTER came from, and where its calls go.
     pub source: String,
+    /// The proxies that its calls go by, the nearest first (Path, RFC 3327).
+    pub path: Vec<String>,
     /// Over which transport.
     pub transport: String,
     /// What it calls itself.
@@ -338,6 +340,7 @@ impl Accounts {
         let shown = |telephone: &Registered| TelephoneReport {
             contact: telephone.contact.to_string(),
             source: telephone.flow.remote.to_string(),
+            path: telephone.path.iter().map(ToString::to_string).collect(),
             transport: telephone.flow.transport.to_string(),
             user_agent: telephone.user_agent.clone(),
             expires_in_s: telephone.until.saturating_duration_since(now).as_secs(),

@@ -246,12 +246,12 @@ impl CallsOut {
                 let trunks = trunks.iter().map(|trunk| trunk.name().to_owned()).collect();
                 (Whom::Number { number, trunks, place }, facts)
             }
-            Target::Number(trunks) => {
-                let (at, place) = first(&trunks, &wanted.to, calling_as, &mut passed)?;
+            Target::Number(trunks, number) => {
+                let (at, place) = first(&trunks, &number, calling_as, &mut passed)?;
                 let (first, caller_id) = (trunks[at].name(), trunks[at].caller_id(from, ""));
-                let facts = facts(caller_id, wanted.to.clone(), Some(first));
+                let facts = facts(caller_id, number.clone(), Some(first));
                 let trunks = trunks[at..].iter().map(|trunk| trunk.name().to_owned()).collect();
-                (Whom::Number { number: wanted.to, trunks, place }, facts)
+                (Whom::Number { number, trunks, place }, facts)
             }
         };
         let record = Record::place((&self.log, &self.metrics, &self.sip), &facts, plan);

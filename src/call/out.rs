@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, future::pending, sync::Arc, time::Duration};
 
 use milo_media::{Heard, Leg};
-use milo_signaling::{Dialog, EndReason, Outgoing, Progress, Uri};
+use milo_signaling::{Destination, Dialog, EndReason, Outgoing, Progress, Uri};
 use serde_json::json;
 use tokio::{
     select,
@@ -21,7 +21,7 @@ use super::{
 use crate::{
     dialplan::{Action, Variables},
     store::{HangupBy, Outcome},
-    trunk::{CallingAs, Denied, Place, Shown, Trunk, Way},
+    trunk::{CallingAs, Place, Shown, Trunk, Way},
 };
 
 /// Somebody who has answered, and how they were reached.
@@ -142,28 +142,55 @@ impl<'h> Calling<'h, '_> {
         reached
     }
 
-    /// Calls an address.
-    async fn at(&self, uri: &Uri) -> Result<Reached<'h>, Unanswered> {
-        let caller = &self.house.caller;
-        let there = match self.house.trunks.way_to(uri, caller).await {
-            // By another name than the trunk's own, which was refused at once.
-            Ok(Way::Over(_)) => return Err(Denied::Gateway.into()),
+    /// Calls an address: where it leads to a trunk, by another name than the trunk's own, its number over that one.
+    async fn at(&mut self, uri: &Uri) -> Result<Reached<'h>, Unanswered> {
+        let (caller, trunks) = (&self.house.caller, &self.house.trunks);
+        let calling_as = self.calling_as();
+        let there = match trunks.way_to(uri, caller).await {
+            Ok(Way::Over(trunk)) => {
+                let number = uri.user();
+                let place = trunk.admit(&number, calling_as)?;
+                return self.over(&number, &[trunk.name().to_owned()], place).await;
+            }
             Ok(Way::Direct(there)) => Ok(there),
             Err(error) => Err(error),
         };
-        let from = self.from.unwrap_or("milo").to_owned();
-        self.log.event("dialling", json!({ "caller_id": from }));
+        // What may take Milo for a trunk is called under the trunk's rules.
+        let around = there.iter().flat_map(Destination::places).find_map(|place| trunks.around(place.ip()));
+        let mut place = around.map(|trunk| trunk.admit_there(&uri.user(), calling_as)).transpose()?;
+        let from = match around {
+            Some(trunk) => trunk.caller_id(self.from, ""),
+            None => self.from.unwrap_or("milo").to_owned(),
+        };
+        self.log.event("dialling", json!({ "trunk": around.map(Trunk::name), "caller_id": from }));
         let placed = match there {
             Ok(there) => caller.call_at(uri, self.shown(Some(&from)).introduce(&from), there).await,
             Err(error) => Err(error),
         };
-        let (dialog, leg) = self.answer(placed, None).await?;
-        Ok(Reached { dialog, leg, trunk: None, from, place: None })
+        match self.answer(placed, around).await {
+            Ok((dialog, leg)) => {
+                place.iter_mut().for_each(Place::answered);
+                if let Some(trunk) = around {
+                    self.log.event("trunk", json!({ "name": trunk.name() }));
+                }
+                Ok(Reached { dialog, leg, trunk: around, from, place })
+            }
+            Err(unanswered) => {
+                if unanswered.is_unsent() {
+                    place.into_iter().for_each(Place::unused);
+                }
+                Err(unanswered)
+            }
+        }
+    }
+
+    fn calling_as(&self) -> CallingAs<'_> {
+        self.from.map_or(CallingAs::Trunk, CallingAs::Request)
     }
 
     /// Calls a number over the first of these trunks that gets through; the first of them has given a place already.
     async fn over(&mut self, number: &str, trunks: &[String], place: Place) -> Result<Reached<'h>, Unanswered> {
-        let calling_as = self.from.map_or(CallingAs::Trunk, CallingAs::Request);
+        let calling_as = self.calling_as();
         let (caller, for_help) = (self.house.caller_for(number), self.house.trunks.emergency(number).is_some());
         let (mut last, mut place) = (Unanswered::not_placed(), Some(place));
         for trunk in trunks.iter().filter_map(|name| self.house.trunks.named(name)) {

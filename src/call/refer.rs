@@ -69,6 +69,14 @@ impl Standing {
         own.into_iter().chain(others).cloned().collect()
     }
 
+    /// Whether they may have an emergency number called.
+    fn may_call_for_help(&self) -> bool {
+        match self {
+            Self::Account(_) | Self::Called | Self::Trunk { may_refer: true } => true,
+            Self::Trunk { may_refer: false } | Self::Unknown => false,
+        }
+    }
+
     /// Whether they may have a call placed over a trunk, to this number.
     fn may_pay(&self, number: &str, about: &About, house: &House) -> bool {
         let own = match self {
@@ -135,7 +143,8 @@ impl Wanted {
         let is_foreign = account.is_none() && number.is_none() && !referral.is_here;
         match house.trunks.emergency(&called) {
             None => {}
-            Some((number, Emergency::Pass(trunks))) if standing.may_pay(number, about, house) => {
+            // As for `dial` no limit of an account keeps such a call out.
+            Some((number, Emergency::Pass(trunks))) if standing.may_call_for_help() => {
                 return Ok(Self::Call(Target::Emergency(number.to_owned(), trunks.clone())));
             }
             Some(_) => return Err((403, "an emergency number")),

@@ -14,8 +14,8 @@ const LONGEST_ADDRESS: usize = 255;
 
 /// Who is to be called.
 pub(crate) enum Target<'t> {
-    /// The number that was asked for, over the first of these that takes it.
-    Number(Vec<&'t Trunk>),
+    /// A number, over the first of these that takes it.
+    Number(Vec<&'t Trunk>, String),
     /// The trunks for emergencies, and their number.
     Emergency(Vec<&'t Trunk>, String),
     Address(Uri),
@@ -50,14 +50,11 @@ pub(crate) fn target<'t>(
     if !is_number(to) {
         let uri = to.parse::<Uri>().ok().filter(|uri| uri.as_sip().is_some() && Transport::of_uri(uri).is_ok());
         return match uri {
-            Some(_) if over.is_some() => wrong("a number is called over a trunk, and a SIP address over none".into()),
+            Some(_) if over.is_some() => {
+                wrong("a number is called over a trunk, and a SIP address over the one that it leads to, if any".into())
+            }
             Some(uri) => match trunks.written_at(&uri) {
-                Some(trunk) => {
-                    let name = trunk.name();
-                    wrong(format!(
-                        "to is at the gateway of the trunk {name:?}: call the number over it, trunk = {name:?}"
-                    ))
-                }
+                Some(trunk) => shown(vec![trunk], from).map(|trunks| Target::Number(trunks, uri.user())),
                 None => Ok(Target::Address(uri)),
             },
             None => wrong(format!(
@@ -82,15 +79,20 @@ pub(crate) fn target<'t>(
             names.iter().filter_map(|name| trunks.named(name)).collect()
         }
     };
+    shown(chosen, from).map(|trunks| Target::Number(trunks, number))
+}
+
+/// These trunks, where one of them shows who calls.
+fn shown<'t>(chosen: Vec<&'t Trunk>, from: CallingAs<'_>) -> Result<Vec<&'t Trunk>, NotPlaced> {
     if let Some(id) = from.said()
         && !chosen.iter().any(|trunk| trunk.shows(from))
     {
         let name = chosen.first().map_or("", |trunk| trunk.name());
-        return wrong(format!(
+        return Err(NotPlaced::Wrong(format!(
             "caller_id {id:?} is none of those that the trunk {name:?} may show: its username, caller_id and caller_ids"
-        ));
+        )));
     }
-    Ok(Target::Number(chosen))
+    Ok(chosen)
 }
 
 /// The first of these trunks that takes a call now, and the place that it gives; those before it, and why not.
@@ -132,9 +134,6 @@ pub(crate) fn refusal(denied: Denied, trunk: &str) -> NotPlaced {
         ),
         Denied::Down => NotPlaced::Busy(format!("the trunk {trunk:?} does not answer"), 30),
         Denied::NoGateway => NotPlaced::Wrong(format!("the trunk {trunk:?} has no gateway to call out through")),
-        Denied::Gateway => {
-            NotPlaced::Wrong(format!("to is at the gateway of the trunk {trunk:?}: call the number over it"))
-        }
         Denied::CallerId => NotPlaced::Wrong(format!("the trunk {trunk:?} does not show this caller_id")),
         // Said of calls that come, and of what is asked for within a call.
         Denied::Address => NotPlaced::Forbidden("such an address is not called for others".into()),

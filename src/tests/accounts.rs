@@ -17,7 +17,7 @@ use crate::house::{
 };
 use milo::{bench::Running, phone::Errand};
 use milo_media::{PortPool, wav};
-use milo_signaling::{Account, Credentials, Endpoint, EndpointConfig, Invitations, Progress, Standing, User};
+use milo_signaling::{Account, Credentials, Endpoint, EndpointConfig, Invitations, Progress, Standing, Uri, User};
 use serde_json::Value;
 use tokio::{runtime::Handle, time::sleep};
 
@@ -90,7 +90,7 @@ pub(super) async fn registered(milo: &Running, telephones: usize) -> Value {
 }
 
 /// A telephone of our own.
-fn telephone() -> (Endpoint, Invitations) {
+pub(super) fn telephone() -> (Endpoint, Invitations) {
     let config = EndpointConfig { udp: vec!["127.0.0.1:0".parse().expect("an address")], ..EndpointConfig::default() };
     let ports = PortPool::new("127.0.0.1".parse().expect("an address"), 0..=0);
     Endpoint::bind(config, Arc::new(ports), Handle::current()).expect("a telephone")
@@ -98,11 +98,21 @@ fn telephone() -> (Endpoint, Invitations) {
 
 /// How its registration goes.
 async fn registers(telephone: &Endpoint, milo: &Running, name: &str, password: &str) -> (Standing, Option<String>) {
+    registers_by(telephone, milo, (name, password), None).await
+}
+
+/// The same by way of this proxy.
+pub(super) async fn registers_by(
+    telephone: &Endpoint,
+    milo: &Running,
+    (name, password): (&str, &str),
+    proxy: Option<Uri>,
+) -> (Standing, Option<String>) {
     let account = Account {
         name: name.into(),
         registrar: format!("sip:{}", at(milo)).parse().expect("an address"),
         user: name.into(),
-        proxy: None,
+        proxy,
         credentials: Credentials { username: name.into(), password: password.into(), realm: None },
         expires: Duration::from_secs(600),
         codecs: None,
@@ -306,15 +316,15 @@ async fn an_account_is_rung_for_a_line_as_soon_as_it_is_there() {
     fs::remove_dir_all(files).ok();
 }
 
-/// Waits until so many telephones of this account are registered.
-async fn registered_as(milo: &Running, account: &str, telephones: usize) {
+/// Waits until so many telephones of this account are registered, and shows it.
+pub(super) async fn registered_as(milo: &Running, account: &str, telephones: usize) -> Value {
     let mut shown = Value::Null;
     for _ in 0..200 {
         shown = get(milo, "/api/v1/registrations");
         let of =
             |one: &Value| one["account"] == account && one["telephones"].as_array().map(Vec::len) == Some(telephones);
-        if shown["accounts"].as_array().is_some_and(|all| all.iter().any(of)) {
-            return;
+        if let Some(found) = shown["accounts"].as_array().and_then(|all| all.iter().find(|one| of(one))) {
+            return found.clone();
         }
         sleep(Duration::from_millis(100)).await;
     }
@@ -367,7 +377,8 @@ async fn a_wrong_password_and_an_unknown_name_never_get_in_and_look_the_same() {
     // A file that everybody may read is not used at all.
     let file = accounts(&files);
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("a file of ours");
-    let started = crate::house::alone(PROGRAM, &files).arg("serve").env("MILO__SIP__ACCOUNTS", &file).output();
+    let mut started = crate::house::alone("timeout", &files);
+    let started = started.args(["20", PROGRAM, "serve"]).env("MILO__SIP__ACCOUNTS", &file).output();
     let started = started.expect("milo");
     let said = String::from_utf8_lossy(&started.stderr).into_owned();
     assert!(!started.status.success() && said.contains("chmod 600"), "{said}");

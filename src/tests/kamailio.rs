@@ -9,13 +9,13 @@ use std::{
 };
 
 use crate::address::own_address;
-use crate::house::{MG_HOURS, answered, assert_turn, errand, folder, loud, newest_call, stop};
+use crate::house::{MG_HOURS, answered, assert_turn, errand, folder, get, loud, newest_call, stop};
 use milo::{
     bench::Running,
     phone::{Errand, Phone},
 };
 use milo_media::wav;
-use milo_signaling::{Srtp, Uri};
+use milo_signaling::{Progress, Srtp, Standing, Uri};
 use tokio::{runtime::Handle, time::sleep};
 
 /// The proxy's port at an address of its own.
@@ -61,13 +61,19 @@ struct Kamailio(Child);
 impl Kamailio {
     async fn start(folder: &Path, proxy: Ipv4Addr, milo: &str, carrier: &str) -> Self {
         let example = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kamailio.cfg"));
-        let mut text = example.expect("the example");
-        for (theirs, ours) in [
-            ("udp:192.0.2.10:5060", format!("udp:{proxy}:{PORT}").as_str()),
+        let ours = [
             ("sip:192.0.2.20:5060", milo),
             ("sip:198.51.100.7:5060", carrier),
             ("log_stderror=yes", "log_stderror=yes\ndebug=1"),
-        ] {
+        ];
+        Self::start_with(folder, proxy, &example.expect("the example"), &ours).await
+    }
+
+    /// With this configuration, in which these are put in place of its addresses.
+    async fn start_with(folder: &Path, proxy: Ipv4Addr, text: &str, ours: &[(&str, &str)]) -> Self {
+        let listens = format!("udp:{proxy}:{PORT}");
+        let mut text = text.to_owned();
+        for (theirs, ours) in [("udp:192.0.2.10:5060", listens.as_str())].iter().chain(ours) {
             assert!(text.contains(theirs), "the example lacks {theirs}");
             text = text.replace(theirs, ours);
         }
@@ -110,6 +116,108 @@ impl Drop for Kamailio {
         Command::new("kill").arg(self.0.id().to_string()).status().ok();
         self.0.wait().ok();
     }
+}
+
+/// Kamailio before telephones that register with Milo: it says in each REGISTER that it is on their way (Path, RFC 3327), and lets calls
+/// through to them by a Route that names it, and no others.
+const EDGE: &str = r#"#!KAMAILIO
+listen=udp:192.0.2.10:5060
+#!define MILO "sip:192.0.2.20:5060"
+children=2
+disable_tcp=yes
+log_stderror=yes
+debug=1
+loadmodule "tm.so"
+loadmodule "sl.so"
+loadmodule "rr.so"
+loadmodule "pv.so"
+loadmodule "path.so"
+loadmodule "siputils.so"
+loadmodule "textops.so"
+loadmodule "xlog.so"
+
+request_route {
+    xlog("L_NOTICE", "$rm from $su, to tag $tt\n");
+    if (is_method("OPTIONS") && uri == myself) {
+        sl_send_reply("200", "OK");
+        exit;
+    }
+    if (is_method("REGISTER")) {
+        add_path();
+        $du = MILO;
+        t_relay();
+        exit;
+    }
+    if (is_method("ACK") && t_check_trans()) {
+        t_relay();
+        exit;
+    }
+    if (!loose_route() && !loose_route_preloaded()) {
+        if (!is_method("ACK")) sl_send_reply("403", "By No Route Of Mine");
+        exit;
+    }
+    if (is_method("INVITE")) record_route();
+    t_relay();
+}
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_telephone_behind_a_proxy_is_called_and_texted_by_its_path() {
+    let proxy = own_address();
+    let files = folder("path-accounts");
+    let accounts = crate::accounts::accounts(&files).to_string_lossy().into_owned();
+    let plan = "[[plan]]\nname = 'desk'\nnumber = 'desk'\nlanguage = 'mg'\n\
+                actions = [{ answer = {} }, { dial = { account = 'rina' } }]\n";
+    let milo = crate::house::with_plans_and("path", plan, &[("MILO__SIP__ACCOUNTS", &accounts)]).await;
+    let log = folder("kamailio-path");
+    let kamailio = Kamailio::start_with(&log, proxy, EDGE, &[("sip:192.0.2.20:5060", &reached(&milo))]).await;
+    let (telephone, mut calls) = crate::accounts::telephone();
+    let by = format!("sip:{proxy}:{PORT};lr").parse().expect("an address");
+    let registered = crate::accounts::registers_by(&telephone, &milo, ("rina", "secret"), Some(by)).await;
+    assert_eq!(registered, (Standing::Registered, None));
+    let shown = get(&milo, "/api/v1/registrations")["accounts"][0]["telephones"][0].clone();
+    let path = shown["path"].as_array().expect("a path");
+    assert!(
+        path.len() == 1 && path[0].as_str().is_some_and(|path| path.contains(&format!("{proxy}:{PORT}"))),
+        "{shown}"
+    );
+    assert_eq!(shown["source"], format!("{proxy}:{PORT}"), "{shown}");
+
+    // It is called by way of the proxy, which stays on the way of all that is said.
+    let (caller, _none) = crate::accounts::telephone();
+    let target = milo.udp("desk").expect("an address");
+    let mut outgoing = caller.call(&target, "0341234567").await.expect("a call");
+    let ringing = async {
+        let rung =
+            tokio::time::timeout(Duration::from_secs(20), calls.next()).await.expect("it rings").expect("a call");
+        rung.answer().await.expect("it answers")
+    };
+    let answered = async {
+        loop {
+            match outgoing.next().await {
+                Progress::Answered(dialog, leg) => break (dialog, leg),
+                Progress::Ringing(_) | Progress::Early(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    let ((there, _far), (here, _near)) = tokio::join!(ringing, answered);
+    here.hang_up().await.expect("the call is up");
+    let row = newest_call(&milo).await;
+    drop(there);
+    assert_eq!(row["events"].as_array().expect("events").iter().filter(|event| event["kind"] == "dialled").count(), 1);
+    for method in ["INVITE", "ACK", "BYE"] {
+        assert_eq!(seen(&log, method, &reached(&milo)), 1, "{method} went by the proxy");
+    }
+    // A text as well; a telephone of this kind takes none.
+    let text = serde_json::json!({ "account": "rina", "text": "Salama" });
+    let sent = crate::house::send(&milo, ("POST", "/api/v1/messages"), &[], &text);
+    assert_eq!(sent.status, 200, "{sent:?}");
+    assert_eq!(seen(&log, "MESSAGE", &reached(&milo)), 1);
+    assert_ne!(sent.body["sip_status"], 403, "the proxy lets it through: {sent:?}");
+    drop(kamailio);
+    stop(milo).await;
+    fs::remove_dir_all(files).ok();
 }
 
 /// How often the proxy has seen this method from there.

@@ -10,14 +10,17 @@ use std::{
 };
 
 use crate::{
-    accounts::{accounts, registered},
+    accounts::{accounts, registered_as},
     house::{
-        MG_HOURS, answered, assert_turn, call, errand, events, folder, get, loud, milo, newest_call, recording, stop,
-        until,
+        MG_HOURS, answered, assert_turn, call, ended, errand, events, folder, get, loud, milo, newest_call, recording,
+        stop, until,
     },
+    referring::up,
+    telephone::Telephone,
 };
 use milo::phone::Errand;
 use milo_media::wav;
+use milo_signaling::User;
 use serde_json::Value;
 use tokio::time::sleep;
 
@@ -127,7 +130,10 @@ async fn linphonec_registers_talks_with_the_agent_and_is_called_by_its_account()
     let plans = files.join("plans");
     copied(&Path::new(env!("CARGO_MANIFEST_DIR")).join("dialplans"), &plans);
     fs::write(plans.join("before.toml"), DESK).expect("a plan");
-    let (plans, accounts) = (plans.to_string_lossy(), accounts(&files).to_string_lossy().into_owned());
+    let accounts = accounts(&files);
+    let rina = fs::read_to_string(&accounts).expect("the file");
+    fs::write(&accounts, format!("{}\n{rina}", User::new("lala", "milo", "hers").line("milo"))).expect("a file");
+    let (plans, accounts) = (plans.to_string_lossy(), accounts.to_string_lossy().into_owned());
     let variables = [("MILO__DIALPLANS__PATH", plans.as_ref()), ("MILO__SIP__ACCOUNTS", accounts.as_str())];
     let milo = milo("linphone", &variables).await;
     let registrar = milo.tcp("milo").expect("an address").to_string();
@@ -138,7 +144,7 @@ async fn linphonec_registers_talks_with_the_agent_and_is_called_by_its_account()
     said.extend(vec![0; 16_000 * 12]);
     wav::write(&files.join("say.wav"), &said).expect("what it says");
     let mut phone = Linphonec::start(&files, registrar);
-    let shown = registered(&milo, 1).await;
+    let shown = registered_as(&milo, "rina", 1).await;
     assert_eq!(shown["telephones"][0]["transport"], "tcp", "{shown}");
     assert!(shown["telephones"][0]["user_agent"].as_str().is_some_and(|agent| agent.contains("inphone")), "{shown}");
 
@@ -179,9 +185,33 @@ async fn linphonec_registers_talks_with_the_agent_and_is_called_by_its_account()
         assert!(heard > 8_000, "{who} hears {heard} loud samples of the other");
     }
 
+    // It is called once more, and sends for a colleague in its place (REFER).
+    let mut lala = tokio::task::block_in_place(|| {
+        let lala = Telephone::new(&milo);
+        lala.registers(("lala", "hers"));
+        lala
+    });
+    let mut caller = tokio::task::block_in_place(|| Telephone::call(&milo, "desk"));
+    let id = up(&milo, "desk").await;
+    until(&milo, &id, "answered there", |row| !events(row, "dialled").is_empty()).await;
+    phone.types(&format!("transfer sip:lala@{registrar}"));
+    tokio::task::block_in_place(|| lala.takes_a_call());
+    let row = until(&milo, &id, "referred", |row| !events(row, "referred").is_empty()).await;
+    let referred = events(&row, "referred")[0];
+    assert_eq!(
+        (&referred["result"], &referred["by"], &referred["how"], &row["ended"]),
+        (&"answered".into(), &"called".into(), &"blind".into(), &Value::Null),
+        "{row}"
+    );
+    tokio::task::block_in_place(|| {
+        caller.hangs_up();
+        lala.answers("BYE", "200 OK");
+    });
+    ended(&milo, &id).await;
+
     // It leaves, and says so.
     phone.types("quit");
-    registered(&milo, 0).await;
+    registered_as(&milo, "rina", 0).await;
     drop(phone);
     stop(milo).await;
     fs::remove_dir_all(files).ok();

@@ -11,7 +11,7 @@ use milo::bench::Running;
 use serde_json::Value;
 
 /// Those who are called.
-const FAR: &str = "
+pub(crate) const FAR: &str = "
 [[plan]]
 name = 'desk'
 number = 'desk'
@@ -42,7 +42,7 @@ actions = [{ ring = { seconds = 1 } }, { reject = { status = 486 } }]
 ";
 
 /// A plan with these verbs.
-fn plan(name: &str, verbs: &str) -> String {
+pub(crate) fn plan(name: &str, verbs: &str) -> String {
     format!("[[plan]]\nname = '{name}'\nnumber = '{name}'\nlanguage = 'mg'\nactions = [{{ answer = {{}} }}, {verbs}]\n")
 }
 
@@ -61,7 +61,7 @@ fn address(far: &Running, number: &str) -> String {
 }
 
 /// The call to this number that is not over.
-async fn up(milo: &Running, number: &str) -> Value {
+pub(crate) async fn up(milo: &Running, number: &str) -> Value {
     for _ in 0..200 {
         let list = get(milo, "/api/v1/calls");
         let mut calls = list["calls"].as_array().expect("calls").iter();
@@ -74,7 +74,7 @@ async fn up(milo: &Running, number: &str) -> Value {
 }
 
 /// Ends a call by the API.
-fn hang_up(milo: &Running, id: &Value) {
+pub(crate) fn hang_up(milo: &Running, id: &Value) {
     let path = format!("/api/v1/calls/{}", id.as_str().expect("an identifier"));
     let answer = crate::house::send(milo, ("DELETE", &path), &[], &Value::Null);
     assert!(answer.status < 300, "{answer:?}");

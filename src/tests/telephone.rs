@@ -6,6 +6,10 @@ use std::{net::UdpSocket, path::Path, thread::sleep, time::Duration};
 
 use milo::bench::Running;
 use milo_media::wav;
+use milo_signaling::{
+    Credentials,
+    sip::{digest::Authorizer, parse},
+};
 
 /// Where a Milo is: its host and port.
 pub fn at(milo: &Running) -> String {
@@ -73,6 +77,28 @@ impl Telephone {
             &from,
         );
         self.hear("ACK ");
+    }
+
+    /// Registers as this account.
+    pub fn registers(&self, (name, password): (&str, &str)) {
+        let (port, milo) = (self.port(), &self.milo);
+        let request = |number: u32| {
+            format!(
+                "REGISTER sip:{milo} SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{port};rport;branch=z9hG4bKregister{number}\r\n\
+                 Max-Forwards: 70\r\nFrom: <sip:{name}@{milo}>;tag=r\r\nTo: <sip:{name}@{milo}>\r\nCall-ID: register{port}\r\n\
+                 CSeq: {number} REGISTER\r\nContact: <{}>\r\nExpires: 600\r\nContent-Length: 0\r\n\r\n",
+                self.address()
+            )
+        };
+        self.send(&request(1), milo);
+        let (challenge, _) = self.hear("SIP/2.0 401");
+        let credentials = Credentials { username: name.into(), password: password.into(), realm: None };
+        let mut authorizer = Authorizer::new(credentials);
+        authorizer.challenged(&parse(challenge.as_bytes()).expect("SIP"), "cnonce").expect("a challenge");
+        let mut proved = parse(request(2).as_bytes()).expect("SIP");
+        authorizer.authorize(&mut proved);
+        self.send(&String::from_utf8(proved.to_bytes()).expect("text"), milo);
+        self.hear("SIP/2.0 200");
     }
 
     /// It is Milo's that it calls and sends to from now on.

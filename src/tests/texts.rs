@@ -256,8 +256,14 @@ async fn a_text_is_sent_over_a_trunk_that_asks_for_credentials_and_the_plan_send
         (json!({ "to": "03491", "text": "x" }), 403, "allow and deny"),
         (json!({ "to": "117", "text": "x" }), 403, "emergency"),
         (json!({ "to": "034", "text": "x", "from": "0209" }), 422, "caller_ids"),
-        (json!({ "to": format!("sip:034@127.0.0.1:{}", wire.port()), "text": "x" }), 422, "gateway"),
+        (json!({ "to": format!("sip:03491@127.0.0.1:{}", wire.port()), "text": "x" }), 403, "allow and deny"),
+        (
+            json!({ "to": format!("sip:034@127.0.0.1:{}", wire.port()), "text": "x", "trunk": "carrier" }),
+            422,
+            "leads to",
+        ),
         (json!({ "to": "034", "text": "" }), 422, "1 to 8192 bytes"),
+        (json!({ "to": "034", "text": "é".repeat(4_097) }), 422, "1 to 8192 bytes"),
         (json!({ "account": "nobody", "text": "x" }), 422, "no account"),
     ] {
         let refused = order(&milo, &wanted);

@@ -4,10 +4,11 @@ use std::{net::UdpSocket, time::Duration};
 
 use crate::{
     accounts::accounts,
-    calling_out::{calling, calling_with, event, placed, trunk_to},
+    calling_out::{calling, calling_with, event, place, placed, trunk_to},
     destinations::{FAR, OUT},
-    dns::{A, SRV, dns, host, srv},
+    dns::{A, IN_TURN, SRV, dns, host, srv},
     house::{Answer, call, errand, folder, get, metric, newest_call, send, stop, with_plans, with_plans_and},
+    telephone::Telephone,
 };
 use milo::{bench::Running, phone::Errand};
 use serde_json::{Value, json};
@@ -198,8 +199,32 @@ async fn an_address_that_leads_to_a_gateway_is_called_over_its_trunk() {
         assert_eq!(event(&row, "dialled")["result"], "the trunk does not call this number", "{number}: {row}");
     }
     assert_eq!(get(&far, "/api/v1/calls")["calls"].as_array().map(Vec::len), Some(0), "nobody was called");
-    let row = placed(&near, &json!({ "to": format!("sip:0331@{literal}") })).await;
-    assert_eq!(event(&row, "dialled")["result"], "the address is at the gateway of a trunk", "{row}");
+    // The same for the API, and for texts, written as the trunk is, or by another name.
+    let gateway = "sip:0349@carrier.test";
+    let refused = place(&near, &json!({ "to": gateway }));
+    assert_eq!(refused.status, 403, "{refused:?}");
+    for to in [format!("sip:0349@{literal}"), "sip:0349@other.test".into()] {
+        let row = placed(&near, &json!({ "to": to })).await;
+        assert_eq!(event(&row, "dialled")["result"], "the trunk does not call this number", "{row}");
+        let text = send(&near, ("POST", "/api/v1/messages"), &[], &json!({ "to": to, "text": "Salama" }));
+        assert_eq!(text.body["result"], "not allowed", "{text:?}");
+    }
+    let unshown = placed(&near, &json!({ "to": format!("sip:0331@{literal}"), "caller_id": "0209" })).await;
+    assert_eq!(event(&unshown, "dialled")["result"], "the trunk does not show this caller ID", "{unshown}");
+    assert_eq!(get(&far, "/api/v1/calls")["calls"].as_array().map(Vec::len), Some(0), "nobody was called");
+    assert_eq!(get(&far, "/api/v1/messages")["messages"].as_array().map(Vec::len), Some(0), "nor written to");
+    for to in ["sip:0331@carrier.test".to_owned(), format!("sip:0331@{literal}"), "sip:0331@other.test".into()] {
+        let row = placed(&near, &json!({ "to": to })).await;
+        assert_eq!((&event(&row, "trunk")["name"], &row["outcome"]), (&"carrier".into(), &"answered".into()), "{row}");
+        let there = get(&far, "/api/v1/calls")["calls"][0].clone();
+        assert_eq!((&there["to"], &there["from"]), (&"0331".into(), &"0201".into()), "as the trunk has it: {there}");
+        let text = send(&near, ("POST", "/api/v1/messages"), &[], &json!({ "to": to, "text": "Salama" }));
+        assert_eq!((text.status, &text.body["result"]), (200, &"delivered".into()), "{text:?}");
+        let there = get(&far, "/api/v1/messages")["messages"][0].clone();
+        assert_eq!(there["from"], "0201", "{there}");
+    }
+    let counted = get(&near, "/api/v1/trunks")["trunks"][0]["calls_today"].clone();
+    assert_eq!(counted, 6, "three calls and three texts");
     let target = near.udp("cheap").expect("an address");
     call(&Errand { wait: true, no_greeting: true, ..errand(target, &[]) }).await;
     let row = newest_call(&near).await;
@@ -209,4 +234,54 @@ async fn an_address_that_leads_to_a_gateway_is_called_over_its_trunk() {
     assert_eq!((&there["to"], &there["from"]), (&"0331".into(), &"0201".into()), "as the trunk has it: {there}");
     stop(near).await;
     stop(far).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_says_something_else_the_second_time_leads_nowhere_else() {
+    let plan = |name: &str, verb: &str| {
+        format!(
+            "[[plan]]\nname = '{name}'\nnumber = '{name}'\nlanguage = 'mg'\nactions = [{{ answer = {{}} }}, {verb}]\n"
+        )
+    };
+    let (gateway, harmless) = (with_plans("twice-gateway", FAR).await, with_plans("twice-harmless", FAR).await);
+    let at = |milo: &Running| srv(1, 0, port_of(milo), "one.test");
+    let mut zone = vec![("_sip._udp.carrier.test.", SRV, at(&gateway)), ("one.test.", A, host().1)];
+    for name in ["_sip._udp.api.test.", "_sip._udp.dial.test.", "_sip._udp.text.test.", "_sip._udp.refer.test."] {
+        // Whoever looks at it sees somebody harmless; whoever asks once more is sent to the gateway.
+        zone.extend([(name, IN_TURN | SRV, at(&harmless)), (name, IN_TURN | SRV, at(&gateway))]);
+    }
+    let (server, asked) = dns(zone).await;
+    let trunk = "[{ name = 'carrier', gateway = 'sip:carrier.test', deny = ['0349'] }]";
+    let plans =
+        [OUT.to_owned(), plan("dial", "{ dial = { to = 'sip:0349@dial.test' } }"), plan("echo", "{ echo = {} }")];
+    let near = calling_with("twice", &plans.concat(), trunk, &[("MILO__SIP__DNS", &server.to_string())]).await;
+
+    let row = placed(&near, &json!({ "to": "sip:0349@api.test" })).await;
+    assert_eq!(event(&row, "dialled")["result"], "answered", "{row}");
+    let target = near.udp("dial").expect("an address");
+    call(&Errand { wait: true, no_greeting: true, ..errand(target, &[]) }).await;
+    let row = newest_call(&near).await;
+    assert_eq!(event(&row, "dialled")["result"], "answered", "{row}");
+    let text = send(&near, ("POST", "/api/v1/messages"), &[], &json!({ "to": "sip:0349@text.test", "text": "Salama" }));
+    assert_eq!(text.body["result"], "delivered", "{text:?}");
+    tokio::task::block_in_place(|| {
+        let mut telephone = Telephone::call(&near, "echo");
+        assert_eq!(telephone.refers("sip:0349@refer.test"), 202);
+        assert_eq!(telephone.told().last(), Some(&200));
+        telephone.answers("BYE", "200 OK");
+    });
+    let reached = |milo: &Running| {
+        let count = |path: &str, of: &str| get(milo, path)[of].as_array().map(Vec::len);
+        (count("/api/v1/calls", "calls"), count("/api/v1/messages", "messages"))
+    };
+    assert_eq!(reached(&gateway), (Some(0), Some(0)), "nothing that the trunk denies has reached its gateway");
+    assert_eq!(reached(&harmless), (Some(3), Some(1)));
+    let twice = asked.lock().expect("the questions").clone();
+    for name in ["api", "dial", "text", "refer"] {
+        let of = (format!("_sip._udp.{name}.test."), SRV);
+        assert_eq!(twice.iter().filter(|question| **question == of).count(), 1, "{name} is asked for once");
+    }
+    stop(near).await;
+    stop(gateway).await;
+    stop(harmless).await;
 }

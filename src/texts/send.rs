@@ -10,7 +10,7 @@ use crate::{
     call::{NotPlaced, Target, first, refusal, target},
     dialplan::TrunkNames,
     store::{Key, NewMessage, Stamp},
-    trunk::{CallingAs, Place, Way, number},
+    trunk::{CallingAs, Denied, Place, Way, number},
 };
 
 /// A text that somebody wants sent.
@@ -44,7 +44,7 @@ pub struct Sent {
 /// What became of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Came {
-    /// `delivered`, `refused`, `too large`, `credentials refused`, `no answer`, `not registered`, `too many` or `failed`.
+    /// `delivered`, `refused`, `too large`, `credentials refused`, `no answer`, `not registered`, `not allowed`, `too many` or `failed`.
     pub result: &'static str,
     /// The SIP status that said so.
     pub sip_status: Option<u16>,
@@ -60,6 +60,18 @@ impl Came {
             _ => "refused",
         };
         Self { result, sip_status: Some(status) }
+    }
+
+    /// Of one that a trunk does not take.
+    fn denied(denied: Denied) -> Self {
+        let result = match denied {
+            Denied::Full | Denied::Pace | Denied::CallsOfDay | Denied::MinutesOfDay => "too many",
+            Denied::Down => "no answer",
+            Denied::NoGateway | Denied::Destination | Denied::CallerId | Denied::Address | Denied::Account => {
+                "not allowed"
+            }
+        };
+        Self { result, sip_status: None }
     }
 }
 
@@ -80,8 +92,26 @@ pub(super) struct Job {
 enum Whom {
     /// A number, over the trunk of this name.
     Number(String, String),
-    Address(Uri),
+    Address(Uri, Wish),
     Account(String),
+}
+
+/// Whose wish it is.
+#[derive(Clone, Copy, Debug)]
+enum Wish {
+    Plan,
+    Request,
+}
+
+impl Wish {
+    /// As whom it is sent, where `from` is wanted.
+    fn sends_as(self, from: Option<&str>) -> CallingAs<'_> {
+        match (from, self) {
+            (None, _) => CallingAs::Trunk,
+            (Some(id), Self::Plan) => CallingAs::Plan(id),
+            (Some(id), Self::Request) => CallingAs::Request(id),
+        }
+    }
 }
 
 impl Texts {
@@ -114,7 +144,7 @@ impl Texts {
         };
         let trunk = match &whom {
             Whom::Number(_, trunk) => Some(trunk.clone()),
-            Whom::Address(_) | Whom::Account(_) => None,
+            Whom::Address(..) | Whom::Account(_) => None,
         };
         // Whoever comes to help must be able to answer.
         let is_urgent = self.trunks.emergency(&shown).is_some();
@@ -140,22 +170,22 @@ impl Texts {
 
     /// Over which trunk, with the place there, or to which address; and who that is for the log.
     fn place(&self, wanted: &Wanted) -> Result<(Whom, Option<Place>, String), NotPlaced> {
-        let said = |id| if wanted.call.is_some() { CallingAs::Plan(id) } else { CallingAs::Request(id) };
-        let from = wanted.from.as_deref().map_or(CallingAs::Trunk, said);
+        let wish = if wanted.call.is_some() { Wish::Plan } else { Wish::Request };
+        let from = wish.sends_as(wanted.from.as_deref());
         Ok(match target(&self.trunks, (&wanted.to, wanted.trunks.as_ref()), from)? {
             Target::Emergency(trunks, number) => {
                 let trunk = trunks.first().ok_or_else(|| NotPlaced::Wrong("there is no emergency_trunk".into()))?;
                 let place = trunk.admit_emergency().map_err(|denied| refusal(denied, trunk.name()))?;
                 (Whom::Number(number.clone(), trunk.name().to_owned()), Some(place), number)
             }
-            Target::Number(trunks) => {
-                let (at, place) = first(&trunks, &wanted.to, from, &mut Vec::new())?;
+            Target::Number(trunks, number) => {
+                let (at, place) = first(&trunks, &number, from, &mut Vec::new())?;
                 let name = trunks.get(at).map_or("", |trunk| trunk.name());
-                (Whom::Number(wanted.to.clone(), name.to_owned()), Some(place), wanted.to.clone())
+                (Whom::Number(number.clone(), name.to_owned()), Some(place), number)
             }
             Target::Address(uri) => {
                 let shown = Some(uri.user()).filter(|user| !user.is_empty()).unwrap_or_else(|| wanted.to.clone());
-                (Whom::Address(uri), None, shown)
+                (Whom::Address(uri, wish), None, shown)
             }
         })
     }
@@ -173,7 +203,7 @@ impl Job {
         match &self.whom {
             Whom::Number(number, _) if self.is_urgent => format!("help {number}"),
             Whom::Number(_, trunk) => format!("trunk {trunk}"),
-            Whom::Address(uri) => {
+            Whom::Address(uri, _) => {
                 let host = uri.host().map(|host| host.as_str().to_ascii_lowercase()).unwrap_or_default();
                 format!("address {host}:{}", uri.port().unwrap_or_default())
             }
@@ -193,14 +223,11 @@ impl Job {
         let Self { key, direction, whom, from, text, done, .. } = self;
         let (caller, sender) = (&texts.caller, from.as_deref().unwrap_or("milo"));
         let answered = match &whom {
-            Whom::Address(uri) => match texts.trunks.way_to(uri, caller).await {
-                // By another name than the trunk's own, which was refused at once.
-                Ok(Way::Over(_)) => Err(SignalingError::Target {
-                    target: uri.to_string(),
-                    reason: "it is at the gateway of a trunk".into(),
-                }),
-                Ok(Way::Direct(there)) => caller.text_at(uri, sender, &text, there).await.map(Some),
-                Err(error) => Err(error),
+            Whom::Address(uri, wish) => match to_address(&texts, uri, (from.as_deref(), *wish), &text).await {
+                Ok(answered) => answered.map(Some),
+                Err(denied) => {
+                    return settle(&texts, (key, direction), Came::denied(denied), done);
+                }
             },
             Whom::Account(account) => texts.accounts.text(caller, account, sender, &text).await,
             Whom::Number(number, trunk) => match texts.trunks.named(trunk) {
@@ -221,6 +248,37 @@ impl Job {
         tracing::info!(message.id = %key, result = came.result, status = came.sip_status, "a text was sent");
         settle(&texts, (key, direction), came, done);
     }
+}
+
+/// Sends a text to an address: where it leads to a trunk, by another name than the trunk's own, to its number over that one, and into a
+/// trunk's network under the trunk's rules. The status of the answer.
+///
+/// # Errors
+/// The trunk does not take it.
+async fn to_address(
+    texts: &Texts,
+    uri: &Uri,
+    (from, wish): (Option<&str>, Wish),
+    text: &str,
+) -> Result<Result<u16, SignalingError>, Denied> {
+    let (caller, number, sends_as) = (&texts.caller, uri.user(), wish.sends_as(from));
+    // As for a number the place is not kept: the text counts among those of the pace and of the day.
+    let there = match texts.trunks.way_to(uri, caller).await {
+        Ok(Way::Over(trunk)) => {
+            drop(trunk.admit(&number, sends_as)?);
+            return Ok(trunk.text(caller, &number, from, text).await);
+        }
+        Ok(Way::Direct(there)) => there,
+        Err(error) => return Ok(Err(error)),
+    };
+    let sender = match there.places().find_map(|place| texts.trunks.around(place.ip())) {
+        Some(trunk) => {
+            drop(trunk.admit_there(&number, sends_as)?);
+            trunk.caller_id(from, "")
+        }
+        None => from.unwrap_or("milo").to_owned(),
+    };
+    Ok(caller.text_at(uri, &sender, text, there).await)
 }
 
 /// Writes down what became of a text, and tells whoever waits for it.

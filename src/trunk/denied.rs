@@ -19,8 +19,6 @@ pub enum Denied {
     Down,
     /// It does not show this caller ID.
     CallerId,
-    /// The address is at its gateway, and it is called by numbers.
-    Gateway,
     /// Whoever asks for it may not have such a machine called: Milo itself, one on this machine, or in a network that is not theirs.
     Address,
     /// Whoever calls may not call such a number: its account's `allow` and `deny`.
@@ -42,7 +40,6 @@ impl Denied {
             Self::MinutesOfDay => "the trunk has carried its minutes of today",
             Self::Down => "the trunk does not answer",
             Self::NoGateway => "the trunk has no gateway",
-            Self::Gateway => "the address is at the gateway of a trunk",
             Self::CallerId => "the trunk does not show this caller ID",
             Self::Address => "they may not have this address called",
             Self::Account => "the account does not call this number",

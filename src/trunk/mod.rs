@@ -335,6 +335,14 @@ impl Trunk {
         if self.way_out().is_none() {
             return Err(Denied::NoGateway);
         }
+        self.admit_there(number, from)
+    }
+
+    /// The same for a call to an address in the network that its calls come from, which needs no gateway.
+    ///
+    /// # Errors
+    /// Why it is not taken.
+    pub fn admit_there(&self, number: &str, from: CallingAs<'_>) -> Result<Place, Denied> {
         if !self.shows(from) {
             return Err(Denied::CallerId);
         }

@@ -135,7 +135,7 @@ impl Caller {
         ask(&self.commands, |reply| Command::Pardon(address, reply)).await
     }
 
-    /// Calls a telephone that is registered here, the way that its REGISTER came.
+    /// Calls a telephone that is registered here, the way that its REGISTER came, by the proxies before it (RFC 3327).
     ///
     /// # Errors
     /// Those of [`Caller::call`].
@@ -144,7 +144,8 @@ impl Caller {
         telephone: &Registered,
         from: impl Into<Introduction>,
     ) -> Result<Outgoing, SignalingError> {
-        self.set_out(&telephone.contact, from.into(), None, Destination::at(telephone.flow)).await
+        let introduction = Introduction { routes: telephone.path.to_vec(), ..from.into() };
+        self.set_out(&telephone.contact, introduction, None, Destination::at(telephone.flow)).await
     }
 
     /// Asks a server whether it is there (OPTIONS), at each place that DNS names until one answers, six seconds each, and waits for
@@ -197,7 +198,8 @@ impl Caller {
     /// # Errors
     /// Those of [`Caller::text`].
     pub async fn text_telephone(&self, telephone: &Registered, from: &str, text: &str) -> Result<u16, SignalingError> {
-        self.send_text(&telephone.contact, (from.into(), text), Destination::at(telephone.flow), None).await
+        let introduction = Introduction { routes: telephone.path.to_vec(), ..from.into() };
+        self.send_text(&telephone.contact, (introduction, text), Destination::at(telephone.flow), None).await
     }
 
     async fn send_text(

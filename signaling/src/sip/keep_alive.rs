@@ -72,12 +72,15 @@ fn slot(remote: SocketAddr) -> u32 {
     (hasher.finish() % u64::from(SLOTS)) as u32
 }
 
-/// Whether a telephone is reached through a NAT by datagrams: it believes to be elsewhere than where it was seen.
+/// Whether a telephone is reached through a NAT by datagrams: it believes to be elsewhere than where it was seen. Behind a proxy it is
+/// that one's to keep the way open.
 pub(super) fn is_behind_nat(telephone: &Registered) -> bool {
     let Flow { transport, remote, .. } = telephone.flow;
     let host = telephone.contact.host().and_then(|host| host.as_str().trim_matches(['[', ']']).parse().ok());
     let port = telephone.contact.port().unwrap_or_else(|| transport.default_port());
-    transport == Transport::Udp && (host, port) != (Some(remote.ip().to_canonical()), remote.port())
+    telephone.path.is_empty()
+        && transport == Transport::Udp
+        && (host, port) != (Some(remote.ip().to_canonical()), remote.port())
 }
 
 impl Core {

@@ -137,7 +137,7 @@ impl Dialog {
 }
 
 /// Whether an address that a peer at `source` names means anything outside the peer's own network.
-fn is_reached_from(source: IpAddr, named: IpAddr) -> bool {
+pub(super) fn is_reached_from(source: IpAddr, named: IpAddr) -> bool {
     !is_private(named) || is_private(source)
 }
 

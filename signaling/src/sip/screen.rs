@@ -8,6 +8,7 @@ use super::{
     message::{Message, StartLine},
     method::Method,
     parse::{ParseError, ParseErrorKind},
+    registrar::PATH,
     session_timer::TIMER,
     status::reason_phrase,
     uri::Uri,
@@ -225,7 +226,9 @@ fn extensions(message: &Message, method: &Method) -> Result<(), Rejection> {
         return Ok(());
     }
     let required = message.require().into_iter();
-    let unknown = required.filter(|tag| !EXTENSIONS.iter().any(|ours| ours.eq_ignore_ascii_case(tag)));
+    // Path is for registrars (RFC 3327); where there is none, REGISTER is not served at all.
+    let is_path = |tag: &str| *method == Method::Register && tag.eq_ignore_ascii_case(PATH);
+    let unknown = required.filter(|tag| !is_path(tag) && !EXTENSIONS.iter().any(|ours| ours.eq_ignore_ascii_case(tag)));
     // A few say enough; thousands would make the answer larger than the request.
     let unknown: Vec<_> = unknown.take(32).collect();
     if unknown.is_empty() {
@@ -329,6 +332,8 @@ mod tests {
         let verdict = |from, to| verdict(from, to).unwrap_err();
         let required = verdict("Call-ID", "Require: path, 100rel, gruu\r\nCall-ID");
         assert_eq!(required, (420, "Unsupported: path, gruu".to_owned()));
+        let register = INVITE.replace("INVITE", "REGISTER").replace("Call-ID", "Require: path\r\nCall-ID");
+        assert_eq!(screen(&parse(register.as_bytes()).unwrap()), Ok(()));
         let body = verdict("\r\n\r\n", "\r\nContent-Type: text/plain\r\n\r\nhello");
         assert_eq!(body, (415, "Accept: application/sdp".to_owned()));
         let packed = verdict("\r\n\r\n", "\r\nContent-Encoding: gzip\r\n\r\nv=0");

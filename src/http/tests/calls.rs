@@ -159,7 +159,7 @@ async fn a_call_is_placed_once_and_not_beyond_what_is_allowed() {
         (json!({ "to": "034" }), 422, "there is none with a gateway"),
         (json!({ "to": "034", "trunk": "orange" }), 422, "trunk \"orange\" is not the name"),
         (json!({ "to": "034", "trunk": vec!["orange"; 9] }), 422, "over 1 to 8 trunks"),
-        (json!({ "trunk": "orange" }), 422, "a SIP address over none"),
+        (json!({ "trunk": "orange" }), 422, "a SIP address over the one that it leads to"),
         (json!({ "variables": { "x": "1" } }), 422, "no plan knows the variable \"x\""),
         (json!({ "variables": { "name": "x".repeat(1_001) } }), 422, "longer than 1000"),
         (json!({ "variables": { "name": [] } }), 422, "neither a text nor a number"),

@@ -31,6 +31,8 @@ pub struct Registered {
     pub contact: Uri,
     /// How it is reached: the way that its REGISTER came, also through a NAT.
     pub flow: Flow,
+    /// The proxies that it is called by, the nearest first (RFC 3327).
+    pub path: Arc<[Uri]>,
     /// When it lapses, unless it comes again.
     pub until: Instant,
     /// What it calls itself.
@@ -89,7 +91,7 @@ impl Bindings {
         now: Instant,
         user: &str,
         request: &Message,
-        flow: Flow,
+        (flow, path): (Flow, Arc<[Uri]>),
         terms: Terms,
     ) -> Result<(), Rejection> {
         let call_id = request.call_id()?.to_owned();
@@ -124,8 +126,8 @@ impl Bindings {
                     bindings.swap_remove(first);
                 }
                 let until = now + Duration::from_secs(seconds.into());
-                let user_agent = Option::clone(&user_agent);
-                let registered = Registered { user: user.to_owned(), contact, flow, until, user_agent };
+                let (user_agent, path) = (Option::clone(&user_agent), Arc::clone(&path));
+                let registered = Registered { user: user.to_owned(), contact, flow, path, until, user_agent };
                 bindings.push(Binding { registered, call_id: call_id.clone(), cseq });
             }
         });
@@ -313,7 +315,7 @@ mod tests {
     }
 
     fn done(bindings: &mut Bindings, now: Instant, cseq: u32, contacts: &str) -> Result<Vec<String>, u16> {
-        let done = bindings.register(now, "rina", &register(cseq, contacts), flow(), TERMS);
+        let done = bindings.register(now, "rina", &register(cseq, contacts), (flow(), Arc::default()), TERMS);
         done.map(|()| bindings.contacts(now, "rina").collect()).map_err(|rejection| rejection.code)
     }
 
@@ -323,7 +325,7 @@ mod tests {
         let by = |connection| Flow { connection: Some(ConnectionId(connection)), ..flow() };
         for (connection, contact) in [(1, "Contact: <sip:a@10.0.0.9>"), (2, "Contact: <sip:b@10.0.0.9>")] {
             let request = register(connection as u32, contact);
-            bindings.register(now, "rina", &request, by(connection), TERMS).unwrap();
+            bindings.register(now, "rina", &request, (by(connection), Arc::default()), TERMS).unwrap();
         }
         assert_eq!(bindings.news().map(|(user, all)| (user, all.len())), Some(("rina".to_owned(), 2)));
         bindings.closed(ConnectionId(3));
@@ -378,7 +380,7 @@ mod tests {
                 0 => bindings.closed(connection),
                 1 => bindings.expire(at),
                 2 => bindings.keep(|name| name != user),
-                _ => drop(bindings.register(at, &user, &register(step, &contact), by, TERMS)),
+                _ => drop(bindings.register(at, &user, &register(step, &contact), (by, Arc::default()), TERMS)),
             }
             let all: Vec<_> = bindings.of.values().flatten().map(|binding| &binding.registered).collect();
             assert_eq!(bindings.total(), all.len());

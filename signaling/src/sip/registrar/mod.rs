@@ -3,13 +3,15 @@
 //!
 //! ```text
 //!  REGISTER ──► answer: who is it? ──no──► 401, at a limited rate, the same for every name
-//!                 └─yes─► bindings ──► 200, Event::Registered
+//!                 └─yes─► path ──► bindings ──► 200, Event::Registered
 //!  INVITE, MESSAGE from where a telephone is registered ──► answer ──► a call of this account
 //! ```
 
 mod answer;
 mod bindings;
 mod outsider;
+mod path;
+mod user;
 
 use std::{net::IpAddr, time::Instant};
 
@@ -23,11 +25,14 @@ use super::{
 };
 use bindings::Bindings;
 
-pub use answer::{Algorithms, User};
+pub use answer::Algorithms;
 pub(super) use answer::{Asked, Examiner, Judgement};
 pub use bindings::{Registered, Terms};
 pub(super) use outsider::Outsider;
 pub use outsider::Proven;
+pub(super) use path::PATH;
+use path::path_of;
+pub use user::User;
 
 /// What a registrar is made from.
 #[derive(Clone, Debug)]
@@ -137,7 +142,9 @@ impl Core {
         self.gate.proved(now, request.flow.remote.ip(), &user);
         let own = message.to().is_ok_and(|to| to.uri.user() == user);
         let done = if own {
-            registrar.bindings.register(now, &user, message, request.flow, registrar.terms)
+            let (source, bindings) = (request.flow.remote.ip(), &mut registrar.bindings);
+            let path = path_of(message, source, self.gate.trusts(source));
+            path.and_then(|path| bindings.register(now, &user, message, (request.flow, path), registrar.terms))
         } else {
             // Nobody registers for somebody else.
             Err(Rejection::new(403))
@@ -150,6 +157,8 @@ impl Core {
         response.set_to_tag(&self.stateless_tag(message));
         if done.is_ok() {
             contacts.into_iter().for_each(|contact| response.headers.push(Name::CONTACT, contact));
+            // RFC 3327 section 5.3: so that the telephone sees by which proxies it is called.
+            message.headers.get_all(Name::PATH).for_each(|path| response.headers.push(Name::PATH, path));
         }
         // Its own transaction answers the same one when it comes again, which its nonce count would not let pass.
         let id = self.transactions.open_server(request.key, request.path);
