@@ -124,7 +124,10 @@ fn report(state: &AppState, is_insider: bool) -> Value {
     let mut health = (state.health)();
     let log = state.log.state();
     if let Some(fault) = &log.fault {
-        health.inside.push(format!("The call log cannot be written ({fault}); {} rows wait.", log.waiting));
+        health.inside.push(format!(
+            "The call log cannot be written ({fault}); {} rows wait, {} of them in the journal.",
+            log.waiting, log.journal_entries
+        ));
     }
     if log.lost_calls > 0 {
         health
@@ -149,6 +152,7 @@ fn report(state: &AppState, is_insider: bool) -> Value {
             "kind": state.store.kind(),
             "connected": log.fault.is_none(),
             "rows_waiting": log.waiting,
+            "journal": {"rows": log.journal_entries, "bytes": log.journal_bytes, "replayed": log.replayed},
             "rows_lost": log.lost_calls + log.lost_turns + log.lost_events,
         },
         "queues": health.queues.iter().copied().collect::<std::collections::BTreeMap<_, _>>(),

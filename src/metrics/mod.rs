@@ -62,6 +62,9 @@ pub struct Metrics {
     log_waiting: IntGauge,
     log_writable: IntGauge,
     log_lost: IntCounterVec,
+    journal_rows: IntGauge,
+    journal_bytes: IntGauge,
+    replayed: IntCounter,
     process: Process,
     /// A scrape brings several figures up to date: two at once would count the same step twice. No call waits here.
     scrape: Mutex<()>,
@@ -169,6 +172,9 @@ impl Metrics {
                 "Rows that the call log had no room for, or the database refused.",
                 &["kind"],
             ),
+            journal_rows: gauge("milo_log_journal_rows", "Rows of the call log that wait in the journal on disk."),
+            journal_bytes: gauge("milo_log_journal_bytes", "Length of the journal on disk."),
+            replayed: counter("milo_log_replayed_total", "Rows that came into the database from the journal."),
             process: Process::new(&r),
             scrape: Mutex::new(()),
             registry: r.clone(),
@@ -291,6 +297,9 @@ impl Metrics {
         for (kind, lost) in [("event", log.lost_events), ("turn", log.lost_turns), ("call", log.lost_calls)] {
             raise(&self.log_lost.with_label_values(&[kind]), lost);
         }
+        self.journal_rows.set(i64::try_from(log.journal_entries).unwrap_or(i64::MAX));
+        self.journal_bytes.set(i64::try_from(log.journal_bytes).unwrap_or(i64::MAX));
+        raise(&self.replayed, log.replayed);
         self.process.read();
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text).expect("writing into memory does not fail");
@@ -322,7 +331,16 @@ mod tests {
     #[test]
     fn every_figure_moves() {
         let metrics = Metrics::new();
-        let log = LogState { fault: Some("away".into()), waiting: 7, lost_events: 1, lost_turns: 2, lost_calls: 3 };
+        let log = LogState {
+            fault: Some("away".into()),
+            waiting: 7,
+            journal_entries: 5,
+            journal_bytes: 900,
+            replayed: 6,
+            lost_events: 1,
+            lost_turns: 2,
+            lost_calls: 3,
+        };
         let sip = SipCounters {
             messages_in: 10,
             messages_out: 9,
@@ -449,6 +467,9 @@ mod tests {
             ("milo_queue_calls_total{queue=\"support\",result=\"abandoned\"}", 0.0),
             ("milo_log_rows_waiting", 7.0),
             ("milo_log_writable", 0.0),
+            ("milo_log_journal_rows", 5.0),
+            ("milo_log_journal_bytes", 900.0),
+            ("milo_log_replayed_total", 6.0),
             ("milo_log_rows_lost_total{kind=\"call\"}", 3.0),
         ] {
             assert_eq!(value(&text, line), expected, "{line}");

@@ -45,7 +45,7 @@ use crate::{
     http::{self, AppState, Dial},
     keys::{self, Keys},
     metrics::Metrics,
-    store::{LogWriter, Node, Store},
+    store::{Journal, LogWriter, Node, Store},
     texts::{self, Texts},
     trunk::{self, Trunks},
     webhook::Webhooks,
@@ -122,6 +122,11 @@ impl Server {
         let around = Surroundings::of(config)?;
         let dialplans = origin.read(&around)?;
         let store = Store::open(&config.database_url()).await?;
+        let mut journal = Journal::new(&config.data_dir, config.database.journal_mb.saturating_mul(1_000_000));
+        let replayed = store.replay(node.id(), &mut journal).await?;
+        if replayed > 0 {
+            tracing::info!(rows = replayed, "rows of the call log waited in the journal; they are written now");
+        }
         let left_open = store.close_left_open(node.id()).await?;
         if left_open > 0 {
             tracing::warn!(calls = left_open, "calls were up when Milo was stopped; their rows are closed now");
@@ -129,7 +134,8 @@ impl Server {
         let listener = http::bind(config.http.listen).await.map_err(anyhow::Error::msg)?;
         let ports = ports(config);
         let (seen, registrar) = (accounts::seen(&config.sip), accounts::registrar(&config.sip)?);
-        let (log, writer) = LogWriter::start(store.clone(), node.id());
+        let (log, writer) =
+            LogWriter::start(store.clone(), node.id(), (config.database.journal_mb > 0).then_some(journal));
         let log = if config.database.transcripts { log } else { log.without_words() };
         let ledger = Ledger { store: store.clone(), node: node.id().to_owned(), log: log.clone() };
         let (book, in_force) = watch::channel(Book::open(registrar.as_ref(), &config.sip, &ledger).await?);
@@ -324,10 +330,15 @@ impl Server {
         retention.inspect(JoinHandle::abort);
         reloads.abort();
         // With nobody on the line, an ending must not wait for a database that is away.
-        let written = log.flush(if live > 0 { LAST_ROWS } else { Duration::from_secs(1) }).await;
+        let written = log.flush(if live > 0 { LAST_ROWS } else { LAST_ROWS / 2 }).await;
+        let state = log.state();
         drop(log);
-        if !written {
-            tracing::error!("the last rows of the call log could not be written");
+        match (written, usize::try_from(state.journal_entries)) {
+            (true, _) => {}
+            (false, Ok(kept)) if kept >= state.waiting => {
+                tracing::warn!(rows = kept, "the last rows of the call log wait in the journal for the next start");
+            }
+            _ => tracing::error!("the last rows of the call log could not be written"),
         }
         writer.abort();
     }

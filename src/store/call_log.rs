@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::{
     Ending, HangupBy, Key, NewTurn, Stamp,
-    writer::{Entry, LONGEST_TEXT, LogWriter, tidy, tidy_json},
+    entry::Entry,
+    writer::{LONGEST_TEXT, LogWriter, tidy, tidy_json},
 };
 
 /// One call's way into the log. Dropped without an end (its task was cut off), it closes the row with that reason.

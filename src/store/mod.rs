@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! call ── CallLog ──► bounded queue ──► writer task ──► Store ──► SQLite file | Postgres
-//!                                                        ▲
+//!                                            │           ▲
+//!                     the database is away ──┴► journal ─┤ when it is back
 //!                             GET /api/v1/calls ─────────┘
 //! ```
 //! Every query is one text for both databases (`$1` is understood by both). What differs between them is two types:
@@ -26,8 +27,10 @@ mod call_keys;
 mod call_log;
 mod calls;
 mod days;
+mod entry;
 mod error;
 mod events;
+mod journal;
 mod key;
 mod messages;
 mod node;
@@ -36,6 +39,8 @@ mod page;
 #[cfg(test)]
 mod postgres_cluster;
 mod privacy;
+mod replay;
+mod scribe;
 mod search;
 mod stamp;
 #[cfg(test)]
@@ -53,6 +58,7 @@ pub use calls::{CallRow, Ending, HangupBy, NewCall, Outcome, Page, RecordingStat
 pub use days::{DayCount, Whose};
 pub use error::StoreError;
 pub use events::EventRow;
+pub use journal::Journal;
 pub use key::Key;
 pub use messages::{MessagePage, MessageRow, NewMessage};
 pub use node::Node;

@@ -28,6 +28,7 @@ macro_rules! on_both {
 
 // Below the macro that they use.
 mod faults;
+mod journals;
 mod rows;
 mod searching;
 
