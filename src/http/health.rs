@@ -17,6 +17,7 @@ use super::{
 use crate::{
     call::LineReport,
     engines::{Mode, Model, Server},
+    notices::TargetReport,
     trunk::TrunkReport,
 };
 
@@ -51,6 +52,8 @@ pub struct HealthReport {
     pub sip: SipCounters,
     /// The trunks.
     pub trunks: Vec<TrunkReport>,
+    /// The programs that are told of calls.
+    pub webhooks: Vec<TargetReport>,
     /// The lines in which callers wait.
     pub lines: Vec<LineReport>,
 }

@@ -17,6 +17,7 @@
 //!                                          …/registrations   registrations.rs │
 //!                                          /api/v1/queues    queues.rs        │
 //!                                          /api/v1/trunks    trunks.rs        │
+//!                                          /api/v1/webhooks  webhooks.rs      │
 //!                                          /api/v1/chat, tts, stt, translate  │  chat.rs, tts.rs, stt.rs, …
 //!                                          /v1/…             openai/         ─┘
 //! ```
@@ -56,6 +57,7 @@ mod translate;
 mod trunks;
 mod tts;
 mod unstalled;
+mod webhooks;
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
@@ -180,6 +182,7 @@ pub fn router(state: AppState, chats: Option<Chats>) -> Router {
         .merge(messages::routes())
         .merge(queues::routes())
         .merge(trunks::routes())
+        .merge(webhooks::routes())
         .merge(dialplans::routes())
         .with_state(state.clone())
         .merge(text.unwrap_or_default())

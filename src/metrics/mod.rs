@@ -7,6 +7,7 @@ mod lines;
 mod process;
 mod sip;
 mod trunks;
+mod webhooks;
 
 use std::{sync::Mutex, time::Duration};
 
@@ -20,6 +21,7 @@ use prometheus::{
 };
 use sip::Sip;
 use trunks::Trunks;
+use webhooks::Webhooks;
 
 use crate::{
     engines::{Mode, REASONS},
@@ -59,6 +61,7 @@ pub struct Metrics {
     sip: Sip,
     trunks: Trunks,
     lines: Lines,
+    webhooks: Webhooks,
     log_waiting: IntGauge,
     log_writable: IntGauge,
     log_lost: IntCounterVec,
@@ -165,6 +168,7 @@ impl Metrics {
             sip: Sip::new(&r),
             trunks: Trunks::new(&r),
             lines: Lines::new(&r),
+            webhooks: Webhooks::new(&r),
             log_waiting: gauge("milo_log_rows_waiting", "Rows of the call log that are not written yet."),
             log_writable: gauge("milo_log_writable", "1 while the call log's database takes rows, else 0."),
             log_lost: counters(
@@ -292,6 +296,7 @@ impl Metrics {
         self.sip.read(&health.sip);
         self.trunks.read(&health.trunks);
         self.lines.read(&health.lines);
+        self.webhooks.read(&health.webhooks);
         self.log_waiting.set(whole(log.waiting));
         self.log_writable.set(i64::from(log.fault.is_none()));
         for (kind, lost) in [("event", log.lost_events), ("turn", log.lost_turns), ("call", log.lost_calls)] {
@@ -372,6 +377,16 @@ mod tests {
             name: "support".into(),
             calls: [("answered", 8), ("abandoned", 0)].into(),
             ..LineReport::default()
+        });
+        health.webhooks.push(crate::notices::TargetReport {
+            name: "crm".into(),
+            waiting: 3,
+            dead: 2,
+            delivered: 9,
+            failed: 8,
+            buried: 4,
+            missed: 1,
+            ..Default::default()
         });
         health.models.push(crate::engines::Model { name: "whisper".into(), job: "stt", demonstration: true });
         metrics.call_began();
@@ -465,6 +480,12 @@ mod tests {
             ("milo_queue_waiting{queue=\"support\"}", 0.0),
             ("milo_queue_calls_total{queue=\"support\",result=\"answered\"}", 8.0),
             ("milo_queue_calls_total{queue=\"support\",result=\"abandoned\"}", 0.0),
+            ("milo_webhook_waiting{target=\"crm\"}", 3.0),
+            ("milo_webhook_dead{target=\"crm\"}", 2.0),
+            ("milo_webhook_tries_total{result=\"delivered\",target=\"crm\"}", 9.0),
+            ("milo_webhook_tries_total{result=\"failed\",target=\"crm\"}", 8.0),
+            ("milo_webhook_given_up_total{target=\"crm\"}", 4.0),
+            ("milo_webhook_missed_total{target=\"crm\"}", 1.0),
             ("milo_log_rows_waiting", 7.0),
             ("milo_log_writable", 0.0),
             ("milo_log_journal_rows", 5.0),

@@ -10,6 +10,7 @@
 //!         ├─ Trunks         one task each, which asks a trunk whether it is there
 //!         ├─ Accounts       one task that reads their file anew
 //!         ├─ Keys           one task that follows their table
+//!         ├─ Notices         one task a webhook, which tells it of calls
 //!         ├─ days           one task that notes minutes of calls that are up
 //!         ├─ Texts          one task that keeps those that come, and one each that is sent
 //!         └─ Calls          one task an invitation, or a call that is placed, inside a permit
@@ -45,6 +46,7 @@ use crate::{
     http::{self, AppState, Dial},
     keys::{self, Keys},
     metrics::Metrics,
+    notices::Notices,
     store::{Journal, LogWriter, Node, Store},
     texts::{self, Texts},
     trunk::{self, Trunks},
@@ -78,6 +80,8 @@ pub struct Server {
     _following: JoinSet<()>,
     /// Those that keep and send texts, and forget what is old.
     texting: JoinSet<()>,
+    /// Those that tell webhooks of calls; they end with it.
+    _telling: JoinSet<()>,
     drain: Duration,
     _node: Node,
 }
@@ -137,6 +141,8 @@ impl Server {
         let (log, writer) =
             LogWriter::start(store.clone(), node.id(), (config.database.journal_mb > 0).then_some(journal));
         let log = if config.database.transcripts { log } else { log.without_words() };
+        let notices = Arc::new(Notices::new(&config.webhooks)?);
+        let log = log.telling(notices.listeners());
         let ledger = Ledger { store: store.clone(), node: node.id().to_owned(), log: log.clone() };
         let (book, in_force) = watch::channel(Book::open(registrar.as_ref(), &config.sip, &ledger).await?);
         let (endpoint, mut invitations) = bind(config, registrar, ports.clone(), legs)?;
@@ -205,6 +211,7 @@ impl Server {
             ports,
             limit: config.limits.calls,
             taking: taking.clone(),
+            notices: Arc::clone(&notices),
         };
         let live = Arc::clone(&house.live);
         let (counters, limit) = (endpoint.watch(), config.limits.calls);
@@ -235,9 +242,16 @@ impl Server {
             carrying.note_days();
             calling.note_days();
         }));
-        let state = AppState::new(config, (store, keys, editions), log, live, (calls_out, texts), metrics, move || {
-            snapshot.take()
-        });
+        let state = AppState::new(
+            config,
+            (store.clone(), keys, editions),
+            log.clone(),
+            live,
+            (calls_out, texts),
+            metrics,
+            move || snapshot.take(),
+        );
+        let telling = notices.start(&store, node.id(), &log).await?;
         let (close_http, closed) = oneshot::channel();
         let serving = tokio::spawn(http::serve(listener, http::router(state, Some(chats)), async {
             closed.await.ok();
@@ -256,6 +270,7 @@ impl Server {
             reloads,
             _asking: asking,
             _following: following,
+            _telling: telling,
             texting,
             drain: Duration::from_secs(config.drain.seconds),
             _node: node,

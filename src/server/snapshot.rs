@@ -11,6 +11,7 @@ use crate::{
     config,
     dialplan::Dialplans,
     http::{Dial, HealthReport, SipCounters},
+    notices::Notices,
     trunk::TrunkReport,
 };
 
@@ -39,6 +40,7 @@ pub(super) struct Snapshot {
     pub(super) ports: PortPool,
     pub(super) limit: usize,
     pub(super) taking: watch::Receiver<bool>,
+    pub(super) notices: Arc<Notices>,
 }
 
 impl Snapshot {
@@ -74,6 +76,7 @@ impl Snapshot {
                 .collect(),
             lines: self.house.waiters.report(self.house.editions.current().dialplans.lines().into_iter()),
             trunks,
+            webhooks: self.notices.report(),
             unready,
             sip: SipCounters {
                 messages_in: sip.messages_in,

@@ -91,7 +91,8 @@ pub enum RecordingState {
 }
 
 impl RecordingState {
-    fn as_str(self) -> &'static str {
+    /// `complete` or `failed`.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Complete => "complete",
             Self::Failed => "failed",

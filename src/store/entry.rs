@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use super::{
     Batch, CallKey, DayCount, Ending, Key, NewCall, NewDeed, NewMessage, NewTurn, RecordingState, Stamp, Whose,
+    deliveries::NewDelivery,
 };
 
 /// One row, or change of a row. Each may be written twice and is then what it was.
@@ -26,6 +27,7 @@ pub(super) enum Entry {
     Message(Key, NewMessage),
     Settled(Key, Cow<'static, str>, Option<u16>),
     Done(Key, NewDeed),
+    Delivery(Key, NewDelivery),
     /// Everything before this has been written. Stands in no journal.
     #[serde(skip)]
     Flushed(oneshot::Sender<()>),
@@ -34,7 +36,7 @@ pub(super) enum Entry {
 /// What matters most is lost last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Weight {
-    /// Events, and what is counted on a day.
+    /// Events, what is counted on a day, and what webhooks are told.
     Event,
     /// Turns and messages.
     Turn,
@@ -56,7 +58,7 @@ impl Weight {
 impl Entry {
     pub(super) fn weight(&self) -> Weight {
         match self {
-            Self::Event(..) | Self::Counted(..) => Weight::Event,
+            Self::Event(..) | Self::Counted(..) | Self::Delivery(..) => Weight::Event,
             Self::Turn(..) | Self::Message(..) | Self::Settled(..) => Weight::Turn,
             _ => Weight::Call,
         }
@@ -78,6 +80,7 @@ impl Batch {
             Entry::Message(key, message) => self.insert_message(node, *key, message).await,
             Entry::Settled(key, result, status) => self.settle_message(*key, result, *status).await,
             Entry::Done(key, deed) => self.insert_deed(node, *key, deed).await,
+            Entry::Delivery(key, delivery) => self.insert_delivery(node, *key, delivery).await,
             Entry::Asked(key) => self.set_call_key(node, key).await,
             Entry::Flushed(_) => Ok(()),
         }

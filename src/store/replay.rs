@@ -28,6 +28,8 @@ pub(super) struct Step {
     pub(super) entries: u64,
     /// What the database will never take.
     pub(super) refused: Vec<Weight>,
+    /// Webhooks are to be told something.
+    pub(super) delivers: bool,
 }
 
 impl Store {
@@ -61,7 +63,8 @@ pub(super) async fn step(
     let path = source.path.clone();
     let read = spawn_blocking(move || journal::read(&path, from, until, AT_ONCE)).await;
     let piece = read.map_err(|_| sqlx::Error::WorkerCrashed)?.map_err(sqlx::Error::Io)?;
-    let mut step = Step { at: piece.end, entries: piece.entries.len() as u64, refused: Vec::new() };
+    let delivers = piece.entries.iter().any(|(entry, _)| matches!(entry, Entry::Delivery(..)));
+    let mut step = Step { at: piece.end, entries: piece.entries.len() as u64, refused: Vec::new(), delivers };
     match write(store, (node, source.id), &piece.entries, piece.end).await {
         Err(fault) if error::is_hopeless(&fault) => {}
         written => return written.map(|()| step),

@@ -95,6 +95,9 @@ impl Scribe {
             }
         }
         self.well();
+        if batch.iter().any(|entry| matches!(entry, Entry::Delivery(..))) {
+            self.counts.new_deliveries();
+        }
         for entry in batch.drain(..) {
             if let Entry::Flushed(done) = entry {
                 done.send(()).ok();
@@ -199,6 +202,9 @@ impl Scribe {
         self.counts.entries.fetch_sub(step.entries, Ordering::Relaxed);
         self.counts.replayed.fetch_add(step.entries - step.refused.len() as u64, Ordering::Relaxed);
         step.refused.iter().for_each(|weight| self.counts.lost(*weight));
+        if step.delivers {
+            self.counts.new_deliveries();
+        }
     }
 
     /// All of the journal is in the database.

@@ -22,7 +22,7 @@ use std::{
     time::Duration,
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinHandle,
@@ -30,10 +30,13 @@ use tokio::{
 };
 
 use super::{
-    CallKey, CallLog, DayCount, Journal, Key, NewCall, NewDeed, NewMessage, RecordingState, Store, Whose,
+    CallKey, CallLog, DayCount, Journal, Key, Listener, NewCall, NewDeed, NewMessage, RecordingState, Stamp, Store,
+    Whose,
+    call_log::Parties,
     entry::{Entry, Weight},
     scribe::Scribe,
 };
+use crate::config::CallEvent;
 
 /// Rows that may wait.
 const CAPACITY: usize = 65_536;
@@ -68,6 +71,8 @@ pub(super) struct Counts {
     events: AtomicU64,
     turns: AtomicU64,
     calls: AtomicU64,
+    /// Changes when something new for webhooks is in the database.
+    pub(super) deliveries: watch::Sender<u64>,
     /// The journal, now.
     pub(super) entries: AtomicU64,
     pub(super) bytes: AtomicU64,
@@ -75,6 +80,10 @@ pub(super) struct Counts {
 }
 
 impl Counts {
+    pub(super) fn new_deliveries(&self) {
+        self.deliveries.send_modify(|times| *times += 1);
+    }
+
     /// An entry found no room, or the database refuses it.
     pub(super) fn lost(&self, weight: Weight) {
         let (counter, is_call) = match weight {
@@ -103,6 +112,7 @@ pub struct LogWriter {
     counts: Arc<Counts>,
     pub(super) fault: watch::Receiver<Option<String>>,
     pub(super) keeps_words: bool,
+    pub(super) listeners: Arc<[Arc<Listener>]>,
 }
 
 impl LogWriter {
@@ -122,12 +132,17 @@ impl LogWriter {
         let (said, fault) = watch::channel(None);
         let counts = Arc::new(Counts::default());
         let scribe = Scribe::new(store, node.into(), journal, (said, Arc::clone(&counts)));
-        (Self { queue, counts, fault, keeps_words: true }, tokio::spawn(scribe.run(entries)))
+        (Self { queue, counts, fault, keeps_words: true, listeners: Arc::default() }, tokio::spawn(scribe.run(entries)))
     }
 
     /// The same, and turns keep their times only: neither what was heard nor what was said.
     pub fn without_words(self) -> Self {
         Self { keeps_words: false, ..self }
+    }
+
+    /// The same, and these are told of calls.
+    pub fn telling(self, listeners: Vec<Arc<Listener>>) -> Self {
+        Self { listeners: listeners.into(), ..self }
     }
 
     /// A call begins. Its row is written at once, so that a crash leaves a trace of it.
@@ -136,8 +151,21 @@ impl LogWriter {
         for text in [&mut call.call_id, &mut call.from, &mut call.to] {
             tidy(text, LONGEST_NAME);
         }
+        let parties = Parties { incoming: call.incoming, from: call.from.clone(), to: call.to.clone() };
+        let (at, data) = (
+            call.started,
+            json!({
+                "direction": parties.direction(),
+                "from": call.from,
+                "to": call.to,
+                "sip_call_id": call.call_id,
+                "dialplan": call.dialplan,
+                "language": call.language,
+            }),
+        );
         self.put(Entry::Began(key, call));
-        CallLog::new(key, self.clone())
+        self.tell(key, CallEvent::Started, at, || data);
+        CallLog::new(key, parties, self.clone())
     }
 
     /// Waits until all rows that were handed over before are written, at most so long. Says whether they are.
@@ -147,9 +175,11 @@ impl LogWriter {
         timeout(limit, all).await.unwrap_or(false)
     }
 
-    /// A recording ended, perhaps after its call.
-    pub fn recording_ended(&self, call: Key, state: RecordingState) {
+    /// The recording of this name ended, perhaps after its call.
+    pub fn recording_ended(&self, call: Key, name: &str, state: RecordingState) {
         self.put(Entry::Recorded(call, state));
+        let data = || json!({ "recording": name, "state": state.as_str() });
+        self.tell(call, CallEvent::RecordingReady, Stamp::now(), data);
     }
 
     /// A call was asked for under this idempotency key.
@@ -184,6 +214,16 @@ impl LogWriter {
             tidy(text, LONGEST_NAME);
         }
         self.put(Entry::Done(Key::new(), deed));
+    }
+
+    /// Changes when there may be something new for webhooks.
+    pub fn delivering(&self) -> watch::Receiver<u64> {
+        self.counts.deliveries.subscribe()
+    }
+
+    /// There is.
+    pub fn look_for_deliveries(&self) {
+        self.counts.new_deliveries();
     }
 
     /// How the log is doing.

@@ -33,6 +33,7 @@ mod journal;
 mod kamailio;
 mod limits;
 mod linphone;
+mod notices;
 mod on_hold;
 mod openai;
 mod other_telephones;

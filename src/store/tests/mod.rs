@@ -27,6 +27,7 @@ macro_rules! on_both {
 }
 
 // Below the macro that they use.
+mod deliveries;
 mod faults;
 mod journals;
 mod rows;

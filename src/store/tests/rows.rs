@@ -108,8 +108,8 @@ async fn a_recording_is_followed_to_its_end(url: SecretUrl) {
         call.recording(name);
     }
     assert_eq!(state(keys[0]).await, (Some("2026-11-22/a.ogg".into()), Some("live".into())));
-    log.recording_ended(keys[0], RecordingState::Complete);
-    log.recording_ended(keys[1], RecordingState::Failed);
+    log.recording_ended(keys[0], "a.ogg", RecordingState::Complete);
+    log.recording_ended(keys[1], "b.ogg", RecordingState::Failed);
     assert_eq!(state(keys[0]).await.1, Some("complete".into()));
     assert_eq!(state(keys[1]).await.1, Some("failed".into()));
     // A crash: the row of the third call is still open, and its recording was being written.
