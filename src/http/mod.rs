@@ -18,6 +18,7 @@
 //!                                          /api/v1/queues    queues.rs        │
 //!                                          /api/v1/trunks    trunks.rs        │
 //!                                          /api/v1/webhooks  webhooks.rs      │
+//!                                          /api/v1/feedback  feedback.rs      │
 //!                                          /api/v1/chat, tts, stt, translate  │  chat.rs, tts.rs, stt.rs, …
 //!                                          /v1/…             openai/         ─┘
 //! ```
@@ -31,6 +32,7 @@ mod chat;
 mod configuration;
 mod dialplans;
 mod export;
+mod feedback;
 mod forget;
 mod guard;
 mod health;
@@ -173,6 +175,7 @@ pub fn router(state: AppState, chats: Option<Chats>) -> Router {
         .merge(calls::routes())
         .merge(configuration::routes())
         .merge(export::routes())
+        .merge(feedback::routes())
         .merge(forget::routes())
         .merge(keys::routes())
         .merge(bans::routes())

@@ -29,6 +29,7 @@ macro_rules! on_both {
 // Below the macro that they use.
 mod deliveries;
 mod faults;
+mod feedbacks;
 mod journals;
 mod rows;
 mod searching;
