@@ -26,6 +26,7 @@ pub mod http;
 pub mod keys;
 pub mod logging;
 pub mod metrics;
+pub mod notices;
 pub mod phone;
 pub mod press;
 pub mod self_call;

@@ -1,5 +1,5 @@
-//! Asks a program of the operator's by HTTP: one POST of JSON, one small answer, and never anywhere else than where the
-//! configuration lets it.
+//! Asks a program of the operator's by HTTP, or tells it something: one POST of JSON, one small answer, and never anywhere else
+//! than where the configuration lets it.
 //!
 //! ```text
 //! host among `hosts`? ─► addresses of the name ─► public, or within `private`? ─► TCP ─► TLS ─► POST, signed ─► 2xx, JSON
@@ -9,6 +9,7 @@
 use std::{
     fs,
     net::{IpAddr, SocketAddr},
+    path::Path,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
@@ -41,6 +42,15 @@ pub struct Webhooks {
     private: Vec<IpNet>,
     key: Option<hmac::Key>,
     trust: Option<Trust>,
+    /// What lets a private address be asked.
+    lets: &'static str,
+}
+
+/// Whether what is answered is of interest.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wants {
+    Answer,
+    Receipt,
 }
 
 /// What is asked.
@@ -80,19 +90,35 @@ impl Webhooks {
     /// # Errors
     /// A file of it cannot be read, or is not what it should be.
     pub fn new(webhook: &config::Webhook) -> anyhow::Result<Self> {
-        let secret = match (&webhook.secret_file, &webhook.secret) {
-            (Some(file), _) => {
-                let named = || format!("[webhook] secret_file: {}", file.display());
-                let text = fs::read_to_string(file).with_context(named)?;
-                let line = text.trim_end_matches(['\r', '\n']);
-                ensure!(!line.is_empty() && !line.contains('\n'), "{} is no single line", named());
-                Some(Secret::new(line))
-            }
-            (None, secret) => secret.clone(),
-        };
-        let key = secret.map(|secret| hmac::Key::new(hmac::HMAC_SHA256, secret.reveal().as_bytes()));
+        let key = key("[webhook]", webhook.secret_file.as_deref(), webhook.secret.as_ref())?;
         let trust = webhook.ca.as_deref().map(Trust::authorities).transpose()?;
-        Ok(Self { hosts: webhook.hosts.clone(), private: webhook.private.clone(), key, trust })
+        let (hosts, private) = (webhook.hosts.clone(), webhook.private.clone());
+        Ok(Self { hosts, private, key, trust, lets: "within [webhook] private" })
+    }
+
+    /// For one of `[[webhooks]]`: nobody but its host is told anything.
+    ///
+    /// # Errors
+    /// A file of it cannot be read, or is not what it should be.
+    pub fn of_target(settings: &config::WebhookTarget) -> anyhow::Result<Self> {
+        let uri = settings.uri().context("a webhook has no address")?;
+        let everywhere =
+            [IpNet::new_assert(IpAddr::V4([0; 4].into()), 0), IpNet::new_assert(IpAddr::V6([0; 16].into()), 0)];
+        Ok(Self {
+            hosts: vec![format!("{}:{}", uri.host().unwrap_or_default(), port(&uri))],
+            private: if settings.allow_private { everywhere.into() } else { Vec::new() },
+            key: key("[[webhooks]]", settings.secret_file.as_deref(), settings.secret.as_ref())?,
+            trust: settings.ca.as_deref().map(Trust::authorities).transpose()?,
+            lets: "let be asked by allow_private = true",
+        })
+    }
+
+    /// Tells once; what is answered beside a status of 2xx is not read.
+    ///
+    /// # Errors
+    /// [`Unanswered`].
+    pub async fn tell(&self, question: &Question<'_>, within: Duration) -> Result<(), Unanswered> {
+        self.within(question, within, Wants::Receipt).await.map(drop)
     }
 
     /// Asks once.
@@ -100,15 +126,19 @@ impl Webhooks {
     /// # Errors
     /// [`Unanswered`].
     pub async fn ask(&self, question: &Question<'_>, within: Duration) -> Result<Value, Unanswered> {
+        self.within(question, within, Wants::Answer).await
+    }
+
+    async fn within(&self, question: &Question<'_>, within: Duration, wants: Wants) -> Result<Value, Unanswered> {
         let begun = AtomicBool::new(false);
-        timeout(within, self.post(question, &begun)).await.unwrap_or_else(|_| {
+        timeout(within, self.post(question, (wants, &begun))).await.unwrap_or_else(|_| {
             let why = format!("no whole answer came within {} s", within.as_secs());
             Err(Unanswered { why, again: !begun.load(Ordering::Relaxed) })
         })
     }
 
     /// `begun` is set as soon as an answer begins to come.
-    async fn post(&self, question: &Question<'_>, begun: &AtomicBool) -> Result<Value, Unanswered> {
+    async fn post(&self, question: &Question<'_>, begun: (Wants, &AtomicBool)) -> Result<Value, Unanswered> {
         let Some(host) = question.url.host().filter(|_| is_among(&self.hosts, question.url)) else {
             return Err(Unanswered::wrong("its host is not one of [webhook] hosts"));
         };
@@ -143,11 +173,16 @@ impl Webhooks {
             let address = address.ip().to_canonical();
             is_public(address) || self.private.iter().any(|network| network.contains(&address))
         };
-        let refused = || Unanswered::wrong("its host is at a private address that is not within [webhook] private");
+        let refused = || Unanswered::wrong(format!("its host is at a private address that is not {}", self.lets));
         found.into_iter().find(may).ok_or_else(refused)
     }
 
-    async fn exchange<S>(&self, stream: S, question: &Question<'_>, begun: &AtomicBool) -> Result<Value, Unanswered>
+    async fn exchange<S>(
+        &self,
+        stream: S,
+        question: &Question<'_>,
+        (wants, begun): (Wants, &AtomicBool),
+    ) -> Result<Value, Unanswered>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
@@ -158,8 +193,15 @@ impl Webhooks {
             let response = sender.send_request(request).await.map_err(broken)?;
             begun.store(true, Ordering::Relaxed);
             let status = response.status();
+            if status.is_redirection() {
+                let says = format!("it answered with {}, and redirects are followed nowhere", status.as_u16());
+                return Err(Unanswered::wrong(says));
+            }
             if !status.is_success() {
                 return Err(Unanswered::wrong(format!("it answered with {}", status.as_u16())));
+            }
+            if wants == Wants::Receipt {
+                return Ok(Value::Null);
             }
             let body = to_bytes(Body::new(response.into_body()), ANSWER).await;
             let body =
@@ -202,6 +244,21 @@ impl std::fmt::Debug for Webhooks {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Webhooks").field("hosts", &self.hosts).field("private", &self.private).finish_non_exhaustive()
     }
+}
+
+/// The key of a section's `secret_file` or `secret`.
+fn key(section: &str, file: Option<&Path>, secret: Option<&Secret>) -> anyhow::Result<Option<hmac::Key>> {
+    let secret = match file {
+        Some(file) => {
+            let named = || format!("{section} secret_file: {}", file.display());
+            let text = fs::read_to_string(file).with_context(named)?;
+            let line = text.trim_end_matches(['\r', '\n']);
+            ensure!(!line.is_empty() && !line.contains('\n'), "{} is no single line", named());
+            Some(Secret::new(line))
+        }
+        None => secret.cloned(),
+    };
+    Ok(secret.map(|secret| hmac::Key::new(hmac::HMAC_SHA256, secret.reveal().as_bytes())))
 }
 
 /// `sha256=` and HMAC-SHA-256 (RFC 2104) of the timestamp, a dot and the body, in hexadecimal digits.

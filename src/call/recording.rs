@@ -83,7 +83,7 @@ impl Recordings {
         let again = if number > 1 { format!("-{number}") } else { String::new() };
         let name = format!("{}/{key}{again}.{}", Stamp::now().day(), format.ending());
         let (log, metrics, path) = (self.log.clone(), Arc::clone(&self.metrics), self.folder.join(&name));
-        let id = key;
+        let (id, file) = (key, name.clone());
         let ended = move |outcome: &Outcome| {
             metrics.recording_ended(outcome);
             let state = match &outcome.fault {
@@ -96,14 +96,14 @@ impl Recordings {
             if outcome.gap_ms > 0 {
                 tracing::warn!(call.id = %id, gap_ms = outcome.gap_ms, "the disk was too slow for a recording");
             }
-            log.recording_ended(key, state);
+            log.recording_ended(key, &file, state);
         };
         // Told first: the writer may say that it ended before this line is over.
         notes.recording(&name);
         self.metrics.recording_began();
         let recording = self.recorder.begin(path, format, Box::new(ended)).inspect_err(|error| {
             self.metrics.recording_ended(&Outcome { ms: 0, gap_ms: 0, fault: Some(error.to_string()) });
-            self.log.recording_ended(key, RecordingState::Failed);
+            self.log.recording_ended(key, &name, RecordingState::Failed);
         })?;
         Ok((recording, name))
     }

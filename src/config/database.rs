@@ -12,19 +12,22 @@ pub struct Database {
     pub url: Option<SecretUrl>,
     /// Calls that began more than so many days ago are deleted, with their recordings; 0 keeps them.
     pub keep_days: u64,
+    /// While the database is away, rows wait on disk, in the data folder, up to so many megabytes; 0: in memory only.
+    pub journal_mb: u64,
     /// Whether it keeps what was heard and said.
     pub transcripts: bool,
 }
 
 impl Default for Database {
     fn default() -> Self {
-        Self { url: None, keep_days: 0, transcripts: true }
+        Self { url: None, keep_days: 0, journal_mb: 256, transcripts: true }
     }
 }
 
 impl Database {
     pub(super) fn check(&self, faults: &mut Faults<'_>) {
         faults.within("database.keep_days", self.keep_days, 0..=36_500);
+        faults.within("database.journal_mb", self.journal_mb, 0..=1_000_000);
         if let Some(url) = &self.url {
             let known = ["postgres://", "postgresql://", "sqlite:"];
             if !known.iter().any(|begin| url.reveal().starts_with(begin)) {

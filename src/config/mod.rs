@@ -35,6 +35,7 @@ mod telemetry;
 mod trunk;
 mod trunk_names;
 mod webhook;
+mod webhooks;
 
 use std::path::PathBuf;
 
@@ -65,6 +66,7 @@ pub use telemetry::Telemetry;
 pub use trunk::{DomainOf, Trunk, TrunkClean};
 pub use trunk_names::TrunkNames;
 pub use webhook::Webhook;
+pub use webhooks::{CallEvent, WebhookTarget, http_address};
 
 use fault::{Faults, Origins};
 
@@ -91,6 +93,8 @@ pub struct Config {
     pub dialplans: Dialplans,
     /// `[webhook]`
     pub webhook: Webhook,
+    /// `[[webhooks]]`
+    pub webhooks: Vec<WebhookTarget>,
     /// `[engines]`
     pub engines: Engines,
     /// `[limits]`
@@ -152,6 +156,7 @@ impl Config {
         self.recording.check(faults);
         self.database.check(faults);
         self.webhook.check(faults);
+        WebhookTarget::check_all(&self.webhooks, faults);
         self.engines.check(faults);
         self.limits.check(faults);
         self.rate_limits.check(faults);
@@ -256,6 +261,9 @@ mod tests {
                 ["sip", "account_limits[0]", field] => format!("limits.{field}"),
                 ["database", "url"] => "database_url()".into(),
                 [section @ ("sip" | "http"), "tls_cert" | "tls_key"] => format!("{section}.certificate()"),
+                ["webhooks[0]", "name"] => "settings.called()".into(),
+                ["webhooks[0]", "url"] => "settings.uri()".into(),
+                ["webhooks[0]", field] => format!("settings.{field}"),
                 ["sip", "tls_ca" | "tls_verify"] => "sip.trust()".into(),
                 [only] => format!("config.{only}"),
                 [.., section, field] => format!("{section}.{field}"),
@@ -357,6 +365,16 @@ mod tests {
                 "[sip]\nemergency_calls = \"announce\"",
                 "milo.toml, line 2: sip.emergency_calls = \"announce\" needs an emergency_announcement",
             ),
+            (
+                "[[webhooks]]\nurl = \"ftp://a\"",
+                "milo.toml, line 2: webhooks[0].url is no address like https://crm.example.com/milo",
+            ),
+            (
+                "[[webhooks]]\nurl = \"https://a/?k=1\"\n[[webhooks]]\nurl = \"https://a/?k=2\"",
+                "webhooks[1].name \"https://a/\" is the name of another one",
+            ),
+            ("[[webhooks]]\nurl = \"https://a/\"\nevents = [\"rang\"]", "milo.toml, line 3: webhooks[0].events"),
+            ("[[webhooks]]\nurl = \"https://a/\"\nattempts = 0", "webhooks[0].attempts = 0 is not within 1 to 50"),
             ("[log]\nlevel = \"loud\"", "milo.toml, line 2: log.level \"loud\" is no level"),
             ("[log]\nformat = \"xml\"", "milo.toml, line 2: log.format"),
             ("a = \n", "milo.toml, line 1"),

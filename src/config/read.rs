@@ -12,7 +12,7 @@ use toml::{
 };
 
 use super::{
-    AccountLimits, Config, ConfigError, Fault, Faults, Loaded, Place, Sources, Trunk, env,
+    AccountLimits, Config, ConfigError, Fault, Faults, Loaded, Place, Sources, Trunk, WebhookTarget, env,
     fault::{Origins, nearest},
 };
 
@@ -25,6 +25,7 @@ pub(super) fn json(config: &Config) -> Json {
 pub(super) fn schema() -> Json {
     let mut config = Config::default();
     config.sip.trunks.push(Trunk::default());
+    config.webhooks.push(WebhookTarget::default());
     config.sip.account_limits.push(AccountLimits::default());
     json(&config)
 }

@@ -4,6 +4,7 @@ use axum::http::Uri;
 use serde::{Deserialize, Serialize};
 
 use super::variables;
+use crate::config::http_address;
 
 /// As many variables as go either way, and tries as there are after the first.
 const VARIABLES: usize = 32;
@@ -38,13 +39,7 @@ impl Webhook {
     /// Where it goes.
     pub fn target(&self) -> Result<Uri, String> {
         let wrong = || format!("url = {:?} is no address like https://crm.example.com/milo", self.url);
-        let uri: Uri = self.url.parse().map_err(|_| wrong())?;
-        let known = matches!(uri.scheme_str(), Some("http" | "https"));
-        let authority = uri.authority().filter(|authority| known && !authority.as_str().contains('@'));
-        if authority.is_none_or(|authority| authority.host().is_empty()) {
-            return Err(wrong());
-        }
-        Ok(uri)
+        http_address(&self.url).ok_or_else(wrong)
     }
 
     pub(super) fn fault(&self) -> Option<String> {

@@ -23,11 +23,14 @@ use super::{
 use crate::{
     call::{RecordingNow, Unreached},
     dialplan::RecordingStep,
-    store::{CallRow, EventRow, Key, TurnRow},
+    store::{CallRow, EventRow, Feedback, Key, TurnRow},
 };
 
 /// How long the answer to an order waits for it to be done; an announcement may take longer.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What people think of a call: the newest so many are shown with it.
+const MOST_FEEDBACK: u32 = 100;
 
 /// One call with all that is known of it.
 #[derive(Debug, Serialize)]
@@ -36,6 +39,7 @@ struct Whole {
     call: CallRow,
     turns: Vec<TurnRow>,
     events: Vec<EventRow>,
+    feedback: Vec<Feedback>,
 }
 
 pub(super) fn routes() -> Router<AppState> {
@@ -65,7 +69,9 @@ async fn one(State(state): State<AppState>, _: May<Read>, Path(id): Path<String>
     state.written().await;
     let call = state.store.call(key).await?.ok_or_else(missing)?;
     let (turns, events) = (state.store.turns(key).await?, state.store.events(key).await?);
-    Ok(fresh(Whole { call, turns, events }))
+    let feedback = state.store.feedback((Some(key), None), None, MOST_FEEDBACK).await?;
+    let feedback = feedback.map(|page| page.feedback).unwrap_or_default();
+    Ok(fresh(Whole { call, turns, events, feedback }))
 }
 
 /// `{"action": "start"}`, or `pause`, `resume`, `stop`.

@@ -1,5 +1,7 @@
 //! `DELETE /api/v1/calls?number=…`: everything about a caller's number is deleted.
 
+use std::time::Duration;
+
 use axum::{
     Json, Router,
     extract::{Query, State, rejection::QueryRejection},
@@ -14,6 +16,9 @@ use super::{
     guard::{Administer, May},
 };
 use crate::call::delete_recordings;
+
+/// How long a deletion waits for rows that are on their way.
+const ALL_WRITTEN: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,7 +47,10 @@ async fn forget(
     if number.is_empty() || number.chars().any(char::is_control) {
         return Err(Problem::bad_request("say whose calls: ?number=0341234567, exactly as the log has it"));
     }
-    state.written().await;
+    // What still waits, in the journal too, would come after the deletion.
+    if !state.log.flush(ALL_WRITTEN).await {
+        return Err(Problem::unavailable("rows of the call log still wait to be written; try again when they are"));
+    }
     let forgotten = state.store.forget_number(&number).await?;
     let (folder, names) = (state.recordings.clone(), forgotten.recordings);
     let recordings = tokio::task::spawn_blocking(move || delete_recordings(&folder, &names)).await.unwrap_or_default();

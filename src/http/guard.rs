@@ -74,7 +74,7 @@ impl Asker {
             _ => (None, "this machine".into()),
         };
         let address = self.address.map(|address| address.to_string());
-        NewDeed { at: Stamp::now(), key, who, address, action, target, detail }
+        NewDeed { at: Stamp::now(), key, who, address, action: action.into(), target, detail }
     }
 }
 

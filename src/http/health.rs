@@ -21,6 +21,7 @@ use crate::{
     call::LineReport,
     engines::{Mode, Model, Server},
     gpu::Vram,
+    notices::TargetReport,
     trunk::TrunkReport,
 };
 
@@ -57,6 +58,8 @@ pub struct HealthReport {
     pub sip: SipCounters,
     /// The trunks.
     pub trunks: Vec<TrunkReport>,
+    /// The programs that are told of calls.
+    pub webhooks: Vec<TargetReport>,
     /// The lines in which callers wait.
     pub lines: Vec<LineReport>,
 }
@@ -144,7 +147,10 @@ fn report(state: &AppState, is_insider: bool) -> Value {
     let mut health = (state.health)();
     let log = state.log.state();
     if let Some(fault) = &log.fault {
-        health.inside.push(format!("The call log cannot be written ({fault}); {} rows wait.", log.waiting));
+        health.inside.push(format!(
+            "The call log cannot be written ({fault}); {} rows wait, {} of them in the journal.",
+            log.waiting, log.journal_entries
+        ));
     }
     if log.lost_calls > 0 {
         health
@@ -168,6 +174,7 @@ fn report(state: &AppState, is_insider: bool) -> Value {
             "kind": state.store.kind(),
             "connected": log.fault.is_none(),
             "rows_waiting": log.waiting,
+            "journal": {"rows": log.journal_entries, "bytes": log.journal_bytes, "replayed": log.replayed},
             "rows_lost": log.lost_calls + log.lost_turns + log.lost_events,
         },
         "queues": health.queues.iter().map(|(engine, waiting)| (*engine, waiting.iter().sum())).collect::<BTreeMap<_, usize>>(),

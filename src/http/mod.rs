@@ -17,6 +17,8 @@
 //!                                          …/registrations   registrations.rs │
 //!                                          /api/v1/queues    queues.rs        │
 //!                                          /api/v1/trunks    trunks.rs        │
+//!                                          /api/v1/webhooks  webhooks.rs      │
+//!                                          /api/v1/feedback  feedback.rs      │
 //!                                          /api/v1/chat, tts, stt, translate  │  chat.rs, tts.rs, stt.rs, …
 //!                                          /api/v1/batch…    batch.rs         │
 //!                                          /v1/…             openai/         ─┘
@@ -34,6 +36,7 @@ mod connection;
 mod cors;
 mod dialplans;
 mod export;
+mod feedback;
 mod forget;
 mod guard;
 mod health;
@@ -61,6 +64,7 @@ mod translate;
 mod trunks;
 mod tts;
 mod unstalled;
+mod webhooks;
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
@@ -188,6 +192,7 @@ pub fn router(state: AppState, chats: Option<(Chats, Batches)>) -> Router {
         .merge(calls::routes())
         .merge(configuration::routes())
         .merge(export::routes())
+        .merge(feedback::routes())
         .merge(forget::routes())
         .merge(keys::routes())
         .merge(bans::routes())
@@ -197,6 +202,7 @@ pub fn router(state: AppState, chats: Option<(Chats, Batches)>) -> Router {
         .merge(messages::routes())
         .merge(queues::routes())
         .merge(trunks::routes())
+        .merge(webhooks::routes())
         .merge(dialplans::routes())
         .with_state(state.clone())
         .merge(text.unwrap_or_default())

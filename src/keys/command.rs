@@ -92,8 +92,15 @@ async fn with(store: &Store, what: What) -> Result<()> {
             ("keys.revoke", id, None)
         }
     };
-    let deed =
-        NewDeed { at: now, key: None, who: WHO.into(), address: None, action, target: Some(id.to_string()), detail };
+    let deed = NewDeed {
+        at: now,
+        key: None,
+        who: WHO.into(),
+        address: None,
+        action: action.into(),
+        target: Some(id.to_string()),
+        detail,
+    };
     Ok(store.done(WHO, &deed).await?)
 }
 

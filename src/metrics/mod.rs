@@ -8,6 +8,7 @@ mod process;
 mod sip;
 mod trunks;
 mod web;
+mod webhooks;
 
 use std::{sync::Mutex, time::Duration};
 
@@ -23,6 +24,7 @@ use prometheus::{
 use sip::Sip;
 use trunks::Trunks;
 use web::Web;
+use webhooks::Webhooks;
 
 use crate::{
     batch::Kind,
@@ -67,9 +69,13 @@ pub struct Metrics {
     sip: Sip,
     trunks: Trunks,
     lines: Lines,
+    webhooks: Webhooks,
     log_waiting: IntGauge,
     log_writable: IntGauge,
     log_lost: IntCounterVec,
+    journal_rows: IntGauge,
+    journal_bytes: IntGauge,
+    replayed: IntCounter,
     process: Process,
     /// A scrape brings several figures up to date: two at once would count the same step twice. No call waits here.
     scrape: Mutex<()>,
@@ -191,6 +197,7 @@ impl Metrics {
             sip: Sip::new(&r),
             trunks: Trunks::new(&r),
             lines: Lines::new(&r),
+            webhooks: Webhooks::new(&r),
             log_waiting: gauge("milo_log_rows_waiting", "Rows of the call log that are not written yet."),
             log_writable: gauge("milo_log_writable", "1 while the call log's database takes rows, else 0."),
             log_lost: counters(
@@ -198,6 +205,9 @@ impl Metrics {
                 "Rows that the call log had no room for, or the database refused.",
                 &["kind"],
             ),
+            journal_rows: gauge("milo_log_journal_rows", "Rows of the call log that wait in the journal on disk."),
+            journal_bytes: gauge("milo_log_journal_bytes", "Length of the journal on disk."),
+            replayed: counter("milo_log_replayed_total", "Rows that came into the database from the journal."),
             process: Process::new(&r),
             scrape: Mutex::new(()),
             registry: r.clone(),
@@ -346,11 +356,15 @@ impl Metrics {
         self.sip.read(&health.sip);
         self.trunks.read(&health.trunks);
         self.lines.read(&health.lines);
+        self.webhooks.read(&health.webhooks);
         self.log_waiting.set(whole(log.waiting));
         self.log_writable.set(i64::from(log.fault.is_none()));
         for (kind, lost) in [("event", log.lost_events), ("turn", log.lost_turns), ("call", log.lost_calls)] {
             raise(&self.log_lost.with_label_values(&[kind]), lost);
         }
+        self.journal_rows.set(i64::try_from(log.journal_entries).unwrap_or(i64::MAX));
+        self.journal_bytes.set(i64::try_from(log.journal_bytes).unwrap_or(i64::MAX));
+        raise(&self.replayed, log.replayed);
         self.process.read();
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text).expect("writing into memory does not fail");
@@ -382,7 +396,16 @@ mod tests {
     #[test]
     fn every_figure_moves() {
         let metrics = Metrics::new();
-        let log = LogState { fault: Some("away".into()), waiting: 7, lost_events: 1, lost_turns: 2, lost_calls: 3 };
+        let log = LogState {
+            fault: Some("away".into()),
+            waiting: 7,
+            journal_entries: 5,
+            journal_bytes: 900,
+            replayed: 6,
+            lost_events: 1,
+            lost_turns: 2,
+            lost_calls: 3,
+        };
         let sip = SipCounters {
             messages_in: 10,
             messages_out: 9,
@@ -415,6 +438,16 @@ mod tests {
             name: "support".into(),
             calls: [("answered", 8), ("abandoned", 0)].into(),
             ..LineReport::default()
+        });
+        health.webhooks.push(crate::notices::TargetReport {
+            name: "crm".into(),
+            waiting: 3,
+            dead: 2,
+            delivered: 9,
+            failed: 8,
+            buried: 4,
+            missed: 1,
+            ..Default::default()
         });
         health.models.push(crate::engines::Model { name: "whisper".into(), job: "stt", demonstration: true });
         health.vram = Some(crate::gpu::Vram { own: 4_000_000_000, used: 5_000_000_000, total: 8_000_000_000 });
@@ -521,8 +554,17 @@ mod tests {
             ("milo_queue_waiting{queue=\"support\"}", 0.0),
             ("milo_queue_calls_total{queue=\"support\",result=\"answered\"}", 8.0),
             ("milo_queue_calls_total{queue=\"support\",result=\"abandoned\"}", 0.0),
+            ("milo_webhook_waiting{target=\"crm\"}", 3.0),
+            ("milo_webhook_dead{target=\"crm\"}", 2.0),
+            ("milo_webhook_tries_total{result=\"delivered\",target=\"crm\"}", 9.0),
+            ("milo_webhook_tries_total{result=\"failed\",target=\"crm\"}", 8.0),
+            ("milo_webhook_given_up_total{target=\"crm\"}", 4.0),
+            ("milo_webhook_missed_total{target=\"crm\"}", 1.0),
             ("milo_log_rows_waiting", 7.0),
             ("milo_log_writable", 0.0),
+            ("milo_log_journal_rows", 5.0),
+            ("milo_log_journal_bytes", 900.0),
+            ("milo_log_replayed_total", 6.0),
             ("milo_log_rows_lost_total{kind=\"call\"}", 3.0),
         ] {
             assert_eq!(value(&text, line), expected, "{line}");

@@ -11,6 +11,7 @@
 //!         ├─ Trunks         one task each, which asks a trunk whether it is there
 //!         ├─ Accounts       one task that reads their file anew
 //!         ├─ Keys           one task that follows their table
+//!         ├─ Notices         one task a webhook, which tells it of calls
 //!         ├─ days           one task that notes minutes of calls that are up
 //!         ├─ Texts          one task that keeps those that come, and one each that is sent
 //!         ├─ Batches        one task that does them, one item after the other
@@ -49,7 +50,8 @@ use crate::{
     http::{self, AppState, Dial},
     keys::{self, Keys},
     metrics::Metrics,
-    store::{LogWriter, Node, Store},
+    notices::Notices,
+    store::{Journal, LogWriter, Node, Store},
     texts::{self, Texts},
     traces::Traces,
     trunk::{self, Trunks},
@@ -86,6 +88,8 @@ pub struct Server {
     /// Those that keep and send texts, do batches, and forget what is old.
     texting: JoinSet<()>,
     traces: Option<Traces>,
+    /// Those that tell webhooks of calls; they end with it.
+    _telling: JoinSet<()>,
     drain: Duration,
     _node: Node,
 }
@@ -130,6 +134,11 @@ impl Server {
         let around = Surroundings::of(config)?;
         let dialplans = origin.read(&around)?;
         let store = Store::open(&config.database_url()).await?;
+        let mut journal = Journal::new(&config.data_dir, config.database.journal_mb.saturating_mul(1_000_000));
+        let replayed = store.replay(node.id(), &mut journal).await?;
+        if replayed > 0 {
+            tracing::info!(rows = replayed, "rows of the call log waited in the journal; they are written now");
+        }
         let left_open = store.close_left_open(node.id()).await?;
         if left_open > 0 {
             tracing::warn!(calls = left_open, "calls were up when Milo was stopped; their rows are closed now");
@@ -138,10 +147,13 @@ impl Server {
         let certificate = http::certificate(&config.http).context("see [http] tls_cert and tls_key")?;
         let ports = ports(config);
         let (seen, registrar) = (accounts::seen(&config.sip), accounts::registrar(&config.sip)?);
-        let (log, writer) = LogWriter::start(store.clone(), node.id());
+        let (log, writer) =
+            LogWriter::start(store.clone(), node.id(), (config.database.journal_mb > 0).then_some(journal));
         let traces = Traces::start(&config.telemetry, node.id())?;
         let log = log.with_traces(traces.clone());
         let log = if config.database.transcripts { log } else { log.without_words() };
+        let notices = Arc::new(Notices::new(&config.webhooks)?);
+        let log = log.telling(notices.listeners());
         let ledger = Ledger { store: store.clone(), node: node.id().to_owned(), log: log.clone() };
         let (book, in_force) = watch::channel(Book::open(registrar.as_ref(), &config.sip, &ledger).await?);
         let (endpoint, mut invitations) = bind(config, registrar, ports.clone(), legs)?;
@@ -211,6 +223,7 @@ impl Server {
             limit: config.limits.calls,
             taking: taking.clone(),
             gpus: Gpus::new(),
+            notices: Arc::clone(&notices),
         };
         let live = Arc::clone(&house.live);
         let (counters, limit) = (endpoint.watch(), config.limits.calls);
@@ -243,9 +256,16 @@ impl Server {
             carrying.note_days();
             calling.note_days();
         }));
-        let state = AppState::new(config, (store, keys, editions), log, live, (calls_out, texts), metrics, move || {
-            snapshot.take()
-        });
+        let state = AppState::new(
+            config,
+            (store.clone(), keys, editions),
+            log.clone(),
+            live,
+            (calls_out, texts),
+            metrics,
+            move || snapshot.take(),
+        );
+        let telling = notices.start(&store, node.id(), &log).await?;
         let (close_http, closed) = oneshot::channel();
         if let Some(certificate) = certificate.clone() {
             following.spawn(certificate.follow());
@@ -273,6 +293,7 @@ impl Server {
             reloads,
             _asking: asking,
             _following: following,
+            _telling: telling,
             texting,
             traces,
             drain: Duration::from_secs(config.drain.seconds),
@@ -365,13 +386,18 @@ impl Server {
         retention.inspect(JoinHandle::abort);
         reloads.abort();
         // With nobody on the line, an ending must not wait for a database that is away.
-        let written = log.flush(if live > 0 { LAST_ROWS } else { Duration::from_secs(1) }).await;
+        let written = log.flush(if live > 0 { LAST_ROWS } else { LAST_ROWS / 2 }).await;
+        let state = log.state();
         drop(log);
         if let Some(traces) = traces {
             tokio::task::spawn_blocking(move || traces.end()).await.ok();
         }
-        if !written {
-            tracing::error!("the last rows of the call log could not be written");
+        match (written, usize::try_from(state.journal_entries)) {
+            (true, _) => {}
+            (false, Ok(kept)) if kept >= state.waiting => {
+                tracing::warn!(rows = kept, "the last rows of the call log wait in the journal for the next start");
+            }
+            _ => tracing::error!("the last rows of the call log could not be written"),
         }
         writer.abort();
     }

@@ -12,6 +12,7 @@ use crate::{
     dialplan::Dialplans,
     gpu::Gpus,
     http::{Dial, HealthReport, SipCounters},
+    notices::Notices,
     trunk::TrunkReport,
 };
 
@@ -41,6 +42,7 @@ pub(super) struct Snapshot {
     pub(super) limit: usize,
     pub(super) taking: watch::Receiver<bool>,
     pub(super) gpus: Gpus,
+    pub(super) notices: Arc<Notices>,
 }
 
 impl Snapshot {
@@ -77,6 +79,7 @@ impl Snapshot {
                 .collect(),
             lines: self.house.waiters.report(self.house.editions.current().dialplans.lines().into_iter()),
             trunks,
+            webhooks: self.notices.report(),
             unready,
             sip: SipCounters {
                 messages_in: sip.messages_in,

@@ -1,11 +1,13 @@
 //! The table `audit`: what was done by those who run Milo.
 
-use serde::Serialize;
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
 
 use super::{Batch, Key, Stamp, Store, StoreError, page};
 
 /// Something that was done.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NewDeed {
     /// When.
     pub at: Stamp,
@@ -16,7 +18,7 @@ pub struct NewDeed {
     /// The address that it came from.
     pub address: Option<String>,
     /// `keys.create`, `bans.delete` and the like.
-    pub action: &'static str,
+    pub action: Cow<'static, str>,
     /// What it was done to.
     pub target: Option<String>,
     /// More, as a sentence.
@@ -118,7 +120,7 @@ impl Batch {
         .bind(deed.key)
         .bind(&deed.who)
         .bind(&deed.address)
-        .bind(deed.action)
+        .bind(&deed.action)
         .bind(&deed.target)
         .bind(&deed.detail)
         .execute(&mut **rows)

@@ -1,9 +1,11 @@
 //! The table `call_keys`: the idempotency keys under which calls were asked for.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Batch, Key, Stamp, Store, StoreError};
 
 /// A call that was asked for under a key.
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::FromRow)]
 pub struct CallKey {
     /// The idempotency key.
     pub key: String,

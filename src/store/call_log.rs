@@ -2,18 +2,37 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     Ending, HangupBy, Key, NewTurn, Stamp,
-    writer::{Entry, LONGEST_TEXT, LogWriter, tidy, tidy_json},
+    entry::Entry,
+    writer::{LONGEST_TEXT, LogWriter, tidy, tidy_json},
 };
-use crate::traces::CallTrace;
+use crate::{config::CallEvent, traces::CallTrace};
+
+/// The events that say what came of a transfer: one of Milo's plan, and one that a party asked for.
+const TRANSFERS: [&str; 2] = ["transferred", "referred"];
+
+/// Between whom it is.
+#[derive(Debug)]
+pub(super) struct Parties {
+    pub(super) incoming: bool,
+    pub(super) from: String,
+    pub(super) to: String,
+}
+
+impl Parties {
+    pub(super) fn direction(&self) -> &'static str {
+        if self.incoming { "in" } else { "out" }
+    }
+}
 
 /// One call's way into the log. Dropped without an end (its task was cut off), it closes the row with that reason.
 #[derive(Debug)]
 pub struct CallLog {
     key: Key,
+    parties: Parties,
     writer: LogWriter,
     trace: Option<CallTrace>,
     turns: AtomicI32,
@@ -22,9 +41,16 @@ pub struct CallLog {
 }
 
 impl CallLog {
-    pub(super) fn new(key: Key, writer: LogWriter, trace: Option<CallTrace>) -> Self {
-        let (turns, events) = (AtomicI32::new(0), AtomicI32::new(0));
-        Self { key, writer, trace, turns, events, ended: AtomicBool::new(false) }
+    pub(super) fn new(key: Key, parties: Parties, writer: LogWriter, trace: Option<CallTrace>) -> Self {
+        Self {
+            key,
+            parties,
+            writer,
+            trace,
+            turns: AtomicI32::new(0),
+            events: AtomicI32::new(0),
+            ended: AtomicBool::new(false),
+        }
     }
 
     /// The call's identifier, in the log and in the API.
@@ -46,6 +72,9 @@ impl CallLog {
     pub fn answered(&self, at: Stamp) {
         self.trace.iter().for_each(|trace| trace.answered(at));
         self.writer.put(Entry::Answered(self.key, at));
+        let Parties { from, to, .. } = &self.parties;
+        let data = || json!({ "direction": self.parties.direction(), "from": from, "to": to });
+        self.writer.tell(self.key, CallEvent::Answered, at, data);
     }
 
     /// The call is recorded into this file of the folder of recordings; [`LogWriter::recording_ended`] follows.
@@ -63,7 +92,22 @@ impl CallLog {
         }
         let number = self.turns.fetch_add(1, Ordering::Relaxed) + 1;
         self.trace.iter().for_each(|trace| trace.turn(number, &turn));
+        let (at, told) = (
+            turn.at,
+            json!({
+                "number": number,
+                "heard": turn.heard,
+                "said": turn.said,
+                "said_heard": turn.said_heard,
+                "interrupted": turn.interrupted,
+                "confidence": turn.confidence,
+                "language": turn.language,
+                "mode": turn.mode,
+                "total_ms": turn.stages.total_ms,
+            }),
+        );
         self.writer.put(Entry::Turn(self.key, number, turn));
+        self.writer.tell(self.key, CallEvent::Turn, at, || told);
         number
     }
 
@@ -72,14 +116,38 @@ impl CallLog {
         tidy_json(&mut detail);
         self.trace.iter().for_each(|trace| trace.event(at, kind));
         let number = self.events.fetch_add(1, Ordering::Relaxed) + 1;
+        let told = TRANSFERS.contains(&kind).then(|| detail.clone());
         self.writer.put(Entry::Event(self.key, number, at, kind.into(), detail));
+        if let Some(told) = told {
+            self.writer.tell(self.key, CallEvent::Transferred, at, || told);
+        }
     }
 
     /// The call ended.
     pub fn end(&self, ending: Ending) {
         self.ended.store(true, Ordering::Relaxed);
+        self.close(ending);
+    }
+
+    fn close(&self, ending: Ending) {
         self.trace.iter().for_each(|trace| trace.end(&ending));
+        let Parties { from, to, .. } = &self.parties;
+        let (at, told) = (
+            ending.at,
+            json!({
+                "direction": self.parties.direction(),
+                "from": from,
+                "to": to,
+                "reason": ending.reason,
+                "hangup_by": ending.by.as_str(),
+                "language": ending.language,
+                "outcome": ending.outcome.map(|(outcome, _)| outcome.as_str()),
+                "sip_status": ending.outcome.and_then(|(_, status)| status),
+                "quality": ending.quality,
+            }),
+        );
         self.writer.put(Entry::Ended(self.key, ending));
+        self.writer.tell(self.key, CallEvent::Ended, at, || told);
     }
 }
 
@@ -89,7 +157,7 @@ impl Drop for CallLog {
             let reason = "the call's task was cut off".into();
             let ending =
                 Ending { at: Stamp::now(), reason, by: HangupBy::Milo, language: None, quality: None, outcome: None };
-            self.end(ending);
+            self.close(ending);
         }
     }
 }

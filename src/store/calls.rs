@@ -1,6 +1,6 @@
 //! The table `calls`: one row a call.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::types::Json;
 
@@ -10,7 +10,7 @@ use super::{Batch, Key, Stamp, Store, StoreError};
 pub(super) const CUT_OFF: &str = "milo was stopped during the call";
 
 /// What is known when a call begins.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NewCall {
     /// SIP Call-ID; empty until an INVITE of ours has one.
     pub call_id: String,
@@ -29,7 +29,7 @@ pub struct NewCall {
 }
 
 /// Who ended a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HangupBy {
     /// The other party.
     Caller,
@@ -51,7 +51,7 @@ impl HangupBy {
 }
 
 /// What came of a call that Milo placed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// Somebody answered, or a machine.
     Answered,
@@ -82,7 +82,7 @@ impl Outcome {
 }
 
 /// What became of a recording.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RecordingState {
     /// All of it was written.
     Complete,
@@ -91,7 +91,8 @@ pub enum RecordingState {
 }
 
 impl RecordingState {
-    fn as_str(self) -> &'static str {
+    /// `complete` or `failed`.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Complete => "complete",
             Self::Failed => "failed",
@@ -100,7 +101,7 @@ impl RecordingState {
 }
 
 /// How a call ended.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Ending {
     /// When.
     pub at: Stamp,

@@ -1,9 +1,11 @@
 //! The table `days`: what each trunk has carried out on each day, and what each account has called.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Batch, Store, StoreError};
 
 /// Whose day it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Whose {
     /// The trunk's of this name.
     Trunk(String),
@@ -21,7 +23,7 @@ impl Whose {
 }
 
 /// What was counted within a day.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DayCount {
     /// The day, UTC: `2026-11-22`.
     pub day: String,

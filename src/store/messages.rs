@@ -1,6 +1,8 @@
 //! The table `messages`: one row a text that came or went.
 
-use serde::Serialize;
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
 
 use super::{Batch, Key, Stamp, Store, StoreError, page};
 
@@ -8,7 +10,7 @@ use super::{Batch, Key, Stamp, Store, StoreError, page};
 pub(super) const CUT_OFF: &str = "cut off";
 
 /// What is known when a text comes or goes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NewMessage {
     /// True for one that came in.
     pub incoming: bool,
@@ -27,7 +29,7 @@ pub struct NewMessage {
     /// When it came, or was to be sent.
     pub at: Stamp,
     /// What became of it, where that is known already.
-    pub result: Option<&'static str>,
+    pub result: Option<Cow<'static, str>>,
 }
 
 /// A text, as the API shows it.
@@ -155,7 +157,7 @@ impl Batch {
         .bind(message.call)
         .bind(&message.text)
         .bind(message.at)
-        .bind(message.result)
+        .bind(&message.result)
         .execute(&mut **rows)
         .await
         .map(drop))

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! call ── CallLog ──► bounded queue ──► writer task ──► Store ──► SQLite file | Postgres
-//!                                                        ▲
+//!                                            │           ▲
+//!                     the database is away ──┴► journal ─┤ when it is back
 //!                             GET /api/v1/calls ─────────┘
 //! ```
 //! Every query is one text for both databases (`$1` is understood by both). What differs between them is two types:
@@ -27,9 +28,14 @@ mod call_keys;
 mod call_log;
 mod calls;
 mod days;
+mod deliveries;
+mod entry;
 mod error;
 mod events;
+mod feedback;
+mod journal;
 mod key;
+mod listeners;
 mod messages;
 mod node;
 mod open;
@@ -37,6 +43,8 @@ mod page;
 #[cfg(test)]
 mod postgres_cluster;
 mod privacy;
+mod replay;
+mod scribe;
 mod search;
 mod stamp;
 #[cfg(test)]
@@ -53,9 +61,13 @@ pub use call_keys::CallKey;
 pub use call_log::CallLog;
 pub use calls::{CallRow, Ending, HangupBy, NewCall, Outcome, Page, RecordingState};
 pub use days::{DayCount, Whose};
+pub use deliveries::{DeadLetter, DeadPage, Deliveries, Delivery};
 pub use error::StoreError;
 pub use events::EventRow;
+pub use feedback::{Feedback, FeedbackPage};
+pub use journal::Journal;
 pub use key::Key;
+pub use listeners::Listener;
 pub use messages::{MessagePage, MessageRow, NewMessage};
 pub use node::Node;
 pub use privacy::Forgotten;

@@ -1,11 +1,11 @@
 //! The table `turns`: what was heard, what was said, and how long each stage took.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Batch, Key, Stamp, Store, StoreError};
 
 /// The milliseconds of a turn's stages, in the order in which they pass; a stage that did not happen has none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, sqlx::FromRow)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, sqlx::FromRow)]
 pub struct Stages {
     /// From the last voiced packet to voice activity's "stopped".
     pub vad_ms: Option<f64>,
@@ -39,7 +39,7 @@ impl Stages {
 }
 
 /// Where a turn is in the call's recording: milliseconds from the beginning of the file that ran then. None where none ran.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, sqlx::FromRow)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, sqlx::FromRow)]
 pub struct Places {
     /// Where the caller began to speak, on the left.
     #[sqlx(rename = "recording_heard_from_ms")]
@@ -53,7 +53,7 @@ pub struct Places {
 }
 
 /// A turn that is over.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NewTurn {
     /// When the caller stopped speaking (Milo's own words, such as the greeting: when they began).
     pub at: Stamp,

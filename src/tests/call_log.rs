@@ -1,7 +1,7 @@
 //! The call log across crashes, on SQLite and on a real Postgres.
 
 #[path = "../store/postgres_cluster.rs"]
-mod postgres_cluster;
+pub(crate) mod postgres_cluster;
 
 use std::{path::Path, time::Duration};
 

@@ -6,6 +6,7 @@
 #[path = "../../signaling/tests/address.rs"]
 mod address;
 mod by_hand;
+mod database;
 #[path = "../../signaling/tests/dns.rs"]
 mod dns;
 mod house;
@@ -30,9 +31,11 @@ mod early_media;
 mod failing_engines;
 mod hosted;
 mod identity;
+mod journal;
 mod kamailio;
 mod limits;
 mod linphone;
+mod notices;
 mod observed;
 mod on_hold;
 mod openai;

@@ -10,6 +10,7 @@ use milo_signaling::{
     Credentials,
     sip::{digest::Authorizer, parse},
 };
+use tokio::time::Instant;
 
 /// Where a Milo is: its host and port.
 pub fn at(milo: &Running) -> String {
@@ -295,6 +296,24 @@ impl Telephone {
         self.number += 1;
         self.send(&self.request("BYE", self.number, ""), &self.milo);
         self.hear("SIP/2.0 200");
+    }
+
+    /// Listens so long: how many packets came, and the longest time between two of them.
+    pub fn listens(&self, long: Duration) -> (usize, Duration) {
+        let (mut packets, mut gap, mut bytes) = (0, Duration::ZERO, [0; 2_048]);
+        while self.rtp.recv(&mut bytes).is_ok() {}
+        let end = Instant::now() + long;
+        let mut last = Instant::now();
+        while Instant::now() < end {
+            if self.rtp.recv(&mut bytes).is_ok() {
+                packets += 1;
+                gap = gap.max(last.elapsed());
+                last = Instant::now();
+            } else {
+                sleep(Duration::from_millis(2));
+            }
+        }
+        (packets, gap.max(last.elapsed()))
     }
 
     /// Packets that came and are no silence (PCMU).

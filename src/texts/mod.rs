@@ -85,7 +85,7 @@ impl Texts {
             call: None,
             text: text.text.clone(),
             at: Stamp::now(),
-            result,
+            result: result.map(Into::into),
         });
         tracing::info!(message.id = %key, trunk, account = text.for_account, "a text comes in");
         if let Some(result) = result {

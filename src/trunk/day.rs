@@ -154,7 +154,7 @@ mod tests {
     async fn a_day_has_its_calls_and_minutes_and_the_next_has_its_own() {
         let folder = std::env::temp_dir().join(format!("milo-day-{}", crate::store::Key::new()));
         let store = Store::open(&SecretUrl::new(format!("sqlite:{}/milo.db", folder.display()))).await.unwrap();
-        let (log, _) = LogWriter::start(store.clone(), "n");
+        let (log, _) = LogWriter::start(store.clone(), "n", None);
         let at = |text: &str| Stamp::from_millis(text.parse::<jiff::Timestamp>().unwrap().as_millisecond());
         // No earlier than the clock's own day, which a call that ends is counted for.
         let (today, late, next) = (at("2126-11-29T08:00:00Z"), at("2126-11-29T23:59:59Z"), at("2126-11-30T00:00:00Z"));
@@ -186,7 +186,7 @@ mod tests {
     async fn minutes_of_calls_that_are_up_outlive_a_crash() {
         let folder = std::env::temp_dir().join(format!("milo-day-{}", crate::store::Key::new()));
         let store = Store::open(&SecretUrl::new(format!("sqlite:{}/milo.db", folder.display()))).await.unwrap();
-        let (log, _) = LogWriter::start(store.clone(), "n");
+        let (log, _) = LogWriter::start(store.clone(), "n", None);
         let (whose, at) = (Whose::Trunk("c".into()), "2126-11-29T08:00:00Z".parse::<jiff::Timestamp>().unwrap());
         let known = DayCount { day: Stamp::from_millis(at.as_millisecond()).day(), calls: 1, seconds: 100 };
         let day = Arc::new(Day::new(whose.clone(), (None, Some(2)), known, log.clone()));

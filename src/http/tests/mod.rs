@@ -1,6 +1,7 @@
 //! The whole surface over a real socket.
 
 mod calls;
+mod feedback;
 mod keys;
 mod open;
 mod transport;
@@ -75,7 +76,7 @@ impl House {
     async fn paced(health: HealthReport, http: &config::Http, rate_limits: config::RateLimits) -> Self {
         let folder = std::env::temp_dir().join(format!("milo-http-{}", crate::store::Key::new()));
         let store = Store::open(&SecretUrl::new(format!("sqlite:{}/milo.db", folder.display()))).await.unwrap();
-        let (log, _) = LogWriter::start(store.clone(), "n");
+        let (log, _) = LogWriter::start(store.clone(), "n", None);
         let plans = folder.join("plans");
         std::fs::create_dir_all(&plans).unwrap();
         std::fs::write(plans.join("plans.toml"), PLANS).unwrap();

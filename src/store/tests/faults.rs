@@ -17,8 +17,8 @@ on_both!(
 
 async fn the_rows_of_a_crash_are_closed_by_their_own_node(url: SecretUrl) {
     let store = Store::open(&url).await.unwrap();
-    let (mine, _) = LogWriter::start(store.clone(), "mine");
-    let (other, _) = LogWriter::start(store.clone(), "other");
+    let (mine, _) = LogWriter::start(store.clone(), "mine", None);
+    let (other, _) = LogWriter::start(store.clone(), "other", None);
     let bare = mine.begin(new_call(1_000));
     let talked = mine.begin(new_call(1_000));
     talked.answered(Stamp::from_millis(1_500));
@@ -55,7 +55,7 @@ async fn a_database_of_a_newer_version_is_refused(url: SecretUrl) {
 
 async fn a_refused_row_does_not_hold_up_the_others(url: SecretUrl) {
     let store = Store::open(&url).await.unwrap();
-    let (log, _) = LogWriter::start(store.clone(), "n");
+    let (log, _) = LogWriter::start(store.clone(), "n", None);
     let gone = log.begin(new_call(1));
     assert!(log.flush(SOON).await);
     // The row is deleted under the call's feet (an operator's cleaning): its turns belong to nothing.
@@ -121,7 +121,7 @@ async fn a_full_disk_is_reported_and_survived() {
     only.execute("PRAGMA max_page_count = 1").await.unwrap();
     drop(only);
 
-    let (log, _) = LogWriter::start(store.clone(), "n");
+    let (log, _) = LogWriter::start(store.clone(), "n", None);
     let call = log.begin(NewCall { dialplan: Some("x".repeat(1_000_000)), ..new_call(1) });
     let mut fault = log.fault.clone();
     tokio::time::timeout(SOON, fault.wait_for(Option::is_some)).await.unwrap().unwrap();
@@ -146,7 +146,7 @@ async fn while_the_database_is_away_calls_go_on_and_what_matters_most_is_kept() 
     let mut holder = pool.acquire().await.unwrap();
     holder.execute("BEGIN EXCLUSIVE").await.unwrap();
 
-    let (log, _) = LogWriter::with_capacity(store.clone(), "n", 16);
+    let (log, _) = LogWriter::with_capacity(store.clone(), "n", None, 16);
     let call = log.begin(new_call(1));
     tokio::task::yield_now().await;
     for n in 0..20 {
@@ -183,7 +183,7 @@ fn server_and_name(url: &SecretUrl) -> (PgConnectOptions, String) {
 async fn a_postgres_that_goes_away_and_comes_back_loses_nothing() {
     let url = postgres_url().await;
     let store = Store::open(&url).await.unwrap();
-    let (log, _) = LogWriter::start(store.clone(), "n");
+    let (log, _) = LogWriter::start(store.clone(), "n", None);
     let before = log.begin(new_call(1));
     assert!(log.flush(SOON).await);
 

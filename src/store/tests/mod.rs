@@ -28,7 +28,10 @@ macro_rules! on_both {
 
 // Below the macro that they use.
 mod batches;
+mod deliveries;
 mod faults;
+mod feedbacks;
+mod journals;
 mod rows;
 mod searching;
 

@@ -18,7 +18,7 @@ on_both!(
 
 async fn a_call_is_kept_with_its_turns_and_events(url: SecretUrl) {
     let store = Store::open(&url).await.unwrap();
-    let (log, _) = LogWriter::start(store.clone(), "n");
+    let (log, _) = LogWriter::start(store.clone(), "n", None);
     let call = log.begin(new_call(1_000));
     let key = call.key();
     assert!(log.flush(SOON).await);
@@ -61,7 +61,7 @@ async fn a_call_is_kept_with_its_turns_and_events(url: SecretUrl) {
 
 async fn a_call_out_says_what_came_of_it(url: SecretUrl) {
     let store = Store::open(&url).await.unwrap();
-    let (log, _) = LogWriter::start(store.clone(), "n");
+    let (log, _) = LogWriter::start(store.clone(), "n", None);
     let out = || log.begin(NewCall { incoming: false, call_id: String::new(), ..new_call(1_000) });
     let call = out();
     call.placed("an-invite@here");
@@ -95,7 +95,7 @@ async fn a_call_out_says_what_came_of_it(url: SecretUrl) {
 
 async fn a_recording_is_followed_to_its_end(url: SecretUrl) {
     let store = Store::open(&url).await.unwrap();
-    let (log, _) = LogWriter::start(store.clone(), "n");
+    let (log, _) = LogWriter::start(store.clone(), "n", None);
     let state = async |key| {
         assert!(log.flush(SOON).await);
         let call = store.call(key).await.unwrap().unwrap();
@@ -108,8 +108,8 @@ async fn a_recording_is_followed_to_its_end(url: SecretUrl) {
         call.recording(name);
     }
     assert_eq!(state(keys[0]).await, (Some("2026-11-22/a.ogg".into()), Some("live".into())));
-    log.recording_ended(keys[0], RecordingState::Complete);
-    log.recording_ended(keys[1], RecordingState::Failed);
+    log.recording_ended(keys[0], "a.ogg", RecordingState::Complete);
+    log.recording_ended(keys[1], "b.ogg", RecordingState::Failed);
     assert_eq!(state(keys[0]).await.1, Some("complete".into()));
     assert_eq!(state(keys[1]).await.1, Some("failed".into()));
     // A crash: the row of the third call is still open, and its recording was being written.
@@ -123,8 +123,8 @@ async fn a_recording_is_followed_to_its_end(url: SecretUrl) {
 
 async fn what_was_counted_on_a_day_is_known_after_a_start(url: SecretUrl) {
     let store = Store::open(&url).await.unwrap();
-    let (mine, _) = LogWriter::start(store.clone(), "mine");
-    let (other, _) = LogWriter::start(store.clone(), "other");
+    let (mine, _) = LogWriter::start(store.clone(), "mine", None);
+    let (other, _) = LogWriter::start(store.clone(), "other", None);
     let day = |day: &str, calls, seconds| DayCount { day: day.into(), calls, seconds };
     let trunk = |name: &str| Whose::Trunk(name.into());
     for so_far in [day("2026-11-29", 1, 0), day("2026-11-29", 2, 61), day("2026-11-30", 1, 5)] {
@@ -143,7 +143,7 @@ async fn what_was_counted_on_a_day_is_known_after_a_start(url: SecretUrl) {
 
 async fn keys_of_calls_are_known_after_a_start(url: SecretUrl) {
     let store = Store::open(&url).await.unwrap();
-    let (log, _) = LogWriter::start(store.clone(), "n");
+    let (log, _) = LogWriter::start(store.clone(), "n", None);
     let new = |key: &str, at: i64| CallKey {
         key: key.into(),
         print: i64::MIN,
@@ -165,7 +165,7 @@ async fn keys_of_calls_are_known_after_a_start(url: SecretUrl) {
 
 async fn texts_are_kept_settled_and_forgotten(url: SecretUrl) {
     let store = Store::open(&url).await.unwrap();
-    let (log, _) = LogWriter::start(store.clone(), "n");
+    let (log, _) = LogWriter::start(store.clone(), "n", None);
     let new = |at: i64, incoming: bool| NewMessage {
         incoming,
         from: "0341234567".into(),
@@ -175,7 +175,7 @@ async fn texts_are_kept_settled_and_forgotten(url: SecretUrl) {
         call: (!incoming).then(Key::new),
         text: "Salama\0 é".into(),
         at: Stamp::from_millis(at),
-        result: incoming.then_some("received"),
+        result: incoming.then_some("received".into()),
     };
     let keys = [log.message(new(1_000, true)), log.message(new(2_000, false)), log.message(new(2_000, false))];
     log.message_settled(keys[1], "refused", Some(404));
@@ -210,7 +210,7 @@ async fn texts_are_kept_settled_and_forgotten(url: SecretUrl) {
 
 async fn pages_follow_each_other_newest_first(url: SecretUrl) {
     let store = Store::open(&url).await.unwrap();
-    let (log, _) = LogWriter::start(store.clone(), "n");
+    let (log, _) = LogWriter::start(store.clone(), "n", None);
     assert!(store.calls(&Search::default(), None, 10).await.unwrap().unwrap().calls.is_empty());
     // Three of the five begin in the same millisecond: the pages must neither repeat nor skip one.
     let calls: Vec<CallLog> = [1, 2, 2, 2, 3].map(|at| log.begin(new_call(at))).into();
@@ -234,7 +234,7 @@ async fn pages_follow_each_other_newest_first(url: SecretUrl) {
 
 async fn a_call_that_is_dropped_is_closed(url: SecretUrl) {
     let store = Store::open(&url).await.unwrap();
-    let (log, task) = LogWriter::start(store.clone(), "n");
+    let (log, task) = LogWriter::start(store.clone(), "n", None);
     let call = log.begin(new_call(1_000));
     let key = call.key();
     drop((call, log));
@@ -247,7 +247,7 @@ async fn a_call_that_is_dropped_is_closed(url: SecretUrl) {
 
 async fn what_comes_from_the_wire_is_kept_as_text(url: SecretUrl) {
     let store = Store::open(&url).await.unwrap();
-    let (log, _) = LogWriter::start(store.clone(), "n");
+    let (log, _) = LogWriter::start(store.clone(), "n", None);
     let nasty = "'; DROP TABLE calls; --\0\u{202e}é".to_owned();
     let call = log.begin(NewCall { from: nasty.clone(), call_id: "x".repeat(100_000), ..new_call(1) });
     call.turn(NewTurn { heard: Some("a\0b".into()), ..new_turn(2) });

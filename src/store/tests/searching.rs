@@ -11,7 +11,7 @@ on_both!(calls_are_found_by_what_is_known_of_them, a_number_and_old_calls_are_fo
 
 async fn calls_are_found_by_what_is_known_of_them(url: SecretUrl) {
     let store = Store::open(&url).await.unwrap();
-    let (log, _) = LogWriter::start(store.clone(), "n");
+    let (log, _) = LogWriter::start(store.clone(), "n", None);
     let begin = |at: i64, from: &str, to: &str, incoming: bool, plan: &str| {
         let (from, to, dialplan) = (from.into(), to.into(), Some(plan.into()));
         log.begin(NewCall { from, to, incoming, dialplan, ..new_call(at) })
@@ -80,7 +80,7 @@ async fn calls_are_found_by_what_is_known_of_them(url: SecretUrl) {
 
 async fn a_number_and_old_calls_are_forgotten(url: SecretUrl) {
     let store = Store::open(&url).await.unwrap();
-    let (log, _) = LogWriter::start(store.clone(), "n");
+    let (log, _) = LogWriter::start(store.clone(), "n", None);
     let ended = |at: i64, from: &str, to: &str, recording: &str| {
         let call = log.begin(NewCall { from: from.into(), to: to.into(), ..new_call(at) });
         call.turn(new_turn(at));
@@ -102,7 +102,7 @@ async fn a_number_and_old_calls_are_forgotten(url: SecretUrl) {
         call: None,
         text: "salama".into(),
         at: Stamp::from_millis(1),
-        result: Some("received"),
+        result: Some("received".into()),
     });
     assert!(log.flush(SOON).await);
     let mut forgotten = store.forget_number("034").await.unwrap();
