@@ -29,6 +29,7 @@ use tower::ServiceExt;
 
 use super::{
     linger::{Lent, linger},
+    rest,
     streams::Streams,
     unstalled::Unstalled,
 };
@@ -140,11 +141,18 @@ async fn until(connection: impl GracefulConnection, over: impl Future<Output = (
 }
 
 async fn answer(router: Router, peer: SocketAddr, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
-    let mut request = request.map(Body::new);
+    let waits = request.headers().contains_key(header::EXPECT);
+    let (parts, body) = request.into_parts();
+    let (body, mut back) = rest::Lent::new(body);
+    let mut request = Request::from_parts(parts, Body::new(body));
     request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
     // HTTP/2 has it in its target (RFC 9113 section 8.3.1).
     if let Some(host) = request.uri().authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok()) {
         request.headers_mut().insert(header::HOST, host);
     }
-    Ok(router.oneshot(request).await.unwrap_or_else(|never| match never {}))
+    let response = router.oneshot(request).await.unwrap_or_else(|never| match never {});
+    if let Ok(rest) = back.try_recv() {
+        rest.read(waits).await;
+    }
+    Ok(response)
 }

@@ -52,6 +52,7 @@ mod place;
 mod problem;
 mod queues;
 mod registrations;
+mod rest;
 mod search;
 mod serve;
 mod sip;

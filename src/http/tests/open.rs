@@ -146,6 +146,30 @@ async fn whoever_still_sends_when_the_answer_comes_reads_it_all_the_same() {
     assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
 }
 
+/// Bytes that no handler reads (here of a body that nothing takes) do not end the connection: the next request is answered on it.
+#[tokio::test]
+async fn a_connection_outlives_the_rest_of_a_body() {
+    let house = House::new(healthy()).await;
+    let mut stream = TcpStream::connect(house.address).await.unwrap();
+    stream.write_all(b"POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n0123456789").await.unwrap();
+    // The rest is on its way when the request is already refused.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    stream.write_all(b"0123456789").await.unwrap();
+    let mut answer = vec![0; 4_096];
+    let length = stream.read(&mut answer).await.unwrap();
+    assert!(answer[..length].starts_with(b"HTTP/1.1 404"), "{}", String::from_utf8_lossy(&answer[..length]));
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut next = String::new();
+    stream.read_to_string(&mut next).await.unwrap();
+    assert!(next.contains("HTTP/1.1 200"), "{next}");
+    // Whoever asks first whether to send is not asked to send what is refused.
+    let mut stream = TcpStream::connect(house.address).await.unwrap();
+    let ask = "POST /nothing HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 9999\r\n\r\n";
+    stream.write_all(ask.as_bytes()).await.unwrap();
+    let length = stream.read(&mut answer).await.unwrap();
+    assert!(answer[..length].starts_with(b"HTTP/1.1 404"), "{}", String::from_utf8_lossy(&answer[..length]));
+}
+
 #[tokio::test]
 async fn a_port_in_use_is_named_and_the_end_is_quick() {
     let mut house = House::new(healthy()).await;
