@@ -24,8 +24,9 @@ if [ "$purpose" = test ]; then
         [iproute2]="network namespaces for hostile messages"
         [ffmpeg]="makes the sound files that tests read, and reads the recordings that Milo makes"
         [kamailio]="a SIP proxy we did not write, in front of Milo" [tcpdump]="reads the captures that Milo makes"
+        [redis-server]="what several Milos share, stopped and started by tests"
         [curl]="an HTTP client we did not write" [chromium]="looks at the first page")
-  packages+=(sip-tester postgresql baresip-core kamailio iproute2 curl ffmpeg tcpdump)
+  packages+=(sip-tester postgresql baresip-core kamailio iproute2 curl ffmpeg tcpdump redis-server)
   # Ubuntu has Chromium as a snap only, which a bare machine cannot run, and linphonec not in every release: the two scenarios
   # then say so.
   if . /etc/os-release && [ "${ID:-}" = debian ]; then packages+=(chromium linphone-cli); fi
@@ -77,10 +78,12 @@ if [ "${#missing[@]}" -gt 0 ]; then
   "${as_root[@]}" apt-get update --quiet=2 || fail "'apt-get update' failed: see its words above."
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet=2 --no-install-recommends "${missing[@]}" >/dev/null \
     || fail "apt-get could not install: ${missing[*]}"
-  # A proxy that only tests need shall not take the port that Milo listens on.
-  if [[ " ${missing[*]} " == *" kamailio "* ]] && [ -d /run/systemd/system ]; then
-    "${as_root[@]}" systemctl disable --now --quiet kamailio || true
-  fi
+  # A proxy that only tests need shall not take the port that Milo listens on, nor the tests' Redis serve strangers.
+  for service in kamailio redis-server; do
+    if [[ " ${missing[*]} " == *" $service "* ]] && [ -d /run/systemd/system ]; then
+      "${as_root[@]}" systemctl disable --now --quiet "$service" || true
+    fi
+  done
 fi
 
 if ! ort_in_place; then

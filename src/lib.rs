@@ -26,6 +26,7 @@ pub mod logging;
 pub mod metrics;
 pub mod phone;
 pub mod press;
+pub mod redis;
 pub mod self_call;
 pub mod server;
 pub mod store;

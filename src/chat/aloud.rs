@@ -1,10 +1,10 @@
-//! A text of any length as sound, clause by clause as it is made.
+//! A text of any length as sound, clause by clause as it is made, or as it was made before.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use milo_models::{
     engine::{EngineError, Language},
-    synthesizer::{Speech, SpeechOptions, Synthesizer},
+    synthesizer::{Speech, SpeechOptions},
     text::{clauses::Clauses, speakable},
 };
 use tokio::{
@@ -13,7 +13,8 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::turn;
+use super::{known::Known, turn};
+use crate::engines::Engines;
 
 /// How long a text that has begun waits for its place in the voice's queue.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -21,11 +22,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const AGAIN: Duration = Duration::from_millis(20);
 /// A clause longer than this is cut between words; the voice takes 2,000 bytes at once.
 const LONGEST: usize = 1_500;
+/// Clauses that are known are no longer than this, in samples: a quarter of a minute.
+const KNOWN: usize = 15 * 16_000;
 
 /// A text being said. Dropping it cancels the rest.
 pub struct Aloud {
-    voice: Arc<dyn Synthesizer>,
+    engines: Engines,
     room: Arc<Semaphore>,
+    known: Known,
     language: Language,
     options: SpeechOptions,
     clauses: VecDeque<String>,
@@ -36,7 +40,7 @@ pub struct Aloud {
 
 impl Aloud {
     pub(super) fn new(
-        (voice, room): (Arc<dyn Synthesizer>, Arc<Semaphore>),
+        (engines, room, known): (Engines, Arc<Semaphore>, Known),
         text: &str,
         language: Language,
         options: SpeechOptions,
@@ -50,7 +54,7 @@ impl Aloud {
             .filter(|clause| clause.chars().any(char::is_alphanumeric))
             .flat_map(|clause| cut(&clause))
             .collect();
-        Self { voice, room, language, options, clauses, speech: None, has_begun: false }
+        Self { engines, room, known, language, options, clauses, speech: None, has_begun: false }
     }
 
     /// The words as they will be said: figures, money and dates read out.
@@ -73,13 +77,19 @@ impl Aloud {
                 }
             }
             let clause = self.clauses.pop_front()?;
+            let name = self.name(&clause);
+            if let Some(known) = self.known.get(&name).await {
+                self.has_begun = true;
+                return Some(Ok(samples(&known)));
+            }
             let place = match turn("voice", &self.room).await {
                 Ok(place) => place,
                 Err(error) => return self.fail(error),
             };
             let until = Instant::now() + PATIENCE;
+            let stood_in = self.engines.voice_stood_in();
             let speech = loop {
-                match self.voice.speak(&clause, self.language, self.options.clone()) {
+                match self.engines.voice.speak(&clause, self.language, self.options.clone()) {
                     Ok(speech) => break speech,
                     Err(EngineError::Overloaded { .. }) if self.has_begun && Instant::now() < until => {
                         sleep(AGAIN).await
@@ -87,9 +97,18 @@ impl Aloud {
                     Err(error) => return self.fail(error),
                 }
             };
-            self.speech = Some(drained(speech, place));
+            let made =
+                Made { known: self.known.clone(), name, engines: self.engines.clone(), stood_in, samples: Vec::new() };
+            self.speech = Some(drained(speech, place, made));
             self.has_begun = true;
         }
+    }
+
+    /// What the clause is known by: all that its sound depends on.
+    fn name(&self, clause: &str) -> String {
+        let SpeechOptions { variant, speed, pitch } = &self.options;
+        let how = format!("{speed} {pitch}");
+        self.known.name(&[clause, self.language.code(), variant.as_deref().unwrap_or_default(), &how])
     }
 
     fn fail(&mut self, error: EngineError) -> Option<Result<Vec<i16>, EngineError>> {
@@ -99,9 +118,43 @@ impl Aloud {
     }
 }
 
+/// A clause that is being made, to be known from then on.
+struct Made {
+    known: Known,
+    name: String,
+    engines: Engines,
+    stood_in: u64,
+    samples: Vec<i16>,
+}
+
+impl Made {
+    fn more(&mut self, samples: &[i16]) {
+        if self.samples.len() <= KNOWN {
+            self.samples.extend(samples);
+        }
+    }
+
+    /// It is whole, and known here from now on: its bytes; none where it is long, or another voice may have stood in.
+    fn whole(&self) -> Option<Vec<u8>> {
+        let is_right = (1..=KNOWN).contains(&self.samples.len()) && self.engines.voice_stood_in() == self.stood_in;
+        let bytes =
+            is_right.then(|| self.samples.iter().flat_map(|sample| sample.to_le_bytes()).collect::<Vec<u8>>())?;
+        self.known.keep(&self.name, &bytes);
+        Some(bytes)
+    }
+}
+
+fn samples(bytes: &[u8]) -> Vec<i16> {
+    bytes.chunks_exact(2).map(|two| i16::from_le_bytes([two[0], two[1]])).collect()
+}
+
 /// Takes a clause from the voice as quickly as that makes it, whoever listens, and gives its place back then. What waits for
 /// the listener is no more than the clause: three minutes. Ends with the listener.
-fn drained(mut speech: Speech, place: OwnedSemaphorePermit) -> mpsc::Receiver<Result<Vec<i16>, EngineError>> {
+fn drained(
+    mut speech: Speech,
+    place: OwnedSemaphorePermit,
+    mut whole: Made,
+) -> mpsc::Receiver<Result<Vec<i16>, EngineError>> {
     let (pieces, heard) = mpsc::channel(1);
     tokio::spawn(async move {
         let mut place = Some(place);
@@ -111,7 +164,10 @@ fn drained(mut speech: Speech, place: OwnedSemaphorePermit) -> mpsc::Receiver<Re
                 biased;
                 () = pieces.closed() => return,
                 piece = speech.next(), if place.is_some() => match piece {
-                    Some(Ok(samples)) => made.extend(samples),
+                    Some(Ok(samples)) => {
+                        whole.more(&samples);
+                        made.extend(samples);
+                    }
                     Some(Err(error)) => {
                         drop((place, speech));
                         if !made.is_empty() {
@@ -128,8 +184,14 @@ fn drained(mut speech: Speech, place: OwnedSemaphorePermit) -> mpsc::Receiver<Re
                 },
             }
             if place.is_none() && made.is_empty() {
-                return;
+                break;
             }
+        }
+        let bytes = whole.whole();
+        // Nobody waits for Redis.
+        drop(pieces);
+        if let Some(bytes) = bytes {
+            whole.known.share(&whole.name, &bytes).await;
         }
     });
     heard

@@ -3,13 +3,15 @@
 //! ```text
 //! message ─► session (its own turn) ─► language ─► persona's prompt, what was said ─► Words ─► Answer::next
 //! ```
-//! A session remembers what was said until nobody has written for its lifetime. Whoever reads the answer drives it: dropped, it
+//! A session remembers what was said until nobody has written for its lifetime, on whichever node (sessions.rs). Whoever reads the answer drives it: dropped, it
 //! is cancelled, and the session is as before.
 
 mod aloud;
 mod answer;
 mod completion;
+mod known;
 mod listening;
+mod session;
 mod sessions;
 mod translation;
 
@@ -29,15 +31,20 @@ pub use aloud::Aloud;
 pub use answer::Answer;
 pub use completion::{Asked, Completion};
 pub use listening::{Listening, Part, Progress, Transcribed};
-pub use sessions::{Said, Sessions};
+pub use session::Said;
+pub use sessions::Sessions;
 pub use translation::Untranslated;
 
-use translation::Translations;
+use known::{Bytes, Known};
+use session::Memory;
 
 use crate::{
     agent::Persona,
+    config::Config,
     dialplan::{Edition, Editions},
     engines::{Engines, Mind},
+    metrics::Metrics,
+    redis::Redis,
 };
 
 /// The longest message, in characters.
@@ -48,6 +55,9 @@ pub const LONGEST_MESSAGE: usize = 4_000;
 const ANSWERS: usize = 4;
 const TEXTS: usize = 2;
 const UTTERANCES: usize = 1;
+/// What is known of translations and of speech: 17 minutes of it here, and 34 in Redis.
+const TRANSLATIONS: Bytes = Bytes { here: 4 << 20, shared: 16 << 20 };
+const SPEECH: Bytes = Bytes { here: 32 << 20, shared: 64 << 20 };
 /// How long one waits for its turn.
 const TURN: Duration = Duration::from_secs(10);
 
@@ -100,7 +110,9 @@ pub struct Chats {
     mind: Mind,
     texts: Arc<Semaphore>,
     utterances: Arc<Semaphore>,
-    translations: Translations,
+    translations: Known,
+    /// Clauses, as samples.
+    speech: Known,
 }
 
 /// A place among the jobs of one kind, once there is one.
@@ -110,26 +122,41 @@ async fn turn(engine: &'static str, room: &Arc<Semaphore>) -> Result<OwnedSemaph
 }
 
 impl Chats {
-    /// `persona` answers where no other is asked for; a session is kept `lifetime` after its last message, with the newest
-    /// `exchanges`.
-    pub fn new(engines: Engines, editions: Editions, persona: &str, lifetime: Duration, exchanges: usize) -> Self {
-        let sessions = Arc::new(Sessions::new(lifetime, exchanges));
+    /// As `[chat]` and `[engines]` say; with Redis, sessions and what is known are those of all nodes.
+    pub fn new(
+        (engines, editions): (Engines, Editions),
+        config: &Config,
+        redis: Option<Redis>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let chat = &config.chat;
+        let memory = Memory { exchanges: chat.session_history, tokens: chat.session_tokens };
+        let lifetime = Duration::from_secs(chat.session_ttl_s);
+        let sessions = Arc::new(Sessions::new(lifetime, memory, redis.clone()));
+        // Whatever is set of an engine may make its work another.
+        let version = env!("CARGO_PKG_VERSION");
+        let [mind, voice] =
+            [format!("{version} {:?}", config.engines.llm), format!("{version} {:?}", config.engines.tts)];
+        let with = (redis, metrics);
+        let translations = Known::new("translation", TRANSLATIONS, &mind, with.clone());
+        let speech = Known::new("speech", SPEECH, &voice, with);
         let [texts, utterances] = [TEXTS, UTTERANCES].map(|places| Arc::new(Semaphore::new(places)));
         let mind = engines.mind.by_turns(ANSWERS);
         Self {
             engines,
             editions,
-            persona: persona.into(),
+            persona: chat.persona.as_str().into(),
             sessions,
             mind,
             texts,
             utterances,
-            translations: Translations::new(),
+            translations,
+            speech,
         }
     }
 
     /// The sessions that are kept.
-    pub fn sessions(&self) -> &Sessions {
+    pub fn sessions(&self) -> &Arc<Sessions> {
         &self.sessions
     }
 
@@ -163,11 +190,9 @@ impl Chats {
         }
         let edition = self.editions.current();
         let persona = self.persona(&edition, message.persona.as_deref())?;
-        let session = self.sessions.open(message.session.as_deref()).ok_or(Unanswered::Session)?;
-        let mut session = session.lock_owned().await;
-        session.language = message.language.or_else(|| tongue(text)).unwrap_or(session.language);
-        session.context.set_prompt(&persona.prompt);
-        Ok(Answer::begin(self.mind.clone(), session, persona, text).await?)
+        let mut turn = self.sessions.enter(message.session.as_deref()).await.ok_or(Unanswered::Session)?;
+        turn.session.language = message.language.or_else(|| tongue(text)).unwrap_or(turn.session.language);
+        Ok(Answer::begin(self.mind.clone(), (Arc::clone(&self.sessions), turn), persona, text).await?)
     }
 
     /// Begins to transcribe 16 kHz samples; without a language the model tells it.
@@ -178,6 +203,7 @@ impl Chats {
 
     /// Begins to say a text, clause by clause.
     pub fn aloud(&self, text: &str, language: Language, options: SpeechOptions) -> Aloud {
-        Aloud::new((Arc::clone(&self.engines.voice), Arc::clone(&self.texts)), text, language, options)
+        let by = (self.engines.clone(), Arc::clone(&self.texts), self.speech.clone());
+        Aloud::new(by, text, language, options)
     }
 }

@@ -47,6 +47,8 @@ pub struct HealthReport {
     pub notes: Vec<String>,
     /// Why no call can be taken now, as a sentence.
     pub unready: Option<String>,
+    /// Whether there is a Redis that answers.
+    pub redis_connected: bool,
     /// What the SIP endpoint counts.
     pub sip: SipCounters,
     /// The trunks.
@@ -143,8 +145,7 @@ fn report(state: &AppState, is_insider: bool) -> Value {
         "models_loaded": health.models.iter().map(|model| &model.name).collect::<Vec<_>>(),
         // No engine of this version reports memory of a GPU.
         "vram": {"available": false, "allocated_gb": 0.0, "reserved_gb": 0.0, "total_gb": 0.0, "free_gb": 0.0},
-        // Sessions and caches live in this process.
-        "redis_connected": false,
+        "redis_connected": health.redis_connected,
         "database": {
             "kind": state.store.kind(),
             "connected": log.fault.is_none(),

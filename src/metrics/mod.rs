@@ -5,6 +5,7 @@
 mod legs;
 mod lines;
 mod process;
+mod redis;
 mod sip;
 mod trunks;
 
@@ -24,6 +25,7 @@ use trunks::Trunks;
 use crate::{
     engines::{Mode, REASONS},
     http::HealthReport,
+    redis::Kind,
     store::{HangupBy, LogState},
     texts,
 };
@@ -59,6 +61,7 @@ pub struct Metrics {
     sip: Sip,
     trunks: Trunks,
     lines: Lines,
+    redis: redis::Redis,
     log_waiting: IntGauge,
     log_writable: IntGauge,
     log_lost: IntCounterVec,
@@ -162,6 +165,7 @@ impl Metrics {
             sip: Sip::new(&r),
             trunks: Trunks::new(&r),
             lines: Lines::new(&r),
+            redis: redis::Redis::new(&r),
             log_waiting: gauge("milo_log_rows_waiting", "Rows of the call log that are not written yet."),
             log_writable: gauge("milo_log_writable", "1 while the call log's database takes rows, else 0."),
             log_lost: counters(
@@ -275,6 +279,27 @@ impl Metrics {
         self.http_requests.with_label_values(&[&status.to_string()]).inc();
     }
 
+    /// Whether the configured Redis answers.
+    pub fn redis_up(&self, up: bool) {
+        self.redis.up.with_label_values::<&str>(&[]).set(i64::from(up));
+    }
+
+    /// Redis was asked this, and took so long.
+    pub fn redis_asked(&self, kind: Kind, took: Duration) {
+        self.redis.operations.with_label_values(&[kind.as_str()]).inc();
+        self.redis.seconds.with_label_values(&[kind.as_str()]).observe(took.as_secs_f64());
+    }
+
+    /// Redis did not do it: `late`, `refused`, `full`.
+    pub fn redis_failed(&self, kind: Kind, reason: &str) {
+        self.redis.failures.with_label_values(&[kind.as_str(), reason]).inc();
+    }
+
+    /// Something was looked for in a cache, `speech` or `translation`, and found `here`, in `redis`, or `nowhere`.
+    pub fn looked_up(&self, cache: &str, found: &str) {
+        self.redis.look_ups.with_label_values(&[cache, found]).inc();
+    }
+
     /// All figures in Prometheus' text format, with the ones that live elsewhere as they are now.
     pub fn text(&self, health: &HealthReport, log: &LogState) -> String {
         let _one_at_a_time = self.scrape.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -384,7 +409,11 @@ mod tests {
         metrics.recording_began();
         metrics.recording_began();
         metrics.recording_ended(&Outcome { ms: 9_000, gap_ms: 250, fault: Some("no room".into()) });
-        metrics.text(&health, &log);
+        assert!(!metrics.text(&health, &log).contains("milo_redis_up "), "without a Redis there is no such figure");
+        metrics.redis_up(true);
+        metrics.redis_asked(Kind::Session, Duration::from_millis(3));
+        metrics.redis_failed(Kind::Limit, "late");
+        metrics.looked_up("speech", "redis");
         // A second look counts nothing twice.
         let text = metrics.text(&health, &log);
         for (line, expected) in [
@@ -447,6 +476,14 @@ mod tests {
             ("milo_queue_waiting{queue=\"support\"}", 0.0),
             ("milo_queue_calls_total{queue=\"support\",result=\"answered\"}", 8.0),
             ("milo_queue_calls_total{queue=\"support\",result=\"abandoned\"}", 0.0),
+            ("milo_redis_up", 1.0),
+            ("milo_redis_operations_total{kind=\"session\"}", 1.0),
+            ("milo_redis_operations_total{kind=\"limit\"}", 0.0),
+            ("milo_redis_failures_total{kind=\"limit\",reason=\"late\"}", 1.0),
+            ("milo_redis_seconds_sum{kind=\"session\"}", 0.003),
+            ("milo_redis_seconds_bucket{kind=\"session\",le=\"0.002\"}", 0.0),
+            ("milo_redis_seconds_bucket{kind=\"session\",le=\"0.005\"}", 1.0),
+            ("milo_cache_look_ups_total{cache=\"speech\",found=\"redis\"}", 1.0),
             ("milo_log_rows_waiting", 7.0),
             ("milo_log_writable", 0.0),
             ("milo_log_rows_lost_total{kind=\"call\"}", 3.0),

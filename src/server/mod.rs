@@ -10,12 +10,14 @@
 //!         ├─ Trunks         one task each, which asks a trunk whether it is there
 //!         ├─ Accounts       one task that reads their file anew
 //!         ├─ Keys           one task that follows their table
+//!         ├─ Redis          one task that looks after the connection, one that hears what other nodes say
 //!         ├─ days           one task that notes minutes of calls that are up
 //!         ├─ Texts          one task that keeps those that come, and one each that is sent
 //!         └─ Calls          one task an invitation, or a call that is placed, inside a permit
 //! ```
 
 mod binding;
+mod sharing;
 mod snapshot;
 
 use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
@@ -45,6 +47,7 @@ use crate::{
     http::{self, AppState, Dial},
     keys::{self, Keys},
     metrics::Metrics,
+    redis::Redis,
     store::{LogWriter, Node, Store},
     texts::{self, Texts},
     trunk::{self, Trunks},
@@ -121,6 +124,8 @@ impl Server {
         let origin = Origin::of(&config.dialplans);
         let around = Surroundings::of(config)?;
         let dialplans = origin.read(&around)?;
+        let metrics = Arc::new(Metrics::new());
+        let redis = Redis::open(&config.redis, &metrics).await?;
         let store = Store::open(&config.database_url()).await?;
         let left_open = store.close_left_open(node.id()).await?;
         if left_open > 0 {
@@ -146,7 +151,6 @@ impl Server {
         decode(announced.collect(), &prompts).await?;
         let loading = config.clone();
         let personal = dialplans.personas().map(|(_, persona)| persona.prompt.clone()).collect();
-        let metrics = Arc::new(Metrics::new());
         let counting = Arc::clone(&metrics);
         let engines = tokio::task::spawn_blocking(move || Engines::load(&loading, personal, counting)).await??;
         let voice = Arc::clone(&engines.voice);
@@ -199,6 +203,7 @@ impl Server {
             ports,
             limit: config.limits.calls,
             taking: taking.clone(),
+            redis: redis.clone(),
         };
         let live = Arc::clone(&house.live);
         let (counters, limit) = (endpoint.watch(), config.limits.calls);
@@ -219,19 +224,28 @@ impl Server {
             ));
         }
         let live = (live, Arc::clone(&house.sip), accounts, house.caller.clone());
-        let lifetime = Duration::from_secs(config.chat.session_ttl_s);
-        let (persona, exchanges) = (config.chat.persona.as_str(), config.chat.session_history);
-        let chats = Chats::new(house.engines.clone(), editions.clone(), persona, lifetime, exchanges);
-        let keys = Arc::new(Keys::open(&store, config.http.api_key.as_ref()).await?);
+        let by = (house.engines.clone(), editions.clone());
+        let chats = Chats::new(by, config, redis.clone(), Arc::clone(&metrics));
+        let keys = Arc::new(Keys::open(&store, config.http.api_key.as_ref(), redis.clone()).await?);
         following.spawn(keys::follow(Arc::clone(&keys)));
+        if let Some(redis) = &redis {
+            following.spawn(redis.clone().keep());
+            following.spawn(sharing::follow(redis.clone(), Arc::clone(&keys), Arc::clone(chats.sessions())));
+        }
         let (carrying, calling) = (house.trunks.clone(), Arc::clone(&house.accounts));
         following.spawn(trunk::each_minute(move || {
             carrying.note_days();
             calling.note_days();
         }));
-        let state = AppState::new(config, (store, keys, editions), log, live, (calls_out, texts), metrics, move || {
-            snapshot.take()
-        });
+        let state = AppState::new(
+            config,
+            ((store, redis), keys, editions),
+            log,
+            live,
+            (calls_out, texts),
+            metrics,
+            move || snapshot.take(),
+        );
         let (close_http, closed) = oneshot::channel();
         let serving = tokio::spawn(http::serve(listener, http::router(state, Some(chats)), async {
             closed.await.ok();

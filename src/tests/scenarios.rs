@@ -44,6 +44,7 @@ mod queues;
 mod referring;
 mod registered;
 mod secured;
+mod sharing;
 mod sip_seen;
 mod soak;
 mod starting_and_ending;
