@@ -132,6 +132,11 @@ impl Engines {
         faults.map(|fault| capitalised(format!("{fault}; the local engine is there for it."))).collect()
     }
 
+    /// How often the local voice has stood in for the server's: where that has changed meanwhile, a clause may be the local one's.
+    pub fn voice_stood_in(&self) -> u64 {
+        self.told.last().map_or(0, Told::stood_in)
+    }
+
     /// The models in memory.
     pub fn models(&self) -> Vec<Model> {
         self.names.clone()

@@ -183,5 +183,5 @@ async fn session(State(text): State<Text>, _: May<Converse>, Path(id): Path<Stri
 }
 
 async fn forget(State(text): State<Text>, _: May<Converse>, Path(id): Path<String>) -> Result<StatusCode, Problem> {
-    if text.chats.sessions().forget(&id) { Ok(StatusCode::NO_CONTENT) } else { Err(unknown()) }
+    if text.chats.sessions().forget(&id).await { Ok(StatusCode::NO_CONTENT) } else { Err(unknown()) }
 }

@@ -201,7 +201,7 @@ mod tests {
         async fn new(key: Option<&str>) -> Self {
             let folder = std::env::temp_dir().join(format!("milo-guard-{}", Key::new()));
             let store = Store::open(&SecretUrl::new(format!("sqlite:{}/milo.db", folder.display()))).await.unwrap();
-            Self { keys: Keys::open(&store, key.map(Secret::new).as_ref()).await.unwrap(), folder }
+            Self { keys: Keys::open(&store, key.map(Secret::new).as_ref(), None).await.unwrap(), folder }
         }
 
         async fn key(&self, scopes: &str) -> String {

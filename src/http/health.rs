@@ -54,6 +54,8 @@ pub struct HealthReport {
     pub notes: Vec<String>,
     /// Why no call can be taken now, as a sentence.
     pub unready: Option<String>,
+    /// Whether there is a Redis that answers.
+    pub redis_connected: bool,
     /// What the SIP endpoint counts.
     pub sip: SipCounters,
     /// The trunks.
@@ -168,8 +170,7 @@ fn report(state: &AppState, is_insider: bool) -> Value {
         "mode": health.mode,
         "models_loaded": health.models.iter().map(|model| &model.name).collect::<Vec<_>>(),
         "vram": vram(health.vram),
-        // Sessions and caches live in this process.
-        "redis_connected": false,
+        "redis_connected": health.redis_connected,
         "database": {
             "kind": state.store.kind(),
             "connected": log.fault.is_none(),

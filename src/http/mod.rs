@@ -92,6 +92,7 @@ use crate::{
     dialplan::Editions,
     keys::Keys,
     metrics::Metrics,
+    redis::Redis,
     store::{LogWriter, Store},
     texts::Texts,
 };
@@ -128,7 +129,7 @@ impl AppState {
     /// `health` takes a snapshot of the running parts whenever somebody asks; it must not wait for anything.
     pub fn new(
         config: &Config,
-        (store, keys, editions): (Store, Arc<Keys>, Editions),
+        ((store, redis), keys, editions): ((Store, Option<Redis>), Arc<Keys>, Editions),
         log: LogWriter,
         (live, sip, accounts, caller): (Arc<Live>, Arc<SipSeen>, Arc<Accounts>, Caller),
         (calls_out, texts): (CallsOut, Texts),
@@ -148,7 +149,7 @@ impl AppState {
             metrics,
             health: Arc::new(health),
             keys,
-            pace: Arc::new(Pace::new(config.rate_limits.clone())),
+            pace: Arc::new(Pace::new(config.rate_limits.clone(), redis)),
             configuration: Arc::new(serde_json::to_value(config).unwrap_or_default()),
             recordings: recordings_folder(config),
             show_metrics: config.http.metrics,

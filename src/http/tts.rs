@@ -115,7 +115,7 @@ async fn tts(
 /// Where the sending is.
 enum Sending {
     /// With samples that were made before.
-    Sound(Aloud, Writer, Option<Vec<i16>>),
+    Sound(Box<Aloud>, Writer, Option<Vec<i16>>),
     Trailer,
     Over,
 }
@@ -132,7 +132,7 @@ pub(super) fn streamed(
         tracing::warn!(%error, "a sound file does not begin");
         Problem::unavailable("the sound cannot be made into a file of this kind now")
     })?;
-    let frames = stream::unfold(Sending::Sound(aloud, writer, Some(first)), move |state| async move {
+    let frames = stream::unfold(Sending::Sound(Box::new(aloud), writer, Some(first)), move |state| async move {
         let (frame, state) = match state {
             Sending::Sound(aloud, writer, made) => match sound(aloud, writer, made).await {
                 Ok((bytes, Some((aloud, writer)))) => (Ok(Frame::data(bytes)), Sending::Sound(aloud, writer, None)),
@@ -161,10 +161,10 @@ pub(super) fn streamed(
 
 /// The next bytes of the file, and what makes those behind them; none at its end. An encoder gathers half a second at first.
 async fn sound(
-    mut aloud: Aloud,
+    mut aloud: Box<Aloud>,
     mut writer: Writer,
     mut made: Option<Vec<i16>>,
-) -> io::Result<(Bytes, Option<(Aloud, Writer)>)> {
+) -> io::Result<(Bytes, Option<(Box<Aloud>, Writer)>)> {
     loop {
         let samples = match made.take() {
             Some(samples) => samples,

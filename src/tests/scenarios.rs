@@ -53,6 +53,7 @@ mod referring;
 mod referring_accounts;
 mod registered;
 mod secured;
+mod sharing;
 mod sip_seen;
 mod soak;
 mod starting_and_ending;
