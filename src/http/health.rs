@@ -1,14 +1,15 @@
 //! How Milo is: `/healthz` (it runs), `/readyz` (it can take a call), `/api/v1/health` (everything, for people and programs).
 
+use std::collections::BTreeMap;
+
 use axum::{
-    Json, Router,
+    Json,
     extract::State,
     http::{StatusCode, header},
     response::{IntoResponse, Response},
-    routing::get,
 };
 use serde::Serialize;
-use serde_json::{Value, json};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     AppState, Problem,
@@ -56,11 +57,13 @@ pub struct HealthReport {
 }
 
 /// A number that can be dialled.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct Dial {
     /// The user part: `milo`, `echo`.
+    #[schema(example = "milo")]
     pub number: String,
     /// The whole address: `sip:milo@127.0.0.1:5060`.
+    #[schema(example = "sip:milo@127.0.0.1:5060")]
     pub uri: String,
 }
 
@@ -95,19 +98,110 @@ pub struct SipCounters {
     pub connections: usize,
 }
 
+/// The Python system's fields, and ours besides.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct Health {
+    /// `healthy` or `degraded`.
+    #[schema(example = "healthy")]
+    status: &'static str,
+    #[schema(example = "0.1.0")]
+    version: &'static str,
+    mode: Mode,
+    /// The names of those in memory.
+    #[schema(example = json!(["silero-vad", "milo-ears-demo", "milo-mind-demo", "espeak-ng"]))]
+    models_loaded: Vec<String>,
+    vram: Vram,
+    redis_connected: bool,
+    database: Database,
+    /// Jobs that wait, by engine.
+    #[schema(example = json!({"stt": 0, "llm": 0, "tts": 0, "vad": 0}))]
+    queues: BTreeMap<&'static str, usize>,
+    /// Calls that are up.
+    live_calls: usize,
+    /// Calls that may be up at once.
+    #[schema(example = 50)]
+    call_limit: usize,
+    /// Whether a call can be taken now.
+    #[schema(example = true)]
+    ready: bool,
+    models: Vec<Model>,
+    servers: Vec<Server>,
+    /// Numbers that can be dialled.
+    dial: Vec<Dial>,
+    /// What is to be known of the models that ship, where some of them are used.
+    #[schema(example = "The shipped models are demonstration models.")]
+    notice: Option<&'static str>,
+    /// What does not work as it should: a sentence each.
+    #[schema(example = json!([]))]
+    degraded: Vec<String>,
+    /// What is not wrong, and worth knowing: a sentence each.
+    #[schema(example = json!([]))]
+    notes: Vec<String>,
+    /// Why no call can be taken now.
+    #[schema(example = json!(null))]
+    unready: Option<String>,
+}
+
+/// Memory of a GPU. No engine of this version reports any.
+#[derive(Debug, Default, Serialize, utoipa::ToSchema)]
+struct Vram {
+    available: bool,
+    allocated_gb: f64,
+    reserved_gb: f64,
+    total_gb: f64,
+    free_gb: f64,
+}
+
+/// Where the call log is.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct Database {
+    #[schema(example = "sqlite")]
+    kind: &'static str,
+    #[schema(example = true)]
+    connected: bool,
+    /// Rows that are not written yet.
+    rows_waiting: usize,
+    /// Rows that will never be.
+    rows_lost: u64,
+}
+
 const NOTICE: &str = "The shipped models are demonstration models, small and trained on synthetic speech: they know a few dozen \
                       sentences of one imagined office. Other models are set in milo.toml, [engines].";
 
 const WITHIN: &str = "Something within is not right; whoever sends a key, or asks on Milo's own machine while there is \
                       none, reads here what it is.";
 
-pub(super) fn routes() -> Router<AppState> {
-    Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(ready))
-        .route("/api/v1/health", get(health))
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default().routes(routes!(alive)).routes(routes!(ready)).routes(routes!(health))
 }
 
+/// Whether Milo runs
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    operation_id = "alive",
+    tag = "health",
+    security(),
+    responses(
+        (status = 200, description = "It does.", content((String = "text/plain", example = json!("ok\n")))),
+    ),
+)]
+async fn alive() -> &'static str {
+    "ok\n"
+}
+
+/// Whether Milo can take a call
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    operation_id = "ready",
+    tag = "health",
+    security(),
+    responses(
+        (status = 200, description = "It can.", content((String = "text/plain", example = json!("ready\n")))),
+        (status = 503, description = "It cannot, and why.", content((String = "text/plain", example = json!("Milo is ending.\n")))),
+    ),
+)]
 async fn ready(State(state): State<AppState>) -> Response {
     match (state.health)().unready {
         None => "ready\n".into_response(),
@@ -115,12 +209,25 @@ async fn ready(State(state): State<AppState>) -> Response {
     }
 }
 
+/// How Milo is
+///
+/// Everybody may ask. What names files, trunks and addresses is shown to those with a key that may read, and on Milo's own machine.
+#[utoipa::path(
+    get,
+    path = "/api/v1/health",
+    operation_id = "health",
+    tag = "health",
+    security((), ("key" = ["read"])),
+    responses(
+        (status = 200, description = "How everything is.", body = Health),
+    ),
+)]
 async fn health(State(state): State<AppState>, insider: Result<May<ReadWithin>, Problem>) -> Response {
     ([(header::CACHE_CONTROL, "no-store")], Json(report(&state, insider.is_ok()))).into_response()
 }
 
 /// The Python system's fields, and ours besides. Strangers learn that something is wrong, and not what stands where.
-fn report(state: &AppState, is_insider: bool) -> Value {
+fn report(state: &AppState, is_insider: bool) -> Health {
     let mut health = (state.health)();
     let log = state.log.state();
     if let Some(fault) = &log.fault {
@@ -136,31 +243,30 @@ fn report(state: &AppState, is_insider: bool) -> Value {
     } else if !health.inside.is_empty() {
         health.degraded.push(WITHIN.into());
     }
-    json!({
-        "status": if health.degraded.is_empty() { "healthy" } else { "degraded" },
-        "version": env!("CARGO_PKG_VERSION"),
-        "mode": health.mode,
-        "models_loaded": health.models.iter().map(|model| &model.name).collect::<Vec<_>>(),
-        // No engine of this version reports memory of a GPU.
-        "vram": {"available": false, "allocated_gb": 0.0, "reserved_gb": 0.0, "total_gb": 0.0, "free_gb": 0.0},
+    Health {
+        status: if health.degraded.is_empty() { "healthy" } else { "degraded" },
+        version: env!("CARGO_PKG_VERSION"),
+        mode: health.mode,
+        models_loaded: health.models.iter().map(|model| model.name.clone()).collect(),
+        vram: Vram::default(),
         // Sessions and caches live in this process.
-        "redis_connected": false,
-        "database": {
-            "kind": state.store.kind(),
-            "connected": log.fault.is_none(),
-            "rows_waiting": log.waiting,
-            "rows_lost": log.lost_calls + log.lost_turns + log.lost_events,
+        redis_connected: false,
+        database: Database {
+            kind: state.store.kind(),
+            connected: log.fault.is_none(),
+            rows_waiting: log.waiting,
+            rows_lost: log.lost_calls + log.lost_turns + log.lost_events,
         },
-        "queues": health.queues.iter().copied().collect::<std::collections::BTreeMap<_, _>>(),
-        "live_calls": health.live_calls,
-        "call_limit": health.call_limit,
-        "ready": health.unready.is_none(),
-        "models": health.models,
-        "servers": health.servers,
-        "dial": health.dial,
-        "notice": health.models.iter().any(|model| model.demonstration).then_some(NOTICE),
-        "degraded": health.degraded,
-        "notes": health.notes,
-        "unready": health.unready,
-    })
+        queues: health.queues.iter().copied().collect(),
+        live_calls: health.live_calls,
+        call_limit: health.call_limit,
+        ready: health.unready.is_none(),
+        notice: health.models.iter().any(|model| model.demonstration).then_some(NOTICE),
+        models: health.models,
+        servers: health.servers,
+        dial: health.dial,
+        degraded: health.degraded,
+        notes: health.notes,
+        unready: health.unready,
+    }
 }

@@ -4,6 +4,7 @@
 //! connection ─► heads within 10 s ─► around: request id, time limit, security headers, counted
 //!                                      └─► pace: who asks, and how often
 //!                                      └─► /                 page.rs
+//!                                          /docs, /redoc     reference.rs, document/
 //!                                          /healthz …        health.rs
 //!                                          /metrics          metrics_page.rs ─┐ guard.rs: this machine,
 //!                                          /api/v1/calls…    calls.rs         │ or a key with the scope
@@ -20,6 +21,12 @@
 //!                                          /api/v1/chat, tts, stt, translate  │  chat.rs, tts.rs, stt.rs, …
 //!                                          /v1/…             openai/         ─┘
 //! ```
+//! A new resource: one file whose `routes()` is an [`OpenApiRouter`] of `routes!(…)`, each handler under `#[utoipa::path(…)]` (so no
+//! route is without its description), and one `.merge(…)` in [`described`] or, where it needs the engines, in [`described_text`].
+//! Its own answers are described there; those that many routes give (401, 403, 429, what a body may be refused for) are added by
+//! `document/`. A body is a struct with `utoipa::ToSchema`: `#[schema(as = …)]` where its name is not the only one of its kind, and
+//! `#[schema(example = …)]` on each text, from which the examples are made. Then write `document/openapi.json` anew.
+//!
 //! Whatever goes wrong is a problem body (RFC 9457) whose `detail` is a sentence.
 
 mod around;
@@ -29,6 +36,7 @@ mod calls;
 mod chat;
 mod configuration;
 mod dialplans;
+mod document;
 mod export;
 mod forget;
 mod guard;
@@ -37,6 +45,7 @@ mod keys;
 mod linger;
 mod messages;
 mod metrics_page;
+mod named;
 mod openai;
 mod pace;
 mod page;
@@ -44,6 +53,7 @@ mod paging;
 mod place;
 mod problem;
 mod queues;
+mod reference;
 mod registrations;
 mod search;
 mod serve;
@@ -59,9 +69,10 @@ mod unstalled;
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
-use axum::{Router, middleware};
+use axum::{Router, extract::DefaultBodyLimit, middleware};
 use milo_signaling::Caller;
 use serde_json::Value;
+use utoipa_axum::router::OpenApiRouter;
 
 pub use health::{Dial, HealthReport, SipCounters};
 pub use serve::{bind, serve};
@@ -152,19 +163,9 @@ impl fmt::Debug for AppState {
     }
 }
 
-/// Everything that answers over HTTP; `chats` answers by text, where there are engines.
-pub fn router(state: AppState, chats: Option<Chats>) -> Router {
-    let text = chats.map(|chats| {
-        let routes = Router::new()
-            .merge(chat::routes())
-            .merge(tts::routes())
-            .merge(stt::routes())
-            .merge(translate::routes())
-            .merge(openai::routes());
-        routes.with_state(text::Text { app: state.clone(), chats })
-    });
-    Router::new()
-        .merge(page::routes())
+/// The routes that need no engine.
+fn described() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default()
         .merge(health::routes())
         .merge(metrics_page::routes())
         .merge(audit::routes())
@@ -181,10 +182,33 @@ pub fn router(state: AppState, chats: Option<Chats>) -> Router {
         .merge(queues::routes())
         .merge(trunks::routes())
         .merge(dialplans::routes())
+}
+
+/// The routes that speak to engines.
+fn described_text() -> OpenApiRouter<text::Text> {
+    OpenApiRouter::default()
+        .merge(chat::routes())
+        .merge(tts::routes())
+        .merge(stt::routes())
+        .merge(translate::routes())
+        .merge(openai::routes())
+}
+
+/// Everything that answers over HTTP; `chats` answers by text, where there are engines.
+pub fn router(state: AppState, chats: Option<Chats>) -> Router {
+    let (routes, mut gathered) = described().split_for_parts();
+    let (text, more) = described_text().split_for_parts();
+    gathered.merge(more);
+    let text = chats.map(|chats| text.with_state(text::Text { app: state.clone(), chats }));
+    routes
+        .merge(page::routes())
         .with_state(state.clone())
+        .merge(reference::routes(&document::document(&gathered)))
         .merge(text.unwrap_or_default())
         .fallback(|| async { Problem::not_found("there is nothing at this address") })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
+        .layer(middleware::from_fn(around::plain))
+        .layer(DefaultBodyLimit::max(around::LARGEST_BODY))
         .layer(middleware::from_fn_with_state(state.clone(), pace::pace))
         .layer(middleware::from_fn_with_state(state, around::around))
         .layer(middleware::from_fn(openai::in_its_shape))

@@ -8,6 +8,10 @@ use sqlx::{
     sqlite::SqliteTypeInfo,
 };
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{self, ObjectBuilder, RefOr, Schema, SchemaFormat},
+};
 
 /// A moment, to the millisecond, UTC. `timestamptz` in Postgres, an integer of milliseconds in SQLite, RFC 3339 in JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,6 +69,15 @@ impl fmt::Display for Stamp {
 impl Serialize for Stamp {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(self)
+    }
+}
+
+impl ToSchema for Stamp {}
+
+impl PartialSchema for Stamp {
+    fn schema() -> RefOr<Schema> {
+        let format = SchemaFormat::Custom("date-time".into());
+        ObjectBuilder::new().schema_type(openapi::Type::String).format(Some(format)).into()
     }
 }
 

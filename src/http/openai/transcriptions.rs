@@ -3,20 +3,21 @@
 use std::{convert::Infallible, fmt::Write};
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{DefaultBodyLimit, FromRequest, Multipart, Request, State, multipart::MultipartError},
     http::header,
     response::{
         IntoResponse, Response,
         sse::{Event, KeepAlive, Sse},
     },
-    routing::post,
 };
 use futures_util::stream;
 use milo_models::engine::Language;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 use tempfile::NamedTempFile;
 use tokio::time::Instant;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::error;
 use crate::{
@@ -30,14 +31,69 @@ use crate::{
 };
 
 /// How a transcript is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, utoipa::ToSchema)]
+#[schema(as = OpenAiTranscriptFormat, rename_all = "snake_case")]
 enum Format {
     #[default]
     Json,
     Text,
     Srt,
     Vtt,
-    Verbose,
+    VerboseJson,
+}
+
+/// A recording as a file, in the document: the parts are read as they come.
+#[derive(utoipa::ToSchema)]
+#[schema(as = OpenAiUpload)]
+#[expect(dead_code, reason = "nothing but the document's")]
+struct Upload {
+    #[schema(value_type = String, format = Binary)]
+    file: Vec<u8>,
+    /// Any: there is one model.
+    model: Option<String>,
+    /// What is spoken; found out when it is left out.
+    #[schema(value_type = Option<crate::engines::Tongue>)]
+    language: Option<Language>,
+    response_format: Option<Format>,
+    /// Whether the answer comes as server-sent events.
+    stream: Option<bool>,
+}
+
+/// A transcript; all but `text` with `response_format = verbose_json` only.
+#[derive(Debug, Default, Serialize, utoipa::ToSchema)]
+#[schema(as = OpenAiTranscription)]
+struct Transcription {
+    #[schema(example = "tonga soa")]
+    text: String,
+    /// `transcribe`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "transcribe")]
+    task: Option<&'static str>,
+    /// `malagasy` or `french`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "malagasy")]
+    language: Option<&'static str>,
+    /// Seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = 1.2)]
+    duration: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    segments: Option<Vec<Segment>>,
+}
+
+/// A part of it, in seconds from the beginning.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = OpenAiSegment)]
+struct Segment {
+    id: usize,
+    #[schema(example = 0.3)]
+    start: f64,
+    #[schema(example = 1.2)]
+    end: f64,
+    #[schema(example = "tonga soa")]
+    text: String,
+    #[schema(example = -0.07)]
+    avg_logprob: Option<f64>,
 }
 
 struct Wanted {
@@ -47,10 +103,24 @@ struct Wanted {
     is_streamed: bool,
 }
 
-pub(super) fn routes() -> Router<Text> {
-    Router::new().route("/v1/audio/transcriptions", post(transcribe)).layer(DefaultBodyLimit::max(LARGEST.1))
+pub(super) fn routes() -> OpenApiRouter<Text> {
+    OpenApiRouter::default().routes(routes!(transcribe)).layer(DefaultBodyLimit::max(LARGEST.1))
 }
 
+/// Transcribe a recording
+///
+/// With `stream: true` as server-sent events: `transcript.text.delta`, then `transcript.text.done`.
+#[utoipa::path(
+    post,
+    path = "/v1/audio/transcriptions",
+    operation_id = "openai_transcribe",
+    tag = "openai",
+    request_body(content((Upload = "multipart/form-data"))),
+    security(("key" = ["text"])),
+    responses(
+        (status = 200, description = "The transcript, as `response_format` says.", content((Transcription = "application/json"), (String = "text/plain", example = json!("tonga soa\n")), (String = "application/x-subrip", example = json!("1\n00:00:00,300 --> 00:00:01,200\ntonga soa\n")), (String = "text/vtt", example = json!("WEBVTT\n")), (String = "text/event-stream", example = json!("data: {\"type\":\"transcript.text.done\",\"text\":\"tonga soa\"}\n\n")))),
+    ),
+)]
 async fn transcribe(State(text): State<Text>, _: May<Converse>, request: Request) -> Result<Response, Problem> {
     let parts = Multipart::from_request(request, &()).await;
     let parts = parts.map_err(|wrong| Problem::of_status(wrong.status(), wrong.body_text()))?;
@@ -89,8 +159,8 @@ async fn transcribe(State(text): State<Text>, _: May<Converse>, request: Request
     drop(place);
     let text = |kind: &'static str, body: String| ([(header::CONTENT_TYPE, kind)], body).into_response();
     Ok(match wanted.format {
-        Format::Json => Json(json!({ "text": whole.text })).into_response(),
-        Format::Verbose => Json(verbose(&whole)).into_response(),
+        Format::Json => Json(Transcription { text: whole.text, ..Transcription::default() }).into_response(),
+        Format::VerboseJson => Json(verbose(whole)).into_response(),
         Format::Text => text("text/plain; charset=utf-8", format!("{}\n", whole.text)),
         Format::Srt => text("application/x-subrip; charset=utf-8", subtitles(&whole.segments, ',')),
         Format::Vtt => text("text/vtt; charset=utf-8", format!("WEBVTT\n\n{}", subtitles(&whole.segments, '.'))),
@@ -116,7 +186,7 @@ async fn read(mut parts: Multipart) -> Result<Wanted, Problem> {
                     "text" => Format::Text,
                     "srt" => Format::Srt,
                     "vtt" => Format::Vtt,
-                    "verbose_json" => Format::Verbose,
+                    "verbose_json" => Format::VerboseJson,
                     other => {
                         let says =
                             format!("response_format is {other:?}; there are json, text, srt, vtt and verbose_json");
@@ -139,28 +209,26 @@ async fn read(mut parts: Multipart) -> Result<Wanted, Problem> {
     Ok(Wanted { file, language, format, is_streamed })
 }
 
-fn verbose(whole: &Transcribed) -> Value {
+fn verbose(whole: Transcribed) -> Transcription {
     let seconds = |ms: u64| ms as f64 / 1e3;
     let name = match whole.language {
         Language::Mg => "malagasy",
         Language::Fr => "french",
     };
-    let segment = |(id, part): (usize, &Part)| {
-        json!({
-            "id": id,
-            "start": seconds(part.start_ms),
-            "end": seconds(part.end_ms),
-            "text": part.text,
-            "avg_logprob": part.confidence.map(|sure| f64::from(sure.max(1e-6)).ln()),
-        })
+    let segment = |(id, part): (usize, Part)| Segment {
+        id,
+        start: seconds(part.start_ms),
+        end: seconds(part.end_ms),
+        text: part.text,
+        avg_logprob: part.confidence.map(|sure| f64::from(sure.max(1e-6)).ln()),
     };
-    json!({
-        "task": "transcribe",
-        "language": name,
-        "duration": seconds(whole.duration_ms),
-        "text": whole.text,
-        "segments": whole.segments.iter().enumerate().map(segment).collect::<Vec<_>>(),
-    })
+    Transcription {
+        text: whole.text,
+        task: Some("transcribe"),
+        language: Some(name),
+        duration: Some(seconds(whole.duration_ms)),
+        segments: Some(whole.segments.into_iter().enumerate().map(segment).collect()),
+    }
 }
 
 /// Numbered subtitles; `point` stands before the milliseconds.

@@ -1,0 +1,21 @@
+//! What an address names: the part of it that a route leaves open.
+
+use axum::{
+    extract::{FromRequestParts, Path},
+    http::request::Parts,
+};
+
+use super::Problem;
+
+/// An extractor: that part, as text.
+#[derive(Debug)]
+pub(super) struct Named(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let text = Path::from_request_parts(parts, state).await.map(|Path(text)| Self(text));
+        text.map_err(|_| Problem::bad_request("the address holds %-signs whose bytes are no UTF-8"))
+    }
+}
