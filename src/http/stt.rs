@@ -67,8 +67,7 @@ struct Recording {
     #[serde(rename = "format")]
     _format: Option<String>,
     #[serde(rename = "sample_rate")]
-    #[schema(value_type = Option<u64>, maximum = 4_294_967_295)]
-    _sample_rate: Option<u32>,
+    _sample_rate: Option<i64>,
 }
 
 /// A recording as a file, in the document: the parts are read as they come.
