@@ -1,6 +1,6 @@
 //! A text of any length as sound, clause by clause as it is made, or as it was made before.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, time::Duration};
 
 use milo_models::{
     engine::{EngineError, Language},
@@ -34,15 +34,19 @@ const PACE: f32 = 155.0;
 const SPEEDS: std::ops::RangeInclusive<f32> = 0.6..=2.5;
 
 /// A text that is to be said.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = Speakable)]
 pub struct Say {
     /// The words; figures are read out.
+    #[schema(min_length = 1, max_length = 10000)]
     pub text: String,
     /// What they are; told from them when it is left out.
+    #[schema(value_type = Option<crate::engines::Tongue>)]
     pub language: Option<Language>,
     /// A variant of the voice.
     pub voice: Option<String>,
     /// 1 is the voice's own.
+    #[schema(minimum = 0.6, maximum = 2.5)]
     pub speed: Option<f32>,
 }
 
@@ -157,7 +161,7 @@ impl Aloud {
 
     /// What the clause is known by: all that its sound depends on.
     fn name(&self, clause: &str) -> String {
-        let SpeechOptions { variant, speed, pitch } = &self.options;
+        let SpeechOptions { variant, speed, pitch, class: _ } = &self.options;
         let how = format!("{speed} {pitch}");
         self.known.name(&[clause, self.language.code(), variant.as_deref().unwrap_or_default(), &how])
     }

@@ -28,11 +28,13 @@ pub(super) struct Exchange {
 }
 
 /// One exchange, as the API shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Said {
     /// What was written.
+    #[schema(example = "Amin'ny ora firy no misokatra ny birao ?")]
     pub message: String,
     /// What was answered; none where the answer was not waited for.
+    #[schema(example = "Misokatra amin'ny valo ora maraina ny birao.")]
     pub reply: Option<String>,
 }
 

@@ -152,7 +152,9 @@ where
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, key) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    // What is no text is no key, and was sent as one.
+    let Ok(sent) = headers.get(header::AUTHORIZATION)?.to_str() else { return Some("") };
+    let (scheme, key) = sent.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
 }
 

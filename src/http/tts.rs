@@ -3,12 +3,11 @@
 use std::io;
 
 use axum::{
-    Json, Router,
+    Json,
     body::{Body, Bytes},
     extract::{State, rejection::JsonRejection},
     http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse, Response},
-    routing::post,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use futures_util::stream;
@@ -22,6 +21,7 @@ use milo_media::{
 use milo_models::engine::Language;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Problem,
@@ -34,7 +34,8 @@ use crate::chat::{Aloud, Say};
 pub(super) const NO_MP3: &str = "this Milo was built without MP3: ask for ogg or wav";
 
 /// What is to be said.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[schema(as = SpeechOrder, example = json!({"text": "Tonga soa", "language": "mg", "format": "wav"}))]
 struct Speech {
     #[serde(flatten)]
     say: Say,
@@ -43,8 +44,9 @@ struct Speech {
 }
 
 /// How the sound comes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = SoundFormat)]
 enum Format {
     /// A WAV file, while it is made.
     #[default]
@@ -60,22 +62,43 @@ enum Format {
 }
 
 /// The sound in JSON.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 struct Spoken {
+    #[schema(example = "UklGRg==")]
     audio: String,
+    #[schema(example = "wav")]
     format: &'static str,
+    #[schema(example = 16000)]
     sample_rate: u32,
+    #[schema(value_type = crate::engines::Tongue)]
     language: Language,
     /// The words as they are said: figures, money and dates read out.
+    #[schema(example = "Tonga soa")]
     spoken: String,
+    #[schema(example = 740)]
     duration_ms: u64,
+    #[schema(example = 31)]
     processing_ms: u64,
 }
 
-pub(super) fn routes() -> Router<Text> {
-    Router::new().route("/api/v1/tts", post(tts))
+pub(super) fn routes() -> OpenApiRouter<Text> {
+    OpenApiRouter::default().routes(routes!(tts))
 }
 
+/// Say a text
+///
+/// The file comes while it is made, with the trailer `X-Processing-Ms`; `format: json` waits for all of it.
+#[utoipa::path(
+    post,
+    path = "/api/v1/tts",
+    operation_id = "speak",
+    tag = "text",
+    request_body = Speech,
+    security(("key" = ["text"])),
+    responses(
+        (status = 200, description = "The sound.", content((Vec<u8> = "audio/wav"), (Vec<u8> = "audio/mpeg"), (Vec<u8> = "audio/ogg"), (Spoken = "application/json"))),
+    ),
+)]
 async fn tts(
     State(text): State<Text>,
     _: May<Converse>,

@@ -28,7 +28,7 @@ use web::Web;
 use webhooks::Webhooks;
 
 use crate::{
-    batch::Kind,
+    batch,
     engines::{Mode, REASONS},
     http::HealthReport,
     redis::Kind,
@@ -229,7 +229,9 @@ impl Metrics {
                 metrics.tokens.with_label_values(&[direction, mode.as_str()]);
             }
         }
-        for (kind, result) in Kind::ALL.into_iter().flat_map(|kind| ["done", "failed"].map(|result| (kind, result))) {
+        for (kind, result) in
+            batch::Kind::ALL.into_iter().flat_map(|kind| ["done", "failed"].map(|result| (kind, result)))
+        {
             metrics.batch_items.with_label_values(&[kind.as_str(), result]);
         }
         for (engine, reason) in

@@ -86,12 +86,16 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
+/// Whether requests of this address are counted.
+pub(super) fn is_counted(path: &str) -> bool {
+    (path.starts_with("/api/") && path != "/api/v1/health") || path.starts_with("/v1/")
+}
+
 /// Finds out who asks, and refuses who asks too often. How Milo is may be asked at any pace.
 pub(super) async fn pace(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
     let asker = Asker::of(&request, &state.keys);
     let path = request.uri().path();
-    let is_counted = (path.starts_with("/api/") && path != "/api/v1/health") || path.starts_with("/v1/");
-    let left = if is_counted { state.pace.judge(&asker, Instant::now()).await } else { None };
+    let left = if is_counted(path) { state.pace.judge(&asker, Instant::now()).await } else { None };
     request.extensions_mut().insert(asker);
     let Some(left) = left else { return next.run(request).await };
     let response = if left.remaining.is_some() {
