@@ -24,9 +24,10 @@ if [ "$purpose" = test ]; then
         [iproute2]="network namespaces for hostile messages"
         [ffmpeg]="makes the sound files that tests read, and reads the recordings that Milo makes"
         [kamailio]="a SIP proxy we did not write, in front of Milo" [tcpdump]="reads the captures that Milo makes"
+        [redis-server]="what several Milos share, stopped and started by tests"
         [curl]="an HTTP client we did not write" [chromium]="looks at the first page"
         [prometheus]="draws the dashboards and judges the alerts that Milo ships")
-  packages+=(sip-tester postgresql baresip-core kamailio iproute2 curl ffmpeg tcpdump prometheus)
+  packages+=(sip-tester postgresql baresip-core kamailio iproute2 curl ffmpeg tcpdump prometheus redis-server)
   # Ubuntu has Chromium as a snap only, which a bare machine cannot run, and linphonec not in every release: the two scenarios
   # then say so.
   if . /etc/os-release && [ "${ID:-}" = debian ]; then packages+=(chromium linphone-cli); fi
@@ -78,8 +79,8 @@ if [ "${#missing[@]}" -gt 0 ]; then
   "${as_root[@]}" apt-get update --quiet=2 || fail "'apt-get update' failed: see its words above."
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet=2 --no-install-recommends "${missing[@]}" >/dev/null \
     || fail "apt-get could not install: ${missing[*]}"
-  # A proxy that only tests need shall not take the port that Milo listens on, nor a Prometheus run for nobody.
-  for service in kamailio prometheus; do
+  # A proxy that only tests need shall not take the port that Milo listens on, nor the others serve strangers.
+  for service in kamailio prometheus redis-server; do
     if [[ " ${missing[*]} " == *" $service "* ]] && [ -d /run/systemd/system ]; then
       "${as_root[@]}" systemctl disable --now --quiet "$service" || true
     fi
@@ -105,7 +106,7 @@ fi
 
 # Clients that we did not write and that PyPI has: for the tests, in a folder of their own.
 if [ "$purpose" = test ]; then
-  clients=(openai==3.57.0)
+  clients=(openai==3.57.0 schemathesis==4.32.5)
   folder="$cache/python"
   wanted="$(python3 --version) ${clients[*]}"
   if [ "$(cat "$folder/.milo" 2>/dev/null)" != "$wanted" ]; then

@@ -9,6 +9,7 @@ use std::{
     net::{SocketAddr, TcpListener, UdpSocket},
     path::Path,
     process::Command,
+    sync::Arc,
 };
 
 use milo_signaling::RegistrarConfig;
@@ -17,6 +18,8 @@ use crate::{
     accounts,
     config::{Config, ConfigError, Loaded},
     http,
+    metrics::Metrics,
+    redis::Redis,
     store::{Key, Node, Store},
     trunk::{credentials, login},
 };
@@ -67,6 +70,7 @@ pub async fn run(loaded: Result<Loaded, ConfigError>, further: impl AsyncFnOnce(
             notes.iter().for_each(|note| findings.note("configuration", note));
             folder(&config, &mut findings);
             database(&config, &mut findings).await;
+            redis(&config, &mut findings).await;
             listeners(&config, &mut findings).await;
             rtp(&config, &mut findings);
             trunks(&config, &mut findings);
@@ -121,6 +125,20 @@ async fn database(config: &Config, findings: &mut Findings) {
             findings.judge("call log", answer);
         }
         Err(error) => findings.fault("call log", error),
+    }
+}
+
+/// Redis answers, where there is to be one; without it Milo starts as well.
+async fn redis(config: &Config, findings: &mut Findings) {
+    match Redis::open(&config.redis, &Arc::new(Metrics::new())).await {
+        Ok(None) => {}
+        Ok(Some(redis)) => match redis.fault() {
+            None => findings.good("Redis", redis.place()),
+            Some(fault) => {
+                findings.note("Redis", format!("{}: {fault}; until it answers nothing is shared", redis.place()))
+            }
+        },
+        Err(error) => findings.fault("Redis", error),
     }
 }
 

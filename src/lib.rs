@@ -29,6 +29,7 @@ pub mod metrics;
 pub mod notices;
 pub mod phone;
 pub mod press;
+pub mod redis;
 pub mod self_call;
 pub mod server;
 pub mod store;

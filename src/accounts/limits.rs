@@ -53,18 +53,24 @@ struct Allowance {
 }
 
 /// The limits of an account, and how much of them is used.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Allowance)]
 pub struct AllowanceReport {
     /// What is configured.
     #[serde(flatten)]
+    #[schema(value_type = Object)]
     settings: AccountLimits,
     /// Calls of it that are up now.
+    #[schema(example = 1)]
     calls_live: usize,
     /// Calls of it today (UTC).
+    #[schema(example = 4)]
     calls_today: u64,
     /// Their minutes, also of those that are up; one that has begun counts.
+    #[schema(example = 9)]
     minutes_today: u64,
     /// Calls of it that were turned away since the start.
+    #[schema(example = 0)]
     refused: u64,
 }
 

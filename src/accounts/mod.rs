@@ -201,9 +201,11 @@ pub struct Accounts {
 }
 
 /// An account as the API shows it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Account)]
 pub struct AccountReport {
     /// Its name.
+    #[schema(example = "reception")]
     pub account: String,
     /// Those that are registered now.
     pub telephones: Vec<TelephoneReport>,
@@ -212,19 +214,26 @@ pub struct AccountReport {
 }
 
 /// A telephone as the API shows it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Telephone)]
 pub struct TelephoneReport {
     /// How it wants to be called.
+    #[schema(example = "sip:reception@192.0.2.20:5060")]
     pub contact: String,
     /// Where its REGISTER came from, and where its calls go.
+    #[schema(example = "192.0.2.20:5060")]
     pub source: String,
     /// The proxies that its calls go by, the nearest first (Path, RFC 3327).
+    #[schema(example = json!(["sip:192.0.2.30;lr"]))]
     pub path: Vec<String>,
     /// Over which transport.
+    #[schema(example = "UDP")]
     pub transport: String,
     /// What it calls itself.
+    #[schema(example = "baresip 3.10")]
     pub user_agent: Option<String>,
     /// In how many seconds it lapses, unless it comes again.
+    #[schema(example = 240)]
     pub expires_in_s: u64,
 }
 

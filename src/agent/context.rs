@@ -22,16 +22,6 @@ impl Context {
         Self { prompt: prompt.into(), exchanges: Vec::new(), keep }
     }
 
-    /// From here on the model is told this.
-    pub(crate) fn set_prompt(&mut self, prompt: &str) {
-        self.prompt = prompt.into();
-    }
-
-    /// What was heard and said, oldest first.
-    pub(crate) fn exchanges(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
-        self.exchanges.iter().map(|exchange| (exchange.heard.as_str(), exchange.said.as_deref()))
-    }
-
     /// The messages for a reply to what was just heard.
     pub(crate) fn messages(&self, heard: &str) -> Vec<ChatMessage> {
         let message = |role, content: &str| ChatMessage { role, content: content.into() };

@@ -63,7 +63,7 @@ pub(super) struct Reply {
 
 enum Source {
     /// What the model says.
-    Model(Words),
+    Model(Box<Words>),
     /// A sentence whose sound was made before.
     Phrase(Option<(String, Arc<[i16]>)>),
     /// Nothing more comes.
@@ -78,7 +78,7 @@ impl Reply {
         voice: &Arc<dyn Synthesizer>,
         language: Language,
     ) -> Self {
-        Self::new(Source::Model(Words::new(tokens, least)), voice, language)
+        Self::new(Source::Model(Box::new(Words::new(tokens, least))), voice, language)
     }
 
     /// A sentence that needs no model.

@@ -28,8 +28,9 @@ use crate::{
 use files::Files;
 
 /// What the items of a batch are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = BatchKind)]
 pub enum Kind {
     /// Texts to be translated.
     Translate,

@@ -71,15 +71,18 @@ impl Wanted {
 }
 
 /// A call that is being placed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Placed {
     /// Its identifier in the log.
     pub id: Key,
     /// Who is called: the number, or the user part of the address.
+    #[schema(example = "0341234567")]
     pub to: String,
     /// The first trunk it is tried over.
+    #[schema(example = "carrier")]
     pub trunk: Option<String>,
     /// Its plan.
+    #[schema(example = "outgoing")]
     pub plan: String,
 }
 

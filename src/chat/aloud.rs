@@ -1,10 +1,10 @@
-//! A text of any length as sound, clause by clause as it is made.
+//! A text of any length as sound, clause by clause as it is made, or as it was made before.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, time::Duration};
 
 use milo_models::{
     engine::{EngineError, Language},
-    synthesizer::{Speech, SpeechOptions, Synthesizer},
+    synthesizer::{Speech, SpeechOptions},
     text::{clauses::Clauses, speakable, tongue},
 };
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,8 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::Chats;
+use super::{Chats, known::Known};
+use crate::engines::Engines;
 
 /// How long a text that has begun waits for its place in the voice's queue.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -22,6 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const AGAIN: Duration = Duration::from_millis(20);
 /// A clause longer than this is cut between words; the voice takes 2,000 bytes at once.
 const LONGEST: usize = 1_500;
+/// Clauses that are known are no longer than this, in samples: a quarter of a minute.
+const KNOWN: usize = 15 * 16_000;
 
 /// The longest text, in characters.
 const LONGEST_TEXT: usize = 10_000;
@@ -31,15 +34,19 @@ const PACE: f32 = 155.0;
 const SPEEDS: std::ops::RangeInclusive<f32> = 0.6..=2.5;
 
 /// A text that is to be said.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = Speakable)]
 pub struct Say {
     /// The words; figures are read out.
+    #[schema(min_length = 1, max_length = 10000)]
     pub text: String,
     /// What they are; told from them when it is left out.
+    #[schema(value_type = Option<crate::engines::Tongue>)]
     pub language: Option<Language>,
     /// A variant of the voice.
     pub voice: Option<String>,
     /// 1 is the voice's own.
+    #[schema(minimum = 0.6, maximum = 2.5)]
     pub speed: Option<f32>,
 }
 
@@ -80,7 +87,8 @@ impl Chats {
 
 /// A text being said. Dropping it cancels the rest.
 pub struct Aloud {
-    voice: Arc<dyn Synthesizer>,
+    engines: Engines,
+    known: Known,
     language: Language,
     options: SpeechOptions,
     clauses: VecDeque<String>,
@@ -90,7 +98,12 @@ pub struct Aloud {
 }
 
 impl Aloud {
-    pub(super) fn new(voice: Arc<dyn Synthesizer>, text: &str, language: Language, options: SpeechOptions) -> Self {
+    pub(super) fn new(
+        (engines, known): (Engines, Known),
+        text: &str,
+        language: Language,
+        options: SpeechOptions,
+    ) -> Self {
         let mut cutter = Clauses::new();
         let mut clauses = cutter.push(text);
         clauses.extend(cutter.finish());
@@ -100,7 +113,7 @@ impl Aloud {
             .filter(|clause| clause.chars().any(char::is_alphanumeric))
             .flat_map(|clause| cut(&clause))
             .collect();
-        Self { voice, language, options, clauses, speech: None, has_begun: false }
+        Self { engines, known, language, options, clauses, speech: None, has_begun: false }
     }
 
     /// The words as they will be said: figures, money and dates read out.
@@ -123,9 +136,15 @@ impl Aloud {
                 }
             }
             let clause = self.clauses.pop_front()?;
+            let name = self.name(&clause);
+            if let Some(known) = self.known.get(&name).await {
+                self.has_begun = true;
+                return Some(Ok(samples(&known)));
+            }
             let until = Instant::now() + PATIENCE;
+            let stood_in = self.engines.voice_stood_in();
             let speech = loop {
-                match self.voice.speak(&clause, self.language, self.options.clone()) {
+                match self.engines.voice.speak(&clause, self.language, self.options.clone()) {
                     Ok(speech) => break speech,
                     Err(EngineError::Overloaded { .. }) if self.has_begun && Instant::now() < until => {
                         sleep(AGAIN).await
@@ -133,9 +152,18 @@ impl Aloud {
                     Err(error) => return self.fail(error),
                 }
             };
-            self.speech = Some(drained(speech));
+            let made =
+                Made { known: self.known.clone(), name, engines: self.engines.clone(), stood_in, samples: Vec::new() };
+            self.speech = Some(drained(speech, made));
             self.has_begun = true;
         }
+    }
+
+    /// What the clause is known by: all that its sound depends on.
+    fn name(&self, clause: &str) -> String {
+        let SpeechOptions { variant, speed, pitch, class: _ } = &self.options;
+        let how = format!("{speed} {pitch}");
+        self.known.name(&[clause, self.language.code(), variant.as_deref().unwrap_or_default(), &how])
     }
 
     fn fail(&mut self, error: EngineError) -> Option<Result<Vec<i16>, EngineError>> {
@@ -145,9 +173,39 @@ impl Aloud {
     }
 }
 
+/// A clause that is being made, to be known from then on.
+struct Made {
+    known: Known,
+    name: String,
+    engines: Engines,
+    stood_in: u64,
+    samples: Vec<i16>,
+}
+
+impl Made {
+    fn more(&mut self, samples: &[i16]) {
+        if self.samples.len() <= KNOWN {
+            self.samples.extend(samples);
+        }
+    }
+
+    /// It is whole, and known here from now on: its bytes; none where it is long, or another voice may have stood in.
+    fn whole(&self) -> Option<Vec<u8>> {
+        let is_right = (1..=KNOWN).contains(&self.samples.len()) && self.engines.voice_stood_in() == self.stood_in;
+        let bytes =
+            is_right.then(|| self.samples.iter().flat_map(|sample| sample.to_le_bytes()).collect::<Vec<u8>>())?;
+        self.known.keep(&self.name, &bytes);
+        Some(bytes)
+    }
+}
+
+fn samples(bytes: &[u8]) -> Vec<i16> {
+    bytes.chunks_exact(2).map(|two| i16::from_le_bytes([two[0], two[1]])).collect()
+}
+
 /// Takes a clause from the voice as quickly as that makes it, whoever listens: whoever reads slowly keeps no place at a server. What
 /// waits for the listener is no more than the clause: three minutes. Ends with the listener.
-fn drained(mut speech: Speech) -> mpsc::Receiver<Result<Vec<i16>, EngineError>> {
+fn drained(mut speech: Speech, mut whole: Made) -> mpsc::Receiver<Result<Vec<i16>, EngineError>> {
     let (pieces, heard) = mpsc::channel(1);
     tokio::spawn(async move {
         let (mut is_over, mut made) = (false, Vec::new());
@@ -156,7 +214,10 @@ fn drained(mut speech: Speech) -> mpsc::Receiver<Result<Vec<i16>, EngineError>> 
                 biased;
                 () = pieces.closed() => return,
                 piece = speech.next(), if !is_over => match piece {
-                    Some(Ok(samples)) => made.extend(samples),
+                    Some(Ok(samples)) => {
+                        whole.more(&samples);
+                        made.extend(samples);
+                    }
                     Some(Err(error)) => {
                         drop(speech);
                         if !made.is_empty() {
@@ -173,8 +234,14 @@ fn drained(mut speech: Speech) -> mpsc::Receiver<Result<Vec<i16>, EngineError>> 
                 },
             }
             if is_over && made.is_empty() {
-                return;
+                break;
             }
+        }
+        let bytes = whole.whole();
+        // Nobody waits for Redis.
+        drop(pieces);
+        if let Some(bytes) = bytes {
+            whole.known.share(&whole.name, &bytes).await;
         }
     });
     heard

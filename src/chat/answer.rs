@@ -1,13 +1,14 @@
 //! One answer to a message, as it is written.
 
+use std::sync::Arc;
+
 use milo_models::{
     engine::{EngineError, Language},
     language_model::ChatRequest,
     queue::Class,
 };
-use tokio::sync::OwnedMutexGuard;
 
-use super::sessions::Session;
+use super::sessions::{Sessions, Turn};
 use crate::{
     agent::{Persona, Phrase, Piece, Words},
     engines::{Mind, Mode},
@@ -19,7 +20,9 @@ pub struct Answer {
     class: Class,
     /// Who is asked, and in the end: who answered.
     mode: Mode,
-    session: OwnedMutexGuard<Session>,
+    sessions: Arc<Sessions>,
+    turn: Turn,
+    prompt: String,
     message: String,
     words: Option<Words>,
     said: String,
@@ -35,16 +38,18 @@ pub struct Answer {
 impl Answer {
     pub(super) async fn begin(
         (mind, class): (Mind, Class),
-        session: OwnedMutexGuard<Session>,
+        (sessions, turn): (Arc<Sessions>, Turn),
         persona: &Persona,
         message: &str,
     ) -> Result<Self, EngineError> {
-        let not_understood = persona.phrase(Phrase::NotUnderstood, session.language).to_owned();
+        let not_understood = persona.phrase(Phrase::NotUnderstood, turn.session.language).to_owned();
         let mut answer = Self {
             mode: mind.mode(),
             mind,
             class,
-            session,
+            sessions,
+            turn,
+            prompt: persona.prompt.clone(),
             message: message.into(),
             words: None,
             said: String::new(),
@@ -60,7 +65,7 @@ impl Answer {
     }
 
     async fn start(&mut self) -> Result<(), EngineError> {
-        let messages = self.session.context.messages(&self.message);
+        let messages = self.turn.session.context(&self.prompt).messages(&self.message);
         let (max_tokens, temperature) = (self.max_tokens, self.temperature);
         let request = ChatRequest { messages, max_tokens, temperature, seed: 0, class: self.class };
         let tokens = self.mind.reply(request, self.mode).await?;
@@ -71,12 +76,12 @@ impl Answer {
 
     /// Whose session it is.
     pub fn session(&self) -> &str {
-        &self.session.id
+        &self.turn.session.id
     }
 
     /// What the session speaks.
     pub fn language(&self) -> Language {
-        self.session.language
+        self.turn.session.language
     }
 
     /// What was written so far.
@@ -117,9 +122,9 @@ impl Answer {
                     return Some(Ok(text));
                 }
                 Some(Ok(Piece::HangUp)) => self.ends = true,
-                Some(Ok(Piece::Doubtful)) => return self.excuse(),
+                Some(Ok(Piece::Doubtful)) => return self.excuse().await,
                 // The conversation has outgrown the model's context: without its oldest exchange it may fit.
-                Some(Err(EngineError::Input(_))) if self.said.is_empty() && self.session.context.forget() => {
+                Some(Err(EngineError::Input(_))) if self.said.is_empty() && self.turn.session.outgrown() => {
                     self.words = None;
                     if let Err(error) = self.start().await {
                         self.words = None;
@@ -129,17 +134,17 @@ impl Answer {
                 Some(Err(error)) if !self.said.trim().is_empty() => {
                     tracing::warn!(%error, "a reply was cut off; it ends at what was said");
                     self.is_cut = true;
-                    self.remember();
+                    self.remember().await;
                     return None;
                 }
                 Some(Err(error)) => {
                     self.words = None;
                     return Some(Err(error));
                 }
-                None if self.said.trim().is_empty() => return self.excuse(),
+                None if self.said.trim().is_empty() => return self.excuse().await,
                 None => {
                     self.is_cut = is_at_longest;
-                    self.remember();
+                    self.remember().await;
                     return None;
                 }
             }
@@ -147,14 +152,15 @@ impl Answer {
     }
 
     /// The persona's own words in place of the model's.
-    fn excuse(&mut self) -> Option<Result<String, EngineError>> {
+    async fn excuse(&mut self) -> Option<Result<String, EngineError>> {
         self.said = self.not_understood.clone();
-        self.remember();
+        self.remember().await;
         Some(Ok(self.said.clone()))
     }
 
-    fn remember(&mut self) {
+    async fn remember(&mut self) {
         self.words = None;
-        self.session.context.remember(&self.message, &self.said);
+        let Turn { session, began } = &mut self.turn;
+        self.sessions.remember(session, *began, &self.message, &self.said).await;
     }
 }

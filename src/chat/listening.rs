@@ -26,17 +26,23 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const AGAIN: Duration = Duration::from_millis(50);
 
 /// A part of a transcript, in milliseconds from the beginning of the recording.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
+#[schema(as = Segment)]
 pub struct Part {
     /// Where it starts.
+    #[schema(example = 300)]
     pub start_ms: u64,
     /// Where it ends.
+    #[schema(example = 2900)]
     pub end_ms: u64,
     /// Its words.
+    #[schema(example = "amin'ny ora firy no misokatra ny birao")]
     pub text: String,
     /// What is spoken in it.
+    #[schema(value_type = crate::engines::Tongue)]
     pub language: Language,
     /// How sure the model is of the words, 0 to 1, if it says so.
+    #[schema(minimum = 0, maximum = 1, example = 0.93)]
     pub confidence: Option<f32>,
     /// Each word with its times, where they were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -44,13 +50,17 @@ pub struct Part {
 }
 
 /// A word, in milliseconds from the beginning of the recording.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = SegmentWord)]
 pub struct SaidWord {
     /// The word.
+    #[schema(example = "firy")]
     pub word: String,
     /// Where it starts.
+    #[schema(example = 900)]
     pub start_ms: u64,
     /// Where it ends.
+    #[schema(example = 1200)]
     pub end_ms: u64,
 }
 
@@ -66,17 +76,23 @@ pub struct Progress {
 }
 
 /// The whole transcript.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
+#[schema(as = Transcript)]
 pub struct Transcribed {
     /// All words.
+    #[schema(example = "amin'ny ora firy no misokatra ny birao")]
     pub text: String,
     /// What is spoken in most of it.
+    #[schema(value_type = crate::engines::Tongue)]
     pub language: Language,
     /// The mean of the segments', each as much as it is long; 0 when nothing was said; none when the model does not say it.
+    #[schema(minimum = 0, maximum = 1, example = 0.93)]
     pub confidence: Option<f32>,
     /// How long the recording is.
+    #[schema(example = 3200)]
     pub duration_ms: u64,
     /// How long all of it took.
+    #[schema(example = 260)]
     pub processing_ms: u64,
     /// The parts, in order.
     pub segments: Vec<Part>,

@@ -3,13 +3,15 @@
 //! ```text
 //! message ─► session (its own turn) ─► language ─► persona's prompt, what was said ─► Words ─► Answer::next
 //! ```
-//! A session remembers what was said until nobody has written for its lifetime. Whoever reads the answer drives it: dropped, it
+//! A session remembers what was said until nobody has written for its lifetime, on whichever node (sessions.rs). Whoever reads the answer drives it: dropped, it
 //! is cancelled, and the session is as before.
 
 mod aloud;
 mod answer;
 mod completion;
+mod known;
 mod listening;
+mod session;
 mod sessions;
 mod translation;
 
@@ -27,20 +29,28 @@ pub use aloud::{Aloud, Say};
 pub use answer::Answer;
 pub use completion::{Asked, Completion};
 pub use listening::{Listening, Part, Progress, SaidWord, Transcribed};
-pub use sessions::{Said, Sessions};
+pub use session::Said;
+pub use sessions::Sessions;
 pub use translation::{Untranslated, translatable};
 
-use translation::Translations;
+use known::{Bytes, Known};
+use session::Memory;
 
 use crate::{
     agent::Persona,
+    config::Config,
     dialplan::{Edition, Editions},
     engines::Engines,
+    metrics::Metrics,
+    redis::Redis,
 };
 
 /// The longest message, in characters.
 pub const LONGEST_MESSAGE: usize = 4_000;
 
+/// What is known of translations and of speech: 17 minutes of it here, and 34 in Redis.
+const TRANSLATIONS: Bytes = Bytes { here: 4 << 20, shared: 16 << 20 };
+const SPEECH: Bytes = Bytes { here: 32 << 20, shared: 64 << 20 };
 /// Why there are no times of words.
 const NO_WORDS: &str = "the transcriber knows the times of segments, not of words: leave the wish for words out, or ask a server \
                         that knows them ([engines.stt] engine = \"openai\")";
@@ -90,18 +100,34 @@ pub struct Chats {
     editions: Editions,
     persona: Arc<str>,
     sessions: Arc<Sessions>,
-    translations: Translations,
+    translations: Known,
+    /// Clauses, as samples.
+    speech: Known,
     /// Whose work the engines have from here: calls go before.
     class: Class,
 }
 
 impl Chats {
-    /// `persona` answers where no other is asked for; a session is kept `lifetime` after its last message, with the newest
-    /// `exchanges`.
-    pub fn new(engines: Engines, editions: Editions, persona: &str, lifetime: Duration, exchanges: usize) -> Self {
-        let sessions = Arc::new(Sessions::new(lifetime, exchanges));
-        let (persona, translations) = (persona.into(), Translations::new());
-        Self { engines, editions, persona, sessions, translations, class: Class::Interactive }
+    /// As `[chat]` and `[engines]` say; with Redis, sessions and what is known are those of all nodes.
+    pub fn new(
+        (engines, editions): (Engines, Editions),
+        config: &Config,
+        redis: Option<Redis>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let chat = &config.chat;
+        let memory = Memory { exchanges: chat.session_history, tokens: chat.session_tokens };
+        let lifetime = Duration::from_secs(chat.session_ttl_s);
+        let sessions = Arc::new(Sessions::new(lifetime, memory, redis.clone()));
+        // Whatever is set of an engine may make its work another.
+        let version = env!("CARGO_PKG_VERSION");
+        let [mind, voice] =
+            [format!("{version} {:?}", config.engines.llm), format!("{version} {:?}", config.engines.tts)];
+        let with = (redis, metrics);
+        let translations = Known::new("translation", TRANSLATIONS, &mind, with.clone());
+        let speech = Known::new("speech", SPEECH, &voice, with);
+        let persona = chat.persona.as_str().into();
+        Self { engines, editions, persona, sessions, translations, speech, class: Class::Interactive }
     }
 
     /// The same for work that nobody waits for.
@@ -121,7 +147,7 @@ impl Chats {
     }
 
     /// The sessions that are kept.
-    pub fn sessions(&self) -> &Sessions {
+    pub fn sessions(&self) -> &Arc<Sessions> {
         &self.sessions
     }
 
@@ -155,11 +181,10 @@ impl Chats {
         }
         let edition = self.editions.current();
         let persona = self.persona(&edition, message.persona.as_deref())?;
-        let session = self.sessions.open(message.session.as_deref()).ok_or(Unanswered::Session)?;
-        let mut session = session.lock_owned().await;
-        session.language = message.language.or_else(|| tongue(text)).unwrap_or(session.language);
-        session.context.set_prompt(&persona.prompt);
-        Ok(Answer::begin((self.engines.mind.clone(), self.class), session, persona, text).await?)
+        let mut turn = self.sessions.enter(message.session.as_deref()).await.ok_or(Unanswered::Session)?;
+        turn.session.language = message.language.or_else(|| tongue(text)).unwrap_or(turn.session.language);
+        let by = (self.engines.mind.clone(), self.class);
+        Ok(Answer::begin(by, (Arc::clone(&self.sessions), turn), persona, text).await?)
     }
 
     /// Begins to transcribe 16 kHz samples; without a language the model tells it.
@@ -175,6 +200,6 @@ impl Chats {
     /// Begins to say a text, clause by clause.
     pub fn aloud(&self, text: &str, language: Language, options: SpeechOptions) -> Aloud {
         let options = SpeechOptions { class: self.class, ..options };
-        Aloud::new(Arc::clone(&self.engines.voice), text, language, options)
+        Aloud::new((self.engines.clone(), self.speech.clone()), text, language, options)
     }
 }

@@ -1,4 +1,10 @@
-//! What was said in each conversation by text, in memory: bounded, and forgotten after a while.
+//! The sessions that this node serves: bounded, and forgotten after a while. With Redis every node can go on with each of them.
+//!
+//! ```text
+//! message ─► open ─► its turn here ─► recall (what others said in it) ─► answer ─► remember ─► Redis
+//! ```
+//! What was said is here as well as in Redis. While Redis is away this node goes on with what it has; when it is back, [`Sessions::settle`]
+//! tells it what it missed or has lost.
 
 use std::{
     collections::HashMap,
@@ -7,10 +13,13 @@ use std::{
 };
 
 use milo_models::engine::Language;
-use serde::Serialize;
-use tokio::{sync::Mutex as Turns, time::Instant};
+use tokio::{
+    sync::{Mutex as Turns, OwnedMutexGuard},
+    time::Instant,
+};
 
-use crate::{agent::Context, store::Key};
+use super::session::{Memory, Said, Session, micros};
+use crate::{redis::Redis, store::Key};
 
 /// Sessions at once; one more takes the place of the one that was longest unused.
 const MOST: usize = 10_000;
@@ -18,23 +27,6 @@ const MOST: usize = 10_000;
 const LONGEST_NAME: usize = 64;
 /// How often those that are over are looked for.
 const SWEEP: Duration = Duration::from_secs(60);
-
-/// One conversation.
-pub(super) struct Session {
-    pub(super) id: String,
-    /// What was spoken last.
-    pub(super) language: Language,
-    pub(super) context: Context,
-}
-
-/// One exchange, as the API shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Said {
-    /// What was written.
-    pub message: String,
-    /// What was answered; none where the answer was not waited for.
-    pub reply: Option<String>,
-}
 
 struct Kept {
     session: Arc<Turns<Session>>,
@@ -45,49 +37,146 @@ struct Kept {
 struct All {
     sessions: HashMap<String, Kept>,
     swept: Option<Instant>,
+    /// Those that were forgotten while Redis was away, and when by this node's clock.
+    forgotten: HashMap<String, (i64, Instant)>,
 }
 
-/// The sessions of this process.
+/// A session whose turn it is, and the moment at which the next exchange begins.
+pub(super) struct Turn {
+    pub(super) session: OwnedMutexGuard<Session>,
+    pub(super) began: i64,
+}
+
+/// The sessions of this node.
 pub struct Sessions {
     lifetime: Duration,
-    exchanges: usize,
+    memory: Memory,
+    redis: Option<Redis>,
     /// Held for a look-up, and once a minute for a look at all; never over a wait.
     all: Mutex<All>,
 }
 
 impl Sessions {
-    /// Each is kept `lifetime` after its last message, with the newest `exchanges`.
-    pub(super) fn new(lifetime: Duration, exchanges: usize) -> Self {
-        Self { lifetime, exchanges, all: Mutex::default() }
+    /// Each is kept `lifetime` after its last message, with as much as `memory` says.
+    pub(super) fn new(lifetime: Duration, memory: Memory, redis: Option<Redis>) -> Self {
+        Self { lifetime, memory, redis, all: Mutex::default() }
     }
 
-    /// How many there are.
+    /// How many there are here.
     pub fn count(&self) -> usize {
         self.all().sessions.len()
     }
 
-    /// What was said in one; none when it is not known (any more). Waits for the answer that is on its way.
+    /// What was said in one; none when it is not known (any more). Waits for the answer that is on its way here.
     pub async fn said(&self, id: &str) -> Option<(Language, Vec<Said>)> {
-        let session = self.all().sessions.get(id).filter(|kept| self.lives(kept)).map(|kept| kept.session.clone())?;
-        let session = session.lock().await;
-        let said = |(heard, said): (&str, Option<&str>)| Said { message: heard.into(), reply: said.map(Into::into) };
-        Some((session.language, session.context.exchanges().map(said).collect()))
+        if !may_be_called(id) {
+            return None;
+        }
+        let here = self.all().sessions.get(id).filter(|kept| self.lives(kept)).map(|kept| kept.session.clone());
+        if let Some(session) = here {
+            let mut session = session.lock_owned().await;
+            let (_, is_forgotten) = self.recall(&mut session, None).await;
+            if is_forgotten {
+                self.all().sessions.remove(id);
+                return None;
+            }
+            return Some((session.language, session.said()));
+        }
+        let mut session = Session::new(id, self.memory);
+        self.recall(&mut session, None).await;
+        let said = session.said();
+        (!said.is_empty()).then_some((session.language, said))
     }
 
-    /// Forgets one; false when it is not known.
-    pub fn forget(&self, id: &str) -> bool {
+    /// Forgets one, on every node; false when it is not known.
+    pub async fn forget(&self, id: &str) -> bool {
+        if !may_be_called(id) {
+            return false;
+        }
+        let here = self.drop_here(id);
+        let Some(redis) = &self.redis else { return here };
+        match redis.forget(id, self.lifetime, None).await {
+            Some(elsewhere) => here || elsewhere,
+            None => {
+                let now = Instant::now();
+                let mut all = self.all();
+                all.forgotten.retain(|_, (_, at)| now < *at + self.lifetime);
+                if all.forgotten.len() < MOST {
+                    all.forgotten.insert(id.to_owned(), (micros(), now));
+                }
+                here
+            }
+        }
+    }
+
+    /// Another node has forgotten it.
+    pub fn drop_here(&self, id: &str) -> bool {
         let forgotten = self.all().sessions.remove(id);
         forgotten.is_some_and(|kept| self.lives(&kept))
     }
 
-    /// The one of this name, or a new one; none when the name cannot be one.
-    pub(super) fn open(&self, id: Option<&str>) -> Option<Arc<Turns<Session>>> {
-        let right = |id: &str| {
-            (1..=LONGEST_NAME).contains(&id.len())
-                && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    /// The turn in the one of this name, or in a new one, with all that was said in it on any node; none when the name cannot be one.
+    pub(super) async fn enter(&self, id: Option<&str>) -> Option<Turn> {
+        let session = self.open(id)?;
+        let mut session = session.lock_owned().await;
+        let (now, _) = self.recall(&mut session, Some(self.lifetime)).await;
+        let began = session.begins(now);
+        Some(Turn { session, began })
+    }
+
+    /// Remembers an exchange here, and in Redis also where nobody waits for it any more.
+    pub(super) async fn remember(&self, session: &mut Session, began: i64, message: &str, reply: &str) {
+        let exchange = session.remember(began, message, reply).told();
+        let Some(redis) = self.redis.clone() else { return };
+        let (id, lifetime, kept) = (session.id.clone(), self.lifetime, (self.memory.exchanges, session.oldest()));
+        let telling = tokio::spawn(async move { redis.remember(&id, lifetime, kept, &[exchange]).await });
+        telling.await.ok();
+    }
+
+    /// Tells Redis, which is there (again), what it does not know: what was forgotten, and what was said.
+    pub async fn settle(&self) {
+        let Some(redis) = &self.redis else { return };
+        let forgotten: Vec<_> = self.all().forgotten.drain().collect();
+        for (id, (at, when)) in forgotten {
+            if redis.forget(&id, self.lifetime, Some(at)).await.is_none() {
+                self.all().forgotten.insert(id, (at, when));
+            }
+        }
+        let live: Vec<_> = {
+            let all = self.all();
+            all.sessions.values().filter(|kept| self.lives(kept)).map(|kept| kept.session.clone()).collect()
         };
+        let mut answering = Vec::new();
+        for session in live {
+            match Arc::clone(&session).try_lock_owned() {
+                Ok(mut session) => {
+                    self.recall(&mut session, None).await;
+                }
+                Err(_) => answering.push(session),
+            }
+        }
+        for session in answering {
+            self.recall(&mut *session.lock().await, None).await;
+        }
+    }
+
+    /// What Redis knows of it comes here, and what it does not know goes there. Gives the present moment, by Redis' clock where it
+    /// answers, and whether the session was forgotten.
+    async fn recall(&self, session: &mut Session, lifetime: Option<Duration>) -> (i64, bool) {
+        let Some(redis) = &self.redis else { return (micros(), false) };
+        let Some(recalled) = redis.recall(&session.id, lifetime).await else { return (micros(), false) };
+        let merged = session.merge(&recalled);
+        if !merged.missing.is_empty() {
+            let kept = (self.memory.exchanges, session.oldest());
+            redis.remember(&session.id, self.lifetime, kept, &merged.missing).await;
+        }
+        (recalled.now, merged.is_forgotten)
+    }
+
+    /// The one of this name, or a new one; none when the name cannot be one.
+    fn open(&self, id: Option<&str>) -> Option<Arc<Turns<Session>>> {
         let id = match id {
-            Some(id) if right(id) => id.to_owned(),
+            Some(id) if may_be_called(id) => id.to_owned(),
             Some(_) => return None,
             None => Key::new().to_string(),
         };
@@ -106,8 +195,7 @@ impl Sessions {
         {
             all.sessions.remove(&oldest);
         }
-        let context = Context::new("", self.exchanges);
-        let session = Arc::new(Turns::new(Session { id: id.clone(), language: Language::Mg, context }));
+        let session = Arc::new(Turns::new(Session::new(&id, self.memory)));
         all.sessions.insert(id, Kept { session: session.clone(), used: now });
         Some(session)
     }
@@ -121,27 +209,33 @@ impl Sessions {
     }
 }
 
+fn may_be_called(id: &str) -> bool {
+    (1..=LONGEST_NAME).contains(&id.len())
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn sessions() -> Sessions {
-        Sessions::new(Duration::from_secs(60), 2)
+        Sessions::new(Duration::from_secs(60), Memory { exchanges: 2, tokens: 1_000 }, None)
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_session_lasts_as_long_as_somebody_writes() {
         let sessions = sessions();
         for _ in 0..3 {
-            sessions.open(Some("a")).expect("a name").lock().await.context.remember("one", "two");
+            let Turn { mut session, began } = sessions.enter(Some("a")).await.expect("a name");
+            sessions.remember(&mut session, began, "one", "two").await;
             tokio::time::advance(Duration::from_secs(50)).await;
         }
         let (language, said) = sessions.said("a").await.expect("it is kept");
         let exchange = Said { message: "one".into(), reply: Some("two".into()) };
         assert_eq!((language, said), (Language::Mg, vec![exchange.clone(), exchange]), "the newest two");
         tokio::time::advance(Duration::from_secs(20)).await;
-        assert!(sessions.said("a").await.is_none() && !sessions.forget("a"));
-        assert!(sessions.open(Some("a")).expect("a name").lock().await.context.exchanges().next().is_none());
+        assert!(sessions.said("a").await.is_none() && !sessions.forget("a").await);
+        assert!(sessions.enter(Some("a")).await.expect("a name").session.said().is_empty());
     }
 
     #[tokio::test]
@@ -152,7 +246,8 @@ mod tests {
         }
         let (one, other) = (sessions.open(None).expect("new"), sessions.open(None).expect("new"));
         assert_ne!(one.lock().await.id, other.lock().await.id);
-        assert!(sessions.forget(&one.lock().await.id) && sessions.count() == 1);
+        let id = one.lock().await.id.clone();
+        assert!(sessions.forget(&id).await && sessions.count() == 1);
     }
 
     #[tokio::test(start_paused = true)]

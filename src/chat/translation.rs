@@ -1,12 +1,9 @@
 //! Translation by the language model, until there is an engine for it. What was translated before is remembered.
 
-use std::time::Duration;
-
 use milo_models::{
     engine::{EngineError, Language},
     language_model::{ChatMessage, ChatRequest, Role},
 };
-use moka::sync::Cache;
 
 use super::{Chats, Unanswered};
 use crate::{
@@ -16,27 +13,6 @@ use crate::{
 
 /// The longest text, in characters.
 const LONGEST: usize = 5_000;
-/// Characters of texts and translations that are remembered, and for how long.
-const REMEMBERED: (u64, Duration) = (4_000_000, Duration::from_secs(24 * 3_600));
-
-/// A text in another language, once it was translated.
-type Known = (Language, Language, String);
-
-/// What was translated before.
-#[derive(Clone)]
-pub(super) struct Translations {
-    known: Cache<Known, String>,
-}
-
-impl Translations {
-    pub(super) fn new() -> Self {
-        let weight = |(_, _, text): &Known, translation: &String| {
-            u32::try_from(text.len() + translation.len()).unwrap_or(u32::MAX)
-        };
-        let known = Cache::builder().weigher(weight).max_capacity(REMEMBERED.0).time_to_live(REMEMBERED.1).build();
-        Self { known }
-    }
-}
 
 /// Why a text is not translated.
 #[derive(Debug, thiserror::Error)]
@@ -90,9 +66,9 @@ impl Chats {
     pub async fn translate(&self, text: &str, source: Language, target: Language) -> Result<String, Untranslated> {
         translatable(text, source, target).map_err(Untranslated::Wrong)?;
         let text = text.trim();
-        let key = (source, target, text.to_owned());
-        if let Some(known) = self.translations.known.get(&key) {
-            return Ok(known);
+        let known = self.translations.name(&[source.code(), target.code(), text]);
+        if let Some(translation) = self.translations.get(&known).await {
+            return Ok(String::from_utf8_lossy(&translation).into_owned());
         }
         let is_small = self.engines.models().iter().any(|model| model.job == "llm" && model.demonstration);
         let can = |mode: Mode| mode == Mode::Cloud || !is_small;
@@ -125,7 +101,11 @@ impl Chats {
             let reason = "it translated the text into nothing".to_owned();
             return Err(EngineError::Failed { engine: "language model", reason }.into());
         }
-        self.translations.known.insert(key, translation.clone());
+        // What another model said in place of the one that was asked is not kept for it.
+        if words.mode() == self.engines.mind.mode() {
+            self.translations.keep(&known, translation.as_bytes());
+            self.translations.share(&known, translation.as_bytes()).await;
+        }
         Ok(translation)
     }
 }

@@ -28,12 +28,13 @@ const NAMES: &[(&str, &str)] = &[
     ("PROMETHEUS_ENABLED", "http.metrics"),
     ("RATE_LIMIT_FREE", "rate_limits.free"),
     ("RATE_LIMIT_PRO", "rate_limits.pro"),
+    ("REDIS_URL", "redis.url"),
     ("SESSION_MAX_HISTORY", "chat.session_history"),
     ("SESSION_TTL_S", "chat.session_ttl_s"),
 ];
 
 /// Names of the Python system for what this version does not have; setting one is worth a word, not a refusal.
-const NOT_YET: &[&str] = &["REDIS_URL", "WHISPER_MODEL_ID", "NLLB_MODEL_ID", "MMS_TTS_MODEL_ID"];
+const NOT_YET: &[&str] = &["WHISPER_MODEL_ID", "NLLB_MODEL_ID", "MMS_TTS_MODEL_ID"];
 
 /// Where a configuration is looked for.
 #[derive(Clone, Debug, Default)]
@@ -342,8 +343,8 @@ mod tests {
 
     #[test]
     fn names_of_later_versions_are_noted() {
-        let notes = load("", &[("REDIS_URL", "redis://x"), ("DEFAULT_MODE", "local")]).unwrap().notes;
-        assert_eq!(notes, ["REDIS_URL is set, but this version of Milo has no use for it yet"]);
+        let notes = load("", &[("NLLB_MODEL_ID", "x"), ("DEFAULT_MODE", "local")]).unwrap().notes;
+        assert_eq!(notes, ["NLLB_MODEL_ID is set, but this version of Milo has no use for it yet"]);
     }
 
     #[test]

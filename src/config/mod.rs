@@ -28,6 +28,7 @@ mod media;
 mod rate_limits;
 mod read;
 mod recording;
+mod redis;
 mod secret;
 mod servers;
 mod sip;
@@ -41,6 +42,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::redis::Redis;
 pub use account::AccountLimits;
 pub use address::{Addresses, PortRange};
 pub use batch::Batch;
@@ -101,6 +103,8 @@ pub struct Config {
     pub limits: Limits,
     /// `[rate_limits]`
     pub rate_limits: RateLimits,
+    /// `[redis]`
+    pub redis: Redis,
     /// `[conversation]`
     pub conversation: Conversation,
     /// `[chat]`
@@ -160,6 +164,7 @@ impl Config {
         self.engines.check(faults);
         self.limits.check(faults);
         self.rate_limits.check(faults);
+        self.redis.check(faults);
         self.chat.check(faults);
         self.batch.check(faults);
         self.conversation.check(faults);
@@ -380,6 +385,12 @@ mod tests {
             ("a = \n", "milo.toml, line 1"),
             ("[drain]\nseconds = 1\nseconds = 2", "milo.toml, line 3"),
             ("[database]\nurl = \"mysql://u:secret@h/d\"", "milo.toml, line 2: database.url begins neither"),
+            ("[redis]\nurl = \"http://:secret@h/0\"", "milo.toml, line 2: redis.url begins with none of redis://"),
+            ("[redis]\nurl = \"redis://:secret@h/first\"", "milo.toml, line 2: redis.url is no address of a Redis"),
+            (
+                "[redis]\nurl = \"rediss://:secret@h/0#insecure\"",
+                "milo.toml, line 2: redis.url asks to believe whoever",
+            ),
             ("[conversation]\nsilence_hangup_s = 3", "milo.toml, line 2: conversation.silence_hangup_s is not longer"),
         ] {
             let error = load(text).unwrap_err().to_string();

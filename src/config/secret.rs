@@ -111,7 +111,7 @@ impl SecretUrl {
         for (n, pair) in query.into_iter().flat_map(|query| query.split('&')).enumerate() {
             shown.push(if n == 0 { '?' } else { '&' });
             match pair.split_once('=') {
-                Some((key, _)) if key.to_ascii_lowercase().contains("password") => {
+                Some((key, _)) if key.to_ascii_lowercase().contains("pass") => {
                     shown.push_str(&format!("{key}={MASK}"));
                 }
                 // A ? inside an unescaped password would land here: only plain parameters are shown.
@@ -160,6 +160,11 @@ mod tests {
             ("postgres://milo@db/milo?sslmode=require", "postgres://milo@db/milo?sslmode=require"),
             ("postgres:///milo?host=/run&password=pw", "postgres:///milo?host=/run&password=***"),
             ("postgres://milo:a?b@db/milo", "postgres://milo:a?***"),
+            ("redis://:pw@cache:6379/1", "redis://:***@cache:6379/1"),
+            (
+                "redis+unix:///run/redis.sock?db=1&user=milo&pass=pw",
+                "redis+unix:///run/redis.sock?db=1&user=milo&pass=***",
+            ),
             ("sqlite:/var/lib/milo/milo.db", "sqlite:/var/lib/milo/milo.db"),
             ("postgres:milo:pw@db/milo", "postgres:***"),
             ("milo-pw-db", "***"),

@@ -1,6 +1,10 @@
 //! The trunks that something goes over.
 
 use serde::{Deserialize, Serialize};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{ArrayBuilder, ObjectBuilder, OneOfBuilder, RefOr, Schema, Type},
+};
 
 /// How many trunks a number may be tried over.
 const TRUNKS: usize = 8;
@@ -29,6 +33,20 @@ impl From<OneOrMore> for TrunkNames {
 impl From<TrunkNames> for OneOrMore {
     fn from(TrunkNames(mut names): TrunkNames) -> Self {
         if names.len() == 1 { Self::One(names.remove(0)) } else { Self::More(names) }
+    }
+}
+
+impl ToSchema for TrunkNames {}
+
+impl PartialSchema for TrunkNames {
+    fn schema() -> RefOr<Schema> {
+        let name = || ObjectBuilder::new().schema_type(Type::String);
+        let names = ArrayBuilder::new().items(name()).min_items(Some(1)).max_items(Some(TRUNKS));
+        OneOfBuilder::new()
+            .description(Some("The trunks that a number is called over, the first first: a name, or a list of names."))
+            .item(name())
+            .item(names)
+            .into()
     }
 }
 

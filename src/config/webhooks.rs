@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Faults, Secret, SecretUrl};
 
 /// What they can be told of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CallEvent {
     /// A call comes in, or Milo begins to place one.

@@ -140,7 +140,7 @@ pub enum Action {
 }
 
 /// What the verb `recording` does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RecordingStep {
     /// From here on the call is recorded, whatever else says so; after the announcement, if one is configured.

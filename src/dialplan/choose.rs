@@ -39,17 +39,22 @@ pub struct Identified {
 }
 
 /// What became of one plan.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = PlanVerdict)]
 pub struct Verdict {
     /// The plan's name.
+    #[schema(example = "milo")]
     pub plan: String,
     /// Its file.
+    #[schema(value_type = String, example = "dialplans/demo.toml")]
     pub file: PathBuf,
     /// Its line.
+    #[schema(example = 4)]
     pub line: usize,
     /// Whether it is the one that runs.
     pub runs: bool,
     /// Why it does not run.
+    #[schema(example = "number: milo is called, not echo")]
     pub why: Option<String>,
 }
 

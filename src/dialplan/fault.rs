@@ -8,13 +8,17 @@ use std::{
 use serde::Serialize;
 
 /// One fault.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = PlanFault)]
 pub struct Fault {
     /// The file.
+    #[schema(value_type = String, example = "dialplans/demo.toml")]
     pub file: PathBuf,
     /// Its line, from 1 on; none when the file as a whole is meant.
+    #[schema(example = 9)]
     pub line: Option<usize>,
     /// Plan, verb and field, and what would be right.
+    #[schema(example = "plan \"sales\": \"ecko\" is no verb; perhaps \"echo\"")]
     pub fault: String,
 }
 

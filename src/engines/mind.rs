@@ -21,8 +21,9 @@ use super::{
 };
 
 /// Where a reply is made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = ModelPlace)]
 pub enum Mode {
     /// In this process.
     #[default]

@@ -6,6 +6,7 @@ mod mind;
 mod servers;
 mod spare;
 mod told;
+mod tongue;
 
 use std::{path::PathBuf, sync::Arc, thread};
 
@@ -25,6 +26,7 @@ use serde::Serialize;
 pub use mind::{Mind, Mode, Saying};
 pub use servers::Server;
 pub use told::REASONS;
+pub use tongue::Tongue;
 
 use crate::{config::Config, error::Error, metrics::Metrics};
 use line::Line;
@@ -54,11 +56,14 @@ pub struct Engines {
 }
 
 /// A model in memory.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = LoadedModel)]
 pub struct Model {
     /// What it is called.
+    #[schema(example = "milo-mind-demo")]
     pub name: String,
     /// What it is for: `vad`, `stt`, `llm` or `tts`.
+    #[schema(example = "llm")]
     pub job: &'static str,
     /// One of the small models that ship, which know a little only.
     pub demonstration: bool,
@@ -130,6 +135,11 @@ impl Engines {
     pub fn faults(&self) -> Vec<String> {
         let faults = self.told.iter().filter_map(Told::fault);
         faults.map(|fault| capitalised(format!("{fault}; the local engine is there for it."))).collect()
+    }
+
+    /// How often the local voice has stood in for the server's: where that has changed meanwhile, a clause may be the local one's.
+    pub fn voice_stood_in(&self) -> u64 {
+        self.told.last().map_or(0, Told::stood_in)
     }
 
     /// The models in memory.

@@ -16,13 +16,17 @@ use serde::Serialize;
 use crate::config::{Engines, Llm, LlmEngine, Secret, SpeechEngine};
 
 /// A server that is asked, as health shows it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = EngineServer)]
 pub struct Server {
     /// What it is for: `llm`, `stt` or `tts`.
+    #[schema(example = "llm")]
     pub job: &'static str,
     /// The protocol: `anthropic` or `openai`.
+    #[schema(example = "openai")]
     pub engine: &'static str,
     /// The model's name there.
+    #[schema(example = "qwen3-8b")]
     pub model: String,
 }
 

@@ -1,6 +1,9 @@
 //! What becomes of the servers that are asked: counted, said in the log, and kept for health.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
 
 use milo_models::engine::{EngineError, RemoteFault};
 
@@ -22,11 +25,13 @@ pub(super) struct Told {
     metrics: Arc<Metrics>,
     /// What was wrong when it was asked last. Held for a look, once a request.
     fault: Arc<Mutex<Option<String>>>,
+    /// How often the local engine stood in for it.
+    stood_in: Arc<AtomicU64>,
 }
 
 impl Told {
     pub(super) fn new(job: &'static str, metrics: Arc<Metrics>) -> Self {
-        Self { job, metrics, fault: Arc::default() }
+        Self { job, metrics, fault: Arc::default(), stood_in: Arc::default() }
     }
 
     /// It answered.
@@ -42,10 +47,16 @@ impl Told {
             _ => RemoteFault::Broken.name(),
         };
         self.metrics.fell_back(self.job, reason);
+        self.stood_in.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(%error, "a server did not answer; the local engine does");
         if reason != FULL && reason != UNFIT {
             self.failed(error);
         }
+    }
+
+    /// How often the local engine has stood in for it.
+    pub(super) fn stood_in(&self) -> u64 {
+        self.stood_in.load(Ordering::Relaxed)
     }
 
     /// It found a request unfit, and whoever asked is told so.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::{
     extract::{MatchedPath, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -19,6 +19,9 @@ const LIMIT: Duration = Duration::from_secs(15);
 const THOUGHT: Duration = Duration::from_secs(120);
 /// An hour of sound has come over a slow line, and is read.
 const LONGEST: Duration = Duration::from_secs(3_600);
+
+/// A body where a route says nothing else, in bytes.
+pub(super) const LARGEST_BODY: usize = 2 << 20;
 
 /// Everything comes from this server, nothing is framed, no form leads anywhere.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -63,9 +66,26 @@ pub(super) async fn around(State(state): State<AppState>, request: Request, next
     let duration_ms = took * 1e3;
     tracing::debug!(request.id = id, %method, path, status, duration_ms, "answered");
     let headers = response.headers_mut();
+    // Pages that show the API have a policy of their own.
+    let own = headers.get(header::CONTENT_SECURITY_POLICY).cloned();
     headers.extend(HEADERS);
+    if let Some(own) = own {
+        headers.insert(header::CONTENT_SECURITY_POLICY, own);
+    }
     if let Ok(id) = id.parse() {
         headers.insert("x-request-id", id);
     }
     response
+}
+
+/// A body comes as it is: one that says it was packed is refused unread, so that nobody unpacks more than was sent.
+pub(super) async fn plain(request: Request, next: Next) -> Response {
+    let encoding = request.headers().get_all(header::CONTENT_ENCODING).iter();
+    if encoding.into_iter().all(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return next.run(request).await;
+    }
+    let says = "a body is taken as it is: send it without Content-Encoding";
+    let refused = Problem::of_status(StatusCode::UNSUPPORTED_MEDIA_TYPE, says).into_response();
+    // RFC 9110 section 12.5.3: what would be taken.
+    ([(header::ACCEPT_ENCODING, "identity")], refused).into_response()
 }

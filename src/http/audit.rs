@@ -1,23 +1,36 @@
 //! `GET /api/v1/audit`: what was done by those who run Milo, newest first.
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{Query, State, rejection::QueryRejection},
     http::header,
     response::{IntoResponse, Response},
-    routing::get,
 };
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     AppState, Problem,
     guard::{Administer, May},
     paging::{List, page},
 };
+use crate::store::DeedPage;
 
-pub(super) fn routes() -> Router<AppState> {
-    Router::new().route("/api/v1/audit", get(list))
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default().routes(routes!(list))
 }
 
+/// What was done by those who run Milo, newest first
+#[utoipa::path(
+    get,
+    path = "/api/v1/audit",
+    operation_id = "list_deeds",
+    tag = "administration",
+    params(List),
+    security(("key" = ["admin"])),
+    responses(
+        (status = 200, description = "A page of deeds.", body = DeedPage),
+    ),
+)]
 async fn list(
     State(state): State<AppState>,
     _: May<Administer>,

@@ -1,19 +1,22 @@
 //! `/api/v1/batch`: many texts or sounds in one request, done when nobody else waits.
 
+use std::collections::BTreeMap;
+
 use axum::{
-    Json, Router,
+    Json,
     body::Bytes,
-    extract::{Path, Query, Request, State, rejection::QueryRejection},
+    extract::{Query, Request, State, rejection::QueryRejection},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
-    routing::get,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Problem,
     guard::{Asker, Converse, May, Sent},
+    named::Named,
     paging::{List, page},
     stt,
     text::Text,
@@ -25,23 +28,52 @@ use crate::{
 };
 
 /// A batch that is to be done.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[schema(as = BatchOrder, example = json!({"kind": "tts", "items": ["Tonga soa", {"text": "Veloma", "format": "ogg"}], "language": "mg"}))]
 struct Wanted {
     kind: Kind,
     /// Texts, sounds in base64, or objects with the fields of the address that does one such thing.
+    #[schema(value_type = Vec<Item>, min_items = 1)]
     items: Vec<Value>,
     /// What the items do not say themselves.
     #[serde(flatten)]
     defaults: Map<String, Value>,
 }
 
+/// One thing that is to be done, in the document: items are read one by one, so that what is wrong names its place.
+#[derive(utoipa::ToSchema)]
+#[serde(untagged)]
+#[schema(as = BatchItemOrder)]
+#[expect(dead_code, reason = "nothing but the document's")]
+enum Item {
+    Alone(String),
+    Whole(BTreeMap<String, Value>),
+}
+
+/// A batch that was taken.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = BatchAdded)]
+struct Added {
+    id: Key,
+    kind: Kind,
+    #[schema(example = "queued")]
+    state: &'static str,
+    created: Stamp,
+    counts: Counts,
+}
+
 /// A batch and how far it is.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Batch)]
 struct Shown {
     id: Key,
+    #[schema(value_type = Kind)]
     kind: String,
+    /// `queued`, `running`, `done`, `failed` or `cancelled`.
+    #[schema(example = "done")]
     state: String,
     /// The name of the key whose it is.
+    #[schema(example = "the web page")]
     who: String,
     created: Stamp,
     started: Option<Stamp>,
@@ -49,12 +81,14 @@ struct Shown {
     /// When it is forgotten.
     expires: Option<Stamp>,
     counts: Counts,
+    /// In order; not in the list of batches.
     #[serde(skip_serializing_if = "Option::is_none")]
     items: Option<Vec<ShownItem>>,
 }
 
 /// How many of the items are how.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize, utoipa::ToSchema)]
+#[schema(as = BatchCounts)]
 struct Counts {
     total: i32,
     queued: i32,
@@ -65,26 +99,34 @@ struct Counts {
 }
 
 /// An item and what came of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = BatchItem)]
 struct ShownItem {
     #[serde(flatten)]
     item: BatchItemRow,
     /// Where its sound is.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "/api/v1/batch/0193a5e2-7c1b-7d3a-9f42-5b6c7d8e9f01/items/0/audio")]
     audio: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+/// One page of the list.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = BatchPage)]
 struct Page {
+    /// Newest first.
     batches: Vec<Shown>,
+    /// The cursor of the next page; none on the last.
     next: Option<Key>,
 }
 
-pub(super) fn routes() -> Router<Text> {
-    Router::new()
-        .route("/api/v1/batch", get(list).post(add))
-        .route("/api/v1/batch/{id}", get(one).delete(end))
-        .route("/api/v1/batch/{id}/items/{number}/audio", get(audio))
+pub(super) fn routes() -> OpenApiRouter<Text> {
+    OpenApiRouter::default()
+        .routes(routes!(list))
+        .routes(routes!(add))
+        .routes(routes!(one))
+        .routes(routes!(end))
+        .routes(routes!(audio))
 }
 
 /// The key to whose batches somebody is confined; none for those who may see all.
@@ -95,11 +137,25 @@ fn confined_to(asker: &Asker) -> Option<Key> {
     }
 }
 
+/// Do many things when nobody else waits
+///
+/// Translations, texts to be spoken or sounds to be transcribed. What the items do not say themselves, fields beside `items` say
+/// for all.
+#[utoipa::path(
+    post,
+    path = "/api/v1/batch",
+    operation_id = "add_batch",
+    tag = "text",
+    request_body = Wanted,
+    security(("key" = ["text"])),
+    responses(
+        (status = 202, description = "It is kept, and will be done.", body = Added, headers(("location" = String, description = "Where it is shown."))),
+    ),
+)]
 async fn add(State(text): State<Text>, may: May<Converse>, request: Request) -> Result<Response, Problem> {
     let batch = text.batches.limits();
     let body: Bytes = stt::json_within(request, batch.body_mb << 20, "send several batches").await?;
-    let wanted: Wanted = serde_json::from_slice(&body)
-        .map_err(|wrong| Problem::unprocessable(format!("the body is not right: {wrong}")))?;
+    let wanted: Wanted = stt::said(&body)?;
     drop(body);
     let Wanted { kind, items, defaults } = wanted;
     if items.len() > batch.items {
@@ -119,12 +175,26 @@ async fn add(State(text): State<Text>, may: May<Converse>, request: Request) -> 
     };
     let added = text.batches.add(kind, tasks, whose).await?;
     let location = format!("/api/v1/batch/{}", added.id);
-    let body = json!({ "id": added.id, "kind": kind, "state": "queued", "created": added.created,
-        "counts": { "total": added.items.len(), "queued": added.items.len(), "running": 0, "done": 0, "failed": 0,
-            "cancelled": 0 } });
+    let total = i32::try_from(added.items.len()).unwrap_or(i32::MAX);
+    let counts = Counts { total, queued: total, ..Counts::default() };
+    let body = Added { id: added.id, kind, state: "queued", created: added.created, counts };
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], fresh(body)).into_response())
 }
 
+/// Batches, newest first
+///
+/// Those of the key that asks; with the scope `admin` all.
+#[utoipa::path(
+    get,
+    path = "/api/v1/batch",
+    operation_id = "list_batches",
+    tag = "text",
+    params(List),
+    security(("key" = ["text"])),
+    responses(
+        (status = 200, description = "A page of batches.", body = Page),
+    ),
+)]
 async fn list(
     State(text): State<Text>,
     may: May<Converse>,
@@ -139,13 +209,41 @@ async fn list(
     Ok(fresh(Page { batches, next: page.next }))
 }
 
-async fn one(State(text): State<Text>, may: May<Converse>, Path(id): Path<String>) -> Result<Response, Problem> {
+/// A batch with its items
+#[utoipa::path(
+    get,
+    path = "/api/v1/batch/{id}",
+    operation_id = "get_batch",
+    tag = "text",
+    params(("id" = Key, Path, description = "The batch's identifier.")),
+    security(("key" = ["text"])),
+    responses(
+        (status = 200, description = "How far it is, and what came of each item.", body = Shown),
+        (status = 404, description = "there is no batch with this identifier"),
+    ),
+)]
+async fn one(State(text): State<Text>, may: May<Converse>, Named(id): Named) -> Result<Response, Problem> {
     let row = found(&text, &may.asker, &id).await?;
     whole(&text, row).await
 }
 
+/// Cancel a batch, or delete it
+///
 /// Cancels what is left of one; deletes one that has ended, with its results.
-async fn end(State(text): State<Text>, may: May<Converse>, Path(id): Path<String>) -> Result<Response, Problem> {
+#[utoipa::path(
+    delete,
+    path = "/api/v1/batch/{id}",
+    operation_id = "end_batch",
+    tag = "text",
+    params(("id" = Key, Path, description = "The batch's identifier.")),
+    security(("key" = ["text"])),
+    responses(
+        (status = 200, description = "It is cancelled; what was done already is kept.", body = Shown),
+        (status = 204, description = "It had ended, and is deleted."),
+        (status = 404, description = "there is no batch with this identifier"),
+    ),
+)]
+async fn end(State(text): State<Text>, may: May<Converse>, Named(id): Named) -> Result<Response, Problem> {
     let row = found(&text, &may.asker, &id).await?;
     if row.ended.is_none() && text.batches.cancel(row.id).await? {
         let row = found(&text, &may.asker, &id).await?;
@@ -155,10 +253,26 @@ async fn end(State(text): State<Text>, may: May<Converse>, Path(id): Path<String
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
+/// The sound of an item
+#[utoipa::path(
+    get,
+    path = "/api/v1/batch/{id}/items/{number}/audio",
+    operation_id = "get_batch_audio",
+    tag = "text",
+    params(
+        ("id" = Key, Path, description = "The batch's identifier."),
+        ("number" = u32, Path, description = "The item's number, from 0.", example = "0"),
+    ),
+    security(("key" = ["text"])),
+    responses(
+        (status = 200, description = "The sound.", content((Vec<u8> = "audio/wav"), (Vec<u8> = "audio/mpeg"), (Vec<u8> = "audio/ogg"))),
+        (status = 404, description = "there is no sound of such an item of this batch (any more, or yet)"),
+    ),
+)]
 async fn audio(
     State(text): State<Text>,
     may: May<Converse>,
-    Path((id, number)): Path<(String, String)>,
+    Named((id, number)): Named<(String, String)>,
 ) -> Result<Response, Problem> {
     let row = found(&text, &may.asker, &id).await?;
     let missing = || Problem::not_found("there is no sound of such an item of this batch (any more, or yet)");

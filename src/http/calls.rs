@@ -3,27 +3,28 @@
 use std::time::Duration;
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{
-        Path, Query, State,
+        Query, State,
         rejection::{JsonRejection, QueryRejection},
     },
     http::{StatusCode, header},
     response::{IntoResponse, Response},
-    routing::{get, post},
 };
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     AppState, Problem,
     guard::{Call, May, Read},
-    search::{Wanted, wanted},
+    named::Named,
+    search::{Listed, Wanted, wanted},
 };
 use crate::{
     call::{RecordingNow, Unreached},
     dialplan::RecordingStep,
-    store::{CallRow, EventRow, Feedback, Key, TurnRow},
+    store::{CallRow, EventRow, Feedback, Key, Page, TurnRow},
 };
 
 /// How long the answer to an order waits for it to be done; an announcement may take longer.
@@ -33,22 +34,35 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const MOST_FEEDBACK: u32 = 100;
 
 /// One call with all that is known of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = CallWithTurns)]
 struct Whole {
     #[serde(flatten)]
     call: CallRow,
     turns: Vec<TurnRow>,
     events: Vec<EventRow>,
+    /// What people think of it, the newest hundred.
     feedback: Vec<Feedback>,
 }
 
-pub(super) fn routes() -> Router<AppState> {
-    Router::new()
-        .route("/api/v1/calls", get(list))
-        .route("/api/v1/calls/{id}", get(one))
-        .route("/api/v1/calls/{id}/recording", post(recording))
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default().routes(routes!(list)).routes(routes!(one)).routes(routes!(recording))
 }
 
+/// Calls, newest first
+///
+/// Those that fit all of what the query says, a page at a time.
+#[utoipa::path(
+    get,
+    path = "/api/v1/calls",
+    operation_id = "list_calls",
+    tag = "calls",
+    params(Listed),
+    security(("key" = ["read"])),
+    responses(
+        (status = 200, description = "A page of calls.", body = Page),
+    ),
+)]
 async fn list(
     State(state): State<AppState>,
     _: May<Read>,
@@ -63,7 +77,20 @@ async fn list(
     Ok(fresh(page))
 }
 
-async fn one(State(state): State<AppState>, _: May<Read>, Path(id): Path<String>) -> Result<Response, Problem> {
+/// A call with its turns and events, and what people think of it
+#[utoipa::path(
+    get,
+    path = "/api/v1/calls/{id}",
+    operation_id = "get_call",
+    tag = "calls",
+    params(("id" = Key, Path, description = "The call's identifier in the log.")),
+    security(("key" = ["read"])),
+    responses(
+        (status = 200, description = "All that is known of it.", body = Whole),
+        (status = 404, description = "the log has no call with this identifier"),
+    ),
+)]
+async fn one(State(state): State<AppState>, _: May<Read>, Named(id): Named) -> Result<Response, Problem> {
     let missing = || Problem::not_found("the log has no call with this identifier");
     let key: Key = id.parse().map_err(|_| missing())?;
     state.written().await;
@@ -75,31 +102,46 @@ async fn one(State(state): State<AppState>, _: May<Read>, Path(id): Path<String>
 }
 
 /// `{"action": "start"}`, or `pause`, `resume`, `stop`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = RecordingOrder, example = json!({"action": "start"}))]
 struct Order {
     action: RecordingStep,
 }
 
 /// Whether the call is recorded now.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 struct Recorded {
     recording: RecordingNow,
 }
 
+/// Start, pause, resume or stop the recording of a call that is up
+///
+/// An announcement, where one is configured, is played to everybody before anything is recorded.
+#[utoipa::path(
+    post,
+    path = "/api/v1/calls/{id}/recording",
+    operation_id = "record_call",
+    tag = "calls",
+    params(("id" = Key, Path, description = "The call's identifier in the log.")),
+    request_body = Order,
+    security(("key" = ["calls"])),
+    responses(
+        (status = 200, description = "It is done.", body = Recorded),
+        (status = 202, description = "It is about to be done: the announcement is being played.", body = Recorded),
+        (status = 404, description = "the log has no call with this identifier"),
+        (status = 409, description = "this call is not up"),
+    ),
+)]
 async fn recording(
     State(state): State<AppState>,
     may: May<Call>,
-    Path(id): Path<String>,
+    Named(id): Named,
     body: Result<Json<Order>, JsonRejection>,
 ) -> Result<Response, Problem> {
     let missing = || Problem::not_found("the log has no call with this identifier");
     let key: Key = id.parse().map_err(|_| missing())?;
-    let Ok(Json(Order { action })) = body else {
-        return Err(Problem::bad_request(
-            "what is wanted is told as JSON: {\"action\": \"start\"}, or \"pause\", \"resume\", \"stop\"",
-        ));
-    };
+    let Json(Order { action }) = body?;
     let done = match state.live.recording(key, action) {
         Ok(done) => done,
         Err(Unreached::Busy) => return Err(Problem::conflict("the call has not done yet what was wanted before")),

@@ -3,24 +3,25 @@
 use std::convert::Infallible;
 
 use axum::{
-    Json, Router,
-    extract::{Path, State, rejection::JsonRejection},
+    Json,
+    extract::{State, rejection::JsonRejection},
     http::{HeaderMap, StatusCode, header},
     response::{
         IntoResponse, Response,
         sse::{Event, KeepAlive, Sse},
     },
-    routing::{get, post},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use futures_util::stream;
 use milo_models::{engine::Language, synthesizer::SpeechOptions};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Problem,
     guard::{Converse, May},
+    named::Named,
     text::Text,
 };
 use crate::{
@@ -29,10 +30,15 @@ use crate::{
 };
 
 /// A message.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[schema(example = json!({"message": "Amin'ny ora firy no misokatra ny birao ?", "language": "mg"}))]
 struct Chat {
+    #[schema(min_length = 1, max_length = 4_000)]
     message: String,
+    /// Of an earlier answer, or a name of one's own.
+    #[schema(pattern = "^[A-Za-z0-9_-]{1,64}$")]
     session_id: Option<String>,
+    #[schema(value_type = Option<crate::engines::Tongue>)]
     language: Option<Language>,
     #[serde(default)]
     mode: Mode,
@@ -42,8 +48,9 @@ struct Chat {
 }
 
 /// What comes back.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = ChatMode)]
 enum Mode {
     /// The words.
     #[default]
@@ -53,27 +60,48 @@ enum Mode {
 }
 
 /// The whole answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = ChatAnswer)]
 struct Answered {
+    #[schema(example = "Misokatra amin'ny valo ora maraina ny birao.")]
     reply: String,
+    #[schema(example = "0193a5e2-7c1b-7d3a-9f42-5b6c7d8e9f01")]
     session_id: String,
     /// Where the model ran.
     mode: engines::Mode,
+    #[schema(value_type = crate::engines::Tongue)]
     language: Language,
     /// Whether the model takes the conversation to be over.
     ends: bool,
     /// Whether the model said no more although it had not finished.
     cut: bool,
+    #[schema(example = 412)]
     processing_ms: u64,
     /// A WAV file, 16 kHz mono, in base64.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "UklGRg==")]
     audio: Option<String>,
 }
 
-pub(super) fn routes() -> Router<Text> {
-    Router::new().route("/api/v1/chat", post(chat)).route("/api/v1/sessions/{id}", get(session).delete(forget))
+pub(super) fn routes() -> OpenApiRouter<Text> {
+    OpenApiRouter::default().routes(routes!(chat)).routes(routes!(session)).routes(routes!(forget))
 }
 
+/// Answer a message
+///
+/// With `stream: true`, or `Accept: text/event-stream`, as server-sent events: `session`, one `token` after the other with its
+/// `text`, then `done` with the whole answer, or `error` with a problem.
+#[utoipa::path(
+    post,
+    path = "/api/v1/chat",
+    operation_id = "chat",
+    tag = "text",
+    request_body = Chat,
+    security(("key" = ["text"])),
+    responses(
+        (status = 200, description = "The answer.", content((Answered = "application/json"), (String = "text/event-stream", example = json!("event: token\ndata: {\"text\":\"Misokatra\"}\n\n")))),
+    ),
+)]
 async fn chat(
     State(text): State<Text>,
     _: May<Converse>,
@@ -165,9 +193,12 @@ pub(super) fn event(name: &str, data: &impl Serialize) -> Result<Event, Infallib
 }
 
 /// What was said in a session.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = Session)]
 struct Shown {
+    #[schema(example = "0193a5e2-7c1b-7d3a-9f42-5b6c7d8e9f01")]
     session_id: String,
+    #[schema(value_type = crate::engines::Tongue)]
     language: Language,
     exchanges: Vec<Said>,
 }
@@ -176,12 +207,38 @@ fn unknown() -> Problem {
     Problem::not_found("there is no session with this session_id; it may be over, or Milo was started anew")
 }
 
-async fn session(State(text): State<Text>, _: May<Converse>, Path(id): Path<String>) -> Result<Response, Problem> {
+/// What was said in a session
+#[utoipa::path(
+    get,
+    path = "/api/v1/sessions/{id}",
+    operation_id = "get_session",
+    tag = "text",
+    params(("id" = String, Path, description = "The `session_id` of an answer.", example = "0193a5e2-7c1b-7d3a-9f42-5b6c7d8e9f01")),
+    security(("key" = ["text"])),
+    responses(
+        (status = 200, description = "The exchanges that are remembered.", body = Shown),
+        (status = 404, description = "there is no session with this session_id; it may be over, or Milo was started anew"),
+    ),
+)]
+async fn session(State(text): State<Text>, _: May<Converse>, Named(id): Named) -> Result<Response, Problem> {
     let (language, exchanges) = text.chats.sessions().said(&id).await.ok_or_else(unknown)?;
     let shown = Shown { session_id: id, language, exchanges };
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(shown)).into_response())
 }
 
-async fn forget(State(text): State<Text>, _: May<Converse>, Path(id): Path<String>) -> Result<StatusCode, Problem> {
-    if text.chats.sessions().forget(&id) { Ok(StatusCode::NO_CONTENT) } else { Err(unknown()) }
+/// Forget a session
+#[utoipa::path(
+    delete,
+    path = "/api/v1/sessions/{id}",
+    operation_id = "delete_session",
+    tag = "text",
+    params(("id" = String, Path, description = "The `session_id` of an answer.", example = "0193a5e2-7c1b-7d3a-9f42-5b6c7d8e9f01")),
+    security(("key" = ["text"])),
+    responses(
+        (status = 204, description = "It is forgotten."),
+        (status = 404, description = "there is no session with this session_id; it may be over, or Milo was started anew"),
+    ),
+)]
+async fn forget(State(text): State<Text>, _: May<Converse>, Named(id): Named) -> Result<StatusCode, Problem> {
+    if text.chats.sessions().forget(&id).await { Ok(StatusCode::NO_CONTENT) } else { Err(unknown()) }
 }

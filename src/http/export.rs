@@ -2,19 +2,18 @@
 //! they are taken.
 
 use axum::{
-    Router,
     body::{Body, Bytes},
     extract::{Query, State, rejection::QueryRejection},
     http::header,
     response::{IntoResponse, Response},
-    routing::get,
 };
 use futures_util::stream;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     AppState, Problem,
     guard::{May, Read},
-    search::{Format, Wanted, exported},
+    search::{Exported, Format, Wanted, exported},
 };
 use crate::store::{CallRow, Key, Search, Stamp, Store, StoreError};
 
@@ -40,10 +39,25 @@ const COLUMNS: [&str; 16] = [
     "recording",
 ];
 
-pub(super) fn routes() -> Router<AppState> {
-    Router::new().route("/api/v1/calls/export", get(export))
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default().routes(routes!(export))
 }
 
+/// All calls that a search finds, as a file
+///
+/// CSV (RFC 4180) or JSON Lines, sent while they are read; the query is that of the list without `limit` and `cursor`.
+#[utoipa::path(
+    get,
+    path = "/api/v1/calls/export",
+    operation_id = "export_calls",
+    tag = "calls",
+    params(Exported),
+    security(("key" = ["read"])),
+    responses(
+        (status = 200, description = "The file.", content((String = "text/csv", example = json!("id,direction,from,to\r\n")), (String = "application/jsonl", example = json!("{\"direction\":\"in\",\"from\":\"0341234567\"}\n")))),
+        (status = 409, description = "the call at which the export was to go on is no longer there"),
+    ),
+)]
 async fn export(
     State(state): State<AppState>,
     _: May<Read>,

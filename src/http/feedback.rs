@@ -1,58 +1,104 @@
 //! `/api/v1/feedback`: what people think of calls and conversations by text.
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{
         Query, State,
         rejection::{JsonRejection, QueryRejection},
     },
     http::{StatusCode, header},
     response::{IntoResponse, Response},
-    routing::get,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{ObjectBuilder, OneOfBuilder, RefOr, Schema, Type},
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     AppState, Problem,
     guard::{Converse, May, Read},
     paging::bounds,
 };
-use crate::store::{Feedback, Key, Stamp};
+use crate::store::{Feedback, FeedbackPage, Key, Stamp};
 
 /// Characters of a session's name and of a comment.
 const LONGEST_SESSION: usize = 64;
 const LONGEST_COMMENT: usize = 4_000;
 
 /// What somebody thinks. Some clients have other names for the same; what else they send is nothing to Milo.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[schema(as = FeedbackOrder, example = json!({"session_id": "web-42", "rating": 5, "comment": "Valiny tsara."}))]
 struct Said {
+    /// The conversation by text it is about, 64 characters at most: this, or `call_id`.
     #[serde(alias = "session")]
     session_id: Option<String>,
+    /// The call it is about.
     #[serde(alias = "call")]
     call_id: Option<String>,
+    /// The turn that is meant, counted from 1; left out: the whole.
     #[serde(alias = "turn_number")]
+    #[schema(minimum = 1)]
     turn: Option<i32>,
     #[serde(alias = "score", alias = "thumbs")]
+    #[schema(value_type = Rating)]
     rating: Option<Value>,
+    /// In words, 4000 characters at most.
     #[serde(alias = "text")]
     comment: Option<String>,
 }
 
+/// 1, the worst, to 5; or a thumb: `up` or `down`, or whether it is up.
+enum Rating {}
+
+impl ToSchema for Rating {}
+
+impl PartialSchema for Rating {
+    fn schema() -> RefOr<Schema> {
+        let number = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(5));
+        let [text, up] = [Type::String, Type::Boolean].map(|kind| ObjectBuilder::new().schema_type(kind));
+        OneOfBuilder::new().item(number).item(text).item(up).into()
+    }
+}
+
 /// The query of the list.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct Wanted {
+    /// As many rows at most; 50 when nothing is said.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 200, example = 20)]
     limit: Option<String>,
+    /// The `next` of the page before.
+    #[param(value_type = Option<String>, format = "uuid")]
     cursor: Option<String>,
+    /// Of this call only.
+    #[param(value_type = Option<String>, format = "uuid")]
     call_id: Option<String>,
+    /// Of this conversation by text only.
+    #[param(example = "web-42")]
     session_id: Option<String>,
 }
 
-pub(super) fn routes() -> Router<AppState> {
-    Router::new().route("/api/v1/feedback", get(list).post(give))
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default().routes(routes!(list)).routes(routes!(give))
 }
 
+/// Say what somebody thinks of a call or a conversation by text
+#[utoipa::path(
+    post,
+    path = "/api/v1/feedback",
+    operation_id = "give_feedback",
+    tag = "calls",
+    request_body = Said,
+    security(("key" = ["text"])),
+    responses(
+        (status = 201, description = "As it is kept.", body = Feedback),
+        (status = 404, description = "the log has no call with this identifier, or the call has no such turn"),
+    ),
+)]
 async fn give(
     State(state): State<AppState>,
     _: May<Converse>,
@@ -110,6 +156,18 @@ async fn give(
     Ok((StatusCode::CREATED, fresh(feedback)).into_response())
 }
 
+/// What people think, newest first
+#[utoipa::path(
+    get,
+    path = "/api/v1/feedback",
+    operation_id = "list_feedback",
+    tag = "calls",
+    params(Wanted),
+    security(("key" = ["read"])),
+    responses(
+        (status = 200, description = "A page of it.", body = FeedbackPage),
+    ),
+)]
 async fn list(
     State(state): State<AppState>,
     _: May<Read>,

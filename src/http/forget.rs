@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{Query, State, rejection::QueryRejection},
     http::header,
     response::{IntoResponse, Response},
-    routing::delete,
 };
 use serde::{Deserialize, Serialize};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     AppState, Problem,
@@ -20,24 +20,44 @@ use crate::call::delete_recordings;
 /// How long a deletion waits for rows that are on their way.
 const ALL_WRITTEN: Duration = Duration::from_secs(5);
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct Whose {
+    /// The number as the log has it.
+    #[param(min_length = 1, example = "0341234567")]
     number: String,
 }
 
 /// What was deleted.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 struct Deleted {
+    #[schema(example = 3)]
     calls: u64,
+    #[schema(example = 1)]
     messages: u64,
+    #[schema(example = 2)]
     recordings: usize,
 }
 
-pub(super) fn routes() -> Router<AppState> {
-    Router::new().route("/api/v1/calls", delete(forget))
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default().routes(routes!(forget))
 }
 
+/// Delete everything about a number
+///
+/// Calls with their turns, events and recordings, and messages, of or to this number.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/calls",
+    operation_id = "forget_number",
+    tag = "calls",
+    params(Whose),
+    security(("key" = ["admin"])),
+    responses(
+        (status = 200, description = "What was deleted.", body = Deleted),
+    ),
+)]
 async fn forget(
     State(state): State<AppState>,
     may: May<Administer>,

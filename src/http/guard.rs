@@ -152,7 +152,9 @@ where
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, key) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    // What is no text is no key, and was sent as one.
+    let Ok(sent) = headers.get(header::AUTHORIZATION)?.to_str() else { return Some("") };
+    let (scheme, key) = sent.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
 }
 
@@ -201,7 +203,7 @@ mod tests {
         async fn new(key: Option<&str>) -> Self {
             let folder = std::env::temp_dir().join(format!("milo-guard-{}", Key::new()));
             let store = Store::open(&SecretUrl::new(format!("sqlite:{}/milo.db", folder.display()))).await.unwrap();
-            Self { keys: Keys::open(&store, key.map(Secret::new).as_ref()).await.unwrap(), folder }
+            Self { keys: Keys::open(&store, key.map(Secret::new).as_ref(), None).await.unwrap(), folder }
         }
 
         async fn key(&self, scopes: &str) -> String {

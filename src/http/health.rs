@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 
 use axum::{
-    Json, Router,
+    Json,
     extract::State,
     http::{StatusCode, header},
     response::{IntoResponse, Response},
-    routing::get,
 };
 use milo_models::queue::{Class, Waiting};
 use serde::Serialize;
-use serde_json::{Value, json};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     AppState, Problem,
@@ -54,6 +53,8 @@ pub struct HealthReport {
     pub notes: Vec<String>,
     /// Why no call can be taken now, as a sentence.
     pub unready: Option<String>,
+    /// Whether there is a Redis that answers.
+    pub redis_connected: bool,
     /// What the SIP endpoint counts.
     pub sip: SipCounters,
     /// The trunks.
@@ -65,11 +66,13 @@ pub struct HealthReport {
 }
 
 /// A number that can be dialled.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct Dial {
     /// The user part: `milo`, `echo`.
+    #[schema(example = "milo")]
     pub number: String,
     /// The whole address: `sip:milo@127.0.0.1:5060`.
+    #[schema(example = "sip:milo@127.0.0.1:5060")]
     pub uri: String,
 }
 
@@ -104,19 +107,128 @@ pub struct SipCounters {
     pub connections: usize,
 }
 
+/// The Python system's fields, and ours besides.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct Health {
+    /// `healthy` or `degraded`.
+    #[schema(example = "healthy")]
+    status: &'static str,
+    #[schema(example = "0.1.0")]
+    version: &'static str,
+    mode: Mode,
+    /// The names of those in memory.
+    #[schema(example = json!(["silero-vad", "milo-ears-demo", "milo-mind-demo", "espeak-ng"]))]
+    models_loaded: Vec<String>,
+    vram: Memory,
+    /// Whether there is a Redis that answers.
+    redis_connected: bool,
+    database: Database,
+    /// Jobs that wait, by engine.
+    #[schema(example = json!({"stt": 0, "llm": 0, "tts": 0, "vad": 0}))]
+    queues: BTreeMap<&'static str, usize>,
+    /// The same, by whose they are.
+    #[schema(example = json!({"stt": {"call": 0, "interactive": 0, "batch": 0}}))]
+    queues_by_class: BTreeMap<&'static str, BTreeMap<&'static str, usize>>,
+    /// Calls that are up.
+    live_calls: usize,
+    /// Calls that may be up at once.
+    #[schema(example = 50)]
+    call_limit: usize,
+    /// Whether a call can be taken now.
+    #[schema(example = true)]
+    ready: bool,
+    models: Vec<Model>,
+    servers: Vec<Server>,
+    /// Numbers that can be dialled.
+    dial: Vec<Dial>,
+    /// What is to be known of the models that ship, where some of them are used.
+    #[schema(example = "The shipped models are demonstration models.")]
+    notice: Option<&'static str>,
+    /// What does not work as it should: a sentence each.
+    #[schema(example = json!([]))]
+    degraded: Vec<String>,
+    /// What is not wrong, and worth knowing: a sentence each.
+    #[schema(example = json!([]))]
+    notes: Vec<String>,
+    /// Why no call can be taken now.
+    #[schema(example = json!(null))]
+    unready: Option<String>,
+}
+
+/// The memory of the graphics cards, in gigabytes of 10⁹ bytes.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Vram)]
+struct Memory {
+    /// Whether there is any.
+    available: bool,
+    /// What this process holds.
+    allocated_gb: f64,
+    /// What all processes hold.
+    reserved_gb: f64,
+    total_gb: f64,
+    free_gb: f64,
+}
+
+/// Where the call log is.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct Database {
+    #[schema(example = "sqlite")]
+    kind: &'static str,
+    #[schema(example = true)]
+    connected: bool,
+    /// Rows that are not written yet.
+    rows_waiting: usize,
+    journal: Journal,
+    /// Rows that will never be.
+    rows_lost: u64,
+}
+
+/// What waits on disk for a database that does not answer.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct Journal {
+    rows: u64,
+    bytes: u64,
+    /// Rows that came from it into the database since the start.
+    replayed: u64,
+}
+
 const NOTICE: &str = "The shipped models are demonstration models, small and trained on synthetic speech: they know a few dozen \
                       sentences of one imagined office. Other models are set in milo.toml, [engines].";
 
 const WITHIN: &str = "Something within is not right; whoever sends a key, or asks on Milo's own machine while there is \
                       none, reads here what it is.";
 
-pub(super) fn routes() -> Router<AppState> {
-    Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(ready))
-        .route("/api/v1/health", get(health))
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default().routes(routes!(alive)).routes(routes!(ready)).routes(routes!(health))
 }
 
+/// Whether Milo runs
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    operation_id = "alive",
+    tag = "health",
+    security(),
+    responses(
+        (status = 200, description = "It does.", content((String = "text/plain", example = json!("ok\n")))),
+    ),
+)]
+async fn alive() -> &'static str {
+    "ok\n"
+}
+
+/// Whether Milo can take a call
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    operation_id = "ready",
+    tag = "health",
+    security(),
+    responses(
+        (status = 200, description = "It can.", content((String = "text/plain", example = json!("ready\n")))),
+        (status = 503, description = "It cannot, and why.", content((String = "text/plain", example = json!("Milo is ending.\n")))),
+    ),
+)]
 async fn ready(State(state): State<AppState>) -> Response {
     match (state.health)().unready {
         None => "ready\n".into_response(),
@@ -124,26 +236,34 @@ async fn ready(State(state): State<AppState>) -> Response {
     }
 }
 
+/// How Milo is
+///
+/// Everybody may ask. What names files, trunks and addresses is shown to those with a key that may read, and on Milo's own machine.
+#[utoipa::path(
+    get,
+    path = "/api/v1/health",
+    operation_id = "health",
+    tag = "health",
+    security((), ("key" = ["read"])),
+    responses(
+        (status = 200, description = "How everything is.", body = Health),
+    ),
+)]
 async fn health(State(state): State<AppState>, insider: Result<May<ReadWithin>, Problem>) -> Response {
     ([(header::CACHE_CONTROL, "no-store")], Json(report(&state, insider.is_ok()))).into_response()
 }
 
-/// In gigabytes of 10⁹ bytes: allocated is what this process holds, reserved what all do.
-fn vram(vram: Option<Vram>) -> Value {
-    let Vram { own, used, total } = vram.unwrap_or_default();
-    let [allocated, reserved, all, free] =
-        [own, used, total, total.saturating_sub(used)].map(|bytes| bytes as f64 / 1e9);
-    json!({
-        "available": vram.is_some(),
-        "allocated_gb": allocated,
-        "reserved_gb": reserved,
-        "total_gb": all,
-        "free_gb": free,
-    })
+impl From<Option<Vram>> for Memory {
+    fn from(vram: Option<Vram>) -> Self {
+        let Vram { own, used, total } = vram.unwrap_or_default();
+        let [allocated_gb, reserved_gb, total_gb, free_gb] =
+            [own, used, total, total.saturating_sub(used)].map(|bytes| bytes as f64 / 1e9);
+        Self { available: vram.is_some(), allocated_gb, reserved_gb, total_gb, free_gb }
+    }
 }
 
 /// The Python system's fields, and ours besides. Strangers learn that something is wrong, and not what stands where.
-fn report(state: &AppState, is_insider: bool) -> Value {
+fn report(state: &AppState, is_insider: bool) -> Health {
     let mut health = (state.health)();
     let log = state.log.state();
     if let Some(fault) = &log.fault {
@@ -162,36 +282,32 @@ fn report(state: &AppState, is_insider: bool) -> Value {
     } else if !health.inside.is_empty() {
         health.degraded.push(WITHIN.into());
     }
-    json!({
-        "status": if health.degraded.is_empty() { "healthy" } else { "degraded" },
-        "version": env!("CARGO_PKG_VERSION"),
-        "mode": health.mode,
-        "models_loaded": health.models.iter().map(|model| &model.name).collect::<Vec<_>>(),
-        "vram": vram(health.vram),
-        // Sessions and caches live in this process.
-        "redis_connected": false,
-        "database": {
-            "kind": state.store.kind(),
-            "connected": log.fault.is_none(),
-            "rows_waiting": log.waiting,
-            "journal": {"rows": log.journal_entries, "bytes": log.journal_bytes, "replayed": log.replayed},
-            "rows_lost": log.lost_calls + log.lost_turns + log.lost_events,
+    let classes = |waiting: Waiting| Class::ALL.map(Class::name).into_iter().zip(waiting).collect();
+    Health {
+        status: if health.degraded.is_empty() { "healthy" } else { "degraded" },
+        version: env!("CARGO_PKG_VERSION"),
+        mode: health.mode,
+        models_loaded: health.models.iter().map(|model| model.name.clone()).collect(),
+        vram: health.vram.into(),
+        redis_connected: health.redis_connected,
+        database: Database {
+            kind: state.store.kind(),
+            connected: log.fault.is_none(),
+            rows_waiting: log.waiting,
+            journal: Journal { rows: log.journal_entries, bytes: log.journal_bytes, replayed: log.replayed },
+            rows_lost: log.lost_calls + log.lost_turns + log.lost_events,
         },
-        "queues": health.queues.iter().map(|(engine, waiting)| (*engine, waiting.iter().sum())).collect::<BTreeMap<_, usize>>(),
-        "queues_by_class": health.queues.iter().map(|(engine, waiting)| (*engine, by_class(*waiting))).collect::<BTreeMap<_, _>>(),
-        "live_calls": health.live_calls,
-        "call_limit": health.call_limit,
-        "ready": health.unready.is_none(),
-        "models": health.models,
-        "servers": health.servers,
-        "dial": health.dial,
-        "notice": health.models.iter().any(|model| model.demonstration).then_some(NOTICE),
-        "degraded": health.degraded,
-        "notes": health.notes,
-        "unready": health.unready,
-    })
-}
-
-fn by_class(waiting: Waiting) -> BTreeMap<&'static str, usize> {
-    Class::ALL.map(Class::name).into_iter().zip(waiting).collect()
+        queues: health.queues.iter().map(|(engine, waiting)| (*engine, waiting.iter().sum())).collect(),
+        queues_by_class: health.queues.iter().map(|(engine, waiting)| (*engine, classes(*waiting))).collect(),
+        live_calls: health.live_calls,
+        call_limit: health.call_limit,
+        ready: health.unready.is_none(),
+        notice: health.models.iter().any(|model| model.demonstration).then_some(NOTICE),
+        models: health.models,
+        servers: health.servers,
+        dial: health.dial,
+        degraded: health.degraded,
+        notes: health.notes,
+        unready: health.unready,
+    }
 }

@@ -1,17 +1,18 @@
 //! `/api/v1/keys`: making, rotating and revoking keys.
 
 use axum::{
-    Json, Router,
-    extract::{Path, State, rejection::JsonRejection},
+    Json,
+    extract::{State, rejection::JsonRejection},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
-    routing::{delete, get, post},
 };
 use serde::{Deserialize, Serialize};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     AppState, Problem,
     guard::{Administer, May},
+    named::Named,
 };
 use crate::{
     keys::{KeyError, NewKey, Scope, Scopes, Tier},
@@ -22,13 +23,18 @@ use crate::{
 const OVERLAP_S: (u32, u32) = (86_400, 2_592_000);
 
 /// A key as it is shown: without the key.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = ApiKey)]
 struct Shown {
     id: Key,
+    #[schema(example = "the web page")]
     name: String,
+    #[schema(value_type = Vec<Scope>)]
     scopes: Vec<String>,
+    #[schema(value_type = Tier)]
     tier: String,
     /// `active`, `expired` or `revoked`.
+    #[schema(example = "active")]
     state: &'static str,
     created_at: Stamp,
     expires_at: Option<Stamp>,
@@ -62,26 +68,33 @@ impl From<ApiKeyRow> for Shown {
 }
 
 /// A key that was made: the one time that it is shown.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = ApiKeyMade)]
 struct Made {
+    #[schema(example = "milo_4fE0cW2q9sJvYb7hTz")]
     key: String,
     #[serde(flatten)]
     shown: Shown,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = ApiKeys)]
 struct List {
     keys: Vec<Shown>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ApiKeyOrder, example = json!({"name": "the web page", "scopes": ["text", "read"], "tier": "free"}))]
 struct Wanted {
+    #[schema(min_length = 1)]
     name: String,
+    #[schema(min_items = 1)]
     scopes: Vec<Scope>,
     #[serde(default = "free")]
     tier: Tier,
     /// RFC 3339.
+    #[schema(format = "date-time")]
     expires_at: Option<String>,
 }
 
@@ -89,32 +102,63 @@ fn free() -> Tier {
     Tier::Free
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"overlap_s": 3600}))]
 struct Rotation {
+    #[schema(maximum = 2592000)]
     overlap_s: Option<u32>,
 }
 
 /// What a rotation gives: the one time that it is shown.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 struct Rotated {
     id: Key,
+    #[schema(example = "milo_4fE0cW2q9sJvYb7hTz")]
     key: String,
     old_until: Stamp,
 }
 
-pub(super) fn routes() -> Router<AppState> {
-    Router::new()
-        .route("/api/v1/keys", get(list).post(create))
-        .route("/api/v1/keys/{id}", delete(revoke))
-        .route("/api/v1/keys/{id}/rotate", post(rotate))
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default()
+        .routes(routes!(list))
+        .routes(routes!(create))
+        .routes(routes!(rotate))
+        .routes(routes!(revoke))
 }
 
+/// All keys
+///
+/// Without what opens: only its hash is kept.
+#[utoipa::path(
+    get,
+    path = "/api/v1/keys",
+    operation_id = "list_keys",
+    tag = "administration",
+    security(("key" = ["admin"])),
+    responses(
+        (status = 200, description = "Each key.", body = List),
+    ),
+)]
 async fn list(State(state): State<AppState>, _: May<Administer>) -> Result<Response, Problem> {
     let keys = state.keys.list().await?.into_iter().map(Into::into).collect();
     Ok(fresh(List { keys }))
 }
 
+/// Make a key
+///
+/// The key itself is shown this once.
+#[utoipa::path(
+    post,
+    path = "/api/v1/keys",
+    operation_id = "create_key",
+    tag = "administration",
+    request_body = Wanted,
+    security(("key" = ["admin"])),
+    responses(
+        (status = 201, description = "The key.", body = Made, headers(("location" = String, description = "Where the key is revoked."))),
+    ),
+)]
 async fn create(
     State(state): State<AppState>,
     may: May<Administer>,
@@ -131,10 +175,26 @@ async fn create(
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], fresh(made)).into_response())
 }
 
+/// Replace a key
+///
+/// The one before is taken for `overlap_s` more seconds, a day when nothing is said.
+#[utoipa::path(
+    post,
+    path = "/api/v1/keys/{id}/rotate",
+    operation_id = "rotate_key",
+    tag = "administration",
+    params(("id" = Key, Path, description = "The key's identifier.")),
+    request_body = Option<Rotation>,
+    security(("key" = ["admin"])),
+    responses(
+        (status = 200, description = "The new key.", body = Rotated),
+        (status = 404, description = "there is no key with this identifier in force"),
+    ),
+)]
 async fn rotate(
     State(state): State<AppState>,
     may: May<Administer>,
-    Path(id): Path<String>,
+    Named(id): Named,
     body: Result<Option<Json<Rotation>>, JsonRejection>,
 ) -> Result<Response, Problem> {
     let overlap = body?.map(|Json(rotation)| rotation).unwrap_or_default().overlap_s.unwrap_or(OVERLAP_S.0);
@@ -148,11 +208,22 @@ async fn rotate(
     Ok(fresh(Rotated { id, key: secret.reveal().into(), old_until }))
 }
 
-async fn revoke(
-    State(state): State<AppState>,
-    may: May<Administer>,
-    Path(id): Path<String>,
-) -> Result<StatusCode, Problem> {
+/// Revoke a key
+///
+/// At once, on every node.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/keys/{id}",
+    operation_id = "revoke_key",
+    tag = "administration",
+    params(("id" = Key, Path, description = "The key's identifier.")),
+    security(("key" = ["admin"])),
+    responses(
+        (status = 204, description = "It opens nothing any more."),
+        (status = 404, description = "there is no key with this identifier in force"),
+    ),
+)]
+async fn revoke(State(state): State<AppState>, may: May<Administer>, Named(id): Named) -> Result<StatusCode, Problem> {
     let id: Key = id.parse().map_err(|_| missing())?;
     if !state.keys.revoke(id, Stamp::now()).await? {
         return Err(missing());

@@ -4,6 +4,7 @@
 //! connection ─► heads within 10 s ─► cors, compression ─► around: request id, time limit, security headers, counted
 //!                                      └─► pace: who asks, and how often
 //!                                      └─► /                 page.rs
+//!                                          /docs, /redoc     reference.rs, document/
 //!                                          /healthz …        health.rs
 //!                                          /metrics          metrics_page.rs ─┐ guard.rs: this machine,
 //!                                          /api/v1/calls…    calls.rs         │ or a key with the scope
@@ -23,6 +24,12 @@
 //!                                          /api/v1/batch…    batch.rs         │
 //!                                          /v1/…             openai/         ─┘
 //! ```
+//! A new resource: one file whose `routes()` is an [`OpenApiRouter`] of `routes!(…)`, each handler under `#[utoipa::path(…)]` (so no
+//! route is without its description), and one `.merge(…)` in [`described`] or, where it needs the engines, in [`described_text`].
+//! Its own answers are described there; those that many routes give (401, 403, 429, what a body may be refused for) are added by
+//! `document/`. A body is a struct with `utoipa::ToSchema`: `#[schema(as = …)]` where its name is not the only one of its kind, and
+//! `#[schema(example = …)]` on each text, from which the examples are made. Then write `document/openapi.json` anew.
+//!
 //! Whatever goes wrong is a problem body (RFC 9457) whose `detail` is a sentence.
 
 mod around;
@@ -35,6 +42,7 @@ mod configuration;
 mod connection;
 mod cors;
 mod dialplans;
+mod document;
 mod export;
 mod feedback;
 mod forget;
@@ -44,6 +52,7 @@ mod keys;
 mod linger;
 mod messages;
 mod metrics_page;
+mod named;
 mod openai;
 mod pace;
 mod page;
@@ -51,6 +60,7 @@ mod paging;
 mod place;
 mod problem;
 mod queues;
+mod reference;
 mod registrations;
 mod rest;
 mod search;
@@ -69,7 +79,7 @@ mod webhooks;
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
-use axum::{Router, middleware};
+use axum::{Router, extract::DefaultBodyLimit, middleware};
 use milo_signaling::Caller;
 use serde_json::Value;
 use tower::util::option_layer;
@@ -80,6 +90,7 @@ use tower_http::{
     },
     cors::CorsLayer,
 };
+use utoipa_axum::router::OpenApiRouter;
 
 pub use health::{Dial, HealthReport, SipCounters};
 pub use serve::{bind, certificate, serve};
@@ -93,6 +104,7 @@ use crate::{
     dialplan::Editions,
     keys::Keys,
     metrics::Metrics,
+    redis::Redis,
     store::{LogWriter, Store},
     texts::Texts,
 };
@@ -129,7 +141,7 @@ impl AppState {
     /// `health` takes a snapshot of the running parts whenever somebody asks; it must not wait for anything.
     pub fn new(
         config: &Config,
-        (store, keys, editions): (Store, Arc<Keys>, Editions),
+        ((store, redis), keys, editions): ((Store, Option<Redis>), Arc<Keys>, Editions),
         log: LogWriter,
         (live, sip, accounts, caller): (Arc<Live>, Arc<SipSeen>, Arc<Accounts>, Caller),
         (calls_out, texts): (CallsOut, Texts),
@@ -149,7 +161,7 @@ impl AppState {
             metrics,
             health: Arc::new(health),
             keys,
-            pace: Arc::new(Pace::new(config.rate_limits.clone())),
+            pace: Arc::new(Pace::new(config.rate_limits.clone(), redis)),
             configuration: Arc::new(serde_json::to_value(config).unwrap_or_default()),
             recordings: recordings_folder(config),
             show_metrics: config.http.metrics,
@@ -173,20 +185,9 @@ impl fmt::Debug for AppState {
     }
 }
 
-/// Everything that answers over HTTP; `chats` answer by text, and batches are done by them, where there are engines.
-pub fn router(state: AppState, chats: Option<(Chats, Batches)>) -> Router {
-    let text = chats.map(|(chats, batches)| {
-        let routes = Router::new()
-            .merge(chat::routes())
-            .merge(tts::routes())
-            .merge(stt::routes())
-            .merge(translate::routes())
-            .merge(batch::routes())
-            .merge(openai::routes());
-        routes.with_state(text::Text { app: state.clone(), chats, batches })
-    });
-    Router::new()
-        .merge(page::routes())
+/// The routes that need no engine.
+fn described() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default()
         .merge(health::routes())
         .merge(metrics_page::routes())
         .merge(audit::routes())
@@ -205,10 +206,34 @@ pub fn router(state: AppState, chats: Option<(Chats, Batches)>) -> Router {
         .merge(trunks::routes())
         .merge(webhooks::routes())
         .merge(dialplans::routes())
+}
+
+/// The routes that speak to engines.
+fn described_text() -> OpenApiRouter<text::Text> {
+    OpenApiRouter::default()
+        .merge(chat::routes())
+        .merge(tts::routes())
+        .merge(stt::routes())
+        .merge(translate::routes())
+        .merge(batch::routes())
+        .merge(openai::routes())
+}
+
+/// Everything that answers over HTTP; `chats` answer by text, and batches are done by them, where there are engines.
+pub fn router(state: AppState, chats: Option<(Chats, Batches)>) -> Router {
+    let (routes, mut gathered) = described().split_for_parts();
+    let (text, more) = described_text().split_for_parts();
+    gathered.merge(more);
+    let text = chats.map(|(chats, batches)| text.with_state(text::Text { app: state.clone(), chats, batches }));
+    routes
+        .merge(page::routes())
         .with_state(state.clone())
+        .merge(reference::routes(&document::document(&gathered)))
         .merge(text.unwrap_or_default())
         .fallback(|| async { Problem::not_found("there is nothing at this address") })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
+        .layer(middleware::from_fn(around::plain))
+        .layer(DefaultBodyLimit::max(around::LARGEST_BODY))
         .layer(middleware::from_fn_with_state(state.clone(), pace::pace))
         .layer(middleware::from_fn_with_state(state.clone(), around::around))
         .layer(middleware::from_fn(openai::in_its_shape))

@@ -10,10 +10,15 @@ use crate::store::Key;
 const PAGE: (u32, u32) = (50, 200);
 
 /// What the query says.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct List {
+    /// As many rows at most; 50 when nothing is said.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 200, example = 20)]
     limit: Option<String>,
+    /// The `next` of the page before.
+    #[param(value_type = Option<String>, format = "uuid")]
     cursor: Option<String>,
 }
 

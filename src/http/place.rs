@@ -3,21 +3,26 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use axum::{
-    Json, Router,
-    extract::{Path, State, rejection::JsonRejection},
+    Json,
+    extract::{State, rejection::JsonRejection},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
-    routing::{delete, post},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{ObjectBuilder, RefOr, Schema, Type, schema::SchemaType},
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     AppState, Problem,
     guard::{self, May},
+    named::Named,
 };
 use crate::{
-    call::{NotPlaced, Unreached, Wanted},
+    call::{NotPlaced, Placed, Unreached, Wanted},
     dialplan::TrunkNames,
     store::Key,
 };
@@ -30,35 +35,69 @@ const RING: (u64, u64) = (30, 180);
 const LONGEST_KEY: usize = 255;
 
 /// A call that is to be placed.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = CallOrder, example = json!({"to": "0341234567", "trunk": "carrier", "plan": "outgoing", "ring_timeout_s": 30}))]
 struct Call {
+    #[schema(min_length = 1)]
     to: String,
+    #[schema(value_type = Option<TrunkNames>)]
     trunk: Option<TrunkNames>,
     #[serde(alias = "dialplan")]
     plan: Option<String>,
     #[serde(default)]
+    #[schema(value_type = BTreeMap<String, Scalar>)]
     variables: BTreeMap<String, Value>,
     caller_id: Option<String>,
     #[serde(default)]
     privacy: bool,
     #[serde(default)]
     headers: BTreeMap<String, String>,
+    #[schema(minimum = 1, maximum = 180)]
     ring_timeout_s: Option<u64>,
+    #[schema(min_length = 1, max_length = 255)]
     idempotency_key: Option<String>,
 }
 
-pub(super) fn routes() -> Router<AppState> {
-    Router::new().route("/api/v1/calls", post(place)).route("/api/v1/calls/{id}", delete(hang_up))
+/// What a variable may be, in the document.
+enum Scalar {}
+
+impl ToSchema for Scalar {}
+
+impl PartialSchema for Scalar {
+    fn schema() -> RefOr<Schema> {
+        let kinds = SchemaType::from_iter([Type::String, Type::Number, Type::Boolean]);
+        ObjectBuilder::new().schema_type(kinds).into()
+    }
 }
 
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default().routes(routes!(place)).routes(routes!(hang_up))
+}
+
+/// Have Milo call somebody
+///
+/// Whoever answers is given to a plan. The same `Idempotency-Key` again is the same call.
+#[utoipa::path(
+    post,
+    path = "/api/v1/calls",
+    operation_id = "place_call",
+    tag = "calls",
+    params(("idempotency-key" = Option<String>, Header, description = "A name for this order, so that sending it twice places one call.", max_length = 255)),
+    request_body = Call,
+    security(("key" = ["calls"])),
+    responses(
+        (status = 202, description = "The call is being placed.", body = Placed, headers(("location" = String, description = "Where the call is shown."))),
+        (status = 200, description = "This key was sent before, and this is its call.", body = Placed, headers(("location" = String, description = "Where the call is shown."))),
+    ),
+)]
 async fn place(
     State(state): State<AppState>,
     _: May<guard::Call>,
     headers: HeaderMap,
     body: Result<Json<Call>, JsonRejection>,
 ) -> Result<Response, Problem> {
-    let Json(call) = body.map_err(|wrong| Problem::bad_request(wrong.body_text()))?;
+    let Json(call) = body?;
     let key = idempotency_key(&headers, call.idempotency_key.as_deref())?;
     let (placed, is_again) = state.calls_out.place(wanted(&call)?, key.as_deref())?;
     state.log.flush(ROW).await;
@@ -123,16 +162,26 @@ impl From<NotPlaced> for Problem {
 }
 
 /// A call that is about to end.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 struct Ending {
     id: Key,
 }
 
-async fn hang_up(
-    State(state): State<AppState>,
-    may: May<guard::Call>,
-    Path(id): Path<String>,
-) -> Result<Response, Problem> {
+/// End a call
+#[utoipa::path(
+    delete,
+    path = "/api/v1/calls/{id}",
+    operation_id = "end_call",
+    tag = "calls",
+    params(("id" = Key, Path, description = "The call's identifier in the log.")),
+    security(("key" = ["calls"])),
+    responses(
+        (status = 202, description = "It is about to end.", body = Ending),
+        (status = 404, description = "the log has no call with this identifier"),
+        (status = 409, description = "this call is not up"),
+    ),
+)]
+async fn hang_up(State(state): State<AppState>, may: May<guard::Call>, Named(id): Named) -> Result<Response, Problem> {
     let missing = || Problem::not_found("the log has no call with this identifier");
     let key: Key = id.parse().map_err(|_| missing())?;
     match state.live.hang_up(key) {

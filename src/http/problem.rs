@@ -10,12 +10,19 @@ use serde::Serialize;
 use crate::store::StoreError;
 
 /// A refusal or failure, as the client sees it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct Problem {
     /// Nothing more is said about the kind of problem than its status (RFC 9457 section 4.2.1).
+    #[schema(example = "about:blank")]
     r#type: &'static str,
+    /// The status in words.
+    #[schema(example = "Bad Request")]
     title: &'static str,
+    /// The status as a number.
+    #[schema(example = 400, minimum = 400, maximum = 599)]
     status: u16,
+    /// What is wrong, as a sentence for whoever reads it.
+    #[schema(example = "`limit` is a number from 1 to 200")]
     detail: String,
     #[serde(skip)]
     header: Option<(&'static str, String)>,

@@ -1,13 +1,13 @@
 //! `/api/v1/queues`: the lines in which callers wait.
 
 use axum::{
-    Json, Router,
+    Json,
     extract::State,
     http::header,
     response::{IntoResponse, Response},
-    routing::get,
 };
 use serde::Serialize;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     AppState,
@@ -15,15 +15,27 @@ use super::{
 };
 use crate::call::LineReport;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Queues)]
 struct List {
     queues: Vec<LineReport>,
 }
 
-pub(super) fn routes() -> Router<AppState> {
-    Router::new().route("/api/v1/queues", get(list))
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default().routes(routes!(list))
 }
 
+/// The lines in which callers wait
+#[utoipa::path(
+    get,
+    path = "/api/v1/queues",
+    operation_id = "list_queues",
+    tag = "calls",
+    security(("key" = ["read"])),
+    responses(
+        (status = 200, description = "Each with those who wait in it.", body = List),
+    ),
+)]
 async fn list(State(state): State<AppState>, _: May<Read>) -> Response {
     let queues = (state.health)().lines;
     ([(header::CACHE_CONTROL, "no-store")], Json(List { queues })).into_response()

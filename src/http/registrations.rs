@@ -3,13 +3,13 @@
 use std::time::Instant;
 
 use axum::{
-    Json, Router,
+    Json,
     extract::State,
     http::header,
     response::{IntoResponse, Response},
-    routing::get,
 };
 use serde::Serialize;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     AppState,
@@ -17,15 +17,29 @@ use super::{
 };
 use crate::accounts::AccountReport;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Accounts)]
 struct List {
     accounts: Vec<AccountReport>,
 }
 
-pub(super) fn routes() -> Router<AppState> {
-    Router::new().route("/api/v1/registrations", get(list))
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default().routes(routes!(list))
 }
 
+/// Our people's telephones
+///
+/// The accounts, which telephones are registered with them, and what is used of their limits.
+#[utoipa::path(
+    get,
+    path = "/api/v1/registrations",
+    operation_id = "list_registrations",
+    tag = "telephony",
+    security(("key" = ["read"])),
+    responses(
+        (status = 200, description = "Each account.", body = List),
+    ),
+)]
 async fn list(State(state): State<AppState>, _: May<Read>) -> Response {
     let accounts = state.accounts.report(now());
     ([(header::CACHE_CONTROL, "no-store")], Json(List { accounts })).into_response()

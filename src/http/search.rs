@@ -2,6 +2,13 @@
 
 use axum::extract::{Query, rejection::QueryRejection};
 use serde::Deserialize;
+use utoipa::{
+    IntoParams, PartialSchema, ToSchema,
+    openapi::{
+        ObjectBuilder, RefOr, Schema,
+        path::{Parameter, ParameterIn},
+    },
+};
 
 use super::{
     Problem,
@@ -10,28 +17,89 @@ use super::{
 use crate::store::{CameOf, Outcome, Search, Stamp, words};
 
 /// The query of `GET /api/v1/calls` and of its exports.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Wanted {
+    /// As many calls at most; 50 when nothing is said.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 200, example = 20)]
     limit: Option<String>,
+    /// The `next` of the page before.
+    #[param(value_type = Option<String>, format = "uuid")]
     cursor: Option<String>,
     /// Of either party; with a `*` at its end, what begins with it.
+    #[param(example = "034*")]
     number: Option<String>,
     /// RFC 3339: from this moment on.
+    #[param(format = "date-time")]
     since: Option<String>,
     /// RFC 3339: before this moment.
+    #[param(format = "date-time")]
     until: Option<String>,
-    /// `answered`, `missed`, `busy`, `no answer`, `refused`, `failed`, `cancelled`.
+    /// What came of it.
+    #[param(value_type = Option<OutcomeName>, inline)]
     outcome: Option<String>,
-    /// `in` or `out`.
+    /// Whether Milo was called, or called.
+    #[param(value_type = Option<Direction>, inline)]
     direction: Option<String>,
+    /// The name of the plan that treated it.
+    #[param(example = "milo")]
     dialplan: Option<String>,
     /// Words that were all said within one turn.
+    #[param(example = "birao")]
     text: Option<String>,
     /// `true`: those that are up; `false`: those that are over.
+    #[param(value_type = Option<bool>)]
     live: Option<String>,
-    /// Of an export.
+    /// How it is written.
+    #[param(inline)]
     format: Option<Format>,
+}
+
+/// The query of the list, in the document.
+pub(super) enum Listed {}
+
+impl IntoParams for Listed {
+    fn into_params(within: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        without(&["format"], within)
+    }
+}
+
+/// The query of an export, in the document.
+pub(super) enum Exported {}
+
+impl IntoParams for Exported {
+    fn into_params(within: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        without(&["limit", "cursor"], within)
+    }
+}
+
+fn without(names: &[&str], within: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+    Wanted::into_params(within).into_iter().filter(|known| !names.contains(&known.name.as_str())).collect()
+}
+
+/// What `outcome` may be, in the document.
+enum OutcomeName {}
+
+impl ToSchema for OutcomeName {}
+
+impl PartialSchema for OutcomeName {
+    fn schema() -> RefOr<Schema> {
+        let others = [Outcome::Busy, Outcome::NoAnswer, Outcome::Refused, Outcome::Failed, Outcome::Cancelled];
+        let names = ["answered", "missed"].into_iter().chain(others.map(|other| other.as_str()));
+        ObjectBuilder::new().schema_type(utoipa::openapi::Type::String).enum_values(Some(names)).into()
+    }
+}
+
+/// What `direction` may be, in the document.
+enum Direction {}
+
+impl ToSchema for Direction {}
+
+impl PartialSchema for Direction {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new().schema_type(utoipa::openapi::Type::String).enum_values(Some(["in", "out"])).into()
+    }
 }
 
 const KNOWN: &str = "the list of calls takes `limit`, `cursor`, `number`, `since`, `until`, `outcome`, `direction`, `dialplan`, \
@@ -40,8 +108,9 @@ const EXPORTED: &str =
     "an export takes `format` (csv or jsonl) and what the list of calls takes, but `limit` and `cursor`";
 
 /// How an export is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = ExportFormat)]
 pub(super) enum Format {
     /// RFC 4180.
     #[default]
@@ -93,15 +162,15 @@ impl Wanted {
             };
             text.map(|text| text.parse::<Stamp>().map_err(|_| wrong())).transpose()
         };
-        (search.since, search.until) = (when("since", said(wanted.since))?, when("until", said(wanted.until))?);
-        search.outcome = said(wanted.outcome).as_deref().map(outcome).transpose()?;
-        search.incoming = match said(wanted.direction).as_deref() {
+        (search.since, search.until) = (when("since", wanted.since)?, when("until", wanted.until)?);
+        search.outcome = wanted.outcome.as_deref().map(outcome).transpose()?;
+        search.incoming = match wanted.direction.as_deref() {
             None => None,
             Some("in") => Some(true),
             Some("out") => Some(false),
             Some(_) => return Err(Problem::bad_request("`direction` is in or out")),
         };
-        search.live = match said(wanted.live).as_deref() {
+        search.live = match wanted.live.as_deref() {
             None => None,
             Some("true") => Some(true),
             Some("false") => Some(false),

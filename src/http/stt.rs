@@ -7,29 +7,29 @@ use std::{
 };
 
 use axum::{
-    Json, Router,
+    Json,
     body::Bytes,
     extract::{
         DefaultBodyLimit, FromRequest, Multipart, Request, State,
         multipart::{Field, MultipartError},
     },
-    http::{HeaderMap, header},
+    http::{HeaderMap, StatusCode, header},
     response::{
         IntoResponse, Response,
         sse::{KeepAlive, Sse},
     },
-    routing::post,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use futures_util::stream;
 use milo_media::prompt;
 use milo_models::engine::Language;
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use tempfile::NamedTempFile;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout},
 };
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Problem,
@@ -47,21 +47,47 @@ const LONGEST_S: usize = 3_660;
 static IN_MEMORY: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(3)));
 const WAIT: Duration = Duration::from_secs(30);
 
+/// Five milliseconds of silence, 8 kHz, as a WAV file in base64: the document's example.
+const SILENCE: &str = "UklGRnQAAABXQVZFZm10IBAAAAABAAEAQB8AAIA+AAACABAAZGF0YVAAAAAAAAAA\
+                       AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\
+                       AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA==";
+
 /// A recording in JSON.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[schema(example = json!({"audio": SILENCE, "language": "mg"}))]
 struct Recording {
     /// A sound file in base64.
+    #[schema(min_length = 1)]
     audio: String,
+    #[schema(value_type = Option<crate::engines::Tongue>)]
     language: Option<Language>,
     #[serde(default)]
     stream: bool,
+    /// Whether each word is told with its times.
     #[serde(default)]
     words: bool,
     /// What the file is, as the Python system wanted to be told. Its first bytes say so.
     #[serde(rename = "format")]
     _format: Option<String>,
     #[serde(rename = "sample_rate")]
-    _sample_rate: Option<u32>,
+    _sample_rate: Option<i64>,
+}
+
+/// A recording as a file, in the document: the parts are read as they come.
+#[derive(utoipa::ToSchema)]
+#[schema(as = Upload)]
+#[expect(dead_code, reason = "nothing but the document's")]
+struct Upload {
+    /// The sound file; `audio` is another name for it.
+    #[schema(value_type = String, format = Binary)]
+    file: Vec<u8>,
+    /// What is spoken; found out when it is left out.
+    #[schema(value_type = Option<crate::engines::Tongue>)]
+    language: Option<Language>,
+    /// Whether the answer comes as server-sent events.
+    stream: Option<bool>,
+    /// Whether each word is told with its times.
+    words: Option<bool>,
 }
 
 /// What a request holds.
@@ -72,10 +98,26 @@ struct Wanted {
     words: bool,
 }
 
-pub(super) fn routes() -> Router<Text> {
-    Router::new().route("/api/v1/stt", post(stt)).layer(DefaultBodyLimit::max(LARGEST.1))
+pub(super) fn routes() -> OpenApiRouter<Text> {
+    OpenApiRouter::default().routes(routes!(stt)).layer(DefaultBodyLimit::max(LARGEST.1))
 }
 
+/// Transcribe a recording
+///
+/// WAV, Ogg (Opus, Vorbis), MP3 or FLAC, an hour at most; in base64 up to 25 MB, as a file up to 256 MB. With `stream`, or
+/// `Accept: text/event-stream`, as server-sent events: one `progress` after each piece, then `done` with the whole, or `error` with
+/// a problem.
+#[utoipa::path(
+    post,
+    path = "/api/v1/stt",
+    operation_id = "transcribe",
+    tag = "text",
+    request_body(content((Recording = "application/json"), (Upload = "multipart/form-data"))),
+    security(("key" = ["text"])),
+    responses(
+        (status = 200, description = "The transcript.", content((Transcribed = "application/json"), (String = "text/event-stream", example = json!("event: progress\ndata: {\"done_ms\":3200,\"duration_ms\":3200,\"segments\":[]}\n\n")))),
+    ),
+)]
 async fn stt(
     State(text): State<Text>,
     _: May<Converse>,
@@ -131,17 +173,24 @@ pub(super) async fn json_within(request: Request, most: usize, instead: &str) ->
     });
     if !is_json {
         return Err(Problem::of_status(
-            axum::http::StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "send application/json; a single sound may also come as a file in multipart/form-data",
         ));
     }
     axum::body::to_bytes(request.into_body(), most).await.map_err(|_| too_large())
 }
 
+/// What the JSON says: 400 where it is none, 422 where something else is wanted.
+pub(super) fn said<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(body).map_err(|wrong| {
+        let status = if wrong.is_data() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
+        Problem::of_status(status, format!("the body is not right: {wrong}"))
+    })
+}
+
 async fn in_json(request: Request) -> Result<Wanted, Problem> {
     let body = json_within(request, LARGEST.0, "send larger ones as multipart").await?;
-    let recording: Recording = serde_json::from_slice(&body)
-        .map_err(|wrong| Problem::unprocessable(format!("the body is not right: {wrong}")))?;
+    let recording: Recording = said(&body)?;
     let sound = recording.audio.trim();
     // What browsers put before it in a data URL.
     let sound = sound.split_once(";base64,").map_or(sound, |(_, sound)| sound);

@@ -1,9 +1,12 @@
 //! What the text endpoints need beside the rest, and how what goes wrong there is told.
 
-use axum::extract::{FromRef, rejection::JsonRejection};
+use axum::{
+    extract::{FromRef, rejection::JsonRejection},
+    http::StatusCode,
+};
 use milo_models::engine::{EngineError, RemoteFault};
 
-use super::{AppState, Problem};
+use super::{AppState, Problem, around::LARGEST_BODY};
 use crate::{
     batch::Batches,
     chat::{Chats, Unanswered},
@@ -56,6 +59,9 @@ impl From<Unanswered> for Problem {
 impl From<JsonRejection> for Problem {
     /// No JSON, or none of the media type: 400 or 415; of the wrong shape: 422; too large: 413.
     fn from(wrong: JsonRejection) -> Self {
+        if wrong.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            return Self::too_large(format!("a JSON body may have {} MB here", LARGEST_BODY >> 20));
+        }
         Self::of_status(wrong.status(), wrong.body_text())
     }
 }

@@ -1,15 +1,15 @@
 //! `POST /api/v1/translate`: a text in the other language.
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{State, rejection::JsonRejection},
     http::header,
     response::{IntoResponse, Response},
-    routing::post,
 };
 use milo_models::engine::Language;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Problem,
@@ -19,12 +19,16 @@ use super::{
 use crate::chat::Untranslated;
 
 /// What is to be translated. As the Python system has it, from Malagasy into French when nothing is said.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[schema(as = TranslationOrder, example = json!({"text": "Tonga soa", "source": "mg", "target": "fr"}))]
 struct Wanted {
+    #[schema(min_length = 1, max_length = 5000)]
     text: String,
     #[serde(default = "malagasy")]
+    #[schema(value_type = crate::engines::Tongue)]
     source: Language,
     #[serde(default = "french")]
+    #[schema(value_type = crate::engines::Tongue)]
     target: Language,
 }
 
@@ -36,18 +40,37 @@ fn french() -> Language {
     Language::Fr
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Translation)]
 struct Translated {
+    #[schema(example = "Bienvenue")]
     translation: String,
+    #[schema(value_type = crate::engines::Tongue)]
     source: Language,
+    #[schema(value_type = crate::engines::Tongue)]
     target: Language,
+    #[schema(example = 350)]
     processing_ms: u64,
 }
 
-pub(super) fn routes() -> Router<Text> {
-    Router::new().route("/api/v1/translate", post(translate))
+pub(super) fn routes() -> OpenApiRouter<Text> {
+    OpenApiRouter::default().routes(routes!(translate))
 }
 
+/// Translate a text
+///
+/// From Malagasy into French when nothing is said. 503 where no engine can.
+#[utoipa::path(
+    post,
+    path = "/api/v1/translate",
+    operation_id = "translate",
+    tag = "text",
+    request_body = Wanted,
+    security(("key" = ["text"])),
+    responses(
+        (status = 200, description = "The translation.", body = Translated),
+    ),
+)]
 async fn translate(
     State(text): State<Text>,
     _: May<Converse>,

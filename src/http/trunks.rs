@@ -1,13 +1,13 @@
 //! `/api/v1/trunks`: the trunks, and how they are.
 
 use axum::{
-    Json, Router,
+    Json,
     extract::State,
     http::header,
     response::{IntoResponse, Response},
-    routing::get,
 };
 use serde::Serialize;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     AppState,
@@ -15,15 +15,29 @@ use super::{
 };
 use crate::trunk::TrunkReport;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Trunks)]
 struct List {
     trunks: Vec<TrunkReport>,
 }
 
-pub(super) fn routes() -> Router<AppState> {
-    Router::new().route("/api/v1/trunks", get(list))
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default().routes(routes!(list))
 }
 
+/// The trunks and how they are
+///
+/// Their settings as in `milo.toml`, secrets masked.
+#[utoipa::path(
+    get,
+    path = "/api/v1/trunks",
+    operation_id = "list_trunks",
+    tag = "telephony",
+    security(("key" = ["read"])),
+    responses(
+        (status = 200, description = "Each trunk.", body = List),
+    ),
+)]
 async fn list(State(state): State<AppState>, _: May<Read>) -> Response {
     let trunks = (state.health)().trunks;
     ([(header::CACHE_CONTROL, "no-store")], Json(List { trunks })).into_response()

@@ -3,12 +3,11 @@
 use std::io;
 
 use axum::{
-    Json, Router,
+    Json,
     body::{Body, Bytes},
     extract::{State, rejection::JsonRejection},
     http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse, Response},
-    routing::post,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use futures_util::stream;
@@ -22,6 +21,7 @@ use milo_media::{
 use milo_models::engine::Language;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Problem,
@@ -34,7 +34,8 @@ use crate::chat::{Aloud, Say};
 pub(super) const NO_MP3: &str = "this Milo was built without MP3: ask for ogg or wav";
 
 /// What is to be said.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[schema(as = SpeechOrder, example = json!({"text": "Tonga soa", "language": "mg", "format": "wav"}))]
 struct Speech {
     #[serde(flatten)]
     say: Say,
@@ -43,8 +44,9 @@ struct Speech {
 }
 
 /// How the sound comes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = SoundFormat)]
 enum Format {
     /// A WAV file, while it is made.
     #[default]
@@ -60,22 +62,43 @@ enum Format {
 }
 
 /// The sound in JSON.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 struct Spoken {
+    #[schema(example = "UklGRg==")]
     audio: String,
+    #[schema(example = "wav")]
     format: &'static str,
+    #[schema(example = 16000)]
     sample_rate: u32,
+    #[schema(value_type = crate::engines::Tongue)]
     language: Language,
     /// The words as they are said: figures, money and dates read out.
+    #[schema(example = "Tonga soa")]
     spoken: String,
+    #[schema(example = 740)]
     duration_ms: u64,
+    #[schema(example = 31)]
     processing_ms: u64,
 }
 
-pub(super) fn routes() -> Router<Text> {
-    Router::new().route("/api/v1/tts", post(tts))
+pub(super) fn routes() -> OpenApiRouter<Text> {
+    OpenApiRouter::default().routes(routes!(tts))
 }
 
+/// Say a text
+///
+/// The file comes while it is made, with the trailer `X-Processing-Ms`; `format: json` waits for all of it.
+#[utoipa::path(
+    post,
+    path = "/api/v1/tts",
+    operation_id = "speak",
+    tag = "text",
+    request_body = Speech,
+    security(("key" = ["text"])),
+    responses(
+        (status = 200, description = "The sound.", content((Vec<u8> = "audio/wav"), (Vec<u8> = "audio/mpeg"), (Vec<u8> = "audio/ogg"), (Spoken = "application/json"))),
+    ),
+)]
 async fn tts(
     State(text): State<Text>,
     _: May<Converse>,
@@ -115,7 +138,7 @@ async fn tts(
 /// Where the sending is.
 enum Sending {
     /// With samples that were made before.
-    Sound(Aloud, Writer, Option<Vec<i16>>),
+    Sound(Box<Aloud>, Writer, Option<Vec<i16>>),
     Trailer,
     Over,
 }
@@ -132,7 +155,7 @@ pub(super) fn streamed(
         tracing::warn!(%error, "a sound file does not begin");
         Problem::unavailable("the sound cannot be made into a file of this kind now")
     })?;
-    let frames = stream::unfold(Sending::Sound(aloud, writer, Some(first)), move |state| async move {
+    let frames = stream::unfold(Sending::Sound(Box::new(aloud), writer, Some(first)), move |state| async move {
         let (frame, state) = match state {
             Sending::Sound(aloud, writer, made) => match sound(aloud, writer, made).await {
                 Ok((bytes, Some((aloud, writer)))) => (Ok(Frame::data(bytes)), Sending::Sound(aloud, writer, None)),
@@ -161,10 +184,10 @@ pub(super) fn streamed(
 
 /// The next bytes of the file, and what makes those behind them; none at its end. An encoder gathers half a second at first.
 async fn sound(
-    mut aloud: Aloud,
+    mut aloud: Box<Aloud>,
     mut writer: Writer,
     mut made: Option<Vec<i16>>,
-) -> io::Result<(Bytes, Option<(Aloud, Writer)>)> {
+) -> io::Result<(Bytes, Option<(Box<Aloud>, Writer)>)> {
     loop {
         let samples = match made.take() {
             Some(samples) => samples,

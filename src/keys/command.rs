@@ -60,7 +60,7 @@ pub async fn run(what: What, config: &Config) -> Result<()> {
 }
 
 async fn with(store: &Store, what: What) -> Result<()> {
-    let keys = Keys::open(store, None).await?;
+    let keys = Keys::open(store, None, None).await?;
     let now = Stamp::now();
     let after = |hours: u32| Stamp::from_millis(now.millis() + i64::from(hours) * HOUR);
     let (action, id, detail) = match what {

@@ -2,16 +2,18 @@
 //!
 //! ```text
 //! POST /api/v1/keys, milo keys … ──► store: api_keys ──► changes ──► Keys (in memory) ◄── judge ── every request
+//!                                                         Redis: revoked ──┘
 //! ```
 //! The table is the truth; each Milo holds it in memory and hears of changes at once on Postgres (LISTEN), within a second on
-//! SQLite. While the database is away the keys of before are in force.
+//! SQLite. While the database is away the keys of before are in force. With Redis a key that one node revokes is refused by all of them at
+//! once, whatever their databases are and do.
 
 pub mod command;
 mod scope;
 mod secret;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicI64, Ordering},
@@ -25,6 +27,7 @@ use secret::{Digest, digest};
 
 use crate::{
     config::Secret,
+    redis::Redis,
     store::{ApiKeyRow, Key, Stamp, Store, StoreError},
 };
 
@@ -94,6 +97,9 @@ pub struct Keys {
     book: RwLock<Book>,
     /// Held while the table is read and the book replaced: what was read later is not replaced by what was read before.
     reading: tokio::sync::Mutex<()>,
+    redis: Option<Redis>,
+    /// What other nodes have revoked, whether or not the table here says so yet; bounded as the list in Redis is.
+    revoked: RwLock<HashMap<Key, Stamp>>,
 }
 
 #[derive(Default)]
@@ -128,18 +134,31 @@ impl Book {
         }
         Self { by_digest, is_empty }
     }
+
+    /// Each key; one that was rotated twice.
+    fn rows(&self) -> impl Iterator<Item = &ApiKeyRow> {
+        self.by_digest.values().map(|entry| &entry.row)
+    }
+
+    /// Those that are revoked, and when.
+    fn revoked(&self) -> impl Iterator<Item = (Key, Stamp)> {
+        self.rows().filter_map(|row| Some((row.id, row.revoked?)))
+    }
 }
 
 impl Keys {
-    /// Reads the keys of the table; `environment` is that of `API_KEY`.
-    pub async fn open(store: &Store, environment: Option<&Secret>) -> Result<Self, StoreError> {
+    /// Reads the keys of the table; `environment` is that of `API_KEY`. With Redis, what other nodes have revoked as well.
+    pub async fn open(store: &Store, environment: Option<&Secret>, redis: Option<Redis>) -> Result<Self, StoreError> {
         let keys = Self {
             store: store.clone(),
             environment: environment.map(|key| digest(key.reveal())),
             book: RwLock::default(),
             reading: tokio::sync::Mutex::default(),
+            redis,
+            revoked: RwLock::default(),
         };
         keys.reload().await?;
+        keys.settle().await;
         Ok(keys)
     }
 
@@ -161,7 +180,8 @@ impl Keys {
         let entry = self.book.read().unwrap_or_else(PoisonError::into_inner).by_digest.get(&given).cloned();
         let entry = entry.ok_or(Refusal::Unknown)?;
         let row = &entry.row;
-        if let Some(at) = row.revoked {
+        let elsewhere = || self.revoked.read().unwrap_or_else(PoisonError::into_inner).get(&row.id).copied();
+        if let Some(at) = row.revoked.or_else(elsewhere) {
             return Err(Refusal::Revoked(at));
         }
         if let Some(at) = row.expires.filter(|at| *at <= now) {
@@ -227,23 +247,74 @@ impl Keys {
         Ok(found)
     }
 
-    /// The table has changed; should it not be readable just now, it is read again soon.
+    /// The table was changed here; should it not be readable just now, it is read again soon.
     async fn follow_up(&self) {
+        self.look().await;
+        if let Some(redis) = &self.redis {
+            redis.keys_changed().await;
+        }
+    }
+
+    async fn look(&self) {
         if let Err(error) = self.reload().await {
             tracing::warn!(%error, "keys have changed and cannot be read; tried again soon");
         }
     }
 
-    async fn reload(&self) -> Result<(), StoreError> {
-        let _reading = self.reading.lock().await;
-        let book = Book::of(self.store.api_keys().await?);
-        let mut now = self.book.write().unwrap_or_else(PoisonError::into_inner);
-        for (digest, entry) in &book.by_digest {
-            if let Some(before) = now.by_digest.get(digest) {
-                entry.used.fetch_max(before.used.load(Ordering::Relaxed), Ordering::Relaxed);
+    /// Another node has changed its table, which may be this one's.
+    pub async fn changed_elsewhere(&self) {
+        self.look().await;
+    }
+
+    /// Tells Redis, which is there (again), what is revoked here, and learns what others have revoked.
+    pub async fn settle(&self) {
+        let Some(redis) = &self.redis else { return };
+        let mine: Vec<_> = {
+            let book = self.book.read().unwrap_or_else(PoisonError::into_inner);
+            book.revoked().collect()
+        };
+        if let Some(all) = redis.revoked(&mine).await {
+            self.revoked_elsewhere(&all).await;
+        }
+    }
+
+    /// Other nodes have revoked these: they are refused from now on, and the table is told so where it has them.
+    pub async fn revoked_elsewhere(&self, keys: &[(Key, Stamp)]) {
+        let here: Vec<_> = {
+            let book = self.book.read().unwrap_or_else(PoisonError::into_inner);
+            let in_force: HashSet<Key> = book.rows().filter(|row| row.revoked.is_none()).map(|row| row.id).collect();
+            keys.iter().filter(|(key, _)| in_force.contains(key)).copied().collect()
+        };
+        if here.is_empty() {
+            return;
+        }
+        self.revoked.write().unwrap_or_else(PoisonError::into_inner).extend(here.iter().copied());
+        for (key, at) in here {
+            if let Err(error) = self.store.revoke_api_key(key, at).await {
+                tracing::warn!(%error, %key, "another node has revoked a key, and the table here cannot be told");
             }
         }
-        *now = book;
+        self.look().await;
+    }
+
+    async fn reload(&self) -> Result<(), StoreError> {
+        let news: Vec<_> = {
+            let _reading = self.reading.lock().await;
+            let book = Book::of(self.store.api_keys().await?);
+            let mut now = self.book.write().unwrap_or_else(PoisonError::into_inner);
+            for (digest, entry) in &book.by_digest {
+                if let Some(before) = now.by_digest.get(digest) {
+                    entry.used.fetch_max(before.used.load(Ordering::Relaxed), Ordering::Relaxed);
+                }
+            }
+            let known: HashSet<Key> = now.revoked().map(|(key, _)| key).collect();
+            *now = book;
+            now.revoked().filter(|(key, _)| !known.contains(key)).collect()
+        };
+        // Whoever revoked them, by the API or on the command line: the other nodes are told.
+        if let (Some(redis), false) = (&self.redis, news.is_empty()) {
+            redis.revoked(&news).await;
+        }
         Ok(())
     }
 

@@ -31,7 +31,7 @@ fn new(name: &str, scopes: &str, expires: Option<Stamp>) -> NewKey {
 #[tokio::test]
 async fn a_key_is_taken_until_it_ends_and_only_its_hash_is_kept() {
     let house = House::new().await;
-    let keys = Keys::open(&house.store, None).await.unwrap();
+    let keys = Keys::open(&house.store, None, None).await.unwrap();
     assert!(!keys.any());
     let (row, secret) = keys.create(new("screen", "read text", Some(at(2_000))), at(1_000)).await.unwrap();
     assert!(keys.any());
@@ -51,7 +51,7 @@ async fn a_key_is_taken_until_it_ends_and_only_its_hash_is_kept() {
 #[tokio::test]
 async fn a_rotated_key_is_taken_beside_the_new_one_for_a_while() {
     let house = House::new().await;
-    let keys = Keys::open(&house.store, None).await.unwrap();
+    let keys = Keys::open(&house.store, None, None).await.unwrap();
     let (row, old) = keys.create(new("screen", "read", None), at(1_000)).await.unwrap();
     let new = keys.rotate(row.id, at(5_000)).await.unwrap().unwrap();
     assert_eq!(keys.judge(old.reveal(), at(4_999)).unwrap().id, Some(row.id));
@@ -72,7 +72,7 @@ async fn a_rotated_key_is_taken_beside_the_new_one_for_a_while() {
 #[tokio::test]
 async fn the_key_of_the_environment_may_do_everything() {
     let house = House::new().await;
-    let keys = Keys::open(&house.store, Some(&Secret::new("0123456789abcdef"))).await.unwrap();
+    let keys = Keys::open(&house.store, Some(&Secret::new("0123456789abcdef")), None).await.unwrap();
     assert!(keys.any());
     let bearer = keys.judge("0123456789abcdef", at(0)).unwrap();
     assert!(bearer.id.is_none() && bearer.scopes.allow(Scope::Admin) && bearer.scopes.allow(Scope::Calls));
@@ -84,9 +84,9 @@ async fn the_key_of_the_environment_may_do_everything() {
 #[tokio::test]
 async fn what_another_process_does_to_the_keys_is_heard_of() {
     let house = House::new().await;
-    let keys = Arc::new(Keys::open(&house.store, None).await.unwrap());
+    let keys = Arc::new(Keys::open(&house.store, None, None).await.unwrap());
     let following = tokio::spawn(follow(Arc::clone(&keys)));
-    let command_line = Keys::open(&house.store, None).await.unwrap();
+    let command_line = Keys::open(&house.store, None, None).await.unwrap();
     let (row, secret) = command_line.create(new("screen", "read", None), at(1_000)).await.unwrap();
     let until = async |known: bool| {
         while keys.judge(secret.reveal(), Stamp::now()).is_ok() != known {
@@ -109,7 +109,7 @@ async fn what_another_process_does_to_the_keys_is_heard_of() {
 #[tokio::test]
 async fn a_key_that_makes_no_sense_is_refused_with_a_sentence() {
     let house = House::new().await;
-    let keys = Keys::open(&house.store, None).await.unwrap();
+    let keys = Keys::open(&house.store, None, None).await.unwrap();
     for (name, expires) in [("", None), (" ", None), ("a\nb", None), (&*"x".repeat(101), None), ("past", Some(at(999)))]
     {
         let wrong = keys.create(new(name, "read", expires), at(1_000)).await;

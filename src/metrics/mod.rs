@@ -5,6 +5,7 @@
 mod legs;
 mod lines;
 mod process;
+mod redis;
 mod sip;
 mod trunks;
 mod web;
@@ -27,9 +28,10 @@ use web::Web;
 use webhooks::Webhooks;
 
 use crate::{
-    batch::Kind,
+    batch,
     engines::{Mode, REASONS},
     http::HealthReport,
+    redis::Kind,
     store::{HangupBy, LogState, Stages},
     texts,
 };
@@ -70,6 +72,7 @@ pub struct Metrics {
     trunks: Trunks,
     lines: Lines,
     webhooks: Webhooks,
+    redis: redis::Redis,
     log_waiting: IntGauge,
     log_writable: IntGauge,
     log_lost: IntCounterVec,
@@ -198,6 +201,7 @@ impl Metrics {
             trunks: Trunks::new(&r),
             lines: Lines::new(&r),
             webhooks: Webhooks::new(&r),
+            redis: redis::Redis::new(&r),
             log_waiting: gauge("milo_log_rows_waiting", "Rows of the call log that are not written yet."),
             log_writable: gauge("milo_log_writable", "1 while the call log's database takes rows, else 0."),
             log_lost: counters(
@@ -225,7 +229,9 @@ impl Metrics {
                 metrics.tokens.with_label_values(&[direction, mode.as_str()]);
             }
         }
-        for (kind, result) in Kind::ALL.into_iter().flat_map(|kind| ["done", "failed"].map(|result| (kind, result))) {
+        for (kind, result) in
+            batch::Kind::ALL.into_iter().flat_map(|kind| ["done", "failed"].map(|result| (kind, result)))
+        {
             metrics.batch_items.with_label_values(&[kind.as_str(), result]);
         }
         for (engine, reason) in
@@ -338,6 +344,27 @@ impl Metrics {
     /// An HTTP request was answered, after so many seconds; `route` is the router's pattern.
     pub fn http_request(&self, route: &str, status: u16, seconds: f64) {
         self.web.answered(route, status, seconds);
+    }
+
+    /// Whether the configured Redis answers.
+    pub fn redis_up(&self, up: bool) {
+        self.redis.up.with_label_values::<&str>(&[]).set(i64::from(up));
+    }
+
+    /// Redis was asked this, and took so long.
+    pub fn redis_asked(&self, kind: Kind, took: Duration) {
+        self.redis.operations.with_label_values(&[kind.as_str()]).inc();
+        self.redis.seconds.with_label_values(&[kind.as_str()]).observe(took.as_secs_f64());
+    }
+
+    /// Redis did not do it: `late`, `refused`, `full`.
+    pub fn redis_failed(&self, kind: Kind, reason: &str) {
+        self.redis.failures.with_label_values(&[kind.as_str(), reason]).inc();
+    }
+
+    /// Something was looked for in a cache, `speech` or `translation`, and found `here`, in `redis`, or `nowhere`.
+    pub fn looked_up(&self, cache: &str, found: &str) {
+        self.redis.look_ups.with_label_values(&[cache, found]).inc();
     }
 
     /// All figures in Prometheus' text format, with the ones that live elsewhere as they are now.
@@ -482,7 +509,11 @@ mod tests {
         metrics.recording_began();
         metrics.recording_began();
         metrics.recording_ended(&Outcome { ms: 9_000, gap_ms: 250, fault: Some("no room".into()) });
-        metrics.text(&health, &log);
+        assert!(!metrics.text(&health, &log).contains("milo_redis_up "), "without a Redis there is no such figure");
+        metrics.redis_up(true);
+        metrics.redis_asked(Kind::Session, Duration::from_millis(3));
+        metrics.redis_failed(Kind::Limit, "late");
+        metrics.looked_up("speech", "redis");
         // A second look counts nothing twice.
         let text = metrics.text(&health, &log);
         for (line, expected) in [
@@ -560,6 +591,14 @@ mod tests {
             ("milo_webhook_tries_total{result=\"failed\",target=\"crm\"}", 8.0),
             ("milo_webhook_given_up_total{target=\"crm\"}", 4.0),
             ("milo_webhook_missed_total{target=\"crm\"}", 1.0),
+            ("milo_redis_up", 1.0),
+            ("milo_redis_operations_total{kind=\"session\"}", 1.0),
+            ("milo_redis_operations_total{kind=\"limit\"}", 0.0),
+            ("milo_redis_failures_total{kind=\"limit\",reason=\"late\"}", 1.0),
+            ("milo_redis_seconds_sum{kind=\"session\"}", 0.003),
+            ("milo_redis_seconds_bucket{kind=\"session\",le=\"0.002\"}", 0.0),
+            ("milo_redis_seconds_bucket{kind=\"session\",le=\"0.005\"}", 1.0),
+            ("milo_cache_look_ups_total{cache=\"speech\",found=\"redis\"}", 1.0),
             ("milo_log_rows_waiting", 7.0),
             ("milo_log_writable", 0.0),
             ("milo_log_journal_rows", 5.0),

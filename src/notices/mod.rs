@@ -60,11 +60,14 @@ struct Last {
 }
 
 /// A target, as the API and the metrics show it. Counts are those of this Milo.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, utoipa::ToSchema)]
+#[schema(as = Webhook)]
 pub struct TargetReport {
     /// What it is called.
+    #[schema(example = "crm")]
     pub name: String,
     /// Where it is told, without passwords.
+    #[schema(example = "https://crm.example/milo")]
     pub url: String,
     /// Of what.
     pub events: Vec<CallEvent>,
@@ -73,8 +76,10 @@ pub struct TargetReport {
     /// Whether it may be at a private address.
     pub allow_private: bool,
     /// `idle` (nothing waits), `delivering`, or `failing` (the last try was in vain).
+    #[schema(example = "idle")]
     pub state: &'static str,
     /// What was wrong with the last try that was in vain.
+    #[schema(example = "it answers 503")]
     pub last_error: Option<String>,
     /// When that was.
     pub last_failed: Option<Stamp>,

@@ -12,6 +12,7 @@
 //!         ├─ Accounts       one task that reads their file anew
 //!         ├─ Keys           one task that follows their table
 //!         ├─ Notices         one task a webhook, which tells it of calls
+//!         ├─ Redis          one task that looks after the connection, one that hears what other nodes say
 //!         ├─ days           one task that notes minutes of calls that are up
 //!         ├─ Texts          one task that keeps those that come, and one each that is sent
 //!         ├─ Batches        one task that does them, one item after the other
@@ -19,6 +20,7 @@
 //! ```
 
 mod binding;
+mod sharing;
 mod snapshot;
 
 use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
@@ -51,6 +53,7 @@ use crate::{
     keys::{self, Keys},
     metrics::Metrics,
     notices::Notices,
+    redis::Redis,
     store::{Journal, LogWriter, Node, Store},
     texts::{self, Texts},
     traces::Traces,
@@ -133,6 +136,8 @@ impl Server {
         let origin = Origin::of(&config.dialplans);
         let around = Surroundings::of(config)?;
         let dialplans = origin.read(&around)?;
+        let metrics = Arc::new(Metrics::new());
+        let redis = Redis::open(&config.redis, &metrics).await?;
         let store = Store::open(&config.database_url()).await?;
         let mut journal = Journal::new(&config.data_dir, config.database.journal_mb.saturating_mul(1_000_000));
         let replayed = store.replay(node.id(), &mut journal).await?;
@@ -169,7 +174,6 @@ impl Server {
         decode(announced.collect(), &prompts).await?;
         let loading = config.clone();
         let personal = dialplans.personas().map(|(_, persona)| persona.prompt.clone()).collect();
-        let metrics = Arc::new(Metrics::new());
         let counting = Arc::clone(&metrics);
         let engines = tokio::task::spawn_blocking(move || Engines::load(&loading, personal, counting)).await??;
         let voice = Arc::clone(&engines.voice);
@@ -224,6 +228,7 @@ impl Server {
             taking: taking.clone(),
             gpus: Gpus::new(),
             notices: Arc::clone(&notices),
+            redis: redis.clone(),
         };
         let live = Arc::clone(&house.live);
         let (counters, limit) = (endpoint.watch(), config.limits.calls);
@@ -244,13 +249,16 @@ impl Server {
             ));
         }
         let live = (live, Arc::clone(&house.sip), accounts, house.caller.clone());
-        let lifetime = Duration::from_secs(config.chat.session_ttl_s);
-        let (persona, exchanges) = (config.chat.persona.as_str(), config.chat.session_history);
-        let chats = Chats::new(house.engines.clone(), editions.clone(), persona, lifetime, exchanges);
+        let by = (house.engines.clone(), editions.clone());
+        let chats = Chats::new(by, config, redis.clone(), Arc::clone(&metrics));
         let batches = Batches::new(config, (store.clone(), node.id()), &chats, Arc::clone(&metrics));
         texting.spawn(batches.clone().run());
-        let keys = Arc::new(Keys::open(&store, config.http.api_key.as_ref()).await?);
+        let keys = Arc::new(Keys::open(&store, config.http.api_key.as_ref(), redis.clone()).await?);
         following.spawn(keys::follow(Arc::clone(&keys)));
+        if let Some(redis) = &redis {
+            following.spawn(redis.clone().keep());
+            following.spawn(sharing::follow(redis.clone(), Arc::clone(&keys), Arc::clone(chats.sessions())));
+        }
         let (carrying, calling) = (house.trunks.clone(), Arc::clone(&house.accounts));
         following.spawn(trunk::each_minute(move || {
             carrying.note_days();
@@ -258,7 +266,7 @@ impl Server {
         }));
         let state = AppState::new(
             config,
-            (store.clone(), keys, editions),
+            ((store.clone(), redis), keys, editions),
             log.clone(),
             live,
             (calls_out, texts),

@@ -13,8 +13,13 @@ use crate::{
     gpu::Gpus,
     http::{Dial, HealthReport, SipCounters},
     notices::Notices,
+    redis::Redis,
     trunk::TrunkReport,
 };
+
+/// What everybody may know of a Redis that is away.
+const REDIS_AWAY: &str =
+    "Redis does not answer: until it does, this Milo has its sessions, limits and caches for itself.";
 
 /// Every number on every listener, at an address that can be dialled.
 pub(super) fn dial(local: &[(Transport, SocketAddr)], sip: &config::Sip, dialplans: &Dialplans) -> Vec<Dial> {
@@ -43,6 +48,7 @@ pub(super) struct Snapshot {
     pub(super) taking: watch::Receiver<bool>,
     pub(super) gpus: Gpus,
     pub(super) notices: Arc<Notices>,
+    pub(super) redis: Option<Redis>,
 }
 
 impl Snapshot {
@@ -55,6 +61,9 @@ impl Snapshot {
         let wrong = faults.iter().map(|fault| format!("The dialplans of before are in force: {fault}"));
         let accounts = self.house.accounts.fault();
         let accounts = accounts.map(|fault| format!("The accounts of before are in force: {fault}."));
+        let away = self.redis.as_ref().and_then(|redis| Some((redis.place(), redis.fault()?)));
+        let shared = away.as_ref().map(|_| REDIS_AWAY.to_owned());
+        let redis = away.map(|(place, fault)| format!("Redis at {place}: {fault}."));
         let unready = if self.taking.has_changed().is_err() {
             Some("Milo is ending and takes no more calls.".into())
         } else {
@@ -70,10 +79,11 @@ impl Snapshot {
             rtp_ports: self.ports.leased(),
             call_limit: self.limit,
             dial: dial(&self.local, &self.sip, &self.house.editions.current().dialplans),
-            degraded: stopped.collect(),
+            degraded: stopped.chain(shared).collect(),
             notes: engines.notes(),
             inside: wrong
                 .chain(accounts)
+                .chain(redis)
                 .chain(engines.faults())
                 .chain(trunks.iter().filter_map(TrunkReport::complaint))
                 .collect(),
@@ -81,6 +91,7 @@ impl Snapshot {
             trunks,
             webhooks: self.notices.report(),
             unready,
+            redis_connected: self.redis.as_ref().is_some_and(|redis| redis.fault().is_none()),
             sip: SipCounters {
                 messages_in: sip.messages_in,
                 messages_out: sip.messages_out,

@@ -26,30 +26,36 @@ pub struct NewDeed {
 }
 
 /// Something that was done, as the API shows it.
-#[derive(Clone, Debug, Serialize, sqlx::FromRow)]
+#[derive(Clone, Debug, Serialize, sqlx::FromRow, utoipa::ToSchema)]
 pub struct DeedRow {
     /// Its identifier.
     pub id: Key,
     /// The Milo that did it.
+    #[schema(example = "milo-1")]
     pub node: String,
     /// When.
     pub at: Stamp,
     /// The key that did it; none for `API_KEY`, this machine and the command line.
     pub key: Option<Key>,
     /// The key's name, or `API_KEY`, `this machine`, `command line`.
+    #[schema(example = "API_KEY")]
     pub who: String,
     /// The address that it came from.
+    #[schema(example = "127.0.0.1")]
     pub address: Option<String>,
     /// What was done.
+    #[schema(example = "keys.create")]
     pub action: String,
     /// What it was done to.
+    #[schema(example = "0193a5e2-7c1b-7d3a-9f42-5b6c7d8e9f01")]
     pub target: Option<String>,
     /// More, as a sentence.
+    #[schema(example = "the web page, text read, free")]
     pub detail: Option<String>,
 }
 
 /// One page of the list.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct DeedPage {
     /// Newest first.
     pub deeds: Vec<DeedRow>,

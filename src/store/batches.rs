@@ -53,16 +53,20 @@ pub struct BatchRow {
 }
 
 /// An item, as the API shows it.
-#[derive(Clone, Debug, Serialize, sqlx::FromRow)]
+#[derive(Clone, Debug, Serialize, sqlx::FromRow, utoipa::ToSchema)]
+#[schema(as = BatchItemState)]
 pub struct BatchItemRow {
     /// From 0, as it stood in the request.
     pub number: i32,
     /// `queued`, `running`, `done`, `failed` or `cancelled`.
+    #[schema(example = "done")]
     pub state: String,
     /// What came of it.
     #[sqlx(json(nullable))]
+    #[schema(example = json!({"language": "mg", "spoken": "Tonga soa", "duration_ms": 740}))]
     pub result: Option<Value>,
     /// Why it failed.
+    #[schema(example = json!(null))]
     pub error: Option<String>,
 }
 

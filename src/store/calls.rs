@@ -118,23 +118,30 @@ pub struct Ending {
 }
 
 /// A call of the log, as the API shows it.
-#[derive(Clone, Debug, Serialize, sqlx::FromRow)]
+#[derive(Clone, Debug, Serialize, sqlx::FromRow, utoipa::ToSchema)]
+#[schema(as = Call)]
 pub struct CallRow {
     /// Its identifier.
     pub id: Key,
     /// SIP Call-ID.
+    #[schema(example = "a84b4c76e66710@192.0.2.4")]
     pub call_id: String,
     /// `in` or `out`.
+    #[schema(example = "in")]
     pub direction: String,
     /// The caller's number.
     #[serde(rename = "from")]
+    #[schema(example = "0341234567")]
     pub caller: String,
     /// The called number.
     #[serde(rename = "to")]
+    #[schema(example = "milo")]
     pub called: String,
     /// The plan that treated it.
+    #[schema(example = "milo")]
     pub dialplan: Option<String>,
     /// What was spoken.
+    #[schema(example = "mg")]
     pub language: Option<String>,
     /// When it began.
     pub started: Stamp,
@@ -143,26 +150,35 @@ pub struct CallRow {
     /// When it ended; none while it is live.
     pub ended: Option<Stamp>,
     /// Why it ended.
+    #[schema(example = "hung up")]
     pub end_reason: Option<String>,
     /// `caller`, `milo` or `network`.
+    #[schema(example = "caller")]
     pub hangup_by: Option<String>,
     /// What came of a call that Milo placed: `answered`, `busy`, `no answer`, `refused`, `failed` or `cancelled`.
+    #[schema(example = "answered")]
     pub outcome: Option<String>,
     /// The SIP status that said so.
+    #[schema(example = 200)]
     pub sip_status: Option<i32>,
     /// Its recording's file within the folder of recordings.
+    #[schema(example = "2026-11-30/0193a5e2.ogg")]
     pub recording: Option<String>,
     /// `live`, `complete`, `failed`, `cut_off` or `deleted`; none when the call was not recorded.
+    #[schema(example = "complete")]
     pub recording_state: Option<String>,
     /// How its legs sounded, once it has ended: one object a leg.
     #[sqlx(json(nullable))]
+    #[schema(example = json!([{"leg": "caller", "codec": "PCMA", "lost": 0}]))]
     pub quality: Option<Value>,
     /// How many turns were spoken.
+    #[schema(minimum = 0, example = 3)]
     pub turn_count: i64,
 }
 
 /// One page of the list.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = CallPage)]
 pub struct Page {
     /// Newest first.
     pub calls: Vec<CallRow>,

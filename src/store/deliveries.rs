@@ -40,27 +40,32 @@ pub struct Deliveries {
 }
 
 /// A dead letter, as the API shows it.
-#[derive(Clone, Debug, Serialize, sqlx::FromRow)]
+#[derive(Clone, Debug, Serialize, sqlx::FromRow, utoipa::ToSchema)]
 pub struct DeadLetter {
     /// Its identifier.
     pub id: Key,
     /// For whom it was.
+    #[schema(example = "crm")]
     pub target: String,
     /// The call it is about.
     pub call: Key,
     /// `started`, `turn` and so on.
     #[serde(rename = "type")]
+    #[schema(example = "ended")]
     pub kind: String,
     /// When that happened.
     pub at: Stamp,
     /// Tries that were made.
+    #[schema(example = 12)]
     pub attempts: i32,
     /// What was wrong with the last one.
+    #[schema(example = "it answers 503")]
     pub error: Option<String>,
     /// When it was given up.
     pub dead: Stamp,
     /// What was to be told.
     #[serde(serialize_with = "as_json")]
+    #[schema(value_type = Value, example = json!({"type": "ended", "call_id": "0193a5e2-7c1b-7d3a-9f42-5b6c7d8e9f01"}))]
     pub body: String,
 }
 
@@ -69,7 +74,8 @@ fn as_json<S: Serializer>(body: &str, to: S) -> Result<S::Ok, S::Error> {
 }
 
 /// One page of the list.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = DeadLetterPage)]
 pub struct DeadPage {
     /// The last one that was given up first.
     pub dead: Vec<DeadLetter>,

@@ -7,16 +7,19 @@ use sqlx::types::Json;
 use super::{Batch, Key, Stamp, Store, StoreError};
 
 /// An event of the log, as the API shows it.
-#[derive(Clone, Debug, Serialize, sqlx::FromRow)]
+#[derive(Clone, Debug, Serialize, sqlx::FromRow, utoipa::ToSchema)]
+#[schema(as = Event)]
 pub struct EventRow {
     /// Counted from 1 within its call.
     pub number: i32,
     /// When.
     pub at: Stamp,
     /// What: a short name with dots for spaces, such as `digit` or `engine.failed`.
+    #[schema(example = "digit")]
     pub kind: String,
     /// More about it.
     #[sqlx(json)]
+    #[schema(example = json!({"digit": "5"}))]
     pub detail: Value,
 }
 

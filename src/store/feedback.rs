@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{Key, Stamp, Store, StoreError, page};
 
 /// What somebody thinks, as it is written and as the API shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, sqlx::FromRow, utoipa::ToSchema)]
 pub struct Feedback {
     /// Its identifier.
     pub id: Key,
@@ -14,21 +14,26 @@ pub struct Feedback {
     pub call: Option<Key>,
     /// The conversation by text it is about.
     #[serde(rename = "session_id")]
+    #[schema(example = "web-42")]
     pub session: Option<String>,
     /// The turn that is meant, counted from 1; none: the whole.
+    #[schema(minimum = 1, example = 2)]
     pub turn: Option<i32>,
     /// 1, the worst, to 5.
+    #[schema(minimum = 1, maximum = 5, example = 5)]
     pub rating: i16,
     /// `up` or `down`, where it was a thumb.
+    #[schema(example = "up")]
     pub thumbs: Option<String>,
     /// In words.
+    #[schema(example = "Valiny tsara.")]
     pub comment: Option<String>,
     /// When it came.
     pub at: Stamp,
 }
 
 /// One page of the list.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct FeedbackPage {
     /// Newest first.
     pub feedback: Vec<Feedback>,

@@ -7,6 +7,10 @@ use sqlx::{
     Decode, Encode, Postgres, Sqlite, Type, encode::IsNull, error::BoxDynError, postgres::PgTypeInfo,
     sqlite::SqliteTypeInfo,
 };
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{self, ObjectBuilder, RefOr, Schema, SchemaFormat},
+};
 use uuid::{Uuid, fmt::Hyphenated};
 
 /// A UUID of version 7 (RFC 9562), which sorts by the time it was made. `uuid` in Postgres, text in SQLite.
@@ -49,6 +53,15 @@ impl Serialize for Key {
 impl<'de> Deserialize<'de> for Key {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         String::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
+}
+
+impl ToSchema for Key {}
+
+impl PartialSchema for Key {
+    fn schema() -> RefOr<Schema> {
+        let format = SchemaFormat::Custom("uuid".into());
+        ObjectBuilder::new().schema_type(openapi::Type::String).format(Some(format)).into()
     }
 }
 

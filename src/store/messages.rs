@@ -33,36 +33,45 @@ pub struct NewMessage {
 }
 
 /// A text, as the API shows it.
-#[derive(Clone, Debug, Serialize, sqlx::FromRow)]
+#[derive(Clone, Debug, Serialize, sqlx::FromRow, utoipa::ToSchema)]
+#[schema(as = Message)]
 pub struct MessageRow {
     /// Its identifier.
     pub id: Key,
     /// `in` or `out`.
+    #[schema(example = "out")]
     pub direction: String,
     /// Who sends it.
     #[serde(rename = "from")]
+    #[schema(example = "milo")]
     pub sender: String,
     /// Whom it is for.
     #[serde(rename = "to")]
+    #[schema(example = "0341234567")]
     pub recipient: String,
     /// The trunk it came or went over.
+    #[schema(example = "carrier")]
     pub trunk: Option<String>,
     /// The account that sent it, or that it is for.
+    #[schema(example = "reception")]
     pub account: Option<String>,
     /// The call whose plan sent it.
     pub call: Option<Key>,
     /// What it says.
+    #[schema(example = "Efa vonona ny taratasinao.")]
     pub text: String,
     /// When it came, or was to be sent.
     pub at: Stamp,
     /// `received`; `delivered`, `refused`, `no answer`, `failed` and the like where Milo sends it; none while that is open.
+    #[schema(example = "delivered")]
     pub result: Option<String>,
     /// The SIP status that said so.
+    #[schema(example = 200)]
     pub sip_status: Option<i32>,
 }
 
 /// One page of the list.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct MessagePage {
     /// Newest first.
     pub messages: Vec<MessageRow>,

@@ -8,6 +8,10 @@ use sqlx::{
     sqlite::SqliteTypeInfo,
 };
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{self, ObjectBuilder, RefOr, Schema, SchemaFormat},
+};
 
 /// A moment, to the millisecond, UTC. `timestamptz` in Postgres, an integer of milliseconds in SQLite, RFC 3339 in JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,6 +75,15 @@ impl Serialize for Stamp {
 impl<'de> Deserialize<'de> for Stamp {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         String::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
+}
+
+impl ToSchema for Stamp {}
+
+impl PartialSchema for Stamp {
+    fn schema() -> RefOr<Schema> {
+        let format = SchemaFormat::Custom("date-time".into());
+        ObjectBuilder::new().schema_type(openapi::Type::String).format(Some(format)).into()
     }
 }
 

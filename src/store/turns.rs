@@ -5,21 +5,28 @@ use serde::{Deserialize, Serialize};
 use super::{Batch, Key, Stamp, Store, StoreError};
 
 /// The milliseconds of a turn's stages, in the order in which they pass; a stage that did not happen has none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, sqlx::FromRow)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, sqlx::FromRow, utoipa::ToSchema)]
 pub struct Stages {
     /// From the last voiced packet to voice activity's "stopped".
+    #[schema(minimum = 0, example = 210.0)]
     pub vad_ms: Option<f64>,
     /// From there to the decision that the turn is over.
+    #[schema(minimum = 0, example = 40.5)]
     pub end_of_turn_ms: Option<f64>,
     /// Speech to text, as far as it was waited for.
+    #[schema(minimum = 0, example = 95.2)]
     pub stt_ms: Option<f64>,
     /// From the transcript to the model's first token.
+    #[schema(minimum = 0, example = 120.8)]
     pub llm_first_token_ms: Option<f64>,
     /// From there to the voice's first sample.
+    #[schema(minimum = 0, example = 35.1)]
     pub tts_first_sample_ms: Option<f64>,
     /// From there to the first packet on the wire.
+    #[schema(minimum = 0, example = 12.4)]
     pub packet_out_ms: Option<f64>,
     /// From the last voiced packet in to the first packet out.
+    #[schema(minimum = 0, example = 514.0)]
     pub total_ms: Option<f64>,
 }
 
@@ -39,16 +46,19 @@ impl Stages {
 }
 
 /// Where a turn is in the call's recording: milliseconds from the beginning of the file that ran then. None where none ran.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, sqlx::FromRow)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, sqlx::FromRow, utoipa::ToSchema)]
 pub struct Places {
     /// Where the caller began to speak, on the left.
     #[sqlx(rename = "recording_heard_from_ms")]
+    #[schema(example = 4200)]
     pub heard_from: Option<i64>,
     /// Where the caller had finished.
     #[sqlx(rename = "recording_heard_to_ms")]
+    #[schema(example = 6100)]
     pub heard_to: Option<i64>,
     /// Where Milo's first sample is, on the right.
     #[sqlx(rename = "recording_said_from_ms")]
+    #[schema(example = 6614)]
     pub said_from: Option<i64>,
 }
 
@@ -78,25 +88,32 @@ pub struct NewTurn {
 }
 
 /// A turn of the log, as the API shows it.
-#[derive(Clone, Debug, Serialize, sqlx::FromRow)]
+#[derive(Clone, Debug, Serialize, sqlx::FromRow, utoipa::ToSchema)]
+#[schema(as = Turn)]
 pub struct TurnRow {
     /// Counted from 1 within its call.
     pub number: i32,
     /// See [`NewTurn::at`].
     pub at: Stamp,
     /// The transcript.
+    #[schema(example = "amin'ny ora firy no misokatra ny birao")]
     pub heard: Option<String>,
     /// The whole reply.
+    #[schema(example = "Amin'ny valo ora maraina.")]
     pub said: Option<String>,
     /// As much of the reply as was heard.
+    #[schema(example = "Amin'ny valo ora maraina.")]
     pub said_heard: Option<String>,
     /// Whether the caller interrupted.
     pub interrupted: bool,
     /// 0 to 1.
+    #[schema(minimum = 0, maximum = 1, example = 0.93)]
     pub confidence: Option<f64>,
     /// `mg` or `fr`.
+    #[schema(example = "mg")]
     pub language: Option<String>,
     /// Where the model is that answered, `local` or `cloud`; none where none did.
+    #[schema(example = "local")]
     pub mode: Option<String>,
     /// Milliseconds.
     #[sqlx(flatten)]

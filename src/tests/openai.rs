@@ -8,7 +8,7 @@ use std::{
 use crate::house::{MG_HOURS, milo, recording, stop};
 
 /// Where `deploy/setup.sh test` puts the packages.
-fn packages() -> PathBuf {
+pub(crate) fn packages() -> PathBuf {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache"))).expect("HOME");
     cache.join("milo/python")

@@ -1,31 +1,38 @@
 //! The first page in a real browser.
 
-use std::{fs, process::Command};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
 
 use crate::house::{call, errand, folder, milo, newest_call, stop};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_page_shows_the_number_the_notice_and_the_call() {
+/// The page as Chromium has it in the end, and what it says meanwhile; nothing, with a word, where there is none.
+pub(crate) fn browser(profile: &Path, url: &str, more: &[String]) -> Option<Output> {
     let os = fs::read_to_string("/etc/os-release").unwrap_or_default();
     if os.lines().any(|line| line == "ID=ubuntu") {
         crate::house::not_looked_at(
-            "the page in a browser: Ubuntu has Chromium as a snap only, which the set-up does not install",
+            "pages in a browser: Ubuntu has Chromium as a snap only, which the set-up does not install",
         );
-        return;
+        return None;
     }
+    let mut chromium = Command::new("timeout");
+    chromium.args(["90", "chromium", "--headless", "--disable-gpu", "--disable-quic", "--no-first-run", "--lang=fr"]);
+    // Chromium's own sandbox refuses to run as root; the page comes from this test.
+    chromium.args(["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]);
+    chromium.args(["--virtual-time-budget=5000", "--dump-dom"]).args(more);
+    chromium.arg(format!("--user-data-dir={}", profile.display())).arg(url);
+    Some(chromium.output().expect("chromium"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_shows_the_number_the_notice_and_the_call() {
     let milo = milo("page", &[]).await;
     call(&errand(milo.udp("milo").expect("an address"), &["mg_hours.wav"])).await;
     newest_call(&milo).await;
     let profile = folder("page-profile");
-    let output = Command::new("timeout")
-        .args(["60", "chromium", "--headless", "--disable-gpu", "--disable-quic", "--no-first-run", "--lang=fr"])
-        // Chromium's own sandbox refuses to run as root; the page comes from this test.
-        .args(["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"])
-        .args(["--virtual-time-budget=5000", "--dump-dom"])
-        .arg(format!("--user-data-dir={}", profile.display()))
-        .arg(&milo.http)
-        .output()
-        .expect("chromium");
+    let Some(output) = browser(&profile, &milo.http, &[]) else { return stop(milo).await };
     let page = String::from_utf8_lossy(&output.stdout);
     let number = milo.udp("milo").expect("an address").to_string();
     for word in [number.as_str(), "telephone", "assistant"] {

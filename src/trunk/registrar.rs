@@ -25,17 +25,23 @@ pub(super) struct Registrar {
 }
 
 /// A registration as the API shows it.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, utoipa::ToSchema)]
+#[schema(as = Registration)]
 pub struct RegistrationReport {
     /// The registrar, as it is configured.
+    #[schema(example = "sip:sip.carrier.example")]
     pub registrar: String,
     /// `registering`, `registered`, `failed`, `unregistered`.
+    #[schema(example = "registered")]
     pub state: &'static str,
     /// Its address, once it was found.
+    #[schema(value_type = Option<String>, example = "198.51.100.7:5060")]
     pub address: Option<SocketAddr>,
     /// For how many seconds it has granted the registration.
+    #[schema(example = 600)]
     pub granted_s: Option<u64>,
     /// What failed last; it stays readable when all is well again.
+    #[schema(example = "the registrar answers 503")]
     pub last_error: Option<String>,
 }
 

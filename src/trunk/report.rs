@@ -8,43 +8,57 @@ use super::{RegistrationReport, Trunk, registrar::Registrar};
 use crate::{config, store::Stamp};
 
 /// A trunk: its settings, secrets masked, and how it is now.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, utoipa::ToSchema)]
+#[schema(as = Trunk)]
 pub struct TrunkReport {
     /// What is configured.
     #[serde(flatten)]
+    #[schema(value_type = Object)]
     pub settings: config::Trunk,
     /// `registered` (at one of its registrars at least), `failed`, `registering`, `unregistered`; `by address` where Milo does
     /// not register.
+    #[schema(example = "registered")]
     pub state: &'static str,
     /// The registrar's address, once it was found: of several the one that calls out go by.
+    #[schema(value_type = Option<String>, example = "198.51.100.7:5060")]
     pub registrar_address: Option<SocketAddr>,
     /// For how many seconds it has granted the registration.
+    #[schema(example = 600)]
     pub granted_s: Option<u64>,
     /// What failed last, as a sentence, of a registration or else of a call out; it stays readable when all is well again.
+    #[schema(example = "the registrar answers 503")]
     pub last_error: Option<String>,
     /// Each of its registrations.
     pub registrations: Vec<RegistrationReport>,
     /// What is unsafe about its settings.
+    #[schema(example = "tls_verify is off: whoever answers is believed")]
     pub warning: Option<&'static str>,
     /// Whether it answers to OPTIONS; none where it is not asked, or not yet.
     pub reachable: Option<bool>,
     /// How long it took to answer last, in milliseconds.
+    #[schema(example = 12)]
     pub options_ms: Option<u64>,
     /// Why it counts as not reachable.
+    #[schema(example = "it does not answer to OPTIONS")]
     pub unreachable: Option<String>,
     /// Calls that are up now.
+    #[schema(example = 2)]
     pub calls_live: usize,
     /// Calls that came over it since the start.
+    #[schema(example = 41)]
     pub calls_in: u64,
     /// Calls that went out over it.
+    #[schema(example = 7)]
     pub calls_out: u64,
     /// Calls in that its limits refused.
     pub refused_in: u64,
     /// Calls out that its limits refused.
     pub refused_out: u64,
     /// Calls that went out over it today (UTC).
+    #[schema(example = 5)]
     pub calls_today: u64,
     /// Their minutes, also of those that are up; one that has begun counts.
+    #[schema(example = 18)]
     pub minutes_today: u64,
 }
 

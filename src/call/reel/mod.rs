@@ -30,7 +30,7 @@ use crate::{dialplan::RecordingStep, error::Error};
 const LAST_PAGES: Duration = Duration::from_secs(1);
 
 /// Whether a call is recorded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RecordingNow {
     /// It is.

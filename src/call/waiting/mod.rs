@@ -104,24 +104,30 @@ struct Agent {
 }
 
 /// A line as the API shows it.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, utoipa::ToSchema)]
+#[schema(as = Queue)]
 pub struct LineReport {
     /// Its name.
+    #[schema(example = "reception")]
     pub name: String,
     /// Those who wait, the first first.
     pub waiting: Vec<WaiterReport>,
     /// How long whoever comes now is likely to wait, in seconds; unknown until somebody was answered.
+    #[schema(example = 40)]
     pub expected_wait_s: Option<u64>,
     /// What came of those before, by `answered`, `abandoned`, `timeout`, `full` and `left`.
+    #[schema(example = json!({"answered": 12, "abandoned": 1}))]
     pub calls: BTreeMap<&'static str, u64>,
 }
 
 /// One who waits.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Waiter)]
 pub struct WaiterReport {
     /// The call's identifier.
     pub call: Key,
     /// For how long, in seconds.
+    #[schema(example = 15)]
     pub waited_s: u64,
     /// Whether somebody is rung for it now.
     pub rings: bool,

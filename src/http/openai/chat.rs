@@ -3,19 +3,19 @@
 use std::convert::Infallible;
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{State, rejection::JsonRejection},
     http::header,
     response::{
         IntoResponse, Response,
         sse::{Event, KeepAlive, Sse},
     },
-    routing::post,
 };
 use futures_util::stream;
 use milo_models::language_model::{ChatMessage, Role, Usage};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{error, refuse};
 use crate::{
@@ -28,7 +28,8 @@ use crate::{
     store::{Key, Stamp},
 };
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[schema(as = OpenAiChat, example = json!({"model": "demo", "messages": [{"role": "user", "content": "Amin'ny ora firy no misokatra ny birao ?"}]}))]
 struct Wanted {
     /// The name of a persona.
     model: String,
@@ -39,48 +40,71 @@ struct Wanted {
     max_tokens: Option<usize>,
     temperature: Option<f32>,
     seed: Option<i64>,
+    #[schema(value_type = Option<Stop>)]
     stop: Option<Stop>,
     stream_options: Option<StreamOptions>,
     #[serde(flatten)]
     others: Map<String, Value>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
+#[schema(as = OpenAiStreamOptions)]
 struct StreamOptions {
+    /// Whether the last event but one says how many tokens it took.
     #[serde(default)]
     include_usage: bool,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[schema(as = OpenAiMessage)]
 struct Message {
     role: String,
+    #[schema(value_type = Option<Content>)]
     content: Option<Content>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(untagged)]
+#[schema(as = OpenAiContent)]
 enum Content {
     Text(String),
     Parts(Vec<Part>),
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[schema(as = OpenAiPart)]
 struct Part {
     r#type: String,
     text: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(untagged)]
+#[schema(as = OpenAiStop)]
 enum Stop {
     One(String),
     Some(Vec<String>),
 }
 
-pub(super) fn routes() -> Router<Text> {
-    Router::new().route("/v1/chat/completions", post(complete))
+pub(super) fn routes() -> OpenApiRouter<Text> {
+    OpenApiRouter::default().routes(routes!(complete))
 }
 
+/// Complete a chat
+///
+/// With `stream: true` as server-sent events, each a `chat.completion.chunk`, the last one `[DONE]`.
+#[utoipa::path(
+    post,
+    path = "/v1/chat/completions",
+    operation_id = "openai_chat",
+    tag = "openai",
+    request_body = Wanted,
+    security(("key" = ["text"])),
+    responses(
+        (status = 200, description = "The answer.", content((Completed = "application/json"), (String = "text/event-stream", example = json!("data: [DONE]\n\n")))),
+        (status = 404, description = "the model \"x\" does not exist"),
+    ),
+)]
 async fn complete(
     State(text): State<Text>,
     _: May<Converse>,
@@ -138,11 +162,12 @@ async fn complete(
     while let Some(words) = completion.next().await {
         said += &words?;
     }
-    let message = json!({ "role": "assistant", "content": said.trim(), "refusal": null });
-    let mut whole = shape.with("chat.completion", "message", &message, Some(finish(&completion)));
-    if let Some(usage) = completion.usage() {
-        whole["usage"] = counted(usage);
-    }
+    let message = Some(Words { role: "assistant", content: said.trim().into(), refusal: None });
+    let choice = Choice { message, finish_reason: Some(finish(&completion)), ..Choice::default() };
+    let whole = Completed {
+        usage: completion.usage().map(|usage| Some(usage.into())),
+        ..shape.with("chat.completion", vec![choice])
+    };
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(whole)).into_response())
 }
 
@@ -176,11 +201,12 @@ fn message(message: Message) -> Result<ChatMessage, Problem> {
     Ok(ChatMessage::new(role, content))
 }
 
-/// As the protocol has it.
-fn counted(usage: Usage) -> Value {
-    let Usage { prompt_tokens, completion_tokens } = usage;
-    let total_tokens = prompt_tokens.saturating_add(completion_tokens);
-    json!({ "prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens, "total_tokens": total_tokens })
+impl From<Usage> for Counted {
+    fn from(usage: Usage) -> Self {
+        let Usage { prompt_tokens, completion_tokens } = usage;
+        let total_tokens = prompt_tokens.saturating_add(completion_tokens);
+        Self { prompt_tokens, completion_tokens, total_tokens }
+    }
 }
 
 fn finish(completion: &Completion) -> &'static str {
@@ -196,28 +222,99 @@ struct Shape {
     counts: bool,
 }
 
+/// An answer, or a piece of one.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = OpenAiCompletion)]
+struct Completed {
+    #[schema(example = "chatcmpl-0193a5e2-7c1b-7d3a-9f42-5b6c7d8e9f01")]
+    id: String,
+    /// `chat.completion`, or `chat.completion.chunk`.
+    #[schema(example = "chat.completion")]
+    object: &'static str,
+    /// Seconds since 1970.
+    #[schema(example = 1_796_022_000)]
+    created: i64,
+    #[schema(example = "demo")]
+    model: String,
+    /// One; none in the event that tells the usage.
+    choices: Vec<Choice>,
+    /// Left out where whoever answered has not counted; null in the pieces before the one that tells it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Counted>)]
+    usage: Option<Option<Counted>>,
+}
+
+/// How many tokens an answer took.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = OpenAiUsage)]
+struct Counted {
+    #[schema(example = 57)]
+    prompt_tokens: u64,
+    #[schema(example = 12)]
+    completion_tokens: u64,
+    #[schema(example = 69)]
+    total_tokens: u64,
+}
+
+#[derive(Debug, Default, Serialize, utoipa::ToSchema)]
+#[schema(as = OpenAiChoice)]
+struct Choice {
+    index: u32,
+    /// Of the whole answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<Words>,
+    /// Of a piece: what is new.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = json!({"content": "Misokatra"}))]
+    delta: Option<Value>,
+    /// Always null.
+    #[schema(example = json!(null))]
+    logprobs: Option<Value>,
+    /// `stop`, or `length` where the model had not finished.
+    #[schema(example = "stop")]
+    finish_reason: Option<&'static str>,
+}
+
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = OpenAiAnswer)]
+struct Words {
+    #[schema(example = "assistant")]
+    role: &'static str,
+    #[schema(example = "Misokatra amin'ny valo ora maraina ny birao.")]
+    content: String,
+    /// Always null.
+    #[schema(example = json!(null))]
+    refusal: Option<String>,
+}
+
 impl Shape {
-    fn with(&self, object: &str, name: &str, what: &Value, finish: Option<&str>) -> Value {
-        let mut choice = json!({ "index": 0, "logprobs": null, "finish_reason": finish });
-        choice[name] = what.clone();
-        let mut whole = json!({ "id": self.id, "object": object, "created": self.created, "model": self.model, "choices": [choice] });
-        if self.counts {
-            whole["usage"] = Value::Null;
+    fn with(&self, object: &'static str, choices: Vec<Choice>) -> Completed {
+        let Self { id, created, model, counts } = self;
+        Completed {
+            id: id.clone(),
+            object,
+            created: *created,
+            model: model.clone(),
+            choices,
+            usage: counts.then_some(None),
         }
-        whole
     }
 
-    fn event(&self, delta: &Value, finish: Option<&str>) -> Result<Event, Infallible> {
-        Ok(Event::default().data(self.with("chat.completion.chunk", "delta", delta, finish).to_string()))
+    fn event(&self, delta: Value, finish_reason: Option<&'static str>) -> Result<Event, Infallible> {
+        let choice = Choice { delta: Some(delta), finish_reason, ..Choice::default() };
+        Ok(event(&self.with("chat.completion.chunk", vec![choice])))
     }
+}
+
+fn event(piece: &Completed) -> Event {
+    Event::default().data(serde_json::to_string(piece).unwrap_or_default())
 }
 
 /// The last event but one, where it is wanted and whoever answered has counted.
 fn usage(shape: &Shape, completion: &Completion) -> Option<Result<Event, Infallible>> {
     let usage = completion.usage().filter(|_| shape.counts)?;
-    let whole = json!({ "id": shape.id, "object": "chat.completion.chunk", "created": shape.created, "model": shape.model,
-        "choices": [], "usage": counted(usage) });
-    Some(Ok(Event::default().data(whole.to_string())))
+    let piece = Completed { usage: Some(Some(usage.into())), ..shape.with("chat.completion.chunk", Vec::new()) };
+    Some(Ok(event(&piece)))
 }
 
 enum Streaming {
@@ -229,14 +326,14 @@ enum Streaming {
 }
 
 fn streamed(shape: Shape, completion: Completion, first: Option<String>) -> Response {
-    let head = shape.event(&json!({ "role": "assistant", "content": "" }), None);
+    let head = shape.event(json!({ "role": "assistant", "content": "" }), None);
     let start = (shape, completion, Streaming::Words(first));
     let rest = stream::unfold(start, |(shape, mut completion, state)| async move {
         let (event, state) = match state {
-            Streaming::Words(Some(words)) => (shape.event(&json!({ "content": words }), None), Streaming::Words(None)),
+            Streaming::Words(Some(words)) => (shape.event(json!({ "content": words }), None), Streaming::Words(None)),
             Streaming::Words(None) => match completion.next().await {
-                Some(Ok(words)) => (shape.event(&json!({ "content": words }), None), Streaming::Words(None)),
-                None => (shape.event(&json!({}), Some(finish(&completion))), Streaming::Usage),
+                Some(Ok(words)) => (shape.event(json!({ "content": words }), None), Streaming::Words(None)),
+                None => (shape.event(json!({}), Some(finish(&completion))), Streaming::Usage),
                 Some(Err(fault)) => {
                     let problem = Problem::from(fault);
                     let told = error(axum::http::StatusCode::SERVICE_UNAVAILABLE, problem.detail());

@@ -15,22 +15,28 @@ mod speech;
 mod transcriptions;
 
 use axum::{
-    Json, Router,
+    Json,
     extract::Request,
     http::{StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use http_body_util::BodyExt;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa_axum::router::OpenApiRouter;
 
 use super::{Problem, text::Text};
 
 /// A problem is a sentence or two.
 const LONGEST_PROBLEM: usize = 64 << 10;
 
-pub(super) fn routes() -> Router<Text> {
-    Router::new().merge(chat::routes()).merge(speech::routes()).merge(transcriptions::routes()).merge(models::routes())
+pub(super) fn routes() -> OpenApiRouter<Text> {
+    OpenApiRouter::default()
+        .merge(chat::routes())
+        .merge(speech::routes())
+        .merge(transcriptions::routes())
+        .merge(models::routes())
 }
 
 /// Problems as this protocol has them, whoever raises them: for everything below `/v1/`.
@@ -55,8 +61,30 @@ pub(super) async fn in_its_shape(request: Request, next: Next) -> Response {
     (head.status, head.headers, Json(error(head.status, message))).into_response()
 }
 
+/// A problem, as this protocol has it.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = OpenAiProblem)]
+pub(super) struct Refusal {
+    error: Fault,
+}
+
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = OpenAiFault)]
+struct Fault {
+    /// What is wrong, as a sentence for whoever reads it.
+    #[schema(example = "the model \"gpt-4\" does not exist; for chats there are demo")]
+    message: String,
+    #[schema(example = "invalid_request_error")]
+    r#type: &'static str,
+    /// Always null.
+    #[schema(example = json!(null))]
+    param: Option<String>,
+    #[schema(example = "model_not_found")]
+    code: Option<&'static str>,
+}
+
 /// `{"error": …}`.
-fn error(status: StatusCode, message: &str) -> Value {
+pub(super) fn error(status: StatusCode, message: &str) -> Value {
     let (kind, code) = match status {
         StatusCode::UNAUTHORIZED => ("invalid_request_error", Some("invalid_api_key")),
         StatusCode::NOT_FOUND => ("invalid_request_error", Some("model_not_found")),
@@ -64,7 +92,8 @@ fn error(status: StatusCode, message: &str) -> Value {
         status if status.is_server_error() => ("server_error", None),
         _ => ("invalid_request_error", None),
     };
-    json!({ "error": { "message": message, "type": kind, "param": null, "code": code } })
+    let error = Fault { message: message.into(), r#type: kind, param: None, code };
+    serde_json::to_value(Refusal { error }).unwrap_or_default()
 }
 
 /// An option that would change what comes out, and that Milo has not: refused unless it asks for what comes anyway.

@@ -1,35 +1,42 @@
 //! `GET /v1/models`: the personas, which answer chats, and the models of ear and voice.
 
 use axum::{
-    Json, Router,
-    extract::{Path, State},
+    Json,
+    extract::State,
     response::{IntoResponse, Response},
-    routing::get,
 };
 use serde::Serialize;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::http::{
     Problem,
     guard::{Converse, May},
+    named::Named,
     text::Text,
 };
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = OpenAiModel)]
 struct Model {
+    #[schema(example = "demo")]
     id: String,
+    #[schema(example = "model")]
     object: &'static str,
     created: u64,
+    #[schema(example = "milo")]
     owned_by: &'static str,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = OpenAiModels)]
 struct List {
+    #[schema(example = "list")]
     object: &'static str,
     data: Vec<Model>,
 }
 
-pub(super) fn routes() -> Router<Text> {
-    Router::new().route("/v1/models", get(list)).route("/v1/models/{id}", get(one))
+pub(super) fn routes() -> OpenApiRouter<Text> {
+    OpenApiRouter::default().routes(routes!(list)).routes(routes!(one))
 }
 
 fn model(id: &str) -> Model {
@@ -43,12 +50,36 @@ pub(super) fn known(text: &Text) -> Vec<String> {
     names
 }
 
+/// What `model` may be
+#[utoipa::path(
+    get,
+    path = "/v1/models",
+    operation_id = "openai_list_models",
+    tag = "openai",
+    security(("key" = ["text"])),
+    responses(
+        (status = 200, description = "The names.", body = List),
+    ),
+)]
 async fn list(State(text): State<Text>, _: May<Converse>) -> Response {
     let data = known(&text).iter().map(|id| model(id)).collect();
     Json(List { object: "list", data }).into_response()
 }
 
-async fn one(State(text): State<Text>, _: May<Converse>, Path(id): Path<String>) -> Result<Response, Problem> {
+/// One of them
+#[utoipa::path(
+    get,
+    path = "/v1/models/{id}",
+    operation_id = "openai_get_model",
+    tag = "openai",
+    params(("id" = String, Path, description = "The name.", example = "demo")),
+    security(("key" = ["text"])),
+    responses(
+        (status = 200, description = "It is one.", body = Model),
+        (status = 404, description = "the model \"x\" does not exist"),
+    ),
+)]
+async fn one(State(text): State<Text>, _: May<Converse>, Named(id): Named) -> Result<Response, Problem> {
     let known = known(&text);
     if known.contains(&id) {
         return Ok(Json(model(&id)).into_response());

@@ -1,15 +1,15 @@
 //! `POST /v1/audio/speech`.
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{State, rejection::JsonRejection},
     response::Response,
-    routing::post,
 };
 use milo_media::sound_file::Container;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::refuse;
 use crate::{
@@ -26,15 +26,19 @@ use crate::{
 const THEIRS: [&str; 13] =
     ["alloy", "ash", "ballad", "cedar", "coral", "echo", "fable", "marin", "nova", "onyx", "sage", "shimmer", "verse"];
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[schema(as = OpenAiSpeech, example = json!({"model": "tts-1", "input": "Tonga soa", "response_format": "wav"}))]
 struct Wanted {
     /// Any: there is one voice.
     #[serde(rename = "model")]
     _model: String,
+    #[schema(min_length = 1, max_length = 10000)]
     input: String,
     voice: Option<String>,
     #[serde(default = "mp3")]
+    #[schema(pattern = "^(mp3|opus|wav|pcm)$")]
     response_format: String,
+    #[schema(minimum = 0.6, maximum = 2.5)]
     speed: Option<f32>,
     #[serde(flatten)]
     others: Map<String, Value>,
@@ -44,10 +48,22 @@ fn mp3() -> String {
     "mp3".into()
 }
 
-pub(super) fn routes() -> Router<Text> {
-    Router::new().route("/v1/audio/speech", post(speak))
+pub(super) fn routes() -> OpenApiRouter<Text> {
+    OpenApiRouter::default().routes(routes!(speak))
 }
 
+/// Say a text
+#[utoipa::path(
+    post,
+    path = "/v1/audio/speech",
+    operation_id = "openai_speech",
+    tag = "openai",
+    request_body = Wanted,
+    security(("key" = ["text"])),
+    responses(
+        (status = 200, description = "The sound, while it is made.", content((Vec<u8> = "audio/mpeg"), (Vec<u8> = "audio/ogg"), (Vec<u8> = "audio/wav"), (Vec<u8> = "audio/pcm"))),
+    ),
+)]
 async fn speak(
     State(text): State<Text>,
     _: May<Converse>,

@@ -3,20 +3,21 @@
 use std::{convert::Infallible, fmt::Write};
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{DefaultBodyLimit, FromRequest, Multipart, Request, State, multipart::MultipartError},
     http::header,
     response::{
         IntoResponse, Response,
         sse::{Event, KeepAlive, Sse},
     },
-    routing::post,
 };
 use futures_util::stream;
 use milo_models::engine::Language;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 use tempfile::NamedTempFile;
 use tokio::time::Instant;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::error;
 use crate::{
@@ -30,14 +31,96 @@ use crate::{
 };
 
 /// How a transcript is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, utoipa::ToSchema)]
+#[schema(as = OpenAiTranscriptFormat, rename_all = "snake_case")]
 enum Format {
     #[default]
     Json,
     Text,
     Srt,
     Vtt,
-    Verbose,
+    VerboseJson,
+}
+
+/// A recording as a file, in the document: the parts are read as they come.
+#[derive(utoipa::ToSchema)]
+#[schema(as = OpenAiUpload)]
+#[expect(dead_code, reason = "nothing but the document's")]
+struct Upload {
+    #[schema(value_type = String, format = Binary)]
+    file: Vec<u8>,
+    /// Any: there is one model.
+    model: Option<String>,
+    /// What is spoken; found out when it is left out.
+    #[schema(value_type = Option<crate::engines::Tongue>)]
+    language: Option<Language>,
+    response_format: Option<Format>,
+    /// Whether the answer comes as server-sent events.
+    stream: Option<bool>,
+    /// Of what `verbose_json` tells the times; of segments where nothing is said.
+    #[schema(rename = "timestamp_granularities[]")]
+    granularities: Option<Vec<Granularity>>,
+}
+
+/// What a time is told of.
+#[derive(utoipa::ToSchema)]
+#[schema(as = OpenAiGranularity, rename_all = "snake_case")]
+#[expect(dead_code, reason = "nothing but the document's")]
+enum Granularity {
+    Word,
+    Segment,
+}
+
+/// A transcript; all but `text` with `response_format = verbose_json` only.
+#[derive(Debug, Default, Serialize, utoipa::ToSchema)]
+#[schema(as = OpenAiTranscription)]
+struct Transcription {
+    #[schema(example = "tonga soa")]
+    text: String,
+    /// `transcribe`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "transcribe")]
+    task: Option<&'static str>,
+    /// `malagasy` or `french`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "malagasy")]
+    language: Option<&'static str>,
+    /// Seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = 1.2)]
+    duration: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    segments: Option<Vec<Segment>>,
+    /// Where `timestamp_granularities[]` asks for `word`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    words: Option<Vec<Timed>>,
+}
+
+/// A word, in seconds from the beginning.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = OpenAiWord)]
+struct Timed {
+    #[schema(example = "tonga")]
+    word: String,
+    #[schema(example = 0.3)]
+    start: f64,
+    #[schema(example = 0.7)]
+    end: f64,
+}
+
+/// A part of it, in seconds from the beginning.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = OpenAiSegment)]
+struct Segment {
+    id: usize,
+    #[schema(example = 0.3)]
+    start: f64,
+    #[schema(example = 1.2)]
+    end: f64,
+    #[schema(example = "tonga soa")]
+    text: String,
+    #[schema(example = -0.07)]
+    avg_logprob: Option<f64>,
 }
 
 struct Wanted {
@@ -56,10 +139,24 @@ struct Times {
     segments: bool,
 }
 
-pub(super) fn routes() -> Router<Text> {
-    Router::new().route("/v1/audio/transcriptions", post(transcribe)).layer(DefaultBodyLimit::max(LARGEST.1))
+pub(super) fn routes() -> OpenApiRouter<Text> {
+    OpenApiRouter::default().routes(routes!(transcribe)).layer(DefaultBodyLimit::max(LARGEST.1))
 }
 
+/// Transcribe a recording
+///
+/// With `stream: true` as server-sent events: `transcript.text.delta`, then `transcript.text.done`.
+#[utoipa::path(
+    post,
+    path = "/v1/audio/transcriptions",
+    operation_id = "openai_transcribe",
+    tag = "openai",
+    request_body(content((Upload = "multipart/form-data"))),
+    security(("key" = ["text"])),
+    responses(
+        (status = 200, description = "The transcript, as `response_format` says.", content((Transcription = "application/json"), (String = "text/plain", example = json!("tonga soa\n")), (String = "application/x-subrip", example = json!("1\n00:00:00,300 --> 00:00:01,200\ntonga soa\n")), (String = "text/vtt", example = json!("WEBVTT\n")), (String = "text/event-stream", example = json!("data: {\"type\":\"transcript.text.done\",\"text\":\"tonga soa\"}\n\n")))),
+    ),
+)]
 async fn transcribe(State(text): State<Text>, _: May<Converse>, request: Request) -> Result<Response, Problem> {
     let parts = Multipart::from_request(request, &()).await;
     let parts = parts.map_err(|wrong| Problem::of_status(wrong.status(), wrong.body_text()))?;
@@ -98,8 +195,8 @@ async fn transcribe(State(text): State<Text>, _: May<Converse>, request: Request
     drop(place);
     let text = |kind: &'static str, body: String| ([(header::CONTENT_TYPE, kind)], body).into_response();
     Ok(match wanted.format {
-        Format::Json => Json(json!({ "text": whole.text })).into_response(),
-        Format::Verbose => Json(verbose(&whole, wanted.times)).into_response(),
+        Format::Json => Json(Transcription { text: whole.text, ..Transcription::default() }).into_response(),
+        Format::VerboseJson => Json(verbose(whole, wanted.times)).into_response(),
         Format::Text => text("text/plain; charset=utf-8", format!("{}\n", whole.text)),
         Format::Srt => text("application/x-subrip; charset=utf-8", subtitles(&whole.segments, ',')),
         Format::Vtt => text("text/vtt; charset=utf-8", format!("WEBVTT\n\n{}", subtitles(&whole.segments, '.'))),
@@ -126,7 +223,7 @@ async fn read(mut parts: Multipart) -> Result<Wanted, Problem> {
                     "text" => Format::Text,
                     "srt" => Format::Srt,
                     "vtt" => Format::Vtt,
-                    "verbose_json" => Format::Verbose,
+                    "verbose_json" => Format::VerboseJson,
                     other => {
                         let says =
                             format!("response_format is {other:?}; there are json, text, srt, vtt and verbose_json");
@@ -151,43 +248,44 @@ async fn read(mut parts: Multipart) -> Result<Wanted, Problem> {
         }
     }
     let file = file.ok_or_else(|| Problem::bad_request("there is no part named `file`: put the sound into one"))?;
-    if times.words && (format != Format::Verbose || is_streamed) {
+    if times.words && (format != Format::VerboseJson || is_streamed) {
         return Err(Problem::bad_request("times of words stand in verbose_json that is not streamed: ask for that"));
     }
     Ok(Wanted { file, language, format, is_streamed, times })
 }
 
 /// Segments are told unless only words were asked for.
-fn verbose(whole: &Transcribed, times: Times) -> Value {
+fn verbose(whole: Transcribed, times: Times) -> Transcription {
     let seconds = |ms: u64| ms as f64 / 1e3;
     let name = match whole.language {
         Language::Mg => "malagasy",
         Language::Fr => "french",
     };
-    let segment = |(id, part): (usize, &Part)| {
-        json!({
-            "id": id,
-            "start": seconds(part.start_ms),
-            "end": seconds(part.end_ms),
-            "text": part.text,
-            "avg_logprob": part.confidence.map(|sure| f64::from(sure.max(1e-6)).ln()),
-        })
+    let segment = |(id, part): (usize, Part)| Segment {
+        id,
+        start: seconds(part.start_ms),
+        end: seconds(part.end_ms),
+        text: part.text,
+        avg_logprob: part.confidence.map(|sure| f64::from(sure.max(1e-6)).ln()),
     };
-    let mut told = json!({
-        "task": "transcribe",
-        "language": name,
-        "duration": seconds(whole.duration_ms),
-        "text": whole.text,
-    });
-    if times.segments || !times.words {
-        told["segments"] = whole.segments.iter().enumerate().map(segment).collect();
-    }
-    if times.words {
+    let words = times.words.then(|| {
         let words = whole.segments.iter().flat_map(|part| part.words.iter().flatten());
-        let word = |word: &SaidWord| json!({ "word": word.word, "start": seconds(word.start_ms), "end": seconds(word.end_ms) });
-        told["words"] = words.map(word).collect();
+        let timed = |word: &SaidWord| Timed {
+            word: word.word.clone(),
+            start: seconds(word.start_ms),
+            end: seconds(word.end_ms),
+        };
+        words.map(timed).collect()
+    });
+    let with_segments = times.segments || !times.words;
+    Transcription {
+        text: whole.text,
+        task: Some("transcribe"),
+        language: Some(name),
+        duration: Some(seconds(whole.duration_ms)),
+        segments: with_segments.then(|| whole.segments.into_iter().enumerate().map(segment).collect()),
+        words,
     }
-    told
 }
 
 /// Numbered subtitles; `point` stands before the milliseconds.

@@ -5,33 +5,38 @@ mod pcap;
 use std::{fmt::Write, sync::Arc, time::UNIX_EPOCH};
 
 use axum::{
-    Json, Router,
-    extract::{Path, Query, State, rejection::QueryRejection},
+    Json,
+    extract::{Query, State, rejection::QueryRejection},
     http::{HeaderMap, header},
     response::{IntoResponse, Response},
-    routing::get,
 };
 use milo_signaling::Seen;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     AppState, Problem,
     guard::{May, Read},
+    named::Named,
 };
 use crate::{call::LegSeen, store::Key};
 
 const PCAP: &str = "application/vnd.tcpdump.pcap";
 
 /// `?format=text`
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct Wanted {
+    /// Without it, what `Accept` asks for, else JSON.
+    #[param(inline)]
     format: Option<Format>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = LadderFormat)]
 enum Format {
     Json,
     Text,
@@ -46,36 +51,62 @@ struct Rung {
     again: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Ladder)]
 struct Whole {
     call: Key,
     /// Messages between the first and the last ones of a leg that are no longer kept.
+    #[schema(example = 0)]
     left_out: u64,
     messages: Vec<Shown>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = SipMessage)]
 struct Shown {
+    #[schema(format = "date-time", example = "2026-11-30T07:00:00.000123Z")]
     at: String,
+    #[schema(value_type = String, example = "caller")]
     leg: Arc<str>,
+    #[schema(example = "in")]
     direction: &'static str,
+    #[schema(example = "UDP")]
     transport: String,
+    #[schema(example = "192.0.2.1:5060")]
     local: String,
+    #[schema(example = "192.0.2.4:5060")]
     remote: String,
     again: bool,
     cut: bool,
+    #[schema(example = "INVITE sip:milo@192.0.2.1 SIP/2.0")]
     start_line: String,
+    #[schema(example = "INVITE sip:milo@192.0.2.1 SIP/2.0\nCall-ID: a84b4c76e66710@192.0.2.4\n")]
     text: String,
 }
 
-pub(super) fn routes() -> Router<AppState> {
-    Router::new().route("/api/v1/calls/{id}/sip", get(ladder))
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default().routes(routes!(ladder))
 }
 
+/// The SIP messages of a call
+///
+/// As a ladder in JSON or text, or as a capture file that Wireshark reads.
+#[utoipa::path(
+    get,
+    path = "/api/v1/calls/{id}/sip",
+    operation_id = "get_call_sip",
+    tag = "calls",
+    params(("id" = Key, Path, description = "The call's identifier in the log."), Wanted),
+    security(("key" = ["read"])),
+    responses(
+        (status = 200, description = "The messages, in the order in which they passed.", content((Whole = "application/json"), (String = "text/plain", example = json!("call 0193a5e2-7c1b-7d3a-9f42-5b6c7d8e9f01: 1 SIP messages\n")), (Vec<u8> = "application/vnd.tcpdump.pcap"))),
+        (status = 404, description = "the SIP of this call is no longer kept; [sip] ladders says of how many calls it is"),
+    ),
+)]
 async fn ladder(
     State(state): State<AppState>,
     _: May<Read>,
-    Path(id): Path<String>,
+    Named(id): Named,
     query: Result<Query<Wanted>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {

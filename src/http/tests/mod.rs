@@ -98,11 +98,11 @@ impl House {
         let (calls_out, placements) = CallsOut::new(ways, writers, (Arc::clone(&live), Arc::clone(&sip)), 2, || true);
         let (texts, _) =
             Texts::new(Trunks::default(), Arc::clone(&accounts), caller.clone(), (log.clone(), Arc::clone(&metrics)));
-        let keys = Arc::new(Keys::open(&store, http.api_key.as_ref()).await.unwrap());
+        let keys = Arc::new(Keys::open(&store, http.api_key.as_ref(), None).await.unwrap());
         let config = Config { http: http.clone(), rate_limits, ..Config::default() };
         let state = AppState::new(
             &config,
-            (store, keys, editions),
+            ((store, None), keys, editions),
             log.clone(),
             (live, sip, accounts, caller),
             (calls_out, texts),
