@@ -132,7 +132,6 @@ impl CallTrace {
     pub(crate) fn end(&self, ending: &Ending) {
         self.with(|span| {
             span.set_attribute(KeyValue::new("milo.call.hangup_by", ending.by.as_str()));
-            span.set_attribute(KeyValue::new("milo.call.reason", ending.reason.clone()));
             if let Some((outcome, sip_status)) = &ending.outcome {
                 span.set_attribute(KeyValue::new("milo.call.outcome", outcome.as_str()));
                 if let Some(status) = sip_status {
@@ -140,7 +139,7 @@ impl CallTrace {
                 }
             }
             if ending.by == HangupBy::Network {
-                span.set_status(Status::error(ending.reason.clone()));
+                span.set_status(Status::error("the call was lost"));
             }
             span.end_with_timestamp(time(ending.at));
         });

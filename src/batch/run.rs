@@ -81,15 +81,15 @@ impl Batches {
     }
 
     async fn work(&self) {
-        while self.store.resume_batches(&self.node).await.inspect_err(away).is_err() {
-            sleep(AGAIN).await;
-        }
+        self.resume().await;
         loop {
             match self.store.next_batch(&self.node).await {
                 Ok(Some(batch)) => {
                     if let Err(error) = self.batch(&batch).await {
                         away(&error);
                         sleep(AGAIN).await;
+                        // The database may have begun an item, and its answer was lost.
+                        self.resume().await;
                     }
                 }
                 Ok(None) => select! {
@@ -101,6 +101,13 @@ impl Batches {
                     sleep(AGAIN).await;
                 }
             }
+        }
+    }
+
+    /// What had begun begins again.
+    async fn resume(&self) {
+        while self.store.resume_batches(&self.node).await.inspect_err(away).is_err() {
+            sleep(AGAIN).await;
         }
     }
 

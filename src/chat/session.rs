@@ -61,7 +61,7 @@ pub(super) struct Session {
     exchanges: Vec<Exchange>,
     /// When it was begun, or begun anew, by Redis' clock; 0: Redis has not been asked.
     born: i64,
-    /// What began before is too much for the model.
+    /// What began before is too much for the model, or was cut away.
     since: i64,
 }
 
@@ -117,9 +117,10 @@ impl Session {
         exchange
     }
 
-    /// The moment before which nothing is remembered.
-    pub(super) fn oldest(&self) -> i64 {
-        self.exchanges.first().map_or(0, |exchange| exchange.at)
+    /// The moment before which nothing is remembered: what this node has dropped began before it. Others may know what this one
+    /// does not.
+    pub(super) fn since(&self) -> i64 {
+        self.since
     }
 
     /// Learns what Redis knows, and what Redis does not.
@@ -157,7 +158,9 @@ impl Session {
                 *n == 0 || tokens <= self.memory.tokens
             });
         let surplus = self.exchanges.len() - fitting.count();
-        self.exchanges.drain(..surplus);
+        if let Some(newest) = self.exchanges.drain(..surplus).last() {
+            self.since = self.since.max(newest.at + 1);
+        }
     }
 }
 
@@ -176,6 +179,17 @@ mod tests {
 
     fn messages(session: &Session) -> Vec<String> {
         session.said().into_iter().map(|said| said.message).collect()
+    }
+
+    /// What another node has stored a moment before, and this one has not heard of, is not this one's to drop.
+    #[test]
+    fn nothing_is_dropped_that_this_node_did_not_drop() {
+        let mut session = session(2, 1_000);
+        session.remember(100, "first", "a");
+        assert_eq!(session.since(), 0, "an exchange that began at 99 elsewhere stays");
+        session.remember(200, "second", "b");
+        session.remember(300, "third", "c");
+        assert_eq!(session.since(), 101, "the first was cut away here");
     }
 
     #[test]

@@ -128,7 +128,7 @@ impl Sessions {
     pub(super) async fn remember(&self, session: &mut Session, began: i64, message: &str, reply: &str) {
         let exchange = session.remember(began, message, reply).told();
         let Some(redis) = self.redis.clone() else { return };
-        let (id, lifetime, kept) = (session.id.clone(), self.lifetime, (self.memory.exchanges, session.oldest()));
+        let (id, lifetime, kept) = (session.id.clone(), self.lifetime, (self.memory.exchanges, session.since()));
         let telling = tokio::spawn(async move { redis.remember(&id, lifetime, kept, &[exchange]).await });
         telling.await.ok();
     }
@@ -167,7 +167,7 @@ impl Sessions {
         let Some(recalled) = redis.recall(&session.id, lifetime).await else { return (micros(), false) };
         let merged = session.merge(&recalled);
         if !merged.missing.is_empty() {
-            let kept = (self.memory.exchanges, session.oldest());
+            let kept = (self.memory.exchanges, session.since());
             redis.remember(&session.id, self.lifetime, kept, &merged.missing).await;
         }
         (recalled.now, merged.is_forgotten)

@@ -16,10 +16,15 @@ impl Telemetry {
     pub(super) fn check(&self, faults: &mut Faults<'_>) {
         let is_address = |text: &String| {
             let host = ["http://", "https://"].iter().find_map(|scheme| text.strip_prefix(scheme));
-            host.is_some_and(|host| !host.is_empty() && !host.contains(char::is_whitespace))
+            host.is_some_and(|host| {
+                !host.is_empty() && !host.contains(|c: char| c.is_whitespace() || "@?#".contains(c))
+            })
         };
         if self.otlp_endpoint.as_ref().is_some_and(|endpoint| !is_address(endpoint)) {
-            faults.add("telemetry.otlp_endpoint", "is no address like \"http://127.0.0.1:4318\"".into());
+            faults.add(
+                "telemetry.otlp_endpoint",
+                "is no address like \"http://127.0.0.1:4318\", without a name, password or query".into(),
+            );
         }
     }
 }

@@ -10,8 +10,9 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 const REMEMBERED: Duration = Duration::from_secs(3_600);
 
 /// What such a page's script may read besides what every script may.
-const EXPOSED: [HeaderName; 7] = [
+const EXPOSED: [HeaderName; 8] = [
     header::RETRY_AFTER,
+    header::LOCATION,
     header::CONTENT_DISPOSITION,
     HeaderName::from_static("ratelimit-limit"),
     HeaderName::from_static("ratelimit-remaining"),
@@ -37,6 +38,7 @@ pub(super) fn layer(origins: &[String]) -> Option<CorsLayer> {
             header::AUTHORIZATION,
             header::CONTENT_TYPE,
             header::ACCEPT,
+            HeaderName::from_static("idempotency-key"),
             HeaderName::from_static("x-request-id"),
         ])
         .expose_headers(EXPOSED)

@@ -7,7 +7,7 @@ use axum::{
     http::header,
     response::{IntoResponse, Response},
 };
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
@@ -96,7 +96,8 @@ async fn export(
         (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
         (header::CACHE_CONTROL, "no-store".into()),
     ];
-    Ok((headers, Body::from_stream(pages)).into_response())
+    // Compression asks once more behind the end.
+    Ok((headers, Body::from_stream(pages.fuse())).into_response())
 }
 
 /// Why an export ends before its end.

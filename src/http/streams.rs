@@ -18,6 +18,8 @@ use tokio::time::{Instant, sleep};
 const IDLE: Duration = Duration::from_secs(60);
 /// How long an answer may wait for its client to take what was handed out.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// The same while others of the connection go on, as those of a proxy's other users do.
+const LONGEST: Duration = Duration::from_secs(600);
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// The running answers of one connection.
@@ -51,7 +53,8 @@ impl Streams {
         Stream { number, of: self.clone() }
     }
 
-    /// Resolves when nothing has run for [`IDLE`], or an answer's client has taken nothing for [`PATIENCE`].
+    /// Resolves when nothing has run for [`IDLE`], when of no answer anything has been taken for [`PATIENCE`], or of one for
+    /// [`LONGEST`].
     pub(super) async fn over(&self) {
         let mut busy = Instant::now();
         loop {
@@ -61,7 +64,10 @@ impl Streams {
             if !running.waiting.is_empty() {
                 busy = now;
             }
-            if now - busy >= IDLE || running.waiting.values().flatten().any(|since| now - *since >= PATIENCE) {
+            let stands = |since: &Option<Instant>, patience| since.is_some_and(|since| now - since >= patience);
+            let mut answers = running.waiting.values();
+            let all_stand = answers.len() > 0 && answers.all(|since| stands(since, PATIENCE));
+            if now - busy >= IDLE || all_stand || running.waiting.values().any(|since| stands(since, LONGEST)) {
                 return;
             }
         }

@@ -130,12 +130,19 @@ impl Journal {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             opened => opened?,
         };
-        let mut head = String::new();
-        (&mut file).take(BEGIN).read_to_string(&mut head).ok();
+        let mut head = Vec::new();
+        (&mut file).take(BEGIN).read_to_end(&mut head)?;
+        let head = String::from_utf8_lossy(&head);
         let id = head.strip_prefix(HEAD).and_then(|id| id.strip_suffix('\n')).and_then(|id| id.parse().ok());
         let Some(id) = id else {
-            tracing::warn!(file = %self.path.display(), "a journal without a beginning is left out: it was cut off when it was made");
-            fs::remove_file(&self.path)?;
+            if file.metadata()?.len() <= BEGIN {
+                tracing::warn!(file = %self.path.display(), "a journal without a beginning is left out: it was cut off when it was made");
+                fs::remove_file(&self.path)?;
+            } else {
+                let aside = self.path.with_extension(format!("{}.broken", Key::new()));
+                fs::rename(&self.path, &aside)?;
+                tracing::error!(file = %aside.display(), "a journal whose first line cannot be read is put aside; its rows are not in the call log");
+            }
             return Ok(None);
         };
         let source = Source { path: self.path.clone(), id };
