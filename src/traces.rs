@@ -81,7 +81,7 @@ impl Traces {
         CallTrace { tracer: self.tracer.clone(), parent: span.span_context().clone(), span: Mutex::new(span) }
     }
 
-    /// Sends what has gathered, and ends the thread. Blocks for [`PATIENCE`] at most.
+    /// Sends what has gathered, and ends the thread. Blocks for five seconds at most.
     pub fn end(&self) {
         if let Err(error) = self.provider.shutdown_with_timeout(PATIENCE) {
             tracing::warn!(%error, "the last traces could not be sent");

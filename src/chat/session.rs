@@ -158,7 +158,7 @@ impl Session {
                 *n == 0 || tokens <= self.memory.tokens
             });
         let surplus = self.exchanges.len() - fitting.count();
-        if let Some(newest) = self.exchanges.drain(..surplus).last() {
+        if let Some(newest) = self.exchanges.drain(..surplus).next_back() {
             self.since = self.since.max(newest.at + 1);
         }
     }

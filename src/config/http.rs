@@ -28,7 +28,7 @@ pub struct Http {
     pub tls_cert: Option<PathBuf>,
     /// See `tls_cert`.
     pub tls_key: Option<PathBuf>,
-    /// The pages from elsewhere that may use the API (CORS), by their origin, like "https://app.example"; "*": all.
+    /// The pages from elsewhere that may use the API (CORS), by their origin, like `https://app.example`; `*`: all.
     pub cors_origins: Vec<String>,
 }
 

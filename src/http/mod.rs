@@ -25,7 +25,7 @@
 //!                                          /v1/…             openai/         ─┘
 //! ```
 //! A new resource: one file whose `routes()` is an [`OpenApiRouter`] of `routes!(…)`, each handler under `#[utoipa::path(…)]` (so no
-//! route is without its description), and one `.merge(…)` in [`described`] or, where it needs the engines, in [`described_text`].
+//! route is without its description), and one `.merge(…)` in `described` or, where it needs the engines, in `described_text`.
 //! Its own answers are described there; those that many routes give (401, 403, 429, what a body may be refused for) are added by
 //! `document/`. A body is a struct with `utoipa::ToSchema`: `#[schema(as = …)]` where its name is not the only one of its kind, and
 //! `#[schema(example = …)]` on each text, from which the examples are made. Then write `document/openapi.json` anew.

@@ -81,7 +81,7 @@ impl Journal {
         self.open.as_ref().map_or(BEGIN, |open| open.end)
     }
 
-    /// Adds entries, made by [`line`], and makes sure that the disk has them.
+    /// Adds entries, made by [`line()`], and makes sure that the disk has them.
     ///
     /// # Errors
     /// Nothing of them is in the journal then.
