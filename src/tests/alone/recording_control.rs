@@ -86,7 +86,7 @@ async fn the_api_begins_pauses_resumes_and_ends_the_recording_of_a_call_that_is_
     sleep(Duration::from_millis(700)).await;
     assert_eq!(wants("stop"), is("off"));
     assert_eq!(wants("start"), is("live"));
-    assert_eq!(order(&milo, &id, "{\"action\": \"erase\"}").0, 400);
+    assert_eq!(order(&milo, &id, "{\"action\": \"erase\"}").0, 422);
     assert_eq!(order(&milo, "01890000-0000-7000-8000-000000000000", "{\"action\": \"stop\"}").0, 404);
     calling.await.expect("a call");
     let (status, why) = wants("pause");
