@@ -1,17 +1,18 @@
 //! The memory of the graphics cards, as NVIDIA's driver tells it (NVML). Where there is no such driver, there are none.
+//!
+//! The driver is asked by a thread of its own, once a second: it may be slow, and whoever wants to know waits for nothing.
 
 use std::{
     ffi::OsStr,
-    fmt,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
+    thread,
     time::Duration,
 };
 
 use nvml_wrapper::{Nvml, enums::device::UsedGpuMemory, error::NvmlError};
-use tokio::time::Instant;
 
-/// What was read serves for so long: the driver is slow beside a request.
-const FRESH: Duration = Duration::from_secs(1);
+/// How often the driver is asked.
+const EVERY: Duration = Duration::from_secs(1);
 
 /// Bytes, of all cards together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,46 +25,37 @@ pub struct Vram {
     pub total: u64,
 }
 
-/// The cards of this machine.
-pub struct Gpus {
-    driver: Option<Nvml>,
-    last: Mutex<Option<(Instant, Option<Vram>)>>,
-}
-
-impl fmt::Debug for Gpus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gpus").field("driver", &self.driver.is_some()).finish_non_exhaustive()
-    }
-}
+/// The cards of this machine. The thread that asks ends with it.
+#[derive(Debug)]
+pub struct Gpus(Arc<Mutex<Option<Vram>>>);
 
 impl Gpus {
-    /// Asks for the driver.
-    pub fn new() -> Self {
-        // The name without a number is there only where programs are built for it.
-        let driver = Nvml::builder().lib_path(OsStr::new("libnvidia-ml.so.1")).init();
-        Self { driver: driver.ok(), last: Mutex::default() }
+    /// Starts the thread that asks, where there is a driver.
+    ///
+    /// # Errors
+    /// The system has no thread to give.
+    pub fn start() -> std::io::Result<Self> {
+        let last = Arc::default();
+        let told = Arc::downgrade(&last);
+        thread::Builder::new().name("gpu".into()).spawn(move || ask(&told))?;
+        Ok(Self(last))
     }
 
-    /// The memory as it is now, or was within the last second; none without a card.
+    /// The memory as it was within the last second; none without a card.
     pub fn vram(&self) -> Option<Vram> {
-        let driver = self.driver.as_ref()?;
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        match *last {
-            Some((at, vram)) if now - at < FRESH => vram,
-            _ => {
-                let vram = read(driver).inspect_err(|error| tracing::debug!(%error, "the driver of the graphics card"));
-                let vram = vram.ok().filter(|vram| vram.total > 0);
-                *last = Some((now, vram));
-                vram
-            }
-        }
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Default for Gpus {
-    fn default() -> Self {
-        Self::new()
+fn ask(told: &Weak<Mutex<Option<Vram>>>) {
+    // The name without a number is there only where programs are built for it.
+    let Ok(driver) = Nvml::builder().lib_path(OsStr::new("libnvidia-ml.so.1")).init() else { return };
+    loop {
+        let vram = read(&driver).inspect_err(|error| tracing::debug!(%error, "the driver of the graphics card"));
+        let Some(last) = told.upgrade() else { return };
+        *last.lock().unwrap_or_else(PoisonError::into_inner) = vram.ok().filter(|vram| vram.total > 0);
+        drop(last);
+        thread::sleep(EVERY);
     }
 }
 

@@ -24,4 +24,5 @@ CREATE TABLE webhook_deliveries (
 -- What waits for a target, and what waits before it of the same call.
 CREATE INDEX webhook_deliveries_waiting ON webhook_deliveries (node, target, due) WHERE dead IS NULL;
 CREATE INDEX webhook_deliveries_call ON webhook_deliveries (call, target, id);
+CREATE INDEX webhook_deliveries_given_up ON webhook_deliveries (node, target, dead) WHERE dead IS NOT NULL;
 CREATE INDEX webhook_deliveries_dead ON webhook_deliveries (dead DESC, id DESC) WHERE dead IS NOT NULL;

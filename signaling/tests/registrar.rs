@@ -8,18 +8,24 @@ use crate::line::{Line, SDP, brief, from_callee, invite, response, to_tag, withi
 use md5::{Digest, Md5};
 use milo_signaling::{
     Algorithms, BanTerms, Credentials, RegistrarConfig, Terms, TextPace, Transport, User,
-    sip::{Message, Name, core::Event, digest::Authorizer, parse},
+    sip::{
+        Message, Name,
+        core::{CoreConfig, Event},
+        digest::Authorizer,
+        parse,
+    },
 };
 
 const HOME: &str = "203.0.113.5:5060";
 
 fn line() -> Line {
-    line_with(None)
+    line_with(|_| {})
 }
 
-fn line_with(bans: Option<BanTerms>) -> Line {
+/// A line with a registrar, and what else is set.
+fn line_with(set: impl FnOnce(&mut CoreConfig)) -> Line {
     let mut line = Line::with(Transport::Udp, |config| {
-        config.bans = bans;
+        set(config);
         config.registrar = Some(RegistrarConfig {
             realm: "milo".into(),
             users: vec![User::new("rina", "milo", "secret")],
@@ -130,17 +136,7 @@ fn nobody_registers_for_somebody_else() {
 #[test]
 fn a_telephone_behind_a_nat_is_asked_whether_it_is_there_unless_its_proxy_does() {
     for (path, asked) in [("", true), ("Path: <sip:203.0.113.5;lr>\r\nSupported: path\r\n", false)] {
-        let mut line = Line::with(Transport::Udp, |config| {
-            config.keep_alive = Some(Duration::from_secs(30));
-            config.registrar = Some(RegistrarConfig {
-                realm: "milo".into(),
-                users: vec![User::new("rina", "milo", "secret")],
-                terms: Terms { least_s: 60, most_s: 3600 },
-                algorithms: Algorithms { sha256: false, md5: true },
-                text_pace: TextPace::default(),
-            });
-        });
-        line.flow.remote = HOME.parse().unwrap();
+        let mut line = line_with(|config| config.keep_alive = Some(Duration::from_secs(30)));
         assert_eq!(brief(&answered(&mut line, 1, &format!("{CONTACT}{path}"))), "200 REGISTER");
         line.pass(Duration::from_secs(65));
         assert_eq!(line.spoke().contains(&"OPTIONS".to_owned()), asked, "{path}");
@@ -313,7 +309,7 @@ fn whoever_asks_to_be_asked_again_and_again_is_listed_and_is_forgiven_with_the_r
         within: Duration::from_secs(600),
         length: Duration::from_secs(3_600),
     };
-    let mut line = line_with(Some(terms));
+    let mut line = line_with(|config| config.bans = Some(terms));
     for number in 1..=19 {
         line.hear(&request("REGISTER", number, "", CONTACT));
     }
@@ -338,7 +334,7 @@ fn while_somebody_outside_is_on_the_line_a_guesser_is_not_read_and_their_goodbye
         within: Duration::from_secs(600),
         length: Duration::from_secs(3_600),
     };
-    let mut line = line_with(Some(terms));
+    let mut line = line_with(|config| config.bans = Some(terms));
     line.hear(&request("REGISTER", 1, ";rport", CONTACT));
     let wrong = answer(&line.only()).replace("response=\"", "response=\"0");
     line.hear(&request("REGISTER", 2, ";rport", &[CONTACT, &wrong].concat()));

@@ -84,6 +84,16 @@ impl Files {
         tokio::fs::remove_file(self.given(id, number)).await.ok();
     }
 
+    /// Deletes what of a batch is to be transcribed, and never will be.
+    pub(super) async fn drop_all_given(&self, id: Key) {
+        let folder = self.of(id);
+        let dropped = spawn_blocking(move || {
+            let is_given = |file: &fs::DirEntry| file.path().extension().is_some_and(|ending| ending == GIVEN);
+            inside(&folder).filter(is_given).for_each(|file| drop(fs::remove_file(file.path())));
+        });
+        dropped.await.ok();
+    }
+
     /// Deletes all sounds of a batch.
     pub(super) async fn remove(&self, id: Key) {
         let folder = self.of(id);

@@ -126,11 +126,14 @@ impl Batches {
         let words = self.chats.check_words(tasks.iter().any(Task::wants_words));
         words.map_err(|error| Untaken::Wrong(error.to_string()))?;
         let _one_at_a_time = self.adding.lock().await;
-        let open = self.store.open_batches(&self.node).await?;
-        if open >= self.batch.waiting {
-            return Err(Untaken::Full(format!("{open} batches wait already; come again when some of them are done")));
-        }
         let (id, (key, who)) = (Key::new(), whose);
+        let (open, own) = self.store.open_batches(&self.node, key).await?;
+        // A key leaves half of the places to others.
+        if open >= self.batch.waiting || (key.is_some() && own * 2 >= self.batch.waiting.max(2)) {
+            let says =
+                format!("{open} batches wait already, {own} of them yours; come again when some of them are done");
+            return Err(Untaken::Full(says));
+        }
         let (inputs, sounds): (Vec<Value>, Vec<_>) = tasks.into_iter().map(Task::kept).unzip();
         let sounds: HashMap<usize, Vec<u8>> =
             sounds.into_iter().enumerate().filter_map(|(number, sound)| Some((number, sound?))).collect();
@@ -144,7 +147,11 @@ impl Batches {
         self.files.keep(id, sounds).await.map_err(Untaken::Disk)?;
         let new = NewBatch { id, key, who, kind: kind.as_str(), created: Stamp::now(), items: inputs };
         if let Err(error) = self.store.add_batch(&self.node, &new).await {
-            self.files.remove(id).await;
+            // It may have been kept all the same, and only its answer was lost: nobody was told of it, so it shall not be done. Where
+            // that cannot be had either, its sounds stay for it.
+            if self.store.delete_batch(id).await.is_ok() {
+                self.files.remove(id).await;
+            }
             return Err(error.into());
         }
         self.added.notify_one();
@@ -155,6 +162,9 @@ impl Batches {
     pub async fn cancel(&self, id: Key) -> Result<bool, StoreError> {
         let is_cancelled = self.store.cancel_batch(id, Stamp::now()).await?;
         self.cancelled.send_replace(());
+        if is_cancelled {
+            self.files.drop_all_given(id).await;
+        }
         Ok(is_cancelled)
     }
 

@@ -74,9 +74,9 @@ impl Answer {
         Ok(())
     }
 
-    /// Whose session it is.
+    /// What its session is called.
     pub fn session(&self) -> &str {
-        &self.turn.session.id
+        self.turn.session.name.called()
     }
 
     /// What the session speaks.

@@ -12,6 +12,7 @@ mod completion;
 mod known;
 mod listening;
 mod session;
+mod session_name;
 mod sessions;
 mod translation;
 
@@ -30,6 +31,7 @@ pub use answer::Answer;
 pub use completion::{Asked, Completion};
 pub use listening::{Listening, Part, Progress, SaidWord, Transcribed};
 pub use session::Said;
+pub use session_name::SessionName;
 pub use sessions::Sessions;
 pub use translation::{Untranslated, translatable};
 
@@ -56,12 +58,12 @@ const NO_WORDS: &str = "the transcriber knows the times of segments, not of word
                         that knows them ([engines.stt] engine = \"openai\")";
 
 /// A message to be answered.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Message {
     /// What is said.
     pub text: String,
-    /// The session that it belongs to; none begins one.
-    pub session: Option<String>,
+    /// The session that it belongs to.
+    pub session: SessionName,
     /// What it is written in; told from its words when it is left out.
     pub language: Option<Language>,
     /// Who answers; the configured persona when it is left out.
@@ -181,7 +183,7 @@ impl Chats {
         }
         let edition = self.editions.current();
         let persona = self.persona(&edition, message.persona.as_deref())?;
-        let mut turn = self.sessions.enter(message.session.as_deref()).await.ok_or(Unanswered::Session)?;
+        let mut turn = self.sessions.enter(message.session).await;
         turn.session.language = message.language.or_else(|| tongue(text)).unwrap_or(turn.session.language);
         let by = (self.engines.mind.clone(), self.class);
         Ok(Answer::begin(by, (Arc::clone(&self.sessions), turn), persona, text).await?)

@@ -3,6 +3,7 @@
 use milo_models::engine::Language;
 use serde::{Deserialize, Serialize};
 
+use super::SessionName;
 use crate::{agent::Context, redis::Recalled, store::Stamp};
 
 /// How much of a conversation is remembered.
@@ -53,7 +54,7 @@ impl Exchange {
 /// One conversation.
 #[derive(Debug)]
 pub(super) struct Session {
-    pub(super) id: String,
+    pub(super) name: SessionName,
     /// What was spoken last.
     pub(super) language: Language,
     memory: Memory,
@@ -75,8 +76,8 @@ pub(super) struct Merged {
 }
 
 impl Session {
-    pub(super) fn new(id: &str, memory: Memory) -> Self {
-        Self { id: id.to_owned(), language: Language::Mg, memory, exchanges: Vec::new(), born: 0, since: 0 }
+    pub(super) fn new(name: SessionName, memory: Memory) -> Self {
+        Self { name, language: Language::Mg, memory, exchanges: Vec::new(), born: 0, since: 0 }
     }
 
     /// What the model is told before the next message.
@@ -174,7 +175,7 @@ mod tests {
     use super::*;
 
     fn session(exchanges: usize, tokens: usize) -> Session {
-        Session::new("s", Memory { exchanges, tokens })
+        Session::new(SessionName::new(None, Some("s")).expect("a name"), Memory { exchanges, tokens })
     }
 
     fn messages(session: &Session) -> Vec<String> {

@@ -18,13 +18,14 @@ use tokio::{
     time::Instant,
 };
 
-use super::session::{Memory, Said, Session, micros};
-use crate::{redis::Redis, store::Key};
+use super::{
+    SessionName,
+    session::{Memory, Said, Session, micros},
+};
+use crate::redis::Redis;
 
 /// Sessions at once; one more takes the place of the one that was longest unused.
 const MOST: usize = 10_000;
-/// The longest name of a session.
-const LONGEST_NAME: usize = 64;
 /// How often those that are over are looked for.
 const SWEEP: Duration = Duration::from_secs(60);
 
@@ -68,31 +69,27 @@ impl Sessions {
     }
 
     /// What was said in one; none when it is not known (any more). Waits for the answer that is on its way here.
-    pub async fn said(&self, id: &str) -> Option<(Language, Vec<Said>)> {
-        if !may_be_called(id) {
-            return None;
-        }
-        let here = self.all().sessions.get(id).filter(|kept| self.lives(kept)).map(|kept| kept.session.clone());
+    pub async fn said(&self, name: &SessionName) -> Option<(Language, Vec<Said>)> {
+        let here =
+            self.all().sessions.get(name.as_str()).filter(|kept| self.lives(kept)).map(|kept| kept.session.clone());
         if let Some(session) = here {
             let mut session = session.lock_owned().await;
             let (_, is_forgotten) = self.recall(&mut session, None).await;
             if is_forgotten {
-                self.all().sessions.remove(id);
+                self.all().sessions.remove(name.as_str());
                 return None;
             }
             return Some((session.language, session.said()));
         }
-        let mut session = Session::new(id, self.memory);
+        let mut session = Session::new(name.clone(), self.memory);
         self.recall(&mut session, None).await;
         let said = session.said();
         (!said.is_empty()).then_some((session.language, said))
     }
 
     /// Forgets one, on every node; false when it is not known.
-    pub async fn forget(&self, id: &str) -> bool {
-        if !may_be_called(id) {
-            return false;
-        }
+    pub async fn forget(&self, name: &SessionName) -> bool {
+        let id = name.as_str();
         let here = self.drop_here(id);
         let Some(redis) = &self.redis else { return here };
         match redis.forget(id, self.lifetime, None).await {
@@ -109,26 +106,26 @@ impl Sessions {
         }
     }
 
-    /// Another node has forgotten it.
+    /// Another node has forgotten the one that is kept as this.
     pub fn drop_here(&self, id: &str) -> bool {
         let forgotten = self.all().sessions.remove(id);
         forgotten.is_some_and(|kept| self.lives(&kept))
     }
 
-    /// The turn in the one of this name, or in a new one, with all that was said in it on any node; none when the name cannot be one.
-    pub(super) async fn enter(&self, id: Option<&str>) -> Option<Turn> {
-        let session = self.open(id)?;
-        let mut session = session.lock_owned().await;
+    /// The turn in the one of this name, or in a new one, with all that was said in it on any node.
+    pub(super) async fn enter(&self, name: SessionName) -> Turn {
+        let mut session = self.open(name).lock_owned().await;
         let (now, _) = self.recall(&mut session, Some(self.lifetime)).await;
         let began = session.begins(now);
-        Some(Turn { session, began })
+        Turn { session, began }
     }
 
     /// Remembers an exchange here, and in Redis also where nobody waits for it any more.
     pub(super) async fn remember(&self, session: &mut Session, began: i64, message: &str, reply: &str) {
         let exchange = session.remember(began, message, reply).told();
         let Some(redis) = self.redis.clone() else { return };
-        let (id, lifetime, kept) = (session.id.clone(), self.lifetime, (self.memory.exchanges, session.since()));
+        let (id, lifetime, kept) =
+            (session.name.as_str().to_owned(), self.lifetime, (self.memory.exchanges, session.since()));
         let telling = tokio::spawn(async move { redis.remember(&id, lifetime, kept, &[exchange]).await });
         telling.await.ok();
     }
@@ -164,27 +161,23 @@ impl Sessions {
     /// answers, and whether the session was forgotten.
     async fn recall(&self, session: &mut Session, lifetime: Option<Duration>) -> (i64, bool) {
         let Some(redis) = &self.redis else { return (micros(), false) };
-        let Some(recalled) = redis.recall(&session.id, lifetime).await else { return (micros(), false) };
+        let Some(recalled) = redis.recall(session.name.as_str(), lifetime).await else { return (micros(), false) };
         let merged = session.merge(&recalled);
         if !merged.missing.is_empty() {
             let kept = (self.memory.exchanges, session.since());
-            redis.remember(&session.id, self.lifetime, kept, &merged.missing).await;
+            redis.remember(session.name.as_str(), self.lifetime, kept, &merged.missing).await;
         }
         (recalled.now, merged.is_forgotten)
     }
 
-    /// The one of this name, or a new one; none when the name cannot be one.
-    fn open(&self, id: Option<&str>) -> Option<Arc<Turns<Session>>> {
-        let id = match id {
-            Some(id) if may_be_called(id) => id.to_owned(),
-            Some(_) => return None,
-            None => Key::new().to_string(),
-        };
+    /// The one of this name, or a new one.
+    fn open(&self, name: SessionName) -> Arc<Turns<Session>> {
+        let id = name.as_str().to_owned();
         let now = Instant::now();
         let mut all = self.all();
         if let Some(kept) = all.sessions.get_mut(&id).filter(|kept| now < kept.used + self.lifetime) {
             kept.used = now;
-            return Some(kept.session.clone());
+            return kept.session.clone();
         }
         if all.swept.is_none_or(|swept| now > swept + SWEEP) || all.sessions.len() >= MOST {
             all.sessions.retain(|_, kept| now < kept.used + self.lifetime);
@@ -195,9 +188,9 @@ impl Sessions {
         {
             all.sessions.remove(&oldest);
         }
-        let session = Arc::new(Turns::new(Session::new(&id, self.memory)));
+        let session = Arc::new(Turns::new(Session::new(name, self.memory)));
         all.sessions.insert(id, Kept { session: session.clone(), used: now });
-        Some(session)
+        session
     }
 
     fn lives(&self, kept: &Kept) -> bool {
@@ -209,11 +202,6 @@ impl Sessions {
     }
 }
 
-fn may_be_called(id: &str) -> bool {
-    (1..=LONGEST_NAME).contains(&id.len())
-        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -222,42 +210,43 @@ mod tests {
         Sessions::new(Duration::from_secs(60), Memory { exchanges: 2, tokens: 1_000 }, None)
     }
 
+    fn named(name: &str) -> SessionName {
+        SessionName::new(None, Some(name)).expect("a name")
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_session_lasts_as_long_as_somebody_writes() {
         let sessions = sessions();
         for _ in 0..3 {
-            let Turn { mut session, began } = sessions.enter(Some("a")).await.expect("a name");
+            let Turn { mut session, began } = sessions.enter(named("a")).await;
             sessions.remember(&mut session, began, "one", "two").await;
             tokio::time::advance(Duration::from_secs(50)).await;
         }
-        let (language, said) = sessions.said("a").await.expect("it is kept");
+        let (language, said) = sessions.said(&named("a")).await.expect("it is kept");
         let exchange = Said { message: "one".into(), reply: Some("two".into()) };
         assert_eq!((language, said), (Language::Mg, vec![exchange.clone(), exchange]), "the newest two");
         tokio::time::advance(Duration::from_secs(20)).await;
-        assert!(sessions.said("a").await.is_none() && !sessions.forget("a").await);
-        assert!(sessions.enter(Some("a")).await.expect("a name").session.said().is_empty());
+        assert!(sessions.said(&named("a")).await.is_none() && !sessions.forget(&named("a")).await);
+        assert!(sessions.enter(named("a")).await.session.said().is_empty());
     }
 
     #[tokio::test]
-    async fn names_are_plain_and_new_ones_differ() {
+    async fn what_is_forgotten_is_gone() {
         let sessions = sessions();
-        for wrong in ["", "a b", "../x", "é", &"x".repeat(65)] {
-            assert!(sessions.open(Some(wrong)).is_none(), "{wrong}");
-        }
-        let (one, other) = (sessions.open(None).expect("new"), sessions.open(None).expect("new"));
-        assert_ne!(one.lock().await.id, other.lock().await.id);
-        let id = one.lock().await.id.clone();
-        assert!(sessions.forget(&id).await && sessions.count() == 1);
+        sessions.open(named("a"));
+        sessions.open(named("b"));
+        assert!(sessions.forget(&named("a")).await && !sessions.forget(&named("a")).await);
+        assert_eq!(sessions.count(), 1);
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_too_many_takes_the_place_of_the_oldest() {
         let sessions = sessions();
         for n in 0..=MOST {
-            sessions.open(Some(&format!("s{n}"))).expect("a name");
+            sessions.open(named(&format!("s{n}")));
             tokio::time::advance(Duration::from_micros(10)).await;
         }
         assert_eq!(sessions.count(), MOST);
-        assert!(sessions.said("s0").await.is_none() && sessions.said("s1").await.is_some());
+        assert!(sessions.said(&named("s0")).await.is_none() && sessions.said(&named("s1")).await.is_some());
     }
 }

@@ -72,6 +72,10 @@ pub(super) async fn around(State(state): State<AppState>, request: Request, next
     if let Some(own) = own {
         headers.insert(header::CONTENT_SECURITY_POLICY, own);
     }
+    // What people say and write, and how things are, stays in no cache.
+    if path.starts_with("/api/") || path.starts_with("/v1/") {
+        headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    }
     if let Ok(id) = id.parse() {
         headers.insert("x-request-id", id);
     }

@@ -3,7 +3,6 @@
 use axum::{
     Json,
     extract::{Query, State, rejection::QueryRejection},
-    http::header,
     response::{IntoResponse, Response},
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -43,5 +42,5 @@ async fn list(
         .deeds(cursor, limit)
         .await?
         .ok_or_else(|| Problem::bad_request("what `cursor` points to is no longer there: begin anew without it"))?;
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(page)).into_response())
+    Ok(Json(page).into_response())
 }

@@ -5,7 +5,7 @@ use std::{net::IpAddr, time::Instant};
 use axum::{
     Json,
     extract::State,
-    http::{StatusCode, header},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use milo_signaling::{Ban, SignalingError};
@@ -64,7 +64,7 @@ async fn list(State(state): State<AppState>, _: May<Read>) -> Result<Response, P
         dropped: ban.dropped,
     };
     let bans = state.caller.bans().await.map_err(ending)?.into_iter().map(shown).collect();
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(List { bans })).into_response())
+    Ok(Json(List { bans }).into_response())
 }
 
 /// Let an address in again

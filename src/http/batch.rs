@@ -23,7 +23,6 @@ use super::{
 };
 use crate::{
     batch::{Kind, Sound, Task, Untaken},
-    keys::Scope,
     store::{BatchItemRow, BatchRow, Key, Stamp},
 };
 
@@ -129,14 +128,6 @@ pub(super) fn routes() -> OpenApiRouter<Text> {
         .routes(routes!(audio))
 }
 
-/// The key to whose batches somebody is confined; none for those who may see all.
-fn confined_to(asker: &Asker) -> Option<Key> {
-    match &asker.key {
-        Sent::Right(bearer) if !bearer.scopes.allow(Scope::Admin) => bearer.id,
-        _ => None,
-    }
-}
-
 /// Do many things when nobody else waits
 ///
 /// Translations, texts to be spoken or sounds to be transcribed. What the items do not say themselves, fields beside `items` say
@@ -178,7 +169,7 @@ async fn add(State(text): State<Text>, may: May<Converse>, request: Request) -> 
     let total = i32::try_from(added.items.len()).unwrap_or(i32::MAX);
     let counts = Counts { total, queued: total, ..Counts::default() };
     let body = Added { id: added.id, kind, state: "queued", created: added.created, counts };
-    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], fresh(body)).into_response())
+    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(body)).into_response())
 }
 
 /// Batches, newest first
@@ -201,12 +192,12 @@ async fn list(
     query: Result<Query<List>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let (cursor, limit) = page(query, "batches")?;
-    let page = text.app.store.batches(confined_to(&may.asker), cursor, limit).await?.ok_or_else(|| {
+    let page = text.app.store.batches(may.asker.confined_to(), cursor, limit).await?.ok_or_else(|| {
         Problem::bad_request("the batch that `cursor` points to is no longer there: begin anew without it")
     })?;
     let keep_s = text.batches.limits().keep_s;
     let batches = page.batches.into_iter().map(|row| shown(row, keep_s, None)).collect();
-    Ok(fresh(Page { batches, next: page.next }))
+    Ok(Json(Page { batches, next: page.next }).into_response())
 }
 
 /// A batch with its items
@@ -286,14 +277,14 @@ async fn audio(
         Sound::Mp3 => "audio/mpeg",
         Sound::Ogg => "audio/ogg",
     };
-    Ok(([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-store")], bytes).into_response())
+    Ok(([(header::CONTENT_TYPE, kind)], bytes).into_response())
 }
 
 /// A batch that this one may see.
 async fn found(text: &Text, asker: &Asker, id: &str) -> Result<BatchRow, Problem> {
     let missing = || Problem::not_found("there is no batch with this identifier");
     let key: Key = id.parse().map_err(|_| missing())?;
-    text.app.store.batch(key, confined_to(asker)).await?.ok_or_else(missing)
+    text.app.store.batch(key, asker.confined_to()).await?.ok_or_else(missing)
 }
 
 async fn whole(text: &Text, row: BatchRow) -> Result<Response, Problem> {
@@ -305,7 +296,7 @@ async fn whole(text: &Text, row: BatchRow) -> Result<Response, Problem> {
         ShownItem { item, audio }
     };
     let items = items.into_iter().map(shown_item).collect();
-    Ok(fresh(shown(row, text.batches.limits().keep_s, Some(items))))
+    Ok(Json(shown(row, text.batches.limits().keep_s, Some(items))).into_response())
 }
 
 fn shown(row: BatchRow, keep_s: u64, items: Option<Vec<ShownItem>>) -> Shown {
@@ -330,9 +321,4 @@ impl From<Untaken> for Problem {
             Untaken::Store(error) => error.into(),
         }
     }
-}
-
-/// What people say and write stays in no cache.
-fn fresh(body: impl Serialize) -> Response {
-    ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }

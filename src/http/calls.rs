@@ -8,7 +8,7 @@ use axum::{
         Query, State,
         rejection::{JsonRejection, QueryRejection},
     },
-    http::{StatusCode, header},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
@@ -74,7 +74,7 @@ async fn list(
     let page = page.ok_or_else(|| {
         Problem::bad_request("the call that `cursor` points to is no longer in the log: begin anew without it")
     })?;
-    Ok(fresh(page))
+    Ok(Json(page).into_response())
 }
 
 /// A call with its turns and events, and what people think of it
@@ -98,7 +98,7 @@ async fn one(State(state): State<AppState>, _: May<Read>, Named(id): Named) -> R
     let (turns, events) = (state.store.turns(key).await?, state.store.events(key).await?);
     let feedback = state.store.feedback((Some(key), None), None, MOST_FEEDBACK).await?;
     let feedback = feedback.map(|page| page.feedback).unwrap_or_default();
-    Ok(fresh(Whole { call, turns, events, feedback }))
+    Ok(Json(Whole { call, turns, events, feedback }).into_response())
 }
 
 /// `{"action": "start"}`, or `pause`, `resume`, `stop`.
@@ -156,15 +156,10 @@ async fn recording(
         Some(format!("{action:?}").to_lowercase()),
     ));
     match timeout(PATIENCE, done).await {
-        Ok(Ok(Ok(recording))) => Ok(fresh(Recorded { recording })),
+        Ok(Ok(Ok(recording))) => Ok(Json(Recorded { recording }).into_response()),
         Ok(Ok(Err(why))) => Err(Problem::conflict(why)),
         Ok(Err(_)) => Err(Problem::conflict("the call ended meanwhile")),
         // The announcement is being played; the call goes on with it.
-        Err(_) => Ok((StatusCode::ACCEPTED, fresh(Recorded { recording: RecordingNow::Starting })).into_response()),
+        Err(_) => Ok((StatusCode::ACCEPTED, Json(Recorded { recording: RecordingNow::Starting })).into_response()),
     }
-}
-
-/// Numbers and words of callers stay in no cache.
-fn fresh(body: impl Serialize) -> Response {
-    ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }

@@ -25,7 +25,7 @@ use super::{
     text::Text,
 };
 use crate::{
-    chat::{Answer, Chats, Message, Said},
+    chat::{Answer, Chats, Message, Said, SessionName, Unanswered},
     engines,
 };
 
@@ -104,7 +104,7 @@ pub(super) fn routes() -> OpenApiRouter<Text> {
 )]
 async fn chat(
     State(text): State<Text>,
-    _: May<Converse>,
+    may: May<Converse>,
     headers: HeaderMap,
     body: Result<Json<Chat>, JsonRejection>,
 ) -> Result<Response, Problem> {
@@ -113,7 +113,8 @@ async fn chat(
     let accepts = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     let is_streamed = chat.stream || accepts.contains("text/event-stream");
     let Chat { message, session_id, language, mode, persona, .. } = chat;
-    let answer = text.chats.ask(Message { text: message, session: session_id, language, persona }).await?;
+    let session = SessionName::new(may.asker.confined_to(), session_id.as_deref()).ok_or(Unanswered::Session)?;
+    let answer = text.chats.ask(Message { text: message, session, language, persona }).await?;
     if is_streamed {
         return Ok(events(text.chats, answer, mode, began));
     }
@@ -122,7 +123,7 @@ async fn chat(
         piece?;
     }
     let answered = whole(&text.chats, &answer, mode, began).await?;
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(answered)).into_response())
+    Ok(Json(answered).into_response())
 }
 
 /// The answer, and its sound where that is wanted.
@@ -183,7 +184,7 @@ fn events(chats: Chats, answer: Answer, mode: Mode, began: Instant) -> Response 
         Some((event, (chats, state)))
     });
     let all = stream::StreamExt::chain(stream::iter([first]), rest);
-    ([(header::CACHE_CONTROL, "no-store")], Sse::new(all).keep_alive(KeepAlive::default())).into_response()
+    Sse::new(all).keep_alive(KeepAlive::default()).into_response()
 }
 
 /// An event whose data is JSON.
@@ -220,10 +221,11 @@ fn unknown() -> Problem {
         (status = 404, description = "there is no session with this session_id; it may be over, or Milo was started anew"),
     ),
 )]
-async fn session(State(text): State<Text>, _: May<Converse>, Named(id): Named) -> Result<Response, Problem> {
-    let (language, exchanges) = text.chats.sessions().said(&id).await.ok_or_else(unknown)?;
+async fn session(State(text): State<Text>, may: May<Converse>, Named(id): Named) -> Result<Response, Problem> {
+    let name = SessionName::new(may.asker.confined_to(), Some(&id)).ok_or_else(unknown)?;
+    let (language, exchanges) = text.chats.sessions().said(&name).await.ok_or_else(unknown)?;
     let shown = Shown { session_id: id, language, exchanges };
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(shown)).into_response())
+    Ok(Json(shown).into_response())
 }
 
 /// Forget a session
@@ -239,6 +241,7 @@ async fn session(State(text): State<Text>, _: May<Converse>, Named(id): Named) -
         (status = 404, description = "there is no session with this session_id; it may be over, or Milo was started anew"),
     ),
 )]
-async fn forget(State(text): State<Text>, _: May<Converse>, Named(id): Named) -> Result<StatusCode, Problem> {
-    if text.chats.sessions().forget(&id).await { Ok(StatusCode::NO_CONTENT) } else { Err(unknown()) }
+async fn forget(State(text): State<Text>, may: May<Converse>, Named(id): Named) -> Result<StatusCode, Problem> {
+    let name = SessionName::new(may.asker.confined_to(), Some(&id)).ok_or_else(unknown)?;
+    if text.chats.sessions().forget(&name).await { Ok(StatusCode::NO_CONTENT) } else { Err(unknown()) }
 }

@@ -3,7 +3,6 @@
 use axum::{
     Json,
     extract::State,
-    http::header,
     response::{IntoResponse, Response},
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -31,5 +30,5 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     ),
 )]
 async fn configuration(State(state): State<AppState>, _: May<Administer>) -> Response {
-    ([(header::CACHE_CONTROL, "no-store")], Json(&*state.configuration)).into_response()
+    Json(&*state.configuration).into_response()
 }

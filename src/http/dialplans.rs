@@ -5,7 +5,6 @@ use std::{collections::BTreeMap, path::PathBuf};
 use axum::{
     Json,
     extract::{State, rejection::JsonRejection},
-    http::header,
     response::{IntoResponse, Response},
 };
 use jiff::Timestamp;
@@ -109,7 +108,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     ),
 )]
 async fn list(State(state): State<AppState>, _: May<Read>) -> Response {
-    fresh(shown(&state.editions.current(), state.editions.faults().to_vec()))
+    Json(shown(&state.editions.current(), state.editions.faults().to_vec())).into_response()
 }
 
 /// Which plan a call would get, and why no other
@@ -142,7 +141,7 @@ async fn test(
     let facts = Facts { from: asked.from, to: asked.to, trunk: asked.trunk, headers, at, identity };
     let edition = state.editions.current();
     let plan = edition.dialplans.choose(&facts).map(|plan| plan.name.clone());
-    Ok(fresh(Chosen { plan, plans: edition.dialplans.explain(&facts) }))
+    Ok(Json(Chosen { plan, plans: edition.dialplans.explain(&facts) }).into_response())
 }
 
 /// Read the plans anew
@@ -163,7 +162,7 @@ async fn reload(State(state): State<AppState>, may: May<Administer>) -> Result<R
     match state.editions.reload().await {
         Some(Ok(edition)) => {
             state.log.done(may.asker.deed("dialplans.reload", Some(format!("edition {}", edition.number)), None));
-            Ok(fresh(shown(&edition, Vec::new())))
+            Ok(Json(shown(&edition, Vec::new())).into_response())
         }
         Some(Err(faults)) => Err(Problem::unprocessable(format!("the dialplans of before stay in force:\n{faults}"))),
         None => Err(Problem::unavailable("the dialplans are being read; try again in a moment")),
@@ -190,8 +189,4 @@ fn shown(edition: &Edition, faults: Vec<Fault>) -> Shown {
         plans: edition.dialplans.plans().iter().map(plan).collect(),
         faults,
     }
-}
-
-fn fresh(body: impl Serialize) -> Response {
-    ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }

@@ -94,7 +94,6 @@ async fn export(
     let headers = [
         (header::CONTENT_TYPE, kind.to_owned()),
         (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
-        (header::CACHE_CONTROL, "no-store".into()),
     ];
     // Compression asks once more behind the end.
     Ok((headers, Body::from_stream(pages.fuse())).into_response())

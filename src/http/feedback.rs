@@ -6,10 +6,10 @@ use axum::{
         Query, State,
         rejection::{JsonRejection, QueryRejection},
     },
-    http::{StatusCode, header},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 use utoipa::{
     PartialSchema, ToSchema,
@@ -153,7 +153,7 @@ async fn give(
         at: Stamp::now(),
     };
     state.store.write_feedback(&feedback).await?;
-    Ok((StatusCode::CREATED, fresh(feedback)).into_response())
+    Ok((StatusCode::CREATED, Json(feedback)).into_response())
 }
 
 /// What people think, newest first
@@ -188,7 +188,7 @@ async fn list(
     let page = state.store.feedback((call, session), cursor, limit).await?;
     let page =
         page.ok_or_else(|| Problem::bad_request("what `cursor` points to is no longer there: begin anew without it"))?;
-    Ok(fresh(page))
+    Ok(Json(page).into_response())
 }
 
 /// 1 to 5, or a thumb in one of its spellings.
@@ -210,9 +210,4 @@ fn rating(said: Option<&Value>) -> Result<(i16, Option<&'static str>), Problem> 
 
 fn thumb(up: bool) -> (i16, Option<&'static str>) {
     if up { (5, Some("up")) } else { (1, Some("down")) }
-}
-
-/// What people say stays in no cache.
-fn fresh(body: impl Serialize) -> Response {
-    ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }

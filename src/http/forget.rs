@@ -5,7 +5,6 @@ use std::time::Duration;
 use axum::{
     Json,
     extract::{Query, State, rejection::QueryRejection},
-    http::header,
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
@@ -79,5 +78,5 @@ async fn forget(
     let detail =
         format!("{} calls, {} messages, {} recordings of a number", deleted.calls, deleted.messages, recordings);
     state.log.done(may.asker.deed("calls.forget", None, Some(detail)));
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(deleted)).into_response())
+    Ok(Json(deleted).into_response())
 }

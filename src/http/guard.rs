@@ -13,7 +13,7 @@ use axum::{
 use super::{AppState, Problem};
 use crate::{
     keys::{Bearer, Keys, Refusal, Scope},
-    store::{NewDeed, Stamp},
+    store::{Key, NewDeed, Stamp},
 };
 
 /// Who asks, as far as it is known.
@@ -64,6 +64,14 @@ impl Asker {
             _ => Err(Problem::unauthorized(
                 "this is shown on Milo's own machine only (http://127.0.0.1) until API_KEY is set there",
             )),
+        }
+    }
+
+    /// The key to whose own things it is confined; none for those who may see all.
+    pub(super) fn confined_to(&self) -> Option<Key> {
+        match &self.key {
+            Sent::Right(bearer) if !bearer.scopes.allow(Scope::Admin) => bearer.id,
+            _ => None,
         }
     }
 

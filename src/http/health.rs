@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::{
     Json,
     extract::State,
-    http::{StatusCode, header},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use milo_models::queue::{Class, Waiting};
@@ -37,6 +37,8 @@ pub struct HealthReport {
     pub servers: Vec<Server>,
     /// Engines by their short names (`vad`, `stt`, `llm`, `tts`), and how many jobs of each class wait for each.
     pub queues: Vec<(&'static str, Waiting)>,
+    /// Conversations by text that are remembered here.
+    pub sessions: usize,
     /// Calls that are up.
     pub live_calls: usize,
     /// Ports of `[media] rtp_ports` that calls hold.
@@ -250,7 +252,7 @@ async fn ready(State(state): State<AppState>) -> Response {
     ),
 )]
 async fn health(State(state): State<AppState>, insider: Result<May<ReadWithin>, Problem>) -> Response {
-    ([(header::CACHE_CONTROL, "no-store")], Json(report(&state, insider.is_ok()))).into_response()
+    Json(report(&state, insider.is_ok())).into_response()
 }
 
 impl From<Option<Vram>> for Memory {

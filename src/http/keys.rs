@@ -142,7 +142,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 )]
 async fn list(State(state): State<AppState>, _: May<Administer>) -> Result<Response, Problem> {
     let keys = state.keys.list().await?.into_iter().map(Into::into).collect();
-    Ok(fresh(List { keys }))
+    Ok(Json(List { keys }).into_response())
 }
 
 /// Make a key
@@ -172,7 +172,7 @@ async fn create(
     state.log.done(may.asker.deed("keys.create", Some(row.id.to_string()), Some(detail)));
     let location = format!("/api/v1/keys/{}", row.id);
     let made = Made { key: secret.reveal().into(), shown: row.into() };
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], fresh(made)).into_response())
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(made)).into_response())
 }
 
 /// Replace a key
@@ -205,7 +205,7 @@ async fn rotate(
     let old_until = Stamp::from_millis(Stamp::now().millis() + i64::from(overlap) * 1_000);
     let secret = state.keys.rotate(id, old_until).await?.ok_or_else(missing)?;
     state.log.done(may.asker.deed("keys.rotate", Some(id.to_string()), Some(format!("both until {old_until}"))));
-    Ok(fresh(Rotated { id, key: secret.reveal().into(), old_until }))
+    Ok(Json(Rotated { id, key: secret.reveal().into(), old_until }).into_response())
 }
 
 /// Revoke a key
@@ -248,9 +248,4 @@ impl From<KeyError> for Problem {
             KeyError::Store(error) => error.into(),
         }
     }
-}
-
-/// Keys stay in no cache.
-fn fresh(body: impl Serialize) -> Response {
-    ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }

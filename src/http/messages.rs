@@ -86,7 +86,7 @@ async fn list(
     let page = state.store.messages(cursor, limit).await?.ok_or_else(|| {
         Problem::bad_request("the message that `cursor` points to is no longer there: begin anew without it")
     })?;
-    Ok(fresh(page))
+    Ok(Json(page).into_response())
 }
 
 /// A text
@@ -106,7 +106,7 @@ async fn one(State(state): State<AppState>, _: May<Read>, Named(id): Named) -> R
     let missing = || Problem::not_found("there is no message with this identifier");
     let key: Key = id.parse().map_err(|_| missing())?;
     state.written().await;
-    Ok(fresh(state.store.message(key).await?.ok_or_else(missing)?))
+    Ok(Json(state.store.message(key).await?.ok_or_else(missing)?).into_response())
 }
 
 /// Send a text
@@ -138,10 +138,5 @@ async fn send(
     let location = format!("/api/v1/messages/{}", sent.id);
     let (result, sip_status) = came.map_or((None, None), |came| (Some(came.result), came.sip_status));
     let going = Going { id: sent.id, trunk: sent.trunk, result, sip_status };
-    Ok((status, [(header::LOCATION, location)], fresh(going)).into_response())
-}
-
-/// Numbers and words of people stay in no cache.
-fn fresh(body: impl Serialize) -> Response {
-    ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
+    Ok((status, [(header::LOCATION, location)], Json(going)).into_response())
 }

@@ -103,7 +103,7 @@ async fn place(
     state.log.flush(ROW).await;
     let status = if is_again { StatusCode::OK } else { StatusCode::ACCEPTED };
     let location = format!("/api/v1/calls/{}", placed.id);
-    Ok((status, [(header::LOCATION, location)], [(header::CACHE_CONTROL, "no-store")], Json(placed)).into_response())
+    Ok((status, [(header::LOCATION, location)], Json(placed)).into_response())
 }
 
 fn wanted(call: &Call) -> Result<Wanted, Problem> {
@@ -188,7 +188,7 @@ async fn hang_up(State(state): State<AppState>, may: May<guard::Call>, Named(id)
         Ok(()) => {
             state.log.done(may.asker.deed("calls.delete", Some(key.to_string()), None));
             let body = Json(Ending { id: key });
-            Ok((StatusCode::ACCEPTED, [(header::CACHE_CONTROL, "no-store")], body).into_response())
+            Ok((StatusCode::ACCEPTED, body).into_response())
         }
         Err(Unreached::Busy | Unreached::NotUp) => {
             state.store.call(key).await?.ok_or_else(missing)?;

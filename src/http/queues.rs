@@ -3,7 +3,6 @@
 use axum::{
     Json,
     extract::State,
-    http::header,
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -38,5 +37,5 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 )]
 async fn list(State(state): State<AppState>, _: May<Read>) -> Response {
     let queues = (state.health)().lines;
-    ([(header::CACHE_CONTROL, "no-store")], Json(List { queues })).into_response()
+    Json(List { queues }).into_response()
 }

@@ -5,7 +5,6 @@ use std::time::Instant;
 use axum::{
     Json,
     extract::State,
-    http::header,
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -42,7 +41,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 )]
 async fn list(State(state): State<AppState>, _: May<Read>) -> Response {
     let accounts = state.accounts.report(now());
-    ([(header::CACHE_CONTROL, "no-store")], Json(List { accounts })).into_response()
+    Json(List { accounts }).into_response()
 }
 
 #[expect(clippy::disallowed_methods, reason = "the edge: how long each has still is told from here")]

@@ -144,7 +144,7 @@ async fn stt(
     }
     let whole: Transcribed = listening.whole(began.elapsed());
     drop(place);
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(whole)).into_response())
+    Ok(Json(whole).into_response())
 }
 
 /// `progress` after each piece, with its segments, then `done` with the whole, or `error` with a problem.
@@ -158,7 +158,7 @@ fn events(listening: Listening, place: OwnedSemaphorePermit, began: Instant) -> 
             None => (event("done", &listening.whole(began.elapsed())), None),
         })
     });
-    ([(header::CACHE_CONTROL, "no-store")], Sse::new(all).keep_alive(KeepAlive::default())).into_response()
+    Sse::new(all).keep_alive(KeepAlive::default()).into_response()
 }
 
 /// A JSON body of so many bytes at most; `instead` says what to do with a larger one.

@@ -3,7 +3,6 @@
 use axum::{
     Json,
     extract::{State, rejection::JsonRejection},
-    http::header,
     response::{IntoResponse, Response},
 };
 use milo_models::engine::Language;
@@ -80,7 +79,7 @@ async fn translate(
     let began = Instant::now();
     let translation = text.chats.translate(&words, source, target).await?;
     let translated = Translated { translation, source, target, processing_ms: began.elapsed().as_millis() as u64 };
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(translated)).into_response())
+    Ok(Json(translated).into_response())
 }
 
 impl From<Untranslated> for Problem {

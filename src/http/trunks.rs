@@ -3,7 +3,6 @@
 use axum::{
     Json,
     extract::State,
-    http::header,
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -40,5 +39,5 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 )]
 async fn list(State(state): State<AppState>, _: May<Read>) -> Response {
     let trunks = (state.health)().trunks;
-    ([(header::CACHE_CONTROL, "no-store")], Json(List { trunks })).into_response()
+    Json(List { trunks }).into_response()
 }

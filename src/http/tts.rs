@@ -132,7 +132,7 @@ async fn tts(
         duration_ms: samples.len() as u64 * 1000 / u64::from(SAMPLE_RATE),
         processing_ms: began.elapsed().as_millis() as u64,
     };
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(spoken)).into_response())
+    Ok(Json(spoken).into_response())
 }
 
 /// Where the sending is.
@@ -174,11 +174,7 @@ pub(super) fn streamed(
         };
         Some((frame, state))
     });
-    let headers = [
-        (header::CONTENT_TYPE, container.media_type()),
-        (header::CACHE_CONTROL, "no-store"),
-        (header::TRAILER, "x-processing-ms"),
-    ];
+    let headers = [(header::CONTENT_TYPE, container.media_type()), (header::TRAILER, "x-processing-ms")];
     Ok((headers, Body::new(StreamBody::new(frames))).into_response())
 }
 

@@ -3,7 +3,7 @@
 use axum::{
     Json,
     extract::{Query, State, rejection::QueryRejection},
-    http::{StatusCode, header},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -45,7 +45,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     ),
 )]
 async fn list(State(state): State<AppState>, _: May<ReadWithin>) -> Response {
-    fresh(Targets { webhooks: (state.health)().webhooks })
+    Json(Targets { webhooks: (state.health)().webhooks }).into_response()
 }
 
 /// What programs could not be told, the last one that was given up first
@@ -71,7 +71,7 @@ async fn dead(
     let page = state.store.dead_letters(cursor, limit).await?.ok_or_else(|| {
         Problem::bad_request("the letter that `cursor` points to is no longer dead: begin anew without it")
     })?;
-    Ok(fresh(page))
+    Ok(Json(page).into_response())
 }
 
 /// Try a dead letter again
@@ -135,9 +135,4 @@ async fn letter(state: &AppState, id: &str) -> Result<DeadLetter, Problem> {
 
 fn missing() -> Problem {
     Problem::not_found("there is no dead letter with this identifier")
-}
-
-/// What was said in calls stays in no cache.
-fn fresh(body: impl Serialize) -> Response {
-    ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }

@@ -6,6 +6,7 @@ mod legs;
 mod lines;
 mod process;
 mod redis;
+mod replies;
 mod sip;
 mod trunks;
 mod web;
@@ -16,23 +17,21 @@ use std::{sync::Mutex, time::Duration};
 use legs::Legs;
 use lines::Lines;
 use milo_media::{Quality, record::Outcome};
-use milo_models::{language_model::Usage, queue::Class};
+use milo_models::queue::Class;
 use process::Process;
 use prometheus::{
-    Counter, Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder, core::Collector,
+    Counter, Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
 };
+use replies::Replies;
 use sip::Sip;
 use trunks::Trunks;
 use web::Web;
 use webhooks::Webhooks;
 
 use crate::{
-    batch,
-    engines::{Mode, REASONS},
     http::HealthReport,
     redis::Kind,
-    store::{HangupBy, LogState, Stages},
+    store::{HangupBy, LogState},
     texts,
 };
 
@@ -46,14 +45,9 @@ pub struct Metrics {
     calls_started: IntCounter,
     calls: IntCounterVec,
     calls_live: IntGauge,
-    turns: IntCounterVec,
     messages: IntCounterVec,
-    replies: IntCounterVec,
-    tokens: IntCounterVec,
-    batch_items: IntCounterVec,
-    fallbacks: IntCounterVec,
+    replies: Replies,
     transfers: IntCounterVec,
-    stages: HistogramVec,
     packets_received: IntCounter,
     packets_lost: IntCounter,
     frames_concealed: IntCounter,
@@ -112,48 +106,16 @@ impl Metrics {
             calls_started: counter("milo_calls_started_total", "Calls that began."),
             calls: counters("milo_calls_total", "Calls that ended, by who hung up.", &["hangup_by"]),
             calls_live: gauge("milo_calls_live", "Calls that are up now."),
-            turns: counters(
-                "milo_turns_total",
-                "Turns, by language and whether the caller interrupted.",
-                &["language", "interrupted"],
-            ),
             messages: counters(
                 "milo_messages_total",
                 "Texts (SIP MESSAGE), by direction and what became of them.",
                 &["direction", "result"],
             ),
-            replies: counters(
-                "milo_llm_replies_total",
-                "Replies that a language model began, by where it is: local, or cloud.",
-                &["mode"],
-            ),
-            tokens: counters(
-                "milo_tokens_total",
-                "Tokens of language models, of conversations that they read (prompt) and replies (completion), as far as they are counted.",
-                &["direction", "mode"],
-            ),
-            batch_items: counters(
-                "milo_batch_items_total",
-                "Items of batches that ended, by kind and whether they were done or failed.",
-                &["kind", "result"],
-            ),
-            fallbacks: counters(
-                "milo_engine_fallbacks_total",
-                "What the server that was asked (llm, stt, tts) did not do, and mostly the local engine did, by what was wrong with it.",
-                &["engine", "reason"],
-            ),
+            replies: Replies::new(&r),
             transfers: counters(
                 "milo_transfers_total",
                 "Transfers that parties of calls have asked for (REFER), by kind and what came of them.",
                 &["kind", "result"],
-            ),
-            stages: add(
-                &r,
-                HistogramVec::new(
-                    HistogramOpts::new("milo_stage_seconds", "How long each stage of a turn took.")
-                        .buckets(BUCKETS.into()),
-                    &["stage"],
-                ),
             ),
             packets_received: counter("milo_rtp_packets_received_total", "RTP packets received."),
             packets_lost: counter("milo_rtp_packets_lost_total", "RTP packets that did not come in time."),
@@ -223,36 +185,12 @@ impl Metrics {
         for (direction, result) in [("in", texts::RECEIVED), ("out", texts::DELIVERED)] {
             metrics.messages.with_label_values(&[direction, result]);
         }
-        for mode in [Mode::Local, Mode::Cloud] {
-            metrics.replies.with_label_values(&[mode.as_str()]);
-            for direction in ["prompt", "completion"] {
-                metrics.tokens.with_label_values(&[direction, mode.as_str()]);
-            }
-        }
-        for (kind, result) in
-            batch::Kind::ALL.into_iter().flat_map(|kind| ["done", "failed"].map(|result| (kind, result)))
-        {
-            metrics.batch_items.with_label_values(&[kind.as_str(), result]);
-        }
-        for (engine, reason) in
-            ["llm", "stt", "tts"].into_iter().flat_map(|engine| REASONS.map(|reason| (engine, reason)))
-        {
-            metrics.fallbacks.with_label_values(&[engine, reason]);
-        }
         for kind in ["blind", "attended"] {
             for result in ["answered", "joined", "failed", "refused"] {
                 if (kind, result) != ("blind", "joined") {
                     metrics.transfers.with_label_values(&[kind, result]);
                 }
             }
-        }
-        for (language, interrupted) in
-            ["mg", "fr"].into_iter().flat_map(|language| [(language, "true"), (language, "false")])
-        {
-            metrics.turns.with_label_values(&[language, interrupted]);
-        }
-        for (stage, _) in Stages::default().named() {
-            metrics.stages.with_label_values(&[stage]);
         }
         for state in ["complete", "failed"] {
             metrics.recordings.with_label_values(&[state]);
@@ -290,42 +228,10 @@ impl Metrics {
         self.messages.with_label_values(&[direction, result]).inc();
     }
 
-    /// A language model began a reply.
-    pub fn reply(&self, mode: Mode) {
-        self.replies.with_label_values(&[mode.as_str()]).inc();
-    }
-
-    /// A reply took so many tokens.
-    pub fn tokens(&self, mode: Mode, usage: Usage) {
-        for (direction, tokens) in [("prompt", usage.prompt_tokens), ("completion", usage.completion_tokens)] {
-            self.tokens.with_label_values(&[direction, mode.as_str()]).inc_by(tokens);
-        }
-    }
-
-    /// An item of a batch is `done`, or `failed`.
-    pub fn batch_item(&self, kind: &str, result: &str) {
-        self.batch_items.with_label_values(&[kind, result]).inc();
-    }
-
-    /// A server did not answer for this reason, one of [`REASONS`]: the local engine did.
-    pub fn fell_back(&self, engine: &str, reason: &str) {
-        self.fallbacks.with_label_values(&[engine, reason]).inc();
-    }
-
     /// A party of a call has asked for a transfer, `blind` or `attended`, and this became of it: `answered`, `joined` with another
     /// call of theirs, `failed`, `refused`.
     pub fn transfer(&self, kind: &str, result: &str) {
         self.transfers.with_label_values(&[kind, result]).inc();
-    }
-
-    /// A turn is over.
-    pub fn turn(&self, language: &str, interrupted: bool) {
-        self.turns.with_label_values(&[language, if interrupted { "true" } else { "false" }]).inc();
-    }
-
-    /// A stage of a turn took so many seconds. The names are those of [`Stages::named`](crate::store::Stages::named).
-    pub fn stage(&self, stage: &str, seconds: f64) {
-        self.stages.with_label_values(&[stage]).observe(seconds);
     }
 
     /// Packets of a leg, since the last time.
@@ -339,11 +245,6 @@ impl Metrics {
     pub fn leg(&self, quality: &Quality, rtcp_ignored: u64) {
         self.rtcp_ignored.inc_by(rtcp_ignored);
         self.legs.ended(quality);
-    }
-
-    /// An HTTP request was answered, after so many seconds; `route` is the router's pattern.
-    pub fn http_request(&self, route: &str, status: u16, seconds: f64) {
-        self.web.answered(route, status, seconds);
     }
 
     /// Whether the configured Redis answers.
@@ -377,6 +278,7 @@ impl Metrics {
         }
         self.rtp_ports.set(whole(health.rtp_ports));
         self.models_loaded.set(whole(health.models.len()));
+        self.web.read(health.sessions);
         let vram = health.vram.unwrap_or_default();
         self.vram_used.set(i64::try_from(vram.used).unwrap_or(i64::MAX));
         self.vram_total.set(i64::try_from(vram.total).unwrap_or(i64::MAX));
@@ -411,9 +313,10 @@ fn whole(n: usize) -> i64 {
 #[cfg(test)]
 mod tests {
     use milo_media::OneWay;
+    use milo_models::language_model::Usage;
 
     use super::*;
-    use crate::{call::LineReport, http::SipCounters, trunk::TrunkReport};
+    use crate::{call::LineReport, engines::Mode, http::SipCounters, trunk::TrunkReport};
 
     fn value(text: &str, line: &str) -> f64 {
         let found = text.lines().find_map(|l| l.strip_prefix(line)?.strip_prefix(' '));
@@ -477,6 +380,7 @@ mod tests {
             ..Default::default()
         });
         health.models.push(crate::engines::Model { name: "whisper".into(), job: "stt", demonstration: true });
+        health.sessions = 3;
         health.vram = Some(crate::gpu::Vram { own: 4_000_000_000, used: 5_000_000_000, total: 8_000_000_000 });
         metrics.call_began();
         metrics.call_began();
@@ -503,6 +407,7 @@ mod tests {
         metrics.leg(&heard, 4);
         metrics.leg(&quality, 0);
         metrics.http_request("none", 404, 0.01);
+        metrics.http_limited();
         metrics.http_request("/api/v1/chat", 200, 0.25);
         metrics.batch_item("tts", "failed");
         metrics.tokens(Mode::Cloud, Usage { prompt_tokens: 25, completion_tokens: 15 });
@@ -559,6 +464,8 @@ mod tests {
             ("milo_tokens_total{direction=\"prompt\",mode=\"local\"}", 0.0),
             ("milo_models_loaded", 1.0),
             ("milo_gpu_vram_used_bytes", 5e9),
+            ("milo_http_limited_total", 1.0),
+            ("milo_text_sessions", 3.0),
             ("milo_gpu_vram_total_bytes", 8e9),
             ("milo_http_request_seconds_sum{route=\"/api/v1/chat\"}", 0.25),
             ("milo_rtp_ports_leased", 6.0),

@@ -1,13 +1,15 @@
-//! HTTP: requests, by status, and how long they took, by address.
+//! HTTP: requests, by status, how long they took, by address, those that were too many, and the conversations that go on.
 
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
+use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
-use super::{BUCKETS, add};
+use super::{BUCKETS, Metrics, add, whole};
 
 #[derive(Debug)]
 pub(super) struct Web {
     requests: IntCounterVec,
     seconds: HistogramVec,
+    limited: IntCounter,
+    sessions: IntGauge,
 }
 
 impl Web {
@@ -20,12 +22,34 @@ impl Web {
         Self {
             requests: add(r, IntCounterVec::new(requests, &["status"])),
             seconds: add(r, HistogramVec::new(seconds.buckets(BUCKETS.into()), &["route"])),
+            limited: add(
+                r,
+                IntCounter::new(
+                    "milo_http_limited_total",
+                    "HTTP requests that were more than an hour has, and refused.",
+                ),
+            ),
+            sessions: add(
+                r,
+                IntGauge::new("milo_text_sessions", "Conversations by text that this Milo remembers now."),
+            ),
         }
     }
 
-    /// `route` is a pattern of the router's: as many as there are.
-    pub(super) fn answered(&self, route: &str, status: u16, seconds: f64) {
-        self.requests.with_label_values(&[&status.to_string()]).inc();
-        self.seconds.with_label_values(&[route]).observe(seconds);
+    pub(super) fn read(&self, sessions: usize) {
+        self.sessions.set(whole(sessions));
+    }
+}
+
+impl Metrics {
+    /// An HTTP request was answered, after so many seconds; `route` is the router's pattern, of which there are so many.
+    pub fn http_request(&self, route: &str, status: u16, seconds: f64) {
+        self.web.requests.with_label_values(&[&status.to_string()]).inc();
+        self.web.seconds.with_label_values(&[route]).observe(seconds);
+    }
+
+    /// An HTTP request was refused, since its asker has had all of an hour's.
+    pub fn http_limited(&self) {
+        self.web.limited.inc();
     }
 }

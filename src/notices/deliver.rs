@@ -20,8 +20,6 @@ use crate::{
 const AT_ONCE: usize = 8;
 /// What may wait for a target. Beyond it, the target is not told of what happens.
 const MOST: i64 = 20_000;
-/// How long dead letters are kept.
-const KEPT: Duration = Duration::from_secs(30 * 24 * 3_600);
 /// The longest pause between two tries.
 const LONGEST: Duration = Duration::from_secs(3_600);
 /// How often it looks, also when nobody says that there is something.
@@ -69,10 +67,6 @@ impl Post {
         target.seen.waiting.store(count.waiting, Ordering::Relaxed);
         target.seen.dead.store(count.dead, Ordering::Relaxed);
         target.listener.set_full(count.waiting >= MOST);
-        if count.dead > 0 {
-            let kept = i64::try_from(KEPT.as_millis()).unwrap_or(i64::MAX);
-            store.forget_dead(node, &target.name, Stamp::from_millis(now.millis() - kept)).await?;
-        }
         let mut next = LOOK;
         for delivery in store.next_deliveries(node, &target.name, 2 * AT_ONCE).await? {
             if busy.contains(&delivery.id) {

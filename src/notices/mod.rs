@@ -10,20 +10,28 @@
 
 mod deliver;
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicI64, AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use axum::http::Uri;
 use serde::Serialize;
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::sleep};
 
 use crate::{
     config::{CallEvent, WebhookTarget},
     store::{Listener, LogWriter, Stamp, Store, StoreError},
     webhook::Webhooks,
 };
+
+/// How long dead letters are kept, how many at most, and how often those beyond are looked for.
+const KEPT: Duration = Duration::from_secs(30 * 24 * 3_600);
+const MOST_DEAD: i64 = 20_000;
+const SWEEP: Duration = Duration::from_secs(60);
 
 /// All of them.
 #[derive(Debug, Default)]
@@ -124,7 +132,7 @@ impl Notices {
         self.0.iter().map(|target| Arc::clone(&target.listener)).collect()
     }
 
-    /// Starts a task for each target; they end with the set.
+    /// Starts a task for each target, and one that deletes old dead letters; they end with the set.
     ///
     /// # Errors
     /// The database does not answer.
@@ -136,12 +144,25 @@ impl Notices {
             let post = deliver::Post { target: Arc::clone(target), store: store.clone(), node: node.into() };
             tasks.spawn(post.run(log.delivering()));
         }
+        tasks.spawn(sweep(store.clone(), node.to_owned()));
         Ok(tasks)
     }
 
     /// How they are.
     pub fn report(&self) -> Vec<TargetReport> {
         self.0.iter().map(|target| target.report()).collect()
+    }
+}
+
+/// Deletes dead letters that are old, or too many, also those of targets that are none any more.
+async fn sweep(store: Store, node: String) {
+    let kept = i64::try_from(KEPT.as_millis()).unwrap_or(i64::MAX);
+    loop {
+        let before = Stamp::from_millis(Stamp::now().millis().saturating_sub(kept));
+        if let Err(error) = store.forget_dead(&node, before, MOST_DEAD).await {
+            tracing::debug!(%error, "old dead letters cannot be deleted");
+        }
+        sleep(SWEEP).await;
     }
 }
 

@@ -21,19 +21,21 @@
 
 mod binding;
 mod sharing;
+mod signals;
 mod snapshot;
+mod taking;
 
 use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use milo_media::prompt::Prompts;
 use milo_models::synthesizer::Synthesizer;
-use milo_signaling::{Certificate, Endpoint, Invitation, Invitations};
+use milo_signaling::{Certificate, Endpoint};
 use tokio::{
     runtime::Handle,
     select,
-    signal::unix::{Signal, SignalKind, signal},
-    sync::{mpsc, oneshot, watch},
+    signal::unix::{SignalKind, signal},
+    sync::{oneshot, watch},
     task::{JoinHandle, JoinSet},
     time::{Instant, sleep, timeout, timeout_at},
 };
@@ -42,7 +44,7 @@ use crate::{
     accounts::{self, Accounts, Book, Ledger},
     agent::SetPhrases,
     batch::Batches,
-    call::{self, CallsOut, House, Placement, Recordings, SipSeen},
+    call::{self, CallsOut, House, Recordings, SipSeen},
     chat::Chats,
     config::Config,
     dialplan::{Dialplans, Editions, Fault, Origin, Surroundings},
@@ -61,7 +63,9 @@ use crate::{
     webhook::Webhooks,
 };
 use binding::{bind, ports};
+pub use signals::Signals;
 use snapshot::{Snapshot, dial};
+use taking::take_calls;
 
 /// How long the call log may take to write its last rows when Milo ends.
 const LAST_ROWS: Duration = Duration::from_secs(5);
@@ -95,36 +99,6 @@ pub struct Server {
     _telling: JoinSet<()>,
     drain: Duration,
     _node: Node,
-}
-
-/// SIGTERM and SIGINT, caught from the moment this is made; until then either ends the process at once. And SIGHUP, which
-/// reads certificates anew.
-pub struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hang_up: Signal,
-}
-
-impl Signals {
-    /// Catches them. To be done before anybody is told that Milo is up: who knows it may ask it to end.
-    pub fn caught() -> Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hang_up: signal(SignalKind::hangup())?,
-        })
-    }
-
-    /// Waits for SIGTERM or SIGINT; each SIGHUP until then calls `again`.
-    async fn next(&mut self, again: impl Fn()) {
-        loop {
-            select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
-                _ = self.hang_up.recv() => again(),
-            }
-        }
-    }
 }
 
 impl Server {
@@ -218,6 +192,8 @@ impl Server {
         let http = listener.local_addr().context("the HTTP listener's address")?;
         let dial = dial(endpoint.local(), &config.sip, &house.editions.current().dialplans);
         let (open, taking) = watch::channel(true);
+        let by = (house.engines.clone(), editions.clone());
+        let chats = Chats::new(by, config, redis.clone(), Arc::clone(&metrics));
         let snapshot = Snapshot {
             house: Arc::clone(&house),
             counters: endpoint.watch(),
@@ -226,7 +202,8 @@ impl Server {
             ports,
             limit: config.limits.calls,
             taking: taking.clone(),
-            gpus: Gpus::new(),
+            gpus: Gpus::start().context("a thread for the graphics cards")?,
+            sessions: Arc::clone(chats.sessions()),
             notices: Arc::clone(&notices),
             redis: redis.clone(),
         };
@@ -249,8 +226,6 @@ impl Server {
             ));
         }
         let live = (live, Arc::clone(&house.sip), accounts, house.caller.clone());
-        let by = (house.engines.clone(), editions.clone());
-        let chats = Chats::new(by, config, redis.clone(), Arc::clone(&metrics));
         let batches = Batches::new(config, (store.clone(), node.id()), &chats, Arc::clone(&metrics));
         texting.spawn(batches.clone().run());
         let keys = Arc::new(Keys::open(&store, config.http.api_key.as_ref(), redis.clone()).await?);
@@ -424,40 +399,4 @@ async fn prepare(dialplans: Dialplans, voice: Arc<dyn Synthesizer>) -> Result<(D
     let personas = dialplans.personas().map(|(_, persona)| persona);
     let phrases = SetPhrases::make(&voice, personas).await.map_err(|error| wrong(error.into()))?;
     Ok((dialplans, phrases))
-}
-
-/// One task a call. Ends when no more calls are taken and the last one is over.
-async fn take_calls(
-    house: Arc<House>,
-    mut invitations: Invitations,
-    mut placements: mpsc::Receiver<Placement>,
-    mut taking: watch::Receiver<bool>,
-) {
-    let mut calls = JoinSet::new();
-    loop {
-        let invitation: Option<Invitation> = select! {
-            invitation = invitations.next() => invitation,
-            Some(_) = calls.join_next(), if !calls.is_empty() => continue,
-            Some(placement) = placements.recv() => {
-                calls.spawn(call::place(Arc::clone(&house), placement));
-                continue;
-            }
-            // The sender is dropped when Milo is asked to end.
-            _ = taking.changed() => None,
-        };
-        match invitation {
-            Some(invitation) => calls.spawn(call::run(Arc::clone(&house), invitation)),
-            None => break,
-        };
-    }
-    // While the last calls are up, newcomers are sent elsewhere, and nobody is called.
-    drop(placements);
-    loop {
-        select! {
-            ended = calls.join_next() => if ended.is_none() { return },
-            Some(invitation) = invitations.next() => {
-                invitation.reject(503, "Service Unavailable").await.ok();
-            }
-        }
-    }
 }

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use crate::{
     call::House,
+    chat::Sessions,
     config,
     dialplan::Dialplans,
     gpu::Gpus,
@@ -47,6 +48,7 @@ pub(super) struct Snapshot {
     pub(super) limit: usize,
     pub(super) taking: watch::Receiver<bool>,
     pub(super) gpus: Gpus,
+    pub(super) sessions: Arc<Sessions>,
     pub(super) notices: Arc<Notices>,
     pub(super) redis: Option<Redis>,
 }
@@ -75,6 +77,7 @@ impl Snapshot {
             vram: self.gpus.vram(),
             servers: engines.servers(),
             queues: engines.queues(),
+            sessions: self.sessions.count(),
             live_calls: sip.calls,
             rtp_ports: self.ports.leased(),
             call_limit: self.limit,

@@ -179,16 +179,18 @@ impl Store {
         .map_err(|error| self.failed("reading the items of a batch", error))
     }
 
-    /// How many batches of a node have not ended.
-    pub async fn open_batches(&self, node: &str) -> Result<usize, StoreError> {
-        let count: (i64,) = on!(Pool, &self.pool, pool => sqlx::query_as(
-            "SELECT count(*) FROM batches WHERE node = $1 AND ended IS NULL",
+    /// How many batches of a node have not ended, and how many of these are of this key (of none, where none is named).
+    pub async fn open_batches(&self, node: &str, of: Option<Key>) -> Result<(usize, usize), StoreError> {
+        let (all, own): (i64, i64) = on!(Pool, &self.pool, pool => sqlx::query_as(
+            "SELECT count(*), count(*) FILTER (WHERE key = $2 OR (key IS NULL AND $2 IS NULL))
+             FROM batches WHERE node = $1 AND ended IS NULL",
         )
         .bind(node)
+        .bind(of)
         .fetch_one(pool)
         .await)
         .map_err(|error| self.failed("counting batches", error))?;
-        Ok(usize::try_from(count.0).unwrap_or(usize::MAX))
+        Ok((usize::try_from(all).unwrap_or(usize::MAX), usize::try_from(own).unwrap_or(usize::MAX)))
     }
 
     /// The oldest batch of a node that has not ended.

@@ -92,8 +92,7 @@ impl CallLog {
         }
         let number = self.turns.fetch_add(1, Ordering::Relaxed) + 1;
         self.trace.iter().for_each(|trace| trace.turn(number, &turn));
-        let (at, told) = (
-            turn.at,
+        self.writer.tell(self.key, CallEvent::Turn, turn.at, || {
             json!({
                 "number": number,
                 "heard": turn.heard,
@@ -104,10 +103,9 @@ impl CallLog {
                 "language": turn.language,
                 "mode": turn.mode,
                 "total_ms": turn.stages.total_ms,
-            }),
-        );
+            })
+        });
         self.writer.put(Entry::Turn(self.key, number, turn));
-        self.writer.tell(self.key, CallEvent::Turn, at, || told);
         number
     }
 
@@ -116,11 +114,10 @@ impl CallLog {
         tidy_json(&mut detail);
         self.trace.iter().for_each(|trace| trace.event(at, kind));
         let number = self.events.fetch_add(1, Ordering::Relaxed) + 1;
-        let told = TRANSFERS.contains(&kind).then(|| detail.clone());
-        self.writer.put(Entry::Event(self.key, number, at, kind.into(), detail));
-        if let Some(told) = told {
-            self.writer.tell(self.key, CallEvent::Transferred, at, || told);
+        if TRANSFERS.contains(&kind) {
+            self.writer.tell(self.key, CallEvent::Transferred, at, || detail.clone());
         }
+        self.writer.put(Entry::Event(self.key, number, at, kind.into(), detail));
     }
 
     /// The call ended.
@@ -132,8 +129,7 @@ impl CallLog {
     fn close(&self, ending: Ending) {
         self.trace.iter().for_each(|trace| trace.end(&ending));
         let Parties { from, to, .. } = &self.parties;
-        let (at, told) = (
-            ending.at,
+        self.writer.tell(self.key, CallEvent::Ended, ending.at, || {
             json!({
                 "direction": self.parties.direction(),
                 "from": from,
@@ -144,10 +140,9 @@ impl CallLog {
                 "outcome": ending.outcome.map(|(outcome, _)| outcome.as_str()),
                 "sip_status": ending.outcome.and_then(|(_, status)| status),
                 "quality": ending.quality,
-            }),
-        );
+            })
+        });
         self.writer.put(Entry::Ended(self.key, ending));
-        self.writer.tell(self.key, CallEvent::Ended, at, || told);
     }
 }
 

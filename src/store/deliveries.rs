@@ -65,7 +65,7 @@ pub struct DeadLetter {
     pub dead: Stamp,
     /// What was to be told.
     #[serde(serialize_with = "as_json")]
-    #[schema(value_type = Value, example = json!({"type": "ended", "call_id": "0193a5e2-7c1b-7d3a-9f42-5b6c7d8e9f01"}))]
+    #[schema(value_type = Value, example = json!({"id": "0193a5e2-7c1b-7d3a-9f42-5b6c7d8e9f01", "type": "ended", "time": "2026-11-29T06:30:00Z", "call": "0193a5e2-7c1b-7d3a-9f42-5b6c7d8e9f01", "data": {"hangup_by": "caller"}}))]
     pub body: String,
 }
 
@@ -111,8 +111,8 @@ impl Store {
     /// How many a node has for a target.
     pub async fn deliveries(&self, node: &str, target: &str) -> Result<Deliveries, StoreError> {
         on!(Pool, &self.pool, pool => sqlx::query_as(
-            "SELECT count(*) FILTER (WHERE dead IS NULL) AS waiting, count(*) FILTER (WHERE dead IS NOT NULL) AS dead
-             FROM webhook_deliveries WHERE node = $1 AND target = $2",
+            "SELECT (SELECT count(*) FROM webhook_deliveries WHERE node = $1 AND target = $2 AND dead IS NULL) AS waiting,
+                    (SELECT count(*) FROM webhook_deliveries WHERE node = $1 AND target = $2 AND dead IS NOT NULL) AS dead",
         )
         .bind(node)
         .bind(target)
@@ -214,15 +214,20 @@ impl Store {
         .map_err(|error| self.failed("deleting a dead letter", error))
     }
 
-    /// Dead letters of before this moment are deleted.
-    pub async fn forget_dead(&self, node: &str, target: &str, before: Stamp) -> Result<(), StoreError> {
-        on!(Pool, &self.pool, pool => sqlx::query("DELETE FROM webhook_deliveries WHERE node = $1 AND target = $2 AND dead < $3")
-            .bind(node)
-            .bind(target)
-            .bind(before)
-            .execute(pool)
-            .await
-            .map(drop))
+    /// Of a node's dead letters, whosever they were, those of before this moment are deleted, and of the others all but the newest
+    /// so many.
+    pub async fn forget_dead(&self, node: &str, before: Stamp, most: i64) -> Result<(), StoreError> {
+        on!(Pool, &self.pool, pool => sqlx::query(
+            "DELETE FROM webhook_deliveries WHERE node = $1 AND dead IS NOT NULL AND (dead < $2 OR id IN
+                 (SELECT id FROM webhook_deliveries WHERE node = $1 AND dead IS NOT NULL ORDER BY dead DESC, id DESC
+                  LIMIT 1000000 OFFSET $3))",
+        )
+        .bind(node)
+        .bind(before)
+        .bind(most)
+        .execute(pool)
+        .await
+        .map(drop))
         .map_err(|error| self.failed("deleting old dead letters", error))
     }
 

@@ -62,32 +62,39 @@ fn start() -> Server {
     // Before the lifeline is tied, a failure leaves an empty folder behind; after it, nothing.
     let folder = std::env::temp_dir().join(format!("milo-pg-{}", std::process::id()));
     fs::create_dir_all(&folder).expect("a folder for Postgres");
-    let root = fs::metadata(&folder).expect("the folder is there").uid() == 0;
+    let mut child = launch(&folder, SCRIPT);
+    let lifeline = child.stdin.take();
+    wait(&folder, &mut child);
+    // A socket in the folder, no port: any number of servers run side by side.
+    Server { url: format!("postgres:///postgres?host={}&user=postgres", folder.display()), _lifeline: lifeline }
+}
+
+/// Runs a script with the folder of the server's programs and this one, as a user who may run them. Its standard input is a pipe that
+/// ends with this process, however that ends.
+pub(crate) fn launch(folder: &Path, script: &str) -> Child {
+    let root = fs::metadata("/proc/self").expect("/proc").uid() == 0;
     let mut command = if root {
         // Postgres refuses to run as root; its package made a user for it.
         let user = Command::new("id").args(["-u", "postgres"]).output().expect("id runs");
         let user =
             String::from_utf8_lossy(&user.stdout).trim().parse().expect("the user postgres, made by Debian's package");
-        chown(&folder, Some(user), None).expect("root may give a folder away");
+        chown(folder, Some(user), None).expect("root may give a folder away");
         let mut command = Command::new("runuser");
         command.args(["-u", "postgres", "--", "sh"]);
         command
     } else {
         Command::new("sh")
     };
-    let mut child = command
-        .args(["-c", SCRIPT, "sh"])
-        .args([&programs(), &folder])
+    command
+        .args(["-c", script, "sh"])
+        .arg(programs())
+        .arg(folder)
         .current_dir("/")
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .expect("sh starts");
-    let lifeline = child.stdin.take();
-    wait(&folder, &mut child);
-    // A socket in the folder, no port: any number of servers run side by side.
-    Server { url: format!("postgres:///postgres?host={}&user=postgres", folder.display()), _lifeline: lifeline }
+        .expect("sh starts")
 }
 
 /// Makes a cluster, runs it until standard input ends, and removes it. Durability is off: nothing here outlives the tests.

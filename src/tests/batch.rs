@@ -201,17 +201,44 @@ async fn whoever_cancels_stops_the_engine_and_the_rest_is_not_done() {
     stop(milo).await;
 }
 
+const ADMIN: &str = "Authorization: Bearer 0123456789abcdef";
+
+/// New keys with the scope `text`, as they are sent.
+fn new_keys(milo: &Running, names: &[&str]) -> Vec<String> {
+    let made = |name: &&str| {
+        let made = send(milo, ("POST", "/api/v1/keys"), &[ADMIN], &json!({ "name": name, "scopes": ["text"] }));
+        format!("Authorization: Bearer {}", made.body["key"].as_str().expect("a key"))
+    };
+    names.iter().map(made).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_leaves_half_of_the_places_to_others() {
+    let long = "Salama tompoko, misokatra ny birao. ".repeat(40).leak();
+    let server = Server::start(Conduct::Says(long, Duration::ZERO, Duration::from_millis(200))).await;
+    let mut own = server.variables("openai");
+    own.extend([("MILO__BATCH__WAITING", "2".to_owned()), ("API_KEY", "0123456789abcdef".to_owned())]);
+    let own: Vec<_> = own.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let milo = milo("batch-shares", &own).await;
+    let keys = new_keys(&milo, &["one", "other"]);
+    let add = |key: &str| {
+        let body = json!({ "kind": "translate", "items": ["Salama"] });
+        send(&milo, ("POST", "/api/v1/batch"), &[key], &body)
+    };
+    assert_eq!(add(&keys[0]).status, 202);
+    let full = add(&keys[0]);
+    assert!(
+        full.status == 503 && full.body["detail"].as_str().is_some_and(|says| says.contains("1 of them yours")),
+        "{full:?}"
+    );
+    assert_eq!((add(&keys[1]).status, add(ADMIN).status), (202, 503));
+    stop(milo).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_key_sees_its_own_batches_and_what_is_old_is_forgotten() {
-    const ADMIN: &str = "Authorization: Bearer 0123456789abcdef";
     let milo = milo("batch-keys", &[("API_KEY", "0123456789abcdef"), ("MILO__BATCH__KEEP_S", "5")]).await;
-    let keys: Vec<_> = ["one", "other"]
-        .iter()
-        .map(|name| {
-            let made = send(&milo, ("POST", "/api/v1/keys"), &[ADMIN], &json!({ "name": name, "scopes": ["text"] }));
-            format!("Authorization: Bearer {}", made.body["key"].as_str().expect("a key"))
-        })
-        .collect();
+    let keys = new_keys(&milo, &["one", "other"]);
     let body = json!({ "kind": "tts", "items": ["Salama"] });
     let added = send(&milo, ("POST", "/api/v1/batch"), &[&keys[0]], &body);
     let at = added.header("location").expect("where it is").to_owned();

@@ -4,6 +4,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -17,8 +18,17 @@ use tokio::{
 /// How long a message is waited for.
 pub const SOON: Duration = Duration::from_secs(20);
 
+/// A number that nothing else in these scenarios has, for a Call-ID and its branches: a port that one socket has let go of is
+/// soon the next one's, and the same branch from there would be a message said twice (RFC 3261 17.2.3).
+pub fn unique() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed)
+}
+
 /// A telephone without a telephone in it.
 pub struct Peer {
+    /// No other peer's.
+    mark: u64,
     sip: UdpSocket,
     rtp: UdpSocket,
     milo: SocketAddr,
@@ -40,7 +50,7 @@ impl Peer {
     pub async fn at(address: impl Into<IpAddr>, milo: SocketAddr) -> Self {
         let address = address.into();
         let socket = async || UdpSocket::bind((address, 0)).await.expect("a socket");
-        Self { sip: socket().await, rtp: socket().await, milo }
+        Self { mark: unique(), sip: socket().await, rtp: socket().await, milo }
     }
 
     /// One beside Milo.
@@ -106,7 +116,7 @@ impl Peer {
 
     /// An INVITE to this number, as this caller, with these header fields besides.
     pub fn invite(&self, number: &str, from: &str, fields: &str) -> String {
-        let call_id = format!("{number}{}", self.address());
+        let call_id = format!("{number}{}", self.mark);
         self.request("INVITE", number, (from, &call_id), (1, ""), fields, &self.sdp())
     }
 
@@ -119,10 +129,11 @@ impl Peer {
         fields: &str,
         body: &str,
     ) -> String {
-        let (at, milo) = (self.address(), self.milo);
+        let Self { mark, milo, .. } = self;
+        let at = self.address();
         let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
         format!(
-            "{method} sip:{number}@{milo} SIP/2.0\r\nVia: SIP/2.0/UDP {at};rport;branch=z9hG4bK{method}{sequence}{number}\r\n\
+            "{method} sip:{number}@{milo} SIP/2.0\r\nVia: SIP/2.0/UDP {at};rport;branch=z9hG4bK{method}{sequence}{number}{mark}\r\n\
              Max-Forwards: 70\r\nFrom: {from};tag=peer\r\nTo: <sip:{number}@{milo}>{to_tag}\r\nCall-ID: {call_id}\r\n\
              CSeq: {sequence} {method}\r\nContact: <sip:peer@{at}>\r\n{fields}{kind}Content-Length: {}\r\n\r\n{body}",
             body.len()

@@ -4,17 +4,14 @@
 
 use std::{
     fs,
-    os::unix::{
-        fs::{MetadataExt, chown},
-        net::UnixStream,
-    },
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, Command, Stdio},
+    process::{Child, ChildStdin, Command},
     thread::sleep,
     time::Duration,
 };
 
-use crate::call_log::postgres_cluster::programs;
+use crate::call_log::postgres_cluster::{launch, programs};
 
 /// The server and its folder. It ends with this, and with the process of the tests, however that ends.
 pub struct Database {
@@ -50,26 +47,7 @@ impl Database {
 
     /// Starts it (again), and waits until it takes connections.
     pub fn start(&mut self) {
-        let root = fs::metadata("/proc/self").expect("/proc").uid() == 0;
-        let mut command = if root {
-            // Postgres refuses to run as root; its package made a user for it.
-            let user = Command::new("id").args(["-u", "postgres"]).output().expect("id runs");
-            let user = String::from_utf8_lossy(&user.stdout).trim().parse().expect("the user postgres");
-            chown(&self.folder, Some(user), None).expect("root may give a folder away");
-            let mut command = Command::new("runuser");
-            command.args(["-u", "postgres", "--", "sh"]);
-            command
-        } else {
-            Command::new("sh")
-        };
-        let mut child = command
-            .args(["-c", SCRIPT, "sh"])
-            .args([programs(), self.folder.clone()])
-            .current_dir("/")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("sh starts");
+        let mut child = launch(&self.folder, SCRIPT);
         let lifeline = child.stdin.take().expect("a pipe");
         self.running = Some((child, lifeline));
         for _ in 0..600 {

@@ -15,12 +15,13 @@ use std::{
 use crate::{
     house::{PROGRAM, call, errand, folder, get, metric, newest_call, send, stop},
     telephone::Telephone,
+    webhooks::request,
 };
 use milo::bench::Running;
 use ring::hmac;
 use serde_json::Value;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::AsyncWriteExt,
     net::{TcpListener, TcpSocket, TcpStream},
     task::block_in_place,
     time::sleep,
@@ -55,18 +56,7 @@ impl Receiver {
     }
 
     async fn take(self, mut stream: TcpStream) {
-        let (mut request, mut buffer) = (Vec::new(), [0; 4_096]);
-        let text = loop {
-            let read = stream.read(&mut buffer).await.unwrap_or(0);
-            request.extend_from_slice(&buffer[..read]);
-            let text = String::from_utf8_lossy(&request).into_owned();
-            let length = text.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
-            match (text.split_once("\r\n\r\n"), length) {
-                (Some((_, body)), Some(length)) if body.len() >= length => break text,
-                _ if read == 0 => return,
-                _ => {}
-            }
-        };
+        let Some(text) = request(&mut stream).await else { return };
         let (head, body) = text.split_once("\r\n\r\n").expect("a body");
         let path = head.split(' ').nth(1).expect("a path").to_owned();
         let before = self.at(&path).len();

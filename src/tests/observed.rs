@@ -75,7 +75,23 @@ impl Prometheus {
             .expect("it says where it listens");
         // What it still says is read, or it would wait.
         std::thread::spawn(move || lines.for_each(drop));
-        Self { child, address, folder }
+        let prometheus = Self { child, address, folder };
+        // It listens before it answers.
+        for _ in 0..600 {
+            if prometheus.is_ready() {
+                return prometheus;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        panic!("Prometheus is not ready within a minute");
+    }
+
+    fn is_ready(&self) -> bool {
+        let ready = format!("http://{}/-/ready", self.address);
+        let asked = Command::new("curl")
+            .args(["--silent", "--fail", "--max-time", "5", "--output", "/dev/null", &ready])
+            .status();
+        asked.expect("curl").success()
     }
 
     fn get(&self, path: &str, query: &[(&str, &str)]) -> Value {

@@ -2,6 +2,7 @@
 
 use std::{fs, net::UdpSocket, path::Path, time::Duration};
 
+use crate::by_hand::unique;
 use crate::house::{MG_APPOINTMENT, MILO, PROGRAM, alone, call, errand, folder, get, milo, newest_call, stop};
 use milo::{
     bench::Running,
@@ -249,10 +250,10 @@ fn answer(milo: &Running, number: &str, headers: &str) -> String {
     let milo = address.split(['@', ';']).nth(1).expect("host and port").to_owned();
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
     socket.set_read_timeout(Some(Duration::from_secs(10))).expect("a limit");
-    let at = socket.local_addr().expect("an address");
+    let (at, mark) = (socket.local_addr().expect("an address"), unique());
     let invite = format!(
-        "INVITE sip:{number}@{milo} SIP/2.0\r\nVia: SIP/2.0/UDP {at};branch=z9hG4bK{number}\r\nMax-Forwards: 70\r\n\
-         From: <sip:0341234567@{at}>;tag=hand\r\nTo: <sip:{number}@{milo}>\r\nCall-ID: {number}@{at}\r\nCSeq: 1 INVITE\r\n\
+        "INVITE sip:{number}@{milo} SIP/2.0\r\nVia: SIP/2.0/UDP {at};branch=z9hG4bK{mark}\r\nMax-Forwards: 70\r\n\
+         From: <sip:0341234567@{at}>;tag=hand\r\nTo: <sip:{number}@{milo}>\r\nCall-ID: {mark}@{at}\r\nCSeq: 1 INVITE\r\n\
          Contact: <sip:hand@{at}>\r\n{headers}Content-Length: 0\r\n\r\n"
     );
     socket.send_to(invite.as_bytes(), &milo).expect("sent");

@@ -12,6 +12,8 @@ use milo_signaling::{
 };
 use tokio::time::Instant;
 
+use crate::by_hand::unique;
+
 /// Where a Milo is: its host and port.
 pub fn at(milo: &Running) -> String {
     let uri = milo.udp("milo").expect("an address").to_string();
@@ -20,6 +22,8 @@ pub fn at(milo: &Running) -> String {
 
 /// A telephone with one call, and a socket for what it hears.
 pub struct Telephone {
+    /// No other telephone's.
+    mark: u64,
     sip: UdpSocket,
     rtp: UdpSocket,
     milo: String,
@@ -42,9 +46,10 @@ impl Telephone {
         rtp.set_nonblocking(true).expect("a socket");
         let port = sip.local_addr().expect("an address").port();
         let local = format!("<sip:0341234567@127.0.0.1:{port}>;tag=t");
-        let call_id = format!("text{port}");
+        let mark = unique();
+        let call_id = format!("text{mark}");
         let (remote, target) = (String::new(), String::new());
-        Self { sip, rtp, milo: at(milo), local, remote, target, call_id, number: 1, audio: 0 }
+        Self { mark, sip, rtp, milo: at(milo), local, remote, target, call_id, number: 1, audio: 0 }
     }
 
     /// Calls a number of Milo's; it is up when this returns.
@@ -82,11 +87,11 @@ impl Telephone {
 
     /// Registers as this account.
     pub fn registers(&self, (name, password): (&str, &str)) {
-        let (port, milo) = (self.port(), &self.milo);
+        let (port, milo, mark) = (self.port(), &self.milo, unique());
         let request = |number: u32| {
             format!(
-                "REGISTER sip:{milo} SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{port};rport;branch=z9hG4bKregister{number}\r\n\
-                 Max-Forwards: 70\r\nFrom: <sip:{name}@{milo}>;tag=r\r\nTo: <sip:{name}@{milo}>\r\nCall-ID: register{port}\r\n\
+                "REGISTER sip:{milo} SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{port};rport;branch=z9hG4bKregister{mark}-{number}\r\n\
+                 Max-Forwards: 70\r\nFrom: <sip:{name}@{milo}>;tag=r\r\nTo: <sip:{name}@{milo}>\r\nCall-ID: register{mark}\r\n\
                  CSeq: {number} REGISTER\r\nContact: <{}>\r\nExpires: 600\r\nContent-Length: 0\r\n\r\n",
                 self.address()
             )
@@ -174,7 +179,7 @@ impl Telephone {
 
     /// A request of its own within the call with Milo; an INVITE has its offer.
     pub fn request(&self, method: &str, number: u32, more: &str) -> String {
-        let Self { local, remote, target, call_id, .. } = self;
+        let Self { mark, local, remote, target, call_id, .. } = self;
         let call = format!("From: {local}\r\nTo: {remote}\r\nCall-ID: {call_id}\r\n");
         let body = if method == "INVITE" {
             self.offer()
@@ -185,7 +190,7 @@ impl Telephone {
         let more = more.split_once("\r\n\r\n").map_or(more.to_owned(), |(head, _)| format!("{head}\r\n"));
         let (port, address) = (self.port(), self.address());
         format!(
-            "{method} {target} SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{port};rport;branch=z9hG4bK{method}{number}\r\n\
+            "{method} {target} SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{port};rport;branch=z9hG4bK{method}{number}-{mark}\r\n\
              Max-Forwards: 70\r\n{call}CSeq: {number} {method}\r\nContact: <{address}>\r\n\
              {kind}{more}Content-Length: {}\r\n\r\n{body}",
             body.len()

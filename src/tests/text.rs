@@ -229,6 +229,31 @@ async fn where_there_is_a_key_it_is_needed_for_text_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn each_key_has_its_own_sessions_also_where_their_names_are_the_same() {
+    const ADMIN: &str = "Authorization: Bearer 0123456789abcdef";
+    let milo = milo("chat-keys", &[("API_KEY", "0123456789abcdef")]).await;
+    let key = |name: &str| {
+        let made = send(&milo, ("POST", "/api/v1/keys"), &[ADMIN], &json!({ "name": name, "scopes": ["text"] }));
+        format!("Authorization: Bearer {}", made.body["key"].as_str().expect("a key"))
+    };
+    let (one, other) = (key("one"), key("other"));
+    let body = json!({ "message": MG_HOURS.0, "session_id": "web-42" });
+    let answer = send(&milo, ("POST", "/api/v1/chat"), &[&one], &body);
+    assert_eq!((answer.status, &answer.body["session_id"]), (200, &json!("web-42")), "{answer:?}");
+    let ask = |method: &str, key: &str| send(&milo, (method, "/api/v1/sessions/web-42"), &[key], &Value::Null);
+    for key in [&other, ADMIN] {
+        assert_eq!((ask("GET", key).status, ask("DELETE", key).status), (404, 404));
+    }
+    let shown = ask("GET", &one);
+    assert_eq!(
+        (&shown.body["session_id"], shown.body["exchanges"].as_array().map(Vec::len)),
+        (&json!("web-42"), Some(1))
+    );
+    assert_eq!((ask("DELETE", &one).status, ask("GET", &one).status), (204, 404));
+    stop(milo).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_who_do_not_read_keep_no_third_from_its_speech_and_are_let_go() {
     let milo = milo("unread", &[]).await;
     let host = milo.http.trim_start_matches("http://").trim_end_matches('/').to_owned();

@@ -46,19 +46,24 @@ fn answer(request: &str, seen: &Seen) -> Option<String> {
     Some(format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len()))
 }
 
-async fn converse(mut stream: impl AsyncRead + AsyncWrite + Unpin, seen: Seen) {
+/// A whole request with its body; none when the stream ends before.
+pub(crate) async fn request(stream: &mut (impl AsyncRead + Unpin)) -> Option<String> {
     let (mut request, mut buffer) = (Vec::new(), [0; 4_096]);
-    let whole = loop {
+    loop {
         let read = stream.read(&mut buffer).await.unwrap_or(0);
         request.extend_from_slice(&buffer[..read]);
         let text = String::from_utf8_lossy(&request).into_owned();
         let length = text.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
         match (text.split_once("\r\n\r\n"), length) {
-            (Some((_, body)), Some(length)) if body.len() >= length => break text,
-            _ if read == 0 => return,
+            (Some((_, body)), Some(length)) if body.len() >= length => return Some(text),
+            _ if read == 0 => return None,
             _ => {}
         }
-    };
+    }
+}
+
+async fn converse(mut stream: impl AsyncRead + AsyncWrite + Unpin, seen: Seen) {
+    let Some(whole) = request(&mut stream).await else { return };
     seen.lock().expect("no panic").push(whole.clone());
     if let Some(answer) = answer(&whole, &seen) {
         stream.write_all(answer.as_bytes()).await.ok();

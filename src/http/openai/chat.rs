@@ -5,7 +5,6 @@ use std::convert::Infallible;
 use axum::{
     Json,
     extract::{State, rejection::JsonRejection},
-    http::header,
     response::{
         IntoResponse, Response,
         sse::{Event, KeepAlive, Sse},
@@ -168,7 +167,7 @@ async fn complete(
         usage: completion.usage().map(|usage| Some(usage.into())),
         ..shape.with("chat.completion", vec![choice])
     };
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(whole)).into_response())
+    Ok(Json(whole).into_response())
 }
 
 fn message(message: Message) -> Result<ChatMessage, Problem> {
@@ -350,5 +349,5 @@ fn streamed(shape: Shape, completion: Completion, first: Option<String>) -> Resp
         Some((event, (shape, completion, state)))
     });
     let all = stream::StreamExt::chain(stream::iter([head]), rest);
-    ([(header::CACHE_CONTROL, "no-store")], Sse::new(all).keep_alive(KeepAlive::default())).into_response()
+    Sse::new(all).keep_alive(KeepAlive::default()).into_response()
 }

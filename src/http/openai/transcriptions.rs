@@ -184,9 +184,7 @@ async fn transcribe(State(text): State<Text>, _: May<Converse>, request: Request
             };
             Some((Ok::<_, Infallible>(Event::default().data(data.to_string())), state))
         });
-        return Ok(
-            ([(header::CACHE_CONTROL, "no-store")], Sse::new(all).keep_alive(KeepAlive::default())).into_response()
-        );
+        return Ok(Sse::new(all).keep_alive(KeepAlive::default()).into_response());
     }
     while let Some(segments) = listening.next().await {
         segments?;

@@ -103,6 +103,7 @@ pub(super) async fn pace(State(state): State<AppState>, mut request: Request, ne
     } else {
         let says =
             format!("more than {} requests within an hour; the next is answered in {} s", left.limit, left.seconds);
+        state.metrics.http_limited();
         Problem::too_many(says, left.seconds).into_response()
     };
     let (mut head, body) = response.into_parts();

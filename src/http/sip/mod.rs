@@ -152,7 +152,7 @@ fn accepted(headers: &HeaderMap) -> Format {
 }
 
 fn served(content_type: &'static str, body: impl IntoResponse) -> Response {
-    ([(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "no-store")], body).into_response()
+    ([(header::CONTENT_TYPE, content_type)], body).into_response()
 }
 
 /// The messages of all legs in the order in which they passed.

@@ -53,7 +53,7 @@ async fn the_call_log_is_listed_and_each_call_shown() {
 #[tokio::test]
 async fn the_log_is_searched_exported_and_a_number_forgotten() {
     let house = House::new(healthy()).await;
-    let ended = |from: &str, at: i64, heard: &str| {
+    let ended = |from: &str, at: i64, words: &str| {
         let call = house.log.begin(NewCall {
             call_id: "c".into(),
             incoming: true,
@@ -64,18 +64,7 @@ async fn the_log_is_searched_exported_and_a_number_forgotten() {
             started: Stamp::from_millis(at),
         });
         call.answered(Stamp::from_millis(at + 500));
-        call.turn(NewTurn {
-            at: Stamp::from_millis(at),
-            heard: Some(heard.into()),
-            said: None,
-            said_heard: None,
-            interrupted: false,
-            confidence: None,
-            language: None,
-            mode: None,
-            stages: Stages::default(),
-            recording_at_ms: Places::default(),
-        });
+        call.turn(heard(at, words));
         let (reason, by) = ("=cmd".into(), HangupBy::Caller);
         call.end(Ending {
             at: Stamp::from_millis(at + 61_500),

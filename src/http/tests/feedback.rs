@@ -6,18 +6,7 @@ use super::*;
 async fn feedback_is_given_listed_and_shown_with_its_call() {
     let house = House::new(healthy()).await;
     let call = house.call();
-    call.turn(NewTurn {
-        at: Stamp::from_millis(2_000),
-        heard: Some("Salama".into()),
-        said: None,
-        said_heard: None,
-        interrupted: false,
-        confidence: None,
-        language: None,
-        mode: None,
-        stages: Stages::default(),
-        recording_at_ms: Places::default(),
-    });
+    call.turn(heard(2_000, "Salama"));
     let id = call.key().to_string();
     let give = async |body: Value| house.post("/api/v1/feedback", &body.to_string()).await;
     let (status, given) = give(json!({ "call_id": id, "turn": 1, "rating": 4, "comment": " tsara " })).await;

@@ -178,6 +178,22 @@ impl Drop for House {
     }
 }
 
+/// A turn in which this was heard, and nothing else is known.
+fn heard(at: i64, words: &str) -> NewTurn {
+    NewTurn {
+        at: Stamp::from_millis(at),
+        heard: Some(words.into()),
+        said: None,
+        said_heard: None,
+        interrupted: false,
+        confidence: None,
+        language: None,
+        mode: None,
+        stages: Stages::default(),
+        recording_at_ms: Places::default(),
+    }
+}
+
 fn healthy() -> HealthReport {
     HealthReport {
         models: vec![Model { name: "whisper-demo".into(), job: "stt", demonstration: true }],

@@ -26,9 +26,10 @@ async fn a_batch_is_done_item_by_item_and_what_was_running_begins_again(url: Sec
     store.add_batch("n", &batch).await.unwrap();
     assert!(store.next_batch("other").await.unwrap().is_none(), "another Milo's batch");
     assert_eq!(
-        (store.next_batch("n").await.unwrap().unwrap().id, store.open_batches("n").await.unwrap()),
-        (batch.id, 1)
+        (store.next_batch("n").await.unwrap().unwrap().id, store.open_batches("n", None).await.unwrap()),
+        (batch.id, (1, 1))
     );
+    assert_eq!(store.open_batches("n", Some(Key::new())).await.unwrap(), (1, 0), "none of them is that key's");
     assert_eq!(store.begin_item(batch.id, now).await.unwrap(), Some((0, json!({ "text": "é" }))));
     store.end_item(batch.id, 0, &Ok(json!({ "translation": "è" }))).await.unwrap();
     assert_eq!(store.begin_item(batch.id, now).await.unwrap().unwrap().0, 1);

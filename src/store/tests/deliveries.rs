@@ -9,17 +9,6 @@ use crate::config::CallEvent;
 
 on_both!(what_is_to_be_told_comes_in_order_for_each_call, what_was_given_up_is_kept_tried_again_or_forgotten);
 
-fn ending(at: i64) -> Ending {
-    Ending {
-        at: Stamp::from_millis(at),
-        reason: "over".into(),
-        by: HangupBy::Caller,
-        language: None,
-        quality: None,
-        outcome: Some((Outcome::Busy, Some(486))),
-    }
-}
-
 async fn telling(store: &Store, listeners: &[Arc<Listener>]) -> LogWriter {
     LogWriter::start(store.clone(), "n", None).0.telling(listeners.to_vec())
 }
@@ -41,7 +30,7 @@ async fn what_is_to_be_told_comes_in_order_for_each_call(url: SecretUrl) {
     call.event(Stamp::from_millis(4_000), "transferred", json!({ "result": "refused" }));
     call.event(Stamp::from_millis(5_000), "referred", json!({ "result": "answered" }));
     log.recording_ended(call.key(), "d/a.ogg", RecordingState::Complete);
-    call.end(ending(6_000));
+    call.end(Ending { outcome: Some((Outcome::Busy, Some(486))), ..new_ending(6_000) });
     let other = log.begin(new_call(7_000));
     assert!(log.flush(SOON).await);
 
@@ -73,7 +62,7 @@ async fn what_is_to_be_told_comes_in_order_for_each_call(url: SecretUrl) {
 
     // Too much waits already.
     all.set_full(true);
-    other.end(ending(8_000));
+    other.end(new_ending(8_000));
     assert!(log.flush(SOON).await);
     assert_eq!((all.missed(), ends.missed()), (1, 0));
     assert!(next("all").await.is_empty());
@@ -85,7 +74,7 @@ async fn what_was_given_up_is_kept_tried_again_or_forgotten(url: SecretUrl) {
     let all = Arc::new(Listener::new("all".into(), CallEvent::ALL.into()));
     let log = telling(&store, &[all]).await;
     let call = log.begin(new_call(1_000));
-    call.end(ending(2_000));
+    call.end(new_ending(2_000));
     assert!(log.flush(SOON).await);
     let next = async || store.next_deliveries("n", "all", 10).await.unwrap();
     let first = next().await.remove(0);
@@ -123,8 +112,10 @@ async fn what_was_given_up_is_kept_tried_again_or_forgotten(url: SecretUrl) {
     assert_eq!((page.dead[0].kind.as_str(), rest.dead[0].kind.as_str(), rest.next), ("ended", "started", None));
     assert!(store.dead_letters(Some(Key::new()), 1).await.unwrap().is_none());
     assert!(store.delete_dead(first.id).await.unwrap());
-    store.forget_dead("n", "all", Stamp::from_millis(11_000)).await.unwrap();
-    assert_eq!(store.deliveries("n", "all").await.unwrap().dead, 1, "it is not older");
+    store.forget_dead("n", Stamp::from_millis(11_000), 1).await.unwrap();
+    assert_eq!(store.deliveries("n", "all").await.unwrap().dead, 1, "it is not older, and not too many");
+    store.forget_dead("n", Stamp::from_millis(11_000), 0).await.unwrap();
+    assert_eq!(store.deliveries("n", "all").await.unwrap().dead, 0, "too many");
     // What was said to a number goes with it.
     store.forget_number("0341234567").await.unwrap();
     assert_eq!(store.deliveries("n", "all").await.unwrap(), Deliveries::default());

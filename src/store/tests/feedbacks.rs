@@ -8,14 +8,7 @@ async fn feedback_is_listed_by_call_and_session_and_forgotten_with_its_call(url:
     let store = Store::open(&url).await.unwrap();
     let (log, _) = LogWriter::start(store.clone(), "n", None);
     let call = log.begin(new_call(1));
-    let ending = Ending {
-        at: Stamp::from_millis(9),
-        reason: "over".into(),
-        by: HangupBy::Caller,
-        language: None,
-        quality: None,
-        outcome: None,
-    };
+    let ending = new_ending(9);
     call.end(ending);
     assert!(log.flush(SOON).await);
     let new = |call: Option<Key>, session: Option<&str>, at: i64| Feedback {

@@ -35,17 +35,7 @@ async fn what_was_replayed_is_not_replayed_again(url: SecretUrl) {
     let (store, folder) = (Store::open(&url).await.unwrap(), Folder::new());
     let (gone, kept) = (Key::new(), Key::new());
     let mut all = entries(gone, 3);
-    all.push(Entry::Ended(
-        gone,
-        Ending {
-            at: Stamp::from_millis(9_000),
-            reason: "over".into(),
-            by: HangupBy::Caller,
-            language: None,
-            quality: None,
-            outcome: None,
-        },
-    ));
+    all.push(Entry::Ended(gone, new_ending(9_000)));
     let journal = written(&folder, &all).await;
     let end = journal.end();
     let source = journal.source().unwrap();
@@ -137,14 +127,7 @@ async fn while_the_database_is_away_rows_wait_on_disk_and_what_matters_most_is_k
     for n in 0..200 {
         call.turn(new_turn(n));
     }
-    let ending = Ending {
-        at: Stamp::from_millis(9_000),
-        reason: "over".into(),
-        by: HangupBy::Caller,
-        language: None,
-        quality: None,
-        outcome: None,
-    };
+    let ending = new_ending(9_000);
     call.end(ending);
     // They are handed over; nobody is told that they are in the database.
     let mut waited = 0;

@@ -89,6 +89,17 @@ fn new_call(started: i64) -> NewCall {
     }
 }
 
+fn new_ending(at: i64) -> Ending {
+    Ending {
+        at: Stamp::from_millis(at),
+        reason: "over".into(),
+        by: HangupBy::Caller,
+        language: None,
+        quality: None,
+        outcome: None,
+    }
+}
+
 fn new_turn(at: i64) -> NewTurn {
     NewTurn {
         at: Stamp::from_millis(at),

@@ -1,0 +1,123 @@
+//! What callers and writers are answered: turns and their stages, replies, tokens, batches, and what local engines did in a server's
+//! place.
+
+use milo_models::language_model::Usage;
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
+
+use super::{BUCKETS, Metrics, add};
+use crate::{
+    batch,
+    engines::{Mode, REASONS},
+    store::Stages,
+};
+
+/// The figures of replies.
+#[derive(Debug)]
+pub(super) struct Replies {
+    turns: IntCounterVec,
+    stages: HistogramVec,
+    replies: IntCounterVec,
+    tokens: IntCounterVec,
+    batch_items: IntCounterVec,
+    fallbacks: IntCounterVec,
+}
+
+impl Replies {
+    pub(super) fn new(r: &Registry) -> Self {
+        let counters =
+            |name: &str, help: &str, labels: &[&str]| add(r, IntCounterVec::new(Opts::new(name, help), labels));
+        let stages = HistogramOpts::new("milo_stage_seconds", "How long each stage of a turn took.");
+        let all = Self {
+            turns: counters(
+                "milo_turns_total",
+                "Turns, by language and whether the caller interrupted.",
+                &["language", "interrupted"],
+            ),
+            stages: add(r, HistogramVec::new(stages.buckets(BUCKETS.into()), &["stage"])),
+            replies: counters(
+                "milo_llm_replies_total",
+                "Replies that a language model began, by where it is: local, or cloud.",
+                &["mode"],
+            ),
+            tokens: counters(
+                "milo_tokens_total",
+                "Tokens of language models, of conversations that they read (prompt) and replies (completion), as far as they are counted.",
+                &["direction", "mode"],
+            ),
+            batch_items: counters(
+                "milo_batch_items_total",
+                "Items of batches that ended, by kind and whether they were done or failed.",
+                &["kind", "result"],
+            ),
+            fallbacks: counters(
+                "milo_engine_fallbacks_total",
+                "What the server that was asked (llm, stt, tts) did not do, and mostly the local engine did, by what was wrong with it.",
+                &["engine", "reason"],
+            ),
+        };
+        all.show();
+        all
+    }
+
+    /// Shows as 0 what has not moved yet.
+    fn show(&self) {
+        for language in ["mg", "fr"] {
+            for interrupted in ["true", "false"] {
+                self.turns.with_label_values(&[language, interrupted]);
+            }
+        }
+        for (stage, _) in Stages::default().named() {
+            self.stages.with_label_values(&[stage]);
+        }
+        for mode in [Mode::Local, Mode::Cloud] {
+            self.replies.with_label_values(&[mode.as_str()]);
+            for direction in ["prompt", "completion"] {
+                self.tokens.with_label_values(&[direction, mode.as_str()]);
+            }
+        }
+        for kind in batch::Kind::ALL {
+            for result in ["done", "failed"] {
+                self.batch_items.with_label_values(&[kind.as_str(), result]);
+            }
+        }
+        for engine in ["llm", "stt", "tts"] {
+            for reason in REASONS {
+                self.fallbacks.with_label_values(&[engine, reason]);
+            }
+        }
+    }
+}
+
+impl Metrics {
+    /// A turn is over.
+    pub fn turn(&self, language: &str, interrupted: bool) {
+        self.replies.turns.with_label_values(&[language, if interrupted { "true" } else { "false" }]).inc();
+    }
+
+    /// A stage of a turn took so many seconds. The names are those of [`Stages::named`](crate::store::Stages::named).
+    pub fn stage(&self, stage: &str, seconds: f64) {
+        self.replies.stages.with_label_values(&[stage]).observe(seconds);
+    }
+
+    /// A language model began a reply.
+    pub fn reply(&self, mode: Mode) {
+        self.replies.replies.with_label_values(&[mode.as_str()]).inc();
+    }
+
+    /// A reply took so many tokens.
+    pub fn tokens(&self, mode: Mode, usage: Usage) {
+        for (direction, tokens) in [("prompt", usage.prompt_tokens), ("completion", usage.completion_tokens)] {
+            self.replies.tokens.with_label_values(&[direction, mode.as_str()]).inc_by(tokens);
+        }
+    }
+
+    /// An item of a batch is `done`, or `failed`.
+    pub fn batch_item(&self, kind: &str, result: &str) {
+        self.replies.batch_items.with_label_values(&[kind, result]).inc();
+    }
+
+    /// A server did not answer for this reason, one of [`REASONS`]: the local engine did.
+    pub fn fell_back(&self, engine: &str, reason: &str) {
+        self.replies.fallbacks.with_label_values(&[engine, reason]).inc();
+    }
+}
