@@ -41,13 +41,21 @@ pub async fn forget_calls(folder: PathBuf, days: u64, store: Store) {
     loop {
         clock.tick().await;
         let (before, mut forgotten) = (back(Stamp::now(), days), 0);
+        let delete = async |names: Vec<String>| {
+            let within = folder.clone();
+            tokio::task::spawn_blocking(move || delete_recordings(&within, &names)).await.ok();
+        };
         loop {
-            match store.forget_calls(before).await {
+            // The files first: a row that is left names what is left.
+            let forget = async {
+                delete(store.recordings_before(before).await?).await;
+                store.forget_calls(before).await
+            };
+            match forget.await {
                 Ok((0, _)) => break,
                 Ok((calls, names)) => {
                     forgotten += calls;
-                    let within = folder.clone();
-                    tokio::task::spawn_blocking(move || delete_recordings(&within, &names)).await.ok();
+                    delete(names).await;
                 }
                 Err(error) => {
                     tracing::warn!(%error, "old calls cannot be deleted; tried again tomorrow");
@@ -64,24 +72,27 @@ pub async fn forget_calls(folder: PathBuf, days: u64, store: Store) {
     }
 }
 
-/// Deletes these files of the folder of recordings. Returns how many were there.
-pub fn delete_recordings(folder: &Path, names: &[String]) -> usize {
+/// Deletes these files of the folder of recordings. Returns how many were there, and how many still are.
+pub fn delete_recordings(folder: &Path, names: &[String]) -> (usize, usize) {
     // Names of the log are `DAY/FILE`; whatever else stands there reaches no file.
     let is_plain = |name: &&String| Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
-    let mut deleted = 0;
+    let (mut deleted, mut left) = (0, 0);
     for name in names.iter().filter(is_plain) {
         let file = folder.join(name);
         match fs::remove_file(&file) {
             Ok(()) => deleted += 1,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => tracing::error!(file = %file.display(), %error, "a recording cannot be deleted"),
+            Err(error) => {
+                left += 1;
+                tracing::error!(file = %file.display(), %error, "a recording cannot be deleted");
+            }
         }
         if let Some(day) = file.parent().filter(|day| *day != folder) {
             // Whatever else is in it keeps it.
             fs::remove_dir(day).ok();
         }
     }
-    deleted
+    (deleted, left)
 }
 
 /// The oldest day of which recordings are kept: none is younger than `days` days when it goes.
@@ -180,7 +191,10 @@ mod tests {
             assert_eq!(folder.join(name).exists(), there, "{name}");
         }
         let names = ["2026-10-24/d.ogg", "2026-10-24/d.ogg", "../outside.ogg", "/etc/hostname", "2026-10-23/gone.ogg"];
-        assert_eq!(delete_recordings(&folder, &names.map(String::from)), 1);
+        assert_eq!(delete_recordings(&folder, &names.map(String::from)), (1, 0));
+        // A folder in place of a file.
+        assert_eq!(delete_recordings(&folder, &["keep/e.ogg".into(), "keep".into()]), (1, 0));
+        assert_eq!(delete_recordings(&folder, &["2026-10-23".into()]), (0, 1), "what cannot be deleted is told");
         assert!(!folder.join("2026-10-24").exists() && folder.join("2026-10-23").exists());
         assert!(expire(&folder, &oldest(now, 29)).expect("again").is_empty());
         assert!(expire(&folder.join("none"), "2026-10-24").expect("no folder").is_empty());

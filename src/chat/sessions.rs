@@ -133,10 +133,14 @@ impl Sessions {
     /// Tells Redis, which is there (again), what it does not know: what was forgotten, and what was said.
     pub async fn settle(&self) {
         let Some(redis) = &self.redis else { return };
-        let forgotten: Vec<_> = self.all().forgotten.drain().collect();
-        for (id, (at, when)) in forgotten {
-            if redis.forget(&id, self.lifetime, Some(at)).await.is_none() {
-                self.all().forgotten.insert(id, (at, when));
+        // Each is kept until Redis has heard of it: this may end at any wait.
+        let forgotten: Vec<_> = self.all().forgotten.iter().map(|(id, (at, _))| (id.clone(), *at)).collect();
+        for (id, at) in forgotten {
+            if redis.forget(&id, self.lifetime, Some(at)).await.is_some() {
+                let mut all = self.all();
+                if all.forgotten.get(&id).is_some_and(|(last, _)| *last == at) {
+                    all.forgotten.remove(&id);
+                }
             }
         }
         let live: Vec<_> = {

@@ -164,12 +164,20 @@ async fn add(State(text): State<Text>, may: May<Converse>, request: Request) -> 
         Sent::Right(bearer) => (bearer.id, bearer.name.to_string()),
         _ => (None, "this machine".into()),
     };
+    // Each item is a request; this one is counted already.
+    let further = u32::try_from(tasks.len().saturating_sub(1)).unwrap_or(u32::MAX);
+    let counted = if further > 0 { text.app.pace.further(&may.asker, further).await } else { Ok(None) };
+    let left = counted.inspect_err(|_| text.app.metrics.http_limited())?;
     let added = text.batches.add(kind, tasks, whose).await?;
     let location = format!("/api/v1/batch/{}", added.id);
     let total = i32::try_from(added.items.len()).unwrap_or(i32::MAX);
     let counts = Counts { total, queued: total, ..Counts::default() };
     let body = Added { id: added.id, kind, state: "queued", created: added.created, counts };
-    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(body)).into_response())
+    let mut response = (StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(body)).into_response();
+    if let Some(left) = left {
+        response.extensions_mut().insert(left);
+    }
+    Ok(response)
 }
 
 /// Batches, newest first

@@ -70,9 +70,21 @@ async fn forget(
     if !state.log.flush(ALL_WRITTEN).await {
         return Err(Problem::unavailable("rows of the call log still wait to be written; try again when they are"));
     }
+    let delete = async |names: Vec<String>| {
+        let folder = state.recordings.clone();
+        tokio::task::spawn_blocking(move || delete_recordings(&folder, &names)).await.unwrap_or_default()
+    };
+    // The files first: whatever comes between, a row that is left names what is left.
+    let (mut recordings, left) = delete(state.store.recordings_of(&number).await?).await;
+    if left > 0 {
+        return Err(Problem::unavailable(format!(
+            "{left} recordings of this number cannot be deleted, as the log of Milo says; its calls are still there: try again \
+             when the folder of recordings may be written"
+        )));
+    }
     let forgotten = state.store.forget_number(&number).await?;
-    let (folder, names) = (state.recordings.clone(), forgotten.recordings);
-    let recordings = tokio::task::spawn_blocking(move || delete_recordings(&folder, &names)).await.unwrap_or_default();
+    // Of calls that have ended meanwhile.
+    recordings += delete(forgotten.recordings).await.0;
     let deleted = Deleted { calls: forgotten.calls, messages: forgotten.messages, recordings };
     // The number itself is what is to be forgotten.
     let detail =

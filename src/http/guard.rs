@@ -7,7 +7,7 @@ use std::{
 
 use axum::{
     extract::{ConnectInfo, FromRef, FromRequestParts, Request},
-    http::{HeaderMap, header, request::Parts},
+    http::{HeaderMap, header, request::Parts, uri::Authority},
 };
 
 use super::{AppState, Problem};
@@ -171,23 +171,21 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 fn is_this_machine(peer: Option<IpAddr>, headers: &HeaderMap) -> bool {
     let passed_on = ["forwarded", "x-forwarded-for", "x-real-ip", "via"].iter().any(|name| headers.contains_key(*name));
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let named = host.parse::<SocketAddr>().map(|address| address.ip()).or_else(|_| {
-        let name = host.split_once(':').map_or(host, |(name, _)| name);
-        if name.eq_ignore_ascii_case("localhost") { Ok([127, 0, 0, 1].into()) } else { name.parse() }
-    });
-    let here = peer.is_some_and(|ip| ip.to_canonical().is_loopback()) && named.is_ok_and(|ip| ip.is_loopback());
+    let here = peer.is_some_and(|ip| ip.to_canonical().is_loopback()) && names_this_machine(host);
     here && !passed_on && !is_foreign_page(headers)
+}
+
+/// Whether a host, with a port or without (RFC 3986 section 3.2), is this machine by a name that is nobody else's.
+fn names_this_machine(authority: &str) -> bool {
+    let Ok(authority) = authority.parse::<Authority>() else { return false };
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 /// A page from elsewhere makes the browser of this machine ask; browsers say so (Fetch Metadata, Fetch Standard section 3.1).
 fn is_foreign_page(headers: &HeaderMap) -> bool {
     let said = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let foreign = |origin: &str| {
-        let authority = origin.split_once("://").map_or("", |(_, authority)| authority);
-        let ip = authority.parse::<SocketAddr>().map(|address| address.ip()).or_else(|_| authority.parse::<IpAddr>());
-        let name = authority.split_once(':').map_or(authority, |(name, _)| name);
-        !name.eq_ignore_ascii_case("localhost") && !ip.is_ok_and(|ip| ip.is_loopback())
-    };
+    let foreign = |origin: &str| !names_this_machine(origin.split_once("://").map_or("", |(_, authority)| authority));
     said("sec-fetch-site") == Some("cross-site") || said("origin").is_some_and(foreign)
 }
 
@@ -246,7 +244,13 @@ mod tests {
             Ok(()),
             "there is none to be wrong"
         );
-        assert_eq!(open.may::<Read>("::1", &[("host", "[::1]:8000")]), Ok(()));
+        for host in ["[::1]:8000", "[::1]"] {
+            assert_eq!(open.may::<Read>("::1", &[("host", host)]), Ok(()), "{host}");
+        }
+        for host in ["[::1", "::1]", "127.0.0.1.example", "[2001:db8::1]", "localhost.example:8000"] {
+            assert_eq!(open.may::<Read>("::1", &[("host", host)]), Err(401), "{host}");
+        }
+        assert_eq!(open.may::<Read>("::1", &[LOCAL, ("origin", "http://[::1]")]), Ok(()));
         assert_eq!(kept.may::<Read>("::ffff:127.0.0.1", &[("host", "localhost:8000")]), Ok(()));
         // Where there is a key, being here is not enough.
         assert_eq!(kept.may::<Call>("127.0.0.1", &[LOCAL]), Err(401));

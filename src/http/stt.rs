@@ -126,7 +126,7 @@ async fn stt(
 ) -> Result<Response, Problem> {
     let said = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let accepts_events = said(header::ACCEPT).contains("text/event-stream");
-    let wanted = if said(header::CONTENT_TYPE).starts_with("multipart/form-data") {
+    let wanted = if said(header::CONTENT_TYPE).to_ascii_lowercase().starts_with("multipart/form-data") {
         let parts = Multipart::from_request(request, &()).await;
         uploaded(parts.map_err(|wrong| Problem::of_status(wrong.status(), wrong.body_text()))?).await?
     } else {
@@ -169,7 +169,9 @@ pub(super) async fn json_within(request: Request, most: usize, instead: &str) ->
         return Err(too_large());
     }
     let is_json = request.headers().get(header::CONTENT_TYPE).is_some_and(|kind| {
-        kind.to_str().is_ok_and(|kind| kind.split(';').next().is_some_and(|kind| kind.trim() == "application/json"))
+        kind.to_str().is_ok_and(|kind| {
+            kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+        })
     });
     if !is_json {
         return Err(Problem::of_status(

@@ -90,7 +90,7 @@ async fn requests_are_counted_once_for_all_and_what_redis_lost_is_told_again() {
     let server = RealRedis::start(&folder.0, None);
     let (one, other) = (node(&server).await, node(&server).await);
     let hour = Duration::from_secs(3_600);
-    let known = |told, untold| Known { whom: "key:x".into(), limit: 10, told, untold, rest: hour };
+    let known = |told, untold| Known { whom: "key:x".into(), limit: 10, requests: 1, told, untold, rest: hour };
     let count = async |redis: &Redis, told, untold| {
         asked(redis, async |redis: &Redis| redis.count(&[known(told, untold)]).await).await[0]
     };
@@ -103,6 +103,14 @@ async fn requests_are_counted_once_for_all_and_what_redis_lost_is_told_again() {
     assert_eq!(count(&one, 7, 2).await.used, 10, "seven that it knew of, two it missed, and this one");
     let over = count(&other, 0, 0).await;
     assert_eq!((over.used, over.is_over), (10, true), "what is refused is not counted");
+    let many = async |requests| {
+        let known = Known { whom: "key:y".into(), requests, ..known(0, 0) };
+        asked(&one, async |redis: &Redis| redis.count(std::slice::from_ref(&known)).await).await[0]
+    };
+    for (requests, used, is_over) in [(7, 7, false), (4, 7, true), (3, 10, false)] {
+        let counted = many(requests).await;
+        assert_eq!((counted.used, counted.is_over), (used, is_over), "{requests} together, or none of them");
+    }
     assert!(server.cli(&["PTTL", "milo:pace:key:x"]).parse::<u64>().is_ok_and(|rest| rest <= 3_600_000));
 }
 

@@ -112,7 +112,7 @@ impl Server {
         let dialplans = origin.read(&around)?;
         let metrics = Arc::new(Metrics::new());
         let redis = Redis::open(&config.redis, &metrics).await?;
-        let store = Store::open(&config.database_url()).await?;
+        let store = Store::open_within(&config.database_url(), Duration::from_secs(config.database.wait_s)).await?;
         let mut journal = Journal::new(&config.data_dir, config.database.journal_mb.saturating_mul(1_000_000));
         let replayed = store.replay(node.id(), &mut journal).await?;
         if replayed > 0 {

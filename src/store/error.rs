@@ -80,6 +80,16 @@ pub(super) fn reason(error: &sqlx::Error) -> String {
     }
 }
 
+/// Whether a server does not answer, or not yet, and may in a moment.
+pub(super) fn is_away(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => true,
+        // "cannot_connect_now": it is starting up.
+        sqlx::Error::Database(database) => database.code().is_some_and(|code| code == "57P03"),
+        _ => false,
+    }
+}
+
 /// One sentence about a failed migration.
 pub(super) fn migration(error: &MigrateError) -> String {
     match error {

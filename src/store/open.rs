@@ -13,11 +13,11 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     Pool, Store, StoreError,
-    error::{migration, reason},
+    error::{is_away, migration, reason},
 };
 use crate::config::SecretUrl;
 
@@ -26,6 +26,8 @@ static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 
 /// How long a query waits for a connection.
 const ACQUIRE: Duration = Duration::from_secs(5);
+/// How long it is until a server that does not answer is asked again.
+const AGAIN: Duration = Duration::from_millis(500);
 
 impl Store {
     /// Opens the database of an address, making the SQLite file if there is none, and brings the schema up to date. On
@@ -34,10 +36,18 @@ impl Store {
     /// # Errors
     /// [`StoreError::Open`], a sentence that says what to mend.
     pub async fn open(url: &SecretUrl) -> Result<Self, StoreError> {
+        Self::open_within(url, Duration::ZERO).await
+    }
+
+    /// The same; a server that does not answer yet is asked again for so long.
+    ///
+    /// # Errors
+    /// [`StoreError::Open`], a sentence that says what to mend.
+    pub async fn open_within(url: &SecretUrl, patience: Duration) -> Result<Self, StoreError> {
         let place = url.masked();
         let pool = match url.reveal().split(':').next() {
             Some("sqlite") => sqlite(url).await.map(Pool::Sqlite),
-            Some("postgres" | "postgresql") => postgres(url).await.map(Pool::Postgres),
+            Some("postgres" | "postgresql") => postgres(url, patience).await.map(Pool::Postgres),
             _ => Err("its address begins neither with postgres:// nor with sqlite:".into()),
         };
         pool.map(|pool| Self { pool, place: place.clone() }).map_err(|reason| StoreError::Open { place, reason })
@@ -103,7 +113,7 @@ async fn lock(folder: &Path) -> Result<File, String> {
     Ok(held)
 }
 
-async fn postgres(url: &SecretUrl) -> Result<sqlx::PgPool, String> {
+async fn postgres(url: &SecretUrl, patience: Duration) -> Result<sqlx::PgPool, String> {
     let options = PgConnectOptions::from_str(url.reveal()).map_err(|error| reason(&error))?;
     let options = options
         .application_name("milo")
@@ -111,7 +121,22 @@ async fn postgres(url: &SecretUrl) -> Result<sqlx::PgPool, String> {
         .options([("timezone", "UTC"), ("statement_timeout", "30000")])
         .disable_statement_logging();
     // A pool asks again until its patience ends, and then only says that time has passed: the first connection tells why.
-    let first = timeout(ACQUIRE, options.connect()).await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+    let late = Instant::now() + patience;
+    let mut is_told = false;
+    let first = loop {
+        let first = timeout(ACQUIRE, options.connect()).await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+        match first {
+            Err(error) if is_away(&error) && Instant::now() < late => {
+                if !is_told {
+                    let (place, reason) = (url.masked(), reason(&error));
+                    tracing::warn!(place, reason, "waiting for the database, for {} s at most", patience.as_secs());
+                    is_told = true;
+                }
+                sleep(AGAIN).await;
+            }
+            first => break first,
+        }
+    };
     first.map_err(|error| reason(&error))?.close().await.ok();
     // An index over a long log takes as long as it takes, and so does waiting for another Milo that makes it.
     let patient = options.clone().options([("statement_timeout", "0")]);

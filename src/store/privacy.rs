@@ -17,6 +17,32 @@ pub struct Forgotten {
 }
 
 impl Store {
+    /// The recordings of the calls that [`Self::forget_calls`] deletes next.
+    pub async fn recordings_before(&self, before: Stamp) -> Result<Vec<String>, StoreError> {
+        on!(Pool, &self.pool, pool => sqlx::query_scalar(
+            "SELECT recording FROM
+                (SELECT recording FROM calls WHERE started < $1 AND ended IS NOT NULL ORDER BY started, id LIMIT $2) AS old
+             WHERE recording IS NOT NULL",
+        )
+        .bind(before)
+        .bind(AT_ONCE)
+        .fetch_all(pool)
+        .await)
+        .map_err(|error| self.failed("looking for old recordings", error))
+    }
+
+    /// The recordings of the calls that [`Self::forget_number`] deletes.
+    pub async fn recordings_of(&self, number: &str) -> Result<Vec<String>, StoreError> {
+        on!(Pool, &self.pool, pool => sqlx::query_scalar(
+            "SELECT recording FROM calls
+             WHERE (caller = $1 OR called = $1) AND ended IS NOT NULL AND recording IS NOT NULL",
+        )
+        .bind(number)
+        .fetch_all(pool)
+        .await)
+        .map_err(|error| self.failed("looking for the recordings of a number", error))
+    }
+
     /// Deletes up to some hundred calls that began before this moment and are over, with their turns and events. Returns how many
     /// there were, and the names of their recordings.
     pub async fn forget_calls(&self, before: Stamp) -> Result<(u64, Vec<String>), StoreError> {

@@ -236,6 +236,28 @@ async fn a_key_leaves_half_of_the_places_to_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn each_item_is_a_request_of_the_hour() {
+    let limits = [("API_KEY", "0123456789abcdef"), ("RATE_LIMIT_FREE", "10")];
+    let milo = milo("batch-counts", &limits).await;
+    let keys = new_keys(&milo, &["one"]);
+    let add = |items: usize| {
+        let body = json!({ "kind": "tts", "items": vec!["Salama"; items], "language": "mg" });
+        send(&milo, ("POST", "/api/v1/batch"), &[&keys[0]], &body)
+    };
+    let added = add(7);
+    assert_eq!((added.status, added.header("ratelimit-remaining")), (202, Some("3")), "{added:?}");
+    // This one is counted, its three others are not.
+    let refused = add(4);
+    let says = refused.body["detail"].as_str().unwrap_or_default();
+    assert!(refused.status == 429 && says.contains("3 more requests"), "{refused:?}");
+    assert!(refused.header("retry-after").is_some_and(|seconds| seconds != "0"), "{refused:?}");
+    let listed = send(&milo, ("GET", "/api/v1/batch"), &[&keys[0]], &Value::Null);
+    assert_eq!(listed.body["batches"].as_array().map(Vec::len), Some(1), "{listed:?}");
+    assert_eq!(listed.header("ratelimit-remaining"), Some("1"));
+    stop(milo).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn each_key_sees_its_own_batches_and_what_is_old_is_forgotten() {
     let milo = milo("batch-keys", &[("API_KEY", "0123456789abcdef"), ("MILO__BATCH__KEEP_S", "5")]).await;
     let keys = new_keys(&milo, &["one", "other"]);

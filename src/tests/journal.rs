@@ -199,3 +199,19 @@ async fn a_database_that_stands_still_moves_no_packet() {
     assert_whole(&row);
     stop(milo).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_milo_that_is_started_before_its_database_waits_for_it() {
+    let mut database = Database::new("late-database");
+    let url = database.url();
+    database.stop();
+    let late = async {
+        sleep(Duration::from_secs(2)).await;
+        block_in_place(|| database.start());
+    };
+    let variables = [("DATABASE_URL", url.as_str())];
+    let (milo, ()) = tokio::join!(milo("late", &variables), late);
+    let health = get(&milo, "/api/v1/health");
+    assert_eq!((&health["status"], &health["database"]["connected"]), (&"healthy".into(), &true.into()), "{health}");
+    stop(milo).await;
+}

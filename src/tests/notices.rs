@@ -29,6 +29,27 @@ use tokio::{
 
 const SECRET: &str = "a secret of the operator";
 
+/// The agent; a number whose calls go on, and one whose callers are to be passed on to a place where nobody is.
+const PLANS: &str = "
+[[plan]]
+name = 'milo'
+number = 'milo'
+language = 'mg'
+actions = [{ answer = {} }, { converse = { persona = 'demo' } }]
+
+[[plan]]
+name = 'digits'
+number = 'digits'
+language = 'mg'
+actions = [{ answer = {} }, { digits = {} }]
+
+[[plan]]
+name = 'passing'
+number = 'passing'
+language = 'mg'
+actions = [{ answer = {} }, { transfer = { to = 'sip:nobody@127.0.0.1:1;transport=tcp', mode = 'attended' } }, { wait = { seconds = 60 } }]
+";
+
 /// A request that came.
 #[derive(Clone, Debug)]
 struct Got {
@@ -165,7 +186,10 @@ async fn programs_are_told_of_calls_in_order_until_they_take_it() {
         target("private", port, &format!("{ends}false")),
     ];
     fs::write(at.join("milo.toml"), targets.concat()).expect("written");
-    let variables = [("MILO__RECORDING__ENABLED", "true")];
+    fs::create_dir(at.join("plans")).expect("a folder");
+    fs::write(at.join("plans/plans.toml"), PLANS).expect("written");
+    let plans = at.join("plans").to_string_lossy().into_owned();
+    let variables = [("MILO__RECORDING__ENABLED", "true"), ("MILO__DIALPLANS__PATH", &plans)];
     let milo = Running::start(Path::new(PROGRAM), &at, &variables).await.expect("Milo starts");
     call(&errand(milo.udp("milo").expect("an address"), &["mg_hours.wav"])).await;
     let logged = newest_call(&milo).await;
@@ -262,5 +286,17 @@ async fn programs_are_told_of_calls_in_order_until_they_take_it() {
     block_in_place(|| calls.into_iter().for_each(|mut phone| phone.hangs_up()));
     receiver.until("/steady", "ended", 4).await;
     receiver.until("/refused", "ended", 4).await;
+
+    // What came of a transfer is told while the call goes on.
+    let mut passed = block_in_place(|| Telephone::call(&milo, "passing"));
+    let told = receiver.until("/steady", "transferred", 1).await;
+    let transferred = &told.iter().find(|got| got.body["type"] == "transferred").expect("an event").body;
+    assert_eq!(
+        (&transferred["data"]["by"], &transferred["data"]["result"]),
+        (&"attended".into(), &"failed".into()),
+        "{transferred}"
+    );
+    block_in_place(|| passed.hangs_up());
+    receiver.until("/steady", "ended", 5).await;
     stop(milo).await;
 }

@@ -148,7 +148,10 @@ fn queries(dashboard: &str) -> Vec<(String, String)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_dashboards_and_alerts_draw_what_milo_counts() {
-    let milo = observed("observed", &[]).await;
+    // A Redis that is not there, and a program that cannot be told.
+    let told = r#"[{ name = "crm", url = "http://127.0.0.1:9/", secret = "a secret of ours", allow_private = true, attempts = 1 }]"#;
+    let away = [("REDIS_URL", "redis://127.0.0.1:9"), ("MILO__WEBHOOKS", told)];
+    let milo = observed("observed", &away).await;
     let prometheus = Prometheus::watching(&milo);
     prometheus.until("milo_info").await;
     // What is counted from here on is a rise.
@@ -169,10 +172,10 @@ async fn the_dashboards_and_alerts_draw_what_milo_counts() {
     }
     assert!(empty.is_empty(), "panels that show nothing: {empty:#?}");
 
-    // Each rule looks at figures that there are, and the trunk that nobody answers at is pending.
+    // Each rule looks at figures that there are, and those of what is away have seen it.
     let rules = prometheus.get("rules", &[]);
     let rules = rules["data"]["groups"][0]["rules"].as_array().expect("rules").clone();
-    assert!(rules.len() >= 8 && rules.iter().all(|rule| rule["health"] == "ok"), "{rules:?}");
+    assert!(rules.len() >= 10 && rules.iter().all(|rule| rule["health"] == "ok"), "{rules:?}");
     let text = metrics(&milo);
     for rule in &rules {
         let query = rule["query"].as_str().expect("a query");
@@ -182,7 +185,13 @@ async fn the_dashboards_and_alerts_draw_what_milo_counts() {
             assert!(text.contains(name) || name == "milo_trunk_registered", "{name} of {query} is no figure of Milo's");
         }
     }
-    prometheus.until("ALERTS{alertname=\"MiloTrunkDown\", trunk=\"carrier\"}").await;
+    for seen in [
+        "alertname=\"MiloTrunkDown\", trunk=\"carrier\"",
+        "alertname=\"MiloRedisAway\"",
+        "alertname=\"MiloWebhookFails\", target=\"crm\"",
+    ] {
+        prometheus.until(&format!("ALERTS{{{seen}}}")).await;
+    }
     drop(prometheus);
     stop(milo).await;
 }

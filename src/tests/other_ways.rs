@@ -2,11 +2,14 @@
 
 use crate::{
     address::own_address,
-    calling_out::{calling, event, placed, trunk_to},
-    house::{call, errand, events, get, newest_call, stop, with_plans},
+    calling_out::{calling, event, place, placed, trunk_to},
+    house::{call, ended, errand, events, get, newest_call, stop, with_plans},
+    referring::{hang_up, up},
+    telephone::{Telephone, at},
 };
 use milo::phone::Errand;
 use serde_json::json;
+use tokio::task::block_in_place;
 
 /// The carrier that gets through.
 const GOOD: &str = "
@@ -45,7 +48,9 @@ async fn the_next_trunk_is_tried_where_one_fails_and_not_when_somebody_was_asked
     let trunks = [trunk_to(&broken, "broken", ""), nobody, trunk_to(&good, "good", "")];
     let plans = "[[plan]]\nname = 'outgoing'\nlanguage = 'mg'\nactions = [{ answer = {} }, { wait = { seconds = 1 } }]\n\n\
                  [[plan]]\nname = 'through'\nnumber = 'through'\nlanguage = 'mg'\n\
-                 actions = [{ answer = {} }, { dial = { to = 'there', trunk = ['broken', 'good'] } }]\n";
+                 actions = [{ answer = {} }, { dial = { to = 'there', trunk = ['broken', 'good'] } }]\n\n\
+                 [[plan]]\nname = 'asked'\nnumber = 'asked'\nlanguage = 'mg'\n\
+                 actions = [{ answer = {} }, { dial = { to = 'rung', trunk = ['broken', 'good'] } }]\n";
     let near = calling("choosing", plans, &format!("[{}]", trunks.join(", "))).await;
 
     let row = placed(&near, &json!({ "to": "there", "trunk": ["broken", "nobody", "good"] })).await;
@@ -75,6 +80,12 @@ async fn the_next_trunk_is_tried_where_one_fails_and_not_when_somebody_was_asked
     assert_eq!(event(&row, "tried")["trunk"], "broken", "{row}");
     let dialled = event(&row, "dialled");
     assert_eq!((&dialled["result"], &dialled["trunk"]), (&"answered".into(), &"good".into()), "{row}");
+    let target = near.udp("asked").expect("an address");
+    call(&Errand { wait: true, no_greeting: true, ..errand(target, &[]) }).await;
+    let row = newest_call(&near).await;
+    let dialled = event(&row, "dialled");
+    assert_eq!((&dialled["result"], &dialled["status"]), (&"refused".into(), &503.into()), "{row}");
+    assert_eq!(events(&row, "tried").len(), 1, "it has rung: {row}");
     assert_eq!(get(&good, "/api/v1/calls")["calls"].as_array().map(Vec::len), Some(3), "there, engaged, there");
     for milo in [near, good, broken] {
         stop(milo).await;
@@ -99,4 +110,37 @@ async fn a_full_trunk_is_passed_over() {
     );
     stop(near).await;
     stop(good).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_named_by_a_refer_is_looked_for_over_the_next_trunk_too() {
+    let (good, broken) = (with_plans("refer-good", GOOD).await, with_plans("refer-broken", BROKEN).await);
+    // The second one calls elsewhere only.
+    let elsewhere = trunk_to(&good, "elsewhere", "allow = ['09']");
+    let trunks = [trunk_to(&broken, "broken", ""), elsewhere, trunk_to(&good, "good", "")];
+    let plans =
+        "[[plan]]\nname = 'outgoing'\nlanguage = 'mg'\nactions = [{ answer = {} }, { wait = { seconds = 60 } }]\n";
+    let near = calling("refer-choosing", plans, &format!("[{}]", trunks.join(", "))).await;
+    // Whom Milo has called may name whom they want instead.
+    let mut called = block_in_place(|| Telephone::new(&near));
+    let placed = place(&near, &json!({ "to": called.address() }));
+    assert_eq!(placed.status, 202, "{placed:?}");
+    block_in_place(|| called.takes_a_call());
+    let over_there = async |number: &str| get(&good, "/api/v1/calls")["calls"].to_string().matches(number).count();
+    block_in_place(|| {
+        assert_eq!(called.refers(&format!("sip:rung@{}", at(&near))), 202);
+        assert_eq!(called.told().last(), Some(&503), "it has rung: nobody else is asked");
+    });
+    assert_eq!(over_there("rung").await, 0);
+    block_in_place(|| {
+        assert_eq!(called.refers(&format!("sip:there@{}", at(&near))), 202);
+        assert_eq!(called.told().last(), Some(&200));
+        called.answers("BYE", "200 OK");
+    });
+    let there = up(&good, "there").await;
+    hang_up(&good, &there);
+    ended(&near, &placed.body["id"]).await;
+    for milo in [near, good, broken] {
+        stop(milo).await;
+    }
 }

@@ -169,6 +169,10 @@ async fn a_text_becomes_sound_and_a_recording_text() {
     let body = json!({ "audio": sound, "format": "wav", "sample_rate": 16_000 });
     let (status, heard) = post(&milo, "/api/v1/stt", &body);
     assert_eq!((status, &heard["text"], &heard["language"]), (200, &MG_HOURS.0.into(), &"mg".into()), "{heard}");
+    // The names of kinds have no case (RFC 9110 section 8.3.1); without a sound it is refused for that.
+    let kind = ["--header", "Content-Type: Application/JSON", "--data", "{\"audio\": \"\"}"];
+    let empty: Value = serde_json::from_slice(&curl(&milo, "/api/v1/stt", &kind).stdout).expect("JSON");
+    assert_eq!(empty["status"], 422, "{empty}");
     let sure = heard["confidence"].as_f64().expect("a number");
     assert!(sure > 0.5 && sure < 1.0 && (sure - 0.85).abs() > 1e-6, "{heard}");
     assert!(heard["segments"][0]["end_ms"].as_u64() <= heard["duration_ms"].as_u64(), "{heard}");

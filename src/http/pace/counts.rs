@@ -52,11 +52,11 @@ struct Count {
     untold: u32,
 }
 
-/// What a request leaves.
+/// What a request, or several together, leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Left {
+pub(in crate::http) struct Left {
     pub(super) limit: u32,
-    /// None: this request is one too many.
+    /// None: it is too many.
     pub(super) remaining: Option<u32>,
     /// Until the next hour begins.
     pub(super) seconds: u64,
@@ -106,22 +106,24 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// Counts a request here; `None` where it is not counted.
-    pub(super) fn count(&self, whom: Whom, limit: u32, now: Instant) -> Option<Left> {
+    /// Counts so many requests here, all or none; `None` where they are not counted.
+    pub(super) fn count(&self, whom: Whom, (limit, requests): (u32, u32), now: Instant) -> Option<Left> {
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         let count = all.of(whom, now)?;
         // What is refused is not counted: whoever waits as told is let in.
-        let remaining = limit.checked_sub((count.told + count.untold).saturating_add(1));
-        count.untold += u32::from(remaining.is_some());
+        let remaining = limit.checked_sub((count.told + count.untold).saturating_add(requests));
+        if remaining.is_some() {
+            count.untold += requests;
+        }
         Some(Left { limit, remaining, seconds: whole(rest(count.since, now)) })
     }
 
-    /// What Redis is told, before it counts a request.
-    pub(super) fn tell(&self, whom: Whom, limit: u32, now: Instant) -> Option<Known> {
+    /// What Redis is told, before it counts so many requests.
+    pub(super) fn tell(&self, whom: Whom, (limit, requests): (u32, u32), now: Instant) -> Option<Known> {
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         let count = all.of(whom, now)?;
         let untold = std::mem::take(&mut count.untold);
-        Some(Known { whom: whom.to_string(), limit, told: count.told, untold, rest: rest(count.since, now) })
+        Some(Known { whom: whom.to_string(), limit, requests, told: count.told, untold, rest: rest(count.since, now) })
     }
 
     /// Redis did not hear of it.
@@ -166,32 +168,35 @@ mod tests {
     async fn an_hour_begins_with_the_first_request_and_ends() {
         let counts = Counts::default();
         let (whom, began) = (Whom::Key(Key::new()), Instant::now());
-        let count = |at: Duration| counts.count(whom, 3, began + at).unwrap();
+        let count = |at: Duration| counts.count(whom, (3, 1), began + at).unwrap();
         assert_eq!(count(Duration::ZERO), Left { limit: 3, remaining: Some(2), seconds: 3_600 });
         assert_eq!(count(Duration::from_secs(1_800)).remaining, Some(1));
         assert_eq!(count(Duration::from_secs(1_800)).remaining, Some(0));
         assert_eq!(count(Duration::from_secs(3_599)), Left { limit: 3, remaining: None, seconds: 1 });
         assert_eq!(count(HOUR).remaining, Some(2), "what was refused did not lengthen it");
-        assert_eq!(counts.count(Whom::Key(Key::new()), 3, began).unwrap().remaining, Some(2), "another key");
+        let (other, count) =
+            (Whom::Key(Key::new()), |requests| counts.count(whom, (3, requests), began + HOUR).unwrap().remaining);
+        assert_eq!(counts.count(other, (3, 1), began).unwrap().remaining, Some(2), "another key");
+        assert_eq!((count(3), count(2), count(1)), (None, Some(0), None), "all of them or none");
     }
 
     #[tokio::test(start_paused = true)]
     async fn counts_are_bounded() {
         let (counts, now) = (Counts::default(), Instant::now());
         for n in 0..u32::try_from(MOST).unwrap() {
-            counts.count(Whom::Address(IpAddr::from(n.to_be_bytes())), 3, now);
+            counts.count(Whom::Address(IpAddr::from(n.to_be_bytes())), (3, 1), now);
         }
         let newcomer = Whom::Address([203, 0, 113, 9].into());
-        assert_eq!(counts.count(newcomer, 3, now), None);
-        assert!(counts.count(newcomer, 3, now + HOUR).is_some());
+        assert_eq!(counts.count(newcomer, (3, 1), now), None);
+        assert!(counts.count(newcomer, (3, 1), now + HOUR).is_some());
         assert_eq!(counts.all.lock().unwrap().addresses.len(), 1);
-        assert!(counts.count(Whom::Key(Key::new()), 3, now).is_some(), "keys are counted whatever addresses do");
+        assert!(counts.count(Whom::Key(Key::new()), (3, 1), now).is_some(), "keys are counted whatever addresses do");
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_redis_has_counted_goes_on_here_and_what_it_missed_is_told() {
         let (counts, whom, now) = (Counts::default(), Whom::Key(Key::new()), Instant::now());
-        let first = counts.tell(whom, 10, now).unwrap();
+        let first = counts.tell(whom, (10, 1), now).unwrap();
         assert_eq!((first.told, first.untold, first.rest), (0, 0, HOUR));
         // Others have had six requests of that key, for half an hour.
         let half = HOUR / 2;
@@ -199,17 +204,17 @@ mod tests {
         assert_eq!(left, Left { limit: 10, remaining: Some(3), seconds: 1_800 });
         // Redis is away: two more here.
         for remaining in [2, 1] {
-            let asked = counts.tell(whom, 10, now).unwrap();
+            let asked = counts.tell(whom, (10, 1), now).unwrap();
             counts.keep(whom, &asked);
             assert_eq!(
-                counts.count(whom, 10, now).unwrap(),
+                counts.count(whom, (10, 1), now).unwrap(),
                 Left { limit: 10, remaining: Some(remaining), seconds: 1_800 }
             );
         }
-        let back = counts.tell(whom, 10, now).unwrap();
+        let back = counts.tell(whom, (10, 1), now).unwrap();
         assert_eq!((back.told, back.untold, back.rest), (7, 2, half));
         let left = counts.learn(whom, &back, Counted { used: 10, is_over: false, rest: half }, now);
         assert_eq!(left.remaining, Some(0));
-        assert_eq!(counts.count(whom, 10, now + half).unwrap().remaining, Some(9), "the hour is over here too");
+        assert_eq!(counts.count(whom, (10, 1), now + half).unwrap().remaining, Some(9), "the hour is over here too");
     }
 }

@@ -39,8 +39,19 @@ impl Pace {
         Self { rate_limits, counts: Counts::default(), redis }
     }
 
-    /// Counts a request of this asker: the narrower of its limits.
-    async fn judge(&self, asker: &Asker, now: Instant) -> Option<Left> {
+    /// Counts further requests of this asker, where one stands for many: all of them, or none.
+    ///
+    /// # Errors
+    /// They are too many for its hour.
+    pub(super) async fn further(&self, asker: &Asker, requests: u32) -> Result<Option<Left>, Problem> {
+        match self.judge(asker, requests, Instant::now()).await {
+            Some(left) if left.remaining.is_none() => Err(left.over(requests)),
+            left => Ok(left),
+        }
+    }
+
+    /// Counts so many requests of this asker: the narrower of its limits.
+    async fn judge(&self, asker: &Asker, requests: u32, now: Instant) -> Option<Left> {
         // Behind a proxy on this machine everybody has this address.
         let address = asker.address.filter(|address| !address.is_loopback()).map(network);
         let by_address = address.map(|address| (Whom::Address(address), self.rate_limits.address));
@@ -54,24 +65,44 @@ impl Pace {
         };
         // 0 is no limit.
         let counted = by_key.into_iter().chain(by_address).filter(|(_, limit)| *limit > 0);
-        self.count(counted.collect(), now).await.into_iter().min_by_key(|left| left.remaining)
+        self.count(counted.map(|(whom, limit)| (whom, (limit, requests))).collect(), now)
+            .await
+            .into_iter()
+            .min_by_key(|left| left.remaining)
     }
 
-    async fn count(&self, all: Vec<(Whom, u32)>, now: Instant) -> Vec<Left> {
+    async fn count(&self, all: Vec<(Whom, (u32, u32))>, now: Instant) -> Vec<Left> {
         if let Some(redis) = &self.redis {
             let known: Vec<_> =
-                all.iter().filter_map(|(whom, limit)| Some((*whom, self.counts.tell(*whom, *limit, now)?))).collect();
+                all.iter().filter_map(|(whom, many)| Some((*whom, self.counts.tell(*whom, *many, now)?))).collect();
             if known.is_empty() {
                 return Vec::new();
             }
             let (whom, asked): (Vec<Whom>, Vec<Known>) = known.into_iter().unzip();
+            let mut telling = Telling { counts: &self.counts, whom: &whom, asked: &asked, is_heard: false };
             if let Some(counted) = redis.count(&asked).await {
+                telling.is_heard = true;
                 let each = whom.iter().zip(&asked).zip(counted);
                 return each.map(|((whom, asked), counted)| self.counts.learn(*whom, asked, counted, now)).collect();
             }
-            whom.iter().zip(&asked).for_each(|(whom, asked)| self.counts.keep(*whom, asked));
         }
-        all.into_iter().filter_map(|(whom, limit)| self.counts.count(whom, limit, now)).collect()
+        all.into_iter().filter_map(|(whom, many)| self.counts.count(whom, many, now)).collect()
+    }
+}
+
+/// What Redis is being told. It stays to be told where no answer comes, or nobody waits for it any more.
+struct Telling<'p> {
+    counts: &'p Counts,
+    whom: &'p [Whom],
+    asked: &'p [Known],
+    is_heard: bool,
+}
+
+impl Drop for Telling<'_> {
+    fn drop(&mut self) {
+        if !self.is_heard {
+            self.whom.iter().zip(self.asked).for_each(|(whom, asked)| self.counts.keep(*whom, asked));
+        }
     }
 }
 
@@ -95,20 +126,34 @@ pub(super) fn is_counted(path: &str) -> bool {
 pub(super) async fn pace(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
     let asker = Asker::of(&request, &state.keys);
     let path = request.uri().path();
-    let left = if is_counted(path) { state.pace.judge(&asker, Instant::now()).await } else { None };
+    let left = if is_counted(path) { state.pace.judge(&asker, 1, Instant::now()).await } else { None };
     request.extensions_mut().insert(asker);
     let Some(left) = left else { return next.run(request).await };
     let response = if left.remaining.is_some() {
         next.run(request).await
     } else {
-        let says =
-            format!("more than {} requests within an hour; the next is answered in {} s", left.limit, left.seconds);
         state.metrics.http_limited();
-        Problem::too_many(says, left.seconds).into_response()
+        left.over(1).into_response()
     };
     let (mut head, body) = response.into_parts();
+    // A request that stands for many has counted them since.
+    let left = head.extensions.get().copied().unwrap_or(left);
     tell(&mut head, left);
     Response::from_parts(head, body)
+}
+
+impl Left {
+    /// What is said of requests that are too many.
+    fn over(self, requests: u32) -> Problem {
+        let Self { limit, seconds, .. } = self;
+        let says = match requests {
+            1 => format!("more than {limit} requests within an hour; the next is answered in {seconds} s"),
+            many => format!(
+                "it counts as {many} more requests, of which {limit} are answered within an hour; another hour begins in {seconds} s"
+            ),
+        };
+        Problem::too_many(says, seconds)
+    }
 }
 
 fn tell(head: &mut Parts, left: Left) {

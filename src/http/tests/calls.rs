@@ -116,6 +116,38 @@ async fn the_log_is_searched_exported_and_a_number_forgotten() {
     assert!(!deed.to_string().contains("341234567"), "the number is what is to be forgotten: {deed}");
 }
 
+#[tokio::test]
+async fn a_number_is_forgotten_with_its_recordings_or_not_at_all() {
+    let house = House::new(healthy()).await;
+    let day = house.folder.join("recordings/2026-11-29");
+    std::fs::create_dir_all(day.join("stuck.ogg")).unwrap();
+    std::fs::write(day.join("one.ogg"), "sound").unwrap();
+    std::fs::write(day.join("another.ogg"), "sound").unwrap();
+    for file in ["one.ogg", "stuck.ogg"] {
+        let call = house.call();
+        house.log.recording_ended(call.key(), &format!("2026-11-29/{file}"), RecordingState::Complete);
+        call.end(Ending {
+            at: Stamp::from_millis(3_000),
+            reason: "BYE".into(),
+            by: HangupBy::Caller,
+            language: None,
+            quality: None,
+            outcome: None,
+        });
+    }
+    let forget = || ask(&house, "DELETE", "/api/v1/calls?number=0341234567", "", "");
+    // A file that cannot be deleted is still named by its call.
+    let (status, _, problem) = forget().await;
+    assert!(status == 503 && problem["detail"].as_str().unwrap().starts_with("1 recordings"), "{problem}");
+    assert_eq!(house.json("/api/v1/calls?number=0341234567").await["calls"].as_array().unwrap().len(), 2);
+    std::fs::remove_dir(day.join("stuck.ogg")).unwrap();
+    std::fs::write(day.join("stuck.ogg"), "sound").unwrap();
+    let (status, _, gone) = forget().await;
+    assert_eq!((status, gone), (200, json!({ "calls": 2, "messages": 0, "recordings": 1 })));
+    let left: Vec<_> = std::fs::read_dir(&day).unwrap().map(|file| file.unwrap().file_name()).collect();
+    assert_eq!(left, ["another.ogg"], "another number's");
+}
+
 /// A body in chunks (RFC 9112 section 7.1) as one.
 fn unchunked(body: &str) -> String {
     let (mut whole, mut rest) = (String::new(), body);

@@ -26,7 +26,7 @@ use crate::{
     config::{self, Secret, SecretUrl},
     dialplan::{Origin, Surroundings},
     engines::Model,
-    store::{CallLog, Ending, HangupBy, NewCall, NewTurn, Places, Stages, Stamp},
+    store::{CallLog, Ending, HangupBy, NewCall, NewTurn, Places, RecordingState, Stages, Stamp},
     trunk::{TrunkReport, Trunks},
 };
 
@@ -99,7 +99,7 @@ impl House {
         let (texts, _) =
             Texts::new(Trunks::default(), Arc::clone(&accounts), caller.clone(), (log.clone(), Arc::clone(&metrics)));
         let keys = Arc::new(Keys::open(&store, http.api_key.as_ref(), None).await.unwrap());
-        let config = Config { http: http.clone(), rate_limits, ..Config::default() };
+        let config = Config { http: http.clone(), rate_limits, data_dir: folder.clone(), ..Config::default() };
         let state = AppState::new(
             &config,
             ((store, None), keys, editions),
