@@ -203,3 +203,38 @@ impl Allowances {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::SecretUrl;
+
+    #[tokio::test]
+    async fn calls_for_help_pass_every_limit_but_their_own() {
+        let folder = std::env::temp_dir().join(format!("milo-allowances-{}", crate::store::Key::new()));
+        let store = Store::open(&SecretUrl::new(format!("sqlite:{}/milo.db", folder.display()))).await.unwrap();
+        let (log, _) = LogWriter::start(store.clone(), "n", None);
+        let ledger = Ledger { store, node: "n".into(), log };
+        let limits = AccountLimits {
+            account: "rina".into(),
+            max_calls: Some(1),
+            calls_per_day: Some(1),
+            ..AccountLimits::default()
+        };
+        let allowances = Allowances::read(&[limits], &["rina".into()], &ledger).await.unwrap();
+        let own = allowances.admit("rina").unwrap().unwrap();
+        assert!(allowances.admit("rina").is_err());
+        let mut urgent = Vec::new();
+        for _ in 0..CALLS_FOR_HELP {
+            urgent.push(allowances.admit_for_help("rina").unwrap().unwrap());
+        }
+        assert!(allowances.admit_for_help("rina").is_err(), "more are somebody else's doing");
+        urgent.pop();
+        assert!(allowances.admit_for_help("rina").is_ok_and(|place| place.is_some()), "its place has come back");
+        let report = allowances.report("rina").unwrap();
+        assert_eq!((report.calls_live, report.calls_today), (1, 1), "they count among no others");
+        drop((own, urgent));
+        assert!(allowances.admit_for_help("nobody").unwrap().is_none(), "an account without limits");
+        std::fs::remove_dir_all(folder).ok();
+    }
+}

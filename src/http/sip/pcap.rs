@@ -153,6 +153,9 @@ mod tests {
         assert_eq!(packet[14..34], [0x45, 0, 0, 31, 0, 7, 0x40, 0, 64, 17, 0xb6, 0xbc, 192, 0, 2, 9, 192, 0, 2, 1]);
         assert_eq!(packet[34..40], [0x13, 0xce, 0x13, 0xc4, 0, 11]);
         assert_eq!(&packet[42..], b"BYE");
+        // What we sent goes the other way.
+        let sent = super::packet(&Seen { received: false, ..seen("192.0.2.1:5060", "192.0.2.9:5070", "BYE") });
+        assert_eq!(sent[26..38], [192, 0, 2, 1, 192, 0, 2, 9, 0x13, 0xc4, 0x13, 0xce]);
     }
 
     #[test]
