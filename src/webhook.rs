@@ -361,6 +361,20 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn neither_another_host_nor_a_name_that_leads_within_is_asked() {
+        let refused = async |host: &str, url: &str| {
+            let webhook = config::Webhook { hosts: vec![host.to_owned()], ..config::Webhook::default() };
+            let url = url.parse().unwrap();
+            let question = Question { url: &url, delivery: String::new(), timestamp: 0, body: "{}".into() };
+            Webhooks::new(&webhook).unwrap().ask(&question, Duration::from_secs(20)).await.unwrap_err().why
+        };
+        let why = refused("localhost", "http://localhost:9/").await;
+        assert!(why.contains("private address"), "{why}");
+        let why = refused("crm.example.com", "http://127.0.0.1:9/").await;
+        assert!(why.contains("not one of [webhook] hosts"), "{why}");
+    }
+
     #[test]
     fn a_signature_is_that_of_rfc_2104() {
         // As `printf '1.{}' | openssl dgst -sha256 -hmac secret` has it.

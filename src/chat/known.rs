@@ -109,6 +109,13 @@ mod tests {
     }
 
     #[test]
+    fn it_is_bounded_by_time() {
+        let known = known(1, "");
+        let day = Duration::from_secs(86_400);
+        assert_eq!((known.here.policy().time_to_live(), known.shelf.lifetime), (Some(day), day));
+    }
+
+    #[test]
     fn other_words_and_other_makers_have_other_names() {
         let one = known(1, "a");
         assert_eq!(one.name(&["b", "c"]), one.name(&["b", "c"]));

@@ -247,6 +247,18 @@ mod tests {
     }
 
     #[test]
+    fn what_was_too_much_for_the_model_does_not_come_back_from_redis() {
+        let mut session = session(4, 1_000);
+        let told: Vec<_> = [(10, "a"), (20, "b"), (30, "c")]
+            .into_iter()
+            .map(|(at, message)| session.remember(at, message, "yes").told().1)
+            .collect();
+        assert!(session.outgrown());
+        session.merge(&Recalled { now: 40, forgotten: 0, exchanges: told });
+        assert_eq!(messages(&session), ["b", "c"]);
+    }
+
+    #[test]
     fn what_a_later_version_wrote_is_read() {
         let mut session = session(4, 1_000);
         let text = r#"{"at":7,"id":"x","language":"fr","message":"a","reply":null,"mood":"good"}"#;

@@ -156,3 +156,26 @@ async fn answer(router: Router, peer: SocketAddr, request: Request<Incoming>) ->
     }
     Ok(response)
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Bytes;
+    use http_body_util::Empty;
+    use hyper::client::conn::http2 as client;
+    use tokio::io::duplex;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_of_http2_on_which_nobody_asks_is_let_go() {
+        let (near, far) = duplex(1 << 16);
+        let (_end, ending) = watch::channel(false);
+        let peer = SocketAddr::from(([127, 0, 0, 1], 9));
+        let carried = tokio::spawn(over_http2(near, peer, Router::new(), ending));
+        let (_sender, connection) =
+            client::handshake::<_, _, Empty<Bytes>>(TokioExecutor::new(), TokioIo::new(far)).await.expect("h2");
+        tokio::spawn(connection);
+        let ended = timeout(Duration::from_secs(600), carried).await;
+        ended.expect("the connection is still there").expect("no panic");
+    }
+}

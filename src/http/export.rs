@@ -186,6 +186,19 @@ fn line<T: AsRef<str>>(fields: &[T]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::SecretUrl;
+
+    /// A file that ends there would be taken for the whole.
+    #[tokio::test]
+    async fn an_export_whose_next_call_is_gone_does_not_end_in_order() {
+        let folder = std::env::temp_dir().join(format!("milo-export-{}", Key::new()));
+        let store = Store::open(&SecretUrl::new(format!("sqlite:{}/milo.db", folder.display()))).await.unwrap();
+        let search = Search::default();
+        let page = |before| page(&store, &search, before, Format::Jsonl, b"begun".to_vec());
+        assert_eq!(page(None).await.unwrap(), (b"begun".to_vec(), None));
+        assert!(matches!(page(Some(Key::new())).await, Err(PageError::Torn)));
+        std::fs::remove_dir_all(folder).ok();
+    }
 
     #[test]
     fn records_are_quoted_and_hold_no_formula() {

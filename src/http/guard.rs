@@ -302,6 +302,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn whoever_administers_is_confined_to_nothing() {
+        let house = House::new(None).await;
+        let (writes, all) = (house.key("text").await, house.key("text admin").await);
+        let confined = |key: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::AUTHORIZATION, key.parse().unwrap());
+            Asker::with(None, &headers, &house.keys).confined_to()
+        };
+        let of = house.keys.list().await.unwrap().into_iter().find(|row| row.scopes == "text").unwrap().id;
+        assert_eq!((confined(&writes), confined(&all)), (Some(of), None));
+    }
+
+    #[tokio::test]
     async fn the_last_key_is_refused_once_it_is_revoked() {
         let house = House::new(None).await;
         let key = house.key("read").await;

@@ -89,3 +89,32 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Lent<S> {
         self.stream.as_mut().map_or_else(|| Poll::Ready(Err(gone())), |stream| Pin::new(stream).poll_shutdown(context))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncWriteExt, duplex},
+        time::{Instant, sleep},
+    };
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn neither_silence_nor_endless_bytes_keep_a_connection() {
+        let (_silent, here) = duplex(64);
+        let began = Instant::now();
+        linger(here).await;
+        assert!((SILENCE..SILENCE * 2).contains(&began.elapsed()), "{:?}", began.elapsed());
+
+        let (mut talker, here) = duplex(64);
+        let talking = tokio::spawn(async move {
+            while talker.write_all(b"more").await.is_ok() {
+                sleep(Duration::from_secs(1)).await;
+            }
+        });
+        let began = Instant::now();
+        linger(here).await;
+        assert!((LONGEST..LONGEST + SILENCE).contains(&began.elapsed()), "{:?}", began.elapsed());
+        talking.await.expect("no panic");
+    }
+}

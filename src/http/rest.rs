@@ -84,3 +84,21 @@ impl<B: Body<Data = Bytes> + Unpin> Rest<B> {
         timeout(PATIENCE, read_on).await.ok();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rest_that_does_not_come_is_waited_for_a_moment_only() {
+        let never = stream::pending::<Result<Bytes, std::io::Error>>();
+        let (body, back) = Lent::new(axum::body::Body::from_stream(never));
+        drop(body);
+        let began = Instant::now();
+        back.await.expect("the rest").read(false).await;
+        assert!((PATIENCE..PATIENCE * 2).contains(&began.elapsed()), "{:?}", began.elapsed());
+    }
+}

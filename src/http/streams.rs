@@ -178,4 +178,15 @@ mod tests {
         assert!(taken >= 4 * (PATIENCE - LOOK_EVERY) + PATIENCE, "a slow reader is a reader: {taken:?}");
         assert!(taken < 4 * PATIENCE + PATIENCE + 2 * LOOK_EVERY, "{taken:?}");
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_nobody_takes_is_not_kept_for_ever_by_others_that_go_on() {
+        let streams = Streams::default();
+        let (stands, _goes_on) = (streams.begin(), streams.begin());
+        let began = Instant::now();
+        stands.hands_out(Some(began));
+        let over = tokio::time::timeout(2 * LONGEST, streams.over()).await;
+        over.expect("it is still kept");
+        assert!((LONGEST..LONGEST + 2 * LOOK_EVERY).contains(&began.elapsed()), "{:?}", began.elapsed());
+    }
 }

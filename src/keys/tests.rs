@@ -1,3 +1,5 @@
+use sqlx::{ConnectOptions, Executor, sqlite::SqliteConnectOptions};
+
 use super::*;
 use crate::config::SecretUrl;
 
@@ -67,6 +69,22 @@ async fn a_rotated_key_is_taken_beside_the_new_one_for_a_while() {
     assert!(!keys.revoke(row.id, at(5_600)).await.unwrap());
     assert!(keys.rotate(row.id, at(9_000)).await.unwrap().is_none());
     assert!(!keys.any(), "a revoked key is none");
+}
+
+#[tokio::test]
+async fn a_key_that_another_node_revokes_is_refused_although_the_table_cannot_be_told() {
+    let house = House::new().await;
+    let keys = Keys::open(&house.store, None, None).await.unwrap();
+    let (row, secret) = keys.create(new("screen", "read", None), at(1_000)).await.unwrap();
+    let (other, kept) = keys.create(new("kept", "read", None), at(1_000)).await.unwrap();
+    let file = house.folder.join("milo.db");
+    let mut database = SqliteConnectOptions::new().filename(file).connect().await.unwrap();
+    let stuck = "CREATE TRIGGER stuck BEFORE UPDATE ON api_keys BEGIN SELECT RAISE(ABORT, 'stuck'); END";
+    database.execute(stuck).await.unwrap();
+    keys.revoked_elsewhere(&[(row.id, at(1_500))]).await;
+    assert!(keys.list().await.unwrap().iter().all(|row| row.revoked.is_none()), "the table says that it is in force");
+    assert_eq!(keys.judge(secret.reveal(), at(2_000)), Err(Refusal::Revoked(at(1_500))));
+    assert_eq!(keys.judge(kept.reveal(), at(2_000)).unwrap().id, Some(other.id));
 }
 
 #[tokio::test]

@@ -133,7 +133,115 @@ fn random() -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
+    use sqlx::{ConnectOptions, Executor, sqlite::SqliteConnectOptions};
+    use tokio::time::timeout;
+
     use super::*;
+    use crate::{
+        config::{CallEvent, SecretUrl, WebhookTarget},
+        notices::Notices,
+        store::{Ending, HangupBy, Listener, LogWriter, NewCall},
+    };
+
+    /// A database in a folder of its own.
+    struct House {
+        store: Store,
+        folder: PathBuf,
+    }
+
+    impl House {
+        async fn new() -> Self {
+            let folder = std::env::temp_dir().join(format!("milo-notices-{}", Key::new()));
+            let store = Store::open(&SecretUrl::new(format!("sqlite:{}/milo.db", folder.display()))).await.unwrap();
+            Self { store, folder }
+        }
+
+        /// A log whose calls these are told of.
+        fn log(&self, listeners: Vec<Arc<Listener>>) -> LogWriter {
+            LogWriter::start(self.store.clone(), "n", None).0.telling(listeners)
+        }
+    }
+
+    impl Drop for House {
+        fn drop(&mut self) {
+            std::fs::remove_dir_all(&self.folder).ok();
+        }
+    }
+
+    const SOON: Duration = Duration::from_secs(20);
+
+    fn new_call() -> NewCall {
+        NewCall {
+            call_id: "c".into(),
+            incoming: true,
+            from: "0341234567".into(),
+            to: "milo".into(),
+            dialplan: None,
+            language: None,
+            started: Stamp::from_millis(1_000),
+        }
+    }
+
+    fn new_ending() -> Ending {
+        let (reason, by) = ("BYE".into(), HangupBy::Caller);
+        Ending { at: Stamp::from_millis(2_000), reason, by, language: None, quality: None, outcome: None }
+    }
+
+    #[tokio::test]
+    async fn at_the_start_what_nobody_takes_any_more_is_given_up_and_what_is_old_is_deleted() {
+        let house = House::new().await;
+        let log = house.log(vec![Arc::new(Listener::new("gone".into(), CallEvent::ALL.into()))]);
+        let call = log.begin(new_call());
+        assert!(log.flush(SOON).await);
+        let began = house.store.next_deliveries("n", "gone", 1).await.unwrap().remove(0);
+        let long_ago = Stamp::from_millis(1_000);
+        house.store.undelivered(began.id, (14, "it answered with 503"), (long_ago, Some(long_ago))).await.unwrap();
+        call.end(new_ending());
+        assert!(log.flush(SOON).await);
+        let count = async || house.store.deliveries("n", "gone").await.unwrap();
+        assert_eq!((count().await.waiting, count().await.dead), (1, 1));
+
+        let _tasks = Notices::default().start(&house.store, "n", &log).await.unwrap();
+        assert_eq!(count().await.waiting, 0, "it is none of [[webhooks]] any more");
+        let swept = async {
+            while house.store.dead_letter(began.id).await.unwrap().is_some() {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(SOON, swept).await.expect("the old letter is still there");
+        assert_eq!(count().await.dead, 1, "the other one was given up just now");
+    }
+
+    #[tokio::test]
+    async fn for_whom_too_much_waits_is_told_of_nothing_new() {
+        let house = House::new().await;
+        let url = SecretUrl::new("http://127.0.0.1:9/");
+        let target = WebhookTarget { name: Some("crm".into()), url, ..WebhookTarget::default() };
+        let notices = Notices::new(&[target]).unwrap();
+        let log = house.log(notices.listeners());
+        let call = log.begin(new_call());
+        assert!(log.flush(SOON).await);
+        let file = house.folder.join("milo.db");
+        let mut database = SqliteConnectOptions::new().filename(file).connect().await.unwrap();
+        let many = "INSERT INTO webhook_deliveries (id, node, target, call, kind, at, body, due)
+             WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 19999)
+             SELECT printf('01890000-0000-7000-8000-%012x', n), node, target, call, kind, at, body, 9000000000000
+             FROM webhook_deliveries, numbers";
+        database.execute(many).await.unwrap();
+
+        let _tasks = notices.start(&house.store, "n", &log).await.unwrap();
+        let looked = async {
+            while notices.report()[0].waiting < MOST {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(SOON, looked).await.expect("nobody has looked");
+        call.end(new_ending());
+        let report = notices.report().remove(0);
+        assert_eq!((report.waiting, report.missed), (MOST, 1));
+    }
 
     #[test]
     fn pauses_double_up_to_an_hour_and_are_spread() {

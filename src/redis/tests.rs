@@ -133,6 +133,8 @@ async fn a_shelf_holds_so_many_bytes_for_so_long() {
         redis.taken(shelf, "n29").await
     });
     assert_eq!(newest.await, [7; 1_000]);
+    let rest = server.cli(&["PTTL", "milo:cache:speech:n29"]).parse::<i64>();
+    assert!(rest.as_ref().is_ok_and(|rest| (1..=600_000).contains(rest)), "it goes by itself: {rest:?}");
     assert!(server.cli(&["DBSIZE"]).parse::<usize>().unwrap() <= 13, "ten, the index, the bytes, the probe");
     let brief = Shelf { lifetime: Duration::from_millis(1), ..shelf };
     sleep(Duration::from_millis(5)).await;
@@ -157,6 +159,12 @@ async fn what_is_said_is_heard_and_found_later() {
     // Told a second time, it is no news, and when it was stands.
     let again = asked(&one, async |redis: &Redis| redis.revoked(&[(key, Stamp::from_millis(9))]).await).await;
     assert_eq!(again, [(key, at)]);
+    // Ten thousand are kept, the newest.
+    let many = "for n = 1, 10000 do redis.call('ZADD', KEYS[1], 10000 + n, 'k' .. n) end";
+    server.cli(&["EVAL", many, "1", "milo:revoked"]);
+    asked(&one, async |redis: &Redis| redis.revoked(&[]).await).await;
+    assert_eq!(server.cli(&["ZCARD", "milo:revoked"]), "10000");
+    assert_eq!(server.cli(&["ZRANK", "milo:revoked", "k1"]), "0");
     for nonsense in ["", "revoked", "revoked x 1", "keys now", "forget", "forget a b", "sing"] {
         assert_eq!(News::read(nonsense), None, "{nonsense}");
     }
@@ -180,10 +188,20 @@ async fn a_session_is_kept_once_trimmed_and_what_was_forgotten_does_not_come_bac
     let known = recall().await;
     assert_eq!((known.exchanges, known.forgotten), (vec!["e4".to_owned(), "e5".into()], 0));
     assert!(known.now > 1_700_000_000_000_000, "{}", known.now);
-    assert!(server.cli(&["PTTL", "milo:session:s"]).parse::<i64>().is_ok_and(|rest| (1..=60_000).contains(&rest)));
+    let rest = || server.cli(&["PTTL", "milo:session:s"]).parse::<i64>().unwrap();
+    assert!((1..=60_000).contains(&rest()), "{}", rest());
+    // Whoever goes on with it lengthens it.
+    asked(&redis, async |redis: &Redis| redis.recall("s", Some(minute * 60)).await).await;
+    assert!((60_001..=3_600_000).contains(&rest()), "{}", rest());
     let forgotten = asked(&redis, async |redis: &Redis| redis.forget("s", minute, Some(4_500)).await).await;
     assert!(forgotten);
     tell(0, &all).await;
     let known = recall().await;
     assert_eq!((known.exchanges, known.forgotten), (vec!["e5".to_owned()], 4_500));
+
+    // What somebody has made into another kind cannot be read, and Redis is there all the same.
+    server.cli(&["SET", "milo:session:odd", "x"]);
+    is(&redis, true).await;
+    assert_eq!(redis.recall("odd", None).await, None);
+    assert!(redis.fault().is_none_or(|fault| fault.contains("no answer within")), "{:?}", redis.fault());
 }

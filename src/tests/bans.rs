@@ -41,6 +41,7 @@ fn guessers_and_scanners_are_shut_out_and_those_who_are_trusted_never() {
          curl --silent -X DELETE -o /dev/null -w '%{{http_code}}' http://127.0.0.1:8000/api/v1/bans/192.0.2.50 > unlifted
          from 192.0.2.66 account_registers.xml 1
          bans last
+         curl --silent http://127.0.0.1:8000/api/v1/audit > audit
          curl --silent http://127.0.0.1:8000/metrics > metrics
          kill $milo; wait $milo || true",
         accounts = file.display(),
@@ -72,6 +73,9 @@ fn guessers_and_scanners_are_shut_out_and_those_who_are_trusted_never() {
     assert_eq!(worked, ["192.0.2.77 account_registers.xml", "192.0.2.66 account_registers.xml"], "{}", read("err"));
     assert_eq!((read("lifted").as_str(), read("unlifted").as_str()), ("204", "404"));
     assert!(bans("last").is_empty(), "{}", read("last"));
+    let audit: Value = serde_json::from_str(&read("audit")).unwrap_or_else(|error| panic!("audit: {error}"));
+    let deed = &audit["deeds"][0];
+    assert_eq!((&deed["action"], &deed["target"]), (&"bans.delete".into(), &"192.0.2.66".into()), "{audit}");
     let metrics = read("metrics");
     let figure = metrics.lines().find_map(|line| line.strip_prefix("milo_sip_banned_total ")?.parse::<f64>().ok());
     assert!(figure > Some(0.0), "{metrics}");

@@ -212,6 +212,10 @@ async fn a_call_is_ended_by_the_api_while_it_rings_and_when_it_is_up() {
     }
     assert_eq!(hang_up(&near, &caller["id"]), 202, "{caller}");
     assert_eq!(ended(&near, &caller["id"]).await["hangup_by"], "milo");
+    let audit = get(&near, "/api/v1/audit");
+    let deeds = audit["deeds"].as_array().expect("deeds").iter().filter(|deed| deed["action"] == "calls.delete");
+    let targets: Vec<_> = deeds.map(|deed| &deed["target"]).collect();
+    assert_eq!(targets, [&caller["id"], &up, &ringing], "who ended which is kept, the last first");
     stop(near).await;
     stop(far).await;
 }

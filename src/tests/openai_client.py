@@ -56,6 +56,14 @@ refused(openai.BadRequestError, "`n`", lambda: client.chat.completions.create(mo
 tools = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
 refused(openai.BadRequestError, "`tools`", lambda: client.chat.completions.create(model="demo", messages=ask, tools=tools))
 refused(openai.UnprocessableEntityError, "user's", lambda: client.chat.completions.create(model="demo", messages=[]))
+for more, says in [
+    ({"messages": [{"role": "user", "content": "x" * 400_001}]}, "400000 are the most"),
+    ({"stop": ["a", "b", "c", "d", "e"]}, "at most 4 texts"),
+    ({"stop": ["x" * 201]}, "1 to 200 characters"),
+    ({"max_tokens": 4_097}, "4096 are the most"),
+]:
+    asked = {"model": "demo", "messages": ask} | more
+    refused(openai.UnprocessableEntityError, says, lambda: client.chat.completions.create(**asked))
 stranger = openai.OpenAI(base_url=base, api_key="wrong", max_retries=0)
 refused(openai.AuthenticationError, "not the right one", lambda: stranger.models.list())
 
@@ -98,6 +106,11 @@ for kind, begins in [("wav", b"RIFF"), ("mp3", b"\xff"), ("opus", b"OggS"), ("pc
         assert 0.5 < len(sound) / 2 / 24_000 < 10, len(sound)
     if kind == "wav":
         assert wave.open(io.BytesIO(sound)).getframerate() == 16_000
+refused(
+    openai.BadRequestError,
+    "mp3, opus, wav and pcm",
+    lambda: client.audio.speech.create(model="tts-1", voice="alloy", input=question, response_format="aac"),
+)
 spoken = client.audio.speech.create(model="tts-1", voice="alloy", input=question, response_format="mp3")
 again = client.audio.transcriptions.create(model="whisper-1", file=("said.mp3", spoken.content), language="mg")
 assert len(set(again.text.lower().split()) & set(question.lower().split())) >= 2, again

@@ -202,6 +202,9 @@ mod tests {
         let half = HOUR / 2;
         let left = counts.learn(whom, &first, Counted { used: 7, is_over: false, rest: half }, now);
         assert_eq!(left, Left { limit: 10, remaining: Some(3), seconds: 1_800 });
+        // An answer that this one has overtaken is of the same hour, and older.
+        counts.learn(whom, &first, Counted { used: 4, is_over: false, rest: half }, now);
+        assert_eq!(counts.tell(whom, (10, 1), now).unwrap().told, 7);
         // Redis is away: two more here.
         for remaining in [2, 1] {
             let asked = counts.tell(whom, (10, 1), now).unwrap();

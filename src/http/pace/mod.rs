@@ -169,7 +169,50 @@ fn tell(head: &mut Parts, left: Left) {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
+    use axum::{body::Body, extract::ConnectInfo, http::header};
+
     use super::*;
+    use crate::{
+        config::{Secret, SecretUrl},
+        keys::Keys,
+        store::{Key, Store},
+    };
+
+    /// What is left to an asker at this address, with a key or without, after one request more: of what limit, and how many.
+    async fn left(pace: &Pace, keys: &Keys, address: &str, key: Option<&str>) -> Option<(u32, Option<u32>)> {
+        let mut request = Request::new(Body::empty());
+        let address: IpAddr = address.parse().unwrap();
+        request.extensions_mut().insert(ConnectInfo(SocketAddr::new(address, 5_000)));
+        if let Some(key) = key {
+            request.headers_mut().insert(header::AUTHORIZATION, format!("Bearer {key}").parse().unwrap());
+        }
+        let left = pace.judge(&Asker::of(&request, keys), 1, Instant::now()).await;
+        left.map(|left| (left.limit, left.remaining))
+    }
+
+    #[tokio::test]
+    async fn strangers_and_addresses_have_limits_of_their_own_and_0_is_none() {
+        const KEY: &str = "0123456789abcdef";
+        let folder = std::env::temp_dir().join(format!("milo-pace-{}", Key::new()));
+        let store = Store::open(&SecretUrl::new(format!("sqlite:{}/milo.db", folder.display()))).await.unwrap();
+        let keys = Keys::open(&store, Some(&Secret::new(KEY)), None).await.unwrap();
+        let pace = Pace::new(RateLimits { free: 2, pro: 9, address: 4 }, None);
+        let near = "192.0.2.1";
+        assert_eq!(left(&pace, &keys, near, None).await, Some((2, Some(1))));
+        assert_eq!(left(&pace, &keys, near, Some("wrong")).await, Some((2, Some(0))), "a wrong key is none");
+        assert_eq!(left(&pace, &keys, near, None).await, Some((2, None)));
+        // API_KEY has no limit; where it comes from has.
+        assert_eq!(left(&pace, &keys, near, Some(KEY)).await, Some((4, Some(0))));
+        assert_eq!(left(&pace, &keys, near, Some(KEY)).await, Some((4, None)));
+        assert_eq!(left(&pace, &keys, "192.0.2.2", Some(KEY)).await, Some((4, Some(3))), "another address");
+        assert_eq!(left(&pace, &keys, "127.0.0.1", None).await, None, "behind a proxy everybody is here");
+
+        let pace = Pace::new(RateLimits { free: 0, pro: 0, address: 0 }, None);
+        assert_eq!(left(&pace, &keys, near, None).await, None);
+        std::fs::remove_dir_all(folder).ok();
+    }
 
     #[test]
     fn a_network_of_addresses_is_one() {

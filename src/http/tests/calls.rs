@@ -108,8 +108,12 @@ async fn the_log_is_searched_exported_and_a_number_forgotten() {
 
     let (status, _, problem) = ask(&house, "DELETE", "/api/v1/calls", "", "").await;
     assert!(status == 400 && problem["detail"].as_str().unwrap().contains("?number="), "{problem}");
+    // Rows that come right behind others are gathered a moment before they are written: these go too.
+    ended("+261341234567", 451_000, "veloma");
+    assert!(house.log.flush(Duration::from_secs(10)).await);
+    ended("+261341234567", 452_000, "veloma");
     let (status, _, gone) = ask(&house, "DELETE", "/api/v1/calls?number=%2B261341234567", "", "").await;
-    assert_eq!((status, gone), (200, json!({ "calls": 150, "messages": 0, "recordings": 0 })));
+    assert_eq!((status, gone), (200, json!({ "calls": 152, "messages": 0, "recordings": 0 })));
     assert_eq!(house.json("/api/v1/calls?number=%2B261341234567").await["calls"], json!([]));
     let deed = house.json("/api/v1/audit?limit=1").await["deeds"][0].clone();
     assert_eq!((&deed["action"], &deed["who"]), (&json!("calls.forget"), &json!("this machine")));

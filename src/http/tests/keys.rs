@@ -71,6 +71,10 @@ async fn keys_are_made_rotated_and_revoked_and_every_step_is_kept() {
     }
 
     let path = format!("/api/v1/keys/{id}/rotate");
+    let (status, _, problem) = ask(&house, "POST", &path, ROOT, r#"{"overlap_s": 2592001}"#).await;
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(status == 422 && detail.contains("not within 0 to 2592000"), "both for a month at most: {problem}");
+    assert_eq!(ask(&house, "GET", "/api/v1/calls", old, "").await.0, 200);
     let (status, _, rotated) = ask(&house, "POST", &path, ROOT, r#"{"overlap_s": 0}"#).await;
     assert_eq!(status, 200, "{rotated}");
     let new = rotated["key"].as_str().unwrap();

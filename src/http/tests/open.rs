@@ -112,6 +112,16 @@ async fn the_page_asks_for_nothing_from_outside_and_may_run_nothing_else() {
             "{file}"
         );
     }
+    // The identifier of a proxy before it stays, if it can stand in a log.
+    let identifier = async |given: &str| {
+        let (_, head, _) = house.get("/healthz", &format!("X-Request-Id: {given}\r\n")).await;
+        head.lines().find_map(|line| line.strip_prefix("x-request-id: ")).unwrap().to_owned()
+    };
+    assert_eq!(identifier("of-a_proxy-17").await, "of-a_proxy-17");
+    for wrong in ["short", "two words", "a\"quote\"", &*"x".repeat(65)] {
+        let own = identifier(wrong).await;
+        assert!(own.parse::<crate::store::Key>().is_ok(), "{wrong}: {own}");
+    }
 }
 
 #[tokio::test]
@@ -119,6 +129,11 @@ async fn slow_and_huge_heads_are_let_go() {
     let house = House::new(healthy()).await;
     let answer = house.raw(&format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(40_000))).await;
     assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+    for (fields, status) in [(64, 200), (65, 431)] {
+        let fields = "X: 1\r\n".repeat(fields - 2);
+        let answer = house.raw(&format!("GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{fields}\r\n")).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+    }
     assert!(house.raw("nonsense\r\n\r\n").await.starts_with("HTTP/1.1 400"));
     // Half a head, and then nothing: after ten seconds the server hangs up.
     let mut stream = TcpStream::connect(house.address).await.unwrap();
@@ -168,6 +183,33 @@ async fn a_connection_outlives_the_rest_of_a_body() {
     stream.write_all(ask.as_bytes()).await.unwrap();
     let length = stream.read(&mut answer).await.unwrap();
     assert!(answer[..length].starts_with(b"HTTP/1.1 404"), "{}", String::from_utf8_lossy(&answer[..length]));
+    // Of a rest that is too long the connection ends, and what comes behind it is no request.
+    let mut stream = TcpStream::connect(house.address).await.unwrap();
+    let body = vec![b'x'; 1 << 20];
+    let head = format!("POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+    stream.write_all(&[head.as_bytes(), &body[..]].concat()).await.unwrap();
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut answers = String::new();
+    stream.read_to_string(&mut answers).await.unwrap();
+    assert!(answers.starts_with("HTTP/1.1 404") && !answers.contains("HTTP/1.1 200"), "{answers}");
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_not_waited_for_for_ever() {
+    let house = House::new(healthy()).await;
+    let mut stream = TcpStream::connect(house.address).await.unwrap();
+    let head = "POST /api/v1/dialplans/test HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n";
+    let rest = "Expect: 100-continue\r\nContent-Length: 99\r\nConnection: close\r\n\r\n";
+    stream.write_all(format!("{head}{rest}").as_bytes()).await.unwrap();
+    let mut asked = vec![0; 4_096];
+    let length = stream.read(&mut asked).await.unwrap();
+    assert!(asked[..length].starts_with(b"HTTP/1.1 100"), "{}", String::from_utf8_lossy(&asked[..length]));
+    // It is waited for. From here on the clock jumps to whatever else is.
+    tokio::time::pause();
+    let mut answer = String::new();
+    let answered = tokio::time::timeout(Duration::from_secs(100), stream.read_to_string(&mut answer)).await;
+    answered.expect("there is no answer").unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("took too long"), "{answer}");
 }
 
 #[tokio::test]
@@ -177,8 +219,18 @@ async fn a_port_in_use_is_named_and_the_end_is_quick() {
     assert!(said.contains(&house.address.to_string()) && said.contains("another program listens there"), "{said}");
     // A client that stays connected does not keep the server from ending.
     let _idle = TcpStream::connect(house.address).await.unwrap();
+    let mut kept = TcpStream::connect(house.address).await.unwrap();
+    kept.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    let mut answer = vec![0; 4_096];
+    let length = kept.read(&mut answer).await.unwrap();
+    assert!(answer[..length].starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer[..length]));
     house.stop.take().unwrap().send(()).unwrap();
     tokio::time::timeout(Duration::from_secs(2), &mut house.task).await.unwrap().unwrap();
+    // Nor is it answered any more.
+    kept.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.ok();
+    let mut after = Vec::new();
+    kept.read_to_end(&mut after).await.ok();
+    assert!(!String::from_utf8_lossy(&after).contains("HTTP/1.1"), "{}", String::from_utf8_lossy(&after));
 }
 
 #[tokio::test]

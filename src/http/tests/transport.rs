@@ -95,6 +95,40 @@ async fn with_a_certificate_it_is_tls_and_http2_for_whoever_wants_it() {
     let length = plain.split_once("\r\n\r\n").map(|(_, body)| body.len().to_string()).unwrap();
     assert!(plain.starts_with("HTTP/1.1 400") && plain.contains("ask with https"), "{plain}");
     assert!(plain.contains(&format!("Content-Length: {length}\r\n")), "{plain}");
+
+    // What the server says of itself before all else (RFC 9113 sections 3.4 and 6.5.2).
+    let mut bare = paper.connect(house.address, &[b"h2"]).await.unwrap();
+    bare.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    let mut frame = [0; 9];
+    bare.read_exact(&mut frame).await.unwrap();
+    assert_eq!(frame[3..5], [4, 0], "SETTINGS: {frame:?}");
+    let mut settings = vec![0; usize::from(u16::from_be_bytes([frame[1], frame[2]]))];
+    bare.read_exact(&mut settings).await.unwrap();
+    let setting =
+        |one: &[u8]| (u16::from_be_bytes([one[0], one[1]]), u32::from_be_bytes([one[2], one[3], one[4], one[5]]));
+    let settings: Vec<_> = settings.chunks_exact(6).map(setting).collect();
+    for (what, setting) in [("requests at once", (3, 64)), ("bytes of a head", (6, 16_384))] {
+        assert!(settings.contains(&setting), "{what}: {settings:?}");
+    }
+}
+
+/// The clock of this test jumps to whatever is waited for.
+#[tokio::test(start_paused = true)]
+async fn whoever_makes_no_handshake_is_let_go() {
+    let paper = Paper::new();
+    let certificate = certificate(&paper.settings()).unwrap();
+    let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = tokio::spawn(serve(listener, certificate, Router::new(), std::future::pending()));
+    // Nothing, and half the head of a record (RFC 8446 section 5.1).
+    for first in [&b""[..], &b"\x16\x03\x01"[..]] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(first).await.unwrap();
+        let began = tokio::time::Instant::now();
+        stream.read_to_end(&mut Vec::new()).await.ok();
+        assert!(began.elapsed() < Duration::from_secs(60), "{first:?}: {:?}", began.elapsed());
+    }
+    serving.abort();
 }
 
 #[tokio::test]
@@ -153,11 +187,13 @@ async fn pages_from_elsewhere_are_let_in_where_the_configuration_names_them() {
             && answer.contains("allow-methods: "),
         "{answer}"
     );
+    assert!(answer.contains("access-control-max-age: 3600"), "asked once an hour: {answer}");
     let (status, head, _) = house.get("/api/v1/calls", "Origin: https://app.example\r\n").await;
     assert!(status == 401 && head.contains("allow-origin: https://app.example"), "it may read why: {head}");
     assert!(head.contains("expose-headers: retry-after"), "{head}");
     let (_, head, _) = house.get("/api/v1/calls", "Origin: https://evil.example\r\n").await;
     assert!(!head.contains("allow-origin"), "{head}");
+    assert!(head.contains("vary: origin"), "no cache gives one page's answer to another: {head}");
     let closed = House::with(healthy(), &settings(&[])).await;
     assert!(!closed.raw(preflight).await.to_ascii_lowercase().contains("allow-origin"));
     let open = House::with(healthy(), &settings(&["*"])).await;

@@ -93,6 +93,7 @@ async fn each_key_sees_its_own_batches_in_pages(url: SecretUrl) {
         store.add_batch("n", &batch).await.unwrap();
         ids.push(batch.id);
     }
+    assert_eq!(store.next_batch("n").await.unwrap().unwrap().id, ids[0], "the oldest is done first");
     let page = store.batches(Some(one), None, 2).await.unwrap().unwrap();
     assert_eq!(page.batches.iter().map(|row| row.id).collect::<Vec<_>>(), [ids[4], ids[2]]);
     let page = store.batches(Some(one), page.next, 2).await.unwrap().unwrap();

@@ -116,7 +116,19 @@ async fn what_was_given_up_is_kept_tried_again_or_forgotten(url: SecretUrl) {
     assert_eq!(store.deliveries("n", "all").await.unwrap().dead, 1, "it is not older, and not too many");
     store.forget_dead("n", Stamp::from_millis(11_000), 0).await.unwrap();
     assert_eq!(store.deliveries("n", "all").await.unwrap().dead, 0, "too many");
+    let later = async |at: i64| {
+        log.begin(new_call(at)).end(new_ending(at + 1));
+        assert!(log.flush(SOON).await);
+    };
+    later(20_000).await;
+    store.bury_unknown("n", &[], Stamp::from_millis(21_000)).await.unwrap();
+    for (before, dead) in [(21_000, 2), (21_001, 0)] {
+        store.forget_dead("n", Stamp::from_millis(before), 9).await.unwrap();
+        assert_eq!(store.deliveries("n", "all").await.unwrap().dead, dead, "those of before {before}");
+    }
     // What was said to a number goes with it.
+    later(30_000).await;
+    assert_eq!(store.deliveries("n", "all").await.unwrap(), Deliveries { waiting: 2, dead: 0 });
     store.forget_number("0341234567").await.unwrap();
     assert_eq!(store.deliveries("n", "all").await.unwrap(), Deliveries::default());
 }

@@ -1,6 +1,6 @@
 //! The journal: what waits in it comes into the database in order, and once.
 
-use std::{fs, io::Write};
+use std::{fs, io::Write, os::unix::fs::PermissionsExt};
 
 use serde_json::json;
 use sqlx::Executor;
@@ -37,6 +37,8 @@ async fn what_was_replayed_is_not_replayed_again(url: SecretUrl) {
     let mut all = entries(gone, 3);
     all.push(Entry::Ended(gone, new_ending(9_000)));
     let journal = written(&folder, &all).await;
+    let mode = fs::metadata(journal.path()).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600, "what callers said is for nobody else: {mode:o}");
     let end = journal.end();
     let source = journal.source().unwrap();
     let first = replay::step(&store, "n", &source, (Journal::begin(), end)).await.unwrap();
@@ -95,6 +97,15 @@ async fn what_a_killed_milo_left_is_read_before_its_rows_are_closed(url: SecretU
     // One that was cut off when it was made.
     fs::write(left.path(), "milo call lo").unwrap();
     assert_eq!(store.replay("n", &mut left).await.unwrap(), 0);
+
+    // One that holds rows behind a beginning which nobody understands: what to do with it, people decide.
+    let odd = "rows of another version\n".repeat(9);
+    fs::write(left.path(), &odd).unwrap();
+    assert_eq!(store.replay("n", &mut left).await.unwrap(), 0);
+    let files: Vec<_> = fs::read_dir(&folder.0).unwrap().map(|file| file.unwrap().path()).collect();
+    let aside = files.iter().find(|file| file.extension().is_some_and(|ending| ending == "broken"));
+    assert_eq!(fs::read_to_string(aside.expect("put aside")).unwrap(), odd);
+    assert!(!left.path().exists());
 }
 
 async fn an_entry_that_is_refused_does_not_hold_up_the_others(url: SecretUrl) {
@@ -155,4 +166,24 @@ async fn while_the_database_is_away_rows_wait_on_disk_and_what_matters_most_is_k
     let after = log.state();
     assert_eq!((after.journal_entries, after.journal_bytes, after.waiting, after.fault), (0, 0, 0, None));
     assert_eq!(after.replayed, state.journal_entries);
+}
+
+#[tokio::test]
+async fn a_database_that_does_not_answer_is_waited_for_a_second() {
+    let folder = Folder::new();
+    let store = Store::open(&folder.url()).await.unwrap();
+    let Pool::Sqlite(pool) = &store.pool else { unreachable!("the address says SQLite") };
+    let mut holder = pool.acquire().await.unwrap();
+    holder.execute("BEGIN EXCLUSIVE").await.unwrap();
+    let (log, _) = LogWriter::start(store.clone(), "n", Some(Journal::new(&folder.0, 1 << 20)));
+    // From here on the clock jumps to whatever is waited for.
+    tokio::time::pause();
+    let began = tokio::time::Instant::now();
+    let _call = log.begin(new_call(1));
+    while log.state().journal_entries == 0 && began.elapsed() < SOON {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let waited = began.elapsed();
+    assert!((Duration::from_secs(1)..Duration::from_secs(3)).contains(&waited), "on disk after {waited:?}");
+    holder.execute("ROLLBACK").await.unwrap();
 }

@@ -91,6 +91,11 @@ async fn the_api_begins_pauses_resumes_and_ends_the_recording_of_a_call_that_is_
     calling.await.expect("a call");
     let (status, why) = wants("pause");
     assert_eq!((status, &why["detail"]), (409, &"this call is not up".into()));
+    let audit = get(&milo, "/api/v1/audit");
+    let deeds = audit["deeds"].as_array().expect("deeds").iter().filter(|deed| deed["action"] == "calls.recording");
+    let wanted: Vec<_> = deeds.filter(|deed| deed["target"] == id.as_str()).map(|deed| &deed["detail"]).collect();
+    let all = ["start", "stop", "resume", "resume", "start", "start", "pause", "stop"];
+    assert_eq!(wanted, all, "what was wanted of it, the last first");
 
     let logged = newest_call(&milo).await;
     let was: Vec<_> = events(&logged, "recording").iter().map(|event| event["is"].clone()).collect();
