@@ -87,6 +87,22 @@ fn who_says_nothing_is_asked_whether_it_is_there() {
 }
 
 #[test]
+fn who_thinks_about_a_change_for_three_minutes_has_lost_the_call() {
+    let mut line = Line::new(Transport::Udp);
+    let request = says(&mut line, key);
+    line.hear(&response(&request, 408, "", ""));
+    line.events();
+    let refresh = line.sent().pop().unwrap();
+    assert_eq!(brief(&refresh), "INVITE");
+    line.hear(&response(&refresh, 100, "", ""));
+    line.pass(Duration::from_secs(179));
+    assert!(line.events().is_empty(), "it may be thought about");
+    line.pass(Duration::from_secs(2));
+    assert_eq!(line.ended(), EndReason::Lost { code: 408 });
+    assert_eq!(line.spoke().last().map(String::as_str), Some("BYE"));
+}
+
+#[test]
 fn who_wants_no_news_of_a_transfer_any_more_stays_on_the_line() {
     let mut line = Line::new(Transport::Udp);
     let (call, tag) = line.up();

@@ -316,11 +316,20 @@ mod tests {
         assert_eq!(code("Max-Forwards: 70", "Max-Forwards: seventy"), Err(400));
         assert_eq!(code("Max-Forwards: 70", "Max-Forwards: 0"), Err(483));
         assert_eq!(code("Max-Forwards: 70", "Max-Forwards: 70\r\nno colon here"), Err(400));
+        assert_eq!(code("Max-Forwards: 70", "Max-Forwards: 70\r\nRoute: nowhere"), Err(400));
+        assert_eq!(code("Max-Forwards: 70", "Max-Forwards: 70\r\nRecord-Route: nowhere"), Err(400));
+        assert_eq!(code("Contact: <sip:a@127.0.0.1:5070>", "Contact: <sip:a@127.0.0.1:5070"), Err(400));
+        assert_eq!(code("Contact", "Contact: <sip:b@127.0.0.1>\r\nContact"), Err(400), "which of the two?");
+        let options = INVITE.replace("INVITE", "OPTIONS").replace("Max-Forwards: 70", "Max-Forwards: seventy");
+        let refusal = screen(&parse(options.as_bytes()).unwrap()).unwrap_err();
+        assert!(matches!(refusal, Refusal::Answer(Rejection { code: 400, .. })), "{refusal:?}");
         assert_eq!(code("sip:milo@127.0.0.1 SIP", "urn:service:sos SIP"), Err(416));
         assert_eq!(code("sip:milo@127.0.0.1 SIP", "sip:milo@127.0.0.1?Subject=x SIP"), Err(400));
         assert_eq!(code(" SIP/2.0\r\nVia", " SIP/3.0\r\nVia"), Err(505));
         assert_eq!(code("\r\n\r\n", "\r\nContent-Length: 70000\r\n\r\n"), Err(413));
         assert_eq!(code("\r\n\r\n", "\r\nContent-Length: 5\r\n\r\n"), Err(400));
+        let note = "\r\nContent-Type: text/plain\r\nContent-Disposition: render; handling = optional\r\n\r\nhello";
+        assert_eq!(code("\r\n\r\n", note), Ok(()), "it may be passed over");
         assert_eq!(code("\r\n\r\n", "\r\nAccept: text/plain\r\n\r\n"), Err(406));
         assert_eq!(code("\r\n\r\n", "\r\nAccept: text/plain, application/*;q=0.1\r\n\r\n"), Ok(()));
         assert_eq!(code("Call-ID", &format!("Subject: {}\r\nCall-ID", "x".repeat(33_000))), Err(513));
@@ -348,6 +357,11 @@ mod tests {
         assert_eq!(code("SIP/2.0/UDP 127.0.0.1", "SIP/2.0/UDP"), 0);
         let ack = INVITE.replace("INVITE", "ACK").replace("Call-ID: 1@b\r\n", "");
         assert_eq!(screen(&parse(ack.as_bytes()).unwrap()), Err(Refusal::Silence("malformed ACK")));
+        // What is wrong beside a lost Via has no way back either; and an ACK may require anything.
+        let lost = INVITE.replace("Via: SIP/2.0/UDP 127.0.0.1:5070;branch=z9hG4bK1\r\n", "no colon here\r\n");
+        assert!(matches!(screen_error(&parse(lost.as_bytes()).unwrap_err()), Refusal::Silence(_)));
+        let ack = INVITE.replace("INVITE", "ACK").replace("Call-ID", "Require: gruu\r\nCall-ID");
+        assert_eq!(screen(&parse(ack.as_bytes()).unwrap()), Ok(()));
         let response =
             INVITE.replace("INVITE sip:milo@127.0.0.1 SIP/2.0", "SIP/2.0 200 OK").replace("CSeq: 1", "CSeq: x");
         assert_eq!(screen(&parse(response.as_bytes()).unwrap()), Err(Refusal::Silence("malformed response")));
