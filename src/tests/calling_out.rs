@@ -232,6 +232,11 @@ async fn the_same_key_is_the_same_call_and_limits_leave_no_room() {
     let again = place("one", &call);
     assert_eq!((first.status, again.status, &first.body), (202, 200, &again.body));
     assert_eq!(first.header("location"), again.header("location"));
+    let another = place("one", &json!({ "to": "engaged", "trunk": "narrow", "plan": "patient" }));
+    assert!(
+        another.status == 422 && another.body["detail"].as_str().is_some_and(|says| says.contains("another call")),
+        "{another:?}"
+    );
     until(&near, &first.body["id"], "up", |call| call["answered"].is_string()).await;
 
     let full = place("two", &call);

@@ -129,13 +129,14 @@ async fn an_emergency_number_is_refused_announced_or_passed_whoever_wants_it() {
     let address = far.udp("117").expect("an address").to_string();
     let plans = [
         OUT,
-        &plan("trunk", "{ dial = { to = '117', trunk = 'closed' } }"),
+        &plan("trunk", "{ dial = { to = '117', trunk = 'closed', from = '0299', privacy = true } }"),
         &plan("address", &format!("{{ dial = {{ to = '{address}' }} }}")),
         &plan("sent", &format!("{{ transfer = {{ to = '{address}' }} }}")),
     ];
     let trunks = [
         trunk_to(&far, "closed", "allow = [], max_calls = 1"),
         trunk_to(&far, "carrier", "allow = ['03'], calls_per_second = 0.01, caller_id = '0201'"),
+        "{ name = 'nobody', gateway = 'sip:127.0.0.1:9;transport=tcp', caller_id = '0201' }".into(),
     ];
     let trunks = format!("[{}]", trunks.join(", "));
     let of_api = [json!({ "to": "117", "trunk": "carrier" }), json!({ "to": address })];
@@ -171,9 +172,13 @@ async fn an_emergency_number_is_refused_announced_or_passed_whoever_wants_it() {
     stop(near).await;
     assert!(called(&far).is_empty(), "nobody was called");
 
-    let near =
-        with("passing", &[("MILO__SIP__EMERGENCY_CALLS", "pass"), ("MILO__SIP__EMERGENCY_TRUNK", "carrier")]).await;
-    for wanted in &of_api {
+    // The first of the trunks for help does not get through; the second takes such a call past all its limits.
+    let passed =
+        [("MILO__SIP__EMERGENCY_CALLS", "pass"), ("MILO__SIP__EMERGENCY_TRUNK", "[\"nobody\", \"carrier\"]")];
+    let near = with("passing", &passed).await;
+    // Whoever comes to help must be able to call back, whatever is wanted.
+    let hidden = json!({ "to": "117", "trunk": "carrier", "caller_id": "0299", "privacy": true });
+    for wanted in [&hidden, &of_api[1]] {
         let row = placed(&near, wanted).await;
         assert_eq!((&row["outcome"], &event(&row, "trunk")["name"]), (&"answered".into(), &"carrier".into()), "{row}");
         assert_eq!((&row["to"], &row["from"]), (&"117".into(), &"0201".into()), "{row}");
@@ -186,6 +191,9 @@ async fn an_emergency_number_is_refused_announced_or_passed_whoever_wants_it() {
         assert_eq!((&dialled["result"], &dialled["trunk"]), (&"answered".into(), &"carrier".into()), "{number}: {row}");
     }
     assert_eq!(called(&far), ["117"; 5]);
+    let rows = get(&far, "/api/v1/calls")["calls"].clone();
+    let from: Vec<_> = rows.as_array().expect("calls").iter().map(|row| &row["from"]).collect();
+    assert!(from[2..].iter().all(|from| **from == "0201"), "the first three: {rows}");
     stop(near).await;
     stop(far).await;
 }

@@ -152,6 +152,12 @@ name = 'dear'
 number = 'dear'
 language = 'mg'
 actions = [{ answer = {} }, { dial = { to = '0349', trunk = 'carrier' } }, { wait = { seconds = 60 } }]
+
+[[plan]]
+name = 'help'
+number = '117'
+language = 'mg'
+actions = [{ answer = {} }, { dial = { to = '117', trunk = 'carrier' } }, { wait = { seconds = 60 } }]
 ";
     fs::write(folder.join("plans/plans.toml"), [MILO, plans].concat()).expect("a plan");
     let scenarios = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tests/sipp");
@@ -163,7 +169,8 @@ actions = [{ answer = {} }, { dial = { to = '0349', trunk = 'carrier' } }, { wai
          export MILO__HTTP__LISTEN=127.0.0.1:8000 MILO__SIP__UDP=0.0.0.0:5060 MILO__SIP__TCP=0.0.0.0:5060 LOG_LEVEL=info
          export MILO__SIP__ACCOUNTS={accounts} MILO__SIP__DIGEST='[\"MD5\"]' MILO__DIALPLANS__PATH={plans}
          export MILO__SIP__TRUNKS='[{{ name = \"carrier\", gateway = \"sip:192.0.2.9:5060\" }}]'
-         export MILO__SIP__ACCOUNT_LIMITS='[{{ account = \"*\", max_calls = 1, calls_per_day = 3, deny = [\"0349\"] }}]'
+         export MILO__SIP__ACCOUNT_LIMITS='[{{ account = \"*\", max_calls = 1, calls_per_day = 3, deny = [\"0349\", \"1\"] }}]'
+         export MILO__SIP__EMERGENCY='[\"117\"]' MILO__SIP__EMERGENCY_CALLS=pass MILO__SIP__EMERGENCY_TRUNK=carrier
          timeout 90 {program} serve > out 2> err & milo=$!
          for i in $(seq 200); do grep -q sip:milo out && break; sleep 0.1; done
          shown() {{ curl --silent http://127.0.0.1:8000/api/v1/registrations; }}
@@ -178,10 +185,13 @@ actions = [{ answer = {} }, { dial = { to = '0349', trunk = 'carrier' } }, { wai
          call 5070 dear dear {calls}
          call 5070 echo third {calls}
          call 5070 echo fourth {calls}
+         call 5070 117 help {calls}
          shown > accounts
          curl --silent http://127.0.0.1:8000/api/v1/calls > rows
          id=$(sed 's/.*\"id\":\"\\([^\"]*\\)\",[^{{]*\"to\":\"dear\".*/\\1/' rows)
          curl --silent http://127.0.0.1:8000/api/v1/calls/$id > dialled
+         id=$(sed 's/.*\"id\":\"\([^\"]*\)\",[^{{]*\"to\":\"117\".*/\1/' rows)
+         curl --silent http://127.0.0.1:8000/api/v1/calls/$id > helped
          kill $milo; wait $milo || true",
         accounts = file.display(),
         plans = folder.join("plans").display(),
@@ -213,6 +223,10 @@ actions = [{ answer = {} }, { dial = { to = '0349', trunk = 'carrier' } }, { wai
     );
     let row: Value = serde_json::from_str(&read("dialled")).expect("JSON");
     assert_eq!(event(&row, "dialled")["result"], "the account does not call this number", "{row}");
+    // The gateway is nobody's here: it was asked, whatever the account may call.
+    let row: Value = serde_json::from_str(&read("helped")).expect("JSON");
+    let dialled = event(&row, "dialled");
+    assert!(row["to"] == "117" && dialled["status"].is_number(), "{row}");
     fs::remove_dir_all(folder).ok();
 }
 

@@ -141,7 +141,8 @@ async fn a_number_is_forgotten_with_its_recordings_or_not_at_all() {
     }
     let forget = || ask(&house, "DELETE", "/api/v1/calls?number=0341234567", "", "");
     // A file that cannot be deleted is still named by its call.
-    let (status, _, problem) = forget().await;
+    let (status, head, problem) = forget().await;
+    assert!(head.contains("retry-after: 5"), "{head}");
     assert!(status == 503 && problem["detail"].as_str().unwrap().starts_with("1 recordings"), "{problem}");
     assert_eq!(house.json("/api/v1/calls?number=0341234567").await["calls"].as_array().unwrap().len(), 2);
     std::fs::remove_dir(day.join("stuck.ogg")).unwrap();
