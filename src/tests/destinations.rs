@@ -1,14 +1,16 @@
 //! What may be called over which trunk, how much of it in a day, and emergency numbers.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use crate::{
     calling_out::{calling, calling_with, event, place, placed, trunk_to},
     house::{PROGRAM, call, errand, events, get, loud, newest_call, recording, stop, with_plans},
+    telephone::Telephone,
 };
 use milo::{bench::Running, phone::Errand};
 use milo_media::wav;
 use serde_json::{Value, json};
+use tokio::{task::block_in_place, time::sleep};
 
 /// A carrier that reaches everybody.
 pub(crate) const FAR: &str = "
@@ -173,8 +175,7 @@ async fn an_emergency_number_is_refused_announced_or_passed_whoever_wants_it() {
     assert!(called(&far).is_empty(), "nobody was called");
 
     // The first of the trunks for help does not get through; the second takes such a call past all its limits.
-    let passed =
-        [("MILO__SIP__EMERGENCY_CALLS", "pass"), ("MILO__SIP__EMERGENCY_TRUNK", "[\"nobody\", \"carrier\"]")];
+    let passed = [("MILO__SIP__EMERGENCY_CALLS", "pass"), ("MILO__SIP__EMERGENCY_TRUNK", "[\"nobody\", \"carrier\"]")];
     let near = with("passing", &passed).await;
     // Whoever comes to help must be able to call back, whatever is wanted.
     let hidden = json!({ "to": "117", "trunk": "carrier", "caller_id": "0299", "privacy": true });
@@ -190,10 +191,20 @@ async fn an_emergency_number_is_refused_announced_or_passed_whoever_wants_it() {
         let dialled = event(&row, "dialled");
         assert_eq!((&dialled["result"], &dialled["trunk"]), (&"answered".into(), &"carrier".into()), "{number}: {row}");
     }
-    assert_eq!(called(&far), ["117"; 5]);
+    // Nor does a caller who says nothing of who they are stay unknown to whoever comes.
+    let nobody = block_in_place(|| Telephone::call_as_nobody(&near, "trunk"));
+    for _ in 0..100 {
+        if called(&far).len() == 6 {
+            break;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(called(&far), ["117"; 6]);
+    newest_call(&near).await;
+    drop(nobody);
     let rows = get(&far, "/api/v1/calls")["calls"].clone();
     let from: Vec<_> = rows.as_array().expect("calls").iter().map(|row| &row["from"]).collect();
-    assert!(from[2..].iter().all(|from| **from == "0201"), "the first three: {rows}");
+    assert!([0, 3, 4, 5].iter().all(|at| from[*at] == "0201"), "{rows}");
     stop(near).await;
     stop(far).await;
 }

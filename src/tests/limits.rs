@@ -190,7 +190,7 @@ actions = [{ answer = {} }, { dial = { to = '117', trunk = 'carrier' } }, { wait
          curl --silent http://127.0.0.1:8000/api/v1/calls > rows
          id=$(sed 's/.*\"id\":\"\\([^\"]*\\)\",[^{{]*\"to\":\"dear\".*/\\1/' rows)
          curl --silent http://127.0.0.1:8000/api/v1/calls/$id > dialled
-         id=$(sed 's/.*\"id\":\"\([^\"]*\)\",[^{{]*\"to\":\"117\".*/\1/' rows)
+         id=$(sed 's/.*\"id\":\"\\([^\"]*\\)\",[^{{]*\"to\":\"117\".*/\\1/' rows)
          curl --silent http://127.0.0.1:8000/api/v1/calls/$id > helped
          kill $milo; wait $milo || true",
         accounts = file.display(),

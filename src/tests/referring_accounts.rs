@@ -50,8 +50,12 @@ fn used(milo: &Running) -> (Value, Value) {
 
 /// Somebody calls the desk, and rina takes the call.
 async fn taken(near: &Running, rina: &mut Telephone) -> (Telephone, Value) {
+    taken_from(near, rina, Telephone::call).await
+}
+
+async fn taken_from(near: &Running, rina: &mut Telephone, call: fn(&Running, &str) -> Telephone) -> (Telephone, Value) {
     let caller = block_in_place(|| {
-        let caller = Telephone::call(near, "desk");
+        let caller = call(near, "desk");
         rina.takes_a_call();
         caller
     });
@@ -185,7 +189,7 @@ async fn a_refer_to_an_emergency_number_does_as_dial_does() {
         rina.registers(("rina", "secret"));
         rina
     });
-    let (mut caller, call) = taken(&near, &mut rina).await;
+    let (mut caller, call) = taken_from(&near, &mut rina, Telephone::call_as_nobody).await;
     block_in_place(|| {
         // Who was not asked who they are have no trunk called.
         assert_eq!(caller.refers(&format!("sip:117@{}", at(&near))), 403);
@@ -199,6 +203,8 @@ async fn a_refer_to_an_emergency_number_does_as_dial_does() {
     let live = |at: usize| trunks[at]["calls_live"].clone();
     assert_eq!((live(0), live(1)), (0.into(), 1.into()), "over the trunk for help: {trunks}");
     assert_eq!(used(&near), (0.into(), 0.into()), "it counts for nothing");
+    let row = get(&far, &format!("/api/v1/calls/{}", there.as_str().expect("an identifier")));
+    assert_eq!(row["from"], "milo", "whoever comes to help can call back: {row}");
     hang_up(&far, &there);
     block_in_place(|| caller.answers("BYE", "200 OK"));
     ended(&near, &call).await;

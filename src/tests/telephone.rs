@@ -54,7 +54,17 @@ impl Telephone {
 
     /// Calls a number of Milo's; it is up when this returns.
     pub fn call(milo: &Running, number: &str) -> Self {
-        let mut telephone = Self::new(milo);
+        Self::new(milo).calls(milo, number)
+    }
+
+    /// The same without saying who calls (RFC 3323 section 4.1.1.3).
+    pub fn call_as_nobody(milo: &Running, number: &str) -> Self {
+        let local = "\"Anonymous\" <sip:anonymous@anonymous.invalid>;tag=t".into();
+        Self { local, ..Self::new(milo) }.calls(milo, number)
+    }
+
+    fn calls(self, milo: &Running, number: &str) -> Self {
+        let mut telephone = self;
         telephone.target = format!("sip:{number}@{}", at(milo));
         telephone.remote = format!("<{}>", telephone.target);
         let invite = telephone.request("INVITE", 1, "");
