@@ -79,6 +79,14 @@ mod tests {
         }
         assert!(!leads("192.0.2.7", "fd00::8") && !leads("192.0.2.7", "fe80::8"));
         assert!(leads("127.0.0.1", "127.0.0.1") && leads("127.0.0.1", "10.0.0.8"));
+        for (source, place, is_milo) in [
+            ("192.0.2.7", "198.51.100.1", true),
+            ("192.0.2.7", "192.0.2.8", false),
+            ("192.0.2.7", "127.0.0.1", false),
+            ("127.0.0.1", "198.51.100.1", false),
+        ] {
+            assert_eq!(from(source).is_milo(place.parse().unwrap()), is_milo, "{source} {place}");
+        }
         let nowhere = Origin { source: None, ours: Vec::new() };
         assert!(!nowhere.may_reach("192.0.2.8".parse().unwrap()));
     }

@@ -10,6 +10,7 @@ use milo::{
     phone::{Errand, Phone, Report},
     press::PressBy,
 };
+use milo_media::wav;
 use serde_json::Value;
 use tokio::{runtime::Handle, time::sleep};
 
@@ -124,8 +125,19 @@ async fn words_are_gathered_and_mean_something() {
     assert_eq!(events(&logged, "gathered")[0]["right"], true, "{logged}");
     // A minute of words, into which the caller speaks: it is heard, and ends them.
     let target = milo.udp("long").expect("an address");
-    let report = call(&Errand { wait: true, no_greeting: true, ..errand(target, &["mg_appointment.wav"]) }).await;
+    let record = milo.folder().join("long.wav");
+    let over = Errand {
+        wait: true,
+        no_greeting: true,
+        record: Some(record.clone()),
+        ..errand(target, &["mg_appointment.wav"])
+    };
+    let report = call(&over).await;
     assert!(report.keys.starts_with('9') && report.duration_s < 40.0, "{report}");
+    // Once it is sure that they speak it is silent, long before the five seconds that they take.
+    let heard = wav::read(&record).expect("what was heard");
+    let last = heard.iter().rposition(|sample| sample.unsigned_abs() > 1_000).expect("its voice");
+    assert!(last < 3 * 16_000, "the voice went on for {} ms", last / 16);
     // Words that nobody can be so sure of, and none at all.
     for (number, recordings) in [("sure", &["fr_hours.wav"][..]), ("silent", &[])] {
         let (report, logged) = speaking(number, recordings).await;

@@ -240,7 +240,14 @@ fn an_account_that_calls_from_outside_is_asked_as_what_it_is() {
         "<recv request=\"NOTIFY\"><action><ereg regexp=\"SIP/2.0 403\" search_in=\"msg\" check_it=\"true\" assign_to=\"1\"/></action></recv>",
         "<Reference variables=\"1\"/>",
         &taken,
-        &refers(5, "sip:0331@[remote_ip]"),
+        // Another address of that machine is Milo's too; a number that is written otherwise there was not judged.
+        &refers(5, "sip:03-31@192.0.2.9"),
+        "<recv response=\"202\"/>",
+        "<recv request=\"NOTIFY\"/>",
+        &taken,
+        "<recv request=\"NOTIFY\"><action><ereg regexp=\"SIP/2.0 403\" search_in=\"msg\" check_it=\"true\" assign_to=\"1\"/></action></recv>",
+        &taken,
+        &refers(6, "sip:0331@192.0.2.9"),
         "<recv response=\"202\"/>",
         "<label id=\"1\"/><recv request=\"NOTIFY\" optional=\"true\" next=\"2\"/><recv request=\"BYE\" next=\"3\"/>",
         "<label id=\"2\"/>",
@@ -285,7 +292,7 @@ fn an_account_that_calls_from_outside_is_asked_as_what_it_is() {
     let json = |name: &str| serde_json::from_str::<Value>(&read(name)).expect("JSON");
     let row = json("row");
     let results: Vec<_> = events(&row, "referred").iter().map(|event| event["result"].clone()).collect();
-    assert_eq!(results, ["refused", "failed", "answered"], "{row}");
+    assert_eq!(results, ["refused", "failed", "failed", "answered"], "{row}");
     assert_eq!((&event(&row, "referred")["by"], &row["ended"]), (&"caller".into(), &Value::Null), "{row}");
     let used = |shown: &Value| {
         let limits = &shown["accounts"][0]["limits"];

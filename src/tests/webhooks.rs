@@ -185,7 +185,7 @@ async fn a_program_of_the_operators_sets_variables_and_says_how_it_goes_on() {
     for (number, why) in [
         ("elsewhere", "302"),
         ("undeclared", "none of `sets`"),
-        ("big", "longer than"),
+        ("big", "longer than 65536 bytes"),
         ("private", "private address"),
         ("other", "certificate"),
     ] {

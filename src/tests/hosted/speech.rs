@@ -184,6 +184,7 @@ async fn a_text_and_a_call_are_spoken_by_the_server_or_else_by_the_local_voice()
         assert!(metric(&milo, name).await >= 3.0);
 
         server.now(Conduct::says(""));
+        assert!(is_tone(&tts("salama tompoko")), "what was said in its place is not kept for it");
         let mut errand = errand(milo.udp("milo").expect("an address"), &["mg_hours.wav"]);
         errand.record = Some(files.join("heard.wav"));
         call(&errand).await;
