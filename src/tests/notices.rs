@@ -9,7 +9,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -191,6 +191,7 @@ async fn programs_are_told_of_calls_in_order_until_they_take_it() {
     let plans = at.join("plans").to_string_lossy().into_owned();
     let variables = [("MILO__RECORDING__ENABLED", "true"), ("MILO__DIALPLANS__PATH", &plans)];
     let milo = Running::start(Path::new(PROGRAM), &at, &variables).await.expect("Milo starts");
+    let began = Instant::now();
     call(&errand(milo.udp("milo").expect("an address"), &["mg_hours.wav"])).await;
     let logged = newest_call(&milo).await;
 
@@ -226,6 +227,8 @@ async fn programs_are_told_of_calls_in_order_until_they_take_it() {
     );
     let slow: BTreeSet<_> = receiver.at("/slow").into_iter().map(|got| got.delivery).collect();
     assert_eq!(slow.len(), 1, "the second event of a call waits for the first");
+    let tries = 1 + began.elapsed().as_secs() / 30;
+    assert!(receiver.at("/slow").len() as u64 <= tries, "it is not told again while it is being told");
 
     // Two that cannot be told: one sends Milo elsewhere, one is where it must not go.
     let letters = dead(&milo, 2).await;

@@ -129,7 +129,7 @@ async fn a_number_is_forgotten_with_its_recordings_or_not_at_all() {
     std::fs::write(day.join("another.ogg"), "sound").unwrap();
     for file in ["one.ogg", "stuck.ogg"] {
         let call = house.call();
-        house.log.recording_ended(call.key(), &format!("2026-11-29/{file}"), RecordingState::Complete);
+        call.recording(&format!("2026-11-29/{file}"));
         call.end(Ending {
             at: Stamp::from_millis(3_000),
             reason: "BYE".into(),

@@ -26,7 +26,7 @@ use crate::{
     config::{self, Secret, SecretUrl},
     dialplan::{Origin, Surroundings},
     engines::Model,
-    store::{CallLog, Ending, HangupBy, NewCall, NewTurn, Places, RecordingState, Stages, Stamp},
+    store::{CallLog, Ending, HangupBy, NewCall, NewTurn, Places, Stages, Stamp},
     trunk::{TrunkReport, Trunks},
 };
 

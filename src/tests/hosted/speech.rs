@@ -1,6 +1,6 @@
 //! Servers that hear and speak for Milo, with the local engines behind them.
 
-use std::fs;
+use std::{fs, process::Command};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use milo_media::wav;
@@ -199,6 +199,11 @@ async fn a_text_and_a_call_are_spoken_by_the_server_or_else_by_the_local_voice()
             server.now(Conduct::Cuts("", 3));
             let body = json!({ "text": "salama", "format": "json" });
             assert_eq!(send(&milo, ("POST", "/api/v1/tts"), &[], &body).status, 503);
+            // Nor does it end as if it were whole.
+            let body = json!({ "text": "salama", "format": "wav" }).to_string();
+            let url = format!("{}api/v1/tts", milo.http);
+            let curl = ["--silent", "--fail", "--output", "/dev/null", "--json", &body, &url];
+            assert!(!Command::new("curl").args(curl).status().expect("curl").success());
         }
         stop(milo).await;
     }
