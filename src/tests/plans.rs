@@ -58,8 +58,24 @@ async fn digits_are_gathered_into_a_variable_and_asked_for_again() {
         plan("code", &format!("{}, {{ send_digits = {{ digits = '{{{{code}}}}#' }} }}", gather(", max = 4"))),
         plan("none", &gather(", first_seconds = 1, retries = 1, failed = 'failed'")),
         plan("failed", "{ send_digits = { digits = '9' } }"),
+        plan(
+            "ahead",
+            &format!(
+                "{{ wait = {{ seconds = 4 }} }}, {{ gather = {{ into = 'code', min = 2, max = 2, retries = 1, first_seconds = 2, \
+                 failed = 'failed', prompt = {{ say = '{}' }} }} }}, {{ send_digits = {{ digits = '{{{{code}}}}#' }} }}",
+                "Ampidiro ny laharana azafady tompoko. ".repeat(6)
+            ),
+        ),
     ];
     let milo = with_plans("plans-gather", &plans.concat()).await;
+    // Whoever knows what comes presses before they are asked, and is not asked; what is left of a wrong try is no part of the next.
+    for (keys, pressed) in [("42", "42#"), ("1#95", "9")] {
+        let target = milo.udp("ahead").expect("an address");
+        let digits = Some((keys.to_owned(), PressBy::Agreed));
+        let report = call(&Errand { digits, wait: true, no_greeting: true, ..errand(target, &[]) }).await;
+        assert_eq!(report.keys, pressed, "{keys}: {report}");
+        assert!(keys != "42" || report.duration_s < 9.0, "the prompt takes longer than that: {report}");
+    }
     // The terminator, then the most that are taken: the fifth key is no part of it.
     for (keys, pressed) in [("123#", "123#"), ("56789", "5678#"), ("1#246#", "246#")] {
         let (report, logged) = pressing(&milo, "code", keys).await;
