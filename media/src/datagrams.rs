@@ -3,7 +3,7 @@
 //! Nobody waits for a datagram to come: the leg looks when its clock ticks, which it does anyway, and learns then when
 //! each one came. A leg so costs one wake-up and two system calls each 20 ms (this one and the sending), not two and four.
 //!
-//! Linux: `recvmmsg(2)`, and `SO_TIMESTAMPNS` of `socket(7)`.
+//! Linux: `recvmmsg(2)`, and `SO_TIMESTAMPNS` of `socket(7)`. Or a pipe (pipe.rs), whose far end says when each one came.
 
 use std::{
     cell::{Cell, RefCell},
@@ -15,6 +15,8 @@ use std::{
 };
 
 use socket2::SockRef;
+
+use crate::pipe::PipeEnd;
 
 /// Datagrams a system call takes at most.
 const BATCH: usize = 8;
@@ -28,11 +30,29 @@ const CONTROL: usize = 64;
 /// A bound socket that is looked into from time to time.
 #[derive(Debug)]
 pub struct Datagrams {
-    socket: UdpSocket,
-    /// An IPv6 socket, which takes and sends IPv4 as well where it is bound to every address.
-    is_ipv6: bool,
+    way: Way,
     /// Before this, all that had come was taken.
     looked: Cell<Instant>,
+}
+
+/// How they come and go.
+#[derive(Debug)]
+enum Way {
+    Socket {
+        socket: UdpSocket,
+        /// An IPv6 socket, which takes and sends IPv4 as well where it is bound to every address.
+        is_ipv6: bool,
+    },
+    Pipe(PipeEnd),
+}
+
+/// What a leg's packets travel on.
+#[derive(Debug)]
+pub(crate) enum Wire {
+    /// A socket of ours.
+    Socket(UdpSocket),
+    /// Somebody else's.
+    Pipe(PipeEnd),
 }
 
 impl Datagrams {
@@ -58,18 +78,30 @@ impl Datagrams {
             return Err(io::Error::last_os_error());
         }
         let is_ipv6 = socket.local_addr()?.is_ipv6();
-        Ok(Self { socket, is_ipv6, looked: Cell::new(now) })
+        Ok(Self { way: Way::Socket { socket, is_ipv6 }, looked: Cell::new(now) })
+    }
+
+    /// The same over whatever wire.
+    pub(crate) fn over(wire: Wire, now: Instant) -> io::Result<Self> {
+        match wire {
+            Wire::Socket(socket) => Self::new(socket, now),
+            Wire::Pipe(end) => Ok(Self { way: Way::Pipe(end), looked: Cell::new(now) }),
+        }
     }
 
     /// Takes what waits, at most `most`, the oldest first: each with where it comes from and when it came. What is longer
     /// than any RTP packet is cut. Inside `each`, no other socket may be looked into.
     pub fn take(&self, now: Instant, most: usize, mut each: impl FnMut(&mut [u8], SocketAddr, Instant)) {
-        let (at, real) = both_clocks();
         let looked = self.looked.replace(now).min(now);
+        let socket = match &self.way {
+            Way::Socket { socket, .. } => socket,
+            Way::Pipe(end) => return end.take(most, |packet, from, at| each(packet, from, at.clamp(looked, now))),
+        };
+        let (at, real) = both_clocks();
         BASKET.with_borrow_mut(|basket| {
             let mut taken = 0;
             while taken < most {
-                let count = basket.fill(&self.socket, BATCH.min(most - taken));
+                let count = basket.fill(socket, BATCH.min(most - taken));
                 for (message, bytes) in basket.messages.iter().zip(&mut basket.bytes).take(count) {
                     let Some(from) = source(message) else { continue };
                     let age = stamp(message).map_or(Duration::ZERO, |came| real.saturating_sub(came));
@@ -87,9 +119,10 @@ impl Datagrams {
 
     /// Marks what is sent from now on with this DSCP (RFC 2474), 0 to 63.
     pub(crate) fn mark(&self, dscp: u8) -> io::Result<()> {
-        let socket = SockRef::from(&self.socket);
+        let Way::Socket { socket, is_ipv6 } = &self.way else { return Ok(()) };
+        let socket = SockRef::from(socket);
         let octet = u32::from(dscp & 0x3f) << 2;
-        if self.is_ipv6 {
+        if *is_ipv6 {
             // One for both versions sends IPv4 too.
             socket.set_tos_v4(octet).ok();
             socket.set_tclass_v6(octet)
@@ -103,11 +136,15 @@ impl Datagrams {
     /// # Errors
     /// The system's, `WouldBlock` when it has no room.
     pub fn send(&self, datagram: &[u8], to: SocketAddr) -> io::Result<usize> {
+        let (socket, is_ipv6) = match &self.way {
+            Way::Socket { socket, is_ipv6 } => (socket, *is_ipv6),
+            Way::Pipe(end) => return end.send(datagram),
+        };
         let to = match to {
-            SocketAddr::V4(to) if self.is_ipv6 => SocketAddr::new(to.ip().to_ipv6_mapped().into(), to.port()),
+            SocketAddr::V4(to) if is_ipv6 => SocketAddr::new(to.ip().to_ipv6_mapped().into(), to.port()),
             to => to,
         };
-        self.socket.send_to(datagram, to)
+        socket.send_to(datagram, to)
     }
 }
 
@@ -242,7 +279,8 @@ mod tests {
         for address in ["127.0.0.1:0", "[::1]:0"] {
             let (_, _, near) = pair(address);
             near.mark(46).expect("marked");
-            let socket = SockRef::from(&near.socket);
+            let Way::Socket { socket, .. } = &near.way else { panic!("a socket") };
+            let socket = SockRef::from(socket);
             let marked = if address.starts_with('[') { socket.tclass_v6() } else { socket.tos_v4() };
             assert_eq!(marked.expect("readable"), 46 << 2, "{address}");
         }
@@ -305,7 +343,7 @@ mod tests {
         let pool = crate::PortPool::new(Ipv6Addr::UNSPECIFIED.into(), 0..=0);
         let bound = pool.bind().expect("every address");
         let port = bound.local_addr().expect("bound").port();
-        let near = Datagrams::new(bound.socket, now()).expect("Linux");
+        let near = Datagrams::over(bound.socket, now()).expect("Linux");
         for address in ["127.0.0.1:0", "[::1]:0"] {
             let far = UdpSocket::bind(address).expect("loopback");
             let own = far.local_addr().expect("bound");

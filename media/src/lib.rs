@@ -17,6 +17,8 @@
 //! ```
 //! On a secured line a shield ([`srtp`]) stands between the socket and the packets, both ways.
 //!
+//! Where there is no socket (a WebSocket, WebRTC), a pipe takes its place (pipe.rs): the packets are the same.
+//!
 //! One task a leg runs all of it, on a clock of its own: every 20 ms one frame is heard, whatever comes, and one is sent,
 //! silence when nothing is played. The task awaits its clock and nothing else: at the tick it takes what came, and the
 //! kernel says when that was. Q1 full drops the oldest frame and counts; Q4 full makes the voice wait. Sockets and clocks
@@ -35,6 +37,8 @@ mod frame;
 mod leg;
 mod mix;
 mod ogg_opus;
+mod paced;
+mod pipe;
 mod port_pool;
 pub mod prompt;
 mod quality;
@@ -52,13 +56,15 @@ pub mod wav;
 
 pub use bridge::{Bridge, Bridged, Music, Side, Tap, bridge};
 pub use clean::{Cleaned, Cleaner, Cleaning, EchoPath, Echoes, Noise};
-pub use codec::{CODECS, Codec, Tuning};
+pub use codec::{CODECS, Codec, L16, PCMU, Tuning};
 pub use datagrams::Datagrams;
 pub use ears::{Closed, Ears, Heard, HeardFrame};
 pub use error::MediaError;
 pub use frame::{FRAME_MS, FRAME_SAMPLES, Frame, SAMPLE_RATE, dbfs};
 pub use leg::{Control, Leg, LegOptions};
 pub use mix::Ambience;
+pub use paced::{Paced, Pacer};
+pub use pipe::{PIPED, Payloads, Pipe};
 pub use port_pool::{PortPool, RtpSocket};
 pub use quality::{OneWay, Quality};
 pub use rtp::{LearnFrom, Silence};

@@ -17,7 +17,11 @@ use std::{
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::MediaError;
+use crate::{
+    MediaError,
+    datagrams::Wire,
+    pipe::{PIPED, Pipe, pipe},
+};
 
 /// How long a port rests after its release.
 const REST: Duration = Duration::from_secs(2);
@@ -68,7 +72,10 @@ impl PortPool {
             let Some(port) = lock(free).take(now()) else { break };
             let lease = Lease { port, free: free.clone() };
             match bind(SocketAddr::new(self.address, port)) {
-                Ok(socket) => return Ok(RtpSocket { socket, rtcp: self.neighbour(port), lease: Some(lease) }),
+                Ok(socket) => {
+                    let socket = Wire::Socket(socket);
+                    return Ok(RtpSocket { socket, rtcp: self.neighbour(port), lease: Some(lease) });
+                }
                 Err(MediaError::Bind { source, .. }) if source.kind() == io::ErrorKind::AddrInUse => drop(lease),
                 Err(error) => return Err(error),
             }
@@ -91,14 +98,14 @@ impl PortPool {
             let port = socket.local_addr().map_or(0, |at| at.port());
             if port % 2 == 0 {
                 if let Some(rtcp) = self.neighbour(port) {
-                    return Ok(RtpSocket { socket, rtcp: Some(rtcp), lease: None });
+                    return Ok(RtpSocket { socket: Wire::Socket(socket), rtcp: Some(rtcp), lease: None });
                 }
             } else if let Ok(first) = bind(SocketAddr::new(self.address, port - 1)) {
                 // The second of a pair: every other choice is one, and none of them is a try lost.
-                return Ok(RtpSocket { socket: first, rtcp: Some(socket), lease: None });
+                return Ok(RtpSocket { socket: Wire::Socket(first), rtcp: Some(socket), lease: None });
             }
             if tried.len() == TRIES {
-                return Ok(RtpSocket { socket, rtcp: None, lease: None });
+                return Ok(RtpSocket { socket: Wire::Socket(socket), rtcp: None, lease: None });
             }
             tried.push(socket);
         }
@@ -110,10 +117,10 @@ impl PortPool {
     }
 }
 
-/// A bound RTP socket, and one for RTCP on the next port; dropping it gives the port back.
+/// A bound RTP socket, and one for RTCP on the next port; dropping it gives the port back. Or a pipe in its place.
 #[derive(Debug)]
 pub struct RtpSocket {
-    pub(crate) socket: UdpSocket,
+    pub(crate) socket: Wire,
     /// `None` when another program holds the next port.
     pub(crate) rtcp: Option<UdpSocket>,
     pub(crate) lease: Option<Lease>,
@@ -123,7 +130,13 @@ impl RtpSocket {
     /// One of this machine's own, for two legs that speak with each other; no port of a pool.
     pub(crate) fn on_loopback() -> Result<Self, MediaError> {
         let socket = bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
-        Ok(Self { socket, rtcp: None, lease: None })
+        Ok(Self { socket: Wire::Socket(socket), rtcp: None, lease: None })
+    }
+
+    /// None of this machine's: what somebody else brings and takes away at the pipe's far end. Its peer is [`crate::PIPED`].
+    pub fn piped() -> (Self, Pipe) {
+        let (end, pipe) = pipe();
+        (Self { socket: Wire::Pipe(end), rtcp: None, lease: None }, pipe)
     }
 
     /// The address and port bound.
@@ -132,7 +145,11 @@ impl RtpSocket {
     /// [`MediaError::Bind`] when the system does not say.
     pub fn local_addr(&self) -> Result<SocketAddr, MediaError> {
         let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
-        self.socket.local_addr().map_err(|source| MediaError::Bind { address: unknown, source })
+        let socket = match &self.socket {
+            Wire::Socket(socket) => socket,
+            Wire::Pipe(_) => return Ok(PIPED),
+        };
+        socket.local_addr().map_err(|source| MediaError::Bind { address: unknown, source })
     }
 }
 

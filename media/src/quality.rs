@@ -5,7 +5,7 @@
 //! The scale is that of narrow-band telephony for every codec, so that calls can be compared: a wide-band codec sounds
 //! better than its score.
 
-use crate::{FRAME_MS, LegStats, rtp::PassedOver};
+use crate::{FRAME_MS, LegStats, codec, rtp::PassedOver};
 
 /// R of a call that nothing impairs: all defaults of G.107.
 const BEST: f32 = 93.2;
@@ -275,7 +275,7 @@ impl LegStats {
         let index = (self.codec as usize).checked_sub(1);
         let one_way = (self.one_way as usize).checked_sub(1);
         Quality {
-            codec: index.and_then(|index| crate::CODECS.get(index)).map(|codec| codec.name),
+            codec: index.and_then(|index| codec::all().nth(index)).map(|codec| codec.name),
             loss_percent: percent(self.lost, self.received + self.lost),
             concealed_percent: percent(self.concealed, self.frames),
             jitter_ms: self.jitter_ms,

@@ -139,6 +139,7 @@ fn core() -> (Core, Flow, Instant) {
         media_address: Ipv4Addr::LOCALHOST.into(),
         trusted: Vec::new(),
         max_calls: 10,
+        others: std::sync::Arc::default(),
         user_agent: "Milo".to_owned(),
         codecs: CODECS.into(),
         peer_codecs: Vec::new(),

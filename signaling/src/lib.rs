@@ -22,6 +22,8 @@
 //! 4. The core repeats its 200 until the ACK comes, answers re-INVITEs by itself, refreshes the session ([`sip::session_timer`]),
 //!    lets a newcomer take the other side's place ([`sip::replaces`]), and says when it is over.
 //!
+//! A call that comes by another way than SIP has a [`FarEnd`] in place of all of this, and a [`Dialog`] like any other.
+//!
 //! A [`Text`] (MESSAGE) comes beside all of that, by [`Invitations::texts`], and goes out by [`Caller::text`].
 //!
 //! Who asks for credentials, for a call or a registration, gets them, and the request is sent again ([`sip::digest`]);
@@ -38,6 +40,7 @@
 mod dialog;
 mod early;
 mod error;
+mod far_end;
 mod forked;
 mod formats;
 mod handle;
@@ -52,6 +55,7 @@ mod text;
 pub use dialog::{Dialog, DialogEvent, InfoKeys, OtherSide, Referring};
 pub use early::{Early, EarlyDialog};
 pub use error::SignalingError;
+pub use far_end::{FarEnd, FarWish};
 pub use forked::Forked;
 pub use invitation::{Invitation, Invitations};
 pub use outgoing::{Outgoing, Progress};

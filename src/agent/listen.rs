@@ -15,7 +15,7 @@ use tokio::{
     time::{sleep_until, timeout},
 };
 
-use super::{Conversation, Ear, ear::Noticed, endpoint::Decision, reply::Marks};
+use super::{Conversation, Ear, Happened, ear::Noticed, endpoint::Decision, reply::Marks};
 use crate::{
     engines::Engines,
     store::{Stages, Stamp},
@@ -111,7 +111,13 @@ impl Conversation<'_> {
             }
             let noticed = select! {
                 noticed = ear.next() => noticed,
-                () = early.work() => continue,
+                () = early.work() => {
+                    if let (None, Early::Done(Ok(transcript))) = (&over, &early) {
+                        let Transcript { text, language, .. } = transcript;
+                        self.record.tell(|| Happened::Heard { text: text.clone(), language: *language, is_partial: true });
+                    }
+                    continue;
+                }
                 () = sleep_until(quiet.until), if over.is_none() && !ear.speaking() => return Listened::Silence,
                 () = sleep_until(self.limits.until) => return Listened::TimeUp,
             };
@@ -121,6 +127,8 @@ impl Conversation<'_> {
                     self.record.event("went_on", Value::Null);
                     (early, vad_stopped, over) = (Early::None, None, None);
                 }
+                Noticed::Turn(Decision::Onset) => self.record.tell(|| Happened::Speaking(true)),
+                Noticed::Turn(Decision::Retracted) => self.record.tell(|| Happened::Speaking(false)),
                 Noticed::Turn(_) if over.is_some() => {}
                 Noticed::Turn(Decision::LikelyEnd) => {
                     vad_stopped = Some(Instant::now());
@@ -139,8 +147,9 @@ impl Conversation<'_> {
                         early = Early::Working(transcribe(self.engines, ear.turn(), None));
                     }
                     ear.set_aside();
+                    self.record.tell(|| Happened::Speaking(false));
                 }
-                Noticed::Turn(Decision::Onset | Decision::Confirmed | Decision::Retracted) => {}
+                Noticed::Turn(Decision::Confirmed) => {}
                 Noticed::Digit(digit) => {
                     self.record.digit(digit);
                     quiet.begin();

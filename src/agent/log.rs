@@ -4,7 +4,7 @@ use milo_media::{Closed, Voice};
 use milo_models::{engine::EngineError, transcriber::Transcript};
 use serde_json::{Value, json};
 
-use super::{Conversation, Said, listen::Heard, mouth::Mouth, news::News, reply::Marks};
+use super::{Conversation, Happened, Said, listen::Heard, mouth::Mouth, news::News, reply::Marks};
 use crate::{
     engines::Mode,
     store::{NewTurn, Stages, Stamp},
@@ -40,6 +40,7 @@ impl Conversation<'_> {
 
     pub(super) fn failed(&mut self, error: &EngineError) {
         tracing::warn!(call.id = %self.record.id(), error = %error, "an engine failed in a call");
+        self.record.tell(|| Happened::Failed);
         self.record.event("engine_failed", json!({ "error": error.to_string() }));
     }
 
@@ -69,6 +70,7 @@ impl Conversation<'_> {
             stages: heard.stages(marks, mouth.first_out(voice)),
             recording_at_ms: self.record.places(heard.end.speech, mouth.first_out(voice)),
         };
+        self.tell_said(&turn, mode);
         self.record.turn(transcript.language, turn);
     }
 
@@ -86,6 +88,19 @@ impl Conversation<'_> {
             stages: Stages::default(),
             recording_at_ms: self.record.places((None, None), mouth.first_out(voice)),
         };
+        self.tell_said(&turn, None);
         self.record.turn(self.language, turn);
+    }
+
+    /// Whoever follows the conversation learns what was said.
+    fn tell_said(&self, turn: &NewTurn, mode: Option<Mode>) {
+        let words = |words: &Option<String>| words.clone().unwrap_or_default();
+        self.record.tell(|| Happened::Said {
+            text: words(&turn.said),
+            heard: words(&turn.said_heard),
+            interrupted: turn.interrupted,
+            mode,
+            total_ms: turn.stages.total_ms,
+        });
     }
 }

@@ -5,6 +5,7 @@
 //!            └──────────── the caller speaks: the mouth pauses, then the reply is dropped ────────────┘
 //! ```
 
+mod audience;
 mod context;
 mod ear;
 mod endpoint;
@@ -31,6 +32,7 @@ use milo_models::{
 use serde_json::{Value, json};
 use tokio::select;
 
+pub use audience::{Audience, Happened, Manner};
 pub(crate) use context::Context;
 pub use ear::Ear;
 pub use endpoint::Patience;
@@ -116,7 +118,12 @@ impl Conversation<'_> {
         let mut context = Context::new(&self.persona.prompt, MEMORY);
         let mut failures = 0;
         let mut doubt = Doubt::None;
-        if let Some(ending) = self.say(Phrase::Greeting, ear, voice).await {
+        let audience = self.record.audience();
+        let is_patient = audience.is_some_and(Audience::is_patient);
+        for (heard, said) in audience.iter().flat_map(|audience| audience.remembered()) {
+            context.remember(heard, said);
+        }
+        if !is_patient && let Some(ending) = self.say(Phrase::Greeting, ear, voice).await {
             return ending;
         }
         let mut quiet = Quiet::from_now(self.limits.ask_after);
@@ -195,6 +202,8 @@ impl Conversation<'_> {
         ear: &mut Ear,
         voice: &mut Voice,
     ) -> Answered {
+        let Transcript { text, language, .. } = transcript;
+        self.record.tell(|| Happened::Heard { text: text.clone(), language: *language, is_partial: false });
         let mut first = self.engines.mind.mode();
         // What happened meanwhile is told before what was said.
         let told = self.news(&transcript.text);
@@ -216,7 +225,7 @@ impl Conversation<'_> {
                 }
             };
             let reply = Reply::by_model(tokens, self.persona.min_logprob, &self.engines.voice, self.language);
-            let mut mouth = Mouth::new(reply, voice);
+            let mut mouth = Mouth::new(reply, voice).before(self.record.audience());
             let said = self.speak(&mut mouth, ear, voice).await;
             match said {
                 // The conversation has outgrown the model's context: without its oldest exchange it may fit.
@@ -262,7 +271,8 @@ impl Conversation<'_> {
     fn phrase(&self, phrase: Phrase, voice: &Voice) -> Mouth {
         let text = self.persona.phrase(phrase, self.language);
         let samples = self.phrases.sound(self.persona, phrase, self.language);
-        Mouth::new(Reply::phrase(text, samples, &self.engines.voice, self.language), voice)
+        let reply = Reply::phrase(text, samples, &self.engines.voice, self.language);
+        Mouth::new(reply, voice).before(self.record.audience())
     }
 
     /// Goodbye by Milo's own wish.
@@ -304,16 +314,24 @@ impl Conversation<'_> {
                 spoken = mouth.speak(voice) => return Said::Ended(spoken),
             };
             match noticed {
-                Noticed::Turn(Decision::Onset) => voice.pause(),
-                Noticed::Turn(Decision::Retracted) => voice.resume(),
+                Noticed::Turn(Decision::Onset) => {
+                    voice.pause();
+                    self.record.tell(|| Happened::Speaking(true));
+                }
+                Noticed::Turn(Decision::Retracted) => {
+                    voice.resume();
+                    self.record.tell(|| Happened::Speaking(false));
+                }
                 Noticed::Turn(Decision::Confirmed) => {
                     voice.flush();
                     voice.resume();
+                    self.record.tell(|| Happened::Cleared);
                     self.record.event("interrupted", Value::Null);
                     return Said::Interrupted;
                 }
                 // A voice that went on after its turn was cut for its length, or after the last minute: it was answered.
-                Noticed::Turn(Decision::LikelyEnd | Decision::Resumed | Decision::End) => {}
+                Noticed::Turn(Decision::LikelyEnd | Decision::Resumed) => {}
+                Noticed::Turn(Decision::End) => self.record.tell(|| Happened::Speaking(false)),
                 Noticed::Digit(digit) => self.record.digit(digit),
                 // The leg itself stops sending while it is held.
                 Noticed::Held => self.held(),

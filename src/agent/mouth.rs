@@ -9,6 +9,7 @@ use milo_models::{
 };
 
 use super::{
+    Audience, Happened,
     context::Script,
     reply::{Marks, Reply, Step},
 };
@@ -37,6 +38,9 @@ pub(super) struct Mouth {
     hang_up: bool,
     broken: Option<EngineError>,
     first_out: Option<Instant>,
+    audience: Option<Audience>,
+    /// Whoever takes replies whole has it.
+    is_handed_over: bool,
 }
 
 impl Mouth {
@@ -51,23 +55,38 @@ impl Mouth {
             hang_up: false,
             broken: None,
             first_out: None,
+            audience: None,
+            is_handed_over: false,
         }
+    }
+
+    /// Somebody follows what it says.
+    pub(super) fn before(self, audience: Option<&Audience>) -> Self {
+        Self { audience: audience.cloned(), ..self }
     }
 
     /// Speaks on until the reply ends by itself. Cancel safe: called again, it goes on where it was.
     pub(super) async fn speak(&mut self, voice: &mut Voice) -> Spoken {
         loop {
-            while let Some(frame) = self.frames.front() {
+            while !self.is_held_back()
+                && let Some(frame) = self.frames.front()
+            {
                 voice.play(*frame).await;
                 self.frames.pop_front();
                 self.first_out = self.first_out(voice);
             }
             if self.broken.is_some() {
+                if self.hand_over() {
+                    continue;
+                }
                 voice.drained().await;
                 return self.broken.take().map_or(Spoken::Whole, Spoken::Broken);
             }
             match self.reply.next().await {
-                Some(Ok(Step::Clause(clause))) => self.script.begin(&clause),
+                Some(Ok(Step::Clause(clause))) => {
+                    self.script.begin(&clause);
+                    self.audience.iter().for_each(|audience| audience.tell(Happened::Clause(clause.clone())));
+                }
                 Some(Ok(Step::Samples(samples))) => {
                     self.script.made(samples.len() as u64);
                     self.cut(&samples);
@@ -76,6 +95,7 @@ impl Mouth {
                 Some(Ok(Step::Doubtful)) => return Spoken::Doubtful,
                 // Kept, because what was made before is still to be heard, and an interruption may cut that wait.
                 Some(Err(error)) => self.broken = Some(error),
+                None if self.hand_over() => {}
                 None => {
                     // Less than 20 ms, of which no more counts as heard than there is.
                     voice.play_last(&self.rest).await;
@@ -86,6 +106,25 @@ impl Mouth {
                 }
             }
         }
+    }
+
+    /// Nothing of it is heard before all of it is made.
+    fn is_held_back(&self) -> bool {
+        !self.is_handed_over && self.audience.as_ref().is_some_and(Audience::is_patient)
+    }
+
+    /// All of it is made, or as much as will be: whoever takes replies whole is given it, once.
+    fn hand_over(&mut self) -> bool {
+        if !self.is_held_back() {
+            return false;
+        }
+        self.is_handed_over = true;
+        if let Some(audience) = self.audience.as_ref().filter(|_| !self.script.is_empty()) {
+            let frames = self.frames.iter().flat_map(|frame| frame.samples().iter().copied());
+            let samples = frames.chain(self.rest.iter().copied()).collect();
+            audience.tell(Happened::Whole { text: self.script.whole(), samples, mode: self.mode() });
+        }
+        true
     }
 
     /// When the first packet of this reply left. A pause or a gap begins a new burst, so the first one seen is kept.

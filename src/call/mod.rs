@@ -34,6 +34,7 @@ mod transfer;
 mod unanswered;
 mod verbs;
 mod waiting;
+mod web;
 mod webhook;
 
 use std::{ops::ControlFlow, path::PathBuf, pin::pin, sync::Arc, time::Duration};
@@ -78,6 +79,7 @@ pub use retention::{daily, delete_recordings, forget_calls};
 pub use seats::Seats;
 pub(crate) use target::{Target, first, refusal, target};
 pub use waiting::{Left, LineReport, WaiterReport, Waiters};
+pub use web::{Over, Room, Visitor, WebCall, WebCalls, WebLine, take_web};
 
 /// How long a verb may take to write down how far it came once the caller has hung up.
 const LAST_LINES: Duration = Duration::from_millis(500);

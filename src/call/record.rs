@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::{House, Reel, SipSeen};
 use crate::{
-    agent::News,
+    agent::{Audience, Happened, News},
     dialplan::{Facts, Plan},
     metrics::Metrics,
     store::{CallLog, Ending, HangupBy, Key, LogWriter, NewCall, NewTurn, Outcome, Places, Stamp},
@@ -100,6 +100,8 @@ pub struct Record {
     outcome: Option<(Outcome, Option<u16>)>,
     /// The account that the caller has proved to be, and the call's place among those of it.
     account: Option<(String, Option<Place>)>,
+    /// Who follows it besides by ear.
+    audience: Option<Audience>,
 }
 
 impl Record {
@@ -141,6 +143,41 @@ impl Record {
             reel: None,
             outcome: None,
             account: invitation.account().map(|account| (account.to_owned(), place)),
+            audience: None,
+        }
+    }
+
+    /// A call comes by another way than SIP: `way` says which, and `detail` what is known of it.
+    pub(super) fn come(
+        house: &House,
+        (facts, plan): (&Facts, &Plan),
+        (way, detail): (&'static str, Value),
+        audience: Audience,
+    ) -> Self {
+        house.metrics.call_began();
+        let log = house.log.begin(NewCall {
+            call_id: String::new(),
+            incoming: true,
+            from: facts.from.clone(),
+            to: facts.to.clone(),
+            dialplan: Some(plan.name.clone()),
+            language: Some(plan.language.code().into()),
+            started: Stamp::now(),
+        });
+        let notes = Notes::of(log);
+        tracing::info!(call.id = %notes.key(), way, dialplan = plan.name, "a call comes in");
+        notes.event(way, detail);
+        Self {
+            notes,
+            is_closed: false,
+            metrics: Arc::clone(&house.metrics),
+            sip: Arc::clone(&house.sip),
+            language: Some(plan.language),
+            quality: Vec::new(),
+            reel: None,
+            outcome: None,
+            account: None,
+            audience: Some(audience),
         }
     }
 
@@ -172,6 +209,19 @@ impl Record {
             reel: None,
             outcome: None,
             account: None,
+            audience: None,
+        }
+    }
+
+    /// Who follows it besides by ear.
+    pub fn audience(&self) -> Option<&Audience> {
+        self.audience.as_ref()
+    }
+
+    /// Tells them of something.
+    pub fn tell(&self, happened: impl FnOnce() -> Happened) {
+        if let Some(audience) = &self.audience {
+            audience.tell(happened());
         }
     }
 

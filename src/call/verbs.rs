@@ -16,7 +16,7 @@ use tokio::{
 
 use super::{House, Record, Reel, about::About, refer::Standing, seat::Seat};
 use crate::{
-    agent::{Conversation, Ear, Ending, Limits, Patience, Phrase, announce},
+    agent::{Audience, Conversation, Ear, Ending, Limits, Patience, Phrase, announce},
     dialplan::{Action, Edition},
     error::Error,
     press::{self, PressBy},
@@ -125,9 +125,12 @@ impl Line {
         let Some(ears) = self.ears.take() else { return Ok(Ending::Lost) };
         let conversation = &house.conversation;
         let patience = patience(Duration::from_millis(conversation.end_of_turn_ms), Duration::from_secs(20));
+        // Whoever speaks when it likes is asked nothing.
+        let is_patient = log.audience().is_some_and(Audience::is_patient);
+        let prompt_s = if is_patient { house.longest.as_secs() } else { conversation.silence_prompt_s };
         let limits = Limits {
             patience,
-            ask_after: Duration::from_secs(conversation.silence_prompt_s),
+            ask_after: Duration::from_secs(prompt_s),
             leave_after: Duration::from_secs(
                 conversation.silence_hangup_s.saturating_sub(conversation.silence_prompt_s).max(1),
             ),

@@ -153,6 +153,20 @@ impl Chats {
         &self.sessions
     }
 
+    /// What is remembered of a session, for whoever goes on with it by voice: what was heard, and what was answered.
+    pub async fn recalled(&self, session: &SessionName) -> Vec<(String, String)> {
+        let (_, said) = self.sessions.said(session).await.unwrap_or((Language::Mg, Vec::new()));
+        said.into_iter().map(|Said { message, reply }| (message, reply.unwrap_or_default())).collect()
+    }
+
+    /// Remembers what was said by voice in a session.
+    pub async fn remember(&self, session: SessionName, heard: &str, answer: &str) {
+        let mut turn = self.sessions.enter(session).await;
+        turn.session.language = tongue(heard).unwrap_or(turn.session.language);
+        let began = turn.began;
+        self.sessions.remember(&mut turn.session, began, heard, answer).await;
+    }
+
     /// The names of the personas, the configured one first.
     pub fn personas(&self) -> Vec<String> {
         let edition = self.editions.current();

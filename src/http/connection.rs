@@ -1,7 +1,13 @@
 //! One connection: TLS where there is a certificate, then HTTP/2 where the client asks for it (ALPN), else HTTP/1.1. Whoever sends
 //! nothing, or takes nothing, is let go.
 
-use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{Router, body::Body};
 use hyper::{
@@ -9,7 +15,10 @@ use hyper::{
     body::Incoming,
     header,
     http::HeaderValue,
-    server::conn::{http1, http2},
+    server::conn::{
+        http1::{self, UpgradeableConnection},
+        http2,
+    },
     service::service_fn,
 };
 use hyper_util::{
@@ -100,8 +109,11 @@ where
         .header_read_timeout(HEAD)
         .max_buf_size(HEAD_BYTES)
         .max_headers(FIELDS)
-        .serve_connection(TokioIo::new(stream), service);
-    until(connection, async { drop(ending.wait_for(|ending| *ending).await) }).await;
+        .serve_connection(TokioIo::new(stream), service)
+        // A WebSocket goes on by itself.
+        .with_upgrades();
+    let over = async { drop(ending.wait_for(|ending| *ending).await) };
+    until(connection, over, UpgradeableConnection::graceful_shutdown).await;
 }
 
 async fn over_http2<S>(stream: S, peer: SocketAddr, router: Router, mut ending: watch::Receiver<bool>)
@@ -125,18 +137,18 @@ where
             () = streams.over() => {}
         }
     };
-    until(connection, over).await;
+    until(connection, over, GracefulConnection::graceful_shutdown).await;
 }
 
 /// Carries a connection until `over`, and then as long as its running answers may take.
-async fn until(connection: impl GracefulConnection, over: impl Future<Output = ()>) {
+async fn until<C: Future>(connection: C, over: impl Future<Output = ()>, end: impl FnOnce(Pin<&mut C>)) {
     let mut connection = pin!(connection);
     select! {
         // A broken connection is the client's affair.
         _ = connection.as_mut() => return,
         () = over => {}
     }
-    connection.as_mut().graceful_shutdown();
+    end(connection.as_mut());
     timeout(GOODBYE, connection).await.ok();
 }
 

@@ -6,13 +6,14 @@ use std::{
 };
 
 use axum::{
-    extract::{ConnectInfo, FromRef, FromRequestParts, Request},
-    http::{HeaderMap, header, request::Parts, uri::Authority},
+    extract::{ConnectInfo, FromRef, FromRequestParts, Query, Request},
+    http::{HeaderMap, Uri, header, request::Parts, uri::Authority},
 };
+use serde::Deserialize;
 
 use super::{AppState, Problem};
 use crate::{
-    keys::{Bearer, Keys, Refusal, Scope},
+    keys::{Bearer, Keys, Purpose, Refusal, Scope, Tickets},
     store::{Key, NewDeed, Stamp},
 };
 
@@ -24,6 +25,13 @@ pub(super) struct Asker {
     /// Nobody passed it on from elsewhere.
     is_here: bool,
     pub(super) key: Sent,
+}
+
+/// What may stand in the address of a WebSocket.
+#[derive(Deserialize)]
+struct Given {
+    api_key: Option<String>,
+    ticket: Option<String>,
 }
 
 /// What was sent to prove it.
@@ -47,6 +55,44 @@ impl Asker {
             Some(Ok(bearer)) => Sent::Right(bearer),
         };
         Self { address, is_here: is_this_machine(address, headers), key }
+    }
+
+    /// The key that stands in the address, or the ticket, where a client can send no header and sent none: those that open a WebSocket.
+    pub(super) async fn by_address(self, uri: &Uri, (keys, tickets): (&Keys, &Tickets)) -> Self {
+        let purpose = match uri.path() {
+            "/api/v1/conversation" => Purpose::Conversation,
+            "/api/v1/media-stream" => Purpose::MediaStream,
+            _ => return self,
+        };
+        let Sent::Nothing = self.key else { return self };
+        let Ok(Query(given)) = Query::<Given>::try_from_uri(uri) else { return self };
+        let now = Stamp::now();
+        let key = match given {
+            Given { ticket: Some(ticket), .. } => match tickets.redeem(&ticket, purpose, keys, now).await {
+                Ok(Some(bearer)) => Sent::Right(bearer),
+                Ok(None) => Sent::Nothing,
+                Err(why) => Sent::Wrong(why),
+            },
+            Given { api_key: Some(key), .. } => keys.judge(&key, now).map_or_else(Sent::Wrong, Sent::Right),
+            Given { .. } => Sent::Nothing,
+        };
+        Self { key, ..self }
+    }
+
+    /// Whether they may do this as well.
+    ///
+    /// # Errors
+    /// They may not.
+    pub(super) fn also<R: Right>(&self, state: &AppState) -> Result<(), Problem> {
+        self.may(R::SCOPE, R::HERE_SUFFICES, state.keys.any())
+    }
+
+    /// What they are called in the log.
+    pub(super) fn name(&self) -> &str {
+        match &self.key {
+            Sent::Right(bearer) => &bearer.name,
+            Sent::Nothing | Sent::Wrong(_) => "this machine",
+        }
     }
 
     /// A key that is sent is judged, wherever it comes from; without one, only this machine is let in, and while there are keys
@@ -78,8 +124,8 @@ impl Asker {
     /// What goes into the table of what was done.
     pub(super) fn deed(&self, action: &'static str, target: Option<String>, detail: Option<String>) -> NewDeed {
         let (key, who) = match &self.key {
-            Sent::Right(bearer) => (bearer.id, bearer.name.to_string()),
-            _ => (None, "this machine".into()),
+            Sent::Right(bearer) => (bearer.id, self.name().to_owned()),
+            _ => (None, self.name().to_owned()),
         };
         let address = self.address.map(|address| address.to_string());
         NewDeed { at: Stamp::now(), key, who, address, action: action.into(), target, detail }
@@ -120,7 +166,7 @@ impl Right for Call {
     const SCOPE: Scope = Scope::Calls;
 }
 
-/// To chat, to have sound transcribed and words spoken.
+/// To chat, by text and by voice, to have sound transcribed and words spoken.
 #[derive(Debug)]
 pub(super) struct Converse;
 

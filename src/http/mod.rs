@@ -22,6 +22,8 @@
 //!                                          /api/v1/feedback  feedback.rs      │
 //!                                          /api/v1/chat, tts, stt, translate  │  chat.rs, tts.rs, stt.rs, …
 //!                                          /api/v1/batch…    batch.rs         │
+//!                                          …/conversation    conversation/    │ a WebSocket: socket.rs
+//!                                          /api/v1/tickets   tickets.rs       │
 //!                                          /v1/…             openai/         ─┘
 //! ```
 //! A new resource: one file whose `routes()` is an [`OpenApiRouter`] of `routes!(…)`, each handler under `#[utoipa::path(…)]` (so no
@@ -40,6 +42,7 @@ mod calls;
 mod chat;
 mod configuration;
 mod connection;
+mod conversation;
 mod cors;
 mod dialplans;
 mod document;
@@ -66,11 +69,13 @@ mod rest;
 mod search;
 mod serve;
 mod sip;
+mod socket;
 mod streams;
 mod stt;
 #[cfg(test)]
 mod tests;
 mod text;
+mod tickets;
 mod translate;
 mod trunks;
 mod tts;
@@ -98,11 +103,11 @@ pub use serve::{bind, certificate, serve};
 use crate::{
     accounts::Accounts,
     batch::Batches,
-    call::{CallsOut, Live, SipSeen, recordings_folder},
+    call::{CallsOut, Live, SipSeen, WebCalls, recordings_folder},
     chat::Chats,
     config::Config,
     dialplan::Editions,
-    keys::Keys,
+    keys::{Keys, Tickets},
     metrics::Metrics,
     redis::Redis,
     store::{LogWriter, Store},
@@ -135,6 +140,9 @@ pub struct AppState {
     recordings: PathBuf,
     show_metrics: bool,
     cors: Option<CorsLayer>,
+    /// The pages from elsewhere that may open WebSockets.
+    origins: Arc<[String]>,
+    tickets: Arc<Tickets>,
 }
 
 impl AppState {
@@ -148,6 +156,7 @@ impl AppState {
         metrics: Arc<Metrics>,
         health: impl Fn() -> HealthReport + Send + Sync + 'static,
     ) -> Self {
+        let tickets = Arc::new(Tickets::new(redis.clone()));
         Self {
             store,
             editions,
@@ -166,6 +175,8 @@ impl AppState {
             recordings: recordings_folder(config),
             show_metrics: config.http.metrics,
             cors: cors::layer(&config.http.cors_origins),
+            origins: config.http.cors_origins.clone().into(),
+            tickets,
         }
     }
 }
@@ -208,7 +219,7 @@ fn described() -> OpenApiRouter<AppState> {
         .merge(dialplans::routes())
 }
 
-/// The routes that speak to engines.
+/// The routes that speak to engines, and those that lead to them.
 fn described_text() -> OpenApiRouter<text::Text> {
     OpenApiRouter::default()
         .merge(chat::routes())
@@ -216,15 +227,18 @@ fn described_text() -> OpenApiRouter<text::Text> {
         .merge(stt::routes())
         .merge(translate::routes())
         .merge(batch::routes())
+        .merge(conversation::routes())
+        .merge(tickets::routes())
         .merge(openai::routes())
 }
 
 /// Everything that answers over HTTP; `chats` answer by text, and batches are done by them, where there are engines.
-pub fn router(state: AppState, chats: Option<(Chats, Batches)>) -> Router {
+pub fn router(state: AppState, chats: Option<(Chats, Batches, WebCalls)>) -> Router {
     let (routes, mut gathered) = described().split_for_parts();
     let (text, more) = described_text().split_for_parts();
     gathered.merge(more);
-    let text = chats.map(|(chats, batches)| text.with_state(text::Text { app: state.clone(), chats, batches }));
+    let text =
+        chats.map(|(chats, batches, web)| text.with_state(text::Text { app: state.clone(), chats, batches, web }));
     routes
         .merge(page::routes())
         .with_state(state.clone())

@@ -90,6 +90,12 @@ impl Problem {
         )
     }
 
+    /// 426: the address is for another protocol (RFC 9110 section 15.5.22).
+    pub(super) fn upgrade_required(detail: impl Into<String>) -> Self {
+        let header = ("upgrade", "websocket".to_owned());
+        Self { header: Some(header), ..Self::new(StatusCode::UPGRADE_REQUIRED, detail) }
+    }
+
     /// 422: it was understood, and what it is about is wrong.
     pub(super) fn unprocessable(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)

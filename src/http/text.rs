@@ -9,15 +9,17 @@ use milo_models::engine::{EngineError, RemoteFault};
 use super::{AppState, Problem, around::LARGEST_BODY};
 use crate::{
     batch::Batches,
+    call::WebCalls,
     chat::{Chats, Unanswered},
 };
 
-/// The state of `chat`, `tts`, `stt` and `batch`. Cheap to clone.
+/// The state of `chat`, `tts`, `stt`, `batch` and `conversation`. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Text {
     pub(super) app: AppState,
     pub(super) chats: Chats,
     pub(super) batches: Batches,
+    pub(super) web: WebCalls,
 }
 
 impl FromRef<Text> for AppState {

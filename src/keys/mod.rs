@@ -11,6 +11,7 @@
 pub mod command;
 mod scope;
 mod secret;
+mod tickets;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -24,6 +25,7 @@ use subtle::ConstantTimeEq;
 
 pub use scope::{Scope, Scopes, Tier};
 use secret::{Digest, digest};
+pub use tickets::{LONGEST, Purpose, Tickets};
 
 use crate::{
     config::Secret,
@@ -64,6 +66,9 @@ pub enum Refusal {
     /// It was revoked.
     #[error("this key was revoked at {0}")]
     Revoked(Stamp),
+    /// It is a ticket, and not good.
+    #[error("this ticket is not good: each is good once, for a minute at most, and for what it was made for")]
+    Ticket,
 }
 
 /// What can go wrong with the making of keys.
@@ -174,19 +179,12 @@ impl Keys {
     pub fn judge(&self, given: &str, now: Stamp) -> Result<Bearer, Refusal> {
         let given = digest(given);
         if self.environment.is_some_and(|key| bool::from(key.ct_eq(&given))) {
-            let (scopes, tier) = (Scopes::all(), Tier::Enterprise);
-            return Ok(Bearer { id: None, name: "API_KEY".into(), scopes, tier });
+            return self.environment().ok_or(Refusal::Unknown);
         }
         let entry = self.book.read().unwrap_or_else(PoisonError::into_inner).by_digest.get(&given).cloned();
         let entry = entry.ok_or(Refusal::Unknown)?;
+        self.in_force(&entry, now)?;
         let row = &entry.row;
-        let elsewhere = || self.revoked.read().unwrap_or_else(PoisonError::into_inner).get(&row.id).copied();
-        if let Some(at) = row.revoked.or_else(elsewhere) {
-            return Err(Refusal::Revoked(at));
-        }
-        if let Some(at) = row.expires.filter(|at| *at <= now) {
-            return Err(Refusal::Expired(at));
-        }
         if row.hash.as_slice() != given.as_slice()
             && let Some(at) = row.old_until.filter(|at| *at <= now)
         {
@@ -194,6 +192,35 @@ impl Keys {
         }
         entry.used.fetch_max(now.millis(), Ordering::Relaxed);
         Ok(entry.bearer.clone())
+    }
+
+    /// Whoever sends `API_KEY`, where there is one.
+    pub(super) fn environment(&self) -> Option<Bearer> {
+        let (id, scopes, tier) = (None, Scopes::all(), Tier::Enterprise);
+        self.environment.map(|_| Bearer { id, name: "API_KEY".into(), scopes, tier })
+    }
+
+    /// Whoever has this key, if it is in force.
+    pub(super) fn bearer(&self, id: Key, now: Stamp) -> Result<Bearer, Refusal> {
+        let entry = {
+            let book = self.book.read().unwrap_or_else(PoisonError::into_inner);
+            book.by_digest.values().find(|entry| entry.row.id == id).cloned()
+        };
+        let entry = entry.ok_or(Refusal::Unknown)?;
+        self.in_force(&entry, now)?;
+        Ok(entry.bearer.clone())
+    }
+
+    fn in_force(&self, entry: &Entry, now: Stamp) -> Result<(), Refusal> {
+        let row = &entry.row;
+        let elsewhere = || self.revoked.read().unwrap_or_else(PoisonError::into_inner).get(&row.id).copied();
+        if let Some(at) = row.revoked.or_else(elsewhere) {
+            return Err(Refusal::Revoked(at));
+        }
+        match row.expires.filter(|at| *at <= now) {
+            Some(at) => Err(Refusal::Expired(at)),
+            None => Ok(()),
+        }
     }
 
     /// All keys of the table, the oldest first.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub enum Scope {
     /// Have Milo call, end calls, record them, send texts.
     Calls,
-    /// Chat, transcribe, speak.
+    /// Chat, by text and by voice, transcribe, speak.
     Text,
     /// Read the call log, the metrics and how things are.
     Read,

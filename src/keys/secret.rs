@@ -19,7 +19,12 @@ pub(super) fn digest(key: &str) -> Digest {
 
 /// A new secret: `milo_` (so that scanners of leaked keys know it) and 43 random characters.
 pub(super) fn make() -> Secret {
+    Secret::new(format!("milo_{}", URL_SAFE_NO_PAD.encode(random())))
+}
+
+/// What nobody guesses.
+pub(super) fn random() -> [u8; 32] {
     let mut bytes = [0; 32];
     SystemRandom::new().fill(&mut bytes).expect("the system gives random bytes");
-    Secret::new(format!("milo_{}", URL_SAFE_NO_PAD.encode(bytes)))
+    bytes
 }

@@ -7,7 +7,8 @@
 //!        ├─ sessions.rs  milo:session:ID    a sorted set: exchanges, by when they began
 //!        ├─ counts.rs    milo:pace:WHOM     requests within the hour that began with the first
 //!        ├─ cache.rs     milo:cache:NAME:…  what was made before, bounded by bytes and time
-//!        └─ revoked.rs   milo:revoked       a sorted set: keys that are revoked, by when
+//!        ├─ revoked.rs   milo:revoked       a sorted set: keys that are revoked, by when
+//!        └─ tickets.rs   milo:ticket:HASH   whose a ticket is, until it is used
 //! ```
 //! Each thing that is asked is one script, and so happens whole or not at all, whoever else asks. The keys of a script are not all
 //! named beforehand: one Redis (with its replicas), not a cluster.
@@ -22,6 +23,7 @@ mod revoked;
 mod sessions;
 #[cfg(test)]
 mod tests;
+mod tickets;
 
 pub(crate) use cache::Shelf;
 pub(crate) use counts::{Counted, Known};

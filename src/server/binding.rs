@@ -1,6 +1,9 @@
 //! What the SIP endpoint is made from, of the configuration.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, anyhow};
 use ipnet::IpNet;
@@ -29,8 +32,8 @@ pub(super) fn ports(config: &Config) -> PortPool {
 pub(super) fn bind(
     config: &Config,
     registrar: Option<RegistrarConfig>,
-    ports: PortPool,
-    legs: &Handle,
+    (ports, legs): (PortPool, &Handle),
+    others: Arc<AtomicUsize>,
 ) -> Result<(Endpoint, Invitations)> {
     let sip = &config.sip;
     let endpoint = EndpointConfig {
@@ -51,6 +54,7 @@ pub(super) fn bind(
         codecs: config.media.codecs.to_vec(),
         peer_codecs: peer_codecs(sip),
         max_calls: config.limits.calls,
+        others,
         user_agent: concat!("Milo/", env!("CARGO_PKG_VERSION")).into(),
         srtp: config.media.srtp.keyed(config.media.srtp_offer),
         keep_alive: (sip.keep_alive_s > 0).then(|| Duration::from_secs(sip.keep_alive_s)),
@@ -90,7 +94,7 @@ fn peer_codecs(sip: &config::Sip) -> Vec<(IpNet, Vec<&'static Codec>)> {
 }
 
 /// What the configuration says of each leg.
-fn leg_options(media: &config::Media) -> LegOptions {
+pub(super) fn leg_options(media: &config::Media) -> LegOptions {
     LegOptions {
         rtp_timeout: Duration::from_secs(media.rtp_timeout_s),
         jitter_ceiling_ms: media.jitter_ceiling_ms,

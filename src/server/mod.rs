@@ -16,7 +16,7 @@
 //!         ├─ days           one task that notes minutes of calls that are up
 //!         ├─ Texts          one task that keeps those that come, and one each that is sent
 //!         ├─ Batches        one task that does them, one item after the other
-//!         └─ Calls          one task an invitation, or a call that is placed, inside a permit
+//!         └─ Calls          one task an invitation, a call that is placed, or one that comes over the web, inside a permit
 //! ```
 
 mod binding;
@@ -25,7 +25,16 @@ mod signals;
 mod snapshot;
 mod taking;
 
-use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use milo_media::prompt::Prompts;
@@ -44,7 +53,7 @@ use crate::{
     accounts::{self, Accounts, Book, Ledger},
     agent::SetPhrases,
     batch::Batches,
-    call::{self, CallsOut, House, Recordings, SipSeen},
+    call::{self, CallsOut, House, Recordings, SipSeen, WebCalls},
     chat::Chats,
     config::Config,
     dialplan::{Dialplans, Editions, Fault, Origin, Surroundings},
@@ -62,7 +71,7 @@ use crate::{
     trunk::{self, Trunks},
     webhook::Webhooks,
 };
-use binding::{bind, ports};
+use binding::{bind, leg_options, ports};
 pub use signals::Signals;
 use snapshot::{Snapshot, dial};
 use taking::take_calls;
@@ -81,6 +90,9 @@ pub struct Server {
     dial: Vec<Dial>,
     /// Dropped when no more calls are taken.
     open: watch::Sender<bool>,
+    /// Calls that came over the web, and what is told when they are to end.
+    visits: Arc<AtomicUsize>,
+    end_visits: watch::Sender<bool>,
     http: (SocketAddr, JoinHandle<()>),
     /// What HTTP shows, where it speaks TLS.
     certificate: Option<Arc<Certificate>>,
@@ -135,7 +147,9 @@ impl Server {
         let log = log.telling(notices.listeners());
         let ledger = Ledger { store: store.clone(), node: node.id().to_owned(), log: log.clone() };
         let (book, in_force) = watch::channel(Book::open(registrar.as_ref(), &config.sip, &ledger).await?);
-        let (endpoint, mut invitations) = bind(config, registrar, ports.clone(), legs)?;
+        // Calls that come over the web.
+        let visits = Arc::new(AtomicUsize::new(0));
+        let (endpoint, mut invitations) = bind(config, registrar, (ports.clone(), legs), Arc::clone(&visits))?;
         let around = around.following(in_force.clone());
         let accounts = Arc::new(Accounts::new(in_force, endpoint.telephones().clone()));
         let mut following = JoinSet::new();
@@ -201,6 +215,7 @@ impl Server {
             sip: config.sip.clone(),
             ports,
             limit: config.limits.calls,
+            visits: Arc::clone(&visits),
             taking: taking.clone(),
             gpus: Gpus::start().context("a thread for the graphics cards")?,
             sessions: Arc::clone(chats.sessions()),
@@ -209,12 +224,24 @@ impl Server {
         };
         let live = Arc::clone(&house.live);
         let (counters, limit) = (endpoint.watch(), config.limits.calls);
+        let (end_visits, ending) = watch::channel(false);
+        let has_room = {
+            let (counters, visits) = (counters.clone(), Arc::clone(&visits));
+            move || counters.borrow().calls + visits.load(Ordering::Acquire) < limit
+        };
+        let (web, visitors) = WebCalls::new(
+            Arc::clone(&house),
+            (Arc::clone(&visits), limit),
+            move || counters.borrow().calls,
+            (legs.clone(), leg_options(&config.media)),
+            ending,
+        );
         let (calls_out, placements) = CallsOut::new(
             (editions.clone(), house.trunks.clone()),
             (log.clone(), Arc::clone(&metrics)),
             (Arc::clone(&live), Arc::clone(&house.sip)),
             limit,
-            move || counters.borrow().calls < limit,
+            has_room,
         );
         calls_out.remember(&store, node.id()).await?;
         texting.spawn(call::forget_keys(store.clone()));
@@ -256,18 +283,20 @@ impl Server {
         let serving = tokio::spawn(http::serve(
             listener,
             certificate.clone(),
-            http::router(state, Some((chats, batches))),
+            http::router(state, Some((chats, batches, web))),
             async {
                 closed.await.ok();
             },
         ));
-        let calls = tokio::spawn(take_calls(Arc::clone(&house), invitations, placements, taking));
+        let calls = tokio::spawn(take_calls(Arc::clone(&house), invitations, (placements, visitors), taking));
         Ok(Self {
             house,
             endpoint,
             calls,
             dial,
             open,
+            visits,
+            end_visits,
             http: (http, serving),
             certificate,
             close_http,
@@ -330,6 +359,8 @@ impl Server {
             endpoint,
             mut calls,
             open,
+            visits,
+            end_visits,
             http,
             close_http,
             writer,
@@ -340,7 +371,7 @@ impl Server {
             traces,
             ..
         } = self;
-        let live = endpoint.counters().calls;
+        let live = endpoint.counters().calls + visits.load(Ordering::Acquire);
         if live > 0 {
             tracing::info!(calls = live, drain_s = drain.as_secs(), "no new calls; waiting for those that are up");
         }
@@ -352,7 +383,8 @@ impl Server {
             () = sleep(drain) => false,
             () = at_once => false,
         };
-        // A BYE for every call that is left; their tasks then close their rows.
+        // A BYE for every call that is left, or its like; their tasks then close their rows.
+        end_visits.send_replace(true);
         endpoint.shutdown().await;
         let deadline = Instant::now() + LAST_ROWS;
         if !all_over && timeout_at(deadline, &mut calls).await.is_err() {

@@ -1,6 +1,13 @@
 //! How the running parts are, for whoever asks: the health report and the metrics.
 
-use std::{collections::HashSet, net::SocketAddr, sync::Arc};
+use std::{
+    collections::HashSet,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use milo_media::PortPool;
 use milo_signaling::{Counters, Transport};
@@ -46,6 +53,8 @@ pub(super) struct Snapshot {
     pub(super) sip: config::Sip,
     pub(super) ports: PortPool,
     pub(super) limit: usize,
+    /// Calls that came over the web.
+    pub(super) visits: Arc<AtomicUsize>,
     pub(super) taking: watch::Receiver<bool>,
     pub(super) gpus: Gpus,
     pub(super) sessions: Arc<Sessions>,
@@ -57,6 +66,7 @@ impl Snapshot {
     pub(super) fn take(&self) -> HealthReport {
         let engines = &self.house.engines;
         let sip = *self.counters.borrow();
+        let live_calls = sip.calls + self.visits.load(Ordering::Acquire);
         let trunks = self.house.trunks.report();
         let (stopped, faults) = (engines.stopped(), self.house.editions.faults());
         let stopped = stopped.iter().map(|engine| format!("The {engine} has stopped; start Milo anew."));
@@ -69,7 +79,7 @@ impl Snapshot {
         let unready = if self.taking.has_changed().is_err() {
             Some("Milo is ending and takes no more calls.".into())
         } else {
-            (sip.calls >= self.limit).then(|| format!("All {} places are taken.", self.limit))
+            (live_calls >= self.limit).then(|| format!("All {} places are taken.", self.limit))
         };
         HealthReport {
             mode: engines.mind.mode(),
@@ -78,7 +88,7 @@ impl Snapshot {
             servers: engines.servers(),
             queues: engines.queues(),
             sessions: self.sessions.count(),
-            live_calls: sip.calls,
+            live_calls,
             rtp_ports: self.ports.leased(),
             call_limit: self.limit,
             dial: dial(&self.local, &self.sip, &self.house.editions.current().dialplans),

@@ -9,13 +9,13 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::call::{self, House, Placement};
+use crate::call::{self, House, Placement, WebCall};
 
 /// One task a call. Ends when no more calls are taken and the last one is over.
 pub(super) async fn take_calls(
     house: Arc<House>,
     mut invitations: Invitations,
-    mut placements: mpsc::Receiver<Placement>,
+    (mut placements, mut web): (mpsc::Receiver<Placement>, mpsc::Receiver<WebCall>),
     mut taking: watch::Receiver<bool>,
 ) {
     let mut calls = JoinSet::new();
@@ -27,6 +27,10 @@ pub(super) async fn take_calls(
                 calls.spawn(call::place(Arc::clone(&house), placement));
                 continue;
             }
+            Some(call) = web.recv() => {
+                calls.spawn(call::take_web(Arc::clone(&house), call));
+                continue;
+            }
             // The sender is dropped when Milo is asked to end.
             _ = taking.changed() => None,
         };
@@ -36,7 +40,7 @@ pub(super) async fn take_calls(
         };
     }
     // While the last calls are up, newcomers are sent elsewhere, and nobody is called.
-    drop(placements);
+    drop((placements, web));
     loop {
         select! {
             ended = calls.join_next() => if ended.is_none() { return },

@@ -1,7 +1,7 @@
 //! Two Milos and a real Redis that dies, hangs and comes back in the middle.
 
 #[path = "../redis/real_server.rs"]
-mod real_server;
+pub mod real_server;
 
 use std::{
     fs,

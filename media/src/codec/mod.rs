@@ -4,15 +4,22 @@ use std::fmt;
 
 mod g711;
 mod g722;
+mod l16;
 mod opus;
 
 pub use g711::{PCMA, PCMU};
 pub use g722::G722;
+pub use l16::L16;
 pub use opus::OPUS;
 
 /// Every codec Milo speaks, in the order it prefers them: Opus can repair loss and takes a third of the bandwidth; G.722
 /// is wide-band for the price of G.711; of G.711, the A-law of most of the world.
 pub static CODECS: &[&Codec] = &[&OPUS, &G722, &PCMA, &PCMU];
+
+/// Every codec there is, those that no telephone is offered among them; their places in this order number them.
+pub(crate) fn all() -> impl Iterator<Item = &'static Codec> {
+    CODECS.iter().copied().chain([&L16])
+}
 
 /// One audio codec as RTP carries it.
 #[derive(Clone, Copy, Debug)]

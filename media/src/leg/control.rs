@@ -7,7 +7,7 @@ use std::{
 
 use super::{line::Line, task::Task};
 use crate::{
-    CODECS, FRAME_MS, LegStats, OneWay,
+    FRAME_MS, LegStats, OneWay, codec,
     datagrams::Datagrams,
     quality,
     rtp::{Read, VoipMetrics},
@@ -154,8 +154,7 @@ impl Task {
         }
         let (reports, far, level) = (&line.reports, line.reports.far(), &line.level);
         stats.jitter_most_ms = stats.jitter_most_ms.max(stats.jitter_ms);
-        stats.codec =
-            CODECS.iter().position(|codec| codec.name == line.agreed.codec.name).map_or(0, |at| at as u64 + 1);
+        stats.codec = codec::all().position(|codec| codec.name == line.agreed.codec.name).map_or(0, |at| at as u64 + 1);
         stats.frames = level.frames();
         stats.rtcp_sent = reports.sent;
         stats.rtcp_received = reports.received;

@@ -119,7 +119,7 @@ impl Task {
         let mut next = Some(socket);
         let mut closed = Closed::Dropped;
         while let Some(RtpSocket { socket, rtcp, lease }) = next.take() {
-            closed = match Datagrams::new(socket, now()) {
+            closed = match Datagrams::over(socket, now()) {
                 Ok(mut socket) => {
                     self.rtcp = rtcp.and_then(|rtcp| Datagrams::new(rtcp, now()).ok());
                     self.mark(&socket);

@@ -11,7 +11,10 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
     hash::{DefaultHasher, Hash, Hasher},
     net::IpAddr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -65,6 +68,8 @@ pub struct CoreConfig {
     pub trusted: Vec<IpNet>,
     /// Calls at once.
     pub max_calls: usize,
+    /// How many of them are up that came by another way than SIP; whoever takes those counts them here.
+    pub others: Arc<AtomicUsize>,
     /// User-Agent and Server.
     pub user_agent: String,
     /// What calls speak, preferred first.
@@ -94,6 +99,11 @@ pub struct CoreConfig {
 }
 
 impl CoreConfig {
+    /// How many calls of SIP may be up now.
+    pub(super) fn room(&self) -> usize {
+        self.max_calls.saturating_sub(self.others.load(Ordering::Acquire))
+    }
+
     /// Everything that a call with this peer may come to speak, once it is known which trunk it is of.
     pub(super) fn spoken_with(&self, peer: IpAddr, proven: Option<&Proven>) -> Arc<[&'static Codec]> {
         if let Some(Proven::Trunk(_)) = proven {

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicUsize},
     time::Duration,
 };
 
@@ -87,6 +87,8 @@ pub struct EndpointConfig {
     pub peer_codecs: Vec<(IpNet, Vec<&'static Codec>)>,
     /// Calls at once; more are answered 503.
     pub max_calls: usize,
+    /// How many of them are up that came by another way than SIP ([`crate::FarEnd`]); whoever takes those counts them here.
+    pub others: Arc<AtomicUsize>,
     /// User-Agent and Server.
     pub user_agent: String,
     /// What calls want of SRTP.
@@ -131,6 +133,7 @@ impl Default for EndpointConfig {
             codecs: CODECS.to_vec(),
             peer_codecs: Vec::new(),
             max_calls: 100,
+            others: Arc::default(),
             user_agent: "Milo".to_owned(),
             srtp: Srtp::default(),
             session_timers: SessionTimers::default(),
@@ -187,6 +190,7 @@ impl Endpoint {
                 media_address: legs.ports.address(),
                 trusted: config.trusted,
                 max_calls: config.max_calls,
+                others: config.others,
                 user_agent: config.user_agent,
                 codecs: config.codecs.into(),
                 peer_codecs: config.peer_codecs.into_iter().map(|(network, codecs)| (network, codecs.into())).collect(),

@@ -385,6 +385,7 @@ mod tests {
                 media_address: [127, 0, 0, 1].into(),
                 trusted: Vec::new(),
                 max_calls: 1,
+                others: std::sync::Arc::default(),
                 user_agent: "Milo".to_owned(),
                 codecs: milo_media::CODECS.into(),
                 peer_codecs: Vec::new(),

@@ -61,6 +61,7 @@ impl Line {
             media_address: IpAddr::from([127, 0, 0, 1]),
             trusted: Vec::new(),
             max_calls: 100,
+            others: std::sync::Arc::default(),
             user_agent: "Milo".to_owned(),
             codecs: CODECS.into(),
             peer_codecs: Vec::new(),

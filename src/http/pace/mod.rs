@@ -125,6 +125,7 @@ pub(super) fn is_counted(path: &str) -> bool {
 /// Finds out who asks, and refuses who asks too often. How Milo is may be asked at any pace.
 pub(super) async fn pace(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
     let asker = Asker::of(&request, &state.keys);
+    let asker = asker.by_address(request.uri(), (&state.keys, &state.tickets)).await;
     let path = request.uri().path();
     let left = if is_counted(path) { state.pace.judge(&asker, 1, Instant::now()).await } else { None };
     request.extensions_mut().insert(asker);

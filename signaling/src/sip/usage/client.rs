@@ -103,7 +103,7 @@ impl Core {
         ways: impl Into<Ways>,
         rtp: SocketAddr,
     ) -> Result<CallKey, SignalingError> {
-        if self.calls.len() >= self.config.max_calls {
+        if self.calls.len() >= self.config.room() {
             return Err(SignalingError::Full { limit: self.config.max_calls });
         }
         self.call_anyway(now, target, from, ways, rtp)
