@@ -12,6 +12,7 @@
 //!                                          …/audit, config   audit.rs, …      │
 //!                                          /api/v1/bans…     bans.rs          │
 //!                                          …/{id}/sip       sip/             │
+//!                                          …/{id}/recording sound.rs         │
 //!                                                           place.rs         │
 //!                                          /api/v1/messages  messages.rs      │
 //!                                          /api/v1/dialplans dialplans.rs     │
@@ -66,6 +67,7 @@ mod rest;
 mod search;
 mod serve;
 mod sip;
+mod sound;
 mod streams;
 mod stt;
 #[cfg(test)]
@@ -200,6 +202,7 @@ fn described() -> OpenApiRouter<AppState> {
         .merge(bans::routes())
         .merge(registrations::routes())
         .merge(sip::routes())
+        .merge(sound::routes())
         .merge(place::routes())
         .merge(messages::routes())
         .merge(queues::routes())
