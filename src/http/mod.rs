@@ -1,9 +1,9 @@
-//! HTTP: the first page, the API and the metrics. One resource a file; [`router`] merges them.
+//! HTTP: the web application, the API and the metrics. One resource a file; [`router`] merges them.
 //!
 //! ```text
 //! connection ─► heads within 10 s ─► cors, compression ─► around: request id, time limit, security headers, counted
 //!                                      └─► pace: who asks, and how often
-//!                                      └─► /                 page.rs
+//!                                      └─► /, /calls …       page.rs
 //!                                          /docs, /redoc     reference.rs, document/
 //!                                          /healthz …        health.rs
 //!                                          /metrics          metrics_page.rs ─┐ guard.rs: this machine,
@@ -233,7 +233,7 @@ pub fn router(state: AppState, chats: Option<(Chats, Batches)>) -> Router {
         .with_state(state.clone())
         .merge(reference::routes(&document::document(&gathered)))
         .merge(text.unwrap_or_default())
-        .fallback(|| async { Problem::not_found("there is nothing at this address") })
+        .fallback(page::nothing)
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .layer(middleware::from_fn(around::plain))
         .layer(DefaultBodyLimit::max(around::LARGEST_BODY))
