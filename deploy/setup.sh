@@ -16,6 +16,8 @@ declare -A why=(
   [libopus-dev]="the Opus codec"
   [libespeak-ng-dev]="the voice"
   [espeak-ng-data]="the voice's phonemes"
+  [nodejs]="builds the web application"
+  [npm]="fetches the libraries that the web application is built of"
 )
 packages=(g++ cmake clang libclang-dev pkg-config libopus-dev libespeak-ng-dev espeak-ng-data)
 if [ "$purpose" = test ]; then
@@ -61,6 +63,10 @@ case "$(uname -m)" in
 esac
 ort_in_place() { [ -f "$ort" ] && echo "$ort_sha  $ort" | sha256sum --check --status; }
 
+# The web application is built by Node 18 or newer, from wherever it is.
+node_in_place() { command -v npm >/dev/null && node -e 'process.exit(+(process.versions.node.split(".")[0] < 18))' 2>/dev/null; }
+node_in_place || packages+=(nodejs npm)
+
 missing=()
 for package in "${packages[@]}"; do installed "$package" || missing+=("$package"); done
 if { ! ort_in_place || [ "$purpose" = test ]; } && ! python_has_pip; then
@@ -102,6 +108,27 @@ if ! ort_in_place; then
   mv "$work/wheel/onnxruntime/capi/libonnxruntime.so.$ort_version" "$ort.new"
   mv "$ort.new" "$ort"
   ort_in_place || fail "the ONNX Runtime library at $ort is damaged (its sha256 differs); remove it and run this again."
+fi
+
+# The web application: its libraries by name and checksum (package-lock.json) from the npm registry, then its files, for cargo to
+# put into the program. Neither is done again while what it is made of is the same.
+node_in_place || fail "$(node --version 2>&1) is too old for the web application, which needs Node 18 or newer."
+web="$(cd "$(dirname "$0")/.." && pwd)/web"
+sum() { sha256sum | cut -d' ' -f1; }
+wanted="$(cd "$web" && { node --version; cat package.json package-lock.json .npmrc; } | sum)"
+if [ "$(cat "$web/node_modules/.milo" 2>/dev/null)" != "$wanted" ]; then
+  echo "setup: fetching the web application's libraries"
+  said="$(cd "$web" && npm ci --ignore-scripts --loglevel=error 2>&1)" \
+    || fail "they could not be fetched from the npm registry: is it reachable?
+$said"
+  echo "$wanted" > "$web/node_modules/.milo"
+fi
+wanted="$(cd "$web" && { echo "$wanted"; find index.html vite.config.ts public src -type f ! -name schema.d.ts -print0 | LC_ALL=C sort -z | xargs -0 sha256sum; } | sum)"
+if [ "$(cat "$web/dist/.milo" 2>/dev/null)" != "$wanted" ]; then
+  echo "setup: building the web application"
+  said="$(cd "$web" && npm run --silent build 2>&1)" || fail "the web application could not be built:
+$said"
+  echo "$wanted" > "$web/dist/.milo"
 fi
 
 # Clients that we did not write and that PyPI has: for the tests, in a folder of their own.

@@ -1,9 +1,9 @@
-//! HTTP: the first page, the API and the metrics. One resource a file; [`router`] merges them.
+//! HTTP: the web application, the API and the metrics. One resource a file; [`router`] merges them.
 //!
 //! ```text
 //! connection ─► heads within 10 s ─► cors, compression ─► around: request id, time limit, security headers, counted
 //!                                      └─► pace: who asks, and how often
-//!                                      └─► /                 page.rs
+//!                                      └─► /, /calls …       page.rs
 //!                                          /docs, /redoc     reference.rs, document/
 //!                                          /healthz …        health.rs
 //!                                          /metrics          metrics_page.rs ─┐ guard.rs: this machine,
@@ -12,6 +12,7 @@
 //!                                          …/audit, config   audit.rs, …      │
 //!                                          /api/v1/bans…     bans.rs          │
 //!                                          …/{id}/sip       sip/             │
+//!                                          …/{id}/recording sound.rs         │
 //!                                                           place.rs         │
 //!                                          /api/v1/messages  messages.rs      │
 //!                                          /api/v1/dialplans dialplans.rs     │
@@ -70,6 +71,7 @@ mod search;
 mod serve;
 mod sip;
 mod socket;
+mod sound;
 mod streams;
 mod stt;
 #[cfg(test)]
@@ -211,6 +213,7 @@ fn described() -> OpenApiRouter<AppState> {
         .merge(bans::routes())
         .merge(registrations::routes())
         .merge(sip::routes())
+        .merge(sound::routes())
         .merge(place::routes())
         .merge(messages::routes())
         .merge(queues::routes())
@@ -244,7 +247,7 @@ pub fn router(state: AppState, chats: Option<(Chats, Batches, WebCalls)>) -> Rou
         .with_state(state.clone())
         .merge(reference::routes(&document::document(&gathered)))
         .merge(text.unwrap_or_default())
-        .fallback(|| async { Problem::not_found("there is nothing at this address") })
+        .fallback(page::nothing)
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .layer(middleware::from_fn(around::plain))
         .layer(DefaultBodyLimit::max(around::LARGEST_BODY))

@@ -1,20 +1,30 @@
-//! The first page in a real browser.
+//! The web application in a real browser.
 
 use std::{
     fs,
     path::Path,
     process::{Command, Output},
+    time::Duration,
 };
 
-use crate::house::{call, errand, folder, milo, newest_call, stop};
+use crate::house::{call, errand, get, milo, newest_call, recordings, stop};
+use tokio::time::sleep;
 
-/// The page as Chromium has it in the end, and what it says meanwhile; nothing, with a word, where there is none.
-pub(crate) fn browser(profile: &Path, url: &str, more: &[String]) -> Option<Output> {
+/// Whether this system has no Chromium, which is then said.
+fn is_without_chromium() -> bool {
     let os = fs::read_to_string("/etc/os-release").unwrap_or_default();
-    if os.lines().any(|line| line == "ID=ubuntu") {
+    let is_without = os.lines().any(|line| line == "ID=ubuntu");
+    if is_without {
         crate::house::not_looked_at(
             "pages in a browser: Ubuntu has Chromium as a snap only, which the set-up does not install",
         );
+    }
+    is_without
+}
+
+/// The page as Chromium has it in the end, and what it says meanwhile; nothing, with a word, where there is none.
+pub(crate) fn browser(profile: &Path, url: &str, more: &[String]) -> Option<Output> {
+    if is_without_chromium() {
         return None;
     }
     let mut chromium = Command::new("timeout");
@@ -26,24 +36,53 @@ pub(crate) fn browser(profile: &Path, url: &str, more: &[String]) -> Option<Outp
     Some(chromium.output().expect("chromium"))
 }
 
+/// Every screen, by people's ways of using it: `web/tests/screens.mjs`. Its pictures stay in the folder that `MILO_PICTURES` names.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_page_shows_the_number_the_notice_and_the_call() {
-    let milo = milo("page", &[]).await;
+async fn every_screen_is_as_it_should_be_in_three_languages_narrow_and_wide() {
+    if is_without_chromium() {
+        return;
+    }
+    let milo = milo("page", &[("MILO__RECORDING__ENABLED", "true")]).await;
     call(&errand(milo.udp("milo").expect("an address"), &["mg_hours.wav"])).await;
     newest_call(&milo).await;
-    let profile = folder("page-profile");
-    let Some(output) = browser(&profile, &milo.http, &[]) else { return stop(milo).await };
-    let page = String::from_utf8_lossy(&output.stdout);
-    let number = milo.udp("milo").expect("an address").to_string();
-    for word in [number.as_str(), "telephone", "assistant"] {
-        assert!(page.contains(word), "{word:?} is missing: {page}{}", String::from_utf8_lossy(&output.stderr));
+    let web = Path::new(env!("CARGO_MANIFEST_DIR")).join("web");
+    let mut node = tokio::process::Command::new("timeout");
+    node.args(["900", "node", "tests/screens.mjs", "--url", &milo.http]).current_dir(web).kill_on_drop(true);
+    if let Some(folder) = std::env::var_os("MILO_PICTURES") {
+        node.arg("--out").arg(folder);
     }
-    let (tag, text) =
-        page.split_once("<p id=\"notice\"").and_then(|(_, rest)| rest.split_once('>')).expect("the notice");
-    let text = text.split("</p>").next().unwrap_or_default();
-    assert!(!tag.contains("hidden"), "the notice is not shown: {tag}");
-    // French calls them “modèles de démonstration”.
-    assert!(text.contains("monstration") && text.contains("milo.toml, [engines]"), "{text:?}");
-    fs::remove_dir_all(profile).ok();
+    let seen = node.output().await.expect("node, and what `deploy/setup.sh test` fetches for it");
+    let says = String::from_utf8_lossy(&seen.stdout);
+    assert!(seen.status.success(), "{says}{}", String::from_utf8_lossy(&seen.stderr));
+    stop(milo).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sound_of_a_call_is_the_file_that_was_written() {
+    let milo = milo("sound", &[("MILO__RECORDING__ENABLED", "true")]).await;
+    call(&errand(milo.udp("milo").expect("an address"), &["mg_hours.wav"])).await;
+    let id = newest_call(&milo).await["id"].as_str().expect("an identifier").to_owned();
+    for _ in 0..100 {
+        if get(&milo, &format!("/api/v1/calls/{id}"))["recording_state"] == "complete" {
+            break;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    let files = recordings(milo.folder());
+    let [file] = &files[..] else { panic!("one recording: {files:?}") };
+    let url = format!("{}api/v1/calls/{id}/recording", milo.http);
+    let curl = |url: &str| Command::new("curl").args(["--silent", "--include", "--max-time", "10", url]).output();
+    let answer = curl(&url).expect("curl").stdout;
+    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").expect("a head") + 4;
+    let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
+    assert!(head.starts_with("http/1.1 200") && head.contains("content-type: audio/ogg"), "{head}");
+    assert!(head.contains("content-disposition: attachment; filename=\"") && head.contains("no-store"), "{head}");
+    assert_eq!(answer[end..], fs::read(file).expect("the recording"), "it is the file");
+    fs::remove_file(file).expect("it is deleted");
+    let nowhere = url.replace(&id, "01a22843-d742-7568-a838-0436352f88dc");
+    for url in [&url, &nowhere, &url.replace(&id, "x")] {
+        let answer = curl(url).expect("curl").stdout;
+        assert!(answer.starts_with(b"HTTP/1.1 404"), "{url}: {}", String::from_utf8_lossy(&answer));
+    }
     stop(milo).await;
 }

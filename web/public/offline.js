@@ -1,0 +1,2 @@
+document.querySelector("button").onclick = () => location.reload();
+addEventListener("online", () => location.reload());

@@ -1,0 +1,49 @@
+/** How far ahead of the loudspeaker the first piece is put, in seconds: a little for the network's unevenness. */
+const AHEAD = 0.06;
+const RATE = 16_000;
+
+/** Plays pieces of 16-bit mono at 16 kHz one behind the other, as they come, and forgets what was not played when told to. */
+export class Playback {
+  private readonly sounding = new Set<AudioBufferSourceNode>();
+  private next = 0;
+  /** Where the sound may be looked at. */
+  readonly output: GainNode;
+
+  constructor(private readonly context: AudioContext, private readonly changed: (speaking: boolean) => void = () => undefined) {
+    this.output = context.createGain();
+    this.output.connect(context.destination);
+  }
+
+  play(piece: ArrayBuffer): void {
+    const count = piece.byteLength >> 1;
+    if (!count) return;
+    const view = new DataView(piece);
+    const samples = new Float32Array(count);
+    for (let index = 0; index < count; index++) samples[index] = view.getInt16(index * 2, true) / 32768;
+    const buffer = this.context.createBuffer(1, count, RATE);
+    buffer.copyToChannel(samples, 0);
+    const source = this.context.createBufferSource();
+    source.buffer = buffer;
+    source.connect(this.output);
+    const now = this.context.currentTime;
+    if (this.next < now) this.next = now + AHEAD;
+    source.start(this.next);
+    this.next += buffer.duration;
+    if (!this.sounding.size) this.changed(true);
+    this.sounding.add(source);
+    source.onended = () => {
+      if (this.sounding.delete(source) && !this.sounding.size) this.changed(false);
+    };
+  }
+
+  /** Falls silent at once: the caller has interrupted. */
+  clear(): void {
+    for (const source of this.sounding) {
+      source.onended = null;
+      source.stop();
+    }
+    if (this.sounding.size) this.changed(false);
+    this.sounding.clear();
+    this.next = 0;
+  }
+}
