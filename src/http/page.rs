@@ -16,7 +16,7 @@ use ring::digest::{SHA256, digest};
 
 use super::{AppState, Problem, named::Named};
 
-/// What `build.rs` found: a file's address and what it holds. Nothing, where the application was not built.
+/// What `web/embed.rs` found: a file's address and what it holds. Nothing, where the application was not built.
 static FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/web.rs"));
 
 /// What is shown in its place.

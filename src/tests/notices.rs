@@ -9,7 +9,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use crate::{
@@ -24,7 +24,7 @@ use tokio::{
     io::AsyncWriteExt,
     net::{TcpListener, TcpSocket, TcpStream},
     task::block_in_place,
-    time::sleep,
+    time::{Instant, sleep},
 };
 
 const SECRET: &str = "a secret of the operator";
