@@ -28,6 +28,12 @@ name = 'brusque'
 number = 'brusque'
 language = 'mg'
 actions = [{ answer = {} }, { wait = { seconds = 1 } }]
+
+[[plan]]
+name = 'hasty'
+number = 'hasty'
+language = 'mg'
+actions = [{ answer = {} }, { wait = { seconds = 1 } }]
 ";
 
 /// A Milo whose numbers transfer to those of the other.
@@ -45,6 +51,7 @@ async fn transferring(name: &str, far: &Running) -> Running {
         plan("desk", "announce = 'Misy olona miandry anao amin ny telefaonina'"),
         plan("away", "seconds = 2"),
         plan("brusque", ""),
+        plan("hasty", "announce = 'Misy olona miandry anao amin ny telefaonina izao, ary te hiresaka aminao izy'"),
     ];
     with_plans(name, &plans.concat()).await
 }
@@ -137,6 +144,12 @@ async fn the_plan_goes_on_when_nobody_answers_or_stays() {
         "{row}"
     );
     assert_eq!(told(&far), "away: no answer");
+    // One who hangs up while they are told who comes: the caller's telephone is asked for nothing.
+    let telephone = tokio::task::block_in_place(|| Telephone::call(&near, "hasty"));
+    tokio::task::block_in_place(|| telephone.answers("BYE", "200 OK"));
+    let row = newest_call(&near).await;
+    assert_eq!(result(&row, "attended"), "the one who was called hung up", "{row}");
+    assert_eq!(told(&far), "hasty: the one who was called hung up");
     // One who hangs up while the caller's telephone is asked.
     let telephone = tokio::task::block_in_place(|| Telephone::call(&near, "brusque"));
     tokio::task::block_in_place(|| {

@@ -5,7 +5,7 @@ use std::{fs, path::Path, time::Duration};
 use tokio::{task::block_in_place, time::sleep};
 
 use crate::{
-    house::{MILO, events, folder, get, milo, newest_call, recording, stop, until, with_plans},
+    house::{MILO, ended, events, folder, get, milo, recording, stop, until, with_plans},
     telephone::Telephone,
 };
 
@@ -17,22 +17,31 @@ name = 'ask'
 number = 'ask'
 language = 'mg'
 actions = [{ answer = {} }, { gather = { input = 'digits', max = 1, first_seconds = 5, into = 'key', retries = 0 } }]
+
+[[plan]]
+name = 'either'
+number = 'either'
+language = 'mg'
+actions = [{ answer = {} }, { gather = { input = 'both', max = 1, first_seconds = 5, into = 'key', retries = 0 } }]
 ";
     let near = with_plans("keys-held", plans).await;
-    let mut telephone = block_in_place(|| Telephone::call(&near, "ask"));
-    block_in_place(|| telephone.changes_to("inactive"));
-    let id = get(&near, "/api/v1/calls")["calls"][0]["id"].clone();
-    until(&near, &id, "held", |row| !events(row, "held").is_empty()).await;
+    let mut both = ["ask", "either"].map(|number| block_in_place(|| Telephone::call(&near, number)));
+    block_in_place(|| both.iter_mut().for_each(|telephone| telephone.changes_to("inactive")));
+    // Newest first.
+    let ids = [1, 0].map(|at: usize| get(&near, "/api/v1/calls")["calls"][at]["id"].clone());
+    until(&near, &ids[0], "held", |row| !events(row, "held").is_empty()).await;
     sleep(Duration::from_secs(8)).await;
-    block_in_place(|| telephone.changes_to("sendrecv"));
-    until(&near, &id, "resumed", |row| !events(row, "resumed").is_empty()).await;
-    block_in_place(|| {
-        telephone.presses('5');
-        telephone.answers("BYE", "200 OK");
-    });
-    let row = newest_call(&near).await;
-    let gathered = events(&row, "gathered")[0];
-    assert_eq!((&gathered["keys"], &gathered["right"]), (&1.into(), &true.into()), "{row}");
+    block_in_place(|| both.iter_mut().for_each(|telephone| telephone.changes_to("sendrecv")));
+    until(&near, &ids[0], "resumed", |row| !events(row, "resumed").is_empty()).await;
+    for (mut telephone, id) in both.into_iter().zip(&ids) {
+        block_in_place(|| {
+            telephone.presses('5');
+            telephone.answers("BYE", "200 OK");
+        });
+        let row = ended(&near, id).await;
+        let gathered = events(&row, "gathered")[0];
+        assert_eq!((&gathered["keys"], &gathered["right"]), (&1.into(), &true.into()), "{row}");
+    }
     stop(near).await;
 }
 
