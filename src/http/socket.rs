@@ -86,7 +86,7 @@ impl Opening {
             let config = WebSocketConfig::default()
                 .read_buffer_size(8 << 10)
                 .write_buffer_size(0)
-                .max_write_buffer_size(8 << 20)
+                .max_write_buffer_size(64 << 20)
                 .max_message_size(Some(LARGEST))
                 .max_frame_size(Some(LARGEST));
             carry(WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await).await;

@@ -11,7 +11,11 @@ import { every } from "./queries";
 
 const queries = new QueryClient({
   defaultOptions: {
-    queries: { retry: (count, error) => count < 1 && error instanceof Problem && error.status === 0, refetchInterval: every(4000), staleTime: 1000 },
+    queries: {
+      retry: (count, error) => count < 1 && error instanceof Problem && error.status === 0,
+      refetchInterval: every(4000),
+      staleTime: 1000,
+    },
   },
 });
 
@@ -32,8 +36,16 @@ export function App() {
         <Boundary>
           <Suspense fallback={<Loading />}>
             <Switch>
-              {PAGES.map(([path, Page]) => <Route key={path} path={path}><Opened><Page /></Opened></Route>)}
-              <Route><Missing /></Route>
+              {PAGES.map(([path, Page]) => (
+                <Route key={path} path={path}>
+                  <Opened>
+                    <Page />
+                  </Opened>
+                </Route>
+              ))}
+              <Route>
+                <Missing />
+              </Route>
             </Switch>
           </Suspense>
         </Boundary>
@@ -48,7 +60,10 @@ let first = true;
 function Opened({ children }: { children: React.ReactNode }) {
   const [path] = useLocation();
   useEffect(() => {
-    if (first) { first = false; return; }
+    if (first) {
+      first = false;
+      return;
+    }
     scrollTo(0, 0);
     document.querySelector<HTMLElement>("main h1")?.focus();
   }, [path]);

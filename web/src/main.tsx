@@ -10,5 +10,12 @@ import "./styles/parts.css";
 applyTheme();
 const root = document.getElementById("root");
 // Nothing is drawn before the texts are there: no sentence ever appears in another language first.
-if (root) void begin().then(() => createRoot(root).render(<StrictMode><App /></StrictMode>));
+if (root)
+  void begin().then(() =>
+    createRoot(root).render(
+      <StrictMode>
+        <App />
+      </StrictMode>,
+    ),
+  );
 if (import.meta.env.PROD && "serviceWorker" in navigator) void navigator.serviceWorker.register("/sw.js").catch(() => undefined);

@@ -9,13 +9,16 @@ const AFTER_A_FAULT = 10_000;
  * Asks again every so many milliseconds, while that has a point: what was refused stays refused until there is another key, and where
  * nobody answers `useHealth` finds out when somebody does.
  */
-export const every = (ms: number) => ({ state: { error } }: Pick<Query, "state">): number | false => {
-  if (!error) return ms;
-  return error instanceof Problem && [0, 401, 403, 404].includes(error.status) ? false : AFTER_A_FAULT;
-};
+export const every =
+  (ms: number) =>
+  ({ state: { error } }: Pick<Query, "state">): number | false => {
+    if (!error) return ms;
+    return error instanceof Problem && [0, 401, 403, 404].includes(error.status) ? false : AFTER_A_FAULT;
+  };
 
 /** How Milo is. */
-export const useHealth = () => useQuery({ queryKey: ["health"], queryFn: async () => data(api.GET("/api/v1/health")), refetchInterval: 4000 });
+export const useHealth = () =>
+  useQuery({ queryKey: ["health"], queryFn: async () => data(api.GET("/api/v1/health")), refetchInterval: 4000 });
 
 /** The paths that this Milo has: parts that need one show themselves only then. */
 export const usePaths = () =>

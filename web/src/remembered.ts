@@ -14,5 +14,7 @@ export function remember(store: "local" | "tab", name: string, value: string): v
     const place = store === "tab" ? sessionStorage : localStorage;
     if (value) place.setItem(`milo.${name}`, value);
     else place.removeItem(`milo.${name}`);
-  } catch { /* as said above */ }
+  } catch {
+    /* as said above */
+  }
 }

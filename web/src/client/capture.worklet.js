@@ -50,25 +50,28 @@ export class Resampler {
 }
 
 if (globalThis.registerProcessor) {
-  registerProcessor("capture", class extends AudioWorkletProcessor {
-    constructor() {
-      super();
-      this.resampler = new Resampler(sampleRate, RATE);
-      this.piece = new Int16Array(PIECE);
-      this.filled = 0;
-    }
-
-    process([input]) {
-      const channel = input?.[0];
-      if (!channel) return true;
-      for (const sample of this.resampler.push(channel)) {
-        this.piece[this.filled++] = Math.max(-32768, Math.min(32767, Math.round(sample * 32767)));
-        if (this.filled < PIECE) continue;
-        this.port.postMessage(this.piece.buffer, [this.piece.buffer]);
+  registerProcessor(
+    "capture",
+    class extends AudioWorkletProcessor {
+      constructor() {
+        super();
+        this.resampler = new Resampler(sampleRate, RATE);
         this.piece = new Int16Array(PIECE);
         this.filled = 0;
       }
-      return true;
-    }
-  });
+
+      process([input]) {
+        const channel = input?.[0];
+        if (!channel) return true;
+        for (const sample of this.resampler.push(channel)) {
+          this.piece[this.filled++] = Math.max(-32768, Math.min(32767, Math.round(sample * 32767)));
+          if (this.filled < PIECE) continue;
+          this.port.postMessage(this.piece.buffer, [this.piece.buffer]);
+          this.piece = new Int16Array(PIECE);
+          this.filled = 0;
+        }
+        return true;
+      }
+    },
+  );
 }

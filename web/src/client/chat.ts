@@ -15,7 +15,7 @@ export async function chat(order: Schema["Chat"], grew: (reply: string) => void,
   let reply = "";
   for await (const { event, data } of events(answer.body)) {
     const told = JSON.parse(data) as Record<string, unknown>;
-    if (event === "token") grew(reply += String(told.text ?? ""));
+    if (event === "token") grew((reply += String(told.text ?? "")));
     if (event === "error") throw new Problem(Number(told.status) || 503, String(told.detail ?? ""));
     if (event === "done") return told as unknown as Answer;
   }

@@ -2,12 +2,13 @@ import { describe, expect, it } from "vitest";
 import { Resampler } from "./capture.worklet.js";
 import { events, type ServerEvent } from "./events";
 
-const body = (...pieces: string[]) => new ReadableStream<Uint8Array>({
-  start(controller) {
-    for (const piece of pieces) controller.enqueue(new TextEncoder().encode(piece));
-    controller.close();
-  },
-});
+const body = (...pieces: string[]) =>
+  new ReadableStream<Uint8Array>({
+    start(controller) {
+      for (const piece of pieces) controller.enqueue(new TextEncoder().encode(piece));
+      controller.close();
+    },
+  });
 
 async function all(stream: ReadableStream<Uint8Array>): Promise<ServerEvent[]> {
   const found: ServerEvent[] = [];
@@ -17,21 +18,28 @@ async function all(stream: ReadableStream<Uint8Array>): Promise<ServerEvent[]> {
 
 describe("server-sent events", () => {
   it("are the same however the bytes are cut", async () => {
-    const text = "event: token\ndata: {\"text\":\"misokatra é\"}\n\n: still here\n\nevent:done\ndata: 1\ndata: 2\n\n";
-    const wanted = [{ event: "token", data: "{\"text\":\"misokatra é\"}" }, { event: "done", data: "1\n2" }];
+    const text = 'event: token\ndata: {"text":"misokatra é"}\n\n: still here\n\nevent:done\ndata: 1\ndata: 2\n\n';
+    const wanted = [
+      { event: "token", data: '{"text":"misokatra é"}' },
+      { event: "done", data: "1\n2" },
+    ];
     expect(await all(body(text))).toEqual(wanted);
     expect(await all(body(...text))).toEqual(wanted);
     expect(await all(body(text.replaceAll("\n", "\r\n")))).toEqual(wanted);
   });
 
   it("end with what came whole, and with the last one though its empty line is missing", async () => {
-    expect(await all(body("data: a\n\ndata: b"))).toEqual([{ event: "message", data: "a" }, { event: "message", data: "b" }]);
+    expect(await all(body("data: a\n\ndata: b"))).toEqual([
+      { event: "message", data: "a" },
+      { event: "message", data: "b" },
+    ]);
     expect(await all(body(""))).toEqual([]);
   });
 });
 
 describe("the resampler of the microphone", () => {
-  const tone = (hertz: number, rate: number, seconds: number) => Float32Array.from({ length: rate * seconds }, (_, at) => Math.sin((2 * Math.PI * hertz * at) / rate));
+  const tone = (hertz: number, rate: number, seconds: number) =>
+    Float32Array.from({ length: rate * seconds }, (_, at) => Math.sin((2 * Math.PI * hertz * at) / rate));
   const through = (from: number, hertz: number): number[] => {
     const resampler = new Resampler(from, 16_000);
     const sound = tone(hertz, from, 1);

@@ -25,7 +25,10 @@ export type Told =
 
 /** Why a conversation did not begin, or ended without being told to. */
 export class Ended extends Error {
-  constructor(readonly why: "full" | "lost" | "refused", readonly detail: string) {
+  constructor(
+    readonly why: "full" | "lost" | "refused",
+    readonly detail: string,
+  ) {
     super(detail);
   }
 }
@@ -113,7 +116,8 @@ export class Conversation {
       if (message.type === "clear") this.playback.clear();
       this.options.told(message);
     };
-    this.socket.onclose = (event) => this.over(event.code === 1000 ? null : new Ended(event.code === TRY_AGAIN_LATER ? "full" : "lost", event.reason));
+    this.socket.onclose = (event) =>
+      this.over(event.code === 1000 ? null : new Ended(event.code === TRY_AGAIN_LATER ? "full" : "lost", event.reason));
   }
 
   private over(why: Ended | null): void {
@@ -154,7 +158,8 @@ function connect(url: string): Promise<WebSocket> {
     socket.binaryType = "arraybuffer";
     socket.onopen = () => resolve(socket);
     // A refusal before the socket is open is not told to a page: whether there was no room is asked for.
-    socket.onclose = async (event) => reject(new Ended(event.code === TRY_AGAIN_LATER || (await isFull()) ? "full" : "lost", event.reason));
+    socket.onclose = async (event) =>
+      reject(new Ended(event.code === TRY_AGAIN_LATER || (await isFull()) ? "full" : "lost", event.reason));
   });
 }
 

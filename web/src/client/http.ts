@@ -18,7 +18,9 @@ export class Problem extends Error {
 
 let key = "";
 /** The key that every request sends from now on; an empty one is none. */
-export const useKey = (next: string): void => { key = next; };
+export const useKey = (next: string): void => {
+  key = next;
+};
 
 /** A request with the key, whose answer is a success or a `Problem`. */
 export async function ask(input: RequestInfo | URL, init?: RequestInit): Promise<Response> {

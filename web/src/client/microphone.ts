@@ -19,14 +19,23 @@ export async function listen(context: AudioContext, heard: (piece: ArrayBuffer) 
   if (!isSecureContext || !navigator.mediaDevices) throw new NoMicrophone("insecure");
   let stream: MediaStream;
   try {
-    stream = await navigator.mediaDevices.getUserMedia({ audio: { echoCancellation: true, noiseSuppression: true, autoGainControl: true, channelCount: 1 } });
+    stream = await navigator.mediaDevices.getUserMedia({
+      audio: { echoCancellation: true, noiseSuppression: true, autoGainControl: true, channelCount: 1 },
+    });
   } catch (error) {
-    throw new NoMicrophone(error instanceof DOMException && ["NotAllowedError", "SecurityError"].includes(error.name) ? "denied" : "device");
+    throw new NoMicrophone(
+      error instanceof DOMException && ["NotAllowedError", "SecurityError"].includes(error.name) ? "denied" : "device",
+    );
   }
   try {
     await context.audioWorklet.addModule(workletUrl);
     const source = context.createMediaStreamSource(stream);
-    const capture = new AudioWorkletNode(context, "capture", { numberOfInputs: 1, numberOfOutputs: 0, channelCount: 1, channelCountMode: "explicit" });
+    const capture = new AudioWorkletNode(context, "capture", {
+      numberOfInputs: 1,
+      numberOfOutputs: 0,
+      channelCount: 1,
+      channelCountMode: "explicit",
+    });
     capture.port.onmessage = ({ data }: MessageEvent<ArrayBuffer>) => heard(data);
     source.connect(capture);
     return {

@@ -9,7 +9,10 @@ export class Playback {
   /** Where the sound may be looked at. */
   readonly output: GainNode;
 
-  constructor(private readonly context: AudioContext, private readonly changed: (speaking: boolean) => void = () => undefined) {
+  constructor(
+    private readonly context: AudioContext,
+    private readonly changed: (speaking: boolean) => void = () => undefined,
+  ) {
     this.output = context.createGain();
     this.output.connect(context.destination);
   }

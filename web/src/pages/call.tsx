@@ -26,12 +26,18 @@ export default function CallPage() {
     queryKey: ["call", id],
     queryFn: async () => data(api.GET("/api/v1/calls/{id}", { params: { path: { id } } })),
     // A call that is over changes no more, but for its recording, which may be on its way.
-    refetchInterval: (query) => (query.state.data?.ended && query.state.data.recording_state !== "live" ? false : every(2000)(query)),
+    refetchInterval: (query) =>
+      query.state.data?.ended && query.state.data.recording_state !== "live" ? false : every(2000)(query),
   });
   return (
     <>
-      <Link href="/calls" className="way-back"><Icon name="back" />{t.calls.back}</Link>
-      <Title>{call.data ? fill(t.call.title, { from: call.data.from || t.common.unknown, to: call.data.to }) : t.calls.title}</Title>
+      <Link href="/calls" className="way-back">
+        <Icon name="back" />
+        {t.calls.back}
+      </Link>
+      <Title>
+        {call.data ? fill(t.call.title, { from: call.data.from || t.common.unknown, to: call.data.to }) : t.calls.title}
+      </Title>
       {call.isPending && <Loading />}
       {call.isError && <Fault error={call.error} scope="read" />}
       {call.data && <Whole call={call.data} />}
@@ -53,9 +59,15 @@ function Whole({ call }: { call: Schema["CallWithTurns"] }) {
       {call.recording && <Recording call={call} at={at} marks={starts.filter((start) => start !== null)} onTime={setPlaying} />}
       <section className="stack" aria-labelledby="transcript">
         <h2 id="transcript">{t.call.transcript}</h2>
-        {spoken.length
-          ? <ol className="turns">{spoken.map((turn) => <Turn key={turn.number} turn={turn} isNow={turn === now} onPlay={playFrom} />)}</ol>
-          : <p className="quiet">{t.call.nothing_said}</p>}
+        {spoken.length ? (
+          <ol className="turns">
+            {spoken.map((turn) => (
+              <Turn key={turn.number} turn={turn} isNow={turn === now} onPlay={playFrom} />
+            ))}
+          </ol>
+        ) : (
+          <p className="quiet">{t.call.nothing_said}</p>
+        )}
         <Ending call={call} />
       </section>
       <Feedback call={call} />
@@ -75,12 +87,36 @@ function Facts({ call }: { call: Schema["CallWithTurns"] }) {
   const [outcome, kind] = useOutcome()(call);
   return (
     <dl className="facts">
-      <div><dt>{t.common.state}</dt><dd><span className={`badge ${kind} dot`}>{outcome}</span></dd></div>
-      <div><dt>{t.calls.started}</dt><dd>{when(call.started)}</dd></div>
-      <div><dt>{t.calls.lasted}</dt><dd className="figure">{duration(between(call.answered ?? call.started, call.ended))}</dd></div>
-      <div><dt>{t.calls.direction}</dt><dd>{call.direction === "out" ? t.calls.out : t.calls.in}</dd></div>
-      {call.dialplan && <div><dt>{t.calls.plan}</dt><dd>{call.dialplan}</dd></div>}
-      {call.language && <div><dt>{t.common.language}</dt><dd>{call.language === "mg" ? t.common.mg : call.language === "fr" ? t.common.fr : call.language}</dd></div>}
+      <div>
+        <dt>{t.common.state}</dt>
+        <dd>
+          <span className={`badge ${kind} dot`}>{outcome}</span>
+        </dd>
+      </div>
+      <div>
+        <dt>{t.calls.started}</dt>
+        <dd>{when(call.started)}</dd>
+      </div>
+      <div>
+        <dt>{t.calls.lasted}</dt>
+        <dd className="figure">{duration(between(call.answered ?? call.started, call.ended))}</dd>
+      </div>
+      <div>
+        <dt>{t.calls.direction}</dt>
+        <dd>{call.direction === "out" ? t.calls.out : t.calls.in}</dd>
+      </div>
+      {call.dialplan && (
+        <div>
+          <dt>{t.calls.plan}</dt>
+          <dd>{call.dialplan}</dd>
+        </div>
+      )}
+      {call.language && (
+        <div>
+          <dt>{t.common.language}</dt>
+          <dd>{call.language === "mg" ? t.common.mg : call.language === "fr" ? t.common.fr : call.language}</dd>
+        </div>
+      )}
     </dl>
   );
 }
@@ -88,6 +124,18 @@ function Facts({ call }: { call: Schema["CallWithTurns"] }) {
 function Ending({ call }: { call: Schema["CallWithTurns"] }) {
   const t = useTexts();
   if (!call.ended) return null;
-  const by = { caller: t.call.ended_by_caller, milo: t.call.ended_by_milo, network: t.call.ended_by_network }[call.hangup_by ?? ""];
-  return <p className="quiet small">{by} {call.end_reason && <span lang="en">({call.end_reason}{call.sip_status ? `, SIP ${call.sip_status}` : ""})</span>}</p>;
+  const by = { caller: t.call.ended_by_caller, milo: t.call.ended_by_milo, network: t.call.ended_by_network }[
+    call.hangup_by ?? ""
+  ];
+  return (
+    <p className="quiet small">
+      {by}{" "}
+      {call.end_reason && (
+        <span lang="en">
+          ({call.end_reason}
+          {call.sip_status ? `, SIP ${call.sip_status}` : ""})
+        </span>
+      )}
+    </p>
+  );
 }

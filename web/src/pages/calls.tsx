@@ -48,7 +48,11 @@ function LiveCalls() {
   return (
     <section className="stack tight" aria-labelledby="live">
       <h2 id="live">{t.calls.live}</h2>
-      <ul className="live-calls">{calls.data.calls.map((call) => <LiveCall key={call.id} call={call} />)}</ul>
+      <ul className="live-calls">
+        {calls.data.calls.map((call) => (
+          <LiveCall key={call.id} call={call} />
+        ))}
+      </ul>
     </section>
   );
 }
@@ -69,13 +73,26 @@ function LiveCall({ call }: { call: Call }) {
   return (
     <li className="card live-call">
       <div className="grow">
-        <p><Link href={`/calls/${call.id}`} className="who">{call.from || t.common.unknown} → {call.to}</Link></p>
-        {last && <p className="quiet small now-said" lang={last.language ?? undefined}>{last.said_heard ?? last.said ?? last.heard}</p>}
+        <p>
+          <Link href={`/calls/${call.id}`} className="who">
+            {call.from || t.common.unknown} → {call.to}
+          </Link>
+        </p>
+        {last && (
+          <p className="quiet small now-said" lang={last.language ?? undefined}>
+            {last.said_heard ?? last.said ?? last.heard}
+          </p>
+        )}
       </div>
       <span className="badge good dot">{call.answered ? t.calls.on_line : t.calls.not_answered}</span>
       <Clock since={call.answered ?? call.started} />
       <Confirm question={fill(t.calls.hang_up_sure, { who })} confirm={t.calls.hang_up} onConfirm={() => end.mutate()}>
-        {(open) => <button type="button" className="button danger" disabled={end.isPending || end.isSuccess} onClick={open}><Icon name="hang_up" />{end.isSuccess ? t.calls.hanging_up : t.calls.hang_up}</button>}
+        {(open) => (
+          <button type="button" className="button danger" disabled={end.isPending || end.isSuccess} onClick={open}>
+            <Icon name="hang_up" />
+            {end.isSuccess ? t.calls.hanging_up : t.calls.hang_up}
+          </button>
+        )}
       </Confirm>
       {end.isError && <Fault error={end.error} scope="calls" />}
     </li>
@@ -89,7 +106,11 @@ function Clock({ since }: { since: string }) {
     const timer = setInterval(() => setNow(Date.now()), 1000);
     return () => clearInterval(timer);
   }, []);
-  return <span className="figure" role="timer">{duration(between(since, null, now))}</span>;
+  return (
+    <span className="figure" role="timer">
+      {duration(between(since, null, now))}
+    </span>
+  );
 }
 
 function Log({ filter }: { filter: Filter }) {
@@ -97,7 +118,8 @@ function Log({ filter }: { filter: Filter }) {
   const [, setParams] = useSearchParams();
   const pages = useInfiniteQuery({
     queryKey: ["calls", "log", filter],
-    queryFn: async ({ pageParam }) => data(api.GET("/api/v1/calls", { params: { query: { ...query(filter), limit: 25, cursor: pageParam } } })),
+    queryFn: async ({ pageParam }) =>
+      data(api.GET("/api/v1/calls", { params: { query: { ...query(filter), limit: 25, cursor: pageParam } } })),
     initialPageParam: undefined as string | undefined,
     getNextPageParam: (page) => page.next ?? undefined,
     // Whoever reads older pages is not disturbed by newer rows.
@@ -107,14 +129,29 @@ function Log({ filter }: { filter: Filter }) {
   if (pages.isError) return <Fault error={pages.error} scope="read" />;
   const calls = pages.data.pages.flatMap((page) => page.calls);
   if (!calls.length) {
-    return Object.keys(filter).length
-      ? <div className="empty"><strong>{t.calls.nothing_found}</strong><button type="button" className="button" onClick={() => setParams({})}>{t.calls.clear}</button></div>
-      : <Nothing />;
+    return Object.keys(filter).length ? (
+      <div className="empty">
+        <strong>{t.calls.nothing_found}</strong>
+        <button type="button" className="button" onClick={() => setParams({})}>
+          {t.calls.clear}
+        </button>
+      </div>
+    ) : (
+      <Nothing />
+    );
   }
   return (
     <>
-      <ul className="log">{calls.map((call) => <Row key={call.id} call={call} />)}</ul>
-      {pages.hasNextPage && <button type="button" className="button" disabled={pages.isFetchingNextPage} onClick={() => void pages.fetchNextPage()}>{t.common.more}</button>}
+      <ul className="log">
+        {calls.map((call) => (
+          <Row key={call.id} call={call} />
+        ))}
+      </ul>
+      {pages.hasNextPage && (
+        <button type="button" className="button" disabled={pages.isFetchingNextPage} onClick={() => void pages.fetchNextPage()}>
+          {t.common.more}
+        </button>
+      )}
     </>
   );
 }
@@ -125,7 +162,12 @@ function Nothing() {
   return (
     <div className="empty">
       <strong>{t.calls.none}</strong>
-      {dial && <><p>{t.calls.none_hint}</p><Copyable text={dial} /></>}
+      {dial && (
+        <>
+          <p>{t.calls.none_hint}</p>
+          <Copyable text={dial} />
+        </>
+      )}
     </div>
   );
 }
@@ -140,7 +182,10 @@ function Row({ call }: { call: Call }) {
     <li>
       <Link href={`/calls/${call.id}`} className="log-row">
         <Icon name={call.direction === "out" ? "outgoing" : "incoming"} />
-        <span className="who"><span className="unseen">{call.direction === "out" ? t.calls.out : t.calls.in}: </span>{call.from || t.common.unknown} → {call.to}</span>
+        <span className="who">
+          <span className="unseen">{call.direction === "out" ? t.calls.out : t.calls.in}: </span>
+          {call.from || t.common.unknown} → {call.to}
+        </span>
         <span className="when">{when(call.started)}</span>
         <span className="what">
           <span className={`badge ${kind}`}>{said}</span>
@@ -165,7 +210,10 @@ function Export({ filter }: { filter: Filter }) {
   const save = async (format: "csv" | "jsonl") => {
     setFault(null);
     try {
-      await saveResponse(await ask(`/api/v1/calls/export?${new URLSearchParams({ ...query(filter), format } as Record<string, string>)}`), `calls.${format}`);
+      await saveResponse(
+        await ask(`/api/v1/calls/export?${new URLSearchParams({ ...query(filter), format } as Record<string, string>)}`),
+        `calls.${format}`,
+      );
     } catch (error) {
       setFault(error);
     }
@@ -174,8 +222,14 @@ function Export({ filter }: { filter: Filter }) {
     <div className="stack tight">
       <div className="row middle" role="group" aria-label={t.calls.export}>
         <span className="quiet small">{t.calls.export}</span>
-        <button type="button" className="button small" onClick={() => void save("csv")}><Icon name="download" />{t.calls.csv}</button>
-        <button type="button" className="button small" onClick={() => void save("jsonl")}><Icon name="download" />{t.calls.jsonl}</button>
+        <button type="button" className="button small" onClick={() => void save("csv")}>
+          <Icon name="download" />
+          {t.calls.csv}
+        </button>
+        <button type="button" className="button small" onClick={() => void save("jsonl")}>
+          <Icon name="download" />
+          {t.calls.jsonl}
+        </button>
       </div>
       {fault !== null && <Fault error={fault} scope="read" />}
     </div>

@@ -7,7 +7,9 @@ export function Missing() {
   return (
     <>
       <Title lede={t.fault.missing_hint}>{t.fault.missing}</Title>
-      <Link href="/" className="button main">{t.fault.home}</Link>
+      <Link href="/" className="button main">
+        {t.fault.home}
+      </Link>
     </>
   );
 }

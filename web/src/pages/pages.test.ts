@@ -47,30 +47,48 @@ describe("what was heard of a reply", () => {
 
 it("a filter's days become the moments at which they begin and end here", () => {
   expect(query({ since: "2026-11-01", until: "2026-11-02", text: "birao", number: "" })).toEqual({
-    since: new Date(2026, 10, 1).toISOString(), until: new Date(2026, 10, 3).toISOString(), text: "birao",
+    since: new Date(2026, 10, 1).toISOString(),
+    until: new Date(2026, 10, 3).toISOString(),
+    text: "birao",
   });
 });
 
 it("an event's detail is a line", () => {
-  expect(inWords({ by: "caller", cause: 16, tags: ["a"] })).toBe("by caller, cause 16, tags [\"a\"]");
+  expect(inWords({ by: "caller", cause: 16, tags: ["a"] })).toBe('by caller, cause 16, tags ["a"]');
   expect(inWords(null)).toBe("");
 });
 
 it("a configuration is shown by its sections", () => {
-  expect(settings({ data_dir: "/d", http: { listen: "x", tls: null }, engines: { llm: { threads: 0 } }, sip: { trunks: [] } })).toEqual([
-    ["", [["data_dir", "\"/d\""]]], ["engines.llm", [["threads", "0"]]], ["http", [["listen", "\"x\""], ["tls", ""]]], ["sip", [["trunks", "[]"]]],
+  expect(
+    settings({ data_dir: "/d", http: { listen: "x", tls: null }, engines: { llm: { threads: 0 } }, sip: { trunks: [] } }),
+  ).toEqual([
+    ["", [["data_dir", '"/d"']]],
+    ["engines.llm", [["threads", "0"]]],
+    [
+      "http",
+      [
+        ["listen", '"x"'],
+        ["tls", ""],
+      ],
+    ],
+    ["sip", [["trunks", "[]"]]],
   ]);
 });
 
 describe("metrics", () => {
   const text = [
-    "# HELP a_total what", "a_total{x=\"1\",y=\"q\\\"uote\"} 3", "a_total{x=\"2\"} 4",
-    "t_bucket{s=\"one\",le=\"0.1\"} 5", "t_bucket{s=\"one\",le=\"0.2\"} 10", "t_bucket{s=\"one\",le=\"+Inf\"} 10", "t_bucket{s=\"none\",le=\"+Inf\"} 0",
+    "# HELP a_total what",
+    'a_total{x="1",y="q\\"uote"} 3',
+    'a_total{x="2"} 4',
+    't_bucket{s="one",le="0.1"} 5',
+    't_bucket{s="one",le="0.2"} 10',
+    't_bucket{s="one",le="+Inf"} 10',
+    't_bucket{s="none",le="+Inf"} 0',
   ].join("\n");
   it("are added up over the labels that are not named", () => {
     expect(parse(text).sum("a_total")).toBe(7);
     expect(parse(text).sum("a_total", { x: "2" })).toBe(4);
-    expect(parse(text).sum("a_total", { y: "q\"uote" })).toBe(3);
+    expect(parse(text).sum("a_total", { y: 'q"uote' })).toBe(3);
   });
   it("give medians as Prometheus reckons them", () => {
     const one = parse(text).summaries("t", "s").get("one");
@@ -78,18 +96,33 @@ describe("metrics", () => {
     expect(one?.median).toBeCloseTo(0.1);
     expect(one?.slow).toBeCloseTo(0.19);
     expect(parse(text).summaries("t", "s").get("none")).toEqual({ count: 0, median: null, slow: null });
-    expect(quantile([[1, 0], [Infinity, 4]], 0.5)).toBe(1);
+    expect(
+      quantile(
+        [
+          [1, 0],
+          [Infinity, 4],
+        ],
+        0.5,
+      ),
+    ).toBe(1);
   });
 });
 
 describe("transcripts as files", () => {
-  const segments = [{ start_ms: 0, end_ms: 1500, text: "Salama\n\ntompoko" }, { start_ms: 3_661_042, end_ms: 3_662_000, text: "a --> b & <c>" }];
+  const segments = [
+    { start_ms: 0, end_ms: 1500, text: "Salama\n\ntompoko" },
+    { start_ms: 3_661_042, end_ms: 3_662_000, text: "a --> b & <c>" },
+  ];
   it("have times that players read", () => {
     expect(stamp(3_661_042, ",")).toBe("01:01:01,042");
-    expect(srt(segments)).toBe("1\n00:00:00,000 --> 00:00:01,500\nSalama tompoko\n\n2\n01:01:01,042 --> 01:01:02,000\na → b & <c>\n");
+    expect(srt(segments)).toBe(
+      "1\n00:00:00,000 --> 00:00:01,500\nSalama tompoko\n\n2\n01:01:01,042 --> 01:01:02,000\na → b & <c>\n",
+    );
   });
   it("hold no words that a player takes for marks", () => {
-    expect(vtt(segments)).toBe("WEBVTT\n\n00:00:00.000 --> 00:00:01.500\nSalama tompoko\n\n01:01:01.042 --> 01:01:02.000\na → b &amp; &lt;c&gt;\n");
+    expect(vtt(segments)).toBe(
+      "WEBVTT\n\n00:00:00.000 --> 00:00:01.500\nSalama tompoko\n\n01:01:01.042 --> 01:01:02.000\na → b &amp; &lt;c&gt;\n",
+    );
     expect(txt(segments)).toBe("Salama tompoko\na → b & <c>\n");
   });
 });
@@ -110,11 +143,22 @@ describe("sound", () => {
 
 describe("a conversation", () => {
   const after = (...changes: Change[]) => changes.reduce<Said[]>(changed, []);
-  const answer = { reply: "Salama!", session_id: "s", mode: "local" as const, language: "mg" as const, ends: false, cut: false, processing_ms: 4 };
+  const answer = {
+    reply: "Salama!",
+    session_id: "s",
+    mode: "local" as const,
+    language: "mg" as const,
+    ends: false,
+    cut: false,
+    processing_ms: 4,
+  };
 
   it("grows with the reply, which then bears how it was given", () => {
     const growing = after({ is: "asked", text: "Salama" }, { is: "grew", text: "Sala" });
-    expect(growing.map(({ by, text, grows }) => [by, text, grows])).toEqual([["you", "Salama", undefined], ["milo", "Sala", true]]);
+    expect(growing.map(({ by, text, grows }) => [by, text, grows])).toEqual([
+      ["you", "Salama", undefined],
+      ["milo", "Sala", true],
+    ]);
     const whole = changed(growing, { is: "answered", answer });
     expect(whole.at(-1)).toMatchObject({ text: "Salama!", grows: false, turn: 1, mode: "local", took: 4 });
   });
@@ -123,15 +167,21 @@ describe("a conversation", () => {
   });
   it("replaces spoken words while they grow, and begins anew behind those of the other", () => {
     const spoken = after(
-      { is: "clause", text: "Salama!", call: "c" }, { is: "replied", text: "Salama!", call: "c" },
-      { is: "heard", text: "ama", partial: true }, { is: "heard", text: "firy ny", partial: false },
-      { is: "clause", text: "Iray alina", call: "c" }, { is: "clause", text: " ny tapakila.", call: "c" },
+      { is: "clause", text: "Salama!", call: "c" },
+      { is: "replied", text: "Salama!", call: "c" },
+      { is: "heard", text: "ama", partial: true },
+      { is: "heard", text: "firy ny", partial: false },
+      { is: "clause", text: "Iray alina", call: "c" },
+      { is: "clause", text: " ny tapakila.", call: "c" },
     );
     expect(spoken.map(({ by, text, grows }) => [by, text, grows])).toEqual([
-      ["milo", "Salama!", false], ["you", "firy ny", false], ["milo", "Iray alina ny tapakila.", true],
+      ["milo", "Salama!", false],
+      ["you", "firy ny", false],
+      ["milo", "Iray alina ny tapakila.", true],
     ]);
     const told = [
-      { is: "replied", text: "Iray alina ny tapakila.", heard: "Iray—", interrupted: true, took: 450, call: "c" }, { is: "mode", mode: "local" },
+      { is: "replied", text: "Iray alina ny tapakila.", heard: "Iray—", interrupted: true, took: 450, call: "c" },
+      { is: "mode", mode: "local" },
     ] satisfies Change[];
     const whole = told.reduce<Said[]>(changed, spoken);
     expect(whole).toHaveLength(3);
@@ -139,8 +189,24 @@ describe("a conversation", () => {
     expect(new Set(whole.map(({ id }) => id)).size).toBe(3);
   });
   it("is numbered on where it was restored", () => {
-    const restored = after({ is: "restored", language: "mg", exchanges: [{ message: "a", reply: "b" }, { message: "c", reply: null }] }, { is: "asked", text: "d" });
-    expect(restored.map(({ by, turn }) => [by, turn])).toEqual([["you", undefined], ["milo", 1], ["you", undefined], ["you", undefined], ["milo", 3]]);
+    const restored = after(
+      {
+        is: "restored",
+        language: "mg",
+        exchanges: [
+          { message: "a", reply: "b" },
+          { message: "c", reply: null },
+        ],
+      },
+      { is: "asked", text: "d" },
+    );
+    expect(restored.map(({ by, turn }) => [by, turn])).toEqual([
+      ["you", undefined],
+      ["milo", 1],
+      ["you", undefined],
+      ["you", undefined],
+      ["milo", 3],
+    ]);
     expect(after({ is: "asked", text: "a" }, { is: "emptied" })).toEqual([]);
   });
 });

@@ -33,7 +33,12 @@ export default function Speak() {
   const [sounding, setSounding] = useState(false);
   const ending = useRef<(() => void) | null>(null);
   useEffect(() => () => ending.current?.(), []);
-  const order: Order = { text, ...(language && { language }), ...(voice.trim() && { voice: voice.trim() }), ...(speed !== 1 && { speed }) };
+  const order: Order = {
+    text,
+    ...(language && { language }),
+    ...(voice.trim() && { voice: voice.trim() }),
+    ...(speed !== 1 && { speed }),
+  };
 
   const say = useMutation({
     mutationFn: async () => {
@@ -46,8 +51,14 @@ export default function Speak() {
       return (await (await post({ ...order, format: "json" })).json()) as Schema["Spoken"];
     },
   });
-  const download = useMutation({ mutationFn: async (format: (typeof FORMATS)[number]) => save(await (await post({ ...order, format })).blob(), `milo.${format}`) });
-  const send = (event: FormEvent) => { event.preventDefault(); say.mutate(); };
+  const download = useMutation({
+    mutationFn: async (format: (typeof FORMATS)[number]) =>
+      save(await (await post({ ...order, format })).blob(), `milo.${format}`),
+  });
+  const send = (event: FormEvent) => {
+    event.preventDefault();
+    say.mutate();
+  };
   const fault = say.error ?? download.error;
   const isStopped = fault instanceof DOMException && fault.name === "AbortError";
   return (
@@ -55,25 +66,81 @@ export default function Speak() {
       <Title lede={t.speak.lede}>{t.speak.title}</Title>
       <Locked />
       <form className="card stack" onSubmit={send}>
-        <label htmlFor={id}>{t.speak.text}
-          <textarea id={id} rows={5} required maxLength={LONGEST} lang={language || undefined} value={text} onChange={(event) => setText(event.target.value)} />
+        <label htmlFor={id}>
+          {t.speak.text}
+          <textarea
+            id={id}
+            rows={5}
+            required
+            maxLength={LONGEST}
+            lang={language || undefined}
+            value={text}
+            onChange={(event) => setText(event.target.value)}
+          />
         </label>
         <p className="quiet small">{fill(t.speak.characters, { n: number(text.length), all: number(LONGEST) })}</p>
         <div className="row spaced">
-          <Choice label={t.common.language} value={language} onChange={setLanguage} options={[{ value: "", text: t.common.automatic }, { value: "mg", text: t.common.mg }, { value: "fr", text: t.common.fr }]} />
-          <label className="grow">{t.speak.voice}<input value={voice} placeholder={t.speak.usual} autoComplete="off" spellCheck={false} onChange={(event) => setVoice(event.target.value)} /></label>
-          <label className="grow">{t.speak.speed}: <span className="figure">{number(speed, 1)}×</span>
-            <input type="range" min={0.6} max={2.5} step={0.1} value={speed} onChange={(event) => setSpeed(Number(event.target.value))} />
+          <Choice
+            label={t.common.language}
+            value={language}
+            onChange={setLanguage}
+            options={[
+              { value: "", text: t.common.automatic },
+              { value: "mg", text: t.common.mg },
+              { value: "fr", text: t.common.fr },
+            ]}
+          />
+          <label className="grow">
+            {t.speak.voice}
+            <input
+              value={voice}
+              placeholder={t.speak.usual}
+              autoComplete="off"
+              spellCheck={false}
+              onChange={(event) => setVoice(event.target.value)}
+            />
+          </label>
+          <label className="grow">
+            {t.speak.speed}: <span className="figure">{number(speed, 1)}×</span>
+            <input
+              type="range"
+              min={0.6}
+              max={2.5}
+              step={0.1}
+              value={speed}
+              onChange={(event) => setSpeed(Number(event.target.value))}
+            />
           </label>
         </div>
         <div className="row middle">
-          {sounding
-            ? <button type="button" className="button main" onClick={() => ending.current?.()}><Icon name="stop" />{t.speak.stop}</button>
-            : <button type="submit" className="button main" disabled={!text.trim()}><Icon name="speak" />{t.speak.say}</button>}
-          <span className="grow" role="status">{first !== null && <span className="quiet small">{fill(t.speak.first, { n: number(first) })}</span>}</span>
+          {sounding ? (
+            <button type="button" className="button main" onClick={() => ending.current?.()}>
+              <Icon name="stop" />
+              {t.speak.stop}
+            </button>
+          ) : (
+            <button type="submit" className="button main" disabled={!text.trim()}>
+              <Icon name="speak" />
+              {t.speak.say}
+            </button>
+          )}
+          <span className="grow" role="status">
+            {first !== null && <span className="quiet small">{fill(t.speak.first, { n: number(first) })}</span>}
+          </span>
           <span className="row middle" role="group" aria-label={t.speak.save}>
             <span className="quiet small">{t.speak.save}</span>
-            {FORMATS.map((format) => <button key={format} type="button" className="button small" disabled={!text.trim() || download.isPending} onClick={() => download.mutate(format)}><Icon name="download" />{format.toUpperCase()}</button>)}
+            {FORMATS.map((format) => (
+              <button
+                key={format}
+                type="button"
+                className="button small"
+                disabled={!text.trim() || download.isPending}
+                onClick={() => download.mutate(format)}
+              >
+                <Icon name="download" />
+                {format.toUpperCase()}
+              </button>
+            ))}
           </span>
         </div>
       </form>
@@ -89,7 +156,11 @@ export default function Speak() {
 }
 
 /** Plays the sound while it comes. `read` resolves when all of it has come; `stop` ends it at once. */
-async function aloud(order: Order, first: (ms: number) => void, sounding: (is: boolean) => void): Promise<{ read: Promise<void>; stop: () => void }> {
+async function aloud(
+  order: Order,
+  first: (ms: number) => void,
+  sounding: (is: boolean) => void,
+): Promise<{ read: Promise<void>; stop: () => void }> {
   const control = new AbortController();
   const context = new AudioContext();
   const playback = new Playback(context, sounding);

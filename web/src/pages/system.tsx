@@ -25,7 +25,9 @@ export default function System() {
   const { part = "overview" } = useParams();
   const ways = useRef<HTMLElement>(null);
   // On a narrow screen the way to this part may lie outside.
-  useEffect(() => { ways.current?.querySelector("[aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" }); }, [part]);
+  useEffect(() => {
+    ways.current?.querySelector("[aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
+  }, [part]);
   if (!isPart(part)) return <Missing />;
   const Part = PARTS[part];
   return (
@@ -34,11 +36,17 @@ export default function System() {
       <nav ref={ways} className="parts" aria-label={t.admin.sections}>
         <ul>
           {(Object.keys(PARTS) as (keyof typeof PARTS)[]).map((name) => (
-            <li key={name}><Link href={name === "overview" ? "/system" : `/system/${name}`} aria-current={name === part ? "page" : undefined}>{t.admin[name]}</Link></li>
+            <li key={name}>
+              <Link href={name === "overview" ? "/system" : `/system/${name}`} aria-current={name === part ? "page" : undefined}>
+                {t.admin[name]}
+              </Link>
+            </li>
           ))}
         </ul>
       </nav>
-      <Suspense fallback={<Loading />}><Part /></Suspense>
+      <Suspense fallback={<Loading />}>
+        <Part />
+      </Suspense>
     </>
   );
 }

@@ -16,7 +16,11 @@ import { Voice } from "./talk/voice";
 import "./talk/talk.css";
 
 /** Sentences that the models that ship understand, in the languages that Milo speaks. */
-const EXAMPLES = [["mg", "Amin'ny ora firy no misokatra ny birao?"], ["mg", "Ohatrinona ny tapakila?"], ["fr", "Quels sont vos horaires d'ouverture ?"]] as const;
+const EXAMPLES = [
+  ["mg", "Amin'ny ora firy no misokatra ny birao?"],
+  ["mg", "Ohatrinona ny tapakila?"],
+  ["fr", "Quels sont vos horaires d'ouverture ?"],
+] as const;
 const LONGEST = 4000;
 const VOICE = "/api/v1/conversation";
 
@@ -31,7 +35,9 @@ export default function Talk() {
   const list = useRef<HTMLOListElement>(null);
   useRestored(session, change);
   // What is said last stays in sight, above the field.
-  useEffect(() => { list.current?.lastElementChild?.scrollIntoView({ block: "nearest" }); }, [messages]);
+  useEffect(() => {
+    list.current?.lastElementChild?.scrollIntoView({ block: "nearest" });
+  }, [messages]);
   useEffect(() => remember("tab", "session", session), [session]);
 
   const send = async (message: string) => {
@@ -55,15 +61,39 @@ export default function Talk() {
   const isEmpty = messages.length === 0;
   return (
     <div className={isEmpty ? "talk fresh" : "talk"}>
-      <Title lede={isEmpty ? t.talk.lede : undefined} aside={!isEmpty && <button type="button" className="button small" onClick={empty}><Icon name="plus" />{t.talk.fresh}</button>}>{t.talk.title}</Title>
+      <Title
+        lede={isEmpty ? t.talk.lede : undefined}
+        aside={
+          !isEmpty && (
+            <button type="button" className="button small" onClick={empty}>
+              <Icon name="plus" />
+              {t.talk.fresh}
+            </button>
+          )
+        }
+      >
+        {t.talk.title}
+      </Title>
       <Locked />
       {hasVoice && <Voice session={session} change={change} onSession={setSession} />}
-      {!isEmpty && <ol ref={list} className="conversation" aria-label={t.talk.transcript} aria-live="polite">{messages.map((said) => <Said key={said.id} said={said} session={session} />)}</ol>}
+      {!isEmpty && (
+        <ol ref={list} className="conversation" aria-label={t.talk.transcript} aria-live="polite">
+          {messages.map((said) => (
+            <Said key={said.id} said={said} session={session} />
+          ))}
+        </ol>
+      )}
       {fault !== null && <Fault error={fault} scope="text" />}
       {isEmpty && <Examples onChoose={(text) => void send(text)} />}
       <Composer busy={isBusy} onSend={(text) => void send(text)} />
-      {isEmpty && health && dialled(health) && <p className="quiet small by-phone">{fill(t.talk.by_phone, { uri: dialled(health) ?? "" })}</p>}
-      {isEmpty && health?.notice && <p className="quiet small by-phone"><strong>{t.admin.demo}.</strong> {t.admin.demo_hint}</p>}
+      {isEmpty && health && dialled(health) && (
+        <p className="quiet small by-phone">{fill(t.talk.by_phone, { uri: dialled(health) ?? "" })}</p>
+      )}
+      {isEmpty && health?.notice && (
+        <p className="quiet small by-phone">
+          <strong>{t.admin.demo}.</strong> {t.admin.demo_hint}
+        </p>
+      )}
     </div>
   );
 }
@@ -76,9 +106,15 @@ function useRestored(session: string, change: (change: Change) => void) {
     if (!id) return;
     let isLeft = false;
     data(api.GET("/api/v1/sessions/{id}", { params: { path: { id } } }))
-      .then((known) => { if (!isLeft) change({ is: "restored", exchanges: known.exchanges, language: known.language }); })
-      .catch((error: unknown) => { if (!(error instanceof Problem)) throw error; });
-    return () => { isLeft = true; };
+      .then((known) => {
+        if (!isLeft) change({ is: "restored", exchanges: known.exchanges, language: known.language });
+      })
+      .catch((error: unknown) => {
+        if (!(error instanceof Problem)) throw error;
+      });
+    return () => {
+      isLeft = true;
+    };
   }, [change]);
 }
 
@@ -86,7 +122,11 @@ function Examples({ onChoose }: { onChoose: (text: string) => void }) {
   const t = useTexts();
   return (
     <div className="examples" role="group" aria-label={t.talk.try}>
-      {EXAMPLES.map(([language, text]) => <button key={text} type="button" lang={language} className="button" onClick={() => onChoose(text)}>{text}</button>)}
+      {EXAMPLES.map(([language, text]) => (
+        <button key={text} type="button" lang={language} className="button" onClick={() => onChoose(text)}>
+          {text}
+        </button>
+      ))}
     </div>
   );
 }
@@ -105,10 +145,27 @@ function Composer({ busy, onSend }: { busy: boolean; onSend: (text: string) => v
   };
   return (
     <form className="composer" onSubmit={send}>
-      <label htmlFor="message" className="unseen">{t.talk.message}</label>
-      <textarea id="message" ref={field} rows={1} maxLength={LONGEST} placeholder={t.talk.placeholder} value={text} onChange={(event) => setText(event.target.value)}
-        onKeyDown={(event) => { if (event.key === "Enter" && !event.shiftKey && !event.nativeEvent.isComposing) { event.preventDefault(); send(); } }} />
-      <button type="submit" className="button main only" aria-label={t.talk.send} disabled={busy || !text.trim()}><Icon name="send" /></button>
+      <label htmlFor="message" className="unseen">
+        {t.talk.message}
+      </label>
+      <textarea
+        id="message"
+        ref={field}
+        rows={1}
+        maxLength={LONGEST}
+        placeholder={t.talk.placeholder}
+        value={text}
+        onChange={(event) => setText(event.target.value)}
+        onKeyDown={(event) => {
+          if (event.key === "Enter" && !event.shiftKey && !event.nativeEvent.isComposing) {
+            event.preventDefault();
+            send();
+          }
+        }}
+      />
+      <button type="submit" className="button main only" aria-label={t.talk.send} disabled={busy || !text.trim()}>
+        <Icon name="send" />
+      </button>
     </form>
   );
 }

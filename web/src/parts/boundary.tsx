@@ -20,7 +20,9 @@ function Broken() {
   return (
     <Notice kind="bad" title={t.fault.broken}>
       <p>{t.fault.broken_hint}</p>
-      <button type="button" className="button" onClick={() => location.reload()}>{t.common.reload}</button>
+      <button type="button" className="button" onClick={() => location.reload()}>
+        {t.common.reload}
+      </button>
     </Notice>
   );
 }

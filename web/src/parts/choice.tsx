@@ -1,7 +1,13 @@
 import { useId } from "react";
 
 /** One of a few, all in sight: radio buttons that look like one bar. */
-export function Choice<T extends string>({ label, value, options, onChange, hideLabel = false }: {
+export function Choice<T extends string>({
+  label,
+  value,
+  options,
+  onChange,
+  hideLabel = false,
+}: {
   label: string;
   value: T;
   options: { value: T; text: string; lang?: string }[];
@@ -15,7 +21,13 @@ export function Choice<T extends string>({ label, value, options, onChange, hide
       <div className="bar">
         {options.map((option) => (
           <label key={option.value} lang={option.lang}>
-            <input type="radio" name={name} value={option.value} checked={option.value === value} onChange={() => onChange(option.value)} />
+            <input
+              type="radio"
+              name={name}
+              value={option.value}
+              checked={option.value === value}
+              onChange={() => onChange(option.value)}
+            />
             <span>{option.text}</span>
           </label>
         ))}

@@ -20,8 +20,13 @@ export function Copyable({ text }: { text: string }) {
   };
   return (
     <div className="copyable">
-      <code ref={line} tabIndex={0}>{text}</code>
-      <button type="button" className="button" onClick={() => void copy()}><Icon name="copy" /><span aria-live="polite">{copied ? t.common.copied : t.common.copy}</span></button>
+      <code ref={line} tabIndex={0}>
+        {text}
+      </code>
+      <button type="button" className="button" onClick={() => void copy()}>
+        <Icon name="copy" />
+        <span aria-live="polite">{copied ? t.common.copied : t.common.copy}</span>
+      </button>
     </div>
   );
 }

@@ -14,30 +14,68 @@ export function Fault({ error, scope }: { error: unknown; scope?: "calls" | "tex
   const t = useTexts();
   const key = useKey();
   const says = error instanceof Problem ? error : new Problem(-1, String(error));
-  const own = says.detail && <p className="own-words" lang="en">{says.detail}</p>;
+  const own = says.detail && (
+    <p className="own-words" lang="en">
+      {says.detail}
+    </p>
+  );
   switch (says.status) {
-    case 0: return <Notice kind="bad" title={t.fault.away}><p>{t.fault.away_hint}</p></Notice>;
-    case 401: return (
-      <Notice kind="plain" title={key ? t.key.wrong : t.key.needed}>
-        <KeyForm scope={scope ?? "read"} />
-      </Notice>
-    );
-    case 403: return (
-      <Notice kind="plain" title={t.key.more}>
-        <p>{fill(t.key.scope, { scope: scopeOf(says.detail) })}</p>
-        <KeyForm scope={scopeOf(says.detail)} isOther />
-      </Notice>
-    );
-    case 404: return (
-      <Notice kind="plain" title={t.fault.missing}>
-        <p>{t.fault.missing_hint}</p>
-        <Link href="/" className="button">{t.fault.home}</Link>
-      </Notice>
-    );
-    case 429: return <Notice kind="bad" title={t.fault.slow}><p><Countdown seconds={says.retryAfter ?? 60} /></p></Notice>;
-    case 503: return <Notice kind="bad" title={t.fault.busy}><p>{t.fault.busy_hint}</p>{own}</Notice>;
-    case -1: return <Notice kind="bad" title={t.fault.broken}><p>{t.fault.broken_hint}</p>{own}</Notice>;
-    default: return <Notice kind="bad" title={t.fault.refused}>{own}</Notice>;
+    case 0:
+      return (
+        <Notice kind="bad" title={t.fault.away}>
+          <p>{t.fault.away_hint}</p>
+        </Notice>
+      );
+    case 401:
+      return (
+        <Notice kind="plain" title={key ? t.key.wrong : t.key.needed}>
+          <KeyForm scope={scope ?? "read"} />
+        </Notice>
+      );
+    case 403:
+      return (
+        <Notice kind="plain" title={t.key.more}>
+          <p>{fill(t.key.scope, { scope: scopeOf(says.detail) })}</p>
+          <KeyForm scope={scopeOf(says.detail)} isOther />
+        </Notice>
+      );
+    case 404:
+      return (
+        <Notice kind="plain" title={t.fault.missing}>
+          <p>{t.fault.missing_hint}</p>
+          <Link href="/" className="button">
+            {t.fault.home}
+          </Link>
+        </Notice>
+      );
+    case 429:
+      return (
+        <Notice kind="bad" title={t.fault.slow}>
+          <p>
+            <Countdown seconds={says.retryAfter ?? 60} />
+          </p>
+        </Notice>
+      );
+    case 503:
+      return (
+        <Notice kind="bad" title={t.fault.busy}>
+          <p>{t.fault.busy_hint}</p>
+          {own}
+        </Notice>
+      );
+    case -1:
+      return (
+        <Notice kind="bad" title={t.fault.broken}>
+          <p>{t.fault.broken_hint}</p>
+          {own}
+        </Notice>
+      );
+    default:
+      return (
+        <Notice kind="bad" title={t.fault.refused}>
+          {own}
+        </Notice>
+      );
   }
 }
 

@@ -9,32 +9,64 @@ import { Icon, type IconName } from "./icon";
 import { Settings } from "./settings";
 
 const WAYS = [
-  ["/", "talk"], ["/transcribe", "transcribe"], ["/speak", "speak"], ["/translate", "translate"], ["/calls", "calls"], ["/system", "system"],
+  ["/", "talk"],
+  ["/transcribe", "transcribe"],
+  ["/speak", "speak"],
+  ["/translate", "translate"],
+  ["/calls", "calls"],
+  ["/system", "system"],
 ] as const satisfies readonly (readonly [string, IconName])[];
 
-const isWithin = (path: string, way: string): boolean => (way === "/" ? path === "/" : path === way || path.startsWith(`${way}/`));
+const isWithin = (path: string, way: string): boolean =>
+  way === "/" ? path === "/" : path === way || path.startsWith(`${way}/`);
 
 export function Frame({ children }: { children: ReactNode }) {
   const t = useTexts();
   const [path] = useLocation();
-  const names = { talk: t.nav.talk, transcribe: t.nav.transcribe, speak: t.nav.speak, translate: t.nav.translate, calls: t.nav.calls, system: t.nav.admin };
+  const names = {
+    talk: t.nav.talk,
+    transcribe: t.nav.transcribe,
+    speak: t.nav.speak,
+    translate: t.nav.translate,
+    calls: t.nav.calls,
+    system: t.nav.admin,
+  };
   return (
     <div className="frame">
-      <a className="skip" href="#content" onClick={(event) => { event.preventDefault(); document.querySelector<HTMLElement>("main h1")?.focus(); }}>{t.nav.skip}</a>
+      <a
+        className="skip"
+        href="#content"
+        onClick={(event) => {
+          event.preventDefault();
+          document.querySelector<HTMLElement>("main h1")?.focus();
+        }}
+      >
+        {t.nav.skip}
+      </a>
       <header className="top">
-        <Link href="/" className="brand"><img src="/milo.svg" alt="" width="32" height="32" />Milo</Link>
+        <Link href="/" className="brand">
+          <img src="/milo.svg" alt="" width="32" height="32" />
+          Milo
+        </Link>
         <Settings />
       </header>
       <nav className="ways" aria-label={t.nav.label}>
         <ul>
           {WAYS.map(([way, icon]) => (
             <li key={way}>
-              <Link href={way} aria-current={isWithin(path, way) ? "page" : undefined}><Icon name={icon} /><span>{names[icon]}</span>{icon === "calls" && <Live />}</Link>
+              <Link href={way} aria-current={isWithin(path, way) ? "page" : undefined}>
+                <Icon name={icon} />
+                <span>{names[icon]}</span>
+                {icon === "calls" && <Live />}
+              </Link>
             </li>
           ))}
         </ul>
       </nav>
-      <main id="content"><Away />{children}</main>
+      <main id="content">
+        <Away />
+        {children}
+      </main>
     </div>
   );
 }
@@ -43,7 +75,14 @@ export function Frame({ children }: { children: ReactNode }) {
 function Live() {
   const t = useTexts();
   const calls = useHealth().data?.live_calls;
-  return calls ? <span className="live-count"><span aria-hidden="true">{calls}</span><span className="unseen">({calls} {t.calls.on_line})</span></span> : null;
+  return calls ? (
+    <span className="live-count">
+      <span aria-hidden="true">{calls}</span>
+      <span className="unseen">
+        ({calls} {t.calls.on_line})
+      </span>
+    </span>
+  ) : null;
 }
 
 function Away() {
@@ -56,5 +95,9 @@ function Away() {
     if (was.current && !health.isError) void queries.invalidateQueries();
     was.current = health.isError;
   }, [health.isError, queries]);
-  return health.error instanceof Problem && health.error.status === 0 ? <p className="away" role="status"><strong>{t.fault.away}.</strong> {t.fault.away_hint}</p> : null;
+  return health.error instanceof Problem && health.error.status === 0 ? (
+    <p className="away" role="status">
+      <strong>{t.fault.away}.</strong> {t.fault.away_hint}
+    </p>
+  ) : null;
 }

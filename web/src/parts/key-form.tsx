@@ -21,10 +21,21 @@ export function KeyForm({ scope, isOther = false }: { scope: string; isOther?: b
       <Copyable text={`milo keys create --name web --scope ${scope}`} />
       <p>{t.key.then}</p>
       <form onSubmit={send} className="row">
-        <label htmlFor={id} className="grow">{t.key.label}
-          <input id={id} type="password" autoComplete="off" spellCheck={false} required value={value} onChange={(event) => setValue(event.target.value)} />
+        <label htmlFor={id} className="grow">
+          {t.key.label}
+          <input
+            id={id}
+            type="password"
+            autoComplete="off"
+            spellCheck={false}
+            required
+            value={value}
+            onChange={(event) => setValue(event.target.value)}
+          />
         </label>
-        <button type="submit" className="button main">{t.key.sign_in}</button>
+        <button type="submit" className="button main">
+          {t.key.sign_in}
+        </button>
       </form>
     </div>
   );

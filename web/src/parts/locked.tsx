@@ -13,5 +13,7 @@ export function Locked() {
     refetchInterval: false,
     staleTime: Infinity,
   });
-  return access.error instanceof Problem && [401, 403].includes(access.error.status) ? <Fault error={access.error} scope="text" /> : null;
+  return access.error instanceof Problem && [401, 403].includes(access.error.status) ? (
+    <Fault error={access.error} scope="text" />
+  ) : null;
 }

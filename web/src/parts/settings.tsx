@@ -18,18 +18,55 @@ export function Settings() {
   useCloses(place);
   return (
     <details className="settings" ref={place}>
-      <summary><Icon name="settings" /><span className="unseen">{t.nav.settings} </span><span>{language.toUpperCase()}</span></summary>
+      <summary>
+        <Icon name="settings" />
+        <span className="unseen">{t.nav.settings} </span>
+        <span>{language.toUpperCase()}</span>
+      </summary>
       <div className="sheet">
-        <Choice label={t.nav.interface} value={language} onChange={switchTo} options={LANGUAGES.map((code) => ({ value: code, text: OWN_NAMES[code], lang: code }))} />
-        <Choice label={t.nav.theme} value={colours} onChange={(chosen) => { switchTheme(chosen); setColours(chosen); }}
-          options={THEMES.map((name) => ({ value: name, text: t.nav[name] }))} />
+        <Choice
+          label={t.nav.interface}
+          value={language}
+          onChange={switchTo}
+          options={LANGUAGES.map((code) => ({ value: code, text: OWN_NAMES[code], lang: code }))}
+        />
+        <Choice
+          label={t.nav.theme}
+          value={colours}
+          onChange={(chosen) => {
+            switchTheme(chosen);
+            setColours(chosen);
+          }}
+          options={THEMES.map((name) => ({ value: name, text: t.nav[name] }))}
+        />
         <section>
           <h2>{t.key.title}</h2>
-          {key
-            ? <><p>{fill(t.key.signed_in, { end: key.slice(-4) })}</p><button type="button" className="button" onClick={() => { setKey(""); void queries.invalidateQueries(); }}>{t.key.sign_out}</button></>
-            : <><p>{t.key.open} {t.key.first}</p><KeyForm scope="admin" /></>}
+          {key ? (
+            <>
+              <p>{fill(t.key.signed_in, { end: key.slice(-4) })}</p>
+              <button
+                type="button"
+                className="button"
+                onClick={() => {
+                  setKey("");
+                  void queries.invalidateQueries();
+                }}
+              >
+                {t.key.sign_out}
+              </button>
+            </>
+          ) : (
+            <>
+              <p>
+                {t.key.open} {t.key.first}
+              </p>
+              <KeyForm scope="admin" />
+            </>
+          )}
         </section>
-        <p><a href="/docs/">{t.nav.documentation}</a></p>
+        <p>
+          <a href="/docs/">{t.nav.documentation}</a>
+        </p>
       </div>
     </details>
   );

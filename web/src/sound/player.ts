@@ -3,7 +3,12 @@ import { useEffect, useRef, useState } from "react";
 /** One sound of the page at a time, from an answer that is fetched when it is played. */
 let now: (() => void) | null = null;
 
-export function usePlayer(): { playing: boolean; fault: unknown; play: (load: () => Promise<Blob>) => Promise<void>; stop: () => void } {
+export function usePlayer(): {
+  playing: boolean;
+  fault: unknown;
+  play: (load: () => Promise<Blob>) => Promise<void>;
+  stop: () => void;
+} {
   const [playing, setPlaying] = useState(false);
   const [fault, setFault] = useState<unknown>(null);
   const ending = useRef<(() => void) | null>(null);

@@ -5,7 +5,8 @@ export const RATE = 16_000;
 /** A WAV file of samples between -1 and 1. */
 export function wav(samples: Float32Array, rate = RATE): Blob {
   const bytes = new DataView(new ArrayBuffer(44 + samples.length * 2));
-  const text = (at: number, words: string) => [...words].forEach((letter, index) => bytes.setUint8(at + index, letter.charCodeAt(0)));
+  const text = (at: number, words: string) =>
+    [...words].forEach((letter, index) => bytes.setUint8(at + index, letter.charCodeAt(0)));
   text(0, "RIFF");
   bytes.setUint32(4, 36 + samples.length * 2, true);
   text(8, "WAVEfmt ");

@@ -9,11 +9,34 @@ import { fr } from "./fr";
 import { mg } from "./mg";
 
 const flat = (texts: Texts): Map<string, string> =>
-  new Map(Object.entries(texts).flatMap(([section, of]) => Object.entries(of).map(([name, text]) => [`${section}.${name}`, text as string] as const)));
+  new Map(
+    Object.entries(texts).flatMap(([section, of]) =>
+      Object.entries(of).map(([name, text]) => [`${section}.${name}`, text as string] as const),
+    ),
+  );
 
 /** Words that are the same there as in English: names, units, what both write alike. */
 const ALIKE = {
-  fr: ["talk.message", "talk.milo", "talk.transcript", "calls.csv", "call.said", "call.stt", "call.position", "call.right", "call.capture", "call.codec", "admin.webhooks", "admin.config", "admin.version", "admin.redis", "admin.model_stt", "admin.registrar", "admin.active", "speak.sample"],
+  fr: [
+    "talk.message",
+    "talk.milo",
+    "talk.transcript",
+    "calls.csv",
+    "call.said",
+    "call.stt",
+    "call.position",
+    "call.right",
+    "call.capture",
+    "call.codec",
+    "admin.webhooks",
+    "admin.config",
+    "admin.version",
+    "admin.redis",
+    "admin.model_stt",
+    "admin.registrar",
+    "admin.active",
+    "speak.sample",
+  ],
   mg: ["common.mg", "talk.milo", "calls.csv", "call.said", "call.right", "admin.redis", "speak.sample"],
 };
 
@@ -21,9 +44,14 @@ const places = (text: string): string[] => [...text.matchAll(/\{\w+\}/g)].map(([
 
 const SOURCES = join(fileURLToPath(new URL(".", import.meta.url)), "..");
 const sources = (): string[] =>
-  (readdirSync(SOURCES, { recursive: true }) as string[]).filter((file) => /\.tsx?$/.test(file) && !/\.test\.tsx?$|\.d\.ts$|^texts/.test(file)).map((file) => join(SOURCES, file));
+  (readdirSync(SOURCES, { recursive: true }) as string[])
+    .filter((file) => /\.tsx?$/.test(file) && !/\.test\.tsx?$|\.d\.ts$|^texts/.test(file))
+    .map((file) => join(SOURCES, file));
 
-describe.each([["fr", fr], ["mg", mg]] as const)("%s", (language, texts) => {
+describe.each([
+  ["fr", fr],
+  ["mg", mg],
+] as const)("%s", (language, texts) => {
   it("has every text, with the same places to fill", () => {
     const english = flat(en);
     expect([...flat(texts).keys()].sort()).toEqual([...english.keys()].sort());
@@ -39,10 +67,19 @@ describe.each([["fr", fr], ["mg", mg]] as const)("%s", (language, texts) => {
 });
 
 it("every text is used", () => {
-  const code = sources().map((file) => readFileSync(file, "utf8")).join("\n");
+  const code = sources()
+    .map((file) => readFileSync(file, "utf8"))
+    .join("\n");
   // `t.nav[name]` and the like use all of the names that they may stand for.
-  const byName = new Set(["nav.light", "nav.dark", "nav.system", ...["overview", "trunks", "plans", "keys", "webhooks", "bans", "config"].map((part) => `admin.${part}`)]);
-  const unused = [...flat(en).keys()].filter((name) => !byName.has(name) && !new RegExp(`\\bt\\.${name.replace(".", "\\.")}\\b`).test(code));
+  const byName = new Set([
+    "nav.light",
+    "nav.dark",
+    "nav.system",
+    ...["overview", "trunks", "plans", "keys", "webhooks", "bans", "config"].map((part) => `admin.${part}`),
+  ]);
+  const unused = [...flat(en).keys()].filter(
+    (name) => !byName.has(name) && !new RegExp(`\\bt\\.${name.replace(".", "\\.")}\\b`).test(code),
+  );
   expect(unused).toEqual([]);
 });
 
@@ -56,12 +93,15 @@ function written(file: string): string[] {
   const source = ts.createSourceFile(file, readFileSync(file, "utf8"), ts.ScriptTarget.Latest, true, ts.ScriptKind.TSX);
   const found: string[] = [];
   const take = (text: string, node: ts.Node) => {
-    if (WORDS.test(text) && !NAMES.has(text.trim())) found.push(`${file}:${source.getLineAndCharacterOfPosition(node.pos).line + 1}: ${text.trim()}`);
+    if (WORDS.test(text) && !NAMES.has(text.trim()))
+      found.push(`${file}:${source.getLineAndCharacterOfPosition(node.pos).line + 1}: ${text.trim()}`);
   };
   const visit = (node: ts.Node): void => {
     if (ts.isJsxText(node)) take(node.text, node);
-    if (ts.isJsxAttribute(node) && READ.has(node.name.getText()) && node.initializer && ts.isStringLiteral(node.initializer)) take(node.initializer.text, node);
-    if (ts.isJsxExpression(node) && node.expression && ts.isStringLiteralLike(node.expression) && !ts.isJsxAttribute(node.parent)) take(node.expression.text, node);
+    if (ts.isJsxAttribute(node) && READ.has(node.name.getText()) && node.initializer && ts.isStringLiteral(node.initializer))
+      take(node.initializer.text, node);
+    if (ts.isJsxExpression(node) && node.expression && ts.isStringLiteralLike(node.expression) && !ts.isJsxAttribute(node.parent))
+      take(node.expression.text, node);
     ts.forEachChild(node, visit);
   };
   visit(source);
@@ -69,5 +109,9 @@ function written(file: string): string[] {
 }
 
 it("no page holds a sentence of its own", () => {
-  expect(sources().filter((file) => file.endsWith("x")).flatMap(written)).toEqual([]);
+  expect(
+    sources()
+      .filter((file) => file.endsWith("x"))
+      .flatMap(written),
+  ).toEqual([]);
 });

@@ -11,13 +11,19 @@ export function Events({ events, started }: { events: Schema["Event"][]; started
         <ol className="events">
           {events.map((event) => (
             <li key={event.number}>
-              <time dateTime={event.at} className="figure quiet">{((Date.parse(event.at) - Date.parse(started)) / 1000).toFixed(1)} s</time>
+              <time dateTime={event.at} className="figure quiet">
+                {((Date.parse(event.at) - Date.parse(started)) / 1000).toFixed(1)} s
+              </time>
               <code>{event.kind}</code>
-              <span className="quiet small" lang="en">{inWords(event.detail)}</span>
+              <span className="quiet small" lang="en">
+                {inWords(event.detail)}
+              </span>
             </li>
           ))}
         </ol>
-      ) : <p className="quiet">{t.call.no_events}</p>}
+      ) : (
+        <p className="quiet">{t.call.no_events}</p>
+      )}
     </section>
   );
 }

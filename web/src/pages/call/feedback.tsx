@@ -13,8 +13,12 @@ export function Feedback({ call }: { call: Schema["CallWithTurns"] }) {
   const [comment, setComment] = useState("");
   const [thumb, setThumb] = useState<"up" | "down" | null>(null);
   const give = useMutation({
-    mutationFn: async (order: { rating: "up" | "down"; comment?: string }) => data(api.POST("/api/v1/feedback", { body: { call_id: call.id, ...order } })),
-    onSuccess: () => { setComment(""); void queries.invalidateQueries({ queryKey: ["call", call.id] }); },
+    mutationFn: async (order: { rating: "up" | "down"; comment?: string }) =>
+      data(api.POST("/api/v1/feedback", { body: { call_id: call.id, ...order } })),
+    onSuccess: () => {
+      setComment("");
+      void queries.invalidateQueries({ queryKey: ["call", call.id] });
+    },
   });
   const send = (event: FormEvent) => {
     event.preventDefault();
@@ -27,9 +31,13 @@ export function Feedback({ call }: { call: Schema["CallWithTurns"] }) {
         <ul className="stack tight">
           {call.feedback.map((said) => (
             <li key={said.id} className="row middle">
-              <span className={`badge ${said.rating >= 3 ? "good" : "bad"}`}>{said.thumbs ? (said.thumbs === "up" ? t.call.up : t.call.down) : `${said.rating} / 5`}</span>
+              <span className={`badge ${said.rating >= 3 ? "good" : "bad"}`}>
+                {said.thumbs ? (said.thumbs === "up" ? t.call.up : t.call.down) : `${said.rating} / 5`}
+              </span>
               {said.comment && <span>{said.comment}</span>}
-              <time dateTime={said.at} className="quiet small">{when(said.at)}</time>
+              <time dateTime={said.at} className="quiet small">
+                {when(said.at)}
+              </time>
             </li>
           ))}
         </ul>
@@ -37,13 +45,26 @@ export function Feedback({ call }: { call: Schema["CallWithTurns"] }) {
       <form className="row" onSubmit={send}>
         <fieldset className="thumbs">
           <legend>{t.call.was_good}</legend>
-          <button type="button" className="button" aria-pressed={thumb === "up"} onClick={() => setThumb("up")}><Icon name="up" />{t.call.up}</button>
-          <button type="button" className="button" aria-pressed={thumb === "down"} onClick={() => setThumb("down")}><Icon name="down" />{t.call.down}</button>
+          <button type="button" className="button" aria-pressed={thumb === "up"} onClick={() => setThumb("up")}>
+            <Icon name="up" />
+            {t.call.up}
+          </button>
+          <button type="button" className="button" aria-pressed={thumb === "down"} onClick={() => setThumb("down")}>
+            <Icon name="down" />
+            {t.call.down}
+          </button>
         </fieldset>
-        <label className="grow">{t.call.comment}<input value={comment} maxLength={4000} onChange={(event) => setComment(event.target.value)} /></label>
-        <button type="submit" className="button main" disabled={!thumb || give.isPending}>{t.call.send}</button>
+        <label className="grow">
+          {t.call.comment}
+          <input value={comment} maxLength={4000} onChange={(event) => setComment(event.target.value)} />
+        </label>
+        <button type="submit" className="button main" disabled={!thumb || give.isPending}>
+          {t.call.send}
+        </button>
       </form>
-      <p role="status" className={give.isSuccess ? "is-good" : "unseen"}>{give.isSuccess ? t.call.thanks : ""}</p>
+      <p role="status" className={give.isSuccess ? "is-good" : "unseen"}>
+        {give.isSuccess ? t.call.thanks : ""}
+      </p>
       {give.isError && <Fault error={give.error} scope="text" />}
     </section>
   );

@@ -29,14 +29,29 @@ export function Ladder({ id, live }: { id: string; live: boolean }) {
   return (
     <section className="stack" aria-labelledby="ladder">
       <div className="row middle">
-        <h2 id="ladder" className="grow">{t.call.ladder}</h2>
-        {messages.length > 0 && <button type="button" className="button small" onClick={() => void capture()}><Icon name="download" />{t.call.capture}</button>}
+        <h2 id="ladder" className="grow">
+          {t.call.ladder}
+        </h2>
+        {messages.length > 0 && (
+          <button type="button" className="button small" onClick={() => void capture()}>
+            <Icon name="download" />
+            {t.call.capture}
+          </button>
+        )}
       </div>
       {(isGone || (ladder.data && !messages.length)) && <p className="quiet">{t.call.no_ladder}</p>}
       {ladder.isError && !isGone && <Fault error={ladder.error} scope="read" />}
       {fault !== null && <Fault error={fault} scope="read" />}
-      {messages.length > 0 && <ol className="ladder">{messages.map((message, index) => <Message key={index} message={message} start={messages[0]?.at ?? message.at} />)}</ol>}
-      {ladder.data && ladder.data.left_out > 0 && <p className="quiet small">{fill(t.call.left_out, { n: ladder.data.left_out })}</p>}
+      {messages.length > 0 && (
+        <ol className="ladder">
+          {messages.map((message, index) => (
+            <Message key={index} message={message} start={messages[0]?.at ?? message.at} />
+          ))}
+        </ol>
+      )}
+      {ladder.data && ladder.data.left_out > 0 && (
+        <p className="quiet small">{fill(t.call.left_out, { n: ladder.data.left_out })}</p>
+      )}
     </section>
   );
 }
@@ -49,10 +64,18 @@ function Message({ message, start }: { message: Schema["SipMessage"]; start: str
       <details>
         <summary>
           <span className="figure quiet">{after} s</span>
-          <span className="arrow"><Icon name={message.direction === "in" ? "incoming" : "outgoing"} /><code>{message.start_line.replace(/ SIP\/2\.0$/, "").replace(/^SIP\/2\.0 /, "")}</code>{message.again && <span className="badge">{t.call.again}</span>}</span>
-          <span className="quiet small remote">{message.remote} {message.transport.toUpperCase()}</span>
+          <span className="arrow">
+            <Icon name={message.direction === "in" ? "incoming" : "outgoing"} />
+            <code>{message.start_line.replace(/ SIP\/2\.0$/, "").replace(/^SIP\/2\.0 /, "")}</code>
+            {message.again && <span className="badge">{t.call.again}</span>}
+          </span>
+          <span className="quiet small remote">
+            {message.remote} {message.transport.toUpperCase()}
+          </span>
         </summary>
-        <pre tabIndex={0} aria-label={t.call.text}>{message.text}</pre>
+        <pre tabIndex={0} aria-label={t.call.text}>
+          {message.text}
+        </pre>
       </details>
     </li>
   );

@@ -18,7 +18,9 @@ async function load(id: string) {
   const file = await answer.blob();
   // Decoded at a low rate: it is only looked at, and an hour of it shall fit.
   const sound = await new OfflineAudioContext(2, 1, 8000).decodeAudioData(await file.arrayBuffer());
-  const channels = Array.from({ length: Math.min(sound.numberOfChannels, 2) }, (_, index) => peaks(sound.getChannelData(index), PEAKS));
+  const channels = Array.from({ length: Math.min(sound.numberOfChannels, 2) }, (_, index) =>
+    peaks(sound.getChannelData(index), PEAKS),
+  );
   return { url: URL.createObjectURL(file), channels, seconds: sound.duration };
 }
 
@@ -38,10 +40,20 @@ export function Recording({ call, ...timing }: { call: Schema["CallWithTurns"] }
   const isThere = !isLive && call.recording_state !== "deleted";
   const [wanted, setWanted] = useState(false);
   const [fault, setFault] = useState<unknown>(null);
-  const sound = useQuery({ queryKey: ["recording", call.id], queryFn: () => load(call.id), enabled: isThere && (wanted || at !== null), refetchInterval: false, staleTime: Infinity, retry: false });
+  const sound = useQuery({
+    queryKey: ["recording", call.id],
+    queryFn: () => load(call.id),
+    enabled: isThere && (wanted || at !== null),
+    refetchInterval: false,
+    staleTime: Infinity,
+    retry: false,
+  });
   const save = async () => {
     try {
-      await saveResponse(await ask(`/api/v1/calls/${call.id}/recording`), (call.recording ?? call.id).split("/").at(-1) ?? call.id);
+      await saveResponse(
+        await ask(`/api/v1/calls/${call.id}/recording`),
+        (call.recording ?? call.id).split("/").at(-1) ?? call.id,
+      );
     } catch (error) {
       setFault(error);
     }
@@ -49,9 +61,21 @@ export function Recording({ call, ...timing }: { call: Schema["CallWithTurns"] }
   return (
     <section className="card stack" aria-labelledby="recording">
       <div className="row middle">
-        <h2 id="recording" className="grow">{t.call.recording}</h2>
-        {isThere && !sound.data && !sound.isFetching && <button type="button" className="button" onClick={() => setWanted(true)}><Icon name="play" />{t.call.load}</button>}
-        {isThere && <button type="button" className="button" onClick={() => void save()}><Icon name="download" />{t.common.download}</button>}
+        <h2 id="recording" className="grow">
+          {t.call.recording}
+        </h2>
+        {isThere && !sound.data && !sound.isFetching && (
+          <button type="button" className="button" onClick={() => setWanted(true)}>
+            <Icon name="play" />
+            {t.call.load}
+          </button>
+        )}
+        {isThere && (
+          <button type="button" className="button" onClick={() => void save()}>
+            <Icon name="download" />
+            {t.common.download}
+          </button>
+        )}
       </div>
       {isLive && <p className="quiet">{t.call.recording_live}</p>}
       {call.recording_state === "deleted" && <p className="quiet">{t.call.recording_deleted}</p>}
@@ -87,18 +111,57 @@ function Player({ url, channels, seconds, at, marks, onTime }: Awaited<ReturnTyp
   }, [playing]);
   return (
     <div className="player">
-      <audio ref={audio} src={url} preload="auto" onPlay={() => setPlaying(true)} onPause={() => { setPlaying(false); onTime(null); }}
-        onTimeUpdate={(event) => { if (!event.currentTarget.paused) onTime(event.currentTarget.currentTime * 1000); }} />
-      <button type="button" className="button main only round" aria-label={playing ? t.common.pause : t.common.play}
-        onClick={() => { if (playing) audio.current?.pause(); else void audio.current?.play().catch(() => undefined); }}><Icon name={playing ? "pause" : "play"} /></button>
+      <audio
+        ref={audio}
+        src={url}
+        preload="auto"
+        onPlay={() => setPlaying(true)}
+        onPause={() => {
+          setPlaying(false);
+          onTime(null);
+        }}
+        onTimeUpdate={(event) => {
+          if (!event.currentTarget.paused) onTime(event.currentTarget.currentTime * 1000);
+        }}
+      />
+      <button
+        type="button"
+        className="button main only round"
+        aria-label={playing ? t.common.pause : t.common.play}
+        onClick={() => {
+          if (playing) audio.current?.pause();
+          else void audio.current?.play().catch(() => undefined);
+        }}
+      >
+        <Icon name={playing ? "pause" : "play"} />
+      </button>
       <div className="player-wave">
-        <div className="sides small quiet" aria-hidden="true"><span>{t.call.left}</span>{channels.length > 1 && <span>{t.call.right}</span>}</div>
+        <div className="sides small quiet" aria-hidden="true">
+          <span>{t.call.left}</span>
+          {channels.length > 1 && <span>{t.call.right}</span>}
+        </div>
         <div className="wave-field">
-          <Waveform channels={channels} marks={marks.map((ms) => ms / 1000 / seconds)} played={seconds ? position / seconds : 0} />
-          <input type="range" className="over" aria-label={t.call.position} aria-valuetext={duration(position)} min={0} max={seconds} step={0.1} value={position} onChange={(event) => seek(Number(event.target.value))} />
+          <Waveform
+            channels={channels}
+            marks={marks.map((ms) => ms / 1000 / seconds)}
+            played={seconds ? position / seconds : 0}
+          />
+          <input
+            type="range"
+            className="over"
+            aria-label={t.call.position}
+            aria-valuetext={duration(position)}
+            min={0}
+            max={seconds}
+            step={0.1}
+            value={position}
+            onChange={(event) => seek(Number(event.target.value))}
+          />
         </div>
       </div>
-      <span className="figure small quiet">{duration(position)} / {duration(seconds)}</span>
+      <span className="figure small quiet">
+        {duration(position)} / {duration(seconds)}
+      </span>
     </div>
   );
 }

@@ -7,7 +7,14 @@ import { heardOf } from "./heard";
 type Stages = Schema["Stages"];
 
 /** The stages of the API with the colour of each, in the order in which they pass. */
-const STAGES = [["vad_ms", "vad"], ["end_of_turn_ms", "end"], ["stt_ms", "stt"], ["llm_first_token_ms", "llm"], ["tts_first_sample_ms", "tts"], ["packet_out_ms", "out"]] as const satisfies readonly (readonly [keyof Stages, string])[];
+const STAGES = [
+  ["vad_ms", "vad"],
+  ["end_of_turn_ms", "end"],
+  ["stt_ms", "stt"],
+  ["llm_first_token_ms", "llm"],
+  ["tts_first_sample_ms", "tts"],
+  ["packet_out_ms", "out"],
+] as const satisfies readonly (readonly [keyof Stages, string])[];
 
 export function Turn({ turn, isNow, onPlay }: { turn: Schema["Turn"]; isNow: boolean; onPlay?: (ms: number) => void }) {
   const t = useTexts();
@@ -17,10 +24,14 @@ export function Turn({ turn, isNow, onPlay }: { turn: Schema["Turn"]; isNow: boo
   const [reached, lost] = heardOf(turn);
   return (
     <li className={isNow ? "turn now" : "turn"} aria-current={isNow || undefined}>
-      <time dateTime={turn.at} className="quiet small">{clock(turn.at)}</time>
+      <time dateTime={turn.at} className="quiet small">
+        {clock(turn.at)}
+      </time>
       {turn.heard && (
         <div className="speech caller">
-          <Speaker name={t.call.heard} at={heardFrom} onPlay={onPlay}>{turn.confidence != null && fill(t.call.sure, { n: Math.round(turn.confidence * 100) })}</Speaker>
+          <Speaker name={t.call.heard} at={heardFrom} onPlay={onPlay}>
+            {turn.confidence != null && fill(t.call.sure, { n: Math.round(turn.confidence * 100) })}
+          </Speaker>
           <p lang={spoken}>{turn.heard}</p>
         </div>
       )}
@@ -28,7 +39,11 @@ export function Turn({ turn, isNow, onPlay }: { turn: Schema["Turn"]; isNow: boo
         <div className="speech milo">
           <Speaker name={t.call.said} at={saidFrom} onPlay={onPlay} />
           {/* What was cut off is struck through: the caller never heard it. */}
-          <p lang={spoken}>{reached}{lost && <s>{lost}</s>}{turn.interrupted && <span className="badge warm cut">{t.call.interrupted}</span>}</p>
+          <p lang={spoken}>
+            {reached}
+            {lost && <s>{lost}</s>}
+            {turn.interrupted && <span className="badge warm cut">{t.call.interrupted}</span>}
+          </p>
         </div>
       )}
       <Latency stages={turn.stages} />
@@ -36,12 +51,32 @@ export function Turn({ turn, isNow, onPlay }: { turn: Schema["Turn"]; isNow: boo
   );
 }
 
-function Speaker({ name, at, onPlay, children }: { name: string; at: number | null | undefined; onPlay?: (ms: number) => void; children?: React.ReactNode }) {
+function Speaker({
+  name,
+  at,
+  onPlay,
+  children,
+}: {
+  name: string;
+  at: number | null | undefined;
+  onPlay?: (ms: number) => void;
+  children?: React.ReactNode;
+}) {
   const t = useTexts();
   return (
     <p className="speaker">
       <strong>{name}</strong> {children && <span>{children}</span>}
-      {onPlay && at != null && <button type="button" className="button plain small only" aria-label={`${t.call.from_here}: ${name}`} title={t.call.from_here} onClick={() => onPlay(at)}><Icon name="play" /></button>}
+      {onPlay && at != null && (
+        <button
+          type="button"
+          className="button plain small only"
+          aria-label={`${t.call.from_here}: ${name}`}
+          title={t.call.from_here}
+          onClick={() => onPlay(at)}
+        >
+          <Icon name="play" />
+        </button>
+      )}
     </p>
   );
 }
@@ -56,11 +91,27 @@ function Latency({ stages }: { stages: Stages }) {
   return (
     <div className="latency">
       <div className="stages" aria-hidden="true">
-        {known.map(([name, ms]) => <span key={name} className={`stage ${name}`} title={`${names[name]}: ${span(ms)}`} style={{ flexGrow: Math.max(ms, 0) }} />)}
+        {known.map(([name, ms]) => (
+          <span
+            key={name}
+            className={`stage ${name}`}
+            title={`${names[name]}: ${span(ms)}`}
+            style={{ flexGrow: Math.max(ms, 0) }}
+          />
+        ))}
       </div>
       <ul className="legend" aria-label={t.call.latency}>
-        {known.map(([name, ms]) => <li key={name}><span className={`stage ${name}`} aria-hidden="true" />{names[name]} <b>{span(ms)}</b></li>)}
-        {stages.total_ms != null && <li className="total">{t.call.total} <b>{span(stages.total_ms)}</b></li>}
+        {known.map(([name, ms]) => (
+          <li key={name}>
+            <span className={`stage ${name}`} aria-hidden="true" />
+            {names[name]} <b>{span(ms)}</b>
+          </li>
+        ))}
+        {stages.total_ms != null && (
+          <li className="total">
+            {t.call.total} <b>{span(stages.total_ms)}</b>
+          </li>
+        )}
       </ul>
     </div>
   );

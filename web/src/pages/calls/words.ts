@@ -8,13 +8,20 @@ export function useOutcome() {
   return (call: Schema["Call"]): [string, "good" | "bad" | "warm" | ""] => {
     if (!call.ended) return [call.answered ? t.calls.on_line : t.calls.not_answered, "good"];
     switch (call.outcome) {
-      case "busy": return [t.calls.busy, "warm"];
-      case "no answer": return [t.calls.no_answer, "warm"];
-      case "missed": return [t.calls.missed, "warm"];
-      case "refused": return [t.calls.refused, "bad"];
-      case "failed": return [t.calls.failed, "bad"];
-      case "cancelled": return [t.calls.cancelled, "warm"];
-      default: return call.answered ? [t.calls.answered, ""] : [t.calls.not_answered, "warm"];
+      case "busy":
+        return [t.calls.busy, "warm"];
+      case "no answer":
+        return [t.calls.no_answer, "warm"];
+      case "missed":
+        return [t.calls.missed, "warm"];
+      case "refused":
+        return [t.calls.refused, "bad"];
+      case "failed":
+        return [t.calls.failed, "bad"];
+      case "cancelled":
+        return [t.calls.cancelled, "warm"];
+      default:
+        return call.answered ? [t.calls.answered, ""] : [t.calls.not_answered, "warm"];
     }
   };
 }

@@ -19,15 +19,26 @@ export default function Bans() {
   return (
     <>
       {lift.isError && <Fault error={lift.error} scope="admin" />}
-      {bans.data.length === 0 && <div className="empty"><strong>{t.admin.no_bans}</strong><p>{t.admin.no_bans_hint}</p></div>}
+      {bans.data.length === 0 && (
+        <div className="empty">
+          <strong>{t.admin.no_bans}</strong>
+          <p>{t.admin.no_bans_hint}</p>
+        </div>
+      )}
       <ul className="stack tight">
         {bans.data.map((ban) => (
           <li key={ban.address} className="card row middle">
             <div className="grow">
-              <p><code>{ban.address}</code> <span lang="en">{ban.why}</span></p>
-              <p className="quiet small">{fill(t.admin.ends_in, { n: number(ban.ends_in_s) })} · {fill(t.admin.dropped, { n: number(ban.dropped) })}</p>
+              <p>
+                <code>{ban.address}</code> <span lang="en">{ban.why}</span>
+              </p>
+              <p className="quiet small">
+                {fill(t.admin.ends_in, { n: number(ban.ends_in_s) })} · {fill(t.admin.dropped, { n: number(ban.dropped) })}
+              </p>
             </div>
-            <button type="button" className="button small" onClick={() => lift.mutate(ban.address)}>{t.admin.lift}</button>
+            <button type="button" className="button small" onClick={() => lift.mutate(ban.address)}>
+              {t.admin.lift}
+            </button>
           </li>
         ))}
       </ul>

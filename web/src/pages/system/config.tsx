@@ -20,11 +20,27 @@ export default function Configuration() {
   return (
     <>
       <p className="quiet">{t.admin.config_hint}</p>
-      <label>{t.admin.find}<input type="search" value={wanted} onChange={(event) => setWanted(event.target.value)} /></label>
+      <label>
+        {t.admin.find}
+        <input type="search" value={wanted} onChange={(event) => setWanted(event.target.value)} />
+      </label>
       {shown.map(([section, list]) => (
         <section key={section} className="card stack tight settings-of">
-          {section && <h2><code>[{section}]</code></h2>}
-          <dl>{list.map(([name, value]) => <div key={name}><dt><code>{name}</code></dt><dd>{value ? <code>{value}</code> : <span className="quiet">–</span>}</dd></div>)}</dl>
+          {section && (
+            <h2>
+              <code>[{section}]</code>
+            </h2>
+          )}
+          <dl>
+            {list.map(([name, value]) => (
+              <div key={name}>
+                <dt>
+                  <code>{name}</code>
+                </dt>
+                <dd>{value ? <code>{value}</code> : <span className="quiet">–</span>}</dd>
+              </div>
+            ))}
+          </dl>
         </section>
       ))}
     </>

@@ -28,16 +28,23 @@ export function samples(text: string): Sample[] {
     const found = line.startsWith("#") ? null : LINE.exec(line);
     if (!found) return [];
     const [, name = "", labels = "", value = ""] = found;
-    const pairs = [...labels.matchAll(LABEL)].map(([, label = "", said = ""]) => [label, said.replace(/\\(.)/g, (_, c: string) => (c === "n" ? "\n" : c))]);
-    return [{ name, labels: Object.fromEntries(pairs) as Record<string, string>, value: value === "+Inf" ? Infinity : Number(value) }];
+    const pairs = [...labels.matchAll(LABEL)].map(([, label = "", said = ""]) => [
+      label,
+      said.replace(/\\(.)/g, (_, c: string) => (c === "n" ? "\n" : c)),
+    ]);
+    return [
+      { name, labels: Object.fromEntries(pairs) as Record<string, string>, value: value === "+Inf" ? Infinity : Number(value) },
+    ];
   });
 }
 
 export function parse(text: string): Metrics {
   const all = samples(text);
-  const fits = (sample: Sample, labels: Record<string, string>) => Object.entries(labels).every(([label, value]) => sample.labels[label] === value);
+  const fits = (sample: Sample, labels: Record<string, string>) =>
+    Object.entries(labels).every(([label, value]) => sample.labels[label] === value);
   return {
-    sum: (name, labels = {}) => all.filter((sample) => sample.name === name && fits(sample, labels)).reduce((total, sample) => total + sample.value, 0),
+    sum: (name, labels = {}) =>
+      all.filter((sample) => sample.name === name && fits(sample, labels)).reduce((total, sample) => total + sample.value, 0),
     summaries: (name, label) => {
       const buckets = new Map<string, [number, number][]>();
       for (const sample of all) {
@@ -47,7 +54,12 @@ export function parse(text: string): Metrics {
         list.push([sample.labels.le === "+Inf" ? Infinity : Number(sample.labels.le), sample.value]);
         buckets.set(of, list);
       }
-      return new Map([...buckets].map(([of, list]) => [of, { count: list.at(-1)?.[1] ?? 0, median: quantile(list, 0.5), slow: quantile(list, 0.95) }]));
+      return new Map(
+        [...buckets].map(([of, list]) => [
+          of,
+          { count: list.at(-1)?.[1] ?? 0, median: quantile(list, 0.5), slow: quantile(list, 0.95) },
+        ]),
+      );
     },
   };
 }

@@ -8,7 +8,13 @@ export function Digits({ onDigit }: { onDigit: (digit: string) => void }) {
   return (
     <details className="digits">
       <summary>{t.talk.digits}</summary>
-      <div className="pad">{KEYS.map((digit) => <button key={digit} type="button" className="button" onClick={() => onDigit(digit)}>{digit}</button>)}</div>
+      <div className="pad">
+        {KEYS.map((digit) => (
+          <button key={digit} type="button" className="button" onClick={() => onDigit(digit)}>
+            {digit}
+          </button>
+        ))}
+      </div>
     </details>
   );
 }

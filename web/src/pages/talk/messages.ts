@@ -46,23 +46,35 @@ export function changed(before: Said[], change: Change): Said[] {
       const turn = before.filter((said) => said.by === "you").length + 1;
       return [...before, { id, by: "you", text: change.text }, { id: id + 1, by: "milo", text: "", grows: true, turn }];
     }
-    case "grew": return before.map((said) => (said.grows ? { ...said, text: change.text } : said));
+    case "grew":
+      return before.map((said) => (said.grows ? { ...said, text: change.text } : said));
     case "answered": {
       const { reply: text, language, mode, processing_ms: took, cut, ends } = change.answer;
       return before.map((said) => (said.grows ? { ...said, text, language, mode, took, cut, ends, grows: false } : said));
     }
-    case "failed": return before.filter((said) => !said.grows || said.text).map((said) => ({ ...said, grows: false }));
-    case "heard": return grown(before, { by: "you", text: change.text, grows: change.partial, language: change.language });
+    case "failed":
+      return before.filter((said) => !said.grows || said.text).map((said) => ({ ...said, grows: false }));
+    case "heard":
+      return grown(before, { by: "you", text: change.text, grows: change.partial, language: change.language });
     case "clause": {
       const begun = last?.by === "milo" && last.grows ? `${last.text} ` : "";
       return grown(before, { ...turnOf(before, change.call), by: "milo", text: begun + change.text.trim(), grows: true });
     }
     case "replied": {
       const heard = change.interrupted ? change.heard : undefined;
-      return grown(before, { ...turnOf(before, change.call), by: "milo", text: change.text, heard, took: change.took, grows: false });
+      return grown(before, {
+        ...turnOf(before, change.call),
+        by: "milo",
+        text: change.text,
+        heard,
+        took: change.took,
+        grows: false,
+      });
     }
-    case "mode": return before.map((said) => (said === last && said.by === "milo" ? { ...said, mode: change.mode } : said));
-    case "emptied": return [];
+    case "mode":
+      return before.map((said) => (said === last && said.by === "milo" ? { ...said, mode: change.mode } : said));
+    case "emptied":
+      return [];
   }
 }
 
@@ -74,5 +86,7 @@ function turnOf(before: Said[], call: string): Pick<Said, "call" | "turn"> {
 /** The last words of one side are replaced while they grow; behind the other side's, new ones begin. */
 function grown(before: Said[], now: Omit<Said, "id">): Said[] {
   const last = before.at(-1);
-  return last?.by === now.by && last.grows ? [...before.slice(0, -1), { ...now, id: last.id }] : [...before, { ...now, id: (last?.id ?? 0) + 1 }];
+  return last?.by === now.by && last.grows
+    ? [...before.slice(0, -1), { ...now, id: last.id }]
+    : [...before, { ...now, id: (last?.id ?? 0) + 1 }];
 }

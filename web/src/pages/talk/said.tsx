@@ -16,9 +16,19 @@ export function Said({ said, session }: { said: Words; session: string }) {
   return (
     <li className={`said ${said.by}`} aria-busy={said.grows}>
       <span className="unseen">{said.by === "you" ? t.talk.you : t.talk.milo}: </span>
-      {said.text
-        ? <p className="words" lang={said.language}>{reached}{lost && <s>{lost}</s>}</p>
-        : <p className="words thinking"><span className="unseen">{t.talk.thinking}</span><i aria-hidden="true" /><i aria-hidden="true" /><i aria-hidden="true" /></p>}
+      {said.text ? (
+        <p className="words" lang={said.language}>
+          {reached}
+          {lost && <s>{lost}</s>}
+        </p>
+      ) : (
+        <p className="words thinking">
+          <span className="unseen">{t.talk.thinking}</span>
+          <i aria-hidden="true" />
+          <i aria-hidden="true" />
+          <i aria-hidden="true" />
+        </p>
+      )}
       {said.by === "milo" && !said.grows && (
         <div className="about">
           <Replay said={said} />
@@ -26,8 +36,14 @@ export function Said({ said, session }: { said: Words; session: string }) {
           {said.mode && (
             <span className="quiet small" title={said.mode === "cloud" ? t.talk.cloud : t.talk.local}>
               <span className={`place ${said.mode}`} aria-hidden="true" />
-              <span className="unseen">{said.mode === "cloud" ? t.talk.cloud : t.talk.local}{said.took !== undefined && `; ${fill(t.talk.took, { n: number(said.took) })}`}</span>
-              <span aria-hidden="true">{where}{said.took !== undefined && ` · ${number(said.took)} ms`}</span>
+              <span className="unseen">
+                {said.mode === "cloud" ? t.talk.cloud : t.talk.local}
+                {said.took !== undefined && `; ${fill(t.talk.took, { n: number(said.took) })}`}
+              </span>
+              <span aria-hidden="true">
+                {where}
+                {said.took !== undefined && ` · ${number(said.took)} ms`}
+              </span>
             </span>
           )}
           {said.cut && <span className="badge warm">{t.talk.cut}</span>}
@@ -41,9 +57,25 @@ export function Said({ said, session }: { said: Words; session: string }) {
 function Replay({ said }: { said: Words }) {
   const t = useTexts();
   const { playing, play, stop } = usePlayer();
-  const load = async () => (await ask("/api/v1/tts", { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ text: said.text, ...(said.language && { language: said.language }) }) })).blob();
+  const load = async () =>
+    (
+      await ask("/api/v1/tts", {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ text: said.text, ...(said.language && { language: said.language }) }),
+      })
+    ).blob();
   return (
-    <button type="button" className="button plain small only" aria-pressed={playing} aria-label={t.talk.replay} title={t.talk.replay} onClick={() => (playing ? stop() : void play(load))}><Icon name={playing ? "stop" : "speak"} /></button>
+    <button
+      type="button"
+      className="button plain small only"
+      aria-pressed={playing}
+      aria-label={t.talk.replay}
+      title={t.talk.replay}
+      onClick={() => (playing ? stop() : void play(load))}
+    >
+      <Icon name={playing ? "stop" : "speak"} />
+    </button>
   );
 }
 
@@ -51,15 +83,41 @@ function Thumbs({ said, session }: { said: Words; session: string }) {
   const t = useTexts();
   const [given, setGiven] = useState<"up" | "down" | null>(null);
   const give = useMutation({
-    mutationFn: async (rating: "up" | "down") => data(api.POST("/api/v1/feedback", { body: { ...(said.call ? { call_id: said.call } : { session_id: session }), turn: said.turn, rating } })),
+    mutationFn: async (rating: "up" | "down") =>
+      data(
+        api.POST("/api/v1/feedback", {
+          body: { ...(said.call ? { call_id: said.call } : { session_id: session }), turn: said.turn, rating },
+        }),
+      ),
     onError: () => setGiven(null),
   });
-  const rate = (rating: "up" | "down") => { setGiven(rating); give.mutate(rating); };
+  const rate = (rating: "up" | "down") => {
+    setGiven(rating);
+    give.mutate(rating);
+  };
   if (!session && !said.call) return null;
   return (
     <>
-      <button type="button" className="button plain small only" aria-pressed={given === "up"} aria-label={t.talk.good} title={t.talk.good} onClick={() => rate("up")}><Icon name="up" /></button>
-      <button type="button" className="button plain small only" aria-pressed={given === "down"} aria-label={t.talk.bad} title={t.talk.bad} onClick={() => rate("down")}><Icon name="down" /></button>
+      <button
+        type="button"
+        className="button plain small only"
+        aria-pressed={given === "up"}
+        aria-label={t.talk.good}
+        title={t.talk.good}
+        onClick={() => rate("up")}
+      >
+        <Icon name="up" />
+      </button>
+      <button
+        type="button"
+        className="button plain small only"
+        aria-pressed={given === "down"}
+        aria-label={t.talk.bad}
+        title={t.talk.bad}
+        onClick={() => rate("down")}
+      >
+        <Icon name="down" />
+      </button>
     </>
   );
 }

@@ -14,7 +14,11 @@ export function stamp(ms: number, mark: "." | ","): string {
 const line = (text: string): string => text.replace(/\s+/g, " ").replaceAll("-->", "→").trim();
 
 export const srt = (segments: Segment[]): string =>
-  segments.map(({ start_ms: from, end_ms: to, text }, index) => `${index + 1}\n${stamp(from, ",")} --> ${stamp(to, ",")}\n${line(text)}\n`).join("\n");
+  segments
+    .map(
+      ({ start_ms: from, end_ms: to, text }, index) => `${index + 1}\n${stamp(from, ",")} --> ${stamp(to, ",")}\n${line(text)}\n`,
+    )
+    .join("\n");
 
 const escaped = (text: string): string => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 

@@ -28,7 +28,13 @@ export function Recorder({ onDone }: { onDone: (sound: Blob) => void }) {
     setSince(null);
     return pieces ?? [];
   };
-  useEffect(() => () => { running.current?.microphone.close(); void running.current?.context.close(); }, []);
+  useEffect(
+    () => () => {
+      running.current?.microphone.close();
+      void running.current?.context.close();
+    },
+    [],
+  );
   const start = async () => {
     setFault(null);
     const context = new AudioContext();
@@ -56,15 +62,39 @@ export function Recorder({ onDone }: { onDone: (sound: Blob) => void }) {
     return () => clearInterval(timer);
   }, [since]);
   const seconds = since === null ? 0 : Math.floor((now - since) / 1000);
-  useEffect(() => { if (seconds >= LONGEST_S) stop(); });
-  const [title, hint] = fault ? ({ denied: [t.talk.microphone, t.talk.microphone_hint], device: [t.talk.device, t.talk.device_hint], insecure: [t.talk.insecure, t.talk.insecure_hint] }[fault.why] as [string, string]) : ["", ""];
+  useEffect(() => {
+    if (seconds >= LONGEST_S) stop();
+  });
+  const [title, hint] = fault
+    ? ({
+        denied: [t.talk.microphone, t.talk.microphone_hint],
+        device: [t.talk.device, t.talk.device_hint],
+        insecure: [t.talk.insecure, t.talk.insecure_hint],
+      }[fault.why] as [string, string])
+    : ["", ""];
   return (
     <>
-      {since === null
-        ? <button type="button" className="button" onClick={() => void start()}><Icon name="talk" />{t.transcribe.record}</button>
-        : <button type="button" className="button danger" onClick={stop}><Icon name="stop" />{t.transcribe.stop}</button>}
-      {since !== null && <p role="timer" className="figure">{fill(t.transcribe.recording, { n: seconds })}</p>}
-      {fault && <Notice kind="bad" title={title}><p>{hint}</p></Notice>}
+      {since === null ? (
+        <button type="button" className="button" onClick={() => void start()}>
+          <Icon name="talk" />
+          {t.transcribe.record}
+        </button>
+      ) : (
+        <button type="button" className="button danger" onClick={stop}>
+          <Icon name="stop" />
+          {t.transcribe.stop}
+        </button>
+      )}
+      {since !== null && (
+        <p role="timer" className="figure">
+          {fill(t.transcribe.recording, { n: seconds })}
+        </p>
+      )}
+      {fault && (
+        <Notice kind="bad" title={title}>
+          <p>{hint}</p>
+        </Notice>
+      )}
     </>
   );
 }

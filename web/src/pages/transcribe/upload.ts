@@ -7,7 +7,13 @@ export type Transcript = Schema["Transcript"];
 export type Progress = { is: "uploading" | "hearing"; share: number };
 
 /** Sends a recording. `fetch` does not say how far an upload has come, so this is XMLHttpRequest; the events come in its growing text. */
-export function transcribe(file: Blob, name: string, language: "" | "mg" | "fr", progress: (now: Progress) => void, signal: AbortSignal): Promise<Transcript> {
+export function transcribe(
+  file: Blob,
+  name: string,
+  language: "" | "mg" | "fr",
+  progress: (now: Progress) => void,
+  signal: AbortSignal,
+): Promise<Transcript> {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", "/api/v1/stt");
@@ -61,6 +67,8 @@ function problem(request: XMLHttpRequest): Problem {
   let detail = request.statusText;
   try {
     detail = String((JSON.parse(request.responseText) as { detail?: unknown }).detail ?? detail);
-  } catch { /* no problem body: the status says enough */ }
+  } catch {
+    /* no problem body: the status says enough */
+  }
   return new Problem(request.status, detail, Number(request.getResponseHeader("retry-after")) || null);
 }
