@@ -65,7 +65,12 @@ pub(super) fn routes() -> OpenApiRouter<Text> {
     ),
 )]
 async fn make(State(text): State<Text>, may: May<Converse>, body: Bytes) -> Result<Response, Problem> {
-    let wanted = if body.is_empty() { Wanted::default() } else { serde_json::from_slice(&body).map_err(wrong)? };
+    let wanted = match body.trim_ascii() {
+        [] => Wanted::default(),
+        // A list of values would be taken for the fields in order.
+        [b'[', ..] => return Err(Problem::unprocessable("the body is a list; an object says what the ticket is for")),
+        body => serde_json::from_slice(body).map_err(wrong)?,
+    };
     let seconds = wanted.seconds.unwrap_or(LONGEST.as_secs());
     if !(1..=LONGEST.as_secs()).contains(&seconds) {
         return Err(Problem::unprocessable(format!("seconds = {seconds} is not within 1 to {}", LONGEST.as_secs())));

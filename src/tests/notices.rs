@@ -186,7 +186,9 @@ async fn programs_are_told_of_calls_in_order_until_they_take_it() {
         target("private", port, &format!("{ends}false")),
     ];
     fs::write(at.join("milo.toml"), targets.concat()).expect("written");
-    fs::create_dir(at.join("plans")).expect("a folder");
+    fs::create_dir_all(at.join("plans/personas")).expect("a folder");
+    let persona = Path::new(env!("CARGO_MANIFEST_DIR")).join("dialplans/personas/demo.toml");
+    fs::copy(persona, at.join("plans/personas/demo.toml")).expect("a file");
     fs::write(at.join("plans/plans.toml"), PLANS).expect("written");
     let plans = at.join("plans").to_string_lossy().into_owned();
     let variables = [("MILO__RECORDING__ENABLED", "true"), ("MILO__DIALPLANS__PATH", &plans)];

