@@ -15,7 +15,7 @@ use tokio::task::block_in_place;
 const GOOD: &str = "
 [[plan]]
 name = 'there'
-number = 'there'
+number = ['there', '0341']
 language = 'mg'
 actions = [{ answer = {} }, { music = { seconds = 1 } }]
 
@@ -30,7 +30,7 @@ actions = [{ reject = { status = 486 } }]
 const BROKEN: &str = "
 [[plan]]
 name = 'rung'
-number = 'rung'
+number = ['rung', '0342']
 language = 'mg'
 actions = [{ ring = { seconds = 1 } }, { reject = { status = 503 } }]
 
@@ -128,16 +128,16 @@ async fn who_is_named_by_a_refer_is_looked_for_over_the_next_trunk_too() {
     block_in_place(|| called.takes_a_call());
     let over_there = async |number: &str| get(&good, "/api/v1/calls")["calls"].to_string().matches(number).count();
     block_in_place(|| {
-        assert_eq!(called.refers(&format!("sip:rung@{}", at(&near))), 202);
+        assert_eq!(called.refers(&format!("sip:0342@{}", at(&near))), 202);
         assert_eq!(called.told().last(), Some(&503), "it has rung: nobody else is asked");
     });
-    assert_eq!(over_there("rung").await, 0);
+    assert_eq!(over_there("0342").await, 0);
     block_in_place(|| {
-        assert_eq!(called.refers(&format!("sip:there@{}", at(&near))), 202);
+        assert_eq!(called.refers(&format!("sip:0341@{}", at(&near))), 202);
         assert_eq!(called.told().last(), Some(&200));
         called.answers("BYE", "200 OK");
     });
-    let there = up(&good, "there").await;
+    let there = up(&good, "0341").await;
     hang_up(&good, &there);
     ended(&near, &placed.body["id"]).await;
     for milo in [near, good, broken] {

@@ -241,13 +241,13 @@ fn an_account_that_calls_from_outside_is_asked_as_what_it_is() {
         "<Reference variables=\"1\"/>",
         &taken,
         // Another address of that machine is Milo's too; a number that is written otherwise there was not judged.
-        &refers(5, "sip:03-31@192.0.2.9"),
+        &refers(5, "sip:03-31@192.0.2.3"),
         "<recv response=\"202\"/>",
         "<recv request=\"NOTIFY\"/>",
         &taken,
         "<recv request=\"NOTIFY\"><action><ereg regexp=\"SIP/2.0 403\" search_in=\"msg\" check_it=\"true\" assign_to=\"1\"/></action></recv>",
         &taken,
-        &refers(6, "sip:0331@192.0.2.9"),
+        &refers(6, "sip:0331@192.0.2.3"),
         "<recv response=\"202\"/>",
         "<label id=\"1\"/><recv request=\"NOTIFY\" optional=\"true\" next=\"2\"/><recv request=\"BYE\" next=\"3\"/>",
         "<label id=\"2\"/>",
@@ -258,7 +258,7 @@ fn an_account_that_calls_from_outside_is_asked_as_what_it_is() {
     ];
     fs::write(folder.join("refers.xml"), scenario.concat()).expect("a scenario");
     let script = format!(
-        "ip addr add 192.0.2.1/24 dev lo; ip addr add 192.0.2.66/24 dev lo; ip addr add 192.0.2.9/24 dev lo
+        "ip addr add 192.0.2.1/24 dev lo; ip addr add 192.0.2.66/24 dev lo; ip addr add 192.0.2.9/24 dev lo; ip addr add 192.0.2.3/24 dev lo
          export MILO__HTTP__LISTEN=127.0.0.1:8000 MILO__SIP__UDP=0.0.0.0:5060 MILO__SIP__TCP=0.0.0.0:5060 LOG_LEVEL=info
          export MILO__SIP__ACCOUNTS={accounts} MILO__SIP__DIGEST='[\"MD5\"]' MILO__DIALPLANS__PATH={plans}
          export MILO__SIP__TRUNKS='[{{ name = \"carrier\", gateway = \"sip:192.0.2.9:5090\" }}]'
@@ -288,7 +288,7 @@ fn an_account_that_calls_from_outside_is_asked_as_what_it_is() {
     assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stderr), read("err"));
     assert_eq!(read("failed"), "", "{}{}", read("refers"), read("err"));
     let gateway = read("gateway");
-    assert!(gateway.contains("INVITE sip:0331@192.0.2.9:5090") && !gateway.contains("0349"), "{gateway}");
+    assert!(gateway.contains("INVITE sip:0331@192.0.2.3:5090") && !gateway.contains("0349"), "{gateway}");
     let json = |name: &str| serde_json::from_str::<Value>(&read(name)).expect("JSON");
     let row = json("row");
     let results: Vec<_> = events(&row, "referred").iter().map(|event| event["result"].clone()).collect();
