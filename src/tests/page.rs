@@ -8,10 +8,15 @@ use std::{
 
 use crate::house::{call, errand, folder, milo, newest_call, stop};
 
+/// Whether this system has Chromium as a package.
+pub(crate) fn has_chromium() -> bool {
+    let os = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    !os.lines().any(|line| line == "ID=ubuntu")
+}
+
 /// The page as Chromium has it in the end, and what it says meanwhile; nothing, with a word, where there is none.
 pub(crate) fn browser(profile: &Path, url: &str, more: &[String]) -> Option<Output> {
-    let os = fs::read_to_string("/etc/os-release").unwrap_or_default();
-    if os.lines().any(|line| line == "ID=ubuntu") {
+    if !has_chromium() {
         crate::house::not_looked_at(
             "pages in a browser: Ubuntu has Chromium as a snap only, which the set-up does not install",
         );
