@@ -133,7 +133,7 @@ fi
 
 # Clients that we did not write and that PyPI has: for the tests, in a folder of their own.
 if [ "$purpose" = test ]; then
-  clients=(openai==3.57.0 schemathesis==4.32.5)
+  clients=(openai==3.57.0 schemathesis==4.32.5 aiortc==1.16.0 numpy==2.4.6)
   folder="$cache/python"
   wanted="$(python3 --version) ${clients[*]}"
   if [ "$(cat "$folder/.milo" 2>/dev/null)" != "$wanted" ]; then

@@ -64,7 +64,7 @@ pub use frame::{FRAME_MS, FRAME_SAMPLES, Frame, SAMPLE_RATE, dbfs};
 pub use leg::{Control, Leg, LegOptions};
 pub use mix::Ambience;
 pub use paced::{Paced, Pacer};
-pub use pipe::{PIPED, Payloads, Pipe};
+pub use pipe::{PIPED, Payloads, Pipe, PipeIn, PipeOut};
 pub use port_pool::{PortPool, RtpSocket};
 pub use quality::{OneWay, Quality};
 pub use rtp::{LearnFrom, Silence};

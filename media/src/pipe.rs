@@ -34,6 +34,18 @@ pub struct Pipe {
     from_leg: mpsc::Receiver<Vec<u8>>,
 }
 
+/// The half of a pipe by which packets come to the leg.
+#[derive(Debug)]
+pub struct PipeIn {
+    to_leg: mpsc::Sender<(Vec<u8>, Instant)>,
+}
+
+/// The half by which the leg's packets leave.
+#[derive(Debug)]
+pub struct PipeOut {
+    from_leg: mpsc::Receiver<Vec<u8>>,
+}
+
 /// The leg's end.
 #[derive(Debug)]
 pub(crate) struct PipeEnd {
@@ -53,6 +65,25 @@ impl Pipe {
     }
 
     /// The next packet that the leg sends; `None` once it has ended. Cancel safe.
+    pub async fn next(&mut self) -> Option<Vec<u8>> {
+        self.from_leg.recv().await
+    }
+
+    /// Both halves, where one part of the program brings and another takes away.
+    pub fn split(self) -> (PipeIn, PipeOut) {
+        (PipeIn { to_leg: self.to_leg }, PipeOut { from_leg: self.from_leg })
+    }
+}
+
+impl PipeIn {
+    /// As [`Pipe::bring`].
+    pub fn bring(&self, packet: Vec<u8>, at: Instant) -> bool {
+        self.to_leg.try_send((packet, at)).is_ok()
+    }
+}
+
+impl PipeOut {
+    /// As [`Pipe::next`].
     pub async fn next(&mut self) -> Option<Vec<u8>> {
         self.from_leg.recv().await
     }

@@ -95,6 +95,8 @@ pub struct Session {
     pub extended: Extended,
     /// The host that the peer's signalling comes from: audio from there is likelier the peer's than from elsewhere.
     pub signalling: Option<IpAddr>,
+    /// Who we are in RTP, where our description has said so (`a=ssrc`, RFC 5576); else one is drawn.
+    pub ssrc: Option<u32>,
     /// The call has not been answered: the peer may send (ringback, announcements) and need not (RFC 3960), so that its
     /// silence ends nothing.
     pub is_early: bool,
@@ -119,6 +121,7 @@ impl Session {
             rtcp: Rtcp::Off,
             extended: Extended::default(),
             signalling: None,
+            ssrc: None,
             is_early: false,
         }
     }

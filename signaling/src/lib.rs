@@ -51,6 +51,7 @@ pub mod sdp;
 pub mod security;
 pub mod sip;
 mod text;
+pub mod webrtc;
 
 pub use dialog::{Dialog, DialogEvent, InfoKeys, OtherSide, Referring};
 pub use early::{Early, EarlyDialog};

@@ -184,7 +184,12 @@ fn secured(session: Session, security: Security) -> Session {
 
 /// The audio that a stream of the peer's description and our abilities have in common, security apart; `ours` is what it
 /// answers.
-fn agree(description: &Sdp, media: &Media, ours: Option<&Media>, local: &Local<'_>) -> Result<Session, Unacceptable> {
+pub(crate) fn agree(
+    description: &Sdp,
+    media: &Media,
+    ours: Option<&Media>,
+    local: &Local<'_>,
+) -> Result<Session, Unacceptable> {
     if !is_audio(media) || media.port == 0 {
         return Err(Unacceptable::NoAudio);
     }
@@ -211,7 +216,7 @@ fn agree(description: &Sdp, media: &Media, ours: Option<&Media>, local: &Local<'
     Ok(formats::detailed(session, description, media, ours))
 }
 
-fn is_audio(media: &Media) -> bool {
+pub(crate) fn is_audio(media: &Media) -> bool {
     media.kind.eq_ignore_ascii_case("audio")
 }
 

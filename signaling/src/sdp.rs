@@ -273,6 +273,12 @@ impl Sdp {
         media.attribute(name).or_else(|| value_of(&self.attributes, name))
     }
 
+    /// The mids of the streams that go one way (`a=group:BUNDLE`, RFC 9143).
+    pub fn bundled(&self) -> impl Iterator<Item = &str> {
+        let group = value_of(&self.attributes, "group").and_then(|value| value.trim().strip_prefix("BUNDLE"));
+        group.unwrap_or_default().split_whitespace()
+    }
+
     /// Whether a flag (`a=sendonly`) stands at a stream.
     pub(crate) fn has_flag(attributes: &[Attribute], name: &str) -> bool {
         attributes.iter().any(|attribute| attribute.name.eq_ignore_ascii_case(name))

@@ -4,6 +4,7 @@
 //! `cargo test --release -p milo-signaling --test scenarios refer::`.
 
 mod address;
+mod browser;
 mod dns;
 mod line;
 
@@ -41,3 +42,4 @@ mod tls;
 mod torture;
 mod updates;
 mod web;
+mod webrtc_calls;

@@ -1,14 +1,16 @@
 //! Who follows a conversation besides by ear: a page that shows what is heard and said, whichever way it is connected.
 
-use std::sync::Arc;
+use std::{future::pending, sync::Arc};
 
 use milo_models::engine::Language;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 
 use crate::engines::Mode;
 
 /// Events that wait. Whoever reads them does nothing else; full, the newest is lost, and told in the program's own lines.
 const EVENTS: usize = 64;
+/// What was written and waits to be answered; more is refused.
+const TYPED: usize = 4;
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,13 +71,28 @@ pub struct Audience {
     events: mpsc::Sender<Happened>,
     manner: Manner,
     remembered: Arc<[(String, String)]>,
+    /// A lock, since a record is lent and not given to the conversation that alone reads this.
+    typed: Arc<Mutex<mpsc::Receiver<String>>>,
 }
 
 impl Audience {
-    /// Somebody who takes part so, and what was said with them before: what was heard, and what was answered.
-    pub fn new(manner: Manner, remembered: Vec<(String, String)>) -> (Self, mpsc::Receiver<Happened>) {
-        let (events, happened) = mpsc::channel(EVENTS);
-        (Self { events, manner, remembered: remembered.into() }, happened)
+    /// Somebody who takes part so, and what was said with them before: what was heard, and what was answered. Returned with the events
+    /// is what takes what they write in place of saying it.
+    pub fn new(
+        manner: Manner,
+        remembered: Vec<(String, String)>,
+    ) -> (Self, mpsc::Receiver<Happened>, mpsc::Sender<String>) {
+        let ((events, happened), (types, typed)) = (mpsc::channel(EVENTS), mpsc::channel(TYPED));
+        let typed = Arc::new(Mutex::new(typed));
+        (Self { events, manner, remembered: remembered.into(), typed }, happened, types)
+    }
+
+    /// What they write next. Cancel safe.
+    pub async fn typed(&self) -> String {
+        match self.typed.lock().await.recv().await {
+            Some(text) => text,
+            None => pending().await,
+        }
     }
 
     /// Whether nobody speaks to it first.

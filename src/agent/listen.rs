@@ -7,6 +7,7 @@ use std::{
 
 use milo_models::{
     engine::{EngineError, Language},
+    text::tongue,
     transcriber::{Listen, Transcribing, Transcript},
 };
 use serde_json::Value;
@@ -118,6 +119,9 @@ impl Conversation<'_> {
                     }
                     continue;
                 }
+                text = self.record.typed(), if over.is_none() && !ear.speaking() => {
+                    return Listened::Turn(Box::new(Heard::written(text, self.language)));
+                }
                 () = sleep_until(quiet.until), if over.is_none() && !ear.speaking() => return Listened::Silence,
                 () = sleep_until(self.limits.until) => return Listened::TimeUp,
             };
@@ -190,6 +194,25 @@ pub(super) fn transcribe(engines: &Engines, turn: Vec<i16>, language: Option<Lan
 }
 
 impl Heard {
+    /// A turn that was written, and not said.
+    #[expect(clippy::disallowed_methods, reason = "stage times of the log are wall-clock times")]
+    fn written(text: String, before: Language) -> Self {
+        let now = Instant::now();
+        let end =
+            TurnEnd { at: Stamp::now(), speech: (None, None), last_voiced: None, vad_stopped: None, decided: now };
+        let transcript = Transcript {
+            language: tongue(&text).unwrap_or(before),
+            text,
+            language_probability: None,
+            confidence: None,
+            avg_logprob: None,
+            no_speech_prob: None,
+            segments: Vec::new(),
+            processing_ms: 0,
+        };
+        Self { transcript: Ok(transcript), transcribed: now, end }
+    }
+
     /// The time between each mark and the one before it; a mark that is missing leaves its stage empty.
     pub(super) fn stages(&self, marks: Marks, packet_out: Option<Instant>) -> Stages {
         // The clock of a leg is read as its tick begins: what comes to it within the tick leaves before it came.

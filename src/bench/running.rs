@@ -58,6 +58,7 @@ pub fn alone(program: &Path, folder: &Path) -> io::Result<process::Command> {
         .env("MILO__SIP__UDP", "127.0.0.1:0")
         .env("MILO__SIP__TCP", "127.0.0.1:0")
         .env("MILO__MEDIA__RTP_PORTS", "0")
+        .env("MILO__WEBRTC__UDP_PORTS", "0")
         .stdin(Stdio::null());
     Ok(command)
 }

@@ -218,6 +218,14 @@ impl Record {
         self.audience.as_ref()
     }
 
+    /// What they write next, in place of saying it. Cancel safe.
+    pub async fn typed(&self) -> String {
+        match &self.audience {
+            Some(audience) => audience.typed().await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Tells them of something.
     pub fn tell(&self, happened: impl FnOnce() -> Happened) {
         if let Some(audience) = &self.audience {

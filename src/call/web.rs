@@ -1,8 +1,9 @@
-//! Calls that come over the web, by a WebSocket: admitted like those of telephones, and from the answer on the same.
+//! Calls that come over the web, by a WebSocket or WebRTC: admitted like those of telephones, and from the answer on the same.
 //!
 //! ```text
-//! GET /api/v1/conversation ─► WebCalls::room ─► begin ─► row, leg over a pipe ─► bounded queue ─► one task a call: take_web
-//!                                                  └─► WebLine: the far end of its leg and of its dialog, and what happens in it
+//! GET /api/v1/conversation ─► WebCalls::room ─► begin ──────► row, leg over a pipe ─► bounded queue ─► one task a call: take_web
+//! POST /api/v1/webrtc ─────────► WebCalls::room ─► begin_over ─┘ │
+//!                                                                └─► WebLine: the far end of its leg and of its dialog, and what happens in it
 //! ```
 
 use std::{
@@ -36,15 +37,15 @@ use crate::{
 
 /// Calls that wait for their task; they wait for moments only.
 const QUEUE: usize = 64;
-/// Who calls, as plans and the log have it: nobody with a number.
-const FROM: &str = "websocket";
 
 /// What is known of somebody who calls so.
 #[derive(Clone, Debug)]
 pub struct Visitor {
     /// The number that they want.
     pub number: String,
-    /// The way they come: `websocket`.
+    /// Who they are to plans and the log, since they have no number: `websocket` or `webrtc`.
+    pub from: &'static str,
+    /// The way they come, as the event that tells of it is called.
     pub way: &'static str,
     /// What the log keeps of it.
     pub detail: Value,
@@ -81,15 +82,17 @@ pub struct Over {
 
 /// Such a call, as whoever brought it holds it. Dropped, the caller has hung up.
 #[derive(Debug)]
-pub struct WebLine {
+pub struct WebLine<S = Payloads> {
     /// Its identifier in the log.
     pub id: Key,
-    /// What is sent to the leg, and comes from it.
-    pub sound: Payloads,
+    /// What is sent to the leg, and comes from it; nothing where somebody else carries it.
+    pub sound: S,
     /// The caller's side of the call.
     pub far: FarEnd,
     /// What happens in the conversation.
     pub happened: mpsc::Receiver<Happened>,
+    /// What the caller says by writing it.
+    pub typed: mpsc::Sender<String>,
     /// How it ended.
     pub over: oneshot::Receiver<Over>,
     /// Milo is ending: the call is to end now.
@@ -120,7 +123,10 @@ pub struct WebCalls {
     limit: usize,
     /// How many calls of SIP are up.
     others: Arc<dyn Fn() -> usize + Send + Sync>,
-    legs: (Handle, LegOptions),
+    on: Handle,
+    /// What legs are told whose callers send packets of their own, and those of whom only sound comes.
+    legs: LegOptions,
+    sounds: LegOptions,
     ending: watch::Receiver<bool>,
 }
 
@@ -136,8 +142,8 @@ impl WebCalls {
     ) -> (Self, mpsc::Receiver<WebCall>) {
         let (queue, calls) = mpsc::channel(QUEUE);
         // Only what is said leaves, and keys are told by messages.
-        let legs = LegOptions { silence: Silence::Suppress, inband_digits: InbandDigits::Off, ..legs };
-        (Self { house, queue, up, limit, others: Arc::new(others), legs: (on, legs), ending }, calls)
+        let sounds = LegOptions { silence: Silence::Suppress, inband_digits: InbandDigits::Off, ..legs.clone() };
+        (Self { house, queue, up, limit, others: Arc::new(others), on, legs, sounds, ending }, calls)
     }
 
     /// Takes a place for a call.
@@ -156,12 +162,12 @@ impl WebCalls {
         Ok(room)
     }
 
-    /// Looks whether a plan answers this number.
+    /// Looks whether a plan answers this number for such callers.
     ///
     /// # Errors
     /// [`NotPlaced::Wrong`], a sentence.
-    pub fn check(&self, number: &str) -> Result<(), NotPlaced> {
-        plan(&self.house.editions.current(), &facts(number)).map(drop)
+    pub fn check(&self, number: &str, from: &str) -> Result<(), NotPlaced> {
+        plan(&self.house.editions.current(), &facts(number, from)).map(drop)
     }
 
     /// Begins a call: its row is opened, its leg runs, and its task is about to.
@@ -169,26 +175,51 @@ impl WebCalls {
     /// # Errors
     /// [`NotPlaced`]: no plan answers the number, or Milo is ending.
     pub fn begin(&self, room: Room, visitor: Visitor) -> Result<WebLine, NotPlaced> {
+        let (socket, pipe) = RtpSocket::piped();
+        let session = Session::new(PIPED, visitor.codec);
+        let sound = Payloads::new(pipe, visitor.codec);
+        let line = self.start(room, visitor, (socket, session, self.sounds.clone()))?;
+        let WebLine { id, sound: (), far, happened, typed, over, ending, end_of_turn } = line;
+        Ok(WebLine { id, sound, far, happened, typed, over, ending, end_of_turn })
+    }
+
+    /// The same for somebody whose packets come to this socket, as was agreed with them.
+    ///
+    /// # Errors
+    /// As [`WebCalls::begin`].
+    pub fn begin_over(
+        &self,
+        room: Room,
+        visitor: Visitor,
+        (socket, session): (RtpSocket, Session),
+    ) -> Result<WebLine<()>, NotPlaced> {
+        self.start(room, visitor, (socket, session, self.legs.clone()))
+    }
+
+    fn start(
+        &self,
+        room: Room,
+        visitor: Visitor,
+        (socket, session, options): (RtpSocket, Session, LegOptions),
+    ) -> Result<WebLine<()>, NotPlaced> {
         let queue = self.queue.try_reserve().map_err(|_| NotPlaced::Busy("too many calls begin at once".into(), 1))?;
         let edition = self.house.editions.current();
-        let facts = facts(&visitor.number);
+        let facts = facts(&visitor.number, visitor.from);
         let plan = plan(&edition, &facts)?;
         let is_patient = visitor.manner == Manner::Patient;
-        let (audience, happened) = Audience::new(visitor.manner, visitor.remembered);
+        let (audience, happened, typed) = Audience::new(visitor.manner, visitor.remembered);
         let record = Record::come(&self.house, (&facts, plan), (visitor.way, visitor.detail), audience);
         let (id, plan) = (record.key(), plan.name.clone());
         let entry = self.house.live.place(id);
         let (far, dialog) = FarEnd::new();
-        let (socket, pipe) = RtpSocket::piped();
-        let (on, options) = &self.legs;
-        let leg = Leg::start(socket, Some(Session::new(PIPED, visitor.codec)), options.clone(), on);
+        let leg = Leg::start(socket, Some(session), options, &self.on);
         // What is handed over whole is heard later than it leaves here: its echo would be looked for in vain.
         let cleaning = Cleaning { echo: self.house.cleaning.echo && !is_patient, ..self.house.cleaning };
         let (over, is_over) = oneshot::channel();
         queue.send(WebCall { record, entry, edition, plan, facts, dialog, leg, cleaning, over, room });
-        let (sound, ending) = (Payloads::new(pipe, visitor.codec), self.ending.clone());
+        let ending = self.ending.clone();
         let end_of_turn = Duration::from_millis(self.house.conversation.end_of_turn_ms);
-        Ok(WebLine { id, sound, far, happened, over: is_over, ending, end_of_turn })
+        Ok(WebLine { id, sound: (), far, happened, typed, over: is_over, ending, end_of_turn })
     }
 }
 
@@ -199,9 +230,9 @@ impl fmt::Debug for WebCalls {
 }
 
 /// What a plan may be chosen by.
-fn facts(number: &str) -> Facts {
+fn facts(number: &str, from: &str) -> Facts {
     let at = Timestamp::from_millisecond(Stamp::now().millis()).unwrap_or_default();
-    Facts { from: FROM.into(), to: number.into(), at, ..Facts::default() }
+    Facts { from: from.into(), to: number.into(), at, ..Facts::default() }
 }
 
 /// The plan of such a call; one that turns its callers away answers nobody.

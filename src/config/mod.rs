@@ -37,6 +37,7 @@ mod trunk;
 mod trunk_names;
 mod webhook;
 mod webhooks;
+mod webrtc;
 
 use std::path::PathBuf;
 
@@ -69,6 +70,7 @@ pub use trunk::{DomainOf, Trunk, TrunkClean};
 pub use trunk_names::TrunkNames;
 pub use webhook::Webhook;
 pub use webhooks::{CallEvent, WebhookTarget, http_address};
+pub use webrtc::WebRtc;
 
 use fault::{Faults, Origins};
 
@@ -85,6 +87,8 @@ pub struct Config {
     pub sip: Sip,
     /// `[media]`
     pub media: Media,
+    /// `[webrtc]`
+    pub webrtc: WebRtc,
     /// `[clean]`
     pub clean: Clean,
     /// `[recording]`
@@ -157,6 +161,7 @@ impl Config {
         self.telemetry.check(faults);
         self.sip.check(faults);
         self.media.check(faults);
+        self.webrtc.check(faults);
         self.recording.check(faults);
         self.database.check(faults);
         self.webhook.check(faults);

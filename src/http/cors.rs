@@ -10,9 +10,13 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 const REMEMBERED: Duration = Duration::from_secs(3_600);
 
 /// What such a page's script may read besides what every script may.
-const EXPOSED: [HeaderName; 8] = [
+const EXPOSED: [HeaderName; 11] = [
     header::RETRY_AFTER,
     header::LOCATION,
+    // What WHIP needs (RFC 9725).
+    header::ETAG,
+    header::LINK,
+    HeaderName::from_static("accept-patch"),
     header::CONTENT_DISPOSITION,
     HeaderName::from_static("ratelimit-limit"),
     HeaderName::from_static("ratelimit-remaining"),
@@ -38,6 +42,7 @@ pub(super) fn layer(origins: &[String]) -> Option<CorsLayer> {
             header::AUTHORIZATION,
             header::CONTENT_TYPE,
             header::ACCEPT,
+            header::IF_MATCH,
             HeaderName::from_static("idempotency-key"),
             HeaderName::from_static("x-request-id"),
         ])

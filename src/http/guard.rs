@@ -25,9 +25,11 @@ pub(super) struct Asker {
     /// Nobody passed it on from elsewhere.
     is_here: bool,
     pub(super) key: Sent,
+    /// The key did not come itself, but a ticket that it had made.
+    pub(super) by_ticket: bool,
 }
 
-/// What may stand in the address of a WebSocket.
+/// What may stand in the address of a WebSocket, and the ticket in that of WHIP.
 #[derive(Deserialize)]
 struct Given {
     api_key: Option<String>,
@@ -54,29 +56,33 @@ impl Asker {
             Some(Err(why)) => Sent::Wrong(why),
             Some(Ok(bearer)) => Sent::Right(bearer),
         };
-        Self { address, is_here: is_this_machine(address, headers), key }
+        Self { address, is_here: is_this_machine(address, headers), key, by_ticket: false }
     }
 
-    /// The key that stands in the address, or the ticket, where a client can send no header and sent none: those that open a WebSocket.
+    /// The key that stands in the address, or the ticket, where a client can send no header and sent none: those that open a WebSocket, and
+    /// pages that call by WebRTC without a key of their own.
     pub(super) async fn by_address(self, uri: &Uri, (keys, tickets): (&Keys, &Tickets)) -> Self {
         let purpose = match uri.path() {
             "/api/v1/conversation" => Purpose::Conversation,
             "/api/v1/media-stream" => Purpose::MediaStream,
+            "/api/v1/webrtc" => Purpose::Webrtc,
             _ => return self,
         };
         let Sent::Nothing = self.key else { return self };
         let Ok(Query(given)) = Query::<Given>::try_from_uri(uri) else { return self };
-        let now = Stamp::now();
+        let (now, by_ticket) = (Stamp::now(), given.ticket.is_some());
         let key = match given {
             Given { ticket: Some(ticket), .. } => match tickets.redeem(&ticket, purpose, keys, now).await {
                 Ok(Some(bearer)) => Sent::Right(bearer),
                 Ok(None) => Sent::Nothing,
                 Err(why) => Sent::Wrong(why),
             },
-            Given { api_key: Some(key), .. } => keys.judge(&key, now).map_or_else(Sent::Wrong, Sent::Right),
+            Given { api_key: Some(key), .. } if purpose != Purpose::Webrtc => {
+                keys.judge(&key, now).map_or_else(Sent::Wrong, Sent::Right)
+            }
             Given { .. } => Sent::Nothing,
         };
-        Self { key, ..self }
+        Self { key, by_ticket, ..self }
     }
 
     /// Whether they may do this as well.

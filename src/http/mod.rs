@@ -24,6 +24,7 @@
 //!                                          /api/v1/chat, tts, stt, translate  │  chat.rs, tts.rs, stt.rs, …
 //!                                          /api/v1/batch…    batch.rs         │
 //!                                          …/conversation    conversation/    │ a WebSocket: socket.rs
+//!                                          …/webrtc…         whip/            │ WHIP: the calls of browsers
 //!                                          /api/v1/tickets   tickets.rs       │
 //!                                          /v1/…             openai/         ─┘
 //! ```
@@ -83,11 +84,12 @@ mod trunks;
 mod tts;
 mod unstalled;
 mod webhooks;
+mod whip;
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::{Router, extract::DefaultBodyLimit, middleware};
-use milo_signaling::Caller;
+use milo_signaling::{Caller, webrtc::WebRtc};
 use serde_json::Value;
 use tower::util::option_layer;
 use tower_http::{
@@ -232,16 +234,19 @@ fn described_text() -> OpenApiRouter<text::Text> {
         .merge(batch::routes())
         .merge(conversation::routes())
         .merge(tickets::routes())
+        .merge(whip::routes())
         .merge(openai::routes())
 }
 
 /// Everything that answers over HTTP; `chats` answer by text, and batches are done by them, where there are engines.
-pub fn router(state: AppState, chats: Option<(Chats, Batches, WebCalls)>) -> Router {
+pub fn router(state: AppState, chats: Option<(Chats, Batches, (WebCalls, Option<WebRtc>))>) -> Router {
     let (routes, mut gathered) = described().split_for_parts();
     let (text, more) = described_text().split_for_parts();
     gathered.merge(more);
-    let text =
-        chats.map(|(chats, batches, web)| text.with_state(text::Text { app: state.clone(), chats, batches, web }));
+    let text = chats.map(|(chats, batches, (web, webrtc))| {
+        let (app, peers) = (state.clone(), Arc::default());
+        text.with_state(text::Text { app, chats, batches, web, webrtc, peers })
+    });
     routes
         .merge(page::routes())
         .with_state(state.clone())

@@ -1,12 +1,15 @@
 //! What the text endpoints need beside the rest, and how what goes wrong there is told.
 
+use std::sync::Arc;
+
 use axum::{
     extract::{FromRef, rejection::JsonRejection},
     http::StatusCode,
 };
 use milo_models::engine::{EngineError, RemoteFault};
+use milo_signaling::webrtc::WebRtc;
 
-use super::{AppState, Problem, around::LARGEST_BODY};
+use super::{AppState, Problem, around::LARGEST_BODY, whip::Peers};
 use crate::{
     batch::Batches,
     call::WebCalls,
@@ -20,6 +23,9 @@ pub(super) struct Text {
     pub(super) chats: Chats,
     pub(super) batches: Batches,
     pub(super) web: WebCalls,
+    /// What answers offers of WebRTC, unless that is switched off, and the calls that came so.
+    pub(super) webrtc: Option<WebRtc>,
+    pub(super) peers: Arc<Peers>,
 }
 
 impl FromRef<Text> for AppState {

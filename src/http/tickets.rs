@@ -8,6 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
@@ -65,11 +66,14 @@ pub(super) fn routes() -> OpenApiRouter<Text> {
     ),
 )]
 async fn make(State(text): State<Text>, may: May<Converse>, body: Bytes) -> Result<Response, Problem> {
-    let wanted = match body.trim_ascii() {
+    let wanted: Wanted = match &body[..] {
         [] => Wanted::default(),
-        // A list of values would be taken for the fields in order.
-        [b'[', ..] => return Err(Problem::unprocessable("the body is a list; an object says what the ticket is for")),
-        body => serde_json::from_slice(body).map_err(wrong)?,
+        body => match serde_json::from_slice(body).map_err(wrong)? {
+            Value::Null => Wanted::default(),
+            // A list of the right length would do for a struct.
+            object @ Value::Object(_) => serde_json::from_value(object).map_err(wrong)?,
+            _ => return Err(Problem::unprocessable("the body is an object, or nothing")),
+        },
     };
     let seconds = wanted.seconds.unwrap_or(LONGEST.as_secs());
     if !(1..=LONGEST.as_secs()).contains(&seconds) {

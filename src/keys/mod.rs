@@ -24,6 +24,7 @@ use std::{
 use subtle::ConstantTimeEq;
 
 pub use scope::{Scope, Scopes, Tier};
+pub(crate) use secret::random_name;
 use secret::{Digest, digest};
 pub use tickets::{LONGEST, Purpose, Tickets};
 

@@ -22,6 +22,11 @@ pub(super) fn make() -> Secret {
     Secret::new(format!("milo_{}", URL_SAFE_NO_PAD.encode(random())))
 }
 
+/// A name that nobody guesses, for addresses.
+pub(crate) fn random_name() -> String {
+    URL_SAFE_NO_PAD.encode(random())
+}
+
 /// What nobody guesses.
 pub(super) fn random() -> [u8; 32] {
     let mut bytes = [0; 32];

@@ -36,6 +36,8 @@ pub enum Purpose {
     Conversation,
     /// `GET /api/v1/media-stream`.
     MediaStream,
+    /// `POST /api/v1/webrtc`.
+    Webrtc,
 }
 
 /// For whom it was made.

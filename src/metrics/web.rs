@@ -10,11 +10,14 @@ pub(super) struct Web {
     seconds: HistogramVec,
     limited: IntCounter,
     sessions: IntGauge,
+    offers: IntCounterVec,
 }
 
 impl Web {
     pub(super) fn new(r: &Registry) -> Self {
         let requests = Opts::new("milo_http_requests_total", "HTTP requests, by status.");
+        let offers =
+            Opts::new("milo_webrtc_offers_total", "Offers of browsers, by what came of them: up, given_up or refused.");
         let seconds = HistogramOpts::new(
             "milo_http_request_seconds",
             "How long HTTP requests took until their answer began, by route.",
@@ -33,6 +36,7 @@ impl Web {
                 r,
                 IntGauge::new("milo_text_sessions", "Conversations by text that this Milo remembers now."),
             ),
+            offers: add(r, IntCounterVec::new(offers, &["result"])),
         }
     }
 
@@ -46,6 +50,11 @@ impl Metrics {
     pub fn http_request(&self, route: &str, status: u16, seconds: f64) {
         self.web.requests.with_label_values(&[&status.to_string()]).inc();
         self.web.seconds.with_label_values(&[route]).observe(seconds);
+    }
+
+    /// This came of an offer of a browser's: `up`, `given_up` or `refused`.
+    pub fn webrtc_offer(&self, result: &str) {
+        self.web.offers.with_label_values(&[result]).inc();
     }
 
     /// An HTTP request was refused, since its asker has had all of an hour's.

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use milo_media::{Codec, LegOptions, PortPool, Tuning};
 use milo_signaling::{
     BanTerms, Endpoint, EndpointConfig, Invitations, RegistrarConfig, SessionTimers, SignalingError, TrunkLogin,
+    webrtc::{IceServers, RtcConfig, WebRtc},
 };
 use tokio::runtime::Handle;
 
@@ -80,6 +81,31 @@ pub(super) fn bind(
         SignalingError::Certificate { .. } => anyhow!("{error}; see [sip] tls_cert, tls_key and tls_ca"),
         other => other.into(),
     })
+}
+
+/// What answers the offers of browsers, unless that is switched off.
+pub(super) fn webrtc(config: &Config, legs: &Handle) -> Option<WebRtc> {
+    let address = config.webrtc.address.unwrap_or(config.http.listen.ip());
+    // Whoever is on this machine needs no other name for it.
+    let public = config.webrtc.public_address.or(config.sip.public_address.filter(|_| !address.is_loopback()));
+    let servers = IceServers {
+        stun: config.webrtc.stun.clone(),
+        turn: config.webrtc.turn.clone(),
+        secret: config.webrtc.turn_secret.as_ref().map(|secret| secret.reveal().to_owned()),
+        lasts: Duration::from_secs(config.webrtc.turn_ttl_s),
+    };
+    let browsers = RtcConfig {
+        address,
+        ports: config.webrtc.udp_ports.range(),
+        public,
+        servers,
+        codecs: config.media.codecs.to_vec(),
+        tuning: leg_options(&config.media).tuning,
+        waiting: config.webrtc.waiting,
+        set_up: Duration::from_secs(config.webrtc.set_up_s),
+        gone: Duration::from_secs(config.webrtc.gone_s),
+    };
+    config.webrtc.enabled.then(|| WebRtc::new(browsers, legs.clone()))
 }
 
 /// The trunks that may call from anywhere.

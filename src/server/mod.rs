@@ -71,7 +71,7 @@ use crate::{
     trunk::{self, Trunks},
     webhook::Webhooks,
 };
-use binding::{bind, leg_options, ports};
+use binding::{bind, leg_options, ports, webrtc};
 pub use signals::Signals;
 use snapshot::{Snapshot, dial};
 use taking::take_calls;
@@ -283,7 +283,7 @@ impl Server {
         let serving = tokio::spawn(http::serve(
             listener,
             certificate.clone(),
-            http::router(state, Some((chats, batches, web))),
+            http::router(state, Some((chats, batches, (web, webrtc(config, legs))))),
             async {
                 closed.await.ok();
             },

@@ -11,7 +11,7 @@ use crate::house::{call, errand, get, milo, newest_call, recordings, stop};
 use tokio::time::sleep;
 
 /// Whether this system has no Chromium, which is then said.
-fn is_without_chromium() -> bool {
+pub(crate) fn is_without_chromium() -> bool {
     let os = fs::read_to_string("/etc/os-release").unwrap_or_default();
     let is_without = os.lines().any(|line| line == "ID=ubuntu");
     if is_without {

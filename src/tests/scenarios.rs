@@ -5,6 +5,8 @@
 
 #[path = "../../signaling/tests/address.rs"]
 mod address;
+#[path = "../../signaling/tests/browser/mod.rs"]
+mod browser;
 mod by_hand;
 mod database;
 #[path = "../../signaling/tests/dns.rs"]
@@ -14,6 +16,7 @@ mod telephone;
 
 mod account_places;
 mod accounts;
+mod aiortc;
 mod alone;
 mod attended;
 mod bad_input;
@@ -79,3 +82,6 @@ mod web_page;
 mod web_stream;
 mod web_tickets;
 mod webhooks;
+mod webrtc_calls;
+mod webrtc_page;
+mod whip;

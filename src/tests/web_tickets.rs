@@ -52,6 +52,7 @@ async fn a_ticket_opens_once_soon_and_for_what_it_is_with_the_rights_of_its_key(
         (json!({ "for": "everything" }), 422),
         (json!({ "strange": 1 }), 422),
         (json!("{"), 422),
+        (json!([]), 422),
     ] {
         assert_eq!(refused(&text, &body), status, "{body}");
     }

@@ -49,7 +49,7 @@ pub(super) struct Line {
 
 impl Line {
     fn new(session: &Session, options: &LegOptions, now: Instant) -> Self {
-        let ssrc = rand::random();
+        let ssrc = session.ssrc.unwrap_or_else(rand::random);
         // RFC 3711 section 3.3.1: far from the wrap, so that losing the first packets does not lose count.
         let first = rand::random::<u16>() >> 1;
         let mut sender = Sender::new(session, ssrc, first, rand::random());

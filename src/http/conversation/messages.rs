@@ -11,17 +11,27 @@ use super::super::socket::Close;
 use crate::agent::{Happened, Manner};
 
 /// How long a key is taken to be down.
-pub(super) const PRESS: Duration = Duration::from_millis(120);
+pub(in crate::http) const PRESS: Duration = Duration::from_millis(120);
+
+/// More was written than is read.
+pub(in crate::http) const UNREAD: &str =
+    "nobody reads what is written now: say it after the reply, to a plan that converses";
+/// As long as what is written in place of being said may be, in characters.
+const LONGEST_TEXT: usize = 2_000;
 
 /// What a client says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Said {
+pub(in crate::http) enum Said {
     /// Sound, as L16: two bytes a sample, the greater first.
     Sound(Vec<u8>),
     /// What it said is over.
     Stop,
     /// A key was pressed.
     Key(char),
+    /// Its sound is not listened to, or is again.
+    Mute(bool),
+    /// It says this by writing it.
+    Say(String),
     HangUp,
     /// It is alive.
     Nothing,
@@ -46,7 +56,8 @@ pub(super) fn read(message: Message) -> Result<Said, Close> {
     }
 }
 
-fn said(text: &str) -> Result<Said, Close> {
+/// What a text message says.
+pub(in crate::http) fn said(text: &str) -> Result<Said, Close> {
     let Ok(message) = serde_json::from_str::<Value>(text) else {
         return Err(Close::invalid("a text message is JSON, like {\"type\":\"stop\"}; sound goes in binary messages"));
     };
@@ -64,7 +75,15 @@ fn said(text: &str) -> Result<Said, Close> {
                 _ => Said::Strange("`digit` is one of 0 to 9, *, # and A to D".into()),
             }
         }
-        _ => Said::Strange("`type` is none that is known here: there are stop, dtmf and hangup".into()),
+        "mute" => match message["muted"].as_bool() {
+            Some(muted) => Said::Mute(muted),
+            None => Said::Strange("`muted` is true or false".into()),
+        },
+        "say" => match message["text"].as_str().map(str::trim) {
+            Some(text) if !text.is_empty() && text.chars().count() <= LONGEST_TEXT => Said::Say(text.to_owned()),
+            _ => Said::Strange(format!("`text` has 1 to {LONGEST_TEXT} characters")),
+        },
+        _ => Said::Strange("`type` is none that is known here: there are stop, mute, say, dtmf and hangup".into()),
     })
 }
 
@@ -83,25 +102,46 @@ pub(super) fn session(session: &str, call: &str) -> Message {
 }
 
 /// Something is wrong.
+pub(in crate::http) fn fault(says: &str) -> Value {
+    json!({ "type": "error", "error": says })
+}
+
+/// The same for a WebSocket.
 pub(super) fn error(says: &str) -> Message {
-    text(&json!({ "type": "error", "error": says }))
+    text(&fault(says))
 }
 
 /// A key that is pressed for the client.
+pub(in crate::http) fn pressed(key: char) -> Value {
+    json!({ "type": "dtmf", "digit": key.to_string() })
+}
+
+/// The same for a WebSocket.
 pub(super) fn key(key: char) -> Message {
-    text(&json!({ "type": "dtmf", "digit": key.to_string() }))
+    text(&pressed(key))
+}
+
+/// What those on a WebSocket are told of what happened.
+pub(super) fn told(happened: &Happened, manner: Manner) -> Vec<Message> {
+    events(happened, manner).iter().map(text).collect()
 }
 
 /// What those who take part so are told of what happened.
-pub(super) fn told(happened: &Happened, manner: Manner) -> Vec<Message> {
+pub(in crate::http) fn events(happened: &Happened, manner: Manner) -> Vec<Value> {
     let is_live = manner == Manner::Live;
-    let all = match happened {
+    let state = |value: &str| json!({ "type": "state", "value": value });
+    match happened {
         Happened::Speaking(speaking) => vec![json!({ "type": "vad", "speaking": speaking })],
         Happened::Heard { is_partial: true, .. } if !is_live => Vec::new(),
         Happened::Heard { text, language, is_partial } => {
-            vec![json!({ "type": "transcript", "text": text, "partial": is_partial, "language": language.code() })]
+            let heard =
+                json!({ "type": "transcript", "text": text, "partial": is_partial, "language": language.code() });
+            let thinks = is_live && !is_partial;
+            [heard].into_iter().chain(thinks.then(|| state("thinking"))).collect()
         }
-        Happened::Clause(text) if is_live => vec![json!({ "type": "reply_text", "text": text, "partial": true })],
+        Happened::Clause(text) if is_live => {
+            vec![state("speaking"), json!({ "type": "reply_text", "text": text, "partial": true })]
+        }
         Happened::Whole { text, samples, mode } => {
             let audio = STANDARD.encode(milo_media::wav::bytes(samples));
             let mode = mode.map(|mode| json!({ "type": "mode", "value": mode }));
@@ -120,14 +160,13 @@ pub(super) fn told(happened: &Happened, manner: Manner) -> Vec<Message> {
                 "total_ms": total_ms.map(f64::round),
             });
             let mode = mode.map(|mode| json!({ "type": "mode", "value": mode }));
-            [reply].into_iter().chain(mode).collect()
+            [reply].into_iter().chain(mode).chain([state("listening")]).collect()
         }
         Happened::Failed => {
-            vec![json!({ "type": "error", "error": "an engine failed; say it again in a moment" })]
+            vec![fault("an engine failed; say it again in a moment")]
         }
         Happened::Clause(_) | Happened::Cleared | Happened::Said { .. } => Vec::new(),
-    };
-    all.iter().map(text).collect()
+    }
 }
 
 #[cfg(test)]
@@ -167,7 +206,7 @@ mod tests {
             total_ms: None,
         };
         for (happened, live) in
-            [(Happened::Clause("a".into()), 1), (Happened::Cleared, 1), (said, 2), (Happened::Speaking(true), 1)]
+            [(Happened::Clause("a".into()), 2), (Happened::Cleared, 1), (said, 3), (Happened::Speaking(true), 1)]
         {
             let is_both = happened == Happened::Speaking(true);
             assert_eq!(kinds(&happened, Manner::Live).len(), live, "{happened:?}");

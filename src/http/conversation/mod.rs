@@ -8,7 +8,7 @@
 //! ```
 //! `GET /api/v1/media-stream` is the same with other messages (stream.rs).
 
-mod messages;
+pub(super) mod messages;
 mod stream;
 mod talk;
 
@@ -38,6 +38,8 @@ use crate::{
 
 /// The number that is called where none is named.
 const NUMBER: &str = "milo";
+/// Who calls, as plans and the log have it: nobody with a number.
+const FROM: &str = "websocket";
 /// As long as a number may be.
 const LONGEST_NUMBER: usize = 64;
 
@@ -69,7 +71,7 @@ pub(super) fn routes() -> OpenApiRouter<Text> {
 /// Talk with Milo over a WebSocket
 ///
 /// Binary messages are sound: PCM, 16 bits, little-endian, 16 kHz, mono, at most 64 kB each. Text messages are JSON with a `type`. From
-/// the client: `stop` (what was said is over), `dtmf` with a `digit`, `hangup`. To the client: `session` with `session_id` and the
+/// the client: `stop` (what was said is over), `mute` with `muted`, `say` with a `text` in place of sound, `dtmf` with a `digit`, `hangup`. To the client: `session` with `session_id` and the
 /// `call_id` of the log; `vad` with `speaking`; `transcript` with `text`, `language` and `partial`; `reply_text` with `text`;
 /// `reply_audio` with `audio`, a WAV file in base64; `mode` with `value`; `error` with a sentence. With `stream=1` binary messages come
 /// in place of `reply_audio`, `reply_text` comes with `partial: true` clause by clause and then whole, and `clear` says that sound which
@@ -108,7 +110,7 @@ async fn conversation(
     let detail = json!({ "key": may.asker.name(), "session": session.called(), "stream": manner == Manner::Live });
     Ok(opening.open(move |socket| async move {
         let remembered = text.chats.recalled(&session).await;
-        let visitor = Visitor { number, way: "websocket", detail, codec: &L16, manner, remembered };
+        let visitor = Visitor { number, from: FROM, way: FROM, detail, codec: &L16, manner, remembered };
         talk::carry(socket, Tongue::Page(manner), (text.web, room, visitor), Some((text.chats, session))).await;
     }))
 }
@@ -133,7 +135,7 @@ fn admitted(
             "pages of this origin may not call: add it to [http] cors_origins, or open the page from Milo's own host",
         ));
     }
-    text.web.check(&number)?;
+    text.web.check(&number, FROM)?;
     let opening = opening?;
     Ok((number, opening, text.web.room()?))
 }

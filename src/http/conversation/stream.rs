@@ -97,7 +97,8 @@ async fn media_stream(
         };
         let detail = json!({ "key": key, "stream": name, "call": call });
         let (way, manner) = ("media-stream", Manner::Live);
-        let visitor = Visitor { number, way, detail, codec: Tongue::STREAM, manner, remembered: Vec::new() };
+        let visitor =
+            Visitor { number, from: super::FROM, way, detail, codec: Tongue::STREAM, manner, remembered: Vec::new() };
         talk::carry(socket, Tongue::Stream(Streaming { name, replies: 0 }), (text.web, room, visitor), None).await;
     }))
 }

@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::{
     super::socket::{Close, LARGEST, Outbox, Socket, close},
-    messages::{self, PRESS, Said, read, swapped, told},
+    messages::{self, PRESS, Said, UNREAD, read, swapped, told},
     stream::Streaming,
 };
 use crate::{
@@ -110,6 +110,7 @@ pub(super) async fn carry(
         outbox,
         pacer: Pacer::new(codec, now.into_std()),
         tongue,
+        is_muted: false,
         asked: None,
         exchanges,
         heard_of: now,
@@ -144,6 +145,8 @@ struct Talk<'o> {
     outbox: &'o Outbox,
     pacer: Pacer,
     tongue: Tongue,
+    /// The caller's sound is not listened to.
+    is_muted: bool,
     /// What the caller said last, and is being answered.
     asked: Option<String>,
     exchanges: mpsc::Sender<(String, String)>,
@@ -247,7 +250,19 @@ impl Talk<'_> {
             None | Some(Err(_)) => return Err(Close::done("the client is gone")),
         };
         match said {
-            Ok(Said::Sound(sound)) => self.pacer.push(&sound, now.into_std()),
+            Ok(Said::Sound(mut sound)) => {
+                if self.is_muted {
+                    // Only pages say so, and theirs is L16.
+                    sound.fill(0);
+                }
+                self.pacer.push(&sound, now.into_std());
+            }
+            Ok(Said::Mute(muted)) => self.is_muted = muted,
+            Ok(Said::Say(text)) => {
+                if self.line.typed.try_send(text).is_err() {
+                    self.put(self.tongue.page(|| messages::error(UNREAD)))?;
+                }
+            }
             Ok(Said::Stop) => self.pacer.finish(self.line.end_of_turn + BESIDES, now.into_std()),
             Ok(Said::Key(key)) => self.line.far.press(key, PRESS),
             Ok(Said::HangUp) => self.line.far.end(EndReason::RemoteHangup),

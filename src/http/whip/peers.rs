@@ -1,0 +1,88 @@
+//! The resources of WHIP: each call that came so, by a name that nobody can guess.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use milo_signaling::webrtc::Peer;
+
+use super::super::{
+    Problem,
+    guard::{Asker, Sent},
+};
+use crate::{keys::random_name, store::Key};
+
+/// Those that are there.
+#[derive(Debug, Default)]
+pub(in crate::http) struct Peers {
+    /// The lock is taken as a call begins and ends, and for each request of its resource; never over a wait.
+    open: Mutex<HashMap<String, Resource>>,
+}
+
+#[derive(Debug)]
+struct Resource {
+    peer: Peer,
+    /// The key that made it, if one was sent, and no ticket.
+    maker: Option<Maker>,
+}
+
+/// Which key it was; `API_KEY` has no identifier.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Maker(Option<Key>);
+
+/// A resource that is there until this is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    id: String,
+    peers: Arc<Peers>,
+}
+
+impl Place {
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.peers.lock().remove(&self.id);
+    }
+}
+
+impl Peers {
+    pub(super) fn open(self: &Arc<Self>, peer: Peer, asker: &Asker) -> Place {
+        let id = random_name();
+        self.lock().insert(id.clone(), Resource { peer, maker: maker(asker) });
+        Place { id, peers: Arc::clone(self) }
+    }
+
+    /// The connection of a resource, for whoever may change it.
+    pub(super) fn find(&self, id: &str, asker: &Asker) -> Result<Peer, Problem> {
+        if let Sent::Wrong(why) = &asker.key {
+            return Err(Problem::unauthorized(why.to_string()));
+        }
+        let open = self.lock();
+        let resource = open.get(id).ok_or_else(gone)?;
+        match &resource.maker {
+            // To others it is as if it were not there.
+            Some(made) if maker(asker).as_ref() != Some(made) => Err(gone()),
+            _ => Ok(resource.peer.clone()),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Resource>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(super) fn gone() -> Problem {
+    Problem::not_found("there is no such call, or it is over: post another offer to /api/v1/webrtc")
+}
+
+fn maker(asker: &Asker) -> Option<Maker> {
+    match &asker.key {
+        Sent::Right(bearer) if !asker.by_ticket => Some(Maker(bearer.id)),
+        _ => None,
+    }
+}
