@@ -61,14 +61,16 @@ async fn a_spoken_conversation_in_opus_is_understood_answered_and_logged_like_an
     browser.send(r#"{"type":"dtmf","digit":"55"}"#).await;
     let error = browser.message("error", |_| true).await;
     assert!(error["error"].as_str().is_some_and(|says| says.contains("`digit`")), "{error}");
-    browser.say("mg_goodbye.wav").await;
+    // What is written is answered as what is said.
+    browser.send(&json!({ "type": "say", "text": MG_GOODBYE.0 }).to_string()).await;
     let over = browser.message("ended", |_| true).await;
     assert_eq!(over["reason"], "the plan is done");
     let call = ended(&milo, &id).await;
     assert_eq!((&call["hangup_by"], &call["digits"]), (&json!("milo"), &json!("5")), "{call}");
     let turns = answered(&call);
     assert_turn(turns[0], "mg", MG_HOURS.0, MG_HOURS.1);
-    assert_turn(turns[1], "mg", MG_GOODBYE.0, MG_GOODBYE.1);
+    assert_eq!(turns[1]["heard"], MG_GOODBYE.0, "{call}");
+    assert!(turns[1]["said_heard"].as_str().is_some_and(|said| said.contains(MG_GOODBYE.1)), "{call}");
     let quality = &call["quality"][0];
     assert_eq!((&quality["codec"], &quality["one_way"]), (&json!("opus"), &Value::Null), "{quality}");
     assert!(quality["far_jitter_ms"].is_number(), "its reports are read: {quality}");
@@ -87,7 +89,7 @@ async fn pcmu_and_no_data_channel_are_enough_and_whoever_leaves_has_hung_up() {
     browser.say("mg_hours.wav").await;
     sleep(Duration::from_secs(1)).await;
     let heard = browser.loud().await;
-    assert!(heard > 8_000, "{heard} loud samples of an echo");
+    assert!(heard > 3_000, "{heard} loud samples of an echo");
     let live = get(&milo, "/api/v1/calls")["calls"][0].clone();
     let left = now();
     browser.close().await;
@@ -130,7 +132,7 @@ async fn commands_come_by_the_data_channel_and_the_api_hangs_up() {
     browser.say("mg_hours.wav").await;
     sleep(Duration::from_secs(1)).await;
     let heard = browser.loud().await;
-    assert!(heard > 8_000, "{heard} loud samples of an echo");
+    assert!(heard > 3_000, "{heard} loud samples of an echo");
     for (wrong, why) in
         [("{", "JSON"), ("[]", "`type`"), (r#"{"type":"sing"}"#, "`type`"), (r#"{"type":"mute"}"#, "`muted`")]
     {
