@@ -12,7 +12,7 @@ use std::{
 };
 
 use crate::house::{
-    PROGRAM, call, errand, events, folder, get, in_a_namespace, loud, metric, newest_call, recording, stop,
+    PROGRAM, call, errand, events, folder, get, in_a_namespace, loud, metric, newest_call, recording, stop, until,
     with_plans_and,
 };
 use milo::{bench::Running, phone::Errand};
@@ -294,12 +294,16 @@ async fn an_account_is_rung_for_a_line_as_soon_as_it_is_there() {
     let (milo, files) = with_accounts("account-line", &[]).await;
     let errand = Errand { wait: true, no_greeting: true, ..errand(milo.udp("line").expect("an address"), &[]) };
     let waiting = tokio::spawn(async move { call(&errand).await });
+    let mut id = Value::Null;
     for _ in 0..100 {
-        if get(&milo, "/api/v1/queues")["queues"][0]["waiting"].as_array().is_some_and(|waiting| waiting.len() == 1) {
+        id = get(&milo, "/api/v1/calls")["calls"][0]["id"].clone();
+        if id.is_string() {
             break;
         }
         sleep(Duration::from_millis(50)).await;
     }
+    // Nobody was there when they were looked for first.
+    until(&milo, &id, "looked for", |row| !events(row, "agent").is_empty()).await;
     let (desk, mut calls) = telephone();
     assert_eq!(registers(&desk, &milo, "rina", "secret").await, (Standing::Registered, None));
     let rung = tokio::time::timeout(Duration::from_secs(15), calls.next()).await.expect("it rings").expect("a call");
