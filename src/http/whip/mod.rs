@@ -122,7 +122,7 @@ async fn call(
     path = "/api/v1/webrtc",
     operation_id = "ask_of_webrtc",
     tag = "calls",
-    responses((status = 204, description = "`Accept-Post` names the type of an offer, and `Link` the servers that help through NATs.")),
+    responses((status = 204, description = "`Accept-Post` names the type of an offer.")),
 )]
 async fn asked(State(text): State<Text>) -> Result<Response, Problem> {
     // Nothing that is worth a key.
