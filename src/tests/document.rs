@@ -1,6 +1,6 @@
 //! The API as its own document describes it: scopes, examples, and requests made up from it by schemathesis.
 
-use std::{fs, process::Command};
+use std::{fs, path::Path, process::Command};
 
 use crate::{
     house::{Answer, folder, get, milo, send, stop},
@@ -125,7 +125,9 @@ async fn what_schemathesis_makes_up_is_answered_as_the_document_says() {
     let reports = folder("schemathesis");
     let began = tokio::time::Instant::now();
     let mut python = Command::new("timeout");
-    python.env("PYTHONPATH", packages()).env("PYTHONDONTWRITEBYTECODE", "1").current_dir(&reports);
+    let hooks = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tests");
+    python.env("PYTHONPATH", std::env::join_paths([packages(), hooks]).expect("paths"));
+    python.env("SCHEMATHESIS_HOOKS", "schemathesis_hooks").env("PYTHONDONTWRITEBYTECODE", "1").current_dir(&reports);
     python.args(["300", "python3", "-m", "schemathesis.cli", "run", &format!("{}openapi.json", milo.http)]);
     // As somebody who is elsewhere: on Milo's own machine some of it needs no key.
     python.args(["--header", &format!("Authorization: Bearer {KEY}"), "--header", "X-Forwarded-For: 192.0.2.1"]);

@@ -298,7 +298,7 @@ async fn programs_are_told_of_calls_in_order_until_they_take_it() {
     let transferred = &told.iter().find(|got| got.body["type"] == "transferred").expect("an event").body;
     assert_eq!(
         (&transferred["data"]["by"], &transferred["data"]["result"]),
-        (&"attended".into(), &"failed".into()),
+        (&"attended".into(), &"refused".into()),
         "{transferred}"
     );
     block_in_place(|| passed.hangs_up());

@@ -288,7 +288,7 @@ fn an_account_that_calls_from_outside_is_asked_as_what_it_is() {
     assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stderr), read("err"));
     assert_eq!(read("failed"), "", "{}{}", read("refers"), read("err"));
     let gateway = read("gateway");
-    assert!(gateway.contains("INVITE sip:0331@192.0.2.3:5090") && !gateway.contains("0349"), "{gateway}");
+    assert!(gateway.contains("INVITE sip:0331@192.0.2.9:5090") && !gateway.contains("0349"), "{gateway}");
     let json = |name: &str| serde_json::from_str::<Value>(&read(name)).expect("JSON");
     let row = json("row");
     let results: Vec<_> = events(&row, "referred").iter().map(|event| event["result"].clone()).collect();

@@ -14,6 +14,8 @@ pub(super) struct Sound {
     /// What is not used yet: a head that is not whole, or a part of a sample.
     bytes: Vec<u8>,
     body: Option<Body>,
+    /// Samples that came.
+    came: usize,
 }
 
 struct Body {
@@ -34,12 +36,12 @@ impl Body {
 impl Sound {
     /// A WAV file.
     pub(super) fn wav() -> Result<Self, String> {
-        Ok(Self { bytes: Vec::new(), body: None })
+        Ok(Self { bytes: Vec::new(), body: None, came: 0 })
     }
 
     /// Samples of 16 bits alone, mono.
     pub(super) fn pcm(rate: u32) -> Result<Self, String> {
-        Ok(Self { bytes: Vec::new(), body: Some(Body::new(1, rate)?) })
+        Ok(Self { bytes: Vec::new(), body: Some(Body::new(1, rate)?), came: 0 })
     }
 
     /// The samples that these bytes complete.
@@ -68,6 +70,7 @@ impl Sound {
                 .map(|frame| (frame.chunks_exact(2).map(sample).sum::<i32>() / *channels as i32) as i16)
                 .collect();
             self.bytes.drain(..whole);
+            self.came += mono.len();
             resampler.push(&mono, &mut made);
         }
         Ok(made)
@@ -77,6 +80,8 @@ impl Sound {
     pub(super) fn finish(&mut self) -> Result<Vec<i16>, String> {
         let mut made = Vec::new();
         match &mut self.body {
+            // The resampler would end even nothing with a few samples of silence.
+            Some(_) if self.came == 0 => return Err("sends a sound of no length".into()),
             Some(body) => body.resampler.finish(&mut made),
             None => return Err("ends its WAV file before the samples".into()),
         }
