@@ -73,8 +73,10 @@ async function opened(browser, language, [width, height, colours]) {
   });
   const page = await context.newPage();
   page.setDefaultTimeout(60_000);
+  // What a refusal, or the network that one use takes away, makes the browser say.
+  const expected = /status of (401|404|422|503)|ERR_INTERNET_DISCONNECTED/;
   page.on("console", (message) => {
-    if (["error", "warning"].includes(message.type()) && !/status of (401|404|422|503)/.test(message.text()))
+    if (["error", "warning"].includes(message.type()) && !expected.test(message.text()))
       fault(page.url(), `console: ${message.text()}`);
   });
   page.on("pageerror", (error) => fault(page.url(), `script: ${error.message}`));
