@@ -88,8 +88,8 @@ pub(crate) struct Reports {
     /// What the next packet must be for a new stream to begin.
     candidate: Option<(u32, u16)>,
     far: FarSide,
-    /// Our packets, and the highest number that the peer had seen, as of its report before.
-    seen: Option<(u32, u32)>,
+    /// Our packets as of the last report that was judged, and the highest number of ours that the peer has told of.
+    seen: (u32, Option<u32>),
     /// The share of our packets that the newest report misses, until it is taken.
     news: Option<u8>,
     round_trip: Option<(Duration, u32)>,
@@ -121,7 +121,7 @@ impl Reports {
             source: None,
             candidate: None,
             far: FarSide::default(),
-            seen: None,
+            seen: (0, None),
             news: None,
             round_trip: None,
             out: Vec::new(),
@@ -249,16 +249,18 @@ impl Reports {
         read
     }
 
-    /// What the peer's report says of our stream, or that it says nothing of it.
+    /// What the peer's report says of our stream, or that it says nothing of it. Some peers say what they send in one report and what
+    /// they hear in another: one that says nothing counts only where none that tells of more has come since.
     fn told(&mut self, block: Option<Block>, now: Instant) {
-        let highest = block.map_or(0, |block| block.highest);
-        let stands = match self.seen {
-            Some((packets, _)) if self.packets.wrapping_sub(packets) < UNHEARD => return self.take(block, now),
-            Some((_, before)) => block.is_none() || highest == before,
-            None => block.is_none() && self.packets >= UNHEARD,
-        };
-        self.far.unheard = if stands { self.far.unheard + 1 } else { 0 };
-        self.seen = Some((self.packets, highest));
+        let (packets, before) = self.seen;
+        let highest = block.map(|block| block.highest);
+        if highest.is_some() && highest != before {
+            self.far.unheard = 0;
+            self.seen = (self.packets, highest);
+        } else if self.packets.wrapping_sub(packets) >= UNHEARD {
+            self.far.unheard += 1;
+            self.seen = (self.packets, before);
+        }
         self.take(block, now);
     }
 
@@ -296,7 +298,7 @@ impl Reports {
         self.collided = Some(now);
         self.leaving = Some(self.ssrc);
         self.ssrc = self.roll() as u32;
-        (self.packets, self.octets, self.reported, self.seen) = (0, 0, [0; 2], None);
+        (self.packets, self.octets, self.reported, self.seen) = (0, 0, [0; 2], (0, None));
         self.remembered = [None; REMEMBERED];
         Read::Collision
     }

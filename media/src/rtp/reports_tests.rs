@@ -202,6 +202,26 @@ fn a_peer_that_hears_nothing_is_noticed() {
 }
 
 #[test]
+fn who_reports_apart_what_it_sends_and_what_it_hears_is_not_deaf() {
+    let start = now();
+    let mut reports = Reports::new(1, CLOCK, 11, start);
+    let block = |highest: u32| {
+        let (fraction_lost, lost, jitter, last_report, delay) = (0, 0, 0, 0, 0);
+        Some(Block { ssrc: 1, fraction_lost, lost, highest, jitter, last_report, delay })
+    };
+    let mut second = |said: &[Option<Block>]| {
+        (0..50).for_each(|_| reports.sending(0, 160, start));
+        said.iter().for_each(|block| reports.told(*block, start));
+        reports.far().unheard
+    };
+    for highest in 1..10 {
+        assert_eq!(second(&[None, block(50 * highest), None]), 0, "it hears us");
+    }
+    assert_eq!((second(&[None, block(450)]), second(&[None, block(450)])), (1, 2), "nothing new came there");
+    assert_eq!((second(&[None]), second(&[block(500)])), (3, 0), "it hears us again");
+}
+
+#[test]
 fn reports_of_others_and_garbage_are_counted_and_change_nothing() {
     let mut call = Call::new(Duration::from_millis(30));
     call.talk(50 * 20, |_| false);
