@@ -3,7 +3,7 @@
 use milo_signaling::{Forked, Newcomer, OtherSide, SignalingError};
 use tokio::time::Instant;
 
-use super::{House, record::Notes, unanswered::Unanswered};
+use super::{House, notes::Notes, unanswered::Unanswered};
 use crate::{
     dialplan::Dial,
     trunk::{self, CallingAs, Came, Denied, Place, Shown, Trunk, Way},

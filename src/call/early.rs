@@ -10,7 +10,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Course, End, House, Record, given_up, record::Notes, refuse, verbs::Line};
+use super::{Course, End, House, Record, given_up, notes::Notes, refuse, verbs::Line};
 use crate::{
     dialplan::{Action, Edition},
     error::Error,

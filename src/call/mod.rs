@@ -12,6 +12,7 @@ mod early;
 mod hold;
 mod ladder;
 mod message;
+mod notes;
 mod order;
 mod origin;
 mod out;

@@ -99,6 +99,15 @@ pub enum NotPlaced {
     Busy(String, u64),
 }
 
+impl NotPlaced {
+    /// The sentence.
+    pub fn says(&self) -> &str {
+        match self {
+            Self::Wrong(says) | Self::Forbidden(says) | Self::TooMany(says, _) | Self::Busy(says, _) => says,
+        }
+    }
+}
+
 /// A call on its way to its task.
 pub struct Placement {
     pub(super) record: Record,

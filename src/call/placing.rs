@@ -13,7 +13,7 @@ use tokio::{
 use super::{
     House,
     about::About,
-    record::Notes,
+    notes::Notes,
     refer::{Address, Standing, Target},
     unanswered::{RINGING, Unanswered},
 };

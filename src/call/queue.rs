@@ -23,7 +23,7 @@ use super::{
     House, Record,
     about::About,
     dial::standing,
-    record::Notes,
+    notes::Notes,
     refer::Standing,
     unanswered::Unanswered,
     verbs::{Line, Waiting, heard},

@@ -1,11 +1,7 @@
 //! A call's row as the call writes it: the log and the counters, moved together.
 
 use std::{
-    collections::VecDeque,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, PoisonError},
     time::Instant,
 };
 
@@ -14,75 +10,17 @@ use milo_models::engine::Language;
 use milo_signaling::{Identity, Invitation, Reason};
 use serde_json::{Value, json};
 
-use super::{House, Reel, SipSeen};
+use super::{
+    House, Reel, SipSeen,
+    notes::{Notes, UNSAID},
+};
 use crate::{
     agent::{Audience, Happened, News},
     dialplan::{Facts, Plan},
     metrics::Metrics,
-    store::{CallLog, Ending, HangupBy, Key, LogWriter, NewCall, NewTurn, Outcome, Places, Stamp},
+    store::{Ending, HangupBy, Key, LogWriter, NewCall, NewTurn, Outcome, Places, Stamp},
     trunk::Place,
 };
-
-/// What stands in the log for what was said or pressed in private.
-const UNSAID: &str = "…";
-
-/// What happens in a call goes here, from whoever sees it.
-#[derive(Clone, Debug)]
-pub(super) struct Notes {
-    log: Arc<CallLog>,
-    /// What is said and pressed is not written down.
-    private: Arc<AtomicBool>,
-    /// What the language model does not know yet of the call. The lock is taken as something happens, and as a turn is answered.
-    news: Arc<Mutex<VecDeque<News>>>,
-}
-
-/// As much news as a model is told at once; the oldest is forgotten first.
-const NEWS: usize = 8;
-
-impl Notes {
-    fn of(log: CallLog) -> Self {
-        Self { log: Arc::new(log), private: Arc::default(), news: Arc::default() }
-    }
-
-    /// Something that the language model is to know when it answers next.
-    pub(super) fn news(&self, news: News) {
-        let mut all = self.news.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() == NEWS {
-            all.pop_front();
-        }
-        all.push_back(news);
-    }
-
-    /// The call's key in the log.
-    pub(super) fn key(&self) -> Key {
-        self.log.key()
-    }
-
-    /// Something happened.
-    pub(super) fn event(&self, kind: &str, detail: Value) {
-        self.log.event(Stamp::now(), kind, detail);
-    }
-
-    /// A party of the call has sent a text within it.
-    pub(super) fn texted(&self, by: &str, text: &str) {
-        let text = if self.is_private() || !self.log.keeps_words() { UNSAID } else { text };
-        self.event("message", json!({ "from": by, "text": text }));
-    }
-
-    /// The call is recorded into this file.
-    pub(super) fn recording(&self, name: &str) {
-        self.log.recording(name);
-    }
-
-    /// From here on the log keeps to itself what is said and pressed (a card number), or no longer does.
-    pub(super) fn keep_private(&self, private: bool) {
-        self.private.store(private, Ordering::Relaxed);
-    }
-
-    fn is_private(&self) -> bool {
-        self.private.load(Ordering::Relaxed)
-    }
-}
 
 /// The account of one call. Dropped before it is closed, it says that the call was cut off.
 #[derive(Debug)]
@@ -104,6 +42,15 @@ pub struct Record {
     audience: Option<Audience>,
 }
 
+/// Where what is known of a call goes.
+pub(super) type Writers<'h> = (&'h LogWriter, &'h Arc<Metrics>, &'h Arc<SipSeen>);
+
+impl House {
+    fn writers(&self) -> Writers<'_> {
+        (&self.log, &self.metrics, &self.sip)
+    }
+}
+
 impl Record {
     /// The call begins.
     pub(super) fn open(
@@ -112,19 +59,10 @@ impl Record {
         (facts, plan): (&Facts, Option<&Plan>),
         place: Option<Place>,
     ) -> Self {
-        house.metrics.call_began();
-        let language = plan.map(|plan| plan.language);
-        let log = house.log.begin(NewCall {
-            call_id: invitation.call_id().into(),
-            incoming: true,
-            from: invitation.from_number().into(),
-            to: invitation.to_number().into(),
-            dialplan: plan.map(|plan| plan.name.clone()),
-            language: language.map(|language| language.code().into()),
-            started: Stamp::now(),
-        });
-        let notes = Notes::of(log);
-        let id = notes.key();
+        let parties = (invitation.from_number(), invitation.to_number());
+        let mut record = Self::begin(house.writers(), (invitation.call_id(), true), parties, plan);
+        record.account = invitation.account().map(|account| (account.to_owned(), place));
+        let (notes, id) = (&record.notes, record.key());
         house.sip.join(id, "caller", invitation.call_id());
         tracing::info!(call.id = %id, trunk = facts.trunk, dialplan = plan.map(|plan| plan.name.as_str()), "a call comes in");
         if let Some(account) = invitation.account() {
@@ -133,18 +71,7 @@ impl Record {
         if let Some(trunk) = &facts.trunk {
             notes.event("trunk", json!({ "name": trunk }));
         }
-        Self {
-            notes,
-            is_closed: false,
-            metrics: Arc::clone(&house.metrics),
-            sip: Arc::clone(&house.sip),
-            language,
-            quality: Vec::new(),
-            reel: None,
-            outcome: None,
-            account: invitation.account().map(|account| (account.to_owned(), place)),
-            audience: None,
-        }
+        record
     }
 
     /// A call comes by another way than SIP: `way` says which, and `detail` what is known of it.
@@ -154,57 +81,43 @@ impl Record {
         (way, detail): (&'static str, Value),
         audience: Audience,
     ) -> Self {
-        house.metrics.call_began();
-        let log = house.log.begin(NewCall {
-            call_id: String::new(),
-            incoming: true,
-            from: facts.from.clone(),
-            to: facts.to.clone(),
-            dialplan: Some(plan.name.clone()),
-            language: Some(plan.language.code().into()),
-            started: Stamp::now(),
-        });
-        let notes = Notes::of(log);
-        tracing::info!(call.id = %notes.key(), way, dialplan = plan.name, "a call comes in");
-        notes.event(way, detail);
-        Self {
-            notes,
-            is_closed: false,
-            metrics: Arc::clone(&house.metrics),
-            sip: Arc::clone(&house.sip),
-            language: Some(plan.language),
-            quality: Vec::new(),
-            reel: None,
-            outcome: None,
-            account: None,
-            audience: Some(audience),
-        }
+        let mut record = Self::begin(house.writers(), ("", true), (&facts.from, &facts.to), Some(plan));
+        record.audience = Some(audience);
+        tracing::info!(call.id = %record.key(), way, dialplan = plan.name, "a call comes in");
+        record.notes.event(way, detail);
+        record
     }
 
     /// Milo begins to place a call.
-    pub(super) fn place(
-        (log, metrics, sip): (&LogWriter, &Arc<Metrics>, &Arc<SipSeen>),
-        facts: &Facts,
-        plan: &Plan,
+    pub(super) fn place(writers: Writers<'_>, facts: &Facts, plan: &Plan) -> Self {
+        let record = Self::begin(writers, ("", false), (&facts.from, &facts.to), Some(plan));
+        tracing::info!(call.id = %record.key(), trunk = facts.trunk, dialplan = plan.name, "a call goes out");
+        record
+    }
+
+    fn begin(
+        (log, metrics, sip): Writers<'_>,
+        (call_id, incoming): (&str, bool),
+        (from, to): (&str, &str),
+        plan: Option<&Plan>,
     ) -> Self {
         metrics.call_began();
+        let language = plan.map(|plan| plan.language);
         let log = log.begin(NewCall {
-            call_id: String::new(),
-            incoming: false,
-            from: facts.from.clone(),
-            to: facts.to.clone(),
-            dialplan: Some(plan.name.clone()),
-            language: Some(plan.language.code().into()),
+            call_id: call_id.into(),
+            incoming,
+            from: from.into(),
+            to: to.into(),
+            dialplan: plan.map(|plan| plan.name.clone()),
+            language: language.map(|language| language.code().into()),
             started: Stamp::now(),
         });
-        let notes = Notes::of(log);
-        tracing::info!(call.id = %notes.key(), trunk = facts.trunk, dialplan = plan.name, "a call goes out");
         Self {
-            notes,
+            notes: Notes::of(log),
             is_closed: false,
             metrics: Arc::clone(metrics),
             sip: Arc::clone(sip),
-            language: Some(plan.language),
+            language,
             quality: Vec::new(),
             reel: None,
             outcome: None,

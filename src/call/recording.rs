@@ -8,7 +8,7 @@ use std::{
 use milo_media::record::{Format, Outcome, Recorder, Recording};
 use milo_models::engine::Language;
 
-use super::{House, record::Notes};
+use super::{House, notes::Notes};
 use crate::{
     agent::spoken,
     config::{self, Config, RecordingFormat},

@@ -22,8 +22,8 @@ use tokio::{
 use super::{
     House, Reel,
     about::About,
+    notes::Notes,
     placing::{Calling, Reached},
-    record::Notes,
     refer::{Standing, Wanted},
     seats::{Desk, Link, Wish},
     unanswered::Unanswered,

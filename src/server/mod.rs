@@ -20,13 +20,13 @@
 //! ```
 
 mod binding;
+mod ending;
 mod sharing;
 mod signals;
 mod snapshot;
 mod taking;
 
 use std::{
-    future::Future,
     net::SocketAddr,
     path::PathBuf,
     sync::{
@@ -42,11 +42,9 @@ use milo_models::synthesizer::Synthesizer;
 use milo_signaling::{Certificate, Endpoint};
 use tokio::{
     runtime::Handle,
-    select,
     signal::unix::{SignalKind, signal},
     sync::{oneshot, watch},
     task::{JoinHandle, JoinSet},
-    time::{Instant, sleep, timeout, timeout_at},
 };
 
 use crate::{
@@ -75,11 +73,6 @@ use binding::{bind, leg_options, ports, webrtc};
 pub use signals::Signals;
 use snapshot::{Snapshot, dial};
 use taking::take_calls;
-
-/// How long the call log may take to write its last rows when Milo ends.
-const LAST_ROWS: Duration = Duration::from_secs(5);
-/// How long recordings may take to be whole when Milo ends.
-const LAST_PAGES: Duration = Duration::from_secs(5);
 
 /// A running Milo.
 pub struct Server {
@@ -339,82 +332,6 @@ impl Server {
     /// Where a number can be dialled.
     pub fn dial(&self, number: &str) -> Option<String> {
         self.dial.iter().find(|dial| dial.number == number).map(|dial| dial.uri.clone())
-    }
-
-    /// Serves until SIGTERM or SIGINT, then ends; a second signal shortens the drain.
-    pub async fn until(self, mut signals: Signals) {
-        let certificates = || {
-            self.endpoint.reload_certificate();
-            self.certificate.iter().for_each(|certificate| certificate.reload());
-        };
-        signals.next(certificates).await;
-        self.end(signals.next(|| ())).await;
-    }
-
-    /// Ends politely: no new calls, the running ones up to the drain time (or `at_once`), a BYE for those that are left, the
-    /// last rows.
-    pub async fn end(self, at_once: impl Future<Output = ()>) {
-        let Self {
-            house,
-            endpoint,
-            mut calls,
-            open,
-            visits,
-            end_visits,
-            http,
-            close_http,
-            writer,
-            retention,
-            reloads,
-            drain,
-            texting,
-            traces,
-            ..
-        } = self;
-        let live = endpoint.counters().calls + visits.load(Ordering::Acquire);
-        if live > 0 {
-            tracing::info!(calls = live, drain_s = drain.as_secs(), "no new calls; waiting for those that are up");
-        }
-        drop(open);
-        // Carriers send their calls elsewhere from now on.
-        endpoint.unregister().await;
-        let all_over = select! {
-            _ = &mut calls => true,
-            () = sleep(drain) => false,
-            () = at_once => false,
-        };
-        // A BYE for every call that is left, or its like; their tasks then close their rows.
-        end_visits.send_replace(true);
-        endpoint.shutdown().await;
-        let deadline = Instant::now() + LAST_ROWS;
-        if !all_over && timeout_at(deadline, &mut calls).await.is_err() {
-            calls.abort();
-        }
-        close_http.send(()).ok();
-        http.1.await.ok();
-        drop(texting);
-        let log = house.log.clone();
-        if timeout(LAST_PAGES, house.recordings.idle()).await.is_err() {
-            tracing::error!("the disk was too slow for the last recordings; they end early");
-        }
-        drop(house);
-        retention.inspect(JoinHandle::abort);
-        reloads.abort();
-        // With nobody on the line, an ending must not wait for a database that is away.
-        let written = log.flush(if live > 0 { LAST_ROWS } else { LAST_ROWS / 2 }).await;
-        let state = log.state();
-        drop(log);
-        if let Some(traces) = traces {
-            tokio::task::spawn_blocking(move || traces.end()).await.ok();
-        }
-        match (written, usize::try_from(state.journal_entries)) {
-            (true, _) => {}
-            (false, Ok(kept)) if kept >= state.waiting => {
-                tracing::warn!(rows = kept, "the last rows of the call log wait in the journal for the next start");
-            }
-            _ => tracing::error!("the last rows of the call log could not be written"),
-        }
-        writer.abort();
     }
 }
 

@@ -23,7 +23,7 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::{select, sync::mpsc, time::timeout};
 
-use super::{House, record::Notes, registry::Order};
+use super::{House, notes::Notes, registry::Order};
 use crate::{dialplan::RecordingStep, error::Error};
 
 /// How long a call that is over waits for the disk, to say how its recording ended.

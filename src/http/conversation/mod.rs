@@ -115,6 +115,17 @@ async fn conversation(
     }))
 }
 
+/// The number that is called by whoever comes over the web.
+pub(super) fn called(text: &Text, may: &May<Converse>, wanted: Option<String>) -> Result<String, Problem> {
+    let Some(number) = wanted.filter(|number| number != NUMBER) else { return Ok(NUMBER.into()) };
+    if !(1..=LONGEST_NUMBER).contains(&number.chars().count()) || number.chars().any(char::is_control) {
+        return Err(Problem::bad_request(format!("`number` has 1 to {LONGEST_NUMBER} characters")));
+    }
+    // Its plan may call others.
+    may.asker.also::<guard::Call>(&text.app)?;
+    Ok(number)
+}
+
 /// Looks whether a call may begin, and takes a place for it.
 fn admitted(
     text: &Text,
@@ -122,14 +133,7 @@ fn admitted(
     number: Option<String>,
     (headers, opening): (&HeaderMap, Result<Opening, Problem>),
 ) -> Result<(String, Opening, Room), Problem> {
-    let number = number.unwrap_or_else(|| NUMBER.into());
-    if !(1..=LONGEST_NUMBER).contains(&number.chars().count()) || number.chars().any(char::is_control) {
-        return Err(Problem::bad_request(format!("`number` has 1 to {LONGEST_NUMBER} characters")));
-    }
-    if number != NUMBER {
-        // Its plan may call others.
-        may.asker.also::<guard::Call>(&text.app)?;
-    }
+    let number = called(text, may, number)?;
     if !is_welcome(headers, &text.app.origins) {
         return Err(Problem::forbidden(
             "pages of this origin may not call: add it to [http] cors_origins, or open the page from Milo's own host",

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     agent::{Happened, Manner},
-    call::{NotPlaced, Over, Room, Visitor, WebCalls, WebLine},
+    call::{Over, Room, Visitor, WebCalls, WebLine},
     chat::{Chats, SessionName},
     store::HangupBy,
 };
@@ -88,14 +88,10 @@ pub(super) async fn carry(
     let line = match web.begin(room, visitor) {
         Ok(line) => line,
         Err(why) => {
-            let (NotPlaced::Wrong(says)
-            | NotPlaced::Forbidden(says)
-            | NotPlaced::TooMany(says, _)
-            | NotPlaced::Busy(says, _)) = why;
-            if let Some(message) = tongue.page(|| messages::error(&says)) {
+            if let Some(message) = tongue.page(|| messages::error(why.says())) {
                 outbox.put(message);
             }
-            return close(socket, outbox, &Close::later(says)).await;
+            return close(socket, outbox, &Close::later(why.says())).await;
         }
     };
     if let Some((_, session)) = &memory {

@@ -22,7 +22,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     Problem,
-    guard::{self, Asker, Converse, May},
+    conversation::called,
+    guard::{Asker, Converse, May},
     text::Text,
 };
 pub(super) use peers::Peers;
@@ -31,10 +32,6 @@ const SDP: &str = "application/sdp";
 const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 /// The largest body, in bytes.
 const LARGEST: usize = 64 << 10;
-/// The number that is called where none is named.
-const NUMBER: &str = "milo";
-/// As long as a number may be.
-const LONGEST_NUMBER: usize = 64;
 
 /// What stands in the address.
 #[derive(Default, Deserialize, utoipa::IntoParams)]
@@ -80,14 +77,7 @@ async fn call(
 ) -> Result<Response, Problem> {
     let Query(wanted) = query.map_err(|wrong| Problem::bad_request(wrong.body_text()))?;
     let webrtc = enabled(&text)?;
-    let number = wanted.number.unwrap_or_else(|| NUMBER.into());
-    if !(1..=LONGEST_NUMBER).contains(&number.chars().count()) || number.chars().any(char::is_control) {
-        return Err(Problem::bad_request(format!("`number` has 1 to {LONGEST_NUMBER} characters")));
-    }
-    if number != NUMBER {
-        // Its plan may call others.
-        may.asker.also::<guard::Call>(&text.app)?;
-    }
+    let number = called(&text, &may, wanted.number)?;
     if !takes_sdp(request.headers()) {
         return Err(Problem::of_status(StatusCode::NOT_ACCEPTABLE, "the answer is application/sdp: Accept it"));
     }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     agent::Manner,
-    call::{NotPlaced, Over, Room, Visitor, WebCalls, WebLine},
+    call::{Over, Room, Visitor, WebCalls, WebLine},
     metrics::Metrics,
 };
 
@@ -46,13 +46,7 @@ pub(super) async fn carry(
     };
     let line = match web.begin_over(room, visitor, (socket, session)) {
         Ok(line) => line,
-        Err(why) => {
-            let (NotPlaced::Wrong(says)
-            | NotPlaced::Forbidden(says)
-            | NotPlaced::TooMany(says, _)
-            | NotPlaced::Busy(says, _)) = why;
-            return tell(&connection, &fault(&says));
-        }
+        Err(why) => return tell(&connection, &fault(why.says())),
     };
     tell(&connection, &json!({ "type": "session", "call_id": line.id.to_string() }));
     let reason = talk(line, &mut connection).await;

@@ -1,11 +1,46 @@
+import type { ReactNode } from "react";
 import { useFormats } from "../../format";
 import { useTexts } from "../../language";
-import type { Metrics } from "./metrics";
+import type { Metrics, Summary } from "./metrics";
+
+type Row = { id: string; name: ReactNode; sum?: boolean; summary: Summary };
+
+/** How long things typically take and how long at times, a row each. */
+function Times({ what, count, rows }: { what: string; count: string; rows: Row[] }) {
+  const t = useTexts();
+  const { number, span } = useFormats();
+  const time = (seconds: number | null | undefined) => (seconds == null ? "" : span(seconds * 1000));
+  return (
+    <div className="table" tabIndex={0}>
+      <table>
+        <thead>
+          <tr>
+            <th scope="col">{what}</th>
+            {[t.admin.typical, t.admin.slow, count].map((name) => (
+              <th key={name} scope="col" className="end">
+                {name}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map(({ id, name, sum, summary }) => (
+            <tr key={id} className={sum ? "sum" : undefined}>
+              <td>{name}</td>
+              <td className="end">{time(summary.median)}</td>
+              <td className="end">{time(summary.slow)}</td>
+              <td className="end">{number(summary.count)}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
 
 /** How long voice turns take, stage by stage, from the histograms of all calls since the start. */
 export function Turns({ metrics }: { metrics: Metrics }) {
   const t = useTexts();
-  const { number, span } = useFormats();
   const stages = metrics.summaries("milo_stage_seconds", "stage");
   const names = {
     vad: t.call.vad,
@@ -24,34 +59,11 @@ export function Turns({ metrics }: { metrics: Metrics }) {
     <section className="stack" aria-labelledby="turn-latency">
       <h2 id="turn-latency">{t.admin.turn_latency}</h2>
       {known.length ? (
-        <div className="table" tabIndex={0}>
-          <table>
-            <thead>
-              <tr>
-                <th scope="col">{t.admin.stage}</th>
-                <th scope="col" className="end">
-                  {t.admin.typical}
-                </th>
-                <th scope="col" className="end">
-                  {t.admin.slow}
-                </th>
-                <th scope="col" className="end">
-                  {t.admin.turns_count}
-                </th>
-              </tr>
-            </thead>
-            <tbody>
-              {known.map(({ stage, name, count, median, slow }) => (
-                <tr key={stage} className={stage === "total" ? "sum" : undefined}>
-                  <td>{name}</td>
-                  <td className="end">{median == null ? "" : span(median * 1000)}</td>
-                  <td className="end">{slow == null ? "" : span(slow * 1000)}</td>
-                  <td className="end">{number(count)}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <Times
+          what={t.admin.stage}
+          count={t.admin.turns_count}
+          rows={known.map(({ stage, name, ...summary }) => ({ id: stage, name, sum: stage === "total", summary }))}
+        />
       ) : (
         <p className="quiet">{t.admin.no_turns}</p>
       )}
@@ -64,7 +76,7 @@ const MOST = 12;
 /** What was asked over HTTP, most often first. */
 export function Requests({ metrics }: { metrics: Metrics }) {
   const t = useTexts();
-  const { number, span } = useFormats();
+  const { number } = useFormats();
   const routes = [...metrics.summaries("milo_http_request_seconds", "route")].sort(([, a], [, b]) => b.count - a.count);
   const total = routes.reduce((sum, [, { count }]) => sum + count, 0);
   return (
@@ -73,36 +85,11 @@ export function Requests({ metrics }: { metrics: Metrics }) {
       <p className="quiet small">
         {t.admin.request_count}: {number(total)}
       </p>
-      <div className="table" tabIndex={0}>
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">{t.admin.route}</th>
-              <th scope="col" className="end">
-                {t.admin.typical}
-              </th>
-              <th scope="col" className="end">
-                {t.admin.slow}
-              </th>
-              <th scope="col" className="end">
-                {t.admin.count}
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            {routes.slice(0, MOST).map(([route, { count, median, slow }]) => (
-              <tr key={route}>
-                <td>
-                  <code>{route}</code>
-                </td>
-                <td className="end">{median == null ? "" : span(median * 1000)}</td>
-                <td className="end">{slow == null ? "" : span(slow * 1000)}</td>
-                <td className="end">{number(count)}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <Times
+        what={t.admin.route}
+        count={t.admin.count}
+        rows={routes.slice(0, MOST).map(([route, summary]) => ({ id: route, name: <code>{route}</code>, summary }))}
+      />
     </section>
   );
 }

@@ -96,28 +96,22 @@ function Thumbs({ said, session }: { said: Words; session: string }) {
     give.mutate(rating);
   };
   if (!session && !said.call) return null;
+  const words = { up: t.talk.good, down: t.talk.bad };
   return (
     <>
-      <button
-        type="button"
-        className="button plain small only"
-        aria-pressed={given === "up"}
-        aria-label={t.talk.good}
-        title={t.talk.good}
-        onClick={() => rate("up")}
-      >
-        <Icon name="up" />
-      </button>
-      <button
-        type="button"
-        className="button plain small only"
-        aria-pressed={given === "down"}
-        aria-label={t.talk.bad}
-        title={t.talk.bad}
-        onClick={() => rate("down")}
-      >
-        <Icon name="down" />
-      </button>
+      {(["up", "down"] as const).map((rating) => (
+        <button
+          key={rating}
+          type="button"
+          className="button plain small only"
+          aria-pressed={given === rating}
+          aria-label={words[rating]}
+          title={words[rating]}
+          onClick={() => rate(rating)}
+        >
+          <Icon name={rating} />
+        </button>
+      ))}
     </>
   );
 }

@@ -1,0 +1,78 @@
+//! What happens in a call, written down by whoever sees it.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use serde_json::{Value, json};
+
+use crate::{
+    agent::News,
+    store::{CallLog, Key, Stamp},
+};
+
+/// What stands in the log for what was said or pressed in private.
+pub(super) const UNSAID: &str = "…";
+
+/// What happens in a call goes here, from whoever sees it.
+#[derive(Clone, Debug)]
+pub(super) struct Notes {
+    pub(super) log: Arc<CallLog>,
+    /// What is said and pressed is not written down.
+    private: Arc<AtomicBool>,
+    /// What the language model does not know yet of the call. The lock is taken as something happens, and as a turn is answered.
+    pub(super) news: Arc<Mutex<VecDeque<News>>>,
+}
+
+/// As much news as a model is told at once; the oldest is forgotten first.
+const NEWS: usize = 8;
+
+impl Notes {
+    pub(super) fn of(log: CallLog) -> Self {
+        Self { log: Arc::new(log), private: Arc::default(), news: Arc::default() }
+    }
+
+    /// Something that the language model is to know when it answers next.
+    pub(super) fn news(&self, news: News) {
+        let mut all = self.news.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() == NEWS {
+            all.pop_front();
+        }
+        all.push_back(news);
+    }
+
+    /// The call's key in the log.
+    pub(super) fn key(&self) -> Key {
+        self.log.key()
+    }
+
+    /// Something happened.
+    pub(super) fn event(&self, kind: &str, detail: Value) {
+        self.log.event(Stamp::now(), kind, detail);
+    }
+
+    /// A party of the call has sent a text within it.
+    pub(super) fn texted(&self, by: &str, text: &str) {
+        let text = if self.is_private() || !self.log.keeps_words() { UNSAID } else { text };
+        self.event("message", json!({ "from": by, "text": text }));
+    }
+
+    /// The call is recorded into this file.
+    pub(super) fn recording(&self, name: &str) {
+        self.log.recording(name);
+    }
+
+    /// From here on the log keeps to itself what is said and pressed (a card number), or no longer does.
+    pub(super) fn keep_private(&self, private: bool) {
+        self.private.store(private, Ordering::Relaxed);
+    }
+
+    /// Whether it does now.
+    pub(super) fn is_private(&self) -> bool {
+        self.private.load(Ordering::Relaxed)
+    }
+}
