@@ -76,7 +76,7 @@ pub use record::Record;
 pub use recording::{Recordings, recordings_folder};
 pub use reel::RecordingNow;
 pub use registry::{Done, Live, Unreached};
-pub use retention::{daily, delete_recordings, forget_calls};
+pub use retention::{daily, delete_recordings, forget_calls, is_recording};
 pub use seats::Seats;
 pub(crate) use target::{Target, first, refusal, target};
 pub use waiting::{Left, LineReport, WaiterReport, Waiters};

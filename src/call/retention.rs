@@ -74,10 +74,8 @@ pub async fn forget_calls(folder: PathBuf, days: u64, store: Store) {
 
 /// Deletes these files of the folder of recordings. Returns how many were there, and how many still are.
 pub fn delete_recordings(folder: &Path, names: &[String]) -> (usize, usize) {
-    // Names of the log are `DAY/FILE`; whatever else stands there reaches no file.
-    let is_plain = |name: &&String| Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
     let (mut deleted, mut left) = (0, 0);
-    for name in names.iter().filter(is_plain) {
+    for name in names.iter().filter(|name| is_recording(name)) {
         let file = folder.join(name);
         match fs::remove_file(&file) {
             Ok(()) => deleted += 1,
@@ -93,6 +91,12 @@ pub fn delete_recordings(folder: &Path, names: &[String]) -> (usize, usize) {
         }
     }
     (deleted, left)
+}
+
+/// Whether this names a file within the folder of recordings. Names of the log are `DAY/FILE`; whatever else stands there reaches no
+/// file.
+pub fn is_recording(name: &str) -> bool {
+    !name.is_empty() && Path::new(name).components().all(|part| matches!(part, Component::Normal(_)))
 }
 
 /// The oldest day of which recordings are kept: none is younger than `days` days when it goes.
@@ -189,6 +193,9 @@ mod tests {
             ("f.ogg", true),
         ] {
             assert_eq!(folder.join(name).exists(), there, "{name}");
+        }
+        for name in ["", "../keys.db", "2026-11-30/../../keys.db", "/etc/passwd"] {
+            assert!(!is_recording(name), "{name}");
         }
         let names = ["2026-10-24/d.ogg", "2026-10-24/d.ogg", "../outside.ogg", "/etc/hostname", "2026-10-23/gone.ogg"];
         assert_eq!(delete_recordings(&folder, &names.map(String::from)), (1, 0));

@@ -1,9 +1,6 @@
 //! `GET /api/v1/calls/{id}/recording`: the sound of a call.
 
-use std::{
-    io,
-    path::{Component, Path},
-};
+use std::{io, path::Path};
 
 use axum::{
     body::{Body, Bytes},
@@ -20,7 +17,7 @@ use super::{
     guard::{May, ReadWithin},
     named::Named,
 };
-use crate::store::Key;
+use crate::{call::is_recording, store::Key};
 
 /// What is read of a file at once, in bytes.
 const PIECE: usize = 64 << 10;
@@ -49,7 +46,7 @@ async fn sound(State(state): State<AppState>, _: May<ReadWithin>, Named(id): Nam
     let key: Key = id.parse().map_err(|_| Problem::not_found("the log has no call with this identifier"))?;
     state.written().await;
     let call = state.store.call(key).await?;
-    let name = call.and_then(|call| call.recording).filter(|name| stays_within(name)).ok_or_else(missing)?;
+    let name = call.and_then(|call| call.recording).filter(|name| is_recording(name)).ok_or_else(missing)?;
     let file = File::open(state.recordings.join(&name)).await.map_err(|_| missing())?;
     let kind = if name.ends_with(".wav") { "audio/wav" } else { "audio/ogg" };
     let shown = Path::new(&name).file_name().and_then(|name| name.to_str()).unwrap_or("recording").to_owned();
@@ -67,22 +64,4 @@ async fn sound(State(state): State<AppState>, _: May<ReadWithin>, Named(id): Nam
         Ok::<_, io::Error>((read > 0).then(|| (Bytes::from(piece), file)))
     });
     Ok((headers, Body::from_stream(pieces)).into_response())
-}
-
-/// A name that was written by Milo; one that leads elsewhere was not.
-fn stays_within(name: &str) -> bool {
-    Path::new(name).components().all(|part| matches!(part, Component::Normal(_)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_that_leads_out_of_the_folder_is_none() {
-        assert!(stays_within("2026-11-30/0193a5e2.ogg"));
-        for name in ["../keys.db", "2026-11-30/../../keys.db", "/etc/passwd"] {
-            assert!(!stays_within(name), "{name}");
-        }
-    }
 }
