@@ -217,7 +217,7 @@ impl Placing<'_> {
                 // What may take us for a trunk is called under the trunk's rules.
                 let place = match around {
                     Some(_) if !may_pay => return Err(Denied::Destination.into()),
-                    Some(trunk) => Some((trunk, trunk.admit(&uri.user(), CallingAs::Trunk)?)),
+                    Some(trunk) => Some((trunk, trunk.admit_there(&uri.user(), CallingAs::Trunk)?)),
                     None => None,
                 };
                 let placed = house.caller.call_at(&uri, shown.introduce("milo"), there).await;

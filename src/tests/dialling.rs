@@ -1,11 +1,15 @@
 //! The verbs `dial` and `transfer`: one Milo calls another for its caller, or sends it there, over real sockets.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, path::Path, process::Command, time::Instant};
 
-use crate::house::{call, errand, loud, newest_call, stop, with_plans};
+use crate::{
+    house::{call, errand, loud, newest_call, stop, with_plans, with_plans_and},
+    telephone::Telephone,
+};
 use milo::{bench::Running, phone::Errand};
 use milo_media::wav;
 use serde_json::Value;
+use tokio::task::block_in_place;
 
 /// What the one who is called does with its numbers.
 const FAR: &str = "
@@ -216,6 +220,36 @@ async fn a_caller_is_transferred_by_its_own_telephone_or_by_milo() {
     assert_eq!(event(&row, "dialled")["result"], "answered");
     assert!(loud(&heard) > 8_000, "{} loud samples", loud(&heard));
 
+    stop(near).await;
+    stop(far).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_answers_and_sends_nothing_is_given_up_while_they_are_told_of_the_recording() {
+    let far = with_plans("silent-far", "").await;
+    let mut called = block_in_place(|| Telephone::new(&far));
+    let plans = format!(
+        "[[plan]]\nname = 'told'\nnumber = 'told'\nlanguage = 'mg'\nrecord = true\n\
+         actions = [{{ answer = {{}} }}, {{ dial = {{ to = '{}' }} }}, {{ hangup = {{}} }}]\n",
+        called.address()
+    );
+    let told = "Voaraikitra ity antso ity mba hanatsarana ny tolotra omenay anao. ".repeat(4);
+    let limits = [("MILO__MEDIA__RTP_TIMEOUT_S", "3"), ("MILO__RECORDING__ANNOUNCEMENT", told.as_str())];
+    let near = with_plans_and("silent", &plans, &limits).await;
+    let target = near.udp("told").expect("an address");
+    let caller =
+        tokio::spawn(async move { call(&Errand { no_greeting: true, wait: true, ..errand(target, &[]) }).await });
+    let waited = block_in_place(|| {
+        called.takes_a_call();
+        let began = Instant::now();
+        called.answers("BYE", "200 OK");
+        began.elapsed()
+    });
+    assert!(waited.as_secs() < 9, "the announcement takes longer than that: {waited:?}");
+    caller.await.expect("a call");
+    let row = newest_call(&near).await;
+    let why = event(&row, "parted")["why"].as_str().expect("a sentence");
+    assert!(why.contains("no packets"), "{row}");
     stop(near).await;
     stop(far).await;
 }

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use crate::house::{call, errand, events, get, loud, metric, recording, stop, with_plans};
+use crate::house::{call, errand, events, get, loud, metric, recording, send, stop, with_plans};
 use milo::{
     bench::Running,
     phone::{Errand, Report},
@@ -57,6 +57,22 @@ async fn until_ended(milo: &Running, plan: &str, many: usize) -> Vec<Value> {
         sleep(Duration::from_millis(100)).await;
     }
     panic!("not {many} calls of {plan:?} ended within thirty seconds");
+}
+
+/// Waits until the live call of a plan has seen this; gives its identifier.
+async fn until_live(milo: &Running, plan: &str, kind: &str) -> Value {
+    for _ in 0..200 {
+        let list = get(milo, "/api/v1/calls");
+        let mut calls = list["calls"].as_array().expect("calls").iter();
+        if let Some(call) = calls.find(|call| call["dialplan"] == plan && call["ended"].is_null()) {
+            let call = get(milo, &format!("/api/v1/calls/{}", call["id"].as_str().expect("an identifier")));
+            if !events(&call, kind).is_empty() {
+                return call["id"].clone();
+            }
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    panic!("no live call of {plan:?} saw {kind:?} within ten seconds");
 }
 
 /// Waits until so many wait in the only line.
@@ -237,6 +253,16 @@ async fn an_operator_takes_the_next_caller() {
     assert!(loud(&wav::read(&heard_there).expect("what was heard")) > 4_000);
     let calls = until_ended(&milo, "operator", 2).await;
     assert_eq!(events(&calls[1], "parted")[0]["why"], "the one who waited hung up", "{calls:?}");
+
+    // Ended from outside, the operator's call gives the caller back.
+    let (_, operator) = speaking(&milo, "operator", &[], true);
+    let caller = calling(&milo, "support");
+    let taken = until_live(&milo, "operator", "bridged").await;
+    let path = format!("/api/v1/calls/{}", taken.as_str().expect("an identifier"));
+    assert_eq!(send(&milo, ("DELETE", &path), &[], &Value::Null).status, 202);
+    operator.await.expect("a call");
+    let report = caller.await.expect("a call");
+    assert_eq!(report.keys, "7", "{report}");
 
     // A certain call that is on hold; and one that is nowhere.
     let held = calling(&milo, "parked");

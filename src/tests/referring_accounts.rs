@@ -27,9 +27,11 @@ async fn near(name: &str, far: &Running, calls: &str, limits: &str) -> (Running,
     let rina = fs::read_to_string(&file).expect("the file");
     fs::write(&file, format!("{rina}{}\n", User::new("lala", "milo", "hers").line("milo"))).expect("a file");
     let file = file.to_string_lossy().into_owned();
-    let dial = plan("desk", "{ dial = { account = 'rina' } }");
-    let trunks =
-        format!("[{}, {}]", trunk_to(far, "carrier", "deny = ['117']"), trunk_to(far, "help", "deny = ['117']"));
+    let dial =
+        [plan("desk", "{ dial = { account = 'rina' } }"), plan("help", "{ dial = { to = '117', trunk = 'carrier' } }")]
+            .concat();
+    let shows = "deny = ['117'], caller_id = 'caller'";
+    let trunks = format!("[{}, {}]", trunk_to(far, "carrier", "deny = ['117']"), trunk_to(far, "help", shows));
     let settings = [
         ("MILO__SIP__ACCOUNTS", file.as_str()),
         ("MILO__SIP__ACCOUNT_LIMITS", limits),
@@ -208,6 +210,12 @@ async fn a_refer_to_an_emergency_number_does_as_dial_does() {
     hang_up(&far, &there);
     block_in_place(|| caller.answers("BYE", "200 OK"));
     ended(&near, &call).await;
+    // The same where a plan calls there.
+    let mut nobody = block_in_place(|| Telephone::call_as_nobody(&near, "help"));
+    let there = up(&far, "117").await;
+    let row = get(&far, &format!("/api/v1/calls/{}", there.as_str().expect("an identifier")));
+    assert_eq!(row["from"], "milo", "{row}");
+    block_in_place(|| nobody.hangs_up());
     stop(near).await;
     stop(far).await;
     fs::remove_dir_all(files).ok();
@@ -228,26 +236,31 @@ fn an_account_that_calls_from_outside_is_asked_as_what_it_is() {
     let refers = |number: u8, to: &str| request("REFER", number, &format!("{own}\n      Refer-To: <{to}>"));
     let told = "[last_Via:]\n      [last_From:]\n      [last_To:]\n      [last_Call-ID:]\n      [last_CSeq:]";
     let taken = says("SIP/2.0 200 OK", told);
+    let denied = [
+        "<recv response=\"202\"/>",
+        "<recv request=\"NOTIFY\"/>",
+        &taken,
+        "<recv request=\"NOTIFY\"><action><ereg regexp=\"SIP/2.0 403\" search_in=\"msg\" check_it=\"true\" assign_to=\"1\"/></action></recv>",
+        &taken,
+    ]
+    .concat();
     let scenario = [
         answered,
         // What the account may not, and whom nobody elsewhere may have called: Milo's own machine, by its address.
         &refers(3, "sip:0349@[remote_ip]"),
         "<recv response=\"403\"/>",
         &refers(4, "sip:anybody@127.0.0.1:5060"),
-        "<recv response=\"202\"/>",
-        "<recv request=\"NOTIFY\"/>",
-        &taken,
-        "<recv request=\"NOTIFY\"><action><ereg regexp=\"SIP/2.0 403\" search_in=\"msg\" check_it=\"true\" assign_to=\"1\"/></action></recv>",
+        &denied,
         "<Reference variables=\"1\"/>",
-        &taken,
         // Another address of that machine is Milo's too; a number that is written otherwise there was not judged.
         &refers(5, "sip:03-31@192.0.2.3"),
-        "<recv response=\"202\"/>",
-        "<recv request=\"NOTIFY\"/>",
-        &taken,
-        "<recv request=\"NOTIFY\"><action><ereg regexp=\"SIP/2.0 403\" search_in=\"msg\" check_it=\"true\" assign_to=\"1\"/></action></recv>",
-        &taken,
-        &refers(6, "sip:0331@192.0.2.3"),
+        &denied,
+        // An address where a trunk is heard from costs as the trunk does; a private network is nobody's from outside.
+        &refers(6, "sip:0349@198.51.100.9:5095"),
+        &denied,
+        &refers(7, "sip:anybody@10.1.2.3"),
+        &denied,
+        &refers(8, "sip:0331@192.0.2.3"),
         "<recv response=\"202\"/>",
         "<label id=\"1\"/><recv request=\"NOTIFY\" optional=\"true\" next=\"2\"/><recv request=\"BYE\" next=\"3\"/>",
         "<label id=\"2\"/>",
@@ -261,7 +274,7 @@ fn an_account_that_calls_from_outside_is_asked_as_what_it_is() {
         "ip addr add 192.0.2.1/24 dev lo; ip addr add 192.0.2.66/24 dev lo; ip addr add 192.0.2.9/24 dev lo; ip addr add 192.0.2.3/24 dev lo
          export MILO__HTTP__LISTEN=127.0.0.1:8000 MILO__SIP__UDP=0.0.0.0:5060 MILO__SIP__TCP=0.0.0.0:5060 LOG_LEVEL=info
          export MILO__SIP__ACCOUNTS={accounts} MILO__SIP__DIGEST='[\"MD5\"]' MILO__DIALPLANS__PATH={plans}
-         export MILO__SIP__TRUNKS='[{{ name = \"carrier\", gateway = \"sip:192.0.2.9:5090\" }}]'
+         export MILO__SIP__TRUNKS='[{{ name = \"carrier\", gateway = \"sip:192.0.2.9:5090\" }}, {{ name = \"lan\", address = \"198.51.100.0/24\" }}]'
          export MILO__SIP__ACCOUNT_LIMITS='[{{ account = \"rina\", max_calls = 1, deny = [\"0349\"] }}]'
          timeout 90 {PROGRAM} serve > out 2> err & milo=$!
          for i in $(seq 200); do grep -q sip:milo out && break; sleep 0.1; done
@@ -292,7 +305,7 @@ fn an_account_that_calls_from_outside_is_asked_as_what_it_is() {
     let json = |name: &str| serde_json::from_str::<Value>(&read(name)).expect("JSON");
     let row = json("row");
     let results: Vec<_> = events(&row, "referred").iter().map(|event| event["result"].clone()).collect();
-    assert_eq!(results, ["refused", "failed", "failed", "answered"], "{row}");
+    assert_eq!(results, ["refused", "failed", "failed", "failed", "failed", "answered"], "{row}");
     assert_eq!((&event(&row, "referred")["by"], &row["ended"]), (&"caller".into(), &Value::Null), "{row}");
     let used = |shown: &Value| {
         let limits = &shown["accounts"][0]["limits"];

@@ -23,7 +23,7 @@ fn an_address_in_a_trunks_network_is_called_under_the_trunks_rules() {
     fs::write(folder.join("plans/plans.toml"), [MILO, PLAN].concat()).expect("a plan");
     let script = format!(
         "ip addr add 192.0.2.1/24 dev lo; ip addr add 192.0.2.9/24 dev lo; ip addr add 198.51.100.9/24 dev lo
-         export MILO__HTTP__LISTEN=127.0.0.1:8000 MILO__SIP__UDP=0.0.0.0:5060 MILO__SIP__TCP=0.0.0.0:5060
+         export MILO__HTTP__LISTEN=127.0.0.1:8000 MILO__SIP__UDP=0.0.0.0:5060 MILO__SIP__TCP=0.0.0.0:5060 MILO__MEDIA__RTP_PORTS=10000-10099
          export MILO__DIALPLANS__PATH={plans}
          export MILO__SIP__TRUNKS='[{{ name = \"lan\", address = \"192.0.2.0/24\", deny = [\"0349\"], caller_id = \"0201\", calls_per_day = 1 }}]'
          timeout 90 {PROGRAM} serve > out 2> err & milo=$!
@@ -43,6 +43,13 @@ fn an_address_in_a_trunks_network_is_called_under_the_trunks_rules() {
          call denied sip:0349@192.0.2.9:5070 null
          text text_denied sip:0349@192.0.2.9:5070
          call unshown sip:0331@192.0.2.9:5070 '\"0209\"'
+         python3 -c 'import socket, time
+held = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for port in range(100)]
+[one.bind((\"0.0.0.0\", 10000 + at)) for at, one in enumerate(held)]
+time.sleep(60)' & ports=$!
+         sleep 1
+         call unsent sip:0331@192.0.2.9:5070 null
+         kill $ports; wait $ports || true; sleep 3
          call first sip:0331@192.0.2.9:5070 null
          call second sip:0331@192.0.2.9:5070 null
          text text_spent sip:0331@192.0.2.9:5070
@@ -60,6 +67,8 @@ fn an_address_in_a_trunks_network_is_called_under_the_trunks_rules() {
     for (name, result) in [
         ("denied", "the trunk does not call this number"),
         ("unshown", "the trunk does not show this caller ID"),
+        // No port was free for its audio: what was not sent counts for nothing.
+        ("unsent", "failed"),
         ("first", "answered"),
         ("second", "the trunk has carried its calls of today"),
         ("elsewhere", "answered"),
