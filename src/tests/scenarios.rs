@@ -58,6 +58,7 @@ mod reference;
 mod referring;
 mod referring_accounts;
 mod registered;
+mod relay;
 mod secured;
 mod sharing;
 mod sip_seen;
