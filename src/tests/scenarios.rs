@@ -85,4 +85,5 @@ mod web_tickets;
 mod webhooks;
 mod webrtc_calls;
 mod webrtc_page;
+mod webrtc_turns;
 mod whip;
