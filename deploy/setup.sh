@@ -26,10 +26,11 @@ if [ "$purpose" = test ]; then
         [iproute2]="network namespaces for hostile messages"
         [ffmpeg]="makes the sound files that tests read, and reads the recordings that Milo makes"
         [kamailio]="a SIP proxy we did not write, in front of Milo" [tcpdump]="reads the captures that Milo makes"
+        [coturn]="the TURN server that browsers behind NATs need, with credentials that end"
         [redis-server]="what several Milos share, stopped and started by tests"
         [curl]="an HTTP client we did not write" [chromium]="looks at the first page"
         [prometheus]="draws the dashboards and judges the alerts that Milo ships")
-  packages+=(sip-tester postgresql baresip-core kamailio iproute2 curl ffmpeg tcpdump prometheus redis-server)
+  packages+=(sip-tester postgresql baresip-core kamailio coturn iproute2 curl ffmpeg tcpdump prometheus redis-server)
   # Ubuntu has Chromium as a snap only, which a bare machine cannot run, and linphonec not in every release: the two scenarios
   # then say so.
   if . /etc/os-release && [ "${ID:-}" = debian ]; then packages+=(chromium linphone-cli); fi
@@ -86,7 +87,7 @@ if [ "${#missing[@]}" -gt 0 ]; then
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet=2 --no-install-recommends "${missing[@]}" >/dev/null \
     || fail "apt-get could not install: ${missing[*]}"
   # A proxy that only tests need shall not take the port that Milo listens on, nor the others serve strangers.
-  for service in kamailio prometheus redis-server; do
+  for service in kamailio coturn prometheus redis-server; do
     if [[ " ${missing[*]} " == *" $service "* ]] && [ -d /run/systemd/system ]; then
       "${as_root[@]}" systemctl disable --now --quiet "$service" || true
     fi

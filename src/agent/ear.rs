@@ -98,12 +98,14 @@ impl Ear {
                 self.detector = Some(detector);
                 match probability {
                     _ if matches!(self.state, State::Held) => {}
-                    Ok(None) => {}
-                    Ok(Some(probability)) => {
+                    // Of what came since the engine failed, no window is whole yet.
+                    Ok(None) if matches!(self.state, State::Deaf(_)) => {}
+                    Ok(probability) => {
                         self.state = State::Listening;
-                        if probability >= 0.5 {
-                            self.last_voiced = self.newest;
-                            self.speech.1 = self.heard_to;
+                        if probability.is_some_and(|probability| probability >= 0.5) {
+                            let ended = |at: Instant| at.checked_sub(self.endpointer.quiet());
+                            self.last_voiced = self.newest.and_then(ended);
+                            self.speech.1 = self.heard_to.and_then(ended);
                         }
                         if let Some(decision) = self.endpointer.push(probability) {
                             match decision {
@@ -135,6 +137,7 @@ impl Ear {
                     let cleaned = self.cleaner.hear(&heard.frame, heard.sent.as_ref());
                     self.newest = Some(heard.arrived);
                     self.heard_to = Some(heard.at + FRAME);
+                    self.endpointer.hear(&cleaned.activity);
                     self.turn.hear(cleaned);
                     if let Some(mut detector) = self.detector.take() {
                         self.probing = Some(Box::pin(async move {

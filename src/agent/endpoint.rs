@@ -1,15 +1,26 @@
-//! When the caller speaks and when they have finished: voice probabilities in, decisions out. No clock: time is counted in
-//! the voice detector's own windows of 32 ms.
+//! When the caller speaks and when they have finished: voice probabilities and frames in, decisions out. No clock: speech is counted
+//! in the voice detector's own windows of 32 ms, silence in frames of 20 ms.
 
 use std::time::Duration;
 
+use milo_media::{FRAME_MS, Frame};
+
+use super::hush::Hush;
+
 /// One window of the voice detector: 512 samples at 16 kHz.
 pub(super) const WINDOW: Duration = Duration::from_millis(32);
+/// One frame.
+const FRAME: Duration = Duration::from_millis(FRAME_MS as u64);
 
 /// A window at or above this is speech when the caller was silent…
 const START: f32 = 0.5;
 /// …and one below this is silence when they spoke (hysteresis, as Silero's authors do it).
 const STOP: f32 = 0.35;
+/// So many windows below that show that an onset was none; fewer belong to a word ("e-ny").
+const RETRACT: u32 = 3;
+/// The detector says "silence" 60 to 130 ms after a voice has ended (measured on the recordings of the tests). Then it may have been
+/// quiet for so many frames already, and no more of them are believed.
+const EBB: u32 = 8;
 
 /// What the endpointer waits for.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +37,7 @@ pub struct Patience {
     pub longest: Duration,
 }
 
-/// What the newest window decided.
+/// What the newest frame decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Something that sounds like speech began.
@@ -45,9 +56,18 @@ pub enum Decision {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    Silence { run: u32 },
-    Onset { speech: u32, gap: u32 },
-    Speech { gap: u32, likely: bool },
+    Silence {
+        run: u32,
+    },
+    Onset {
+        speech: u32,
+        gap: u32,
+    },
+    /// With the frames of silence since the voice fell, once the detector says that it has.
+    Speech {
+        silent: Option<u32>,
+        likely: bool,
+    },
 }
 
 /// The turn's state machine; one a call.
@@ -55,76 +75,94 @@ enum State {
 pub(crate) struct Endpointer {
     patience: Patience,
     state: State,
-    windows: u32,
+    hush: Hush,
+    /// Frames since the onset.
+    frames: u32,
 }
 
-fn windows(duration: Duration) -> u32 {
-    u32::try_from(duration.as_millis().div_ceil(WINDOW.as_millis())).unwrap_or(u32::MAX).max(1)
+fn count(duration: Duration, of: Duration) -> u32 {
+    u32::try_from(duration.as_millis().div_ceil(of.as_millis())).unwrap_or(u32::MAX).max(1)
 }
 
 impl Endpointer {
     /// Begins in silence.
     pub(crate) fn new(patience: Patience) -> Self {
-        Self { patience, state: State::Silence { run: 0 }, windows: 0 }
+        Self { patience, state: State::Silence { run: 0 }, hush: Hush::default(), frames: 0 }
     }
 
-    /// Takes the next window's probability of speech.
-    pub(crate) fn push(&mut self, probability: f32) -> Option<Decision> {
+    /// Takes the next frame, before [`Endpointer::push`].
+    pub(crate) fn hear(&mut self, frame: &Frame) {
+        self.hush.hear(frame);
+        self.frames = self.frames.saturating_add(1);
+    }
+
+    /// Takes the probability of speech of the window that ended with the newest frame, if one did.
+    pub(crate) fn push(&mut self, probability: Option<f32>) -> Option<Decision> {
         let patience = self.patience;
-        self.windows = self.windows.saturating_add(1);
-        match &mut self.state {
-            State::Silence { run } => {
+        probability.into_iter().for_each(|probability| self.hush.judge(probability));
+        match (&mut self.state, probability) {
+            (State::Silence { run }, Some(probability)) => {
                 if probability < START {
                     *run = 0;
                     return None;
                 }
                 *run += 1;
-                if *run < windows(patience.onset) {
+                if *run < count(patience.onset, WINDOW) {
                     return None;
                 }
-                self.windows = *run;
+                self.frames = count(WINDOW * *run, FRAME);
                 self.state = State::Onset { speech: *run, gap: 0 };
                 Some(Decision::Onset)
             }
-            State::Onset { speech, gap } => {
+            (State::Onset { speech, gap }, Some(probability)) => {
                 if probability >= STOP {
                     *speech += 1;
                     *gap = 0;
-                    if *speech < windows(patience.confirm) {
+                    if *speech < count(patience.confirm, WINDOW) {
                         return None;
                     }
-                    self.state = State::Speech { gap: 0, likely: false };
+                    self.state = State::Speech { silent: None, likely: false };
                     return Some(Decision::Confirmed);
                 }
                 *gap += 1;
-                // A short gap belongs to a word ("e-ny"); a longer one shows that nobody spoke.
-                if *gap < windows(patience.likely) / 2 {
+                if *gap < RETRACT {
                     return None;
                 }
                 self.state = State::Silence { run: 0 };
                 Some(Decision::Retracted)
             }
-            State::Speech { gap, likely } => {
-                if self.windows >= windows(patience.longest) {
+            (State::Silence { .. } | State::Onset { .. }, None) => None,
+            (State::Speech { silent, likely }, probability) => {
+                if self.frames >= count(patience.longest, FRAME) {
                     self.state = State::Silence { run: 0 };
                     return Some(Decision::End);
                 }
-                if probability >= STOP {
-                    *gap = 0;
+                if probability.is_some_and(|probability| probability >= STOP) {
+                    *silent = None;
                     return std::mem::take(likely).then_some(Decision::Resumed);
                 }
-                *gap += 1;
-                if *gap >= windows(patience.end) {
+                *silent = match (*silent, probability) {
+                    (None, None) => None,
+                    (None, Some(_)) => Some(self.hush.frames().clamp(1, EBB)),
+                    (Some(frames), _) => Some(frames + 1),
+                };
+                let silent = (*silent)?;
+                if silent >= count(patience.end, FRAME) {
                     self.state = State::Silence { run: 0 };
                     return Some(Decision::End);
                 }
-                if !*likely && *gap >= windows(patience.likely) {
+                if !*likely && silent >= count(patience.likely, FRAME) {
                     *likely = true;
                     return Some(Decision::LikelyEnd);
                 }
                 None
             }
         }
+    }
+
+    /// How long before the newest frame's end a voice was heard last, when the newest window holds one.
+    pub(super) fn quiet(&self) -> Duration {
+        FRAME * self.hush.frames().min(EBB)
     }
 
     /// Forgets what it heard: silence from now on.
@@ -140,50 +178,86 @@ impl Endpointer {
 
 #[cfg(test)]
 mod tests {
+    use milo_media::FRAME_SAMPLES;
+
     use super::*;
 
     const PATIENCE: Patience = Patience {
         onset: Duration::from_millis(64),
         confirm: Duration::from_millis(160),
-        likely: Duration::from_millis(192),
+        likely: Duration::from_millis(200),
         end: Duration::from_millis(400),
         longest: Duration::from_secs(20),
     };
 
-    fn run(probabilities: impl IntoIterator<Item = f32>) -> Vec<(usize, Decision)> {
+    /// 20 ms: how loud, and what the detector will say of it.
+    type Heard = (i16, f32);
+
+    /// What is decided, and the milliseconds that were heard until then. A window's probability is that of its last frame.
+    fn run(heard: impl IntoIterator<Item = Heard>) -> Vec<(u32, Decision)> {
         let mut endpointer = Endpointer::new(PATIENCE);
-        probabilities.into_iter().enumerate().filter_map(|(at, p)| Some((at, endpointer.push(p)?))).collect()
+        let mut decided = Vec::new();
+        for (ms, (level, probability)) in (FRAME_MS..).step_by(FRAME_MS as usize).zip(heard) {
+            endpointer.hear(&Frame::new([level; FRAME_SAMPLES]));
+            let is_whole = ms / 32 > (ms - FRAME_MS) / 32;
+            decided.extend(endpointer.push(is_whole.then_some(probability)).map(|decision| (ms, decision)));
+        }
+        decided
     }
 
-    fn speech(windows: usize) -> impl Iterator<Item = f32> {
-        std::iter::repeat_n(0.9, windows)
+    fn speech(frames: usize) -> impl Iterator<Item = Heard> {
+        std::iter::repeat_n((3_000, 0.9), frames)
     }
 
-    fn silence(windows: usize) -> impl Iterator<Item = f32> {
-        std::iter::repeat_n(0.02, windows)
+    fn silence(frames: usize) -> impl Iterator<Item = Heard> {
+        std::iter::repeat_n((0, 0.02), frames)
+    }
+
+    /// A voice has ended, and the detector does not know yet.
+    fn ebb(frames: usize) -> impl Iterator<Item = Heard> {
+        std::iter::repeat_n((0, 0.9), frames)
+    }
+
+    /// As silence, in a noisy street.
+    fn street(frames: usize) -> impl Iterator<Item = Heard> {
+        std::iter::repeat_n((1_000, 0.02), frames)
     }
 
     #[test]
-    fn a_turn_begins_is_confirmed_and_ends() {
-        let decisions = run(silence(5).chain(speech(20)).chain(silence(20)));
-        let expected = [(6, Decision::Onset), (9, Decision::Confirmed), (30, Decision::LikelyEnd), (37, Decision::End)];
+    fn a_turn_begins_is_confirmed_and_ends_so_long_after_the_voice_as_was_asked_for() {
+        let decisions = run(silence(8).chain(speech(32)).chain(silence(40)));
+        let expected =
+            [(240, Decision::Onset), (320, Decision::Confirmed), (1_000, Decision::LikelyEnd), (1_200, Decision::End)];
         assert_eq!(decisions, expected);
+        let ebbing = run(silence(8).chain(speech(32)).chain(ebb(5)).chain(silence(40)));
+        assert_eq!(ebbing, expected, "the voice ended at 800 ms, whenever the detector noticed");
+    }
+
+    #[test]
+    fn where_the_level_says_nothing_the_detector_is_believed() {
+        let decisions = run(silence(8).chain(speech(32)).chain(street(40)));
+        assert_eq!(decisions.last(), Some(&(1_220, Decision::End)), "a window after the voice");
+        let ebbing = speech(32).chain((0..5).map(|_| (1_000, 0.9))).chain(street(40));
+        assert_eq!(run(silence(8).chain(ebbing)).last(), Some(&(1_320, Decision::End)));
+        let late = run(silence(8).chain(speech(32)).chain(ebb(30)).chain(silence(40)));
+        assert_eq!(late.last(), Some(&(1_660, Decision::End)), "so long it does not ebb: 160 ms are believed");
     }
 
     #[test]
     fn a_cough_is_taken_back() {
-        let decisions = run(silence(3).chain(speech(3)).chain(silence(20)));
-        assert_eq!(decisions, [(4, Decision::Onset), (8, Decision::Retracted)]);
+        let decisions = run(silence(8).chain(speech(5)).chain(silence(40)));
+        let kinds: Vec<_> = decisions.into_iter().map(|(_, decision)| decision).collect();
+        assert_eq!(kinds, [Decision::Onset, Decision::Retracted]);
     }
 
     #[test]
     fn one_loud_window_is_nothing() {
-        assert_eq!(run(silence(3).chain(speech(1)).chain(silence(20))), []);
+        assert_eq!(run(silence(8).chain(speech(2)).chain(silence(20))), []);
     }
 
     #[test]
     fn a_pause_inside_a_sentence_does_not_end_it() {
-        let decisions = run(speech(20).chain(silence(8)).chain(speech(20)).chain(silence(13)));
+        let decisions = run(speech(32).chain(silence(14)).chain(speech(32)).chain(silence(30)));
         let kinds: Vec<_> = decisions.into_iter().map(|(_, decision)| decision).collect();
         use Decision::*;
         assert_eq!(kinds, [Onset, Confirmed, LikelyEnd, Resumed, LikelyEnd, End]);
@@ -191,7 +265,8 @@ mod tests {
 
     #[test]
     fn endless_speech_is_cut() {
-        let decisions = run(speech(1_000));
-        assert_eq!(decisions.iter().filter(|(_, decision)| *decision == Decision::End).count(), 1);
+        let decisions = run(speech(1_500));
+        let ends: Vec<_> = decisions.iter().filter(|(_, decision)| *decision == Decision::End).collect();
+        assert!(matches!(ends[..], [(20_000..20_100, _)]), "{decisions:?}");
     }
 }

@@ -9,6 +9,7 @@ mod audience;
 mod context;
 mod ear;
 mod endpoint;
+mod hush;
 mod listen;
 mod log;
 mod mouth;

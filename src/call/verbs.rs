@@ -297,12 +297,15 @@ impl Line {
     }
 }
 
+/// After so much silence a turn has likely ended; after half of what ends it, where that is less.
+const LIKELY: Duration = Duration::from_millis(200);
+
 /// What counts as speech, when so much silence ends it, or so much of it.
 pub(super) fn patience(end: Duration, longest: Duration) -> Patience {
     Patience {
         onset: Duration::from_millis(64),
         confirm: Duration::from_millis(160),
-        likely: end.min(Duration::from_millis(192)),
+        likely: (end / 2).min(LIKELY),
         end,
         longest,
     }

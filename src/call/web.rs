@@ -141,8 +141,11 @@ impl WebCalls {
         ending: watch::Receiver<bool>,
     ) -> (Self, mpsc::Receiver<WebCall>) {
         let (queue, calls) = mpsc::channel(QUEUE);
-        // Only what is said leaves, and keys are told by messages.
-        let sounds = LegOptions { silence: Silence::Suppress, inband_digits: InbandDigits::Off, ..legs.clone() };
+        // Only what is said leaves: no browser takes a pause for a broken line, and half of what a call costs that only listens is
+        // what it sends.
+        let legs = LegOptions { silence: Silence::Suppress, ..legs };
+        // Keys are told by messages.
+        let sounds = LegOptions { inband_digits: InbandDigits::Off, ..legs.clone() };
         (Self { house, queue, up, limit, others: Arc::new(others), on, legs, sounds, ending }, calls)
     }
 

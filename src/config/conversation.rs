@@ -8,7 +8,7 @@ use super::Faults;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Conversation {
-    /// Silence after which the caller's turn is over, in milliseconds.
+    /// Silence after which the caller's turn is over, in milliseconds. The transcript is begun after half of it, or after 200.
     pub end_of_turn_ms: u64,
     /// Silence of both after which Milo asks "are you there?", in seconds.
     pub silence_prompt_s: u64,

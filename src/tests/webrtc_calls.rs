@@ -75,11 +75,29 @@ async fn a_spoken_conversation_in_opus_is_understood_answered_and_logged_like_an
     let quality = &call["quality"][0];
     assert_eq!((&quality["codec"], &quality["one_way"]), (&json!("opus"), &Value::Null), "{quality}");
     assert!(quality["far_jitter_ms"].is_number(), "its reports are read: {quality}");
+    assert!(quality["round_trip_ms"].as_f64().is_some_and(|trip| trip < 1_000.0), "and ours by it: {quality}");
     let files = recordings(milo.folder());
     let (caller, ours) = sides(files.first().expect("a recording"));
     assert!(loud(&caller) > 2_000 && loud(&ours) > 2_000, "{} and {}", loud(&caller), loud(&ours));
     quiet(&milo).await;
     assert!(metric(&milo, "milo_calls_live").await.abs() < 0.1);
+    stop(milo).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spoken_goodbye_is_understood_and_ends_the_call() {
+    let milo = milo("webrtc-goodbye", &[]).await;
+    let mut browser = Browser::call(&milo, WHIP, &[]).await;
+    let id = browser.message("session", |_| true).await["call_id"].clone();
+    browser.message("reply_text", |said| said["partial"] == false).await;
+    browser.say("mg_goodbye.wav").await;
+    let transcript = browser.message("transcript", |said| said["partial"] == false).await;
+    let understood = transcript["text"].as_str().expect("words");
+    assert!(wrong_words(MG_GOODBYE.0, understood) <= 1, "{understood}");
+    let over = browser.message("ended", |_| true).await;
+    assert_eq!(over["reason"], "the plan is done");
+    let call = ended(&milo, &id).await;
+    assert!(answered(&call)[0]["said_heard"].as_str().is_some_and(|said| said.contains(MG_GOODBYE.1)), "{call}");
     stop(milo).await;
 }
 

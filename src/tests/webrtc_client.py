@@ -1,10 +1,11 @@
 """A browser's end of a call by WHIP, with aiortc: does what the lines of its standard input say, and tells of what happens, a JSON object
 a line.
 
-  webrtc_client.py URL [--pcmu] [--no-data] [--key KEY]
+  webrtc_client.py URL [--pcmu] [--no-data] [--key KEY] [--relay TURN --user USER --password PASSWORD]
 
 In:  {"do": "say", "wav": FILE}   {"do": "send", "text": …}   {"do": "levels"}   {"do": "close"}
-Out: answered (status, headers, body), connected (ms since the offer), message (what came by the data channel), said, levels, closed"""
+Out: answered (status, headers, body), connected (ms since the offer), message (what came by the data channel), said, levels, closed;
+with --relay: way (of what type our own candidate is), no_relay"""
 
 import argparse
 import asyncio
@@ -18,7 +19,14 @@ import wave
 
 import av
 import numpy
-from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
+from aiortc import (
+    RTCConfiguration,
+    RTCIceServer,
+    RTCIceTransportPolicy,
+    RTCPeerConnection,
+    RTCRtpSender,
+    RTCSessionDescription,
+)
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
 RATE = 48000
@@ -92,8 +100,25 @@ def post(url, offer, key):
         return error.code, dict(error.headers), error.read().decode()
 
 
+def ways(wanted):
+    """Every way there is, or a relay and nothing else."""
+    if not wanted.relay:
+        return RTCConfiguration(iceServers=[])
+    server = RTCIceServer(urls=wanted.relay, username=wanted.user, credential=wanted.password)
+    return RTCConfiguration(iceServers=[server], iceTransportPolicy=RTCIceTransportPolicy.RELAY)
+
+
+def only_relays(answer):
+    """An answer in which the other side's relay is its only way, where it has one."""
+    is_way = lambda line: line.startswith("a=candidate:")
+    lines = answer.splitlines()
+    if not any(is_way(line) and "typ relay" in line for line in lines):
+        return answer
+    return "".join(line + "\r\n" for line in lines if not is_way(line) or "typ relay" in line)
+
+
 async def main(wanted):
-    peer, microphone, ear, tasks = RTCPeerConnection(RTCConfiguration(iceServers=[])), Microphone(), Ear(), []
+    peer, microphone, ear, tasks = RTCPeerConnection(ways(wanted)), Microphone(), Ear(), []
     transceiver = peer.addTransceiver(microphone, direction="sendrecv")
     if wanted.pcmu:
         codecs = RTCRtpSender.getCapabilities("audio").codecs
@@ -104,11 +129,15 @@ async def main(wanted):
         channel.on("close", lambda: tell("channel_closed"))
     peer.on("track", lambda track: tasks.append(asyncio.ensure_future(ear.listen(track))))
     await peer.setLocalDescription(await peer.createOffer())
+    if wanted.relay and "typ relay" not in peer.localDescription.sdp:
+        await peer.close()
+        return tell("no_relay")
     began = time.monotonic()
     status, headers, body = await asyncio.to_thread(post, wanted.url, peer.localDescription.sdp, wanted.key)
     tell("answered", status=status, headers={name.lower(): value for name, value in headers.items()}, body=body)
     if status != 201:
         return await peer.close()
+    body = only_relays(body) if wanted.relay else body
     await peer.setRemoteDescription(RTCSessionDescription(body, "answer"))
     while peer.connectionState != "connected":
         await asyncio.sleep(0.005)
@@ -116,6 +145,9 @@ async def main(wanted):
             tell("failed")
             return
     tell("connected", ms=(time.monotonic() - began) * 1000)
+    if wanted.relay:
+        pair = transceiver.sender.transport.transport._connection._nominated[1]
+        tell("way", ours=pair.local_candidate.type)
     peer.on("connectionstatechange", lambda: tell("state", state=peer.connectionState))
     lines = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
@@ -144,4 +176,7 @@ arguments.add_argument("url")
 arguments.add_argument("--pcmu", action="store_true")
 arguments.add_argument("--no-data", action="store_true")
 arguments.add_argument("--key")
+arguments.add_argument("--relay")
+arguments.add_argument("--user")
+arguments.add_argument("--password")
 asyncio.run(main(arguments.parse_args()))

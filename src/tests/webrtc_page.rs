@@ -115,7 +115,8 @@ async fn a_page_in_chromium_talks_trickles_begins_ice_anew_and_hangs_up() {
     assert!(sound["energy"].as_f64().is_some_and(|energy| energy > 0.01), "{sound}");
     let anew = first("restarted");
     assert_eq!((&anew["restarted"], &anew["state"]), (&200.into(), &"connected".into()), "{anew}");
-    assert!(anew["packets"].as_u64().is_some_and(|packets| packets > 50), "{anew}");
+    // Nothing is said then: Opus shows every 400 ms that it is there (RFC 7587 section 3.1.3).
+    assert!(anew["packets"].as_u64().is_some_and(|packets| packets > 3), "{anew}");
     assert_eq!(first("done")["done"], 200);
     let call = ended(&milo, &message("session", |_| true)["call_id"]).await;
     assert_eq!(call["hangup_by"], "caller", "{call}");

@@ -1,5 +1,7 @@
 //! The wire of WHIP (RFC 9725): what is answered to whom, what is refused and how, and that nothing is left of any of it.
 
+#![allow(unreachable_pub, reason = "some of it is for the scenarios beside it")]
+
 use std::{
     io::Write,
     process::{Command, Stdio},
@@ -9,29 +11,29 @@ use std::{
 use milo::bench::Running;
 use milo_media::codec::OPUS;
 use serde_json::{Value, json};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use webrtc::peer_connection::RTCPeerConnectionState;
 
 use crate::{
     browser::Browser,
-    house::{get, milo, send, stop, with_plans, with_plans_and},
+    house::{MILO, get, metric, milo, send, stop, with_plans, with_plans_and},
     web_page::quiet,
 };
 
 const SDP: &str = "Content-Type: application/sdp";
 const FRAGMENT: &str = "Content-Type: application/trickle-ice-sdpfrag";
-const WHIP: &str = "/api/v1/webrtc";
+pub const WHIP: &str = "/api/v1/webrtc";
 
 /// An answer: status, header fields as they came, body.
 #[derive(Debug)]
-struct Answer {
-    status: u16,
+pub struct Answer {
+    pub status: u16,
     head: String,
-    body: String,
+    pub body: String,
 }
 
 impl Answer {
-    fn all(&self, name: &str) -> Vec<&str> {
+    pub fn all(&self, name: &str) -> Vec<&str> {
         let fields = self.head.lines().filter_map(|line| line.split_once(": "));
         fields.filter(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).collect()
     }
@@ -41,7 +43,7 @@ impl Answer {
     }
 
     /// The sentence of a problem.
-    fn detail(&self) -> String {
+    pub fn detail(&self) -> String {
         assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
         let problem: Value = serde_json::from_str(&self.body).expect("JSON");
         assert_eq!(problem["status"], self.status);
@@ -68,7 +70,7 @@ fn ask(milo: &Running, (method, path): (&str, &str), headers: &[&str], body: &st
     Answer { status, head: head.to_owned(), body: body.to_owned() }
 }
 
-fn post(milo: &Running, offer: &str) -> Answer {
+pub fn post(milo: &Running, offer: &str) -> Answer {
     ask(milo, ("POST", WHIP), &[SDP], offer)
 }
 
@@ -267,6 +269,26 @@ async fn a_ticket_opens_one_call_in_place_of_a_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_for_text_calls_milo_and_no_other_number() {
+    let other = MILO.replace("'milo'", "'other'");
+    let milo = with_plans_and("whip-number", &other, &[("API_KEY", "0123456789abcdef")]).await;
+    let admin = "Authorization: Bearer 0123456789abcdef";
+    let key = |scopes: &[&str]| {
+        let wanted = json!({ "name": scopes.join(" "), "scopes": scopes, "tier": "enterprise" });
+        let made = send(&milo, ("POST", "/api/v1/keys"), &[admin], &wanted);
+        format!("Authorization: Bearer {}", made.body["key"].as_str().unwrap_or_else(|| panic!("{made:?}")))
+    };
+    let offer = Browser::open(&OPUS, false).await.offer().await;
+    let path = format!("{WHIP}?number=other");
+    let (text, calls, reads) = (key(&["text"]), key(&["text", "calls"]), key(&["read"]));
+    for (path, key, status) in [(WHIP, &reads, 403), (WHIP, &text, 201), (&path, &text, 403), (&path, &calls, 201)] {
+        let answer = ask(&milo, ("POST", path), &[SDP, key], &offer);
+        assert_eq!(answer.status, status, "{path}: {answer:?}");
+    }
+    stop(milo).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn calls_from_browsers_can_be_switched_off() {
     let milo = milo("whip-off", &[("MILO__WEBRTC__ENABLED", "false")]).await;
     let mut browser = Browser::open(&OPUS, false).await;
@@ -280,7 +302,9 @@ async fn calls_from_browsers_can_be_switched_off() {
 #[ignore = "prints what a listening call costs"]
 async fn what_a_listening_call_costs() {
     const CALLS: usize = 25;
-    let milo = milo("whip-cost", &[]).await;
+    // Nobody is asked whether they are there.
+    let patient = [("MILO__CONVERSATION__SILENCE_PROMPT_S", "500"), ("MILO__CONVERSATION__SILENCE_HANGUP_S", "1000")];
+    let milo = milo("whip-cost", &patient).await;
     let (one, _) = call(&milo, true).await;
     one.close().await;
     quiet(&milo).await;
@@ -303,54 +327,119 @@ async fn what_a_listening_call_costs() {
     stop(milo).await;
 }
 
-fn open_files(milo: &Running) -> usize {
-    std::fs::read_dir(format!("/proc/{}/fd", milo.pid().expect("it runs"))).expect("/proc").count()
+/// What a process has: open files, threads, memory in kB.
+fn possessions(milo: &Running) -> (usize, usize, u64) {
+    let pid = milo.pid().expect("it runs");
+    let count = |what: &str| std::fs::read_dir(format!("/proc/{pid}/{what}")).expect("/proc").count();
+    (count("fd"), count("task"), milo.cost().expect("/proc").memory / 1_000)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn fifty_calls_some_of_them_abandoned_leave_milo_as_it_was() {
-    let milo = with_plans_and("whip-fifty", "", &[("MILO__WEBRTC__SET_UP_S", "2")]).await;
-    let settled = async |files: usize| {
-        quiet(&milo).await;
-        for _ in 0..100 {
-            if open_files(&milo) <= files {
-                return;
-            }
-            sleep(Duration::from_millis(100)).await;
-        }
-        panic!("{} files are open, and {files} were", open_files(&milo));
-    };
-    let (browser, _) = call(&milo, true).await;
-    browser.close().await;
-    quiet(&milo).await;
-    sleep(Duration::from_secs(1)).await;
-    let (files, memory) = (open_files(&milo), milo.cost().expect("/proc").memory / 1_000);
+/// Calls come and go, each in one of four ways; where they were.
+async fn visits(milo: &Running, rounds: usize) -> Vec<String> {
     let mut locations = Vec::new();
-    for round in 0..50 {
+    for round in 0..rounds {
         if round % 5 == 4 {
-            let answer = post(&milo, &Browser::open(&OPUS, true).await.offer().await);
+            // An offer that nobody follows.
+            let answer = post(milo, &Browser::open(&OPUS, true).await.offer().await);
             assert_eq!(answer.status, 201, "{answer:?}");
             locations.push(answer.header("location").to_owned());
             continue;
         }
-        let (browser, answer) = call(&milo, round % 2 == 0).await;
+        let (mut browser, answer) = call(milo, round % 2 == 0).await;
         let location = answer.header("location").to_owned();
-        if round % 2 == 0 {
-            assert_eq!(ask(&milo, ("DELETE", &location), &[], "").status, 200);
-        } else {
-            browser.close().await;
+        match round % 3 {
+            0 => assert_eq!(ask(milo, ("DELETE", &location), &[], "").status, 200),
+            1 => browser.close().await,
+            _ => browser.kill(),
         }
         locations.push(location);
     }
-    timeout(Duration::from_secs(60), settled(files)).await.expect("in time");
-    for location in &locations {
-        assert_eq!(ask(&milo, ("DELETE", location), &[], "").status, 404, "{location}");
+    locations
+}
+
+/// All of them are over: the connections with them, and the places of those who never came.
+async fn all_over(milo: &Running, locations: &[String]) {
+    quiet(milo).await;
+    for location in locations {
+        for _ in 0..200 {
+            if ask(milo, ("DELETE", location), &[], "").status == 404 {
+                break;
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+        assert_eq!(ask(milo, ("DELETE", location), &[], "").status, 404, "{location}");
     }
-    let grown = (milo.cost().expect("/proc").memory / 1_000).saturating_sub(memory);
-    println!("{files} files before and after, {grown} kB more memory");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hundred_calls_some_of_them_abandoned_leave_milo_as_it_was() {
+    // Those that are killed keep their seat until they are missed.
+    let variables = [("MILO__WEBRTC__SET_UP_S", "2"), ("MILO__WEBRTC__GONE_S", "5"), ("MILO__LIMITS__CALLS", "200")];
+    let milo = with_plans_and("whip-many", "", &variables).await;
+    all_over(&milo, &visits(&milo, 20).await).await;
+    sleep(Duration::from_secs(1)).await;
+    let (files, threads, memory) = possessions(&milo);
+    let locations = visits(&milo, 200).await;
+    all_over(&milo, &locations).await;
+    for _ in 0..100 {
+        let (now, ..) = possessions(&milo);
+        if now <= files {
+            break;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    let (files_now, threads_now, memory_now) = possessions(&milo);
+    let grown = memory_now.saturating_sub(memory);
+    println!(
+        "200 calls: {files} files and {files_now} after, {threads} threads and {threads_now}, {grown} kB more memory"
+    );
+    assert!(files_now <= files, "{files_now} files are open, and {files} were");
+    assert!(threads_now <= threads + 2, "{threads_now} threads, and {threads} were");
     assert!(grown < 20_000, "{grown} kB");
-    let calls = get(&milo, "/api/v1/calls?limit=200")["calls"].as_array().expect("calls").clone();
-    assert_eq!(calls.len(), 41, "the abandoned ones were none");
+    let mut calls = Vec::new();
+    let mut page = "/api/v1/calls?limit=200".to_owned();
+    loop {
+        let answer = get(&milo, &page);
+        calls.extend(answer["calls"].as_array().expect("calls").clone());
+        let Some(next) = answer["next"].as_str() else { break };
+        page = format!("/api/v1/calls?limit=200&cursor={next}");
+    }
+    // Whoever is killed the moment it is up may not have been up here.
+    let came = async |of: &str| metric(&milo, &format!("milo_webrtc_offers_total{{result=\"{of}\"}}")).await as usize;
+    assert_eq!((came("up").await, came("given_up").await + calls.len()), (calls.len(), 220));
+    assert!(calls.len() > 160, "{}", calls.len());
     assert!(calls.iter().all(|call| !call["ended"].is_null()));
+    stop(milo).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_offer_whose_candidates_never_answer_is_given_up_and_its_place_is_free() {
+    let variables = [("MILO__WEBRTC__SET_UP_S", "2"), ("MILO__WEBRTC__WAITING", "1"), ("MILO__LIMITS__CALLS", "1")];
+    let milo = with_plans_and("whip-silent", "", &variables).await;
+    let offer = Browser::open(&OPUS, true).await.offer().await;
+    // Nobody listens at the port where everything is discarded (RFC 863), nor at an address of documentation.
+    let silent: String = offer
+        .lines()
+        .filter(|line| !line.starts_with("a=candidate"))
+        .flat_map(|line| {
+            let more = if line.starts_with("a=ice-pwd") {
+                "a=candidate:1 1 udp 2130706431 127.0.0.1 9 typ host\r\na=candidate:2 1 udp 1694498815 192.0.2.1 9 typ srflx raddr 0.0.0.0 rport 9\r\n"
+            } else {
+                ""
+            };
+            [line, "\r\n", more]
+        })
+        .collect();
+    let answer = post(&milo, &silent);
+    assert_eq!(answer.status, 201, "{answer:?}");
+    let full = post(&milo, &offer);
+    assert!(full.status == 503 && !full.header("retry-after").is_empty(), "{full:?}");
+    all_over(&milo, &[answer.header("location").to_owned()]).await;
+    let given_up = "milo_webrtc_offers_total{result=\"given_up\"}";
+    assert!((metric(&milo, given_up).await - 1.0).abs() < 0.1);
+    assert_eq!(get(&milo, "/api/v1/calls")["calls"], json!([]), "nobody has called");
+    // The place, and the seat, are the next one's.
+    call(&milo, true).await.0.close().await;
+    quiet(&milo).await;
     stop(milo).await;
 }

@@ -21,7 +21,8 @@ use milo_media::PipeIn;
 use rtc::{
     interceptor::{Interceptor, Packet, Registry, StreamInfo, TaggedPacket},
     peer_connection::{configuration::setting_engine::SctpMaxMessageSize, transport::RTCDtlsTransportState},
-    rtcp, rtp,
+    rtcp::{self, raw_packet::RawPacket},
+    rtp,
     rtp_transceiver::rtp_sender::{
         RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind,
     },
@@ -215,10 +216,9 @@ impl Stack {
         let mut packet = Bytes::from(packet);
         // RFC 5761 section 4.
         let sent = if packet.get(1).is_some_and(|second| (192..=223).contains(second)) {
-            match rtcp::packet::unmarshal(&mut packet) {
-                Ok(packets) => self.track.write_rtcp(packets).await,
-                Err(error) => Err(error),
-            }
+            // As it is: the stack's own way to write descriptions of a source pads them with other than zeros, and clients that
+            // read them strictly (aiortc) drop the whole report.
+            self.track.write_rtcp(vec![Box::new(RawPacket(packet))]).await
         } else {
             match rtp::Packet::unmarshal(&mut packet) {
                 Ok(mut packet) => {

@@ -7,10 +7,14 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use milo_media::{Codec, dbfs};
+use milo_media::{
+    Codec,
+    codec::{Decoder, Encoder},
+    dbfs,
+};
 use rtc::{
     rtp,
     rtp_transceiver::rtp_sender::{
@@ -20,7 +24,7 @@ use rtc::{
 use tokio::{
     runtime::{Builder, Runtime},
     sync::{mpsc, watch},
-    time::{sleep, timeout},
+    time::{sleep, sleep_until, timeout},
 };
 use webrtc::{
     data_channel::{DataChannel, DataChannelEvent},
@@ -46,15 +50,22 @@ pub(crate) struct Browser {
     codec: &'static Codec,
     state: watch::Receiver<RTCPeerConnectionState>,
     gathered: watch::Receiver<bool>,
-    heard: mpsc::Receiver<rtp::Packet>,
+    heard: mpsc::Receiver<(Instant, rtp::Packet)>,
     sent: Arc<AtomicUsize>,
     runtime: Option<Runtime>,
+}
+
+/// What says and hears one packet after the other.
+pub(crate) struct Packets {
+    encoder: Box<dyn Encoder>,
+    decoder: Box<dyn Decoder>,
+    due: Option<Instant>,
 }
 
 struct Eyes {
     state: watch::Sender<RTCPeerConnectionState>,
     gathered: watch::Sender<bool>,
-    heard: mpsc::Sender<rtp::Packet>,
+    heard: mpsc::Sender<(Instant, rtp::Packet)>,
 }
 
 #[async_trait::async_trait]
@@ -72,7 +83,7 @@ impl PeerConnectionEventHandler for Eyes {
         tokio::spawn(async move {
             while let Some(event) = track.poll().await {
                 if let TrackRemoteEvent::OnRtpPacket(packet) = event {
-                    let _ = heard.try_send(packet);
+                    let _ = heard.try_send((now(), packet));
                 }
             }
         });
@@ -159,26 +170,58 @@ impl Browser {
         self.send(packets, 0.0).await;
     }
 
+    /// A mouth and an ear for it, one packet at a time.
+    pub(crate) fn by_packets(&self) -> Packets {
+        Packets { encoder: (self.codec.encoder)(), decoder: (self.codec.decoder)(), due: None }
+    }
+
+    /// Sends one packet when it is due: this, or silence. Gives the moment when it was sent, and those at which packets came since
+    /// that are louder than -45 dBFS.
+    pub(crate) async fn packet(&mut self, packets: &mut Packets, sound: Option<&[i16]>) -> (Instant, Vec<Instant>) {
+        let due = packets.due.unwrap_or_else(now);
+        sleep_until(due.into()).await;
+        packets.due = Some(due.max(now() - Duration::from_millis(200)) + Duration::from_millis(20));
+        let mut frame = sound.unwrap_or_default().to_vec();
+        frame.resize(self.codec.samples_per_frame(), 0);
+        let mut payload = Vec::new();
+        packets.encoder.encode(&frame, &mut payload);
+        self.write(payload).await;
+        let sent = now();
+        let (mut loud, mut heard) = (Vec::new(), Vec::new());
+        while let Ok((came, packet)) = self.heard.try_recv() {
+            heard.clear();
+            packets.decoder.decode(&packet.payload, &mut heard);
+            if dbfs(&heard) > -45.0 {
+                loud.push(came);
+            }
+        }
+        (sent, loud)
+    }
+
+    async fn write(&self, payload: Vec<u8>) {
+        let number = self.sent.fetch_add(1, Ordering::Relaxed);
+        let header = rtp::Header {
+            version: 2,
+            payload_type: self.codec.payload_type,
+            sequence_number: number as u16,
+            timestamp: number as u32 * self.codec.ticks_of(self.codec.samples_per_frame()),
+            ssrc: SSRC,
+            ..Default::default()
+        };
+        let _ = self.track.write_rtp(rtp::Packet { header, payload: payload.into() }).await;
+    }
+
     async fn send(&self, packets: usize, loud: f32) {
         let mut encoder = (self.codec.encoder)();
         let samples = self.codec.samples_per_frame();
         for at in 0..packets {
-            let number = self.sent.fetch_add(1, Ordering::Relaxed);
             let hum = (0..samples).map(|n| {
                 let seconds = (at * samples + n) as f32 / self.codec.sample_rate as f32;
                 (loud * (seconds * 440.0 * std::f32::consts::TAU).sin()) as i16
             });
             let mut payload = Vec::new();
             encoder.encode(&hum.collect::<Vec<_>>(), &mut payload);
-            let header = rtp::Header {
-                version: 2,
-                payload_type: self.codec.payload_type,
-                sequence_number: number as u16,
-                timestamp: number as u32 * self.codec.ticks_of(samples),
-                ssrc: SSRC,
-                ..Default::default()
-            };
-            let _ = self.track.write_rtp(rtp::Packet { header, payload: payload.into() }).await;
+            self.write(payload).await;
             sleep(Duration::from_millis(20)).await;
         }
     }
@@ -187,7 +230,7 @@ impl Browser {
     pub(crate) fn heard(&mut self) -> (usize, f32) {
         let mut decoder = (self.codec.decoder)();
         let (mut packets, mut sound) = (0, Vec::new());
-        while let Ok(packet) = self.heard.try_recv() {
+        while let Ok((_, packet)) = self.heard.try_recv() {
             packets += 1;
             decoder.decode(&packet.payload, &mut sound);
         }
@@ -233,4 +276,9 @@ impl Drop for Browser {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a browser knows what time it is")]
+fn now() -> Instant {
+    Instant::now()
 }

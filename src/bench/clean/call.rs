@@ -64,8 +64,9 @@ impl Agent {
     /// `speaks_on`: whatever it hears, it does not fall silent for it.
     async fn hear(&mut self, heard: Cleaned, speaks_on: bool) -> Result<Option<Decision>> {
         self.turn.hear(heard);
+        self.endpointer.hear(&heard.activity);
         let probability = self.detector.push(&heard.activity).await?;
-        let decision = probability.and_then(|probability| self.endpointer.push(probability));
+        let decision = self.endpointer.push(probability);
         match decision {
             Some(Decision::Onset) => {
                 self.turn.begin();

@@ -160,7 +160,7 @@ const PAUSE: usize = 24_000;
 const PATIENCE: Patience = Patience {
     onset: Duration::from_millis(64),
     confirm: Duration::from_millis(160),
-    likely: Duration::from_millis(192),
+    likely: Duration::from_millis(200),
     end: Duration::from_millis(400),
     longest: Duration::from_secs(20),
 };
