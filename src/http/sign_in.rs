@@ -83,6 +83,8 @@ async fn sign_out(State(state): State<AppState>, Extension(asker): Extension<Ask
             state.log.done(asker.deed("sign-out", None, None));
             Ok(StatusCode::NO_CONTENT)
         }
-        _ => Err(Problem::not_found("the key that was sent did not come of a link")),
+        Sent::Right(_) => Err(Problem::not_found("the key that was sent did not come of a link")),
+        Sent::Wrong(why) => Err((*why).into()),
+        Sent::Nothing => Err(Problem::unauthorized("send the key that came of a link: it is the one that ends")),
     }
 }
