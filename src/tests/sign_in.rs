@@ -1,9 +1,11 @@
 //! The link that a start prints in its terminal: it signs in to the web page, once and soon.
 
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::mpsc,
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
@@ -19,40 +21,48 @@ use crate::{
 struct Terminal {
     script: Child,
     folder: PathBuf,
-    lines: Vec<String>,
+    /// The line of the link.
+    link: String,
+    read: Option<JoinHandle<Vec<String>>>,
 }
 
 impl Terminal {
     fn start(name: &str, variables: &[(&str, &str)]) -> Self {
         let folder = folder(name);
-        // `script` of util-linux gives it a terminal; it ends when its end of that is closed.
+        // `script` of util-linux gives it a terminal.
         let mut command = alone("script", &folder);
-        command.args(["--quiet", "--return", "--command", &format!("{PROGRAM} serve"), "/dev/null"]);
-        command.envs(variables.iter().copied()).env("LOG_LEVEL", "trace").stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.args(["--quiet", "--return", "--command", &format!("exec {PROGRAM} serve"), "/dev/null"]);
+        command.envs(variables.iter().copied()).env("LOG_LEVEL", "debug").stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut script = command.spawn().expect("script of util-linux");
-        let mut lines = Vec::new();
-        for line in BufReader::new(script.stdout.take().expect("it is piped")).lines() {
-            let line = line.expect("text").trim_end().to_owned();
-            let is_last = line.contains("demonstration models") || line.contains("#sign-in=");
-            lines.push(line);
-            // The link is the last of what it says.
-            if is_last && lines.iter().any(|line| line.contains("#sign-in=")) {
-                break;
-            }
-        }
-        Self { script, folder, lines }
+        let out = BufReader::new(script.stdout.take().expect("it is piped"));
+        let (tell, told) = mpsc::channel();
+        // For as long as it runs: it would end where nobody reads.
+        let read = thread::spawn(move || {
+            let lines = out.lines().map_while(Result::ok).map(|line| line.trim_end().to_owned());
+            lines.inspect(|line| drop(line.contains("#sign-in=").then(|| tell.send(line.trim().to_owned())))).collect()
+        });
+        let link = told.recv_timeout(Duration::from_secs(60)).expect("a link");
+        Self { script, folder, link, read: Some(read) }
     }
 
     fn link(&self) -> (&str, &str) {
-        let link = self.lines.iter().find(|line| line.contains("#sign-in=")).expect("a link").trim();
-        link.split_once("#sign-in=").expect("it has a fragment")
+        self.link.split_once("#sign-in=").expect("it has a fragment")
+    }
+
+    /// Ends it as somebody at the terminal does; all that it has printed.
+    fn end(&mut self) -> Vec<String> {
+        if let Some(mut keyboard) = self.script.stdin.take() {
+            keyboard.write_all(b"\x03").ok();
+            keyboard.flush().ok();
+            self.script.wait().ok();
+        }
+        self.read.take().and_then(|read| read.join().ok()).unwrap_or_default()
     }
 }
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        self.script.kill().ok();
-        self.script.wait().ok();
+        self.end();
         std::fs::remove_dir_all(&self.folder).ok();
     }
 }
@@ -64,8 +74,9 @@ fn redeem(page: &str, link: &str) -> (u16, Value) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_link_of_the_terminal_signs_in_once_and_does_not_shut_others_out() {
-    let milo = Terminal::start("sign-in", &[("API_KEY", "0123456789abcdef")]);
+    let mut milo = Terminal::start("sign-in", &[("API_KEY", "0123456789abcdef")]);
     let (page, link) = milo.link();
+    let (page, link) = (&page.to_owned(), &link.to_owned());
     let keys = |key: &str| {
         let header = format!("Authorization: Bearer {key}");
         send_to(page, ("GET", "/api/v1/keys"), &[&header], &Value::Null).status
@@ -93,8 +104,9 @@ async fn the_link_of_the_terminal_signs_in_once_and_does_not_shut_others_out() {
     let of_environment = "Authorization: Bearer 0123456789abcdef";
     assert_eq!(send_to(page, ("DELETE", "/api/v1/sign-in"), &[of_environment], &Value::Null).status, 404);
     assert_eq!(send_to(page, ("GET", "/api/v1/keys"), &[of_environment], &Value::Null).status, 200);
-    let once = milo.lines.iter().filter(|line| line.contains("link_")).count();
-    assert_eq!(once, 1, "it stands in no line of the log: {:#?}", milo.lines);
+    let lines = milo.end();
+    let once = lines.iter().filter(|line| line.contains(link) || line.contains(&key)).count();
+    assert!(once == 1 && lines.len() > 20, "it stands in no line of the log: {lines:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
