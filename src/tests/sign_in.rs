@@ -35,11 +35,13 @@ impl Terminal {
         command.envs(variables.iter().copied()).env("LOG_LEVEL", "debug").stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut script = command.spawn().expect("script of util-linux");
         let out = BufReader::new(script.stdout.take().expect("it is piped"));
-        let (tell, told) = mpsc::channel();
+        let (tell, told) = mpsc::sync_channel(1);
         // For as long as it runs: it would end where nobody reads.
         let read = thread::spawn(move || {
             let lines = out.lines().map_while(Result::ok).map(|line| line.trim_end().to_owned());
-            lines.inspect(|line| drop(line.contains("#sign-in=").then(|| tell.send(line.trim().to_owned())))).collect()
+            lines
+                .inspect(|line| drop(line.contains("#sign-in=").then(|| tell.try_send(line.trim().to_owned()))))
+                .collect()
         });
         let link = told.recv_timeout(Duration::from_secs(60)).expect("a link");
         Self { script, folder, link, read: Some(read) }
