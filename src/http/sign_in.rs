@@ -74,6 +74,7 @@ async fn sign_in(
     security(("key" = [])),
     responses(
         (status = 204, description = "It opens nothing any more."),
+        (status = 401, description = "no key was sent, or one that is none any more"),
         (status = 404, description = "the key that was sent did not come of a link"),
     ),
 )]
