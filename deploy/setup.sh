@@ -124,7 +124,7 @@ if [ "$(cat "$web/node_modules/.milo" 2>/dev/null)" != "$wanted" ]; then
 $said"
   echo "$wanted" > "$web/node_modules/.milo"
 fi
-wanted="$(cd "$web" && { echo "$wanted"; find index.html vite.config.ts public src -type f ! -name schema.d.ts -print0 | LC_ALL=C sort -z | xargs -0 sha256sum; } | sum)"
+wanted="$(cd "$web" && { echo "$wanted"; find index.html vite.config.ts vite.client.config.ts public src -type f ! -name schema.d.ts -print0 | LC_ALL=C sort -z | xargs -0 sha256sum; } | sum)"
 if [ "$(cat "$web/dist/.milo" 2>/dev/null)" != "$wanted" ]; then
   echo "setup: building the web application"
   said="$(cd "$web" && npm run --silent build 2>&1)" || fail "the web application could not be built:

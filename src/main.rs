@@ -174,6 +174,10 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
                 let server = Server::start(&config, legs.handle()).await?;
                 let signals = Signals::caught()?;
                 println!("{}", server.welcome());
+                // A pipe may lead into a log, which others read.
+                if let Some(link) = std::io::stdout().is_terminal().then(|| server.sign_in()).flatten() {
+                    println!("{link}");
+                }
                 server.until(signals).await;
                 anyhow::Ok(())
             })?;

@@ -97,6 +97,8 @@ pub enum NotPlaced {
     TooMany(String, u64),
     /// There is no room now; perhaps in so many seconds.
     Busy(String, u64),
+    /// As many calls are up as may be.
+    Full,
 }
 
 impl NotPlaced {
@@ -104,6 +106,7 @@ impl NotPlaced {
     pub fn says(&self) -> &str {
         match self {
             Self::Wrong(says) | Self::Forbidden(says) | Self::TooMany(says, _) | Self::Busy(says, _) => says,
+            Self::Full => "as many calls are up as may be ([limits] calls)",
         }
     }
 }
@@ -233,14 +236,13 @@ impl CallsOut {
         }
         let from = wanted.caller_id.as_deref();
         let calling_as = from.map_or(CallingAs::Trunk, CallingAs::Request);
-        let no_room = || NotPlaced::Busy("as many calls are up as may be ([limits] calls)".into(), 5);
         let room = match &target {
             // Nothing keeps a call for help from being placed.
             Target::Emergency(..) => None,
             _ => {
-                let room = Arc::clone(&self.rooms).try_acquire_owned().map_err(|_| no_room())?;
+                let room = Arc::clone(&self.rooms).try_acquire_owned().map_err(|_| NotPlaced::Full)?;
                 if !(self.has_room)() {
-                    return Err(no_room());
+                    return Err(NotPlaced::Full);
                 }
                 Some(room)
             }

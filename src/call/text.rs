@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::{
-    House, NotPlaced, Record,
+    House, Record,
     verbs::{Line, heard},
 };
 use crate::{
@@ -32,11 +32,7 @@ impl Line {
         let (id, trunk, came) = match house.texts.send(wanted) {
             Ok(sent) => (Some(sent.id), sent.trunk, self.came_of(sent.came).await),
             Err(why) => {
-                let (NotPlaced::Wrong(why)
-                | NotPlaced::Forbidden(why)
-                | NotPlaced::TooMany(why, _)
-                | NotPlaced::Busy(why, _)) = why;
-                return log.event("verb_failed", json!({ "verb": "message", "why": log.masked(&why) }));
+                return log.event("verb_failed", json!({ "verb": "message", "why": log.masked(why.says()) }));
             }
         };
         let after_ms = began.elapsed().as_millis() as u64;

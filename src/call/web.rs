@@ -152,7 +152,7 @@ impl WebCalls {
     /// Takes a place for a call.
     ///
     /// # Errors
-    /// [`NotPlaced::Busy`]: there is none, or Milo is ending.
+    /// [`NotPlaced::Full`]: there is none. [`NotPlaced::Busy`]: Milo is ending.
     pub fn room(&self) -> Result<Room, NotPlaced> {
         if self.queue.is_closed() || *self.ending.borrow() {
             return Err(NotPlaced::Busy("Milo is ending and takes no more calls".into(), 60));
@@ -160,7 +160,7 @@ impl WebCalls {
         let room = Room { up: Arc::clone(&self.up) };
         let up = self.up.fetch_add(1, Ordering::AcqRel) + 1;
         if up + (self.others)() > self.limit {
-            return Err(NotPlaced::Busy("as many calls are up as may be ([limits] calls)".into(), 5));
+            return Err(NotPlaced::Full);
         }
         Ok(room)
     }

@@ -13,6 +13,9 @@ use super::{Faults, Secret, address};
 /// The placeholders of the example files, the Python system's and Milo's own; never a key.
 const PLACEHOLDERS: [&str; 2] = ["change-me-in-production", "make-one-with-openssl-rand"];
 
+/// A link that signs in is good for a day at most.
+const LONGEST_LINK_S: u64 = 86_400;
+
 /// What answers over HTTP, and to whom.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default)]
@@ -30,6 +33,8 @@ pub struct Http {
     pub tls_key: Option<PathBuf>,
     /// The pages from elsewhere that may use the API (CORS), by their origin, like `https://app.example`; `*`: all.
     pub cors_origins: Vec<String>,
+    /// For how many seconds the link is good that a start in a terminal prints: it signs in to the web page, once. 0: none is printed.
+    pub sign_in_s: u64,
 }
 
 impl Default for Http {
@@ -41,6 +46,7 @@ impl Default for Http {
             tls_cert: None,
             tls_key: None,
             cors_origins: Vec::new(),
+            sign_in_s: 900,
         }
     }
 }
@@ -66,6 +72,9 @@ impl Http {
         }
         if self.tls_cert.is_some() != self.tls_key.is_some() {
             faults.add("http.tls_cert", "and http.tls_key go together: a certificate and its key".into());
+        }
+        if self.sign_in_s > LONGEST_LINK_S {
+            faults.add("http.sign_in_s", format!("is {}; {LONGEST_LINK_S} seconds are the most", self.sign_in_s));
         }
         for origin in &self.cors_origins {
             if origin != "*" && !is_origin(origin) {

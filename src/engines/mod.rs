@@ -3,6 +3,7 @@
 
 mod line;
 mod mind;
+mod model;
 mod servers;
 mod spare;
 mod told;
@@ -21,9 +22,8 @@ use milo_models::{
     transcriber::Transcriber,
     whisper::{Whisper, WhisperOptions},
 };
-use serde::Serialize;
-
 pub use mind::{Mind, Mode, Saying};
+pub use model::Model;
 pub use servers::Server;
 pub use told::REASONS;
 pub use tongue::Tongue;
@@ -55,20 +55,6 @@ pub struct Engines {
     told: Vec<Told>,
 }
 
-/// A model in memory.
-#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
-#[schema(as = LoadedModel)]
-pub struct Model {
-    /// What it is called.
-    #[schema(example = "milo-mind-demo")]
-    pub name: String,
-    /// What it is for: `vad`, `stt`, `llm` or `tts`.
-    #[schema(example = "llm")]
-    pub job: &'static str,
-    /// One of the small models that ship, which know a little only.
-    pub demonstration: bool,
-}
-
 impl Engines {
     /// Loads every engine, the shipped demonstration model where no other is configured. Blocks while it reads. `prompts` are
     /// the personas': the language model reads each once. Servers are not asked yet.
@@ -76,11 +62,16 @@ impl Engines {
         let settings = &config.engines;
         let ort = OrtRuntime::load(settings.onnxruntime.as_deref())?;
         let shipped = demo::unpack(&config.data_dir)?;
+        let manifest = demo::manifest()?;
+        let model = |job, configured: Option<&PathBuf>, (name, at): (&str, &PathBuf)| match configured {
+            Some(path) => Model::configured(job, path),
+            None => Model::shipped(job, name, at, &manifest),
+        };
         let names = vec![
-            model("vad", settings.vad.path.as_ref(), "silero-vad", false),
-            model("stt", settings.stt.path.as_ref(), "milo-ears-demo", true),
-            model("llm", settings.llm.path.as_ref(), "milo-mind-demo", true),
-            model("tts", settings.tts.path.as_ref(), "espeak-ng", false),
+            model("vad", settings.vad.path.as_ref(), ("silero-vad", &shipped.silero)),
+            model("stt", settings.stt.path.as_ref(), ("milo-ears-demo", &shipped.whisper)),
+            model("llm", settings.llm.path.as_ref(), ("milo-mind-demo", &shipped.llama)),
+            model("tts", settings.tts.path.as_ref(), ("espeak-ng", &shipped.espeak)),
         ];
         let graph = settings.vad.path.as_ref().unwrap_or(&shipped.silero);
         let activity = VoiceActivity::load(graph, &ort)?;
@@ -172,13 +163,6 @@ impl Engines {
         .filter_map(|(engine, stopped)| stopped.then_some(engine))
         .collect()
     }
-}
-
-/// A configured model by the name of its file or folder, or the one that ships.
-fn model(job: &'static str, configured: Option<&PathBuf>, shipped: &str, demonstration: bool) -> Model {
-    let named = configured.and_then(|path| path.file_name()).map(|name| name.to_string_lossy().into_owned());
-    let demonstration = demonstration && configured.is_none();
-    Model { name: named.unwrap_or_else(|| shipped.into()), job, demonstration }
 }
 
 /// The transcriber alone, for a telephone that wants to know what it heard.

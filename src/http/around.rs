@@ -58,7 +58,9 @@ pub(super) async fn around(State(state): State<AppState>, request: Request, next
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let mut response = match timeout(limit(&path), next.run(request)).await {
         Ok(response) => response,
-        Err(_) => Problem::unavailable("the answer took too long; try again in a moment").into_response(),
+        Err(_) => Problem::unavailable("the answer took too long; try again in a moment")
+            .coded("took_too_long")
+            .into_response(),
     };
     let status = response.status().as_u16();
     let took = began.elapsed().as_secs_f64();

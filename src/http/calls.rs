@@ -147,7 +147,7 @@ async fn recording(
         Err(Unreached::Busy) => return Err(Problem::conflict("the call has not done yet what was wanted before")),
         Err(Unreached::NotUp) => {
             state.store.call(key).await?.ok_or_else(missing)?;
-            return Err(Problem::conflict("this call is not up"));
+            return Err(Problem::conflict("this call is not up").coded("call_not_up"));
         }
     };
     state.log.done(may.asker.deed(
@@ -158,7 +158,7 @@ async fn recording(
     match timeout(PATIENCE, done).await {
         Ok(Ok(Ok(recording))) => Ok(Json(Recorded { recording }).into_response()),
         Ok(Ok(Err(why))) => Err(Problem::conflict(why)),
-        Ok(Err(_)) => Err(Problem::conflict("the call ended meanwhile")),
+        Ok(Err(_)) => Err(Problem::conflict("the call ended meanwhile").coded("call_not_up")),
         // The announcement is being played; the call goes on with it.
         Err(_) => Ok((StatusCode::ACCEPTED, Json(Recorded { recording: RecordingNow::Starting })).into_response()),
     }

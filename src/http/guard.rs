@@ -29,7 +29,7 @@ pub(super) struct Asker {
     pub(super) by_ticket: bool,
 }
 
-/// What may stand in the address of a WebSocket, and the ticket in that of WHIP.
+/// What may stand in the address of a WebSocket, and the ticket in that of WHIP and of a chat.
 #[derive(Deserialize)]
 struct Given {
     api_key: Option<String>,
@@ -60,12 +60,13 @@ impl Asker {
     }
 
     /// The key that stands in the address, or the ticket, where a client can send no header and sent none: those that open a WebSocket, and
-    /// pages that call by WebRTC without a key of their own.
+    /// pages that call by WebRTC or chat without a key of their own.
     pub(super) async fn by_address(self, uri: &Uri, (keys, tickets): (&Keys, &Tickets)) -> Self {
         let purpose = match uri.path() {
             "/api/v1/conversation" => Purpose::Conversation,
             "/api/v1/media-stream" => Purpose::MediaStream,
             "/api/v1/webrtc" => Purpose::Webrtc,
+            "/api/v1/chat" => Purpose::Chat,
             _ => return self,
         };
         let Sent::Nothing = self.key else { return self };
@@ -77,7 +78,7 @@ impl Asker {
                 Ok(None) => Sent::Nothing,
                 Err(why) => Sent::Wrong(why),
             },
-            Given { api_key: Some(key), .. } if purpose != Purpose::Webrtc => {
+            Given { api_key: Some(key), .. } if matches!(purpose, Purpose::Conversation | Purpose::MediaStream) => {
                 keys.judge(&key, now).map_or_else(Sent::Wrong, Sent::Right)
             }
             Given { .. } => Sent::Nothing,
@@ -108,14 +109,15 @@ impl Asker {
             Sent::Right(bearer) if bearer.scopes.allow(scope) => Ok(()),
             Sent::Right(bearer) => Err(Problem::out_of_scope(scope.as_str(), &bearer.scopes.to_string())),
             // A key that was one is refused also where no other is left; where there never was one, any may be sent.
-            Sent::Wrong(why) if any || *why != Refusal::Unknown => Err(Problem::unauthorized(why.to_string())),
+            Sent::Wrong(why) if any || *why != Refusal::Unknown => Err((*why).into()),
             _ if self.is_here && (here_suffices || !any) => Ok(()),
             _ if any => Err(Problem::unauthorized(
                 "this needs a key, that of API_KEY or one of `milo keys create`: send it as `Authorization: Bearer KEY`",
             )),
             _ => Err(Problem::unauthorized(
                 "this is shown on Milo's own machine only (http://127.0.0.1) until API_KEY is set there",
-            )),
+            )
+            .coded("here_only")),
         }
     }
 

@@ -244,7 +244,7 @@ fn moment(text: &str) -> Result<Stamp, Problem> {
 impl From<KeyError> for Problem {
     fn from(error: KeyError) -> Self {
         match error {
-            KeyError::Wrong(says) => Self::unprocessable(says),
+            KeyError::Wrong(says) => Self::unprocessable(says).coded("key_order"),
             KeyError::Store(error) => error.into(),
         }
     }

@@ -8,7 +8,7 @@
 //!                                          /healthz …        health.rs
 //!                                          /metrics          metrics_page.rs ─┐ guard.rs: this machine,
 //!                                          /api/v1/calls…    calls.rs         │ or a key with the scope
-//!                                          /api/v1/keys…     keys.rs          │
+//!                                          /api/v1/keys…     keys.rs, sign_in.rs
 //!                                          …/audit, config   audit.rs, …      │
 //!                                          /api/v1/bans…     bans.rs          │
 //!                                          …/{id}/sip       sip/             │
@@ -70,6 +70,7 @@ mod registrations;
 mod rest;
 mod search;
 mod serve;
+mod sign_in;
 mod sip;
 mod socket;
 mod sound;
@@ -214,6 +215,7 @@ fn described() -> OpenApiRouter<AppState> {
         .merge(keys::routes())
         .merge(bans::routes())
         .merge(registrations::routes())
+        .merge(sign_in::routes())
         .merge(sip::routes())
         .merge(sound::routes())
         .merge(place::routes())

@@ -157,6 +157,7 @@ impl From<NotPlaced> for Problem {
             NotPlaced::Forbidden(says) => Self::forbidden(says),
             NotPlaced::TooMany(says, seconds) => Self::too_many(says, seconds),
             NotPlaced::Busy(says, seconds) => Self::unavailable(says).after(seconds),
+            NotPlaced::Full => Self::unavailable(why.says()).coded("lines_taken"),
         }
     }
 }
@@ -192,7 +193,7 @@ async fn hang_up(State(state): State<AppState>, may: May<guard::Call>, Named(id)
         }
         Err(Unreached::Busy | Unreached::NotUp) => {
             state.store.call(key).await?.ok_or_else(missing)?;
-            Err(Problem::conflict("this call is not up"))
+            Err(Problem::conflict("this call is not up").coded("call_not_up"))
         }
     }
 }

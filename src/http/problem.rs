@@ -7,7 +7,7 @@ use axum::{
 };
 use serde::Serialize;
 
-use crate::store::StoreError;
+use crate::{keys::Refusal, store::StoreError};
 
 /// A refusal or failure, as the client sees it.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -24,6 +24,9 @@ pub(super) struct Problem {
     /// What is wrong, as a sentence for whoever reads it.
     #[schema(example = "`limit` is a number from 1 to 200")]
     detail: String,
+    /// Which problem it is, in a word that stays the same: by it a page says the sentence in another language.
+    #[schema(example = "bad_request")]
+    code: &'static str,
     #[serde(skip)]
     header: Option<(&'static str, String)>,
 }
@@ -31,7 +34,13 @@ pub(super) struct Problem {
 impl Problem {
     fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         let title = status.canonical_reason().unwrap_or("Problem");
-        Self { r#type: "about:blank", title, status: status.as_u16(), detail: detail.into(), header: None }
+        let (status, detail) = (status.as_u16(), detail.into());
+        Self { r#type: "about:blank", title, status, detail, code: usual(status), header: None }
+    }
+
+    /// A problem that is known by more than its status: `web/src/texts` has a sentence for each, and a test compares them.
+    pub(super) fn coded(self, code: &'static str) -> Self {
+        Self { code, ..self }
     }
 
     /// What the framework refused, with its status.
@@ -60,6 +69,7 @@ impl Problem {
         let header = format!("Bearer realm=\"milo\", error=\"insufficient_scope\", scope=\"{needed}\"");
         let detail = format!("this needs a key with the scope `{needed}`; this one has: {has}");
         Self { header: Some(("www-authenticate", header)), ..Self::new(StatusCode::FORBIDDEN, detail) }
+            .coded("scope_missing")
     }
 
     /// The sentence.
@@ -122,11 +132,48 @@ impl Problem {
     }
 }
 
+/// What a problem is called of which only the status is known.
+fn usual(status: u16) -> &'static str {
+    match status {
+        400 => "bad_request",
+        401 => "key_needed",
+        403 => "forbidden",
+        404 => "not_found",
+        405 => "method_not_allowed",
+        406 => "not_acceptable",
+        409 => "conflict",
+        412 => "precondition_failed",
+        413 => "too_large",
+        415 => "unsupported_media_type",
+        422 => "unprocessable",
+        426 => "upgrade_required",
+        428 => "precondition_required",
+        429 => "too_many",
+        503 => "unavailable",
+        _ => "problem",
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(why: Refusal) -> Self {
+        let code = match why {
+            Refusal::Unknown => "key_wrong",
+            Refusal::Expired(_) => "key_expired",
+            Refusal::Replaced(_) => "key_replaced",
+            Refusal::Revoked(_) => "key_revoked",
+            Refusal::Ticket => "ticket_bad",
+            Refusal::Link => "link_bad",
+        };
+        Self::unauthorized(why.to_string()).coded(code)
+    }
+}
+
 impl From<StoreError> for Problem {
     /// The database's own words go into the log; the client learns what it can do.
     fn from(error: StoreError) -> Self {
         tracing::warn!(%error, "a request could not be answered");
         Self::unavailable("the call log's database does not answer; calls go on, try again in a moment")
+            .coded("database_away")
     }
 }
 

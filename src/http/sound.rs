@@ -42,7 +42,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     ),
 )]
 async fn sound(State(state): State<AppState>, _: May<ReadWithin>, Named(id): Named) -> Result<Response, Problem> {
-    let missing = || Problem::not_found("this call has no recording (any more)");
+    let missing = || Problem::not_found("this call has no recording (any more)").coded("recording_gone");
     let key: Key = id.parse().map_err(|_| Problem::not_found("the log has no call with this identifier"))?;
     state.written().await;
     let call = state.store.call(key).await?;

@@ -42,13 +42,13 @@ impl From<EngineError> for Problem {
             EngineError::Remote { engine, fault: RemoteFault::Unfit, says, .. } => {
                 Self::bad_request(format!("the {engine} {says}"))
             }
-            EngineError::Overloaded { .. } => Self::unavailable(error.to_string()).after(1),
+            EngineError::Overloaded { .. } => Self::unavailable(error.to_string()).after(1).coded("overloaded"),
             EngineError::Stopped { .. }
             | EngineError::Failed { .. }
             | EngineError::Remote { .. }
             | EngineError::Load(_) => {
                 tracing::warn!(%error, "an engine failed a request");
-                Self::unavailable("an engine failed; try again in a moment")
+                Self::unavailable("an engine failed; try again in a moment").coded("engine_failed")
             }
         }
     }
@@ -59,6 +59,8 @@ impl From<Unanswered> for Problem {
         match why {
             Unanswered::Engine(error) => error.into(),
             Unanswered::Nobody(..) => Self::unavailable(why.to_string()),
+            Unanswered::Empty => Self::unprocessable(why.to_string()).coded("message_empty"),
+            Unanswered::TooLong(_) => Self::unprocessable(why.to_string()).coded("message_too_long"),
             wrong => Self::unprocessable(wrong.to_string()),
         }
     }

@@ -1,4 +1,4 @@
-//! `POST /api/v1/tickets`: what a page opens a WebSocket with in place of a key.
+//! `POST /api/v1/tickets`: what a page calls or chats with in place of a key.
 
 use axum::{
     Json,
@@ -52,7 +52,7 @@ pub(super) fn routes() -> OpenApiRouter<Text> {
 
 /// Make a ticket
 ///
-/// For a page that opens a WebSocket, whose address may end up in logs: it stands for the key that made it, with what that may do and its
+/// For a page that opens a WebSocket, whose address may end up in logs, or that anybody may read, and so holds no key: it stands for the key that made it, with what that may do and its
 /// limits, for a minute at most, once.
 #[utoipa::path(
     post,

@@ -11,6 +11,7 @@
 pub mod command;
 mod scope;
 mod secret;
+mod sign_in;
 mod tickets;
 
 use std::{
@@ -26,6 +27,7 @@ use subtle::ConstantTimeEq;
 pub use scope::{Scope, Scopes, Tier};
 pub(crate) use secret::random_name;
 use secret::{Digest, digest};
+pub use sign_in::SignIns;
 pub use tickets::{LONGEST, Purpose, Tickets};
 
 use crate::{
@@ -70,6 +72,9 @@ pub enum Refusal {
     /// It is a ticket, and not good.
     #[error("this ticket is not good: each is good once, for a minute at most, and for what it was made for")]
     Ticket,
+    /// It is a link to sign in by, and not good.
+    #[error("this link is not good: it signs in once, within minutes of Milo's start; start Milo anew for another")]
+    Link,
 }
 
 /// What can go wrong with the making of keys.
@@ -106,6 +111,7 @@ pub struct Keys {
     redis: Option<Redis>,
     /// What other nodes have revoked, whether or not the table here says so yet; bounded as the list in Redis is.
     revoked: RwLock<HashMap<Key, Stamp>>,
+    sign_ins: SignIns,
 }
 
 #[derive(Default)]
@@ -162,10 +168,16 @@ impl Keys {
             reading: tokio::sync::Mutex::default(),
             redis,
             revoked: RwLock::default(),
+            sign_ins: SignIns::default(),
         };
         keys.reload().await?;
         keys.settle().await;
         Ok(keys)
+    }
+
+    /// The links that sign in, and who did.
+    pub fn sign_ins(&self) -> &SignIns {
+        &self.sign_ins
     }
 
     /// Whether there is a key at all; while there is none, this machine may do everything.
@@ -183,7 +195,9 @@ impl Keys {
             return self.environment().ok_or(Refusal::Unknown);
         }
         let entry = self.book.read().unwrap_or_else(PoisonError::into_inner).by_digest.get(&given).cloned();
-        let entry = entry.ok_or(Refusal::Unknown)?;
+        let Some(entry) = entry else {
+            return self.sign_ins.judge(&given, now).unwrap_or(Err(Refusal::Unknown));
+        };
         self.in_force(&entry, now)?;
         let row = &entry.row;
         if row.hash.as_slice() != given.as_slice()
@@ -207,7 +221,9 @@ impl Keys {
             let book = self.book.read().unwrap_or_else(PoisonError::into_inner);
             book.by_digest.values().find(|entry| entry.row.id == id).cloned()
         };
-        let entry = entry.ok_or(Refusal::Unknown)?;
+        let Some(entry) = entry else {
+            return self.sign_ins.bearer(id, now).unwrap_or(Err(Refusal::Unknown));
+        };
         self.in_force(&entry, now)?;
         Ok(entry.bearer.clone())
     }

@@ -38,6 +38,8 @@ pub enum Purpose {
     MediaStream,
     /// `POST /api/v1/webrtc`.
     Webrtc,
+    /// `POST /api/v1/chat`.
+    Chat,
 }
 
 /// For whom it was made.

@@ -379,7 +379,13 @@ mod tests {
             missed: 1,
             ..Default::default()
         });
-        health.models.push(crate::engines::Model { name: "whisper".into(), job: "stt", demonstration: true });
+        health.models.push(crate::engines::Model {
+            name: "whisper".into(),
+            job: "stt",
+            demonstration: true,
+            size_bytes: None,
+            licence: None,
+        });
         health.sessions = 3;
         health.vram = Some(crate::gpu::Vram { own: 4_000_000_000, used: 5_000_000_000, total: 8_000_000_000 });
         metrics.call_began();

@@ -63,7 +63,7 @@ use crate::{
     metrics::Metrics,
     notices::Notices,
     redis::Redis,
-    store::{Journal, LogWriter, Node, Store},
+    store::{Journal, LogWriter, Node, Stamp, Store},
     texts::{self, Texts},
     traces::Traces,
     trunk::{self, Trunks},
@@ -89,6 +89,9 @@ pub struct Server {
     http: (SocketAddr, JoinHandle<()>),
     /// What HTTP shows, where it speaks TLS.
     certificate: Option<Arc<Certificate>>,
+    keys: Arc<Keys>,
+    /// For how long the link that signs in is good; zero: there is none.
+    link_lasts: Duration,
     close_http: oneshot::Sender<()>,
     writer: JoinHandle<()>,
     retention: Option<JoinHandle<()>>,
@@ -261,7 +264,7 @@ impl Server {
         }));
         let state = AppState::new(
             config,
-            ((store.clone(), redis), keys, editions),
+            ((store.clone(), redis), Arc::clone(&keys), editions),
             log.clone(),
             live,
             (calls_out, texts),
@@ -292,6 +295,8 @@ impl Server {
             end_visits,
             http: (http, serving),
             certificate,
+            keys,
+            link_lasts: Duration::from_secs(config.http.sign_in_s),
             close_http,
             writer,
             retention,
@@ -306,14 +311,29 @@ impl Server {
         })
     }
 
-    /// What a person who started Milo wants to read.
-    pub fn welcome(&self) -> String {
+    /// Where the web page is.
+    fn page(&self) -> String {
         let scheme = if self.certificate.is_some() { "https" } else { "http" };
-        let page = match self.http.0 {
+        match self.http.0 {
             // Every address is none that can be opened.
             at if at.ip().is_unspecified() => format!("{scheme}://localhost:{}/", at.port()),
             at => format!("{scheme}://{at}/"),
-        };
+        }
+    }
+
+    /// What signs in to the web page, once, for the eyes of whoever started Milo: never for a log. Behind the `#` it goes to no server and
+    /// no proxy by itself. `None`: it is switched off.
+    pub fn sign_in(&self) -> Option<String> {
+        let (seconds, now) = (self.link_lasts.as_secs(), Stamp::now());
+        let until = Stamp::from_millis(now.millis() + self.link_lasts.as_millis() as i64);
+        let link = (seconds > 0).then(|| self.keys.sign_ins().link(until, now)).flatten()?;
+        let within = if seconds < 120 { format!("{seconds} seconds") } else { format!("{} minutes", seconds / 60) };
+        Some(format!("  sign in, once, within {within}:\n        {}#sign-in={}", self.page(), link.reveal()))
+    }
+
+    /// What a person who started Milo wants to read.
+    pub fn welcome(&self) -> String {
+        let page = self.page();
         let edition = self.house.editions.current();
         let mut lines = vec![format!("Milo {} is up.", env!("CARGO_PKG_VERSION")), format!("  open  {page}")];
         lines.extend(self.dial.iter().filter(|dial| dial.number == "milo").map(|dial| format!("  call  {}", dial.uri)));

@@ -134,8 +134,13 @@ pub fn get(milo: &Running, path: &str) -> Value {
 }
 
 /// `POST path` and the like with curl: the status, the value of a header field of the answer, and its JSON.
-pub fn send(milo: &Running, (method, path): (&str, &str), headers: &[&str], body: &Value) -> Answer {
-    let url = format!("{}{}", milo.http.trim_end_matches('/'), path);
+pub fn send(milo: &Running, asked: (&str, &str), headers: &[&str], body: &Value) -> Answer {
+    send_to(&milo.http, asked, headers, body)
+}
+
+/// The same to whoever has this address.
+pub fn send_to(http: &str, (method, path): (&str, &str), headers: &[&str], body: &Value) -> Answer {
+    let url = format!("{}{}", http.trim_end_matches('/'), path);
     let mut curl = Command::new("curl");
     curl.args(["--silent", "--include", "--max-time", "10", "--request", method, &url]);
     curl.args(headers.iter().flat_map(|header| ["--header", header]));

@@ -47,12 +47,13 @@ async fn every_screen_is_as_it_should_be_in_three_languages_narrow_and_wide() {
     newest_call(&milo).await;
     let web = Path::new(env!("CARGO_MANIFEST_DIR")).join("web");
     let mut node = tokio::process::Command::new("timeout");
-    node.args(["900", "node", "tests/screens.mjs", "--url", &milo.http]).current_dir(web).kill_on_drop(true);
+    node.args(["1200", "node", "tests/screens.mjs", "--url", &milo.http]).current_dir(web).kill_on_drop(true);
     if let Some(folder) = std::env::var_os("MILO_PICTURES") {
         node.arg("--out").arg(folder);
     }
     let seen = node.output().await.expect("node, and what `deploy/setup.sh test` fetches for it");
     let says = String::from_utf8_lossy(&seen.stdout);
+    println!("{says}");
     assert!(seen.status.success(), "{says}{}", String::from_utf8_lossy(&seen.stderr));
     stop(milo).await;
 }

@@ -192,3 +192,25 @@ async fn whoever_is_up_when_milo_ends_is_told_and_no_other_is_taken() {
     ends.expect("Milo ends by itself");
     assert!(told["reason"].as_str().is_some_and(|reason| reason.contains("shut down")), "{told}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_by_webrtc_is_remembered_in_its_session() {
+    let milo = milo("webrtc-session", &[]).await;
+    let chat = json!({ "message": "Firy ariary ny tapakila?", "session_id": "page-7" });
+    assert_eq!(send(&milo, ("POST", "/api/v1/chat"), &[], &chat).status, 200);
+    let mut browser = Browser::call(&milo, &format!("{WHIP}?session_id=page-7"), &[]).await;
+    assert_eq!(browser.message("session", |_| true).await["session_id"], "page-7");
+    browser.message("reply_text", |said| said["partial"] == false).await;
+    browser.say("mg_hours.wav").await;
+    browser.message("reply_text", |said| said["partial"] == false && said["total_ms"].is_number()).await;
+    browser.close().await;
+    quiet(&milo).await;
+    let known = get(&milo, "/api/v1/sessions/page-7");
+    let exchanges = known["exchanges"].as_array().expect("what was said");
+    assert_eq!(exchanges.len(), 2, "{known}");
+    assert!(exchanges[1]["reply"].as_str().is_some_and(|reply| reply.contains(MG_HOURS.1)), "{known}");
+    let wrong =
+        send(&milo, ("POST", &format!("{WHIP}?session_id=a%20b")), &["Content-Type: application/sdp"], &Value::Null);
+    assert_eq!(wrong.status, 422, "{wrong:?}");
+    stop(milo).await;
+}

@@ -42,6 +42,12 @@ impl Answer {
         self.all(name).first().copied().unwrap_or_default()
     }
 
+    /// The name of a problem.
+    fn code(&self) -> String {
+        let problem: Value = serde_json::from_str(&self.body).expect("JSON");
+        problem["code"].as_str().expect("a word").to_owned()
+    }
+
     /// The sentence of a problem.
     pub fn detail(&self) -> String {
         assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
@@ -294,6 +300,19 @@ async fn calls_from_browsers_can_be_switched_off() {
     let mut browser = Browser::open(&OPUS, false).await;
     let answer = post(&milo, &browser.offer().await);
     assert!(answer.status == 404 && answer.detail().contains("[webrtc] enabled"), "{answer:?}");
+    assert_eq!(answer.code(), "webrtc_off", "pages take another way then");
+    stop(milo).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_house_says_so_by_a_name_that_pages_know() {
+    let milo = milo("whip-full", &[("MILO__LIMITS__CALLS", "1")]).await;
+    let (browser, first) = call(&milo, true).await;
+    let mut other = Browser::open(&OPUS, false).await;
+    let answer = post(&milo, &other.offer().await);
+    assert_eq!((answer.status, answer.code().as_str()), (503, "lines_taken"), "{answer:?}");
+    assert_eq!(ask(&milo, ("DELETE", first.header("location")), &[], "").status, 200);
+    drop(browser);
     stop(milo).await;
 }
 

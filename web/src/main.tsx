@@ -1,5 +1,6 @@
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
+import { signInByLink } from "./access";
 import { App } from "./app";
 import { begin } from "./language";
 import { applyTheme } from "./theme";
@@ -11,7 +12,7 @@ applyTheme();
 const root = document.getElementById("root");
 // Nothing is drawn before the texts are there: no sentence ever appears in another language first.
 if (root)
-  void begin().then(() =>
+  void Promise.all([begin(), signInByLink()]).then(() =>
     createRoot(root).render(
       <StrictMode>
         <App />

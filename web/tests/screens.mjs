@@ -2,13 +2,13 @@
 //   node screens.mjs --url http://127.0.0.1:8000 [--out FOLDER]
 // Says what is wrong, a line each, and ends with 1; the pictures go into the folder.
 import { readFileSync } from "node:fs";
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { chromium } from "playwright-core";
-import { SOUND, uses, withVoice } from "./uses.mjs";
+import { browsing, FLAGS, keepPeers, speaking } from "./browser.mjs";
+import { spoken } from "./spoken.mjs";
+import { uses, withVoice } from "./uses.mjs";
 
 const { values } = parseArgs({
   options: {
@@ -21,25 +21,11 @@ const { values } = parseArgs({
 });
 const base = values.url.replace(/\/$/, "");
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-/** Chromium's own tone in place of a microphone, and nobody asked for it. */
-const FLAGS = [
-  "--use-fake-device-for-media-stream",
-  "--use-fake-ui-for-media-stream",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
 const SIZES = [
   [360, 740, "light"],
   [1280, 800, "dark"],
 ];
 const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"];
-/** The greeting is over by then. */
-const PAUSE_S = 6;
-
 const faults = [];
 const fault = (where, says) => {
   faults.push(`${where}: ${says}`);
@@ -168,48 +154,27 @@ async function used(browser) {
   }
 }
 
-/** A whole conversation with this very Milo, where it can be talked with: a recording is what the microphone hears, behind a pause. */
-async function spoken() {
-  const { paths } = await (await fetch(`${base}/openapi.json`)).json();
-  if (!("/api/v1/conversation" in paths)) return;
-  const folder = await mkdtemp(join(tmpdir(), "milo-screens-"));
-  const sound = await readFile(SOUND);
-  const silence = Buffer.alloc(sound.readUInt32LE(28) * PAUSE_S);
-  const header = Buffer.from(sound.subarray(0, 44));
-  header.writeUInt32LE(sound.length - 8 + 2 * silence.length, 4);
-  header.writeUInt32LE(sound.length - 44 + 2 * silence.length, 40);
-  await writeFile(join(folder, "microphone.wav"), Buffer.concat([header, silence, sound.subarray(44), silence]));
-  await browsing([...FLAGS, `--use-file-for-fake-audio-capture=${join(folder, "microphone.wav")}%noloop`], async (browser) => {
-    const page = await opened(browser, "mg", SIZES[1]);
-    try {
-      await page.goto(base);
-      await page.locator(".big").click();
-      await page.locator(".said.you").filter({ hasText: "misokatra ny birao" }).waitFor();
-      await page.locator(".voice.speaking").waitFor();
-      if (values.out) await page.screenshot({ path: join(values.out, "spoken.png") });
-      await page.locator(".said.milo .words").filter({ hasText: "Misokatra amin'ny valo ora" }).waitFor();
-      await page.locator(".said.milo .about").filter({ hasText: " ms" }).waitFor();
-      await page.locator(".big").click();
-      await page.locator(".voice.idle").waitFor();
-    } catch (error) {
-      fault("a conversation with this Milo", error.message);
-    }
-  });
-  await rm(folder, { recursive: true });
-}
-
-async function browsing(args, does) {
-  const browser = await chromium.launch({ executablePath: values.chromium, chromiumSandbox: false, args });
-  try {
-    await does(browser);
-  } finally {
-    await browser.close();
-  }
+/** A whole conversation with this very Milo, by WebRTC: a recording is what the microphone hears, behind the greeting. */
+async function talked() {
+  await speaking(
+    6,
+    async (browser) => {
+      const page = await opened(browser, "mg", SIZES[1]);
+      await keepPeers(page);
+      try {
+        for (const figure of await spoken(page, { base, out: values.out })) console.log(figure);
+      } catch (error) {
+        fault("a conversation with this Milo", error.message);
+        if (values.out) await page.screenshot({ path: join(values.out, "fault-spoken.png") });
+      }
+    },
+    values.chromium,
+  );
 }
 
 if (values.out) await mkdir(values.out, { recursive: true });
-if (!values.use) await browsing(FLAGS, look);
-if (!values.only && !values.use) await spoken();
-if (!values.only) await browsing(FLAGS, used);
+if (!values.use) await browsing(FLAGS, look, values.chromium);
+if (!values.only && (!values.use || values.use === "spoken")) await talked();
+if (!values.only && values.use !== "spoken") await browsing(FLAGS, used, values.chromium);
 if (!faults.length) console.log("every screen is as it should be");
 process.exitCode = faults.length ? 1 : 0;

@@ -1,14 +1,16 @@
 // What people do on the screens: each of it as they would, by what stands on the page.
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { SOUND } from "./browser.mjs";
 
 /** Kilobytes of script that the first page may need, compressed. */
 const FIRST_LOAD = 250;
-export const SOUND = fileURLToPath(new URL("../../src/tests/recordings/mg_hours.wav", import.meta.url));
+/** How pages that have no WebRTC are. */
+const withoutWebRtc = (page) => page.addInitScript(() => delete window.RTCPeerConnection);
 
-/** As if this Milo could be talked with by voice: its document says so, and it gives a ticket. */
+/** As if this Milo could be talked with by voice, over a WebSocket: its document says so, and it gives a ticket. */
 export async function withVoice(page) {
+  await withoutWebRtc(page);
   await page.route("**/openapi.json", (route) => route.fulfill({ json: { paths: { "/api/v1/conversation": {} } } }));
   await page.route("**/api/v1/tickets", (route) => route.fulfill({ status: 201, json: { ticket: "once" } }));
 }
@@ -135,7 +137,7 @@ export function uses({ base, out, fault, judged, settled }) {
       await withVoice(page);
       let sent = 0;
       const told = [];
-      await page.routeWebSocket(/\/api\/v1\/conversation\?stream=1&ticket=once/, (socket) => {
+      await page.routeWebSocket(/\/api\/v1\/conversation\?ticket=once&stream=1/, (socket) => {
         socket.onMessage((message) => {
           if (typeof message === "string") {
             told.push(JSON.parse(message));
@@ -208,6 +210,69 @@ export function uses({ base, out, fault, judged, settled }) {
       await page.locator(".big").click();
       await page.getByRole("heading", { name: "All lines are taken" }).waitFor();
       await judged(page, "no line left");
+    },
+    async "a Milo that has no line left says so by WebRTC as well"(page) {
+      await page.route("**/api/v1/webrtc*", (route) =>
+        route.fulfill({ status: 503, json: { status: 503, detail: "as many calls are up as may be", code: "lines_taken" } }),
+      );
+      await page.goto(base);
+      await page.locator(".big").click();
+      await page.getByRole("heading", { name: "All lines are taken" }).waitFor();
+    },
+    async "where WebRTC cannot be a WebSocket is taken, which is said"(page) {
+      const way = async (says) => {
+        await page.goto(base);
+        await page.locator(".big").click();
+        await page.locator(".way").filter({ hasText: `Connected by WebSocket. ${says}` }).waitFor();
+        await page.locator(".said.milo").first().waitFor();
+        await page.locator(".big").click();
+        await page.locator(".voice.idle").waitFor();
+      };
+      // It is switched off there.
+      await page.route("**/api/v1/webrtc*", (route) =>
+        route.fulfill({ status: 404, json: { status: 404, detail: "calls from browsers are switched off here", code: "webrtc_off" } }),
+      );
+      await way("WebRTC is switched off here.");
+      await page.unroute("**/api/v1/webrtc*");
+      // Nothing gets through: a relay is needed, and there is none.
+      await page.addInitScript(() => {
+        const Own = window.RTCPeerConnection;
+        window.RTCPeerConnection = class extends Own {
+          constructor(given) {
+            super({ ...given, iceTransportPolicy: "relay" });
+          }
+          setRemoteDescription({ type, sdp }) {
+            return super.setRemoteDescription({ type, sdp: sdp.replace(/^a=candidate:.*\r\n/gm, "") });
+          }
+        };
+      });
+      await way("WebRTC does not get through this network.");
+      await withoutWebRtc(page);
+      await way("This browser has no WebRTC.");
+    },
+    async "a refusal is said in the language of the page"(page) {
+      await page.route("**/api/v1/chat", (route) =>
+        route.fulfill({ status: 503, json: { status: 503, detail: "the language model is overloaded", code: "overloaded" } }),
+      );
+      await page.goto(base);
+      for (const [language, label, says] of [
+        ["Français", "Message", "On demande au modèle plus qu'il ne peut faire maintenant."],
+        ["Malagasy", "Hafatra", "Mihoatra izay zakan'ny modely izao ny angatahina aminy."],
+      ]) {
+        await page.locator(".settings summary").click();
+        await page.getByRole("radio", { name: language }).click();
+        await page.keyboard.press("Escape");
+        await page.getByLabel(label).fill("Salama");
+        await page.keyboard.press("Enter");
+        await page.getByText(says).waitFor();
+        if (await page.getByText("overloaded").count()) throw new Error(`in English besides: ${language}`);
+      }
+    },
+    async "each model tells its size and its licence"(page) {
+      await page.goto(`${base}/system`);
+      for (const says of ["Licence: AGPL-3.0-only", "Licence: MIT", "Licence: GPL-3.0-or-later"])
+        await page.getByText(says).first().waitFor();
+      if (await page.getByText("size unknown").count()) throw new Error("the size of a model that ships is unknown");
     },
     async "without Milo there is a page that says so"(page) {
       await page.goto(base);

@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::super::socket::Close;
-use crate::agent::{Happened, Manner};
+use crate::{
+    agent::{Happened, Manner},
+    call::NotPlaced,
+};
 
 /// How long a key is taken to be down.
 pub(in crate::http) const PRESS: Duration = Duration::from_millis(120);
 
-/// More was written than is read.
-pub(in crate::http) const UNREAD: &str =
-    "nobody reads what is written now: say it after the reply, to a plan that converses";
 /// As long as what is written in place of being said may be, in characters.
 const LONGEST_TEXT: usize = 2_000;
 
@@ -106,9 +106,25 @@ pub(in crate::http) fn fault(says: &str) -> Value {
     json!({ "type": "error", "error": says })
 }
 
+/// Something is wrong that has a name, as problems have: a page says it in another language.
+pub(in crate::http) fn coded(code: &str, says: &str) -> Value {
+    json!({ "type": "error", "error": says, "code": code })
+}
+
+/// More was written than is read.
+pub(in crate::http) fn unread() -> Value {
+    coded("unread", "nobody reads what is written now: say it after the reply, to a plan that converses")
+}
+
+/// There is no call after all.
+pub(in crate::http) fn not_begun(why: &NotPlaced) -> Value {
+    let code = if matches!(why, NotPlaced::Full) { "lines_taken" } else { "unavailable" };
+    coded(code, why.says())
+}
+
 /// The same for a WebSocket.
-pub(super) fn error(says: &str) -> Message {
-    text(&fault(says))
+pub(super) fn error(fault: &Value) -> Message {
+    text(fault)
 }
 
 /// A key that is pressed for the client.
@@ -163,7 +179,7 @@ pub(in crate::http) fn events(happened: &Happened, manner: Manner) -> Vec<Value>
             [reply].into_iter().chain(mode).chain([state("listening")]).collect()
         }
         Happened::Failed => {
-            vec![fault("an engine failed; say it again in a moment")]
+            vec![coded("engine_failed", "an engine failed; say it again in a moment")]
         }
         Happened::Clause(_) | Happened::Cleared | Happened::Said { .. } => Vec::new(),
     }

@@ -8,6 +8,7 @@
 //! ```
 //! `GET /api/v1/media-stream` is the same with other messages (stream.rs).
 
+mod memory;
 pub(super) mod messages;
 mod stream;
 mod talk;
@@ -22,6 +23,7 @@ use serde::Deserialize;
 use serde_json::json;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+pub(super) use memory::Memory;
 use talk::Tongue;
 
 use super::{
@@ -137,7 +139,8 @@ fn admitted(
     if !is_welcome(headers, &text.app.origins) {
         return Err(Problem::forbidden(
             "pages of this origin may not call: add it to [http] cors_origins, or open the page from Milo's own host",
-        ));
+        )
+        .coded("origin_refused"));
     }
     text.web.check(&number, FROM)?;
     let opening = opening?;

@@ -9,14 +9,14 @@ use milo_media::{Codec, PCMU, Paced, Pacer};
 use milo_signaling::{EndReason, FarWish};
 use tokio::{
     select,
-    sync::mpsc,
     time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::{
     super::socket::{Close, LARGEST, Outbox, Socket, close},
-    messages::{self, PRESS, Said, UNREAD, read, swapped, told},
+    memory::Memory,
+    messages::{self, PRESS, Said, read, swapped, told},
     stream::Streaming,
 };
 use crate::{
@@ -31,8 +31,6 @@ const PING: Duration = Duration::from_secs(5);
 const GONE: Duration = Duration::from_secs(15);
 /// So much longer than the pause that ends a turn is the silence after `stop`.
 const BESIDES: Duration = Duration::from_millis(200);
-/// Exchanges that wait to be remembered.
-const EXCHANGES: usize = 16;
 
 /// How the two speak.
 #[derive(Debug)]
@@ -88,7 +86,7 @@ pub(super) async fn carry(
     let line = match web.begin(room, visitor) {
         Ok(line) => line,
         Err(why) => {
-            if let Some(message) = tongue.page(|| messages::error(why.says())) {
+            if let Some(message) = tongue.page(|| messages::error(&messages::not_begun(&why))) {
                 outbox.put(message);
             }
             return close(socket, outbox, &Close::later(why.says())).await;
@@ -97,8 +95,8 @@ pub(super) async fn carry(
     if let Some((_, session)) = &memory {
         outbox.put(messages::session(session.called(), &line.id.to_string()));
     }
+    let (memory, remembering) = Memory::of(memory);
     let (mut sink, stream) = socket.split();
-    let (exchanges, mut said) = mpsc::channel::<(String, String)>(EXCHANGES);
     let now = Instant::now();
     let mut talk = Talk {
         line,
@@ -107,16 +105,8 @@ pub(super) async fn carry(
         pacer: Pacer::new(codec, now.into_std()),
         tongue,
         is_muted: false,
-        asked: None,
-        exchanges,
+        memory,
         heard_of: now,
-    };
-    let remembering = async {
-        while let Some((heard, answer)) = said.recv().await {
-            if let Some((chats, session)) = &memory {
-                chats.remember(session.clone(), &heard, &answer).await;
-            }
-        }
     };
     let talking = async move {
         let ended = select! {
@@ -143,9 +133,7 @@ struct Talk<'o> {
     tongue: Tongue,
     /// The caller's sound is not listened to.
     is_muted: bool,
-    /// What the caller said last, and is being answered.
-    asked: Option<String>,
-    exchanges: mpsc::Sender<(String, String)>,
+    memory: Memory,
     /// When the client was last heard of.
     heard_of: Instant,
 }
@@ -209,16 +197,9 @@ impl Talk<'_> {
     }
 
     fn happened(&mut self, happened: &Happened) -> Result<(), Close> {
-        match happened {
-            Happened::Heard { text, is_partial: false, .. } => self.asked = Some(text.clone()),
-            Happened::Said { heard, mode: Some(_), .. } => {
-                if let Some(asked) = self.asked.take() {
-                    // Full: it is forgotten, and nobody waits.
-                    self.exchanges.try_send((asked, heard.clone())).ok();
-                }
-            }
-            Happened::Cleared => self.outbox.take_back_sound(),
-            _ => {}
+        self.memory.happened(happened);
+        if *happened == Happened::Cleared {
+            self.outbox.take_back_sound();
         }
         let told = self.tongue.told(happened);
         self.put(told)
@@ -256,16 +237,16 @@ impl Talk<'_> {
             Ok(Said::Mute(muted)) => self.is_muted = muted,
             Ok(Said::Say(text)) => {
                 if self.line.typed.try_send(text).is_err() {
-                    self.put(self.tongue.page(|| messages::error(UNREAD)))?;
+                    self.put(self.tongue.page(|| messages::error(&messages::unread())))?;
                 }
             }
             Ok(Said::Stop) => self.pacer.finish(self.line.end_of_turn + BESIDES, now.into_std()),
             Ok(Said::Key(key)) => self.line.far.press(key, PRESS),
             Ok(Said::HangUp) => self.line.far.end(EndReason::RemoteHangup),
             Ok(Said::Nothing) => {}
-            Ok(Said::Strange(says)) => self.put(self.tongue.page(|| messages::error(&says)))?,
+            Ok(Said::Strange(says)) => self.put(self.tongue.page(|| messages::error(&messages::fault(&says))))?,
             Err(close) => {
-                self.put(self.tongue.page(|| messages::error(close.reason())))?;
+                self.put(self.tongue.page(|| messages::error(&messages::fault(close.reason()))))?;
                 return Err(close);
             }
         }
@@ -303,7 +284,7 @@ impl Talk<'_> {
             Some(_) if is_ending => Close::away("Milo is ending"),
             Some(Over { by: HangupBy::Network, .. }) => {
                 let says = "no sound came for too long";
-                self.put(self.tongue.page(|| messages::error(says))).ok();
+                self.put(self.tongue.page(|| messages::error(&messages::coded("no_sound", says)))).ok();
                 Close::policy(says)
             }
             Some(Over { reason, .. }) => Close::done(reason),

@@ -196,7 +196,13 @@ fn heard(at: i64, words: &str) -> NewTurn {
 
 fn healthy() -> HealthReport {
     HealthReport {
-        models: vec![Model { name: "whisper-demo".into(), job: "stt", demonstration: true }],
+        models: vec![Model {
+            name: "whisper-demo".into(),
+            job: "stt",
+            demonstration: true,
+            size_bytes: None,
+            licence: None,
+        }],
         queues: vec![("stt", [0, 2, 0])],
         live_calls: 1,
         call_limit: 50,

@@ -26,6 +26,7 @@ use super::{
     guard::{Asker, Converse, May},
     text::Text,
 };
+use crate::chat::{SessionName, Unanswered};
 pub(super) use peers::Peers;
 
 const SDP: &str = "application/sdp";
@@ -43,6 +44,9 @@ struct Wanted {
     /// The number that is called: its plan treats the call. Any other than `milo` needs the scope `calls` as well.
     #[param(min_length = 1, max_length = 64)]
     number: Option<String>,
+    /// The session to go on with: what was said in it is remembered.
+    #[param(pattern = "^[A-Za-z0-9_-]{0,64}$")]
+    session_id: Option<String>,
 }
 
 pub(super) fn routes() -> OpenApiRouter<Text> {
@@ -66,6 +70,7 @@ pub(super) fn routes() -> OpenApiRouter<Text> {
     responses(
         (status = 201, description = "The answer. `Location` names the call's resource, `ETag` its ICE session, and `Link` the STUN and TURN servers.", content_type = "application/sdp", body = String),
         (status = 404, description = "calls from browsers are switched off ([webrtc] enabled)"),
+        (status = 422, description = "the offer cannot be answered, no plan answers this number, or the session's name cannot be one"),
         (status = 406, description = "the answer is application/sdp, and that is not taken"),
     ),
 )]
@@ -78,6 +83,8 @@ async fn call(
     let Query(wanted) = query.map_err(|wrong| Problem::bad_request(wrong.body_text()))?;
     let webrtc = enabled(&text)?;
     let number = called(&text, &may, wanted.number)?;
+    let session = wanted.session_id.filter(|name| !name.is_empty());
+    let session = SessionName::new(may.asker.confined_to(), session.as_deref()).ok_or(Unanswered::Session)?;
     if !takes_sdp(request.headers()) {
         return Err(Problem::of_status(StatusCode::NOT_ACCEPTABLE, "the answer is application/sdp: Accept it"));
     }
@@ -94,7 +101,8 @@ async fn call(
     let location = format!("/api/v1/webrtc/{}", place.id());
     // It ends with the connection or the call, whichever is first, and when Milo does.
     let by = (number, may.asker.name().to_owned());
-    tokio::spawn(talk::carry(connection, (text.web, room, text.app.metrics), by, place));
+    let memory = (text.chats.clone(), session);
+    tokio::spawn(talk::carry(connection, (text.web, room, text.app.metrics), (by, memory), place));
     let mut response = (StatusCode::CREATED, answer).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(SDP));
@@ -203,9 +211,9 @@ async fn asked_of() -> Response {
 }
 
 fn enabled(text: &Text) -> Result<&WebRtc, Problem> {
-    text.webrtc
-        .as_ref()
-        .ok_or_else(|| Problem::not_found("calls from browsers are switched off here ([webrtc] enabled)"))
+    text.webrtc.as_ref().ok_or_else(|| {
+        Problem::not_found("calls from browsers are switched off here ([webrtc] enabled)").coded("webrtc_off")
+    })
 }
 
 /// Whether an answer of SDP is welcome (RFC 9110 section 12.5.1).

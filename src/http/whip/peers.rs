@@ -60,7 +60,7 @@ impl Peers {
     /// The connection of a resource, for whoever may change it.
     pub(super) fn find(&self, id: &str, asker: &Asker) -> Result<Peer, Problem> {
         if let Sent::Wrong(why) = &asker.key {
-            return Err(Problem::unauthorized(why.to_string()));
+            return Err((*why).into());
         }
         let open = self.lock();
         let resource = open.get(id).ok_or_else(gone)?;

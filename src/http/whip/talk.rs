@@ -10,12 +10,14 @@ use serde_json::{Value, json};
 use tokio::{select, time::timeout};
 
 use super::{
-    super::conversation::messages::{PRESS, Said, UNREAD, events, fault, pressed, said},
+    super::conversation::Memory,
+    super::conversation::messages::{PRESS, Said, events, fault, not_begun, pressed, said, unread},
     peers::Place,
 };
 use crate::{
     agent::Manner,
     call::{Over, Room, Visitor, WebCalls, WebLine},
+    chat::{Chats, SessionName},
     metrics::Metrics,
 };
 
@@ -28,41 +30,38 @@ pub(super) const FROM: &str = "webrtc";
 pub(super) async fn carry(
     mut connection: Connection,
     (web, room, metrics): (WebCalls, Room, Arc<Metrics>),
-    (number, key): (String, String),
+    ((number, key), (chats, remembering)): ((String, String), (Chats, SessionName)),
     place: Place,
 ) {
+    let remembered = chats.recalled(&remembering).await;
     let reached = connection.up().await;
     metrics.webrtc_offer(if reached.is_ok() { "up" } else { "given_up" });
     let Ok((socket, session)) = reached else { return };
-    let detail = json!({ "key": key, "codec": session.codec.name, "data_channel": connection.may_talk() });
-    let visitor = Visitor {
-        number,
-        from: FROM,
-        way: FROM,
-        detail,
-        codec: session.codec,
-        manner: Manner::Live,
-        remembered: Vec::new(),
-    };
+    let detail = json!({ "key": key, "codec": session.codec.name, "data_channel": connection.may_talk(), "session": remembering.called() });
+    let visitor =
+        Visitor { number, from: FROM, way: FROM, detail, codec: session.codec, manner: Manner::Live, remembered };
     let line = match web.begin_over(room, visitor, (socket, session)) {
         Ok(line) => line,
-        Err(why) => return tell(&connection, &fault(why.says())),
+        Err(why) => return tell(&connection, &not_begun(&why)),
     };
-    tell(&connection, &json!({ "type": "session", "call_id": line.id.to_string() }));
-    let reason = talk(line, &mut connection).await;
+    let begun = json!({ "type": "session", "session_id": remembering.called(), "call_id": line.id.to_string() });
+    tell(&connection, &begun);
+    let (memory, keeping) = Memory::of(Some((chats, remembering)));
+    let (reason, ()) = tokio::join!(talk(line, &mut connection, memory), keeping);
     tell(&connection, &json!({ "type": "ended", "reason": reason }));
     // A resource whose call is over is gone at once.
     drop(place);
 }
 
 /// Talks until the call is over; says why it is.
-async fn talk(mut line: WebLine<()>, connection: &mut Connection) -> String {
+async fn talk(mut line: WebLine<()>, connection: &mut Connection, mut memory: Memory) -> String {
     let (mut is_up, mut is_ending) = (true, false);
     loop {
         let WebLine { far, happened, over, ending, .. } = &mut line;
         select! {
             biased;
             Some(happened) = happened.recv() => {
+                memory.happened(&happened);
                 events(&happened, Manner::Live).iter().for_each(|message| tell(connection, message));
             }
             over = &mut *over => return over.map_or_else(|_| "the call was cut off".into(), |over| over.reason),
@@ -103,7 +102,7 @@ fn obey(line: &WebLine<()>, connection: &Connection, text: &str) {
         Ok(Said::Mute(mute)) => connection.mute(mute),
         Ok(Said::Say(text)) => {
             if line.typed.try_send(text).is_err() {
-                tell(connection, &fault(UNREAD));
+                tell(connection, &unread());
             }
         }
         Ok(Said::Strange(says)) => tell(connection, &fault(&says)),

@@ -1,11 +1,13 @@
-import { ask, Problem, type Schema } from "./http";
 import { events } from "./events";
+import type { components } from "./schema";
+import { Problem, type Server } from "./server";
 
-export type Answer = Schema["ChatAnswer"];
+export type Order = components["schemas"]["Chat"];
+export type Answer = components["schemas"]["ChatAnswer"];
 
 /** Sends a message; `grew` hears the reply as it grows. Resolves with the whole answer. */
-export async function chat(order: Schema["Chat"], grew: (reply: string) => void, signal?: AbortSignal): Promise<Answer> {
-  const answer = await ask("/api/v1/chat", {
+export async function chat(server: Server, order: Order, grew: (reply: string) => void, signal?: AbortSignal): Promise<Answer> {
+  const answer = await server.ask(await server.address("/api/v1/chat", "chat"), {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify({ ...order, stream: true }),
@@ -16,7 +18,7 @@ export async function chat(order: Schema["Chat"], grew: (reply: string) => void,
   for await (const { event, data } of events(answer.body)) {
     const told = JSON.parse(data) as Record<string, unknown>;
     if (event === "token") grew((reply += String(told.text ?? "")));
-    if (event === "error") throw new Problem(Number(told.status) || 503, String(told.detail ?? ""));
+    if (event === "error") throw new Problem(Number(told.status) || 503, String(told.detail ?? ""), null, String(told.code ?? ""));
     if (event === "done") return told as unknown as Answer;
   }
   throw new Problem(0, "");

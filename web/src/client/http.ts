@@ -1,50 +1,23 @@
-// The API over HTTP, typed by its own document: `npm run schema` writes schema.d.ts out of it.
+// The API of the Milo that the page came from, typed by its own document: `npm run schema` writes schema.d.ts out of it.
 import createClient from "openapi-fetch";
 import type { components, paths } from "./schema";
+import { Server } from "./server";
 
+export { Problem } from "./server";
 export type Schema = components["schemas"];
 
-/** What the server says went wrong (RFC 9457), or that it did not answer: then `status` is 0. */
-export class Problem extends Error {
-  constructor(
-    readonly status: number,
-    readonly detail: string,
-    /** Seconds after which to try again, where the server said so. */
-    readonly retryAfter: number | null = null,
-  ) {
-    super(detail);
-  }
-}
+/** The Milo of these pages. */
+export const server = new Server(globalThis.location?.origin ?? "");
 
-let key = "";
 /** The key that every request sends from now on; an empty one is none. */
 export const useKey = (next: string): void => {
-  key = next;
+  server.key = next;
 };
 
 /** A request with the key, whose answer is a success or a `Problem`. */
-export async function ask(input: RequestInfo | URL, init?: RequestInit): Promise<Response> {
-  const request = new Request(input, init);
-  if (key) request.headers.set("authorization", `Bearer ${key}`);
-  let answer: Response;
-  try {
-    answer = await fetch(request);
-  } catch (error) {
-    if (request.signal.aborted) throw error;
-    throw new Problem(0, "");
-  }
-  if (!answer.ok) throw await problem(answer);
-  return answer;
-}
+export const ask = (input: string | URL | Request, init?: RequestInit): Promise<Response> => server.ask(input, init);
 
-/** The problem in an answer, whatever its body is. */
-async function problem(answer: Response): Promise<Problem> {
-  const body: unknown = await answer.json().catch(() => null);
-  const detail = body && typeof body === "object" && "detail" in body ? String(body.detail) : answer.statusText;
-  return new Problem(answer.status, detail, Number(answer.headers.get("retry-after")) || null);
-}
-
-const client = createClient<paths>({ baseUrl: globalThis.location?.origin, fetch: (request) => ask(request) });
+const client = createClient<paths>({ baseUrl: server.url, fetch: ask });
 
 /** The typed methods; each throws a `Problem` where there is no answer to give. */
 export const api = client;

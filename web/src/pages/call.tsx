@@ -16,7 +16,7 @@ import { Ladder } from "./call/ladder";
 import { Quality, type Leg } from "./call/quality";
 import { Recording } from "./call/recording";
 import { Turn } from "./call/turn";
-import { useOutcome } from "./calls/words";
+import { caller, useOutcome } from "./calls/words";
 import "./call/call.css";
 
 export default function CallPage() {
@@ -36,7 +36,7 @@ export default function CallPage() {
         {t.calls.back}
       </Link>
       <Title>
-        {call.data ? fill(t.call.title, { from: call.data.from || t.common.unknown, to: call.data.to }) : t.calls.title}
+        {call.data ? fill(t.call.title, { from: caller(t, call.data.from), to: call.data.to }) : t.calls.title}
       </Title>
       {call.isPending && <Loading />}
       {call.isError && <Fault error={call.error} scope="read" />}

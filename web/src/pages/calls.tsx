@@ -13,7 +13,7 @@ import { Loading } from "../parts/loading";
 import { saveResponse } from "../parts/save";
 import { Title } from "../parts/title";
 import { every, useHealth } from "../queries";
-import { dialled, useOutcome } from "./calls/words";
+import { caller, dialled, useOutcome } from "./calls/words";
 import { Filters } from "./calls/filters";
 import { query, type Filter } from "./calls/query";
 import "./calls/calls.css";
@@ -60,7 +60,7 @@ function LiveCalls() {
 function LiveCall({ call }: { call: Call }) {
   const t = useTexts();
   const queries = useQueryClient();
-  const who = call.direction === "out" ? call.to : call.from || t.common.unknown;
+  const who = call.direction === "out" ? call.to : caller(t, call.from);
   const end = useMutation({
     mutationFn: async () => data(api.DELETE("/api/v1/calls/{id}", { params: { path: { id: call.id } } })),
     onSettled: () => queries.invalidateQueries({ queryKey: ["calls"] }),
@@ -75,7 +75,7 @@ function LiveCall({ call }: { call: Call }) {
       <div className="grow">
         <p>
           <Link href={`/calls/${call.id}`} className="who">
-            {call.from || t.common.unknown} → {call.to}
+            {caller(t, call.from)} → {call.to}
           </Link>
         </p>
         {last && (
@@ -184,7 +184,7 @@ function Row({ call }: { call: Call }) {
         <Icon name={call.direction === "out" ? "outgoing" : "incoming"} />
         <span className="who">
           <span className="unseen">{call.direction === "out" ? t.calls.out : t.calls.in}: </span>
-          {call.from || t.common.unknown} → {call.to}
+          {caller(t, call.from)} → {call.to}
         </span>
         <span className="when">{when(call.started)}</span>
         <span className="what">

@@ -1,7 +1,8 @@
 // Talking with Milo: by voice where this Milo can, and by text.
 import { useEffect, useReducer, useRef, useState, type FormEvent } from "react";
 import { chat } from "../client/chat";
-import { api, data, Problem } from "../client/http";
+import type { Conversation } from "../client/conversation";
+import { api, data, Problem, server } from "../client/http";
 import { fill, useTexts } from "../language";
 import { Fault } from "../parts/fault";
 import { Icon } from "../parts/icon";
@@ -31,6 +32,7 @@ export default function Talk() {
   const [messages, change] = useReducer(changed, []);
   const [session, setSession] = useState(() => recall("tab", "session"));
   const [fault, setFault] = useState<unknown>(null);
+  const [open, setOpen] = useState<Conversation | null>(null);
   const isBusy = messages.some((said) => said.grows);
   const list = useRef<HTMLOListElement>(null);
   useRestored(session, change);
@@ -42,9 +44,11 @@ export default function Talk() {
 
   const send = async (message: string) => {
     setFault(null);
+    // Whoever is on the line writes into the call, and hears the answer.
+    if (open) return open.say(message);
     change({ is: "asked", text: message });
     try {
-      const answer = await chat({ message, ...(session && { session_id: session }) }, (text) => change({ is: "grew", text }));
+      const answer = await chat(server, { message, ...(session && { session_id: session }) }, (text) => change({ is: "grew", text }));
       setSession(answer.session_id);
       change({ is: "answered", answer });
     } catch (error) {
@@ -75,7 +79,7 @@ export default function Talk() {
         {t.talk.title}
       </Title>
       <Locked />
-      {hasVoice && <Voice session={session} change={change} onSession={setSession} />}
+      {hasVoice && <Voice session={session} change={change} onSession={setSession} open={open} setOpen={setOpen} />}
       {!isEmpty && (
         <ol ref={list} className="conversation" aria-label={t.talk.transcript} aria-live="polite">
           {messages.map((said) => (
@@ -85,7 +89,7 @@ export default function Talk() {
       )}
       {fault !== null && <Fault error={fault} scope="text" />}
       {isEmpty && <Examples onChoose={(text) => void send(text)} />}
-      <Composer busy={isBusy} onSend={(text) => void send(text)} />
+      <Composer busy={isBusy && !open} onSend={(text) => void send(text)} onHangUp={open ? () => open.stop() : undefined} />
       {isEmpty && health && dialled(health) && (
         <p className="quiet small by-phone">{fill(t.talk.by_phone, { uri: dialled(health) ?? "" })}</p>
       )}
@@ -131,7 +135,16 @@ function Examples({ onChoose }: { onChoose: (text: string) => void }) {
   );
 }
 
-function Composer({ busy, onSend }: { busy: boolean; onSend: (text: string) => void }) {
+function Composer({
+  busy,
+  onSend,
+  onHangUp,
+}: {
+  busy: boolean;
+  onSend: (text: string) => void;
+  /** While a call is up: its end is within reach, however long the conversation has become. */
+  onHangUp?: () => void;
+}) {
   const t = useTexts();
   const [text, setText] = useState("");
   const field = useRef<HTMLTextAreaElement>(null);
@@ -145,6 +158,11 @@ function Composer({ busy, onSend }: { busy: boolean; onSend: (text: string) => v
   };
   return (
     <form className="composer" onSubmit={send}>
+      {onHangUp && (
+        <button type="button" className="button danger only" aria-label={t.talk.stop} title={t.talk.stop} onClick={onHangUp}>
+          <Icon name="hang_up" />
+        </button>
+      )}
       <label htmlFor="message" className="unseen">
         {t.talk.message}
       </label>

@@ -5,8 +5,9 @@ import { fill, useTexts } from "../language";
 import { Choice } from "../parts/choice";
 import { Fault } from "../parts/fault";
 import { Icon } from "../parts/icon";
-import { Notice } from "../parts/notice";
 import { Locked } from "../parts/locked";
+import { Notice } from "../parts/notice";
+import { OwnWords } from "../parts/own-words";
 import { Title } from "../parts/title";
 import { asWav } from "../sound/wav";
 import { Recorder } from "./transcribe/recorder";
@@ -163,11 +164,7 @@ function Failure({ error }: { error: unknown }) {
   ) : (
     <Notice kind="bad" title={t.transcribe.unreadable}>
       <p>{t.transcribe.unreadable_hint}</p>
-      {error.detail && (
-        <p className="own-words" lang="en">
-          {error.detail}
-        </p>
-      )}
+      <OwnWords code={error.code} detail={error.detail} />
     </Notice>
   );
 }

@@ -6,6 +6,7 @@ import { useKey } from "../access";
 import { fill, useTexts } from "../language";
 import { KeyForm } from "./key-form";
 import { Notice } from "./notice";
+import { OwnWords } from "./own-words";
 
 /** The scope that a refusal names. */
 const scopeOf = (detail: string): string => /\b(calls|text|read|admin)\b/.exec(detail)?.[1] ?? "admin";
@@ -14,11 +15,7 @@ export function Fault({ error, scope }: { error: unknown; scope?: "calls" | "tex
   const t = useTexts();
   const key = useKey();
   const says = error instanceof Problem ? error : new Problem(-1, String(error));
-  const own = says.detail && (
-    <p className="own-words" lang="en">
-      {says.detail}
-    </p>
-  );
+  const own = <OwnWords code={says.code} detail={says.detail} />;
   switch (says.status) {
     case 0:
       return (
@@ -29,6 +26,7 @@ export function Fault({ error, scope }: { error: unknown; scope?: "calls" | "tex
     case 401:
       return (
         <Notice kind="plain" title={key ? t.key.wrong : t.key.needed}>
+          {says.code && says.code !== "key_needed" && own}
           <KeyForm scope={scope ?? "read"} />
         </Notice>
       );

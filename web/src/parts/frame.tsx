@@ -2,10 +2,13 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { useEffect, useRef, type ReactNode } from "react";
 import { Link, useLocation } from "wouter";
+import { linkedBy } from "../access";
 import { Problem } from "../client/http";
 import { useHealth } from "../queries";
 import { useTexts } from "../language";
 import { Icon, type IconName } from "./icon";
+import { Notice } from "./notice";
+import { OwnWords } from "./own-words";
 import { Settings } from "./settings";
 
 const WAYS = [
@@ -65,6 +68,7 @@ export function Frame({ children }: { children: ReactNode }) {
       </nav>
       <main id="content">
         <Away />
+        <Linked />
         {children}
       </main>
     </div>
@@ -83,6 +87,22 @@ function Live() {
       </span>
     </span>
   ) : null;
+}
+
+/** Whoever came by the terminal's link learns what became of it. */
+function Linked() {
+  const t = useTexts();
+  const became = linkedBy();
+  if (became === "none") return null;
+  return became === "signed_in" ? (
+    <p className="quiet small" role="status">
+      {t.key.linked}
+    </p>
+  ) : (
+    <Notice kind="bad" title={t.key.link_used}>
+      <OwnWords code={became.code} detail={became.detail} />
+    </Notice>
+  );
 }
 
 function Away() {

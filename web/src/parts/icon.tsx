@@ -1,6 +1,7 @@
 // Drawn here: strokes on a field of 24 by 24.
 const PATHS = {
   talk: "M12 3a3 3 0 0 0-3 3v6a3 3 0 0 0 6 0V6a3 3 0 0 0-3-3ZM5 11a7 7 0 0 0 14 0M12 18v3",
+  muted: "M9 9.500V12a3 3 0 0 0 4.500 2.600M15 11V6a3 3 0 0 0-5.800-1.100M5 11a7 7 0 0 0 11.500 5.300M19 11a7 7 0 0 1-.500 2.600M12 18v3M4 3l16 18",
   transcribe: "M5 4h14M5 9h9M5 14h14M5 19h7",
   speak: "M4 9.500v5h3.500L12 19V5L7.500 9.500H4ZM16 9a4.500 4.500 0 0 1 0 6M18.500 6.500a8 8 0 0 1 0 11",
   translate:

@@ -20,6 +20,7 @@ export function KeyForm({ scope, isOther = false }: { scope: string; isOther?: b
       {!isOther && <p>{t.key.how}</p>}
       <Copyable text={`milo keys create --name web --scope ${scope}`} />
       <p>{t.key.then}</p>
+      {!isOther && <p>{t.key.link}</p>}
       <form onSubmit={send} className="row">
         <label htmlFor={id} className="grow">
           {t.key.label}

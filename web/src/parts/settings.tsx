@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState } from "react";
 import { useQueryClient } from "@tanstack/react-query";
-import { setKey, useKey } from "../access";
+import { isLinked, signOut, useKey } from "../access";
 import { fill, LANGUAGES, OWN_NAMES, switchTo, useLanguage, useTexts } from "../language";
 import { switchTheme, theme, THEMES } from "../theme";
 import { Choice } from "./choice";
@@ -43,12 +43,12 @@ export function Settings() {
           <h2>{t.key.title}</h2>
           {key ? (
             <>
-              <p>{fill(t.key.signed_in, { end: key.slice(-4) })}</p>
+              <p>{isLinked(key) ? t.key.signed_in_link : fill(t.key.signed_in, { end: key.slice(-4) })}</p>
               <button
                 type="button"
                 className="button"
                 onClick={() => {
-                  setKey("");
+                  signOut();
                   void queries.invalidateQueries();
                 }}
               >

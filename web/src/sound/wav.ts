@@ -23,6 +23,14 @@ export function wav(samples: Float32Array, rate = RATE): Blob {
   return new Blob([bytes.buffer as ArrayBuffer], { type: "audio/wav" });
 }
 
+/** The same of pieces of 16-bit samples. */
+export function wavOf(pieces: Int16Array[]): Blob {
+  const samples = new Float32Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
+  let at = 0;
+  for (const piece of pieces) for (const sample of piece) samples[at++] = sample / 32767;
+  return wav(samples);
+}
+
 /** Whatever the browser can decode, as such a file: M4A and WebM, which Milo does not read itself. */
 export async function asWav(file: Blob): Promise<Blob> {
   const sound = await new OfflineAudioContext(1, 1, RATE).decodeAudioData(await file.arrayBuffer());

@@ -37,7 +37,7 @@ const ALIKE = {
     "admin.active",
     "speak.sample",
   ],
-  mg: ["common.mg", "talk.milo", "calls.csv", "call.said", "call.right", "admin.redis", "speak.sample"],
+  mg: ["common.mg", "talk.milo", "calls.csv", "call.said", "call.right", "admin.redis", "admin.size", "speak.sample"],
 };
 
 const places = (text: string): string[] => [...text.matchAll(/\{\w+\}/g)].map(([place]) => place).sort();
@@ -75,12 +75,23 @@ it("every text is used", () => {
     "nav.light",
     "nav.dark",
     "nav.system",
+    ...Object.keys(en.problem).map((code) => `problem.${code}`),
     ...["overview", "trunks", "plans", "keys", "webhooks", "bans", "config"].map((part) => `admin.${part}`),
   ]);
   const unused = [...flat(en).keys()].filter(
     (name) => !byName.has(name) && !new RegExp(`\\bt\\.${name.replace(".", "\\.")}\\b`).test(code),
   );
   expect(unused).toEqual([]);
+});
+
+it("every problem that the server knows by a name has a sentence", () => {
+  const http = join(SOURCES, "../../src/http");
+  const files = (readdirSync(http, { recursive: true }) as string[]).filter((file) => file.endsWith(".rs"));
+  const code = files.map((file) => readFileSync(join(http, file), "utf8")).join("\n");
+  const named = [...code.matchAll(/coded\(\s*"([a-z_]+)"|Refusal::\w+(?:\(_\))? => "([a-z_]+)"|let code = if .* "([a-z_]+)"/g)];
+  const codes = new Set(named.map(([, ...names]) => names.find(Boolean) as string));
+  codes.delete("unavailable");
+  expect([...codes].sort()).toEqual(Object.keys(en.problem).sort());
 });
 
 /** Attributes that people read or hear. */

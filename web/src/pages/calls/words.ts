@@ -1,6 +1,7 @@
 // How calls are spoken of.
 import type { Schema } from "../../client/http";
 import { useTexts } from "../../language";
+import type { Texts } from "../../texts/en";
 
 /** What came of a call, and whether that is good. Calls that came in and were answered have no outcome of their own. */
 export function useOutcome() {
@@ -25,6 +26,10 @@ export function useOutcome() {
     }
   };
 }
+
+/** Who called: pages have no number. */
+export const caller = (t: Texts, from: string): string =>
+  from === "webrtc" || from === "websocket" ? t.calls.browser : from || t.common.unknown;
 
 /** The address of the assistant, as it is reached from where the page is read. */
 export function dialled(health: Schema["Health"] | undefined): string | null {

@@ -151,6 +151,8 @@ function Models({ health, metrics }: { health: Schema["Health"]; metrics: Metric
             <dd>
               {model.name}
               {model.demonstration && <small>{t.admin.demonstration}</small>}
+              <small>{model.size_bytes ? fill(t.admin.size, { n: number(model.size_bytes / 1e6, 1) }) : t.admin.no_size}</small>
+              <small>{model.licence ? fill(t.admin.licence, { licence: model.licence }) : t.admin.no_licence}</small>
               {(health.queues[model.job] ?? 0) > 0 && (
                 <small>{fill(t.admin.waiting, { n: number(health.queues[model.job] ?? 0) })}</small>
               )}

@@ -14,7 +14,7 @@ export function Level({ conversation }: { conversation: Conversation | null }) {
     const meters = [heard, said].map((node) => {
       const analyser = conversation.context.createAnalyser();
       analyser.fftSize = 256;
-      node?.connect(analyser);
+      node.connect(analyser);
       return analyser;
     });
     const levels = meters.map((meter) => new Uint8Array(meter.frequencyBinCount));

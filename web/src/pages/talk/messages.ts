@@ -17,6 +17,8 @@ export interface Said {
   ends?: boolean;
   /** The call in which it was said; else it was written. */
   call?: string;
+  /** Its sound, as it was heard. */
+  sound?: Blob;
   /** Which turn of the call or of the session it is, counted from 1. */
   turn?: number;
 }
@@ -31,7 +33,11 @@ export type Change =
   | { is: "clause"; text: string; call: string }
   | { is: "replied"; text: string; heard?: string; interrupted?: boolean; took?: number; call: string }
   | { is: "mode"; mode: "local" | "cloud" }
+  | { is: "sound"; sound: Blob; call: string; turn: number }
   | { is: "emptied" };
+
+/** Replies whose sound is kept. */
+const KEPT = 20;
 
 export function changed(before: Said[], change: Change): Said[] {
   const last = before.at(-1);
@@ -73,6 +79,13 @@ export function changed(before: Said[], change: Change): Said[] {
     }
     case "mode":
       return before.map((said) => (said === last && said.by === "milo" ? { ...said, mode: change.mode } : said));
+    case "sound": {
+      const heard = before.map((said) =>
+        said.by === "milo" && said.call === change.call && said.turn === change.turn ? { ...said, sound: change.sound } : said,
+      );
+      const oldest = heard.filter((said) => said.sound).slice(0, -KEPT);
+      return oldest.length ? heard.map((said) => (oldest.includes(said) ? { ...said, sound: undefined } : said)) : heard;
+    }
     case "emptied":
       return [];
   }

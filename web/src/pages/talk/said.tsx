@@ -58,6 +58,7 @@ function Replay({ said }: { said: Words }) {
   const t = useTexts();
   const { playing, play, stop } = usePlayer();
   const load = async () =>
+    said.sound ??
     (
       await ask("/api/v1/tts", {
         method: "POST",

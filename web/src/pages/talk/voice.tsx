@@ -1,35 +1,43 @@
 // The big button: press it, and talk.
 import { useEffect, useRef, useState } from "react";
-import { Conversation, Ended, type Told } from "../../client/conversation";
-import { NoMicrophone } from "../../client/microphone";
+import workletUrl from "../../client/capture.worklet.js?url";
+import { Conversation } from "../../client/conversation";
+import { server } from "../../client/http";
+import { Ended, type Told } from "../../client/line";
 import { useTexts } from "../../language";
 import { Choice } from "../../parts/choice";
-import { Fault } from "../../parts/fault";
 import { Icon } from "../../parts/icon";
-import { Notice } from "../../parts/notice";
+import { follow, type Replies } from "../../sound/replies";
 import type { Change } from "./messages";
 import { Digits } from "./digits";
 import { Level } from "./level";
+import { Trouble } from "./trouble";
+import { Way } from "./way";
 
 type State = "idle" | "connecting" | "open";
-type Way = "hands_free" | "push";
+type Manner = "hands_free" | "push";
 
 export function Voice({
   session,
   change,
   onSession,
+  open,
+  setOpen,
 }: {
   session: string;
   change: (change: Change) => void;
   onSession: (id: string) => void;
+  open: Conversation | null;
+  setOpen: (conversation: Conversation | null) => void;
 }) {
   const t = useTexts();
   const [state, setState] = useState<State>("idle");
-  const [way, setWay] = useState<Way>("hands_free");
+  const [manner, setManner] = useState<Manner>("hands_free");
+  const [muted, setMuted] = useState(false);
   const [fault, setFault] = useState<unknown>(null);
-  const [open, setOpen] = useState<Conversation | null>(null);
   const running = useRef<Conversation | null>(null);
-  const call = useRef("");
+  const replies = useRef<Replies | null>(null);
+  const call = useRef({ id: "", turn: 0 });
   const [hearing, setHearing] = useState(false);
   const [speaking, setSpeaking] = useState(false);
   useEffect(() => () => running.current?.stop(), []);
@@ -37,35 +45,42 @@ export function Voice({
   const told = (message: Told) => {
     switch (message.type) {
       case "session":
-        call.current = message.call_id;
+        call.current = { id: message.call_id, turn: 0 };
         onSession(message.session_id);
         break;
       case "vad":
         setHearing(message.speaking);
         break;
+      case "state":
+        if (message.value === "speaking") replies.current?.begin();
+        break;
       case "transcript":
         change({ is: "heard", text: message.text, partial: message.partial, language: message.language });
         break;
       case "reply_text":
-        if (message.partial) change({ is: "clause", text: message.text, call: call.current });
-        else
+        if (message.partial) change({ is: "clause", text: message.text, call: call.current.id });
+        else {
           change({
             is: "replied",
             text: message.text,
             heard: message.heard,
             interrupted: message.interrupted,
             took: message.total_ms ?? undefined,
-            call: call.current,
+            call: call.current.id,
           });
+          const { id, turn } = { ...call.current, turn: ++call.current.turn };
+          replies.current?.end((sound) => change({ is: "sound", sound, call: id, turn }));
+        }
         break;
       case "mode":
         change({ is: "mode", mode: message.value });
         break;
       case "error":
-        setFault(new Ended("refused", message.error));
+        setFault(new Ended("refused", message.error, message.code));
         break;
       case "clear":
       case "dtmf":
+      case "ended":
         break;
     }
   };
@@ -73,21 +88,24 @@ export function Voice({
     setFault(null);
     setState("connecting");
     try {
-      const conversation = await Conversation.open({
+      const conversation = await Conversation.open(server, workletUrl, {
         told,
         ...(session && { session }),
+        muted: manner === "push",
         speaking: setSpeaking,
         // A fault that was told before says more than the end that it led to.
         ended: (why) => {
-          running.current = null;
+          running.current = replies.current = null;
           setOpen(null);
           setState("idle");
           setHearing(false);
+          setSpeaking(false);
           setFault((before: unknown) => before ?? why);
         },
       });
-      conversation.muted = way === "push";
       running.current = conversation;
+      replies.current = follow(conversation.sources.said);
+      setMuted(false);
       setOpen(conversation);
       setState("open");
     } catch (error) {
@@ -98,22 +116,27 @@ export function Voice({
   const hold = (is: boolean) => {
     if (running.current) running.current.muted = !is;
   };
-  const choose = (next: Way) => {
-    setWay(next);
-    if (running.current) running.current.muted = next === "push";
+  const mute = (is: boolean) => {
+    setMuted(is);
+    hold(!is);
+  };
+  const choose = (next: Manner) => {
+    setManner(next);
+    setMuted(false);
+    hold(next !== "push");
   };
   const who = state !== "open" ? state : hearing ? "hearing" : speaking ? "speaking" : "listening";
   const says = {
     idle: "",
     connecting: t.talk.connecting,
-    listening: t.talk.listening,
+    listening: muted ? t.talk.is_muted : t.talk.listening,
     hearing: t.talk.hearing,
     speaking: t.talk.speaking,
   }[who];
   return (
     <section className={`voice ${who}`} aria-label={t.talk.start}>
       <Level conversation={open} />
-      {open && way === "push" ? (
+      {open && manner === "push" ? (
         <button
           type="button"
           className="big"
@@ -124,6 +147,7 @@ export function Voice({
             if (event.key === " " || event.key === "Enter") hold(true);
           }}
           onKeyUp={() => hold(false)}
+          onBlur={() => hold(false)}
         >
           <Icon name="talk" />
           <span>{t.talk.hold}</span>
@@ -142,18 +166,25 @@ export function Voice({
       <p role="status" className="quiet">
         {says}
       </p>
+      {open && <Way conversation={open} />}
       <div className="row middle centre">
         <Choice
           hideLabel
           label={t.talk.mode}
-          value={way}
+          value={manner}
           onChange={choose}
           options={[
             { value: "hands_free", text: t.talk.hands_free },
             { value: "push", text: t.talk.push },
           ]}
         />
-        {open && way === "push" && (
+        {open && manner === "hands_free" && (
+          <button type="button" className="button" aria-pressed={muted} onClick={() => mute(!muted)}>
+            <Icon name={muted ? "muted" : "talk"} />
+            {t.talk.mute}
+          </button>
+        )}
+        {open && manner === "push" && (
           <button type="button" className="button" onClick={() => open.stop()}>
             <Icon name="hang_up" />
             {t.talk.stop}
@@ -164,40 +195,4 @@ export function Voice({
       <Trouble error={fault} />
     </section>
   );
-}
-
-/** What went wrong, and what to do about it. */
-function Trouble({ error }: { error: unknown }) {
-  const t = useTexts();
-  if (error === null) return null;
-  if (error instanceof NoMicrophone) {
-    const [title, hint] = {
-      denied: [t.talk.microphone, t.talk.microphone_hint],
-      device: [t.talk.device, t.talk.device_hint],
-      insecure: [t.talk.insecure, t.talk.insecure_hint],
-    }[error.why] as [string, string];
-    return (
-      <Notice kind="bad" title={title}>
-        <p>{hint}</p>
-      </Notice>
-    );
-  }
-  if (error instanceof Ended) {
-    const [title, hint] = {
-      full: [t.talk.full, t.talk.full_hint],
-      lost: [t.talk.lost, t.talk.lost_hint],
-      refused: [t.fault.refused, ""],
-    }[error.why] as [string, string];
-    return (
-      <Notice kind="bad" title={title}>
-        {hint && <p>{hint}</p>}
-        {error.detail && (
-          <p className="own-words" lang="en">
-            {error.detail}
-          </p>
-        )}
-      </Notice>
-    );
-  }
-  return <Fault error={error} scope="text" />;
 }

@@ -1,12 +1,13 @@
 import { useEffect, useRef, useState } from "react";
-import { listen, NoMicrophone, type Microphone } from "../../client/microphone";
+import workletUrl from "../../client/capture.worklet.js?url";
+import { capture, microphone, NoMicrophone, silence } from "../../client/microphone";
 import { fill, useTexts } from "../../language";
 import { Icon } from "../../parts/icon";
 import { Notice } from "../../parts/notice";
-import { wav } from "../../sound/wav";
+import { wavOf } from "../../sound/wav";
 
 interface Running {
-  microphone: Microphone;
+  microphone: MediaStream;
   context: AudioContext;
   pieces: Int16Array[];
 }
@@ -23,14 +24,14 @@ export function Recorder({ onDone }: { onDone: (sound: Blob) => void }) {
   const close = (): Int16Array[] => {
     const { microphone, context, pieces } = running.current ?? {};
     running.current = null;
-    microphone?.close();
+    if (microphone) silence(microphone);
     void context?.close().catch(() => undefined);
     setSince(null);
     return pieces ?? [];
   };
   useEffect(
     () => () => {
-      running.current?.microphone.close();
+      if (running.current) silence(running.current.microphone);
       void running.current?.context.close();
     },
     [],
@@ -39,22 +40,23 @@ export function Recorder({ onDone }: { onDone: (sound: Blob) => void }) {
     setFault(null);
     const context = new AudioContext();
     const pieces: Int16Array[] = [];
+    let stream: MediaStream | null = null;
     try {
       await context.resume();
-      running.current = { microphone: await listen(context, (piece) => pieces.push(new Int16Array(piece))), context, pieces };
+      stream = await microphone();
+      await capture(context.createMediaStreamSource(stream), workletUrl, (piece) => pieces.push(new Int16Array(piece)));
+      running.current = { microphone: stream, context, pieces };
       setNow(Date.now());
       setSince(Date.now());
     } catch (error) {
+      if (stream) silence(stream);
       await context.close().catch(() => undefined);
       setFault(error instanceof NoMicrophone ? error : new NoMicrophone("device"));
     }
   };
   const stop = () => {
     const pieces = close();
-    const samples = new Float32Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
-    let at = 0;
-    for (const piece of pieces) for (const sample of piece) samples[at++] = sample / 32768;
-    if (samples.length) onDone(wav(samples));
+    if (pieces.length) onDone(wavOf(pieces));
   };
   useEffect(() => {
     if (since === null) return;

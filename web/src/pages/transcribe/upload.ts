@@ -57,18 +57,19 @@ async function attend(body: ReadableStream<Uint8Array>, progress: (now: Progress
   for await (const { event, data } of events(body)) {
     const told = JSON.parse(data) as Record<string, unknown>;
     if (event === "progress") progress({ is: "hearing", share: Number(told.done_ms) / Math.max(1, Number(told.duration_ms)) });
-    if (event === "error") throw new Problem(Number(told.status) || 503, String(told.detail ?? ""));
+    if (event === "error") throw new Problem(Number(told.status) || 503, String(told.detail ?? ""), null, String(told.code ?? ""));
     if (event === "done") return told as unknown as Transcript;
   }
   throw new Problem(0, "");
 }
 
 function problem(request: XMLHttpRequest): Problem {
-  let detail = request.statusText;
+  let said: { detail?: unknown; code?: unknown } = {};
   try {
-    detail = String((JSON.parse(request.responseText) as { detail?: unknown }).detail ?? detail);
+    said = JSON.parse(request.responseText) as typeof said;
   } catch {
     /* no problem body: the status says enough */
   }
-  return new Problem(request.status, detail, Number(request.getResponseHeader("retry-after")) || null);
+  const detail = String(said.detail ?? request.statusText);
+  return new Problem(request.status, detail, Number(request.getResponseHeader("retry-after")) || null, String(said.code ?? ""));
 }
