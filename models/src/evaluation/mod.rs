@@ -2,6 +2,7 @@
 //!
 //! The sets are plain files that ship with the source; `milo eval` prints their scores, and tests hold them to what they must be.
 
+pub mod phonemes;
 mod score;
 pub mod text;
 
