@@ -32,6 +32,7 @@ pub mod manifest;
 mod mel;
 pub mod onnx;
 pub mod openai;
+pub mod phrases;
 pub mod queue;
 pub mod remote;
 pub mod silero;

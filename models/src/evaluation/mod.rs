@@ -5,5 +5,6 @@
 pub mod phonemes;
 mod score;
 pub mod text;
+pub mod translation;
 
 pub use score::{Score, rows};
