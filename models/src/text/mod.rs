@@ -10,6 +10,7 @@
 mod address;
 mod calendar;
 pub mod clauses;
+pub mod dialect;
 mod fr;
 pub mod heard;
 mod markdown;

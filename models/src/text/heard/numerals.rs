@@ -6,6 +6,8 @@
 
 use std::ops::Range;
 
+use crate::text::dialect;
+
 /// Malagasy words for one to nine, also as they stand before amby and ambin'ny.
 const UNITS: [(&str, u64); 11] = [
     ("iray", 1),
@@ -83,7 +85,7 @@ pub(crate) struct Word {
     pub(in crate::text) follows: bool,
 }
 
-/// The words of a text, "ambin'ny" and "amin'ny" stay one word, and are one when the apostrophe was not typed.
+/// The words of a text, those of the regions as the standard's; "ambin'ny" and "amin'ny" stay one word, and are one when the apostrophe was not typed.
 pub(crate) fn words(text: &str) -> Vec<Word> {
     let is_gap = |letter: char| !letter.is_alphanumeric() && !matches!(letter, '\'' | '’' | 'ʼ' | '‘');
     let mut words: Vec<Word> = Vec::new();
@@ -100,7 +102,7 @@ pub(crate) fn words(text: &str) -> Vec<Word> {
         let place = begin..begin + word.len();
         let gap = words.last().map_or("", |last| &text[last.place.end..begin]);
         let follows = !words.is_empty() && gap.chars().all(|letter| letter.is_whitespace() || letter == '-');
-        let plain: String = word.chars().flat_map(char::to_lowercase).map(plain).collect();
+        let plain = dialect::standard(word.chars().flat_map(char::to_lowercase).map(plain).collect());
         match words.last_mut() {
             Some(last)
                 if follows && plain == "ny" && matches!(last.plain.as_str(), "ambin" | "amin" | "tamin" | "an") =>
