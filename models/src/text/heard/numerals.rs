@@ -85,7 +85,8 @@ pub(crate) struct Word {
     pub(in crate::text) follows: bool,
 }
 
-/// The words of a text, those of the regions as the standard's; "ambin'ny" and "amin'ny" stay one word, and are one when the apostrophe was not typed.
+/// The words of a text, those of the regions as the standard's; "ambin'ny" and "amin'ny" stay one word, and are one when the
+/// apostrophe was not typed.
 pub(crate) fn words(text: &str) -> Vec<Word> {
     let is_gap = |letter: char| !letter.is_alphanumeric() && !matches!(letter, '\'' | '’' | 'ʼ' | '‘');
     let mut words: Vec<Word> = Vec::new();
