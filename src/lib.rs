@@ -21,6 +21,7 @@ pub mod dialplan;
 pub mod doctor;
 pub mod engines;
 pub mod error;
+pub mod eval;
 pub mod gpu;
 pub mod http;
 pub mod keys;

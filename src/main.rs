@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use milo::{
     bench,
     config::{Config, Loaded, Sources},
-    dialplan, doctor, engines, keys, logging,
+    dialplan, doctor, engines, eval, keys, logging,
     phone::{Errand, Phone},
     press::{self, PressBy},
     self_call,
@@ -38,6 +38,11 @@ enum Command {
     Bench {
         #[command(subcommand)]
         which: bench::Which,
+    },
+    /// Evaluate what ships: text for speech and back, the Malagasy voice, set phrases.
+    Eval {
+        #[command(subcommand)]
+        which: Option<eval::Which>,
     },
     /// Check all that a start needs, with a call to itself, and say how to mend each fault.
     Doctor,
@@ -206,6 +211,10 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             let (main, legs) = runtimes()?;
             main.block_on(bench::run(which, legs.handle()))?;
             Ok(ExitCode::SUCCESS)
+        }
+        Command::Eval { which } => {
+            let right = eval::run(which)?;
+            Ok(if right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Doctor => {
             let loaded = Config::load(&sources);

@@ -13,6 +13,7 @@
 
 pub mod data;
 mod ffi;
+pub mod pronouncer;
 mod shape;
 
 use std::{

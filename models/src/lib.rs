@@ -16,6 +16,8 @@
 //! pieces between the steps of other calls, each step decodes one token for every call that generates, [`text::clauses`]
 //! cuts the stream where a voice may breathe, and the voice speaks clause by clause while the model goes on.
 //!
+//! [`text`] and the Malagasy voice are rules; [`evaluation`] holds them to the sets of `models/evaluation/`.
+//!
 //! [`demo`] carries the small models that ship, [`manifest`] says what they are and checks them; how they were made stands
 //! in `models/training/`, what they can do on the card beside each.
 
@@ -23,12 +25,14 @@ pub mod anthropic;
 pub mod demo;
 pub mod engine;
 pub mod espeak;
+pub mod evaluation;
 pub mod language_model;
 pub mod llama;
 pub mod manifest;
 mod mel;
 pub mod onnx;
 pub mod openai;
+pub mod phrases;
 pub mod queue;
 pub mod remote;
 pub mod silero;

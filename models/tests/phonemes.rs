@@ -1,54 +1,38 @@
-//! How the Malagasy voice says words: every line of `espeak/words.tsv`, asked of the dictionary that the build compiled.
-//! A process of its own, since the library's state is global.
+//! How the Malagasy voice says words: every line of `evaluation/phonemes/mg.tsv`, asked of the dictionary that the build compiled, and of one
+//! that is compiled on the spot. A process of its own, since the library's state is global.
 
-use std::{
-    ffi::{CStr, CString, c_char, c_int, c_void},
-    fs, ptr,
-};
+use std::fs;
 
-use milo_models::espeak::data;
-
-unsafe extern "C" {
-    fn espeak_ng_InitializePath(path: *const c_char);
-    fn espeak_ng_Initialize(context: *mut *mut c_void) -> u32;
-    fn espeak_ng_SetVoiceByName(name: *const c_char) -> u32;
-    fn espeak_TextToPhonemes(text: *mut *const c_void, text_mode: c_int, phoneme_mode: c_int) -> *const c_char;
-}
-
-/// The phonemes of one clause in the library's own names.
-fn phonemes(text: &str) -> String {
-    let text = CString::new(text).expect("no zero byte in the word list");
-    let mut rest: *const c_void = text.as_ptr().cast();
-    // SAFETY: UTF-8 (mode 1), NUL-terminated, alive during the call; the answer is copied before the next call.
-    let said = unsafe { CStr::from_ptr(espeak_TextToPhonemes(&raw mut rest, 1, 0)) };
-    said.to_string_lossy().trim().to_owned()
-}
+use milo_models::{espeak::pronouncer::Pronouncer, evaluation::phonemes};
 
 #[test]
-fn every_listed_word_has_its_phonemes() {
-    let folder = std::env::temp_dir().join(format!("milo-phonemes-{}", std::process::id()));
-    for (name, content) in data::FILES {
-        let file = folder.join(name);
-        fs::create_dir_all(file.parent().unwrap()).unwrap();
-        fs::write(file, content).unwrap();
-    }
-    let path = CString::new(folder.to_str().unwrap()).unwrap();
-    // SAFETY: NUL-terminated strings; this test is the process's only user of the library.
-    unsafe {
-        espeak_ng_InitializePath(path.as_ptr());
-        assert_eq!(espeak_ng_Initialize(ptr::null_mut()), 0);
-        assert_eq!(espeak_ng_SetVoiceByName(c"mg".as_ptr()), 0);
-    }
-    let (mut checked, mut wrong) = (0, Vec::new());
-    for line in include_str!("../espeak/words.tsv").lines().filter(|line| !line.starts_with('#')) {
-        let (word, expected) = line.split_once('\t').expect("word, tab, phonemes");
-        let said = phonemes(word);
-        checked += 1;
-        if said != expected {
-            wrong.push(format!("{word}: {said}, not {expected}"));
-        }
-    }
+fn every_listed_word_has_its_phonemes_and_a_corrected_one_is_heard_at_once() {
+    let folder = std::env::temp_dir().join(format!("milo-ph-{}", std::process::id()));
+    let mut voice = Pronouncer::open(&folder, None).unwrap();
+    let scores = phonemes::scores(&mut voice).unwrap();
+    let wrong: Vec<&String> = scores.iter().flat_map(|score| &score.wrong).collect();
+    assert!(wrong.is_empty(), "{} wrong: {wrong:#?}", wrong.len());
+    assert!(scores.iter().map(|score| score.cases).sum::<usize>() >= 400);
+    let held_out = scores.iter().find(|score| score.set.contains("held out")).unwrap();
+    assert!(held_out.cases >= 200, "{} words held out", held_out.cases);
+    assert_eq!(voice.ipa("salama").unwrap(), "salˈama");
+    assert!(voice.sound("Salama tompoko").unwrap().len() > 8_000, "half a second of sound");
+    drop(voice);
+
+    // One line in a copy of the list, and the word is another.
+    let source = folder.join("edited");
+    fs::create_dir_all(&source).unwrap();
+    let own = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("espeak");
+    fs::copy(own.join("mg_rules"), source.join("mg_rules")).unwrap();
+    let list = fs::read_to_string(own.join("mg_list")).unwrap();
+    fs::write(source.join("mg_list"), format!("{list}\nsalama s'alama\n")).unwrap();
+    let mut voice = Pronouncer::open(&folder, Some(&source)).unwrap();
+    assert_eq!(voice.phonemes("salama").unwrap(), "s'alama");
+    assert_eq!(voice.phonemes("veloma").unwrap(), "vel'uma");
+    drop(voice);
+
+    // Missing rules are named.
+    let error = Pronouncer::open(&folder, Some(&folder.join("nowhere"))).err().unwrap().to_string();
+    assert!(error.contains("mg_rules") && error.contains("models/espeak"), "{error}");
     fs::remove_dir_all(&folder).unwrap();
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(checked >= 100, "only {checked} words");
 }

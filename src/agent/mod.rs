@@ -225,7 +225,8 @@ impl Conversation<'_> {
                     break (mouth, said, true);
                 }
             };
-            let reply = Reply::by_model(tokens, self.persona.min_logprob, &self.engines.voice, self.language);
+            let reply = Reply::by_model(tokens, self.persona.min_logprob, &self.engines.voice, self.language)
+                .in_dialect(self.persona.dialect);
             let mut mouth = Mouth::new(reply, voice).before(self.record.audience());
             let said = self.speak(&mut mouth, ear, voice).await;
             match said {

@@ -1,7 +1,7 @@
 //! Who speaks: a persona file of `dialplans/personas/`.
 
-use milo_models::engine::Language;
-use serde::Deserialize;
+use milo_models::{engine::Language, text::dialect::Dialect};
+use serde::{Deserialize, Deserializer, de::Error};
 
 /// The longest reply that may be asked for, in tokens.
 pub(crate) const MOST_TOKENS: usize = 4_096;
@@ -18,12 +18,19 @@ pub struct Persona {
     pub max_tokens: usize,
     /// Sampling temperature; 0 is greedy.
     pub temperature: f32,
+    /// The words of which region the model's Malagasy replies are spoken with; `models/dialects/` has them.
+    #[serde(default, deserialize_with = "dialect")]
+    pub dialect: Option<Dialect>,
     /// What goes on behind the voice.
     pub ambience: Option<Backdrop>,
     /// Malagasy sentences.
     pub mg: Phrases,
     /// French sentences.
     pub fr: Phrases,
+}
+
+fn dialect<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Dialect>, D::Error> {
+    String::deserialize(deserializer)?.parse().map(Some).map_err(D::Error::custom)
 }
 
 /// A sound that goes on for the whole conversation, and steps back under the voice.
@@ -119,5 +126,22 @@ impl Persona {
             Phrase::Apology => &phrases.apology,
             Phrase::Goodbye => &phrases.goodbye,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dialect_is_one_whose_words_are_known() {
+        let demo = include_str!("../../dialplans/personas/demo.toml");
+        assert_eq!(Persona::parse(demo).expect("the demonstration").dialect, None);
+        let with =
+            |name: &str| Persona::parse(&demo.replace("temperature", &format!("dialect = {name:?}\ntemperature")));
+        let bara = with("bara").expect("a dialect").dialect.expect("a dialect");
+        assert_eq!(bara.spoken("Ratsy"), "Raty");
+        let refused = with("antandroy").expect_err("no words");
+        assert!(refused.contains("antandroy") && refused.contains("toliara"), "{refused}");
     }
 }

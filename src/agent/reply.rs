@@ -10,7 +10,7 @@ use std::{
 use milo_models::{
     engine::{EngineError, Language},
     synthesizer::{Speech, SpeechOptions, Synthesizer},
-    text::{clauses::Clauses, speakable},
+    text::{clauses::Clauses, dialect::Dialect, speakable},
 };
 use tokio::time::timeout_at;
 
@@ -47,6 +47,8 @@ pub(super) struct Reply {
     source: Source,
     voice: Arc<dyn Synthesizer>,
     language: Language,
+    /// The region whose words are spoken.
+    dialect: Option<Dialect>,
     clauses: Clauses,
     waiting: VecDeque<String>,
     speech: Option<Speech>,
@@ -98,6 +100,7 @@ impl Reply {
             source,
             voice: Arc::clone(voice),
             language,
+            dialect: None,
             clauses: Clauses::default(),
             waiting: VecDeque::new(),
             speech: None,
@@ -107,6 +110,11 @@ impl Reply {
             cut: None,
             waiting_since: None,
         }
+    }
+
+    /// With the words of a region.
+    pub(super) fn in_dialect(self, dialect: Option<Dialect>) -> Self {
+        Self { dialect, ..self }
     }
 
     /// When the engines first answered.
@@ -146,7 +154,10 @@ impl Reply {
                 }
             }
             if let Some(clause) = self.waiting.pop_front() {
-                let words = speakable(&clause, self.language);
+                let words = match self.dialect.filter(|_| self.language == Language::Mg) {
+                    Some(dialect) => speakable(&dialect.spoken(&clause), self.language),
+                    None => speakable(&clause, self.language),
+                };
                 if !words.chars().any(char::is_alphanumeric) {
                     continue;
                 }

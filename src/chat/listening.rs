@@ -7,6 +7,7 @@ use milo_media::{FRAME_SAMPLES, Frame};
 use milo_models::{
     engine::{EngineError, Language},
     silero::{VadStream, VoiceActivity},
+    text::shown,
     transcriber::{Listen, Transcriber, Word},
     whisper,
 };
@@ -82,6 +83,9 @@ pub struct Transcribed {
     /// All words.
     #[schema(example = "amin'ny ora firy no misokatra ny birao")]
     pub text: String,
+    /// The same with figures for numbers in words: "5 000 Ar", "10:30", "034 12 345 67".
+    #[schema(example = "amin'ny ora firy no misokatra ny birao")]
+    pub written: String,
     /// What is spoken in most of it.
     #[schema(value_type = crate::engines::Tongue)]
     pub language: Language,
@@ -227,8 +231,10 @@ impl Listening {
         let (mg, fr) = (spoken(Language::Mg), spoken(Language::Fr));
         let weighed = |part: &Part| Some(f64::from(part.confidence?) * (part.end_ms - part.start_ms) as f64);
         let sure: Option<f64> = self.parts.iter().map(weighed).sum();
+        let text = self.parts.iter().map(|part| part.text.as_str()).collect::<Vec<_>>().join(" ");
         Transcribed {
-            text: self.parts.iter().map(|part| part.text.as_str()).collect::<Vec<_>>().join(" "),
+            written: shown(&text),
+            text,
             language: if fr > mg { Language::Fr } else { self.asked.language.unwrap_or(Language::Mg) },
             confidence: sure.map(|sure| if mg + fr == 0 { 0.0 } else { (sure / (mg + fr) as f64) as f32 }),
             duration_ms: (self.samples.len() / SAMPLES_PER_MS) as u64,

@@ -1,8 +1,10 @@
-//! Translation by the language model, until there is an engine for it. What was translated before is remembered.
+//! Translation: set phrases from the memory that ships, all else by the language model, until there is an engine for it. What was
+//! translated before is remembered.
 
 use milo_models::{
     engine::{EngineError, Language},
     language_model::{ChatMessage, ChatRequest, Role},
+    phrases,
 };
 
 use super::{Chats, Unanswered};
@@ -66,6 +68,9 @@ impl Chats {
     pub async fn translate(&self, text: &str, source: Language, target: Language) -> Result<String, Untranslated> {
         translatable(text, source, target).map_err(Untranslated::Wrong)?;
         let text = text.trim();
+        if let Some(set_phrase) = phrases::translated(text, source, target) {
+            return Ok(set_phrase);
+        }
         let known = self.translations.name(&[source.code(), target.code(), text]);
         if let Some(translation) = self.translations.get(&known).await {
             return Ok(String::from_utf8_lossy(&translation).into_owned());

@@ -175,6 +175,7 @@ async fn a_text_becomes_sound_and_a_recording_text() {
     assert_eq!(empty["status"], 422, "{empty}");
     let (status, problem) = post(&milo, "/api/v1/stt", &json!({ "audio": sound, "words": true }));
     assert!(status == 422 && problem["detail"].as_str().is_some_and(|says| says.contains("not of words")), "{problem}");
+    assert_eq!(heard["written"], heard["text"], "no number was said");
     let sure = heard["confidence"].as_f64().expect("a number");
     assert!(sure > 0.5 && sure < 1.0 && (sure - 0.85).abs() > 1e-6, "{heard}");
     assert!(heard["segments"][0]["end_ms"].as_u64() <= heard["duration_ms"].as_u64(), "{heard}");

@@ -32,12 +32,25 @@ async fn a_text_is_translated_once_and_known_from_then_on() {
 
     // The server is gone: the small model that ships takes no part in it, and what is known is known.
     server.now(Conduct::Refuses(500, ("content-type", "text/plain"), "broken"));
-    let (status, problem) = translate(&milo, &json!({ "text": "Veloma." }));
+    let (status, problem) = translate(&milo, &json!({ "text": "Efa ela no vaky ny vera." }));
     assert!(
         status == 503 && problem["detail"].as_str().is_some_and(|says| says.contains("[engines.llm]")),
         "{problem}"
     );
     assert_eq!(translate(&milo, &json!({ "text": "Salama daholo." })).0, 200);
+    stop(milo).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_phrase_needs_no_model() {
+    let milo = milo("phrases", &[]).await;
+    for (source, target, text, translation) in [
+        ("mg", "fr", "Misaotra betsaka tompoko!", "Merci beaucoup Madame, Monsieur !"),
+        ("fr", "mg", "Où est la banque, s'il vous plaît ?", "Aiza ny banky, azafady?"),
+    ] {
+        let (status, told) = translate(&milo, &json!({ "text": text, "source": source, "target": target }));
+        assert_eq!((status, &told["translation"]), (200, &translation.into()), "{told}");
+    }
     stop(milo).await;
 }
 
@@ -51,7 +64,7 @@ async fn what_cannot_be_translated_is_said_to_be_so() {
         (json!({ "text": "salama", "source": "mg", "target": "mg" }), 422, "differ"),
         (json!({ "text": "salama", "target": "en" }), 422, "en"),
         (json!({ "source": "mg" }), 422, "text"),
-        (json!({ "text": "salama" }), 503, "demonstration"),
+        (json!({ "text": "efa ela no vaky ny vera" }), 503, "demonstration"),
     ] {
         let (status, problem) = translate(&milo, &wrong);
         let detail = problem["detail"].as_str().unwrap_or_default();

@@ -19,6 +19,11 @@ const SYNCHRONOUS: c_int = 1;
 const PIECE_MS: c_int = 50;
 /// `espeakCHARS_UTF8 | espeakENDPAUSE`; without `espeakSSML` and `espeakPHONEMES` no markup is obeyed.
 const FLAGS: c_uint = 0x0001 | 0x1000;
+/// `espeakCHARS_UTF8`; `espeakPHONEMES_IPA`.
+const UTF8: c_int = 1;
+const IPA: c_int = 2;
+/// The library appends names of files to the path in a buffer of 200 bytes.
+const LONGEST_SOURCE: usize = 120;
 /// `POS_CHARACTER`.
 const BY_CHARACTER: c_int = 1;
 /// `espeakRATE`, `espeakPITCH`.
@@ -50,6 +55,14 @@ unsafe extern "C" {
     ) -> c_uint;
     fn espeak_ng_GetStatusCodeMessage(status: c_uint, buffer: *mut c_char, length: usize);
     fn espeak_SetSynthCallback(callback: Callback);
+    fn espeak_TextToPhonemes(text: *mut *const c_void, text_mode: c_int, phoneme_mode: c_int) -> *const c_char;
+    fn espeak_ng_CompileDictionary(
+        source: *const c_char,
+        name: *const c_char,
+        log: *mut c_void,
+        flags: c_int,
+        context: *mut *mut c_void,
+    ) -> c_uint;
     fn espeak_Info(path: *mut *const c_char) -> *const c_char;
 }
 
@@ -119,6 +132,46 @@ impl Library {
         unsafe {
             succeeded(espeak_ng_SetParameter(RATE, speed, 0), "speed")?;
             succeeded(espeak_ng_SetParameter(PITCH, pitch, 0), "pitch")
+        }
+    }
+
+    /// The phonemes of a text in the chosen voice: in the library's own names, or in IPA.
+    pub(super) fn phonemes(&mut self, text: &CStr, ipa: bool) -> Result<String, EngineError> {
+        let mut rest: *const c_void = text.as_ptr().cast();
+        let mut clauses = Vec::new();
+        while !rest.is_null() {
+            // SAFETY: UTF-8, NUL-terminated, alive during the call; the answer is copied before the next call. The library moves
+            // `rest` to the next clause, and to null behind the last.
+            let said = unsafe { espeak_TextToPhonemes(&raw mut rest, UTF8, if ipa { IPA } else { 0 }) };
+            if said.is_null() {
+                return Err(EngineError::Failed { engine: ENGINE, reason: "it gave no phonemes".into() });
+            }
+            // SAFETY: not null, and NUL-terminated as the library promises.
+            let said = unsafe { CStr::from_ptr(said) }.to_string_lossy();
+            clauses.extend(Some(said.trim().to_owned()).filter(|said| !said.is_empty()));
+        }
+        Ok(clauses.join(" "))
+    }
+
+    /// Compiles `mg_rules` and `mg_list` of a folder into the dictionary of the data folder.
+    pub(super) fn compile(&mut self, source: &Path) -> Result<(), EngineError> {
+        let name = format!("{}/", source.display());
+        if name.len() > LONGEST_SOURCE {
+            return Err(EngineError::Load(format!(
+                "the path {name} is longer than the {LONGEST_SOURCE} bytes that espeak-ng can hold"
+            )));
+        }
+        let source =
+            CString::new(name).map_err(|_| EngineError::Load("the path of the rules holds a zero byte".into()))?;
+        // SAFETY: NUL-terminated and short; without a log file the library complains on standard error.
+        let status = unsafe {
+            espeak_ng_CompileDictionary(source.as_ptr(), c"mg".as_ptr(), ptr::null_mut(), 0, ptr::null_mut())
+        };
+        match status {
+            0 => Ok(()),
+            status => {
+                Err(EngineError::Load(format!("the rules of the Malagasy voice do not compile: {}", told(status))))
+            }
         }
     }
 

@@ -8,7 +8,7 @@ const LONGEST: usize = 300;
 /// A path longer than this is not dictated; the host alone is said.
 const LONGEST_PATH: usize = 40;
 /// Endings by which a bare host is known.
-const ENDINGS: [&str; 12] = ["com", "org", "net", "mg", "fr", "io", "info", "eu", "gov", "edu", "app", "re"];
+pub(super) const ENDINGS: [&str; 12] = ["com", "org", "net", "mg", "fr", "io", "info", "eu", "gov", "edu", "app", "re"];
 
 /// The address at the start of `rest`, in words, and its bytes.
 pub(super) fn at(before: &str, rest: &str, language: Language) -> Option<(String, usize)> {

@@ -21,9 +21,10 @@ const WALL: usize = 480;
 const CONJUNCTIONS: [&str; 8] = ["fa", "satria", "nefa", "kanefa", "mais", "car", "parce", "puis"];
 
 /// Words whose dot ends no sentence, without it and in lower case. A single letter ("J. Rabe") is one too.
-const ABBREVIATIONS: [&str; 24] = [
-    "m", "mm", "mme", "mmes", "mlle", "mr", "dr", "pr", "me", "st", "ste", "atoa", "rtoa", "tel", "tél", "av", "bd",
-    "lah", "cf", "ex", "no", "env", "min", "max",
+const ABBREVIATIONS: [&str; 49] = [
+    "m", "mm", "mme", "mmes", "mlle", "mr", "mgr", "dr", "pr", "me", "st", "ste", "sté", "cie", "atoa", "rtoa", "ing",
+    "tel", "tél", "av", "bd", "lah", "oh", "cf", "ex", "no", "env", "min", "max", "lun", "jeu", "ven", "sam", "dim",
+    "janv", "févr", "avr", "juil", "sept", "oct", "déc", "alats", "tal", "alar", "alak", "asab", "alah", "okt", "des",
 ];
 
 /// The cutter of one reply.

@@ -1,7 +1,8 @@
 //! How figures are read in French, by the rules of CLDR (`fr` spell-out, months), with the words of the telephone.
 
 use super::{
-    Dot, calendar,
+    calendar,
+    short::Dot,
     written::{Currency, Number, Unit, Written},
 };
 
@@ -143,7 +144,7 @@ pub(super) fn read(written: &Written, after: &str) -> String {
         Written::Percent(value) => format!("{} pour cent", number(value, Gender::Masculine)),
         Written::Money(value, currency) => money(value, *currency),
         Written::Measure(value, unit) => measure(value, *unit),
-        Written::Date { day, month, year } => {
+        Written::Date { day, month, year, .. } => {
             let day = if *day == 1 { ordinal(1) } else { cardinal(*day) };
             let month = calendar::FRENCH[month - 1];
             year.map_or_else(|| format!("{day} {month}"), |year| format!("{day} {month} {}", cardinal(year)))
@@ -191,12 +192,14 @@ fn money(value: &Number, currency: Currency) -> String {
         Currency::Ariary => ("ariary", ""),
         Currency::Euro => ("euro", plural(value.integer)),
         Currency::Dollar => ("dollar", plural(value.integer)),
+        Currency::Pound => ("livre", if value.integer > 1 { "s sterling" } else { " sterling" }),
     };
     let of = match (value.integer.is_multiple_of(1_000_000) && value.integer > 0, currency) {
         (false, _) => "",
-        (true, Currency::Dollar) => "de ",
+        (true, Currency::Dollar | Currency::Pound) => "de ",
         (true, _) => "d'",
     };
+    let gender = if currency == Currency::Pound { Gender::Feminine } else { Gender::Masculine };
     match (currency, value.decimals.len()) {
         (Currency::Euro | Currency::Dollar, 2) => {
             let whole = number(&Number { decimals: String::new(), ..value.clone() }, Gender::Masculine);
@@ -204,25 +207,41 @@ fn money(value: &Number, currency: Currency) -> String {
             let cents = if value.decimals == "00" { String::new() } else { format!(" {cents}") };
             format!("{whole} {of}{name}{plural}{cents}")
         }
-        _ => format!("{} {of}{name}{plural}", number(value, Gender::Masculine)),
+        _ => format!("{} {of}{name}{plural}", number(value, gender)),
     }
 }
 
+/// "trois mètres carrés": each word of a unit takes its own s.
 fn measure(value: &Number, unit: Unit) -> String {
-    let (name, gender) = match unit {
-        Unit::Kilometre => ("kilomètre", Gender::Masculine),
-        Unit::Metre => ("mètre", Gender::Masculine),
-        Unit::Centimetre => ("centimètre", Gender::Masculine),
-        Unit::Millimetre => ("millimètre", Gender::Masculine),
-        Unit::Kilogram => ("kilo", Gender::Masculine),
-        Unit::Gram => ("gramme", Gender::Masculine),
-        Unit::Litre => ("litre", Gender::Masculine),
-        Unit::Degree => ("degré", Gender::Masculine),
-        Unit::Day => ("jour", Gender::Masculine),
-        Unit::Minute => ("minute", Gender::Feminine),
-        Unit::Second => ("seconde", Gender::Feminine),
+    use Gender::{Feminine, Masculine};
+    let (one, more, gender) = match unit {
+        Unit::Kilometre => ("kilomètre", "kilomètres", Masculine),
+        Unit::KilometreAnHour => ("kilomètre-heure", "kilomètres-heure", Masculine),
+        Unit::Metre => ("mètre", "mètres", Masculine),
+        Unit::SquareMetre => ("mètre carré", "mètres carrés", Masculine),
+        Unit::CubicMetre => ("mètre cube", "mètres cubes", Masculine),
+        Unit::Centimetre => ("centimètre", "centimètres", Masculine),
+        Unit::Millimetre => ("millimètre", "millimètres", Masculine),
+        Unit::Hectare => ("hectare", "hectares", Masculine),
+        Unit::Tonne => ("tonne", "tonnes", Feminine),
+        Unit::Kilogram => ("kilo", "kilos", Masculine),
+        Unit::Gram => ("gramme", "grammes", Masculine),
+        Unit::Milligram => ("milligramme", "milligrammes", Masculine),
+        Unit::Litre => ("litre", "litres", Masculine),
+        Unit::Centilitre => ("centilitre", "centilitres", Masculine),
+        Unit::Millilitre => ("millilitre", "millilitres", Masculine),
+        Unit::Degree => ("degré", "degrés", Masculine),
+        Unit::Gigabyte => ("gigaoctet", "gigaoctets", Masculine),
+        Unit::Megabyte => ("mégaoctet", "mégaoctets", Masculine),
+        Unit::Kilowatt => ("kilowatt", "kilowatts", Masculine),
+        Unit::KilowattHour => ("kilowattheure", "kilowattheures", Masculine),
+        Unit::Watt => ("watt", "watts", Masculine),
+        Unit::Volt => ("volt", "volts", Masculine),
+        Unit::Day => ("jour", "jours", Masculine),
+        Unit::Minute => ("minute", "minutes", Feminine),
+        Unit::Second => ("seconde", "secondes", Feminine),
     };
-    format!("{} {name}{}", number(value, gender), plural(value.integer))
+    format!("{} {}", number(value, gender), if value.integer > 1 { more } else { one })
 }
 
 /// Out of: "24h/24".
@@ -248,10 +267,28 @@ pub(super) const ABBREVIATIONS: &[(&str, Dot, &str)] = &[
     ("Pr", Dot::May, "professeur"),
     ("Me", Dot::BeforeName, "maître"),
     ("etc", Dot::Ends, "et cetera"),
+    ("cf", Dot::May, "voir"),
+    ("env", Dot::Must, "environ"),
+    ("max", Dot::Must, "maximum"),
+    ("min", Dot::Must, "minimum"),
+    ("Mgr", Dot::May, "monseigneur"),
+    ("St", Dot::May, "saint"),
+    ("Ste", Dot::May, "sainte"),
+    ("Sté", Dot::May, "société"),
+    ("Cie", Dot::May, "compagnie"),
     ("tél", Dot::May, "téléphone"),
+    ("Tél", Dot::May, "téléphone"),
+    ("Tel", Dot::Must, "téléphone"),
     ("tel", Dot::Must, "téléphone"),
     ("av", Dot::Must, "avenue"),
     ("bd", Dot::Must, "boulevard"),
+    ("lun", Dot::Must, "lundi"),
+    ("mar", Dot::Must, "mardi"),
+    ("mer", Dot::Must, "mercredi"),
+    ("jeu", Dot::Must, "jeudi"),
+    ("ven", Dot::Must, "vendredi"),
+    ("sam", Dot::Must, "samedi"),
+    ("dim", Dot::Must, "dimanche"),
     ("svp", Dot::No, "s'il vous plaît"),
     ("SVP", Dot::No, "s'il vous plaît"),
     ("rdv", Dot::No, "rendez-vous"),
@@ -269,6 +306,22 @@ pub(super) fn sign(letter: char) -> Option<&'static str> {
         '+' => "plus",
         '=' => "égale",
         '×' => "fois",
+        '÷' => "divisé par",
+        '≠' => "différent de",
+        '<' => "inférieur à",
+        '>' => "supérieur à",
+        '≤' => "inférieur ou égal à",
+        '≥' => "supérieur ou égal à",
+        '±' => "plus ou moins",
+        '√' => "racine carrée de",
+        'π' => "pi",
+        '½' => "un demi",
+        '⅓' => "un tiers",
+        '¼' => "un quart",
+        '¾' => "trois quarts",
+        '²' => "au carré",
+        '³' => "au cube",
+        '£' => "livres sterling",
         '€' => "euros",
         '$' => "dollars",
         '%' => "pour cent",

@@ -163,13 +163,20 @@ fn visible(letter: char) -> Option<char> {
         '\u{2600}'..='\u{27bf}' | '\u{2b00}'..='\u{2bff}' | '\u{1f000}'..='\u{1fbff}' => None,
         '\u{2300}'..='\u{23ff}' | '\u{25a0}'..='\u{25ff}' => None,
         letter if letter.is_ascii() => Some(letter),
+        '’' | 'ʼ' | '‘' | '´' | '＇' => Some('\''),
         letter => Some(ascii_digit(letter).unwrap_or(letter)),
     }
 }
 
-/// Digits of other scripts (Unicode category Nd: Arabic, Persian, Devanagari, Bengali, Thai, full width).
+/// Where the ten decimal digits of other scripts begin (Unicode category Nd): Arabic, Persian, N'Ko, the scripts of India, Sinhala, Thai,
+/// Lao, Tibetan, Myanmar, Khmer, Mongolian, full width, and the styled ones of mathematics.
+const ZEROS: [u32; 30] = [
+    0x0660, 0x06f0, 0x07c0, 0x0966, 0x09e6, 0x0a66, 0x0ae6, 0x0b66, 0x0be6, 0x0c66, 0x0ce6, 0x0d66, 0x0de6, 0x0e50,
+    0x0ed0, 0x0f20, 0x1040, 0x1090, 0x17e0, 0x1810, 0x1946, 0x1a80, 0x1b50, 0xa8d0, 0xff10, 0x1d7ce, 0x1d7d8, 0x1d7e2,
+    0x1d7ec, 0x1d7f6,
+];
+
 fn ascii_digit(letter: char) -> Option<char> {
-    let zeros = ['٠', '۰', '०', '০', '๐', '０'];
-    let value = zeros.iter().find_map(|zero| (letter as u32).checked_sub(*zero as u32).filter(|value| *value < 10))?;
+    let value = ZEROS.iter().find_map(|zero| (letter as u32).checked_sub(*zero).filter(|value| *value < 10))?;
     char::from_digit(value, 10)
 }

@@ -1,12 +1,16 @@
-//! How figures are read in Malagasy: the small part first, as the sources have it (MODELS.md, "Malagasy numbers, dates,
-//! money": tantely.org lesson 3; "A Concise Grammar of the Malagasy Language", Numerals, on Wikisource; CLDR `mg`).
+//! How figures are read in Malagasy: the small part first, as the sources have it (tantely.org lessons 3 and 4; G. W. Parker, "A
+//! Concise Grammar of the Malagasy Language", 1883, Numerals and Prepositions, on Wikisource; CLDR `mg`).
 //!
-//! Not found in a source, and chosen: "miiba" for a negative number (the word of school mathematics), "A amin'ny B" for
-//! a fraction beyond the half, third and quarter, "ka hatramin'ny" for a range, and the part of the day that is added to
-//! hours after noon (tolakandro to five, hariva to eight, then alina).
+//! Where the sources differ: CLDR names the euro "Eoro" and the dollar both "dolara" and "dôlara"; a quarter past may be "sy fahefany"
+//! (tantely.org, University of Wisconsin), and is read "sy dimy ambin'ny folo minitra". The other forms are understood.
+//!
+//! Not found in a source, and chosen: "miiba" for a negative number (the word of school mathematics), "A amin'ny B" for a fraction
+//! whose denominator has more than one word, the names of units beyond kilometatra, metatra and litatra, the signs of mathematics,
+//! and the part of the day that is added to hours after noon (tolakandro to five, hariva to eight, then alina).
 
 use super::{
-    Dot, calendar,
+    calendar,
+    short::Dot,
     written::{Currency, Number, Unit, Written},
 };
 
@@ -75,9 +79,25 @@ fn below_hundred(n: u64, before_zato: bool) -> Option<String> {
     }
 }
 
-/// First, second, …
+/// First, second, …: "faha-" before the cardinal, its last a lost before a vowel (fahènina: Parker, Numerals).
 pub(super) fn ordinal(n: u64) -> String {
-    if n == 1 { "voalohany".into() } else { format!("faha{}", cardinal(n)) }
+    if n == 1 {
+        return "voalohany".into();
+    }
+    let cardinal = cardinal(n);
+    if cardinal.starts_with(['a', 'e', 'i']) { format!("fah{cardinal}") } else { format!("faha{cardinal}") }
+}
+
+/// A part of a whole: "ampaha-" before the cardinal and "-ny" behind it (Parker: ampaharoany, ampahatelony, ampahefany,
+/// ampahadiminy), which swallows a weak last syllable. `None` where the cardinal has several words.
+pub(super) fn part(n: u64) -> Option<String> {
+    let cardinal = cardinal(n);
+    if cardinal.contains(' ') {
+        return None;
+    }
+    let stem = cardinal.strip_suffix("tra").or_else(|| cardinal.strip_suffix("na")).unwrap_or(&cardinal);
+    let stem = stem.strip_suffix('y').map_or_else(|| stem.to_owned(), |stem| format!("{stem}i"));
+    Some(if stem.starts_with(['a', 'e', 'i']) { format!("ampah{stem}ny") } else { format!("ampaha{stem}ny") })
 }
 
 /// Digits one by one.
@@ -94,21 +114,28 @@ pub(super) fn read(written: &Written, after: &str) -> String {
         Written::Percent(value) => format!("{} isan-jato", number(value)),
         Written::Money(value, currency) => format!("{} {}", number(value), money(*currency)),
         Written::Measure(value, unit) => format!("{} {}", number(value), measure(*unit)),
-        Written::Date { day, month, year } => {
+        Written::Date { day, month, year, .. } => {
             let day = if *day == 1 { ordinal(1) } else { cardinal(*day) };
             let month = calendar::MALAGASY[month - 1];
             year.map_or_else(|| format!("{day} {month}"), |year| format!("{day} {month} taona {}", cardinal(year)))
         }
         Written::Hour { hour, minute } => time(*hour, *minute, after),
-        Written::Fraction(1, 2) => "antsasany".into(),
-        Written::Fraction(1, 3) => "ampahatelony".into(),
-        Written::Fraction(1, 4) => "ampahefany".into(),
-        Written::Fraction(above, below) => format!("{} amin'ny {}", cardinal(*above), cardinal(*below)),
+        Written::Fraction(above, below) => fraction(*above, *below),
         Written::Ordinal { value, .. } => ordinal(*value),
         Written::Digits { plus, groups } => {
             let groups: Vec<String> = groups.iter().map(|group| spelled(group)).collect();
             format!("{}{}", if *plus { "plus " } else { "" }, groups.join(", "))
         }
+    }
+}
+
+/// "roa ampahatelony", two thirds (Parker: the numerator is a cardinal).
+fn fraction(above: u64, below: u64) -> String {
+    match (above, part(below)) {
+        (1, _) if below == 2 => "antsasany".into(),
+        (1, Some(part)) => part,
+        (above, Some(part)) => format!("{} {part}", cardinal(above)),
+        (above, None) => format!("{} amin'ny {}", cardinal(above), cardinal(below)),
     }
 }
 
@@ -142,21 +169,36 @@ fn time(hour: u64, minute: u64, after: &str) -> String {
 fn money(currency: Currency) -> &'static str {
     match currency {
         Currency::Ariary => "ariary",
-        Currency::Euro => "euro",
+        Currency::Euro => "eoro",
         Currency::Dollar => "dôlara",
+        Currency::Pound => "livre sterling",
     }
 }
 
 fn measure(unit: Unit) -> &'static str {
     match unit {
         Unit::Kilometre => "kilometatra",
+        Unit::KilometreAnHour => "kilometatra isan'ora",
         Unit::Metre => "metatra",
+        Unit::SquareMetre => "metatra toradroa",
+        Unit::CubicMetre => "metatra toratelo",
         Unit::Centimetre => "santimetatra",
         Unit::Millimetre => "milimetatra",
+        Unit::Hectare => "hektara",
+        Unit::Tonne => "taonina",
         Unit::Kilogram => "kilao",
         Unit::Gram => "grama",
+        Unit::Milligram => "miligrama",
         Unit::Litre => "litatra",
+        Unit::Centilitre => "santilitatra",
+        Unit::Millilitre => "mililitatra",
         Unit::Degree => "degre",
+        Unit::Gigabyte => "gigaoktety",
+        Unit::Megabyte => "megaoktety",
+        Unit::Kilowatt => "kilowatt",
+        Unit::KilowattHour => "kilowattheure",
+        Unit::Watt => "watt",
+        Unit::Volt => "volt",
         Unit::Day => "andro",
         Unit::Minute => "minitra",
         Unit::Second => "segondra",
@@ -183,13 +225,26 @@ pub(super) const ABBREVIATIONS: &[(&str, Dot, &str)] = &[
     ("M", Dot::BeforeName, "Andriamatoa"),
     ("Mme", Dot::May, "Ramatoa"),
     ("Mr", Dot::May, "Andriamatoa"),
+    ("Mlle", Dot::May, "Ramatoa kely"),
+    ("Ing", Dot::Must, "injeniera"),
     ("sns", Dot::Ends, "sy ny sisa"),
-    ("tel", Dot::May, "telefaonina"),
+    ("oh", Dot::Must, "ohatra"),
     ("tél", Dot::May, "telefaonina"),
+    ("Tel", Dot::May, "telefaonina"),
+    ("Tél", Dot::May, "telefaonina"),
+    ("tel", Dot::May, "telefaonina"),
     ("lah", Dot::Must, "laharana"),
+    ("Alats", Dot::Must, "Alatsinainy"),
+    ("Tal", Dot::Must, "Talata"),
+    ("Alar", Dot::Must, "Alarobia"),
+    ("Alak", Dot::Must, "Alakamisy"),
+    ("Zom", Dot::Must, "Zoma"),
+    ("Asab", Dot::Must, "Asabotsy"),
+    ("Alah", Dot::Must, "Alahady"),
     ("Ar", Dot::No, "ariary"),
     ("MGA", Dot::No, "ariary"),
     ("n°", Dot::No, "laharana"),
+    ("N°", Dot::No, "laharana"),
 ];
 
 /// Signs that are words.
@@ -199,7 +254,21 @@ pub(super) fn sign(letter: char) -> Option<&'static str> {
         '+' => "ampiana",
         '=' => "mitovy amin'ny",
         '×' => "ampitomboina",
-        '€' => "euro",
+        '÷' => "zaraina",
+        '≠' => "tsy mitovy amin'ny",
+        '<' | '≤' => "latsaky ny",
+        '>' | '≥' => "mihoatra ny",
+        '±' => "ampiana na analana",
+        '√' => "faka toradroa",
+        'π' => "pi",
+        '½' => "antsasany",
+        '⅓' => "ampahatelony",
+        '¼' => "ampahefany",
+        '¾' => "telo ampahefany",
+        '²' => "toradroa",
+        '³' => "toratelo",
+        '€' => "eoro",
+        '£' => "livre sterling",
         '$' => "dôlara",
         '%' => "isan-jato",
         '@' => "arobaz",
@@ -320,7 +389,7 @@ mod tests {
             ("12,500 Ar", "dimanjato sy roa arivo sy iray alina ariary"),
             ("25.000 Ar", "dimy arivo sy roa alina ariary"),
             ("15\u{a0}000", "dimy arivo sy iray alina"),
-            ("10 €", "folo euro"),
+            ("10 €", "folo eoro"),
             ("3 km", "telo kilometatra"),
             ("-5", "miiba dimy"),
             ("1/2", "antsasany"),

@@ -10,35 +10,31 @@
 mod address;
 mod calendar;
 pub mod clauses;
+pub mod dialect;
 mod fr;
 pub mod heard;
 mod markdown;
 mod mg;
+mod roman;
+mod short;
+mod shown;
+mod spoken;
 mod tongue;
 mod written;
 
+pub use shown::shown;
 pub use tongue::tongue;
 
 use crate::engine::Language;
+use short::word;
+use spoken::Spoken;
 use written::Written;
 
-/// How an abbreviation stands with the dot behind it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Dot {
-    /// None belongs to it: "Ar".
-    No,
-    /// One may: "Dr" and "Dr.".
-    May,
-    /// Without it, it is another word: "av.".
-    Must,
-    /// With it, and a name after it: "M. Rakoto".
-    BeforeName,
-    /// It may end the sentence too: "etc.".
-    Ends,
-}
-
 /// Makes a text speakable: markdown, emoji, figures, money, dates, hours, telephone numbers, addresses and abbreviations
-/// become plain words with the punctuation that a voice understands. Empty when there is nothing to say.
+/// become plain words with the punctuation that a voice understands. Empty, with a word in the log, when there is nothing to say.
+///
+/// A sentence may mix the languages: a figure is read by the rules of the word it counts or follows, where that word shows
+/// its language ("misy 3 personnes"), else by those of `language`.
 pub fn speakable(text: &str, language: Language) -> String {
     let plain = markdown::plain(text);
     let mut spoken = Spoken::default();
@@ -47,7 +43,11 @@ pub fn speakable(text: &str, language: Language) -> String {
         let (before, rest) = plain.split_at(at);
         at += next(before, rest, language, &mut spoken);
     }
-    spoken.finish()
+    let words = spoken.finish();
+    if words.is_empty() && !text.trim().is_empty() {
+        tracing::debug!(characters = text.chars().count(), "a text with nothing in it that can be spoken");
+    }
+    words
 }
 
 /// Speaks what stands at the start of `rest` and says how many bytes that took, at least one character.
@@ -59,6 +59,10 @@ fn next(before: &str, rest: &str, language: Language, spoken: &mut Spoken) -> us
     }
     if let Some((written, taken)) = written::at(before, rest) {
         return taken + figure(before, rest, taken, &written, language, spoken);
+    }
+    if let Some((words, taken)) = roman::at(before, rest, language) {
+        spoken.word(&words);
+        return taken;
     }
     if letter.is_alphabetic() {
         let length = rest.find(|letter: char| !letter.is_alphabetic() && letter != '°').unwrap_or(rest.len());
@@ -80,7 +84,7 @@ fn next(before: &str, rest: &str, language: Language, spoken: &mut Spoken) -> us
             '–' | '—' | '•' | '·' | '|' | '→' | '⇒' => spoken.mark(','),
             '…' => spoken.mark('.'),
             ',' | '.' | ';' | ':' | '!' | '?' => spoken.mark(letter),
-            '\'' | '’' | 'ʼ' | '‘' => spoken.letter('\''),
+            '\'' | '’' | 'ʼ' | '‘' | '´' | '`' => spoken.letter('\''),
             '-' | '(' | ')' => spoken.letter(letter),
             _ => spoken.gap(),
         }
@@ -91,6 +95,7 @@ fn next(before: &str, rest: &str, language: Language, spoken: &mut Spoken) -> us
 /// Speaks a figure and, if it begins a range ("8h-17h"), its end. The bytes that the end took.
 fn figure(before: &str, rest: &str, taken: usize, written: &Written, language: Language, spoken: &mut Spoken) -> usize {
     let after = &rest[taken..];
+    let language = tongue_beside(before, after, written).unwrap_or(language);
     spoken.word(&read(written, after, language));
     let in_code = before.ends_with('-');
     let Some((dash, end)) = dash(after).filter(|_| !in_code) else { return 0 };
@@ -108,6 +113,18 @@ fn figure(before: &str, rest: &str, taken: usize, written: &Written, language: L
     dash + length
 }
 
+/// The language that the words beside a figure show: the word that it counts, else the word before it.
+fn tongue_beside(before: &str, after: &str, written: &Written) -> Option<Language> {
+    let counts = matches!(written, Written::Number(_) | Written::Fraction(..) | Written::Ordinal { .. });
+    let next = after.strip_prefix([' ', '\u{a0}']).filter(|_| counts).unwrap_or_default();
+    let next = &next[..next.find(|letter: char| !letter.is_alphabetic()).unwrap_or(next.len())];
+    let named = if let Written::Date { named, .. } = written { *named } else { None };
+    let previous = before.strip_suffix([' ', '\u{a0}']).unwrap_or_default();
+    let start = previous.char_indices().rev().take(24).take_while(|(_, letter)| letter.is_alphabetic()).last();
+    let previous = start.map_or("", |(at, _)| &previous[at..]);
+    tongue::word(next).or(named).or_else(|| tongue::word(previous))
+}
+
 /// A dash between two figures, with or without a space on each side: its bytes and its sign.
 fn dash(after: &str) -> Option<(usize, char)> {
     let trimmed = after.strip_prefix(' ').unwrap_or(after);
@@ -115,6 +132,14 @@ fn dash(after: &str) -> Option<(usize, char)> {
     let next = &trimmed[sign.len_utf8()..];
     let next = next.strip_prefix(' ').unwrap_or(next);
     next.starts_with(|letter: char| letter.is_ascii_digit()).then_some((after.len() - next.len(), sign))
+}
+
+/// A number in words.
+pub fn cardinal(n: u64, language: Language) -> String {
+    match language {
+        Language::Mg => mg::cardinal(n),
+        Language::Fr => fr::cardinal(n),
+    }
 }
 
 fn read(written: &Written, after: &str, language: Language) -> String {
@@ -135,102 +160,6 @@ fn dot(language: Language) -> &'static str {
     match language {
         Language::Mg => mg::DOT,
         Language::Fr => fr::DOT,
-    }
-}
-
-/// Speaks a word: an abbreviation in full, capitals without a vowel letter by letter, any other as it is. The bytes of
-/// `after` that belong to it.
-fn word(word: &str, after: &str, language: Language, spoken: &mut Spoken) -> usize {
-    let table = match language {
-        Language::Mg => mg::ABBREVIATIONS,
-        Language::Fr => fr::ABBREVIATIONS,
-    };
-    let dotted = after.strip_prefix('.');
-    let name_follows = dotted.is_some_and(|after| after.trim_start().starts_with(char::is_uppercase));
-    let at_end = dotted.is_some_and(|after| after.trim().is_empty());
-    for (short, dot, full) in table {
-        if *short != word {
-            continue;
-        }
-        let taken = match dot {
-            Dot::No => Some(0),
-            Dot::May => Some(usize::from(dotted.is_some() && !at_end)),
-            Dot::Must => dotted.map(|_| usize::from(!at_end)),
-            Dot::BeforeName => name_follows.then_some(1),
-            Dot::Ends => Some(usize::from(dotted.is_some() && !at_end && !name_follows)),
-        };
-        if let Some(taken) = taken {
-            spoken.word(full);
-            return taken;
-        }
-    }
-    let spelled = (2..=6).contains(&word.len()) && word.bytes().all(|letter| b"BCDFGHJKLMNPQRSTVWXZ".contains(&letter));
-    if spelled {
-        let letters: Vec<String> = word.chars().map(String::from).collect();
-        spoken.word(&letters.join(" "));
-    } else {
-        spoken.raw(word);
-    }
-    0
-}
-
-/// The words so far, with one space between them and no stray marks.
-#[derive(Default)]
-struct Spoken {
-    text: String,
-    /// A space is due before the next letter.
-    gap: bool,
-    /// The last thing was a made word, which touches no letter.
-    made: bool,
-}
-
-impl Spoken {
-    /// A made word or words: spaces around.
-    fn word(&mut self, word: &str) {
-        self.gap |= !self.text.ends_with(['(', '\'', '-']);
-        self.raw(word);
-        self.made = true;
-    }
-
-    /// Letters as they were written.
-    fn raw(&mut self, word: &str) {
-        if (self.gap || self.made) && !self.text.is_empty() {
-            self.text.push(' ');
-        }
-        (self.gap, self.made) = (false, false);
-        self.text.push_str(word);
-    }
-
-    /// One sign as it was written.
-    fn letter(&mut self, letter: char) {
-        if self.gap && !self.text.is_empty() && letter != ')' {
-            self.text.push(' ');
-        }
-        (self.gap, self.made) = (false, false);
-        self.text.push(letter);
-    }
-
-    fn gap(&mut self) {
-        self.gap = true;
-    }
-
-    /// Punctuation: close to the word before it, never first, the stronger of two.
-    fn mark(&mut self, mark: char) {
-        self.gap = true;
-        match self.text.chars().next_back() {
-            None | Some('(' | '.' | ';' | ':' | '!' | '?') if mark != '?' && mark != '!' => {}
-            None => {}
-            Some(',' | '.' | ';' | ':') => {
-                self.text.pop();
-                self.text.push(mark);
-            }
-            Some('!' | '?') => {}
-            Some(_) => self.text.push(mark),
-        }
-    }
-
-    fn finish(self) -> String {
-        if self.text.chars().any(char::is_alphanumeric) { self.text } else { String::new() }
     }
 }
 
@@ -325,6 +254,15 @@ mod tests {
             ", ".repeat(5_000),
             "é".repeat(5_000),
             "\n- ".repeat(3_000),
+            "XIV ".repeat(5_000),
+            "a ".repeat(50_000),
+            "roa sy telopolo amby ".repeat(5_000),
+            "quatre vingt ".repeat(8_000),
+            "faharoa ".repeat(10_000),
+            "a point ".repeat(10_000),
+            "kaody 1234 ".repeat(5_000),
+            "amin ny ".repeat(10_000),
+            "𝟏".repeat(400),
         ];
         for wall in &walls {
             for language in [Language::Mg, Language::Fr] {
@@ -332,6 +270,7 @@ mod tests {
                 assert!(read.len() < wall.len() * 40 + 100);
                 assert!(!read.contains(char::is_control), "{:?}", &wall[..4]);
             }
+            assert!(shown(wall).len() < wall.len() * 4 + 100);
         }
     }
 }

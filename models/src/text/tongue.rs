@@ -113,6 +113,39 @@ pub fn tongue(text: &str) -> Option<Language> {
     }
 }
 
+/// Malagasy words that figures count or stand beside.
+const COUNTED: [&str; 12] = [
+    "taona",
+    "volana",
+    "herinandro",
+    "minitra",
+    "olona",
+    "kilao",
+    "litatra",
+    "metatra",
+    "isanjato",
+    "segondra",
+    "efitra",
+    "toerana",
+];
+
+/// The language of one word, where it shows it beyond doubt: a name, a short word or a unit does not.
+pub(super) fn word(word: &str) -> Option<Language> {
+    if word.is_empty() || word.starts_with(char::is_uppercase) {
+        return None;
+    }
+    // No Malagasy word has these letters, or ends in another than a vowel.
+    let foreign = |letter: char| "cquwxéèêëçîïûùœâ".contains(letter);
+    let is_french = word.len() > 3 && (word.contains(foreign) || !word.ends_with(['a', 'e', 'i', 'o', 'y', 'à', 'ô']));
+    if MALAGASY.contains(&word) || COUNTED.contains(&word) {
+        Some(Language::Mg)
+    } else if FRENCH.contains(&word) || word == "à" || is_french {
+        Some(Language::Fr)
+    } else {
+        None
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

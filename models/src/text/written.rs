@@ -10,8 +10,10 @@
 mod moment;
 mod telephone;
 
+use crate::engine::Language;
 use moment::{date, hour};
-use telephone::{grouped, telephone};
+pub(super) use telephone::grouped;
+use telephone::telephone;
 
 /// Something written with figures.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +26,8 @@ pub(super) enum Written {
         day: u64,
         month: usize,
         year: Option<u64>,
+        /// The language of the month's name, where it was written in letters.
+        named: Option<Language>,
     },
     Hour {
         hour: u64,
@@ -58,18 +62,33 @@ pub(super) enum Currency {
     Ariary,
     Euro,
     Dollar,
+    Pound,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unit {
     Kilometre,
+    KilometreAnHour,
     Metre,
+    SquareMetre,
+    CubicMetre,
     Centimetre,
     Millimetre,
+    Hectare,
+    Tonne,
     Kilogram,
     Gram,
+    Milligram,
     Litre,
+    Centilitre,
+    Millilitre,
     Degree,
+    Gigabyte,
+    Megabyte,
+    Kilowatt,
+    KilowattHour,
+    Watt,
+    Volt,
     Day,
     Minute,
     Second,
@@ -89,21 +108,45 @@ const CURRENCIES: &[(&str, Currency)] = &[
     ("EUR", Currency::Euro),
     ("euros", Currency::Euro),
     ("euro", Currency::Euro),
+    ("eoro", Currency::Euro),
     ("$", Currency::Dollar),
     ("USD", Currency::Dollar),
+    ("£", Currency::Pound),
+    ("GBP", Currency::Pound),
 ];
 
+/// Longer writings before those that they begin with.
 const UNITS: &[(&str, Unit)] = &[
+    ("km/h", Unit::KilometreAnHour),
     ("km", Unit::Kilometre),
+    ("m²", Unit::SquareMetre),
+    ("m2", Unit::SquareMetre),
+    ("m³", Unit::CubicMetre),
+    ("m3", Unit::CubicMetre),
     ("m", Unit::Metre),
     ("cm", Unit::Centimetre),
     ("mm", Unit::Millimetre),
+    ("ha", Unit::Hectare),
+    ("t", Unit::Tonne),
     ("kg", Unit::Kilogram),
+    ("Kg", Unit::Kilogram),
     ("g", Unit::Gram),
+    ("mg", Unit::Milligram),
     ("l", Unit::Litre),
     ("L", Unit::Litre),
+    ("cl", Unit::Centilitre),
+    ("ml", Unit::Millilitre),
+    ("mL", Unit::Millilitre),
     ("°C", Unit::Degree),
     ("°", Unit::Degree),
+    ("Go", Unit::Gigabyte),
+    ("GB", Unit::Gigabyte),
+    ("Mo", Unit::Megabyte),
+    ("MB", Unit::Megabyte),
+    ("kWh", Unit::KilowattHour),
+    ("kW", Unit::Kilowatt),
+    ("W", Unit::Watt),
+    ("V", Unit::Volt),
     ("min", Unit::Minute),
     ("mn", Unit::Minute),
     ("s", Unit::Second),
@@ -120,6 +163,9 @@ pub(super) fn at(before: &str, rest: &str) -> Option<(Written, usize)> {
         return if count > 0 { Some((plain(&rest[..count]), count)) } else { None };
     }
     if first.is_ascii_digit() {
+        if let Some(code) = code(before, rest) {
+            return Some(code);
+        }
         return date(rest).or_else(|| hour(rest)).or_else(|| telephone(rest)).or_else(|| figure(before, rest));
     }
     let alone =
@@ -135,6 +181,36 @@ pub(super) fn at(before: &str, rest: &str) -> Option<(Written, usize)> {
         _ if alone || previous.is_some_and(|letter| letter.is_ascii_punctuation()) => money_in_front(before, rest),
         _ => None,
     }
+}
+
+/// Words after which a figure is a code, however it begins: "kaody 1234", "mon code est 4821".
+const CODES: [&str; 12] = [
+    "code",
+    "kaody",
+    "kaodin",
+    "kaodinao",
+    "kaodiko",
+    "pin",
+    "otp",
+    "référence",
+    "réf",
+    "ref",
+    "matricule",
+    "tenimiafina",
+];
+
+/// Three digits or more behind a word for a code, with at most one small word between.
+fn code(before: &str, rest: &str) -> Option<(Written, usize)> {
+    let count = digits(rest);
+    if count < 3 || !ends(&rest[count..]) {
+        return None;
+    }
+    let near = before.char_indices().rev().take(24).last().map_or(before, |(at, _)| &before[at..]);
+    let mut words =
+        near.rsplit(|letter: char| !letter.is_alphabetic()).filter(|word| !word.is_empty()).map(str::to_lowercase);
+    let last = words.next()?;
+    let word = if matches!(last.as_str(), "est" | "dia" | "no" | "ny") { words.next()? } else { last };
+    CODES.contains(&word.as_str()).then(|| (Written::Digits { plus: false, groups: grouped(&rest[..count]) }, count))
 }
 
 fn negative(written: Written) -> Option<Written> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use milo_media::dtmf::is_key;
+use milo_models::text::shown;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -150,8 +151,11 @@ pub(in crate::http) fn events(happened: &Happened, manner: Manner) -> Vec<Value>
         Happened::Speaking(speaking) => vec![json!({ "type": "vad", "speaking": speaking })],
         Happened::Heard { is_partial: true, .. } if !is_live => Vec::new(),
         Happened::Heard { text, language, is_partial } => {
-            let heard =
-                json!({ "type": "transcript", "text": text, "partial": is_partial, "language": language.code() });
+            let written = shown(text);
+            let language = language.code();
+            let heard = json!({
+                "type": "transcript", "text": text, "written": written, "partial": is_partial, "language": language
+            });
             let thinks = is_live && !is_partial;
             [heard].into_iter().chain(thinks.then(|| state("thinking"))).collect()
         }

@@ -26,7 +26,7 @@ async fn a_reply_at_its_longest_is_told_to_be_and_half_a_translation_is_none() {
                 &milo,
                 ("POST", "/api/v1/translate"),
                 &[],
-                &json!({ "text": "Bonjour", "source": "fr", "target": "mg" }),
+                &json!({ "text": "Le verre est cassé", "source": "fr", "target": "mg" }),
             )
         };
         let (_, answer) = chat(&milo, &json!({ "message": "salama" }));

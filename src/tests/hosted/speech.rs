@@ -88,6 +88,11 @@ async fn the_times_of_words_come_from_a_server_that_knows_them_and_from_nobody_e
     );
     assert!(stt(false).body["segments"][0].get("words").is_none());
 
+    // Numbers in words are shown in figures beside them.
+    server.now(Conduct::says("dimy arivo ariary, amin'ny folo ora sy sasany"));
+    assert_eq!(stt(false).body["written"], "5 000 Ar, amin'ny 10:30");
+    server.now(Conduct::says("salama tompoko"));
+
     // By OpenAI's own protocol.
     let place = format!("file=@{}", question.display());
     let url = format!("{}v1/audio/transcriptions", milo.http);

@@ -1,7 +1,7 @@
 //! Dates and hours as they are written.
 
 use super::{Written, digits, ends, space};
-use crate::text::calendar;
+use crate::{engine::Language, text::calendar};
 
 /// "2025-03-12", "12/03/2025", "12.03.25", "12 martsa 2025", "1er mars".
 pub(super) fn date(rest: &str) -> Option<(Written, usize)> {
@@ -12,7 +12,7 @@ pub(super) fn date(rest: &str) -> Option<(Written, usize)> {
         let (day, end) = small(after[1 + two..].strip_prefix('-')?)?;
         let taken = count + 1 + two + 1 + end;
         return (two == 2 && end == 2 && ends(&rest[taken..]))
-            .then(|| calendar_date(day, month, Some(first), taken))?;
+            .then(|| calendar_date(day, month, Some(first), None, taken))?;
     }
     if count > 2 {
         return None;
@@ -27,27 +27,33 @@ pub(super) fn date(rest: &str) -> Option<(Written, usize)> {
             _ => return None,
         };
         let whole = two <= 2 && ends(&rest[taken..]) && !rest[taken..].starts_with(['/', '-']);
-        return whole.then(|| calendar_date(first, month, Some(year), taken))?;
+        return whole.then(|| calendar_date(first, month, Some(year), None, taken))?;
     }
     let after = after.strip_prefix("er").unwrap_or(after);
     let gap = space(after);
     if gap == 0 {
         return None;
     }
-    let (month, length) = calendar::month_at(&after[gap..])?;
+    let (month, length, named) = calendar::month_at(&after[gap..])?;
     let taken = rest.len() - after.len() + gap + length;
     let year = rest[taken..].strip_prefix(' ').and_then(small).filter(|(year, four)| *four == 4 && *year >= 1000);
     match year {
         Some((year, four)) if ends(&rest[taken + 1 + four..]) => {
-            calendar_date(first, month as u64, Some(year), taken + 1 + four)
+            calendar_date(first, month as u64, Some(year), named, taken + 1 + four)
         }
-        _ => calendar_date(first, month as u64, None, taken),
+        _ => calendar_date(first, month as u64, None, named, taken),
     }
 }
 
-fn calendar_date(day: u64, month: u64, year: Option<u64>, taken: usize) -> Option<(Written, usize)> {
+fn calendar_date(
+    day: u64,
+    month: u64,
+    year: Option<u64>,
+    named: Option<Language>,
+    taken: usize,
+) -> Option<(Written, usize)> {
     let valid = (1..=31).contains(&day) && (1..=12).contains(&month);
-    valid.then_some((Written::Date { day, month: month as usize, year }, taken))
+    valid.then_some((Written::Date { day, month: month as usize, year, named }, taken))
 }
 
 /// One to four digits, with how many they are.

@@ -3,7 +3,7 @@
 use super::{Written, digits, space};
 
 /// A long run in groups of the ear's size: Malagasy telephone numbers as people say them, else threes.
-pub(super) fn grouped(run: &str) -> Vec<String> {
+pub(in crate::text) fn grouped(run: &str) -> Vec<String> {
     let sizes: &[usize] = match run.len() {
         0..=4 => &[4],
         10 if run.starts_with("03") || run.starts_with("02") => &[3, 2, 3, 2],

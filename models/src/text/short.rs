@@ -1,0 +1,85 @@
+//! What stands for more than its letters: abbreviations and titles, acronyms, and Malagasy words whose apostrophe was not typed.
+
+use super::{fr, mg, spoken::Spoken};
+use crate::engine::Language;
+
+/// How an abbreviation stands with the dot behind it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dot {
+    /// None belongs to it: "Ar".
+    No,
+    /// One may: "Dr" and "Dr.".
+    May,
+    /// Without it, it is another word: "av.".
+    Must,
+    /// With it, and a name after it: "M. Rakoto".
+    BeforeName,
+    /// It may end the sentence too: "etc.".
+    Ends,
+}
+
+/// Acronyms that are spelled although they could be read as a word. Those without a vowel are always spelled, all others are read:
+/// JIRAMA, UNICEF, SIDA.
+const SPELLED: [&str; 26] = [
+    "AI", "API", "BNI", "CEG", "CEO", "CIN", "DAB", "EPP", "FAQ", "GAB", "IA", "ID", "IP", "OMS", "ONG", "OTP", "PIB",
+    "PME", "QI", "RIB", "SAV", "UE", "URL", "USA", "USB", "VIP",
+];
+
+/// Malagasy words that end in an apostrophe before "ny" and its like, which is often not typed: "amin ny".
+const LINKED: [&str; 10] = ["amin", "tamin", "ambin", "an", "nohon", "ivelan", "anatin", "alohan", "afaran", "isan"];
+/// What follows them.
+const LINKS: [&str; 9] = ["ny", "i", "ity", "io", "izao", "izany", "izay", "ireo", "andro"];
+
+/// Speaks a word: an abbreviation in full, an acronym letter by letter, any other as it is. The bytes of `after` that belong to it.
+pub(super) fn word(word: &str, after: &str, language: Language, spoken: &mut Spoken) -> usize {
+    let table = match language {
+        Language::Mg => mg::ABBREVIATIONS,
+        Language::Fr => fr::ABBREVIATIONS,
+    };
+    let dotted = after.strip_prefix('.');
+    let name_follows = dotted.is_some_and(|after| after.trim_start().starts_with(char::is_uppercase));
+    let at_end = dotted.is_some_and(|after| after.trim_start().is_empty());
+    for (short, dot, full) in table {
+        if *short != word {
+            continue;
+        }
+        let taken = match dot {
+            Dot::No => Some(0),
+            Dot::May => Some(usize::from(dotted.is_some() && !at_end)),
+            Dot::Must => dotted.map(|_| usize::from(!at_end)),
+            Dot::BeforeName => name_follows.then_some(1),
+            Dot::Ends => Some(usize::from(dotted.is_some() && !at_end && !name_follows)),
+        };
+        if let Some(taken) = taken {
+            spoken.word(full);
+            return taken;
+        }
+    }
+    if language == Language::Mg
+        && let Some(link) = untyped_apostrophe(word, after)
+    {
+        spoken.raw(word);
+        spoken.letter('\'');
+        spoken.raw(&after[1..link]);
+        return link;
+    }
+    let without_vowel =
+        (2..=6).contains(&word.len()) && word.bytes().all(|letter| b"BCDFGHJKLMNPQRSTVWXZ".contains(&letter));
+    if without_vowel || SPELLED.contains(&word) {
+        let letters: Vec<String> = word.chars().map(String::from).collect();
+        spoken.word(&letters.join(" "));
+    } else {
+        spoken.raw(word);
+    }
+    0
+}
+
+/// Where the linked word ends in `after`, if an apostrophe was meant for the space: "amin ny".
+fn untyped_apostrophe(word: &str, after: &str) -> Option<usize> {
+    let known = word.len() <= 6 && LINKED.contains(&word.to_lowercase().as_str());
+    let next = after.strip_prefix(' ').filter(|_| known)?;
+    let length = next.find(|letter: char| !letter.is_alphabetic()).unwrap_or(next.len());
+    let link = next[..length].to_lowercase();
+    let fits = LINKS.contains(&link.as_str()) && (link != "andro" || word.eq_ignore_ascii_case("isan"));
+    fits.then_some(1 + length)
+}
