@@ -65,6 +65,8 @@ pub struct HealthReport {
     pub webhooks: Vec<TargetReport>,
     /// The lines in which callers wait.
     pub lines: Vec<LineReport>,
+    /// Tasks that are at work or wait, of calls and of all else.
+    pub tasks: usize,
 }
 
 /// A number that can be dialled.

@@ -246,7 +246,7 @@ pub fn router(state: AppState, chats: Option<(Chats, Batches, (WebCalls, Option<
     let (text, more) = described_text().split_for_parts();
     gathered.merge(more);
     let text = chats.map(|(chats, batches, (web, webrtc))| {
-        let (app, peers) = (state.clone(), Arc::default());
+        let (app, peers) = (state.clone(), Arc::new(whip::Peers::new(state.metrics.webrtc_resources())));
         text.with_state(text::Text { app, chats, batches, web, webrtc, peers })
     });
     routes

@@ -294,7 +294,7 @@ impl Metrics {
         self.journal_rows.set(i64::try_from(log.journal_entries).unwrap_or(i64::MAX));
         self.journal_bytes.set(i64::try_from(log.journal_bytes).unwrap_or(i64::MAX));
         raise(&self.replayed, log.replayed);
-        self.process.read();
+        self.process.read(health.tasks);
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text).expect("writing into memory does not fail");
         String::from_utf8(text).expect("names, labels and numbers are UTF-8")
@@ -387,6 +387,7 @@ mod tests {
             licence: None,
         });
         health.sessions = 3;
+        health.tasks = 12;
         health.vram = Some(crate::gpu::Vram { own: 4_000_000_000, used: 5_000_000_000, total: 8_000_000_000 });
         metrics.call_began();
         metrics.call_began();
@@ -472,6 +473,7 @@ mod tests {
             ("milo_gpu_vram_used_bytes", 5e9),
             ("milo_http_limited_total", 1.0),
             ("milo_text_sessions", 3.0),
+            ("milo_tasks", 12.0),
             ("milo_gpu_vram_total_bytes", 8e9),
             ("milo_http_request_seconds_sum{route=\"/api/v1/chat\"}", 0.25),
             ("milo_rtp_ports_leased", 6.0),

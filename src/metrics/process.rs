@@ -12,6 +12,7 @@ pub(super) struct Process {
     memory: IntGauge,
     cpu: Counter,
     files: IntGauge,
+    tasks: IntGauge,
 }
 
 impl Process {
@@ -21,11 +22,13 @@ impl Process {
             memory: gauge("process_resident_memory_bytes", "Memory of this process."),
             cpu: add(r, Counter::new("process_cpu_seconds_total", "Processor time of this process.")),
             files: gauge("process_open_fds", "Files and sockets that this process holds open."),
+            tasks: gauge("milo_tasks", "Tasks that are at work or wait, those of calls among them."),
         }
     }
 
-    /// Reads `/proc/self`; what cannot be read stays as it was.
-    pub(super) fn read(&self) {
+    /// Takes the number of tasks, and reads `/proc/self`; what cannot be read stays as it was.
+    pub(super) fn read(&self, tasks: usize) {
+        self.tasks.set(whole(tasks));
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         let kilobytes =
             status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse::<i64>().ok());

@@ -11,6 +11,7 @@ pub(super) struct Web {
     limited: IntCounter,
     sessions: IntGauge,
     offers: IntCounterVec,
+    resources: IntGauge,
 }
 
 impl Web {
@@ -37,6 +38,10 @@ impl Web {
                 IntGauge::new("milo_text_sessions", "Conversations by text that this Milo remembers now."),
             ),
             offers: add(r, IntCounterVec::new(offers, &["result"])),
+            resources: add(
+                r,
+                IntGauge::new("milo_webrtc_resources", "Calls of browsers that are up or come up, as WHIP names them."),
+            ),
         }
     }
 
@@ -55,6 +60,11 @@ impl Metrics {
     /// This came of an offer of a browser's: `up`, `given_up` or `refused`.
     pub fn webrtc_offer(&self, result: &str) {
         self.web.offers.with_label_values(&[result]).inc();
+    }
+
+    /// What counts the calls of browsers that are up or come up.
+    pub fn webrtc_resources(&self) -> IntGauge {
+        self.web.resources.clone()
     }
 
     /// An HTTP request was refused, since its asker has had all of an hour's.

@@ -217,6 +217,7 @@ impl Server {
             sessions: Arc::clone(chats.sessions()),
             notices: Arc::clone(&notices),
             redis: redis.clone(),
+            runtimes: [legs.clone(), Handle::current()],
         };
         let live = Arc::clone(&house.live);
         let (counters, limit) = (endpoint.watch(), config.limits.calls);

@@ -11,7 +11,7 @@ use std::{
 
 use milo_media::PortPool;
 use milo_signaling::{Counters, Transport};
-use tokio::sync::watch;
+use tokio::{runtime::Handle, sync::watch};
 
 use crate::{
     call::House,
@@ -60,6 +60,8 @@ pub(super) struct Snapshot {
     pub(super) sessions: Arc<Sessions>,
     pub(super) notices: Arc<Notices>,
     pub(super) redis: Option<Redis>,
+    /// That of the calls' sound, and that of all else.
+    pub(super) runtimes: [Handle; 2],
 }
 
 impl Snapshot {
@@ -103,6 +105,7 @@ impl Snapshot {
             lines: self.house.waiters.report(self.house.editions.current().dialplans.lines().into_iter()),
             trunks,
             webhooks: self.notices.report(),
+            tasks: self.runtimes.iter().map(|runtime| runtime.metrics().num_alive_tasks()).sum(),
             unready,
             redis_connected: self.redis.as_ref().is_some_and(|redis| redis.fault().is_none()),
             sip: SipCounters {

@@ -398,6 +398,7 @@ async fn two_hundred_calls_some_of_them_abandoned_leave_milo_as_it_was() {
     all_over(&milo, &visits(&milo, 20).await).await;
     sleep(Duration::from_secs(1)).await;
     let (files, threads, memory) = possessions(&milo);
+    let tasks = metric(&milo, "milo_tasks").await;
     let locations = visits(&milo, 200).await;
     all_over(&milo, &locations).await;
     for _ in 0..100 {
@@ -407,6 +408,16 @@ async fn two_hundred_calls_some_of_them_abandoned_leave_milo_as_it_was() {
         }
         sleep(Duration::from_millis(100)).await;
     }
+    assert_eq!(metric(&milo, "milo_webrtc_resources").await, 0.0, "their names are forgotten");
+    // A connection of HTTP more or less is no call's.
+    for _ in 0..100 {
+        if metric(&milo, "milo_tasks").await <= tasks + 2.0 {
+            break;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    let tasks_now = metric(&milo, "milo_tasks").await;
+    assert!(tasks_now <= tasks + 2.0, "{tasks_now} tasks, and {tasks} were");
     let (files_now, threads_now, memory_now) = possessions(&milo);
     let grown = memory_now.saturating_sub(memory);
     println!(

@@ -6,6 +6,7 @@ use std::{
 };
 
 use milo_signaling::webrtc::Peer;
+use prometheus::IntGauge;
 
 use super::super::{
     Problem,
@@ -14,10 +15,12 @@ use super::super::{
 use crate::{keys::random_name, store::Key};
 
 /// Those that are there.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::http) struct Peers {
     /// The lock is taken as a call begins and ends, and for each request of its resource; never over a wait.
     open: Mutex<HashMap<String, Resource>>,
+    /// How many those are.
+    count: IntGauge,
 }
 
 #[derive(Debug)]
@@ -46,14 +49,23 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.peers.lock().remove(&self.id);
+        let mut open = self.peers.lock();
+        open.remove(&self.id);
+        self.peers.counted(&open);
     }
 }
 
 impl Peers {
+    pub(in crate::http) fn new(count: IntGauge) -> Self {
+        Self { open: Mutex::default(), count }
+    }
+
     pub(super) fn open(self: &Arc<Self>, peer: Peer, asker: &Asker) -> Place {
         let id = random_name();
-        self.lock().insert(id.clone(), Resource { peer, maker: maker(asker) });
+        let mut open = self.lock();
+        open.insert(id.clone(), Resource { peer, maker: maker(asker) });
+        self.counted(&open);
+        drop(open);
         Place { id, peers: Arc::clone(self) }
     }
 
@@ -69,6 +81,10 @@ impl Peers {
             Some(made) if maker(asker).as_ref() != Some(made) => Err(gone()),
             _ => Ok(resource.peer.clone()),
         }
+    }
+
+    fn counted(&self, open: &HashMap<String, Resource>) {
+        self.count.set(i64::try_from(open.len()).unwrap_or(i64::MAX));
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Resource>> {
