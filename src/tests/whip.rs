@@ -395,7 +395,8 @@ async fn two_hundred_calls_some_of_them_abandoned_leave_milo_as_it_was() {
     // Those that are killed keep their seat until they are missed.
     let variables = [("MILO__WEBRTC__SET_UP_S", "2"), ("MILO__WEBRTC__GONE_S", "5"), ("MILO__LIMITS__CALLS", "200")];
     let milo = with_plans_and("whip-many", "", &variables).await;
-    all_over(&milo, &visits(&milo, 20).await).await;
+    // What the first ones take for good (buffers, pages of the log, the allocator's arenas), nobody takes again.
+    all_over(&milo, &visits(&milo, 150).await).await;
     sleep(Duration::from_secs(1)).await;
     let (files, threads, memory) = possessions(&milo);
     let tasks = metric(&milo, "milo_tasks").await;
@@ -403,7 +404,7 @@ async fn two_hundred_calls_some_of_them_abandoned_leave_milo_as_it_was() {
     all_over(&milo, &locations).await;
     for _ in 0..100 {
         let (now, ..) = possessions(&milo);
-        if now <= files {
+        if now <= files + 2 {
             break;
         }
         sleep(Duration::from_millis(100)).await;
@@ -423,9 +424,9 @@ async fn two_hundred_calls_some_of_them_abandoned_leave_milo_as_it_was() {
     println!(
         "200 calls: {files} files and {files_now} after, {threads} threads and {threads_now}, {grown} kB more memory"
     );
-    assert!(files_now <= files, "{files_now} files are open, and {files} were");
+    assert!(files_now <= files + 2, "{files_now} files are open, and {files} were");
     assert!(threads_now <= threads + 2, "{threads_now} threads, and {threads} were");
-    assert!(grown < 20_000, "{grown} kB");
+    assert!(grown < 8_000, "{grown} kB");
     let mut calls = Vec::new();
     let mut page = "/api/v1/calls?limit=200".to_owned();
     loop {
@@ -436,8 +437,8 @@ async fn two_hundred_calls_some_of_them_abandoned_leave_milo_as_it_was() {
     }
     // Whoever is killed the moment it is up may not have been up here.
     let came = async |of: &str| metric(&milo, &format!("milo_webrtc_offers_total{{result=\"{of}\"}}")).await as usize;
-    assert_eq!((came("up").await, came("given_up").await + calls.len()), (calls.len(), 220));
-    assert!(calls.len() > 160, "{}", calls.len());
+    assert_eq!((came("up").await, came("given_up").await + calls.len()), (calls.len(), 350));
+    assert!(calls.len() > 250, "{}", calls.len());
     assert!(calls.iter().all(|call| !call["ended"].is_null()));
     stop(milo).await;
 }
