@@ -14,6 +14,8 @@ pub(super) enum Dot {
     Must,
     /// With it, and a name after it: "M. Rakoto".
     BeforeName,
+    /// With it, and the day of the month or the end of a range after it: "sam. 8 nov.", "lun.-ven."; else it is another word.
+    BeforeDay,
     /// It may end the sentence too: "etc.".
     Ends,
 }
@@ -48,6 +50,7 @@ pub(super) fn word(word: &str, after: &str, language: Language, spoken: &mut Spo
             Dot::May => Some(usize::from(dotted.is_some() && !at_end)),
             Dot::Must => dotted.map(|_| usize::from(!at_end)),
             Dot::BeforeName => name_follows.then_some(1),
+            Dot::BeforeDay => dotted.filter(|after| day_follows(after)).map(|_| 1),
             Dot::Ends => Some(usize::from(dotted.is_some() && !at_end && !name_follows)),
         };
         if let Some(taken) = taken {
@@ -72,6 +75,14 @@ pub(super) fn word(word: &str, after: &str, language: Language, spoken: &mut Spo
         spoken.raw(word);
     }
     0
+}
+
+/// Whether a day of the month, or a dash to another day, stands behind the dot of a day of the week.
+fn day_follows(after: &str) -> bool {
+    let next = after.strip_prefix([' ', '\u{a0}', '\u{202f}']).unwrap_or(after);
+    let figures = next.bytes().take_while(u8::is_ascii_digit).count();
+    let day = figures <= 2 && next[..figures].parse().is_ok_and(|day: u8| (1..=31).contains(&day));
+    day || after.starts_with(['-', '–'])
 }
 
 /// Where the linked word ends in `after`, if an apostrophe was meant for the space: "amin ny".
