@@ -1,6 +1,6 @@
 //! What a caller's words mean: the other way round from the rest of this folder. Malagasy and French are understood side by
 //! side, because callers mix them: a telephone number is said in French in the middle of a Malagasy sentence.
-//! [`numerals`] knows which words are numbers.
+//! `numerals` knows which words are numbers.
 
 pub(crate) mod numerals;
 

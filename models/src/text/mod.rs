@@ -23,6 +23,7 @@ mod tongue;
 mod written;
 
 pub use shown::shown;
+pub(crate) use tongue::is_small;
 pub use tongue::tongue;
 
 use crate::engine::Language;
