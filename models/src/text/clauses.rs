@@ -6,6 +6,8 @@
 
 use std::ops::Range;
 
+use super::short::day_goes_on;
+
 /// Characters before the first clause may end at a comma.
 const FIRST: usize = 20;
 /// Characters before a later clause may end at a comma.
@@ -27,7 +29,7 @@ const ABBREVIATIONS: [&str; 39] = [
     "sept", "oct", "nov", "déc", "okt", "des",
 ];
 
-/// Days whose dot ends no sentence where the day of the month follows ("sam. 8 nov."); alone, some are other words ("un jeu.").
+/// Days whose dot ends no sentence where a day of the month or "au" follows ("sam. 8 nov."); alone, some are other words ("un jeu.").
 const DAYS: [&str; 13] =
     ["lun", "mar", "mer", "jeu", "ven", "sam", "dim", "alats", "tal", "alar", "alak", "asab", "alah"];
 
@@ -155,10 +157,10 @@ impl Clauses {
                         }
                     }
                     if closing == 0 && mark == '.' && next != '\n' && is_day(before) {
-                        match after[next.len_utf8()..].chars().next() {
+                        match day_goes_on(&after[next.len_utf8()..]) {
                             None => return Cut::Wait,
-                            Some(day) if day.is_ascii_digit() => return Cut::None,
-                            Some(_) => {}
+                            Some(true) => return Cut::None,
+                            Some(false) => {}
                         }
                     }
                     let ends = closing > 0 || mark != '.' || !dot_within(before);
@@ -238,6 +240,7 @@ mod tests {
             ("C'est un jeu. Oui.", vec!["C'est un jeu.", "Oui."]),
             ("Nous allons à la mer. Oui.", vec!["Nous allons à la mer.", "Oui."]),
             ("Le sam. 8 nov. à midi. Oui.", vec!["Le sam. 8 nov. à midi.", "Oui."]),
+            ("Du lun. au ven. Oui.", vec!["Du lun. au ven.", "Oui."]),
             ("Le 12 sept. 2025, oui.", vec!["Le 12 sept. 2025, oui."]),
             ("Il y en a sept. Oui.", vec!["Il y en a sept.", "Oui."]),
             ("J. Rabe et A. B. Soa sont là. Oui.", vec!["J. Rabe et A. B. Soa sont là.", "Oui."]),
