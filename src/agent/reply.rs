@@ -10,7 +10,7 @@ use std::{
 use milo_models::{
     engine::{EngineError, Language},
     synthesizer::{Speech, SpeechOptions, Synthesizer},
-    text::{clauses::Clauses, dialect::Dialect, speakable},
+    text::{clauses::Clauses, dialect::Dialect, speakable_in},
 };
 use tokio::time::timeout_at;
 
@@ -154,10 +154,7 @@ impl Reply {
                 }
             }
             if let Some(clause) = self.waiting.pop_front() {
-                let words = match self.dialect.filter(|_| self.language == Language::Mg) {
-                    Some(dialect) => speakable(&dialect.spoken(&clause), self.language),
-                    None => speakable(&clause, self.language),
-                };
+                let words = speakable_in(&clause, self.language, self.dialect);
                 if !words.chars().any(char::is_alphanumeric) {
                     continue;
                 }

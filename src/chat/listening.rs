@@ -233,7 +233,7 @@ impl Listening {
         let sure: Option<f64> = self.parts.iter().map(weighed).sum();
         let text = self.parts.iter().map(|part| part.text.as_str()).collect::<Vec<_>>().join(" ");
         Transcribed {
-            written: shown(&text),
+            written: written(&self.parts),
             text,
             language: if fr > mg { Language::Fr } else { self.asked.language.unwrap_or(Language::Mg) },
             confidence: sure.map(|sure| if mg + fr == 0 { 0.0 } else { (sure / (mg + fr) as f64) as f32 }),
@@ -241,5 +241,30 @@ impl Listening {
             processing_ms: took.as_millis() as u64,
             segments: self.parts.clone(),
         }
+    }
+}
+
+/// All words with figures: part by part, since what is said after a pause belongs to no number before it.
+fn written(parts: &[Part]) -> String {
+    parts.iter().map(|part| shown(&part.text)).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_end_with_the_utterance() {
+        let part = |text: &str| Part {
+            start_ms: 0,
+            end_ms: 1_000,
+            text: text.into(),
+            language: Language::Fr,
+            confidence: None,
+            words: None,
+        };
+        assert_eq!(written(&[part("vingt"), part("deux personnes")]), "20 deux personnes");
+        assert_eq!(written(&[part("quinze mille ariary")]), "15 000 Ar");
+        assert_eq!(written(&[]), "");
     }
 }

@@ -10,6 +10,9 @@ const LONGEST_PATH: usize = 40;
 /// Endings by which a bare host is known.
 pub(super) const ENDINGS: [&str; 12] = ["com", "org", "net", "mg", "fr", "io", "info", "eu", "gov", "edu", "app", "re"];
 
+/// Those by which a host is known that was dictated without "www": the others are words too ("c'est un point net").
+pub(super) const DICTATED: [&str; 4] = ["com", "mg", "fr", "org"];
+
 /// The address at the start of `rest`, in words, and its bytes.
 pub(super) fn at(before: &str, rest: &str, language: Language) -> Option<(String, usize)> {
     let starts = before

@@ -59,8 +59,8 @@ const SHORT: [(&str, usize, Option<Language>); 20] = [
 ];
 
 /// The month (1 to 12) whose name, in either language and any case, begins `text` as a whole word, its bytes (with the dot
-/// of an abbreviation) and the language, where the name shows it.
-pub(super) fn month_at(text: &str) -> Option<(usize, usize, Option<Language>)> {
+/// of an abbreviation) and the language, where the name shows it. "des" is no month in a French text.
+pub(super) fn month_at(text: &str, language: Language) -> Option<(usize, usize, Option<Language>)> {
     let length = text.find(|letter: char| !letter.is_alphabetic()).unwrap_or(text.len());
     if length > 12 {
         return None;
@@ -78,12 +78,15 @@ pub(super) fn month_at(text: &str) -> Option<(usize, usize, Option<Language>)> {
         .map(|index| whole(index, Language::Mg))
         .or_else(|| among(&FRENCH).or(unaccented).map(|index| whole(index, Language::Fr)))
         .or_else(|| {
-            let (_, index, language) = SHORT.iter().find(|(short, ..)| *short == word)?;
+            let (_, index, named) = SHORT.iter().find(|(short, ..)| *short == word)?;
+            if word == "des" && language == Language::Fr {
+                return None;
+            }
             let dot = text[length..].starts_with('.');
             // "12 mar" may be a name; a dot or a year shows the month.
             let year = text[length..]
                 .strip_prefix(' ')
-                .is_some_and(|next| next.starts_with(|next: char| next.is_ascii_digit()));
-            (dot || year).then_some((index + 1, length + usize::from(dot), *language))
+                .is_some_and(|next| next.bytes().take_while(u8::is_ascii_digit).count() == 4);
+            (dot || year).then_some((index + 1, length + usize::from(dot), *named))
         })
 }

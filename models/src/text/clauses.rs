@@ -6,6 +6,8 @@
 
 use std::ops::Range;
 
+use super::short::day_goes_on;
+
 /// Characters before the first clause may end at a comma.
 const FIRST: usize = 20;
 /// Characters before a later clause may end at a comma.
@@ -21,11 +23,15 @@ const WALL: usize = 480;
 const CONJUNCTIONS: [&str; 8] = ["fa", "satria", "nefa", "kanefa", "mais", "car", "parce", "puis"];
 
 /// Words whose dot ends no sentence, without it and in lower case. A single letter ("J. Rabe") is one too.
-const ABBREVIATIONS: [&str; 49] = [
+const ABBREVIATIONS: [&str; 39] = [
     "m", "mm", "mme", "mmes", "mlle", "mr", "mgr", "dr", "pr", "me", "st", "ste", "sté", "cie", "atoa", "rtoa", "ing",
-    "tel", "tél", "av", "bd", "lah", "oh", "cf", "ex", "no", "env", "min", "max", "lun", "jeu", "ven", "sam", "dim",
-    "janv", "févr", "avr", "juil", "sept", "oct", "déc", "alats", "tal", "alar", "alak", "asab", "alah", "okt", "des",
+    "tel", "tél", "av", "bd", "lah", "oh", "cf", "ex", "no", "env", "min", "max", "janv", "févr", "avr", "juil",
+    "sept", "oct", "nov", "déc", "okt", "des",
 ];
+
+/// Days whose dot ends no sentence where a day of the month or "au" follows ("sam. 8 nov."); alone, some are other words ("un jeu.").
+const DAYS: [&str; 13] =
+    ["lun", "mar", "mer", "jeu", "ven", "sam", "dim", "alats", "tal", "alar", "alak", "asab", "alah"];
 
 /// The cutter of one reply.
 #[derive(Debug, Default)]
@@ -150,6 +156,13 @@ impl Clauses {
                             Some(_) => {}
                         }
                     }
+                    if closing == 0 && mark == '.' && next != '\n' && is_day(before) {
+                        match day_goes_on(&after[next.len_utf8()..]) {
+                            None => return Cut::Wait,
+                            Some(true) => return Cut::None,
+                            Some(false) => {}
+                        }
+                    }
                     let ends = closing > 0 || mark != '.' || !dot_within(before);
                     return if ends { Cut::After(mark.len_utf8() + closing) } else { Cut::None };
                 }
@@ -160,6 +173,14 @@ impl Clauses {
         // A wall of marks is cut somewhere; fewer may go on.
         if after.chars().count() >= 12 { Cut::After(mark.len_utf8() + closing) } else { Cut::Wait }
     }
+}
+
+/// Whether this ends in the short name of a day of the week.
+fn is_day(before: &str) -> bool {
+    let start = before
+        .rfind(|letter: char| !letter.is_alphanumeric())
+        .map_or(0, |at| before[at..].chars().next().map_or(at, |letter| at + letter.len_utf8()));
+    before.len() - start <= 5 && DAYS.contains(&before[start..].to_lowercase().as_str())
 }
 
 /// Whether a dot after this belongs to an abbreviation, an initial or the number of a list item.
@@ -173,7 +194,11 @@ fn dot_within(before: &str) -> bool {
     let mut letters = word.chars();
     let initial = letters.next().is_some_and(char::is_uppercase) && letters.next().is_none();
     let whole = !before[..start].ends_with(char::is_alphanumeric);
-    whole && (initial || ABBREVIATIONS.contains(&word.to_lowercase().as_str()))
+    let short = word.to_lowercase();
+    // "J'en ai sept." is a number; "12 sept. 2025" a month.
+    let counted = matches!(short.as_str(), "sept" | "des")
+        && !before[..start].trim_end().ends_with(|day: char| day.is_ascii_digit());
+    whole && (initial || !counted && ABBREVIATIONS.contains(&short.as_str()))
 }
 
 /// Whether a conjunction follows this space; waits until its whole word has come.
@@ -212,6 +237,12 @@ mod tests {
             ("M. Rakoto est là. Oui.", vec!["M. Rakoto est là.", "Oui."]),
             ("Le Dr. Rabe et Mme. Soa. Bien.", vec!["Le Dr. Rabe et Mme. Soa.", "Bien."]),
             ("Atoa. Rakoto sy Rtoa. Soa.", vec!["Atoa. Rakoto sy Rtoa. Soa."]),
+            ("C'est un jeu. Oui.", vec!["C'est un jeu.", "Oui."]),
+            ("Nous allons à la mer. Oui.", vec!["Nous allons à la mer.", "Oui."]),
+            ("Le sam. 8 nov. à midi. Oui.", vec!["Le sam. 8 nov. à midi.", "Oui."]),
+            ("Du lun. au ven. Oui.", vec!["Du lun. au ven.", "Oui."]),
+            ("Le 12 sept. 2025, oui.", vec!["Le 12 sept. 2025, oui."]),
+            ("Il y en a sept. Oui.", vec!["Il y en a sept.", "Oui."]),
             ("J. Rabe et A. B. Soa sont là. Oui.", vec!["J. Rabe et A. B. Soa sont là.", "Oui."]),
             ("Ça fait 1.5 litre. Bien.", vec!["Ça fait 1.5 litre.", "Bien."]),
             ("Il est 10 h 30. Bien.", vec!["Il est 10 h 30.", "Bien."]),

@@ -25,17 +25,20 @@ impl Dialect {
             let is_word = rest.starts_with(char::is_alphabetic);
             let end = rest.find(|letter: char| letter.is_alphabetic() != is_word).unwrap_or(rest.len());
             let (piece, left) = rest.split_at(end);
-            match WORDS.spoken.get(&(self.0, piece.to_lowercase())) {
-                Some(word) if piece.starts_with(char::is_uppercase) => {
-                    let mut letters = word.chars();
-                    out.extend(letters.next().into_iter().flat_map(char::to_uppercase).chain(letters));
-                }
-                Some(word) => out += word,
-                None => out += piece,
-            }
+            out += self.word(piece).as_deref().unwrap_or(piece);
             rest = left;
         }
         out
+    }
+
+    /// The dialect's word for one of the standard's, if it has another. A capital is kept.
+    pub(super) fn word(self, standard: &str) -> Option<String> {
+        let word = *WORDS.spoken.get(&(self.0, standard.to_lowercase()))?;
+        if !standard.starts_with(char::is_uppercase) {
+            return Some(word.to_owned());
+        }
+        let mut letters = word.chars();
+        Some(letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect())
     }
 }
 

@@ -256,8 +256,10 @@ pub(super) fn sign(letter: char) -> Option<&'static str> {
         '×' => "ampitomboina",
         '÷' => "zaraina",
         '≠' => "tsy mitovy amin'ny",
-        '<' | '≤' => "latsaky ny",
-        '>' | '≥' => "mihoatra ny",
+        '<' => "latsaky ny",
+        '>' => "mihoatra ny",
+        '≤' => "latsaka na mitovy amin'ny",
+        '≥' => "mihoatra na mitovy amin'ny",
         '±' => "ampiana na analana",
         '√' => "faka toradroa",
         'π' => "pi",
@@ -281,7 +283,7 @@ mod tests {
     use super::*;
     use crate::{engine::Language, text::speakable};
 
-    /// MODELS.md, "Malagasy numbers", rules 1 to 4: every value and every example there.
+    /// models/evaluation/README.md, rules 1 to 4: every value and every example there.
     #[test]
     fn cardinals_as_the_sources_have_them() {
         for (n, words) in [
@@ -349,7 +351,7 @@ mod tests {
         }
     }
 
-    /// MODELS.md, rules 6 and 7 (decimals, per cent, ordinals, telephone, dates, hours, money), in running text.
+    /// models/evaluation/README.md, rules 6 and 7 (decimals, per cent, ordinals, telephone, dates, hours, money), in running text.
     #[test]
     fn text_with_figures() {
         for (text, read) in [

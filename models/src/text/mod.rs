@@ -23,9 +23,11 @@ mod tongue;
 mod written;
 
 pub use shown::shown;
+pub(crate) use tongue::is_small;
 pub use tongue::tongue;
 
 use crate::engine::Language;
+use dialect::Dialect;
 use short::word;
 use spoken::Spoken;
 use written::Written;
@@ -36,12 +38,19 @@ use written::Written;
 /// A sentence may mix the languages: a figure is read by the rules of the word it counts or follows, where that word shows
 /// its language ("misy 3 personnes"), else by those of `language`.
 pub fn speakable(text: &str, language: Language) -> String {
+    speakable_in(text, language, None)
+}
+
+/// The same with a region's words in place of the standard's, where the language is Malagasy; addresses and what stands for more than
+/// its letters are read as they are.
+pub fn speakable_in(text: &str, language: Language, dialect: Option<Dialect>) -> String {
+    let dialect = dialect.filter(|_| language == Language::Mg);
     let plain = markdown::plain(text);
     let mut spoken = Spoken::default();
     let mut at = 0;
     while at < plain.len() {
         let (before, rest) = plain.split_at(at);
-        at += next(before, rest, language, &mut spoken);
+        at += next(before, rest, (language, dialect), &mut spoken);
     }
     let words = spoken.finish();
     if words.is_empty() && !text.trim().is_empty() {
@@ -51,13 +60,13 @@ pub fn speakable(text: &str, language: Language) -> String {
 }
 
 /// Speaks what stands at the start of `rest` and says how many bytes that took, at least one character.
-fn next(before: &str, rest: &str, language: Language, spoken: &mut Spoken) -> usize {
+fn next(before: &str, rest: &str, (language, dialect): (Language, Option<Dialect>), spoken: &mut Spoken) -> usize {
     let Some(letter) = rest.chars().next() else { return rest.len() };
     if let Some((words, taken)) = address::at(before, rest, language) {
         spoken.word(&words);
         return taken;
     }
-    if let Some((written, taken)) = written::at(before, rest) {
+    if let Some((written, taken)) = written::at(before, rest, language) {
         return taken + figure(before, rest, taken, &written, language, spoken);
     }
     if let Some((words, taken)) = roman::at(before, rest, language) {
@@ -67,6 +76,10 @@ fn next(before: &str, rest: &str, language: Language, spoken: &mut Spoken) -> us
     if letter.is_alphabetic() {
         let length = rest.find(|letter: char| !letter.is_alphabetic() && letter != '°').unwrap_or(rest.len());
         let (word, after) = rest.split_at(length);
+        if let Some(regional) = dialect.and_then(|dialect| dialect.word(word)) {
+            spoken.raw(&regional);
+            return length;
+        }
         return length + self::word(word, after, language, spoken);
     }
     if let Some(word) = sign(letter, language) {
@@ -100,7 +113,7 @@ fn figure(before: &str, rest: &str, taken: usize, written: &Written, language: L
     let in_code = before.ends_with('-');
     let Some((dash, end)) = dash(after).filter(|_| !in_code) else { return 0 };
     let next = &after[dash..];
-    let Some((to, length)) = written::at(" ", next).filter(|(to, _)| written.ranges_to(to)) else { return 0 };
+    let Some((to, length)) = written::at(" ", next, language).filter(|(to, _)| written.ranges_to(to)) else { return 0 };
     let behind = &next[length..];
     if behind.strip_prefix(end).is_some_and(|more| more.starts_with(|letter: char| letter.is_ascii_digit())) {
         return 0;
@@ -208,6 +221,22 @@ mod tests {
             (Language::Fr, "version 10.30.2", "version dix point trente point deux"),
         ] {
             assert_eq!(speakable(text, language), read, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_words_of_a_region_leave_addresses_and_figures_alone() {
+        let toliara = "toliara".parse().ok();
+        for (text, read) in [
+            ("Aiza ny tsena?", "Aia ny bazary?"),
+            ("Jereo www.tsena.mg.", "Jereo tsena teboka m g."),
+            (
+                "Soraty any tsena@milo.mg ny vidiny: 5 000 Ar.",
+                "Soraty any tsena arobaz milo teboka m g ny viliny: dimy arivo ariary.",
+            ),
+        ] {
+            assert_eq!(speakable_in(text, Language::Mg, toliara), read, "{text:?}");
+            assert_eq!(speakable_in(text, Language::Fr, toliara), speakable(text, Language::Fr));
         }
     }
 

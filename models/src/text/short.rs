@@ -1,6 +1,6 @@
 //! What stands for more than its letters: abbreviations and titles, acronyms, and Malagasy words whose apostrophe was not typed.
 
-use super::{fr, mg, spoken::Spoken};
+use super::{calendar::month_at, fr, is_small, mg, spoken::Spoken};
 use crate::engine::Language;
 
 /// How an abbreviation stands with the dot behind it.
@@ -14,6 +14,10 @@ pub(super) enum Dot {
     Must,
     /// With it, and a name after it: "M. Rakoto".
     BeforeName,
+    /// With it, and the day of the month or the end of a range after it: "sam. 8 nov.", "mer. au ven."; else it is another word.
+    BeforeDay,
+    /// With it, which ends the sentence where nothing of that kind follows: "du lun. au ven.".
+    Day,
     /// It may end the sentence too: "etc.".
     Ends,
 }
@@ -48,6 +52,8 @@ pub(super) fn word(word: &str, after: &str, language: Language, spoken: &mut Spo
             Dot::May => Some(usize::from(dotted.is_some() && !at_end)),
             Dot::Must => dotted.map(|_| usize::from(!at_end)),
             Dot::BeforeName => name_follows.then_some(1),
+            Dot::BeforeDay => dotted.filter(|after| day_follows(after)).map(|_| 1),
+            Dot::Day => dotted.map(|after| usize::from(day_follows(after))),
             Dot::Ends => Some(usize::from(dotted.is_some() && !at_end && !name_follows)),
         };
         if let Some(taken) = taken {
@@ -72,6 +78,38 @@ pub(super) fn word(word: &str, after: &str, language: Language, spoken: &mut Spo
         spoken.raw(word);
     }
     0
+}
+
+/// What follows a day of the week in small letters: "du lun. au ven.", "sam. matin".
+const BEHIND_DAYS: [&str; 5] = ["au", "de", "à", "matin", "soir"];
+
+/// Whether what stands behind the dot of a day of the week goes on with it: a day of the month, which counts nothing ("jeu. 3 jours"),
+/// a dash to another day, or the like of "au".
+fn day_follows(after: &str) -> bool {
+    let next = after.strip_prefix([' ', '\u{a0}', '\u{202f}']).unwrap_or(after);
+    let figures = next.bytes().take_while(u8::is_ascii_digit).count();
+    if figures > 0 {
+        let day = figures <= 2 && next[..figures].parse().is_ok_and(|day: u8| (1..=31).contains(&day));
+        let behind = next[figures..].trim_start_matches([' ', '\u{a0}', '\u{202f}']);
+        let word = word_at(behind);
+        return day && (matches!(word, "" | "h") || is_small(word) || month_at(behind, Language::Fr).is_some());
+    }
+    after.starts_with(['-', '–']) || BEHIND_DAYS.contains(&word_at(next))
+}
+
+/// Whether a day of the week whose dot has been read goes on behind a space: by figures or the like of "au". Nothing while that is
+/// still being written.
+pub(super) fn day_goes_on(next: &str) -> Option<bool> {
+    let word = word_at(next);
+    if next.starts_with(|first: char| first.is_ascii_digit()) {
+        return Some(true);
+    }
+    let open = word.len() == next.len() && BEHIND_DAYS.iter().any(|behind| behind.starts_with(word));
+    (!open).then(|| BEHIND_DAYS.contains(&word))
+}
+
+fn word_at(text: &str) -> &str {
+    &text[..text.find(|letter: char| !letter.is_alphabetic()).unwrap_or(text.len())]
 }
 
 /// Where the linked word ends in `after`, if an apostrophe was meant for the space: "amin ny".

@@ -113,6 +113,12 @@ pub fn tongue(text: &str) -> Option<Language> {
     }
 }
 
+/// Whether this is one of the small words that sentences are made with, in either language; in small letters, accents or not.
+pub(crate) fn is_small(word: &str) -> bool {
+    let word = word.split_once('\'').map_or(word, |(elided, _)| elided);
+    MALAGASY.contains(&word) || FRENCH.contains(&word) || matches!(word, "a" | "à" | "ou" | "tres")
+}
+
 /// Malagasy words that figures count or stand beside.
 const COUNTED: [&str; 12] = [
     "taona",

@@ -154,7 +154,7 @@ const UNITS: &[(&str, Unit)] = &[
 ];
 
 /// Recognises what stands at the start of `rest`; `before` is the text already passed. With the bytes it takes.
-pub(super) fn at(before: &str, rest: &str) -> Option<(Written, usize)> {
+pub(super) fn at(before: &str, rest: &str, language: Language) -> Option<(Written, usize)> {
     let previous = before.chars().next_back();
     let first = rest.chars().next()?;
     if previous.is_some_and(char::is_alphabetic) {
@@ -166,7 +166,10 @@ pub(super) fn at(before: &str, rest: &str) -> Option<(Written, usize)> {
         if let Some(code) = code(before, rest) {
             return Some(code);
         }
-        return date(rest).or_else(|| hour(rest)).or_else(|| telephone(rest)).or_else(|| figure(before, rest));
+        return date(rest, language)
+            .or_else(|| hour(rest))
+            .or_else(|| telephone(rest))
+            .or_else(|| figure(before, rest));
     }
     let alone =
         previous.is_none_or(|letter| letter.is_whitespace() || matches!(letter, '(' | '«' | '"' | '\'' | '’' | ':'));

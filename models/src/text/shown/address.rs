@@ -2,7 +2,7 @@
 
 use super::{Shown, at as word};
 use crate::text::{
-    address::ENDINGS,
+    address::{DICTATED, ENDINGS},
     heard::numerals::{Word, digit},
 };
 
@@ -17,7 +17,8 @@ pub(super) fn at(words: &[Word], from: usize, text: &str) -> Shown {
         return Some((format!("{name}@{host}").to_lowercase(), end));
     }
     let ending = name.rsplit('.').next().unwrap_or_default().to_lowercase();
-    let is_host = name.contains('.') && ENDINGS.contains(&ending.as_str()) && !name.starts_with('.');
+    let endings = if name.to_lowercase().starts_with("www.") { &ENDINGS[..] } else { &DICTATED[..] };
+    let is_host = name.contains('.') && endings.contains(&ending.as_str());
     is_host.then(|| (name.to_lowercase(), place))
 }
 

@@ -61,7 +61,10 @@ pub(super) fn spelled(words: &[Word], from: usize) -> Shown {
 
 /// "miiba dimy", "moins trois degrés", "dimampolo isan-jato", "dix-huit virgule trois", "dimy arivo ariary", "trois kilos".
 pub(super) fn with_sign(words: &[Word], from: usize) -> Shown {
-    let minus = matches!(at(words, from), "miiba" | "moins");
+    // "au moins trois", "plus ou moins dix": at least, about.
+    let least =
+        from > 0 && words[from].follows && matches!(at(words, from - 1), "au" | "du" | "le" | "ou" | "de" | "a" | "à");
+    let minus = at(words, from) == "miiba" || at(words, from) == "moins" && !least;
     let begin = from + usize::from(minus);
     let (value, end) = match (at(words, begin), number(words, begin)) {
         (_, Some((value, end, _))) => (value, end),

@@ -1,9 +1,13 @@
 //! Dates and hours.
 
 use super::{Shown, at as word};
-use crate::text::{
-    calendar,
-    heard::numerals::{Word, number},
+use crate::{
+    engine::Language,
+    text::{
+        calendar,
+        heard::numerals::{Word, number},
+        tongue,
+    },
 };
 
 /// A date or an hour that begins at this word.
@@ -21,7 +25,8 @@ fn date(words: &[Word], from: usize, text: &str) -> Shown {
     };
     let month = words.get(end).filter(|word| word.follows)?;
     let name = &text[month.place.clone()];
-    calendar::month_at(name).filter(|(_, length, _)| *length == name.len())?;
+    // A whole name stands here, no abbreviation that the language decides on.
+    calendar::month_at(name, Language::Mg).filter(|(_, length, _)| *length == name.len())?;
     let behind = end + 1;
     let year = behind + usize::from(word(words, behind) == "taona");
     match number(words, year) {
@@ -78,29 +83,59 @@ fn malagasy(words: &[Word], hour: u64, from: usize) -> (String, usize) {
     (format!("{hour} ora"), from)
 }
 
+/// What may follow the minutes of a French hour, beside small words: they tell when, and are not counted.
+const WHEN: [&str; 18] = [
+    "demain",
+    "aujourd'hui",
+    "hier",
+    "apres",
+    "avant",
+    "precises",
+    "pile",
+    "environ",
+    "matin",
+    "soir",
+    "midi",
+    "lundi",
+    "mardi",
+    "mercredi",
+    "jeudi",
+    "vendredi",
+    "samedi",
+    "dimanche",
+];
+
 /// "dix heures trente" is 10 h 30. "Une heure" alone is as often a while.
 fn french(words: &[Word], hour: u64, from: usize) -> Shown {
     let clock = |hour: u64, minute: u64| format!("{hour} h {minute:02}");
+    // "dix heures deux personnes", "trois heures dix euros" are no times: only what counts nothing may follow.
+    let minutes = |place: usize| {
+        let (minute, end) = match number(words, place) {
+            Some((minute @ 0..60, end, _)) => (minute, end),
+            None if word(words, place) == "une" => (1, place + 1),
+            _ => return None,
+        };
+        let named = usize::from(matches!(word(words, end), "minute" | "minutes"));
+        let counts = named == 0
+            && words.get(end).is_some_and(|word| word.follows)
+            && !WHEN.contains(&word(words, end))
+            && !tongue::is_small(word(words, end));
+        (!counts && words[place].follows).then_some((minute, end + named))
+    };
     match (word(words, from), word(words, from + 1)) {
         ("et", "demie" | "demi") => return Some((clock(hour, 30), from + 2)),
         ("et", "quart") => return Some((clock(hour, 15), from + 2)),
         ("moins", "le") if word(words, from + 2) == "quart" => return Some((clock(before(hour), 45), from + 3)),
         ("moins", _) => {
-            let minute = number(words, from + 1).filter(|(minute, ..)| (1..60).contains(minute));
-            if let Some((minute, end, _)) = minute {
+            if let Some((minute, end)) = minutes(from + 1).filter(|(minute, _)| *minute > 0) {
                 return Some((clock(before(hour), 60 - minute), end));
             }
         }
         _ => {}
     }
-    let minute = number(words, from).filter(|(minute, ..)| *minute < 60 && words[from].follows);
-    match (minute, word(words, from)) {
-        (Some((minute, end, _)), _) => {
-            let named = usize::from(matches!(word(words, end), "minute" | "minutes"));
-            Some((clock(hour, minute), end + named))
-        }
-        (None, "une") => Some((clock(hour, 1), from + 1)),
-        _ => (hour != 1).then(|| (format!("{hour} h"), from)),
+    match minutes(from) {
+        Some((minute, end)) => Some((clock(hour, minute), end)),
+        None => (hour != 1).then(|| (format!("{hour} h"), from)),
     }
 }
 

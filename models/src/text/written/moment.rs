@@ -4,7 +4,7 @@ use super::{Written, digits, ends, space};
 use crate::{engine::Language, text::calendar};
 
 /// "2025-03-12", "12/03/2025", "12.03.25", "12 martsa 2025", "1er mars".
-pub(super) fn date(rest: &str) -> Option<(Written, usize)> {
+pub(super) fn date(rest: &str, language: Language) -> Option<(Written, usize)> {
     let (first, count) = small(rest)?;
     let after = &rest[count..];
     if count == 4 {
@@ -34,7 +34,7 @@ pub(super) fn date(rest: &str) -> Option<(Written, usize)> {
     if gap == 0 {
         return None;
     }
-    let (month, length, named) = calendar::month_at(&after[gap..])?;
+    let (month, length, named) = calendar::month_at(&after[gap..], language)?;
     let taken = rest.len() - after.len() + gap + length;
     let year = rest[taken..].strip_prefix(' ').and_then(small).filter(|(year, four)| *four == 4 && *year >= 1000);
     match year {
