@@ -248,17 +248,18 @@ fn field((name, value): (HeaderName, String)) -> Option<(HeaderName, HeaderValue
     Some((name, HeaderValue::try_from(value).ok()?))
 }
 
+/// A page that may do without WebRTC goes on by a WebSocket where it reads these codes, and only there.
 fn refused(why: Refused) -> Problem {
     let says = why.to_string();
     match why {
         Refused::Malformed(_) => Problem::bad_request(says),
-        Refused::Full(_) | Refused::NoPort => Problem::unavailable(says),
+        Refused::Full(_) | Refused::NoPort => Problem::unavailable(says).coded("webrtc_full"),
         Refused::NoAudio
         | Refused::NoCodec(_)
         | Refused::OneWay
         | Refused::NotWebRtc
         | Refused::NoIce
-        | Refused::Stack(_) => Problem::unprocessable(says),
+        | Refused::Stack(_) => Problem::unprocessable(says).coded("webrtc_refused"),
     }
 }
 
