@@ -102,14 +102,24 @@ impl Asker {
         }
     }
 
+    /// Why the key that was sent is refused. One that was a key is refused also where no other is left; where there never was one, any may
+    /// be sent.
+    pub(super) fn refused(&self, any: bool) -> Option<Refusal> {
+        match &self.key {
+            Sent::Wrong(why) if any || *why != Refusal::Unknown => Some(*why),
+            _ => None,
+        }
+    }
+
     /// A key that is sent is judged, wherever it comes from; without one, only this machine is let in, and while there are keys
     /// only where `here_suffices`.
     fn may(&self, scope: Scope, here_suffices: bool, any: bool) -> Result<(), Problem> {
+        if let Some(why) = self.refused(any) {
+            return Err(why.into());
+        }
         match &self.key {
             Sent::Right(bearer) if bearer.scopes.allow(scope) => Ok(()),
             Sent::Right(bearer) => Err(Problem::out_of_scope(scope.as_str(), &bearer.scopes.to_string())),
-            // A key that was one is refused also where no other is left; where there never was one, any may be sent.
-            Sent::Wrong(why) if any || *why != Refusal::Unknown => Err((*why).into()),
             _ if self.is_here && (here_suffices || !any) => Ok(()),
             _ if any => Err(Problem::unauthorized(
                 "this needs a key, that of API_KEY or one of `milo keys create`: send it as `Authorization: Bearer KEY`",
@@ -331,6 +341,17 @@ mod tests {
         }
         let wrong = [LOCAL, ("authorization", "Bearer wrong")];
         assert_eq!(kept.may::<Read>("127.0.0.1", &wrong), Err(401), "a wrong key is never right");
+    }
+
+    #[tokio::test]
+    async fn a_key_that_nobody_knows_is_refused_only_where_there_are_keys() {
+        let (open, kept) = (House::new(None).await, House::new(Some("0123456789abcdef")).await);
+        let refused = |house: &House| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::AUTHORIZATION, "Bearer any".parse().unwrap());
+            Asker::with(None, &headers, &house.keys).refused(house.keys.any())
+        };
+        assert_eq!((refused(&open), refused(&kept)), (None, Some(Refusal::Unknown)));
     }
 
     #[tokio::test]

@@ -53,17 +53,20 @@ impl SignIns {
         })
     }
 
-    /// Uses a link: a key that may do everything, and until when.
+    /// Uses a link: a key that may do everything, and until when. Where as many as may be are signed in, the first of them is signed out.
     ///
     /// # Errors
     /// [`Refusal::Link`]: it is none, was used, or is too old.
     pub fn redeem(&self, link: &str, now: Stamp) -> Result<(Secret, Stamp), Refusal> {
         let mut known = self.lock();
+        known.links.remove(&digest(link)).filter(|until| *until > now).ok_or(Refusal::Link)?;
         known.signed_in.retain(|_, (_, until)| *until > now);
         if known.signed_in.len() >= MOST {
-            return Err(Refusal::Link);
+            let first = known.signed_in.iter().min_by_key(|(_, (_, until))| *until).map(|(given, _)| *given);
+            if let Some(first) = first {
+                known.signed_in.remove(&first);
+            }
         }
-        known.links.remove(&digest(link)).filter(|until| *until > now).ok_or(Refusal::Link)?;
         let secret = Secret::new(format!("session_{}", URL_SAFE_NO_PAD.encode(random())));
         let until = Stamp::from_millis(now.millis() + SIGNED_IN.as_millis() as i64);
         let (id, name, scopes, tier) = (Some(Key::new()), NAME.into(), Scopes::all(), Tier::Enterprise);
@@ -131,5 +134,17 @@ mod tests {
         }
         assert!(all.link(at(1_000), at(0)).is_none(), "bounded");
         assert!(all.link(at(2_000), at(1_000)).is_some(), "those that are too old make room");
+    }
+
+    #[test]
+    fn whoever_signed_in_first_makes_room() {
+        let all = SignIns::default();
+        let mut keys = Vec::new();
+        for second in (0..).take(MOST + 1) {
+            let link = all.link(at(900), at(second)).unwrap();
+            keys.push(digest(all.redeem(link.reveal(), at(second)).unwrap().0.reveal()));
+        }
+        let is_in = |given: &Digest| all.judge(given, at(100)).is_some();
+        assert!(!is_in(&keys[0]) && keys[1..].iter().all(is_in));
     }
 }

@@ -7,8 +7,16 @@ let key = recall("tab", "key");
 sendKey(key);
 const listeners = new Set<() => void>();
 
-export function setKey(next: string): void {
+/** What became of the link that this page was opened by. */
+export type Linked = "none" | "signed_in" | Problem;
+let linked: Linked = "none";
+
+export const setKey = (next: string): void => sign(next, "none");
+
+/** With another key, or none, what became of the link is over. */
+function sign(next: string, by: Linked): void {
   key = next.trim();
+  linked = by;
   remember("tab", "key", key);
   sendKey(key);
   for (const listener of listeners) listener();
@@ -22,11 +30,6 @@ export function signOut(): void {
   setKey("");
 }
 
-/** What became of the link that this page was opened by. */
-export type Linked = "none" | "signed_in" | Problem;
-let linked: Linked = "none";
-export const linkedBy = (): Linked => linked;
-
 /** Milo prints a link in the terminal that it starts in: what stands behind its `#` is exchanged for a key, once. */
 export async function signInByLink(): Promise<void> {
   const link = /^#sign-in=([\w-]+)$/.exec(location.hash)?.[1];
@@ -36,17 +39,19 @@ export async function signInByLink(): Promise<void> {
   const order = { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ link }) };
   try {
     const answer = (await (await ask("/api/v1/sign-in", order)).json()) as { key: string };
-    setKey(answer.key);
-    linked = "signed_in";
+    sign(answer.key, "signed_in");
   } catch (error) {
-    linked = error instanceof Problem ? error : new Problem(0, "");
+    sign(key, error instanceof Problem ? error : new Problem(0, ""));
   }
 }
 
 export const currentKey = (): string => key;
+export const linkedBy = (): Linked => linked;
 
-export const useKey = (): string =>
-  useSyncExternalStore((listener) => {
-    listeners.add(listener);
-    return () => listeners.delete(listener);
-  }, currentKey);
+function subscribe(listener: () => void): () => void {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+
+export const useKey = (): string => useSyncExternalStore(subscribe, currentKey);
+export const useLinked = (): Linked => useSyncExternalStore(subscribe, linkedBy);

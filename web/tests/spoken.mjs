@@ -2,8 +2,11 @@
 import { join } from "node:path";
 import { ANSWER, heard, isSpeech, loudness, SAID } from "./browser.mjs";
 
-/** A set-up that takes longer is none, in milliseconds; how long it takes is told. */
-const SET_UP = 5000;
+/**
+ * From the press of the button to the greeting, in milliseconds. On loopback it is to take a second at most, which the figure that is printed
+ * shows; the test fails at three times that only, since a machine that builds meanwhile says nothing of the page.
+ */
+const SET_UP = 3000;
 /** Energy that no silence has. */
 const SOUND = 1e-5;
 

@@ -15,6 +15,30 @@ export async function withVoice(page) {
   await page.route("**/api/v1/tickets", (route) => route.fulfill({ status: 201, json: { ticket: "once" } }));
 }
 
+/** A call that begins when it is let: `asked` resolves once it is about to. The page's microphone is `window.microphone`. */
+async function beginning(page) {
+  await withVoice(page);
+  await page.addInitScript(() => {
+    const own = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+    navigator.mediaDevices.getUserMedia = async (wanted) => {
+      const stream = await own(wanted);
+      [window.microphone] = stream.getTracks();
+      return stream;
+    };
+  });
+  let give;
+  const given = new Promise((resolve) => (give = resolve));
+  const asked = new Promise((resolve) =>
+    page.route("**/api/v1/tickets", async (route) => {
+      resolve();
+      await given;
+      await route.fulfill({ status: 201, json: { ticket: "once" } }).catch(() => undefined);
+    }),
+  );
+  await page.routeWebSocket(/\/api\/v1\/conversation/, () => undefined);
+  return { asked, give };
+}
+
 /** `judged` holds a page against axe, `settled` waits until it has drawn, `fault` says what is wrong. */
 export function uses({ base, out, fault, judged, settled }) {
   return {
@@ -210,6 +234,26 @@ export function uses({ base, out, fault, judged, settled }) {
       await page.locator(".big").click();
       await page.getByRole("heading", { name: "All lines are taken" }).waitFor();
       await judged(page, "no line left");
+    },
+    async "what is chosen while a call begins holds once it has"(page) {
+      const answer = await beginning(page);
+      await page.goto(base);
+      await page.locator(".big").click();
+      await answer.asked;
+      await page.getByRole("radio", { name: "Push to talk" }).check({ force: true });
+      answer.give();
+      await page.getByRole("button", { name: "Hold to talk" }).waitFor();
+      if (await page.evaluate(() => window.microphone.enabled)) throw new Error("the microphone is open though nothing is held");
+    },
+    async "whoever leaves while a call begins is not heard"(page) {
+      const answer = await beginning(page);
+      await page.goto(base);
+      await page.locator(".big").click();
+      await answer.asked;
+      await page.getByRole("link", { name: "Translate" }).click();
+      await page.getByRole("heading", { name: "Translate" }).waitFor();
+      answer.give();
+      await page.waitForFunction(() => window.microphone.readyState === "ended");
     },
     async "a Milo that has no line left says so by WebRTC as well"(page) {
       await page.route("**/api/v1/webrtc*", (route) =>

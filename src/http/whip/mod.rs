@@ -154,7 +154,7 @@ async fn change(
     Extension(asker): Extension<Asker>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let peer = text.peers.find(&id, &asker)?;
+    let peer = text.peers.find(&id, &asker, text.app.keys.any())?;
     is_of_type(request.headers(), FRAGMENT)?;
     let matching = request.headers().get(header::IF_MATCH).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let Some(matching) = matching else {
@@ -192,7 +192,7 @@ async fn end(
     Path(id): Path<String>,
     Extension(asker): Extension<Asker>,
 ) -> Result<StatusCode, Problem> {
-    text.peers.find(&id, &asker)?.hang_up().await.map_err(unchanged)?;
+    text.peers.find(&id, &asker, text.app.keys.any())?.hang_up().await.map_err(unchanged)?;
     Ok(StatusCode::OK)
 }
 
@@ -248,17 +248,18 @@ fn field((name, value): (HeaderName, String)) -> Option<(HeaderName, HeaderValue
     Some((name, HeaderValue::try_from(value).ok()?))
 }
 
+/// A page that may do without WebRTC goes on by a WebSocket where it reads these codes, and only there.
 fn refused(why: Refused) -> Problem {
     let says = why.to_string();
     match why {
         Refused::Malformed(_) => Problem::bad_request(says),
-        Refused::Full(_) | Refused::NoPort => Problem::unavailable(says),
+        Refused::Full(_) | Refused::NoPort => Problem::unavailable(says).coded("webrtc_full"),
         Refused::NoAudio
         | Refused::NoCodec(_)
         | Refused::OneWay
         | Refused::NotWebRtc
         | Refused::NoIce
-        | Refused::Stack(_) => Problem::unprocessable(says),
+        | Refused::Stack(_) => Problem::unprocessable(says).coded("webrtc_refused"),
     }
 }
 

@@ -69,10 +69,10 @@ impl Peers {
         Place { id, peers: Arc::clone(self) }
     }
 
-    /// The connection of a resource, for whoever may change it.
-    pub(super) fn find(&self, id: &str, asker: &Asker) -> Result<Peer, Problem> {
-        if let Sent::Wrong(why) = &asker.key {
-            return Err((*why).into());
+    /// The connection of a resource, for whoever may change it; `any`: there are keys.
+    pub(super) fn find(&self, id: &str, asker: &Asker, any: bool) -> Result<Peer, Problem> {
+        if let Some(why) = asker.refused(any) {
+            return Err(why.into());
         }
         let open = self.lock();
         let resource = open.get(id).ok_or_else(gone)?;

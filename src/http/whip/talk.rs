@@ -7,7 +7,7 @@ use milo_signaling::{
     webrtc::{Connection, Gone, PeerEvent},
 };
 use serde_json::{Value, json};
-use tokio::{select, time::timeout};
+use tokio::{join, select, time::timeout};
 
 use super::{
     super::conversation::Memory,
@@ -33,8 +33,7 @@ pub(super) async fn carry(
     ((number, key), (chats, remembering)): ((String, String), (Chats, SessionName)),
     place: Place,
 ) {
-    let remembered = chats.recalled(&remembering).await;
-    let reached = connection.up().await;
+    let (remembered, reached) = join!(chats.recalled(&remembering), connection.up());
     metrics.webrtc_offer(if reached.is_ok() { "up" } else { "given_up" });
     let Ok((socket, session)) = reached else { return };
     let detail = json!({ "key": key, "codec": session.codec.name, "data_channel": connection.may_talk(), "session": remembering.called() });
@@ -47,10 +46,13 @@ pub(super) async fn carry(
     let begun = json!({ "type": "session", "session_id": remembering.called(), "call_id": line.id.to_string() });
     tell(&connection, &begun);
     let (memory, keeping) = Memory::of(Some((chats, remembering)));
-    let (reason, ()) = tokio::join!(talk(line, &mut connection, memory), keeping);
-    tell(&connection, &json!({ "type": "ended", "reason": reason }));
-    // A resource whose call is over is gone at once.
-    drop(place);
+    let talking = async move {
+        let reason = talk(line, &mut connection, memory).await;
+        tell(&connection, &json!({ "type": "ended", "reason": reason }));
+        // A resource whose call is over is gone at once, however long it takes to remember what was said.
+        drop(place);
+    };
+    join!(talking, keeping);
 }
 
 /// Talks until the call is over; says why it is.

@@ -41,10 +41,13 @@ export class Conversation {
 
   /** Asks for the microphone, calls, and plays what Milo says. To be called where a button was pressed, so that the browser lets it sound. */
   static async open(server: Server, worklet: string, options: Options): Promise<Conversation> {
+    const { signal } = options;
     const context = new AudioContext();
     let stream: MediaStream | null = null;
+    let line: Line | null = null;
     try {
       [stream] = await Promise.all([microphone(), context.resume()]);
+      signal?.throwIfAborted();
       for (const track of stream.getTracks()) track.enabled = !options.muted;
       const source = context.createMediaStreamSource(stream);
       let conversation: Conversation | null = null;
@@ -57,20 +60,22 @@ export class Conversation {
         gone: (why) => then(() => conversation?.over(why)),
       };
       let instead: NoWebRtc["why"] | null = null;
-      let line: Line | null = null;
       if (options.way !== "websocket") {
         try {
           if (!options.way && performance.now() < blockedAt + AVOIDED) throw new NoWebRtc("blocked");
           line = await byWebRtc(server, context, stream, ear, options);
         } catch (error) {
           if (!(error instanceof NoWebRtc) || options.way) throw error;
+          signal?.throwIfAborted();
           instead = error.why;
+          // What got nowhere is not tried again soon; another offer may be answered.
           if (instead === "blocked" && blockedAt + AVOIDED <= performance.now()) blockedAt = performance.now();
           early = [];
         }
       }
       const way = line ? "webrtc" : "websocket";
       line ??= await byWebSocket(server, context, source, worklet, ear, options);
+      signal?.throwIfAborted();
       conversation = new Conversation(options, context, stream, source, line, way, instead);
       conversation.muted = options.muted ?? false;
       const waited: (() => void)[] = early;
@@ -79,6 +84,7 @@ export class Conversation {
       setTimeout(() => waited.forEach((does) => does()));
       return conversation;
     } catch (error) {
+      line?.close();
       if (stream) silence(stream);
       await context.close().catch(() => undefined);
       throw error;

@@ -45,6 +45,8 @@ export interface Wanted {
   session?: string;
   /** Another number than Milo's. */
   number?: string;
+  /** Aborted while it begins, it does not: the microphone is let go of. */
+  signal?: AbortSignal;
 }
 
 export interface Line {

@@ -6,16 +6,16 @@ import { Ended, parsed, query, type Ear, type Line, type Wanted } from "./line";
 import { Problem, type Server } from "./server";
 import { credentials, fragment, iceServers, withCredentials } from "./whip";
 
-/** Why WebRTC cannot be: the browser has none, the server has it switched off, or nothing gets through. */
+/** Why WebRTC cannot be: the browser has none, the server has it switched off or cannot answer this offer, or nothing gets through. */
 export class NoWebRtc extends Error {
-  constructor(readonly why: "unsupported" | "off" | "blocked") {
+  constructor(readonly why: "unsupported" | "off" | "refused" | "blocked") {
     super(why);
   }
 }
 
 /** Candidates that lead to each other have found that out by then, in milliseconds. */
 const WITHIN = 6000;
-/** So long a connection may be without a sign of the other side before ICE begins anew, and so long again before it is given up. */
+/** So long a connection may be without a sign of the other side before ICE begins anew, and so long besides before it is given up. */
 const QUIET = 1500;
 const GONE = 12_000;
 
@@ -50,7 +50,11 @@ class Call implements Line {
   private tag: string | null = null;
   private readonly waiting: (RTCIceCandidate | null)[] = [];
   private restarting = false;
+  /** When ICE last began anew, as `performance.now()` has it. */
+  private anew = -Infinity;
   private isOver = false;
+  /** Until ICE begins anew, and until the connection is given up. */
+  private quiet: ReturnType<typeof setTimeout> | undefined;
   private ending: ReturnType<typeof setTimeout> | undefined;
   private readonly changed = () => void this.restart();
 
@@ -79,18 +83,19 @@ class Call implements Line {
     let answer: Response;
     try {
       const headers = { "content-type": "application/sdp", accept: "application/sdp" };
-      answer = await this.server.ask(url, { method: "POST", headers, body: offer.sdp ?? "" });
+      const { signal } = wanted;
+      answer = await this.server.ask(url, { method: "POST", headers, body: offer.sdp ?? "", ...(signal && { signal }) });
     } catch (error) {
       throw refused(error);
     }
-    this.place = new URL(answer.headers.get("location") ?? "", url);
+    this.place = resource(answer.headers.get("location"), url);
     const tag = answer.headers.get("etag");
     const servers = iceServers(answer.headers.get("link") ?? "");
     if (servers.length) this.peer.setConfiguration({ ...this.peer.getConfiguration(), iceServers: servers });
     await this.peer.setLocalDescription(offer);
     await this.peer.setRemoteDescription({ type: "answer", sdp: await answer.text() });
     this.trickle(tag);
-    await this.connected();
+    await this.connected(wanted.signal);
     this.peer.onconnectionstatechange = () => this.looked();
     this.channel.onclose = () => this.lost();
     addEventListener("online", this.changed);
@@ -104,6 +109,7 @@ class Call implements Line {
   close(): void {
     if (this.isOver) return;
     this.isOver = true;
+    clearTimeout(this.quiet);
     clearTimeout(this.ending);
     removeEventListener("online", this.changed);
     network()?.removeEventListener("change", this.changed);
@@ -115,9 +121,11 @@ class Call implements Line {
     this.peer.close();
   }
 
-  private connected(): Promise<void> {
+  private connected(signal: AbortSignal | undefined): Promise<void> {
     const { peer, channel } = this;
     return new Promise((resolve, reject) => {
+      signal?.throwIfAborted();
+      signal?.addEventListener("abort", () => reject(signal.reason as Error));
       const blocked = () => reject(new NoWebRtc("blocked"));
       const timer = setTimeout(blocked, WITHIN);
       const look = () => {
@@ -168,13 +176,17 @@ class Call implements Line {
 
   private looked(): void {
     const { connectionState } = this.peer;
-    clearTimeout(this.ending);
-    if (connectionState === "connected" || this.isOver) return;
+    clearTimeout(this.quiet);
+    if (connectionState === "connected" || this.isOver) {
+      clearTimeout(this.ending);
+      this.ending = undefined;
+      return;
+    }
     if (connectionState === "closed") return this.lost();
-    this.ending = setTimeout(() => {
-      void this.restart();
-      this.ending = setTimeout(() => this.lost(), GONE);
-    }, QUIET);
+    this.ending ??= setTimeout(() => this.lost(), QUIET + GONE);
+    // ICE that has begun anew is not thrown away for being slow: it has the time that the first had, unless it has failed.
+    const left = connectionState === "failed" ? 0 : this.anew + WITHIN - performance.now();
+    this.quiet = setTimeout(() => void this.restart(), Math.max(QUIET, left));
   }
 
   /** ICE begins anew (RFC 9725 section 4.3.2): over another network, with the same call. */
@@ -190,6 +202,7 @@ class Call implements Line {
       const body = fragment([], credentials(offer.sdp ?? ""));
       const answer = await this.server.ask(this.place, { method: "PATCH", headers, body });
       const before = peer.remoteDescription?.sdp ?? "";
+      this.anew = performance.now();
       await peer.setLocalDescription(offer);
       await peer.setRemoteDescription({ type: "answer", sdp: withCredentials(before, await answer.text()) });
       this.trickle(answer.headers.get("etag"));
@@ -202,13 +215,33 @@ class Call implements Line {
   }
 }
 
-/** What a refusal means: there is no room, there is no WebRTC, or there is nothing to be done. */
-function refused(error: unknown): unknown {
+/** What a refusal means: there is no room, there is no WebRTC, or there is nothing to be done, which a WebSocket would not change. */
+export function refused(error: unknown): unknown {
   if (!(error instanceof Problem)) return error;
-  if (error.code === "lines_taken") return new Ended("full", error.detail, error.code);
-  if (error.status === 404 || error.status === 405) return new NoWebRtc("off");
-  // It takes no such offer, or has no port left for one.
-  return error.status === 422 || error.status === 503 ? new NoWebRtc("blocked") : error;
+  switch (error.code) {
+    case "lines_taken":
+      return new Ended("full", error.detail, error.code);
+    case "webrtc_off":
+      return new NoWebRtc("off");
+    // It takes no such offer, or has no port left for one.
+    case "webrtc_refused":
+    case "webrtc_full":
+      return new NoWebRtc("refused");
+    default:
+      return error;
+  }
+}
+
+/** The call's resource: on the server that was asked, and no other learns the key. */
+export function resource(location: string | null, asked: URL): URL {
+  try {
+    const place = new URL(location ?? "", asked);
+    if (location && place.origin === asked.origin) return place;
+  } catch {
+    /* It is no address: as good as none. */
+  }
+  const found = location ? `is ${location}` : "is missing";
+  throw new Ended("refused", `the answer's Location ${found}; it names the call's resource on ${asked.origin} (RFC 9725 section 4.2)`);
 }
 
 /** What tells of another network, where the browser has it (Network Information API). */

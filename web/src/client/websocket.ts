@@ -27,8 +27,9 @@ export async function byWebSocket(
   const end = await capture(microphone, worklet, (piece) => (pieces ? pieces.push(piece) : send(piece)));
   try {
     const url = query(await server.socket("/api/v1/conversation", "conversation"), wanted);
+    wanted.signal?.throwIfAborted();
     url.searchParams.set("stream", "1");
-    socket = await connect(url, server);
+    socket = await connect(url, server, wanted.signal);
   } catch (error) {
     end();
     throw error;
@@ -67,11 +68,20 @@ export async function byWebSocket(
   };
 }
 
-function connect(url: URL, server: Server): Promise<WebSocket> {
+function connect(url: URL, server: Server, signal: AbortSignal | undefined): Promise<WebSocket> {
   return new Promise((resolve, reject) => {
     const socket = new WebSocket(url);
     socket.binaryType = "arraybuffer";
-    socket.onopen = () => resolve(socket);
+    const leave = () => {
+      socket.onclose = null;
+      socket.close();
+      reject(signal?.reason as Error);
+    };
+    signal?.addEventListener("abort", leave);
+    socket.onopen = () => {
+      signal?.removeEventListener("abort", leave);
+      resolve(socket);
+    };
     // A refusal before the socket is open is not told to a page: whether there was no room is asked for.
     socket.onclose = async (event) =>
       reject(new Ended(event.code === TRY_AGAIN_LATER || (await isFull(server)) ? "full" : "lost", event.reason));

@@ -2,7 +2,7 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { useEffect, useRef, type ReactNode } from "react";
 import { Link, useLocation } from "wouter";
-import { linkedBy } from "../access";
+import { useLinked } from "../access";
 import { Problem } from "../client/http";
 import { useHealth } from "../queries";
 import { useTexts } from "../language";
@@ -92,7 +92,7 @@ function Live() {
 /** Whoever came by the terminal's link learns what became of it. */
 function Linked() {
   const t = useTexts();
-  const became = linkedBy();
+  const became = useLinked();
   if (became === "none") return null;
   return became === "signed_in" ? (
     <p className="quiet small" role="status">

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import ts from "typescript";
 import { describe, expect, it } from "vitest";
+import { GENERAL } from "../parts/own-words";
 import { en, type Texts } from "./en";
 import { fr } from "./fr";
 import { mg } from "./mg";
@@ -90,7 +91,11 @@ it("every problem that the server knows by a name has a sentence", () => {
   const code = files.map((file) => readFileSync(join(http, file), "utf8")).join("\n");
   const named = [...code.matchAll(/coded\(\s*"([a-z_]+)"|Refusal::\w+(?:\(_\))? => "([a-z_]+)"|let code = if .* "([a-z_]+)"/g)];
   const codes = new Set(named.map(([, ...names]) => names.find(Boolean) as string));
-  codes.delete("unavailable");
+  // Those that are known by their status only.
+  const usual = /fn usual\(.*?\n\}/s.exec(readFileSync(join(http, "problem.rs"), "utf8"))?.[0] ?? "";
+  const general = [...usual.matchAll(/^\s+(?:\d{3}|_) => "([a-z_]+)",$/gm)].map(([, code]) => code as string);
+  for (const code of general) codes.add(code);
+  expect(general.sort()).toEqual([...GENERAL].sort());
   expect([...codes].sort()).toEqual(Object.keys(en.problem).sort());
 });
 

@@ -36,11 +36,21 @@ export function Voice({
   const [muted, setMuted] = useState(false);
   const [fault, setFault] = useState<unknown>(null);
   const running = useRef<Conversation | null>(null);
+  const beginning = useRef<AbortController | null>(null);
+  /** What is chosen now: it may change while a call begins. */
+  const chosen = useRef<Manner>(manner);
   const replies = useRef<Replies | null>(null);
   const call = useRef({ id: "", turn: 0 });
   const [hearing, setHearing] = useState(false);
   const [speaking, setSpeaking] = useState(false);
-  useEffect(() => () => running.current?.stop(), []);
+  useEffect(
+    () => () => {
+      // Whoever leaves is not heard, even where the call has not begun yet.
+      beginning.current?.abort();
+      running.current?.stop();
+    },
+    [],
+  );
 
   const told = (message: Told) => {
     switch (message.type) {
@@ -76,7 +86,7 @@ export function Voice({
         change({ is: "mode", mode: message.value });
         break;
       case "error":
-        setFault(new Ended("refused", message.error, message.code));
+        setFault(new Ended("refused", message.error, message.code ?? "problem"));
         break;
       case "clear":
       case "dtmf":
@@ -87,11 +97,13 @@ export function Voice({
   const start = async () => {
     setFault(null);
     setState("connecting");
+    const { signal } = (beginning.current = new AbortController());
     try {
       const conversation = await Conversation.open(server, workletUrl, {
         told,
         ...(session && { session }),
-        muted: manner === "push",
+        muted: chosen.current === "push",
+        signal,
         speaking: setSpeaking,
         // A fault that was told before says more than the end that it led to.
         ended: (why) => {
@@ -103,12 +115,14 @@ export function Voice({
           setFault((before: unknown) => before ?? why);
         },
       });
+      conversation.muted = chosen.current === "push";
       running.current = conversation;
       replies.current = follow(conversation.sources.said);
       setMuted(false);
       setOpen(conversation);
       setState("open");
     } catch (error) {
+      if (signal.aborted) return;
       setState("idle");
       setFault(error);
     }
@@ -121,6 +135,7 @@ export function Voice({
     hold(!is);
   };
   const choose = (next: Manner) => {
+    chosen.current = next;
     setManner(next);
     setMuted(false);
     hold(next !== "push");
