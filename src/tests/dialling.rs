@@ -1,6 +1,6 @@
 //! The verbs `dial` and `transfer`: one Milo calls another for its caller, or sends it there, over real sockets.
 
-use std::{fs, path::Path, process::Command, time::Instant};
+use std::{fs, path::Path, process::Command};
 
 use crate::{
     house::{call, errand, loud, newest_call, stop, with_plans, with_plans_and},
@@ -9,7 +9,7 @@ use crate::{
 use milo::{bench::Running, phone::Errand};
 use milo_media::wav;
 use serde_json::Value;
-use tokio::task::block_in_place;
+use tokio::{task::block_in_place, time::Instant};
 
 /// What the one who is called does with its numbers.
 const FAR: &str = "

@@ -95,9 +95,10 @@ async fn its_curl_lines_and_its_web_client_are_answered_as_before() {
     );
     assert!(STANDARD.decode(tts["audio"].as_str().expect("base64")).is_ok_and(|sound| sound.starts_with(b"RIFF")));
 
-    server.now(Conduct::says("Bonjour"));
-    let told = json_of(&curl(&milo, "translate", r#"{"text": "Salama", "source": "mg", "target": "fr"}"#));
-    assert_eq!(told["translation"], "Bonjour", "{told}");
+    server.now(Conduct::says("La porte est ouverte."));
+    let text = r#"{"text": "Misokatra ny varavarana.", "source": "mg", "target": "fr"}"#;
+    let told = json_of(&curl(&milo, "translate", text));
+    assert_eq!(told["translation"], "La porte est ouverte.", "{told}");
     has(&told, &[("source", |of| of == "mg"), ("target", |of| of == "fr"), ("processing_ms", Value::is_number)]);
 
     // What its client shows of an error is `detail`.
