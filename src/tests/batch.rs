@@ -149,7 +149,7 @@ async fn killed_in_mid_batch(more: &[(&str, &str)]) {
     let own: Vec<_> = own.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let (variables, folder) = ([&own[..], more].concat(), folder("batch-killed"));
     let milo = Running::start(Path::new(PROGRAM), &folder, &variables).await.expect("Milo starts");
-    let texts: Vec<_> = (0..12).map(|number| format!("Salama {number}")).collect();
+    let texts: Vec<_> = (0..12).map(|number| format!("Misokatra ny varavarana {number}")).collect();
     let added = add(&milo, &json!({ "kind": "translate", "items": texts }));
     let at = added.header("location").expect("where it is").to_owned();
     let before = until(&milo, &at, "begun", |batch| batch["counts"]["done"].as_i64() >= Some(3)).await;
@@ -189,7 +189,8 @@ async fn whoever_cancels_stops_the_engine_and_the_rest_is_not_done() {
     let own = server.variables("openai");
     let own: Vec<_> = own.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let milo = milo("batch-cancelled", &[&own[..], &[("MILO__BATCH__WAITING", "1")]].concat()).await;
-    let added = add(&milo, &json!({ "kind": "translate", "items": ["Salama", "Veloma"] }));
+    let added =
+        add(&milo, &json!({ "kind": "translate", "items": ["Misokatra ny varavarana.", "Mihidy ny varavarana."] }));
     let at = added.header("location").expect("where it is").to_owned();
     until(&milo, &at, "running", |batch| batch["counts"]["running"] == 1).await;
     for _ in 0..100 {
@@ -198,7 +199,7 @@ async fn whoever_cancels_stops_the_engine_and_the_rest_is_not_done() {
         }
         sleep(Duration::from_millis(50)).await;
     }
-    let full = add(&milo, &json!({ "kind": "translate", "items": ["Eny"] }));
+    let full = add(&milo, &json!({ "kind": "translate", "items": ["Mihidy ny varavarana."] }));
     assert_eq!((full.status, full.header("retry-after")), (503, Some("30")), "{full:?}");
     let cancelled = send(&milo, ("DELETE", &at), &[], &Value::Null);
     assert_eq!((cancelled.status, &cancelled.body["state"]), (200, &"cancelled".into()), "{cancelled:?}");
@@ -206,7 +207,7 @@ async fn whoever_cancels_stops_the_engine_and_the_rest_is_not_done() {
     server.left(1).await;
     // There is room for the next one, and nobody does what was cancelled.
     server.now(Conduct::says("Oui."));
-    let next = add(&milo, &json!({ "kind": "translate", "items": ["Eny"] }));
+    let next = add(&milo, &json!({ "kind": "translate", "items": ["Mihidy ny varavarana."] }));
     let done = ended(&milo, next.header("location").expect("where it is")).await;
     assert_eq!(done["items"][0]["result"]["translation"], "Oui.", "{done}");
     assert_eq!((get(&milo, &at)["state"].as_str(), server.asked().len()), (Some("cancelled"), 2));
@@ -237,7 +238,7 @@ async fn a_key_leaves_half_of_the_places_to_others() {
     let milo = milo("batch-shares", &own).await;
     let keys = new_keys(&milo, &["one", "other"]);
     let add = |key: &str| {
-        let body = json!({ "kind": "translate", "items": ["Salama"] });
+        let body = json!({ "kind": "translate", "items": ["Misokatra ny varavarana."] });
         send(&milo, ("POST", "/api/v1/batch"), &[key], &body)
     };
     assert_eq!(add(&keys[0]).status, 202);
