@@ -211,7 +211,7 @@ def work(worker: int, given, model, head, tokenizer_json: str, state: dict | Non
     if state:
         for stepper, kept in zip(steppers, state["optimizers"]):
             stepper.load_state_dict(kept)
-    peaks = [given.rate, given.rate]
+    peaks = [given.rate, given.rate / 2]
     if worker == 0:
         average = {k: v.detach().clone() for k, v in (state["average"] if state else model.state_dict()).items()}
         watched, watched_samples = speech.load_set(given.data, "watch")
