@@ -98,9 +98,9 @@ def clip(voice: Voice, rng: random.Random, split: str, voices: list[str]) -> tup
 
 
 def _part(job: tuple) -> tuple[list[dict], list[np.ndarray]]:
-    espeak, split, voices, seed, count = job
+    make, espeak, split, voices, seed, count = job
     voice, rng = Voice(espeak), random.Random(seed)
-    pairs = [clip(voice, rng, split, voices) for _ in range(count)]
+    pairs = [make(voice, rng, split, voices) for _ in range(count)]
     return [row for row, _ in pairs], [wave for _, wave in pairs]
 
 
@@ -111,8 +111,9 @@ def _source() -> str:
     return malagasy.digest() + "-" + hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()[:16]
 
 
-def write_set(name: str, out: Path, espeak: Path, split: str, voices: list[str], seed: int, count: int, processes: int) -> None:
-    """Speaks `count` utterances in parts of 250 (a part's seed is fixed, so the set does not depend on `processes`)."""
+def write_set(name: str, out: Path, espeak: Path, split: str, voices: list[str], seed: int, count: int, processes: int,
+              make=clip) -> None:
+    """Speaks `count` utterances (`make` says one) in parts of 250 (a part's seed is fixed, so the set does not depend on `processes`)."""
     size, meta = 250, {"seed": seed, "split": split, "source": _source()}
     index, sound, head = (out / f"{name}.{kind}" for kind in ("jsonl", "pcm", "meta.json"))
     if not head.exists() or json.loads(head.read_text()) != meta:
@@ -128,7 +129,8 @@ def write_set(name: str, out: Path, espeak: Path, split: str, voices: list[str],
     with open(sound, "r+b") as pcm:
         pcm.truncate(offset * 2)
     first = kept // size
-    jobs = [(espeak, split, voices, seed * 100_003 + i, min(size, count - i * size)) for i in range(first, -(-count // size))]
+    jobs = [(make, espeak, split, voices, seed * 100_003 + i, min(size, count - i * size))
+            for i in range(first, -(-count // size))]
     if kept >= count:
         jobs = []
     began = time.monotonic()
