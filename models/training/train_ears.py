@@ -16,6 +16,7 @@ are far faster than one of two threads.  The first one reports, averages the wei
 from __future__ import annotations
 
 import argparse
+import fcntl
 import math
 import os
 import random
@@ -227,7 +228,9 @@ def work(worker: int, given, model, head, tokenizer_json: str, state: dict | Non
         clock[worker] = time.process_time()
         spent = before + float(clock.sum())
         share = spent / budget
-        finished = share >= 1.0 or stop.is_set() or os.getppid() != parent or (given.smoke and steps >= given.smoke_steps)
+        if os.getppid() != parent:
+            return  # killed: whoever started again goes on from what was saved, and must not find it overwritten
+        finished = share >= 1.0 or stop.is_set() or (given.smoke and steps >= given.smoke_steps)
         if worker == 0 and (finished or time.monotonic() - saved > 120):
             save(given.out / "checkpoint.pt", {
                 "model": {k: v.clone() for k, v in model.state_dict().items()}, "head": head.state_dict(), "average": average,
@@ -305,6 +308,11 @@ def main() -> None:
     if given.smoke:
         given.batch, given.watched = 8, 4
     given.out.mkdir(parents=True, exist_ok=True)
+    lock = open(given.out / "lock", "w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise SystemExit(f"another training already writes to {given.out}") from None
     checkpoint = given.out / "checkpoint.pt"
     state = load_checkpoint(checkpoint) if checkpoint.exists() else None
     texts = [row["text"] for row in speech.load_set(given.data, "train")[0]]
