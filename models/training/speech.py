@@ -113,7 +113,8 @@ def _source() -> str:
 
 def write_set(name: str, out: Path, espeak: Path, split: str, voices: list[str], seed: int, count: int, processes: int,
               make=clip) -> None:
-    """Speaks `count` utterances (`make` says one) in parts of 250 (a part's seed is fixed, so the set does not depend on `processes`)."""
+    """Speaks `count` utterances (`make` says one) in parts of 250.  Each part has its seed and a process of its own, since espeak-ng
+    remembers what it said before: so the set depends neither on `processes` nor on interruptions."""
     size, meta = 250, {"seed": seed, "split": split, "source": _source()}
     index, sound, head = (out / f"{name}.{kind}" for kind in ("jsonl", "pcm", "meta.json"))
     if not head.exists() or json.loads(head.read_text()) != meta:
@@ -134,7 +135,7 @@ def write_set(name: str, out: Path, espeak: Path, split: str, voices: list[str],
     if kept >= count:
         jobs = []
     began = time.monotonic()
-    with multiprocessing.get_context("spawn").Pool(processes) as pool, open(sound, "ab") as pcm, open(index, "a") as listed:
+    with multiprocessing.get_context("spawn").Pool(processes, maxtasksperchild=1) as pool, open(sound, "ab") as pcm, open(index, "a") as listed:
         for done, (part, waves) in enumerate(pool.imap(_part, jobs), 1):
             told = []
             for row, wave in zip(part, waves):
