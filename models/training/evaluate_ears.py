@@ -116,7 +116,8 @@ def report(name: str, rows: list[dict], heard: list[Heard]) -> None:
     good = np.array([h.average for h, row in zip(heard, rows) if h.text == row["text"]])
     bad = np.array([h.average for h, row in zip(heard, rows) if h.text != row["text"]])
     area = np.mean((good[:, None] > bad) + 0.5 * (good[:, None] == bad)) if len(good) and len(bad) else np.nan
-    print(f"  avg_logprob: right sentences {good.mean() if len(good) else np.nan:.2f}, wrong ones {bad.mean() if len(bad) else np.nan:.2f}; "
+    means = [x.mean() if len(x) else np.nan for x in (good, bad)]
+    print(f"  avg_logprob: right sentences {means[0]:.2f}, wrong ones {means[1]:.2f}; "
           f"area under the curve of the confidence, right against wrong: {area:.3f}; "
           f"no_speech of speech: greatest {max(h.no_speech for h in heard):.3f}, rejected {sum(h.rejected for h in heard)}")
 

@@ -135,14 +135,15 @@ def main() -> None:
         print(f"{name}: {100 * statistics.mean(rights):.1f} % of {len(rights)}")
     for intent in ("salad", "letters", "strange"):
         rights, first = [], []
-        for _, _, right, logprobs in ask(1, 0.0, a.cases // 5, intent.__eq__):
+        for _, _, right, logprobs in ask(1, 0.0, max(1, a.cases // 5), intent.__eq__):
             rights.append(right)
             first.append(statistics.mean(logprobs[:4]))
             if not right:
                 confidence.setdefault(f"{intent}, answered as if understood", []).append(first[-1])
         print(f"{intent}: says that it did not understand {100 * statistics.mean(rights):.1f} % of {len(rights)}")
-    foreign = [answer(tokenizer, mind, [("system", grammar.SYSTEM_PROMPT), ("user", question)])[0] == mind_dialogues.NOT_UNDERSTOOD[language]
-               for question, language in grammar_foreign.two_hundred()]
+    asked = [(answer(tokenizer, mind, [("system", grammar.SYSTEM_PROMPT), ("user", question)])[0], language)
+             for question, language in grammar_foreign.two_hundred()]
+    foreign = [reply == mind_dialogues.NOT_UNDERSTOOD[language] for reply, language in asked]
     print(f"outside its knowledge: says so {100 * statistics.mean(foreign):.1f} % of {len(foreign)}")
     print(f"answers in the language they should have: {100 * spoken[True] / spoken.total():.1f} % of {spoken.total()}")
     print(f"slots copied right: {100 * slots[True] / slots.total():.1f} % of {slots.total()}")

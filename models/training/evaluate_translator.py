@@ -49,15 +49,16 @@ def main() -> None:
                 shown += 1
                 print(f"    {text}\n      wanted {answer}\n      said   {said}   ({confidence:.2f})")
         spent = (time.process_time() - began) / a.count * 1000
-        print(f"{source} to {target}: exact {100 * exact / a.count:.1f} %, exact or equivalent {100 * equivalent / a.count:.1f} % of {a.count} "
-              f"({spent:.0f} ms a sentence)")
+        print(f"{source} to {target}: exact {100 * exact / a.count:.1f} %, exact or equivalent {100 * equivalent / a.count:.1f} % "
+              f"of {a.count} ({spent:.0f} ms a sentence)")
         for question in grammar_foreign.questions("held_out", source):
             sure["foreign"].append(translator.translate(question, source, target)[1])
     good, bad, foreign = (np.array(sure[k]) for k in ("right", "wrong", "foreign"))
     threshold = np.quantile(good, 0.05) if len(good) else -1.0
     print(f"mean log-probability: right {good.mean() if len(good) else np.nan:.2f}, wrong {bad.mean() if len(bad) else np.nan:.2f}, "
           f"of other business {foreign.mean():.2f}")
-    print(f"area under the curve of the confidence: right against wrong {area(good, bad):.3f}, right against other business {area(good, foreign):.3f}; "
+    print(f"area under the curve of the confidence: right against wrong {area(good, bad):.3f}, "
+          f"right against other business {area(good, foreign):.3f}; "
           f"at {threshold:.2f}, which 95 % of the right ones reach, {100 * (foreign < threshold).mean():.0f} % of other business is told")
     print(f"(sentences of seed {a.seed})")
 

@@ -88,7 +88,8 @@ def parity(folder: Path, model, text: str) -> float:
     line, worst = [shipped.ids.end, shipped.ids.language["fr"]], 0.0
     with torch.inference_mode():
         for _ in range(8):
-            expected = model(input_ids=torch.tensor([source]), decoder_input_ids=torch.tensor([line]), use_cache=False).logits[0, -1].numpy()
+            whole = model(input_ids=torch.tensor([source]), decoder_input_ids=torch.tensor([line]), use_cache=False)
+            expected = whole.logits[0, -1].numpy()
             worst = max(worst, float(np.abs(expected - shipped.logits(source, line)).max()))
             line.append(int(expected[6:].argmax()) + 6)
     return worst
@@ -104,7 +105,8 @@ def main() -> None:
     tokenizer = Tokenizer.from_str(state["tokenizer"])
     ids, model = Ids(tokenizer), model_of(tokenizer, state["shape"]).eval()
     model.load_state_dict(state["model"])
-    model.generation_config = GenerationConfig(decoder_start_token_id=ids.end, eos_token_id=ids.end, pad_token_id=ids.pad, max_length=MAX_TOKENS)
+    model.generation_config = GenerationConfig(decoder_start_token_id=ids.end, eos_token_id=ids.end, pad_token_id=ids.pad,
+                                               max_length=MAX_TOKENS)
     with tempfile.TemporaryDirectory() as folder:
         source, exported, small = Path(folder) / "torch", Path(folder) / "onnx", Path(folder) / "int8"
         model.save_pretrained(source)

@@ -135,7 +135,8 @@ def write_set(name: str, out: Path, espeak: Path, split: str, voices: list[str],
     if kept >= count:
         jobs = []
     began = time.monotonic()
-    with multiprocessing.get_context("spawn").Pool(processes, maxtasksperchild=1) as pool, open(sound, "ab") as pcm, open(index, "a") as listed:
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(processes, maxtasksperchild=1) as pool, open(sound, "ab") as pcm, open(index, "a") as listed:
         for done, (part, waves) in enumerate(pool.imap(_part, jobs), 1):
             told = []
             for row, wave in zip(part, waves):

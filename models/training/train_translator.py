@@ -124,8 +124,8 @@ def main() -> None:
         total, seen = total + loss.item(), seen + 1
         if step % (5 if a.smoke else 25) == 0:
             left = (a.minutes * 60 - spent) / 60 * (time.monotonic() - began) / (spent - before + 1e-9)
-            print(json.dumps({"step": step, "loss": round(total / seen, 4), "cpu_minutes": round(spent / 60, 2), "minutes_left": round(left)}),
-                  flush=True)
+            print(json.dumps({"step": step, "loss": round(total / seen, 4), "cpu_minutes": round(spent / 60, 2),
+                              "minutes_left": round(left)}), flush=True)
             total, seen = 0.0, 0
         if step % 100 == 0:
             keep()
