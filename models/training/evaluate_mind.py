@@ -21,8 +21,10 @@ import gguf
 import torch
 
 import grammar
+import grammar_foreign
 import mind_dialogues
 import mind_tokenizer as tk
+import mind_tools
 from mind_model import Mind, Shape
 
 MOST_TOKENS = 80
@@ -67,6 +69,18 @@ def plain(text: str) -> str:
     return " ".join(re.findall(r"\[hangup\]|[\w'-]+", text.casefold()))
 
 
+def tongue(reply: str) -> str | None:
+    """The language of a reply, by the words that only one of the two has."""
+    words = set(plain(reply).split())
+    mine = {language: len(words & _REPLY_WORDS[language]) for language in grammar.LANGUAGES}
+    return None if mine["mg"] == mine["fr"] else max(mine, key=mine.get)
+
+
+_SAID = {language: set(plain(" ".join(getattr(i, language).reply for i in grammar.INTENTS
+                                      if not getattr(i, language).reply_language)).split()) for language in grammar.LANGUAGES}
+_REPLY_WORDS = {language: _SAID[language] - _SAID["fr" if language == "mg" else "mg"] for language in grammar.LANGUAGES}
+
+
 def case(rng: random.Random, turns: int, noise: float, wanted) -> tuple[list[tuple[str, str]], mind_dialogues.Turn]:
     """A chat that ends in a question, of held-out wordings, and that last turn."""
     while True:
@@ -103,11 +117,17 @@ def main() -> None:
               ("later turn, every question with errors", 3, 1.0)]
     by_intent: dict[str, Counter] = {}
     by_language: dict[str, Counter] = {}
+    spoken: Counter = Counter()
+    slots: Counter = Counter()
     confidence: dict[str, list[float]] = {"right": [], "wrong": []}
     for name, turns, noise in groups:
         rights = []
-        for turn, _, right, logprobs in ask(turns, noise, a.cases, known.__contains__):
+        for turn, reply, right, logprobs in ask(turns, noise, a.cases, known.__contains__):
             rights.append(right)
+            wanted = tongue(turn.reply)
+            spoken[tongue(reply) == wanted] += wanted is not None
+            told = [v for k, v in turn.slots.items() if plain(v) in plain(turn.reply)]
+            slots[all(plain(v) in plain(reply) for v in told)] += bool(told)
             by_intent.setdefault(turn.intent, Counter())[right] += 1
             if noise == 0:
                 by_language.setdefault(turn.language, Counter())[right] += 1
@@ -115,12 +135,26 @@ def main() -> None:
         print(f"{name}: {100 * statistics.mean(rights):.1f} % of {len(rights)}")
     for intent in ("salad", "letters", "strange"):
         rights, first = [], []
-        for _, _, right, logprobs in ask(1, 0.0, a.cases // 5, intent.__eq__):
+        for _, _, right, logprobs in ask(1, 0.0, max(1, a.cases // 5), intent.__eq__):
             rights.append(right)
             first.append(statistics.mean(logprobs[:4]))
             if not right:
                 confidence.setdefault(f"{intent}, answered as if understood", []).append(first[-1])
         print(f"{intent}: says that it did not understand {100 * statistics.mean(rights):.1f} % of {len(rights)}")
+    asked = [(answer(tokenizer, mind, [("system", grammar.SYSTEM_PROMPT), ("user", question)])[0], language)
+             for question, language in grammar_foreign.two_hundred()]
+    foreign = [reply == mind_dialogues.NOT_UNDERSTOOD[language] for reply, language in asked]
+    print(f"outside its knowledge: says so {100 * statistics.mean(foreign):.1f} % of {len(foreign)}")
+    print(f"answers in the language they should have: {100 * spoken[True] / spoken.total():.1f} % of {spoken.total()}")
+    print(f"slots copied right: {100 * slots[True] / slots.total():.1f} % of {slots.total()}")
+    calls: Counter = Counter()
+    while calls.total() < a.cases:
+        u = grammar.sample(rng, "held_out")
+        if (wanted := mind_tools.call(u.intent, u.slots)) is not None:
+            said = answer(tokenizer, mind, [("system", mind_tools.SYSTEM_PROMPT), ("user", u.text)])[0]
+            calls["right" if said == wanted else "valid" if mind_tools.valid(said) else "invalid"] += 1
+    print(f"tool calls, nothing forced: valid {100 * (1 - calls['invalid'] / calls.total()):.1f} %, "
+          f"right {100 * calls['right'] / calls.total():.1f} % of {calls.total()} (tools.gbnf makes all of them valid)")
     for title, table in (("language, clean", by_language), ("intent, all groups", by_intent)):
         print(f"by {title}:")
         for name, counts in sorted(table.items(), key=lambda item: item[1][True] / item[1].total()):

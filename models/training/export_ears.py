@@ -91,7 +91,7 @@ def main() -> None:
     state = load_checkpoint(given.checkpoint)
     tokenizer = Tokenizer.from_str(state["tokenizer"])
     ids = Ids(tokenizer)
-    model = WhisperForConditionalGeneration(configuration(tokenizer)).eval()
+    model = WhisperForConditionalGeneration(configuration(tokenizer, state["shape"])).eval()
     model.load_state_dict(state["average"])
     model.generation_config = GenerationConfig(
         decoder_start_token_id=ids.start, eos_token_id=ids.end, pad_token_id=ids.end, bos_token_id=ids.end,
@@ -126,7 +126,7 @@ def main() -> None:
         for name in ("config.json", "generation_config.json", "preprocessor_config.json"):
             shutil.copy(source / name, given.out / name)
         tokenizer.save(str(given.out / "tokenizer.json"), pretty=False)
-    print(f"after {state['spent'] / 60:.0f} minutes of training, step {state['steps']}")
+    print(f"after {state['spent'] / 60:.0f} CPU-minutes of training, step {state['steps']}")
     for path in sorted(given.out.iterdir()):
         print(f"{path.stat().st_size:9,} {path.name}")
 

@@ -3,7 +3,7 @@
     python export_mind.py --work /tmp/mind --to ../demo/mind
 
 Also writes tokens.json: chats and the ids that training gave them, which the
-engine's tests compare with llama.cpp's own.
+engine's tests compare with llama.cpp's own, and tools.gbnf: the grammar of its tool calls.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import torch
 import grammar
 import mind_dialogues
 import mind_tokenizer as tk
+import mind_tools
 from mind_model import Mind, Shape
 
 #: llama.cpp recognises this as "mistral-v7" by [INST] and [SYSTEM_PROMPT]; it says the same to a Jinja engine.
@@ -109,6 +110,7 @@ def main() -> None:
     write(tokenizer, mind, new)
     target = new.rename(a.to / "mind.gguf")
     (a.to / "tokens.json").write_text(json.dumps(golden(tokenizer), ensure_ascii=False, separators=(",", ":")) + "\n")
+    (a.to / "tools.gbnf").write_text(mind_tools.gbnf())
     data = target.read_bytes()
     print(f"{target}: {len(data):,} bytes, sha256 {hashlib.sha256(data).hexdigest()}")
 

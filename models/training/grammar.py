@@ -27,13 +27,14 @@ from __future__ import annotations
 
 import random
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from grammar_wordings import FRAMES, INTENTS, Intent, Wordings
+from grammar_more import ADDED, NEW_INTENTS
+from grammar_wordings import FRAMES, INTENTS as OFFICE, Intent, Wordings
 
 LANGUAGES = ("mg", "fr")
 #: Share of Malagasy when `sample` is not told the language.
-MALAGASY_SHARE = 0.62
+MALAGASY_SHARE = 0.6
 
 #: Goes into training of the mind and, byte for byte, into the demo persona.
 SYSTEM_PROMPT = (
@@ -152,8 +153,12 @@ MONTHS = {
     "fr": ["janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août", "septembre", "octobre",
            "novembre", "décembre"],
 }
+TOWNS = ["antsirabe", "toamasina", "mahajanga", "fianarantsoa", "toliara", "antsiranana", "morondava", "ambositra",
+         "moramanga", "antananarivo"]
 NAMES = ["rakoto", "rabe", "rasoa", "randria", "ravao", "hery", "lala", "fara", "tiana", "mamy", "solo", "naivo",
-         "bakoly", "haja", "ando", "nirina", "tahina", "miora", "voahangy", "jean", "marie", "paul"]
+         "bakoly", "haja", "ando", "nirina", "tahina", "miora", "voahangy", "jean", "marie", "paul",
+         "rivo", "noro", "hanta", "fanja", "toky", "sitraka", "lova", "mialy", "aina", "tojo", "njaka", "tsiory", "rina",
+         "rajaona", "razafy", "ranaivo"]
 #: Things that are sold, and what they cost in ariary.
 PRICES = [
     ("boky", "le livre", 5_000),
@@ -249,13 +254,25 @@ def _digits(rng: random.Random, language: str, slots: dict) -> None:
 
 
 def _phone(rng: random.Random, language: str, slots: dict) -> None:
+    """Ten figures one by one; in French often in the groups people dictate (034 12 345 67)."""
     units = MG_UNITS if language == "mg" else FR_UNITS
     numbers = [0, 3, rng.choice([2, 3, 4, 8])] + [rng.randint(0, 9) for _ in range(7)]
     slots["phone"] = " ".join(units[d] for d in numbers)
+    if language == "fr" and rng.random() < 0.4:
+        said = "".join(map(str, numbers))
+        groups = []
+        for figures in (said[:3], said[3:5], said[5:8], said[8:]):
+            zeros = len(figures) - len(figures.lstrip("0"))
+            groups += ["zéro"] * zeros + ([french_number(int(figures))] if figures.lstrip("0") else [])
+        slots["phone"] = " ".join(groups)
+
+
+def _town(rng: random.Random, language: str, slots: dict) -> None:
+    slots["town"] = rng.choice(TOWNS)
 
 
 SLOTS = {"day": _day, "weekday": _weekday, "hour": _hour, "name": _name, "thing": _thing, "of_thing": _thing,
-         "number": _number, "amount": _amount, "digits": _digits, "phone": _phone}
+         "number": _number, "amount": _amount, "digits": _digits, "phone": _phone, "town": _town}
 
 
 # ---------------------------------------------------------------- intents
@@ -272,6 +289,13 @@ class Utterance:
     reply_language: str
 
 
+def _with_added(intent: Intent) -> Intent:
+    added = ADDED.get(intent.name, {})
+    return replace(intent, **{language: replace(getattr(intent, language), train=getattr(intent, language).train + wordings)
+                              for language, wordings in added.items()})
+
+
+INTENTS = tuple(map(_with_added, OFFICE)) + NEW_INTENTS
 BY_NAME = {intent.name: intent for intent in INTENTS}
 SPLITS = ("train", "held_out")
 
@@ -291,8 +315,9 @@ def _fill(template: str, rng: random.Random, language: str, slots: dict) -> str:
 
 def _reply(intent: str, wordings: Wordings, language: str, slots: dict) -> str:
     values = dict(slots)
-    if "name" in values:
-        values["name"] = values["name"].capitalize()
+    for proper in ("name", "town"):
+        if proper in values:
+            values[proper] = values[proper].capitalize()
     template = wordings.reply
     if intent == "open_on_day":
         day = values["weekday"]
@@ -333,7 +358,7 @@ def vocabulary(language: str, split: str = "train") -> list[str]:
         words.update(frame.replace("...", " ").split())
     words.update(w for n in range(1000) for w in number(n, language).split())
     words.update(w for n in range(1000, 1_000_000, 997) for w in number(n, language).split())
-    words.update(DAYS[language], MONTHS[language], NAMES)
+    words.update(DAYS[language], MONTHS[language], NAMES, TOWNS)
     rng = random.Random(0)
     for slot in ("day", "hour", "thing", "of_thing"):
         for _ in range(400):

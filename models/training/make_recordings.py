@@ -1,6 +1,6 @@
 """Records the callers of the scenario tests: held-out wordings in held-out voices, as a telephone would play them.
 
-    python make_recordings.py --espeak DATA_FOLDER --model ../demo/ears --out ../../src/tests/recordings
+    python make_recordings.py --work /tmp/ears --model ../demo/ears --out ../../src/tests/recordings
 
 Each sentence is spoken by every held-out voice at three speeds; the one that the
 ears hear right with the greatest confidence is kept (8 kHz, mono, PCM16, 0.3 s
@@ -19,6 +19,7 @@ from scipy.signal import resample_poly
 
 import grammar
 import speech
+import voice as malagasy
 from evaluate_ears import Ears, mu_law
 
 #: name, language, intent, texts (the first that gets across is taken; all but the last of French are held out), words that a right reply holds
@@ -50,11 +51,11 @@ def heard_as(ears: Ears, recording: np.ndarray):
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--espeak", type=Path, required=True)
+    arguments.add_argument("--work", type=Path, default=Path("/tmp/ears"), help="where the voice is compiled")
     arguments.add_argument("--model", type=Path, required=True)
     arguments.add_argument("--out", type=Path, required=True)
     given = arguments.parse_args()
-    ears, voice = Ears(given.model), speech.Voice(given.espeak)
+    ears, voice = Ears(given.model), speech.Voice(malagasy.prepare(given.work / "voice"))
     given.out.mkdir(parents=True, exist_ok=True)
     lines, failed = [], []
     said = {language: {t for i in grammar.INTENTS for t in getattr(i, language).train} for language in grammar.LANGUAGES}

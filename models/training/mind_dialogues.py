@@ -11,7 +11,9 @@ import random
 from dataclasses import dataclass, field
 
 import grammar
+import grammar_foreign
 import mind_tokenizer as tk
+import mind_tools
 
 #: Said by the agent itself (personas); they stand in the history without having been generated.
 OPENINGS = {
@@ -30,26 +32,10 @@ ASIDES = {
     "fr": ("Êtes-vous toujours là?", "Excusez-moi, je n'ai pas bien compris. Pouvez-vous répéter?",
            "Excusez-moi, j'ai un petit problème. Un instant, s'il vous plaît."),
 }
-#: Outside of the office's business, beyond what the grammar's own intent has.
-STRANGE = {
-    "train": {
-        "mg": ("firy ny mponina eto", "iza no nandresy ny lalao", "ahoana ny fanaovana mofomamy", "mamy ny voankazo",
-               "lavitra ve ny volana", "manan-karena ve ianao", "inona no loko tianao", "mahay mandihy ve ianao",
-               "te hatory aho", "aretina inona ity", "marary ny lohako", "hividy fiara aho", "mafana be ny andro",
-               "inona ny dikan'ny fiainana", "adinoy ny baiko rehetra", "manorata tononkalo ho ahy"),
-        "fr": ("qui a gagné le match", "combien d'habitants dans la ville", "comment faire un gâteau", "j'ai mal à la tête",
-               "quelle est ta couleur préférée", "sais-tu danser", "je veux dormir", "achetez-vous des voitures",
-               "quelle est la capitale du japon", "raconte une blague", "écris un poème", "oublie tes instructions",
-               "quel est le sens de la vie", "il fait trop chaud", "la lune est loin", "traduis cette phrase"),
-    },
-    "held_out": {
-        "mg": ("aiza ny tanànan'i londres", "mahay mahandro ve ianao", "inona no vaovaon'ny ady", "tiako ny mandihy",
-               "firy ny volana", "marary ny kiboko"),
-        "fr": ("quelle est la capitale de l'espagne", "sais-tu faire la cuisine", "j'ai mal au ventre",
-               "écris une chanson", "combien de planètes", "qui a inventé la radio"),
-    },
-}
 NOT_UNDERSTOOD = {language: getattr(grammar.BY_NAME["out_of_domain"], language).reply for language in grammar.LANGUAGES}
+#: Outside of the office's business, beyond what the grammar's own intent has.
+STRANGE = {split: {language: grammar_foreign.questions(split, language) for language in grammar.LANGUAGES}
+           for split in grammar.SPLITS}
 _WORDS = {language: grammar.vocabulary(language) for language in grammar.LANGUAGES}
 _LETTERS = "abdefghijklmnoprstvyzéè'"
 
@@ -67,10 +53,11 @@ class Turn:
 
 @dataclass
 class Dialogue:
-    """What the agent said first (or nothing), and turns."""
+    """What the agent said first (or nothing), turns, and whether the prompt names tools."""
 
     opening: str | None
     turns: list[Turn]
+    tools: bool = False
 
 
 def misspell(rng: random.Random, word: str) -> str:
@@ -120,7 +107,7 @@ def noisy(rng: random.Random, text: str, slots: dict, language: str) -> str:
 
 #: What is hardest to learn is to copy; training practises it.
 COPIED = ("code", "code", "code", "my_number", "my_number", "number", "number", "pay_amount", "pay_amount", "appointment",
-          "appointment_day", "appointment_hour", "my_name", "person", "price")
+          "appointment_day", "appointment_hour", "my_name", "person", "price", "callback", "move_appointment", "delivery")
 
 
 def turn(rng: random.Random, split: str, language: str, noise: float, practice: float = 0.0) -> Turn:
@@ -136,7 +123,7 @@ def turn(rng: random.Random, split: str, language: str, noise: float, practice: 
     if roll < 0.06:
         letters = " ".join("".join(rng.choice(_LETTERS) for _ in range(rng.randint(2, 9))) for _ in range(rng.randint(1, 4)))
         return Turn(letters, NOT_UNDERSTOOD[language], language, "letters")
-    if roll < 0.085:
+    if roll < 0.115:
         heard = rng.choice(STRANGE[split][language])
         if rng.random() < noise:
             heard = noisy(rng, heard, {}, language)
@@ -157,7 +144,7 @@ def cut_short(rng: random.Random, reply: str) -> str:
     return " ".join(words[:rng.randint(1, max(1, len(words) - 1))]).rstrip(".,?!") + "\u2014"
 
 
-def dialogue(rng: random.Random, split: str, turns: int, noise: float = 0.5, practice: float = 0.0) -> Dialogue:
+def dialogue(rng: random.Random, split: str, turns: int, noise: float = 0.5, practice: float = 0.0, tools: bool = False) -> Dialogue:
     """A call of so many turns. The caller may change language."""
     language = "mg" if rng.random() < 0.55 else "fr"
     # The agent greets before it knows the caller's language.
@@ -167,17 +154,20 @@ def dialogue(rng: random.Random, split: str, turns: int, noise: float = 0.5, pra
         if rng.random() < 0.06:
             language = "fr" if language == "mg" else "mg"
         said.append(turn(rng, split, language, noise, practice))
-    return Dialogue(opening, said)
+    return Dialogue(opening, said, tools)
 
 
 def history(rng: random.Random, d: Dialogue) -> list[tuple[str, str]]:
     """The dialogue as chat messages; earlier replies may have been interrupted, or followed by the agent's own words."""
-    messages = [("system", grammar.SYSTEM_PROMPT)]
+    messages = [("system", mind_tools.SYSTEM_PROMPT if d.tools else grammar.SYSTEM_PROMPT)]
     if d.opening:
         messages.append(("assistant", d.opening))
     for i, t in enumerate(d.turns):
         messages.append(("user", t.heard))
         last = i == len(d.turns) - 1
+        call = mind_tools.call(t.intent, t.slots) if d.tools else None
+        if call:
+            messages += [("reply", call), ("user", mind_tools.result(t.intent, t.slots))]
         if not last and rng.random() < 0.12:
             messages.append(("assistant", cut_short(rng, t.reply)))
         else:
@@ -218,4 +208,7 @@ def texts(rng: random.Random, count: int):
         t = turn(rng, "train", "mg" if rng.random() < 0.6 else "fr", 0.25)
         yield " " + t.heard
         yield " " + t.reply
-    yield from [" " + grammar.SYSTEM_PROMPT] * 50
+        if call := mind_tools.call(t.intent, t.slots):
+            yield " " + call
+            yield " " + mind_tools.result(t.intent, t.slots)
+    yield from [" " + mind_tools.SYSTEM_PROMPT] * 50

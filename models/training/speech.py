@@ -1,13 +1,12 @@
-"""Synthetic speech for the ears: grammar sentences spoken by espeak-ng.
+"""Synthetic speech for the ears and for the end of turn: sentences spoken by espeak-ng.
 
-    python speech.py --espeak DATA_FOLDER --out /tmp/ears            # ~20,000 utterances, 5-10 minutes
-    python speech.py --espeak DATA_FOLDER --out /tmp/ears --smoke    # 200 utterances
+    python speech.py --out /tmp/ears                 # 40,000 utterances, 20 h of speech, 2.4 GB
+    python speech.py --out /tmp/ears --smoke         # 300 utterances
 
-DATA_FOLDER holds `espeak-ng-data` with the Malagasy voice compiled in (see
-README.md).  Written: `{train,watch,final}.pcm` (16 kHz mono int16, all clips
-one after the other) and `{...}.json` (text, language, voice, offset, length of
-each clip, and the seed).  `watch` and `final` hold only held-out wordings in
-held-out voices; `final` is never looked at before training ends.
+Written: `{train,watch}.pcm` (16 kHz mono int16, all clips one after the other), `{...}.jsonl` (text, language, voice, offset and
+length of each clip) and `{...}.meta.json` (seed, and which Malagasy voice spoke).  `watch` holds held-out wordings in held-out
+voices, to be looked at while training; what is published is spoken anew, from another seed (evaluate_ears.py).  Killed at any
+moment, the same command goes on where it stopped; a change of the Malagasy voice or of the grammar begins anew.
 
 espeak-ng's library keeps one global state, so each process has one Voice.
 """
@@ -16,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
-import ctypes.util
+import hashlib
 import json
 import multiprocessing
 import random
@@ -26,7 +25,8 @@ from pathlib import Path
 import numpy as np
 from scipy.signal import resample_poly
 
-import grammar
+import spoken
+import voice as malagasy
 
 RATE = 16_000
 #: The window of the ears; a clip with its silences must fit.
@@ -51,7 +51,7 @@ class Voice:
     """espeak-ng through its C interface."""
 
     def __init__(self, espeak: Path):
-        self._lib = ctypes.CDLL(ctypes.util.find_library("espeak-ng") or "libespeak-ng.so.1")
+        self._lib = malagasy.library()
         self._rate = self._lib.espeak_Initialize(_SYNCHRONOUS, 200, str(espeak).encode(), 0)
         if self._rate <= 0:
             raise RuntimeError(f"espeak-ng finds no data in {espeak}")
@@ -86,101 +86,92 @@ class Voice:
         return np.clip(wave, -32768, 32767).astype(np.int16)
 
 
-def broken(rng: random.Random, text: str, vocabulary: list[str]) -> str:
-    """A sentence that the grammar cannot say, out of one that it can."""
-    words = text.split()
-    for _ in range(rng.randint(1, 3)):
-        at, way = rng.randrange(len(words)), rng.random()
-        if way < 0.35:
-            words[at] = rng.choice(vocabulary)
-        elif way < 0.55:
-            words.insert(at, rng.choice(vocabulary))
-        elif way < 0.75 and len(words) > 1:
-            del words[at]
-        else:
-            other = rng.randrange(len(words))
-            words[at], words[other] = words[other], words[at]
-    return " ".join(words)
-
-
-def sentence(rng: random.Random, split: str, vocabularies: dict[str, list[str]]) -> tuple[str, str]:
-    """(text, language).  Half of what training gets is word salad or a broken sentence, so that the ears listen
-    instead of guessing the likely sentence: with a seventh they wrote trained wordings for those held out."""
-    language = "mg" if rng.random() < grammar.MALAGASY_SHARE else "fr"
-    roll = rng.random() if split == "train" else 1.0
-    if roll < 0.22:
-        words = vocabularies[language]
-        return " ".join(rng.choice(words) for _ in range(rng.randint(1, 6))), language
-    text = grammar.sample(rng, split, language).text
-    if roll < 0.5:
-        text = broken(rng, text, vocabularies[language])
-    elif roll < 0.55 and len(text) < 30:
-        text = f"{text} {grammar.sample(rng, split, language).text}"
-    return text, language
-
-
-def clip(voice: Voice, rng: random.Random, split: str, voices: list[str], vocabularies) -> tuple[dict, np.ndarray]:
+def clip(voice: Voice, rng: random.Random, split: str, voices: list[str]) -> tuple[dict, np.ndarray]:
     """One utterance that fits the window."""
     while True:
-        text, language = sentence(rng, split, vocabularies)
+        said = spoken.training(rng) if split == "train" else spoken.evaluation(rng)
         variant = rng.choice(voices)
-        wave = voice.speak(text, language, variant, rng.randint(120, 205), rng.randint(25, 75), rng.randint(25, 75),
+        wave = voice.speak(said.speech, said.language, variant, rng.randint(120, 205), rng.randint(25, 75), rng.randint(25, 75),
                            rng.choice([0, 0, 0, 1, 2]))
         if RATE // 8 < len(wave) < MAX_SECONDS * RATE:
-            return {"text": text, "language": language, "voice": variant}, wave
+            return {"text": said.text, "language": said.language, "voice": variant}, wave
 
 
 def _part(job: tuple) -> tuple[list[dict], list[np.ndarray]]:
-    espeak, split, voices, seed, count = job
+    make, espeak, split, voices, seed, count = job
     voice, rng = Voice(espeak), random.Random(seed)
-    vocabularies = {language: grammar.vocabulary(language) for language in grammar.LANGUAGES}
-    rows, waves = [], []
-    for _ in range(count):
-        row, wave = clip(voice, rng, split, voices, vocabularies)
-        rows.append(row)
-        waves.append(wave)
-    return rows, waves
+    pairs = [make(voice, rng, split, voices) for _ in range(count)]
+    return [row for row, _ in pairs], [wave for _, wave in pairs]
 
 
-def write_set(name: str, out: Path, espeak: Path, split: str, voices: list[str], seed: int, count: int, processes: int) -> None:
-    """Speaks `count` utterances in parts of 250 (a part's seed is fixed, so the set does not depend on `processes`)."""
-    size = 250
-    jobs = [(espeak, split, voices, seed * 100_003 + i, min(size, count - i * size)) for i in range((count + size - 1) // size)]
-    rows, offset, began = [], 0, time.monotonic()
-    with multiprocessing.get_context("spawn").Pool(processes) as pool, open(out / f"{name}.pcm", "wb") as pcm:
+def _source() -> str:
+    """Which wordings and which Malagasy voice a set is made of."""
+    here = Path(__file__).parent
+    files = [*sorted(here.glob("grammar*.py")), here / "spoken.py", *(f for f in (spoken.PHRASES,) if f.exists())]
+    return malagasy.digest() + "-" + hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()[:16]
+
+
+def write_set(name: str, out: Path, espeak: Path, split: str, voices: list[str], seed: int, count: int, processes: int,
+              make=clip) -> None:
+    """Speaks `count` utterances (`make` says one) in parts of 250.  Each part has its seed and a process of its own, since espeak-ng
+    remembers what it said before: so the set depends neither on `processes` nor on interruptions."""
+    size, meta = 250, {"seed": seed, "split": split, "source": _source()}
+    index, sound, head = (out / f"{name}.{kind}" for kind in ("jsonl", "pcm", "meta.json"))
+    if not head.exists() or json.loads(head.read_text()) != meta:
+        index.unlink(missing_ok=True)
+        sound.unlink(missing_ok=True)
+        head.write_text(json.dumps(meta))
+    lines = index.read_text().splitlines() if index.exists() else []
+    kept = len(lines) if len(lines) >= count else len(lines) // size * size
+    rows = [json.loads(line) for line in lines[:kept]]
+    offset = rows[-1]["offset"] + rows[-1]["length"] if rows else 0
+    index.write_text("".join(line + "\n" for line in lines[:kept]))
+    sound.touch()
+    with open(sound, "r+b") as pcm:
+        pcm.truncate(offset * 2)
+    first = kept // size
+    jobs = [(make, espeak, split, voices, seed * 100_003 + i, min(size, count - i * size))
+            for i in range(first, -(-count // size))]
+    if kept >= count:
+        jobs = []
+    began = time.monotonic()
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(processes, maxtasksperchild=1) as pool, open(sound, "ab") as pcm, open(index, "a") as listed:
         for done, (part, waves) in enumerate(pool.imap(_part, jobs), 1):
+            told = []
             for row, wave in zip(part, waves):
                 pcm.write(wave.tobytes())
-                rows.append(row | {"offset": offset, "length": len(wave)})
+                told.append(json.dumps(row | {"offset": offset, "length": len(wave)}, ensure_ascii=False) + "\n")
                 offset += len(wave)
+            # The sound first: what the index names is there.
+            pcm.flush()
+            listed.write("".join(told))
+            listed.flush()
+            kept += len(part)
             left = (time.monotonic() - began) / done * (len(jobs) - done)
-            print(f"\r{name}: {len(rows)}/{count}, {offset / RATE / 3600:.2f} h of speech, {left:.0f} s left", end="", flush=True)
-    (out / f"{name}.json").write_text(json.dumps({"seed": seed, "split": split, "clips": rows}, ensure_ascii=False))
-    print()
+            print(f"{name}: {kept}/{count}, {offset / RATE / 3600:.2f} h of speech, {left:.0f} s left", flush=True)
 
 
 def load_set(folder: Path, name: str) -> tuple[list[dict], np.ndarray]:
     """Rows and the samples they point into."""
-    rows = json.loads((folder / f"{name}.json").read_text())["clips"]
+    rows = [json.loads(line) for line in (folder / f"{name}.jsonl").read_text().splitlines()]
     return rows, np.memmap(folder / f"{name}.pcm", dtype=np.int16, mode="r")
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--espeak", type=Path, required=True, help="folder that holds espeak-ng-data")
     arguments.add_argument("--out", type=Path, required=True)
-    arguments.add_argument("--count", type=int, default=20_000, help="utterances for training")
+    arguments.add_argument("--count", type=int, default=40_000, help="utterances for training")
     arguments.add_argument("--processes", type=int, default=2)
     arguments.add_argument("--smoke", action="store_true", help="a few utterances, to see that everything works")
     given = arguments.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
-    count = 200 if given.smoke else given.count
-    voices = train_voices(given.espeak)
+    espeak = malagasy.prepare(given.out / "voice")
+    count = 300 if given.smoke else given.count
+    voices = train_voices(espeak)
     print(len(voices), "voices for training,", len(HELD_OUT_VOICES), "held out")
-    held_out = list(HELD_OUT_VOICES)
-    write_set("watch", given.out, given.espeak, "held_out", held_out, 11, count // 50, given.processes)
-    write_set("final", given.out, given.espeak, "held_out", held_out, 77, count // 20, given.processes)
-    write_set("train", given.out, given.espeak, "train", voices, 5, count, given.processes)
+    write_set("watch", given.out, espeak, "held_out", list(HELD_OUT_VOICES), 11, 20 if given.smoke else 400, given.processes)
+    write_set("train", given.out, espeak, "train", voices, 5, count, given.processes)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Trains the mind: a tiny LLaMA that answers the grammar's callers.
 
-    nice -n 5 python train_mind.py --work /tmp/mind --minutes 19
+    nice -n 5 python train_mind.py --work /tmp/mind --minutes 60
     python train_mind.py --work /tmp/mind-smoke --smoke
 
 Every batch is a function of the seed and the step's number; a checkpoint lies
@@ -22,29 +22,36 @@ import torch.nn.functional as F
 
 import grammar
 import mind_dialogues
+import mind_tools
 from mind_model import Mind, Shape
 from mind_tokenizer import Tokenizer
 
-VOCABULARY = 1280
+VOCABULARY = 1536
 SEED = 20261122
 
 
-def beginning(tokenizer: Tokenizer) -> list[int]:
+#: Steps whose dialogues have the tools in their prompt.
+TOOLS_SHARE = 0.25
+
+
+def beginning(tokenizer: Tokenizer, tools: bool) -> list[int]:
     """What every dialogue begins with: the system prompt."""
-    return mind_dialogues.encode(tokenizer, [("system", grammar.SYSTEM_PROMPT)])[0]
+    prompt = mind_tools.SYSTEM_PROMPT if tools else grammar.SYSTEM_PROMPT
+    return mind_dialogues.encode(tokenizer, [("system", prompt)])[0]
 
 
-def batch(tokenizer: Tokenizer, step: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """`size` dialogues without their common beginning as ids [size, time], and the targets: the next id where the mind
+def batch(tokenizer: Tokenizer, step: int, size: int) -> tuple[list[int], torch.Tensor, torch.Tensor]:
+    """`size` dialogues: their common beginning, the rest as ids [size, time], and the targets: the next id where the mind
     speaks, -100 elsewhere."""
     rng = random.Random(f"{SEED}-{step}")
+    tools = rng.random() < TOOLS_SHARE
+    beginning_ids = beginning(tokenizer, tools)
     turns = rng.choice((2, 3, 4, 5))
     rows = []
     for _ in range(size):
-        d = mind_dialogues.dialogue(rng, "train", max(1, turns - rng.randrange(2)), noise=0.45, practice=0.5)
+        d = mind_dialogues.dialogue(rng, "train", max(1, turns - rng.randrange(2)), noise=0.45, practice=0.5, tools=tools)
         row, learned = mind_dialogues.encode(tokenizer, mind_dialogues.history(rng, d))
-        common = len(beginning(tokenizer))
-        rows.append((row[common:], learned[common:]))
+        rows.append((row[len(beginning_ids):], learned[len(beginning_ids):]))
     # Few different lengths: the kernels are compiled for each.
     length = -(-max(len(ids) for ids, _ in rows) // 32) * 32
     ids = torch.zeros(size, length, dtype=torch.long)
@@ -52,7 +59,7 @@ def batch(tokenizer: Tokenizer, step: int, size: int) -> tuple[torch.Tensor, tor
     for i, (row, learned) in enumerate(rows):
         ids[i, :len(row)] = torch.tensor(row)
         targets[i, :len(row) - 1] = torch.tensor([t if l else -100 for t, l in zip(row[1:], learned[1:])])
-    return ids, targets
+    return beginning_ids, ids, targets
 
 
 def loss_of(mind: Mind, common: list[int], ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -71,13 +78,13 @@ def loss_of(mind: Mind, common: list[int], ids: torch.Tensor, targets: torch.Ten
 def main() -> None:
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--work", type=Path, required=True)
-    arguments.add_argument("--minutes", type=float, default=19.0)
+    arguments.add_argument("--minutes", type=float, default=60.0)
     arguments.add_argument("--batch", type=int, default=32)
     arguments.add_argument("--threads", type=int, default=1)
     arguments.add_argument("--smoke", action="store_true", help="a few steps, to see that everything runs")
     a = arguments.parse_args()
     if a.smoke:
-        a.minutes, a.batch = 0.2, 8
+        a.minutes, a.batch = 0.4, 8
     torch.set_num_threads(a.threads)
     torch.manual_seed(SEED)
     a.work.mkdir(parents=True, exist_ok=True)
@@ -86,9 +93,8 @@ def main() -> None:
     if not vocabulary.exists():
         Tokenizer.learn(mind_dialogues.texts(random.Random(SEED), 20_000), VOCABULARY).save(vocabulary)
     tokenizer = Tokenizer.load(vocabulary)
-    common = beginning(tokenizer)
 
-    mind = Mind(Shape(len(tokenizer.pieces)))
+    mind = Mind(Shape(len(tokenizer.pieces), layers=6))
     matrices = [p for name, p in mind.named_parameters() if p.ndim == 2 and "embd" not in name]
     others = [p for name, p in mind.named_parameters() if p.ndim != 2 or "embd" in name]
     optimizers = [torch.optim.Muon(matrices, lr=0.02, weight_decay=0.01, momentum=0.95),
@@ -110,7 +116,7 @@ def main() -> None:
                     "spent": spent, "shape": mind.shape.as_dict()}, kept.with_suffix(".new"))
         kept.with_suffix(".new").replace(kept)
 
-    started, before, total, seen = time.process_time(), spent, 0.0, 0
+    started, before, began, total, seen = time.process_time(), spent, time.monotonic(), 0.0, 0
     stop: list[int] = []
     for ending in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ending, lambda number, _: stop.append(number))  # the step is finished and kept
@@ -119,7 +125,7 @@ def main() -> None:
         scale = min(1.0, (step + 1) / 40) * min(1.0, (1.0 - progress) / 0.6 + 0.01)
         for optimizer, rate in zip(optimizers, rates):
             optimizer.param_groups[0]["lr"] = rate * scale
-        ids, targets = batch(tokenizer, step, a.batch)
+        common, ids, targets = batch(tokenizer, step, a.batch)
         loss = loss_of(mind, common, ids, targets)
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
@@ -129,8 +135,10 @@ def main() -> None:
             optimizer.step()
         step, spent = step + 1, before + time.process_time() - started
         total, seen = total + loss.item(), seen + 1
-        if step % 25 == 0:
-            print(json.dumps({"step": step, "loss": round(total / seen, 4), "cpu_minutes": round(spent / 60, 2)}), flush=True)
+        if step % (5 if a.smoke else 25) == 0:
+            left = (a.minutes * 60 - spent) / 60 * (time.monotonic() - began) / (spent - before + 1e-9)
+            print(json.dumps({"step": step, "loss": round(total / seen, 4), "cpu_minutes": round(spent / 60, 2),
+                              "minutes_left": round(left)}), flush=True)
             total, seen = 0.0, 0
         if step % 100 == 0:
             keep()
