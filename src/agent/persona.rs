@@ -131,6 +131,8 @@ impl Persona {
 
 #[cfg(test)]
 mod tests {
+    use milo_models::text::speakable_in;
+
     use super::*;
 
     #[test]
@@ -140,7 +142,7 @@ mod tests {
         let with =
             |name: &str| Persona::parse(&demo.replace("temperature", &format!("dialect = {name:?}\ntemperature")));
         let bara = with("bara").expect("a dialect").dialect.expect("a dialect");
-        assert_eq!(bara.spoken("Ratsy"), "Raty");
+        assert_eq!(speakable_in("Ratsy", Language::Mg, Some(bara)), "Raty");
         let refused = with("antandroy").expect_err("no words");
         assert!(refused.contains("antandroy") && refused.contains("toliara"), "{refused}");
     }

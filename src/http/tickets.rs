@@ -52,8 +52,8 @@ pub(super) fn routes() -> OpenApiRouter<Text> {
 
 /// Make a ticket
 ///
-/// For a page that opens a WebSocket, whose address may end up in logs, or that anybody may read, and so holds no key: it stands for the key that made it, with what that may do and its
-/// limits, for a minute at most, once.
+/// For a page that opens a WebSocket, whose address may end up in logs, or that anybody may read, and so holds no key: it stands for the
+/// key that made it, with what that may do and its limits, for a minute at most, once.
 #[utoipa::path(
     post,
     path = "/api/v1/tickets",

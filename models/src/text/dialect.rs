@@ -12,25 +12,6 @@ static WORDS: LazyLock<Words> = LazyLock::new(Words::read);
 pub struct Dialect(&'static str);
 
 impl Dialect {
-    /// Its name in personas.
-    pub fn name(self) -> &'static str {
-        self.0
-    }
-
-    /// A Malagasy text with the standard's words put into the dialect's, as far as they are known. Capitals are kept.
-    pub fn spoken(self, text: &str) -> String {
-        let mut out = String::with_capacity(text.len());
-        let mut rest = text;
-        while !rest.is_empty() {
-            let is_word = rest.starts_with(char::is_alphabetic);
-            let end = rest.find(|letter: char| letter.is_alphabetic() != is_word).unwrap_or(rest.len());
-            let (piece, left) = rest.split_at(end);
-            out += self.word(piece).as_deref().unwrap_or(piece);
-            rest = left;
-        }
-        out
-    }
-
     /// The dialect's word for one of the standard's, if it has another. A capital is kept.
     pub(super) fn word(self, standard: &str) -> Option<String> {
         let word = *WORDS.spoken.get(&(self.0, standard.to_lowercase()))?;
@@ -93,7 +74,10 @@ impl Words {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::text::heard;
+    use crate::{
+        engine::Language,
+        text::{heard, speakable_in},
+    };
 
     #[test]
     fn the_table_is_whole_and_no_word_has_two_meanings() {
@@ -121,8 +105,8 @@ mod tests {
     #[test]
     fn a_dialect_is_spoken_and_an_unknown_one_is_said_to_be_so() {
         let dialect: Dialect = "toliara".parse().unwrap();
-        assert_eq!(dialect.spoken("Ohatrinona ny vidiny? Aiza ny tsena?"), "Hoatrino ny viliny? Aia ny bazary?");
-        assert_eq!(dialect.name(), "toliara");
+        let said = speakable_in("Ohatrinona ny vidiny? Aiza ny tsena?", Language::Mg, Some(dialect));
+        assert_eq!(said, "Hoatrino ny viliny? Aia ny bazary?");
         let refused = "antandroy".parse::<Dialect>().unwrap_err();
         assert!(refused.contains("antandroy") && refused.contains("source") && refused.contains("bara"), "{refused}");
     }

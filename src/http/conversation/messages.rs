@@ -93,13 +93,14 @@ pub(super) fn swapped(bytes: &[u8]) -> Vec<u8> {
     bytes.as_chunks::<2>().0.iter().flat_map(|&[one, two]| [two, one]).collect()
 }
 
-fn text(value: &Value) -> Message {
+/// As a WebSocket carries it.
+pub(super) fn text(value: &Value) -> Message {
     Message::text(value.to_string())
 }
 
 /// The first message.
-pub(super) fn session(session: &str, call: &str) -> Message {
-    text(&json!({ "type": "session", "session_id": session, "call_id": call, "sample_rate": 16_000 }))
+pub(in crate::http) fn session(session: &str, call: &str) -> Value {
+    json!({ "type": "session", "session_id": session, "call_id": call })
 }
 
 /// Something is wrong.
@@ -121,11 +122,6 @@ pub(in crate::http) fn unread() -> Value {
 pub(in crate::http) fn not_begun(why: &NotPlaced) -> Value {
     let code = if matches!(why, NotPlaced::Full) { "lines_taken" } else { "unavailable" };
     coded(code, why.says())
-}
-
-/// The same for a WebSocket.
-pub(super) fn error(fault: &Value) -> Message {
-    text(fault)
 }
 
 /// A key that is pressed for the client.

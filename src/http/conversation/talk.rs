@@ -86,14 +86,16 @@ pub(super) async fn carry(
     let line = match web.begin(room, visitor) {
         Ok(line) => line,
         Err(why) => {
-            if let Some(message) = tongue.page(|| messages::error(&messages::not_begun(&why))) {
+            if let Some(message) = tongue.page(|| messages::text(&messages::not_begun(&why))) {
                 outbox.put(message);
             }
             return close(socket, outbox, &Close::later(why.says())).await;
         }
     };
     if let Some((_, session)) = &memory {
-        outbox.put(messages::session(session.called(), &line.id.to_string()));
+        let mut begun = messages::session(session.called(), &line.id.to_string());
+        begun["sample_rate"] = 16_000.into();
+        outbox.put(messages::text(&begun));
     }
     let (memory, remembering) = Memory::of(memory);
     let (mut sink, stream) = socket.split();
@@ -113,12 +115,12 @@ pub(super) async fn carry(
             ended = talk.run() => ended,
             gone = outbox.send(&mut sink) => gone,
         };
-        (ended, talk.stream, sink)
+        // However long it takes to remember what was said.
+        if let Ok(socket) = talk.stream.reunite(sink) {
+            close(socket, outbox, &ended).await;
+        }
     };
-    let ((ended, stream, sink), ()) = tokio::join!(talking, remembering);
-    if let Ok(socket) = stream.reunite(sink) {
-        close(socket, outbox, &ended).await;
-    }
+    tokio::join!(talking, remembering);
 }
 
 fn slow() -> Close {
@@ -237,16 +239,16 @@ impl Talk<'_> {
             Ok(Said::Mute(muted)) => self.is_muted = muted,
             Ok(Said::Say(text)) => {
                 if self.line.typed.try_send(text).is_err() {
-                    self.put(self.tongue.page(|| messages::error(&messages::unread())))?;
+                    self.put(self.tongue.page(|| messages::text(&messages::unread())))?;
                 }
             }
             Ok(Said::Stop) => self.pacer.finish(self.line.end_of_turn + BESIDES, now.into_std()),
             Ok(Said::Key(key)) => self.line.far.press(key, PRESS),
             Ok(Said::HangUp) => self.line.far.end(EndReason::RemoteHangup),
             Ok(Said::Nothing) => {}
-            Ok(Said::Strange(says)) => self.put(self.tongue.page(|| messages::error(&messages::fault(&says))))?,
+            Ok(Said::Strange(says)) => self.put(self.tongue.page(|| messages::text(&messages::fault(&says))))?,
             Err(close) => {
-                self.put(self.tongue.page(|| messages::error(&messages::fault(close.reason()))))?;
+                self.put(self.tongue.page(|| messages::text(&messages::fault(close.reason()))))?;
                 return Err(close);
             }
         }
@@ -284,7 +286,7 @@ impl Talk<'_> {
             Some(_) if is_ending => Close::away("Milo is ending"),
             Some(Over { by: HangupBy::Network, .. }) => {
                 let says = "no sound came for too long";
-                self.put(self.tongue.page(|| messages::error(&messages::coded("no_sound", says)))).ok();
+                self.put(self.tongue.page(|| messages::text(&messages::coded("no_sound", says)))).ok();
                 Close::policy(says)
             }
             Some(Over { reason, .. }) => Close::done(reason),

@@ -11,7 +11,9 @@ use tokio::{join, select, time::timeout};
 
 use super::{
     super::conversation::Memory,
-    super::conversation::messages::{PRESS, Said, events, fault, not_begun, pressed, said, unread},
+    super::conversation::messages::{
+        PRESS, Said, events, fault, not_begun, pressed, said, session as session_begun, unread,
+    },
     peers::Place,
 };
 use crate::{
@@ -36,15 +38,16 @@ pub(super) async fn carry(
     let (remembered, reached) = join!(chats.recalled(&remembering), connection.up());
     metrics.webrtc_offer(if reached.is_ok() { "up" } else { "given_up" });
     let Ok((socket, session)) = reached else { return };
-    let detail = json!({ "key": key, "codec": session.codec.name, "data_channel": connection.may_talk(), "session": remembering.called() });
+    let detail = json!({
+        "key": key, "codec": session.codec.name, "data_channel": connection.may_talk(), "session": remembering.called()
+    });
     let visitor =
         Visitor { number, from: FROM, way: FROM, detail, codec: session.codec, manner: Manner::Live, remembered };
     let line = match web.begin_over(room, visitor, (socket, session)) {
         Ok(line) => line,
         Err(why) => return tell(&connection, &not_begun(&why)),
     };
-    let begun = json!({ "type": "session", "session_id": remembering.called(), "call_id": line.id.to_string() });
-    tell(&connection, &begun);
+    tell(&connection, &session_begun(remembering.called(), &line.id.to_string()));
     let (memory, keeping) = Memory::of(Some((chats, remembering)));
     let talking = async move {
         let reason = talk(line, &mut connection, memory).await;
