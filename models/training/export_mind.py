@@ -38,7 +38,7 @@ def load(work: Path) -> tuple[tk.Tokenizer, Mind]:
     tokenizer = tk.Tokenizer.load(work / "tokenizer.json")
     saved = torch.load(work / "checkpoint.pt", weights_only=True)
     mind = Mind(Shape(**saved["shape"]))
-    mind.load_state_dict(saved["mind"])
+    mind.load_state_dict(saved["model"])
     return tokenizer, mind.eval()
 
 

@@ -10,12 +10,7 @@ process, all runs together; the learning rate falls to nothing at their end.
 
 from __future__ import annotations
 
-import argparse
-import json
 import random
-import signal
-import time
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +20,7 @@ import mind_dialogues
 import mind_tools
 from mind_model import Mind, Shape
 from mind_tokenizer import Tokenizer
+from run import Run, arguments_of
 
 VOCABULARY = 1536
 SEED = 20261122
@@ -76,13 +72,7 @@ def loss_of(mind: Mind, common: list[int], ids: torch.Tensor, targets: torch.Ten
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser()
-    arguments.add_argument("--work", type=Path, required=True)
-    arguments.add_argument("--minutes", type=float, default=60.0)
-    arguments.add_argument("--batch", type=int, default=32)
-    arguments.add_argument("--threads", type=int, default=1)
-    arguments.add_argument("--smoke", action="store_true", help="a few steps, to see that everything runs")
-    a = arguments.parse_args()
+    a = arguments_of(__doc__, minutes=60.0, batch=32).parse_args()
     if a.smoke:
         a.minutes, a.batch = 0.4, 8
     torch.set_num_threads(a.threads)
@@ -95,54 +85,10 @@ def main() -> None:
     tokenizer = Tokenizer.load(vocabulary)
 
     mind = Mind(Shape(len(tokenizer.pieces), layers=6))
-    matrices = [p for name, p in mind.named_parameters() if p.ndim == 2 and "embd" not in name]
-    others = [p for name, p in mind.named_parameters() if p.ndim != 2 or "embd" in name]
-    optimizers = [torch.optim.Muon(matrices, lr=0.02, weight_decay=0.01, momentum=0.95),
-                  torch.optim.AdamW(others, lr=0.004, betas=(0.9, 0.98), weight_decay=0.0)]
-    rates = [0.02, 0.004]
-    step, spent = 0, 0.0
-    kept = a.work / "checkpoint.pt"
-    if kept.exists():
-        saved = torch.load(kept, weights_only=True)
-        mind.load_state_dict(saved["mind"])
-        for optimizer, state in zip(optimizers, saved["optimizers"]):
-            optimizer.load_state_dict(state)
-        step, spent = saved["step"], saved["spent"]
-    print(f"{sum(p.numel() for p in mind.parameters()):,} parameters, from step {step}, {spent / 60:.1f} CPU-minutes spent")
-
-    def keep() -> None:
-        """Writes the checkpoint whole or not at all."""
-        torch.save({"mind": mind.state_dict(), "optimizers": [o.state_dict() for o in optimizers], "step": step,
-                    "spent": spent, "shape": mind.shape.as_dict()}, kept.with_suffix(".new"))
-        kept.with_suffix(".new").replace(kept)
-
-    started, before, began, total, seen = time.process_time(), spent, time.monotonic(), 0.0, 0
-    stop: list[int] = []
-    for ending in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(ending, lambda number, _: stop.append(number))  # the step is finished and kept
-    while spent < a.minutes * 60 and not stop:
-        progress = spent / (a.minutes * 60)
-        scale = min(1.0, (step + 1) / 40) * min(1.0, (1.0 - progress) / 0.6 + 0.01)
-        for optimizer, rate in zip(optimizers, rates):
-            optimizer.param_groups[0]["lr"] = rate * scale
-        common, ids, targets = batch(tokenizer, step, a.batch)
-        loss = loss_of(mind, common, ids, targets)
-        for optimizer in optimizers:
-            optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(others, 1.0)
-        for optimizer in optimizers:
-            optimizer.step()
-        step, spent = step + 1, before + time.process_time() - started
-        total, seen = total + loss.item(), seen + 1
-        if step % (5 if a.smoke else 25) == 0:
-            left = (a.minutes * 60 - spent) / 60 * (time.monotonic() - began) / (spent - before + 1e-9)
-            print(json.dumps({"step": step, "loss": round(total / seen, 4), "cpu_minutes": round(spent / 60, 2),
-                              "minutes_left": round(left)}), flush=True)
-            total, seen = 0.0, 0
-        if step % 100 == 0:
-            keep()
-    keep()
+    run = Run(a.work, mind, lambda name, p: p.ndim == 2 and "embd" not in name, (0.02, 0.004), 0.01,
+              shape=mind.shape.as_dict())
+    run.go(a.minutes, lambda step: (loss_of(mind, *batch(tokenizer, step, a.batch)), {}),
+           said_every=5 if a.smoke else 25, kept_every=100)
 
 
 if __name__ == "__main__":

@@ -9,19 +9,14 @@ learning rate falls to nothing at their end.
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
 import random
-import signal
-import time
-from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer
 
 import parallel
 import spoken
+from run import Run, arguments_of
 from translator_model import SHAPE, Ids, model_of, source_ids, train_tokenizer
 
 SEED = 20261129
@@ -64,15 +59,10 @@ def batch(tokenizer: Tokenizer, ids: Ids, step: int, size: int) -> tuple[torch.T
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--work", type=Path, required=True)
-    arguments.add_argument("--minutes", type=float, default=45.0)
-    arguments.add_argument("--batch", type=int, default=64)
-    arguments.add_argument("--smoke", action="store_true", help="a few steps, to see that everything runs")
-    a = arguments.parse_args()
+    a = arguments_of(__doc__, minutes=45.0, batch=64).parse_args()
     if a.smoke:
         a.minutes, a.batch = 0.4, 16
-    torch.set_num_threads(1)
+    torch.set_num_threads(a.threads)
     torch.manual_seed(SEED)
     a.work.mkdir(parents=True, exist_ok=True)
     kept = a.work / "checkpoint.pt"
@@ -83,53 +73,16 @@ def main() -> None:
         rng = random.Random(SEED)
         tokenizer = train_tokenizer([side for _ in range(20_000) for side in parallel.pair(rng, "train", rng.choice(LANGUAGES))[:2]])
     ids, model = Ids(tokenizer), model_of(tokenizer)
-    matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "shared" not in name and "embed" not in name]
-    others = [p for name, p in model.named_parameters() if p.ndim != 2 or "shared" in name or "embed" in name]
-    optimizers = [torch.optim.Muon(matrices, lr=0.02, weight_decay=0.01, momentum=0.95),
-                  torch.optim.AdamW(others, lr=0.002, betas=(0.9, 0.98), weight_decay=0.0)]
-    rates, step, spent = [0.02, 0.002], 0, 0.0
-    if saved:
-        model.load_state_dict(saved["model"])
-        for optimizer, state in zip(optimizers, saved["optimizers"]):
-            optimizer.load_state_dict(state)
-        step, spent = saved["step"], saved["spent"]
-    print(f"{sum(p.numel() for p in model.parameters()):,} parameters, from step {step}, {spent / 60:.1f} CPU-minutes spent", flush=True)
+    run = Run(a.work, model, lambda name, p: p.ndim == 2 and "shared" not in name and "embed" not in name, (0.02, 0.002), 0.01,
+              shape=SHAPE, tokenizer=tokenizer.to_str())
 
-    def keep() -> None:
-        """Writes the checkpoint whole or not at all."""
-        torch.save({"model": model.state_dict(), "optimizers": [o.state_dict() for o in optimizers], "step": step, "spent": spent,
-                    "shape": SHAPE, "tokenizer": tokenizer.to_str()}, kept.with_suffix(".new"))
-        os.replace(kept.with_suffix(".new"), kept)
-
-    started, before, began, total, seen = time.process_time(), spent, time.monotonic(), 0.0, 0
-    stop: list[int] = []
-    for ending in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(ending, lambda number, _: stop.append(number))  # the step is finished and kept
-    while spent < a.minutes * 60 and not stop:
-        progress = spent / (a.minutes * 60)
-        scale = min(1.0, (step + 1) / 40) * min(1.0, (1.0 - progress) / 0.6 + 0.01)
-        for optimizer, rate in zip(optimizers, rates):
-            optimizer.param_groups[0]["lr"] = rate * scale
+    def loss_of(step: int) -> tuple[torch.Tensor, dict[str, float]]:
         source, given, labels = batch(tokenizer, ids, step, a.batch)
         with torch.autocast("cpu", torch.bfloat16):
             logits = model(input_ids=source, attention_mask=(source != ids.pad).long(), decoder_input_ids=given, use_cache=False).logits
-        loss = torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), labels.flatten(), ignore_index=-100)
-        for optimizer in optimizers:
-            optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(others, 1.0)
-        for optimizer in optimizers:
-            optimizer.step()
-        step, spent = step + 1, before + time.process_time() - started
-        total, seen = total + loss.item(), seen + 1
-        if step % (5 if a.smoke else 25) == 0:
-            left = (a.minutes * 60 - spent) / 60 * (time.monotonic() - began) / (spent - before + 1e-9)
-            print(json.dumps({"step": step, "loss": round(total / seen, 4), "cpu_minutes": round(spent / 60, 2),
-                              "minutes_left": round(left)}), flush=True)
-            total, seen = 0.0, 0
-        if step % 100 == 0:
-            keep()
-    keep()
+        return torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), labels.flatten(), ignore_index=-100), {}
+
+    run.go(a.minutes, loss_of, said_every=5 if a.smoke else 25, kept_every=100)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,7 @@
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
 import random
-import signal
-import time
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +17,7 @@ import torch
 import speech
 from augment import Augment, speed
 from ears_model import RATE, LogMel
+from run import Run, arguments_of
 from turn_model import SHAPE, WINDOW, Turn, features
 
 SEED = 20261130
@@ -56,70 +52,27 @@ class Batches:
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments = arguments_of(__doc__, minutes=60.0, batch=32)
     arguments.add_argument("--data", type=Path, required=True)
-    arguments.add_argument("--work", type=Path, required=True)
-    arguments.add_argument("--minutes", type=float, default=60.0)
-    arguments.add_argument("--batch", type=int, default=32)
-    arguments.add_argument("--smoke", action="store_true", help="a few steps, to see that everything runs")
     a = arguments.parse_args()
     if a.smoke:
         a.minutes, a.batch = 0.3, 8
-    torch.set_num_threads(1)
+    torch.set_num_threads(a.threads)
     torch.manual_seed(SEED)
     a.work.mkdir(parents=True, exist_ok=True)
     batches, mel, model = Batches(a.data), LogMel(), Turn(**SHAPE)
-    matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "blocks" in name]
-    others = [p for name, p in model.named_parameters() if not (p.ndim == 2 and "blocks" in name)]
-    optimizers = [torch.optim.Muon(matrices, lr=0.01, weight_decay=0.02, momentum=0.95),
-                  torch.optim.AdamW(others, lr=0.001, betas=(0.9, 0.98), weight_decay=0.0)]
-    rates, step, spent = [0.01, 0.001], 0, 0.0
-    kept = a.work / "checkpoint.pt"
-    if kept.exists():
-        saved = torch.load(kept, weights_only=True)
-        model.load_state_dict(saved["model"])
-        for optimizer, state in zip(optimizers, saved["optimizers"]):
-            optimizer.load_state_dict(state)
-        step, spent = saved["step"], saved["spent"]
-    print(f"{sum(p.numel() for p in model.parameters()):,} parameters, from step {step}, {spent / 60:.1f} CPU-minutes spent", flush=True)
+    run = Run(a.work, model, lambda name, p: p.ndim == 2 and "blocks" in name, (0.01, 0.001), 0.02, shape=SHAPE)
 
-    def keep() -> None:
-        """Writes the checkpoint whole or not at all."""
-        torch.save({"model": model.state_dict(), "optimizers": [o.state_dict() for o in optimizers], "step": step, "spent": spent,
-                    "shape": SHAPE}, kept.with_suffix(".new"))
-        os.replace(kept.with_suffix(".new"), kept)
-
-    started, before, began, total, right, seen = time.process_time(), spent, time.monotonic(), 0.0, 0.0, 0
-    stop: list[int] = []
-    for ending in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(ending, lambda number, _: stop.append(number))  # the step is finished and kept
-    while spent < a.minutes * 60 and not stop:
-        progress = spent / (a.minutes * 60)
-        scale = min(1.0, (step + 1) / 40) * min(1.0, (1.0 - progress) / 0.6 + 0.01)
-        for optimizer, rate in zip(optimizers, rates):
-            optimizer.param_groups[0]["lr"] = rate * scale
+    def loss_of(step: int) -> tuple[torch.Tensor, dict[str, float]]:
         waves, labels = batches.next(step, a.batch)
         with torch.no_grad():
-            seen_features = features(mel, waves)
+            heard = features(mel, waves)
         with torch.autocast("cpu", torch.bfloat16):
-            score = model.score(seen_features)
-        loss = torch.nn.functional.binary_cross_entropy_with_logits(score.float(), labels)
-        for optimizer in optimizers:
-            optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(others, 1.0)
-        for optimizer in optimizers:
-            optimizer.step()
-        step, spent = step + 1, before + time.process_time() - started
-        total, right, seen = total + loss.item(), right + ((score > 0) == (labels > 0.5)).float().mean().item(), seen + 1
-        if step % (5 if a.smoke else 25) == 0:
-            left = (a.minutes * 60 - spent) / 60 * (time.monotonic() - began) / (spent - before + 1e-9)
-            print(json.dumps({"step": step, "loss": round(total / seen, 4), "right": round(right / seen, 3),
-                              "cpu_minutes": round(spent / 60, 2), "minutes_left": round(left)}), flush=True)
-            total, right, seen = 0.0, 0.0, 0
-        if step % 50 == 0:
-            keep()
-    keep()
+            score = model.score(heard)
+        right = ((score > 0) == (labels > 0.5)).float().mean().item()
+        return torch.nn.functional.binary_cross_entropy_with_logits(score.float(), labels), {"right": right}
+
+    run.go(a.minutes, loss_of, said_every=5 if a.smoke else 25, kept_every=50)
 
 
 if __name__ == "__main__":
