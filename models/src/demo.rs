@@ -31,6 +31,11 @@ static FILES: &[(&str, &[u8])] = shipped![
     "ears/config.json",
     "ears/generation_config.json",
     "ears/preprocessor_config.json",
+    "translator/encoder_model.onnx",
+    "translator/decoder_model_merged.onnx",
+    "translator/tokenizer.json",
+    "translator/config.json",
+    "translator/generation_config.json",
     "mind/mind.gguf",
 ];
 
@@ -44,6 +49,8 @@ pub struct DemoFiles {
     pub silero: PathBuf,
     /// The folder of the transcriber.
     pub whisper: PathBuf,
+    /// The folder of the translator.
+    pub translator: PathBuf,
     /// The language model.
     pub llama: PathBuf,
     /// The folder of the voice data.
@@ -76,6 +83,7 @@ pub fn unpack(data_dir: &Path) -> Result<DemoFiles, EngineError> {
     Ok(DemoFiles {
         silero: folder.join("silero/silero_vad_op18_ifless.onnx"),
         whisper: folder.join("ears"),
+        translator: folder.join("translator"),
         llama: folder.join("mind/mind.gguf"),
         espeak: folder.join(VOICE),
     })

@@ -5,6 +5,7 @@
 //!  frames ─► silero::VoiceActivity ─► probability of speech, each 32 ms
 //!  a turn ─► Transcriber ─► Transcript (text, language, confidence)          whisper | openai
 //!  messages ─► LanguageModel ─► Reply: tokens with their logprobs            llama   | openai, anthropic
+//!  a text ─► phrases, translator::Translator ─► Translation (text, confidence)  NLLB, M2M100
 //!  a clause ─► text::speakable ─► Synthesizer ─► Speech: samples at 16 kHz   espeak  | openai
 //! ```
 //! An engine of this process is a handle that is cheap to clone, and one OS thread that owns its model and serves every call
@@ -39,4 +40,5 @@ pub mod silero;
 pub mod synthesizer;
 pub mod text;
 pub mod transcriber;
+pub mod translator;
 pub mod whisper;

@@ -16,7 +16,7 @@ use super::{
     task::{Sound, Task, Translate, Tts, What, plain},
 };
 use crate::{
-    chat::{Transcribed, Untranslated},
+    chat::{By, Transcribed, Untranslated},
     store::{BatchRow, Key, Stamp, StoreError},
 };
 
@@ -57,6 +57,8 @@ impl From<EngineError> for Fault {
 #[derive(Serialize)]
 struct Translated {
     translation: String,
+    confidence: Option<f32>,
+    by: By,
     source: Language,
     target: Language,
     processing_ms: u64,
@@ -171,12 +173,13 @@ impl Batches {
     async fn translate(&self, wanted: &Translate) -> Result<Value, Fault> {
         let began = Instant::now();
         let Translate { text, source, target } = wanted;
-        let translation = self.chats.translate(text, *source, *target).await.map_err(|why| match why {
+        let said = self.chats.translate(text, *source, *target).await.map_err(|why| match why {
             Untranslated::Engine(error) => error.into(),
             other => Fault::Never(other.to_string()),
         })?;
         let processing_ms = began.elapsed().as_millis() as u64;
-        Ok(value(&Translated { translation, source: *source, target: *target, processing_ms }))
+        let (translation, confidence, by) = (said.text, said.confidence, said.by);
+        Ok(value(&Translated { translation, confidence, by, source: *source, target: *target, processing_ms }))
     }
 
     async fn speak(&self, id: Key, number: usize, wanted: &Tts) -> Result<Value, Fault> {

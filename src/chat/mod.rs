@@ -33,7 +33,7 @@ pub use listening::{Listening, Part, Progress, SaidWord, Transcribed};
 pub use session::Said;
 pub use session_name::SessionName;
 pub use sessions::Sessions;
-pub use translation::{Untranslated, translatable};
+pub use translation::{By, Translation, Untranslated, translatable};
 
 use known::{Bytes, Known};
 use session::Memory;
@@ -103,6 +103,8 @@ pub struct Chats {
     persona: Arc<str>,
     sessions: Arc<Sessions>,
     translations: Known,
+    /// `[engines.translate] min_confidence`.
+    least_sure: f32,
     /// Clauses, as samples.
     speech: Known,
     /// Whose work the engines have from here: calls go before.
@@ -125,11 +127,13 @@ impl Chats {
         let version = env!("CARGO_PKG_VERSION");
         let [mind, voice] =
             [format!("{version} {:?}", config.engines.llm), format!("{version} {:?}", config.engines.tts)];
+        let translators = format!("{mind} {:?}", config.engines.translate);
         let with = (redis, metrics);
-        let translations = Known::new("translation", TRANSLATIONS, &mind, with.clone());
+        let translations = Known::new("translation", TRANSLATIONS, &translators, with.clone());
         let speech = Known::new("speech", SPEECH, &voice, with);
         let persona = chat.persona.as_str().into();
-        Self { engines, editions, persona, sessions, translations, speech, class: Class::Interactive }
+        let least_sure = config.engines.translate.min_confidence;
+        Self { engines, editions, persona, sessions, translations, least_sure, speech, class: Class::Interactive }
     }
 
     /// The same for work that nobody waits for.

@@ -28,6 +28,8 @@ pub struct Engines {
     pub vad: Vad,
     /// Speech to text.
     pub stt: Stt,
+    /// The translator.
+    pub translate: Translate,
     /// The language model.
     pub llm: Llm,
     /// The voice.
@@ -45,6 +47,7 @@ impl Default for Engines {
             connect_timeout_s: 1.0,
             vad: Vad::default(),
             stt: Stt::default(),
+            translate: Translate::default(),
             llm: Llm::default(),
             tts: Tts::default(),
         }
@@ -105,6 +108,19 @@ impl Default for Stt {
             threads: 0,
         }
     }
+}
+
+/// `[engines.translate]`
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Translate {
+    /// A folder with a Hugging Face export of NLLB-200 or M2M100 (encoder, decoder, tokenizer.json). It translates all that the set
+    /// phrases do not; the small one that ships only what no language model can.
+    pub path: Option<PathBuf>,
+    /// Threads a forward pass may use; 0 takes half of the machine's cores, at least one.
+    pub threads: usize,
+    /// A translation less sure than this, 0 to 1, is none. The one that ships has a limit of its own and may be given a higher one.
+    pub min_confidence: f32,
 }
 
 /// Who answers.
@@ -227,6 +243,7 @@ impl Engines {
             ("engines.onnxruntime", &self.onnxruntime),
             ("engines.vad.path", &self.vad.path),
             ("engines.stt.path", &self.stt.path),
+            ("engines.translate.path", &self.translate.path),
             ("engines.llm.path", &self.llm.path),
             ("engines.tts.path", &self.tts.path),
             ("engines.ca", &self.ca),
@@ -265,6 +282,8 @@ impl Engines {
             faults.add("engines.llm.model", "is missing: name the model that the server is to answer with".into());
         }
         faults.within("engines.stt.threads", self.stt.threads, 0..=512);
+        faults.within("engines.translate.threads", self.translate.threads, 0..=512);
+        faults.within("engines.translate.min_confidence", self.translate.min_confidence, 0.0..=1.0);
         faults.within("engines.llm.threads", self.llm.threads, 0..=512);
         faults.within("engines.llm.sequences", self.llm.sequences, 1..=256);
         faults.within("engines.llm.queue", self.llm.queue, 1..=4_096);

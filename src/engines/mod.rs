@@ -20,6 +20,7 @@ use milo_models::{
     silero::VoiceActivity,
     synthesizer::Synthesizer,
     transcriber::Transcriber,
+    translator::{Translator, TranslatorOptions},
     whisper::{Whisper, WhisperOptions},
 };
 pub use mind::{Mind, Mode, Saying};
@@ -41,6 +42,8 @@ pub struct Engines {
     pub activity: VoiceActivity,
     /// Speech to text.
     pub transcriber: Arc<dyn Transcriber>,
+    /// Texts in the other language.
+    pub translator: Translator,
     /// Replies.
     pub mind: Mind,
     /// Text to speech.
@@ -70,6 +73,7 @@ impl Engines {
         let names = vec![
             model("vad", settings.vad.path.as_ref(), ("silero-vad", &shipped.silero)),
             model("stt", settings.stt.path.as_ref(), ("milo-ears-demo", &shipped.whisper)),
+            model("translate", settings.translate.path.as_ref(), ("milo-translator-demo", &shipped.translator)),
             model("llm", settings.llm.path.as_ref(), ("milo-mind-demo", &shipped.llama)),
             model("tts", settings.tts.path.as_ref(), ("espeak-ng", &shipped.espeak)),
         ];
@@ -105,11 +109,23 @@ impl Engines {
         ];
         let lines = lines.into_iter().filter_map(|(name, line)| Some((name, Arc::clone(line?)))).collect();
         let transcriber = hearing(ears, Arc::new(listen(config, &ort, &shipped)?), &told[0]);
+        let translator = translator(config, &ort, &shipped)?;
         let local = Llama::load(settings.llm.path.as_ref().unwrap_or(&shipped.llama), options)?;
         let mind = Mind::new(Arc::new(local), cloud_mind, told[1].clone());
         let local = Espeak::load(settings.tts.path.as_ref().unwrap_or(&shipped.espeak))?;
         let voice = speaking(cloud_voice, settings.tts.voice.as_deref(), Arc::new(local), &told[2]);
-        Ok(Self { activity, transcriber, mind, voice, names, servers: asked, lines, notes, told: told.into() })
+        Ok(Self {
+            activity,
+            transcriber,
+            translator,
+            mind,
+            voice,
+            names,
+            servers: asked,
+            lines,
+            notes,
+            told: told.into(),
+        })
     }
 
     /// The servers that are asked.
@@ -143,6 +159,7 @@ impl Engines {
         let mut queues = vec![
             ("vad", self.activity.waiting()),
             ("stt", self.transcriber.waiting()),
+            ("translate", self.translator.waiting()),
             ("llm", self.mind.waiting()),
             ("llm_cloud", self.mind.waiting_for_server()),
             ("tts", self.voice.waiting()),
@@ -156,6 +173,7 @@ impl Engines {
         [
             ("voice activity", self.activity.stopped()),
             ("transcriber", self.transcriber.stopped()),
+            ("translator", self.translator.stopped()),
             ("language model", self.mind.stopped()),
             ("voice", self.voice.stopped()),
         ]
@@ -175,6 +193,12 @@ fn listen(config: &Config, ort: &OrtRuntime, shipped: &DemoFiles) -> Result<Whis
     let stt = &config.engines.stt;
     let options = WhisperOptions { threads: threads(stt.threads), ..WhisperOptions::default() };
     Ok(Whisper::load(stt.path.as_ref().unwrap_or(&shipped.whisper), ort, options)?)
+}
+
+fn translator(config: &Config, ort: &OrtRuntime, shipped: &DemoFiles) -> Result<Translator, Error> {
+    let settings = &config.engines.translate;
+    let options = TranslatorOptions { threads: threads(settings.threads), ..TranslatorOptions::default() };
+    Ok(Translator::load(settings.path.as_ref().unwrap_or(&shipped.translator), ort, options)?)
 }
 
 /// The local transcriber, or a server with the local one behind it.

@@ -15,7 +15,7 @@ use super::{
     guard::{Converse, May},
     text::Text,
 };
-use crate::chat::Untranslated;
+use crate::chat::{By, Untranslated};
 
 /// What is to be translated. As the Python system has it, from Malagasy into French when nothing is said.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -44,6 +44,11 @@ fn french() -> Language {
 struct Translated {
     #[schema(example = "Bienvenue")]
     translation: String,
+    /// How sure it is, 0 to 1: 1 of set phrases, of others that of the least sure sentence; none of a language model.
+    #[schema(example = 0.97)]
+    confidence: Option<f32>,
+    /// What translated it.
+    by: By,
     #[schema(value_type = crate::engines::Tongue)]
     source: Language,
     #[schema(value_type = crate::engines::Tongue)]
@@ -58,7 +63,8 @@ pub(super) fn routes() -> OpenApiRouter<Text> {
 
 /// Translate a text
 ///
-/// From Malagasy into French when nothing is said. 503 where no engine can.
+/// From Malagasy into French when nothing is said. Set phrases are translated by heart; all else by the translator that is configured,
+/// else by the language model. Without both the small translator that ships does what it is sure of. 503 where no engine can.
 #[utoipa::path(
     post,
     path = "/api/v1/translate",
@@ -77,8 +83,10 @@ async fn translate(
 ) -> Result<Response, Problem> {
     let Json(Wanted { text: words, source, target }) = body?;
     let began = Instant::now();
-    let translation = text.chats.translate(&words, source, target).await?;
-    let translated = Translated { translation, source, target, processing_ms: began.elapsed().as_millis() as u64 };
+    let said = text.chats.translate(&words, source, target).await?;
+    let processing_ms = began.elapsed().as_millis() as u64;
+    let translated =
+        Translated { translation: said.text, confidence: said.confidence, by: said.by, source, target, processing_ms };
     Ok(Json(translated).into_response())
 }
 
@@ -87,7 +95,7 @@ impl From<Untranslated> for Problem {
         match why {
             Untranslated::Wrong(says) => Self::unprocessable(says),
             Untranslated::TooLong => Self::unprocessable(why.to_string()),
-            Untranslated::Nobody => Self::unavailable(why.to_string()),
+            Untranslated::Nobody | Untranslated::Unsure(..) => Self::unavailable(why.to_string()),
             Untranslated::Engine(error) => error.into(),
         }
     }

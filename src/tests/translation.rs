@@ -1,4 +1,4 @@
-//! Translation over HTTP: by a model on a server, and by nobody where only the small model is there.
+//! Translation over HTTP: by heart, by a model on a server, by translators, and by nobody where the small ones do not know it.
 
 use serde_json::{Value, json};
 
@@ -49,7 +49,11 @@ async fn a_set_phrase_needs_no_model() {
         ("fr", "mg", "Où est la banque, s'il vous plaît ?", "Aiza ny banky, azafady?"),
     ] {
         let (status, told) = translate(&milo, &json!({ "text": text, "source": source, "target": target }));
-        assert_eq!((status, &told["translation"]), (200, &translation.into()), "{told}");
+        assert_eq!(
+            (status, &told["translation"], &told["by"]),
+            (200, &translation.into(), &"phrases".into()),
+            "{told}"
+        );
     }
     stop(milo).await;
 }
@@ -71,4 +75,53 @@ async fn what_cannot_be_translated_is_said_to_be_so() {
         assert!(status == expected && detail.contains(says), "{wrong}: {status} {problem}");
     }
     stop(milo).await;
+}
+
+/// The small translator that ships: what callers of the demonstration say, and nothing that it does not know.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_translator_that_ships_says_what_it_is_sure_of() {
+    let milo = milo("translator", &[]).await;
+    for (source, target, text, translation) in [
+        ("mg", "fr", "Inona ny vidin'ny mofo?", "Quel est le prix du pain ?"),
+        ("fr", "mg", "Quel est le prix du pain ?\n\nMerci beaucoup.", "Inona ny vidin'ny mofo?\n\nMisaotra betsaka."),
+    ] {
+        let (status, told) = translate(&milo, &json!({ "text": text, "source": source, "target": target }));
+        assert_eq!(
+            (status, &told["translation"], &told["by"]),
+            (200, &translation.into(), &"translator".into()),
+            "{told}"
+        );
+        assert!(told["confidence"].as_f64().is_some_and(|sure| (0.8..1.0).contains(&sure)), "{told}");
+    }
+    let (status, problem) =
+        translate(&milo, &json!({ "text": "Nandeha tany an-tsaha ny mpiasa rehetra omaly hariva." }));
+    assert!(
+        status == 503 && problem["detail"].as_str().is_some_and(|says| says.contains("[engines.translate]")),
+        "{problem}"
+    );
+    stop(milo).await;
+}
+
+/// A translator that somebody configured comes before any language model, and is as good as the operator says.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configured_translator_goes_before_the_language_model() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/models/tests/translator_tiny/merged");
+    let server = Server::start(Conduct::says("Nobody asked.")).await;
+    let own = server.variables("anthropic");
+    let mut settings: Vec<_> = own.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    settings.push(("MILO__ENGINES__TRANSLATE__PATH", folder));
+    let text = json!({ "text": "Misokatra ny varavarana fotsy." });
+    let milo_of_any = milo("any", &settings).await;
+    let (status, told) = translate(&milo_of_any, &text);
+    assert!(status == 200 && told["by"] == "translator" && told["confidence"].as_f64() < Some(0.1), "{told}");
+    stop(milo_of_any).await;
+    settings.push(("MILO__ENGINES__TRANSLATE__MIN_CONFIDENCE", "0.5"));
+    let milo_of_good = milo("good", &settings).await;
+    let (status, problem) = translate(&milo_of_good, &text);
+    assert!(
+        status == 503 && problem["detail"].as_str().is_some_and(|says| says.contains("min_confidence")),
+        "{problem}"
+    );
+    assert!(server.asked().is_empty());
+    stop(milo_of_good).await;
 }

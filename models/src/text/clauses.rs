@@ -46,6 +46,8 @@ pub struct Clauses {
     speakable: bool,
     /// Whether a clause was given out.
     begun: bool,
+    /// Whether clauses are whole sentences, however long.
+    is_by_sentence: bool,
 }
 
 /// What a character means for the clause.
@@ -62,6 +64,11 @@ impl Clauses {
     /// A cutter at the beginning of a reply.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// One that cuts at the end of sentences and lines alone.
+    pub(crate) fn of_sentences() -> Self {
+        Self { is_by_sentence: true, ..Self::default() }
     }
 
     /// Takes the next piece of text, of any size, and gives the clauses that are now complete, without the white space
@@ -115,6 +122,7 @@ impl Clauses {
         match letter {
             '\n' => Cut::After(here),
             '.' | '!' | '?' | '…' => self.sentence(before, letter, after),
+            _ if self.is_by_sentence => Cut::None,
             ',' | ';' | ':' if self.length >= self.shortest() => match after.chars().next() {
                 None => Cut::Wait,
                 Some(next) if next.is_whitespace() => Cut::After(here),

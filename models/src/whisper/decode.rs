@@ -5,11 +5,17 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use super::{
     ENGINE,
-    graph::{Cache, Model},
-    rules::{Rules, compression_ratio, log_softmax, loops},
+    graph::Model,
+    rules::{Rules, compression_ratio},
     tokens::Tokens,
 };
-use crate::engine::{EngineError, Language};
+use crate::{
+    engine::{EngineError, Language},
+    onnx::{
+        decoder::Cache,
+        likelihood::{log_softmax, loops, most_likely},
+    },
+};
 
 /// Below this mean log-probability, or above this compression ratio, a hotter attempt is made.
 const POOR_LOGPROB: f32 = -1.0;
@@ -56,7 +62,7 @@ impl Decoder {
         let (language, known) = match language {
             Some(language) => (language, None),
             None => {
-                let rows = self.model.decode(hidden, &[self.tokens.start], &mut Cache::default())?;
+                let rows = self.model.decoder.run(hidden, &[self.tokens.start], &mut Cache::default())?;
                 let (language, probability) = self.detect(&rows[0])?;
                 (language, Some(probability))
             }
@@ -71,7 +77,7 @@ impl Decoder {
             prompt.push(self.tokens.no_timestamps);
         }
         let mut cache = Cache::default();
-        let rows = self.model.decode(hidden, &prompt, &mut cache)?;
+        let rows = self.model.decoder.run(hidden, &prompt, &mut cache)?;
         let (Some(start), Some(first)) = (rows.first(), rows.last()) else {
             return Err(EngineError::Failed { engine: ENGINE, reason: "the decoder gave no logits".into() });
         };
@@ -160,23 +166,12 @@ impl Decoder {
             if cancelled() {
                 return Ok(None);
             }
-            let mut rows = self.model.decode(hidden, &[token as u32], &mut cache)?;
+            let mut rows = self.model.decoder.run(hidden, &[token as u32], &mut cache)?;
             logits = rows.pop().unwrap_or_default();
         }
         let mean = sum / (tokens.len() + 1) as f32;
         Ok(Some((tokens, mean)))
     }
-}
-
-fn most_likely(logits: &[f32]) -> usize {
-    // The first of equals, as torch and numpy choose.
-    let mut best = 0;
-    for (id, logit) in logits.iter().enumerate() {
-        if *logit > logits[best] {
-            best = id;
-        }
-    }
-    best
 }
 
 /// The token on which `chance` (0 to 1) falls at a temperature.
@@ -206,10 +201,5 @@ mod tests {
         assert_eq!(drawn(&logits, 1.0, 0.8), 3);
         assert_eq!(drawn(&logits, 0.01, 0.99), 2, "a cold draw is greedy");
         assert_eq!(drawn(&logits, 1.0, 1.0), 2, "rounding never leaves the table");
-    }
-
-    #[test]
-    fn the_first_of_equals_is_taken() {
-        assert_eq!(most_likely(&[1.0, 3.0, 3.0]), 1);
     }
 }

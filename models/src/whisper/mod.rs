@@ -9,19 +9,14 @@
 //! comes while a request's or a batch's utterance is being heard, which then begins again behind it: half a minute of sound would
 //! keep the caller waiting.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    time::Instant,
-};
+use std::{path::Path, time::Instant};
 
 use tokio::sync::oneshot;
 
 use crate::{
     engine::{EngineError, Language},
-    manifest,
     mel::{HOP, LogMel},
-    onnx::OrtRuntime,
+    onnx::{OrtRuntime, export::Export},
     queue::{self, Class, Jobs, Queue, Waiting, spawn_engine},
     transcriber::{Listen, Segment, Transcriber, Transcribing, Transcript, check},
 };
@@ -36,6 +31,8 @@ mod windows;
 
 pub use windows::cut as pieces;
 
+pub use crate::onnx::export::Precision;
+
 use decode::{Decoder, Heard};
 use graph::{Config, Model};
 use rules::Rules;
@@ -45,15 +42,6 @@ const ENGINE: &str = "transcriber";
 const SAMPLES_PER_MS: usize = 16;
 /// The first time stamp lies within the first second, unless generation_config.json says otherwise.
 const LATEST_START: usize = 50;
-
-/// Which of a folder's files are preferred; the other kind is taken when only that is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Precision {
-    /// int8: the smallest and, on a CPU, the fastest.
-    Quantized,
-    /// f32, else f16.
-    Full,
-}
 
 /// A request's utterance that has given way to calls so often is transcribed to its end.
 const MOST_GIVEN_WAY: u32 = 3;
@@ -112,7 +100,7 @@ impl Whisper {
     pub fn load(folder: &Path, ort: &OrtRuntime, options: WhisperOptions) -> Result<Self, EngineError> {
         let (folder, ort) = (folder.to_owned(), ort.clone());
         let queue =
-            spawn_engine(ENGINE, options.queue.max(1), move || Worker::load(folder, &ort, options), Worker::serve)?;
+            spawn_engine(ENGINE, options.queue.max(1), move || Worker::load(&folder, &ort, options), Worker::serve)?;
         Ok(Self { queue })
     }
 }
@@ -156,24 +144,21 @@ struct Worker {
 }
 
 impl Worker {
-    fn load(folder: PathBuf, ort: &OrtRuntime, options: WhisperOptions) -> Result<Self, EngineError> {
-        if !folder.is_dir() {
-            return Err(EngineError::Load(format!("the Whisper folder {} is not there", folder.display())));
-        }
-        manifest::verify(&folder)?;
-        let config = read_config(&folder.join("config.json"))?;
-        let generation = read_config(&folder.join("generation_config.json"))?;
+    fn load(folder: &Path, ort: &OrtRuntime, options: WhisperOptions) -> Result<Self, EngineError> {
+        let export = Export::open(folder, "Whisper", ort, options.precision, options.threads)?;
+        let config: Config = export.settings("config.json")?;
+        let generation: Config = export.settings("generation_config.json")?;
         let either =
             |own: &Option<Vec<u32>>, other: &Option<Vec<u32>>| own.clone().or(other.clone()).unwrap_or_default();
         let not_first = either(&generation.begin_suppress_tokens, &config.begin_suppress_tokens);
         let mut never = either(&generation.suppress_tokens, &config.suppress_tokens);
-        let tokens = Tokens::load(&folder)?;
+        let tokens = Tokens::load(&export)?;
         never.extend(&tokens.never);
-        let model = Model::load(&folder, config, ort, options.precision, options.threads)?;
-        if let Some(size) = model.vocabulary().filter(|size| *size <= tokens.highest() as usize) {
+        let model = Model::load(&export, config)?;
+        if let Some(size) = model.decoder.vocabulary().filter(|size| *size <= tokens.highest() as usize) {
             return Err(EngineError::Load(format!(
                 "{} knows {size} tokens and tokenizer.json beside it has ids up to {}: they belong to different models",
-                model.decoder_file().display(),
+                model.decoder.file().display(),
                 tokens.highest()
             )));
         }
@@ -299,17 +284,5 @@ fn join(parts: Vec<(Heard, Vec<Segment>)>, processing_ms: u32) -> Option<Transcr
         no_speech_prob: Some(no_speech_prob),
         segments,
         processing_ms,
-    })
-}
-
-/// A missing configuration is an empty one (the graph tells most); a broken one is an error.
-fn read_config(file: &Path) -> Result<Config, EngineError> {
-    if !file.is_file() {
-        return Ok(Config::default());
-    }
-    let text = fs::read_to_string(file)
-        .map_err(|error| EngineError::Load(format!("{} cannot be read: {error}", file.display())))?;
-    serde_json::from_str(&text).map_err(|error| {
-        EngineError::Load(format!("{} is no model configuration ({error}); fetch it again", file.display()))
     })
 }

@@ -5,6 +5,7 @@ use std::io::Write;
 use flate2::{Compression, write::ZlibEncoder};
 
 use super::tokens::Tokens;
+use crate::onnx::likelihood::{log_softmax, log_sum_exp};
 
 /// What is forbidden, from the tokenizer and the model's own configuration.
 pub(super) struct Rules {
@@ -84,38 +85,11 @@ fn timestamp_rules(logits: &mut [f32], so_far: &[u32], stamps: std::ops::Range<u
     }
 }
 
-/// Logarithms of the probabilities.
-pub(super) fn log_softmax(logits: &[f32]) -> Vec<f32> {
-    let total = log_sum_exp(logits);
-    logits.iter().map(|logit| logit - total).collect()
-}
-
-fn log_sum_exp(logits: &[f32]) -> f32 {
-    let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    if highest == f32::NEG_INFINITY {
-        return highest;
-    }
-    let sum: f64 = logits.iter().map(|logit| f64::from(logit - highest).exp()).sum();
-    highest + sum.ln() as f32
-}
-
 /// How much smaller zlib makes a text: above 2.4 it repeats itself.
 pub(super) fn compression_ratio(text: &str) -> f32 {
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
     let written = encoder.write_all(text.as_bytes()).and_then(|()| encoder.finish());
     written.map_or(0.0, |bytes| text.len() as f32 / bytes.len() as f32)
-}
-
-/// True when the tokens end in the same one to eight tokens over and over: at least eight times and over 24 tokens, which
-/// no caller says (a number read digit by digit has other digits).
-pub(super) fn loops(tokens: &[u32]) -> bool {
-    (1..=8).any(|period| {
-        let span = (8 * period).max(24);
-        tokens.len() >= span + period && {
-            let tail = &tokens[tokens.len() - span - period..];
-            tail.iter().zip(&tail[period..]).all(|(a, b)| a == b)
-        }
-    })
 }
 
 #[cfg(test)]
@@ -156,17 +130,8 @@ mod tests {
     }
 
     #[test]
-    fn probabilities_sum_to_one() {
-        let sum: f32 = log_softmax(&[1.0, -3.0, 700.0, f32::NEG_INFINITY]).iter().map(|p| p.exp()).sum();
-        assert!((sum - 1.0).abs() < 1e-5);
-    }
-
-    #[test]
     fn repetition_is_seen() {
         assert!(compression_ratio(&"misaotra ".repeat(40)) > 2.4);
         assert!(compression_ratio("salama tompoko, firy ny vidin'ny kafe") < 2.4);
-        assert!(loops(&[1, 2].repeat(20)) && loops(&[7; 30]));
-        assert!(!loops(&[1, 2, 3, 4]) && !loops(&[5; 10]));
-        assert!(!loops(&(0..60).map(|n| n % 9).collect::<Vec<_>>()));
     }
 }

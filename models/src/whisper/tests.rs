@@ -1,9 +1,10 @@
 //! The engine against torch and transformers, on a Whisper of random weights (`models/tests/whisper_tiny/`, made by
 //! `models/training/make_golden_whisper.py`), and against broken models.
 
-use std::{cell::Cell, iter, sync::Arc};
+use std::{cell::Cell, fs, iter, path::PathBuf, sync::Arc};
 
 use super::*;
+use crate::onnx::decoder::Cache;
 
 #[derive(serde::Deserialize)]
 struct Golden {
@@ -36,7 +37,7 @@ fn ort() -> OrtRuntime {
 }
 
 fn worker(form: &str, options: WhisperOptions) -> Worker {
-    Worker::load(golden_folder().join(form), &ort(), options).unwrap()
+    Worker::load(&golden_folder().join(form), &ort(), options).unwrap()
 }
 
 fn never() -> bool {
@@ -83,8 +84,8 @@ fn both_exports_give_torchs_logits_tokens_and_probabilities() {
         let Worker { mut decoder, mel } = worker(form, WhisperOptions::default());
         let features = mel.features(&golden_speech(), decoder.model.frames());
         let hidden = decoder.model.encode(features).unwrap();
-        let mut cache = graph::Cache::default();
-        let rows = decoder.model.decode(&hidden, &golden.prompt, &mut cache).unwrap();
+        let mut cache = Cache::default();
+        let rows = decoder.model.decoder.run(&hidden, &golden.prompt, &mut cache).unwrap();
         for (ours, theirs) in rows.iter().zip(&golden.prompt_logits) {
             close(ours, theirs, 1e-3);
         }

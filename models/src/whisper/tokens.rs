@@ -1,10 +1,11 @@
 //! What the tokens of a Whisper mean: everything is read from its tokenizer.json, no id is written here.
 
-use std::path::Path;
-
 use tokenizers::Tokenizer;
 
-use crate::engine::{EngineError, Language};
+use crate::{
+    engine::{EngineError, Language},
+    onnx::export::Export,
+};
 
 /// A tokenizer and its special tokens.
 pub(super) struct Tokens {
@@ -26,17 +27,8 @@ pub(super) struct Tokens {
 
 impl Tokens {
     /// Reads `tokenizer.json` in the folder.
-    pub(super) fn load(folder: &Path) -> Result<Self, EngineError> {
-        let file = folder.join("tokenizer.json");
-        if !file.is_file() {
-            return Err(EngineError::Load(format!(
-                "the tokenizer {} is not there: put the model's own tokenizer.json beside its graphs",
-                file.display()
-            )));
-        }
-        let tokenizer = Tokenizer::from_file(&file).map_err(|error| {
-            EngineError::Load(format!("{} is no tokenizer ({error}); fetch it again", file.display()))
-        })?;
+    pub(super) fn load(export: &Export<'_>) -> Result<Self, EngineError> {
+        let (tokenizer, file) = export.tokenizer()?;
         let added = tokenizer.get_added_tokens_decoder();
         let id = |content: &str| tokenizer.token_to_id(content);
         let needed = |content: &str| {

@@ -295,6 +295,7 @@ export const en = {
     no_size: "size unknown",
     model_vad: "Voice activity",
     model_stt: "Transcription",
+    model_translate: "Translation",
     model_llm: "Language model",
     model_tts: "Voice",
     model_translate: "Translation",

@@ -298,6 +298,7 @@ export const fr: Texts = {
     no_size: "taille inconnue",
     model_vad: "Détection de voix",
     model_stt: "Transcription",
+    model_translate: "Traduction",
     model_llm: "Modèle de langue",
     model_tts: "Voix",
     model_translate: "Traduction",

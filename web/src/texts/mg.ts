@@ -298,6 +298,7 @@ export const mg: Texts = {
     no_size: "tsy fantatra ny habeny",
     model_vad: "Fahitana feo",
     model_stt: "Fandikana ho soratra",
+    model_translate: "Fandikan-teny",
     model_llm: "Modelin-teny",
     model_tts: "Feo",
     model_translate: "Fandikan-teny",

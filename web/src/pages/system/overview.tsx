@@ -135,6 +135,7 @@ function Models({ health, metrics }: { health: Schema["Health"]; metrics: Metric
   const jobs: Record<string, string> = {
     vad: t.admin.model_vad,
     stt: t.admin.model_stt,
+    translate: t.admin.model_translate,
     llm: t.admin.model_llm,
     tts: t.admin.model_tts,
     translate: t.admin.model_translate,

@@ -1,0 +1,193 @@
+//! The decoder of a model that hears or reads all first and then says one token after the other (Whisper, M2M100, NLLB). Each run is
+//! fed with what the graph itself declares.
+//!
+//! Optimum writes it either as two graphs (`decoder_model` for the prompt, `decoder_with_past_model` for what follows) or as one
+//! (`decoder_model_merged`, which is told by `use_cache_branch`).
+
+use std::{path::Path, rc::Rc};
+
+use ort::{
+    session::SessionInputValue,
+    value::{DynValue, Tensor},
+};
+
+use super::{Graph, export::Export, floats, integers, values};
+use crate::engine::EngineError;
+
+/// What a graph with free dimensions does not tell of the keys and values it wants.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Heads {
+    /// How many heads of attention a layer has.
+    pub(crate) count: Option<usize>,
+    /// How wide all of them are together.
+    pub(crate) width: Option<usize>,
+}
+
+/// Keys and values of the tokens seen so far; a clone is a second continuation of the same prompt.
+#[derive(Clone, Default)]
+pub(crate) struct Cache {
+    /// By the name of the input that takes the value.
+    pasts: Vec<(String, Rc<DynValue>)>,
+    /// How many tokens it holds.
+    length: usize,
+}
+
+impl Cache {
+    fn get(&self, name: &str) -> Option<&DynValue> {
+        self.pasts.iter().find(|(own, _)| own == name).map(|(_, value)| &**value)
+    }
+}
+
+/// One graph or two.
+pub(crate) struct Decoder {
+    first: Graph,
+    /// The second graph of an export that is not merged.
+    following: Option<Graph>,
+    heads: Heads,
+    engine: &'static str,
+}
+
+impl Decoder {
+    /// Opens the graphs of a folder. `expected` says in messages what they should be.
+    pub(crate) fn load(
+        export: &Export<'_>,
+        heads: Heads,
+        engine: &'static str,
+        expected: &str,
+    ) -> Result<Self, EngineError> {
+        let (first, following) = export.decoders()?;
+        check(&first, following.is_none(), expected)?;
+        if let Some(graph) = &following {
+            check(graph, true, expected)?;
+        }
+        Ok(Self { first, following, heads, engine })
+    }
+
+    /// How many tokens the logits tell apart, where the graph fixes it.
+    pub(crate) fn vocabulary(&self) -> Option<usize> {
+        let logits = self.first.session.outputs().iter().find(|outlet| outlet.name() == "logits")?;
+        let size = logits.dtype().tensor_shape()?.last().copied()?;
+        usize::try_from(size).ok().filter(|size| *size > 0)
+    }
+
+    /// Where it came from, for messages.
+    pub(crate) fn file(&self) -> &Path {
+        &self.first.file
+    }
+
+    /// Runs on tokens that follow `cache` (empty: they are the prompt), beside what the encoder made of its input, [1, positions, width],
+    /// and moves the cache on. The answer is the logits of all these tokens, one row a token.
+    pub(crate) fn run(
+        &mut self,
+        encoded: &DynValue,
+        ids: &[u32],
+        cache: &mut Cache,
+    ) -> Result<Vec<Vec<f32>>, EngineError> {
+        let is_first = cache.length == 0;
+        let engine = self.engine;
+        let failed = |error: ort::Error| EngineError::Failed { engine, reason: error.to_string() };
+        let graph = match &mut self.following {
+            Some(graph) if !is_first => graph,
+            _ => &mut self.first,
+        };
+        let heads = self.heads;
+        let mut run = || -> ort::Result<Vec<Vec<f32>>> {
+            let feed = feed(graph, encoded, ids, cache, heads)?;
+            let mut outputs = graph.session.run(feed)?;
+            let logits = outputs.remove("logits").ok_or_else(|| ort::Error::new("the decoder gave no logits"))?;
+            let names: Vec<String> = outputs.keys().map(str::to_owned).collect();
+            for name in names {
+                let Some(rest) = name.strip_prefix("present.") else { continue };
+                // What a cached run says about the encoder is a dummy of length 0: the first one stays.
+                if !is_first && rest.contains(".encoder.") {
+                    continue;
+                }
+                if let Some(value) = outputs.remove(&name) {
+                    let past = format!("past_key_values.{rest}");
+                    cache.pasts.retain(|(own, _)| *own != past);
+                    cache.pasts.push((past, Rc::new(value)));
+                }
+            }
+            cache.length += ids.len();
+            let logits = values(&logits)?;
+            Ok(logits.chunks_exact((logits.len() / ids.len()).max(1)).map(<[f32]>::to_vec).collect())
+        };
+        let rows = run().map_err(failed)?;
+        if rows.len() != ids.len() {
+            return Err(failed(ort::Error::new("the decoder gave too few logits")));
+        }
+        if rows.iter().flatten().any(|logit| logit.is_nan()) {
+            return Err(failed(ort::Error::new("the decoder gave logits that are no numbers")));
+        }
+        Ok(rows)
+    }
+}
+
+fn feed<'v>(
+    graph: &Graph,
+    encoded: &'v DynValue,
+    ids: &[u32],
+    cache: &'v Cache,
+    heads: Heads,
+) -> ort::Result<Vec<(String, SessionInputValue<'v>)>> {
+    let mut feed = Vec::new();
+    for input in graph.session.inputs() {
+        let name = input.name();
+        let (kind, shape) = graph.input(name).ok_or_else(|| ort::Error::new(format!("`{name}` is no tensor")))?;
+        let value: SessionInputValue<'v> = match name {
+            "input_ids" => integers(kind, &[1, ids.len()], ids.iter().map(|id| i64::from(*id)).collect())?.into(),
+            "encoder_hidden_states" => encoded.into(),
+            "encoder_attention_mask" => {
+                let positions = encoded.shape().get(1).and_then(|size| usize::try_from(*size).ok()).unwrap_or(0);
+                integers(kind, &[1, positions], vec![1; positions])?.into()
+            }
+            "use_cache_branch" => Tensor::from_array(([1_usize], vec![cache.length > 0]))?.into(),
+            "cache_position" => {
+                let positions = (cache.length..cache.length + ids.len()).map(|position| position as i64);
+                integers(kind, &[ids.len()], positions.collect())?.into()
+            }
+            _ => match cache.get(name) {
+                Some(value) => value.into(),
+                None => {
+                    let size =
+                        |at: usize| shape.get(at).and_then(|size| usize::try_from(*size).ok()).filter(|size| *size > 0);
+                    let count = size(1).or(heads.count).unwrap_or(1);
+                    let width = size(3).or(heads.width.map(|width| width / count)).unwrap_or(64);
+                    floats(kind, &[1, count, 0, width], Vec::new())?.into()
+                }
+            },
+        };
+        feed.push((name.to_owned(), value));
+    }
+    Ok(feed)
+}
+
+/// Refuses a decoder whose inputs this code would not know how to feed.
+fn check(graph: &Graph, with_past: bool, expected: &str) -> Result<(), EngineError> {
+    graph.required_input("input_ids", expected)?;
+    graph.required_output("logits", expected)?;
+    let mut pasts = 0;
+    for input in graph.session.inputs() {
+        match input.name() {
+            "input_ids"
+            | "encoder_hidden_states"
+            | "encoder_attention_mask"
+            | "use_cache_branch"
+            | "cache_position" => {}
+            name => match name.strip_prefix("past_key_values.") {
+                Some(rest) => {
+                    pasts += 1;
+                    if rest.contains(".decoder.") {
+                        graph.required_output(&format!("present.{rest}"), expected)?;
+                    }
+                }
+                None => return Err(graph.wrong(&format!("has the unknown input `{name}`"), expected)),
+            },
+        }
+    }
+    match (with_past, pasts) {
+        (true, 0) => Err(graph.wrong("has no past_key_values inputs", expected)),
+        (false, 1..) => Err(graph.wrong("has past_key_values inputs already", expected)),
+        _ => Ok(()),
+    }
+}

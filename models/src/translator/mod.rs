@@ -1,0 +1,209 @@
+//! The translator: an NLLB-200 or M2M100 that Hugging Face optimum exported, from a folder, on ONNX Runtime, behind the memory of set
+//! phrases ([`crate::phrases`]).
+//!
+//! One thread owns the model and serves all, one text after the other, from one bounded queue. The way of a text:
+//! ```text
+//!  lines ─► sentences ─► set phrase? its other side
+//!                    └─► pieces that fit ─► tokens ─► encoder ─► tokens, the likeliest each time ─► put together again
+//! ```
+//! Dropping the future of [`Translator::translate`] cancels: the thread sees it before the next token. So does it when a call's
+//! work comes while a request's or a batch's text is being translated, which then goes on behind it at the sentence where it was.
+
+mod cut;
+mod graph;
+#[cfg(test)]
+mod tests;
+mod tokens;
+
+use std::{future::Future, path::Path};
+
+use tokio::sync::oneshot;
+
+use crate::{
+    engine::{EngineError, Language},
+    onnx::{
+        OrtRuntime,
+        export::{Export, Precision},
+    },
+    phrases,
+    queue::{self, Class, Jobs, Queue, Waiting, spawn_engine},
+};
+use graph::Model;
+
+const ENGINE: &str = "translator";
+/// A request's text that has given way so often is translated to its end.
+const MOST_GIVEN_WAY: u32 = 3;
+
+/// How a translator runs.
+#[derive(Clone, Copy, Debug)]
+pub struct TranslatorOptions {
+    /// Threads that compute one text.
+    pub threads: usize,
+    /// Texts of each class that may wait; one more is refused.
+    pub queue: usize,
+    /// Which files are preferred.
+    pub precision: Precision,
+}
+
+impl Default for TranslatorOptions {
+    fn default() -> Self {
+        Self { threads: 1, queue: 32, precision: Precision::Quantized }
+    }
+}
+
+/// A handle on the translator's thread; cheap to clone. The thread ends with the last handle.
+#[derive(Clone)]
+pub struct Translator {
+    queue: Queue<Job>,
+}
+
+/// What a text is in the other language.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Translation {
+    /// The words.
+    pub text: String,
+    /// exp of the mean log-probability of the tokens, 0 to 1, of the sentence that is least sure; 1 for set phrases; 0 where a sentence
+    /// found no end, or became nothing.
+    pub confidence: f32,
+}
+
+/// A part of a text: what is to be translated, or what stands between such parts.
+#[derive(Clone, Debug, PartialEq)]
+enum Part {
+    Sentence(String),
+    Between(&'static str),
+}
+
+struct Job {
+    parts: Vec<Part>,
+    /// Those that are translated already.
+    done: Vec<Translation>,
+    source: Language,
+    target: Language,
+    class: Class,
+    gave_way: u32,
+    answer: oneshot::Sender<Result<Translation, EngineError>>,
+}
+
+impl queue::Job for Job {
+    fn class(&self) -> Class {
+        self.class
+    }
+
+    fn is_left(&self) -> bool {
+        self.answer.is_closed()
+    }
+}
+
+impl Translator {
+    /// Loads `encoder_model`, `decoder_model_merged` (or `decoder_model` with `decoder_with_past_model`), `tokenizer.json` and
+    /// `config.json` from a folder (the graphs may lie in its `onnx` subfolder).
+    ///
+    /// # Errors
+    /// [`EngineError::Load`]: one sentence that names the file, what is wrong with it and the mend.
+    pub fn load(folder: &Path, ort: &OrtRuntime, options: TranslatorOptions) -> Result<Self, EngineError> {
+        let (folder, ort) = (folder.to_owned(), ort.clone());
+        let load = move || {
+            let what = "translator's";
+            Model::load(&Export::open(&folder, what, &ort, options.precision, options.threads)?)
+        };
+        Ok(Self { queue: spawn_engine(ENGINE, options.queue.max(1), load, serve)? })
+    }
+
+    /// Translates a text; line breaks stay where they are.
+    ///
+    /// # Errors
+    /// [`EngineError::Overloaded`] at once when there is no place; [`EngineError::Input`] for a text without a word, or one language on
+    /// both sides; [`EngineError::Failed`] when the model fails on this text.
+    pub fn translate(
+        &self,
+        text: &str,
+        source: Language,
+        target: Language,
+        class: Class,
+    ) -> impl Future<Output = Result<Translation, EngineError>> + Send + use<> {
+        let (answer, answered) = oneshot::channel();
+        let submitted = check(text, source, target).and_then(|()| {
+            let parts = cut::parts(text);
+            self.queue.submit(Job { parts, done: Vec::new(), source, target, class, gave_way: 0, answer })
+        });
+        async move {
+            submitted?;
+            answered.await.map_err(|_| EngineError::Stopped { engine: ENGINE })?
+        }
+    }
+
+    /// Texts that wait for their turn.
+    pub fn waiting(&self) -> Waiting {
+        self.queue.waiting()
+    }
+
+    /// Whether the engine's thread has ended although it should run.
+    pub fn stopped(&self) -> bool {
+        self.queue.stopped()
+    }
+}
+
+fn check(text: &str, source: Language, target: Language) -> Result<(), EngineError> {
+    if !text.chars().any(char::is_alphanumeric) {
+        return Err(EngineError::Input("the text is empty: there is nothing to translate".into()));
+    }
+    if source == target {
+        return Err(EngineError::Input(format!("source and target are both {source}: they must differ")));
+    }
+    Ok(())
+}
+
+fn serve(mut model: Model, jobs: Jobs<Job>) {
+    while let Some(mut job) = jobs.next() {
+        match translate(&mut model, &mut job, &jobs) {
+            Ok(true) => {
+                let whole = join(&job.parts, std::mem::take(&mut job.done));
+                job.answer.send(Ok(whole)).ok();
+            }
+            Ok(false) if job.answer.is_closed() => {}
+            Ok(false) => {
+                job.gave_way += 1;
+                jobs.put_back(job);
+            }
+            Err(error) => {
+                job.answer.send(Err(error)).ok();
+            }
+        }
+    }
+}
+
+/// Goes on with a text; false when it gives way, or nobody waits for it any more.
+fn translate(model: &mut Model, job: &mut Job, jobs: &Jobs<Job>) -> Result<bool, EngineError> {
+    let gives_way = job.class == Class::Batch || job.gave_way < MOST_GIVEN_WAY;
+    let (source, target) = (job.source, job.target);
+    let sentences = job.parts.iter().filter_map(|part| match part {
+        Part::Sentence(sentence) => Some(sentence.as_str()),
+        Part::Between(_) => None,
+    });
+    for sentence in sentences.skip(job.done.len()) {
+        let stops = || job.answer.is_closed() || (gives_way && jobs.waits_before(job.class));
+        if stops() {
+            return Ok(false);
+        }
+        let translation = match phrases::translated(sentence, source, target) {
+            Some(text) => Translation { text, confidence: 1.0 },
+            None => match model.translate(sentence, source, target, &stops)? {
+                Some(translation) => translation,
+                None => return Ok(false),
+            },
+        };
+        job.done.push(translation);
+    }
+    Ok(true)
+}
+
+fn join(parts: &[Part], done: Vec<Translation>) -> Translation {
+    let confidence = done.iter().map(|sentence| sentence.confidence).fold(1.0, f32::min);
+    let mut done = done.into_iter();
+    let text = parts.iter().map(|part| match part {
+        Part::Sentence(_) => done.next().map_or_else(String::new, |sentence| sentence.text),
+        Part::Between(between) => (*between).to_owned(),
+    });
+    Translation { text: text.collect::<String>().trim().to_owned(), confidence }
+}
