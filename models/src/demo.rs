@@ -32,6 +32,7 @@ static FILES: &[(&str, &[u8])] = shipped![
     "ears/generation_config.json",
     "ears/preprocessor_config.json",
     "mind/mind.gguf",
+    "turn/turn.onnx",
 ];
 
 /// The folder of the voice data below the unpacked models.
@@ -46,6 +47,8 @@ pub struct DemoFiles {
     pub whisper: PathBuf,
     /// The language model.
     pub llama: PathBuf,
+    /// The end-of-turn graph.
+    pub turn: PathBuf,
     /// The folder of the voice data.
     pub espeak: PathBuf,
 }
@@ -77,6 +80,7 @@ pub fn unpack(data_dir: &Path) -> Result<DemoFiles, EngineError> {
         silero: folder.join("silero/silero_vad_op18_ifless.onnx"),
         whisper: folder.join("ears"),
         llama: folder.join("mind/mind.gguf"),
+        turn: folder.join("turn/turn.onnx"),
         espeak: folder.join(VOICE),
     })
 }

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //!  frames ─► silero::VoiceActivity ─► probability of speech, each 32 ms
+//!  a pause ─► end_of_turn::EndOfTurn ─► probability that the turn is over
 //!  a turn ─► Transcriber ─► Transcript (text, language, confidence)          whisper | openai
 //!  messages ─► LanguageModel ─► Reply: tokens with their logprobs            llama   | openai, anthropic
 //!  a clause ─► text::speakable ─► Synthesizer ─► Speech: samples at 16 kHz   espeak  | openai
@@ -23,6 +24,7 @@
 
 pub mod anthropic;
 pub mod demo;
+pub mod end_of_turn;
 pub mod engine;
 pub mod espeak;
 pub mod evaluation;
