@@ -88,6 +88,7 @@ fn a_model_that_is_not_the_one_its_manifest_lists() {
     for (job, variable, named, files) in [
         ("llm", "LOCAL_LLM_MODEL_PATH", "mind/mind.gguf", &["mind/mind.gguf"][..]),
         ("vad", "MILO__ENGINES__VAD__PATH", SILERO, &[SILERO]),
+        ("turn", "MILO__ENGINES__TURN__PATH", "turn/turn.onnx", &["turn/turn.onnx"]),
         ("stt", "MILO__ENGINES__STT__PATH", "ears", &["ears/encoder_model.onnx", "ears/decoder_model_merged.onnx"]),
     ] {
         let folder = Folder::new(job);
