@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from ears_model import MELS, LogMel
-from turn_model import FRAMES, WINDOW, Turn, features
+from turn_model import FRAMES, SHAPE, WINDOW, Turn, features
 
 SPEECH = Path(__file__).resolve().parent.parent / "tests/speech/salama.wav"
 #: In zeros, at their end, in speech, and the last ones, where the padding is mirrored.
@@ -33,7 +33,7 @@ def main() -> None:
     with wave.open(str(SPEECH)) as file:
         speech = np.frombuffer(file.readframes(file.getnframes()), np.int16)
     torch.manual_seed(7)
-    model, mel, cases = Turn(width=8, heads=2, layers=1).eval(), LogMel(), []
+    model, mel, cases = Turn(**{**SHAPE, "width": 8}).eval(), LogMel(), []
     for said in (1, 3):
         heard = np.tile(speech, said)[-WINDOW:].astype(np.float32) / 32768
         window = torch.zeros(1, WINDOW)
