@@ -5,6 +5,7 @@
 
 use std::{
     collections::VecDeque,
+    ops::Range,
     time::{Duration, Instant},
 };
 
@@ -43,6 +44,9 @@ pub struct Pacer {
     frame: usize,
     silence: Vec<u8>,
     waiting: VecDeque<u8>,
+    /// Bytes that have left or were left out, and between which of them lies the silence of whoever has finished.
+    gone: u64,
+    finished: Range<u64>,
     /// When the next frame leaves at the earliest.
     due: Instant,
     after_ms: u32,
@@ -62,6 +66,8 @@ impl Pacer {
             frame,
             silence,
             waiting: VecDeque::new(),
+            gone: 0,
+            finished: 0..0,
             due: now,
             after_ms: 0,
             left_out: false,
@@ -81,12 +87,14 @@ impl Pacer {
         self.waiting.extend(bytes);
     }
 
-    /// The sender has finished what it says: so long nobody speaks, whatever it sends next.
+    /// The sender has finished what it says: so long nobody speaks, whatever it sends next. None of this silence is left out.
     pub fn finish(&mut self, silence: Duration, now: Instant) {
         let part = self.waiting.len() % self.frame;
         let frames = (silence.as_millis() / u128::from(FRAME_MS)) as usize;
         let bytes = frames * self.frame + if part > 0 { self.frame - part } else { 0 };
         let silent: Vec<u8> = self.silence.iter().copied().cycle().take(bytes).collect();
+        let from = self.gone + self.waiting.len() as u64;
+        self.finished = from..from + bytes as u64;
         self.push(&silent, now);
     }
 
@@ -108,7 +116,9 @@ impl Pacer {
     pub fn take(&mut self, now: Instant) -> Option<Paced> {
         while !self.is_dry() && now >= self.due {
             let payload: Vec<u8> = self.waiting.drain(..self.frame).collect();
-            if self.waits() >= MUCH && !self.left_out && self.is_silent(&payload) {
+            let may_go = !self.finished.contains(&self.gone);
+            self.gone += self.frame as u64;
+            if may_go && self.waits() >= MUCH && !self.left_out && self.is_silent(&payload) {
                 self.left_out = true;
                 continue;
             }
@@ -222,5 +232,10 @@ mod tests {
         assert_eq!(left.len(), 7);
         assert_eq!((left[0].1.payload[99], left[0].1.payload[100]), (1, 0xff));
         assert!(left[1..6].iter().all(|(_, paced)| paced.payload == [0xff; 160]) && left[6].1.payload == [1; 160]);
+        let begun = start + Duration::from_secs(1);
+        pacer.finish(Duration::from_millis(1_700), begun);
+        pacer.push(&[0xff; 160 * 50], begun);
+        let left = within(&mut pacer, start, 1_000, 6_000).len();
+        assert!((85 + 30..85 + 45).contains(&left), "{left}: the first 85 whole, though much waits");
     }
 }

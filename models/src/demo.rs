@@ -37,6 +37,7 @@ static FILES: &[(&str, &[u8])] = shipped![
     "translator/config.json",
     "translator/generation_config.json",
     "mind/mind.gguf",
+    "turn/turn.onnx",
 ];
 
 /// The folder of the voice data below the unpacked models.
@@ -53,6 +54,8 @@ pub struct DemoFiles {
     pub translator: PathBuf,
     /// The language model.
     pub llama: PathBuf,
+    /// The end-of-turn graph.
+    pub turn: PathBuf,
     /// The folder of the voice data.
     pub espeak: PathBuf,
 }
@@ -85,6 +88,7 @@ pub fn unpack(data_dir: &Path) -> Result<DemoFiles, EngineError> {
         whisper: folder.join("ears"),
         translator: folder.join("translator"),
         llama: folder.join("mind/mind.gguf"),
+        turn: folder.join("turn/turn.onnx"),
         espeak: folder.join(VOICE),
     })
 }

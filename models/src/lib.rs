@@ -3,6 +3,7 @@
 //!
 //! ```text
 //!  frames ─► silero::VoiceActivity ─► probability of speech, each 32 ms
+//!  a pause ─► end_of_turn::EndOfTurn ─► probability that the turn is over
 //!  a turn ─► Transcriber ─► Transcript (text, language, confidence)          whisper | openai
 //!  messages ─► LanguageModel ─► Reply: tokens with their logprobs            llama   | openai, anthropic
 //!  a text ─► phrases, translator::Translator ─► Translation (text, confidence)  NLLB, M2M100
@@ -24,6 +25,7 @@
 
 pub mod anthropic;
 pub mod demo;
+pub mod end_of_turn;
 pub mod engine;
 pub mod espeak;
 pub mod evaluation;

@@ -35,7 +35,7 @@ pub struct Manifest {
 pub struct Model {
     /// Its name.
     pub name: String,
-    /// The engine that runs it: vad, stt, translate, llm or tts.
+    /// The engine that runs it: vad, turn, stt, translate, llm or tts.
     pub engine: String,
     /// SPDX expression of the weights' licence.
     pub licence: String,

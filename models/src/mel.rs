@@ -10,6 +10,8 @@ use realfft::{RealFftPlanner, RealToComplex, num_complex::Complex};
 const WINDOW: usize = 400;
 /// Samples from one frame to the next (10 ms).
 pub(crate) const HOP: usize = 160;
+/// The sample of 16 bits that counts as 1.
+pub(crate) const PCM: f64 = 32_768.0;
 const BINS: usize = WINDOW / 2 + 1;
 const SAMPLE_RATE: f64 = 16_000.0;
 
@@ -29,8 +31,9 @@ impl LogMel {
     }
 
     /// Features of shape [bands, frames], row by row, of audio padded with silence to `frames` · 160 samples; audio beyond
-    /// that is left out. Values as in Whisper: log10 of the power, at most 8 below the loudest, then (x + 4) / 4.
-    pub(crate) fn features(&self, samples: &[i16], frames: usize) -> Vec<f32> {
+    /// that is left out. `full_scale` is the sample that counts as 1. Values as in Whisper: log10 of the power, at most 8 below
+    /// the loudest, then (x + 4) / 4.
+    pub(crate) fn features<S: Copy + Into<f64>>(&self, samples: &[S], full_scale: f64, frames: usize) -> Vec<f32> {
         let samples = &samples[..samples.len().min(frames * HOP)];
         // Frame f is centred on sample f · HOP; the first one past this hears nothing but padding.
         let heard = if samples.is_empty() { 0 } else { ((samples.len() + WINDOW / 2) / HOP + 1).min(frames) };
@@ -44,7 +47,7 @@ impl LogMel {
         for frame in 0..heard {
             for (n, (value, hann)) in input.iter_mut().zip(&self.hann).enumerate() {
                 let at = (frame * HOP + n) as isize - (WINDOW / 2) as isize;
-                *value = sample(samples, at, frames * HOP) * hann;
+                *value = sample(samples, at, frames * HOP) / full_scale * hann;
             }
             self.transform
                 .process_with_scratch(&mut input, &mut spectrum, &mut scratch)
@@ -64,7 +67,7 @@ impl LogMel {
 }
 
 /// The sample at a position of the padded audio, mirrored at both ends of it (librosa's "reflect").
-fn sample(samples: &[i16], at: isize, padded: usize) -> f64 {
+fn sample<S: Copy + Into<f64>>(samples: &[S], at: isize, padded: usize) -> f64 {
     let last = padded as isize - 1;
     let at = if at < 0 {
         -at
@@ -73,7 +76,7 @@ fn sample(samples: &[i16], at: isize, padded: usize) -> f64 {
     } else {
         at
     };
-    usize::try_from(at).ok().and_then(|at| samples.get(at)).map_or(0.0, |value| f64::from(*value) / 32_768.0)
+    usize::try_from(at).ok().and_then(|at| samples.get(at)).map_or(0.0, |value| (*value).into())
 }
 
 /// Triangles on Slaney's mel scale from 0 to 8,000 Hz, each of unit area, as (first bin, weights).
@@ -111,11 +114,11 @@ mod tests {
     #[test]
     fn silence_is_flat_and_has_the_right_shape() {
         for bands in [80, 128] {
-            let features = LogMel::new(bands).features(&[0; 4_000], 100);
+            let features = LogMel::new(bands).features(&[0_i16; 4_000], PCM, 100);
             assert_eq!(features.len(), bands * 100);
             assert!(features.iter().all(|value| *value == -1.5), "log10(1e-10) = -10, (-10 + 4) / 4 = -1.5");
         }
-        assert!(LogMel::new(80).features(&[], 10).iter().all(|value| *value == -1.5));
+        assert!(LogMel::new(80).features::<i16>(&[], PCM, 10).iter().all(|value| *value == -1.5));
     }
 
     #[test]
@@ -124,7 +127,7 @@ mod tests {
             .map(|n| ((n as f64 * std::f64::consts::TAU * 1_000.0 / 16_000.0).sin() * 9_000.0) as i16)
             .collect();
         let mel = LogMel::new(80);
-        let features = mel.features(&tone, 100);
+        let features = mel.features(&tone, PCM, 100);
         let at = |band: usize| features[band * 100 + 50];
         let loudest = (0..80).max_by(|a, b| at(*a).total_cmp(&at(*b))).unwrap();
         let edge = |i: usize| mel_to_hertz(hertz_to_mel(8_000.0) * i as f64 / 81.0);
@@ -135,6 +138,6 @@ mod tests {
     fn what_is_beyond_the_window_is_left_out() {
         let loud: Vec<i16> = (0..6_400).map(|n| (n * 7_919 % 20_011) as i16 - 10_000).collect();
         let mel = LogMel::new(80);
-        assert_eq!(mel.features(&loud, 20), mel.features(&loud[..3_200], 20));
+        assert_eq!(mel.features(&loud, PCM, 20), mel.features(&loud[..3_200], PCM, 20));
     }
 }

@@ -7,8 +7,12 @@ use std::{
 };
 
 use milo_media::{Cleaner, Cleaning, Closed, Ears, FRAME_MS, Heard, SAMPLE_RATE};
-use milo_models::{engine::EngineError, silero::VadStream};
-use tokio::time::timeout;
+use milo_models::{
+    end_of_turn::{EndOfTurn, Judging},
+    engine::EngineError,
+    silero::VadStream,
+};
+use tokio::{select, time::timeout};
 
 use super::{
     endpoint::{Decision, Endpointer, Patience},
@@ -47,6 +51,10 @@ pub struct Ear {
     detector: Option<VadStream>,
     probing: Option<Probing>,
     endpointer: Endpointer,
+    /// What is asked how the likely end of a turn sounds; none: silence alone decides.
+    judge: Option<EndOfTurn>,
+    judging: Option<Judging>,
+    judged: Option<Result<f32, EngineError>>,
     turn: Turn,
     newest: Option<Instant>,
     last_voiced: Option<Instant>,
@@ -78,6 +86,9 @@ impl Ear {
             detector: Some(detector),
             probing: None,
             endpointer: Endpointer::new(patience),
+            judge: None,
+            judging: None,
+            judged: None,
             turn: Turn::default(),
             newest: None,
             last_voiced: None,
@@ -87,6 +98,12 @@ impl Ear {
             state: State::Listening,
             longest: (patience.longest.as_secs_f64() * f64::from(SAMPLE_RATE)) as usize,
         }
+    }
+
+    /// The same, and how a likely end sounds says how long the silence after it must last.
+    #[must_use]
+    pub fn judged_by(self, judge: Option<EndOfTurn>) -> Self {
+        Self { judge, ..self }
     }
 
     /// Listens until something is noticed. Cancel safe: what was heard meanwhile stays.
@@ -115,8 +132,17 @@ impl Ear {
                                     self.speech.0 = self.heard_to.and_then(|at| at.checked_sub(self.onset));
                                 }
                                 Decision::Retracted => self.turn.abandon(),
-                                Decision::End => self.turn.end(),
-                                _ => {}
+                                Decision::LikelyEnd => {
+                                    self.judged = None;
+                                    self.judging = self.judge.as_ref().map(|judge| judge.judge(self.turn.sound()));
+                                }
+                                // Nobody waits for the judgement any more.
+                                Decision::Resumed => self.judging = None,
+                                Decision::End => {
+                                    self.turn.end();
+                                    self.judged = self.judging.take().map(|_| Err(too_late())).or(self.judged.take());
+                                }
+                                Decision::Confirmed => {}
                             }
                             return Noticed::Turn(decision);
                         }
@@ -131,7 +157,20 @@ impl Ear {
                     }
                 }
             }
-            match self.ears.next().await {
+            let heard = match &mut self.judging {
+                None => self.ears.next().await,
+                Some(judging) => select! {
+                    biased;
+                    finished = judging => {
+                        self.judging = None;
+                        finished.iter().for_each(|finished| self.endpointer.expect(*finished));
+                        self.judged = Some(finished);
+                        continue;
+                    }
+                    heard = self.ears.next() => heard,
+                },
+            };
+            match heard {
                 Heard::Frame(_) if matches!(self.state, State::Held) => {}
                 Heard::Frame(heard) => {
                     let cleaned = self.cleaner.hear(&heard.frame, heard.sent.as_ref());
@@ -162,6 +201,7 @@ impl Ear {
     }
 
     fn forget(&mut self) {
+        (self.judging, self.judged) = (None, None);
         self.endpointer.reset();
         self.turn.forget();
     }
@@ -194,6 +234,11 @@ impl Ear {
         }
     }
 
+    /// How finished the pause sounded that is over now, 0 to 1, or why nobody said it. Told once.
+    pub(super) fn judgement(&mut self) -> Option<Result<f32, EngineError>> {
+        self.judged.take()
+    }
+
     /// When the last packet with speech in it arrived.
     pub fn last_voiced(&self) -> Option<Instant> {
         self.last_voiced
@@ -213,6 +258,11 @@ impl Ear {
     pub fn into_ears(self) -> Ears {
         self.ears
     }
+}
+
+fn too_late() -> EngineError {
+    let reason = "the silence had ended the turn before an answer came".into();
+    EngineError::Failed { engine: "end of turn", reason }
 }
 
 fn late() -> EngineError {

@@ -138,8 +138,12 @@ impl Conversation<'_> {
                     vad_stopped = Some(Instant::now());
                     early = Early::Working(transcribe(self.engines, ear.turn(), None));
                 }
-                Noticed::Turn(Decision::Resumed) => early = Early::None,
+                Noticed::Turn(Decision::Resumed) => {
+                    self.paused(ear.judgement(), true);
+                    early = Early::None;
+                }
                 Noticed::Turn(Decision::End) => {
+                    self.paused(ear.judgement(), false);
                     over = Some(TurnEnd {
                         at: Stamp::now(),
                         speech: ear.speech(),

@@ -23,6 +23,19 @@ impl Conversation<'_> {
         format!("({sentences})\n{said}")
     }
 
+    /// What a pause of the caller sounded like, and whether they went on after it.
+    pub(super) fn paused(&self, judgement: Option<Result<f32, EngineError>>, went_on: bool) {
+        match judgement {
+            Some(Ok(finished)) => {
+                self.record.event("paused", json!({ "sounds_finished": finished, "went_on": went_on }));
+            }
+            Some(Err(error)) => {
+                tracing::debug!(call.id = %self.record.id(), %error, "a pause was not judged by its sound");
+            }
+            None => {}
+        }
+    }
+
     pub(super) fn held(&mut self) {
         self.held.get_or_insert_with(tokio::time::Instant::now);
         self.record.event("held", Value::Null);

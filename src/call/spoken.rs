@@ -18,8 +18,8 @@ use crate::{
 struct Awaited {
     expects: Option<Language>,
     first: Duration,
-    /// Silence that ends them, and how long they may be.
-    pause: Duration,
+    /// Silence that ends them; none: as in a conversation, where their sound has a say in it. And how long they may be.
+    pause: Option<Duration>,
     longest: Duration,
     takes_keys: bool,
 }
@@ -46,11 +46,10 @@ impl Line {
         prompts: &[&Prompt],
         (house, language, log): (&House, Language, &Record),
     ) -> Reply {
-        let pause = gather.pause_ms.unwrap_or(house.conversation.end_of_turn_ms);
         let awaited = Awaited {
             expects: gather.language,
             first: Duration::from_secs(gather.first_seconds),
-            pause: Duration::from_millis(pause),
+            pause: gather.pause_ms.map(Duration::from_millis),
             longest: Duration::from_secs(gather.speech_seconds),
             takes_keys: gather.input == Input::Both,
         };
@@ -67,7 +66,7 @@ impl Line {
         let awaited = Awaited {
             expects: None,
             first: Duration::from_secs(menu.seconds),
-            pause: Duration::from_millis(house.conversation.end_of_turn_ms),
+            pause: None,
             longest: Duration::from_secs(10),
             takes_keys: true,
         };
@@ -94,8 +93,10 @@ impl Line {
             }
         }
         let Some(ears) = self.ears.take() else { return Reply::Nothing };
-        let patience = patience(awaited.pause, awaited.longest);
-        let mut ear = Ear::new(ears, self.cleaning, house.engines.activity.stream(), patience);
+        let patience = patience(&house.conversation, awaited.pause, awaited.longest);
+        let judge = house.engines.end_of_turn.clone().filter(|_| awaited.pause.is_none());
+        let ear = Ear::new(ears, self.cleaning, house.engines.activity.stream(), patience);
+        let mut ear = ear.judged_by(judge);
         let question = Question {
             engines: &house.engines,
             language,

@@ -17,6 +17,7 @@ use tokio::{
 use super::{House, Record, Reel, about::About, refer::Standing, seat::Seat};
 use crate::{
     agent::{Audience, Conversation, Ear, Ending, Limits, Patience, Phrase, announce},
+    config,
     dialplan::{Action, Edition},
     error::Error,
     press::{self, PressBy},
@@ -124,7 +125,7 @@ impl Line {
         }
         let Some(ears) = self.ears.take() else { return Ok(Ending::Lost) };
         let conversation = &house.conversation;
-        let patience = patience(Duration::from_millis(conversation.end_of_turn_ms), Duration::from_secs(20));
+        let patience = patience(conversation, None, Duration::from_secs(20));
         // Whoever speaks when it likes is asked nothing.
         let is_patient = log.audience().is_some_and(Audience::is_patient);
         let prompt_s = if is_patient { house.longest.as_secs() } else { conversation.silence_prompt_s };
@@ -136,7 +137,8 @@ impl Line {
             ),
             until: self.until,
         };
-        let mut ear = Ear::new(ears, self.cleaning, house.engines.activity.stream(), patience);
+        let ear = Ear::new(ears, self.cleaning, house.engines.activity.stream(), patience);
+        let mut ear = ear.judged_by(house.engines.end_of_turn.clone());
         let talk = Conversation {
             engines: &house.engines,
             persona,
@@ -299,14 +301,20 @@ impl Line {
 
 /// After so much silence a turn has likely ended; after half of what ends it, where that is less.
 const LIKELY: Duration = Duration::from_millis(200);
+/// So much silence ends a turn that sounds finished: what the model needs to say so, and a little more than the gaps within words.
+const SURE: Duration = Duration::from_millis(240);
 
-/// What counts as speech, when so much silence ends it, or so much of it.
-pub(super) fn patience(end: Duration, longest: Duration) -> Patience {
+/// What counts as speech, when silence ends it, or so much of it. A plan's own `end` is the only silence that does.
+pub(super) fn patience(conversation: &config::Conversation, end: Option<Duration>, longest: Duration) -> Patience {
+    let pause = end.unwrap_or(Duration::from_millis(conversation.longest_pause_ms));
+    let end = end.unwrap_or(Duration::from_millis(conversation.end_of_turn_ms));
     Patience {
         onset: Duration::from_millis(64),
         confirm: Duration::from_millis(160),
         likely: (end / 2).min(LIKELY),
+        sure: end.min(SURE),
         end,
+        pause: pause.max(end),
         longest,
     }
 }

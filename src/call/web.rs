@@ -97,7 +97,7 @@ pub struct WebLine<S = Payloads> {
     pub over: oneshot::Receiver<Over>,
     /// Milo is ending: the call is to end now.
     pub ending: watch::Receiver<bool>,
-    /// The silence that ends what the caller says.
+    /// The silence that ends what the caller says, whatever it sounds like.
     pub end_of_turn: Duration,
 }
 
@@ -221,7 +221,10 @@ impl WebCalls {
         let (over, is_over) = oneshot::channel();
         queue.send(WebCall { record, entry, edition, plan, facts, dialog, leg, cleaning, over, room });
         let ending = self.ending.clone();
-        let end_of_turn = Duration::from_millis(self.house.conversation.end_of_turn_ms);
+        let conversation = &self.house.conversation;
+        let is_judged = self.house.engines.end_of_turn.is_some();
+        let longest = if is_judged { conversation.longest_pause_ms } else { 0 };
+        let end_of_turn = Duration::from_millis(conversation.end_of_turn_ms.max(longest));
         Ok(WebLine { id, sound: (), far, happened, typed, over: is_over, ending, end_of_turn })
     }
 }

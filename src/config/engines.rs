@@ -26,6 +26,8 @@ pub struct Engines {
     pub connect_timeout_s: f64,
     /// Voice activity.
     pub vad: Vad,
+    /// Whether a pause is the end of a turn.
+    pub turn: Turn,
     /// Speech to text.
     pub stt: Stt,
     /// The translator.
@@ -46,6 +48,7 @@ impl Default for Engines {
             ca: None,
             connect_timeout_s: 1.0,
             vad: Vad::default(),
+            turn: Turn::default(),
             stt: Stt::default(),
             translate: Translate::default(),
             llm: Llm::default(),
@@ -60,6 +63,22 @@ impl Default for Engines {
 pub struct Vad {
     /// A Silero graph (`.onnx`).
     pub path: Option<PathBuf>,
+}
+
+/// `[engines.turn]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Turn {
+    /// Whether the sound of a pause is judged; if not, silence alone ends a turn.
+    pub enabled: bool,
+    /// A graph in Smart Turn's form (`.onnx`).
+    pub path: Option<PathBuf>,
+}
+
+impl Default for Turn {
+    fn default() -> Self {
+        Self { enabled: true, path: None }
+    }
 }
 
 /// Who hears, or speaks.
@@ -242,6 +261,7 @@ impl Engines {
         for (key, path) in [
             ("engines.onnxruntime", &self.onnxruntime),
             ("engines.vad.path", &self.vad.path),
+            ("engines.turn.path", &self.turn.path),
             ("engines.stt.path", &self.stt.path),
             ("engines.translate.path", &self.translate.path),
             ("engines.llm.path", &self.llm.path),

@@ -13,6 +13,7 @@ use std::{path::PathBuf, sync::Arc, thread};
 
 use milo_models::{
     demo::{self, DemoFiles},
+    end_of_turn::EndOfTurn,
     espeak::Espeak,
     llama::{Llama, LlamaOptions},
     onnx::OrtRuntime,
@@ -40,6 +41,8 @@ use told::Told;
 pub struct Engines {
     /// Voice activity.
     pub activity: VoiceActivity,
+    /// Whether a pause is the end of a turn; none: silence alone tells.
+    pub end_of_turn: Option<EndOfTurn>,
     /// Speech to text.
     pub transcriber: Arc<dyn Transcriber>,
     /// Texts in the other language.
@@ -70,15 +73,23 @@ impl Engines {
             Some(path) => Model::configured(job, path),
             None => Model::shipped(job, name, at, &manifest),
         };
-        let names = vec![
+        let mut names = vec![
             model("vad", settings.vad.path.as_ref(), ("silero-vad", &shipped.silero)),
             model("stt", settings.stt.path.as_ref(), ("milo-ears-demo", &shipped.whisper)),
             model("translate", settings.translate.path.as_ref(), ("milo-translator-demo", &shipped.translator)),
             model("llm", settings.llm.path.as_ref(), ("milo-mind-demo", &shipped.llama)),
             model("tts", settings.tts.path.as_ref(), ("espeak-ng", &shipped.espeak)),
         ];
+        names.extend(
+            settings
+                .turn
+                .enabled
+                .then(|| model("turn", settings.turn.path.as_ref(), ("milo-turn-demo", &shipped.turn))),
+        );
         let graph = settings.vad.path.as_ref().unwrap_or(&shipped.silero);
         let activity = VoiceActivity::load(graph, &ort)?;
+        let graph = settings.turn.path.as_ref().unwrap_or(&shipped.turn);
+        let end_of_turn = settings.turn.enabled.then(|| EndOfTurn::load(graph, &ort)).transpose()?;
         let options = LlamaOptions {
             context_tokens: (settings.llm.context_tokens / settings.llm.sequences.max(1)) as usize,
             sequences: settings.llm.sequences as usize,
@@ -116,6 +127,7 @@ impl Engines {
         let voice = speaking(cloud_voice, settings.tts.voice.as_deref(), Arc::new(local), &told[2]);
         Ok(Self {
             activity,
+            end_of_turn,
             transcriber,
             translator,
             mind,
@@ -164,6 +176,7 @@ impl Engines {
             ("llm_cloud", self.mind.waiting_for_server()),
             ("tts", self.voice.waiting()),
         ];
+        queues.extend(self.end_of_turn.iter().map(|judge| ("turn", judge.waiting())));
         queues.extend(self.lines.iter().map(|(engine, line)| (*engine, line.waiting())));
         queues
     }
@@ -172,6 +185,7 @@ impl Engines {
     pub fn stopped(&self) -> Vec<&'static str> {
         [
             ("voice activity", self.activity.stopped()),
+            ("end of turn", self.end_of_turn.as_ref().is_some_and(EndOfTurn::stopped)),
             ("transcriber", self.transcriber.stopped()),
             ("translator", self.translator.stopped()),
             ("language model", self.mind.stopped()),

@@ -16,7 +16,7 @@ pub struct Model {
     /// What it is called.
     #[schema(example = "milo-mind-demo")]
     pub name: String,
-    /// What it is for: `vad`, `stt`, `translate`, `llm` or `tts`.
+    /// What it is for: `vad`, `turn`, `stt`, `translate`, `llm` or `tts`.
     #[schema(example = "llm")]
     pub job: &'static str,
     /// One of the small models that ship, which know a little only.

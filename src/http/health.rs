@@ -35,7 +35,7 @@ pub struct HealthReport {
     pub vram: Option<Vram>,
     /// The servers that are asked in place of some.
     pub servers: Vec<Server>,
-    /// Engines by their short names (`vad`, `stt`, `translate`, `llm`, `tts`), and how many jobs of each class wait for each.
+    /// Engines by their short names (`vad`, `turn`, `stt`, `translate`, `llm`, `tts`), and how many jobs of each class wait for each.
     pub queues: Vec<(&'static str, Waiting)>,
     /// Conversations by text that are remembered here.
     pub sessions: usize,
@@ -121,14 +121,14 @@ struct Health {
     version: &'static str,
     mode: Mode,
     /// The names of those in memory.
-    #[schema(example = json!(["silero-vad", "milo-ears-demo", "milo-translator-demo", "milo-mind-demo", "espeak-ng"]))]
+    #[schema(example = json!(["silero-vad", "milo-ears-demo", "milo-translator-demo", "milo-mind-demo", "espeak-ng", "milo-turn-demo"]))]
     models_loaded: Vec<String>,
     vram: Memory,
     /// Whether there is a Redis that answers.
     redis_connected: bool,
     database: Database,
     /// Jobs that wait, by engine.
-    #[schema(example = json!({"stt": 0, "translate": 0, "llm": 0, "tts": 0, "vad": 0}))]
+    #[schema(example = json!({"stt": 0, "translate": 0, "llm": 0, "tts": 0, "turn": 0, "vad": 0}))]
     queues: BTreeMap<&'static str, usize>,
     /// The same, by whose they are.
     #[schema(example = json!({"stt": {"call": 0, "interactive": 0, "batch": 0}}))]

@@ -2,5 +2,6 @@
 
 mod conversation;
 mod own_echo;
+mod pauses;
 mod recording;
 mod recording_control;

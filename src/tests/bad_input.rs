@@ -89,6 +89,7 @@ fn a_model_that_is_not_the_one_its_manifest_lists() {
         ("llm", "LOCAL_LLM_MODEL_PATH", "mind/mind.gguf", &["mind/mind.gguf"][..]),
         ("vad", "MILO__ENGINES__VAD__PATH", SILERO, &[SILERO]),
         ("translate", "MILO__ENGINES__TRANSLATE__PATH", "translator", &["translator/encoder_model.onnx"]),
+        ("turn", "MILO__ENGINES__TURN__PATH", "turn/turn.onnx", &["turn/turn.onnx"]),
         ("stt", "MILO__ENGINES__STT__PATH", "ears", &["ears/encoder_model.onnx", "ears/decoder_model_merged.onnx"]),
     ] {
         let folder = Folder::new(job);

@@ -156,6 +156,23 @@ async fn voice_activity_that_gets_stuck_in_mid_speech_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_end_of_turn_model_that_gets_stuck_leaves_the_clock_to_decide() {
+    let milo = milo("stuck-judge", &[]).await;
+    let Some(stuck) = Stuck::engine(&milo, "end of turn") else { return stop(milo).await };
+    call(&errand(milo.udp("milo").expect("an address"), &["mg_hours.wav", "mg_price.wav"])).await;
+    stuck.release();
+    let logged = newest_call(&milo).await;
+    let turns = answered(&logged);
+    assert_eq!((turns.len(), of_kind(&logged, "paused").len()), (2, 0), "{logged}");
+    crate::house::assert_turn(turns[0], "mg", MG_HOURS.0, MG_HOURS.1);
+    for turn in turns {
+        let waited = turn["stages"]["end_of_turn_ms"].as_f64().expect("a time");
+        assert!((150.0..1_000.0).contains(&waited), "{waited} ms after the likely end: {logged}");
+    }
+    stop(milo).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_language_model_that_fails_again_and_again_ends_the_call() {
     let models = folder("mindless-models");
     let mind = damaged(&models, "mind/mind.gguf", None, 256);

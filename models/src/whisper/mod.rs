@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     engine::{EngineError, Language},
-    mel::{HOP, LogMel},
+    mel::{HOP, LogMel, PCM},
     onnx::{OrtRuntime, export::Export},
     queue::{self, Class, Jobs, Queue, Waiting, spawn_engine},
     transcriber::{Listen, Segment, Transcriber, Transcribing, Transcript, check},
@@ -205,7 +205,7 @@ impl Worker {
                 return Ok(None);
             }
             let part = &samples[range.clone()];
-            let features = self.mel.features(part, self.decoder.model.frames());
+            let features = self.mel.features(part, PCM, self.decoder.model.frames());
             let hidden = self.decoder.model.encode(features)?;
             let Some(heard) = self.decoder.decode(&hidden, language, cancelled)? else { return Ok(None) };
             let segments = if heard.is_no_speech() {

@@ -74,7 +74,7 @@ fn the_features_are_those_of_transformers() {
     let theirs = fs::read(golden_folder().join("features.f32")).unwrap();
     let theirs: Vec<f32> =
         theirs.chunks_exact(4).map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])).collect();
-    close(&LogMel::new(golden.mels).features(&golden_speech(), golden.frames), &theirs, 1e-4);
+    close(&LogMel::new(golden.mels).features(&golden_speech(), PCM, golden.frames), &theirs, 1e-4);
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn both_exports_give_torchs_logits_tokens_and_probabilities() {
     let golden = golden();
     for form in ["merged", "split"] {
         let Worker { mut decoder, mel } = worker(form, WhisperOptions::default());
-        let features = mel.features(&golden_speech(), decoder.model.frames());
+        let features = mel.features(&golden_speech(), PCM, decoder.model.frames());
         let hidden = decoder.model.encode(features).unwrap();
         let mut cache = Cache::default();
         let rows = decoder.model.decoder.run(&hidden, &golden.prompt, &mut cache).unwrap();
@@ -208,7 +208,7 @@ fn logits_that_are_no_numbers_fail_this_job_only() {
     let broken = vec![f32::NAN; decoder.model.mels() * decoder.model.frames()];
     let hidden = decoder.model.encode(broken).unwrap();
     assert!(matches!(decoder.decode(&hidden, None, &never), Err(EngineError::Failed { .. })));
-    let features = mel.features(&golden_speech(), decoder.model.frames());
+    let features = mel.features(&golden_speech(), PCM, decoder.model.frames());
     let hidden = decoder.model.encode(features).unwrap();
     decoder.decode(&hidden, None, &never).unwrap().unwrap();
 }

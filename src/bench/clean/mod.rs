@@ -156,12 +156,14 @@ const SPEAKING_ON: (&str, &[&str]) =
 /// Samples between two sentences of Milo's: a second and a half.
 const PAUSE: usize = 24_000;
 
-/// As the assistant waits by default.
+/// As the assistant waits by default where no sound tells that a turn is over.
 const PATIENCE: Patience = Patience {
     onset: Duration::from_millis(64),
     confirm: Duration::from_millis(160),
     likely: Duration::from_millis(200),
+    sure: Duration::from_millis(400),
     end: Duration::from_millis(400),
+    pause: Duration::from_millis(400),
     longest: Duration::from_secs(20),
 };
 

@@ -294,6 +294,7 @@ export const en = {
     size: "{n} MB",
     no_size: "size unknown",
     model_vad: "Voice activity",
+    model_turn: "End of turn",
     model_stt: "Transcription",
     model_translate: "Translation",
     model_llm: "Language model",

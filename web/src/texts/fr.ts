@@ -297,6 +297,7 @@ export const fr: Texts = {
     size: "{n} Mo",
     no_size: "taille inconnue",
     model_vad: "Détection de voix",
+    model_turn: "Fin de tour",
     model_stt: "Transcription",
     model_translate: "Traduction",
     model_llm: "Modèle de langue",

@@ -297,6 +297,7 @@ export const mg: Texts = {
     size: "{n} MB",
     no_size: "tsy fantatra ny habeny",
     model_vad: "Fahitana feo",
+    model_turn: "Faran'ny teny",
     model_stt: "Fandikana ho soratra",
     model_translate: "Fandikan-teny",
     model_llm: "Modelin-teny",

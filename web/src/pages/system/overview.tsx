@@ -134,6 +134,7 @@ function Models({ health, metrics }: { health: Schema["Health"]; metrics: Metric
   const { number } = useFormats();
   const jobs: Record<string, string> = {
     vad: t.admin.model_vad,
+    turn: t.admin.model_turn,
     stt: t.admin.model_stt,
     translate: t.admin.model_translate,
     llm: t.admin.model_llm,
