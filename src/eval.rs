@@ -1,13 +1,28 @@
-//! `milo eval`: how well the rules read, hear and translate, by the sets of `models/evaluation/`, as one table. And one word at a time:
-//! how the Malagasy voice says it, with the rules of this build or edited ones.
+//! `milo eval`: how well Milo reads, says, hears, answers and translates, by the sets of `models/evaluation/`, as one table; how ears
+//! do on anybody's recordings; and one word at a time: how the Malagasy voice says it, with the rules of this build or edited ones.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use milo_media::wav;
 use milo_models::{
+    demo,
     espeak::pronouncer::Pronouncer,
-    evaluation::{Score, phonemes, text, translation},
+    evaluation::{
+        Score, dialogue, phonemes,
+        recordings::{self, Chosen},
+        speech, text, translation,
+    },
+    llama::Llama,
+    onnx::OrtRuntime,
+    whisper::Whisper,
+};
+
+use crate::{
+    agent::Persona,
+    config::Config,
+    dialplan::Dialplans,
+    engines::{self, Model},
 };
 
 /// What is evaluated; all of it when nothing is said.
@@ -17,6 +32,10 @@ pub enum Which {
     Text,
     /// How the Malagasy voice says words.
     Phonemes(Rules),
+    /// The ears: sentences in voices that no training had, through a telephone, clean and with noise; lines without speech; recordings.
+    Speech(Ears),
+    /// The mind: replies, other business, later turns, and tool calls under their grammar.
+    Dialogue(Mind),
     /// The set phrases, Malagasy and French.
     Translation,
     /// Say words with the Malagasy voice: phonemes, IPA and, if wanted, sound.
@@ -29,6 +48,46 @@ pub struct Rules {
     /// A folder with mg_rules and mg_list to use in place of those of this build: models/espeak
     #[arg(long, value_name = "FOLDER")]
     rules: Option<PathBuf>,
+}
+
+/// Whose ears, and what they hear.
+#[derive(clap::Args, Default)]
+pub struct Ears {
+    /// The folder of another Whisper [default: the configured one, else the one that ships]
+    #[arg(long, value_name = "FOLDER")]
+    model: Option<PathBuf>,
+    /// Hear the recordings of a folder in Common Voice's layout (test.tsv and clips/) in place of the sets.
+    #[arg(long, value_name = "FOLDER")]
+    recordings: Option<PathBuf>,
+    /// Their list, by its path or its name in the folder [default: test.tsv, then validated.tsv]
+    #[arg(long, value_name = "FILE", requires = "recordings")]
+    list: Option<PathBuf>,
+    /// So many of them, drawn [default: all]
+    #[arg(long, value_name = "N", requires = "recordings", value_parser = clap::value_parser!(u32).range(1..))]
+    count: Option<u32>,
+    /// What they are drawn from.
+    #[arg(long, value_name = "S", default_value_t = 1, requires = "count")]
+    seed: u64,
+    #[command(flatten)]
+    wrong: Wrong,
+}
+
+/// Whose mind.
+#[derive(clap::Args, Default)]
+pub struct Mind {
+    /// Another GGUF file [default: the configured one, else the one that ships]
+    #[arg(long, value_name = "FILE")]
+    model: Option<PathBuf>,
+    #[command(flatten)]
+    wrong: Wrong,
+}
+
+/// How much is shown of what models had wrong.
+#[derive(clap::Args, Clone, Copy, Default)]
+pub struct Wrong {
+    /// Show so many wrong cases of each row of a model; those of rules are all shown.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    wrong: usize,
 }
 
 /// What is said.
@@ -44,49 +103,148 @@ pub struct Words {
     wav: Option<PathBuf>,
 }
 
-/// Evaluates and prints. Whether everything was right.
-pub fn run(which: Option<Which>) -> Result<bool> {
-    let scores = match which {
+/// Evaluates and prints; `config` is read where models are asked. Whether all rules were right: models have what they have.
+///
+/// # Errors
+/// A set that is not as it must be, a model that cannot be loaded or fails, recordings that are none.
+pub async fn run(which: Option<Which>, config: impl FnOnce() -> Result<Config>) -> Result<bool> {
+    let mut table = Table::default();
+    match which {
         Some(Which::Say(words)) => return say(&words).map(|()| true),
-        Some(Which::Text) => text::scores(),
-        Some(Which::Phonemes(rules)) => of_phonemes(&rules),
-        Some(Which::Translation) => translation::scores(),
-        None => text::scores().and_then(|mut scores| {
-            scores.extend(of_phonemes(&Rules::default())?);
-            scores.extend(translation::scores()?);
-            Ok(scores)
-        }),
+        Some(Which::Text) => table.rules(text::scores())?,
+        Some(Which::Phonemes(rules)) => table.rules(phonemes::scores(&mut Voice::open(&rules)?.pronouncer))?,
+        Some(Which::Translation) => table.rules(translation::scores())?,
+        Some(Which::Speech(ears)) => match &ears.recordings {
+            Some(folder) => of_recordings(&mut table, folder, &ears, &config()?).await?,
+            None => of_speech(&mut table, &mut Voice::open(&Rules::default())?, &ears, &config()?).await?,
+        },
+        Some(Which::Dialogue(mind)) => of_dialogue(&mut table, &mind, &config()?).await?,
+        None => {
+            let (config, mut voice) = (config()?, Voice::open(&Rules::default())?);
+            table.rules(text::scores())?;
+            table.rules(phonemes::scores(&mut voice.pronouncer))?;
+            table.rules(translation::scores())?;
+            of_speech(&mut table, &mut voice, &Ears::default(), &config).await?;
+            of_dialogue(&mut table, &Mind::default(), &config).await?;
+        }
     }
-    .map_err(|error| anyhow!(error))?;
-    print!("{}", table(&scores));
-    Ok(scores.iter().all(|score| score.wrong.is_empty()))
+    print!("{}", table.text());
+    Ok(!table.rows.iter().any(|(_, score)| score.is_fault()))
 }
 
-fn of_phonemes(rules: &Rules) -> Result<Vec<Score>, String> {
-    let folder = tempfile::tempdir().map_err(|error| format!("no folder for the voice data: {error}"))?;
-    let mut voice = Pronouncer::open(folder.path(), rules.rules.as_deref()).map_err(|error| error.to_string())?;
-    phonemes::scores(&mut voice)
+/// The voice, on data of its own.
+struct Voice {
+    pronouncer: Pronouncer,
+    _folder: tempfile::TempDir,
 }
 
-/// One line a set; what was wrong below, as Markdown, so that it can be put into a document.
-fn table(scores: &[Score]) -> String {
-    let mut out = String::from("| set | cases | right | % |\n|---|---:|---:|---:|\n");
-    for score in scores {
-        let percent = 100.0 * score.right() as f64 / score.cases.max(1) as f64;
-        out += &format!("| {} | {} | {} | {percent:.1} |\n", score.set, score.cases, score.right());
+impl Voice {
+    fn open(rules: &Rules) -> Result<Self> {
+        let folder = tempfile::tempdir().context("no folder for the voice data")?;
+        let pronouncer = Pronouncer::open(folder.path(), rules.rules.as_deref())?;
+        Ok(Self { pronouncer, _folder: folder })
     }
-    for wrong in scores.iter().flat_map(|score| &score.wrong) {
-        out += &format!("\nwrong: {wrong}");
+}
+
+fn listener(ears: &Ears, config: &Config) -> Result<(Model, Whisper)> {
+    let ort = OrtRuntime::load(config.engines.onnxruntime.as_deref())?;
+    let shipped = demo::unpack(&config.data_dir)?;
+    let path = ears.model.as_ref().or(config.engines.stt.path.as_ref());
+    let model = match path {
+        Some(path) => Model::configured("stt", path),
+        None => Model::shipped("stt", "milo-ears-demo", &shipped.whisper, &demo::manifest()?),
+    };
+    let whisper = Whisper::load(path.unwrap_or(&shipped.whisper), &ort, engines::hearing_options(config))?;
+    Ok((model, whisper))
+}
+
+async fn of_speech(table: &mut Table, voice: &mut Voice, ears: &Ears, config: &Config) -> Result<()> {
+    let (model, whisper) = listener(ears, config)?;
+    let scores = speech::scores(&mut voice.pronouncer, &whisper, speech::Amount::WHOLE).await;
+    table.model(&model, ears.wrong, scores.map_err(|error| anyhow!(error))?);
+    Ok(())
+}
+
+async fn of_recordings(table: &mut Table, folder: &Path, ears: &Ears, config: &Config) -> Result<()> {
+    let (model, whisper) = listener(ears, config)?;
+    let chosen = Chosen { list: ears.list.clone(), count: ears.count.map(|count| count as usize), seed: ears.seed };
+    let heard = recordings::scores(folder, &chosen, &whisper).await.map_err(|error| anyhow!(error))?;
+    table.model(&model, ears.wrong, heard.scores);
+    if !heard.unheard.is_empty() {
+        table.notes.push(format!("could not be heard: {}", heard.unheard.len()));
+        table.notes.extend(heard.unheard);
     }
-    if scores.iter().any(|score| !score.wrong.is_empty()) {
-        out.push('\n');
+    Ok(())
+}
+
+async fn of_dialogue(table: &mut Table, mind: &Mind, config: &Config) -> Result<()> {
+    let shipped = demo::unpack(&config.data_dir)?;
+    let path = mind.model.as_ref().or(config.engines.llm.path.as_ref());
+    let model = match path {
+        Some(path) => Model::configured("llm", path),
+        None => Model::shipped("llm", "milo-mind-demo", &shipped.llama, &demo::manifest()?),
+    };
+    let plans = Dialplans::shipped().map_err(|faults| anyhow!("{faults}"))?;
+    let Persona { prompt, min_logprob, .. } =
+        plans.persona("demo").context("the demonstration persona is not there")?;
+    let options = engines::answering_options(config, path.is_none(), vec![prompt.clone()]);
+    let llama = Llama::load(path.unwrap_or(&shipped.llama), options)?;
+    let persona = dialogue::Persona { prompt, min_logprob: *min_logprob };
+    let scores = dialogue::scores(&llama, persona, usize::MAX).await.map_err(|error| anyhow!(error))?;
+    table.model(&model, mind.wrong, scores);
+    Ok(())
+}
+
+/// What was scored, by whom.
+#[derive(Default)]
+struct Table {
+    rows: Vec<(String, Score)>,
+    /// What is wrong and shown.
+    wrong: Vec<String>,
+    /// Sentences below the table.
+    notes: Vec<String>,
+}
+
+impl Table {
+    fn rules(&mut self, scores: Result<Vec<Score>, String>) -> Result<()> {
+        for score in scores.map_err(|error| anyhow!(error))? {
+            self.wrong.extend(score.wrong.iter().cloned());
+            self.rows.push(("rules".into(), score));
+        }
+        Ok(())
     }
-    out
+
+    fn model(&mut self, model: &Model, shown: Wrong, scores: impl IntoIterator<Item = Score>) {
+        for score in scores {
+            self.wrong.extend(score.wrong.iter().take(shown.wrong).cloned());
+            self.rows.push((model.name.clone(), score));
+        }
+        if model.demonstration {
+            self.notes.push(format!(
+                "{}: a demonstration model, trained on synthetic speech and made-up sentences with a small vocabulary.",
+                model.name
+            ));
+        }
+    }
+
+    /// One line a set; notes and what was wrong below: Markdown, so that it can be put into a document.
+    fn text(&self) -> String {
+        let mut out = String::from("| set | by | cases | right | figure |\n|---|---|---:|---:|---:|\n");
+        for (by, score) in &self.rows {
+            out += &format!("| {} | {by} | {} | {} | {} |\n", score.set, score.cases, score.right(), score.figure());
+        }
+        for part in [&self.notes, &self.wrong.iter().map(|wrong| format!("wrong: {wrong}")).collect()] {
+            if !part.is_empty() {
+                out += &format!("\n{}\n", part.join("\n"));
+            }
+        }
+        out
+    }
 }
 
 fn say(words: &Words) -> Result<()> {
-    let folder = tempfile::tempdir().context("no folder for the voice data")?;
-    let mut voice = Pronouncer::open(folder.path(), words.rules.rules.as_deref())?;
+    let mut opened = Voice::open(&words.rules)?;
+    let voice = &mut opened.pronouncer;
     for word in &words.words {
         println!("{word}\t{}\t[{}]", voice.phonemes(word)?, voice.ipa(word)?);
     }
@@ -99,17 +257,66 @@ fn say(words: &Words) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+    use milo_models::evaluation::Figure;
+
     use super::*;
 
+    #[derive(Parser)]
+    struct Line {
+        #[command(subcommand)]
+        which: Option<Which>,
+    }
+
+    fn score(set: &'static str, cases: usize, wrong: &[&str], figure: Figure) -> Score {
+        Score { set, cases, wrong: wrong.iter().map(|&wrong| wrong.into()).collect(), figure }
+    }
+
     #[test]
-    fn the_table_says_what_was_right_and_names_what_was_not() {
-        let scores = [
-            Score { set: "words", cases: 4, wrong: vec!["line 3: a, not b".into()] },
-            Score { set: "none", cases: 0, wrong: Vec::new() },
-        ];
+    fn the_table_says_who_did_what_and_how_well_and_names_what_was_wrong() {
+        let mut table = Table::default();
+        let model = |name: &str, demonstration| Model {
+            name: name.into(),
+            demonstration,
+            ..Model::configured("stt", Path::new("/"))
+        };
+        table.rules(Ok(vec![score("words", 4, &["line 3: a, not b"], Figure::Rules)])).unwrap();
+        let heard = || score("speech", 3, &["one", "two"], Figure::Words { edits: 9, words: 8 });
+        table.model(&model("demo-ears", true), Wrong { wrong: 1 }, [heard()]);
+        table.model(&model("large-ears", false), Wrong { wrong: 0 }, [heard()]);
         assert_eq!(
-            table(&scores),
-            "| set | cases | right | % |\n|---|---:|---:|---:|\n| words | 4 | 3 | 75.0 |\n| none | 0 | 0 | 0.0 |\n\nwrong: line 3: a, not b\n"
+            table.text(),
+            "| set | by | cases | right | figure |\n|---|---|---:|---:|---:|\n\
+             | words | rules | 4 | 3 | 75.0 % right |\n\
+             | speech | demo-ears | 3 | 1 | 112.5 % WER |\n\
+             | speech | large-ears | 3 | 1 | 112.5 % WER |\n\n\
+             demo-ears: a demonstration model, trained on synthetic speech and made-up sentences with a small vocabulary.\n\n\
+             wrong: line 3: a, not b\nwrong: one\n"
         );
+        assert!(table.rows[0].1.is_fault() && !table.rows[1].1.is_fault(), "a model has what it has");
+    }
+
+    #[test]
+    fn what_belongs_to_recordings_needs_some() {
+        let read = |line: &str| Line::try_parse_from(line.split(' ')).map(|line| line.which.is_some());
+        assert!(read("eval speech --recordings mg --list dev.tsv --count 5 --seed 2 --model ears --wrong 3").unwrap());
+        assert!(!read("eval").unwrap());
+        for wrong in [
+            "eval speech --count 5",
+            "eval speech --list a",
+            "eval speech --recordings mg --count 0",
+            "eval speech --seed 2",
+        ] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    /// The mind was trained with this prompt, and the sets were made with these words.
+    #[test]
+    fn the_personas_prompt_is_that_of_the_grammar() {
+        let grammar = include_str!("../models/training/grammar.py").replace("\"\n    \"", "");
+        let plans = Dialplans::shipped().unwrap();
+        let prompt = &plans.persona("demo").unwrap().prompt;
+        assert!(grammar.contains(&format!("\"{prompt}\"")), "{prompt}");
     }
 }

@@ -39,7 +39,7 @@ enum Command {
         #[command(subcommand)]
         which: bench::Which,
     },
-    /// Evaluate what ships: text for speech and back, the Malagasy voice, set phrases.
+    /// Evaluate what ships, or other models: text for speech and back, the Malagasy voice, set phrases, ears (on recordings too), mind.
     Eval {
         #[command(subcommand)]
         which: Option<eval::Which>,
@@ -213,7 +213,8 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Eval { which } => {
-            let right = eval::run(which)?;
+            let (main, _legs) = runtimes()?;
+            let right = main.block_on(eval::run(which, || Ok(Config::load(&sources)?.config)))?;
             Ok(if right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Doctor => {

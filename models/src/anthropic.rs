@@ -122,7 +122,7 @@ impl Anthropic {
 
 impl LanguageModel for Anthropic {
     fn reply(&self, request: ChatRequest) -> Result<Reply, EngineError> {
-        request.check()?;
+        request.check_for_server()?;
         let Shape { system, turns } = Shape::of(&request.messages);
         let question = Question {
             model: &self.model,

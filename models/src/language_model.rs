@@ -1,5 +1,7 @@
 //! What every language model takes and gives, wherever it runs: a conversation in, a reply token by token out.
 
+use std::sync::Arc;
+
 use tokio::sync::mpsc;
 
 use crate::{
@@ -73,11 +75,24 @@ pub struct ChatRequest {
     pub temperature: f32,
     /// Two requests with the same seed, temperature and messages draw the same reply, where the model runs in this process.
     pub seed: u64,
+    /// The whole reply is one that this grammar (llama.cpp's GBNF, beginning with its rule `root`) can say, unless it ends at its longest.
+    /// Only a model in this process can be held to one.
+    pub grammar: Option<Arc<str>>,
     /// Whose it is.
     pub class: Class,
 }
 
 impl ChatRequest {
+    /// The same for a server, of which not everything can be asked.
+    pub(crate) fn check_for_server(&self) -> Result<(), EngineError> {
+        self.check()?;
+        if self.grammar.is_some() {
+            let says = "only the local model can be held to a grammar; leave it out, or ask the local one";
+            return Err(EngineError::Input(says.into()));
+        }
+        Ok(())
+    }
+
     /// Refuses what no model can answer.
     pub(crate) fn check(&self) -> Result<(), EngineError> {
         if self.messages.iter().all(|message| message.content.trim().is_empty()) {
@@ -180,5 +195,22 @@ impl Reply {
                 Err(error) => return Some(Err(error)),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_not_asked_for_a_reply_by_a_grammar() {
+        let messages = vec![ChatMessage::new(Role::User, "salama")];
+        let class = Class::Call;
+        let free = ChatRequest { messages, max_tokens: 8, temperature: 0.0, seed: 0, grammar: None, class };
+        assert!(free.check_for_server().is_ok());
+        let held = ChatRequest { grammar: Some("root ::= \"eny\"".into()), ..free };
+        assert!(held.check().is_ok());
+        let refused = held.check_for_server().unwrap_err();
+        assert!(matches!(&refused, EngineError::Input(why) if why.contains("only the local model")), "{refused}");
     }
 }

@@ -4,6 +4,8 @@ use std::{fs, path::Path};
 
 use milo_models::{
     engine::Language,
+    espeak::pronouncer::Pronouncer,
+    evaluation::{Figure, speech},
     onnx::OrtRuntime,
     transcriber::{Listen, Transcriber},
     whisper::{Whisper, WhisperOptions},
@@ -66,4 +68,22 @@ async fn time_stamps_lie_in_the_audio_and_long_audio_keeps_its_order() {
     assert!(heard.segments.iter().filter(|part| part.text.starts_with("salama")).count() >= 2, "{heard:?}");
     let last = heard.segments.last().unwrap();
     assert!(last.end_ms > 10_500, "{heard:?}");
+}
+
+#[tokio::test]
+async fn sentences_spoken_for_the_evaluation_are_mostly_understood() {
+    let folder = std::env::temp_dir().join(format!("milo-ev-{}", std::process::id()));
+    let mut voice = Pronouncer::open(&folder, None).unwrap();
+    let amount = speech::Amount { sentences: 8, quiet: 8 };
+    let scores = speech::scores(&mut voice, &ears(false), amount).await.unwrap();
+    assert_eq!(scores.iter().map(|score| score.cases).collect::<Vec<_>>(), [8, 8, 8, 8, 32, 8]);
+    for score in &scores[..4] {
+        let Figure::Words { edits, words } = score.figure else { panic!("{score:?}") };
+        assert!(words > 16 && edits < words, "{edits} of {words}: {score:#?}");
+    }
+    let clean = scores[0].right() + scores[2].right();
+    assert!(clean >= 3, "{clean} of 16 clean sentences are right: {scores:#?}");
+    assert!(scores[4].right() >= 24, "the language of {} of 32", scores[4].right());
+    drop(voice);
+    fs::remove_dir_all(&folder).unwrap();
 }

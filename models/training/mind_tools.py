@@ -23,6 +23,8 @@ TOOLS = {
     "order": ("code",),
     "hangup": (),
 }
+#: Letters; no slot of the grammar is longer.
+LONGEST_VALUE = 60
 TOOLS_PROMPT = " Fitaovana: " + " ".join(f"{name}({','.join(fields)})" for name, fields in TOOLS.items())
 SYSTEM_PROMPT = grammar.SYSTEM_PROMPT + TOOLS_PROMPT
 #: intent -> tool and where its fields come from: a slot, or "=word".
@@ -74,7 +76,8 @@ def gbnf() -> str:
     for name, fields in TOOLS.items():
         body = "".join(f', \\"{field}\\": \\"" value "\\"' for field in fields)
         rules.append(f'{name} ::= "{{\\"tool\\": \\"{name}\\"{body}}}"')
-    return "\n".join([*rules, "value ::= [a-zàâçèéêëîïôùûü' -]+"]) + "\n"
+    # A value has an end: one that went on until the reply is at its longest would be half a call.
+    return "\n".join([*rules, f"value ::= [a-zàâçèéêëîïôùûü' -]{{1,{LONGEST_VALUE}}}"]) + "\n"
 
 
 if __name__ == "__main__":

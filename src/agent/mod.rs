@@ -214,6 +214,7 @@ impl Conversation<'_> {
                 max_tokens: self.persona.max_tokens,
                 temperature: self.persona.temperature,
                 seed: 0,
+                grammar: None,
                 class: Class::Call,
             };
             let tokens = match self.engines.mind.reply(request, first).await {

@@ -74,7 +74,8 @@ impl Chats {
             return Err(EngineError::Input(says).into());
         }
         let temperature = asked.temperature.unwrap_or(persona.temperature);
-        let request = ChatRequest { messages, max_tokens, temperature, seed: asked.seed, class: self.class };
+        let request =
+            ChatRequest { messages, max_tokens, temperature, seed: asked.seed, grammar: None, class: self.class };
         let reply = self.engines.mind.reply(request, self.engines.mind.mode()).await?;
         let words = Some(Words::new(reply.strictly(), None));
         Ok(Completion { words, stops: asked.stops, held: String::new(), is_cut: false, usage: None })

@@ -159,7 +159,14 @@ impl Chats {
              Reply with its translation alone: no remarks, no quotes around it."
         );
         let messages = vec![ChatMessage::new(Role::System, order), ChatMessage::new(Role::User, text)];
-        let request = ChatRequest { messages, max_tokens: MOST_TOKENS, temperature: 0.0, seed: 0, class: self.class };
+        let request = ChatRequest {
+            messages,
+            max_tokens: MOST_TOKENS,
+            temperature: 0.0,
+            seed: 0,
+            grammar: None,
+            class: self.class,
+        };
         let mut words = Words::new(self.engines.mind.reply(request, self.engines.mind.mode()).await?, None);
         let mut translation = String::new();
         while let Some(piece) = words.next().await {

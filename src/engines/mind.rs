@@ -67,13 +67,15 @@ impl Mind {
         if self.cloud.is_some() { Mode::Cloud } else { Mode::Local }
     }
 
-    /// Begins a reply; `first` is whom it is asked of first, [`Mind::mode`] where nothing speaks against it. Waits for a place at the
+    /// Begins a reply; `first` is whom it is asked of first, [`Mind::mode`] where nothing speaks against it; one that is held to a grammar
+    /// is the local model's, as servers are not asked for such. Waits for a place at the
     /// server, where those are taken; a call does not.
     ///
     /// # Errors
     /// [`EngineError::Overloaded`] when nobody has a place for it; [`EngineError::Input`] when there is nothing to answer.
     pub async fn reply(&self, request: ChatRequest, first: Mode) -> Result<Saying, EngineError> {
-        if let (Some((cloud, line)), Mode::Cloud) = (&self.cloud, first) {
+        let server = self.cloud.as_ref().filter(|_| request.grammar.is_none());
+        if let (Some((cloud, line)), Mode::Cloud) = (server, first) {
             let place = line.join(request.class)?.await;
             match cloud.reply(request.clone()) {
                 Ok(reply) => return Ok(self.saying(Mode::Cloud, reply, Some(request), place)),
@@ -196,6 +198,47 @@ impl Drop for Saying {
     fn drop(&mut self) {
         if let Some(usage) = self.usage() {
             self.mind.told.metrics().tokens(self.mode, usage);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use milo_models::{
+        language_model::{ChatMessage, Role},
+        queue::Class,
+    };
+
+    use super::*;
+    use crate::metrics::Metrics;
+
+    /// Refuses everything by its name.
+    struct Named(&'static str);
+
+    impl LanguageModel for Named {
+        fn reply(&self, _: ChatRequest) -> Result<Reply, EngineError> {
+            Err(EngineError::Input(self.0.into()))
+        }
+
+        fn waiting(&self) -> Waiting {
+            Waiting::default()
+        }
+
+        fn stopped(&self) -> bool {
+            false
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reply_held_to_a_grammar_is_the_local_models_though_a_server_is_asked_first() {
+        let told = Told::new("llm", Arc::new(Metrics::new()));
+        let mind = Mind::new(Arc::new(Named("local")), Some((Arc::new(Named("server")), 2)), told);
+        for (grammar, asked) in [(None, "server"), (Some("root ::= \"eny\"".into()), "local")] {
+            let messages = vec![ChatMessage::new(Role::User, "salama")];
+            let request =
+                ChatRequest { messages, max_tokens: 8, temperature: 0.0, seed: 0, grammar, class: Class::Call };
+            let refused = mind.reply(request, mind.mode()).await.err().map(|error| error.to_string());
+            assert_eq!(refused.as_deref(), Some(asked));
         }
     }
 }

@@ -90,19 +90,7 @@ impl Engines {
         let activity = VoiceActivity::load(graph, &ort)?;
         let graph = settings.turn.path.as_ref().unwrap_or(&shipped.turn);
         let end_of_turn = settings.turn.enabled.then(|| EndOfTurn::load(graph, &ort)).transpose()?;
-        let options = LlamaOptions {
-            context_tokens: (settings.llm.context_tokens / settings.llm.sequences.max(1)) as usize,
-            sequences: settings.llm.sequences as usize,
-            // A small model is slower on several threads than on one: they wait for each other.
-            threads: if settings.llm.path.is_none() && settings.llm.threads == 0 {
-                1
-            } else {
-                threads(settings.llm.threads)
-            },
-            gpu_layers: settings.llm.gpu_layers,
-            system_prompts: prompts,
-            queue: settings.llm.queue,
-        };
+        let options = answering_options(config, settings.llm.path.is_none(), prompts);
         // What is wrong with them is told before the longest load.
         let mut servers = Servers::default();
         let cloud_ears = servers.transcriber(settings)?;
@@ -204,9 +192,27 @@ pub fn transcriber(config: &Config) -> Result<Whisper, Error> {
 }
 
 fn listen(config: &Config, ort: &OrtRuntime, shipped: &DemoFiles) -> Result<Whisper, Error> {
-    let stt = &config.engines.stt;
-    let options = WhisperOptions { threads: threads(stt.threads), ..WhisperOptions::default() };
-    Ok(Whisper::load(stt.path.as_ref().unwrap_or(&shipped.whisper), ort, options)?)
+    let path = config.engines.stt.path.as_ref();
+    Ok(Whisper::load(path.unwrap_or(&shipped.whisper), ort, hearing_options(config))?)
+}
+
+/// How a transcriber in this process runs.
+pub(crate) fn hearing_options(config: &Config) -> WhisperOptions {
+    WhisperOptions { threads: threads(config.engines.stt.threads), ..WhisperOptions::default() }
+}
+
+/// How a language model in this process runs, the small one that ships or another; it reads the `prompts` once.
+pub(crate) fn answering_options(config: &Config, is_shipped: bool, prompts: Vec<String>) -> LlamaOptions {
+    let llm = &config.engines.llm;
+    LlamaOptions {
+        context_tokens: (llm.context_tokens / llm.sequences.max(1)) as usize,
+        sequences: llm.sequences as usize,
+        // A small model is slower on several threads than on one: they wait for each other.
+        threads: if is_shipped && llm.threads == 0 { 1 } else { threads(llm.threads) },
+        gpu_layers: llm.gpu_layers,
+        system_prompts: prompts,
+        queue: llm.queue,
+    }
 }
 
 fn translator(config: &Config, ort: &OrtRuntime, shipped: &DemoFiles) -> Result<Translator, Error> {

@@ -38,7 +38,7 @@ const DEPTH: usize = 4;
 
 impl Model {
     /// One of those that ship: unpacked at `path`, and named in the manifest.
-    pub(super) fn shipped(job: &'static str, name: &str, path: &Path, manifest: &Manifest) -> Self {
+    pub(crate) fn shipped(job: &'static str, name: &str, path: &Path, manifest: &Manifest) -> Self {
         let listed = manifest.models.iter().find(|model| model.name == name);
         Self {
             name: name.into(),
@@ -50,7 +50,7 @@ impl Model {
     }
 
     /// Another, by the name of its file or folder.
-    pub(super) fn configured(job: &'static str, path: &Path) -> Self {
+    pub(crate) fn configured(job: &'static str, path: &Path) -> Self {
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         Self { name, job, demonstration: false, size_bytes: size(path, DEPTH), licence: licence(path) }
     }

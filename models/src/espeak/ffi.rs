@@ -26,9 +26,11 @@ const IPA: c_int = 2;
 const LONGEST_SOURCE: usize = 120;
 /// `POS_CHARACTER`.
 const BY_CHARACTER: c_int = 1;
-/// `espeakRATE`, `espeakPITCH`.
+/// `espeakRATE`, `espeakPITCH`, `espeakRANGE`, `espeakWORDGAP`.
 const RATE: c_int = 1;
 const PITCH: c_int = 3;
+const RANGE: c_int = 4;
+const WORD_GAP: c_int = 7;
 /// `ENS_SPEECH_STOPPED`: the callback asked for the end.
 const STOPPED: c_uint = 0x1000_0EFF;
 /// `ENS_VERSION_MISMATCH`.
@@ -132,6 +134,15 @@ impl Library {
         unsafe {
             succeeded(espeak_ng_SetParameter(RATE, speed, 0), "speed")?;
             succeeded(espeak_ng_SetParameter(PITCH, pitch, 0), "pitch")
+        }
+    }
+
+    /// Range of pitch of 0 to 100 (50 is usual) and the pause between words in units of 10 ms (0 is usual), until they are set again.
+    pub(super) fn set_melody(&mut self, range: i32, gap: i32) -> Result<(), EngineError> {
+        // SAFETY: plain numbers, for which the library has its own limits.
+        unsafe {
+            succeeded(espeak_ng_SetParameter(RANGE, range, 0), "range of pitch")?;
+            succeeded(espeak_ng_SetParameter(WORD_GAP, gap, 0), "gap between words")
         }
     }
 

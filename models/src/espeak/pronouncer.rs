@@ -8,6 +8,8 @@ use std::{
     sync::{MutexGuard, PoisonError},
 };
 
+use milo_media::{SAMPLE_RATE, resample::resample};
+
 use super::{ENGINE, Espeak, WORKER, calibrate, data, ffi::Library, plain, shape::Shaper};
 use crate::engine::{EngineError, Language};
 use std::path::PathBuf;
@@ -16,6 +18,31 @@ use std::path::PathBuf;
 const RULES: [&str; 2] = ["mg_rules", "mg_list"];
 /// The library's usual speed and pitch.
 const MANNER: (i32, i32) = (160, 50);
+/// The library's usual range of pitch and gap between words.
+const MELODY: (i32, i32) = (50, 0);
+/// The voice that phonemes are asked of.
+const PLAIN: &str = "mg";
+
+/// What is softer counts as silence around an utterance; so much of it is kept in front and behind, in samples.
+const SILENCE: u16 = 200;
+const KEPT: (usize, usize) = (160, 320);
+
+/// How somebody says something.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner<'a> {
+    /// Whose words they are.
+    pub language: Language,
+    /// One of espeak-ng's variants (`f4`).
+    pub variant: &'a str,
+    /// Words a minute.
+    pub speed: u16,
+    /// 0 to 100.
+    pub pitch: u16,
+    /// How far the pitch moves, 0 to 100.
+    pub range: u16,
+    /// Pause between words, in units of 10 ms.
+    pub gap: u16,
+}
 
 /// The library, owned by whoever asks. While one lives, [`Espeak::load`] waits.
 pub struct Pronouncer {
@@ -59,11 +86,11 @@ impl Pronouncer {
                 let to = folder.join(name);
                 fs::write(&to, rules).map_err(|error| unwritten(&to, error))?;
             }
-            library.set_voice("mg")?;
+            library.set_voice(PLAIN)?;
             library.compile(folder)?;
             library = Library::open(&voice)?;
         }
-        library.set_voice("mg")?;
+        library.set_voice(PLAIN)?;
         Ok(Self { library, _alone: alone })
     }
 
@@ -75,6 +102,32 @@ impl Pronouncer {
     /// The same, in the International Phonetic Alphabet.
     pub fn ipa(&mut self, text: &str) -> Result<String, EngineError> {
         self.library.phonemes(&whole(text)?, true)
+    }
+
+    /// A sentence as somebody says it: 16 kHz mono, as loud as the library makes it, without the silence around it. The Malagasy plain
+    /// voice is back afterwards.
+    pub fn speak(&mut self, text: &str, manner: &Manner<'_>) -> Result<Vec<i16>, EngineError> {
+        let text = whole(text)?;
+        self.library.set_voice(&format!("{}+{}", manner.language.code(), manner.variant))?;
+        self.library.set_manner(manner.speed.into(), manner.pitch.into())?;
+        self.library.set_melody(manner.range.into(), manner.gap.into())?;
+        let mut samples = Vec::new();
+        let spoken = self.library.synthesize(&text, |piece| {
+            samples.extend_from_slice(piece);
+            true
+        });
+        self.library.set_melody(MELODY.0, MELODY.1)?;
+        self.library.set_voice(PLAIN)?;
+        spoken?;
+        let samples = resample(&samples, self.library.sample_rate(), SAMPLE_RATE);
+        let is_loud = |sample: &i16| sample.unsigned_abs() > SILENCE;
+        let Some((first, last)) = samples.iter().position(is_loud).zip(samples.iter().rposition(is_loud)) else {
+            return Err(EngineError::Failed {
+                engine: ENGINE,
+                reason: "the library gave no sound for this text".into(),
+            });
+        };
+        Ok(samples[first.saturating_sub(KEPT.0)..(last + KEPT.1).min(samples.len())].to_vec())
     }
 
     /// The sound, 16 kHz mono.

@@ -1,6 +1,6 @@
 //! How the Malagasy voice says words: `models/evaluation/phonemes/mg.tsv`.
 
-use super::{Score, rows};
+use super::{Figure, Score, rows};
 use crate::espeak::pronouncer::Pronouncer;
 
 const FILE: &str = include_str!("../../evaluation/phonemes/mg.tsv");
@@ -12,7 +12,7 @@ const PARTS: [(&str, &str); 2] = [("written", "phonemes, looked at"), ("held-out
 /// # Errors
 /// A line that is not as it must be, or a voice that fails.
 pub fn scores(voice: &mut Pronouncer) -> Result<Vec<Score>, String> {
-    let mut scores = PARTS.map(|(_, set)| Score { set, cases: 0, wrong: Vec::new() });
+    let mut scores = PARTS.map(|(_, set)| Score::new(set, Figure::Rules));
     for (line, [part, word, expected, source]) in rows::<4>(FILE)? {
         let Some(at) = PARTS.iter().position(|(name, _)| *name == part) else {
             return Err(format!("phonemes, line {line}: the part {part:?} is neither written nor held-out"));

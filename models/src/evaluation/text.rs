@@ -1,6 +1,6 @@
 //! Text for speech and back: `models/evaluation/text/mg.tsv` and `fr.tsv`.
 
-use super::{Score, rows};
+use super::{Figure, Score, rows};
 use crate::{
     engine::Language,
     text::{heard, shown, speakable},
@@ -42,7 +42,7 @@ fn score(set: &'static str, language: Language, file: &str) -> Result<Score, Str
             wrong.push(format!("{set}, line {line}: {direction} {input:?}: {told:?}, not {expected:?}"));
         }
     }
-    Ok(Score { set, cases: rows.len(), wrong })
+    Ok(Score { set, cases: rows.len(), wrong, figure: Figure::Rules })
 }
 
 #[cfg(test)]

@@ -1,12 +1,19 @@
-//! Set phrases in the other language: `models/evaluation/translation/mg-fr.tsv`, and every wording of the memory there and back.
+//! Sentences in the other language. Set phrases by the rules: `models/evaluation/translation/mg-fr.tsv`, and every wording of the memory
+//! there and back. And by a translator: `grammar.tsv`, in wordings that no training had; and how many sentences of other business it is
+//! unsure of.
 
-use super::{Score, rows};
+use super::{Figure, Score, dialogue, rows};
 use crate::{
     engine::Language,
     phrases::{phrases, translated},
 };
 
 const FILE: &str = include_str!("../../evaluation/translation/mg-fr.tsv");
+const GRAMMAR: &str = include_str!("../../evaluation/translation/grammar.tsv");
+/// Between the wordings that are right.
+const OR: &str = " | ";
+/// The share of right translations that are as sure as what counts as sure.
+const SURE: f64 = 0.95;
 /// What stands for "left to the translator".
 const UNKNOWN: &str = "-";
 
@@ -18,8 +25,77 @@ pub fn scores() -> Result<Vec<Score>, String> {
     Ok(vec![sentences()?, round_trip()])
 }
 
+/// What a translator said.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Said {
+    /// The sentence in the other language.
+    pub text: String,
+    /// How sure it is, by any measure that grows with it; none where it does not tell.
+    pub confidence: Option<f32>,
+}
+
+/// What a translator scores: exactly what it was taught to say, or another right wording, in each direction; and of how many sentences
+/// of other business it is less sure than of 95 % of those that it had right. `most` is how many cases of each kind are asked.
+///
+/// # Errors
+/// A line of a set that is not as it must be, or a translator that fails.
+pub async fn by_engine<E: ToString>(
+    mut translate: impl AsyncFnMut(&str, Language, Language) -> Result<Said, E>,
+    most: usize,
+) -> Result<Vec<Score>, String> {
+    let mut scores = [
+        "translated, Malagasy to French: exact",
+        "translated, Malagasy to French: exact or another right wording",
+        "translated, French to Malagasy: exact",
+        "translated, French to Malagasy: exact or another right wording",
+    ]
+    .map(|name| Score::new(name, Figure::Right));
+    let mut sure = Vec::new();
+    for (line, [from, text, right]) in rows::<3>(GRAMMAR)? {
+        let place = format!("translation/grammar.tsv, line {line}");
+        let (at, from, to) = match from {
+            "mg" => (0, Language::Mg, Language::Fr),
+            "fr" => (2, Language::Fr, Language::Mg),
+            other => return Err(format!("{place}: the language {other:?} is neither mg nor fr")),
+        };
+        if scores[at].cases >= most {
+            continue;
+        }
+        let Said { text: told, confidence } = translate(text, from, to).await.map_err(|error| error.to_string())?;
+        let lower = told.trim().to_lowercase();
+        let mut wordings = right.split(OR).map(str::to_lowercase);
+        let is_exact = wordings.next().is_some_and(|exact| exact == lower);
+        let is_right = is_exact || wordings.any(|wording| wording == lower);
+        let fault = || format!("{place}: {text:?}: {told:?}, not {right:?}");
+        scores[at].count((!is_exact).then(fault));
+        scores[at + 1].count((!is_right).then(fault));
+        sure.extend(confidence.filter(|_| is_right));
+    }
+    let mut scores = Vec::from(scores);
+    scores.extend(unsure(translate, &mut sure, most).await?);
+    Ok(scores)
+}
+
+/// Of how many sentences of other business a translator is less sure than of what it had right; nothing of one that does not tell.
+async fn unsure<E: ToString>(
+    mut translate: impl AsyncFnMut(&str, Language, Language) -> Result<Said, E>,
+    sure: &mut [f32],
+    most: usize,
+) -> Result<Option<Score>, String> {
+    sure.sort_by(f32::total_cmp);
+    let Some(least) = sure.get((sure.len() as f64 * (1.0 - SURE)) as usize).copied() else { return Ok(None) };
+    let mut score = Score::new("other business: less sure than of 95 % of what is right", Figure::Right);
+    for (from, text) in dialogue::foreign()?.into_iter().step_by((200 / most.clamp(1, 200)).max(1)) {
+        let to = if from == Language::Mg { Language::Fr } else { Language::Mg };
+        let said = translate(text, from, to).await.map_err(|error| error.to_string())?;
+        let is_sure = said.confidence.is_none_or(|confidence| confidence >= least);
+        score.count(is_sure.then(|| format!("{text:?}: {:?}, as sure as of what is right", said.text)));
+    }
+    Ok(Some(score))
+}
+
 fn sentences() -> Result<Score, String> {
-    let mut score = Score { set: "set phrases in sentences", cases: 0, wrong: Vec::new() };
+    let mut score = Score::new("set phrases in sentences", Figure::Rules);
     for (line, [from, text, expected, source]) in rows::<4>(FILE)? {
         let (from, to) = match from {
             "mg" => (Language::Mg, Language::Fr),
@@ -40,7 +116,7 @@ fn sentences() -> Result<Score, String> {
 
 /// Every wording becomes what is said on the other side, and that comes back as what is said on its own.
 fn round_trip() -> Score {
-    let mut score = Score { set: "wordings of set phrases, there and back", cases: 0, wrong: Vec::new() };
+    let mut score = Score::new("wordings of set phrases, there and back", Figure::Rules);
     let fill = |wording: &str| wording.replace("{n}", "42").replace("{}", "Rakoto Jean");
     for phrase in phrases() {
         for (from, to, mine, other) in
@@ -73,5 +149,31 @@ mod tests {
             assert!(score.cases >= 40);
         }
         assert!(phrases().len() >= 300, "{}", phrases().len());
+    }
+
+    #[tokio::test]
+    async fn a_translator_is_judged_by_the_exact_and_by_every_right_wording() {
+        let wordings: Vec<_> = rows::<3>(GRAMMAR).unwrap().into_iter().map(|(_, columns)| columns).collect();
+        for from in ["mg", "fr"] {
+            assert!(wordings.iter().filter(|[language, ..]| *language == from).count() >= 150, "{from}");
+        }
+        // Says the last right wording, in capitals, and is unsure of what it does not know.
+        let known = async |text: &str, _, _| {
+            let right =
+                wordings.iter().find(|[_, known, _]| *known == text).and_then(|[.., right]| right.rsplit(OR).next());
+            let confidence = Some(if right.is_some() { 0.9 } else { 0.2 });
+            Ok::<_, String>(Said { text: right.unwrap_or("-").to_uppercase(), confidence })
+        };
+        let scores = by_engine(known, usize::MAX).await.unwrap();
+        assert_eq!(scores.iter().map(|score| score.cases).collect::<Vec<_>>(), [150, 150, 150, 150, 200]);
+        for (at, score) in scores.iter().enumerate() {
+            let exact = score.right() < score.cases;
+            assert_eq!(exact, matches!(at, 0 | 2), "{}: {} of {}", score.set, score.right(), score.cases);
+        }
+        let silent = async |_: &str, _, _| Ok::<_, String>(Said { text: "-".into(), confidence: None });
+        let scores = by_engine(silent, 20).await.unwrap();
+        assert!(scores.len() == 4 && scores.iter().all(|score| (score.cases, score.right()) == (20, 0)), "{scores:?}");
+        let failing = async |_: &str, _, _| Err("it is away");
+        assert_eq!(by_engine(failing, 1).await.unwrap_err(), "it is away");
     }
 }

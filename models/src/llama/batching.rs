@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 
 use super::{
     Counters, ENGINE, Job, LlamaOptions, file,
+    grammar::Grammar,
     prompt::Template,
     sampling::{Chooser, Text},
     sequences::Sequences,
@@ -38,6 +39,8 @@ const SEQUENCES: usize = 256;
 struct Running {
     answer: mpsc::Sender<Result<Told, EngineError>>,
     chooser: Chooser,
+    /// What the reply is held to.
+    grammar: Option<Grammar>,
     text: Text,
     /// Tokens that it may still generate.
     left: usize,
@@ -198,6 +201,11 @@ impl Batcher {
                 self.context_tokens - 1
             )));
         }
+        let grammar = job.request.grammar.as_deref().map(|text| Grammar::new(&self.model, text));
+        let grammar = match grammar.transpose() {
+            Ok(grammar) => grammar,
+            Err(error) => return refuse(error),
+        };
         let Some(place) = self.sequences.place(&prompt) else {
             return refuse(EngineError::Overloaded { engine: ENGINE, waiting: 0 });
         };
@@ -207,6 +215,7 @@ impl Batcher {
         job.answer.try_send(Ok(Told::Prompt(prompt.len() as u64))).ok();
         self.running[place.sequence] = Some(Running {
             chooser: Chooser::new(job.request.temperature, job.request.seed),
+            grammar,
             text: Text::default(),
             left: job.request.max_tokens.min(self.context_tokens - prompt.len()),
             class: job.request.class,
@@ -305,13 +314,16 @@ impl Batcher {
     /// Chooses the next token of a sequence and passes it on.
     fn say(&mut self, row: i32, index: usize) {
         let Some(running) = &mut self.running[index] else { return };
-        let Some((token, logprob)) = running.chooser.choose(self.context.get_logits_ith(row)) else {
-            let reason = "its output is not a number".into();
-            running.answer.try_send(Err(EngineError::Failed { engine: ENGINE, reason })).ok();
-            self.end(index);
-            return;
+        let grammar = running.grammar.as_mut();
+        let chosen = running.chooser.next(self.context.get_logits_ith(row), grammar, &self.model);
+        let (token, logprob) = match chosen {
+            Ok(chosen) => chosen,
+            Err(error) => {
+                running.answer.try_send(Err(error)).ok();
+                self.end(index);
+                return;
+            }
         };
-        let token = LlamaToken(token as i32);
         let vocabulary = self.model.vocab();
         if vocabulary.is_eog(token) {
             self.end(index);

@@ -12,6 +12,7 @@
 
 mod batching;
 mod file;
+mod grammar;
 mod jinja;
 mod prompt;
 mod sampling;
@@ -146,6 +147,7 @@ impl Llama {
 impl LanguageModel for Llama {
     fn reply(&self, request: ChatRequest) -> Result<Reply, EngineError> {
         request.check()?;
+        request.grammar.as_deref().map_or(Ok(()), grammar::check)?;
         // Room for the whole reply, for how it begins and ends: the model never waits for a listener. (Memory grows only as it fills.)
         let (answer, tokens) = mpsc::channel(request.max_tokens.min(1 << 20) + 2);
         self.queue.submit(Job { request, answer })?;

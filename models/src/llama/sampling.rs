@@ -1,6 +1,10 @@
 //! From a row of logits to a token, and from the bytes of tokens to whole characters.
 
+use llama_cpp_2::{model::LlamaModel, token::LlamaToken};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
+
+use super::{ENGINE, grammar::Grammar};
+use crate::engine::EngineError;
 
 /// A token that is less likely than the likeliest one by this factor is never drawn: it keeps rare nonsense out.
 const LEAST_SHARE: f32 = 0.05;
@@ -17,16 +21,37 @@ impl Chooser {
         Self { temperature, random: StdRng::seed_from_u64(seed) }
     }
 
-    /// The token chosen and the natural logarithm of its probability (at temperature 1); `None` if the row has no finite
-    /// maximum, that is, if the model computed nonsense.
-    pub(super) fn choose(&mut self, logits: &[f32]) -> Option<(usize, f32)> {
+    /// The next token of a reply, and how likely the model found it (see [`logprob`]), whatever the grammar says that the reply is held to.
+    /// The grammar has accepted it, unless it is the end.
+    pub(super) fn next(
+        &mut self,
+        logits: &[f32],
+        grammar: Option<&mut Grammar>,
+        model: &LlamaModel,
+    ) -> Result<(LlamaToken, f32), EngineError> {
+        let failed = |reason: &str| EngineError::Failed { engine: ENGINE, reason: reason.into() };
+        let nonsense = || failed("its output is not a number");
+        let mut token = self.choose(logits).ok_or_else(nonsense)?;
+        if let Some(grammar) = grammar {
+            // Most of what a model says fits; the whole row is looked at only where it does not.
+            if !grammar.allows(model, token) {
+                let allowed = self.choose(&grammar.mask(model, logits));
+                token = allowed.ok_or_else(|| failed("its grammar allows nothing that it can say"))?;
+            }
+            if !model.vocab().is_eog(LlamaToken(token as i32)) {
+                grammar.accept(LlamaToken(token as i32))?;
+            }
+        }
+        Ok((LlamaToken(token as i32), logprob(logits, token).ok_or_else(nonsense)?))
+    }
+
+    /// The token chosen; `None` if the row has no finite maximum, that is, if the model computed nonsense or nothing is allowed.
+    fn choose(&mut self, logits: &[f32]) -> Option<usize> {
         let (likeliest, &top) = logits.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1))?;
-        let total: f32 = logits.iter().map(|logit| (logit - top).exp()).sum();
-        if !top.is_finite() || !total.is_finite() {
+        if !top.is_finite() {
             return None;
         }
-        let chosen = if self.temperature > 0.0 { self.draw(logits, top, likeliest) } else { likeliest };
-        Some((chosen, logits[chosen] - top - total.ln()))
+        Some(if self.temperature > 0.0 { self.draw(logits, top, likeliest) } else { likeliest })
     }
 
     fn draw(&mut self, logits: &[f32], top: f32, likeliest: usize) -> usize {
@@ -43,6 +68,14 @@ impl Chooser {
         }
         likeliest
     }
+}
+
+/// The natural logarithm of a token's probability (at temperature 1) in a row that nothing was forbidden in; `None` if the model
+/// computed nonsense.
+fn logprob(logits: &[f32], token: usize) -> Option<f32> {
+    let top = logits.iter().copied().max_by(f32::total_cmp)?;
+    let total: f32 = logits.iter().map(|logit| (logit - top).exp()).sum();
+    (top.is_finite() && total.is_finite()).then(|| logits[token] - top - total.ln())
 }
 
 /// Puts the bytes of tokens together to text; a character may begin in one token and end in the next.
@@ -91,8 +124,9 @@ mod tests {
 
     #[test]
     fn at_temperature_0_the_likeliest_token_wins_and_its_probability_is_told() {
-        let (token, logprob) = Chooser::new(0.0, 1).choose(&[0.0, 2.0, 1.0]).expect("finite");
-        assert_eq!(token, 1);
+        let row = [0.0, 2.0, 1.0];
+        assert_eq!(Chooser::new(0.0, 1).choose(&row), Some(1));
+        let logprob = logprob(&row, 1).expect("finite");
         let expected = 2.0 - (0f32.exp() + 2f32.exp() + 1f32.exp()).ln();
         assert!((logprob - expected).abs() < 1e-6, "{logprob} is not {expected}");
     }
@@ -102,7 +136,7 @@ mod tests {
         let logits = [1.0, 1.2, -9.0];
         let draw = |seed| {
             let mut chooser = Chooser::new(1.0, seed);
-            (0..200).map(|_| chooser.choose(&logits).expect("finite").0).collect::<Vec<_>>()
+            (0..200).map(|_| chooser.choose(&logits).expect("finite")).collect::<Vec<_>>()
         };
         let drawn = draw(7);
         assert_eq!(drawn, draw(7));
@@ -114,6 +148,8 @@ mod tests {
         assert_eq!(Chooser::new(0.0, 1).choose(&[f32::NAN, 0.0]), None);
         assert_eq!(Chooser::new(1.0, 1).choose(&[f32::NEG_INFINITY; 3]), None);
         assert_eq!(Chooser::new(1.0, 1).choose(&[]), None);
+        assert_eq!(logprob(&[0.0, f32::INFINITY], 0), None);
+        assert_eq!(logprob(&[0.0, f32::NAN], 0), None);
     }
 
     #[test]

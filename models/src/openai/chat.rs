@@ -91,7 +91,7 @@ impl Chat {
 
 impl LanguageModel for Chat {
     fn reply(&self, request: ChatRequest) -> Result<Reply, EngineError> {
-        request.check()?;
+        request.check_for_server()?;
         let Shape { system, turns } = Shape::of(&request.messages);
         let system = (!system.is_empty()).then_some(Turn { role: "system", content: system });
         let question = Question {
