@@ -7,6 +7,7 @@ use anyhow::{Context, Result, anyhow};
 use milo_media::wav;
 use milo_models::{
     demo,
+    engine::EngineError,
     espeak::pronouncer::Pronouncer,
     evaluation::{
         Score, dialogue, phonemes,
@@ -15,11 +16,14 @@ use milo_models::{
     },
     llama::Llama,
     onnx::OrtRuntime,
+    queue::Class,
+    translator::Translator,
     whisper::Whisper,
 };
 
 use crate::{
     agent::Persona,
+    chat::{SURE, keeps_figures},
     config::Config,
     dialplan::Dialplans,
     engines::{self, Model},
@@ -36,8 +40,8 @@ pub enum Which {
     Speech(Ears),
     /// The mind: replies, other business, later turns, and tool calls under their grammar.
     Dialogue(Mind),
-    /// The set phrases, Malagasy and French.
-    Translation,
+    /// Set phrases, Malagasy and French, and the translator.
+    Translation(Texts),
     /// Say words with the Malagasy voice: phonemes, IPA and, if wanted, sound.
     Say(Words),
 }
@@ -82,6 +86,16 @@ pub struct Mind {
     wrong: Wrong,
 }
 
+/// Whose translations.
+#[derive(clap::Args, Default)]
+pub struct Texts {
+    /// The folder of another translator, NLLB-200 or M2M100 [default: the configured one, else the one that ships]
+    #[arg(long, value_name = "FOLDER")]
+    model: Option<PathBuf>,
+    #[command(flatten)]
+    wrong: Wrong,
+}
+
 /// How much is shown of what models had wrong.
 #[derive(clap::Args, Clone, Copy, Default)]
 pub struct Wrong {
@@ -113,7 +127,7 @@ pub async fn run(which: Option<Which>, config: impl FnOnce() -> Result<Config>) 
         Some(Which::Say(words)) => return say(&words).map(|()| true),
         Some(Which::Text) => table.rules(text::scores())?,
         Some(Which::Phonemes(rules)) => table.rules(phonemes::scores(&mut Voice::open(&rules)?.pronouncer))?,
-        Some(Which::Translation) => table.rules(translation::scores())?,
+        Some(Which::Translation(texts)) => of_translation(&mut table, &texts, &config()?).await?,
         Some(Which::Speech(ears)) => match &ears.recordings {
             Some(folder) => of_recordings(&mut table, folder, &ears, &config()?).await?,
             None => of_speech(&mut table, &mut Voice::open(&Rules::default())?, &ears, &config()?).await?,
@@ -123,7 +137,7 @@ pub async fn run(which: Option<Which>, config: impl FnOnce() -> Result<Config>) 
             let (config, mut voice) = (config()?, Voice::open(&Rules::default())?);
             table.rules(text::scores())?;
             table.rules(phonemes::scores(&mut voice.pronouncer))?;
-            table.rules(translation::scores())?;
+            of_translation(&mut table, &Texts::default(), &config).await?;
             of_speech(&mut table, &mut voice, &Ears::default(), &config).await?;
             of_dialogue(&mut table, &Mind::default(), &config).await?;
         }
@@ -156,6 +170,31 @@ fn listener(ears: &Ears, config: &Config) -> Result<(Model, Whisper)> {
     };
     let whisper = Whisper::load(path.unwrap_or(&shipped.whisper), &ort, engines::hearing_options(config))?;
     Ok((model, whisper))
+}
+
+async fn of_translation(table: &mut Table, texts: &Texts, config: &Config) -> Result<()> {
+    table.rules(translation::scores())?;
+    let ort = OrtRuntime::load(config.engines.onnxruntime.as_deref())?;
+    let shipped = demo::unpack(&config.data_dir)?;
+    let path = texts.model.as_ref().or(config.engines.translate.path.as_ref());
+    let model = match path {
+        Some(path) => Model::configured("translate", path),
+        None => Model::shipped("translate", "milo-translator-demo", &shipped.translator, &demo::manifest()?),
+    };
+    let options = engines::translating_options(config, path.is_none());
+    let translator = Translator::load(path.unwrap_or(&shipped.translator), &ort, options)?;
+    let translate = async |text: &str, from, to| {
+        let said = translator.translate(text, from, to, Class::Interactive).await?;
+        Ok::<_, EngineError>(translation::Said { text: said.text, confidence: Some(said.confidence) })
+    };
+    let least = config.engines.translate.min_confidence;
+    let is_told = |text: &str, said: &translation::Said| {
+        let sure = said.confidence.unwrap_or(0.0);
+        sure > 0.0 && sure >= least && (path.is_some() || sure >= SURE && keeps_figures(text, &said.text))
+    };
+    let scores = translation::by_engine(translate, is_told, usize::MAX).await;
+    table.model(&model, texts.wrong, scores.map_err(|error| anyhow!(error))?);
+    Ok(())
 }
 
 async fn of_speech(table: &mut Table, voice: &mut Voice, ears: &Ears, config: &Config) -> Result<()> {

@@ -46,7 +46,7 @@ pub struct Pacer {
     waiting: VecDeque<u8>,
     /// Bytes that have left or were left out, and between which of them lies the silence of whoever has finished.
     gone: u64,
-    finished: Range<u64>,
+    finished: VecDeque<Range<u64>>,
     /// When the next frame leaves at the earliest.
     due: Instant,
     after_ms: u32,
@@ -67,7 +67,7 @@ impl Pacer {
             silence,
             waiting: VecDeque::new(),
             gone: 0,
-            finished: 0..0,
+            finished: VecDeque::new(),
             due: now,
             after_ms: 0,
             left_out: false,
@@ -94,13 +94,26 @@ impl Pacer {
         let bytes = frames * self.frame + if part > 0 { self.frame - part } else { 0 };
         let silent: Vec<u8> = self.silence.iter().copied().cycle().take(bytes).collect();
         let from = self.gone + self.waiting.len() as u64;
-        self.finished = from..from + bytes as u64;
+        self.finished.push_back(from..from + bytes as u64);
         self.push(&silent, now);
     }
 
-    /// So much waits that no more should be taken from the sender.
+    /// It is known by now that they have finished: the sender may speak again, and what is left of that silence is left out.
+    pub fn heard_out(&mut self) {
+        if let Some(silence) = self.finished.front_mut().filter(|silence| silence.contains(&self.gone)) {
+            let left = (silence.end - self.gone) as usize;
+            silence.end = self.gone;
+            let moved = left.min(self.waiting.len());
+            self.waiting.drain(..moved);
+            self.gone += moved as u64;
+        }
+    }
+
+    /// So much waits that no more should be taken from the sender, whose own silence is not counted.
     pub fn is_full(&self) -> bool {
-        self.waits() >= FULL
+        let silent: u64 =
+            self.finished.iter().map(|silence| silence.end - silence.start.max(self.gone).min(silence.end)).sum();
+        self.waits().saturating_sub(self.lasts(silent as usize)) >= FULL
     }
 
     /// When something is to be done: the next frame leaves, or the sender rests. `None`: nothing, before something comes.
@@ -116,7 +129,10 @@ impl Pacer {
     pub fn take(&mut self, now: Instant) -> Option<Paced> {
         while !self.is_dry() && now >= self.due {
             let payload: Vec<u8> = self.waiting.drain(..self.frame).collect();
-            let may_go = !self.finished.contains(&self.gone);
+            while self.finished.front().is_some_and(|silence| silence.end <= self.gone) {
+                self.finished.pop_front();
+            }
+            let may_go = !self.finished.front().is_some_and(|silence| silence.contains(&self.gone));
             self.gone += self.frame as u64;
             if may_go && self.waits() >= MUCH && !self.left_out && self.is_silent(&payload) {
                 self.left_out = true;
@@ -141,7 +157,11 @@ impl Pacer {
     }
 
     fn waits(&self) -> Duration {
-        Duration::from_millis((self.waiting.len() / self.frame) as u64 * u64::from(FRAME_MS))
+        self.lasts(self.waiting.len())
+    }
+
+    fn lasts(&self, bytes: usize) -> Duration {
+        Duration::from_millis((bytes / self.frame) as u64 * u64::from(FRAME_MS))
     }
 
     fn is_silent(&mut self, payload: &[u8]) -> bool {
@@ -237,5 +257,26 @@ mod tests {
         pacer.push(&[0xff; 160 * 50], begun);
         let left = within(&mut pacer, start, 1_000, 6_000).len();
         assert!((85 + 30..85 + 45).contains(&left), "{left}: the first 85 whole, though much waits");
+    }
+
+    #[test]
+    fn whoever_finishes_twice_is_silent_twice_and_no_longer_than_is_needed() {
+        let start = now();
+        let pacer = || {
+            let mut pacer = Pacer::new(&PCMU, start);
+            for _ in 0..2 {
+                pacer.push(&[1; 160], start);
+                pacer.finish(Duration::from_millis(1_000), start);
+            }
+            pacer
+        };
+        assert_eq!(within(&mut pacer(), start, 0, 5_000).len(), 2 * 51, "neither silence is thinned out");
+        assert!(!pacer().is_full(), "what the sender says next is taken");
+        let mut pacer = pacer();
+        assert_eq!(within(&mut pacer, start, 0, 300).len(), 15);
+        pacer.heard_out();
+        let next = within(&mut pacer, start, 300, 5_000);
+        assert_eq!((next.len(), &next[0].1.payload[..]), (51, &[1; 160][..]));
+        pacer.heard_out();
     }
 }

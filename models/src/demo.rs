@@ -94,7 +94,7 @@ pub fn unpack(data_dir: &Path) -> Result<DemoFiles, EngineError> {
 }
 
 /// Eight letters that differ between any two sets of shipped files.
-fn release() -> String {
+pub fn release() -> String {
     let mut hash = Sha256::new_with_prefix(MANIFEST);
     for (name, content) in espeak::data::FILES {
         hash.update(name);

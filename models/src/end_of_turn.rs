@@ -1,6 +1,6 @@
 //! The end of a turn, told by its sound: a graph in Smart Turn's form on ONNX Runtime. One thread owns the graph and makes its
 //! features too, so that nothing of it runs where calls do. A turn a run: those that share one cost as much each as alone
-//! (measured, 1.4 ms with 0.4 million parameters), and the first would wait for the last.
+//! (measured, 1.4 ms with a transformer of 0.4 million parameters), and the first would wait for the last.
 //! ```text
 //!  the turn, 16 kHz ─► its last 8 s, zeros in front ─► mean 0, variance 1 ─► log-mel, 80 × 800 ─► graph ─► probability
 //! ```

@@ -42,10 +42,10 @@ RECIPES = {
     "mind": Recipe(("train_mind.py --work {w} --minutes {minutes} {smoke}", "export_mind.py --work {w} --to {to}"),
                    "evaluate_mind.py {to}/mind.gguf --seed {seed}", 60, "checkpoint.pt", "--cases 5"),
     "translator": Recipe(("train_translator.py --work {w} --minutes {minutes} {smoke}", "export_translator.py --work {w} --to {to}"),
-                         "evaluate_translator.py --model {to} --seed {seed}", 45, "checkpoint.pt", "--count 20"),
+                         "evaluate_translator.py --model {to} --seed {seed}", 60, "checkpoint.pt", "--count 20"),
     "turn": Recipe(("turns.py --out {w} {smoke}", "train_turn.py --data {w} --work {w}/run --minutes {minutes} {smoke}",
                     "export_turn.py --work {w}/run --to {to}"),
-                   "evaluate_turn.py --model {to} --work {w} --seed {seed}", 60, "run/checkpoint.pt", "--count 10"),
+                   "evaluate_turn.py --model {to} --work {w} --seed {seed}", 20, "run/checkpoint.pt", "--count 10"),
 }
 
 

@@ -123,7 +123,7 @@ def turn(rng: random.Random, split: str, language: str, noise: float, practice: 
     if roll < 0.06:
         letters = " ".join("".join(rng.choice(_LETTERS) for _ in range(rng.randint(2, 9))) for _ in range(rng.randint(1, 4)))
         return Turn(letters, NOT_UNDERSTOOD[language], language, "letters")
-    if roll < 0.115:
+    if roll < 0.16:
         heard = rng.choice(STRANGE[split][language])
         if rng.random() < noise:
             heard = noisy(rng, heard, {}, language)

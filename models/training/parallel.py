@@ -3,6 +3,7 @@
     python parallel.py          # checks that every wording is one of the grammar's
 
 A line of meanings.txt is one meaning: Malagasy wordings, `=`, French wordings; the first of a side is what is said, all are understood.
+Behind `~` stands what would be right too, and is neither said nor learned.
 Which of them are held out is the grammar's own choice (held-out wordings of the intents).  Wordings and pairings that are the
 project's own want a native reader, as MODELS.md and models/phrases say; the set phrases themselves (models/phrases) are a memory
 that is asked before the translator, and are learned too where the repository has them.
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import random
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import grammar
@@ -30,6 +31,7 @@ class Concept:
 
     wordings: dict[str, tuple[str, ...]]
     held_out: dict[str, tuple[str, ...]]
+    right_too: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def slots(self) -> list[str]:
@@ -49,9 +51,11 @@ KNOWN = {split: {language: {e for i in grammar.INTENTS for w in getattr(getattr(
 
 
 def _concept(line: str) -> Concept:
-    sides = dict(zip(grammar.LANGUAGES, (tuple(w.strip() for w in side.split("|")) for side in line.split(" = "))))
+    listed = [[tuple(w.strip() for w in part.split("|")) for part in side.split(" ~ ")] for side in line.split(" = ")]
+    sides = dict(zip(grammar.LANGUAGES, (parts[0] for parts in listed)))
+    too = {language: parts[1] for language, parts in zip(grammar.LANGUAGES, listed) if len(parts) > 1}
     held = {language: tuple(w for w in side if w in KNOWN["held_out"][language]) for language, side in sides.items()}
-    return Concept(sides, held)
+    return Concept(sides, held, too)
 
 
 _PARTS = (("maraina", "du matin"), ("tolakandro", "de l'après-midi"), ("hariva", "du soir"))
@@ -110,7 +114,9 @@ def _phrases() -> list[Concept]:
 
 
 ALL = [_concept(line) for line in MEANINGS.read_text().splitlines() if not line.startswith("#")]
-TRAINED = ALL * 3 + _replies() + _phrases()
+#: Copying figures takes the longest to learn.
+_FIGURES = [c for c in ALL if set(c.slots) & {"phone", "digits"}] * 8 + [c for c in ALL if set(c.slots) & {"day", "number", "amount"}] * 2
+TRAINED = ALL * 3 + _FIGURES + _replies() + _phrases()
 MEASURED = [c for c in ALL if any(c.held_out.values())]
 
 
@@ -132,7 +138,7 @@ def pair(rng: random.Random, split: str, source: str) -> tuple[str, str, set[str
     said = [w for w in concept.wordings[target] if w not in concept.held_out[target]] or list(concept.wordings[target])
     slots = values(rng, concept.slots)
     text, answer = filled(rng.choice(choices), slots[source], rng), filled(said[0], slots[target], None)
-    right = {filled(w, {k: [v] for k, v in zip(slots[target], combination)}, None) for w in concept.wordings[target]
+    right = {filled(w, {k: [v] for k, v in zip(slots[target], combination)}, None) for w in concept.wordings[target] + concept.right_too.get(target, ())
              for combination in _combinations(slots[target])}
     framed = rng.random() < 0.25 and text[:1].islower()
     front = back = ""

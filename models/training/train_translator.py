@@ -59,7 +59,7 @@ def batch(tokenizer: Tokenizer, ids: Ids, step: int, size: int) -> tuple[torch.T
 
 
 def main() -> None:
-    a = arguments_of(__doc__, minutes=45.0, batch=64).parse_args()
+    a = arguments_of(__doc__, minutes=60.0, batch=64).parse_args()
     if a.smoke:
         a.minutes, a.batch = 0.4, 16
     torch.set_num_threads(a.threads)

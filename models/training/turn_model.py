@@ -14,47 +14,41 @@ from ears_model import MELS, RATE, LogMel
 SECONDS = 8
 WINDOW = SECONDS * RATE
 FRAMES = SECONDS * 100
-SHAPE = {"width": 96, "heads": 4, "layers": 3}
+SHAPE = {"width": 128, "blocks": 8}
+#: Of the window the network hears the end alone: the last words and how the voice fell behind them.
+HEARD = 300
 
 
 class Block(nn.Module):
-    def __init__(self, width: int, heads: int):
+    """What stands side by side in time, then what stands together in a frame."""
+
+    def __init__(self, width: int):
         super().__init__()
-        self.heads = heads
-        self.before, self.after = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.q, self.k, self.v, self.out = (nn.Linear(width, width) for _ in range(4))
-        self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        self.along = nn.Conv1d(width, width, 7, padding=3, groups=width)
+        self.norm = nn.BatchNorm1d(width)
+        self.across = nn.Linear(width, width)
 
     def forward(self, x):
-        batch, time, width = x.shape
-        h = self.before(x)
-        q, k, v = (m(h).view(batch, time, self.heads, width // self.heads).transpose(1, 2) for m in (self.q, self.k, self.v))
-        h = (q @ k.transpose(-1, -2) * (width // self.heads) ** -0.5).softmax(-1) @ v
-        x = x + self.out(h.transpose(1, 2).reshape(batch, time, width))
-        return x + self.down(torch.nn.functional.gelu(self.up(self.after(x))))
+        return x + torch.relu(self.across(self.norm(self.along(x)).transpose(1, 2))).transpose(1, 2)
 
 
 class Turn(nn.Module):
-    """0.4 million parameters."""
+    """0.2 million parameters.  (A transformer of twice the size learned nothing in the same time.)"""
 
-    def __init__(self, width: int, heads: int, layers: int):
+    def __init__(self, width: int, blocks: int):
         super().__init__()
-        self.stem = nn.ModuleList([nn.Conv1d(MELS, width, 3, padding=1), nn.Conv1d(width, width, 3, stride=2, padding=1),
-                                   nn.Conv1d(width, width, 3, stride=2, padding=1)])
-        self.places = nn.Parameter(torch.randn(FRAMES // 4, width) * 0.02)
-        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
-        self.norm, self.weigh, self.judge = nn.LayerNorm(width), nn.Linear(width, 1), nn.Linear(width, 1)
+        self.stem = nn.Conv1d(MELS, width, 5, stride=2, padding=2)
+        self.blocks = nn.ModuleList(Block(width) for _ in range(blocks))
+        self.weigh, self.judge = nn.Conv1d(width, 1, 1), nn.Linear(2 * width, 1)
 
     def score(self, input_features):
         """[batch, 1], before the sigmoid."""
-        x = input_features
-        for layer in self.stem:
-            x = torch.nn.functional.gelu(layer(x))
-        x = x.transpose(1, 2) + self.places
-        for block in self.blocks:
+        x = torch.relu(self.stem(input_features[:, :, -HEARD:]))
+        for i, block in enumerate(self.blocks):
             x = block(x)
-        x = self.norm(x)
-        return self.judge((x * self.weigh(x).softmax(1)).sum(1))
+            if i in (1, 3, 5):
+                x = torch.nn.functional.max_pool1d(x, 2)
+        return self.judge(torch.cat([(x * self.weigh(x).softmax(-1)).sum(-1), x.mean(-1)], 1))
 
     def forward(self, input_features):
         return self.score(input_features).sigmoid()

@@ -19,6 +19,7 @@ mod translation;
 use std::{sync::Arc, time::Duration};
 
 use milo_models::{
+    demo,
     engine::{EngineError, Language},
     queue::Class,
     synthesizer::SpeechOptions,
@@ -34,6 +35,7 @@ pub use session::Said;
 pub use session_name::SessionName;
 pub use sessions::Sessions;
 pub use translation::{By, Translation, Untranslated, translatable};
+pub(crate) use translation::{SURE, keeps_figures};
 
 use known::{Bytes, Known};
 use session::Memory;
@@ -127,7 +129,7 @@ impl Chats {
         let version = env!("CARGO_PKG_VERSION");
         let [mind, voice] =
             [format!("{version} {:?}", config.engines.llm), format!("{version} {:?}", config.engines.tts)];
-        let translators = format!("{mind} {:?}", config.engines.translate);
+        let translators = format!("{mind} {:?} {}", config.engines.translate, demo::release());
         let with = (redis, metrics);
         let translations = Known::new("translation", TRANSLATIONS, &translators, with.clone());
         let speech = Known::new("speech", SPEECH, &voice, with);

@@ -216,9 +216,14 @@ pub(crate) fn answering_options(config: &Config, is_shipped: bool, prompts: Vec<
 }
 
 fn translator(config: &Config, ort: &OrtRuntime, shipped: &DemoFiles) -> Result<Translator, Error> {
-    let settings = &config.engines.translate;
-    let options = TranslatorOptions { threads: threads(settings.threads), ..TranslatorOptions::default() };
-    Ok(Translator::load(settings.path.as_ref().unwrap_or(&shipped.translator), ort, options)?)
+    let path = config.engines.translate.path.as_ref();
+    Ok(Translator::load(path.unwrap_or(&shipped.translator), ort, translating_options(config, path.is_none()))?)
+}
+
+/// How a translator in this process runs, the small one that ships or another.
+pub(crate) fn translating_options(config: &Config, is_shipped: bool) -> TranslatorOptions {
+    let threads = threads(config.engines.translate.threads);
+    TranslatorOptions { threads, by_clause: is_shipped, ..TranslatorOptions::default() }
 }
 
 /// The local transcriber, or a server with the local one behind it.

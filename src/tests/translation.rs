@@ -91,7 +91,7 @@ async fn the_translator_that_ships_says_what_it_is_sure_of() {
             (200, &translation.into(), &"translator".into()),
             "{told}"
         );
-        assert!(told["confidence"].as_f64().is_some_and(|sure| (0.8..1.0).contains(&sure)), "{told}");
+        assert!(told["confidence"].as_f64().is_some_and(|sure| (0.98..=1.0).contains(&sure)), "{told}");
     }
     let (status, problem) =
         translate(&milo, &json!({ "text": "Nandeha tany an-tsaha ny mpiasa rehetra omaly hariva." }));

@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_shipped_mind_is_scored_and_another_prompt_scores_less() {
+    async fn the_shipped_mind_is_scored_and_whoever_doubts_everything_scores_nothing() {
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/mind/mind.gguf");
         let mind = Llama::load(&shipped, LlamaOptions::default()).unwrap();
         let prompt = "Ianao dia i Milo, mpandray antso ao amin'ny birao eto Antananarivo. Valio fohy sy mazava, amin'ny fiteny \

@@ -8,7 +8,7 @@ use super::{
     line::telephone,
     noises::noise,
     rows,
-    wer::{edits, words},
+    wer::{edits, pair},
 };
 use crate::{
     engine::Language,
@@ -80,7 +80,7 @@ pub async fn scores(voice: &mut Pronouncer, ears: &dyn Transcriber, amount: Amou
 
 /// Adds what was heard to a word error rate.
 pub(super) fn judge(score: &mut Score, place: &str, said: &str, heard: &str, language: Language) {
-    let (wanted, got) = (words(said, language), words(heard, language));
+    let (wanted, got) = pair(said, heard, language);
     let wrong = edits(&wanted, &got);
     score.figure.add(wrong, wanted.len());
     score.count((wrong > 0).then(|| format!("{place}: {heard:?}, not {said:?}")));
@@ -128,7 +128,7 @@ mod tests {
             assert!(rows.len() >= least, "{language}: {}", rows.len());
             for (line, columns) in rows {
                 assert!(columns[1..5].iter().all(|number| number.parse::<u16>().is_ok()), "{language}, line {line}");
-                assert!(!words(columns[6], language).is_empty(), "{language}, line {line}");
+                assert!(!pair(columns[6], "", language).0.is_empty(), "{language}, line {line}");
             }
         }
     }

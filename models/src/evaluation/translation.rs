@@ -1,6 +1,6 @@
 //! Sentences in the other language. Set phrases by the rules: `models/evaluation/translation/mg-fr.tsv`, and every wording of the memory
-//! there and back. And by a translator: `grammar.tsv`, in wordings that no training had; and how many sentences of other business it is
-//! unsure of.
+//! there and back. And by a translator: `grammar.tsv`, in wordings that no training had, and sentences of other business, which it should
+//! not translate.
 
 use super::{Figure, Score, dialogue, rows};
 use crate::{
@@ -12,8 +12,6 @@ const FILE: &str = include_str!("../../evaluation/translation/mg-fr.tsv");
 const GRAMMAR: &str = include_str!("../../evaluation/translation/grammar.tsv");
 /// Between the wordings that are right.
 const OR: &str = " | ";
-/// The share of right translations that are as sure as what counts as sure.
-const SURE: f64 = 0.95;
 /// What stands for "left to the translator".
 const UNKNOWN: &str = "-";
 
@@ -34,13 +32,15 @@ pub struct Said {
     pub confidence: Option<f32>,
 }
 
-/// What a translator scores: exactly what it was taught to say, or another right wording, in each direction; and of how many sentences
-/// of other business it is less sure than of 95 % of those that it had right. `most` is how many cases of each kind are asked.
+/// What a translator scores: exactly what it was taught to say, or another right wording, in each direction; how much is right of what
+/// Milo would tell of it (`is_told`, by the text and its translation), and how many sentences of other business it would not tell. What
+/// the memory of set phrases knows is not the translator's and is left out. `most` is how many cases of each kind are asked.
 ///
 /// # Errors
 /// A line of a set that is not as it must be, or a translator that fails.
 pub async fn by_engine<E: ToString>(
     mut translate: impl AsyncFnMut(&str, Language, Language) -> Result<Said, E>,
+    is_told: impl Fn(&str, &Said) -> bool,
     most: usize,
 ) -> Result<Vec<Score>, String> {
     let mut scores = [
@@ -48,9 +48,10 @@ pub async fn by_engine<E: ToString>(
         "translated, Malagasy to French: exact or another right wording",
         "translated, French to Malagasy: exact",
         "translated, French to Malagasy: exact or another right wording",
+        "what is told of these translations",
+        "other business: not translated",
     ]
     .map(|name| Score::new(name, Figure::Right));
-    let mut sure = Vec::new();
     for (line, [from, text, right]) in rows::<3>(GRAMMAR)? {
         let place = format!("translation/grammar.tsv, line {line}");
         let (at, from, to) = match from {
@@ -58,40 +59,27 @@ pub async fn by_engine<E: ToString>(
             "fr" => (2, Language::Fr, Language::Mg),
             other => return Err(format!("{place}: the language {other:?} is neither mg nor fr")),
         };
-        if scores[at].cases >= most {
+        if scores[at].cases >= most || translated(text, from, to).is_some() {
             continue;
         }
-        let Said { text: told, confidence } = translate(text, from, to).await.map_err(|error| error.to_string())?;
-        let lower = told.trim().to_lowercase();
+        let said = translate(text, from, to).await.map_err(|error| error.to_string())?;
+        let lower = said.text.trim().to_lowercase();
         let mut wordings = right.split(OR).map(str::to_lowercase);
         let is_exact = wordings.next().is_some_and(|exact| exact == lower);
         let is_right = is_exact || wordings.any(|wording| wording == lower);
-        let fault = || format!("{place}: {text:?}: {told:?}, not {right:?}");
+        let fault = || format!("{place}: {text:?}: {:?}, not {right:?}", said.text);
         scores[at].count((!is_exact).then(fault));
         scores[at + 1].count((!is_right).then(fault));
-        sure.extend(confidence.filter(|_| is_right));
+        if is_told(text, &said) {
+            scores[4].count((!is_right).then(fault));
+        }
     }
-    let mut scores = Vec::from(scores);
-    scores.extend(unsure(translate, &mut sure, most).await?);
-    Ok(scores)
-}
-
-/// Of how many sentences of other business a translator is less sure than of what it had right; nothing of one that does not tell.
-async fn unsure<E: ToString>(
-    mut translate: impl AsyncFnMut(&str, Language, Language) -> Result<Said, E>,
-    sure: &mut [f32],
-    most: usize,
-) -> Result<Option<Score>, String> {
-    sure.sort_by(f32::total_cmp);
-    let Some(least) = sure.get((sure.len() as f64 * (1.0 - SURE)) as usize).copied() else { return Ok(None) };
-    let mut score = Score::new("other business: less sure than of 95 % of what is right", Figure::Right);
     for (from, text) in dialogue::foreign()?.into_iter().step_by((200 / most.clamp(1, 200)).max(1)) {
         let to = if from == Language::Mg { Language::Fr } else { Language::Mg };
         let said = translate(text, from, to).await.map_err(|error| error.to_string())?;
-        let is_sure = said.confidence.is_none_or(|confidence| confidence >= least);
-        score.count(is_sure.then(|| format!("{text:?}: {:?}, as sure as of what is right", said.text)));
+        scores[5].count(is_told(text, &said).then(|| format!("{text:?}: {:?}", said.text)));
     }
-    Ok(Some(score))
+    Ok(scores.into())
 }
 
 fn sentences() -> Result<Score, String> {
@@ -164,16 +152,21 @@ mod tests {
             let confidence = Some(if right.is_some() { 0.9 } else { 0.2 });
             Ok::<_, String>(Said { text: right.unwrap_or("-").to_uppercase(), confidence })
         };
-        let scores = by_engine(known, usize::MAX).await.unwrap();
-        assert_eq!(scores.iter().map(|score| score.cases).collect::<Vec<_>>(), [150, 150, 150, 150, 200]);
+        let sure = |_: &str, said: &Said| said.confidence.is_some_and(|confidence| confidence > 0.5);
+        let scores = by_engine(known, sure, usize::MAX).await.unwrap();
+        let cases: Vec<_> = scores.iter().map(|score| score.cases).collect();
+        let by_heart = wordings.len() - cases[0] - cases[2];
+        assert!((1..40).contains(&by_heart), "{by_heart} are set phrases");
+        assert_eq!(cases, [cases[0], cases[0], cases[2], cases[2], cases[0] + cases[2], 200]);
         for (at, score) in scores.iter().enumerate() {
             let exact = score.right() < score.cases;
             assert_eq!(exact, matches!(at, 0 | 2), "{}: {} of {}", score.set, score.right(), score.cases);
         }
         let silent = async |_: &str, _, _| Ok::<_, String>(Said { text: "-".into(), confidence: None });
-        let scores = by_engine(silent, 20).await.unwrap();
-        assert!(scores.len() == 4 && scores.iter().all(|score| (score.cases, score.right()) == (20, 0)), "{scores:?}");
+        let scores = by_engine(silent, |_, _| true, 20).await.unwrap();
+        let told: Vec<_> = scores.iter().map(|score| (score.cases, score.right())).collect();
+        assert_eq!(told, [(20, 0), (20, 0), (20, 0), (20, 0), (40, 0), (20, 0)]);
         let failing = async |_: &str, _, _| Err("it is away");
-        assert_eq!(by_engine(failing, 1).await.unwrap_err(), "it is away");
+        assert_eq!(by_engine(failing, |_, _| true, 1).await.unwrap_err(), "it is away");
     }
 }

@@ -1,7 +1,7 @@
 //! ONNX Runtime: where its library is found, and how a graph is opened.
 //!
 //! The library is loaded once a process and stays for its life (a rule of ONNX Runtime). It is never downloaded here:
-//! `make setup` puts it into the cache folder, checked by sha256. [`export`] finds the graphs of a model's folder, [`decoder`] runs
+//! `make setup` puts it into the cache folder, checked by sha256. `export` finds the graphs of a model's folder, `decoder` runs
 //! those that say one token after the other.
 
 pub(crate) mod decoder;

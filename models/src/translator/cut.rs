@@ -3,32 +3,51 @@
 use super::Part;
 use crate::text::clauses::Clauses;
 
-/// Sentences, and the line breaks and spaces between them. What holds neither letter nor digit belongs to what stands before it.
-pub(super) fn parts(text: &str) -> Vec<Part> {
+/// Sentences, and what stands between them: line breaks, spaces, and what holds neither letter nor digit. `by_clause` cuts at commas too,
+/// between clauses of two words or more.
+pub(super) fn parts(text: &str, by_clause: bool) -> Vec<Part> {
     let mut parts = Vec::new();
-    for line in text.trim().lines() {
-        if !parts.is_empty() {
-            parts.push(Part::Between("\n"));
+    for (at, line) in text.trim().lines().enumerate() {
+        if at > 0 {
+            parts.push(Part::Between("\n".into()));
         }
         let mut cutter = Clauses::of_sentences();
         let mut sentences = cutter.push(line);
         sentences.extend(cutter.finish());
         for (at, sentence) in sentences.into_iter().enumerate() {
-            match parts.last_mut() {
-                Some(Part::Sentence(before)) if !sentence.chars().any(char::is_alphanumeric) => {
-                    *before += " ";
-                    *before += &sentence;
+            if at > 0 {
+                parts.push(Part::Between(" ".into()));
+            }
+            let clauses = if by_clause { clauses(&sentence) } else { vec![sentence.as_str()] };
+            for (at, clause) in clauses.into_iter().enumerate() {
+                if at > 0 {
+                    parts.push(Part::Between(", ".into()));
                 }
-                _ => {
-                    if at > 0 {
-                        parts.push(Part::Between(" "));
-                    }
-                    parts.push(Part::Sentence(sentence));
-                }
+                let has_words = clause.chars().any(char::is_alphanumeric);
+                parts.push(if has_words { Part::Sentence(clause.into()) } else { Part::Between(clause.into()) });
             }
         }
     }
     parts
+}
+
+/// The clauses of a sentence: cut at commas that have two words or more on either side.
+fn clauses(sentence: &str) -> Vec<&str> {
+    let (mut clauses, mut rest) = (Vec::new(), sentence);
+    let is_clause = |text: &str| text.split_whitespace().count() >= 2;
+    let mut from = 0;
+    while let Some(at) = rest[from..].find(", ").map(|at| from + at) {
+        let (left, right) = (&rest[..at], &rest[at + 2..]);
+        if is_clause(left) && is_clause(right) {
+            clauses.push(left);
+            rest = right.trim_start();
+            from = 0;
+        } else {
+            from = at + 2;
+        }
+    }
+    clauses.push(rest);
+    clauses
 }
 
 /// Two parts of a sentence that is too long: at its clauses if it has some, else in the middle of its words, else anywhere. `None`:
@@ -54,21 +73,41 @@ pub(super) fn halves(sentence: &str) -> Option<(&str, &str)> {
 mod tests {
     use super::*;
 
+    fn sentence(text: &str) -> Part {
+        Part::Sentence(text.into())
+    }
+
+    fn between(text: &str) -> Part {
+        Part::Between(text.into())
+    }
+
     #[test]
     fn lines_stay_and_sentences_are_parts_of_their_own() {
-        let sentence = |text: &str| Part::Sentence(text.into());
-        let text = " Salama, M. Rakoto. Inona ny vaovao?\n\nMisaotra ! 😀";
+        let text = " Salama, M. Rakoto. Inona ny vaovao?\r\n\n---\nMisaotra ! 😀";
         let expected = [
             sentence("Salama, M. Rakoto."),
-            Part::Between(" "),
+            between(" "),
             sentence("Inona ny vaovao?"),
-            Part::Between("\n"),
-            Part::Between("\n"),
+            between("\n"),
+            between("\n"),
+            between("---"),
+            between("\n"),
             sentence("Misaotra !"),
+            between(" "),
+            between("😀"),
         ];
-        let told = parts(text);
-        assert_eq!(told[..5], expected[..5], "{told:?}");
-        assert_eq!(told.last(), Some(&sentence("Misaotra ! 😀")), "{told:?}");
+        assert_eq!(parts(text, false), expected);
+    }
+
+    #[test]
+    fn clauses_are_parts_for_a_model_that_knows_no_longer_ones() {
+        let text = "Inona ny vidin'ny mofo, aiza ny birao, azafady?";
+        assert_eq!(parts(text, false), [sentence(text)]);
+        assert_eq!(
+            parts(text, true),
+            [sentence("Inona ny vidin'ny mofo"), between(", "), sentence("aiza ny birao, azafady?")]
+        );
+        assert_eq!(parts("eny, aiza ny birao?", true), [sentence("eny, aiza ny birao?")]);
     }
 
     #[test]

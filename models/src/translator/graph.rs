@@ -98,7 +98,8 @@ impl Model {
             if token == self.tokens.end as usize {
                 let text = self.tokens.text(&said)?;
                 // A sentence that becomes nothing was not translated.
-                let confidence = if text.is_empty() { 0.0 } else { (sum / (said.len() + 1) as f32).exp() };
+                let confidence = (sum / (said.len() + 1) as f32).exp();
+                let confidence = if text.is_empty() || !confidence.is_finite() { 0.0 } else { confidence };
                 return Ok(Some(Translation { text, confidence }));
             }
             said.push(token as u32);

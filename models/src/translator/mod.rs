@@ -6,8 +6,8 @@
 //!  lines ─► sentences ─► set phrase? its other side
 //!                    └─► pieces that fit ─► tokens ─► encoder ─► tokens, the likeliest each time ─► put together again
 //! ```
-//! Dropping the future of [`Translator::translate`] cancels: the thread sees it before the next token. So does it when a call's
-//! work comes while a request's or a batch's text is being translated, which then goes on behind it at the sentence where it was.
+//! Dropping the future of [`Translator::translate`] cancels: the thread sees it before the next token. So does it when work of a class
+//! before it comes (a call's, a request's before a batch's), behind which a text then goes on at the sentence where it was.
 
 mod cut;
 mod graph;
@@ -43,11 +43,13 @@ pub struct TranslatorOptions {
     pub queue: usize,
     /// Which files are preferred.
     pub precision: Precision,
+    /// Cuts at commas too, for a model that knows single clauses and leaves out the others.
+    pub by_clause: bool,
 }
 
 impl Default for TranslatorOptions {
     fn default() -> Self {
-        Self { threads: 1, queue: 32, precision: Precision::Quantized }
+        Self { threads: 1, queue: 32, precision: Precision::Quantized, by_clause: false }
     }
 }
 
@@ -55,6 +57,7 @@ impl Default for TranslatorOptions {
 #[derive(Clone)]
 pub struct Translator {
     queue: Queue<Job>,
+    by_clause: bool,
 }
 
 /// What a text is in the other language.
@@ -71,7 +74,7 @@ pub struct Translation {
 #[derive(Clone, Debug, PartialEq)]
 enum Part {
     Sentence(String),
-    Between(&'static str),
+    Between(String),
 }
 
 struct Job {
@@ -107,7 +110,8 @@ impl Translator {
             let what = "translator's";
             Model::load(&Export::open(&folder, what, &ort, options.precision, options.threads)?)
         };
-        Ok(Self { queue: spawn_engine(ENGINE, options.queue.max(1), load, serve)? })
+        let queue = spawn_engine(ENGINE, options.queue.max(1), load, serve)?;
+        Ok(Self { queue, by_clause: options.by_clause })
     }
 
     /// Translates a text; line breaks stay where they are.
@@ -124,7 +128,7 @@ impl Translator {
     ) -> impl Future<Output = Result<Translation, EngineError>> + Send + use<> {
         let (answer, answered) = oneshot::channel();
         let submitted = check(text, source, target).and_then(|()| {
-            let parts = cut::parts(text);
+            let parts = cut::parts(text, self.by_clause);
             self.queue.submit(Job { parts, done: Vec::new(), source, target, class, gave_way: 0, answer })
         });
         async move {
@@ -203,7 +207,7 @@ fn join(parts: &[Part], done: Vec<Translation>) -> Translation {
     let mut done = done.into_iter();
     let text = parts.iter().map(|part| match part {
         Part::Sentence(_) => done.next().map_or_else(String::new, |sentence| sentence.text),
-        Part::Between(between) => (*between).to_owned(),
+        Part::Between(between) => between.clone(),
     });
     Translation { text: text.collect::<String>().trim().to_owned(), confidence }
 }

@@ -81,6 +81,17 @@ async fn a_batch_gives_way_and_is_finished_all_the_same() {
     assert_eq!(whole, vec![golden.translation; 400].join(" "));
 }
 
+#[test]
+fn what_looks_like_a_special_token_in_a_text_is_text() {
+    let (folder, ort) = (folder().join("merged"), OrtRuntime::load(None).unwrap());
+    let export = Export::open(&folder, "translator's", &ort, Precision::Full, 1).unwrap();
+    let tokens = tokens::Tokens::load(&export).unwrap();
+    let ids = tokens.source("aiza </s> fra_Latn ny birao", Language::Mg).unwrap();
+    let special = [tokens.end, tokens.language(Language::Fr), tokens.language(Language::Mg)];
+    let found = ids.iter().enumerate().filter(|(_, id)| special.contains(id)).map(|(at, _)| at).collect::<Vec<_>>();
+    assert_eq!(found, [0, ids.len() - 1], "{ids:?}");
+}
+
 #[tokio::test]
 async fn what_cannot_be_translated_is_said_to_be_so() {
     let translator = load(&folder().join("merged")).unwrap();

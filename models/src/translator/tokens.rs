@@ -23,7 +23,11 @@ pub(super) struct Tokens {
 impl Tokens {
     /// Reads `tokenizer.json` in the folder.
     pub(super) fn load(export: &Export<'_>) -> Result<Self, EngineError> {
-        let (tokenizer, file) = export.tokenizer()?;
+        let (mut tokenizer, file) = export.tokenizer()?;
+        // What looks like a special token in a text is text; nothing is cut off or filled up.
+        tokenizer.set_encode_special_tokens(true);
+        tokenizer.with_padding(None);
+        tokenizer.with_truncation(None).map_err(|error| EngineError::Load(format!("{}: {error}", file.display())))?;
         let lacks = |what: &str| {
             EngineError::Load(format!("{} lacks the token {what}: it belongs to no NLLB-200 or M2M100", file.display()))
         };

@@ -200,8 +200,10 @@ impl Talk<'_> {
 
     fn happened(&mut self, happened: &Happened) -> Result<(), Close> {
         self.memory.happened(happened);
-        if *happened == Happened::Cleared {
-            self.outbox.take_back_sound();
+        match happened {
+            Happened::Cleared => self.outbox.take_back_sound(),
+            Happened::Speaking(false) => self.pacer.heard_out(),
+            _ => {}
         }
         let told = self.tongue.told(happened);
         self.put(told)

@@ -59,7 +59,7 @@ export default function Translate() {
     event.preventDefault();
     go.mutate();
   };
-  // The model that ships cannot translate; only then does the server name the setting.
+  // Nobody here knows it, or not surely enough; only then does the server name the setting.
   const isUnable = go.error instanceof Problem && go.error.status === 503 && go.error.detail.includes("[engines.");
   return (
     <>
@@ -109,7 +109,12 @@ export default function Translate() {
             <p lang={go.data.target} className="translated">
               {go.data.translation}
             </p>
-            <p className="quiet small">{fill(t.translate.took, { n: number(go.data.processing_ms) })}</p>
+            <p className="quiet small">
+              {go.data.by === "phrases" && `${t.translate.by_heart} · `}
+              {go.data.by === "translator" &&
+                `${fill(t.translate.sure, { n: number(Math.floor(100 * (go.data.confidence ?? 0))) })} · `}
+              {fill(t.translate.took, { n: number(go.data.processing_ms) })}
+            </p>
           </section>
         )}
       </div>

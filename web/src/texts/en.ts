@@ -299,7 +299,6 @@ export const en = {
     model_translate: "Translation",
     model_llm: "Language model",
     model_tts: "Voice",
-    model_translate: "Translation",
     demonstration: "demonstration",
     waiting: "{n} waiting",
     servers: "Servers asked",
@@ -444,8 +443,11 @@ export const en = {
     clear: "Clear the history",
     text: "Text",
     took: "Took {n} ms",
-    unable: "No translation model is loaded",
-    unable_hint: 'Set one in milo.toml: [engines.llm] path, or engine = "anthropic" or "openai".',
+    by_heart: "A set phrase, known by heart",
+    sure: "{n} % sure",
+    unable: "This is not translated",
+    unable_hint:
+      'The small translator that ships knows a few sentences only. Set a larger one in milo.toml: [engines.translate] path, or [engines.llm] path, or engine = "anthropic" or "openai".',
   },
 };
 

@@ -302,7 +302,6 @@ export const fr: Texts = {
     model_translate: "Traduction",
     model_llm: "Modèle de langue",
     model_tts: "Voix",
-    model_translate: "Traduction",
     demonstration: "démonstration",
     waiting: "{n} en attente",
     servers: "Serveurs interrogés",
@@ -447,7 +446,10 @@ export const fr: Texts = {
     clear: "Effacer l'historique",
     text: "Texte",
     took: "En {n} ms",
-    unable: "Aucun modèle de traduction n'est chargé",
-    unable_hint: 'Réglez-en un dans milo.toml : [engines.llm] path, ou engine = "anthropic" ou "openai".',
+    by_heart: "Une phrase toute faite, sue par cœur",
+    sure: "Sûr à {n} %",
+    unable: "Ce texte n'est pas traduit",
+    unable_hint:
+      'Le petit traducteur fourni ne connaît que quelques phrases. Réglez-en un plus grand dans milo.toml : [engines.translate] path, ou [engines.llm] path, ou engine = "anthropic" ou "openai".',
   },
 };

@@ -302,7 +302,6 @@ export const mg: Texts = {
     model_translate: "Fandikan-teny",
     model_llm: "Modelin-teny",
     model_tts: "Feo",
-    model_translate: "Fandikan-teny",
     demonstration: "fampisehoana",
     waiting: "{n} miandry",
     servers: "Mpizara anontaniana",
@@ -447,7 +446,10 @@ export const mg: Texts = {
     clear: "Fafao ny tantara",
     text: "Soratra",
     took: "Tao anatin'ny {n} ms",
-    unable: "Tsy misy modely mahay mandika teny",
-    unable_hint: 'Mametraha iray ao amin\'ny milo.toml: [engines.llm] path, na engine = "anthropic" na "openai".',
+    by_heart: "Fehezanteny fantatra tsianjery",
+    sure: "Azo antoka {n} %",
+    unable: "Tsy voadika ity",
+    unable_hint:
+      'Fehezanteny vitsy ihany no fantatry ny mpandika kely. Mametraha lehibe kokoa ao amin\'ny milo.toml: [engines.translate] path, na [engines.llm] path, na engine = "anthropic" na "openai".',
   },
 };

@@ -139,7 +139,6 @@ function Models({ health, metrics }: { health: Schema["Health"]; metrics: Metric
     translate: t.admin.model_translate,
     llm: t.admin.model_llm,
     tts: t.admin.model_tts,
-    translate: t.admin.model_translate,
   };
   const cloud = metrics?.sum("milo_llm_replies_total", { mode: "cloud" }) ?? 0;
   const fallbacks = metrics?.sum("milo_engine_fallbacks_total", { engine: "llm" }) ?? 0;
