@@ -73,7 +73,8 @@ pub struct ChatRequest {
     pub max_tokens: usize,
     /// 0 takes the likeliest token each time; more draws among the likely ones.
     pub temperature: f32,
-    /// Two requests with the same seed, temperature and messages draw the same reply, where the model runs in this process.
+    /// Two requests with the same seed, temperature and messages draw the same reply, where the model runs in this process and has as much
+    /// of them in its cache: what it reads anew, or beside others, it computes with other last digits, on which a draw may turn.
     pub seed: u64,
     /// The whole reply is one that this grammar (llama.cpp's GBNF, beginning with its rule `root`) can say, unless it ends at its longest.
     /// Only a model in this process can be held to one.

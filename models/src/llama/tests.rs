@@ -197,10 +197,11 @@ async fn a_full_queue_refuses_at_once_and_serves_the_others() {
 
 #[tokio::test]
 async fn a_seed_repeats_a_drawn_reply() {
-    let model = load(LlamaOptions::default());
     // Far from anything it was trained on, so that it is not sure of a single reply.
     let strange = ["Ж", "2024 %", "firy ariary zoma", "ouvrez trop", "lavitra ny entako lundi"];
+    // A model of its own each time: what stands in its cache has other last digits than what is read anew, and a draw may turn on them.
     let draw = async |seed| {
+        let model = load(LlamaOptions::default());
         let mut replies = String::new();
         for said in strange {
             let messages = vec![ChatMessage::new(Role::User, said)];
