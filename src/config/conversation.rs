@@ -29,10 +29,6 @@ impl Conversation {
     pub(super) fn check(&self, faults: &mut Faults<'_>) {
         faults.within("conversation.end_of_turn_ms", self.end_of_turn_ms, 100..=5_000);
         faults.within("conversation.longest_pause_ms", self.longest_pause_ms, 100..=10_000);
-        if self.longest_pause_ms < self.end_of_turn_ms {
-            let says = format!("is shorter than end_of_turn_ms ({} ms): give at least as much", self.end_of_turn_ms);
-            faults.add("conversation.longest_pause_ms", says);
-        }
         faults.within("conversation.silence_prompt_s", self.silence_prompt_s, 1..=600);
         faults.within("conversation.silence_hangup_s", self.silence_hangup_s, 2..=3_600);
         if self.silence_hangup_s <= self.silence_prompt_s {
