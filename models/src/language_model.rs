@@ -64,6 +64,9 @@ impl ChatMessage {
     }
 }
 
+/// So many of a reply's first tokens say by their mean log-probability whether it can be trusted.
+pub const WEIGHED_TOKENS: usize = 4;
+
 /// A conversation so far, and how it should be continued.
 #[derive(Clone, Debug)]
 pub struct ChatRequest {

@@ -87,6 +87,22 @@ pub struct Transcript {
     pub processing_ms: u32,
 }
 
+impl Transcript {
+    /// Words that no ears were asked for: nothing says how sure they are.
+    pub fn written(text: String, language: Language) -> Self {
+        Self {
+            text,
+            language,
+            language_probability: None,
+            confidence: None,
+            avg_logprob: None,
+            no_speech_prob: None,
+            segments: Vec::new(),
+            processing_ms: 0,
+        }
+    }
+}
+
 /// A part of a transcript, in milliseconds from the beginning of the audio.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Segment {

@@ -204,16 +204,8 @@ impl Heard {
         let now = Instant::now();
         let end =
             TurnEnd { at: Stamp::now(), speech: (None, None), last_voiced: None, vad_stopped: None, decided: now };
-        let transcript = Transcript {
-            language: tongue(&text).unwrap_or(before),
-            text,
-            language_probability: None,
-            confidence: None,
-            avg_logprob: None,
-            no_speech_prob: None,
-            segments: Vec::new(),
-            processing_ms: 0,
-        };
+        let language = tongue(&text).unwrap_or(before);
+        let transcript = Transcript::written(text, language);
         Self { transcript: Ok(transcript), transcribed: now, end }
     }
 

@@ -1,14 +1,14 @@
 //! A language model's tokens as words that may be said or shown: weighed at the beginning, without the model's own signs.
 
-use milo_models::{engine::EngineError, language_model::Usage};
+use milo_models::{
+    engine::EngineError,
+    language_model::{Usage, WEIGHED_TOKENS},
+};
 
 use crate::engines::{Mode, Saying};
 
 /// The model's own sign that the conversation is over.
 const HANG_UP: &str = "[hangup]";
-
-/// How many tokens the gate looks at.
-const GATED_TOKENS: usize = 4;
 
 /// What comes out of a model's reply.
 #[derive(Debug, PartialEq, Eq)]
@@ -115,7 +115,7 @@ impl Gate {
         if let Self::Weighing { least, sum, count } = self {
             *sum += logprob;
             *count += 1;
-            if *count >= GATED_TOKENS {
+            if *count >= WEIGHED_TOKENS {
                 if *sum / (*count as f32) < *least {
                     return true;
                 }
@@ -166,10 +166,10 @@ mod tests {
     #[test]
     fn the_gate_weighs_the_first_tokens_only() {
         let mut gate = Gate::Weighing { least: -1.0, sum: 0.0, count: 0 };
-        assert!((0..GATED_TOKENS).all(|_| !gate.doubts(Some(-0.2))));
+        assert!((0..WEIGHED_TOKENS).all(|_| !gate.doubts(Some(-0.2))));
         assert!(!gate.doubts(Some(-50.0)));
         let mut gate = Gate::Weighing { least: -1.0, sum: 0.0, count: 0 };
-        assert!((0..GATED_TOKENS).any(|_| gate.doubts(Some(-1.5))));
+        assert!((0..WEIGHED_TOKENS).any(|_| gate.doubts(Some(-1.5))));
         let mut gate = Gate::Weighing { least: -1.0, sum: 0.0, count: 0 };
         assert!(!gate.doubts(None) && !gate.doubts_the_end(), "what is not told is not doubted");
     }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::{Figure, Score, rows};
 use crate::{
     engine::{EngineError, Language},
-    language_model::{ChatMessage, ChatRequest, LanguageModel, Role},
+    language_model::{ChatMessage, ChatRequest, LanguageModel, Role, WEIGHED_TOKENS},
     queue::Class,
     text::tongue,
 };
@@ -26,8 +26,6 @@ const NONE: &str = "-";
 /// The longest reply and the longest call, in tokens.
 const REPLY: usize = 96;
 const CALL: usize = 400;
-/// How many tokens say whether a reply can be trusted, as in a call.
-const WEIGHED: usize = 4;
 /// The sign that the conversation is over.
 const HANG_UP: &str = "[hangup]";
 
@@ -160,7 +158,7 @@ async fn answer(
     while let Some(token) = reply.next().await {
         let token = token.map_err(told)?;
         text += &token.text;
-        first.extend(token.logprob.filter(|_| first.len() < WEIGHED));
+        first.extend(token.logprob.filter(|_| first.len() < WEIGHED_TOKENS));
     }
     let sure = if first.is_empty() { 0.0 } else { first.iter().sum::<f32>() / first.len() as f32 };
     Ok(Reply { text, sure })

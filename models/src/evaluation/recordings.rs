@@ -202,16 +202,7 @@ mod tests {
                 if !is_loud {
                     return Err(EngineError::Input("too quiet".into()));
                 }
-                Ok(Transcript {
-                    text: vec!["Eny"; words].join(" "),
-                    language: Language::Mg,
-                    language_probability: None,
-                    confidence: None,
-                    avg_logprob: None,
-                    no_speech_prob: None,
-                    segments: Vec::new(),
-                    processing_ms: 0,
-                })
+                Ok(Transcript::written(vec!["Eny"; words].join(" "), Language::Mg))
             })
         }
 
