@@ -6,7 +6,7 @@ Each sentence is spoken by every held-out voice at three speeds; the one that th
 ears hear right with the greatest confidence is kept (8 kHz, mono, PCM16, 0.3 s
 of silence in front, 0.2 s behind).  What no voice gets across is an error: the
 scenarios need ears that hear these sentences.  Where a caller pauses within a
-sentence ("…", 0.9 s, the voice stays up as at a comma), the one is kept whose
+sentence ("…", PAUSES, the voice stays up as at a comma), the one is kept whose
 pause sounds the least like an end to the end-of-turn model, and its end the
 most (`--turn`), of those of which the ears get all words but one; --only makes
 one of them, and leaves the list to be corrected by hand.
@@ -39,6 +39,8 @@ SENTENCES = (
     ("mg_price", "mg", "price", "firy ariary ny tapakila", "iray alina ariary"),
     ("mg_goodbye", "mg", "goodbye", "misaotra tompoko veloma", "Veloma; then [hangup]"),
     ("mg_pause", "mg", "opening_hours", "amin'ny ora firy … no misokatra ny birao", "valo ora maraina"),
+    ("mg_number", "mg", "my_number", "ny laharako dia aotra telo efatra … roa roa … efatra efatra enina … fito valo", "the number"),
+    ("mg_yes", "mg", "yes", "eny", "anything"),
     ("mg_greeting", "mg", "greeting", "allo salama tompoko", "Salama tompoko"),
     ("mg_barge", "mg", "operator", "azoko atao ve ny miresaka amin'olona azafady", "mpiasa"),
     ("fr_hours", "fr", "opening_hours", "quels sont les horaires du bureau|donnez-moi vos horaires|quand ouvre le bureau|"
@@ -48,8 +50,8 @@ SENTENCES = (
 )
 SPEEDS = (130, 150, 170)
 RATE = 16_000
-#: Seconds of a pause, and into it the model is asked.
-PAUSE, ASKED = 0.9, 0.2
+#: Seconds of the pauses.
+PAUSES = {"mg_pause": 0.9, "mg_number": 1.2}
 
 
 def phone(samples: np.ndarray) -> np.ndarray:
@@ -65,9 +67,9 @@ def say(voice: speech.Voice, text: str, language: str, variant: str, speed: int)
             for i, part in enumerate(parts)]
 
 
-def joined(parts: list[np.ndarray]) -> np.ndarray:
-    """With the pauses between them."""
-    silence = np.zeros(int(PAUSE * RATE), np.int16)
+def joined(parts: list[np.ndarray], pause: float) -> np.ndarray:
+    """With pauses of so many seconds between them."""
+    silence = np.zeros(int(pause * RATE), np.int16)
     return np.concatenate([piece for part in parts for piece in (silence, part)][1:])
 
 
@@ -77,16 +79,16 @@ class Judge:
     def __init__(self, folder: Path):
         self._session, self._mel = onnxruntime.InferenceSession(folder / NAME), LogMel()
 
-    def finished(self, parts: list[np.ndarray]) -> float:
+    def finished(self, parts: list[np.ndarray], pause: float) -> float:
         """How finished it sounds after these parts, on the telephone."""
-        heard = resample_poly(mu_law(phone(joined(parts))).astype(np.float64), 2, 1)[-WINDOW:]
+        heard = resample_poly(mu_law(phone(joined(parts, pause))).astype(np.float64), 2, 1)[-WINDOW:]
         window = torch.zeros(1, WINDOW)
         window[0, WINDOW - len(heard):] = torch.from_numpy(np.round(heard) / 32768)
         return float(self._session.run(None, {"input_features": features(self._mel, window).numpy()})[0][0, 0])
 
-    def margin(self, parts: list[np.ndarray]) -> float:
+    def margin(self, parts: list[np.ndarray], pause: float) -> float:
         """How much more finished the end sounds than the pauses."""
-        return self.finished(parts) - max(self.finished(parts[:i]) for i in range(1, len(parts)))
+        return self.finished(parts, pause) - max(self.finished(parts[:i], pause) for i in range(1, len(parts)))
 
 
 def heard_as(ears: Ears, recording: np.ndarray):
@@ -110,17 +112,17 @@ def main() -> None:
         if given.only not in (None, name):
             continue
         assert intent in grammar.BY_NAME, intent
-        best = None
+        best, pause = None, PAUSES.get(name, 0.0)
         for text in texts.split("|"):
             words = text.replace(" … ", " ")
             for variant in speech.HELD_OUT_VOICES:
                 for speed in SPEEDS:
                     parts = say(voice, text, language, variant, speed)
-                    recording = phone(joined(parts))
+                    recording = phone(joined(parts, pause))
                     heard = heard_as(ears, recording)
                     wrong = jiwer.process_words(words, heard.text or "-")
                     wrong = wrong.substitutions + wrong.insertions + wrong.deletions
-                    good = judge.margin(parts) if len(parts) > 1 else heard.average
+                    good = judge.margin(parts, pause) if len(parts) > 1 else heard.average
                     if wrong <= len(parts) - 1 and heard.language == language and (best is None or good > best[0]):
                         best = good, recording, variant, speed, text
             if best:
@@ -152,8 +154,8 @@ def write_list(out: Path, lines: list[str]) -> None:
         "how well the ears hear in general is measured in `models/demo/ears/CARD.md`.\n\n"
         "| file | text | language | intent | a right reply holds | voice, speed | wording held out | speech |\n|---|---|---|---|---|---|---|---|\n"
         + "\n".join(lines) + "\n\n"
-        "`mg_barge.wav` is the longer one, for talking over Milo's reply. \"…\" is a pause of 0.9 s within the sentence, in the voice\n"
-        "whose pause sounds the least finished to the end-of-turn model, and its end the most.\n")
+        "`mg_barge.wav` is the longer one, for talking over Milo's reply. \"…\" is a pause of 0.9 s within the sentence, of 1.2 s within\n"
+        "the number, in the voice whose pauses sound the least finished to the end-of-turn model, and its end the most.\n")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,13 @@ ASKED, CALLED = 3, 4
 LATER = 40
 TRANSLATED = 150
 LONGEST = 90
+#: Said into somebody's words: to show that one listens, and to have the floor.
+LISTENS = {"mg": ("eny", "ie", "eka", "eny tompoko", "eny eny", "marina"),
+           "fr": ("oui", "d'accord", "oui oui", "très bien", "exactement", "ah oui")}
+INTERRUPTS = {"mg": ("tsia", "andraso kely", "azafady", "tsy izany", "andraso", "mba avereno"),
+              "fr": ("non", "attendez", "un instant", "pardon", "non pas ça", "arrêtez")}
+#: Each of them so often, and so many longer sentences a language.
+TIMES, LONGER = 2, 12
 
 
 def distinct(count: int, draw, tries: int = 60) -> list:
@@ -90,6 +97,18 @@ def translations(rng: random.Random, source: str) -> list[tuple]:
     return distinct(TRANSLATED, draw)
 
 
+def interruptions(rng: random.Random) -> list[tuple]:
+    """Half, kind, language, voice, speed, pitch, range, gap, text: every second row of a kind was tuned on."""
+    rows = []
+    for language in grammar.LANGUAGES:
+        longer = [grammar.sample(rng, "held_out", language).text for _ in range(200)]
+        longer = [text for text in dict.fromkeys(longer) if 20 < len(text) <= 50][:LONGER]
+        for kind, texts in (("listens", LISTENS[language] * TIMES), ("interrupts", INTERRUPTS[language] * TIMES), ("interrupts", longer)):
+            rows += [("tuned" if i % 2 else "measured", kind, language, rng.choice(VOICES), rng.randint(120, 190), rng.randint(30, 70),
+                      rng.randint(30, 70), 0, text) for i, text in enumerate(texts)]
+    return rows
+
+
 def write(path: Path, seed: int, remarks: str, rows: list[tuple]) -> None:
     """Remarks, then a line a row."""
     for row in rows:
@@ -124,6 +143,9 @@ def main() -> None:
     write(a.to / "translation/grammar.tsv", a.seed,
           'Columns: from, text, what is right (between " | "; the first is what the translator was taught to say).',
           [row for source in grammar.LANGUAGES for row in translations(drawn(f"from-{source}"), source)])
+    write(a.to / "interruptions/mg-fr.tsv", a.seed,
+          "Columns: half (thresholds are tuned on the one, figures are of the other), kind (the caller only listens, or interrupts), language, "
+          "voice variant of espeak-ng, speed, pitch, pitch range, word gap, what is said into Milo's words.", interruptions(drawn("interruptions")))
 
 
 if __name__ == "__main__":

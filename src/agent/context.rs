@@ -51,6 +51,16 @@ impl Context {
         any
     }
 
+    /// Something was said that answered nobody: it belongs to what was said last. Before the first exchange it is forgotten, as the
+    /// greeting is.
+    pub(crate) fn add(&mut self, said: &str) {
+        let said = said.trim();
+        if let Some(exchange) = self.exchanges.last_mut().filter(|_| !said.is_empty()) {
+            exchange.said =
+                Some(exchange.said.take().map_or_else(|| said.to_owned(), |before| format!("{before} {said}")));
+        }
+    }
+
     /// Remembers an exchange: what was heard, and the part of the reply that the caller heard.
     pub(crate) fn remember(&mut self, heard: &str, said: &str) {
         let said = (!said.trim().is_empty()).then(|| said.trim().to_owned());
@@ -88,6 +98,26 @@ impl Script {
     pub(super) fn whole(&self) -> String {
         let clauses: Vec<_> = self.clauses.iter().map(|(clause, _)| clause.as_str()).collect();
         clauses.join(" ")
+    }
+
+    /// The words that are spoken between these samples of the reply, and those that are cut by them.
+    pub(super) fn between(&self, from: u64, to: u64) -> String {
+        let (mut begin, mut words) = (0, Vec::new());
+        for (clause, samples) in self.clauses.iter().filter(|(_, samples)| *samples > 0) {
+            let letters = clause.chars().count() as u64;
+            // Where a letter lies, by its share of the clause.
+            let place = |letter: u64| begin + samples * letter / letters.max(1);
+            let mut letter = 0;
+            for word in clause.split_inclusive(char::is_whitespace) {
+                let (start, end) = (place(letter), place(letter + word.chars().count() as u64));
+                if end > from && start < to {
+                    words.push(word.trim());
+                }
+                letter += word.chars().count() as u64;
+            }
+            begin += samples;
+        }
+        words.join(" ")
     }
 
     /// The words whose samples had left when `played` samples of this reply were on the wire; a word counts when all of it
@@ -136,6 +166,20 @@ mod tests {
     }
 
     #[test]
+    fn what_was_said_lately_is_known_by_its_words() {
+        let mut script = Script::default();
+        script.begin("Misokatra amin'ny valo maraina izahay,");
+        script.made(38_000);
+        script.begin("ary mikatona.");
+        script.made(13_000);
+        script.begin("Inona koa?");
+        assert_eq!(script.between(20_000, 30_000), "valo maraina");
+        assert_eq!(script.between(32_000, 40_000), "izahay, ary");
+        assert_eq!(script.between(0, u64::MAX), "Misokatra amin'ny valo maraina izahay, ary mikatona.");
+        assert_eq!(script.between(51_000, 60_000), "");
+    }
+
+    #[test]
     fn the_model_sees_the_newest_exchanges_with_answers() {
         let mut context = Context::new("prompt", 2);
         for turn in ["a", "b", "c"] {
@@ -146,8 +190,14 @@ mod tests {
             context.messages("e").into_iter().map(|message| message.content).collect()
         };
         assert_eq!(contents(&context), ["prompt", "c", "yes", "d e"]);
+        context.add("oh ");
+        assert_eq!(contents(&context), ["prompt", "c", "yes", "d", "oh", "e"]);
+        context.add("wait");
+        assert_eq!(contents(&context), ["prompt", "c", "yes", "d", "oh wait", "e"]);
         assert!(context.forget());
-        assert_eq!(contents(&context), ["prompt", "d e"]);
+        assert_eq!(contents(&context), ["prompt", "d", "oh wait", "e"]);
         assert!(context.forget() && !context.forget());
+        context.add("nobody asked");
+        assert_eq!(contents(&context), ["prompt", "e"]);
     }
 }

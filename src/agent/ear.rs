@@ -163,7 +163,7 @@ impl Ear {
                     biased;
                     finished = judging => {
                         self.judging = None;
-                        finished.iter().for_each(|finished| self.endpointer.expect(*finished));
+                        finished.iter().for_each(|finished| self.endpointer.sounds(*finished));
                         self.judged = Some(finished);
                         continue;
                     }
@@ -218,7 +218,21 @@ impl Ear {
 
     /// The caller goes on with the turn that was set aside. False when it would be longer than a turn may be.
     pub fn take_up(&mut self) -> bool {
-        self.turn.take_up(self.longest)
+        let goes_on = self.turn.take_up(self.longest);
+        if goes_on {
+            self.endpointer.went_on();
+        }
+        goes_on
+    }
+
+    /// How long the caller was silent when the newest turn ended, and has been since.
+    pub(super) fn silence(&self) -> Duration {
+        self.endpointer.silence()
+    }
+
+    /// What the words of the turn say at its likely end: that they are all, that more follows, or nothing.
+    pub(super) fn reads(&mut self, is_over: Option<bool>) {
+        self.endpointer.reads(is_over);
     }
 
     /// The turn that was set aside is answered.
@@ -247,6 +261,12 @@ impl Ear {
     /// When the newest speech was heard, from its beginning to its end so far.
     pub(super) fn speech(&self) -> (Option<Instant>, Option<Instant>) {
         self.speech
+    }
+
+    /// How long the newest speech has lasted.
+    pub(super) fn spoken_for(&self) -> Duration {
+        let (from, to) = self.speech;
+        from.zip(to).map(|(from, to)| to.saturating_duration_since(from)).unwrap_or_default()
     }
 
     /// Whether the caller is speaking now.

@@ -1,13 +1,12 @@
 //! When the caller speaks and when they have finished: voice probabilities and frames in, decisions out. No clock: speech is counted
 //! in the voice detector's own windows of 32 ms, silence in frames of 20 ms. How long silence must last is what a likely end sounds
-//! like ([`Endpointer::expect`]).
+//! like ([`Endpointer::sounds`]), what its words say ([`Endpointer::reads`]), and how long this caller's pauses were before.
 //! ```text
-//!  silence  0 ── 200 ms ──── 240 ──────── 400 ──────────────── 1,500 ms
-//!                likely      it sounded   nothing is    it sounded as if
-//!                end: how    finished     known, or     the caller goes on
-//!                does it                  in doubt
-//!                sound?
+//!  silence  0 ── 200 ms ──── 240 ──────────── 400 ─────────────── 1,500 ms
+//!                likely      words or sound   nothing is known,   words or sound
+//!                end         are finished     or in doubt         go on
 //! ```
+//! The words count for more than the sound: a number that is dictated falls silent after each group as if it were the last.
 
 use std::time::Duration;
 
@@ -35,6 +34,12 @@ const EBB: u32 = 8;
 const FINISHED: f32 = 0.7;
 /// …and in one that sounds no more finished than this the caller is given time.
 const GOES_ON: f32 = 0.2;
+
+/// In doubt the silence is so much longer than the caller's pauses are, which are known by the newest ones above all.
+const LONGER: f32 = 1.25;
+const NEWEST: f32 = 0.25;
+/// A turn that ended where it was taken to end says that the caller needs less time, by so much of it.
+const FORGOTTEN: f32 = 0.1;
 
 /// What the endpointer waits for.
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +77,7 @@ pub enum Decision {
     End,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum State {
     Silence {
         run: u32,
@@ -84,9 +89,17 @@ enum State {
     /// With the frames of silence since the voice fell, once the detector says that it has.
     Speech {
         silent: Option<u32>,
-        /// After the likely end: the frames of silence that end the turn.
-        likely: Option<u32>,
+        /// After the likely end.
+        likely: Option<Likely>,
     },
+}
+
+/// What is known of a likely end.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Likely {
+    sounds_finished: Option<f32>,
+    /// What the words say, where they say something.
+    is_over: Option<bool>,
 }
 
 /// The turn's state machine; one a call.
@@ -97,6 +110,31 @@ pub(crate) struct Endpointer {
     hush: Hush,
     /// Frames since the onset.
     frames: u32,
+    /// Frames of silence since the newest turn's voice fell.
+    silence: u32,
+    /// How long this caller's pauses are, in frames.
+    usual: f32,
+}
+
+impl Patience {
+    /// How much silence ends a turn of which this is known, said by a caller with such pauses (frames).
+    fn silence_after(&self, likely: Likely, usual: f32) -> Duration {
+        match (likely.is_over, likely.sounds_finished) {
+            (Some(true), _) | (None, Some(FINISHED..)) => self.sure,
+            (Some(false), _) | (None, Some(..=GOES_ON)) => self.pause,
+            (None, _) => FRAME.mul_f32(usual * LONGER).clamp(self.end, self.pause),
+        }
+    }
+
+    /// The pauses, in frames, of a caller of whom nothing is known.
+    fn usual(&self) -> f32 {
+        count(self.end, FRAME) as f32 / LONGER
+    }
+}
+
+/// What is usual once another pause was heard.
+fn after(usual: f32, pause: u32) -> f32 {
+    usual + (pause as f32 - usual) * NEWEST
 }
 
 fn count(duration: Duration, of: Duration) -> u32 {
@@ -106,13 +144,15 @@ fn count(duration: Duration, of: Duration) -> u32 {
 impl Endpointer {
     /// Begins in silence.
     pub(crate) fn new(patience: Patience) -> Self {
-        Self { patience, state: State::Silence { run: 0 }, hush: Hush::default(), frames: 0 }
+        let usual = patience.usual();
+        Self { patience, state: State::Silence { run: 0 }, hush: Hush::default(), frames: 0, silence: 0, usual }
     }
 
     /// Takes the next frame, before [`Endpointer::push`].
     pub(crate) fn hear(&mut self, frame: &Frame) {
         self.hush.hear(frame);
         self.frames = self.frames.saturating_add(1);
+        self.silence = self.silence.saturating_add(1);
     }
 
     /// Takes the probability of speech of the window that ended with the newest frame, if one did.
@@ -154,11 +194,15 @@ impl Endpointer {
             (State::Speech { silent, likely }, probability) => {
                 if self.frames >= count(patience.longest, FRAME) {
                     self.state = State::Silence { run: 0 };
+                    // No more time is given.
+                    self.silence = count(patience.pause, FRAME);
                     return Some(Decision::End);
                 }
                 if probability.is_some_and(|probability| probability >= STOP) {
-                    *silent = None;
-                    return likely.take().map(|_| Decision::Resumed);
+                    let pause = silent.take();
+                    likely.take()?;
+                    self.usual = pause.map_or(self.usual, |frames| after(self.usual, frames));
+                    return Some(Decision::Resumed);
                 }
                 *silent = match (*silent, probability) {
                     (None, None) => None,
@@ -166,13 +210,16 @@ impl Endpointer {
                     (Some(frames), _) => Some(frames + 1),
                 };
                 let silent = (*silent)?;
-                let end = count(patience.end, FRAME);
-                if silent >= likely.unwrap_or(end) {
+                let is_new = likely.is_none();
+                let end = likely.map_or(patience.end, |likely| patience.silence_after(likely, self.usual));
+                if silent >= count(end, FRAME) {
                     self.state = State::Silence { run: 0 };
+                    self.silence = silent;
+                    self.usual -= (self.usual - patience.usual()).max(0.0) * FORGOTTEN;
                     return Some(Decision::End);
                 }
-                if likely.is_none() && silent >= count(patience.likely, FRAME) {
-                    *likely = Some(end);
+                if is_new && silent >= count(patience.likely, FRAME) {
+                    *likely = Some(Likely::default());
                     return Some(Decision::LikelyEnd);
                 }
                 None
@@ -180,18 +227,29 @@ impl Endpointer {
         }
     }
 
-    /// Takes how finished the turn sounded at its likely end, 0 to 1. It says how long this silence must last; where there is none,
-    /// or none any more, it says nothing.
-    pub(super) fn expect(&mut self, finished: f32) {
-        let Patience { sure, end, pause, .. } = self.patience;
-        if let State::Speech { likely: Some(frames), .. } = &mut self.state {
-            let silence = match finished {
-                FINISHED.. => sure,
-                ..=GOES_ON => pause,
-                _ => end,
-            };
-            *frames = count(silence, FRAME);
+    /// Takes how finished the turn sounded at its likely end, 0 to 1. Where there is none, or none any more, it says nothing.
+    pub(super) fn sounds(&mut self, finished: f32) {
+        if let State::Speech { likely: Some(likely), .. } = &mut self.state {
+            likely.sounds_finished = Some(finished);
         }
+    }
+
+    /// The same of what the words of the turn say: that they are all, that more follows, or nothing.
+    pub(super) fn reads(&mut self, is_over: Option<bool>) {
+        if let State::Speech { likely: Some(likely), .. } = &mut self.state {
+            likely.is_over = is_over;
+        }
+    }
+
+    /// The caller goes on with a turn that had ended: that was a pause.
+    pub(super) fn went_on(&mut self) {
+        let onset = count(self.patience.confirm, FRAME);
+        self.usual = after(self.usual, self.silence.saturating_sub(onset));
+    }
+
+    /// How long the caller was silent when the newest turn ended, and has been since.
+    pub(super) fn silence(&self) -> Duration {
+        FRAME * self.silence
     }
 
     /// How long before the newest frame's end a voice was heard last, when the newest window holds one.
@@ -211,154 +269,4 @@ impl Endpointer {
 }
 
 #[cfg(test)]
-mod tests {
-    use milo_media::FRAME_SAMPLES;
-
-    use super::*;
-
-    const PATIENCE: Patience = Patience {
-        onset: Duration::from_millis(64),
-        confirm: Duration::from_millis(160),
-        likely: Duration::from_millis(200),
-        sure: Duration::from_millis(240),
-        end: Duration::from_millis(400),
-        pause: Duration::from_millis(1_500),
-        longest: Duration::from_secs(20),
-    };
-
-    /// 20 ms: how loud, and what the detector will say of it.
-    type Heard = (i16, f32);
-
-    /// What is decided, and the milliseconds that were heard until then. A window's probability is that of its last frame.
-    fn run(heard: impl IntoIterator<Item = Heard>) -> Vec<(u32, Decision)> {
-        judged(heard, 0, [])
-    }
-
-    /// The same, where each likely end is judged so many frames later.
-    fn judged(
-        heard: impl IntoIterator<Item = Heard>,
-        late: u32,
-        judgements: impl IntoIterator<Item = f32>,
-    ) -> Vec<(u32, Decision)> {
-        let mut endpointer = Endpointer::new(PATIENCE);
-        let (mut decided, mut judgements, mut answer) = (Vec::new(), judgements.into_iter(), None);
-        for (ms, (level, probability)) in (FRAME_MS..).step_by(FRAME_MS as usize).zip(heard) {
-            endpointer.hear(&Frame::new([level; FRAME_SAMPLES]));
-            let is_whole = ms / 32 > (ms - FRAME_MS) / 32;
-            let decision = endpointer.push(is_whole.then_some(probability));
-            if decision == Some(Decision::LikelyEnd) {
-                answer = judgements.next().map(|finished| (ms + late * FRAME_MS, finished));
-            }
-            if let Some((_, finished)) = answer.take_if(|(at, _)| *at == ms) {
-                endpointer.expect(finished);
-            }
-            decided.extend(decision.map(|decision| (ms, decision)));
-        }
-        decided
-    }
-
-    fn speech(frames: usize) -> impl Iterator<Item = Heard> {
-        std::iter::repeat_n((3_000, 0.9), frames)
-    }
-
-    fn silence(frames: usize) -> impl Iterator<Item = Heard> {
-        std::iter::repeat_n((0, 0.02), frames)
-    }
-
-    /// A voice has ended, and the detector does not know yet.
-    fn ebb(frames: usize) -> impl Iterator<Item = Heard> {
-        std::iter::repeat_n((0, 0.9), frames)
-    }
-
-    /// As silence, in a noisy street.
-    fn street(frames: usize) -> impl Iterator<Item = Heard> {
-        std::iter::repeat_n((1_000, 0.02), frames)
-    }
-
-    #[test]
-    fn a_turn_begins_is_confirmed_and_ends_so_long_after_the_voice_as_was_asked_for() {
-        let decisions = run(silence(8).chain(speech(32)).chain(silence(40)));
-        let expected =
-            [(240, Decision::Onset), (320, Decision::Confirmed), (1_000, Decision::LikelyEnd), (1_200, Decision::End)];
-        assert_eq!(decisions, expected);
-        let ebbing = run(silence(8).chain(speech(32)).chain(ebb(5)).chain(silence(40)));
-        assert_eq!(ebbing, expected, "the voice ended at 800 ms, whenever the detector noticed");
-    }
-
-    #[test]
-    fn where_the_level_says_nothing_the_detector_is_believed() {
-        let decisions = run(silence(8).chain(speech(32)).chain(street(40)));
-        assert_eq!(decisions.last(), Some(&(1_220, Decision::End)), "a window after the voice");
-        let ebbing = speech(32).chain((0..5).map(|_| (1_000, 0.9))).chain(street(40));
-        assert_eq!(run(silence(8).chain(ebbing)).last(), Some(&(1_320, Decision::End)));
-        let late = run(silence(8).chain(speech(32)).chain(ebb(30)).chain(silence(40)));
-        assert_eq!(late.last(), Some(&(1_660, Decision::End)), "so long it does not ebb: 160 ms are believed");
-    }
-
-    #[test]
-    fn a_cough_is_taken_back() {
-        let decisions = run(silence(8).chain(speech(5)).chain(silence(40)));
-        let kinds: Vec<_> = decisions.into_iter().map(|(_, decision)| decision).collect();
-        assert_eq!(kinds, [Decision::Onset, Decision::Retracted]);
-    }
-
-    #[test]
-    fn one_loud_window_is_nothing() {
-        assert_eq!(run(silence(8).chain(speech(2)).chain(silence(20))), []);
-    }
-
-    #[test]
-    fn a_pause_inside_a_sentence_does_not_end_it() {
-        let decisions = run(speech(32).chain(silence(14)).chain(speech(32)).chain(silence(30)));
-        let kinds: Vec<_> = decisions.into_iter().map(|(_, decision)| decision).collect();
-        use Decision::*;
-        assert_eq!(kinds, [Onset, Confirmed, LikelyEnd, Resumed, LikelyEnd, End]);
-    }
-
-    fn ends(decisions: &[(u32, Decision)]) -> Vec<u32> {
-        decisions.iter().filter(|(_, decision)| *decision == Decision::End).map(|(ms, _)| *ms).collect()
-    }
-
-    #[test]
-    fn how_a_pause_sounds_says_how_long_it_may_last() {
-        let turn = || silence(8).chain(speech(32)).chain(silence(100));
-        for (finished, end) in
-            [(1.0, 1_040), (FINISHED, 1_040), (FINISHED.midpoint(GOES_ON), 1_200), (GOES_ON, 2_300), (0.0, 2_300)]
-        {
-            assert_eq!(ends(&judged(turn(), 1, [finished])), [end], "sounds {finished} finished");
-        }
-        assert_eq!(ends(&judged(turn(), 1, [f32::NAN])), [1_200], "no number is no knowledge");
-    }
-
-    #[test]
-    fn a_judgement_that_comes_late_changes_what_is_left_and_one_after_the_end_nothing() {
-        let turn = || silence(8).chain(speech(32)).chain(silence(100));
-        assert_eq!(ends(&judged(turn(), 5, [1.0])), [1_120], "at the next frame");
-        assert_eq!(ends(&judged(turn(), 5, [0.0])), [2_300]);
-        assert_eq!(ends(&judged(turn(), 10, [0.0])), [1_200], "the clock was first");
-        let two = || turn().chain(speech(32)).chain(silence(100));
-        let next = ends(&judged(two(), 40, [0.0]));
-        assert_eq!(next.len(), 2, "{next:?}");
-        assert_eq!(next, ends(&run(two())), "what was late for one turn is nothing to the next");
-    }
-
-    #[test]
-    fn each_pause_of_a_turn_is_judged_anew() {
-        let dictated =
-            || speech(32).chain(silence(60)).chain(speech(32)).chain(silence(60)).chain(speech(32)).chain(silence(100));
-        let decisions = judged(dictated(), 1, [0.0, 0.1, 1.0]);
-        let kinds: Vec<_> = decisions.iter().map(|(_, decision)| *decision).collect();
-        use Decision::*;
-        assert_eq!(kinds, [Onset, Confirmed, LikelyEnd, Resumed, LikelyEnd, Resumed, LikelyEnd, End], "1.2 s of pause");
-        let decisions = judged(speech(32).chain(silence(14)).chain(speech(32)).chain(silence(100)), 1, [0.0]);
-        let spoken = 32 * 2 + 14;
-        assert_eq!(ends(&decisions), [spoken * 20 + 400], "what is known of one pause says nothing of the next");
-    }
-
-    #[test]
-    fn endless_speech_is_cut() {
-        let decisions = run(speech(1_500));
-        let ends: Vec<_> = decisions.iter().filter(|(_, decision)| *decision == Decision::End).collect();
-        assert!(matches!(ends[..], [(20_000..20_100, _)]), "{decisions:?}");
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@ use milo_media::{Closed, Voice};
 use milo_models::{engine::EngineError, transcriber::Transcript};
 use serde_json::{Value, json};
 
-use super::{Conversation, Happened, Said, listen::Heard, mouth::Mouth, news::News, reply::Marks};
+use super::{Conversation, Happened, Said, begun::Heard, mouth::Mouth, news::News, reply::Marks};
 use crate::{
     engines::Mode,
     store::{NewTurn, Stages, Stamp},
@@ -23,26 +23,28 @@ impl Conversation<'_> {
         format!("({sentences})\n{said}")
     }
 
-    /// What a pause of the caller sounded like, and whether they went on after it.
-    pub(super) fn paused(&self, judgement: Option<Result<f32, EngineError>>, went_on: bool) {
-        match judgement {
-            Some(Ok(finished)) => {
-                self.record.event("paused", json!({ "sounds_finished": finished, "went_on": went_on }));
-            }
-            Some(Err(error)) => {
-                tracing::debug!(call.id = %self.record.id(), %error, "a pause was not judged by its sound");
-            }
-            None => {}
+    /// What a pause of the caller sounded like, what the words before it said, and whether they went on after it.
+    pub(super) fn paused(&self, judgement: Option<Result<f32, EngineError>>, is_over: Option<bool>, went_on: bool) {
+        let sounds_finished = judgement.and_then(|judgement| {
+            judgement
+                .inspect_err(|error| {
+                    tracing::debug!(call.id = %self.record.id(), %error, "a pause was not judged by its sound");
+                })
+                .ok()
+        });
+        if sounds_finished.is_some() || is_over.is_some() {
+            let detail = json!({ "sounds_finished": sounds_finished, "words_finished": is_over, "went_on": went_on });
+            self.record.event("paused", detail);
         }
     }
 
     pub(super) fn held(&mut self) {
-        self.held.get_or_insert_with(tokio::time::Instant::now);
+        self.meanwhile.held.get_or_insert_with(tokio::time::Instant::now);
         self.record.event("held", Value::Null);
     }
 
     pub(super) fn resumed(&mut self) {
-        let long = self.held.take().map(|since| since.elapsed());
+        let long = self.meanwhile.held.take().map(|since| since.elapsed());
         self.record.event("resumed", json!({ "after_ms": long.map(|long| long.as_millis() as u64) }));
         long.into_iter().for_each(|long| self.record.news(News::WasHeld(long)));
     }

@@ -6,32 +6,37 @@
 //! ```
 
 mod audience;
+mod begun;
 mod context;
+mod draft;
 mod ear;
 mod endpoint;
 mod hush;
+mod interruption;
 mod listen;
 mod log;
 mod mouth;
 mod news;
+mod partial;
 mod persona;
 mod phrases;
+mod prompt;
 mod question;
 mod reply;
+mod speak;
 mod turn;
 mod words;
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use milo_media::Voice;
 use milo_models::{
     engine::{EngineError, Language},
-    language_model::ChatRequest,
-    queue::Class,
+    text::tongue,
     transcriber::Transcript,
 };
 use serde_json::{Value, json};
-use tokio::select;
+use tokio::sync::mpsc;
 
 pub use audience::{Audience, Happened, Manner};
 pub(crate) use context::Context;
@@ -44,14 +49,16 @@ pub(crate) use persona::MOST_TOKENS;
 pub use persona::{Backdrop, Persona, Phrase};
 pub use phrases::SetPhrases;
 pub(crate) use phrases::spoken;
+pub use prompt::Prompt;
 pub use question::{Answer, Asked, Question};
 pub(crate) use turn::Turn;
 pub(crate) use words::{Piece, Words};
 
-use ear::Noticed;
-use listen::{Heard, Listened, Quiet};
+use begun::{Begun, Heard};
+use listen::{Listened, Quiet};
 use mouth::{Mouth, Spoken};
 use reply::Reply;
+use speak::Said;
 
 use crate::{call::Record, engines::Engines, store::Stamp};
 
@@ -71,6 +78,8 @@ pub struct Limits {
     pub leave_after: Duration,
     /// When the conversation ends at the latest.
     pub until: tokio::time::Instant,
+    /// Whether replies are begun before it is sure that the caller has finished.
+    pub drafts: bool,
 }
 
 /// How a conversation ended.
@@ -88,13 +97,6 @@ pub enum Ending {
     Lost,
 }
 
-/// What speaking came to.
-enum Said {
-    Ended(Spoken),
-    Interrupted,
-    Closed,
-}
-
 /// One conversation on one leg.
 pub struct Conversation<'a> {
     /// The engines of the whole process.
@@ -109,8 +111,21 @@ pub struct Conversation<'a> {
     pub limits: Limits,
     /// The caller's language as far as it is known.
     pub language: Language,
+    /// What whoever supervises the call wants.
+    pub prompts: mpsc::Receiver<Prompt>,
+    /// What has come up meanwhile.
+    pub meanwhile: Meanwhile,
+}
+
+/// What a conversation keeps from one of its steps to the next.
+#[derive(Default)]
+pub struct Meanwhile {
     /// Since when the caller has the call on hold.
-    pub held: Option<tokio::time::Instant>,
+    held: Option<tokio::time::Instant>,
+    /// What the caller has begun to say into a reply.
+    begun: Begun,
+    /// Words that somebody wants to be said.
+    to_say: VecDeque<String>,
 }
 
 impl Conversation<'_> {
@@ -129,8 +144,18 @@ impl Conversation<'_> {
         }
         let mut quiet = Quiet::from_now(self.limits.ask_after);
         loop {
-            let heard = match self.listen(ear, &mut quiet).await {
-                Listened::Turn(heard) => *heard,
+            while let Some(words) = self.meanwhile.to_say.pop_front() {
+                let reply = Reply::words(&words, &self.engines.voice, tongue(&words).unwrap_or(self.language));
+                let (heard, ending) = self.say_all(reply, ear, voice).await;
+                context.add(&heard);
+                if let Some(ending) = ending {
+                    return ending;
+                }
+                quiet = Quiet::from_now(self.limits.ask_after);
+            }
+            let mut heard = match self.listen(ear, &mut quiet, &context).await {
+                Listened::Turn(heard) => heard,
+                Listened::Prompted => continue,
                 Listened::Closed => return Ending::Lost,
                 Listened::TimeUp => return self.leave(Ending::TimeUp, ear, voice).await,
                 Listened::Silence if doubt == Doubt::Asked => return self.leave(Ending::Silence, ear, voice).await,
@@ -174,7 +199,7 @@ impl Conversation<'_> {
             }
             doubt = Doubt::None;
             self.language = transcript.language;
-            match self.answer(&heard, &transcript, &mut context, ear, voice).await {
+            match self.answer(&mut heard, &transcript, &mut context, ear, voice).await {
                 Answered::GoOn => failures = 0,
                 Answered::Failed(error) => {
                     failures += 1;
@@ -197,7 +222,7 @@ impl Conversation<'_> {
     /// Replies to one turn and writes its row.
     async fn answer(
         &mut self,
-        heard: &Heard,
+        heard: &mut Heard,
         transcript: &Transcript,
         context: &mut Context,
         ear: &mut Ear,
@@ -208,26 +233,30 @@ impl Conversation<'_> {
         let mut first = self.engines.mind.mode();
         // What happened meanwhile is told before what was said.
         let told = self.news(&transcript.text);
+        let mut draft = heard.draft.take();
         let (mut mouth, said, refused) = loop {
-            let request = ChatRequest {
-                messages: context.messages(&told),
-                max_tokens: self.persona.max_tokens,
-                temperature: self.persona.temperature,
-                seed: 0,
-                grammar: None,
-                class: Class::Call,
-            };
-            let tokens = match self.engines.mind.reply(request, first).await {
-                Ok(tokens) => tokens,
-                Err(error) => {
-                    self.failed(&error);
-                    let mut mouth = self.phrase(Phrase::Apology, voice);
-                    let said = self.speak(&mut mouth, ear, voice).await;
-                    break (mouth, said, true);
+            // A reply that was begun early answers what was said, and not what happened meanwhile.
+            let drafted = match draft.take() {
+                Some(draft) if told == transcript.text => draft.keep(),
+                Some(draft) => {
+                    draft.discard();
+                    None
                 }
+                None => None,
             };
-            let reply = Reply::by_model(tokens, self.persona.min_logprob, &self.engines.voice, self.language)
-                .in_dialect(self.persona.dialect);
+            let reply = match drafted {
+                Some(reply) => reply,
+                None => match self.engines.mind.reply(self.request(context, &told), first).await {
+                    Ok(tokens) => Reply::by_model(tokens, self.persona.min_logprob, &self.engines.voice, self.language)
+                        .in_dialect(self.persona.dialect),
+                    Err(error) => {
+                        self.failed(&error);
+                        let mut mouth = self.phrase(Phrase::Apology, voice);
+                        let said = self.speak(&mut mouth, ear, voice).await;
+                        break (mouth, said, true);
+                    }
+                },
+            };
             let mut mouth = Mouth::new(reply, voice).before(self.record.audience());
             let said = self.speak(&mut mouth, ear, voice).await;
             match said {
@@ -264,18 +293,30 @@ impl Conversation<'_> {
 
     /// Says one of the persona's sentences; an ending when the leg has closed.
     async fn say(&mut self, phrase: Phrase, ear: &mut Ear, voice: &mut Voice) -> Option<Ending> {
+        let reply = self.reply_of(phrase);
+        self.say_all(reply, ear, voice).await.1
+    }
+
+    /// Says something that answers nobody. What of it was heard; an ending when the leg has closed.
+    async fn say_all(&mut self, reply: Reply, ear: &mut Ear, voice: &mut Voice) -> (String, Option<Ending>) {
         let began = Stamp::now();
-        let mut mouth = self.phrase(phrase, voice);
+        let mut mouth = Mouth::new(reply, voice).before(self.record.audience());
         let said = self.speak(&mut mouth, ear, voice).await;
+        if let Said::Ended(Spoken::Broken(error)) = &said {
+            self.failed(error);
+        }
         self.write_own(began, &mouth, &said, voice);
-        matches!(said, Said::Closed).then_some(Ending::Lost)
+        (mouth.heard(voice), matches!(said, Said::Closed).then_some(Ending::Lost))
     }
 
     fn phrase(&self, phrase: Phrase, voice: &Voice) -> Mouth {
+        Mouth::new(self.reply_of(phrase), voice).before(self.record.audience())
+    }
+
+    fn reply_of(&self, phrase: Phrase) -> Reply {
         let text = self.persona.phrase(phrase, self.language);
         let samples = self.phrases.sound(self.persona, phrase, self.language);
-        let reply = Reply::phrase(text, samples, &self.engines.voice, self.language);
-        Mouth::new(reply, voice).before(self.record.audience())
+        Reply::phrase(text, samples, &self.engines.voice, self.language)
     }
 
     /// Goodbye by Milo's own wish.
@@ -304,52 +345,6 @@ impl Conversation<'_> {
             return None;
         }
         Some(self.leave(Ending::Failure, ear, voice).await)
-    }
-
-    /// Speaks while listening. Speech of the caller pauses the voice, confirmed speech ends it.
-    async fn speak(&mut self, mouth: &mut Mouth, ear: &mut Ear, voice: &mut Voice) -> Said {
-        // An onset as the last reply ended may have left it paused.
-        voice.resume();
-        loop {
-            let noticed = select! {
-                biased;
-                noticed = ear.next() => noticed,
-                spoken = mouth.speak(voice) => return Said::Ended(spoken),
-            };
-            match noticed {
-                Noticed::Turn(Decision::Onset) => {
-                    voice.pause();
-                    self.record.tell(|| Happened::Speaking(true));
-                }
-                Noticed::Turn(Decision::Retracted) => {
-                    voice.resume();
-                    self.record.tell(|| Happened::Speaking(false));
-                }
-                Noticed::Turn(Decision::Confirmed) => {
-                    voice.flush();
-                    voice.resume();
-                    self.record.tell(|| Happened::Cleared);
-                    self.record.event("interrupted", Value::Null);
-                    return Said::Interrupted;
-                }
-                // A voice that went on after its turn was cut for its length, or after the last minute: it was answered.
-                Noticed::Turn(Decision::LikelyEnd | Decision::Resumed) => {}
-                Noticed::Turn(Decision::End) => self.record.tell(|| Happened::Speaking(false)),
-                Noticed::Digit(digit) => self.record.digit(digit),
-                // The leg itself stops sending while it is held.
-                Noticed::Held => self.held(),
-                Noticed::Resumed => self.resumed(),
-                Noticed::Deaf(error) => {
-                    // Nobody will say that an onset was none. The next listening tells the caller, if it lasts.
-                    voice.resume();
-                    self.deaf(&error);
-                }
-                Noticed::Closed(why) => {
-                    self.closed(&why);
-                    return Said::Closed;
-                }
-            }
-        }
     }
 }
 

@@ -1,8 +1,12 @@
 //! The agent's mouth: a reply's steps into 20 ms frames on the leg, and the account of what was heard of them.
 
-use std::{collections::VecDeque, sync::Arc, time::Instant};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use milo_media::{FRAME_SAMPLES, Frame, Voice};
+use milo_media::{FRAME_MS, FRAME_SAMPLES, Frame, SAMPLE_RATE, Voice};
 use milo_models::{
     engine::{EngineError, Language},
     synthesizer::Synthesizer,
@@ -14,6 +18,11 @@ use super::{
     reply::{Marks, Reply, Step},
 };
 use crate::engines::Mode;
+
+/// A voice that was paused goes on at the quietest frame of this last time: where the word began that it was paused in, or one before.
+const WORD: usize = 600 / FRAME_MS as usize;
+/// What is played is kept so long: what the voice may have queued, and a word.
+const KEPT: usize = 1_200 / FRAME_MS as usize;
 
 /// How a reply ended by itself.
 #[derive(Debug)]
@@ -33,6 +42,8 @@ pub(super) struct Mouth {
     reply: Reply,
     script: Script,
     frames: VecDeque<Frame>,
+    /// The newest of those that the voice was given.
+    given: VecDeque<Frame>,
     rest: Vec<i16>,
     before: u64,
     hang_up: bool,
@@ -50,6 +61,7 @@ impl Mouth {
             reply,
             script: Script::default(),
             frames: VecDeque::new(),
+            given: VecDeque::new(),
             rest: Vec::new(),
             before: voice.played().samples,
             hang_up: false,
@@ -72,7 +84,10 @@ impl Mouth {
                 && let Some(frame) = self.frames.front()
             {
                 voice.play(*frame).await;
-                self.frames.pop_front();
+                if self.given.len() == KEPT {
+                    self.given.pop_front();
+                }
+                self.given.extend(self.frames.pop_front());
                 self.first_out = self.first_out(voice);
             }
             if self.broken.is_some() {
@@ -138,6 +153,48 @@ impl Mouth {
         let (frames, rest) = self.rest.as_chunks::<FRAME_SAMPLES>();
         self.frames.extend(frames.iter().map(|samples| Frame::new(*samples)));
         self.rest = rest.to_vec();
+    }
+
+    /// The voice was paused, and goes on: at the beginning of the word in which that was, as far as the loudness shows it. What is said
+    /// twice counts as heard once.
+    pub(super) fn step_back(&mut self, voice: &mut Voice) {
+        let queued = (voice.queued_ms() / FRAME_MS) as usize;
+        // The last part of the reply is shorter than a frame, and not among those that were given.
+        let Some(heard) = self.given.len().checked_sub(queued).filter(|_| !self.reply.is_made()) else {
+            return voice.resume();
+        };
+        let from = heard.saturating_sub(WORD);
+        let loudness = |frame: &Frame| -> i64 { frame.samples().iter().map(|&s| i64::from(s) * i64::from(s)).sum() };
+        let quietest = self.given.range(from..heard).enumerate().min_by_key(|(_, frame)| loudness(frame));
+        let begin = quietest.map_or(heard, |(at, _)| from + at);
+        voice.flush();
+        self.before += ((heard - begin) * FRAME_SAMPLES) as u64;
+        for frame in self.given.drain(begin..).rev() {
+            self.frames.push_front(frame);
+        }
+    }
+
+    /// How much is left to be heard, where all of it is written and its last clause is being spoken.
+    pub(super) fn left(&self, voice: &Voice) -> Option<Duration> {
+        let waiting = self.frames.len() as u32 * FRAME_MS + voice.queued_ms();
+        self.reply.is_in_its_last_clause().then(|| Duration::from_millis(waiting.into()))
+    }
+
+    /// Whether what is being said is a question.
+    pub(super) fn asks(&self) -> bool {
+        self.script.whole().ends_with('?')
+    }
+
+    /// What was heard in the last while, and is about to be.
+    pub(super) fn recent(&self, voice: &Voice, within: Duration) -> String {
+        let played = voice.played().samples - self.before;
+        let samples = (within.as_secs_f64() * f64::from(SAMPLE_RATE)) as u64;
+        self.script.between(played.saturating_sub(samples), played + u64::from(SAMPLE_RATE) / 5)
+    }
+
+    /// What it is said in.
+    pub(super) fn language(&self) -> Language {
+        self.reply.language()
     }
 
     /// What the reply says as far as it was written.

@@ -13,6 +13,8 @@ pub enum News {
     CameBack(&'static str),
     /// Whoever was there has had somebody else called in their place, who is there now.
     SomebodyElse,
+    /// A person who supervises the call wants this to be heeded.
+    Instruction(String),
 }
 
 impl News {
@@ -25,6 +27,8 @@ impl News {
             (Self::WasHeld(long), Language::Mg) => {
                 format!("Nampiandrasin'ny mpiantso {} segondra ny antso, ary efa niverina izy.", long.as_secs())
             }
+            (Self::Instruction(text), Language::Fr) => format!("Consigne de l'opérateur : {text}"),
+            (Self::Instruction(text), Language::Mg) => format!("Toromarika avy amin'ny mpandrindra: {text}"),
             (Self::SomebodyElse, Language::Fr) => {
                 "L'appelant a transféré l'appel : une autre personne est maintenant en ligne.".into()
             }

@@ -3,6 +3,8 @@
 use milo_models::{engine::Language, text::dialect::Dialect};
 use serde::{Deserialize, Deserializer, de::Error};
 
+use crate::config;
+
 /// The longest reply that may be asked for, in tokens.
 pub(crate) const MOST_TOKENS: usize = 4_096;
 
@@ -23,6 +25,9 @@ pub struct Persona {
     pub dialect: Option<Dialect>,
     /// What goes on behind the voice.
     pub ambience: Option<Backdrop>,
+    /// How long the caller is given to finish.
+    #[serde(default)]
+    pub turns: Turns,
     /// Malagasy sentences.
     pub mg: Phrases,
     /// French sentences.
@@ -31,6 +36,39 @@ pub struct Persona {
 
 fn dialect<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Dialect>, D::Error> {
     String::deserialize(deserializer)?.parse().map(Some).map_err(D::Error::custom)
+}
+
+/// Of `[conversation]`'s, what this persona has of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Turns {
+    /// Silence that ends a turn of which it is not known whether it is over, in milliseconds.
+    pub end_of_turn_ms: Option<u64>,
+    /// Silence that ends one that seems to go on, in milliseconds.
+    pub longest_pause_ms: Option<u64>,
+}
+
+impl Turns {
+    /// The rhythm of talking with these in it.
+    pub fn within(self, conversation: &config::Conversation) -> config::Conversation {
+        config::Conversation {
+            end_of_turn_ms: self.end_of_turn_ms.unwrap_or(conversation.end_of_turn_ms),
+            longest_pause_ms: self.longest_pause_ms.unwrap_or(conversation.longest_pause_ms),
+            ..conversation.clone()
+        }
+    }
+
+    fn check(self) -> Result<(), String> {
+        let (end, pause) = (config::Conversation::END_OF_TURN_MS, config::Conversation::LONGEST_PAUSE_MS);
+        for (key, value, range) in
+            [("end_of_turn_ms", self.end_of_turn_ms, end), ("longest_pause_ms", self.longest_pause_ms, pause)]
+        {
+            if let Some(value) = value.filter(|value| !range.contains(value)) {
+                return Err(format!("[turns]: {key} = {value} is not within {} to {}", range.start(), range.end()));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A sound that goes on for the whole conversation, and steps back under the voice.
@@ -105,6 +143,7 @@ impl Persona {
                 "[ambience]: level_db = {level_db} and ducked_db = {ducked_db}: within -60 to 0, the second not above the first"
             ));
         }
+        persona.turns.check()?;
         for (language, phrase) in [Language::Mg, Language::Fr].into_iter().flat_map(|l| Phrase::ALL.map(|p| (l, p))) {
             if persona.phrase(phrase, language).trim().is_empty() {
                 return Err(format!("[{language}]: {phrase:?} is empty; Milo must have something to say"));
@@ -145,5 +184,18 @@ mod tests {
         assert_eq!(speakable_in("Ratsy", Language::Mg, Some(bara)), "Raty");
         let refused = with("antandroy").expect_err("no words");
         assert!(refused.contains("antandroy") && refused.contains("toliara"), "{refused}");
+    }
+
+    #[test]
+    fn a_persona_may_give_callers_more_time_than_others() {
+        let demo = include_str!("../../dialplans/personas/demo.toml");
+        let with = |turns: &str| Persona::parse(&format!("{demo}\n[turns]\n{turns}\n"));
+        let usual = config::Conversation::default();
+        let own = with("end_of_turn_ms = 900").expect("a persona").turns.within(&usual);
+        assert_eq!((own.end_of_turn_ms, own.longest_pause_ms), (900, usual.longest_pause_ms));
+        assert_eq!(own.silence_hangup_s, usual.silence_hangup_s);
+        let refused = with("longest_pause_ms = 60000").expect_err("a minute");
+        assert!(refused.contains("longest_pause_ms") && refused.contains("10000"), "{refused}");
+        assert!(with("longest_pause = 2").expect_err("no such key").contains("longest_pause_ms"));
     }
 }

@@ -14,8 +14,8 @@ use tokio::{
 
 use super::{
     Decision, Ear,
+    begun::{Early, transcribe},
     ear::Noticed,
-    listen::{Early, transcribe},
     mouth::{Mouth, Spoken},
     reply::Reply,
 };

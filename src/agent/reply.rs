@@ -61,6 +61,8 @@ pub(super) struct Reply {
     cut: Option<EngineError>,
     /// Since when the engines are waited for; it lasts over interruptions of the wait, so that a stall is noticed.
     waiting_since: Option<tokio::time::Instant>,
+    /// Steps that were taken before anybody asked for them.
+    ahead: VecDeque<Result<Step, EngineError>>,
 }
 
 enum Source {
@@ -109,12 +111,28 @@ impl Reply {
             has_words: false,
             cut: None,
             waiting_since: None,
+            ahead: VecDeque::new(),
         }
     }
 
     /// With the words of a region.
     pub(super) fn in_dialect(self, dialect: Option<Dialect>) -> Self {
         Self { dialect, ..self }
+    }
+
+    /// What it is said in.
+    pub(super) fn language(&self) -> Language {
+        self.language
+    }
+
+    /// Whether nothing of it has still to be spoken but the clause that is being spoken.
+    pub(super) fn is_in_its_last_clause(&self) -> bool {
+        matches!(self.source, Source::Ended) && self.waiting.is_empty() && self.ahead.is_empty()
+    }
+
+    /// Whether all of it has been made sound.
+    pub(super) fn is_made(&self) -> bool {
+        self.is_in_its_last_clause() && self.speech.is_none()
     }
 
     /// When the engines first answered.
@@ -134,6 +152,22 @@ impl Reply {
 
     /// The next step, or `None` when all was said. What a model leaves unfinished is said as far as it came. Cancel safe.
     pub(super) async fn next(&mut self) -> Option<Result<Step, EngineError>> {
+        if let Some(step) = self.ahead.pop_front() {
+            return Some(step);
+        }
+        self.step_in_time().await
+    }
+
+    /// Goes on until the first samples are made, or it is known that there are none; what came is what [`Reply::next`] begins with.
+    /// Cancel safe.
+    pub(super) async fn prepare(&mut self) {
+        while !matches!(self.ahead.back(), Some(Ok(Step::Samples(_) | Step::Doubtful) | Err(_))) {
+            let Some(step) = self.step_in_time().await else { return };
+            self.ahead.push_back(step);
+        }
+    }
+
+    async fn step_in_time(&mut self) -> Option<Result<Step, EngineError>> {
         let step = self.step().await;
         self.waiting_since = None;
         step

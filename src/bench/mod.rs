@@ -5,6 +5,7 @@ mod caller;
 mod calls;
 mod chat;
 mod clean;
+mod interruptions;
 mod lines;
 mod media;
 mod running;
@@ -30,6 +31,8 @@ pub enum Which {
     Chat(chat::Arguments),
     /// What each cleaner does for the transcriber and against false interruptions, in simulated calls.
     Clean(clean::Arguments),
+    /// What is said, coughed and echoed into Milo's words, and whether it falls silent for it: in calls, on the set that ships.
+    Interruptions(interruptions::Arguments),
     /// What loss, jitter and drift cost the transcriber.
     Lines(lines::Arguments),
     /// Calls set up and ended, so many a second.
@@ -47,6 +50,7 @@ pub async fn run(which: Which, legs: &Handle) -> Result<()> {
         Which::Calls(arguments) => calls::run(arguments, legs).await,
         Which::Chat(arguments) => chat::run(arguments).await,
         Which::Clean(arguments) => clean::run(arguments).await,
+        Which::Interruptions(arguments) => interruptions::run(arguments, legs).await,
         Which::Lines(arguments) => lines::run(arguments).await,
         Which::Setup(arguments) => setup::run(arguments, legs).await,
         Which::Media(arguments) => media::run(arguments).await,

@@ -8,9 +8,18 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use axum::{
+    body::Body,
+    http::{Request, header},
+};
+use http_body_util::BodyExt;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
 use milo_signaling::Uri;
+use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
+    net::TcpStream,
     process::{Child, ChildStdout, Command},
     time::timeout,
 };
@@ -132,6 +141,21 @@ impl Running {
     pub fn tcp(&self, number: &str) -> Result<Uri> {
         let uri = self.tcp.replacen("milo@", &format!("{number}@"), 1);
         uri.parse().ok().with_context(|| format!("{uri} is no SIP address"))
+    }
+
+    /// What its API has at a path.
+    pub async fn get(&self, path: &str) -> Result<Value> {
+        let address = self.http.trim_start_matches("http://").trim_end_matches('/').to_owned();
+        let (mut sender, connection) =
+            http1::handshake::<_, Body>(TokioIo::new(TcpStream::connect(&address).await?)).await?;
+        let driving = tokio::spawn(connection);
+        let request = Request::get(path).header(header::HOST, address).body(Body::empty())?;
+        let response = sender.send_request(request).await?;
+        let status = response.status();
+        let body = response.into_body().collect().await?.to_bytes();
+        driving.abort();
+        ensure!(status.is_success(), "GET {path} is answered {status}");
+        Ok(serde_json::from_slice(&body)?)
     }
 
     /// The folder it keeps its data in.

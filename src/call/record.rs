@@ -219,6 +219,11 @@ impl Record {
         self.notes.news(news);
     }
 
+    /// Whether there is something that it does not know yet.
+    pub fn has_news(&self) -> bool {
+        !self.notes.news.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// What it does not know yet.
     pub fn take_news(&self) -> Vec<News> {
         self.notes.news.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect()
@@ -236,7 +241,7 @@ impl Record {
     }
 
     /// What was heard, as the log may have it.
-    pub(super) fn words<'a>(&self, heard: &'a str) -> &'a str {
+    pub fn words<'a>(&self, heard: &'a str) -> &'a str {
         if self.notes.log.keeps_words() { self.masked(heard) } else { UNSAID }
     }
 

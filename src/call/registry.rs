@@ -9,10 +9,13 @@ use std::{
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::RecordingNow;
-use crate::{dialplan::RecordingStep, store::Key};
+use crate::{agent::Prompt, dialplan::RecordingStep, store::Key};
 
 /// Orders that wait for one call; more are refused.
 const ORDERS: usize = 4;
+
+/// What is wanted of one agent and not done yet; more is refused.
+const PROMPTS: usize = 4;
 
 /// What came of an order: how it is now, or why not.
 pub type Done = Result<RecordingNow, &'static str>;
@@ -34,6 +37,8 @@ pub struct Live {
 struct Way {
     /// None before the answer.
     orders: Option<mpsc::Sender<Order>>,
+    /// None while no agent speaks in it.
+    prompts: Option<mpsc::Sender<Prompt>>,
     hang_up: Arc<Notify>,
 }
 
@@ -42,6 +47,8 @@ struct Way {
 pub enum Unreached {
     /// No such call is up.
     NotUp,
+    /// No agent speaks in it now.
+    NoAgent,
     /// It has not done yet what was wanted of it before.
     Busy,
 }
@@ -50,7 +57,7 @@ impl Live {
     /// A call is up, or Milo places it, until what is returned is dropped.
     pub(super) fn place(self: &Arc<Self>, key: Key) -> Entry {
         let hang_up = Arc::new(Notify::new());
-        self.lock().insert(key, Way { orders: None, hang_up: Arc::clone(&hang_up) });
+        self.lock().insert(key, Way { orders: None, prompts: None, hang_up: Arc::clone(&hang_up) });
         Entry { key, live: self.clone(), hang_up }
     }
 
@@ -60,6 +67,28 @@ impl Live {
     /// [`Unreached::NotUp`].
     pub fn hang_up(&self, key: Key) -> Result<(), Unreached> {
         self.lock().get(&key).map(|way| way.hang_up.notify_one()).ok_or(Unreached::NotUp)
+    }
+
+    /// An agent begins to speak in a call that is up: what is wanted of it comes by what is returned, as long as that is kept.
+    pub(super) fn supervised(&self, key: Key) -> mpsc::Receiver<Prompt> {
+        let (prompts, received) = mpsc::channel(PROMPTS);
+        if let Some(way) = self.lock().get_mut(&key) {
+            way.prompts = Some(prompts);
+        }
+        received
+    }
+
+    /// Wants something of the agent that speaks in a call.
+    ///
+    /// # Errors
+    /// [`Unreached`] when there is none to do it, or it has too much to do already.
+    pub fn prompt(&self, key: Key, prompt: Prompt) -> Result<(), Unreached> {
+        let calls = self.lock();
+        let way = calls.get(&key).ok_or(Unreached::NotUp)?;
+        way.prompts.as_ref().ok_or(Unreached::NoAgent)?.try_send(prompt).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Unreached::Busy,
+            mpsc::error::TrySendError::Closed(_) => Unreached::NoAgent,
+        })
     }
 
     /// Wants something of a call's recording.
@@ -137,6 +166,24 @@ mod tests {
         drop(entry);
         assert_eq!((wanted(), live.hang_up(key)), (Err(Unreached::NotUp), Err(Unreached::NotUp)));
         assert!(live.lock().is_empty(), "nothing is left of it");
+    }
+
+    #[test]
+    fn an_agent_is_reached_while_it_speaks() {
+        let live = Arc::new(Live::default());
+        let key = Key::new();
+        let say = || live.prompt(key, Prompt::Say("Salama".into()));
+        assert_eq!(say(), Err(Unreached::NotUp));
+        let _entry = live.place(key);
+        assert_eq!(say(), Err(Unreached::NoAgent));
+        let mut prompts = live.supervised(key);
+        for _ in 0..PROMPTS {
+            assert_eq!(say(), Ok(()));
+        }
+        assert_eq!(say(), Err(Unreached::Busy));
+        assert_eq!(prompts.try_recv().unwrap(), Prompt::Say("Salama".into()));
+        drop(prompts);
+        assert_eq!(say(), Err(Unreached::NoAgent), "the conversation is over");
     }
 
     #[tokio::test]

@@ -16,7 +16,7 @@ use tokio::{
 
 use super::{House, Record, Reel, about::About, refer::Standing, seat::Seat};
 use crate::{
-    agent::{Audience, Conversation, Ear, Ending, Limits, Patience, Phrase, announce},
+    agent::{Audience, Conversation, Ear, Ending, Limits, Meanwhile, Patience, Phrase, announce},
     config,
     dialplan::{Action, Edition},
     error::Error,
@@ -124,7 +124,7 @@ impl Line {
             }
         }
         let Some(ears) = self.ears.take() else { return Ok(Ending::Lost) };
-        let conversation = &house.conversation;
+        let conversation = &persona.turns.within(&house.conversation);
         let patience = patience(conversation, None, Duration::from_secs(20));
         // Whoever speaks when it likes is asked nothing.
         let is_patient = log.audience().is_some_and(Audience::is_patient);
@@ -136,9 +136,11 @@ impl Line {
                 conversation.silence_hangup_s.saturating_sub(conversation.silence_prompt_s).max(1),
             ),
             until: self.until,
+            drafts: conversation.early_replies,
         };
         let ear = Ear::new(ears, self.cleaning, house.engines.activity.stream(), patience);
         let mut ear = ear.judged_by(house.engines.end_of_turn.clone());
+        let key = log.key();
         let talk = Conversation {
             engines: &house.engines,
             persona,
@@ -146,7 +148,8 @@ impl Line {
             record: log,
             limits,
             language,
-            held: None,
+            prompts: house.live.supervised(key),
+            meanwhile: Meanwhile::default(),
         };
         let ending = talk.hold(&mut ear, &mut self.voice).await;
         self.voice.ambience(None);

@@ -219,12 +219,11 @@ impl WebCalls {
         // What is handed over whole is heard later than it leaves here: its echo would be looked for in vain.
         let cleaning = Cleaning { echo: self.house.cleaning.echo && !is_patient, ..self.house.cleaning };
         let (over, is_over) = oneshot::channel();
+        let turns = edition.dialplans.personas().map(|(_, persona)| persona.turns.within(&self.house.conversation));
+        let longest_ms = turns.map(|turns| turns.end_of_turn_ms.max(turns.longest_pause_ms)).max().unwrap_or(self.house.conversation.longest_pause_ms);
         queue.send(WebCall { record, entry, edition, plan, facts, dialog, leg, cleaning, over, room });
         let ending = self.ending.clone();
-        let conversation = &self.house.conversation;
-        let is_judged = self.house.engines.end_of_turn.is_some();
-        let longest = if is_judged { conversation.longest_pause_ms } else { 0 };
-        let end_of_turn = Duration::from_millis(conversation.end_of_turn_ms.max(longest));
+        let end_of_turn = Duration::from_millis(longest_ms);
         Ok(WebLine { id, sound: (), far, happened, typed, over: is_over, ending, end_of_turn })
     }
 }

@@ -1,5 +1,7 @@
 //! `[conversation]`: the rhythm of talking.
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 
 use super::Faults;
@@ -8,11 +10,14 @@ use super::Faults;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Conversation {
-    /// Silence after which the caller's turn is over, in milliseconds, where its sound does not tell. The transcript is begun after
+    /// Silence after which the caller's turn is over, in milliseconds, where neither its sound nor its words tell. The transcript is begun after
     /// half of it, or after 200.
     pub end_of_turn_ms: u64,
-    /// Silence after which it is over although it sounds as if the caller goes on; never shorter than `end_of_turn_ms`.
+    /// Silence after which it is over although it sounds, or its words say, that the caller goes on; never shorter than `end_of_turn_ms`.
     pub longest_pause_ms: u64,
+    /// Whether the reply is begun while it is not sure yet that the caller has finished: it is heard sooner, and what a caller who goes
+    /// on makes useless was computed, or paid for, in vain.
+    pub early_replies: bool,
     /// Silence of both after which Milo asks "are you there?", in seconds.
     pub silence_prompt_s: u64,
     /// Silence of the caller after which Milo hangs up, in seconds.
@@ -21,14 +26,25 @@ pub struct Conversation {
 
 impl Default for Conversation {
     fn default() -> Self {
-        Self { end_of_turn_ms: 400, longest_pause_ms: 1_500, silence_prompt_s: 8, silence_hangup_s: 20 }
+        Self {
+            end_of_turn_ms: 400,
+            longest_pause_ms: 1_500,
+            early_replies: true,
+            silence_prompt_s: 8,
+            silence_hangup_s: 20,
+        }
     }
 }
 
 impl Conversation {
+    /// What `end_of_turn_ms` may be.
+    pub const END_OF_TURN_MS: RangeInclusive<u64> = 100..=5_000;
+    /// What `longest_pause_ms` may be.
+    pub const LONGEST_PAUSE_MS: RangeInclusive<u64> = 100..=10_000;
+
     pub(super) fn check(&self, faults: &mut Faults<'_>) {
-        faults.within("conversation.end_of_turn_ms", self.end_of_turn_ms, 100..=5_000);
-        faults.within("conversation.longest_pause_ms", self.longest_pause_ms, 100..=10_000);
+        faults.within("conversation.end_of_turn_ms", self.end_of_turn_ms, Self::END_OF_TURN_MS);
+        faults.within("conversation.longest_pause_ms", self.longest_pause_ms, Self::LONGEST_PAUSE_MS);
         faults.within("conversation.silence_prompt_s", self.silence_prompt_s, 1..=600);
         faults.within("conversation.silence_hangup_s", self.silence_hangup_s, 2..=3_600);
         if self.silence_hangup_s <= self.silence_prompt_s {

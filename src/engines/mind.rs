@@ -97,6 +97,11 @@ impl Mind {
         Ok(reply)
     }
 
+    /// A reply that was begun before the caller's turn was over was kept, or dropped.
+    pub fn drafted(&self, kept: bool) {
+        self.told.metrics().drafted(kept);
+    }
+
     /// Requests that wait for the local model.
     pub fn waiting(&self) -> Waiting {
         self.local.waiting()

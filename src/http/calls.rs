@@ -145,7 +145,7 @@ async fn recording(
     let done = match state.live.recording(key, action) {
         Ok(done) => done,
         Err(Unreached::Busy) => return Err(Problem::conflict("the call has not done yet what was wanted before")),
-        Err(Unreached::NotUp) => {
+        Err(Unreached::NotUp | Unreached::NoAgent) => {
             state.store.call(key).await?.ok_or_else(missing)?;
             return Err(Problem::conflict("this call is not up").coded("call_not_up"));
         }

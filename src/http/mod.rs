@@ -64,6 +64,7 @@ mod page;
 mod paging;
 mod place;
 mod problem;
+mod prompt;
 mod queues;
 mod reference;
 mod registrations;
@@ -219,6 +220,7 @@ fn described() -> OpenApiRouter<AppState> {
         .merge(sip::routes())
         .merge(sound::routes())
         .merge(place::routes())
+        .merge(prompt::routes())
         .merge(messages::routes())
         .merge(queues::routes())
         .merge(trunks::routes())

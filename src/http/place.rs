@@ -22,7 +22,7 @@ use super::{
     named::Named,
 };
 use crate::{
-    call::{NotPlaced, Placed, Unreached, Wanted},
+    call::{NotPlaced, Placed, Wanted},
     dialplan::TrunkNames,
     store::Key,
 };
@@ -191,7 +191,7 @@ async fn hang_up(State(state): State<AppState>, may: May<guard::Call>, Named(id)
             let body = Json(Ending { id: key });
             Ok((StatusCode::ACCEPTED, body).into_response())
         }
-        Err(Unreached::Busy | Unreached::NotUp) => {
+        Err(_) => {
             state.store.call(key).await?.ok_or_else(missing)?;
             Err(Problem::conflict("this call is not up").coded("call_not_up"))
         }

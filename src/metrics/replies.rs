@@ -17,6 +17,7 @@ pub(super) struct Replies {
     turns: IntCounterVec,
     stages: HistogramVec,
     replies: IntCounterVec,
+    drafts: IntCounterVec,
     tokens: IntCounterVec,
     batch_items: IntCounterVec,
     fallbacks: IntCounterVec,
@@ -38,6 +39,11 @@ impl Replies {
                 "milo_llm_replies_total",
                 "Replies that a language model began, by where it is: local, or cloud.",
                 &["mode"],
+            ),
+            drafts: counters(
+                "milo_llm_drafts_total",
+                "Replies that were begun before the caller's turn was over, by whether they were kept or dropped.",
+                &["outcome"],
             ),
             tokens: counters(
                 "milo_tokens_total",
@@ -68,6 +74,9 @@ impl Replies {
         }
         for (stage, _) in Stages::default().named() {
             self.stages.with_label_values(&[stage]);
+        }
+        for outcome in ["kept", "dropped"] {
+            self.drafts.with_label_values(&[outcome]);
         }
         for mode in [Mode::Local, Mode::Cloud] {
             self.replies.with_label_values(&[mode.as_str()]);
@@ -102,6 +111,11 @@ impl Metrics {
     /// A language model began a reply.
     pub fn reply(&self, mode: Mode) {
         self.replies.replies.with_label_values(&[mode.as_str()]).inc();
+    }
+
+    /// A reply that was begun early was kept, or dropped.
+    pub fn drafted(&self, kept: bool) {
+        self.replies.drafts.with_label_values(&[if kept { "kept" } else { "dropped" }]).inc();
     }
 
     /// A reply took so many tokens.

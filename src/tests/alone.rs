@@ -5,3 +5,4 @@ mod own_echo;
 mod pauses;
 mod recording;
 mod recording_control;
+mod taking_turns;

@@ -68,6 +68,7 @@ mod sip_seen;
 mod soak;
 mod starting_and_ending;
 mod strangers;
+mod supervising;
 mod text;
 mod texts;
 mod translation;

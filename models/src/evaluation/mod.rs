@@ -15,4 +15,5 @@ pub mod text;
 pub mod translation;
 pub mod wer;
 
+pub use noises::cough;
 pub use score::{Figure, Score, rows};

@@ -42,6 +42,29 @@ pub(super) fn noise(seed: u64) -> Vec<i16> {
     wave.iter().map(|sample| (sample * gain) as i16).collect()
 }
 
+/// Somebody clears their throat, coughs, or knocks against the telephone: 0.15 to 0.7 s, about as loud as speech.
+pub fn cough(seed: u64) -> Vec<i16> {
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut wave = vec![0.0; (0.7 * RATE) as usize];
+    let mut at = 0;
+    for _ in 0..random.random_range(1..4) {
+        let length = (random.random_range(0.06..0.22) * RATE) as usize;
+        let (fall, smooth) = (random.random_range(8.0..40.0), random.random_range(0.3..0.9));
+        let (mut low, mut last) = (0.0, 0.0);
+        for (since, sample) in wave.iter_mut().skip(at).take(length).enumerate() {
+            let seconds = since as f64 / RATE;
+            last = smooth * last + (1.0 - smooth) * gaussian(&mut random);
+            // What is below speech does not come through.
+            low += 0.02 * (last - low);
+            *sample += (last - low) * (seconds * 200.0).min(1.0) * (-seconds * fall).exp();
+        }
+        at += length + (random.random_range(0.0..0.12) * RATE) as usize;
+    }
+    wave.truncate(at.clamp((0.15 * RATE) as usize, wave.len()));
+    let gain = 16_000.0 / peak(&wave);
+    wave.iter().map(|sample| (sample * gain) as i16).collect()
+}
+
 fn peak(wave: &[f64]) -> f64 {
     wave.iter().fold(1e-9, |loudest: f64, sample| loudest.max(sample.abs()))
 }
@@ -148,6 +171,16 @@ fn bells(wave: &mut [f64], random: &mut StdRng) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn coughs_are_short_and_differ() {
+        for seed in 0..20 {
+            let samples = cough(seed);
+            assert!((2_400..=11_200).contains(&samples.len()), "{seed}: {} samples", samples.len());
+            assert!(samples.iter().any(|sample| sample.unsigned_abs() > 15_000), "{seed} is faint");
+            assert_ne!(samples, cough(seed + 1));
+        }
+    }
 
     #[test]
     fn every_kind_sounds_and_a_seed_repeats_it() {

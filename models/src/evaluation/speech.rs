@@ -62,11 +62,12 @@ pub async fn scores(voice: &mut Pronouncer, ears: &dyn Transcriber, amount: Amou
         let mut mine = names.map(|name| Score::new(name, Figure::Words { edits: 0, words: 0 }));
         for (line, columns) in rows::<7>(file)?.into_iter().take(amount.sentences) {
             let place = format!("speech/{language}.tsv, line {line}");
-            let spoken = spoken(voice, language, &columns).map_err(|error| format!("{place}: {error}"))?;
+            let [said @ .., wanted] = &columns;
+            let spoken = spoken(voice, language, said).map_err(|error| format!("{place}: {error}"))?;
             let mut random = StdRng::seed_from_u64(SEED + line as u64);
             for (score, noise_db) in mine.iter_mut().zip(LINES) {
                 let heard = hear(ears, telephone(&spoken, noise_db, &mut random)).await?;
-                judge(score, &place, columns[6], &heard.text, language);
+                judge(score, &place, wanted, &heard.text, language);
                 let said = heard.language;
                 told.count((said != language).then(|| format!("{place}: {said} heard, {language} spoken")));
             }
@@ -90,8 +91,12 @@ pub(super) async fn hear(ears: &dyn Transcriber, samples: Vec<i16>) -> Result<Tr
     ears.transcribe(samples, Listen::to(None)).await.map_err(|error| error.to_string())
 }
 
-fn spoken(voice: &mut Pronouncer, language: Language, columns: &[&str; 7]) -> Result<Vec<i16>, String> {
-    let [variant, speed, pitch, range, gap, text, _] = columns;
+/// What the columns of a set say, spoken at 16 kHz: voice variant, speed, pitch, range of pitch, gap between words, text.
+///
+/// # Errors
+/// A column that is not as it must be, or a voice that fails.
+pub fn spoken(voice: &mut Pronouncer, language: Language, columns: &[&str; 6]) -> Result<Vec<i16>, String> {
+    let [variant, speed, pitch, range, gap, text] = columns;
     let number = |what: &str, told: &str, most: u16| match told.parse::<u16>() {
         Ok(number) if number <= most => Ok(number),
         _ => Err(format!("{told:?} is no {what} from 0 to {most}")),

@@ -2,9 +2,15 @@
 //! side, because callers mix them: a telephone number is said in French in the middle of a Malagasy sentence.
 //! `numerals` knows which words are numbers.
 
+mod back_channel;
 pub(crate) mod numerals;
+mod over;
 
+use std::ops::Range;
+
+pub use back_channel::is_back_channel;
 use numerals::{NOUGHT, Word};
+pub use over::is_over;
 
 const YES: [&str; 12] =
     ["eny", "eka", "ekena", "marina", "ie", "oui", "ouais", "d'accord", "exact", "exactement", "ok", "volontiers"];
@@ -15,42 +21,45 @@ fn words(text: &str) -> Vec<String> {
     numerals::words(text).into_iter().map(|word| word.plain).collect()
 }
 
-/// The numbers in a text, in their order, each as it is written in digits: "0" and "034" stay what they are.
-fn numbers(text: &str) -> Vec<String> {
-    let (words, mut found, mut at) = (numerals::words(text), Vec::new(), 0);
+/// The numbers among these words, in their order: each as it is written in digits ("0" and "034" stay what they are), and its words.
+fn numbers(words: &[Word]) -> Vec<(String, Range<usize>)> {
+    let (mut found, mut at) = (Vec::new(), 0);
     while let Some(Word { plain, .. }) = words.get(at) {
-        if plain.bytes().all(|byte| byte.is_ascii_digit()) {
-            found.push(plain.clone());
-            at += 1;
+        let (digits, end) = if plain.bytes().all(|byte| byte.is_ascii_digit()) {
+            (plain.clone(), at + 1)
         } else if NOUGHT.contains(&plain.as_str()) {
-            found.push("0".into());
-            at += 1;
+            ("0".into(), at + 1)
         } else if plain == "isa" {
-            found.push("1".into());
-            at += 1;
-        } else if let Some((value, end, _)) = numerals::number(&words, at) {
-            found.push(value.to_string());
-            at = end;
+            ("1".into(), at + 1)
+        } else if let Some((value, end, _)) = numerals::number(words, at) {
+            (value.to_string(), end)
         } else {
             at += 1;
-        }
+            continue;
+        };
+        found.push((digits, at..end));
+        at = end;
     }
     found
+}
+
+/// The numbers in a text, in their order.
+fn figures(text: &str) -> impl Iterator<Item = String> {
+    numbers(&numerals::words(text)).into_iter().map(|(digits, _)| digits)
 }
 
 /// The digits that were said: one by one ("aotra telo efatra"), or in numbers that stand one after the other ("zéro
 /// trente-quatre"). Other words between them are passed over. `None`: there are none.
 pub fn digits(text: &str) -> Option<String> {
-    let digits = numbers(text).concat();
+    let digits: String = figures(text).collect();
     (!digits.is_empty()).then_some(digits)
 }
 
 /// The one number that was said. `None`: there is none, or more than one.
 pub fn number(text: &str) -> Option<u64> {
-    match numbers(text).as_slice() {
-        [only] => only.parse().ok(),
-        _ => None,
-    }
+    let mut figures = figures(text);
+    let only = figures.next()?;
+    if figures.next().is_some() { None } else { only.parse().ok() }
 }
 
 /// Whether it was yes. `None`: it was neither yes nor no, or both. What is denied is no: "tsy ekena", "pas d'accord".

@@ -15,6 +15,7 @@ import { Feedback } from "./call/feedback";
 import { Ladder } from "./call/ladder";
 import { Quality, type Leg } from "./call/quality";
 import { Recording } from "./call/recording";
+import { Supervise } from "./call/supervise";
 import { Turn } from "./call/turn";
 import { caller, useOutcome } from "./calls/words";
 import "./call/call.css";
@@ -70,6 +71,7 @@ function Whole({ call }: { call: Schema["CallWithTurns"] }) {
         )}
         <Ending call={call} />
       </section>
+      {!call.ended && <Supervise call={call} />}
       <Feedback call={call} />
       <Quality legs={(call.quality as Leg[] | null | undefined) ?? []} />
       <Ladder id={call.id} live={!call.ended} />

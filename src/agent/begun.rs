@@ -1,0 +1,246 @@
+//! A turn of the caller on its way: whether it is over, what its words are, and the reply to them that is begun before that is sure.
+
+use std::{
+    future::pending,
+    mem,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use milo_models::{
+    engine::{EngineError, Language},
+    text::{heard, tongue},
+    transcriber::{Listen, Transcribing, Transcript},
+};
+use tokio::{select, time::timeout};
+
+use super::{Ear, draft::Draft, reply::Marks};
+use crate::{
+    engines::Engines,
+    store::{Stages, Stamp},
+};
+
+/// Words that are less sure than this do not say whether the caller has finished (the mean of the tokens' probabilities).
+const BELIEVED: f32 = 0.6;
+/// The transcriber has failed when it takes longer than this.
+const TRANSCRIPT_LIMIT: Duration = Duration::from_secs(8);
+/// Replies that may be begun for one turn before it is over.
+const DRAFTS: u8 = 3;
+
+type Transcribed = Result<Transcript, EngineError>;
+
+/// The transcript that is begun on the likely end of a turn. Dropping it while it works skips the job.
+#[derive(Default)]
+pub(super) enum Early {
+    #[default]
+    None,
+    Working(Transcribing),
+    Done(Transcribed),
+}
+
+impl Early {
+    /// Works while there is something to do; ends when the transcript is there, and never otherwise. Cancel safe.
+    pub(super) async fn work(&mut self) {
+        match self {
+            Self::Working(transcribing) => {
+                let done = transcribing.await;
+                *self = Self::Done(done);
+            }
+            Self::None | Self::Done(_) => pending().await,
+        }
+    }
+}
+
+/// A turn that is not answered yet. Nothing of it is known at first.
+#[derive(Default)]
+pub(super) struct Begun {
+    early: Early,
+    draft: Option<Draft>,
+    drafts: u8,
+    vad_stopped: Option<Instant>,
+    over: Option<TurnEnd>,
+}
+
+/// When a turn ended.
+#[derive(Clone, Copy)]
+pub(super) struct TurnEnd {
+    pub(super) at: Stamp,
+    /// When it was heard, from where to where.
+    pub(super) speech: (Option<Instant>, Option<Instant>),
+    last_voiced: Option<Instant>,
+    vad_stopped: Option<Instant>,
+    decided: Instant,
+    /// Until when a caller who has not said all is given time.
+    pause_until: tokio::time::Instant,
+}
+
+impl Begun {
+    /// The caller may have finished: the transcript is begun.
+    #[expect(clippy::disallowed_methods, reason = "stage times of the log are wall-clock times")]
+    pub(super) fn likely_end(&mut self, ear: &mut Ear, engines: &Engines) {
+        self.vad_stopped = Some(Instant::now());
+        self.discard_draft();
+        self.early = Early::Working(transcribe(engines, ear.turn(), None));
+    }
+
+    /// They had not: what was begun is of no use.
+    pub(super) fn resumed(&mut self) {
+        self.discard_draft();
+        self.early = Early::None;
+    }
+
+    /// They had not, although their silence had decided it.
+    pub(super) fn went_on(&mut self) {
+        self.discard_draft();
+        *self = Self { drafts: self.drafts, ..Self::default() };
+    }
+
+    fn discard_draft(&mut self) {
+        if let Some(draft) = self.draft.take() {
+            draft.discard();
+        }
+    }
+
+    /// The caller has finished. They are given `pause` in all if their words are found to be unfinished.
+    #[expect(clippy::disallowed_methods, reason = "stage times of the log are wall-clock times")]
+    pub(super) fn end(&mut self, ear: &mut Ear, engines: &Engines, pause: Duration) {
+        self.over = Some(TurnEnd {
+            at: Stamp::now(),
+            speech: ear.speech(),
+            last_voiced: ear.last_voiced(),
+            vad_stopped: self.vad_stopped,
+            decided: Instant::now(),
+            pause_until: tokio::time::Instant::now() + pause.saturating_sub(ear.silence()),
+        });
+        if matches!(self.early, Early::None) {
+            self.early = Early::Working(transcribe(engines, ear.turn(), None));
+        }
+        ear.set_aside();
+    }
+
+    /// Whether the caller has finished, as far as their silence decides it.
+    pub(super) fn is_over(&self) -> bool {
+        self.over.is_some()
+    }
+
+    /// Works on the transcript, then on the draft; ends each time that one of them has come further. Cancel safe.
+    pub(super) async fn work(&mut self) {
+        select! {
+            () = self.early.work() => {}
+            () = async {
+                match &mut self.draft {
+                    Some(draft) => draft.work().await,
+                    None => pending().await,
+                }
+            } => {}
+        }
+    }
+
+    /// The transcript, once it is there and was understood.
+    pub(super) fn transcript(&self) -> Option<&Transcript> {
+        match &self.early {
+            Early::Done(Ok(transcript)) => Some(transcript),
+            _ => None,
+        }
+    }
+
+    /// Whether the transcript has come, or will not.
+    pub(super) fn is_transcribed(&self) -> bool {
+        matches!(self.early, Early::Done(_))
+    }
+
+    /// What the words say about the end of the turn, where they are there and sure enough to be asked.
+    pub(super) fn says(&self) -> Option<bool> {
+        let is_believed =
+            |transcript: &&Transcript| transcript.confidence.is_none_or(|confidence| confidence >= BELIEVED);
+        self.transcript().filter(is_believed).and_then(|transcript| heard::is_over(&transcript.text))
+    }
+
+    /// Whether a reply should be begun before the turn is over: there are words, and neither is it known that more follow nor was it
+    /// tried too often.
+    pub(super) fn wants_draft(&self) -> bool {
+        let has_words = self.transcript().is_some_and(|transcript| !transcript.text.trim().is_empty());
+        has_words && self.draft.is_none() && self.drafts < DRAFTS && self.says() != Some(false)
+    }
+
+    /// A reply to the transcript was begun.
+    pub(super) fn drafted(&mut self, draft: Draft) {
+        self.drafts += 1;
+        self.draft = Some(draft);
+    }
+
+    /// Until when a caller who has finished by their silence, and not by their words, is waited for.
+    pub(super) fn waits(&self) -> Option<tokio::time::Instant> {
+        let end = self.over.filter(|_| self.says() == Some(false))?;
+        Some(end.pause_until)
+    }
+
+    /// The whole turn, where it is over and transcribed.
+    #[expect(clippy::disallowed_methods, reason = "stage times of the log are wall-clock times")]
+    pub(super) fn take(&mut self) -> Option<Heard> {
+        let end = self.over.filter(|_| self.is_transcribed())?;
+        let Self { early: Early::Done(transcript), draft, .. } = mem::take(self) else { return None };
+        Some(Heard { transcript, transcribed: Instant::now(), end, draft })
+    }
+}
+
+/// What a finished turn of the caller brought.
+pub(super) struct Heard {
+    pub(super) transcript: Transcribed,
+    transcribed: Instant,
+    pub(super) end: TurnEnd,
+    /// A reply to exactly this transcript, if one was begun.
+    pub(super) draft: Option<Draft>,
+}
+
+impl Heard {
+    /// A turn that was written, and not said.
+    #[expect(clippy::disallowed_methods, reason = "stage times of the log are wall-clock times")]
+    pub(super) fn written(text: String, before: Language) -> Self {
+        let now = Instant::now();
+        let end = TurnEnd {
+            at: Stamp::now(),
+            speech: (None, None),
+            last_voiced: None,
+            vad_stopped: None,
+            decided: now,
+            pause_until: tokio::time::Instant::now(),
+        };
+        let language = tongue(&text).unwrap_or(before);
+        let transcript = Transcript::written(text, language);
+        Self { transcript: Ok(transcript), transcribed: now, end, draft: None }
+    }
+
+    /// The time between each mark and the one before it; a mark that is missing leaves its stage empty. What was done before the turn
+    /// was over took nobody's time.
+    pub(super) fn stages(&self, marks: Marks, packet_out: Option<Instant>) -> Stages {
+        // The clock of a leg is read as its tick begins: what comes to it within the tick leaves before it came.
+        let between = |from: Option<Instant>, to: Option<Instant>| {
+            from.zip(to).map(|(from, to)| to.saturating_duration_since(from).as_micros() as f64 / 1e3)
+        };
+        let TurnEnd { last_voiced, vad_stopped, decided, .. } = self.end;
+        let (decided, transcribed) = (Some(decided), Some(self.transcribed));
+        let [first_token, first_sample] =
+            [marks.first_token, marks.first_sample].map(|mark| mark.map(|mark| mark.max(self.transcribed)));
+        Stages {
+            vad_ms: between(last_voiced, vad_stopped),
+            end_of_turn_ms: between(vad_stopped, decided),
+            stt_ms: between(decided, transcribed),
+            llm_first_token_ms: between(transcribed, first_token),
+            tts_first_sample_ms: between(first_token, first_sample),
+            packet_out_ms: between(first_sample, packet_out),
+            total_ms: between(last_voiced, packet_out),
+        }
+    }
+}
+
+/// Hands a turn to the transcriber; without a language, the model tells it.
+pub(super) fn transcribe(engines: &Engines, turn: Vec<i16>, language: Option<Language>) -> Transcribing {
+    let transcriber = Arc::clone(&engines.transcriber);
+    Box::pin(async move {
+        timeout(TRANSCRIPT_LIMIT, transcriber.transcribe(turn, Listen::to(language))).await.unwrap_or_else(|_| {
+            let reason = format!("no transcript came within {} s", TRANSCRIPT_LIMIT.as_secs());
+            Err(EngineError::Failed { engine: "transcriber", reason })
+        })
+    })
+}

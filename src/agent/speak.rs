@@ -1,0 +1,134 @@
+//! Speaking while listening: a caller who speaks into it pauses the voice, and what they say decides whether it goes on.
+//!
+//! ```text
+//!  a voice ─► paused ─┬─ gone at once: a click, a cough ─────────────────► goes on
+//!                     └─ it lasts ─► it falls silent ─► its words ─┬─ none, our own echo, "eny", "mmm" ─► goes on, a word earlier
+//!                             └─ for two seconds ──────────────────┴─ others ───────────────────────────► dropped, and answered
+//! ```
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::{
+    select,
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    Conversation, Ear, Happened,
+    begun::Begun,
+    ear::Noticed,
+    endpoint::Decision,
+    interruption::{Verdict, verdict},
+    mouth::{Mouth, Spoken},
+};
+use milo_media::Voice;
+
+/// Whoever speaks for so long into a reply is meant to be heard, whatever it is that they say.
+const CERTAIN: Duration = Duration::from_secs(2);
+
+/// What speaking came to.
+pub(super) enum Said {
+    Ended(Spoken),
+    /// What the caller says is what the conversation listens to next.
+    Interrupted,
+    Closed,
+}
+
+impl Conversation<'_> {
+    /// Speaks until the reply ends by itself, or the caller ends it.
+    pub(super) async fn speak(&mut self, mouth: &mut Mouth, ear: &mut Ear, voice: &mut Voice) -> Said {
+        // An onset as the last reply ended may have left it paused.
+        voice.resume();
+        let mut begun = Begun::default();
+        // Since when the caller speaks into this reply, as long as it is not decided what that means.
+        let mut since: Option<Instant> = None;
+        let mut has_gone_on = false;
+        loop {
+            if since.is_some() && begun.is_transcribed() {
+                match begun.transcript().map(|said| verdict(said, ear.spoken_for(), mouth, voice)) {
+                    Some(Verdict::GoesOn(why)) => {
+                        let heard = begun.transcript().map(|said| self.record.words(&said.text));
+                        self.record.event("interruption_withdrawn", json!({ "why": why, "heard": heard }));
+                        if begun.is_over() {
+                            ear.answered();
+                        }
+                        (since, begun, has_gone_on) = (None, Begun::default(), true);
+                        mouth.step_back(voice);
+                    }
+                    Some(Verdict::Interrupts) | None => return self.interrupted(begun, voice),
+                }
+            }
+            let certain = since.filter(|_| !begun.is_over() && ear.speaking()).map(|since| since + CERTAIN);
+            let noticed = select! {
+                biased;
+                noticed = ear.next() => noticed,
+                () = begun.work() => continue,
+                Some(prompt) = self.prompts.recv() => {
+                    self.prompted(prompt);
+                    continue;
+                }
+                spoken = mouth.speak(voice), if since.is_none() => return Said::Ended(spoken),
+                () = sleep_until(certain.unwrap_or_else(Instant::now)), if certain.is_some() => {
+                    return self.interrupted(begun, voice);
+                }
+            };
+            match noticed {
+                Noticed::Turn(Decision::Onset) => {
+                    voice.pause();
+                    self.record.tell(|| Happened::Speaking(true));
+                }
+                Noticed::Turn(Decision::Retracted) => {
+                    if since.is_none() {
+                        voice.resume();
+                    }
+                    self.record.tell(|| Happened::Speaking(false));
+                }
+                Noticed::Turn(Decision::Confirmed) => {
+                    if begun.is_over() && ear.take_up() {
+                        begun.went_on();
+                    }
+                    since.get_or_insert_with(Instant::now);
+                }
+                Noticed::Turn(Decision::LikelyEnd) if since.is_some() => begun.likely_end(ear, self.engines),
+                // They go on with what was taken for nothing, or for all.
+                Noticed::Turn(Decision::Resumed) if since.is_some() || has_gone_on => {
+                    voice.pause();
+                    begun.resumed();
+                    since.get_or_insert_with(Instant::now);
+                }
+                Noticed::Turn(Decision::End) if since.is_some() => self.ended(&mut begun, ear),
+                // A voice that went on after its turn was cut for its length, or after the last minute: it was answered.
+                Noticed::Turn(Decision::LikelyEnd | Decision::Resumed) => {}
+                Noticed::Turn(Decision::End) => self.record.tell(|| Happened::Speaking(false)),
+                Noticed::Digit(digit) => self.record.digit(digit),
+                // The leg itself stops sending while it is held.
+                Noticed::Held => {
+                    self.held();
+                    (since, begun) = (None, Begun::default());
+                    voice.resume();
+                }
+                Noticed::Resumed => self.resumed(),
+                Noticed::Deaf(error) => {
+                    // Nobody will say what an onset was. The next listening tells the caller, if it lasts.
+                    (since, begun) = (None, Begun::default());
+                    voice.resume();
+                    self.deaf(&error);
+                }
+                Noticed::Closed(why) => {
+                    self.closed(&why);
+                    return Said::Closed;
+                }
+            }
+        }
+    }
+
+    /// The reply ends where it is; what the caller has begun to say is listened to.
+    fn interrupted(&mut self, begun: Begun, voice: &mut Voice) -> Said {
+        voice.flush();
+        self.record.tell(|| Happened::Cleared);
+        self.record.event("interrupted", serde_json::Value::Null);
+        self.meanwhile.begun = begun;
+        Said::Interrupted
+    }
+}
