@@ -15,6 +15,7 @@ mod hush;
 mod interruption;
 mod listen;
 mod log;
+mod moment;
 mod mouth;
 mod news;
 mod partial;
@@ -43,6 +44,7 @@ pub(crate) use context::Context;
 pub use ear::Ear;
 pub use endpoint::Patience;
 pub(crate) use endpoint::{Decision, Endpointer};
+pub use moment::Moment;
 pub use mouth::announce;
 pub use news::News;
 pub(crate) use persona::MOST_TOKENS;
@@ -78,6 +80,8 @@ pub struct Limits {
     pub leave_after: Duration,
     /// When the conversation ends at the latest.
     pub until: tokio::time::Instant,
+    /// How long an answer may be without a sound before something is said in its place.
+    pub filler: Duration,
     /// Whether replies are begun before it is sure that the caller has finished.
     pub drafts: bool,
 }
@@ -257,8 +261,14 @@ impl Conversation<'_> {
                     }
                 },
             };
-            let mut mouth = Mouth::new(reply, voice).before(self.record.audience());
+            let filler = self.phrases.sound(self.persona, Phrase::Wait, self.language);
+            let mut mouth =
+                Mouth::new(reply, voice).before(self.record.audience()).or_after(self.limits.filler, filler);
             let said = self.speak(&mut mouth, ear, voice).await;
+            if let Some(stage) = mouth.filled() {
+                let waited_ms = self.limits.filler.as_millis() as u64;
+                self.record.event("filler", json!({ "waited_ms": waited_ms, "for": stage }));
+            }
             match said {
                 // The conversation has outgrown the model's context: without its oldest exchange it may fit.
                 Said::Ended(Spoken::Broken(EngineError::Input(_))) if mouth.text().is_empty() && context.forget() => {
@@ -316,6 +326,9 @@ impl Conversation<'_> {
     fn reply_of(&self, phrase: Phrase) -> Reply {
         let text = self.persona.phrase(phrase, self.language);
         let samples = self.phrases.sound(self.persona, phrase, self.language);
+        if samples.is_empty() {
+            return Reply::words(text, &self.engines.voice, self.language);
+        }
         Reply::phrase(text, samples, &self.engines.voice, self.language)
     }
 

@@ -12,6 +12,8 @@ use milo_models::{
     synthesizer::Synthesizer,
 };
 
+use tokio::{select, time::sleep_until};
+
 use super::{
     Audience, Happened,
     context::Script,
@@ -52,6 +54,9 @@ pub(super) struct Mouth {
     audience: Option<Audience>,
     /// Whoever takes replies whole has it.
     is_handed_over: bool,
+    /// What is said when nothing of the reply has come by then.
+    filler: Option<(tokio::time::Instant, Arc<[i16]>)>,
+    filled: Option<&'static str>,
 }
 
 impl Mouth {
@@ -69,12 +74,44 @@ impl Mouth {
             first_out: None,
             audience: None,
             is_handed_over: false,
+            filler: None,
+            filled: None,
         }
     }
 
     /// Somebody follows what it says.
     pub(super) fn before(self, audience: Option<&Audience>) -> Self {
         Self { audience: audience.cloned(), ..self }
+    }
+
+    /// When the reply has no sound for so long, this is heard before it; nobody who takes replies whole does.
+    pub(super) fn or_after(self, patience: Duration, sound: Arc<[i16]>) -> Self {
+        let is_whole = self.is_held_back();
+        let due = tokio::time::Instant::now() + patience;
+        Self { filler: (!sound.is_empty() && !is_whole).then_some((due, sound)), ..self }
+    }
+
+    /// Which engine the reply waited for when something was said in its place.
+    pub(super) fn filled(&self) -> Option<&'static str> {
+        self.filled
+    }
+
+    /// The next step of the reply; none where something else was said first.
+    async fn step(&mut self) -> Option<Option<Result<Step, EngineError>>> {
+        let due = self.filler.as_ref().map(|(due, _)| *due);
+        select! {
+            biased;
+            step = self.reply.next() => Some(step),
+            () = sleep_until(due.unwrap_or_else(tokio::time::Instant::now)), if due.is_some() => {
+                let (_, sound) = self.filler.take()?;
+                self.filled = Some(if self.reply.marks().first_token.is_some() { "tts" } else { "llm" });
+                // Heard, and no part of the reply.
+                let before = self.frames.len();
+                self.frames.extend(Frame::cut(&sound));
+                self.before += ((self.frames.len() - before) * FRAME_SAMPLES) as u64;
+                None
+            }
+        }
     }
 
     /// Speaks on until the reply ends by itself. Cancel safe: called again, it goes on where it was.
@@ -97,12 +134,14 @@ impl Mouth {
                 voice.drained().await;
                 return self.broken.take().map_or(Spoken::Whole, Spoken::Broken);
             }
-            match self.reply.next().await {
+            let Some(step) = self.step().await else { continue };
+            match step {
                 Some(Ok(Step::Clause(clause))) => {
                     self.script.begin(&clause);
                     self.audience.iter().for_each(|audience| audience.tell(Happened::Clause(clause.clone())));
                 }
                 Some(Ok(Step::Samples(samples))) => {
+                    self.filler = None;
                     self.script.made(samples.len() as u64);
                     self.cut(&samples);
                 }
@@ -187,7 +226,7 @@ impl Mouth {
 
     /// What was heard in the last while, and is about to be.
     pub(super) fn recent(&self, voice: &Voice, within: Duration) -> String {
-        let played = voice.played().samples - self.before;
+        let played = voice.played().samples.saturating_sub(self.before);
         let samples = (within.as_secs_f64() * f64::from(SAMPLE_RATE)) as u64;
         self.script.between(played.saturating_sub(samples), played + u64::from(SAMPLE_RATE) / 5)
     }
@@ -204,7 +243,7 @@ impl Mouth {
 
     /// What the caller heard of it up to now.
     pub(super) fn heard(&self, voice: &Voice) -> String {
-        self.script.heard(voice.played().samples - self.before)
+        self.script.heard(voice.played().samples.saturating_sub(self.before))
     }
 
     /// Whether the model wants the call to end after this reply.

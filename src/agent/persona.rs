@@ -1,9 +1,16 @@
 //! Who speaks: a persona file of `dialplans/personas/`.
 
+use jiff::tz::TimeZone;
+use std::borrow::Cow;
+
 use milo_models::{engine::Language, text::dialect::Dialect};
 use serde::{Deserialize, Deserializer, de::Error};
 
-use crate::config;
+use super::Moment;
+use crate::{
+    config,
+    dialplan::{Variables, madagascar, zone},
+};
 
 /// The longest reply that may be asked for, in tokens.
 pub(crate) const MOST_TOKENS: usize = 4_096;
@@ -28,6 +35,9 @@ pub struct Persona {
     /// How long the caller is given to finish.
     #[serde(default)]
     pub turns: Turns,
+    /// By whose clock it lives: an IANA name or a fixed offset, `+03:00`; `Indian/Antananarivo` when it is left out.
+    #[serde(default = "madagascar", deserialize_with = "zone")]
+    pub zone: TimeZone,
     /// Malagasy sentences.
     pub mg: Phrases,
     /// French sentences.
@@ -104,6 +114,8 @@ pub struct Phrases {
     are_you_there: String,
     apology: String,
     goodbye: String,
+    /// When the answer takes long; none: nothing is said.
+    wait: Option<String>,
 }
 
 /// Which of a persona's sentences.
@@ -119,11 +131,14 @@ pub enum Phrase {
     Apology,
     /// Before Milo hangs up by itself.
     Goodbye,
+    /// When the answer takes long; empty where nothing is said.
+    Wait,
 }
 
 impl Phrase {
     /// All of them, for whoever prepares their sound.
-    pub const ALL: [Self; 5] = [Self::Greeting, Self::NotUnderstood, Self::AreYouThere, Self::Apology, Self::Goodbye];
+    pub const ALL: [Self; 6] =
+        [Self::Greeting, Self::NotUnderstood, Self::AreYouThere, Self::Apology, Self::Goodbye, Self::Wait];
 }
 
 impl Persona {
@@ -145,11 +160,41 @@ impl Persona {
         }
         persona.turns.check()?;
         for (language, phrase) in [Language::Mg, Language::Fr].into_iter().flat_map(|l| Phrase::ALL.map(|p| (l, p))) {
-            if persona.phrase(phrase, language).trim().is_empty() {
+            if phrase != Phrase::Wait && persona.phrase(phrase, language).trim().is_empty() {
                 return Err(format!("[{language}]: {phrase:?} is empty; Milo must have something to say"));
             }
         }
         Ok(persona)
+    }
+
+    /// The prompt and every sentence, as they stand in the file: `{{name}}` is something that is known during the call only.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        let sentences = [Language::Mg, Language::Fr]
+            .into_iter()
+            .flat_map(|language| Phrase::ALL.map(|phrase| self.phrase(phrase, language)));
+        [self.prompt.as_str()].into_iter().chain(sentences)
+    }
+
+    /// What is to be spoken and read in a call, or without one: where its texts name something, with that in its place.
+    pub fn told_of(&self, variables: &Variables, language: Language) -> Cow<'_, Self> {
+        if !self.texts().any(|text| text.contains("{{")) {
+            return Cow::Borrowed(self);
+        }
+        let moment = Moment::now(&self.zone);
+        Cow::Owned(self.told(language, |text, language| variables.fill_text(text, |name| moment.value(name, language))))
+    }
+
+    /// `fill` gives a text its values, in a language; the prompt's in that of the call.
+    fn told(&self, language: Language, fill: impl Fn(&str, Language) -> String) -> Self {
+        let mut told = self.clone();
+        told.prompt = fill(&self.prompt, language);
+        for (language, phrases) in [(Language::Mg, &mut told.mg), (Language::Fr, &mut told.fr)] {
+            let Phrases { greeting, not_understood, are_you_there, apology, goodbye, wait } = phrases;
+            for text in [greeting, not_understood, are_you_there, apology, goodbye].into_iter().chain(wait) {
+                *text = fill(text, language);
+            }
+        }
+        told
     }
 
     /// A sentence in a language.
@@ -164,6 +209,7 @@ impl Persona {
             Phrase::AreYouThere => &phrases.are_you_there,
             Phrase::Apology => &phrases.apology,
             Phrase::Goodbye => &phrases.goodbye,
+            Phrase::Wait => phrases.wait.as_deref().unwrap_or_default(),
         }
     }
 }
@@ -197,5 +243,26 @@ mod tests {
         let refused = with("longest_pause_ms = 60000").expect_err("a minute");
         assert!(refused.contains("longest_pause_ms") && refused.contains("10000"), "{refused}");
         assert!(with("longest_pause = 2").expect_err("no such key").contains("longest_pause_ms"));
+    }
+
+    #[test]
+    fn what_is_known_of_a_call_is_put_into_all_its_texts() {
+        let demo = include_str!("../../dialplans/personas/demo.toml");
+        let plain = Persona::parse(demo).expect("a persona");
+        let nothing = Variables::default();
+        assert!(matches!(plain.told_of(&nothing, Language::Mg), Cow::Borrowed(_)));
+        let text = demo.replace("Salama tompoko!", "Salama {{name}}!").replace("prompt = \"", "prompt = \"{{date}} ");
+        let persona = Persona::parse(&text).expect("a persona");
+        let told = persona.told(Language::Fr, |text, language| {
+            text.replace("{{name}}", "Rasoa").replace("{{date}}", language.code())
+        });
+        assert!(told.prompt.starts_with("fr Ianao"), "{}", told.prompt);
+        assert!(told.phrase(Phrase::Greeting, Language::Mg).starts_with("Salama Rasoa!"));
+        let nobody = persona.told_of(&nothing, Language::Mg).into_owned();
+        assert!(nobody.phrase(Phrase::Greeting, Language::Mg).starts_with("Salama !"));
+        assert!(nobody.texts().all(|text| !text.contains("{{")), "{nobody:?}");
+        let zoned = |zone: &str| Persona::parse(&format!("zone = {zone:?}\n{demo}"));
+        assert!(zoned("Europe/Paris").is_ok());
+        assert!(zoned("Mars/Olympus").expect_err("no zone").contains("Mars/Olympus"));
     }
 }

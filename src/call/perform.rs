@@ -45,7 +45,7 @@ pub(super) async fn perform(
             }
             Action::Reject { .. } | Action::Redirect { .. } | Action::Hangup { cause: None } => break,
             Action::Converse { persona } => {
-                let ending = line.converse(house, persona, language, log).await?;
+                let ending = line.converse(house, (persona, &course.variables), language, log).await?;
                 let reason = match ending {
                     Ending::Goodbye => continue,
                     Ending::Lost => return Ok(End::new(HangupBy::Network, "no packets came any more")),

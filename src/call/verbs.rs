@@ -18,7 +18,7 @@ use super::{House, Record, Reel, about::About, refer::Standing, seat::Seat};
 use crate::{
     agent::{Audience, Conversation, Ear, Ending, Limits, Meanwhile, Patience, Phrase, announce},
     config,
-    dialplan::{Action, Edition},
+    dialplan::{Action, Edition, Variables},
     error::Error,
     press::{self, PressBy},
     trunk::{Came, Trunk},
@@ -109,14 +109,15 @@ impl Line {
     pub(super) async fn converse(
         &mut self,
         house: &House,
-        persona: &str,
+        (persona, variables): (&str, &Variables),
         language: Language,
         log: &mut Record,
     ) -> Result<Ending, Error> {
         let edition = Arc::clone(&self.edition);
-        let Some(persona) = edition.dialplans.persona(persona) else {
+        let Some(known) = edition.dialplans.persona(persona) else {
             return Err(Error::Dialplan(format!("no persona {persona:?}")));
         };
+        let persona = &*known.told_of(variables, language);
         if let Some(backdrop) = &persona.ambience {
             match house.sound(edition.dialplans.sound(&backdrop.file)).await {
                 Ok(sound) => self.voice.ambience(Ambience::new(sound, backdrop.level_db, backdrop.ducked_db)),
@@ -136,6 +137,7 @@ impl Line {
                 conversation.silence_hangup_s.saturating_sub(conversation.silence_prompt_s).max(1),
             ),
             until: self.until,
+            filler: Duration::from_millis(conversation.filler_ms),
             drafts: conversation.early_replies,
         };
         let ear = Ear::new(ears, self.cleaning, house.engines.activity.stream(), patience);

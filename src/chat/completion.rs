@@ -1,13 +1,15 @@
 //! A reply to a conversation that the asker keeps: what the OpenAI protocol calls a completion.
 
 use milo_models::{
-    engine::EngineError,
+    engine::{EngineError, Language},
     language_model::{ChatMessage, ChatRequest, Role, Usage},
+    text::tongue,
 };
 
 use super::{Chats, Unanswered};
 use crate::{
     agent::{MOST_TOKENS, Piece, Words},
+    dialplan::Variables,
     engines::Mode,
 };
 
@@ -66,7 +68,9 @@ impl Chats {
         let persona = self.persona(&edition, asked.persona.as_deref())?;
         let mut messages = merged(asked.messages);
         if messages.first().is_none_or(|first| first.role != Role::System) {
-            messages.insert(0, ChatMessage::new(Role::System, &*persona.prompt));
+            let language = messages.last().and_then(|asked| tongue(&asked.content)).unwrap_or(Language::Mg);
+            let told = persona.told_of(&Variables::default(), language);
+            messages.insert(0, ChatMessage::new(Role::System, &*told.prompt));
         }
         let max_tokens = asked.max_tokens.unwrap_or(persona.max_tokens);
         if max_tokens > MOST_TOKENS {

@@ -43,7 +43,7 @@ use session::Memory;
 use crate::{
     agent::Persona,
     config::Config,
-    dialplan::{Edition, Editions},
+    dialplan::{Edition, Editions, Variables},
     engines::Engines,
     metrics::Metrics,
     redis::Redis,
@@ -206,7 +206,8 @@ impl Chats {
         let mut turn = self.sessions.enter(message.session).await;
         turn.session.language = message.language.or_else(|| tongue(text)).unwrap_or(turn.session.language);
         let by = (self.engines.mind.clone(), self.class);
-        Ok(Answer::begin(by, (Arc::clone(&self.sessions), turn), persona, text).await?)
+        let persona = persona.told_of(&Variables::default(), turn.session.language);
+        Ok(Answer::begin(by, (Arc::clone(&self.sessions), turn), &persona, text).await?)
     }
 
     /// Begins to transcribe 16 kHz samples; without a language the model tells it.

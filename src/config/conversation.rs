@@ -18,6 +18,8 @@ pub struct Conversation {
     /// Whether the reply is begun while it is not sure yet that the caller has finished: it is heard sooner, and what a caller who goes
     /// on makes useless was computed, or paid for, in vain.
     pub early_replies: bool,
+    /// When the answer has no sound so long after the turn was over, the persona's `wait` is said, in milliseconds.
+    pub filler_ms: u64,
     /// Silence of both after which Milo asks "are you there?", in seconds.
     pub silence_prompt_s: u64,
     /// Silence of the caller after which Milo hangs up, in seconds.
@@ -30,6 +32,7 @@ impl Default for Conversation {
             end_of_turn_ms: 400,
             longest_pause_ms: 1_500,
             early_replies: true,
+            filler_ms: 1_500,
             silence_prompt_s: 8,
             silence_hangup_s: 20,
         }
@@ -45,6 +48,7 @@ impl Conversation {
     pub(super) fn check(&self, faults: &mut Faults<'_>) {
         faults.within("conversation.end_of_turn_ms", self.end_of_turn_ms, Self::END_OF_TURN_MS);
         faults.within("conversation.longest_pause_ms", self.longest_pause_ms, Self::LONGEST_PAUSE_MS);
+        faults.within("conversation.filler_ms", self.filler_ms, 200..=20_000);
         faults.within("conversation.silence_prompt_s", self.silence_prompt_s, 1..=600);
         faults.within("conversation.silence_hangup_s", self.silence_hangup_s, 2..=3_600);
         if self.silence_hangup_s <= self.silence_prompt_s {

@@ -10,7 +10,7 @@ use super::{
     fault::{Fault, Source},
     variables,
 };
-use crate::agent::Persona;
+use crate::agent::{Moment, Persona};
 
 /// What plans may name.
 pub(super) struct Known<'a> {
@@ -89,6 +89,21 @@ pub(super) fn check(
         }
     }
     (headers, set)
+}
+
+/// Checks what the personas' texts ask for of a call.
+pub(super) fn personas(
+    (known, sources): (&BTreeMap<String, Persona>, &[Source]),
+    set: &BTreeSet<String>,
+    headers: &mut BTreeSet<String>,
+    faults: &mut Vec<Fault>,
+) {
+    for (source, persona) in sources.iter().filter_map(|source| Some((source, known.get(&source.name())?))) {
+        for text in persona.texts() {
+            let unknown = variables::unknown_in(text, &Moment::NAMES, set, headers);
+            faults.extend(unknown.map(|fault| source.fault(source.text.find("{{"), fault)));
+        }
+    }
 }
 
 /// What a verb names of the configuration that is not there.

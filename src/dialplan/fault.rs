@@ -57,6 +57,11 @@ impl Source {
         Self { path: path.into(), text: text.into() }
     }
 
+    /// The file's name without its ending.
+    pub(super) fn name(&self) -> String {
+        self.path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
     /// The line of a byte.
     pub(super) fn line(&self, at: usize) -> usize {
         1 + self.text.bytes().take(at).filter(|byte| *byte == b'\n').count()

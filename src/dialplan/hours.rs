@@ -180,12 +180,12 @@ impl Calendar {
     }
 }
 
-fn madagascar() -> TimeZone {
+pub(crate) fn madagascar() -> TimeZone {
     // No summer time since 1954.
     TimeZone::get("Indian/Antananarivo").unwrap_or_else(|_| TimeZone::fixed(jiff::tz::offset(3)))
 }
 
-fn zone<'de, D: Deserializer<'de>>(from: D) -> Result<TimeZone, D::Error> {
+pub(crate) fn zone<'de, D: Deserializer<'de>>(from: D) -> Result<TimeZone, D::Error> {
     let text = String::deserialize(from)?;
     let offset = || {
         let sign = if text.starts_with('-') { -1 } else { 1 };

@@ -43,6 +43,7 @@ pub use dial::{Dial, TrunkNames};
 pub use editions::{Edition, Editions, Origin};
 pub use fault::{Fault, Faults};
 pub use hours::Window;
+pub(crate) use hours::{madagascar, zone};
 pub use message::{Message, Voicemail};
 pub use pattern::{Pattern, Patterns};
 pub use surroundings::Surroundings;
@@ -186,9 +187,8 @@ impl Dialplans {
                     .map_err(|fault| format!("ambience: file: {fault}")),
                 None => Ok(persona),
             });
-            let name = source.path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
             match persona {
-                Ok(persona) => drop(known.insert(name, persona)),
+                Ok(persona) => drop(known.insert(source.name(), persona)),
                 Err(fault) => faults.push(source.fault(None, fault.trim_end())),
             }
         }
@@ -198,7 +198,9 @@ impl Dialplans {
         }
         // What could not be read is missing to what names it: that would be told as a fault of the others.
         let (header_names, variables) = if faults.is_empty() {
-            check::check(&all, &Known { folder, personas: &known, around }, &mut faults)
+            let (mut headers, set) = check::check(&all, &Known { folder, personas: &known, around }, &mut faults);
+            check::personas((&known, personas), &set, &mut headers, &mut faults);
+            (headers, set)
         } else {
             Default::default()
         };

@@ -157,7 +157,9 @@ impl Server {
         let announced = config.recording.announced_by().into_iter().chain(config.sip.emergency_announcement.clone());
         decode(announced.collect(), &prompts).await?;
         let loading = config.clone();
-        let personal = dialplans.personas().map(|(_, persona)| persona.prompt.clone()).collect();
+        // The model keeps these; one that changes with each call is nothing to keep.
+        let lasting = dialplans.personas().map(|(_, persona)| &persona.prompt).filter(|prompt| !prompt.contains("{{"));
+        let personal = lasting.cloned().collect();
         let counting = Arc::clone(&metrics);
         let engines = tokio::task::spawn_blocking(move || Engines::load(&loading, personal, counting)).await??;
         let voice = Arc::clone(&engines.voice);

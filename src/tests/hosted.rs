@@ -2,6 +2,7 @@
 
 mod fit;
 pub mod server;
+mod slow;
 mod speech;
 
 use std::{
@@ -207,7 +208,8 @@ async fn a_reply_that_breaks_off_ends_at_what_was_said() {
 async fn a_call_is_answered_by_the_server_and_by_the_local_model_where_it_hangs() {
     let server = Server::start(Conduct::Hangs).await;
     server.then([Conduct::says(WORDS), Conduct::Hangs]);
-    let milo = asking("call", &server, "anthropic", &[]).await;
+    // One request a turn.
+    let milo = asking("call", &server, "anthropic", &[("MILO__CONVERSATION__EARLY_REPLIES", "false")]).await;
     let report = call(&errand(milo.udp("milo").expect("an address"), &["mg_price.wav", "mg_hours.wav"])).await;
     assert!(report.turns.iter().all(|turn| turn.reply.is_some()), "{:?}", report.turns);
     let logged = newest_call(&milo).await;
