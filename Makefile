@@ -39,6 +39,8 @@ bench:
 	@deploy/setup.sh run
 	cargo build --release --bin milo
 	$(MILO) bench turn
+	$(MILO) bench pauses
+	$(MILO) bench interruptions
 	$(MILO) bench calls
 	$(MILO) bench setup --pin --rate 1000
 	$(MILO) bench setup

@@ -67,6 +67,8 @@ def card(name: str, to: Path, work: Path, seed: int) -> None:
     """Writes CARD.md from cards/NAME.md, and the checksums of what stands in the manifest."""
     state = torch.load(work / RECIPES[name].checkpoint, map_location="cpu", weights_only=False)
     training = f"`models/training/build.py {name}`, {state['spent'] / 60:.0f} CPU-minutes, {state.get('steps', state.get('step')):,} steps"
+    if "began_with" in state:
+        training += f", from the weights of the `{state['began_with']}` that shipped before"
     files = sorted(p for p in to.iterdir() if p.name != "CARD.md")
     sums = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
     table = "| file | bytes | sha256 |\n|---|---|---|\n" + "\n".join(

@@ -39,7 +39,7 @@ SENTENCES = (
     ("mg_price", "mg", "price", "firy ariary ny tapakila", "iray alina ariary"),
     ("mg_goodbye", "mg", "goodbye", "misaotra tompoko veloma", "Veloma; then [hangup]"),
     ("mg_pause", "mg", "opening_hours", "amin'ny ora firy … no misokatra ny birao", "valo ora maraina"),
-    ("mg_number", "mg", "my_number", "ny laharako dia aotra telo efatra … roa roa … efatra efatra enina … fito valo", "the number"),
+    ("mg_number", "mg", "my_number", "ny laharako aotra telo efatra … roa roa … efatra efatra enina … fito valo", "the number"),
     ("mg_yes", "mg", "yes", "eny", "anything"),
     ("mg_greeting", "mg", "greeting", "allo salama tompoko", "Salama tompoko"),
     ("mg_barge", "mg", "operator", "azoko atao ve ny miresaka amin'olona azafady", "mpiasa"),

@@ -33,6 +33,11 @@ INTERRUPTS = {"mg": ("tsia", "andraso kely", "azafady", "tsy izany", "andraso", 
               "fr": ("non", "attendez", "un instant", "pardon", "non pas ça", "arrêtez")}
 #: Each of them so often, and so many longer sentences a language.
 TIMES, LONGER = 2, 12
+#: Turns of each kind and language; milliseconds of the pauses within dictated numbers, and within other sentences.
+TURNS = {"number": 8, "hesitation": 16, "whole": 12}
+DICTATED, HESITATING = (600, 1200), (400, 1200)
+ANSWERS = {"mg": ("eny", "tsia", "eny tompoko", "tsia misaotra", "eka", "misaotra betsaka"),
+           "fr": ("oui", "non", "oui merci", "non merci", "d'accord", "merci beaucoup")}
 
 
 def distinct(count: int, draw, tries: int = 60) -> list:
@@ -109,6 +114,39 @@ def interruptions(rng: random.Random) -> list[tuple]:
     return rows
 
 
+def turns(rng: random.Random) -> list[tuple]:
+    """Half, kind, language, voice, speed, pitch, range, gap, pauses in ms, text: every second row of a kind was tuned on."""
+    rows = []
+
+    def add(kind: str, language: str, drawn: list[list[str]], pauses: tuple[int, int]) -> None:
+        for i, parts in enumerate(drawn):
+            between = ",".join(str(rng.randrange(*pauses, 50)) for _ in parts[1:]) or "-"
+            rows.append(("tuned" if i % 2 else "measured", kind, language, rng.choice(VOICES), rng.randint(130, 190), rng.randint(30, 70),
+                         rng.randint(30, 70), 0, between, " … ".join(parts)))
+
+    for language in grammar.LANGUAGES:
+        dictated, others = [], []
+        while len(dictated) < TURNS["number"]:
+            u = grammar.utterance(rng, "held_out", language, grammar.BY_NAME["my_number"])
+            before, figures, after = (part.strip() for part in u.text.partition(u.slots["phone"]))
+            said = figures.split()
+            if after or len(said) != 10:
+                continue
+            groups = [said[:3], said[3:5], said[5:8], said[8:]]
+            dictated.append([f"{before} {' '.join(groups[0])}".strip(), *(" ".join(g) for g in groups[1:])])
+        while len(others) < TURNS["hesitation"] + TURNS["whole"]:
+            words = grammar.sample(rng, "held_out", language).text.split()
+            if 4 <= len(words) <= 9 and words not in others:
+                others.append(words)
+        hesitating = [[" ".join(words[:at]), " ".join(words[at:])] for words in others[:TURNS["hesitation"]]
+                      for at in [rng.randint(2, len(words) - 1)]]
+        add("number", language, dictated, DICTATED)
+        add("hesitation", language, hesitating, HESITATING)
+        add("whole", language, [[" ".join(words)] for words in others[TURNS["hesitation"]:]], HESITATING)
+        add("answer", language, [[text] for text in ANSWERS[language]], HESITATING)
+    return rows
+
+
 def write(path: Path, seed: int, remarks: str, rows: list[tuple]) -> None:
     """Remarks, then a line a row."""
     for row in rows:
@@ -146,6 +184,10 @@ def main() -> None:
     write(a.to / "interruptions/mg-fr.tsv", a.seed,
           "Columns: half (thresholds are tuned on the one, figures are of the other), kind (the caller only listens, or interrupts), language, "
           "voice variant of espeak-ng, speed, pitch, pitch range, word gap, what is said into Milo's words.", interruptions(drawn("interruptions")))
+    write(a.to / "turns/mg-fr.tsv", a.seed,
+          "Columns: half (thresholds are tuned on the one, figures are of the other), kind (a telephone number in groups, a sentence with a pause "
+          "in it, a whole one, a short answer), language, voice variant of espeak-ng, speed, pitch, pitch range, word gap, the pauses in ms (-: none), "
+          "what is said (… : a pause).", turns(drawn("turns")))
 
 
 if __name__ == "__main__":

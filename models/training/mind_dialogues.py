@@ -37,6 +37,12 @@ NOT_UNDERSTOOD = {language: getattr(grammar.BY_NAME["out_of_domain"], language).
 STRANGE = {split: {language: grammar_foreign.questions(split, language) for language in grammar.LANGUAGES}
            for split in grammar.SPLITS}
 _WORDS = {language: grammar.vocabulary(language) for language in grammar.LANGUAGES}
+#: What made-up words are put together of.
+_ONSETS = {"mg": "b d f g h k l m n p r s t v z j tr dr ts mb nd".split(), "fr": "b ch d f g l m n p r s t v br cl pr tr".split()}
+_RIMES = {"mg": "a e i o a i".split(), "fr": "a an é eu i in o on ou u".split()}
+_ENDS = {"mg": ["", "", "na", "ka", "tra", "ny"], "fr": ["", "", "oir", "age", "eur", "ette"]}
+#: Slots whose words may be any: what is said in them is copied.
+_ANY_WORD = ("name", "person")
 _LETTERS = "abdefghijklmnoprstvyzéè'"
 
 
@@ -110,6 +116,30 @@ COPIED = ("code", "code", "code", "my_number", "my_number", "number", "number", 
           "appointment_day", "appointment_hour", "my_name", "person", "price", "callback", "move_appointment", "delivery")
 
 
+def invented(rng: random.Random, language: str) -> str:
+    """A word that nobody knows."""
+    syllables = (rng.choice(_ONSETS[language]) + rng.choice(_RIMES[language]) for _ in range(rng.randint(2, 3)))
+    return "".join(syllables) + rng.choice(_ENDS[language])
+
+
+def alien(rng: random.Random, split: str, language: str) -> str:
+    """A question about something unknown: it sounds like the office's, or like other business, and the word that counts is made up."""
+    if rng.random() < 0.4:
+        words = rng.choice(STRANGE[split][language]).split()
+        words[-1] = invented(rng, language)
+        return " ".join(words)
+    while True:
+        u = grammar.sample(rng, split, language)
+        copied = {word for slot, value in u.slots.items() if slot in _ANY_WORD for word in value.split()}
+        words = u.text.split()
+        content = [i for i, word in enumerate(words) if len(word) > 3 and word not in copied]
+        if len(words) > 2 and len(content) > 1:
+            break
+    for i in rng.sample(content, rng.choice((1, 2)) if len(content) < 4 else 2):
+        words[i] = invented(rng, language)
+    return " ".join(words)
+
+
 def turn(rng: random.Random, split: str, language: str, noise: float, practice: float = 0.0) -> Turn:
     """One question and its answer.
 
@@ -128,6 +158,8 @@ def turn(rng: random.Random, split: str, language: str, noise: float, practice: 
         if rng.random() < noise:
             heard = noisy(rng, heard, {}, language)
         return Turn(heard, NOT_UNDERSTOOD[language], language, "strange")
+    if roll < 0.22:
+        return Turn(alien(rng, split, language), NOT_UNDERSTOOD[language], language, "alien")
     if rng.random() < practice:
         u = grammar.utterance(rng, split, language, grammar.BY_NAME[rng.choice(COPIED)])
     else:

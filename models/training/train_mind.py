@@ -6,12 +6,17 @@
 Every batch is a function of the seed and the step's number; a checkpoint lies
 in --work and the same command resumes it.  --minutes are CPU minutes of the
 process, all runs together; the learning rate falls to nothing at their end.
+
+--begin-with ../demo/mind/mind.gguf goes on from the file that ships (its weights rounded to eight bits, its tokenizer) in an empty
+--work, at a lower rate.
 """
 
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
+import gguf
 import torch
 import torch.nn.functional as F
 
@@ -24,6 +29,8 @@ from run import Run, arguments_of
 
 VOCABULARY = 1536
 SEED = 20261122
+#: Of the rate with which a training begins, the share with which one goes on from weights that ship.
+GENTLER = 0.3
 
 
 #: Steps whose dialogues have the tools in their prompt.
@@ -71,8 +78,20 @@ def loss_of(mind: Mind, common: list[int], ids: torch.Tensor, targets: torch.Ten
     return F.cross_entropy(logits.float(), targets.flatten()[said])
 
 
+def shipped(path: Path) -> tuple[Tokenizer, dict[str, torch.Tensor]]:
+    """The tokenizer and the weights of a file that export_mind.py wrote."""
+    reader = gguf.GGUFReader(path)
+    fields = {name: reader.fields[f"tokenizer.ggml.{name}"] for name in ("tokens", "scores")}
+    pieces = [bytes(fields["tokens"].parts[i]).decode() for i in fields["tokens"].data]
+    scores = [float(fields["scores"].parts[i][0]) for i in fields["scores"].data]
+    weights = {t.name: torch.from_numpy(gguf.quants.dequantize(t.data, t.tensor_type)) for t in reader.tensors}
+    return Tokenizer(pieces, scores), weights
+
+
 def main() -> None:
-    a = arguments_of(__doc__, minutes=60.0, batch=32).parse_args()
+    arguments = arguments_of(__doc__, minutes=60.0, batch=32)
+    arguments.add_argument("--begin-with", type=Path, help="a mind.gguf whose training goes on")
+    a = arguments.parse_args()
     if a.smoke:
         a.minutes, a.batch = 0.4, 8
     torch.set_num_threads(a.threads)
@@ -80,13 +99,19 @@ def main() -> None:
     a.work.mkdir(parents=True, exist_ok=True)
 
     vocabulary = a.work / "tokenizer.json"
+    if a.begin_with and not vocabulary.exists():
+        shipped(a.begin_with)[0].save(vocabulary)
     if not vocabulary.exists():
         Tokenizer.learn(mind_dialogues.texts(random.Random(SEED), 20_000), VOCABULARY).save(vocabulary)
     tokenizer = Tokenizer.load(vocabulary)
 
     mind = Mind(Shape(len(tokenizer.pieces), layers=6))
-    run = Run(a.work, mind, lambda name, p: p.ndim == 2 and "embd" not in name, (0.02, 0.004), 0.01,
-              shape=mind.shape.as_dict())
+    rates = (0.02, 0.004)
+    if a.begin_with:
+        mind.load_state_dict(shipped(a.begin_with)[1])
+        rates = tuple(rate * GENTLER for rate in rates)
+    run = Run(a.work, mind, lambda name, p: p.ndim == 2 and "embd" not in name, rates, 0.01,
+              shape=mind.shape.as_dict(), **({"began_with": a.begin_with.name} if a.begin_with else {}))
     run.go(a.minutes, lambda step: (loss_of(mind, *batch(tokenizer, step, a.batch)), {}),
            said_every=5 if a.smoke else 25, kept_every=100)
 

@@ -58,6 +58,7 @@ pub(super) struct Begun {
     draft: Option<Draft>,
     drafts: u8,
     vad_stopped: Option<Instant>,
+    transcribed: Option<Instant>,
     over: Option<TurnEnd>,
 }
 
@@ -71,7 +72,14 @@ pub(super) struct TurnEnd {
     vad_stopped: Option<Instant>,
     decided: Instant,
     /// Until when a caller who has not said all is given time.
-    pause_until: tokio::time::Instant,
+    pause_until: Option<tokio::time::Instant>,
+}
+
+impl TurnEnd {
+    /// When it was decided that it had.
+    pub(super) fn decided(&self) -> tokio::time::Instant {
+        self.decided.into()
+    }
 }
 
 impl Begun {
@@ -110,7 +118,7 @@ impl Begun {
             last_voiced: ear.last_voiced(),
             vad_stopped: self.vad_stopped,
             decided: Instant::now(),
-            pause_until: tokio::time::Instant::now() + pause.saturating_sub(ear.silence()),
+            pause_until: Some(tokio::time::Instant::now() + pause.saturating_sub(ear.silence())),
         });
         if matches!(self.early, Early::None) {
             self.early = Early::Working(transcribe(engines, ear.turn(), None));
@@ -124,9 +132,10 @@ impl Begun {
     }
 
     /// Works on the transcript, then on the draft; ends each time that one of them has come further. Cancel safe.
+    #[expect(clippy::disallowed_methods, reason = "stage times of the log are wall-clock times")]
     pub(super) async fn work(&mut self) {
         select! {
-            () = self.early.work() => {}
+            () = self.early.work() => self.transcribed = Some(Instant::now()),
             () = async {
                 match &mut self.draft {
                     Some(draft) => draft.work().await,
@@ -171,16 +180,28 @@ impl Begun {
 
     /// Until when a caller who has finished by their silence, and not by their words, is waited for.
     pub(super) fn waits(&self) -> Option<tokio::time::Instant> {
-        let end = self.over.filter(|_| self.says() == Some(false))?;
-        Some(end.pause_until)
+        self.over.filter(|_| self.says() == Some(false))?.pause_until
+    }
+
+    /// They go on, and it can be no part of this turn any more, which is answered.
+    pub(super) fn wait_no_more(&mut self) {
+        if let Some(end) = &mut self.over {
+            end.pause_until = None;
+        }
     }
 
     /// The whole turn, where it is over and transcribed.
     #[expect(clippy::disallowed_methods, reason = "stage times of the log are wall-clock times")]
     pub(super) fn take(&mut self) -> Option<Heard> {
-        let end = self.over.filter(|_| self.is_transcribed())?;
+        let mut end = self.over.filter(|_| self.is_transcribed())?;
+        let now = Instant::now();
+        let transcribed = self.transcribed.unwrap_or(now);
+        if self.waits().is_some() && transcribed < now {
+            // So long the end was in doubt.
+            end.decided = now;
+        }
         let Self { early: Early::Done(transcript), draft, .. } = mem::take(self) else { return None };
-        Some(Heard { transcript, transcribed: Instant::now(), end, draft })
+        Some(Heard { transcript, transcribed: transcribed.max(end.decided), end, draft })
     }
 }
 
@@ -198,13 +219,15 @@ impl Heard {
     #[expect(clippy::disallowed_methods, reason = "stage times of the log are wall-clock times")]
     pub(super) fn written(text: String, before: Language) -> Self {
         let now = Instant::now();
+        // On one line: what the model is told besides stands on lines of its own, in parentheses.
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ").trim_start_matches('(').to_owned();
         let end = TurnEnd {
             at: Stamp::now(),
             speech: (None, None),
             last_voiced: None,
             vad_stopped: None,
             decided: now,
-            pause_until: tokio::time::Instant::now(),
+            pause_until: None,
         };
         let language = tongue(&text).unwrap_or(before);
         let transcript = Transcript::written(text, language);

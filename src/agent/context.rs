@@ -89,6 +89,11 @@ impl Script {
         }
     }
 
+    /// Letters of the newest clause, and samples of it that were made.
+    pub(super) fn newest(&self) -> (u32, u64) {
+        self.clauses.last().map_or((0, 0), |(clause, samples)| (clause.chars().count() as u32, *samples))
+    }
+
     /// Whether nothing was to be said.
     pub(super) fn is_empty(&self) -> bool {
         self.clauses.is_empty()

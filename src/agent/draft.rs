@@ -62,11 +62,11 @@ impl Draft {
     /// The reply, if one was begun.
     pub(super) fn keep(self) -> Option<Reply> {
         match self.state {
-            State::Preparing(reply) | State::Prepared(reply) => {
+            State::Preparing(reply) | State::Prepared(reply) if !reply.failed() => {
                 self.mind.drafted(true);
                 Some(*reply)
             }
-            State::Beginning(_) | State::Failed => None,
+            _ => None,
         }
     }
 

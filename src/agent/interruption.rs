@@ -20,6 +20,9 @@ const UNSURE: f32 = 0.45;
 /// Where no more than this is left of a reply that ends with a question, "eny" is the answer to it.
 const ASKED: Duration = Duration::from_millis(1_500);
 
+/// Why a reply goes on that only a voice without words was heard into.
+pub(super) const NO_WORDS: &str = "no words";
+
 /// Whether the reply goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
@@ -30,14 +33,13 @@ pub(super) enum Verdict {
 
 /// Judges what was said, for so long, into what this mouth says.
 pub(super) fn verdict(said: &Transcript, spoken_for: Duration, mouth: &Mouth, voice: &Voice) -> Verdict {
-    let is_asked = mouth.asks() && mouth.left(voice).is_some_and(|left| left <= ASKED);
-    judge(said, spoken_for, is_asked, || speakable(&mouth.recent(voice, RECENT), mouth.language()))
+    judge(said, spoken_for, mouth.asks(voice, ASKED), || speakable(&mouth.recent(voice, RECENT), mouth.language()))
 }
 
 fn judge(said: &Transcript, spoken_for: Duration, is_asked: bool, recent: impl Fn() -> String) -> Verdict {
     let text = said.text.trim();
-    if text.is_empty() {
-        return Verdict::GoesOn("no words");
+    if !text.chars().any(char::is_alphanumeric) {
+        return Verdict::GoesOn(NO_WORDS);
     }
     if spoken_for <= NOISE && said.confidence.is_some_and(|confidence| confidence < UNSURE) {
         return Verdict::GoesOn("noise");
@@ -45,7 +47,7 @@ fn judge(said: &Transcript, spoken_for: Duration, is_asked: bool, recent: impl F
     if is_back_channel(text) && !is_asked {
         return Verdict::GoesOn("back-channel");
     }
-    if spoken_for <= ECHO && is_within(text, &recent()) {
+    if spoken_for <= ECHO && !is_asked && is_within(text, &recent()) {
         return Verdict::GoesOn("echo");
     }
     Verdict::Interrupts
@@ -77,7 +79,9 @@ mod tests {
     #[test]
     fn what_was_said_decides() {
         for (text, ms, confidence, is_asked, verdict) in [
-            ("", 1_500, None, false, Verdict::GoesOn("no words")),
+            ("", 1_500, None, false, Verdict::GoesOn(NO_WORDS)),
+            ("...", 1_500, None, false, Verdict::GoesOn(NO_WORDS)),
+            ("valo", 300, Some(0.9), true, Verdict::Interrupts),
             ("ny", 300, Some(0.2), false, Verdict::GoesOn("noise")),
             ("andraso kely", 900, Some(0.2), false, Verdict::Interrupts),
             ("eny", 300, Some(0.9), false, Verdict::GoesOn("back-channel")),

@@ -1,6 +1,6 @@
 //! Listening: from the caller's first word to the transcript of a finished turn.
 
-use std::{sync::Arc, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 
 use milo_models::{engine::EngineError, language_model::ChatRequest, queue::Class, transcriber::Transcript};
 use serde_json::Value;
@@ -20,7 +20,7 @@ use super::{
 pub(super) enum Listened {
     Turn(Box<Heard>),
     /// Somebody wants words to be said.
-    Prompted,
+    Prompted(String),
     Silence,
     TimeUp,
     /// Voice activity failed.
@@ -53,14 +53,20 @@ impl Conversation<'_> {
         if let Some(error) = ear.deafness() {
             return Listened::Deaf(error.clone());
         }
-        let mut begun = std::mem::take(&mut self.meanwhile.begun);
-        let mut partials = Partials::new(self.record.audience().is_some());
+        let mut begun = mem::take(&mut self.meanwhile.begun);
+        let mut partials = Partials::new(self.record.audience().is_some_and(|audience| !audience.is_patient()));
         if !begun.is_over() {
             self.transcribed(&mut begun, &mut partials, ear, context);
+            if ear.speaking() {
+                partials.begin();
+            }
         }
         loop {
-            if !self.meanwhile.to_say.is_empty() && !begun.is_over() && !ear.speaking() {
-                return Listened::Prompted;
+            if !begun.is_over()
+                && !ear.speaking()
+                && let Some(words) = self.meanwhile.to_say.pop_front()
+            {
+                return Listened::Prompted(words);
             }
             let waits = begun.waits();
             if waits.is_none_or(|until| tokio::time::Instant::now() >= until && !ear.speaking())
@@ -100,19 +106,30 @@ impl Conversation<'_> {
             };
             match noticed {
                 // They had not finished. But a turn that was cut for its length is answered, whatever follows.
-                Noticed::Turn(Decision::Confirmed) if begun.is_over() && ear.take_up() => {
-                    self.record.event("went_on", Value::Null);
-                    begun.went_on();
-                    partials.resume();
+                Noticed::Turn(Decision::Confirmed) if begun.is_over() => {
+                    if ear.take_up() {
+                        self.record.event("went_on", Value::Null);
+                        begun.went_on();
+                        partials.resume();
+                    } else {
+                        begun.wait_no_more();
+                    }
                 }
-                Noticed::Turn(Decision::Onset) => self.record.tell(|| Happened::Speaking(true)),
+                Noticed::Turn(Decision::Onset) => {
+                    self.meanwhile.withdrawn = false;
+                    self.record.tell(|| Happened::Speaking(true));
+                }
                 Noticed::Turn(Decision::Retracted) => self.record.tell(|| Happened::Speaking(false)),
                 Noticed::Turn(_) if begun.is_over() => {}
                 Noticed::Turn(Decision::LikelyEnd) => {
                     partials.end();
                     begun.likely_end(ear, self.engines);
                 }
+                Noticed::Turn(Decision::End) if mem::take(&mut self.meanwhile.withdrawn) => {
+                    self.record.tell(|| Happened::Speaking(false));
+                }
                 Noticed::Turn(Decision::Resumed) => {
+                    self.meanwhile.withdrawn = false;
                     self.paused(ear.judgement(), begun.says(), true);
                     begun.resumed();
                     partials.resume();

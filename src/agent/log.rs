@@ -19,7 +19,7 @@ impl Conversation<'_> {
             return said.to_owned();
         }
         let sentences = sentences.join(" ");
-        self.record.event("told_model", json!({ "text": sentences }));
+        self.record.event("told_model", json!({ "text": self.record.words(&sentences) }));
         format!("({sentences})\n{said}")
     }
 

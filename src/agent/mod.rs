@@ -128,6 +128,8 @@ pub struct Meanwhile {
     held: Option<tokio::time::Instant>,
     /// What the caller has begun to say into a reply.
     begun: Begun,
+    /// What they said last was taken for nothing, and their silence has not ended it yet.
+    withdrawn: bool,
     /// Words that somebody wants to be said.
     to_say: VecDeque<String>,
 }
@@ -148,18 +150,18 @@ impl Conversation<'_> {
         }
         let mut quiet = Quiet::from_now(self.limits.ask_after);
         loop {
-            while let Some(words) = self.meanwhile.to_say.pop_front() {
-                let reply = Reply::words(&words, &self.engines.voice, tongue(&words).unwrap_or(self.language));
-                let (heard, ending) = self.say_all(reply, ear, voice).await;
-                context.add(&heard);
-                if let Some(ending) = ending {
-                    return ending;
-                }
-                quiet = Quiet::from_now(self.limits.ask_after);
-            }
             let mut heard = match self.listen(ear, &mut quiet, &context).await {
                 Listened::Turn(heard) => heard,
-                Listened::Prompted => continue,
+                Listened::Prompted(words) => {
+                    let reply = Reply::words(&words, &self.engines.voice, tongue(&words).unwrap_or(self.language));
+                    let (heard, ending) = self.say_all(reply, ear, voice).await;
+                    context.add(&heard);
+                    if let Some(ending) = ending {
+                        return ending;
+                    }
+                    quiet = Quiet::from_now(self.limits.ask_after);
+                    continue;
+                }
                 Listened::Closed => return Ending::Lost,
                 Listened::TimeUp => return self.leave(Ending::TimeUp, ear, voice).await,
                 Listened::Silence if doubt == Doubt::Asked => return self.leave(Ending::Silence, ear, voice).await,
@@ -238,6 +240,7 @@ impl Conversation<'_> {
         // What happened meanwhile is told before what was said.
         let told = self.news(&transcript.text);
         let mut draft = heard.draft.take();
+        let mut filler = Some(self.phrases.sound(self.persona, Phrase::Wait, self.language));
         let (mut mouth, said, refused) = loop {
             // A reply that was begun early answers what was said, and not what happened meanwhile.
             let drafted = match draft.take() {
@@ -261,13 +264,13 @@ impl Conversation<'_> {
                     }
                 },
             };
-            let filler = self.phrases.sound(self.persona, Phrase::Wait, self.language);
-            let mut mouth =
-                Mouth::new(reply, voice).before(self.record.audience()).or_after(self.limits.filler, filler);
+            let mut mouth = Mouth::new(reply, voice).before(self.record.audience());
+            if let Some(sound) = filler.take() {
+                mouth = mouth.or_at(heard.end.decided() + self.limits.filler, sound);
+            }
             let said = self.speak(&mut mouth, ear, voice).await;
             if let Some(stage) = mouth.filled() {
-                let waited_ms = self.limits.filler.as_millis() as u64;
-                self.record.event("filler", json!({ "waited_ms": waited_ms, "for": stage }));
+                self.record.event("filler", json!({ "for": stage }));
             }
             match said {
                 // The conversation has outgrown the model's context: without its oldest exchange it may fit.

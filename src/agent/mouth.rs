@@ -21,10 +21,15 @@ use super::{
 };
 use crate::engines::Mode;
 
-/// A voice that was paused goes on at the quietest frame of this last time: where the word began that it was paused in, or one before.
+/// A voice that was paused goes on at the quietest frame of this last time: where the word began that it was paused in, or one before…
 const WORD: usize = 600 / FRAME_MS as usize;
+/// …but for the newest part, which may have waited at the far end and been forgotten there.
+const FAR: usize = 100 / FRAME_MS as usize;
 /// What is played is kept so long: what the voice may have queued, and a word.
 const KEPT: usize = 1_200 / FRAME_MS as usize;
+
+/// How long a letter is spoken, at the usual pace.
+const LETTER: Duration = Duration::from_millis(65);
 
 /// How a reply ended by itself.
 #[derive(Debug)]
@@ -48,12 +53,16 @@ pub(super) struct Mouth {
     given: VecDeque<Frame>,
     rest: Vec<i16>,
     before: u64,
+    /// Samples that were heard before some of them were said again.
+    most_heard: u64,
     hang_up: bool,
     broken: Option<EngineError>,
     first_out: Option<Instant>,
     audience: Option<Audience>,
     /// Whoever takes replies whole has it.
     is_handed_over: bool,
+    /// The voice has all of it.
+    is_all_given: bool,
     /// What is said when nothing of the reply has come by then.
     filler: Option<(tokio::time::Instant, Arc<[i16]>)>,
     filled: Option<&'static str>,
@@ -69,11 +78,13 @@ impl Mouth {
             given: VecDeque::new(),
             rest: Vec::new(),
             before: voice.played().samples,
+            most_heard: 0,
             hang_up: false,
             broken: None,
             first_out: None,
             audience: None,
             is_handed_over: false,
+            is_all_given: false,
             filler: None,
             filled: None,
         }
@@ -84,10 +95,9 @@ impl Mouth {
         Self { audience: audience.cloned(), ..self }
     }
 
-    /// When the reply has no sound for so long, this is heard before it; nobody who takes replies whole does.
-    pub(super) fn or_after(self, patience: Duration, sound: Arc<[i16]>) -> Self {
+    /// When the reply has no sound by then, this is heard before it; nobody who takes replies whole does.
+    pub(super) fn or_at(self, due: tokio::time::Instant, sound: Arc<[i16]>) -> Self {
         let is_whole = self.is_held_back();
-        let due = tokio::time::Instant::now() + patience;
         Self { filler: (!sound.is_empty() && !is_whole).then_some((due, sound)), ..self }
     }
 
@@ -146,11 +156,17 @@ impl Mouth {
                     self.cut(&samples);
                 }
                 Some(Ok(Step::HangUp)) => self.hang_up = true,
-                Some(Ok(Step::Doubtful)) => return Spoken::Doubtful,
+                Some(Ok(Step::Doubtful)) => {
+                    if self.filled.is_some() {
+                        voice.drained().await;
+                    }
+                    return Spoken::Doubtful;
+                }
                 // Kept, because what was made before is still to be heard, and an interruption may cut that wait.
                 Some(Err(error)) => self.broken = Some(error),
                 None if self.hand_over() => {}
                 None => {
+                    self.is_all_given = true;
                     // Less than 20 ms, of which no more counts as heard than there is.
                     voice.play_last(&self.rest).await;
                     self.rest.clear();
@@ -184,7 +200,9 @@ impl Mouth {
     /// When the first packet of this reply left. A pause or a gap begins a new burst, so the first one seen is kept.
     pub(super) fn first_out(&self, voice: &Voice) -> Option<Instant> {
         let played = voice.played();
-        self.first_out.or(played.first_sent_since_idle.filter(|_| played.samples > self.before))
+        // What was said in place of the reply began the burst.
+        let first = if self.filled.is_some() { played.last_sent } else { played.first_sent_since_idle };
+        self.first_out.or(first.filter(|_| played.samples > self.before))
     }
 
     fn cut(&mut self, samples: &[i16]) {
@@ -199,13 +217,14 @@ impl Mouth {
     pub(super) fn step_back(&mut self, voice: &mut Voice) {
         let queued = (voice.queued_ms() / FRAME_MS) as usize;
         // The last part of the reply is shorter than a frame, and not among those that were given.
-        let Some(heard) = self.given.len().checked_sub(queued).filter(|_| !self.reply.is_made()) else {
+        let Some(heard) = self.given.len().checked_sub(queued).filter(|_| !self.is_all_given) else {
             return voice.resume();
         };
-        let from = heard.saturating_sub(WORD);
+        let (from, to) = (heard.saturating_sub(WORD), heard.saturating_sub(FAR));
         let loudness = |frame: &Frame| -> i64 { frame.samples().iter().map(|&s| i64::from(s) * i64::from(s)).sum() };
-        let quietest = self.given.range(from..heard).enumerate().min_by_key(|(_, frame)| loudness(frame));
-        let begin = quietest.map_or(heard, |(at, _)| from + at);
+        let quietest = self.given.range(from..to).enumerate().min_by_key(|(_, frame)| loudness(frame));
+        let begin = quietest.map_or(from, |(at, _)| from + at);
+        self.most_heard = self.most_heard.max(voice.played().samples.saturating_sub(self.before));
         voice.flush();
         self.before += ((heard - begin) * FRAME_SAMPLES) as u64;
         for frame in self.given.drain(begin..).rev() {
@@ -213,15 +232,21 @@ impl Mouth {
         }
     }
 
-    /// How much is left to be heard, where all of it is written and its last clause is being spoken.
-    pub(super) fn left(&self, voice: &Voice) -> Option<Duration> {
-        let waiting = self.frames.len() as u32 * FRAME_MS + voice.queued_ms();
-        self.reply.is_in_its_last_clause().then(|| Duration::from_millis(waiting.into()))
+    /// How much of the clause that is being spoken is left to be heard.
+    fn left(&self, voice: &Voice) -> Duration {
+        let waiting = Duration::from_millis(u64::from(self.frames.len() as u32 * FRAME_MS + voice.queued_ms()));
+        if !self.reply.is_speaking() {
+            return waiting;
+        }
+        // Not all of it is made: as long as its letters mostly take.
+        let (letters, samples) = self.script.newest();
+        let made = Duration::from_secs_f64(samples as f64 / f64::from(SAMPLE_RATE));
+        waiting + (LETTER * letters).saturating_sub(made)
     }
 
-    /// Whether what is being said is a question.
-    pub(super) fn asks(&self) -> bool {
-        self.script.whole().ends_with('?')
+    /// Whether what is being said is a question, of which no more than this is left.
+    pub(super) fn asks(&self, voice: &Voice, left: Duration) -> bool {
+        self.script.whole().ends_with('?') && self.left(voice) <= left
     }
 
     /// What was heard in the last while, and is about to be.
@@ -243,7 +268,7 @@ impl Mouth {
 
     /// What the caller heard of it up to now.
     pub(super) fn heard(&self, voice: &Voice) -> String {
-        self.script.heard(voice.played().samples.saturating_sub(self.before))
+        self.script.heard(voice.played().samples.saturating_sub(self.before).max(self.most_heard))
     }
 
     /// Whether the model wants the call to end after this reply.

@@ -160,6 +160,16 @@ impl Persona {
         }
         persona.turns.check()?;
         for (language, phrase) in [Language::Mg, Language::Fr].into_iter().flat_map(|l| Phrase::ALL.map(|p| (l, p))) {
+            let text = persona.phrase(phrase, language);
+            // They must be there when an engine is not: their sound is made at the start.
+            if matches!(phrase, Phrase::Apology | Phrase::Wait) && text.contains("{{") {
+                return Err(format!(
+                    "[{language}]: {phrase:?} is made sound before the call: it can name nothing of it"
+                ));
+            }
+            if phrase == Phrase::Wait && !text.is_empty() && !text.chars().any(char::is_alphanumeric) {
+                return Err(format!("[{language}]: wait = {text:?} holds nothing that can be said; leave it out"));
+            }
             if phrase != Phrase::Wait && persona.phrase(phrase, language).trim().is_empty() {
                 return Err(format!("[{language}]: {phrase:?} is empty; Milo must have something to say"));
             }

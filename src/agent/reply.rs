@@ -93,7 +93,8 @@ impl Reply {
     /// Words of Milo's own, by the voice alone.
     pub(super) fn words(text: &str, voice: &Arc<dyn Synthesizer>, language: Language) -> Self {
         let mut reply = Self::new(Source::Ended, voice, language);
-        reply.waiting.push_back(text.into());
+        reply.waiting.extend(reply.clauses.push(text));
+        reply.waiting.extend(reply.clauses.finish());
         reply
     }
 
@@ -125,14 +126,14 @@ impl Reply {
         self.language
     }
 
-    /// Whether nothing of it has still to be spoken but the clause that is being spoken.
-    pub(super) fn is_in_its_last_clause(&self) -> bool {
-        matches!(self.source, Source::Ended) && self.waiting.is_empty() && self.ahead.is_empty()
+    /// Whether a clause is being made sound.
+    pub(super) fn is_speaking(&self) -> bool {
+        self.speech.is_some()
     }
 
-    /// Whether all of it has been made sound.
-    pub(super) fn is_made(&self) -> bool {
-        self.is_in_its_last_clause() && self.speech.is_none()
+    /// Whether it failed before a word of it could be said.
+    pub(super) fn failed(&self) -> bool {
+        matches!(self.ahead.front(), Some(Err(_)))
     }
 
     /// When the engines first answered.

@@ -15,11 +15,11 @@ use tokio::{
 };
 
 use super::{
-    Conversation, Ear, Happened,
+    Audience, Conversation, Ear, Happened,
     begun::Begun,
     ear::Noticed,
     endpoint::Decision,
-    interruption::{Verdict, verdict},
+    interruption::{NO_WORDS, Verdict, verdict},
     mouth::{Mouth, Spoken},
 };
 use milo_media::Voice;
@@ -43,20 +43,22 @@ impl Conversation<'_> {
         let mut begun = Begun::default();
         // Since when the caller speaks into this reply, as long as it is not decided what that means.
         let mut since: Option<Instant> = None;
-        let mut has_gone_on = false;
+        let is_patient = self.record.audience().is_some_and(Audience::is_patient);
         loop {
             if since.is_some() && begun.is_transcribed() {
                 match begun.transcript().map(|said| verdict(said, ear.spoken_for(), mouth, voice)) {
-                    Some(Verdict::GoesOn(why)) => {
+                    // Whoever takes replies whole has it, and hears it later than it leaves here: words are meant for Milo.
+                    Some(Verdict::GoesOn(why)) if !is_patient || why == NO_WORDS => {
                         let heard = begun.transcript().map(|said| self.record.words(&said.text));
                         self.record.event("interruption_withdrawn", json!({ "why": why, "heard": heard }));
                         if begun.is_over() {
                             ear.answered();
                         }
-                        (since, begun, has_gone_on) = (None, Begun::default(), true);
+                        self.meanwhile.withdrawn = !begun.is_over();
+                        (since, begun) = (None, Begun::default());
                         mouth.step_back(voice);
                     }
-                    Some(Verdict::Interrupts) | None => return self.interrupted(begun, voice),
+                    Some(Verdict::Interrupts | Verdict::GoesOn(_)) | None => return self.interrupted(begun, voice),
                 }
             }
             let certain = since.filter(|_| !begun.is_over() && ear.speaking()).map(|since| since + CERTAIN);
@@ -75,6 +77,7 @@ impl Conversation<'_> {
             };
             match noticed {
                 Noticed::Turn(Decision::Onset) => {
+                    self.meanwhile.withdrawn = false;
                     voice.pause();
                     self.record.tell(|| Happened::Speaking(true));
                 }
@@ -88,31 +91,37 @@ impl Conversation<'_> {
                     if begun.is_over() && ear.take_up() {
                         begun.went_on();
                     }
+                    voice.pause();
+                    // What waits at the far end is forgotten either way: a reply that goes on begins a word earlier.
+                    self.record.tell(|| Happened::Cleared);
                     since.get_or_insert_with(Instant::now);
                 }
                 Noticed::Turn(Decision::LikelyEnd) if since.is_some() => begun.likely_end(ear, self.engines),
                 // They go on with what was taken for nothing, or for all.
-                Noticed::Turn(Decision::Resumed) if since.is_some() || has_gone_on => {
+                Noticed::Turn(Decision::Resumed) if since.is_some() || self.meanwhile.withdrawn => {
+                    self.meanwhile.withdrawn = false;
                     voice.pause();
+                    self.record.tell(|| Happened::Cleared);
                     begun.resumed();
                     since.get_or_insert_with(Instant::now);
                 }
                 Noticed::Turn(Decision::End) if since.is_some() => self.ended(&mut begun, ear),
                 // A voice that went on after its turn was cut for its length, or after the last minute: it was answered.
                 Noticed::Turn(Decision::LikelyEnd | Decision::Resumed) => {}
-                Noticed::Turn(Decision::End) => self.record.tell(|| Happened::Speaking(false)),
+                Noticed::Turn(Decision::End) => {
+                    self.meanwhile.withdrawn = false;
+                    self.record.tell(|| Happened::Speaking(false));
+                }
                 Noticed::Digit(digit) => self.record.digit(digit),
                 // The leg itself stops sending while it is held.
                 Noticed::Held => {
                     self.held();
-                    (since, begun) = (None, Begun::default());
-                    voice.resume();
+                    undecided(&mut since, &mut begun, mouth, voice);
                 }
                 Noticed::Resumed => self.resumed(),
                 Noticed::Deaf(error) => {
                     // Nobody will say what an onset was. The next listening tells the caller, if it lasts.
-                    (since, begun) = (None, Begun::default());
-                    voice.resume();
+                    undecided(&mut since, &mut begun, mouth, voice);
                     self.deaf(&error);
                 }
                 Noticed::Closed(why) => {
@@ -126,9 +135,20 @@ impl Conversation<'_> {
     /// The reply ends where it is; what the caller has begun to say is listened to.
     fn interrupted(&mut self, begun: Begun, voice: &mut Voice) -> Said {
         voice.flush();
-        self.record.tell(|| Happened::Cleared);
         self.record.event("interrupted", serde_json::Value::Null);
         self.meanwhile.begun = begun;
         Said::Interrupted
+    }
+}
+
+/// Nothing more is heard of what the caller has begun to say: the reply goes on, unless they had finished and their words are on the way.
+fn undecided(since: &mut Option<Instant>, begun: &mut Begun, mouth: &mut Mouth, voice: &mut Voice) {
+    if begun.is_over() {
+        return;
+    }
+    *begun = Begun::default();
+    match since.take() {
+        Some(_) => mouth.step_back(voice),
+        None => voice.resume(),
     }
 }

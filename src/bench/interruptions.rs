@@ -23,7 +23,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::Running;
+use super::{Running, floor::greeting};
 use crate::phone::{Errand, Phone};
 
 /// What to measure.
@@ -87,7 +87,7 @@ pub(super) async fn run(Arguments { tuned, parallel, wrong }: Arguments, legs: &
     let folder = env::temp_dir().join(format!("milo-bench-{}", std::process::id()));
     fs::create_dir_all(&folder)?;
     let cases = cases(&folder, tuned)?;
-    let plans = plans(&folder)?;
+    let plans = greeting(&folder, SENTENCE)?;
     let milo = Running::start(&env::current_exe()?, &folder, &[("MILO__DIALPLANS__PATH", plans.as_str())]).await?;
     let phone = Arc::new(Phone::new(&milo.udp("milo")?, None, legs.clone())?);
     let (room, mut calls) = (Arc::new(Semaphore::new(parallel as usize)), JoinSet::new());
@@ -129,7 +129,7 @@ pub(super) async fn run(Arguments { tuned, parallel, wrong }: Arguments, legs: &
     sleep(Duration::from_secs(1)).await;
     let fell_silent = outcomes(&milo, cases.len()).await?;
     milo.stop().await?;
-    println!("| said into Milo's words | cases | fell silent | wanted |\n|---|---|---|---|");
+    println!("| said into Milo's words | cases | let its reply go | wanted |\n|---|---|---|---|");
     for (kind, name, wanted) in KINDS {
         let mine = || cases.iter().zip(&fell_silent).filter(|(case, _)| case.kind() == kind);
         let (of, silent) = (mine().count(), mine().filter(|(_, silent)| **silent).count());
@@ -177,25 +177,6 @@ fn cases(folder: &Path, tuned: bool) -> Result<Vec<Case>> {
     }
     cases.extend((0..ECHOES).map(|number| Case::Echo(2 * number + u32::from(tuned))));
     Ok(cases)
-}
-
-/// A dialplan that says the sentence to whoever calls a case.
-fn plans(folder: &Path) -> Result<String> {
-    let plans = folder.join("plans");
-    fs::create_dir_all(plans.join("personas"))?;
-    let persona = include_str!("../../dialplans/personas/demo.toml");
-    let mg = persona.find("[mg]").context("the demonstration persona speaks Malagasy")?;
-    let (before, after) = persona.split_at(mg);
-    let greeting = after.lines().find(|line| line.starts_with("greeting")).context("it greets")?;
-    let long = after.replacen(greeting, &format!("greeting = {SENTENCE:?}"), 1);
-    fs::write(plans.join("personas/long.toml"), [before, &long].concat())?;
-    let plan = |name: &str, number: &str| {
-        format!(
-            "[[plan]]\nname = \"{name}\"\nnumber = \"{number}\"\nlanguage = \"mg\"\nactions = [{{ answer = {{}} }}, {{ converse = {{ persona = \"long\" }} }}, {{ hangup = {{}} }}]\n"
-        )
-    };
-    fs::write(plans.join("plans.toml"), plan("milo", "milo") + &plan("cases", "case-*"))?;
-    Ok(plans.display().to_string())
 }
 
 /// Whether Milo fell silent, of each case.

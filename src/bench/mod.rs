@@ -5,9 +5,11 @@ mod caller;
 mod calls;
 mod chat;
 mod clean;
+mod floor;
 mod interruptions;
 mod lines;
 mod media;
+mod pauses;
 mod running;
 mod setup;
 mod sound;
@@ -19,6 +21,9 @@ use clap::Subcommand;
 use tokio::runtime::Handle;
 
 pub use running::{Cost, Running, alone};
+
+/// A telephone takes what it hears for the answer: nothing is said before that.
+const NO_FILLER: (&str, &str) = ("MILO__CONVERSATION__FILLER_MS", "20000");
 
 /// What can be measured.
 #[derive(Debug, Subcommand)]
@@ -33,6 +38,8 @@ pub enum Which {
     Clean(clean::Arguments),
     /// What is said, coughed and echoed into Milo's words, and whether it falls silent for it: in calls, on the set that ships.
     Interruptions(interruptions::Arguments),
+    /// Whether callers who pause are cut off, and how long those who have finished wait: in calls, on the set that ships.
+    Pauses(pauses::Arguments),
     /// What loss, jitter and drift cost the transcriber.
     Lines(lines::Arguments),
     /// Calls set up and ended, so many a second.
@@ -51,6 +58,7 @@ pub async fn run(which: Which, legs: &Handle) -> Result<()> {
         Which::Chat(arguments) => chat::run(arguments).await,
         Which::Clean(arguments) => clean::run(arguments).await,
         Which::Interruptions(arguments) => interruptions::run(arguments, legs).await,
+        Which::Pauses(arguments) => pauses::run(arguments, legs).await,
         Which::Lines(arguments) => lines::run(arguments).await,
         Which::Setup(arguments) => setup::run(arguments, legs).await,
         Which::Media(arguments) => media::run(arguments).await,

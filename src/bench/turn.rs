@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use milo_signaling::Uri;
 use tokio::runtime::Handle;
 
-use super::{Running, percentile};
+use super::{NO_FILLER, Running, percentile};
 use crate::phone::{Errand, Phone};
 
 /// What to measure.
@@ -41,7 +41,7 @@ pub(super) async fn run(arguments: Arguments, legs: &Handle) -> Result<()> {
             Err(fault) => anyhow::bail!("--target {target:?}: {fault}"),
         },
         None => {
-            let milo = Running::start(&env::current_exe()?, &folder, &[]).await?;
+            let milo = Running::start(&env::current_exe()?, &folder, &[NO_FILLER]).await?;
             (milo.udp("milo")?, Some(milo))
         }
     };

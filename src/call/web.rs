@@ -220,7 +220,10 @@ impl WebCalls {
         let cleaning = Cleaning { echo: self.house.cleaning.echo && !is_patient, ..self.house.cleaning };
         let (over, is_over) = oneshot::channel();
         let turns = edition.dialplans.personas().map(|(_, persona)| persona.turns.within(&self.house.conversation));
-        let longest_ms = turns.map(|turns| turns.end_of_turn_ms.max(turns.longest_pause_ms)).max().unwrap_or(self.house.conversation.longest_pause_ms);
+        let longest_ms = turns
+            .map(|turns| turns.end_of_turn_ms.max(turns.longest_pause_ms))
+            .max()
+            .unwrap_or(self.house.conversation.longest_pause_ms);
         queue.send(WebCall { record, entry, edition, plan, facts, dialog, leg, cleaning, over, room });
         let ending = self.ending.clone();
         let end_of_turn = Duration::from_millis(longest_ms);

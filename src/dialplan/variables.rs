@@ -209,7 +209,8 @@ impl Variables {
     /// A text with the values of its variables, each on one line and no longer than [`MOST_OF_A_VALUE`]; `more` knows others.
     pub fn fill_text(&self, text: &str, more: impl Fn(&str) -> Option<String>) -> String {
         let value = |name: &str| {
-            let value = more(name).unwrap_or_else(|| self.value(name).to_owned());
+            let own = self.set.get(name).cloned();
+            let value = own.or_else(|| more(name)).unwrap_or_else(|| self.value(name).to_owned());
             let line = value.split_whitespace().collect::<Vec<_>>().join(" ");
             line.chars().take(MOST_OF_A_VALUE).collect::<String>()
         };

@@ -215,7 +215,9 @@ async fn a_transcriber_that_gets_stuck_is_told_and_the_call_goes_on_when_it_is_b
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_language_model_that_is_stuck_or_overloaded_is_told_and_both_calls_go_on() {
-    let milo = milo("stuck-mind", &[("MILO__ENGINES__LLM__QUEUE", "1")]).await;
+    // The telephone takes whatever it hears for the answer: nothing is said before that.
+    let alone = [("MILO__ENGINES__LLM__QUEUE", "1"), ("MILO__CONVERSATION__FILLER_MS", "20000")];
+    let milo = milo("stuck-mind", &alone).await;
     let Some(stuck) = Stuck::engine(&milo, "language model") else { return stop(milo).await };
     // The first to ask waits for the model; there is no place for the second.
     let calls: Vec<_> = (0..2)

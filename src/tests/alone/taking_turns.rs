@@ -36,7 +36,12 @@ async fn whoever_only_shows_that_they_listen_does_not_interrupt() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reply_is_begun_before_the_turn_is_over_where_that_is_wished() {
     for (wished, kept) in [("true", 1.0), ("false", 0.0)] {
-        let variables = [("MILO__CONVERSATION__EARLY_REPLIES", wished), ("MILO__ENGINES__TURN__ENABLED", "false")];
+        // Long enough for a transcript on a busy machine.
+        let variables = [
+            ("MILO__CONVERSATION__EARLY_REPLIES", wished),
+            ("MILO__ENGINES__TURN__ENABLED", "false"),
+            ("MILO__CONVERSATION__END_OF_TURN_MS", "1400"),
+        ];
         let milo = milo("drafts", &variables).await;
         call(&errand(milo.udp("milo").expect("an address"), &["mg_hours.wav"])).await;
         let logged = newest_call(&milo).await;

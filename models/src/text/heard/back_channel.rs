@@ -4,9 +4,9 @@ use super::numerals::words;
 
 /// Said while one listens: yes, I hear, go on.
 const LISTENS: &str =
-    "eny ie e ee eka ekena marina tsara aha ah oh oui ouais d'accord ok okay voila bien exact exactement tres";
+    "eny ie e ee eka ekena marina mazava tsara aha ah oh oui ouais d'accord ok okay voila bien exact exactement tres";
 /// What goes with it.
-const POLITE: &str = "tompoko ry tokoa izany monsieur madame";
+const POLITE: &str = "tompoko ry ary tokoa izany monsieur madame";
 /// More words than these are meant for the one who speaks.
 const SHORT: usize = 4;
 
