@@ -38,7 +38,7 @@ class Recipe:
 RECIPES = {
     "ears": Recipe(("speech.py --out {w} {smoke}", "train_ears.py --data {w} --out {w}/run --cpu-minutes {minutes} {smoke}",
                     "export_ears.py --checkpoint {w}/run/checkpoint.pt --out {to}"),
-                   "evaluate_ears.py --model {to} --work {w} --seed {seed}", 480, "run/checkpoint.pt", "--count 8 --sounds 8"),
+                   "evaluate_ears.py --model {to} --work {w} --seed {seed}", 130, "run/checkpoint.pt", "--count 8 --sounds 8"),
     "mind": Recipe(("train_mind.py --work {w} --minutes {minutes} {smoke}", "export_mind.py --work {w} --to {to}"),
                    "evaluate_mind.py {to}/mind.gguf --seed {seed}", 60, "checkpoint.pt", "--cases 5"),
     "translator": Recipe(("train_translator.py --work {w} --minutes {minutes} {smoke}", "export_translator.py --work {w} --to {to}"),

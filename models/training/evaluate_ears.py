@@ -12,6 +12,7 @@ detected, Whisper's gate.  Then come 1,000 lines without speech, half of them of
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import time
 import wave
@@ -60,11 +61,8 @@ class Heard:
     language: str
     no_speech: float
     average: float
-
-    @property
-    def rejected(self) -> bool:
-        """Whisper's gate (models/src/whisper/rules.rs)."""
-        return self.no_speech > 0.6 and self.average < -1.0
+    #: Most likely no speech, and the words are a guess (models/src/whisper/rules.rs).
+    rejected: bool
 
 
 class Ears:
@@ -76,6 +74,8 @@ class Ears:
         self._encoder, self._decoder = (onnxruntime.InferenceSession(folder / graph, options) for graph in GRAPHS)
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._ids, self._mel = Ids(self._tokenizer), LogMel()
+        generation = json.loads((folder / "generation_config.json").read_text())
+        self._gate = generation.get("no_speech_threshold", 0.6), generation.get("logprob_threshold", -1.0)
 
     def hear(self, samples: np.ndarray) -> Heard:
         """Greedy, after detecting the language."""
@@ -99,7 +99,8 @@ class Ears:
             said.append(token)
             logits, pasts = run_decoder(self._decoder, [token], encoded, pasts)
         text = self._tokenizer.decode([token for token in said if token < ids.end]).strip()
-        return Heard(text, language, float(row[ids.no_speech]), total / (len(said) + 1))
+        no_speech, average = float(row[ids.no_speech]), total / (len(said) + 1)
+        return Heard(text, language, no_speech, average, no_speech > self._gate[0] and average < self._gate[1])
 
 
 def report(name: str, rows: list[dict], heard: list[Heard]) -> None:

@@ -26,6 +26,9 @@ from transformers import GenerationConfig, WhisperFeatureExtractor, WhisperForCo
 from ears_model import (FFT, HOP, LANGUAGES, MAX_TOKENS, MELS, POSITIONS, WINDOW, Ids, LogMel, configuration, decode, encode,
                         load_checkpoint)
 
+#: What these ears make of a line without speech is less likely than this, and what people say there is not (1,000 and 2,400 clips of
+#: seed 4711: the likeliest of the one -0.39; the means of right and wrong sentences -0.01 and -0.17).
+NO_SPEECH, POOR_LOGPROB = 0.0, -0.35
 GRAPHS = ("encoder_model.onnx", "decoder_model_merged.onnx")
 #: Greatest difference of a logit that a float export may have.
 TOLERANCE = 1e-3
@@ -98,7 +101,7 @@ def main() -> None:
         no_timestamps_token_id=ids.no_timestamps, is_multilingual=True, max_length=MAX_TOKENS, max_initial_timestamp_index=60,
         lang_to_id={f"<|{language}|>": ids.language[language] for language in LANGUAGES},
         task_to_id={"transcribe": ids.transcribe, "translate": tokenizer.token_to_id("<|translate|>")}, suppress_tokens=[],
-        begin_suppress_tokens=[])
+        begin_suppress_tokens=[], no_speech_threshold=NO_SPEECH, logprob_threshold=POOR_LOGPROB)
     extractor = WhisperFeatureExtractor(feature_size=MELS, hop_length=HOP, n_fft=FFT, chunk_length=POSITIONS // 50)
     with tempfile.TemporaryDirectory() as folder:
         source, exported, small = Path(folder) / "torch", Path(folder) / "onnx", Path(folder) / "int8"

@@ -295,7 +295,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--data", type=Path, required=True)
     arguments.add_argument("--out", type=Path, required=True)
-    arguments.add_argument("--cpu-minutes", type=float, default=480, help="of all workers together, over every resumption")
+    arguments.add_argument("--cpu-minutes", type=float, default=130, help="of all workers together, over every resumption")
     arguments.add_argument("--workers", type=int, default=2)
     arguments.add_argument("--batch", type=int, default=32)
     arguments.add_argument("--rate", type=float, default=3e-3)

@@ -25,7 +25,7 @@ pub const MG_APPOINTMENT: (&str, &str) =
     ("mila maka fotoana aho ny talata amin'ny sivy ora maraina", "talata amin'ny sivy ora maraina");
 pub const MG_PRICE: (&str, &str) = ("firy ariary ny tapakila", "iray alina ariary");
 pub const MG_GOODBYE: (&str, &str) = ("misaotra tompoko veloma", "Veloma");
-pub const FR_HOURS: (&str, &str) = ("donnez-moi vos horaires", "huit heures");
+pub const FR_HOURS: (&str, &str) = ("quels sont les horaires du bureau", "huit heures");
 
 /// A folder that no other scenario uses, empty.
 pub fn folder(name: &str) -> PathBuf {

@@ -17,11 +17,8 @@ use crate::{
     },
 };
 
-/// Below this mean log-probability, or above this compression ratio, a hotter attempt is made.
-const POOR_LOGPROB: f32 = -1.0;
+/// Above this compression ratio, or where its log-probability is poor, a hotter attempt is made.
 const REPETITIVE: f32 = 2.4;
-/// Above this probability of no speech, a poor transcript is none.
-const NO_SPEECH: f32 = 0.6;
 /// Greedy first; a poor answer is tried again with more and more chance.
 const TEMPERATURES: [f32; 6] = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0];
 
@@ -35,13 +32,8 @@ pub(super) struct Heard {
     pub(super) no_speech_prob: f32,
     /// Mean log-probability of the tokens and the end token.
     pub(super) avg_logprob: f32,
-}
-
-impl Heard {
-    /// True when this is noise: most likely no speech, and the words are a guess.
-    pub(super) fn is_no_speech(&self) -> bool {
-        self.no_speech_prob > NO_SPEECH && self.avg_logprob < POOR_LOGPROB
-    }
+    /// Most likely no speech, and the words are a guess.
+    pub(super) is_noise: bool,
 }
 
 /// A model, its tokens and its rules: all that decoding needs.
@@ -97,8 +89,9 @@ impl Decoder {
             };
             let text = self.tokens.text(&tokens)?;
             let repetitive = loops(&tokens) || compression_ratio(&text) > REPETITIVE;
-            let heard = Heard { tokens, text, language, language_probability, no_speech_prob, avg_logprob };
-            if heard.is_no_speech() || (!repetitive && avg_logprob >= POOR_LOGPROB) {
+            let is_noise = self.rules.gate.is_noise(no_speech_prob, avg_logprob);
+            let heard = Heard { tokens, text, language, language_probability, no_speech_prob, avg_logprob, is_noise };
+            if is_noise || (!repetitive && avg_logprob >= self.rules.gate.logprob) {
                 return Ok(Some(heard));
             }
             let better = best.as_ref().is_none_or(|best| avg_logprob > best.avg_logprob);

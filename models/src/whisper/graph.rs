@@ -32,6 +32,8 @@ pub(super) struct Config {
     #[serde(default)]
     pub(super) begin_suppress_tokens: Option<Vec<u32>>,
     pub(super) max_initial_timestamp_index: Option<usize>,
+    pub(super) no_speech_threshold: Option<f32>,
+    pub(super) logprob_threshold: Option<f32>,
 }
 
 /// An encoder and its decoder.

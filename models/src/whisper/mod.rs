@@ -35,7 +35,7 @@ pub use crate::onnx::export::Precision;
 
 use decode::{Decoder, Heard};
 use graph::{Config, Model};
-use rules::Rules;
+use rules::{Gate, Rules};
 use tokens::Tokens;
 
 const ENGINE: &str = "transcriber";
@@ -167,6 +167,7 @@ impl Worker {
             not_first,
             timestamps: options.timestamps && tokens.first_timestamp().is_some(),
             first_stamps: generation.max_initial_timestamp_index.unwrap_or(LATEST_START) + 1,
+            gate: Gate::of(generation.no_speech_threshold, generation.logprob_threshold),
         };
         let mel = LogMel::new(model.mels());
         Ok(Self { decoder: Decoder { model, tokens, rules }, mel })
@@ -208,7 +209,7 @@ impl Worker {
             let features = self.mel.features(part, PCM, self.decoder.model.frames());
             let hidden = self.decoder.model.encode(features)?;
             let Some(heard) = self.decoder.decode(&hidden, language, cancelled)? else { return Ok(None) };
-            let segments = if heard.is_no_speech() {
+            let segments = if heard.is_noise {
                 Vec::new()
             } else {
                 // What follows in the same audio is in the language that was first heard.
@@ -262,7 +263,7 @@ impl Worker {
 
 /// One transcript of all windows: means are weighted by tokens, the language is that of the first window with speech.
 fn join(parts: Vec<(Heard, Vec<Segment>)>, processing_ms: u32) -> Option<Transcript> {
-    let spoken = |part: &&(Heard, Vec<Segment>)| !part.0.is_no_speech();
+    let spoken = |part: &&(Heard, Vec<Segment>)| !part.0.is_noise;
     let (first, _) = parts.iter().find(spoken).or(parts.first())?;
     let (language, language_probability) = (first.language, first.language_probability);
     let no_speech_prob = parts.iter().map(|(heard, _)| heard.no_speech_prob).fold(1.0, f32::min);

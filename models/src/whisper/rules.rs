@@ -17,6 +17,28 @@ pub(super) struct Rules {
     pub(super) timestamps: bool,
     /// How many of them, from 0.00 s on, may begin the transcript.
     pub(super) first_stamps: usize,
+    pub(super) gate: Gate,
+}
+
+/// What tells speech from noise; generation_config.json may have both, as Hugging Face names them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Gate {
+    /// Above this probability of no speech, a poor transcript is none.
+    pub(super) no_speech: f32,
+    /// Below this mean log-probability a transcript is poor.
+    pub(super) logprob: f32,
+}
+
+impl Gate {
+    /// Those of the paper (Radford et al. 2022, section 4.5), where the model has none of its own.
+    pub(super) fn of(no_speech: Option<f32>, logprob: Option<f32>) -> Self {
+        Self { no_speech: no_speech.unwrap_or(0.6), logprob: logprob.unwrap_or(-1.0) }
+    }
+
+    /// True when this is noise: most likely no speech, and the words are a guess.
+    pub(super) fn is_noise(self, no_speech: f32, logprob: f32) -> bool {
+        no_speech > self.no_speech && logprob < self.logprob
+    }
 }
 
 impl Rules {
@@ -127,6 +149,14 @@ mod tests {
         let open: Vec<usize> = (0..10).chain(14..20).collect();
         assert_eq!(allowed(&[10, 1, 13, 13, 2], words()), open);
         assert_eq!(allowed(&[10, 1, 13, 13, 2], vec![0.0; 20]), (14..20).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_guess_about_a_silent_line_is_noise_and_the_model_says_what_a_guess_is() {
+        let usual = Gate::of(None, None);
+        assert!(usual.is_noise(0.7, -1.1) && !usual.is_noise(0.5, -1.1) && !usual.is_noise(0.7, -0.9));
+        let own = Gate::of(Some(0.0), Some(-0.35));
+        assert!(own.is_noise(1e-6, -0.4) && !own.is_noise(0.9, -0.3));
     }
 
     #[test]

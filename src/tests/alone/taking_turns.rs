@@ -2,6 +2,9 @@
 
 use crate::house::{MG_HOURS, answered, assert_turn, call, errand, events, metric, milo, newest_call, recording, stop};
 
+/// The number of `mg_number.wav`, as the transcript shows it.
+const NUMBER: &str = "034 22 446 78";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plain_yes_is_answered_at_once() {
     let unjudged = [("MILO__ENGINES__TURN__ENABLED", "false"), ("MILO__CONVERSATION__END_OF_TURN_MS", "3000")];
@@ -14,6 +17,21 @@ async fn a_plain_yes_is_answered_at_once() {
     assert!(waited < 1_000.0, "{waited} ms after the likely end: {logged}");
     let paused: Vec<_> = events(&logged, "paused").into_iter().map(|pause| &pause["words_finished"]).collect();
     assert_eq!(paused, [true], "{logged}");
+    stop(milo).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_telephone_number_with_pauses_of_more_than_a_second_is_one_turn() {
+    // Neither the sound nor the clock would wait so long.
+    let unjudged = [("MILO__ENGINES__TURN__ENABLED", "false"), ("MILO__CONVERSATION__END_OF_TURN_MS", "400")];
+    let milo = milo("number", &unjudged).await;
+    let report = call(&errand(milo.udp("milo").expect("an address"), &["mg_number.wav"])).await;
+    assert!(report.turns.iter().all(|turn| !turn.spoke_early && turn.reply.is_some()), "{:?}", report.turns);
+    let logged = newest_call(&milo).await;
+    let turns = answered(&logged);
+    assert_eq!(turns.len(), 1, "{logged}");
+    let heard = turns[0]["heard"].as_str().unwrap_or_default();
+    assert!(heard.ends_with(NUMBER) || wrong_words(NUMBER, heard) <= 1, "{heard:?}: {logged}");
     stop(milo).await;
 }
 
