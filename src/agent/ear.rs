@@ -177,7 +177,7 @@ impl Ear {
                     self.newest = Some(heard.arrived);
                     self.heard_to = Some(heard.at + FRAME);
                     self.endpointer.hear(&cleaned.activity);
-                    self.turn.hear(cleaned);
+                    self.turn.hear(cleaned, self.endpointer.hushed());
                     if let Some(mut detector) = self.detector.take() {
                         self.probing = Some(Box::pin(async move {
                             let probability = timeout(WINDOW_LIMIT, detector.push(&cleaned.activity)).await;
@@ -206,9 +206,9 @@ impl Ear {
         self.turn.forget();
     }
 
-    /// The sound of the turn so far, 16 kHz, from a little before its onset.
+    /// The sound of the turn so far, 16 kHz, from a little before its onset, as a transcriber should hear it.
     pub fn turn(&mut self) -> Vec<i16> {
-        self.turn.sound()
+        self.turn.words()
     }
 
     /// The turn was taken to be answered: what comes now belongs to the next one, unless it is taken up again.

@@ -247,6 +247,11 @@ impl Endpointer {
         self.usual = after(self.usual, self.silence.saturating_sub(onset));
     }
 
+    /// Frames since a voice was loud.
+    pub(crate) fn hushed(&self) -> u32 {
+        self.hush.frames()
+    }
+
     /// How long the caller was silent when the newest turn ended, and has been since.
     pub(super) fn silence(&self) -> Duration {
         FRAME * self.silence

@@ -63,8 +63,8 @@ impl Agent {
 
     /// `speaks_on`: whatever it hears, it does not fall silent for it.
     async fn hear(&mut self, heard: Cleaned, speaks_on: bool) -> Result<Option<Decision>> {
-        self.turn.hear(heard);
         self.endpointer.hear(&heard.activity);
+        self.turn.hear(heard, self.endpointer.hushed());
         let probability = self.detector.push(&heard.activity).await?;
         let decision = self.endpointer.push(probability);
         match decision {
@@ -127,7 +127,7 @@ pub(super) async fn run(
             }
             Some(Decision::End) => {
                 if !alone {
-                    outcome.turns.push(agent.turn.sound());
+                    outcome.turns.push(agent.turn.words());
                 }
                 agent.turn.forget();
             }
@@ -135,7 +135,7 @@ pub(super) async fn run(
         }
     }
     if agent.endpointer.speaking() && !script.caller.is_empty() {
-        outcome.turns.push(agent.turn.sound());
+        outcome.turns.push(agent.turn.words());
     }
     Ok(outcome)
 }

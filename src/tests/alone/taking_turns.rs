@@ -1,9 +1,11 @@
 //! Who has the floor: answers that need no waiting, numbers that need time, and what is said into Milo's own words.
 
-use crate::house::{MG_HOURS, answered, assert_turn, call, errand, events, metric, milo, newest_call, recording, stop};
+use crate::house::{
+    MG_HOURS, answered, assert_turn, call, errand, events, metric, milo, newest_call, recording, stop, wrong_words,
+};
 
-/// The number of `mg_number.wav`, as the transcript shows it.
-const NUMBER: &str = "034 22 446 78";
+/// What is said in `mg_number.wav`.
+const NUMBER: &str = "ny laharako aotra telo efatra roa roa efatra efatra enina fito valo";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plain_yes_is_answered_at_once() {
@@ -31,7 +33,7 @@ async fn a_telephone_number_with_pauses_of_more_than_a_second_is_one_turn() {
     let turns = answered(&logged);
     assert_eq!(turns.len(), 1, "{logged}");
     let heard = turns[0]["heard"].as_str().unwrap_or_default();
-    assert!(heard.ends_with(NUMBER) || wrong_words(NUMBER, heard) <= 1, "{heard:?}: {logged}");
+    assert!(wrong_words(NUMBER, heard) <= 1, "{heard:?}: {logged}");
     stop(milo).await;
 }
 
