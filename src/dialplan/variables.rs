@@ -206,7 +206,7 @@ impl Variables {
         value.map_or("", String::as_str)
     }
 
-    /// A text with the values of its variables, each on one line and no longer than [`MOST_OF_A_VALUE`]; `more` knows others.
+    /// A text with the values of its variables, each on one line and no longer than 200 characters; `more` knows others.
     pub fn fill_text(&self, text: &str, more: impl Fn(&str) -> Option<String>) -> String {
         let value = |name: &str| {
             let own = self.set.get(name).cloned();

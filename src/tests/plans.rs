@@ -3,7 +3,9 @@
 use std::{fs, net::UdpSocket, path::Path, time::Duration};
 
 use crate::by_hand::unique;
-use crate::house::{MG_APPOINTMENT, MILO, PROGRAM, alone, call, errand, folder, get, milo, newest_call, stop};
+use crate::house::{
+    MG_APPOINTMENT, MILO, PROGRAM, alone, call, errand, folder, get, milo, newest_call, recording, stop,
+};
 use milo::{
     bench::Running,
     error::Error,
@@ -155,9 +157,15 @@ async fn words_are_gathered_and_mean_something() {
     let heard = wav::read(&record).expect("what was heard");
     let last = heard.iter().rposition(|sample| sample.unsigned_abs() > 1_000).expect("its voice");
     assert!(last < 3 * 16_000, "the voice went on for {} ms", last / 16);
-    // Words that nobody can be so sure of, and none at all.
-    for (number, recordings) in [("sure", &["fr_hours.wav"][..]), ("silent", &[])] {
-        let (report, logged) = speaking(number, recordings).await;
+    // Two who speak at once, of whose words nobody can be so sure, and none at all.
+    let [one, other] = ["fr_hours.wav", "mg_price.wav"].map(|name| wav::read(&recording(name)).expect("a recording"));
+    let both: Vec<i16> = one.iter().zip(&other).map(|(one, other)| one / 2 + other / 2).collect();
+    let at_once = milo.folder().join("both.wav");
+    wav::write(&at_once, &both).expect("a WAV file");
+    for (number, play) in [("sure", vec![at_once]), ("silent", Vec::new())] {
+        let target = milo.udp(number).expect("an address");
+        let report = call(&Errand { wait: true, play, ..errand(target, &[]) }).await;
+        let logged = newest_call(&milo).await;
         assert_eq!(report.keys, "99", "{number}: {logged}");
     }
     stop(milo).await;

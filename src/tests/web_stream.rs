@@ -99,6 +99,10 @@ async fn a_bridge_to_hosted_telephony_has_milo_at_its_far_end() {
     assert!(came(&page, "clear").is_empty());
     speak(&mut page, &spoken("mg_barge.wav", 0)[..16_000]).await;
     assert_eq!(until(&page, 1, "clear").await, json!({ "event": "clear", "streamSid": STREAM }));
+    // What was said is heard to its end before the reply is given up.
+    for _ in 0..12 {
+        speak(&mut page, &[0; 1_600]).await;
+    }
     page.text(&json!({ "event": "stop", "streamSid": STREAM }).to_string()).await;
     let (code, _) = page.closed().await;
     assert_eq!(code, 1000);
