@@ -162,12 +162,15 @@ impl Worker {
                 tokens.highest()
             )));
         }
+        let timestamps = options.timestamps && tokens.first_timestamp().is_some();
+        // Time stamps are less sure than words: what a model says of its transcripts holds for those without.
+        let own = Some(&generation).filter(|_| !timestamps);
         let rules = Rules {
             never,
             not_first,
-            timestamps: options.timestamps && tokens.first_timestamp().is_some(),
+            timestamps,
             first_stamps: generation.max_initial_timestamp_index.unwrap_or(LATEST_START) + 1,
-            gate: Gate::of(generation.no_speech_threshold, generation.logprob_threshold),
+            gate: Gate::of(own.and_then(|own| own.no_speech_threshold), own.and_then(|own| own.logprob_threshold)),
         };
         let mel = LogMel::new(model.mels());
         Ok(Self { decoder: Decoder { model, tokens, rules }, mel })
