@@ -98,10 +98,10 @@ async fn a_kill_in_mid_call_leaves_a_recording_with_both_sides_in_place() {
 
     // The file that was played stands on the caller's side as it was: its first and its last second where they belong.
     let played = wav::read(&recording("mg_appointment.wav")).expect("readable");
-    let (first, last) = (&played[..32_000], &played[48_000..76_000]);
+    let (first, last) = (&played[..28_000], &played[32_000..60_000]);
     let ((begin, sure), (end, sure_too)) = (found(first, &caller), found(last, &caller));
     assert!(sure > 0.7 && sure_too > 0.7, "{sure} {sure_too}");
-    let drift = (end as i64 - begin as i64 - 48_000).unsigned_abs();
+    let drift = (end as i64 - begin as i64 - 32_000).unsigned_abs();
     assert!(drift <= 320, "{} ms", drift / 16);
     // What Milo sent stands beside it, one tick of 20 ms later: that is how long an echo takes inside.
     let (echoed, sure) = found(first, &agent);
@@ -192,7 +192,7 @@ fn kept_of_a_full_disk(format: &str, room: &str) -> Option<usize> {
          for wait in $(seq 300); do grep -q 'sip:milo@' out.txt && break; sleep 0.1; done
          http=$(grep -o 'http://127[^ ]*' out.txt | head -n 1)
          echo=$(grep -o 'sip:milo@[^ ;]*' out.txt | head -n 1 | sed s/milo/echo/)
-         {PROGRAM} call $echo --no-transcript --no-greeting --json --play {sound} --play {sound} > report.json || echo 'an echo is no answer'
+         {PROGRAM} call $echo --no-transcript --no-greeting --json --play {sound} --play {sound} --play {sound} > report.json || echo 'an echo is no answer'
          curl --silent --fail ${{http}}api/v1/calls > calls.json
          curl --silent --fail ${{http}}metrics > metrics.txt
          cp {disk}/*/*.{format} kept.{format}
