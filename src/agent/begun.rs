@@ -219,8 +219,9 @@ impl Heard {
     #[expect(clippy::disallowed_methods, reason = "stage times of the log are wall-clock times")]
     pub(super) fn written(text: String, before: Language) -> Self {
         let now = Instant::now();
-        // On one line: what the model is told besides stands on lines of its own, in parentheses.
-        let text = text.split_whitespace().collect::<Vec<_>>().join(" ").trim_start_matches('(').to_owned();
+        // On one line, and not in parentheses: so the model is told what happened besides, and nobody else may tell it.
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let text = text.trim_start_matches(|letter: char| letter == '(' || letter.is_whitespace()).to_owned();
         let end = TurnEnd {
             at: Stamp::now(),
             speech: (None, None),

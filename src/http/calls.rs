@@ -49,6 +49,20 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::default().routes(routes!(list)).routes(routes!(one)).routes(routes!(recording))
 }
 
+/// No call has this identifier.
+pub(super) fn missing() -> Problem {
+    Problem::not_found("the log has no call with this identifier")
+}
+
+/// Something was wanted of a call that is not up, or of none.
+pub(super) async fn not_up(state: &AppState, key: Key) -> Problem {
+    match state.store.call(key).await {
+        Ok(Some(_)) => Problem::conflict("this call is not up").coded("call_not_up"),
+        Ok(None) => missing(),
+        Err(error) => error.into(),
+    }
+}
+
 /// Calls, newest first
 ///
 /// Those that fit all of what the query says, a page at a time.
@@ -91,7 +105,6 @@ async fn list(
     ),
 )]
 async fn one(State(state): State<AppState>, _: May<Read>, Named(id): Named) -> Result<Response, Problem> {
-    let missing = || Problem::not_found("the log has no call with this identifier");
     let key: Key = id.parse().map_err(|_| missing())?;
     state.written().await;
     let call = state.store.call(key).await?.ok_or_else(missing)?;
@@ -139,16 +152,12 @@ async fn recording(
     Named(id): Named,
     body: Result<Json<Order>, JsonRejection>,
 ) -> Result<Response, Problem> {
-    let missing = || Problem::not_found("the log has no call with this identifier");
     let key: Key = id.parse().map_err(|_| missing())?;
     let Json(Order { action }) = body?;
     let done = match state.live.recording(key, action) {
         Ok(done) => done,
         Err(Unreached::Busy) => return Err(Problem::conflict("the call has not done yet what was wanted before")),
-        Err(Unreached::NotUp | Unreached::NoAgent) => {
-            state.store.call(key).await?.ok_or_else(missing)?;
-            return Err(Problem::conflict("this call is not up").coded("call_not_up"));
-        }
+        Err(Unreached::NotUp | Unreached::NoAgent) => return Err(not_up(&state, key).await),
     };
     state.log.done(may.asker.deed(
         "calls.recording",

@@ -19,6 +19,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     AppState, Problem,
+    calls::missing,
     guard::{Converse, May, Read},
     paging::bounds,
 };
@@ -125,7 +126,6 @@ async fn give(
     state.written().await;
     let call = match (call, &session) {
         (Some(call), _) => {
-            let missing = || Problem::not_found("the log has no call with this identifier");
             let key: Key = call.parse().map_err(|_| missing())?;
             state.store.call(key).await?.ok_or_else(missing)?;
             Some(key)

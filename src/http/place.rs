@@ -18,6 +18,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     AppState, Problem,
+    calls::{missing, not_up},
     guard::{self, May},
     named::Named,
 };
@@ -183,7 +184,6 @@ struct Ending {
     ),
 )]
 async fn hang_up(State(state): State<AppState>, may: May<guard::Call>, Named(id): Named) -> Result<Response, Problem> {
-    let missing = || Problem::not_found("the log has no call with this identifier");
     let key: Key = id.parse().map_err(|_| missing())?;
     match state.live.hang_up(key) {
         Ok(()) => {
@@ -191,9 +191,6 @@ async fn hang_up(State(state): State<AppState>, may: May<guard::Call>, Named(id)
             let body = Json(Ending { id: key });
             Ok((StatusCode::ACCEPTED, body).into_response())
         }
-        Err(_) => {
-            state.store.call(key).await?.ok_or_else(missing)?;
-            Err(Problem::conflict("this call is not up").coded("call_not_up"))
-        }
+        Err(_) => Err(not_up(&state, key).await),
     }
 }

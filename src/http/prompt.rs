@@ -11,6 +11,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     AppState, Problem,
+    calls::{missing, not_up},
     guard::{Call, May},
     named::Named,
 };
@@ -66,7 +67,6 @@ async fn prompt(
     Named(id): Named,
     body: Result<Json<Wanted>, JsonRejection>,
 ) -> Result<Response, Problem> {
-    let missing = || Problem::not_found("the log has no call with this identifier");
     let key: Key = id.parse().map_err(|_| missing())?;
     let Json(wanted) = body?;
     let prompt = wanted.prompt()?;
@@ -81,10 +81,7 @@ async fn prompt(
         }
         Err(Unreached::NoAgent) => Err(Problem::conflict("no agent speaks in this call now").coded("no_agent")),
         Err(Unreached::Busy) => Err(Problem::conflict("the agent has not done yet what was wanted before")),
-        Err(Unreached::NotUp) => {
-            state.store.call(key).await?.ok_or_else(missing)?;
-            Err(Problem::conflict("this call is not up").coded("call_not_up"))
-        }
+        Err(Unreached::NotUp) => Err(not_up(&state, key).await),
     }
 }
 
