@@ -101,7 +101,7 @@ pub(super) fn personas(
     for (source, persona) in sources.iter().filter_map(|source| Some((source, known.get(&source.name())?))) {
         for text in persona.texts() {
             let unknown = variables::unknown_in(text, &Moment::NAMES, set, headers);
-            faults.extend(unknown.map(|fault| source.fault(source.text.find("{{"), fault)));
+            faults.extend(unknown.map(|fault| source.fault(source.text.find(text), fault)));
         }
     }
 }

@@ -300,6 +300,14 @@ mod tests {
             "[[plan]]\nname='a'\nnumber='1'\nlanguage='mg'\nactions=[{ answer = {} }, { converse = { persona='x' } }]",
         );
         assert!(persona.contains("no persona \"x\"") && persona.contains("demo"), "{persona}");
+        let named = SHIPPED_PERSONA.replace("Salama tompoko!", "Salama {{nmae}}!");
+        let line = 1 + named.lines().position(|line| line.contains("{{nmae}}")).expect("the greeting");
+        let plans =
+            vec![(PathBuf::from("x.toml"), "[[plan]]\nname='a'\nnumber='1'\nlanguage='mg'\nactions=[]".to_owned())];
+        let faults = Dialplans::from_texts(Path::new("."), plans, vec![(PathBuf::from("demo.toml"), named)])
+            .expect_err("no such name");
+        let told = faults.0.iter().find(|fault| fault.fault.contains("{{nmae}} is not known")).expect("it is told");
+        assert_eq!((told.file.to_str(), told.line), (Some("demo.toml"), Some(line)), "{told}");
         let early =
             fault("[[plan]]\nname='a'\nnumber='1'\nlanguage='mg'\nactions=[{ ring = { seconds = 3 } }, { echo = {} }]");
         assert!(early.contains("begins with { answer"), "{early}");
