@@ -11,6 +11,9 @@ const ASKED: &str = "Manao ahoana tompoko. Manao ahoana tompoko. Manao ahoana to
 /// Samples a millisecond.
 const MS: usize = 16;
 
+/// Samples of one click.
+const CLICK: usize = 56 * MS;
+
 /// What somebody hears of the question who plays this into it: from its first loud sample to its last, and how many are loud, in
 /// milliseconds.
 async fn asked(milo: &Running, name: &str, into: Option<&[i16]>) -> (usize, usize) {
@@ -42,9 +45,10 @@ async fn what_is_no_speech_makes_a_question_pause_and_it_goes_on_where_it_was() 
          {{ hangup = {{}} }}]\n"
     );
     let milo = with_plans("questions", &plans).await;
-    // A piece of a vowel: it begins as speech does, and is none.
+    // The loudest piece of a vowel: it begins as speech does, and is none.
     let speech = wav::read(&recording("mg_hours.wav")).expect("a recording");
-    let click = &speech[1_100 * MS..1_156 * MS];
+    let power = |piece: &[i16]| piece.iter().map(|&sample| i64::from(sample).pow(2)).sum::<i64>();
+    let click = speech.windows(CLICK).step_by(8 * MS).max_by_key(|piece| power(piece)).expect("a recording of some length");
     let mut clicks = vec![0; 1_500 * MS];
     for _ in 0..12 {
         clicks.extend_from_slice(click);
