@@ -29,6 +29,7 @@ pub mod end_of_turn;
 pub mod engine;
 pub mod espeak;
 pub mod evaluation;
+pub mod json_schema;
 pub mod language_model;
 pub mod llama;
 pub mod manifest;
