@@ -2,12 +2,14 @@
 
 use reqwest::header::{CONTENT_TYPE, HeaderName};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::{
     engine::{EngineError, RemoteFault},
     language_model::{ChatRequest, LanguageModel, Reply},
     queue::Waiting,
-    remote::{self, Heard, Over, Remote, RemoteOptions, Shape, Turn},
+    remote::{self, CallPart, Heard, Over, Remote, RemoteOptions, Shape, Turn},
+    tools::Tool,
 };
 
 /// Where Anthropic's own models are.
@@ -31,7 +33,30 @@ struct Question<'a> {
     stream: bool,
     #[serde(skip_serializing_if = "str::is_empty")]
     system: &'a str,
-    messages: &'a [Turn],
+    messages: Vec<Value>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tools: Vec<Value>,
+}
+
+/// A turn in the protocol's form: what came of calls first, then the words, then the calls.
+fn message(turn: Turn) -> Value {
+    let Turn { role, content, calls, results } = turn;
+    if calls.is_empty() && results.is_empty() {
+        return json!({ "role": role, "content": content });
+    }
+    let results = results
+        .into_iter()
+        .map(|(name, result)| json!({ "type": "tool_result", "tool_use_id": name, "content": result }));
+    let words = (!content.is_empty()).then(|| json!({ "type": "text", "text": content }));
+    let calls = calls.into_iter().map(|(name, call)| {
+        let input = if call.arguments.is_object() { call.arguments } else { json!({}) };
+        json!({ "type": "tool_use", "id": name, "name": call.tool, "input": input })
+    });
+    json!({ "role": role, "content": results.chain(words).chain(calls).collect::<Vec<_>>() })
+}
+
+fn tool(tool: &Tool) -> Value {
+    json!({ "name": tool.name, "description": tool.about, "input_schema": tool.schema() })
 }
 
 /// What comes back. Other events (pings, other kinds of content) say nothing.
@@ -41,7 +66,14 @@ enum Event {
     MessageStart {
         message: Start,
     },
+    ContentBlockStart {
+        #[serde(default)]
+        index: u64,
+        content_block: Block,
+    },
     ContentBlockDelta {
+        #[serde(default)]
+        index: u64,
         delta: Delta,
     },
     MessageDelta {
@@ -62,6 +94,20 @@ enum Event {
 enum Delta {
     TextDelta {
         text: String,
+    },
+    InputJsonDelta {
+        partial_json: String,
+    },
+    #[serde(other)]
+    Other,
+}
+
+/// What begins: words, or a call.
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Block {
+    ToolUse {
+        name: String,
     },
     #[serde(other)]
     Other,
@@ -131,7 +177,8 @@ impl LanguageModel for Anthropic {
             temperature: request.temperature.min(1.0),
             stream: true,
             system: &system,
-            messages: &turns,
+            messages: turns.into_iter().map(message).collect(),
+            tools: request.tools.iter().map(tool).collect(),
         };
         let body = serde_json::to_vec(&question).map_err(|error| EngineError::Input(error.to_string()))?;
         let asked = self.remote.post("v1/messages").header("anthropic-version", VERSION);
@@ -150,7 +197,13 @@ impl LanguageModel for Anthropic {
 
 fn read(data: &str) -> Result<Heard, (RemoteFault, String)> {
     match serde_json::from_str(data) {
-        Ok(Event::ContentBlockDelta { delta: Delta::TextDelta { text } }) => Ok(Heard { text, ..Heard::default() }),
+        Ok(Event::ContentBlockDelta { delta: Delta::TextDelta { text }, .. }) => Ok(Heard { text, ..Heard::default() }),
+        Ok(Event::ContentBlockStart { index, content_block: Block::ToolUse { name } }) => {
+            Ok(call(CallPart { index, tool: Some(name), ..CallPart::default() }))
+        }
+        Ok(Event::ContentBlockDelta { index, delta: Delta::InputJsonDelta { partial_json } }) => {
+            Ok(call(CallPart { index, tool: None, arguments: partial_json }))
+        }
         Ok(Event::MessageStart { message }) => Ok(message.usage.heard()),
         Ok(Event::MessageDelta { delta: End { stop_reason }, usage }) => {
             let is_cut = matches!(stop_reason.as_deref(), Some("max_tokens" | "model_context_window_exceeded"));
@@ -162,14 +215,51 @@ fn read(data: &str) -> Result<Heard, (RemoteFault, String)> {
             let fault = if is_busy { RemoteFault::Busy } else { RemoteFault::Broken };
             Err((fault, format!("breaks off with {:?}", kind.chars().take(60).collect::<String>())))
         }
-        Ok(Event::ContentBlockDelta { delta: Delta::Other } | Event::Other) => Ok(Heard::default()),
+        Ok(
+            Event::ContentBlockStart { content_block: Block::Other, .. }
+            | Event::ContentBlockDelta { delta: Delta::Other, .. }
+            | Event::Other,
+        ) => Ok(Heard::default()),
         Err(error) => Err((RemoteFault::Broken, format!("sends an event that is none of the protocol: {error}"))),
     }
 }
 
+fn call(part: CallPart) -> Heard {
+    Heard { calls: vec![part], ..Heard::default() }
+}
+
 #[cfg(test)]
 mod tests {
+    use crate::{
+        language_model::{ChatMessage, Role},
+        tools,
+    };
+
     use super::*;
+
+    #[test]
+    fn tools_calls_and_what_came_of_them_have_the_protocols_form() {
+        let shape = Shape::of(&[
+            ChatMessage::new(Role::User, "firy ny boky"),
+            ChatMessage::new(Role::Assistant, "Andraso."),
+            ChatMessage::new(Role::Call, r#"{"tool": "price", "of": "boky"}"#),
+            ChatMessage::new(Role::Result, r#"{"price": "dimy"}"#),
+            ChatMessage::new(Role::User, "haingana"),
+        ]);
+        let told: Vec<_> = shape.turns.into_iter().map(message).collect();
+        let use_of = json!({ "type": "tool_use", "id": "call_1", "name": "price", "input": { "of": "boky" } });
+        let result = json!({ "type": "tool_result", "tool_use_id": "call_1", "content": "{\"price\": \"dimy\"}" });
+        assert_eq!(
+            told,
+            [
+                json!({ "role": "user", "content": "firy ny boky" }),
+                json!({ "role": "assistant", "content": [{ "type": "text", "text": "Andraso." }, use_of] }),
+                json!({ "role": "user", "content": [result, { "type": "text", "text": "haingana" }] }),
+            ]
+        );
+        let price = tool(&tools::tests::tool("price", &["of"]));
+        assert_eq!((&price["name"], &price["input_schema"]["required"]), (&json!("price"), &json!(["of"])));
+    }
 
     #[test]
     fn each_event_says_what_it_says() {
@@ -189,6 +279,14 @@ mod tests {
             (r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Sala"}}"#, text("Sala")),
             (r#"{"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"hm"}}"#, text("")),
             (r#"{"type":"something_new","x":1}"#, text("")),
+            (
+                r#"{"type":"content_block_start","index":1,"content_block":{"type":"tool_use","id":"t","name":"price","input":{}}}"#,
+                Ok(call(CallPart { index: 1, tool: Some("price".into()), arguments: String::new() })),
+            ),
+            (
+                r#"{"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"{\"of"}}"#,
+                Ok(call(CallPart { index: 1, tool: None, arguments: "{\"of".into() })),
+            ),
             (
                 r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":9}}"#,
                 counted(None, Some(9)),

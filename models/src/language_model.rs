@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use crate::{
     engine::EngineError,
     queue::{Class, Waiting},
+    tools::{Call, Tool},
 };
 
 /// What continues a conversation: [`crate::llama::Llama`] in this process, [`crate::anthropic::Anthropic`] and
@@ -35,6 +36,10 @@ pub enum Role {
     User,
     /// Milo.
     Assistant,
+    /// Milo, who has something done in place of talking: [`Call::text`].
+    Call,
+    /// What came of a call, as JSON. As many as there are calls before them, in their order.
+    Result,
 }
 
 impl Role {
@@ -42,8 +47,8 @@ impl Role {
     pub fn name(self) -> &'static str {
         match self {
             Self::System => "system",
-            Self::User => "user",
-            Self::Assistant => "assistant",
+            Self::User | Self::Result => "user",
+            Self::Assistant | Self::Call => "assistant",
         }
     }
 }
@@ -82,6 +87,8 @@ pub struct ChatRequest {
     /// The whole reply is one that this grammar (llama.cpp's GBNF, beginning with its rule `root`) can say, unless it ends at its longest.
     /// Only a model in this process can be held to one.
     pub grammar: Option<Arc<str>>,
+    /// What the model may have done in place of talking, or beside it ([`Reply::calls`]).
+    pub tools: Arc<[Tool]>,
     /// Whose it is.
     pub class: Class,
 }
@@ -142,6 +149,8 @@ pub(crate) enum Told {
     Usage(Usage),
     /// The next piece.
     Token(Token),
+    /// Something is to be done.
+    Call(Call),
     /// The reply is at its longest and ends here, finished or not: by `max_tokens`, or by the model's context. Nothing follows.
     Longest,
 }
@@ -154,12 +163,38 @@ pub struct Reply {
     usage: Option<Usage>,
     /// Pieces are tokens.
     is_counted: bool,
+    calls: Vec<Call>,
+    /// What began with a brace, where that is a call.
+    call: Option<String>,
+    /// Words have come.
+    has_words: bool,
+    /// A reply that begins with a brace is a call.
+    says_calls: bool,
 }
 
 impl Reply {
     /// The listener's side of a reply.
     pub(crate) fn new(told: mpsc::Receiver<Result<Told, EngineError>>) -> Self {
-        Self { told, is_cut: false, usage: None, is_counted: false }
+        Self {
+            told,
+            is_cut: false,
+            usage: None,
+            is_counted: false,
+            calls: Vec::new(),
+            call: None,
+            has_words: false,
+            says_calls: false,
+        }
+    }
+
+    /// One that is a call where it begins with a brace; nothing of a call is words.
+    pub(crate) fn with_calls(self) -> Self {
+        Self { says_calls: true, ..self }
+    }
+
+    /// What the model wants done, in its order; known once [`Reply::next`] gave `None`. What is wrong with it is the asker's to tell.
+    pub fn calls(&self) -> &[Call] {
+        &self.calls
     }
 
     /// Whether the reply ended at its longest rather than by itself; known once [`Reply::next`] gave `None`.
@@ -180,7 +215,11 @@ impl Reply {
     /// [`EngineError::Remote`] if the model fails; each ends the reply.
     pub async fn next(&mut self) -> Option<Result<Token, EngineError>> {
         loop {
-            match self.told.recv().await? {
+            let Some(told) = self.told.recv().await else {
+                self.calls.extend(self.call.take().map(|said| Call::of_words(&said)));
+                return None;
+            };
+            match told {
                 Ok(Told::Prompt(prompt_tokens)) => {
                     self.usage = Some(Usage { prompt_tokens, completion_tokens: 0 });
                     self.is_counted = true;
@@ -190,15 +229,34 @@ impl Reply {
                     if let Some(usage) = self.usage.as_mut().filter(|_| self.is_counted) {
                         usage.completion_tokens += 1;
                     }
-                    return Some(Ok(token));
+                    return Some(Ok(self.heard(token)));
                 }
+                Ok(Told::Call(call)) => self.calls.push(call),
+                // A call that is cut off is told to be none.
                 Ok(Told::Longest) => {
                     self.is_cut = true;
+                    self.calls.extend(self.call.take().map(|said| Call::of_words(&said)));
                     return None;
                 }
                 Err(error) => return Some(Err(error)),
             }
         }
+    }
+
+    /// A token, without its text where that is of a call.
+    fn heard(&mut self, token: Token) -> Token {
+        if !self.says_calls || self.has_words || token.text.is_empty() {
+            return token;
+        }
+        match &mut self.call {
+            Some(call) => call.push_str(&token.text),
+            None if token.text.starts_with('{') => self.call = Some(token.text),
+            None => {
+                self.has_words = true;
+                return token;
+            }
+        }
+        Token { text: String::new(), ..token }
     }
 }
 
@@ -210,7 +268,8 @@ mod tests {
     fn a_server_is_not_asked_for_a_reply_by_a_grammar() {
         let messages = vec![ChatMessage::new(Role::User, "salama")];
         let class = Class::Call;
-        let free = ChatRequest { messages, max_tokens: 8, temperature: 0.0, seed: 0, grammar: None, class };
+        let tools = Arc::default();
+        let free = ChatRequest { messages, max_tokens: 8, temperature: 0.0, seed: 0, grammar: None, tools, class };
         assert!(free.check_for_server().is_ok());
         let held = ChatRequest { grammar: Some("root ::= \"eny\"".into()), ..free };
         assert!(held.check().is_ok());

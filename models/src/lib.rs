@@ -42,6 +42,7 @@ pub mod remote;
 pub mod silero;
 pub mod synthesizer;
 pub mod text;
+pub mod tools;
 pub mod transcriber;
 pub mod translator;
 pub mod whisper;

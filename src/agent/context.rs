@@ -3,7 +3,7 @@
 use milo_models::language_model::{ChatMessage, Role};
 
 /// The conversation so far. Only what left on the wire counts as said.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Context {
     prompt: String,
     exchanges: Vec<Exchange>,
@@ -13,6 +13,8 @@ pub(crate) struct Context {
 #[derive(Debug)]
 struct Exchange {
     heard: String,
+    /// What was done meanwhile: calls, and what came of them.
+    done: Vec<ChatMessage>,
     said: Option<String>,
 }
 
@@ -22,8 +24,8 @@ impl Context {
         Self { prompt: prompt.into(), exchanges: Vec::new(), keep }
     }
 
-    /// The messages for a reply to what was just heard.
-    pub(crate) fn messages(&self, heard: &str) -> Vec<ChatMessage> {
+    /// The messages for a reply to what was just heard, and to what came of what was done for it.
+    pub(crate) fn messages(&self, heard: &str, done: &[ChatMessage]) -> Vec<ChatMessage> {
         let message = |role, content: &str| ChatMessage { role, content: content.into() };
         let mut messages = vec![message(Role::System, &self.prompt)];
         // What was said before an answer could be heard belongs to what comes next; two user messages in a row are refused by
@@ -31,16 +33,17 @@ impl Context {
         let mut unanswered = String::new();
         for exchange in &self.exchanges {
             unanswered.push_str(&exchange.heard);
-            match &exchange.said {
-                Some(said) => {
-                    messages.push(message(Role::User, &std::mem::take(&mut unanswered)));
-                    messages.push(message(Role::Assistant, said));
-                }
-                None => unanswered.push(' '),
+            if exchange.said.is_none() && exchange.done.is_empty() {
+                unanswered.push(' ');
+                continue;
             }
+            messages.push(message(Role::User, &std::mem::take(&mut unanswered)));
+            messages.extend_from_slice(&exchange.done);
+            messages.extend(exchange.said.iter().map(|said| message(Role::Assistant, said)));
         }
         unanswered.push_str(heard);
         messages.push(message(Role::User, &unanswered));
+        messages.extend_from_slice(done);
         messages
     }
 
@@ -61,10 +64,10 @@ impl Context {
         }
     }
 
-    /// Remembers an exchange: what was heard, and the part of the reply that the caller heard.
-    pub(crate) fn remember(&mut self, heard: &str, said: &str) {
+    /// Remembers an exchange: what was heard, what was done, and the part of the reply that the caller heard.
+    pub(crate) fn remember(&mut self, heard: &str, done: Vec<ChatMessage>, said: &str) {
         let said = (!said.trim().is_empty()).then(|| said.trim().to_owned());
-        self.exchanges.push(Exchange { heard: heard.into(), said });
+        self.exchanges.push(Exchange { heard: heard.into(), done, said });
         let surplus = self.exchanges.len().saturating_sub(self.keep);
         self.exchanges.drain(..surplus);
     }
@@ -188,11 +191,11 @@ mod tests {
     fn the_model_sees_the_newest_exchanges_with_answers() {
         let mut context = Context::new("prompt", 2);
         for turn in ["a", "b", "c"] {
-            context.remember(turn, "yes");
+            context.remember(turn, Vec::new(), "yes");
         }
-        context.remember("d", "");
+        context.remember("d", Vec::new(), "");
         let contents = |context: &Context| -> Vec<String> {
-            context.messages("e").into_iter().map(|message| message.content).collect()
+            context.messages("e", &[]).into_iter().map(|message| message.content).collect()
         };
         assert_eq!(contents(&context), ["prompt", "c", "yes", "d e"]);
         context.add("oh ");
@@ -204,5 +207,16 @@ mod tests {
         assert!(context.forget() && !context.forget());
         context.add("nobody asked");
         assert_eq!(contents(&context), ["prompt", "e"]);
+    }
+
+    #[test]
+    fn what_was_done_stands_between_what_was_heard_and_said() {
+        let mut context = Context::new("prompt", 2);
+        let done = || vec![ChatMessage::new(Role::Call, "{1}"), ChatMessage::new(Role::Result, "[1]")];
+        context.remember("a", done(), "");
+        context.remember("b", done(), "yes");
+        let messages = context.messages("c", &done());
+        let contents: Vec<_> = messages.iter().map(|message| message.content.as_str()).collect();
+        assert_eq!(contents, ["prompt", "a", "{1}", "[1]", "b", "{1}", "[1]", "yes", "c", "{1}", "[1]"]);
     }
 }

@@ -2,7 +2,12 @@
 
 use std::{mem, sync::Arc, time::Duration};
 
-use milo_models::{engine::EngineError, language_model::ChatRequest, queue::Class, transcriber::Transcript};
+use milo_models::{
+    engine::EngineError,
+    language_model::{ChatMessage, ChatRequest},
+    queue::Class,
+    transcriber::Transcript,
+};
 use serde_json::Value;
 use tokio::{select, time::sleep_until};
 
@@ -188,9 +193,10 @@ impl Conversation<'_> {
 
     /// Begins the reply to what is transcribed, unless the model must be told something else first.
     fn draft(&mut self, begun: &mut Begun, context: &Context) {
-        let may = self.limits.drafts && begun.wants_draft() && !self.record.has_news();
+        let may =
+            self.limits.drafts && begun.wants_draft() && !self.record.has_news() && self.meanwhile.asked.is_empty();
         let Some(transcript) = begun.transcript().filter(|_| may) else { return };
-        let request = self.request(context, &transcript.text);
+        let request = self.request(context, &transcript.text, &[]);
         let (mind, first) = (self.engines.mind.clone(), self.engines.mind.mode());
         let (voice, language) = (Arc::clone(&self.engines.voice), transcript.language);
         let (least, dialect) = (self.persona.min_logprob, self.persona.dialect);
@@ -201,13 +207,14 @@ impl Conversation<'_> {
     }
 
     /// What the model is asked to answer.
-    pub(super) fn request(&self, context: &Context, told: &str) -> ChatRequest {
+    pub(super) fn request(&self, context: &Context, told: &str, done: &[ChatMessage]) -> ChatRequest {
         ChatRequest {
-            messages: context.messages(told),
+            messages: context.messages(told, done),
             max_tokens: self.persona.max_tokens,
             temperature: self.persona.temperature,
             seed: 0,
             grammar: None,
+            tools: self.tools.tools(),
             class: Class::Call,
         }
     }

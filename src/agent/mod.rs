@@ -5,6 +5,7 @@
 //!            └──────────── the caller speaks: the mouth pauses, then the reply is dropped ────────────┘
 //! ```
 
+mod answer;
 mod audience;
 mod begun;
 mod context;
@@ -33,10 +34,11 @@ use std::{collections::VecDeque, time::Duration};
 use milo_media::Voice;
 use milo_models::{
     engine::{EngineError, Language},
+    language_model::ChatMessage,
     text::tongue,
-    transcriber::Transcript,
+    tools::Call,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::mpsc;
 
 pub use audience::{Audience, Happened, Manner};
@@ -56,13 +58,17 @@ pub use question::{Answer, Asked, Question};
 pub(crate) use turn::Turn;
 pub(crate) use words::{Piece, Words};
 
-use begun::{Begun, Heard};
+use begun::Begun;
 use listen::{Listened, Quiet};
 use mouth::{Mouth, Spoken};
 use reply::Reply;
 use speak::Said;
 
-use crate::{call::Record, engines::Engines, store::Stamp};
+use crate::{
+    call::{Record, Toolbox},
+    engines::Engines,
+    store::Stamp,
+};
 
 /// So many failures in a row end the call, with a goodbye.
 const FAILURES: usize = 3;
@@ -99,14 +105,46 @@ pub enum Ending {
     Failure,
     /// No packets came any more.
     Lost,
+    /// It waits for what its model wants done on the line ([`Suspended`]).
+    Tool,
+}
+
+/// A conversation that waits for what its model wants done.
+#[derive(Debug)]
+pub struct Suspended {
+    persona: String,
+    language: Language,
+    tool: String,
+    /// What the model was told in this turn, and what was done so far; the last call has no result yet.
+    heard: String,
+    done: Vec<ChatMessage>,
+    context: Context,
+}
+
+impl Suspended {
+    /// Who speaks in it.
+    pub fn persona(&self) -> &str {
+        &self.persona
+    }
+
+    /// What is to be done.
+    pub fn tool(&self) -> &str {
+        &self.tool
+    }
 }
 
 /// One conversation on one leg.
 pub struct Conversation<'a> {
     /// The engines of the whole process.
     pub engines: &'a Engines,
+    /// Who speaks, by name.
+    pub name: &'a str,
     /// Who speaks.
     pub persona: &'a Persona,
+    /// What its model may have done.
+    pub tools: Toolbox<'a>,
+    /// Where it is left when it waits for that.
+    pub suspended: &'a mut Option<Suspended>,
     /// The persona's sentences, ready as sound.
     pub phrases: &'a SetPhrases,
     /// Where turns and events are written.
@@ -132,20 +170,28 @@ pub struct Meanwhile {
     withdrawn: bool,
     /// Words that somebody wants to be said.
     to_say: VecDeque<String>,
+    /// What is done if the caller says yes now.
+    asked: Vec<Call>,
 }
 
 impl Conversation<'_> {
-    /// Holds the conversation until it ends; the caller of this hangs up.
-    pub async fn hold(mut self, ear: &mut Ear, voice: &mut Voice) -> Ending {
+    /// Holds the conversation, or goes on with one that has waited, until it ends; the caller of this hangs up.
+    pub async fn hold(mut self, suspended: Option<Suspended>, ear: &mut Ear, voice: &mut Voice) -> Ending {
         let mut context = Context::new(&self.persona.prompt, MEMORY);
         let mut failures = 0;
         let mut doubt = Doubt::None;
         let audience = self.record.audience();
         let is_patient = audience.is_some_and(Audience::is_patient);
         for (heard, said) in audience.iter().flat_map(|audience| audience.remembered()) {
-            context.remember(heard, said);
+            context.remember(heard, Vec::new(), said);
         }
-        if !is_patient && let Some(ending) = self.say(Phrase::Greeting, ear, voice).await {
+        if let Some(Suspended { language, tool, heard, done, context: before, .. }) = suspended {
+            (self.language, context) = (language, before);
+            let answered = self.carry_on((tool, heard, done), &mut context, ear, voice).await;
+            if let Some(ending) = self.answered(answered, &mut failures, ear, voice).await {
+                return ending;
+            }
+        } else if !is_patient && let Some(ending) = self.say(Phrase::Greeting, ear, voice).await {
             return ending;
         }
         let mut quiet = Quiet::from_now(self.limits.ask_after);
@@ -205,102 +251,28 @@ impl Conversation<'_> {
             }
             doubt = Doubt::None;
             self.language = transcript.language;
-            match self.answer(&mut heard, &transcript, &mut context, ear, voice).await {
-                Answered::GoOn => failures = 0,
-                Answered::Failed(error) => {
-                    failures += 1;
-                    if let Some(ending) = self.recover(&error, failures, ear, voice).await {
-                        return ending;
-                    }
-                }
-                Answered::Refused => {
-                    failures += 1;
-                    if let Some(ending) = self.give_up(failures, ear, voice).await {
-                        return ending;
-                    }
-                }
-                Answered::End(ending) => return ending,
+            let answered = self.answer(&mut heard, &transcript, &mut context, ear, voice).await;
+            if let Some(ending) = self.answered(answered, &mut failures, ear, voice).await {
+                return ending;
             }
             quiet = Quiet::from_now(self.limits.ask_after);
         }
     }
 
-    /// Replies to one turn and writes its row.
-    async fn answer(
+    /// What a reply came to is the end of the conversation, or not yet.
+    async fn answered(
         &mut self,
-        heard: &mut Heard,
-        transcript: &Transcript,
-        context: &mut Context,
+        answered: Answered,
+        failures: &mut usize,
         ear: &mut Ear,
         voice: &mut Voice,
-    ) -> Answered {
-        let Transcript { text, language, .. } = transcript;
-        self.record.tell(|| Happened::Heard { text: text.clone(), language: *language, is_partial: false });
-        let mut first = self.engines.mind.mode();
-        // What happened meanwhile is told before what was said.
-        let told = self.news(&transcript.text);
-        let mut draft = heard.draft.take();
-        let mut filler = Some(self.phrases.sound(self.persona, Phrase::Wait, self.language));
-        let (mut mouth, said, refused) = loop {
-            // A reply that was begun early answers what was said, and not what happened meanwhile.
-            let drafted = match draft.take() {
-                Some(draft) if told == transcript.text => draft.keep(),
-                Some(draft) => {
-                    draft.discard();
-                    None
-                }
-                None => None,
-            };
-            let reply = match drafted {
-                Some(reply) => reply,
-                None => match self.engines.mind.reply(self.request(context, &told), first).await {
-                    Ok(tokens) => Reply::by_model(tokens, self.persona.min_logprob, &self.engines.voice, self.language)
-                        .in_dialect(self.persona.dialect),
-                    Err(error) => {
-                        self.failed(&error);
-                        let mut mouth = self.phrase(Phrase::Apology, voice);
-                        let said = self.speak(&mut mouth, ear, voice).await;
-                        break (mouth, said, true);
-                    }
-                },
-            };
-            let mut mouth = Mouth::new(reply, voice).before(self.record.audience());
-            if let Some(sound) = filler.take() {
-                mouth = mouth.or_at(heard.end.decided() + self.limits.filler, sound);
-            }
-            let said = self.speak(&mut mouth, ear, voice).await;
-            if let Some(stage) = mouth.filled() {
-                self.record.event("filler", json!({ "for": stage }));
-            }
-            match said {
-                // The conversation has outgrown the model's context: without its oldest exchange it may fit.
-                Said::Ended(Spoken::Broken(EngineError::Input(_))) if mouth.text().is_empty() && context.forget() => {
-                    first = mouth.mode().unwrap_or(first);
-                }
-                said => break (mouth, said, false),
-            }
-        };
-        let (marks, mode) = (mouth.marks(), mouth.mode());
-        if let Some(error) = mouth.broke_off() {
-            tracing::warn!(call.id = %self.record.id(), %error, "a reply was cut off; it ends at what was said");
-            self.record.event("reply_cut", json!({ "error": error.to_string() }));
-        }
-        let said = match said {
-            Said::Ended(Spoken::Doubtful | Spoken::Nothing) => {
-                self.record.event("reply_doubtful", Value::Null);
-                mouth = self.phrase(Phrase::NotUnderstood, voice);
-                self.speak(&mut mouth, ear, voice).await
-            }
-            said => said,
-        };
-        self.write_turn(heard, transcript, &mouth, (marks, mode), &said, voice);
-        context.remember(&told, &mouth.heard(voice));
-        match (said, refused) {
-            (Said::Closed, _) => Answered::End(Ending::Lost),
-            (_, true) => Answered::Refused,
-            (Said::Ended(Spoken::Broken(error)), _) => Answered::Failed(error),
-            (Said::Ended(_), _) if mouth.hangs_up() => Answered::End(Ending::Goodbye),
-            (Said::Ended(_) | Said::Interrupted, _) => Answered::GoOn,
+    ) -> Option<Ending> {
+        *failures = if matches!(answered, Answered::GoOn) { 0 } else { *failures + 1 };
+        match answered {
+            Answered::GoOn => None,
+            Answered::Failed(error) => self.recover(&error, *failures, ear, voice).await,
+            Answered::Refused => self.give_up(*failures, ear, voice).await,
+            Answered::End(ending) => Some(ending),
         }
     }
 

@@ -10,6 +10,7 @@ use milo_media::{FRAME_MS, FRAME_SAMPLES, Frame, SAMPLE_RATE, Voice};
 use milo_models::{
     engine::{EngineError, Language},
     synthesizer::Synthesizer,
+    tools::Call,
 };
 
 use tokio::{select, time::sleep_until};
@@ -17,9 +18,12 @@ use tokio::{select, time::sleep_until};
 use super::{
     Audience, Happened,
     context::Script,
-    reply::{Marks, Reply, Step},
+    reply::{Doing, Marks, Reply, Step},
 };
-use crate::engines::Mode;
+use crate::{
+    call::Outcome,
+    engines::{Mode, Saying},
+};
 
 /// A voice that was paused goes on at the quietest frame of this last time: where the word began that it was paused in, or one before…
 const WORD: usize = 600 / FRAME_MS as usize;
@@ -42,6 +46,10 @@ pub(super) enum Spoken {
     Nothing,
     /// An engine failed on the way; what came before it was said.
     Broken(EngineError),
+    /// The model wants this done, and goes on when it knows what came of it; the voice may still be speaking.
+    Calls(Vec<Call>),
+    /// What was done is over.
+    Done(Vec<Option<Outcome>>),
 }
 
 /// One reply while it is spoken.
@@ -99,6 +107,16 @@ impl Mouth {
     pub(super) fn or_at(self, due: tokio::time::Instant, sound: Arc<[i16]>) -> Self {
         let is_whole = self.is_held_back();
         Self { filler: (!sound.is_empty() && !is_whole).then_some((due, sound)), ..self }
+    }
+
+    /// Goes on with these words, and with what is done meanwhile.
+    pub(super) fn go_on(&mut self, words: Option<&str>, doing: Option<Doing>) {
+        self.reply.go_on(words, doing);
+    }
+
+    /// Goes on with what the model says to what came of its calls.
+    pub(super) fn go_on_by_model(&mut self, tokens: Saying, least: Option<f32>) {
+        self.reply.go_on_by_model(tokens, least);
     }
 
     /// Which engine the reply waited for when something was said in its place.
@@ -162,6 +180,8 @@ impl Mouth {
                     }
                     return Spoken::Doubtful;
                 }
+                Some(Ok(Step::Calls(calls))) => return Spoken::Calls(calls),
+                Some(Ok(Step::Done(outcomes))) => return Spoken::Done(outcomes),
                 // Kept, because what was made before is still to be heard, and an interruption may cut that wait.
                 Some(Err(error)) => self.broken = Some(error),
                 None if self.hand_over() => {}
@@ -301,6 +321,6 @@ pub async fn announce(
 ) -> Result<(), EngineError> {
     match Mouth::new(Reply::words(words, synthesizer, language), voice).speak(voice).await {
         Spoken::Broken(error) => Err(error),
-        Spoken::Whole | Spoken::Doubtful | Spoken::Nothing => Ok(()),
+        Spoken::Whole | Spoken::Doubtful | Spoken::Nothing | Spoken::Calls(_) | Spoken::Done(_) => Ok(()),
     }
 }

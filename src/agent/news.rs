@@ -15,6 +15,13 @@ pub enum News {
     SomebodyElse,
     /// A person who supervises the call wants this to be heeded.
     Instruction(String),
+    /// Something that the model had done is over, of which nobody waited for the end.
+    Done {
+        /// What it was.
+        tool: String,
+        /// What came of it, as JSON.
+        told: String,
+    },
 }
 
 impl News {
@@ -27,6 +34,8 @@ impl News {
             (Self::WasHeld(long), Language::Mg) => {
                 format!("Nampiandrasin'ny mpiantso {} segondra ny antso, ary efa niverina izy.", long.as_secs())
             }
+            (Self::Done { tool, told }, Language::Fr) => format!("L'outil {tool} a terminé : {told}"),
+            (Self::Done { tool, told }, Language::Mg) => format!("Vita ny fitaovana {tool}: {told}"),
             (Self::Instruction(text), Language::Fr) => format!("Consigne de l'opérateur : {text}"),
             (Self::Instruction(text), Language::Mg) => format!("Toromarika avy amin'ny mpandrindra: {text}"),
             (Self::SomebodyElse, Language::Fr) => {

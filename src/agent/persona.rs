@@ -35,6 +35,12 @@ pub struct Persona {
     /// How long the caller is given to finish.
     #[serde(default)]
     pub turns: Turns,
+    /// What its model may have done: files of `dialplans/tools/`, without their ending.
+    #[serde(default)]
+    pub tools: Vec<String>,
+    /// Whether the model is told the names and arguments of its tools only, as the shipped one was trained.
+    #[serde(default)]
+    pub brief_tools: bool,
     /// By whose clock it lives: an IANA name or a fixed offset, `+03:00`; `Indian/Antananarivo` when it is left out.
     #[serde(default = "madagascar", deserialize_with = "zone")]
     pub zone: TimeZone,

@@ -3,6 +3,8 @@
 
 use std::{
     collections::VecDeque,
+    mem,
+    pin::Pin,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -11,11 +13,18 @@ use milo_models::{
     engine::{EngineError, Language},
     synthesizer::{Speech, SpeechOptions, Synthesizer},
     text::{clauses::Clauses, dialect::Dialect, speakable_in},
+    tools::Call,
 };
 use tokio::time::timeout_at;
 
 use super::words::{Piece, Words};
-use crate::engines::{Mode, Saying};
+use crate::{
+    call::Outcome,
+    engines::{Mode, Saying},
+};
+
+/// What is done while the caller hears something: what came of each.
+pub(super) type Doing = Pin<Box<dyn Future<Output = Vec<Option<Outcome>>> + Send>>;
 
 /// An engine that says nothing for so long has failed: the caller must not be left in silence.
 const STALL: Duration = Duration::from_secs(6);
@@ -31,6 +40,10 @@ pub(super) enum Step {
     Doubtful,
     /// When this reply has been heard, the call ends.
     HangUp,
+    /// The model wants this done; it goes on when it knows what came of it.
+    Calls(Vec<Call>),
+    /// What was done is over.
+    Done(Vec<Option<Outcome>>),
 }
 
 /// When the engines first answered, for the log.
@@ -70,6 +83,10 @@ enum Source {
     Model(Box<Words>),
     /// A sentence whose sound was made before.
     Phrase(Option<(String, Arc<[i16]>)>),
+    /// The model wants this done.
+    Calls(Vec<Call>),
+    /// Something is done.
+    Doing(Doing),
     /// Nothing more comes.
     Ended,
 }
@@ -116,6 +133,20 @@ impl Reply {
         }
     }
 
+    /// Goes on with these words, and with what is done meanwhile.
+    pub(super) fn go_on(&mut self, words: Option<&str>, doing: Option<Doing>) {
+        if let Some(words) = words {
+            self.waiting.extend(self.clauses.push(words));
+            self.waiting.extend(self.clauses.finish());
+        }
+        self.source = doing.map_or(Source::Ended, Source::Doing);
+    }
+
+    /// Goes on with what the model says to what came of its calls.
+    pub(super) fn go_on_by_model(&mut self, tokens: Saying, least: Option<f32>) {
+        self.source = Source::Model(Box::new(Words::new(tokens, least)));
+    }
+
     /// With the words of a region.
     pub(super) fn in_dialect(self, dialect: Option<Dialect>) -> Self {
         Self { dialect, ..self }
@@ -159,10 +190,11 @@ impl Reply {
         self.step_in_time().await
     }
 
-    /// Goes on until the first samples are made, or it is known that there are none; what came is what [`Reply::next`] begins with.
+    /// Goes on until the first samples are made, or it is known that there are none, or something is to be done first; what came is what
+    /// [`Reply::next`] begins with.
     /// Cancel safe.
     pub(super) async fn prepare(&mut self) {
-        while !matches!(self.ahead.back(), Some(Ok(Step::Samples(_) | Step::Doubtful) | Err(_))) {
+        while !matches!(self.ahead.back(), Some(Ok(Step::Samples(_) | Step::Doubtful | Step::Calls(_)) | Err(_))) {
             let Some(step) = self.step_in_time().await else { return };
             self.ahead.push_back(step);
         }
@@ -201,6 +233,17 @@ impl Reply {
             }
             match &mut self.source {
                 Source::Ended => return None,
+                Source::Calls(calls) => {
+                    let calls = mem::take(calls);
+                    self.source = Source::Ended;
+                    return Some(Ok(Step::Calls(calls)));
+                }
+                // It has a limit of its own.
+                Source::Doing(doing) => {
+                    let outcomes = doing.await;
+                    self.source = Source::Ended;
+                    return Some(Ok(Step::Done(outcomes)));
+                }
                 Source::Phrase(phrase) => {
                     let Some((text, samples)) = phrase.take() else {
                         self.source = Source::Ended;
@@ -236,7 +279,8 @@ impl Reply {
                         Some(Err(error)) => return Some(Err(error)),
                         None => {
                             self.waiting.extend(self.clauses.finish());
-                            self.source = Source::Ended;
+                            let calls = words.calls().to_vec();
+                            self.source = if calls.is_empty() { Source::Ended } else { Source::Calls(calls) };
                         }
                     }
                 }

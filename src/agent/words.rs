@@ -3,6 +3,7 @@
 use milo_models::{
     engine::EngineError,
     language_model::{Usage, WEIGHED_TOKENS},
+    tools::Call,
 };
 
 use crate::engines::{Mode, Saying};
@@ -59,6 +60,11 @@ impl Words {
     /// Whether the reply ended at its longest rather than by itself; known at its end.
     pub(crate) fn is_cut(&self) -> bool {
         self.tokens.is_cut()
+    }
+
+    /// What the model wants done; known at the reply's end.
+    pub(crate) fn calls(&self) -> &[Call] {
+        self.tokens.calls()
     }
 
     /// How many tokens the reply has taken, as far as it is known.

@@ -73,6 +73,16 @@ impl<'a> Course<'a> {
         self.blocks.push(Place { block, next: 0, again: times.saturating_sub(1) });
     }
 
+    /// Does the verbs of a tool, and then the last verb again: the conversation that has asked for it.
+    pub(super) fn act(&mut self, tool: &str) {
+        if let Some(place) = self.blocks.last_mut() {
+            place.next = place.next.saturating_sub(1);
+        }
+        if let Some(tool) = self.dialplans.tool(tool) {
+            self.enter(&tool.actions, 1);
+        }
+    }
+
     /// Goes on with another plan, and does not come back.
     pub(super) fn go(&mut self, name: &str) {
         self.blocks.clear();

@@ -31,6 +31,7 @@ mod seats;
 mod spoken;
 mod target;
 mod text;
+mod tool;
 mod transfer;
 mod unanswered;
 mod verbs;
@@ -79,6 +80,7 @@ pub use registry::{Done, Live, Unreached};
 pub use retention::{daily, delete_recordings, forget_calls, is_recording};
 pub use seats::Seats;
 pub(crate) use target::{Target, first, refusal, target};
+pub use tool::{Outcome, Toolbox, plainly};
 pub use waiting::{Left, LineReport, WaiterReport, Waiters};
 pub use web::{Over, Room, Visitor, WebCall, WebCalls, WebLine, take_web};
 
@@ -107,7 +109,7 @@ pub struct House {
     /// Those who wait for somebody.
     pub waiters: Arc<Waiters>,
     /// Whom plans may ask by HTTP.
-    pub webhooks: Webhooks,
+    pub webhooks: Arc<Webhooks>,
     /// The accounts of our own people's telephones.
     pub accounts: Arc<Accounts>,
     /// The SIP of calls.

@@ -55,10 +55,14 @@ impl Notes {
         self.log.event(Stamp::now(), kind, detail);
     }
 
+    /// What was heard or is told, as the log may have it.
+    pub(super) fn words<'a>(&self, said: &'a str) -> &'a str {
+        if self.is_private() || !self.log.keeps_words() { UNSAID } else { said }
+    }
+
     /// A party of the call has sent a text within it.
     pub(super) fn texted(&self, by: &str, text: &str) {
-        let text = if self.is_private() || !self.log.keeps_words() { UNSAID } else { text };
-        self.event("message", json!({ "from": by, "text": text }));
+        self.event("message", json!({ "from": by, "text": self.words(text) }));
     }
 
     /// The call is recorded into this file.

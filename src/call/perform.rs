@@ -45,9 +45,14 @@ pub(super) async fn perform(
             }
             Action::Reject { .. } | Action::Redirect { .. } | Action::Hangup { cause: None } => break,
             Action::Converse { persona } => {
-                let ending = line.converse(house, (persona, &course.variables), language, log).await?;
+                let plan = course.plan().name.as_str();
+                let ending = line.converse(house, (persona, plan, &mut course.variables), language, log).await?;
                 let reason = match ending {
                     Ending::Goodbye => continue,
+                    Ending::Tool => {
+                        line.suspended.iter().for_each(|suspended| course.act(suspended.tool()));
+                        continue;
+                    }
                     Ending::Lost => return Ok(End::new(HangupBy::Network, "no packets came any more")),
                     Ending::Silence => "the caller was silent",
                     Ending::TimeUp => TIME_UP,

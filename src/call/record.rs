@@ -242,7 +242,7 @@ impl Record {
 
     /// What was heard, as the log may have it.
     pub fn words<'a>(&self, heard: &'a str) -> &'a str {
-        if self.notes.log.keeps_words() { self.masked(heard) } else { UNSAID }
+        self.notes.words(heard)
     }
 
     /// A key was pressed that is not written down; it may be one of those that pause the recording.

@@ -11,12 +11,13 @@ use milo_signaling::{Dialog, InfoKeys, OtherSide};
 use serde_json::json;
 use tokio::{
     select,
+    task::JoinSet,
     time::{Instant, sleep_until, timeout_at},
 };
 
-use super::{House, Record, Reel, about::About, refer::Standing, seat::Seat};
+use super::{House, Record, Reel, Toolbox, about::About, refer::Standing, seat::Seat};
 use crate::{
-    agent::{Audience, Conversation, Ear, Ending, Limits, Meanwhile, Patience, Phrase, announce},
+    agent::{Audience, Conversation, Ear, Ending, Limits, Meanwhile, Patience, Phrase, Suspended, announce},
     config,
     dialplan::{Action, Edition, Variables},
     error::Error,
@@ -54,6 +55,10 @@ pub(super) struct Line {
     pub(super) edition: Arc<Edition>,
     /// Keys that were pressed before anybody asked for them.
     pub(super) typed: VecDeque<char>,
+    /// A conversation that waits for what its model has asked to be done.
+    pub(super) suspended: Option<Suspended>,
+    /// What is done beside conversations. It ends with the call.
+    tasks: JoinSet<()>,
 }
 
 impl Line {
@@ -70,8 +75,24 @@ impl Line {
         let until = Instant::now() + house.longest;
         let (keys, other) = (dialog.keys(), dialog.other_side());
         let (edition, typed, account) = (Arc::clone(edition), VecDeque::new(), log.account());
-        let (ears, came) = (Some(ears), None);
-        Self { ears, voice, control, other, keys, caller, account, came, cleaning, until, reel, edition, typed }
+        let (ears, came, suspended, tasks) = (Some(ears), None, None, JoinSet::new());
+        Self {
+            ears,
+            voice,
+            control,
+            other,
+            keys,
+            caller,
+            account,
+            came,
+            cleaning,
+            until,
+            reel,
+            edition,
+            typed,
+            suspended,
+            tasks,
+        }
     }
 
     /// Somebody sits down at an end of this call, on this leg.
@@ -109,13 +130,13 @@ impl Line {
     pub(super) async fn converse(
         &mut self,
         house: &House,
-        (persona, variables): (&str, &Variables),
+        (name, plan, variables): (&str, &str, &mut Variables),
         language: Language,
         log: &mut Record,
     ) -> Result<Ending, Error> {
         let edition = Arc::clone(&self.edition);
-        let Some(known) = edition.dialplans.persona(persona) else {
-            return Err(Error::Dialplan(format!("no persona {persona:?}")));
+        let Some(known) = edition.dialplans.persona(name) else {
+            return Err(Error::Dialplan(format!("no persona {name:?}")));
         };
         let persona = &*known.told_of(variables, language);
         if let Some(backdrop) = &persona.ambience {
@@ -143,7 +164,12 @@ impl Line {
         let ear = Ear::new(ears, self.cleaning, house.engines.activity.stream(), patience);
         let mut ear = ear.judged_by(house.engines.end_of_turn.clone());
         let key = log.key();
+        let tools = Toolbox::new((&edition, persona), variables, &mut self.tasks, (house, plan, log));
+        let suspended = self.suspended.take().filter(|suspended| suspended.persona() == name);
         let talk = Conversation {
+            name,
+            tools,
+            suspended: &mut self.suspended,
             engines: &house.engines,
             persona,
             phrases: &edition.phrases,
@@ -153,7 +179,7 @@ impl Line {
             prompts: house.live.supervised(key),
             meanwhile: Meanwhile::default(),
         };
-        let ending = talk.hold(&mut ear, &mut self.voice).await;
+        let ending = talk.hold(suspended, &mut ear, &mut self.voice).await;
         self.voice.ambience(None);
         if ending != Ending::Lost {
             self.ears = Some(ear.into_ears());

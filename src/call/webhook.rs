@@ -20,7 +20,7 @@ use super::{
 use crate::{
     dialplan::{Variables, Webhook},
     store::{Key, Stamp},
-    webhook::Question,
+    webhook::{Question, Webhooks},
 };
 
 /// Before it is tried again.
@@ -55,18 +55,9 @@ impl Line {
         log: &Record,
     ) -> Option<Answer> {
         let began = Instant::now();
-        let told = variables.told(&webhook.send);
-        let body = json!({
-            "call": log.id(),
-            "caller": variables.value("caller"),
-            "called": variables.value("called"),
-            "trunk": variables.value("trunk"),
-            "plan": plan,
-            "language": language,
-            "variables": told,
-        });
+        let body = body(webhook, (plan, Some(language), variables), &log.id());
         let Self { ears, until, typed, .. } = self;
-        let asking = ask(webhook, body.to_string(), house);
+        let asking = ask(webhook, body.to_string(), &house.webhooks);
         let listening = async {
             while let Some(heard) = heard(ears, *until).await {
                 if let Heard::Digit(key) = heard {
@@ -94,8 +85,25 @@ impl Line {
     }
 }
 
+/// What it is told of the call.
+pub(super) fn body(
+    webhook: &Webhook,
+    (plan, language, variables): (&str, Option<Language>, &Variables),
+    call: &str,
+) -> Value {
+    json!({
+        "call": call,
+        "caller": variables.value("caller"),
+        "called": variables.value("called"),
+        "trunk": variables.value("trunk"),
+        "plan": plan,
+        "language": language,
+        "variables": variables.told(&webhook.send),
+    })
+}
+
 /// Asks, and asks again while nothing is heard; says also how often.
-async fn ask(webhook: &Webhook, body: String, house: &House) -> (Result<Answer, String>, u32) {
+pub(super) async fn ask(webhook: &Webhook, body: String, webhooks: &Webhooks) -> (Result<Answer, String>, u32) {
     let url = match webhook.target() {
         Ok(url) => url,
         Err(why) => return (Err(why), 0),
@@ -106,7 +114,7 @@ async fn ask(webhook: &Webhook, body: String, house: &House) -> (Result<Answer, 
         tries += 1;
         let timestamp = Stamp::now().millis() / 1_000;
         let question = Question { url: &url, delivery: delivery.clone(), timestamp, body: body.clone() };
-        match house.webhooks.ask(&question, Duration::from_secs(webhook.seconds)).await {
+        match webhooks.ask(&question, Duration::from_secs(webhook.seconds)).await {
             Ok(said) => return (understood(webhook, said), tries),
             Err(unanswered) if unanswered.again && tries <= webhook.retries => sleep(PAUSE).await,
             Err(unanswered) => return (Err(unanswered.why), tries),

@@ -65,9 +65,10 @@ impl Answer {
     }
 
     async fn start(&mut self) -> Result<(), EngineError> {
-        let messages = self.turn.session.context(&self.prompt).messages(&self.message);
+        let messages = self.turn.session.context(&self.prompt).messages(&self.message, &[]);
         let (max_tokens, temperature) = (self.max_tokens, self.temperature);
-        let request = ChatRequest { messages, max_tokens, temperature, seed: 0, grammar: None, class: self.class };
+        let (tools, class) = (Arc::default(), self.class);
+        let request = ChatRequest { messages, max_tokens, temperature, seed: 0, grammar: None, tools, class };
         let tokens = self.mind.reply(request, self.mode).await?;
         self.mode = tokens.mode();
         self.words = Some(Words::new(tokens, self.least));

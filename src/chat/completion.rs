@@ -1,5 +1,7 @@
 //! A reply to a conversation that the asker keeps: what the OpenAI protocol calls a completion.
 
+use std::sync::Arc;
+
 use milo_models::{
     engine::{EngineError, Language},
     language_model::{ChatMessage, ChatRequest, Role, Usage},
@@ -78,8 +80,8 @@ impl Chats {
             return Err(EngineError::Input(says).into());
         }
         let temperature = asked.temperature.unwrap_or(persona.temperature);
-        let request =
-            ChatRequest { messages, max_tokens, temperature, seed: asked.seed, grammar: None, class: self.class };
+        let (tools, class) = (Arc::default(), self.class);
+        let request = ChatRequest { messages, max_tokens, temperature, seed: asked.seed, grammar: None, tools, class };
         let reply = self.engines.mind.reply(request, self.engines.mind.mode()).await?;
         let words = Some(Words::new(reply.strictly(), None));
         Ok(Completion { words, stops: asked.stops, held: String::new(), is_cut: false, usage: None })

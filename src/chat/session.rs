@@ -84,7 +84,7 @@ impl Session {
     pub(super) fn context(&self, prompt: &str) -> Context {
         let mut context = Context::new(prompt, self.memory.exchanges);
         for exchange in &self.exchanges {
-            context.remember(&exchange.message, exchange.reply.as_deref().unwrap_or_default());
+            context.remember(&exchange.message, Vec::new(), exchange.reply.as_deref().unwrap_or_default());
         }
         context
     }

@@ -2,6 +2,8 @@
 //! model, or, where neither is there, by the small translator that ships, as far as it is sure. What was translated before is
 //! remembered.
 
+use std::sync::Arc;
+
 use milo_models::{
     engine::{EngineError, Language},
     language_model::{ChatMessage, ChatRequest, Role},
@@ -176,6 +178,7 @@ impl Chats {
             temperature: 0.0,
             seed: 0,
             grammar: None,
+            tools: Arc::default(),
             class: self.class,
         };
         let mut words = Words::new(self.engines.mind.reply(request, self.engines.mind.mode()).await?, None);

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Action, Block, Bridge, Dial, Plan, Step, Surroundings, TextMessage, TrunkNames,
+    Action, Block, Bridge, Dial, Plan, Step, Surroundings, TextMessage, Tool, TrunkNames,
     fault::{Fault, Source},
     variables,
 };
@@ -16,6 +16,7 @@ use crate::agent::{Moment, Persona};
 pub(super) struct Known<'a> {
     pub(super) folder: &'a Path,
     pub(super) personas: &'a BTreeMap<String, Persona>,
+    pub(super) tools: &'a [(&'a Source, Tool)],
     pub(super) around: &'a Surroundings,
 }
 
@@ -26,11 +27,14 @@ pub(super) fn check(
     faults: &mut Vec<Fault>,
 ) -> (BTreeSet<String>, BTreeSet<String>) {
     let names: BTreeMap<&str, &Plan> = plans.iter().map(|(_, plan)| (plan.name.as_str(), plan)).collect();
-    let all = plans.iter().flat_map(|(_, plan)| steps(&plan.actions));
+    let blocks = plans.iter().map(|(_, plan)| &plan.actions).chain(known.tools.iter().map(|(_, tool)| &tool.actions));
+    let all: Vec<_> = blocks.flat_map(steps).map(Step::get_ref).collect();
     let given = plans.iter().flat_map(|(_, plan)| plan.variables.iter().map(String::as_str));
-    let set: BTreeSet<String> = all.flat_map(|step| step.get_ref().sets()).chain(given).map(Into::into).collect();
-    let verbs = plans.iter().flat_map(|(_, plan)| steps(&plan.actions));
-    let lines: BTreeSet<&str> = verbs.filter_map(|step| step.get_ref().line()).collect();
+    let told = known.tools.iter().flat_map(|(_, tool)| tool.takes.iter().map(|argument| argument.name.as_str()));
+    let set = all.iter().flat_map(|action| action.sets()).chain(given).chain(told);
+    let set: BTreeSet<String> = set.map(Into::into).collect();
+    let lines: BTreeSet<&str> = all.iter().filter_map(|action| action.line()).collect();
+    let names_of = Names { plans: names.keys().copied().collect(), set: &set, lines };
     let mut headers = BTreeSet::new();
     for (n, (source, plan)) in plans.iter().enumerate() {
         let mut wrong = |at: usize, fault: String| {
@@ -55,50 +59,82 @@ pub(super) fn check(
         }
         for step in steps(&plan.actions) {
             let (at, action) = (step.span().start, step.get_ref());
-            if let Some(fault) = variables::unknown(action, &set, &mut headers) {
-                wrong(at, format!("{}: {fault}", action.verb()));
-            } else if let Some(fault) = variables::misplaced(action) {
-                wrong(at, format!("{}: {fault}", action.verb()));
-            } else if let Some(fault) = variables::sample(action).fault() {
-                wrong(at, fault);
-            }
-            for sound in action.sounds() {
-                if let Err(fault) = known.around.check_sound(known.folder, sound) {
-                    wrong(at, format!("{}: {fault}", action.verb()));
-                }
-            }
-            for fault in outside(action, known.around) {
-                wrong(at, format!("{}: {fault}", action.verb()));
-            }
-            for (field, name) in leads_to(action).into_iter().filter(|(_, name)| !names.contains_key(name)) {
-                let plans: Vec<_> = names.keys().copied().collect();
-                wrong(at, format!("{field}: no plan {name:?}; known: {}", plans.join(", ")));
-            }
-            if let Action::Bridge(Bridge { queue: Some(line), .. }) = action
-                && !lines.contains(line.as_str())
-            {
-                let lines: Vec<_> = lines.iter().copied().collect();
-                wrong(at, format!("bridge: queue: no plan has a queue {line:?}; known: {}", lines.join(", ")));
-            }
-            if let Action::Converse { persona } = action
-                && !known.personas.contains_key(persona)
-            {
-                let personas: Vec<_> = known.personas.keys().map(String::as_str).collect();
-                wrong(at, format!("converse: no persona {persona:?}; known: {}", personas.join(", ")));
-            }
+            verb(action, known, &names_of, &mut headers).into_iter().for_each(|fault| wrong(at, fault));
+        }
+    }
+    for (source, tool) in known.tools {
+        let mut wrong = |at: Option<usize>, fault: String| faults.push(source.fault(at, fault));
+        tool.fault(&set).into_iter().for_each(|fault| wrong(None, fault));
+        for text in tool.texts() {
+            let unknown = variables::unknown_in(text, &[], &set, &mut headers);
+            unknown.into_iter().for_each(|fault| wrong(source.text.find(text), fault));
+        }
+        for step in steps(&tool.actions) {
+            let (at, action) = (step.span().start, step.get_ref());
+            let faults = verb(action, known, &names_of, &mut headers);
+            Tool::unfit(action).into_iter().chain(faults).for_each(|fault| wrong(Some(at), fault));
         }
     }
     (headers, set)
 }
 
-/// Checks what the personas' texts ask for of a call.
+/// What verbs may name of the plans.
+struct Names<'a> {
+    plans: BTreeSet<&'a str>,
+    set: &'a BTreeSet<String>,
+    lines: BTreeSet<&'a str>,
+}
+
+/// What is wrong with one verb, those within it left out; the header fields that it asks for are added to `headers`.
+fn verb(action: &Action, known: &Known<'_>, names: &Names<'_>, headers: &mut BTreeSet<String>) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut wrong = |fault: String| faults.push(fault);
+    let named = action.verb();
+    if let Some(fault) = variables::unknown(action, names.set, headers) {
+        wrong(format!("{named}: {fault}"));
+    } else if let Some(fault) = variables::misplaced(action) {
+        wrong(format!("{named}: {fault}"));
+    } else if let Some(fault) = variables::sample(action).fault() {
+        wrong(fault);
+    }
+    for sound in action.sounds() {
+        if let Err(fault) = known.around.check_sound(known.folder, sound) {
+            wrong(format!("{named}: {fault}"));
+        }
+    }
+    outside(action, known.around).into_iter().for_each(|fault| wrong(format!("{named}: {fault}")));
+    for (field, name) in leads_to(action).into_iter().filter(|(_, name)| !names.plans.contains(name)) {
+        let plans: Vec<_> = names.plans.iter().copied().collect();
+        wrong(format!("{field}: no plan {name:?}; known: {}", plans.join(", ")));
+    }
+    if let Action::Bridge(Bridge { queue: Some(line), .. }) = action
+        && !names.lines.contains(line.as_str())
+    {
+        let lines: Vec<_> = names.lines.iter().copied().collect();
+        wrong(format!("bridge: queue: no plan has a queue {line:?}; known: {}", lines.join(", ")));
+    }
+    if let Action::Converse { persona } = action
+        && !known.personas.contains_key(persona)
+    {
+        let personas: Vec<_> = known.personas.keys().map(String::as_str).collect();
+        wrong(format!("converse: no persona {persona:?}; known: {}", personas.join(", ")));
+    }
+    faults
+}
+
+/// Checks what the personas' texts ask for of a call, and the tools that they name.
 pub(super) fn personas(
-    (known, sources): (&BTreeMap<String, Persona>, &[Source]),
+    (known, sources): (&Known<'_>, &[Source]),
     set: &BTreeSet<String>,
     headers: &mut BTreeSet<String>,
     faults: &mut Vec<Fault>,
 ) {
-    for (source, persona) in sources.iter().filter_map(|source| Some((source, known.get(&source.name())?))) {
+    for (source, persona) in sources.iter().filter_map(|source| Some((source, known.personas.get(&source.name())?))) {
+        let tools: Vec<_> = known.tools.iter().map(|(_, tool)| tool.name.as_str()).collect();
+        for name in persona.tools.iter().filter(|name| !tools.contains(&name.as_str())) {
+            let fault = format!("tools: no tool {name:?}; known: {}", tools.join(", "));
+            faults.push(source.fault(source.text.find(&format!("{name:?}")), fault));
+        }
         for text in persona.texts() {
             let unknown = variables::unknown_in(text, &Moment::NAMES, set, headers);
             faults.extend(unknown.map(|fault| source.fault(source.text.find(text), fault)));

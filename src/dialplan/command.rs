@@ -58,9 +58,17 @@ pub fn run(what: What, config: &Config) -> Result<bool> {
         What::Check { folder } => match read(folder) {
             Ok(dialplans) => {
                 let (plans, personas) = (dialplans.plans().len(), dialplans.personas().count());
+                let tools = match dialplans.tools() {
+                    0 => String::new(),
+                    1 => ", 1 tool".into(),
+                    more => format!(", {more} tools"),
+                };
                 let lines = dialplans.lines().len();
                 let queues = if lines > 0 { format!(", {lines} queues") } else { String::new() };
-                println!("{}: {plans} plans and {personas} personas{queues}, all right", dialplans.folder().display());
+                println!(
+                    "{}: {plans} plans and {personas} personas{tools}{queues}, all right",
+                    dialplans.folder().display()
+                );
                 Ok(true)
             }
             Err(Faults(faults)) => {

@@ -23,6 +23,7 @@ mod read;
 mod reference;
 mod surroundings;
 mod text;
+mod tool;
 mod transfer;
 mod variables;
 mod wait;
@@ -48,6 +49,7 @@ pub use message::{Message, Voicemail};
 pub use pattern::{Pattern, Patterns};
 pub use surroundings::Surroundings;
 pub use text::TextMessage;
+pub use tool::Tool;
 pub use transfer::{Transfer, TransferMode};
 pub use variables::{TRANSFER_RESULT, Variables};
 pub use wait::{Bridge, Hold, Queue, Ring};
@@ -118,6 +120,7 @@ pub struct Plan {
 pub struct Dialplans {
     plans: Vec<Plan>,
     personas: BTreeMap<String, Persona>,
+    tools: BTreeMap<String, Tool>,
     /// Where the sounds are that they name.
     folder: PathBuf,
     /// The header fields that plans ask for.
@@ -139,7 +142,7 @@ impl Dialplans {
         )
     }
 
-    /// Reads `*.toml` of a folder (in the order of their names) and of its `personas/`.
+    /// Reads `*.toml` of a folder (in the order of their names), of its `personas/` and of its `tools/`.
     ///
     /// # Errors
     /// All that is wrong with them.
@@ -149,9 +152,12 @@ impl Dialplans {
         if plans.is_empty() && faults.is_empty() {
             faults.push(Source::new(folder, "").fault(None, "holds no dialplan (*.toml)"));
         }
-        let personas = folder.join("personas");
-        let personas = if personas.is_dir() { read::files(&personas, &mut faults) } else { Vec::new() };
-        Self::from_sources(folder, around, (&plans, &personas), faults)
+        let mut within = |name: &str| {
+            let folder = folder.join(name);
+            if folder.is_dir() { read::files(&folder, &mut faults) } else { Vec::new() }
+        };
+        let (personas, tools) = (within("personas"), within("tools"));
+        Self::from_sources(folder, around, (&plans, &personas, &tools), faults)
     }
 
     fn from_texts(
@@ -163,7 +169,7 @@ impl Dialplans {
             texts.into_iter().map(|(path, text)| Source { path, text }).collect()
         };
         let around = Surroundings::default();
-        Self::from_sources(folder, &around, (&sources(plans), &sources(personas)), Vec::new())
+        Self::from_sources(folder, &around, (&sources(plans), &sources(personas), &[]), Vec::new())
     }
 
     /// The plans of a text, for tests.
@@ -175,7 +181,7 @@ impl Dialplans {
     fn from_sources(
         folder: &Path,
         around: &Surroundings,
-        (plans, personas): (&[Source], &[Source]),
+        (plans, personas, tools): (&[Source], &[Source], &[Source]),
         mut faults: Vec<Fault>,
     ) -> Result<Self, Faults> {
         let mut known = BTreeMap::new();
@@ -196,9 +202,14 @@ impl Dialplans {
         for source in plans {
             all.extend(read::plans(source, &mut faults).into_iter().map(|plan| (source, plan)));
         }
+        let mut done = Vec::new();
+        for source in tools {
+            done.extend(read::tool(source, &mut faults).map(|tool| (source, tool)));
+        }
         // What could not be read is missing to what names it: that would be told as a fault of the others.
         let (header_names, variables) = if faults.is_empty() {
-            let (mut headers, set) = check::check(&all, &Known { folder, personas: &known, around }, &mut faults);
+            let known = Known { folder, personas: &known, tools: &done, around };
+            let (mut headers, set) = check::check(&all, &known, &mut faults);
             check::personas((&known, personas), &set, &mut headers, &mut faults);
             (headers, set)
         } else {
@@ -208,7 +219,8 @@ impl Dialplans {
             return Err(Faults(faults));
         }
         let plans = all.into_iter().map(|(_, plan)| plan).collect();
-        Ok(Self { plans, personas: known, folder: folder.into(), header_names, variables })
+        let tools = done.into_iter().map(|(_, tool)| (tool.name.clone(), tool)).collect();
+        Ok(Self { plans, personas: known, tools, folder: folder.into(), header_names, variables })
     }
 
     /// All plans, in the order in which they are tried.
@@ -232,6 +244,16 @@ impl Dialplans {
     /// A persona by name; every name in a checked plan is known.
     pub fn persona(&self, name: &str) -> Option<&Persona> {
         self.personas.get(name)
+    }
+
+    /// A tool by name; every name in a checked persona is known.
+    pub fn tool(&self, name: &str) -> Option<&Tool> {
+        self.tools.get(name)
+    }
+
+    /// How many tools there are.
+    pub fn tools(&self) -> usize {
+        self.tools.len()
     }
 
     /// Every persona that a plan can name.
@@ -260,8 +282,9 @@ impl Dialplans {
 
     /// The lines in which plans let callers wait.
     pub fn lines(&self) -> BTreeSet<&str> {
-        let verbs = self.plans.iter().flat_map(|plan| check::steps(&plan.actions));
-        verbs.filter_map(|step| step.get_ref().line()).collect()
+        let tools = self.tools.values().map(|tool| &tool.actions);
+        let blocks = self.plans.iter().map(|plan| &plan.actions).chain(tools);
+        blocks.flat_map(check::steps).filter_map(|step| step.get_ref().line()).collect()
     }
 
     /// The numbers that can be dialled, patterns left out.

@@ -9,7 +9,7 @@ use toml::{
 };
 
 use super::{
-    Action, Plan,
+    Action, Block, Plan, Tool,
     fault::{Fault, Source},
     hours::Calendar,
 };
@@ -47,31 +47,14 @@ pub(super) fn plans(source: &Source, faults: &mut Vec<Fault>) -> Vec<Plan> {
         let place = format!("plan {named:?}: ");
         let actions = table.remove("actions");
         let plan = one::<Plan>(Spanned::new(span.clone(), DeValue::Table(table)), &place);
-        let (actions_at, actions) = match actions.map(|actions| (actions.span().start, actions.into_inner())) {
-            Some((at, DeValue::Array(actions))) => (at, actions),
-            Some((at, _)) => {
-                wrong(Some(at), format!("{place}actions: a list of verbs is wanted"));
-                continue;
-            }
-            None => {
-                wrong(Some(span.start), format!("{place}missing field `actions`"));
-                continue;
-            }
+        let Some(actions) = actions else {
+            wrong(Some(span.start), format!("{place}missing field `actions`"));
+            continue;
         };
-        let mut steps = Vec::new();
-        let mut whole = true;
-        for action in actions {
-            match one::<Spanned<Action>>(action, &place) {
-                Ok(step) => steps.push(step),
-                Err((at, fault)) => {
-                    wrong(at, fault);
-                    whole = false;
-                }
-            }
-        }
-        match (plan, &calendar) {
-            (Ok(plan), Some(calendar)) if whole => plans.push(Plan {
-                actions: steps,
+        let actions_at = actions.span().start;
+        match (plan, &calendar, block(actions, &place, &mut wrong)) {
+            (Ok(plan), Some(calendar), Some(actions)) => plans.push(Plan {
+                actions,
                 actions_at,
                 at: span.start,
                 line: source.line(span.start),
@@ -79,11 +62,53 @@ pub(super) fn plans(source: &Source, faults: &mut Vec<Fault>) -> Vec<Plan> {
                 calendar: calendar.clone(),
                 ..plan
             }),
-            (Err((at, fault)), _) => wrong(at, fault),
+            (Err((at, fault)), ..) => wrong(at, fault),
             _ => {}
         }
     }
     plans
+}
+
+/// A tool, by the name of its file; what is wrong is added to `faults`.
+pub(super) fn tool(source: &Source, faults: &mut Vec<Fault>) -> Option<Tool> {
+    let mut wrong = |at: Option<usize>, fault: String| faults.push(source.fault(at, fault));
+    let parsed = DeTable::parse(&source.text);
+    let (mut table, span) = match parsed {
+        Ok(table) => (table.get_ref().clone(), table.span()),
+        Err(error) => {
+            wrong(error.span().map(|span| span.start), error.message().into());
+            return None;
+        }
+    };
+    let Some(actions) = table.remove("actions") else {
+        wrong(None, "missing field `actions`".into());
+        return None;
+    };
+    let actions = block(actions, "", &mut wrong);
+    let tool = one::<Tool>(Spanned::new(span, DeValue::Table(table)), "").map_err(|(at, fault)| wrong(at, fault));
+    let mut tool = tool.ok()?;
+    (tool.name, tool.actions) = (source.name(), actions?);
+    Some(tool)
+}
+
+/// Verbs; none where one of them is wrong.
+fn block(actions: Spanned<DeValue<'_>>, place: &str, wrong: &mut impl FnMut(Option<usize>, String)) -> Option<Block> {
+    let at = actions.span().start;
+    let DeValue::Array(actions) = actions.into_inner() else {
+        wrong(Some(at), format!("{place}actions: a list of verbs is wanted"));
+        return None;
+    };
+    let mut steps = Some(Block::new());
+    for action in actions {
+        match one::<Spanned<Action>>(action, place) {
+            Ok(step) => steps.iter_mut().for_each(|steps| steps.push(step.clone())),
+            Err((at, fault)) => {
+                wrong(at, fault);
+                steps = None;
+            }
+        }
+    }
+    steps
 }
 
 /// One value as its type; else where it is wrong, and a sentence that begins with the place and the field.

@@ -154,7 +154,7 @@ fn of_an_address(byte: u8) -> bool {
 }
 
 /// The values of one call, or of none.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Variables {
     facts: Facts,
     call_id: String,
@@ -206,7 +206,7 @@ impl Variables {
         value.map_or("", String::as_str)
     }
 
-    /// A text with the values of its variables, each on one line and no longer than 200 characters; `more` knows others.
+    /// A text with the values of its variables, each on one line and no longer than 200 characters; `more` knows others, where none is set.
     pub fn fill_text(&self, text: &str, more: impl Fn(&str) -> Option<String>) -> String {
         let value = |name: &str| {
             let own = self.set.get(name).cloned();

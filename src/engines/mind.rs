@@ -12,6 +12,7 @@ use milo_models::{
     engine::{EngineError, RemoteFault},
     language_model::{ChatRequest, LanguageModel, Reply, Token, Usage},
     queue::Waiting,
+    tools::Call,
 };
 use serde::Serialize;
 
@@ -146,6 +147,11 @@ impl Saying {
         self.reply.is_cut()
     }
 
+    /// What the model wants done; see [`Reply::calls`].
+    pub fn calls(&self) -> &[Call] {
+        self.reply.calls()
+    }
+
     /// How many tokens the reply has taken, as far as it is known; see [`Reply::usage`].
     pub fn usage(&self) -> Option<Usage> {
         self.reply.usage()
@@ -240,8 +246,8 @@ mod tests {
         let mind = Mind::new(Arc::new(Named("local")), Some((Arc::new(Named("server")), 2)), told);
         for (grammar, asked) in [(None, "server"), (Some("root ::= \"eny\"".into()), "local")] {
             let messages = vec![ChatMessage::new(Role::User, "salama")];
-            let request =
-                ChatRequest { messages, max_tokens: 8, temperature: 0.0, seed: 0, grammar, class: Class::Call };
+            let (tools, class) = (Arc::default(), Class::Call);
+            let request = ChatRequest { messages, max_tokens: 8, temperature: 0.0, seed: 0, grammar, tools, class };
             let refused = mind.reply(request, mind.mode()).await.err().map(|error| error.to_string());
             assert_eq!(refused.as_deref(), Some(asked));
         }

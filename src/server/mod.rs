@@ -189,7 +189,7 @@ impl Server {
             live: Arc::default(),
             seats: Arc::default(),
             waiters: Arc::default(),
-            webhooks: Webhooks::new(&config.webhook)?,
+            webhooks: Arc::new(Webhooks::new(&config.webhook)?),
             accounts: Arc::clone(&accounts),
             sip: Arc::new(SipSeen::new(endpoint.ladders().clone(), config.sip.ladders)),
             caller: endpoint.caller().clone(),

@@ -48,7 +48,8 @@ async fn what_is_no_speech_makes_a_question_pause_and_it_goes_on_where_it_was() 
     // The loudest piece of a vowel: it begins as speech does, and is none.
     let speech = wav::read(&recording("mg_hours.wav")).expect("a recording");
     let power = |piece: &[i16]| piece.iter().map(|&sample| i64::from(sample).pow(2)).sum::<i64>();
-    let click = speech.windows(CLICK).step_by(8 * MS).max_by_key(|piece| power(piece)).expect("a recording of some length");
+    let click =
+        speech.windows(CLICK).step_by(8 * MS).max_by_key(|piece| power(piece)).expect("a recording of some length");
     let mut clicks = vec![0; 1_500 * MS];
     for _ in 0..12 {
         clicks.extend_from_slice(click);

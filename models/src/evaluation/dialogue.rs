@@ -151,7 +151,8 @@ async fn answer(
     max_tokens: usize,
     grammar: Option<Arc<str>>,
 ) -> Result<Reply, String> {
-    let request = ChatRequest { messages, max_tokens, temperature: 0.0, seed: 0, grammar, class: Class::Call };
+    let (tools, class) = (Arc::default(), Class::Call);
+    let request = ChatRequest { messages, max_tokens, temperature: 0.0, seed: 0, grammar, tools, class };
     let told = |error: EngineError| error.to_string();
     let mut reply = mind.reply(request).map_err(told)?;
     let (mut text, mut first) = (String::new(), Vec::new());

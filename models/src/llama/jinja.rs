@@ -88,7 +88,7 @@ fn with_user(messages: &[ChatMessage]) -> Vec<ChatMessage> {
             Role::User if !instructions.is_empty() => {
                 merged.push(ChatMessage::new(Role::User, std::mem::take(&mut instructions) + &message.content));
             }
-            Role::User | Role::Assistant => merged.push(message.clone()),
+            _ => merged.push(message.clone()),
         }
     }
     merged

@@ -30,8 +30,9 @@ use tokio::sync::mpsc;
 
 use crate::{
     engine::EngineError,
-    language_model::{ChatRequest, LanguageModel, Reply, Told},
+    language_model::{ChatMessage, ChatRequest, LanguageModel, Reply, Role, Told},
     queue::{self, Class, Queue, Waiting, spawn_engine},
+    tools,
 };
 
 /// How the engine calls itself in errors and logs.
@@ -147,11 +148,14 @@ impl Llama {
 impl LanguageModel for Llama {
     fn reply(&self, request: ChatRequest) -> Result<Reply, EngineError> {
         request.check()?;
+        let has_tools = !request.tools.is_empty();
+        let request = if has_tools { with_tools(request)? } else { request };
         request.grammar.as_deref().map_or(Ok(()), grammar::check)?;
         // Room for the whole reply, for how it begins and ends: the model never waits for a listener. (Memory grows only as it fills.)
         let (answer, tokens) = mpsc::channel(request.max_tokens.min(1 << 20) + 2);
         self.queue.submit(Job { request, answer })?;
-        Ok(Reply::new(tokens))
+        let reply = Reply::new(tokens);
+        Ok(if has_tools { reply.with_calls() } else { reply })
     }
 
     fn waiting(&self) -> Waiting {
@@ -161,6 +165,21 @@ impl LanguageModel for Llama {
     fn stopped(&self) -> bool {
         self.queue.stopped()
     }
+}
+
+/// The same with its tools behind the instructions, and held to their calls unless it is words.
+fn with_tools(request: ChatRequest) -> Result<ChatRequest, EngineError> {
+    let mut messages = tools::flat(&request.messages);
+    let told = tools::told(&request.tools);
+    match messages.first_mut().filter(|first| first.role == Role::System) {
+        Some(first) => first.content = format!("{} {told}", first.content.trim_end()),
+        None => messages.insert(0, ChatMessage::new(Role::System, told)),
+    }
+    let grammar = match request.grammar {
+        Some(grammar) => grammar,
+        None => tools::grammar(&request.tools).map_err(EngineError::Input)?.into(),
+    };
+    Ok(ChatRequest { messages, grammar: Some(grammar), ..request })
 }
 
 #[cfg(test)]

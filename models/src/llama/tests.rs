@@ -5,7 +5,6 @@ use std::fs;
 use llama_cpp_2::token::LlamaToken;
 
 use super::{prompt::Template, *};
-use crate::language_model::{ChatMessage, Role};
 
 mod grammar;
 
@@ -40,6 +39,7 @@ fn asks(said: &str) -> ChatRequest {
         temperature: 0.0,
         seed: 1,
         grammar: None,
+        tools: Arc::default(),
         class: Class::Call,
     }
 }

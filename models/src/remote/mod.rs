@@ -37,7 +37,7 @@ use crate::engine::{EngineError, RemoteFault};
 
 pub(crate) use messages::{Shape, Turn};
 pub(crate) use refusal::quoted;
-pub(crate) use reply::{Heard, Over, reply};
+pub(crate) use reply::{CallPart, Heard, Over, reply};
 
 /// Where a server is, and how it is asked.
 #[derive(Clone)]

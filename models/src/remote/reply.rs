@@ -13,6 +13,7 @@ use super::{Remote, refusal::quoted, sse::Events};
 use crate::{
     engine::{EngineError, RemoteFault},
     language_model::{Reply, Token, Told, Usage},
+    tools::Call,
 };
 
 /// Pieces that may wait for their listener; then the server waits.
@@ -35,6 +36,36 @@ pub(crate) struct Heard {
     pub(crate) prompt_tokens: Option<u64>,
     /// So many the reply has, so far.
     pub(crate) completion_tokens: Option<u64>,
+    /// Of calls, what comes next.
+    pub(crate) calls: Vec<CallPart>,
+}
+
+/// A part of a call: its beginning, with the tool's name, or more of its arguments.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct CallPart {
+    /// Which call, by the server's count.
+    pub(crate) index: u64,
+    /// The tool, where the call begins.
+    pub(crate) tool: Option<String>,
+    /// Part of the JSON of the arguments.
+    pub(crate) arguments: String,
+}
+
+/// The calls of one reply as they come.
+#[derive(Default)]
+struct Calls(Vec<(u64, String, String)>);
+
+impl Calls {
+    /// One more part; how many bytes it has.
+    fn add(&mut self, part: CallPart) -> usize {
+        let CallPart { index, tool, arguments } = part;
+        let size = tool.as_ref().map_or(0, String::len) + arguments.len();
+        match (tool, self.0.iter_mut().rev().find(|(at, ..)| *at == index)) {
+            (None, Some((.., text))) => text.push_str(&arguments),
+            (tool, _) => self.0.push((index, tool.unwrap_or_default(), arguments)),
+        }
+        size
+    }
 }
 
 /// Whether a reply is complete.
@@ -94,16 +125,19 @@ async fn speak(
     let broken = |says: String| remote.fault(RemoteFault::Broken, says);
     let (mut events, mut said, mut over, mut is_cut) = (Events::default(), 0, Over::No, false);
     let (mut prompt, mut completion) = (None, None);
+    let mut calls = Calls::default();
     while let Some(bytes) = remote.chunk(&mut response, until).await? {
         for data in events.push(&bytes).map_err(broken)? {
             let heard = read(&data).map_err(|(fault, says)| remote.fault(fault, says))?;
             let text = if said == 0 { heard.text.trim_start() } else { &heard.text };
-            if !text.is_empty() {
-                said += text.len();
+            said += text.len();
+            let has_more = !text.is_empty() || !heard.calls.is_empty();
+            said += heard.calls.into_iter().map(|part| calls.add(part)).sum::<usize>();
+            if has_more {
                 if said > LONGEST {
                     return Err(broken(format!("says more than {LONGEST} bytes")));
                 }
-                // Nobody listens: the caller of this notices.
+                // A call has begun: no words, but an answer. Nobody listens: the caller of this notices.
                 answer.send(Ok(Told::Token(Token { text: text.into(), logprob: None }))).await.ok();
                 until = Instant::now() + remote.0.between;
             }
@@ -123,6 +157,9 @@ async fn speak(
         Over::No => Err(broken("ended the connection before the end of the reply".into())),
         Over::Words | Over::All if said == 0 => Err(broken("has nothing to say".into())),
         Over::Words | Over::All => {
+            for (_, tool, arguments) in calls.0 {
+                answer.send(Ok(Told::Call(Call::of_server(&tool, &arguments)))).await.ok();
+            }
             if let (Some(prompt_tokens), Some(completion_tokens)) = (prompt, completion) {
                 answer.send(Ok(Told::Usage(Usage { prompt_tokens, completion_tokens }))).await.ok();
             }

@@ -1,0 +1,345 @@
+//! What a language model may have done in place of only talking: tools, as it is told of them, and the calls that it makes.
+//!
+//! A server is told of them in its protocol's own form. A model in this process is told their names and arguments behind its system
+//! prompt, and calls one by saying a JSON object in place of words, `{"tool": "price", "of": "boky"}`, which a grammar keeps right; the
+//! next message of the caller's side is what came of it. The shipped mind was trained so (`models/training/mind_tools.py`).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    json_schema,
+    language_model::{ChatMessage, Role},
+};
+
+/// How a call of a model in this process names its tool.
+const TOOL: &str = "tool";
+/// Letters of an argument.
+const LONGEST: usize = 200;
+
+/// Something that can be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tool {
+    /// Small letters, digits and `_`.
+    pub name: String,
+    /// What it does and when it is of use, for the model.
+    pub about: String,
+    /// What must be known for it.
+    pub takes: Vec<Argument>,
+}
+
+/// What a tool is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Argument {
+    /// Its name, and that of the variable that holds it.
+    pub name: String,
+    /// What it is, for the model.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub about: String,
+    /// What it must be: `text`, `number` (a whole one), `yes_no` (`yes` or `no`), or `choice`, one of `choices`.
+    #[serde(default)]
+    pub kind: Kind,
+    /// With `kind = "choice"`: what it may be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub choices: Vec<String>,
+    /// Whether it may be left out; it is empty then.
+    #[serde(default)]
+    pub optional: bool,
+}
+
+/// What an argument must be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Words, up to 200 letters.
+    #[default]
+    Text,
+    /// A whole number.
+    Number,
+    /// Yes or no.
+    YesNo,
+    /// One of several.
+    Choice,
+}
+
+impl Argument {
+    fn schema(&self) -> Value {
+        let mut schema = match self.kind {
+            Kind::Text => json!({ "type": "string", "minLength": u8::from(!self.optional), "maxLength": LONGEST }),
+            Kind::Number => json!({ "type": "integer" }),
+            Kind::YesNo => json!({ "type": "boolean" }),
+            Kind::Choice => json!({ "type": "string", "enum": self.choices }),
+        };
+        if !self.about.is_empty() {
+            schema["description"] = self.about.as_str().into();
+        }
+        schema
+    }
+
+    /// What a value is as a variable.
+    ///
+    /// # Errors
+    /// What would be right.
+    fn text(&self, value: &Value) -> Result<String, String> {
+        let text = match (value, self.kind) {
+            (Value::Bool(yes), _) => if *yes { "yes" } else { "no" }.to_owned(),
+            (Value::Number(number), _) => number.to_string(),
+            (Value::String(text), _) => text.split_whitespace().collect::<Vec<_>>().join(" "),
+            (Value::Null, _) => String::new(),
+            (other, _) => return Err(format!("{} is {other}, and no single value", self.name)),
+        };
+        if text.is_empty() {
+            return if self.optional { Ok(text) } else { Err(format!("{} is missing", self.name)) };
+        }
+        if text.chars().count() > LONGEST {
+            return Err(format!("{} is longer than {LONGEST} characters", self.name));
+        }
+        let is_right = match self.kind {
+            Kind::Text => true,
+            Kind::Number => text.parse::<i64>().is_ok(),
+            Kind::YesNo => matches!(text.as_str(), "yes" | "no"),
+            Kind::Choice => self.choices.contains(&text),
+        };
+        let wanted = match self.kind {
+            Kind::Text => String::new(),
+            Kind::Number => "a whole number".into(),
+            Kind::YesNo => "yes or no".into(),
+            Kind::Choice => format!("one of {}", self.choices.join(", ")),
+        };
+        if is_right { Ok(text) } else { Err(format!("{} is {text:?}, not {wanted}", self.name)) }
+    }
+}
+
+impl Tool {
+    /// The JSON schema of its arguments, for servers.
+    pub fn schema(&self) -> Value {
+        let properties: Map<_, _> =
+            self.takes.iter().map(|argument| (argument.name.clone(), argument.schema())).collect();
+        let required: Vec<_> = self.takes.iter().filter(|one| !one.optional).map(|one| one.name.as_str()).collect();
+        json!({ "type": "object", "properties": properties, "required": required })
+    }
+
+    /// A call of it as a model in this process says it.
+    fn form(&self) -> Value {
+        let mut properties = Map::new();
+        properties.insert(TOOL.into(), json!({ "const": self.name }));
+        for argument in &self.takes {
+            let schema = argument.schema();
+            let schema = if argument.optional { json!({ "anyOf": [schema, { "const": "" }] }) } else { schema };
+            properties.insert(argument.name.clone(), schema);
+        }
+        let order: Vec<_> = [TOOL].into_iter().chain(self.takes.iter().map(|one| one.name.as_str())).collect();
+        json!({ "type": "object", "properties": properties, "required": order })
+    }
+}
+
+/// What stands behind the system prompt of a model in this process: the names and arguments of the tools, and what is said of them.
+pub(crate) fn told(tools: &[Tool]) -> String {
+    let signature = |tool: &Tool| {
+        let arguments: Vec<_> = tool.takes.iter().map(|one| one.name.as_str()).collect();
+        format!("{}({})", tool.name, arguments.join(","))
+    };
+    let mut told = format!("Fitaovana: {}", tools.iter().map(signature).collect::<Vec<_>>().join(" "));
+    for tool in tools.iter().filter(|tool| !tool.about.is_empty()) {
+        told += &format!("\n{}: {}", tool.name, tool.about);
+        for argument in tool.takes.iter().filter(|argument| !argument.about.is_empty() || !argument.choices.is_empty())
+        {
+            told += &format!("\n  {}: {} {}", argument.name, argument.about, argument.choices.join(" | "));
+        }
+    }
+    told
+}
+
+/// The grammar of a reply that is either words or a call. Words do not begin with a brace.
+///
+/// # Errors
+/// What no grammar can say.
+pub(crate) fn grammar(tools: &[Tool]) -> Result<String, String> {
+    let forms: Vec<_> = tools.iter().map(Tool::form).collect();
+    let calls = json_schema::grammar(&json!({ "anyOf": forms }))?;
+    let calls = calls.replacen("root ::=", "call ::=", 1);
+    Ok(format!("root ::= call | words\nwords ::= \" \"? [^ {{\\x00] [^\\x00]*\n{calls}"))
+}
+
+/// What a model wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// The tool's name; there may be none such.
+    pub tool: String,
+    /// What it is told; null where that was no object.
+    pub arguments: Value,
+    /// The call as a model in this process says it.
+    pub text: String,
+}
+
+impl Call {
+    /// Of a server's model: `arguments` is the text of a JSON object.
+    pub(crate) fn of_server(tool: &str, arguments: &str) -> Self {
+        let trimmed = arguments.trim();
+        let arguments = if trimmed.is_empty() { json!({}) } else { serde_json::from_str(trimmed).unwrap_or_default() };
+        let mut text = format!("{{\"{TOOL}\": {}", Value::from(tool));
+        for (name, value) in arguments.as_object().into_iter().flatten() {
+            text += &format!(", {}: {value}", Value::from(name.as_str()));
+        }
+        Self { tool: tool.into(), arguments, text: text + "}" }
+    }
+
+    /// Of what a model in this process has said.
+    pub(crate) fn of_words(text: &str) -> Self {
+        let text = text.trim();
+        let mut said: Map<String, Value> = serde_json::from_str(text).unwrap_or_default();
+        let tool = said.remove(TOOL).and_then(|tool| tool.as_str().map(str::to_owned)).unwrap_or_default();
+        let arguments = if tool.is_empty() { Value::Null } else { Value::Object(said) };
+        Self { tool, arguments, text: text.into() }
+    }
+
+    /// As a message of the conversation.
+    pub fn message(&self) -> ChatMessage {
+        ChatMessage::new(Role::Call, self.text.clone())
+    }
+
+    /// The same of a message.
+    pub(crate) fn of_message(message: &ChatMessage) -> Self {
+        Self::of_words(&message.content)
+    }
+
+    /// The tool, and its arguments as texts.
+    ///
+    /// # Errors
+    /// What of the call is wrong, for the model to mend.
+    pub fn check<'t>(&self, tools: &'t [Tool]) -> Result<(&'t Tool, BTreeMap<String, String>), String> {
+        let Some(tool) = tools.iter().find(|tool| tool.name == self.tool) else {
+            let known: Vec<_> = tools.iter().map(|tool| tool.name.as_str()).collect();
+            return Err(format!("there is no tool {:?}; there are {}", self.tool, known.join(", ")));
+        };
+        let Value::Object(said) = &self.arguments else {
+            return Err(format!("the arguments of {} are no JSON object", self.tool));
+        };
+        if let Some(unknown) = said.keys().find(|name| tool.takes.iter().all(|argument| argument.name != **name)) {
+            return Err(format!("{} takes no {unknown:?}", self.tool));
+        }
+        let text = |argument: &Argument| {
+            argument.text(said.get(&argument.name).unwrap_or(&Value::Null)).map(|text| (argument.name.clone(), text))
+        };
+        Ok((tool, tool.takes.iter().map(text).collect::<Result<_, _>>()?))
+    }
+}
+
+/// A conversation as a model in this process reads it: calls are what Milo said, and what came of them what the caller's side did. What
+/// then stands side by side and is one party's is one message.
+pub(crate) fn flat(messages: &[ChatMessage]) -> Vec<ChatMessage> {
+    let mut flat: Vec<ChatMessage> = Vec::with_capacity(messages.len());
+    let mut joins = false;
+    for message in messages {
+        let (role, is_of_tools) = match message.role {
+            Role::Call => (Role::Assistant, true),
+            Role::Result => (Role::User, true),
+            role => (role, false),
+        };
+        match flat.last_mut().filter(|last| last.role == role && (joins || is_of_tools)) {
+            Some(last) => last.content += &format!("\n{}", message.content),
+            None => flat.push(ChatMessage::new(role, message.content.clone())),
+        }
+        joins = is_of_tools;
+    }
+    flat
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A tool with texts for arguments.
+    pub(crate) fn tool(name: &str, takes: &[&str]) -> Tool {
+        let argument = |name: &&str| Argument {
+            name: (*name).into(),
+            about: String::new(),
+            kind: Kind::Text,
+            choices: Vec::new(),
+            optional: false,
+        };
+        Tool { name: name.into(), about: String::new(), takes: takes.iter().map(argument).collect() }
+    }
+
+    fn seats() -> Tool {
+        let mut tool = tool("seats", &["town", "number", "window"]);
+        tool.about = "Keeps seats.".into();
+        tool.takes[0].kind = Kind::Choice;
+        tool.takes[0].choices = vec!["toliara".into(), "mahajanga".into()];
+        tool.takes[1].kind = Kind::Number;
+        tool.takes[2].kind = Kind::YesNo;
+        tool.takes[2].optional = true;
+        tool
+    }
+
+    #[test]
+    fn a_model_is_told_of_tools_as_the_shipped_one_was_trained() {
+        let tools = [tool("book", &["day", "hour"]), tool("cancel", &[])];
+        assert_eq!(told(&tools), "Fitaovana: book(day,hour) cancel()");
+        let told = told(&[seats()]);
+        assert_eq!(told.lines().collect::<Vec<_>>()[1..], ["seats: Keeps seats.", "  town:  toliara | mahajanga"]);
+        let schema = seats().schema();
+        assert_eq!(schema["required"], json!(["town", "number"]));
+        assert_eq!(schema["properties"]["window"], json!({ "type": "boolean" }));
+    }
+
+    #[test]
+    fn arguments_become_texts_and_what_is_wrong_with_them_is_told() {
+        let tools = [seats()];
+        let check = |arguments: &str| Call::of_server("seats", arguments).check(&tools).map(|(_, texts)| texts);
+        let right = check(r#"{"town": "toliara", "number": 3, "window": true}"#).unwrap();
+        assert_eq!(right.values().collect::<Vec<_>>(), ["3", "toliara", "yes"]);
+        assert_eq!(check(r#"{"town": "toliara", "number": "3"}"#).unwrap()["window"], "");
+        for (arguments, why) in [
+            ("", "town is missing"),
+            ("{", "no JSON object"),
+            ("[]", "no JSON object"),
+            (r#"{"town": "paris", "number": 3}"#, "\"paris\", not one of toliara, mahajanga"),
+            (r#"{"town": "toliara", "number": 2.5}"#, "\"2.5\", not a whole number"),
+            (r#"{"town": "toliara", "number": [2]}"#, "no single value"),
+            (r#"{"town": "toliara", "number": 3, "floor": 1}"#, "takes no \"floor\""),
+        ] {
+            let told = check(arguments).unwrap_err();
+            assert!(told.contains(why), "{told}\n  not: {why}");
+        }
+        let told = Call::of_server("fly", "{}").check(&tools).unwrap_err();
+        assert!(told.contains("no tool \"fly\"; there are seats"), "{told}");
+    }
+
+    #[test]
+    fn a_call_is_the_same_however_it_was_made() {
+        let said = r#"{"tool": "price", "of": "boky"}"#;
+        let (own, server) = (Call::of_words(&format!(" {said}")), Call::of_server("price", r#"{"of":"boky"}"#));
+        assert_eq!(own, server);
+        assert_eq!((own.text.as_str(), Call::of_message(&own.message())), (said, server));
+        assert_eq!(Call::of_words("{\"tool\": ").arguments, Value::Null);
+    }
+
+    #[test]
+    fn what_tools_say_is_read_as_what_the_two_sides_said() {
+        let message = ChatMessage::new;
+        let flat = flat(&[
+            message(Role::System, "S"),
+            message(Role::User, "firy"),
+            message(Role::Assistant, "andraso"),
+            message(Role::Call, "{1}"),
+            message(Role::Call, "{2}"),
+            message(Role::Result, "[1]"),
+            message(Role::Result, "[2]"),
+            message(Role::User, "eny"),
+        ]);
+        let texts: Vec<_> = flat.iter().map(|message| (message.role, message.content.as_str())).collect();
+        assert_eq!(
+            texts,
+            [
+                (Role::System, "S"),
+                (Role::User, "firy"),
+                (Role::Assistant, "andraso\n{1}\n{2}"),
+                (Role::User, "[1]\n[2]\neny")
+            ]
+        );
+    }
+}

@@ -1,0 +1,350 @@
+//! One turn of the caller is answered: by the reply that was begun, or the model's, and by what the model has done on the way.
+//!
+//! ```text
+//!  words ─► model ─► words ─► mouth
+//!             └─ calls ─┬─ a question first ─► the next turn is a yes? ─┐
+//!                       ├─ beside: tasks; words or a filler meanwhile ──┴─► what came of them ─► model ─► …
+//!                       └─ on the line: the conversation hands over to the plan, and goes on after it
+//! ```
+
+use std::mem;
+
+use milo_media::Voice;
+use milo_models::{
+    engine::EngineError,
+    language_model::{ChatMessage, Role},
+    text::heard,
+    tools::Call,
+    transcriber::Transcript,
+};
+use serde_json::{Value, json};
+
+use super::{
+    Answered, Context, Conversation, Ear, Ending, Happened, Phrase, Reply, Suspended,
+    begun::Heard,
+    mouth::{Mouth, Spoken},
+    news::News,
+    reply::Doing,
+    speak::Said,
+};
+use crate::{call::plainly, store::Stamp};
+
+/// How often a model may have things done for one turn.
+const ROUNDS: usize = 4;
+
+/// What is heard and done in one turn.
+struct Task {
+    /// What the model was told.
+    told: String,
+    /// Calls, and what came of them.
+    done: Vec<ChatMessage>,
+    rounds: usize,
+    /// The caller has said yes to what is called next.
+    is_agreed: bool,
+    /// The tool that the plan is to do on the line.
+    hands_over: Option<String>,
+}
+
+impl Task {
+    fn new(told: String, done: Vec<ChatMessage>) -> Self {
+        Self { told, done, rounds: 0, is_agreed: false, hands_over: None }
+    }
+
+    fn result(&mut self, told: String) {
+        self.done.push(ChatMessage::new(Role::Result, told));
+    }
+}
+
+impl Conversation<'_> {
+    /// Replies to one turn and writes its row.
+    pub(super) async fn answer(
+        &mut self,
+        heard: &mut Heard,
+        transcript: &Transcript,
+        context: &mut Context,
+        ear: &mut Ear,
+        voice: &mut Voice,
+    ) -> Answered {
+        let Transcript { text, language, .. } = transcript;
+        self.record.tell(|| Happened::Heard { text: text.clone(), language: *language, is_partial: false });
+        // A yes has done what was asked about; any other word is answered as ever.
+        let agreed = Some(mem::take(&mut self.meanwhile.asked));
+        let agreed = agreed.filter(|calls| !calls.is_empty() && heard::yes(text) == Some(true));
+        // What happened meanwhile is told before what was said.
+        let mut task = Task::new(self.news(text), Vec::new());
+        task.is_agreed = agreed.is_some();
+        let (mut mouth, mut said, refused) = match agreed {
+            Some(calls) => (self.silent(voice), Said::Ended(Spoken::Calls(calls)), false),
+            None => self.reply(heard, &task.told, text, context, (ear, voice)).await,
+        };
+        while let Said::Ended(Spoken::Calls(calls)) = said {
+            said = self.act(calls, &mut task, &mut mouth, context, (ear, voice)).await;
+        }
+        let (marks, mode) = (mouth.marks(), mouth.mode());
+        let said = self.doubted(said, &mut mouth, &task, ear, voice).await;
+        self.write_turn(heard, transcript, &mouth, (marks, mode), &said, voice);
+        self.conclude(task, (said, refused), &mouth, context, voice)
+    }
+
+    /// Goes on after the plan has done on the line what the model had asked for.
+    pub(super) async fn carry_on(
+        &mut self,
+        (tool, heard, mut done): (String, String, Vec<ChatMessage>),
+        context: &mut Context,
+        ear: &mut Ear,
+        voice: &mut Voice,
+    ) -> Answered {
+        let began = Stamp::now();
+        let told = self.tools.done(&tool);
+        self.record.event("tool", json!({ "name": tool, "told": self.record.words(&told) }));
+        done.push(ChatMessage::new(Role::Result, told));
+        // It knows that already.
+        let others = self.record.take_news().into_iter().filter(|news| !matches!(news, News::CameBack(_)));
+        others.for_each(|news| self.record.news(news));
+        let mut task = Task::new(heard, done);
+        let mut mouth = self.silent(voice);
+        let mut said = self.ask_on(&task, &mut mouth, context, (ear, voice)).await;
+        while let Said::Ended(Spoken::Calls(calls)) = said {
+            said = self.act(calls, &mut task, &mut mouth, context, (ear, voice)).await;
+        }
+        let said = self.doubted(said, &mut mouth, &task, ear, voice).await;
+        self.write_own(began, &mouth, &said, voice);
+        self.conclude(task, (said, false), &mouth, context, voice)
+    }
+
+    /// A reply of which nothing is known yet.
+    fn silent(&self, voice: &Voice) -> Mouth {
+        Mouth::new(Reply::words("", &self.engines.voice, self.language), voice).before(self.record.audience())
+    }
+
+    /// The reply that was begun, or the model's; true when it had no place for it, and the caller has heard the apology.
+    async fn reply(
+        &mut self,
+        heard: &mut Heard,
+        told: &str,
+        text: &str,
+        context: &mut Context,
+        (ear, voice): (&mut Ear, &mut Voice),
+    ) -> (Mouth, Said, bool) {
+        let mut first = self.engines.mind.mode();
+        let mut draft = heard.draft.take();
+        let mut filler = Some(self.phrases.sound(self.persona, Phrase::Wait, self.language));
+        loop {
+            // A reply that was begun early answers what was said, and not what happened meanwhile.
+            let drafted = match draft.take() {
+                Some(draft) if told == text => draft.keep(),
+                Some(draft) => {
+                    draft.discard();
+                    None
+                }
+                None => None,
+            };
+            let reply = match drafted {
+                Some(reply) => reply,
+                None => match self.engines.mind.reply(self.request(context, told, &[]), first).await {
+                    Ok(tokens) => Reply::by_model(tokens, self.persona.min_logprob, &self.engines.voice, self.language)
+                        .in_dialect(self.persona.dialect),
+                    Err(error) => {
+                        self.failed(&error);
+                        let mut mouth = self.phrase(Phrase::Apology, voice);
+                        let said = self.speak(&mut mouth, ear, voice).await;
+                        return (mouth, said, true);
+                    }
+                },
+            };
+            let mut mouth = Mouth::new(reply, voice).before(self.record.audience());
+            if let Some(sound) = filler.take() {
+                mouth = mouth.or_at(heard.end.decided() + self.limits.filler, sound);
+            }
+            let said = self.speak(&mut mouth, ear, voice).await;
+            match said {
+                // The conversation has outgrown the model's context: without its oldest exchange it may fit.
+                Said::Ended(Spoken::Broken(EngineError::Input(_))) if mouth.text().is_empty() && context.forget() => {
+                    first = mouth.mode().unwrap_or(first);
+                }
+                said => return (mouth, said, false),
+            }
+        }
+    }
+
+    /// The model goes on, knowing what came of its calls.
+    async fn ask_on(
+        &mut self,
+        task: &Task,
+        mouth: &mut Mouth,
+        context: &Context,
+        (ear, voice): (&mut Ear, &mut Voice),
+    ) -> Said {
+        let first = mouth.mode().unwrap_or_else(|| self.engines.mind.mode());
+        match self.engines.mind.reply(self.request(context, &task.told, &task.done), first).await {
+            Ok(tokens) => mouth.go_on_by_model(tokens, self.persona.min_logprob),
+            Err(error) => return Said::Ended(Spoken::Broken(error)),
+        }
+        self.speak(mouth, ear, voice).await
+    }
+
+    /// Has done what the model wants, and lets it go on.
+    async fn act(
+        &mut self,
+        calls: Vec<Call>,
+        task: &mut Task,
+        mouth: &mut Mouth,
+        context: &Context,
+        (ear, voice): (&mut Ear, &mut Voice),
+    ) -> Said {
+        task.rounds += 1;
+        if task.rounds > ROUNDS {
+            self.refused(&calls[0].tool, "too many in one turn");
+            return Said::Ended(Spoken::Nothing);
+        }
+        if !mem::take(&mut task.is_agreed)
+            && let Some(question) = calls.iter().find_map(|call| self.question(call))
+        {
+            let names: Vec<_> = calls.iter().map(|call| call.tool.as_str()).collect();
+            self.record.event("tool_asked", json!({ "names": names }));
+            self.meanwhile.asked = calls;
+            mouth.go_on(Some(&question), None);
+            return self.speak(mouth, ear, voice).await;
+        }
+        let (mut words, mut line, mut begun) = (None, None, Vec::new());
+        for call in &calls {
+            let (tool, arguments) = match self.tools.of(call) {
+                Ok(_) if line.is_some() => {
+                    begun.push((call, Err("one at a time; ask for it again".to_owned())));
+                    continue;
+                }
+                Ok(known) => known,
+                Err(why) => {
+                    self.refused(&call.tool, &why);
+                    begun.push((call, Err(why)));
+                    continue;
+                }
+            };
+            self.record.event("tool_called", self.detail(&tool.name, &arguments));
+            words = words.or_else(|| Some(self.tools.filled(tool.meanwhile(self.language)?, &arguments)));
+            if tool.is_beside() {
+                begun.push((call, Ok(self.tools.begin(tool, arguments))));
+            } else {
+                if tool.hangs_up() && mouth.text().is_empty() {
+                    words = words.or_else(|| Some(self.persona.phrase(Phrase::Goodbye, self.language).to_owned()));
+                }
+                line = Some((call, tool, arguments));
+            }
+        }
+        task.done.extend(begun.iter().map(|(call, _)| call.message()));
+        task.done.extend(line.iter().map(|(call, ..)| call.message()));
+        let (mut waited, mut refused) = (Vec::new(), Vec::new());
+        for (_, begun) in begun {
+            match begun {
+                Ok(outcome) => {
+                    waited.push(outcome);
+                    refused.push(None);
+                }
+                Err(why) => refused.push(Some(why)),
+            }
+        }
+        let is_waiting = !waited.is_empty();
+        let doing: Doing = Box::pin(async move {
+            let mut outcomes = Vec::with_capacity(waited.len());
+            for outcome in waited {
+                outcomes.push(outcome.await.ok());
+            }
+            outcomes
+        });
+        mouth.go_on(words.as_deref(), is_waiting.then_some(doing));
+        let said = if is_waiting || words.is_some() {
+            self.speak(mouth, ear, voice).await
+        } else {
+            Said::Ended(Spoken::Whole)
+        };
+        let (mut outcomes, over) = match said {
+            Said::Ended(Spoken::Done(outcomes)) => (outcomes.into_iter(), None),
+            Said::Ended(Spoken::Whole) => (Vec::new().into_iter(), None),
+            other => (Vec::new().into_iter(), Some(other)),
+        };
+        for refused in refused {
+            let told = match (refused, outcomes.next()) {
+                (Some(why), _) => fault(&why),
+                (None, Some(Some(outcome))) => self.tools.know(outcome),
+                (None, Some(None)) => fault("it broke off"),
+                (None, None) => fault("it is not over yet; you are told when it is"),
+            };
+            task.result(told);
+        }
+        if let Some(over) = over {
+            // Nobody waits any more: what comes of it is news.
+            mouth.go_on(None, None);
+            line.iter().for_each(|_| task.result(fault("it was not done: the caller spoke before it began")));
+            return over;
+        }
+        if let Some((_, tool, arguments)) = line {
+            self.tools.prepare(tool, arguments);
+            task.hands_over = Some(tool.name.clone());
+            return Said::Ended(Spoken::Whole);
+        }
+        self.ask_on(task, mouth, context, (ear, voice)).await
+    }
+
+    /// What the caller is asked before this is done.
+    fn question(&self, call: &Call) -> Option<String> {
+        let (tool, arguments) = self.tools.of(call).ok()?;
+        Some(self.tools.filled(tool.confirm(self.language)?, &arguments))
+    }
+
+    fn detail(&self, name: &str, arguments: &std::collections::BTreeMap<String, String>) -> Value {
+        let arguments: serde_json::Map<_, _> =
+            arguments.iter().map(|(name, value)| (name.clone(), self.record.words(value).into())).collect();
+        json!({ "name": name, "arguments": arguments })
+    }
+
+    fn refused(&self, name: &str, why: &str) {
+        self.record.event("tool_refused", json!({ "name": name, "why": self.record.words(why) }));
+    }
+
+    /// Where the model was too unsure or silent, the caller hears that they were not understood.
+    async fn doubted(&mut self, said: Said, mouth: &mut Mouth, task: &Task, ear: &mut Ear, voice: &mut Voice) -> Said {
+        if let Some(error) = mouth.broke_off() {
+            tracing::warn!(call.id = %self.record.id(), %error, "a reply was cut off; it ends at what was said");
+            self.record.event("reply_cut", json!({ "error": error.to_string() }));
+        }
+        if let Some(stage) = mouth.filled() {
+            self.record.event("filler", json!({ "for": stage }));
+        }
+        if !matches!(said, Said::Ended(Spoken::Doubtful | Spoken::Nothing)) || task.hands_over.is_some() {
+            return said;
+        }
+        self.record.event("reply_doubtful", Value::Null);
+        *mouth = self.phrase(Phrase::NotUnderstood, voice);
+        self.speak(mouth, ear, voice).await
+    }
+
+    /// The turn is remembered, and its end is the conversation's if it is one.
+    fn conclude(
+        &mut self,
+        task: Task,
+        (said, refused): (Said, bool),
+        mouth: &Mouth,
+        context: &mut Context,
+        voice: &Voice,
+    ) -> Answered {
+        let Task { told, done, hands_over, .. } = task;
+        if let (Some(tool), Said::Ended(_)) = (hands_over, &said) {
+            let (persona, language, context) = (self.name.to_owned(), self.language, mem::take(context));
+            *self.suspended = Some(Suspended { persona, language, tool, heard: told, done, context });
+            return Answered::End(Ending::Tool);
+        }
+        context.remember(&told, done, &mouth.heard(voice));
+        match (said, refused) {
+            (Said::Closed, _) => Answered::End(Ending::Lost),
+            (_, true) => Answered::Refused,
+            (Said::Ended(Spoken::Broken(error)), _) => Answered::Failed(error),
+            (Said::Ended(_), _) if mouth.hangs_up() => Answered::End(Ending::Goodbye),
+            (Said::Ended(_) | Said::Interrupted, _) => Answered::GoOn,
+        }
+    }
+}
+
+/// What the model is told of what was not done.
+fn fault(why: &str) -> String {
+    plainly(&json!({ "ok": false, "why": why }))
+}

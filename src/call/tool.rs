@@ -1,0 +1,177 @@
+//! What a conversation's model may have done: which tools it has, and how one is done beside the conversation.
+//!
+//! ```text
+//! a call ─► arguments become variables ─┬─ asks and sets only ─► a task beside the conversation ─► what came of it
+//!                                       └─ any other verb ─► the plan does it on the line, and the conversation goes on after it
+//! ```
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use milo_models::tools;
+use serde_json::{Value, json};
+use tokio::{sync::oneshot, task::JoinSet, time::Instant};
+
+use super::{House, Record, notes::Notes, webhook};
+use crate::{
+    agent::{News, Persona},
+    dialplan::{Action, Edition, TRANSFER_RESULT, Tool, Variables},
+    webhook::Webhooks,
+};
+
+/// The tools of one conversation. What it has begun goes on until the call ends, also when nobody waits for it any more.
+pub struct Toolbox<'a> {
+    edition: &'a Edition,
+    tools: Arc<[tools::Tool]>,
+    variables: &'a mut Variables,
+    webhooks: Arc<Webhooks>,
+    plan: String,
+    notes: Notes,
+    tasks: &'a mut JoinSet<()>,
+}
+
+/// What came of something that was done beside the conversation.
+#[derive(Debug)]
+pub struct Outcome {
+    set: Vec<(String, String)>,
+    told: String,
+}
+
+impl<'a> Toolbox<'a> {
+    /// Those of a persona.
+    pub(super) fn new(
+        (edition, persona): (&'a Edition, &Persona),
+        variables: &'a mut Variables,
+        tasks: &'a mut JoinSet<()>,
+        (house, plan, log): (&House, &str, &Record),
+    ) -> Self {
+        let known = persona.tools.iter().filter_map(|name| edition.dialplans.tool(name));
+        let tools = known.map(|tool| tool.for_model(persona.brief_tools)).collect();
+        let (webhooks, notes) = (Arc::clone(&house.webhooks), log.notes());
+        Self { edition, tools, variables, webhooks, plan: plan.into(), notes, tasks }
+    }
+
+    /// As the model is told of them.
+    pub fn tools(&self) -> Arc<[tools::Tool]> {
+        Arc::clone(&self.tools)
+    }
+
+    /// The tool that a call means, and its arguments.
+    ///
+    /// # Errors
+    /// What of the call is wrong, as the model is told.
+    pub fn of(&self, call: &tools::Call) -> Result<(&'a Tool, BTreeMap<String, String>), String> {
+        let (named, arguments) = call.check(&self.tools)?;
+        let tool =
+            self.edition.dialplans.tool(&named.name).ok_or_else(|| format!("there is no tool {:?}", named.name))?;
+        Ok((tool, arguments))
+    }
+
+    /// A text of a tool with the values of these arguments and of what is known of the call.
+    pub fn filled(&self, text: &str, arguments: &BTreeMap<String, String>) -> String {
+        self.variables.fill_text(text, |name| arguments.get(name).cloned())
+    }
+
+    /// Does what needs no line; what came of it comes here. Nobody there: the model is told before the next turn.
+    pub fn begin(&mut self, tool: &Tool, arguments: BTreeMap<String, String>) -> oneshot::Receiver<Outcome> {
+        let mut variables = self.variables.clone();
+        prepare(tool, arguments, &mut variables);
+        let (answer, outcome) = oneshot::channel();
+        let (tool, webhooks, notes) = (tool.clone(), Arc::clone(&self.webhooks), self.notes.clone());
+        let plan = self.plan.clone();
+        self.tasks.spawn(async move {
+            let began = Instant::now();
+            let (set, failed) = perform(&tool, &mut variables, (&webhooks, &plan, &notes)).await;
+            let told = told(&tool, &variables, failed.as_deref());
+            let detail = json!({ "name": tool.name, "told": notes.words(&told), "after_ms": began.elapsed().as_millis() as u64 });
+            notes.event("tool", detail);
+            if let Err(Outcome { told, .. }) = answer.send(Outcome { set, told }) {
+                notes.news(News::Done { tool: tool.name, told });
+            }
+        });
+        outcome
+    }
+
+    /// What came of it is known from now on; returned is what the model is told.
+    pub fn know(&mut self, outcome: Outcome) -> String {
+        outcome.set.into_iter().for_each(|(name, value)| self.variables.set(&name, value));
+        outcome.told
+    }
+
+    /// The verbs of this tool are the plan's to do: they find their variables.
+    pub fn prepare(&mut self, tool: &Tool, arguments: BTreeMap<String, String>) {
+        prepare(tool, arguments, self.variables);
+    }
+
+    /// What the model is told of a tool that the plan has done on the line.
+    pub fn done(&self, name: &str) -> String {
+        let Some(tool) = self.edition.dialplans.tool(name) else { return plainly(&json!({ "ok": false })) };
+        told(tool, self.variables, None)
+    }
+}
+
+/// Nothing of what an earlier call has told is left.
+fn prepare(tool: &Tool, arguments: BTreeMap<String, String>, variables: &mut Variables) {
+    tool.tells.iter().for_each(|name| variables.set(name, String::new()));
+    if tool.calls_somebody() {
+        variables.set(TRANSFER_RESULT, String::new());
+    }
+    arguments.into_iter().for_each(|(name, value)| variables.set(&name, value));
+}
+
+/// The variables that it has set, and why it was not done to its end.
+async fn perform(
+    tool: &Tool,
+    variables: &mut Variables,
+    (webhooks, plan, notes): (&Webhooks, &str, &Notes),
+) -> (Vec<(String, String)>, Option<String>) {
+    let mut all = Vec::new();
+    for step in &tool.actions {
+        let set = match variables.fill(step.get_ref()) {
+            Ok(Action::Set(values)) => values.into_iter().collect(),
+            Ok(Action::Webhook(webhook)) => {
+                let body = webhook::body(&webhook, (plan, None, variables), &notes.key().to_string());
+                match webhook::ask(&webhook, body.to_string(), webhooks).await {
+                    (Ok(answer), _) => answer.set,
+                    (Err(why), tries) => {
+                        notes.event("webhook", json!({ "result": "failed", "why": why, "tries": tries }));
+                        return (all, Some("nobody answered".into()));
+                    }
+                }
+            }
+            // No other is done beside a conversation.
+            Ok(_) => continue,
+            Err(why) => return (all, Some(why)),
+        };
+        set.iter().for_each(|(name, value)| variables.set(name, value.clone()));
+        all.extend(set);
+    }
+    (all, None)
+}
+
+/// What the model is told, as JSON: what there is to tell, or whether it was done.
+fn told(tool: &Tool, variables: &Variables, failed: Option<&str>) -> String {
+    let values: BTreeMap<_, _> =
+        variables.told(&tool.tells).into_iter().filter(|(_, value)| !value.is_empty()).collect();
+    let transfer = if tool.calls_somebody() { variables.value(TRANSFER_RESULT) } else { "" };
+    plainly(&match (failed, transfer) {
+        (Some(why), _) => json!({ "ok": false, "why": why }),
+        (None, "answered" | "joined" | "") if !tool.tells.is_empty() && values.is_empty() => {
+            json!({ "ok": false, "why": "nothing came of it" })
+        }
+        (None, "answered" | "joined") => json!({ "ok": true, "result": "they have spoken, and the caller is back" }),
+        (None, "") if tool.tells.is_empty() => json!({ "ok": !tool.calls_somebody() }),
+        (None, "") => json!(values),
+        (None, why) => json!({ "ok": false, "why": why }),
+    })
+}
+
+/// JSON of one object with a space behind each mark, as the shipped model was trained.
+pub fn plainly(object: &Value) -> String {
+    let fields: Vec<_> = object
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, value)| format!("{}: {value}", Value::from(name.as_str())))
+        .collect();
+    format!("{{{}}}", fields.join(", "))
+}
