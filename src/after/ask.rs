@@ -20,7 +20,7 @@ use crate::{
     store::{Findings, TurnRow},
 };
 
-/// Characters of a call that the model reads; a model that takes no more than half of it reads half, and so on.
+/// Characters of a call that the model reads, the last ones of a longer call; a model that has no room for them reads half, and so on.
 const LONGEST: usize = 12_000;
 /// With fewer there is no point in asking.
 const SHORTEST: usize = 300;
@@ -57,6 +57,7 @@ pub(super) async fn ask(
     let mut wrong: Option<(String, String)> = None;
     loop {
         let lines = transcript(turns, language, longest)?;
+        let half = lines.chars().count() / 2;
         request.messages = vec![ChatMessage::new(Role::System, &system), ChatMessage::new(Role::User, lines)];
         if let Some((written, fault)) = &wrong {
             request.messages.push(ChatMessage::new(Role::Assistant, written));
@@ -65,19 +66,21 @@ pub(super) async fn ask(
         let (written, fault) = match reply(mind, request.clone()).await {
             Ok((written, is_cut)) => match form.read(&written) {
                 Ok(findings) => return Some(Ok(findings)),
-                Err(fault) => {
-                    let fault = if is_cut { format!("it has no end within {MOST_TOKENS} tokens") } else { fault };
-                    // No protocol takes a reply of nothing.
-                    let written = if written.trim().is_empty() { "{}".into() } else { written };
-                    (written, fault)
+                // Half a reply is of no use to it, and perhaps what it has read left no room for the whole.
+                Err(_) if is_cut => {
+                    longest = half.max(SHORTEST);
+                    ("{}".into(), format!("there was no end to it within {MOST_TOKENS} tokens, or the model's context"))
                 }
+                // No protocol takes a reply of nothing.
+                Err(fault) if written.trim().is_empty() => ("{}".into(), fault),
+                Err(fault) => (written, fault),
             },
             Err(EngineError::Overloaded { .. }) => {
                 sleep(AGAIN).await;
                 continue;
             }
-            Err(EngineError::Input(_)) if longest / 2 >= SHORTEST => {
-                longest /= 2;
+            Err(EngineError::Input(_)) if half >= SHORTEST => {
+                longest = half;
                 continue;
             }
             Err(error) => return Some(Err(error.to_string())),

@@ -15,6 +15,23 @@ const LONGEST_NAME: usize = 60;
 const LONGEST_SCHEMA: usize = 4_000;
 /// Characters of a summary.
 const LONGEST_SUMMARY: usize = 600;
+/// What of a field's schema is held to, and what the model reads of it besides.
+const KEYWORDS: [&str; 12] = [
+    "type",
+    "const",
+    "enum",
+    "anyOf",
+    "oneOf",
+    "properties",
+    "required",
+    "items",
+    "minLength",
+    "maxLength",
+    "maxItems",
+    "description",
+];
+/// What a field's schema may say of a length; a reply is shorter than that.
+const LONGEST: u64 = 1_000;
 /// What the sentiment may be.
 const SENTIMENTS: [&str; 3] = ["positive", "neutral", "negative"];
 
@@ -61,8 +78,9 @@ impl Form {
         names("tags", tags.iter())?;
         names("fields", fields.keys())?;
         for (name, schema) in fields {
-            json_schema::grammar(schema)
-                .map_err(|fault| format!("[after.fields]: {}", fault.replacen('$', name, 1)))?;
+            let wrong = |fault: String| format!("[after.fields]: {fault}");
+            json_schema::grammar(schema).map_err(|fault| wrong(fault.replacen('$', name, 1)))?;
+            unfit(schema).map_or(Ok(()), |fault| Err(wrong(format!("{name}: {fault}"))))?;
         }
         let schema = self.schema();
         json_schema::grammar(&schema).map_err(|fault| format!("[after]: {fault}"))?;
@@ -109,7 +127,9 @@ impl Form {
         if let Some(fault) = json_schema::fault(&self.schema(), &value) {
             return Err(fault);
         }
-        let mut findings: Findings = serde_json::from_value(value).map_err(|wrong| wrong.to_string())?;
+        let mut whole = Map::from_iter([("tags".into(), json!([])), ("fields".into(), json!({}))]);
+        whole.extend(value.as_object().cloned().unwrap_or_default());
+        let mut findings: Findings = serde_json::from_value(whole.into()).map_err(|wrong| wrong.to_string())?;
         findings.summary.iter_mut().for_each(|summary| *summary = summary.trim().to_owned());
         // A tag that is named twice fits once.
         findings.tags.sort_by_key(|tag| self.tags.iter().position(|known| known == tag));
@@ -124,6 +144,23 @@ fn object(written: &str) -> &str {
         (Some(from), Some(to)) if from < to => &written[from..=to],
         _ => written,
     }
+}
+
+/// What of a schema nothing is held to, or no model in this process can be.
+fn unfit(schema: &Value) -> Option<String> {
+    let schema = schema.as_object()?;
+    if let Some(keyword) = schema.keys().find(|key| !KEYWORDS.contains(&key.as_str())) {
+        return Some(format!("{keyword:?} would be overlooked; known are {}", KEYWORDS.join(", ")));
+    }
+    let lengths = ["minLength", "maxLength", "maxItems"].into_iter().filter_map(|key| Some((key, schema.get(key)?)));
+    for (key, length) in lengths {
+        if length.as_u64().is_none_or(|length| length > LONGEST) {
+            return Some(format!("{key} = {length} is not within 0 to {LONGEST}"));
+        }
+    }
+    let properties = schema.get("properties").and_then(Value::as_object).into_iter().flat_map(Map::values);
+    let ways = ["anyOf", "oneOf"].into_iter().filter_map(|key| schema.get(key)?.as_array()).flatten();
+    properties.chain(ways).chain(schema.get("items")).find_map(unfit)
 }
 
 fn names<'a>(key: &str, names: impl ExactSizeIterator<Item = &'a String> + Clone) -> Result<(), String> {
@@ -186,6 +223,10 @@ mod tests {
             (long.as_str(), "4000 are the most"),
             ("[fields]\nday = { type = 'date' }", "[after.fields]: day: type \"date\" is not one of object"),
             ("[fields]\nday = 'string'", "[after.fields]: day: \"string\" is no schema"),
+            ("[fields]\nday = { type = 'string', pattern = '[0-9]*' }", "day: \"pattern\" would be overlooked"),
+            ("[fields]\nday = { type = 'array', items = { type = 'integer', minimum = 3 } }", "\"minimum\" would be"),
+            ("[fields]\nday = { type = 'string', maxLength = -1 }", "day: maxLength = -1 is not within 0 to 1000"),
+            ("[fields]\nday = { type = 'string', maxLength = 5000 }", "maxLength = 5000 is not within"),
             ("[fields]\ndays = { type = 'array' }", "[after.fields]: days: an array needs `items`"),
         ] {
             let told = form(text).expect_err(text);

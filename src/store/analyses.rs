@@ -13,7 +13,6 @@ use crate::config::CallEvent;
 
 /// What the persona wanted of it; what was not wanted is null, or empty.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(default)]
 pub struct Findings {
     /// The call in two or three sentences.
     #[schema(example = "Le client demande le prix du billet et prend rendez-vous mardi.")]
@@ -28,7 +27,7 @@ pub struct Findings {
     #[schema(example = json!(["price"]))]
     pub tags: Vec<String>,
     /// The persona's `fields` by their names; null where the call says nothing of one.
-    #[schema(value_type = Object, example = json!({"order": "A-17"}))]
+    #[schema(value_type = std::collections::BTreeMap<String, Value>, example = json!({"order": "A-17"}))]
     pub fields: Map<String, Value>,
 }
 
