@@ -2,11 +2,16 @@
 //! the schema, whatever the model.
 //!
 //! Of JSON Schema (2020-12) what tools and forms need: objects with all of their properties, those of `required` first and in its order,
-//! texts, whole and other numbers, true and false, one of several constants, lists, and one of several schemas.
+//! texts, whole and other numbers, true and false, one of several constants, lists, and one of several schemas. What no grammar held,
+//! since a server has said it, is looked at afterwards: [`fault`].
+
+mod fault;
 
 use std::fmt::Write;
 
 use serde_json::{Map, Value};
+
+pub use fault::fault;
 
 /// Letters of a text that says nothing of its length: a text without an end would be half a reply.
 const LONGEST: u64 = 400;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, de::Error};
 
 use super::Moment;
 use crate::{
+    after::Form,
     config,
     dialplan::{Variables, madagascar, zone},
 };
@@ -44,6 +45,8 @@ pub struct Persona {
     /// By whose clock it lives: an IANA name or a fixed offset, `+03:00`; `Indian/Antananarivo` when it is left out.
     #[serde(default = "madagascar", deserialize_with = "zone")]
     pub zone: TimeZone,
+    /// What the model writes down of a call once it is over; none: nothing.
+    pub after: Option<Form>,
     /// Malagasy sentences.
     pub mg: Phrases,
     /// French sentences.
@@ -165,6 +168,7 @@ impl Persona {
             ));
         }
         persona.turns.check()?;
+        persona.after.as_ref().map_or(Ok(()), Form::check)?;
         for (language, phrase) in [Language::Mg, Language::Fr].into_iter().flat_map(|l| Phrase::ALL.map(|p| (l, p))) {
             let text = persona.phrase(phrase, language);
             // They must be there when an engine is not: their sound is made at the start.
@@ -259,6 +263,18 @@ mod tests {
         let refused = with("longest_pause_ms = 60000").expect_err("a minute");
         assert!(refused.contains("longest_pause_ms") && refused.contains("10000"), "{refused}");
         assert!(with("longest_pause = 2").expect_err("no such key").contains("longest_pause_ms"));
+    }
+
+    #[test]
+    fn what_is_to_be_written_down_after_a_call_is_looked_at_when_the_file_is_read() {
+        let demo = include_str!("../../dialplans/personas/demo.toml");
+        let with = |after: &str| Persona::parse(&format!("{demo}\n[after]\n{after}\n"));
+        assert_eq!(Persona::parse(demo).expect("the demonstration").after, None);
+        let whole = with("outcomes = ['sold']\n[after.fields]\norder = { type = 'string' }").expect("a persona");
+        assert!(whole.after.is_some());
+        assert!(with("summery = true").expect_err("no such key").contains("`summary`"));
+        let refused = with("[after.fields]\norder = { type = 'text' }").expect_err("no such type");
+        assert!(refused.contains("[after.fields]: order: type \"text\" is not one of object"), "{refused}");
     }
 
     #[test]

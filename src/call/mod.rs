@@ -51,6 +51,7 @@ use tokio::{
 
 use crate::{
     accounts::{self, Accounts},
+    after::Analyses,
     config,
     dialplan::{Action, Edition, Editions, Variables},
     engines::Engines,
@@ -118,6 +119,8 @@ pub struct House {
     pub caller: Caller,
     /// The one writer of the call log.
     pub log: LogWriter,
+    /// Takes calls that are over, where it is to be written down what came of them.
+    pub analyses: Analyses,
     /// Sends the texts of the verb `message`.
     pub texts: Texts,
     /// Counters.

@@ -15,6 +15,7 @@ use super::{
     notes::{Notes, UNSAID},
 };
 use crate::{
+    after::{Analyses, Form, Wanted},
     agent::{Audience, Happened, News},
     dialplan::{Facts, Plan},
     metrics::Metrics,
@@ -40,6 +41,8 @@ pub struct Record {
     account: Option<(String, Option<Place>)>,
     /// Who follows it besides by ear.
     audience: Option<Audience>,
+    /// What is to be written down once it is over.
+    after: Option<Wanted>,
 }
 
 /// Where what is known of a call goes.
@@ -123,6 +126,7 @@ impl Record {
             outcome: None,
             account: None,
             audience: None,
+            after: None,
         }
     }
 
@@ -235,6 +239,14 @@ impl Record {
         self.pressed(key);
     }
 
+    /// When it is over, what came of it is to be written down by this form: not where the log keeps no words.
+    pub(super) fn wanted(&mut self, analyses: &Analyses, form: &Form) {
+        match &mut self.after {
+            Some(after) => after.by(form),
+            None => self.after = self.notes.log.keeps_words().then(|| Wanted::new(analyses, form)),
+        }
+    }
+
     /// What is said or pressed, as the log may have it.
     pub(super) fn masked<'a>(&self, said: &'a str) -> &'a str {
         if self.notes.is_private() { UNSAID } else { said }
@@ -272,6 +284,7 @@ impl Record {
         let number = self.notes.log.turn(turn);
         // What Milo says by itself is a row, and no answer.
         if answered {
+            self.after.iter_mut().for_each(|after| after.answered(language));
             self.metrics.turn(language.code(), interrupted);
             tracing::info!(
                 call.id = %self.key(),
@@ -309,6 +322,11 @@ impl Record {
         tracing::info!(call.id = %self.key(), reason, "a call ended");
         let language = self.language.map(|language| language.code().into());
         let quality = (!self.quality.is_empty()).then(|| Value::Array(std::mem::take(&mut self.quality)));
+        let place = self.after.take().and_then(Wanted::place);
+        if let Some(Err(_)) = place {
+            tracing::warn!(call.id = %self.key(), "a call is not analysed: too many wait for it");
+            self.event("not_analysed", json!({ "why": "too many calls wait for the model" }));
+        }
         self.notes.log.end(Ending {
             at: Stamp::now(),
             reason: reason.into(),
@@ -317,6 +335,9 @@ impl Record {
             quality,
             outcome: self.outcome,
         });
+        if let Some(Ok(place)) = place {
+            place.take(self.key());
+        }
     }
 }
 

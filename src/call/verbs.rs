@@ -139,6 +139,7 @@ impl Line {
             return Err(Error::Dialplan(format!("no persona {name:?}")));
         };
         let persona = &*known.told_of(variables, language);
+        persona.after.iter().for_each(|form| log.wanted(&house.analyses, form));
         if let Some(backdrop) = &persona.ambience {
             match house.sound(edition.dialplans.sound(&backdrop.file)).await {
                 Ok(sound) => self.voice.ambience(Ambience::new(sound, backdrop.level_db, backdrop.ducked_db)),

@@ -23,14 +23,23 @@ pub enum CallEvent {
     Ended,
     /// A recording is whole.
     RecordingReady,
+    /// The model has written down what came of it, or could not.
+    Analysed,
 }
 
 impl CallEvent {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Started, Self::Answered, Self::Turn, Self::Transferred, Self::Ended, Self::RecordingReady];
+    pub const ALL: [Self; 7] = [
+        Self::Started,
+        Self::Answered,
+        Self::Turn,
+        Self::Transferred,
+        Self::Ended,
+        Self::RecordingReady,
+        Self::Analysed,
+    ];
 
-    /// `started`, `answered`, `turn`, `transferred`, `ended`, `recording_ready`.
+    /// `started`, `answered`, `turn`, `transferred`, `ended`, `recording_ready`, `analysed`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Started => "started",
@@ -39,6 +48,7 @@ impl CallEvent {
             Self::Transferred => "transferred",
             Self::Ended => "ended",
             Self::RecordingReady => "recording_ready",
+            Self::Analysed => "analysed",
         }
     }
 }

@@ -75,10 +75,23 @@ impl Mind {
     /// # Errors
     /// [`EngineError::Overloaded`] when nobody has a place for it; [`EngineError::Input`] when there is nothing to answer.
     pub async fn reply(&self, request: ChatRequest, first: Mode) -> Result<Saying, EngineError> {
-        let server = self.cloud.as_ref().filter(|_| request.grammar.is_none());
-        if let (Some((cloud, line)), Mode::Cloud) = (server, first) {
+        let first = if request.grammar.is_some() { Mode::Local } else { first };
+        self.begin(request, first).await
+    }
+
+    /// The same; a server is asked for it without the grammar, which holds the local model where that answers. Whoever asks looks at what
+    /// comes.
+    ///
+    /// # Errors
+    /// As [`Mind::reply`].
+    pub async fn reply_unheld(&self, request: ChatRequest, first: Mode) -> Result<Saying, EngineError> {
+        self.begin(request, first).await
+    }
+
+    async fn begin(&self, request: ChatRequest, first: Mode) -> Result<Saying, EngineError> {
+        if let (Some((cloud, line)), Mode::Cloud) = (&self.cloud, first) {
             let place = line.join(request.class)?.await;
-            match cloud.reply(request.clone()) {
+            match cloud.reply(ChatRequest { grammar: None, ..request.clone() }) {
                 Ok(reply) => return Ok(self.saying(Mode::Cloud, reply, Some(request), place)),
                 Err(error @ EngineError::Input(_)) => return Err(error),
                 Err(error) => self.told.fell_back(&error),
@@ -227,7 +240,8 @@ mod tests {
     struct Named(&'static str);
 
     impl LanguageModel for Named {
-        fn reply(&self, _: ChatRequest) -> Result<Reply, EngineError> {
+        fn reply(&self, request: ChatRequest) -> Result<Reply, EngineError> {
+            assert!(self.0 == "local" || request.grammar.is_none(), "no server is asked for a grammar");
             Err(EngineError::Input(self.0.into()))
         }
 
@@ -248,8 +262,10 @@ mod tests {
             let messages = vec![ChatMessage::new(Role::User, "salama")];
             let (tools, class) = (Arc::default(), Class::Call);
             let request = ChatRequest { messages, max_tokens: 8, temperature: 0.0, seed: 0, grammar, tools, class };
-            let refused = mind.reply(request, mind.mode()).await.err().map(|error| error.to_string());
+            let refused = mind.reply(request.clone(), mind.mode()).await.err().map(|error| error.to_string());
             assert_eq!(refused.as_deref(), Some(asked));
+            let unheld = mind.reply_unheld(request, mind.mode()).await.err().map(|error| error.to_string());
+            assert_eq!(unheld.as_deref(), Some("server"), "without the grammar");
         }
     }
 }

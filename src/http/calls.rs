@@ -24,7 +24,7 @@ use super::{
 use crate::{
     call::{RecordingNow, Unreached},
     dialplan::RecordingStep,
-    store::{CallRow, EventRow, Feedback, Key, Page, TurnRow},
+    store::{Analysis, CallRow, EventRow, Feedback, Key, Page, TurnRow},
 };
 
 /// How long the answer to an order waits for it to be done; an announcement may take longer.
@@ -43,6 +43,8 @@ struct Whole {
     events: Vec<EventRow>,
     /// What people think of it, the newest hundred.
     feedback: Vec<Feedback>,
+    /// What the model has written down of it since it is over; null until it is there, and where the persona wants none.
+    analysis: Option<Analysis>,
 }
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
@@ -91,7 +93,7 @@ async fn list(
     Ok(Json(page).into_response())
 }
 
-/// A call with its turns and events, and what people think of it
+/// A call with its turns and events, what people think of it, and what came of it
 #[utoipa::path(
     get,
     path = "/api/v1/calls/{id}",
@@ -111,7 +113,8 @@ async fn one(State(state): State<AppState>, _: May<Read>, Named(id): Named) -> R
     let (turns, events) = (state.store.turns(key).await?, state.store.events(key).await?);
     let feedback = state.store.feedback((Some(key), None), None, MOST_FEEDBACK).await?;
     let feedback = feedback.map(|page| page.feedback).unwrap_or_default();
-    Ok(Json(Whole { call, turns, events, feedback }).into_response())
+    let analysis = state.store.analysis(key).await?;
+    Ok(Json(Whole { call, turns, events, feedback, analysis }).into_response())
 }
 
 /// `{"action": "start"}`, or `pause`, `resume`, `stop`.

@@ -417,6 +417,7 @@ mod tests {
         metrics.http_limited();
         metrics.http_request("/api/v1/chat", 200, 0.25);
         metrics.batch_item("tts", "failed");
+        metrics.analysis("done");
         metrics.tokens(Mode::Cloud, Usage { prompt_tokens: 25, completion_tokens: 15 });
         metrics.recording_began();
         metrics.recording_began();
@@ -467,6 +468,8 @@ mod tests {
             ("milo_tokens_total{direction=\"prompt\",mode=\"cloud\"}", 25.0),
             ("milo_batch_items_total{kind=\"tts\",result=\"failed\"}", 1.0),
             ("milo_batch_items_total{kind=\"stt\",result=\"done\"}", 0.0),
+            ("milo_analyses_total{result=\"done\"}", 1.0),
+            ("milo_analyses_total{result=\"refused\"}", 0.0),
             ("milo_tokens_total{direction=\"completion\",mode=\"cloud\"}", 15.0),
             ("milo_tokens_total{direction=\"prompt\",mode=\"local\"}", 0.0),
             ("milo_models_loaded", 1.0),

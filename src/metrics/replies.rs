@@ -1,5 +1,5 @@
-//! What callers and writers are answered: turns and their stages, replies, tokens, batches, and what local engines did in a server's
-//! place.
+//! What callers and writers are answered: turns and their stages, replies, tokens, batches, what was made of calls that are over, and
+//! what local engines did in a server's place.
 
 use milo_models::language_model::Usage;
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
@@ -20,6 +20,7 @@ pub(super) struct Replies {
     drafts: IntCounterVec,
     tokens: IntCounterVec,
     batch_items: IntCounterVec,
+    analyses: IntCounterVec,
     fallbacks: IntCounterVec,
 }
 
@@ -55,6 +56,11 @@ impl Replies {
                 "Items of batches that ended, by kind and whether they were done or failed.",
                 &["kind", "result"],
             ),
+            analyses: counters(
+                "milo_analyses_total",
+                "Calls that the model was to write down after their end: done, failed, or refused since too many waited.",
+                &["result"],
+            ),
             fallbacks: counters(
                 "milo_engine_fallbacks_total",
                 "What the server that was asked (llm, stt, tts) did not do, and mostly the local engine did, by what was wrong with it.",
@@ -88,6 +94,9 @@ impl Replies {
             for result in ["done", "failed"] {
                 self.batch_items.with_label_values(&[kind.as_str(), result]);
             }
+        }
+        for result in ["done", "failed", "refused"] {
+            self.analyses.with_label_values(&[result]);
         }
         for engine in ["llm", "stt", "tts"] {
             for reason in REASONS {
@@ -128,6 +137,11 @@ impl Metrics {
     /// An item of a batch is `done`, or `failed`.
     pub fn batch_item(&self, kind: &str, result: &str) {
         self.replies.batch_items.with_label_values(&[kind, result]).inc();
+    }
+
+    /// The analysis of a call is `done`, `failed`, or was `refused`.
+    pub fn analysis(&self, result: &str) {
+        self.replies.analyses.with_label_values(&[result]).inc();
     }
 
     /// A server did not answer for this reason, one of [`REASONS`]: the local engine did.

@@ -16,6 +16,7 @@
 //!         ├─ days           one task that notes minutes of calls that are up
 //!         ├─ Texts          one task that keeps those that come, and one each that is sent
 //!         ├─ Batches        one task that does them, one item after the other
+//!         ├─ Analyses       one task that has the model write down calls that are over, one after the other
 //!         └─ Calls          one task an invitation, a call that is placed, or one that comes over the web, inside a permit
 //! ```
 
@@ -49,6 +50,7 @@ use tokio::{
 
 use crate::{
     accounts::{self, Accounts, Book, Ledger},
+    after::{self, Analyses, Analyst},
     agent::SetPhrases,
     batch::Batches,
     call::{self, CallsOut, House, Recordings, SipSeen, WebCalls},
@@ -100,7 +102,7 @@ pub struct Server {
     _asking: JoinSet<()>,
     /// Those that read the accounts and the keys anew, and note minutes; they end with it.
     _following: JoinSet<()>,
-    /// Those that keep and send texts, do batches, and forget what is old.
+    /// Those that keep and send texts, do batches, write down what came of calls, and forget what is old.
     texting: JoinSet<()>,
     traces: Option<Traces>,
     /// Those that tell webhooks of calls; they end with it.
@@ -181,7 +183,12 @@ impl Server {
         if config.sip.message_days > 0 {
             texting.spawn(texts::forget(store.clone(), config.sip.message_days));
         }
+        let (analyses, ended) = Analyses::new(Arc::clone(&metrics));
+        let (mind, counting) = (engines.mind.clone(), Arc::clone(&metrics));
+        let analyst = Analyst { mind, store: store.clone(), log: log.clone(), metrics: counting };
+        texting.spawn(after::serve(analyst, ended));
         let house = Arc::new(House {
+            analyses,
             engines,
             editions: editions.clone(),
             prompts,

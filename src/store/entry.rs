@@ -7,8 +7,8 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::{
-    Batch, CallKey, DayCount, Ending, Key, NewCall, NewDeed, NewMessage, NewTurn, RecordingState, Stamp, Whose,
-    deliveries::NewDelivery,
+    Analysis, Batch, CallKey, DayCount, Ending, Key, NewCall, NewDeed, NewMessage, NewTurn, RecordingState, Stamp,
+    Whose, deliveries::NewDelivery,
 };
 
 /// One row, or change of a row. Each may be written twice and is then what it was.
@@ -22,6 +22,7 @@ pub(super) enum Entry {
     Ended(Key, Ending),
     Recording(Key, String),
     Recorded(Key, RecordingState),
+    Analysed(Key, Analysis),
     Counted(Whose, DayCount),
     Asked(CallKey),
     Message(Key, NewMessage),
@@ -38,7 +39,7 @@ pub(super) enum Entry {
 pub(super) enum Weight {
     /// Events, what is counted on a day, and what webhooks are told.
     Event,
-    /// Turns and messages.
+    /// Turns, messages and analyses.
     Turn,
     /// Beginnings and ends of calls, deeds.
     Call,
@@ -59,7 +60,7 @@ impl Entry {
     pub(super) fn weight(&self) -> Weight {
         match self {
             Self::Event(..) | Self::Counted(..) | Self::Delivery(..) => Weight::Event,
-            Self::Turn(..) | Self::Message(..) | Self::Settled(..) => Weight::Turn,
+            Self::Turn(..) | Self::Message(..) | Self::Settled(..) | Self::Analysed(..) => Weight::Turn,
             _ => Weight::Call,
         }
     }
@@ -76,6 +77,7 @@ impl Batch {
             Entry::Ended(key, ending) => self.end_call(*key, ending).await,
             Entry::Recording(key, name) => self.begin_recording(*key, name).await,
             Entry::Recorded(key, state) => self.end_recording(*key, *state).await,
+            Entry::Analysed(key, analysis) => self.insert_analysis(*key, analysis).await,
             Entry::Counted(whose, so_far) => self.set_day(node, whose, so_far).await,
             Entry::Message(key, message) => self.insert_message(node, *key, message).await,
             Entry::Settled(key, result, status) => self.settle_message(*key, result, *status).await,

@@ -21,6 +21,7 @@ macro_rules! on {
     };
 }
 
+mod analyses;
 mod api_keys;
 mod audit;
 mod batches;
@@ -54,6 +55,7 @@ mod writer;
 
 use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 
+pub use analyses::{Analysis, Findings};
 pub use api_keys::{ApiKeyRow, KeyChanges};
 pub use audit::{DeedPage, DeedRow, NewDeed};
 pub use batches::{BatchItemRow, BatchPage, BatchRow, NewBatch};

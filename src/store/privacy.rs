@@ -8,7 +8,7 @@ const AT_ONCE: i64 = 500;
 /// What was forgotten about a number.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Forgotten {
-    /// Calls, with their turns and events.
+    /// Calls, with their turns, events and analyses.
     pub calls: u64,
     /// Texts.
     pub messages: u64,
@@ -43,7 +43,7 @@ impl Store {
         .map_err(|error| self.failed("looking for the recordings of a number", error))
     }
 
-    /// Deletes up to some hundred calls that began before this moment and are over, with their turns and events. Returns how many
+    /// Deletes up to some hundred calls that began before this moment and are over, with their turns, events and analyses. Returns how many
     /// there were, and the names of their recordings.
     pub async fn forget_calls(&self, before: Stamp) -> Result<(u64, Vec<String>), StoreError> {
         let rows: Vec<(Option<String>,)> = on!(Pool, &self.pool, pool => sqlx::query_as(
@@ -59,7 +59,7 @@ impl Store {
         Ok((rows.len() as u64, rows.into_iter().filter_map(|(recording,)| recording).collect()))
     }
 
-    /// Deletes everything about a number: calls that are over, their turns and events, texts, and idempotency keys.
+    /// Deletes everything about a number: calls that are over, their turns, events and analyses, texts, and idempotency keys.
     pub async fn forget_number(&self, number: &str) -> Result<Forgotten, StoreError> {
         let delete = async {
             let mut batch = self.begin().await?;

@@ -5,7 +5,7 @@
 //! into the database when it is back. What may enter the queue, and the journal, depends on how full it is, so that what matters
 //! most is lost last:
 //!
-//! | the queue or the journal is | events | turns, messages | beginnings and ends of calls, deeds |
+//! | the queue or the journal is | events | turns, messages, analyses | beginnings and ends of calls, deeds |
 //! |---|---|---|---|
 //! | less than half full | enter | enter | enter |
 //! | less than three quarters full | lost, counted | enter | enter |
@@ -59,7 +59,7 @@ pub struct LogState {
     pub replayed: u64,
     /// Events that were lost since the start.
     pub lost_events: u64,
-    /// Turns and messages that were lost since the start.
+    /// Turns, messages and analyses that were lost since the start.
     pub lost_turns: u64,
     /// Beginnings, answers and ends of calls that were lost since the start.
     pub lost_calls: u64,

@@ -16,6 +16,7 @@ mod telephone;
 
 mod account_places;
 mod accounts;
+mod after;
 mod aiortc;
 mod alone;
 mod attended;

@@ -27,6 +27,7 @@ macro_rules! on_both {
 }
 
 // Below the macro that they use.
+mod analyses;
 mod batches;
 mod deliveries;
 mod faults;

@@ -10,6 +10,7 @@ import { Icon } from "../parts/icon";
 import { Loading } from "../parts/loading";
 import { Title } from "../parts/title";
 import { every } from "../queries";
+import { Analysis } from "./call/analysis";
 import { Events } from "./call/events";
 import { Feedback } from "./call/feedback";
 import { Ladder } from "./call/ladder";
@@ -26,9 +27,8 @@ export default function CallPage() {
   const call = useQuery({
     queryKey: ["call", id],
     queryFn: async () => data(api.GET("/api/v1/calls/{id}", { params: { path: { id } } })),
-    // A call that is over changes no more, but for its recording, which may be on its way.
-    refetchInterval: (query) =>
-      query.state.data?.ended && query.state.data.recording_state !== "live" ? false : every(2000)(query),
+    // A call that is over changes no more, but for its recording, which may be on its way, and what the model may write down of it.
+    refetchInterval: (query) => (query.state.data && isSettled(query.state.data) ? false : every(2000)(query)),
   });
   return (
     <>
@@ -46,6 +46,12 @@ export default function CallPage() {
   );
 }
 
+/** How long after its end a call without an analysis may still get one, in milliseconds: longer, where the model has much to do. */
+const ANALYSIS = 60_000;
+
+const isSettled = ({ ended, recording_state, analysis }: Schema["CallWithTurns"]): boolean =>
+  !!ended && recording_state !== "live" && (!!analysis || Date.now() - Date.parse(ended) > ANALYSIS);
+
 function Whole({ call }: { call: Schema["CallWithTurns"] }) {
   const t = useTexts();
   const [at, setAt] = useState<{ ms: number; asked: number } | null>(null);
@@ -57,6 +63,7 @@ function Whole({ call }: { call: Schema["CallWithTurns"] }) {
   return (
     <>
       <Facts call={call} />
+      {call.analysis && <Analysis analysis={call.analysis} />}
       {call.recording && <Recording call={call} at={at} marks={starts.filter((start) => start !== null)} onTime={setPlaying} />}
       <section className="stack" aria-labelledby="transcript">
         <h2 id="transcript">{t.call.transcript}</h2>

@@ -1,0 +1,206 @@
+//! After a call: what came of it, written down by the model where the call's persona wants that (`[after]`).
+//!
+//! ```text
+//! call is over ─► bounded queue ─► one task ─► its turns, out of the log ─► the model, behind everybody else
+//!                   full: refused                                             └─► row, webhook `analysed`
+//! ```
+//! No call waits for it. It reads what the log has, so what was said in private is not read, and where the log keeps no words nothing is.
+//! What waits when Milo ends is not made up for.
+
+mod ask;
+mod form;
+mod instructions;
+mod transcript;
+
+use std::{sync::Arc, time::Duration};
+
+use milo_models::engine::Language;
+use tokio::{
+    sync::mpsc::{self, OwnedPermit},
+    time::{Instant, sleep},
+};
+
+pub use form::Form;
+
+use crate::{
+    engines::Mind,
+    metrics::Metrics,
+    store::{Analysis, Findings, Key, LogWriter, Stamp, Store, StoreError, TurnRow},
+};
+
+/// Calls that wait for the model; more are refused.
+const QUEUE: usize = 64;
+/// How long the log may take to write the last rows of a call, and the pause before it is asked again.
+const WRITTEN: Duration = Duration::from_secs(30);
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// The way to the task that writes down what came of calls. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Analyses {
+    queue: mpsc::Sender<Over>,
+    metrics: Arc<Metrics>,
+}
+
+/// The calls that are over, for [`serve`].
+#[derive(Debug)]
+pub struct Ended(mpsc::Receiver<Over>);
+
+/// A call that is over.
+#[derive(Debug)]
+struct Over {
+    call: Key,
+    form: Form,
+    language: Language,
+}
+
+impl Analyses {
+    /// The way, and where the calls come out of it.
+    pub fn new(metrics: Arc<Metrics>) -> (Self, Ended) {
+        let (queue, ended) = mpsc::channel(QUEUE);
+        (Self { queue, metrics }, Ended(ended))
+    }
+}
+
+/// What is to be written down of a call that is up.
+#[derive(Debug)]
+pub struct Wanted {
+    analyses: Analyses,
+    form: Form,
+    /// The language of the last turn that was answered; none: nobody has spoken with Milo yet.
+    language: Option<Language>,
+}
+
+impl Wanted {
+    /// By this form.
+    pub fn new(analyses: &Analyses, form: &Form) -> Self {
+        Self { analyses: analyses.clone(), form: form.clone(), language: None }
+    }
+
+    /// By another form from now on: that of whoever spoke last.
+    pub fn by(&mut self, form: &Form) {
+        self.form = form.clone();
+    }
+
+    /// A turn in this language was answered.
+    pub fn answered(&mut self, language: Language) {
+        self.language = Some(language);
+    }
+
+    /// The call is about to end. `None`: nobody has spoken with Milo; an error: too many calls wait already.
+    pub fn place(self) -> Option<Result<Place, Full>> {
+        let language = self.language?;
+        let Self { analyses, form, .. } = self;
+        let place = analyses.queue.try_reserve_owned().map_err(|_| {
+            analyses.metrics.analysis("refused");
+            Full
+        });
+        Some(place.map(|permit| Place { permit, form, language }))
+    }
+}
+
+/// Too many calls wait already.
+#[derive(Debug)]
+pub struct Full;
+
+/// The place of a call in the queue.
+#[derive(Debug)]
+pub struct Place {
+    permit: OwnedPermit<Over>,
+    form: Form,
+    language: Language,
+}
+
+impl Place {
+    /// The call is over, and all of its rows are on their way.
+    pub fn take(self, call: Key) {
+        let Self { permit, form, language } = self;
+        permit.send(Over { call, form, language });
+    }
+}
+
+/// Who writes it down.
+#[derive(Clone)]
+pub struct Analyst {
+    /// The model.
+    pub mind: Mind,
+    /// Where the turns are.
+    pub store: Store,
+    /// Where what came of them goes.
+    pub log: LogWriter,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Writes down one call after the other, for ever.
+pub async fn serve(analyst: Analyst, Ended(mut ended): Ended) {
+    while let Some(over) = ended.recv().await {
+        analyst.analyse(&over).await;
+    }
+}
+
+impl Analyst {
+    async fn analyse(&self, Over { call, form, language }: &Over) {
+        let turns = self.turns(*call).await;
+        let began = Instant::now();
+        let Some(came) = ask::ask(&self.mind, form, &turns, *language).await else {
+            tracing::debug!(call.id = %call, "the log has no words of a call that was to be analysed");
+            return;
+        };
+        // Whoever had it forgotten meanwhile wants to hear no more of it.
+        if matches!(self.store.call(*call).await, Ok(None)) {
+            return;
+        }
+        let (result, duration_ms) = (if came.is_ok() { "done" } else { "failed" }, began.elapsed().as_millis() as u64);
+        self.metrics.analysis(result);
+        tracing::info!(call.id = %call, result, duration_ms, "a call was analysed");
+        let (findings, failed) = match came {
+            Ok(findings) => (findings, None),
+            Err(why) => (Findings::default(), Some(why)),
+        };
+        self.log.analysed(*call, Analysis { at: Stamp::now(), findings, failed });
+    }
+
+    /// What was said in a call, once all of it is in the database; one that is away is waited for.
+    async fn turns(&self, call: Key) -> Vec<TurnRow> {
+        let away = |error: &StoreError| tracing::warn!(%error, "the analysis of a call waits for the database");
+        loop {
+            if self.log.flush(WRITTEN).await
+                && let Ok(turns) = self.store.turns(call).await.inspect_err(away)
+            {
+                return turns;
+            }
+            sleep(AGAIN).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(analyses: &Analyses) -> Wanted {
+        Wanted::new(analyses, &toml::from_str("").expect("a form"))
+    }
+
+    #[test]
+    fn a_call_in_which_nobody_spoke_takes_no_place_and_one_too_many_is_refused() {
+        let (analyses, Ended(mut ended)) = Analyses::new(Arc::new(Metrics::new()));
+        assert!(wanted(&analyses).place().is_none());
+        let place = || {
+            let mut wanted = wanted(&analyses);
+            wanted.answered(Language::Mg);
+            wanted.place().expect("somebody spoke")
+        };
+        let mut places: Vec<_> = (0..QUEUE).map(|_| place().expect("a place")).collect();
+        assert!(place().is_err(), "places are taken before calls end");
+        let call = Key::new();
+        places.pop().expect("one").take(call);
+        assert!(place().is_err(), "it waits");
+        let over = ended.try_recv().expect("a call");
+        assert_eq!((over.call, over.language), (call, Language::Mg));
+        assert!(place().is_ok());
+        // A call whose end never comes gives its place back.
+        places.clear();
+        assert!((0..QUEUE).all(|_| place().is_ok()));
+    }
+}

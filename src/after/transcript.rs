@@ -1,0 +1,97 @@
+//! What was said in a call, as the log has it, in lines for a model to read.
+
+use milo_models::engine::Language;
+
+use crate::store::TurnRow;
+
+/// What stands for the beginning of a call that is too long.
+const LEFT_OUT: &str = "…\n";
+
+/// Who said what, in at most so many characters: of a longer call its end. None where the log has no words of whoever spoke with Milo,
+/// since they said nothing or said it in private.
+pub(super) fn transcript(turns: &[TurnRow], language: Language, longest: usize) -> Option<String> {
+    let is_said = |words: &Option<String>| words.as_deref().is_some_and(|words| words.contains(char::is_alphanumeric));
+    if !turns.iter().any(|turn| is_said(&turn.heard)) {
+        return None;
+    }
+    let lines: Vec<String> = turns
+        .iter()
+        .flat_map(|turn| [(party(language), &turn.heard), ("Milo", &turn.said_heard)])
+        .filter_map(|(who, words)| {
+            let words = words.as_deref()?.split_whitespace().collect::<Vec<_>>().join(" ");
+            (!words.is_empty()).then(|| format!("{who}: {words}"))
+        })
+        .collect();
+    Some(cut(lines.join("\n"), longest))
+}
+
+/// What whoever spoke with Milo is called, whoever has called whom.
+pub(super) fn party(language: Language) -> &'static str {
+    match language {
+        Language::Mg => "Olona",
+        Language::Fr => "Interlocuteur",
+    }
+}
+
+/// Cuts from the beginning, whole lines where one begins in what is left.
+fn cut(text: String, longest: usize) -> String {
+    let surplus = text.chars().count().saturating_sub(longest);
+    if surplus == 0 {
+        return text;
+    }
+    let from = text.char_indices().nth(surplus).map_or(text.len(), |(at, _)| at);
+    let left = &text[from..];
+    let left = left.split_once('\n').map_or(left, |(_, lines)| lines);
+    format!("{LEFT_OUT}{left}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Places, Stages, Stamp};
+
+    fn turn(heard: Option<&str>, said: &str) -> TurnRow {
+        TurnRow {
+            number: 1,
+            at: Stamp::from_millis(1),
+            heard: heard.map(Into::into),
+            said: Some(format!("{said} and what nobody heard")),
+            said_heard: Some(said.into()),
+            interrupted: true,
+            confidence: None,
+            language: Some("mg".into()),
+            mode: None,
+            stages: Stages::default(),
+            recording_at_ms: Places::default(),
+        }
+    }
+
+    #[test]
+    fn a_call_is_lines_of_what_was_heard_on_either_side() {
+        let turns = [turn(None, "Salama!"), turn(Some("firy\nny  ora"), "Valo"), turn(Some("…"), "…")];
+        let lines = transcript(&turns, Language::Fr, 1_000).expect("words");
+        assert_eq!(lines, "Milo: Salama!\nInterlocuteur: firy ny ora\nMilo: Valo\nInterlocuteur: …\nMilo: …");
+        assert!(transcript(&turns, Language::Mg, 1_000).expect("words").contains("Olona: firy"));
+    }
+
+    #[test]
+    fn where_nobody_said_anything_that_the_log_may_keep_there_is_nothing_to_read() {
+        assert_eq!(transcript(&[], Language::Mg, 100), None);
+        assert_eq!(transcript(&[turn(None, "Salama!"), turn(Some(""), "Mbola eo?")], Language::Mg, 100), None);
+        assert_eq!(transcript(&[turn(Some("…"), "…")], Language::Mg, 100), None);
+    }
+
+    #[test]
+    fn of_a_long_call_the_end_is_read_in_whole_lines() {
+        let turns: Vec<_> = (0..50).map(|n| turn(Some(&format!("éé {n}")), "eny")).collect();
+        let whole = transcript(&turns, Language::Mg, 10_000).expect("words");
+        let end = transcript(&turns, Language::Mg, 60).expect("words");
+        assert!(end.starts_with("…\nOlona: éé 4") || end.starts_with("…\nMilo: eny"), "{end}");
+        assert!(whole.ends_with(&end[LEFT_OUT.len()..]) && end.chars().count() <= 62, "{end}");
+        assert_eq!(transcript(&turns, Language::Mg, whole.chars().count()), Some(whole));
+        // A line that is longer than all that may be read.
+        let one = transcript(&[turn(Some(&"é".repeat(500)), "")], Language::Mg, 20).expect("words");
+        assert_eq!(one, format!("…\n{}", "é".repeat(20)));
+        assert_eq!(transcript(&turns, Language::Mg, 0).as_deref(), Some("…\n"));
+    }
+}
