@@ -41,7 +41,7 @@ pub struct Argument {
     pub about: String,
     /// What it must be: `text`, `number` (a whole one), `yes_no` (`yes` or `no`), or `choice`, one of `choices`.
     #[serde(default)]
-    pub kind: Kind,
+    pub kind: ArgumentKind,
     /// With `kind = "choice"`: what it may be.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub choices: Vec<String>,
@@ -53,7 +53,7 @@ pub struct Argument {
 /// What an argument must be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum ArgumentKind {
     /// Words, up to 200 letters.
     #[default]
     Text,
@@ -68,10 +68,10 @@ pub enum Kind {
 impl Argument {
     fn schema(&self) -> Value {
         let mut schema = match self.kind {
-            Kind::Text => json!({ "type": "string", "minLength": u8::from(!self.optional), "maxLength": LONGEST }),
-            Kind::Number => json!({ "type": "integer" }),
-            Kind::YesNo => json!({ "type": "boolean" }),
-            Kind::Choice => json!({ "type": "string", "enum": self.choices }),
+            ArgumentKind::Text => json!({ "type": "string", "minLength": u8::from(!self.optional), "maxLength": LONGEST }),
+            ArgumentKind::Number => json!({ "type": "integer" }),
+            ArgumentKind::YesNo => json!({ "type": "boolean" }),
+            ArgumentKind::Choice => json!({ "type": "string", "enum": self.choices }),
         };
         if !self.about.is_empty() {
             schema["description"] = self.about.as_str().into();
@@ -98,16 +98,16 @@ impl Argument {
             return Err(format!("{} is longer than {LONGEST} characters", self.name));
         }
         let is_right = match self.kind {
-            Kind::Text => true,
-            Kind::Number => text.parse::<i64>().is_ok(),
-            Kind::YesNo => matches!(text.as_str(), "yes" | "no"),
-            Kind::Choice => self.choices.contains(&text),
+            ArgumentKind::Text => true,
+            ArgumentKind::Number => text.parse::<i64>().is_ok(),
+            ArgumentKind::YesNo => matches!(text.as_str(), "yes" | "no"),
+            ArgumentKind::Choice => self.choices.contains(&text),
         };
         let wanted = match self.kind {
-            Kind::Text => String::new(),
-            Kind::Number => "a whole number".into(),
-            Kind::YesNo => "yes or no".into(),
-            Kind::Choice => format!("one of {}", self.choices.join(", ")),
+            ArgumentKind::Text => String::new(),
+            ArgumentKind::Number => "a whole number".into(),
+            ArgumentKind::YesNo => "yes or no".into(),
+            ArgumentKind::Choice => format!("one of {}", self.choices.join(", ")),
         };
         if is_right { Ok(text) } else { Err(format!("{} is {text:?}, not {wanted}", self.name)) }
     }
@@ -257,7 +257,7 @@ pub(crate) mod tests {
         let argument = |name: &&str| Argument {
             name: (*name).into(),
             about: String::new(),
-            kind: Kind::Text,
+            kind: ArgumentKind::Text,
             choices: Vec::new(),
             optional: false,
         };
@@ -267,10 +267,10 @@ pub(crate) mod tests {
     fn seats() -> Tool {
         let mut tool = tool("seats", &["town", "number", "window"]);
         tool.about = "Keeps seats.".into();
-        tool.takes[0].kind = Kind::Choice;
+        tool.takes[0].kind = ArgumentKind::Choice;
         tool.takes[0].choices = vec!["toliara".into(), "mahajanga".into()];
-        tool.takes[1].kind = Kind::Number;
-        tool.takes[2].kind = Kind::YesNo;
+        tool.takes[1].kind = ArgumentKind::Number;
+        tool.takes[2].kind = ArgumentKind::YesNo;
         tool.takes[2].optional = true;
         tool
     }

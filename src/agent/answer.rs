@@ -95,7 +95,10 @@ impl Conversation<'_> {
         voice: &mut Voice,
     ) -> Answered {
         let began = Stamp::now();
-        let told = self.tools.done(&tool);
+        let (words, told) = match self.tools.done(&tool) {
+            Some((tool, report)) => (tool.says(self.language).filter(|_| report.is_done), report.told),
+            None => (None, fault("there is no such tool any more")),
+        };
         self.record.event("tool", json!({ "name": tool, "told": self.record.words(&told) }));
         done.push(ChatMessage::new(Role::Result, told));
         // It knows that already.
@@ -103,7 +106,13 @@ impl Conversation<'_> {
         others.for_each(|news| self.record.news(news));
         let mut task = Task::new(heard, done);
         let mut mouth = self.silent(voice);
-        let mut said = self.ask_on(&task, &mut mouth, context, (ear, voice)).await;
+        let mut said = match words {
+            Some(words) => {
+                mouth.go_on(Some(&self.tools.filled(words, &Default::default())), None);
+                self.speak(&mut mouth, ear, voice).await
+            }
+            None => self.ask_on(&task, &mut mouth, context, (ear, voice)).await,
+        };
         while let Said::Ended(Spoken::Calls(calls)) = said {
             said = self.act(calls, &mut task, &mut mouth, context, (ear, voice)).await;
         }
@@ -206,7 +215,7 @@ impl Conversation<'_> {
             mouth.go_on(Some(&question), None);
             return self.speak(mouth, ear, voice).await;
         }
-        let (mut words, mut line, mut begun) = (None, None, Vec::new());
+        let (mut words, mut line, mut begun, mut says) = (None, None, Vec::new(), None);
         for call in &calls {
             let (tool, arguments) = match self.tools.of(call) {
                 Ok(_) if line.is_some() => {
@@ -223,6 +232,7 @@ impl Conversation<'_> {
             self.record.event("tool_called", self.detail(&tool.name, &arguments));
             words = words.or_else(|| Some(self.tools.filled(tool.meanwhile(self.language)?, &arguments)));
             if tool.is_beside() {
+                says = tool.says(self.language).filter(|_| calls.len() == 1).map(|says| (says, arguments.clone()));
                 begun.push((call, Ok(self.tools.begin(tool, arguments))));
             } else {
                 if tool.hangs_up() && mouth.text().is_empty() {
@@ -265,7 +275,11 @@ impl Conversation<'_> {
         for refused in refused {
             let told = match (refused, outcomes.next()) {
                 (Some(why), _) => fault(&why),
-                (None, Some(Some(outcome))) => self.tools.know(outcome),
+                (None, Some(Some(outcome))) => {
+                    let report = self.tools.know(outcome);
+                    says = says.filter(|_| report.is_done);
+                    report.told
+                }
                 (None, Some(None)) => fault("it broke off"),
                 (None, None) => fault("it is not over yet; you are told when it is"),
             };
@@ -281,6 +295,10 @@ impl Conversation<'_> {
             self.tools.prepare(tool, arguments);
             task.hands_over = Some(tool.name.clone());
             return Said::Ended(Spoken::Whole);
+        }
+        if let Some((says, arguments)) = says {
+            mouth.go_on(Some(&self.tools.filled(says, &arguments)), None);
+            return self.speak(mouth, ear, voice).await;
         }
         self.ask_on(task, mouth, context, (ear, voice)).await
     }

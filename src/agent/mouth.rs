@@ -119,7 +119,7 @@ impl Mouth {
         self.reply.go_on_by_model(tokens, least);
     }
 
-    /// Which engine the reply waited for when something was said in its place.
+    /// What the reply waited for when something was said in its place.
     pub(super) fn filled(&self) -> Option<&'static str> {
         self.filled
     }
@@ -132,7 +132,7 @@ impl Mouth {
             step = self.reply.next() => Some(step),
             () = sleep_until(due.unwrap_or_else(tokio::time::Instant::now)), if due.is_some() => {
                 let (_, sound) = self.filler.take()?;
-                self.filled = Some(if self.reply.marks().first_token.is_some() { "tts" } else { "llm" });
+                self.filled = Some(self.reply.waits_for());
                 // Heard, and no part of the reply.
                 let before = self.frames.len();
                 self.frames.extend(Frame::cut(&sound));

@@ -162,6 +162,15 @@ impl Reply {
         self.speech.is_some()
     }
 
+    /// What comes next: of the model, of a tool, or of the voice.
+    pub(super) fn waits_for(&self) -> &'static str {
+        match self.source {
+            Source::Doing(_) => "tool",
+            _ if self.marks.first_token.is_some() => "tts",
+            _ => "llm",
+        }
+    }
+
     /// Whether it failed before a word of it could be said.
     pub(super) fn failed(&self) -> bool {
         matches!(self.ahead.front(), Some(Err(_)))

@@ -33,7 +33,16 @@ pub struct Toolbox<'a> {
 #[derive(Debug)]
 pub struct Outcome {
     set: Vec<(String, String)>,
-    told: String,
+    result: Report,
+}
+
+/// What the model is told, and whether it was done.
+#[derive(Debug)]
+pub struct Report {
+    /// As JSON.
+    pub told: String,
+    /// Nothing failed, and there is what was to be told.
+    pub is_done: bool,
 }
 
 impl<'a> Toolbox<'a> {
@@ -81,20 +90,21 @@ impl<'a> Toolbox<'a> {
         self.tasks.spawn(async move {
             let began = Instant::now();
             let (set, failed) = perform(&tool, &mut variables, (&webhooks, &plan, &notes)).await;
-            let told = told(&tool, &variables, failed.as_deref());
-            let detail = json!({ "name": tool.name, "told": notes.words(&told), "after_ms": began.elapsed().as_millis() as u64 });
+            let result = report(&tool, &variables, failed.as_deref());
+            let after_ms = began.elapsed().as_millis() as u64;
+            let detail = json!({ "name": tool.name, "told": notes.words(&result.told), "after_ms": after_ms });
             notes.event("tool", detail);
-            if let Err(Outcome { told, .. }) = answer.send(Outcome { set, told }) {
-                notes.news(News::Done { tool: tool.name, told });
+            if let Err(Outcome { result, .. }) = answer.send(Outcome { set, result }) {
+                notes.news(News::Done { tool: tool.name, told: result.told });
             }
         });
         outcome
     }
 
-    /// What came of it is known from now on; returned is what the model is told.
-    pub fn know(&mut self, outcome: Outcome) -> String {
+    /// What came of it is known from now on.
+    pub fn know(&mut self, outcome: Outcome) -> Report {
         outcome.set.into_iter().for_each(|(name, value)| self.variables.set(&name, value));
-        outcome.told
+        outcome.result
     }
 
     /// The verbs of this tool are the plan's to do: they find their variables.
@@ -102,10 +112,10 @@ impl<'a> Toolbox<'a> {
         prepare(tool, arguments, self.variables);
     }
 
-    /// What the model is told of a tool that the plan has done on the line.
-    pub fn done(&self, name: &str) -> String {
-        let Some(tool) = self.edition.dialplans.tool(name) else { return plainly(&json!({ "ok": false })) };
-        told(tool, self.variables, None)
+    /// A tool that the plan has done on the line, and what came of it.
+    pub fn done(&self, name: &str) -> Option<(&'a Tool, Report)> {
+        let tool = self.edition.dialplans.tool(name)?;
+        Some((tool, report(tool, self.variables, None)))
     }
 }
 
@@ -148,21 +158,23 @@ async fn perform(
     (all, None)
 }
 
-/// What the model is told, as JSON: what there is to tell, or whether it was done.
-fn told(tool: &Tool, variables: &Variables, failed: Option<&str>) -> String {
-    let values: BTreeMap<_, _> =
-        variables.told(&tool.tells).into_iter().filter(|(_, value)| !value.is_empty()).collect();
+/// What there is to tell, or whether it was done.
+fn report(tool: &Tool, variables: &Variables, failed: Option<&str>) -> Report {
+    let told = variables.told(&tool.tells);
+    let values: BTreeMap<_, _> = told.into_iter().filter(|(_, value)| !value.is_empty()).collect();
     let transfer = if tool.calls_somebody() { variables.value(TRANSFER_RESULT) } else { "" };
-    plainly(&match (failed, transfer) {
-        (Some(why), _) => json!({ "ok": false, "why": why }),
-        (None, "answered" | "joined" | "") if !tool.tells.is_empty() && values.is_empty() => {
-            json!({ "ok": false, "why": "nothing came of it" })
+    let (object, is_done) = match (failed, transfer) {
+        (Some(why), _) => (json!({ "ok": false, "why": why }), false),
+        (None, "answered" | "joined") => {
+            (json!({ "ok": true, "result": "they have spoken, and the caller is back" }), true)
         }
-        (None, "answered" | "joined") => json!({ "ok": true, "result": "they have spoken, and the caller is back" }),
-        (None, "") if tool.tells.is_empty() => json!({ "ok": !tool.calls_somebody() }),
-        (None, "") => json!(values),
-        (None, why) => json!({ "ok": false, "why": why }),
-    })
+        (None, "") if tool.calls_somebody() => (json!({ "ok": false, "why": "nobody was called" }), false),
+        (None, "") if tool.tells.is_empty() => (json!({ "ok": true }), true),
+        (None, "") if values.is_empty() => (json!({ "ok": false, "why": "nothing came of it" }), false),
+        (None, "") => (json!(values), true),
+        (None, why) => (json!({ "ok": false, "why": why }), false),
+    };
+    Report { told: plainly(&object), is_done }
 }
 
 /// JSON of one object with a space behind each mark, as the shipped model was trained.

@@ -8,7 +8,7 @@ use toml::de::ValueDeserializer;
 
 use super::Action;
 
-const SOURCES: [&str; 11] = [
+const SOURCES: [&str; 13] = [
     include_str!("action.rs"),
     include_str!("ask.rs"),
     include_str!("dial.rs"),
@@ -16,6 +16,8 @@ const SOURCES: [&str; 11] = [
     include_str!("message.rs"),
     include_str!("mod.rs"),
     include_str!("text.rs"),
+    include_str!("tool.rs"),
+    include_str!("../../models/src/tools.rs"),
     include_str!("transfer.rs"),
     include_str!("wait.rs"),
     include_str!("webhook.rs"),
@@ -136,6 +138,8 @@ fn written(kind: &str) -> String {
         "Message" => "the fields of `record`".into(),
         "Patterns" => "pattern or list of patterns".into(),
         "Block" => "list of verbs".into(),
+        "Vec<Argument>" => "list of arguments".into(),
+        "Words" => "`meanwhile`, `confirm`, `says`".into(),
         "Days" => "list of days".into(),
         "BTreeMap<String, String>" => "names and texts".into(),
         "BTreeMap<String, Patterns>" => "names and patterns".into(),
@@ -231,6 +235,9 @@ fn the_readme_lists_every_verb_and_field() {
     for (name, made) in [
         ("file", table(&items("Calendar").expect("a file"), None)),
         ("plan", table(&items("Plan").expect("a plan"), None)),
+        ("tool", table(&items("Tool").expect("a tool"), None)),
+        ("argument", table(&items("Argument").expect("an argument"), None)),
+        ("words", table(&items("Words").expect("words"), None)),
         ("hours", table(&items("Window").expect("hours"), None)),
         ("verbs", verbs()),
     ] {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use milo_models::{
     engine::Language,
-    tools::{self, Argument, Kind},
+    tools::{self, Argument, ArgumentKind},
 };
 use serde::Deserialize;
 
@@ -26,10 +26,10 @@ pub struct Tool {
     /// The variables that the model is told when it is done. Without any: that it was done.
     #[serde(default)]
     pub tells: Vec<String>,
-    /// What is said in Malagasy.
+    /// What the caller hears in Malagasy.
     #[serde(default)]
     mg: Words,
-    /// What is said in French.
+    /// The same in French.
     #[serde(default)]
     fr: Words,
     /// The verbs that do it.
@@ -48,6 +48,8 @@ struct Words {
     meanwhile: Option<String>,
     /// A question; only a yes has it done.
     confirm: Option<String>,
+    /// When it is done and was all that was asked for: in place of what the model would say, and sooner.
+    says: Option<String>,
 }
 
 impl Tool {
@@ -97,9 +99,15 @@ impl Tool {
         self.words(language).confirm.as_deref()
     }
 
+    /// What the caller hears when it is done, in place of the model's words.
+    pub fn says(&self, language: Language) -> Option<&str> {
+        self.words(language).says.as_deref()
+    }
+
     /// Every text in which variables have their place.
     pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
-        let words = [&self.mg, &self.fr].into_iter().flat_map(|words| [&words.meanwhile, &words.confirm]);
+        let words = [&self.mg, &self.fr].into_iter();
+        let words = words.flat_map(|words| [&words.meanwhile, &words.confirm, &words.says]);
         words.flatten().map(String::as_str)
     }
 
@@ -125,7 +133,7 @@ impl Tool {
             if !names.insert(&argument.name) {
                 return Some(format!("takes: {:?} stands there twice, or is what a call itself says", argument.name));
             }
-            if (argument.kind == Kind::Choice) == argument.choices.is_empty() {
+            if (argument.kind == ArgumentKind::Choice) == argument.choices.is_empty() {
                 return Some(format!("takes: {:?}: choices and kind = \"choice\" go together", argument.name));
             }
         }

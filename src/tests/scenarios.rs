@@ -72,6 +72,7 @@ mod strangers;
 mod supervising;
 mod text;
 mod texts;
+mod tools;
 mod translation;
 mod transports;
 mod trunk_down;

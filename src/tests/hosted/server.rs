@@ -40,6 +40,8 @@ pub enum Conduct {
     Cuts(&'static str, usize),
     /// Answers with this status, this header and this body.
     Refuses(u16, (&'static str, &'static str), &'static str),
+    /// Wants these tools called, with these arguments.
+    Calls(&'static [(&'static str, &'static str)]),
     /// Sends these bytes as its events.
     Sends(Vec<u8>),
     /// Never answers.
@@ -187,6 +189,12 @@ async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap,
             events.extend(end(is_anthropic, false));
             events
         }
+        Conduct::Calls(calls) => {
+            let mut events = said("", 0, is_anthropic, Duration::ZERO);
+            events.extend(calls.iter().enumerate().flat_map(|(n, call)| called(n, *call, is_anthropic)));
+            events.extend(end(is_anthropic, false));
+            events
+        }
         Conduct::Longest(words) => {
             let mut events = said(words, usize::MAX, is_anthropic, Duration::ZERO);
             events.extend(end(is_anthropic, true));
@@ -278,6 +286,38 @@ fn said(words: &str, count: usize, is_anthropic: bool, between: Duration) -> Vec
     };
     let words = words.split_inclusive(' ').take(count).map(|word| (between, Some(delta(word))));
     head.into_iter().map(|event| (Duration::ZERO, Some(event))).chain(words).collect()
+}
+
+/// A call, its arguments in two pieces.
+fn called(n: usize, (tool, arguments): (&str, &str), is_anthropic: bool) -> Vec<(Duration, Option<Bytes>)> {
+    let (first, second) = arguments.split_at(arguments.len() / 2);
+    let events = if is_anthropic {
+        let block = json!({ "type": "tool_use", "id": format!("toolu_{n}"), "name": tool, "input": {} });
+        let piece = |text: &str| {
+            let delta = json!({ "type": "input_json_delta", "partial_json": text });
+            event(
+                Some("content_block_delta"),
+                &json!({ "type": "content_block_delta", "index": n + 1, "delta": delta }),
+            )
+        };
+        let start = json!({ "type": "content_block_start", "index": n + 1, "content_block": block });
+        let stop = json!({ "type": "content_block_stop", "index": n + 1 });
+        vec![
+            event(Some("content_block_start"), &start),
+            piece(first),
+            piece(second),
+            event(Some("content_block_stop"), &stop),
+        ]
+    } else {
+        let piece =
+            |call: Value| event(None, &json!({ "choices": [{ "index": 0, "delta": { "tool_calls": [call] } }] }));
+        let function = json!({ "name": tool, "arguments": first });
+        vec![
+            piece(json!({ "index": n, "id": format!("call_{n}"), "type": "function", "function": function })),
+            piece(json!({ "index": n, "function": { "arguments": second } })),
+        ]
+    };
+    events.into_iter().map(|event| (Duration::ZERO, Some(event))).collect()
 }
 
 fn end(is_anthropic: bool, is_cut: bool) -> Vec<(Duration, Option<Bytes>)> {
