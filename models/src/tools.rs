@@ -68,7 +68,9 @@ pub enum ArgumentKind {
 impl Argument {
     fn schema(&self) -> Value {
         let mut schema = match self.kind {
-            ArgumentKind::Text => json!({ "type": "string", "minLength": u8::from(!self.optional), "maxLength": LONGEST }),
+            ArgumentKind::Text => {
+                json!({ "type": "string", "minLength": u8::from(!self.optional), "maxLength": LONGEST })
+            }
             ArgumentKind::Number => json!({ "type": "integer" }),
             ArgumentKind::YesNo => json!({ "type": "boolean" }),
             ArgumentKind::Choice => json!({ "type": "string", "enum": self.choices }),

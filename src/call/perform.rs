@@ -121,6 +121,11 @@ pub(super) async fn perform(
                     course.enter(key.and_then(|key| menu.keys.get(&key)).unwrap_or(&menu.otherwise), 1);
                 }
             }
+            Action::LookUp(look_up) => {
+                let found = line.edition.dialplans.look_up(look_up);
+                log.event("looked_up", json!({ "within": look_up.within, "found": !found.is_empty() }));
+                course.variables.set(&look_up.into, found);
+            }
             Action::Set(values) => values.iter().for_each(|(name, value)| course.variables.set(name, value.clone())),
             Action::Goto(plan) => course.go(plan),
             Action::Repeat { times, .. } => {

@@ -20,7 +20,7 @@ use crate::{
 
 /// The tools of one conversation. What it has begun goes on until the call ends, also when nobody waits for it any more.
 pub struct Toolbox<'a> {
-    edition: &'a Edition,
+    edition: &'a Arc<Edition>,
     tools: Arc<[tools::Tool]>,
     variables: &'a mut Variables,
     webhooks: Arc<Webhooks>,
@@ -48,7 +48,7 @@ pub struct Report {
 impl<'a> Toolbox<'a> {
     /// Those of a persona.
     pub(super) fn new(
-        (edition, persona): (&'a Edition, &Persona),
+        (edition, persona): (&'a Arc<Edition>, &Persona),
         variables: &'a mut Variables,
         tasks: &'a mut JoinSet<()>,
         (house, plan, log): (&House, &str, &Record),
@@ -86,10 +86,10 @@ impl<'a> Toolbox<'a> {
         prepare(tool, arguments, &mut variables);
         let (answer, outcome) = oneshot::channel();
         let (tool, webhooks, notes) = (tool.clone(), Arc::clone(&self.webhooks), self.notes.clone());
-        let plan = self.plan.clone();
+        let (edition, plan) = (Arc::clone(self.edition), self.plan.clone());
         self.tasks.spawn(async move {
             let began = Instant::now();
-            let (set, failed) = perform(&tool, &mut variables, (&webhooks, &plan, &notes)).await;
+            let (set, failed) = perform(&tool, &mut variables, (&edition, &webhooks, &plan, &notes)).await;
             let result = report(&tool, &variables, failed.as_deref());
             let after_ms = began.elapsed().as_millis() as u64;
             let detail = json!({ "name": tool.name, "told": notes.words(&result.told), "after_ms": after_ms });
@@ -132,12 +132,13 @@ fn prepare(tool: &Tool, arguments: BTreeMap<String, String>, variables: &mut Var
 async fn perform(
     tool: &Tool,
     variables: &mut Variables,
-    (webhooks, plan, notes): (&Webhooks, &str, &Notes),
+    (edition, webhooks, plan, notes): (&Edition, &Webhooks, &str, &Notes),
 ) -> (Vec<(String, String)>, Option<String>) {
     let mut all = Vec::new();
     for step in &tool.actions {
         let set = match variables.fill(step.get_ref()) {
             Ok(Action::Set(values)) => values.into_iter().collect(),
+            Ok(Action::LookUp(look_up)) => vec![(look_up.into.clone(), edition.dialplans.look_up(&look_up))],
             Ok(Action::Webhook(webhook)) => {
                 let body = webhook::body(&webhook, (plan, None, variables), &notes.key().to_string());
                 match webhook::ask(&webhook, body.to_string(), webhooks).await {

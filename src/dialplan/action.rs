@@ -7,7 +7,7 @@ use milo_signaling::Uri;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Bridge, Dial, Gather, Hold, Menu, Message, Queue, Say, TextMessage, Transfer, Voicemail, Webhook,
+    Bridge, Dial, Gather, Hold, LookUp, Menu, Message, Queue, Say, TextMessage, Transfer, Voicemail, Webhook,
     variables::{self, Place},
 };
 use crate::press::{self, PressBy};
@@ -112,6 +112,8 @@ pub enum Action {
     /// Tells a program of the operator's about the call, by HTTP: what it answers sets variables, and may name the plan to go
     /// on with.
     Webhook(Webhook),
+    /// Looks something up in the texts and tables of a folder of `knowledge/`.
+    LookUp(LookUp),
     /// Gives variables their values: `set = { office = "Toamasina" }`.
     Set(BTreeMap<String, String>),
     /// Goes on with another plan, named so, and does not come back.
@@ -243,6 +245,7 @@ impl Action {
             Self::SendDigits { digits, .. } => vec![(Place::Words, digits)],
             Self::Say(say) => vec![(Place::Words, &mut say.text)],
             Self::Set(values) => values.values_mut().map(|value| (Place::Words, value)).collect(),
+            Self::LookUp(look_up) => vec![(Place::Words, &mut look_up.about)],
             Self::Gather(gather) => gather.prompts_mut().filter_map(|prompt| prompt.words()).collect(),
             Self::Menu(menu) => menu.prompts_mut().filter_map(|prompt| prompt.words()).collect(),
             Self::Voicemail(voicemail) => voicemail.greeting.words().into_iter().collect(),
@@ -254,6 +257,7 @@ impl Action {
     pub(super) fn sets(&self) -> Vec<&str> {
         match self {
             Self::Set(values) => values.keys().map(String::as_str).collect(),
+            Self::LookUp(look_up) => vec![&look_up.into],
             Self::Gather(gather) => gather.sets().map(String::as_str).collect(),
             Self::Queue(Queue { into, .. }) | Self::Bridge(Bridge { into, .. }) => {
                 into.iter().map(String::as_str).collect()
@@ -267,7 +271,7 @@ impl Action {
     pub(super) fn is_instant(&self) -> bool {
         match self {
             // A line may be full, nobody there who answers, and a text refused.
-            Self::Answer {} | Self::Recording(_) | Self::Set(_) | Self::Goto(_) => true,
+            Self::Answer {} | Self::Recording(_) | Self::Set(_) | Self::LookUp(_) | Self::Goto(_) => true,
             Self::Queue(_) | Self::Webhook(_) | Self::Message(_) => true,
             Self::Repeat { actions, .. } => actions.iter().all(|step| step.get_ref().is_instant()),
             _ => false,
@@ -313,6 +317,7 @@ impl Action {
             Self::Queue(queue) => queue.fault(),
             Self::Bridge(bridge) => bridge.fault(),
             Self::Webhook(webhook) => webhook.fault(),
+            Self::LookUp(look_up) => look_up.fault(),
             Self::Message(message) => message.fault(),
             Self::Say(say) => say.fault(),
             Self::Gather(gather) => gather.fault(),

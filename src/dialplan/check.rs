@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Action, Block, Bridge, Dial, Plan, Step, Surroundings, TextMessage, Tool, TrunkNames,
+    Action, Block, Bridge, Dial, Knowledge, LookUp, Plan, Step, Surroundings, TextMessage, Tool, TrunkNames,
     fault::{Fault, Source},
     variables,
 };
@@ -17,6 +17,7 @@ pub(super) struct Known<'a> {
     pub(super) folder: &'a Path,
     pub(super) personas: &'a BTreeMap<String, Persona>,
     pub(super) tools: &'a [(&'a Source, Tool)],
+    pub(super) knowledge: &'a BTreeMap<String, Knowledge>,
     pub(super) around: &'a Surroundings,
 }
 
@@ -112,6 +113,12 @@ fn verb(action: &Action, known: &Known<'_>, names: &Names<'_>, headers: &mut BTr
     {
         let lines: Vec<_> = names.lines.iter().copied().collect();
         wrong(format!("bridge: queue: no plan has a queue {line:?}; known: {}", lines.join(", ")));
+    }
+    if let Action::LookUp(LookUp { within, .. }) = action
+        && !known.knowledge.contains_key(within)
+    {
+        let folders: Vec<_> = known.knowledge.keys().map(String::as_str).collect();
+        wrong(format!("look_up: within: no folder knowledge/{within}; known: {}", folders.join(", ")));
     }
     if let Action::Converse { persona } = action
         && !known.personas.contains_key(persona)

@@ -74,7 +74,7 @@ impl Origin {
         }
     }
 
-    /// What a change of any file changes: of those with plans, personas and tools; after a fault, of every file, since what was
+    /// What a change of any file changes: of those with plans, personas, tools and knowledge; after a fault, of every file, since what was
     /// missing or could not be played may have come.
     fn prints(&self, faulty: bool) -> Prints {
         let Self::Folder(folder) = self else { return Vec::new() };
@@ -93,6 +93,7 @@ impl Origin {
                 prints.push((entry.path(), about.modified().ok(), about.len()));
             }
         }
+        every(&folder.join("knowledge"), 1, &mut prints);
         prints.sort();
         prints
     }

@@ -71,6 +71,15 @@ struct Piece {
     length: usize,
 }
 
+/// Every folder of `knowledge/`, by name; what cannot be read is added to `faults`.
+pub(super) fn folders(dialplans: &Path, faults: &mut Vec<Fault>) -> BTreeMap<String, Knowledge> {
+    let entries = fs::read_dir(dialplans.join("knowledge")).into_iter().flatten().flatten();
+    let folders = entries.filter(|entry| entry.path().is_dir());
+    folders
+        .map(|entry| (entry.file_name().to_string_lossy().into_owned(), Knowledge::read(&entry.path(), faults)))
+        .collect()
+}
+
 impl Knowledge {
     /// The files of a folder; what cannot be read is added to `faults`.
     pub(super) fn read(folder: &Path, faults: &mut Vec<Fault>) -> Self {
@@ -156,9 +165,12 @@ impl Knowledge {
 
 /// Words as they are compared: small, without accents, not of one or two letters.
 fn terms(text: &str) -> Vec<String> {
-    let plain = heard::plain(text);
-    let words = plain.split(|letter: char| !letter.is_alphanumeric());
-    words.filter(|word| word.chars().count() > 2 || word.chars().all(|c| c.is_ascii_digit()) && !word.is_empty()).map(str::to_owned).collect()
+    let whole = heard::words(text);
+    let words = whole.iter().flat_map(|word| word.split(|letter: char| !letter.is_alphanumeric()));
+    words
+        .filter(|word| word.chars().count() > 2 || word.chars().all(|c| c.is_ascii_digit()) && !word.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 fn stem(word: &str) -> String {
@@ -212,14 +224,18 @@ fn cut(text: &str) -> Vec<String> {
 /// The rows of a table, each value with its column's name.
 fn rows(text: &str) -> Result<Vec<String>, (Option<usize>, String)> {
     let fault = |error: csv::Error| {
-        (error.position().map(|position| position.line() as usize), format!("is no table of comma-separated values: {error}"))
+        (
+            error.position().map(|position| position.line() as usize),
+            format!("is no table of comma-separated values: {error}"),
+        )
     };
     let mut table = csv::Reader::from_reader(text.as_bytes());
     let names = table.headers().map_err(fault)?.clone();
     let row = |record: Result<csv::StringRecord, csv::Error>| {
         let record = record.map_err(fault)?;
         let values = names.iter().zip(record.iter()).filter(|(_, value)| !value.trim().is_empty());
-        let whole = values.map(|(name, value)| format!("{}: {}", name.trim(), value.trim())).collect::<Vec<_>>().join("; ");
+        let whole =
+            values.map(|(name, value)| format!("{}: {}", name.trim(), value.trim())).collect::<Vec<_>>().join("; ");
         Ok(whole.chars().take(LONGEST).collect())
     };
     table.records().map(row).collect()
@@ -253,7 +269,10 @@ mod tests {
         assert!(faults.is_empty(), "{faults:?}");
         assert_eq!(known.find("ohatrinona ny boky", 1), "zavatra: boky; vidiny: 5000");
         assert_eq!(known.find("vary", 3), "zavatra: vary, mena; vidiny: 3000");
-        assert_eq!(known.find("inona ny ora fisokafan'ny birao?", 1), "Birao, Ora fisokafana: Misokatra amin'ny valo maraina ny birao.");
+        assert_eq!(
+            known.find("inona ny ora fisokafan'ny birao?", 1),
+            "Birao, Ora fisokafana: Misokatra amin'ny valo maraina ny birao."
+        );
         assert!(known.find("carte etrangere", 1).contains("Fandoavana"), "accents and plurals are no matter");
         assert_eq!((known.find("helikoptera", 3), known.find("", 3)), (String::new(), String::new()));
     }

@@ -16,6 +16,7 @@ mod dial;
 mod editions;
 mod fault;
 mod hours;
+mod knowledge;
 mod message;
 mod pattern;
 mod read;
@@ -45,6 +46,7 @@ pub use editions::{Edition, Editions, Origin};
 pub use fault::{Fault, Faults};
 pub use hours::Window;
 pub(crate) use hours::{madagascar, zone};
+pub use knowledge::{Knowledge, LookUp};
 pub use message::{Message, Voicemail};
 pub use pattern::{Pattern, Patterns};
 pub use surroundings::Surroundings;
@@ -121,6 +123,8 @@ pub struct Dialplans {
     plans: Vec<Plan>,
     personas: BTreeMap<String, Persona>,
     tools: BTreeMap<String, Tool>,
+    /// What is known, by folder.
+    knowledge: BTreeMap<String, Knowledge>,
     /// Where the sounds are that they name.
     folder: PathBuf,
     /// The header fields that plans ask for.
@@ -202,13 +206,14 @@ impl Dialplans {
         for source in plans {
             all.extend(read::plans(source, &mut faults).into_iter().map(|plan| (source, plan)));
         }
+        let knowledge = knowledge::folders(folder, &mut faults);
         let mut done = Vec::new();
         for source in tools {
             done.extend(read::tool(source, &mut faults).map(|tool| (source, tool)));
         }
         // What could not be read is missing to what names it: that would be told as a fault of the others.
         let (header_names, variables) = if faults.is_empty() {
-            let known = Known { folder, personas: &known, tools: &done, around };
+            let known = Known { folder, personas: &known, tools: &done, knowledge: &knowledge, around };
             let (mut headers, set) = check::check(&all, &known, &mut faults);
             check::personas((&known, personas), &set, &mut headers, &mut faults);
             (headers, set)
@@ -220,7 +225,7 @@ impl Dialplans {
         }
         let plans = all.into_iter().map(|(_, plan)| plan).collect();
         let tools = done.into_iter().map(|(_, tool)| (tool.name.clone(), tool)).collect();
-        Ok(Self { plans, personas: known, tools, folder: folder.into(), header_names, variables })
+        Ok(Self { plans, personas: known, tools, knowledge, folder: folder.into(), header_names, variables })
     }
 
     /// All plans, in the order in which they are tried.
@@ -249,6 +254,11 @@ impl Dialplans {
     /// A tool by name; every name in a checked persona is known.
     pub fn tool(&self, name: &str) -> Option<&Tool> {
         self.tools.get(name)
+    }
+
+    /// What of the knowledge in a folder fits a question; every folder in a checked plan is known.
+    pub fn look_up(&self, look_up: &LookUp) -> String {
+        self.knowledge.get(&look_up.within).map(|known| known.find(&look_up.about, look_up.most)).unwrap_or_default()
     }
 
     /// How many tools there are.
@@ -483,6 +493,48 @@ mod tests {
         ] {
             let told = faults(&[("a", verbs)]);
             assert!(told.iter().any(|fault| fault.contains(why)), "{told:?}\n  not: {why}");
+        }
+    }
+
+    #[test]
+    fn a_tool_that_is_wrong_is_told_with_its_file_and_line() {
+        let right = "about = 'Prices.'\ntakes = [{ name = 'of' }]\ntells = ['price']\n\
+                     actions = [\n{ set = { price = '5 {{of}}' } }]\n[mg]\nconfirm = 'Ve {{of}}?'\n[fr]\nconfirm = '{{of}} ?'";
+        let read = |tool: &str, persona: &str| {
+            let source = |path: &str, text: &str| Source { path: path.into(), text: text.into() };
+            let plans = [source("x.toml", "[[plan]]\nname='a'\nnumber='1'\nlanguage='mg'\nactions=[{ answer = {} }]")];
+            let personas = [source("demo.toml", &format!("{persona}\n{SHIPPED_PERSONA}"))];
+            let tools = [source("tools/price.toml", tool)];
+            let around = Surroundings::default();
+            Dialplans::from_sources(Path::new("."), &around, (&plans, &personas, &tools), Vec::new())
+        };
+        let plans = read(right, "tools = ['price']").expect("right");
+        let tool = plans.tool("price").expect("the tool");
+        assert!(tool.is_beside() && !tool.hangs_up() && tool.confirm(Language::Fr) == Some("{{of}} ?"));
+        for (tool, persona, why) in [
+            (right, "tools = ['prices']", "tools: no tool \"prices\"; known: price"),
+            ("", "", "price.toml: missing field `actions`"),
+            ("actions = []", "", "missing field `about`"),
+            ("about = ' '\nactions = [{ hangup = {} }]", "", "about: is empty"),
+            ("about = 'a'\nactions = []", "", "actions: is empty"),
+            (&right.replace("'of' }]", "'of' }, { name = 'of' }]"), "", "\"of\" stands there twice"),
+            (&right.replace("'of' }]", "'tool' }]"), "", "what a call itself says"),
+            (&right.replace("'of' }]", "'of', kind = 'choice' }]"), "", "choices and kind = \"choice\" go together"),
+            (&right.replace("'of' }]", "'of', kind = 'date' }]"), "", "line 2: takes[0].kind: unknown variant `date`"),
+            (&right.replace("['price']", "['prices']"), "", "tells: nothing sets the variable \"prices\""),
+            (&right.replace("{ set", "{ answer = {} },\n{ set"), "", "line 5: answer has no place in a tool"),
+            (&right.replace("5 {{of}}", "5 {{off}}"), "", "line 5: set: {{off}} is not known"),
+            (&right.replace("Ve {{of}}", "Ve {{off}}"), "", "line 7: {{off}} is not known"),
+            (&right.replace("[fr]\nconfirm", "[fr]\nmeanwhile"), "", "confirm: is there in one language"),
+            (
+                &right
+                    .replace("set = { price = '5 {{of}}' }", "look_up = { within = 'x', about = '', into = 'price' }"),
+                "",
+                "no folder knowledge/x",
+            ),
+        ] {
+            let told = read(tool, persona).expect_err("a fault").to_string();
+            assert!(told.contains(why), "{told}\n  not: {why}");
         }
     }
 }

@@ -8,11 +8,12 @@ use toml::de::ValueDeserializer;
 
 use super::Action;
 
-const SOURCES: [&str; 13] = [
+const SOURCES: [&str; 14] = [
     include_str!("action.rs"),
     include_str!("ask.rs"),
     include_str!("dial.rs"),
     include_str!("hours.rs"),
+    include_str!("knowledge.rs"),
     include_str!("message.rs"),
     include_str!("mod.rs"),
     include_str!("text.rs"),
@@ -49,6 +50,7 @@ const EXAMPLES: &[&str] = &[
     "{ gather = { into = \"code\", prompt = { say = \"Ampidiro ny laharana\" }, min = 4, max = 6 } }",
     "{ menu = { prompt = { play = \"sounds/menu.ogg\" }, keys = { 1 = [{ goto = \"sales\" }], 2 = [{ echo = {} }] } } }",
     "{ webhook = { url = \"https://crm.example.com/milo\", send = [\"code\"], sets = [\"name\"], plans = [\"vip\"], failed = \"closed\" } }",
+    "{ look_up = { within = \"office\", about = \"{{question}}\", into = \"found\" } }",
     "{ set = { office = \"Toamasina\" } }",
     "{ goto = \"sales\" }",
     "{ repeat = { times = 3, actions = [{ play = \"sounds/wait.ogg\" }, { wait = { seconds = 5 } }] } }",

@@ -16,8 +16,8 @@ const YES: [&str; 12] =
     ["eny", "eka", "ekena", "marina", "ie", "oui", "ouais", "d'accord", "exact", "exactement", "ok", "volontiers"];
 const NO: [&str; 4] = ["tsia", "non", "tsy", "pas"];
 
-/// The words alone.
-fn words(text: &str) -> Vec<String> {
+/// The words alone: small, without accents and marks.
+pub fn words(text: &str) -> Vec<String> {
     numerals::words(text).into_iter().map(|word| word.plain).collect()
 }
 
