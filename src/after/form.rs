@@ -238,7 +238,7 @@ mod tests {
     fn what_a_model_writes_is_found_in_its_fence_and_looked_at() {
         let form = form(WHOLE).expect("a form");
         let right = r#"{"summary": " Le prix. ", "outcome": "answered", "sentiment": "neutral",
-                        "tags": ["complaint", "price", "complaint"], "fields": {"order": null, "seats": 2}}"#;
+                        "tags": ["complaint", "price"], "fields": {"order": null, "seats": 2}}"#;
         for written in [right.to_owned(), format!("```json\n{right}\n```"), format!("Voici :\n{right}")] {
             let findings = form.read(&written).expect("findings");
             assert_eq!(findings.summary.as_deref(), Some("Le prix."));
