@@ -27,6 +27,7 @@ pub mod gpu;
 pub mod http;
 pub mod keys;
 pub mod logging;
+pub mod mcp;
 pub mod metrics;
 pub mod notices;
 pub mod phone;

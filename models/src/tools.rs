@@ -28,6 +28,8 @@ pub struct Tool {
     pub about: String,
     /// What must be known for it.
     pub takes: Vec<Argument>,
+    /// The JSON schema of its arguments, where somebody else has made it: nothing is in `takes` then.
+    pub schema: Option<Value>,
 }
 
 /// What a tool is told.
@@ -118,22 +120,48 @@ impl Argument {
 impl Tool {
     /// The JSON schema of its arguments, for servers.
     pub fn schema(&self) -> Value {
+        if let Some(schema) = &self.schema {
+            return schema.clone();
+        }
         let properties: Map<_, _> =
             self.takes.iter().map(|argument| (argument.name.clone(), argument.schema())).collect();
         let required: Vec<_> = self.takes.iter().filter(|one| !one.optional).map(|one| one.name.as_str()).collect();
         json!({ "type": "object", "properties": properties, "required": required })
     }
 
+    /// Whether a model in this process can call it: what of a schema no grammar can say, it cannot either.
+    pub fn is_sayable(&self) -> bool {
+        self.schema.as_ref().is_none_or(|schema| schema["properties"][TOOL].is_null())
+            && json_schema::grammar(&self.form()).is_ok()
+    }
+
+    /// Its arguments' names and schemas, those that may be left out with an empty text in place of a value.
+    fn parts(&self) -> Vec<(&str, Value)> {
+        let left_out = |schema: Value| json!({ "anyOf": [schema, { "const": "" }] });
+        let Some(schema) = &self.schema else {
+            let part = |argument: &Argument| match argument.optional {
+                true => left_out(argument.schema()),
+                false => argument.schema(),
+            };
+            return self.takes.iter().map(|argument| (argument.name.as_str(), part(argument))).collect();
+        };
+        let required: Vec<_> = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let properties = schema["properties"].as_object().into_iter().flatten();
+        let part = |(name, part): (_, &Value)| match required.contains(&name) {
+            true => (name, part.clone()),
+            false => (name, left_out(part.clone())),
+        };
+        properties.map(|(name, schema)| part((name.as_str(), schema))).collect()
+    }
+
     /// A call of it as a model in this process says it.
     fn form(&self) -> Value {
+        let parts = self.parts();
         let mut properties = Map::new();
         properties.insert(TOOL.into(), json!({ "const": self.name }));
-        for argument in &self.takes {
-            let schema = argument.schema();
-            let schema = if argument.optional { json!({ "anyOf": [schema, { "const": "" }] }) } else { schema };
-            properties.insert(argument.name.clone(), schema);
-        }
-        let order: Vec<_> = [TOOL].into_iter().chain(self.takes.iter().map(|one| one.name.as_str())).collect();
+        let order: Vec<_> = [TOOL].into_iter().chain(parts.iter().map(|(name, _)| *name)).collect();
+        let order = json!(order);
+        properties.extend(parts.into_iter().map(|(name, schema)| (name.to_owned(), schema)));
         json!({ "type": "object", "properties": properties, "required": order })
     }
 }
@@ -141,7 +169,7 @@ impl Tool {
 /// What stands behind the system prompt of a model in this process: the names and arguments of the tools, and what is said of them.
 pub(crate) fn told(tools: &[Tool]) -> String {
     let signature = |tool: &Tool| {
-        let arguments: Vec<_> = tool.takes.iter().map(|one| one.name.as_str()).collect();
+        let arguments: Vec<_> = tool.parts().into_iter().map(|(name, _)| name.to_owned()).collect();
         format!("{}({})", tool.name, arguments.join(","))
     };
     let mut told = format!("Fitaovana: {}", tools.iter().map(signature).collect::<Vec<_>>().join(" "));
@@ -208,11 +236,11 @@ impl Call {
         Self::of_words(&message.content)
     }
 
-    /// The tool, and its arguments as texts.
+    /// The tool, and its arguments.
     ///
     /// # Errors
     /// What of the call is wrong, for the model to mend.
-    pub fn check<'t>(&self, tools: &'t [Tool]) -> Result<(&'t Tool, BTreeMap<String, String>), String> {
+    fn find<'t>(&self, tools: &'t [Tool]) -> Result<(&'t Tool, &Map<String, Value>), String> {
         let Some(tool) = tools.iter().find(|tool| tool.name == self.tool) else {
             let known: Vec<_> = tools.iter().map(|tool| tool.name.as_str()).collect();
             return Err(format!("there is no tool {:?}; there are {}", self.tool, known.join(", ")));
@@ -220,6 +248,25 @@ impl Call {
         let Value::Object(said) = &self.arguments else {
             return Err(format!("the arguments of {} are no JSON object", self.tool));
         };
+        Ok((tool, said))
+    }
+
+    /// The tool, and its arguments as texts; of one with a schema of its own, as [`Call::values`] has them.
+    ///
+    /// # Errors
+    /// What of the call is wrong, for the model to mend.
+    pub fn check<'t>(&self, tools: &'t [Tool]) -> Result<(&'t Tool, BTreeMap<String, String>), String> {
+        let (tool, said) = self.find(tools)?;
+        if let Some(schema) = &tool.schema {
+            let values = self.values();
+            // What somebody else's schema says besides is theirs to check.
+            let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+            if let Some(missing) = required.into_iter().find(|name| !values.contains_key(*name)) {
+                return Err(format!("{missing} is missing"));
+            }
+            let text = |(name, value): (String, Value)| (name, value.as_str().map_or(value.to_string(), str::to_owned));
+            return Ok((tool, values.into_iter().map(text).collect()));
+        }
         if let Some(unknown) = said.keys().find(|name| tool.takes.iter().all(|argument| argument.name != **name)) {
             return Err(format!("{} takes no {unknown:?}", self.tool));
         }
@@ -227,6 +274,15 @@ impl Call {
             argument.text(said.get(&argument.name).unwrap_or(&Value::Null)).map(|text| (argument.name.clone(), text))
         };
         Ok((tool, tool.takes.iter().map(text).collect::<Result<_, _>>()?))
+    }
+}
+
+impl Call {
+    /// The arguments as they were said, those left out that are empty.
+    pub fn values(&self) -> Map<String, Value> {
+        let said = self.arguments.as_object().into_iter().flatten();
+        let said = said.filter(|(_, value)| !value.is_null() && value.as_str() != Some(""));
+        said.map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 }
 
@@ -263,7 +319,7 @@ pub(crate) mod tests {
             choices: Vec::new(),
             optional: false,
         };
-        Tool { name: name.into(), about: String::new(), takes: takes.iter().map(argument).collect() }
+        Tool { name: name.into(), about: String::new(), takes: takes.iter().map(argument).collect(), schema: None }
     }
 
     fn seats() -> Tool {
@@ -309,6 +365,28 @@ pub(crate) mod tests {
         }
         let told = Call::of_server("fly", "{}").check(&tools).unwrap_err();
         assert!(told.contains("no tool \"fly\"; there are seats"), "{told}");
+    }
+
+    #[test]
+    fn a_tool_may_bring_a_schema_of_its_own() {
+        let mut tool = tool("shop_find", &[]);
+        tool.schema = Some(json!({ "type": "object", "required": ["of"],
+            "properties": { "of": { "type": "string" }, "most": { "type": "integer" } } }));
+        assert!(tool.is_sayable());
+        assert_eq!(told(std::slice::from_ref(&tool)), "Fitaovana: shop_find(most,of)");
+        let tools = [tool.clone()];
+        let check = |arguments: &str| Call::of_server("shop_find", arguments).check(&tools).map(|(_, texts)| texts);
+        assert_eq!(
+            check(r#"{"of": "boky", "most": ""}"#).unwrap().into_iter().collect::<Vec<_>>(),
+            [("of".into(), "boky".into())]
+        );
+        assert_eq!(check(r#"{"most": 3}"#).unwrap_err(), "of is missing");
+        for schema in
+            [json!({ "$ref": "#/x" }), json!({ "type": "object", "properties": { "tool": { "type": "string" } } })]
+        {
+            tool.schema = Some(schema);
+            assert!(!tool.is_sayable());
+        }
     }
 
     #[test]

@@ -217,32 +217,33 @@ impl Conversation<'_> {
         }
         let (mut words, mut line, mut begun, mut says) = (None, None, Vec::new(), None);
         for call in &calls {
-            let (tool, arguments) = match self.tools.of(call) {
+            let wanted = match self.tools.of(call) {
                 Ok(_) if line.is_some() => {
                     begun.push((call, Err("one at a time; ask for it again".to_owned())));
                     continue;
                 }
-                Ok(known) => known,
+                Ok(wanted) => wanted,
                 Err(why) => {
                     self.refused(&call.tool, &why);
                     begun.push((call, Err(why)));
                     continue;
                 }
             };
-            self.record.event("tool_called", self.detail(&tool.name, &arguments));
-            words = words.or_else(|| Some(self.tools.filled(tool.meanwhile(self.language)?, &arguments)));
-            if tool.is_beside() {
-                says = tool.says(self.language).filter(|_| calls.len() == 1).map(|says| (says, arguments.clone()));
-                begun.push((call, Ok(self.tools.begin(tool, arguments))));
+            self.record.event("tool_called", self.detail(&wanted.name, &wanted.arguments));
+            words = words.or_else(|| self.tools.meanwhile(&wanted, self.language));
+            if wanted.is_beside() {
+                let said = self.tools.says(&wanted, self.language).filter(|_| calls.len() == 1);
+                says = said.map(|says| (says, wanted.arguments.clone()));
+                begun.push((call, Ok(self.tools.begin(wanted))));
             } else {
-                if tool.hangs_up() && mouth.text().is_empty() {
+                if wanted.hangs_up() && mouth.text().is_empty() {
                     words = words.or_else(|| Some(self.persona.phrase(Phrase::Goodbye, self.language).to_owned()));
                 }
-                line = Some((call, tool, arguments));
+                line = Some((call, wanted));
             }
         }
         task.done.extend(begun.iter().map(|(call, _)| call.message()));
-        task.done.extend(line.iter().map(|(call, ..)| call.message()));
+        task.done.extend(line.iter().map(|(call, _)| call.message()));
         let (mut waited, mut refused) = (Vec::new(), Vec::new());
         for (_, begun) in begun {
             match begun {
@@ -291,13 +292,13 @@ impl Conversation<'_> {
             line.iter().for_each(|_| task.result(fault("it was not done: the caller spoke before it began")));
             return over;
         }
-        if let Some((_, tool, arguments)) = line {
-            self.tools.prepare(tool, arguments);
-            task.hands_over = Some(tool.name.clone());
+        if let Some((_, wanted)) = line {
+            task.hands_over = Some(wanted.name.clone());
+            self.tools.prepare(wanted);
             return Said::Ended(Spoken::Whole);
         }
         if let Some((says, arguments)) = says {
-            mouth.go_on(Some(&self.tools.filled(says, &arguments)), None);
+            mouth.go_on(Some(&self.tools.filled(&says, &arguments)), None);
             return self.speak(mouth, ear, voice).await;
         }
         self.ask_on(task, mouth, context, (ear, voice)).await
@@ -305,8 +306,7 @@ impl Conversation<'_> {
 
     /// What the caller is asked before this is done.
     fn question(&self, call: &Call) -> Option<String> {
-        let (tool, arguments) = self.tools.of(call).ok()?;
-        Some(self.tools.filled(tool.confirm(self.language)?, &arguments))
+        self.tools.question(&self.tools.of(call).ok()?, self.language)
     }
 
     fn detail(&self, name: &str, arguments: &std::collections::BTreeMap<String, String>) -> Value {

@@ -36,7 +36,7 @@ pub struct Persona {
     /// How long the caller is given to finish.
     #[serde(default)]
     pub turns: Turns,
-    /// What its model may have done: files of `dialplans/tools/`, without their ending.
+    /// What its model may have done: files of `dialplans/tools/`, without their ending, and tools of `[[mcp]]` as `SERVER/TOOL` or `SERVER/*`.
     #[serde(default)]
     pub tools: Vec<String>,
     /// Whether the model is told the names and arguments of its tools only, as the shipped one was trained.

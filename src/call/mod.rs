@@ -56,6 +56,7 @@ use crate::{
     dialplan::{Action, Edition, Editions, Variables},
     engines::Engines,
     error::Error,
+    mcp::Mcp,
     metrics::Metrics,
     store::{HangupBy, LogWriter},
     texts::Texts,
@@ -111,6 +112,8 @@ pub struct House {
     pub waiters: Arc<Waiters>,
     /// Whom plans may ask by HTTP.
     pub webhooks: Arc<Webhooks>,
+    /// Servers of tools.
+    pub mcp: Mcp,
     /// The accounts of our own people's telephones.
     pub accounts: Arc<Accounts>,
     /// The SIP of calls.

@@ -5,16 +5,17 @@
 //!                                       └─ any other verb ─► the plan does it on the line, and the conversation goes on after it
 //! ```
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, pin::Pin, sync::Arc};
 
-use milo_models::tools;
-use serde_json::{Value, json};
+use milo_models::{engine::Language, tools};
+use serde_json::{Map, Value, json};
 use tokio::{sync::oneshot, task::JoinSet, time::Instant};
 
 use super::{House, Record, notes::Notes, webhook};
 use crate::{
     agent::{News, Persona},
     dialplan::{Action, Edition, TRANSFER_RESULT, Tool, Variables},
+    mcp::{Mcp, Served},
     webhook::Webhooks,
 };
 
@@ -22,11 +23,50 @@ use crate::{
 pub struct Toolbox<'a> {
     edition: &'a Arc<Edition>,
     tools: Arc<[tools::Tool]>,
+    /// Those of them that are servers'.
+    served: Vec<Served>,
+    mcp: Mcp,
     variables: &'a mut Variables,
     webhooks: Arc<Webhooks>,
     plan: String,
     notes: Notes,
     tasks: &'a mut JoinSet<()>,
+}
+
+/// What a model wants done, as far as it is known.
+pub struct Wanted<'a> {
+    /// The tool, as the model calls it.
+    pub name: String,
+    /// What it is told, as texts.
+    pub arguments: BTreeMap<String, String>,
+    doer: Doer<'a>,
+}
+
+enum Doer<'a> {
+    /// A file's verbs.
+    Verbs(&'a Tool),
+    /// A server.
+    Server(Served, Map<String, Value>),
+}
+
+impl Wanted<'_> {
+    /// Whether it is done beside the conversation.
+    pub fn is_beside(&self) -> bool {
+        self.verbs().is_none_or(Tool::is_beside)
+    }
+
+    /// Whether the call ends with it.
+    pub fn hangs_up(&self) -> bool {
+        self.verbs().is_some_and(Tool::hangs_up)
+    }
+
+    /// The file's tool, where it is one.
+    fn verbs(&self) -> Option<&Tool> {
+        match &self.doer {
+            Doer::Verbs(tool) => Some(tool),
+            Doer::Server(..) => None,
+        }
+    }
 }
 
 /// What came of something that was done beside the conversation.
@@ -54,9 +94,12 @@ impl<'a> Toolbox<'a> {
         (house, plan, log): (&House, &str, &Record),
     ) -> Self {
         let known = persona.tools.iter().filter_map(|name| edition.dialplans.tool(name));
-        let tools = known.map(|tool| tool.for_model(persona.brief_tools)).collect();
+        let served: Vec<_> = persona.tools.iter().flat_map(|name| house.mcp.tools(name)).collect();
+        let own = known.map(|tool| tool.for_model(persona.brief_tools));
+        let tools = own.chain(served.iter().map(|served| served.tool.clone())).collect();
+        let mcp = house.mcp.clone();
         let (webhooks, notes) = (Arc::clone(&house.webhooks), log.notes());
-        Self { edition, tools, variables, webhooks, plan: plan.into(), notes, tasks }
+        Self { edition, tools, served, mcp, variables, webhooks, plan: plan.into(), notes, tasks }
     }
 
     /// As the model is told of them.
@@ -64,15 +107,35 @@ impl<'a> Toolbox<'a> {
         Arc::clone(&self.tools)
     }
 
-    /// The tool that a call means, and its arguments.
+    /// What a call means.
     ///
     /// # Errors
     /// What of the call is wrong, as the model is told.
-    pub fn of(&self, call: &tools::Call) -> Result<(&'a Tool, BTreeMap<String, String>), String> {
-        let (named, arguments) = call.check(&self.tools)?;
-        let tool =
-            self.edition.dialplans.tool(&named.name).ok_or_else(|| format!("there is no tool {:?}", named.name))?;
-        Ok((tool, arguments))
+    pub fn of(&self, call: &tools::Call) -> Result<Wanted<'a>, String> {
+        let (tool, arguments) = call.check(&self.tools)?;
+        let name = tool.name.clone();
+        let served = || self.served.iter().find(|served| served.tool.name == name);
+        let doer = match (self.edition.dialplans.tool(&name), served()) {
+            (Some(tool), _) => Doer::Verbs(tool),
+            (None, Some(served)) => Doer::Server(served.clone(), call.values()),
+            (None, None) => return Err(format!("there is no tool {name:?}")),
+        };
+        Ok(Wanted { name, arguments, doer })
+    }
+
+    /// What the caller hears while it is done.
+    pub fn meanwhile(&self, wanted: &Wanted<'_>, language: Language) -> Option<String> {
+        Some(self.filled(wanted.verbs()?.meanwhile(language)?, &wanted.arguments))
+    }
+
+    /// What the caller is asked before it is done.
+    pub fn question(&self, wanted: &Wanted<'_>, language: Language) -> Option<String> {
+        Some(self.filled(wanted.verbs()?.confirm(language)?, &wanted.arguments))
+    }
+
+    /// What the caller hears when it is done, as the file has it.
+    pub fn says(&self, wanted: &Wanted<'_>, language: Language) -> Option<String> {
+        wanted.verbs()?.says(language).map(str::to_owned)
     }
 
     /// A text of a tool with the values of these arguments and of what is known of the call.
@@ -81,21 +144,38 @@ impl<'a> Toolbox<'a> {
     }
 
     /// Does what needs no line; what came of it comes here. Nobody there: the model is told before the next turn.
-    pub fn begin(&mut self, tool: &Tool, arguments: BTreeMap<String, String>) -> oneshot::Receiver<Outcome> {
-        let mut variables = self.variables.clone();
-        prepare(tool, arguments, &mut variables);
+    pub fn begin(&mut self, wanted: Wanted<'_>) -> oneshot::Receiver<Outcome> {
         let (answer, outcome) = oneshot::channel();
-        let (tool, webhooks, notes) = (tool.clone(), Arc::clone(&self.webhooks), self.notes.clone());
-        let (edition, plan) = (Arc::clone(self.edition), self.plan.clone());
+        let notes = self.notes.clone();
+        let Wanted { name, arguments, doer } = wanted;
+        let doing: Pin<Box<dyn Future<Output = Outcome> + Send>> = match doer {
+            Doer::Verbs(tool) => {
+                let (tool, edition, webhooks) = (tool.clone(), Arc::clone(self.edition), Arc::clone(&self.webhooks));
+                let (plan, notes) = (self.plan.clone(), self.notes.clone());
+                let mut variables = self.variables.clone();
+                prepare(&tool, arguments, &mut variables);
+                Box::pin(async move {
+                    let by = (&*edition, &*webhooks, plan.as_str(), &notes);
+                    let (set, failed) = perform(&tool, &mut variables, by).await;
+                    Outcome { set, result: report(&tool, &variables, failed.as_deref()) }
+                })
+            }
+            Doer::Server(served, values) => {
+                let mcp = self.mcp.clone();
+                Box::pin(async move {
+                    let (told, is_done) = mcp.call(&served, values).await;
+                    Outcome { set: Vec::new(), result: Report { told, is_done } }
+                })
+            }
+        };
         self.tasks.spawn(async move {
             let began = Instant::now();
-            let (set, failed) = perform(&tool, &mut variables, (&edition, &webhooks, &plan, &notes)).await;
-            let result = report(&tool, &variables, failed.as_deref());
+            let outcome = doing.await;
             let after_ms = began.elapsed().as_millis() as u64;
-            let detail = json!({ "name": tool.name, "told": notes.words(&result.told), "after_ms": after_ms });
-            notes.event("tool", detail);
-            if let Err(Outcome { result, .. }) = answer.send(Outcome { set, result }) {
-                notes.news(News::Done { tool: tool.name, told: result.told });
+            let told = notes.words(&outcome.result.told);
+            notes.event("tool", json!({ "name": name, "told": told, "after_ms": after_ms }));
+            if let Err(Outcome { result, .. }) = answer.send(outcome) {
+                notes.news(News::Done { tool: name, told: result.told });
             }
         });
         outcome
@@ -107,9 +187,11 @@ impl<'a> Toolbox<'a> {
         outcome.result
     }
 
-    /// The verbs of this tool are the plan's to do: they find their variables.
-    pub fn prepare(&mut self, tool: &Tool, arguments: BTreeMap<String, String>) {
-        prepare(tool, arguments, self.variables);
+    /// The verbs of this are the plan's to do: they find their variables.
+    pub fn prepare(&mut self, wanted: Wanted<'_>) {
+        if let Doer::Verbs(tool) = wanted.doer {
+            prepare(tool, wanted.arguments, self.variables);
+        }
     }
 
     /// A tool that the plan has done on the line, and what came of it.

@@ -24,6 +24,7 @@ mod fault;
 mod http;
 mod limits;
 mod log;
+mod mcp;
 mod media;
 mod rate_limits;
 mod read;
@@ -59,6 +60,7 @@ pub use fault::{ConfigError, Fault, Place};
 pub use http::Http;
 pub use limits::Limits;
 pub use log::{Log, LogFormat};
+pub use mcp::McpServer;
 pub use media::{InbandDtmf, LearnFrom, Media, Srtp, SrtpOffer};
 pub use rate_limits::RateLimits;
 pub use recording::{Recording, RecordingFormat};
@@ -101,6 +103,8 @@ pub struct Config {
     pub webhook: Webhook,
     /// `[[webhooks]]`
     pub webhooks: Vec<WebhookTarget>,
+    /// `[[mcp]]`
+    pub mcp: Vec<McpServer>,
     /// `[engines]`
     pub engines: Engines,
     /// `[limits]`
@@ -166,6 +170,7 @@ impl Config {
         self.database.check(faults);
         self.webhook.check(faults);
         WebhookTarget::check_all(&self.webhooks, faults);
+        McpServer::check_all(&self.mcp, faults);
         self.engines.check(faults);
         self.limits.check(faults);
         self.rate_limits.check(faults);
@@ -271,6 +276,9 @@ mod tests {
                 ["sip", "account_limits[0]", field] => format!("limits.{field}"),
                 ["database", "url"] => "database_url()".into(),
                 [section @ ("sip" | "http"), "tls_cert" | "tls_key"] => format!("{section}.certificate()"),
+                ["mcp[0]", "env", ..] => "env.iter()".into(),
+                ["mcp[0]", "name" | "seconds"] => format!("server.{}", parts[1]),
+                ["mcp[0]", field] => format!("settings.{field}"),
                 ["webhooks[0]", "name"] => "settings.called()".into(),
                 ["webhooks[0]", "url"] => "settings.uri()".into(),
                 ["webhooks[0]", field] => format!("settings.{field}"),

@@ -12,7 +12,7 @@ use toml::{
 };
 
 use super::{
-    AccountLimits, Config, ConfigError, Fault, Faults, Loaded, Place, Sources, Trunk, WebhookTarget, env,
+    AccountLimits, Config, ConfigError, Fault, Faults, Loaded, McpServer, Place, Sources, Trunk, WebhookTarget, env,
     fault::{Origins, nearest},
 };
 
@@ -26,6 +26,7 @@ pub(super) fn schema() -> Json {
     let mut config = Config::default();
     config.sip.trunks.push(Trunk::default());
     config.webhooks.push(WebhookTarget::default());
+    config.mcp.push(McpServer::default());
     config.sip.account_limits.push(AccountLimits::default());
     json(&config)
 }

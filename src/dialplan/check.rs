@@ -138,8 +138,13 @@ pub(super) fn personas(
 ) {
     for (source, persona) in sources.iter().filter_map(|source| Some((source, known.personas.get(&source.name())?))) {
         let tools: Vec<_> = known.tools.iter().map(|(_, tool)| tool.name.as_str()).collect();
-        for name in persona.tools.iter().filter(|name| !tools.contains(&name.as_str())) {
-            let fault = format!("tools: no tool {name:?}; known: {}", tools.join(", "));
+        for name in &persona.tools {
+            let fault = match name.split_once('/') {
+                Some((server, _)) => known.around.check_mcp(server).err().map(|fault| format!("tools: {fault}")),
+                None if tools.contains(&name.as_str()) => None,
+                None => Some(format!("tools: no tool {name:?}; known: {}", tools.join(", "))),
+            };
+            let Some(fault) = fault else { continue };
             faults.push(source.fault(source.text.find(&format!("{name:?}")), fault));
         }
         for text in persona.texts() {

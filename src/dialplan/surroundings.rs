@@ -24,6 +24,8 @@ pub struct Surroundings {
     /// The accounts as they are now, while Milo runs.
     book: Option<watch::Receiver<Book>>,
     hosts: Vec<String>,
+    /// The servers of tools.
+    mcp: Vec<String>,
     /// Sound files, decoded.
     pub prompts: Prompts,
 }
@@ -40,6 +42,7 @@ impl Surroundings {
             accounts: registrar.into_iter().flat_map(|registrar| registrar.users).map(|user| user.name).collect(),
             book: None,
             hosts: config.webhook.hosts.clone(),
+            mcp: config.mcp.iter().map(|server| server.name.clone()).collect(),
             prompts: Prompts::new(PROMPTS),
         })
     }
@@ -68,6 +71,10 @@ impl Surroundings {
         Err(format!("{host:?} is not one of [webhook] hosts; there are {}", list(&self.hosts)))
     }
 
+    pub(super) fn check_mcp(&self, name: &str) -> Result<(), String> {
+        known(name, &self.mcp).map_err(|known| format!("{name:?} is not the name of one of [[mcp]]; {known}"))
+    }
+
     /// A sound is a file of the folder or below it, and can be played.
     pub(super) fn check_sound(&self, folder: &Path, name: &str) -> Result<(), String> {
         let inside = Path::new(name).components().all(|component| matches!(component, Component::Normal(_)));
@@ -85,8 +92,8 @@ impl Surroundings {
 impl Default for Surroundings {
     /// Without trunks, accounts and hosts.
     fn default() -> Self {
-        let (trunks, accounts, hosts) = (Vec::new(), Vec::new(), Vec::new());
-        Self { trunks, accounts, book: None, hosts, prompts: Prompts::new(PROMPTS) }
+        let (trunks, accounts, hosts, mcp) = Default::default();
+        Self { trunks, accounts, book: None, hosts, mcp, prompts: Prompts::new(PROMPTS) }
     }
 }
 

@@ -60,7 +60,7 @@ impl Tool {
             takes.iter_mut().for_each(|argument| argument.about.clear());
         }
         let about = if brief { String::new() } else { self.about.clone() };
-        tools::Tool { name: self.name.clone(), about, takes }
+        tools::Tool { name: self.name.clone(), about, takes, schema: None }
     }
 
     /// Whether it is done beside the conversation, while the caller is listened to: it asks and sets, and needs no line.

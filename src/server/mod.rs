@@ -62,6 +62,7 @@ use crate::{
     gpu::Gpus,
     http::{self, AppState, Dial},
     keys::{self, Keys},
+    mcp::Mcp,
     metrics::Metrics,
     notices::Notices,
     redis::Redis,
@@ -107,6 +108,8 @@ pub struct Server {
     traces: Option<Traces>,
     /// Those that tell webhooks of calls; they end with it.
     _telling: JoinSet<()>,
+    /// Those that keep the servers of tools; they end with it.
+    _serving_tools: JoinSet<()>,
     drain: Duration,
     _node: Node,
 }
@@ -187,7 +190,9 @@ impl Server {
         let (mind, counting) = (engines.mind.clone(), Arc::clone(&metrics));
         let analyst = Analyst { mind, store: store.clone(), log: log.clone(), metrics: counting };
         texting.spawn(after::serve(analyst, ended));
+        let (mcp, serving_tools) = Mcp::start(&config.mcp)?;
         let house = Arc::new(House {
+            mcp,
             analyses,
             engines,
             editions: editions.clone(),
@@ -314,6 +319,7 @@ impl Server {
             _asking: asking,
             _following: following,
             _telling: telling,
+            _serving_tools: serving_tools,
             texting,
             traces,
             drain: Duration::from_secs(config.drain.seconds),

@@ -42,6 +42,7 @@ mod journal;
 mod kamailio;
 mod limits;
 mod linphone;
+mod mcp;
 mod notices;
 mod observed;
 mod on_hold;

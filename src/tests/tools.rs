@@ -72,12 +72,21 @@ async fn program(price: &'static str, after: Duration) -> (u16, Seen) {
 
 /// A Milo whose persona has these tools.
 async fn office(name: &str, tools: &[(&str, &str)], brief: bool, variables: &[(&str, &str)]) -> Running {
-    let at = folder(name);
+    let names: Vec<_> = tools.iter().map(|(name, _)| *name).collect();
+    with_files(&folder(name), (&names, tools), brief, variables).await
+}
+
+/// A Milo in this folder whose persona has tools of these names, of which these are files.
+pub(crate) async fn with_files(
+    at: &Path,
+    (names, tools): (&[&str], &[(&str, &str)]),
+    brief: bool,
+    variables: &[(&str, &str)],
+) -> Running {
     for within in ["plans/personas", "plans/tools"] {
         fs::create_dir_all(at.join(within)).expect("a folder");
     }
     let demo = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("dialplans/personas/demo.toml"));
-    let names: Vec<_> = tools.iter().map(|(name, _)| *name).collect();
     let persona = format!("tools = {names:?}\nbrief_tools = {brief}\n{}", demo.expect("the persona that ships"));
     fs::write(at.join("plans/personas/office.toml"), persona).expect("written");
     for (name, says) in tools {
@@ -93,7 +102,7 @@ async fn office(name: &str, tools: &[(&str, &str)], brief: bool, variables: &[(&
         // One request a turn.
         ("MILO__CONVERSATION__EARLY_REPLIES", "false"),
     ];
-    Running::start(Path::new(PROGRAM), &at, &[&own[..], variables].concat()).await.expect("Milo starts")
+    Running::start(Path::new(PROGRAM), at, &[&own[..], variables].concat()).await.expect("Milo starts")
 }
 
 async fn say(milo: &Running, recordings: &[&str]) -> Value {
@@ -102,7 +111,7 @@ async fn say(milo: &Running, recordings: &[&str]) -> Value {
 }
 
 /// The messages of a request that tell what came of calls, whatever the protocol.
-fn results(asked: &Value) -> Vec<String> {
+pub(crate) fn results(asked: &Value) -> Vec<String> {
     let messages = asked["messages"].as_array().expect("messages").iter();
     let of = |message: &Value| -> Vec<String> {
         let text = |value: &Value| value.as_str().expect("text").to_owned();
@@ -122,7 +131,7 @@ fn with_port<'a>(tools: &[(&'a str, &str)], port: u16) -> Vec<(&'a str, String)>
     tools.iter().map(|(name, says)| (*name, says.replace("PORT", &port.to_string()))).collect()
 }
 
-fn lent<'a>(all: &'a [(&'a str, String)]) -> Vec<(&'a str, &'a str)> {
+pub(crate) fn lent<'a>(all: &'a [(&'a str, String)]) -> Vec<(&'a str, &'a str)> {
     all.iter().map(|(name, value)| (*name, value.as_str())).collect()
 }
 
@@ -259,5 +268,29 @@ async fn a_tool_that_fails_or_takes_long_is_told_truthfully() {
     assert!(late["after_ms"].as_u64().is_some_and(|ms| (900..4_000).contains(&ms)), "{late}");
     // While it took long, the caller heard a word.
     assert!(events(&logged, "filler").iter().any(|filler| filler["for"] == "tool"), "{logged}");
+    stop(milo).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_office_knows_is_looked_up_and_read_anew_when_it_changes() {
+    const KNOW: &[(&str, &str)] = &[("know", r#"{"question": "ohatrinona ny boky mena"}"#)];
+    let server = Server::start(Conduct::says("Eny.")).await;
+    let at = folder("tools-know");
+    let known = at.join("plans/knowledge/office");
+    fs::create_dir_all(&known).expect("a folder");
+    fs::write(known.join("prices.csv"), "zavatra,vidiny\nboky mena,7000\nmofo,600\n").expect("written");
+    let know = "takes = [{ name = 'question' }]\ntells = ['found']\n\
+                actions = [{ look_up = { within = 'office', about = '{{question}}', into = 'found', most = 1 } }]";
+    let variables = server.variables("openai");
+    let milo = with_files(&at, (&["know"], &[("know", know)]), false, &lent(&variables)).await;
+    for price in ["7000", "8000"] {
+        server.then([Conduct::Calls(KNOW), Conduct::says("Eny tompoko.")]);
+        let logged = say(&milo, &["mg_price.wav"]).await;
+        let told = results(&server.asked().last().expect("a request").body);
+        assert_eq!(told, [format!(r#"{{"found": "zavatra: boky mena; vidiny: {price}"}}"#)], "{logged}");
+        fs::write(known.join("prices.csv"), "zavatra,vidiny\nboky mena,8000\nmofo,600\n").expect("written");
+        // The files are looked at every two seconds.
+        sleep(Duration::from_secs(5)).await;
+    }
     stop(milo).await;
 }

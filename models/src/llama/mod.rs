@@ -169,15 +169,19 @@ impl LanguageModel for Llama {
 
 /// The same with its tools behind the instructions, and held to their calls unless it is words.
 fn with_tools(request: ChatRequest) -> Result<ChatRequest, EngineError> {
+    let tools: Vec<_> = request.tools.iter().filter(|tool| tool.is_sayable()).cloned().collect();
+    if tools.is_empty() {
+        return Ok(ChatRequest { messages: tools::flat(&request.messages), ..request });
+    }
     let mut messages = tools::flat(&request.messages);
-    let told = tools::told(&request.tools);
+    let told = tools::told(&tools);
     match messages.first_mut().filter(|first| first.role == Role::System) {
         Some(first) => first.content = format!("{} {told}", first.content.trim_end()),
         None => messages.insert(0, ChatMessage::new(Role::System, told)),
     }
     let grammar = match request.grammar {
         Some(grammar) => grammar,
-        None => tools::grammar(&request.tools).map_err(EngineError::Input)?.into(),
+        None => tools::grammar(&tools).map_err(EngineError::Input)?.into(),
     };
     Ok(ChatRequest { messages, grammar: Some(grammar), ..request })
 }

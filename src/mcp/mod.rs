@@ -1,0 +1,154 @@
+//! Servers of the Model Context Protocol (MCP), whose tools the models of personas may have called: programs that are started here, or
+//! servers over streamable HTTP. Each has a task that keeps it connected and knows its tools; a call goes to it with a limit of time.
+//!
+//! ```text
+//! [[mcp]] ─► keep: start or connect ─► list tools ─► … gone ─► a pause, and again
+//!                          └─► Mcp::tools (for the model) ─► Mcp::call ─► JSON for the model
+//! ```
+
+mod keep;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result};
+use milo_models::tools::Tool;
+use rmcp::{
+    Peer, RoleClient,
+    model::{CallToolRequestParams, CallToolResult, ContentBlock},
+};
+use serde_json::{Map, Value, json};
+use tokio::{sync::watch, task::JoinSet, time::timeout};
+
+use crate::{call::plainly, config::McpServer};
+
+/// Letters of what a model is told at most.
+const LONGEST: usize = 2_000;
+/// Tools of one server at most.
+const MOST_TOOLS: usize = 64;
+/// Letters of a tool's name, as models' protocols have it.
+const LONGEST_NAME: usize = 64;
+
+/// All servers; cheap to clone.
+#[derive(Clone, Default)]
+pub struct Mcp(Arc<BTreeMap<String, Server>>);
+
+struct Server {
+    known: watch::Receiver<Known>,
+    within: Duration,
+}
+
+/// What is known of a server now; nothing while it is not there.
+#[derive(Clone, Default)]
+struct Known {
+    peer: Option<Peer<RoleClient>>,
+    tools: Arc<[Served]>,
+}
+
+/// A tool of a server.
+#[derive(Clone, Debug)]
+pub struct Served {
+    server: String,
+    name: String,
+    /// As a model is told of it.
+    pub tool: Tool,
+}
+
+impl Mcp {
+    /// Begins to connect to those of the configuration; the tasks end with the set.
+    ///
+    /// # Errors
+    /// A file of it cannot be read, or is not what it should be.
+    pub fn start(settings: &[McpServer]) -> Result<(Self, JoinSet<()>)> {
+        let (mut servers, mut tasks) = (BTreeMap::new(), JoinSet::new());
+        for server in settings {
+            let (told, known) = watch::channel(Known::default());
+            let within = Duration::from_secs(server.seconds);
+            let way = keep::Way::of(server).with_context(|| format!("[[mcp]] {:?}", server.name))?;
+            servers.insert(server.name.clone(), Server { known, within });
+            tasks.spawn(keep::keep(server.name.clone(), way, told));
+        }
+        Ok((Self(Arc::new(servers)), tasks))
+    }
+
+    /// The tools that a persona means by `SERVER/TOOL` or `SERVER/*`, as far as they are there.
+    pub fn tools(&self, wanted: &str) -> Vec<Served> {
+        let Some((server, tool)) = wanted.split_once('/') else { return Vec::new() };
+        let Some(server) = self.0.get(server) else { return Vec::new() };
+        let tools = Arc::clone(&server.known.borrow().tools);
+        tools.iter().filter(|served| tool == "*" || served.name == tool).cloned().collect()
+    }
+
+    /// Calls a tool; what the model is told of it, and whether it was done.
+    pub async fn call(&self, served: &Served, arguments: Map<String, Value>) -> (String, bool) {
+        match self.ask(served, arguments).await {
+            Ok(result) => told(&result),
+            Err(why) => (plainly(&json!({ "ok": false, "why": why })), false),
+        }
+    }
+
+    async fn ask(&self, served: &Served, arguments: Map<String, Value>) -> Result<CallToolResult, String> {
+        let server = self.0.get(&served.server).ok_or("there is no such server")?;
+        let peer = server.known.borrow().peer.clone().ok_or("it is not there now")?;
+        let request = CallToolRequestParams::new(served.name.clone()).with_arguments(arguments);
+        match timeout(server.within, peer.call_tool(request)).await {
+            Ok(Ok(result)) => Ok(result),
+            Ok(Err(error)) => {
+                tracing::warn!(mcp = served.server, tool = served.name, %error, "a tool's server refused a call");
+                Err("it refused the call".into())
+            }
+            Err(_) => Err(format!("no answer came within {} s", server.within.as_secs())),
+        }
+    }
+}
+
+/// A result as a model is told it: what it holds in fields, or its words.
+fn told(result: &CallToolResult) -> (String, bool) {
+    let words = result.content.iter().filter_map(|content| match content {
+        ContentBlock::Text(text) => Some(text.text.as_str()),
+        _ => None,
+    });
+    let words: String = words.collect::<Vec<_>>().join("\n").chars().take(LONGEST).collect();
+    if result.is_error == Some(true) {
+        return (plainly(&json!({ "ok": false, "why": words })), false);
+    }
+    let fields = result.structured_content.as_ref().filter(|fields| fields.is_object());
+    let told = match fields.map(plainly).filter(|fields| fields.chars().count() <= LONGEST) {
+        Some(fields) => fields,
+        None => plainly(&json!({ "result": words })),
+    };
+    (told, true)
+}
+
+/// A tool as a server lists it.
+fn served(server: &str, tool: &rmcp::model::Tool) -> Served {
+    let plain = |name: &str| -> String {
+        let letter = |letter: char| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '_' };
+        name.chars().map(letter).collect()
+    };
+    let name: String = format!("{}_{}", plain(server), plain(&tool.name)).chars().take(LONGEST_NAME).collect();
+    let about = tool.description.as_deref().unwrap_or_default().to_owned();
+    let schema = Some(Value::Object((*tool.input_schema).clone()));
+    let tool_told = Tool { name, about, takes: Vec::new(), schema };
+    Served { server: server.into(), name: tool.name.to_string(), tool: tool_told }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_answers_is_told_in_fields_or_words_and_not_without_end() {
+        let text = |text: &str| CallToolResult::success(vec![ContentBlock::text(text)]);
+        assert_eq!(told(&text("dimy arivo")), (r#"{"result": "dimy arivo"}"#.into(), true));
+        assert_eq!(told(&CallToolResult::structured(json!({ "price": 5 }))), (r#"{"price": 5}"#.into(), true));
+        let error = CallToolResult::error(vec![ContentBlock::text("no such thing")]);
+        assert_eq!(told(&error), (r#"{"ok": false, "why": "no such thing"}"#.into(), false));
+        assert!(told(&text(&"a".repeat(50_000))).0.len() < LONGEST + 50);
+    }
+
+    #[test]
+    fn nobody_has_tools_of_a_server_that_is_not_there() {
+        let mcp = Mcp::default();
+        assert!(mcp.tools("shop/*").is_empty() && mcp.tools("price").is_empty());
+    }
+}
