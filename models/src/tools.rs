@@ -131,7 +131,7 @@ impl Tool {
 
     /// Whether a model in this process can call it: what of a schema no grammar can say, it cannot either.
     pub fn is_sayable(&self) -> bool {
-        self.schema.as_ref().is_none_or(|schema| schema["properties"][TOOL].is_null())
+        self.schema.as_ref().is_none_or(|schema| schema["type"] == "object" && schema["properties"][TOOL].is_null())
             && json_schema::grammar(&self.form()).is_ok()
     }
 

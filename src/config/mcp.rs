@@ -1,6 +1,6 @@
 //! `[[mcp]]`: servers of the Model Context Protocol whose tools personas may have.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,8 +14,8 @@ pub struct McpServer {
     pub name: String,
     /// A program that speaks the protocol on its standard input and output, and its arguments.
     pub command: Vec<String>,
-    /// What that program finds in its environment, besides PATH, HOME and LANG.
-    pub env: BTreeMap<String, Secret>,
+    /// What that program finds in its environment, besides PATH, HOME and LANG: `NAME=VALUE` each.
+    pub env: Vec<Secret>,
     /// In place of a program: where the server is, by the protocol's streamable HTTP.
     pub url: Option<String>,
     /// What is shown there: `Authorization: Bearer TOKEN`.
@@ -31,7 +31,7 @@ impl Default for McpServer {
         Self {
             name: String::new(),
             command: Vec::new(),
-            env: BTreeMap::new(),
+            env: Vec::new(),
             url: None,
             token: None,
             token_file: None,
@@ -55,6 +55,9 @@ impl McpServer {
             }
             if server.url.as_deref().is_some_and(|url| http_address(url).is_none()) {
                 faults.add(&key("url"), "is no address like https://tools.example.com/mcp".into());
+            }
+            if server.env.iter().any(|one| one.reveal().split_once('=').is_none_or(|(name, _)| name.is_empty())) {
+                faults.add(&key("env"), "holds something that is not NAME=VALUE".into());
             }
             faults.within(&key("seconds"), server.seconds, 1..=60);
         }

@@ -276,7 +276,6 @@ mod tests {
                 ["sip", "account_limits[0]", field] => format!("limits.{field}"),
                 ["database", "url"] => "database_url()".into(),
                 [section @ ("sip" | "http"), "tls_cert" | "tls_key"] => format!("{section}.certificate()"),
-                ["mcp[0]", "env", ..] => "env.iter()".into(),
                 ["mcp[0]", "name" | "seconds"] => format!("server.{}", parts[1]),
                 ["mcp[0]", field] => format!("settings.{field}"),
                 ["webhooks[0]", "name"] => "settings.called()".into(),

@@ -1,6 +1,6 @@
 //! Keeping one server connected: started or reached, asked for its tools, and again when it has gone.
 
-use std::{collections::BTreeMap, fs, pin::pin, sync::Arc, time::Duration};
+use std::{fs, pin::pin, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use reqwest::redirect::Policy;
@@ -33,7 +33,7 @@ const ENVIRONMENT: [&str; 3] = ["PATH", "HOME", "LANG"];
 
 /// How a server is reached.
 pub(super) enum Way {
-    Program { command: Vec<String>, env: BTreeMap<String, Secret> },
+    Program { command: Vec<String>, env: Vec<Secret> },
     Http { url: String, token: Option<Secret> },
 }
 
@@ -61,7 +61,7 @@ impl Way {
                 let mut command = Command::new(program);
                 let kept = ENVIRONMENT.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
                 command.args(arguments).env_clear().envs(kept).kill_on_drop(true);
-                command.envs(env.iter().map(|(name, value)| (name, value.reveal())));
+                command.envs(env.iter().filter_map(|one| one.reveal().split_once('=')));
                 let transport = TokioChildProcess::new(command).with_context(|| format!("{program} does not start"))?;
                 Ok(serve_client((), transport).await?)
             }

@@ -85,7 +85,7 @@ async fn a_persona_has_the_tools_of_servers_and_knows_when_one_has_gone() {
     fs::write(at.join("shop.py"), PROGRAM).expect("written");
     let program = at.join("shop.py").to_string_lossy().into_owned();
     let servers = format!(
-        "[[mcp]]\nname = 'shop'\ncommand = ['python3', {program:?}]\nenv = {{ SHOP = 'x' }}\n\
+        "[[mcp]]\nname = 'shop'\ncommand = ['python3', {program:?}]\nenv = ['SHOP=x']\n\
          [[mcp]]\nname = 'web'\nurl = '{url}'\ntoken = 'of-a-scenario'\n"
     );
     fs::write(at.join("milo.toml"), servers).expect("written");
