@@ -21,6 +21,7 @@ use tokio::{
 };
 
 pub use form::Form;
+pub(crate) use transcript::party;
 
 use crate::{
     engines::Mind,

@@ -27,6 +27,11 @@ impl Moment {
         Self(Zoned::now().with_time_zone(zone.clone()))
     }
 
+    /// The hour there, 0 to 23.
+    pub fn hour(&self) -> i8 {
+        self.0.hour()
+    }
+
     /// What one of [`Moment::NAMES`] stands for: figures that the voice reads in its language, and the name of the day.
     pub fn value(&self, name: &str, language: Language) -> Option<String> {
         let Self(now) = self;
