@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use milo_models::{engine::Language, text::dialect::Dialect};
 use serde::{Deserialize, Deserializer, de::Error};
 
-use super::{Greeting, Moment, Reach};
+use super::{Greeting, Moment, Reach, Remembering, memory};
 use crate::{
     after::Form,
     config,
@@ -55,6 +55,8 @@ pub struct Persona {
     pub zone: TimeZone,
     /// What the model writes down of a call once it is over; none: nothing.
     pub after: Option<Form>,
+    /// For how long what came of a call is known when its caller calls again; none: it is not.
+    pub memory: Option<Remembering>,
     /// Malagasy sentences.
     pub mg: Phrases,
     /// French sentences.
@@ -178,6 +180,7 @@ impl Persona {
         persona.reach().check(&persona.prompt)?;
         persona.turns.check()?;
         persona.after.as_ref().map_or(Ok(()), Form::check)?;
+        persona.memory.map_or(Ok(()), |memory| memory.check(persona.after.as_ref()))?;
         for language in [Language::Mg, Language::Fr] {
             persona.phrases(language).greeting.check().map_err(|fault| format!("[{language}]: {fault}"))?;
         }
@@ -232,7 +235,9 @@ impl Persona {
             return Cow::Borrowed(self);
         }
         let moment = Moment::now(&self.zone);
-        let fill = |text: &str, language| variables.fill_text(text, |name| moment.value(name, language));
+        let known = |name: &str| memory::value(variables.remembered()?, name, &self.zone);
+        let value = |name: &str, language| moment.value(name, language).or_else(|| known(name));
+        let fill = |text: &str, language| variables.fill_text(text, |name| value(name, language));
         Cow::Owned(self.told((language, moment.hour()), fill))
     }
 
@@ -276,6 +281,7 @@ mod tests {
     use milo_models::text::speakable_in;
 
     use super::*;
+    use crate::store::{Memory, Stamp};
 
     #[test]
     fn a_dialect_is_one_whose_words_are_known() {
@@ -356,6 +362,39 @@ mod tests {
         let long = demo.replace("prompt = \"", &format!("context_tokens = 300\nprompt = \"{}", "a ".repeat(500)));
         let refused = Persona::parse(&long).expect_err("no room");
         assert!(refused.contains("context_tokens = 300: the prompt alone is some 3"), "{refused}");
+    }
+
+    #[test]
+    fn a_caller_is_remembered_by_what_is_written_down_after_a_call() {
+        let demo = include_str!("../../dialplans/personas/demo.toml");
+        let with = |rest: &str| Persona::parse(&format!("{demo}\n{rest}\n"));
+        let known = with("[after]\n[memory]").expect("a persona").memory.expect("a memory");
+        assert_eq!(known, Remembering { days: 90 });
+        for (rest, why) in [
+            ("[memory]\ndays = 30", "[memory] keeps what [after] has written down"),
+            ("[after]\nsummary = false\n[memory]", "[memory] keeps what [after] has written down"),
+            ("[after]\n[memory]\ndays = 0", "[memory]: days = 0 is not within 1 to 3650"),
+            ("[after]\n[memory]\nweeks = 2", "`days`"),
+        ] {
+            let refused = with(rest).expect_err(rest);
+            assert!(refused.contains(why), "{refused}");
+        }
+        let text = demo.replace("Salama tompoko!", "Salama {{memory.name}}! {{memory.summary}}");
+        let persona = Persona::parse(&text).expect("a persona");
+        let mut variables = Variables::default();
+        let greets = |variables: &Variables| {
+            let told = persona.told_of(variables, Language::Mg);
+            told.phrase(Phrase::Greeting, Language::Mg).to_owned()
+        };
+        assert!(greets(&variables).starts_with("Salama !  Milo"), "{}", greets(&variables));
+        variables.remember(Memory {
+            last_call: Stamp::from_millis(0),
+            name: Some("Rasoa".into()),
+            language: "mg".into(),
+            summary: Some("é".repeat(500)),
+        });
+        let greeting = greets(&variables);
+        assert!(greeting.starts_with("Salama Rasoa!") && greeting.contains(&"é".repeat(500)), "{greeting}");
     }
 
     #[test]

@@ -5,9 +5,9 @@ use std::ops::RangeInclusive;
 /// Exchanges, and tokens, that a persona may want.
 const EXCHANGES: RangeInclusive<usize> = 1..=200;
 const TOKENS: RangeInclusive<usize> = 256..=1_000_000;
-/// Characters that are taken for one token: the tokenizers of large models need one for 2.5 to 4 of French or Malagasy. No server is
-/// asked to count, since that would cost each turn a request.
-const CHARACTERS: usize = 3;
+/// Bytes of text that are taken for one token, as in conversations by text: the tokenizers of large models need one for 2.5 to 4 of
+/// French or Malagasy. No server is asked to count, since that would cost each turn a request.
+const BYTES: usize = 3;
 /// Tokens that stand around each message.
 const AROUND: usize = 4;
 
@@ -46,5 +46,5 @@ impl Reach {
 
 /// About how many tokens a message with this text is.
 pub(super) fn tokens(text: &str) -> usize {
-    text.chars().count().div_ceil(CHARACTERS) + AROUND
+    text.len().div_ceil(BYTES) + AROUND
 }
