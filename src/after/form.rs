@@ -63,6 +63,11 @@ fn yes() -> bool {
 }
 
 impl Form {
+    /// Whether there is a summary.
+    pub(crate) fn has_summary(&self) -> bool {
+        self.summary
+    }
+
     /// In which language the summary of a call in this one is written.
     pub(super) fn language(&self, call: Language) -> Language {
         self.language.unwrap_or(call)

@@ -21,11 +21,12 @@ use tokio::{
 };
 
 pub use form::Form;
+pub(crate) use transcript::party;
 
 use crate::{
     engines::Mind,
     metrics::Metrics,
-    store::{Analysis, Findings, Key, LogWriter, Stamp, Store, StoreError, TurnRow},
+    store::{Analysis, Findings, Key, LogWriter, NewMemory, Stamp, Store, StoreError, TurnRow},
 };
 
 /// Calls that wait for the model; more are refused.
@@ -33,6 +34,9 @@ const QUEUE: usize = 64;
 /// How long the log may take to write the last rows of a call, and the pause before it is asked again.
 const WRITTEN: Duration = Duration::from_secs(30);
 const AGAIN: Duration = Duration::from_secs(1);
+/// The field in which a caller's name is, where a form has one; and how long one is, in characters.
+const NAME: &str = "name";
+const LONGEST_NAME: usize = 60;
 
 /// The way to the task that writes down what came of calls. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -51,6 +55,32 @@ struct Over {
     call: Key,
     form: Form,
     language: Language,
+    remember: Option<Remember>,
+}
+
+/// What came of the call is to be known when this number calls again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remember {
+    /// The caller's number, as the log has it.
+    pub number: String,
+    /// For so many days.
+    pub days: u64,
+}
+
+impl Remember {
+    /// What is known from now on.
+    fn of(self, findings: &Findings, language: Language, now: Stamp) -> NewMemory {
+        let lasts = i64::try_from(self.days).unwrap_or(i64::MAX).saturating_mul(24 * 3_600_000);
+        let name = findings.fields.get(NAME).and_then(|name| name.as_str()).unwrap_or_default();
+        let name: String = name.trim().chars().take(LONGEST_NAME).collect();
+        NewMemory {
+            number: self.number,
+            until: Stamp::from_millis(now.millis().saturating_add(lasts)),
+            name: (!name.is_empty()).then_some(name),
+            language: language.code().into(),
+            summary: findings.summary.clone(),
+        }
+    }
 }
 
 impl Analyses {
@@ -66,19 +96,20 @@ impl Analyses {
 pub struct Wanted {
     analyses: Analyses,
     form: Form,
+    remember: Option<Remember>,
     /// The language of the last turn that was answered; none: nobody has spoken with Milo yet.
     language: Option<Language>,
 }
 
 impl Wanted {
-    /// By this form.
-    pub fn new(analyses: &Analyses, form: &Form) -> Self {
-        Self { analyses: analyses.clone(), form: form.clone(), language: None }
+    /// By this form; and what of it is to be known later.
+    pub fn new(analyses: &Analyses, (form, remember): (&Form, Option<Remember>)) -> Self {
+        Self { analyses: analyses.clone(), form: form.clone(), remember, language: None }
     }
 
     /// By another form from now on: that of whoever spoke last.
-    pub fn by(&mut self, form: &Form) {
-        self.form = form.clone();
+    pub fn by(&mut self, (form, remember): (&Form, Option<Remember>)) {
+        (self.form, self.remember) = (form.clone(), remember);
     }
 
     /// A turn in this language was answered.
@@ -89,12 +120,12 @@ impl Wanted {
     /// The call is about to end. `None`: nobody has spoken with Milo; an error: too many calls wait already.
     pub fn place(self) -> Option<Result<Place, Full>> {
         let language = self.language?;
-        let Self { analyses, form, .. } = self;
+        let Self { analyses, form, remember, .. } = self;
         let place = analyses.queue.try_reserve_owned().map_err(|_| {
             analyses.metrics.analysis("refused");
             Full
         });
-        Some(place.map(|permit| Place { permit, form, language }))
+        Some(place.map(|permit| Place { permit, form, remember, language }))
     }
 }
 
@@ -107,14 +138,15 @@ pub struct Full;
 pub struct Place {
     permit: OwnedPermit<Over>,
     form: Form,
+    remember: Option<Remember>,
     language: Language,
 }
 
 impl Place {
     /// The call is over, and all of its rows are on their way.
     pub fn take(self, call: Key) {
-        let Self { permit, form, language } = self;
-        permit.send(Over { call, form, language });
+        let Self { permit, form, remember, language } = self;
+        permit.send(Over { call, form, language, remember });
     }
 }
 
@@ -139,7 +171,7 @@ pub async fn serve(analyst: Analyst, Ended(mut ended): Ended) {
 }
 
 impl Analyst {
-    async fn analyse(&self, Over { call, form, language }: &Over) {
+    async fn analyse(&self, Over { call, form, language, remember }: &Over) {
         let turns = self.turns(*call).await;
         let began = Instant::now();
         let Some(came) = ask::ask(&self.mind, form, &turns, *language).await else {
@@ -157,6 +189,9 @@ impl Analyst {
             Ok(findings) => (findings, None),
             Err(why) => (Findings::default(), Some(why)),
         };
+        if let (Some(remember), None) = (remember, &failed) {
+            self.log.remembered(*call, remember.clone().of(&findings, *language, Stamp::now()));
+        }
         self.log.analysed(*call, Analysis { at: Stamp::now(), findings, failed });
     }
 
@@ -179,7 +214,24 @@ mod tests {
     use super::*;
 
     fn wanted(analyses: &Analyses) -> Wanted {
-        Wanted::new(analyses, &toml::from_str("").expect("a form"))
+        let remember = Remember { number: "034".into(), days: 2 };
+        Wanted::new(analyses, (&toml::from_str("").expect("a form"), Some(remember)))
+    }
+
+    #[test]
+    fn a_name_is_what_a_form_found_as_one() {
+        let named = |name: serde_json::Value| {
+            let fields = [("name".to_owned(), name)].into_iter().collect();
+            let findings = Findings { summary: Some("Le prix.".into()), fields, ..Findings::default() };
+            let remember = Remember { number: "034".into(), days: 2 };
+            remember.of(&findings, Language::Fr, Stamp::from_millis(1_000))
+        };
+        let known = named(" Rasoa ".into());
+        assert_eq!((known.name.as_deref(), known.summary.as_deref()), (Some("Rasoa"), Some("Le prix.")));
+        assert_eq!((known.until.millis(), known.language.as_str()), (2 * 86_400_000 + 1_000, "fr"));
+        for name in [serde_json::Value::Null, 7.into(), " ".into()] {
+            assert_eq!(named(name).name, None);
+        }
     }
 
     #[test]
@@ -198,6 +250,7 @@ mod tests {
         assert!(place().is_err(), "it waits");
         let over = ended.try_recv().expect("a call");
         assert_eq!((over.call, over.language), (call, Language::Mg));
+        assert_eq!(over.remember.map(|remember| remember.days), Some(2));
         assert!(place().is_ok());
         // A call whose end never comes gives its place back.
         places.clear();

@@ -26,7 +26,7 @@ pub(super) fn transcript(turns: &[TurnRow], language: Language, longest: usize) 
 }
 
 /// What whoever spoke with Milo is called, whoever has called whom.
-pub(super) fn party(language: Language) -> &'static str {
+pub(crate) fn party(language: Language) -> &'static str {
     match language {
         Language::Mg => "Olona",
         Language::Fr => "Interlocuteur",

@@ -66,6 +66,7 @@ impl Conversation<'_> {
         voice: &mut Voice,
     ) -> Answered {
         let Transcript { text, language, .. } = transcript;
+        self.summed_up(context);
         self.record.tell(|| Happened::Heard { text: text.clone(), language: *language, is_partial: false });
         // A yes has done what was asked about; any other word is answered as ever.
         let agreed = Some(mem::take(&mut self.meanwhile.asked));

@@ -2,12 +2,19 @@
 
 use milo_models::language_model::{ChatMessage, Role};
 
+use super::{
+    reach::{Reach, tokens},
+    summary::Summary,
+};
+
 /// The conversation so far. Only what left on the wire counts as said.
 #[derive(Debug, Default)]
 pub(crate) struct Context {
     prompt: String,
+    /// What was said before the exchanges, where that is summed up.
+    summary: Summary,
     exchanges: Vec<Exchange>,
-    keep: usize,
+    reach: Reach,
 }
 
 #[derive(Debug)]
@@ -18,20 +25,62 @@ struct Exchange {
     said: Option<String>,
 }
 
+impl Exchange {
+    /// About how many tokens it is.
+    fn tokens(&self) -> usize {
+        let done = self.done.iter().map(|message| message.content.as_str());
+        done.chain(self.said.as_deref()).chain([self.heard.as_str()]).map(tokens).sum()
+    }
+}
+
 impl Context {
-    /// `keep` is how many of the newest exchanges the model sees.
-    pub(crate) fn new(prompt: &str, keep: usize) -> Self {
-        Self { prompt: prompt.into(), exchanges: Vec::new(), keep }
+    /// `reach` says how far back the model sees.
+    pub(crate) fn new(prompt: &str, reach: Reach) -> Self {
+        Self { prompt: prompt.into(), summary: Summary::default(), exchanges: Vec::new(), reach }
+    }
+
+    /// What was said before the exchanges, where that is to be summed up.
+    pub(super) fn summary(&mut self) -> Option<&mut Summary> {
+        self.reach.is_summed_up.then_some(&mut self.summary)
+    }
+
+    /// What the model is told before anything was said.
+    fn instructions(&self) -> String {
+        match self.summary.told() {
+            Some(told) => format!("{}\n{told}", self.prompt),
+            None => self.prompt.clone(),
+        }
+    }
+
+    /// The first of the newest exchanges that have room beside something of so many tokens.
+    fn first_seen(&self, beside: usize) -> usize {
+        let Some(most) = self.reach.tokens else { return 0 };
+        let mut left = most.saturating_sub(tokens(&self.instructions()) + beside);
+        for (n, exchange) in self.exchanges.iter().enumerate().rev() {
+            let Some(rest) = left.checked_sub(exchange.tokens()) else { return n + 1 };
+            left = rest;
+        }
+        0
+    }
+
+    /// The model sees so many of the oldest exchanges no more.
+    fn drop_oldest(&mut self, count: usize) {
+        for Exchange { heard, said, .. } in self.exchanges.drain(..count) {
+            if self.reach.is_summed_up {
+                self.summary.add(heard, said.unwrap_or_default());
+            }
+        }
     }
 
     /// The messages for a reply to what was just heard, and to what came of what was done for it.
     pub(crate) fn messages(&self, heard: &str, done: &[ChatMessage]) -> Vec<ChatMessage> {
         let message = |role, content: &str| ChatMessage { role, content: content.into() };
-        let mut messages = vec![message(Role::System, &self.prompt)];
+        let mut messages = vec![message(Role::System, &self.instructions())];
+        let beside = tokens(heard) + done.iter().map(|message| tokens(&message.content)).sum::<usize>();
         // What was said before an answer could be heard belongs to what comes next; two user messages in a row are refused by
         // chat templates.
         let mut unanswered = String::new();
-        for exchange in &self.exchanges {
+        for exchange in &self.exchanges[self.first_seen(beside)..] {
             unanswered.push_str(&exchange.heard);
             if exchange.said.is_none() && exchange.done.is_empty() {
                 unanswered.push(' ');
@@ -50,7 +99,7 @@ impl Context {
     /// Forgets the oldest exchange; false when there is none.
     pub(crate) fn forget(&mut self) -> bool {
         let any = !self.exchanges.is_empty();
-        self.exchanges.drain(..usize::from(any));
+        self.drop_oldest(usize::from(any));
         any
     }
 
@@ -68,8 +117,8 @@ impl Context {
     pub(crate) fn remember(&mut self, heard: &str, done: Vec<ChatMessage>, said: &str) {
         let said = (!said.trim().is_empty()).then(|| said.trim().to_owned());
         self.exchanges.push(Exchange { heard: heard.into(), done, said });
-        let surplus = self.exchanges.len().saturating_sub(self.keep);
-        self.exchanges.drain(..surplus);
+        let surplus = self.exchanges.len().saturating_sub(self.reach.exchanges);
+        self.drop_oldest(surplus.max(self.first_seen(0)));
     }
 }
 
@@ -189,7 +238,7 @@ mod tests {
 
     #[test]
     fn the_model_sees_the_newest_exchanges_with_answers() {
-        let mut context = Context::new("prompt", 2);
+        let mut context = Context::new("prompt", Reach::of(2));
         for turn in ["a", "b", "c"] {
             context.remember(turn, Vec::new(), "yes");
         }
@@ -211,12 +260,48 @@ mod tests {
 
     #[test]
     fn what_was_done_stands_between_what_was_heard_and_said() {
-        let mut context = Context::new("prompt", 2);
+        let mut context = Context::new("prompt", Reach::of(2));
         let done = || vec![ChatMessage::new(Role::Call, "{1}"), ChatMessage::new(Role::Result, "[1]")];
         context.remember("a", done(), "");
         context.remember("b", done(), "yes");
         let messages = context.messages("c", &done());
         let contents: Vec<_> = messages.iter().map(|message| message.content.as_str()).collect();
         assert_eq!(contents, ["prompt", "a", "{1}", "[1]", "b", "{1}", "[1]", "yes", "c", "{1}", "[1]"]);
+    }
+
+    #[test]
+    fn as_many_of_the_newest_exchanges_are_seen_as_have_room() {
+        // Of some 24 tokens each.
+        let (heard, said) = ("h".repeat(24), "s".repeat(24));
+        let reach = Reach { exchanges: 50, tokens: Some(300), is_summed_up: false };
+        let mut context = Context::new(&"p".repeat(90), reach);
+        for _ in 0..30 {
+            context.remember(&heard, Vec::new(), &said);
+        }
+        let seen = |context: &Context, heard: &str| context.messages(heard, &[]).len() - 2;
+        assert_eq!(context.exchanges.len(), (300 - 34) / 24);
+        // What is heard now, and done for it, takes the place of what was said before.
+        assert_eq!(seen(&context, ""), 2 * ((300 - 34 - 4) / 24));
+        assert_eq!(seen(&context, &"h".repeat(300)), 2 * ((300 - 34 - 104) / 24));
+        assert_eq!(seen(&context, &"h".repeat(3_000)), 0);
+        let done = [ChatMessage::new(Role::Result, "r".repeat(300))];
+        assert_eq!(context.messages("", &done).len() - 3, 2 * ((300 - 34 - 4 - 104) / 24));
+        // One that has no room itself is gone, with those before it.
+        context.remember(&"h".repeat(3_000), Vec::new(), "yes");
+        assert_eq!(seen(&context, ""), 0);
+    }
+
+    #[test]
+    fn what_is_seen_no_more_waits_to_be_summed_up_and_only_where_that_is_wanted() {
+        let mut context = Context::new("prompt", Reach { is_summed_up: true, ..Reach::of(1) });
+        for turn in ["a", "b", "c"] {
+            context.remember(turn, Vec::new(), "yes");
+        }
+        assert!(context.forget());
+        let waiting = format!("{:?}", context.summary().expect("it is wanted"));
+        assert!([r#"("a", "yes")"#, r#"("b", "yes")"#, r#"("c", "yes")"#].iter().all(|one| waiting.contains(one)));
+        let mut context = Context::new("prompt", Reach::of(1));
+        context.remember("a", Vec::new(), "yes");
+        assert!(context.forget() && context.summary().is_none());
     }
 }

@@ -12,10 +12,12 @@ mod context;
 mod draft;
 mod ear;
 mod endpoint;
+mod greeting;
 mod hush;
 mod interruption;
 mod listen;
 mod log;
+mod memory;
 mod moment;
 mod mouth;
 mod news;
@@ -24,8 +26,10 @@ mod persona;
 mod phrases;
 mod prompt;
 mod question;
+mod reach;
 mod reply;
 mod speak;
+mod summary;
 mod turn;
 mod words;
 
@@ -46,6 +50,9 @@ pub(crate) use context::Context;
 pub use ear::Ear;
 pub use endpoint::Patience;
 pub(crate) use endpoint::{Decision, Endpointer};
+pub use greeting::Greeting;
+pub use memory::Remembering;
+pub(crate) use memory::SUMMARY;
 pub use moment::Moment;
 pub use mouth::announce;
 pub use news::News;
@@ -55,6 +62,7 @@ pub use phrases::SetPhrases;
 pub(crate) use phrases::spoken;
 pub use prompt::Prompt;
 pub use question::{Answer, Asked, Question};
+pub use reach::Reach;
 pub(crate) use turn::Turn;
 pub(crate) use words::{Piece, Words};
 
@@ -72,8 +80,6 @@ use crate::{
 
 /// So many failures in a row end the call, with a goodbye.
 const FAILURES: usize = 3;
-/// Exchanges that the model sees again.
-const MEMORY: usize = 4;
 
 /// The limits of a conversation, from the configuration.
 #[derive(Clone, Copy, Debug)]
@@ -177,7 +183,7 @@ pub struct Meanwhile {
 impl Conversation<'_> {
     /// Holds the conversation, or goes on with one that has waited, until it ends; the caller of this hangs up.
     pub async fn hold(mut self, suspended: Option<Suspended>, ear: &mut Ear, voice: &mut Voice) -> Ending {
-        let mut context = Context::new(&self.persona.prompt, MEMORY);
+        let mut context = Context::new(&self.persona.prompt, self.persona.reach());
         let mut failures = 0;
         let mut doubt = Doubt::None;
         let audience = self.record.audience();
@@ -196,6 +202,7 @@ impl Conversation<'_> {
         }
         let mut quiet = Quiet::from_now(self.limits.ask_after);
         loop {
+            self.sum_up(&mut context);
             let mut heard = match self.listen(ear, &mut quiet, &context).await {
                 Listened::Turn(heard) => heard,
                 Listened::Prompted(words) => {

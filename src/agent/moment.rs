@@ -1,6 +1,6 @@
 //! What a persona is told of the moment: date, time of day and day of the week, where it is at home.
 
-use jiff::{Zoned, tz::TimeZone};
+use jiff::{Timestamp, Zoned, tz::TimeZone};
 use milo_models::engine::Language;
 
 /// Monday to Sunday.
@@ -27,12 +27,28 @@ impl Moment {
         Self(Zoned::now().with_time_zone(zone.clone()))
     }
 
+    /// This moment, there.
+    pub fn at(moment: Timestamp, zone: &TimeZone) -> Self {
+        Self(moment.to_zoned(zone.clone()))
+    }
+
+    /// The day, in figures that the voice reads in its language.
+    pub fn date(&self) -> String {
+        let Self(now) = self;
+        format!("{:02}/{:02}/{}", now.day(), now.month(), now.year())
+    }
+
+    /// The hour there, 0 to 23.
+    pub fn hour(&self) -> i8 {
+        self.0.hour()
+    }
+
     /// What one of [`Moment::NAMES`] stands for: figures that the voice reads in its language, and the name of the day.
     pub fn value(&self, name: &str, language: Language) -> Option<String> {
         let Self(now) = self;
         let (mg, fr) = DAYS[now.weekday().to_monday_zero_offset() as usize];
         Some(match (name, language) {
-            ("date", _) => format!("{:02}/{:02}/{}", now.day(), now.month(), now.year()),
+            ("date", _) => self.date(),
             ("time", _) => format!("{:02}:{:02}", now.hour(), now.minute()),
             ("weekday", Language::Mg) => mg.into(),
             ("weekday", Language::Fr) => fr.into(),

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use milo_models::{engine::Language, text::dialect::Dialect};
 use serde::{Deserialize, Deserializer, de::Error};
 
-use super::Moment;
+use super::{Greeting, Moment, Reach, Remembering, memory};
 use crate::{
     after::Form,
     config,
@@ -28,6 +28,14 @@ pub struct Persona {
     pub max_tokens: usize,
     /// Sampling temperature; 0 is greedy.
     pub temperature: f32,
+    /// Exchanges of a call that its model sees again, at most.
+    #[serde(default = "Persona::exchanges")]
+    pub exchanges: usize,
+    /// Tokens of a call that its model sees, at most, as they are estimated; none: as many as it takes.
+    pub context_tokens: Option<usize>,
+    /// Whether what it does not see again is summed up for it.
+    #[serde(default)]
+    pub summarise: bool,
     /// The words of which region the model's Malagasy replies are spoken with; `models/dialects/` has them.
     #[serde(default, deserialize_with = "dialect")]
     pub dialect: Option<Dialect>,
@@ -47,6 +55,8 @@ pub struct Persona {
     pub zone: TimeZone,
     /// What the model writes down of a call once it is over; none: nothing.
     pub after: Option<Form>,
+    /// For how long what came of a call is known when its caller calls again; none: it is not.
+    pub memory: Option<Remembering>,
     /// Malagasy sentences.
     pub mg: Phrases,
     /// French sentences.
@@ -118,7 +128,7 @@ impl Backdrop {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Phrases {
-    greeting: String,
+    greeting: Greeting,
     not_understood: String,
     are_you_there: String,
     apology: String,
@@ -167,10 +177,14 @@ impl Persona {
                 "[ambience]: level_db = {level_db} and ducked_db = {ducked_db}: within -60 to 0, the second not above the first"
             ));
         }
+        persona.reach().check(&persona.prompt)?;
         persona.turns.check()?;
         persona.after.as_ref().map_or(Ok(()), Form::check)?;
-        for (language, phrase) in [Language::Mg, Language::Fr].into_iter().flat_map(|l| Phrase::ALL.map(|p| (l, p))) {
-            let text = persona.phrase(phrase, language);
+        persona.memory.map_or(Ok(()), |memory| memory.check(persona.after.as_ref()))?;
+        for language in [Language::Mg, Language::Fr] {
+            persona.phrases(language).greeting.check().map_err(|fault| format!("[{language}]: {fault}"))?;
+        }
+        for (language, phrase, text) in persona.sentences() {
             // They must be there when an engine is not: their sound is made at the start.
             if matches!(phrase, Phrase::Apology | Phrase::Wait) && text.contains("{{") {
                 return Err(format!(
@@ -180,7 +194,7 @@ impl Persona {
             if phrase == Phrase::Wait && !text.is_empty() && !text.chars().any(char::is_alphanumeric) {
                 return Err(format!("[{language}]: wait = {text:?} holds nothing that can be said; leave it out"));
             }
-            if phrase != Phrase::Wait && persona.phrase(phrase, language).trim().is_empty() {
+            if phrase != Phrase::Wait && text.trim().is_empty() {
                 return Err(format!("[{language}]: {phrase:?} is empty; Milo must have something to say"));
             }
         }
@@ -189,42 +203,70 @@ impl Persona {
 
     /// The prompt and every sentence, as they stand in the file: `{{name}}` is something that is known during the call only.
     pub fn texts(&self) -> impl Iterator<Item = &str> {
-        let sentences = [Language::Mg, Language::Fr]
-            .into_iter()
-            .flat_map(|language| Phrase::ALL.map(|phrase| self.phrase(phrase, language)));
-        [self.prompt.as_str()].into_iter().chain(sentences)
+        [self.prompt.as_str()].into_iter().chain(self.sentences().map(|(_, _, text)| text))
     }
 
-    /// What is to be spoken and read in a call, or without one: where its texts name something, with that in its place.
+    /// Every sentence that may be said, the greetings of every part of the day among them.
+    pub fn sentences(&self) -> impl Iterator<Item = (Language, Phrase, &str)> {
+        let every = [Language::Mg, Language::Fr].into_iter().flat_map(|l| Phrase::ALL.map(|p| (l, p)));
+        every.flat_map(move |(language, phrase)| {
+            let texts = match phrase {
+                Phrase::Greeting => self.phrases(language).greeting.texts(),
+                _ => vec![self.phrase(phrase, language)],
+            };
+            texts.into_iter().map(move |text| (language, phrase, text))
+        })
+    }
+
+    /// How far back its model sees.
+    pub fn reach(&self) -> Reach {
+        Reach { exchanges: self.exchanges, tokens: self.context_tokens, is_summed_up: self.summarise }
+    }
+
+    fn exchanges() -> usize {
+        4
+    }
+
+    /// What is to be spoken and read in a call, or without one: where its texts name something, with that in its place, and of its
+    /// greetings that of the moment.
     pub fn told_of(&self, variables: &Variables, language: Language) -> Cow<'_, Self> {
-        if !self.texts().any(|text| text.contains("{{")) {
+        let greets_alike = |phrases: &Phrases| matches!(phrases.greeting, Greeting::Always(_));
+        if !self.texts().any(|text| text.contains("{{")) && [&self.mg, &self.fr].into_iter().all(greets_alike) {
             return Cow::Borrowed(self);
         }
         let moment = Moment::now(&self.zone);
-        Cow::Owned(self.told(language, |text, language| variables.fill_text(text, |name| moment.value(name, language))))
+        let known = |name: &str| memory::value(variables.remembered()?, name, &self.zone);
+        let value = |name: &str, language| moment.value(name, language).or_else(|| known(name));
+        let fill = |text: &str, language| variables.fill_text(text, |name| value(name, language));
+        Cow::Owned(self.told((language, moment.hour()), fill))
     }
 
     /// `fill` gives a text its values, in a language; the prompt's in that of the call.
-    fn told(&self, language: Language, fill: impl Fn(&str, Language) -> String) -> Self {
+    fn told(&self, (language, hour): (Language, i8), fill: impl Fn(&str, Language) -> String) -> Self {
         let mut told = self.clone();
         told.prompt = fill(&self.prompt, language);
         for (language, phrases) in [(Language::Mg, &mut told.mg), (Language::Fr, &mut told.fr)] {
             let Phrases { greeting, not_understood, are_you_there, apology, goodbye, wait } = phrases;
-            for text in [greeting, not_understood, are_you_there, apology, goodbye].into_iter().chain(wait) {
+            *greeting = Greeting::Always(fill(greeting.at(hour), language));
+            for text in [not_understood, are_you_there, apology, goodbye].into_iter().chain(wait) {
                 *text = fill(text, language);
             }
         }
         told
     }
 
-    /// A sentence in a language.
-    pub fn phrase(&self, phrase: Phrase, language: Language) -> &str {
-        let phrases = match language {
+    fn phrases(&self, language: Language) -> &Phrases {
+        match language {
             Language::Mg => &self.mg,
             Language::Fr => &self.fr,
-        };
+        }
+    }
+
+    /// A sentence in a language; of several greetings, the one for no part of the day.
+    pub fn phrase(&self, phrase: Phrase, language: Language) -> &str {
+        let phrases = self.phrases(language);
         match phrase {
-            Phrase::Greeting => &phrases.greeting,
+            Phrase::Greeting => phrases.greeting.otherwise(),
             Phrase::NotUnderstood => &phrases.not_understood,
             Phrase::AreYouThere => &phrases.are_you_there,
             Phrase::Apology => &phrases.apology,
@@ -239,6 +281,7 @@ mod tests {
     use milo_models::text::speakable_in;
 
     use super::*;
+    use crate::store::{Memory, Stamp};
 
     #[test]
     fn a_dialect_is_one_whose_words_are_known() {
@@ -278,6 +321,83 @@ mod tests {
     }
 
     #[test]
+    fn each_of_its_greetings_is_prepared_and_that_of_the_hour_said() {
+        let demo = include_str!("../../dialplans/personas/demo.toml");
+        let with =
+            |table: &str| Persona::parse(&demo.replace("\"Bonjour! Ici Milo. Que puis-je faire pour vous?\"", table));
+        let persona = with("{ evening = 'Bonsoir {{name}} !', otherwise = 'Bonjour !' }").expect("a persona");
+        let greetings: Vec<_> =
+            persona.sentences().filter(|(_, phrase, _)| *phrase == Phrase::Greeting).map(|(.., text)| text).collect();
+        assert_eq!(greetings[1..], ["Bonsoir {{name}} !", "Bonjour !"]);
+        let said = |hour| {
+            let told = persona.told((Language::Mg, hour), |text, _| text.replace("{{name}}", "Rasoa"));
+            told.phrase(Phrase::Greeting, Language::Fr).to_owned()
+        };
+        assert_eq!((said(19).as_str(), said(9).as_str()), ("Bonsoir Rasoa !", "Bonjour !"));
+        let plain = with("{ evening = 'Bonsoir !', otherwise = 'Bonjour !' }").expect("a persona");
+        let now = plain.told_of(&Variables::default(), Language::Mg);
+        assert!(["Bonsoir !", "Bonjour !"].contains(&now.phrase(Phrase::Greeting, Language::Fr)), "{now:?}");
+        let refused = with("{ evening = '', otherwise = 'Bonjour !' }").expect_err("nothing to say");
+        assert!(refused.contains("[fr]: greeting: evening is empty"), "{refused}");
+        assert!(
+            with("{ night = 'Bonsoir !', otherwise = 'Bonjour !' }").expect_err("no such part").contains("`night`")
+        );
+    }
+
+    #[test]
+    fn how_far_back_a_model_sees_is_looked_at_when_the_file_is_read() {
+        let demo = include_str!("../../dialplans/personas/demo.toml");
+        let with = |keys: &str| Persona::parse(&format!("{keys}\n{demo}"));
+        let usual = Reach { exchanges: 4, tokens: None, is_summed_up: false };
+        assert_eq!(with("").expect("the demonstration").reach(), usual);
+        let far = with("exchanges = 60\ncontext_tokens = 12_000\nsummarise = true").expect("a persona").reach();
+        assert_eq!(far, Reach { exchanges: 60, tokens: Some(12_000), is_summed_up: true });
+        for (keys, why) in [
+            ("exchanges = 0", "exchanges = 0 is not within 1 to 200"),
+            ("context_tokens = 20", "context_tokens = 20 is not within 256 to 1000000"),
+        ] {
+            let refused = with(keys).expect_err(keys);
+            assert!(refused.contains(why), "{refused}");
+        }
+        let long = demo.replace("prompt = \"", &format!("context_tokens = 300\nprompt = \"{}", "a ".repeat(500)));
+        let refused = Persona::parse(&long).expect_err("no room");
+        assert!(refused.contains("context_tokens = 300: the prompt alone is some 3"), "{refused}");
+    }
+
+    #[test]
+    fn a_caller_is_remembered_by_what_is_written_down_after_a_call() {
+        let demo = include_str!("../../dialplans/personas/demo.toml");
+        let with = |rest: &str| Persona::parse(&format!("{demo}\n{rest}\n"));
+        let known = with("[after]\n[memory]").expect("a persona").memory.expect("a memory");
+        assert_eq!(known, Remembering { days: 90 });
+        for (rest, why) in [
+            ("[memory]\ndays = 30", "[memory] keeps what [after] has written down"),
+            ("[after]\nsummary = false\n[memory]", "[memory] keeps what [after] has written down"),
+            ("[after]\n[memory]\ndays = 0", "[memory]: days = 0 is not within 1 to 3650"),
+            ("[after]\n[memory]\nweeks = 2", "`days`"),
+        ] {
+            let refused = with(rest).expect_err(rest);
+            assert!(refused.contains(why), "{refused}");
+        }
+        let text = demo.replace("Salama tompoko!", "Salama {{memory.name}}! {{memory.summary}}");
+        let persona = Persona::parse(&text).expect("a persona");
+        let mut variables = Variables::default();
+        let greets = |variables: &Variables| {
+            let told = persona.told_of(variables, Language::Mg);
+            told.phrase(Phrase::Greeting, Language::Mg).to_owned()
+        };
+        assert!(greets(&variables).starts_with("Salama !  Milo"), "{}", greets(&variables));
+        variables.remember(Memory {
+            last_call: Stamp::from_millis(0),
+            name: Some("Rasoa".into()),
+            language: "mg".into(),
+            summary: Some("é".repeat(500)),
+        });
+        let greeting = greets(&variables);
+        assert!(greeting.starts_with("Salama Rasoa!") && greeting.contains(&"é".repeat(500)), "{greeting}");
+    }
+
+    #[test]
     fn what_is_known_of_a_call_is_put_into_all_its_texts() {
         let demo = include_str!("../../dialplans/personas/demo.toml");
         let plain = Persona::parse(demo).expect("a persona");
@@ -285,7 +405,7 @@ mod tests {
         assert!(matches!(plain.told_of(&nothing, Language::Mg), Cow::Borrowed(_)));
         let text = demo.replace("Salama tompoko!", "Salama {{name}}!").replace("prompt = \"", "prompt = \"{{date}} ");
         let persona = Persona::parse(&text).expect("a persona");
-        let told = persona.told(Language::Fr, |text, language| {
+        let told = persona.told((Language::Fr, 12), |text, language| {
             text.replace("{{name}}", "Rasoa").replace("{{date}}", language.code())
         });
         assert!(told.prompt.starts_with("fr Ianao"), "{}", told.prompt);

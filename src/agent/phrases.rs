@@ -26,17 +26,14 @@ impl SetPhrases {
     ) -> Result<Self, EngineError> {
         let mut made = HashMap::new();
         for persona in personas {
-            for language in [Language::Mg, Language::Fr] {
-                for phrase in Phrase::ALL {
-                    let text = persona.phrase(phrase, language);
-                    // What is only known during a call is spoken then.
-                    if text.is_empty() || text.contains("{{") {
-                        continue;
-                    }
-                    let key = (text.to_owned(), language);
-                    if let Entry::Vacant(place) = made.entry(key) {
-                        place.insert(spoken(voice, text, language).await?);
-                    }
+            for (language, _, text) in persona.sentences() {
+                // What is only known during a call is spoken then.
+                if text.is_empty() || text.contains("{{") {
+                    continue;
+                }
+                let key = (text.to_owned(), language);
+                if let Entry::Vacant(place) = made.entry(key) {
+                    place.insert(spoken(voice, text, language).await?);
                 }
             }
         }

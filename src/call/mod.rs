@@ -11,6 +11,7 @@ mod dial;
 mod early;
 mod hold;
 mod ladder;
+mod memory;
 mod message;
 mod notes;
 mod order;
@@ -58,7 +59,7 @@ use crate::{
     error::Error,
     mcp::Mcp,
     metrics::Metrics,
-    store::{HangupBy, LogWriter},
+    store::{HangupBy, LogWriter, Store},
     texts::Texts,
     trunk::{Came, Direction, Emergency, Trunk, Trunks},
     webhook::Webhooks,
@@ -73,6 +74,7 @@ use verbs::Line;
 
 pub use again::forget_keys;
 pub use ladder::{LegSeen, SipSeen};
+pub use memory::forget_memories;
 pub use order::{CallsOut, NotPlaced, Placed, Placement, Wanted};
 pub use out::place;
 pub use record::Record;
@@ -122,6 +124,8 @@ pub struct House {
     pub caller: Caller,
     /// The one writer of the call log.
     pub log: LogWriter,
+    /// Where it is read what is known of callers.
+    pub store: Store,
     /// Takes calls that are over, where it is to be written down what came of them.
     pub analyses: Analyses,
     /// Sends the texts of the verb `message`.

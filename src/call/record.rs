@@ -12,11 +12,12 @@ use serde_json::{Value, json};
 
 use super::{
     House, Reel, SipSeen,
+    memory::Caller,
     notes::{Notes, UNSAID},
 };
 use crate::{
-    after::{Analyses, Form, Wanted},
-    agent::{Audience, Happened, News},
+    after::{Analyses, Remember, Wanted},
+    agent::{Audience, Happened, News, Persona},
     dialplan::{Facts, Plan},
     metrics::Metrics,
     store::{Ending, HangupBy, Key, LogWriter, NewCall, NewTurn, Outcome, Places, Stamp},
@@ -43,6 +44,8 @@ pub struct Record {
     audience: Option<Audience>,
     /// What is to be written down once it is over.
     after: Option<Wanted>,
+    /// Whose number it is known by, where it came by SIP.
+    caller: Option<Caller>,
 }
 
 /// Where what is known of a call goes.
@@ -65,6 +68,7 @@ impl Record {
         let parties = (invitation.from_number(), invitation.to_number());
         let mut record = Self::begin(house.writers(), (invitation.call_id(), true), parties, plan);
         record.account = invitation.account().map(|account| (account.to_owned(), place));
+        record.caller = Caller::of(facts, plan);
         let (notes, id) = (&record.notes, record.key());
         house.sip.join(id, "caller", invitation.call_id());
         tracing::info!(call.id = %id, trunk = facts.trunk, dialplan = plan.map(|plan| plan.name.as_str()), "a call comes in");
@@ -127,6 +131,7 @@ impl Record {
             account: None,
             audience: None,
             after: None,
+            caller: None,
         }
     }
 
@@ -239,12 +244,20 @@ impl Record {
         self.pressed(key);
     }
 
-    /// When it is over, what came of it is to be written down by this form: not where the log keeps no words.
-    pub(super) fn wanted(&mut self, analyses: &Analyses, form: &Form) {
+    /// When it is over, what came of it is to be written down as this persona wants it: not where the log keeps no words.
+    pub(super) fn wanted(&mut self, analyses: &Analyses, persona: &Persona) {
+        let Some(form) = &persona.after else { return };
+        let known = persona.memory.zip(self.caller.as_ref());
+        let remember = known.map(|(memory, caller)| Remember { number: caller.number.clone(), days: memory.days });
         match &mut self.after {
-            Some(after) => after.by(form),
-            None => self.after = self.notes.log.keeps_words().then(|| Wanted::new(analyses, form)),
+            Some(after) => after.by((form, remember)),
+            None => self.after = self.notes.log.keeps_words().then(|| Wanted::new(analyses, (form, remember))),
         }
+    }
+
+    /// Who calls, where it came by SIP and they show it.
+    pub(super) fn caller(&self) -> Option<&Caller> {
+        self.caller.as_ref()
     }
 
     /// What is said or pressed, as the log may have it.

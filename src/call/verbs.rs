@@ -15,7 +15,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout_at},
 };
 
-use super::{House, Record, Reel, Toolbox, about::About, refer::Standing, seat::Seat};
+use super::{House, Record, Reel, Toolbox, about::About, memory::recall, refer::Standing, seat::Seat};
 use crate::{
     agent::{Audience, Conversation, Ear, Ending, Limits, Meanwhile, Patience, Phrase, Suspended, announce},
     config,
@@ -138,8 +138,9 @@ impl Line {
         let Some(known) = edition.dialplans.persona(name) else {
             return Err(Error::Dialplan(format!("no persona {name:?}")));
         };
+        let language = recall(house, known, variables, (plan, language), log).await;
         let persona = &*known.told_of(variables, language);
-        persona.after.iter().for_each(|form| log.wanted(&house.analyses, form));
+        log.wanted(&house.analyses, persona);
         if let Some(backdrop) = &persona.ambience {
             match house.sound(edition.dialplans.sound(&backdrop.file)).await {
                 Ok(sound) => self.voice.ambience(Ambience::new(sound, backdrop.level_db, backdrop.ducked_db)),

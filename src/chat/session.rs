@@ -4,7 +4,11 @@ use milo_models::engine::Language;
 use serde::{Deserialize, Serialize};
 
 use super::SessionName;
-use crate::{agent::Context, redis::Recalled, store::Stamp};
+use crate::{
+    agent::{Context, Reach},
+    redis::Recalled,
+    store::Stamp,
+};
 
 /// How much of a conversation is remembered.
 #[derive(Clone, Copy, Debug)]
@@ -82,7 +86,7 @@ impl Session {
 
     /// What the model is told before the next message.
     pub(super) fn context(&self, prompt: &str) -> Context {
-        let mut context = Context::new(prompt, self.memory.exchanges);
+        let mut context = Context::new(prompt, Reach::of(self.memory.exchanges));
         for exchange in &self.exchanges {
             context.remember(&exchange.message, Vec::new(), exchange.reply.as_deref().unwrap_or_default());
         }

@@ -10,7 +10,7 @@ use super::{
     fault::{Fault, Source},
     variables,
 };
-use crate::agent::{Moment, Persona};
+use crate::agent::{Moment, Persona, Remembering};
 
 /// What plans may name.
 pub(super) struct Known<'a> {
@@ -147,8 +147,10 @@ pub(super) fn personas(
             let Some(fault) = fault else { continue };
             faults.push(source.fault(source.text.find(&format!("{name:?}")), fault));
         }
+        let remembered = persona.memory.map(|_| Remembering::NAMES);
+        let more: Vec<_> = Moment::NAMES.into_iter().chain(remembered.into_iter().flatten()).collect();
         for text in persona.texts() {
-            let unknown = variables::unknown_in(text, &Moment::NAMES, set, headers);
+            let unknown = variables::unknown_in(text, &more, set, headers);
             faults.extend(unknown.map(|fault| source.fault(source.text.find(text), fault)));
         }
     }

@@ -326,6 +326,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_known_of_a_caller_may_be_named_where_it_is_kept() {
+        let named = SHIPPED_PERSONA.replace("Salama tompoko!", "Salama {{memory.name}}!");
+        let read = |persona: String| {
+            let plan = "[[plan]]\nname='a'\nnumber='1'\nlanguage='mg'\nactions=[{ answer = {} }]".to_owned();
+            let (plan, persona) = ((PathBuf::from("x.toml"), plan), (PathBuf::from("demo.toml"), persona));
+            Dialplans::from_texts(Path::new("."), vec![plan], vec![persona])
+        };
+        let refused = read(named.clone()).expect_err("no memory").to_string();
+        assert!(refused.contains("{{memory.name}} is not known"), "{refused}");
+        assert!(read(format!("{named}\n[after]\n[memory]\n")).is_ok());
+    }
+
+    #[test]
     fn a_fault_names_file_and_place() {
         let unknown = fault("[[plan]]\nname='a'\nnumber='1'\nlanguage='mg'\nactions=[{ juggle = {} }]");
         assert!(unknown.contains("x.toml") && unknown.contains("line 5") && unknown.contains("juggle"), "{unknown}");

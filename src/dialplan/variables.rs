@@ -5,11 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use milo_signaling::sip::identity::ANONYMOUS;
 
 use super::{Action, Facts};
+use crate::{agent::SUMMARY, store::Memory};
 
 /// As long as a value may become, in characters: one that is set from itself in a loop would double each time.
 const LONGEST: usize = 1_000;
 /// As long as a value may be where a model reads it, in characters: callers have a hand in some of them.
 const MOST_OF_A_VALUE: usize = 200;
+/// The same for what a model has written itself: a call in two or three sentences.
+const MOST_OF_A_SUMMARY: usize = 600;
 /// What every call knows.
 const KNOWN: [&str; 8] =
     ["caller", "called", "trunk", "call_id", "asserted", "diverted_from", "diverted_why", TRANSFER_RESULT];
@@ -159,12 +162,14 @@ pub struct Variables {
     facts: Facts,
     call_id: String,
     set: BTreeMap<String, String>,
+    /// What is known of the caller from before, once it was asked for.
+    remembered: Option<Memory>,
 }
 
 impl Variables {
     /// Of a call with this identifier.
     pub fn new(facts: Facts, call_id: String) -> Self {
-        Self { facts, call_id, set: BTreeMap::new() }
+        Self { facts, call_id, set: BTreeMap::new(), remembered: None }
     }
 
     /// Who calls, as whoever is called may see it.
@@ -175,6 +180,16 @@ impl Variables {
     /// Gives a variable its value.
     pub fn set(&mut self, name: &str, value: String) {
         self.set.insert(name.into(), value);
+    }
+
+    /// What is known of the caller from before.
+    pub fn remember(&mut self, memory: Memory) {
+        self.remembered = Some(memory);
+    }
+
+    /// The same, if anything is.
+    pub fn remembered(&self) -> Option<&Memory> {
+        self.remembered.as_ref()
     }
 
     /// Why a variable cannot be given this value by somebody else than the plan.
@@ -206,13 +221,15 @@ impl Variables {
         value.map_or("", String::as_str)
     }
 
-    /// A text with the values of its variables, each on one line and no longer than 200 characters; `more` knows others, where none is set.
+    /// A text with the values of its variables, each on one line and no longer than 200 characters, a summary than 600; `more` knows others,
+    /// where none is set.
     pub fn fill_text(&self, text: &str, more: impl Fn(&str) -> Option<String>) -> String {
         let value = |name: &str| {
             let own = self.set.get(name).cloned();
             let value = own.or_else(|| more(name)).unwrap_or_else(|| self.value(name).to_owned());
             let line = value.split_whitespace().collect::<Vec<_>>().join(" ");
-            line.chars().take(MOST_OF_A_VALUE).collect::<String>()
+            let most = if name == SUMMARY { MOST_OF_A_SUMMARY } else { MOST_OF_A_VALUE };
+            line.chars().take(most).collect::<String>()
         };
         // Whoever cannot be read was refused with the file.
         let Ok(parts) = parts(text) else { return text.to_owned() };

@@ -206,6 +206,7 @@ impl Server {
             sip: Arc::new(SipSeen::new(endpoint.ladders().clone(), config.sip.ladders)),
             caller: endpoint.caller().clone(),
             log: log.clone(),
+            store: store.clone(),
             texts: texts.clone(),
             metrics: Arc::clone(&metrics),
             trunks,
@@ -256,6 +257,7 @@ impl Server {
         );
         calls_out.remember(&store, node.id()).await?;
         texting.spawn(call::forget_keys(store.clone()));
+        texting.spawn(call::forget_memories(store.clone()));
         if config.database.keep_days > 0 {
             texting.spawn(call::forget_calls(
                 call::recordings_folder(config),

@@ -7,8 +7,8 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::{
-    Analysis, Batch, CallKey, DayCount, Ending, Key, NewCall, NewDeed, NewMessage, NewTurn, RecordingState, Stamp,
-    Whose, deliveries::NewDelivery,
+    Analysis, Batch, CallKey, DayCount, Ending, Key, NewCall, NewDeed, NewMemory, NewMessage, NewTurn, RecordingState,
+    Stamp, Whose, deliveries::NewDelivery,
 };
 
 /// One row, or change of a row. Each may be written twice and is then what it was.
@@ -23,6 +23,7 @@ pub(super) enum Entry {
     Recording(Key, String),
     Recorded(Key, RecordingState),
     Analysed(Key, Analysis),
+    Remembered(Key, NewMemory),
     Counted(Whose, DayCount),
     Asked(CallKey),
     Message(Key, NewMessage),
@@ -39,7 +40,7 @@ pub(super) enum Entry {
 pub(super) enum Weight {
     /// Events, what is counted on a day, and what webhooks are told.
     Event,
-    /// Turns, messages and analyses.
+    /// Turns, messages, analyses and what is known from them.
     Turn,
     /// Beginnings and ends of calls, deeds.
     Call,
@@ -60,7 +61,9 @@ impl Entry {
     pub(super) fn weight(&self) -> Weight {
         match self {
             Self::Event(..) | Self::Counted(..) | Self::Delivery(..) => Weight::Event,
-            Self::Turn(..) | Self::Message(..) | Self::Settled(..) | Self::Analysed(..) => Weight::Turn,
+            Self::Turn(..) | Self::Message(..) | Self::Settled(..) | Self::Analysed(..) | Self::Remembered(..) => {
+                Weight::Turn
+            }
             _ => Weight::Call,
         }
     }
@@ -78,6 +81,7 @@ impl Batch {
             Entry::Recording(key, name) => self.begin_recording(*key, name).await,
             Entry::Recorded(key, state) => self.end_recording(*key, *state).await,
             Entry::Analysed(key, analysis) => self.insert_analysis(*key, analysis).await,
+            Entry::Remembered(key, memory) => self.set_memory(*key, memory).await,
             Entry::Counted(whose, so_far) => self.set_day(node, whose, so_far).await,
             Entry::Message(key, message) => self.insert_message(node, *key, message).await,
             Entry::Settled(key, result, status) => self.settle_message(*key, result, *status).await,

@@ -41,7 +41,7 @@ use crate::{config::CallEvent, traces::Traces};
 /// Rows that may wait.
 const CAPACITY: usize = 65_536;
 /// Characters of a number or a Call-ID, and of what was said, that are kept: they come from the wire, and may be anything.
-const LONGEST_NAME: usize = 1_024;
+pub(super) const LONGEST_NAME: usize = 1_024;
 pub(super) const LONGEST_TEXT: usize = 16_384;
 
 /// What the log's writer can say about itself.

@@ -35,6 +35,7 @@ mod digits_across;
 mod document;
 mod early_media;
 mod failing_engines;
+mod frame;
 mod hosted;
 mod hostile_http;
 mod identity;

@@ -33,6 +33,7 @@ mod deliveries;
 mod faults;
 mod feedbacks;
 mod journals;
+mod memories;
 mod rows;
 mod searching;
 

@@ -1,0 +1,94 @@
+//! The table `memories`: what is known of callers from their last call, by their numbers.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Batch, Key, LogWriter, Stamp, Store, StoreError,
+    entry::Entry,
+    writer::{LONGEST_NAME, LONGEST_TEXT, tidy},
+};
+
+/// What is known of a caller.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Memory {
+    /// When they called last.
+    pub last_call: Stamp,
+    /// Their name, where they have said it in any of their calls.
+    pub name: Option<String>,
+    /// The language of that call: its code.
+    pub language: String,
+    /// That call, in two or three sentences.
+    pub summary: Option<String>,
+}
+
+/// What is to be known of whoever has called, from a call on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewMemory {
+    /// Their number, as the log has it.
+    pub number: String,
+    /// Until when.
+    pub until: Stamp,
+    /// Their name; none: the one that is known stays.
+    pub name: Option<String>,
+    /// The call's language.
+    pub language: String,
+    /// The call, in two or three sentences.
+    pub summary: Option<String>,
+}
+
+impl LogWriter {
+    /// What came of a call is to be known when its caller calls again.
+    pub fn remembered(&self, call: Key, mut memory: NewMemory) {
+        tidy(&mut memory.number, LONGEST_NAME);
+        memory.name.iter_mut().for_each(|name| tidy(name, LONGEST_NAME));
+        memory.summary.iter_mut().for_each(|summary| tidy(summary, LONGEST_TEXT));
+        self.put(Entry::Remembered(call, memory));
+    }
+}
+
+impl Store {
+    /// What is known of a number now, if anything is.
+    pub async fn memory(&self, number: &str, now: Stamp) -> Result<Option<Memory>, StoreError> {
+        on!(Pool, &self.pool, pool => sqlx::query_as(
+            "SELECT at AS last_call, name, language, summary FROM memories WHERE number = $1 AND expires > $2",
+        )
+        .bind(number)
+        .bind(now)
+        .fetch_optional(pool)
+        .await)
+        .map_err(|error| self.failed("reading what is known of a caller", error))
+    }
+
+    /// Deletes what was to be known until now.
+    pub async fn forget_memories(&self, now: Stamp) -> Result<(), StoreError> {
+        on!(Pool, &self.pool, pool => sqlx::query("DELETE FROM memories WHERE expires <= $1")
+            .bind(now)
+            .execute(pool)
+            .await
+            .map(drop))
+        .map_err(|error| self.failed("deleting what was known of callers", error))
+    }
+}
+
+impl Batch {
+    /// Writes what is known of the caller of a call that is still in the log, in place of what an earlier one left.
+    pub(super) async fn set_memory(&mut self, call: Key, memory: &NewMemory) -> Result<(), sqlx::Error> {
+        let NewMemory { number, until, name, language, summary } = memory;
+        on!(Batch, self, rows => sqlx::query(
+            "INSERT INTO memories (number, call, at, expires, name, language, summary)
+             SELECT $2, id, started, $3, $4, $5, $6 FROM calls WHERE id = $1
+             ON CONFLICT (number) DO UPDATE SET call = excluded.call, at = excluded.at, expires = excluded.expires,
+                name = COALESCE(excluded.name, memories.name), language = excluded.language, summary = excluded.summary
+             WHERE memories.at <= excluded.at",
+        )
+        .bind(call)
+        .bind(number)
+        .bind(until)
+        .bind(name)
+        .bind(language)
+        .bind(summary)
+        .execute(&mut **rows)
+        .await
+        .map(drop))
+    }
+}

@@ -1,0 +1,80 @@
+//! What is known of a caller: taken from the last call, until it is too old, and forgotten with the number or that call.
+
+use super::*;
+
+on_both!(
+    what_is_known_of_a_caller_is_from_the_last_call_and_the_name_stays,
+    what_is_known_goes_with_its_time_its_number_and_its_call,
+);
+
+fn known(until: i64, name: Option<&str>, summary: &str) -> NewMemory {
+    NewMemory {
+        number: "0341234567".into(),
+        until: Stamp::from_millis(until),
+        name: name.map(Into::into),
+        language: "fr".into(),
+        summary: Some(summary.into()),
+    }
+}
+
+/// Two calls of a number that are over.
+async fn two_calls(url: &SecretUrl) -> (Store, LogWriter, [Key; 2]) {
+    let store = Store::open(url).await.unwrap();
+    let log = LogWriter::start(store.clone(), "n", None).0;
+    let calls = [1_000, 2_000].map(|started| log.begin(new_call(started)));
+    calls.iter().for_each(|call| call.end(new_ending(9_000)));
+    (store, log, calls.each_ref().map(CallLog::key))
+}
+
+async fn summary(store: &Store, now: i64) -> Option<String> {
+    store.memory("0341234567", Stamp::from_millis(now)).await.unwrap().and_then(|memory| memory.summary)
+}
+
+async fn what_is_known_of_a_caller_is_from_the_last_call_and_the_name_stays(url: SecretUrl) {
+    let (store, log, [first, second]) = two_calls(&url).await;
+    assert_eq!(store.memory("0341234567", Stamp::from_millis(0)).await.unwrap(), None);
+    log.remembered(first, known(90_000, Some("Ra\u{0}soa"), "Le prix."));
+    log.remembered(second, known(91_000, None, "Les horaires."));
+    // Written late, or twice.
+    log.remembered(first, known(99_000, Some("Rabe"), "Le prix."));
+    log.remembered(second, known(91_000, None, "Les horaires."));
+    assert!(log.flush(SOON).await);
+    let memory = Memory {
+        last_call: Stamp::from_millis(2_000),
+        name: Some("Ra\u{fffd}soa".into()),
+        language: "fr".into(),
+        summary: Some("Les horaires.".into()),
+    };
+    assert_eq!(store.memory("0341234567", Stamp::from_millis(90_999)).await.unwrap(), Some(memory));
+    assert_eq!(store.memory("034", Stamp::from_millis(90_999)).await.unwrap(), None);
+}
+
+async fn what_is_known_goes_with_its_time_its_number_and_its_call(url: SecretUrl) {
+    let (store, log, [first, second]) = two_calls(&url).await;
+    let write = async |call: Key| {
+        log.remembered(call, known(91_000, Some("Rasoa"), "Le prix."));
+        assert!(log.flush(SOON).await);
+        assert!(summary(&store, 90_000).await.is_some());
+    };
+    write(second).await;
+    assert_eq!(summary(&store, 91_000).await, None, "it is too old");
+    store.forget_memories(Stamp::from_millis(90_000)).await.unwrap();
+    assert!(summary(&store, 90_000).await.is_some());
+    store.forget_memories(Stamp::from_millis(91_000)).await.unwrap();
+    assert_eq!(summary(&store, 90_000).await, None);
+    write(second).await;
+    // Of an earlier call that is deleted nothing is known any more.
+    store.forget_calls(Stamp::from_millis(1_500)).await.unwrap();
+    assert!(summary(&store, 90_000).await.is_some());
+    store.forget_calls(Stamp::from_millis(3_000)).await.unwrap();
+    assert_eq!(summary(&store, 90_000).await, None);
+    log.remembered(first, known(91_000, None, "Le prix."));
+    assert!(log.flush(SOON).await);
+    assert_eq!(summary(&store, 90_000).await, None, "its call is not there any more");
+
+    let call = log.begin(new_call(4_000));
+    call.end(new_ending(9_000));
+    write(call.key()).await;
+    store.forget_number("0341234567").await.unwrap();
+    assert_eq!(summary(&store, 90_000).await, None);
+}
