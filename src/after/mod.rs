@@ -21,6 +21,7 @@ use tokio::{
 };
 
 pub use form::Form;
+pub(crate) use transcript::{Exchange, party, transcript};
 
 use crate::{
     engines::Mind,
