@@ -46,7 +46,7 @@ enum Verdict {
     /// By `key` or by `word`.
     Taken(&'static str, Leg),
     Declined,
-    /// An engine failed whenever they were asked.
+    /// An engine failed as they were last asked.
     Failed,
     HungUp,
 }
