@@ -1,5 +1,5 @@
-//! The verb `transfer` with `mode = "attended"` or `"warm"`: somebody is called while the caller hears music and is told who comes; then the caller's
-//! side takes Milo's place there (REFER with Replaces, RFC 5589 section 7), or Milo joins the two.
+//! The verb `transfer` with `mode = "attended"` or `"warm"`: somebody is called while the caller hears music and is told who comes (or,
+//! warm, is asked); then the caller's side takes Milo's place there (REFER with Replaces, RFC 5589 section 7), or Milo joins the two.
 //!
 //! ```text
 //!  caller ── music ──┐                     caller ── REFER, Replaces ──► NOTIFY 200: Milo is out of it
