@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use super::{
     Form,
     instructions::{again, instructions},
-    transcript::transcript,
+    transcript::{Exchange, transcript},
 };
 use crate::{
     engines::Mind,
@@ -54,10 +54,11 @@ pub(super) async fn ask(
         tools: Arc::default(),
         class: Class::Batch,
     };
+    let turns: Vec<_> = turns.iter().map(Exchange::from).collect();
     let mut longest = LONGEST;
     let mut wrong: Option<(String, String)> = None;
     loop {
-        let lines = transcript(turns, language, longest)?;
+        let lines = transcript(&turns, language, longest)?;
         let half = lines.chars().count() / 2;
         request.messages = vec![ChatMessage::new(Role::System, &system), ChatMessage::new(Role::User, lines)];
         if let Some((written, fault)) = &wrong {

@@ -21,7 +21,7 @@ use tokio::{
 };
 
 pub use form::Form;
-pub(crate) use transcript::party;
+pub(crate) use transcript::{Exchange, party, transcript};
 
 use crate::{
     engines::Mind,

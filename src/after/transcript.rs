@@ -4,19 +4,36 @@ use milo_models::engine::Language;
 
 use crate::store::TurnRow;
 
+/// What was said in one turn: by whoever spoke with Milo, and what of its answer they heard.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Exchange {
+    pub(crate) heard: Option<String>,
+    pub(crate) said: Option<String>,
+}
+
+impl From<&TurnRow> for Exchange {
+    fn from(turn: &TurnRow) -> Self {
+        Self { heard: turn.heard.clone(), said: turn.said_heard.clone() }
+    }
+}
+
+impl Exchange {
+    /// What they said, where there are words in it that may be told.
+    pub(crate) fn words(&self) -> Option<&str> {
+        self.heard.as_deref().filter(|words| words.contains(char::is_alphanumeric))
+    }
+}
+
 /// What stands for the beginning of a call that is too long.
 const LEFT_OUT: &str = "…\n";
 
 /// Who said what, in at most so many characters: of a longer call its end. None where the log has no words of whoever spoke with Milo,
 /// since they said nothing or said it in private.
-pub(super) fn transcript(turns: &[TurnRow], language: Language, longest: usize) -> Option<String> {
-    let is_said = |words: &Option<String>| words.as_deref().is_some_and(|words| words.contains(char::is_alphanumeric));
-    if !turns.iter().any(|turn| is_said(&turn.heard)) {
-        return None;
-    }
+pub(crate) fn transcript(turns: &[Exchange], language: Language, longest: usize) -> Option<String> {
+    turns.iter().find_map(Exchange::words)?;
     let lines: Vec<String> = turns
         .iter()
-        .flat_map(|turn| [(party(language), &turn.heard), ("Milo", &turn.said_heard)])
+        .flat_map(|turn| [(party(language), &turn.heard), ("Milo", &turn.said)])
         .filter_map(|(who, words)| {
             let words = words.as_deref()?.split_whitespace().collect::<Vec<_>>().join(" ");
             (!words.is_empty()).then(|| format!("{who}: {words}"))
@@ -50,8 +67,8 @@ mod tests {
     use super::*;
     use crate::store::{Places, Stages, Stamp};
 
-    fn turn(heard: Option<&str>, said: &str) -> TurnRow {
-        TurnRow {
+    fn turn(heard: Option<&str>, said: &str) -> Exchange {
+        let row = TurnRow {
             number: 1,
             at: Stamp::from_millis(1),
             heard: heard.map(Into::into),
@@ -63,7 +80,8 @@ mod tests {
             mode: None,
             stages: Stages::default(),
             recording_at_ms: Places::default(),
-        }
+        };
+        Exchange::from(&row)
     }
 
     #[test]

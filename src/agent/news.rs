@@ -56,6 +56,7 @@ impl News {
                     "no answer" => "personne n'a répondu",
                     "not registered" => "le poste n'est pas joignable",
                     "refused" => "l'appel a été refusé",
+                    "declined" => "la personne demandée n'a pas pris l'appel",
                     "the one who was called hung up" => "la personne demandée a raccroché",
                     _ => "l'appel n'a pas pu être établi",
                 };
@@ -67,6 +68,7 @@ impl News {
                     "no answer" => "tsy nisy namaly",
                     "not registered" => "tsy azo tratrarina ilay telefaonina",
                     "refused" => "nolavina ny antso",
+                    "declined" => "tsy nandray ny antso ilay olona nantsoina",
                     "the one who was called hung up" => "nanapaka ilay olona nantsoina",
                     _ => "tsy tafita ny antso",
                 };
@@ -89,6 +91,16 @@ mod tests {
                 News::CameBack("busy"),
                 Language::Mg,
                 "Tsy tontosa ny famindrana: sahirana ny laharana. Efa niverina ny mpiantso.",
+            ),
+            (
+                News::CameBack("declined"),
+                Language::Fr,
+                "Le transfert n'a pas abouti : la personne demandée n'a pas pris l'appel. L'appelant est de retour.",
+            ),
+            (
+                News::CameBack("declined"),
+                Language::Mg,
+                "Tsy tontosa ny famindrana: tsy nandray ny antso ilay olona nantsoina. Efa niverina ny mpiantso.",
             ),
             (News::CameBack("joined"), Language::Fr, "L'appelant a parlé avec la personne demandée, puis est revenu."),
         ] {

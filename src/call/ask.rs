@@ -178,6 +178,7 @@ impl Line {
                     let meaning = gather
                         .meaning(&transcript.text)
                         .filter(|_| percent.is_none_or(|percent| percent >= gather.min_confidence));
+                    log.answered_by(&transcript.text);
                     let heard = log.words(&transcript.text);
                     let detail = json!({
                         "into": gather.into,

@@ -1,5 +1,5 @@
-//! The verb `transfer` with `mode = "attended"`: somebody is called while the caller hears music and is told who comes; then the caller's
-//! side takes Milo's place there (REFER with Replaces, RFC 5589 section 7), or Milo joins the two.
+//! The verb `transfer` with `mode = "attended"` or `"warm"`: somebody is called while the caller hears music and is told who comes (or,
+//! warm, is asked); then the caller's side takes Milo's place there (REFER with Replaces, RFC 5589 section 7), or Milo joins the two.
 //!
 //! ```text
 //!  caller ── music ──┐                     caller ── REFER, Replaces ──► NOTIFY 200: Milo is out of it
@@ -24,17 +24,21 @@ use super::{
     transfer::{Outcome, refer},
     verbs::{Line, Waiting, heard},
 };
-use crate::{agent::announce, dialplan::Transfer};
+use crate::{
+    agent::announce,
+    dialplan::{Transfer, TransferMode},
+    trunk::Trunk,
+};
 
 /// How long the news of the caller's side may take once the one who was called has left Milo for it.
 const NEWS: Duration = Duration::from_secs(5);
 
 /// What the caller's side is told where the one who was called has hung up.
-const HUNG_UP: &str = "the one who was called hung up";
-const CALLER_GONE: &str = "the caller hung up";
+pub(super) const HUNG_UP: &str = "the one who was called hung up";
+pub(super) const CALLER_GONE: &str = "the caller hung up";
 
 /// How it came that something was waited for no longer.
-enum Waited<T> {
+pub(super) enum Waited<T> {
     Done(T),
     /// The caller's leg has closed, or the time is up.
     CallerGone,
@@ -54,6 +58,10 @@ impl Line {
         let dial = transfer.dial();
         let music = Waiting::of(&dial.music_files, &self.edition, house, log).await;
         let number = dial.number();
+        // It is written while the telephone rings.
+        let is_warm = transfer.mode == TransferMode::Warm;
+        let brief = is_warm.then(|| self.brief(transfer, (house, language), log));
+        let way = if is_warm { "warm" } else { "attended" };
         let after_ms = || began.elapsed().as_millis() as u64;
         let told = |log: &Record, by: &str, result: &str, status: Option<u16>| {
             tracing::info!(call.id = %log.id(), by, result, status, "a caller was to be transferred");
@@ -68,23 +76,35 @@ impl Line {
                 let phrase = failure.phrase();
                 let dialled = json!({ "result": result, "status": status, "phrase": phrase, "after_ms": after_ms() });
                 log.event("dialled", dialled);
-                told(log, "attended", result, status);
+                told(log, way, result, status);
                 return (false, result);
             }
         };
         log.event("dialled", json!({ "result": "answered", "after_ms": after_ms() }));
-        let standing = standing(&dial, place.as_ref().map(|(trunk, _)| *trunk));
+        let trunk = place.as_ref().map(|(trunk, _)| *trunk);
+        let (standing, cleaning) = (standing(&dial, trunk), trunk.map_or(house.cleaning, Trunk::cleaning));
+        let far = leg.control.clone();
         let mut seat =
             self.seat((dialog, &leg.control, leg.voice.announcer()), ("called", standing), (house, language), log);
         place.into_iter().for_each(|(_, place)| seat.hold(place));
-        if let Some(gone) = self.introduce(transfer, (&mut seat, &mut leg), &music, (house, language), log).await {
-            self.voice.flush();
-            told(log, "attended", gone, None);
-            log.reasons("called", &seat.reasons());
-            seat.leave().await;
-            log.quality("called", &leg.control.stats());
-            return (false, gone);
-        }
+        let spoken = transfer.language.unwrap_or(language);
+        let gone = self.introduce(transfer, (&mut seat, &mut leg), &music, (house, spoken), log).await;
+        let ready = match (gone, brief) {
+            (Some(gone), _) => Err(gone),
+            (None, Some(brief)) => self.offer((brief, began), (&mut seat, leg), &music, (house, cleaning), log).await,
+            (None, None) => Ok(leg),
+        };
+        let mut leg = match ready {
+            Ok(leg) => leg,
+            Err(why) => {
+                self.voice.flush();
+                told(log, way, why, None);
+                log.reasons("called", &seat.reasons());
+                seat.leave().await;
+                log.quality("called", &far.stats());
+                return (false, why);
+            }
+        };
         // An account is reached through Milo only.
         let called = seat.dialog().filter(|_| transfer.account.is_none()).map(Dialog::other_side);
         let target = match called {
@@ -95,7 +115,7 @@ impl Line {
             seat.expose();
             let (outcome, has_left) = self.hand_over(&target, (&mut seat, &mut leg), &music).await;
             let (result, status) = outcome.detail();
-            told(log, "attended", result, status);
+            told(log, way, result, status);
             let over = match outcome {
                 Outcome::Answered => Some((true, result)),
                 Outcome::Unknown(why) if self.lost() => Some((false, why)),
@@ -178,7 +198,7 @@ impl Line {
     }
 
     /// The caller hears music while something is done.
-    async fn while_it_plays<T>(&mut self, music: &Waiting, doing: impl Future<Output = T>) -> Waited<T> {
+    pub(super) async fn while_it_plays<T>(&mut self, music: &Waiting, doing: impl Future<Output = T>) -> Waited<T> {
         let Self { ears, voice, until, .. } = self;
         let playing = async {
             for frame in music.frames() {

@@ -6,6 +6,7 @@ mod arrival;
 mod ask;
 mod attend;
 mod bridge;
+mod brief;
 mod course;
 mod dial;
 mod early;
@@ -37,6 +38,7 @@ mod transfer;
 mod unanswered;
 mod verbs;
 mod waiting;
+mod warm;
 mod web;
 mod webhook;
 

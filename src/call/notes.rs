@@ -11,6 +11,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
+    after::Exchange,
     agent::News,
     store::{CallLog, Key, Stamp},
 };
@@ -26,14 +27,19 @@ pub(super) struct Notes {
     private: Arc<AtomicBool>,
     /// What the language model does not know yet of the call. The lock is taken as something happens, and as a turn is answered.
     pub(super) news: Arc<Mutex<VecDeque<News>>>,
+    /// What was said so far, for whoever the call is handed over to. The lock is taken as a turn ends, and as a hand-over begins.
+    said: Arc<Mutex<VecDeque<Exchange>>>,
 }
+
+/// As many turns as are remembered; the oldest is forgotten first.
+const TURNS: usize = 64;
 
 /// As much news as a model is told at once; the oldest is forgotten first.
 const NEWS: usize = 8;
 
 impl Notes {
     pub(super) fn of(log: CallLog) -> Self {
-        Self { log: Arc::new(log), private: Arc::default(), news: Arc::default() }
+        Self { log: Arc::new(log), private: Arc::default(), news: Arc::default(), said: Arc::default() }
     }
 
     /// Something that the language model is to know when it answers next.
@@ -45,6 +51,20 @@ impl Notes {
         all.push_back(news);
     }
 
+    /// Something was said; what was said in private stands there as the log may have it.
+    pub(super) fn said(&self, exchange: Exchange) {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.len() == TURNS {
+            said.pop_front();
+        }
+        said.push_back(exchange);
+    }
+
+    /// What was said so far.
+    pub(super) fn so_far(&self) -> Vec<Exchange> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
     /// The call's key in the log.
     pub(super) fn key(&self) -> Key {
         self.log.key()
@@ -53,6 +73,11 @@ impl Notes {
     /// Something happened.
     pub(super) fn event(&self, kind: &str, detail: Value) {
         self.log.event(Stamp::now(), kind, detail);
+    }
+
+    /// Something happened of which programs of the operator's are told more than its row has, since the log has that elsewhere.
+    pub(super) fn event_and(&self, kind: &str, detail: Value, more: Value) {
+        self.log.event_and(Stamp::now(), kind, detail, more);
     }
 
     /// What was heard or is told, as the log may have it.

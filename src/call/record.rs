@@ -16,7 +16,7 @@ use super::{
     notes::{Notes, UNSAID},
 };
 use crate::{
-    after::{Analyses, Remember, Wanted},
+    after::{Analyses, Exchange, Remember, Wanted},
     agent::{Audience, Happened, News, Persona},
     dialplan::{Facts, Plan},
     metrics::Metrics,
@@ -270,6 +270,16 @@ impl Record {
         self.notes.words(heard)
     }
 
+    /// A question of the plan was answered in these words.
+    pub(super) fn answered_by(&self, words: &str) {
+        self.notes.said(Exchange { heard: Some(self.masked(words).into()), said: None });
+    }
+
+    /// The language that is spoken: that of the last turn, before it that of the plan.
+    pub(super) fn language(&self) -> Option<Language> {
+        self.language
+    }
+
     /// A key was pressed that is not written down; it may be one of those that pause the recording.
     pub(super) fn pressed(&self, key: char) {
         self.reel.iter().for_each(|reel| reel.pressed(key));
@@ -287,6 +297,7 @@ impl Record {
             let words = [&mut turn.heard, &mut turn.said, &mut turn.said_heard];
             words.into_iter().flatten().for_each(|words| UNSAID.clone_into(words));
         }
+        self.notes.said(Exchange { heard: turn.heard.clone(), said: turn.said_heard.clone() });
         self.language = Some(language);
         for (stage, milliseconds) in turn.stages.named() {
             if let Some(milliseconds) = milliseconds {

@@ -75,7 +75,7 @@ impl Line {
     ) -> (bool, &'static str) {
         // Whom the caller's side would call there is Milo's to decide: the verb `dial` does.
         let is_emergency = transfer.target().is_ok_and(|uri| house.trunks.emergency(&uri.user()).is_some());
-        if transfer.mode == TransferMode::Attended && !is_emergency {
+        if matches!(transfer.mode, TransferMode::Attended | TransferMode::Warm) && !is_emergency {
             return self.attend(transfer, house, language, log).await;
         }
         if transfer.mode == TransferMode::Refer && transfer.account.is_none() && !is_emergency {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use milo_models::engine::Language;
 use milo_signaling::Uri;
 use serde::{Deserialize, Serialize};
 
@@ -21,10 +22,13 @@ pub struct Transfer {
     /// Whether the caller's side is asked to call there itself.
     #[serde(default)]
     pub mode: TransferMode,
-    /// With `mode = "attended"`: what is said to whoever answers, before the caller comes.
+    /// With `mode = "attended"` or `"warm"`: what is said to whoever answers, before the caller comes, or before the summary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub announce: Option<String>,
-    /// What the caller hears with `mode = "attended"` until somebody is there, and else one whom the other has put on hold: these
+    /// With `mode = "warm"`: in which language whoever answers is spoken to; left out, in that of the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<Language>,
+    /// What the caller hears with `mode = "attended"` or `"warm"` until somebody is there, and else one whom the other has put on hold: these
     /// sound files of the folder of dialplans, over and over, or the built-in music.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub music_files: Vec<String>,
@@ -57,6 +61,9 @@ pub enum TransferMode {
     /// Milo calls there while the caller hears music, says `announce`, and asks the caller's side to take its place (SIP REFER with
     /// Replaces); where it does not, Milo joins the two. When nobody answers the plan goes on.
     Attended,
+    /// As `attended`, but whoever answers hears a summary of the call so far, and is asked whether they take it: by key 1, or by
+    /// saying yes. Where they do not, they are let go and the plan goes on.
+    Warm,
 }
 
 impl Transfer {
@@ -73,9 +80,40 @@ impl Transfer {
 
     /// What is impossible about it, in one sentence.
     pub(super) fn fault(&self) -> Option<String> {
-        if self.announce.is_some() && self.mode != TransferMode::Attended {
-            return Some("transfer: announce goes with mode = \"attended\"".into());
+        let (is_attended, is_warm) = (self.mode == TransferMode::Attended, self.mode == TransferMode::Warm);
+        if self.announce.is_some() && !is_attended && !is_warm {
+            return Some("transfer: announce goes with mode = \"attended\" or \"warm\"".into());
+        }
+        if self.language.is_some() && !is_warm {
+            return Some("transfer: language goes with mode = \"warm\"".into());
         }
         self.dial().fault().map(|fault| fault.replacen("dial:", "transfer:", 1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn transfer(more: &str) -> Transfer {
+        toml::from_str(&format!("to = 'sip:100@192.0.2.7'\n{more}")).expect("a transfer")
+    }
+
+    #[test]
+    fn what_somebody_who_is_called_first_hears_goes_with_the_ways_that_call_first() {
+        for (more, fault) in [
+            ("", None),
+            ("mode = 'warm'\nlanguage = 'fr'\nannounce = 'Un appel'", None),
+            ("mode = 'warm'", None),
+            ("mode = 'attended'\nannounce = 'Un appel'", None),
+            ("mode = 'attended'\nlanguage = 'fr'", Some("transfer: language goes with mode = \"warm\"")),
+            ("language = 'mg'", Some("transfer: language goes with mode = \"warm\"")),
+            (
+                "mode = 'dial'\nannounce = 'Un appel'",
+                Some("transfer: announce goes with mode = \"attended\" or \"warm\""),
+            ),
+        ] {
+            assert_eq!(transfer(more).fault().as_deref(), fault, "{more}");
+        }
     }
 }

@@ -110,12 +110,18 @@ impl CallLog {
     }
 
     /// Something happened. `kind` is a short name such as `digit` or `engine.failed`.
-    pub fn event(&self, at: Stamp, kind: &str, mut detail: Value) {
+    pub fn event(&self, at: Stamp, kind: &str, detail: Value) {
+        self.event_and(at, kind, detail, Value::Null);
+    }
+
+    /// The same; whoever is told of it is told these fields besides, which the log has elsewhere.
+    pub fn event_and(&self, at: Stamp, kind: &str, mut detail: Value, mut more: Value) {
         tidy_json(&mut detail);
+        tidy_json(&mut more);
         self.trace.iter().for_each(|trace| trace.event(at, kind));
         let number = self.events.fetch_add(1, Ordering::Relaxed) + 1;
         if TRANSFERS.contains(&kind) {
-            self.writer.tell(self.key, CallEvent::Transferred, at, || detail.clone());
+            self.writer.tell(self.key, CallEvent::Transferred, at, || with(detail.clone(), more));
         }
         self.writer.put(Entry::Event(self.key, number, at, kind.into(), detail));
     }
@@ -144,6 +150,14 @@ impl CallLog {
         });
         self.writer.put(Entry::Ended(self.key, ending));
     }
+}
+
+/// An object with the fields of another one besides.
+fn with(mut detail: Value, more: Value) -> Value {
+    if let (Some(detail), Value::Object(more)) = (detail.as_object_mut(), more) {
+        detail.extend(more);
+    }
+    detail
 }
 
 impl Drop for CallLog {

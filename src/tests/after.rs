@@ -48,10 +48,10 @@ const RIGHT: &str = r#"```json
 {"summary": "La personne demande les horaires.", "outcome": "answered", "sentiment": "neutral", "tags": ["hours"], "fields": {"order": null, "seats": 2}}
 ```"#;
 
-type Told = Arc<Mutex<Vec<Value>>>;
+pub(crate) type Told = Arc<Mutex<Vec<Value>>>;
 
 /// A program that takes whatever it is told.
-async fn program() -> (u16, Told) {
+pub(crate) async fn program() -> (u16, Told) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let (port, told) = (listener.local_addr().expect("an address").port(), Told::default());
     let noted = Arc::clone(&told);
@@ -68,7 +68,7 @@ async fn program() -> (u16, Told) {
 }
 
 /// What it was told of this kind, once it was.
-async fn told_of(told: &Told, kind: &str, count: usize) -> Vec<Value> {
+pub(crate) async fn told_of(told: &Told, kind: &str, count: usize) -> Vec<Value> {
     for _ in 0..300 {
         let of_kind: Vec<_> =
             told.lock().expect("no panic").iter().filter(|body| body["type"] == kind).cloned().collect();

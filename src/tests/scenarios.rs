@@ -85,6 +85,7 @@ mod trunk_servers;
 mod trunk_tls;
 mod trunk_ways;
 mod trunks;
+mod warm;
 mod web_calls;
 mod web_faults;
 mod web_page;

@@ -70,8 +70,7 @@ impl Telephone {
         let invite = telephone.request("INVITE", 1, "");
         let answered = telephone.invites(&invite, &at(milo));
         telephone.remote = field(&answered, "To");
-        let audio = answered.split("m=audio ").nth(1).and_then(|rest| rest.split(' ').next());
-        telephone.audio = audio.and_then(|port| port.parse().ok()).expect("a port");
+        telephone.audio = audio(&answered).expect("a port");
         telephone.send(&telephone.request("ACK", 1, ""), &at(milo));
         telephone
     }
@@ -82,6 +81,8 @@ impl Telephone {
         self.local = format!("{};tag=t", field(&invite, "To"));
         self.remote = field(&invite, "From");
         self.call_id = field(&invite, "Call-ID");
+        // One without an offer is not spoken into.
+        self.audio = audio(&invite).unwrap_or_default();
         self.target = field(&invite, "Contact").split(['<', '>']).nth(1).expect("an address").to_owned();
         let fields = ["Via", "From", "Call-ID", "CSeq"].map(|name| format!("{name}: {}\r\n", field(&invite, name)));
         let body = self.offer();
@@ -350,6 +351,11 @@ fn ulaw(sample: i16) -> u8 {
     let exponent = (24 - magnitude.leading_zeros() as i32).clamp(0, 7);
     let mantissa = (magnitude >> (exponent + 3)) & 0x0f;
     !(sign | (exponent << 4) | mantissa) as u8
+}
+
+/// Where its sender wants to hear whoever takes it.
+fn audio(message: &str) -> Option<u16> {
+    message.split("m=audio ").nth(1)?.split(' ').next()?.parse().ok()
 }
 
 /// The value of a header field.
