@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{
     caller::{Called, Done},
-    expected::{Event, Expected},
+    expected::Expected,
     log::since_answer,
     scenario::{HESITATION, Scenario, Turn},
 };
@@ -221,7 +221,10 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::sim::{expected::Words, scenario::Voice};
+    use crate::sim::{
+        expected::{Event, Words},
+        scenario::Voice,
+    };
 
     fn log() -> Value {
         json!({
