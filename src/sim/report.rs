@@ -118,10 +118,10 @@ impl Report {
     fn html(&self) -> Result<String, fmt::Error> {
         let mut page = String::new();
         let sum = format!("{} of {} scenarios passed", self.passed, self.passed + self.failed);
-        write!(
+        writeln!(
             page,
             "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{sum}</title>\
-             <style>{STYLE}</style></head>\n<body><h1>{sum}</h1>\n"
+             <style>{STYLE}</style></head>\n<body><h1>{sum}</h1>"
         )?;
         for outcome in &self.scenarios {
             outcome.html(&mut page)?;
