@@ -12,6 +12,7 @@ use milo::{
     press::{self, PressBy},
     self_call,
     server::{Server, Signals},
+    sim,
 };
 use milo_media::{CODECS, Codec};
 use milo_signaling::{Srtp, Trust, User};
@@ -44,6 +45,8 @@ enum Command {
         #[command(subcommand)]
         which: Option<eval::Which>,
     },
+    /// Have simulated callers call a Milo, and say what was not as their scenarios expect it; a Milo is started for them, unless there is a target.
+    Sim(sim::Arguments),
     /// Check all that a start needs, with a call to itself, and say how to mend each fault.
     Doctor,
     /// Check dialplans, and say which one a call would get.
@@ -215,6 +218,11 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Eval { which } => {
             let (main, _legs) = runtimes()?;
             let right = main.block_on(eval::run(which, || Ok(Config::load(&sources)?.config)))?;
+            Ok(if right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::Sim(arguments) => {
+            let (main, legs) = runtimes()?;
+            let right = main.block_on(sim::run(arguments, legs.handle()))?;
             Ok(if right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Doctor => {

@@ -20,10 +20,11 @@ use anyhow::Result;
 use clap::Subcommand;
 use tokio::runtime::Handle;
 
+pub(crate) use running::get;
 pub use running::{Cost, Running, alone};
 
 /// A telephone takes what it hears for the answer: nothing is said before that.
-const NO_FILLER: (&str, &str) = ("MILO__CONVERSATION__FILLER_MS", "20000");
+pub(crate) const NO_FILLER: (&str, &str) = ("MILO__CONVERSATION__FILLER_MS", "20000");
 
 /// What can be measured.
 #[derive(Debug, Subcommand)]

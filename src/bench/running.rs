@@ -72,6 +72,27 @@ pub fn alone(program: &Path, folder: &Path) -> io::Result<process::Command> {
     Ok(command)
 }
 
+/// What the API at `http://HOST:PORT` has at a path, for whoever has this key.
+pub(crate) async fn get(http: &str, key: Option<&str>, path: &str) -> Result<Value> {
+    let address = http.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
+    let address = address.with_context(|| format!("{http}: an address such as http://127.0.0.1:8000 is wanted"))?;
+    let port = if address.rsplit(']').next().is_some_and(|rest| rest.contains(':')) { "" } else { ":80" };
+    let stream = TcpStream::connect(format!("{address}{port}")).await;
+    let stream = stream.with_context(|| format!("nobody can be reached at {http}"))?;
+    let (mut sender, connection) = http1::handshake::<_, Body>(TokioIo::new(stream)).await?;
+    let driving = tokio::spawn(connection);
+    let mut request = Request::get(path).header(header::HOST, address);
+    if let Some(key) = key {
+        request = request.header(header::AUTHORIZATION, format!("Bearer {key}"));
+    }
+    let response = sender.send_request(request.body(Body::empty())?).await?;
+    let status = response.status();
+    let body = response.into_body().collect().await?.to_bytes();
+    driving.abort();
+    ensure!(status.is_success(), "GET {path} is answered {status}");
+    Ok(serde_json::from_slice(&body)?)
+}
+
 impl Running {
     /// Starts `program serve` with these variables besides, in `folder` (made, and left for its maker to remove).
     pub async fn start(program: &Path, folder: &Path, variables: &[(&str, &str)]) -> Result<Self> {
@@ -145,17 +166,7 @@ impl Running {
 
     /// What its API has at a path.
     pub async fn get(&self, path: &str) -> Result<Value> {
-        let address = self.http.trim_start_matches("http://").trim_end_matches('/').to_owned();
-        let (mut sender, connection) =
-            http1::handshake::<_, Body>(TokioIo::new(TcpStream::connect(&address).await?)).await?;
-        let driving = tokio::spawn(connection);
-        let request = Request::get(path).header(header::HOST, address).body(Body::empty())?;
-        let response = sender.send_request(request).await?;
-        let status = response.status();
-        let body = response.into_body().collect().await?.to_bytes();
-        driving.abort();
-        ensure!(status.is_success(), "GET {path} is answered {status}");
-        Ok(serde_json::from_slice(&body)?)
+        get(&self.http, None, path).await
     }
 
     /// The folder it keeps its data in.

@@ -22,7 +22,7 @@ const OF_FIVE: usize = 3;
 const UTTERED_SAMPLES: usize = SAMPLE_RATE as usize / 200;
 
 /// Whether anything in these 16 kHz samples would be heard as a voice.
-pub(super) fn voiced(samples: &[i16]) -> bool {
+pub(crate) fn voiced(samples: &[i16]) -> bool {
     Frame::cut(samples).any(|frame| uttered(&frame))
 }
 
@@ -38,7 +38,7 @@ struct Note {
 }
 
 /// A telephone that is connected.
-pub(super) struct Line {
+pub(crate) struct Line {
     leg: Leg,
     outgoing: VecDeque<Frame>,
     info: InfoKeys,
@@ -79,23 +79,23 @@ impl Far {
 
 /// A file that was played: when its first and last voiced packets left.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Uttered {
-    pub(super) first: Instant,
-    pub(super) last: Instant,
+pub(crate) struct Uttered {
+    pub(crate) first: Instant,
+    pub(crate) last: Instant,
 }
 
 /// A stretch of the far side's voice.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Stretch {
-    pub(super) began: Instant,
-    pub(super) ended: Instant,
+pub(crate) struct Stretch {
+    pub(crate) began: Instant,
+    pub(crate) ended: Instant,
     from: usize,
     to: usize,
 }
 
 impl Line {
     /// `early` is what was heard on this leg before the answer.
-    pub(super) fn new(leg: Leg, info: InfoKeys, early: Vec<Heard>) -> Self {
+    pub(crate) fn new(leg: Leg, info: InfoKeys, early: Vec<Heard>) -> Self {
         let rate = leg.control.codec().map_or(SAMPLE_RATE, |codec| codec.sample_rate);
         let behind = Resampler::new(rate, SAMPLE_RATE).map_or(0, |resampler| resampler.delay());
         let (heard, notes, keys) = (Vec::new(), Vec::new(), String::new());
@@ -105,31 +105,31 @@ impl Line {
     }
 
     /// What was heard so far, 16 kHz.
-    pub(super) fn heard(&self) -> &[i16] {
+    pub(crate) fn heard(&self) -> &[i16] {
         &self.far.heard
     }
 
     /// The keys that the far side pressed.
-    pub(super) fn keys(&self) -> &str {
+    pub(crate) fn keys(&self) -> &str {
         &self.far.keys
     }
 
     /// The sound of a stretch.
-    pub(super) fn sound(&self, stretch: Stretch) -> &[i16] {
+    pub(crate) fn sound(&self, stretch: Stretch) -> &[i16] {
         &self.far.heard[stretch.from * FRAME_SAMPLES..(stretch.to + 1) * FRAME_SAMPLES]
     }
 
     /// Why the line ended, if it did.
-    pub(super) fn closed(&self) -> Option<&Closed> {
+    pub(crate) fn closed(&self) -> Option<&Closed> {
         self.far.closed.as_ref()
     }
 
-    pub(super) fn stats(&self) -> milo_media::LegStats {
+    pub(crate) fn stats(&self) -> milo_media::LegStats {
         self.leg.control.stats()
     }
 
     /// How many frames were heard: where a search for a voice may begin.
-    pub(super) fn position(&self) -> usize {
+    pub(crate) fn position(&self) -> usize {
         self.far.notes.len()
     }
 
@@ -146,7 +146,7 @@ impl Line {
     }
 
     /// Listens for a while.
-    pub(super) async fn listen(&mut self, duration: Duration) {
+    pub(crate) async fn listen(&mut self, duration: Duration) {
         timeout(duration, async {
             while self.far.closed.is_none() {
                 self.step().await;
@@ -157,7 +157,7 @@ impl Line {
     }
 
     /// Presses these keys; says when the last one was up and which way they went, `None` when the line ended.
-    pub(super) async fn press(&mut self, keys: &str, by: PressBy) -> Option<(Instant, &'static str)> {
+    pub(crate) async fn press(&mut self, keys: &str, by: PressBy) -> Option<(Instant, &'static str)> {
         let (control, info) = (self.leg.control.clone(), self.info.clone());
         // Nothing is queued to be played while keys are pressed, so the voice can be lent.
         let Self { leg: Leg { ears, voice, .. }, far, .. } = self;
@@ -175,7 +175,7 @@ impl Line {
 
     /// Plays 16 kHz samples and says when their first and last voiced packet left; `None` when nothing in them is voiced or
     /// the line ended.
-    pub(super) async fn utter(&mut self, samples: &[i16]) -> Option<Uttered> {
+    pub(crate) async fn utter(&mut self, samples: &[i16]) -> Option<Uttered> {
         // What leaves lies behind what is played by the same filter's delay: the packet is judged here too.
         let leaving: Vec<_> = Frame::cut(&[vec![0; self.far.behind].as_slice(), samples].concat()).collect();
         let first = leaving.iter().position(uttered)?;
@@ -206,7 +206,7 @@ impl Line {
     }
 
     /// Waits for a voice that begins at or after frame `from` and after the instant `since`.
-    pub(super) async fn voice(&mut self, from: usize, since: Option<Instant>, patience: Duration) -> Option<usize> {
+    pub(crate) async fn voice(&mut self, from: usize, since: Option<Instant>, patience: Duration) -> Option<usize> {
         let search = async {
             loop {
                 let begins = |at: usize| {
@@ -228,7 +228,7 @@ impl Line {
     }
 
     /// Waits until nothing voiced came for `settle`, and says how long the voice that began at frame `from` went on.
-    pub(super) async fn silence(&mut self, from: usize, settle: Duration, patience: Duration) -> Stretch {
+    pub(crate) async fn silence(&mut self, from: usize, settle: Duration, patience: Duration) -> Stretch {
         let quiet = (settle.as_millis() / 20) as usize;
         timeout(patience, async {
             while self.far.closed.is_none() && self.far.notes.len() - self.last_voiced(from) <= quiet {
@@ -246,7 +246,7 @@ impl Line {
     }
 
     /// When the last voiced frame at or after frame `from` arrived before a pause of `gap`.
-    pub(super) async fn stops(&mut self, from: usize, gap: Duration, patience: Duration) -> Option<Instant> {
+    pub(crate) async fn stops(&mut self, from: usize, gap: Duration, patience: Duration) -> Option<Instant> {
         let frames = (gap.as_millis() / 20) as usize;
         let search = async {
             loop {
@@ -268,7 +268,7 @@ impl Line {
     }
 
     /// Waits until the far side hangs up or packets end.
-    pub(super) async fn until_closed(&mut self) {
+    pub(crate) async fn until_closed(&mut self) {
         while self.far.closed.is_none() {
             self.step().await;
         }

@@ -28,11 +28,12 @@ use milo_models::{
 use milo_signaling::{Caller, Dialog, DialogEvent, Endpoint, EndpointConfig, Progress, Srtp, Transport, Trust, Uri};
 use tokio::{select, time::timeout};
 
+pub(crate) use line::{Line, voiced};
 pub use report::{Report, Turn, Utterance};
+pub(crate) use talk::milliseconds;
 
 use crate::{error::Error, press::PressBy};
-use line::Line;
-use talk::{SETTLE, Talk, milliseconds};
+use talk::{SETTLE, Talk};
 
 /// What to do in a call.
 #[derive(Clone, Debug)]
@@ -144,7 +145,7 @@ impl Phone {
         let mut sounds = Vec::new();
         for file in errand.play.iter().chain(&errand.interrupt) {
             let samples = wav::read(file)?;
-            if !line::voiced(&samples) {
+            if !voiced(&samples) {
                 return Err(
                     MediaError::Wav { path: file.clone(), reason: "holds no voice above −45 dBFS".into() }.into()
                 );
@@ -162,7 +163,7 @@ impl Phone {
             up = self.dial(&errand.target, |heard| early.push(heard)) => up,
             () = &mut stop => Err(Error::NotUp("it was given up before anybody answered".into())),
         };
-        let (mut dialog, leg) = match (up, &errand.record) {
+        let (dialog, leg) = match (up, &errand.record) {
             (Ok(up), _) => up,
             // What was heard may say why nobody answered.
             (Err(error), Some(file)) if !early.is_empty() => {
@@ -172,9 +173,9 @@ impl Phone {
             (Err(error), _) => return Err(error),
         };
         let answered = Instant::now();
-        let control = leg.control.clone();
+        let (line, mut held) = Held::new(dialog, leg, early);
         let mut call = Talk {
-            line: Line::new(leg, dialog.keys(), early),
+            line,
             answered,
             stretches: Vec::new(),
             report: Report {
@@ -183,17 +184,9 @@ impl Phone {
                 ..Report::default()
             },
         };
-        let hung_up = {
-            let mut script = pin!(call.script(errand, &sounds));
-            select! {
-                reason = hang_up_of(&mut dialog, &control) => {
-                    // What was being heard is heard to its end: the leg goes on with silence.
-                    timeout(SETTLE * 2, &mut script).await.ok();
-                    Some(reason)
-                }
-                () = &mut script => None,
-                () = &mut stop => None,
-            }
+        let hung_up = select! {
+            hung_up = held.through(call.script(errand, &sounds)) => hung_up,
+            () = &mut stop => None,
         };
         call.report.ended_by = match (hung_up, call.line.closed()) {
             (Some(reason), _) => format!("the far side ({reason})"),
@@ -201,9 +194,15 @@ impl Phone {
             (None, None) => "this telephone".into(),
         };
         call.report.duration_s = answered.elapsed().as_secs_f64();
-        // Gone when the far side was first.
-        dialog.hang_up().await.ok();
+        held.hang_up().await;
         self.finish(call, errand).await
+    }
+
+    /// Places one call; its line and its dialog, once it is up.
+    pub(crate) async fn up(&self, target: &Uri) -> Result<(Line, Held), Error> {
+        let mut early = Vec::new();
+        let (dialog, leg) = self.dial(target, |heard| early.push(heard)).await?;
+        Ok(Held::new(dialog, leg, early))
     }
 
     /// A call from hands-free equipment where nobody says a word: what is heard comes back on this path. Returns when the far
@@ -291,6 +290,43 @@ impl Phone {
             }
         }
         Ok(call.report)
+    }
+}
+
+/// The dialog of a call that is up.
+pub(crate) struct Held {
+    dialog: Dialog,
+    control: Control,
+}
+
+impl Held {
+    /// `early` is what was heard before the answer.
+    fn new(dialog: Dialog, leg: Leg, early: Vec<Heard>) -> (Line, Self) {
+        let control = leg.control.clone();
+        (Line::new(leg, dialog.keys(), early), Self { dialog, control })
+    }
+
+    /// The call's Call-ID.
+    pub(crate) fn call_id(&self) -> &str {
+        self.dialog.call_id()
+    }
+
+    /// Lets the script run until it is done, or until the far side has hung up: then says why.
+    pub(crate) async fn through(&mut self, script: impl Future<Output = ()>) -> Option<String> {
+        let mut script = pin!(script);
+        select! {
+            reason = hang_up_of(&mut self.dialog, &self.control) => {
+                // What was being heard is heard to its end: the leg goes on with silence.
+                timeout(SETTLE * 2, &mut script).await.ok();
+                Some(reason)
+            }
+            () = &mut script => None,
+        }
+    }
+
+    /// Hangs up. Gone when the far side was first.
+    pub(crate) async fn hang_up(self) {
+        self.dialog.hang_up().await.ok();
     }
 }
 

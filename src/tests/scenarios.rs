@@ -67,6 +67,7 @@ mod relay;
 mod secured;
 mod sharing;
 mod sign_in;
+mod sim;
 mod sip_seen;
 mod soak;
 mod starting_and_ending;

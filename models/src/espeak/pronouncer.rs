@@ -47,6 +47,7 @@ pub struct Manner<'a> {
 /// The library, owned by whoever asks. While one lives, [`Espeak::load`] waits.
 pub struct Pronouncer {
     library: Library,
+    variants: Vec<String>,
     _alone: MutexGuard<'static, Option<(PathBuf, Espeak)>>,
 }
 
@@ -73,6 +74,7 @@ impl Pronouncer {
                 .map_err(|error| unwritten(&file, error))?;
         }
         data::check(&voice)?;
+        let variants = data::variants(&voice)?;
         let mut library = Library::open(&voice)?;
         if let Some(source) = source {
             for name in RULES {
@@ -91,7 +93,12 @@ impl Pronouncer {
             library = Library::open(&voice)?;
         }
         library.set_voice(PLAIN)?;
-        Ok(Self { library, _alone: alone })
+        Ok(Self { library, variants, _alone: alone })
+    }
+
+    /// The names that [`Manner::variant`] takes, sorted. The library speaks in its plain voice for any other.
+    pub fn variants(&self) -> &[String] {
+        &self.variants
     }
 
     /// The phonemes of a word or clause, in the library's own names.
