@@ -16,7 +16,7 @@ pub struct McpServer {
     pub command: Vec<String>,
     /// What that program finds in its environment, besides PATH, HOME and LANG: `NAME=VALUE` each.
     pub env: Vec<Secret>,
-    /// In place of a program: where the server is, by the protocol's streamable HTTP.
+    /// Where the server is, by the protocol's streamable HTTP; asked in place of a program.
     pub url: Option<String>,
     /// What is shown there: `Authorization: Bearer TOKEN`.
     pub token: Option<Secret>,
@@ -50,8 +50,8 @@ impl McpServer {
             } else if servers.iter().take(n).any(|other| other.name == server.name) {
                 faults.add(&key("name"), format!("{:?} is the name of another one", server.name));
             }
-            if server.command.is_empty() == server.url.is_none() {
-                faults.add(&key("command"), "or url must be there, and not both".into());
+            if server.command.is_empty() && server.url.is_none() {
+                faults.add(&key("command"), "or url must be there".into());
             }
             if server.url.as_deref().is_some_and(|url| http_address(url).is_none()) {
                 faults.add(&key("url"), "is no address like https://tools.example.com/mcp".into());
