@@ -90,14 +90,12 @@ enum Event {
 }
 
 #[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(tag = "type")]
 enum Delta {
-    TextDelta {
-        text: String,
-    },
-    InputJsonDelta {
-        partial_json: String,
-    },
+    #[serde(rename = "text_delta")]
+    Text { text: String },
+    #[serde(rename = "input_json_delta")]
+    Arguments { partial_json: String },
     #[serde(other)]
     Other,
 }
@@ -197,11 +195,11 @@ impl LanguageModel for Anthropic {
 
 fn read(data: &str) -> Result<Heard, (RemoteFault, String)> {
     match serde_json::from_str(data) {
-        Ok(Event::ContentBlockDelta { delta: Delta::TextDelta { text }, .. }) => Ok(Heard { text, ..Heard::default() }),
+        Ok(Event::ContentBlockDelta { delta: Delta::Text { text }, .. }) => Ok(Heard { text, ..Heard::default() }),
         Ok(Event::ContentBlockStart { index, content_block: Block::ToolUse { name } }) => {
             Ok(call(CallPart { index, tool: Some(name), ..CallPart::default() }))
         }
-        Ok(Event::ContentBlockDelta { index, delta: Delta::InputJsonDelta { partial_json } }) => {
+        Ok(Event::ContentBlockDelta { index, delta: Delta::Arguments { partial_json } }) => {
             Ok(call(CallPart { index, tool: None, arguments: partial_json }))
         }
         Ok(Event::MessageStart { message }) => Ok(message.usage.heard()),

@@ -164,32 +164,28 @@ pub struct Reply {
     /// Pieces are tokens.
     is_counted: bool,
     calls: Vec<Call>,
-    /// What began with a brace, where that is a call.
-    call: Option<String>,
-    /// Words have come.
-    has_words: bool,
-    /// A reply that begins with a brace is a call.
-    says_calls: bool,
+    says: Says,
+}
+
+/// What a reply's text is.
+#[derive(Debug)]
+enum Says {
+    Words,
+    /// Words, or a call, which begins with a brace.
+    Either,
+    /// A call, as far as it came.
+    Call(String),
 }
 
 impl Reply {
     /// The listener's side of a reply.
     pub(crate) fn new(told: mpsc::Receiver<Result<Told, EngineError>>) -> Self {
-        Self {
-            told,
-            is_cut: false,
-            usage: None,
-            is_counted: false,
-            calls: Vec::new(),
-            call: None,
-            has_words: false,
-            says_calls: false,
-        }
+        Self { told, is_cut: false, usage: None, is_counted: false, calls: Vec::new(), says: Says::Words }
     }
 
     /// One that is a call where it begins with a brace; nothing of a call is words.
     pub(crate) fn with_calls(self) -> Self {
-        Self { says_calls: true, ..self }
+        Self { says: Says::Either, ..self }
     }
 
     /// What the model wants done, in its order; known once [`Reply::next`] gave `None`. What is wrong with it is the asker's to tell.
@@ -216,7 +212,7 @@ impl Reply {
     pub async fn next(&mut self) -> Option<Result<Token, EngineError>> {
         loop {
             let Some(told) = self.told.recv().await else {
-                self.calls.extend(self.call.take().map(|said| Call::of_words(&said)));
+                self.end();
                 return None;
             };
             match told {
@@ -235,7 +231,7 @@ impl Reply {
                 // A call that is cut off is told to be none.
                 Ok(Told::Longest) => {
                     self.is_cut = true;
-                    self.calls.extend(self.call.take().map(|said| Call::of_words(&said)));
+                    self.end();
                     return None;
                 }
                 Err(error) => return Some(Err(error)),
@@ -245,18 +241,23 @@ impl Reply {
 
     /// A token, without its text where that is of a call.
     fn heard(&mut self, token: Token) -> Token {
-        if !self.says_calls || self.has_words || token.text.is_empty() {
-            return token;
-        }
-        match &mut self.call {
-            Some(call) => call.push_str(&token.text),
-            None if token.text.starts_with('{') => self.call = Some(token.text),
-            None => {
-                self.has_words = true;
+        match &mut self.says {
+            Says::Words => return token,
+            Says::Call(call) => call.push_str(&token.text),
+            Says::Either if token.text.starts_with('{') => self.says = Says::Call(token.text),
+            Says::Either if token.text.is_empty() => {}
+            Says::Either => {
+                self.says = Says::Words;
                 return token;
             }
         }
         Token { text: String::new(), ..token }
+    }
+
+    fn end(&mut self) {
+        if let Says::Call(said) = std::mem::replace(&mut self.says, Says::Words) {
+            self.calls.push(Call::of_words(&said));
+        }
     }
 }
 
