@@ -3,7 +3,7 @@
 //!
 //! Of JSON Schema (2020-12) what tools and forms need: objects with all of their properties, those of `required` first and in its order,
 //! texts, whole and other numbers, true and false, one of several constants, lists, and one of several schemas. What no grammar held,
-//! since a server has said it, is looked at afterwards: [`fault`].
+//! since a server has said it, is looked at afterwards: [`fault()`].
 
 mod fault;
 
