@@ -17,6 +17,8 @@ pub use fault::fault;
 const LONGEST: u64 = 400;
 /// Entries of a list that says nothing of it.
 const MOST: u64 = 16;
+/// The highest bound: llama.cpp takes no grammar that repeats more often than 2,000 times.
+const HIGHEST: u64 = 1_000;
 /// How deep schemas may stand within each other.
 const DEEPEST: usize = 8;
 
@@ -116,8 +118,9 @@ fn list<'a>(value: &'a Value, at: &str, what: &str) -> Result<&'a Vec<Value>, St
         .ok_or_else(|| format!("{at}: {what} is no list with something in it"))
 }
 
+/// A bound of a schema, no higher than llama.cpp repeats anything.
 fn of(schema: &Map<String, Value>, key: &str, otherwise: u64) -> u64 {
-    schema.get(key).and_then(Value::as_u64).unwrap_or(otherwise)
+    schema.get(key).and_then(Value::as_u64).unwrap_or(otherwise).min(HIGHEST)
 }
 
 /// A text of the grammar.

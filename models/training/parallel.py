@@ -6,8 +6,7 @@ A line of meanings.txt is one meaning: Malagasy wordings, `=`, French wordings; 
 Behind `~` stands what would be right too, and is neither said nor learned.
 Which of them are held out is the grammar's own choice (held-out wordings of the intents).  Wordings and pairings that are the
 project's own want a native reader, as MODELS.md and models/phrases say; the set phrases themselves (models/phrases) are a memory
-that is asked before the translator, and are learned too where the repository has them.  Words and pieces of sentences (glossary.txt), and two things said one after the other,
-are there to be taken apart: whole sentences alone are learned by heart, and of new wordings the nearest known one comes out.
+that is asked before the translator, and are learned too where the repository has them.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ import grammar
 import spoken
 
 MEANINGS = Path(__file__).with_name("meanings.txt")
-GLOSSARY = Path(__file__).with_name("glossary.txt")
 #: Around a sentence, in both languages alike.
 FRAMES = (("azafady ...", "s'il vous plaît ..."), ("... azafady", "... s'il vous plaît"), ("allo ...", "allô ..."),
           ("miala tsiny ...", "excusez-moi ..."), ("salama tompoko ...", "bonjour ..."))
@@ -37,7 +35,7 @@ class Concept:
 
     @property
     def slots(self) -> list[str]:
-        return sorted({s for sides in (self.wordings, self.right_too) for side in sides.values() for w in side for s in re.findall(r"\{(\w+)\}", w)})
+        return sorted({s for side in self.wordings.values() for w in side for s in re.findall(r"\{(\w+)\}", w)})
 
 
 def _expanded(template: str) -> set[str]:
@@ -118,31 +116,13 @@ def _phrases() -> list[Concept]:
 ALL = [_concept(line) for line in MEANINGS.read_text().splitlines() if not line.startswith("#")]
 #: Copying figures takes the longest to learn.
 _FIGURES = [c for c in ALL if set(c.slots) & {"phone", "digits"}] * 8 + [c for c in ALL if set(c.slots) & {"day", "number", "amount"}] * 2
-_PIECES = [_concept(line) for line in GLOSSARY.read_text().splitlines() if not line.startswith("#")]
-TRAINED = ALL * 3 + _FIGURES + _PIECES * 2 + _replies() + _phrases()
+TRAINED = ALL * 3 + _FIGURES + _replies() + _phrases()
 MEASURED = [c for c in ALL if any(c.held_out.values())]
 
 
 def _styled(text: str, language: str, capital: bool, mark: str) -> str:
     space = " " if language == "fr" and mark in "?!" and mark else ""
     return (text[:1].upper() + text[1:] if capital else text) + space + mark
-
-
-#: Between two things said one after the other, in both languages alike.
-JOINS = (" ", ", ", ". ")
-
-
-def training(rng: random.Random, source: str) -> tuple[str, str]:
-    """(text in `source`, its translation): one thing, or two; never what a held-out wording can say."""
-    while True:
-        text, answer, _ = pair(rng, "train", source)
-        if len(text) < 60 and rng.random() < 0.2:
-            second, its_answer, _ = pair(rng, "train", source)
-            join = rng.choice(JOINS)
-            bare = lambda s: s.rstrip(" .?!") + join  # noqa: E731
-            text, answer = bare(text) + second, bare(answer) + its_answer
-        if not spoken.HELD_OUT[source].fullmatch(spoken.plain(text)):
-            return text, answer
 
 
 def pair(rng: random.Random, split: str, source: str) -> tuple[str, str, set[str]]:
@@ -185,10 +165,7 @@ def _check() -> None:
                 known = wording in KNOWN["train"][language] or wording in KNOWN["held_out"][language]
                 assert known, f"{language}: no wording of the grammar: {wording}"
             assert [w for w in side if w not in concept.held_out[language]], f"nothing to train on: {side}"
-    for piece in _PIECES:
-        for language, held in piece.held_out.items():
-            assert not held, f"{language}: held out, and in the glossary: {held}"
-    print(len(ALL), "meanings,", len(_PIECES), "pieces,", len(MEASURED), "with held-out wordings,", len(TRAINED), "in training")
+    print(len(ALL), "meanings,", len(MEASURED), "with held-out wordings,", len(TRAINED), "in training")
 
 
 if __name__ == "__main__":

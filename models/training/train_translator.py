@@ -15,6 +15,7 @@ import torch
 from tokenizers import Tokenizer
 
 import parallel
+import spoken
 from run import Run, arguments_of
 from translator_model import SHAPE, Ids, model_of, source_ids, train_tokenizer
 
@@ -41,8 +42,10 @@ def batch(tokenizer: Tokenizer, ids: Ids, step: int, size: int) -> tuple[torch.T
     sources, targets = [], []
     for _ in range(size):
         language = rng.choice(LANGUAGES)
-        text, answer = parallel.training(rng, language)
+        text, answer, _ = parallel.pair(rng, "train", language)
         target = "fr" if language == "mg" else "mg"
+        while spoken.HELD_OUT[language].fullmatch(spoken.plain(text)):
+            text, answer, _ = parallel.pair(rng, "train", language)
         if rng.random() < 0.15:
             text = misheard(rng, text)
         sources.append(source_ids(tokenizer, ids, text, language))
@@ -68,7 +71,7 @@ def main() -> None:
         tokenizer = Tokenizer.from_str(saved["tokenizer"])
     else:
         rng = random.Random(SEED)
-        tokenizer = train_tokenizer([side for _ in range(20_000) for side in parallel.training(rng, rng.choice(LANGUAGES))])
+        tokenizer = train_tokenizer([side for _ in range(20_000) for side in parallel.pair(rng, "train", rng.choice(LANGUAGES))[:2]])
     ids, model = Ids(tokenizer), model_of(tokenizer)
     run = Run(a.work, model, lambda name, p: p.ndim == 2 and "shared" not in name and "embed" not in name, (0.02, 0.002), 0.01,
               shape=SHAPE, tokenizer=tokenizer.to_str())

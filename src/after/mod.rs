@@ -17,7 +17,7 @@ use std::{sync::Arc, time::Duration};
 use milo_models::engine::Language;
 use tokio::{
     sync::mpsc::{self, OwnedPermit},
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 
 pub use form::Form;
@@ -31,6 +31,8 @@ use crate::{
 
 /// Calls that wait for the model; more are refused.
 const QUEUE: usize = 64;
+/// How long one call may take.
+const LIMIT: Duration = Duration::from_secs(300);
 /// How long the log may take to write the last rows of a call, and the pause before it is asked again.
 const WRITTEN: Duration = Duration::from_secs(30);
 const AGAIN: Duration = Duration::from_secs(1);
@@ -166,7 +168,11 @@ pub struct Analyst {
 /// Writes down one call after the other, for ever.
 pub async fn serve(analyst: Analyst, Ended(mut ended): Ended) {
     while let Some(over) = ended.recv().await {
-        analyst.analyse(&over).await;
+        // A model that has no room for ever must not keep what comes after.
+        if timeout(LIMIT, analyst.analyse(&over)).await.is_err() {
+            tracing::warn!(call.id = %over.call, "what came of a call was not written down: the model had no room");
+            analyst.metrics.analysis("failed");
+        }
     }
 }
 

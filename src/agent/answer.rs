@@ -7,7 +7,7 @@
 //!                       └─ on the line: the conversation hands over to the plan, and goes on after it
 //! ```
 
-use std::mem;
+use std::{mem, sync::Arc, time::Duration};
 
 use milo_media::Voice;
 use milo_models::{
@@ -18,6 +18,8 @@ use milo_models::{
     transcriber::Transcript,
 };
 use serde_json::{Value, json};
+
+use tokio::time::Instant;
 
 use super::{
     Answered, Context, Conversation, Ear, Ending, Happened, Phrase, Reply, Suspended,
@@ -31,6 +33,10 @@ use crate::{call::plainly, store::Stamp};
 
 /// How often a model may have things done for one turn.
 const ROUNDS: usize = 4;
+/// How many at once.
+const MOST: usize = 8;
+/// So much of a question need not be heard to know it.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What is heard and done in one turn.
 struct Task {
@@ -69,13 +75,12 @@ impl Conversation<'_> {
         self.summed_up(context);
         self.record.tell(|| Happened::Heard { text: text.clone(), language: *language, is_partial: false });
         // A yes has done what was asked about; any other word is answered as ever.
-        let agreed = Some(mem::take(&mut self.meanwhile.asked));
-        let agreed = agreed.filter(|calls| !calls.is_empty() && heard::yes(text) == Some(true));
+        let agreed = self.meanwhile.asked.take().filter(|_| heard::agrees(text));
         // What happened meanwhile is told before what was said.
         let mut task = Task::new(self.news(text), Vec::new());
         task.is_agreed = agreed.is_some();
         let (mut mouth, mut said, refused) = match agreed {
-            Some(calls) => (self.silent(voice), Said::Ended(Spoken::Calls(calls)), false),
+            Some(call) => (self.silent(voice), Said::Ended(Spoken::Calls(vec![call])), false),
             None => self.reply(heard, &task.told, text, context, (ear, voice)).await,
         };
         while let Said::Ended(Spoken::Calls(calls)) = said {
@@ -182,15 +187,21 @@ impl Conversation<'_> {
         &mut self,
         task: &Task,
         mouth: &mut Mouth,
-        context: &Context,
+        context: &mut Context,
         (ear, voice): (&mut Ear, &mut Voice),
     ) -> Said {
-        let first = mouth.mode().unwrap_or_else(|| self.engines.mind.mode());
-        match self.engines.mind.reply(self.request(context, &task.told, &task.done), first).await {
-            Ok(tokens) => mouth.go_on_by_model(tokens, self.persona.min_logprob),
-            Err(error) => return Said::Ended(Spoken::Broken(error)),
+        loop {
+            let first = mouth.mode().unwrap_or_else(|| self.engines.mind.mode());
+            match self.engines.mind.reply(self.request(context, &task.told, &task.done), first).await {
+                Ok(tokens) => mouth.go_on_by_model(tokens, self.persona.min_logprob),
+                Err(error) => return Said::Ended(Spoken::Broken(error)),
+            }
+            match self.speak(mouth, ear, voice).await {
+                // With what came of the call the conversation is too long for the model.
+                Said::Ended(Spoken::Broken(EngineError::Input(_))) if context.forget() => {}
+                said => return said,
+            }
         }
-        self.speak(mouth, ear, voice).await
     }
 
     /// Has done what the model wants, and lets it go on.
@@ -199,7 +210,7 @@ impl Conversation<'_> {
         calls: Vec<Call>,
         task: &mut Task,
         mouth: &mut Mouth,
-        context: &Context,
+        context: &mut Context,
         (ear, voice): (&mut Ear, &mut Voice),
     ) -> Said {
         task.rounds += 1;
@@ -207,20 +218,35 @@ impl Conversation<'_> {
             self.refused(&calls[0].tool, "too many in one turn");
             return Said::Ended(Spoken::Nothing);
         }
-        if !mem::take(&mut task.is_agreed)
-            && let Some(question) = calls.iter().find_map(|call| self.question(call))
+        let is_agreed = mem::take(&mut task.is_agreed);
+        if let ([call], false) = (&calls[..], is_agreed)
+            && let Some(question) = self.question(call)
         {
-            let names: Vec<_> = calls.iter().map(|call| call.tool.as_str()).collect();
-            self.record.event("tool_asked", json!({ "names": names }));
-            self.meanwhile.asked = calls;
+            self.record.event("tool_asked", json!({ "name": call.tool }));
             mouth.go_on(Some(&question), None);
-            return self.speak(mouth, ear, voice).await;
+            let said = self.speak(mouth, ear, voice).await;
+            // Whoever speaks into its last words knows what is asked.
+            let is_heard = match &said {
+                Said::Ended(Spoken::Whole) => true,
+                Said::Interrupted => mouth.asks(voice, LAST_WORDS),
+                _ => false,
+            };
+            self.meanwhile.asked = is_heard.then(|| call.clone());
+            return said;
         }
         let (mut words, mut line, mut begun, mut says) = (None, None, Vec::new(), None);
         for call in &calls {
             let wanted = match self.tools.of(call) {
+                Ok(_) if begun.len() >= MOST => {
+                    begun.push((call, Err("too many at once".to_owned())));
+                    continue;
+                }
                 Ok(_) if line.is_some() => {
                     begun.push((call, Err("one at a time; ask for it again".to_owned())));
+                    continue;
+                }
+                Ok(wanted) if !is_agreed && self.tools.question(&wanted, self.language).is_some() => {
+                    begun.push((call, Err("the caller must be asked first; call it alone".to_owned())));
                     continue;
                 }
                 Ok(wanted) => wanted,
@@ -245,45 +271,33 @@ impl Conversation<'_> {
         }
         task.done.extend(begun.iter().map(|(call, _)| call.message()));
         task.done.extend(line.iter().map(|(call, _)| call.message()));
-        let (mut waited, mut refused) = (Vec::new(), Vec::new());
-        for (_, begun) in begun {
-            match begun {
-                Ok(outcome) => {
-                    waited.push(outcome);
-                    refused.push(None);
-                }
-                Err(why) => refused.push(Some(why)),
-            }
-        }
+        let begun: Vec<_> = begun.into_iter().map(|(_, begun)| begun.map(Arc::new)).collect();
+        let waited: Vec<_> = begun.iter().flatten().map(Arc::clone).collect();
         let is_waiting = !waited.is_empty();
         let doing: Doing = Box::pin(async move {
-            let mut outcomes = Vec::with_capacity(waited.len());
-            for outcome in waited {
-                outcomes.push(outcome.await.ok());
+            for ticket in waited {
+                ticket.over().await;
             }
-            outcomes
         });
         mouth.go_on(words.as_deref(), is_waiting.then_some(doing));
+        if is_waiting && words.is_none() {
+            let sound = self.phrases.sound(self.persona, Phrase::Wait, self.language);
+            mouth.fill_at(Instant::now() + self.limits.filler, sound);
+        }
         let said = if is_waiting || words.is_some() {
             self.speak(mouth, ear, voice).await
         } else {
             Said::Ended(Spoken::Whole)
         };
-        let (mut outcomes, over) = match said {
-            Said::Ended(Spoken::Done(outcomes)) => (outcomes.into_iter(), None),
-            Said::Ended(Spoken::Whole) => (Vec::new().into_iter(), None),
-            other => (Vec::new().into_iter(), Some(other)),
-        };
-        for refused in refused {
-            let told = match (refused, outcomes.next()) {
-                (Some(why), _) => fault(&why),
-                (None, Some(Some(outcome))) => {
-                    let report = self.tools.know(outcome);
+        let over = Some(said).filter(|said| !matches!(said, Said::Ended(Spoken::Done | Spoken::Whole)));
+        for begun in begun {
+            let told = match begun.map(|ticket| self.tools.take(&ticket)) {
+                Err(why) => fault(&why),
+                Ok(Some(report)) => {
                     says = says.filter(|_| report.is_done);
                     report.told
                 }
-                (None, Some(None)) => fault("it broke off"),
-                (None, None) => fault("it is not over yet; you are told when it is"),
+                Ok(None) => fault("it is not over yet; you are told when it is"),
             };
             task.result(told);
         }

@@ -193,8 +193,11 @@ impl Conversation<'_> {
 
     /// Begins the reply to what is transcribed, unless the model must be told something else first.
     fn draft(&mut self, begun: &mut Begun, context: &Context) {
-        let may =
-            self.limits.drafts && begun.wants_draft() && !self.record.has_news() && self.meanwhile.asked.is_empty();
+        let may = self.limits.drafts
+            && begun.wants_draft()
+            && !self.record.has_news()
+            && !self.tools.has_news()
+            && self.meanwhile.asked.is_none();
         let Some(transcript) = begun.transcript().filter(|_| may) else { return };
         let request = self.request(context, &transcript.text, &[]);
         let (mind, first) = (self.engines.mind.clone(), self.engines.mind.mode());

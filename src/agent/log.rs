@@ -13,7 +13,8 @@ use crate::{
 impl Conversation<'_> {
     /// What was said, after what the model does not know yet of the call.
     pub(super) fn news(&mut self, said: &str) -> String {
-        let news = self.record.take_news();
+        let mut news = self.record.take_news();
+        news.extend(self.tools.news());
         let sentences: Vec<_> = news.iter().map(|news| news.sentence(self.language)).collect();
         if sentences.is_empty() {
             return said.to_owned();

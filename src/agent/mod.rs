@@ -177,7 +177,7 @@ pub struct Meanwhile {
     /// Words that somebody wants to be said.
     to_say: VecDeque<String>,
     /// What is done if the caller says yes now.
-    asked: Vec<Call>,
+    asked: Option<Call>,
 }
 
 impl Conversation<'_> {
@@ -292,6 +292,8 @@ impl Conversation<'_> {
     /// Says something that answers nobody. What of it was heard; an ending when the leg has closed.
     async fn say_all(&mut self, reply: Reply, ear: &mut Ear, voice: &mut Voice) -> (String, Option<Ending>) {
         let began = Stamp::now();
+        // A yes to this is none to what was asked before.
+        self.meanwhile.asked = None;
         let mut mouth = Mouth::new(reply, voice).before(self.record.audience());
         let said = self.speak(&mut mouth, ear, voice).await;
         if let Said::Ended(Spoken::Broken(error)) = &said {

@@ -20,10 +20,7 @@ use super::{
     context::Script,
     reply::{Doing, Marks, Reply, Step},
 };
-use crate::{
-    call::Outcome,
-    engines::{Mode, Saying},
-};
+use crate::engines::{Mode, Saying};
 
 /// A voice that was paused goes on at the quietest frame of this last time: where the word began that it was paused in, or one before…
 const WORD: usize = 600 / FRAME_MS as usize;
@@ -49,7 +46,7 @@ pub(super) enum Spoken {
     /// The model wants this done, and goes on when it knows what came of it; the voice may still be speaking.
     Calls(Vec<Call>),
     /// What was done is over.
-    Done(Vec<Option<Outcome>>),
+    Done,
 }
 
 /// One reply while it is spoken.
@@ -107,6 +104,13 @@ impl Mouth {
     pub(super) fn or_at(self, due: tokio::time::Instant, sound: Arc<[i16]>) -> Self {
         let is_whole = self.is_held_back();
         Self { filler: (!sound.is_empty() && !is_whole).then_some((due, sound)), ..self }
+    }
+
+    /// The same once it is under way.
+    pub(super) fn fill_at(&mut self, due: tokio::time::Instant, sound: Arc<[i16]>) {
+        if !sound.is_empty() && !self.is_held_back() {
+            self.filler.get_or_insert((due, sound));
+        }
     }
 
     /// Goes on with these words, and with what is done meanwhile.
@@ -181,7 +185,7 @@ impl Mouth {
                     return Spoken::Doubtful;
                 }
                 Some(Ok(Step::Calls(calls))) => return Spoken::Calls(calls),
-                Some(Ok(Step::Done(outcomes))) => return Spoken::Done(outcomes),
+                Some(Ok(Step::Done)) => return Spoken::Done,
                 // Kept, because what was made before is still to be heard, and an interruption may cut that wait.
                 Some(Err(error)) => self.broken = Some(error),
                 None if self.hand_over() => {}
@@ -321,6 +325,6 @@ pub async fn announce(
 ) -> Result<(), EngineError> {
     match Mouth::new(Reply::words(words, synthesizer, language), voice).speak(voice).await {
         Spoken::Broken(error) => Err(error),
-        Spoken::Whole | Spoken::Doubtful | Spoken::Nothing | Spoken::Calls(_) | Spoken::Done(_) => Ok(()),
+        Spoken::Whole | Spoken::Doubtful | Spoken::Nothing | Spoken::Calls(_) | Spoken::Done => Ok(()),
     }
 }

@@ -18,13 +18,10 @@ use milo_models::{
 use tokio::time::timeout_at;
 
 use super::words::{Piece, Words};
-use crate::{
-    call::Outcome,
-    engines::{Mode, Saying},
-};
+use crate::engines::{Mode, Saying};
 
-/// What is done while the caller hears something: what came of each.
-pub(super) type Doing = Pin<Box<dyn Future<Output = Vec<Option<Outcome>>> + Send>>;
+/// Ends when what is done while the caller hears something is over.
+pub(super) type Doing = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// An engine that says nothing for so long has failed: the caller must not be left in silence.
 const STALL: Duration = Duration::from_secs(6);
@@ -43,7 +40,7 @@ pub(super) enum Step {
     /// The model wants this done; it goes on when it knows what came of it.
     Calls(Vec<Call>),
     /// What was done is over.
-    Done(Vec<Option<Outcome>>),
+    Done,
 }
 
 /// When the engines first answered, for the log.
@@ -249,9 +246,9 @@ impl Reply {
                 }
                 // It has a limit of its own.
                 Source::Doing(doing) => {
-                    let outcomes = doing.await;
+                    doing.await;
                     self.source = Source::Ended;
-                    return Some(Ok(Step::Done(outcomes)));
+                    return Some(Ok(Step::Done));
                 }
                 Source::Phrase(phrase) => {
                     let Some((text, samples)) = phrase.take() else {

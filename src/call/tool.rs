@@ -5,11 +5,15 @@
 //!                                       └─ any other verb ─► the plan does it on the line, and the conversation goes on after it
 //! ```
 
-use std::{collections::BTreeMap, pin::Pin, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use milo_models::{engine::Language, tools};
 use serde_json::{Map, Value, json};
-use tokio::{sync::oneshot, task::JoinSet, time::Instant};
+use tokio::{sync::watch, task::JoinSet, time::Instant};
 
 use super::{House, Record, notes::Notes, webhook};
 use crate::{
@@ -19,7 +23,7 @@ use crate::{
     webhook::Webhooks,
 };
 
-/// The tools of one conversation. What it has begun goes on until the call ends, also when nobody waits for it any more.
+/// The tools of one conversation.
 pub struct Toolbox<'a> {
     edition: &'a Arc<Edition>,
     tools: Arc<[tools::Tool]>,
@@ -30,7 +34,30 @@ pub struct Toolbox<'a> {
     webhooks: Arc<Webhooks>,
     plan: String,
     notes: Notes,
-    tasks: &'a mut JoinSet<()>,
+    begun: &'a mut Begun,
+}
+
+/// What the conversations of one call have begun beside them. It goes on until the call ends, also when nobody waits for it any more.
+#[derive(Default)]
+pub struct Begun {
+    tasks: JoinSet<()>,
+    number: u64,
+    finished: Arc<Mutex<BTreeMap<u64, (String, Outcome)>>>,
+}
+
+/// Something that was begun.
+pub struct Ticket {
+    number: u64,
+    over: watch::Receiver<()>,
+}
+
+impl Ticket {
+    /// Waits until it is over. Cancel safe.
+    pub async fn over(&self) {
+        // The task keeps the other end and says nothing.
+        let mut over = self.over.clone();
+        while over.changed().await.is_ok() {}
+    }
 }
 
 /// What a model wants done, as far as it is known.
@@ -71,7 +98,7 @@ impl Wanted<'_> {
 
 /// What came of something that was done beside the conversation.
 #[derive(Debug)]
-pub struct Outcome {
+struct Outcome {
     set: Vec<(String, String)>,
     result: Report,
 }
@@ -90,16 +117,23 @@ impl<'a> Toolbox<'a> {
     pub(super) fn new(
         (edition, persona): (&'a Arc<Edition>, &Persona),
         variables: &'a mut Variables,
-        tasks: &'a mut JoinSet<()>,
+        begun: &'a mut Begun,
         (house, plan, log): (&House, &str, &Record),
     ) -> Self {
         let known = persona.tools.iter().filter_map(|name| edition.dialplans.tool(name));
         let served: Vec<_> = persona.tools.iter().flat_map(|name| house.mcp.tools(name)).collect();
         let own = known.map(|tool| tool.for_model(persona.brief_tools));
-        let tools = own.chain(served.iter().map(|served| served.tool.clone())).collect();
+        let mut tools: Vec<tools::Tool> = Vec::new();
+        for tool in own.chain(served.iter().map(|served| served.tool.clone())) {
+            // No protocol takes two of one name.
+            if tools.iter().all(|known| known.name != tool.name) {
+                tools.push(tool);
+            }
+        }
+        let tools = tools.into();
         let mcp = house.mcp.clone();
         let (webhooks, notes) = (Arc::clone(&house.webhooks), log.notes());
-        Self { edition, tools, served, mcp, variables, webhooks, plan: plan.into(), notes, tasks }
+        Self { edition, tools, served, mcp, variables, webhooks, plan: plan.into(), notes, begun }
     }
 
     /// As the model is told of them.
@@ -114,11 +148,12 @@ impl<'a> Toolbox<'a> {
     pub fn of(&self, call: &tools::Call) -> Result<Wanted<'a>, String> {
         let (tool, arguments) = call.check(&self.tools)?;
         let name = tool.name.clone();
-        let served = || self.served.iter().find(|served| served.tool.name == name);
-        let doer = match (self.edition.dialplans.tool(&name), served()) {
-            (Some(tool), _) => Doer::Verbs(tool),
-            (None, Some(served)) => Doer::Server(served.clone(), call.values()),
-            (None, None) => return Err(format!("there is no tool {name:?}")),
+        let gone = || format!("there is no tool {name:?}");
+        let doer = if tool.schema.is_some() {
+            let served = self.served.iter().find(|served| served.tool.name == name).ok_or_else(gone)?;
+            Doer::Server(served.clone(), call.values())
+        } else {
+            Doer::Verbs(self.edition.dialplans.tool(&name).ok_or_else(gone)?)
         };
         Ok(Wanted { name, arguments, doer })
     }
@@ -140,12 +175,13 @@ impl<'a> Toolbox<'a> {
 
     /// A text of a tool with the values of these arguments and of what is known of the call.
     pub fn filled(&self, text: &str, arguments: &BTreeMap<String, String>) -> String {
-        self.variables.fill_text(text, |name| arguments.get(name).cloned())
+        let mut variables = self.variables.clone();
+        arguments.iter().for_each(|(name, value)| variables.set(name, value.clone()));
+        variables.fill_text(text, |_| None)
     }
 
-    /// Does what needs no line; what came of it comes here. Nobody there: the model is told before the next turn.
-    pub fn begin(&mut self, wanted: Wanted<'_>) -> oneshot::Receiver<Outcome> {
-        let (answer, outcome) = oneshot::channel();
+    /// Does what needs no line.
+    pub fn begin(&mut self, wanted: Wanted<'_>) -> Ticket {
         let notes = self.notes.clone();
         let Wanted { name, arguments, doer } = wanted;
         let doing: Pin<Box<dyn Future<Output = Outcome> + Send>> = match doer {
@@ -153,11 +189,12 @@ impl<'a> Toolbox<'a> {
                 let (tool, edition, webhooks) = (tool.clone(), Arc::clone(self.edition), Arc::clone(&self.webhooks));
                 let (plan, notes) = (self.plan.clone(), self.notes.clone());
                 let mut variables = self.variables.clone();
-                prepare(&tool, arguments, &mut variables);
+                prepare(&tool, arguments.clone(), &mut variables);
                 Box::pin(async move {
                     let by = (&*edition, &*webhooks, plan.as_str(), &notes);
                     let (set, failed) = perform(&tool, &mut variables, by).await;
-                    Outcome { set, result: report(&tool, &variables, failed.as_deref()) }
+                    let result = report(&tool, &variables, failed.as_deref());
+                    Outcome { set: arguments.into_iter().chain(set).collect(), result }
                 })
             }
             Doer::Server(served, values) => {
@@ -168,21 +205,45 @@ impl<'a> Toolbox<'a> {
                 })
             }
         };
-        self.tasks.spawn(async move {
+        self.begun.number += 1;
+        let (number, finished) = (self.begun.number, Arc::clone(&self.begun.finished));
+        let (is_going_on, over) = watch::channel(());
+        self.begun.tasks.spawn(async move {
             let began = Instant::now();
             let outcome = doing.await;
             let after_ms = began.elapsed().as_millis() as u64;
             let told = notes.words(&outcome.result.told);
             notes.event("tool", json!({ "name": name, "told": told, "after_ms": after_ms }));
-            if let Err(Outcome { result, .. }) = answer.send(outcome) {
-                notes.news(News::Done { tool: name, told: result.told });
-            }
+            finished.lock().unwrap_or_else(PoisonError::into_inner).insert(number, (name, outcome));
+            drop(is_going_on);
         });
-        outcome
+        Ticket { number, over }
     }
 
-    /// What came of it is known from now on.
-    pub fn know(&mut self, outcome: Outcome) -> Report {
+    /// What came of it, if it is over: known from now on.
+    pub fn take(&mut self, ticket: &Ticket) -> Option<Report> {
+        let (_, outcome) = self.finished().remove(&ticket.number)?;
+        Some(self.know(outcome))
+    }
+
+    /// What is over and was not taken yet, of which nobody waited for the end: known from now on.
+    pub fn news(&mut self) -> Vec<News> {
+        let all = std::mem::take(&mut *self.finished());
+        let news = |(tool, outcome)| News::Done { tool, told: self.know(outcome).told };
+        all.into_values().map(news).collect()
+    }
+
+    /// Whether there is such.
+    pub fn has_news(&self) -> bool {
+        !self.finished().is_empty()
+    }
+
+    /// The lock is taken as something ends, and as a turn is answered.
+    fn finished(&self) -> MutexGuard<'_, BTreeMap<u64, (String, Outcome)>> {
+        self.begun.finished.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn know(&mut self, outcome: Outcome) -> Report {
         outcome.set.into_iter().for_each(|(name, value)| self.variables.set(&name, value));
         outcome.result
     }
@@ -227,7 +288,7 @@ async fn perform(
                     (Ok(answer), _) => answer.set,
                     (Err(why), tries) => {
                         notes.event("webhook", json!({ "result": "failed", "why": why, "tries": tries }));
-                        return (all, Some("nobody answered".into()));
+                        return (all, Some(why));
                     }
                 }
             }

@@ -11,11 +11,10 @@ use milo_signaling::{Dialog, InfoKeys, OtherSide};
 use serde_json::json;
 use tokio::{
     select,
-    task::JoinSet,
     time::{Instant, sleep_until, timeout_at},
 };
 
-use super::{House, Record, Reel, Toolbox, about::About, memory::recall, refer::Standing, seat::Seat};
+use super::{Begun, House, Record, Reel, Toolbox, about::About, memory::recall, refer::Standing, seat::Seat};
 use crate::{
     agent::{Audience, Conversation, Ear, Ending, Limits, Meanwhile, Patience, Phrase, Suspended, announce},
     config,
@@ -58,7 +57,7 @@ pub(super) struct Line {
     /// A conversation that waits for what its model has asked to be done.
     pub(super) suspended: Option<Suspended>,
     /// What is done beside conversations. It ends with the call.
-    tasks: JoinSet<()>,
+    begun: Begun,
 }
 
 impl Line {
@@ -75,7 +74,7 @@ impl Line {
         let until = Instant::now() + house.longest;
         let (keys, other) = (dialog.keys(), dialog.other_side());
         let (edition, typed, account) = (Arc::clone(edition), VecDeque::new(), log.account());
-        let (ears, came, suspended, tasks) = (Some(ears), None, None, JoinSet::new());
+        let (ears, came, suspended, begun) = (Some(ears), None, None, Begun::default());
         Self {
             ears,
             voice,
@@ -91,7 +90,7 @@ impl Line {
             edition,
             typed,
             suspended,
-            tasks,
+            begun,
         }
     }
 
@@ -166,7 +165,7 @@ impl Line {
         let ear = Ear::new(ears, self.cleaning, house.engines.activity.stream(), patience);
         let mut ear = ear.judged_by(house.engines.end_of_turn.clone());
         let key = log.key();
-        let tools = Toolbox::new((&edition, persona), variables, &mut self.tasks, (house, plan, log));
+        let tools = Toolbox::new((&edition, persona), variables, &mut self.begun, (house, plan, log));
         let suspended = self.suspended.take().filter(|suspended| suspended.persona() == name);
         let talk = Conversation {
             name,

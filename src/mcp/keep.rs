@@ -6,6 +6,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use reqwest::redirect::Policy;
 use rmcp::{
     Peer, RoleClient,
+    model::PaginatedRequestParams,
     service::{RunningService, serve_client},
     transport::{
         StreamableHttpClientTransport, TokioChildProcess, streamable_http_client::StreamableHttpClientTransportConfig,
@@ -28,6 +29,9 @@ const LOOK: Duration = Duration::from_secs(60);
 /// Before one that has gone is tried again; twice as long each time, up to the second.
 const PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Pages of a list of tools, and bytes of an answer.
+const MOST_PAGES: usize = 8;
+const LARGEST: usize = 1 << 20;
 /// What of Milo's own environment a program finds: nothing that is secret.
 const ENVIRONMENT: [&str; 3] = ["PATH", "HOME", "LANG"];
 
@@ -71,6 +75,7 @@ impl Way {
                 // A redirect would carry the token to whom nobody named.
                 let http = reqwest::Client::builder().redirect(Policy::none()).connect_timeout(START).build()?;
                 let mut config = StreamableHttpClientTransportConfig::with_uri(url.clone());
+                (config.max_json_response_size, config.max_sse_event_size) = (LARGEST, LARGEST);
                 if let Some(token) = token {
                     config = config.auth_header(token.reveal());
                 }
@@ -122,8 +127,16 @@ async fn serve(name: &str, way: &Way, told: &watch::Sender<Known>, pause: &mut D
 }
 
 async fn list(name: &str, peer: &Peer<RoleClient>) -> Result<Known> {
-    let listed = peer.list_all_tools().await?;
-    let tools: Vec<_> = listed.iter().take(MOST_TOOLS).map(|tool| served(name, tool)).collect();
+    let (mut tools, mut cursor) = (Vec::new(), None);
+    for _ in 0..MOST_PAGES {
+        let page = peer.list_tools(Some(PaginatedRequestParams::default().with_cursor(cursor))).await?;
+        tools.extend(page.tools.iter().filter_map(|tool| served(name, tool)));
+        cursor = page.next_cursor;
+        if cursor.is_none() || tools.len() >= MOST_TOOLS {
+            break;
+        }
+    }
+    tools.truncate(MOST_TOOLS);
     for tool in tools.iter().filter(|served| !served.tool.is_sayable()) {
         tracing::info!(
             mcp = name,

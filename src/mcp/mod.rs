@@ -25,6 +25,9 @@ use crate::{call::plainly, config::McpServer};
 const LONGEST: usize = 2_000;
 /// Tools of one server at most.
 const MOST_TOOLS: usize = 64;
+/// Letters of what a tool says of itself, and bytes of its schema.
+const LONGEST_ABOUT: usize = 1_000;
+const LARGEST_SCHEMA: usize = 8_192;
 /// Letters of a tool's name, as models' protocols have it.
 const LONGEST_NAME: usize = 64;
 
@@ -111,25 +114,32 @@ fn told(result: &CallToolResult) -> (String, bool) {
     if result.is_error == Some(true) {
         return (plainly(&json!({ "ok": false, "why": words })), false);
     }
-    let fields = result.structured_content.as_ref().filter(|fields| fields.is_object());
-    let told = match fields.map(plainly).filter(|fields| fields.chars().count() <= LONGEST) {
-        Some(fields) => fields,
-        None => plainly(&json!({ "result": words })),
-    };
-    (told, true)
+    let fields = result.structured_content.as_ref().filter(|fields| fields.is_object()).map(plainly);
+    match fields.filter(|fields| fields.chars().count() <= LONGEST) {
+        Some(fields) => (fields, true),
+        None if words.trim().is_empty() => {
+            (plainly(&json!({ "ok": false, "why": "it answered, and with nothing that can be read" })), false)
+        }
+        None => (plainly(&json!({ "result": words })), true),
+    }
 }
 
-/// A tool as a server lists it.
-fn served(server: &str, tool: &rmcp::model::Tool) -> Served {
+/// A tool as a server lists it; none where what it says of itself is too much for a model.
+fn served(server: &str, tool: &rmcp::model::Tool) -> Option<Served> {
     let plain = |name: &str| -> String {
         let letter = |letter: char| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '_' };
         name.chars().map(letter).collect()
     };
     let name: String = format!("{}_{}", plain(server), plain(&tool.name)).chars().take(LONGEST_NAME).collect();
-    let about = tool.description.as_deref().unwrap_or_default().to_owned();
-    let schema = Some(Value::Object((*tool.input_schema).clone()));
+    let about = tool.description.as_deref().unwrap_or_default().chars().take(LONGEST_ABOUT).collect();
+    let schema = Value::Object((*tool.input_schema).clone());
+    if schema.to_string().len() > LARGEST_SCHEMA {
+        tracing::warn!(mcp = server, tool = %tool.name, "a tool is left out: its schema is too large");
+        return None;
+    }
+    let schema = Some(schema);
     let tool_told = Tool { name, about, takes: Vec::new(), schema };
-    Served { server: server.into(), name: tool.name.to_string(), tool: tool_told }
+    Some(Served { server: server.into(), name: tool.name.to_string(), tool: tool_told })
 }
 
 #[cfg(test)]
@@ -144,6 +154,7 @@ mod tests {
         let error = CallToolResult::error(vec![ContentBlock::text("no such thing")]);
         assert_eq!(told(&error), (r#"{"ok": false, "why": "no such thing"}"#.into(), false));
         assert!(told(&text(&"a".repeat(50_000))).0.len() < LONGEST + 50);
+        assert!(!told(&text(" ")).1 && !told(&CallToolResult::success(Vec::new())).1);
     }
 
     #[test]

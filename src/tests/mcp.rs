@@ -36,6 +36,7 @@ for line in sys.stdin:
     elif method == "tools/list":
         result = {"tools": [{"name": "find price", "description": "Prices.", "inputSchema": {"type": "object",
                   "properties": {"of": {"type": "string"}, "most": {"type": "integer"}}, "required": ["of"]}}]}
+        open(sys.argv[1], "w").close()
     elif method == "tools/call":
         seen = sorted(name for name in os.environ if name in ("SHOP", "OPENAI_API_KEY", "ANTHROPIC_API_KEY"))
         of = asked["params"]["arguments"]["of"]
@@ -84,20 +85,21 @@ async fn a_persona_has_the_tools_of_servers_and_knows_when_one_has_gone() {
     let at = folder("mcp");
     fs::write(at.join("shop.py"), PROGRAM).expect("written");
     let program = at.join("shop.py").to_string_lossy().into_owned();
+    let listed = at.join("listed");
     let servers = format!(
-        "[[mcp]]\nname = 'shop'\ncommand = ['python3', {program:?}]\nenv = ['SHOP=x']\n\
+        "[[mcp]]\nname = 'shop'\ncommand = ['python3', {program:?}, {listed:?}]\nenv = ['SHOP=x']\n\
          [[mcp]]\nname = 'web'\nurl = '{url}'\ntoken = 'of-a-scenario'\n"
     );
     fs::write(at.join("milo.toml"), servers).expect("written");
     let variables = server.variables("openai");
     let milo = with_files(&at, (&["shop/*", "web/hours"], &[]), false, &lent(&variables)).await;
     for _ in 0..100 {
-        if seen.lock().expect("no panic").iter().any(|(_, asked)| asked["method"] == "tools/list") {
+        if listed.exists() && seen.lock().expect("no panic").iter().any(|(_, asked)| asked["method"] == "tools/list") {
             break;
         }
         sleep(Duration::from_millis(100)).await;
     }
-    sleep(Duration::from_millis(500)).await;
+    sleep(Duration::from_secs(1)).await;
     let sorry = || Conduct::says("Eny tompoko.");
     server.then([Conduct::Calls(FIRST), sorry(), Conduct::Calls(SECOND), sorry(), Conduct::Calls(THIRD), sorry()]);
     let recordings = ["mg_price.wav", "mg_hours.wav", "mg_price.wav"];

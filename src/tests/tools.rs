@@ -260,8 +260,8 @@ async fn a_tool_that_fails_or_takes_long_is_told_truthfully() {
     let logged = say(&milo, &["mg_price.wav", "mg_hours.wav", "mg_price.wav"]).await;
     let asked = server.asked();
     let last = |n: usize| results(&asked[n].body).pop().expect("a result");
-    assert_eq!(last(1), r#"{"ok": false, "why": "nobody answered"}"#, "{logged}");
-    assert_eq!(last(3), r#"{"ok": false, "why": "nobody answered"}"#, "{logged}");
+    assert!(last(1).starts_with(r#"{"ok": false, "why": "it cannot be reached"#), "{}", last(1));
+    assert_eq!(last(3), r#"{"ok": false, "why": "no whole answer came within 1 s"}"#, "{logged}");
     assert!(last(5).contains("no JSON object"), "{}", last(5));
     let late =
         events(&logged, "tool").into_iter().find(|tool| tool["name"] == "late").expect("it is written down").clone();
@@ -292,5 +292,33 @@ async fn what_the_office_knows_is_looked_up_and_read_anew_when_it_changes() {
         // The files are looked at every two seconds.
         sleep(Duration::from_secs(5)).await;
     }
+    stop(milo).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tool_that_a_caller_speaks_into_is_done_once_and_told_when_it_is_over() {
+    const PRICE: &[(&str, &str)] = &[("price", r#"{"of": "boky"}"#)];
+    let (server, (port, seen)) =
+        (Server::start(Conduct::says("Eny.")).await, program("dimy arivo", Duration::from_millis(2_500)).await);
+    // The caller is asked something else while the program is asked; they speak into that.
+    let slow = format!(
+        "{}\n[mg]\nmeanwhile = 'Andraso kely azafady fa mbola jereko ao amin ny lisitry ny vidin entana rehetra eto aminay ilay izy.'",
+        OFFICE[5].1.split("\n[mg]").next().expect("its beginning")
+    );
+    let tools = with_port(&[("price", &slow)], port);
+    let variables = server.variables("openai");
+    let milo = office("tools-into", &lent(&tools), false, &lent(&variables)).await;
+    server.then([Conduct::Calls(PRICE), Conduct::says("Dimy arivo.")]);
+    let mut errand = errand(milo.udp("milo").expect("an address"), &["mg_price.wav"]);
+    errand.interrupt = Some(crate::house::recording("mg_barge.wav"));
+    call(&errand).await;
+    let logged = newest_call(&milo).await;
+    assert_eq!(seen.lock().expect("no panic").len(), 1, "{logged}");
+    let asked = server.asked();
+    assert_eq!(asked.len(), 2, "{logged}");
+    // What came of it reaches the model by one way or the other: as the call's result, or as news before what was said.
+    let told = asked[1].body["messages"].to_string();
+    assert!(told.contains("dimy arivo"), "{told}");
+    assert_eq!(results(&asked[1].body).len(), 1, "{told}");
     stop(milo).await;
 }

@@ -169,7 +169,11 @@ impl LanguageModel for Llama {
 
 /// The same with its tools behind the instructions, and held to their calls unless it is words.
 fn with_tools(request: ChatRequest) -> Result<ChatRequest, EngineError> {
-    let tools: Vec<_> = request.tools.iter().filter(|tool| tool.is_sayable()).cloned().collect();
+    // What servers of tools offer may be more than one grammar can hold: the first ones are had.
+    let mut tools: Vec<_> = request.tools.iter().filter(|tool| tool.is_sayable()).cloned().collect();
+    while !tools.is_empty() && tools::grammar(&tools).is_ok_and(|text| grammar::check(&text).is_err()) {
+        tools.pop();
+    }
     if tools.is_empty() {
         return Ok(ChatRequest { messages: tools::flat(&request.messages), ..request });
     }

@@ -74,6 +74,33 @@ pub fn yes(text: &str) -> Option<bool> {
     }
 }
 
+/// Words of a turn that is no more than a yes.
+const AGREES: usize = 4;
+/// What makes more of a turn than a yes: it goes on, or asks.
+const BUT: [&str; 14] = [
+    "fa",
+    "kanefa",
+    "nefa",
+    "mais",
+    "inona",
+    "ohatrinona",
+    "firy",
+    "aiza",
+    "rahoviana",
+    "iza",
+    "ve",
+    "combien",
+    "quel",
+    "quelle",
+];
+
+/// Whether it was a yes and nothing else: "eny azafady", and not "eny fa ny talata". For what cannot be taken back.
+pub fn agrees(text: &str) -> bool {
+    let words = words(text);
+    let is_more = words.len() > AGREES || text.contains('?') || words.iter().any(|word| BUT.contains(&word.as_str()));
+    !is_more && yes(text) == Some(true)
+}
+
 /// The one of these choices, by its place, whose words were said one after the other. `None`: none, or several.
 pub fn choice<'c>(text: &str, choices: impl IntoIterator<Item = &'c str>) -> Option<usize> {
     let said = words(text);
@@ -147,6 +174,19 @@ mod tests {
         ] {
             assert_eq!(yes(said), wanted, "{said}");
         }
+    }
+
+    #[test]
+    fn only_a_yes_and_nothing_else_agrees() {
+        for said in ["Eny", "eny azafady", "oui c'est bien ça", "Marina izany tompoko.", "d'accord"] {
+            assert!(agrees(said), "{said}");
+        }
+        for said in
+            ["eny fa ny talata", "inona ny vidiny marina", "oui mais plutôt mardi", "marina?", "tsia", "", "veloma"]
+        {
+            assert!(!agrees(said), "{said}");
+        }
+        assert!(!agrees("eny te haka fotoana amin'ny talata aho"), "it says more");
     }
 
     #[test]
