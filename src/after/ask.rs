@@ -96,13 +96,5 @@ pub(super) async fn ask(
 
 /// The whole reply, and whether it was cut.
 async fn reply(mind: &Mind, request: ChatRequest) -> Result<(String, bool), EngineError> {
-    let mut saying = mind.reply_unheld(request, mind.mode()).await?;
-    let mut written = String::new();
-    while let Some(token) = saying.next().await {
-        written.push_str(&token?.text);
-        if written.len() > MOST_CHARACTERS {
-            return Ok((written, true));
-        }
-    }
-    Ok((written, saying.is_cut()))
+    mind.reply_unheld(request, mind.mode()).await?.whole(MOST_CHARACTERS).await
 }

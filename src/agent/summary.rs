@@ -137,18 +137,9 @@ fn request(before: &str, fallen: &VecDeque<(String, String)>, language: Language
 }
 
 async fn written(mind: &Mind, request: ChatRequest) -> Result<String, String> {
-    let writing = async {
-        let mut saying = mind.reply(request, mind.mode()).await?;
-        let mut text = String::new();
-        while text.len() < MOST_BYTES
-            && let Some(token) = saying.next().await
-        {
-            text.push_str(&token?.text);
-        }
-        Ok(text)
-    };
+    let writing = async { mind.reply(request, mind.mode()).await?.whole(MOST_BYTES).await };
     let late = |_| format!("the model had not written it within {} s", PATIENCE.as_secs());
-    let text = timeout(PATIENCE, writing).await.map_err(late)?.map_err(|error: EngineError| error.to_string())?;
+    let (text, _) = timeout(PATIENCE, writing).await.map_err(late)?.map_err(|error: EngineError| error.to_string())?;
     let text = text.split_whitespace().take(WORDS).collect::<Vec<_>>().join(" ");
     if text.contains(char::is_alphanumeric) { Ok(text) } else { Err("the model wrote nothing".into()) }
 }

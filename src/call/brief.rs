@@ -115,15 +115,7 @@ async fn summary(mind: &Mind, said: &[Exchange], language: Language) -> Result<S
 
 /// The whole reply, and whether it was cut.
 async fn reply(mind: &Mind, request: ChatRequest) -> Result<(String, bool), EngineError> {
-    let mut saying = mind.reply(request, mind.mode()).await?;
-    let mut written = String::new();
-    while let Some(token) = saying.next().await {
-        written.push_str(&token?.text);
-        if written.len() > MOST_CHARACTERS {
-            return Ok((written, true));
-        }
-    }
-    Ok((written, saying.is_cut()))
+    mind.reply(request, mind.mode()).await?.whole(MOST_CHARACTERS).await
 }
 
 /// What was written, in one line; of what was cut, the sentences that are whole, where one is.

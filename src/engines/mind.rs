@@ -177,6 +177,21 @@ impl Saying {
         self
     }
 
+    /// All of it, and whether it was cut: by its longest, or at about this many bytes.
+    ///
+    /// # Errors
+    /// As [`Saying::next`].
+    pub async fn whole(mut self, most: usize) -> Result<(String, bool), EngineError> {
+        let mut written = String::new();
+        while let Some(token) = self.next().await {
+            written.push_str(&token?.text);
+            if written.len() > most {
+                return Ok((written, true));
+            }
+        }
+        Ok((written, self.is_cut()))
+    }
+
     /// The next piece; `None` when the reply is complete. Cancel safe.
     ///
     /// # Errors
