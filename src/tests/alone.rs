@@ -3,6 +3,7 @@
 mod conversation;
 mod own_echo;
 mod pauses;
+mod questions;
 mod recording;
 mod recording_control;
 mod taking_turns;

@@ -56,7 +56,6 @@ mod plan_conditions;
 mod plans;
 mod priorities;
 mod python_system;
-mod questions;
 mod queue_calls;
 mod queues;
 mod reference;
