@@ -286,6 +286,18 @@ impl Call {
     }
 }
 
+/// What a model is told: JSON of one object with a space behind each mark, as the shipped one was trained.
+pub fn plainly(object: &Value) -> String {
+    let fields = object.as_object().into_iter().flatten();
+    let fields = fields.map(|(name, value)| format!("{}: {value}", Value::from(name.as_str())));
+    format!("{{{}}}", fields.collect::<Vec<_>>().join(", "))
+}
+
+/// What it is told of something that was not done.
+pub fn not_done(why: &str) -> String {
+    plainly(&json!({ "ok": false, "why": why }))
+}
+
 /// A conversation as a model in this process reads it: calls are what Milo said, and what came of them what the caller's side did. What
 /// then stands side by side and is one party's is one message.
 pub(crate) fn flat(messages: &[ChatMessage]) -> Vec<ChatMessage> {

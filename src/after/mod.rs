@@ -31,7 +31,7 @@ use crate::{
 
 /// Calls that wait for the model; more are refused.
 const QUEUE: usize = 64;
-/// How long one call may take.
+/// How long the model may take for one call.
 const LIMIT: Duration = Duration::from_secs(300);
 /// How long the log may take to write the last rows of a call, and the pause before it is asked again.
 const WRITTEN: Duration = Duration::from_secs(30);
@@ -168,11 +168,7 @@ pub struct Analyst {
 /// Writes down one call after the other, for ever.
 pub async fn serve(analyst: Analyst, Ended(mut ended): Ended) {
     while let Some(over) = ended.recv().await {
-        // A model that has no room for ever must not keep what comes after.
-        if timeout(LIMIT, analyst.analyse(&over)).await.is_err() {
-            tracing::warn!(call.id = %over.call, "what came of a call was not written down: the model had no room");
-            analyst.metrics.analysis("failed");
-        }
+        analyst.analyse(&over).await;
     }
 }
 
@@ -180,7 +176,10 @@ impl Analyst {
     async fn analyse(&self, Over { call, form, language, remember }: &Over) {
         let turns = self.turns(*call).await;
         let began = Instant::now();
-        let Some(came) = ask::ask(&self.mind, form, &turns, *language).await else {
+        // A model that never has room must not keep what comes after.
+        let asking = timeout(LIMIT, ask::ask(&self.mind, form, &turns, *language)).await;
+        let late = |_| Some(Err(format!("the model had not written it within {} s", LIMIT.as_secs())));
+        let Some(came) = asking.unwrap_or_else(late) else {
             tracing::debug!(call.id = %call, "the log has no words of a call that was to be analysed");
             return;
         };

@@ -7,18 +7,17 @@
 //!                       └─ on the line: the conversation hands over to the plan, and goes on after it
 //! ```
 
-use std::{mem, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, mem, sync::Arc, time::Duration};
 
 use milo_media::Voice;
 use milo_models::{
     engine::EngineError,
     language_model::{ChatMessage, Role},
     text::heard,
-    tools::Call,
+    tools::{Call, not_done},
     transcriber::Transcript,
 };
 use serde_json::{Value, json};
-
 use tokio::time::Instant;
 
 use super::{
@@ -29,7 +28,7 @@ use super::{
     reply::Doing,
     speak::Said,
 };
-use crate::{call::plainly, store::Stamp};
+use crate::store::Stamp;
 
 /// How often a model may have things done for one turn.
 const ROUNDS: usize = 4;
@@ -95,15 +94,15 @@ impl Conversation<'_> {
     /// Goes on after the plan has done on the line what the model had asked for.
     pub(super) async fn carry_on(
         &mut self,
-        (tool, heard, mut done): (String, String, Vec<ChatMessage>),
+        Suspended { tool, failed, heard, mut done, .. }: Suspended,
         context: &mut Context,
         ear: &mut Ear,
         voice: &mut Voice,
     ) -> Answered {
         let began = Stamp::now();
-        let (words, told) = match self.tools.done(&tool) {
+        let (words, told) = match self.tools.done(&tool, failed.as_deref()) {
             Some((tool, report)) => (tool.says(self.language).filter(|_| report.is_done), report.told),
-            None => (None, fault("there is no such tool any more")),
+            None => (None, not_done("there is no such tool any more")),
         };
         self.record.event("tool", json!({ "name": tool, "told": self.record.words(&told) }));
         done.push(ChatMessage::new(Role::Result, told));
@@ -114,7 +113,7 @@ impl Conversation<'_> {
         let mut mouth = self.silent(voice);
         let mut said = match words {
             Some(words) => {
-                mouth.go_on(Some(&self.tools.filled(words, &Default::default())), None);
+                mouth.go_on(Some(&self.tools.filled(words, &BTreeMap::new())), None);
                 self.speak(&mut mouth, ear, voice).await
             }
             None => self.ask_on(&task, &mut mouth, context, (ear, voice)).await,
@@ -207,7 +206,7 @@ impl Conversation<'_> {
     /// Has done what the model wants, and lets it go on.
     async fn act(
         &mut self,
-        calls: Vec<Call>,
+        mut calls: Vec<Call>,
         task: &mut Task,
         mouth: &mut Mouth,
         context: &mut Context,
@@ -218,6 +217,8 @@ impl Conversation<'_> {
             self.refused(&calls[0].tool, "too many in one turn");
             return Said::Ended(Spoken::Nothing);
         }
+        // The first that is too many is told to be; of more nobody need know.
+        calls.truncate(MOST + 1);
         let is_agreed = mem::take(&mut task.is_agreed);
         if let ([call], false) = (&calls[..], is_agreed)
             && let Some(question) = self.question(call)
@@ -289,22 +290,23 @@ impl Conversation<'_> {
         } else {
             Said::Ended(Spoken::Whole)
         };
-        let over = Some(said).filter(|said| !matches!(said, Said::Ended(Spoken::Done | Spoken::Whole)));
+        let over =
+            Some(said).filter(|said| !matches!(said, Said::Ended(Spoken::Done | Spoken::Whole | Spoken::Nothing)));
         for begun in begun {
             let told = match begun.map(|ticket| self.tools.take(&ticket)) {
-                Err(why) => fault(&why),
+                Err(why) => not_done(&why),
                 Ok(Some(report)) => {
                     says = says.filter(|_| report.is_done);
                     report.told
                 }
-                Ok(None) => fault("it is not over yet; you are told when it is"),
+                Ok(None) => not_done("it is not over yet; you are told when it is"),
             };
             task.result(told);
         }
         if let Some(over) = over {
             // Nobody waits any more: what comes of it is news.
             mouth.go_on(None, None);
-            line.iter().for_each(|_| task.result(fault("it was not done: the caller spoke before it began")));
+            line.iter().for_each(|_| task.result(not_done("it was not done: the caller spoke before it began")));
             return over;
         }
         if let Some((_, wanted)) = line {
@@ -324,7 +326,7 @@ impl Conversation<'_> {
         self.tools.question(&self.tools.of(call).ok()?, self.language)
     }
 
-    fn detail(&self, name: &str, arguments: &std::collections::BTreeMap<String, String>) -> Value {
+    fn detail(&self, name: &str, arguments: &BTreeMap<String, String>) -> Value {
         let arguments: serde_json::Map<_, _> =
             arguments.iter().map(|(name, value)| (name.clone(), self.record.words(value).into())).collect();
         json!({ "name": name, "arguments": arguments })
@@ -363,7 +365,7 @@ impl Conversation<'_> {
         let Task { told, done, hands_over, .. } = task;
         if let (Some(tool), Said::Ended(_)) = (hands_over, &said) {
             let (persona, language, context) = (self.name.to_owned(), self.language, mem::take(context));
-            *self.suspended = Some(Suspended { persona, language, tool, heard: told, done, context });
+            *self.suspended = Some(Suspended { persona, language, tool, failed: None, heard: told, done, context });
             return Answered::End(Ending::Tool);
         }
         context.remember(&told, done, &mouth.heard(voice));
@@ -375,9 +377,4 @@ impl Conversation<'_> {
             (Said::Ended(_) | Said::Interrupted, _) => Answered::GoOn,
         }
     }
-}
-
-/// What the model is told of what was not done.
-fn fault(why: &str) -> String {
-    plainly(&json!({ "ok": false, "why": why }))
 }

@@ -121,6 +121,8 @@ pub struct Suspended {
     persona: String,
     language: Language,
     tool: String,
+    /// What of it was not done, as far as the plan knows.
+    failed: Option<String>,
     /// What the model was told in this turn, and what was done so far; the last call has no result yet.
     heard: String,
     done: Vec<ChatMessage>,
@@ -136,6 +138,11 @@ impl Suspended {
     /// What is to be done.
     pub fn tool(&self) -> &str {
         &self.tool
+    }
+
+    /// Something of it was not done; the first reason is told.
+    pub fn failed(&mut self, why: &str) {
+        self.failed.get_or_insert_with(|| why.to_owned());
     }
 }
 
@@ -191,9 +198,9 @@ impl Conversation<'_> {
         for (heard, said) in audience.iter().flat_map(|audience| audience.remembered()) {
             context.remember(heard, Vec::new(), said);
         }
-        if let Some(Suspended { language, tool, heard, done, context: before, .. }) = suspended {
-            (self.language, context) = (language, before);
-            let answered = self.carry_on((tool, heard, done), &mut context, ear, voice).await;
+        if let Some(mut suspended) = suspended {
+            (self.language, context) = (suspended.language, std::mem::take(&mut suspended.context));
+            let answered = self.carry_on(suspended, &mut context, ear, voice).await;
             if let Some(ending) = self.answered(answered, &mut failures, ear, voice).await {
                 return ending;
             }

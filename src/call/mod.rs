@@ -86,7 +86,7 @@ pub use registry::{Done, Live, Unreached};
 pub use retention::{daily, delete_recordings, forget_calls, is_recording};
 pub use seats::Seats;
 pub(crate) use target::{Target, first, refusal, target};
-pub use tool::{Begun, Report, Ticket, Toolbox, plainly};
+pub use tool::{Begun, Report, Ticket, Toolbox};
 pub use waiting::{Left, LineReport, WaiterReport, Waiters};
 pub use web::{Over, Room, Visitor, WebCall, WebCalls, WebLine, take_web};
 

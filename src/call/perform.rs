@@ -34,6 +34,7 @@ pub(super) async fn perform(
             Err(why) => {
                 // A fault may quote the value, which may be what was pressed.
                 log.event("verb_failed", json!({ "verb": step.verb(), "why": log.masked(&why) }));
+                line.not_done("a value has no place where it would stand");
                 continue;
             }
         };
@@ -65,6 +66,7 @@ pub(super) async fn perform(
             Action::Recording(step) => line.turn_recording(*step, house, language, log).await,
             Action::Dial(dial) => {
                 let result = line.dial(dial, house, language, log).await;
+                course.variables.set(TRANSFER_RESULT, result.into());
                 log.news(News::CameBack(result));
             }
             Action::Message(message) => line.text(message, house, log).await,
@@ -101,7 +103,10 @@ pub(super) async fn perform(
                         answer.set.into_iter().for_each(|(name, value)| course.variables.set(&name, value));
                         answer.plan
                     }
-                    None => webhook.failed.clone(),
+                    None => {
+                        line.not_done("the program that was asked has not answered as it should");
+                        webhook.failed.clone()
+                    }
                 };
                 next.iter().for_each(|plan| course.go(plan));
             }
@@ -111,6 +116,9 @@ pub(super) async fn perform(
             Action::Gather(gather) => {
                 let gathered = line.gather(gather, house, language, log).await;
                 let failed = gather.failed.as_ref().filter(|_| gathered.is_none());
+                if gathered.is_none() {
+                    line.not_done("the caller did not say what was asked for");
+                }
                 keep(gather, gathered, &mut course.variables);
                 failed.into_iter().for_each(|plan| course.go(plan));
             }

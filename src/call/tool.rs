@@ -255,10 +255,10 @@ impl<'a> Toolbox<'a> {
         }
     }
 
-    /// A tool that the plan has done on the line, and what came of it.
-    pub fn done(&self, name: &str) -> Option<(&'a Tool, Report)> {
+    /// A tool that the plan has done on the line, and what came of it; `failed` is what of it was not done.
+    pub fn done(&self, name: &str, failed: Option<&str>) -> Option<(&'a Tool, Report)> {
         let tool = self.edition.dialplans.tool(name)?;
-        Some((tool, report(tool, self.variables, None)))
+        Some((tool, report(tool, self.variables, failed)))
     }
 }
 
@@ -318,16 +318,5 @@ fn report(tool: &Tool, variables: &Variables, failed: Option<&str>) -> Report {
         (None, "") => (json!(values), true),
         (None, why) => (json!({ "ok": false, "why": why }), false),
     };
-    Report { told: plainly(&object), is_done }
-}
-
-/// JSON of one object with a space behind each mark, as the shipped model was trained.
-pub fn plainly(object: &Value) -> String {
-    let fields: Vec<_> = object
-        .as_object()
-        .into_iter()
-        .flatten()
-        .map(|(name, value)| format!("{}: {value}", Value::from(name.as_str())))
-        .collect();
-    format!("{{{}}}", fields.join(", "))
+    Report { told: tools::plainly(&object), is_done }
 }

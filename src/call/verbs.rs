@@ -117,6 +117,11 @@ impl Line {
         About { caller, account, is_handed_on: false, came, until: *until }
     }
 
+    /// A verb was not done: the model that has asked for it, if one has, is told so.
+    pub(super) fn not_done(&mut self, why: &str) {
+        self.suspended.iter_mut().for_each(|suspended| suspended.failed(why));
+    }
+
     /// Whether the leg has closed.
     pub(super) fn lost(&self) -> bool {
         self.ears.is_none()

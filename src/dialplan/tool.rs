@@ -9,7 +9,7 @@ use milo_models::{
 };
 use serde::Deserialize;
 
-use super::{Action, Block, variables};
+use super::{Action, Block, check::steps, variables};
 
 /// As much as a tool is told and tells.
 const MOST: usize = 16;
@@ -79,7 +79,7 @@ impl Tool {
 
     /// Whether somebody else is called by it: what came of that is told too.
     pub fn calls_somebody(&self) -> bool {
-        self.actions.iter().any(|step| matches!(step.get_ref(), Action::Transfer(_)))
+        steps(&self.actions).iter().any(|step| matches!(step.get_ref(), Action::Transfer(_) | Action::Dial(_)))
     }
 
     fn words(&self, language: Language) -> &Words {

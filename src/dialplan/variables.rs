@@ -16,7 +16,7 @@ const MOST_OF_A_SUMMARY: usize = 600;
 /// What every call knows.
 const KNOWN: [&str; 8] =
     ["caller", "called", "trunk", "call_id", "asserted", "diverted_from", "diverted_why", TRANSFER_RESULT];
-/// What came of the last `transfer`; nothing before the first.
+/// What came of the last `transfer` or `dial`; nothing before the first.
 pub const TRANSFER_RESULT: &str = "transfer_result";
 const HEADER: &str = "header.";
 

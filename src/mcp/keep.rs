@@ -116,6 +116,10 @@ async fn serve(name: &str, way: &Way, told: &watch::Sender<Known>, pause: &mut D
         let known = timeout(START, list(name, &peer)).await.with_context(late)??;
         if told.borrow().tools.len() != known.tools.len() {
             tracing::info!(mcp = name, tools = known.tools.len(), "a server of tools is there");
+            for served in known.tools.iter().filter(|served| !served.tool.is_sayable()) {
+                let tool = &served.tool.name;
+                tracing::info!(mcp = name, tool, "models in this process cannot keep to the schema of a tool");
+            }
         }
         told.send_replace(known);
         *pause = PAUSE;
@@ -137,12 +141,5 @@ async fn list(name: &str, peer: &Peer<RoleClient>) -> Result<Known> {
         }
     }
     tools.truncate(MOST_TOOLS);
-    for tool in tools.iter().filter(|served| !served.tool.is_sayable()) {
-        tracing::info!(
-            mcp = name,
-            tool = tool.name,
-            "a tool's schema is one that models in this process cannot keep to"
-        );
-    }
     Ok(Known { peer: Some(peer.clone()), tools: Arc::from(tools) })
 }

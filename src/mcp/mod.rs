@@ -11,7 +11,7 @@ mod keep;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
-use milo_models::tools::Tool;
+use milo_models::tools::{Tool, not_done, plainly};
 use rmcp::{
     Peer, RoleClient,
     model::{CallToolRequestParams, CallToolResult, ContentBlock},
@@ -19,7 +19,7 @@ use rmcp::{
 use serde_json::{Map, Value, json};
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 
-use crate::{call::plainly, config::McpServer};
+use crate::config::McpServer;
 
 /// Letters of what a model is told at most.
 const LONGEST: usize = 2_000;
@@ -85,7 +85,7 @@ impl Mcp {
     pub async fn call(&self, served: &Served, arguments: Map<String, Value>) -> (String, bool) {
         match self.ask(served, arguments).await {
             Ok(result) => told(&result),
-            Err(why) => (plainly(&json!({ "ok": false, "why": why })), false),
+            Err(why) => (not_done(&why), false),
         }
     }
 
@@ -112,14 +112,12 @@ fn told(result: &CallToolResult) -> (String, bool) {
     });
     let words: String = words.collect::<Vec<_>>().join("\n").chars().take(LONGEST).collect();
     if result.is_error == Some(true) {
-        return (plainly(&json!({ "ok": false, "why": words })), false);
+        return (not_done(&words), false);
     }
     let fields = result.structured_content.as_ref().filter(|fields| fields.is_object()).map(plainly);
     match fields.filter(|fields| fields.chars().count() <= LONGEST) {
         Some(fields) => (fields, true),
-        None if words.trim().is_empty() => {
-            (plainly(&json!({ "ok": false, "why": "it answered, and with nothing that can be read" })), false)
-        }
+        None if words.trim().is_empty() => (not_done("it answered, and with nothing that can be read"), false),
         None => (plainly(&json!({ "result": words })), true),
     }
 }

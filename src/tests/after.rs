@@ -115,6 +115,9 @@ async fn what_came_of_a_call_is_written_down_by_the_model_shown_and_told() {
     let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let milo = curious(&at, AFTER, &variables).await;
 
+    // The persona that ships wants nothing written down. It would be before what comes later: one is written after the other.
+    let plain = one_question(&milo, "plain").await;
+
     // First it writes something else, and then what it was asked for.
     server.then([Conduct::says(WORDS), Conduct::says(WRONG), Conduct::says(RIGHT)]);
     let logged = one_question(&milo, "milo").await;
@@ -126,7 +129,7 @@ async fn what_came_of_a_call_is_written_down_by_the_model_shown_and_told() {
     );
     assert!(analysis["at"].is_string(), "{analysis}");
     let asked = server.asked();
-    let [_, first, second] = &asked[..] else { panic!("asked {} times", asked.len()) };
+    let [_, _, first, second] = &asked[..] else { panic!("asked {} times", asked.len()) };
     let said = |asked: &Value| -> Vec<String> {
         let messages = asked["messages"].as_array().expect("messages").iter();
         messages.map(|message| message["content"].as_str().expect("text").to_owned()).collect()
@@ -150,13 +153,8 @@ async fn what_came_of_a_call_is_written_down_by_the_model_shown_and_told() {
     assert_eq!(told_of(&told, "analysed", 2).await[1]["data"], failed);
     assert_eq!(metric(&milo, "milo_analyses_total{result=\"failed\"}").await, 1.0);
 
-    // The persona that ships wants nothing written down.
-    server.now(Conduct::says(WORDS));
-    let asked = server.asked().len();
-    let plain = one_question(&milo, "plain").await;
-    sleep(Duration::from_secs(1)).await;
     let plain = get(&milo, &format!("/api/v1/calls/{}", plain["id"].as_str().expect("an identifier")));
-    assert!(plain["analysis"].is_null() && server.asked().len() == asked + 1, "{plain}");
+    assert!(plain["analysis"].is_null(), "{plain}");
 
     // Whoever has a number forgotten has that forgotten, too.
     let forget = format!("/api/v1/calls?number={}", logged["from"].as_str().expect("a number"));

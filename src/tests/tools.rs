@@ -243,6 +243,7 @@ async fn what_needs_the_line_is_done_by_the_plan_and_the_conversation_goes_on_kn
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tool_that_fails_or_takes_long_is_told_truthfully() {
     const PRICE: &[(&str, &str)] = &[("price", r#"{"of": "boky"}"#)];
+    const NOTED: &[(&str, &str)] = &[("note", "{}")];
     const WRONG: &[(&str, &str)] = &[("price", r#"{"what": "#)];
     let server = Server::start(Conduct::says("Eny.")).await;
     // Nobody is there, then somebody who is slower than the verb lets them be.
@@ -251,18 +252,30 @@ async fn a_tool_that_fails_or_takes_long_is_told_truthfully() {
     let late =
         OFFICE[5].1.replace("PORT", &slow.to_string()).replace("sets = ['price']", "sets = ['price'], seconds = 1");
     let variables = server.variables("openai");
-    let tools = [("price", dead.as_str()), ("late", late.as_str())];
+    // The same on the line: what the plan could not do is not told to be done.
+    let note = "actions = [{ webhook = { url = 'http://127.0.0.1:9/note', seconds = 2 } }, { wait = { seconds = 1 } }]";
+    let tools = [("price", dead.as_str()), ("late", late.as_str()), ("note", note)];
     let filler = [("MILO__CONVERSATION__FILLER_MS", "600")];
     let milo = office("tools-fail", &tools, false, &[&lent(&variables)[..], &filler].concat()).await;
     const LATE: &[(&str, &str)] = &[("late", r#"{"of": "boky"}"#)];
     let sorry = || Conduct::says("Miala tsiny.");
-    server.then([Conduct::Calls(PRICE), sorry(), Conduct::Calls(LATE), sorry(), Conduct::Calls(WRONG), sorry()]);
-    let logged = say(&milo, &["mg_price.wav", "mg_hours.wav", "mg_price.wav"]).await;
+    server.then([
+        Conduct::Calls(PRICE),
+        sorry(),
+        Conduct::Calls(LATE),
+        sorry(),
+        Conduct::Calls(WRONG),
+        sorry(),
+        Conduct::Calls(NOTED),
+        sorry(),
+    ]);
+    let logged = say(&milo, &["mg_price.wav", "mg_hours.wav", "mg_price.wav", "mg_hours.wav"]).await;
     let asked = server.asked();
     let last = |n: usize| results(&asked[n].body).pop().expect("a result");
     assert!(last(1).starts_with(r#"{"ok": false, "why": "it cannot be reached"#), "{}", last(1));
     assert_eq!(last(3), r#"{"ok": false, "why": "no whole answer came within 1 s"}"#, "{logged}");
     assert!(last(5).contains("no JSON object"), "{}", last(5));
+    assert!(last(7).contains("has not answered as it should"), "{}", last(7));
     let late =
         events(&logged, "tool").into_iter().find(|tool| tool["name"] == "late").expect("it is written down").clone();
     assert!(late["after_ms"].as_u64().is_some_and(|ms| (900..4_000).contains(&ms)), "{late}");
