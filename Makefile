@@ -17,8 +17,7 @@ test:
 	@deploy/setup.sh test
 	$(MAKE) --no-print-directory lint doc
 	npm --prefix web run --silent check
-	cargo test --release --workspace -- --test-threads=4 --skip alone::
-	cargo test --release --workspace --test scenarios alone:: -- --test-threads=2
+	deploy/tests.sh
 
 setup:
 	@deploy/setup.sh test

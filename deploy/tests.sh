@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# The tests of all crates, several at once: they mostly wait. Calls keep real time, though, and where all cores are taken a packet, a
+# browser or a transcript comes late. What fails beside others is therefore tried once more with the machine to itself: failing there
+# it fails, and passing there it is named, so that nobody takes it for one that is always right. Those named `alone::` measure time
+# and run two at once, once.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+# A change that breaks this much is no matter of a busy machine.
+most=6
+first=$(mktemp) again=$(mktemp)
+trap 'rm -f "$first" "$again"' EXIT
+
+cargo test --release --workspace --no-fail-fast -- --test-threads=4 --skip alone:: 2>&1 | tee "$first"
+rc=${PIPESTATUS[0]}
+if [ "$rc" -ne 0 ]; then
+    mapfile -t failed < <(sed -n 's/^    \([a-z0-9_]*\(::[a-z0-9_]*\)*\)$/\1/p' "$first" | sort -u)
+    # A program that died has no list of failures, and what was not built none at all.
+    if grep -q '(signal: ' "$first" || [ "${#failed[@]}" -eq 0 ] || [ "${#failed[@]}" -gt "$most" ]; then
+        exit "$rc"
+    fi
+    echo "== by themselves: ${failed[*]}"
+    cargo test --release --workspace --no-fail-fast -- --test-threads=1 --exact "${failed[@]}" 2>&1 | tee "$again"
+    rc=${PIPESTATUS[0]}
+    # Whoever was not found to run again did not pass.
+    passed=$(awk '/^test result: ok/ { sum += $4 } END { print sum + 0 }' "$again")
+    if [ "$rc" -ne 0 ] || [ "$passed" -lt "${#failed[@]}" ]; then
+        exit 1
+    fi
+    echo "== failed beside others and passed by themselves: ${failed[*]}"
+fi
+cargo test --release --workspace --test scenarios alone:: -- --test-threads=2
