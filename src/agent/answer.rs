@@ -86,6 +86,7 @@ impl Conversation<'_> {
             said = self.act(calls, &mut task, &mut mouth, context, (ear, voice)).await;
         }
         let (marks, mode) = (mouth.marks(), mouth.mode());
+        self.chosen(&mouth);
         let said = self.doubted(said, &mut mouth, &task, ear, voice).await;
         self.write_turn(heard, transcript, &mouth, (marks, mode), &said, voice);
         self.conclude(task, (said, refused), &mouth, context, voice)

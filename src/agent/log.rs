@@ -60,6 +60,13 @@ impl Conversation<'_> {
         self.record.event("engine_failed", json!({ "error": error.to_string() }));
     }
 
+    /// Where a server was to answer, and the local model did: why.
+    pub(super) fn chosen(&mut self, mouth: &Mouth) {
+        if let Some(why) = mouth.instead() {
+            self.record.event("local_instead", json!({ "why": why }));
+        }
+    }
+
     pub(super) fn deaf(&mut self, error: &EngineError) {
         tracing::warn!(call.id = %self.record.id(), error = %error, "voice activity failed in a call");
         self.record.event("deaf", json!({ "error": error.to_string() }));

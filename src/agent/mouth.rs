@@ -305,6 +305,11 @@ impl Mouth {
         self.reply.mode()
     }
 
+    /// Why the local model answered although a server was to.
+    pub(super) fn instead(&self) -> Option<&'static str> {
+        self.reply.instead()
+    }
+
     /// Why the reply ended before it was complete.
     pub(super) fn broke_off(&self) -> Option<&EngineError> {
         self.reply.cut()

@@ -65,6 +65,8 @@ pub(super) struct Reply {
     marks: Marks,
     /// Who answers, once a model is asked.
     mode: Option<Mode>,
+    /// Why the local model answers although a server was to.
+    instead: Option<&'static str>,
     /// Whether the model has said a word.
     has_words: bool,
     /// Why the model said no more, although it had not finished.
@@ -123,6 +125,7 @@ impl Reply {
             speech: None,
             marks: Marks::default(),
             mode: None,
+            instead: None,
             has_words: false,
             cut: None,
             waiting_since: None,
@@ -181,6 +184,11 @@ impl Reply {
     /// Who answered; nobody where it is a sentence that needs no model.
     pub(super) fn mode(&self) -> Option<Mode> {
         self.mode
+    }
+
+    /// Why the local model answered although a server was to.
+    pub(super) fn instead(&self) -> Option<&'static str> {
+        self.instead
     }
 
     /// Why the reply ended before it was complete.
@@ -264,7 +272,7 @@ impl Reply {
                 }
                 Source::Model(words) => {
                     let piece = stalled("language model", timeout_at(deadline, words.next()).await);
-                    self.mode = Some(words.mode());
+                    (self.mode, self.instead) = (Some(words.mode()), words.instead());
                     match piece {
                         Some(Ok(Piece::Text(text))) => {
                             self.waiting_since = None;

@@ -57,6 +57,11 @@ impl Words {
         self.tokens.mode()
     }
 
+    /// Why the local model answers although a server was to; see [`Saying::instead`].
+    pub(crate) fn instead(&self) -> Option<&'static str> {
+        self.tokens.instead()
+    }
+
     /// Whether the reply ended at its longest rather than by itself; known at its end.
     pub(crate) fn is_cut(&self) -> bool {
         self.tokens.is_cut()

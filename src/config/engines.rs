@@ -24,6 +24,10 @@ pub struct Engines {
     pub ca: Option<PathBuf>,
     /// How long a connection to a server may take, in seconds.
     pub connect_timeout_s: f64,
+    /// After so many failures in a row a server is not asked for a while; 0: it always is.
+    pub failures_before_rest: u32,
+    /// For how long it is not, in seconds; each time it fails again, twice as long, five minutes at most.
+    pub rest_s: f64,
     /// Voice activity.
     pub vad: Vad,
     /// Whether a pause is the end of a turn.
@@ -47,6 +51,8 @@ impl Default for Engines {
             proxy: None,
             ca: None,
             connect_timeout_s: 1.0,
+            failures_before_rest: 5,
+            rest_s: 10.0,
             vad: Vad::default(),
             turn: Turn::default(),
             stt: Stt::default(),
@@ -171,6 +177,9 @@ pub struct Llm {
     pub first_token_timeout_s: f64,
     /// How long its next word may take; then the reply ends there.
     pub token_timeout_s: f64,
+    /// After so many milliseconds without a word of the server's the local model begins too, and whoever says the first word has the
+    /// reply; 0: it begins only where the server has failed.
+    pub hedge_ms: u64,
     /// Replies of the server under way at once; beyond them the local model answers.
     pub parallel: usize,
     /// Whether a server that speaks OpenAI's protocol is asked how many tokens a reply took (`stream_options`).
@@ -199,6 +208,7 @@ impl Default for Llm {
             api_key_file: None,
             first_token_timeout_s: 2.0,
             token_timeout_s: 4.0,
+            hedge_ms: 0,
             parallel: 256,
             count_tokens: true,
             path: None,
@@ -277,6 +287,9 @@ impl Engines {
         }
         // A call takes an engine for stuck that is silent for six seconds, and the local model wants some of them.
         faults.within("engines.connect_timeout_s", self.connect_timeout_s, 0.05..=60.0);
+        faults.within("engines.failures_before_rest", self.failures_before_rest, 0..=1_000);
+        faults.within("engines.rest_s", self.rest_s, 0.1..=300.0);
+        faults.within("engines.llm.hedge_ms", self.llm.hedge_ms, 0..=4_000);
         faults.within("engines.llm.first_token_timeout_s", self.llm.first_token_timeout_s, 0.05..=4.0);
         faults.within("engines.llm.token_timeout_s", self.llm.token_timeout_s, 0.05..=5.0);
         faults.within("engines.llm.parallel", self.llm.parallel, 1..=4_096);

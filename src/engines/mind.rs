@@ -2,11 +2,13 @@
 //!
 //! ```text
 //! reply ─► server ─► first word ─────────────► its reply: cloud
-//!            └─ none in time, refused, down ─► the same request to the local model: local
+//!            ├─ none in time, refused, down ─► the same request to the local model: local
+//!            └─ late ─► the local model begins too: whoever's word comes first has the reply, the other is cancelled
 //! ```
-//! Once a word has come, the reply stays whose it is; what breaks then ends it.
+//! Once a word has come, the reply stays whose it is; what breaks then ends it. A server that fails again and again is left alone for a
+//! while ([`super::breaker`]).
 
-use std::sync::Arc;
+use std::{future, sync::Arc, time::Duration};
 
 use milo_models::{
     engine::{EngineError, RemoteFault},
@@ -15,10 +17,14 @@ use milo_models::{
     tools::Call,
 };
 use serde::Serialize;
+use tokio::{
+    select,
+    time::{Instant, sleep_until},
+};
 
 use super::{
     line::{Line, Place},
-    told::Told,
+    told::{OUTRUN, RESTING, Told},
 };
 
 /// Where a reply is made.
@@ -49,6 +55,8 @@ pub struct Mind {
     local: Arc<dyn LanguageModel>,
     /// The server, and the line of those who leave room to calls there.
     cloud: Option<(Arc<dyn LanguageModel>, Arc<Line>)>,
+    /// The local model begins too when the server has not said a word for so long; none: it waits until that has failed.
+    hedge: Option<Duration>,
     told: Told,
 }
 
@@ -57,10 +65,11 @@ impl Mind {
     pub(super) fn new(
         local: Arc<dyn LanguageModel>,
         cloud: Option<(Arc<dyn LanguageModel>, usize)>,
+        hedge: Option<Duration>,
         told: Told,
     ) -> Self {
         let cloud = cloud.map(|(server, parallel)| (server, Line::of("language model", parallel)));
-        Self { local, cloud, told }
+        Self { local, cloud, hedge, told }
     }
 
     /// Who is asked first.
@@ -91,18 +100,41 @@ impl Mind {
     async fn begin(&self, request: ChatRequest, first: Mode) -> Result<Saying, EngineError> {
         if let (Some((cloud, line)), Mode::Cloud) = (&self.cloud, first) {
             let place = line.join(request.class)?.await;
-            match cloud.reply(ChatRequest { grammar: None, ..request.clone() }) {
-                Ok(reply) => return Ok(self.saying(Mode::Cloud, reply, Some(request), place)),
-                Err(error @ EngineError::Input(_)) => return Err(error),
-                Err(error) => self.told.fell_back(&error),
+            if !self.told.may_ask() {
+                return self.saying_local(request, Some(RESTING));
             }
+            return match cloud.reply(ChatRequest { grammar: None, ..request.clone() }) {
+                Ok(reply) => Ok(Saying {
+                    mind: self.clone(),
+                    late_at: self.hedge.map(|after| Instant::now() + after),
+                    spare: Some(request),
+                    rival: None,
+                    is_strict: false,
+                    mode: Mode::Cloud,
+                    instead: None,
+                    reply,
+                    place,
+                }),
+                Err(error @ EngineError::Input(_)) => Err(error),
+                Err(error) => self.saying_local(request, Some(self.told.fell_back(&error))),
+            };
         }
-        let reply = self.by_local(request)?;
-        Ok(self.saying(Mode::Local, reply, None, None))
+        self.saying_local(request, None)
     }
 
-    fn saying(&self, mode: Mode, reply: Reply, spare: Option<ChatRequest>, place: Option<Place>) -> Saying {
-        Saying { mind: self.clone(), spare, is_strict: false, mode, reply, place }
+    /// The local model's reply; `instead` says why it is not the server's that is asked first.
+    fn saying_local(&self, request: ChatRequest, instead: Option<&'static str>) -> Result<Saying, EngineError> {
+        Ok(Saying {
+            reply: self.by_local(request)?,
+            mind: self.clone(),
+            late_at: None,
+            spare: None,
+            rival: None,
+            is_strict: false,
+            mode: Mode::Local,
+            instead,
+            place: None,
+        })
     }
 
     fn by_local(&self, request: ChatRequest) -> Result<Reply, EngineError> {
@@ -144,7 +176,13 @@ pub struct Saying {
     /// A request that the server finds unfit is the asker's to mend, not the local model's to answer.
     is_strict: bool,
     mode: Mode,
+    /// Why the local model answers although a server was to.
+    instead: Option<&'static str>,
     reply: Reply,
+    /// When the local model begins too, if no word has come.
+    late_at: Option<Instant>,
+    /// The local model's reply, begun because the server's is late.
+    rival: Option<Reply>,
     /// At the server.
     place: Option<Place>,
 }
@@ -153,6 +191,11 @@ impl Saying {
     /// Who answers, as far as it is known: a reply without a word may still become the local model's.
     pub fn mode(&self) -> Mode {
         self.mode
+    }
+
+    /// Why the local model answers although a server was to, one of [`super::REASONS`]; as far as it is known.
+    pub fn instead(&self) -> Option<&'static str> {
+        self.instead
     }
 
     /// Whether the reply ended at its longest rather than by itself; known at its end.
@@ -197,38 +240,113 @@ impl Saying {
     /// # Errors
     /// As [`Reply::next`]; [`EngineError::Overloaded`] when the local model has no place either. Nothing follows.
     pub async fn next(&mut self) -> Option<Result<Token, EngineError>> {
-        match self.reply.next().await {
-            Some(Ok(token)) => {
-                if self.spare.take().is_some() {
-                    self.mind.told.metrics().reply(Mode::Cloud);
-                    self.mind.told.answered();
+        while self.rival.is_some() || self.late_at.is_some() {
+            select! {
+                biased;
+                piece = self.reply.next() => return self.first(piece).await,
+                piece = next_of(&mut self.rival) => {
+                    if self.outrun(&piece) {
+                        return piece;
+                    }
                 }
+                () = until(self.late_at) => {
+                    self.late_at = None;
+                    let request = self.spare.clone();
+                    // Where it has no place, the server is waited for as ever.
+                    self.rival = request.and_then(|request| self.mind.local.reply(request).ok());
+                }
+            }
+        }
+        let piece = self.reply.next().await;
+        if self.spare.is_some() { self.first(piece).await } else { self.later(piece) }
+    }
+
+    /// What the server begins with, or does not.
+    async fn first(&mut self, piece: Option<Result<Token, EngineError>>) -> Option<Result<Token, EngineError>> {
+        self.late_at = None;
+        match piece {
+            Some(Ok(token)) => {
+                (self.spare, self.rival) = (None, None);
+                self.mind.told.metrics().reply(Mode::Cloud);
+                self.mind.told.answered();
                 Some(Ok(token))
             }
-            Some(Err(error)) if self.is_strict && is_unfit(&error) && self.spare.is_some() => {
-                self.spare = None;
+            Some(Err(error)) if self.is_strict && is_unfit(&error) => {
+                (self.spare, self.rival) = (None, None);
                 self.mind.told.unfit(&error);
                 Some(Err(error))
             }
             Some(Err(error)) => {
-                let Some(request) = self.spare.take() else {
-                    if self.mode == Mode::Cloud {
-                        self.mind.told.failed(&error);
-                    }
-                    return Some(Err(error));
-                };
-                self.mind.told.fell_back(&error);
-                (self.mode, self.place) = (Mode::Local, None);
-                match self.mind.by_local(request) {
-                    Ok(reply) => {
-                        self.reply = reply;
-                        self.reply.next().await
-                    }
+                self.instead = Some(self.mind.told.fell_back(&error));
+                match self.takes_over() {
+                    Ok(()) => self.reply.next().await,
                     Err(error) => Some(Err(error)),
                 }
             }
-            None => None,
+            // Nothing to say, and a tool that it wants.
+            None => {
+                (self.spare, self.rival) = (None, None);
+                self.mind.told.metrics().reply(Mode::Cloud);
+                self.mind.told.answered();
+                None
+            }
         }
+    }
+
+    /// What follows a first word, or is the local model's.
+    fn later(&self, piece: Option<Result<Token, EngineError>>) -> Option<Result<Token, EngineError>> {
+        if let (Some(Err(error)), Mode::Cloud) = (&piece, self.mode) {
+            self.mind.told.failed(error);
+        }
+        piece
+    }
+
+    /// The local model, begun since the server is late, has told something: whether it has the reply. One that failed, or ended without
+    /// a word or a wish, is forgotten.
+    fn outrun(&mut self, piece: &Option<Result<Token, EngineError>>) -> bool {
+        let Some(rival) = self.rival.take() else { return false };
+        let is_good = match piece {
+            Some(result) => result.is_ok(),
+            None => !rival.calls().is_empty(),
+        };
+        if is_good {
+            self.mind.told.outrun();
+            self.instead = Some(OUTRUN);
+            self.is_now(rival);
+        }
+        is_good
+    }
+
+    /// The server failed: the local model's reply, begun meanwhile or asked for now, is the reply.
+    fn takes_over(&mut self) -> Result<(), EngineError> {
+        let reply = match (self.rival.take(), self.spare.take()) {
+            (Some(rival), _) => rival,
+            (None, Some(request)) => self.mind.local.reply(request)?,
+            (None, None) => return Ok(()),
+        };
+        self.is_now(reply);
+        Ok(())
+    }
+
+    fn is_now(&mut self, local: Reply) {
+        self.mind.told.metrics().reply(Mode::Local);
+        (self.reply, self.mode, self.place) = (local, Mode::Local, None);
+        (self.spare, self.late_at) = (None, None);
+    }
+}
+
+/// The next piece of a reply that there may be.
+async fn next_of(reply: &mut Option<Reply>) -> Option<Result<Token, EngineError>> {
+    match reply {
+        Some(reply) => reply.next().await,
+        None => future::pending().await,
+    }
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => future::pending().await,
     }
 }
 
@@ -271,8 +389,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_reply_held_to_a_grammar_is_the_local_models_though_a_server_is_asked_first() {
-        let told = Told::new("llm", Arc::new(Metrics::new()));
-        let mind = Mind::new(Arc::new(Named("local")), Some((Arc::new(Named("server")), 2)), told);
+        let mind = Mind::new(Arc::new(Named("local")), Some((Arc::new(Named("server")), 2)), None, told());
         for (grammar, asked) in [(None, "server"), (Some("root ::= \"eny\"".into()), "local")] {
             let messages = vec![ChatMessage::new(Role::User, "salama")];
             let (tools, class) = (Arc::default(), Class::Call);

@@ -1,6 +1,7 @@
 //! The engines of the process, loaded once from the configuration: each is a thread, or a server that is asked; the handles are
 //! shared by every call.
 
+mod breaker;
 mod line;
 mod mind;
 mod model;
@@ -9,7 +10,7 @@ mod spare;
 mod told;
 mod tongue;
 
-use std::{path::PathBuf, sync::Arc, thread};
+use std::{path::PathBuf, sync::Arc, thread, time::Duration};
 
 use milo_models::{
     demo::{self, DemoFiles},
@@ -30,7 +31,12 @@ pub use servers::Server;
 pub use told::REASONS;
 pub use tongue::Tongue;
 
-use crate::{config::Config, error::Error, metrics::Metrics};
+use crate::{
+    config::{self, Config},
+    error::Error,
+    metrics::Metrics,
+};
+use breaker::Breaker;
 use line::Line;
 use servers::Servers;
 use spare::{Hearing, Speaking};
@@ -98,7 +104,7 @@ impl Engines {
         let cloud_voice = servers.voice(settings)?;
         let Servers { asked, notes } = servers;
         notes.iter().for_each(|note| tracing::info!("{note}"));
-        let told = ["stt", "llm", "tts"].map(|job| Told::new(job, Arc::clone(&metrics)));
+        let told = ["stt", "llm", "tts"].map(|job| Told::new(job, Arc::clone(&metrics), breaker(settings)));
 
         let ears = cloud_ears.map(|ears| (ears, Line::of("transcriber", settings.stt.parallel)));
         let cloud_voice = cloud_voice.map(|voice| (voice, Line::of("voice", settings.tts.parallel)));
@@ -110,7 +116,8 @@ impl Engines {
         let transcriber = hearing(ears, Arc::new(listen(config, &ort, &shipped)?), &told[0]);
         let translator = translator(config, &ort, &shipped)?;
         let local = Llama::load(settings.llm.path.as_ref().unwrap_or(&shipped.llama), options)?;
-        let mind = Mind::new(Arc::new(local), cloud_mind, told[1].clone());
+        let hedge = (settings.llm.hedge_ms > 0).then(|| Duration::from_millis(settings.llm.hedge_ms));
+        let mind = Mind::new(Arc::new(local), cloud_mind, hedge, told[1].clone());
         let local = Espeak::load(settings.tts.path.as_ref().unwrap_or(&shipped.espeak))?;
         let voice = speaking(cloud_voice, settings.tts.voice.as_deref(), Arc::new(local), &told[2]);
         Ok(Self {
@@ -128,9 +135,10 @@ impl Engines {
         })
     }
 
-    /// The servers that are asked.
+    /// The servers that are asked, or left alone for a while.
     pub fn servers(&self) -> Vec<Server> {
-        self.servers.clone()
+        let rests = |job: &str| self.told.iter().any(|told| told.job() == job && told.is_resting());
+        self.servers.iter().map(|server| Server { resting: rests(server.job), ..server.clone() }).collect()
     }
 
     /// What is not wrong, and worth knowing: a sentence each.
@@ -183,6 +191,11 @@ impl Engines {
         .filter_map(|(engine, stopped)| stopped.then_some(engine))
         .collect()
     }
+}
+
+/// When a server is left alone, as the configuration says.
+fn breaker(settings: &config::Engines) -> Breaker {
+    Breaker::new(settings.failures_before_rest, Duration::from_secs_f64(settings.rest_s))
 }
 
 /// The transcriber alone, for a telephone that wants to know what it heard.

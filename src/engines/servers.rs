@@ -28,6 +28,8 @@ pub struct Server {
     /// The model's name there.
     #[schema(example = "qwen3-8b")]
     pub model: String,
+    /// It failed again and again, and is not asked for a while.
+    pub resting: bool,
 }
 
 /// The servers that were found in the configuration, and what is to be said of those that cannot be asked.
@@ -137,7 +139,7 @@ impl Servers {
             ));
             return Ok(None);
         }
-        self.asked.push(Server { job, engine: protocol.name, model: (*model).to_owned() });
+        self.asked.push(Server { job, engine: protocol.name, model: (*model).to_owned(), resting: false });
         Ok(Some(RemoteOptions {
             url: url.unwrap_or(protocol.url).to_owned(),
             model: (*model).to_owned(),

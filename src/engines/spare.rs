@@ -30,16 +30,17 @@ impl Transcriber for Hearing {
         let turn = self.line.join(asked.class);
         Box::pin(async move {
             let place = turn?.await;
+            // The local one would hear the words, and not when they were said.
+            let only_there = asked.words && !this.local.knows_words();
+            if !only_there && !this.told.may_ask() {
+                return this.local.transcribe(samples, asked).await;
+            }
             let heard = this.cloud.transcribe(samples.clone(), asked).await;
             drop(place);
             match heard {
                 Err(error) if !matches!(error, EngineError::Input(_)) => {
                     this.told.fell_back(&error);
-                    // It would hear the words, and not when they were said.
-                    if asked.words && !this.local.knows_words() {
-                        return Err(error);
-                    }
-                    this.local.transcribe(samples, asked).await
+                    if only_there { Err(error) } else { this.local.transcribe(samples, asked).await }
                 }
                 Ok(heard) => {
                     this.told.answered();
@@ -124,6 +125,9 @@ impl Synthesizer for Speaking {
 impl Speaking {
     /// The server's speech, or the local voice's where the server has no place.
     fn ask(&self, clause: &Clause) -> Result<(Speech, Mode), EngineError> {
+        if !self.told.may_ask() {
+            return Ok((self.by_local(clause)?, Mode::Local));
+        }
         match self.cloud.speak(&clause.text, clause.language, clause.options.clone()) {
             Ok(speech) => Ok((speech, Mode::Cloud)),
             Err(error @ EngineError::Input(_)) => Err(error),

@@ -6,7 +6,9 @@ use std::sync::{
 };
 
 use milo_models::engine::{EngineError, RemoteFault};
+use tokio::time::Instant;
 
+use super::breaker::{Breaker, News};
 use crate::metrics::Metrics;
 
 /// The server's places are all taken: nothing is wrong with it.
@@ -14,8 +16,14 @@ const FULL: &str = "full";
 /// The request was not right: nothing is wrong with the server either.
 const UNFIT: &str = "unfit";
 
-/// Why a server did not do what it was asked.
-pub const REASONS: [&str; 7] = ["down", "late", "refused", UNFIT, "busy", "broken", FULL];
+/// It failed again and again, and is not asked for a while.
+pub(super) const RESTING: &str = "resting";
+
+/// The local engine's first word came before its own.
+pub(super) const OUTRUN: &str = "outrun";
+
+/// Why a server did not do what it was asked, or was not asked.
+pub const REASONS: [&str; 9] = ["down", "late", "refused", UNFIT, "busy", "broken", FULL, RESTING, OUTRUN];
 
 /// The account of one server; clones share it.
 #[derive(Clone)]
@@ -27,31 +35,65 @@ pub(super) struct Told {
     fault: Arc<Mutex<Option<String>>>,
     /// How often the local engine stood in for it.
     stood_in: Arc<AtomicU64>,
+    breaker: Arc<Breaker>,
 }
 
 impl Told {
-    pub(super) fn new(job: &'static str, metrics: Arc<Metrics>) -> Self {
-        Self { job, metrics, fault: Arc::default(), stood_in: Arc::default() }
+    pub(super) fn new(job: &'static str, metrics: Arc<Metrics>, breaker: Breaker) -> Self {
+        Self { job, metrics, fault: Arc::default(), stood_in: Arc::default(), breaker: Arc::new(breaker) }
+    }
+
+    pub(super) fn job(&self) -> &'static str {
+        self.job
+    }
+
+    /// Whether the server is asked; where it is left alone, the local engine stands in, and that is counted.
+    pub(super) fn may_ask(&self) -> bool {
+        let may = self.breaker.may_ask(Instant::now());
+        if !may {
+            self.instead(RESTING);
+        }
+        may
+    }
+
+    /// The local engine stands in for it.
+    fn instead(&self, reason: &'static str) {
+        self.metrics.fell_back(self.job, reason);
+        self.stood_in.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The local engine was quicker.
+    pub(super) fn outrun(&self) {
+        self.instead(OUTRUN);
+        tracing::info!(server = self.job, "the local engine was quicker than a server");
+    }
+
+    /// Whether it failed so often that it is not asked.
+    pub(super) fn is_resting(&self) -> bool {
+        self.breaker.is_open()
     }
 
     /// It answered.
     pub(super) fn answered(&self) {
         self.set(None);
+        if self.breaker.answered() == Some(News::Back) {
+            tracing::info!(server = self.job, "a server answers again and is asked as ever");
+        }
     }
 
-    /// It did not answer, and the local engine does.
-    pub(super) fn fell_back(&self, error: &EngineError) {
+    /// It did not answer, and the local engine does; says why, one of [`REASONS`].
+    pub(super) fn fell_back(&self, error: &EngineError) -> &'static str {
         let reason = match error {
             EngineError::Remote { fault, .. } => fault.name(),
             EngineError::Overloaded { .. } => FULL,
             _ => RemoteFault::Broken.name(),
         };
-        self.metrics.fell_back(self.job, reason);
-        self.stood_in.fetch_add(1, Ordering::Relaxed);
+        self.instead(reason);
         tracing::warn!(%error, "a server did not answer; the local engine does");
         if reason != FULL && reason != UNFIT {
             self.failed(error);
         }
+        reason
     }
 
     /// How often the local engine has stood in for it.
@@ -68,6 +110,15 @@ impl Told {
     /// It broke off what it had begun.
     pub(super) fn failed(&self, error: &EngineError) {
         self.set(Some(error.to_string()));
+        // One that asks for some rest gets it anyway (`Retry-After`), and is not broken.
+        let is_busy = matches!(error, EngineError::Remote { fault: RemoteFault::Busy, .. });
+        if !is_busy && let Some(News::Rests(rest)) = self.breaker.failed(Instant::now()) {
+            tracing::warn!(
+                server = self.job,
+                rest_s = rest.as_secs(),
+                "a server failed again and again, and is left alone"
+            );
+        }
     }
 
     fn set(&self, fault: Option<String>) {

@@ -1,6 +1,7 @@
 //! Milo with a language model on a server: it answers by text and on the telephone, and where it does not, the local model does.
 
 mod fit;
+mod resting;
 pub mod server;
 mod slow;
 mod speech;
@@ -28,11 +29,11 @@ use server::{Conduct, KEY, Server};
 
 const WORDS: &str = "Salama tompoko, **misokatra** amin'ny fito ora hariva izahay.";
 
-/// A Milo that asks this server.
+/// A Milo that asks this server, however often it fails.
 async fn asking(name: &str, server: &Server, engine: &'static str, more: &[(&str, &str)]) -> Running {
     let own = server.variables(engine);
     let own: Vec<_> = own.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    milo(name, &[&own[..], more].concat()).await
+    milo(name, &[&own[..], &[("MILO__ENGINES__FAILURES_BEFORE_REST", "0")], more].concat()).await
 }
 
 fn chat(milo: &Running, body: &Value) -> (u16, Value) {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::{WORDS, asking};
+use super::{WORDS, asking, fallbacks, hours};
 use crate::{
     hosted::server::{Conduct, Server},
-    house::{answered, call, errand, events, newest_call, stop},
+    house::{MG_HOURS, answered, call, errand, events, metric, newest_call, stop},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -26,4 +26,26 @@ async fn whoever_waits_long_for_an_answer_hears_that_it_comes() {
         stop(milo).await;
     }
     assert!(waits[0] + 500.0 < waits[1], "\"one moment, please\" is heard long before the answer: {waits:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_late_is_outrun_by_the_local_model_and_a_quick_one_is_not() {
+    let late = Conduct::Says(WORDS, Duration::from_millis(3_900), Duration::ZERO);
+    let server = Server::start(late).await;
+    let hedged = [("MILO__ENGINES__LLM__HEDGE_MS", "300"), ("MILO__ENGINES__LLM__FIRST_TOKEN_TIMEOUT_S", "4.0")];
+    let milo = asking("outrun", &server, "anthropic", &hedged).await;
+    let (answer, took) = hours(&milo);
+    assert_eq!(answer["mode"], "local", "{answer}");
+    assert!(answer["reply"].as_str().is_some_and(|reply| reply.contains(MG_HOURS.1)), "{answer}");
+    assert!(took < Duration::from_millis(3_800), "{took:?}");
+    // Nobody listens to it any more.
+    server.left(1).await;
+    server.now(Conduct::says(WORDS));
+    assert_eq!(hours(&milo).0["mode"], "cloud");
+    assert_eq!((metric(&milo, &fallbacks("outrun")).await, server.left_so_far()), (1.0, 1));
+    // One that fails at once is not waited for.
+    server.now(Conduct::Refuses(500, ("content-type", "text/html"), "<html>"));
+    assert_eq!(hours(&milo).0["mode"], "local");
+    assert_eq!(metric(&milo, &fallbacks("broken")).await, 1.0);
+    stop(milo).await;
 }
