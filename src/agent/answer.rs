@@ -86,7 +86,7 @@ impl Conversation<'_> {
             said = self.act(calls, &mut task, &mut mouth, context, (ear, voice)).await;
         }
         let (marks, mode) = (mouth.marks(), mouth.mode());
-        self.chosen(&mouth);
+        self.chosen(&mut mouth);
         let said = self.doubted(said, &mut mouth, &task, ear, voice).await;
         self.write_turn(heard, transcript, &mouth, (marks, mode), &said, voice);
         self.conclude(task, (said, refused), &mouth, context, voice)
@@ -123,6 +123,7 @@ impl Conversation<'_> {
             said = self.act(calls, &mut task, &mut mouth, context, (ear, voice)).await;
         }
         let said = self.doubted(said, &mut mouth, &task, ear, voice).await;
+        self.chosen(&mut mouth);
         self.write_own(began, &mouth, &said, voice);
         self.conclude(task, (said, false), &mouth, context, voice)
     }

@@ -60,8 +60,11 @@ impl Conversation<'_> {
         self.record.event("engine_failed", json!({ "error": error.to_string() }));
     }
 
-    /// Where a server was to answer, and the local model did: why.
-    pub(super) fn chosen(&mut self, mouth: &Mouth) {
+    /// What the model took; and where a server was to answer, and the local model did: why.
+    pub(super) fn chosen(&mut self, mouth: &mut Mouth) {
+        for (mode, taken) in mouth.taken() {
+            self.record.took(mode, taken);
+        }
         if let Some(why) = mouth.instead() {
             self.record.event("local_instead", json!({ "why": why }));
         }

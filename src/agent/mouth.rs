@@ -20,7 +20,7 @@ use super::{
     context::Script,
     reply::{Doing, Marks, Reply, Step},
 };
-use crate::engines::{Mode, Saying};
+use crate::engines::{Mode, Saying, Taken};
 
 /// A voice that was paused goes on at the quietest frame of this last time: where the word began that it was paused in, or one before…
 const WORD: usize = 600 / FRAME_MS as usize;
@@ -303,6 +303,11 @@ impl Mouth {
     /// Who answered.
     pub(super) fn mode(&self) -> Option<Mode> {
         self.reply.mode()
+    }
+
+    /// What the model has taken of tokens since this was asked last, by where it is.
+    pub(super) fn taken(&mut self) -> Vec<(Mode, Taken)> {
+        self.reply.taken()
     }
 
     /// Why the local model answered although a server was to.

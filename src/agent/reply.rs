@@ -18,7 +18,7 @@ use milo_models::{
 use tokio::time::timeout_at;
 
 use super::words::{Piece, Words};
-use crate::engines::{Mode, Saying};
+use crate::engines::{Mode, Saying, Taken};
 
 /// Ends when what is done while the caller hears something is over.
 pub(super) type Doing = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -67,6 +67,8 @@ pub(super) struct Reply {
     mode: Option<Mode>,
     /// Why the local model answers although a server was to.
     instead: Option<&'static str>,
+    /// What the model has taken of tokens.
+    taken: Vec<(Mode, Taken)>,
     /// Whether the model has said a word.
     has_words: bool,
     /// Why the model said no more, although it had not finished.
@@ -126,6 +128,7 @@ impl Reply {
             marks: Marks::default(),
             mode: None,
             instead: None,
+            taken: Vec::new(),
             has_words: false,
             cut: None,
             waiting_since: None,
@@ -184,6 +187,11 @@ impl Reply {
     /// Who answered; nobody where it is a sentence that needs no model.
     pub(super) fn mode(&self) -> Option<Mode> {
         self.mode
+    }
+
+    /// What the model has taken of tokens since this was asked last, by where it is.
+    pub(super) fn taken(&mut self) -> Vec<(Mode, Taken)> {
+        std::mem::take(&mut self.taken)
     }
 
     /// Why the local model answered although a server was to.
@@ -293,6 +301,7 @@ impl Reply {
                         Some(Err(error)) => return Some(Err(error)),
                         None => {
                             self.waiting.extend(self.clauses.finish());
+                            self.taken.extend(words.taken().map(|taken| (words.mode(), taken)));
                             let calls = words.calls().to_vec();
                             self.source = if calls.is_empty() { Source::Ended } else { Source::Calls(calls) };
                         }

@@ -6,7 +6,7 @@ use milo_models::{
     tools::Call,
 };
 
-use crate::engines::{Mode, Saying};
+use crate::engines::{Mode, Saying, Taken};
 
 /// The model's own sign that the conversation is over.
 const HANG_UP: &str = "[hangup]";
@@ -70,6 +70,11 @@ impl Words {
     /// What the model wants done; known at the reply's end.
     pub(crate) fn calls(&self) -> &[Call] {
         self.tokens.calls()
+    }
+
+    /// What the reply has taken, and what that costs; see [`Saying::taken`].
+    pub(crate) fn taken(&self) -> Option<Taken> {
+        self.tokens.taken()
     }
 
     /// How many tokens the reply has taken, as far as it is known.

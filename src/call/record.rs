@@ -1,6 +1,7 @@
 //! A call's row as the call writes it: the log and the counters, moved together.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, PoisonError},
     time::Instant,
 };
@@ -19,6 +20,7 @@ use crate::{
     after::{Analyses, Exchange, Remember, Wanted},
     agent::{Audience, Happened, News, Persona},
     dialplan::{Facts, Plan},
+    engines::{Mode, Taken},
     metrics::Metrics,
     store::{Ending, HangupBy, Key, LogWriter, NewCall, NewTurn, Outcome, Places, Stamp},
     trunk::Place,
@@ -46,6 +48,8 @@ pub struct Record {
     after: Option<Wanted>,
     /// Whose number it is known by, where it came by SIP.
     caller: Option<Caller>,
+    /// What its models took.
+    taken: BTreeMap<&'static str, Taken>,
 }
 
 /// Where what is known of a call goes.
@@ -132,7 +136,13 @@ impl Record {
             audience: None,
             after: None,
             caller: None,
+            taken: BTreeMap::new(),
         }
+    }
+
+    /// A model took so many tokens for it.
+    pub(crate) fn took(&mut self, mode: Mode, taken: Taken) {
+        self.taken.entry(mode.as_str()).or_default().add(taken);
     }
 
     /// Who follows it besides by ear.
@@ -346,6 +356,9 @@ impl Record {
         tracing::info!(call.id = %self.key(), reason, "a call ended");
         let language = self.language.map(|language| language.code().into());
         let quality = (!self.quality.is_empty()).then(|| Value::Array(std::mem::take(&mut self.quality)));
+        if !self.taken.is_empty() {
+            self.event("tokens", json!(self.taken));
+        }
         let place = self.after.take().and_then(Wanted::place);
         if let Some(Err(_)) = place {
             tracing::warn!(call.id = %self.key(), "a call is not analysed: too many wait for it");

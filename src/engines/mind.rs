@@ -24,8 +24,10 @@ use tokio::{
 
 use super::{
     line::{Line, Place},
-    told::{OUTRUN, RESTING, Told},
+    purse::{Purse, Spending, Spent, Taken},
+    told::{OUTRUN, RESTING, SPENT, Told},
 };
+use crate::store::{LogWriter, Stamp};
 
 /// Where a reply is made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -57,6 +59,8 @@ pub struct Mind {
     cloud: Option<(Arc<dyn LanguageModel>, Arc<Line>)>,
     /// The local model begins too when the server has not said a word for so long; none: it waits until that has failed.
     hedge: Option<Duration>,
+    /// What the server costs.
+    purse: Arc<Purse>,
     told: Told,
 }
 
@@ -65,11 +69,11 @@ impl Mind {
     pub(super) fn new(
         local: Arc<dyn LanguageModel>,
         cloud: Option<(Arc<dyn LanguageModel>, usize)>,
-        hedge: Option<Duration>,
+        (hedge, purse): (Option<Duration>, Purse),
         told: Told,
     ) -> Self {
         let cloud = cloud.map(|(server, parallel)| (server, Line::of("language model", parallel)));
-        Self { local, cloud, hedge, told }
+        Self { local, cloud, hedge, purse: Arc::new(purse), told }
     }
 
     /// Who is asked first.
@@ -100,6 +104,10 @@ impl Mind {
     async fn begin(&self, request: ChatRequest, first: Mode) -> Result<Saying, EngineError> {
         if let (Some((cloud, line)), Mode::Cloud) = (&self.cloud, first) {
             let place = line.join(request.class)?.await;
+            if !self.purse.has_left(Stamp::now()) {
+                self.told.spent();
+                return self.saying_local(request, Some(SPENT));
+            }
             if !self.told.may_ask() {
                 return self.saying_local(request, Some(RESTING));
             }
@@ -141,6 +149,21 @@ impl Mind {
         let reply = self.local.reply(request)?;
         self.told.metrics().reply(Mode::Local);
         Ok(reply)
+    }
+
+    /// What the server has cost today; none where none is asked.
+    pub fn spending(&self) -> Option<Spending> {
+        self.cloud.is_some().then(|| self.purse.so_far(Stamp::now()))
+    }
+
+    /// What the database knows of today's spending, at the start.
+    pub fn has_spent(&self, spent: Spent) {
+        self.purse.knows(spent);
+    }
+
+    /// The database learns what was spent so far.
+    pub fn note_spent(&self, log: &LogWriter) {
+        self.purse.note(log, Stamp::now());
     }
 
     /// A reply that was begun before the caller's turn was over was kept, or dropped.
@@ -211,6 +234,15 @@ impl Saying {
     /// How many tokens the reply has taken, as far as it is known; see [`Reply::usage`].
     pub fn usage(&self) -> Option<Usage> {
         self.reply.usage()
+    }
+
+    /// What the reply has taken, and what that costs, as far as it is known.
+    pub fn taken(&self) -> Option<Taken> {
+        let usage = self.usage()?;
+        Some(match self.mode {
+            Mode::Cloud => self.mind.purse.of(usage),
+            Mode::Local => Taken { cost: 0.0, ..self.mind.purse.of(usage) },
+        })
     }
 
     /// From now on a request that the server finds unfit ([`RemoteFault::Unfit`]) is an error, with the server's words, in place of
@@ -355,6 +387,10 @@ impl Drop for Saying {
     fn drop(&mut self) {
         if let Some(usage) = self.usage() {
             self.mind.told.metrics().tokens(self.mode, usage);
+            if self.mode == Mode::Cloud {
+                self.mind.purse.take(usage, Stamp::now());
+                self.mind.told.metrics().cost(self.mind.purse.of(usage).cost);
+            }
         }
     }
 }
@@ -367,7 +403,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::metrics::Metrics;
+    use crate::{config::Llm, engines::breaker::Breaker, metrics::Metrics};
 
     /// Refuses everything by its name.
     struct Named(&'static str);
@@ -389,7 +425,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_reply_held_to_a_grammar_is_the_local_models_though_a_server_is_asked_first() {
-        let mind = Mind::new(Arc::new(Named("local")), Some((Arc::new(Named("server")), 2)), None, told());
+        let told = Told::new("llm", Arc::new(Metrics::new()), Breaker::new(0, Duration::ZERO));
+        let mind = Mind::new(
+            Arc::new(Named("local")),
+            Some((Arc::new(Named("server")), 2)),
+            (None, Purse::new(&Llm::default())),
+            told,
+        );
         for (grammar, asked) in [(None, "server"), (Some("root ::= \"eny\"".into()), "local")] {
             let messages = vec![ChatMessage::new(Role::User, "salama")];
             let (tools, class) = (Arc::default(), Class::Call);

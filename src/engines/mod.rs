@@ -5,6 +5,7 @@ mod breaker;
 mod line;
 mod mind;
 mod model;
+mod purse;
 mod servers;
 mod spare;
 mod told;
@@ -27,6 +28,8 @@ use milo_models::{
 };
 pub use mind::{Mind, Mode, Saying};
 pub use model::Model;
+use purse::Purse;
+pub use purse::{Spending, Spent, Taken};
 pub use servers::Server;
 pub use told::REASONS;
 pub use tongue::Tongue;
@@ -117,7 +120,8 @@ impl Engines {
         let translator = translator(config, &ort, &shipped)?;
         let local = Llama::load(settings.llm.path.as_ref().unwrap_or(&shipped.llama), options)?;
         let hedge = (settings.llm.hedge_ms > 0).then(|| Duration::from_millis(settings.llm.hedge_ms));
-        let mind = Mind::new(Arc::new(local), cloud_mind, hedge, told[1].clone());
+        let limits = (hedge, Purse::new(&settings.llm));
+        let mind = Mind::new(Arc::new(local), cloud_mind, limits, told[1].clone());
         let local = Espeak::load(settings.tts.path.as_ref().unwrap_or(&shipped.espeak))?;
         let voice = speaking(cloud_voice, settings.tts.voice.as_deref(), Arc::new(local), &told[2]);
         Ok(Self {
@@ -149,7 +153,8 @@ impl Engines {
     /// What was wrong when servers were asked last: a sentence each.
     pub fn faults(&self) -> Vec<String> {
         let faults = self.told.iter().filter_map(Told::fault);
-        faults.map(|fault| capitalised(format!("{fault}; the local engine is there for it."))).collect()
+        let faults = faults.map(|fault| capitalised(format!("{fault}; the local engine is there for it.")));
+        faults.chain(self.mind.spending().and_then(Spending::fault)).collect()
     }
 
     /// How often the local voice has stood in for the server's: where that has changed meanwhile, a clause may be the local one's.

@@ -19,11 +19,14 @@ const UNFIT: &str = "unfit";
 /// It failed again and again, and is not asked for a while.
 pub(super) const RESTING: &str = "resting";
 
+/// It has cost today what it may.
+pub(super) const SPENT: &str = "spent";
+
 /// The local engine's first word came before its own.
 pub(super) const OUTRUN: &str = "outrun";
 
 /// Why a server did not do what it was asked, or was not asked.
-pub const REASONS: [&str; 9] = ["down", "late", "refused", UNFIT, "busy", "broken", FULL, RESTING, OUTRUN];
+pub const REASONS: [&str; 10] = ["down", "late", "refused", UNFIT, "busy", "broken", FULL, RESTING, OUTRUN, SPENT];
 
 /// The account of one server; clones share it.
 #[derive(Clone)]
@@ -54,6 +57,11 @@ impl Told {
             self.instead(RESTING);
         }
         may
+    }
+
+    /// It has cost today what it may, and is not asked.
+    pub(super) fn spent(&self) {
+        self.instead(SPENT);
     }
 
     /// The local engine stands in for it.

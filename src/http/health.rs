@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     call::LineReport,
-    engines::{Mode, Model, Server},
+    engines::{Mode, Model, Server, Spending},
     gpu::Vram,
     notices::TargetReport,
     trunk::TrunkReport,
@@ -35,6 +35,8 @@ pub struct HealthReport {
     pub vram: Option<Vram>,
     /// The servers that are asked in place of some.
     pub servers: Vec<Server>,
+    /// What the language model's server has cost today; none where none is asked.
+    pub spending: Option<Spending>,
     /// Engines by their short names (`vad`, `turn`, `stt`, `translate`, `llm`, `tts`), and how many jobs of each class wait for each.
     pub queues: Vec<(&'static str, Waiting)>,
     /// Conversations by text that are remembered here.
@@ -143,6 +145,8 @@ struct Health {
     ready: bool,
     models: Vec<Model>,
     servers: Vec<Server>,
+    /// What the language model's server has cost today; null where none is asked, and for strangers.
+    spending: Option<Spending>,
     /// Numbers that can be dialled.
     dial: Vec<Dial>,
     /// What is to be known of the models that ship, where some of them are used.
@@ -309,6 +313,7 @@ fn report(state: &AppState, is_insider: bool) -> Health {
         notice: health.models.iter().any(|model| model.demonstration).then_some(NOTICE),
         models: health.models,
         servers: health.servers,
+        spending: health.spending.filter(|_| is_insider),
         dial: health.dial,
         degraded: health.degraded,
         notes: health.notes,

@@ -2,7 +2,7 @@
 //! what local engines did in a server's place.
 
 use milo_models::language_model::Usage;
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
+use prometheus::{Counter, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 
 use super::{BUCKETS, Metrics, add};
 use crate::{
@@ -19,6 +19,7 @@ pub(super) struct Replies {
     replies: IntCounterVec,
     drafts: IntCounterVec,
     tokens: IntCounterVec,
+    cost: Counter,
     batch_items: IntCounterVec,
     analyses: IntCounterVec,
     fallbacks: IntCounterVec,
@@ -50,6 +51,13 @@ impl Replies {
                 "milo_tokens_total",
                 "Tokens of language models, of conversations that they read (prompt) and replies (completion), as far as they are counted.",
                 &["direction", "mode"],
+            ),
+            cost: add(
+                r,
+                Counter::with_opts(Opts::new(
+                    "milo_llm_cost_total",
+                    "What the language model's server has cost, in the currency of the configured prices.",
+                )),
             ),
             batch_items: counters(
                 "milo_batch_items_total",
@@ -132,6 +140,11 @@ impl Metrics {
         for (direction, tokens) in [("prompt", usage.prompt_tokens), ("completion", usage.completion_tokens)] {
             self.replies.tokens.with_label_values(&[direction, mode.as_str()]).inc_by(tokens);
         }
+    }
+
+    /// A reply of the server cost so much.
+    pub fn cost(&self, cost: f64) {
+        self.replies.cost.inc_by(cost.max(0.0));
     }
 
     /// An item of a batch is `done`, or `failed`.

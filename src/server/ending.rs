@@ -72,6 +72,7 @@ impl Server {
         if timeout(LAST_PAGES, house.recordings.idle()).await.is_err() {
             tracing::error!("the disk was too slow for the last recordings; they end early");
         }
+        house.engines.mind.note_spent(&log);
         drop(house);
         retention.inspect(JoinHandle::abort);
         reloads.abort();

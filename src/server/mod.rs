@@ -169,6 +169,7 @@ impl Server {
         let engines = tokio::task::spawn_blocking(move || Engines::load(&loading, personal, counting)).await??;
         let voice = Arc::clone(&engines.voice);
         let make = move |dialplans| prepare(dialplans, Arc::clone(&voice));
+        engines.mind.has_spent(store.spent(node.id(), &Stamp::now().day()).await?);
         let (editions, reloads) = Editions::start((origin, around), dialplans, Some(hangup), make).await?;
 
         let recordings = Recordings::start(config, log.clone(), Arc::clone(&metrics))?;
@@ -275,9 +276,11 @@ impl Server {
             following.spawn(sharing::follow(redis.clone(), Arc::clone(&keys), Arc::clone(chats.sessions())));
         }
         let (carrying, calling) = (house.trunks.clone(), Arc::clone(&house.accounts));
+        let (asking, noting) = (house.engines.mind.clone(), log.clone());
         following.spawn(trunk::each_minute(move || {
             carrying.note_days();
             calling.note_days();
+            asking.note_spent(&noting);
         }));
         let state = AppState::new(
             config,

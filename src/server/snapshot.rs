@@ -88,6 +88,7 @@ impl Snapshot {
             models: engines.models(),
             vram: self.gpus.vram(),
             servers: engines.servers(),
+            spending: engines.mind.spending(),
             queues: engines.queues(),
             sessions: self.sessions.count(),
             live_calls,

@@ -10,6 +10,7 @@ use super::{
     Analysis, Batch, CallKey, DayCount, Ending, Key, NewCall, NewDeed, NewMemory, NewMessage, NewTurn, RecordingState,
     Stamp, Whose, deliveries::NewDelivery,
 };
+use crate::engines::Spent;
 
 /// One row, or change of a row. Each may be written twice and is then what it was.
 #[derive(Debug, Serialize, Deserialize)]
@@ -25,6 +26,7 @@ pub(super) enum Entry {
     Analysed(Key, Analysis),
     Remembered(Key, NewMemory),
     Counted(Whose, DayCount),
+    Spent(Spent),
     Asked(CallKey),
     Message(Key, NewMessage),
     Settled(Key, Cow<'static, str>, Option<u16>),
@@ -60,7 +62,7 @@ impl Weight {
 impl Entry {
     pub(super) fn weight(&self) -> Weight {
         match self {
-            Self::Event(..) | Self::Counted(..) | Self::Delivery(..) => Weight::Event,
+            Self::Event(..) | Self::Counted(..) | Self::Spent(..) | Self::Delivery(..) => Weight::Event,
             Self::Turn(..) | Self::Message(..) | Self::Settled(..) | Self::Analysed(..) | Self::Remembered(..) => {
                 Weight::Turn
             }
@@ -83,6 +85,7 @@ impl Batch {
             Entry::Analysed(key, analysis) => self.insert_analysis(*key, analysis).await,
             Entry::Remembered(key, memory) => self.set_memory(*key, memory).await,
             Entry::Counted(whose, so_far) => self.set_day(node, whose, so_far).await,
+            Entry::Spent(so_far) => self.set_spent(node, so_far).await,
             Entry::Message(key, message) => self.insert_message(node, *key, message).await,
             Entry::Settled(key, result, status) => self.settle_message(*key, result, *status).await,
             Entry::Done(key, deed) => self.insert_deed(node, *key, deed).await,

@@ -48,6 +48,7 @@ mod privacy;
 mod replay;
 mod scribe;
 mod search;
+mod spending;
 mod stamp;
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ mod resting;
 pub mod server;
 mod slow;
 mod speech;
+mod spending;
 
 use std::{
     fs,
