@@ -276,11 +276,11 @@ impl Server {
             following.spawn(sharing::follow(redis.clone(), Arc::clone(&keys), Arc::clone(chats.sessions())));
         }
         let (carrying, calling) = (house.trunks.clone(), Arc::clone(&house.accounts));
-        let (asking, noting) = (house.engines.mind.clone(), log.clone());
+        let (mind, noting) = (house.engines.mind.clone(), log.clone());
         following.spawn(trunk::each_minute(move || {
             carrying.note_days();
             calling.note_days();
-            asking.note_spent(&noting);
+            mind.note_spent(&noting);
         }));
         let state = AppState::new(
             config,
