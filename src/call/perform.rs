@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use milo_signaling::Reason;
 use serde_json::json;
 
@@ -114,7 +115,8 @@ pub(super) async fn perform(
             Action::SendDigits { digits, by } => line.send_digits(digits, *by, log).await?,
             Action::Say(say) => line.say(say, house, language, log).await,
             Action::Gather(gather) => {
-                let gathered = line.gather(gather, house, language, log).await;
+                let today = course.plan().day(Timestamp::now());
+                let gathered = line.gather(gather, house, (language, today), log).await;
                 let failed = gather.failed.as_ref().filter(|_| gathered.is_none());
                 if gathered.is_none() {
                     line.not_done("the caller did not say what was asked for");

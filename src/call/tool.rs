@@ -11,13 +11,14 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use jiff::tz::TimeZone;
 use milo_models::{engine::Language, tools};
 use serde_json::{Map, Value, json};
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 
 use super::{House, Record, notes::Notes, webhook};
 use crate::{
-    agent::{News, Persona},
+    agent::{Moment, News, Persona},
     dialplan::{Action, Edition, TRANSFER_RESULT, Tool, Variables},
     mcp::{Mcp, Served},
     webhook::Webhooks,
@@ -27,6 +28,8 @@ use crate::{
 pub struct Toolbox<'a> {
     edition: &'a Arc<Edition>,
     tools: Arc<[tools::Tool]>,
+    /// Where the persona is at home: days are counted by the clock there.
+    zone: TimeZone,
     /// Those of them that are servers'.
     served: Vec<Served>,
     mcp: Mcp,
@@ -133,7 +136,8 @@ impl<'a> Toolbox<'a> {
         let tools = tools.into();
         let mcp = house.mcp.clone();
         let (webhooks, notes) = (Arc::clone(&house.webhooks), log.notes());
-        Self { edition, tools, served, mcp, variables, webhooks, plan: plan.into(), notes, begun }
+        let zone = persona.zone.clone();
+        Self { edition, tools, zone, served, mcp, variables, webhooks, plan: plan.into(), notes, begun }
     }
 
     /// As the model is told of them.
@@ -146,7 +150,7 @@ impl<'a> Toolbox<'a> {
     /// # Errors
     /// What of the call is wrong, as the model is told.
     pub fn of(&self, call: &tools::Call) -> Result<Wanted<'a>, String> {
-        let (tool, arguments) = call.check(&self.tools)?;
+        let (tool, arguments) = call.check(&self.tools, Moment::now(&self.zone).day())?;
         let name = tool.name.clone();
         let gone = || format!("there is no tool {name:?}");
         let doer = if tool.schema.is_some() {

@@ -17,6 +17,7 @@ mod editions;
 mod fault;
 mod hours;
 mod knowledge;
+mod meaning;
 mod message;
 mod pattern;
 mod read;
@@ -35,6 +36,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use jiff::{Timestamp, civil::Date};
 use milo_models::engine::Language;
 use serde::Deserialize;
 
@@ -115,6 +117,13 @@ pub struct Plan {
     pub file: PathBuf,
     #[serde(skip)]
     calendar: Calendar,
+}
+
+impl Plan {
+    /// The day that it is at a moment, by the clock of its file.
+    pub fn day(&self, at: Timestamp) -> Date {
+        self.calendar.day(at)
+    }
 }
 
 /// All plans and the personas they name, checked.

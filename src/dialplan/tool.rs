@@ -9,7 +9,7 @@ use milo_models::{
 };
 use serde::Deserialize;
 
-use super::{Action, Block, check::steps, variables};
+use super::{Action, Block, check::steps, meaning::days_fault, variables};
 
 /// As much as a tool is told and tells.
 const MOST: usize = 16;
@@ -135,6 +135,10 @@ impl Tool {
             }
             if (argument.kind == ArgumentKind::Choice) == argument.choices.is_empty() {
                 return Some(format!("takes: {:?}: choices and kind = \"choice\" go together", argument.name));
+            }
+            let is_date = argument.kind == ArgumentKind::Date;
+            if let Some(why) = days_fault(is_date, argument.past, argument.within_days) {
+                return Some(format!("takes: {:?}: {why}", argument.name));
             }
         }
         if let Some(name) = self.tells.iter().find(|name| !set.contains(*name)) {

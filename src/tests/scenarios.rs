@@ -19,6 +19,7 @@ mod accounts;
 mod after;
 mod aiortc;
 mod alone;
+mod answers;
 mod attended;
 mod bad_input;
 mod bans;
