@@ -136,6 +136,12 @@ pub(super) async fn perform(
                 log.event("looked_up", json!({ "within": look_up.within, "found": !found.is_empty() }));
                 course.variables.set(&look_up.into, found);
             }
+            Action::Request(request) => {
+                if let Err(why) = log.notes().request(request, course.variables.caller()) {
+                    log.event("verb_failed", json!({ "verb": "request", "why": why }));
+                    line.not_done(why);
+                }
+            }
             Action::Set(values) => values.iter().for_each(|(name, value)| course.variables.set(name, value.clone())),
             Action::Goto(plan) => course.go(plan),
             Action::Repeat { times, .. } => {

@@ -286,6 +286,10 @@ async fn perform(
         let set = match variables.fill(step.get_ref()) {
             Ok(Action::Set(values)) => values.into_iter().collect(),
             Ok(Action::LookUp(look_up)) => vec![(look_up.into.clone(), edition.dialplans.look_up(&look_up))],
+            Ok(Action::Request(request)) => match notes.request(&request, variables.caller()) {
+                Ok(()) => Vec::new(),
+                Err(why) => return (all, Some(why.into())),
+            },
             Ok(Action::Webhook(webhook)) => {
                 let body = webhook::body(&webhook, (plan, None, variables), &notes.key().to_string());
                 match webhook::ask(&webhook, body.to_string(), webhooks).await {

@@ -21,8 +21,10 @@ mod meaning;
 mod message;
 mod pattern;
 mod read;
+mod ready;
 #[cfg(test)]
 mod reference;
+mod request;
 mod surroundings;
 mod text;
 mod tool;
@@ -51,6 +53,7 @@ pub(crate) use hours::{madagascar, zone};
 pub use knowledge::{Knowledge, LookUp};
 pub use message::{Message, Voicemail};
 pub use pattern::{Pattern, Patterns};
+pub use request::{Request, RequestKind};
 pub use surroundings::Surroundings;
 pub use text::TextMessage;
 pub use tool::Tool;
@@ -216,8 +219,10 @@ impl Dialplans {
             all.extend(read::plans(source, &mut faults).into_iter().map(|plan| (source, plan)));
         }
         let knowledge = knowledge::folders(folder, &mut faults);
+        let has = |name: &str| tools.iter().any(|source| source.name() == name);
+        let ready = ready::wanted(folder, known.values(), has);
         let mut done = Vec::new();
-        for source in tools {
+        for source in tools.iter().chain(&ready) {
             done.extend(read::tool(source, &mut faults).map(|tool| (source, tool)));
         }
         // What could not be read is missing to what names it: that would be told as a fault of the others.

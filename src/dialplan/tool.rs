@@ -66,7 +66,7 @@ impl Tool {
     /// Whether it is done beside the conversation, while the caller is listened to: it asks and sets, and needs no line.
     pub fn is_beside(&self) -> bool {
         self.actions.iter().all(|step| match step.get_ref() {
-            Action::Set(_) | Action::LookUp(_) => true,
+            Action::Set(_) | Action::LookUp(_) | Action::Request(_) => true,
             Action::Webhook(webhook) => webhook.plans.is_empty() && webhook.failed.is_none(),
             _ => false,
         })

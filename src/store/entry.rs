@@ -7,8 +7,8 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::{
-    Analysis, Batch, CallKey, DayCount, Ending, Key, NewCall, NewDeed, NewMemory, NewMessage, NewTurn, RecordingState,
-    Stamp, Whose, deliveries::NewDelivery,
+    Analysis, Batch, CallKey, DayCount, Ending, Key, NewCall, NewDeed, NewMemory, NewMessage, NewRequest, NewTurn,
+    RecordingState, Stamp, Whose, deliveries::NewDelivery,
 };
 
 /// One row, or change of a row. Each may be written twice and is then what it was.
@@ -26,6 +26,7 @@ pub(super) enum Entry {
     Remembered(Key, NewMemory),
     Counted(Whose, DayCount),
     Asked(CallKey),
+    Requested(Key, Key, NewRequest),
     Message(Key, NewMessage),
     Settled(Key, Cow<'static, str>, Option<u16>),
     Done(Key, NewDeed),
@@ -42,7 +43,7 @@ pub(super) enum Weight {
     Event,
     /// Turns, messages, analyses and what is known from them.
     Turn,
-    /// Beginnings and ends of calls, deeds.
+    /// Beginnings and ends of calls, what callers want of the house, deeds.
     Call,
 }
 
@@ -87,6 +88,7 @@ impl Batch {
             Entry::Settled(key, result, status) => self.settle_message(*key, result, *status).await,
             Entry::Done(key, deed) => self.insert_deed(node, *key, deed).await,
             Entry::Delivery(key, delivery) => self.insert_delivery(node, *key, delivery).await,
+            Entry::Requested(id, call, request) => self.insert_request(*id, *call, request).await,
             Entry::Asked(key) => self.set_call_key(node, key).await,
             Entry::Flushed(_) => Ok(()),
         }

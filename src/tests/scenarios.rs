@@ -59,6 +59,7 @@ mod priorities;
 mod python_system;
 mod queue_calls;
 mod queues;
+mod ready_tools;
 mod reference;
 mod referring;
 mod referring_accounts;
