@@ -11,6 +11,7 @@ use crate::{
     agent::{Ending, News},
     dialplan::{Action, Gather, TRANSFER_RESULT, Variables},
     error::Error,
+    likeness,
     store::HangupBy,
 };
 
@@ -132,7 +133,7 @@ pub(super) async fn perform(
                 }
             }
             Action::LookUp(look_up) => {
-                let found = line.edition.dialplans.look_up(look_up);
+                let found = likeness::look_up(&line.edition.dialplans, look_up, house.likeness.as_ref()).await;
                 log.event("looked_up", json!({ "within": look_up.within, "found": !found.is_empty() }));
                 course.variables.set(&look_up.into, found);
             }

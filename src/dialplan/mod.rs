@@ -36,6 +36,7 @@ mod webhook;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use jiff::{Timestamp, civil::Date};
@@ -50,7 +51,7 @@ pub use editions::{Edition, Editions, Origin};
 pub use fault::{Fault, Faults};
 pub use hours::Window;
 pub(crate) use hours::{madagascar, zone};
-pub use knowledge::{Knowledge, LookUp};
+pub use knowledge::{Knowledge, LookUp, Near, Vectors};
 pub use message::{Message, Voicemail};
 pub use pattern::{Pattern, Patterns};
 pub use request::{Request, RequestKind};
@@ -270,9 +271,16 @@ impl Dialplans {
         self.tools.get(name)
     }
 
-    /// What of the knowledge in a folder fits a question; every folder in a checked plan is known.
-    pub fn look_up(&self, look_up: &LookUp) -> String {
-        self.knowledge.get(&look_up.within).map(|known| known.find(&look_up.about, look_up.most)).unwrap_or_default()
+    /// What of the knowledge in a folder fits a question, by what it means too where that is known; every folder in a checked plan is
+    /// known.
+    pub fn look_up(&self, look_up: &LookUp, near: Option<&Near>) -> String {
+        let LookUp { within, about, most, .. } = look_up;
+        self.knowledge.get(within).map(|known| known.find(about, *most, near)).unwrap_or_default()
+    }
+
+    /// The texts of all that is known.
+    pub fn pieces(&self) -> impl Iterator<Item = Arc<str>> {
+        self.knowledge.values().flat_map(Knowledge::texts).map(Arc::clone)
     }
 
     /// How many tools there are.

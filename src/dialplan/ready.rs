@@ -17,7 +17,7 @@ const READY: [(&str, &str); 7] = [
 ];
 
 /// Their names.
-pub(super) fn names() -> impl Iterator<Item = &'static str> {
+pub(super) fn names<'n>() -> impl Iterator<Item = &'n str> {
     READY.into_iter().map(|(name, _)| name)
 }
 

@@ -42,6 +42,7 @@ mod hostile_http;
 mod identity;
 mod journal;
 mod kamailio;
+mod likeness;
 mod limits;
 mod linphone;
 mod mcp;
