@@ -9,7 +9,6 @@
 //! server does not answer, words alone find.
 
 use std::{
-    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -169,7 +168,7 @@ mod tests {
         // Without vectors it is not asked at all.
         assert!(likeness.near("inona").await.is_none());
         assert_eq!(likeness.rests.load(Ordering::Relaxed), 0);
-        let (_publish, known) = watch::channel(Arc::new(HashMap::from([("a".into(), vec![1.0].into())])));
+        let (_publish, known) = watch::channel(Arc::new(Vectors::from([("a".into(), vec![1.0].into())])));
         let asking = Likeness { known, ..likeness.clone() };
         assert!(asking.near("inona").await.is_none());
         assert!(asking.rests.load(Ordering::Relaxed) > 0, "and not again for a while");

@@ -280,7 +280,7 @@ impl Dialplans {
 
     /// The texts of all that is known.
     pub fn pieces(&self) -> impl Iterator<Item = Arc<str>> {
-        self.knowledge.values().flat_map(Knowledge::texts).map(Arc::clone)
+        self.knowledge.values().flat_map(|known| known.texts()).cloned()
     }
 
     /// How many tools there are.
