@@ -26,6 +26,7 @@ pub mod eval;
 pub mod gpu;
 pub mod http;
 pub mod keys;
+pub mod likeness;
 pub mod logging;
 pub mod mcp;
 pub mod metrics;

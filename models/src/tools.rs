@@ -6,12 +6,14 @@
 
 use std::collections::BTreeMap;
 
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::{
     json_schema,
     language_model::{ChatMessage, Role},
+    text::heard::{self, Reach},
 };
 
 /// How a call of a model in this process names its tool.
@@ -41,12 +43,19 @@ pub struct Argument {
     /// What it is, for the model.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub about: String,
-    /// What it must be: `text`, `number` (a whole one), `yes_no` (`yes` or `no`), or `choice`, one of `choices`.
+    /// What it must be: `text`, `number` (a whole one), `yes_no` (`yes` or `no`), `choice`, one of `choices`, `date`, `2027-01-05`, or
+    /// `telephone`, `+261341234567`. The model may give the last two in the caller's own words, as `gather` understands them.
     #[serde(default)]
     pub kind: ArgumentKind,
     /// With `kind = "choice"`: what it may be.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub choices: Vec<String>,
+    /// With `kind = "date"`: whether a day that is over is right.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub past: bool,
+    /// With `kind = "date"`: how many days away it may be, 1 to 3,650.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within_days: Option<u16>,
     /// Whether it may be left out; it is empty then.
     #[serde(default)]
     pub optional: bool,
@@ -65,20 +74,31 @@ pub enum ArgumentKind {
     YesNo,
     /// One of several.
     Choice,
+    /// A day, as ISO 8601 has it.
+    Date,
+    /// A telephone number, as E.164 has it.
+    Telephone,
 }
 
 impl Argument {
     fn schema(&self) -> Value {
         let mut schema = match self.kind {
-            ArgumentKind::Text => {
+            ArgumentKind::Text | ArgumentKind::Date | ArgumentKind::Telephone => {
                 json!({ "type": "string", "minLength": u8::from(!self.optional), "maxLength": LONGEST })
             }
             ArgumentKind::Number => json!({ "type": "integer" }),
             ArgumentKind::YesNo => json!({ "type": "boolean" }),
             ArgumentKind::Choice => json!({ "type": "string", "enum": self.choices }),
         };
-        if !self.about.is_empty() {
-            schema["description"] = self.about.as_str().into();
+        // A model counts days badly, and Milo does not: it may say what the caller has said.
+        let hint = match self.kind {
+            ArgumentKind::Date => "a day: YYYY-MM-DD, or in the caller's own words",
+            ArgumentKind::Telephone => "a telephone number: its digits, or in the caller's own words",
+            _ => "",
+        };
+        let about: Vec<_> = [self.about.as_str(), hint].into_iter().filter(|part| !part.is_empty()).collect();
+        if !about.is_empty() {
+            schema["description"] = about.join("; ").into();
         }
         schema
     }
@@ -87,7 +107,7 @@ impl Argument {
     ///
     /// # Errors
     /// What would be right.
-    fn text(&self, value: &Value) -> Result<String, String> {
+    fn text(&self, value: &Value, today: Date) -> Result<String, String> {
         let text = match (value, self.kind) {
             (Value::Bool(yes), _) => if *yes { "yes" } else { "no" }.to_owned(),
             (Value::Number(number), _) => number.to_string(),
@@ -101,19 +121,40 @@ impl Argument {
         if text.chars().count() > LONGEST {
             return Err(format!("{} is longer than {LONGEST} characters", self.name));
         }
+        if self.kind == ArgumentKind::Date {
+            return self.day(&text, today);
+        }
+        if self.kind == ArgumentKind::Telephone {
+            let wrong = || format!("{} is {text:?}, not a whole telephone number", self.name);
+            return heard::telephone(&text).ok_or_else(wrong);
+        }
         let is_right = match self.kind {
-            ArgumentKind::Text => true,
+            ArgumentKind::Text | ArgumentKind::Date | ArgumentKind::Telephone => true,
             ArgumentKind::Number => text.parse::<i64>().is_ok(),
             ArgumentKind::YesNo => matches!(text.as_str(), "yes" | "no"),
             ArgumentKind::Choice => self.choices.contains(&text),
         };
         let wanted = match self.kind {
-            ArgumentKind::Text => String::new(),
+            ArgumentKind::Text | ArgumentKind::Date | ArgumentKind::Telephone => String::new(),
             ArgumentKind::Number => "a whole number".into(),
             ArgumentKind::YesNo => "yes or no".into(),
             ArgumentKind::Choice => format!("one of {}", self.choices.join(", ")),
         };
         if is_right { Ok(text) } else { Err(format!("{} is {text:?}, not {wanted}", self.name)) }
+    }
+
+    fn day(&self, text: &str, today: Date) -> Result<String, String> {
+        let Some(day) = heard::day(text, today) else {
+            return Err(format!("{} is {text:?}, not one day such as {today}, which is today", self.name));
+        };
+        let reach = Reach { past: self.past, within: self.within_days };
+        if reach.holds(day, today) {
+            return Ok(day.to_string());
+        }
+        let within = self.within_days.map(|most| format!("no more than {most} days away"));
+        let past = (!self.past).then(|| "not over".to_owned());
+        let wanted: Vec<_> = past.into_iter().chain(within).collect();
+        Err(format!("{} is {day}; it must be {}, and today is {today}", self.name, wanted.join(" and ")))
     }
 }
 
@@ -251,11 +292,11 @@ impl Call {
         Ok((tool, said))
     }
 
-    /// The tool, and its arguments as texts; of one with a schema of its own, as [`Call::values`] has them.
+    /// The tool, and its arguments as texts; of one with a schema of its own, as [`Call::values`] has them. Days are counted from today.
     ///
     /// # Errors
     /// What of the call is wrong, for the model to mend.
-    pub fn check<'t>(&self, tools: &'t [Tool]) -> Result<(&'t Tool, BTreeMap<String, String>), String> {
+    pub fn check<'t>(&self, tools: &'t [Tool], today: Date) -> Result<(&'t Tool, BTreeMap<String, String>), String> {
         let (tool, said) = self.find(tools)?;
         if let Some(schema) = &tool.schema {
             let values = self.values();
@@ -271,7 +312,8 @@ impl Call {
             return Err(format!("{} takes no {unknown:?}", self.tool));
         }
         let text = |argument: &Argument| {
-            argument.text(said.get(&argument.name).unwrap_or(&Value::Null)).map(|text| (argument.name.clone(), text))
+            let value = said.get(&argument.name).unwrap_or(&Value::Null);
+            argument.text(value, today).map(|text| (argument.name.clone(), text))
         };
         Ok((tool, tool.takes.iter().map(text).collect::<Result<_, _>>()?))
     }
@@ -322,6 +364,9 @@ pub(crate) fn flat(messages: &[ChatMessage]) -> Vec<ChatMessage> {
 pub(crate) mod tests {
     use super::*;
 
+    /// A Monday.
+    const TODAY: Date = Date::constant(2026, 11, 30);
+
     /// A tool with texts for arguments.
     pub(crate) fn tool(name: &str, takes: &[&str]) -> Tool {
         let argument = |name: &&str| Argument {
@@ -329,6 +374,8 @@ pub(crate) mod tests {
             about: String::new(),
             kind: ArgumentKind::Text,
             choices: Vec::new(),
+            past: false,
+            within_days: None,
             optional: false,
         };
         Tool { name: name.into(), about: String::new(), takes: takes.iter().map(argument).collect(), schema: None }
@@ -359,7 +406,7 @@ pub(crate) mod tests {
     #[test]
     fn arguments_become_texts_and_what_is_wrong_with_them_is_told() {
         let tools = [seats()];
-        let check = |arguments: &str| Call::of_server("seats", arguments).check(&tools).map(|(_, texts)| texts);
+        let check = |arguments: &str| Call::of_server("seats", arguments).check(&tools, TODAY).map(|(_, texts)| texts);
         let right = check(r#"{"town": "toliara", "number": 3, "window": true}"#).unwrap();
         assert_eq!(right.values().collect::<Vec<_>>(), ["3", "toliara", "yes"]);
         assert_eq!(check(r#"{"town": "toliara", "number": "3"}"#).unwrap()["window"], "");
@@ -375,8 +422,37 @@ pub(crate) mod tests {
             let told = check(arguments).unwrap_err();
             assert!(told.contains(why), "{told}\n  not: {why}");
         }
-        let told = Call::of_server("fly", "{}").check(&tools).unwrap_err();
+        let told = Call::of_server("fly", "{}").check(&tools, TODAY).unwrap_err();
         assert!(told.contains("no tool \"fly\"; there are seats"), "{told}");
+    }
+
+    #[test]
+    fn days_and_telephone_numbers_may_be_given_in_the_callers_words() {
+        let mut book = tool("book", &["day", "telephone"]);
+        (book.takes[0].kind, book.takes[0].within_days) = (ArgumentKind::Date, Some(30));
+        book.takes[1].kind = ArgumentKind::Telephone;
+        let described = book.schema()["properties"]["day"]["description"].clone();
+        assert!(described.as_str().is_some_and(|told| told.contains("YYYY-MM-DD")), "{described}");
+        assert!(book.is_sayable());
+        let tools = [book];
+        let check = |day: &str, telephone: &str| {
+            let arguments = json!({ "day": day, "telephone": telephone }).to_string();
+            Call::of_server("book", &arguments).check(&tools, TODAY).map(|(_, texts)| texts)
+        };
+        let right = check("rahampitso", "034 12 345 67").unwrap();
+        assert_eq!(right.values().collect::<Vec<_>>(), ["2026-12-01", "+261341234567"]);
+        assert_eq!(check("2026-12-30", "0341234567").unwrap()["day"], "2026-12-30");
+        for (day, telephone, why) in [
+            ("2026-13-01", "0341234567", "not one day such as 2026-11-30"),
+            ("mardi ou jeudi", "0341234567", "not one day"),
+            ("2026-11-29", "0341234567", "is 2026-11-29; it must be not over and no more than 30 days away"),
+            ("2026-12-31", "0341234567", "no more than 30 days away"),
+            ("demain", "12", "not a whole telephone number"),
+            ("", "0341234567", "day is missing"),
+        ] {
+            let told = check(day, telephone).unwrap_err();
+            assert!(told.contains(why), "{told}\n  not: {why}");
+        }
     }
 
     #[test]
@@ -387,7 +463,8 @@ pub(crate) mod tests {
         assert!(tool.is_sayable());
         assert_eq!(told(std::slice::from_ref(&tool)), "Fitaovana: shop_find(most,of)");
         let tools = [tool.clone()];
-        let check = |arguments: &str| Call::of_server("shop_find", arguments).check(&tools).map(|(_, texts)| texts);
+        let check =
+            |arguments: &str| Call::of_server("shop_find", arguments).check(&tools, TODAY).map(|(_, texts)| texts);
         assert_eq!(
             check(r#"{"of": "boky", "most": ""}"#).unwrap().into_iter().collect::<Vec<_>>(),
             [("of".into(), "boky".into())]

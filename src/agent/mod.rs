@@ -140,6 +140,11 @@ impl Suspended {
         &self.tool
     }
 
+    /// What is spoken in it.
+    pub fn language(&self) -> Language {
+        self.language
+    }
+
     /// Something of it was not done; the first reason is told.
     pub fn failed(&mut self, why: &str) {
         self.failed.get_or_insert_with(|| why.to_owned());

@@ -1,18 +1,7 @@
 //! What a persona is told of the moment: date, time of day and day of the week, where it is at home.
 
-use jiff::{Timestamp, Zoned, tz::TimeZone};
-use milo_models::engine::Language;
-
-/// Monday to Sunday.
-const DAYS: [(&str, &str); 7] = [
-    ("Alatsinainy", "lundi"),
-    ("Talata", "mardi"),
-    ("Alarobia", "mercredi"),
-    ("Alakamisy", "jeudi"),
-    ("Zoma", "vendredi"),
-    ("Asabotsy", "samedi"),
-    ("Alahady", "dimanche"),
-];
+use jiff::{Timestamp, Zoned, civil::Date, tz::TimeZone};
+use milo_models::{engine::Language, text::read_back::WEEKDAYS};
 
 /// A moment, by the clock of a place.
 #[derive(Clone, Debug)]
@@ -32,6 +21,11 @@ impl Moment {
         Self(moment.to_zoned(zone.clone()))
     }
 
+    /// The day.
+    pub fn day(&self) -> Date {
+        self.0.date()
+    }
+
     /// The day, in figures that the voice reads in its language.
     pub fn date(&self) -> String {
         let Self(now) = self;
@@ -46,7 +40,7 @@ impl Moment {
     /// What one of [`Moment::NAMES`] stands for: figures that the voice reads in its language, and the name of the day.
     pub fn value(&self, name: &str, language: Language) -> Option<String> {
         let Self(now) = self;
-        let (mg, fr) = DAYS[now.weekday().to_monday_zero_offset() as usize];
+        let (mg, fr) = WEEKDAYS[now.weekday().to_monday_zero_offset() as usize];
         Some(match (name, language) {
             ("date", _) => self.date(),
             ("time", _) => format!("{:02}:{:02}", now.hour(), now.minute()),

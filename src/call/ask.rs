@@ -2,6 +2,7 @@
 
 use std::{future::pending, time::Duration};
 
+use jiff::civil::Date;
 use milo_media::Heard;
 use milo_models::engine::Language;
 use serde_json::json;
@@ -16,7 +17,7 @@ use super::{
     verbs::{Line, heard},
 };
 use crate::{
-    agent::announce,
+    agent::{Suspended, announce},
     dialplan::{Gather, Input, Menu, Prompt, Say},
     error::Error,
 };
@@ -30,8 +31,29 @@ pub(super) struct Gathered {
     pub(super) value: String,
     /// The words, if it was words.
     pub(super) words: String,
+    /// The language of the words.
+    pub(super) language: Option<Language>,
     /// How sure it is.
     pub(super) percent: Option<u8>,
+}
+
+/// What came of one time of asking.
+enum Try {
+    Right(Gathered),
+    Wrong,
+    /// It was not what the caller had meant.
+    Denied,
+}
+
+/// What is asked again where the plan has no words for it.
+fn again(language: Language) -> Prompt {
+    Prompt::Say(
+        match language {
+            Language::Mg => "Mba avereno azafady.",
+            Language::Fr => "Pouvez-vous répéter, s'il vous plaît?",
+        }
+        .into(),
+    )
 }
 
 impl Line {
@@ -135,7 +157,7 @@ impl Line {
                 break;
             }
             keys.push(key);
-            if keys.len() == gather.max {
+            if keys.len() == gather.most_keys() {
                 break;
             }
             within = Duration::from_secs(gather.next_seconds);
@@ -148,61 +170,91 @@ impl Line {
         &mut self,
         gather: &Gather,
         house: &House,
-        language: Language,
+        (language, today): (Language, Date),
         log: &Record,
     ) -> Option<Gathered> {
+        let again = again(self.suspended.as_ref().map_or(language, Suspended::language));
+        let mut last = None;
         for attempt in 0..=gather.retries {
             if attempt > 0 {
                 // Keys that went wrong are not the first of the next try.
                 self.typed.clear();
             }
-            let prompts: Vec<_> = gather.invalid.iter().filter(|_| attempt > 0).chain(&gather.prompt).collect();
-            let reply = if gather.input == Input::Digits {
-                for prompt in prompts {
-                    self.utter(prompt, true, (house, language, log)).await;
-                }
-                Reply::Key
-            } else {
-                self.ask_words(gather, &prompts, (house, language, log)).await
-            };
-            let gathered = match reply {
-                Reply::Key => {
-                    let keys = self.keys(gather, log).await;
-                    // Which keys, stands in the log key by key, or not at all where it is private.
-                    let right = keys.len() >= gather.min;
-                    log.event("gathered", json!({ "into": gather.into, "keys": keys.len(), "right": right }));
-                    right.then_some(Gathered { value: keys, words: String::new(), percent: Some(100) })
-                }
-                Reply::Words(transcript) => {
-                    let percent = percent(&transcript);
-                    let meaning = gather
-                        .meaning(&transcript.text)
-                        .filter(|_| percent.is_none_or(|percent| percent >= gather.min_confidence));
-                    log.answered_by(&transcript.text);
-                    let heard = log.words(&transcript.text);
-                    let detail = json!({
-                        "into": gather.into,
-                        "heard": heard,
-                        "language": transcript.language,
-                        "confidence": percent,
-                        "right": meaning.is_some(),
-                    });
-                    log.event("gathered", detail);
-                    meaning.map(|value| Gathered { value, words: transcript.text, percent })
-                }
-                Reply::Nothing => {
-                    log.event("gathered", json!({ "into": gather.into, "heard": null, "right": false }));
-                    None
-                }
-            };
+            let was_wrong = matches!(last, Some(Try::Wrong));
+            let mut prompts: Vec<_> = gather.invalid.iter().filter(|_| was_wrong).chain(&gather.prompt).collect();
+            if attempt > 0 && prompts.is_empty() {
+                prompts.push(&again);
+            }
+            let tried = self.gather_once(gather, &prompts, (house, language, today), log).await;
             if self.lost() {
                 return None;
             }
-            if gathered.is_some() {
-                return gathered;
-            }
+            last = match tried {
+                Try::Right(gathered) if gather.confirm => {
+                    let is_meant = self.is_meant(gather, &gathered, (house, language, log)).await;
+                    if self.lost() {
+                        return None;
+                    }
+                    if is_meant {
+                        return Some(gathered);
+                    }
+                    Some(Try::Denied)
+                }
+                Try::Right(gathered) => return Some(gathered),
+                tried => Some(tried),
+            };
         }
         None
+    }
+
+    async fn gather_once(
+        &mut self,
+        gather: &Gather,
+        prompts: &[&Prompt],
+        (house, language, today): (&House, Language, Date),
+        log: &Record,
+    ) -> Try {
+        let reply = if gather.input == Input::Digits {
+            for prompt in prompts {
+                self.utter(prompt, true, (house, language, log)).await;
+            }
+            Reply::Key
+        } else {
+            self.ask_words(gather, prompts, (house, language, log)).await
+        };
+        let gathered = match reply {
+            Reply::Key => {
+                let keys = self.keys(gather, log).await;
+                let meaning = gather.pressed(&keys, today);
+                // Which keys, stands in the log key by key, or not at all where it is private.
+                log.event("gathered", json!({ "into": gather.into, "keys": keys.len(), "right": meaning.is_some() }));
+                let (words, language, percent) = (String::new(), None, Some(100));
+                meaning.map(|value| Gathered { value, words, language, percent })
+            }
+            Reply::Words(transcript) => {
+                let percent = percent(&transcript);
+                let meaning = gather
+                    .meaning(&transcript.text, today)
+                    .filter(|_| percent.is_none_or(|percent| percent >= gather.min_confidence));
+                log.answered_by(&transcript.text);
+                let heard = log.words(&transcript.text);
+                let detail = json!({
+                    "into": gather.into,
+                    "heard": heard,
+                    "language": transcript.language,
+                    "confidence": percent,
+                    "right": meaning.is_some(),
+                });
+                log.event("gathered", detail);
+                let (words, language) = (transcript.text, Some(transcript.language));
+                meaning.map(|value| Gathered { value, words, language, percent })
+            }
+            Reply::Nothing => {
+                log.event("gathered", json!({ "into": gather.into, "heard": null, "right": false }));
+                None
+            }
+        };
+        gathered.map_or(Try::Wrong, Try::Right)
     }
 
     /// The verb `menu`: the key that was chosen, if one was.

@@ -59,6 +59,7 @@ use crate::{
     dialplan::{Action, Edition, Editions, Variables},
     engines::Engines,
     error::Error,
+    likeness::Likeness,
     mcp::Mcp,
     metrics::Metrics,
     store::{HangupBy, LogWriter, Store},
@@ -118,6 +119,8 @@ pub struct House {
     pub webhooks: Arc<Webhooks>,
     /// Servers of tools.
     pub mcp: Mcp,
+    /// What pieces of knowledge mean; none: they are found by their words alone.
+    pub likeness: Option<Likeness>,
     /// The accounts of our own people's telephones.
     pub accounts: Arc<Accounts>,
     /// The SIP of calls.

@@ -13,7 +13,9 @@ use serde_json::{Value, json};
 use crate::{
     after::Exchange,
     agent::News,
-    store::{CallLog, Key, Stamp},
+    dialplan::Request,
+    store::{CallLog, Key, NewRequest, Stamp},
+    trunk::is_nobody,
 };
 
 /// What stands in the log for what was said or pressed in private.
@@ -83,6 +85,22 @@ impl Notes {
     /// What was heard or is told, as the log may have it.
     pub(super) fn words<'a>(&self, said: &'a str) -> &'a str {
         if self.is_private() || !self.log.keeps_words() { UNSAID } else { said }
+    }
+
+    /// The caller wants something of the people of the house. It is kept as they say it also where the log keeps no words: they
+    /// want it read.
+    ///
+    /// # Errors
+    /// What of it is missing.
+    pub(super) fn request(&self, request: &Request, caller: &str) -> Result<(), &'static str> {
+        let words = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+        let telephone = words(&request.telephone).or_else(|| words(caller).filter(|caller| !is_nobody(caller)));
+        request.check(telephone.as_deref())?;
+        let (kind, at) = (request.kind.as_str(), Stamp::now());
+        let (wanted, text) = (words(&request.wanted), words(&request.text));
+        let id = self.log.request(NewRequest { kind: kind.into(), telephone, wanted, text, at });
+        self.event("requested", json!({ "kind": kind, "request": id }));
+        Ok(())
     }
 
     /// A party of the call has sent a text within it.

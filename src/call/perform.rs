@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use milo_signaling::Reason;
 use serde_json::json;
 
@@ -10,6 +11,7 @@ use crate::{
     agent::{Ending, News},
     dialplan::{Action, Gather, TRANSFER_RESULT, Variables},
     error::Error,
+    likeness,
     store::HangupBy,
 };
 
@@ -114,7 +116,8 @@ pub(super) async fn perform(
             Action::SendDigits { digits, by } => line.send_digits(digits, *by, log).await?,
             Action::Say(say) => line.say(say, house, language, log).await,
             Action::Gather(gather) => {
-                let gathered = line.gather(gather, house, language, log).await;
+                let today = course.plan().day(Timestamp::now());
+                let gathered = line.gather(gather, house, (language, today), log).await;
                 let failed = gather.failed.as_ref().filter(|_| gathered.is_none());
                 if gathered.is_none() {
                     line.not_done("the caller did not say what was asked for");
@@ -130,9 +133,15 @@ pub(super) async fn perform(
                 }
             }
             Action::LookUp(look_up) => {
-                let found = line.edition.dialplans.look_up(look_up);
+                let found = likeness::look_up(&line.edition.dialplans, look_up, house.likeness.as_ref()).await;
                 log.event("looked_up", json!({ "within": look_up.within, "found": !found.is_empty() }));
                 course.variables.set(&look_up.into, found);
+            }
+            Action::Request(request) => {
+                if let Err(why) = log.notes().request(request, course.variables.caller()) {
+                    log.event("verb_failed", json!({ "verb": "request", "why": why }));
+                    line.not_done(why);
+                }
             }
             Action::Set(values) => values.iter().for_each(|(name, value)| course.variables.set(name, value.clone())),
             Action::Goto(plan) => course.go(plan),

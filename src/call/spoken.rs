@@ -2,17 +2,24 @@
 
 use std::time::Duration;
 
-use milo_models::{engine::Language, transcriber::Transcript};
+use milo_models::{engine::Language, text::heard, transcriber::Transcript};
 use serde_json::json;
 
 use super::{
     House, Record,
+    ask::Gathered,
     verbs::{Line, patience},
 };
 use crate::{
-    agent::{Answer, Asked, Ear, Question},
+    agent::{Answer, Asked, Ear, Question, Suspended},
     dialplan::{Gather, Input, Menu, Prompt},
 };
+
+/// How often it is asked whether something is meant that is answered neither by yes nor by no.
+const ASKED: usize = 2;
+/// The keys that say so, as where a colleague is asked to take a call.
+const YES: char = '1';
+const NO: char = '2';
 
 /// How words are waited for.
 struct Awaited {
@@ -73,6 +80,46 @@ impl Line {
         self.ask(&awaited, prompts, (house, language, log)).await
     }
 
+    /// Reads back what `gather` has understood, in the language of the answer: true when the caller says that they have meant it.
+    pub(super) async fn is_meant(
+        &mut self,
+        gather: &Gather,
+        gathered: &Gathered,
+        (house, language, log): (&House, Language, &Record),
+    ) -> bool {
+        let language = gathered.language.or(self.suspended.as_ref().map(Suspended::language)).unwrap_or(language);
+        let value = gather.read_back(&gathered.value, gathered.language.is_none(), language);
+        let takes_keys = gather.input != Input::Speech;
+        let prompt = Prompt::Say(question(&value, takes_keys, language));
+        let awaited = Awaited {
+            expects: None,
+            first: Duration::from_secs(gather.first_seconds),
+            pause: None,
+            longest: Duration::from_secs(10),
+            takes_keys,
+        };
+        for _ in 0..ASKED {
+            // What was pressed before says nothing about what is read back now.
+            self.typed.clear();
+            let answer = match self.ask(&awaited, &[&prompt], (house, language, log)).await {
+                Reply::Key => match self.typed.pop_front() {
+                    Some(YES) => Some(true),
+                    Some(NO) => Some(false),
+                    _ => None,
+                },
+                Reply::Words(transcript) => meant(&transcript.text),
+                Reply::Nothing => None,
+            };
+            log.event("read_back", json!({ "into": gather.into, "right": answer }));
+            match answer {
+                Some(is_meant) => return is_meant,
+                None if self.lost() => return false,
+                None => {}
+            }
+        }
+        false
+    }
+
     async fn ask(
         &mut self,
         awaited: &Awaited,
@@ -123,5 +170,52 @@ impl Line {
             }
             Answer::Silence | Answer::TimeUp | Answer::Closed => Reply::Nothing,
         }
+    }
+}
+
+/// Whether it was said that something is meant: only by a yes and nothing else. `None`: by neither yes nor no.
+fn meant(words: &str) -> Option<bool> {
+    if heard::agrees(words) { Some(true) } else { heard::yes(words).filter(|is_yes| !is_yes) }
+}
+
+/// What is asked about a value.
+fn question(value: &str, takes_keys: bool, language: Language) -> String {
+    let (asks, keys) = match language {
+        Language::Mg => ("marina ve izany?", format!(" Tsindrio {YES} raha eny, {NO} raha tsia.")),
+        Language::Fr => ("c'est bien ça?", format!(" Appuyez sur {YES} pour oui, sur {NO} pour non.")),
+    };
+    format!("{value}, {asks}{}", if takes_keys { keys.as_str() } else { "" })
+}
+
+#[cfg(test)]
+mod tests {
+    use milo_models::text::speakable;
+
+    use super::*;
+
+    #[test]
+    fn only_a_yes_means_it_and_a_no_with_more_is_a_no() {
+        for (said, wanted) in [
+            ("eny", Some(true)),
+            ("oui c'est ça", Some(true)),
+            ("tsia, alarobia", Some(false)),
+            ("non, le cinq", Some(false)),
+            ("eny fa ny talata", None),
+            ("inona?", None),
+            ("", None),
+        ] {
+            assert_eq!(meant(said), wanted, "{said}");
+        }
+    }
+
+    #[test]
+    fn what_is_asked_about_can_be_said() {
+        let said = speakable(&question("034 12 345 67", true, Language::Mg), Language::Mg);
+        assert!(said.starts_with("aotra telo efatra, iray roa") && said.contains("Tsindrio iray raha eny"), "{said}");
+        let said = speakable(&question("mercredi 6 janvier 2027", false, Language::Fr), Language::Fr);
+        assert!(
+            said.contains("six janvier deux mille vingt-sept, c'est bien ça?") && !said.contains("pour oui"),
+            "{said}"
+        );
     }
 }

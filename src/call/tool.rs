@@ -11,14 +11,16 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use jiff::tz::TimeZone;
 use milo_models::{engine::Language, tools};
 use serde_json::{Map, Value, json};
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 
 use super::{House, Record, notes::Notes, webhook};
 use crate::{
-    agent::{News, Persona},
+    agent::{Moment, News, Persona},
     dialplan::{Action, Edition, TRANSFER_RESULT, Tool, Variables},
+    likeness::{self, Likeness},
     mcp::{Mcp, Served},
     webhook::Webhooks,
 };
@@ -27,11 +29,14 @@ use crate::{
 pub struct Toolbox<'a> {
     edition: &'a Arc<Edition>,
     tools: Arc<[tools::Tool]>,
+    /// Where the persona is at home: days are counted by the clock there.
+    zone: TimeZone,
     /// Those of them that are servers'.
     served: Vec<Served>,
     mcp: Mcp,
     variables: &'a mut Variables,
     webhooks: Arc<Webhooks>,
+    likeness: Option<Likeness>,
     plan: String,
     notes: Notes,
     begun: &'a mut Begun,
@@ -133,7 +138,8 @@ impl<'a> Toolbox<'a> {
         let tools = tools.into();
         let mcp = house.mcp.clone();
         let (webhooks, notes) = (Arc::clone(&house.webhooks), log.notes());
-        Self { edition, tools, served, mcp, variables, webhooks, plan: plan.into(), notes, begun }
+        let (zone, likeness) = (persona.zone.clone(), house.likeness.clone());
+        Self { edition, tools, zone, served, mcp, variables, webhooks, likeness, plan: plan.into(), notes, begun }
     }
 
     /// As the model is told of them.
@@ -146,7 +152,7 @@ impl<'a> Toolbox<'a> {
     /// # Errors
     /// What of the call is wrong, as the model is told.
     pub fn of(&self, call: &tools::Call) -> Result<Wanted<'a>, String> {
-        let (tool, arguments) = call.check(&self.tools)?;
+        let (tool, arguments) = call.check(&self.tools, Moment::now(&self.zone).day())?;
         let name = tool.name.clone();
         let gone = || format!("there is no tool {name:?}");
         let doer = if tool.schema.is_some() {
@@ -187,11 +193,11 @@ impl<'a> Toolbox<'a> {
         let doing: Pin<Box<dyn Future<Output = Outcome> + Send>> = match doer {
             Doer::Verbs(tool) => {
                 let (tool, edition, webhooks) = (tool.clone(), Arc::clone(self.edition), Arc::clone(&self.webhooks));
-                let (plan, notes) = (self.plan.clone(), self.notes.clone());
+                let (plan, notes, likeness) = (self.plan.clone(), self.notes.clone(), self.likeness.clone());
                 let mut variables = self.variables.clone();
                 prepare(&tool, arguments.clone(), &mut variables);
                 Box::pin(async move {
-                    let by = (&*edition, &*webhooks, plan.as_str(), &notes);
+                    let by = (&*edition, (&*webhooks, likeness.as_ref()), plan.as_str(), &notes);
                     let (set, failed) = perform(&tool, &mut variables, by).await;
                     let result = report(&tool, &variables, failed.as_deref());
                     Outcome { set: arguments.into_iter().chain(set).collect(), result }
@@ -275,13 +281,20 @@ fn prepare(tool: &Tool, arguments: BTreeMap<String, String>, variables: &mut Var
 async fn perform(
     tool: &Tool,
     variables: &mut Variables,
-    (edition, webhooks, plan, notes): (&Edition, &Webhooks, &str, &Notes),
+    (edition, (webhooks, likeness), plan, notes): (&Edition, (&Webhooks, Option<&Likeness>), &str, &Notes),
 ) -> (Vec<(String, String)>, Option<String>) {
     let mut all = Vec::new();
     for step in &tool.actions {
         let set = match variables.fill(step.get_ref()) {
             Ok(Action::Set(values)) => values.into_iter().collect(),
-            Ok(Action::LookUp(look_up)) => vec![(look_up.into.clone(), edition.dialplans.look_up(&look_up))],
+            Ok(Action::LookUp(look_up)) => {
+                let found = likeness::look_up(&edition.dialplans, &look_up, likeness).await;
+                vec![(look_up.into, found)]
+            }
+            Ok(Action::Request(request)) => match notes.request(&request, variables.caller()) {
+                Ok(()) => Vec::new(),
+                Err(why) => return (all, Some(why.into())),
+            },
             Ok(Action::Webhook(webhook)) => {
                 let body = webhook::body(&webhook, (plan, None, variables), &notes.key().to_string());
                 match webhook::ask(&webhook, body.to_string(), webhooks).await {

@@ -40,6 +40,8 @@ pub struct Engines {
     pub llm: Llm,
     /// The voice.
     pub tts: Tts,
+    /// What texts mean.
+    pub embeddings: Embeddings,
 }
 
 impl Default for Engines {
@@ -59,6 +61,7 @@ impl Default for Engines {
             translate: Translate::default(),
             llm: Llm::default(),
             tts: Tts::default(),
+            embeddings: Embeddings::default(),
         }
     }
 }
@@ -275,6 +278,30 @@ impl Default for Tts {
     }
 }
 
+/// `[engines.embeddings]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Embeddings {
+    /// The model's name on the server; unset: nobody is asked, and what is known is found by its words.
+    pub model: Option<String>,
+    /// The server's address; unset: OpenAI's own.
+    pub url: Option<String>,
+    /// A file whose only line is the key for the server, read in place of the key of `[engines]`.
+    pub api_key_file: Option<PathBuf>,
+    /// How long an answer may take, in seconds; then words alone find.
+    pub timeout_s: f64,
+    /// Requests that the server has at once.
+    pub parallel: usize,
+    /// A piece whose vector is less alike to the question's than this, 0 to 1, is not found by what it means.
+    pub min_similarity: f32,
+}
+
+impl Default for Embeddings {
+    fn default() -> Self {
+        Self { model: None, url: None, api_key_file: None, timeout_s: 2.0, parallel: 16, min_similarity: 0.35 }
+    }
+}
+
 impl Engines {
     pub(super) fn check(&self, faults: &mut Faults<'_>) {
         for (key, path) in [
@@ -289,6 +316,7 @@ impl Engines {
             ("engines.stt.api_key_file", &self.stt.api_key_file),
             ("engines.llm.api_key_file", &self.llm.api_key_file),
             ("engines.tts.api_key_file", &self.tts.api_key_file),
+            ("engines.embeddings.api_key_file", &self.embeddings.api_key_file),
         ] {
             if path.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
                 faults.add(key, "is empty: remove the line for what is without it, or give a path".into());
@@ -336,6 +364,17 @@ impl Engines {
         }
         if self.llm.engine == LlmEngine::Openai && self.llm.model.is_none() {
             faults.add("engines.llm.model", "is missing: name the model that the server is to answer with".into());
+        }
+        is_server("engines.embeddings.url", self.embeddings.url.as_deref(), faults);
+        faults.within("engines.embeddings.timeout_s", self.embeddings.timeout_s, 0.05..=10.0);
+        faults.within("engines.embeddings.parallel", self.embeddings.parallel, 1..=4_096);
+        faults.within("engines.embeddings.min_similarity", self.embeddings.min_similarity, 0.0..=1.0);
+        let Embeddings { model, url, api_key_file, .. } = &self.embeddings;
+        if model.is_none() && (url.is_some() || api_key_file.is_some()) {
+            faults.add(
+                "engines.embeddings.model",
+                "is missing: name the model that the server is to be asked for".into(),
+            );
         }
         faults.within("engines.stt.threads", self.stt.threads, 0..=512);
         faults.within("engines.translate.threads", self.translate.threads, 0..=512);

@@ -19,6 +19,8 @@ pub enum CallEvent {
     Turn,
     /// Somebody was to be transferred, and this came of it.
     Transferred,
+    /// The caller wants something of the people of the house: a message was left, a call back is wished.
+    Requested,
     /// It is over.
     Ended,
     /// A recording is whole.
@@ -29,23 +31,25 @@ pub enum CallEvent {
 
 impl CallEvent {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Started,
         Self::Answered,
         Self::Turn,
         Self::Transferred,
+        Self::Requested,
         Self::Ended,
         Self::RecordingReady,
         Self::Analysed,
     ];
 
-    /// `started`, `answered`, `turn`, `transferred`, `ended`, `recording_ready`, `analysed`.
+    /// `started`, `answered`, `turn`, `transferred`, `requested`, `ended`, `recording_ready`, `analysed`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Started => "started",
             Self::Answered => "answered",
             Self::Turn => "turn",
             Self::Transferred => "transferred",
+            Self::Requested => "requested",
             Self::Ended => "ended",
             Self::RecordingReady => "recording_ready",
             Self::Analysed => "analysed",

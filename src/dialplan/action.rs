@@ -7,7 +7,7 @@ use milo_signaling::Uri;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Bridge, Dial, Gather, Hold, LookUp, Menu, Message, Queue, Say, TextMessage, Transfer, Voicemail, Webhook,
+    Bridge, Dial, Gather, Hold, LookUp, Menu, Message, Queue, Request, Say, TextMessage, Transfer, Voicemail, Webhook,
     variables::{self, Place},
 };
 use crate::press::{self, PressBy};
@@ -114,6 +114,9 @@ pub enum Action {
     Webhook(Webhook),
     /// Looks something up in the texts and tables of a folder of `knowledge/`.
     LookUp(LookUp),
+    /// Keeps what the caller wants of people who are not on the line: a message, or a call back. It stands in
+    /// `GET /api/v1/requests` until somebody marks it as done, goes with its call, and webhooks are told of it (`requested`).
+    Request(Request),
     /// Gives variables their values: `set = { office = "Toamasina" }`.
     Set(BTreeMap<String, String>),
     /// Goes on with another plan, named so, and does not come back.
@@ -246,6 +249,7 @@ impl Action {
             Self::Say(say) => vec![(Place::Words, &mut say.text)],
             Self::Set(values) => values.values_mut().map(|value| (Place::Words, value)).collect(),
             Self::LookUp(look_up) => vec![(Place::Words, &mut look_up.about)],
+            Self::Request(request) => request.words().map(|words| (Place::Words, words)).into(),
             Self::Gather(gather) => gather.prompts_mut().filter_map(|prompt| prompt.words()).collect(),
             Self::Menu(menu) => menu.prompts_mut().filter_map(|prompt| prompt.words()).collect(),
             Self::Voicemail(voicemail) => voicemail.greeting.words().into_iter().collect(),
@@ -271,7 +275,12 @@ impl Action {
     pub(super) fn is_instant(&self) -> bool {
         match self {
             // A line may be full, nobody there who answers, and a text refused.
-            Self::Answer {} | Self::Recording(_) | Self::Set(_) | Self::LookUp(_) | Self::Goto(_) => true,
+            Self::Answer {}
+            | Self::Recording(_)
+            | Self::Set(_)
+            | Self::LookUp(_)
+            | Self::Request(_)
+            | Self::Goto(_) => true,
             Self::Queue(_) | Self::Webhook(_) | Self::Message(_) => true,
             Self::Repeat { actions, .. } => actions.iter().all(|step| step.get_ref().is_instant()),
             _ => false,
@@ -318,6 +327,7 @@ impl Action {
             Self::Bridge(bridge) => bridge.fault(),
             Self::Webhook(webhook) => webhook.fault(),
             Self::LookUp(look_up) => look_up.fault(),
+            Self::Request(request) => request.fault(),
             Self::Message(message) => message.fault(),
             Self::Say(say) => say.fault(),
             Self::Gather(gather) => gather.fault(),

@@ -72,12 +72,23 @@ pub struct Gather {
     pub input: Input,
     /// What words must be to be right, and what `into` is then: `text`, the words themselves; `digits`, one by one or in
     /// numbers ("zéro trente-quatre" is `034`); `number`, a single one ("dimy ambin'ny folo" is `15`); `yes_no`, `yes` or
-    /// `no`; `choice`, the one of `choices`. Numbers are understood in Malagasy and in French.
+    /// `no`; `choice`, the one of `choices`; `date`, a day ("rahampitso", "le cinq janvier"), `2027-01-05` by the clock of the plan;
+    /// `telephone`, a number of Madagascar or, with its + or 00, of another country, `+261341234567`. All are understood in Malagasy
+    /// and in French. Of keys, `date` takes `DDMMYYYY`, or `DDMM` for the next such day, and `telephone` the number, `00` for a +.
     #[serde(default)]
     pub kind: Kind,
     /// With `kind = "choice"`: the words, or rows of words, of which one is to be said.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub choices: Vec<String>,
+    /// With `kind = "date"`: whether a day that is over is right.
+    #[serde(default)]
+    pub past: bool,
+    /// With `kind = "date"`: how many days away it may be, 1 to 3,650.
+    pub within_days: Option<u16>,
+    /// Whether what was understood is read back, in the language of the answer. A yes, or the key 1, keeps it; a no, or 2, has it asked
+    /// for again, as one of the `retries`, and so has what is twice neither.
+    #[serde(default)]
+    pub confirm: bool,
     /// The language in which words are listened for; left out, they may be in either.
     pub language: Option<Language>,
     /// The variable that the words themselves are kept in; empty when keys were pressed.
@@ -89,9 +100,9 @@ pub struct Gather {
     pub min_confidence: u8,
     /// What is asked; the first key, or word, ends it.
     pub prompt: Option<Prompt>,
-    /// What is said before asking again.
+    /// What is said before asking again, but for a no to what was read back. Without it and `prompt`, Milo asks in its own words.
     pub invalid: Option<Prompt>,
-    /// The least number of keys, or of digits that are said, 1 to 64.
+    /// The least number of keys, or of digits that are said, 1 to 64; `date` and `telephone` have their own.
     #[serde(default = "one")]
     pub min: usize,
     /// The most; as soon as there are so many keys, they are complete.
@@ -146,6 +157,10 @@ pub enum Kind {
     YesNo,
     /// One of `choices`, as it stands there.
     Choice,
+    /// A day, as ISO 8601 has it.
+    Date,
+    /// A telephone number, as E.164 has it.
+    Telephone,
 }
 
 impl Gather {
@@ -162,20 +177,6 @@ impl Gather {
         [&self.into].into_iter().chain(&self.transcript).chain(&self.confidence)
     }
 
-    /// What these words mean; nothing when they are not right.
-    pub fn meaning(&self, words: &str) -> Option<String> {
-        let counted = |digits: &String| (self.min..=self.max).contains(&digits.len());
-        match self.kind {
-            Kind::Text => Some(words.trim().to_owned()).filter(|words| !words.is_empty()),
-            Kind::Digits => heard::digits(words).filter(counted),
-            Kind::Number => heard::number(words).map(|number| number.to_string()).filter(counted),
-            Kind::YesNo => heard::yes(words).map(|yes| if yes { "yes" } else { "no" }.into()),
-            Kind::Choice => {
-                heard::choice(words, self.choices.iter().map(String::as_str)).map(|at| self.choices[at].clone())
-            }
-        }
-    }
-
     pub(super) fn fault(&self) -> Option<String> {
         for (field, name) in [
             ("into", Some(&self.into)),
@@ -187,6 +188,9 @@ impl Gather {
             }
         }
         if let Some(fault) = self.speech_fault() {
+            return Some(format!("gather: {fault}"));
+        }
+        if let Some(fault) = self.kind_fault() {
             return Some(format!("gather: {fault}"));
         }
         if !(1..=KEYS).contains(&self.min) {
@@ -209,7 +213,7 @@ impl Gather {
     fn speech_fault(&self) -> Option<String> {
         if self.input == Input::Digits {
             let field = match self {
-                _ if self.kind != Kind::Text => "kind",
+                _ if !matches!(self.kind, Kind::Text | Kind::Date | Kind::Telephone) => "kind",
                 _ if self.language.is_some() => "language",
                 _ if self.transcript.is_some() => "transcript",
                 _ if self.confidence.is_some() => "confidence",
@@ -303,11 +307,11 @@ pub(super) fn strange(keys: &str) -> Option<String> {
     Some(format!("{strange:?} is no key; there are 0 to 9, *, # and A to D"))
 }
 
-fn one() -> usize {
+pub(super) fn one() -> usize {
     1
 }
 
-fn sixteen() -> usize {
+pub(super) fn sixteen() -> usize {
     16
 }
 

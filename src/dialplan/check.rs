@@ -8,7 +8,7 @@ use std::{
 use super::{
     Action, Block, Bridge, Dial, Knowledge, LookUp, Plan, Step, Surroundings, TextMessage, Tool, TrunkNames,
     fault::{Fault, Source},
-    variables,
+    ready, variables,
 };
 use crate::agent::{Moment, Persona, Remembering};
 
@@ -137,12 +137,16 @@ pub(super) fn personas(
     faults: &mut Vec<Fault>,
 ) {
     for (source, persona) in sources.iter().filter_map(|source| Some((source, known.personas.get(&source.name())?))) {
-        let tools: Vec<_> = known.tools.iter().map(|(_, tool)| tool.name.as_str()).collect();
+        let own = known.tools.iter().map(|(_, tool)| tool.name.as_str());
+        let tools: BTreeSet<_> = own.chain(ready::names()).collect();
         for name in &persona.tools {
             let fault = match name.split_once('/') {
                 Some((server, _)) => known.around.check_mcp(server).err().map(|fault| format!("tools: {fault}")),
-                None if tools.contains(&name.as_str()) => None,
-                None => Some(format!("tools: no tool {name:?}; known: {}", tools.join(", "))),
+                None if tools.contains(name.as_str()) => None,
+                None => {
+                    let tools: Vec<_> = tools.iter().copied().collect();
+                    Some(format!("tools: no tool {name:?}; known: {}", tools.join(", ")))
+                }
             };
             let Some(fault) = fault else { continue };
             faults.push(source.fault(source.text.find(&format!("{name:?}")), fault));

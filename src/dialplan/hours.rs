@@ -165,6 +165,11 @@ impl Default for Calendar {
 }
 
 impl Calendar {
+    /// The day that it is there at a moment.
+    pub(super) fn day(&self, at: Timestamp) -> Date {
+        self.zone.to_datetime(at).date()
+    }
+
     /// Why a plan with these hours, which is for holidays or for other days, is closed at a moment.
     pub(super) fn closed(&self, hours: &[Window], holiday: Option<bool>, at: Timestamp) -> Option<String> {
         let local = self.zone.to_datetime(at);

@@ -1,9 +1,15 @@
 //! What is known: texts and tables in the folders of `dialplans/knowledge/`, and what of them fits a question (the verb `look_up`).
 //!
 //! Each section of a Markdown file and each row of a CSV file is a piece; pieces are ranked by BM25 (Robertson and Zaragoza 2009) over
-//! words without accents, of which those that begin alike count for less.
+//! words without accents, of which those that begin alike count for less. Where pieces have vectors, those nearest to the question's are
+//! ranked besides, and the two ranks are made one (reciprocal rank fusion: Cormack, Clarke and Büttcher 2009).
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs,
+    path::Path,
+    sync::Arc,
+};
 
 use milo_models::text::heard;
 use serde::{Deserialize, Serialize};
@@ -24,6 +30,22 @@ const B: f32 = 0.75;
 const STEM: usize = 5;
 /// How much a kindred word counts.
 const KINDRED: f32 = 0.6;
+/// Reciprocal rank fusion's constant, as in the paper; and so many of each rank take part.
+const K: f32 = 60.0;
+const RANKED: usize = 20;
+
+/// What texts mean: vectors of length one.
+pub type Vectors = HashMap<Arc<str>, Arc<[f32]>>;
+
+/// What a question means, beside the pieces.
+pub struct Near {
+    /// Of length one.
+    pub question: Vec<f32>,
+    /// Those of the pieces, by their texts.
+    pub vectors: Arc<Vectors>,
+    /// A piece less alike than this, 0 to 1, is of other things.
+    pub least: f32,
+}
 
 /// Looks something up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,7 +87,7 @@ pub struct Knowledge {
 
 #[derive(Clone, Debug)]
 struct Piece {
-    text: String,
+    text: Arc<str>,
     words: BTreeMap<String, usize>,
     stems: BTreeMap<String, usize>,
     length: usize,
@@ -130,11 +152,43 @@ impl Knowledge {
         }
         words.keys().for_each(|word| *self.words.entry(String::clone(word)).or_default() += 1);
         stems.keys().for_each(|stem| *self.stems.entry(String::clone(stem)).or_default() += 1);
-        self.pieces.push(Piece { text, words, stems, length });
+        self.pieces.push(Piece { text: text.into(), words, stems, length });
     }
 
-    /// What fits best, `most` pieces, each on a line.
-    pub fn find(&self, about: &str, most: usize) -> String {
+    /// The texts of all pieces.
+    pub(super) fn texts(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.pieces.iter().map(|piece| &piece.text)
+    }
+
+    /// What fits best, `most` pieces, each on a line; by what it means too, where that is known.
+    pub fn find(&self, about: &str, most: usize, near: Option<&Near>) -> String {
+        let (by_words, nearest) = (self.by_words(about), near.map(|near| self.nearest(near)).unwrap_or_default());
+        let mut fused: BTreeMap<usize, f32> = BTreeMap::new();
+        for ranked in [&by_words, &nearest] {
+            for (rank, at) in ranked.iter().take(RANKED).enumerate() {
+                *fused.entry(*at).or_default() += 1.0 / (K + rank as f32 + 1.0);
+            }
+        }
+        let mut fused: Vec<_> = fused.into_iter().collect();
+        fused.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        fused.into_iter().take(most).map(|(at, _)| &*self.pieces[at].text).collect::<Vec<_>>().join("\n")
+    }
+
+    /// The pieces whose vectors are nearest to the question's, the nearest first; none where one of them has no vector yet: what is
+    /// ranked must all be there.
+    fn nearest(&self, Near { question, vectors, least }: &Near) -> Vec<usize> {
+        let alike = |piece: &Piece| {
+            let vector = vectors.get(&piece.text).filter(|vector| vector.len() == question.len())?;
+            Some(vector.iter().zip(question).map(|(a, b)| a * b).sum::<f32>())
+        };
+        let Some(alike) = self.pieces.iter().map(alike).collect::<Option<Vec<_>>>() else { return Vec::new() };
+        let mut near: Vec<_> = alike.into_iter().enumerate().filter(|(_, alike)| alike >= least).collect();
+        near.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        near.into_iter().map(|(at, _)| at).collect()
+    }
+
+    /// The pieces that share words with a question, the best first.
+    fn by_words(&self, about: &str) -> Vec<usize> {
         let asked = terms(about);
         let mut scored: Vec<(f32, usize)> = self
             .pieces
@@ -146,8 +200,7 @@ impl Knowledge {
         scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         // What is far less fitting than the best is of other things.
         let least = scored.first().map_or(0.0, |(best, _)| best / 3.0);
-        let found = scored.into_iter().take(most).filter(|(score, _)| *score >= least);
-        found.map(|(_, at)| self.pieces[at].text.as_str()).collect::<Vec<_>>().join("\n")
+        scored.into_iter().filter(|(score, _)| *score >= least).map(|(_, at)| at).collect()
     }
 
     fn score(&self, piece: &Piece, word: &str) -> f32 {
@@ -267,14 +320,44 @@ mod tests {
     fn what_fits_a_question_is_found_in_texts_and_tables() {
         let (known, faults) = knowledge(&[("office.md", OFFICE), ("prices.csv", PRICES), ("notes.txt", "boky boky")]);
         assert!(faults.is_empty(), "{faults:?}");
-        assert_eq!(known.find("ohatrinona ny boky", 1), "zavatra: boky; vidiny: 5000");
-        assert_eq!(known.find("vary", 3), "zavatra: vary, mena; vidiny: 3000");
+        let find = |about: &str, most| known.find(about, most, None);
+        assert_eq!(find("ohatrinona ny boky", 1), "zavatra: boky; vidiny: 5000");
+        assert_eq!(find("vary", 3), "zavatra: vary, mena; vidiny: 3000");
         assert_eq!(
-            known.find("inona ny ora fisokafan'ny birao?", 1),
+            find("inona ny ora fisokafan'ny birao?", 1),
             "Birao, Ora fisokafana: Misokatra amin'ny valo maraina ny birao."
         );
-        assert!(known.find("carte etrangere", 1).contains("Fandoavana"), "accents and plurals are no matter");
-        assert_eq!((known.find("helikoptera", 3), known.find("", 3)), (String::new(), String::new()));
+        assert!(find("carte etrangere", 1).contains("Fandoavana"), "accents and plurals are no matter");
+        assert_eq!((find("helikoptera", 3), find("", 3)), (String::new(), String::new()));
+    }
+
+    #[test]
+    fn what_means_the_same_is_found_beside_what_shares_a_word() {
+        let (known, _) = knowledge(&[("prices.csv", "zavatra,vidiny\nboky,5000\nvary,3000\nmofo,600\n")]);
+        let texts: Vec<_> = known.texts().cloned().collect();
+        let vectors = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]].map(|vector: [f32; 3]| Arc::from(vector));
+        let all: Vectors = texts.iter().cloned().zip(vectors).collect();
+        let near = |question: [f32; 3], vectors: &Vectors| Near {
+            question: question.into(),
+            vectors: Arc::new(vectors.clone()),
+            least: 0.3,
+        };
+        let find = |about: &str, near: &Near| known.find(about, 3, Some(near));
+        // No word of it is there; what is far from it is not found.
+        assert_eq!(
+            find("combien coûte le livre", &near([0.95, 0.31, 0.0], &all)),
+            "zavatra: boky; vidiny: 5000\nzavatra: vary; vidiny: 3000"
+        );
+        // Both ranks name it: it stands before what one of them has first.
+        let both = near([0.0, 0.6, 0.8], &all);
+        assert!(find("vary", &both).starts_with("zavatra: vary"), "{}", find("vary", &both));
+        assert_eq!(find("helikoptera", &near([-1.0, 0.0, 0.0], &all)), "");
+        // A piece without a vector, or of another length: words alone.
+        let mut some = all.clone();
+        some.remove(&texts[2]);
+        assert_eq!(find("livre", &near([1.0, 0.0, 0.0], &some)), "");
+        let longer = Near { question: vec![1.0; 4], ..near([1.0, 0.0, 0.0], &all) };
+        assert_eq!(find("vary", &longer), "zavatra: vary; vidiny: 3000");
     }
 
     #[test]

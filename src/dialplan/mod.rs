@@ -17,11 +17,14 @@ mod editions;
 mod fault;
 mod hours;
 mod knowledge;
+mod meaning;
 mod message;
 mod pattern;
 mod read;
+mod ready;
 #[cfg(test)]
 mod reference;
+mod request;
 mod surroundings;
 mod text;
 mod tool;
@@ -33,8 +36,10 @@ mod webhook;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
+use jiff::{Timestamp, civil::Date};
 use milo_models::engine::Language;
 use serde::Deserialize;
 
@@ -46,9 +51,10 @@ pub use editions::{Edition, Editions, Origin};
 pub use fault::{Fault, Faults};
 pub use hours::Window;
 pub(crate) use hours::{madagascar, zone};
-pub use knowledge::{Knowledge, LookUp};
+pub use knowledge::{Knowledge, LookUp, Near, Vectors};
 pub use message::{Message, Voicemail};
 pub use pattern::{Pattern, Patterns};
+pub use request::{Request, RequestKind};
 pub use surroundings::Surroundings;
 pub use text::TextMessage;
 pub use tool::Tool;
@@ -115,6 +121,13 @@ pub struct Plan {
     pub file: PathBuf,
     #[serde(skip)]
     calendar: Calendar,
+}
+
+impl Plan {
+    /// The day that it is at a moment, by the clock of its file.
+    pub fn day(&self, at: Timestamp) -> Date {
+        self.calendar.day(at)
+    }
 }
 
 /// All plans and the personas they name, checked.
@@ -207,8 +220,10 @@ impl Dialplans {
             all.extend(read::plans(source, &mut faults).into_iter().map(|plan| (source, plan)));
         }
         let knowledge = knowledge::folders(folder, &mut faults);
+        let has = |name: &str| tools.iter().any(|source| source.name() == name);
+        let ready = ready::wanted(folder, known.values(), has);
         let mut done = Vec::new();
-        for source in tools {
+        for source in tools.iter().chain(&ready) {
             done.extend(read::tool(source, &mut faults).map(|tool| (source, tool)));
         }
         // What could not be read is missing to what names it: that would be told as a fault of the others.
@@ -256,9 +271,16 @@ impl Dialplans {
         self.tools.get(name)
     }
 
-    /// What of the knowledge in a folder fits a question; every folder in a checked plan is known.
-    pub fn look_up(&self, look_up: &LookUp) -> String {
-        self.knowledge.get(&look_up.within).map(|known| known.find(&look_up.about, look_up.most)).unwrap_or_default()
+    /// What of the knowledge in a folder fits a question, by what it means too where that is known; every folder in a checked plan is
+    /// known.
+    pub fn look_up(&self, look_up: &LookUp, near: Option<&Near>) -> String {
+        let LookUp { within, about, most, .. } = look_up;
+        self.knowledge.get(within).map(|known| known.find(about, *most, near)).unwrap_or_default()
+    }
+
+    /// The texts of all that is known.
+    pub fn pieces(&self) -> impl Iterator<Item = Arc<str>> {
+        self.knowledge.values().flat_map(|known| known.texts()).cloned()
     }
 
     /// How many tools there are.

@@ -8,7 +8,7 @@ use toml::de::ValueDeserializer;
 
 use super::Action;
 
-const SOURCES: [&str; 14] = [
+const SOURCES: [&str; 15] = [
     include_str!("action.rs"),
     include_str!("ask.rs"),
     include_str!("dial.rs"),
@@ -16,6 +16,7 @@ const SOURCES: [&str; 14] = [
     include_str!("knowledge.rs"),
     include_str!("message.rs"),
     include_str!("mod.rs"),
+    include_str!("request.rs"),
     include_str!("text.rs"),
     include_str!("tool.rs"),
     include_str!("../../models/src/tools.rs"),
@@ -51,6 +52,7 @@ const EXAMPLES: &[&str] = &[
     "{ menu = { prompt = { play = \"sounds/menu.ogg\" }, keys = { 1 = [{ goto = \"sales\" }], 2 = [{ echo = {} }] } } }",
     "{ webhook = { url = \"https://crm.example.com/milo\", send = [\"code\"], sets = [\"name\"], plans = [\"vip\"], failed = \"closed\" } }",
     "{ look_up = { within = \"office\", about = \"{{question}}\", into = \"found\" } }",
+    "{ request = { kind = \"call_back\", telephone = \"{{telephone}}\", wanted = \"{{day}}\" } }",
     "{ set = { office = \"Toamasina\" } }",
     "{ goto = \"sales\" }",
     "{ repeat = { times = 3, actions = [{ play = \"sounds/wait.ogg\" }, { wait = { seconds = 5 } }] } }",

@@ -9,7 +9,7 @@ use milo_models::{
 };
 use serde::Deserialize;
 
-use super::{Action, Block, check::steps, variables};
+use super::{Action, Block, check::steps, meaning::days_fault, variables};
 
 /// As much as a tool is told and tells.
 const MOST: usize = 16;
@@ -66,7 +66,7 @@ impl Tool {
     /// Whether it is done beside the conversation, while the caller is listened to: it asks and sets, and needs no line.
     pub fn is_beside(&self) -> bool {
         self.actions.iter().all(|step| match step.get_ref() {
-            Action::Set(_) | Action::LookUp(_) => true,
+            Action::Set(_) | Action::LookUp(_) | Action::Request(_) => true,
             Action::Webhook(webhook) => webhook.plans.is_empty() && webhook.failed.is_none(),
             _ => false,
         })
@@ -135,6 +135,10 @@ impl Tool {
             }
             if (argument.kind == ArgumentKind::Choice) == argument.choices.is_empty() {
                 return Some(format!("takes: {:?}: choices and kind = \"choice\" go together", argument.name));
+            }
+            let is_date = argument.kind == ArgumentKind::Date;
+            if let Some(why) = days_fault(is_date, argument.past, argument.within_days) {
+                return Some(format!("takes: {:?}: {why}", argument.name));
             }
         }
         if let Some(name) = self.tells.iter().find(|name| !set.contains(*name)) {

@@ -19,6 +19,7 @@ use milo_models::{
     espeak::Espeak,
     llama::{Llama, LlamaOptions},
     onnx::OrtRuntime,
+    openai::Embedder,
     queue::Waiting,
     silero::VoiceActivity,
     synthesizer::Synthesizer,
@@ -60,6 +61,8 @@ pub struct Engines {
     pub mind: Mind,
     /// Text to speech.
     pub voice: Arc<dyn Synthesizer>,
+    /// What texts mean; none: nobody is asked.
+    pub embedder: Option<Embedder>,
     names: Vec<Model>,
     servers: Vec<Server>,
     /// Where others than calls wait for a place at a server: by its engine's name.
@@ -105,6 +108,7 @@ impl Engines {
         let cloud_ears = servers.transcriber(settings)?;
         let cloud_mind = servers.language_model(settings)?.map(|mind| (mind, settings.llm.parallel));
         let cloud_voice = servers.voice(settings)?;
+        let embedder = servers.embedder(settings)?;
         let Servers { asked, notes } = servers;
         notes.iter().for_each(|note| tracing::info!("{note}"));
         let told = ["stt", "llm", "tts"].map(|job| Told::new(job, Arc::clone(&metrics), breaker(settings)));
@@ -131,6 +135,7 @@ impl Engines {
             translator,
             mind,
             voice,
+            embedder,
             names,
             servers: asked,
             lines,

@@ -6,7 +6,7 @@ use milo_models::{
     anthropic::{self, Anthropic},
     engine::EngineError,
     language_model::LanguageModel,
-    openai::{self, Speaker, Transcription},
+    openai::{self, Embedder, Speaker, Transcription},
     remote::RemoteOptions,
     synthesizer::Synthesizer,
     transcriber::Transcriber,
@@ -19,7 +19,7 @@ use crate::config::{Engines, Llm, LlmEngine, Secret, SpeechEngine};
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = EngineServer)]
 pub struct Server {
-    /// What it is for: `llm`, `stt` or `tts`.
+    /// What it is for: `llm`, `stt`, `tts` or `embeddings`.
     #[schema(example = "llm")]
     pub job: &'static str,
     /// The protocol: `anthropic` or `openai`.
@@ -124,6 +124,23 @@ impl Servers {
         };
         let Some(options) = self.options(engines, &wanted)? else { return Ok(None) };
         Ok(Some(Arc::new(Speaker::new(&options, tts.voice.as_deref().unwrap_or_default(), tts.format)?)))
+    }
+
+    /// Who knows what texts mean, where one is configured.
+    pub(super) fn embedder(&mut self, engines: &Engines) -> Result<Option<Embedder>, EngineError> {
+        let embeddings = &engines.embeddings;
+        let Some(model) = &embeddings.model else { return Ok(None) };
+        let wanted = Wanted {
+            job: "embeddings",
+            protocol: &OPENAI,
+            url: embeddings.url.as_deref(),
+            model,
+            key_file: embeddings.api_key_file.as_deref(),
+            first_s: embeddings.timeout_s,
+            between_s: embeddings.timeout_s,
+            parallel: embeddings.parallel,
+        };
+        self.options(engines, &wanted)?.map(|options| Embedder::new(&options)).transpose()
     }
 
     /// How a server is asked; nothing, with a note, where it is not for want of a key.

@@ -18,6 +18,7 @@
 //!                                          /api/v1/dialplans dialplans.rs     │
 //!                                          …/registrations   registrations.rs │
 //!                                          /api/v1/queues    queues.rs        │
+//!                                          /api/v1/requests  requests.rs      │
 //!                                          /api/v1/trunks    trunks.rs        │
 //!                                          /api/v1/webhooks  webhooks.rs      │
 //!                                          /api/v1/feedback  feedback.rs      │
@@ -68,6 +69,7 @@ mod prompt;
 mod queues;
 mod reference;
 mod registrations;
+mod requests;
 mod rest;
 mod search;
 mod serve;
@@ -223,6 +225,7 @@ fn described() -> OpenApiRouter<AppState> {
         .merge(prompt::routes())
         .merge(messages::routes())
         .merge(queues::routes())
+        .merge(requests::routes())
         .merge(trunks::routes())
         .merge(webhooks::routes())
         .merge(dialplans::routes())

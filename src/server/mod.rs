@@ -62,6 +62,7 @@ use crate::{
     gpu::Gpus,
     http::{self, AppState, Dial},
     keys::{self, Keys},
+    likeness::Likeness,
     mcp::Mcp,
     metrics::Metrics,
     notices::Notices,
@@ -168,8 +169,14 @@ impl Server {
         let counting = Arc::clone(&metrics);
         let engines = tokio::task::spawn_blocking(move || Engines::load(&loading, personal, counting)).await??;
         let voice = Arc::clone(&engines.voice);
-        let make = move |dialplans| prepare(dialplans, Arc::clone(&voice));
         engines.mind.has_spent(store.spent(node.id(), &Stamp::now().day()).await?);
+        let least = config.engines.embeddings.min_similarity;
+        let (likeness, keeping) = engines.embedder.clone().map(|embedder| Likeness::new(embedder, least)).unzip();
+        let knowing = likeness.clone();
+        let make = move |dialplans| {
+            knowing.iter().for_each(|likeness| likeness.know(&dialplans));
+            prepare(dialplans, Arc::clone(&voice))
+        };
         let (editions, reloads) = Editions::start((origin, around), dialplans, Some(hangup), make).await?;
 
         let recordings = Recordings::start(config, log.clone(), Arc::clone(&metrics))?;
@@ -181,6 +188,7 @@ impl Server {
         let writers = (log.clone(), Arc::clone(&metrics));
         let (texts, jobs) = Texts::new(trunks.clone(), Arc::clone(&accounts), endpoint.caller().clone(), writers);
         let mut texting = JoinSet::new();
+        keeping.into_iter().for_each(|keeping| drop(texting.spawn(keeping)));
         if let Some(incoming) = invitations.texts() {
             texting.spawn(texts::serve(texts.clone(), incoming, jobs));
         }
@@ -194,6 +202,7 @@ impl Server {
         let (mcp, serving_tools) = Mcp::start(&config.mcp)?;
         let house = Arc::new(House {
             mcp,
+            likeness,
             analyses,
             engines,
             editions: editions.clone(),

@@ -58,6 +58,10 @@ impl CallLog {
         self.key
     }
 
+    pub(super) fn writer(&self) -> &LogWriter {
+        &self.writer
+    }
+
     /// Whether the log keeps what was heard and said.
     pub fn keeps_words(&self) -> bool {
         self.writer.keeps_words

@@ -7,8 +7,8 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::{
-    Analysis, Batch, CallKey, DayCount, Ending, Key, NewCall, NewDeed, NewMemory, NewMessage, NewTurn, RecordingState,
-    Stamp, Whose, deliveries::NewDelivery,
+    Analysis, Batch, CallKey, DayCount, Ending, Key, NewCall, NewDeed, NewMemory, NewMessage, NewRequest, NewTurn,
+    RecordingState, Stamp, Whose, deliveries::NewDelivery,
 };
 use crate::engines::Spent;
 
@@ -28,6 +28,7 @@ pub(super) enum Entry {
     Counted(Whose, DayCount),
     Spent(Spent),
     Asked(CallKey),
+    Requested(Key, Key, NewRequest),
     Message(Key, NewMessage),
     Settled(Key, Cow<'static, str>, Option<u16>),
     Done(Key, NewDeed),
@@ -44,7 +45,7 @@ pub(super) enum Weight {
     Event,
     /// Turns, messages, analyses and what is known from them.
     Turn,
-    /// Beginnings and ends of calls, deeds.
+    /// Beginnings and ends of calls, what callers want of the house, deeds.
     Call,
 }
 
@@ -90,6 +91,7 @@ impl Batch {
             Entry::Settled(key, result, status) => self.settle_message(*key, result, *status).await,
             Entry::Done(key, deed) => self.insert_deed(node, *key, deed).await,
             Entry::Delivery(key, delivery) => self.insert_delivery(node, *key, delivery).await,
+            Entry::Requested(id, call, request) => self.insert_request(*id, *call, request).await,
             Entry::Asked(key) => self.set_call_key(node, key).await,
             Entry::Flushed(_) => Ok(()),
         }

@@ -5,7 +5,7 @@
 //! into the database when it is back. What may enter the queue, and the journal, depends on how full it is, so that what matters
 //! most is lost last:
 //!
-//! | the queue or the journal is | events | turns, messages, analyses | beginnings and ends of calls, deeds |
+//! | the queue or the journal is | events | turns, messages, analyses | beginnings and ends of calls, requests, deeds |
 //! |---|---|---|---|
 //! | less than half full | enter | enter | enter |
 //! | less than three quarters full | lost, counted | enter | enter |

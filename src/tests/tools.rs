@@ -45,10 +45,10 @@ const OFFICE: [(&str, &str); 8] = [
     ("hangup", "actions = [{ hangup = {} }]"),
 ];
 
-type Seen = Arc<Mutex<Vec<Value>>>;
+pub(crate) type Seen = Arc<Mutex<Vec<Value>>>;
 
 /// A program of the operator's: of a thing it says the price after so long; what it was told.
-async fn program(price: &'static str, after: Duration) -> (u16, Seen) {
+pub(crate) async fn program(price: &'static str, after: Duration) -> (u16, Seen) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let (port, seen) = (listener.local_addr().expect("an address").port(), Seen::default());
     let noted = Arc::clone(&seen);

@@ -3,14 +3,18 @@
 //! `numerals` knows which words are numbers.
 
 mod back_channel;
+mod day;
 pub(crate) mod numerals;
 mod over;
+mod telephone;
 
 use std::ops::Range;
 
 pub use back_channel::is_back_channel;
+pub use day::{Reach, day, pressed_day};
 use numerals::{NOUGHT, Word};
 pub use over::is_over;
+pub use telephone::{pressed_telephone, telephone};
 
 const YES: [&str; 12] =
     ["eny", "eka", "ekena", "marina", "ie", "oui", "ouais", "d'accord", "exact", "exactement", "ok", "volontiers"];

@@ -15,6 +15,7 @@ mod fr;
 pub mod heard;
 mod markdown;
 mod mg;
+pub mod read_back;
 mod roman;
 mod short;
 mod shown;

@@ -4,6 +4,7 @@ mod calls;
 mod feedback;
 mod keys;
 mod open;
+mod requests;
 mod transport;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};

@@ -34,6 +34,7 @@ mod faults;
 mod feedbacks;
 mod journals;
 mod memories;
+mod requests;
 mod rows;
 mod searching;
 
