@@ -6,7 +6,7 @@
 //! ```
 //! Once a word has come, the reply stays whose it is; what breaks then ends it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use milo_models::{
     engine::{EngineError, RemoteFault},
@@ -15,11 +15,15 @@ use milo_models::{
     tools::Call,
 };
 use serde::Serialize;
+use tokio::time::sleep;
 
 use super::{
     line::{Line, Place},
     told::Told,
 };
+
+/// A thread that panics lets go of its replies before it is known to have stopped: one that says nothing at all is looked at after this.
+const UNWOUND: Duration = Duration::from_millis(100);
 
 /// Where a reply is made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -102,7 +106,7 @@ impl Mind {
     }
 
     fn saying(&self, mode: Mode, reply: Reply, spare: Option<ChatRequest>, place: Option<Place>) -> Saying {
-        Saying { mind: self.clone(), spare, is_strict: false, mode, reply, place }
+        Saying { mind: self.clone(), spare, is_strict: false, has_said: false, mode, reply, place }
     }
 
     fn by_local(&self, request: ChatRequest) -> Result<Reply, EngineError> {
@@ -143,6 +147,7 @@ pub struct Saying {
     spare: Option<ChatRequest>,
     /// A request that the server finds unfit is the asker's to mend, not the local model's to answer.
     is_strict: bool,
+    has_said: bool,
     mode: Mode,
     reply: Reply,
     /// At the server.
@@ -195,10 +200,12 @@ impl Saying {
     /// The next piece; `None` when the reply is complete. Cancel safe.
     ///
     /// # Errors
-    /// As [`Reply::next`]; [`EngineError::Overloaded`] when the local model has no place either. Nothing follows.
+    /// As [`Reply::next`]; [`EngineError::Overloaded`] when the local model has no place either, [`EngineError::Stopped`] when its thread
+    /// has panicked before a word. Nothing follows.
     pub async fn next(&mut self) -> Option<Result<Token, EngineError>> {
         match self.reply.next().await {
             Some(Ok(token)) => {
+                self.has_said = true;
                 if self.spare.take().is_some() {
                     self.mind.told.metrics().reply(Mode::Cloud);
                     self.mind.told.answered();
@@ -222,10 +229,17 @@ impl Saying {
                 match self.mind.by_local(request) {
                     Ok(reply) => {
                         self.reply = reply;
-                        self.reply.next().await
+                        let first = self.reply.next().await;
+                        self.has_said = matches!(first, Some(Ok(_)));
+                        first
                     }
                     Err(error) => Some(Err(error)),
                 }
+            }
+            None if !self.has_said && self.mode == Mode::Local => {
+                sleep(UNWOUND).await;
+                self.has_said = true;
+                self.mind.stopped().then_some(Err(EngineError::Stopped { engine: "language model" }))
             }
             None => None,
         }
