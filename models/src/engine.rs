@@ -50,7 +50,7 @@ pub enum EngineError {
         /// How many jobs wait.
         waiting: usize,
     },
-    /// The model's thread has ended: the engine must be loaded anew.
+    /// The model's thread has panicked, and the engine is being loaded anew: ask again a little later.
     #[error("the {engine} has stopped")]
     Stopped {
         /// Which engine.
@@ -70,6 +70,14 @@ pub enum EngineError {
         /// The library's own words.
         reason: String,
     },
+    /// Nothing came of this job in time: it may be done by another engine, or when this one goes on.
+    #[error("the {engine} failed: {reason}")]
+    Stalled {
+        /// Which engine.
+        engine: &'static str,
+        /// What was waited for, and for how long.
+        reason: String,
+    },
     /// A server that was asked did not answer as it should: another engine may, or the same one at the next try.
     #[error("the {engine} at {at} {says}")]
     Remote {
@@ -82,6 +90,18 @@ pub enum EngineError {
         /// How the sentence goes on. Never holds a key.
         says: String,
     },
+}
+
+impl EngineError {
+    /// Whether the same job may be taken a moment later: there was no place for it, or the engine is being loaded anew.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Overloaded { .. } | Self::Stopped { .. })
+    }
+
+    /// Whether it is the engine that has not done its work yet, and nothing speaks against the job.
+    pub fn is_of_time(&self) -> bool {
+        self.is_passing() || matches!(self, Self::Stalled { .. })
+    }
 }
 
 /// What is wrong with a server that was asked.

@@ -22,7 +22,7 @@ pub trait LanguageModel: Send + Sync {
     /// Requests that wait for their turn.
     fn waiting(&self) -> Waiting;
 
-    /// Whether it can answer nothing any more, and must be loaded anew.
+    /// Whether it can answer nothing now: it is being loaded anew.
     fn stopped(&self) -> bool;
 }
 

@@ -9,14 +9,24 @@
 //! A model is owned by one OS thread. Callers put jobs into its [`Queue`]; each class has places of its own, so that none keeps
 //! another out, and one that has none left answers [`EngineError::Overloaded`] at once, it never waits. A job whose asker has
 //! left has no place any more. The thread ends when the last `Queue` handle is dropped.
+//!
+//! A panic costs the jobs that were there, whose askers hear [`EngineError::Stopped`], and the model is loaded anew: whoever asks
+//! again a moment later is served.
 
 use std::{
     collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc::sync_channel},
     thread,
+    time::Duration,
 };
 
 use crate::engine::EngineError;
+
+/// So long after a panic the model is loaded anew…
+const AGAIN: Duration = Duration::from_secs(1);
+/// …and twice as long after each load that fails, up to this.
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// Whose work a job is. What stands earlier here goes first, however long the others have waited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -91,13 +101,19 @@ struct Held<J> {
     jobs: [VecDeque<J>; Class::ALL.len()],
     /// Every [`Queue`] handle is gone.
     is_closed: bool,
-    /// The thread is gone.
+    /// The thread is gone, or has not loaded its model anew yet.
     is_stopped: bool,
 }
 
 impl<J> Line<J> {
     fn held(&self) -> MutexGuard<'_, Held<J>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits so long; whether somebody still has a handle.
+    fn is_wanted_after(&self, pause: Duration) -> bool {
+        let waited = self.changed.wait_timeout_while(self.held(), pause, |held| !held.is_closed);
+        !waited.unwrap_or_else(PoisonError::into_inner).0.is_closed
     }
 }
 
@@ -141,7 +157,7 @@ impl<J: Job> Queue<J> {
         Ok(())
     }
 
-    /// Whether the model's thread has ended, which before its time it does by a panic only.
+    /// Whether nobody serves it: the model's thread has panicked, and the model is not loaded anew yet.
     pub fn stopped(&self) -> bool {
         self.handle.0.held().is_stopped
     }
@@ -199,23 +215,24 @@ impl<J> Drop for Jobs<J> {
 }
 
 /// Starts the thread that owns a model. `load` runs on that thread (so that the model never moves between threads) and its
-/// error is returned from here; `serve` then runs until the queue's last handle is dropped. Each class has `depth` places.
+/// error is returned from here; `serve` then runs until the queue's last handle is dropped, or it panics, and then with a model that
+/// was loaded anew. Each class has `depth` places.
 pub fn spawn_engine<J: Job, M: 'static>(
     engine: &'static str,
     depth: usize,
-    load: impl FnOnce() -> Result<M, EngineError> + Send + 'static,
-    serve: impl FnOnce(M, Jobs<J>) + Send + 'static,
+    mut load: impl FnMut() -> Result<M, EngineError> + Send + 'static,
+    serve: impl Fn(M, Jobs<J>) + Send + 'static,
 ) -> Result<Queue<J>, EngineError> {
     let held = Held { jobs: Default::default(), is_closed: false, is_stopped: false };
     let line = Arc::new(Line { held: Mutex::new(held), changed: Condvar::new() });
-    let jobs = Jobs(Arc::clone(&line));
+    let served = Arc::clone(&line);
     let (ready, loaded) = sync_channel(1);
     thread::Builder::new()
         .name(engine.into())
         .spawn(move || match load() {
             Ok(model) => {
                 ready.send(Ok(())).ok();
-                serve(model, jobs);
+                serve_on(engine, model, &served, &mut load, &serve);
             }
             Err(error) => {
                 ready.send(Err(error)).ok();
@@ -224,6 +241,40 @@ pub fn spawn_engine<J: Job, M: 'static>(
         .map_err(|error| EngineError::Load(format!("no thread for the {engine}: {error}")))?;
     loaded.recv().map_err(|_| EngineError::Load(format!("the {engine} ended while it was loading")))??;
     Ok(Queue { handle: Arc::new(Handle(line)), engine, depth })
+}
+
+/// Serves until the last handle is dropped, with a new model after each panic.
+fn serve_on<J: Job, M>(
+    engine: &'static str,
+    mut model: M,
+    line: &Arc<Line<J>>,
+    load: &mut impl FnMut() -> Result<M, EngineError>,
+    serve: &impl Fn(M, Jobs<J>),
+) {
+    loop {
+        let jobs = Jobs(Arc::clone(line));
+        // What it was at is lost with the model, and nothing else is touched by it.
+        if catch_unwind(AssertUnwindSafe(|| serve(model, jobs))).is_ok() {
+            return;
+        }
+        tracing::error!(engine, "an engine has panicked; it is loaded anew");
+        let mut pause = AGAIN;
+        model = loop {
+            if !line.is_wanted_after(pause) {
+                return;
+            }
+            match catch_unwind(AssertUnwindSafe(&mut *load)) {
+                Ok(Ok(model)) => break model,
+                Ok(Err(error)) => {
+                    tracing::error!(engine, %error, "an engine could not be loaded anew; it is tried again")
+                }
+                Err(_) => tracing::error!(engine, "an engine has panicked while it was loaded anew; it is tried again"),
+            }
+            pause = (pause * 2).min(LONGEST);
+        };
+        line.held().is_stopped = false;
+        tracing::info!(engine, "an engine is back");
+    }
 }
 
 #[cfg(test)]
@@ -363,6 +414,41 @@ mod tests {
             thread::yield_now();
         }
         assert!(matches!(ask(), Err(EngineError::Stopped { engine: "mortal" })));
+    }
+
+    #[test]
+    fn a_thread_that_panicked_is_back_with_a_model_of_its_own_and_serves_who_asks_again() {
+        let mut models = 0;
+        let load = move || {
+            models += 1;
+            // The second one cannot be loaded: it is tried again.
+            if models == 2 { Err(EngineError::Load("no model".into())) } else { Ok(models) }
+        };
+        let (serve, served) = sync_channel(4);
+        let queue = spawn_engine("clumsy", 2, load, move |model, jobs: Jobs<Named>| {
+            while let Some(job) = jobs.next() {
+                assert_ne!(job.name, "too much", "as this scenario wants it");
+                serve.send((model, job.name)).ok();
+                job.answer.send(()).ok();
+            }
+        })
+        .unwrap();
+        let ask = |name| {
+            let (answer, answered) = oneshot::channel();
+            queue.submit(Named { name, class: Class::Call, answer }).map(|()| answered)
+        };
+        ask("first").unwrap().blocking_recv().expect("it is served");
+        assert!(ask("too much").unwrap().blocking_recv().is_err(), "nobody answers");
+        let mut refused = 0;
+        // Seconds, at most: one before the first try, two before the second.
+        let again = (0..1_000).find_map(|_| {
+            thread::sleep(Duration::from_millis(20));
+            refused += usize::from(queue.stopped());
+            ask("again").ok()
+        });
+        again.expect("it is back").blocking_recv().expect("it is served");
+        assert!(refused > 0, "until then it is known that it is away");
+        assert_eq!(served.try_iter().collect::<Vec<_>>(), [(1, "first"), (3, "again")]);
     }
 
     #[test]

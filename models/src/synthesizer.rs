@@ -20,7 +20,7 @@ pub trait Synthesizer: Send + Sync {
     /// How many clauses wait for their turn.
     fn waiting(&self) -> Waiting;
 
-    /// Whether it can say nothing any more, and must be loaded anew.
+    /// Whether it can say nothing now: it is being loaded anew.
     fn stopped(&self) -> bool;
 }
 

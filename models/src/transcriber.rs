@@ -27,7 +27,7 @@ pub trait Transcriber: Send + Sync {
     /// Utterances that wait for their turn.
     fn waiting(&self) -> Waiting;
 
-    /// Whether it can hear nothing any more, and must be loaded anew.
+    /// Whether it can hear nothing now: it is being loaded anew.
     fn stopped(&self) -> bool;
 }
 

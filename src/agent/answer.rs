@@ -38,11 +38,11 @@ const MOST: usize = 8;
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What is heard and done in one turn.
-struct Task {
+pub(super) struct Task {
     /// What the model was told.
-    told: String,
+    pub(super) told: String,
     /// Calls, and what came of them.
-    done: Vec<ChatMessage>,
+    pub(super) done: Vec<ChatMessage>,
     rounds: usize,
     /// The caller has said yes to what is called next.
     is_agreed: bool,
@@ -78,18 +78,17 @@ impl Conversation<'_> {
         // What happened meanwhile is told before what was said.
         let mut task = Task::new(self.news(text), Vec::new());
         task.is_agreed = agreed.is_some();
-        let (mut mouth, mut said, refused) = match agreed {
-            Some(call) => (self.silent(voice), Said::Ended(Spoken::Calls(vec![call])), false),
-            None => self.reply(heard, &task.told, text, context, (ear, voice)).await,
+        let (mut mouth, said) = match agreed {
+            Some(call) => (self.silent(voice), Said::Ended(Spoken::Calls(vec![call]))),
+            None => self.reply(heard, &task, text, context, (ear, voice)).await,
         };
-        while let Said::Ended(Spoken::Calls(calls)) = said {
-            said = self.act(calls, &mut task, &mut mouth, context, (ear, voice)).await;
-        }
+        let said = self.act_on(said, &mut task, &mut mouth, context, (ear, voice)).await;
+        let said = self.replayed(said, (&mut task, &mut mouth), context, (ear, voice)).await;
         let (marks, mode) = (mouth.marks(), mouth.mode());
         self.chosen(&mut mouth);
         let said = self.doubted(said, &mut mouth, &task, ear, voice).await;
         self.write_turn(heard, transcript, &mouth, (marks, mode), &said, voice);
-        self.conclude(task, (said, refused), &mouth, context, voice)
+        self.conclude(task, said, &mouth, context, voice)
     }
 
     /// Goes on after the plan has done on the line what the model had asked for.
@@ -112,79 +111,67 @@ impl Conversation<'_> {
         others.for_each(|news| self.record.news(news));
         let mut task = Task::new(heard, done);
         let mut mouth = self.silent(voice);
-        let mut said = match words {
+        let said = match words {
             Some(words) => {
                 mouth.go_on(Some(&self.tools.filled(words, &BTreeMap::new())), None);
                 self.speak(&mut mouth, ear, voice).await
             }
             None => self.ask_on(&task, &mut mouth, context, (ear, voice)).await,
         };
-        while let Said::Ended(Spoken::Calls(calls)) = said {
-            said = self.act(calls, &mut task, &mut mouth, context, (ear, voice)).await;
-        }
+        let said = self.act_on(said, &mut task, &mut mouth, context, (ear, voice)).await;
+        let said = self.replayed(said, (&mut task, &mut mouth), context, (ear, voice)).await;
         let said = self.doubted(said, &mut mouth, &task, ear, voice).await;
         self.chosen(&mut mouth);
         self.write_own(began, &mouth, &said, voice);
-        self.conclude(task, (said, false), &mouth, context, voice)
+        self.conclude(task, said, &mouth, context, voice)
     }
 
     /// A reply of which nothing is known yet.
-    fn silent(&self, voice: &Voice) -> Mouth {
-        Mouth::new(Reply::words("", &self.engines.voice, self.language), voice).before(self.record.audience())
+    pub(super) fn silent(&self, voice: &Voice) -> Mouth {
+        let reply = Reply::words("", &self.engines.voice, self.language).in_dialect(self.persona.dialect);
+        Mouth::new(reply, voice).before(self.record.audience())
     }
 
-    /// The reply that was begun, or the model's; true when it had no place for it, and the caller has heard the apology.
+    /// The reply that was begun, or the model's.
     async fn reply(
         &mut self,
         heard: &mut Heard,
-        told: &str,
+        task: &Task,
         text: &str,
         context: &mut Context,
         (ear, voice): (&mut Ear, &mut Voice),
-    ) -> (Mouth, Said, bool) {
-        let mut first = self.engines.mind.mode();
-        let mut draft = heard.draft.take();
-        let mut filler = Some(self.phrases.sound(self.persona, Phrase::Wait, self.language));
+    ) -> (Mouth, Said) {
+        let (mut by, mut draft) = (None, heard.draft.take());
+        let mut due = self.due(heard.since());
         loop {
             // A reply that was begun early answers what was said, and not what happened meanwhile.
             let drafted = match draft.take() {
-                Some(draft) if told == text => draft.keep(),
+                Some(draft) if task.told == text => draft.keep(),
                 Some(draft) => {
                     draft.discard();
                     None
                 }
                 None => None,
             };
-            let reply = match drafted {
-                Some(reply) => reply,
-                None => match self.engines.mind.reply(self.request(context, told, &[]), first).await {
-                    Ok(tokens) => Reply::by_model(tokens, self.persona.min_logprob, &self.engines.voice, self.language)
-                        .in_dialect(self.persona.dialect),
-                    Err(error) => {
-                        self.failed(&error);
-                        let mut mouth = self.phrase(Phrase::Apology, voice);
-                        let said = self.speak(&mut mouth, ear, voice).await;
-                        return (mouth, said, true);
-                    }
-                },
-            };
-            let mut mouth = Mouth::new(reply, voice).before(self.record.audience());
-            if let Some(sound) = filler.take() {
-                mouth = mouth.or_at(heard.end.decided() + self.limits.filler, sound);
-            }
+            let reply = drafted.unwrap_or_else(|| {
+                let asking = self.asking(context, task, by);
+                Reply::by_asking(asking, self.persona.min_logprob, &self.engines.voice, self.language)
+                    .in_dialect(self.persona.dialect)
+            });
+            let mut mouth = Mouth::new(reply, voice).before(self.record.audience()).or_at(due.take());
             let said = self.speak(&mut mouth, ear, voice).await;
             match said {
                 // The conversation has outgrown the model's context: without its oldest exchange it may fit.
                 Said::Ended(Spoken::Broken(EngineError::Input(_))) if mouth.text().is_empty() && context.forget() => {
-                    first = mouth.mode().unwrap_or(first);
+                    by = mouth.mode();
                 }
-                said => return (mouth, said, false),
+                said => return (mouth, said),
             }
         }
     }
 
     /// The model goes on, knowing what came of its calls.
-    async fn ask_on(
+    pub(super) async fn ask_on(
         &mut self,
         task: &Task,
         mouth: &mut Mouth,
@@ -192,17 +179,28 @@ impl Conversation<'_> {
         (ear, voice): (&mut Ear, &mut Voice),
     ) -> Said {
         loop {
-            let first = mouth.mode().unwrap_or_else(|| self.engines.mind.mode());
-            match self.engines.mind.reply(self.request(context, &task.told, &task.done), first).await {
-                Ok(tokens) => mouth.go_on_by_model(tokens, self.persona.min_logprob),
-                Err(error) => return Said::Ended(Spoken::Broken(error)),
-            }
+            mouth.go_on_by_asking(self.asking(context, task, mouth.mode()), self.persona.min_logprob);
             match self.speak(mouth, ear, voice).await {
                 // With what came of the call the conversation is too long for the model.
                 Said::Ended(Spoken::Broken(EngineError::Input(_))) if context.forget() => {}
                 said => return said,
             }
         }
+    }
+
+    /// Has done what the model wants, until it wants no more.
+    pub(super) async fn act_on(
+        &mut self,
+        mut said: Said,
+        task: &mut Task,
+        mouth: &mut Mouth,
+        context: &mut Context,
+        (ear, voice): (&mut Ear, &mut Voice),
+    ) -> Said {
+        while let Said::Ended(Spoken::Calls(calls)) = said {
+            said = self.act(calls, task, mouth, context, (ear, voice)).await;
+        }
+        said
     }
 
     /// Has done what the model wants, and lets it go on.
@@ -283,9 +281,9 @@ impl Conversation<'_> {
             }
         });
         mouth.go_on(words.as_deref(), is_waiting.then_some(doing));
-        if is_waiting && words.is_none() {
-            let sound = self.phrases.sound(self.persona, Phrase::Wait, self.language);
-            mouth.fill_at(Instant::now() + self.limits.filler, sound);
+        if is_waiting {
+            // Where the caller hears words first, they put it off.
+            mouth.fill_at(self.due(Instant::now()));
         }
         let said = if is_waiting || words.is_some() {
             self.speak(mouth, ear, voice).await
@@ -344,9 +342,6 @@ impl Conversation<'_> {
             tracing::warn!(call.id = %self.record.id(), %error, "a reply was cut off; it ends at what was said");
             self.record.event("reply_cut", json!({ "error": error.to_string() }));
         }
-        if let Some(stage) = mouth.filled() {
-            self.record.event("filler", json!({ "for": stage }));
-        }
         if !matches!(said, Said::Ended(Spoken::Doubtful | Spoken::Nothing)) || task.hands_over.is_some() {
             return said;
         }
@@ -356,27 +351,24 @@ impl Conversation<'_> {
     }
 
     /// The turn is remembered, and its end is the conversation's if it is one.
-    fn conclude(
-        &mut self,
-        task: Task,
-        (said, refused): (Said, bool),
-        mouth: &Mouth,
-        context: &mut Context,
-        voice: &Voice,
-    ) -> Answered {
+    fn conclude(&mut self, task: Task, said: Said, mouth: &Mouth, context: &mut Context, voice: &Voice) -> Answered {
         let Task { told, done, hands_over, .. } = task;
         if let (Some(tool), Said::Ended(_)) = (hands_over, &said) {
+            self.meanwhile.failures = 0;
             let (persona, language, context) = (self.name.to_owned(), self.language, mem::take(context));
             *self.suspended = Some(Suspended { persona, language, tool, failed: None, heard: told, done, context });
             return Answered::End(Ending::Tool);
         }
-        context.remember(&told, done, &mouth.heard(voice));
-        match (said, refused) {
-            (Said::Closed, _) => Answered::End(Ending::Lost),
-            (_, true) => Answered::Refused,
-            (Said::Ended(Spoken::Broken(error)), _) => Answered::Failed(error),
-            (Said::Ended(_), _) if mouth.hangs_up() => Answered::End(Ending::Goodbye),
-            (Said::Ended(_) | Said::Interrupted, _) => Answered::GoOn,
+        let heard = mouth.heard(voice);
+        context.remember(&told, done, &heard);
+        if !heard.is_empty() && !matches!(said, Said::Ended(Spoken::Broken(_))) {
+            self.meanwhile.failures = 0;
+        }
+        match said {
+            Said::Closed => Answered::End(Ending::Lost),
+            Said::Ended(Spoken::Broken(error)) => Answered::Failed(error),
+            Said::Ended(_) if mouth.hangs_up() => Answered::End(Ending::Goodbye),
+            Said::Ended(_) | Said::Interrupted => Answered::GoOn,
         }
     }
 }

@@ -14,7 +14,7 @@ use milo_models::{
 };
 use tokio::{select, time::timeout};
 
-use super::{Ear, draft::Draft, reply::Marks};
+use super::{Ear, again::again, draft::Draft, reply::Marks};
 use crate::{
     engines::Engines,
     store::{Stages, Stamp},
@@ -60,6 +60,8 @@ pub(super) struct Begun {
     vad_stopped: Option<Instant>,
     transcribed: Option<Instant>,
     over: Option<TurnEnd>,
+    /// Since when the transcript of a turn that is over is awaited.
+    awaited: Option<tokio::time::Instant>,
 }
 
 /// When a turn ended.
@@ -83,6 +85,12 @@ impl TurnEnd {
 }
 
 impl Begun {
+    /// A turn that is over and was not transcribed, once more.
+    pub(super) fn anew(end: TurnEnd, sound: Vec<i16>, engines: &Engines) -> Self {
+        let early = Early::Working(transcribe(engines, sound, None));
+        Self { early, over: Some(end), awaited: Some(tokio::time::Instant::now()), ..Self::default() }
+    }
+
     /// The caller may have finished: the transcript is begun.
     #[expect(clippy::disallowed_methods, reason = "stage times of the log are wall-clock times")]
     pub(super) fn likely_end(&mut self, ear: &mut Ear, engines: &Engines) {
@@ -123,7 +131,18 @@ impl Begun {
         if matches!(self.early, Early::None) {
             self.early = Early::Working(transcribe(engines, ear.turn(), None));
         }
+        self.awaited = Some(tokio::time::Instant::now());
         ear.set_aside();
+    }
+
+    /// Whether the caller has begun to say something.
+    pub(super) fn is_begun(&self) -> bool {
+        self.is_over() || !matches!(self.early, Early::None)
+    }
+
+    /// Since when nothing but the transcript is waited for.
+    pub(super) fn awaited(&self) -> Option<tokio::time::Instant> {
+        self.awaited.filter(|_| !self.is_transcribed())
     }
 
     /// Whether the caller has finished, as far as their silence decides it.
@@ -200,8 +219,10 @@ impl Begun {
             // So long the end was in doubt.
             end.decided = now;
         }
-        let Self { early: Early::Done(transcript), draft, .. } = mem::take(self) else { return None };
-        Some(Heard { transcript, transcribed: transcribed.max(end.decided), end, draft })
+        let Self { early: Early::Done(transcript), draft, awaited, .. } = mem::take(self) else { return None };
+        // A turn that is heard once more has been waited for since then only.
+        let since = awaited.map_or(end.decided(), |awaited| awaited.max(end.decided()));
+        Some(Heard { transcript, transcribed: transcribed.max(end.decided), since, end, draft })
     }
 }
 
@@ -209,12 +230,18 @@ impl Begun {
 pub(super) struct Heard {
     pub(super) transcript: Transcribed,
     transcribed: Instant,
+    since: tokio::time::Instant,
     pub(super) end: TurnEnd,
     /// A reply to exactly this transcript, if one was begun.
     pub(super) draft: Option<Draft>,
 }
 
 impl Heard {
+    /// When it was decided that it was over, or it was heard once more.
+    pub(super) fn since(&self) -> tokio::time::Instant {
+        self.since
+    }
+
     /// A turn that was written, and not said.
     #[expect(clippy::disallowed_methods, reason = "stage times of the log are wall-clock times")]
     pub(super) fn written(text: String, before: Language) -> Self {
@@ -232,7 +259,7 @@ impl Heard {
         };
         let language = tongue(&text).unwrap_or(before);
         let transcript = Transcript::written(text, language);
-        Self { transcript: Ok(transcript), transcribed: now, end, draft: None }
+        Self { transcript: Ok(transcript), transcribed: now, since: now.into(), end, draft: None }
     }
 
     /// The time between each mark and the one before it; a mark that is missing leaves its stage empty. What was done before the turn
@@ -262,9 +289,10 @@ impl Heard {
 pub(super) fn transcribe(engines: &Engines, turn: Vec<i16>, language: Option<Language>) -> Transcribing {
     let transcriber = Arc::clone(&engines.transcriber);
     Box::pin(async move {
-        timeout(TRANSCRIPT_LIMIT, transcriber.transcribe(turn, Listen::to(language))).await.unwrap_or_else(|_| {
+        let transcript = again(|| transcriber.transcribe(turn.clone(), Listen::to(language)));
+        timeout(TRANSCRIPT_LIMIT, transcript).await.unwrap_or_else(|_| {
             let reason = format!("no transcript came within {} s", TRANSCRIPT_LIMIT.as_secs());
-            Err(EngineError::Failed { engine: "transcriber", reason })
+            Err(EngineError::Stalled { engine: "transcriber", reason })
         })
     })
 }

@@ -211,6 +211,11 @@ impl Ear {
         self.turn.words()
     }
 
+    /// The sound of the turn that was set aside, until it is answered.
+    pub(super) fn turn_aside(&self) -> Vec<i16> {
+        self.turn.words_aside()
+    }
+
     /// The turn was taken to be answered: what comes now belongs to the next one, unless it is taken up again.
     pub fn set_aside(&mut self) {
         self.turn.set_aside();

@@ -2,6 +2,7 @@
 
 use std::{mem, sync::Arc, time::Duration};
 
+use milo_media::Voice;
 use milo_models::{
     engine::EngineError,
     language_model::{ChatMessage, ChatRequest},
@@ -19,6 +20,7 @@ use super::{
     endpoint::Decision,
     partial::Partials,
     reply::Reply,
+    stopgap::Stopgap,
 };
 
 /// What listening came to.
@@ -52,13 +54,19 @@ impl Quiet {
 impl Conversation<'_> {
     /// Listens until the caller has finished a turn, or until it was quiet for too long. The transcript is begun on the
     /// likely end and taken anew when the caller goes on, also after the end, as long as the transcript is awaited; the reply is begun
-    /// on the transcript.
-    pub(super) async fn listen(&mut self, ear: &mut Ear, quiet: &mut Quiet, context: &Context) -> Listened {
+    /// on the transcript. Where that takes long, something is said meanwhile.
+    pub(super) async fn listen(
+        &mut self,
+        (ear, voice): (&mut Ear, &mut Voice),
+        quiet: &mut Quiet,
+        context: &Context,
+    ) -> Listened {
         // What failed while Milo spoke, and still does, was told to nobody.
         if let Some(error) = ear.deafness() {
             return Listened::Deaf(error.clone());
         }
         let mut begun = mem::take(&mut self.meanwhile.begun);
+        let mut stopgap = Stopgap::new(begun.awaited().and_then(|since| self.due(since)));
         let mut partials = Partials::new(self.record.audience().is_some_and(|audience| !audience.is_patient()));
         if !begun.is_over() {
             self.transcribed(&mut begun, &mut partials, ear, context);
@@ -77,10 +85,15 @@ impl Conversation<'_> {
             if waits.is_none_or(|until| tokio::time::Instant::now() >= until && !ear.speaking())
                 && let Some(heard) = begun.take()
             {
-                ear.answered();
+                // What nobody has understood may be heard once more.
+                if heard.transcript.is_ok() {
+                    ear.answered();
+                }
+                self.meanwhile.stopgap = stopgap;
                 return Listened::Turn(Box::new(heard));
             }
             let (is_new, due) = (!begun.is_transcribed(), partials.due());
+            let stopgap_due = stopgap.due().filter(|_| begun.awaited().is_some() && !ear.speaking());
             let noticed = select! {
                 noticed = ear.next() => noticed,
                 () = begun.work() => {
@@ -97,6 +110,12 @@ impl Conversation<'_> {
                     self.record.tell(|| Happened::Heard { text, language, is_partial: true });
                     continue;
                 }
+                () = sleep_until(stopgap_due.unwrap_or(quiet.until)), if stopgap_due.is_some() => {
+                    stopgap.say();
+                    self.waits("stt", stopgap.said());
+                    continue;
+                }
+                () = stopgap.speak(voice), if stopgap.is_speaking() => continue,
                 Some(prompt) = self.prompts.recv() => {
                     self.prompted(prompt);
                     continue;
@@ -116,6 +135,10 @@ impl Conversation<'_> {
                         self.record.event("went_on", Value::Null);
                         begun.went_on();
                         partials.resume();
+                        if stopgap.is_speaking() {
+                            voice.flush();
+                        }
+                        stopgap = Stopgap::default();
                     } else {
                         begun.wait_no_more();
                     }
@@ -142,6 +165,7 @@ impl Conversation<'_> {
                 Noticed::Turn(Decision::End) => {
                     partials.end();
                     self.ended(&mut begun, ear);
+                    stopgap = Stopgap::new(begun.awaited().and_then(|since| self.due(since)));
                 }
                 Noticed::Turn(Decision::Confirmed) => partials.begin(),
                 Noticed::Digit(digit) => {
@@ -200,7 +224,7 @@ impl Conversation<'_> {
             && self.meanwhile.asked.is_none();
         let Some(transcript) = begun.transcript().filter(|_| may) else { return };
         let request = self.request(context, &transcript.text, &[]);
-        let (mind, first) = (self.engines.mind.clone(), self.engines.mind.mode());
+        let (mind, first) = (self.engines.mind.clone(), self.meanwhile.lateness.first(self.engines.mind.mode()));
         let (voice, language) = (Arc::clone(&self.engines.voice), transcript.language);
         let (least, dialect) = (self.persona.min_logprob, self.persona.dialect);
         begun.drafted(Draft::new(mind.clone(), async move {

@@ -4,7 +4,7 @@ use milo_media::{Closed, Voice};
 use milo_models::{engine::EngineError, transcriber::Transcript};
 use serde_json::{Value, json};
 
-use super::{Conversation, Happened, Said, begun::Heard, mouth::Mouth, news::News, reply::Marks};
+use super::{Audience, Conversation, Happened, Said, begun::Heard, budget, mouth::Mouth, news::News, reply::Marks};
 use crate::{
     engines::Mode,
     store::{NewTurn, Stages, Stamp},
@@ -97,7 +97,14 @@ impl Conversation<'_> {
             recording_at_ms: self.record.places(heard.end.speech, mouth.first_out(voice)),
         };
         self.tell_said(&turn, mode);
+        let (usual, budget) = (self.engines.mind.mode(), self.limits.filler);
+        // Whoever takes replies whole waits for all of them.
+        let is_live = !self.record.audience().is_some_and(Audience::is_patient);
+        let beyond = budget::beyond(&turn.stages, budget, mouth.filled()).filter(|_| is_live);
+        let quicker = self.meanwhile.lateness.answered(usual, mode, &turn.stages, budget);
         self.record.turn(transcript.language, turn);
+        beyond.into_iter().for_each(|beyond| self.record.event("over_budget", beyond));
+        quicker.into_iter().for_each(|quicker| self.record.event("quicker", quicker));
     }
 
     /// A row for what Milo said by itself.

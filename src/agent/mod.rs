@@ -5,9 +5,11 @@
 //!            └──────────── the caller speaks: the mouth pauses, then the reply is dropped ────────────┘
 //! ```
 
+mod again;
 mod answer;
 mod audience;
 mod begun;
+mod budget;
 mod context;
 mod draft;
 mod ear;
@@ -27,8 +29,10 @@ mod phrases;
 mod prompt;
 mod question;
 mod reach;
+mod replay;
 mod reply;
 mod speak;
+mod stopgap;
 mod summary;
 mod turn;
 mod words;
@@ -67,10 +71,12 @@ pub(crate) use turn::Turn;
 pub(crate) use words::{Piece, Words};
 
 use begun::Begun;
+use budget::Lateness;
 use listen::{Listened, Quiet};
 use mouth::{Mouth, Spoken};
 use reply::Reply;
 use speak::Said;
+use stopgap::Stopgap;
 
 use crate::{
     call::{Record, Toolbox},
@@ -78,7 +84,7 @@ use crate::{
     store::Stamp,
 };
 
-/// So many failures in a row end the call, with a goodbye.
+/// So many failures in a row end the conversation.
 const FAILURES: usize = 3;
 
 /// The limits of a conversation, from the configuration.
@@ -92,8 +98,10 @@ pub struct Limits {
     pub leave_after: Duration,
     /// When the conversation ends at the latest.
     pub until: tokio::time::Instant,
-    /// How long an answer may be without a sound before something is said in its place.
+    /// The budget of a turn: how long an answer may be without a sound before something is said in its place.
     pub filler: Duration,
+    /// Whether somebody else goes on when engines fail again and again: no goodbye is said then.
+    pub is_relieved: bool,
     /// Whether replies are begun before it is sure that the caller has finished.
     pub drafts: bool,
 }
@@ -190,13 +198,18 @@ pub struct Meanwhile {
     to_say: VecDeque<String>,
     /// What is done if the caller says yes now.
     asked: Option<Call>,
+    /// What is being said in place of a reply that is about to begin.
+    stopgap: Stopgap,
+    /// Failures in a row.
+    failures: usize,
+    /// What is known of the time that a server takes.
+    lateness: Lateness,
 }
 
 impl Conversation<'_> {
     /// Holds the conversation, or goes on with one that has waited, until it ends; the caller of this hangs up.
     pub async fn hold(mut self, suspended: Option<Suspended>, ear: &mut Ear, voice: &mut Voice) -> Ending {
         let mut context = Context::new(&self.persona.prompt, self.persona.reach());
-        let mut failures = 0;
         let mut doubt = Doubt::None;
         let audience = self.record.audience();
         let is_patient = audience.is_some_and(Audience::is_patient);
@@ -206,7 +219,7 @@ impl Conversation<'_> {
         if let Some(mut suspended) = suspended {
             (self.language, context) = (suspended.language, std::mem::take(&mut suspended.context));
             let answered = self.carry_on(suspended, &mut context, ear, voice).await;
-            if let Some(ending) = self.answered(answered, &mut failures, ear, voice).await {
+            if let Some(ending) = self.answered(answered, ear, voice).await {
                 return ending;
             }
         } else if !is_patient && let Some(ending) = self.say(Phrase::Greeting, ear, voice).await {
@@ -215,7 +228,7 @@ impl Conversation<'_> {
         let mut quiet = Quiet::from_now(self.limits.ask_after);
         loop {
             self.sum_up(&mut context);
-            let mut heard = match self.listen(ear, &mut quiet, &context).await {
+            let mut heard = match self.listen((ear, voice), &mut quiet, &context).await {
                 Listened::Turn(heard) => heard,
                 Listened::Prompted(words) => {
                     let reply = Reply::words(&words, &self.engines.voice, tongue(&words).unwrap_or(self.language));
@@ -239,23 +252,20 @@ impl Conversation<'_> {
                     quiet = Quiet::from_now(self.limits.leave_after);
                     continue;
                 }
-                Listened::Deaf(error) => {
-                    failures += 1;
-                    match self.recover(&error, failures, ear, voice).await {
-                        Some(ending) => return ending,
-                        None => continue,
-                    }
-                }
+                Listened::Deaf(error) => match self.recover(&error, ear, voice).await {
+                    Some(ending) => return ending,
+                    None => continue,
+                },
             };
             let transcript = match &heard.transcript {
                 Ok(transcript) => transcript.clone(),
-                Err(error) => {
-                    failures += 1;
-                    match self.recover(error, failures, ear, voice).await {
-                        Some(ending) => return ending,
-                        None => continue,
+                Err(error) => match self.unheard(error, heard.end, ear, voice).await {
+                    Some(ending) => return ending,
+                    None => {
+                        quiet = Quiet::from_now(self.limits.ask_after);
+                        continue;
                     }
-                }
+                },
             };
             if transcript.text.trim().is_empty() {
                 // Noise, or a voice without words. One excuse; the silence that it is goes on being counted.
@@ -271,7 +281,7 @@ impl Conversation<'_> {
             doubt = Doubt::None;
             self.language = transcript.language;
             let answered = self.answer(&mut heard, &transcript, &mut context, ear, voice).await;
-            if let Some(ending) = self.answered(answered, &mut failures, ear, voice).await {
+            if let Some(ending) = self.answered(answered, ear, voice).await {
                 return ending;
             }
             quiet = Quiet::from_now(self.limits.ask_after);
@@ -279,18 +289,10 @@ impl Conversation<'_> {
     }
 
     /// What a reply came to is the end of the conversation, or not yet.
-    async fn answered(
-        &mut self,
-        answered: Answered,
-        failures: &mut usize,
-        ear: &mut Ear,
-        voice: &mut Voice,
-    ) -> Option<Ending> {
-        *failures = if matches!(answered, Answered::GoOn) { 0 } else { *failures + 1 };
+    async fn answered(&mut self, answered: Answered, ear: &mut Ear, voice: &mut Voice) -> Option<Ending> {
         match answered {
             Answered::GoOn => None,
-            Answered::Failed(error) => self.recover(&error, *failures, ear, voice).await,
-            Answered::Refused => self.give_up(*failures, ear, voice).await,
+            Answered::Failed(error) => self.recover(&error, ear, voice).await,
             Answered::End(ending) => Some(ending),
         }
     }
@@ -298,6 +300,13 @@ impl Conversation<'_> {
     /// Says one of the persona's sentences; an ending when the leg has closed.
     async fn say(&mut self, phrase: Phrase, ear: &mut Ear, voice: &mut Voice) -> Option<Ending> {
         let reply = self.reply_of(phrase);
+        let (heard, ending) = self.say_all(reply, ear, voice).await;
+        // The voice has failed at words of which no sound was made before.
+        let spare = self.phrases.spare(self.persona, phrase, self.language);
+        let Some((text, sound)) = spare.filter(|_| heard.is_empty() && ending.is_none() && !ear.speaking()) else {
+            return ending;
+        };
+        let reply = Reply::phrase(text, sound, &self.engines.voice, self.language);
         self.say_all(reply, ear, voice).await.1
     }
 
@@ -333,25 +342,18 @@ impl Conversation<'_> {
         self.say(Phrase::Goodbye, ear, voice).await.unwrap_or(ending)
     }
 
-    /// An engine failed: the caller is told, and the call goes on unless it keeps failing.
-    async fn recover(
-        &mut self,
-        error: &EngineError,
-        failures: usize,
-        ear: &mut Ear,
-        voice: &mut Voice,
-    ) -> Option<Ending> {
+    /// An engine failed: the caller is told, and the conversation goes on unless it keeps failing.
+    async fn recover(&mut self, error: &EngineError, ear: &mut Ear, voice: &mut Voice) -> Option<Ending> {
+        self.meanwhile.failures += 1;
         self.failed(error);
         if let Some(ending) = self.say(Phrase::Apology, ear, voice).await {
             return Some(ending);
         }
-        self.give_up(failures, ear, voice).await
-    }
-
-    /// Says goodbye when there was one failure too many.
-    async fn give_up(&mut self, failures: usize, ear: &mut Ear, voice: &mut Voice) -> Option<Ending> {
-        if failures < FAILURES {
+        if self.meanwhile.failures < FAILURES {
             return None;
+        }
+        if self.limits.is_relieved {
+            return Some(Ending::Failure);
         }
         Some(self.leave(Ending::Failure, ear, voice).await)
     }
@@ -362,8 +364,6 @@ enum Answered {
     GoOn,
     /// An engine failed on the way, and nobody has told the caller.
     Failed(EngineError),
-    /// The language model had no place for it; the caller has heard the apology.
-    Refused,
     End(Ending),
 }
 

@@ -18,9 +18,10 @@ use tokio::{select, time::sleep_until};
 use super::{
     Audience, Happened,
     context::Script,
-    reply::{Doing, Marks, Reply, Step},
+    reply::{Asking, Doing, Marks, Reply, Step},
+    stopgap::{Due, Stopgap},
 };
-use crate::engines::{Mode, Saying, Taken};
+use crate::engines::{Mode, Taken};
 
 /// A voice that was paused goes on at the quietest frame of this last time: where the word began that it was paused in, or one before…
 const WORD: usize = 600 / FRAME_MS as usize;
@@ -47,6 +48,8 @@ pub(super) enum Spoken {
     Calls(Vec<Call>),
     /// What was done is over.
     Done,
+    /// This stage has brought nothing for long, and something is said in its place: called again, the reply goes on.
+    Waits(&'static str),
 }
 
 /// One reply while it is spoken.
@@ -69,8 +72,9 @@ pub(super) struct Mouth {
     /// The voice has all of it.
     is_all_given: bool,
     /// What is said when nothing of the reply has come by then.
-    filler: Option<(tokio::time::Instant, Arc<[i16]>)>,
-    filled: Option<&'static str>,
+    filler: Option<Due>,
+    /// How often something was said in place of the reply.
+    filled: usize,
 }
 
 impl Mouth {
@@ -91,7 +95,7 @@ impl Mouth {
             is_handed_over: false,
             is_all_given: false,
             filler: None,
-            filled: None,
+            filled: 0,
         }
     }
 
@@ -100,17 +104,32 @@ impl Mouth {
         Self { audience: audience.cloned(), ..self }
     }
 
-    /// When the reply has no sound by then, this is heard before it; nobody who takes replies whole does.
-    pub(super) fn or_at(self, due: tokio::time::Instant, sound: Arc<[i16]>) -> Self {
+    /// When the reply has no sound by then, something is heard before it; nobody who takes replies whole hears it.
+    pub(super) fn or_at(self, due: Option<Due>) -> Self {
         let is_whole = self.is_held_back();
-        Self { filler: (!sound.is_empty() && !is_whole).then_some((due, sound)), ..self }
+        Self { filler: due.filter(|_| !is_whole), ..self }
     }
 
-    /// The same once it is under way.
-    pub(super) fn fill_at(&mut self, due: tokio::time::Instant, sound: Arc<[i16]>) {
-        if !sound.is_empty() && !self.is_held_back() {
-            self.filler.get_or_insert((due, sound));
+    /// The same once it is under way: then, if it is sooner than what was to be heard.
+    pub(super) fn fill_at(&mut self, due: Option<Due>) {
+        if let Some(due) = due.filter(|_| !self.is_held_back())
+            && self.filler.as_ref().is_none_or(|filler| due.at < filler.at)
+        {
+            self.filler = Some(due);
         }
+    }
+
+    /// What was said while the transcript was awaited is heard to its end first, and is no part of the reply.
+    pub(super) fn follow(&mut self, stopgap: Stopgap, voice: &Voice) {
+        if stopgap.said() == 0 {
+            return;
+        }
+        self.filled += stopgap.said();
+        let rest = stopgap.into_rest();
+        self.filler.iter_mut().for_each(|filler| filler.wait(rest.len()));
+        self.before += u64::from(voice.queued_ms() / FRAME_MS) * FRAME_SAMPLES as u64;
+        self.before += (rest.len() * FRAME_SAMPLES) as u64;
+        rest.into_iter().rev().for_each(|frame| self.frames.push_front(frame));
     }
 
     /// Goes on with these words, and with what is done meanwhile.
@@ -119,27 +138,31 @@ impl Mouth {
     }
 
     /// Goes on with what the model says to what came of its calls.
-    pub(super) fn go_on_by_model(&mut self, tokens: Saying, least: Option<f32>) {
-        self.reply.go_on_by_model(tokens, least);
+    pub(super) fn go_on_by_asking(&mut self, asking: Asking, least: Option<f32>) {
+        self.reply.go_on_by_asking(asking, least);
     }
 
-    /// What the reply waited for when something was said in its place.
-    pub(super) fn filled(&self) -> Option<&'static str> {
+    /// What comes next, or has failed: of the model, of a tool, or of the voice.
+    pub(super) fn waits_for(&self) -> &'static str {
+        self.reply.waits_for()
+    }
+
+    /// How often something was said in place of the reply.
+    pub(super) fn filled(&self) -> usize {
         self.filled
     }
 
-    /// The next step of the reply; none where something else was said first.
+    /// The next step of the reply; none where something else is said first.
     async fn step(&mut self) -> Option<Option<Result<Step, EngineError>>> {
-        let due = self.filler.as_ref().map(|(due, _)| *due);
+        let due = self.filler.as_ref().map(|filler| filler.at);
         select! {
             biased;
             step = self.reply.next() => Some(step),
             () = sleep_until(due.unwrap_or_else(tokio::time::Instant::now)), if due.is_some() => {
-                let (_, sound) = self.filler.take()?;
-                self.filled = Some(self.reply.waits_for());
+                self.filled += 1;
                 // Heard, and no part of the reply.
                 let before = self.frames.len();
-                self.frames.extend(Frame::cut(&sound));
+                self.frames.extend(self.filler.iter_mut().flat_map(Due::say));
                 self.before += ((self.frames.len() - before) * FRAME_SAMPLES) as u64;
                 None
             }
@@ -149,15 +172,21 @@ impl Mouth {
     /// Speaks on until the reply ends by itself. Cancel safe: called again, it goes on where it was.
     pub(super) async fn speak(&mut self, voice: &mut Voice) -> Spoken {
         loop {
+            let mut has_played = false;
             while !self.is_held_back()
                 && let Some(frame) = self.frames.front()
             {
                 voice.play(*frame).await;
+                has_played = true;
                 if self.given.len() == KEPT {
                     self.given.pop_front();
                 }
                 self.given.extend(self.frames.pop_front());
                 self.first_out = self.first_out(voice);
+            }
+            if has_played {
+                let queued = (voice.queued_ms() / FRAME_MS) as usize;
+                self.filler.iter_mut().for_each(|filler| filler.wait(queued));
             }
             if self.broken.is_some() {
                 if self.hand_over() {
@@ -166,20 +195,19 @@ impl Mouth {
                 voice.drained().await;
                 return self.broken.take().map_or(Spoken::Whole, Spoken::Broken);
             }
-            let Some(step) = self.step().await else { continue };
+            let Some(step) = self.step().await else { return Spoken::Waits(self.reply.waits_for()) };
             match step {
                 Some(Ok(Step::Clause(clause))) => {
                     self.script.begin(&clause);
                     self.audience.iter().for_each(|audience| audience.tell(Happened::Clause(clause.clone())));
                 }
                 Some(Ok(Step::Samples(samples))) => {
-                    self.filler = None;
                     self.script.made(samples.len() as u64);
                     self.cut(&samples);
                 }
                 Some(Ok(Step::HangUp)) => self.hang_up = true,
                 Some(Ok(Step::Doubtful)) => {
-                    if self.filled.is_some() {
+                    if self.filled > 0 {
                         voice.drained().await;
                     }
                     return Spoken::Doubtful;
@@ -225,7 +253,7 @@ impl Mouth {
     pub(super) fn first_out(&self, voice: &Voice) -> Option<Instant> {
         let played = voice.played();
         // What was said in place of the reply began the burst.
-        let first = if self.filled.is_some() { played.last_sent } else { played.first_sent_since_idle };
+        let first = if self.filled > 0 { played.last_sent } else { played.first_sent_since_idle };
         self.first_out.or(first.filter(|_| played.samples > self.before))
     }
 
@@ -335,6 +363,9 @@ pub async fn announce(
 ) -> Result<(), EngineError> {
     match Mouth::new(Reply::words(words, synthesizer, language), voice).speak(voice).await {
         Spoken::Broken(error) => Err(error),
-        Spoken::Whole | Spoken::Doubtful | Spoken::Nothing | Spoken::Calls(_) | Spoken::Done => Ok(()),
+        // Nothing is said in place of them.
+        Spoken::Whole | Spoken::Doubtful | Spoken::Nothing | Spoken::Calls(_) | Spoken::Done | Spoken::Waits(_) => {
+            Ok(())
+        }
     }
 }

@@ -14,6 +14,10 @@ use milo_models::{
 
 use super::{Persona, Phrase};
 
+/// What is said in place of a goodbye that names something of the call, where there is no voice to say it.
+const GOODBYES: [(Language, &str); 2] =
+    [(Language::Mg, "Misaotra, veloma tompoko!"), (Language::Fr, "Merci, au revoir!")];
+
 /// Samples at 16 kHz by text and language.
 #[derive(Clone, Debug, Default)]
 pub struct SetPhrases(HashMap<(String, Language), Arc<[i16]>>);
@@ -25,16 +29,17 @@ impl SetPhrases {
         personas: impl Iterator<Item = &'a Persona>,
     ) -> Result<Self, EngineError> {
         let mut made = HashMap::new();
+        let mut texts = Vec::new();
         for persona in personas {
-            for (language, _, text) in persona.sentences() {
-                // What is only known during a call is spoken then.
-                if text.is_empty() || text.contains("{{") {
-                    continue;
-                }
-                let key = (text.to_owned(), language);
-                if let Entry::Vacant(place) = made.entry(key) {
-                    place.insert(spoken(voice, text, language).await?);
-                }
+            texts.extend(persona.sentences().map(|(language, _, text)| (language, text)));
+        }
+        for (language, text) in texts.into_iter().chain(GOODBYES) {
+            // What is only known during a call is spoken then.
+            if text.is_empty() || text.contains("{{") {
+                continue;
+            }
+            if let Entry::Vacant(place) = made.entry((text.to_owned(), language)) {
+                place.insert(spoken(voice, text, language).await?);
             }
         }
         Ok(Self(made))
@@ -44,6 +49,29 @@ impl SetPhrases {
     pub fn sound(&self, persona: &Persona, phrase: Phrase, language: Language) -> Arc<[i16]> {
         let key = (persona.phrase(phrase, language).to_owned(), language);
         self.0.get(&key).cloned().unwrap_or_else(|| Arc::new([]))
+    }
+
+    /// What is heard in place of a sentence that has no sound of its own, where the voice cannot say it; none where it has one.
+    pub fn spare<'a>(&self, persona: &'a Persona, phrase: Phrase, language: Language) -> Option<(&'a str, Arc<[i16]>)> {
+        if !self.sound(persona, phrase, language).is_empty() {
+            return None;
+        }
+        let (text, sound) = match phrase {
+            Phrase::Goodbye => self.plain_goodbye(language),
+            _ => (persona.phrase(Phrase::Apology, language), self.sound(persona, Phrase::Apology, language)),
+        };
+        (!sound.is_empty()).then_some((text, sound))
+    }
+
+    /// The goodbye of whoever speaks, or one that suits everybody.
+    pub fn goodbye(&self, persona: Option<&Persona>, language: Language) -> Arc<[i16]> {
+        let own = persona.map(|persona| self.sound(persona, Phrase::Goodbye, language));
+        own.filter(|sound| !sound.is_empty()).unwrap_or_else(|| self.plain_goodbye(language).1)
+    }
+
+    fn plain_goodbye(&self, language: Language) -> (&'static str, Arc<[i16]>) {
+        let text = GOODBYES.iter().find(|(of, _)| *of == language).map_or("", |(_, text)| *text);
+        (text, self.0.get(&(text.to_owned(), language)).cloned().unwrap_or_else(|| Arc::new([])))
     }
 }
 
@@ -59,4 +87,30 @@ pub(crate) async fn spoken(
         samples.extend(chunk?);
     }
     Ok(samples.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sentence_that_names_something_of_the_call_has_another_beside_it_that_needs_no_voice() {
+        let demo = include_str!("../../dialplans/personas/demo.toml");
+        let named = demo.replace("Misaotra niantso. Veloma tompoko!", "Veloma {{caller}}!");
+        let named =
+            Persona::parse(&named.replace("Mbola eo ve ianao?", "{{caller}}, mbola eo ve?")).expect("a persona");
+        let plain = Persona::parse(demo).expect("the demonstration");
+        let texts = plain.sentences().map(|(language, _, text)| (language, text)).chain(GOODBYES);
+        let made =
+            texts.enumerate().map(|(at, (language, text))| ((text.to_owned(), language), vec![at as i16].into()));
+        let phrases = SetPhrases(made.collect());
+        assert_eq!(phrases.spare(&plain, Phrase::Goodbye, Language::Mg), None, "it has a sound");
+        let (text, sound) = phrases.spare(&named, Phrase::Goodbye, Language::Mg).expect("another");
+        assert_eq!((text, &sound), ("Misaotra, veloma tompoko!", &phrases.goodbye(Some(&named), Language::Mg)));
+        assert_ne!(phrases.goodbye(Some(&plain), Language::Mg), sound);
+        assert_eq!(phrases.goodbye(None, Language::Mg), sound);
+        let (text, _) = phrases.spare(&named, Phrase::AreYouThere, Language::Mg).expect("another");
+        assert_eq!(text, plain.phrase(Phrase::Apology, Language::Mg));
+        assert_eq!(SetPhrases::default().spare(&named, Phrase::Goodbye, Language::Fr), None, "nothing was made");
+    }
 }

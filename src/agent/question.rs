@@ -18,6 +18,7 @@ use super::{
     ear::Noticed,
     mouth::{Mouth, Spoken},
     reply::Reply,
+    stopgap::SILENCE,
 };
 use crate::engines::Engines;
 
@@ -44,6 +45,8 @@ pub struct Question<'a> {
     pub takes_keys: bool,
     /// When the call ends at the latest.
     pub until: Instant,
+    /// What is heard while words are not understood yet, and after how long; where it is empty, nothing.
+    pub wait: (Arc<[i16]>, Duration),
 }
 
 /// What came of it.
@@ -78,6 +81,7 @@ impl Question<'_> {
         let mut mouth = rest.next().map(|part| self.mouth(part, voice));
         let (mut early, mut over) = (Early::None, false);
         let mut quiet = Instant::now() + self.first;
+        let mut due = None;
         loop {
             if over && let Early::Done(transcript) = early {
                 ear.answered();
@@ -102,12 +106,20 @@ impl Question<'_> {
                     quiet = Instant::now() + self.first;
                     continue;
                 }
+                () = sleep_until(due.unwrap_or(self.until)), if over && is_asked && due.is_some() => {
+                    due = Some(Instant::now() + SILENCE);
+                    mouth = Some(self.mouth(&Asked::Sound(Arc::clone(&self.wait.0)), voice));
+                    continue;
+                }
                 () = sleep_until(quiet), if is_asked && !over && !ear.speaking() => return Answer::Silence,
                 () = sleep_until(self.until) => return Answer::TimeUp,
             };
             match noticed {
                 // They had not finished.
-                Noticed::Turn(Decision::Confirmed) if over && ear.take_up() => (early, over) = (Early::None, false),
+                Noticed::Turn(Decision::Confirmed) if over && ear.take_up() => {
+                    (early, over, mouth) = (Early::None, false, None);
+                    voice.flush();
+                }
                 Noticed::Turn(_) if over => {}
                 Noticed::Turn(Decision::Onset) => voice.pause(),
                 Noticed::Turn(Decision::Retracted) => voice.resume(),
@@ -127,6 +139,7 @@ impl Question<'_> {
                     }
                     ear.set_aside();
                     over = true;
+                    due = (!self.wait.0.is_empty()).then(|| Instant::now() + self.wait.1);
                 }
                 Noticed::Digit(digit) => {
                     key(digit);

@@ -15,13 +15,18 @@ use milo_models::{
     text::{clauses::Clauses, dialect::Dialect, speakable_in},
     tools::Call,
 };
-use tokio::time::timeout_at;
+use tokio::time::{sleep, timeout_at};
 
-use super::words::{Piece, Words};
+use super::{
+    again::{PATIENCE, PAUSE},
+    words::{Piece, Words},
+};
 use crate::engines::{Mode, Saying, Taken};
 
 /// Ends when what is done while the caller hears something is over.
 pub(super) type Doing = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// Ends when a model has taken what it is to answer, or will not.
+pub(super) type Asking = Pin<Box<dyn Future<Output = Result<Saying, EngineError>> + Send>>;
 
 /// An engine that says nothing for so long has failed: the caller must not be left in silence.
 const STALL: Duration = Duration::from_secs(6);
@@ -62,6 +67,8 @@ pub(super) struct Reply {
     clauses: Clauses,
     waiting: VecDeque<String>,
     speech: Option<Speech>,
+    /// Whether something has come of the clause that is being made sound.
+    is_heard: bool,
     marks: Marks,
     /// Who answers, once a model is asked.
     mode: Option<Mode>,
@@ -80,6 +87,8 @@ pub(super) struct Reply {
 }
 
 enum Source {
+    /// The model is asked; and how likely its first tokens must be.
+    Asking(Asking, Option<f32>),
     /// What the model says.
     Model(Box<Words>),
     /// A sentence whose sound was made before.
@@ -93,6 +102,16 @@ enum Source {
 }
 
 impl Reply {
+    /// A reply by the language model, once it has taken what it is to answer.
+    pub(super) fn by_asking(
+        asking: Asking,
+        least: Option<f32>,
+        voice: &Arc<dyn Synthesizer>,
+        language: Language,
+    ) -> Self {
+        Self::new(Source::Asking(asking, least), voice, language)
+    }
+
     /// A reply by the language model.
     pub(super) fn by_model(
         tokens: Saying,
@@ -125,6 +144,7 @@ impl Reply {
             clauses: Clauses::default(),
             waiting: VecDeque::new(),
             speech: None,
+            is_heard: false,
             marks: Marks::default(),
             mode: None,
             instead: None,
@@ -146,8 +166,8 @@ impl Reply {
     }
 
     /// Goes on with what the model says to what came of its calls.
-    pub(super) fn go_on_by_model(&mut self, tokens: Saying, least: Option<f32>) {
-        self.source = Source::Model(Box::new(Words::new(tokens, least)));
+    pub(super) fn go_on_by_asking(&mut self, asking: Asking, least: Option<f32>) {
+        self.source = Source::Asking(asking, least);
     }
 
     /// With the words of a region.
@@ -235,23 +255,32 @@ impl Reply {
             if let Some(speech) = &mut self.speech {
                 match stalled("voice", timeout_at(deadline, speech.next()).await) {
                     Some(Ok(samples)) => {
+                        self.is_heard = true;
                         self.marks.first_sample.get_or_insert_with(Instant::now);
                         return Some(Ok(Step::Samples(samples)));
                     }
                     Some(Err(error)) => return Some(Err(error)),
                     None => self.speech = None,
                 }
+                if !mem::take(&mut self.is_heard) && self.voice.stopped() {
+                    return Some(Err(EngineError::Stopped { engine: "voice" }));
+                }
             }
-            if let Some(clause) = self.waiting.pop_front() {
-                let words = speakable_in(&clause, self.language, self.dialect);
+            if let Some(clause) = self.waiting.front() {
+                let words = speakable_in(clause, self.language, self.dialect);
                 if !words.chars().any(char::is_alphanumeric) {
+                    self.waiting.pop_front();
                     continue;
                 }
                 match self.voice.speak(&words, self.language, SpeechOptions::default()) {
                     Ok(speech) => self.speech = Some(speech),
+                    Err(error) if error.is_passing() && tokio::time::Instant::now() + (STALL - PATIENCE) < deadline => {
+                        sleep(PAUSE).await;
+                        continue;
+                    }
                     Err(error) => return Some(Err(error)),
                 }
-                return Some(Ok(Step::Clause(clause)));
+                return self.waiting.pop_front().map(|clause| Ok(Step::Clause(clause)));
             }
             match &mut self.source {
                 Source::Ended => return None,
@@ -277,6 +306,19 @@ impl Reply {
                     }
                     *phrase = Some((String::new(), samples));
                     return Some(Ok(Step::Clause(text)));
+                }
+                Source::Asking(asking, least) => {
+                    let asked = timeout_at(deadline, asking).await;
+                    match asked.unwrap_or_else(|_| Err(stall("language model"))) {
+                        Ok(tokens) => {
+                            self.waiting_since = None;
+                            self.source = Source::Model(Box::new(Words::new(tokens, *least)));
+                        }
+                        Err(error) => {
+                            self.source = Source::Ended;
+                            return Some(Err(error));
+                        }
+                    }
                 }
                 Source::Model(words) => {
                     let piece = stalled("language model", timeout_at(deadline, words.next()).await);
@@ -316,8 +358,9 @@ fn stalled<T>(
     engine: &'static str,
     waited: Result<Option<Result<T, EngineError>>, tokio::time::error::Elapsed>,
 ) -> Option<Result<T, EngineError>> {
-    waited.unwrap_or_else(|_| {
-        let reason = format!("nothing came for {} s", STALL.as_secs());
-        Some(Err(EngineError::Failed { engine, reason }))
-    })
+    waited.unwrap_or_else(|_| Some(Err(stall(engine))))
+}
+
+fn stall(engine: &'static str) -> EngineError {
+    EngineError::Stalled { engine, reason: format!("nothing came for {} s", STALL.as_secs()) }
 }

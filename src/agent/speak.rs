@@ -6,7 +6,7 @@
 //!                             └─ for two seconds ──────────────────┴─ others ───────────────────────────► dropped, and answered
 //! ```
 
-use std::time::Duration;
+use std::{mem, time::Duration};
 
 use serde_json::json;
 use tokio::{
@@ -21,6 +21,7 @@ use super::{
     endpoint::Decision,
     interruption::{NO_WORDS, Verdict, verdict},
     mouth::{Mouth, Spoken},
+    stopgap::SILENCE,
 };
 use milo_media::Voice;
 
@@ -40,6 +41,7 @@ impl Conversation<'_> {
     pub(super) async fn speak(&mut self, mouth: &mut Mouth, ear: &mut Ear, voice: &mut Voice) -> Said {
         // An onset as the last reply ended may have left it paused.
         voice.resume();
+        mouth.follow(mem::take(&mut self.meanwhile.stopgap), voice);
         let mut begun = Begun::default();
         // Since when the caller speaks into this reply, as long as it is not decided what that means.
         let mut since: Option<Instant> = None;
@@ -62,6 +64,8 @@ impl Conversation<'_> {
                 }
             }
             let certain = since.filter(|_| !begun.is_over() && ear.speaking()).map(|since| since + CERTAIN);
+            // What they have said is not known for long: the reply does not stand still for it.
+            let certain = certain.or(begun.awaited().map(|awaited| awaited + SILENCE));
             let noticed = select! {
                 biased;
                 noticed = ear.next() => noticed,
@@ -70,7 +74,13 @@ impl Conversation<'_> {
                     self.prompted(prompt);
                     continue;
                 }
-                spoken = mouth.speak(voice), if since.is_none() => return Said::Ended(spoken),
+                spoken = mouth.speak(voice), if since.is_none() => match spoken {
+                    Spoken::Waits(stage) => {
+                        self.waits(stage, mouth.filled());
+                        continue;
+                    }
+                    spoken => return Said::Ended(spoken),
+                },
                 () = sleep_until(certain.unwrap_or_else(Instant::now)), if certain.is_some() => {
                     return self.interrupted(begun, voice);
                 }

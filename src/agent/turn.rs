@@ -117,15 +117,24 @@ impl Turn {
 
     /// The same for the transcriber: without what is longer of its pauses than [`PAUSE`].
     pub(crate) fn words(&self) -> Vec<i16> {
-        let mut words = Vec::with_capacity(self.samples.len());
-        let mut from = 0;
-        for silence in &self.silence {
-            words.extend_from_slice(&self.samples[from..silence.start]);
-            from = silence.end;
-        }
-        words.extend_from_slice(&self.samples[from..]);
-        words
+        without(&self.samples, &self.silence)
     }
+
+    /// The same of the turn that was set aside; nothing once that is answered.
+    pub(crate) fn words_aside(&self) -> Vec<i16> {
+        without(&self.aside.0, &self.aside.1)
+    }
+}
+
+fn without(samples: &[i16], silence: &[Range<usize>]) -> Vec<i16> {
+    let mut words = Vec::with_capacity(samples.len());
+    let mut from = 0;
+    for silence in silence {
+        words.extend_from_slice(&samples[from..silence.start]);
+        from = silence.end;
+    }
+    words.extend_from_slice(&samples[from..]);
+    words
 }
 
 #[cfg(test)]
@@ -177,6 +186,7 @@ mod tests {
         assert_eq!([1, 2, 3].map(|sound| count(&words, sound)), [10, 15 + 5 + 10, 11], "a short pause stays as it is");
         // The same where the turn had ended meanwhile.
         turn.set_aside();
+        assert_eq!(turn.words_aside(), words, "it can be heard once more");
         turn.begin();
         say(&mut turn, 1, 1, false);
         say(&mut turn, 2, 40, true);
@@ -209,6 +219,7 @@ mod tests {
 
         turn.set_aside();
         turn.answered();
+        assert!(turn.words_aside().is_empty());
         say(&mut turn, 3);
         assert!(!turn.take_up(usize::MAX), "what was answered is over");
     }

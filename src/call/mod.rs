@@ -10,6 +10,7 @@ mod brief;
 mod course;
 mod dial;
 mod early;
+mod farewell;
 mod hold;
 mod ladder;
 mod memory;
@@ -97,6 +98,8 @@ const LAST_LINES: Duration = Duration::from_millis(500);
 /// How much longer than the longest call a verb may take to come to its end.
 const OVERTIME: Duration = Duration::from_secs(10);
 const HUNG_UP: &str = "somebody ended it by the API";
+/// Why a call ends that is up when Milo does, in the words that one has whose goodbye was not waited for.
+pub const SHUT_DOWN: &str = "the endpoint was shut down";
 const TIME_UP: &str = "the longest call was reached";
 
 /// What every call shares.
@@ -310,6 +313,7 @@ async fn up(
     let until = line.until + OVERTIME;
     let with = (dialog, &control, line.voice.announcer());
     let mut seat = line.seat(with, ("caller", standing), (house, course.language()), log);
+    let farewell = line.farewell(log);
     let end = {
         let serving = pin!(serving);
         let mut verbs = pin!(perform(house, recorded, course, &mut line, log));
@@ -320,18 +324,25 @@ async fn up(
                 timeout(LAST_LINES, &mut verbs).await.ok();
                 Ok(End::of(&ended, &seat.reasons()))
             }
-            () = entry.hung_up() => {
+            why = entry.hung_up() => {
+                farewell.say_to(&mut seat, why).await;
                 control.end();
                 timeout(LAST_LINES, &mut verbs).await.ok();
-                Ok(End::new(HangupBy::Milo, HUNG_UP))
+                Ok(End::new(HangupBy::Milo, why))
             }
             // A verb that cannot speak, on hold, does not see the time.
             () = sleep_until(until) => {
+                farewell.say_to(&mut seat, TIME_UP).await;
                 control.end();
                 timeout(LAST_LINES, &mut verbs).await.ok();
                 Ok(End::new(HangupBy::Milo, TIME_UP))
             }
-            end = &mut verbs => end,
+            end = &mut verbs => {
+                if let Err(error) = &end {
+                    farewell.say_to(&mut seat, &error.to_string()).await;
+                }
+                end
+            }
             never = serving => match never {},
         }
     };

@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use milo_models::engine::Language;
 use serde_json::{Value, json};
 
 use crate::{
@@ -31,6 +32,9 @@ pub(super) struct Notes {
     pub(super) news: Arc<Mutex<VecDeque<News>>>,
     /// What was said so far, for whoever the call is handed over to. The lock is taken as a turn ends, and as a hand-over begins.
     said: Arc<Mutex<VecDeque<Exchange>>>,
+    /// The persona that has spoken last, and the language that is spoken: that of the last turn, before it that of the plan. The lock is
+    /// taken as a conversation begins, as a turn ends, and by whoever goes on in its place.
+    speaker: Arc<Mutex<(Option<String>, Option<Language>)>>,
 }
 
 /// As many turns as are remembered; the oldest is forgotten first.
@@ -40,8 +44,29 @@ const TURNS: usize = 64;
 const NEWS: usize = 8;
 
 impl Notes {
-    pub(super) fn of(log: CallLog) -> Self {
-        Self { log: Arc::new(log), private: Arc::default(), news: Arc::default(), said: Arc::default() }
+    pub(super) fn of(log: CallLog, language: Option<Language>) -> Self {
+        Self {
+            log: Arc::new(log),
+            private: Arc::default(),
+            news: Arc::default(),
+            said: Arc::default(),
+            speaker: Arc::new(Mutex::new((None, language))),
+        }
+    }
+
+    /// This persona speaks from now on.
+    pub(super) fn speaks(&self, persona: &str) {
+        self.speaker.lock().unwrap_or_else(PoisonError::into_inner).0 = Some(persona.to_owned());
+    }
+
+    /// This is spoken now.
+    pub(super) fn spoken(&self, language: Language) {
+        self.speaker.lock().unwrap_or_else(PoisonError::into_inner).1 = Some(language);
+    }
+
+    /// Who has spoken last, and in what.
+    pub(super) fn speaker(&self) -> (Option<String>, Option<Language>) {
+        self.speaker.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Something that the language model is to know when it answers next.

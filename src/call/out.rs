@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::{
-    Course, End, HUNG_UP, House, Placement, Record,
+    Course, End, House, Placement, Record,
     order::{Whom, facts},
     refer::Standing,
     unanswered::{RINGING, Unanswered, Why},
@@ -47,11 +47,11 @@ pub async fn place(house: Arc<House>, placement: Placement) {
     let mut calling = Calling { house: &house, log: &log, from: from.as_deref(), private, headers, ring, began };
     let reached = select! {
         reached = calling.reach(whom) => reached,
-        () = entry.hung_up() => {
+        why = entry.hung_up() => {
             log.event("dialled", json!({ "result": "cancelled", "after_ms": began.elapsed().as_millis() as u64 }));
             log.outcome(Outcome::Cancelled, None);
             drop(room);
-            return log.close(HangupBy::Milo, HUNG_UP);
+            return log.close(HangupBy::Milo, why);
         }
     };
     let Reached { dialog, leg, trunk, from, place } = match reached {

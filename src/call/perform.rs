@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use milo_signaling::Reason;
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::{Course, End, House, Left, Line, Record, TIME_UP, ask::Gathered};
 use crate::{
@@ -16,6 +17,7 @@ use crate::{
 };
 
 const ROUND: &str = "the plan went round too often";
+const FAILED: &str = "engines failed again and again";
 
 /// The verbs on an answered line.
 pub(super) async fn perform(
@@ -28,6 +30,8 @@ pub(super) async fn perform(
     if recorded {
         line.record(house, course.language(), log).await;
     }
+    // Engines have failed, and nobody has told the caller how it goes on.
+    let mut is_failing = false;
     while let Some(step) = course.next() {
         log.event("verb", json!(step.alone()));
         let language = course.language();
@@ -47,9 +51,11 @@ pub(super) async fn perform(
                 break;
             }
             Action::Reject { .. } | Action::Redirect { .. } | Action::Hangup { cause: None } => break,
-            Action::Converse { persona } => {
+            Action::Converse { persona, failed } => {
                 let plan = course.plan().name.as_str();
-                let ending = line.converse(house, (persona, plan, &mut course.variables), language, log).await?;
+                let who = (persona.as_str(), failed.is_some());
+                let ending = line.converse(house, (who, plan, &mut course.variables), language, log).await?;
+                is_failing = false;
                 let reason = match ending {
                     Ending::Goodbye => continue,
                     Ending::Tool => {
@@ -59,15 +65,27 @@ pub(super) async fn perform(
                     Ending::Lost => return Ok(End::new(HangupBy::Network, "no packets came any more")),
                     Ending::Silence => "the caller was silent",
                     Ending::TimeUp => TIME_UP,
-                    Ending::Failure => "engines failed again and again",
+                    Ending::Failure => {
+                        if let Some(plan) = failed {
+                            log.event("relieved", json!({ "plan": plan, "why": FAILED }));
+                            (line.suspended, is_failing) = (None, true);
+                            course.go(plan);
+                            continue;
+                        }
+                        FAILED
+                    }
                 };
                 return Ok(End::new(HangupBy::Milo, reason));
             }
             Action::Echo {} => line.echo().await,
-            Action::Play(_) | Action::Music { .. } | Action::Tone { .. } => line.sound(&action, house, log).await,
+            Action::Play(_) | Action::Music { .. } | Action::Tone { .. } => {
+                is_failing &= !matches!(action, Action::Play(_));
+                line.sound(&action, house, log).await;
+            }
             Action::Recording(step) => line.turn_recording(*step, house, language, log).await,
             Action::Dial(dial) => {
                 let result = line.dial(dial, house, language, log).await;
+                is_failing &= result != "answered";
                 course.variables.set(TRANSFER_RESULT, result.into());
                 log.news(News::CameBack(result));
             }
@@ -83,6 +101,7 @@ pub(super) async fn perform(
             Action::Hold(hold) => line.hold(hold, house, log).await,
             Action::Queue(queue) => {
                 let left = line.queue(queue, (house, language), log).await;
+                is_failing &= left != Left::Answered;
                 queue.into.iter().for_each(|name| course.variables.set(name, left.as_str().into()));
                 let next = match left {
                     Left::Full => queue.full.as_ref().or(queue.failed.as_ref()),
@@ -114,7 +133,10 @@ pub(super) async fn perform(
             }
             Action::Digits {} => line.digits(house, language, log).await,
             Action::SendDigits { digits, by } => line.send_digits(digits, *by, log).await?,
-            Action::Say(say) => line.say(say, house, language, log).await,
+            Action::Say(say) => {
+                is_failing = false;
+                line.say(say, house, language, log).await;
+            }
             Action::Gather(gather) => {
                 let today = course.plan().day(Timestamp::now());
                 let gathered = line.gather(gather, house, (language, today), log).await;
@@ -152,13 +174,24 @@ pub(super) async fn perform(
             }
             Action::Wait { seconds } => line.wait(Duration::from_secs(*seconds), log).await,
             Action::Record(message) => line.message((message, "message"), house, language, log).await,
-            Action::Voicemail(voicemail) => line.voicemail(voicemail, house, language, log).await,
+            Action::Voicemail(voicemail) => {
+                is_failing = false;
+                line.voicemail(voicemail, house, language, log).await;
+            }
         }
         if line.lost() {
             return Ok(End::new(HangupBy::Network, "no packets came any more"));
         }
     }
-    Ok(End::new(HangupBy::Milo, if course.is_spent() { ROUND } else { "the plan is done" }))
+    // A plan's own end is as the plan wants it; these are not.
+    let reason = match (course.is_spent(), Instant::now() >= line.until) {
+        (true, _) => ROUND,
+        (false, true) => TIME_UP,
+        (false, false) if is_failing => FAILED,
+        (false, false) => return Ok(End::new(HangupBy::Milo, "the plan is done")),
+    };
+    line.farewell(log).say(reason).await;
+    Ok(End::new(HangupBy::Milo, reason))
 }
 
 /// Keeps what was gathered in the variables that the plan has for it; without it, they are empty.

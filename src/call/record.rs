@@ -33,7 +33,6 @@ pub struct Record {
     is_closed: bool,
     metrics: Arc<Metrics>,
     sip: Arc<SipSeen>,
-    language: Option<Language>,
     /// How the legs were that have ended, one object each.
     quality: Vec<Value>,
     /// The call's recording, once it is answered.
@@ -124,11 +123,10 @@ impl Record {
             started: Stamp::now(),
         });
         Self {
-            notes: Notes::of(log),
+            notes: Notes::of(log, language),
             is_closed: false,
             metrics: Arc::clone(metrics),
             sip: Arc::clone(sip),
-            language,
             quality: Vec::new(),
             reel: None,
             outcome: None,
@@ -287,7 +285,7 @@ impl Record {
 
     /// The language that is spoken: that of the last turn, before it that of the plan.
     pub(super) fn language(&self) -> Option<Language> {
-        self.language
+        self.notes.speaker().1
     }
 
     /// A key was pressed that is not written down; it may be one of those that pause the recording.
@@ -308,7 +306,7 @@ impl Record {
             words.into_iter().flatten().for_each(|words| UNSAID.clone_into(words));
         }
         self.notes.said(Exchange { heard: turn.heard.clone(), said: turn.said_heard.clone() });
-        self.language = Some(language);
+        self.notes.spoken(language);
         for (stage, milliseconds) in turn.stages.named() {
             if let Some(milliseconds) = milliseconds {
                 self.metrics.stage(stage, milliseconds / 1e3);
@@ -354,7 +352,7 @@ impl Record {
         self.account = None;
         self.metrics.call_ended(by);
         tracing::info!(call.id = %self.key(), reason, "a call ended");
-        let language = self.language.map(|language| language.code().into());
+        let language = self.language().map(|language| language.code().into());
         let quality = (!self.quality.is_empty()).then(|| Value::Array(std::mem::take(&mut self.quality)));
         if !self.taken.is_empty() {
             self.event("tokens", json!(self.taken));

@@ -6,9 +6,9 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
-use super::RecordingNow;
+use super::{HUNG_UP, RecordingNow, SHUT_DOWN};
 use crate::{agent::Prompt, dialplan::RecordingStep, store::Key};
 
 /// Orders that wait for one call; more are refused.
@@ -39,7 +39,8 @@ struct Way {
     orders: Option<mpsc::Sender<Order>>,
     /// None while no agent speaks in it.
     prompts: Option<mpsc::Sender<Prompt>>,
-    hang_up: Arc<Notify>,
+    /// Why it is to end, once somebody wants that.
+    hang_up: watch::Sender<Option<&'static str>>,
 }
 
 /// Why an order does not reach its call.
@@ -56,9 +57,9 @@ pub enum Unreached {
 impl Live {
     /// A call is up, or Milo places it, until what is returned is dropped.
     pub(super) fn place(self: &Arc<Self>, key: Key) -> Entry {
-        let hang_up = Arc::new(Notify::new());
-        self.lock().insert(key, Way { orders: None, prompts: None, hang_up: Arc::clone(&hang_up) });
-        Entry { key, live: self.clone(), hang_up }
+        let (hang_up, why) = watch::channel(None);
+        self.lock().insert(key, Way { orders: None, prompts: None, hang_up });
+        Entry { key, live: self.clone(), why }
     }
 
     /// Wants a call to end.
@@ -66,7 +67,17 @@ impl Live {
     /// # Errors
     /// [`Unreached::NotUp`].
     pub fn hang_up(&self, key: Key) -> Result<(), Unreached> {
-        self.lock().get(&key).map(|way| way.hang_up.notify_one()).ok_or(Unreached::NotUp)
+        let calls = self.lock();
+        let way = calls.get(&key).ok_or(Unreached::NotUp)?;
+        way.hang_up.send_replace(Some(HUNG_UP));
+        Ok(())
+    }
+
+    /// Milo ends, and every call with it, after a goodbye.
+    pub fn hang_up_all(&self) {
+        for way in self.lock().values() {
+            way.hang_up.send_replace(Some(SHUT_DOWN));
+        }
     }
 
     /// An agent begins to speak in a call that is up: what is wanted of it comes by what is returned, as long as that is kept.
@@ -120,7 +131,7 @@ impl fmt::Debug for Live {
 pub(super) struct Entry {
     key: Key,
     live: Arc<Live>,
-    hang_up: Arc<Notify>,
+    why: watch::Receiver<Option<&'static str>>,
 }
 
 impl Entry {
@@ -133,9 +144,11 @@ impl Entry {
         received
     }
 
-    /// Resolves when somebody wants the call to end. Cancel safe.
-    pub(super) async fn hung_up(&self) {
-        self.hang_up.notified().await;
+    /// Resolves when somebody wants the call to end, with the reason. Cancel safe.
+    pub(super) async fn hung_up(&self) -> &'static str {
+        // Its sender is there as long as this is.
+        let why = self.why.clone().wait_for(Option::is_some).await.ok().and_then(|why| *why);
+        why.unwrap_or(SHUT_DOWN)
     }
 }
 
@@ -194,7 +207,10 @@ mod tests {
         assert_eq!(live.recording(key, RecordingStep::Start).map(drop), Err(Unreached::NotUp));
         assert_eq!(live.hang_up(key), Ok(()));
         // Also for whoever begins to listen later.
-        entry.hung_up().await;
+        assert_eq!(entry.hung_up().await, HUNG_UP);
+        let (other, last) = (live.place(Key::new()), live.place(Key::new()));
+        live.hang_up_all();
+        assert_eq!((other.hung_up().await, last.hung_up().await), (SHUT_DOWN, SHUT_DOWN));
         let _orders = entry.answered();
         assert_eq!(live.recording(key, RecordingStep::Start).map(drop), Ok(()));
     }

@@ -11,7 +11,7 @@ use super::{
     verbs::{Line, patience},
 };
 use crate::{
-    agent::{Answer, Asked, Ear, Question, Suspended},
+    agent::{Answer, Asked, Ear, Phrase, Question, Suspended},
     dialplan::{Gather, Input, Menu, Prompt},
 };
 
@@ -151,6 +151,7 @@ impl Line {
             first: awaited.first,
             takes_keys: awaited.takes_keys,
             until: self.until,
+            wait: (self.phrase(Phrase::Wait, language), Duration::from_millis(house.conversation.filler_ms)),
         };
         let answer = question.ask(&asked, &mut ear, &mut self.voice, |key| log.digit(key)).await;
         if !matches!(answer, Answer::Closed) {

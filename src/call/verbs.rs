@@ -16,7 +16,7 @@ use tokio::{
 
 use super::{Begun, House, Record, Reel, Toolbox, about::About, memory::recall, refer::Standing, seat::Seat};
 use crate::{
-    agent::{Audience, Conversation, Ear, Ending, Limits, Meanwhile, Patience, Phrase, Suspended, announce},
+    agent::{Audience, Conversation, Ear, Ending, Limits, Meanwhile, Patience, Suspended, announce},
     config,
     dialplan::{Action, Edition, Variables},
     error::Error,
@@ -134,7 +134,7 @@ impl Line {
     pub(super) async fn converse(
         &mut self,
         house: &House,
-        (name, plan, variables): (&str, &str, &mut Variables),
+        ((name, is_relieved), plan, variables): ((&str, bool), &str, &mut Variables),
         language: Language,
         log: &mut Record,
     ) -> Result<Ending, Error> {
@@ -145,6 +145,8 @@ impl Line {
         let language = recall(house, known, variables, (plan, language), log).await;
         let persona = &*known.told_of(variables, language);
         log.wanted(&house.analyses, persona);
+        log.notes().speaks(name);
+        log.notes().spoken(language);
         if let Some(backdrop) = &persona.ambience {
             match house.sound(edition.dialplans.sound(&backdrop.file)).await {
                 Ok(sound) => self.voice.ambience(Ambience::new(sound, backdrop.level_db, backdrop.ducked_db)),
@@ -165,6 +167,7 @@ impl Line {
             ),
             until: self.until,
             filler: Duration::from_millis(conversation.filler_ms),
+            is_relieved,
             drafts: conversation.early_replies,
         };
         let ear = Ear::new(ears, self.cleaning, house.engines.activity.stream(), patience);
@@ -325,14 +328,6 @@ impl Line {
                 return;
             }
         }
-    }
-
-    /// The apology, from the sound that was made at the start: it can be heard when the voice itself has failed.
-    pub(super) async fn apologise(&mut self, language: Language) {
-        let Some((_, persona)) = self.edition.dialplans.personas().next() else { return };
-        let sound = self.edition.phrases.sound(persona, Phrase::Apology, language);
-        self.voice.play_all(&sound).await;
-        self.voice.drained().await;
     }
 }
 

@@ -141,8 +141,9 @@ impl Offer<'_> {
         let patience = patience(&self.house.conversation, None, LONGEST_ANSWER);
         let ear = Ear::new(ears, self.cleaning, engines.activity.stream(), patience);
         let mut ear = ear.judged_by(engines.end_of_turn.clone());
-        let (expects, until) = (None, self.until);
-        let question = Question { engines, language, expects, first: FIRST, takes_keys: true, until };
+        // One of our own people waits for a moment without being told so.
+        let (expects, until, wait) = (None, self.until, Default::default());
+        let question = Question { engines, language, expects, first: FIRST, takes_keys: true, until, wait };
         let (asked, mut silent, mut has_failed) = ([Asked::Words(sentence(language).into())], 0, false);
         while self.asked < ASKED && silent < SILENT {
             self.asked += 1;

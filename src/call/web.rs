@@ -28,7 +28,7 @@ use tokio::{
 };
 use toml::Spanned;
 
-use super::{Course, End, HUNG_UP, House, Line, NotPlaced, Record, refer::Standing, registry::Entry, up};
+use super::{Course, End, House, Line, NotPlaced, Record, refer::Standing, registry::Entry, up};
 use crate::{
     agent::{Audience, Happened, Manner},
     dialplan::{Action, Edition, Facts, Plan, Variables},
@@ -291,7 +291,7 @@ async fn ring(course: &mut Course<'_>, dialog: &mut Dialog, entry: &Entry) -> Op
         loop {
             select! {
                 () = &mut ringing => break,
-                () = entry.hung_up() => return Some(End::new(HangupBy::Milo, HUNG_UP)),
+                why = entry.hung_up() => return Some(End::new(HangupBy::Milo, why)),
                 event = dialog.next() => if let DialogEvent::Ended(reason) = event {
                     return Some(End::of(&reason, &dialog.reasons()));
                 },

@@ -18,7 +18,7 @@ pub struct Conversation {
     /// Whether the reply is begun while it is not sure yet that the caller has finished: it is heard sooner, and what a caller who goes
     /// on makes useless was computed, or paid for, in vain.
     pub early_replies: bool,
-    /// When the answer has no sound so long after the turn was over, the persona's `wait` is said, in milliseconds.
+    /// The budget of a turn, in milliseconds: when the answer has no sound so long after the turn was over, the persona's `wait` is said.
     pub filler_ms: u64,
     /// Silence of both after which Milo asks "are you there?", in seconds.
     pub silence_prompt_s: u64,

@@ -8,7 +8,8 @@ use super::Faults;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Drain {
-    /// After SIGTERM no new call is taken, and the running ones have so many seconds to end; then they are hung up.
+    /// After SIGTERM no new call is taken, and the running ones have so many seconds to end; then they hear a goodbye, and are
+    /// hung up.
     pub seconds: u64,
 }
 

@@ -38,6 +38,9 @@ pub enum Action {
     Converse {
         /// A file of `dialplans/personas/`, without its ending.
         persona: String,
+        /// The plan to go on with when engines fail again and again; without it, the call ends with the persona's goodbye.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failed: Option<String>,
     },
     /// The caller hears themselves until they hang up.
     Echo {},
@@ -317,7 +320,7 @@ impl Action {
             Self::Reject { status, .. } if !(400..700).contains(status) => {
                 Some(format!("reject: status = {status} is not within 400 to 699"))
             }
-            Self::Converse { persona } if persona.is_empty() || persona.contains(['/', '\\', '.']) => {
+            Self::Converse { persona, .. } if persona.is_empty() || persona.contains(['/', '\\', '.']) => {
                 Some(format!("converse: persona = {persona:?} is not the name of a file in personas/ (without .toml)"))
             }
             Self::Dial(dial) => dial.fault(),

@@ -120,7 +120,7 @@ fn verb(action: &Action, known: &Known<'_>, names: &Names<'_>, headers: &mut BTr
         let folders: Vec<_> = known.knowledge.keys().map(String::as_str).collect();
         wrong(format!("look_up: within: no folder knowledge/{within}; known: {}", folders.join(", ")));
     }
-    if let Action::Converse { persona } = action
+    if let Action::Converse { persona, .. } = action
         && !known.personas.contains_key(persona)
     {
         let personas: Vec<_> = known.personas.keys().map(String::as_str).collect();
@@ -231,6 +231,7 @@ fn named<'a>(field: &'static str, plan: &'a Option<String>) -> Option<(&'static 
 fn leads_to(action: &Action) -> Vec<(&'static str, &str)> {
     match action {
         Action::Goto(name) => vec![("goto", name)],
+        Action::Converse { failed, .. } => named("converse: failed", failed).into_iter().collect(),
         Action::Gather(gather) => named("gather: failed", &gather.failed).into_iter().collect(),
         Action::Queue(queue) => {
             [named("queue: failed", &queue.failed), named("queue: full", &queue.full)].into_iter().flatten().collect()

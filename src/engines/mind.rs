@@ -19,7 +19,7 @@ use milo_models::{
 use serde::Serialize;
 use tokio::{
     select,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 
 use super::{
@@ -28,6 +28,9 @@ use super::{
     told::{OUTRUN, RESTING, SPENT, Told},
 };
 use crate::store::{LogWriter, Stamp};
+
+/// A thread that panics lets go of its replies before it is known to have stopped: one that says nothing at all is looked at after this.
+const UNWOUND: Duration = Duration::from_millis(100);
 
 /// Where a reply is made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -118,6 +121,7 @@ impl Mind {
                     spare: Some(request),
                     rival: None,
                     is_strict: false,
+                    has_said: false,
                     mode: Mode::Cloud,
                     instead: None,
                     reply,
@@ -139,6 +143,7 @@ impl Mind {
             spare: None,
             rival: None,
             is_strict: false,
+            has_said: false,
             mode: Mode::Local,
             instead,
             place: None,
@@ -198,6 +203,7 @@ pub struct Saying {
     spare: Option<ChatRequest>,
     /// A request that the server finds unfit is the asker's to mend, not the local model's to answer.
     is_strict: bool,
+    has_said: bool,
     mode: Mode,
     /// Why the local model answers although a server was to.
     instead: Option<&'static str>,
@@ -270,7 +276,8 @@ impl Saying {
     /// The next piece; `None` when the reply is complete. Cancel safe.
     ///
     /// # Errors
-    /// As [`Reply::next`]; [`EngineError::Overloaded`] when the local model has no place either. Nothing follows.
+    /// As [`Reply::next`]; [`EngineError::Overloaded`] when the local model has no place either, [`EngineError::Stopped`] when its thread
+    /// has panicked before a word. Nothing follows.
     pub async fn next(&mut self) -> Option<Result<Token, EngineError>> {
         while self.rival.is_some() || self.late_at.is_some() {
             select! {
@@ -290,7 +297,7 @@ impl Saying {
             }
         }
         let piece = self.reply.next().await;
-        if self.spare.is_some() { self.first(piece).await } else { self.later(piece) }
+        if self.spare.is_some() { self.first(piece).await } else { self.later(piece).await }
     }
 
     /// What the server begins with, or does not.
@@ -301,6 +308,7 @@ impl Saying {
                 (self.spare, self.rival) = (None, None);
                 self.mind.told.metrics().reply(Mode::Cloud);
                 self.mind.told.answered();
+                self.has_said = true;
                 Some(Ok(token))
             }
             Some(Err(error)) if self.is_strict && is_unfit(&error) => {
@@ -311,7 +319,10 @@ impl Saying {
             Some(Err(error)) => {
                 self.instead = Some(self.mind.told.fell_back(&error));
                 match self.takes_over() {
-                    Ok(()) => self.reply.next().await,
+                    Ok(()) => {
+                        let piece = self.reply.next().await;
+                        self.later(piece).await
+                    }
                     Err(error) => Some(Err(error)),
                 }
             }
@@ -326,9 +337,16 @@ impl Saying {
     }
 
     /// What follows a first word, or is the local model's.
-    fn later(&self, piece: Option<Result<Token, EngineError>>) -> Option<Result<Token, EngineError>> {
-        if let (Some(Err(error)), Mode::Cloud) = (&piece, self.mode) {
-            self.mind.told.failed(error);
+    async fn later(&mut self, piece: Option<Result<Token, EngineError>>) -> Option<Result<Token, EngineError>> {
+        match &piece {
+            Some(Ok(_)) => self.has_said = true,
+            Some(Err(error)) if self.mode == Mode::Cloud => self.mind.told.failed(error),
+            None if !self.has_said && self.mode == Mode::Local => {
+                sleep(UNWOUND).await;
+                self.has_said = true;
+                return self.mind.stopped().then_some(Err(EngineError::Stopped { engine: "language model" }));
+            }
+            _ => {}
         }
         piece
     }
@@ -345,6 +363,7 @@ impl Saying {
             self.mind.told.outrun();
             self.instead = Some(OUTRUN);
             self.is_now(rival);
+            self.has_said = piece.is_some();
         }
         is_good
     }

@@ -45,6 +45,7 @@ impl From<EngineError> for Problem {
             EngineError::Overloaded { .. } => Self::unavailable(error.to_string()).after(1).coded("overloaded"),
             EngineError::Stopped { .. }
             | EngineError::Failed { .. }
+            | EngineError::Stalled { .. }
             | EngineError::Remote { .. }
             | EngineError::Load(_) => {
                 tracing::warn!(%error, "an engine failed a request");

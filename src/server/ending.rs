@@ -12,6 +12,8 @@ use super::{Server, Signals};
 
 /// How long the call log may take to write its last rows when Milo ends.
 const LAST_ROWS: Duration = Duration::from_secs(5);
+/// How long the goodbyes of calls that are up when the drain is over may take.
+const GOODBYES: Duration = Duration::from_secs(6);
 /// How long recordings may take to be whole when Milo ends.
 const LAST_PAGES: Duration = Duration::from_secs(5);
 
@@ -26,8 +28,8 @@ impl Server {
         self.end(signals.next(|| ())).await;
     }
 
-    /// Ends politely: no new calls, the running ones up to the drain time (or `at_once`), a BYE for those that are left, the
-    /// last rows.
+    /// Ends politely: no new calls, the running ones up to the drain time (or `at_once`), a goodbye and a BYE for those that are left,
+    /// the last rows.
     pub async fn end(self, at_once: impl Future<Output = ()>) {
         let Self {
             house,
@@ -53,12 +55,16 @@ impl Server {
         drop(open);
         // Carriers send their calls elsewhere from now on.
         endpoint.unregister().await;
-        let all_over = select! {
+        let mut all_over = select! {
             _ = &mut calls => true,
             () = sleep(drain) => false,
             () = at_once => false,
         };
-        // A BYE for every call that is left, or its like; their tasks then close their rows.
+        if !all_over {
+            house.live.hang_up_all();
+            all_over = timeout(GOODBYES, &mut calls).await.is_ok();
+        }
+        // A BYE for every call that is left even now, or its like; their tasks then close their rows.
         end_visits.send_replace(true);
         endpoint.shutdown().await;
         let deadline = Instant::now() + LAST_ROWS;

@@ -71,7 +71,7 @@ impl Snapshot {
         let live_calls = sip.calls + self.visits.load(Ordering::Acquire);
         let trunks = self.house.trunks.report();
         let (stopped, faults) = (engines.stopped(), self.house.editions.faults());
-        let stopped = stopped.iter().map(|engine| format!("The {engine} has stopped; start Milo anew."));
+        let stopped = stopped.iter().map(|engine| format!("The {engine} has stopped; it is loaded anew."));
         let wrong = faults.iter().map(|fault| format!("The dialplans of before are in force: {fault}"));
         let accounts = self.house.accounts.fault();
         let accounts = accounts.map(|fault| format!("The accounts of before are in force: {fault}."));

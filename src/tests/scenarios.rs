@@ -89,6 +89,7 @@ mod trunk_tls;
 mod trunk_ways;
 mod trunks;
 mod warm;
+mod watchdog;
 mod web_calls;
 mod web_faults;
 mod web_page;

@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use crate::house::{PROGRAM, alone, errand, folder, get, milo, newest_call, stop};
+use crate::house::{PROGRAM, alone, errand, events, folder, get, milo, newest_call, stop};
 use milo::{
     bench::Running,
     phone::{Errand, Phone},
@@ -36,6 +36,7 @@ async fn a_running_call_is_drained_and_then_ended_with_its_row_closed() {
     let milo = Running::start(Path::new(PROGRAM), &folder, &[]).await.expect("Milo starts again");
     let logged = newest_call(&milo).await;
     assert_ne!(logged["end_reason"], "milo was stopped during the call", "it was closed before: {logged}");
+    assert_eq!(events(&logged, "goodbye")[0]["heard"], true, "nobody is left without a word: {logged}");
     stop(milo).await;
 }
 

@@ -108,7 +108,7 @@ impl Llama {
         let queue = spawn_engine(
             ENGINE,
             depth,
-            move || batching::Batcher::load(&path, &options, counted),
+            move || batching::Batcher::load(&path, &options, Arc::clone(&counted)),
             |batcher, jobs| batcher.serve(&jobs),
         )?;
         Ok(Self { queue, counters, file })

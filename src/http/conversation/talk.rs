@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     agent::{Happened, Manner},
-    call::{Over, Room, Visitor, WebCalls, WebLine},
+    call::{Over, Room, SHUT_DOWN, Visitor, WebCalls, WebLine},
     chat::{Chats, SessionName},
     store::HangupBy,
 };
@@ -285,7 +285,7 @@ impl Talk<'_> {
         let is_ending = *self.line.ending.borrow();
         match over {
             None => Close::failed("the call was cut off"),
-            Some(_) if is_ending => Close::away("Milo is ending"),
+            Some(over) if is_ending || over.reason == SHUT_DOWN => Close::away("Milo is ending"),
             Some(Over { by: HangupBy::Network, .. }) => {
                 let says = "no sound came for too long";
                 self.put(self.tongue.page(|| messages::text(&messages::coded("no_sound", says)))).ok();

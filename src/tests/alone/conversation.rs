@@ -3,8 +3,8 @@
 use std::process::Command;
 
 use crate::house::{
-    FR_HOURS, MG_APPOINTMENT, MG_GOODBYE, MG_HOURS, PROGRAM, alone, answered, assert_turn, call, errand, get, loud,
-    milo, newest_call, recording, stop, wrong_words,
+    FR_HOURS, MG_APPOINTMENT, MG_GOODBYE, MG_HOURS, PROGRAM, alone, answered, assert_turn, call, errand, events, get,
+    loud, milo, newest_call, recording, stop, wrong_words,
 };
 use serde_json::Value;
 
@@ -94,11 +94,17 @@ async fn a_silent_caller_is_asked_and_then_left() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_longest_call_ends_with_a_goodbye() {
     let milo = milo("longest", &[("MILO__LIMITS__CALL_SECONDS", "7")]).await;
-    let mut errand = errand(milo.udp("milo").expect("an address"), &[]);
-    errand.wait = true;
-    call(&errand).await;
-    let logged = newest_call(&milo).await;
-    assert_eq!(logged["end_reason"], "the longest call was reached", "{logged}");
+    // One whose agent says it, and one who hears music.
+    for number in ["milo", "music"] {
+        let mut errand = errand(milo.udp(number).expect("an address"), &[]);
+        errand.wait = true;
+        call(&errand).await;
+        let logged = newest_call(&milo).await;
+        assert_eq!(logged["end_reason"], "the longest call was reached", "{logged}");
+        let said = logged["turns"].to_string().contains("Veloma");
+        let heard = events(&logged, "goodbye").iter().any(|goodbye| goodbye["heard"] == true);
+        assert_eq!((said, heard), if number == "milo" { (true, false) } else { (false, true) }, "{logged}");
+    }
     stop(milo).await;
 }
 

@@ -9,6 +9,28 @@ use crate::{
 };
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_had_no_word_in_time_costs_the_next_turns_nothing_and_is_tried_again() {
+    let server = Server::start(Conduct::Hangs).await;
+    // One request a turn; and the telephone takes whatever it hears for the answer.
+    let alone = [("MILO__CONVERSATION__EARLY_REPLIES", "false"), ("MILO__CONVERSATION__FILLER_MS", "3500")];
+    let milo = asking("late-server", &server, "openai", &alone).await;
+    let questions = ["mg_hours.wav", "mg_price.wav", "mg_hours.wav", "mg_price.wav"];
+    let report = call(&errand(milo.udp("milo").expect("an address"), &questions)).await;
+    assert!(report.turns.iter().all(|turn| turn.reply.is_some()), "{:?}", report.turns);
+    let logged = newest_call(&milo).await;
+    let quicker = events(&logged, "quicker");
+    assert_eq!((&quicker[0]["way"], &quicker[0]["turns"]), (&"local".into(), &2.into()), "{logged}");
+    assert!(quicker[0]["waited_ms"].as_f64().is_some_and(|waited| waited > 1_900.0), "{logged}");
+    let turns = answered(&logged);
+    assert!(turns.iter().all(|turn| turn["mode"] == "local"), "{logged}");
+    let waited = |turn: usize| turns[turn]["stages"]["llm_first_token_ms"].as_f64().expect("a time");
+    // The second and the third have not waited for it, the fourth has.
+    assert!(waited(0) > 1_900.0 && waited(3) > 1_900.0, "{logged}");
+    assert_eq!((server.asked().len(), quicker.len()), (2, 2), "{logged}");
+    stop(milo).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn whoever_waits_long_for_an_answer_hears_that_it_comes() {
     let server = Server::start(Conduct::Says(WORDS, Duration::from_millis(1_700), Duration::ZERO)).await;
     let mut waits = Vec::new();

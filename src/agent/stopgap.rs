@@ -1,0 +1,113 @@
+//! What the caller hears in place of what is not there yet: that they are not forgotten, once the turn has spent its budget
+//! (`[conversation] filler_ms`), and again whenever nothing comes for long.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use milo_media::{FRAME_MS, Frame, Voice};
+use tokio::time::Instant;
+
+/// Nobody hears nothing for longer than this while it is Milo's turn: whatever stands still, something is said.
+pub(super) const SILENCE: Duration = Duration::from_secs(5);
+
+/// When it is due, and its sound.
+#[derive(Clone)]
+pub(super) struct Due {
+    pub(super) at: Instant,
+    sound: Arc<[i16]>,
+}
+
+impl Due {
+    /// None where there is nothing to be heard.
+    pub(super) fn new(at: Instant, sound: Arc<[i16]>) -> Option<Self> {
+        (!sound.is_empty()).then_some(Self { at, sound })
+    }
+
+    /// It is said now: its frames. It is due again when nothing has come long after them.
+    pub(super) fn say(&mut self) -> impl Iterator<Item = Frame> + use<> {
+        let frames: Vec<_> = Frame::cut(&self.sound).collect();
+        self.wait(frames.len());
+        frames.into_iter()
+    }
+
+    /// So many frames are heard first.
+    pub(super) fn wait(&mut self, frames: usize) {
+        self.at = Instant::now() + Duration::from_millis(u64::from(FRAME_MS) * frames as u64) + SILENCE;
+    }
+}
+
+/// The same while a transcript is awaited, before there is a reply that it could be a part of.
+#[derive(Default)]
+pub(super) struct Stopgap {
+    due: Option<Due>,
+    frames: VecDeque<Frame>,
+    /// How often something was said.
+    said: usize,
+}
+
+impl Stopgap {
+    /// Of a turn whose transcript is awaited.
+    pub(super) fn new(due: Option<Due>) -> Self {
+        Self { due, ..Self::default() }
+    }
+
+    /// When the next thing is to be said.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.due.as_ref().filter(|_| self.frames.is_empty()).map(|due| due.at)
+    }
+
+    /// It is said from now on.
+    pub(super) fn say(&mut self) {
+        if let Some(due) = &mut self.due {
+            self.frames.extend(due.say());
+            self.said += 1;
+        }
+    }
+
+    /// Whether this has not been heard to its end.
+    pub(super) fn is_speaking(&self) -> bool {
+        !self.frames.is_empty()
+    }
+
+    /// Says it. Cancel safe: called again, it goes on where it was.
+    pub(super) async fn speak(&mut self, voice: &mut Voice) {
+        while let Some(frame) = self.frames.front() {
+            voice.play(*frame).await;
+            self.frames.pop_front();
+        }
+    }
+
+    /// How often something was said.
+    pub(super) fn said(&self) -> usize {
+        self.said
+    }
+
+    /// What is left of it to be said, for the reply that comes.
+    pub(super) fn into_rest(self) -> VecDeque<Frame> {
+        self.frames
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use milo_media::FRAME_SAMPLES;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_said_when_it_is_due_and_again_when_it_was_heard_and_nothing_came() {
+        let now = Instant::now();
+        let sound: Arc<[i16]> = vec![1; 50 * FRAME_SAMPLES].into();
+        assert!(Due::new(now, Arc::new([])).is_none(), "a persona may have nothing to say");
+        let mut stopgap = Stopgap::new(Due::new(now + Duration::from_secs(2), sound));
+        assert_eq!(stopgap.due(), Some(now + Duration::from_secs(2)));
+        tokio::time::advance(Duration::from_secs(2)).await;
+        stopgap.say();
+        assert_eq!((stopgap.due(), stopgap.is_speaking(), stopgap.said()), (None, true, 1));
+        // The voice of no leg takes as long as any other.
+        stopgap.speak(&mut Voice::default()).await;
+        assert!(!stopgap.is_speaking());
+        assert_eq!(stopgap.due(), Some(now + Duration::from_secs(2 + 1) + SILENCE));
+        stopgap.say();
+        assert_eq!((stopgap.said(), stopgap.into_rest().len()), (2, 50));
+    }
+}
