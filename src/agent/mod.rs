@@ -9,6 +9,7 @@ mod answer;
 mod audience;
 mod begun;
 mod context;
+mod detector;
 mod draft;
 mod ear;
 mod endpoint;
@@ -47,7 +48,8 @@ use tokio::sync::mpsc;
 
 pub use audience::{Audience, Happened, Manner};
 pub(crate) use context::Context;
-pub use ear::Ear;
+pub use detector::{Answerer, Cue, Detector, Notice, Verdict, network};
+pub use ear::{Ear, Noticed};
 pub use endpoint::Patience;
 pub(crate) use endpoint::{Decision, Endpointer};
 pub use greeting::Greeting;
@@ -113,6 +115,8 @@ pub enum Ending {
     Lost,
     /// It waits for what its model wants done on the line ([`Suspended`]).
     Tool,
+    /// It is no person who has answered.
+    Answered(Answerer),
 }
 
 /// A conversation that waits for what its model wants done.
@@ -209,6 +213,10 @@ impl Conversation<'_> {
         }
         let mut quiet = Quiet::from_now(self.limits.ask_after);
         loop {
+            if ear.is_sure() {
+                // Whoever has heard it so far is a person.
+                self.record.settle(true);
+            }
             self.sum_up(&mut context);
             let mut heard = match self.listen(ear, &mut quiet, &context).await {
                 Listened::Turn(heard) => heard,
@@ -264,6 +272,7 @@ impl Conversation<'_> {
                 continue;
             }
             doubt = Doubt::None;
+            ear.understood(&transcript.text);
             self.language = transcript.language;
             let answered = self.answer(&mut heard, &transcript, &mut context, ear, voice).await;
             if let Some(ending) = self.answered(answered, &mut failures, ear, voice).await {

@@ -5,7 +5,11 @@ use std::time::Duration;
 use milo_signaling::Reason;
 use serde_json::json;
 
-use super::{Course, End, House, Left, Line, Record, TIME_UP, ask::Gathered};
+use super::{
+    Course, End, House, Left, Line, Record, TIME_UP,
+    answering::{Talked, reason},
+    ask::Gathered,
+};
 use crate::{
     agent::{Ending, News},
     dialplan::{Action, Gather, TRANSFER_RESULT, Variables},
@@ -45,9 +49,16 @@ pub(super) async fn perform(
                 break;
             }
             Action::Reject { .. } | Action::Redirect { .. } | Action::Hangup { cause: None } => break,
-            Action::Converse { persona } => {
-                let plan = course.plan().name.as_str();
-                let ending = line.converse(house, (persona, plan, &mut course.variables), language, log).await?;
+            Action::Converse { persona, detect } => {
+                let (with, plan) = ((persona.as_str(), detect.as_ref()), course.plan().name.as_str());
+                let ending = match line.converse(house, with, (plan, &mut course.variables), language, log).await? {
+                    Talked::Ended(ending) => ending,
+                    Talked::GoOn(plan) => {
+                        course.go(&plan);
+                        continue;
+                    }
+                    Talked::Over(reason) => return Ok(End::new(HangupBy::Milo, reason)),
+                };
                 let reason = match ending {
                     Ending::Goodbye => continue,
                     Ending::Tool => {
@@ -58,6 +69,7 @@ pub(super) async fn perform(
                     Ending::Silence => "the caller was silent",
                     Ending::TimeUp => TIME_UP,
                     Ending::Failure => "engines failed again and again",
+                    Ending::Answered(who) => reason(who),
                 };
                 return Ok(End::new(HangupBy::Milo, reason));
             }

@@ -5,10 +5,7 @@ use std::time::Duration;
 use milo_models::{engine::Language, transcriber::Transcript};
 use serde_json::json;
 
-use super::{
-    House, Record,
-    verbs::{Line, patience},
-};
+use super::{House, Record, talk::patience, verbs::Line};
 use crate::{
     agent::{Answer, Asked, Ear, Question},
     dialplan::{Gather, Input, Menu, Prompt},

@@ -7,7 +7,7 @@ use milo_signaling::Uri;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Bridge, Dial, Gather, Hold, LookUp, Menu, Message, Queue, Say, TextMessage, Transfer, Voicemail, Webhook,
+    Bridge, Detect, Dial, Gather, Hold, LookUp, Menu, Message, Queue, Say, TextMessage, Transfer, Voicemail, Webhook,
     variables::{self, Place},
 };
 use crate::press::{self, PressBy};
@@ -38,6 +38,10 @@ pub enum Action {
     Converse {
         /// A file of `dialplans/personas/`, without its ending.
         persona: String,
+        /// Who has answered is found out while the agent talks, and this is done where it is no person ("Who has answered", above).
+        /// Left out, the agent talks with whoever it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        detect: Option<Detect>,
     },
     /// The caller hears themselves until they hang up.
     Echo {},
@@ -187,6 +191,7 @@ impl Action {
             Self::Gather(gather) => gather.prompts().filter_map(|prompt| prompt.sound()).collect(),
             Self::Menu(menu) => menu.prompts().filter_map(|prompt| prompt.sound()).collect(),
             Self::Voicemail(voicemail) => voicemail.greeting.sound().into_iter().collect(),
+            Self::Converse { detect: Some(detect), .. } => detect.sound().into_iter().collect(),
             _ => Vec::new(),
         }
     }
@@ -249,6 +254,7 @@ impl Action {
             Self::Gather(gather) => gather.prompts_mut().filter_map(|prompt| prompt.words()).collect(),
             Self::Menu(menu) => menu.prompts_mut().filter_map(|prompt| prompt.words()).collect(),
             Self::Voicemail(voicemail) => voicemail.greeting.words().into_iter().collect(),
+            Self::Converse { detect: Some(detect), .. } => detect.words().into_iter().collect(),
             _ => Vec::new(),
         }
     }
@@ -308,9 +314,10 @@ impl Action {
             Self::Reject { status, .. } if !(400..700).contains(status) => {
                 Some(format!("reject: status = {status} is not within 400 to 699"))
             }
-            Self::Converse { persona } if persona.is_empty() || persona.contains(['/', '\\', '.']) => {
+            Self::Converse { persona, .. } if persona.is_empty() || persona.contains(['/', '\\', '.']) => {
                 Some(format!("converse: persona = {persona:?} is not the name of a file in personas/ (without .toml)"))
             }
+            Self::Converse { detect: Some(detect), .. } => detect.fault(),
             Self::Dial(dial) => dial.fault(),
             Self::Transfer(transfer) => transfer.fault(),
             Self::Hold(hold) => hold.fault(),

@@ -120,7 +120,7 @@ fn verb(action: &Action, known: &Known<'_>, names: &Names<'_>, headers: &mut BTr
         let folders: Vec<_> = known.knowledge.keys().map(String::as_str).collect();
         wrong(format!("look_up: within: no folder knowledge/{within}; known: {}", folders.join(", ")));
     }
-    if let Action::Converse { persona } = action
+    if let Action::Converse { persona, .. } = action
         && !known.personas.contains_key(persona)
     {
         let personas: Vec<_> = known.personas.keys().map(String::as_str).collect();
@@ -232,6 +232,7 @@ fn leads_to(action: &Action) -> Vec<(&'static str, &str)> {
             [named("queue: failed", &queue.failed), named("queue: full", &queue.full)].into_iter().flatten().collect()
         }
         Action::Bridge(bridge) => named("bridge: failed", &bridge.failed).into_iter().collect(),
+        Action::Converse { detect: Some(detect), .. } => detect.leads_to().collect(),
         Action::Webhook(webhook) => {
             let plans = webhook.plans.iter().map(|name| ("webhook: plans", name.as_str()));
             plans.chain(named("webhook: failed", &webhook.failed)).collect()
