@@ -15,7 +15,7 @@ use serde_json::json;
 use tokio::{
     select,
     sync::mpsc,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 
 use super::{House, Record, notes::Notes, talk::patience, verbs::Line};
@@ -27,6 +27,8 @@ use crate::{
 
 /// A machine's greeting is waited for as long as this, and then the call ends.
 const GREETING: Duration = Duration::from_secs(90);
+/// So long the line stays up behind a message: its last word is heard later than it leaves here.
+const BEHIND: Duration = Duration::from_millis(600);
 /// A turn of somebody to whom a message is spoken is of no interest; it is cut after so long.
 const TURN: Duration = Duration::from_secs(20);
 
@@ -67,7 +69,7 @@ impl Watch {
     fn told(&mut self, verdict: &Verdict, notes: &Notes) {
         self.is_told = true;
         let Verdict { who, why, after } = verdict;
-        tracing::info!(call.id = %notes.key(), who = who.as_str(), why, "it is known who has answered");
+        tracing::info!(call.id = %notes.key(), who = who.as_str(), "it is known who has answered");
         notes.event("answered_by", json!({ "who": who.as_str(), "why": why, "after_ms": after.as_millis() as u64 }));
     }
 
@@ -211,6 +213,9 @@ impl Line {
             let (is_whole, after_ms) = (matches!(left, Left::Spoken), began.elapsed().as_millis() as u64);
             let detail = json!({ "behind": cue.as_str(), "said": said, "whole": is_whole, "after_ms": after_ms });
             log.event("message_left", detail);
+        }
+        if matches!(left, Left::Spoken) {
+            sleep(BEHIND).await;
         }
         left
     }
