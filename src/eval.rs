@@ -1,6 +1,8 @@
 //! `milo eval`: how well Milo reads, says, hears, answers and translates, by the sets of `models/evaluation/`, as one table; how ears
 //! do on anybody's recordings; and one word at a time: how the Malagasy voice says it, with the rules of this build or edited ones.
 
+mod answering;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
@@ -17,6 +19,7 @@ use milo_models::{
     llama::Llama,
     onnx::OrtRuntime,
     queue::Class,
+    silero::VoiceActivity,
     translator::Translator,
     whisper::Whisper,
 };
@@ -42,6 +45,8 @@ pub enum Which {
     Dialogue(Mind),
     /// Set phrases, Malagasy and French, and the translator.
     Translation(Texts),
+    /// Who has answered a call: people, machines, menus of keys and networks, by their sound and their words.
+    Answering(Answering),
     /// Say words with the Malagasy voice: phonemes, IPA and, if wanted, sound.
     Say(Words),
 }
@@ -96,6 +101,16 @@ pub struct Texts {
     wrong: Wrong,
 }
 
+/// Which half of a set.
+#[derive(clap::Args, Default)]
+pub struct Answering {
+    /// The half that thresholds were tuned on, in place of the one that figures are published of.
+    #[arg(long)]
+    tuned: bool,
+    #[command(flatten)]
+    wrong: Wrong,
+}
+
 /// How much is shown of what models had wrong.
 #[derive(clap::Args, Clone, Copy, Default)]
 pub struct Wrong {
@@ -133,12 +148,16 @@ pub async fn run(which: Option<Which>, config: impl FnOnce() -> Result<Config>) 
             None => of_speech(&mut table, &mut Voice::open(&Rules::default())?, &ears, &config()?).await?,
         },
         Some(Which::Dialogue(mind)) => of_dialogue(&mut table, &mind, &config()?).await?,
+        Some(Which::Answering(half)) => {
+            of_answering(&mut table, &mut Voice::open(&Rules::default())?, &half, &config()?).await?;
+        }
         None => {
             let (config, mut voice) = (config()?, Voice::open(&Rules::default())?);
             table.rules(text::scores())?;
             table.rules(phonemes::scores(&mut voice.pronouncer))?;
             of_translation(&mut table, &Texts::default(), &config).await?;
             of_speech(&mut table, &mut voice, &Ears::default(), &config).await?;
+            of_answering(&mut table, &mut voice, &Answering::default(), &config).await?;
             of_dialogue(&mut table, &Mind::default(), &config).await?;
         }
     }
@@ -212,6 +231,19 @@ async fn of_recordings(table: &mut Table, folder: &Path, ears: &Ears, config: &C
     if !heard.unheard.is_empty() {
         table.notes.push(format!("could not be heard: {}", heard.unheard.len()));
         table.notes.extend(heard.unheard);
+    }
+    Ok(())
+}
+
+async fn of_answering(table: &mut Table, voice: &mut Voice, half: &Answering, config: &Config) -> Result<()> {
+    let ort = OrtRuntime::load(config.engines.onnxruntime.as_deref())?;
+    let shipped = demo::unpack(&config.data_dir)?;
+    let path = config.engines.vad.path.as_ref().unwrap_or(&shipped.silero);
+    let activity = VoiceActivity::load(path, &ort)?;
+    let scores = answering::scores(&mut voice.pronouncer, &activity, half.tuned).await;
+    for score in scores.map_err(|error| anyhow!(error))? {
+        table.wrong.extend(score.wrong.iter().take(half.wrong.wrong).cloned());
+        table.rows.push(("rules, on voice activity".into(), score));
     }
     Ok(())
 }

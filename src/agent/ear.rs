@@ -15,12 +15,16 @@ use milo_models::{
 use tokio::{select, time::timeout};
 
 use super::{
+    Detector,
     endpoint::{Decision, Endpointer, Patience},
     turn::Turn,
 };
 
 /// Voice activity has failed when one window takes longer than this.
 const WINDOW_LIMIT: Duration = Duration::from_secs(2);
+
+/// What Milo says is louder than this, in dBFS; what may go on behind it is not.
+const OURS: f32 = -40.0;
 
 /// How long a frame is.
 const FRAME: Duration = Duration::from_millis(FRAME_MS as u64);
@@ -55,6 +59,8 @@ pub struct Ear {
     judge: Option<EndOfTurn>,
     judging: Option<Judging>,
     judged: Option<Result<f32, EngineError>>,
+    /// What is asked who has answered; none: nobody asks.
+    answerer: Option<Box<Detector>>,
     turn: Turn,
     newest: Option<Instant>,
     last_voiced: Option<Instant>,
@@ -89,6 +95,7 @@ impl Ear {
             judge: None,
             judging: None,
             judged: None,
+            answerer: None,
             turn: Turn::default(),
             newest: None,
             last_voiced: None,
@@ -106,6 +113,12 @@ impl Ear {
         Self { judge, ..self }
     }
 
+    /// The same, and what it hears shows who has answered.
+    #[must_use]
+    pub fn watched_by(self, answerer: Option<Box<Detector>>) -> Self {
+        Self { answerer, ..self }
+    }
+
     /// Listens until something is noticed. Cancel safe: what was heard meanwhile stays.
     pub async fn next(&mut self) -> Noticed {
         loop {
@@ -119,6 +132,9 @@ impl Ear {
                     Ok(None) if matches!(self.state, State::Deaf(_)) => {}
                     Ok(probability) => {
                         self.state = State::Listening;
+                        if let (Some(answerer), Some(probability)) = (&mut self.answerer, probability) {
+                            answerer.judge(probability);
+                        }
                         if probability.is_some_and(|probability| probability >= 0.5) {
                             let ended = |at: Instant| at.checked_sub(self.endpointer.quiet());
                             self.last_voiced = self.newest.and_then(ended);
@@ -174,6 +190,9 @@ impl Ear {
                 Heard::Frame(_) if matches!(self.state, State::Held) => {}
                 Heard::Frame(heard) => {
                     let cleaned = self.cleaner.hear(&heard.frame, heard.sent.as_ref());
+                    if let Some(answerer) = &mut self.answerer {
+                        answerer.hear(&heard.frame, heard.sent.is_some_and(|sent| sent.dbfs() > OURS));
+                    }
                     self.newest = Some(heard.arrived);
                     self.heard_to = Some(heard.at + FRAME);
                     self.endpointer.hear(&cleaned.activity);
@@ -240,6 +259,16 @@ impl Ear {
         self.endpointer.reads(is_over);
     }
 
+    /// These words were understood, perhaps not all of them: they may say who has answered.
+    pub(super) fn understood(&mut self, words: &str) {
+        self.answerer.iter_mut().for_each(|answerer| answerer.read(words));
+    }
+
+    /// Whether nobody asks any more who has answered.
+    pub(super) fn is_sure(&self) -> bool {
+        self.answerer.as_ref().is_none_or(|answerer| answerer.is_settled())
+    }
+
     /// The turn that was set aside is answered.
     pub fn answered(&mut self) {
         self.turn.answered();
@@ -282,6 +311,11 @@ impl Ear {
     /// Gives the leg's ears back, for the dialplan's next verb.
     pub fn into_ears(self) -> Ears {
         self.ears
+    }
+
+    /// The same, and what was asked who has answered.
+    pub fn into_parts(self) -> (Ears, Option<Box<Detector>>) {
+        (self.ears, self.answerer)
     }
 }
 

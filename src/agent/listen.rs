@@ -203,6 +203,7 @@ impl Conversation<'_> {
     fn transcribed(&mut self, begun: &mut Begun, partials: &mut Partials, ear: &mut Ear, context: &Context) {
         let Some(Transcript { text, language, .. }) = begun.transcript() else { return };
         ear.reads(begun.says());
+        ear.understood(text);
         partials.read(text);
         self.record.tell(|| Happened::Heard { text: text.clone(), language: *language, is_partial: true });
         self.draft(begun, context);

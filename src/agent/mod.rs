@@ -11,6 +11,7 @@ mod audience;
 mod begun;
 mod budget;
 mod context;
+mod detector;
 mod draft;
 mod ear;
 mod endpoint;
@@ -51,7 +52,8 @@ use tokio::sync::mpsc;
 
 pub use audience::{Audience, Happened, Manner};
 pub(crate) use context::Context;
-pub use ear::Ear;
+pub use detector::{Answerer, Cue, Detector, Notice, Verdict, network};
+pub use ear::{Ear, Noticed};
 pub use endpoint::Patience;
 pub(crate) use endpoint::{Decision, Endpointer};
 pub use greeting::Greeting;
@@ -121,6 +123,8 @@ pub enum Ending {
     Lost,
     /// It waits for what its model wants done on the line ([`Suspended`]).
     Tool,
+    /// It is no person who has answered.
+    Answered(Answerer),
 }
 
 /// A conversation that waits for what its model wants done.
@@ -227,6 +231,10 @@ impl Conversation<'_> {
         }
         let mut quiet = Quiet::from_now(self.limits.ask_after);
         loop {
+            if ear.is_sure() {
+                // Whoever has heard it so far is a person.
+                self.record.settle(true);
+            }
             self.sum_up(&mut context);
             let mut heard = match self.listen((ear, voice), &mut quiet, &context).await {
                 Listened::Turn(heard) => heard,
@@ -279,6 +287,7 @@ impl Conversation<'_> {
                 continue;
             }
             doubt = Doubt::None;
+            ear.understood(&transcript.text);
             self.language = transcript.language;
             let answered = self.answer(&mut heard, &transcript, &mut context, ear, voice).await;
             if let Some(ending) = self.answered(answered, ear, voice).await {

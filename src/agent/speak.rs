@@ -48,6 +48,7 @@ impl Conversation<'_> {
         let is_patient = self.record.audience().is_some_and(Audience::is_patient);
         loop {
             if since.is_some() && begun.is_transcribed() {
+                begun.transcript().iter().for_each(|said| ear.understood(&said.text));
                 match begun.transcript().map(|said| verdict(said, ear.spoken_for(), mouth, voice)) {
                     // Whoever takes replies whole has it, and hears it later than it leaves here: words are meant for Milo.
                     Some(Verdict::GoesOn(why)) if !is_patient || why == NO_WORDS => {

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, future::pending, sync::Arc, time::Duration};
 
-use milo_media::{Heard, Leg};
+use milo_media::{
+    Heard, Leg,
+    tone::{LineTone, Listener},
+};
 use milo_signaling::{Destination, Dialog, EndReason, Outgoing, Progress, Uri};
 use serde_json::json;
 use tokio::{
@@ -19,7 +22,8 @@ use super::{
     verbs::Line,
 };
 use crate::{
-    dialplan::{Action, Variables},
+    agent::network,
+    dialplan::{Action, Plan, Variables},
     store::{HangupBy, Outcome},
     trunk::{CallingAs, Place, Shown, Trunk, Way},
 };
@@ -44,7 +48,10 @@ pub async fn place(house: Arc<House>, placement: Placement) {
         Whom::Number { number, .. } => number.clone(),
         Whom::Address(uri) => uri.user(),
     };
-    let mut calling = Calling { house: &house, log: &log, from: from.as_deref(), private, headers, ring, began };
+    let listener = edition.dialplans.plan(&plan).is_some_and(Plan::detects).then(Listener::default);
+    let from = from.as_deref();
+    let early = None;
+    let mut calling = Calling { house: &house, log: &log, from, private, headers, ring, began, listener, early };
     let reached = select! {
         reached = calling.reach(whom) => reached,
         why = entry.hung_up() => {
@@ -63,8 +70,10 @@ pub async fn place(house: Arc<House>, placement: Placement) {
             return log.close(by, &reason);
         }
     };
+    let early = calling.early;
     log.outcome(Outcome::Answered, Some(200));
-    let line = Line::new(leg, &dialog, (from.clone(), trunk), (&edition, &log), &house);
+    let mut line = Line::new(leg, &dialog, (from.clone(), trunk), (&edition, &log), &house);
+    line.early = early;
     let end = match edition.dialplans.plan(&plan) {
         Some(plan) => {
             let mut values = Variables::new(facts(from, called, trunk.map(Trunk::name)), log.id());
@@ -119,9 +128,12 @@ struct Calling<'h, 'l> {
     headers: BTreeMap<String, String>,
     ring: Duration,
     began: Instant,
+    /// What listens to the network before the answer, where the plan asks who answers; and the tone that it has heard.
+    listener: Option<Listener>,
+    early: Option<LineTone>,
 }
 
-impl<'h> Calling<'h, '_> {
+impl<'h, 'l> Calling<'h, 'l> {
     fn shown<'s>(&'s self, from: Option<&'s str>) -> Shown<'s> {
         Shown { from, caller: "", is_private: self.private, came: None, fields: &self.headers, replaces: None }
     }
@@ -184,7 +196,7 @@ impl<'h> Calling<'h, '_> {
         }
     }
 
-    fn calling_as(&self) -> CallingAs<'_> {
+    fn calling_as(&self) -> CallingAs<'l> {
         self.from.map_or(CallingAs::Trunk, CallingAs::Request)
     }
 
@@ -227,9 +239,20 @@ impl<'h> Calling<'h, '_> {
         Err(last)
     }
 
-    /// Waits for the answer. What the network plays before it is heard by nobody.
+    /// The network is heard before the answer: its tones say why nobody will come.
+    fn heard_early(&mut self, heard: &Heard) {
+        let (Some(listener), Heard::Frame(heard)) = (&mut self.listener, heard) else { return };
+        let tone = listener.push(&heard.frame).filter(|tone| network(*tone).is_some());
+        if let (None, Some(why)) = (self.early, tone.and_then(network)) {
+            self.early = tone;
+            let (why, after_ms) = (format!("{why}, before the answer"), self.began.elapsed().as_millis() as u64);
+            self.log.event("answered_by", json!({ "who": "network", "why": why, "after_ms": after_ms }));
+        }
+    }
+
+    /// Waits for the answer. Of what the network plays before it, tones are heard.
     async fn answer(
-        &self,
+        &mut self,
         placed: Result<Outgoing, milo_signaling::SignalingError>,
         trunk: Option<&Trunk>,
     ) -> Result<(Dialog, Leg), Unanswered> {
@@ -240,6 +263,8 @@ impl<'h> Calling<'h, '_> {
             Unanswered::unplaced(&error)
         })?;
         self.log.placed(outgoing.call_id());
+        // What another trunk's network has said is over.
+        (self.listener, self.early) = (self.listener.take().map(|_| Listener::default()), None);
         let until = Instant::now() + self.ring;
         let (mut early, mut rang, mut was_heard) = (None::<Leg>, false, false);
         loop {
@@ -277,8 +302,9 @@ impl<'h> Calling<'h, '_> {
                     }
                     Progress::Over => return Err(Unanswered::not_up()),
                 },
-                heard = playing => if let Heard::Closed(_) = heard {
-                    return Err(Unanswered::not_up());
+                heard = playing => match heard {
+                    Heard::Closed(_) => return Err(Unanswered::not_up()),
+                    heard => self.heard_early(&heard),
                 },
                 // Letting go of `outgoing` gives up the call: CANCEL, or BYE should the answer win the race.
                 () = sleep_until(until) => return Err(Unanswered::no_answer(was_heard)),

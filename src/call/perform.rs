@@ -7,7 +7,12 @@ use milo_signaling::Reason;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{Course, End, House, Left, Line, Record, TIME_UP, ask::Gathered};
+use super::{
+    Course, End, House, Left, Line, Record, TIME_UP,
+    answering::{Talked, reason},
+    ask::Gathered,
+    talk::How,
+};
 use crate::{
     agent::{Ending, News},
     dialplan::{Action, Gather, TRANSFER_RESULT, Variables},
@@ -51,11 +56,19 @@ pub(super) async fn perform(
                 break;
             }
             Action::Reject { .. } | Action::Redirect { .. } | Action::Hangup { cause: None } => break,
-            Action::Converse { persona, failed } => {
+            Action::Converse { persona, failed, detect } => {
+                let how = How { persona, detect: detect.as_ref(), is_relieved: failed.is_some() };
                 let plan = course.plan().name.as_str();
-                let who = (persona.as_str(), failed.is_some());
-                let ending = line.converse(house, (who, plan, &mut course.variables), language, log).await?;
+                let talked = line.converse(house, how, (plan, &mut course.variables), language, log).await?;
                 is_failing = false;
+                let ending = match talked {
+                    Talked::Ended(ending) => ending,
+                    Talked::GoOn(plan) => {
+                        course.go(&plan);
+                        continue;
+                    }
+                    Talked::Over(reason) => return Ok(End::new(HangupBy::Milo, reason)),
+                };
                 let reason = match ending {
                     Ending::Goodbye => continue,
                     Ending::Tool => {
@@ -74,6 +87,7 @@ pub(super) async fn perform(
                         }
                         FAILED
                     }
+                    Ending::Answered(who) => reason(who),
                 };
                 return Ok(End::new(HangupBy::Milo, reason));
             }

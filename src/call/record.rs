@@ -6,15 +6,17 @@ use std::{
     time::Instant,
 };
 
-use milo_media::{LegStats, OneWay, Quality};
+use milo_media::LegStats;
 use milo_models::engine::Language;
 use milo_signaling::{Identity, Invitation, Reason};
 use serde_json::{Value, json};
 
 use super::{
     House, Reel, SipSeen,
+    doubt::Doubt,
     memory::Caller,
     notes::{Notes, UNSAID},
+    quality::summary,
 };
 use crate::{
     after::{Analyses, Exchange, Remember, Wanted},
@@ -49,6 +51,8 @@ pub struct Record {
     caller: Option<Caller>,
     /// What its models took.
     taken: BTreeMap<&'static str, Taken>,
+    /// Turns of which it is not known whether a person has heard them.
+    doubt: Doubt,
 }
 
 /// Where what is known of a call goes.
@@ -135,6 +139,7 @@ impl Record {
             after: None,
             caller: None,
             taken: BTreeMap::new(),
+            doubt: Doubt::default(),
         }
     }
 
@@ -299,12 +304,30 @@ impl Record {
         Places { heard_from: place(heard.0), heard_to: place(heard.1), said_from: place(said) }
     }
 
+    /// From here on it is not known whether it is a person who hears what is said.
+    pub(super) fn doubt(&mut self) {
+        self.doubt.begin();
+    }
+
+    /// It is known now.
+    pub fn settle(&mut self, is_heard: bool) {
+        for (language, turn) in self.doubt.settle(is_heard) {
+            self.write_turn(language, turn);
+        }
+    }
+
     /// A turn is over.
     pub fn turn(&mut self, language: Language, mut turn: NewTurn) {
         if self.notes.is_private() {
             let words = [&mut turn.heard, &mut turn.said, &mut turn.said_heard];
             words.into_iter().flatten().for_each(|words| UNSAID.clone_into(words));
         }
+        if let Some(turn) = self.doubt.keep(language, turn) {
+            self.write_turn(language, turn);
+        }
+    }
+
+    fn write_turn(&mut self, language: Language, turn: NewTurn) {
         self.notes.said(Exchange { heard: turn.heard.clone(), said: turn.said_heard.clone() });
         self.notes.spoken(language);
         for (stage, milliseconds) in turn.stages.named() {
@@ -348,6 +371,7 @@ impl Record {
     /// The call is over.
     pub(super) fn close(mut self, by: HangupBy, reason: &str) {
         self.is_closed = true;
+        self.settle(true);
         // Whoever reads that it is over finds its place free, and its minutes counted.
         self.account = None;
         self.metrics.call_ended(by);
@@ -376,32 +400,9 @@ impl Record {
     }
 }
 
-/// A leg's quality as the log and the API show it. What was not measured is null.
-fn summary(leg: &str, quality: &Quality) -> Value {
-    let short = |value: f64| (value * 100.0).round() / 100.0;
-    json!({
-        "leg": leg,
-        "codec": quality.codec,
-        "mos": quality.mos,
-        "loss_percent": short(quality.loss_percent),
-        "concealed_percent": short(quality.concealed_percent),
-        "jitter_ms": quality.jitter_ms,
-        "jitter_most_ms": quality.jitter_most_ms,
-        "round_trip_ms": quality.round_trip_ms.map(short),
-        "far_loss_percent": quality.far_loss_percent.map(short),
-        "far_jitter_ms": quality.far_jitter_ms,
-        "far_mos": quality.far_mos,
-        "level_dbfs": quality.level_dbfs,
-        "clipping_percent": short(quality.clipping_percent),
-        "one_way": quality.one_way.map(OneWay::as_str),
-        "ignored": quality.ignored,
-        "unauthentic": quality.unauthentic,
-        "replayed": quality.replayed,
-    })
-}
-
 impl Drop for Record {
     fn drop(&mut self) {
+        self.settle(true);
         self.sip.end(self.key());
         // The row closes itself.
         if !self.is_closed {

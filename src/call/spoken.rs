@@ -5,11 +5,7 @@ use std::time::Duration;
 use milo_models::{engine::Language, text::heard, transcriber::Transcript};
 use serde_json::json;
 
-use super::{
-    House, Record,
-    ask::Gathered,
-    verbs::{Line, patience},
-};
+use super::{House, Record, ask::Gathered, talk::patience, verbs::Line};
 use crate::{
     agent::{Answer, Asked, Ear, Phrase, Question, Suspended},
     dialplan::{Gather, Input, Menu, Prompt},

@@ -3,8 +3,8 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use milo_media::{
-    Ambience, Announcer, Cleaning, Control, Ears, FRAME_SAMPLES, Frame, Heard, Leg, SAMPLE_RATE, Voice,
-    tone::{self, Signals},
+    Announcer, Cleaning, Control, Ears, FRAME_SAMPLES, Frame, Heard, Leg, SAMPLE_RATE, Voice,
+    tone::{self, LineTone, Signals},
 };
 use milo_models::engine::Language;
 use milo_signaling::{Dialog, InfoKeys, OtherSide};
@@ -14,11 +14,10 @@ use tokio::{
     time::{Instant, sleep_until, timeout_at},
 };
 
-use super::{Begun, House, Record, Reel, Toolbox, about::About, memory::recall, refer::Standing, seat::Seat};
+use super::{Begun, House, Record, Reel, about::About, answering::Watch, refer::Standing, seat::Seat};
 use crate::{
-    agent::{Audience, Conversation, Ear, Ending, Limits, Meanwhile, Patience, Suspended, announce},
-    config,
-    dialplan::{Action, Edition, Variables},
+    agent::{Suspended, announce},
+    dialplan::{Action, Edition},
     error::Error,
     press::{self, PressBy},
     trunk::{Came, Trunk},
@@ -56,8 +55,12 @@ pub(super) struct Line {
     pub(super) typed: VecDeque<char>,
     /// A conversation that waits for what its model has asked to be done.
     pub(super) suspended: Option<Suspended>,
+    /// What the network has said by a tone before the answer.
+    pub(super) early: Option<LineTone>,
+    /// What tells who has answered, once a conversation asks for it.
+    pub(super) watch: Option<Watch>,
     /// What is done beside conversations. It ends with the call.
-    begun: Begun,
+    pub(super) begun: Begun,
 }
 
 impl Line {
@@ -75,6 +78,7 @@ impl Line {
         let (keys, other) = (dialog.keys(), dialog.other_side());
         let (edition, typed, account) = (Arc::clone(edition), VecDeque::new(), log.account());
         let (ears, came, suspended, begun) = (Some(ears), None, None, Begun::default());
+        let (early, watch) = (None, None);
         Self {
             ears,
             voice,
@@ -90,6 +94,8 @@ impl Line {
             edition,
             typed,
             suspended,
+            early,
+            watch,
             begun,
         }
     }
@@ -131,71 +137,8 @@ impl Line {
         heard(&mut self.ears, self.until).await
     }
 
-    pub(super) async fn converse(
-        &mut self,
-        house: &House,
-        ((name, is_relieved), plan, variables): ((&str, bool), &str, &mut Variables),
-        language: Language,
-        log: &mut Record,
-    ) -> Result<Ending, Error> {
-        let edition = Arc::clone(&self.edition);
-        let Some(known) = edition.dialplans.persona(name) else {
-            return Err(Error::Dialplan(format!("no persona {name:?}")));
-        };
-        let language = recall(house, known, variables, (plan, language), log).await;
-        let persona = &*known.told_of(variables, language);
-        log.wanted(&house.analyses, persona);
-        log.notes().speaks(name);
-        log.notes().spoken(language);
-        if let Some(backdrop) = &persona.ambience {
-            match house.sound(edition.dialplans.sound(&backdrop.file)).await {
-                Ok(sound) => self.voice.ambience(Ambience::new(sound, backdrop.level_db, backdrop.ducked_db)),
-                Err(error) => log.event("sound_failed", json!({ "error": error.to_string() })),
-            }
-        }
-        let Some(ears) = self.ears.take() else { return Ok(Ending::Lost) };
-        let conversation = &persona.turns.within(&house.conversation);
-        let patience = patience(conversation, None, Duration::from_secs(20));
-        // Whoever speaks when it likes is asked nothing.
-        let is_patient = log.audience().is_some_and(Audience::is_patient);
-        let prompt_s = if is_patient { house.longest.as_secs() } else { conversation.silence_prompt_s };
-        let limits = Limits {
-            patience,
-            ask_after: Duration::from_secs(prompt_s),
-            leave_after: Duration::from_secs(
-                conversation.silence_hangup_s.saturating_sub(conversation.silence_prompt_s).max(1),
-            ),
-            until: self.until,
-            filler: Duration::from_millis(conversation.filler_ms),
-            is_relieved,
-            drafts: conversation.early_replies,
-        };
-        let ear = Ear::new(ears, self.cleaning, house.engines.activity.stream(), patience);
-        let mut ear = ear.judged_by(house.engines.end_of_turn.clone());
-        let key = log.key();
-        let tools = Toolbox::new((&edition, persona), variables, &mut self.begun, (house, plan, log));
-        let suspended = self.suspended.take().filter(|suspended| suspended.persona() == name);
-        let talk = Conversation {
-            name,
-            tools,
-            suspended: &mut self.suspended,
-            engines: &house.engines,
-            persona,
-            phrases: &edition.phrases,
-            record: log,
-            limits,
-            language,
-            prompts: house.live.supervised(key),
-            meanwhile: Meanwhile::default(),
-        };
-        let ending = talk.hold(suspended, &mut ear, &mut self.voice).await;
-        self.voice.ambience(None);
-        if ending != Ending::Lost {
-            self.ears = Some(ear.into_ears());
-        }
-        Ok(ending)
-    }
-
+    agent::{Suspended, announce},
+    dialplan::{Action, Edition},
     /// What comes in goes out, through the same frames as everything.
     pub(super) async fn echo(&mut self) {
         while let Some(heard) = self.heard().await {
@@ -328,26 +271,6 @@ impl Line {
                 return;
             }
         }
-    }
-}
-
-/// After so much silence a turn has likely ended; after half of what ends it, where that is less.
-const LIKELY: Duration = Duration::from_millis(200);
-/// So much silence ends a turn that sounds finished: what the model needs to say so, and a little more than the gaps within words.
-const SURE: Duration = Duration::from_millis(240);
-
-/// What counts as speech, when silence ends it, or so much of it. A plan's own `end` is the only silence that does.
-pub(super) fn patience(conversation: &config::Conversation, end: Option<Duration>, longest: Duration) -> Patience {
-    let pause = end.unwrap_or(Duration::from_millis(conversation.longest_pause_ms));
-    let end = end.unwrap_or(Duration::from_millis(conversation.end_of_turn_ms));
-    Patience {
-        onset: Duration::from_millis(64),
-        confirm: Duration::from_millis(160),
-        likely: (end / 2).min(LIKELY),
-        sure: end.min(SURE),
-        end,
-        pause: pause.max(end),
-        longest,
     }
 }
 

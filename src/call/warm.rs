@@ -18,7 +18,8 @@ use super::{
     attend::{CALLER_GONE, HUNG_UP, Waited},
     brief::Brief,
     seat::Seat,
-    verbs::{Line, Waiting, patience},
+    talk::patience,
+    verbs::{Line, Waiting},
 };
 use crate::{
     agent::{Answer, Asked, Ear, Question, announce},

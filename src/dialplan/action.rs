@@ -7,7 +7,8 @@ use milo_signaling::Uri;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Bridge, Dial, Gather, Hold, LookUp, Menu, Message, Queue, Request, Say, TextMessage, Transfer, Voicemail, Webhook,
+    Bridge, Detect, Dial, Gather, Hold, LookUp, Menu, Message, Queue, Request, Say, TextMessage, Transfer, Voicemail,
+    Webhook,
     variables::{self, Place},
 };
 use crate::press::{self, PressBy};
@@ -41,6 +42,10 @@ pub enum Action {
         /// The plan to go on with when engines fail again and again; without it, the call ends with the persona's goodbye.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         failed: Option<String>,
+        /// Who has answered is found out while the agent talks, and this is done where it is no person ("Who has answered", above).
+        /// Left out, the agent talks with whoever it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        detect: Option<Detect>,
     },
     /// The caller hears themselves until they hang up.
     Echo {},
@@ -193,6 +198,7 @@ impl Action {
             Self::Gather(gather) => gather.prompts().filter_map(|prompt| prompt.sound()).collect(),
             Self::Menu(menu) => menu.prompts().filter_map(|prompt| prompt.sound()).collect(),
             Self::Voicemail(voicemail) => voicemail.greeting.sound().into_iter().collect(),
+            Self::Converse { detect: Some(detect), .. } => detect.sound().into_iter().collect(),
             _ => Vec::new(),
         }
     }
@@ -256,6 +262,7 @@ impl Action {
             Self::Gather(gather) => gather.prompts_mut().filter_map(|prompt| prompt.words()).collect(),
             Self::Menu(menu) => menu.prompts_mut().filter_map(|prompt| prompt.words()).collect(),
             Self::Voicemail(voicemail) => voicemail.greeting.words().into_iter().collect(),
+            Self::Converse { detect: Some(detect), .. } => detect.words().into_iter().collect(),
             _ => Vec::new(),
         }
     }
@@ -323,6 +330,7 @@ impl Action {
             Self::Converse { persona, .. } if persona.is_empty() || persona.contains(['/', '\\', '.']) => {
                 Some(format!("converse: persona = {persona:?} is not the name of a file in personas/ (without .toml)"))
             }
+            Self::Converse { detect: Some(detect), .. } => detect.fault(),
             Self::Dial(dial) => dial.fault(),
             Self::Transfer(transfer) => transfer.fault(),
             Self::Hold(hold) => hold.fault(),

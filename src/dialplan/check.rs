@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Action, Block, Bridge, Dial, Knowledge, LookUp, Plan, Step, Surroundings, TextMessage, Tool, TrunkNames,
+    Action, Block, Bridge, Detect, Dial, Knowledge, LookUp, Plan, Step, Surroundings, TextMessage, Tool, TrunkNames,
     fault::{Fault, Source},
     ready, variables,
 };
@@ -231,7 +231,9 @@ fn named<'a>(field: &'static str, plan: &'a Option<String>) -> Option<(&'static 
 fn leads_to(action: &Action) -> Vec<(&'static str, &str)> {
     match action {
         Action::Goto(name) => vec![("goto", name)],
-        Action::Converse { failed, .. } => named("converse: failed", failed).into_iter().collect(),
+        Action::Converse { failed, detect, .. } => {
+            named("converse: failed", failed).into_iter().chain(detect.iter().flat_map(Detect::leads_to)).collect()
+        }
         Action::Gather(gather) => named("gather: failed", &gather.failed).into_iter().collect(),
         Action::Queue(queue) => {
             [named("queue: failed", &queue.failed), named("queue: full", &queue.full)].into_iter().flatten().collect()

@@ -74,7 +74,7 @@ impl Origin {
         }
     }
 
-    /// What a change of any file changes: of those with plans, personas, tools and knowledge; after a fault, of every file, since what was
+    /// What a change of any file changes: of those with plans, personas, tools, wordings and knowledge; after a fault, of every file, since what was
     /// missing or could not be played may have come.
     fn prints(&self, faulty: bool) -> Prints {
         let Self::Folder(folder) = self else { return Vec::new() };
@@ -84,7 +84,7 @@ impl Origin {
             prints.sort();
             return prints;
         }
-        let folders = [folder.clone(), folder.join("personas"), folder.join("tools")];
+        let folders = [folder.clone(), folder.join("personas"), folder.join("tools"), folder.join("answering")];
         for entry in folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten() {
             if let Ok(entry) = entry
                 && entry.path().extension().is_some_and(|ending| ending == "toml")

@@ -8,10 +8,12 @@
 //! ```
 
 mod action;
+mod answering;
 mod ask;
 mod check;
 mod choose;
 pub mod command;
+mod detect;
 mod dial;
 mod editions;
 mod fault;
@@ -44,8 +46,10 @@ use milo_models::engine::Language;
 use serde::Deserialize;
 
 pub use action::{Action, Block, RecordingStep, Step};
+pub use answering::Wordings;
 pub use ask::{Gather, Input, Kind, Menu, Prompt, Say};
 pub use choose::{Facts, Identified, Verdict};
+pub use detect::{Detect, OnMachine};
 pub use dial::{Dial, TrunkNames};
 pub use editions::{Edition, Editions, Origin};
 pub use fault::{Fault, Faults};
@@ -59,7 +63,7 @@ pub use surroundings::Surroundings;
 pub use text::TextMessage;
 pub use tool::Tool;
 pub use transfer::{Transfer, TransferMode};
-pub use variables::{TRANSFER_RESULT, Variables};
+pub use variables::{ANSWERED_BY, TRANSFER_RESULT, Variables};
 pub use wait::{Bridge, Hold, Queue, Ring};
 pub use webhook::Webhook;
 
@@ -128,6 +132,12 @@ impl Plan {
     pub fn day(&self, at: Timestamp) -> Date {
         self.calendar.day(at)
     }
+
+    /// Whether one of its own conversations asks who has answered.
+    pub fn detects(&self) -> bool {
+        let asks = |step: &Step| matches!(step.get_ref(), Action::Converse { detect: Some(_), .. });
+        check::steps(&self.actions).into_iter().any(asks)
+    }
 }
 
 /// All plans and the personas they name, checked.
@@ -138,6 +148,8 @@ pub struct Dialplans {
     tools: BTreeMap<String, Tool>,
     /// What is known, by folder.
     knowledge: BTreeMap<String, Knowledge>,
+    /// What machines say that answer.
+    wordings: Arc<Wordings>,
     /// Where the sounds are that they name.
     folder: PathBuf,
     /// The header fields that plans ask for.
@@ -159,7 +171,7 @@ impl Dialplans {
         )
     }
 
-    /// Reads `*.toml` of a folder (in the order of their names), of its `personas/` and of its `tools/`.
+    /// Reads `*.toml` of a folder (in the order of their names), of its `personas/`, of its `tools/` and of its `answering/`.
     ///
     /// # Errors
     /// All that is wrong with them.
@@ -173,8 +185,11 @@ impl Dialplans {
             let folder = folder.join(name);
             if folder.is_dir() { read::files(&folder, &mut faults) } else { Vec::new() }
         };
-        let (personas, tools) = (within("personas"), within("tools"));
-        Self::from_sources(folder, around, (&plans, &personas, &tools), faults)
+        let (personas, tools, answering) = (within("personas"), within("tools"), within("answering"));
+        let own = (!answering.is_empty()).then(|| Wordings::read(&answering, &mut faults));
+        let plans = Self::from_sources(folder, around, (&plans, &personas, &tools), faults)?;
+        let wordings = own.map_or_else(|| Arc::clone(&plans.wordings), Arc::new);
+        Ok(Self { wordings, ..plans })
     }
 
     fn from_texts(
@@ -222,6 +237,7 @@ impl Dialplans {
         let knowledge = knowledge::folders(folder, &mut faults);
         let has = |name: &str| tools.iter().any(|source| source.name() == name);
         let ready = ready::wanted(folder, known.values(), has);
+        let wordings = Wordings::shipped(&mut faults);
         let mut done = Vec::new();
         for source in tools.iter().chain(&ready) {
             done.extend(read::tool(source, &mut faults).map(|tool| (source, tool)));
@@ -240,7 +256,8 @@ impl Dialplans {
         }
         let plans = all.into_iter().map(|(_, plan)| plan).collect();
         let tools = done.into_iter().map(|(_, tool)| (tool.name.clone(), tool)).collect();
-        Ok(Self { plans, personas: known, tools, knowledge, folder: folder.into(), header_names, variables })
+        let (wordings, folder) = (Arc::new(wordings), folder.into());
+        Ok(Self { plans, personas: known, tools, knowledge, wordings, folder, header_names, variables })
     }
 
     /// All plans, in the order in which they are tried.
@@ -281,6 +298,11 @@ impl Dialplans {
     /// The texts of all that is known.
     pub fn pieces(&self) -> impl Iterator<Item = Arc<str>> {
         self.knowledge.values().flat_map(|known| known.texts()).cloned()
+    }
+
+    /// What machines say that answer calls.
+    pub fn wordings(&self) -> Arc<Wordings> {
+        Arc::clone(&self.wordings)
     }
 
     /// How many tools there are.
@@ -406,6 +428,50 @@ mod tests {
         assert!(status.contains("400 to 699"), "{status}");
         let key = "[[plan]]\nname='a'\nnumber='1'\nlanguage='mg'\nactions=[{ answer = {} }, { send_digits = { digits='1x' } }]";
         assert!(fault(key).contains("'x' is no key"), "{}", fault(key));
+    }
+
+    #[test]
+    fn what_is_done_with_machines_is_whole_and_leads_somewhere() {
+        let plan = |detect: &str| {
+            let converse = format!("{{ converse = {{ persona = 'demo', detect = {{ {detect} }} }} }}");
+            format!("[[plan]]\nname='a'\nnumber='1'\nlanguage='mg'\nactions=[{{ answer = {{}} }},\n{converse}]")
+        };
+        for (detect, why) in [
+            ("", "missing field `machine`"),
+            ("machine = 'wait'", "unknown variant `wait`"),
+            ("machine = 'message'", "message = { say = \"…\" } and machine = \"message\" go together"),
+            ("machine = 'hangup', message = { say = 'a' }", "go together"),
+            ("machine = 'hangup', plan = 'a'", "plan = \"…\" and machine = \"plan\" go together"),
+            ("machine = 'plan', plan = 'b'", "converse: detect: plan: no plan \"b\"; known: a"),
+            ("machine = 'hangup', ivr = 'b'", "converse: detect: ivr: no plan \"b\""),
+            ("machine = 'message', message = { say = ' ' }", "message: say is empty"),
+            ("machine = 'message', message = { say = '{{nmae}}' }", "{{nmae}} is not known"),
+            ("machine = 'message', message = { play = '../a.wav' }", "a.wav"),
+        ] {
+            let told = fault(&plan(detect));
+            assert!(told.contains("line 6") && told.contains(why), "{told}\n  not: {why}");
+        }
+        let right = plan("machine = 'message', message = { say = '{{answered_by}}' }, ivr = 'a'");
+        let personas = vec![(PathBuf::from("demo.toml"), SHIPPED_PERSONA.to_owned())];
+        let plans = Dialplans::from_texts(Path::new("."), vec![(PathBuf::from("x.toml"), right)], personas);
+        assert!(plans.expect("right").plan("a").is_some_and(Plan::detects));
+        assert!(!Dialplans::shipped().expect("right").plan("assistant").is_some_and(Plan::detects));
+    }
+
+    #[test]
+    fn a_folder_has_wordings_of_its_own_or_those_that_ship() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("written");
+        write("a.toml", "[[plan]]\nname='a'\nnumber='1'\nlanguage='mg'\nactions=[{ answer = {} }]");
+        let read = || Dialplans::read(folder.path(), &Surroundings::default());
+        let of = |said: &str| read().expect("right").wordings().of(said).map(|(who, _)| who.as_str());
+        assert_eq!((of("laissez un message"), of("ici la boîte")), (Some("machine"), None));
+        std::fs::create_dir(folder.path().join("answering")).expect("a folder");
+        write("answering/own.toml", "machine = ['ici la boîte']");
+        assert_eq!((of("laissez un message"), of("ici la boîte")), (None, Some("machine")));
+        write("answering/own.toml", "\nmachin = ['ici la boîte']");
+        let told = read().expect_err("a fault").to_string();
+        assert!(told.contains("own.toml, line 2") && told.contains("machin"), "{told}");
     }
 
     #[test]

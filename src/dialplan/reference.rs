@@ -11,6 +11,7 @@ use super::Action;
 const SOURCES: [&str; 15] = [
     include_str!("action.rs"),
     include_str!("ask.rs"),
+    include_str!("detect.rs"),
     include_str!("dial.rs"),
     include_str!("hours.rs"),
     include_str!("knowledge.rs"),
@@ -242,6 +243,7 @@ fn the_readme_lists_every_verb_and_field() {
         ("tool", table(&items("Tool").expect("a tool"), None)),
         ("argument", table(&items("Argument").expect("an argument"), None)),
         ("words", table(&items("Words").expect("words"), None)),
+        ("detect", table(&items("Detect").expect("what is done"), None)),
         ("hours", table(&items("Window").expect("hours"), None)),
         ("verbs", verbs()),
     ] {

@@ -14,10 +14,12 @@ const MOST_OF_A_VALUE: usize = 200;
 /// The same for what a model has written itself: a call in two or three sentences.
 const MOST_OF_A_SUMMARY: usize = 600;
 /// What every call knows.
-const KNOWN: [&str; 8] =
-    ["caller", "called", "trunk", "call_id", "asserted", "diverted_from", "diverted_why", TRANSFER_RESULT];
+const KNOWN: [&str; 9] =
+    ["caller", "called", "trunk", "call_id", "asserted", "diverted_from", "diverted_why", TRANSFER_RESULT, ANSWERED_BY];
 /// What came of the last `transfer` or `dial`; nothing before the first.
 pub const TRANSFER_RESULT: &str = "transfer_result";
+/// Who has answered, as far as a `converse` that asks for it has told; nothing before that.
+pub const ANSWERED_BY: &str = "answered_by";
 const HEADER: &str = "header.";
 
 /// Whether a value is longer than one may be.

@@ -19,6 +19,7 @@ mod accounts;
 mod after;
 mod aiortc;
 mod alone;
+mod answering_machines;
 mod answers;
 mod attended;
 mod bad_input;

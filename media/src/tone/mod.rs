@@ -1,11 +1,14 @@
-//! Sound made by clockwork: a tone, the signals of telephone networks by country, and a short endless music.
+//! Sound made by clockwork: a tone, the signals of telephone networks by country, and a short endless music; and what a line says by
+//! such tones.
 
 mod country;
+mod listener;
 mod music;
 
 use crate::{Frame, SAMPLE_RATE};
 
 pub use country::{Country, Pattern, Signal, Signals};
+pub use listener::{LineTone, Listener};
 pub use music::Music;
 
 /// An endless sine, frame by frame, in one unbroken phase.
