@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
-    Answered, Context, Conversation, Ear, Ending, Happened, Phrase, Reply, Suspended,
+    Answered, Context, Conversation, Ear, Ending, Happened, OnTheLine, Phrase, Reply, Suspended, Waits,
     begun::Heard,
     mouth::{Mouth, Spoken},
     news::News,
@@ -94,7 +94,7 @@ impl Conversation<'_> {
     /// Goes on after the plan has done on the line what the model had asked for.
     pub(super) async fn carry_on(
         &mut self,
-        Suspended { tool, failed, heard, mut done, .. }: Suspended,
+        OnTheLine { tool, failed, heard, mut done }: OnTheLine,
         context: &mut Context,
         ear: &mut Ear,
         voice: &mut Voice,
@@ -306,7 +306,11 @@ impl Conversation<'_> {
         if let Some(over) = over {
             // Nobody waits any more: what comes of it is news.
             mouth.go_on(None, None);
-            line.iter().for_each(|_| task.result(not_done("it was not done: the caller spoke before it began")));
+            let why = match over {
+                Said::TakenOver => "it was not done: a person has taken the call over before it began",
+                _ => "it was not done: the caller spoke before it began",
+            };
+            line.iter().for_each(|_| task.result(not_done(why)));
             return over;
         }
         if let Some((_, wanted)) = line {
@@ -365,12 +369,14 @@ impl Conversation<'_> {
         let Task { told, done, hands_over, .. } = task;
         if let (Some(tool), Said::Ended(_)) = (hands_over, &said) {
             let (persona, language, context) = (self.name.to_owned(), self.language, mem::take(context));
-            *self.suspended = Some(Suspended { persona, language, tool, failed: None, heard: told, done, context });
+            let waits = Waits::Tool(Box::new(OnTheLine { tool, failed: None, heard: told, done }));
+            *self.suspended = Some(Suspended { persona, language, context, waits });
             return Answered::End(Ending::Tool);
         }
         context.remember(&told, done, &mouth.heard(voice));
         match (said, refused) {
             (Said::Closed, _) => Answered::End(Ending::Lost),
+            (Said::TakenOver, _) => Answered::End(Ending::TakenOver),
             (_, true) => Answered::Refused,
             (Said::Ended(Spoken::Broken(error)), _) => Answered::Failed(error),
             (Said::Ended(_), _) if mouth.hangs_up() => Answered::End(Ending::Goodbye),

@@ -28,6 +28,7 @@ mod prompt;
 mod question;
 mod reach;
 mod reply;
+mod scribe;
 mod speak;
 mod summary;
 mod turn;
@@ -55,7 +56,7 @@ pub use memory::Remembering;
 pub(crate) use memory::SUMMARY;
 pub use moment::Moment;
 pub use mouth::announce;
-pub use news::News;
+pub use news::{News, Speaker};
 pub(crate) use persona::MOST_TOKENS;
 pub use persona::{Backdrop, Persona, Phrase};
 pub use phrases::SetPhrases;
@@ -63,6 +64,7 @@ pub(crate) use phrases::spoken;
 pub use prompt::Prompt;
 pub use question::{Answer, Asked, Question};
 pub use reach::Reach;
+pub use scribe::{Scribe, Uttered};
 pub(crate) use turn::Turn;
 pub(crate) use words::{Piece, Words};
 
@@ -73,7 +75,7 @@ use reply::Reply;
 use speak::Said;
 
 use crate::{
-    call::{Record, Toolbox},
+    call::{Record, Supervisor, Toolbox},
     engines::Engines,
     store::Stamp,
 };
@@ -113,20 +115,37 @@ pub enum Ending {
     Lost,
     /// It waits for what its model wants done on the line ([`Suspended`]).
     Tool,
+    /// It waits for somebody who has taken the call over ([`Suspended`]).
+    TakenOver,
 }
 
-/// A conversation that waits for what its model wants done.
+/// A conversation that waits.
 #[derive(Debug)]
 pub struct Suspended {
     persona: String,
     language: Language,
+    context: Context,
+    waits: Waits,
+}
+
+/// What it waits for.
+#[derive(Debug)]
+enum Waits {
+    /// For what its model wants done.
+    Tool(Box<OnTheLine>),
+    /// For somebody who speaks with the caller; they are given to the call once.
+    Supervisor(Option<Box<Supervisor>>),
+}
+
+/// What a model wants done on the line.
+#[derive(Debug)]
+struct OnTheLine {
     tool: String,
     /// What of it was not done, as far as the plan knows.
     failed: Option<String>,
     /// What the model was told in this turn, and what was done so far; the last call has no result yet.
     heard: String,
     done: Vec<ChatMessage>,
-    context: Context,
 }
 
 impl Suspended {
@@ -135,14 +154,27 @@ impl Suspended {
         &self.persona
     }
 
-    /// What is to be done.
-    pub fn tool(&self) -> &str {
-        &self.tool
+    /// What is to be done, where it waits for that.
+    pub fn tool(&self) -> Option<&str> {
+        match &self.waits {
+            Waits::Tool(task) => Some(&task.tool),
+            Waits::Supervisor(_) => None,
+        }
+    }
+
+    /// Who is to have the call, where it waits for them. Told once.
+    pub fn supervisor(&mut self) -> Option<Supervisor> {
+        match &mut self.waits {
+            Waits::Supervisor(supervisor) => supervisor.take().map(|supervisor| *supervisor),
+            Waits::Tool(_) => None,
+        }
     }
 
     /// Something of it was not done; the first reason is told.
     pub fn failed(&mut self, why: &str) {
-        self.failed.get_or_insert_with(|| why.to_owned());
+        if let Waits::Tool(task) = &mut self.waits {
+            task.failed.get_or_insert_with(|| why.to_owned());
+        }
     }
 }
 
@@ -168,6 +200,8 @@ pub struct Conversation<'a> {
     pub language: Language,
     /// What whoever supervises the call wants.
     pub prompts: mpsc::Receiver<Prompt>,
+    /// Whoever takes the call over.
+    pub takers: mpsc::Receiver<Supervisor>,
     /// What has come up meanwhile.
     pub meanwhile: Meanwhile,
 }
@@ -185,12 +219,29 @@ pub struct Meanwhile {
     to_say: VecDeque<String>,
     /// What is done if the caller says yes now.
     asked: Option<Call>,
+    /// Somebody is about to speak with the caller.
+    taker: Option<Supervisor>,
 }
 
 impl Conversation<'_> {
     /// Holds the conversation, or goes on with one that has waited, until it ends; the caller of this hangs up.
     pub async fn hold(mut self, suspended: Option<Suspended>, ear: &mut Ear, voice: &mut Voice) -> Ending {
         let mut context = Context::new(&self.persona.prompt, self.persona.reach());
+        let ending = self.converse(suspended, &mut context, ear, voice).await;
+        if let (Ending::TakenOver, Some(supervisor)) = (ending, self.meanwhile.taker.take()) {
+            let waits = Waits::Supervisor(Some(Box::new(supervisor)));
+            *self.suspended = Some(Suspended { persona: self.name.into(), language: self.language, context, waits });
+        }
+        ending
+    }
+
+    async fn converse(
+        &mut self,
+        suspended: Option<Suspended>,
+        context: &mut Context,
+        ear: &mut Ear,
+        voice: &mut Voice,
+    ) -> Ending {
         let mut failures = 0;
         let mut doubt = Doubt::None;
         let audience = self.record.audience();
@@ -198,19 +249,22 @@ impl Conversation<'_> {
         for (heard, said) in audience.iter().flat_map(|audience| audience.remembered()) {
             context.remember(heard, Vec::new(), said);
         }
-        if let Some(mut suspended) = suspended {
-            (self.language, context) = (suspended.language, std::mem::take(&mut suspended.context));
-            let answered = self.carry_on(suspended, &mut context, ear, voice).await;
-            if let Some(ending) = self.answered(answered, &mut failures, ear, voice).await {
-                return ending;
+        if let Some(Suspended { language, context: known, waits, .. }) = suspended {
+            (self.language, *context) = (language, known);
+            // Whoever has had the caller meanwhile has said something last: they are listened to.
+            if let Waits::Tool(task) = waits {
+                let answered = self.carry_on(*task, context, ear, voice).await;
+                if let Some(ending) = self.answered(answered, &mut failures, ear, voice).await {
+                    return ending;
+                }
             }
         } else if !is_patient && let Some(ending) = self.say(Phrase::Greeting, ear, voice).await {
             return ending;
         }
         let mut quiet = Quiet::from_now(self.limits.ask_after);
         loop {
-            self.sum_up(&mut context);
-            let mut heard = match self.listen(ear, &mut quiet, &context).await {
+            self.sum_up(context);
+            let mut heard = match self.listen(ear, &mut quiet, context).await {
                 Listened::Turn(heard) => heard,
                 Listened::Prompted(words) => {
                     let reply = Reply::words(&words, &self.engines.voice, tongue(&words).unwrap_or(self.language));
@@ -223,6 +277,7 @@ impl Conversation<'_> {
                     continue;
                 }
                 Listened::Closed => return Ending::Lost,
+                Listened::TakenOver => return Ending::TakenOver,
                 Listened::TimeUp => return self.leave(Ending::TimeUp, ear, voice).await,
                 Listened::Silence if doubt == Doubt::Asked => return self.leave(Ending::Silence, ear, voice).await,
                 Listened::Silence => {
@@ -265,7 +320,7 @@ impl Conversation<'_> {
             }
             doubt = Doubt::None;
             self.language = transcript.language;
-            let answered = self.answer(&mut heard, &transcript, &mut context, ear, voice).await;
+            let answered = self.answer(&mut heard, &transcript, context, ear, voice).await;
             if let Some(ending) = self.answered(answered, &mut failures, ear, voice).await {
                 return ending;
             }
@@ -290,13 +345,13 @@ impl Conversation<'_> {
         }
     }
 
-    /// Says one of the persona's sentences; an ending when the leg has closed.
+    /// Says one of the persona's sentences; an ending as that of what it is said with.
     async fn say(&mut self, phrase: Phrase, ear: &mut Ear, voice: &mut Voice) -> Option<Ending> {
         let reply = self.reply_of(phrase);
         self.say_all(reply, ear, voice).await.1
     }
 
-    /// Says something that answers nobody. What of it was heard; an ending when the leg has closed.
+    /// Says something that answers nobody. What of it was heard; an ending when the leg has closed, or somebody takes the call over.
     async fn say_all(&mut self, reply: Reply, ear: &mut Ear, voice: &mut Voice) -> (String, Option<Ending>) {
         let began = Stamp::now();
         // A yes to this is none to what was asked before.
@@ -307,7 +362,12 @@ impl Conversation<'_> {
             self.failed(error);
         }
         self.write_own(began, &mouth, &said, voice);
-        (mouth.heard(voice), matches!(said, Said::Closed).then_some(Ending::Lost))
+        let ending = match said {
+            Said::Closed => Some(Ending::Lost),
+            Said::TakenOver => Some(Ending::TakenOver),
+            Said::Ended(_) | Said::Interrupted => None,
+        };
+        (mouth.heard(voice), ending)
     }
 
     fn phrase(&self, phrase: Phrase, voice: &Voice) -> Mouth {

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{Course, End, House, Left, Line, Record, TIME_UP, ask::Gathered};
 use crate::{
-    agent::{Ending, News},
+    agent::{Ending, News, Suspended},
     dialplan::{Action, Gather, TRANSFER_RESULT, Variables},
     error::Error,
     store::HangupBy,
@@ -51,7 +51,14 @@ pub(super) async fn perform(
                 let reason = match ending {
                     Ending::Goodbye => continue,
                     Ending::Tool => {
-                        line.suspended.iter().for_each(|suspended| course.act(suspended.tool()));
+                        line.suspended.iter().filter_map(Suspended::tool).for_each(|tool| course.act(tool));
+                        continue;
+                    }
+                    Ending::TakenOver => {
+                        if let Some(supervisor) = line.suspended.as_mut().and_then(Suspended::supervisor) {
+                            line.taken_over(supervisor, (house, language), log).await;
+                        }
+                        course.again();
                         continue;
                     }
                     Ending::Lost => return Ok(End::new(HangupBy::Network, "no packets came any more")),

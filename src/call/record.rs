@@ -304,11 +304,14 @@ impl Record {
                 self.metrics.stage(stage, milliseconds / 1e3);
             }
         }
-        let (total, interrupted, answered) = (turn.stages.total_ms, turn.interrupted, turn.heard.is_some());
+        let (total, interrupted) = (turn.stages.total_ms, turn.interrupted);
+        let (heard, answered) = (turn.heard.is_some(), turn.heard.is_some() && turn.said.is_some());
         let number = self.notes.log.turn(turn);
-        // What Milo says by itself is a row, and no answer.
-        if answered {
+        if heard {
             self.after.iter_mut().for_each(|after| after.answered(language));
+        }
+        // What Milo says by itself is a row, and no answer, and so is what is said to somebody who has taken the call over.
+        if answered {
             self.metrics.turn(language.code(), interrupted);
             tracing::info!(
                 call.id = %self.key(),

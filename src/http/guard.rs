@@ -67,6 +67,7 @@ impl Asker {
             "/api/v1/media-stream" => Purpose::MediaStream,
             "/api/v1/webrtc" => Purpose::Webrtc,
             "/api/v1/chat" => Purpose::Chat,
+            path if is_supervision(path) => Purpose::Supervision,
             _ => return self,
         };
         let Sent::Nothing = self.key else { return self };
@@ -221,6 +222,12 @@ where
         let asker = asker.ok_or_else(|| Problem::unavailable("nobody knows who asks; try again in a moment"))?;
         asker.may(R::SCOPE, R::HERE_SUFFICES, any).map(|()| Self { asker, right: PhantomData })
     }
+}
+
+/// Whether this is where somebody listens to a call, or takes it over.
+fn is_supervision(path: &str) -> bool {
+    let of_call = path.strip_prefix("/api/v1/calls/").and_then(|rest| rest.split_once('/'));
+    of_call.is_some_and(|(_, what)| matches!(what, "audio" | "takeover"))
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
