@@ -58,6 +58,9 @@ pub(super) async fn perform(
                         if let Some(supervisor) = line.suspended.as_mut().and_then(Suspended::supervisor) {
                             line.taken_over(supervisor, (house, language), log).await;
                         }
+                        if line.lost() {
+                            return Ok(End::new(HangupBy::Network, "no packets came any more"));
+                        }
                         course.again();
                         continue;
                     }

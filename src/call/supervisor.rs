@@ -146,8 +146,7 @@ impl Line {
         };
         self.reel.part();
         let (Leg { ears, voice, .. }, _) = joint.part();
-        // A leg that has closed says so again to whoever listens next.
-        (self.ears, self.voice) = (Some(ears), voice);
+        (self.ears, self.voice) = (Some(ears).filter(|_| parted != Parted::CallerGone), voice);
         self.voice.flush();
         let late = Instant::now() + LAST_WORDS;
         for (speaker, scribe) in [(Speaker::Caller, &mut caller), (Speaker::Supervisor, &mut person)] {

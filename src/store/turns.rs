@@ -76,7 +76,7 @@ pub struct NewTurn {
     /// Who said it, where a person has taken the call over; none: Milo.
     #[serde(default)]
     pub said_by: Option<String>,
-    /// Whether the caller interrupted.
+    /// Whether the caller interrupted, or a person took the call over.
     pub interrupted: bool,
     /// The transcriber's confidence, 0 to 1.
     pub confidence: Option<f64>,
@@ -110,7 +110,7 @@ pub struct TurnRow {
     /// Who said it, where a person has taken the call over: the name of their key. None: Milo.
     #[schema(example = "reception")]
     pub said_by: Option<String>,
-    /// Whether the caller interrupted.
+    /// Whether the caller interrupted, or a person took the call over.
     pub interrupted: bool,
     /// 0 to 1.
     #[schema(minimum = 0, maximum = 1, example = 0.93)]

@@ -170,8 +170,8 @@ async fn who_takes_a_call_over_speaks_with_its_caller_and_gives_it_back_to_an_ag
         heard && turns.iter().any(|turn| turn["said_by"] == "this machine")
     };
     let row = until(&milo, &id, "written down", is_written).await;
-    let turns = row["turns"].as_array().expect("turns").iter();
-    let said = turns.filter(|turn| turn["said_by"].is_string()).last().expect("it was said");
+    let mut turns = row["turns"].as_array().expect("turns").iter();
+    let said = turns.rfind(|turn| turn["said_by"].is_string()).expect("it was said");
     let understood = said["said"].as_str().expect("words");
     assert!(wrong_words(FR_HOURS.0, understood) <= 3, "{understood:?}");
     assert_eq!((&said["heard"], &said["said_heard"]), (&Value::Null, &said["said"]), "{said}");

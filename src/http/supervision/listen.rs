@@ -95,9 +95,8 @@ mod tests {
     use super::*;
 
     #[test]
-    #[expect(clippy::disallowed_methods, reason = "a frame says when it was heard, and here nobody asks")]
     fn the_caller_is_left_and_what_they_are_sent_right() {
-        let now = std::time::Instant::now();
+        let now = Instant::now().into_std();
         let frame = Frame::new([1; FRAME_SAMPLES]);
         let heard = |sent| HeardFrame { frame, arrived: now, at: now, concealed: false, sent };
         let both = stereo(&heard(Some(Frame::new([-2; FRAME_SAMPLES]))));
