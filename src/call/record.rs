@@ -272,7 +272,7 @@ impl Record {
 
     /// A question of the plan was answered in these words.
     pub(super) fn answered_by(&self, words: &str) {
-        self.notes.said(Exchange { heard: Some(self.masked(words).into()), said: None });
+        self.notes.said(Exchange { heard: Some(self.masked(words).into()), said: None, by_person: false });
     }
 
     /// The language that is spoken: that of the last turn, before it that of the plan.
@@ -297,7 +297,8 @@ impl Record {
             let words = [&mut turn.heard, &mut turn.said, &mut turn.said_heard];
             words.into_iter().flatten().for_each(|words| UNSAID.clone_into(words));
         }
-        self.notes.said(Exchange { heard: turn.heard.clone(), said: turn.said_heard.clone() });
+        let (heard, said, by_person) = (turn.heard.clone(), turn.said_heard.clone(), turn.said_by.is_some());
+        self.notes.said(Exchange { heard, said, by_person });
         self.language = Some(language);
         for (stage, milliseconds) in turn.stages.named() {
             if let Some(milliseconds) = milliseconds {
