@@ -21,12 +21,13 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
-    Answered, Context, Conversation, Ear, Ending, Happened, OnTheLine, Phrase, Reply, Suspended, Waits,
+    Answered, Context, Conversation, Ear, Ending, Happened, Phrase, Reply, Suspended,
     begun::Heard,
     mouth::{Mouth, Spoken},
     news::News,
     reply::Doing,
     speak::Said,
+    suspended::{OnTheLine, Waits},
 };
 use crate::store::Stamp;
 

@@ -31,6 +31,7 @@ mod reply;
 mod scribe;
 mod speak;
 mod summary;
+mod suspended;
 mod turn;
 mod words;
 
@@ -39,7 +40,6 @@ use std::{collections::VecDeque, time::Duration};
 use milo_media::Voice;
 use milo_models::{
     engine::{EngineError, Language},
-    language_model::ChatMessage,
     text::tongue,
     tools::Call,
 };
@@ -65,6 +65,7 @@ pub use prompt::Prompt;
 pub use question::{Answer, Asked, Question};
 pub use reach::Reach;
 pub use scribe::{Scribe, Uttered};
+pub use suspended::Suspended;
 pub(crate) use turn::Turn;
 pub(crate) use words::{Piece, Words};
 
@@ -73,6 +74,7 @@ use listen::{Listened, Quiet};
 use mouth::{Mouth, Spoken};
 use reply::Reply;
 use speak::Said;
+use suspended::Waits;
 
 use crate::{
     call::{Record, Supervisor, Toolbox},
@@ -117,65 +119,6 @@ pub enum Ending {
     Tool,
     /// It waits for somebody who has taken the call over ([`Suspended`]).
     TakenOver,
-}
-
-/// A conversation that waits.
-#[derive(Debug)]
-pub struct Suspended {
-    persona: String,
-    language: Language,
-    context: Context,
-    waits: Waits,
-}
-
-/// What it waits for.
-#[derive(Debug)]
-enum Waits {
-    /// For what its model wants done.
-    Tool(Box<OnTheLine>),
-    /// For somebody who speaks with the caller; they are given to the call once.
-    Supervisor(Option<Box<Supervisor>>),
-}
-
-/// What a model wants done on the line.
-#[derive(Debug)]
-struct OnTheLine {
-    tool: String,
-    /// What of it was not done, as far as the plan knows.
-    failed: Option<String>,
-    /// What the model was told in this turn, and what was done so far; the last call has no result yet.
-    heard: String,
-    done: Vec<ChatMessage>,
-}
-
-impl Suspended {
-    /// Who speaks in it.
-    pub fn persona(&self) -> &str {
-        &self.persona
-    }
-
-    /// What is to be done, where it waits for that.
-    pub fn tool(&self) -> Option<&str> {
-        match &self.waits {
-            Waits::Tool(task) => Some(&task.tool),
-            Waits::Supervisor(_) => None,
-        }
-    }
-
-    /// Who is to have the call, where it waits for them. Told once.
-    pub fn supervisor(&mut self) -> Option<Supervisor> {
-        match &mut self.waits {
-            Waits::Supervisor(supervisor) => supervisor.take().map(|supervisor| *supervisor),
-            Waits::Tool(_) => None,
-        }
-    }
-
-    /// Something of it was not done; the first reason is told.
-    pub fn failed(&mut self, why: &str) {
-        if let Waits::Tool(task) = &mut self.waits {
-            task.failed.get_or_insert_with(|| why.to_owned());
-        }
-    }
 }
 
 /// One conversation on one leg.
