@@ -177,7 +177,7 @@ impl Right for ReadWithin {
     const SCOPE: Scope = Scope::Read;
 }
 
-/// To have Milo call, to end calls, to record them, to send texts.
+/// To have Milo call, to end calls, to record them, to listen to them and take them over, to send texts.
 #[derive(Debug)]
 pub(super) struct Call;
 
@@ -303,6 +303,14 @@ mod tests {
         fn drop(&mut self) {
             std::fs::remove_dir_all(&self.folder).ok();
         }
+    }
+
+    #[test]
+    fn a_ticket_for_supervision_opens_a_calls_sound_and_nothing_else_of_it() {
+        let of_call = |what: &str| is_supervision(&format!("/api/v1/calls/01890000-0000-7000-8000-000000000000{what}"));
+        assert!(of_call("/audio") && of_call("/takeover"));
+        assert!(!["", "/", "/agent", "/audio/more", "/more/audio"].iter().any(|what| of_call(what)));
+        assert!(!is_supervision("/api/v1/messages/audio"));
     }
 
     #[tokio::test]
