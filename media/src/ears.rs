@@ -82,6 +82,11 @@ impl Ears {
             self.queue.arrived.notified().await;
         }
     }
+
+    /// Frames and digits that were lost because nobody took them in time.
+    pub fn dropped(&self) -> u64 {
+        self.queue.dropped()
+    }
 }
 
 impl Drop for Ears {

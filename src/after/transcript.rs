@@ -4,16 +4,18 @@ use milo_models::engine::Language;
 
 use crate::store::TurnRow;
 
-/// What was said in one turn: by whoever spoke with Milo, and what of its answer they heard.
+/// What was said in one turn: by whoever spoke with Milo, and what of the answer they heard.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Exchange {
     pub(crate) heard: Option<String>,
     pub(crate) said: Option<String>,
+    /// A person has said it, who had taken the call over from Milo.
+    pub(crate) by_person: bool,
 }
 
 impl From<&TurnRow> for Exchange {
     fn from(turn: &TurnRow) -> Self {
-        Self { heard: turn.heard.clone(), said: turn.said_heard.clone() }
+        Self { heard: turn.heard.clone(), said: turn.said_heard.clone(), by_person: turn.said_by.is_some() }
     }
 }
 
@@ -33,7 +35,10 @@ pub(crate) fn transcript(turns: &[Exchange], language: Language, longest: usize)
     turns.iter().find_map(Exchange::words)?;
     let lines: Vec<String> = turns
         .iter()
-        .flat_map(|turn| [(party(language), &turn.heard), ("Milo", &turn.said)])
+        .flat_map(|turn| {
+            let answers = if turn.by_person { person(language) } else { "Milo" };
+            [(party(language), &turn.heard), (answers, &turn.said)]
+        })
         .filter_map(|(who, words)| {
             let words = words.as_deref()?.split_whitespace().collect::<Vec<_>>().join(" ");
             (!words.is_empty()).then(|| format!("{who}: {words}"))
@@ -47,6 +52,14 @@ pub(crate) fn party(language: Language) -> &'static str {
     match language {
         Language::Mg => "Olona",
         Language::Fr => "Interlocuteur",
+    }
+}
+
+/// What a person is called who has taken the call over.
+fn person(language: Language) -> &'static str {
+    match language {
+        Language::Mg => "Mpandrindra",
+        Language::Fr => "Opérateur",
     }
 }
 
@@ -74,6 +87,7 @@ mod tests {
             heard: heard.map(Into::into),
             said: Some(format!("{said} and what nobody heard")),
             said_heard: Some(said.into()),
+            said_by: None,
             interrupted: true,
             confidence: None,
             language: Some("mg".into()),
@@ -90,6 +104,9 @@ mod tests {
         let lines = transcript(&turns, Language::Fr, 1_000).expect("words");
         assert_eq!(lines, "Milo: Salama!\nInterlocuteur: firy ny ora\nMilo: Valo\nInterlocuteur: …\nMilo: …");
         assert!(transcript(&turns, Language::Mg, 1_000).expect("words").contains("Olona: firy"));
+        let person = Exchange { by_person: true, ..turn(Some("allô"), "bonjour") };
+        let lines = transcript(&[person], Language::Fr, 1_000).expect("words");
+        assert_eq!(lines, "Interlocuteur: allô\nOpérateur: bonjour", "what a person has said is not Milo's");
     }
 
     #[test]

@@ -27,6 +27,7 @@ use super::{
     news::News,
     reply::Doing,
     speak::Said,
+    suspended::{OnTheLine, Waits},
 };
 use crate::store::Stamp;
 
@@ -94,7 +95,7 @@ impl Conversation<'_> {
     /// Goes on after the plan has done on the line what the model had asked for.
     pub(super) async fn carry_on(
         &mut self,
-        Suspended { tool, failed, heard, mut done, .. }: Suspended,
+        OnTheLine { tool, failed, heard, mut done }: OnTheLine,
         context: &mut Context,
         ear: &mut Ear,
         voice: &mut Voice,
@@ -306,7 +307,11 @@ impl Conversation<'_> {
         if let Some(over) = over {
             // Nobody waits any more: what comes of it is news.
             mouth.go_on(None, None);
-            line.iter().for_each(|_| task.result(not_done("it was not done: the caller spoke before it began")));
+            let why = match over {
+                Said::TakenOver => "it was not done: a person has taken the call over before it began",
+                _ => "it was not done: the caller spoke before it began",
+            };
+            line.iter().for_each(|_| task.result(not_done(why)));
             return over;
         }
         if let Some((_, wanted)) = line {
@@ -356,7 +361,8 @@ impl Conversation<'_> {
         if let (Some(tool), Said::Ended(_)) = (hands_over, &said) {
             self.meanwhile.failures = 0;
             let (persona, language, context) = (self.name.to_owned(), self.language, mem::take(context));
-            *self.suspended = Some(Suspended { persona, language, tool, failed: None, heard: told, done, context });
+            let waits = Waits::Tool(Box::new(OnTheLine { tool, failed: None, heard: told, done }));
+            *self.suspended = Some(Suspended { persona, language, context, waits });
             return Answered::End(Ending::Tool);
         }
         let heard = mouth.heard(voice);
@@ -366,6 +372,7 @@ impl Conversation<'_> {
         }
         match said {
             Said::Closed => Answered::End(Ending::Lost),
+            Said::TakenOver => Answered::End(Ending::TakenOver),
             Said::Ended(Spoken::Broken(error)) => Answered::Failed(error),
             Said::Ended(_) if mouth.hangs_up() => Answered::End(Ending::Goodbye),
             Said::Ended(_) | Said::Interrupted => Answered::GoOn,

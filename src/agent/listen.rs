@@ -33,6 +33,8 @@ pub(super) enum Listened {
     /// Voice activity failed.
     Deaf(EngineError),
     Closed,
+    /// Somebody takes the call over. What the caller was saying is theirs.
+    TakenOver,
 }
 
 /// How long nothing may be understood.
@@ -119,6 +121,10 @@ impl Conversation<'_> {
                 Some(prompt) = self.prompts.recv() => {
                     self.prompted(prompt);
                     continue;
+                }
+                Some(supervisor) = self.takers.recv() => {
+                    self.meanwhile.taker = Some(supervisor);
+                    return Listened::TakenOver;
                 }
                 text = self.record.typed(), if !begun.is_over() && !ear.speaking() => {
                     return Listened::Turn(Box::new(Heard::written(text, self.language)));

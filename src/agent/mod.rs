@@ -32,9 +32,11 @@ mod question;
 mod reach;
 mod replay;
 mod reply;
+mod scribe;
 mod speak;
 mod stopgap;
 mod summary;
+mod suspended;
 mod turn;
 mod words;
 
@@ -43,7 +45,6 @@ use std::{collections::VecDeque, time::Duration};
 use milo_media::Voice;
 use milo_models::{
     engine::{EngineError, Language},
-    language_model::ChatMessage,
     text::tongue,
     tools::Call,
 };
@@ -61,7 +62,7 @@ pub use memory::Remembering;
 pub(crate) use memory::SUMMARY;
 pub use moment::Moment;
 pub use mouth::announce;
-pub use news::News;
+pub use news::{News, Speaker};
 pub(crate) use persona::MOST_TOKENS;
 pub use persona::{Backdrop, Persona, Phrase};
 pub use phrases::SetPhrases;
@@ -69,6 +70,8 @@ pub(crate) use phrases::spoken;
 pub use prompt::Prompt;
 pub use question::{Answer, Asked, Question};
 pub use reach::Reach;
+pub use scribe::{Scribe, Uttered};
+pub use suspended::Suspended;
 pub(crate) use turn::Turn;
 pub(crate) use words::{Piece, Words};
 
@@ -79,9 +82,10 @@ use mouth::{Mouth, Spoken};
 use reply::Reply;
 use speak::Said;
 use stopgap::Stopgap;
+use suspended::Waits;
 
 use crate::{
-    call::{Record, Toolbox},
+    call::{Record, Supervisor, Toolbox},
     engines::Engines,
     store::Stamp,
 };
@@ -125,42 +129,8 @@ pub enum Ending {
     Tool,
     /// It is no person who has answered.
     Answered(Answerer),
-}
-
-/// A conversation that waits for what its model wants done.
-#[derive(Debug)]
-pub struct Suspended {
-    persona: String,
-    language: Language,
-    tool: String,
-    /// What of it was not done, as far as the plan knows.
-    failed: Option<String>,
-    /// What the model was told in this turn, and what was done so far; the last call has no result yet.
-    heard: String,
-    done: Vec<ChatMessage>,
-    context: Context,
-}
-
-impl Suspended {
-    /// Who speaks in it.
-    pub fn persona(&self) -> &str {
-        &self.persona
-    }
-
-    /// What is to be done.
-    pub fn tool(&self) -> &str {
-        &self.tool
-    }
-
-    /// What is spoken in it.
-    pub fn language(&self) -> Language {
-        self.language
-    }
-
-    /// Something of it was not done; the first reason is told.
-    pub fn failed(&mut self, why: &str) {
-        self.failed.get_or_insert_with(|| why.to_owned());
-    }
+    /// It waits for somebody who has taken the call over ([`Suspended`]).
+    TakenOver,
 }
 
 /// One conversation on one leg.
@@ -185,6 +155,8 @@ pub struct Conversation<'a> {
     pub language: Language,
     /// What whoever supervises the call wants.
     pub prompts: mpsc::Receiver<Prompt>,
+    /// Whoever takes the call over.
+    pub takers: mpsc::Receiver<Supervisor>,
     /// What has come up meanwhile.
     pub meanwhile: Meanwhile,
 }
@@ -208,23 +180,43 @@ pub struct Meanwhile {
     failures: usize,
     /// What is known of the time that a server takes.
     lateness: Lateness,
+    /// Somebody is about to speak with the caller.
+    taker: Option<Supervisor>,
 }
 
 impl Conversation<'_> {
     /// Holds the conversation, or goes on with one that has waited, until it ends; the caller of this hangs up.
     pub async fn hold(mut self, suspended: Option<Suspended>, ear: &mut Ear, voice: &mut Voice) -> Ending {
         let mut context = Context::new(&self.persona.prompt, self.persona.reach());
+        let ending = self.converse(suspended, &mut context, ear, voice).await;
+        if let (Ending::TakenOver, Some(supervisor)) = (ending, self.meanwhile.taker.take()) {
+            let waits = Waits::Supervisor(Some(Box::new(supervisor)));
+            *self.suspended = Some(Suspended { persona: self.name.into(), language: self.language, context, waits });
+        }
+        ending
+    }
+
+    async fn converse(
+        &mut self,
+        suspended: Option<Suspended>,
+        context: &mut Context,
+        ear: &mut Ear,
+        voice: &mut Voice,
+    ) -> Ending {
         let mut doubt = Doubt::None;
         let audience = self.record.audience();
         let is_patient = audience.is_some_and(Audience::is_patient);
         for (heard, said) in audience.iter().flat_map(|audience| audience.remembered()) {
             context.remember(heard, Vec::new(), said);
         }
-        if let Some(mut suspended) = suspended {
-            (self.language, context) = (suspended.language, std::mem::take(&mut suspended.context));
-            let answered = self.carry_on(suspended, &mut context, ear, voice).await;
-            if let Some(ending) = self.answered(answered, ear, voice).await {
-                return ending;
+        if let Some(Suspended { language, context: known, waits, .. }) = suspended {
+            (self.language, *context) = (language, known);
+            // Whoever has had the caller meanwhile has said something last: they are listened to.
+            if let Waits::Tool(task) = waits {
+                let answered = self.carry_on(*task, context, ear, voice).await;
+                if let Some(ending) = self.answered(answered, ear, voice).await {
+                    return ending;
+                }
             }
         } else if !is_patient && let Some(ending) = self.say(Phrase::Greeting, ear, voice).await {
             return ending;
@@ -235,8 +227,8 @@ impl Conversation<'_> {
                 // Whoever has heard it so far is a person.
                 self.record.settle(true);
             }
-            self.sum_up(&mut context);
-            let mut heard = match self.listen((ear, voice), &mut quiet, &context).await {
+            self.sum_up(context);
+            let mut heard = match self.listen((ear, voice), &mut quiet, context).await {
                 Listened::Turn(heard) => heard,
                 Listened::Prompted(words) => {
                     let reply = Reply::words(&words, &self.engines.voice, tongue(&words).unwrap_or(self.language));
@@ -249,6 +241,7 @@ impl Conversation<'_> {
                     continue;
                 }
                 Listened::Closed => return Ending::Lost,
+                Listened::TakenOver => return Ending::TakenOver,
                 Listened::TimeUp => return self.leave(Ending::TimeUp, ear, voice).await,
                 Listened::Silence if doubt == Doubt::Asked => return self.leave(Ending::Silence, ear, voice).await,
                 Listened::Silence => {
@@ -289,7 +282,7 @@ impl Conversation<'_> {
             doubt = Doubt::None;
             ear.understood(&transcript.text);
             self.language = transcript.language;
-            let answered = self.answer(&mut heard, &transcript, &mut context, ear, voice).await;
+            let answered = self.answer(&mut heard, &transcript, context, ear, voice).await;
             if let Some(ending) = self.answered(answered, ear, voice).await {
                 return ending;
             }
@@ -306,7 +299,7 @@ impl Conversation<'_> {
         }
     }
 
-    /// Says one of the persona's sentences; an ending when the leg has closed.
+    /// Says one of the persona's sentences; an ending as that of what it is said with.
     async fn say(&mut self, phrase: Phrase, ear: &mut Ear, voice: &mut Voice) -> Option<Ending> {
         let reply = self.reply_of(phrase);
         let (heard, ending) = self.say_all(reply, ear, voice).await;
@@ -319,7 +312,7 @@ impl Conversation<'_> {
         self.say_all(reply, ear, voice).await.1
     }
 
-    /// Says something that answers nobody. What of it was heard; an ending when the leg has closed.
+    /// Says something that answers nobody. What of it was heard; an ending when the leg has closed, or somebody takes the call over.
     async fn say_all(&mut self, reply: Reply, ear: &mut Ear, voice: &mut Voice) -> (String, Option<Ending>) {
         let began = Stamp::now();
         // A yes to this is none to what was asked before.
@@ -330,7 +323,12 @@ impl Conversation<'_> {
             self.failed(error);
         }
         self.write_own(began, &mouth, &said, voice);
-        (mouth.heard(voice), matches!(said, Said::Closed).then_some(Ending::Lost))
+        let ending = match said {
+            Said::Closed => Some(Ending::Lost),
+            Said::TakenOver => Some(Ending::TakenOver),
+            Said::Ended(_) | Said::Interrupted => None,
+        };
+        (mouth.heard(voice), ending)
     }
 
     fn phrase(&self, phrase: Phrase, voice: &Voice) -> Mouth {

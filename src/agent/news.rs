@@ -13,6 +13,13 @@ pub enum News {
     CameBack(&'static str),
     /// Whoever was there has had somebody else called in their place, who is there now.
     SomebodyElse,
+    /// A person has spoken with the caller in the model's place for so long, and this was said, the oldest first.
+    TakenOver {
+        /// How long.
+        lasted: Duration,
+        /// Who said what.
+        said: Vec<(Speaker, String)>,
+    },
     /// A person who supervises the call wants this to be heeded.
     Instruction(String),
     /// Something that the model had done is over, of which nobody waited for the end.
@@ -24,10 +31,46 @@ pub enum News {
     },
 }
 
+/// One of two who talk with each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaker {
+    /// Whoever calls, or is called.
+    Caller,
+    /// The person who has taken the call over.
+    Supervisor,
+}
+
+impl Speaker {
+    fn name(self, language: Language) -> &'static str {
+        match (self, language) {
+            (Self::Caller, Language::Fr) => "l'appelant",
+            (Self::Caller, Language::Mg) => "ny mpiantso",
+            (Self::Supervisor, Language::Fr) => "l'opérateur",
+            (Self::Supervisor, Language::Mg) => "ny mpandrindra",
+        }
+    }
+}
+
 impl News {
     /// As a sentence.
     pub fn sentence(&self, language: Language) -> String {
         match (self, language) {
+            (Self::TakenOver { lasted, said }, _) => {
+                let (seconds, lines) = (lasted.as_secs(), said.iter());
+                let lines = lines.map(|(speaker, words)| format!("{} : « {words} »", speaker.name(language)));
+                let lines: Vec<_> = lines.collect();
+                let (taken, said) = match language {
+                    Language::Fr => (
+                        format!("Un opérateur a parlé avec l'appelant à votre place pendant {seconds} s."),
+                        "Il s'est dit",
+                    ),
+                    Language::Mg => (
+                        format!("Nisy mpandrindra niresaka tamin'ny mpiantso nandritra ny {seconds} segondra."),
+                        "Izao no voalaza",
+                    ),
+                };
+                if lines.is_empty() { taken } else { format!("{taken} {said} : {}.", lines.join(" ; ")) }
+            }
             (Self::WasHeld(long), Language::Fr) => {
                 format!("L'appelant a mis l'appel en attente pendant {} s et est de retour.", long.as_secs())
             }
@@ -103,6 +146,20 @@ mod tests {
                 "Tsy tontosa ny famindrana: tsy nandray ny antso ilay olona nantsoina. Efa niverina ny mpiantso.",
             ),
             (News::CameBack("joined"), Language::Fr, "L'appelant a parlé avec la personne demandée, puis est revenu."),
+            (
+                News::TakenOver {
+                    lasted: long,
+                    said: vec![(Speaker::Caller, "allô".into()), (Speaker::Supervisor, "bonjour".into())],
+                },
+                Language::Fr,
+                "Un opérateur a parlé avec l'appelant à votre place pendant 12 s. Il s'est dit : l'appelant : « allô » ; \
+                 l'opérateur : « bonjour ».",
+            ),
+            (
+                News::TakenOver { lasted: long, said: Vec::new() },
+                Language::Mg,
+                "Nisy mpandrindra niresaka tamin'ny mpiantso nandritra ny 12 segondra.",
+            ),
         ] {
             assert_eq!(news.sentence(language), sentence);
         }

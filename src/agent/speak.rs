@@ -34,10 +34,12 @@ pub(super) enum Said {
     /// What the caller says is what the conversation listens to next.
     Interrupted,
     Closed,
+    /// Somebody takes the call over.
+    TakenOver,
 }
 
 impl Conversation<'_> {
-    /// Speaks until the reply ends by itself, or the caller ends it.
+    /// Speaks until the reply ends by itself, the caller ends it, or somebody takes the call over.
     pub(super) async fn speak(&mut self, mouth: &mut Mouth, ear: &mut Ear, voice: &mut Voice) -> Said {
         // An onset as the last reply ended may have left it paused.
         voice.resume();
@@ -74,6 +76,11 @@ impl Conversation<'_> {
                 Some(prompt) = self.prompts.recv() => {
                     self.prompted(prompt);
                     continue;
+                }
+                Some(supervisor) = self.takers.recv() => {
+                    voice.flush();
+                    self.meanwhile.taker = Some(supervisor);
+                    return Said::TakenOver;
                 }
                 spoken = mouth.speak(voice), if since.is_none() => match spoken {
                     Spoken::Waits(stage) => {

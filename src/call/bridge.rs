@@ -216,7 +216,7 @@ impl Line {
 }
 
 /// Resolves when a leg has closed; what is said meanwhile is of no interest.
-async fn closed(ears: &mut milo_media::Ears) {
+pub(super) async fn closed(ears: &mut milo_media::Ears) {
     while !matches!(ears.next().await, Heard::Closed(_)) {}
 }
 

@@ -151,7 +151,11 @@ mod tests {
     use super::*;
 
     fn brief(number: Option<&str>, heard: &[&str], language: Language) -> Brief {
-        let said = heard.iter().map(|heard| Exchange { heard: Some((*heard).into()), said: Some("Eny.".into()) });
+        let said = heard.iter().map(|heard| Exchange {
+            heard: Some((*heard).into()),
+            said: Some("Eny.".into()),
+            by_person: false,
+        });
         Brief { language, number: number.map(Into::into), said: said.collect(), writing: JoinSet::new() }
     }
 

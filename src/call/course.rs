@@ -73,11 +73,16 @@ impl<'a> Course<'a> {
         self.blocks.push(Place { block, next: 0, again: times.saturating_sub(1) });
     }
 
-    /// Does the verbs of a tool, and then the last verb again: the conversation that has asked for it.
-    pub(super) fn act(&mut self, tool: &str) {
+    /// Does the last verb again: a conversation goes on.
+    pub(super) fn again(&mut self) {
         if let Some(place) = self.blocks.last_mut() {
             place.next = place.next.saturating_sub(1);
         }
+    }
+
+    /// Does the verbs of a tool, and then the last verb again: the conversation that has asked for it.
+    pub(super) fn act(&mut self, tool: &str) {
+        self.again();
         if let Some(tool) = self.dialplans.tool(tool) {
             self.enter(&tool.actions, 1);
         }

@@ -15,6 +15,7 @@ mod early;
 mod farewell;
 mod hold;
 mod ladder;
+mod listening;
 mod memory;
 mod message;
 mod notes;
@@ -35,6 +36,7 @@ mod ring;
 mod seat;
 mod seats;
 mod spoken;
+mod supervisor;
 mod talk;
 mod target;
 mod text;
@@ -74,6 +76,7 @@ use crate::{
 };
 use arrival::{believed, facts};
 use course::Course;
+use listening::Audible;
 use perform::perform;
 use reel::Reel;
 use refer::Standing;
@@ -82,6 +85,7 @@ use verbs::Line;
 
 pub use again::forget_keys;
 pub use ladder::{LegSeen, SipSeen};
+pub use listening::{Listener, Overheard};
 pub use memory::forget_memories;
 pub use order::{CallsOut, NotPlaced, Placed, Placement, Wanted};
 pub use out::place;
@@ -91,6 +95,7 @@ pub use reel::RecordingNow;
 pub use registry::{Done, Live, Unreached};
 pub use retention::{daily, delete_recordings, forget_calls, is_recording};
 pub use seats::Seats;
+pub use supervisor::{Headset, Supervisor};
 pub(crate) use target::{Target, first, refusal, target};
 pub use tool::{Begun, Report, Ticket, Toolbox};
 pub use waiting::{Left, LineReport, WaiterReport, Waiters};
@@ -309,6 +314,8 @@ async fn up(
     course: &mut Course<'_>,
     log: &mut Record,
 ) -> Result<End, Error> {
+    // Whoever reads that it is answered can listen to it.
+    entry.audible(Audible::new(&line.control, log.notes()));
     log.answered(&line.reel);
     let orders = entry.answered();
     let serving = line.reel.clone().serve(orders, house, course.language());

@@ -14,7 +14,7 @@ use super::{
     talk::How,
 };
 use crate::{
-    agent::{Ending, News},
+    agent::{Ending, News, Suspended},
     dialplan::{Action, Gather, TRANSFER_RESULT, Variables},
     error::Error,
     likeness,
@@ -72,7 +72,17 @@ pub(super) async fn perform(
                 let reason = match ending {
                     Ending::Goodbye => continue,
                     Ending::Tool => {
-                        line.suspended.iter().for_each(|suspended| course.act(suspended.tool()));
+                        line.suspended.iter().filter_map(Suspended::tool).for_each(|tool| course.act(tool));
+                        continue;
+                    }
+                    Ending::TakenOver => {
+                        if let Some(supervisor) = line.suspended.as_mut().and_then(Suspended::supervisor) {
+                            line.taken_over(supervisor, (house, language), log).await;
+                        }
+                        if line.lost() {
+                            return Ok(End::new(HangupBy::Network, "no packets came any more"));
+                        }
+                        course.again();
                         continue;
                     }
                     Ending::Lost => return Ok(End::new(HangupBy::Network, "no packets came any more")),

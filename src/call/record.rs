@@ -285,7 +285,7 @@ impl Record {
 
     /// A question of the plan was answered in these words.
     pub(super) fn answered_by(&self, words: &str) {
-        self.notes.said(Exchange { heard: Some(self.masked(words).into()), said: None });
+        self.notes.said(Exchange { heard: Some(self.masked(words).into()), said: None, by_person: false });
     }
 
     /// The language that is spoken: that of the last turn, before it that of the plan.
@@ -328,18 +328,22 @@ impl Record {
     }
 
     fn write_turn(&mut self, language: Language, turn: NewTurn) {
-        self.notes.said(Exchange { heard: turn.heard.clone(), said: turn.said_heard.clone() });
+        let (heard, said, by_person) = (turn.heard.clone(), turn.said_heard.clone(), turn.said_by.is_some());
+        self.notes.said(Exchange { heard, said, by_person });
         self.notes.spoken(language);
         for (stage, milliseconds) in turn.stages.named() {
             if let Some(milliseconds) = milliseconds {
                 self.metrics.stage(stage, milliseconds / 1e3);
             }
         }
-        let (total, interrupted, answered) = (turn.stages.total_ms, turn.interrupted, turn.heard.is_some());
+        let (total, interrupted) = (turn.stages.total_ms, turn.interrupted);
+        let (heard, answered) = (turn.heard.is_some(), turn.heard.is_some() && turn.said.is_some());
         let number = self.notes.log.turn(turn);
-        // What Milo says by itself is a row, and no answer.
-        if answered {
+        if heard {
             self.after.iter_mut().for_each(|after| after.answered(language));
+        }
+        // What Milo says by itself is a row, and no answer, and so is what is said to somebody who has taken the call over.
+        if answered {
             self.metrics.turn(language.code(), interrupted);
             tracing::info!(
                 call.id = %self.key(),

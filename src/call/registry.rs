@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{HUNG_UP, RecordingNow, SHUT_DOWN};
+use super::{HUNG_UP, Listener, RecordingNow, SHUT_DOWN, Supervisor, listening::Audible};
 use crate::{agent::Prompt, dialplan::RecordingStep, store::Key};
 
 /// Orders that wait for one call; more are refused.
@@ -37,8 +37,12 @@ pub struct Live {
 struct Way {
     /// None before the answer.
     orders: Option<mpsc::Sender<Order>>,
+    /// None before the answer.
+    audible: Option<Audible>,
     /// None while no agent speaks in it.
     prompts: Option<mpsc::Sender<Prompt>>,
+    /// For whoever takes the call over from it. None also where the caller could not hear them.
+    takers: Option<mpsc::Sender<Supervisor>>,
     /// Why it is to end, once somebody wants that.
     hang_up: watch::Sender<Option<&'static str>>,
 }
@@ -52,13 +56,17 @@ pub enum Unreached {
     NoAgent,
     /// It has not done yet what was wanted of it before.
     Busy,
+    /// As many listen to it as may.
+    Crowded,
+    /// Its caller takes each reply whole, and hears nobody speak.
+    Unheard,
 }
 
 impl Live {
     /// A call is up, or Milo places it, until what is returned is dropped.
     pub(super) fn place(self: &Arc<Self>, key: Key) -> Entry {
         let (hang_up, why) = watch::channel(None);
-        self.lock().insert(key, Way { orders: None, prompts: None, hang_up });
+        self.lock().insert(key, Way { orders: None, audible: None, prompts: None, takers: None, hang_up });
         Entry { key, live: self.clone(), why }
     }
 
@@ -80,13 +88,41 @@ impl Live {
         }
     }
 
-    /// An agent begins to speak in a call that is up: what is wanted of it comes by what is returned, as long as that is kept.
-    pub(super) fn supervised(&self, key: Key) -> mpsc::Receiver<Prompt> {
-        let (prompts, received) = mpsc::channel(PROMPTS);
+    /// An agent begins to speak in a call that is up: what is wanted of it comes by what is returned, as long as that is kept, and
+    /// then whoever takes the call over from it. `is_heard`: the caller would hear them.
+    pub(super) fn supervised(&self, key: Key, is_heard: bool) -> (mpsc::Receiver<Prompt>, mpsc::Receiver<Supervisor>) {
+        let ((prompts, prompted), (takers, taken)) = (mpsc::channel(PROMPTS), mpsc::channel(1));
         if let Some(way) = self.lock().get_mut(&key) {
             way.prompts = Some(prompts);
+            way.takers = is_heard.then_some(takers);
         }
-        received
+        (prompted, taken)
+    }
+
+    /// A place for whoever takes a call over from the agent that speaks in it.
+    ///
+    /// # Errors
+    /// [`Unreached`] when no agent speaks in it, somebody else is about to take it, or they would not be heard.
+    pub fn taker(&self, key: Key) -> Result<mpsc::OwnedPermit<Supervisor>, Unreached> {
+        let calls = self.lock();
+        let way = calls.get(&key).ok_or(Unreached::NotUp)?;
+        if way.prompts.as_ref().is_none_or(mpsc::Sender::is_closed) {
+            return Err(Unreached::NoAgent);
+        }
+        let takers = way.takers.clone().ok_or(Unreached::Unheard)?;
+        takers.try_reserve_owned().map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Unreached::Busy,
+            mpsc::error::TrySendError::Closed(_) => Unreached::NoAgent,
+        })
+    }
+
+    /// Somebody who is called so listens to a call.
+    ///
+    /// # Errors
+    /// [`Unreached`] when it is not up, or as many listen as may.
+    pub fn overhear(&self, key: Key, by: &str) -> Result<Listener, Unreached> {
+        let calls = self.lock();
+        calls.get(&key).and_then(|way| way.audible.as_ref()).ok_or(Unreached::NotUp)?.listen(by)
     }
 
     /// Wants something of the agent that speaks in a call.
@@ -144,6 +180,13 @@ impl Entry {
         received
     }
 
+    /// The call is up: it can be listened to.
+    pub(super) fn audible(&self, audible: Audible) {
+        if let Some(way) = self.live.lock().get_mut(&self.key) {
+            way.audible = Some(audible);
+        }
+    }
+
     /// Resolves when somebody wants the call to end, with the reason. Cancel safe.
     pub(super) async fn hung_up(&self) -> &'static str {
         // Its sender is there as long as this is.
@@ -189,7 +232,7 @@ mod tests {
         assert_eq!(say(), Err(Unreached::NotUp));
         let _entry = live.place(key);
         assert_eq!(say(), Err(Unreached::NoAgent));
-        let mut prompts = live.supervised(key);
+        let (mut prompts, _) = live.supervised(key, true);
         for _ in 0..PROMPTS {
             assert_eq!(say(), Ok(()));
         }
@@ -197,6 +240,27 @@ mod tests {
         assert_eq!(prompts.try_recv().unwrap(), Prompt::Say("Salama".into()));
         drop(prompts);
         assert_eq!(say(), Err(Unreached::NoAgent), "the conversation is over");
+    }
+
+    #[test]
+    fn one_takes_a_call_over_while_an_agent_speaks_and_the_caller_hears_it() {
+        let live = Arc::new(Live::default());
+        let key = Key::new();
+        let wanted = || live.taker(key).map(drop);
+        assert_eq!(wanted(), Err(Unreached::NotUp));
+        let _entry = live.place(key);
+        assert_eq!(wanted(), Err(Unreached::NoAgent));
+        let patient = live.supervised(key, false);
+        assert_eq!(wanted(), Err(Unreached::Unheard));
+        drop(patient);
+        assert_eq!(wanted(), Err(Unreached::NoAgent), "the conversation is over");
+        let agent = live.supervised(key, true);
+        let first = live.taker(key).expect("a place");
+        assert_eq!(wanted(), Err(Unreached::Busy), "somebody is about to");
+        drop(first);
+        assert_eq!(wanted(), Ok(()), "they did not");
+        drop(agent);
+        assert_eq!(wanted(), Err(Unreached::NoAgent));
     }
 
     #[tokio::test]

@@ -77,6 +77,7 @@ impl Line {
         let mut ear = ear.judged_by(house.engines.end_of_turn.clone());
         let (key, notes) = (log.key(), log.notes());
         let tools = Toolbox::new((&edition, persona), variables, &mut self.begun, (house, plan, log));
+        let (prompts, takers) = house.live.supervised(key, !is_patient);
         let suspended = self.suspended.take().filter(|suspended| suspended.persona() == name);
         let talk = Conversation {
             name,
@@ -88,7 +89,8 @@ impl Line {
             record: log,
             limits,
             language,
-            prompts: house.live.supervised(key),
+            prompts,
+            takers,
             meanwhile: Meanwhile::default(),
         };
         let holding = talk.hold(suspended, &mut ear, &mut self.voice);

@@ -137,8 +137,6 @@ impl Line {
         heard(&mut self.ears, self.until).await
     }
 
-    agent::{Suspended, announce},
-    dialplan::{Action, Edition},
     /// What comes in goes out, through the same frames as everything.
     pub(super) async fn echo(&mut self) {
         while let Some(heard) = self.heard().await {

@@ -28,7 +28,9 @@ use tokio::{
 };
 use toml::Spanned;
 
-use super::{Course, End, House, Line, NotPlaced, Record, refer::Standing, registry::Entry, up};
+use super::{
+    Course, End, Headset, House, Line, NotPlaced, Record, Supervisor, refer::Standing, registry::Entry, up,
+};
 use crate::{
     agent::{Audience, Happened, Manner},
     dialplan::{Action, Edition, Facts, Plan, Variables},
@@ -197,6 +199,11 @@ impl WebCalls {
         (socket, session): (RtpSocket, Session),
     ) -> Result<WebLine<()>, NotPlaced> {
         self.start(room, visitor, (socket, session, self.legs.clone()))
+    }
+
+    /// A line to somebody who is called so and takes a call over.
+    pub fn supervisor(&self, by: &str) -> (Supervisor, Headset) {
+        Supervisor::new(by, self.sounds.clone(), &self.on)
     }
 
     fn start(

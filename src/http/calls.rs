@@ -65,6 +65,21 @@ pub(super) async fn not_up(state: &AppState, key: Key) -> Problem {
     }
 }
 
+/// Why a call is not reached.
+pub(super) async fn unreached(state: &AppState, key: Key, why: Unreached) -> Problem {
+    match why {
+        Unreached::NotUp => not_up(state, key).await,
+        Unreached::NoAgent => Problem::conflict("no agent speaks in this call now").coded("no_agent"),
+        Unreached::Busy => Problem::conflict("the call has not done yet what was wanted before"),
+        Unreached::Crowded => Problem::conflict("as many people listen to this call as may").coded("crowded"),
+        Unreached::Unheard => {
+            let says =
+                "this caller takes each reply whole (a conversation without stream=1), and would hear nobody speak";
+            Problem::conflict(says).coded("unheard")
+        }
+    }
+}
+
 /// Calls, newest first
 ///
 /// Those that fit all of what the query says, a page at a time.
@@ -159,8 +174,7 @@ async fn recording(
     let Json(Order { action }) = body?;
     let done = match state.live.recording(key, action) {
         Ok(done) => done,
-        Err(Unreached::Busy) => return Err(Problem::conflict("the call has not done yet what was wanted before")),
-        Err(Unreached::NotUp | Unreached::NoAgent) => return Err(not_up(&state, key).await),
+        Err(why) => return Err(unreached(&state, key, why).await),
     };
     state.log.done(may.asker.deed(
         "calls.recording",

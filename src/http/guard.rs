@@ -67,6 +67,7 @@ impl Asker {
             "/api/v1/media-stream" => Purpose::MediaStream,
             "/api/v1/webrtc" => Purpose::Webrtc,
             "/api/v1/chat" => Purpose::Chat,
+            path if is_supervision(path) => Purpose::Supervision,
             _ => return self,
         };
         let Sent::Nothing = self.key else { return self };
@@ -176,7 +177,7 @@ impl Right for ReadWithin {
     const SCOPE: Scope = Scope::Read;
 }
 
-/// To have Milo call, to end calls, to record them, to send texts.
+/// To have Milo call, to end calls, to record them, to listen to them and take them over, to send texts.
 #[derive(Debug)]
 pub(super) struct Call;
 
@@ -221,6 +222,12 @@ where
         let asker = asker.ok_or_else(|| Problem::unavailable("nobody knows who asks; try again in a moment"))?;
         asker.may(R::SCOPE, R::HERE_SUFFICES, any).map(|()| Self { asker, right: PhantomData })
     }
+}
+
+/// Whether this is where somebody listens to a call, or takes it over.
+fn is_supervision(path: &str) -> bool {
+    let of_call = path.strip_prefix("/api/v1/calls/").and_then(|rest| rest.split_once('/'));
+    of_call.is_some_and(|(_, what)| matches!(what, "audio" | "takeover"))
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -296,6 +303,14 @@ mod tests {
         fn drop(&mut self) {
             std::fs::remove_dir_all(&self.folder).ok();
         }
+    }
+
+    #[test]
+    fn a_ticket_for_supervision_opens_a_calls_sound_and_nothing_else_of_it() {
+        let of_call = |what: &str| is_supervision(&format!("/api/v1/calls/01890000-0000-7000-8000-000000000000{what}"));
+        assert!(of_call("/audio") && of_call("/takeover"));
+        assert!(!["", "/", "/agent", "/audio/more", "/more/audio"].iter().any(|what| of_call(what)));
+        assert!(!is_supervision("/api/v1/messages/audio"));
     }
 
     #[tokio::test]

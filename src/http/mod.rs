@@ -13,6 +13,8 @@
 //!                                          /api/v1/bans…     bans.rs          │
 //!                                          …/{id}/sip       sip/             │
 //!                                          …/{id}/recording sound.rs         │
+//!                                          …/{id}/audio     supervision/     │ WebSockets
+//!                                          …/{id}/takeover                   │
 //!                                                           place.rs         │
 //!                                          /api/v1/messages  messages.rs      │
 //!                                          /api/v1/dialplans dialplans.rs     │
@@ -79,6 +81,7 @@ mod socket;
 mod sound;
 mod streams;
 mod stt;
+mod supervision;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -240,6 +243,7 @@ fn described_text() -> OpenApiRouter<text::Text> {
         .merge(translate::routes())
         .merge(batch::routes())
         .merge(conversation::routes())
+        .merge(supervision::routes())
         .merge(tickets::routes())
         .merge(whip::routes())
         .merge(openai::routes())

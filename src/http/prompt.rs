@@ -11,11 +11,11 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     AppState, Problem,
-    calls::{missing, not_up},
+    calls::{missing, unreached},
     guard::{Call, May},
     named::Named,
 };
-use crate::{agent::Prompt, call::Unreached, store::Key};
+use crate::{agent::Prompt, store::Key};
 
 /// The longest words or instruction, in characters.
 const LONGEST: usize = 1_000;
@@ -79,9 +79,7 @@ async fn prompt(
             state.log.done(may.asker.deed("calls.agent", Some(key.to_string()), Some(what.into())));
             Ok((StatusCode::ACCEPTED, Json(Prompted { id: key })).into_response())
         }
-        Err(Unreached::NoAgent) => Err(Problem::conflict("no agent speaks in this call now").coded("no_agent")),
-        Err(Unreached::Busy) => Err(Problem::conflict("the agent has not done yet what was wanted before")),
-        Err(Unreached::NotUp) => Err(not_up(&state, key).await),
+        Err(why) => Err(unreached(&state, key, why).await),
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) const LARGEST: usize = 64 << 10;
 /// Messages that wait for a client to read them: five seconds of sound. One more, and it is let go.
 const WAITING: usize = 256;
 /// How long a write may wait for room at the client.
-const WRITE: Duration = Duration::from_secs(10);
+pub(super) const WRITE: Duration = Duration::from_secs(10);
 /// How long the client has to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
 /// The reason in a close frame has as many bytes at most (RFC 6455 section 5.5).
@@ -110,7 +110,7 @@ fn names(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
 
 /// Whether the page that asks may (RFC 6455 section 10.2): one of this very host, or of `[http] cors_origins`. Who sends no Origin is
 /// no browser.
-pub(super) fn is_welcome(headers: &HeaderMap, origins: &[String]) -> bool {
+fn is_welcome(headers: &HeaderMap, origins: &[String]) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else { return true };
     let Ok(origin) = origin.to_str() else { return false };
     if origins.iter().any(|known| known == "*" || known == origin) {
@@ -119,6 +119,16 @@ pub(super) fn is_welcome(headers: &HeaderMap, origins: &[String]) -> bool {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let page = origin.split_once("://").map(|(_, host)| host);
     page.zip(host).is_some_and(|(page, host)| !page.is_empty() && page.eq_ignore_ascii_case(host))
+}
+
+/// The same, or why not.
+pub(super) fn welcome(headers: &HeaderMap, origins: &[String]) -> Result<(), Problem> {
+    if is_welcome(headers, origins) {
+        return Ok(());
+    }
+    let says =
+        "pages of this origin may not call: add it to [http] cors_origins, or open the page from Milo's own host";
+    Err(Problem::forbidden(says).coded("origin_refused"))
 }
 
 /// Why a socket is closed (RFC 6455 section 7.4.1).

@@ -40,6 +40,8 @@ pub enum Purpose {
     Webrtc,
     /// `POST /api/v1/chat`.
     Chat,
+    /// `GET /api/v1/calls/{id}/audio` and `GET /api/v1/calls/{id}/takeover`.
+    Supervision,
 }
 
 /// For whom it was made.

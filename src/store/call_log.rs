@@ -102,6 +102,7 @@ impl CallLog {
                 "heard": turn.heard,
                 "said": turn.said,
                 "said_heard": turn.said_heard,
+                "said_by": turn.said_by,
                 "interrupted": turn.interrupted,
                 "confidence": turn.confidence,
                 "language": turn.language,

@@ -73,7 +73,10 @@ pub struct NewTurn {
     pub said: Option<String>,
     /// As much of the reply as was heard.
     pub said_heard: Option<String>,
-    /// Whether the caller interrupted.
+    /// Who said it, where a person has taken the call over; none: Milo.
+    #[serde(default)]
+    pub said_by: Option<String>,
+    /// Whether the caller interrupted, or a person took the call over.
     pub interrupted: bool,
     /// The transcriber's confidence, 0 to 1.
     pub confidence: Option<f64>,
@@ -104,7 +107,10 @@ pub struct TurnRow {
     /// As much of the reply as was heard.
     #[schema(example = "Amin'ny valo ora maraina.")]
     pub said_heard: Option<String>,
-    /// Whether the caller interrupted.
+    /// Who said it, where a person has taken the call over: the name of their key. None: Milo.
+    #[schema(example = "reception")]
+    pub said_by: Option<String>,
+    /// Whether the caller interrupted, or a person took the call over.
     pub interrupted: bool,
     /// 0 to 1.
     #[schema(minimum = 0, maximum = 1, example = 0.93)]
@@ -127,7 +133,7 @@ impl Store {
     /// The turns of a call, in order.
     pub async fn turns(&self, call: Key) -> Result<Vec<TurnRow>, StoreError> {
         on!(Pool, &self.pool, pool => sqlx::query_as(
-            "SELECT number, at, heard, said, said_heard, interrupted, confidence, language, mode,
+            "SELECT number, at, heard, said, said_heard, said_by, interrupted, confidence, language, mode,
                     vad_ms, end_of_turn_ms, stt_ms, llm_first_token_ms, tts_first_sample_ms, packet_out_ms, total_ms,
                     recording_heard_from_ms, recording_heard_to_ms, recording_said_from_ms
              FROM turns WHERE call = $1 ORDER BY number",
@@ -145,8 +151,8 @@ impl Batch {
         on!(Batch, self, rows => sqlx::query(
             "INSERT INTO turns (call, number, at, heard, said, said_heard, interrupted, confidence, language, mode,
                 vad_ms, end_of_turn_ms, stt_ms, llm_first_token_ms, tts_first_sample_ms, packet_out_ms, total_ms,
-                recording_heard_from_ms, recording_heard_to_ms, recording_said_from_ms)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) ON CONFLICT DO NOTHING",
+                recording_heard_from_ms, recording_heard_to_ms, recording_said_from_ms, said_by)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21) ON CONFLICT DO NOTHING",
         )
         .bind(call)
         .bind(number)
@@ -168,6 +174,7 @@ impl Batch {
         .bind(turn.recording_at_ms.heard_from)
         .bind(turn.recording_at_ms.heard_to)
         .bind(turn.recording_at_ms.said_from)
+        .bind(&turn.said_by)
         .execute(&mut **rows)
         .await
         .map(drop))

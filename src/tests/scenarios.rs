@@ -26,6 +26,7 @@ mod bad_input;
 mod bans;
 mod batch;
 mod behind_nat;
+mod by_ear;
 mod call_log;
 mod caller_ids;
 mod calling_out;

@@ -243,6 +243,7 @@ impl Task {
         if !self.shared.ears.is_deaf() {
             self.shared.ears.push_frame(heard);
         }
+        self.shared.listeners.hear(heard);
         heard.frame
     }
 
@@ -281,8 +282,8 @@ impl Task {
         });
         self.clock.beside(other);
         let Some(line) = &mut self.line else { return };
-        // What is recorded is heard frame by frame.
-        let is_heard = self.tape.is_some();
+        // What is recorded, or listened to besides, is heard frame by frame.
+        let is_heard = self.tape.is_some() || self.shared.listeners.any();
         line.passing = self.patch.as_ref().is_some_and(|patch| {
             let taken = Format::taken_by(&line.agreed).filter(|_| line.direction.sends() && !is_heard);
             patch.back.takes(taken, line.agreed.telephone_event.is_some());

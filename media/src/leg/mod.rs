@@ -1,12 +1,14 @@
 //! One party's audio: its task owns the socket, the codec and the 20 ms clock.
 //!
 //! `mod.rs`: what others hold of a leg. `task.rs`: the socket. `clock.rs`: when it ticks. `line.rs`: what is agreed, and one tick of it,
-//! both ways. `patch.rs`: what passes to another leg. `control.rs`: its RTCP, and what it says of its quality.
+//! both ways. `patch.rs`: what passes to another leg. `gallery.rs`: who listens besides. `control.rs`: its RTCP, and what it says of its
+//! quality.
 
 mod clock;
 mod control;
 #[cfg(test)]
 mod drift_tests;
+mod gallery;
 mod line;
 pub(crate) mod patch;
 mod task;
@@ -34,6 +36,7 @@ use crate::{
     voice::{Voice, VoiceQueue},
 };
 
+use gallery::{Gallery, Listeners};
 use patch::Bay;
 pub(crate) use task::now;
 use task::{Shared, Task};
@@ -119,12 +122,14 @@ impl Leg {
         changes.mark_changed();
         let over = Arc::new(AtomicBool::new(false));
         let bay = Arc::new(Bay::default());
+        let gallery = Arc::new(Gallery::default());
         let (tap, taps) = watch::channel(None);
         let (tell, told) = mpsc::channel(TOLD_KEYS);
         let (moves, moved) = mpsc::channel(1);
         let shared = Shared {
             moved,
             bay: bay.clone(),
+            listeners: Listeners::of(Arc::clone(&gallery)),
             changes,
             over: over.clone(),
             told,
@@ -138,7 +143,7 @@ impl Leg {
         Self {
             ears: Ears::new(ears),
             voice: Voice::new(voice),
-            control: Control { session: control, over, tell, moves, gauges, bay, tap },
+            control: Control { session: control, over, tell, moves, gauges, bay, gallery, tap },
         }
     }
 }
@@ -153,6 +158,7 @@ pub struct Control {
     gauges: Arc<Gauges>,
     /// Where the leg is joined with another.
     pub(crate) bay: Arc<Bay>,
+    gallery: Arc<Gallery>,
     tap: watch::Sender<Option<Tap>>,
 }
 
@@ -210,6 +216,18 @@ impl Control {
     /// before ends.
     pub fn record(&self, tap: Tap) {
         self.tap.send_replace(Some(tap));
+    }
+
+    /// Somebody listens besides, from the next 20 ms on until what is returned is dropped: each frame is what the party says with what
+    /// it was sent, whoever has the leg's ears. Who is slow loses the oldest ([`Ears::dropped`]), and nobody waits for them. That they
+    /// are few is the caller's matter: each costs the leg a copy of every frame.
+    pub fn overhear(&self) -> Ears {
+        self.gallery.enter()
+    }
+
+    /// From the next 20 ms on those who listen besides hear silence, for card numbers; or again what is said.
+    pub fn keep_private(&self, is_private: bool) {
+        self.gallery.keep_private(is_private);
     }
 
     /// A key that was told by signaling (SIP INFO), after it had been down for `lasted`: comes as

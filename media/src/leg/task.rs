@@ -20,6 +20,7 @@ use tokio::{
 use super::{
     LegOptions,
     clock::{Clock, TICK, Ticked},
+    gallery::Listeners,
     line::Line,
     patch::{Bay, Patch},
 };
@@ -52,6 +53,7 @@ pub(super) struct Shared {
     pub(super) voice: Arc<VoiceQueue>,
     pub(super) gauges: Arc<Gauges>,
     pub(super) bay: Arc<Bay>,
+    pub(super) listeners: Listeners,
     pub(super) taps: watch::Receiver<Option<Tap>>,
 }
 
@@ -138,6 +140,7 @@ impl Task {
             drop(lease);
         }
         self.shared.voice.end();
+        self.shared.listeners.close(&closed);
         self.shared.ears.close(closed);
     }
 
@@ -202,6 +205,7 @@ impl Task {
         }
         self.agree(now);
         self.tap();
+        self.shared.listeners.look();
         self.join();
         if let Some(line) = &mut self.line {
             if let Err(why) = line.shield.tick(now) {
@@ -242,6 +246,7 @@ impl Drop for Task {
     fn drop(&mut self) {
         self.shared.voice.end();
         self.shared.ears.close(Closed::Dropped);
+        self.shared.listeners.close(&Closed::Dropped);
         self.patch.iter().for_each(Patch::part);
     }
 }

@@ -214,12 +214,13 @@ impl Reel {
         self.notes.event("recording", json!({ "is": "failed", "fault": error.to_string() }));
     }
 
-    /// Silence in place of both sides from now on, in this file and in later ones; the timeline goes on. The log keeps to
-    /// itself what is said and pressed.
+    /// Silence in place of both sides from now on, in this file and in later ones, and for whoever listens; the timeline goes on. The
+    /// log keeps to itself what is said and pressed.
     fn pause(&self, by: &str) {
         let mut state = self.lock();
         state.paused = true;
         self.notes.keep_private(true);
+        self.control.keep_private(true);
         if let Some(recording) = &state.running {
             recording.pause();
             self.notes.event("recording", json!({ "is": "paused", "by": by }));
@@ -231,6 +232,7 @@ impl Reel {
         let mut state = self.lock();
         state.paused = false;
         self.notes.keep_private(false);
+        self.control.keep_private(false);
         if let Some(recording) = &state.running {
             recording.resume();
             self.notes.event("recording", json!({ "is": "resumed", "by": by }));

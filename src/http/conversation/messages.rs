@@ -89,7 +89,7 @@ pub(in crate::http) fn said(text: &str) -> Result<Said, Close> {
 }
 
 /// The same samples, their bytes the other way round.
-pub(super) fn swapped(bytes: &[u8]) -> Vec<u8> {
+pub(in crate::http) fn swapped(bytes: &[u8]) -> Vec<u8> {
     bytes.as_chunks::<2>().0.iter().flat_map(|&[one, two]| [two, one]).collect()
 }
 

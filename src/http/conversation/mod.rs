@@ -29,7 +29,7 @@ use talk::Tongue;
 use super::{
     Problem,
     guard::{self, Converse, May},
-    socket::{Opening, is_welcome},
+    socket::{Opening, welcome},
     text::Text,
 };
 use crate::{
@@ -136,12 +136,7 @@ fn admitted(
     (headers, opening): (&HeaderMap, Result<Opening, Problem>),
 ) -> Result<(String, Opening, Room), Problem> {
     let number = called(text, may, number)?;
-    if !is_welcome(headers, &text.app.origins) {
-        return Err(Problem::forbidden(
-            "pages of this origin may not call: add it to [http] cors_origins, or open the page from Milo's own host",
-        )
-        .coded("origin_refused"));
-    }
+    welcome(headers, &text.app.origins)?;
     text.web.check(&number, FROM)?;
     let opening = opening?;
     Ok((number, opening, text.web.room()?))

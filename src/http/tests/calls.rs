@@ -12,6 +12,7 @@ async fn the_call_log_is_listed_and_each_call_shown() {
         heard: Some("Salama".into()),
         said: Some("Salama tompoko".into()),
         said_heard: Some("Salama".into()),
+        said_by: None,
         interrupted: true,
         confidence: Some(0.9),
         language: Some("mg".into()),

@@ -186,6 +186,7 @@ fn heard(at: i64, words: &str) -> NewTurn {
         heard: Some(words.into()),
         said: None,
         said_heard: None,
+        said_by: None,
         interrupted: false,
         confidence: None,
         language: None,

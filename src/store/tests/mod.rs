@@ -109,6 +109,7 @@ fn new_turn(at: i64) -> NewTurn {
         heard: Some("Firy ny ora?".into()),
         said: Some("Amin'ny valo ora.".into()),
         said_heard: Some("Amin'ny valo".into()),
+        said_by: Some("reception".into()),
         interrupted: true,
         confidence: Some(0.875),
         language: Some("mg".into()),

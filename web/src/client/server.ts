@@ -15,7 +15,7 @@ export class Problem extends Error {
 }
 
 /** What a ticket opens. */
-export type Purpose = "webrtc" | "conversation" | "chat";
+export type Purpose = "webrtc" | "conversation" | "chat" | "supervision";
 
 /** Gets a ticket from whoever has a key: the page's own server. */
 export type Tickets = (purpose: Purpose) => Promise<string> | string;

@@ -1,9 +1,10 @@
-// What whoever follows a call that is up has its agent say, or heed.
+// What whoever follows a call that is up does in it: by ear, or by what its agent is to say, or heed.
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState, type FormEvent } from "react";
 import { api, data, type Schema } from "../../client/http";
 import { useTexts } from "../../language";
 import { Fault } from "../../parts/fault";
+import { ByEar } from "./by-ear";
 
 const LONGEST = 1000;
 
@@ -27,6 +28,7 @@ export function Supervise({ call }: { call: Schema["CallWithTurns"] }) {
   return (
     <section className="card stack" aria-labelledby="supervise">
       <h2 id="supervise">{t.call.supervise}</h2>
+      {call.answered && <ByEar call={call} />}
       <form className="row" onSubmit={say}>
         <label className="grow">
           {t.call.supervise_text}

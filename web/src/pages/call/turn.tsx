@@ -37,7 +37,7 @@ export function Turn({ turn, isNow, onPlay }: { turn: Schema["Turn"]; isNow: boo
       )}
       {turn.said && (
         <div className="speech milo">
-          <Speaker name={t.call.said} at={saidFrom} onPlay={onPlay} />
+          <Speaker name={turn.said_by ?? t.call.said} at={saidFrom} onPlay={onPlay} />
           {/* What was cut off is struck through: the caller never heard it. */}
           <p lang={spoken}>
             {reached}
