@@ -48,6 +48,7 @@ use tokio::sync::mpsc;
 pub use audience::{Audience, Happened, Manner};
 pub(crate) use context::Context;
 pub use ear::Ear;
+pub(crate) use ear::Noticed;
 pub use endpoint::Patience;
 pub(crate) use endpoint::{Decision, Endpointer};
 pub use greeting::Greeting;

@@ -11,6 +11,7 @@ mod course;
 mod dial;
 mod early;
 mod hold;
+mod interpret;
 mod ladder;
 mod memory;
 mod message;
@@ -55,6 +56,7 @@ use tokio::{
 use crate::{
     accounts::{self, Accounts},
     after::Analyses,
+    chat::Chats,
     config,
     dialplan::{Action, Edition, Editions, Variables},
     engines::Engines,
@@ -75,6 +77,7 @@ use registry::Entry;
 use verbs::Line;
 
 pub use again::forget_keys;
+pub use interpret::interpreter_sentences;
 pub use ladder::{LegSeen, SipSeen};
 pub use memory::forget_memories;
 pub use order::{CallsOut, NotPlaced, Placed, Placement, Wanted};
@@ -102,6 +105,8 @@ const TIME_UP: &str = "the longest call was reached";
 pub struct House {
     /// The loaded engines.
     pub engines: Engines,
+    /// Translates what is said between two whom Milo interprets for.
+    pub chats: Chats,
     /// Plans and personas, as they are in force.
     pub editions: Editions,
     /// Sound files, decoded.

@@ -7,7 +7,8 @@ use milo_signaling::Uri;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Bridge, Dial, Gather, Hold, LookUp, Menu, Message, Queue, Say, TextMessage, Transfer, Voicemail, Webhook,
+    Bridge, Dial, Gather, Hold, Interpret, LookUp, Menu, Message, Queue, Say, TextMessage, Transfer, Voicemail,
+    Webhook,
     variables::{self, Place},
 };
 use crate::press::{self, PressBy};
@@ -195,6 +196,15 @@ impl Action {
     pub(super) fn line(&self) -> Option<&str> {
         match self {
             Self::Queue(queue) => Some(&queue.name),
+            _ => None,
+        }
+    }
+
+    /// Between whom Milo is to interpret.
+    pub(super) fn interpret(&self) -> Option<&Interpret> {
+        match self {
+            Self::Dial(dial) => dial.interpret.as_ref(),
+            Self::Transfer(transfer) => transfer.interpret.as_ref(),
             _ => None,
         }
     }

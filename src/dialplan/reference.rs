@@ -8,11 +8,12 @@ use toml::de::ValueDeserializer;
 
 use super::Action;
 
-const SOURCES: [&str; 14] = [
+const SOURCES: [&str; 15] = [
     include_str!("action.rs"),
     include_str!("ask.rs"),
     include_str!("dial.rs"),
     include_str!("hours.rs"),
+    include_str!("interpret.rs"),
     include_str!("knowledge.rs"),
     include_str!("message.rs"),
     include_str!("mod.rs"),
@@ -136,6 +137,7 @@ fn written(kind: &str) -> String {
         "String" | "Clock" | "TimeZone" => "text".into(),
         "bool" => "`true`, `false`".into(),
         "Language" => "`mg`, `fr`".into(),
+        "Interpret" => "`caller`, `callee`, `original`".into(),
         "Prompt" => "`{ say = \"…\" }` or `{ play = \"…\" }`".into(),
         "Message" => "the fields of `record`".into(),
         "Patterns" => "pattern or list of patterns".into(),
@@ -241,6 +243,7 @@ fn the_readme_lists_every_verb_and_field() {
         ("argument", table(&items("Argument").expect("an argument"), None)),
         ("words", table(&items("Words").expect("words"), None)),
         ("hours", table(&items("Window").expect("hours"), None)),
+        ("interpret", table(&items("Interpret").expect("an interpreter"), None)),
         ("verbs", verbs()),
     ] {
         let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- end of {name} -->"));

@@ -99,7 +99,7 @@ fn said<'a>(call: &'a Value, words: &str) -> Vec<&'a Value> {
 }
 
 /// The shipped file with these bytes, of the weights that are named (or of its end), made numbers that are none.
-fn damaged(folder: &Path, file: &str, weights: Option<&str>, length: usize) -> PathBuf {
+pub(crate) fn damaged(folder: &Path, file: &str, weights: Option<&str>, length: usize) -> PathBuf {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo").join(file);
     let mut bytes = fs::read(&shipped).expect("the shipped model");
     let at = match weights {

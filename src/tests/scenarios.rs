@@ -39,6 +39,7 @@ mod frame;
 mod hosted;
 mod hostile_http;
 mod identity;
+mod interpret;
 mod journal;
 mod kamailio;
 mod limits;
