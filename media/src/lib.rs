@@ -54,7 +54,7 @@ pub mod tone;
 mod voice;
 pub mod wav;
 
-pub use bridge::{Bridge, Bridged, Music, Side, Tap, bridge};
+pub use bridge::{Beside, Bridge, Bridged, Music, Side, Tap, bridge};
 pub use clean::{Cleaned, Cleaner, Cleaning, EchoPath, Echoes, Noise};
 pub use codec::{CODECS, Codec, L16, PCMU, Tuning};
 pub use datagrams::Datagrams;

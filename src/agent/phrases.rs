@@ -1,5 +1,5 @@
-//! The personas' sentences as sound, made once at the start: a greeting needs no engine, and an apology can be spoken when the
-//! voice itself has failed.
+//! Set sentences, the personas' and an interpreter's, as sound, made once at the start: a greeting needs no engine, and an apology can
+//! be spoken when the voice itself has failed.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -23,17 +23,20 @@ const GOODBYES: [(Language, &str); 2] =
 pub struct SetPhrases(HashMap<(String, Language), Arc<[i16]>>);
 
 impl SetPhrases {
-    /// Lets the voice speak every sentence of the personas once.
+    /// Lets the voice speak every sentence of the personas once, and these besides.
     pub async fn make<'a>(
         voice: &Arc<dyn Synthesizer>,
         personas: impl Iterator<Item = &'a Persona>,
+        more: impl Iterator<Item = (Language, &'static str)>,
     ) -> Result<Self, EngineError> {
         let mut made = HashMap::new();
         let mut texts = Vec::new();
         for persona in personas {
             texts.extend(persona.sentences().map(|(language, _, text)| (language, text)));
         }
-        for (language, text) in texts.into_iter().chain(GOODBYES) {
+        texts.extend(GOODBYES);
+        texts.extend(more);
+        for (language, text) in texts {
             // What is only known during a call is spoken then.
             if text.is_empty() || text.contains("{{") {
                 continue;
@@ -47,8 +50,12 @@ impl SetPhrases {
 
     /// The sound of a sentence; a persona that was not among those given to `make` has none.
     pub fn sound(&self, persona: &Persona, phrase: Phrase, language: Language) -> Arc<[i16]> {
-        let key = (persona.phrase(phrase, language).to_owned(), language);
-        self.0.get(&key).cloned().unwrap_or_else(|| Arc::new([]))
+        self.sentence(persona.phrase(phrase, language), language)
+    }
+
+    /// The sound of a sentence that was given to `make`; none of another.
+    pub fn sentence(&self, text: &str, language: Language) -> Arc<[i16]> {
+        self.0.get(&(text.to_owned(), language)).cloned().unwrap_or_else(|| Arc::new([]))
     }
 
     /// What is heard in place of a sentence that has no sound of its own, where the voice cannot say it; none where it has one.

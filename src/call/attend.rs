@@ -20,6 +20,7 @@ use tokio::{
 use super::{
     House, Record,
     dial::standing,
+    interpret::Wanted,
     seat::Seat,
     transfer::{Outcome, refer},
     verbs::{Line, Waiting, heard},
@@ -105,8 +106,9 @@ impl Line {
                 return (false, why);
             }
         };
-        // An account is reached through Milo only.
-        let called = seat.dialog().filter(|_| transfer.account.is_none()).map(Dialog::other_side);
+        // An account is reached through Milo only, and so is somebody whose words Milo interprets.
+        let is_ours = transfer.account.is_some() || transfer.interpret.is_some();
+        let called = seat.dialog().filter(|_| !is_ours).map(Dialog::other_side);
         let target = match called {
             Some(called) => called.in_our_place().await.ok(),
             None => None,
@@ -132,7 +134,8 @@ impl Line {
         }
         self.voice.flush();
         told(log, "joined", "answered", None);
-        self.join_up((seat, leg), music, (house, language), log).await;
+        let interpret = transfer.interpret.as_ref().map(|interpret| Wanted { interpret, cleaning });
+        self.join_up((seat, leg), (music, interpret), (house, language), log).await;
         (false, "joined")
     }
 

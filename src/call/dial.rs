@@ -1,6 +1,6 @@
 //! The verb `dial`: somebody else is called, and the two hear each other until one of them hangs up.
 
-use std::time::Duration;
+use std::{future::pending, sync::Arc, time::Duration};
 
 use milo_media::{Bridge, Bridged, Heard, Leg, Music, Side, bridge, tone::Signal};
 use milo_models::engine::Language;
@@ -14,6 +14,7 @@ use tokio::{
 use super::{
     House, Record,
     about::About,
+    interpret::{Interpreter, Wanted},
     refer::Standing,
     ring::sounding,
     seat::Seat,
@@ -115,8 +116,12 @@ impl Line {
                     (house, language),
                     log,
                 );
+                // Whoever helps hears the caller as they are.
+                let interpret = dial.interpret.as_ref().filter(|_| house.trunks.emergency(&number).is_none());
+                let cleaning = over.as_ref().map_or(house.cleaning, |(trunk, _)| trunk.cleaning());
+                let interpret = interpret.map(|interpret| Wanted { interpret, cleaning });
                 over.into_iter().for_each(|(_, place)| seat.hold(place));
-                self.join_up((seat, leg), music, (house, language), log).await;
+                self.join_up((seat, leg), (music, interpret), (house, language), log).await;
                 "joined"
             }
             Err(failure) => {
@@ -133,17 +138,18 @@ impl Line {
         }
     }
 
-    /// Joins the caller with somebody who has answered, until one of the two hangs up.
+    /// Joins the caller with somebody who has answered, with an interpreter between them where one is wanted, until one of the two
+    /// hangs up.
     pub(super) async fn join_up(
         &mut self,
         (mut seat, mut leg): (Seat<'_>, Leg),
-        music: Waiting,
+        between: (Waiting, Option<Wanted<'_>>),
         (house, language): (&House, Language),
         log: &mut Record,
     ) {
         let far = leg.control.clone();
         let ended = match self.prepare(&mut seat, &mut leg, (house, language), log).await {
-            Ok(()) => self.talk_with(&mut seat, leg, music, log).await,
+            Ok(()) => self.talk_with(&mut seat, leg, between, house, log).await,
             Err(ended) => ended,
         };
         self.reel.part();
@@ -286,19 +292,44 @@ impl Line {
     }
 
     /// The two hear each other until one hangs up; says who it was. Whom the other puts on hold hears the music.
-    async fn talk_with(&mut self, seat: &mut Seat<'_>, leg: Leg, music: Waiting, log: &Record) -> String {
+    async fn talk_with(
+        &mut self,
+        seat: &mut Seat<'_>,
+        leg: Leg,
+        (music, interpret): (Waiting, Option<Wanted<'_>>),
+        house: &House,
+        log: &Record,
+    ) -> String {
         let Some(ears) = self.ears.take() else { return "the caller was gone".into() };
         let (voice, control) = (std::mem::take(&mut self.voice), self.control.clone());
+        let announcers = [voice.announcer(), leg.voice.announcer()];
         let mut joined = bridge(Leg { ears, voice, control }, leg, None);
         joined.music(Music::new(move || music.frames()));
-        let ended = select! {
-            side = closed(&mut joined, log) => match side {
-                Side::A => "the caller hung up".to_owned(),
-                Side::B => NO_PACKETS.to_owned(),
-            },
-            reason = seat.follow() => format!("the one who was called: {reason}"),
-            () = sleep_until(self.until) => super::TIME_UP.to_owned(),
+        let edition = Arc::clone(&self.edition);
+        let mut interpreter = interpret
+            .map(|wanted| Interpreter::begin((&mut joined, announcers), wanted, self.cleaning, (house, &edition), log));
+        let ended = loop {
+            let failed = async {
+                match &mut interpreter {
+                    Some(interpreter) => interpreter.failed().await,
+                    None => pending().await,
+                }
+            };
+            select! {
+                side = closed(&mut joined, log) => break match side {
+                    Side::A => "the caller hung up".to_owned(),
+                    Side::B => NO_PACKETS.to_owned(),
+                },
+                reason = seat.follow() => break format!("the one who was called: {reason}"),
+                () = sleep_until(self.until) => break super::TIME_UP.to_owned(),
+                error = failed => {
+                    tracing::warn!(call.id = %log.id(), %error, "an interpreter failed; the two hear each other without it");
+                    log.event("interpreting_ended", json!({ "error": error.to_string() }));
+                    joined.alone();
+                }
+            }
         };
+        drop(interpreter);
         let (Leg { ears, voice, .. }, _far) = joined.part();
         // A leg that has closed says so again to whoever listens next.
         (self.ears, self.voice) = (Some(ears), voice);

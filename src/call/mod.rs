@@ -14,6 +14,7 @@ mod doubt;
 mod early;
 mod farewell;
 mod hold;
+mod interpret;
 mod ladder;
 mod listening;
 mod memory;
@@ -62,6 +63,7 @@ use tokio::{
 use crate::{
     accounts::{self, Accounts},
     after::Analyses,
+    chat::Chats,
     config,
     dialplan::{Action, Edition, Editions, Variables},
     engines::Engines,
@@ -84,6 +86,7 @@ use registry::Entry;
 use verbs::Line;
 
 pub use again::forget_keys;
+pub use interpret::interpreter_sentences;
 pub use ladder::{LegSeen, SipSeen};
 pub use listening::{Listener, Overheard};
 pub use memory::forget_memories;
@@ -115,6 +118,8 @@ const TIME_UP: &str = "the longest call was reached";
 pub struct House {
     /// The loaded engines.
     pub engines: Engines,
+    /// Translates what is said between two whom Milo interprets for.
+    pub chats: Chats,
     /// Plans and personas, as they are in force.
     pub editions: Editions,
     /// Sound files, decoded.

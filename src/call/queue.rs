@@ -107,7 +107,7 @@ impl Line {
                 place.answered();
                 seat.hold(place);
             });
-            self.join_up((seat, leg), music, (house, language), log).await;
+            self.join_up((seat, leg), (music, None), (house, language), log).await;
             ringing.engaged.rests(Duration::from_secs(queue.rest_seconds));
         }
         left

@@ -143,6 +143,11 @@ impl Chats {
         Self { class: Class::Batch, ..self.clone() }
     }
 
+    /// The same for what is said in calls: what callers say is not remembered for others.
+    pub fn of_calls(&self) -> Self {
+        Self { class: Class::Call, ..self.clone() }
+    }
+
     /// Refuses the times of words where they are wanted and the transcriber knows none.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use milo_models::{
     engine::{EngineError, Language},
     language_model::{ChatMessage, ChatRequest, Role},
     phrases,
+    queue::Class,
     text::heard::digits,
 };
 use serde::{Deserialize, Serialize};
@@ -113,7 +114,10 @@ impl Chats {
             return Ok(translation);
         }
         let (translation, is_kept) = self.anew(text, source, target).await?;
-        if is_kept && let Ok(bytes) = serde_json::to_vec(&translation) {
+        if is_kept
+            && self.class != Class::Call
+            && let Ok(bytes) = serde_json::to_vec(&translation)
+        {
             self.translations.keep(&known, &bytes);
             self.translations.share(&known, &bytes).await;
         }

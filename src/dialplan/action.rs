@@ -7,8 +7,8 @@ use milo_signaling::Uri;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Bridge, Detect, Dial, Gather, Hold, LookUp, Menu, Message, Queue, Request, Say, TextMessage, Transfer, Voicemail,
-    Webhook,
+    Bridge, Detect, Dial, Gather, Hold, Interpret, LookUp, Menu, Message, Queue, Request, Say, TextMessage, Transfer,
+    Voicemail, Webhook,
     variables::{self, Place},
 };
 use crate::press::{self, PressBy};
@@ -207,6 +207,15 @@ impl Action {
     pub(super) fn line(&self) -> Option<&str> {
         match self {
             Self::Queue(queue) => Some(&queue.name),
+            _ => None,
+        }
+    }
+
+    /// Between whom Milo is to interpret.
+    pub(super) fn interpret(&self) -> Option<&Interpret> {
+        match self {
+            Self::Dial(dial) => dial.interpret.as_ref(),
+            Self::Transfer(transfer) => transfer.interpret.as_ref(),
             _ => None,
         }
     }

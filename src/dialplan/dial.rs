@@ -6,6 +6,7 @@ use milo_media::tone::Country;
 use milo_signaling::{Transport, Uri, User};
 use serde::{Deserialize, Serialize};
 
+use super::Interpret;
 pub use crate::config::TrunkNames;
 use crate::trunk::{fields_fault, is_nobody, is_number};
 
@@ -44,6 +45,10 @@ pub struct Dial {
     /// built-in music.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub music_files: Vec<String>,
+    /// Milo interprets between the two, `{ caller = "mg", callee = "fr" }`: each hears in its own language what the other says. Not
+    /// in calls to emergency numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interpret: Option<Interpret>,
 }
 
 pub(super) fn half_a_minute() -> u64 {
@@ -91,7 +96,8 @@ impl Dial {
         if let Some(from) = self.from.as_ref().filter(|from| from.is_empty() || !from.bytes().all(plain)) {
             return Some(format!("dial: from = {from:?} is no number or name: letters, digits, - _ . +"));
         }
-        if let Some(fault) = fields_fault(&self.headers) {
+        if let Some(fault) = fields_fault(&self.headers).or_else(|| self.interpret.as_ref().and_then(Interpret::fault))
+        {
             return Some(format!("dial: {fault}"));
         }
         if Country::of_code(&self.country).is_none() {

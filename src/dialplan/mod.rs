@@ -18,6 +18,7 @@ mod dial;
 mod editions;
 mod fault;
 mod hours;
+mod interpret;
 mod knowledge;
 mod meaning;
 mod message;
@@ -55,6 +56,7 @@ pub use editions::{Edition, Editions, Origin};
 pub use fault::{Fault, Faults};
 pub use hours::Window;
 pub(crate) use hours::{madagascar, zone};
+pub use interpret::{Interpret, Original};
 pub use knowledge::{Knowledge, LookUp, Near, Vectors};
 pub use message::{Message, Voicemail};
 pub use pattern::{Pattern, Patterns};
@@ -341,6 +343,13 @@ impl Dialplans {
         blocks.flat_map(check::steps).filter_map(|step| step.get_ref().line()).collect()
     }
 
+    /// Whether any plan or tool has Milo interpret.
+    pub fn interprets(&self) -> bool {
+        let tools = self.tools.values().map(|tool| &tool.actions);
+        let blocks = self.plans.iter().map(|plan| &plan.actions).chain(tools);
+        blocks.flat_map(check::steps).any(|step| step.get_ref().interpret().is_some())
+    }
+
     /// The numbers that can be dialled, patterns left out.
     pub fn numbers(&self) -> impl Iterator<Item = &str> {
         self.plans.iter().flat_map(|plan| plan.number.only())
@@ -421,6 +430,14 @@ mod tests {
         assert!(dial("to = 'sip:1@192.0.2.7', seconds = 0").contains("not within 1 to 300"));
         assert!(dial("to = 'sip:1@192.0.2.7', from = '<a>'").contains("no number or name"));
         assert!(dial("to = 'sip:1@192.0.2.7', trunk = 'carrier'").contains("one looks like 0201234567"));
+        let between = dial("to = 'sip:1@192.0.2.7', interpret = { caller = 'mg', callee = 'mg' }");
+        assert!(between.contains("x.toml, line 5") && between.contains("both speak mg"), "{between}");
+        let loud = dial("to = 'sip:1@192.0.2.7', interpret = { caller = 'mg', callee = 'fr', original = 'loud' }");
+        assert!(loud.contains("x.toml, line 5") && loud.contains("`quiet` or `silent`"), "{loud}");
+        let english = dial("to = 'sip:1@192.0.2.7', interpret = { caller = 'mg', callee = 'en' }");
+        assert!(english.contains("line 5") && english.contains("`mg` or `fr`"), "{english}");
+        let alone = dial("to = 'sip:1@192.0.2.7', interpret = { caller = 'mg' }");
+        assert!(alone.contains("line 5") && alone.contains("callee"), "{alone}");
         let sent = dial("to = 'tel:+261'").replace("dial:", "transfer:");
         let plan = "[[plan]]\nname='a'\nnumber='1'\nlanguage='mg'\nactions=[{ answer = {} }, { transfer = { to = 'tel:+261' } }]";
         assert_eq!(fault(plan), sent, "what can be dialled can be transferred to");
@@ -472,6 +489,19 @@ mod tests {
         write("answering/own.toml", "\nmachin = ['ici la boîte']");
         let told = read().expect_err("a fault").to_string();
         assert!(told.contains("own.toml, line 2") && told.contains("machin"), "{told}");
+    }
+
+    #[test]
+    fn plans_say_whether_milo_interprets() {
+        let read = |verb: &str| {
+            let plan = format!("[[plan]]\nname='a'\nnumber='1'\nlanguage='mg'\nactions=[{{ answer = {{}} }}, {verb}]");
+            Dialplans::from_texts(Path::new("."), vec![(PathBuf::from("x.toml"), plan)], Vec::new()).expect("right")
+        };
+        let whom = "to = 'sip:1@192.0.2.7', interpret = { caller = 'mg', callee = 'fr' }";
+        assert!(read(&format!("{{ dial = {{ {whom} }} }}")).interprets());
+        let within = format!("{{ transfer = {{ {whom}, mode = 'warm' }} }}");
+        assert!(read(&format!("{{ repeat = {{ times = 2, actions = [{within}] }} }}")).interprets());
+        assert!(!read("{ dial = { to = 'sip:1@192.0.2.7' } }").interprets());
     }
 
     #[test]

@@ -14,6 +14,7 @@ const SOURCES: [&str; 15] = [
     include_str!("detect.rs"),
     include_str!("dial.rs"),
     include_str!("hours.rs"),
+    include_str!("interpret.rs"),
     include_str!("knowledge.rs"),
     include_str!("message.rs"),
     include_str!("mod.rs"),
@@ -139,6 +140,7 @@ fn written(kind: &str) -> String {
         "String" | "Clock" | "TimeZone" => "text".into(),
         "bool" => "`true`, `false`".into(),
         "Language" => "`mg`, `fr`".into(),
+        "Interpret" => "`caller`, `callee`, `original`".into(),
         "Prompt" => "`{ say = \"…\" }` or `{ play = \"…\" }`".into(),
         "Message" => "the fields of `record`".into(),
         "Patterns" => "pattern or list of patterns".into(),
@@ -245,6 +247,7 @@ fn the_readme_lists_every_verb_and_field() {
         ("words", table(&items("Words").expect("words"), None)),
         ("detect", table(&items("Detect").expect("what is done"), None)),
         ("hours", table(&items("Window").expect("hours"), None)),
+        ("interpret", table(&items("Interpret").expect("an interpreter"), None)),
         ("verbs", verbs()),
     ] {
         let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- end of {name} -->"));

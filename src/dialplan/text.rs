@@ -36,8 +36,8 @@ impl TextMessage {
         }
         let Self { to, account, trunk, from, .. } = self.clone();
         let (seconds, country) = (dial::half_a_minute(), dial::madagascar());
-        let (headers, music_files) = (BTreeMap::new(), Vec::new());
-        let dial = Dial { to, account, trunk, seconds, from, privacy: false, headers, country, music_files };
+        let (headers, music_files, interpret) = (BTreeMap::new(), Vec::new(), None);
+        let dial = Dial { to, account, trunk, seconds, from, privacy: false, headers, country, music_files, interpret };
         dial.fault().map(|fault| fault.replacen("dial:", "message:", 1))
     }
 }

@@ -6,7 +6,7 @@ use milo_models::engine::Language;
 use milo_signaling::Uri;
 use serde::{Deserialize, Serialize};
 
-use super::{Dial, dial};
+use super::{Dial, Interpret, dial};
 
 /// Whom the caller is to speak with. What a caller sends or presses may be the user part of the address where the plan says so,
 /// never its host.
@@ -47,6 +47,10 @@ pub struct Transfer {
     /// In which country's signals the caller hears it ring: two letters, as for `tone`.
     #[serde(default = "dial::madagascar")]
     pub country: String,
+    /// Milo interprets between the two, as for `dial`; with `mode = "dial"`, `"attended"` or `"warm"`. Milo always joins the two
+    /// itself then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interpret: Option<Interpret>,
 }
 
 /// How a caller is transferred.
@@ -69,8 +73,8 @@ pub enum TransferMode {
 impl Transfer {
     /// The same as a call of Milo's own.
     pub fn dial(&self) -> Dial {
-        let Self { to, account, seconds, from, privacy, headers, country, music_files, .. } = self.clone();
-        Dial { to, account, trunk: None, seconds, from, privacy, headers, country, music_files }
+        let Self { to, account, seconds, from, privacy, headers, country, music_files, interpret, .. } = self.clone();
+        Dial { to, account, trunk: None, seconds, from, privacy, headers, country, music_files, interpret }
     }
 
     /// The address, if it is one that can be called.
@@ -86,6 +90,12 @@ impl Transfer {
         }
         if self.language.is_some() && !is_warm {
             return Some("transfer: language goes with mode = \"warm\"".into());
+        }
+        if self.interpret.is_some() && self.mode == TransferMode::Refer {
+            let why = "the caller's own telephone would call there, past Milo";
+            return Some(format!(
+                "transfer: interpret goes with mode = \"dial\", \"attended\" or \"warm\": else {why}"
+            ));
         }
         self.dial().fault().map(|fault| fault.replacen("dial:", "transfer:", 1))
     }
@@ -115,5 +125,25 @@ mod tests {
         ] {
             assert_eq!(transfer(more).fault().as_deref(), fault, "{more}");
         }
+    }
+
+    #[test]
+    fn milo_interprets_where_the_two_hear_each_other_through_it() {
+        for (mode, original, may) in [
+            ("refer", "", false),
+            ("dial", "", true),
+            ("attended", ", original = 'silent'", true),
+            ("warm", ", original = 'quiet'", true),
+        ] {
+            let two = format!("mode = '{mode}'\ninterpret = {{ caller = 'mg', callee = 'fr'{original} }}");
+            let transfer = transfer(&two);
+            assert_eq!(transfer.fault().is_none(), may, "{two}: {:?}", transfer.fault());
+            assert_eq!(transfer.dial().interpret, transfer.interpret);
+        }
+        let refer = transfer("interpret = { caller = 'mg', callee = 'fr' }").fault();
+        assert!(refer.is_some_and(|fault| fault.contains("mode = \"dial\"")));
+        let one = transfer("mode = 'dial'\ninterpret = { caller = 'fr', callee = 'fr' }").fault();
+        let told = "transfer: interpret: caller and callee both speak fr; one of them is to be mg, the other fr";
+        assert_eq!(one.as_deref(), Some(told));
     }
 }

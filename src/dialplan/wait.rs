@@ -111,6 +111,7 @@ impl Queue {
             headers: BTreeMap::new(),
             country: dial::madagascar(),
             music_files: self.files.clone(),
+            interpret: None,
         };
         let accounts = self.accounts.iter().map(|account| dial("", Some(account)));
         accounts.chain(self.to.iter().map(|to| dial(to, None))).collect()

@@ -200,11 +200,14 @@ impl Server {
         let analyst = Analyst { mind, store: store.clone(), log: log.clone(), metrics: counting };
         texting.spawn(after::serve(analyst, ended));
         let (mcp, serving_tools) = Mcp::start(&config.mcp)?;
+        let by = (engines.clone(), editions.clone());
+        let chats = Chats::new(by, config, redis.clone(), Arc::clone(&metrics));
         let house = Arc::new(House {
             mcp,
             likeness,
             analyses,
             engines,
+            chats: chats.of_calls(),
             editions: editions.clone(),
             prompts,
             recordings,
@@ -227,8 +230,6 @@ impl Server {
         let http = listener.local_addr().context("the HTTP listener's address")?;
         let dial = dial(endpoint.local(), &config.sip, &house.editions.current().dialplans);
         let (open, taking) = watch::channel(true);
-        let by = (house.engines.clone(), editions.clone());
-        let chats = Chats::new(by, config, redis.clone(), Arc::clone(&metrics));
         let snapshot = Snapshot {
             house: Arc::clone(&house),
             counters: endpoint.watch(),
@@ -396,6 +397,7 @@ async fn decode(sounds: Vec<PathBuf>, prompts: &Prompts) -> Result<(), Error> {
 async fn prepare(dialplans: Dialplans, voice: Arc<dyn Synthesizer>) -> Result<(Dialplans, SetPhrases), Fault> {
     let wrong = |error: Error| Fault { file: dialplans.folder().into(), line: None, fault: error.to_string() };
     let personas = dialplans.personas().map(|(_, persona)| persona);
-    let phrases = SetPhrases::make(&voice, personas).await.map_err(|error| wrong(error.into()))?;
+    let interpreter = dialplans.interprets().then(call::interpreter_sentences).into_iter().flatten();
+    let phrases = SetPhrases::make(&voice, personas, interpreter).await.map_err(|error| wrong(error.into()))?;
     Ok((dialplans, phrases))
 }

@@ -42,6 +42,7 @@ mod frame;
 mod hosted;
 mod hostile_http;
 mod identity;
+mod interpret;
 mod journal;
 mod kamailio;
 mod likeness;

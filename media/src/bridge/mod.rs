@@ -8,7 +8,11 @@
 //! A key crosses once, however it is told. Where packets pass, those of telephone-event (RFC 4733) do if the other party
 //! agreed on it, on the clock of theirs. Tones stay in the audio for a party that has no events. Whatever the other party would
 //! not learn of so is pressed for it: as an event, or as tones.
+//!
+//! Somebody may stand between the two ([`Bridge::between`]): then nothing passes as it came, each hears the other quietly or not
+//! at all, and what is said to them over it.
 
+mod between;
 mod hold;
 
 use std::sync::Arc;
@@ -20,6 +24,8 @@ use crate::{
     leg::patch::{Patch, Wire},
 };
 
+pub use between::Beside;
+use between::Between;
 use hold::Hold;
 pub use hold::Music;
 
@@ -60,15 +66,10 @@ pub enum Bridged {
 /// Joins two legs, until [`Bridge::part`] or the drop of the bridge. What is queued in either voice is said first.
 pub fn bridge(a: Leg, b: Leg, tap: Option<Tap>) -> Bridge {
     let (there, back) = (Arc::new(Wire::default()), Arc::new(Wire::default()));
-    let tapped = tap.is_some();
-    a.control.bay.plug(Some(Patch { out: there.clone(), back: back.clone(), tapped }));
-    b.control.bay.plug(Some(Patch { out: back.clone(), back: there.clone(), tapped }));
-    Bridge {
-        a: End { leg: a, out: there, crowded: 0, hold: Hold::default(), closed: None },
-        b: End { leg: b, out: back, crowded: 0, hold: Hold::default(), closed: None },
-        tap,
-        music: None,
-    }
+    let end = |leg, out| End { leg, out, crowded: 0, hold: Hold::default(), between: None, closed: None };
+    let bridge = Bridge { a: end(a, there), b: end(b, back), tap, music: None };
+    bridge.plug();
+    bridge
 }
 
 /// Two joined legs. Somebody has to ask for what happens next: that is what carries the frames.
@@ -87,6 +88,8 @@ struct End {
     /// Frames in a row that found another one waiting in the other's voice.
     crowded: u32,
     hold: Hold,
+    /// Who stands between this party and the other.
+    between: Option<Between>,
     closed: Option<Closed>,
 }
 
@@ -94,6 +97,33 @@ impl Bridge {
     /// What a party hears, from now on, whom the other puts on hold without sending anything itself. Else it hears silence.
     pub fn music(&mut self, music: Music) {
         self.music = Some(music);
+    }
+
+    /// Somebody stands between the two from now on, who hears each and speaks to each: the first party, and the second. Each hears
+    /// the other so many dB below what they say (none: not at all). Keys, holds and music stay as they are.
+    pub fn between(&mut self, original_db: Option<f32>) -> [Beside; 2] {
+        let besides = [&mut self.a, &mut self.b].map(|end| {
+            let (between, beside) = Between::begin(original_db);
+            end.between = Some(between);
+            beside
+        });
+        self.plug();
+        besides
+    }
+
+    /// Nobody does any more: they hear each other as ever.
+    pub fn alone(&mut self) {
+        (self.a.between, self.b.between) = (None, None);
+        self.plug();
+    }
+
+    /// Joins the two legs' tasks.
+    fn plug(&self) {
+        let (tapped, apart) = (self.tap.is_some(), self.a.between.is_some());
+        for (end, other) in [(&self.a, &self.b), (&self.b, &self.a)] {
+            let patch = Patch { out: end.out.clone(), back: other.out.clone(), tapped, apart };
+            end.leg.control.bay.plug(Some(patch));
+        }
     }
 
     /// Carries what is said until something else happens. After a leg has closed, it says so again. Cancel safe.
@@ -116,11 +146,13 @@ impl Bridge {
                 Heard::Held => {
                     let from = if side == Side::A { &mut self.a } else { &mut self.b };
                     self.music.iter().for_each(|music| from.hold.begin(music, &from.leg.control));
+                    from.between.iter().for_each(|between| between.learn(Heard::Held));
                     return Bridged::Held(side);
                 }
                 Heard::Resumed => {
                     let (from, to) = self.ends(side);
                     from.hold.end(&mut to.leg.voice);
+                    from.between.iter().for_each(|between| between.learn(Heard::Resumed));
                     return Bridged::Resumed(side);
                 }
                 Heard::Closed(closed) => self.ends(side).0.closed = Some(closed),
@@ -151,12 +183,15 @@ impl Bridge {
             let _ = tap.try_send((side, heard));
         }
         let (from, to) = self.ends(side);
+        from.between.iter().for_each(|between| between.hear(heard));
         if from.out.is_passing() || from.hold.plays() {
             return;
         }
-        let crowded = to.leg.voice.push(heard.frame, FRAMES);
+        let over = to.between.as_ref().map(|between| between.over(&heard.frame, to.leg.control.is_held()));
+        let frame = over.unwrap_or(heard.frame);
+        let crowded = to.leg.voice.push(frame, FRAMES);
         from.crowded = if crowded { from.crowded + 1 } else { 0 };
-        let quiet = || heard.frame.dbfs() < QUIET_DBFS;
+        let quiet = || frame.dbfs() < QUIET_DBFS;
         if from.crowded >= CROWDED + PATIENCE || from.crowded >= CROWDED && quiet() {
             to.leg.voice.give_up_oldest();
             from.crowded = 0;

@@ -262,7 +262,8 @@ impl Task {
                 self.key_passes &= takes_events && patch.out.is_passing();
                 self.key_passes
             }
-            Way::Tone => !takes_events,
+            // Between the two somebody may let nothing of the sound through.
+            Way::Tone => !takes_events && !patch.apart,
             Way::Info => false,
         };
         if !is_told {
@@ -282,8 +283,9 @@ impl Task {
         });
         self.clock.beside(other);
         let Some(line) = &mut self.line else { return };
-        // What is recorded, or listened to besides, is heard frame by frame.
-        let is_heard = self.tape.is_some() || self.shared.listeners.any();
+        // What is recorded, listened to besides, or heard by somebody between the two, is heard frame by frame.
+        let apart = self.patch.as_ref().is_some_and(|patch| patch.apart);
+        let is_heard = self.tape.is_some() || self.shared.listeners.any() || apart;
         line.passing = self.patch.as_ref().is_some_and(|patch| {
             let taken = Format::taken_by(&line.agreed).filter(|_| line.direction.sends() && !is_heard);
             patch.back.takes(taken, line.agreed.telephone_event.is_some());

@@ -196,6 +196,8 @@ pub(crate) struct Patch {
     pub(crate) back: Arc<Wire>,
     /// Somebody listens besides: what this party says is heard even where its packets pass.
     pub(crate) tapped: bool,
+    /// Somebody stands between the two: nothing passes as it came.
+    pub(crate) apart: bool,
 }
 
 impl Patch {

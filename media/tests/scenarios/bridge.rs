@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use milo_media::{Bridge, Bridged, Closed, Codec, Direction, Leg, LegOptions, Session, Side, bridge};
+use milo_media::{Bridge, Bridged, Closed, Codec, Direction, Heard, Leg, LegOptions, Session, Side, bridge};
 use tokio::{
     sync::mpsc,
     task::JoinHandle,
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 use crate::peer::{EVENT, Peer, loud, session, tone_payload, within};
@@ -240,4 +240,47 @@ async fn where_packets_do_not_pass_a_key_is_pressed_anew() {
     assert!(keys.iter().all(|(_, packet)| packet[12] == 11 && timestamp(packet) == timestamp(&keys[0].1)));
     let ends = keys.iter().filter(|(_, packet)| packet[13] & 0x80 != 0).count();
     assert_eq!((keys.len(), ends), (8, 3), "120 ms, and the end three times");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn somebody_between_the_two_hears_each_and_speaks_to_each_until_they_are_alone() {
+    let (mut a, b, mut bridge) = joined(|agreed| agreed).await;
+    let [mut first, mut second] = bridge.between(None);
+    let mut tones = |count| (0..count).map(|_| a.tone()).collect::<Vec<_>>();
+    let (alone, told, after) = (tones(50), tones(50), tones(100));
+    let (back, mut parted) = mpsc::channel(1);
+    let carrying = tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                event = bridge.next() => panic!("nothing happens: {event:?}"),
+                Some(()) = parted.recv() => bridge.alone(),
+            }
+        }
+    });
+    sleep(Duration::from_millis(100)).await;
+    let loud_at = |came: &[Came]| {
+        let sounds = |packet: &[u8]| packet[12..].iter().filter(|byte| (**byte & 0x7f) < 0x70).count() > 80;
+        came.iter().filter(|(_, packet)| sounds(packet)).count()
+    };
+    assert_eq!(loud_at(&through(&a, &b, &alone).await.1), 0, "the second hears nothing of the first");
+    let mut heard = 0;
+    while let Ok(Heard::Frame(frame)) = timeout(Duration::from_millis(100), first.ears.next()).await {
+        heard += usize::from(frame.frame.rms() > 1000.0);
+        if heard == 20 {
+            break;
+        }
+    }
+    assert_eq!(heard, 20, "who stands between them does");
+    let speaking = tokio::spawn(async move {
+        for _ in 0..30 {
+            second.voice.play(loud()).await;
+        }
+        second
+    });
+    assert!(loud_at(&through(&a, &b, &told).await.1) >= 20, "and is heard");
+    let _second = within(speaking).await.expect("it was said");
+    back.send(()).await.expect("it is carried");
+    assert!(loud_at(&through(&a, &b, &after).await.1) >= 50, "alone, they hear each other");
+    while !matches!(within(first.ears.next()).await, Heard::Closed(Closed::Dropped)) {}
+    carrying.abort();
 }

@@ -13,6 +13,7 @@ import { every } from "../queries";
 import { Analysis } from "./call/analysis";
 import { Events } from "./call/events";
 import { Feedback } from "./call/feedback";
+import { Interpreted, isUtterance } from "./call/interpreted";
 import { Ladder } from "./call/ladder";
 import { Quality, type Leg } from "./call/quality";
 import { Recording } from "./call/recording";
@@ -58,6 +59,10 @@ function Whole({ call }: { call: Schema["CallWithTurns"] }) {
   const [playing, setPlaying] = useState<number | null>(null);
   const spoken = call.turns.filter((turn) => turn.heard ?? turn.said);
   const starts = spoken.map(startOf);
+  const lines = [
+    ...spoken.map((turn) => ({ at: turn.at, turn })),
+    ...call.events.filter(isUtterance).map((event) => ({ at: event.at, event })),
+  ].sort((one, other) => Date.parse(one.at) - Date.parse(other.at));
   const now = playing === null ? undefined : spoken[starts.findLastIndex((start) => start !== null && start <= playing)];
   const playFrom = call.recording ? (ms: number) => setAt({ ms, asked: Date.now() }) : undefined;
   return (
@@ -67,11 +72,15 @@ function Whole({ call }: { call: Schema["CallWithTurns"] }) {
       {call.recording && <Recording call={call} at={at} marks={starts.filter((start) => start !== null)} onTime={setPlaying} />}
       <section className="stack" aria-labelledby="transcript">
         <h2 id="transcript">{t.call.transcript}</h2>
-        {spoken.length ? (
+        {lines.length ? (
           <ol className="turns">
-            {spoken.map((turn) => (
-              <Turn key={turn.number} turn={turn} isNow={turn === now} onPlay={playFrom} />
-            ))}
+            {lines.map((line) =>
+              "turn" in line ? (
+                <Turn key={`turn ${line.turn.number}`} turn={line.turn} isNow={line.turn === now} onPlay={playFrom} />
+              ) : (
+                <Interpreted key={`event ${line.event.number}`} event={line.event} />
+              ),
+            )}
           </ol>
         ) : (
           <p className="quiet">{t.call.nothing_said}</p>
