@@ -45,7 +45,7 @@ pub use dial::{Dial, TrunkNames};
 pub use editions::{Edition, Editions, Origin};
 pub use fault::{Fault, Faults};
 pub use hours::Window;
-pub(crate) use hours::{madagascar, zone};
+pub(crate) use hours::{Holiday, closed, madagascar, zone, zone_named};
 pub use knowledge::{Knowledge, LookUp};
 pub use message::{Message, Voicemail};
 pub use pattern::{Pattern, Patterns};

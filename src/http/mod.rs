@@ -14,6 +14,7 @@
 //!                                          …/{id}/sip       sip/             │
 //!                                          …/{id}/recording sound.rs         │
 //!                                                           place.rs         │
+//!                                          /api/v1/campaigns campaigns.rs …  │
 //!                                          /api/v1/messages  messages.rs      │
 //!                                          /api/v1/dialplans dialplans.rs     │
 //!                                          …/registrations   registrations.rs │
@@ -41,12 +42,15 @@ mod audit;
 mod bans;
 mod batch;
 mod calls;
+mod campaign_results;
+mod campaigns;
 mod chat;
 mod configuration;
 mod connection;
 mod conversation;
 mod cors;
 mod dialplans;
+mod do_not_call;
 mod document;
 mod export;
 mod feedback;
@@ -110,6 +114,7 @@ use crate::{
     accounts::Accounts,
     batch::Batches,
     call::{CallsOut, Live, SipSeen, WebCalls, recordings_folder},
+    campaign::Campaigns,
     chat::Chats,
     config::Config,
     dialplan::Editions,
@@ -137,6 +142,7 @@ pub struct AppState {
     caller: Caller,
     calls_out: CallsOut,
     texts: Texts,
+    campaigns: Campaigns,
     metrics: Arc<Metrics>,
     health: Arc<dyn Fn() -> HealthReport + Send + Sync>,
     keys: Arc<Keys>,
@@ -158,7 +164,7 @@ impl AppState {
         ((store, redis), keys, editions): ((Store, Option<Redis>), Arc<Keys>, Editions),
         log: LogWriter,
         (live, sip, accounts, caller): (Arc<Live>, Arc<SipSeen>, Arc<Accounts>, Caller),
-        (calls_out, texts): (CallsOut, Texts),
+        (calls_out, texts, campaigns): (CallsOut, Texts, Campaigns),
         metrics: Arc<Metrics>,
         health: impl Fn() -> HealthReport + Send + Sync + 'static,
     ) -> Self {
@@ -173,6 +179,7 @@ impl AppState {
             caller,
             calls_out,
             texts,
+            campaigns,
             metrics,
             health: Arc::new(health),
             keys,
@@ -209,6 +216,9 @@ fn described() -> OpenApiRouter<AppState> {
         .merge(metrics_page::routes())
         .merge(audit::routes())
         .merge(calls::routes())
+        .merge(campaigns::routes())
+        .merge(campaign_results::routes())
+        .merge(do_not_call::routes())
         .merge(configuration::routes())
         .merge(export::routes())
         .merge(feedback::routes())
