@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use csv::{ByteRecord, ReaderBuilder, Trim};
 
-use super::number::{Numbers, written};
+use super::number::{Numbers, is_callable, written};
 use crate::{
     dialplan::zone_named,
     store::{Key, NewCampaignRow, NewUnwanted},
@@ -229,6 +229,9 @@ pub(super) fn entry(
     numbers: &Numbers,
 ) -> Result<NewUnwanted, (&'static str, String)> {
     let number = written(number).map_err(|fault| (NUMBER, fault.to_owned()))?;
+    if !is_callable(&number) {
+        return Err((NUMBER, format!("{number:?} is neither a number nor a SIP address")));
+    }
     if note.is_some_and(is_unreadable) {
         return Err((NOTE, "it holds a control character".into()));
     }
@@ -305,6 +308,8 @@ mod tests {
         let [one, other] = read.as_slice() else { panic!("{read:?}") };
         assert_eq!((one.target.as_str(), one.note.as_deref()), ("261341234567", Some("asked so")));
         assert_eq!((other.target.as_str(), other.note.as_deref()), ("261331234567", None));
+        let said = unwanted(b"number,note\n0331234567,a\n034/12,b\n", 9, &numbers).unwrap_err();
+        assert!(said.contains("line 3, number: \"034/12\" is neither"), "{said}");
         let said = unwanted(b"number,why\n034,x\n", 9, &numbers).unwrap_err();
         assert!(said.contains("line 1, why"), "{said}");
     }

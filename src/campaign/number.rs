@@ -50,6 +50,11 @@ impl Numbers {
     }
 }
 
+/// Whether this is a number, or a SIP address.
+pub(super) fn is_callable(text: &str) -> bool {
+    is_number(text) || text.parse::<Uri>().is_ok_and(|uri| uri.as_sip().is_some())
+}
+
 /// A number or address as it stands in a list, without what people write between its digits.
 ///
 /// # Errors
@@ -98,6 +103,8 @@ mod tests {
     #[test]
     fn what_people_write_between_digits_is_not_dialled() {
         assert_eq!(written(" 034 12\u{a0}345 (67) ").unwrap(), "0341234567");
-        assert!(written(" ").is_err() && written(&"1".repeat(256)).is_err());
+        assert!(written(" ").is_err() && written(&"1".repeat(256)).is_err() && written("1\u{0}").is_err());
+        assert!(is_callable("+261341234567") && is_callable("sip:milo@192.0.2.7"));
+        assert!(!is_callable("034/12") && !is_callable("tel:+261341234567") && !is_callable(""));
     }
 }

@@ -113,7 +113,9 @@ impl Runner {
     async fn look(&mut self) -> Result<Duration, StoreError> {
         // Before any lease is looked at: the own ones hold.
         self.renew().await?;
-        self.take_over().await?;
+        if !self.take_over().await? {
+            return Ok(NEXT);
+        }
         let running: VecDeque<Running> =
             self.campaigns.store.running_campaigns().await?.into_iter().filter_map(Running::read).collect();
         let known: HashSet<Key> = running.iter().map(|campaign| campaign.id).collect();
@@ -153,19 +155,16 @@ impl Runner {
         Ok(())
     }
 
-    /// Ends what this Milo held when it was stopped, and what is held by one that is gone.
-    async fn take_over(&mut self) -> Result<(), StoreError> {
-        loop {
-            let node = (!self.has_taken_up).then_some(&*self.campaigns.node);
-            let left = self.campaigns.store.left_rows(Stamp::now(), node).await?;
-            if left.is_empty() {
-                self.has_taken_up = true;
-                return Ok(());
-            }
-            for row in left {
-                self.campaigns.end_left(row).await?;
-            }
+    /// Ends some of what this Milo held when it was stopped, and of what is held by one that is gone. False while there may be more.
+    async fn take_over(&mut self) -> Result<bool, StoreError> {
+        let node = (!self.has_taken_up).then_some(&*self.campaigns.node);
+        let left = self.campaigns.store.left_rows(Stamp::now(), node).await?;
+        let is_all = left.is_empty();
+        for row in left {
+            self.campaigns.end_left(row).await?;
         }
+        self.has_taken_up |= is_all;
+        Ok(is_all)
     }
 
     /// Has the next number of a campaign called, if one may be.

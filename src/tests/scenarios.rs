@@ -27,6 +27,7 @@ mod behind_nat;
 mod call_log;
 mod caller_ids;
 mod calling_out;
+mod campaigns;
 mod client_page;
 mod destinations;
 mod dialling;

@@ -169,7 +169,8 @@ async fn a_node_that_is_gone_leaves_its_rows_to_others(url: SecretUrl) {
     let store = Store::open(&url).await.unwrap();
     let new = campaign(&["1", "2"]);
     store.add_campaign(&new).await.unwrap();
-    let (one, two) = (claim(&store, new.id, "n", 1_000).await.unwrap(), claim(&store, new.id, "m", 1_000).await.unwrap());
+    let (one, two) =
+        (claim(&store, new.id, "n", 1_000).await.unwrap(), claim(&store, new.id, "m", 1_000).await.unwrap());
     let call = Key::new();
     store.row_called(&one.claim, call).await.unwrap();
     assert!(store.left_rows(stamp(1_500), None).await.unwrap().is_empty(), "the leases hold");
@@ -188,10 +189,10 @@ async fn a_node_that_is_gone_leaves_its_rows_to_others(url: SecretUrl) {
     // What the log says of a call.
     let (log, _) = LogWriter::start(store.clone(), "n", None);
     assert_eq!(store.logged(call).await.unwrap(), None, "it is in no log");
-    let mut up = log.begin(NewCall { incoming: false, ..new_call(1_000) });
+    let up = log.begin(NewCall { incoming: false, ..new_call(1_000) });
     let key = up.key();
-    up.event("answered_by", json!({ "answered_by": "unknown" }));
-    up.event("answered_by", json!({ "answered_by": "machine" }));
+    up.event(stamp(2_000), "answered_by", json!({ "answered_by": "unknown" }));
+    up.event(stamp(2_000), "answered_by", json!({ "answered_by": "machine" }));
     assert!(log.flush(SOON).await);
     assert_eq!(store.logged(key).await.unwrap(), None, "it is up");
     up.end(Ending { outcome: Some((Outcome::Answered, Some(200))), ..new_ending(3_000) });
