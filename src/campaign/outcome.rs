@@ -1,7 +1,5 @@
 //! What comes of a call of a campaign.
 
-use serde_json::Value;
-
 use crate::store::Logged;
 
 /// What came of it.
@@ -69,10 +67,9 @@ impl Outcome {
     }
 }
 
-/// Whether the event `answered_by` says in one of its fields that it was a machine.
+/// Whether the event `answered_by` says that it was a machine.
 fn by_machine(logged: &Logged) -> bool {
-    let fields = logged.answered_by.as_ref().and_then(Value::as_object);
-    fields.is_some_and(|fields| fields.values().any(|value| value == "machine"))
+    logged.answered_by.as_ref().is_some_and(|detail| detail["who"] == "machine")
 }
 
 #[cfg(test)]
@@ -102,10 +99,10 @@ mod tests {
         for (who, outcome) in
             [("machine", Outcome::Machine), ("person", Outcome::Answered), ("unknown", Outcome::Answered)]
         {
-            let heard = Logged { answered_by: Some(json!({ "answered_by": who })), ..logged("answered") };
+            let heard = Logged { answered_by: Some(json!({ "who": who, "why": "it beeps" })), ..logged("answered") };
             assert_eq!(Outcome::of(&heard), outcome, "{who}");
         }
-        let nobody = Logged { answered_by: Some(json!({ "answered_by": "machine" })), ..logged("busy") };
+        let nobody = Logged { answered_by: Some(json!({ "who": "machine" })), ..logged("busy") };
         assert_eq!(Outcome::of(&nobody), Outcome::Busy);
     }
 }

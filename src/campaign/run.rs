@@ -48,8 +48,6 @@ enum Look {
     Called,
     /// Nobody, for this reason.
     Waits(String),
-    /// It has ended.
-    Finished,
 }
 
 /// The one task.
@@ -131,8 +129,13 @@ impl Runner {
                     called += 1;
                     eager.push_back(campaign);
                 }
-                Look::Waits(why) => drop(waits.insert(campaign.id, why)),
-                Look::Finished => {}
+                Look::Waits(why) => {
+                    if self.campaigns.store.finish_campaign(campaign.id, Stamp::now()).await? {
+                        tracing::info!(campaign.id = %campaign.id, "a campaign is finished");
+                    } else {
+                        waits.insert(campaign.id, why);
+                    }
+                }
             }
         }
         *self.campaigns.waits.lock().unwrap_or_else(PoisonError::into_inner) = waits;
@@ -197,10 +200,6 @@ impl Runner {
                     }
                 }
             }
-        }
-        if store.finish_campaign(campaign.id, now).await? {
-            tracing::info!(campaign.id = %campaign.id, "a campaign is finished");
-            return Ok(Look::Finished);
         }
         let busy = "as many are called as may be, or the next is not due yet";
         Ok(Look::Waits(closed.filter(|_| !is_open).unwrap_or_else(|| busy.into())))

@@ -191,15 +191,15 @@ async fn a_node_that_is_gone_leaves_its_rows_to_others(url: SecretUrl) {
     assert_eq!(store.logged(call).await.unwrap(), None, "it is in no log");
     let up = log.begin(NewCall { incoming: false, ..new_call(1_000) });
     let key = up.key();
-    up.event(stamp(2_000), "answered_by", json!({ "answered_by": "unknown" }));
-    up.event(stamp(2_000), "answered_by", json!({ "answered_by": "machine" }));
+    up.event(stamp(2_000), "answered_by", json!({ "who": "unknown" }));
+    up.event(stamp(2_000), "answered_by", json!({ "who": "machine" }));
     assert!(log.flush(SOON).await);
     assert_eq!(store.logged(key).await.unwrap(), None, "it is up");
     up.end(Ending { outcome: Some((Outcome::Answered, Some(200))), ..new_ending(3_000) });
     assert!(log.flush(SOON).await);
     let logged = store.logged(key).await.unwrap().unwrap();
     assert_eq!((logged.outcome.as_deref(), logged.is_cut_off), (Some("answered"), false));
-    assert_eq!(logged.answered_by, Some(json!({ "answered_by": "machine" })), "the last that was found");
+    assert_eq!(logged.answered_by, Some(json!({ "who": "machine" })), "the last that was found");
     let cut = log.begin(NewCall { incoming: false, ..new_call(1_000) });
     assert!(log.flush(SOON).await);
     store.close_left_open("n").await.unwrap();
