@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use csv::{ByteRecord, ReaderBuilder, Trim};
+use csv::{ByteRecord, ReaderBuilder};
 
 use super::number::{Numbers, is_callable, written};
 use crate::{
@@ -88,12 +88,7 @@ impl Table {
         let csv = csv.strip_prefix(b"\xef\xbb\xbf").unwrap_or(csv);
         let head = csv.split(|byte| *byte == b'\n').next().unwrap_or_default();
         let delimiter = if head.contains(&b';') && !head.contains(&b',') { b';' } else { b',' };
-        let mut reader = ReaderBuilder::new()
-            .delimiter(delimiter)
-            .has_headers(false)
-            .flexible(true)
-            .trim(Trim::All)
-            .from_reader(csv);
+        let mut reader = ReaderBuilder::new().delimiter(delimiter).has_headers(false).flexible(true).from_reader(csv);
         let (mut table, mut faults) = (Self { head: Vec::new(), lines: Vec::new() }, Faults::default());
         let (mut record, mut counting) = (ByteRecord::new(), Lines { csv, at: 0, line: 1 });
         loop {
@@ -103,7 +98,8 @@ impl Table {
                 Err(wrong) => return Err(format!("the list is no CSV: {wrong}")),
             }
             let line = counting.of(record.position().map_or(0, csv::Position::byte));
-            let fields: Vec<Option<&str>> = record.iter().map(|field| std::str::from_utf8(field).ok()).collect();
+            let fields: Vec<Option<&str>> =
+                record.iter().map(|field| std::str::from_utf8(field).ok().map(str::trim)).collect();
             if let Some(at) = fields.iter().position(|field| field.is_none_or(is_unreadable)) {
                 let name = table.head.get(at).map_or("its head", String::as_str);
                 faults.add(line, name, "it is no UTF-8, or holds a control character");
