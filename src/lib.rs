@@ -16,6 +16,7 @@ pub mod agent;
 pub mod batch;
 pub mod bench;
 pub mod call;
+pub mod campaign;
 pub mod chat;
 pub mod config;
 pub mod dialplan;

@@ -16,8 +16,9 @@ use std::{
 use jiff::Timestamp;
 use milo_signaling::Uri;
 use serde::Serialize;
+use serde_json::{Value, json};
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     time::Instant,
 };
 
@@ -125,6 +126,15 @@ pub struct Placement {
     pub(super) ring: Duration,
     /// Its place among all calls; none: it needs none.
     pub(super) room: Option<OwnedSemaphorePermit>,
+    /// Dropped when its row is closed.
+    pub(super) over: Option<oneshot::Sender<()>>,
+}
+
+/// The campaign that has a call placed.
+struct Ordered {
+    /// For the call's log.
+    detail: Value,
+    over: oneshot::Sender<()>,
 }
 
 /// Who is called.
@@ -147,7 +157,9 @@ pub struct CallsOut {
     metrics: Arc<Metrics>,
     live: Arc<Live>,
     sip: Arc<SipSeen>,
-    has_room: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// As many calls as may be up, and how many are.
+    limit: usize,
+    taken: Arc<dyn Fn() -> usize + Send + Sync>,
     /// A place for each call that may be up.
     rooms: Arc<Semaphore>,
     queue: mpsc::Sender<Placement>,
@@ -157,19 +169,30 @@ pub struct CallsOut {
 }
 
 impl CallsOut {
-    /// The way, and where the calls come out of it. `has_room` says whether one more of the at most `calls` may begin now; it
-    /// must not wait.
+    /// The way, and where the calls come out of it. `taken` says how many of the at most `limit` are up now; it must not wait.
     pub fn new(
         (editions, trunks): (Editions, Trunks),
         (log, metrics): (LogWriter, Arc<Metrics>),
         (live, sip): (Arc<Live>, Arc<SipSeen>),
-        calls: usize,
-        has_room: impl Fn() -> bool + Send + Sync + 'static,
+        limit: usize,
+        taken: impl Fn() -> usize + Send + Sync + 'static,
     ) -> (Self, mpsc::Receiver<Placement>) {
         let (queue, placements) = mpsc::channel(QUEUE);
-        let (has_room, rooms) = (Arc::new(has_room), Arc::new(Semaphore::new(calls)));
+        let (taken, rooms) = (Arc::new(taken), Arc::new(Semaphore::new(limit)));
         let again = Arc::default();
-        (Self { editions, trunks, log, metrics, live, sip, has_room, rooms, queue, again }, placements)
+        (Self { editions, trunks, log, metrics, live, sip, limit, taken, rooms, queue, again }, placements)
+    }
+
+    /// As many calls as may be up at once.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// How many more calls may begin now.
+    pub fn free(&self) -> usize {
+        // A call that is placed this moment is known to the one before it is to the other.
+        let up = (self.taken)().max(self.live.count());
+        self.rooms.available_permits().min(self.limit.saturating_sub(up))
     }
 
     /// Knows the calls that this node was asked for under a key within the last day, from before its start.
@@ -198,7 +221,7 @@ impl CallsOut {
                 Err(NotPlaced::Wrong("this idempotency key stands for another call; each call has its own".into()))
             };
         }
-        let placed = self.begin(wanted)?;
+        let placed = self.begin(wanted, None)?;
         if let Some(key) = key {
             let Placed { id, to, trunk, plan } = placed.clone();
             let at = Stamp::now();
@@ -208,14 +231,47 @@ impl CallsOut {
         Ok((placed, false))
     }
 
-    fn begin(&self, mut wanted: Wanted) -> Result<Placed, NotPlaced> {
-        let queue = self.queue.try_reserve().map_err(|error| match error {
-            mpsc::error::TrySendError::Closed(()) => {
-                NotPlaced::Busy("Milo is ending and places no more calls".into(), 60)
-            }
-            mpsc::error::TrySendError::Full(()) => NotPlaced::Busy("too many calls are being placed at once".into(), 1),
-        })?;
+    /// Has a call placed for a line of a campaign's list. What is returned besides resolves when the call's row is closed.
+    ///
+    /// # Errors
+    /// [`NotPlaced`].
+    pub fn place_for(
+        &self,
+        wanted: Wanted,
+        (campaign, line): (Key, i32),
+    ) -> Result<(Placed, oneshot::Receiver<()>), NotPlaced> {
+        let (over, closed) = oneshot::channel();
+        let detail = json!({ "id": campaign, "line": line });
+        Ok((self.begin(wanted, Some(Ordered { detail, over }))?, closed))
+    }
+
+    /// Whether a campaign may have such a call placed, as plans and trunks are now, and whenever there is room.
+    ///
+    /// # Errors
+    /// [`NotPlaced::Wrong`], [`NotPlaced::Forbidden`].
+    pub fn check(&self, wanted: &Wanted) -> Result<(), NotPlaced> {
         let edition = self.editions.current();
+        match self.judge(&edition, wanted)? {
+            (_, Target::Emergency(_, number)) => Err(for_help(&number)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether there is such a plan here, and such trunks.
+    ///
+    /// # Errors
+    /// [`NotPlaced::Wrong`].
+    pub fn knows(&self, named: Option<&str>, trunks: Option<&TrunkNames>) -> Result<(), NotPlaced> {
+        plan(&self.editions.current().dialplans, named)?;
+        let names = trunks.map(TrunkNames::names).unwrap_or_default();
+        match names.iter().find(|name| self.trunks.named(name).is_none()) {
+            Some(name) => Err(NotPlaced::Wrong(format!("trunk {name:?} is not the name of one of [[sip.trunks]]"))),
+            None => Ok(()),
+        }
+    }
+
+    /// The plan of a wanted call, and who is to be called.
+    fn judge<'e>(&self, edition: &'e Edition, wanted: &Wanted) -> Result<(&'e Plan, Target<'_>), NotPlaced> {
         let plan = plan(&edition.dialplans, wanted.plan.as_deref())?;
         let unfit = |(name, value): (&String, &String)| edition.dialplans.ungivable(name, value);
         if let Some(fault) = wanted.variables.iter().find_map(unfit) {
@@ -228,7 +284,21 @@ impl CallsOut {
             return Err(NotPlaced::Wrong(fault));
         }
         let from = wanted.caller_id.as_deref().map_or(CallingAs::Trunk, CallingAs::Request);
-        let target = target(&self.trunks, (&wanted.to, wanted.trunks.as_ref()), from)?;
+        Ok((plan, target(&self.trunks, (&wanted.to, wanted.trunks.as_ref()), from)?))
+    }
+
+    fn begin(&self, mut wanted: Wanted, ordered: Option<Ordered>) -> Result<Placed, NotPlaced> {
+        let queue = self.queue.try_reserve().map_err(|error| match error {
+            mpsc::error::TrySendError::Closed(()) => {
+                NotPlaced::Busy("Milo is ending and places no more calls".into(), 60)
+            }
+            mpsc::error::TrySendError::Full(()) => NotPlaced::Busy("too many calls are being placed at once".into(), 1),
+        })?;
+        let edition = self.editions.current();
+        let (plan, target) = self.judge(&edition, &wanted)?;
+        if let (Target::Emergency(_, number), Some(_)) = (&target, &ordered) {
+            return Err(for_help(number));
+        }
         if let Target::Emergency(..) = &target {
             wanted.private = false;
             // Whoever comes to help must be able to call back.
@@ -241,7 +311,7 @@ impl CallsOut {
             Target::Emergency(..) => None,
             _ => {
                 let room = Arc::clone(&self.rooms).try_acquire_owned().map_err(|_| NotPlaced::Full)?;
-                if !(self.has_room)() {
+                if (self.taken)() >= self.limit {
                     return Err(NotPlaced::Full);
                 }
                 Some(room)
@@ -269,6 +339,10 @@ impl CallsOut {
             }
         };
         let record = Record::place((&self.log, &self.metrics, &self.sip), &facts, plan);
+        let (detail, over) = ordered.map(|Ordered { detail, over }| (detail, over)).unzip();
+        if let Some(detail) = detail {
+            record.event("campaign", detail);
+        }
         for (trunk, denied) in passed {
             record.event("tried", Unanswered::from(denied).tried(trunk, Duration::ZERO));
         }
@@ -276,7 +350,9 @@ impl CallsOut {
         let entry = self.live.place(record.key());
         let (plan, variables) = (plan.name.clone(), wanted.variables);
         let (from, private, headers, ring) = (wanted.caller_id, wanted.private, wanted.headers, wanted.ring);
-        queue.send(Placement { record, entry, edition, plan, variables, whom, from, private, headers, ring, room });
+        let placement =
+            Placement { record, entry, edition, plan, variables, whom, from, private, headers, ring, room, over };
+        queue.send(placement);
         Ok(placed)
     }
 }
@@ -285,6 +361,10 @@ impl fmt::Debug for CallsOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CallsOut").field("live", &self.live).finish_non_exhaustive()
     }
+}
+
+fn for_help(number: &str) -> NotPlaced {
+    NotPlaced::Forbidden(format!("{number:?} is an emergency number, which no campaign calls"))
 }
 
 /// The plan of this name that treats a call which Milo places.

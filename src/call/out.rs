@@ -41,8 +41,10 @@ struct Reached<'h> {
 
 /// Places a call and takes it through its plan. Returns when it is over and its row is closed.
 pub async fn place(house: Arc<House>, placement: Placement) {
-    let Placement { record: mut log, entry, edition, plan, variables, whom, from, private, headers, ring, room } =
+    let Placement { record: mut log, entry, edition, plan, variables, whom, from, private, headers, ring, room, over } =
         placement;
+    // Dropped behind the closing of the row, on every way out of here.
+    let _over = over;
     let began = Instant::now();
     let called = match &whom {
         Whom::Number { number, .. } => number.clone(),

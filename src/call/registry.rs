@@ -70,6 +70,11 @@ impl Live {
         Entry { key, live: self.clone(), why }
     }
 
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.lock().len()
+    }
+
     /// Wants a call to end.
     ///
     /// # Errors
@@ -159,7 +164,7 @@ impl Live {
 
 impl fmt::Debug for Live {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Live").field("calls", &self.lock().len()).finish()
+        f.debug_struct("Live").field("calls", &self.count()).finish()
     }
 }
 

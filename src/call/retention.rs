@@ -66,6 +66,9 @@ pub async fn forget_calls(folder: PathBuf, days: u64, store: Store) {
         if let Err(error) = store.forget_feedback(before).await {
             tracing::warn!(%error, "old feedback cannot be deleted; tried again tomorrow");
         }
+        if let Err(error) = store.forget_campaigns(before).await {
+            tracing::warn!(%error, "old campaigns cannot be deleted; tried again tomorrow");
+        }
         if forgotten > 0 {
             tracing::info!(calls = forgotten, days, "calls older than they are kept were deleted");
         }

@@ -12,7 +12,8 @@ pub struct Database {
     pub url: Option<SecretUrl>,
     /// For so many seconds a start waits for a server that does not answer: after a loss of power it may come up later than Milo.
     pub wait_s: u64,
-    /// Calls that began more than so many days ago are deleted, with their recordings; 0 keeps them.
+    /// Calls that began more than so many days ago are deleted, with their recordings, and campaigns that ended so long ago; 0 keeps
+    /// them.
     pub keep_days: u64,
     /// While the database is away, rows wait on disk, in the data folder, up to so many megabytes; 0: in memory only.
     pub journal_mb: u64,

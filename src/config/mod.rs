@@ -12,6 +12,7 @@
 mod account;
 mod address;
 mod batch;
+mod campaigns;
 mod chat;
 mod clean;
 mod conversation;
@@ -48,6 +49,7 @@ pub use self::redis::Redis;
 pub use account::AccountLimits;
 pub use address::{Addresses, PortRange};
 pub use batch::Batch;
+pub use campaigns::Campaigns;
 pub use chat::Chat;
 pub use clean::Clean;
 pub use conversation::Conversation;
@@ -119,6 +121,8 @@ pub struct Config {
     pub chat: Chat,
     /// `[batch]`
     pub batch: Batch,
+    /// `[campaigns]`
+    pub campaigns: Campaigns,
     /// `[log]`
     pub log: Log,
     /// `[drain]`
@@ -177,6 +181,7 @@ impl Config {
         self.redis.check(faults);
         self.chat.check(faults);
         self.batch.check(faults);
+        self.campaigns.check(faults);
         self.conversation.check(faults);
         self.log.check(faults);
         self.drain.check(faults);
@@ -392,6 +397,7 @@ mod tests {
             ),
             ("[[webhooks]]\nurl = \"https://a/\"\nevents = [\"rang\"]", "milo.toml, line 3: webhooks[0].events"),
             ("[[webhooks]]\nurl = \"https://a/\"\nattempts = 0", "webhooks[0].attempts = 0 is not within 1 to 50"),
+            ("[campaigns]\ncountry = \"mg\"", "milo.toml, line 2: campaigns.country \"mg\" is no country code"),
             ("[log]\nlevel = \"loud\"", "milo.toml, line 2: log.level \"loud\" is no level"),
             ("[log]\nformat = \"xml\"", "milo.toml, line 2: log.format"),
             ("a = \n", "milo.toml, line 1"),

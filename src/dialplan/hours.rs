@@ -34,7 +34,7 @@ impl Window {
     }
 
     /// What is impossible about it.
-    pub(super) fn fault(&self) -> Option<String> {
+    pub(crate) fn fault(&self) -> Option<String> {
         (self.from == self.to).then(|| {
             format!("hours: from = \"{0}\" and to = \"{0}\" are the same; \"00:00\" to \"24:00\" is all day", self.from)
         })
@@ -112,7 +112,7 @@ impl<'de> Deserialize<'de> for Clock {
 
 /// A day on which nobody works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Holiday {
+pub(crate) enum Holiday {
     /// `"06-26"`: month and day.
     EveryYear(i8, i8),
     /// `"2026-04-06"`
@@ -172,17 +172,27 @@ impl Calendar {
 
     /// Why a plan with these hours, which is for holidays or for other days, is closed at a moment.
     pub(super) fn closed(&self, hours: &[Window], holiday: Option<bool>, at: Timestamp) -> Option<String> {
-        let local = self.zone.to_datetime(at);
-        let (date, now) = (local.date(), Clock(local.hour() as u16 * 60 + local.minute() as u16));
-        let day = DAYS[local.weekday().to_monday_zero_offset() as usize];
-        match (holiday, self.holidays.iter().any(|known| known.is(date))) {
-            (Some(true), false) => return Some(format!("{date} is no holiday")),
-            (Some(false), true) => return Some(format!("{date} is a holiday")),
-            _ => {}
-        }
-        let open = hours.is_empty() || hours.iter().any(|window| window.holds(local.weekday(), now));
-        (!open).then(|| format!("{day} {date} {now} is outside its hours"))
+        closed((&self.zone, &self.holidays), hours, holiday, at)
     }
+}
+
+/// The same by this zone and these holidays.
+pub(crate) fn closed(
+    (zone, holidays): (&TimeZone, &[Holiday]),
+    hours: &[Window],
+    holiday: Option<bool>,
+    at: Timestamp,
+) -> Option<String> {
+    let local = zone.to_datetime(at);
+    let (date, now) = (local.date(), Clock(local.hour() as u16 * 60 + local.minute() as u16));
+    let day = DAYS[local.weekday().to_monday_zero_offset() as usize];
+    match (holiday, holidays.iter().any(|known| known.is(date))) {
+        (Some(true), false) => return Some(format!("{date} is no holiday")),
+        (Some(false), true) => return Some(format!("{date} is a holiday")),
+        _ => {}
+    }
+    let open = hours.is_empty() || hours.iter().any(|window| window.holds(local.weekday(), now));
+    (!open).then(|| format!("{day} {date} {now} is outside its hours"))
 }
 
 pub(crate) fn madagascar() -> TimeZone {
@@ -191,17 +201,22 @@ pub(crate) fn madagascar() -> TimeZone {
 }
 
 pub(crate) fn zone<'de, D: Deserializer<'de>>(from: D) -> Result<TimeZone, D::Error> {
-    let text = String::deserialize(from)?;
+    zone_named(&String::deserialize(from)?).map_err(de::Error::custom)
+}
+
+/// The time zone of this name.
+///
+/// # Errors
+/// A sentence: there is none.
+pub(crate) fn zone_named(text: &str) -> Result<TimeZone, String> {
     let offset = || {
         let sign = if text.starts_with('-') { -1 } else { 1 };
         let ahead = Clock::parse(text.strip_prefix(['+', '-'])?)?;
         Offset::from_seconds(sign * i32::from(ahead.0) * 60).ok().map(TimeZone::fixed)
     };
-    offset().map_or_else(|| TimeZone::get(&text), Ok).map_err(|_| {
-        de::Error::custom(format!(
-            "{text:?} is no time zone; give an IANA name (\"Indian/Antananarivo\") or \"+03:00\""
-        ))
-    })
+    offset()
+        .map_or_else(|| TimeZone::get(text), Ok)
+        .map_err(|_| format!("{text:?} is no time zone; give an IANA name (\"Indian/Antananarivo\") or \"+03:00\""))
 }
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ pub use dial::{Dial, TrunkNames};
 pub use editions::{Edition, Editions, Origin};
 pub use fault::{Fault, Faults};
 pub use hours::Window;
-pub(crate) use hours::{madagascar, zone};
+pub(crate) use hours::{Holiday, closed, madagascar, zone, zone_named};
 pub use interpret::{Interpret, Original};
 pub use knowledge::{Knowledge, LookUp, Near, Vectors};
 pub use message::{Message, Voicemail};

@@ -38,7 +38,7 @@ fn limit(path: &str) -> Duration {
     match path {
         "/api/v1/chat" | "/api/v1/tts" | "/api/v1/translate" | "/v1/chat/completions" | "/v1/audio/speech" => THOUGHT,
         // Its body may be large, and its line slow.
-        "/api/v1/batch" => THOUGHT,
+        "/api/v1/batch" | "/api/v1/campaigns" | "/api/v1/campaigns/do-not-call/import" => THOUGHT,
         "/api/v1/stt" | "/v1/audio/transcriptions" => LONGEST,
         _ => LIMIT,
     }

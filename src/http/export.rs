@@ -166,7 +166,7 @@ fn record(call: &CallRow) -> Vec<u8> {
 
 /// One record, quoted where it must be. What a spreadsheet would take for a formula gets an apostrophe before it: names come
 /// from the wire.
-fn line<T: AsRef<str>>(fields: &[T]) -> Vec<u8> {
+pub(super) fn line<T: AsRef<str>>(fields: &[T]) -> Vec<u8> {
     let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
     let fields = fields.iter().map(|field| {
         let field = field.as_ref();

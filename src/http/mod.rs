@@ -16,6 +16,7 @@
 //!                                          …/{id}/audio     supervision/     │ WebSockets
 //!                                          …/{id}/takeover                   │
 //!                                                           place.rs         │
+//!                                          /api/v1/campaigns campaigns.rs …  │
 //!                                          /api/v1/messages  messages.rs      │
 //!                                          /api/v1/dialplans dialplans.rs     │
 //!                                          …/registrations   registrations.rs │
@@ -44,12 +45,15 @@ mod audit;
 mod bans;
 mod batch;
 mod calls;
+mod campaign_results;
+mod campaigns;
 mod chat;
 mod configuration;
 mod connection;
 mod conversation;
 mod cors;
 mod dialplans;
+mod do_not_call;
 mod document;
 mod export;
 mod feedback;
@@ -115,6 +119,7 @@ use crate::{
     accounts::Accounts,
     batch::Batches,
     call::{CallsOut, Live, SipSeen, WebCalls, recordings_folder},
+    campaign::Campaigns,
     chat::Chats,
     config::Config,
     dialplan::Editions,
@@ -142,6 +147,7 @@ pub struct AppState {
     caller: Caller,
     calls_out: CallsOut,
     texts: Texts,
+    campaigns: Campaigns,
     metrics: Arc<Metrics>,
     health: Arc<dyn Fn() -> HealthReport + Send + Sync>,
     keys: Arc<Keys>,
@@ -163,7 +169,7 @@ impl AppState {
         ((store, redis), keys, editions): ((Store, Option<Redis>), Arc<Keys>, Editions),
         log: LogWriter,
         (live, sip, accounts, caller): (Arc<Live>, Arc<SipSeen>, Arc<Accounts>, Caller),
-        (calls_out, texts): (CallsOut, Texts),
+        (calls_out, texts, campaigns): (CallsOut, Texts, Campaigns),
         metrics: Arc<Metrics>,
         health: impl Fn() -> HealthReport + Send + Sync + 'static,
     ) -> Self {
@@ -178,6 +184,7 @@ impl AppState {
             caller,
             calls_out,
             texts,
+            campaigns,
             metrics,
             health: Arc::new(health),
             keys,
@@ -214,6 +221,9 @@ fn described() -> OpenApiRouter<AppState> {
         .merge(metrics_page::routes())
         .merge(audit::routes())
         .merge(calls::routes())
+        .merge(campaigns::routes())
+        .merge(campaign_results::routes())
+        .merge(do_not_call::routes())
         .merge(configuration::routes())
         .merge(export::routes())
         .merge(feedback::routes())

@@ -2,6 +2,7 @@
 //!
 //! Figures that live elsewhere (queues, SIP counters, the process) are read when somebody asks, in [`Metrics::text`].
 
+mod campaigns;
 mod legs;
 mod lines;
 mod process;
@@ -14,6 +15,7 @@ mod webhooks;
 
 use std::{sync::Mutex, time::Duration};
 
+use campaigns::Campaigns;
 use legs::Legs;
 use lines::Lines;
 use milo_media::{Quality, record::Outcome};
@@ -47,6 +49,7 @@ pub struct Metrics {
     calls_live: IntGauge,
     messages: IntCounterVec,
     replies: Replies,
+    campaigns: Campaigns,
     transfers: IntCounterVec,
     packets_received: IntCounter,
     packets_lost: IntCounter,
@@ -112,6 +115,7 @@ impl Metrics {
                 &["direction", "result"],
             ),
             replies: Replies::new(&r),
+            campaigns: Campaigns::new(&r),
             transfers: counters(
                 "milo_transfers_total",
                 "Transfers that parties of calls have asked for (REFER), by kind and what came of them.",
@@ -418,6 +422,8 @@ mod tests {
         metrics.http_request("/api/v1/chat", 200, 0.25);
         metrics.batch_item("tts", "failed");
         metrics.analysis("done");
+        metrics.campaign_call(crate::campaign::Outcome::NoAnswer);
+        metrics.campaign_calls_live(3);
         metrics.tokens(Mode::Cloud, Usage { prompt_tokens: 25, completion_tokens: 15 });
         metrics.recording_began();
         metrics.recording_began();
@@ -500,6 +506,9 @@ mod tests {
             ("milo_trunk_calls_total{direction=\"out\",trunk=\"carrier\"}", 5.0),
             ("milo_trunk_refused_total{direction=\"in\",trunk=\"carrier\"}", 6.0),
             ("milo_trunk_refused_total{direction=\"out\",trunk=\"carrier\"}", 7.0),
+            ("milo_campaign_calls_total{outcome=\"no_answer\"}", 1.0),
+            ("milo_campaign_calls_total{outcome=\"answered\"}", 0.0),
+            ("milo_campaign_calls_live", 3.0),
             ("milo_queue_waiting{queue=\"support\"}", 0.0),
             ("milo_queue_calls_total{queue=\"support\",result=\"answered\"}", 8.0),
             ("milo_queue_calls_total{queue=\"support\",result=\"abandoned\"}", 0.0),

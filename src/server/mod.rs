@@ -16,6 +16,7 @@
 //!         ├─ days           one task that notes minutes of calls that are up
 //!         ├─ Texts          one task that keeps those that come, and one each that is sent
 //!         ├─ Batches        one task that does them, one item after the other
+//!         ├─ Campaigns      one task that has their numbers called, and one each that waits for the end of such a call
 //!         ├─ Analyses       one task that has the model write down calls that are over, one after the other
 //!         └─ Calls          one task an invitation, a call that is placed, or one that comes over the web, inside a permit
 //! ```
@@ -54,6 +55,7 @@ use crate::{
     agent::SetPhrases,
     batch::Batches,
     call::{self, CallsOut, House, Recordings, SipSeen, WebCalls},
+    campaign::Campaigns,
     chat::Chats,
     config::Config,
     dialplan::{Dialplans, Editions, Fault, Origin, Surroundings},
@@ -104,7 +106,7 @@ pub struct Server {
     _asking: JoinSet<()>,
     /// Those that read the accounts and the keys anew, and note minutes; they end with it.
     _following: JoinSet<()>,
-    /// Those that keep and send texts, do batches, write down what came of calls, and forget what is old.
+    /// Those that keep and send texts, do batches, have campaigns called, write down what came of calls, and forget what is old.
     texting: JoinSet<()>,
     traces: Option<Traces>,
     /// Those that tell webhooks of calls; they end with it.
@@ -248,9 +250,9 @@ impl Server {
         let live = Arc::clone(&house.live);
         let (counters, limit) = (endpoint.watch(), config.limits.calls);
         let (end_visits, ending) = watch::channel(false);
-        let has_room = {
+        let taken = {
             let (counters, visits) = (counters.clone(), Arc::clone(&visits));
-            move || counters.borrow().calls + visits.load(Ordering::Acquire) < limit
+            move || counters.borrow().calls + visits.load(Ordering::Acquire)
         };
         let (web, visitors) = WebCalls::new(
             Arc::clone(&house),
@@ -264,7 +266,7 @@ impl Server {
             (log.clone(), Arc::clone(&metrics)),
             (Arc::clone(&live), Arc::clone(&house.sip)),
             limit,
-            has_room,
+            taken,
         );
         calls_out.remember(&store, node.id()).await?;
         texting.spawn(call::forget_keys(store.clone()));
@@ -279,6 +281,9 @@ impl Server {
         let live = (live, Arc::clone(&house.sip), accounts, house.caller.clone());
         let batches = Batches::new(config, (store.clone(), node.id()), &chats, Arc::clone(&metrics));
         texting.spawn(batches.clone().run());
+        let writers = (log.clone(), Arc::clone(&metrics));
+        let campaigns = Campaigns::new(config, (store.clone(), node.id()), writers, calls_out.clone());
+        texting.spawn(campaigns.clone().run());
         let keys = Arc::new(Keys::open(&store, config.http.api_key.as_ref(), redis.clone()).await?);
         following.spawn(keys::follow(Arc::clone(&keys)));
         if let Some(redis) = &redis {
@@ -297,7 +302,7 @@ impl Server {
             ((store.clone(), redis), Arc::clone(&keys), editions),
             log.clone(),
             live,
-            (calls_out, texts),
+            (calls_out, texts, campaigns),
             metrics,
             move || snapshot.take(),
         );

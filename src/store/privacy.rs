@@ -60,7 +60,7 @@ impl Store {
     }
 
     /// Deletes everything about a number: calls that are over, their turns, events and analyses, texts, idempotency keys, what
-    /// is known of the caller, and what was wanted of the house for it.
+    /// is known of the caller, what was wanted of the house for it, and its rows in lists of campaigns.
     pub async fn forget_number(&self, number: &str) -> Result<Forgotten, StoreError> {
         let delete = async {
             let mut batch = self.begin().await?;
@@ -79,6 +79,11 @@ impl Store {
                 sqlx::query("DELETE FROM call_keys WHERE called = $1").bind(number).execute(&mut **rows).await?;
                 sqlx::query("DELETE FROM memories WHERE number = $1").bind(number).execute(&mut **rows).await?;
                 sqlx::query("DELETE FROM requests WHERE telephone = $1").bind(number).execute(&mut **rows).await?;
+                // The do-not-call list stays: without it the number would be called again.
+                sqlx::query("DELETE FROM campaign_rows WHERE called = $1 AND state <> 'calling'")
+                    .bind(number)
+                    .execute(&mut **rows)
+                    .await?;
                 (calls, messages)
             });
             batch.commit().await?;

@@ -30,6 +30,7 @@ mod by_ear;
 mod call_log;
 mod caller_ids;
 mod calling_out;
+mod campaigns;
 mod client_page;
 mod destinations;
 mod dialling;

@@ -3,6 +3,6 @@
 import schemathesis
 
 
-@schemathesis.serializer("application/sdp", "application/trickle-ice-sdpfrag")
+@schemathesis.serializer("application/sdp", "application/trickle-ice-sdpfrag", "text/csv")
 def as_text(_context, value):
     return value if isinstance(value, bytes) else str(value).encode(errors="surrogatepass")

@@ -40,6 +40,7 @@ pub(super) fn document(gathered: &OpenApi) -> Value {
         { "name": "text", "description": "The assistant by text and sound." },
         { "name": "openai", "description": "The same in OpenAI's protocol." },
         { "name": "calls", "description": "Calls that are up, and those of the log." },
+        { "name": "campaigns", "description": "Lists of numbers that Milo calls, and those that it does not." },
         { "name": "messages", "description": "Texts over SIP." },
         { "name": "dialplans", "description": "What happens to a call." },
         { "name": "telephony", "description": "Trunks, telephones and whoever is shut out." },

@@ -96,17 +96,19 @@ impl House {
         let live: Arc<Live> = Arc::default();
         let ways = (editions.clone(), Trunks::default());
         let writers = (log.clone(), Arc::clone(&metrics));
-        let (calls_out, placements) = CallsOut::new(ways, writers, (Arc::clone(&live), Arc::clone(&sip)), 2, || true);
+        let (calls_out, placements) = CallsOut::new(ways, writers, (Arc::clone(&live), Arc::clone(&sip)), 2, || 0);
         let (texts, _) =
             Texts::new(Trunks::default(), Arc::clone(&accounts), caller.clone(), (log.clone(), Arc::clone(&metrics)));
+        let node = (store.clone(), "n");
         let keys = Arc::new(Keys::open(&store, http.api_key.as_ref(), None).await.unwrap());
         let config = Config { http: http.clone(), rate_limits, data_dir: folder.clone(), ..Config::default() };
+        let campaigns = Campaigns::new(&config, node, (log.clone(), Arc::clone(&metrics)), calls_out.clone());
         let state = AppState::new(
             &config,
             ((store, None), keys, editions),
             log.clone(),
             (live, sip, accounts, caller),
-            (calls_out, texts),
+            (calls_out, texts, campaigns),
             metrics,
             move || health.clone(),
         );

@@ -29,6 +29,7 @@ macro_rules! on_both {
 // Below the macro that they use.
 mod analyses;
 mod batches;
+mod campaigns;
 mod deliveries;
 mod faults;
 mod feedbacks;

@@ -1,0 +1,192 @@
+//! Campaigns: lists of numbers that Milo calls by itself, within hours, not too many at once, again where nobody came.
+//!
+//! ```text
+//! POST /api/v1/campaigns ─► list.rs, order.rs: right? ─► rows ─► run.rs: due? open? room? ─► claim ─► CallsOut ─► a call
+//!                           pause, resume, cancel ─────────▲                                                       │ over
+//!                                                          └──────── attempt.rs: what came of it, called again? ◄──┘
+//! ```
+//! The rows say who is to be called and who was: after a crash or a restart it goes on where it stopped. A row is claimed in the
+//! database before it is called, with a lease, so that several Milos on one Postgres call nobody twice.
+
+mod attempt;
+mod list;
+mod number;
+mod opening;
+mod order;
+mod outcome;
+mod run;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio::sync::Notify;
+
+pub use order::{Order, Retries};
+pub use outcome::Outcome;
+
+use crate::{
+    call::CallsOut,
+    config,
+    metrics::Metrics,
+    store::{Key, LogWriter, NewCampaign, Stamp, Store, StoreError, Unwanted},
+};
+use number::Numbers;
+
+/// Why a campaign, or a number that nobody is to call, is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum Untaken {
+    /// It holds what cannot be done.
+    #[error("{0}")]
+    Wrong(String),
+    /// There is no room for it now.
+    #[error("{0}")]
+    Full(String),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The campaigns of this Milo. Cheap to clone.
+#[derive(Clone)]
+pub struct Campaigns {
+    store: Store,
+    node: Arc<str>,
+    log: LogWriter,
+    calls_out: CallsOut,
+    metrics: Arc<Metrics>,
+    campaigns: config::Campaigns,
+    numbers: Numbers,
+    /// Something is to be looked at now.
+    changed: Arc<Notify>,
+    /// What each that runs waits for. The lock is taken at each look and when somebody asks; nothing waits under it.
+    waits: Arc<Mutex<HashMap<Key, String>>>,
+    /// Held while one is counted and added, so that two at once are not one too many.
+    adding: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Campaigns {
+    /// `calls_out` places their calls.
+    pub fn new(
+        config: &config::Config,
+        (store, node): (Store, &str),
+        (log, metrics): (LogWriter, Arc<Metrics>),
+        calls_out: CallsOut,
+    ) -> Self {
+        Self {
+            store,
+            node: node.into(),
+            log,
+            calls_out,
+            metrics,
+            numbers: Numbers::new(&config.campaigns.country),
+            campaigns: config.campaigns.clone(),
+            changed: Arc::default(),
+            waits: Arc::default(),
+            adding: Arc::default(),
+        }
+    }
+
+    /// Takes a campaign of somebody, whole or not at all. Returns how many numbers it has.
+    ///
+    /// # Errors
+    /// [`Untaken`].
+    pub async fn add(&self, mut order: Order, who: &str) -> Result<(Key, usize), Untaken> {
+        if let Some(fault) = order.fault(self.calls_out.limit()) {
+            return Err(Untaken::Wrong(fault));
+        }
+        let csv = std::mem::take(&mut order.list);
+        if csv.is_empty() {
+            return Err(Untaken::Wrong("list: it is empty; it is CSV whose head has a column `number`".into()));
+        }
+        self.calls_out
+            .knows(order.plan.as_deref(), order.trunk.as_ref())
+            .map_err(|why| Untaken::Wrong(why.says().into()))?;
+        let (this, wished) = (self.clone(), order.clone());
+        let read = tokio::task::spawn_blocking(move || {
+            let bounds = (this.campaigns.lines, &this.numbers, wished.open.zone());
+            list::read(csv.as_bytes(), bounds, |to, variables| {
+                let wanted = wished.wanted(to.to_owned(), variables.clone());
+                this.calls_out.check(&wanted).map_err(|why| why.says().to_owned())
+            })
+        });
+        let read = read.await.unwrap_or_else(|_| Err("the list could not be read".into())).map_err(Untaken::Wrong)?;
+        let _one_at_a_time = self.adding.lock().await;
+        let open = self.store.open_campaigns().await?;
+        if open >= self.campaigns.open {
+            return Err(Untaken::Full(format!("{open} campaigns have not ended; wait for one, or cancel it")));
+        }
+        let (id, total) = (Key::new(), read.rows.len());
+        let new = NewCampaign {
+            id,
+            name: order.name.trim().to_owned(),
+            who: who.to_owned(),
+            paused: order.paused,
+            settings: serde_json::to_value(&order).unwrap_or_default(),
+            columns: read.columns,
+            zones: read.zones,
+            created: Stamp::now(),
+            rows: read.rows,
+        };
+        self.store.add_campaign(&new).await?;
+        self.changed.notify_one();
+        Ok((id, total))
+    }
+
+    /// Pauses a campaign that runs, or has a paused one run. Calls that are up go on. False when it is neither.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn pause(&self, id: Key, paused: bool) -> Result<bool, StoreError> {
+        let is_done = self.store.pause_campaign(id, paused).await?;
+        self.changed.notify_one();
+        Ok(is_done)
+    }
+
+    /// Cancels what is left of a campaign. Calls that are up go on. False when it has ended already.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn cancel(&self, id: Key) -> Result<bool, StoreError> {
+        self.store.cancel_campaign(id, Stamp::now()).await
+    }
+
+    /// Why one that runs calls nobody now, as this Milo last saw it.
+    pub fn waits(&self, id: Key) -> Option<String> {
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+    }
+
+    /// No campaign calls this number any more. Says whether it is new on the list.
+    ///
+    /// # Errors
+    /// [`Untaken`].
+    pub async fn forbid(&self, number: &str, note: Option<&str>, who: &str) -> Result<(Unwanted, bool), Untaken> {
+        let wrong = |(field, fault): (&str, String)| Untaken::Wrong(format!("{field}: {fault}"));
+        let entry = list::entry(number, note, &self.numbers).map_err(wrong)?;
+        let added = Stamp::now();
+        let is_new = self.store.add_unwanted(std::slice::from_ref(&entry), who, added).await? > 0;
+        Ok((Unwanted { id: entry.id, number: entry.number, note: entry.note, who: who.to_owned(), added }, is_new))
+    }
+
+    /// The same for a list in CSV, whole or not at all. Returns how many numbers it has, and how many are new.
+    ///
+    /// # Errors
+    /// [`Untaken`].
+    pub async fn forbid_all(&self, csv: Vec<u8>, who: &str) -> Result<(usize, u64), Untaken> {
+        let this = self.clone();
+        let read = tokio::task::spawn_blocking(move || list::unwanted(&csv, this.campaigns.lines, &this.numbers));
+        let read = read.await.unwrap_or_else(|_| Err("the list could not be read".into())).map_err(Untaken::Wrong)?;
+        let new = self.store.add_unwanted(&read, who, Stamp::now()).await?;
+        Ok((read.len(), new))
+    }
+
+    /// Campaigns may call this number again. False when it was not on the list.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn allow(&self, number: &str) -> Result<bool, StoreError> {
+        let Ok(number) = number::written(number) else { return Ok(false) };
+        self.store.remove_unwanted(&self.numbers.target(&number)).await
+    }
+}
