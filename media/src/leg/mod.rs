@@ -1,10 +1,12 @@
 //! One party's audio: its task owns the socket, the codec and the 20 ms clock.
 //!
 //! `mod.rs`: what others hold of a leg. `task.rs`: the socket. `clock.rs`: when it ticks. `line.rs`: what is agreed, and one tick of it,
-//! both ways. `patch.rs`: what passes to another leg. `control.rs`: its RTCP, and what it says of its quality.
+//! both ways. `patch.rs`: what passes to another leg. `control.rs`: its RTCP, and what it says of its quality. `detour.rs`: a bad line
+//! in front of it, for telephones that want one.
 
 mod clock;
 mod control;
+mod detour;
 #[cfg(test)]
 mod drift_tests;
 mod line;
@@ -22,7 +24,7 @@ use std::{
 use tokio::sync::{mpsc, watch};
 
 use crate::{
-    MediaError,
+    BadLine, MediaError,
     codec::{Codec, PCMU, Tuning},
     dtmf::InbandDigits,
     ears::{Ears, EarsQueue},
@@ -120,6 +122,7 @@ impl Leg {
         let over = Arc::new(AtomicBool::new(false));
         let bay = Arc::new(Bay::default());
         let (tap, taps) = watch::channel(None);
+        let (line, lines) = watch::channel(None);
         let (tell, told) = mpsc::channel(TOLD_KEYS);
         let (moves, moved) = mpsc::channel(1);
         let shared = Shared {
@@ -133,12 +136,13 @@ impl Leg {
             voice: voice.clone(),
             gauges: gauges.clone(),
             taps,
+            lines,
         };
         on.spawn(Task::new(shared).run(socket));
         Self {
             ears: Ears::new(ears),
             voice: Voice::new(voice),
-            control: Control { session: control, over, tell, moves, gauges, bay, tap },
+            control: Control { session: control, over, tell, moves, gauges, bay, tap, line },
         }
     }
 }
@@ -154,6 +158,7 @@ pub struct Control {
     /// Where the leg is joined with another.
     pub(crate) bay: Arc<Bay>,
     tap: watch::Sender<Option<Tap>>,
+    line: watch::Sender<Option<BadLine>>,
 }
 
 impl Control {
@@ -210,6 +215,11 @@ impl Control {
     /// before ends.
     pub fn record(&self, tap: Tap) {
         self.tap.send_replace(Some(tap));
+    }
+
+    /// From the next 20 ms on, what this leg says in RTP goes over this line; its RTCP does not. For a telephone that simulates one.
+    pub fn impair(&self, line: BadLine) {
+        self.line.send_replace(Some(line));
     }
 
     /// A key that was told by signaling (SIP INFO), after it had been down for `lasted`: comes as
