@@ -27,6 +27,7 @@ mod phrases;
 mod prompt;
 mod question;
 mod reach;
+mod rehearsal;
 mod reply;
 mod speak;
 mod summary;
@@ -63,6 +64,7 @@ pub(crate) use phrases::spoken;
 pub use prompt::Prompt;
 pub use question::{Answer, Asked, Question};
 pub use reach::Reach;
+pub(crate) use rehearsal::{Ended, Logged, Rehearsal, Replies, Seen, SpokenInto};
 pub(crate) use turn::Turn;
 pub(crate) use words::{Piece, Words};
 

@@ -73,6 +73,7 @@ use reel::Reel;
 use refer::Standing;
 use registry::Entry;
 use verbs::Line;
+pub(crate) use verbs::usual_patience;
 
 pub use again::forget_keys;
 pub use ladder::{LegSeen, SipSeen};
