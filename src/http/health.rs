@@ -20,6 +20,7 @@ use crate::{
     call::LineReport,
     engines::{Mode, Model, Server},
     gpu::Vram,
+    mcp::McpReport,
     notices::TargetReport,
     trunk::TrunkReport,
 };
@@ -61,6 +62,8 @@ pub struct HealthReport {
     pub sip: SipCounters,
     /// The trunks.
     pub trunks: Vec<TrunkReport>,
+    /// The servers of tools.
+    pub mcp: Vec<McpReport>,
     /// The programs that are told of calls.
     pub webhooks: Vec<TargetReport>,
     /// The lines in which callers wait.
@@ -143,6 +146,8 @@ struct Health {
     ready: bool,
     models: Vec<Model>,
     servers: Vec<Server>,
+    /// The servers of tools (`[[mcp]]`); shown to those only who may read what is within.
+    mcp: Vec<McpReport>,
     /// Numbers that can be dialled.
     dial: Vec<Dial>,
     /// What is to be known of the models that ship, where some of them are used.
@@ -309,6 +314,7 @@ fn report(state: &AppState, is_insider: bool) -> Health {
         notice: health.models.iter().any(|model| model.demonstration).then_some(NOTICE),
         models: health.models,
         servers: health.servers,
+        mcp: if is_insider { health.mcp } else { Vec::new() },
         dial: health.dial,
         degraded: health.degraded,
         notes: health.notes,
