@@ -55,6 +55,7 @@ mod guard;
 mod health;
 mod keys;
 mod linger;
+mod memories;
 mod messages;
 mod metrics_page;
 mod named;
@@ -221,6 +222,7 @@ fn described() -> OpenApiRouter<AppState> {
         .merge(sound::routes())
         .merge(place::routes())
         .merge(prompt::routes())
+        .merge(memories::routes())
         .merge(messages::routes())
         .merge(queues::routes())
         .merge(trunks::routes())
