@@ -8,7 +8,7 @@
 //! [`server::Server`] composes everything and owns what runs. An incoming call becomes one task that runs [`call::run`] (one that Milo places, [`call::place`]): a
 //! straight line through the verbs of its [`dialplan`], of which `converse` is the [`agent`]. The agent's loop stands in
 //! `agent/mod.rs`: greet, listen, understand, reply clause by clause, be interrupted, say goodbye. What was heard and said is
-//! written by [`store`], and what came of it by the model ([`after`]); [`http`] shows it. [`phone`] is the other end of the line, for people, benches and tests, and [`sim`] plays whole callers on it.
+//! written by [`store`], and what came of it by the model ([`after`]); [`http`] shows it. [`phone`] is the other end of the line, for people, benches and tests, and [`sim`] plays whole callers on it; [`replay`] hears recorded calls again, with other thresholds.
 
 pub mod accounts;
 pub mod after;
@@ -35,6 +35,7 @@ pub mod notices;
 pub mod phone;
 pub mod press;
 pub mod redis;
+pub mod replay;
 pub mod self_call;
 pub mod server;
 pub mod sim;

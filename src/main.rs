@@ -10,7 +10,7 @@ use milo::{
     dialplan, doctor, engines, eval, keys, logging,
     phone::{Errand, Phone},
     press::{self, PressBy},
-    self_call,
+    replay, self_call,
     server::{Server, Signals},
     sim,
 };
@@ -47,6 +47,8 @@ enum Command {
     },
     /// Have simulated callers call a Milo, and say what was not as their scenarios expect it; a Milo is started for them, unless there is a target.
     Sim(sim::Arguments),
+    /// Hear recorded calls again with other thresholds: when turns would have been over, who would have been cut off, what would have interrupted.
+    Replay(replay::Arguments),
     /// Check all that a start needs, with a call to itself, and say how to mend each fault.
     Doctor,
     /// Check dialplans, and say which one a call would get.
@@ -224,6 +226,11 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             let (main, legs) = runtimes()?;
             let right = main.block_on(sim::run(arguments, legs.handle()))?;
             Ok(if right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::Replay(arguments) => {
+            let (main, _legs) = runtimes()?;
+            main.block_on(replay::run(arguments, sources))?;
+            Ok(ExitCode::SUCCESS)
         }
         Command::Doctor => {
             let loaded = Config::load(&sources);

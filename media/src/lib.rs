@@ -26,6 +26,7 @@
 //! virtual time. Beside the audio go reports of each side on what it hears (RTCP), and out of both come the figures of
 //! [`LegStats`] and their summary, [`Quality`].
 
+mod bad_line;
 mod bridge;
 mod clean;
 pub mod codec;
@@ -54,6 +55,7 @@ pub mod tone;
 mod voice;
 pub mod wav;
 
+pub use bad_line::BadLine;
 pub use bridge::{Beside, Bridge, Bridged, Music, Side, Tap, bridge};
 pub use clean::{Cleaned, Cleaner, Cleaning, EchoPath, Echoes, Noise};
 pub use codec::{CODECS, Codec, L16, PCMU, Tuning};

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use crate::{
-    FRAME_MS, FRAME_SAMPLES, Frame, LegOptions, LegStats, SAMPLE_RATE, Session,
+    BadLine, FRAME_MS, FRAME_SAMPLES, Frame, LegOptions, LegStats, SAMPLE_RATE, Session,
     leg::now,
     resample::Twice,
     rtp::{Receiver, Sender},
@@ -36,8 +36,8 @@ impl Impairment {
     pub fn carry(&self, session: &Session, frames: &[Frame]) -> Vec<(Duration, Vec<u8>)> {
         let mut sender = Sender::new(session, 0x4d69_6c6f, 65_000, 0xffff_0000);
         sender.expect_loss((100.0 * self.loss).round() as u8);
-        let mut random = Random(self.seed);
-        let (mut arriving, mut losing) = (Vec::new(), false);
+        let mut line = BadLine::new(self.loss, self.burst, self.jitter_ms, self.seed);
+        let mut arriving = Vec::new();
         let mut frames = frames.iter();
         for tick in 0..frames.len() {
             let sent = tick as f64 * TICK.as_secs_f64() / (1.0 + self.drift_ppm / 1e6);
@@ -45,39 +45,14 @@ impl Impairment {
                 |_| frames.next().copied(),
                 || None,
                 |datagram| {
-                    losing = random.share() < self.next_is_lost(losing);
-                    let late = random.share() * self.jitter_ms / 1000.0;
-                    if !losing {
-                        arriving.push((Duration::from_secs_f64(sent + late), datagram.to_vec()));
+                    if let Some(late) = line.next_packet() {
+                        arriving.push((Duration::from_secs_f64(sent) + late, datagram.to_vec()));
                     }
                 },
             );
         }
         arriving.sort_by_key(|(arrival, _)| *arrival);
         arriving
-    }
-
-    /// The chance that a packet is lost, after one that was or was not (Gilbert's two states).
-    fn next_is_lost(&self, last_was: bool) -> f64 {
-        match (self.burst > 1.0, last_was) {
-            (false, _) => self.loss,
-            (true, true) => 1.0 - 1.0 / self.burst,
-            (true, false) => self.loss / ((1.0 - self.loss) * self.burst),
-        }
-    }
-}
-
-/// Repeatable chance.
-struct Random(u64);
-
-impl Random {
-    /// From 0 to below 1.
-    fn share(&mut self) -> f64 {
-        // Two steps of a linear congruence, of which the high bits are good.
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let high = self.0 >> 33;
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((high << 22 ^ self.0 >> 42) & 0xf_ffff_ffff) as f64 / 68_719_476_736.0
     }
 }
 

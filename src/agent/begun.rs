@@ -64,6 +64,12 @@ pub(super) struct Begun {
     awaited: Option<tokio::time::Instant>,
 }
 
+/// What these words say about the end of the turn, where they are sure enough to be asked.
+pub(super) fn says(transcript: &Transcript) -> Option<bool> {
+    let is_believed = transcript.confidence.is_none_or(|confidence| confidence >= BELIEVED);
+    is_believed.then(|| heard::is_over(&transcript.text)).flatten()
+}
+
 /// When a turn ended.
 #[derive(Clone, Copy)]
 pub(super) struct TurnEnd {
@@ -179,9 +185,7 @@ impl Begun {
 
     /// What the words say about the end of the turn, where they are there and sure enough to be asked.
     pub(super) fn says(&self) -> Option<bool> {
-        let is_believed =
-            |transcript: &&Transcript| transcript.confidence.is_none_or(|confidence| confidence >= BELIEVED);
-        self.transcript().filter(is_believed).and_then(|transcript| heard::is_over(&transcript.text))
+        self.transcript().and_then(says)
     }
 
     /// Whether a reply should be begun before the turn is over: there are words, and neither is it known that more follow nor was it

@@ -13,12 +13,12 @@ use super::mouth::Mouth;
 /// An echo of what Milo says ends when Milo pauses: it is no longer than this…
 const ECHO: Duration = Duration::from_millis(700);
 /// …and what it holds was said within this before the pause.
-const RECENT: Duration = Duration::from_millis(2_000);
+pub(super) const RECENT: Duration = Duration::from_millis(2_000);
 /// A noise is short, and its words are less sure than this (the mean of the tokens' probabilities).
 const NOISE: Duration = Duration::from_millis(600);
 const UNSURE: f32 = 0.45;
 /// Where no more than this is left of a reply that ends with a question, "eny" is the answer to it.
-const ASKED: Duration = Duration::from_millis(1_500);
+pub(super) const ASKED: Duration = Duration::from_millis(1_500);
 
 /// Why a reply goes on that only a voice without words was heard into.
 pub(super) const NO_WORDS: &str = "no words";
@@ -36,7 +36,8 @@ pub(super) fn verdict(said: &Transcript, spoken_for: Duration, mouth: &Mouth, vo
     judge(said, spoken_for, mouth.asks(voice, ASKED), || speakable(&mouth.recent(voice, RECENT), mouth.language()))
 }
 
-fn judge(said: &Transcript, spoken_for: Duration, is_asked: bool, recent: impl Fn() -> String) -> Verdict {
+/// The same of a reply that is asked about, or not, and of which this was heard lately.
+pub(super) fn judge(said: &Transcript, spoken_for: Duration, is_asked: bool, recent: impl Fn() -> String) -> Verdict {
     let text = said.text.trim();
     if !text.chars().any(char::is_alphanumeric) {
         return Verdict::GoesOn(NO_WORDS);

@@ -26,7 +26,7 @@ use super::{
 use milo_media::Voice;
 
 /// Whoever speaks for so long into a reply is meant to be heard, whatever it is that they say.
-const CERTAIN: Duration = Duration::from_secs(2);
+pub(super) const CERTAIN: Duration = Duration::from_secs(2);
 
 /// What speaking came to.
 pub(super) enum Said {

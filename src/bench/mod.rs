@@ -68,7 +68,7 @@ pub async fn run(which: Which, legs: &Handle) -> Result<()> {
 }
 
 /// The value below which `share` (0 to 1) of the values lie; nearest rank.
-fn percentile(values: &mut [f64], share: f64) -> Option<f64> {
+pub(crate) fn percentile(values: &mut [f64], share: f64) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let rank = ((values.len() as f64 * share).ceil() as usize).max(1);
     values.get(rank - 1).copied()

@@ -84,6 +84,7 @@ use reel::Reel;
 use refer::Standing;
 use registry::Entry;
 use verbs::Line;
+pub(crate) use talk::usual_patience;
 
 pub use again::forget_keys;
 pub use interpret::interpreter_sentences;

@@ -53,7 +53,7 @@ impl Line {
         }
         let Some(ears) = self.ears.take() else { return Ok(Ending::Lost) };
         let conversation = &persona.turns.within(&house.conversation);
-        let patience = patience(conversation, None, Duration::from_secs(20));
+        let patience = usual_patience(conversation);
         // Whoever speaks when it likes is asked nothing.
         let is_patient = log.audience().is_some_and(Audience::is_patient);
         let prompt_s = if is_patient { house.longest.as_secs() } else { conversation.silence_prompt_s };
@@ -123,6 +123,14 @@ impl Line {
 const LIKELY: Duration = Duration::from_millis(200);
 /// So much silence ends a turn that sounds finished: what the model needs to say so, and a little more than the gaps within words.
 const SURE: Duration = Duration::from_millis(240);
+
+/// A turn of a conversation that is longer is cut and answered.
+const LONGEST_TURN: Duration = Duration::from_secs(20);
+
+/// How a conversation waits for its caller.
+pub(crate) fn usual_patience(conversation: &config::Conversation) -> Patience {
+    patience(conversation, None, LONGEST_TURN)
+}
 
 /// What counts as speech, when silence ends it, or so much of it. A plan's own `end` is the only silence that does.
 pub(super) fn patience(conversation: &config::Conversation, end: Option<Duration>, longest: Duration) -> Patience {

@@ -98,10 +98,7 @@ impl Engines {
                 .enabled
                 .then(|| model("turn", settings.turn.path.as_ref(), ("milo-turn-demo", &shipped.turn))),
         );
-        let graph = settings.vad.path.as_ref().unwrap_or(&shipped.silero);
-        let activity = VoiceActivity::load(graph, &ort)?;
-        let graph = settings.turn.path.as_ref().unwrap_or(&shipped.turn);
-        let end_of_turn = settings.turn.enabled.then(|| EndOfTurn::load(graph, &ort)).transpose()?;
+        let (activity, end_of_turn) = (notice(config, &ort, &shipped)?, judge(config, &ort, &shipped)?);
         let options = answering_options(config, settings.llm.path.is_none(), prompts);
         // What is wrong with them is told before the longest load.
         let mut servers = Servers::default();
@@ -113,7 +110,7 @@ impl Engines {
         notes.iter().for_each(|note| tracing::info!("{note}"));
         let told = ["stt", "llm", "tts"].map(|job| Told::new(job, Arc::clone(&metrics), breaker(settings)));
 
-        let ears = cloud_ears.map(|ears| (ears, Line::of("transcriber", settings.stt.parallel)));
+        let ears = cloud_ears.map(|ears| beside(ears, config));
         let cloud_voice = cloud_voice.map(|voice| (voice, Line::of("voice", settings.tts.parallel)));
         let lines = [
             ("stt_cloud", ears.as_ref().map(|(_, line)| line)),
@@ -206,6 +203,48 @@ impl Engines {
 /// When a server is left alone, as the configuration says.
 fn breaker(settings: &config::Engines) -> Breaker {
     Breaker::new(settings.failures_before_rest, Duration::from_secs_f64(settings.rest_s))
+}
+
+/// What listens in a call, alone: for whoever hears calls again.
+pub struct Listening {
+    /// Voice activity.
+    pub activity: VoiceActivity,
+    /// Whether a pause is the end of a turn; none: silence alone tells.
+    pub end_of_turn: Option<EndOfTurn>,
+    /// Speech to text.
+    pub transcriber: Arc<dyn Transcriber>,
+}
+
+impl Listening {
+    /// Loads it from the configuration, as [`Engines::load`] does. Blocks while it reads.
+    ///
+    /// # Errors
+    /// A model cannot be loaded, or what is said of a server is not right.
+    pub fn load(config: &Config) -> Result<Self, Error> {
+        let ort = OrtRuntime::load(config.engines.onnxruntime.as_deref())?;
+        let shipped = demo::unpack(&config.data_dir)?;
+        let cloud = Servers::default().transcriber(&config.engines)?.map(|ears| beside(ears, config));
+        let told = Told::new("stt", Arc::new(Metrics::new()), breaker(&config.engines));
+        Ok(Self {
+            activity: notice(config, &ort, &shipped)?,
+            end_of_turn: judge(config, &ort, &shipped)?,
+            transcriber: hearing(cloud, Arc::new(listen(config, &ort, &shipped)?), &told),
+        })
+    }
+}
+
+/// Ears on a server, and the line in which others than calls wait for them.
+fn beside(ears: Arc<dyn Transcriber>, config: &Config) -> (Arc<dyn Transcriber>, Arc<Line>) {
+    (ears, Line::of("transcriber", config.engines.stt.parallel))
+}
+
+fn notice(config: &Config, ort: &OrtRuntime, shipped: &DemoFiles) -> Result<VoiceActivity, Error> {
+    Ok(VoiceActivity::load(config.engines.vad.path.as_ref().unwrap_or(&shipped.silero), ort)?)
+}
+
+fn judge(config: &Config, ort: &OrtRuntime, shipped: &DemoFiles) -> Result<Option<EndOfTurn>, Error> {
+    let graph = config.engines.turn.path.as_ref().unwrap_or(&shipped.turn);
+    Ok(config.engines.turn.enabled.then(|| EndOfTurn::load(graph, ort)).transpose()?)
 }
 
 /// The transcriber alone, for a telephone that wants to know what it heard.

@@ -1,5 +1,5 @@
 //! `GET /api/v1/calls/export`: the calls that a search finds, all of them, as CSV (RFC 4180) or JSON Lines, read page by page as
-//! they are taken.
+//! they are taken; each with what was written down of it once it was over.
 
 use axum::{
     body::{Body, Bytes},
@@ -8,6 +8,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::{StreamExt, stream};
+use serde::Serialize;
+use serde_json::json;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
@@ -15,12 +17,12 @@ use super::{
     guard::{May, Read},
     search::{Exported, Format, Wanted, exported},
 };
-use crate::store::{CallRow, Key, Search, Stamp, Store, StoreError};
+use crate::store::{Analysis, CallRow, Findings, Key, Search, Stamp, Store, StoreError};
 
 /// Calls that are read at once.
 const PAGE: u32 = 200;
 
-const COLUMNS: [&str; 16] = [
+const COLUMNS: [&str; 22] = [
     "id",
     "direction",
     "from",
@@ -37,7 +39,21 @@ const COLUMNS: [&str; 16] = [
     "hangup_by",
     "turns",
     "recording",
+    "summary",
+    "analysed_outcome",
+    "sentiment",
+    "tags",
+    "fields",
+    "analysis_failed",
 ];
+
+/// A call as a line of JSON.
+#[derive(Serialize)]
+struct Line<'c> {
+    #[serde(flatten)]
+    call: &'c CallRow,
+    analysis: Option<&'c Analysis>,
+}
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::default().routes(routes!(export))
@@ -45,7 +61,9 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 
 /// All calls that a search finds, as a file
 ///
-/// CSV (RFC 4180) or JSON Lines, sent while they are read; the query is that of the list without `limit` and `cursor`.
+/// CSV (RFC 4180) or JSON Lines, sent while they are read; the query is that of the list without `limit` and `cursor`. Each call has what
+/// the model has written down of it: in CSV `summary`, `analysed_outcome`, `sentiment`, `tags` and `fields` (these two as JSON) and
+/// `analysis_failed`, in JSON Lines `analysis`, as the call itself shows it.
 #[utoipa::path(
     get,
     path = "/api/v1/calls/export",
@@ -127,12 +145,15 @@ async fn page(
     begun: Vec<u8>,
 ) -> Result<(Vec<u8>, Option<Key>), PageError> {
     let Some(page) = store.calls(search, before, PAGE).await? else { return Err(PageError::Torn) };
+    let keys: Vec<_> = page.calls.iter().map(|call| call.id).collect();
+    let analyses = store.analyses(&keys).await?;
     let mut bytes = begun;
     for call in &page.calls {
+        let analysis = analyses.get(&call.id);
         match format {
-            Format::Csv => bytes.extend(record(call)),
+            Format::Csv => bytes.extend(record(call, analysis)),
             Format::Jsonl => {
-                serde_json::to_writer(&mut bytes, call).ok();
+                serde_json::to_writer(&mut bytes, &Line { call, analysis }).ok();
                 bytes.push(b'\n');
             }
         }
@@ -140,10 +161,13 @@ async fn page(
     Ok((bytes, page.next))
 }
 
-fn record(call: &CallRow) -> Vec<u8> {
+fn record(call: &CallRow, analysis: Option<&Analysis>) -> Vec<u8> {
     let said = |text: &Option<String>| text.clone().unwrap_or_default();
     let time = |at: Option<Stamp>| at.map(|at| at.to_string()).unwrap_or_default();
     let seconds = call.answered.zip(call.ended).map(|(from, to)| (to.millis() - from.millis()).max(0) / 1_000);
+    // What failed has found nothing.
+    let found = analysis.filter(|analysis| analysis.failed.is_none()).map(|analysis| &analysis.findings);
+    let finding = |of: fn(&Findings) -> &Option<String>| found.map(|found| said(of(found))).unwrap_or_default();
     line(&[
         call.id.to_string(),
         call.direction.clone(),
@@ -161,6 +185,12 @@ fn record(call: &CallRow) -> Vec<u8> {
         said(&call.hangup_by),
         call.turn_count.to_string(),
         said(&call.recording),
+        finding(|found| &found.summary),
+        finding(|found| &found.outcome),
+        finding(|found| &found.sentiment),
+        found.map(|found| json!(found.tags).to_string()).unwrap_or_default(),
+        found.map(|found| json!(found.fields).to_string()).unwrap_or_default(),
+        analysis.map(|analysis| said(&analysis.failed)).unwrap_or_default(),
     ])
 }
 

@@ -20,6 +20,7 @@ use crate::{
     call::LineReport,
     engines::{Mode, Model, Server, Spending},
     gpu::Vram,
+    mcp::McpReport,
     notices::TargetReport,
     trunk::TrunkReport,
 };
@@ -63,6 +64,8 @@ pub struct HealthReport {
     pub sip: SipCounters,
     /// The trunks.
     pub trunks: Vec<TrunkReport>,
+    /// The servers of tools.
+    pub mcp: Vec<McpReport>,
     /// The programs that are told of calls.
     pub webhooks: Vec<TargetReport>,
     /// The lines in which callers wait.
@@ -147,6 +150,8 @@ struct Health {
     servers: Vec<Server>,
     /// What the language model's server has cost today; null where none is asked, and for strangers.
     spending: Option<Spending>,
+    /// The servers of tools (`[[mcp]]`); shown to those only who may read what is within.
+    mcp: Vec<McpReport>,
     /// Numbers that can be dialled.
     dial: Vec<Dial>,
     /// What is to be known of the models that ship, where some of them are used.
@@ -314,6 +319,7 @@ fn report(state: &AppState, is_insider: bool) -> Health {
         models: health.models,
         servers: health.servers,
         spending: health.spending.filter(|_| is_insider),
+        mcp: if is_insider { health.mcp } else { Vec::new() },
         dial: health.dial,
         degraded: health.degraded,
         notes: health.notes,

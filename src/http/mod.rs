@@ -62,6 +62,7 @@ mod guard;
 mod health;
 mod keys;
 mod linger;
+mod memories;
 mod messages;
 mod metrics_page;
 mod named;
@@ -236,6 +237,7 @@ fn described() -> OpenApiRouter<AppState> {
         .merge(sound::routes())
         .merge(place::routes())
         .merge(prompt::routes())
+        .merge(memories::routes())
         .merge(messages::routes())
         .merge(queues::routes())
         .merge(requests::routes())

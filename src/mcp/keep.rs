@@ -3,7 +3,8 @@
 use std::{fs, pin::pin, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use reqwest::redirect::Policy;
+use milo_models::remote::is_here;
+use reqwest::{Url, redirect::Policy};
 use rmcp::{
     Peer, RoleClient,
     model::PaginatedRequestParams,
@@ -20,7 +21,10 @@ use tokio::{
 };
 
 use super::{Known, MOST_TOOLS, served};
-use crate::config::{McpServer, Secret};
+use crate::{
+    config::{McpServer, Secret},
+    store::Stamp,
+};
 
 /// How long a server may take to be there, and to list its tools.
 const START: Duration = Duration::from_secs(20);
@@ -73,7 +77,12 @@ impl Way {
                 // Whoever was first has installed the same.
                 rustls::crypto::ring::default_provider().install_default().ok();
                 // A redirect would carry the token to whom nobody named.
-                let http = reqwest::Client::builder().redirect(Policy::none()).connect_timeout(START).build()?;
+                let mut http = reqwest::Client::builder().redirect(Policy::none()).connect_timeout(START);
+                // No proxy of the environment reaches what listens on this machine.
+                if Url::parse(url).is_ok_and(|url| url.host_str().is_some_and(is_here)) {
+                    http = http.no_proxy();
+                }
+                let http = http.build()?;
                 let mut config = StreamableHttpClientTransportConfig::with_uri(url.clone());
                 (config.max_json_response_size, config.max_sse_event_size) = (LARGEST, LARGEST);
                 if let Some(token) = token {
@@ -94,13 +103,9 @@ pub(super) async fn keep(name: String, way: Way, told: watch::Sender<Known>) {
             Ok(()) => anyhow!("it has ended"),
             Err(error) => error,
         };
-        told.send_replace(Known::default());
-        tracing::warn!(
-            mcp = name,
-            fault = format!("{why:#}"),
-            again_s = pause.as_secs(),
-            "a server of tools is not there"
-        );
+        let fault = format!("{why:#}");
+        told.send_modify(|known| *known = Known { seen: known.seen, fault: Some(fault.clone()), ..Known::default() });
+        tracing::warn!(mcp = name, fault, again_s = pause.as_secs(), "a server of tools is not there");
         sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
@@ -141,5 +146,5 @@ async fn list(name: &str, peer: &Peer<RoleClient>) -> Result<Known> {
         }
     }
     tools.truncate(MOST_TOOLS);
-    Ok(Known { peer: Some(peer.clone()), tools: Arc::from(tools) })
+    Ok(Known { peer: Some(peer.clone()), tools: Arc::from(tools), seen: Some(Stamp::now()), fault: None })
 }

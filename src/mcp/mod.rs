@@ -16,10 +16,11 @@ use rmcp::{
     Peer, RoleClient,
     model::{CallToolRequestParams, CallToolResult, ContentBlock},
 };
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 
-use crate::config::McpServer;
+use crate::{config::McpServer, store::Stamp};
 
 /// Letters of what a model is told at most.
 const LONGEST: usize = 2_000;
@@ -45,6 +46,38 @@ struct Server {
 struct Known {
     peer: Option<Peer<RoleClient>>,
     tools: Arc<[Served]>,
+    /// When it listed its tools last.
+    seen: Option<Stamp>,
+    /// Why it is not there; nothing while it is, nor before it was first tried.
+    fault: Option<String>,
+}
+
+/// How a server is, as health shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
+#[schema(as = ToolServer)]
+pub struct McpReport {
+    /// As personas call it.
+    #[schema(example = "shop")]
+    pub name: String,
+    /// Whether it is there.
+    #[schema(example = true)]
+    pub connected: bool,
+    /// Why it is not; null while it is, and before it was first tried.
+    #[schema(example = json!(null))]
+    pub fault: Option<String>,
+    /// Its tools, as personas call them; none while it is not there.
+    #[schema(example = json!(["find_price"]))]
+    pub tools: Vec<String>,
+    /// When it listed them last; null where it never has.
+    pub seen: Option<Stamp>,
+}
+
+impl McpReport {
+    /// What is wrong with it, as a sentence.
+    pub fn complaint(&self) -> Option<String> {
+        let fault = self.fault.as_ref()?;
+        Some(format!("The server of tools {:?} is not there ({fault}): nobody has its tools until it is.", self.name))
+    }
 }
 
 /// A tool of a server.
@@ -71,6 +104,16 @@ impl Mcp {
             tasks.spawn(keep::keep(server.name.clone(), way, told));
         }
         Ok((Self(Arc::new(servers)), tasks))
+    }
+
+    /// How each server is, by their names.
+    pub fn report(&self) -> Vec<McpReport> {
+        let report = |(name, server): (&String, &Server)| {
+            let Known { peer, tools, seen, fault } = server.known.borrow().clone();
+            let tools = tools.iter().map(|served| served.name.clone()).collect();
+            McpReport { name: name.clone(), connected: peer.is_some(), fault, tools, seen }
+        };
+        self.0.iter().map(report).collect()
     }
 
     /// The tools that a persona means by `SERVER/TOOL` or `SERVER/*`, as far as they are there.
@@ -153,6 +196,24 @@ mod tests {
         assert_eq!(told(&error), (r#"{"ok": false, "why": "no such thing"}"#.into(), false));
         assert!(told(&text(&"a".repeat(50_000))).0.len() < LONGEST + 50);
         assert!(!told(&text(" ")).1 && !told(&CallToolResult::success(Vec::new())).1);
+    }
+
+    #[test]
+    fn a_server_is_shown_as_it_is_and_what_is_wrong_with_it_is_a_sentence() {
+        let (told, known) = watch::channel(Known::default());
+        let server = Server { known, within: Duration::from_secs(1) };
+        let mcp = Mcp(Arc::new(BTreeMap::from([("shop".to_owned(), server)])));
+        let [begins] = &mcp.report()[..] else { panic!("one server") };
+        assert_eq!((begins.connected, begins.complaint()), (false, None), "it was not tried yet");
+        told.send_replace(Known {
+            fault: Some("it has ended".into()),
+            seen: Some(Stamp::from_millis(5)),
+            ..Known::default()
+        });
+        let [gone] = &mcp.report()[..] else { panic!("one server") };
+        assert_eq!((gone.connected, gone.seen, gone.tools.len()), (false, Some(Stamp::from_millis(5)), 0));
+        let complaint = gone.complaint().expect("it is not there");
+        assert!(complaint.contains("\"shop\" is not there (it has ended)"), "{complaint}");
     }
 
     #[test]

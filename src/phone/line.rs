@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use milo_media::{Closed, FRAME_SAMPLES, Frame, Heard, Leg, SAMPLE_RATE, dbfs, resample::Resampler};
+use milo_media::{BadLine, Closed, FRAME_SAMPLES, Frame, Heard, Leg, SAMPLE_RATE, dbfs, resample::Resampler};
 use milo_signaling::InfoKeys;
 use tokio::{select, time::timeout};
 
@@ -122,6 +122,11 @@ impl Line {
     /// Why the line ended, if it did.
     pub(crate) fn closed(&self) -> Option<&Closed> {
         self.far.closed.as_ref()
+    }
+
+    /// What is said from now on goes over this line.
+    pub(crate) fn impair(&self, line: BadLine) {
+        self.leg.control.impair(line);
     }
 
     pub(crate) fn stats(&self) -> milo_media::LegStats {

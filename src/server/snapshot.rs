@@ -20,6 +20,7 @@ use crate::{
     dialplan::Dialplans,
     gpu::Gpus,
     http::{Dial, HealthReport, SipCounters},
+    mcp::McpReport,
     notices::Notices,
     redis::Redis,
     trunk::TrunkReport,
@@ -69,7 +70,7 @@ impl Snapshot {
         let engines = &self.house.engines;
         let sip = *self.counters.borrow();
         let live_calls = sip.calls + self.visits.load(Ordering::Acquire);
-        let trunks = self.house.trunks.report();
+        let (trunks, mcp) = (self.house.trunks.report(), self.house.mcp.report());
         let (stopped, faults) = (engines.stopped(), self.house.editions.faults());
         let stopped = stopped.iter().map(|engine| format!("The {engine} has stopped; it is loaded anew."));
         let wrong = faults.iter().map(|fault| format!("The dialplans of before are in force: {fault}"));
@@ -102,7 +103,9 @@ impl Snapshot {
                 .chain(redis)
                 .chain(engines.faults())
                 .chain(trunks.iter().filter_map(TrunkReport::complaint))
+                .chain(mcp.iter().filter_map(McpReport::complaint))
                 .collect(),
+            mcp,
             lines: self.house.waiters.report(self.house.editions.current().dialplans.lines().into_iter()),
             trunks,
             webhooks: self.notices.report(),

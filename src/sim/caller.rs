@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use milo_media::BadLine;
 use milo_signaling::Uri;
 use tokio::time::timeout;
 
-use super::scenario::{Scenario, Turn};
+use super::scenario::{Road, Scenario, Turn};
 use crate::{
     error::Error,
     phone::{Line, Phone, milliseconds},
@@ -58,6 +59,8 @@ struct Caller<'a> {
     done: Vec<Done>,
     /// Which sound began at which sample of what was heard.
     said: Vec<(usize, usize)>,
+    /// What the packets meet now.
+    road: Road,
 }
 
 /// Calls, and is the caller of this scenario; `sounds` has one for each turn.
@@ -74,7 +77,8 @@ pub(super) async fn call(
     let (line, mut held) = phone.up(target).await?;
     let answered = now();
     let call_id = held.call_id().to_owned();
-    let mut caller = Caller { line, answered, scenario, sounds, greeted: false, done: Vec::new(), said: Vec::new() };
+    let (done, said, road) = (Vec::new(), Vec::new(), Road::default());
+    let mut caller = Caller { line, answered, scenario, sounds, greeted: false, done, said, road };
     held.through(caller.walk()).await;
     let duration_s = (now() - answered).as_secs_f64();
     held.hang_up().await;
@@ -91,6 +95,7 @@ pub(super) async fn call(
 impl Caller<'_> {
     async fn walk(&mut self) {
         let (scenario, sounds) = (self.scenario, self.sounds);
+        self.drive(scenario.road(None), 0);
         let mut awaited = scenario.greets.then_some(Awaited { from: 0, since: None });
         for (number, turn) in scenario.turns.iter().enumerate() {
             self.hear(awaited, turn.barge_in_ms.map(Duration::from_millis)).await;
@@ -98,12 +103,24 @@ impl Caller<'_> {
             if turn.hang_up || self.line.closed().is_some() {
                 return;
             }
+            self.drive(scenario.road(Some(turn)), number as u64 + 1);
             awaited = self.act(turn, number, &sounds[number]).await;
         }
         self.hear(awaited, None).await;
         if let Some(patience) = scenario.patience() {
             timeout(patience, self.line.until_closed()).await.ok();
         }
+    }
+
+    /// The packets meet this from now on. Chance begins anew with each turn, so that the same ones of it are lost each time, but for the
+    /// one in which it began.
+    fn drive(&mut self, road: Road, number: u64) {
+        if road.is_good() && self.road.is_good() {
+            return;
+        }
+        self.road = road;
+        let seed = self.scenario.seed.wrapping_add(number);
+        self.line.impair(BadLine::new(road.loss / 100.0, road.burst, road.jitter_ms, seed));
     }
 
     /// Hears what the far side says: to its end, or for so long.

@@ -249,7 +249,20 @@ mod tests {
     fn scenario(turns: Vec<Turn>) -> Scenario {
         let (about, greeting) = (String::new(), Expected { said: words("salama"), ..Expected::default() });
         let (file, voice) = (PathBuf::from("x.yaml"), Voice::default());
-        Scenario { file, about, number: None, voice, seed: 0, greets: true, greeting, turns, end: Default::default() }
+        Scenario {
+            file,
+            about,
+            number: None,
+            voice,
+            seed: 0,
+            loss: None,
+            loss_burst: None,
+            jitter_ms: None,
+            greets: true,
+            greeting,
+            turns,
+            end: Default::default(),
+        }
     }
 
     fn says(text: &str, expect: Expected) -> Turn {

@@ -188,6 +188,8 @@ async fn played(
     let logged = log.ended(&called.call_id).await?;
     let text = |name: &str| logged[name].as_str().map(str::to_owned);
     (outcome.call, outcome.hangup_by, outcome.end_reason) = (text("id"), text("hangup_by"), text("end_reason"));
+    let own = logged["quality"].as_array().and_then(|legs| legs.iter().find(|leg| leg["leg"] == "caller"));
+    outcome.loss_percent = own.and_then(|leg| leg["loss_percent"].as_f64());
     outcome.turns = judge::rows(scenario, &called, &logged);
     outcome.end = judge::end(scenario, &logged);
     Ok(())

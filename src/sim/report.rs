@@ -42,6 +42,8 @@ pub(super) struct Outcome {
     pub(super) duration_s: Option<f64>,
     pub(super) hangup_by: Option<String>,
     pub(super) end_reason: Option<String>,
+    /// How many of the caller's packets Milo missed, in per cent.
+    pub(super) loss_percent: Option<f64>,
     /// The greeting, then the turns of the scenario.
     pub(super) turns: Vec<Row>,
     /// What was expected of the whole call.
@@ -165,7 +167,9 @@ impl Outcome {
             page.push_str("</table>\n");
         }
         let by = self.hangup_by.as_deref().unwrap_or("nobody");
-        writeln!(page, "<p>ended by {}: {}</p>", text(by), text(self.end_reason.as_deref().unwrap_or("")))?;
+        let lost = self.loss_percent.filter(|lost| *lost > 0.0);
+        let lost = lost.map(|lost| format!("; {lost} % of the caller's packets did not come")).unwrap_or_default();
+        writeln!(page, "<p>ended by {}: {}{lost}</p>", text(by), text(self.end_reason.as_deref().unwrap_or("")))?;
         checks(page, &self.end)?;
         page.push_str("</details>\n");
         Ok(())

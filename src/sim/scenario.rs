@@ -22,6 +22,12 @@ pub(super) const HESITATION: &str = "…";
 const LONGEST_PAUSE: u64 = 60_000;
 /// Nobody is silent for longer, in seconds.
 const LONGEST_SILENCE: f64 = 300.0;
+/// No more of the packets is lost, in per cent: rows of several are no longer possible as told.
+const MOST_LOSS: f64 = 50.0;
+/// So many are lost in a row on average, at most: a second.
+const LONGEST_BURST: f64 = 50.0;
+/// No packet is later, in milliseconds.
+const MOST_JITTER: f64 = 500.0;
 /// Noise lies so far below the voice at most, in dB: what is fainter nobody hears.
 const FAINTEST_NOISE: f64 = 60.0;
 /// Turns of one scenario.
@@ -42,9 +48,18 @@ pub(super) struct Scenario {
     /// Who speaks.
     #[serde(default)]
     pub(super) voice: Voice,
-    /// What noise is drawn from.
+    /// What noise and loss are drawn from.
     #[serde(default)]
     pub(super) seed: u64,
+    /// Packets of the caller's that never come, in per cent, in turns that say nothing else.
+    #[serde(default)]
+    pub(super) loss: Option<f64>,
+    /// So many in a row, on average.
+    #[serde(default)]
+    pub(super) loss_burst: Option<f64>,
+    /// The others come up to so many milliseconds late.
+    #[serde(default)]
+    pub(super) jitter_ms: Option<f64>,
     /// Whether whoever answers speaks first.
     #[serde(default = "yes")]
     pub(super) greets: bool,
@@ -102,6 +117,10 @@ pub(super) struct Turn {
     pub(super) hesitation_ms: Option<u64>,
     /// White noise under `say` or `play`, so many dB below the voice.
     pub(super) noise_db: Option<f64>,
+    /// The line from the beginning of this turn to that of the next, where it is another than the scenario's.
+    pub(super) loss: Option<f64>,
+    pub(super) loss_burst: Option<f64>,
+    pub(super) jitter_ms: Option<f64>,
     /// Begins so many milliseconds into what the far side says, and does not wait for its end.
     pub(super) barge_in_ms: Option<u64>,
     pub(super) expect: Expected,
@@ -168,6 +187,9 @@ impl Turn {
         if let Some((key, _)) = pauses.into_iter().find(|(_, long)| long.is_some_and(|long| long > LONGEST_PAUSE)) {
             return Some((key, format!("{LONGEST_PAUSE} ms are the longest")));
         }
+        if let Some(fault) = road_fault([self.loss, self.loss_burst, self.jitter_ms], scenario.loss) {
+            return Some(fault);
+        }
         if self.barge_in_ms.is_some() {
             let nothing = before.map_or(!scenario.greets, |before| before.silence_s.is_some());
             if nothing {
@@ -185,6 +207,38 @@ impl Turn {
         }
         None
     }
+}
+
+/// The way of the caller's packets to Milo.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Road {
+    /// Per cent.
+    pub(super) loss: f64,
+    pub(super) burst: f64,
+    pub(super) jitter_ms: f64,
+}
+
+impl Road {
+    /// Whether every packet comes when it should.
+    pub(super) fn is_good(&self) -> bool {
+        self.loss == 0.0 && self.jitter_ms == 0.0
+    }
+}
+
+/// Which of `loss`, `loss_burst` and `jitter_ms` is wrong, where `around` is lost if nothing is said.
+fn road_fault([loss, burst, jitter_ms]: [Option<f64>; 3], around: Option<f64>) -> Option<(&'static str, String)> {
+    let outside =
+        |value: Option<f64>, least: f64, most: f64| value.is_some_and(|value| !(least..=most).contains(&value));
+    if outside(loss, 0.0, MOST_LOSS) {
+        return Some(("loss", format!("0 to {MOST_LOSS} per cent of the packets can be lost")));
+    }
+    if outside(burst, 1.0, LONGEST_BURST) {
+        return Some(("loss_burst", format!("1 to {LONGEST_BURST} packets in a row, on average, are possible")));
+    }
+    if burst.is_some() && loss.or(around).unwrap_or_default() == 0.0 {
+        return Some(("loss_burst", "nothing is lost: it goes with a loss above 0".into()));
+    }
+    outside(jitter_ms, 0.0, MOST_JITTER).then(|| ("jitter_ms", format!("0 to {MOST_JITTER} ms are possible")))
 }
 
 /// A turn's deed in words.
@@ -219,6 +273,17 @@ impl Scenario {
         self.end.by.filter(|by| *by == By::Milo).map(|_| Duration::from_secs(30))
     }
 
+    /// What the caller's packets meet in this turn, or before the first.
+    pub(super) fn road(&self, turn: Option<&Turn>) -> Road {
+        let own = turn.map(|turn| [turn.loss, turn.loss_burst, turn.jitter_ms]).unwrap_or_default();
+        let [loss, burst, jitter_ms] = own;
+        Road {
+            loss: loss.or(self.loss).unwrap_or_default(),
+            burst: burst.or(self.loss_burst).unwrap_or(1.0),
+            jitter_ms: jitter_ms.or(self.jitter_ms).unwrap_or_default(),
+        }
+    }
+
     fn check(&self) -> Vec<String> {
         let mut faults = Vec::new();
         if self.turns.is_empty() || self.turns.len() > MOST_TURNS {
@@ -226,6 +291,9 @@ impl Scenario {
         }
         if !self.greets && self.greeting != Expected::default() {
             faults.push("greeting: with greets: false nobody waits for it".into());
+        }
+        if let Some((key, says)) = road_fault([self.loss, self.loss_burst, self.jitter_ms], None) {
+            faults.push(format!("{key}: {says}"));
         }
         if self.greeting.wrong_words.is_some() {
             faults.push("greeting.wrong_words: words are counted against those of a turn's say".into());
@@ -343,6 +411,17 @@ end: { by: caller }
     }
 
     #[test]
+    fn a_turn_has_the_line_of_its_scenario_where_it_says_no_other() {
+        let text = "loss: 5\nloss_burst: 2\njitter_ms: 30\nturns:\n  - say: salama\n  - say: salama\n    loss: 0\n    jitter_ms: 0\n  - say: salama\n    loss: 10\n";
+        let scenario = parse(Path::new("here/one.yaml"), text).unwrap();
+        let road = |turn: Option<usize>| scenario.road(turn.map(|turn| &scenario.turns[turn]));
+        assert_eq!(road(None), Road { loss: 5.0, burst: 2.0, jitter_ms: 30.0 });
+        assert_eq!(road(Some(0)), road(None));
+        assert!(road(Some(1)).is_good() && !road(Some(0)).is_good());
+        assert_eq!(road(Some(2)), Road { loss: 10.0, ..road(None) });
+    }
+
+    #[test]
     fn what_cannot_be_played_is_told_with_file_and_field() {
         for (text, says) in [
             ("turns: []\n", "turns: 1 to 100"),
@@ -354,6 +433,13 @@ end: { by: caller }
             ("turns:\n  - press: '1'\n    noise_db: 10\n", "turns[0].noise_db: "),
             ("turns:\n  - silence_s: 1\n  - say: salama\n    barge_in_ms: 5\n", "turns[1].barge_in_ms: nobody speaks"),
             ("turns:\n  - hang_up: true\n  - say: salama\n", "turns[1]: nothing is possible"),
+            ("turns:\n  - say: salama\n    loss: 60\n", "turns[0].loss: 0 to 50 per cent"),
+            (
+                "loss: 5\nturns:\n  - say: salama\n    loss: 0\n    loss_burst: 2\n",
+                "turns[0].loss_burst: nothing is lost",
+            ),
+            ("loss: 5\nloss_burst: 0.5\nturns:\n  - say: salama\n", "loss_burst: 1 to 50 packets"),
+            ("jitter_ms: 900\nturns:\n  - say: salama\n", "jitter_ms: 0 to 500 ms"),
             ("greets: false\ngreeting: { said: salama }\nturns:\n  - say: salama\n", "greeting: "),
         ] {
             let faults = faults(text);

@@ -1,8 +1,10 @@
 //! The table `call_analyses`: what the model has written down of a call once it was over.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use sqlx::types::Json;
+use sqlx::{QueryBuilder, types::Json};
 
 use super::{
     Batch, Key, LogWriter, Stamp, Store, StoreError,
@@ -31,6 +33,9 @@ pub struct Findings {
     pub fields: Map<String, Value>,
 }
 
+/// A row: when, what came of it, and why nothing did.
+type Row = (Stamp, Option<Json<Findings>>, Option<String>);
+
 /// The analysis of a call, as it is written, told and shown.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Analysis {
@@ -58,14 +63,36 @@ impl LogWriter {
 impl Store {
     /// What was written down of a call, if anything was.
     pub async fn analysis(&self, call: Key) -> Result<Option<Analysis>, StoreError> {
-        let row: Option<(Stamp, Option<Json<Findings>>, Option<String>)> = on!(Pool, &self.pool, pool => {
+        let row: Option<Row> = on!(Pool, &self.pool, pool => {
             sqlx::query_as("SELECT at, result, why FROM call_analyses WHERE call = $1").bind(call).fetch_optional(pool).await
         })
         .map_err(|error| self.failed("reading an analysis", error))?;
-        Ok(row.map(|(at, findings, failed)| {
-            let findings = findings.map(|Json(findings)| findings).unwrap_or_default();
-            Analysis { at, findings, failed }
-        }))
+        Ok(row.map(Analysis::of))
+    }
+
+    /// The same of all of these calls; those of which nothing was are left out.
+    pub async fn analyses(&self, calls: &[Key]) -> Result<BTreeMap<Key, Analysis>, StoreError> {
+        if calls.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let found: Result<Vec<(Key, Stamp, Option<Json<Findings>>, Option<String>)>, _> = on!(Pool, &self.pool, pool => {
+            let mut query = QueryBuilder::new("SELECT call, at, result, why FROM call_analyses WHERE call IN (");
+            let mut all = query.separated(", ");
+            for call in calls {
+                all.push_bind(*call);
+            }
+            query.push(")");
+            query.build_query_as().fetch_all(pool).await
+        });
+        let rows = found.map_err(|error| self.failed("reading analyses", error))?;
+        Ok(rows.into_iter().map(|(call, at, findings, failed)| (call, Analysis::of((at, findings, failed)))).collect())
+    }
+}
+
+impl Analysis {
+    fn of((at, findings, failed): Row) -> Self {
+        let findings = findings.map(|Json(findings)| findings).unwrap_or_default();
+        Self { at, findings, failed }
     }
 }
 

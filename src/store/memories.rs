@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Batch, Key, LogWriter, Stamp, Store, StoreError,
     entry::Entry,
+    page,
     writer::{LONGEST_NAME, LONGEST_TEXT, tidy},
 };
 
@@ -19,6 +20,50 @@ pub struct Memory {
     pub language: String,
     /// That call, in two or three sentences.
     pub summary: Option<String>,
+}
+
+/// What is known of a caller, as the API shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, sqlx::FromRow, utoipa::ToSchema)]
+#[schema(as = CallerMemory)]
+pub struct MemoryRow {
+    /// Their number, as the log has it.
+    #[schema(example = "0341234567")]
+    pub number: String,
+    /// The call that it is from.
+    pub call: Key,
+    /// When that began.
+    pub last_call: Stamp,
+    /// From then on nothing of it is known.
+    pub known_until: Stamp,
+    /// Their name, where they have said it in any of their calls.
+    #[schema(example = "Rasoa")]
+    pub name: Option<String>,
+    /// The language of that call.
+    #[schema(example = "mg")]
+    pub language: String,
+    /// That call, in two or three sentences.
+    #[schema(example = "Nanontany ny vidin'ny tapakila izy.")]
+    pub summary: Option<String>,
+}
+
+/// One page of them.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = CallerMemoryPage)]
+pub struct MemoryPage {
+    /// Whoever called last, first.
+    pub memories: Vec<MemoryRow>,
+    /// The cursor of the next page; none on the last.
+    pub next: Option<Key>,
+}
+
+/// Columns in the order of [`MemoryRow`], of the table `memories`.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT number, call, at AS last_call, expires AS known_until, name, language, summary FROM memories ",
+            $rest
+        )
+    };
 }
 
 /// What is to be known of whoever has called, from a call on.
@@ -57,6 +102,58 @@ impl Store {
         .fetch_optional(pool)
         .await)
         .map_err(|error| self.failed("reading what is known of a caller", error))
+    }
+
+    /// The same with where it is from.
+    pub async fn memory_row(&self, number: &str, now: Stamp) -> Result<Option<MemoryRow>, StoreError> {
+        on!(Pool, &self.pool, pool => sqlx::query_as(select!("WHERE number = $1 AND expires > $2"))
+            .bind(number)
+            .bind(now)
+            .fetch_optional(pool)
+            .await)
+        .map_err(|error| self.failed("reading what is known of a caller", error))
+    }
+
+    /// A page of what is known of callers now: the `limit` before the one that is from the call `before`, or the newest ones. `None` when
+    /// nothing is known from that call any more.
+    pub async fn memories(
+        &self,
+        now: Stamp,
+        before: Option<Key>,
+        limit: u32,
+    ) -> Result<Option<MemoryPage>, StoreError> {
+        let failed = |error| self.failed("listing what is known of callers", error);
+        let fetch = page::fetch(limit);
+        let mut memories: Vec<MemoryRow> = match before {
+            None => on!(Pool, &self.pool, pool => {
+                sqlx::query_as(select!("WHERE expires > $1 ORDER BY at DESC, call DESC LIMIT $2"))
+                    .bind(now)
+                    .bind(fetch)
+                    .fetch_all(pool)
+                    .await
+                    .map_err(failed)?
+            }),
+            Some(call) => {
+                let from: Option<MemoryRow> = on!(Pool, &self.pool, pool => {
+                    sqlx::query_as(select!("WHERE call = $1")).bind(call).fetch_optional(pool).await.map_err(failed)?
+                });
+                let Some(MemoryRow { last_call, .. }) = from else { return Ok(None) };
+                on!(Pool, &self.pool, pool => {
+                    sqlx::query_as(select!(
+                        "WHERE expires > $1 AND (at, call) < ($2, $3) ORDER BY at DESC, call DESC LIMIT $4"
+                    ))
+                    .bind(now)
+                    .bind(last_call)
+                    .bind(call)
+                    .bind(fetch)
+                    .fetch_all(pool)
+                    .await
+                    .map_err(failed)?
+                })
+            }
+        };
+        let next = page::cut(&mut memories, limit, |memory| memory.call);
+        Ok(Some(MemoryPage { memories, next }))
     }
 
     /// Deletes what was to be known until now.

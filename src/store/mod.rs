@@ -79,7 +79,7 @@ pub use feedback::{Feedback, FeedbackPage};
 pub use journal::Journal;
 pub use key::Key;
 pub use listeners::Listener;
-pub use memories::{Memory, NewMemory};
+pub use memories::{Memory, MemoryPage, MemoryRow, NewMemory};
 pub use messages::{MessagePage, MessageRow, NewMessage};
 pub use node::Node;
 pub use privacy::Forgotten;

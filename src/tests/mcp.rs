@@ -18,7 +18,7 @@ use tokio::{net::TcpListener, time::sleep};
 
 use crate::{
     hosted::server::{Conduct, Server},
-    house::{answered, call, events, folder, newest_call, stop},
+    house::{answered, call, events, folder, get, newest_call, stop},
     tools::{lent, results, with_files},
 };
 
@@ -88,11 +88,14 @@ async fn a_persona_has_the_tools_of_servers_and_knows_when_one_has_gone() {
     let listed = at.join("listed");
     let servers = format!(
         "[[mcp]]\nname = 'shop'\ncommand = ['python3', {program:?}, {listed:?}]\nenv = ['SHOP=x']\n\
-         [[mcp]]\nname = 'web'\nurl = '{url}'\ntoken = 'of-a-scenario'\n"
+         [[mcp]]\nname = 'web'\nurl = '{url}'\ntoken = 'of-a-scenario'\n\
+         [[mcp]]\nname = 'away'\ncommand = ['/nonexistent/tools']\n"
     );
     fs::write(at.join("milo.toml"), servers).expect("written");
     let variables = server.variables("openai");
-    let milo = with_files(&at, (&["shop/*", "web/hours"], &[]), false, &lent(&variables)).await;
+    // Nobody listens there, and what is on this machine is asked without it.
+    let variables = [&lent(&variables)[..], &[("HTTP_PROXY", "http://127.0.0.1:9")]].concat();
+    let milo = with_files(&at, (&["shop/*", "web/hours"], &[]), false, &variables).await;
     for _ in 0..100 {
         if listed.exists() && seen.lock().expect("no panic").iter().any(|(_, asked)| asked["method"] == "tools/list") {
             break;
@@ -100,6 +103,20 @@ async fn a_persona_has_the_tools_of_servers_and_knows_when_one_has_gone() {
         sleep(Duration::from_millis(100)).await;
     }
     sleep(Duration::from_secs(1)).await;
+    let health = get(&milo, "/api/v1/health");
+    let servers = health["mcp"].as_array().expect("servers of tools");
+    let brief: Vec<_> = servers.iter().map(|one| (&one["name"], &one["connected"], &one["tools"])).collect();
+    let (yes, no) = (json!(true), json!(false));
+    let (away, shop, web) = (json!("away"), json!("shop"), json!("web"));
+    let (none, price, hours) = (json!([]), json!(["find price"]), json!(["hours"]));
+    assert_eq!(brief, [(&away, &no, &none), (&shop, &yes, &price), (&web, &yes, &hours)], "{health}");
+    assert!(servers[0]["fault"].as_str().is_some_and(|why| why.contains("does not start")), "{health}");
+    assert!(
+        servers[0]["seen"].is_null() && servers[1]["seen"].is_string() && servers[1]["fault"].is_null(),
+        "{health}"
+    );
+    let degraded = health["degraded"].to_string();
+    assert!(degraded.contains("away") && !degraded.contains("shop"), "{degraded}");
     let sorry = || Conduct::says("Eny tompoko.");
     server.then([Conduct::Calls(FIRST), sorry(), Conduct::Calls(SECOND), sorry(), Conduct::Calls(THIRD), sorry()]);
     let recordings = ["mg_price.wav", "mg_hours.wav", "mg_price.wav"];

@@ -38,6 +38,13 @@ async fn the_scenarios_that_ship_pass_and_their_report_has_the_sound() {
     assert!(turn["said"].as_str().is_some_and(|said| said.contains("valo ora maraina")), "{hours}");
     assert!(turn["total_ms"].as_f64().is_some() && turn["wire_ms"].as_f64().is_some(), "{hours}");
     assert!(turn["checks"].as_array().is_some_and(|checks| checks.len() == 9), "{hours}");
+    let missed = |name: &str| {
+        let scenario = scenarios.iter().find(|scenario| scenario["name"] == name).expect("one that ships");
+        scenario["loss_percent"].as_f64().unwrap_or_else(|| panic!("no loss is told: {scenario}"))
+    };
+    // A twentieth is lost in two of its turns, and in the silence between them.
+    assert!((0.8..12.0).contains(&missed("lost-packets")), "{}", missed("lost-packets"));
+    assert!(missed("hours") < missed("lost-packets"), "{}", missed("hours"));
     let sound = folder.join("out").join(hours["sound"].as_str().expect("a sound"));
     assert!(fs::read(sound).expect("the sound").starts_with(b"OggS"));
     let page = fs::read_to_string(folder.join("out/report.html")).expect("report.html");

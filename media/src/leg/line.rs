@@ -327,10 +327,14 @@ impl Task {
         };
         let (voice, totals) = (&self.shared.voice, &mut self.totals);
         let (sent, tape) = (&mut self.sent, &mut self.tape);
-        let (shield, reports) = (&mut line.shield, &mut line.reports);
+        let (shield, reports, detour) = (&mut line.shield, &mut line.reports, &mut self.detour);
         let send = |packet: &[u8]| {
             reports.leaves(packet, now);
-            match shield.seal(packet).map(|datagram| socket.send(datagram, destination)) {
+            let sealed = shield.seal(packet).map(|datagram| {
+                let passes = detour.as_mut().is_none_or(|detour| detour.passes(datagram, destination, now));
+                if passes { socket.send(datagram, destination) } else { Ok(datagram.len()) }
+            });
+            match sealed {
                 Some(Ok(_)) => totals.sent += 1,
                 Some(Err(_)) | None => totals.send_errors += 1,
             }

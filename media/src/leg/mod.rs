@@ -2,10 +2,11 @@
 //!
 //! `mod.rs`: what others hold of a leg. `task.rs`: the socket. `clock.rs`: when it ticks. `line.rs`: what is agreed, and one tick of it,
 //! both ways. `patch.rs`: what passes to another leg. `gallery.rs`: who listens besides. `control.rs`: its RTCP, and what it says of its
-//! quality.
+//! quality. `detour.rs`: a bad line in front of it, for telephones that want one.
 
 mod clock;
 mod control;
+mod detour;
 #[cfg(test)]
 mod drift_tests;
 mod gallery;
@@ -24,7 +25,7 @@ use std::{
 use tokio::sync::{mpsc, watch};
 
 use crate::{
-    MediaError,
+    BadLine, MediaError,
     codec::{Codec, PCMU, Tuning},
     dtmf::InbandDigits,
     ears::{Ears, EarsQueue},
@@ -124,6 +125,7 @@ impl Leg {
         let bay = Arc::new(Bay::default());
         let gallery = Arc::new(Gallery::default());
         let (tap, taps) = watch::channel(None);
+        let (line, lines) = watch::channel(None);
         let (tell, told) = mpsc::channel(TOLD_KEYS);
         let (moves, moved) = mpsc::channel(1);
         let shared = Shared {
@@ -138,12 +140,13 @@ impl Leg {
             voice: voice.clone(),
             gauges: gauges.clone(),
             taps,
+            lines,
         };
         on.spawn(Task::new(shared).run(socket));
         Self {
             ears: Ears::new(ears),
             voice: Voice::new(voice),
-            control: Control { session: control, over, tell, moves, gauges, bay, gallery, tap },
+            control: Control { session: control, over, tell, moves, gauges, bay, gallery, tap, line },
         }
     }
 }
@@ -160,6 +163,7 @@ pub struct Control {
     pub(crate) bay: Arc<Bay>,
     gallery: Arc<Gallery>,
     tap: watch::Sender<Option<Tap>>,
+    line: watch::Sender<Option<BadLine>>,
 }
 
 impl Control {
@@ -228,6 +232,11 @@ impl Control {
     /// From the next 20 ms on those who listen besides hear silence, for card numbers; or again what is said.
     pub fn keep_private(&self, is_private: bool) {
         self.gallery.keep_private(is_private);
+    }
+
+    /// From the next 20 ms on, what this leg says in RTP goes over this line; its RTCP does not. For a telephone that simulates one.
+    pub fn impair(&self, line: BadLine) {
+        self.line.send_replace(Some(line));
     }
 
     /// A key that was told by signaling (SIP INFO), after it had been down for `lasted`: comes as

@@ -20,12 +20,13 @@ use tokio::{
 use super::{
     LegOptions,
     clock::{Clock, TICK, Ticked},
+    detour::Detour,
     gallery::Listeners,
     line::Line,
     patch::{Bay, Patch},
 };
 use crate::{
-    Frame,
+    BadLine, Frame,
     datagrams::Datagrams,
     dtmf::Presses,
     ears::{Closed, EarsQueue},
@@ -55,6 +56,7 @@ pub(super) struct Shared {
     pub(super) bay: Arc<Bay>,
     pub(super) listeners: Listeners,
     pub(super) taps: watch::Receiver<Option<Tap>>,
+    pub(super) lines: watch::Receiver<Option<BadLine>>,
 }
 
 /// Why a socket is listened to no more.
@@ -91,6 +93,8 @@ pub(super) struct Task {
     pub(super) wide: Vec<i16>,
     /// While the call is recorded.
     pub(super) tape: Option<Tape>,
+    /// Where what is said goes over a bad line.
+    pub(super) detour: Option<Detour>,
 }
 
 impl Task {
@@ -112,6 +116,7 @@ impl Task {
             narrow: Vec::with_capacity(Frame::SILENCE.samples().len()),
             wide: Vec::with_capacity(Frame::SILENCE.samples().len()),
             tape: None,
+            detour: None,
         }
     }
 
@@ -158,9 +163,14 @@ impl Task {
         let mut alarm = pin!(sleep_until(self.clock.due().into()));
         loop {
             let back = self.patch.as_ref().map(|patch| patch.back.clone());
+            let late = self.detour.as_ref().and_then(Detour::due);
             select! {
                 biased;
                 () = alarm.as_mut() => {}
+                () = async { match late { Some(due) => sleep_until(due.into()).await, None => pending().await } } => {
+                    self.send_late(socket, now());
+                    continue;
+                }
                 () = async { match back { Some(back) => back.came().await, None => pending().await } } => {
                     self.pass_on(socket, now());
                     continue;
@@ -204,6 +214,7 @@ impl Task {
             return Some(Closed::HungUp);
         }
         self.agree(now);
+        self.impair();
         self.tap();
         self.shared.listeners.look();
         self.join();
@@ -228,6 +239,24 @@ impl Task {
         let longer = if due.is_some_and(|line| line.receiver.rests()) { RESTS } else { 1 };
         let timeout = self.shared.options.rtp_timeout.saturating_mul(longer);
         (now.saturating_duration_since(self.due_since) >= timeout).then_some(Closed::Timeout)
+    }
+
+    /// Sends the packets that were late, and are due.
+    fn send_late(&mut self, socket: &Datagrams, now: Instant) {
+        let Some(detour) = &mut self.detour else { return };
+        // One that cannot be sent is a lost one: that is what such a line is for.
+        detour.leave(now, |datagram, to| drop(socket.send(datagram, to)));
+    }
+
+    /// Takes over which bad line is wanted.
+    fn impair(&mut self) {
+        if !self.shared.lines.has_changed().unwrap_or(false) {
+            return;
+        }
+        match (*self.shared.lines.borrow_and_update(), &mut self.detour) {
+            (Some(line), Some(detour)) => detour.change(line),
+            (line, detour) => *detour = line.map(Detour::new),
+        }
     }
 
     /// Begins and ends the recording of both sides.

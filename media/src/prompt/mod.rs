@@ -1,7 +1,7 @@
 //! Prompts: sound files of the usual kinds as 16 kHz mono, decoded once and kept while there is room.
 
 mod decode;
-mod ogg_opus;
+pub(crate) mod ogg_opus;
 
 use std::{
     collections::HashMap,

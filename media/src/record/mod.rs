@@ -9,6 +9,7 @@
 //! pages end every half second, and the header of a WAV file is brought up to date as often. A write that fails ends the
 //! recording, cut back to its last whole page; the call goes on.
 
+mod read;
 mod tape;
 mod wav;
 mod writer;
@@ -26,6 +27,7 @@ use std::{
 
 use tokio::sync::watch;
 
+pub use read::{Sides, read};
 pub(crate) use tape::Tape;
 
 use crate::{FRAME_MS, MediaError};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use milo_media::{Heard, Leg, LegOptions, PortPool, tone::Tone};
+use milo_media::{BadLine, Heard, Leg, LegOptions, PortPool, tone::Tone};
 use tokio::{net::UdpSocket, runtime::Handle, time::sleep};
 
 use crate::peer::{EVENT, LOOPBACK, Peer, event, hear, hertz, level_db, loud, session, settled, within};
@@ -171,4 +171,27 @@ async fn the_frame_says_when_its_packet_arrived() {
     assert!(arrivals.is_sorted());
     let long = (arrivals[39] - arrivals[0]).as_millis();
     assert!((600..1100).contains(&long), "40 packets of 20 ms came within {long} ms");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leg_that_is_told_to_speaks_over_a_bad_line() {
+    let pool = PortPool::new(LOOPBACK, 0..=0);
+    let (near, far) = (pool.bind().expect("a port"), pool.bind().expect("a port"));
+    let (near_at, far_at) = (near.local_addr().expect("bound"), far.local_addr().expect("bound"));
+    let mut far = Leg::start(far, Some(session(near_at)), LegOptions::default(), &Handle::current());
+    let mut near = Leg::start(near, Some(session(far_at)), LegOptions::default(), &Handle::current());
+    near.control.impair(BadLine::new(0.2, 2.0, 30.0, 3));
+    let speaking = tokio::spawn(async move {
+        for frame in Tone::new(1000.0, 8000.0 / 32_767.0).take(300) {
+            near.voice.play(frame).await;
+        }
+        near
+    });
+    hear(&mut far.ears, 290).await;
+    let near = within(speaking).await.expect("said");
+    let (sent, heard) = (near.control.stats(), far.control.stats());
+    let share = heard.lost as f64 / (heard.received + heard.lost) as f64;
+    assert!((0.08..0.35).contains(&share), "{share}: {heard:?}");
+    assert_eq!(sent.send_errors, 0, "what is lost on the way has left: {sent:?}");
+    assert!(heard.jitter_most_ms >= 3, "{heard:?}");
 }

@@ -246,8 +246,8 @@ impl Remote {
     }
 }
 
-/// Whether a host is this machine by its name or number.
-fn is_here(host: &str) -> bool {
+/// Whether a host is this machine by its name or number: no proxy leads there.
+pub fn is_here(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }

@@ -95,7 +95,7 @@ async fn the_log_is_searched_exported_and_a_number_forgotten() {
     assert_eq!(lines.len(), 1 + 150);
     assert!(lines[0].starts_with("id,direction,from,to,"));
     assert!(
-        lines[1].contains(",in,+261341234567,milo,assistant,mg,") && lines[1].contains(",61,,,'=cmd,caller,1,"),
+        lines[1].contains(",in,+261341234567,milo,assistant,mg,") && lines[1].contains(",61,,,'=cmd,caller,1,,,,,,,"),
         "{}",
         lines[1]
     );
@@ -106,6 +106,7 @@ async fn the_log_is_searched_exported_and_a_number_forgotten() {
     ids.sort_unstable();
     ids.dedup();
     assert_eq!((calls.len(), ids.len()), (450, 450), "every call once, over three pages");
+    assert!(calls.iter().all(|call| call["analysis"].is_null() && call["from"].is_string()), "{}", calls[0]);
 
     let (status, _, problem) = ask(&house, "DELETE", "/api/v1/calls", "", "").await;
     assert!(status == 400 && problem["detail"].as_str().unwrap().contains("?number="), "{problem}");
@@ -279,4 +280,109 @@ async fn dialplans_are_shown_to_those_with_the_key_only() {
         let answer = house.raw(&format!("{head}Content-Length: 0\r\n\r\n")).await;
         assert!(answer.starts_with("HTTP/1.1 401"), "{path}: {answer}");
     }
+}
+
+#[tokio::test]
+async fn an_export_has_what_was_written_down_of_each_call() {
+    let house = House::new(healthy()).await;
+    let (analysed, failed, plain) = (house.call(), house.call(), house.call());
+    let findings = Findings {
+        summary: Some("=1+1, \"vidiny\"".into()),
+        outcome: Some("appointment".into()),
+        sentiment: Some("neutral".into()),
+        tags: vec!["price".into(), "hours".into()],
+        fields: json!({ "seats": 2 }).as_object().cloned().unwrap(),
+    };
+    let at = Stamp::from_millis(5_000);
+    house.log.analysed(analysed.key(), Analysis { at, findings: findings.clone(), failed: None });
+    let nothing = Analysis { at, findings: Findings::default(), failed: Some("it is no JSON".into()) };
+    house.log.analysed(failed.key(), nothing);
+    assert!(house.log.flush(Duration::from_secs(10)).await);
+
+    let csv = unchunked(&house.get("/api/v1/calls/export", "").await.2);
+    let mut table = csv::Reader::from_reader(csv.as_bytes());
+    let head = table.headers().unwrap().clone();
+    let rows: Vec<_> = table.records().map(Result::unwrap).collect();
+    let cells = |key: crate::store::Key| -> Vec<String> {
+        let row = rows.iter().find(|row| row[0] == key.to_string()).unwrap();
+        assert_eq!((head.len(), row.len()), (22, 22));
+        row.iter().skip(16).map(str::to_owned).collect()
+    };
+    assert_eq!(
+        head.iter().skip(16).collect::<Vec<_>>(),
+        ["summary", "analysed_outcome", "sentiment", "tags", "fields", "analysis_failed"]
+    );
+    let written = ["'=1+1, \"vidiny\"", "appointment", "neutral", "[\"price\",\"hours\"]", "{\"seats\":2}", ""];
+    assert_eq!(cells(analysed.key()), written);
+    assert_eq!(cells(failed.key()), ["", "", "", "", "", "it is no JSON"]);
+    assert_eq!(cells(plain.key()), [""; 6]);
+
+    let jsonl = unchunked(&house.get("/api/v1/calls/export?format=jsonl", "").await.2);
+    let calls: Vec<Value> = jsonl.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |key: crate::store::Key| calls.iter().find(|call| call["id"] == json!(key)).unwrap();
+    assert_eq!(of(analysed.key())["analysis"]["tags"], json!(findings.tags));
+    // As the call itself shows it.
+    let shown = house.json(&format!("/api/v1/calls/{}", analysed.key())).await;
+    assert_eq!(of(analysed.key())["analysis"], shown["analysis"]);
+    assert_eq!(
+        (&of(failed.key())["analysis"]["failed"], &of(plain.key())["analysis"]),
+        (&json!("it is no JSON"), &Value::Null)
+    );
+}
+
+#[tokio::test]
+async fn what_is_known_of_callers_is_listed_and_read_by_their_numbers_until_they_are_forgotten() {
+    let house = House::new(healthy()).await;
+    let far = Stamp::from_millis(Stamp::now().millis() + 86_400_000);
+    let know = |number: &str, started: i64, until: Stamp| {
+        let call = house.log.begin(NewCall {
+            call_id: "m".into(),
+            incoming: true,
+            from: number.into(),
+            to: "milo".into(),
+            dialplan: None,
+            language: None,
+            started: Stamp::from_millis(started),
+        });
+        let (reason, by) = ("hung up".into(), HangupBy::Caller);
+        let at = Stamp::from_millis(started + 9_000);
+        call.end(Ending { at, reason, by, language: None, quality: None, outcome: None });
+        house.log.remembered(
+            call.key(),
+            NewMemory {
+                number: number.into(),
+                until,
+                name: Some("Rasoa".into()),
+                language: "mg".into(),
+                summary: Some("Le prix.".into()),
+            },
+        );
+        call.key()
+    };
+    know("+261341111111", 1_000, far);
+    let second = know("0342222222", 2_000, far);
+    know("0343333333", 3_000, Stamp::from_millis(4_000));
+
+    let first = house.json("/api/v1/memories?limit=1").await;
+    let newest = json!({
+        "number": "0342222222", "call": second, "last_call": "1970-01-01T00:00:02Z", "known_until": far,
+        "name": "Rasoa", "language": "mg", "summary": "Le prix.",
+    });
+    assert_eq!(first["memories"], json!([newest]), "what is too old is known no more");
+    let rest = house.json(&format!("/api/v1/memories?cursor={}", first["next"].as_str().unwrap())).await;
+    assert_eq!((rest["memories"].as_array().unwrap().len(), &rest["next"]), (1, &Value::Null), "{rest}");
+    assert_eq!(house.json("/api/v1/memories/0342222222").await, newest);
+    assert_eq!(house.json("/api/v1/memories/%2B261341111111").await["number"], "+261341111111");
+    for (path, status) in [
+        ("/api/v1/memories/0343333333", 404),
+        ("/api/v1/memories/03", 404),
+        ("/api/v1/memories/%00", 404),
+        ("/api/v1/memories?limit=0", 400),
+        ("/api/v1/memories?number=0342222222", 400),
+        ("/api/v1/memories?cursor=0193a5e2-0000-7000-8000-000000000000", 400),
+    ] {
+        assert_eq!(house.problem(path).await.0, status, "{path}");
+    }
+    assert_eq!(ask(&house, "DELETE", "/api/v1/calls?number=0342222222", "", "").await.0, 200);
+    assert_eq!(house.problem("/api/v1/memories/0342222222").await.0, 404);
 }

@@ -27,7 +27,8 @@ use crate::{
     config::{self, Secret, SecretUrl},
     dialplan::{Origin, Surroundings},
     engines::Model,
-    store::{CallLog, Ending, HangupBy, NewCall, NewTurn, Places, Stages, Stamp},
+    mcp::McpReport,
+    store::{Analysis, CallLog, Ending, Findings, HangupBy, NewCall, NewMemory, NewTurn, Places, Stages, Stamp},
     trunk::{TrunkReport, Trunks},
 };
 

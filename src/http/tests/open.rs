@@ -20,7 +20,9 @@ async fn health_has_the_fields_of_the_python_system_and_more() {
 #[tokio::test]
 async fn what_is_wrong_within_is_told_to_those_who_run_milo() {
     let inside = vec!["The trunk \"carrier\" is not registered: 192.0.2.7 says 403.".to_owned()];
-    let report = HealthReport { inside: inside.clone(), ..HealthReport::default() };
+    let tools = vec!["find price".to_owned()];
+    let shop = McpReport { name: "shop".into(), connected: true, fault: None, tools, seen: None };
+    let report = HealthReport { inside: inside.clone(), mcp: vec![shop], ..HealthReport::default() };
     let house = House::new(report.clone()).await;
     assert_eq!(house.json("/api/v1/health").await["degraded"], json!(inside), "this machine, without a key");
     let seen = async |house: &House, headers: &str| -> Value {
@@ -31,6 +33,7 @@ async fn what_is_wrong_within_is_told_to_those_who_run_milo() {
     let stranger = seen(&house, "X-Forwarded-For: 192.0.2.1\r\n").await;
     let told = stranger["degraded"].to_string();
     assert_eq!(stranger["status"], "degraded", "it learns that something is wrong");
+    assert_eq!(stranger["mcp"], json!([]), "servers of tools are nobody's business");
     assert!(!told.contains("carrier") && !told.contains("192.0.2.7"), "{told}");
     let http = config::Http { api_key: Some(Secret::new("0123456789abcdef")), ..config::Http::default() };
     let house = House::with(report, &http).await;
@@ -38,6 +41,7 @@ async fn what_is_wrong_within_is_told_to_those_who_run_milo() {
     assert!(!nameless.contains("carrier"), "behind a proxy that says nothing everybody is here: {nameless}");
     let known = seen(&house, "Authorization: Bearer 0123456789abcdef\r\n").await;
     assert_eq!(known["degraded"], json!(inside));
+    assert_eq!((&known["mcp"][0]["name"], &known["mcp"][0]["tools"]), (&json!("shop"), &json!(["find price"])));
 }
 
 #[tokio::test]

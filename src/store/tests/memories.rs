@@ -5,6 +5,7 @@ use super::*;
 on_both!(
     what_is_known_of_a_caller_is_from_the_last_call_and_the_name_stays,
     what_is_known_goes_with_its_time_its_number_and_its_call,
+    what_is_known_of_callers_is_listed_page_by_page,
 );
 
 fn known(until: i64, name: Option<&str>, summary: &str) -> NewMemory {
@@ -77,4 +78,35 @@ async fn what_is_known_goes_with_its_time_its_number_and_its_call(url: SecretUrl
     write(call.key()).await;
     store.forget_number("0341234567").await.unwrap();
     assert_eq!(summary(&store, 90_000).await, None);
+}
+
+async fn what_is_known_of_callers_is_listed_page_by_page(url: SecretUrl) {
+    let (store, log, _) = two_calls(&url).await;
+    let numbers = ["031", "032", "033"];
+    let mut started = 3_000;
+    let calls = numbers.map(|number| {
+        started += 1_000;
+        let call = log.begin(new_call(started));
+        call.end(new_ending(9_000));
+        log.remembered(call.key(), NewMemory { number: number.into(), ..known(91_000, Some("Rasoa"), "Le prix.") });
+        call.key()
+    });
+    assert!(log.flush(SOON).await);
+    let now = Stamp::from_millis(90_000);
+    let (mut listed, mut before) = (Vec::new(), None);
+    loop {
+        let page = store.memories(now, before, 2).await.unwrap().expect("nothing was deleted");
+        listed.extend(page.memories.into_iter().map(|memory| (memory.number, memory.call)));
+        before = page.next;
+        if before.is_none() {
+            break;
+        }
+    }
+    let newest_first: Vec<_> = numbers.iter().map(|number| (*number).to_owned()).zip(calls).rev().collect();
+    assert_eq!(listed, newest_first);
+    assert_eq!(store.memory_row("032", now).await.unwrap().map(|memory| memory.call), Some(calls[1]));
+    let later = Stamp::from_millis(91_000);
+    assert_eq!(store.memory_row("032", later).await.unwrap(), None);
+    assert!(store.memories(later, None, 2).await.unwrap().expect("a page").memories.is_empty());
+    assert!(store.memories(now, Some(Key::new()), 2).await.unwrap().is_none(), "nothing is known from that call");
 }

@@ -1,15 +1,7 @@
 //! When a turn is over: the caller's pauses, judged by their sound.
 
-use std::path::Path;
-
+use super::by_length;
 use crate::house::{MG_HOURS, answered, assert_turn, call, errand, events, get, milo, newest_call, stop};
-
-/// A graph that takes the beginning of `mg_pause.wav` for unfinished and all of it for finished, and `mg_hours.wav` too.
-const BY_LENGTH: &str = "models/tests/turn_tiny/by_length.onnx";
-
-fn by_length() -> String {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(BY_LENGTH).display().to_string()
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sentence_with_a_pause_that_sounds_unfinished_is_one_turn() {
