@@ -83,8 +83,8 @@ use perform::perform;
 use reel::Reel;
 use refer::Standing;
 use registry::Entry;
-use verbs::Line;
 pub(crate) use talk::usual_patience;
+use verbs::Line;
 
 pub use again::forget_keys;
 pub use interpret::interpreter_sentences;

@@ -28,9 +28,7 @@ use tokio::{
 };
 use toml::Spanned;
 
-use super::{
-    Course, End, Headset, House, Line, NotPlaced, Record, Supervisor, refer::Standing, registry::Entry, up,
-};
+use super::{Course, End, Headset, House, Line, NotPlaced, Record, Supervisor, refer::Standing, registry::Entry, up};
 use crate::{
     agent::{Audience, Happened, Manner},
     dialplan::{Action, Edition, Facts, Plan, Variables},
