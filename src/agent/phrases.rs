@@ -30,12 +30,12 @@ impl SetPhrases {
         more: impl Iterator<Item = (Language, &'static str)>,
     ) -> Result<Self, EngineError> {
         let mut made = HashMap::new();
-        let mut texts = Vec::new();
+        let mut texts: Vec<(Language, &str)> = Vec::new();
         for persona in personas {
             texts.extend(persona.sentences().map(|(language, _, text)| (language, text)));
         }
         texts.extend(GOODBYES);
-        texts.extend(more);
+        texts.extend(more.map(|more| -> (Language, &'a str) { more }));
         for (language, text) in texts {
             // What is only known during a call is spoken then.
             if text.is_empty() || text.contains("{{") {

@@ -24,7 +24,8 @@ use tokio::{
 use super::{
     House, Record, TIME_UP,
     bridge::closed,
-    verbs::{Line, patience},
+    talk::patience,
+    verbs::Line,
 };
 use crate::{
     agent::{Happened, News, Scribe, Speaker, Uttered},

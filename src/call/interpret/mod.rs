@@ -21,7 +21,7 @@ use milo_models::engine::{EngineError, Language};
 use serde_json::json;
 use tokio::select;
 
-use super::{House, Record, verbs::patience};
+use super::{House, Record, talk::patience};
 use crate::{
     agent::{Ear, SetPhrases},
     dialplan::{Edition, Interpret, Original},
