@@ -18,14 +18,9 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-use super::{
-    House, Record,
-    notes::Notes,
-    talk::{How, patience},
-    verbs::Line,
-};
+use super::{House, Record, notes::Notes, talk::How, verbs::Line};
 use crate::{
-    agent::{Answerer, Cue, Detector, Ear, Ending, Notice, Noticed, Verdict, announce},
+    agent::{Answerer, Cue, Detector, Ear, Ending, Notice, Noticed, Overhearing, Verdict, announce},
     dialplan::{ANSWERED_BY, Detect, OnMachine, Prompt, Variables, Wordings},
     error::Error,
 };
@@ -34,8 +29,6 @@ use crate::{
 const GREETING: Duration = Duration::from_secs(90);
 /// So long the line stays up behind a message: its last word is heard later than it leaves here.
 const BEHIND: Duration = Duration::from_millis(600);
-/// A turn of somebody to whom a message is spoken is of no interest; it is cut after so long.
-const TURN: Duration = Duration::from_secs(20);
 
 /// What tells who has answered, from one conversation of a call to the next.
 pub(super) struct Watch {
@@ -61,7 +54,8 @@ impl Watch {
     pub(super) async fn follow(&mut self, detect: &Detect, notes: &Notes) -> Answerer {
         while let Some(notice) = self.notices.recv().await {
             let Notice::Answered(verdict) = notice else { continue };
-            self.told(&verdict, notes);
+            self.is_told = true;
+            told(&verdict, notes);
             match verdict.who {
                 Answerer::Person | Answerer::Unknown => {}
                 Answerer::Ivr if detect.ivr.is_none() => {}
@@ -71,25 +65,26 @@ impl Watch {
         pending().await
     }
 
-    fn told(&mut self, verdict: &Verdict, notes: &Notes) {
-        self.is_told = true;
-        let Verdict { who, why, after } = verdict;
-        tracing::info!(call.id = %notes.key(), who = who.as_str(), "it is known who has answered");
-        notes.event("answered_by", json!({ "who": who.as_str(), "why": why, "after_ms": after.as_millis() as u64 }));
-    }
-
     /// A conversation is over in which nobody was told.
     fn over(&mut self, notes: &Notes) {
         let listened = self.detector.as_ref().map(|detector| detector.listened()).unwrap_or_default();
         if !self.is_told {
             let why = "nothing has told it".into();
-            self.told(&Verdict { who: Answerer::Unknown, why, after: listened }, notes);
+            self.is_told = true;
+            told(&Verdict { who: Answerer::Unknown, why, after: listened }, notes);
         }
     }
 
+    /// Who it is, where the conversation is over.
     fn who(&self) -> Answerer {
         self.detector.as_ref().map_or(Answerer::Unknown, |detector| detector.who())
     }
+}
+
+/// Writes down who it is.
+fn told(Verdict { who, why, after }: &Verdict, notes: &Notes) {
+    tracing::info!(call.id = %notes.key(), who = who.as_str(), "it is known who has answered");
+    notes.event("answered_by", json!({ "who": who.as_str(), "why": why, "after_ms": after.as_millis() as u64 }));
 }
 
 /// What the verb came to.
@@ -104,9 +99,7 @@ pub(super) enum Talked {
 /// What came of a message.
 enum Left {
     Spoken,
-    /// It was a person after all.
-    ToPerson,
-    /// It is neither a person nor a machine.
+    /// It is somebody else after all.
     Answered(Answerer),
     /// It was not spoken, for this reason.
     Unspoken(&'static str),
@@ -124,54 +117,79 @@ impl Line {
         log: &mut Record,
     ) -> Result<Talked, Error> {
         let Some(detect) = how.detect else {
-            return self.talk(house, how, (plan, variables), language, log).await.map(Talked::Ended);
+            let (ending, _) = self.talk(house, how, (plan, variables), language, log).await?;
+            return Ok(Talked::Ended(ending));
         };
         if self.watch.is_none() {
             self.watch = Some(Watch::new(self.edition.dialplans.wordings(), self.early.take()));
         }
         loop {
-            let ending = self.talk(house, how, (plan, &mut *variables), language, log).await?;
-            let who = self.watch.as_ref().map_or(Answerer::Unknown, Watch::who);
+            let (mut ending, mut ear) = self.talk(house, how, (plan, &mut *variables), language, log).await?;
+            if let (Ending::Answered(Answerer::Machine), Some(message), Some(ear)) = (ending, &detect.message, &mut ear)
+            {
+                match self.leave(message, ear, (house, language), log).await {
+                    Left::Spoken => {
+                        variables.set(ANSWERED_BY, Answerer::Machine.as_str().into());
+                        return Ok(Talked::Over("a message was left"));
+                    }
+                    Left::Answered(who) => ending = Ending::Answered(who),
+                    Left::Unspoken(why) => return Ok(Talked::Over(why)),
+                    Left::Closed => ending = Ending::Lost,
+                }
+            }
+            self.listen_on(ear);
+            let who = match ending {
+                Ending::Answered(who) => who,
+                _ => self.watch.as_ref().map_or(Answerer::Unknown, Watch::who),
+            };
             variables.set(ANSWERED_BY, who.as_str().into());
             let Ending::Answered(who) = ending else {
                 let notes = log.notes();
                 self.watch.iter_mut().filter(|_| ending != Ending::Tool).for_each(|watch| watch.over(&notes));
                 return Ok(Talked::Ended(ending));
             };
-            let message = match (who, detect.machine) {
-                (Answerer::Ivr, _) => return Ok(go_on(detect.ivr.as_ref(), ending)),
-                (Answerer::Machine, OnMachine::Plan) => return Ok(go_on(detect.plan.as_ref(), ending)),
-                (Answerer::Machine, OnMachine::Message) => detect.message.as_ref(),
+            let plan = match (who, detect.machine) {
+                (Answerer::Ivr, _) => detect.ivr.as_ref(),
+                (Answerer::Machine, OnMachine::Plan) => detect.plan.as_ref(),
                 _ => None,
             };
-            let Some(message) = message else { return Ok(Talked::Ended(ending)) };
-            match self.leave(message, house, language, log).await {
-                Left::Spoken => return Ok(Talked::Over("a message was left")),
-                Left::Answered(who) => return Ok(Talked::Ended(Ending::Answered(who))),
-                Left::Unspoken(why) => return Ok(Talked::Over(why)),
-                Left::Closed => return Ok(Talked::Ended(Ending::Lost)),
-                Left::ToPerson => {}
+            match plan {
+                Some(plan) => return Ok(Talked::GoOn(plan.clone())),
+                // They were waited for as a machine, and are talked with.
+                None if matches!(who, Answerer::Person | Answerer::Ivr) => {}
+                None => return Ok(Talked::Ended(ending)),
             }
         }
     }
 
+    /// The line has its ears back where somebody else than a person has ended a conversation.
+    fn listen_on(&mut self, ear: Option<Ear>) {
+        let Some(ear) = ear else { return };
+        let (ears, detector) = ear.into_parts();
+        self.watch.iter_mut().zip(detector).for_each(|(watch, detector)| watch.detector = Some(detector));
+        self.ears = Some(ears);
+    }
+
     /// Waits for a machine's beep, or for the end of its greeting, and leaves a message.
-    async fn leave(&mut self, message: &Prompt, house: &House, language: Language, log: &Record) -> Left {
-        let (Some(ears), Some(watch)) = (self.ears.take(), &mut self.watch) else { return Left::Closed };
+    async fn leave(
+        &mut self,
+        message: &Prompt,
+        ear: &mut Ear,
+        (house, language): (&House, Language),
+        log: &Record,
+    ) -> Left {
+        let Some(watch) = &mut self.watch else { return Left::Closed };
         let (said, sound) = match message {
             Prompt::Say(words) => (log.words(words).to_owned(), None),
             Prompt::Play(file) => match house.sound(self.edition.dialplans.sound(file)).await {
                 Ok(sound) => (file.clone(), Some(sound)),
                 Err(error) => {
                     log.event("sound_failed", json!({ "error": error.to_string() }));
-                    self.ears = Some(ears);
                     return Left::Unspoken("the message that is to be left cannot be played");
                 }
             },
         };
-        let patience = patience(&house.conversation, None, TURN);
-        let ear = Ear::new(ears, self.cleaning, house.engines.activity.stream(), patience);
-        let mut ear = ear.watched_by(watch.detector.take());
+        let mut overhearing = Overhearing::default();
         let (notes, began) = (log.notes(), Instant::now());
         let late = self.until.min(began + GREETING);
         let mut opened: Option<Cue> = None;
@@ -184,15 +202,12 @@ impl Line {
                     Notice::Speak(cue) => opened = Some(cue),
                     Notice::Wait => opened = None,
                     Notice::Answered(verdict) => {
-                        watch.told(&verdict, &notes);
-                        match verdict.who {
-                            Answerer::Machine => {}
-                            Answerer::Person => break Left::ToPerson,
-                            who => break Left::Answered(who),
-                        }
+                        watch.is_told = true;
+                        told(&verdict, &notes);
+                        break Left::Answered(verdict.who);
                     }
                 },
-                () = closed(&mut ear, log) => break Left::Closed,
+                () = closed(ear, &mut overhearing, house, log) => break Left::Closed,
                 spoken = speaking => match spoken {
                     Ok(()) => break Left::Spoken,
                     Err(error) => {
@@ -209,11 +224,6 @@ impl Line {
             self.voice.flush();
         };
         self.voice.flush();
-        let (ears, detector) = ear.into_parts();
-        watch.detector = detector;
-        if !matches!(left, Left::Closed) {
-            self.ears = Some(ears);
-        }
         if let Some(cue) = opened {
             let (is_whole, after_ms) = (matches!(left, Left::Spoken), began.elapsed().as_millis() as u64);
             let detail = json!({ "behind": cue.as_str(), "said": said, "whole": is_whole, "after_ms": after_ms });
@@ -224,11 +234,6 @@ impl Line {
         }
         left
     }
-}
-
-/// The plan to go on with, which a checked verb names.
-fn go_on(plan: Option<&String>, ending: Ending) -> Talked {
-    plan.map_or(Talked::Ended(ending), |plan| Talked::GoOn(plan.clone()))
 }
 
 /// Speaks the message once its time has come.
@@ -252,10 +257,10 @@ async fn speak(
     Ok(())
 }
 
-/// Listens until the leg has closed; what is said meanwhile is for the detector. Cancel safe.
-async fn closed(ear: &mut Ear, log: &Record) {
+/// Listens until the leg has closed; what is said meanwhile tells who it is. Cancel safe.
+async fn closed(ear: &mut Ear, overhearing: &mut Overhearing, house: &House, log: &Record) {
     loop {
-        match ear.next().await {
+        match overhearing.next(ear, &house.engines).await {
             Noticed::Closed(_) => return,
             Noticed::Digit(key) => log.digit(key),
             Noticed::Deaf(error) => log.event("deaf", json!({ "error": error.to_string() })),

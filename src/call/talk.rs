@@ -27,7 +27,8 @@ pub(super) struct How<'a> {
 }
 
 impl Line {
-    /// The agent talks, until the conversation ends or it is no person who has answered.
+    /// The agent talks, until the conversation ends or it is no person who has answered: then the ear goes on with what
+    /// they are saying.
     pub(super) async fn talk(
         &mut self,
         house: &House,
@@ -35,7 +36,7 @@ impl Line {
         (plan, variables): (&str, &mut Variables),
         language: Language,
         log: &mut Record,
-    ) -> Result<Ending, Error> {
+    ) -> Result<(Ending, Option<Ear>), Error> {
         let edition = Arc::clone(&self.edition);
         let Some(known) = edition.dialplans.persona(name) else {
             return Err(Error::Dialplan(format!("no persona {name:?}")));
@@ -51,7 +52,7 @@ impl Line {
                 Err(error) => log.event("sound_failed", json!({ "error": error.to_string() })),
             }
         }
-        let Some(ears) = self.ears.take() else { return Ok(Ending::Lost) };
+        let Some(ears) = self.ears.take() else { return Ok((Ending::Lost, None)) };
         let conversation = &persona.turns.within(&house.conversation);
         let patience = usual_patience(conversation);
         // Whoever speaks when it likes is asked nothing.
@@ -107,6 +108,10 @@ impl Line {
             self.voice.flush();
             log.settle(false);
         }
+        if matches!(ending, Ending::Answered(_)) {
+            self.watch = watch;
+            return Ok((ending, Some(ear)));
+        }
         let (ears, detector) = ear.into_parts();
         if let Some(mut watch) = watch {
             watch.detector = detector;
@@ -115,7 +120,7 @@ impl Line {
         if ending != Ending::Lost {
             self.ears = Some(ears);
         }
-        Ok(ending)
+        Ok((ending, None))
     }
 }
 

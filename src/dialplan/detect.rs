@@ -9,8 +9,7 @@ use super::{Prompt, variables::Place};
 #[serde(deny_unknown_fields)]
 pub struct Detect {
     /// What is done when a machine has answered that takes messages: `message` (a message is left behind its beep, and
-    /// the call ends),
-    /// `hangup`, or `plan` (the call goes on with another plan).
+    /// the call ends), `hangup`, or `plan` (the call goes on with another plan).
     pub machine: OnMachine,
     /// With `machine = "message"`: what is left.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -35,8 +35,8 @@ const NOTICES: usize = 8;
 const LONG: u32 = frames(4_600);
 const LONGER: u32 = frames(7_000);
 const LONGEST: u32 = frames(9_000);
-/// Whoever says so little at first and then waits is a person.
-const SHORT: u32 = frames(2_600);
+/// Whoever says no more than this at first and then waits is a person.
+const SHORT: u32 = frames(4_200);
 /// Who it is is decided by then.
 const LISTENS: u32 = frames(30_000);
 /// So often an answer to what Milo has said makes a person beyond doubt.
@@ -54,6 +54,7 @@ const ENDED: u32 = frames(1_000);
 const GOES_ON: u32 = frames(3_000);
 /// So many short sentences, each behind so much silence, where a machine was waited for, are a person's.
 const TURNS: u32 = 2;
+const TURN: u32 = frames(2_600);
 const TURN_BEHIND: u32 = frames(1_500);
 
 /// Who has answered.
@@ -151,6 +152,8 @@ pub struct Detector {
     stage: Stage,
     /// How long somebody speaks says nothing any more: a person was taken for a machine.
     was_wrong: bool,
+    /// Its length alone has made it a machine: its words may make it a menu of keys, or the network.
+    is_guess: bool,
     answers: u32,
     utterances: u32,
     /// Until when it listens.
@@ -172,6 +175,7 @@ impl Detector {
             who: Answerer::Unknown,
             stage: Stage::Talks,
             was_wrong: false,
+            is_guess: false,
             answers: 0,
             utterances: 0,
             until: LISTENS,
@@ -214,6 +218,11 @@ impl Detector {
         let tone = self.tones.push(frame);
         let beat = self.rhythm.hear(is_ours);
         tone.into_iter().for_each(|tone| self.sounded(tone));
+        let is_open = self.stage == Stage::Talks || self.is_waited_for();
+        let now = self.now;
+        if let Some((said, _)) = self.announced.take_if(|(_, due)| is_open && *due <= now) {
+            self.is(Answerer::Network, format!("it said {said:?}"));
+        }
         match self.stage {
             Stage::Talks => self.talked(beat),
             Stage::Waits { since, turns } => self.waited(beat, since, turns),
@@ -225,7 +234,8 @@ impl Detector {
 
     /// These words were understood.
     pub fn read(&mut self, words: &str) {
-        if self.stage != Stage::Talks {
+        let is_waited_for = self.is_waited_for();
+        if self.stage != Stage::Talks && !(is_waited_for && self.is_guess) {
             return;
         }
         let wordings = Arc::clone(&self.wordings);
@@ -233,9 +243,15 @@ impl Detector {
             Some((Answerer::Network, said)) => {
                 self.announced.get_or_insert((said.to_owned(), self.now + ANNOUNCED));
             }
+            Some((Answerer::Machine, _)) if is_waited_for => (self.is_guess, self.announced) = (false, None),
             Some((who, said)) => self.is(who, format!("it said {said:?}")),
             None => {}
         }
+    }
+
+    /// Whether it is taken for a machine that has not beeped yet.
+    fn is_waited_for(&self) -> bool {
+        matches!(self.stage, Stage::Waits { .. } | Stage::Speaks { cue: Cue::Silence, .. })
     }
 
     fn sounded(&mut self, tone: LineTone) {
@@ -256,13 +272,11 @@ impl Detector {
 
     /// Milo talks with whoever it is.
     fn talked(&mut self, beat: Beat) {
-        if let Some((said, _)) = self.announced.take_if(|(_, due)| *due <= self.now) {
-            return self.is(Answerer::Network, format!("it said {said:?}"));
-        }
         match beat {
             // A menu of keys reads out what it wants, over and over.
             _ if self.who == Answerer::Ivr => {}
             Beat::Speaks(utterance) if self.reads_out(utterance) => {
+                self.is_guess = true;
                 self.is(Answerer::Machine, format!("it spoke for {} without a pause", seconds(utterance)));
             }
             Beat::Spoke(utterance) if utterance.is_answer => {
@@ -292,16 +306,19 @@ impl Detector {
             Answerer::Person => LONGER,
             _ => LONG,
         };
-        self.answers == 0 && !self.was_wrong && utterance.frames() >= long
+        let is_known = self.was_wrong || self.answers > 0 || self.announced.is_some();
+        !is_known && utterance.frames() >= long
     }
 
     /// A machine's greeting is waited for to end.
     fn waited(&mut self, beat: Beat, since: u32, turns: u32) {
         match beat {
+            // What the network has said is waited for to be all.
+            Beat::Silent(_) if self.announced.is_some() => {}
             Beat::Silent(frames) if frames >= NO_BEEP || (self.now - since >= WAITED && frames >= ENDED) => {
                 self.speak(Cue::Silence);
             }
-            Beat::Spoke(utterance) if utterance.behind >= TURN_BEHIND && utterance.frames() <= SHORT => {
+            Beat::Spoke(utterance) if utterance.behind >= TURN_BEHIND && utterance.frames() <= TURN => {
                 self.stage = Stage::Waits { since, turns: turns + 1 };
                 if turns + 1 == TURNS {
                     self.was_person("it speaks in turns");
@@ -331,7 +348,8 @@ impl Detector {
 
     /// What was taken for a machine is a person.
     fn was_person(&mut self, why: &str) {
-        (self.was_wrong, self.stage, self.until) = (true, Stage::Talks, self.now + LISTENS);
+        (self.was_wrong, self.is_guess) = (true, false);
+        (self.stage, self.until) = (Stage::Talks, self.now + LISTENS);
         self.is(Answerer::Person, why.into());
     }
 
@@ -347,7 +365,9 @@ impl Detector {
         match who {
             Answerer::Machine => self.stage = Stage::Waits { since: self.now, turns: 0 },
             Answerer::Fax | Answerer::Network => self.stage = Stage::Settled,
-            Answerer::Person | Answerer::Ivr | Answerer::Unknown => {}
+            // It may have been waited for as a machine.
+            Answerer::Ivr => (self.stage, self.until) = (Stage::Talks, self.now + LISTENS),
+            Answerer::Person | Answerer::Unknown => {}
         }
         self.tell(Notice::Answered(Verdict { who, why, after: self.listened() }));
     }

@@ -186,6 +186,21 @@ fn words_tell_who_it_is_and_an_announcement_may_end_with_a_beep() {
 }
 
 #[test]
+fn what_its_length_made_a_machine_is_what_its_words_say_when_they_are_there() {
+    let mut line = Line::new();
+    assert_eq!(line.says(&GREETING).silence(500).told(), ["machine"]);
+    assert_eq!(line.reads("pour joindre un conseiller tapez 1").told(), ["ivr"]);
+    let mut line = Line::new();
+    line.says(&GREETING).silence(500).reads("le numéro que vous avez demandé n'est pas attribué").silence(3_200);
+    assert_eq!(line.told(), ["machine", "network"]);
+    // A mailbox says more than one of these.
+    let mut line = Line::new();
+    line.says(&GREETING).silence(300).reads("votre correspondant n'est pas joignable laissez un message");
+    line.reads("pour réécouter votre message tapez 1").silence(4_500);
+    assert_eq!(line.told(), ["machine", "silence"]);
+}
+
+#[test]
 fn nothing_is_told_of_a_line_on_which_nothing_is_heard() {
     let mut line = Line::new();
     assert_eq!(line.milo(4_000).silence(27_000).told(), [""; 0]);
