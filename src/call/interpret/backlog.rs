@@ -27,8 +27,8 @@ impl Backlog {
     /// A place for a turn of so many samples; none where too much waits. Where nothing does, there is one for any turn.
     pub(super) fn place(&self, samples: usize) -> Option<Place> {
         let seconds = u32::try_from(samples.div_ceil(SAMPLE_RATE as usize)).unwrap_or(SECONDS).clamp(1, SECONDS);
-        let _seconds = Arc::clone(&self.0).try_acquire_many_owned(seconds).ok()?;
-        Some(Place { _seconds })
+        let taken = Arc::clone(&self.0).try_acquire_many_owned(seconds).ok()?;
+        Some(Place { _seconds: taken })
     }
 }
 

@@ -35,8 +35,8 @@ pub(super) struct Utterance<'a> {
 enum Told {
     /// Nothing, for this reason.
     Nothing(String),
-    /// Some of it, or all.
-    Some,
+    /// Some of it, or all: it was being told.
+    Begun,
     /// All of it; it began so long after the last word, where that is known.
     All(Option<u64>),
 }
@@ -62,7 +62,7 @@ impl<'a> Utterance<'a> {
 
     /// The other begins to hear it.
     pub(super) fn begins(&mut self) {
-        self.told = Told::Some;
+        self.told = Told::Begun;
     }
 
     /// The other has heard it; its first packet left then.
@@ -90,7 +90,7 @@ impl Drop for Utterance<'_> {
         });
         let (kind, field, value) = match told {
             Told::Nothing(why) => ("not_interpreted", "why", json!(why)),
-            Told::Some => ("interpreted", "cut", json!(true)),
+            Told::Begun => ("interpreted", "cut", json!(true)),
             Told::All(after_ms) => ("interpreted", "after_ms", json!(after_ms)),
         };
         detail[field] = value;
