@@ -54,7 +54,7 @@ pub(super) struct Logged {
     /// From when to when it was the assistant that listened; none: nobody says when.
     pub(super) within: Option<Range<f64>>,
     /// When it did not.
-    away: Vec<Range<f64>>,
+    pub(super) away: Vec<Range<f64>>,
 }
 
 impl Logged {
