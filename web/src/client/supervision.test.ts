@@ -51,7 +51,9 @@ class Context {
       buffer: null as { held: Float32Array[] } | null,
       onended: null,
       connect: () => undefined,
-      start: (at: number) => void this.played.push({ channels: source.buffer?.held ?? [], at }),
+      start: (at: number): void => {
+        this.played.push({ channels: source.buffer?.held ?? [], at });
+      },
       stop: () => undefined,
     };
     return source;
