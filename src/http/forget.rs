@@ -45,7 +45,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 
 /// Delete everything about a number
 ///
-/// Calls with their turns, events and recordings, and messages, of or to this number, and what personas know of its caller.
+/// Calls with their turns, events and recordings, and messages, of or to this number, what personas know of its caller, and requests that name it.
 #[utoipa::path(
     delete,
     path = "/api/v1/calls",
