@@ -41,3 +41,4 @@ pub mod texts;
 pub mod traces;
 pub mod trunk;
 pub mod webhook;
+pub mod weights;
