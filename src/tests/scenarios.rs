@@ -44,6 +44,7 @@ mod kamailio;
 mod limits;
 mod linphone;
 mod mcp;
+mod models;
 mod notices;
 mod observed;
 mod on_hold;
