@@ -7,8 +7,6 @@ use std::{
     fs,
     io::Write,
     net::{SocketAddr, TcpListener, UdpSocket},
-    path::Path,
-    process::Command,
     sync::Arc,
 };
 
@@ -22,6 +20,7 @@ use crate::{
     redis::Redis,
     store::{Key, Node, Store},
     trunk::{credentials, login},
+    weights,
 };
 
 /// Free space below which the data folder is called nearly full, in mebibytes.
@@ -99,20 +98,14 @@ fn folder(config: &Config, findings: &mut Findings) {
         })
     });
     findings.judge("data folder", written.map(|()| folder.display().to_string()));
-    match free_mebibytes(folder) {
-        Some(free) if free < LITTLE_SPACE => {
+    match weights::free(folder).map(|bytes| bytes >> 20) {
+        Ok(free) if free < LITTLE_SPACE => {
             findings.note("disk", format!("only {free} MiB are free in {}", folder.display()))
         }
-        Some(free) => findings.good("disk", format!("{free} MiB free")),
-        None => {}
+        Ok(free) => findings.good("disk", format!("{free} MiB free")),
+        // What keeps the folder from being looked at was said above.
+        Err(_) => {}
     }
-}
-
-/// Asks `df`, which every Debian has: the standard library does not say how full a disk is.
-fn free_mebibytes(folder: &Path) -> Option<u64> {
-    let output = Command::new("df").args(["--output=avail", "-k"]).arg(folder).output().ok()?;
-    let kilobytes: u64 = String::from_utf8_lossy(&output.stdout).lines().nth(1)?.trim().parse().ok()?;
-    Some(kilobytes / 1024)
 }
 
 /// The call log opens, and its schema is up to date (a start would bring it there as well).
@@ -229,6 +222,8 @@ fn trunks(config: &Config, findings: &mut Findings) {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::config::Sources;
 

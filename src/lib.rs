@@ -44,3 +44,4 @@ pub mod texts;
 pub mod traces;
 pub mod trunk;
 pub mod webhook;
+pub mod weights;

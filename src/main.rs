@@ -12,7 +12,7 @@ use milo::{
     press::{self, PressBy},
     replay, self_call,
     server::{Server, Signals},
-    sim,
+    sim, weights,
 };
 use milo_media::{CODECS, Codec};
 use milo_signaling::{Srtp, Trust, User};
@@ -65,6 +65,11 @@ enum Command {
     Keys {
         #[command(subcommand)]
         what: keys::command::What,
+    },
+    /// List models, fetch larger ones than those that ship, check and remove them.
+    Models {
+        #[command(subcommand)]
+        what: weights::What,
     },
     /// Look at the configuration.
     Config {
@@ -204,6 +209,12 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             let (main, _legs) = runtimes()?;
             main.block_on(keys::command::run(what, &config))?;
             Ok(ExitCode::SUCCESS)
+        }
+        Command::Models { what } => {
+            let Loaded { config, .. } = Config::load(&sources)?;
+            let (main, _legs) = runtimes()?;
+            let right = main.block_on(weights::run(what, &config, &sources.environment))?;
+            Ok(if right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Call(call) => {
             let Loaded { mut config, .. } = Config::load(&sources)?;

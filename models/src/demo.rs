@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     engine::EngineError,
     espeak,
-    manifest::{FILE_NAME, Manifest, hexadecimal, sha256_of},
+    manifest::{FILE_NAME, Manifest, Model, hexadecimal, sha256_of},
 };
 
 const MANIFEST: &str = include_str!("../manifest.toml");
@@ -63,6 +63,12 @@ pub struct DemoFiles {
 /// The models that ship, as the manifest in the binary describes them.
 pub fn manifest() -> Result<Manifest, EngineError> {
     Manifest::parse(MANIFEST, Path::new("models/manifest.toml"))
+}
+
+/// What the files of a model that ships take on disk, in bytes.
+pub fn size(model: &Model) -> u64 {
+    let is_listed = |name: &str| model.files.iter().any(|listed| listed.path == name);
+    FILES.iter().filter(|(name, _)| is_listed(name)).map(|(_, content)| content.len() as u64).sum()
 }
 
 /// Unpacks the shipped files into `data_dir/models/demo-…` where they are not yet there, whole and unchanged. Each file is
@@ -158,6 +164,7 @@ mod tests {
             }
         }
         for model in &manifest.models {
+            assert!(size(model) > 0 && model.memory_mb.is_some(), "{} has no size", model.name);
             let card = model.card.as_ref().map(|card| demo().join(card));
             if !card.is_some_and(|card| card.is_file()) {
                 faults.push(format!("{} has no card", model.name));

@@ -21,9 +21,10 @@
 //! [`text`] and the Malagasy voice are rules; [`evaluation`] holds them to the sets of `models/evaluation/`.
 //!
 //! [`demo`] carries the small models that ship, [`manifest`] says what they are and checks them; how they were made stands
-//! in `models/training/`, what they can do on the card beside each.
+//! in `models/training/`, what they can do on the card beside each. [`catalogue`] lists the larger ones that may be fetched.
 
 pub mod anthropic;
+pub mod catalogue;
 pub mod demo;
 pub mod end_of_turn;
 pub mod engine;

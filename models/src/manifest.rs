@@ -1,7 +1,7 @@
 //! The manifest of weights: which files a model has, their sha256, licence and memory.
 //!
-//! `models/manifest.toml` lists what ships. Any folder of weights may hold a `manifest.toml` of the same form; what it lists
-//! is then checked before it is loaded ([`verify`]).
+//! `models/manifest.toml` lists what ships. Any folder of weights may hold a `manifest.toml` of the same form, as those that
+//! `milo models pull` makes do; what it lists is then checked before it is loaded ([`verify`]).
 
 use std::{
     fmt::Write as _,
@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
 use crate::engine::EngineError;
@@ -21,7 +21,7 @@ pub const FILE_NAME: &str = "manifest.toml";
 const ABOVE: usize = 2;
 
 /// All models of a folder.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// The models.
@@ -30,7 +30,7 @@ pub struct Manifest {
 }
 
 /// One model.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
     /// Its name.
@@ -41,9 +41,11 @@ pub struct Model {
     pub licence: String,
     /// True for a small model made to show that the house works, not to serve callers.
     pub demonstration: bool,
-    /// Memory that it takes when loaded, in MB.
-    pub memory_mb: u32,
+    /// Memory that it takes when loaded, in MB; none, where nobody has measured it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_mb: Option<u32>,
     /// Its card, relative to the manifest.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub card: Option<String>,
     /// Its files.
     #[serde(rename = "file", default)]
@@ -51,7 +53,7 @@ pub struct Model {
 }
 
 /// One file of a model.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Listed {
     /// Relative to the manifest.
@@ -66,10 +68,7 @@ impl Manifest {
     /// # Errors
     /// [`EngineError::Load`] with the place of the fault.
     pub fn parse(text: &str, file: &Path) -> Result<Self, EngineError> {
-        toml::from_str(text).map_err(|error| {
-            let place = error.span().map_or(1, |span| text[..span.start].lines().count().max(1));
-            EngineError::Load(format!("{}, line {place}: {}", file.display(), error.message()))
-        })
+        read_toml(text, file)
     }
 
     /// Every file of every model.
@@ -105,6 +104,14 @@ pub fn verify(path: &Path) -> Result<(), EngineError> {
     Ok(())
 }
 
+/// Reads a list of models; a fault is told with its line.
+pub(crate) fn read_toml<T: DeserializeOwned>(text: &str, file: &Path) -> Result<T, EngineError> {
+    toml::from_str(text).map_err(|error| {
+        let place = error.span().map_or(1, |span| text[..span.start].lines().count().max(1));
+        EngineError::Load(format!("{}, line {place}: {}", file.display(), error.message()))
+    })
+}
+
 fn nearest(path: &Path) -> Result<Option<(PathBuf, Manifest)>, EngineError> {
     for folder in path.ancestors().skip(usize::from(!path.is_dir())).take(ABOVE + 1) {
         let file = folder.join(FILE_NAME);
@@ -118,7 +125,10 @@ fn nearest(path: &Path) -> Result<Option<(PathBuf, Manifest)>, EngineError> {
 }
 
 /// The sha256 of a file's content, in hexadecimal.
-pub(crate) fn sha256_of(file: &Path) -> io::Result<String> {
+///
+/// # Errors
+/// The file cannot be read.
+pub fn sha256_of(file: &Path) -> io::Result<String> {
     let mut file = File::open(file)?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 16];
@@ -165,6 +175,18 @@ mod tests {
         verify(&folder.path().join("mind/y.gguf")).expect("what is not listed is not checked");
         fs::remove_file(&file).unwrap();
         assert!(verify(&folder.path().join("mind")).unwrap_err().to_string().contains("cannot be read"));
+    }
+
+    #[test]
+    fn a_manifest_that_was_written_is_read_as_it_was() {
+        let once = Manifest::parse(&format!("{ENTRY}\"00\""), Path::new("m.toml")).unwrap();
+        let mut unmeasured = once.clone();
+        unmeasured.models[0].memory_mb = None;
+        for manifest in [once, unmeasured] {
+            let text = toml::to_string(&manifest).unwrap();
+            let again = Manifest::parse(&text, Path::new("m.toml")).unwrap();
+            assert_eq!(format!("{again:?}"), format!("{manifest:?}"), "{text}");
+        }
     }
 
     #[test]

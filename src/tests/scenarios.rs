@@ -50,6 +50,7 @@ mod likeness;
 mod limits;
 mod linphone;
 mod mcp;
+mod models;
 mod notices;
 mod observed;
 mod on_hold;
