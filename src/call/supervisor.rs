@@ -21,12 +21,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout_at},
 };
 
-use super::{
-    House, Record, TIME_UP,
-    bridge::closed,
-    talk::patience,
-    verbs::Line,
-};
+use super::{House, Record, TIME_UP, bridge::closed, talk::patience, verbs::Line};
 use crate::{
     agent::{Happened, News, Scribe, Speaker, Uttered},
     store::{NewTurn, Stages},
