@@ -50,6 +50,7 @@ mod tests {
             said: Some("Salama".into()),
             said_heard: Some("Sala-".into()),
             interrupted: true,
+            said_by: None,
             confidence: None,
             language: None,
             mode: None,

@@ -8,7 +8,7 @@ use toml::de::ValueDeserializer;
 
 use super::Action;
 
-const SOURCES: [&str; 15] = [
+const SOURCES: [&str; 17] = [
     include_str!("action.rs"),
     include_str!("ask.rs"),
     include_str!("detect.rs"),

@@ -175,6 +175,7 @@ mod tests {
             said: Some("Inona no azoko atao?".into()),
             said_heard: Some("Inona no".into()),
             interrupted: false,
+            said_by: None,
             confidence: None,
             language: Some("mg".into()),
             mode: None,
