@@ -121,8 +121,8 @@ impl Conversation<'_> {
         };
         let said = self.act_on(said, &mut task, &mut mouth, context, (ear, voice)).await;
         let said = self.replayed(said, (&mut task, &mut mouth), context, (ear, voice)).await;
-        let said = self.doubted(said, &mut mouth, &task, ear, voice).await;
         self.chosen(&mut mouth);
+        let said = self.doubted(said, &mut mouth, &task, ear, voice).await;
         self.write_own(began, &mouth, &said, voice);
         self.conclude(task, said, &mouth, context, voice)
     }

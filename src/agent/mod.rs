@@ -188,6 +188,16 @@ pub struct Meanwhile {
     taker: Option<Supervisor>,
 }
 
+/// What came of something that answers nobody.
+struct Uttering {
+    /// What of it was heard.
+    heard: String,
+    /// Where the leg has closed, or somebody takes the call over.
+    ending: Option<Ending>,
+    /// An engine failed at it.
+    is_broken: bool,
+}
+
 impl Conversation<'_> {
     /// Holds the conversation, or goes on with one that has waited, until it ends; the caller of this hangs up.
     pub async fn hold(mut self, suspended: Option<Suspended>, ear: &mut Ear, voice: &mut Voice) -> Ending {
@@ -236,7 +246,7 @@ impl Conversation<'_> {
                 Listened::Turn(heard) => heard,
                 Listened::Prompted(words) => {
                     let reply = Reply::words(&words, &self.engines.voice, tongue(&words).unwrap_or(self.language));
-                    let (heard, ending) = self.say_all(reply, ear, voice).await;
+                    let Uttering { heard, ending, .. } = self.say_all(reply, ear, voice).await;
                     context.add(&heard);
                     if let Some(ending) = ending {
                         return ending;
@@ -306,23 +316,24 @@ impl Conversation<'_> {
     /// Says one of the persona's sentences; an ending as that of what it is said with.
     async fn say(&mut self, phrase: Phrase, ear: &mut Ear, voice: &mut Voice) -> Option<Ending> {
         let reply = self.reply_of(phrase);
-        let (heard, ending) = self.say_all(reply, ear, voice).await;
+        let Uttering { heard, ending, is_broken } = self.say_all(reply, ear, voice).await;
         // The voice has failed at words of which no sound was made before.
         let spare = self.phrases.spare(self.persona, phrase, self.language);
-        let Some((text, sound)) = spare.filter(|_| heard.is_empty() && ending.is_none() && !ear.speaking()) else {
+        let Some((text, sound)) = spare.filter(|_| is_broken && heard.is_empty() && !ear.speaking()) else {
             return ending;
         };
         let reply = Reply::phrase(text, sound, &self.engines.voice, self.language);
-        self.say_all(reply, ear, voice).await.1
+        self.say_all(reply, ear, voice).await.ending
     }
 
-    /// Says something that answers nobody. What of it was heard; an ending when the leg has closed, or somebody takes the call over.
-    async fn say_all(&mut self, reply: Reply, ear: &mut Ear, voice: &mut Voice) -> (String, Option<Ending>) {
+    /// Says something that answers nobody.
+    async fn say_all(&mut self, reply: Reply, ear: &mut Ear, voice: &mut Voice) -> Uttering {
         let began = Stamp::now();
         // A yes to this is none to what was asked before.
         self.meanwhile.asked = None;
         let mut mouth = Mouth::new(reply, voice).before(self.record.audience());
         let said = self.speak(&mut mouth, ear, voice).await;
+        let is_broken = matches!(said, Said::Ended(Spoken::Broken(_)));
         if let Said::Ended(Spoken::Broken(error)) = &said {
             self.failed(error);
         }
@@ -332,7 +343,7 @@ impl Conversation<'_> {
             Said::TakenOver => Some(Ending::TakenOver),
             Said::Ended(_) | Said::Interrupted => None,
         };
-        (mouth.heard(voice), ending)
+        Uttering { heard: mouth.heard(voice), ending, is_broken }
     }
 
     fn phrase(&self, phrase: Phrase, voice: &Voice) -> Mouth {

@@ -84,6 +84,7 @@ impl Conversation<'_> {
             }
             is_tried = true;
             self.record.event("replayed", json!({ "stage": stage, "after": error.to_string() }));
+            self.chosen(mouth);
             *mouth = self.silent(voice).or_at(self.due(Instant::now()));
             said = self.ask_on(task, mouth, context, (ear, voice)).await;
             said = self.act_on(said, task, mouth, context, (ear, voice)).await;

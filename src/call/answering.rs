@@ -145,7 +145,10 @@ impl Line {
             variables.set(ANSWERED_BY, who.as_str().into());
             let Ending::Answered(who) = ending else {
                 let notes = log.notes();
-                self.watch.iter_mut().filter(|_| ending != Ending::Tool).for_each(|watch| watch.over(&notes));
+                self.watch
+                    .iter_mut()
+                    .filter(|_| !matches!(ending, Ending::Tool | Ending::TakenOver))
+                    .for_each(|watch| watch.over(&notes));
                 return Ok(Talked::Ended(ending));
             };
             let plan = match (who, detect.machine) {

@@ -105,8 +105,8 @@ pub use tool::{Begun, Report, Ticket, Toolbox};
 pub use waiting::{Left, LineReport, WaiterReport, Waiters};
 pub use web::{Over, Room, Visitor, WebCall, WebCalls, WebLine, take_web};
 
-/// How long a verb may take to write down how far it came once the caller has hung up.
-const LAST_LINES: Duration = Duration::from_millis(500);
+/// How long a verb may take to write down how far it came once the caller has hung up: what was said last may still be transcribed.
+const LAST_LINES: Duration = Duration::from_millis(2_500);
 
 /// How much longer than the longest call a verb may take to come to its end.
 const OVERTIME: Duration = Duration::from_secs(10);

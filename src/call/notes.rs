@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::Instant,
 };
 
 use milo_models::engine::Language;
@@ -28,6 +29,8 @@ pub(super) struct Notes {
     pub(super) log: Arc<CallLog>,
     /// What is said and pressed is not written down.
     private: Arc<AtomicBool>,
+    /// When that was over last. The lock is taken as it ends, and by whoever writes down what was said a while ago.
+    private_until: Arc<Mutex<Option<Instant>>>,
     /// What the language model does not know yet of the call. The lock is taken as something happens, and as a turn is answered.
     pub(super) news: Arc<Mutex<VecDeque<News>>>,
     /// What was said so far, for whoever the call is handed over to. The lock is taken as a turn ends, and as a hand-over begins.
@@ -48,6 +51,7 @@ impl Notes {
         Self {
             log: Arc::new(log),
             private: Arc::default(),
+            private_until: Arc::default(),
             news: Arc::default(),
             said: Arc::default(),
             speaker: Arc::new(Mutex::new((None, language))),
@@ -107,6 +111,12 @@ impl Notes {
         self.log.event_and(Stamp::now(), kind, detail, more);
     }
 
+    /// Whether anything since then was private: what was said within is written down later.
+    pub(super) fn was_private_since(&self, then: Instant) -> bool {
+        let until = *self.private_until.lock().unwrap_or_else(PoisonError::into_inner);
+        self.is_private() || until.is_some_and(|until| until >= then)
+    }
+
     /// What was heard or is told, as the log may have it.
     pub(super) fn words<'a>(&self, said: &'a str) -> &'a str {
         if self.is_private() || !self.log.keeps_words() { UNSAID } else { said }
@@ -140,7 +150,9 @@ impl Notes {
 
     /// From here on the log keeps to itself what is said and pressed (a card number), or no longer does.
     pub(super) fn keep_private(&self, private: bool) {
-        self.private.store(private, Ordering::Relaxed);
+        if self.private.swap(private, Ordering::Relaxed) && !private {
+            *self.private_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
     }
 
     /// Whether it does now.

@@ -109,13 +109,14 @@ pub(super) async fn perform(
             Action::Recording(step) => line.turn_recording(*step, house, language, log).await,
             Action::Dial(dial) => {
                 let result = line.dial(dial, house, language, log).await;
-                is_failing &= result != "answered";
+                is_failing &= result != "joined";
                 course.variables.set(TRANSFER_RESULT, result.into());
                 log.news(News::CameBack(result));
             }
             Action::Message(message) => line.text(message, house, log).await,
             Action::Transfer(transfer) => {
                 let (is_away, result) = line.transfer(transfer, house, language, log).await;
+                is_failing &= result != "joined";
                 course.variables.set(TRANSFER_RESULT, result.into());
                 log.news(News::CameBack(result));
                 if is_away {
@@ -136,6 +137,7 @@ pub(super) async fn perform(
             }
             Action::Bridge(bridge) => {
                 let joined = line.bridge(bridge, (house, language), log).await;
+                is_failing &= !joined;
                 let result = if joined { "joined" } else { "nobody" };
                 bridge.into.iter().for_each(|name| course.variables.set(name, result.into()));
                 bridge.failed.iter().filter(|_| !joined).for_each(|plan| course.go(plan));

@@ -21,7 +21,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout_at},
 };
 
-use super::{House, Record, TIME_UP, bridge::closed, talk::patience, verbs::Line};
+use super::{House, Record, TIME_UP, bridge::closed, notes::UNSAID, talk::patience, verbs::Line};
 use crate::{
     agent::{Happened, News, Scribe, Speaker, Uttered},
     store::{NewTurn, Stages},
@@ -114,10 +114,12 @@ impl Line {
         self.voice.resume();
         // Where the call is recorded, they hear of it first.
         select! {
-            () = self.reel.introduce(other.voice.announcer(), house, language) => {}
+            // One who leaves meanwhile has not refused to be recorded.
+            biased;
             // The bridge hears it again.
             () = closed(&mut ears) => {}
             () = closed(&mut other.ears) => {}
+            () = self.reel.introduce(other.voice.announcer(), house, language) => {}
         }
         let patience = patience(&house.conversation, None, LONGEST_TURN);
         let scribe = |control: &Control, cleaning| Scribe::new(control.overhear(), cleaning, &house.engines, patience);
@@ -188,7 +190,9 @@ impl Record {
                 return self.event("engine_failed", json!({ "error": error.to_string() }));
             }
         };
-        let (text, language) = (transcript.text, transcript.language);
+        // By the time that it is transcribed the secret may be over.
+        let is_secret = speech.0.is_some_and(|began| self.notes().was_private_since(began));
+        let (text, language) = (if is_secret { UNSAID.to_owned() } else { transcript.text }, transcript.language);
         told.add(speaker, self.masked(&text));
         let (heard, said, places) = match speaker {
             Speaker::Caller => {

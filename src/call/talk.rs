@@ -108,6 +108,10 @@ impl Line {
             self.voice.flush();
             log.settle(false);
         }
+        if matches!(ending, Ending::Tool | Ending::TakenOver) {
+            // Somebody else gets the call, and is to know what was said so far.
+            log.settle(true);
+        }
         if matches!(ending, Ending::Answered(_)) {
             self.watch = watch;
             return Ok((ending, Some(ear)));

@@ -201,7 +201,9 @@ impl WebCalls {
 
     /// A line to somebody who is called so and takes a call over.
     pub fn supervisor(&self, by: &str) -> (Supervisor, Headset) {
-        Supervisor::new(by, self.sounds.clone(), &self.on)
+        // Whoever only listens is asked by pings whether they are there.
+        let options = LegOptions { rtp_timeout: self.house.longest, ..self.sounds.clone() };
+        Supervisor::new(by, options, &self.on)
     }
 
     fn start(

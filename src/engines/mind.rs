@@ -118,6 +118,7 @@ impl Mind {
                 Ok(reply) => Ok(Saying {
                     mind: self.clone(),
                     late_at: self.hedge.map(|after| Instant::now() + after),
+                    guess: guess(&request),
                     spare: Some(request),
                     rival: None,
                     is_strict: false,
@@ -140,6 +141,7 @@ impl Mind {
             reply: self.by_local(request)?,
             mind: self.clone(),
             late_at: None,
+            guess: Usage::default(),
             spare: None,
             rival: None,
             is_strict: false,
@@ -204,6 +206,8 @@ pub struct Saying {
     /// A request that the server finds unfit is the asker's to mend, not the local model's to answer.
     is_strict: bool,
     has_said: bool,
+    /// What a server that is cancelled has read and said, by length, as it tells its count at the end only.
+    guess: Usage,
     mode: Mode,
     /// Why the local model answers although a server was to.
     instead: Option<&'static str>,
@@ -312,7 +316,7 @@ impl Saying {
                 Some(Ok(token))
             }
             Some(Err(error)) if self.is_strict && is_unfit(&error) => {
-                (self.spare, self.rival) = (None, None);
+                (self.spare, self.rival, self.guess) = (None, None, Usage::default());
                 self.mind.told.unfit(&error);
                 Some(Err(error))
             }
@@ -339,7 +343,10 @@ impl Saying {
     /// What follows a first word, or is the local model's.
     async fn later(&mut self, piece: Option<Result<Token, EngineError>>) -> Option<Result<Token, EngineError>> {
         match &piece {
-            Some(Ok(_)) => self.has_said = true,
+            Some(Ok(_)) => {
+                self.has_said = true;
+                self.guess.completion_tokens += 1;
+            }
             Some(Err(error)) if self.mode == Mode::Cloud => self.mind.told.failed(error),
             None if !self.has_said && self.mode == Mode::Local => {
                 sleep(UNWOUND).await;
@@ -361,6 +368,8 @@ impl Saying {
         };
         if is_good {
             self.mind.told.outrun();
+            // It is cancelled, and has read what it was sent.
+            self.pay(self.guess);
             self.instead = Some(OUTRUN);
             self.is_now(rival);
             self.has_said = piece.is_some();
@@ -379,11 +388,23 @@ impl Saying {
         Ok(())
     }
 
+    /// The server is paid for so much.
+    fn pay(&self, usage: Usage) {
+        self.mind.purse.take(usage, Stamp::now());
+        self.mind.told.metrics().cost(self.mind.purse.of(usage).cost);
+    }
+
     fn is_now(&mut self, local: Reply) {
         self.mind.told.metrics().reply(Mode::Local);
         (self.reply, self.mode, self.place) = (local, Mode::Local, None);
         (self.spare, self.late_at) = (None, None);
     }
+}
+
+/// How much a server reads of a request, where it is not known yet: a token is four letters, or a little less.
+fn guess(request: &ChatRequest) -> Usage {
+    let letters: usize = request.messages.iter().map(|message| message.content.len()).sum();
+    Usage { prompt_tokens: letters.div_ceil(4) as u64, completion_tokens: 0 }
 }
 
 /// The next piece of a reply that there may be.
@@ -406,10 +427,10 @@ impl Drop for Saying {
     fn drop(&mut self) {
         if let Some(usage) = self.usage() {
             self.mind.told.metrics().tokens(self.mode, usage);
-            if self.mode == Mode::Cloud {
-                self.mind.purse.take(usage, Stamp::now());
-                self.mind.told.metrics().cost(self.mind.purse.of(usage).cost);
-            }
+        }
+        // Of one that refused, nothing is paid: it has said nothing, and the local model answers.
+        if self.mode == Mode::Cloud {
+            self.pay(self.usage().unwrap_or(self.guess));
         }
     }
 }

@@ -33,6 +33,7 @@ impl Transcriber for Hearing {
             // The local one would hear the words, and not when they were said.
             let only_there = asked.words && !this.local.knows_words();
             if !only_there && !this.told.may_ask() {
+                drop(place);
                 return this.local.transcribe(samples, asked).await;
             }
             let heard = this.cloud.transcribe(samples.clone(), asked).await;

@@ -70,10 +70,11 @@ impl Told {
         self.stood_in.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The local engine was quicker.
+    /// The local engine was quicker, before the server said a word: one that always is so late is not waited for either.
     pub(super) fn outrun(&self) {
         self.instead(OUTRUN);
         tracing::info!(server = self.job, "the local engine was quicker than a server");
+        self.strike();
     }
 
     /// Whether it failed so often that it is not asked.
@@ -120,12 +121,15 @@ impl Told {
         self.set(Some(error.to_string()));
         // One that asks for some rest gets it anyway (`Retry-After`), and is not broken.
         let is_busy = matches!(error, EngineError::Remote { fault: RemoteFault::Busy, .. });
-        if !is_busy && let Some(News::Rests(rest)) = self.breaker.failed(Instant::now()) {
-            tracing::warn!(
-                server = self.job,
-                rest_s = rest.as_secs(),
-                "a server failed again and again, and is left alone"
-            );
+        if !is_busy {
+            self.strike();
+        }
+    }
+
+    fn strike(&self) {
+        if let Some(News::Rests(rest)) = self.breaker.failed(Instant::now()) {
+            let rest_s = rest.as_secs();
+            tracing::warn!(server = self.job, rest_s, "a server failed again and again, and is left alone");
         }
     }
 

@@ -13,8 +13,8 @@ use crate::{
 /// After the last turn Milo listens for so long yet, in milliseconds.
 const AFTER: f64 = 30_000.0;
 /// Milo did not listen to the caller from an event of these kinds to one of those.
-const LEAVES: [&str; 5] = ["held", "bridged", "dialled", "taken", "queued"];
-const COMES_BACK: [&str; 2] = ["resumed", "parted"];
+const LEAVES: [&str; 6] = ["held", "bridged", "dialled", "taken", "taken_over", "queued"];
+const COMES_BACK: [&str; 3] = ["resumed", "parted", "given_back"];
 
 /// A turn that was over, as it was logged. Milliseconds from the beginning of the recording.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,6 +72,10 @@ impl Logged {
             if let (Some(begins), Some(ends)) = (begins, ends) {
                 let within = logged.within.get_or_insert(begins..begins);
                 (within.start, within.end) = (within.start.min(begins), within.end.max(ends + AFTER));
+            }
+            // Of what was said between the caller and a person in the agent's place no threshold decides.
+            if turn.said_by.is_some() || turn.said.is_none() {
+                continue;
             }
             if let (Some(from_ms), Some(to_ms), Some(heard)) = (from, to, &turn.heard) {
                 logged.turns.push(Then {

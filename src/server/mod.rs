@@ -176,8 +176,13 @@ impl Server {
         let (likeness, keeping) = engines.embedder.clone().map(|embedder| Likeness::new(embedder, least)).unzip();
         let knowing = likeness.clone();
         let make = move |dialplans| {
-            knowing.iter().for_each(|likeness| likeness.know(&dialplans));
-            prepare(dialplans, Arc::clone(&voice))
+            let (knowing, voice) = (knowing.clone(), Arc::clone(&voice));
+            async move {
+                let made = prepare(dialplans, voice).await?;
+                // Plans that are refused take nothing from those in force.
+                knowing.iter().for_each(|likeness| likeness.know(&made.0));
+                Ok(made)
+            }
         };
         let (editions, reloads) = Editions::start((origin, around), dialplans, Some(hangup), make).await?;
 

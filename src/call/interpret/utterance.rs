@@ -1,13 +1,16 @@
 //! What one party has said in one turn, and what became of it: one event in the call's log, whatever comes between.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use milo_media::SAMPLE_RATE;
 use milo_models::engine::Language;
 use serde_json::json;
 
 use super::backlog::Place;
-use crate::{call::Record, chat::Translation};
+use crate::{
+    call::{Record, notes::UNSAID},
+    chat::Translation,
+};
 
 /// Why something was not told to the other.
 pub(super) const NOT_UNDERSTOOD: &str = "it was not understood";
@@ -74,9 +77,15 @@ impl<'a> Utterance<'a> {
 
 impl Drop for Utterance<'_> {
     fn drop(&mut self) {
-        let Self { log, who, languages: (from, to), speech_ms, said, heard_confidence, translation, told, .. } = self;
-        let said = said.as_deref().map(|said| log.words(said));
-        let translated = translation.as_ref().map(|translation| log.words(&translation.text));
+        let Self {
+            log, who, languages: (from, to), speech_ms, over, said, heard_confidence, translation, told, ..
+        } = self;
+        // It is written down when the other has heard it: what was private when it was said stays so.
+        let began = over.and_then(|over| over.checked_sub(Duration::from_millis(*speech_ms)));
+        let is_secret = began.is_some_and(|began| log.notes().was_private_since(began));
+        let words = |words: &str| if is_secret { UNSAID.to_owned() } else { log.words(words).to_owned() };
+        let said = said.as_deref().map(words);
+        let translated = translation.as_ref().map(|translation| words(&translation.text));
         let mut detail = json!({
             "who": who,
             "from": from,

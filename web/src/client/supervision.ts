@@ -98,6 +98,8 @@ export async function supervise(
 /** A refusal before the socket is open is not told to a page: the call may be over, or nobody may take it. */
 function connect(url: URL, signal: AbortSignal): Promise<WebSocket> {
   return new Promise((resolve, reject) => {
+    // The page may have been left while the ticket was fetched: that is told by no event any more.
+    signal.throwIfAborted();
     const socket = new WebSocket(url);
     socket.binaryType = "arraybuffer";
     const leave = () => {
