@@ -6,6 +6,7 @@ mod line;
 mod mind;
 mod model;
 mod purse;
+mod saying;
 mod servers;
 mod spare;
 mod told;
@@ -27,10 +28,11 @@ use milo_models::{
     translator::{Translator, TranslatorOptions},
     whisper::{Whisper, WhisperOptions},
 };
-pub use mind::{Mind, Mode, Saying};
+pub use mind::{Mind, Mode};
 pub use model::Model;
 use purse::Purse;
 pub use purse::{Spending, Spent, Taken};
+pub use saying::Saying;
 pub use servers::Server;
 pub use told::REASONS;
 pub use tongue::Tongue;
