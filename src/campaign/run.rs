@@ -32,8 +32,8 @@ const NEXT: Duration = Duration::from_millis(20);
 /// How long a claim holds, and how often it is renewed. A Milo that cannot reach the database for so long loses its claims.
 const LEASE: Duration = Duration::from_secs(180);
 const RENEW: Duration = Duration::from_secs(20);
-/// How long no look must have failed before anything of another Milo is taken over: what kept this one from the database
-/// may have kept the other from renewing its leases, which it does within this time.
+/// How long no look must have failed before anything of another Milo is taken over: what kept this one from the
+/// database may have kept the other from renewing its leases, which it does within this time.
 const CALM: Duration = Duration::from_secs(2 * RENEW.as_secs());
 /// How long a campaign waits at most that was refused a call: what refused it may be over before.
 const LONGEST_HOLD: Duration = Duration::from_secs(60);

@@ -43,7 +43,7 @@ pub struct Claim {
     pub node: String,
     /// Counted from 1.
     pub attempt: i32,
-    /// Since when it is claimed. A row that was given back is claimed anew with the same attempt: this tells them apart.
+    /// Since when it is claimed. What was given back is claimed anew with the same attempt: this tells them apart.
     pub begun: Stamp,
 }
 

@@ -60,8 +60,8 @@ impl Store {
     }
 
     /// Deletes everything about a number: calls that are over, their turns, events and analyses, texts, idempotency keys, what
-    /// is known of the caller, what was wanted of the house for it, and its rows in lists of campaigns. Those are found by
-    /// `target`, the form in which numbers are compared: a list may have the number written in another way than the log.
+    /// is known of the caller, what was wanted of the house for it, and its rows in lists of campaigns. Those are found
+    /// by `target`, the form in which numbers are compared: a list may have it written in another way than the log.
     pub async fn forget_number(&self, number: &str, target: &str) -> Result<Forgotten, StoreError> {
         let delete = async {
             let mut batch = self.begin().await?;
