@@ -23,7 +23,7 @@ impl Campaigns {
         let (outcome, detail) = self.came_of(call).await;
         let attempt = Attempt {
             call: Some(call),
-            began: row.begun,
+            began: row.claim.begun,
             ended: Stamp::now(),
             outcome: outcome.as_str().into(),
             detail,
@@ -36,8 +36,13 @@ impl Campaigns {
     pub(super) async fn give_up(self, row: ClaimedRow, why: String) {
         let now = Stamp::now();
         let outcome = Outcome::Failed;
-        let attempt =
-            Attempt { call: None, began: row.begun, ended: now, outcome: outcome.as_str().into(), detail: Some(why) };
+        let attempt = Attempt {
+            call: None,
+            began: row.claim.begun,
+            ended: now,
+            outcome: outcome.as_str().into(),
+            detail: Some(why),
+        };
         let mut tried = row.tried;
         tried.push(attempt);
         self.end(&row.claim, &RowEnd::Done(tried)).await;
@@ -63,7 +68,7 @@ impl Campaigns {
         let now = Stamp::now();
         let attempt = Attempt {
             call: row.call,
-            began: row.begun,
+            began: row.claim.begun,
             ended: now,
             outcome: outcome.as_str().into(),
             detail: (outcome == Outcome::Interrupted).then(|| "Milo was stopped during the call".into()),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use csv::{ByteRecord, ReaderBuilder};
 
-use super::number::{Numbers, is_callable, written};
+use super::number::{Numbers, is_callable, listed};
 use crate::{
     dialplan::zone_named,
     store::{Key, NewCampaignRow, NewUnwanted},
@@ -68,11 +68,69 @@ impl Lines<'_> {
     fn of(&mut self, byte: u64) -> i32 {
         let byte = usize::try_from(byte).unwrap_or(usize::MAX).clamp(self.at, self.csv.len());
         let empty = self.csv[byte..].iter().take_while(|byte| b"\r\n".contains(byte)).count();
-        let passed = self.csv[self.at..byte + empty].iter().filter(|byte| **byte == b'\n').count();
+        let passed = line_ends(&self.csv[self.at..byte + empty]);
         self.at = byte + empty;
         self.line = self.line.saturating_add(i32::try_from(passed).unwrap_or(i32::MAX));
         self.line
     }
+}
+
+/// How many lines end here: by LF, by CR LF, or by CR alone, as the reader has it.
+fn line_ends(text: &[u8]) -> usize {
+    let ends = text.iter().filter(|byte| b"\r\n".contains(byte)).count();
+    ends - text.windows(2).filter(|pair| *pair == b"\r\n").count()
+}
+
+/// Where the reader of [`quotes`] is in a field.
+enum Field {
+    Begins,
+    Plain,
+    Quoted,
+    /// Behind its closing quote, unless that is the first of two.
+    Closed,
+    /// Its fault is told already.
+    Wrong,
+}
+
+/// What is wrong with the quotes of a list. The CSV reader takes any of them, and one that is never closed would
+/// swallow the lines below it.
+fn quotes(csv: &[u8], delimiter: u8) -> Faults {
+    let (mut faults, mut field) = (Faults::default(), Field::Begins);
+    // The present line; the line on which the field began, and its column.
+    let (mut line, mut began, mut column) = (1_i32, 1_i32, 1_usize);
+    for (at, &byte) in csv.iter().enumerate() {
+        if byte == b'\n' || (byte == b'\r' && csv.get(at + 1) != Some(&b'\n')) {
+            line = line.saturating_add(1);
+        }
+        field = match (field, byte) {
+            (Field::Quoted, b'"') => Field::Closed,
+            // Two of them within quotes are one of the text.
+            (Field::Quoted, _) | (Field::Closed, b'"') => Field::Quoted,
+            (_, b'\r' | b'\n') => {
+                (began, column) = (line, 1);
+                Field::Begins
+            }
+            (_, byte) if byte == delimiter => {
+                (began, column) = (line, column + 1);
+                Field::Begins
+            }
+            (Field::Begins, b'"') => Field::Quoted,
+            (Field::Plain, b'"') => {
+                faults.add(began, &format!("field {column}"), "a quote stands in it, and it does not begin with one");
+                Field::Wrong
+            }
+            (Field::Closed, _) => {
+                faults.add(began, &format!("field {column}"), "more stands behind its closing quote");
+                Field::Wrong
+            }
+            (Field::Wrong, _) => Field::Wrong,
+            (Field::Begins | Field::Plain, _) => Field::Plain,
+        };
+    }
+    if matches!(field, Field::Quoted) {
+        faults.add(began, &format!("field {column}"), "its quote is not closed");
+    }
+    faults
 }
 
 /// A list's head, and its lines as text.
@@ -86,8 +144,9 @@ impl Table {
     /// spreadsheets write them so.
     fn read(csv: &[u8], most: usize) -> Result<Self, String> {
         let csv = csv.strip_prefix(b"\xef\xbb\xbf").unwrap_or(csv);
-        let head = csv.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let head = csv.split(|byte| b"\r\n".contains(byte)).next().unwrap_or_default();
         let delimiter = if head.contains(&b';') && !head.contains(&b',') { b';' } else { b',' };
+        quotes(csv, delimiter).none()?;
         let mut reader = ReaderBuilder::new().delimiter(delimiter).has_headers(false).flexible(true).from_reader(csv);
         let (mut table, mut faults) = (Self { head: Vec::new(), lines: Vec::new() }, Faults::default());
         let (mut record, mut counting) = (ByteRecord::new(), Lines { csv, at: 0, line: 1 });
@@ -102,7 +161,7 @@ impl Table {
                 record.iter().map(|field| std::str::from_utf8(field).ok().map(str::trim)).collect();
             if let Some(at) = fields.iter().position(|field| field.is_none_or(is_unreadable)) {
                 let name = table.head.get(at).map_or("its head", String::as_str);
-                faults.add(line, name, "it is no UTF-8, or holds a control character");
+                faults.add(line, name, "it is no UTF-8, or holds a control character or a line break");
                 continue;
             }
             let fields: Vec<String> = fields.into_iter().flatten().map(str::to_owned).collect();
@@ -139,9 +198,9 @@ impl Table {
     }
 }
 
-/// Whether a field holds what no plan can be given.
+/// Whether a field holds what no plan can be given, and no line of the results.
 fn is_unreadable(field: &str) -> bool {
-    field.chars().any(|c| c.is_control() && !"\n\r\t".contains(c))
+    field.chars().any(|c| c.is_control() && c != '\t')
 }
 
 /// Reads whom a campaign calls. `check` says what is wrong with a call to somebody with these variables, and with a variable alone.
@@ -156,7 +215,7 @@ pub(super) fn read(
         table.head.iter().filter(|name| ![NUMBER, ZONE].contains(&name.as_str())).cloned().collect();
     let (number_at, zone_at) = (table.column(NUMBER).unwrap_or_default(), table.column(ZONE));
     for (line, fields) in &table.lines {
-        let called = match written(&fields[number_at]) {
+        let called = match listed(&fields[number_at]) {
             Ok(called) => called,
             Err(fault) => {
                 faults.add(*line, NUMBER, fault);
@@ -224,12 +283,12 @@ pub(super) fn entry(
     note: Option<&str>,
     numbers: &Numbers,
 ) -> Result<NewUnwanted, (&'static str, String)> {
-    let number = written(number).map_err(|fault| (NUMBER, fault.to_owned()))?;
+    let number = listed(number).map_err(|fault| (NUMBER, fault.to_owned()))?;
     if !is_callable(&number) {
         return Err((NUMBER, format!("{number:?} is neither a number nor a SIP address")));
     }
     if note.is_some_and(is_unreadable) {
-        return Err((NOTE, "it holds a control character".into()));
+        return Err((NOTE, "it holds a control character or a line break".into()));
     }
     let note = note.map(str::trim).filter(|note| !note.is_empty()).map(str::to_owned);
     if note.as_ref().is_some_and(|note| note.chars().count() > LONGEST_NOTE) {
@@ -254,15 +313,21 @@ mod tests {
 
     #[test]
     fn each_line_is_a_number_with_its_zone_and_its_variables() {
-        let read = list("\u{feff}day, number ,zone\r\nTalata,034 12 345 67,\r\n\"Alarobia,\nmaraina\",+33123456789,Europe/Paris\r\n").unwrap();
+        let csv = "\u{feff}day, number ,zone\r\nTalata,034 12 345 67,\r\n\"Alarobia, \"\"maraina\"\"\",+33123456789,\
+                   Europe/Paris\r\n";
+        let read = list(csv).unwrap();
         assert_eq!(read.columns, ["day"]);
         assert_eq!(read.zones, ["Europe/Paris", "Indian/Antananarivo"]);
         let [one, other] = read.rows.as_slice() else { panic!("{read:?}") };
         assert_eq!((one.line, one.called.as_str(), one.target.as_str()), (2, "0341234567", "261341234567"));
         assert_eq!((one.variables["day"].as_str(), one.zone.as_str()), ("Talata", "Indian/Antananarivo"));
         assert_eq!((other.line, other.zone.as_str()), (3, "Europe/Paris"));
-        assert_eq!(other.variables["day"], "Alarobia,\nmaraina");
+        assert_eq!(other.variables["day"], "Alarobia, \"maraina\"");
         assert_eq!(list("number;day\n0341234567;Talata\n").unwrap().rows[0].variables["day"], "Talata");
+        // As old spreadsheets end lines.
+        let read = list("number;day\r0341234567;\"Talata, Alarobia\"\r\r0331234567;\"\"\r").unwrap();
+        assert_eq!(read.rows.iter().map(|row| row.line).collect::<Vec<_>>(), [2, 4]);
+        assert_eq!(read.rows[0].variables["day"], "Talata, Alarobia");
     }
 
     #[test]
@@ -280,6 +345,13 @@ mod tests {
             ("number,zone\n034,Mars/Olympus\n", "line 2, zone: \"Mars/Olympus\" is no time zone"),
             ("number,day\n034,a\u{0}b\n", "line 2, day: it is no UTF-8"),
             ("number\n1\n2\n3\n4\n", "more than 3 lines"),
+            ("number,day\r034,a\r ,b\r", "line 3, number: it is empty"),
+            ("number,day\n034,a\n2.61341E+11,b\n", "line 3, number: it begins as a number"),
+            ("number,day\n034,\"a\nb\"\n", "line 2, day: it is no UTF-8, or holds a control character or a line break"),
+            ("number,day\n034,\"a\n035,b\n036,c\n", "line 2, field 2: its quote is not closed"),
+            ("number,day\n034,\"a\n035,b\n036,\"c\"\n", "line 2, field 2: more stands behind its closing quote"),
+            ("number,day\r\n034,a\"b\r\n", "line 2, field 2: a quote stands in it"),
+            ("number,day\r034,\"a\" \r", "line 2, field 2: more stands behind its closing quote"),
         ] {
             let said = list(csv).expect_err(says);
             assert!(said.contains(says), "{csv:?}: {said}");
@@ -304,8 +376,13 @@ mod tests {
         let [one, other] = read.as_slice() else { panic!("{read:?}") };
         assert_eq!((one.target.as_str(), one.note.as_deref()), ("261341234567", Some("asked so")));
         assert_eq!((other.target.as_str(), other.note.as_deref()), ("261331234567", None));
-        let said = unwanted(b"number,note\n0331234567,a\n034/12,b\n", 9, &numbers).unwrap_err();
-        assert!(said.contains("line 3, number: \"034/12\" is neither"), "{said}");
+        let said = unwanted(b"number,note\n0331234567,a\nmilo/12,b\n", 9, &numbers).unwrap_err();
+        assert!(said.contains("line 3, number: \"milo/12\" is neither"), "{said}");
+        let said = unwanted(b"number,note\n341234567.0,a\n", 9, &numbers).unwrap_err();
+        assert!(said.contains("line 2, number: it begins as a number"), "{said}");
+        let said = unwanted(b"number,note\n0331234567,\"a\nb\"\n", 9, &numbers).unwrap_err();
+        assert!(said.contains("line 2, note: ") && said.contains("a line break"), "{said}");
+        assert_eq!(entry("0331234567", Some("a\nb"), &numbers).unwrap_err().0, NOTE);
         let said = unwanted(b"number,why\n034,x\n", 9, &numbers).unwrap_err();
         assert!(said.contains("line 1, why"), "{said}");
     }

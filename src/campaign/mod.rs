@@ -30,7 +30,7 @@ use crate::{
     call::CallsOut,
     config,
     metrics::Metrics,
-    store::{Key, LogWriter, NewCampaign, Stamp, Store, StoreError, Unwanted},
+    store::{Key, LogWriter, NewCampaign, NewUnwanted, Stamp, Store, StoreError, Unwanted},
 };
 use number::Numbers;
 
@@ -157,16 +157,24 @@ impl Campaigns {
         self.waits.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 
-    /// No campaign calls this number any more. Says whether it is new on the list.
+    /// No campaign calls this number any more. Returns it as the list has it, and whether it is new there.
     ///
     /// # Errors
     /// [`Untaken`].
     pub async fn forbid(&self, number: &str, note: Option<&str>, who: &str) -> Result<(Unwanted, bool), Untaken> {
         let wrong = |(field, fault): (&str, String)| Untaken::Wrong(format!("{field}: {fault}"));
         let entry = list::entry(number, note, &self.numbers).map_err(wrong)?;
-        let added = Stamp::now();
-        let is_new = self.store.add_unwanted(std::slice::from_ref(&entry), who, added).await? > 0;
-        Ok((Unwanted { id: entry.id, number: entry.number, note: entry.note, who: who.to_owned(), added }, is_new))
+        loop {
+            let added = Stamp::now();
+            if self.store.add_unwanted(std::slice::from_ref(&entry), who, added).await? > 0 {
+                let NewUnwanted { id, number, note, .. } = entry;
+                return Ok((Unwanted { id, number, note, who: who.to_owned(), added }, true));
+            }
+            if let Some(known) = self.store.known_unwanted(&entry.target).await? {
+                return Ok((known, false));
+            }
+            // Somebody took it off in between.
+        }
     }
 
     /// The same for a list in CSV, whole or not at all. Returns how many numbers it has, and how many are new.
@@ -188,5 +196,10 @@ impl Campaigns {
     pub async fn allow(&self, number: &str) -> Result<bool, StoreError> {
         let Ok(number) = number::written(number) else { return Ok(false) };
         self.store.remove_unwanted(&self.numbers.target(&number)).await
+    }
+
+    /// The form in which a number is compared, however it is written.
+    pub fn target(&self, number: &str) -> String {
+        self.numbers.target(&number::written(number).unwrap_or_else(|_| number.to_owned()))
     }
 }

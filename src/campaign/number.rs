@@ -60,13 +60,37 @@ pub(super) fn is_callable(text: &str) -> bool {
 /// # Errors
 /// What is wrong with it.
 pub(super) fn written(text: &str) -> Result<String, &'static str> {
-    let text: String = text.chars().filter(|c| !c.is_whitespace() && !"()".contains(*c)).collect();
+    let mut text: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+    let begins = text.trim_start_matches('(');
+    // `+261 (0)34`: the 0 is dialled only where the country's code is not.
+    if begins.starts_with('+') || begins.starts_with("00") {
+        text = text.replacen("(0)", "", 1);
+    }
+    text.retain(|c| !"()".contains(c));
     match text.len() {
         0 => Err("it is empty"),
         1..=LONGEST if text.chars().any(char::is_control) => Err("it holds a control character"),
         1..=LONGEST => Ok(text),
         _ => Err("it is longer than 255 bytes"),
     }
+}
+
+/// The same of a list, whose numbers a spreadsheet may have taken for sums: `2.61341E+11`, `341234567.0`. Called as it
+/// stands there, such a one would be somebody else's.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn listed(text: &str) -> Result<String, &'static str> {
+    let begins = text.trim().trim_start_matches('(');
+    if begins.starts_with(|c: char| c == '+' || c.is_ascii_digit()) {
+        let number = begins.strip_prefix('+').unwrap_or(begins);
+        let fits = |c: char| c.is_ascii_digit() || c.is_whitespace() || "-.()*#".contains(c);
+        if !number.chars().all(fits) || number.ends_with(".0") {
+            return Err("it begins as a number and holds more than digits, spaces and - . ( ) * #, or ends in .0; a \
+                        spreadsheet may have changed it");
+        }
+    }
+    written(text)
 }
 
 #[cfg(test)]
@@ -103,8 +127,31 @@ mod tests {
     #[test]
     fn what_people_write_between_digits_is_not_dialled() {
         assert_eq!(written(" 034 12\u{a0}345 (67) ").unwrap(), "0341234567");
+        for international in ["+261 (0)34 12 345 67", "+261 ( 0 ) 341234567", "(+261) (0)341234567"] {
+            assert_eq!(written(international).unwrap(), "+261341234567", "{international}");
+        }
+        assert_eq!(written("00261(0)341234567").unwrap(), "00261341234567");
+        assert_eq!(written("(0)341234567").unwrap(), "0341234567", "no country's code is before it");
         assert!(written(" ").is_err() && written(&"1".repeat(256)).is_err() && written("1\u{0}").is_err());
         assert!(is_callable("+261341234567") && is_callable("sip:milo@192.0.2.7"));
         assert!(!is_callable("034/12") && !is_callable("tel:+261341234567") && !is_callable(""));
+    }
+
+    #[test]
+    fn what_a_spreadsheet_made_of_a_number_is_none() {
+        for changed in ["2.61341E+11", "341234567.0", "+261341234567.0", "034x", "034/12", "034,5", "+261+34", "(034)e"]
+        {
+            assert!(listed(changed).unwrap_err().contains("a spreadsheet"), "{changed}");
+        }
+        for (kept, number) in [
+            (" +261 (0)34-12.345.67 ", "+26134-12.345.67"),
+            ("(034) 12 345 60", "0341234560"),
+            ("*31#0341234567", "*31#0341234567"),
+            ("listening", "listening"),
+            ("sip:milo@192.0.2.0", "sip:milo@192.0.2.0"),
+        ] {
+            assert_eq!(listed(kept).unwrap(), number, "{kept}");
+        }
+        assert_eq!(listed(" ").unwrap_err(), "it is empty");
     }
 }

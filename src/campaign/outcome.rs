@@ -94,8 +94,10 @@ mod tests {
         ] {
             assert_eq!(Outcome::of(&logged(said)), outcome);
         }
-        let cut_off = Logged { is_cut_off: true, ..logged("answered") };
-        assert_eq!(Outcome::of(&cut_off), Outcome::Interrupted);
+        for up in ["answered", "cancelled"] {
+            let cut_off = Logged { is_cut_off: true, ..logged(up) };
+            assert_eq!(Outcome::of(&cut_off), Outcome::Interrupted, "{up}");
+        }
         for (who, outcome) in
             [("machine", Outcome::Machine), ("person", Outcome::Answered), ("unknown", Outcome::Answered)]
         {

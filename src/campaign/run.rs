@@ -32,6 +32,9 @@ const NEXT: Duration = Duration::from_millis(20);
 /// How long a claim holds, and how often it is renewed. A Milo that cannot reach the database for so long loses its claims.
 const LEASE: Duration = Duration::from_secs(180);
 const RENEW: Duration = Duration::from_secs(20);
+/// How long no look must have failed before anything of another Milo is taken over: what kept this one from the
+/// database may have kept the other from renewing its leases, which it does within this time.
+const CALM: Duration = Duration::from_secs(2 * RENEW.as_secs());
 /// How long a campaign waits at most that was refused a call: what refused it may be over before.
 const LONGEST_HOLD: Duration = Duration::from_secs(60);
 
@@ -59,6 +62,8 @@ struct Runner {
     /// Those that were refused a call: until when, and why.
     held: HashMap<Key, (Instant, String)>,
     renewed: Instant,
+    /// When a look failed last.
+    failed: Option<Instant>,
     /// What this Milo held when it was stopped is ended.
     has_taken_up: bool,
 }
@@ -72,6 +77,7 @@ impl Campaigns {
             claims: HashMap::new(),
             held: HashMap::new(),
             renewed: Instant::now(),
+            failed: None,
             has_taken_up: false,
         };
         runner.run().await;
@@ -81,10 +87,14 @@ impl Campaigns {
 impl Runner {
     async fn run(mut self) {
         loop {
-            let pause = self.look().await.unwrap_or_else(|error| {
-                away(&error);
-                AGAIN
-            });
+            let pause = match self.look().await {
+                Ok(pause) => pause,
+                Err(error) => {
+                    away(&error);
+                    self.failed = Some(Instant::now());
+                    AGAIN
+                }
+            };
             self.campaigns.metrics.campaign_calls_live(self.going.len());
             select! {
                 () = self.campaigns.changed.notified() => {}
@@ -161,7 +171,10 @@ impl Runner {
     /// Ends some of what this Milo held when it was stopped, and of what is held by one that is gone. False while there may be more.
     async fn take_over(&mut self) -> Result<bool, StoreError> {
         let node = (!self.has_taken_up).then_some(&*self.campaigns.node);
-        let left = self.campaigns.store.left_rows(Stamp::now(), node).await?;
+        let is_calm = self.failed.is_none_or(|failed| failed.elapsed() >= CALM);
+        // No lease ends before 1970: what this Milo held itself is all that is found then.
+        let ended_by = if is_calm { Stamp::now() } else { Stamp::from_millis(0) };
+        let left = self.campaigns.store.left_rows(ended_by, node).await?;
         let is_all = left.is_empty();
         for row in left {
             self.campaigns.end_left(row).await?;
@@ -215,9 +228,8 @@ impl Runner {
                 (self.going.spawn(campaigns.attend(retries, row, (placed.id, over))), Look::Called)
             }
             // It will not be another time, either: the next one.
-            Err(NotPlaced::Wrong(says) | NotPlaced::Forbidden(says)) => {
-                (self.going.spawn(campaigns.give_up(row, says)), Look::Called)
-            }
+            Err(NotPlaced::Forbidden(says)) => (self.going.spawn(campaigns.give_up(row, says)), Look::Called),
+            // Each line was judged as the list came: what is wrong now are the plans or trunks of this Milo.
             Err(why) => {
                 let seconds = match &why {
                     NotPlaced::TooMany(_, seconds) | NotPlaced::Busy(_, seconds) => *seconds,

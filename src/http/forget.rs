@@ -82,7 +82,7 @@ async fn forget(
              when the folder of recordings may be written"
         )));
     }
-    let forgotten = state.store.forget_number(&number).await?;
+    let forgotten = state.store.forget_number(&number, &state.campaigns.target(&number)).await?;
     // Of calls that have ended meanwhile.
     recordings += delete(forgotten.recordings).await.0;
     let deleted = Deleted { calls: forgotten.calls, messages: forgotten.messages, recordings };

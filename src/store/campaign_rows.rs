@@ -10,6 +10,7 @@ use serde_json::Value;
 use sqlx::types::Json;
 
 use super::{Key, Stamp, Store, StoreError, calls::CUT_OFF};
+use crate::call::SHUT_DOWN;
 
 /// Numbers of the do-not-call list that one claim passes over; those behind them wait for the next.
 const SKIPPED: usize = 100;
@@ -42,6 +43,8 @@ pub struct Claim {
     pub node: String,
     /// Counted from 1.
     pub attempt: i32,
+    /// Since when it is claimed. What was given back is claimed anew with the same attempt: this tells them apart.
+    pub begun: Stamp,
 }
 
 /// A row that is to be called.
@@ -53,8 +56,6 @@ pub struct ClaimedRow {
     pub called: String,
     /// What the plan is given.
     pub variables: BTreeMap<String, String>,
-    /// Since when it is claimed.
-    pub begun: Stamp,
     /// The calls before this one.
     pub tried: Vec<Attempt>,
 }
@@ -64,8 +65,6 @@ pub struct ClaimedRow {
 pub struct LeftRow {
     /// Who called it.
     pub claim: Claim,
-    /// Since when.
-    pub begun: Stamp,
     /// The call, where it had begun.
     pub call: Option<Key>,
     /// The calls before this one.
@@ -92,7 +91,7 @@ pub struct Logged {
     pub outcome: Option<String>,
     /// Why it ended.
     pub reason: Option<String>,
-    /// Milo was stopped during the call.
+    /// Milo was stopped during the call, at once or in order.
     pub is_cut_off: bool,
     /// The last event `answered_by`: who, or what, came to the telephone.
     pub answered_by: Option<Value>,
@@ -189,7 +188,7 @@ impl Store {
                             .await?;
                         continue;
                     }
-                    sqlx::query(
+                    let written = sqlx::query(
                         "UPDATE campaign_rows SET state = 'calling', attempts = attempts + 1, call = NULL, begun = $1, node = $2, lease = $3
                          WHERE campaign = $4 AND line = $5",
                     )
@@ -200,8 +199,11 @@ impl Store {
                     .bind(next.line)
                     .execute(&mut **rows)
                     .await?;
-                    claimed = Some(next);
-                    break;
+                    // Its number may have been forgotten since it was read.
+                    if written.rows_affected() == 1 {
+                        claimed = Some(next);
+                        break;
+                    }
                 }
                 claimed
             });
@@ -216,8 +218,8 @@ impl Store {
         };
         Ok(claimed.map(|next| {
             let Candidate { line, called, variables, attempts, tried, .. } = next;
-            let claim = Claim { campaign, line, node: node.to_owned(), attempt: attempts + 1 };
-            ClaimedRow { claim, called, variables, begun: now, tried }
+            let claim = Claim { campaign, line, node: node.to_owned(), attempt: attempts + 1, begun: now };
+            ClaimedRow { claim, called, variables, tried }
         }))
     }
 
@@ -225,13 +227,14 @@ impl Store {
     pub async fn row_called(&self, claim: &Claim, call: Key) -> Result<(), StoreError> {
         on!(Pool, &self.pool, pool => sqlx::query(
             "UPDATE campaign_rows SET call = $1
-             WHERE campaign = $2 AND line = $3 AND state = 'calling' AND node = $4 AND attempts = $5",
+             WHERE campaign = $2 AND line = $3 AND state = 'calling' AND node = $4 AND attempts = $5 AND begun = $6",
         )
         .bind(call)
         .bind(claim.campaign)
         .bind(claim.line)
         .bind(&claim.node)
         .bind(claim.attempt)
+        .bind(claim.begun)
         .execute(pool)
         .await
         .map(drop))
@@ -242,13 +245,14 @@ impl Store {
     pub async fn renew_claim(&self, claim: &Claim, lease: Stamp) -> Result<bool, StoreError> {
         on!(Pool, &self.pool, pool => sqlx::query(
             "UPDATE campaign_rows SET lease = $1
-             WHERE campaign = $2 AND line = $3 AND state = 'calling' AND node = $4 AND attempts = $5",
+             WHERE campaign = $2 AND line = $3 AND state = 'calling' AND node = $4 AND attempts = $5 AND begun = $6",
         )
         .bind(lease)
         .bind(claim.campaign)
         .bind(claim.line)
         .bind(&claim.node)
         .bind(claim.attempt)
+        .bind(claim.begun)
         .execute(pool)
         .await
         .map(|done| done.rows_affected() == 1))
@@ -278,7 +282,8 @@ impl Store {
                 sqlx::query(
                     "UPDATE campaign_rows SET state = $1, attempts = $2, due = $3, outcome = $4, tried = $5, call = NULL, begun = NULL,
                      node = NULL, lease = NULL
-                     WHERE campaign = $6 AND line = $7 AND state = 'calling' AND node = $8 AND attempts = $9",
+                     WHERE campaign = $6 AND line = $7 AND state = 'calling' AND node = $8 AND attempts = $9
+                     AND begun = $10",
                 )
                 .bind(if is_over { "cancelled" } else { state })
                 .bind(attempts)
@@ -289,6 +294,7 @@ impl Store {
                 .bind(claim.line)
                 .bind(&claim.node)
                 .bind(claim.attempt)
+                .bind(claim.begun)
                 .execute(&mut **rows)
                 .await?
                 .rows_affected()
@@ -301,7 +307,8 @@ impl Store {
         ended.map_err(|error| self.failed("noting down what came of a call of a campaign", error))
     }
 
-    /// Some of the rows whose lease has run out, and of those that this node held when it was stopped, where it is named.
+    /// Some of the rows whose lease has run out by this moment, and of those that this node held when it was stopped,
+    /// where it is named.
     pub async fn left_rows(&self, now: Stamp, node: Option<&str>) -> Result<Vec<LeftRow>, StoreError> {
         type Left = (Key, i32, i32, Option<String>, Option<Key>, Option<Stamp>, Json<Vec<Attempt>>, Json<Value>);
         let left: Vec<Left> = on!(Pool, &self.pool, pool => sqlx::query_as(
@@ -316,8 +323,9 @@ impl Store {
         .await)
         .map_err(|error| self.failed("looking for calls of campaigns that nobody ended", error))?;
         let row = |(campaign, line, attempt, node, call, begun, Json(tried), Json(settings)): Left| {
-            let claim = Claim { campaign, line, node: node.unwrap_or_default(), attempt };
-            LeftRow { claim, begun: begun.unwrap_or(now), call, tried, settings }
+            let begun = begun.unwrap_or(now);
+            let claim = Claim { campaign, line, node: node.unwrap_or_default(), attempt, begun };
+            LeftRow { claim, call, tried, settings }
         };
         Ok(left.into_iter().map(row).collect())
     }
@@ -335,7 +343,7 @@ impl Store {
         .await)
         .map_err(|error| self.failed("reading what came of a call", error))?;
         Ok(said.map(|(outcome, reason, answered_by)| Logged {
-            is_cut_off: reason.as_deref() == Some(CUT_OFF),
+            is_cut_off: reason.as_deref().is_some_and(|reason| [CUT_OFF, SHUT_DOWN].contains(&reason)),
             answered_by: answered_by.map(|Json(detail)| detail),
             outcome,
             reason,

@@ -109,6 +109,17 @@ impl Store {
         Ok(UnwantedPage { numbers, next })
     }
 
+    /// The number of this form on the list, as it was added.
+    pub async fn known_unwanted(&self, target: &str) -> Result<Option<Unwanted>, StoreError> {
+        on!(Pool, &self.pool, pool => sqlx::query_as(
+            "SELECT id, number, note, who, added FROM do_not_call WHERE target = $1",
+        )
+        .bind(target)
+        .fetch_optional(pool)
+        .await)
+        .map_err(|error| self.failed("reading the do-not-call list", error))
+    }
+
     /// Takes a number off the list. False when it is not on it.
     pub async fn remove_unwanted(&self, target: &str) -> Result<bool, StoreError> {
         on!(Pool, &self.pool, pool => sqlx::query("DELETE FROM do_not_call WHERE target = $1")

@@ -60,8 +60,9 @@ impl Store {
     }
 
     /// Deletes everything about a number: calls that are over, their turns, events and analyses, texts, idempotency keys, what
-    /// is known of the caller, what was wanted of the house for it, and its rows in lists of campaigns.
-    pub async fn forget_number(&self, number: &str) -> Result<Forgotten, StoreError> {
+    /// is known of the caller, what was wanted of the house for it, and its rows in lists of campaigns. Those are found
+    /// by `target`, the form in which numbers are compared: a list may have it written in another way than the log.
+    pub async fn forget_number(&self, number: &str, target: &str) -> Result<Forgotten, StoreError> {
         let delete = async {
             let mut batch = self.begin().await?;
             let (rows, messages) = on!(Batch, &mut batch, rows => {
@@ -80,8 +81,8 @@ impl Store {
                 sqlx::query("DELETE FROM memories WHERE number = $1").bind(number).execute(&mut **rows).await?;
                 sqlx::query("DELETE FROM requests WHERE telephone = $1").bind(number).execute(&mut **rows).await?;
                 // The do-not-call list stays: without it the number would be called again.
-                sqlx::query("DELETE FROM campaign_rows WHERE called = $1 AND state <> 'calling'")
-                    .bind(number)
+                sqlx::query("DELETE FROM campaign_rows WHERE target = $1 AND state <> 'calling'")
+                    .bind(target)
                     .execute(&mut **rows)
                     .await?;
                 (calls, messages)

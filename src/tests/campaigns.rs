@@ -394,7 +394,12 @@ async fn what_is_wrong_is_told_by_line_and_field_and_nothing_of_it_is_kept() {
         (json!({ "list": "" }), "list: it is empty"),
         (json!({ "list": "code\n1\n" }), "line 1, number: the head has no column"),
         (json!({ "list": "number,kode\n0341234567,1\n" }), "line 2, kode: no plan knows the variable"),
-        (json!({ "list": "number,code\n0341234567,1\n034/1,2\n" }), "line 3, number: to \"034/1\" is neither a number"),
+        (
+            json!({ "list": "number,code\n0341234567,1\nmilo/1,2\n" }),
+            "line 3, number: to \"milo/1\" is neither a number",
+        ),
+        (json!({ "list": "number,code\n0341234567,1\n341234567.0,2\n" }), "line 3, number: it begins as a number"),
+        (json!({ "list": "number,code\n034,\"1\n035,2\n" }), "line 2, field 2: its quote is not closed"),
         (json!({ "list": "number,code\n0341234567,1\n034,2,3\n" }), "line 3, all of it: it has 3 fields"),
         (json!({ "list": "number\n1\n2\n3\n4\n5\n" }), "more than 4 lines"),
         (json!({ "list": format!("number,code\n034,{}\n", "x".repeat(1_001)) }), "line 2, code: the value"),
@@ -432,6 +437,8 @@ async fn what_is_wrong_is_told_by_line_and_field_and_nothing_of_it_is_kept() {
     let forbidden = "/api/v1/campaigns/do-not-call";
     let forbid = |number: &str| send(&milo, ("POST", forbidden), &[], &json!({ "number": number })).status;
     assert_eq!((forbid("+261 34 12 345 67"), forbid("0341234567"), forbid(" ")), (201, 200, 422));
+    let again = send(&milo, ("POST", forbidden), &[], &json!({ "number": "0341234567", "note": "twice" }));
+    assert_eq!((&again.body["number"], &again.body["note"]), (&"+261341234567".into(), &Value::Null), "as it is kept");
     fs::write(at.join("unwanted.csv"), "number,note\n0331234567,asked so\n00261341234567,\n").expect("a file");
     let file = format!("@{}", at.join("unwanted.csv").display());
     let import = |kind: &str| {

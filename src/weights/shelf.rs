@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, TryLockError},
-    io,
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -128,6 +128,10 @@ impl Present {
             Some(Err(error)) => bail!("{error:#}"),
             None => bail!("{} holds no {FILE_NAME}: there are no checksums to compare with", self.folder.display()),
         };
+        // A disk that was cut off in mid-writing leaves an empty one, which is a manifest, too.
+        if manifest.files().next().is_none() {
+            bail!("the {FILE_NAME} of {} lists no file: there are no checksums to compare with", self.folder.display());
+        }
         let compared = manifest.files().map(|listed| {
             let wrong = match sha256_of(&self.folder.join(&listed.path)) {
                 Ok(found) if found == listed.sha256 => None,
@@ -154,7 +158,14 @@ impl Staging {
     /// Puts the model where it belongs, whole at once.
     pub(super) fn finish(self, manifest: &str) -> Result<()> {
         let file = self.folder.join(FILE_NAME);
-        fs::write(&file, manifest).with_context(|| format!("{} cannot be written", file.display()))?;
+        // On the disk before the new name is: else a power cut may leave the name, and an empty manifest.
+        let write = || -> io::Result<()> {
+            let mut open = File::create(&file)?;
+            open.write_all(manifest.as_bytes())?;
+            open.sync_all()?;
+            File::open(&self.folder)?.sync_all()
+        };
+        write().with_context(|| format!("{} cannot be written", file.display()))?;
         fs::rename(&self.folder, &self.place).with_context(|| {
             format!("{} is whole and cannot be renamed {}", self.folder.display(), self.place.display())
         })
@@ -227,6 +238,9 @@ mod tests {
         assert!(damaged.contains(ABC), "{damaged}");
         fs::remove_file(present[0].folder.join("a.gguf")).unwrap();
         assert!(present[0].compare().unwrap()[0].1.as_ref().unwrap().contains("cannot be read"));
+        fs::write(present[0].folder.join(FILE_NAME), "").unwrap();
+        let empty = shelf.find("m").unwrap().compare().unwrap_err().to_string();
+        assert!(empty.contains("lists no file"), "{empty}");
         shelf.remove("m").unwrap();
         assert_eq!(fs::read_dir(data.path().join("models")).unwrap().count(), 0);
     }

@@ -45,7 +45,7 @@ async fn an_analysis_is_kept_beside_its_call_told_once_and_forgotten_with_it(url
     assert_eq!(body["data"], serde_json::to_value(&kept).unwrap());
     assert_eq!((&body["data"]["tags"], &body["data"]["failed"]), (&json!(["price"]), &Value::Null));
 
-    store.forget_number("0341234567").await.unwrap();
+    store.forget_number("0341234567", "0341234567").await.unwrap();
     assert_eq!(store.analysis(keys[0]).await.unwrap(), None);
     assert!(store.next_deliveries("n", "told", 10).await.unwrap().is_empty());
     // One that comes too late for its call is not kept.

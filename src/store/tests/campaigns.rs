@@ -102,6 +102,10 @@ async fn a_row_is_claimed_once_and_ends_as_it_is_told(url: SecretUrl) {
     assert_eq!(three.called, "3", "it was due before");
     let two = claim(&store, new.id, "n", 3_000).await.unwrap();
     assert_eq!((two.called.as_str(), two.claim.attempt), ("2", 1));
+    // What is left of an earlier claim with the same attempt is not this one's.
+    let earlier = Claim { begun: stamp(1_000), ..two.claim.clone() };
+    assert!(!store.renew_claim(&earlier, stamp(9_000)).await.unwrap());
+    assert!(!store.end_claim(&earlier, &RowEnd::Released(Vec::new()), stamp(3_000)).await.unwrap());
     for row in [&two, &three] {
         store.end_claim(&row.claim, &RowEnd::Done(tried(&[], "answered")), stamp(3_000)).await.unwrap();
     }
@@ -157,6 +161,9 @@ async fn a_number_on_the_do_not_call_list_is_passed_over_from_then_on(url: Secre
     assert!(claim(&store, new.id, "n", 2_000).await.is_none());
     assert_eq!(counts(&store, new.id).await, are(&[("calling", 1), ("skipped", 2)]));
 
+    let known = store.known_unwanted("2").await.unwrap().unwrap();
+    assert_eq!((known.number.as_str(), known.note.as_deref()), ("2", Some("asked so")));
+    assert!(store.known_unwanted("3").await.unwrap().is_none());
     let page = store.unwanted(None, 2).await.unwrap();
     assert_eq!(page.numbers.iter().map(|one| one.number.as_str()).collect::<Vec<_>>(), ["9", "2"]);
     assert_eq!((page.numbers[1].note.as_deref(), page.numbers[1].who.as_str()), (Some("asked so"), "k"));
@@ -176,7 +183,7 @@ async fn a_node_that_is_gone_leaves_its_rows_to_others(url: SecretUrl) {
     assert!(store.left_rows(stamp(1_500), None).await.unwrap().is_empty(), "the leases hold");
     let own = store.left_rows(stamp(1_500), Some("n")).await.unwrap();
     assert_eq!((own.len(), &own[0].claim, own[0].call), (1, &one.claim, Some(call)), "its own, at its next start");
-    assert_eq!((own[0].begun, &own[0].settings), (stamp(1_000), &new.settings));
+    assert_eq!((own[0].claim.begun, &own[0].settings), (stamp(1_000), &new.settings));
     assert!(store.renew_claim(&two.claim, stamp(9_000)).await.unwrap());
     let left = store.left_rows(stamp(2_500), None).await.unwrap();
     assert_eq!((left.len(), &left[0].claim), (1, &one.claim), "the other was renewed");
@@ -200,6 +207,14 @@ async fn a_node_that_is_gone_leaves_its_rows_to_others(url: SecretUrl) {
     let logged = store.logged(key).await.unwrap().unwrap();
     assert_eq!((logged.outcome.as_deref(), logged.is_cut_off), (Some("answered"), false));
     assert_eq!(logged.answered_by, Some(json!({ "who": "machine" })), "the last that was found");
+    // Whoever was called as Milo was stopped in order, answered or still ringing.
+    for outcome in [(Outcome::Answered, Some(200)), (Outcome::Cancelled, None)] {
+        let stopped = log.begin(NewCall { incoming: false, ..new_call(1_000) });
+        let key = stopped.key();
+        stopped.end(Ending { outcome: Some(outcome), reason: crate::call::SHUT_DOWN.into(), ..new_ending(3_000) });
+        assert!(log.flush(SOON).await);
+        assert!(store.logged(key).await.unwrap().unwrap().is_cut_off, "{outcome:?}");
+    }
     let cut = log.begin(NewCall { incoming: false, ..new_call(1_000) });
     assert!(log.flush(SOON).await);
     store.close_left_open("n").await.unwrap();
@@ -263,15 +278,17 @@ async fn many_numbers_are_kept_whole_or_not_at_all(url: SecretUrl) {
 
 async fn numbers_are_forgotten_with_all_else_of_theirs(url: SecretUrl) {
     let store = Store::open(&url).await.unwrap();
-    let new = campaign(&["1", "2", "2"]);
+    let mut new = campaign(&["1", "2", "2"]);
+    // One of them is written in another way.
+    new.rows[1].called = "+2".into();
     store.add_campaign(&new).await.unwrap();
     let one = claim(&store, new.id, "n", 1_000).await.unwrap();
     for number in ["1", "2"] {
-        store.forget_number(number).await.unwrap();
+        store.forget_number(number, number).await.unwrap();
     }
     assert_eq!(counts(&store, new.id).await, are(&[("calling", 1)]), "whose call is up is forgotten when it is over");
     store.end_claim(&one.claim, &RowEnd::Done(tried(&[], "answered")), stamp(2_000)).await.unwrap();
-    store.forget_number("1").await.unwrap();
+    store.forget_number("1", "1").await.unwrap();
     assert!(counts(&store, new.id).await.is_empty());
     assert!(store.finish_campaign(new.id, stamp(2_000)).await.unwrap());
 }

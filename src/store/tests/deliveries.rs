@@ -129,6 +129,6 @@ async fn what_was_given_up_is_kept_tried_again_or_forgotten(url: SecretUrl) {
     // What was said to a number goes with it.
     later(30_000).await;
     assert_eq!(store.deliveries("n", "all").await.unwrap(), Deliveries { waiting: 2, dead: 0 });
-    store.forget_number("0341234567").await.unwrap();
+    store.forget_number("0341234567", "0341234567").await.unwrap();
     assert_eq!(store.deliveries("n", "all").await.unwrap(), Deliveries::default());
 }

@@ -45,6 +45,6 @@ async fn feedback_is_listed_by_call_and_session_and_forgotten_with_its_call(url:
 
     store.forget_feedback(Stamp::from_millis(9)).await.unwrap();
     assert_eq!(of((None, None)).await, [all[3].clone(), all[0].clone()], "what is said of a call is not old by itself");
-    store.forget_number("0341234567").await.unwrap();
+    store.forget_number("0341234567", "0341234567").await.unwrap();
     assert_eq!(of((None, None)).await, [all[3].clone()]);
 }

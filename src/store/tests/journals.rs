@@ -44,7 +44,7 @@ async fn what_was_replayed_is_not_replayed_again(url: SecretUrl) {
     let first = replay::step(&store, "n", &source, (Journal::begin(), end)).await.unwrap();
     assert_eq!((first.at, first.entries), (end, 5));
     // The number is forgotten; then Milo is killed before the journal is removed.
-    assert_eq!(store.forget_number("0341234567").await.unwrap().calls, 1);
+    assert_eq!(store.forget_number("0341234567", "0341234567").await.unwrap().calls, 1);
     let mut left = Journal::new(&folder.0, 1 << 20);
     let mut more = fs::OpenOptions::new().append(true).open(left.path()).unwrap();
     for entry in entries(kept, 2) {

@@ -76,7 +76,7 @@ async fn what_is_known_goes_with_its_time_its_number_and_its_call(url: SecretUrl
     let call = log.begin(new_call(4_000));
     call.end(new_ending(9_000));
     write(call.key()).await;
-    store.forget_number("0341234567").await.unwrap();
+    store.forget_number("0341234567", "0341234567").await.unwrap();
     assert_eq!(summary(&store, 90_000).await, None);
 }
 

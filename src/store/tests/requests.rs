@@ -70,7 +70,7 @@ async fn requests_go_with_their_call_and_their_number(url: SecretUrl) {
     assert!(log.flush(SOON).await);
     store.forget_calls(Stamp::from_millis(5_000)).await.unwrap();
     assert_eq!(listed(&store, RequestsWanted::default()).await.len(), 2, "it goes with its call");
-    store.forget_number("+261320000000").await.unwrap();
+    store.forget_number("+261320000000", "+261320000000").await.unwrap();
     assert_eq!(listed(&store, RequestsWanted::default()).await, [kept]);
     // One that comes after its call is gone is not kept.
     one.request(new_request("message", None, 9_999));

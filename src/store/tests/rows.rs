@@ -163,9 +163,9 @@ async fn keys_of_calls_are_known_after_a_start(url: SecretUrl) {
     store.forget_call_keys(Stamp::from_millis(3_000)).await.unwrap();
     assert_eq!(store.call_keys("n", Stamp::from_millis(0), 9).await.unwrap(), keys[2..]);
     // They go with the number that was called.
-    store.forget_number("033").await.unwrap();
+    store.forget_number("033", "033").await.unwrap();
     assert_eq!(store.call_keys("n", Stamp::from_millis(0), 9).await.unwrap(), keys[2..]);
-    store.forget_number("034").await.unwrap();
+    store.forget_number("034", "034").await.unwrap();
     assert!(store.call_keys("n", Stamp::from_millis(0), 9).await.unwrap().is_empty());
 }
 

@@ -105,7 +105,7 @@ async fn a_number_and_old_calls_are_forgotten(url: SecretUrl) {
         result: Some("received".into()),
     });
     assert!(log.flush(SOON).await);
-    let mut forgotten = store.forget_number("034").await.unwrap();
+    let mut forgotten = store.forget_number("034", "034").await.unwrap();
     forgotten.recordings.sort();
     let recordings = vec!["d/a.ogg".into(), "d/b.ogg".into()];
     assert_eq!(forgotten, Forgotten { calls: 2, messages: 1, recordings });
@@ -117,7 +117,7 @@ async fn a_number_and_old_calls_are_forgotten(url: SecretUrl) {
     let left = store.calls(&said, None, 10).await.unwrap().unwrap().calls;
     assert_eq!(left.iter().map(|call| call.id).collect::<Vec<_>>(), [other], "nor are their words found");
     assert!(store.call(live.key()).await.unwrap().is_some(), "a call that is up goes on");
-    assert_eq!(store.forget_number("034").await.unwrap(), Forgotten::default());
+    assert_eq!(store.forget_number("034", "034").await.unwrap(), Forgotten::default());
     assert_eq!(store.forget_calls(Stamp::from_millis(3_000)).await.unwrap(), (0, vec![]));
     assert_eq!(store.forget_calls(Stamp::from_millis(9_000)).await.unwrap(), (1, vec!["d/c.ogg".to_owned()]));
     assert!(store.call(other).await.unwrap().is_none() && store.call(live.key()).await.unwrap().is_some());
