@@ -38,7 +38,7 @@ pub use told::REASONS;
 pub use tongue::Tongue;
 
 use crate::{
-    config::{self, Config},
+    config::Config,
     error::Error,
     metrics::Metrics,
 };
@@ -110,7 +110,7 @@ impl Engines {
         let embedder = servers.embedder(settings)?;
         let Servers { asked, notes } = servers;
         notes.iter().for_each(|note| tracing::info!("{note}"));
-        let told = ["stt", "llm", "tts"].map(|job| Told::new(job, Arc::clone(&metrics), breaker(settings)));
+        let told = ["stt", "llm", "tts"].map(|job| Told::new(job, Arc::clone(&metrics), breaker(config)));
 
         let ears = cloud_ears.map(|ears| beside(ears, config));
         let cloud_voice = cloud_voice.map(|voice| (voice, Line::of("voice", settings.tts.parallel)));
@@ -203,8 +203,8 @@ impl Engines {
 }
 
 /// When a server is left alone, as the configuration says.
-fn breaker(settings: &config::Engines) -> Breaker {
-    Breaker::new(settings.failures_before_rest, Duration::from_secs_f64(settings.rest_s))
+fn breaker(config: &Config) -> Breaker {
+    Breaker::new(config.engines.failures_before_rest, Duration::from_secs_f64(config.engines.rest_s))
 }
 
 /// What listens in a call, alone: for whoever hears calls again.
@@ -226,7 +226,7 @@ impl Listening {
         let ort = OrtRuntime::load(config.engines.onnxruntime.as_deref())?;
         let shipped = demo::unpack(&config.data_dir)?;
         let cloud = Servers::default().transcriber(&config.engines)?.map(|ears| beside(ears, config));
-        let told = Told::new("stt", Arc::new(Metrics::new()), breaker(&config.engines));
+        let told = Told::new("stt", Arc::new(Metrics::new()), breaker(config));
         Ok(Self {
             activity: notice(config, &ort, &shipped)?,
             end_of_turn: judge(config, &ort, &shipped)?,

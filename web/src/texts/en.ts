@@ -283,7 +283,7 @@ export const en = {
     take_over: "Take over",
     give_back: "Give back to Milo",
     taken: "You speak with the caller; Milo is silent.",
-    left_out: "{n} s of sound are missing: the connection is too slow.",
+    sound_left_out: "{n} s of sound are missing: the connection is too slow.",
     by_ear_hint: "To take the call over, your browser needs the microphone. The log says who has listened and who has spoken; while the recording is paused, whoever listens hears nothing.",
     unreached: "This call cannot be heard",
     unreached_hint: "It may be over, Milo may not be speaking in it just now, or as many people as possible follow it already.",

@@ -286,7 +286,7 @@ export const fr: Texts = {
     take_over: "Reprendre l'appel",
     give_back: "Rendre à Milo",
     taken: "Vous parlez avec l'appelant ; Milo se tait.",
-    left_out: "Il manque {n} s de son : la connexion est trop lente.",
+    sound_left_out: "Il manque {n} s de son : la connexion est trop lente.",
     by_ear_hint: "Pour reprendre l'appel, votre navigateur a besoin du microphone. Le journal dit qui a écouté et qui a parlé ; pendant que l'enregistrement est en pause, qui écoute n'entend rien.",
     unreached: "Cet appel ne peut pas être entendu",
     unreached_hint: "Il est peut-être terminé, Milo n'y parle peut-être pas en ce moment, ou autant de personnes que possible le suivent déjà.",

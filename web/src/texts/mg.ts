@@ -286,7 +286,7 @@ export const mg: Texts = {
     take_over: "Raiso ny antso",
     give_back: "Avereno amin'i Milo",
     taken: "Miresaka amin'ny mpiantso ianao; mangina i Milo.",
-    left_out: "Misy feo {n} s tsy tonga: miadana loatra ny fifandraisana.",
+    sound_left_out: "Misy feo {n} s tsy tonga: miadana loatra ny fifandraisana.",
     by_ear_hint: "Mila mikrô ny mpitety raha handray ny antso ianao. Lazain'ny tahirin'antso izay nihaino sy izay niteny; rehefa miato ny fandraketana dia tsy mandre na inona na inona izay mihaino.",
     unreached: "Tsy azo henoina io antso io",
     unreached_hint: "Mety ho tapitra izy, na tsy miteny ao izao i Milo, na efa feno ny olona manaraka azy.",

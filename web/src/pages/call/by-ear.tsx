@@ -89,7 +89,7 @@ export function ByEar({ call }: { call: Schema["CallWithTurns"] }) {
       <p role="status" className={state.is === "open" ? "is-good" : "unseen"}>
         {state.is === "open" ? (state.way === "audio" ? t.call.listening : t.call.taken) : ""}
       </p>
-      {missed > 0 && <p className="quiet small">{fill(t.call.left_out, { n: (missed / 1000).toFixed(1) })}</p>}
+      {missed > 0 && <p className="quiet small">{fill(t.call.sound_left_out, { n: (missed / 1000).toFixed(1) })}</p>}
       <p className="quiet small">{t.call.by_ear_hint}</p>
       {fault instanceof Ended ? (
         <Notice kind="bad" title={t.call.unreached}>
