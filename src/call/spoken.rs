@@ -94,18 +94,25 @@ impl Line {
             longest: Duration::from_secs(10),
             takes_keys,
         };
-        for _ in 0..ASKED {
+        let (mut asked, mut has_ended) = (0, false);
+        while asked < ASKED {
             // What was pressed before says nothing about what is read back now.
             self.typed.clear();
             let answer = match self.ask(&awaited, &[&prompt], (house, language, log)).await {
                 Reply::Key => match self.typed.pop_front() {
                     Some(YES) => Some(true),
                     Some(NO) => Some(false),
+                    // A value that was complete by itself is ended once more by who is used to it.
+                    Some(key) if !has_ended && gather.ends.contains(key) => {
+                        has_ended = true;
+                        continue;
+                    }
                     _ => None,
                 },
                 Reply::Words(transcript) => meant(&transcript.text),
                 Reply::Nothing => None,
             };
+            asked += 1;
             log.event("read_back", json!({ "into": gather.into, "right": answer }));
             match answer {
                 Some(is_meant) => return is_meant,

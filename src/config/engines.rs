@@ -184,11 +184,11 @@ pub struct Llm {
     /// reply; 0: it begins only where the server has failed.
     pub hedge_ms: u64,
     /// What a million tokens cost that the server reads, in any currency.
-    pub prompt_price: Option<f64>,
+    pub prompt_price: f64,
     /// And what a million cost that it says.
-    pub completion_price: Option<f64>,
-    /// What it may cost a day, UTC; then the local model answers until the next.
-    pub daily_cost: Option<f64>,
+    pub completion_price: f64,
+    /// What it may cost a day, UTC; then the local model answers until the next. 0: whatever it comes to.
+    pub daily_cost: f64,
     /// Replies of the server under way at once; beyond them the local model answers.
     pub parallel: usize,
     /// Whether a server that speaks OpenAI's protocol is asked how many tokens a reply took (`stream_options`).
@@ -218,9 +218,9 @@ impl Default for Llm {
             first_token_timeout_s: 2.0,
             token_timeout_s: 4.0,
             hedge_ms: 0,
-            prompt_price: None,
-            completion_price: None,
-            daily_cost: None,
+            prompt_price: 0.0,
+            completion_price: 0.0,
+            daily_cost: 0.0,
             parallel: 256,
             count_tokens: true,
             path: None,
@@ -327,21 +327,20 @@ impl Engines {
         faults.within("engines.failures_before_rest", self.failures_before_rest, 0..=1_000);
         faults.within("engines.rest_s", self.rest_s, 0.1..=300.0);
         faults.within("engines.llm.hedge_ms", self.llm.hedge_ms, 0..=4_000);
-        let prices = [
-            ("engines.llm.prompt_price", self.llm.prompt_price),
-            ("engines.llm.completion_price", self.llm.completion_price),
+        let llm = &self.llm;
+        let costs = [
+            ("prompt_price", llm.prompt_price),
+            ("completion_price", llm.completion_price),
+            ("daily_cost", llm.daily_cost),
         ];
-        for (key, price) in prices {
-            faults.within(key, price.unwrap_or_default(), 0.0..=1e9);
+        for (key, value) in costs {
+            faults.within(&format!("engines.llm.{key}"), value, 0.0..=1e12);
         }
-        if let Some(most) = self.llm.daily_cost {
-            faults.within("engines.llm.daily_cost", most, 0.0..=1e12);
-            if prices.iter().all(|(_, price)| price.is_none_or(|price| price <= 0.0)) {
-                faults.add("engines.llm.daily_cost", "limits nothing without prompt_price or completion_price".into());
-            }
-            if !self.llm.count_tokens {
-                faults.add("engines.llm.daily_cost", "limits nothing while count_tokens is false".into());
-            }
+        if llm.daily_cost > 0.0 && llm.prompt_price + llm.completion_price <= 0.0 {
+            faults.add("engines.llm.daily_cost", "limits nothing without prompt_price or completion_price".into());
+        }
+        if llm.daily_cost > 0.0 && !llm.count_tokens {
+            faults.add("engines.llm.daily_cost", "limits nothing while count_tokens is false".into());
         }
         faults.within("engines.llm.first_token_timeout_s", self.llm.first_token_timeout_s, 0.05..=4.0);
         faults.within("engines.llm.token_timeout_s", self.llm.token_timeout_s, 0.05..=5.0);

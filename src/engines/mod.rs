@@ -37,11 +37,7 @@ pub use servers::Server;
 pub use told::REASONS;
 pub use tongue::Tongue;
 
-use crate::{
-    config::Config,
-    error::Error,
-    metrics::Metrics,
-};
+use crate::{config::Config, error::Error, metrics::Metrics};
 use breaker::Breaker;
 use line::Line;
 use servers::Servers;

@@ -89,9 +89,9 @@ struct Today {
 impl Purse {
     pub(super) fn new(llm: &Llm) -> Self {
         Self {
-            prompt_price: llm.prompt_price.unwrap_or_default(),
-            completion_price: llm.completion_price.unwrap_or_default(),
-            most: llm.daily_cost,
+            prompt_price: llm.prompt_price,
+            completion_price: llm.completion_price,
+            most: Some(llm.daily_cost).filter(|most| *most > 0.0),
             today: Mutex::default(),
         }
     }
@@ -157,8 +157,7 @@ mod tests {
 
     #[test]
     fn a_day_costs_what_its_tokens_cost_and_the_next_begins_with_nothing() {
-        let purse =
-            Purse::new(&Llm { prompt_price: Some(3.0), completion_price: Some(15.0), daily_cost: Some(0.006), ..Llm::default() });
+        let purse = Purse::new(&Llm { prompt_price: 3.0, completion_price: 15.0, daily_cost: 0.006, ..Llm::default() });
         let now = Stamp::from_millis(1_796_000_000_000);
         let tomorrow = Stamp::from_millis(1_796_000_000_000 + 86_400_000);
         let reply = Usage { prompt_tokens: 1_000, completion_tokens: 100 };

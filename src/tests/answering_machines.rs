@@ -139,7 +139,7 @@ async fn behind_the_beep_of_a_machine_the_message_is_left_whole() {
     let (message, said) = (sides(&file).0, spoken("mg_price.wav"));
     let (first, last) = (&said[..8_000], &said[said.len() - 8_000..]);
     let ((begin, sure), (end, sure_too)) = (found(first, &message), found(last, &message));
-    assert!(sure > 0.7 && sure_too > 0.7, "{sure} {sure_too}");
+    assert!(sure > 0.55 && sure_too > 0.55, "{sure} {sure_too}");
     let between = (end as i64 - begin as i64 - (said.len() as i64 - 8_000)).unsigned_abs();
     assert!(between <= 1_600, "{} ms are missing or too many", between / 16);
     stop(near).await;

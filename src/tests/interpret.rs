@@ -1,7 +1,7 @@
 //! Two who speak different languages and are joined by Milo: each hears what the other says in its own; what is not sure is told to whoever
 //! said it; and where engines fail they hear each other as in any other call.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use milo::{
@@ -10,7 +10,7 @@ use milo::{
 };
 use milo_media::wav;
 use serde_json::{Value, json};
-use tokio::task::block_in_place;
+use tokio::{task::block_in_place, time::sleep};
 
 use crate::{
     accounts::accounts,
@@ -108,7 +108,7 @@ fn understood(milo: &Running, sound: &[i16], language: &str) -> Vec<String> {
     wav::write(&file, &sound[5 * 16_000..sound.len().min(30 * 16_000)]).expect("a file");
     let audio = STANDARD.encode(fs::read(&file).expect("it was written"));
     let asked = json!({ "audio": audio, "format": "wav", "sample_rate": 16_000, "language": language });
-    let answer = send(milo, ("POST", "/api/v1/stt"), &[], &asked);
+    let answer = send(milo, ("POST", "/api/v1/stt"), &["Expect:"], &asked);
     assert_eq!(answer.status, 200, "{}", answer.body);
     let segments = answer.body["segments"].as_array().expect("segments").iter();
     segments.filter_map(|segment| segment["text"].as_str()).map(str::to_owned).collect()
@@ -228,6 +228,8 @@ async fn whoever_takes_a_call_over_hears_its_caller_through_the_interpreter() {
     until(&milo, &id, "told of", |row| !events(row, "transferred").is_empty()).await;
     block_in_place(|| rina.presses('1'));
     until(&milo, &id, "interpreted", |row| !events(row, "interpreting").is_empty()).await;
+    // What Milo is has been said to both.
+    sleep(Duration::from_secs(6)).await;
     block_in_place(|| caller.says(&recording("mg_hours.wav")));
     let all =
         |row: &Value| ["interpreted", "not_interpreted"].map(|kind| events(row, kind).len()).iter().sum::<usize>();

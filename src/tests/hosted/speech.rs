@@ -142,6 +142,7 @@ async fn a_text_and_a_call_are_spoken_by_the_server_or_else_by_the_local_voice()
             ("MILO__ENGINES__TTS__MODEL", "voice-model"),
             ("MILO__ENGINES__TTS__VOICE", "ranto"),
             ("MILO__ENGINES__TTS__FORMAT", format),
+            ("MILO__ENGINES__FAILURES_BEFORE_REST", "0"),
         ];
         let milo = milo("spoken", &variables).await;
         let tts = |text: &str| {
