@@ -651,7 +651,7 @@ mod tests {
             (&right.replace("'of' }]", "'of' }, { name = 'of' }]"), "", "\"of\" stands there twice"),
             (&right.replace("'of' }]", "'tool' }]"), "", "what a call itself says"),
             (&right.replace("'of' }]", "'of', kind = 'choice' }]"), "", "choices and kind = \"choice\" go together"),
-            (&right.replace("'of' }]", "'of', kind = 'date' }]"), "", "line 2: takes[0].kind: unknown variant `date`"),
+            (&right.replace("'of' }]", "'of', kind = 'hour' }]"), "", "line 2: takes[0].kind: unknown variant `hour`"),
             (&right.replace("['price']", "['prices']"), "", "tells: nothing sets the variable \"prices\""),
             (&right.replace("{ set", "{ answer = {} },\n{ set"), "", "line 5: answer has no place in a tool"),
             (&right.replace("5 {{of}}", "5 {{off}}"), "", "line 5: set: {{off}} is not known"),
