@@ -35,7 +35,7 @@ impl SetPhrases {
             texts.extend(persona.sentences().map(|(language, _, text)| (language, text)));
         }
         texts.extend(GOODBYES);
-        texts.extend(more.map(|more| -> (Language, &'a str) { more }));
+        more.for_each(|one| texts.push(one));
         for (language, text) in texts {
             // What is only known during a call is spoken then.
             if text.is_empty() || text.contains("{{") {

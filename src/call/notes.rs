@@ -151,7 +151,8 @@ impl Notes {
     /// From here on the log keeps to itself what is said and pressed (a card number), or no longer does.
     pub(super) fn keep_private(&self, private: bool) {
         if self.private.swap(private, Ordering::Relaxed) && !private {
-            *self.private_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+            *self.private_until.lock().unwrap_or_else(PoisonError::into_inner) =
+                Some(tokio::time::Instant::now().into_std());
         }
     }
 

@@ -35,6 +35,8 @@ pub struct Findings {
 
 /// A row: when, what came of it, and why nothing did.
 type Row = (Stamp, Option<Json<Findings>>, Option<String>);
+/// The same, behind its call.
+type RowOfCall = (Key, Stamp, Option<Json<Findings>>, Option<String>);
 
 /// The analysis of a call, as it is written, told and shown.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -75,7 +77,7 @@ impl Store {
         if calls.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let found: Result<Vec<(Key, Stamp, Option<Json<Findings>>, Option<String>)>, _> = on!(Pool, &self.pool, pool => {
+        let found: Result<Vec<RowOfCall>, _> = on!(Pool, &self.pool, pool => {
             let mut query = QueryBuilder::new("SELECT call, at, result, why FROM call_analyses WHERE call IN (");
             let mut all = query.separated(", ");
             for call in calls {

@@ -106,6 +106,8 @@ fn ms(frames: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::slice;
+
     use super::*;
 
     /// A voice in these frames of a recording.
@@ -133,15 +135,15 @@ mod tests {
     #[test]
     fn what_was_heard_lately_is_the_part_of_the_text_before_the_moment() {
         let text = "Misokatra amin'ny valo ora maraina izahay ary mikatona amin'ny dimy ora hariva tompoko";
-        let replies = Replies::of(&milo(&[0..200]), &[said(0.0, text, 0)]);
+        let replies = Replies::of(&milo(slice::from_ref(&(0..200))), &[said(0.0, text, 0)]);
         let reply = replies.at(0).expect("a reply");
         assert_eq!(reply.recent(0).split(' ').next(), Some("Mis"));
         let last = reply.recent(199);
         assert!(last.contains("ora hariva") && !last.contains("Misokatra"), "{last}");
         // Interrupted in its middle, the rest was never said.
-        let half = Replies::of(&milo(&[0..100]), &[said(0.0, text, text.len() / 2)]);
+        let half = Replies::of(&milo(slice::from_ref(&(0..100))), &[said(0.0, text, text.len() / 2)]);
         let last = half.at(99).expect("a reply").recent(99);
         assert!(!last.contains("hariva"), "{last}");
-        assert_eq!(Replies::of(&milo(&[0..100]), &[]).at(5).expect("a reply").recent(50), "");
+        assert_eq!(Replies::of(&milo(slice::from_ref(&(0..100))), &[]).at(5).expect("a reply").recent(50), "");
     }
 }

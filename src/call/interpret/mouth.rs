@@ -82,7 +82,7 @@ impl Mouth<'_> {
             match announce(&words, self.language, &self.house.engines.voice, &mut self.voice).await {
                 Ok(()) => {
                     failures = 0;
-                    utterance.is_told(self.voice.played().first_sent_since_idle);
+                    utterance.heard_whole(self.voice.played().first_sent_since_idle);
                 }
                 Err(error) => {
                     failures += 1;

@@ -69,7 +69,7 @@ impl<'a> Utterance<'a> {
     }
 
     /// The other has heard it; its first packet left then.
-    pub(super) fn is_told(mut self, first: Option<Instant>) {
+    pub(super) fn heard_whole(mut self, first: Option<Instant>) {
         let after = first.zip(self.over).map(|(first, over)| first.saturating_duration_since(over));
         self.told = Told::All(after.map(|after| after.as_millis() as u64));
     }

@@ -56,7 +56,7 @@ struct Turn<'a> {
 /// What can be told of a turn, besides that an engine failed.
 enum Understood {
     Translated,
-    NotUnderstood,
+    Unclear,
     /// For this reason.
     NotTranslated(String),
 }
@@ -125,7 +125,7 @@ impl<'a> Way<'a> {
                     self.other.send(Saying::Translated(utterance)).await.ok();
                 }
                 // Noise is mostly that: once is enough.
-                Ok(Understood::NotUnderstood) => {
+                Ok(Understood::Unclear) => {
                     utterance.not_told(NOT_UNDERSTOOD);
                     if !std::mem::replace(&mut is_excused, true) {
                         self.speaker.tell(Notice::NotUnderstood);
@@ -157,7 +157,7 @@ impl<'a> Way<'a> {
         utterance.heard_confidence = heard.confidence;
         let said = utterance.said.insert(heard.text.trim().to_owned());
         if !has_words || !is_sure {
-            return Ok(Understood::NotUnderstood);
+            return Ok(Understood::Unclear);
         }
         match self.house.chats.translate(said, self.from, self.to).await {
             Ok(translation) => {
