@@ -6,7 +6,7 @@
 //!            └─ late ─► the local model begins too: whoever's word comes first has the reply, the other is cancelled
 //! ```
 //! Once a word has come, the reply stays whose it is; what breaks then ends it. A server that fails again and again is left alone for a
-//! while ([`super::breaker`]).
+//! while ([`mod@super::breaker`]).
 
 use std::{sync::Arc, time::Duration};
 
