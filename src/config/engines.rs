@@ -339,9 +339,6 @@ impl Engines {
         if llm.daily_cost > 0.0 && llm.prompt_price + llm.completion_price <= 0.0 {
             faults.add("engines.llm.daily_cost", "limits nothing without prompt_price or completion_price".into());
         }
-        if llm.daily_cost > 0.0 && !llm.count_tokens {
-            faults.add("engines.llm.daily_cost", "limits nothing while count_tokens is false".into());
-        }
         faults.within("engines.llm.first_token_timeout_s", self.llm.first_token_timeout_s, 0.05..=4.0);
         faults.within("engines.llm.token_timeout_s", self.llm.token_timeout_s, 0.05..=5.0);
         faults.within("engines.llm.parallel", self.llm.parallel, 1..=4_096);
