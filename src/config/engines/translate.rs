@@ -1,0 +1,29 @@
+//! `[engines.translate]`: who translates.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::path;
+use crate::config::Faults;
+
+/// `[engines.translate]`
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Translate {
+    /// A folder with a Hugging Face export of NLLB-200 or M2M100 (encoder, decoder, tokenizer.json). It translates all that the set
+    /// phrases do not; the small one that ships only what no language model can.
+    pub path: Option<PathBuf>,
+    /// Threads a forward pass may use; 0 takes half of the machine's cores, at least one.
+    pub threads: usize,
+    /// A translation less sure than this, 0 to 1, is none. The one that ships has a limit of its own and may be given a higher one.
+    pub min_confidence: f32,
+}
+
+impl Translate {
+    pub(super) fn check(&self, faults: &mut Faults<'_>) {
+        path("engines.translate.path", self.path.as_deref(), faults);
+        faults.within("engines.translate.threads", self.threads, 0..=512);
+        faults.within("engines.translate.min_confidence", self.min_confidence, 0.0..=1.0);
+    }
+}

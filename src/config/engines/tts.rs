@@ -1,0 +1,63 @@
+//! `[engines.tts]`: who speaks.
+
+use std::path::PathBuf;
+
+use milo_models::openai::Format;
+use serde::{Deserialize, Serialize};
+
+use super::{SpeechEngine, path, server};
+use crate::config::Faults;
+
+/// `[engines.tts]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Tts {
+    /// Who speaks; where it is a server, the local voice says what that does not.
+    pub engine: SpeechEngine,
+    /// The server's address; unset: OpenAI's own.
+    pub url: Option<String>,
+    /// The model's name on the server.
+    pub model: Option<String>,
+    /// The voice's name there.
+    pub voice: Option<String>,
+    /// What the server is asked to send.
+    pub format: Format,
+    /// A file whose only line is the key for the server, read in place of the key of `[engines]`.
+    pub api_key_file: Option<PathBuf>,
+    /// How long the first sample of a clause may take, in seconds; then the local voice says it. As long may the next ones.
+    pub timeout_s: f64,
+    /// Clauses that the server has at once; those beyond them the local voice says.
+    pub parallel: usize,
+    /// A folder with espeak-ng data.
+    pub path: Option<PathBuf>,
+}
+
+impl Default for Tts {
+    fn default() -> Self {
+        Self {
+            engine: SpeechEngine::Local,
+            url: None,
+            model: None,
+            voice: None,
+            format: Format::Wav,
+            api_key_file: None,
+            timeout_s: 2.0,
+            parallel: 64,
+            path: None,
+        }
+    }
+}
+
+impl Tts {
+    pub(super) fn check(&self, faults: &mut Faults<'_>) {
+        path("engines.tts.path", self.path.as_deref(), faults);
+        path("engines.tts.api_key_file", self.api_key_file.as_deref(), faults);
+        server("engines.tts.url", self.url.as_deref(), faults);
+        faults.within("engines.tts.timeout_s", self.timeout_s, 0.05..=4.0);
+        faults.within("engines.tts.parallel", self.parallel, 1..=4_096);
+        if self.engine == SpeechEngine::Openai && (self.model.is_none() || self.voice.is_none()) {
+            let key = if self.model.is_none() { "engines.tts.model" } else { "engines.tts.voice" };
+            faults.add(key, "is missing: name the model and the voice that the server is to speak with".into());
+        }
+    }
+}
