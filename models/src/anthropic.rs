@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     engine::{EngineError, RemoteFault},
     language_model::{ChatRequest, LanguageModel, Reply},
-    queue::Waiting,
+    queue::{Waiting, Work},
     remote::{self, CallPart, Heard, Over, Remote, RemoteOptions, Shape, Turn},
     tools::Tool,
 };
@@ -186,6 +186,10 @@ impl LanguageModel for Anthropic {
     /// None: a request finds a place at once, or is refused.
     fn waiting(&self) -> Waiting {
         Waiting::default()
+    }
+
+    fn work(&self) -> Work {
+        Work::default()
     }
 
     fn stopped(&self) -> bool {

@@ -18,7 +18,7 @@ use crate::{
     manifest,
     mel::{HOP, LogMel},
     onnx::{Graph, OrtRuntime, floats, values},
-    queue::{self, Class, Jobs, Queue, Waiting, spawn_engine},
+    queue::{self, Jobs, Queue, Standing, Waiting, Work, spawn_engine},
 };
 
 const ENGINE: &str = "end of turn";
@@ -42,12 +42,13 @@ pub type Judging = Pin<Box<dyn Future<Output = Result<f32, EngineError>> + Send>
 
 struct Job {
     turn: Vec<i16>,
+    standing: Standing,
     answer: oneshot::Sender<Result<f32, EngineError>>,
 }
 
 impl queue::Job for Job {
-    fn class(&self) -> Class {
-        Class::Call
+    fn standing(&self) -> &Standing {
+        &self.standing
     }
 
     fn is_left(&self) -> bool {
@@ -73,7 +74,7 @@ impl EndOfTurn {
     /// [`EngineError::Overloaded`] at once when the queue is full; [`EngineError::Failed`] when the graph gives no probability.
     pub fn judge(&self, turn: Vec<i16>) -> Judging {
         let (answer, answered) = oneshot::channel();
-        let submitted = self.queue.submit(Job { turn, answer });
+        let submitted = self.queue.submit(Job { turn, standing: Standing::default(), answer });
         Box::pin(async move {
             submitted?;
             answered.await.map_err(|_| EngineError::Stopped { engine: ENGINE })?
@@ -89,11 +90,18 @@ impl EndOfTurn {
     pub fn waiting(&self) -> Waiting {
         self.queue.waiting()
     }
+
+    /// What it has done so far.
+    pub fn work(&self) -> Work {
+        self.queue.work()
+    }
 }
 
 fn serve(mut model: Model, jobs: Jobs<Job>) {
     while let Some(job) = jobs.next() {
-        job.answer.send(model.judge(&job.turn)).ok();
+        let judged = model.judge(&job.turn);
+        jobs.answered(&job.standing);
+        job.answer.send(judged).ok();
     }
 }
 

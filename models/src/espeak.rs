@@ -27,7 +27,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     engine::{EngineError, Language},
-    queue::{self, Class, Jobs, Queue, Waiting, spawn_engine},
+    queue::{self, Jobs, Queue, Standing, Waiting, Work, spawn_engine},
     synthesizer::{MAX_TEXT, Speech, SpeechOptions, Synthesizer},
 };
 use ffi::Library;
@@ -87,7 +87,7 @@ impl Espeak {
     }
 
     fn check(&self, options: &SpeechOptions) -> Result<(), EngineError> {
-        let SpeechOptions { variant, speed, pitch, class: _ } = options;
+        let SpeechOptions { variant, speed, pitch, class: _, wanted: _ } = options;
         if let Some(variant) = variant
             && !self.variants.contains(variant)
         {
@@ -126,13 +126,18 @@ impl Synthesizer for Espeak {
         };
         let pause = shape::pause_after(&plain);
         let text = CString::new(plain).map_err(|_| EngineError::Input("the text holds a zero byte".into()))?;
-        let SpeechOptions { speed, pitch, class, .. } = options;
-        self.queue.submit(Job { text, voice, language, speed, pitch, pause, class, pieces })?;
+        let SpeechOptions { speed, pitch, class, wanted, .. } = options;
+        let standing = Standing::new(class, wanted);
+        self.queue.submit(Job { text, voice, language, speed, pitch, pause, standing, pieces })?;
         Ok(Speech::new(speech))
     }
 
     fn waiting(&self) -> Waiting {
         self.queue.waiting()
+    }
+
+    fn work(&self) -> Work {
+        self.queue.work()
     }
 
     fn stopped(&self) -> bool {
@@ -149,13 +154,13 @@ struct Job {
     pitch: u8,
     /// Samples of silence to leave at the end.
     pause: usize,
-    class: Class,
+    standing: Standing,
     pieces: mpsc::Sender<Result<Vec<i16>, EngineError>>,
 }
 
 impl queue::Job for Job {
-    fn class(&self) -> Class {
-        self.class
+    fn standing(&self) -> &Standing {
+        &self.standing
     }
 
     fn is_left(&self) -> bool {
@@ -170,7 +175,7 @@ fn serve(mut library: Library, jobs: Jobs<Job>) {
         if job.pieces.is_closed() {
             continue;
         }
-        if let Err(error) = speak(&mut library, &mut gains, &job) {
+        if let Err(error) = speak(&mut library, &mut gains, &job, &jobs) {
             tracing::warn!(voice = job.voice, %error, "a clause was not spoken");
             // Room is kept for this last one; a listener who is gone needs no error.
             job.pieces.try_send(Err(error)).ok();
@@ -178,7 +183,12 @@ fn serve(mut library: Library, jobs: Jobs<Job>) {
     }
 }
 
-fn speak(library: &mut Library, gains: &mut HashMap<String, f32>, job: &Job) -> Result<(), EngineError> {
+fn speak(
+    library: &mut Library,
+    gains: &mut HashMap<String, f32>,
+    job: &Job,
+    jobs: &Jobs<Job>,
+) -> Result<(), EngineError> {
     library.set_voice(&job.voice)?;
     let gain = match gains.get(&job.voice) {
         Some(gain) => *gain,
@@ -194,6 +204,9 @@ fn speak(library: &mut Library, gains: &mut HashMap<String, f32>, job: &Job) -> 
     let mut send = |piece: Vec<i16>| {
         if piece.is_empty() {
             return !job.pieces.is_closed();
+        }
+        if !any {
+            jobs.answered(&job.standing);
         }
         any = true;
         full = job.pieces.capacity() <= 1;

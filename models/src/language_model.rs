@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     engine::EngineError,
-    queue::{Class, Waiting},
+    queue::{Class, Waiting, Wanted, Work},
     tools::{Call, Tool},
 };
 
@@ -21,6 +21,9 @@ pub trait LanguageModel: Send + Sync {
 
     /// Requests that wait for their turn.
     fn waiting(&self) -> Waiting;
+
+    /// What its thread in this process has done so far; nothing where a server does it.
+    fn work(&self) -> Work;
 
     /// Whether it can answer nothing now: it is being loaded anew.
     fn stopped(&self) -> bool;
@@ -91,6 +94,8 @@ pub struct ChatRequest {
     pub tools: Arc<[Tool]>,
     /// Whose it is.
     pub class: Class,
+    /// When its first word is wanted.
+    pub wanted: Wanted,
 }
 
 impl ChatRequest {
@@ -268,9 +273,10 @@ mod tests {
     #[test]
     fn a_server_is_not_asked_for_a_reply_by_a_grammar() {
         let messages = vec![ChatMessage::new(Role::User, "salama")];
-        let class = Class::Call;
+        let (class, wanted) = (Class::Call, Wanted::default());
         let tools = Arc::default();
-        let free = ChatRequest { messages, max_tokens: 8, temperature: 0.0, seed: 0, grammar: None, tools, class };
+        let free =
+            ChatRequest { messages, max_tokens: 8, temperature: 0.0, seed: 0, grammar: None, tools, class, wanted };
         assert!(free.check_for_server().is_ok());
         let held = ChatRequest { grammar: Some("root ::= \"eny\"".into()), ..free };
         assert!(held.check().is_ok());

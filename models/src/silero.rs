@@ -23,7 +23,7 @@ use crate::{
     engine::EngineError,
     manifest,
     onnx::{Graph, OrtRuntime, values},
-    queue::{self, Class, Jobs, Queue, Waiting, spawn_engine},
+    queue::{self, Class, Jobs, Queue, Standing, Waiting, Wanted, Work, spawn_engine},
 };
 
 const ENGINE: &str = "voice activity detector";
@@ -52,7 +52,7 @@ pub struct VoiceActivity {
 /// One call's stream of audio.
 pub struct VadStream {
     queue: Queue<Job>,
-    class: Class,
+    standing: Standing,
     to_8_khz: Resampler,
     narrow: Vec<i16>,
     /// 8 kHz samples: the context, then what has not yet been sent.
@@ -66,13 +66,13 @@ type State = [[f32; STATE]; 2];
 struct Job {
     input: Box<[f32; INPUT]>,
     state: Box<State>,
-    class: Class,
+    standing: Standing,
     answer: oneshot::Sender<Result<Verdict, EngineError>>,
 }
 
 impl queue::Job for Job {
-    fn class(&self) -> Class {
-        self.class
+    fn standing(&self) -> &Standing {
+        &self.standing
     }
 
     fn is_left(&self) -> bool {
@@ -105,7 +105,7 @@ impl VoiceActivity {
     pub fn stream_of(&self, class: Class) -> VadStream {
         VadStream {
             queue: self.queue.clone(),
-            class,
+            standing: Standing::new(class, Wanted::default()),
             to_8_khz: Resampler::new(SAMPLE_RATE, RATE as u32).expect("both are rates of telephony"),
             narrow: Vec::new(),
             samples: vec![0.0; CONTEXT],
@@ -122,6 +122,11 @@ impl VoiceActivity {
     /// Chunks that wait in line.
     pub fn waiting(&self) -> Waiting {
         self.queue.waiting()
+    }
+
+    /// What it has done so far.
+    pub fn work(&self) -> Work {
+        self.queue.work()
     }
 }
 
@@ -140,7 +145,7 @@ impl VadStream {
             input.copy_from_slice(&self.samples[..INPUT]);
             self.samples.drain(..CHUNK);
             let (answer, answered) = oneshot::channel();
-            self.queue.submit(Job { input, state: self.state.clone(), class: self.class, answer })?;
+            self.queue.submit(Job { input, state: self.state.clone(), standing: self.standing.clone(), answer })?;
             self.pending = Some(answered);
         }
         let Some(pending) = &mut self.pending else { return Ok(None) };
@@ -186,6 +191,7 @@ fn serve(mut graph: Graph, jobs: Jobs<Job>) {
         match run(&mut graph, &batch) {
             Ok(verdicts) => {
                 for (job, verdict) in batch.into_iter().zip(verdicts) {
+                    jobs.answered(&job.standing);
                     job.answer.send(verdict).ok();
                 }
             }
@@ -310,7 +316,7 @@ mod tests {
                     *sample = (n as f32 * (0.05 + 0.01 * f32::from(seed))).sin() * 0.3;
                 }
                 let state = Box::new([[0.01 * f32::from(seed); STATE]; 2]);
-                Job { input, state, class: Class::Call, answer: oneshot::channel().0 }
+                Job { input, state, standing: Standing::default(), answer: oneshot::channel().0 }
             })
             .collect();
         let together = run(&mut graph, &jobs).unwrap();

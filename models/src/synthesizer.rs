@@ -4,7 +4,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     engine::{EngineError, Language},
-    queue::{Class, Waiting},
+    queue::{Class, Waiting, Wanted, Work},
 };
 
 /// What turns text into speech: [`crate::espeak::Espeak`] in this process, [`crate::openai::Speaker`] on a server.
@@ -19,6 +19,9 @@ pub trait Synthesizer: Send + Sync {
 
     /// How many clauses wait for their turn.
     fn waiting(&self) -> Waiting;
+
+    /// What its thread in this process has done so far; nothing where a server does it.
+    fn work(&self) -> Work;
 
     /// Whether it can say nothing now: it is being loaded anew.
     fn stopped(&self) -> bool;
@@ -39,12 +42,14 @@ pub struct SpeechOptions {
     pub pitch: u8,
     /// Whose it is.
     pub class: Class,
+    /// When its first sound is wanted.
+    pub wanted: Wanted,
 }
 
 impl Default for SpeechOptions {
     /// The plain voice at 155 words a minute, about six Malagasy syllables a second, in a call.
     fn default() -> Self {
-        Self { variant: None, speed: 155, pitch: 50, class: Class::Call }
+        Self { variant: None, speed: 155, pitch: 50, class: Class::Call, wanted: Wanted::default() }
     }
 }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{
     engine::{EngineError, Language},
-    queue::{Class, Waiting},
+    queue::{Class, Waiting, Wanted, Work},
 };
 
 /// A transcript that is awaited. Dropping it cancels the work.
@@ -27,12 +27,15 @@ pub trait Transcriber: Send + Sync {
     /// Utterances that wait for their turn.
     fn waiting(&self) -> Waiting;
 
+    /// What its thread in this process has done so far; nothing where a server does it.
+    fn work(&self) -> Work;
+
     /// Whether it can hear nothing now: it is being loaded anew.
     fn stopped(&self) -> bool;
 }
 
 /// How an utterance is transcribed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listen {
     /// What is spoken; without it the model tells.
     pub language: Option<Language>,
@@ -40,6 +43,8 @@ pub struct Listen {
     pub words: bool,
     /// Whose it is.
     pub class: Class,
+    /// When the transcript is wanted.
+    pub wanted: Wanted,
 }
 
 impl Listen {

@@ -6,7 +6,7 @@ use milo_models::{
     engine::{EngineError, Language},
     json_schema,
     language_model::{ChatMessage, ChatRequest, Role},
-    queue::Class,
+    queue::{Class, Wanted},
 };
 use tokio::time::sleep;
 
@@ -53,6 +53,7 @@ pub(super) async fn ask(
         grammar: Some(grammar),
         tools: Arc::default(),
         class: Class::Batch,
+        wanted: Wanted::default(),
     };
     let turns: Vec<_> = turns.iter().map(Exchange::from).collect();
     let mut longest = LONGEST;

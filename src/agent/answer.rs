@@ -13,6 +13,7 @@ use milo_media::Voice;
 use milo_models::{
     engine::EngineError,
     language_model::{ChatMessage, Role},
+    queue::{Class, Wanted},
     text::heard,
     tools::{Call, not_done},
     transcriber::Transcript,
@@ -144,10 +145,11 @@ impl Conversation<'_> {
     ) -> (Mouth, Said) {
         let (mut by, mut draft) = (None, heard.draft.take());
         let mut due = self.due(heard.since());
+        let deadline = (heard.since() + self.limits.filler).into_std();
         loop {
             // A reply that was begun early answers what was said, and not what happened meanwhile.
             let drafted = match draft.take() {
-                Some(draft) if task.told == text => draft.keep(),
+                Some(draft) if task.told == text => draft.keep(deadline),
                 Some(draft) => {
                     draft.discard();
                     None
@@ -155,9 +157,11 @@ impl Conversation<'_> {
                 None => None,
             };
             let reply = drafted.unwrap_or_else(|| {
-                let asking = self.asking(context, task, by);
+                let wanted = Wanted::by(deadline);
+                let asking = self.asking(context, task, by, wanted.clone());
                 Reply::by_asking(asking, self.persona.min_logprob, &self.engines.voice, self.language)
                     .in_dialect(self.persona.dialect)
+                    .wanted(Class::Call, wanted)
             });
             let mut mouth = Mouth::new(reply, voice).before(self.record.audience()).or_at(due.take());
             let said = self.speak(&mut mouth, ear, voice).await;
@@ -180,7 +184,8 @@ impl Conversation<'_> {
         (ear, voice): (&mut Ear, &mut Voice),
     ) -> Said {
         loop {
-            mouth.go_on_by_asking(self.asking(context, task, mouth.mode()), self.persona.min_logprob);
+            mouth
+                .go_on_by_asking(self.asking(context, task, mouth.mode(), Wanted::default()), self.persona.min_logprob);
             match self.speak(mouth, ear, voice).await {
                 // With what came of the call the conversation is too long for the model.
                 Said::Ended(Spoken::Broken(EngineError::Input(_))) if context.forget() => {}

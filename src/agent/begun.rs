@@ -9,6 +9,7 @@ use std::{
 
 use milo_models::{
     engine::{EngineError, Language},
+    queue::{Class, Wanted},
     text::{heard, tongue},
     transcriber::{Listen, Transcribing, Transcript},
 };
@@ -55,6 +56,8 @@ impl Early {
 #[derive(Default)]
 pub(super) struct Begun {
     early: Early,
+    /// When the transcript is wanted, once the turn is over.
+    wanted: Wanted,
     draft: Option<Draft>,
     drafts: u8,
     vad_stopped: Option<Instant>,
@@ -93,7 +96,7 @@ impl TurnEnd {
 impl Begun {
     /// A turn that is over and was not transcribed, once more.
     pub(super) fn anew(end: TurnEnd, sound: Vec<i16>, engines: &Engines) -> Self {
-        let early = Early::Working(transcribe(engines, sound, None));
+        let early = Early::Working(transcribe(engines, sound, Listen::default()));
         Self { early, over: Some(end), awaited: Some(tokio::time::Instant::now()), ..Self::default() }
     }
 
@@ -102,7 +105,8 @@ impl Begun {
     pub(super) fn likely_end(&mut self, ear: &mut Ear, engines: &Engines) {
         self.vad_stopped = Some(Instant::now());
         self.discard_draft();
-        self.early = Early::Working(transcribe(engines, ear.turn(), None));
+        self.wanted = Wanted::perhaps();
+        self.early = Early::Working(transcribe(engines, ear.turn(), guess(None, &self.wanted)));
     }
 
     /// They had not: what was begun is of no use.
@@ -123,9 +127,10 @@ impl Begun {
         }
     }
 
-    /// The caller has finished. They are given `pause` in all if their words are found to be unfinished.
+    /// The caller has finished. They are given `pause` in all if their words are found to be unfinished, and want an answer within the
+    /// `budget` of a turn.
     #[expect(clippy::disallowed_methods, reason = "stage times of the log are wall-clock times")]
-    pub(super) fn end(&mut self, ear: &mut Ear, engines: &Engines, pause: Duration) {
+    pub(super) fn end(&mut self, ear: &mut Ear, engines: &Engines, pause: Duration, budget: Duration) {
         self.over = Some(TurnEnd {
             at: Stamp::now(),
             speech: ear.speech(),
@@ -134,8 +139,11 @@ impl Begun {
             decided: Instant::now(),
             pause_until: Some(tokio::time::Instant::now() + pause.saturating_sub(ear.silence())),
         });
+        let deadline = Instant::now() + budget;
+        self.wanted.confirm(deadline);
         if matches!(self.early, Early::None) {
-            self.early = Early::Working(transcribe(engines, ear.turn(), None));
+            let asked = Listen { wanted: Wanted::by(deadline), ..Listen::default() };
+            self.early = Early::Working(transcribe(engines, ear.turn(), asked));
         }
         self.awaited = Some(tokio::time::Instant::now());
         ear.set_aside();
@@ -289,11 +297,16 @@ impl Heard {
     }
 }
 
+/// How what may be the whole of a turn is transcribed: it is in nobody's way, until it is known to be all.
+pub(super) fn guess(language: Option<Language>, wanted: &Wanted) -> Listen {
+    Listen { language, class: Class::Speculative, wanted: wanted.clone(), ..Listen::default() }
+}
+
 /// Hands a turn to the transcriber; without a language, the model tells it.
-pub(super) fn transcribe(engines: &Engines, turn: Vec<i16>, language: Option<Language>) -> Transcribing {
+pub(super) fn transcribe(engines: &Engines, turn: Vec<i16>, asked: Listen) -> Transcribing {
     let transcriber = Arc::clone(&engines.transcriber);
     Box::pin(async move {
-        let transcript = again(|| transcriber.transcribe(turn.clone(), Listen::to(language)));
+        let transcript = again(|| transcriber.transcribe(turn.clone(), asked.clone()));
         timeout(TRANSCRIPT_LIMIT, transcript).await.unwrap_or_else(|_| {
             let reason = format!("no transcript came within {} s", TRANSCRIPT_LIMIT.as_secs());
             Err(EngineError::Stalled { engine: "transcriber", reason })

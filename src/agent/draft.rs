@@ -1,9 +1,9 @@
 //! A reply that is begun while it is not sure yet that the caller has finished. It is kept only if what it answers stays as it was:
-//! a caller who goes on drops it, and so does news of the call.
+//! a caller who goes on drops it, and so does news of the call. Until then it is speculative to the engines, and in nobody's way.
 
-use std::{future::pending, pin::Pin};
+use std::{future::pending, pin::Pin, time::Instant};
 
-use milo_models::engine::EngineError;
+use milo_models::{engine::EngineError, queue::Wanted};
 
 use super::reply::Reply;
 use crate::engines::Mind;
@@ -14,6 +14,8 @@ type Beginning = Pin<Box<dyn Future<Output = Result<Reply, EngineError>> + Send>
 pub(super) struct Draft {
     state: State,
     mind: Mind,
+    /// When it is wanted, which nobody knows yet.
+    wanted: Wanted,
 }
 
 enum State {
@@ -30,9 +32,10 @@ impl Draft {
     /// What this model's reply comes to.
     pub(super) fn new(
         mind: Mind,
+        wanted: Wanted,
         beginning: impl Future<Output = Result<Reply, EngineError>> + Send + 'static,
     ) -> Self {
-        Self { state: State::Beginning(Box::pin(beginning)), mind }
+        Self { state: State::Beginning(Box::pin(beginning)), mind, wanted }
     }
 
     /// Works until the first sound is there, and then never ends. Cancel safe.
@@ -59,10 +62,11 @@ impl Draft {
         }
     }
 
-    /// The reply, if one was begun.
-    pub(super) fn keep(self) -> Option<Reply> {
+    /// The reply, if one was begun: the engines know from now on that it is wanted by then.
+    pub(super) fn keep(self, deadline: Instant) -> Option<Reply> {
         match self.state {
             State::Preparing(reply) | State::Prepared(reply) if !reply.failed() => {
+                self.wanted.confirm(deadline);
                 self.mind.drafted(true);
                 Some(*reply)
             }

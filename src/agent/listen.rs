@@ -6,7 +6,7 @@ use milo_media::Voice;
 use milo_models::{
     engine::EngineError,
     language_model::{ChatMessage, ChatRequest},
-    queue::Class,
+    queue::{Class, Wanted},
     transcriber::Transcript,
 };
 use serde_json::Value;
@@ -218,7 +218,7 @@ impl Conversation<'_> {
     /// The caller has finished.
     pub(super) fn ended(&mut self, begun: &mut Begun, ear: &mut Ear) {
         self.paused(ear.judgement(), begun.says(), false);
-        begun.end(ear, self.engines, self.limits.patience.pause);
+        begun.end(ear, self.engines, self.limits.patience.pause, self.limits.filler);
         self.record.tell(|| Happened::Speaking(false));
     }
 
@@ -230,13 +230,15 @@ impl Conversation<'_> {
             && !self.tools.has_news()
             && self.meanwhile.asked.is_none();
         let Some(transcript) = begun.transcript().filter(|_| may) else { return };
-        let request = self.request(context, &transcript.text, &[]);
+        let (class, wanted) = (Class::Speculative, Wanted::perhaps());
+        let asked = self.request(context, &transcript.text, &[]);
+        let request = ChatRequest { class, wanted: wanted.clone(), ..asked };
         let (mind, first) = (self.engines.mind.clone(), self.meanwhile.lateness.first(self.engines.mind.mode()));
         let (voice, language) = (Arc::clone(&self.engines.voice), transcript.language);
         let (least, dialect) = (self.persona.min_logprob, self.persona.dialect);
-        begun.drafted(Draft::new(mind.clone(), async move {
+        begun.drafted(Draft::new(mind.clone(), wanted.clone(), async move {
             let tokens = mind.reply(request, first).await?;
-            Ok(Reply::by_model(tokens, least, &voice, language).in_dialect(dialect))
+            Ok(Reply::by_model(tokens, least, &voice, language).in_dialect(dialect).wanted(class, wanted))
         }));
     }
 
@@ -250,6 +252,7 @@ impl Conversation<'_> {
             grammar: None,
             tools: self.tools.tools(),
             class: Class::Call,
+            wanted: Wanted::default(),
         }
     }
 }

@@ -104,6 +104,9 @@ impl Conversation<'_> {
         let beyond = budget::beyond(&turn.stages, budget, mouth.filled()).filter(|_| is_live);
         let quicker = self.meanwhile.lateness.answered(usual, mode, &turn.stages, budget);
         self.record.turn(transcript.language, turn);
+        if beyond.is_some() {
+            self.record.turn_was_late();
+        }
         beyond.into_iter().for_each(|beyond| self.record.event("over_budget", beyond));
         quicker.into_iter().for_each(|quicker| self.record.event("quicker", quicker));
     }

@@ -2,6 +2,7 @@
 
 use std::mem;
 
+use milo_models::transcriber::Listen;
 use tokio::select;
 
 use super::{
@@ -35,7 +36,7 @@ impl Overhearing {
                 // One after the other: what one lacks the next has, and the last has all.
                 Noticed::Turn(Decision::LikelyEnd) if matches!(self.early, Early::Working(_)) => {}
                 Noticed::Turn(Decision::LikelyEnd | Decision::End) => {
-                    self.early = Early::Working(transcribe(engines, ear.turn(), None));
+                    self.early = Early::Working(transcribe(engines, ear.turn(), Listen::default()));
                 }
                 Noticed::Turn(_) => {}
                 noticed => return noticed,

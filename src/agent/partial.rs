@@ -1,6 +1,6 @@
 //! What the caller has said so far, while they speak, for whoever follows the conversation in writing.
 //!
-//! The turn is transcribed anew about once a second, never twice at once, and after calls' own work. Words are shown once two transcripts
+//! The turn is transcribed anew about once a second, never twice at once, and gives way to calls' own work. Words are shown once two transcripts
 //! one after the other agree on them (local agreement: Macháček, Dabre and Bojar 2023, "Turning Whisper into Real-Time Transcription
 //! System"), so that what is shown stays.
 
@@ -62,7 +62,7 @@ impl Partials {
 
     /// Begins it.
     pub(super) fn transcribe(&mut self, ear: &mut Ear, engines: &Engines) {
-        let asked = Listen { class: Class::Interactive, ..Listen::default() };
+        let asked = Listen { class: Class::Speculative, ..Listen::default() };
         self.working = Some((engines.transcriber.transcribe(ear.turn(), asked), Instant::now()));
     }
 

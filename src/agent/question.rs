@@ -5,7 +5,8 @@ use std::{future::pending, sync::Arc, time::Duration};
 use milo_media::Voice;
 use milo_models::{
     engine::{EngineError, Language},
-    transcriber::Transcript,
+    queue::Wanted,
+    transcriber::{Listen, Transcript},
 };
 use tokio::{
     select,
@@ -14,7 +15,7 @@ use tokio::{
 
 use super::{
     Decision, Ear,
-    begun::{Early, transcribe},
+    begun::{Early, guess, transcribe},
     ear::Noticed,
     mouth::{Mouth, Spoken},
     reply::Reply,
@@ -80,6 +81,7 @@ impl Question<'_> {
         let mut rest = asked.iter();
         let mut mouth = rest.next().map(|part| self.mouth(part, voice));
         let (mut early, mut over) = (Early::None, false);
+        let mut wanted = Wanted::default();
         let mut quiet = Instant::now() + self.first;
         let mut due = None;
         loop {
@@ -130,12 +132,16 @@ impl Question<'_> {
                     voice.resume();
                 }
                 Noticed::Turn(Decision::LikelyEnd) => {
-                    early = Early::Working(transcribe(self.engines, ear.turn(), self.expects));
+                    wanted = Wanted::perhaps();
+                    early = Early::Working(transcribe(self.engines, ear.turn(), guess(self.expects, &wanted)));
                 }
                 Noticed::Turn(Decision::Resumed) => early = Early::None,
                 Noticed::Turn(Decision::End) => {
+                    let deadline = (Instant::now() + self.wait.1).into_std();
+                    wanted.confirm(deadline);
                     if matches!(early, Early::None) {
-                        early = Early::Working(transcribe(self.engines, ear.turn(), self.expects));
+                        let by = Listen { wanted: Wanted::by(deadline), ..Listen::to(self.expects) };
+                        early = Early::Working(transcribe(self.engines, ear.turn(), by));
                     }
                     ear.set_aside();
                     over = true;

@@ -11,6 +11,7 @@ use std::{
 
 use milo_models::{
     engine::{EngineError, Language},
+    queue::{Class, Wanted},
     synthesizer::{Speech, SpeechOptions, Synthesizer},
     text::{clauses::Clauses, dialect::Dialect, speakable_in},
     tools::Call,
@@ -66,6 +67,8 @@ pub(super) struct Reply {
     dialect: Option<Dialect>,
     clauses: Clauses,
     waiting: VecDeque<String>,
+    /// Whose its first sound is, and when that is wanted; what follows it is a call's, heard as it comes.
+    first: (Class, Wanted),
     speech: Option<Speech>,
     /// Whether something has come of the clause that is being made sound.
     is_heard: bool,
@@ -143,6 +146,7 @@ impl Reply {
             dialect: None,
             clauses: Clauses::default(),
             waiting: VecDeque::new(),
+            first: (Class::Call, Wanted::default()),
             speech: None,
             is_heard: false,
             marks: Marks::default(),
@@ -173,6 +177,11 @@ impl Reply {
     /// With the words of a region.
     pub(super) fn in_dialect(self, dialect: Option<Dialect>) -> Self {
         Self { dialect, ..self }
+    }
+
+    /// Whose its first sound is, and when that is wanted.
+    pub(super) fn wanted(self, class: Class, wanted: Wanted) -> Self {
+        Self { first: (class, wanted), ..self }
     }
 
     /// What it is said in.
@@ -272,7 +281,12 @@ impl Reply {
                     self.waiting.pop_front();
                     continue;
                 }
-                match self.voice.speak(&words, self.language, SpeechOptions::default()) {
+                let (class, wanted) = match self.marks.first_sample {
+                    None => self.first.clone(),
+                    Some(_) => (Class::Call, Wanted::default()),
+                };
+                let options = SpeechOptions { class, wanted, ..SpeechOptions::default() };
+                match self.voice.speak(&words, self.language, options) {
                     Ok(speech) => self.speech = Some(speech),
                     Err(error) if error.is_passing() && tokio::time::Instant::now() + (STALL - PATIENCE) < deadline => {
                         sleep(PAUSE).await;

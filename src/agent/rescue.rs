@@ -9,7 +9,7 @@
 //! ```
 
 use milo_media::Voice;
-use milo_models::engine::EngineError;
+use milo_models::{engine::EngineError, language_model::ChatRequest, queue::Wanted};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -27,10 +27,10 @@ use crate::{engines::Mode, store::Stamp};
 
 impl Conversation<'_> {
     /// The model is asked to answer, whoever has answered before first; where it has no place, for a while.
-    pub(super) fn asking(&self, context: &Context, task: &Task, by: Option<Mode>) -> Asking {
+    pub(super) fn asking(&self, context: &Context, task: &Task, by: Option<Mode>, wanted: Wanted) -> Asking {
         let mind = self.engines.mind.clone();
         let first = by.unwrap_or_else(|| self.meanwhile.lateness.first(mind.mode()));
-        let request = self.request(context, &task.told, &task.done);
+        let request = ChatRequest { wanted, ..self.request(context, &task.told, &task.done) };
         Box::pin(async move { again(|| mind.reply(request.clone(), first)).await })
     }
 

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, future::pending, time::Instant};
 use milo_media::{Cleaning, Ears};
 use milo_models::{
     engine::EngineError,
-    transcriber::{Transcribing, Transcript},
+    transcriber::{Listen, Transcribing, Transcript},
 };
 use tokio::select;
 
@@ -97,7 +97,7 @@ impl<'e> Scribe<'e> {
         if self.waiting.len() == WAITING {
             return Err(EngineError::Overloaded { engine: "transcriber", waiting: WAITING });
         }
-        let transcribing = transcribe(self.engines, sound, None);
+        let transcribing = transcribe(self.engines, sound, Listen::default());
         self.waiting.push_back(Waiting { at: Stamp::now(), speech, transcribing });
         Ok(())
     }

@@ -10,7 +10,7 @@ use std::{collections::VecDeque, mem, sync::Arc, time::Duration};
 use milo_models::{
     engine::{EngineError, Language},
     language_model::{ChatMessage, ChatRequest, Role},
-    queue::Class,
+    queue::{Class, Wanted},
 };
 use serde_json::json;
 use tokio::{task::JoinSet, time::timeout};
@@ -133,6 +133,7 @@ fn request(before: &str, fallen: &VecDeque<(String, String)>, language: Language
         tools: Arc::default(),
         // Behind every turn of every call.
         class: Class::Interactive,
+        wanted: Wanted::default(),
     }
 }
 

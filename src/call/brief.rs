@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use milo_models::{
     engine::{EngineError, Language},
     language_model::{ChatMessage, ChatRequest, Role},
-    queue::Class,
+    queue::{Class, Wanted},
 };
 use tokio::{task::JoinSet, time::timeout};
 
@@ -104,6 +104,7 @@ async fn summary(mind: &Mind, said: &[Exchange], language: Language) -> Result<S
             grammar: None,
             tools: Arc::default(),
             class: Class::Interactive,
+            wanted: Wanted::default(),
         };
         match reply(mind, request).await {
             Ok((written, is_cut)) => return sentences(&written, is_cut).ok_or_else(|| "the model said nothing".into()),

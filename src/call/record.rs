@@ -316,6 +316,11 @@ impl Record {
         }
     }
 
+    /// The answer to a turn was beyond its budget.
+    pub fn turn_was_late(&self) {
+        self.metrics.turn_was_late();
+    }
+
     /// A turn is over.
     pub fn turn(&mut self, language: Language, mut turn: NewTurn) {
         if self.notes.is_private() {

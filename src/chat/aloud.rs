@@ -161,7 +161,7 @@ impl Aloud {
 
     /// What the clause is known by: all that its sound depends on.
     fn name(&self, clause: &str) -> String {
-        let SpeechOptions { variant, speed, pitch, class: _ } = &self.options;
+        let SpeechOptions { variant, speed, pitch, class: _, wanted: _ } = &self.options;
         let how = format!("{speed} {pitch}");
         self.known.name(&[clause, self.language.code(), variant.as_deref().unwrap_or_default(), &how])
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use milo_models::{
     engine::{EngineError, Language},
     language_model::{ChatMessage, ChatRequest, Role, Usage},
+    queue::Wanted,
     text::tongue,
 };
 
@@ -80,8 +81,9 @@ impl Chats {
             return Err(EngineError::Input(says).into());
         }
         let temperature = asked.temperature.unwrap_or(persona.temperature);
-        let (tools, class) = (Arc::default(), self.class);
-        let request = ChatRequest { messages, max_tokens, temperature, seed: asked.seed, grammar: None, tools, class };
+        let (tools, class, wanted) = (Arc::default(), self.class, Wanted::default());
+        let request =
+            ChatRequest { messages, max_tokens, temperature, seed: asked.seed, grammar: None, tools, class, wanted };
         let reply = self.engines.mind.reply(request, self.engines.mind.mode()).await?;
         let words = Some(Words::new(reply.strictly(), None));
         Ok(Completion { words, stops: asked.stops, held: String::new(), is_cut: false, usage: None })

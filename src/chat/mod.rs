@@ -221,7 +221,7 @@ impl Chats {
     /// As [`Chats::check_words`].
     pub fn listen(&self, samples: Vec<i16>, language: Option<Language>, words: bool) -> Result<Listening, EngineError> {
         self.check_words(words)?;
-        let asked = Listen { language, words, class: self.class };
+        let asked = Listen { language, words, class: self.class, ..Listen::default() };
         Ok(Listening::new((Arc::clone(&self.engines.transcriber), &self.engines.activity), samples, asked))
     }
 

@@ -8,7 +8,7 @@ use milo_models::{
     engine::{EngineError, Language},
     language_model::{ChatMessage, ChatRequest, Role},
     phrases,
-    queue::Class,
+    queue::{Class, Wanted},
     text::heard::digits,
 };
 use serde::{Deserialize, Serialize};
@@ -184,6 +184,7 @@ impl Chats {
             grammar: None,
             tools: Arc::default(),
             class: self.class,
+            wanted: Wanted::default(),
         };
         let mut words = Words::new(self.engines.mind.reply(request, self.engines.mind.mode()).await?, None);
         let mut translation = String::new();

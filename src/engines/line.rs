@@ -1,5 +1,5 @@
-//! The places at a server that calls leave to others, and the line of those who wait for one: first whoever waits for an answer, then
-//! batches. (An engine of this process has such a line in front of its thread: [`milo_models::queue`].)
+//! The places at a server that calls leave to others, and the line of those who wait for one: first what is begun for calls on a
+//! guess and will not be theirs, then whoever waits for an answer, then batches. (An engine of this process has such a line in front of its thread: [`milo_models::queue`].)
 
 use std::{
     collections::VecDeque,
@@ -116,9 +116,9 @@ mod tests {
         let mut batch = Box::pin(line.join(Class::Batch).unwrap());
         let gone = Box::pin(line.join(Class::Interactive).unwrap());
         let mut one = Box::pin(line.join(Class::Interactive).unwrap());
-        assert_eq!(line.waiting(), [0, 2, 1]);
+        assert_eq!(line.waiting(), [0, 0, 2, 1]);
         drop(gone);
-        assert_eq!(line.waiting(), [0, 1, 1]);
+        assert_eq!(line.waiting(), [0, 0, 1, 1]);
         assert!((&mut one).now_or_never().is_none());
         drop(first);
         let one = one.now_or_never().expect("its turn").expect("a place");

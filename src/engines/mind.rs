@@ -13,7 +13,7 @@ use std::{sync::Arc, time::Duration};
 use milo_models::{
     engine::EngineError,
     language_model::{ChatRequest, LanguageModel, Reply},
-    queue::Waiting,
+    queue::{Waiting, Work},
 };
 use serde::Serialize;
 
@@ -99,7 +99,7 @@ impl Mind {
 
     async fn begin(&self, request: ChatRequest, first: Mode) -> Result<Saying, EngineError> {
         if let (Some((cloud, line)), Mode::Cloud) = (&self.cloud, first) {
-            let place = line.join(request.class)?.await;
+            let place = line.join(request.wanted.at_most(request.class))?.await;
             if !self.purse.has_left(Stamp::now()) {
                 self.told.spent();
                 return self.saying_local(request, Some(SPENT));
@@ -152,6 +152,11 @@ impl Mind {
         self.local.waiting()
     }
 
+    /// What the local model has done so far.
+    pub fn work(&self) -> Work {
+        self.local.work()
+    }
+
     /// Requests that wait for a place at the server.
     pub fn waiting_for_server(&self) -> Waiting {
         self.cloud.as_ref().map_or(Waiting::default(), |(_, line)| line.waiting())
@@ -167,7 +172,7 @@ impl Mind {
 mod tests {
     use milo_models::{
         language_model::{ChatMessage, Role},
-        queue::Class,
+        queue::{Class, Wanted},
     };
 
     use super::*;
@@ -186,6 +191,10 @@ mod tests {
             Waiting::default()
         }
 
+        fn work(&self) -> Work {
+            Work::default()
+        }
+
         fn stopped(&self) -> bool {
             false
         }
@@ -202,8 +211,9 @@ mod tests {
         );
         for (grammar, asked) in [(None, "server"), (Some("root ::= \"eny\"".into()), "local")] {
             let messages = vec![ChatMessage::new(Role::User, "salama")];
-            let (tools, class) = (Arc::default(), Class::Call);
-            let request = ChatRequest { messages, max_tokens: 8, temperature: 0.0, seed: 0, grammar, tools, class };
+            let (tools, class, wanted) = (Arc::default(), Class::Call, Wanted::default());
+            let request =
+                ChatRequest { messages, max_tokens: 8, temperature: 0.0, seed: 0, grammar, tools, class, wanted };
             let refused = mind.reply(request.clone(), mind.mode()).await.err().map(|error| error.to_string());
             assert_eq!(refused.as_deref(), Some(asked));
             let unheld = mind.reply_unheld(request, mind.mode()).await.err().map(|error| error.to_string());

@@ -21,7 +21,7 @@ use milo_models::{
     llama::{Llama, LlamaOptions},
     onnx::OrtRuntime,
     openai::Embedder,
-    queue::Waiting,
+    queue::{Waiting, Work},
     silero::VoiceActivity,
     synthesizer::Synthesizer,
     transcriber::Transcriber,
@@ -182,6 +182,19 @@ impl Engines {
         queues
     }
 
+    /// What the engines of this process have done, by their short names.
+    pub fn work(&self) -> Vec<(&'static str, Work)> {
+        let mut work = vec![
+            ("vad", self.activity.work()),
+            ("stt", self.transcriber.work()),
+            ("translate", self.translator.work()),
+            ("llm", self.mind.work()),
+            ("tts", self.voice.work()),
+        ];
+        work.extend(self.end_of_turn.iter().map(|judge| ("turn", judge.work())));
+        work
+    }
+
     /// The engines whose thread has ended although it should run.
     pub fn stopped(&self) -> Vec<&'static str> {
         [
@@ -258,7 +271,8 @@ fn listen(config: &Config, ort: &OrtRuntime, shipped: &DemoFiles) -> Result<Whis
 
 /// How a transcriber in this process runs.
 pub(crate) fn hearing_options(config: &Config) -> WhisperOptions {
-    WhisperOptions { threads: threads(config.engines.stt.threads), ..WhisperOptions::default() }
+    let stt = &config.engines.stt;
+    WhisperOptions { threads: threads(stt.threads), batch: stt.batch, ..WhisperOptions::default() }
 }
 
 /// How a language model in this process runs, the small one that ships or another; it reads the `prompts` once.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use milo_models::{
     engine::{EngineError, Language},
-    queue::{Class, Waiting},
+    queue::{Class, Waiting, Work},
     synthesizer::{Speech, SpeechOptions, Synthesizer},
     transcriber::{Listen, Transcriber, Transcribing},
 };
@@ -27,7 +27,7 @@ pub(super) struct Hearing {
 impl Transcriber for Hearing {
     fn transcribe(&self, samples: Vec<i16>, asked: Listen) -> Transcribing {
         let this = self.clone();
-        let turn = self.line.join(asked.class);
+        let turn = self.line.join(asked.wanted.at_most(asked.class));
         Box::pin(async move {
             let place = turn?.await;
             // The local one would hear the words, and not when they were said.
@@ -36,7 +36,7 @@ impl Transcriber for Hearing {
                 drop(place);
                 return this.local.transcribe(samples, asked).await;
             }
-            let heard = this.cloud.transcribe(samples.clone(), asked).await;
+            let heard = this.cloud.transcribe(samples.clone(), asked.clone()).await;
             drop(place);
             match heard {
                 Err(error) if !matches!(error, EngineError::Input(_)) => {
@@ -58,6 +58,10 @@ impl Transcriber for Hearing {
 
     fn waiting(&self) -> Waiting {
         self.local.waiting()
+    }
+
+    fn work(&self) -> Work {
+        self.local.work()
     }
 
     fn stopped(&self) -> bool {
@@ -87,11 +91,12 @@ impl Synthesizer for Speaking {
     fn speak(&self, text: &str, language: Language, options: SpeechOptions) -> Result<Speech, EngineError> {
         let clause = Clause { text: text.into(), language, options };
         // A call is told at once whether there is a place.
-        let asked = match clause.options.class {
+        let class = clause.options.wanted.at_most(clause.options.class);
+        let asked = match class {
             Class::Call => Some(self.ask(&clause)?),
             _ => None,
         };
-        let turn = self.line.join(clause.options.class)?;
+        let turn = self.line.join(class)?;
         let (pieces, speech) = mpsc::channel(ROOM);
         let this = self.clone();
         tokio::spawn(async move {
@@ -116,6 +121,10 @@ impl Synthesizer for Speaking {
 
     fn waiting(&self) -> Waiting {
         self.local.waiting()
+    }
+
+    fn work(&self) -> Work {
+        self.local.work()
     }
 
     fn stopped(&self) -> bool {

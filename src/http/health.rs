@@ -8,7 +8,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use milo_models::queue::{Class, Waiting};
+use milo_models::queue::{Class, Served, Waiting, Work};
 use serde::Serialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -40,6 +40,8 @@ pub struct HealthReport {
     pub spending: Option<Spending>,
     /// Engines by their short names (`vad`, `turn`, `stt`, `translate`, `llm`, `tts`), and how many jobs of each class wait for each.
     pub queues: Vec<(&'static str, Waiting)>,
+    /// The same engines, without servers, and what each has done.
+    pub work: Vec<(&'static str, Work)>,
     /// Conversations by text that are remembered here.
     pub sessions: usize,
     /// Calls that are up.
@@ -136,8 +138,10 @@ struct Health {
     #[schema(example = json!({"stt": 0, "translate": 0, "llm": 0, "tts": 0, "turn": 0, "vad": 0}))]
     queues: BTreeMap<&'static str, usize>,
     /// The same, by whose they are.
-    #[schema(example = json!({"stt": {"call": 0, "interactive": 0, "batch": 0}}))]
+    #[schema(example = json!({"stt": {"call": 0, "speculative": 0, "interactive": 0, "batch": 0}}))]
     queues_by_class: BTreeMap<&'static str, BTreeMap<&'static str, usize>>,
+    /// What each engine of this process has done since the start.
+    work: BTreeMap<&'static str, Worked>,
     /// Calls that are up.
     live_calls: usize,
     /// Calls that may be up at once.
@@ -180,6 +184,31 @@ struct Memory {
     reserved_gb: f64,
     total_gb: f64,
     free_gb: f64,
+}
+
+/// What an engine has done since the start.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct Worked {
+    /// Jobs that were answered.
+    jobs: u64,
+    /// Those of them that were answered after their answer was wanted.
+    missed_deadlines: u64,
+    /// How long its thread was at work.
+    busy_s: f64,
+    /// How long all jobs together waited before they were begun.
+    waited_s: f64,
+}
+
+impl From<&Work> for Worked {
+    fn from(work: &Work) -> Self {
+        let sum = |of: fn(&Served) -> u64| work.classes.iter().map(of).sum();
+        Self {
+            jobs: sum(|served| served.jobs),
+            missed_deadlines: sum(|served| served.missed),
+            busy_s: work.busy.as_secs_f64(),
+            waited_s: work.classes.iter().map(|served| served.waits.sum.as_secs_f64()).sum(),
+        }
+    }
 }
 
 /// Where the call log is.
@@ -312,6 +341,7 @@ fn report(state: &AppState, is_insider: bool) -> Health {
         },
         queues: health.queues.iter().map(|(engine, waiting)| (*engine, waiting.iter().sum())).collect(),
         queues_by_class: health.queues.iter().map(|(engine, waiting)| (*engine, classes(*waiting))).collect(),
+        work: health.work.iter().map(|(engine, work)| (*engine, work.into())).collect(),
         live_calls: health.live_calls,
         call_limit: health.call_limit,
         ready: health.unready.is_none(),

@@ -3,6 +3,7 @@
 //! Figures that live elsewhere (queues, SIP counters, the process) are read when somebody asks, in [`Metrics::text`].
 
 mod campaigns;
+mod engines;
 mod legs;
 mod lines;
 mod process;
@@ -300,7 +301,9 @@ impl Metrics {
         raise(&self.replayed, log.replayed);
         self.process.read(health.tasks);
         let mut text = Vec::new();
-        TextEncoder::new().encode(&self.registry.gather(), &mut text).expect("writing into memory does not fail");
+        let mut families = self.registry.gather();
+        families.extend(engines::families(&health.work));
+        TextEncoder::new().encode(&families, &mut text).expect("writing into memory does not fail");
         String::from_utf8(text).expect("names, labels and numbers are UTF-8")
     }
 }
@@ -356,7 +359,7 @@ mod tests {
             connections: 2,
         };
         let mut health =
-            HealthReport { queues: vec![("stt", [4, 5, 6])], rtp_ports: 6, sip, ..HealthReport::default() };
+            HealthReport { queues: vec![("stt", [4, 7, 5, 6])], rtp_ports: 6, sip, ..HealthReport::default() };
         health.trunks.push(TrunkReport {
             settings: crate::config::Trunk { name: "carrier".into(), register: true, ..Default::default() },
             state: "registered",
@@ -397,6 +400,8 @@ mod tests {
         metrics.call_began();
         metrics.call_ended(HangupBy::Milo);
         metrics.turn("mg", true);
+        metrics.turn_was_late();
+        assert_eq!(metrics.turns_so_far(), (1, 1));
         metrics.stage("total", 0.7);
         metrics.packets(100, 2, 3);
         let quality = milo_media::LegStats { received: 95, lost: 5, ..Default::default() }.quality();
@@ -441,6 +446,7 @@ mod tests {
             ("milo_calls_total{hangup_by=\"network\"}", 0.0),
             ("milo_calls_live", 1.0),
             ("milo_turns_total{interrupted=\"true\",language=\"mg\"}", 1.0),
+            ("milo_late_turns_total", 1.0),
             ("milo_stage_seconds_sum{stage=\"total\"}", 0.7),
             ("milo_stage_seconds_bucket{stage=\"total\",le=\"0.6\"}", 0.0),
             ("milo_stage_seconds_bucket{stage=\"total\",le=\"0.8\"}", 1.0),

@@ -2,7 +2,7 @@
 //! what local engines did in a server's place.
 
 use milo_models::language_model::Usage;
-use prometheus::{Counter, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
+use prometheus::{Counter, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
 
 use super::{BUCKETS, Metrics, add};
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Replies {
     turns: IntCounterVec,
+    late: IntCounter,
     stages: HistogramVec,
     replies: IntCounterVec,
     drafts: IntCounterVec,
@@ -35,6 +36,13 @@ impl Replies {
                 "milo_turns_total",
                 "Turns, by language and whether the caller interrupted.",
                 &["language", "interrupted"],
+            ),
+            late: add(
+                r,
+                IntCounter::new(
+                    "milo_late_turns_total",
+                    "Turns whose answer took longer than [conversation] filler_ms.",
+                ),
             ),
             stages: add(r, HistogramVec::new(stages.buckets(BUCKETS.into()), &["stage"])),
             replies: counters(
@@ -118,6 +126,18 @@ impl Metrics {
     /// A turn is over.
     pub fn turn(&self, language: &str, interrupted: bool) {
         self.replies.turns.with_label_values(&[language, if interrupted { "true" } else { "false" }]).inc();
+    }
+
+    /// The answer to a turn was beyond its budget.
+    pub fn turn_was_late(&self) {
+        self.replies.late.inc();
+    }
+
+    /// Turns since the start, and late ones of them.
+    pub fn turns_so_far(&self) -> (u64, u64) {
+        let both =
+            ["mg", "fr"].into_iter().flat_map(|language| ["true", "false"].map(|interrupted| [language, interrupted]));
+        (both.map(|labels| self.replies.turns.with_label_values(&labels).get()).sum(), self.replies.late.get())
     }
 
     /// A stage of a turn took so many seconds. The names are those of [`Stages::named`](crate::store::Stages::named).

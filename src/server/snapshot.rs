@@ -91,6 +91,7 @@ impl Snapshot {
             servers: engines.servers(),
             spending: engines.mind.spending(),
             queues: engines.queues(),
+            work: engines.work(),
             sessions: self.sessions.count(),
             live_calls,
             rtp_ports: self.ports.leased(),

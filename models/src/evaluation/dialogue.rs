@@ -8,7 +8,7 @@ use super::{Figure, Score, rows};
 use crate::{
     engine::{EngineError, Language},
     language_model::{ChatMessage, ChatRequest, LanguageModel, Role, WEIGHED_TOKENS},
-    queue::Class,
+    queue::{Class, Wanted},
     text::tongue,
 };
 
@@ -151,8 +151,8 @@ async fn answer(
     max_tokens: usize,
     grammar: Option<Arc<str>>,
 ) -> Result<Reply, String> {
-    let (tools, class) = (Arc::default(), Class::Call);
-    let request = ChatRequest { messages, max_tokens, temperature: 0.0, seed: 0, grammar, tools, class };
+    let (tools, class, wanted) = (Arc::default(), Class::Call, Wanted::default());
+    let request = ChatRequest { messages, max_tokens, temperature: 0.0, seed: 0, grammar, tools, class, wanted };
     let told = |error: EngineError| error.to_string();
     let mut reply = mind.reply(request).map_err(told)?;
     let (mut text, mut first) = (String::new(), Vec::new());

@@ -187,7 +187,7 @@ mod tests {
     use super::*;
     use crate::{
         engine::EngineError,
-        queue::Waiting,
+        queue::{Waiting, Work},
         transcriber::{Listen, Transcribing},
     };
 
@@ -212,6 +212,10 @@ mod tests {
 
         fn waiting(&self) -> Waiting {
             Waiting::default()
+        }
+
+        fn work(&self) -> Work {
+            Work::default()
         }
 
         fn stopped(&self) -> bool {

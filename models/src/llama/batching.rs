@@ -1,6 +1,9 @@
 //! Continuous batching: the model's thread, pass after pass.
 
+mod places;
+
 use std::{
+    collections::VecDeque,
     num::NonZeroU32,
     path::Path,
     sync::{Arc, atomic::Ordering},
@@ -19,13 +22,14 @@ use super::{
     grammar::Grammar,
     prompt::Template,
     sampling::{Chooser, Text},
-    sequences::Sequences,
+    sequences::{Place, Sequences},
 };
 use crate::{
     engine::EngineError,
     language_model::{Token, Told},
-    queue::{Class, Jobs},
+    queue::{Jobs, Standing},
 };
+use places::Paused;
 
 /// Prompt tokens read in one pass while nobody is being answered.
 const PIECE: usize = 256;
@@ -44,7 +48,9 @@ struct Running {
     text: Text,
     /// Tokens that it may still generate.
     left: usize,
-    class: Class,
+    /// Whether it has said something.
+    is_heard: bool,
+    standing: Standing,
 }
 
 /// What every conversation with one system prompt begins with.
@@ -61,6 +67,8 @@ pub(super) struct Batcher {
     template: Template,
     sequences: Sequences,
     running: Vec<Option<Running>>,
+    /// Those that go on when there is room; one for each place that was taken from such a reply at most.
+    paused: VecDeque<Paused>,
     /// The system prompts, each in a sequence that is kept for good.
     kept: Vec<Kept>,
     /// Replies that may be under way at once.
@@ -123,6 +131,7 @@ impl Batcher {
             template,
             sequences: Sequences::new(sequences, !model.is_recurrent() && !model.is_hybrid()),
             running: (0..sequences).map(|_| None).collect(),
+            paused: VecDeque::new(),
             kept: Vec::with_capacity(prefixes.len()),
             places: options.sequences.max(1),
             context_tokens,
@@ -147,38 +156,26 @@ impl Batcher {
     /// Serves until every handle is dropped.
     pub(super) fn serve(mut self, jobs: &Jobs<Job>) {
         loop {
-            if self.running.iter().all(Option::is_none) {
+            if self.running.iter().all(Option::is_none) && self.paused.is_empty() {
                 match jobs.next() {
                     Some(job) => self.admit(job),
                     None => return,
                 }
             }
+            self.drop_cancelled();
+            self.make_room(jobs);
             while self.sequences.has_room() {
                 match jobs.try_next(self.least()) {
                     Some(job) => self.admit(job),
+                    None if self.go_on() => {}
                     None => break,
                 }
             }
-            self.drop_cancelled();
-            if let Err(error) = self.pass() {
+            if let Err(error) = self.pass(jobs) {
                 self.fail_all(&error);
             }
             let generating = self.running.iter().flatten().count() as u64;
             self.counters.generating.store(generating, Ordering::Relaxed);
-        }
-    }
-
-    /// The last class of which one more reply may begin now.
-    fn least(&self) -> Class {
-        let under_way = |is: fn(Class) -> bool| self.running.iter().flatten().filter(|reply| is(reply.class)).count();
-        let reserve = (self.places / 4).max(1);
-        let (others, batches) = (under_way(|class| class != Class::Call), under_way(|class| class == Class::Batch));
-        if others >= self.places.saturating_sub(reserve).max(1) {
-            Class::Call
-        } else if batches >= reserve {
-            Class::Interactive
-        } else {
-            Class::Batch
         }
     }
 
@@ -209,18 +206,24 @@ impl Batcher {
         let Some(place) = self.sequences.place(&prompt) else {
             return refuse(EngineError::Overloaded { engine: ENGINE, waiting: 0 });
         };
-        let shared = self.share(place.donor, place.sequence, place.shared);
-        self.sequences.all[place.sequence].cached = shared;
-        self.counters.shared_tokens.fetch_add(shared as u64, Ordering::Relaxed);
+        self.settle(&place);
         job.answer.try_send(Ok(Told::Prompt(prompt.len() as u64))).ok();
         self.running[place.sequence] = Some(Running {
             chooser: Chooser::new(job.request.temperature, job.request.seed),
             grammar,
             text: Text::default(),
             left: job.request.max_tokens.min(self.context_tokens - prompt.len()),
-            class: job.request.class,
+            is_heard: false,
+            standing: job.standing,
             answer: job.answer,
         });
+    }
+
+    /// What a place has in common with what was read before need not be read again.
+    fn settle(&mut self, place: &Place) {
+        let shared = self.share(place.donor, place.sequence, place.shared);
+        self.sequences.all[place.sequence].cached = shared;
+        self.counters.shared_tokens.fetch_add(shared as u64, Ordering::Relaxed);
     }
 
     /// Makes the cache of `sequence` hold the first `shared` tokens of `donor` and nothing else; tells how many it holds.
@@ -241,6 +244,7 @@ impl Batcher {
     }
 
     fn drop_cancelled(&mut self) {
+        self.paused.retain(|paused| !paused.running.answer.is_closed());
         for index in 0..self.running.len() {
             if self.running[index].as_ref().is_some_and(|running| running.answer.is_closed()) {
                 self.end(index);
@@ -257,14 +261,18 @@ impl Batcher {
     }
 
     /// One forward pass for everybody.
-    fn pass(&mut self) -> Result<(), EngineError> {
+    fn pass(&mut self, jobs: &Jobs<Job>) -> Result<(), EngineError> {
         self.batch.clear();
         let active: Vec<usize> = (0..self.running.len()).filter(|&index| self.running[index].is_some()).collect();
         let unread =
             |sequences: &Sequences, index: usize| sequences.all[index].tokens.len() - sequences.all[index].cached;
         // Those who speak have one token to read, their own last one; the others share what is left.
-        let (speaking, reading): (Vec<usize>, Vec<usize>) =
+        let (speaking, mut reading): (Vec<usize>, Vec<usize>) =
             active.into_iter().partition(|&index| unread(&self.sequences, index) == 1);
+        // Those of the first class that is there read first, and share a pass alike.
+        let class_of = |this: &Self, index: usize| this.running[index].as_ref().map(|reply| reply.standing.class());
+        let first = reading.iter().filter_map(|&index| class_of(self, index)).min();
+        reading.retain(|&index| class_of(self, index) == first);
         let mut budget = if speaking.is_empty() { PIECE } else { SMALL_PIECE };
         let mut rows = Vec::with_capacity(speaking.len() + reading.len());
         for &index in &speaking {
@@ -281,7 +289,7 @@ impl Batcher {
         }
         self.decode()?;
         for (row, index) in rows {
-            self.say(row, index);
+            self.say(row, index, jobs);
         }
         Ok(())
     }
@@ -312,8 +320,11 @@ impl Batcher {
     }
 
     /// Chooses the next token of a sequence and passes it on.
-    fn say(&mut self, row: i32, index: usize) {
+    fn say(&mut self, row: i32, index: usize, jobs: &Jobs<Job>) {
         let Some(running) = &mut self.running[index] else { return };
+        if !std::mem::replace(&mut running.is_heard, true) {
+            jobs.answered(&running.standing);
+        }
         let grammar = running.grammar.as_mut();
         let chosen = running.chooser.next(self.context.get_logits_ith(row), grammar, &self.model);
         let (token, logprob) = match chosen {

@@ -3,8 +3,9 @@
 //! One thread owns the model and one context with many sequences. Calls that generate at the same time share every
 //! forward pass and join and leave between passes; a long prompt is read in pieces, so that it does not hold up replies
 //! under way; what a prompt has in common with one already read (the system prompt, the earlier turns of the call) is not
-//! read again. Whoever drops a [`Reply`] cancels it: the next pass goes without it. Calls may have every sequence; others leave a
-//! quarter of them to calls, and batches one to whoever waits for an answer.
+//! read again. Whoever drops a [`Reply`] cancels it: the next pass goes without it. Calls may have every sequence, and what is begun for them on
+//! a guess, until a call wants it for what is sure: the guess then stands still, and goes on when there is room. Others leave a quarter of
+//! the sequences to calls, and batches one to whoever waits for an answer.
 //!
 //! ```text
 //! reply() -> queue -> admit: template, tokens, common prefix -> pass, pass, pass ... -> tokens -> Reply::next()
@@ -31,7 +32,7 @@ use tokio::sync::mpsc;
 use crate::{
     engine::EngineError,
     language_model::{ChatMessage, ChatRequest, LanguageModel, Reply, Role, Told},
-    queue::{self, Class, Queue, Waiting, spawn_engine},
+    queue::{self, Queue, Standing, Waiting, Work, spawn_engine},
     tools,
 };
 
@@ -74,12 +75,13 @@ struct Counters {
 /// One request on its way to the model's thread.
 struct Job {
     request: ChatRequest,
+    standing: Standing,
     answer: mpsc::Sender<Result<Told, EngineError>>,
 }
 
 impl queue::Job for Job {
-    fn class(&self) -> Class {
-        self.request.class
+    fn standing(&self) -> &Standing {
+        &self.standing
     }
 
     fn is_left(&self) -> bool {
@@ -153,13 +155,18 @@ impl LanguageModel for Llama {
         request.grammar.as_deref().map_or(Ok(()), grammar::check)?;
         // Room for the whole reply, for how it begins and ends: the model never waits for a listener. (Memory grows only as it fills.)
         let (answer, tokens) = mpsc::channel(request.max_tokens.min(1 << 20) + 2);
-        self.queue.submit(Job { request, answer })?;
+        let standing = Standing::new(request.class, request.wanted.clone());
+        self.queue.submit(Job { request, standing, answer })?;
         let reply = Reply::new(tokens);
         Ok(if has_tools { reply.with_calls() } else { reply })
     }
 
     fn waiting(&self) -> Waiting {
         self.queue.waiting()
+    }
+
+    fn work(&self) -> Work {
+        self.queue.work()
     }
 
     fn stopped(&self) -> bool {

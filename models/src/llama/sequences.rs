@@ -61,6 +61,11 @@ impl Sequences {
         self.all.iter().any(|sequence| !sequence.taken)
     }
 
+    /// When a sequence was last given away, in requests.
+    pub(super) fn given(&self, sequence: usize) -> u64 {
+        self.all[sequence].given
+    }
+
     /// Gives a free sequence to `prompt`: the one that already holds most of what it has in common with it, or else the one
     /// given away longest ago.
     pub(super) fn place(&mut self, prompt: &[LlamaToken]) -> Option<Place> {

@@ -5,6 +5,7 @@ use std::fs;
 use llama_cpp_2::token::LlamaToken;
 
 use super::{prompt::Template, *};
+use crate::queue::{Class, Wanted};
 
 mod grammar;
 
@@ -41,6 +42,7 @@ fn asks(said: &str) -> ChatRequest {
         grammar: None,
         tools: Arc::default(),
         class: Class::Call,
+        wanted: Wanted::default(),
     }
 }
 
@@ -194,7 +196,7 @@ async fn a_full_queue_refuses_at_once_and_serves_the_others() {
     for reply in asked.into_iter().flatten() {
         whole(reply).await.expect("a reply");
     }
-    assert_eq!(model.waiting(), [0; 3]);
+    assert_eq!(model.waiting(), [0; 4]);
 }
 
 #[tokio::test]
@@ -351,11 +353,11 @@ async fn a_call_begins_while_others_and_batches_wait() {
     }
     let mut call = model.reply(ChatRequest { class: Class::Call, ..asks("salama tompoko") }).expect("room");
     assert!(call.next().await.expect("a word").is_ok());
-    let [calls, interactive, batch] = model.waiting();
+    let [calls, _, interactive, batch] = model.waiting();
     assert!(calls == 0 && batch >= 6, "{calls} {interactive} {batch}");
     // Whoever leaves frees the place, in line and under way.
     drop(waiting);
-    assert_eq!(model.waiting(), [0; 3]);
+    assert_eq!(model.waiting(), [0; 4]);
     assert!(whole(call).await.is_ok());
     assert!(!answer(&model, "salama tompoko").await.is_empty());
 }

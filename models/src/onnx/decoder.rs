@@ -11,7 +11,7 @@ use ort::{
     value::{DynValue, Tensor},
 };
 
-use super::{Graph, export::Export, floats, integers, values};
+use super::{Graph, export::Export, floats, integers, rows, values};
 use crate::engine::EngineError;
 
 /// What a graph with free dimensions does not tell of the keys and values it wants.
@@ -33,6 +33,25 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
+    /// Those of these rows.
+    pub(crate) fn some(&self, picked: &[usize]) -> ort::Result<Self> {
+        self.each(|_, value| rows::some(value, picked))
+    }
+
+    /// Those of another cache of the same length below its own.
+    pub(crate) fn beside(&self, other: &Self) -> ort::Result<Self> {
+        if self.length != other.length {
+            return Err(ort::Error::new("rows of one run have pasts of one length"));
+        }
+        let lacks = || ort::Error::new("rows of different decoders");
+        self.each(|name, value| rows::together(&[value, other.get(name).ok_or_else(lacks)?]))
+    }
+
+    fn each(&self, made: impl Fn(&str, &DynValue) -> ort::Result<DynValue>) -> ort::Result<Self> {
+        let pasts = self.pasts.iter().map(|(name, value)| Ok((name.clone(), Rc::new(made(name, value)?))));
+        Ok(Self { pasts: pasts.collect::<ort::Result<_>>()?, length: self.length })
+    }
+
     fn get(&self, name: &str) -> Option<&DynValue> {
         self.pasts.iter().find(|(own, _)| own == name).map(|(_, value)| &**value)
     }
@@ -63,6 +82,11 @@ impl Decoder {
         Ok(Self { first, following, heads, engine })
     }
 
+    /// The graph, or both.
+    pub(crate) fn graphs(&self) -> impl Iterator<Item = &Graph> + Clone {
+        [&self.first].into_iter().chain(&self.following)
+    }
+
     /// How many tokens the logits tell apart, where the graph fixes it.
     pub(crate) fn vocabulary(&self) -> Option<usize> {
         let logits = self.first.session.outputs().iter().find(|outlet| outlet.name() == "logits")?;
@@ -83,6 +107,22 @@ impl Decoder {
         ids: &[u32],
         cache: &mut Cache,
     ) -> Result<Vec<Vec<f32>>, EngineError> {
+        let logits = self.run_rows(encoded, &[ids], cache)?.pop().unwrap_or_default();
+        if logits.iter().flatten().any(|logit| logit.is_nan()) {
+            let reason = "the decoder gave logits that are no numbers".into();
+            return Err(EngineError::Failed { engine: self.engine, reason });
+        }
+        Ok(logits)
+    }
+
+    /// The same for several rows, each with as many tokens as the others, in this run and before; what the encoder made of them has a
+    /// row for each too. Logits that are no numbers are the row's own trouble.
+    pub(crate) fn run_rows(
+        &mut self,
+        encoded: &DynValue,
+        rows: &[&[u32]],
+        cache: &mut Cache,
+    ) -> Result<Vec<Vec<Vec<f32>>>, EngineError> {
         let is_first = cache.length == 0;
         let engine = self.engine;
         let failed = |error: ort::Error| EngineError::Failed { engine, reason: error.to_string() };
@@ -91,8 +131,9 @@ impl Decoder {
             _ => &mut self.first,
         };
         let heads = self.heads;
+        let length = rows.first().map_or(0, |row| row.len());
         let mut run = || -> ort::Result<Vec<Vec<f32>>> {
-            let feed = feed(graph, encoded, ids, cache, heads)?;
+            let feed = feed(graph, encoded, (rows, length), cache, heads)?;
             let mut outputs = graph.session.run(feed)?;
             let logits = outputs.remove("logits").ok_or_else(|| ort::Error::new("the decoder gave no logits"))?;
             let names: Vec<String> = outputs.keys().map(str::to_owned).collect();
@@ -108,25 +149,23 @@ impl Decoder {
                     cache.pasts.push((past, Rc::new(value)));
                 }
             }
-            cache.length += ids.len();
+            cache.length += length;
             let logits = values(&logits)?;
-            Ok(logits.chunks_exact((logits.len() / ids.len()).max(1)).map(<[f32]>::to_vec).collect())
+            let each = (logits.len() / (rows.len() * length).max(1)).max(1);
+            Ok(logits.chunks_exact(each).map(<[f32]>::to_vec).collect())
         };
-        let rows = run().map_err(failed)?;
-        if rows.len() != ids.len() {
+        let logits = run().map_err(failed)?;
+        if logits.len() != rows.len() * length || logits.is_empty() {
             return Err(failed(ort::Error::new("the decoder gave too few logits")));
         }
-        if rows.iter().flatten().any(|logit| logit.is_nan()) {
-            return Err(failed(ort::Error::new("the decoder gave logits that are no numbers")));
-        }
-        Ok(rows)
+        Ok(logits.chunks_exact(length).map(<[Vec<f32>]>::to_vec).collect())
     }
 }
 
 fn feed<'v>(
     graph: &Graph,
     encoded: &'v DynValue,
-    ids: &[u32],
+    (rows, length): (&[&[u32]], usize),
     cache: &'v Cache,
     heads: Heads,
 ) -> ort::Result<Vec<(String, SessionInputValue<'v>)>> {
@@ -135,16 +174,19 @@ fn feed<'v>(
         let name = input.name();
         let (kind, shape) = graph.input(name).ok_or_else(|| ort::Error::new(format!("`{name}` is no tensor")))?;
         let value: SessionInputValue<'v> = match name {
-            "input_ids" => integers(kind, &[1, ids.len()], ids.iter().map(|id| i64::from(*id)).collect())?.into(),
+            "input_ids" => {
+                let ids = rows.iter().flat_map(|row| row.iter().map(|id| i64::from(*id)));
+                integers(kind, &[rows.len(), length], ids.collect())?.into()
+            }
             "encoder_hidden_states" => encoded.into(),
             "encoder_attention_mask" => {
                 let positions = encoded.shape().get(1).and_then(|size| usize::try_from(*size).ok()).unwrap_or(0);
-                integers(kind, &[1, positions], vec![1; positions])?.into()
+                integers(kind, &[rows.len(), positions], vec![1; rows.len() * positions])?.into()
             }
             "use_cache_branch" => Tensor::from_array(([1_usize], vec![cache.length > 0]))?.into(),
             "cache_position" => {
-                let positions = (cache.length..cache.length + ids.len()).map(|position| position as i64);
-                integers(kind, &[ids.len()], positions.collect())?.into()
+                let positions = (cache.length..cache.length + length).map(|position| position as i64);
+                integers(kind, &[length], positions.collect())?.into()
             }
             _ => match cache.get(name) {
                 Some(value) => value.into(),
@@ -153,7 +195,7 @@ fn feed<'v>(
                         |at: usize| shape.get(at).and_then(|size| usize::try_from(*size).ok()).filter(|size| *size > 0);
                     let count = size(1).or(heads.count).unwrap_or(1);
                     let width = size(3).or(heads.width.map(|width| width / count)).unwrap_or(64);
-                    floats(kind, &[1, count, 0, width], Vec::new())?.into()
+                    floats(kind, &[rows.len(), count, 0, width], Vec::new())?.into()
                 }
             },
         };

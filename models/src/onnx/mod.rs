@@ -7,9 +7,12 @@
 pub(crate) mod decoder;
 pub(crate) mod export;
 pub(crate) mod likelihood;
+pub(crate) mod rows;
 
 use std::{
     env,
+    fs::File,
+    io::{self, Read},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -26,6 +29,8 @@ use crate::engine::EngineError;
 
 const RELEASE: &str = "onnxruntime-1.31.1";
 const LIBRARY: &str = "libonnxruntime.so.1.31.1";
+/// What the names of the operators that quantize as they run begin with.
+const SCALED_ANEW: &[u8] = b"DynamicQuantize";
 const MEND: &str = "run `make setup`, or name the library in ORT_DYLIB_PATH";
 
 /// The process's one ONNX Runtime. A lock is right here: it is taken only while an engine loads, and it keeps two engines
@@ -150,6 +155,27 @@ pub(crate) struct Graph {
 }
 
 impl Graph {
+    /// Whether what a row of a run comes to depends on the rows beside it: a graph that chooses the scale of its int8 as it runs
+    /// (dynamic quantization) has one for all rows.
+    pub(crate) fn mixes_rows(&self) -> Result<bool, EngineError> {
+        let cannot = |error: io::Error| EngineError::Load(format!("{} cannot be read: {error}", self.file.display()));
+        let mut file = File::open(&self.file).map_err(cannot)?;
+        // The names of operators stand in the file as they are; a piece begins with the end of the one before.
+        let (mut piece, mut kept) = (vec![0; 1 << 20], 0);
+        loop {
+            let read = file.read(&mut piece[kept..]).map_err(cannot)?;
+            let there = kept + read;
+            if piece[..there].windows(SCALED_ANEW.len()).any(|name| name == SCALED_ANEW) {
+                return Ok(true);
+            }
+            if read == 0 {
+                return Ok(false);
+            }
+            kept = there.min(SCALED_ANEW.len() - 1);
+            piece.copy_within(there - kept..there, 0);
+        }
+    }
+
     /// The element type and the shape (−1: free) of an input; `None` when the graph has no tensor of this name.
     pub(crate) fn input(&self, name: &str) -> Option<(TensorElementType, &[i64])> {
         let outlet = self.session.inputs().iter().find(|outlet| outlet.name() == name)?;

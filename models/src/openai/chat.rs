@@ -8,7 +8,7 @@ use super::URL;
 use crate::{
     engine::{EngineError, RemoteFault},
     language_model::{ChatRequest, LanguageModel, Reply},
-    queue::Waiting,
+    queue::{Waiting, Work},
     remote::{self, CallPart, Heard, Over, Remote, RemoteOptions, Shape, Turn},
     tools::Tool,
 };
@@ -163,6 +163,10 @@ impl LanguageModel for Chat {
     /// None: a request finds a place at once, or is refused.
     fn waiting(&self) -> Waiting {
         Waiting::default()
+    }
+
+    fn work(&self) -> Work {
+        Work::default()
     }
 
     fn stopped(&self) -> bool {

@@ -10,7 +10,7 @@ use tokio::{select, sync::mpsc, time::Instant};
 use super::sound::{RATE, Sound};
 use crate::{
     engine::{EngineError, Language, RemoteFault},
-    queue::Waiting,
+    queue::{Waiting, Work},
     remote::{Remote, RemoteOptions},
     synthesizer::{MAX_TEXT, Speech, SpeechOptions, Synthesizer},
 };
@@ -103,6 +103,10 @@ impl Synthesizer for Speaker {
     /// None: a request finds a place at once, or is refused.
     fn waiting(&self) -> Waiting {
         Waiting::default()
+    }
+
+    fn work(&self) -> Work {
+        Work::default()
     }
 
     fn stopped(&self) -> bool {

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::{
     engine::{EngineError, Language, RemoteFault},
-    queue::Waiting,
+    queue::{Waiting, Work},
     remote::{Remote, RemoteOptions},
     text::tongue,
     transcriber::{Listen, Segment, Transcriber, Transcribing, Transcript, Word, check},
@@ -76,7 +76,7 @@ impl Transcription {
 
     async fn ask(&self, samples: &[i16], asked: Listen) -> Result<Transcript, EngineError> {
         check(samples)?;
-        let Listen { language, words, class: _ } = asked;
+        let Listen { language, words, class: _, wanted: _ } = asked;
         if words && !self.knows_words() {
             let says = format!("the model {} tells no times of words", self.model);
             return Err(EngineError::Input(says));
@@ -130,6 +130,10 @@ impl Transcriber for Transcription {
     /// None: a request finds a place at once, or is refused.
     fn waiting(&self) -> Waiting {
         Waiting::default()
+    }
+
+    fn work(&self) -> Work {
+        Work::default()
     }
 
     fn stopped(&self) -> bool {

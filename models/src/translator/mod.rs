@@ -26,7 +26,7 @@ use crate::{
         export::{Export, Precision},
     },
     phrases,
-    queue::{self, Class, Jobs, Queue, Waiting, spawn_engine},
+    queue::{self, Class, Jobs, Queue, Standing, Waiting, Wanted, Work, spawn_engine},
 };
 use graph::Model;
 
@@ -83,14 +83,14 @@ struct Job {
     done: Vec<Translation>,
     source: Language,
     target: Language,
-    class: Class,
+    standing: Standing,
     gave_way: u32,
     answer: oneshot::Sender<Result<Translation, EngineError>>,
 }
 
 impl queue::Job for Job {
-    fn class(&self) -> Class {
-        self.class
+    fn standing(&self) -> &Standing {
+        &self.standing
     }
 
     fn is_left(&self) -> bool {
@@ -129,7 +129,8 @@ impl Translator {
         let (answer, answered) = oneshot::channel();
         let submitted = check(text, source, target).and_then(|()| {
             let parts = cut::parts(text, self.by_clause);
-            self.queue.submit(Job { parts, done: Vec::new(), source, target, class, gave_way: 0, answer })
+            let standing = Standing::new(class, Wanted::default());
+            self.queue.submit(Job { parts, done: Vec::new(), source, target, standing, gave_way: 0, answer })
         });
         async move {
             submitted?;
@@ -140,6 +141,11 @@ impl Translator {
     /// Texts that wait for their turn.
     pub fn waiting(&self) -> Waiting {
         self.queue.waiting()
+    }
+
+    /// What it has done so far.
+    pub fn work(&self) -> Work {
+        self.queue.work()
     }
 
     /// Whether the engine's thread has ended although it should run.
@@ -163,6 +169,7 @@ fn serve(mut model: Model, jobs: Jobs<Job>) {
         match translate(&mut model, &mut job, &jobs) {
             Ok(true) => {
                 let whole = join(&job.parts, std::mem::take(&mut job.done));
+                jobs.answered(&job.standing);
                 job.answer.send(Ok(whole)).ok();
             }
             Ok(false) if job.answer.is_closed() => {}
@@ -179,14 +186,15 @@ fn serve(mut model: Model, jobs: Jobs<Job>) {
 
 /// Goes on with a text; false when it gives way, or nobody waits for it any more.
 fn translate(model: &mut Model, job: &mut Job, jobs: &Jobs<Job>) -> Result<bool, EngineError> {
-    let gives_way = job.class == Class::Batch || job.gave_way < MOST_GIVEN_WAY;
+    let class = job.standing.class();
+    let gives_way = class != Class::Interactive || job.gave_way < MOST_GIVEN_WAY;
     let (source, target) = (job.source, job.target);
     let sentences = job.parts.iter().filter_map(|part| match part {
         Part::Sentence(sentence) => Some(sentence.as_str()),
         Part::Between(_) => None,
     });
     for sentence in sentences.skip(job.done.len()) {
-        let stops = || job.answer.is_closed() || (gives_way && jobs.waits_before(job.class));
+        let stops = || job.answer.is_closed() || (gives_way && jobs.waits_before(class));
         if stops() {
             return Ok(false);
         }

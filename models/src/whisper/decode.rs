@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Above this compression ratio, or where its log-probability is poor, a hotter attempt is made.
-const REPETITIVE: f32 = 2.4;
+pub(super) const REPETITIVE: f32 = 2.4;
 /// Greedy first; a poor answer is tried again with more and more chance.
 const TEMPERATURES: [f32; 6] = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0];
 
@@ -59,26 +59,15 @@ impl Decoder {
                 (language, Some(probability))
             }
         };
-        let spoken = self.tokens.language(language).ok_or_else(|| {
-            EngineError::Input(format!(
-                "this Whisper does not know the language {language}: configure a multilingual one"
-            ))
-        })?;
-        let mut prompt = vec![self.tokens.start, spoken, self.tokens.transcribe];
-        if !self.rules.timestamps {
-            prompt.push(self.tokens.no_timestamps);
-        }
+        let prompt = self.prompt(language)?;
         let mut cache = Cache::default();
         let rows = self.model.decoder.run(hidden, &prompt, &mut cache)?;
         let (Some(start), Some(first)) = (rows.first(), rows.last()) else {
             return Err(EngineError::Failed { engine: ENGINE, reason: "the decoder gave no logits".into() });
         };
-        let no_speech_prob = match self.tokens.no_speech {
-            Some(id) => log_softmax(start).get(id as usize).copied().unwrap_or(f32::NEG_INFINITY).exp(),
-            None => 0.0,
-        };
-        let language_probability = known.unwrap_or_else(|| self.probability_of(start, spoken));
-        let longest = self.model.positions().saturating_sub(prompt.len()).max(1);
+        let no_speech_prob = self.no_speech(start);
+        let language_probability = known.unwrap_or_else(|| self.probability_of(start, prompt[1]));
+        let longest = self.longest();
 
         let mut best: Option<Heard> = None;
         for temperature in TEMPERATURES {
@@ -102,8 +91,34 @@ impl Decoder {
         Ok(best)
     }
 
+    /// What a transcript in this language begins with.
+    pub(super) fn prompt(&self, language: Language) -> Result<Vec<u32>, EngineError> {
+        let spoken = self.tokens.language(language).ok_or_else(|| {
+            EngineError::Input(format!(
+                "this Whisper does not know the language {language}: configure a multilingual one"
+            ))
+        })?;
+        let mut prompt = vec![self.tokens.start, spoken, self.tokens.transcribe];
+        if !self.rules.timestamps {
+            prompt.push(self.tokens.no_timestamps);
+        }
+        Ok(prompt)
+    }
+
+    /// How many tokens there is room for behind the prompt.
+    pub(super) fn longest(&self) -> usize {
+        let prompt = if self.rules.timestamps { 3 } else { 4 };
+        self.model.positions().saturating_sub(prompt).max(1)
+    }
+
+    /// How likely it is that there is no speech at all, by the logits behind the prompt's first token.
+    pub(super) fn no_speech(&self, start: &[f32]) -> f32 {
+        let id = self.tokens.no_speech;
+        id.map_or(0.0, |id| log_softmax(start).get(id as usize).copied().unwrap_or(f32::NEG_INFINITY).exp())
+    }
+
     /// The likelier of Milo's languages, and its probability among all languages that the model knows.
-    fn detect(&self, row: &[f32]) -> Result<(Language, f32), EngineError> {
+    pub(super) fn detect(&self, row: &[f32]) -> Result<(Language, f32), EngineError> {
         let candidates = [Language::Mg, Language::Fr].into_iter().filter_map(|language| {
             let id = self.tokens.language(language)?;
             Some((language, id, *row.get(id as usize)?))
@@ -116,7 +131,7 @@ impl Decoder {
         Ok((language, self.probability_of(row, id)))
     }
 
-    fn probability_of(&self, row: &[f32], language: u32) -> f32 {
+    pub(super) fn probability_of(&self, row: &[f32], language: u32) -> f32 {
         let known: Vec<f32> = self.tokens.languages.iter().filter_map(|id| row.get(*id as usize).copied()).collect();
         let at = self.tokens.languages.iter().position(|id| *id == language);
         at.and_then(|at| log_softmax(&known).get(at).copied()).map_or(0.0, f32::exp)
@@ -143,12 +158,7 @@ impl Decoder {
             self.rules.apply(&mut logits, &tokens, &self.tokens);
             let token =
                 if temperature == 0.0 { most_likely(&logits) } else { drawn(&logits, temperature, random.random()) };
-            let allowed = logits.get(token).is_some_and(|logit| logit.is_finite());
-            let Some(likelihood) = likelihoods.get(token).filter(|p| allowed && p.is_finite()) else {
-                let reason = "the decoder's logits leave no token to choose".into();
-                return Err(EngineError::Failed { engine: ENGINE, reason });
-            };
-            sum += likelihood;
+            sum += likelihood(&likelihoods, &logits, token)?;
             if token == self.tokens.end as usize {
                 break;
             }
@@ -165,6 +175,15 @@ impl Decoder {
         let mean = sum / (tokens.len() + 1) as f32;
         Ok(Some((tokens, mean)))
     }
+}
+
+/// How likely the token is that was chosen of these logits.
+pub(super) fn likelihood(likelihoods: &[f32], logits: &[f32], token: usize) -> Result<f32, EngineError> {
+    let allowed = logits.get(token).is_some_and(|logit| logit.is_finite());
+    likelihoods.get(token).copied().filter(|p| allowed && p.is_finite()).ok_or_else(|| EngineError::Failed {
+        engine: ENGINE,
+        reason: "the decoder's logits leave no token to choose".into(),
+    })
 }
 
 /// The token on which `chance` (0 to 1) falls at a temperature.

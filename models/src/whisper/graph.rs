@@ -87,11 +87,33 @@ impl Model {
         self.config.max_target_positions.unwrap_or(448)
     }
 
+    /// Whether several windows may share a run, and each is then what it would be alone.
+    pub(super) fn takes_rows(&self) -> Result<bool, EngineError> {
+        let is_free = |graph: &Graph, name| graph.input(name).is_some_and(|(_, shape)| shape.first() == Some(&-1));
+        let graphs = self.decoder.graphs();
+        let are_free = is_free(&self.encoder, "input_features")
+            && graphs.clone().all(|graph| is_free(graph, "input_ids") && is_free(graph, "encoder_hidden_states"));
+        if !are_free {
+            return Ok(false);
+        }
+        for graph in graphs.chain([&self.encoder]) {
+            if graph.mixes_rows()? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Runs the encoder on features of shape [mels, frames].
     pub(super) fn encode(&mut self, features: Vec<f32>) -> Result<DynValue, EngineError> {
+        self.encode_rows(features, 1)
+    }
+
+    /// Runs it on so many windows at once, one after the other in `features`.
+    pub(super) fn encode_rows(&mut self, features: Vec<f32>, rows: usize) -> Result<DynValue, EngineError> {
         let kind = self.encoder.input("input_features").map_or(TensorElementType::Float32, |(kind, _)| kind);
         let run = || {
-            let input = floats(kind, &[1, self.mels, self.frames], features)?;
+            let input = floats(kind, &[rows, self.mels, self.frames], features)?;
             let mut outputs = self.encoder.session.run(vec![("input_features", SessionInputValue::from(input))])?;
             outputs.remove("last_hidden_state").ok_or_else(|| ort::Error::new("the encoder gave no last_hidden_state"))
         };

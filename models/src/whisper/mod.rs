@@ -1,7 +1,7 @@
 //! The transcriber: any Whisper that Hugging Face optimum exported, from a folder, on ONNX Runtime.
 //!
-//! One thread owns the model and serves all calls, one utterance after the other, from one bounded queue. The way of an
-//! utterance:
+//! One thread owns the model and serves all calls from one bounded queue, one utterance after the other or several side by side
+//! (`together`). The way of an utterance:
 //! ```text
 //!  samples ─► windows ─► log-mel ─► encoder ─► language, prompt ─► tokens (greedy; hotter if poor) ─► gate ─► Transcript
 //! ```
@@ -17,15 +17,18 @@ use crate::{
     engine::{EngineError, Language},
     mel::{HOP, LogMel, PCM},
     onnx::{OrtRuntime, export::Export},
-    queue::{self, Class, Jobs, Queue, Waiting, spawn_engine},
+    queue::{self, Class, Jobs, Queue, Standing, Waiting, Work, spawn_engine},
     transcriber::{Listen, Segment, Transcriber, Transcribing, Transcript, check},
 };
 
+mod cohort;
 mod decode;
 mod graph;
+mod hearing;
 mod rules;
 #[cfg(test)]
 mod tests;
+mod together;
 mod tokens;
 mod windows;
 
@@ -58,11 +61,14 @@ pub struct WhisperOptions {
     /// Ask the model for time stamps. Without them there is one segment a window, from the sounding part of the audio; a
     /// model whose tokenizer has none is never asked.
     pub timestamps: bool,
+    /// Utterances that are heard side by side at most; 1: one after the other. So they are too where a graph is quantized as it runs:
+    /// it has one scale for all rows of a run, and none would be heard as it is alone.
+    pub batch: usize,
 }
 
 impl Default for WhisperOptions {
     fn default() -> Self {
-        Self { threads: 1, queue: 32, precision: Precision::Quantized, timestamps: false }
+        Self { threads: 1, queue: 32, precision: Precision::Quantized, timestamps: false, batch: 8 }
     }
 }
 
@@ -75,15 +81,15 @@ pub struct Whisper {
 struct Job {
     samples: Vec<i16>,
     language: Option<Language>,
-    class: Class,
+    standing: Standing,
     /// How often it was begun and gave way.
     gave_way: u32,
     answer: oneshot::Sender<Result<Transcript, EngineError>>,
 }
 
 impl queue::Job for Job {
-    fn class(&self) -> Class {
-        self.class
+    fn standing(&self) -> &Standing {
+        &self.standing
     }
 
     fn is_left(&self) -> bool {
@@ -108,13 +114,14 @@ impl Whisper {
 impl Transcriber for Whisper {
     fn transcribe(&self, samples: Vec<i16>, asked: Listen) -> Transcribing {
         let (answer, answered) = oneshot::channel();
-        let Listen { language, words, class } = asked;
+        let Listen { language, words, class, wanted } = asked;
         let submitted = check(&samples).and_then(|()| {
             if words {
                 let says = "the transcriber in this process knows the times of segments, not of words";
                 return Err(EngineError::Input(says.into()));
             }
-            self.queue.submit(Job { samples, language, class, gave_way: 0, answer })
+            let standing = Standing::new(class, wanted);
+            self.queue.submit(Job { samples, language, standing, gave_way: 0, answer })
         });
         Box::pin(async move {
             submitted?;
@@ -132,6 +139,10 @@ impl Transcriber for Whisper {
         self.queue.waiting()
     }
 
+    fn work(&self) -> Work {
+        self.queue.work()
+    }
+
     fn stopped(&self) -> bool {
         self.queue.stopped()
     }
@@ -141,6 +152,8 @@ impl Transcriber for Whisper {
 struct Worker {
     decoder: Decoder,
     mel: LogMel,
+    /// How many are heard side by side.
+    batch: usize,
 }
 
 impl Worker {
@@ -173,15 +186,21 @@ impl Worker {
             gate: Gate::of(own.and_then(|own| own.no_speech_threshold), own.and_then(|own| own.logprob_threshold)),
         };
         let mel = LogMel::new(model.mels());
-        Ok(Self { decoder: Decoder { model, tokens, rules }, mel })
+        let batch = if options.batch > 1 && model.takes_rows()? { options.batch } else { 1 };
+        Ok(Self { decoder: Decoder { model, tokens, rules }, mel, batch })
     }
 
     fn serve(mut self, jobs: Jobs<Job>) {
+        if self.batch > 1 {
+            return self.serve_together(&jobs);
+        }
         while let Some(mut job) = jobs.next() {
-            let gives_way = job.class == Class::Batch || job.gave_way < MOST_GIVEN_WAY;
-            let stops = || job.answer.is_closed() || (gives_way && jobs.waits_before(job.class));
+            // A guess that comes true while it is heard gives way no more.
+            let gives_way = || job.standing.class() != Class::Interactive || job.gave_way < MOST_GIVEN_WAY;
+            let stops = || job.answer.is_closed() || (gives_way() && jobs.waits_before(job.standing.class()));
             match self.transcribe(&job.samples, job.language, &stops).transpose() {
                 Some(result) => {
+                    jobs.answered(&job.standing);
                     job.answer.send(result).ok();
                 }
                 None if job.answer.is_closed() => {}

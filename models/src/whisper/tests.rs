@@ -81,7 +81,7 @@ fn the_features_are_those_of_transformers() {
 fn both_exports_give_torchs_logits_tokens_and_probabilities() {
     let golden = golden();
     for form in ["merged", "split"] {
-        let Worker { mut decoder, mel } = worker(form, WhisperOptions::default());
+        let Worker { mut decoder, mel, .. } = worker(form, WhisperOptions::default());
         let features = mel.features(&golden_speech(), PCM, decoder.model.frames());
         let hidden = decoder.model.encode(features).unwrap();
         let mut cache = Cache::default();
@@ -144,7 +144,7 @@ async fn what_cannot_be_transcribed_is_said() {
 
 #[tokio::test]
 async fn a_full_queue_refuses_at_once() {
-    let options = WhisperOptions { queue: 2, ..WhisperOptions::default() };
+    let options = WhisperOptions { queue: 2, batch: 1, ..WhisperOptions::default() };
     let transcriber = Arc::new(Whisper::load(&golden_folder().join("merged"), &ort(), options).unwrap());
     let calls: Vec<_> = (0..8)
         .map(|_| {
@@ -164,25 +164,28 @@ async fn a_full_queue_refuses_at_once() {
         }
     }
     assert!(served >= 2 && refused >= 1, "{served} served, {refused} refused");
-    assert_eq!(transcriber.waiting(), [0; 3]);
+    assert_eq!(transcriber.waiting(), [0; 4]);
 }
 
 #[tokio::test]
 async fn whoever_is_heard_gives_way_to_a_call() {
-    let transcriber = Whisper::load(&golden_folder().join("merged"), &ort(), WhisperOptions::default()).unwrap();
-    let listen = |class, times| {
-        let asked = Listen { class, ..Listen::default() };
-        tokio::spawn(transcriber.transcribe(golden_speech().repeat(times), asked))
-    };
-    for class in [Class::Batch, Class::Interactive] {
+    for (class, batch) in
+        [Class::Batch, Class::Interactive, Class::Speculative].into_iter().flat_map(|class| [(class, 1), (class, 8)])
+    {
+        let options = WhisperOptions { batch, ..WhisperOptions::default() };
+        let transcriber = Whisper::load(&golden_folder().join("merged"), &ort(), options).unwrap();
+        let listen = |class, times| {
+            let asked = Listen { class, ..Listen::default() };
+            tokio::spawn(transcriber.transcribe(golden_speech().repeat(times), asked))
+        };
         let other = listen(class, 60);
         // It has been begun.
         tokio::task::yield_now().await;
-        while transcriber.waiting() != [0; 3] {
+        while transcriber.waiting() != [0; 4] {
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         }
         listen(Class::Call, 1).await.unwrap().expect("it is heard");
-        assert!(!other.is_finished(), "{class:?} was heard first");
+        assert!(!other.is_finished(), "{class:?} of {batch} was heard first");
         other.await.unwrap().expect("it is heard behind it");
     }
 }
@@ -204,7 +207,7 @@ fn a_call_that_hangs_up_stops_its_transcription() {
 
 #[test]
 fn logits_that_are_no_numbers_fail_this_job_only() {
-    let Worker { mut decoder, mel } = worker("split", WhisperOptions::default());
+    let Worker { mut decoder, mel, .. } = worker("split", WhisperOptions::default());
     let broken = vec![f32::NAN; decoder.model.mels() * decoder.model.frames()];
     let hidden = decoder.model.encode(broken).unwrap();
     assert!(matches!(decoder.decode(&hidden, None, &never), Err(EngineError::Failed { .. })));
@@ -259,4 +262,110 @@ fn a_tokenizer_of_another_model_is_noticed() {
     added.push(more);
     fs::write(&file, tokenizer.to_string()).unwrap();
     assert!(load_error(folder.path()).contains("belong to different models"));
+}
+
+/// Eight utterances that differ in length, loudness and place, some of more than one window.
+fn recordings() -> Vec<Vec<i16>> {
+    let speech = golden_speech();
+    (0..8)
+        .map(|n| {
+            let from = n * speech.len() / 20;
+            let samples = speech[from..speech.len() - (n % 3) * 1_000].iter().map(|sample| sample / (1 + n as i16 % 2));
+            samples.collect::<Vec<_>>().repeat([1, 1, 4, 1, 1, 2, 1, 1][n])
+        })
+        .collect()
+}
+
+/// What is heard, without how long it took, and with what may differ in its last digits.
+fn words(transcript: &Transcript) -> (String, Language, Vec<Segment>) {
+    (transcript.text.clone(), transcript.language, transcript.segments.clone())
+}
+
+#[tokio::test]
+async fn eight_at_once_are_heard_as_each_is_alone() {
+    for (form, timestamps) in [("merged", false), ("merged", true), ("split", false)] {
+        let heard_by = |batch| {
+            let options = WhisperOptions { timestamps, batch, ..WhisperOptions::default() };
+            Whisper::load(&golden_folder().join(form), &ort(), options).unwrap()
+        };
+        let (alone, together) = (heard_by(1), heard_by(8));
+        let mut one_by_one = Vec::new();
+        for samples in recordings() {
+            one_by_one.push(alone.transcribe(samples, Listen::to(None)).await.unwrap());
+        }
+        // The first is begun at once, and the others come to it.
+        let at_once = recordings().into_iter().enumerate().map(|(n, samples)| {
+            let class = if n % 4 == 3 { Class::Batch } else { Class::Call };
+            together.transcribe(samples, Listen { class, ..Listen::default() })
+        });
+        let at_once: Vec<_> = at_once.map(tokio::spawn).collect();
+        for (alone, heard) in one_by_one.iter().zip(at_once) {
+            let heard = heard.await.unwrap().unwrap();
+            assert_eq!(words(&heard), words(alone), "{form}, times: {timestamps}");
+            let far = |one: Option<f32>, other: Option<f32>| (one.unwrap() - other.unwrap()).abs() > 1e-3;
+            assert!(!far(heard.avg_logprob, alone.avg_logprob) && !far(heard.no_speech_prob, alone.no_speech_prob));
+            assert!(!far(heard.language_probability, alone.language_probability));
+        }
+        let texts: std::collections::BTreeSet<_> = one_by_one.iter().map(|heard| heard.text.clone()).collect();
+        assert!(texts.len() > 2, "they differ: {texts:?}");
+        assert_eq!(together.work().classes[Class::Call as usize].jobs, 6);
+        assert_eq!(together.waiting(), [0; 4]);
+    }
+}
+
+#[test]
+fn graphs_that_choose_the_scale_of_a_run_hear_one_after_the_other() {
+    let options = WhisperOptions::default();
+    assert_eq!(worker("merged", options).batch, 8);
+    assert_eq!(worker("split", options).batch, 8);
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/ears");
+    assert_eq!(Worker::load(&shipped, &ort(), options).unwrap().batch, 1, "the scale of its int8 is that of all rows");
+}
+
+#[tokio::test]
+async fn one_of_many_that_leaves_or_cannot_be_heard_costs_the_others_nothing() {
+    let transcriber = Whisper::load(&golden_folder().join("merged"), &ort(), WhisperOptions::default()).unwrap();
+    let alone = transcriber.transcribe(golden_speech(), Listen::to(None)).await.unwrap();
+    let ask = || transcriber.transcribe(golden_speech().repeat(3), Listen::to(None));
+    let stays = transcriber.transcribe(golden_speech(), Listen::to(None));
+    let leaves: Vec<_> = (0..6).map(|_| ask()).collect();
+    drop(leaves);
+    let short = transcriber.transcribe(vec![5; 10], Listen::to(None));
+    let (stays, short) = tokio::join!(stays, short);
+    assert_eq!(words(&stays.unwrap()), words(&alone));
+    short.expect("a moment of audio is padded");
+    assert_eq!(transcriber.waiting(), [0; 4]);
+}
+
+/// `MILO_EARS=folder cargo test -p milo-models --release measures_what_hearing_side_by_side -- --ignored --nocapture`
+#[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "a measure")]
+#[ignore = "a measure, of an export in full precision that MILO_EARS names"]
+async fn measures_what_hearing_side_by_side_costs_and_brings() {
+    let folder = std::env::var_os("MILO_EARS").map_or_else(|| golden_folder().join("merged"), PathBuf::from);
+    let speech = golden_speech();
+    for threads in [1, 2] {
+        for batch in [1, 2, 4, 8] {
+            let options = WhisperOptions { threads, batch, precision: Precision::Full, ..WhisperOptions::default() };
+            let transcriber = Whisper::load(&folder, &ort(), options).unwrap();
+            transcriber.transcribe(speech.clone(), Listen::to(Some(Language::Mg))).await.unwrap();
+            let begun = std::time::Instant::now();
+            let asked = (0..8).map(|_| {
+                let hearing = transcriber.transcribe(speech.clone(), Listen::to(Some(Language::Mg)));
+                tokio::spawn(async move {
+                    hearing.await.unwrap();
+                    begun.elapsed().as_secs_f64()
+                })
+            });
+            let mut took = Vec::new();
+            for one in asked.collect::<Vec<_>>() {
+                took.push(one.await.unwrap());
+            }
+            took.sort_by(f64::total_cmp);
+            println!(
+                "{threads} threads, {batch} side by side: first {:.3}, middle {:.3}, all {:.3} s",
+                took[0], took[4], took[7]
+            );
+        }
+    }
 }

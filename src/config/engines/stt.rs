@@ -25,6 +25,8 @@ pub struct Stt {
     pub parallel: usize,
     /// A folder with a Hugging Face export of Whisper (encoder, decoder, tokenizer.json).
     pub path: Option<PathBuf>,
+    /// Utterances that a local transcriber hears side by side at most; 1: one after the other.
+    pub batch: usize,
     /// Threads a forward pass may use; 0 takes half of the machine's cores, at least one.
     pub threads: usize,
 }
@@ -39,6 +41,7 @@ impl Default for Stt {
             timeout_s: 4.0,
             parallel: 64,
             path: None,
+            batch: 8,
             threads: 0,
         }
     }
@@ -52,6 +55,7 @@ impl Stt {
         // A call waits eight seconds for a transcript, and the local transcriber wants some of them.
         faults.within("engines.stt.timeout_s", self.timeout_s, 0.05..=6.0);
         faults.within("engines.stt.parallel", self.parallel, 1..=4_096);
+        faults.within("engines.stt.batch", self.batch, 1..=64);
         faults.within("engines.stt.threads", self.threads, 0..=512);
         if self.engine == SpeechEngine::Openai && self.model.is_none() {
             faults.add("engines.stt.model", "is missing: name the model that the server is to hear with".into());

@@ -1,25 +1,35 @@
-//! The one bounded queue in front of a model's own thread, in which calls go before people who wait at a screen, and those before
-//! work that nobody waits for.
+//! The one bounded queue in front of a model's own thread, in which calls go before what is done for them on a guess, that before people
+//! who wait at a screen, and those before work that nobody waits for.
 //!
 //! ```text
 //!  calls       ─► ▒▒▒ ─┐
-//!  interactive ─► ▒▒▒ ─┼─► the first class that has a job, its oldest one ─► the model's thread
+//!  speculative ─► ▒▒▒ ─┤  the first class that has a job, and of its jobs
+//!  interactive ─► ▒▒▒ ─┼─► the one that is wanted first ─► the model's thread
 //!  batch       ─► ▒▒▒ ─┘
 //! ```
 //! A model is owned by one OS thread. Callers put jobs into its [`Queue`]; each class has places of its own, so that none keeps
 //! another out, and one that has none left answers [`EngineError::Overloaded`] at once, it never waits. A job whose asker has
 //! left has no place any more. The thread ends when the last `Queue` handle is dropped.
 //!
+//! A job may say when its answer is wanted ([`Wanted`]); what is begun on a guess becomes a call's own where it waits when the guess
+//! comes true. What the thread does, how long jobs wait for it and which are late is counted ([`Work`]).
+//!
 //! A panic costs the jobs that were there, whose askers hear [`EngineError::Stopped`], and the model is loaded anew: whoever asks
 //! again a moment later is served.
 
+mod standing;
+mod work;
+
 use std::{
-    collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc::sync_channel},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
+
+pub use standing::{Class, Standing, Wanted};
+use work::Account;
+pub use work::{Served, WAITS, Waits, Work};
 
 use crate::engine::EngineError;
 
@@ -28,39 +38,17 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// …and twice as long after each load that fails, up to this.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// Whose work a job is. What stands earlier here goes first, however long the others have waited.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Class {
-    /// A live call's: few, short, and somebody hears every moment of it.
-    #[default]
-    Call,
-    /// A request's: somebody waits for its answer.
-    Interactive,
-    /// Of a batch: it may wait for ever.
-    Batch,
-}
-
-impl Class {
-    /// All of them, the first first.
-    pub const ALL: [Self; 3] = [Self::Call, Self::Interactive, Self::Batch];
-
-    /// As health and metrics call it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Call => "call",
-            Self::Interactive => "interactive",
-            Self::Batch => "batch",
-        }
-    }
-}
+/// A job that does not say when it is wanted has its place among those that do as if it had been wanted so long after it came: it is
+/// not overtaken for ever.
+const USUAL: Duration = Duration::from_secs(2);
 
 /// How many jobs wait, of each of [`Class::ALL`].
 pub type Waiting = [usize; Class::ALL.len()];
 
 /// What may wait in a queue.
 pub trait Job: Send + 'static {
-    /// Whose it is.
-    fn class(&self) -> Class;
+    /// Whose it is, and when it is wanted.
+    fn standing(&self) -> &Standing;
 
     /// Whether nobody waits for it any more.
     fn is_left(&self) -> bool;
@@ -97,12 +85,32 @@ struct Line<J> {
 }
 
 struct Held<J> {
-    /// By class.
-    jobs: [VecDeque<J>; Class::ALL.len()],
+    /// In the order in which they came.
+    waiting: Vec<InLine<J>>,
+    account: Account,
     /// Every [`Queue`] handle is gone.
     is_closed: bool,
     /// The thread is gone, or has not loaded its model anew yet.
     is_stopped: bool,
+}
+
+/// A job in line.
+struct InLine<J> {
+    job: J,
+    /// None: it was begun, and gave way.
+    came: Option<Instant>,
+}
+
+impl<J: Job> InLine<J> {
+    fn class(&self) -> Class {
+        self.job.standing().class()
+    }
+
+    /// Its place: what comes first here goes first. What gave way is the next one of its class.
+    fn place(&self) -> (Class, Option<Instant>) {
+        let standing = self.job.standing();
+        (standing.class(), self.came.map(|came| standing.deadline().unwrap_or(came + USUAL)))
+    }
 }
 
 impl<J> Line<J> {
@@ -120,38 +128,49 @@ impl<J> Line<J> {
 impl<J: Job> Held<J> {
     /// Takes the next job of `least` or of a class before it; those whose asker has left are passed over.
     fn take(&mut self, least: Class) -> Option<J> {
-        for jobs in &mut self.jobs[..=least as usize] {
-            while let Some(job) = jobs.pop_front() {
-                if !job.is_left() {
-                    return Some(job);
-                }
-            }
-        }
-        None
+        self.waiting.retain(|waiting| !waiting.job.is_left());
+        let places = self.waiting.iter().map(InLine::place).enumerate();
+        let (next, (class, _)) = places.filter(|(_, (class, _))| *class <= least).min_by_key(|(_, place)| *place)?;
+        let InLine { job, came } = self.waiting.remove(next);
+        let now = now();
+        self.account.works(now);
+        came.into_iter().for_each(|came| self.account.begun(class, came, now));
+        Some(job)
     }
 
     fn waiting(&self) -> Waiting {
-        self.jobs.each_ref().map(|jobs| jobs.iter().filter(|job| !job.is_left()).count())
+        let mut count = Waiting::default();
+        let there = self.waiting.iter().filter(|waiting| !waiting.job.is_left());
+        there.for_each(|waiting| count[waiting.class() as usize] += 1);
+        count
     }
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the edge: deadlines and waits are wall-clock times, read as a job comes, is begun and ends"
+)]
+fn now() -> Instant {
+    Instant::now()
+}
+
 impl<J: Job> Queue<J> {
-    /// Puts a job in line behind those of its class, or says at once that there is no room.
+    /// Puts a job in line, or says at once that there is no room.
     pub fn submit(&self, job: J) -> Result<(), EngineError> {
         let line = &self.handle.0;
         let mut held = line.held();
         if held.is_stopped {
             return Err(EngineError::Stopped { engine: self.engine });
         }
-        let jobs = &mut held.jobs[job.class() as usize];
-        if jobs.len() >= self.depth {
-            jobs.retain(|job| !job.is_left());
+        let class = job.standing().class();
+        if held.waiting.len() >= self.depth {
+            held.waiting.retain(|waiting| !waiting.job.is_left());
+            let waiting = held.waiting.iter().filter(|waiting| waiting.class() == class).count();
+            if waiting >= self.depth {
+                return Err(EngineError::Overloaded { engine: self.engine, waiting });
+            }
         }
-        if jobs.len() >= self.depth {
-            let waiting = jobs.len();
-            return Err(EngineError::Overloaded { engine: self.engine, waiting });
-        }
-        jobs.push_back(job);
+        held.waiting.push(InLine { job, came: Some(now()) });
         drop(held);
         line.changed.notify_one();
         Ok(())
@@ -160,6 +179,11 @@ impl<J: Job> Queue<J> {
     /// Whether nobody serves it: the model's thread has panicked, and the model is not loaded anew yet.
     pub fn stopped(&self) -> bool {
         self.handle.0.held().is_stopped
+    }
+
+    /// What its thread has done so far.
+    pub fn work(&self) -> Work {
+        self.handle.0.held().account.so_far(now())
     }
 
     /// How many jobs wait. Those that the model's thread has taken are not counted, nor those whose asker has left.
@@ -179,6 +203,7 @@ impl<J: Job> Jobs<J> {
             if let Some(job) = held.take(Class::Batch) {
                 return Some(job);
             }
+            held.account.rests(now());
             if held.is_closed {
                 return None;
             }
@@ -189,12 +214,17 @@ impl<J: Job> Jobs<J> {
     /// Whether somebody waits who goes before this class.
     pub fn waits_before(&self, class: Class) -> bool {
         let held = self.0.held();
-        held.jobs[..class as usize].iter().flatten().any(|job| !job.is_left())
+        held.waiting.iter().any(|waiting| waiting.class() < class && !waiting.job.is_left())
     }
 
     /// Puts a job back that was begun and gave way: it is the next one of its class.
     pub fn put_back(&self, job: J) {
-        self.0.held().jobs[job.class() as usize].push_front(job);
+        self.0.held().waiting.push(InLine { job, came: None });
+    }
+
+    /// A job that stands so has its answer, or the beginning of one that comes bit by bit.
+    pub fn answered(&self, standing: &Standing) {
+        self.0.held().account.answered(standing, now());
     }
 
     /// The next job of `least` or of a class before it, if one waits now.
@@ -208,7 +238,8 @@ impl<J> Drop for Jobs<J> {
     fn drop(&mut self) {
         let mut held = self.0.held();
         held.is_stopped = true;
-        let left = held.jobs.each_mut().map(std::mem::take);
+        held.account.rests(now());
+        let left = std::mem::take(&mut held.waiting);
         drop(held);
         drop(left);
     }
@@ -223,7 +254,7 @@ pub fn spawn_engine<J: Job, M: 'static>(
     mut load: impl FnMut() -> Result<M, EngineError> + Send + 'static,
     serve: impl Fn(M, Jobs<J>) + Send + 'static,
 ) -> Result<Queue<J>, EngineError> {
-    let held = Held { jobs: Default::default(), is_closed: false, is_stopped: false };
+    let held = Held { waiting: Vec::new(), account: Account::default(), is_closed: false, is_stopped: false };
     let line = Arc::new(Line { held: Mutex::new(held), changed: Condvar::new() });
     let served = Arc::clone(&line);
     let (ready, loaded) = sync_channel(1);
@@ -288,13 +319,13 @@ mod tests {
     /// A job that says its name when its turn comes.
     struct Named {
         name: &'static str,
-        class: Class,
+        standing: Standing,
         answer: oneshot::Sender<()>,
     }
 
     impl Job for Named {
-        fn class(&self) -> Class {
-            self.class
+        fn standing(&self) -> &Standing {
+            &self.standing
         }
 
         fn is_left(&self) -> bool {
@@ -320,6 +351,7 @@ mod tests {
                 move |(), jobs: Jobs<Named>| {
                     while let Some(job) = jobs.next() {
                         wait.recv().ok();
+                        jobs.answered(&job.standing);
                         job.answer.send(()).ok();
                         serve.send(job.name).ok();
                     }
@@ -329,14 +361,23 @@ mod tests {
         }
 
         fn ask(&self, name: &'static str, class: Class) -> Result<oneshot::Receiver<()>, EngineError> {
+            self.ask_by(name, class, Wanted::default())
+        }
+
+        fn ask_by(
+            &self,
+            name: &'static str,
+            class: Class,
+            wanted: Wanted,
+        ) -> Result<oneshot::Receiver<()>, EngineError> {
             let (answer, answered) = oneshot::channel();
-            self.queue.submit(Named { name, class, answer }).map(|()| answered)
+            self.queue.submit(Named { name, standing: Standing::new(class, wanted), answer }).map(|()| answered)
         }
 
         /// Asks, and waits until the thread has the job.
         fn occupy(&self) -> oneshot::Receiver<()> {
             let first = self.ask("first", Class::Batch).unwrap();
-            while self.queue.waiting() != [0; 3] {
+            while self.queue.waiting() != [0; 4] {
                 thread::yield_now();
             }
             first
@@ -368,12 +409,37 @@ mod tests {
             "all are taken"
         );
         let _call = slow.ask("c1", Class::Call).expect("a full class keeps no other out");
-        assert_eq!(slow.queue.waiting(), [1, 2, 3]);
-        assert_eq!(slow.serves(3), ["first", "c1", "i1"]);
+        let _guess = slow.ask("s1", Class::Speculative).unwrap();
+        assert_eq!(slow.queue.waiting(), [1, 1, 2, 3]);
+        assert_eq!(slow.serves(4), ["first", "c1", "s1", "i1"]);
         let _call = slow.ask("c2", Class::Call).unwrap();
         // The thread may have taken i2 before that call came.
         let rest = slow.serves(5);
         assert!(rest == ["i2", "c2", "b1", "b2", "b3"] || rest == ["c2", "i2", "b1", "b2", "b3"], "{rest:?}");
+    }
+
+    #[test]
+    fn within_a_class_goes_first_what_is_wanted_first_and_a_guess_that_comes_true_is_a_calls_own() {
+        let slow = Slow::new(8);
+        let first = slow.occupy();
+        let at = |ms| now() + Duration::from_millis(ms);
+        let guess = Wanted::perhaps();
+        let asked = [
+            slow.ask_by("guess", Class::Speculative, guess.clone()),
+            slow.ask_by("unsaid", Class::Call, Wanted::default()),
+            slow.ask_by("later", Class::Call, Wanted::by(at(60_000))),
+            slow.ask_by("too late", Class::Call, Wanted::by(at(0))),
+            slow.ask_by("soon", Class::Call, Wanted::by(at(900))),
+        ];
+        assert_eq!(slow.queue.waiting(), [4, 1, 0, 0]);
+        guess.confirm(at(500));
+        guess.confirm(at(0));
+        assert_eq!(slow.queue.waiting(), [5, 0, 0, 0]);
+        assert_eq!(slow.serves(6), ["first", "too late", "guess", "soon", "unsaid", "later"]);
+        let [call, guesses, _, batch] = slow.queue.work().classes;
+        assert_eq!((call.jobs, call.missed, guesses.jobs, batch.jobs), (5, 1, 0, 1));
+        assert_eq!(call.waits.counts.iter().sum::<u64>(), 5);
+        drop((first, asked));
     }
 
     #[test]
@@ -384,7 +450,7 @@ mod tests {
             (slow.ask("gone", Class::Interactive).unwrap(), slow.ask("stays", Class::Interactive).unwrap());
         assert!(slow.ask("no room", Class::Interactive).is_err());
         drop(gone);
-        assert_eq!(slow.queue.waiting(), [0, 1, 0]);
+        assert_eq!(slow.queue.waiting(), [0, 0, 1, 0]);
         let next = slow.ask("next", Class::Interactive).expect("one has left");
         assert_eq!(slow.serves(3), ["first", "stays", "next"], "what nobody waits for is not done");
         drop((first, stays, next));
@@ -405,7 +471,7 @@ mod tests {
         .unwrap();
         let ask = || {
             let (answer, answered) = oneshot::channel();
-            queue.submit(Named { name: "", class: Class::Call, answer }).map(|()| answered)
+            queue.submit(Named { name: "", standing: Standing::default(), answer }).map(|()| answered)
         };
         let asked = ask().unwrap();
         drop(gate);
@@ -435,7 +501,7 @@ mod tests {
         .unwrap();
         let ask = |name| {
             let (answer, answered) = oneshot::channel();
-            queue.submit(Named { name, class: Class::Call, answer }).map(|()| answered)
+            queue.submit(Named { name, standing: Standing::default(), answer }).map(|()| answered)
         };
         ask("first").unwrap().blocking_recv().expect("it is served");
         assert!(ask("too much").unwrap().blocking_recv().is_err(), "nobody answers");
