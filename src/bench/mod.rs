@@ -5,6 +5,7 @@ mod caller;
 mod calls;
 mod chat;
 mod clean;
+mod engines;
 mod floor;
 mod interruptions;
 mod lines;
@@ -37,6 +38,9 @@ pub enum Which {
     Chat(chat::Arguments),
     /// What each cleaner does for the transcriber and against false interruptions, in simulated calls.
     Clean(clean::Arguments),
+    /// What a caller waits for the engines when many call at once, with and without work on guesses beside: the shipped engines, without
+    /// telephones.
+    Engines(engines::Arguments),
     /// What is said, coughed and echoed into Milo's words, and whether it falls silent for it: in calls, on the set that ships.
     Interruptions(interruptions::Arguments),
     /// Whether callers who pause are cut off, and how long those who have finished wait: in calls, on the set that ships.
@@ -58,6 +62,7 @@ pub async fn run(which: Which, legs: &Handle) -> Result<()> {
         Which::Calls(arguments) => calls::run(arguments, legs).await,
         Which::Chat(arguments) => chat::run(arguments).await,
         Which::Clean(arguments) => clean::run(arguments).await,
+        Which::Engines(arguments) => engines::run(arguments).await,
         Which::Interruptions(arguments) => interruptions::run(arguments, legs).await,
         Which::Pauses(arguments) => pauses::run(arguments, legs).await,
         Which::Lines(arguments) => lines::run(arguments).await,
