@@ -10,13 +10,15 @@ use super::Faults;
 pub struct Limits {
     /// Calls at once; the next one hears "busy" (503).
     pub calls: usize,
+    /// Whether fewer are taken where the engines have no room for as many, by their measured use and the turns that are late.
+    pub follow_engines: bool,
     /// The longest call, in seconds; then Milo says goodbye.
     pub call_seconds: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { calls: 50, call_seconds: 1_800 }
+        Self { calls: 50, follow_engines: false, call_seconds: 1_800 }
     }
 }
 

@@ -2,6 +2,7 @@
 //! shared by every call.
 
 mod breaker;
+pub(crate) mod capacity;
 mod line;
 mod mind;
 mod model;

@@ -34,7 +34,7 @@ pub(super) fn bind(
     config: &Config,
     registrar: Option<RegistrarConfig>,
     (ports, legs): (PortPool, &Handle),
-    others: Arc<AtomicUsize>,
+    (others, withheld): (Arc<AtomicUsize>, Arc<AtomicUsize>),
 ) -> Result<(Endpoint, Invitations)> {
     let sip = &config.sip;
     let endpoint = EndpointConfig {
@@ -56,6 +56,7 @@ pub(super) fn bind(
         peer_codecs: peer_codecs(sip),
         max_calls: config.limits.calls,
         others,
+        withheld,
         user_agent: concat!("Milo/", env!("CARGO_PKG_VERSION")).into(),
         srtp: config.media.srtp.keyed(config.media.srtp_offer),
         keep_alive: (sip.keep_alive_s > 0).then(|| Duration::from_secs(sip.keep_alive_s)),

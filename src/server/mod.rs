@@ -59,7 +59,7 @@ use crate::{
     chat::Chats,
     config::Config,
     dialplan::{Dialplans, Editions, Fault, Origin, Surroundings},
-    engines::Engines,
+    engines::{Engines, capacity},
     error::Error,
     gpu::Gpus,
     http::{self, AppState, Dial},
@@ -153,7 +153,10 @@ impl Server {
         let (book, in_force) = watch::channel(Book::open(registrar.as_ref(), &config.sip, &ledger).await?);
         // Calls that come over the web.
         let visits = Arc::new(AtomicUsize::new(0));
-        let (endpoint, mut invitations) = bind(config, registrar, (ports.clone(), legs), Arc::clone(&visits))?;
+        // Places that the engines have no room for.
+        let withheld = Arc::new(AtomicUsize::new(0));
+        let others = (Arc::clone(&visits), Arc::clone(&withheld));
+        let (endpoint, mut invitations) = bind(config, registrar, (ports.clone(), legs), others)?;
         let around = around.following(in_force.clone());
         let accounts = Arc::new(Accounts::new(in_force, endpoint.telephones().clone()));
         let mut following = JoinSet::new();
@@ -167,7 +170,8 @@ impl Server {
         let loading = config.clone();
         // The model keeps these; one that changes with each call is nothing to keep.
         let lasting = dialplans.personas().map(|(_, persona)| &persona.prompt).filter(|prompt| !prompt.contains("{{"));
-        let personal = lasting.cloned().collect();
+        let personal: Vec<String> = lasting.cloned().collect();
+        let asked_first = personal.first().cloned().unwrap_or_default();
         let counting = Arc::clone(&metrics);
         let engines = tokio::task::spawn_blocking(move || Engines::load(&loading, personal, counting)).await??;
         let voice = Arc::clone(&engines.voice);
@@ -244,6 +248,7 @@ impl Server {
             sip: config.sip.clone(),
             ports,
             limit: config.limits.calls,
+            withheld: Arc::clone(&withheld),
             visits: Arc::clone(&visits),
             taking: taking.clone(),
             gpus: Gpus::start().context("a thread for the graphics cards")?,
@@ -259,10 +264,17 @@ impl Server {
             let (counters, visits) = (counters.clone(), Arc::clone(&visits));
             move || counters.borrow().calls + visits.load(Ordering::Acquire)
         };
+        if config.limits.follow_engines {
+            let (engines, counting, prompt) = (house.engines.clone(), Arc::clone(&metrics), asked_first);
+            let places = (limit, Arc::clone(&withheld));
+            following.spawn(capacity::follow(engines, counting, prompt, places, taken.clone()));
+        }
+        let kept = Arc::clone(&withheld);
+        let taken = move || taken() + kept.load(Ordering::Acquire);
         let (web, visitors) = WebCalls::new(
             Arc::clone(&house),
             (Arc::clone(&visits), limit),
-            move || counters.borrow().calls,
+            move || counters.borrow().calls + withheld.load(Ordering::Acquire),
             (legs.clone(), leg_options(&config.media)),
             ending,
         );

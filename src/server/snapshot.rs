@@ -54,6 +54,8 @@ pub(super) struct Snapshot {
     pub(super) sip: config::Sip,
     pub(super) ports: PortPool,
     pub(super) limit: usize,
+    /// Those of them that the engines have no room for.
+    pub(super) withheld: Arc<AtomicUsize>,
     /// Calls that came over the web.
     pub(super) visits: Arc<AtomicUsize>,
     pub(super) taking: watch::Receiver<bool>,
@@ -79,10 +81,15 @@ impl Snapshot {
         let away = self.redis.as_ref().and_then(|redis| Some((redis.place(), redis.fault()?)));
         let shared = away.as_ref().map(|_| REDIS_AWAY.to_owned());
         let redis = away.map(|(place, fault)| format!("Redis at {place}: {fault}."));
+        let withheld = self.withheld.load(Ordering::Acquire);
+        let limit = self.limit.saturating_sub(withheld);
         let unready = if self.taking.has_changed().is_err() {
             Some("Milo is ending and takes no more calls.".into())
         } else {
-            (live_calls >= self.limit).then(|| format!("All {} places are taken.", self.limit))
+            (live_calls >= limit).then(|| match withheld {
+                0 => format!("All {limit} places are taken."),
+                _ => format!("All {limit} places are taken; the engines have no room for more."),
+            })
         };
         HealthReport {
             mode: engines.mind.mode(),
@@ -95,7 +102,7 @@ impl Snapshot {
             sessions: self.sessions.count(),
             live_calls,
             rtp_ports: self.ports.leased(),
-            call_limit: self.limit,
+            call_limit: limit,
             dial: dial(&self.local, &self.sip, &self.house.editions.current().dialplans),
             degraded: stopped.chain(shared).collect(),
             notes: engines.notes(),

@@ -70,6 +70,8 @@ pub struct CoreConfig {
     pub max_calls: usize,
     /// How many of them are up that came by another way than SIP; whoever takes those counts them here.
     pub others: Arc<AtomicUsize>,
+    /// So many places are not given to who calls in now.
+    pub withheld: Arc<AtomicUsize>,
     /// User-Agent and Server.
     pub user_agent: String,
     /// What calls speak, preferred first.
@@ -102,6 +104,11 @@ impl CoreConfig {
     /// How many calls of SIP may be up now.
     pub(super) fn room(&self) -> usize {
         self.max_calls.saturating_sub(self.others.load(Ordering::Acquire))
+    }
+
+    /// How many may be up that one more is let in beside.
+    pub(super) fn admitted(&self) -> usize {
+        self.room().saturating_sub(self.withheld.load(Ordering::Acquire))
     }
 
     /// Everything that a call with this peer may come to speak, once it is known which trunk it is of.

@@ -89,6 +89,8 @@ pub struct EndpointConfig {
     pub max_calls: usize,
     /// How many of them are up that came by another way than SIP ([`crate::FarEnd`]); whoever takes those counts them here.
     pub others: Arc<AtomicUsize>,
+    /// So many places are not given to who calls in now, as whoever serves calls has no room for more.
+    pub withheld: Arc<AtomicUsize>,
     /// User-Agent and Server.
     pub user_agent: String,
     /// What calls want of SRTP.
@@ -134,6 +136,7 @@ impl Default for EndpointConfig {
             peer_codecs: Vec::new(),
             max_calls: 100,
             others: Arc::default(),
+            withheld: Arc::default(),
             user_agent: "Milo".to_owned(),
             srtp: Srtp::default(),
             session_timers: SessionTimers::default(),
@@ -191,6 +194,7 @@ impl Endpoint {
                 trusted: config.trusted,
                 max_calls: config.max_calls,
                 others: config.others,
+                withheld: config.withheld,
                 user_agent: config.user_agent,
                 codecs: config.codecs.into(),
                 peer_codecs: config.peer_codecs.into_iter().map(|(network, codecs)| (network, codecs.into())).collect(),

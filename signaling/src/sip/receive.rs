@@ -386,6 +386,7 @@ mod tests {
                 trusted: Vec::new(),
                 max_calls: 1,
                 others: std::sync::Arc::default(),
+                withheld: std::sync::Arc::default(),
                 user_agent: "Milo".to_owned(),
                 codecs: milo_media::CODECS.into(),
                 peer_codecs: Vec::new(),

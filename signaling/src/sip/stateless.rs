@@ -18,7 +18,7 @@ use super::{
 impl Core {
     /// What we can (RFC 3261 section 11.2): the answer to OPTIONS, whether within a dialog or not.
     pub(super) fn capabilities(&self, request: &Message) -> Message {
-        let full = self.calls.len() >= self.config.room();
+        let full = self.calls.len() >= self.config.admitted();
         let mut response = self.response(request, if full { 486 } else { 200 }, "");
         response.headers.push(Name::ALLOW, self.allow());
         response.headers.push(Name::ACCEPT, format!("{SDP_TYPE}, {RELAY_TYPE}, {KEY_TYPE}, {TEXT_TYPE}"));

@@ -82,7 +82,7 @@ impl Core {
         }
         let called = request.message.uri().map(crate::sip::Uri::user).unwrap_or_default();
         let is_urgent = is_among(&called, &self.config.urgent);
-        let room = self.config.room().saturating_add(if is_urgent { FOR_HELP } else { 0 });
+        let room = self.config.admitted().saturating_add(if is_urgent { FOR_HELP } else { 0 });
         if self.calls.len() >= room {
             self.turn_away(&request.message, &request.flow);
             return;
