@@ -11,6 +11,7 @@ mod by_hand;
 mod database;
 #[path = "../../signaling/tests/dns.rs"]
 mod dns;
+mod hard_callers;
 mod house;
 mod telephone;
 
@@ -42,6 +43,7 @@ mod failing_engines;
 mod frame;
 mod hosted;
 mod hostile_http;
+mod hostile_tools;
 mod identity;
 mod interpret;
 mod journal;
