@@ -27,7 +27,7 @@ export function useMay(): Record<Schema["Scope"], boolean> {
   const { data: access } = useQuery({
     queryKey: ["may", key],
     queryFn: async () => data(api.GET("/api/v1/sign-in")),
-    refetchInterval: every(15_000),
+    refetchInterval: every(60_000),
   });
   const may = (scope: Schema["Scope"]) => access?.scopes.includes(scope) ?? false;
   return { calls: may("calls"), text: may("text"), read: may("read"), admin: may("admin") };

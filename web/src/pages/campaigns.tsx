@@ -91,7 +91,7 @@ function Row({ campaign }: { campaign: Schema["Campaign"] }) {
   const counts = useQuery({
     queryKey: ["campaign", campaign.id, campaign.state],
     queryFn: async () => data(api.GET("/api/v1/campaigns/{id}", { params: { path: { id: campaign.id } } })),
-    refetchInterval: (query) => (query.state.data && isSettled(query.state.data) ? false : every(4000)(query)),
+    refetchInterval: (query) => (query.state.data && isSettled(query.state.data) ? false : every(10_000)(query)),
   }).data?.counts;
   return (
     <li>

@@ -6,7 +6,6 @@ import { useFormats } from "../format";
 import { fill, useTexts } from "../language";
 import { Choice } from "../parts/choice";
 import { Fault } from "../parts/fault";
-import { Icon } from "../parts/icon";
 import { Loading } from "../parts/loading";
 import { Title } from "../parts/title";
 import { every, useMay } from "../queries";
@@ -124,9 +123,7 @@ function One({ request }: { request: Schema["CallerRequest"] }) {
       {request.text && <p>{request.text}</p>}
       <p className="quiet small row middle">
         {when(request.at)}
-        <Link href={`/calls/${request.call_id}`}>
-          <Icon name="calls" /> {t.requests.call}
-        </Link>
+        <Link href={`/calls/${request.call_id}`}>{t.requests.call}</Link>
         {request.done && (
           <span>{fill(t.requests.done_by, { who: request.done_by ?? t.common.unknown, when: when(request.done) })}</span>
         )}

@@ -264,7 +264,7 @@ export const en = {
     begun: "Begun",
     ended: "Ended",
     by: "By",
-    waits: "Nobody is called now:",
+    waits: "Nobody else is called now:",
     pause: "Pause",
     resume: "Resume",
     stop: "Stop",

@@ -267,7 +267,7 @@ export const fr: Texts = {
     begun: "Lancée",
     ended: "Terminée",
     by: "Par",
-    waits: "Personne n'est appelé maintenant :",
+    waits: "Personne d'autre n'est appelé maintenant :",
     pause: "Mettre en pause",
     resume: "Reprendre",
     stop: "Arrêter",

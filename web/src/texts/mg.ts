@@ -267,7 +267,7 @@ export const mg: Texts = {
     begun: "Nanomboka",
     ended: "Tapitra",
     by: "Nataon'i",
-    waits: "Tsy misy antsoina izao:",
+    waits: "Tsy misy olon-kafa antsoina izao:",
     pause: "Ampiatoy",
     resume: "Tohizo",
     stop: "Ajanony",
