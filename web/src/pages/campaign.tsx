@@ -12,7 +12,7 @@ import { every } from "../queries";
 import { Asked } from "./campaign/asked";
 import { Deeds } from "./campaign/deeds";
 import { Numbers } from "./campaign/numbers";
-import { Progress } from "./campaigns";
+import { Progress } from "./campaigns/progress";
 import { isSettled, useCameOf, useCampaignState } from "./campaigns/words";
 import "./call/call.css";
 import "./calls/calls.css";

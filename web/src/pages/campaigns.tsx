@@ -4,14 +4,15 @@ import { useState } from "react";
 import { Link, useLocation } from "wouter";
 import { api, data, type Schema } from "../client/http";
 import { useFormats } from "../format";
-import { fill, useTexts } from "../language";
+import { useTexts } from "../language";
 import { Fault } from "../parts/fault";
 import { Icon } from "../parts/icon";
 import { Loading } from "../parts/loading";
 import { Title } from "../parts/title";
 import { every, useMay } from "../queries";
 import { NewCampaign } from "./campaigns/new";
-import { isSettled, over, useCampaignState } from "./campaigns/words";
+import { Progress } from "./campaigns/progress";
+import { isSettled, useCampaignState } from "./campaigns/words";
 import { Ways } from "./calls/ways";
 import "./calls/calls.css";
 import "./campaigns/campaigns.css";
@@ -106,20 +107,5 @@ function Row({ campaign }: { campaign: Schema["Campaign"] }) {
         <span className="far">{counts && <Progress counts={counts} />}</span>
       </Link>
     </li>
-  );
-}
-
-/** A bar, and its figures beside it. */
-export function Progress({ counts }: { counts: Schema["CampaignCounts"] }) {
-  const t = useTexts();
-  const { number } = useFormats();
-  const says = fill(t.common.of, { n: number(over(counts)), all: number(counts.total) });
-  return (
-    <span className="progress">
-      <progress max={counts.total || 1} value={over(counts)} aria-label={fill(t.campaigns.far, { far: says })} />
-      <span className="figure small" aria-hidden="true">
-        {says}
-      </span>
-    </span>
   );
 }
