@@ -45,6 +45,7 @@ mod audit;
 mod bans;
 mod batch;
 mod calls;
+mod campaign_numbers;
 mod campaign_results;
 mod campaigns;
 mod chat;
@@ -223,6 +224,7 @@ fn described() -> OpenApiRouter<AppState> {
         .merge(audit::routes())
         .merge(calls::routes())
         .merge(campaigns::routes())
+        .merge(campaign_numbers::routes())
         .merge(campaign_results::routes())
         .merge(do_not_call::routes())
         .merge(configuration::routes())

@@ -32,6 +32,7 @@ mod call_log;
 mod caller_ids;
 mod calling_out;
 mod campaigns;
+mod campaigns_told;
 mod client_page;
 mod destinations;
 mod dialling;

@@ -1,6 +1,7 @@
 //! The whole surface over a real socket.
 
 mod calls;
+mod campaigns;
 mod feedback;
 mod keys;
 mod open;

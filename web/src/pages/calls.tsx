@@ -16,6 +16,7 @@ import { every, useHealth } from "../queries";
 import { caller, dialled, useOutcome } from "./calls/words";
 import { Filters } from "./calls/filters";
 import { query, type Filter } from "./calls/query";
+import { Ways } from "./calls/ways";
 import "./calls/calls.css";
 
 type Call = Schema["Call"];
@@ -27,6 +28,7 @@ export default function Calls() {
   return (
     <>
       <Title aside={<Export filter={filter} />}>{t.calls.title}</Title>
+      <Ways here="/calls" />
       <LiveCalls />
       <section className="stack" aria-labelledby="log">
         <h2 id="log">{t.calls.log}</h2>
