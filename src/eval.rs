@@ -266,7 +266,10 @@ async fn of_voice(table: &mut Table, speaker: &Speaker, config: &Config) -> Resu
         ms(pace.first_sample(95)),
     ));
     if talking.stood_in() > 0 {
-        table.notes.push(format!("{} of the sentences are the local voice's: the server did not say them", talking.stood_in()));
+        table.notes.push(format!(
+            "{} of the sentences are the local voice's: the server did not say them",
+            talking.stood_in()
+        ));
     }
     Ok(())
 }

@@ -18,6 +18,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -36,6 +37,8 @@ import export_parity
 import smoke_checkpoints
 from marian_tokenizer import marian_tokenizer
 
+#: How the hub's cards call licences that SPDX writes otherwise.
+LICENCES = {"mit": "MIT", "apache-2.0": "Apache-2.0", "cc-by-nc-4.0": "CC-BY-NC-4.0", "cc-by-4.0": "CC-BY-4.0"}
 #: What goes along as it is, where the checkpoint has it.
 ALONG = ("config.json", "generation_config.json", "preprocessor_config.json", "tokenizer_config.json", "vocab.json",
          "special_tokens_map.json", "added_tokens.json")
@@ -92,6 +95,13 @@ def local(checkpoint: str) -> Path:
         return Path(snapshot_download(checkpoint, ignore_patterns=["*.msgpack", "*.h5", "*.ot", "onnx/*", "*.onnx"]))
     except Exception as error:  # the hub's client has a dozen kinds
         raise SystemExit(f"{checkpoint} is no folder here, and the hub does not give it: {error}") from error
+
+
+def licence_of(checkpoint: Path) -> str:
+    """As the checkpoint's card has it in its first lines."""
+    card = checkpoint / "README.md"
+    said = re.search(r"^license:\s*['\"]?([\w.-]+)", card.read_text()[:4_000], re.M) if card.is_file() else None
+    return LICENCES.get(said[1], said[1]) if said else "LicenseRef-of-the-checkpoint"
 
 
 def graphs(kind: str, checkpoint: Path, to: Path, precisions: tuple[str, ...]) -> None:
@@ -194,7 +204,7 @@ def main() -> None:
     arguments.add_argument("--kind", choices=KINDS, help="by config.json, unless told")
     arguments.add_argument("--precision", help="fp32, fp16, int8, with commas; fp32,int8 unless told, of a voice fp32. Milo takes "
                            "int8 where it is there")
-    arguments.add_argument("--licence", default="LicenseRef-of-the-checkpoint", help="SPDX expression, for the manifest")
+    arguments.add_argument("--licence", help="SPDX expression, for the manifest; that of the checkpoint's README.md unless told")
     arguments.add_argument("--threads", type=int, default=1)
     arguments.add_argument("--smoke", action="store_true", help="export random tiny checkpoints of every kind: a minute")
     given = arguments.parse_args()
@@ -213,8 +223,9 @@ def main() -> None:
     for precision in precisions:
         if precision not in there:
             arguments.error(f"--precision {precision}: of {kind} there are {', '.join(there)}")
-    print(f"{given.checkpoint} as {kind}, {', '.join(precisions)}")
-    export(checkpoint, given.out, kind, precisions, given.licence)
+    licence = given.licence or licence_of(checkpoint)
+    print(f"{given.checkpoint} as {kind}, {', '.join(precisions)}, licence {licence}")
+    export(checkpoint, given.out, kind, precisions, licence)
 
 
 if __name__ == "__main__":

@@ -77,7 +77,8 @@ def marian(folder: Path) -> None:
         model.trainer_spec.model_type = proto.TrainerSpec.ModelType.UNIGRAM
         (folder / name).write_bytes(model.SerializeToString())
     (folder / "vocab.json").write_text(json.dumps({piece: place for place, piece in enumerate([*pieces, "<pad>"])}, ensure_ascii=False))
-    (folder / "tokenizer_config.json").write_text(json.dumps({"source_lang": "mg", "target_lang": "fr", "tokenizer_class": "MarianTokenizer"}))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"source_lang": "mg", "target_lang": "fr",
+                                                              "tokenizer_class": "MarianTokenizer"}))
     config = MarianConfig(
         vocab_size=len(pieces) + 1, d_model=32, encoder_layers=2, decoder_layers=2, encoder_attention_heads=2, decoder_attention_heads=2,
         encoder_ffn_dim=64, decoder_ffn_dim=64, max_position_embeddings=64, pad_token_id=len(pieces), eos_token_id=0,

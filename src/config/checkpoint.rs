@@ -34,7 +34,8 @@ pub(super) fn read<'v>(
         let Some(value) = variable(name) else { continue };
         if is_set(key) {
             // The path that somebody wrote for Milo is younger than the Python system's variable.
-            read.notes.push(format!("{name} is set, and {key} is too: the path counts, and the variable has no effect"));
+            read.notes
+                .push(format!("{name} is set, and {key} is too: the path counts, and the variable has no effect"));
         } else if holds_graphs(Path::new(value)) {
             read.paths.push((name, key, value.to_owned()));
         } else {
@@ -62,7 +63,11 @@ fn holds_graphs(folder: &Path) -> bool {
 /// The command that makes of the value what Milo runs.
 fn advice(name: &str, key: &str, value: &str, data_dir: &str) -> String {
     let is_folder = Path::new(value).is_dir();
-    let what = if is_folder { "is a folder without ONNX graphs" } else { "is a checkpoint's name and no folder with ONNX graphs" };
+    let what = if is_folder {
+        "is a folder without ONNX graphs"
+    } else {
+        "is a checkpoint's name and no folder with ONNX graphs"
+    };
     let last = value.trim_end_matches('/').rsplit('/').next().unwrap_or(value);
     let to = format!("{}/models/{last}", data_dir.trim_end_matches('/'));
     format!(
@@ -103,9 +108,11 @@ mod tests {
         assert!(read.paths.is_empty());
         assert_eq!(
             faults,
-            ["environment, WHISPER_MODEL_ID: engines.stt.path: \"openai/whisper-small\" is a checkpoint's name and no folder with ONNX \
+            [
+                "environment, WHISPER_MODEL_ID: engines.stt.path: \"openai/whisper-small\" is a checkpoint's name and no folder with ONNX \
               graphs; export it with `python models/training/export.py openai/whisper-small /var/lib/milo/models/whisper-small`, and \
-              set WHISPER_MODEL_ID, or path in [engines.stt], to /var/lib/milo/models/whisper-small"]
+              set WHISPER_MODEL_ID, or path in [engines.stt], to /var/lib/milo/models/whisper-small"
+            ]
         );
     }
 
@@ -115,7 +122,10 @@ mod tests {
         let at = folder.path().to_str().unwrap();
         let (_, faults) = read_of(&[("NLLB_MODEL_ID", at)], &[]);
         assert!(faults[0].contains("is a folder without ONNX graphs"), "{faults:?}");
-        assert!(faults[0].contains(&format!("`python models/training/export.py {at} /var/lib/milo/models/")), "{faults:?}");
+        assert!(
+            faults[0].contains(&format!("`python models/training/export.py {at} /var/lib/milo/models/")),
+            "{faults:?}"
+        );
         // As on the hub, the graphs lie one folder below.
         fs::create_dir(folder.path().join("onnx")).unwrap();
         fs::write(folder.path().join("onnx/encoder_model.onnx"), b"").unwrap();

@@ -122,7 +122,10 @@ pub(super) fn overlay(
     }
     let is_set = |key: &str| {
         let (section, name) = key.rsplit_once('.').unwrap_or_default();
-        section.split('.').try_fold(&*table, |at, name| at.get(name)?.as_table()).is_some_and(|at| at.contains_key(name))
+        section
+            .split('.')
+            .try_fold(&*table, |at, name| at.get(name)?.as_table())
+            .is_some_and(|at| at.contains_key(name))
     };
     let data_dir = table.get("data_dir").and_then(toml::Value::as_str).unwrap_or_default();
     let read = checkpoint::read(&variable, &is_set, data_dir, faults);
@@ -362,7 +365,11 @@ mod tests {
         ] {
             let loaded = load(file, &variables).unwrap();
             assert_eq!(loaded.config.engines.stt.path.as_deref(), Some(Path::new("/m")));
-            assert!(loaded.notes[0].starts_with("WHISPER_MODEL_ID is set, and engines.stt.path is too"), "{:?}", loaded.notes);
+            assert!(
+                loaded.notes[0].starts_with("WHISPER_MODEL_ID is set, and engines.stt.path is too"),
+                "{:?}",
+                loaded.notes
+            );
         }
     }
 

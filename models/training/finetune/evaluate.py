@@ -66,7 +66,8 @@ def heard(whisper: Whisper, listed: Path, clips: list[Clip], bandwidth: str, bat
         yield from zip(mine, whisper.hear(waves, [clip.language for clip in mine]))
 
 
-def evaluate(whisper: Whisper, listed: Path, clips: list[Clip], bandwidths: list[str], batch: int, shown: int) -> dict[tuple[str, str], Score]:
+def evaluate(whisper: Whisper, listed: Path, clips: list[Clip], bandwidths: list[str], batch: int,
+             shown: int) -> dict[tuple[str, str], Score]:
     """Prints the table."""
     whisper.model.eval()
     scores: dict[tuple[str, str], Score] = {}

@@ -4,8 +4,8 @@
 
 The lists are those of prepare_voice.py.  The loss is the paper's without its discriminators: mel spectrogram, Kullback-Leibler, durations
 by monotonic alignment search (vits_training.py says why).  The decoder stays as it was; --decoder lets it learn too, which brings it
-nearer to the speaker and makes it duller, since nothing here punishes what sounds dull.  RUN/best is a checkpoint for export.py.  Stopped or
-killed, the same command goes on where RUN/resume.pt stands.
+nearer to the speaker and makes it duller, since nothing here punishes what sounds dull.  RUN/best is a checkpoint for export.py.
+Stopped or killed, the same command goes on where RUN/resume.pt stands.
 """
 
 from __future__ import annotations
@@ -131,7 +131,8 @@ def train(given: argparse.Namespace, stop_at: int | None = None) -> tuple[list[f
     stop: list[int] = []
     for ending in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ending, lambda number, _: stop.append(number))  # the step is finished and kept
-    print(f"{sum(p.numel() for p in voice.learning.values()):,} parameters learn, {len(clips)} clips, from step {step} of {given.steps}", flush=True)
+    count = sum(p.numel() for p in voice.learning.values())
+    print(f"{count:,} parameters learn, {len(clips)} clips, from step {step} of {given.steps}", flush=True)
     voice.model.train()
     began, first, last, seen, figures = time.monotonic(), step, min(stop_at or given.steps, given.steps), [], []
     while step < last and not stop:
@@ -152,7 +153,8 @@ def train(given: argparse.Namespace, stop_at: int | None = None) -> tuple[list[f
         if step % 10 == 0 or step == last:
             left = (time.monotonic() - began) / (step - first) * (given.steps - step) / 60
             means = {name: round(float(np.mean([one[name] for one in figures])), 3) for name in figures[0]}
-            print(json.dumps({"step": step, "loss": round(float(np.mean(seen[-10:])), 3), **means, "minutes_left": round(left, 1)}), flush=True)
+            loss = round(float(np.mean(seen[-10:])), 3)
+            print(json.dumps({"step": step, "loss": loss, **means, "minutes_left": round(left, 1)}), flush=True)
             figures = []
         if step % given.watch == 0 or step == given.steps:
             dev = voice.watch(watched)

@@ -3,9 +3,9 @@
     python finetune_whisper.py --checkpoint openai/whisper-small --train DATA/train.jsonl --dev DATA/dev.jsonl --out RUN --lora 32
     python finetune_whisper.py --checkpoint RUN/best --train MINE/train.jsonl --dev MINE/dev.jsonl --out RUN2 --rate 5e-6    # full
 
-Several --train lists are mixed by their clips.  Two thirds of what is heard has been through a telephone and a bad line (augment.py), drawn anew each
-time; the other third is as recorded.  Every --watch steps the dev list is heard by telephone, and the best so far is RUN/best, a
-checkpoint of the old shape (LoRA merged) for evaluate.py and export.py.  Stopped or killed, the same command goes on where RUN/resume.pt
+Several --train lists are mixed by their clips.  Two thirds of what is heard has been through a telephone and a bad line (augment.py),
+drawn anew each time; the other third is as recorded.  Every --watch steps the dev list is heard by telephone, and the best so far is
+RUN/best, a checkpoint of the old shape (LoRA merged) for evaluate.py and export.py.  Stopped or killed, the same command goes on where RUN/resume.pt
 stands; with the same --seed a run that was never stopped sees the same clips.
 """
 
@@ -88,7 +88,7 @@ class Clips:
             self._augment = Augment(self._generator)
         self._generator.manual_seed(self._seed * 1_000_003 + step)
         lengths = torch.tensor([len(wave) for wave in waves])
-        if int(lengths.max()) > 12 * 16_000:
+        if int(lengths.max()) >= 12 * 16_000:
             # Its noises last 12 s: longer clips go as they are, all of the batch.
             return waves
         whole = torch.zeros(len(waves), int(lengths.max()))
@@ -109,7 +109,8 @@ class Run:
         self.step, self.best, self.kept = 0, float("inf"), out / "resume.pt"
         if self.kept.exists():
             saved = torch.load(self.kept, map_location=whisper.device, weights_only=True)
-            changed = [f"{name} was {saved['told'].get(name)}, not {value}" for name, value in told.items() if saved["told"].get(name) != value]
+            before = saved["told"]
+            changed = [f"{name} was {before.get(name)}, not {value}" for name, value in told.items() if before.get(name) != value]
             if changed:
                 raise SystemExit(f"{self.kept} is of another run ({'; '.join(changed)}): name another --out, or the same again")
             with torch.no_grad():
@@ -196,7 +197,8 @@ def train(run: Run, data: Clips, dev: Path, watch: int, keep: int, gather: int, 
         losses.append(total)
         if run.step % 10 == 0 or run.step == run.steps:
             left = (time.monotonic() - began) / (run.step - first) * (run.steps - run.step) / 60
-            print(json.dumps({"step": run.step, "loss": round(float(np.mean(losses[-10:])), 4), "minutes_left": round(left, 1)}), flush=True)
+            loss = round(float(np.mean(losses[-10:])), 4)
+            print(json.dumps({"step": run.step, "loss": loss, "minutes_left": round(left, 1)}), flush=True)
         if run.step % watch == 0 or run.step == run.steps:
             run.watch(dev, watched, batch)
         if run.step % keep == 0:
@@ -209,7 +211,6 @@ def build(given: argparse.Namespace) -> tuple[Run, Clips]:
     given.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(given.seed)
     whisper = Whisper(given.checkpoint, given.device)
-    whisper.model.config.use_cache = False
     if given.lora:
         if adapt(whisper.model, given.lora, ADAPTED) == 0:
             raise SystemExit(f"{given.checkpoint} has none of the layers that LoRA adapts")

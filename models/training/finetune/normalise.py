@@ -1,8 +1,9 @@
 """What counts as the same word when a transcript is judged: the rules of `milo eval` (models/src/evaluation/wer.rs), in Python.
 
-Letters in lower case, accents joined with their letters, œ as oe and æ as ae, one kind of apostrophe and none at a word's ends, hyphens and
-all other punctuation as blanks.  One rule of Milo's is missing here: it reads figures aloud, so that "15" and "quinze" are one word;
-here "15" is a word of its own.  `python normalise.py` checks these rules; `milo eval stt --recordings` judges by all of them.
+Letters in lower case, accents joined with their letters, œ as oe and æ as ae, one kind of apostrophe and none at a word's ends,
+hyphens and all other punctuation as blanks.  One rule of Milo's is missing here: it reads figures aloud, so that "15" and "quinze"
+are one word; here "15" is a word of its own.  `python normalise.py` checks these rules; `milo eval stt --recordings` judges by all
+of them.
 """
 
 from __future__ import annotations

@@ -60,7 +60,8 @@ def prepare(folder: Path, out: Path, part: str, language: str | None, limit: int
             write(to, samples)
         clips.append(Clip(f"clips/{to.name}", text, spoken, round(len(samples) / 16_000, 3), (row.get("client_id") or "")[:16]))
         if at % 500 == 0:
-            print(f"  {part}: {at:,} of {len(rows):,}, {(time.monotonic() - began) / at * (len(rows) - at) / 60:.0f} minutes left", flush=True)
+            left = (time.monotonic() - began) / at * (len(rows) - at) / 60
+            print(f"  {part}: {at:,} of {len(rows):,}, {left:.0f} minutes left", flush=True)
     if not clips:
         faults.tell()
         raise SystemExit(f"none of the {len(rows)} clips of {file} is of use")

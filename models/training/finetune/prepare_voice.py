@@ -97,7 +97,8 @@ def prepare(file: Path, out: Path, language: str, vocabulary: Path | None, dev: 
         if why:
             faults.add(place, why)
         else:
-            kept.append((place, Clip(f"clips/{hashlib.sha256(name.encode()).hexdigest()[:12]}.wav", text, language, round(seconds, 3)), samples))
+            to = f"clips/{hashlib.sha256(name.encode()).hexdigest()[:12]}.wav"
+            kept.append((place, Clip(to, text, language, round(seconds, 3)), samples))
     paces = [len(clip.text) / clip.seconds for _, clip, _ in kept]
     middle, clips = float(np.median(paces)) if paces else 0.0, []
     for pace, (place, clip, samples) in zip(paces, kept):

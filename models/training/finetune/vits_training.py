@@ -30,7 +30,8 @@ class Spectra:
         self.fft = 2 * (config.spectrogram_bins - 1)
         self.window = torch.hann_window(self.fft, device=device)
         filters = mel_filter_bank(num_frequency_bins=config.spectrogram_bins, num_mel_filters=80, min_frequency=0.0,
-                                  max_frequency=config.sampling_rate / 2, sampling_rate=config.sampling_rate, norm="slaney", mel_scale="slaney")
+                                  max_frequency=config.sampling_rate / 2, sampling_rate=config.sampling_rate, norm="slaney",
+                                  mel_scale="slaney")
         self.filters = torch.from_numpy(filters).float().T.to(device)
 
     def linear(self, waves: torch.Tensor) -> torch.Tensor:
@@ -75,7 +76,8 @@ class Batch:
 def losses(model: VitsModel, spectra: Spectra, batch: Batch, generator: torch.Generator) -> dict[str, torch.Tensor]:
     """The parts of the loss, each to be weighed."""
     device = batch.ids.device
-    frame_mask = (torch.arange(batch.spectrum.shape[2], device=device) < torch.tensor(batch.frames, device=device)[:, None]).float()[:, None]
+    frames = torch.arange(batch.spectrum.shape[2], device=device)
+    frame_mask = (frames < torch.tensor(batch.frames, device=device)[:, None]).float()[:, None]
     text_mask = batch.text_mask.unsqueeze(-1).float()
     encoded = model.text_encoder(input_ids=batch.ids, padding_mask=text_mask, attention_mask=batch.text_mask)
     hidden, across = encoded.last_hidden_state.transpose(1, 2), text_mask.transpose(1, 2)
@@ -110,7 +112,8 @@ def alignment(flowed: torch.Tensor, means: torch.Tensor, log_scales: torch.Tenso
     """Frames of each token, [B, tokens], by monotonic alignment search."""
     sharp = torch.exp(-2 * log_scales)
     scores = (-0.5 * math.log(2 * math.pi) - log_scales).sum(2)[:, None] - 0.5 * (means.square() * sharp).sum(2)[:, None]
-    scores = scores + flowed.transpose(1, 2) @ (means * sharp).transpose(1, 2) - 0.5 * flowed.square().transpose(1, 2) @ sharp.transpose(1, 2)
+    scores = scores + flowed.transpose(1, 2) @ (means * sharp).transpose(1, 2)
+    scores = scores - 0.5 * flowed.square().transpose(1, 2) @ sharp.transpose(1, 2)
     durations = torch.zeros(batch.ids.shape)
     for at, (row, frames) in enumerate(zip(scores.float().cpu().numpy(), batch.frames)):
         tokens = int(batch.text_mask[at].sum())
