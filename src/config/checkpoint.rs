@@ -98,7 +98,7 @@ mod tests {
             variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let variable = |name: &str| variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
         let mut faults = Vec::new();
-        let read = read(&variable, &|key| set.contains(&key), "/var/lib/milo", &mut faults);
+        let read = read(&variable, &|key: &str| set.contains(&key), "/var/lib/milo", &mut faults);
         (read, faults.iter().map(ToString::to_string).collect())
     }
 
