@@ -55,8 +55,9 @@ class Kind:
     parity: Callable[[Path, Path, str], export_parity.Parity]
     #: The precisions there are, and those that are made when none is named.
     precisions: tuple[str, ...]
-    #: The table of milo.toml.
+    #: The table of milo.toml, and the name in it.
     engine: str
+    setting: str = "path"
 
 
 BOTH = ("fp32", "int8")
@@ -66,7 +67,8 @@ KINDS = {
     "marian": Kind(("marian",), "text2text-generation-with-past", export_parity.of_translator, export_graphs.PRECISIONS, "translate"),
     # Convolutions, nearly all of it: int8 would leave them as they are.
     "vits": Kind(("vits",), None, export_parity.of_vits, ("fp32", "fp16"), "tts"),
-    "wav2vec2": Kind(("wav2vec2",), None, export_parity.of_wav2vec2, export_graphs.PRECISIONS, "stt"),
+    # It hears one language and seldom says which: of French the name is fr.
+    "wav2vec2": Kind(("wav2vec2",), None, export_parity.of_wav2vec2, export_graphs.PRECISIONS, "stt", "mg"),
 }
 
 
@@ -173,7 +175,7 @@ def export(checkpoint: Path, to: Path, kind: str, precisions: tuple[str, ...], l
         for file in made.iterdir():
             os.replace(file, to / file.name)
     print(f"  {to}: {sum(f.stat().st_size for f in to.iterdir()):,} bytes after {time.monotonic() - began:.0f} s.  In milo.toml:\n\n"
-          f'  [engines.{recipe.engine}]\n  path = "{to.resolve()}"\n')
+          f'  [engines.{recipe.engine}]\n  {recipe.setting} = "{to.resolve()}"\n')
 
 
 def smoke() -> None:
