@@ -65,9 +65,9 @@ KINDS = {
     "whisper": Kind(("whisper",), "automatic-speech-recognition-with-past", export_parity.of_whisper, export_graphs.PRECISIONS, "stt"),
     "nllb": Kind(("m2m_100",), "text2text-generation-with-past", export_parity.of_translator, export_graphs.PRECISIONS, "translate"),
     "marian": Kind(("marian",), "text2text-generation-with-past", export_parity.of_translator, export_graphs.PRECISIONS, "translate"),
+    # A voice speaks one language, and this kind of ears hears one and seldom says which: of French the names end in fr.
     # Convolutions, nearly all of it: int8 would leave them as they are.
-    "vits": Kind(("vits",), None, export_parity.of_vits, ("fp32", "fp16"), "tts"),
-    # It hears one language and seldom says which: of French the name is fr.
+    "vits": Kind(("vits",), None, export_parity.of_vits, ("fp32", "fp16"), "tts", "voices.mg"),
     "wav2vec2": Kind(("wav2vec2",), None, export_parity.of_wav2vec2, export_graphs.PRECISIONS, "stt", "mg"),
 }
 

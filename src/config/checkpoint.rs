@@ -10,7 +10,7 @@ use super::{Fault, Place, fault::Origins};
 const NAMES: [(&str, &str); 3] = [
     ("WHISPER_MODEL_ID", "engines.stt.path"),
     ("NLLB_MODEL_ID", "engines.translate.path"),
-    ("MMS_TTS_MODEL_ID", "engines.tts.path"),
+    ("MMS_TTS_MODEL_ID", "engines.tts.voices.mg"),
 ];
 
 /// What is to become of the variables that are set.
@@ -70,11 +70,12 @@ fn advice(name: &str, key: &str, value: &str, data_dir: &str) -> String {
     };
     let last = value.trim_end_matches('/').rsplit('/').next().unwrap_or(value);
     let to = format!("{}/models/{last}", data_dir.trim_end_matches('/'));
+    let (table, setting) = key.rsplit_once('.').unwrap_or_default();
     format!(
-        "{key}: {value:?} {what}; export it with `python models/training/export.py {} {}`, and set {name}, or path in [{}], to {to}",
+        "{key}: {value:?} {what}; export it with `python models/training/export.py {} {}`, and set {name}, or {setting} in [{table}], \
+         to {to}",
         quoted(value),
         quoted(&to),
-        key.trim_end_matches(".path"),
     )
 }
 
@@ -137,9 +138,13 @@ mod tests {
 
     #[test]
     fn a_path_that_is_set_counts_and_the_variable_is_noted() {
-        let (read, faults) = read_of(&[("MMS_TTS_MODEL_ID", "facebook/mms-tts-mlg")], &["engines.tts.path"]);
+        let (read, faults) = read_of(&[("MMS_TTS_MODEL_ID", "facebook/mms-tts-mlg")], &["engines.tts.voices.mg"]);
         assert_eq!((read.paths.len(), faults.len()), (0, 0));
-        assert!(read.notes[0].starts_with("MMS_TTS_MODEL_ID is set, and engines.tts.path is too"), "{:?}", read.notes);
+        assert!(
+            read.notes[0].starts_with("MMS_TTS_MODEL_ID is set, and engines.tts.voices.mg is too"),
+            "{:?}",
+            read.notes
+        );
     }
 
     #[test]
