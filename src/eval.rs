@@ -14,7 +14,7 @@ use milo_models::{
     evaluation::{
         Score, dialogue, phonemes,
         recordings::{self, Chosen},
-        speech, text, translation,
+        speech, text, translation, voice,
     },
     llama::Llama,
     onnx::OrtRuntime,
@@ -29,7 +29,7 @@ use crate::{
     chat::{SURE, keeps_figures},
     config::Config,
     dialplan::Dialplans,
-    engines::{self, Model},
+    engines::{self, Listening, Model, Talking},
 };
 
 /// What is evaluated; all of it when nothing is said.
@@ -39,11 +39,17 @@ pub enum Which {
     Text,
     /// How the Malagasy voice says words.
     Phonemes(Rules),
-    /// The ears: sentences in voices that no training had, through a telephone, clean and with noise; lines without speech; recordings.
+    /// The ears (stt): sentences in voices that no training had, through a telephone, clean and with noise; lines without speech; recordings.
+    #[command(visible_alias = "stt")]
     Speech(Ears),
-    /// The mind: replies, other business, later turns, and tool calls under their grammar.
+    /// The voice (tts): how much of what it says the ears understand by telephone, and how quick it is; both as they are configured.
+    #[command(visible_alias = "tts")]
+    Voice(Speaker),
+    /// The mind (llm): replies, other business, later turns, and tool calls under their grammar.
+    #[command(visible_alias = "llm")]
     Dialogue(Mind),
-    /// Set phrases, Malagasy and French, and the translator.
+    /// Set phrases, Malagasy and French, and the translator (mt).
+    #[command(visible_alias = "mt")]
     Translation(Texts),
     /// Who has answered a call: people, machines, menus of keys and networks, by their sound and their words.
     Answering(Answering),
@@ -77,6 +83,16 @@ pub struct Ears {
     /// What they are drawn from.
     #[arg(long, value_name = "S", default_value_t = 1, requires = "count")]
     seed: u64,
+    #[command(flatten)]
+    wrong: Wrong,
+}
+
+/// How much a voice says.
+#[derive(clap::Args)]
+pub struct Speaker {
+    /// The first so many sentences of each language [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    count: Option<u32>,
     #[command(flatten)]
     wrong: Wrong,
 }
@@ -147,6 +163,7 @@ pub async fn run(which: Option<Which>, config: impl FnOnce() -> Result<Config>) 
             Some(folder) => of_recordings(&mut table, folder, &ears, &config()?).await?,
             None => of_speech(&mut table, &mut Voice::open(&Rules::default())?, &ears, &config()?).await?,
         },
+        Some(Which::Voice(speaker)) => of_voice(&mut table, &speaker, &config()?).await?,
         Some(Which::Dialogue(mind)) => of_dialogue(&mut table, &mind, &config()?).await?,
         Some(Which::Answering(half)) => {
             of_answering(&mut table, &mut Voice::open(&Rules::default())?, &half, &config()?).await?;
@@ -231,6 +248,28 @@ async fn of_recordings(table: &mut Table, folder: &Path, ears: &Ears, config: &C
     if !heard.unheard.is_empty() {
         table.notes.push(format!("could not be heard: {}", heard.unheard.len()));
         table.notes.extend(heard.unheard);
+    }
+    Ok(())
+}
+
+/// The voice and the ears that a call would have, servers among them.
+async fn of_voice(table: &mut Table, speaker: &Speaker, config: &Config) -> Result<()> {
+    let (talking, ears) = (Talking::load(config)?, Listening::load(config)?.transcriber);
+    let most = speaker.count.map_or(usize::MAX, |count| count as usize);
+    let spoken = voice::scores(&*talking.voice, &*ears, most).await.map_err(|error| anyhow!(error))?;
+    table.model(&talking.model, speaker.wrong, spoken.scores);
+    let (pace, ms) = (spoken.pace, |time: std::time::Duration| time.as_secs_f64() * 1_000.0);
+    table.notes.push(format!(
+        "the voice: real-time factor {:.3}; the first sample after {:.1} ms in the middle, {:.1} ms in 95 of 100 sentences, one at a time",
+        pace.real_time_factor(),
+        ms(pace.first_sample(50)),
+        ms(pace.first_sample(95)),
+    ));
+    if talking.stood_in() > 0 {
+        table.notes.push(format!(
+            "{} of the sentences are the local voice's: the server did not say them",
+            talking.stood_in()
+        ));
     }
     Ok(())
 }
@@ -365,6 +404,15 @@ mod tests {
              wrong: line 3: a, not b\nwrong: one\n"
         );
         assert!(table.rows[0].1.is_fault() && !table.rows[1].1.is_fault(), "a model has what it has");
+    }
+
+    #[test]
+    fn engines_are_called_by_their_jobs_too() {
+        let read = |line: &str| Line::try_parse_from(line.split(' ')).unwrap().which.unwrap();
+        assert!(matches!(read("eval stt --model ears"), Which::Speech(_)));
+        assert!(matches!(read("eval tts --count 3 --wrong 1"), Which::Voice(_)));
+        assert!(matches!(read("eval mt"), Which::Translation(_)) && matches!(read("eval llm"), Which::Dialogue(_)));
+        assert!(Line::try_parse_from(["eval", "tts", "--count", "0"]).is_err());
     }
 
     #[test]

@@ -40,7 +40,7 @@ enum Command {
         #[command(subcommand)]
         which: bench::Which,
     },
-    /// Evaluate what ships, or other models: text for speech and back, the Malagasy voice, set phrases, translator, ears (on recordings too), mind.
+    /// Evaluate what ships, or other models: text for speech and back, the Malagasy voice, set phrases, translator, ears (on recordings too), voice, mind.
     Eval {
         #[command(subcommand)]
         which: Option<eval::Which>,

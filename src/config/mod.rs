@@ -14,6 +14,7 @@ mod address;
 mod batch;
 mod campaigns;
 mod chat;
+mod checkpoint;
 mod clean;
 mod conversation;
 mod database;

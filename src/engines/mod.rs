@@ -12,7 +12,12 @@ mod spare;
 mod told;
 mod tongue;
 
-use std::{path::PathBuf, sync::Arc, thread, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
 
 use milo_models::{
     demo::{self, DemoFiles},
@@ -228,6 +233,41 @@ impl Listening {
             end_of_turn: judge(config, &ort, &shipped)?,
             transcriber: hearing(cloud, Arc::new(listen(config, &ort, &shipped)?), &told),
         })
+    }
+}
+
+/// Who speaks in a call, alone: for whoever measures it.
+pub struct Talking {
+    /// What it is called.
+    pub model: Model,
+    /// Text to speech.
+    pub voice: Arc<dyn Synthesizer>,
+    told: Told,
+}
+
+impl Talking {
+    /// Loads it from the configuration, as [`Engines::load`] does. Blocks while it reads.
+    ///
+    /// # Errors
+    /// The voice cannot be loaded, or what is said of a server is not right.
+    pub fn load(config: &Config) -> Result<Self, Error> {
+        let (settings, shipped) = (&config.engines.tts, demo::unpack(&config.data_dir)?);
+        let cloud = Servers::default().voice(&config.engines)?;
+        let model = match (&cloud, &settings.model, &settings.path) {
+            (Some(_), Some(name), _) => Model { name: name.clone(), ..Model::configured("tts", Path::new(name)) },
+            (_, _, Some(path)) => Model::configured("tts", path),
+            _ => Model::shipped("tts", "espeak-ng", &shipped.espeak, &demo::manifest()?),
+        };
+        let cloud = cloud.map(|voice| (voice, Line::of("voice", settings.parallel)));
+        let told = Told::new("tts", Arc::new(Metrics::new()), breaker(config));
+        let local = Espeak::load(settings.path.as_ref().unwrap_or(&shipped.espeak))?;
+        let voice = speaking(cloud, settings.voice.as_deref(), Arc::new(local), &told);
+        Ok(Self { model, voice, told })
+    }
+
+    /// How often the local voice has stood in for the server's.
+    pub fn stood_in(&self) -> u64 {
+        self.told.stood_in()
     }
 }
 

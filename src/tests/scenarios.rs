@@ -86,6 +86,7 @@ mod supervising;
 mod text;
 mod texts;
 mod tools;
+mod training;
 mod translation;
 mod transports;
 mod trunk_down;
