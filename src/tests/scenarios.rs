@@ -53,6 +53,7 @@ mod mcp;
 mod models;
 mod notices;
 mod observed;
+mod offline;
 mod on_hold;
 mod openai;
 mod other_telephones;
