@@ -50,6 +50,7 @@ mod likeness;
 mod limits;
 mod linphone;
 mod mcp;
+mod model_change;
 mod models;
 mod notices;
 mod observed;
