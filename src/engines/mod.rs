@@ -4,6 +4,7 @@
 mod breaker;
 mod gguf;
 mod line;
+pub mod memory;
 mod mind;
 mod model;
 mod purse;
@@ -26,9 +27,10 @@ use std::{
 use milo_models::{
     demo::{self, DemoFiles},
     end_of_turn::EndOfTurn,
+    engine::EngineError,
     espeak::Espeak,
     language_model::LanguageModel,
-    llama::{Llama, LlamaOptions},
+    llama::{Llama, LlamaOptions, uses_cards},
     onnx::OrtRuntime,
     openai::Embedder,
     queue::Waiting,
@@ -53,6 +55,7 @@ pub use tongue::Tongue;
 use crate::{config::Config, error::Error, metrics::Metrics};
 use breaker::Breaker;
 use line::Line;
+use memory::Room;
 use servers::Servers;
 use spare::{Hearing, Speaking};
 use swap::{Slots, Swaps};
@@ -112,6 +115,8 @@ impl Engines {
                 .enabled
                 .then(|| model("turn", settings.turn.path.as_ref(), ("milo-turn-demo", &shipped.turn))),
         );
+        let uses_cards = uses_cards();
+        memory::fit(&memory::needs(config, &shipped, uses_cards), Room::now(uses_cards)).map_err(EngineError::Load)?;
         let (activity, end_of_turn) = (notice(config, &ort, &shipped)?, judge(config, &ort, &shipped)?);
         let options = answering_options(config, settings.llm.path.is_none(), prompts);
         // What is wrong with them is told before the longest load.

@@ -17,7 +17,7 @@ use milo_models::{
     engine::{EngineError, Language},
     espeak::Espeak,
     language_model::{ChatMessage, ChatRequest, LanguageModel, Role},
-    llama::Llama,
+    llama::{Llama, uses_cards},
     onnx::OrtRuntime,
     queue::Class,
     synthesizer::{SpeechOptions, Synthesizer},
@@ -27,7 +27,11 @@ use milo_models::{
 use serde::Serialize;
 use tokio::{sync::Mutex, task::spawn_blocking, time::timeout};
 
-use super::{Model, Slot, answering_options, listen, translator};
+use super::{
+    Model, Slot, answering_options, listen,
+    memory::{self, Room},
+    translator,
+};
 use crate::{config::Config, error::Error, metrics::Metrics, store::Stamp};
 
 /// The engines whose model may be changed, by their tables in `[engines]`.
@@ -247,6 +251,11 @@ async fn said(voice: &dyn Synthesizer, text: &str, language: Language) -> Result
 fn load(config: &Config, job: &'static str, prompts: Vec<String>) -> Result<(Loaded, Model), Error> {
     let ort = OrtRuntime::load(config.engines.onnxruntime.as_deref())?;
     let (shipped, manifest) = (demo::unpack(&config.data_dir)?, demo::manifest()?);
+    let uses_cards = uses_cards();
+    // The one that it is to replace stays in memory until then.
+    let wanted: Vec<_> =
+        memory::needs(config, &shipped, uses_cards).into_iter().filter(|need| need.job == job).collect();
+    memory::fit(&wanted, Room::now(uses_cards)).map_err(EngineError::Load)?;
     let engines = &config.engines;
     let (loaded, name, path, own) = match job {
         "stt" => {
