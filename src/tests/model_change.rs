@@ -83,7 +83,9 @@ async fn ears_are_changed_during_a_call_and_a_broken_file_changes_nothing() {
     assert!(report.turns.iter().all(|turn| turn.reply.is_some()), "each question is answered: {:?}", report.turns);
     let logged = newest_call(&milo).await;
     let turns = answered(&logged);
-    assert_eq!((&turns[0]["heard"], &turns[2]["heard"]), (&now.clone().into(), &then.clone().into()), "{logged}");
+    let last_word = |turn: &Value| turn["heard"].as_str().and_then(|heard| heard.rsplit(' ').next()).map(str::to_owned);
+    let last_words = (last_word(turns[0]), last_word(turns[2]));
+    assert_eq!(last_words, (Some("birao".into()), Some("valo".into())), "{logged}");
     assert_eq!((heard(&milo), model(&milo, "stt")), (then, "other".into()));
 
     // And back to what the start has loaded.
