@@ -11,6 +11,7 @@ use crate::{
     after::Form,
     config,
     dialplan::{Variables, madagascar, zone},
+    engines::Mode,
 };
 
 /// The longest reply that may be asked for, in tokens.
@@ -22,6 +23,9 @@ pub(crate) const MOST_TOKENS: usize = 4_096;
 pub struct Persona {
     /// The language model's system prompt.
     pub prompt: String,
+    /// Where its turns are heard, answered and spoken: `local`, within this process and by no server at all, or `cloud`, by the server
+    /// that is configured; none: as `[engines]` says.
+    pub mode: Option<Mode>,
     /// Replies whose first tokens have a mean logprob below this are replaced by `not_understood`.
     pub min_logprob: Option<f32>,
     /// Longest reply, in tokens.

@@ -16,6 +16,7 @@ use crate::{
     after::Exchange,
     agent::News,
     dialplan::Request,
+    engines::Mode,
     store::{CallLog, Key, NewRequest, Stamp},
     trunk::is_nobody,
 };
@@ -38,6 +39,8 @@ pub(super) struct Notes {
     /// The persona that has spoken last, and the language that is spoken: that of the last turn, before it that of the plan. The lock is
     /// taken as a conversation begins, as a turn ends, and by whoever goes on in its place.
     speaker: Arc<Mutex<(Option<String>, Option<Language>)>>,
+    /// A persona has spoken that is kept local: what was said goes to no server, whoever speaks next.
+    is_local: Arc<AtomicBool>,
 }
 
 /// As many turns as are remembered; the oldest is forgotten first.
@@ -55,12 +58,19 @@ impl Notes {
             news: Arc::default(),
             said: Arc::default(),
             speaker: Arc::new(Mutex::new((None, language))),
+            is_local: Arc::default(),
         }
     }
 
-    /// This persona speaks from now on.
-    pub(super) fn speaks(&self, persona: &str) {
+    /// This persona speaks from now on, by the engines of this mode.
+    pub(super) fn speaks(&self, persona: &str, mode: Option<Mode>) {
+        self.is_local.fetch_or(mode == Some(Mode::Local), Ordering::Relaxed);
         self.speaker.lock().unwrap_or_else(PoisonError::into_inner).0 = Some(persona.to_owned());
+    }
+
+    /// Who may read what was said in the call: the mode of whoever must not let a server, as soon as one such has spoken.
+    pub(super) fn mode(&self) -> Option<Mode> {
+        self.is_local.load(Ordering::Relaxed).then_some(Mode::Local)
     }
 
     /// This is spoken now.

@@ -385,7 +385,7 @@ impl Record {
         if !self.taken.is_empty() {
             self.event("tokens", json!(self.taken));
         }
-        let place = self.after.take().and_then(Wanted::place);
+        let place = self.after.take().and_then(|after| after.place(self.notes.mode()));
         if let Some(Err(_)) = place {
             tracing::warn!(call.id = %self.key(), "a call is not analysed: too many wait for it");
             self.event("not_analysed", json!({ "why": "too many calls wait for the model" }));

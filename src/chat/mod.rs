@@ -16,7 +16,7 @@ mod session_name;
 mod sessions;
 mod translation;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use milo_models::{
     demo,
@@ -44,7 +44,7 @@ use crate::{
     agent::Persona,
     config::Config,
     dialplan::{Edition, Editions, Variables},
-    engines::Engines,
+    engines::{Engines, Mode, Swapped, Unswapped},
     metrics::Metrics,
     redis::Redis,
 };
@@ -143,6 +143,21 @@ impl Chats {
         Self { class: Class::Batch, ..self.clone() }
     }
 
+    /// Puts another model in the place of an engine's, as [`Engines::change`] does; the language model reads the prompts of the personas
+    /// that are in force.
+    ///
+    /// # Errors
+    /// Why the one of before stays.
+    pub async fn change(&self, job: &str, path: Option<&Path>) -> Result<Swapped, Unswapped> {
+        let prompts = self.editions.current().dialplans.lasting_prompts();
+        self.engines.change(job, path, prompts).await
+    }
+
+    /// The same by the engines of a persona's mode.
+    pub fn in_mode(&self, mode: Option<Mode>) -> Self {
+        Self { engines: self.engines.in_mode(mode).into_owned(), ..self.clone() }
+    }
+
     /// The same for what is said in calls: what callers say is not remembered for others.
     pub fn of_calls(&self) -> Self {
         Self { class: Class::Call, ..self.clone() }
@@ -210,7 +225,7 @@ impl Chats {
         let persona = self.persona(&edition, message.persona.as_deref())?;
         let mut turn = self.sessions.enter(message.session).await;
         turn.session.language = message.language.or_else(|| tongue(text)).unwrap_or(turn.session.language);
-        let by = (self.engines.mind.clone(), self.class);
+        let by = (self.engines.mind.in_mode(persona.mode), self.class);
         let persona = persona.told_of(&Variables::default(), turn.session.language);
         Ok(Answer::begin(by, (Arc::clone(&self.sessions), turn), &persona, text).await?)
     }

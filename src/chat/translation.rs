@@ -108,7 +108,8 @@ impl Chats {
         if let Some(text) = phrases::translated(text, source, target) {
             return Ok(Translation { text, confidence: Some(1.0), by: By::Phrases });
         }
-        let known = self.translations.name(&[source.code(), target.code(), text]);
+        let by = self.engines.made_by(&["llm", "translate"]);
+        let known = self.translations.name(&[source.code(), target.code(), text, &by]);
         let remembered = self.translations.get(&known).await;
         if let Some(translation) = remembered.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
             return Ok(translation);

@@ -317,6 +317,12 @@ impl Dialplans {
         self.personas.iter().map(|(name, persona)| (name.as_str(), persona))
     }
 
+    /// The personas' prompts that are the same in every call: a model can keep what it has read of them.
+    pub fn lasting_prompts(&self) -> Vec<String> {
+        let prompts = self.personas.values().map(|persona| &persona.prompt);
+        prompts.filter(|prompt| !prompt.contains("{{")).cloned().collect()
+    }
+
     /// Where the files are.
     pub fn folder(&self) -> &Path {
         &self.folder

@@ -15,7 +15,7 @@ use milo_models::{
     language_model::{ChatRequest, LanguageModel, Reply},
     queue::Waiting,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     line::Line,
@@ -26,7 +26,7 @@ use super::{
 use crate::store::{LogWriter, Stamp};
 
 /// Where a reply is made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[schema(as = ModelPlace)]
 pub enum Mode {
@@ -75,6 +75,13 @@ impl Mind {
     /// Who is asked first.
     pub fn mode(&self) -> Mode {
         if self.cloud.is_some() { Mode::Cloud } else { Mode::Local }
+    }
+
+    /// The same for a persona that wants this: with [`Mode::Local`] no server is ever asked.
+    #[must_use]
+    pub fn in_mode(&self, mode: Option<Mode>) -> Self {
+        let cloud = self.cloud.clone().filter(|_| mode != Some(Mode::Local));
+        Self { cloud, ..self.clone() }
     }
 
     /// Begins a reply; `first` is whom it is asked of first, [`Mind::mode`] where nothing speaks against it; one that is held to a grammar
@@ -208,6 +215,21 @@ mod tests {
             assert_eq!(refused.as_deref(), Some(asked));
             let unheld = mind.reply_unheld(request, mind.mode()).await.err().map(|error| error.to_string());
             assert_eq!(unheld.as_deref(), Some("server"), "without the grammar");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_mind_that_is_kept_local_asks_no_server_even_where_one_is_named() {
+        let told = Told::new("llm", Arc::new(Metrics::new()), Breaker::new(0, Duration::ZERO));
+        let cloud: Arc<dyn LanguageModel> = Arc::new(Named("server"));
+        let mind = Mind::new(Arc::new(Named("local")), Some((cloud, 2)), (None, Purse::new(&Llm::default())), told);
+        for (mode, asked) in [(None, "server"), (Some(Mode::Cloud), "server"), (Some(Mode::Local), "local")] {
+            let messages = vec![ChatMessage::new(Role::User, "salama")];
+            let (tools, class) = (Arc::default(), Class::Call);
+            let request =
+                ChatRequest { messages, max_tokens: 8, temperature: 0.0, seed: 0, grammar: None, tools, class };
+            let refused = mind.in_mode(mode).reply(request, Mode::Cloud).await.err().map(|error| error.to_string());
+            assert_eq!(refused.as_deref(), Some(asked), "{mode:?}");
         }
     }
 }

@@ -2,17 +2,22 @@
 //! shared by every call.
 
 mod breaker;
+mod gguf;
 mod line;
+pub mod memory;
 mod mind;
 mod model;
 mod purse;
 mod saying;
 mod servers;
+mod slot;
 mod spare;
+mod swap;
 mod told;
 mod tongue;
 
 use std::{
+    borrow::Cow,
     path::{Path, PathBuf},
     sync::Arc,
     thread,
@@ -22,8 +27,10 @@ use std::{
 use milo_models::{
     demo::{self, DemoFiles},
     end_of_turn::EndOfTurn,
+    engine::EngineError,
     espeak::Espeak,
-    llama::{Llama, LlamaOptions},
+    language_model::LanguageModel,
+    llama::{Llama, LlamaOptions, uses_cards},
     onnx::OrtRuntime,
     openai::Embedder,
     queue::Waiting,
@@ -39,14 +46,19 @@ use purse::Purse;
 pub use purse::{Spending, Spent, Taken};
 pub use saying::Saying;
 pub use servers::Server;
+pub(crate) use servers::why_no_mind;
+pub use slot::Slot;
+pub use swap::{CHANGEABLE, Swapped, Unswapped};
 pub use told::REASONS;
 pub use tongue::Tongue;
 
 use crate::{config::Config, error::Error, metrics::Metrics};
 use breaker::Breaker;
 use line::Line;
+use memory::Room;
 use servers::Servers;
 use spare::{Hearing, Speaking};
+use swap::{Slots, Swaps};
 use told::Told;
 
 /// Handles of the loaded engines; cheap to clone.
@@ -59,14 +71,16 @@ pub struct Engines {
     /// Speech to text.
     pub transcriber: Arc<dyn Transcriber>,
     /// Texts in the other language.
-    pub translator: Translator,
+    pub translator: Slot<Translator>,
     /// Replies.
     pub mind: Mind,
     /// Text to speech.
     pub voice: Arc<dyn Synthesizer>,
     /// What texts mean; none: nobody is asked.
     pub embedder: Option<Embedder>,
-    names: Vec<Model>,
+    /// No server is asked.
+    is_local: bool,
+    swaps: Arc<Swaps>,
     servers: Vec<Server>,
     /// Where others than calls wait for a place at a server: by its engine's name.
     lines: Vec<(&'static str, Arc<Line>)>,
@@ -101,6 +115,8 @@ impl Engines {
                 .enabled
                 .then(|| model("turn", settings.turn.path.as_ref(), ("milo-turn-demo", &shipped.turn))),
         );
+        let uses_cards = uses_cards();
+        memory::fit(&memory::needs(config, &shipped, uses_cards), Room::now(uses_cards)).map_err(EngineError::Load)?;
         let (activity, end_of_turn) = (notice(config, &ort, &shipped)?, judge(config, &ort, &shipped)?);
         let options = answering_options(config, settings.llm.path.is_none(), prompts);
         // What is wrong with them is told before the longest load.
@@ -120,14 +136,19 @@ impl Engines {
             ("tts_cloud", cloud_voice.as_ref().map(|(_, line)| line)),
         ];
         let lines = lines.into_iter().filter_map(|(name, line)| Some((name, Arc::clone(line?)))).collect();
-        let transcriber = hearing(ears, Arc::new(listen(config, &ort, &shipped)?), &told[0]);
-        let translator = translator(config, &ort, &shipped)?;
-        let local = Llama::load(settings.llm.path.as_ref().unwrap_or(&shipped.llama), options)?;
+        let within: Slot<dyn Transcriber> = Slot::of(Arc::new(listen(config, &ort, &shipped)?));
+        let transcriber = hearing(ears, Arc::new(within.clone()), &told[0]);
+        let translator = Slot::of(Arc::new(translator(config, &ort, &shipped)?));
+        let llama = Llama::load(settings.llm.path.as_ref().unwrap_or(&shipped.llama), options)?;
+        let local: Slot<dyn LanguageModel> = Slot::of(Arc::new(llama));
         let hedge = (settings.llm.hedge_ms > 0).then(|| Duration::from_millis(settings.llm.hedge_ms));
         let limits = (hedge, Purse::new(&settings.llm));
-        let mind = Mind::new(Arc::new(local), cloud_mind, limits, told[1].clone());
-        let local = Espeak::load(settings.tts.path.as_ref().unwrap_or(&shipped.espeak))?;
-        let voice = speaking(cloud_voice, settings.tts.voice.as_deref(), Arc::new(local), &told[2]);
+        let mind = Mind::new(Arc::new(local.clone()), cloud_mind, limits, told[1].clone());
+        let espeak = Espeak::load(settings.tts.path.as_ref().unwrap_or(&shipped.espeak))?;
+        let spoken: Slot<dyn Synthesizer> = Slot::of(Arc::new(espeak));
+        let voice = speaking(cloud_voice, settings.tts.voice.as_deref(), Arc::new(spoken.clone()), &told[2]);
+        let slots = Slots { transcriber: within, mind: local, translator: translator.clone(), voice: spoken };
+        let swaps = Arc::new(Swaps::new(config, metrics, slots, names));
         Ok(Self {
             activity,
             end_of_turn,
@@ -136,12 +157,28 @@ impl Engines {
             mind,
             voice,
             embedder,
-            names,
+            is_local: false,
+            swaps,
             servers: asked,
             lines,
             notes,
             told: told.into(),
         })
+    }
+
+    /// The same for a persona that wants this: with [`Mode::Local`] no server hears, answers, speaks, or learns what is looked up.
+    pub fn in_mode(&self, mode: Option<Mode>) -> Cow<'_, Self> {
+        if mode != Some(Mode::Local) {
+            return Cow::Borrowed(self);
+        }
+        let (transcriber, voice) = self.swaps.within();
+        let mind = self.mind.in_mode(mode);
+        Cow::Owned(Self { transcriber, voice, mind, embedder: None, is_local: true, ..self.clone() })
+    }
+
+    /// Whether it is kept that way.
+    pub fn is_local(&self) -> bool {
+        self.is_local
     }
 
     /// The servers that are asked, or left alone for a while.
@@ -169,7 +206,21 @@ impl Engines {
 
     /// The models in memory.
     pub fn models(&self) -> Vec<Model> {
-        self.names.clone()
+        self.swaps.models()
+    }
+
+    /// What tells the work of the models of these engines from that of those before them; empty for those of the start.
+    pub fn made_by(&self, jobs: &[&str]) -> String {
+        self.swaps.made_by(jobs)
+    }
+
+    /// Puts the model at this path, or else the one that the configuration names, in the place of that of an engine of this process, one of
+    /// [`CHANGEABLE`], once it has done its work on trial; a language model reads the `prompts` once. Calls that are up go on.
+    ///
+    /// # Errors
+    /// Why the one of before stays.
+    pub async fn change(&self, job: &str, path: Option<&Path>, prompts: Vec<String>) -> Result<Swapped, Unswapped> {
+        self.swaps.swap(job, path, prompts).await
     }
 
     /// How many jobs of each class wait for each engine, or for a place at the server that is asked in its stead (`…_cloud`).

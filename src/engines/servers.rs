@@ -171,6 +171,16 @@ impl Servers {
     }
 }
 
+/// Why no server answers, as a sentence goes on; nothing where one is asked. A file with a key that cannot be read is a fault of its own.
+pub(crate) fn why_no_mind(engines: &Engines) -> Option<String> {
+    let llm = &engines.llm;
+    if llm.engine == LlmEngine::Local {
+        return Some("[engines.llm] engine is \"local\"; name the server that is to answer there".into());
+    }
+    let mut servers = Servers::default();
+    servers.language_model(engines).is_ok_and(|server| server.is_none()).then(|| servers.notes.join(" "))
+}
+
 /// The key of a file, or else the one that is named.
 fn key(file: Option<&Path>, named: Option<&Secret>) -> Result<Option<String>, EngineError> {
     let Some(file) = file else { return Ok(named.map(|key| key.reveal().to_owned())) };

@@ -27,6 +27,7 @@
 //!                                          /api/v1/feedback  feedback.rs      │
 //!                                          /api/v1/chat, tts, stt, translate  │  chat.rs, tts.rs, stt.rs, …
 //!                                          /api/v1/batch…    batch.rs         │
+//!                                          /api/v1/engines   engines.rs       │
 //!                                          …/conversation    conversation/    │ a WebSocket: socket.rs
 //!                                          …/webrtc…         whip/            │ WHIP: the calls of browsers
 //!                                          /api/v1/tickets   tickets.rs       │
@@ -56,6 +57,7 @@ mod cors;
 mod dialplans;
 mod do_not_call;
 mod document;
+mod engines;
 mod export;
 mod feedback;
 mod forget;
@@ -260,6 +262,7 @@ fn described_text() -> OpenApiRouter<text::Text> {
         .merge(supervision::routes())
         .merge(tickets::routes())
         .merge(whip::routes())
+        .merge(engines::routes())
         .merge(openai::routes())
 }
 

@@ -389,6 +389,7 @@ mod tests {
             demonstration: true,
             size_bytes: None,
             licence: None,
+            since: None,
         });
         health.sessions = 3;
         health.tasks = 12;

@@ -7,7 +7,7 @@ use prometheus::{Counter, HistogramOpts, HistogramVec, IntCounterVec, Opts, Regi
 use super::{BUCKETS, Metrics, add};
 use crate::{
     batch,
-    engines::{Mode, REASONS},
+    engines::{CHANGEABLE, Mode, REASONS},
     store::Stages,
 };
 
@@ -23,6 +23,7 @@ pub(super) struct Replies {
     batch_items: IntCounterVec,
     analyses: IntCounterVec,
     fallbacks: IntCounterVec,
+    swaps: IntCounterVec,
 }
 
 impl Replies {
@@ -74,6 +75,11 @@ impl Replies {
                 "What the server that was asked (llm, stt, tts) did not do, and mostly the local engine did, by what was wrong with it.",
                 &["engine", "reason"],
             ),
+            swaps: counters(
+                "milo_engine_swaps_total",
+                "Models that were to take the place of one in memory, by the engine and whether that was done or refused.",
+                &["engine", "result"],
+            ),
         };
         all.show();
         all
@@ -106,6 +112,11 @@ impl Replies {
         for result in ["done", "failed", "refused"] {
             self.analyses.with_label_values(&[result]);
         }
+        for engine in CHANGEABLE {
+            for result in ["done", "refused"] {
+                self.swaps.with_label_values(&[engine, result]);
+            }
+        }
         for engine in ["llm", "stt", "tts"] {
             for reason in REASONS {
                 self.fallbacks.with_label_values(&[engine, reason]);
@@ -123,6 +134,11 @@ impl Metrics {
     /// A stage of a turn took so many seconds. The names are those of [`Stages::named`](crate::store::Stages::named).
     pub fn stage(&self, stage: &str, seconds: f64) {
         self.replies.stages.with_label_values(&[stage]).observe(seconds);
+    }
+
+    /// Another model was to take the place of an engine's: done, or refused.
+    pub fn swapped(&self, engine: &str, result: &str) {
+        self.replies.swaps.with_label_values(&[engine, result]).inc();
     }
 
     /// A language model began a reply.

@@ -1,6 +1,7 @@
 //! Milo with a language model on a server: it answers by text and on the telephone, and where it does not, the local model does.
 
 mod fit;
+mod kept_local;
 mod resting;
 pub mod server;
 mod slow;

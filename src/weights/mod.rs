@@ -21,15 +21,20 @@ use anyhow::{Context, Result, bail};
 use milo_models::{
     catalogue::{Catalogue, Entry, Source},
     demo,
+    llama::uses_cards,
     manifest::Manifest,
 };
 
-use crate::config::{Config, Engines};
+use crate::{
+    config::{Config, Engines},
+    engines::memory::{self, Room},
+};
 use hub::Hub;
-use progress::{Progress, amount};
+use progress::Progress;
 use pull::{Patience, Pull};
 use shelf::Shelf;
 
+pub(crate) use progress::amount;
 pub(crate) use shelf::free;
 
 /// What is done with models.
@@ -57,6 +62,8 @@ pub enum What {
         /// Its name [default: all]
         name: Option<String>,
     },
+    /// Say what the configured models take in memory, and how many conversations fit, with which quantisation.
+    Plan,
     /// Remove a model that was fetched, or what of it has come.
     Rm {
         /// Its name.
@@ -88,6 +95,13 @@ pub async fn run(what: What, config: &Config, environment: &[(String, String)]) 
             Ok(true)
         }
         What::Verify { name } => verify(name.as_deref(), &shelf),
+        What::Plan => {
+            let uses_cards = uses_cards();
+            let needs = memory::needs(config, &demo::unpack(&config.data_dir)?, uses_cards);
+            let room = Room::now(uses_cards);
+            print!("{}", memory::plan(&needs, room, config.limits.calls));
+            Ok(memory::fit(&needs, room).is_ok())
+        }
         What::Rm { name } => {
             refuse_shipped(&name, "a start would unpack it again")?;
             if let Some(key) = in_use(&shelf.place(&name), &config.engines) {

@@ -208,6 +208,7 @@ fn healthy() -> HealthReport {
             demonstration: true,
             size_bytes: None,
             licence: None,
+            since: None,
         }],
         queues: vec![("stt", [0, 2, 0])],
         live_calls: 1,
