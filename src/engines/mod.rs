@@ -11,6 +11,7 @@ mod servers;
 mod spare;
 mod told;
 mod tongue;
+mod voices;
 
 use std::{path::PathBuf, sync::Arc, thread, time::Duration};
 
@@ -43,6 +44,7 @@ use line::Line;
 use servers::Servers;
 use spare::{Hearing, Speaking};
 use told::Told;
+use voices::Voices;
 
 /// Handles of the loaded engines; cheap to clone.
 #[derive(Clone)]
@@ -90,6 +92,7 @@ impl Engines {
             model("llm", settings.llm.path.as_ref(), ("milo-mind-demo", &shipped.llama)),
             model("tts", settings.tts.path.as_ref(), ("espeak-ng", &shipped.espeak)),
         ];
+        names.extend(settings.tts.voices.named().map(|(_, path)| Model::configured("tts", path)));
         names.extend(
             settings
                 .turn
@@ -104,7 +107,7 @@ impl Engines {
         let cloud_mind = servers.language_model(settings)?.map(|mind| (mind, settings.llm.parallel));
         let cloud_voice = servers.voice(settings)?;
         let embedder = servers.embedder(settings)?;
-        let Servers { asked, notes } = servers;
+        let Servers { asked, mut notes } = servers;
         notes.iter().for_each(|note| tracing::info!("{note}"));
         let told = ["stt", "llm", "tts"].map(|job| Told::new(job, Arc::clone(&metrics), breaker(config)));
 
@@ -121,7 +124,10 @@ impl Engines {
         let hedge = (settings.llm.hedge_ms > 0).then(|| Duration::from_millis(settings.llm.hedge_ms));
         let limits = (hedge, Purse::new(&settings.llm));
         let mind = Mind::new(Arc::new(local), cloud_mind, limits, told[1].clone());
-        let local = Espeak::load(settings.tts.path.as_ref().unwrap_or(&shipped.espeak))?;
+        let espeak = Espeak::load(settings.tts.path.as_ref().unwrap_or(&shipped.espeak))?;
+        let local = Voices::load(espeak, &settings.tts, &ort)?;
+        local.notes().iter().for_each(|note| tracing::warn!("{note}"));
+        notes.extend(local.notes());
         let voice = speaking(cloud_voice, settings.tts.voice.as_deref(), Arc::new(local), &told[2]);
         Ok(Self {
             activity,
