@@ -9,12 +9,11 @@
 //! millisecond of the job's turn. Dropping [`Speech`] stops the making at the next piece.
 //!
 //! What reaches the listener: about -20 dBFS RMS whatever the variant, never clipped; silence before the first sound cut
-//! to 5 ms, after the last one to what the punctuation asks for (see `shape`).
+//! to 5 ms, after the last one to what the punctuation asks for (`shape.rs`).
 
 pub mod data;
 mod ffi;
 pub mod pronouncer;
-mod shape;
 
 use std::{
     collections::HashMap,
@@ -23,15 +22,15 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     engine::{EngineError, Language},
     queue::{self, Class, Jobs, Queue, Waiting, spawn_engine},
-    synthesizer::{MAX_TEXT, Speech, SpeechOptions, Synthesizer},
+    shape::{self, Shaper},
+    synthesizer::{MAX_TEXT, Piece, Speech, SpeechOptions, Synthesizer},
 };
 use ffi::Library;
-use shape::Shaper;
 
 /// The name in errors and of the thread.
 const ENGINE: &str = "voice";
@@ -86,6 +85,18 @@ impl Espeak {
         &self.variants
     }
 
+    /// The phonemes of a text (IPA) by one of the library's voices, "fr" or "mg". Blocks until the library's thread has said them: for
+    /// threads of other voices.
+    ///
+    /// # Errors
+    /// As [`Synthesizer::speak`]; [`EngineError::Failed`] when the data has no such voice.
+    pub(crate) fn phonemes(&self, text: &str, voice: &str, class: Class) -> Result<String, EngineError> {
+        let (answer, answered) = oneshot::channel();
+        let text = CString::new(plain(text)).map_err(|_| EngineError::Input("the text holds a zero byte".into()))?;
+        self.queue.submit(Job::Phonemes(Phonemes { text, voice: voice.into(), class, answer }))?;
+        answered.blocking_recv().map_err(|_| EngineError::Stopped { engine: ENGINE })?
+    }
+
     fn check(&self, options: &SpeechOptions) -> Result<(), EngineError> {
         let SpeechOptions { variant, speed, pitch, class: _ } = options;
         if let Some(variant) = variant
@@ -127,7 +138,8 @@ impl Synthesizer for Espeak {
         let pause = shape::pause_after(&plain);
         let text = CString::new(plain).map_err(|_| EngineError::Input("the text holds a zero byte".into()))?;
         let SpeechOptions { speed, pitch, class, .. } = options;
-        self.queue.submit(Job { text, voice, language, speed, pitch, pause, class, pieces })?;
+        let clause = Clause { text, voice, language, speed, pitch, pause, class, pieces };
+        self.queue.submit(Job::Clause(clause))?;
         Ok(Speech::new(speech))
     }
 
@@ -140,7 +152,14 @@ impl Synthesizer for Espeak {
     }
 }
 
-struct Job {
+/// What the library's thread is asked for.
+enum Job {
+    Clause(Clause),
+    Phonemes(Phonemes),
+}
+
+/// A clause to speak.
+struct Clause {
     text: CString,
     /// The library's name: language and variant, "mg+f2".
     voice: String,
@@ -150,16 +169,30 @@ struct Job {
     /// Samples of silence to leave at the end.
     pause: usize,
     class: Class,
-    pieces: mpsc::Sender<Result<Vec<i16>, EngineError>>,
+    pieces: mpsc::Sender<Result<Piece, EngineError>>,
+}
+
+/// A text whose phonemes another voice wants to know.
+struct Phonemes {
+    text: CString,
+    voice: String,
+    class: Class,
+    answer: oneshot::Sender<Result<String, EngineError>>,
 }
 
 impl queue::Job for Job {
     fn class(&self) -> Class {
-        self.class
+        match self {
+            Self::Clause(clause) => clause.class,
+            Self::Phonemes(asked) => asked.class,
+        }
     }
 
     fn is_left(&self) -> bool {
-        self.pieces.is_closed()
+        match self {
+            Self::Clause(clause) => clause.pieces.is_closed(),
+            Self::Phonemes(asked) => asked.answer.is_closed(),
+        }
     }
 }
 
@@ -167,18 +200,24 @@ impl queue::Job for Job {
 fn serve(mut library: Library, jobs: Jobs<Job>) {
     let mut gains = HashMap::new();
     while let Some(job) = jobs.next() {
-        if job.pieces.is_closed() {
-            continue;
-        }
-        if let Err(error) = speak(&mut library, &mut gains, &job) {
-            tracing::warn!(voice = job.voice, %error, "a clause was not spoken");
-            // Room is kept for this last one; a listener who is gone needs no error.
-            job.pieces.try_send(Err(error)).ok();
+        match job {
+            Job::Clause(clause) if clause.pieces.is_closed() => {}
+            Job::Clause(clause) => {
+                if let Err(error) = speak(&mut library, &mut gains, &clause) {
+                    tracing::warn!(voice = clause.voice, %error, "a clause was not spoken");
+                    // Room is kept for this last one; a listener who is gone needs no error.
+                    clause.pieces.try_send(Err(error)).ok();
+                }
+            }
+            Job::Phonemes(Phonemes { text, voice, answer, .. }) => {
+                let said = library.set_voice(&voice).and_then(|()| library.phonemes(&text, true));
+                answer.send(said).ok();
+            }
         }
     }
 }
 
-fn speak(library: &mut Library, gains: &mut HashMap<String, f32>, job: &Job) -> Result<(), EngineError> {
+fn speak(library: &mut Library, gains: &mut HashMap<String, f32>, job: &Clause) -> Result<(), EngineError> {
     library.set_voice(&job.voice)?;
     let gain = match gains.get(&job.voice) {
         Some(gain) => *gain,
@@ -189,7 +228,7 @@ fn speak(library: &mut Library, gains: &mut HashMap<String, f32>, job: &Job) -> 
         }
     };
     library.set_manner(i32::from(job.speed), i32::from(job.pitch))?;
-    let mut shaper = Shaper::new(library.sample_rate(), gain, job.pause)?;
+    let mut shaper = Shaper::new(ENGINE, library.sample_rate(), gain, job.pause)?;
     let (mut any, mut full) = (false, false);
     let mut send = |piece: Vec<i16>| {
         if piece.is_empty() {
@@ -197,7 +236,7 @@ fn speak(library: &mut Library, gains: &mut HashMap<String, f32>, job: &Job) -> 
         }
         any = true;
         full = job.pieces.capacity() <= 1;
-        !full && job.pieces.try_send(Ok(piece)).is_ok()
+        !full && job.pieces.try_send(Ok(piece.into())).is_ok()
     };
     let whole = library.synthesize(&job.text, |samples| {
         let mut piece = Vec::new();
@@ -250,13 +289,13 @@ fn plain(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::{fs, sync::OnceLock, time::Duration};
 
     use super::*;
 
     /// The build's own data, unpacked once for all tests of the process.
-    fn voice() -> Espeak {
+    pub(crate) fn voice() -> Espeak {
         static FOLDER: OnceLock<PathBuf> = OnceLock::new();
         let folder = FOLDER.get_or_init(|| {
             let folder = std::env::temp_dir().join(format!("milo-voice-{}", std::process::id()));

@@ -7,7 +7,7 @@
 //!  a turn ─► Transcriber ─► Transcript (text, language, confidence)          whisper | openai
 //!  messages ─► LanguageModel ─► Reply: tokens with their logprobs            llama   | openai, anthropic
 //!  a text ─► phrases, translator::Translator ─► Translation (text, confidence)  NLLB, M2M100
-//!  a clause ─► text::speakable ─► Synthesizer ─► Speech: samples at 16 kHz   espeak  | openai
+//!  a clause ─► text::speakable ─► Synthesizer ─► Speech: samples at 16 kHz   espeak, vits | openai
 //! ```
 //! An engine of this process is a handle that is cheap to clone, and one OS thread that owns its model and serves every call
 //! from one bounded queue, calls first ([`queue`]). One on a server ([`remote`]) is a task a request, so many at once. Where there is no
@@ -40,10 +40,12 @@ pub mod openai;
 pub mod phrases;
 pub mod queue;
 pub mod remote;
+mod shape;
 pub mod silero;
 pub mod synthesizer;
 pub mod text;
 pub mod tools;
 pub mod transcriber;
 pub mod translator;
+pub mod vits;
 pub mod whisper;

@@ -201,8 +201,9 @@ impl Mouth {
                     self.script.begin(&clause);
                     self.audience.iter().for_each(|audience| audience.tell(Happened::Clause(clause.clone())));
                 }
-                Some(Ok(Step::Samples(samples))) => {
+                Some(Ok(Step::Samples(samples, words))) => {
                     self.script.made(samples.len() as u64);
+                    self.script.timed(words);
                     self.cut(&samples);
                 }
                 Some(Ok(Step::HangUp)) => self.hang_up = true,

@@ -11,7 +11,7 @@ use std::{
 
 use milo_models::{
     engine::{EngineError, Language},
-    synthesizer::{Speech, SpeechOptions, Synthesizer},
+    synthesizer::{Speech, SpeechOptions, Synthesizer, Word},
     text::{clauses::Clauses, dialect::Dialect, speakable_in},
     tools::Call,
 };
@@ -36,8 +36,8 @@ const STALL: Duration = Duration::from_secs(6);
 pub(super) enum Step {
     /// The next clause, as the model wrote it; its samples follow.
     Clause(String),
-    /// Samples at 16 kHz.
-    Samples(Vec<i16>),
+    /// Samples at 16 kHz, and when the words that begin in them are heard, from the clause's beginning on, where the voice tells.
+    Samples(Vec<i16>, Vec<Word>),
     /// The model's first tokens are too unlikely to be spoken.
     Doubtful,
     /// When this reply has been heard, the call ends.
@@ -236,7 +236,7 @@ impl Reply {
     /// [`Reply::next`] begins with.
     /// Cancel safe.
     pub(super) async fn prepare(&mut self) {
-        while !matches!(self.ahead.back(), Some(Ok(Step::Samples(_) | Step::Doubtful | Step::Calls(_)) | Err(_))) {
+        while !matches!(self.ahead.back(), Some(Ok(Step::Samples(..) | Step::Doubtful | Step::Calls(_)) | Err(_))) {
             let Some(step) = self.step_in_time().await else { return };
             self.ahead.push_back(step);
         }
@@ -257,7 +257,7 @@ impl Reply {
                     Some(Ok(samples)) => {
                         self.is_heard = true;
                         self.marks.first_sample.get_or_insert_with(Instant::now);
-                        return Some(Ok(Step::Samples(samples)));
+                        return Some(Ok(Step::Samples(samples, speech.take_words())));
                     }
                     Some(Err(error)) => return Some(Err(error)),
                     None => self.speech = None,
@@ -302,7 +302,7 @@ impl Reply {
                     };
                     if text.is_empty() {
                         self.source = Source::Ended;
-                        return Some(Ok(Step::Samples(samples.to_vec())));
+                        return Some(Ok(Step::Samples(samples.to_vec(), Vec::new())));
                     }
                     *phrase = Some((String::new(), samples));
                     return Some(Ok(Step::Clause(text)));

@@ -15,6 +15,7 @@ mod spare;
 mod swap;
 mod told;
 mod tongue;
+mod voices;
 
 use std::{
     borrow::Cow,
@@ -60,6 +61,7 @@ use servers::Servers;
 use spare::{Hearing, Speaking};
 use swap::{Slots, Swaps};
 use told::Told;
+use voices::Voices;
 
 /// Handles of the loaded engines; cheap to clone.
 #[derive(Clone)]
@@ -109,6 +111,7 @@ impl Engines {
             model("llm", settings.llm.path.as_ref(), ("milo-mind-demo", &shipped.llama)),
             model("tts", settings.tts.path.as_ref(), ("espeak-ng", &shipped.espeak)),
         ];
+        names.extend(settings.tts.voices.named().map(|(_, path)| Model::configured("tts", path)));
         names.extend(
             settings
                 .turn
@@ -125,7 +128,7 @@ impl Engines {
         let cloud_mind = servers.language_model(settings)?.map(|mind| (mind, settings.llm.parallel));
         let cloud_voice = servers.voice(settings)?;
         let embedder = servers.embedder(settings)?;
-        let Servers { asked, notes } = servers;
+        let Servers { asked, mut notes } = servers;
         notes.iter().for_each(|note| tracing::info!("{note}"));
         let told = ["stt", "llm", "tts"].map(|job| Told::new(job, Arc::clone(&metrics), breaker(config)));
 
@@ -144,8 +147,10 @@ impl Engines {
         let hedge = (settings.llm.hedge_ms > 0).then(|| Duration::from_millis(settings.llm.hedge_ms));
         let limits = (hedge, Purse::new(&settings.llm));
         let mind = Mind::new(Arc::new(local.clone()), cloud_mind, limits, told[1].clone());
-        let espeak = Espeak::load(settings.tts.path.as_ref().unwrap_or(&shipped.espeak))?;
-        let spoken: Slot<dyn Synthesizer> = Slot::of(Arc::new(espeak));
+        let voices = voices(config, &ort, &shipped)?;
+        voices.notes().iter().for_each(|note| tracing::warn!("{note}"));
+        notes.extend(voices.notes());
+        let spoken: Slot<dyn Synthesizer> = Slot::of(Arc::new(voices));
         let voice = speaking(cloud_voice, settings.tts.voice.as_deref(), Arc::new(spoken.clone()), &told[2]);
         let slots = Slots { transcriber: within, mind: local, translator: translator.clone(), voice: spoken };
         let swaps = Arc::new(Swaps::new(config, metrics, slots, names));
@@ -350,6 +355,13 @@ fn listen(config: &Config, ort: &OrtRuntime, shipped: &DemoFiles) -> Result<Whis
 /// How a transcriber in this process runs.
 pub(crate) fn hearing_options(config: &Config) -> WhisperOptions {
     WhisperOptions { threads: threads(config.engines.stt.threads), ..WhisperOptions::default() }
+}
+
+/// The voices of this process.
+fn voices(config: &Config, ort: &OrtRuntime, shipped: &DemoFiles) -> Result<Voices, Error> {
+    let tts = &config.engines.tts;
+    let espeak = Espeak::load(tts.path.as_ref().unwrap_or(&shipped.espeak))?;
+    Ok(Voices::load(espeak, tts, ort)?)
 }
 
 /// How a language model in this process runs, the small one that ships or another; it reads the `prompts` once.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use milo_models::{
     engine::{EngineError, Language},
     queue::{Class, Waiting},
-    synthesizer::{Speech, SpeechOptions, Synthesizer},
+    synthesizer::{Piece, Speech, SpeechOptions, Synthesizer},
     transcriber::{Listen, Transcriber, Transcribing},
 };
 use tokio::{select, sync::mpsc};
@@ -145,16 +145,16 @@ impl Speaking {
         self.local.speak(&clause.text, clause.language, SpeechOptions { variant, ..options })
     }
 
-    async fn pass_on(&self, mut speech: Speech, clause: Clause, to: &mpsc::Sender<Result<Vec<i16>, EngineError>>) {
+    async fn pass_on(&self, mut speech: Speech, clause: Clause, to: &mpsc::Sender<Result<Piece, EngineError>>) {
         let mut is_heard = false;
-        while let Some(piece) = speech.next().await {
+        while let Some(piece) = speech.next_piece().await {
             match piece {
-                Ok(samples) => {
+                Ok(piece) => {
                     if !is_heard {
                         self.told.answered();
                     }
                     is_heard = true;
-                    to.send(Ok(samples)).await.ok();
+                    to.send(Ok(piece)).await.ok();
                 }
                 Err(error) if !is_heard => {
                     self.told.fell_back(&error);
@@ -175,8 +175,8 @@ impl Speaking {
     }
 }
 
-async fn all(mut speech: Speech, to: &mpsc::Sender<Result<Vec<i16>, EngineError>>) {
-    while let Some(piece) = speech.next().await {
+async fn all(mut speech: Speech, to: &mpsc::Sender<Result<Piece, EngineError>>) {
+    while let Some(piece) = speech.next_piece().await {
         to.send(piece).await.ok();
     }
 }

@@ -15,7 +15,6 @@ use std::{
 use milo_models::{
     demo,
     engine::{EngineError, Language},
-    espeak::Espeak,
     language_model::{ChatMessage, ChatRequest, LanguageModel, Role},
     llama::{Llama, uses_cards},
     onnx::OrtRuntime,
@@ -30,7 +29,7 @@ use tokio::{sync::Mutex, task::spawn_blocking, time::timeout};
 use super::{
     Model, Slot, answering_options, listen,
     memory::{self, Room},
-    translator,
+    translator, voices,
 };
 use crate::{config::Config, error::Error, metrics::Metrics, store::Stamp};
 
@@ -176,7 +175,8 @@ impl Swaps {
         }
         let model = Model { since: Some(Stamp::now()), ..model };
         let mut models = self.models.write().unwrap_or_else(PoisonError::into_inner);
-        models.iter_mut().filter(|before| before.job == job).for_each(|before| *before = model.clone());
+        // Behind espeak-ng stand the voices of single languages, which are loaded with it and stay what they are called.
+        models.iter_mut().filter(|before| before.job == job).take(1).for_each(|before| *before = model.clone());
         Ok(Swapped { model, load_ms, tried })
     }
 
@@ -278,9 +278,8 @@ fn load(config: &Config, job: &'static str, prompts: Vec<String>) -> Result<(Loa
             (Loaded::Mind(mind), "milo-mind-demo", path, &shipped.llama)
         }
         _ => {
-            let path = engines.tts.path.as_ref();
-            let voice = Arc::new(Espeak::load(path.unwrap_or(&shipped.espeak))?);
-            (Loaded::Voice(voice), "espeak-ng", path, &shipped.espeak)
+            let voice = Arc::new(voices(config, &ort, &shipped)?);
+            (Loaded::Voice(voice), "espeak-ng", engines.tts.path.as_ref(), &shipped.espeak)
         }
     };
     let model = match path {

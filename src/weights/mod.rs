@@ -19,7 +19,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use milo_models::{
-    catalogue::{Catalogue, Entry, Source},
+    catalogue::{Catalogue, Entry, Setting, Source},
     demo,
     llama::uses_cards,
     manifest::Manifest,
@@ -165,13 +165,14 @@ async fn fetch(
 
 /// The lines of the configuration that put a model into use.
 fn tell_setting(entry: &Entry, place: &Path) {
-    if let Some((section, path)) = entry.setting(&absolute(place)) {
-        println!("To use it, in milo.toml:\n\n{}", setting(section, &path));
+    if let Some(wanted) = entry.setting(&absolute(place)) {
+        println!("To use it, in milo.toml:\n\n{}", setting(&wanted));
     }
 }
 
-fn setting(section: &str, path: &Path) -> String {
-    format!("[{section}]\npath = {}", toml::Value::String(path.display().to_string()))
+fn setting(wanted: &Setting) -> String {
+    let Setting { section, key, value } = wanted;
+    format!("[{section}]\n{key} = {}", toml::Value::String(value.display().to_string()))
 }
 
 fn tell_export(entry: &Entry, command: &str, place: &Path) {
@@ -296,6 +297,8 @@ fn in_use(place: &Path, engines: &Engines) -> Option<&'static str> {
         ("engines.translate.path", &engines.translate.path),
         ("engines.llm.path", &engines.llm.path),
         ("engines.tts.path", &engines.tts.path),
+        ("engines.tts.voices.mg", &engines.tts.voices.mg),
+        ("engines.tts.voices.fr", &engines.tts.voices.fr),
     ];
     let is_there = |path: &PathBuf| absolute(path).starts_with(&place);
     named.into_iter().find(|(_, path)| path.as_ref().is_some_and(is_there)).map(|(key, _)| key)
@@ -324,7 +327,7 @@ mod tests {
         has(&list, &["ships", "milo-mind-demo", "a demonstration"]);
         has(&list, &["fetch", "whisper-small", "stt", "252 MB", "unverified"]);
         has(&list, &["fetch", "nllb-200-distilled-600m", "CC-BY-NC-4.0, not for commerce"]);
-        has(&list, &["make", "mms-tts-mlg", "not run: the voice"]);
+        has(&list, &["make", "mms-tts-mlg", "CC-BY-NC-4.0, not for commerce"]);
 
         let staging = shelf.stage("whisper-small").unwrap();
         std::fs::write(staging.file("x.part"), [0; 2_000]).unwrap();
@@ -351,9 +354,9 @@ mod tests {
     #[test]
     fn the_line_for_the_configuration_is_toml_whatever_the_folder_is_called() {
         for path in ["/var/lib/milo/models/m", "/home/a \"b\"\\c/m"] {
-            let text = setting("engines.stt", Path::new(path));
+            let text = setting(&Setting { section: "engines.tts.voices", key: "mg", value: path.into() });
             let table: toml::Table = toml::from_str(&text).unwrap();
-            assert_eq!(table["engines"]["stt"]["path"].as_str(), Some(path), "{text}");
+            assert_eq!(table["engines"]["tts"]["voices"]["mg"].as_str(), Some(path), "{text}");
         }
     }
 }
