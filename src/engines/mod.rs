@@ -2,6 +2,7 @@
 //! shared by every call.
 
 mod breaker;
+pub(crate) mod ears;
 mod line;
 mod mind;
 mod model;
@@ -14,6 +15,7 @@ mod tongue;
 
 use std::{path::PathBuf, sync::Arc, thread, time::Duration};
 
+pub use ears::transcriber;
 use milo_models::{
     demo::{self, DemoFiles},
     end_of_turn::EndOfTurn,
@@ -26,7 +28,6 @@ use milo_models::{
     synthesizer::Synthesizer,
     transcriber::Transcriber,
     translator::{Translator, TranslatorOptions},
-    whisper::{Whisper, WhisperOptions},
 };
 pub use mind::{Mind, Mode};
 pub use model::Model;
@@ -85,11 +86,11 @@ impl Engines {
         };
         let mut names = vec![
             model("vad", settings.vad.path.as_ref(), ("silero-vad", &shipped.silero)),
-            model("stt", settings.stt.path.as_ref(), ("milo-ears-demo", &shipped.whisper)),
             model("translate", settings.translate.path.as_ref(), ("milo-translator-demo", &shipped.translator)),
             model("llm", settings.llm.path.as_ref(), ("milo-mind-demo", &shipped.llama)),
             model("tts", settings.tts.path.as_ref(), ("espeak-ng", &shipped.espeak)),
         ];
+        names.extend(ears::models(None, config, &shipped, &manifest));
         names.extend(
             settings
                 .turn
@@ -115,7 +116,7 @@ impl Engines {
             ("tts_cloud", cloud_voice.as_ref().map(|(_, line)| line)),
         ];
         let lines = lines.into_iter().filter_map(|(name, line)| Some((name, Arc::clone(line?)))).collect();
-        let transcriber = hearing(ears, Arc::new(listen(config, &ort, &shipped)?), &told[0]);
+        let transcriber = hearing(ears, ears::load(None, config, &ort, &shipped)?, &told[0]);
         let translator = translator(config, &ort, &shipped)?;
         let local = Llama::load(settings.llm.path.as_ref().unwrap_or(&shipped.llama), options)?;
         let hedge = (settings.llm.hedge_ms > 0).then(|| Duration::from_millis(settings.llm.hedge_ms));
@@ -226,7 +227,7 @@ impl Listening {
         Ok(Self {
             activity: notice(config, &ort, &shipped)?,
             end_of_turn: judge(config, &ort, &shipped)?,
-            transcriber: hearing(cloud, Arc::new(listen(config, &ort, &shipped)?), &told),
+            transcriber: hearing(cloud, ears::load(None, config, &ort, &shipped)?, &told),
         })
     }
 }
@@ -243,22 +244,6 @@ fn notice(config: &Config, ort: &OrtRuntime, shipped: &DemoFiles) -> Result<Voic
 fn judge(config: &Config, ort: &OrtRuntime, shipped: &DemoFiles) -> Result<Option<EndOfTurn>, Error> {
     let graph = config.engines.turn.path.as_ref().unwrap_or(&shipped.turn);
     Ok(config.engines.turn.enabled.then(|| EndOfTurn::load(graph, ort)).transpose()?)
-}
-
-/// The transcriber alone, for a telephone that wants to know what it heard.
-pub fn transcriber(config: &Config) -> Result<Whisper, Error> {
-    let ort = OrtRuntime::load(config.engines.onnxruntime.as_deref())?;
-    listen(config, &ort, &demo::unpack(&config.data_dir)?)
-}
-
-fn listen(config: &Config, ort: &OrtRuntime, shipped: &DemoFiles) -> Result<Whisper, Error> {
-    let path = config.engines.stt.path.as_ref();
-    Ok(Whisper::load(path.unwrap_or(&shipped.whisper), ort, hearing_options(config))?)
-}
-
-/// How a transcriber in this process runs.
-pub(crate) fn hearing_options(config: &Config) -> WhisperOptions {
-    WhisperOptions { threads: threads(config.engines.stt.threads), ..WhisperOptions::default() }
 }
 
 /// How a language model in this process runs, the small one that ships or another; it reads the `prompts` once.

@@ -279,6 +279,8 @@ fn in_use(place: &Path, engines: &Engines) -> Option<&'static str> {
         ("engines.vad.path", &engines.vad.path),
         ("engines.turn.path", &engines.turn.path),
         ("engines.stt.path", &engines.stt.path),
+        ("engines.stt.mg", &engines.stt.mg),
+        ("engines.stt.fr", &engines.stt.fr),
         ("engines.translate.path", &engines.translate.path),
         ("engines.llm.path", &engines.llm.path),
         ("engines.tts.path", &engines.tts.path),

@@ -8,6 +8,8 @@ pub(crate) mod decoder;
 pub(crate) mod export;
 pub(crate) mod likelihood;
 
+pub use export::form;
+
 use std::{
     env,
     path::{Path, PathBuf},
