@@ -24,7 +24,6 @@ use milo_models::{
     queue::Class,
     silero::VoiceActivity,
     transcriber::Transcriber,
-    translator::Translator,
 };
 
 use crate::{
@@ -200,13 +199,10 @@ async fn of_translation(table: &mut Table, texts: &Texts, config: &Config) -> Re
     table.rules(translation::scores())?;
     let ort = OrtRuntime::load(config.engines.onnxruntime.as_deref())?;
     let shipped = demo::unpack(&config.data_dir)?;
-    let path = texts.model.as_ref().or(config.engines.translate.path.as_ref());
-    let model = match path {
-        Some(path) => Model::configured("translate", path),
-        None => Model::shipped("translate", "milo-translator-demo", &shipped.translator, &demo::manifest()?),
-    };
-    let options = engines::translating_options(config, path.is_none());
-    let translator = Translator::load(path.unwrap_or(&shipped.translator), &ort, options)?;
+    let path = texts.model.as_deref();
+    let models = engines::ways::models(path, config, &shipped, &demo::manifest()?);
+    let is_shipped = models.iter().any(|model| model.demonstration);
+    let translator = engines::ways::load(path, config, &ort, &shipped)?;
     let translate = async |text: &str, from, to| {
         let said = translator.translate(text, from, to, Class::Interactive).await?;
         Ok::<_, EngineError>(translation::Said { text: said.text, confidence: Some(said.confidence) })
@@ -214,10 +210,10 @@ async fn of_translation(table: &mut Table, texts: &Texts, config: &Config) -> Re
     let least = config.engines.translate.min_confidence;
     let is_told = |text: &str, said: &translation::Said| {
         let sure = said.confidence.unwrap_or(0.0);
-        sure > 0.0 && sure >= least && (path.is_some() || sure >= SURE && keeps_figures(text, &said.text))
+        sure > 0.0 && sure >= least && (!is_shipped || sure >= SURE && keeps_figures(text, &said.text))
     };
     let scores = translation::by_engine(translate, is_told, usize::MAX).await;
-    table.model(&model, texts.wrong, scores.map_err(|error| anyhow!(error))?);
+    table.model(&named(models), texts.wrong, scores.map_err(|error| anyhow!(error))?);
     Ok(())
 }
 

@@ -50,8 +50,34 @@ pub struct Entry {
     pub size_mb: Option<u32>,
     /// Why no engine of this version runs it.
     pub not_run: Option<String>,
+    /// The key of the engine's section that names it: `path`, or one for a language or a way.
+    pub key: Key,
     /// Whence it comes.
     pub source: Source,
+}
+
+/// What names a model in its engine's section.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Key {
+    /// `path`: the only one.
+    #[default]
+    Path,
+    /// `mg_fr`: from Malagasy into French.
+    MgFr,
+    /// `fr_mg`: from French into Malagasy.
+    FrMg,
+}
+
+impl Key {
+    /// As it stands in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Path => "path",
+            Self::MgFr => "mg_fr",
+            Self::FrMg => "fr_mg",
+        }
+    }
 }
 
 /// Which engine runs a model.
@@ -115,6 +141,8 @@ struct Written {
     unverified: bool,
     size_mb: Option<u32>,
     not_run: Option<String>,
+    #[serde(default)]
+    key: Key,
     repo: Option<String>,
     revision: Option<String>,
     #[serde(rename = "file", default)]
@@ -161,7 +189,7 @@ impl Catalogue {
 }
 
 impl Entry {
-    /// The key of the configuration that names this model, and its value where the model lies in this folder. None, where no engine
+    /// The section of the configuration that names this model (by its [`Entry::key`]), and the value where the model lies in this folder. None, where no engine
     /// of this version runs it.
     pub fn setting(&self, folder: &Path) -> Option<(&'static str, PathBuf)> {
         if self.not_run.is_some() {
@@ -223,6 +251,7 @@ impl TryFrom<Written> for Entry {
             unverified: written.unverified,
             size_mb: written.size_mb,
             not_run: written.not_run,
+            key: written.key,
             source,
         })
     }
@@ -320,12 +349,15 @@ mod tests {
             ("nllb-200-distilled-600m", Some(("engines.translate", "/m"))),
             ("mistral-7b-instruct-v0.3-q4-k-m", Some(("engines.llm", "/m/Mistral-7B-Instruct-v0.3-Q4_K_M.gguf"))),
             ("smart-turn-v3", Some(("engines.turn", "/m/smart-turn-v3.2-cpu.onnx"))),
-            ("opus-mt-mg-fr", None),
+            ("opus-mt-mg-fr", Some(("engines.translate", "/m"))),
             ("piper-fr-siwis-medium", None),
         ] {
             let found = catalogue.named(name).unwrap().setting(Path::new("/m"));
             assert_eq!(found, setting.map(|(key, value)| (key, value.into())), "{name}");
         }
+        let keys = ["nllb-200-distilled-600m", "opus-mt-mg-fr", "opus-mt-fr-mg"];
+        let keys = keys.map(|name| catalogue.named(name).unwrap().key.name());
+        assert_eq!(keys, ["path", "mg_fr", "fr_mg"]);
     }
 
     #[test]

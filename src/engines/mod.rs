@@ -12,6 +12,7 @@ mod servers;
 mod spare;
 mod told;
 mod tongue;
+pub(crate) mod ways;
 
 use std::{path::PathBuf, sync::Arc, thread, time::Duration};
 
@@ -27,7 +28,7 @@ use milo_models::{
     silero::VoiceActivity,
     synthesizer::Synthesizer,
     transcriber::Transcriber,
-    translator::{Translator, TranslatorOptions},
+    translator::Translator,
 };
 pub use mind::{Mind, Mode};
 pub use model::Model;
@@ -86,11 +87,11 @@ impl Engines {
         };
         let mut names = vec![
             model("vad", settings.vad.path.as_ref(), ("silero-vad", &shipped.silero)),
-            model("translate", settings.translate.path.as_ref(), ("milo-translator-demo", &shipped.translator)),
             model("llm", settings.llm.path.as_ref(), ("milo-mind-demo", &shipped.llama)),
             model("tts", settings.tts.path.as_ref(), ("espeak-ng", &shipped.espeak)),
         ];
         names.extend(ears::models(None, config, &shipped, &manifest));
+        names.extend(ways::models(None, config, &shipped, &manifest));
         names.extend(
             settings
                 .turn
@@ -117,7 +118,7 @@ impl Engines {
         ];
         let lines = lines.into_iter().filter_map(|(name, line)| Some((name, Arc::clone(line?)))).collect();
         let transcriber = hearing(ears, ears::load(None, config, &ort, &shipped)?, &told[0]);
-        let translator = translator(config, &ort, &shipped)?;
+        let translator = ways::load(None, config, &ort, &shipped)?;
         let local = Llama::load(settings.llm.path.as_ref().unwrap_or(&shipped.llama), options)?;
         let hedge = (settings.llm.hedge_ms > 0).then(|| Duration::from_millis(settings.llm.hedge_ms));
         let limits = (hedge, Purse::new(&settings.llm));
@@ -258,17 +259,6 @@ pub(crate) fn answering_options(config: &Config, is_shipped: bool, prompts: Vec<
         system_prompts: prompts,
         queue: llm.queue,
     }
-}
-
-fn translator(config: &Config, ort: &OrtRuntime, shipped: &DemoFiles) -> Result<Translator, Error> {
-    let path = config.engines.translate.path.as_ref();
-    Ok(Translator::load(path.unwrap_or(&shipped.translator), ort, translating_options(config, path.is_none()))?)
-}
-
-/// How a translator in this process runs, the small one that ships or another.
-pub(crate) fn translating_options(config: &Config, is_shipped: bool) -> TranslatorOptions {
-    let threads = threads(config.engines.translate.threads);
-    TranslatorOptions { threads, by_clause: is_shipped, ..TranslatorOptions::default() }
 }
 
 /// The local transcriber, or a server with the local one behind it.

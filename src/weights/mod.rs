@@ -152,12 +152,12 @@ async fn fetch(
 /// The lines of the configuration that put a model into use.
 fn tell_setting(entry: &Entry, place: &Path) {
     if let Some((section, path)) = entry.setting(&absolute(place)) {
-        println!("To use it, in milo.toml:\n\n{}", setting(section, &path));
+        println!("To use it, in milo.toml:\n\n{}", setting(section, entry.key.name(), &path));
     }
 }
 
-fn setting(section: &str, path: &Path) -> String {
-    format!("[{section}]\npath = {}", toml::Value::String(path.display().to_string()))
+fn setting(section: &str, key: &str, path: &Path) -> String {
+    format!("[{section}]\n{key} = {}", toml::Value::String(path.display().to_string()))
 }
 
 fn tell_export(entry: &Entry, command: &str, place: &Path) {
@@ -282,6 +282,8 @@ fn in_use(place: &Path, engines: &Engines) -> Option<&'static str> {
         ("engines.stt.mg", &engines.stt.mg),
         ("engines.stt.fr", &engines.stt.fr),
         ("engines.translate.path", &engines.translate.path),
+        ("engines.translate.mg_fr", &engines.translate.mg_fr),
+        ("engines.translate.fr_mg", &engines.translate.fr_mg),
         ("engines.llm.path", &engines.llm.path),
         ("engines.tts.path", &engines.tts.path),
     ];
@@ -339,7 +341,7 @@ mod tests {
     #[test]
     fn the_line_for_the_configuration_is_toml_whatever_the_folder_is_called() {
         for path in ["/var/lib/milo/models/m", "/home/a \"b\"\\c/m"] {
-            let text = setting("engines.stt", Path::new(path));
+            let text = setting("engines.stt", "path", Path::new(path));
             let table: toml::Table = toml::from_str(&text).unwrap();
             assert_eq!(table["engines"]["stt"]["path"].as_str(), Some(path), "{text}");
         }
