@@ -3,7 +3,10 @@
 
 mod answering;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::{Context, Result, anyhow};
 use milo_media::wav;
@@ -20,8 +23,7 @@ use milo_models::{
     onnx::OrtRuntime,
     queue::Class,
     silero::VoiceActivity,
-    translator::Translator,
-    whisper::Whisper,
+    transcriber::Transcriber,
 };
 
 use crate::{
@@ -68,7 +70,7 @@ pub struct Rules {
 /// Whose ears, and what they hear.
 #[derive(clap::Args, Default)]
 pub struct Ears {
-    /// The folder of another Whisper [default: the configured one, else the one that ships]
+    /// The folder of another Whisper or wav2vec2 [default: the configured one, else the one that ships]
     #[arg(long, value_name = "FOLDER")]
     model: Option<PathBuf>,
     /// Hear the recordings of a folder in Common Voice's layout (test.tsv and clips/) in place of the sets.
@@ -196,29 +198,28 @@ impl Voice {
     }
 }
 
-fn listener(ears: &Ears, config: &Config) -> Result<(Model, Whisper)> {
+fn listener(ears: &Ears, config: &Config) -> Result<(Model, Arc<dyn Transcriber>)> {
     let ort = OrtRuntime::load(config.engines.onnxruntime.as_deref())?;
     let shipped = demo::unpack(&config.data_dir)?;
-    let path = ears.model.as_ref().or(config.engines.stt.path.as_ref());
-    let model = match path {
-        Some(path) => Model::configured("stt", path),
-        None => Model::shipped("stt", "milo-ears-demo", &shipped.whisper, &demo::manifest()?),
-    };
-    let whisper = Whisper::load(path.unwrap_or(&shipped.whisper), &ort, engines::hearing_options(config))?;
-    Ok((model, whisper))
+    let path = ears.model.as_deref();
+    let model = named(engines::ears::models(path, config, &shipped, &demo::manifest()?));
+    Ok((model, engines::ears::load(path, config, &ort, &shipped)?))
+}
+
+/// What the table calls those that do a job together.
+fn named(mut models: Vec<Model>) -> Model {
+    let name = models.iter().map(|model| model.name.as_str()).collect::<Vec<_>>().join(", ");
+    Model { name, ..models.swap_remove(0) }
 }
 
 async fn of_translation(table: &mut Table, texts: &Texts, config: &Config) -> Result<()> {
     table.rules(translation::scores())?;
     let ort = OrtRuntime::load(config.engines.onnxruntime.as_deref())?;
     let shipped = demo::unpack(&config.data_dir)?;
-    let path = texts.model.as_ref().or(config.engines.translate.path.as_ref());
-    let model = match path {
-        Some(path) => Model::configured("translate", path),
-        None => Model::shipped("translate", "milo-translator-demo", &shipped.translator, &demo::manifest()?),
-    };
-    let options = engines::translating_options(config, path.is_none());
-    let translator = Translator::load(path.unwrap_or(&shipped.translator), &ort, options)?;
+    let path = texts.model.as_deref();
+    let models = engines::ways::models(path, config, &shipped, &demo::manifest()?);
+    let is_shipped = models.iter().any(|model| model.demonstration);
+    let translator = engines::ways::load(path, config, &ort, &shipped)?;
     let translate = async |text: &str, from, to| {
         let said = translator.translate(text, from, to, Class::Interactive).await?;
         Ok::<_, EngineError>(translation::Said { text: said.text, confidence: Some(said.confidence) })
@@ -226,24 +227,24 @@ async fn of_translation(table: &mut Table, texts: &Texts, config: &Config) -> Re
     let least = config.engines.translate.min_confidence;
     let is_told = |text: &str, said: &translation::Said| {
         let sure = said.confidence.unwrap_or(0.0);
-        sure > 0.0 && sure >= least && (path.is_some() || sure >= SURE && keeps_figures(text, &said.text))
+        sure > 0.0 && sure >= least && (!is_shipped || sure >= SURE && keeps_figures(text, &said.text))
     };
     let scores = translation::by_engine(translate, is_told, usize::MAX).await;
-    table.model(&model, texts.wrong, scores.map_err(|error| anyhow!(error))?);
+    table.model(&named(models), texts.wrong, scores.map_err(|error| anyhow!(error))?);
     Ok(())
 }
 
 async fn of_speech(table: &mut Table, voice: &mut Voice, ears: &Ears, config: &Config) -> Result<()> {
-    let (model, whisper) = listener(ears, config)?;
-    let scores = speech::scores(&mut voice.pronouncer, &whisper, speech::Amount::WHOLE).await;
+    let (model, hears) = listener(ears, config)?;
+    let scores = speech::scores(&mut voice.pronouncer, &*hears, speech::Amount::WHOLE).await;
     table.model(&model, ears.wrong, scores.map_err(|error| anyhow!(error))?);
     Ok(())
 }
 
 async fn of_recordings(table: &mut Table, folder: &Path, ears: &Ears, config: &Config) -> Result<()> {
-    let (model, whisper) = listener(ears, config)?;
+    let (model, hears) = listener(ears, config)?;
     let chosen = Chosen { list: ears.list.clone(), count: ears.count.map(|count| count as usize), seed: ears.seed };
-    let heard = recordings::scores(folder, &chosen, &whisper).await.map_err(|error| anyhow!(error))?;
+    let heard = recordings::scores(folder, &chosen, &*hears).await.map_err(|error| anyhow!(error))?;
     table.model(&model, ears.wrong, heard.scores);
     if !heard.unheard.is_empty() {
         table.notes.push(format!("could not be heard: {}", heard.unheard.len()));

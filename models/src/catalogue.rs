@@ -52,8 +52,34 @@ pub struct Entry {
     pub size_mb: Option<u32>,
     /// Why no engine of this version runs it.
     pub not_run: Option<String>,
+    /// The key of the engine's section that names it: `path`, or one for a language or a way.
+    pub key: Key,
     /// Whence it comes.
     pub source: Source,
+}
+
+/// What names a model in its engine's section.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Key {
+    /// `path`: the only one.
+    #[default]
+    Path,
+    /// `mg_fr`: from Malagasy into French.
+    MgFr,
+    /// `fr_mg`: from French into Malagasy.
+    FrMg,
+}
+
+impl Key {
+    /// As it stands in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Path => "path",
+            Self::MgFr => "mg_fr",
+            Self::FrMg => "fr_mg",
+        }
+    }
 }
 
 /// Which engine runs a model.
@@ -118,6 +144,8 @@ struct Written {
     unverified: bool,
     size_mb: Option<u32>,
     not_run: Option<String>,
+    #[serde(default)]
+    key: Key,
     repo: Option<String>,
     revision: Option<String>,
     #[serde(rename = "file", default)]
@@ -182,7 +210,7 @@ impl Entry {
         };
         let (section, key) = match self.language.filter(|_| self.engine == Engine::Tts) {
             Some(language) => ("engines.tts.voices", language.code()),
-            None => (self.engine.section(), "path"),
+            None => (self.engine.section(), self.key.name()),
         };
         Some(Setting { section, key, value })
     }
@@ -247,6 +275,7 @@ impl TryFrom<Written> for Entry {
             unverified: written.unverified,
             size_mb: written.size_mb,
             not_run: written.not_run,
+            key: written.key,
             source,
         })
     }
@@ -353,7 +382,8 @@ mod tests {
                 "piper-fr-siwis-medium",
                 Some(("engines.tts.voices", "fr", "/m/fr/fr_FR/siwis/medium/fr_FR-siwis-medium.onnx")),
             ),
-            ("opus-mt-mg-fr", None),
+            ("opus-mt-mg-fr", Some(("engines.translate", "mg_fr", "/m"))),
+            ("opus-mt-fr-mg", Some(("engines.translate", "fr_mg", "/m"))),
         ] {
             let found = catalogue.named(name).unwrap().setting(Path::new("/m"));
             let setting = setting.map(|(section, key, value)| Setting { section, key, value: value.into() });

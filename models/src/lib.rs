@@ -4,7 +4,7 @@
 //! ```text
 //!  frames ─► silero::VoiceActivity ─► probability of speech, each 32 ms
 //!  a pause ─► end_of_turn::EndOfTurn ─► probability that the turn is over
-//!  a turn ─► Transcriber ─► Transcript (text, language, confidence)          whisper | openai
+//!  a turn ─► Transcriber ─► Transcript (text, language, confidence)          whisper, ctc | openai
 //!  messages ─► LanguageModel ─► Reply: tokens with their logprobs            llama   | openai, anthropic
 //!  a text ─► phrases, translator::Translator ─► Translation (text, confidence)  NLLB, M2M100
 //!  a clause ─► text::speakable ─► Synthesizer ─► Speech: samples at 16 kHz   espeak, vits | openai
@@ -25,6 +25,7 @@
 
 pub mod anthropic;
 pub mod catalogue;
+pub mod ctc;
 pub mod demo;
 pub mod end_of_turn;
 pub mod engine;

@@ -124,7 +124,7 @@ def companions(kind: str, checkpoint: Path, to: Path) -> None:
     if (checkpoint / "tokenizer.json").is_file():
         shutil.copy(checkpoint / "tokenizer.json", to / "tokenizer.json")
     elif kind == "marian":
-        marian_tokenizer(checkpoint).save(str(to / "tokenizer.json"), pretty=False)
+        marian_tokenizer(checkpoint)[0].save(str(to / "tokenizer.json"), pretty=False)
     elif KINDS[kind].task:
         tokenizer = AutoTokenizer.from_pretrained(checkpoint)
         if not tokenizer.is_fast:

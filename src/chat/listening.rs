@@ -148,7 +148,7 @@ impl Listening {
         let until = Instant::now() + PATIENCE;
         let transcript = loop {
             let samples = self.samples[piece.clone()].to_vec();
-            match self.transcriber.transcribe(samples, self.asked).await {
+            match self.transcriber.transcribe(samples, self.asked.clone()).await {
                 Ok(transcript) => break transcript,
                 Err(EngineError::Overloaded { .. }) if self.given > 0 && Instant::now() < until => sleep(AGAIN).await,
                 Err(error) => return Some(Err(self.end(error))),

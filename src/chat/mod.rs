@@ -56,8 +56,11 @@ pub const LONGEST_MESSAGE: usize = 4_000;
 const TRANSLATIONS: Bytes = Bytes { here: 4 << 20, shared: 16 << 20 };
 const SPEECH: Bytes = Bytes { here: 32 << 20, shared: 64 << 20 };
 /// Why there are no times of words.
-const NO_WORDS: &str = "the transcriber knows the times of segments, not of words: leave the wish for words out, or ask a server \
-                        that knows them ([engines.stt] engine = \"openai\")";
+const NO_WORDS: &str = "the transcriber knows the times of segments, not of words: leave the wish for words out, or have a wav2vec2 \
+                        or a server hear, which know them ([engines.stt])";
+const NO_PROMPT: &str = "the transcriber writes letter by letter and takes no `prompt`: leave it out";
+/// More of a prompt no transcriber reads: Whisper takes some 220 tokens.
+const LONGEST_PROMPT: usize = 4_000;
 
 /// A message to be answered.
 #[derive(Clone, Debug)]
@@ -230,13 +233,23 @@ impl Chats {
         Ok(Answer::begin(by, (Arc::clone(&self.sessions), turn), &persona, text).await?)
     }
 
-    /// Begins to transcribe 16 kHz samples; without a language the model tells it.
+    /// Begins to transcribe 16 kHz samples; without a language the model tells it. Whose they are is known.
     ///
     /// # Errors
-    /// As [`Chats::check_words`].
-    pub fn listen(&self, samples: Vec<i16>, language: Option<Language>, words: bool) -> Result<Listening, EngineError> {
-        self.check_words(words)?;
-        let asked = Listen { language, words, class: self.class };
+    /// As [`Chats::check_words`], and the same for a prompt.
+    pub fn listen(&self, samples: Vec<i16>, asked: Listen) -> Result<Listening, EngineError> {
+        self.check_words(asked.words)?;
+        if let Some(prompt) = &asked.prompt {
+            if !self.engines.transcriber.takes_prompt() {
+                return Err(EngineError::Input(NO_PROMPT.into()));
+            }
+            let length = prompt.chars().count();
+            if length > LONGEST_PROMPT {
+                let says = format!("`prompt` has {length} characters; {LONGEST_PROMPT} are the most");
+                return Err(EngineError::Input(says));
+            }
+        }
+        let asked = Listen { class: self.class, ..asked };
         Ok(Listening::new((Arc::clone(&self.engines.transcriber), &self.engines.activity), samples, asked))
     }
 

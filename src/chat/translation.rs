@@ -58,7 +58,7 @@ pub enum Untranslated {
     Wrong(String),
     /// The small models that ship do not know it, and no other is there.
     #[error(
-        "no model that can translate this answers: those that ship are for demonstration; set [engines.translate] path to an NLLB-200, \
+        "no model that can translate this answers: those that ship are for demonstration; set [engines.translate] to an NLLB-200 or two Marian, \
          [engines.llm] path to a larger model, or its engine to anthropic or openai"
     )]
     Nobody,

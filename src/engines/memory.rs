@@ -103,14 +103,18 @@ pub fn needs(config: &Config, shipped: &DemoFiles, uses_cards: bool) -> Vec<Need
     };
     let files = fs::metadata(path).map_or(0, |file| file.len());
     let llm = Need { job: "llm", name: name(path), files, talk: Some(talk) };
-    [
-        graphs("vad", engines.vad.path.as_ref(), &shipped.silero),
-        graphs("stt", engines.stt.path.as_ref(), &shipped.whisper),
-    ]
-    .into_iter()
-    .chain(turn)
-    .chain([graphs("translate", engines.translate.path.as_ref(), &shipped.translator), llm])
-    .collect()
+    // One model for all, or one for each language or way.
+    let each = |job, all: &Option<std::path::PathBuf>, single: [&Option<std::path::PathBuf>; 2], own: &Path| {
+        let named: Vec<_> = single.into_iter().flatten().map(|path| graphs(job, Some(path), own)).collect();
+        if all.is_some() || named.is_empty() { vec![graphs(job, all.as_ref(), own)] } else { named }
+    };
+    let (stt, translate, voices) = (&engines.stt, &engines.translate, engines.tts.voices.named());
+    let mut needs = vec![graphs("vad", engines.vad.path.as_ref(), &shipped.silero), llm];
+    needs.extend(turn);
+    needs.extend(each("stt", &stt.path, [&stt.mg, &stt.fr], &shipped.whisper));
+    needs.extend(each("translate", &translate.path, [&translate.mg_fr, &translate.fr_mg], &shipped.translator));
+    needs.extend(voices.map(|(_, path)| graphs("tts", Some(path), &shipped.espeak)));
+    needs
 }
 
 fn name(path: &Path) -> String {

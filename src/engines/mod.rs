@@ -2,6 +2,7 @@
 //! shared by every call.
 
 mod breaker;
+pub(crate) mod ears;
 mod gguf;
 mod line;
 pub mod memory;
@@ -16,6 +17,7 @@ mod swap;
 mod told;
 mod tongue;
 mod voices;
+pub(crate) mod ways;
 
 use std::{
     borrow::Cow,
@@ -25,6 +27,7 @@ use std::{
     time::Duration,
 };
 
+pub use ears::transcriber;
 use milo_models::{
     demo::{self, DemoFiles},
     end_of_turn::EndOfTurn,
@@ -38,8 +41,7 @@ use milo_models::{
     silero::VoiceActivity,
     synthesizer::Synthesizer,
     transcriber::Transcriber,
-    translator::{Translator, TranslatorOptions},
-    whisper::{Whisper, WhisperOptions},
+    translator::Translator,
 };
 pub use mind::{Mind, Mode};
 pub use model::Model;
@@ -106,12 +108,11 @@ impl Engines {
         };
         let mut names = vec![
             model("vad", settings.vad.path.as_ref(), ("silero-vad", &shipped.silero)),
-            model("stt", settings.stt.path.as_ref(), ("milo-ears-demo", &shipped.whisper)),
-            model("translate", settings.translate.path.as_ref(), ("milo-translator-demo", &shipped.translator)),
             model("llm", settings.llm.path.as_ref(), ("milo-mind-demo", &shipped.llama)),
-            model("tts", settings.tts.path.as_ref(), ("espeak-ng", &shipped.espeak)),
         ];
-        names.extend(settings.tts.voices.named().map(|(_, path)| Model::configured("tts", path)));
+        names.extend(ears::models(None, config, &shipped, &manifest));
+        names.extend(ways::models(None, config, &shipped, &manifest));
+        names.extend(voices::models(config, &shipped, &manifest));
         names.extend(
             settings
                 .turn
@@ -139,9 +140,9 @@ impl Engines {
             ("tts_cloud", cloud_voice.as_ref().map(|(_, line)| line)),
         ];
         let lines = lines.into_iter().filter_map(|(name, line)| Some((name, Arc::clone(line?)))).collect();
-        let within: Slot<dyn Transcriber> = Slot::of(Arc::new(listen(config, &ort, &shipped)?));
+        let within = Slot::of(ears::load(None, config, &ort, &shipped)?);
         let transcriber = hearing(ears, Arc::new(within.clone()), &told[0]);
-        let translator = Slot::of(Arc::new(translator(config, &ort, &shipped)?));
+        let translator = Slot::of(Arc::new(ways::load(None, config, &ort, &shipped)?));
         let llama = Llama::load(settings.llm.path.as_ref().unwrap_or(&shipped.llama), options)?;
         let local: Slot<dyn LanguageModel> = Slot::of(Arc::new(llama));
         let hedge = (settings.llm.hedge_ms > 0).then(|| Duration::from_millis(settings.llm.hedge_ms));
@@ -287,7 +288,7 @@ impl Listening {
         Ok(Self {
             activity: notice(config, &ort, &shipped)?,
             end_of_turn: judge(config, &ort, &shipped)?,
-            transcriber: hearing(cloud, Arc::new(listen(config, &ort, &shipped)?), &told),
+            transcriber: hearing(cloud, ears::load(None, config, &ort, &shipped)?, &told),
         })
     }
 }
@@ -341,22 +342,6 @@ fn judge(config: &Config, ort: &OrtRuntime, shipped: &DemoFiles) -> Result<Optio
     Ok(config.engines.turn.enabled.then(|| EndOfTurn::load(graph, ort)).transpose()?)
 }
 
-/// The transcriber alone, for a telephone that wants to know what it heard.
-pub fn transcriber(config: &Config) -> Result<Whisper, Error> {
-    let ort = OrtRuntime::load(config.engines.onnxruntime.as_deref())?;
-    listen(config, &ort, &demo::unpack(&config.data_dir)?)
-}
-
-fn listen(config: &Config, ort: &OrtRuntime, shipped: &DemoFiles) -> Result<Whisper, Error> {
-    let path = config.engines.stt.path.as_ref();
-    Ok(Whisper::load(path.unwrap_or(&shipped.whisper), ort, hearing_options(config))?)
-}
-
-/// How a transcriber in this process runs.
-pub(crate) fn hearing_options(config: &Config) -> WhisperOptions {
-    WhisperOptions { threads: threads(config.engines.stt.threads), ..WhisperOptions::default() }
-}
-
 /// The voices of this process.
 fn voices(config: &Config, ort: &OrtRuntime, shipped: &DemoFiles) -> Result<Voices, Error> {
     let tts = &config.engines.tts;
@@ -376,17 +361,6 @@ pub(crate) fn answering_options(config: &Config, is_shipped: bool, prompts: Vec<
         system_prompts: prompts,
         queue: llm.queue,
     }
-}
-
-fn translator(config: &Config, ort: &OrtRuntime, shipped: &DemoFiles) -> Result<Translator, Error> {
-    let path = config.engines.translate.path.as_ref();
-    Ok(Translator::load(path.unwrap_or(&shipped.translator), ort, translating_options(config, path.is_none()))?)
-}
-
-/// How a translator in this process runs, the small one that ships or another.
-pub(crate) fn translating_options(config: &Config, is_shipped: bool) -> TranslatorOptions {
-    let threads = threads(config.engines.translate.threads);
-    TranslatorOptions { threads, by_clause: is_shipped, ..TranslatorOptions::default() }
 }
 
 /// The local transcriber, or a server with the local one behind it.

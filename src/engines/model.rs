@@ -5,7 +5,10 @@ use std::{
     path::Path,
 };
 
-use milo_models::manifest::{FILE_NAME, Manifest};
+use milo_models::{
+    manifest::{FILE_NAME, Manifest},
+    onnx,
+};
 use serde::Serialize;
 
 use super::gguf::Gguf;
@@ -21,6 +24,9 @@ pub struct Model {
     /// What it is for: `vad`, `turn`, `stt`, `translate`, `llm` or `tts`.
     #[schema(example = "llm")]
     pub job: &'static str,
+    /// Its form, as its config.json has it: `whisper`, `wav2vec2`, `m2m_100`; none, where it has none.
+    #[schema(example = "whisper")]
+    pub form: Option<String>,
     /// One of the small models that ship, which know a little only.
     pub demonstration: bool,
     /// What its files take on disk; none, where they cannot be read.
@@ -48,6 +54,7 @@ impl Model {
         Self {
             name: name.into(),
             job,
+            form: form(path),
             demonstration: listed.is_some_and(|model| model.demonstration),
             size_bytes: size(path, DEPTH),
             licence: Some(listed.map_or_else(|| ESPEAK.into(), |model| model.licence.clone())),
@@ -58,8 +65,21 @@ impl Model {
     /// Another, by the name of its file or folder.
     pub(crate) fn configured(job: &'static str, path: &Path) -> Self {
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        Self { name, job, demonstration: false, size_bytes: size(path, DEPTH), licence: licence(path), since: None }
+        Self {
+            name,
+            job,
+            form: form(path),
+            demonstration: false,
+            size_bytes: size(path, DEPTH),
+            licence: licence(path),
+            since: None,
+        }
     }
+}
+
+/// A folder that cannot say it is not loaded either, and told there.
+fn form(path: &Path) -> Option<String> {
+    path.is_dir().then(|| onnx::form(path).ok()).flatten().flatten()
 }
 
 /// What lies at a path, in bytes.
@@ -113,7 +133,9 @@ mod tests {
         fs::create_dir_all(folder.join("onnx")).unwrap();
         fs::write(folder.join("onnx/model.onnx"), [0; 1_000]).unwrap();
         let of = || Model::configured("stt", &folder);
-        assert_eq!((of().size_bytes, of().licence), (Some(1_000), None));
+        assert_eq!((of().size_bytes, of().licence, of().form), (Some(1_000), None, None));
+        fs::write(folder.join("config.json"), r#"{"model_type": "wav2vec2"}"#).unwrap();
+        assert_eq!(of().form.as_deref(), Some("wav2vec2"));
         fs::write(folder.join("README.md"), "---\nlanguage: mg\nlicense: \"mit\"\n---\n# A card\nlicense: no\n")
             .unwrap();
         assert_eq!(of().licence.as_deref(), Some("mit"));

@@ -103,7 +103,7 @@ impl Servers {
             parallel: stt.parallel,
         };
         let Some(options) = self.options(engines, &wanted)? else { return Ok(None) };
-        Ok(Some(Arc::new(Transcription::new(&options)?)))
+        Ok(Some(Arc::new(Transcription::new(&options)?.told(&stt.hot_words, stt.prompt.as_deref()))))
     }
 
     /// The voice on a server, where one is configured.

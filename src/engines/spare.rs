@@ -32,16 +32,19 @@ impl Transcriber for Hearing {
             let place = turn?.await;
             // The local one would hear the words, and not when they were said.
             let only_there = asked.words && !this.local.knows_words();
+            // A prompt helps, and what is heard without it is heard all the same.
+            let prompt = asked.prompt.clone().filter(|_| this.local.takes_prompt());
+            let here = Listen { prompt, ..asked.clone() };
             if !only_there && !this.told.may_ask() {
                 drop(place);
-                return this.local.transcribe(samples, asked).await;
+                return this.local.transcribe(samples, here).await;
             }
             let heard = this.cloud.transcribe(samples.clone(), asked).await;
             drop(place);
             match heard {
                 Err(error) if !matches!(error, EngineError::Input(_)) => {
                     this.told.fell_back(&error);
-                    if only_there { Err(error) } else { this.local.transcribe(samples, asked).await }
+                    if only_there { Err(error) } else { this.local.transcribe(samples, here).await }
                 }
                 Ok(heard) => {
                     this.told.answered();
@@ -54,6 +57,10 @@ impl Transcriber for Hearing {
 
     fn knows_words(&self) -> bool {
         self.cloud.knows_words() || self.local.knows_words()
+    }
+
+    fn takes_prompt(&self) -> bool {
+        self.cloud.takes_prompt()
     }
 
     fn waiting(&self) -> Waiting {

@@ -27,9 +27,9 @@ use serde::Serialize;
 use tokio::{sync::Mutex, task::spawn_blocking, time::timeout};
 
 use super::{
-    Model, Slot, answering_options, listen,
+    Model, Slot, answering_options, ears,
     memory::{self, Room},
-    translator, voices,
+    voices, ways,
 };
 use crate::{config::Config, error::Error, metrics::Metrics, store::Stamp};
 
@@ -162,7 +162,53 @@ impl Swaps {
         // What cannot be called off keeps the place until it is over.
         let loading = move || (load(&config, job, prompts), busy);
         let (loaded, _busy) = spawn_blocking(loading).await.map_err(|error| wrong(error.to_string()))?;
-        let (loaded, model) = loaded.map_err(|error| wrong(error.to_string()))?;
+        let (loaded, mut models) = loaded.map_err(|error| wrong(error.to_string()))?;
+        let since = Some(Stamp::now());
+        models.iter_mut().for_each(|model| model.since = since);
+        let model = models.first().cloned().ok_or_else(|| wrong("no model was loaded".into()))?;
+        let load_ms = began.elapsed().as_millis() as u64;
+        let tried = timeout(TRIAL, self.tried(&loaded)).await;
+        let late = |_| Err(format!("{} did nothing within {} s", model.name, TRIAL.as_secs()));
+        let tried = tried.unwrap_or_else(late).map_err(wrong)?;
+        match loaded {
+            Loaded::Ears(ears) => self.slots.transcriber.put(ears),
+            Loaded::Mind(mind) => self.slots.mind.put(mind),
+            Loaded::Translator(translator) => self.slots.translator.put(translator),
+            Loaded::Voice(voice) => self.slots.voice.put(voice),
+        }
+        let mut known = self.models.write().unwrap_or_else(PoisonError::into_inner);
+        let at = known.iter().position(|before| before.job == job).unwrap_or(known.len());
+        known.retain(|before| before.job != job);
+        known.splice(at..at, models);
+        Ok(Swapped { model, load_ms, tried }) => {
+                tracing::info!(engine = job, model = model.name, load_ms, tried, "a model was changed");
+            }
+            Err(why) => tracing::warn!(engine = job, %why, "a model was not changed"),
+        }
+        came
+    }
+
+    async fn try_to(
+        &self,
+        job: &'static str,
+        path: Option<&Path>,
+        prompts: Vec<String>,
+        busy: tokio::sync::OwnedMutexGuard<()>,
+    ) -> Result<Swapped, Unswapped> {
+        let wrong = |says: String| Unswapped::Wrong(says.trim_end_matches('.').to_owned());
+        let mut config = self.config.clone();
+        if let Some(path) = path {
+            let found = permitted(&config, job, path).map_err(wrong)?;
+            *configured(&mut config, job) = Some(found);
+        }
+        let began = tokio::time::Instant::now();
+        // What cannot be called off keeps the place until it is over.
+        let loading = move || (load(&config, job, prompts), busy);
+        let (loaded, _busy) = spawn_blocking(loading).await.map_err(|error| wrong(error.to_string()))?;
+        let (loaded, mut models) = loaded.map_err(|error| wrong(error.to_string()))?;
+        let since = Some(Stamp::now());
+        models.iter_mut().for_each(|model| model.since = since);
+        let model = models.first().cloned().ok_or_else(|| wrong("no model was loaded".into()))?;
         let load_ms = began.elapsed().as_millis() as u64;
         let tried = timeout(TRIAL, self.tried(&loaded)).await;
         let late = |_| Err(format!("{} did nothing within {} s", model.name, TRIAL.as_secs()));
@@ -248,7 +294,7 @@ async fn said(voice: &dyn Synthesizer, text: &str, language: Language) -> Result
 }
 
 /// Loads the model of an engine as this configuration has it. Blocks while it reads.
-fn load(config: &Config, job: &'static str, prompts: Vec<String>) -> Result<(Loaded, Model), Error> {
+fn load(config: &Config, job: &'static str, prompts: Vec<String>) -> Result<(Loaded, Vec<Model>), Error> {
     let ort = OrtRuntime::load(config.engines.onnxruntime.as_deref())?;
     let (shipped, manifest) = (demo::unpack(&config.data_dir)?, demo::manifest()?);
     let uses_cards = uses_cards();
@@ -257,36 +303,32 @@ fn load(config: &Config, job: &'static str, prompts: Vec<String>) -> Result<(Loa
         memory::needs(config, &shipped, uses_cards).into_iter().filter(|need| need.job == job).collect();
     memory::fit(&wanted, Room::now(uses_cards)).map_err(EngineError::Load)?;
     let engines = &config.engines;
-    let (loaded, name, path, own) = match job {
+    Ok(match job {
         "stt" => {
-            let ears = Arc::new(listen(config, &ort, &shipped)?);
-            (Loaded::Ears(ears), "milo-ears-demo", engines.stt.path.as_ref(), &shipped.whisper)
+            let path = engines.stt.path.as_deref();
+            let ears = ears::load(path, config, &ort, &shipped)?;
+            (Loaded::Ears(ears), ears::models(path, config, &shipped, &manifest))
         }
         "translate" => {
-            let translator = Arc::new(translator(config, &ort, &shipped)?);
-            (
-                Loaded::Translator(translator),
-                "milo-translator-demo",
-                engines.translate.path.as_ref(),
-                &shipped.translator,
-            )
+            let path = engines.translate.path.as_deref();
+            let translator = Arc::new(ways::load(path, config, &ort, &shipped)?);
+            (Loaded::Translator(translator), ways::models(path, config, &shipped, &manifest))
         }
         "llm" => {
             let path = engines.llm.path.as_ref();
             let options = answering_options(config, path.is_none(), prompts);
             let mind = Arc::new(Llama::load(path.unwrap_or(&shipped.llama), options)?);
-            (Loaded::Mind(mind), "milo-mind-demo", path, &shipped.llama)
+            let model = match path {
+                Some(path) => Model::configured(job, path),
+                None => Model::shipped(job, "milo-mind-demo", &shipped.llama, &manifest),
+            };
+            (Loaded::Mind(mind), vec![model])
         }
         _ => {
             let voice = Arc::new(voices(config, &ort, &shipped)?);
-            (Loaded::Voice(voice), "espeak-ng", engines.tts.path.as_ref(), &shipped.espeak)
+            (Loaded::Voice(voice), voices::models(config, &shipped, &manifest))
         }
-    };
-    let model = match path {
-        Some(path) => Model::configured(job, path),
-        None => Model::shipped(job, name, own, &manifest),
-    };
-    Ok((loaded, model))
+    })
 }
 
 /// Where the configuration names the model of an engine.

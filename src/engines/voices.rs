@@ -1,16 +1,18 @@
 //! The voices of this process: a model for each language that has one, and espeak-ng for the others.
 
 use milo_models::{
+    demo::DemoFiles,
     engine::{EngineError, Language},
     espeak::Espeak,
+    manifest::Manifest,
     onnx::OrtRuntime,
     queue::Waiting,
     synthesizer::{Speech, SpeechOptions, Synthesizer},
     vits::{Vits, VitsOptions},
 };
 
-use super::threads;
-use crate::config::Tts;
+use super::{Model, threads};
+use crate::config::{Config, Tts};
 
 /// Who speaks which language.
 pub(super) struct Voices {
@@ -43,6 +45,17 @@ impl Voices {
         let models = self.models.iter().map(|(_, model)| model as &dyn Synthesizer);
         models.chain([&self.espeak as &dyn Synthesizer])
     }
+}
+
+/// What speaks, for health and the log: espeak-ng, and behind it the models of single languages.
+pub(super) fn models(config: &Config, shipped: &DemoFiles, manifest: &Manifest) -> Vec<Model> {
+    let tts = &config.engines.tts;
+    let espeak = match &tts.path {
+        Some(path) => Model::configured("tts", path),
+        None => Model::shipped("tts", "espeak-ng", &shipped.espeak, manifest),
+    };
+    let named = tts.voices.named().map(|(_, path)| Model::configured("tts", path));
+    std::iter::once(espeak).chain(named).collect()
 }
 
 impl Synthesizer for Voices {

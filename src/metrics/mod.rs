@@ -386,6 +386,7 @@ mod tests {
         health.models.push(crate::engines::Model {
             name: "whisper".into(),
             job: "stt",
+            form: None,
             demonstration: true,
             size_bytes: None,
             licence: None,

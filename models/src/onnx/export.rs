@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use tokenizers::Tokenizer;
 
 use super::{Graph, OrtRuntime};
@@ -51,6 +51,31 @@ fn find(folder: &Path, precision: Precision, stem: &str) -> Option<PathBuf> {
     paths.into_iter().find(|path| path.is_file())
 }
 
+/// A folder's file of settings. A missing one is an empty one (the graphs tell most); a broken one is an error.
+pub(crate) fn settings<T: DeserializeOwned + Default>(folder: &Path, name: &str) -> Result<T, EngineError> {
+    let file = folder.join(name);
+    if !file.is_file() {
+        return Ok(T::default());
+    }
+    let text = fs::read_to_string(&file)
+        .map_err(|error| EngineError::Load(format!("{} cannot be read: {error}", file.display())))?;
+    serde_json::from_str(&text).map_err(|error| {
+        EngineError::Load(format!("{} is no model configuration ({error}); fetch it again", file.display()))
+    })
+}
+
+/// What form of model a folder holds, as its config.json names it (`model_type`); none where it does not say.
+///
+/// # Errors
+/// [`EngineError::Load`]: config.json cannot be read, or is none.
+pub fn form(folder: &Path) -> Result<Option<String>, EngineError> {
+    #[derive(Deserialize, Default)]
+    struct Config {
+        model_type: Option<String>,
+    }
+    settings::<Config>(folder, "config.json").map(|config| config.model_type)
+}
+
 /// A model's folder, and how its graphs are opened.
 pub(crate) struct Export<'a> {
     folder: &'a Path,
@@ -75,6 +100,16 @@ impl<'a> Export<'a> {
         Ok(Self { folder, ort, precision, threads })
     }
 
+    /// Where it lies, for messages and for what is no graph.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder
+    }
+
+    /// `model`, of a model that is one graph, in the folder or in its `onnx` subfolder.
+    pub(crate) fn model(&self) -> Result<Graph, EngineError> {
+        self.graph(self.find("model").ok_or_else(|| self.lacks("model.onnx"))?)
+    }
+
     /// `encoder_model`, in the folder or in its `onnx` subfolder.
     pub(crate) fn encoder(&self) -> Result<Graph, EngineError> {
         self.graph(self.find("encoder_model").ok_or_else(|| self.lacks("encoder_model.onnx"))?)
@@ -92,17 +127,9 @@ impl<'a> Export<'a> {
         Ok((self.graph(first)?, Some(self.graph(following)?)))
     }
 
-    /// A file of settings. A missing one is an empty one (the graphs tell most); a broken one is an error.
+    /// A file of settings of this folder.
     pub(crate) fn settings<T: DeserializeOwned + Default>(&self, name: &str) -> Result<T, EngineError> {
-        let file = self.folder.join(name);
-        if !file.is_file() {
-            return Ok(T::default());
-        }
-        let text = fs::read_to_string(&file)
-            .map_err(|error| EngineError::Load(format!("{} cannot be read: {error}", file.display())))?;
-        serde_json::from_str(&text).map_err(|error| {
-            EngineError::Load(format!("{} is no model configuration ({error}); fetch it again", file.display()))
-        })
+        settings(self.folder, name)
     }
 
     /// `tokenizer.json`, and where it lies, for messages.

@@ -8,7 +8,7 @@ pub(crate) mod decoder;
 pub(crate) mod export;
 pub(crate) mod likelihood;
 
-pub use export::{Precision, weight};
+pub use export::{Precision, form, weight};
 
 use std::{
     env,

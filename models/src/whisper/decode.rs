@@ -36,19 +36,25 @@ pub(super) struct Heard {
     pub(super) is_noise: bool,
 }
 
+/// Tokens without the end token, and their mean log-probability.
+pub(super) type Said = (Vec<u32>, f32);
+
 /// A model, its tokens and its rules: all that decoding needs.
 pub(super) struct Decoder {
     pub(super) model: Model,
     pub(super) tokens: Tokens,
     pub(super) rules: Rules,
+    /// How many beginnings are followed at a time before there is chance in it.
+    pub(super) beam: usize,
 }
 
 impl Decoder {
-    /// Decodes one encoded window. `None` when `cancelled` says that nobody waits for it any more.
+    /// Decodes one encoded window behind the tokens `before` it. `None` when `cancelled` says that nobody waits for it any more.
     pub(super) fn decode(
         &mut self,
         hidden: &DynValue,
         language: Option<Language>,
+        before: &[u32],
         cancelled: &dyn Fn() -> bool,
     ) -> Result<Option<Heard>, EngineError> {
         let (language, known) = match language {
@@ -64,13 +70,13 @@ impl Decoder {
                 "this Whisper does not know the language {language}: configure a multilingual one"
             ))
         })?;
-        let mut prompt = vec![self.tokens.start, spoken, self.tokens.transcribe];
+        let mut prompt = [before, &[self.tokens.start, spoken, self.tokens.transcribe]].concat();
         if !self.rules.timestamps {
             prompt.push(self.tokens.no_timestamps);
         }
         let mut cache = Cache::default();
         let rows = self.model.decoder.run(hidden, &prompt, &mut cache)?;
-        let (Some(start), Some(first)) = (rows.first(), rows.last()) else {
+        let (Some(start), Some(first)) = (rows.get(before.len()), rows.last()) else {
             return Err(EngineError::Failed { engine: ENGINE, reason: "the decoder gave no logits".into() });
         };
         let no_speech_prob = match self.tokens.no_speech {
@@ -82,11 +88,12 @@ impl Decoder {
 
         let mut best: Option<Heard> = None;
         for temperature in TEMPERATURES {
-            let Some((tokens, avg_logprob)) =
+            let said = if temperature == 0.0 && self.beam > 1 {
+                self.search(hidden, (cache.clone(), first), (self.beam, longest), cancelled)?
+            } else {
                 self.continue_prompt(hidden, cache.clone(), first, temperature, longest, cancelled)?
-            else {
-                return Ok(None);
             };
+            let Some((tokens, avg_logprob)) = said else { return Ok(None) };
             let text = self.tokens.text(&tokens)?;
             let repetitive = loops(&tokens) || compression_ratio(&text) > REPETITIVE;
             let is_noise = self.rules.gate.is_noise(no_speech_prob, avg_logprob);
@@ -122,7 +129,7 @@ impl Decoder {
         at.and_then(|at| log_softmax(&known).get(at).copied()).map_or(0.0, f32::exp)
     }
 
-    /// One attempt: tokens without the end token and their mean log-probability; `None` when cancelled.
+    /// One attempt; `None` when cancelled.
     pub(super) fn continue_prompt(
         &mut self,
         hidden: &DynValue,
@@ -131,7 +138,7 @@ impl Decoder {
         temperature: f32,
         longest: usize,
         cancelled: &dyn Fn() -> bool,
-    ) -> Result<Option<(Vec<u32>, f32)>, EngineError> {
+    ) -> Result<Option<Said>, EngineError> {
         // Seeded by the temperature: the same audio always gives the same transcript.
         let mut random = StdRng::seed_from_u64(u64::from(temperature.to_bits()));
         let mut tokens = Vec::new();

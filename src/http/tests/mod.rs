@@ -205,6 +205,7 @@ fn healthy() -> HealthReport {
         models: vec![Model {
             name: "whisper-demo".into(),
             job: "stt",
+            form: None,
             demonstration: true,
             size_bytes: None,
             licence: None,
