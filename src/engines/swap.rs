@@ -180,49 +180,6 @@ impl Swaps {
         let at = known.iter().position(|before| before.job == job).unwrap_or(known.len());
         known.retain(|before| before.job != job);
         known.splice(at..at, models);
-        Ok(Swapped { model, load_ms, tried }) => {
-                tracing::info!(engine = job, model = model.name, load_ms, tried, "a model was changed");
-            }
-            Err(why) => tracing::warn!(engine = job, %why, "a model was not changed"),
-        }
-        came
-    }
-
-    async fn try_to(
-        &self,
-        job: &'static str,
-        path: Option<&Path>,
-        prompts: Vec<String>,
-        busy: tokio::sync::OwnedMutexGuard<()>,
-    ) -> Result<Swapped, Unswapped> {
-        let wrong = |says: String| Unswapped::Wrong(says.trim_end_matches('.').to_owned());
-        let mut config = self.config.clone();
-        if let Some(path) = path {
-            let found = permitted(&config, job, path).map_err(wrong)?;
-            *configured(&mut config, job) = Some(found);
-        }
-        let began = tokio::time::Instant::now();
-        // What cannot be called off keeps the place until it is over.
-        let loading = move || (load(&config, job, prompts), busy);
-        let (loaded, _busy) = spawn_blocking(loading).await.map_err(|error| wrong(error.to_string()))?;
-        let (loaded, mut models) = loaded.map_err(|error| wrong(error.to_string()))?;
-        let since = Some(Stamp::now());
-        models.iter_mut().for_each(|model| model.since = since);
-        let model = models.first().cloned().ok_or_else(|| wrong("no model was loaded".into()))?;
-        let load_ms = began.elapsed().as_millis() as u64;
-        let tried = timeout(TRIAL, self.tried(&loaded)).await;
-        let late = |_| Err(format!("{} did nothing within {} s", model.name, TRIAL.as_secs()));
-        let tried = tried.unwrap_or_else(late).map_err(wrong)?;
-        match loaded {
-            Loaded::Ears(ears) => self.slots.transcriber.put(ears),
-            Loaded::Mind(mind) => self.slots.mind.put(mind),
-            Loaded::Translator(translator) => self.slots.translator.put(translator),
-            Loaded::Voice(voice) => self.slots.voice.put(voice),
-        }
-        let model = Model { since: Some(Stamp::now()), ..model };
-        let mut models = self.models.write().unwrap_or_else(PoisonError::into_inner);
-        // Behind espeak-ng stand the voices of single languages, which are loaded with it and stay what they are called.
-        models.iter_mut().filter(|before| before.job == job).take(1).for_each(|before| *before = model.clone());
         Ok(Swapped { model, load_ms, tried })
     }
 
