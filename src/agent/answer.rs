@@ -44,6 +44,8 @@ pub(super) struct Task {
     pub(super) told: String,
     /// Calls, and what came of them.
     pub(super) done: Vec<ChatMessage>,
+    /// Since when nothing but engines is waited for.
+    pub(super) since: Instant,
     rounds: usize,
     /// The caller has said yes to what is called next.
     is_agreed: bool,
@@ -52,8 +54,8 @@ pub(super) struct Task {
 }
 
 impl Task {
-    fn new(told: String, done: Vec<ChatMessage>) -> Self {
-        Self { told, done, rounds: 0, is_agreed: false, hands_over: None }
+    fn new(told: String, done: Vec<ChatMessage>, since: Instant) -> Self {
+        Self { told, done, since, rounds: 0, is_agreed: false, hands_over: None }
     }
 
     fn result(&mut self, told: String) {
@@ -77,7 +79,7 @@ impl Conversation<'_> {
         // A yes has done what was asked about; any other word is answered as ever.
         let agreed = self.meanwhile.asked.take().filter(|_| heard::agrees(text));
         // What happened meanwhile is told before what was said.
-        let mut task = Task::new(self.news(text), Vec::new());
+        let mut task = Task::new(self.news(text), Vec::new(), heard.since());
         task.is_agreed = agreed.is_some();
         let (mut mouth, said) = match agreed {
             Some(call) => (self.silent(voice), Said::Ended(Spoken::Calls(vec![call]))),
@@ -110,7 +112,7 @@ impl Conversation<'_> {
         // It knows that already.
         let others = self.record.take_news().into_iter().filter(|news| !matches!(news, News::CameBack(_)));
         others.for_each(|news| self.record.news(news));
-        let mut task = Task::new(heard, done);
+        let mut task = Task::new(heard, done, Instant::now());
         let mut mouth = self.silent(voice);
         let said = match words {
             Some(words) => {
@@ -304,6 +306,7 @@ impl Conversation<'_> {
             };
             task.result(told);
         }
+        task.since = Instant::now();
         if let Some(over) = over {
             // Nobody waits any more: what comes of it is news.
             mouth.go_on(None, None);

@@ -2,6 +2,7 @@
 //! shared by every call.
 
 mod breaker;
+mod brief;
 mod line;
 mod mind;
 mod model;
@@ -14,10 +15,12 @@ mod tongue;
 
 use std::{path::PathBuf, sync::Arc, thread, time::Duration};
 
+pub use brief::Brief;
 use milo_models::{
     demo::{self, DemoFiles},
     end_of_turn::EndOfTurn,
     espeak::Espeak,
+    language_model::LanguageModel,
     llama::{Llama, LlamaOptions},
     onnx::OrtRuntime,
     openai::Embedder,
@@ -120,7 +123,9 @@ impl Engines {
         let local = Llama::load(settings.llm.path.as_ref().unwrap_or(&shipped.llama), options)?;
         let hedge = (settings.llm.hedge_ms > 0).then(|| Duration::from_millis(settings.llm.hedge_ms));
         let limits = (hedge, Purse::new(&settings.llm));
-        let mind = Mind::new(Arc::new(local), cloud_mind, limits, told[1].clone());
+        // The one that ships knows what it was trained with, and nothing else that it may be told.
+        let local: (Arc<dyn LanguageModel>, bool) = (Arc::new(local), settings.llm.path.is_some());
+        let mind = Mind::new(local, cloud_mind, limits, told[1].clone());
         let local = Espeak::load(settings.tts.path.as_ref().unwrap_or(&shipped.espeak))?;
         let voice = speaking(cloud_voice, settings.tts.voice.as_deref(), Arc::new(local), &told[2]);
         Ok(Self {
