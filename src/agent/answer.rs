@@ -74,7 +74,10 @@ impl Conversation<'_> {
         voice: &mut Voice,
     ) -> Answered {
         let Transcript { text, language, .. } = transcript;
-        self.summed_up(context);
+        if heard.draft.is_none() {
+            // What a reply was begun with stays as it is until it is heard.
+            self.summed_up(context);
+        }
         self.record.tell(|| Happened::Heard { text: text.clone(), language: *language, is_partial: false });
         // A yes has done what was asked about; any other word is answered as ever.
         let agreed = self.meanwhile.asked.take().filter(|_| heard::agrees(text));
@@ -144,19 +147,21 @@ impl Conversation<'_> {
         context: &mut Context,
         (ear, voice): (&mut Ear, &mut Voice),
     ) -> (Mouth, Said) {
-        let (mut by, mut draft) = (None, heard.draft.take());
-        let mut due = self.due(heard.since());
+        // A reply that was begun early answers what was said, and not what happened meanwhile.
+        let mut drafted = match heard.draft.take() {
+            Some(draft) if task.told == text => draft.keep(),
+            Some(draft) => {
+                draft.discard();
+                None
+            }
+            None => None,
+        };
+        if heard.drafts > 0 {
+            self.record.event("early_reply", json!({ "begun": heard.drafts, "kept": drafted.is_some() }));
+        }
+        let (mut by, mut due) = (None, self.due(heard.since()));
         loop {
-            // A reply that was begun early answers what was said, and not what happened meanwhile.
-            let drafted = match draft.take() {
-                Some(draft) if task.told == text => draft.keep(),
-                Some(draft) => {
-                    draft.discard();
-                    None
-                }
-                None => None,
-            };
-            let reply = drafted.unwrap_or_else(|| {
+            let reply = drafted.take().unwrap_or_else(|| {
                 let asking = self.asking(context, task, by);
                 Reply::by_asking(asking, self.persona.min_logprob, &self.engines.voice, self.language)
                     .in_dialect(self.persona.dialect)
