@@ -55,6 +55,8 @@ pub(super) struct Logged {
     pub(super) within: Option<Range<f64>>,
     /// When it did not.
     pub(super) away: Vec<Range<f64>>,
+    /// From when on which persona talked, the first one first.
+    pub(super) personas: Vec<(f64, String)>,
 }
 
 impl Logged {
@@ -73,7 +75,7 @@ impl Logged {
                 let within = logged.within.get_or_insert(begins..begins);
                 (within.start, within.end) = (within.start.min(begins), within.end.max(ends + AFTER));
             }
-            // Of what was said between the caller and a person in the agent's place no threshold decides.
+            // Of what was said between the caller and somebody else no threshold decides.
             if turn.said_by.is_some() || turn.said.is_none() {
                 continue;
             }
@@ -98,6 +100,10 @@ impl Logged {
                 });
             }
         }
+        let talks = events.iter().filter(|event| event.kind == "verb");
+        let talks =
+            talks.filter_map(|event| Some((place(event), event.detail["converse"]["persona"].as_str()?.to_owned())));
+        logged.personas = talks.collect();
         let mut left: Option<f64> = None;
         for event in events.iter().filter(|event| event.at.millis() >= began) {
             let (kind, at) = (event.kind.as_str(), place(event));
