@@ -76,7 +76,7 @@ impl Logged {
                 (within.start, within.end) = (within.start.min(begins), within.end.max(ends + AFTER));
             }
             // Of what was said between the caller and somebody else no threshold decides.
-            if turn.said_by.is_some() || turn.said.is_none() {
+            if turn.said_by.is_some() || turn.heard_from.is_some() || turn.said.is_none() {
                 continue;
             }
             if let (Some(from_ms), Some(to_ms), Some(heard)) = (from, to, &turn.heard) {
@@ -186,6 +186,8 @@ mod tests {
             said_heard: Some("Inona no".into()),
             interrupted: false,
             said_by: None,
+            heard_from: None,
+            said_in: None,
             confidence: None,
             language: Some("mg".into()),
             mode: None,
