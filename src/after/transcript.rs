@@ -136,6 +136,10 @@ mod tests {
         let person = Exchange { by_person: true, ..turn(Some("allô"), "bonjour") };
         let lines = transcript(&[person], Language::Fr, 1_000).expect("words");
         assert_eq!(lines, "Interlocuteur: allô\nOpérateur: bonjour", "what a person has said is not Milo's");
+        let between = |who: &str| Exchange { heard_from: Some(who.into()), ..turn(Some("salama"), "bonjour") };
+        let lines = transcript(&[between("caller"), between("called")], Language::Fr, 1_000).expect("words");
+        let told = "Interlocuteur: salama\nInterprète: bonjour\nCorrespondant: salama\nInterprète: bonjour";
+        assert_eq!(lines, told, "and what was interpreted is neither's");
     }
 
     #[test]

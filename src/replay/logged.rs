@@ -217,9 +217,11 @@ mod tests {
         let started = json!({ "is": "started" });
         let events = [
             event(1, 90, "recording", started.clone()),
+            event(9, 9_000, "verb", json!({ "converse": { "persona": "demo" } })),
             event(2, 10_000, "recording", started),
             event(3, 13_600, "interrupted", Value::Null),
             event(4, 15_200, "interruption_withdrawn", json!({ "why": "back-channel", "heard": "eny" })),
+            event(10, 17_000, "verb", json!({ "converse": { "persona": "patient" } })),
             event(5, 20_000, "held", Value::Null),
             event(6, 22_000, "resumed", Value::Null),
             event(7, 30_000, "dialled", json!({ "result": "busy" })),
@@ -239,6 +241,7 @@ mod tests {
         {
             assert_eq!(logged.is_listened_to(ms), listens, "{ms}");
         }
+        assert_eq!(logged.personas, [(-1_000.0, "demo".to_owned()), (7_000.0, "patient".to_owned())]);
         let unknown = Logged::unknown("folder/x.wav".into());
         assert!(unknown.is_listened_to(0.0) && unknown.name == "x.wav");
     }
