@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 use std::borrow::Cow;
 
 use milo_models::{engine::Language, text::dialect::Dialect};
-use serde::{Deserialize, Deserializer, de::Error};
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 use super::{Greeting, Moment, Reach, Remembering, memory};
 use crate::{
@@ -72,7 +72,7 @@ fn dialect<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Dialect>
 }
 
 /// Of `[conversation]`'s, what this persona has of its own.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Turns {
     /// Silence that ends a turn of which it is not known whether it is over, in milliseconds.

@@ -21,7 +21,7 @@ use super::{
     again::{PATIENCE, PAUSE},
     words::{Piece, Words},
 };
-use crate::engines::{Mode, Saying, Taken};
+use crate::engines::{Brief, Mode, Saying, Taken};
 
 /// Ends when what is done while the caller hears something is over.
 pub(super) type Doing = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -55,6 +55,8 @@ pub(super) struct Marks {
     pub first_token: Option<Instant>,
     /// The voice's first sample.
     pub first_sample: Option<Instant>,
+    /// Whether something else than engines was waited for on the way.
+    pub is_held_up: bool,
 }
 
 /// A reply on its way.
@@ -74,6 +76,8 @@ pub(super) struct Reply {
     mode: Option<Mode>,
     /// Why the local model answers although a server was to.
     instead: Option<&'static str>,
+    /// That it was told to be short.
+    brief: Option<Brief>,
     /// What the model has taken of tokens.
     taken: Vec<(Mode, Taken)>,
     /// Whether the model has said a word.
@@ -148,6 +152,7 @@ impl Reply {
             marks: Marks::default(),
             mode: None,
             instead: None,
+            brief: None,
             taken: Vec::new(),
             has_words: false,
             cut: None,
@@ -162,6 +167,7 @@ impl Reply {
             self.waiting.extend(self.clauses.push(words));
             self.waiting.extend(self.clauses.finish());
         }
+        self.marks.is_held_up |= doing.is_some();
         self.source = doing.map_or(Source::Ended, Source::Doing);
     }
 
@@ -217,6 +223,11 @@ impl Reply {
     /// Why the local model answered although a server was to.
     pub(super) fn instead(&self) -> Option<&'static str> {
         self.instead
+    }
+
+    /// That whoever answers was told to be short, and why.
+    pub(super) fn brief(&self) -> Option<Brief> {
+        self.brief
     }
 
     /// Why the reply ended before it was complete.
@@ -322,7 +333,7 @@ impl Reply {
                 }
                 Source::Model(words) => {
                     let piece = stalled("language model", timeout_at(deadline, words.next()).await);
-                    (self.mode, self.instead) = (Some(words.mode()), words.instead());
+                    (self.mode, self.instead, self.brief) = (Some(words.mode()), words.instead(), words.brief());
                     match piece {
                         Some(Ok(Piece::Text(text))) => {
                             self.waiting_since = None;

@@ -154,7 +154,7 @@ mod tests {
         let said = heard.iter().map(|heard| Exchange {
             heard: Some((*heard).into()),
             said: Some("Eny.".into()),
-            by_person: false,
+            ..Exchange::default()
         });
         Brief { language, number: number.map(Into::into), said: said.collect(), writing: JoinSet::new() }
     }

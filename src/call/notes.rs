@@ -17,7 +17,7 @@ use crate::{
     agent::News,
     dialplan::Request,
     engines::Mode,
-    store::{CallLog, Key, NewRequest, Stamp},
+    store::{CallLog, Key, NewRequest, NewTurn, Stamp},
     trunk::is_nobody,
 };
 
@@ -99,6 +99,13 @@ impl Notes {
             said.pop_front();
         }
         said.push_back(exchange);
+    }
+
+    /// One of two between whom Milo interprets has said something, and the other was told it or not: a turn in which nobody was answered.
+    pub(super) fn interpreted(&self, turn: NewTurn) {
+        let (heard, said, heard_from) = (turn.heard.clone(), turn.said_heard.clone(), turn.heard_from.clone());
+        self.said(Exchange { heard, said, by_person: false, heard_from });
+        self.log.turn(turn);
     }
 
     /// What was said so far.

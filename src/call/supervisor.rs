@@ -210,6 +210,8 @@ impl Record {
             heard,
             said_heard: said.clone(),
             said_by: said.is_some().then(|| by.to_owned()),
+            heard_from: None,
+            said_in: None,
             said,
             interrupted: false,
             confidence: transcript.confidence.map(f64::from),

@@ -79,7 +79,7 @@ impl Line {
         let mut ear = ear.judged_by(engines.end_of_turn.clone());
         let (key, notes) = (log.key(), log.notes());
         let tools = Toolbox::new((&edition, persona), variables, &mut self.begun, (house, plan, log));
-        let (prompts, takers) = house.live.supervised(key, !is_patient);
+        let (prompts, takers, speaking) = house.live.supervised(key, !is_patient);
         let suspended = self.suspended.take().filter(|suspended| suspended.persona() == name);
         let talk = Conversation {
             name,
@@ -104,6 +104,7 @@ impl Line {
             },
             _ => holding.await,
         };
+        drop(speaking);
         self.voice.ambience(None);
         if matches!(ending, Ending::Answered(_)) {
             self.voice.flush();

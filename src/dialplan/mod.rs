@@ -508,6 +508,12 @@ mod tests {
         let within = format!("{{ transfer = {{ {whom}, mode = 'warm' }} }}");
         assert!(read(&format!("{{ repeat = {{ times = 2, actions = [{within}] }} }}")).interprets());
         assert!(!read("{ dial = { to = 'sip:1@192.0.2.7' } }").interprets());
+        let two = "interpret = { caller = 'mg', callee = 'fr' }";
+        let (line, taken) = (
+            format!("queue = {{ name = 'l', to = ['sip:1@192.0.2.7'], {two} }}"),
+            format!("bridge = {{ call = '1', {two} }}"),
+        );
+        assert!(read(&format!("{{ {line} }}")).interprets() && read(&format!("{{ {taken} }}")).interprets());
     }
 
     #[test]

@@ -18,6 +18,7 @@ use milo_models::{
 use serde::{Deserialize, Serialize};
 
 use super::{
+    brief::Brief,
     line::Line,
     purse::{Purse, Spending, Spent},
     saying::Saying,
@@ -51,6 +52,8 @@ impl Mode {
 #[derive(Clone)]
 pub struct Mind {
     pub(super) local: Arc<dyn LanguageModel>,
+    /// Whether the local model does as it is told besides.
+    heeds: bool,
     /// The server, and the line of those who leave room to calls there.
     cloud: Option<(Arc<dyn LanguageModel>, Arc<Line>)>,
     /// The local model begins too when the server has not said a word for so long; none: it waits until that has failed.
@@ -61,15 +64,15 @@ pub struct Mind {
 }
 
 impl Mind {
-    /// `cloud` is a server, and how much it is asked at once.
+    /// The local model, and whether it does as it is told besides; `cloud` is a server, and how much it is asked at once.
     pub(super) fn new(
-        local: Arc<dyn LanguageModel>,
+        (local, heeds): (Arc<dyn LanguageModel>, bool),
         cloud: Option<(Arc<dyn LanguageModel>, usize)>,
         (hedge, purse): (Option<Duration>, Purse),
         told: Told,
     ) -> Self {
         let cloud = cloud.map(|(server, parallel)| (server, Line::of("language model", parallel)));
-        Self { local, cloud, hedge, purse: Arc::new(purse), told }
+        Self { local, heeds, cloud, hedge, purse: Arc::new(purse), told }
     }
 
     /// Who is asked first.
@@ -91,8 +94,21 @@ impl Mind {
     /// # Errors
     /// [`EngineError::Overloaded`] when nobody has a place for it; [`EngineError::Input`] when there is nothing to answer.
     pub async fn reply(&self, request: ChatRequest, first: Mode) -> Result<Saying, EngineError> {
+        self.reply_in_time(request, None, first).await
+    }
+
+    /// The same; where it is to be short, whoever does as they are told is told so.
+    ///
+    /// # Errors
+    /// As [`Mind::reply`].
+    pub async fn reply_in_time(
+        &self,
+        request: ChatRequest,
+        brief: Option<Brief>,
+        first: Mode,
+    ) -> Result<Saying, EngineError> {
         let first = if request.grammar.is_some() { Mode::Local } else { first };
-        self.begin(request, first).await
+        self.begin(request, brief, first).await
     }
 
     /// The same; a server is asked for it without the grammar, which holds the local model where that answers. Whoever asks looks at what
@@ -101,31 +117,45 @@ impl Mind {
     /// # Errors
     /// As [`Mind::reply`].
     pub async fn reply_unheld(&self, request: ChatRequest, first: Mode) -> Result<Saying, EngineError> {
-        self.begin(request, first).await
+        self.begin(request, None, first).await
     }
 
-    async fn begin(&self, request: ChatRequest, first: Mode) -> Result<Saying, EngineError> {
+    async fn begin(&self, request: ChatRequest, brief: Option<Brief>, first: Mode) -> Result<Saying, EngineError> {
         if let (Some((cloud, line)), Mode::Cloud) = (&self.cloud, first) {
             let place = line.join(request.class)?.await;
             if !self.purse.has_left(Stamp::now()) {
                 self.told.spent();
-                return self.saying_local(request, Some(SPENT));
+                return self.saying_local(request, brief, Some(SPENT));
             }
             if !self.told.may_ask() {
-                return self.saying_local(request, Some(RESTING));
+                return self.saying_local(request, brief, Some(RESTING));
             }
-            return match cloud.reply(ChatRequest { grammar: None, ..request.clone() }) {
-                Ok(reply) => Ok(Saying::by_server(self, request, reply, place)),
+            return match cloud.reply(asked(ChatRequest { grammar: None, ..request.clone() }, brief)) {
+                Ok(reply) => {
+                    let spare = asked(request, self.heeded(brief));
+                    Ok(Saying::by_server(self, (spare, brief), reply, place))
+                }
                 Err(error @ EngineError::Input(_)) => Err(error),
-                Err(error) => self.saying_local(request, Some(self.told.fell_back(&error))),
+                Err(error) => self.saying_local(request, brief, Some(self.told.fell_back(&error))),
             };
         }
-        self.saying_local(request, None)
+        self.saying_local(request, brief, None)
     }
 
     /// The local model's reply; `instead` says why it is not the server's that is asked first.
-    fn saying_local(&self, request: ChatRequest, instead: Option<&'static str>) -> Result<Saying, EngineError> {
-        Ok(Saying::by_local(self, self.by_local(request)?, instead))
+    fn saying_local(
+        &self,
+        request: ChatRequest,
+        brief: Option<Brief>,
+        instead: Option<&'static str>,
+    ) -> Result<Saying, EngineError> {
+        let brief = self.heeded(brief);
+        Ok(Saying::by_local(self, (self.by_local(asked(request, brief))?, brief), instead))
+    }
+
+    /// That a reply is to be short, where the local model gives it.
+    pub(super) fn heeded(&self, brief: Option<Brief>) -> Option<Brief> {
+        brief.filter(|_| self.heeds)
     }
 
     fn by_local(&self, request: ChatRequest) -> Result<Reply, EngineError> {
@@ -154,6 +184,11 @@ impl Mind {
         self.told.metrics().drafted(kept);
     }
 
+    /// A turn that is late, or would be, is answered in a quicker way.
+    pub fn quicker(&self, way: &str) {
+        self.told.metrics().quicker(way);
+    }
+
     /// Requests that wait for the local model.
     pub fn waiting(&self) -> Waiting {
         self.local.waiting()
@@ -170,9 +205,18 @@ impl Mind {
     }
 }
 
+/// What is asked of somebody who is told to be short, or is not.
+fn asked(request: ChatRequest, brief: Option<Brief>) -> ChatRequest {
+    match brief {
+        Some(brief) => brief.of(request),
+        None => request,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use milo_models::{
+        engine::Language,
         language_model::{ChatMessage, Role},
         queue::Class,
     };
@@ -186,7 +230,7 @@ mod tests {
     impl LanguageModel for Named {
         fn reply(&self, request: ChatRequest) -> Result<Reply, EngineError> {
             assert!(self.0 == "local" || request.grammar.is_none(), "no server is asked for a grammar");
-            Err(EngineError::Input(self.0.into()))
+            Err(EngineError::Input(format!("{} of {}", self.0, request.max_tokens)))
         }
 
         fn waiting(&self) -> Waiting {
@@ -202,19 +246,40 @@ mod tests {
     async fn a_reply_held_to_a_grammar_is_the_local_models_though_a_server_is_asked_first() {
         let told = Told::new("llm", Arc::new(Metrics::new()), Breaker::new(0, Duration::ZERO));
         let mind = Mind::new(
-            Arc::new(Named("local")),
+            (Arc::new(Named("local")), false),
             Some((Arc::new(Named("server")), 2)),
             (None, Purse::new(&Llm::default())),
             told,
         );
-        for (grammar, asked) in [(None, "server"), (Some("root ::= \"eny\"".into()), "local")] {
+        for (grammar, asked) in [(None, "server of 8"), (Some("root ::= \"eny\"".into()), "local of 8")] {
             let messages = vec![ChatMessage::new(Role::User, "salama")];
             let (tools, class) = (Arc::default(), Class::Call);
             let request = ChatRequest { messages, max_tokens: 8, temperature: 0.0, seed: 0, grammar, tools, class };
             let refused = mind.reply(request.clone(), mind.mode()).await.err().map(|error| error.to_string());
             assert_eq!(refused.as_deref(), Some(asked));
             let unheld = mind.reply_unheld(request, mind.mode()).await.err().map(|error| error.to_string());
-            assert_eq!(unheld.as_deref(), Some("server"), "without the grammar");
+            assert_eq!(unheld.as_deref(), Some("server of 8"), "without the grammar");
+        }
+    }
+
+    #[tokio::test]
+    async fn only_whoever_does_as_they_are_told_is_told_to_be_short() {
+        let brief = Brief { language: Language::Mg, spent: Duration::ZERO, expected: Duration::ZERO };
+        for (heeds, first, asked) in [
+            (false, Mode::Cloud, "server of 48"),
+            (false, Mode::Local, "local of 96"),
+            (true, Mode::Local, "local of 48"),
+        ] {
+            let told = Told::new("llm", Arc::new(Metrics::new()), Breaker::new(0, Duration::ZERO));
+            let server: Arc<dyn LanguageModel> = Arc::new(Named("server"));
+            let limits = (None, Purse::new(&Llm::default()));
+            let mind = Mind::new((Arc::new(Named("local")), heeds), Some((server, 2)), limits, told);
+            let messages = vec![ChatMessage::new(Role::User, "salama")];
+            let (tools, class) = (Arc::default(), Class::Call);
+            let request =
+                ChatRequest { messages, max_tokens: 96, temperature: 0.0, seed: 0, grammar: None, tools, class };
+            let refused = mind.reply_in_time(request, Some(brief), first).await.err().map(|error| error.to_string());
+            assert_eq!(refused.as_deref(), Some(asked));
         }
     }
 

@@ -2,6 +2,7 @@
 //! shared by every call.
 
 mod breaker;
+mod brief;
 pub(crate) mod ears;
 mod gguf;
 mod line;
@@ -27,6 +28,7 @@ use std::{
     time::Duration,
 };
 
+pub use brief::Brief;
 pub use ears::transcriber;
 use milo_models::{
     demo::{self, DemoFiles},
@@ -147,7 +149,9 @@ impl Engines {
         let local: Slot<dyn LanguageModel> = Slot::of(Arc::new(llama));
         let hedge = (settings.llm.hedge_ms > 0).then(|| Duration::from_millis(settings.llm.hedge_ms));
         let limits = (hedge, Purse::new(&settings.llm));
-        let mind = Mind::new(Arc::new(local.clone()), cloud_mind, limits, told[1].clone());
+        // The one that ships knows what it was trained with, and nothing else that it may be told.
+        let spare: (Arc<dyn LanguageModel>, bool) = (Arc::new(local.clone()), settings.llm.path.is_some());
+        let mind = Mind::new(spare, cloud_mind, limits, told[1].clone());
         let voices = voices(config, &ort, &shipped)?;
         voices.notes().iter().for_each(|note| tracing::warn!("{note}"));
         notes.extend(voices.notes());

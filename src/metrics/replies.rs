@@ -18,6 +18,7 @@ pub(super) struct Replies {
     stages: HistogramVec,
     replies: IntCounterVec,
     drafts: IntCounterVec,
+    quicker: IntCounterVec,
     tokens: IntCounterVec,
     cost: Counter,
     batch_items: IntCounterVec,
@@ -47,6 +48,11 @@ impl Replies {
                 "milo_llm_drafts_total",
                 "Replies that were begun before the caller's turn was over, by whether they were kept or dropped.",
                 &["outcome"],
+            ),
+            quicker: counters(
+                "milo_turns_quicker_total",
+                "What was done about turns that were late or at risk to be: something said meanwhile (filler), the local model asked in place of the server (local), a short reply asked for (shorter).",
+                &["way"],
             ),
             tokens: counters(
                 "milo_tokens_total",
@@ -97,6 +103,9 @@ impl Replies {
         }
         for outcome in ["kept", "dropped"] {
             self.drafts.with_label_values(&[outcome]);
+        }
+        for way in ["filler", "local", "shorter"] {
+            self.quicker.with_label_values(&[way]);
         }
         for mode in [Mode::Local, Mode::Cloud] {
             self.replies.with_label_values(&[mode.as_str()]);
@@ -149,6 +158,11 @@ impl Metrics {
     /// A reply that was begun early was kept, or dropped.
     pub fn drafted(&self, kept: bool) {
         self.replies.drafts.with_label_values(&[if kept { "kept" } else { "dropped" }]).inc();
+    }
+
+    /// A turn that is late, or would be, is answered in a quicker way: `filler`, `local` or `shorter`.
+    pub fn quicker(&self, way: &str) {
+        self.replies.quicker.with_label_values(&[way]).inc();
     }
 
     /// A reply took so many tokens.

@@ -103,6 +103,8 @@ impl CallLog {
                 "said": turn.said,
                 "said_heard": turn.said_heard,
                 "said_by": turn.said_by,
+                "heard_from": turn.heard_from,
+                "said_in": turn.said_in,
                 "interrupted": turn.interrupted,
                 "confidence": turn.confidence,
                 "language": turn.language,

@@ -40,6 +40,7 @@ mod digits;
 mod digits_across;
 mod document;
 mod early_media;
+mod early_replies;
 mod failing_engines;
 mod frame;
 mod hosted;

@@ -191,6 +191,8 @@ fn heard(at: i64, words: &str) -> NewTurn {
         said: None,
         said_heard: None,
         said_by: None,
+        heard_from: None,
+        said_in: None,
         interrupted: false,
         confidence: None,
         language: None,
