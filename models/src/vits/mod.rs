@@ -45,6 +45,8 @@ const ENGINE: &str = "voice";
 const PACE: f32 = 155.0;
 /// Texts that are spoken in one run: the first is heard when all of them are made.
 const ROWS: usize = 4;
+/// The part of a second that fades at both ends of a clause: 5 ms.
+const FADE: usize = 200;
 /// A text waits for no other that has more than so many times its tokens.
 const ALIKE: usize = 2;
 
@@ -278,11 +280,20 @@ fn tell(job: &Job, error: EngineError) {
     job.pieces.try_send(Err(error)).ok();
 }
 
+/// A sound that begins and ends in silence: the edge of one that does not would ring once its rate is changed.
+fn faded(mut samples: Vec<f32>, rate: u32) -> Vec<f32> {
+    let count = (rate as usize / FADE).min(samples.len());
+    let edge = |at: usize| at as f32 / count as f32;
+    samples.iter_mut().take(count).enumerate().for_each(|(at, sample)| *sample *= edge(at));
+    samples.iter_mut().rev().take(count).enumerate().for_each(|(at, sample)| *sample *= edge(at));
+    samples
+}
+
 /// What the listener gets of a clause, and when its words are heard.
 fn shaped(voice: &Voice, clause: &str, line: Line, sound: Sound) -> Result<Piece, EngineError> {
     let mut shaper = Shaper::new(ENGINE, voice.rate, voice.gain, shape::pause_after(clause))?;
     let mut samples = Vec::new();
-    shaper.push(&to_pcm(&sound.samples), &mut samples);
+    shaper.push(&to_pcm(&faded(sound.samples, voice.rate)), &mut samples);
     shaper.finish(&mut samples);
     if samples.is_empty() {
         let reason = "the graph gave silence for this text".into();
