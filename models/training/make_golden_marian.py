@@ -56,7 +56,9 @@ def main() -> None:
         model = MarianMTModel(configuration).eval()
         with torch.inference_mode():
             for name, parameter in model.named_parameters():
-                parameter.mul_(20.0 if "shared" in name else 8.0 if parameter.ndim == 2 else 1.0)
+                # The positions are a formula, and not saved.
+                if "embed_positions" not in name:
+                    parameter.mul_(20.0 if "shared" in name else 8.0 if parameter.ndim == 2 else 1.0)
             # Real ones would say what fills up before everything else, and are kept from it.
             model.final_logits_bias[0, pad] = 50.0
             said = model.generate(torch.tensor([source]), generation_config=wanted)[0, 1:].tolist()

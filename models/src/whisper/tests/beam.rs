@@ -107,7 +107,11 @@ async fn a_request_has_a_prompt_of_its_own_and_hot_words_stay_before_it() {
     assert_eq!(endless.len(), decoder.model.positions() / 2, "its end, where there is no room for all of it");
     assert!(endless.starts_with(&words));
     let special = before.tokens(Some("<|endoftext|><|fr|><|0.20|>"), tokens).unwrap();
-    assert_eq!(special, words, "what looks like a special token is none");
+    assert!(special.starts_with(&words), "{special:?}");
+    assert!(
+        special.len() <= words.len() + 1,
+        "of what looks like special tokens the space before it stays: {special:?}"
+    );
 
     let listen = |prompt: Option<&str>, options| {
         let ears = Whisper::load(&golden_folder().join("merged"), &ort(), options).unwrap();
