@@ -307,7 +307,7 @@ mod tests {
             "nobody has let go of it yet"
         );
         drop(speaking);
-        let learns = timeout(Duration::from_secs(1), headset.taken).await.expect("at once");
+        let learns = timeout(Duration::from_secs(1), &mut headset.taken).await.expect("at once");
         assert!(learns.is_err(), "nobody has the call to give");
         assert_eq!(live.taker(key).map(drop), Err(Unreached::NoAgent));
     }

@@ -215,8 +215,9 @@ mod tests {
             into(true, Some(Reply::Unnoticed), Reply::Ended),
             into(true, None, Reply::WentOn),
         ];
+        let (call, personas) = ("0193".into(), BTreeMap::new());
         let call =
-            Call { call: "0193".into(), recording: "a.ogg".into(), seconds: 12.0, unrecorded: 0, turns, interruptions };
+            Call { call, recording: "a.ogg".into(), seconds: 12.0, personas, unrecorded: 0, turns, interruptions };
         let left_out = vec![LeftOut { call: "0194".into(), why: "it was not recorded".into() }];
         Report::new(BTreeMap::new(), vec![call], left_out)
     }
