@@ -113,7 +113,7 @@ pub fn needs(config: &Config, shipped: &DemoFiles, uses_cards: bool) -> Vec<Need
     needs.extend(turn);
     needs.extend(each("stt", &stt.path, [&stt.mg, &stt.fr], &shipped.whisper));
     needs.extend(each("translate", &translate.path, [&translate.mg_fr, &translate.fr_mg], &shipped.translator));
-    needs.extend(voices.map(|(_, path)| graphs("tts", Some(path), &shipped.espeak)));
+    needs.extend(voices.map(|(_, path)| graphs("tts", Some(&path.to_owned()), &shipped.espeak)));
     needs
 }
 

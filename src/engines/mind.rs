@@ -287,7 +287,8 @@ mod tests {
     async fn a_mind_that_is_kept_local_asks_no_server_even_where_one_is_named() {
         let told = Told::new("llm", Arc::new(Metrics::new()), Breaker::new(0, Duration::ZERO));
         let cloud: Arc<dyn LanguageModel> = Arc::new(Named("server"));
-        let mind = Mind::new(Arc::new(Named("local")), Some((cloud, 2)), (None, Purse::new(&Llm::default())), told);
+        let mind =
+            Mind::new((Arc::new(Named("local")), true), Some((cloud, 2)), (None, Purse::new(&Llm::default())), told);
         for (mode, asked) in [(None, "server"), (Some(Mode::Cloud), "server"), (Some(Mode::Local), "local")] {
             let messages = vec![ChatMessage::new(Role::User, "salama")];
             let (tools, class) = (Arc::default(), Class::Call);

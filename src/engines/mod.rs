@@ -321,7 +321,8 @@ impl Talking {
         };
         let cloud = cloud.map(|voice| (voice, Line::of("voice", settings.parallel)));
         let told = Told::new("tts", Arc::new(Metrics::new()), breaker(config));
-        let local = Espeak::load(settings.path.as_ref().unwrap_or(&shipped.espeak))?;
+        let ort = OrtRuntime::load(config.engines.onnxruntime.as_deref())?;
+        let local = voices(config, &ort, &shipped)?;
         let voice = speaking(cloud, settings.voice.as_deref(), Arc::new(local), &told);
         Ok(Self { model, voice, told })
     }

@@ -54,6 +54,10 @@ impl Transcriber for Slot<dyn Transcriber> {
         self.now().knows_words()
     }
 
+    fn takes_prompt(&self) -> bool {
+        self.now().takes_prompt()
+    }
+
     fn waiting(&self) -> Waiting {
         self.now().waiting()
     }
@@ -138,6 +142,10 @@ mod tests {
 
         fn knows_words(&self) -> bool {
             self.0 == "new"
+        }
+
+        fn takes_prompt(&self) -> bool {
+            false
         }
 
         fn waiting(&self) -> Waiting {
