@@ -85,29 +85,49 @@ def cut(rng: random.Random, ids: list[int], pairs: dict[int, list[tuple[int, int
     return [piece for i in ids for piece in (rng.choice(pairs[i]) if rng.random() < CUT and i in pairs else (i,))]
 
 
-def batch(tokenizer: Tokenizer, ids: Ids, pairs: dict[int, list[tuple[int, int]]], step: int,
-          size: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """(source, decoder input, labels; -100: none)."""
-    rng = random.Random(f"{SEED}-{step}")
-    sources, targets = [], []
-    for _ in range(size):
+class Batches:
+    """Rows of a step.  Those of TOGETHER steps are drawn at once and dealt by their length: most are short, and padding costs as much as
+    words do."""
+
+    TOGETHER = 8
+
+    def __init__(self, tokenizer: Tokenizer, ids: Ids, size: int) -> None:
+        self._tokenizer, self._ids, self._size, self._pairs = tokenizer, ids, size, halves(tokenizer)
+        self._drawn: tuple[int, list[list[tuple[list[int], list[int]]]]] = (-1, [])
+
+    def _row(self, rng: random.Random) -> tuple[list[int], list[int]]:
+        ids, encoded = self._ids, self._tokenizer.encode
         language = rng.choice(LANGUAGES)
         text, answer = (foreign if rng.random() < FOREIGN else lesson)(rng, language)
         target = "fr" if language == "mg" else "mg"
         if rng.random() < 0.15:
             text = misheard(rng, text)
-        sources.append([ids.language[language], *cut(rng, tokenizer.encode(text).ids, pairs), ids.end])
-        targets.append([ids.end, ids.language[target], *tokenizer.encode(answer).ids, ids.end])
-    # Few different lengths: the kernels are compiled for each.
-    wide, long = (-(-max(map(len, rows)) // 16) * 16 for rows in (sources, targets))
-    source = torch.tensor([row + [ids.pad] * (wide - len(row)) for row in sources])
-    given = torch.tensor([row[:-1] + [ids.pad] * (long - len(row)) for row in targets])
-    labels = torch.tensor([[-100, *row[2:]] + [-100] * (long - len(row)) for row in targets])
-    return source, given, labels
+        return ([ids.language[language], *cut(rng, encoded(text).ids, self._pairs), ids.end],
+                [ids.end, ids.language[target], *encoded(answer).ids, ids.end])
+
+    def _rows(self, step: int) -> list[tuple[list[int], list[int]]]:
+        group, at = divmod(step, self.TOGETHER)
+        if self._drawn[0] != group:
+            rng = random.Random(f"{SEED}-{group}")
+            rows = sorted((self._row(rng) for _ in range(self.TOGETHER * self._size)), key=lambda row: (max(map(len, row)), row))
+            dealt = [rows[first:first + self._size] for first in range(0, len(rows), self._size)]
+            rng.shuffle(dealt)
+            self._drawn = group, dealt
+        return self._drawn[1][at]
+
+    def of(self, step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """(source, decoder input, labels; -100: none), a function of the seed and the step."""
+        sources, targets = zip(*self._rows(step))
+        # Few different lengths: the kernels are compiled for each.
+        wide, long = (-(-max(map(len, rows)) // 4) * 4 for rows in (sources, targets))
+        source = torch.tensor([row + [self._ids.pad] * (wide - len(row)) for row in sources])
+        given = torch.tensor([row[:-1] + [self._ids.pad] * (long - len(row)) for row in targets])
+        labels = torch.tensor([[-100, *row[2:]] + [-100] * (long - len(row)) for row in targets])
+        return source, given, labels
 
 
 def main() -> None:
-    arguments = arguments_of(__doc__, minutes=60.0, batch=64)
+    arguments = arguments_of(__doc__, minutes=60.0, batch=128)
     arguments.add_argument("--begin-with", type=Path, help="a folder of the translator whose training goes on")
     a = arguments.parse_args()
     if a.smoke:
@@ -124,7 +144,8 @@ def main() -> None:
     else:
         rng = random.Random(SEED)
         tokenizer = train_tokenizer([side for _ in range(20_000) for side in lesson(rng, rng.choice(LANGUAGES))])
-    ids, model, pairs = Ids(tokenizer), model_of(tokenizer, dropout=DROPOUT).train(), halves(tokenizer)
+    ids, model = Ids(tokenizer), model_of(tokenizer, dropout=DROPOUT).train()
+    batches = Batches(tokenizer, ids, a.batch)
     if a.begin_with and not saved:
         model.load_state_dict(weights_of(a.begin_with, model))
     # A run that goes on is what it was begun as, told so again or not.
@@ -134,7 +155,7 @@ def main() -> None:
               0.01, shape=SHAPE, tokenizer=tokenizer.to_str(), **({"began_with": began} if began else {}))
 
     def loss_of(step: int) -> tuple[torch.Tensor, dict[str, float]]:
-        source, given, labels = batch(tokenizer, ids, pairs, step, a.batch)
+        source, given, labels = batches.of(step)
         with torch.autocast("cpu", torch.bfloat16):
             logits = model(input_ids=source, attention_mask=(source != ids.pad).long(), decoder_input_ids=given, use_cache=False).logits
         return torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), labels.flatten(), ignore_index=-100), {}
