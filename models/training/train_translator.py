@@ -77,8 +77,8 @@ def foreign(rng: random.Random, source: str) -> tuple[str, str]:
 def halves(tokenizer: Tokenizer) -> dict[int, list[tuple[int, int]]]:
     """Of a token the pairs of tokens that it can be put together of."""
     known = {token: i for token, i in tokenizer.get_vocab().items() if not token.startswith("<")}
-    return {i: pairs for token, i in known.items()
-            if (pairs := [(known[token[:at]], known[token[at:]]) for at in range(1, len(token)) if token[:at] in known and token[at:] in known])}
+    pairs = {i: [(known.get(token[:at]), known.get(token[at:])) for at in range(1, len(token))] for token, i in known.items()}
+    return {i: whole for i, found in pairs.items() if (whole := [pair for pair in found if None not in pair])}
 
 
 def cut(rng: random.Random, ids: list[int], pairs: dict[int, list[tuple[int, int]]]) -> list[int]:
