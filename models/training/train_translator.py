@@ -52,14 +52,20 @@ def misheard(rng: random.Random, text: str) -> str:
 
 
 def lesson(rng: random.Random, source: str) -> tuple[str, str]:
-    """A sentence and its translation."""
-    if rng.random() >= COMPOSED:
-        return parallel.pair(rng, "train", source)[:2]
+    """A sentence and its translation, neither of which a held-out wording can say."""
     target = "fr" if source == "mg" else "mg"
     while True:
-        text, answer, slots = composed.drawn(rng, source)
+        if rng.random() >= COMPOSED:
+            text, answer, _ = parallel.pair(rng, "train", source)
+        else:
+            text, answer, slots = composed.drawn(rng, source)
+            # Before a name is made up that no wording knows.
+            if parallel.is_held_out(text, source) or parallel.is_held_out(answer, target):
+                continue
+            text, answer, _ = parallel.dressed(rng, source, *parallel.renamed(rng, slots, text, answer), set())
+        # And with a polite word, which may make another wording of it.
         if not parallel.is_held_out(text, source) and not parallel.is_held_out(answer, target):
-            return parallel.dressed(rng, source, *parallel.renamed(rng, slots, text, answer), set())[:2]
+            return text, answer
 
 
 def foreign(rng: random.Random, source: str) -> tuple[str, str]:
