@@ -243,7 +243,7 @@ async fn whoever_takes_a_call_over_hears_its_caller_through_the_interpreter() {
     // These telephones are silent for long.
     let variables = [("MILO__SIP__ACCOUNTS", file.as_str()), ("MILO__MEDIA__RTP_TIMEOUT_S", "120")];
     let milo = with_plans_and("warm-between", DESK, &variables).await;
-    let (caller, mut rina) = block_in_place(|| {
+    let (mut caller, mut rina) = block_in_place(|| {
         let mut rina = Telephone::new(&milo);
         rina.registers(("rina", "secret"));
         let caller = Telephone::call(&milo, "desk");
@@ -309,7 +309,7 @@ async fn whoever_is_rung_for_a_line_hears_its_caller_through_the_interpreter_and
     let file = accounts(&folder("line-between-files")).to_string_lossy().into_owned();
     let variables = [("MILO__SIP__ACCOUNTS", file.as_str()), ("MILO__MEDIA__RTP_TIMEOUT_S", "120")];
     let milo = with_plans_and("line-between", LINES, &variables).await;
-    let (caller, mut rina) = block_in_place(|| {
+    let (mut caller, rina) = block_in_place(|| {
         let mut rina = Telephone::new(&milo);
         rina.registers(("rina", "secret"));
         let caller = Telephone::call(&milo, "line");

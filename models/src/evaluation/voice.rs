@@ -118,7 +118,7 @@ mod tests {
         fn speak(&self, _: &str, _: Language, _: SpeechOptions) -> Result<Speech, EngineError> {
             let (says, pieces) = mpsc::channel(2);
             for _ in 0..if self.0 { 2 } else { 0 } {
-                says.try_send(Ok(vec![900; 8_000])).unwrap();
+                says.try_send(Ok(vec![900; 8_000].into())).unwrap();
             }
             Ok(Speech::new(pieces))
         }
@@ -144,6 +144,10 @@ mod tests {
         }
 
         fn knows_words(&self) -> bool {
+            false
+        }
+
+        fn takes_prompt(&self) -> bool {
             false
         }
 
