@@ -289,7 +289,9 @@ mod tests {
         let cloud: Arc<dyn LanguageModel> = Arc::new(Named("server"));
         let mind =
             Mind::new((Arc::new(Named("local")), true), Some((cloud, 2)), (None, Purse::new(&Llm::default())), told);
-        for (mode, asked) in [(None, "server"), (Some(Mode::Cloud), "server"), (Some(Mode::Local), "local")] {
+        for (mode, asked) in
+            [(None, "server of 8"), (Some(Mode::Cloud), "server of 8"), (Some(Mode::Local), "local of 8")]
+        {
             let messages = vec![ChatMessage::new(Role::User, "salama")];
             let (tools, class) = (Arc::default(), Class::Call);
             let request =
