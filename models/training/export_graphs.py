@@ -19,6 +19,8 @@ from optimum.onnx import merge_decoders
 from optimum.utils import input_generators
 from transformers import AutoConfig, VitsModel, Wav2Vec2ForCTC
 
+from export_vits import Speaking, export_speaking
+
 PRECISIONS = ("fp32", "fp16", "int8")
 #: What stands behind a graph's name.
 SUFFIX = {"fp32": "", "fp16": "_fp16", "int8": "_int8"}
@@ -48,34 +50,11 @@ def encoder_decoder(checkpoint: Path, task: str, to: Path, precisions: tuple[str
             quantized(to / f"{stem}.onnx", to / f"{stem}_int8.onnx")
 
 
-class Speaking(torch.nn.Module):
-    """VITS with what `transformers` keeps as attributes as inputs: at zero noise the same words are the same samples.  It says
-    besides how many frames each token takes: by these a batch is cut, and the times of words are told."""
-
-    def __init__(self, model: VitsModel):
-        super().__init__()
-        self.model, self._said = model, []
-        model.duration_predictor.register_forward_hook(lambda _module, _inputs, said: self._said.append(said))
-
-    def forward(self, input_ids, attention_mask, noise_scale, noise_scale_duration, speaking_rate):
-        self.model.noise_scale, self.model.noise_scale_duration = noise_scale, noise_scale_duration
-        self.model.speaking_rate = speaking_rate
-        waveform = self.model(input_ids=input_ids, attention_mask=attention_mask, return_dict=False)[0]
-        mask = attention_mask.unsqueeze(1).to(waveform.dtype)
-        return waveform, torch.ceil(torch.exp(self._said.pop()) * mask * (1.0 / speaking_rate)).squeeze(1)
-
-
 def vits(checkpoint: Path, to: Path, precisions: tuple[str, ...]) -> None:
     """One graph: input_ids, attention_mask, noise_scale, noise_scale_duration, speaking_rate → waveform, durations."""
     if AutoConfig.from_pretrained(checkpoint).num_speakers > 1:
         raise SystemExit(f"{checkpoint} has several speakers, which this export does not tell apart")
-    model = Speaking(VitsModel.from_pretrained(checkpoint).eval())
-    ids = torch.randint(1, model.model.config.vocab_size, (1, 23), generator=torch.Generator().manual_seed(1))
-    names = ["input_ids", "attention_mask", "noise_scale", "noise_scale_duration", "speaking_rate"]
-    traced(model, (ids, torch.ones_like(ids), torch.tensor(0.667), torch.tensor(0.8), torch.tensor(1.0)), names, ["waveform", "durations"],
-           {"input_ids": {0: "batch", 1: "tokens"}, "attention_mask": {0: "batch", 1: "tokens"}, "waveform": {0: "batch", 1: "samples"},
-            "durations": {0: "batch", 1: "tokens"}},
-           to / f"{SINGLE}.onnx")
+    export_speaking(Speaking(VitsModel.from_pretrained(checkpoint).eval()), to / f"{SINGLE}.onnx")
     if "fp16" in precisions:
         save(stored_half(onnx.load(to / f"{SINGLE}.onnx")), to / f"{SINGLE}_fp16.onnx")
 

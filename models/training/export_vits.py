@@ -1,7 +1,5 @@
 """A VITS of Hugging Face's form (MMS-TTS among them) as ONNX, with what optimum's own export lacks: speed and noise as inputs, and
-how long each token is spoken.
-
-    python export_vits.py --model facebook/mms-tts-mlg --out /var/lib/milo/models/mms-tts-mlg
+how long each token is spoken.  `export.py` writes such graphs, `make_golden_vits.py` those of the tests.
 
 The graph takes `input_ids` and `attention_mask` [batch, tokens], and the scalars `noise_scale`, `noise_scale_duration` and
 `speaking_rate`; it gives `waveform` [batch, samples] and `durations` [batch, tokens], in frames.  By those a batch can be cut to
@@ -10,8 +8,6 @@ what each text takes, and the times of words be told.  Look at the licence of wh
 
 from __future__ import annotations
 
-import argparse
-import shutil
 import warnings
 from pathlib import Path
 
@@ -20,8 +16,6 @@ from torch import nn
 from transformers import VitsModel
 
 OPSET = 17
-#: Of the folder of a model: what the engine reads beside the graph, and the licence.
-BESIDE = ("config.json", "vocab.json", "tokenizer_config.json", "README.md")
 
 
 class Remembering(nn.Module):
@@ -98,28 +92,3 @@ def export_speaking(speaking: Speaking, to: Path) -> None:
         "noise_scale": torch.tensor(0.667), "noise_scale_duration": torch.tensor(0.8), "speaking_rate": torch.tensor(1.0)}
     export(to, speaking, inputs,
            {"waveform": {0: "batch", 1: "samples"}, "durations": {0: "batch", 1: "tokens"}})
-
-
-def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--model", required=True, help="a folder, or a name on the hub")
-    arguments.add_argument("--out", type=Path, required=True)
-    arguments = arguments.parse_args()
-    source = Path(arguments.model)
-    if not source.is_dir():
-        from huggingface_hub import snapshot_download
-
-        source = Path(snapshot_download(arguments.model))
-    model = VitsModel.from_pretrained(source)
-    if model.config.num_speakers > 1:
-        raise SystemExit("it has several speakers, which this export does not tell apart")
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    export_speaking(Speaking(model), arguments.out / "model.onnx")
-    for name in BESIDE:
-        if (source / name).is_file():
-            shutil.copy(source / name, arguments.out / name)
-    print(arguments.out, sum(file.stat().st_size for file in arguments.out.iterdir()) // 1_000_000, "MB")
-
-
-if __name__ == "__main__":
-    main()

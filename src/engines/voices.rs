@@ -35,7 +35,7 @@ impl Voices {
         let says = |(language, _): &(Language, Vits)| {
             format!(
                 "The voice of engines.tts.voices.{language} has one speed, which is part of its graph: no other that is asked \
-                 for is heard. models/training/export_vits.py exports one that can be told."
+                 for is heard. models/training/export.py exports one that can be told."
             )
         };
         fixed.map(says).collect()

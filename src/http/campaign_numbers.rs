@@ -83,8 +83,9 @@ async fn list(
         ));
     };
     let limit = rows(limit.as_deref())?;
-    let wrong = |_| Problem::bad_request("`cursor` is not the `next` of an earlier page");
-    let behind = cursor.map_or(Ok(0), |cursor| cursor.parse::<i32>().map_err(wrong))?;
+    let wrong = || Problem::bad_request("`cursor` is not the `next` of an earlier page");
+    let number = |cursor: String| cursor.parse().ok().filter(|number: &i32| *number >= 0);
+    let behind = cursor.map_or(Some(0), number).ok_or_else(wrong)?;
     let outcomes = Outcome::ALL.map(Outcome::as_str);
     for (name, value, known) in [("state", &how, &STATES[..]), ("outcome", &outcome, &outcomes[..])] {
         if value.as_ref().is_some_and(|value| !known.contains(&value.as_str())) {

@@ -112,7 +112,7 @@ impl CallLog {
                 "total_ms": turn.stages.total_ms,
             })
         });
-        self.writer.put(Entry::Turn(self.key, number, turn));
+        self.writer.put(Entry::Turn(self.key, number, Box::new(turn)));
         number
     }
 

@@ -91,8 +91,9 @@ fn utterances(number: u64) -> Vec<PathBuf> {
 
 /// How the sound of a request begins: what stands behind the head of its WAV file.
 fn sound(asked: &Asked) -> Vec<u8> {
-    let head = asked.bytes.windows(4).position(|four| four == b"data").expect("a WAV file");
-    asked.bytes[head + 8..].iter().take(2 * BEGINNING).copied().collect()
+    let file = asked.bytes.windows(4).position(|four| four == b"RIFF").expect("a WAV file");
+    let head = asked.bytes[file..].windows(4).position(|four| four == b"data").expect("its sound");
+    asked.bytes[file + head + 8..].iter().take(2 * BEGINNING).copied().collect()
 }
 
 /// A Milo with these ears and this mind. A turn is over after a second and a half of silence, whatever was understood.

@@ -348,7 +348,9 @@ async fn whoever_is_rung_for_a_line_hears_its_caller_through_the_interpreter_and
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_takes_one_who_waits_hears_them_through_the_interpreter() {
-    let milo = with_plans_and("counter-between", LINES, &[("MILO__MEDIA__RTP_TIMEOUT_S", "120")]).await;
+    let file = accounts(&folder("counter-between-files")).to_string_lossy().into_owned();
+    let variables = [("MILO__SIP__ACCOUNTS", file.as_str()), ("MILO__MEDIA__RTP_TIMEOUT_S", "120")];
+    let milo = with_plans_and("counter-between", LINES, &variables).await;
     let (mut waiting, mut counter) =
         block_in_place(|| (Telephone::call(&milo, "waits"), Telephone::call(&milo, "counter")));
     let (lent, id) = (of_plan(&milo, "waits"), of_plan(&milo, "counter"));

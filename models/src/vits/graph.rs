@@ -1,6 +1,6 @@
 //! The graph of a VITS, in each of the forms in which they are about; which one it is, its own inputs say.
 //!
-//! - of transformers (optimum, `models/training/export_vits.py`): `input_ids` and `attention_mask`, and where they are no part of the
+//! - of transformers (optimum, `models/training/export.py`): `input_ids` and `attention_mask`, and where they are no part of the
 //!   graph `noise_scale`, `noise_scale_duration`, `speaking_rate`, `speaker_id`; gives `waveform`, perhaps `durations`;
 //! - for sherpa-onnx: `x`, `x_length`, `noise_scale`, `length_scale`, `noise_scale_w`, perhaps `sid`; gives `y`;
 //! - Piper's: `input`, `input_lengths`, `scales`, perhaps `sid`; gives `output`, perhaps how long each phoneme lasts.
@@ -16,7 +16,7 @@ use crate::{
     onnx::{Graph, floats, integers, values},
 };
 
-const EXPECTED: &str = "VITS as Hugging Face optimum, models/training/export_vits.py, sherpa-onnx or Piper export it";
+const EXPECTED: &str = "VITS as Hugging Face optimum, models/training/export.py, sherpa-onnx or Piper export it";
 /// What the own export calls how long each token lasts. Its texts of one batch know nothing of each other.
 const DURATIONS: &str = "durations";
 /// No token lasts longer, in frames.

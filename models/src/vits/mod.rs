@@ -7,7 +7,7 @@
 //! One thread owns the model and serves all calls. A text is spoken clause by clause: the first is heard while the next is made, and
 //! between two clauses whoever goes first may come in. A listener who leaves costs no more than the clause that is being made.
 //!
-//! Several texts that wait are spoken in one run where the graph says how long each token lasts (`models/training/export_vits.py`): each
+//! Several texts that wait are spoken in one run where the graph says how long each token lasts (`models/training/export.py`): each
 //! is cut where it ends, and sounds as it does alone. Such graphs also tell when each word is heard. Others speak one at a time.
 
 mod graph;

@@ -176,7 +176,7 @@ fn graph(path: &Path) -> Result<PathBuf, EngineError> {
             [..] => return Err(wrong("holds several graphs and no model.onnx: name the file of one")),
         }
     }
-    Err(wrong("holds no .onnx file: export the model (models/training/export_vits.py), or correct the path"))
+    Err(wrong("holds no .onnx file: export the model (models/training/export.py), or correct the path"))
 }
 
 fn of_transformers(folder: &Path, model: &Model) -> Result<Beside, EngineError> {
