@@ -2,7 +2,7 @@
 //! understand each pause of an utterance otherwise, and a model that says what it was asked. Whatever is said answers what was understood
 //! at last.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, ops::Range, path::PathBuf, time::Duration};
 
 use milo::{bench::Running, phone::Errand};
 use milo_media::wav;
@@ -30,7 +30,7 @@ fn drawn(lot: u64) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
-fn within(lot: u64, ms: std::ops::Range<u64>) -> Duration {
+fn within(lot: u64, ms: Range<u64>) -> Duration {
     Duration::from_millis(ms.start + drawn(lot) % (ms.end - ms.start))
 }
 
@@ -70,14 +70,14 @@ fn voice(name: &str) -> Vec<i16> {
 }
 
 /// What is said in the turns of a call: no two begin alike, and most have a pause in them that may be taken for their end.
-fn utterances(number: u64) -> Vec<PathBuf> {
+fn utterances(number: u64, pause: Range<u64>) -> Vec<PathBuf> {
     let files = folder("early-replies-said");
     let voices = ["mg_hours.wav", "mg_price.wav", "mg_appointment.wav"].map(voice);
     let file = |turn: usize| {
         let lot = number * TURNS as u64 + turn as u64;
         let mut samples = voices[turn % 3].clone();
         if turn % TURNS != 3 {
-            samples.extend(vec![0; within(lot, 400..1_000).as_millis() as usize * 16]);
+            samples.extend(vec![0; within(lot, pause.clone()).as_millis() as usize * 16]);
             samples.extend_from_slice(&voices[(turn + 1) % 3]);
         }
         let loudness = 100 - 2 * lot as i32;
@@ -96,8 +96,8 @@ fn sound(asked: &Asked) -> Vec<u8> {
     asked.bytes[file + head + 8..].iter().take(2 * BEGINNING).copied().collect()
 }
 
-/// A Milo with these ears and this mind. A turn is over after a second and a half of silence, whatever was understood.
-async fn talking(ears: &Server, mind: &Server) -> Running {
+/// A Milo with these ears and this mind. A turn is over after so much silence, whatever was understood.
+async fn talking(ears: &Server, mind: &Server, end_ms: &str, is_early: &str) -> Running {
     let own = mind.variables("openai");
     let ears = format!("{}/v1", ears.url);
     let mut variables: Vec<_> = own.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -108,7 +108,8 @@ async fn talking(ears: &Server, mind: &Server) -> Running {
         ("MILO__ENGINES__FAILURES_BEFORE_REST", "0"),
         ("MILO__ENGINES__LLM__FIRST_TOKEN_TIMEOUT_S", "4"),
         ("MILO__ENGINES__TURN__ENABLED", "false"),
-        ("MILO__CONVERSATION__END_OF_TURN_MS", "1500"),
+        ("MILO__CONVERSATION__END_OF_TURN_MS", end_ms),
+        ("MILO__CONVERSATION__EARLY_REPLIES", is_early),
         ("MILO__CONVERSATION__LONGEST_PAUSE_MS", "1800"),
         ("MILO__CONVERSATION__FILLER_MS", "20000"),
         ("OPENAI_API_KEY", KEY),
@@ -119,8 +120,9 @@ async fn talking(ears: &Server, mind: &Server) -> Running {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_reply_is_said_to_words_that_others_have_taken_the_place_of() {
     let (hearing, thinking) = (Server::start(Conduct::Makes(ears)).await, Server::start(Conduct::Makes(mind)).await);
-    let milo = talking(&hearing, &thinking).await;
-    let said = |number| Errand { play: utterances(number), ..errand(milo.udp("milo").expect("an address"), &[]) };
+    let milo = talking(&hearing, &thinking, "1500", "true").await;
+    let said =
+        |number| Errand { play: utterances(number, 400..1_000), ..errand(milo.udp("milo").expect("an address"), &[]) };
     let errands = [said(0), said(1), said(2)];
     join!(call(&errands[0]), call(&errands[1]), call(&errands[2]));
 
@@ -163,4 +165,41 @@ async fn no_reply_is_said_to_words_that_others_have_taken_the_place_of() {
         (kept as f64, dropped as f64)
     );
     stop(milo).await;
+}
+
+/// 100 ms on average.
+fn quick_ears(number: usize, _: &Asked) -> (Duration, String) {
+    (within(4_000 + number as u64, 50..150), understood(number))
+}
+
+/// 150 ms on average.
+fn quick_mind(number: usize, asked: &Asked) -> (Duration, String) {
+    (within(5_000 + number as u64, 50..250), mind(number, asked).1)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "prints what replies save that are begun early"]
+async fn what_replies_save_that_are_begun_early() {
+    const WAIT: f64 = 400.0;
+    let known = WAIT + 100.0 + 150.0;
+    for is_early in ["true", "false"] {
+        let (ears, mind) =
+            (Server::start(Conduct::Makes(quick_ears)).await, Server::start(Conduct::Makes(quick_mind)).await);
+        let milo = talking(&ears, &mind, &WAIT.to_string(), is_early).await;
+        let mut waits = Vec::new();
+        for number in 0..6 {
+            let said = utterances(number, 150..300);
+            let report = call(&Errand { play: said, ..errand(milo.udp("milo").expect("an address"), &[]) }).await;
+            waits.extend(report.turns.iter().filter(|turn| !turn.spoke_early).filter_map(|turn| turn.wire_ms));
+        }
+        waits.sort_by(f64::total_cmp);
+        let over = |share: f64| waits[(waits.len() as f64 * share) as usize] - known;
+        println!(
+            "begun early: {is_early}: {} turns, {:+.0} ms (p50), {:+.0} ms (p95) beside the sum of the parts, {known} ms on average",
+            waits.len(),
+            over(0.5),
+            over(0.95)
+        );
+        stop(milo).await;
+    }
 }
