@@ -165,7 +165,7 @@ def export(checkpoint: Path, to: Path, kind: str, precisions: tuple[str, ...], l
                 raise SystemExit(f"refused: {precision} {fault}")
         if "fp32" not in precisions:
             for graph in made.glob("*.onnx*"):
-                if not graph.stem.endswith(tuple(export_graphs.SUFFIX[p] for p in precisions)):
+                if not graph.name.split(".onnx")[0].endswith(tuple(export_graphs.SUFFIX[p] for p in precisions)):
                     graph.unlink()
         manifest(to.name, kind, licence, made)
         to.mkdir(exist_ok=True)
@@ -174,8 +174,14 @@ def export(checkpoint: Path, to: Path, kind: str, precisions: tuple[str, ...], l
             old.unlink()
         for file in made.iterdir():
             os.replace(file, to / file.name)
+    setting = recipe.setting
+    if kind == "marian":
+        told = to / "tokenizer_config.json"
+        source = json.loads(told.read_text()).get("source_lang") if told.is_file() else None
+        setting = "fr_mg" if source in ("fr", "fra") else "mg_fr"
+        print("  A Marian translates one way: mg_fr and fr_mg are both named.")
     print(f"  {to}: {sum(f.stat().st_size for f in to.iterdir()):,} bytes after {time.monotonic() - began:.0f} s.  In milo.toml:\n\n"
-          f'  [engines.{recipe.engine}]\n  {recipe.setting} = "{to.resolve()}"\n')
+          f'  [engines.{recipe.engine}]\n  {setting} = "{to.resolve()}"\n')
 
 
 def smoke() -> None:

@@ -105,7 +105,18 @@ impl Campaigns {
     /// # Errors
     /// [`Untaken`].
     pub async fn add(&self, mut order: Order, who: &str, key: Option<&str>) -> Result<Taken, Untaken> {
-        let key = key.map(|key| (key, print(&order)));
+        // The list may have megabytes.
+        let printed = match key {
+            Some(key) => {
+                let printing = tokio::task::spawn_blocking(move || (print(&order), order));
+                let (printed, same) =
+                    printing.await.map_err(|_| Untaken::Wrong("the list could not be read".into()))?;
+                order = same;
+                Some((key, printed))
+            }
+            None => None,
+        };
+        let key = printed;
         if let Some(taken) = self.asked_before(key).await? {
             return Ok(taken);
         }

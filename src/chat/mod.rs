@@ -153,7 +153,12 @@ impl Chats {
     /// Why the one of before stays.
     pub async fn change(&self, job: &str, path: Option<&Path>) -> Result<Swapped, Unswapped> {
         let prompts = self.editions.current().dialplans.lasting_prompts();
-        self.engines.change(job, path, prompts).await
+        let changed = self.engines.change(job, path, prompts).await?;
+        if job == "tts" {
+            // The personas' set sentences are spoken anew. Where that fails, those of before stay, and it is told as of any reading.
+            self.editions.reload().await;
+        }
+        Ok(changed)
     }
 
     /// The same by the engines of a persona's mode.

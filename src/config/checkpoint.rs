@@ -6,11 +6,11 @@ use std::{fs, path::Path};
 
 use super::{Fault, Place, fault::Origins};
 
-/// Each variable, and the setting that it stands for.
-const NAMES: [(&str, &str); 3] = [
-    ("WHISPER_MODEL_ID", "engines.stt.path"),
-    ("NLLB_MODEL_ID", "engines.translate.path"),
-    ("MMS_TTS_MODEL_ID", "engines.tts.voices.mg"),
+/// Each variable, the setting that it stands for, and those that stand in that one's place.
+const NAMES: [(&str, &str, &[&str]); 3] = [
+    ("WHISPER_MODEL_ID", "engines.stt.path", &["engines.stt.mg", "engines.stt.fr"]),
+    ("NLLB_MODEL_ID", "engines.translate.path", &["engines.translate.mg_fr", "engines.translate.fr_mg"]),
+    ("MMS_TTS_MODEL_ID", "engines.tts.voices.mg", &[]),
 ];
 
 /// What is to become of the variables that are set.
@@ -30,9 +30,9 @@ pub(super) fn read<'v>(
     faults: &mut Vec<Fault>,
 ) -> Read {
     let mut read = Read::default();
-    for (name, key) in NAMES {
+    for (name, key, others) in NAMES {
         let Some(value) = variable(name) else { continue };
-        if is_set(key) {
+        if let Some(key) = std::iter::once(&key).chain(others).find(|key| is_set(key)) {
             // The path that somebody wrote for Milo is younger than the Python system's variable.
             read.notes
                 .push(format!("{name} is set, and {key} is too: the path counts, and the variable has no effect"));
@@ -130,7 +130,11 @@ mod tests {
         // As on the hub, the graphs lie one folder below.
         fs::create_dir(folder.path().join("onnx")).unwrap();
         fs::write(folder.path().join("onnx/encoder_model.onnx"), b"").unwrap();
-        for (name, key) in NAMES {
+        for (name, key, others) in NAMES {
+            for other in others {
+                let (read, faults) = read_of(&[(name, "openai/whisper-small")], &[*other]);
+                assert!(faults.is_empty() && read.paths.is_empty() && read.notes[0].contains(other), "{read:?}");
+            }
             let (read, faults) = read_of(&[(name, at)], &[]);
             assert_eq!((read.paths, faults), (vec![(name, key, at.to_owned())], Vec::new()));
         }

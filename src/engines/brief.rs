@@ -8,9 +8,6 @@ use milo_models::{
     language_model::{ChatRequest, Role},
 };
 
-/// The longest of one, in tokens: a sentence of some fifteen words, in Malagasy too.
-const TOKENS: usize = 48;
-
 /// That a reply is to be short, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Brief {
@@ -37,10 +34,6 @@ impl Brief {
         if let Some(said) = request.messages.iter_mut().rfind(|message| message.role == Role::User) {
             said.content = format!("({})\n{}", self.sentence(), said.content);
         }
-        // A call that is cut is none.
-        if request.tools.is_empty() {
-            request.max_tokens = request.max_tokens.min(TOKENS);
-        }
         request
     }
 }
@@ -49,29 +42,26 @@ impl Brief {
 mod tests {
     use std::sync::Arc;
 
-    use milo_models::{language_model::ChatMessage, queue::Class, tools::Tool};
+    use milo_models::{language_model::ChatMessage, queue::Class};
 
     use super::*;
 
-    fn request(tools: Vec<Tool>, max_tokens: usize) -> ChatRequest {
+    fn request(max_tokens: usize) -> ChatRequest {
         let said =
             [(Role::System, "p"), (Role::User, "a"), (Role::Assistant, "b"), (Role::User, "c"), (Role::Result, "1")];
         let messages = said.map(|(role, words)| ChatMessage::new(role, words)).into();
-        let tools = Arc::from(tools);
+        let tools = Arc::default();
         ChatRequest { messages, max_tokens, temperature: 0.0, seed: 0, grammar: None, tools, class: Class::Call }
     }
 
     #[test]
-    fn a_short_reply_is_asked_for_with_what_was_said_last_and_has_fewer_tokens_unless_a_call_may_need_them() {
+    fn a_short_reply_is_asked_for_with_what_was_said_last_and_is_not_cut_for_it() {
         let brief = |language| Brief { language, spent: Duration::ZERO, expected: Duration::ZERO };
-        let asked = brief(Language::Fr).of(request(Vec::new(), 400));
+        let asked = brief(Language::Fr).of(request(400));
         let contents: Vec<_> = asked.messages.iter().map(|message| message.content.as_str()).collect();
         assert_eq!(contents, ["p", "a", "b", "(Répondez en une seule phrase courte.)\nc", "1"]);
-        assert_eq!(asked.max_tokens, TOKENS);
-        let asked = brief(Language::Mg).of(request(Vec::new(), 20));
+        assert_eq!(asked.max_tokens, 400);
+        let asked = brief(Language::Mg).of(request(20));
         assert!(asked.messages[3].content.starts_with("(Valio "), "{asked:?}");
-        assert_eq!(asked.max_tokens, 20, "it is not longer than any other");
-        let tool = Tool { name: "price".into(), about: "A price.".into(), takes: Vec::new(), schema: None };
-        assert_eq!(brief(Language::Mg).of(request(vec![tool], 400)).max_tokens, 400);
     }
 }

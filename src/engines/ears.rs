@@ -55,7 +55,10 @@ pub(crate) fn load(
                 Some(CTC) => vec![(language(folder)?, folder.to_owned())],
                 // What names no form of its own is told by its graphs.
                 Some(WHISPER) | None => {
-                    let (prompt, hot_words) = (stt.prompt.clone(), stt.hot_words.clone());
+                    // The one that ships has never seen any: what a server is told is not for it.
+                    let is_told = stt.engine == SpeechEngine::Local || path.or(stt.path.as_deref()).is_some();
+                    let prompt = stt.prompt.clone().filter(|_| is_told);
+                    let hot_words = if is_told { stt.hot_words.clone() } else { Vec::new() };
                     let options =
                         WhisperOptions { threads, beam: stt.beam, prompt, hot_words, ..WhisperOptions::default() };
                     return Ok(Arc::new(Whisper::load(folder, ort, options)?));

@@ -245,10 +245,12 @@ fn available(meminfo: &str) -> Option<u64> {
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1_024)
 }
 
-/// What a control group may still have: files that are in memory give way.
+/// What a control group may still have: files that are in memory give way, those that were read twice too.
 fn headroom(max: &str, current: &str, stat: &str) -> Option<u64> {
     let (max, current): (u64, u64) = (max.trim().parse().ok()?, current.trim().parse().ok()?);
-    let files = stat.lines().find_map(|line| line.strip_prefix("inactive_file ")?.trim().parse().ok()).unwrap_or(0);
+    let of =
+        |kind: &str| stat.lines().find_map(|line| line.strip_prefix(kind)?.trim().parse::<u64>().ok()).unwrap_or(0);
+    let files = of("inactive_file ").saturating_add(of("active_file "));
     Some(max.saturating_sub(current.saturating_sub(files)))
 }
 
@@ -320,7 +322,7 @@ mod tests {
     fn what_is_free_is_the_least_of_what_the_machine_and_its_container_have() {
         assert_eq!(available("MemTotal: 9 kB\nMemAvailable:    2048 kB\n"), Some(2_097_152));
         assert_eq!(available(""), None);
-        assert_eq!(headroom("1000\n", "900\n", "anon 1\ninactive_file 300\n"), Some(400));
+        assert_eq!(headroom("1000\n", "900\n", "anon 1\ninactive_file 200\nactive_file 100\n"), Some(400));
         assert_eq!(headroom("max\n", "900\n", ""), None, "no limit");
         assert_eq!(headroom("100", "900", ""), Some(0));
     }

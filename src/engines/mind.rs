@@ -8,7 +8,13 @@
 //! Once a word has come, the reply stays whose it is; what breaks then ends it. A server that fails again and again is left alone for a
 //! while ([`mod@super::breaker`]).
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use milo_models::{
     engine::EngineError,
@@ -53,7 +59,7 @@ impl Mode {
 pub struct Mind {
     pub(super) local: Arc<dyn LanguageModel>,
     /// Whether the local model does as it is told besides.
-    heeds: bool,
+    heeds: Arc<AtomicBool>,
     /// The server, and the line of those who leave room to calls there.
     cloud: Option<(Arc<dyn LanguageModel>, Arc<Line>)>,
     /// The local model begins too when the server has not said a word for so long; none: it waits until that has failed.
@@ -66,7 +72,7 @@ pub struct Mind {
 impl Mind {
     /// The local model, and whether it does as it is told besides; `cloud` is a server, and how much it is asked at once.
     pub(super) fn new(
-        (local, heeds): (Arc<dyn LanguageModel>, bool),
+        (local, heeds): (Arc<dyn LanguageModel>, Arc<AtomicBool>),
         cloud: Option<(Arc<dyn LanguageModel>, usize)>,
         (hedge, purse): (Option<Duration>, Purse),
         told: Told,
@@ -155,7 +161,7 @@ impl Mind {
 
     /// That a reply is to be short, where the local model gives it.
     pub(super) fn heeded(&self, brief: Option<Brief>) -> Option<Brief> {
-        brief.filter(|_| self.heeds)
+        brief.filter(|_| self.heeds.load(Ordering::Relaxed))
     }
 
     fn by_local(&self, request: ChatRequest) -> Result<Reply, EngineError> {
@@ -230,7 +236,8 @@ mod tests {
     impl LanguageModel for Named {
         fn reply(&self, request: ChatRequest) -> Result<Reply, EngineError> {
             assert!(self.0 == "local" || request.grammar.is_none(), "no server is asked for a grammar");
-            Err(EngineError::Input(format!("{} of {}", self.0, request.max_tokens)))
+            let is_told = request.messages.iter().any(|message| message.content.starts_with("(Valio "));
+            Err(EngineError::Input(format!("{} of {}", self.0, if is_told { "few words" } else { "many" })))
         }
 
         fn waiting(&self) -> Waiting {
@@ -246,19 +253,19 @@ mod tests {
     async fn a_reply_held_to_a_grammar_is_the_local_models_though_a_server_is_asked_first() {
         let told = Told::new("llm", Arc::new(Metrics::new()), Breaker::new(0, Duration::ZERO));
         let mind = Mind::new(
-            (Arc::new(Named("local")), false),
+            (Arc::new(Named("local")), Arc::default()),
             Some((Arc::new(Named("server")), 2)),
             (None, Purse::new(&Llm::default())),
             told,
         );
-        for (grammar, asked) in [(None, "server of 8"), (Some("root ::= \"eny\"".into()), "local of 8")] {
+        for (grammar, asked) in [(None, "server of many"), (Some("root ::= \"eny\"".into()), "local of many")] {
             let messages = vec![ChatMessage::new(Role::User, "salama")];
             let (tools, class) = (Arc::default(), Class::Call);
             let request = ChatRequest { messages, max_tokens: 8, temperature: 0.0, seed: 0, grammar, tools, class };
             let refused = mind.reply(request.clone(), mind.mode()).await.err().map(|error| error.to_string());
             assert_eq!(refused.as_deref(), Some(asked));
             let unheld = mind.reply_unheld(request, mind.mode()).await.err().map(|error| error.to_string());
-            assert_eq!(unheld.as_deref(), Some("server of 8"), "without the grammar");
+            assert_eq!(unheld.as_deref(), Some("server of many"), "without the grammar");
         }
     }
 
@@ -266,14 +273,14 @@ mod tests {
     async fn only_whoever_does_as_they_are_told_is_told_to_be_short() {
         let brief = Brief { language: Language::Mg, spent: Duration::ZERO, expected: Duration::ZERO };
         for (heeds, first, asked) in [
-            (false, Mode::Cloud, "server of 48"),
-            (false, Mode::Local, "local of 96"),
-            (true, Mode::Local, "local of 48"),
+            (false, Mode::Cloud, "server of few words"),
+            (false, Mode::Local, "local of many"),
+            (true, Mode::Local, "local of few words"),
         ] {
             let told = Told::new("llm", Arc::new(Metrics::new()), Breaker::new(0, Duration::ZERO));
             let server: Arc<dyn LanguageModel> = Arc::new(Named("server"));
             let limits = (None, Purse::new(&Llm::default()));
-            let mind = Mind::new((Arc::new(Named("local")), heeds), Some((server, 2)), limits, told);
+            let mind = Mind::new((Arc::new(Named("local")), Arc::new(heeds.into())), Some((server, 2)), limits, told);
             let messages = vec![ChatMessage::new(Role::User, "salama")];
             let (tools, class) = (Arc::default(), Class::Call);
             let request =
@@ -287,10 +294,14 @@ mod tests {
     async fn a_mind_that_is_kept_local_asks_no_server_even_where_one_is_named() {
         let told = Told::new("llm", Arc::new(Metrics::new()), Breaker::new(0, Duration::ZERO));
         let cloud: Arc<dyn LanguageModel> = Arc::new(Named("server"));
-        let mind =
-            Mind::new((Arc::new(Named("local")), true), Some((cloud, 2)), (None, Purse::new(&Llm::default())), told);
+        let mind = Mind::new(
+            (Arc::new(Named("local")), Arc::new(true.into())),
+            Some((cloud, 2)),
+            (None, Purse::new(&Llm::default())),
+            told,
+        );
         for (mode, asked) in
-            [(None, "server of 8"), (Some(Mode::Cloud), "server of 8"), (Some(Mode::Local), "local of 8")]
+            [(None, "server of many"), (Some(Mode::Cloud), "server of many"), (Some(Mode::Local), "local of many")]
         {
             let messages = vec![ChatMessage::new(Role::User, "salama")];
             let (tools, class) = (Arc::default(), Class::Call);

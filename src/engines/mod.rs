@@ -23,7 +23,7 @@ pub(crate) mod ways;
 use std::{
     borrow::Cow,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
     thread,
     time::Duration,
 };
@@ -150,14 +150,15 @@ impl Engines {
         let hedge = (settings.llm.hedge_ms > 0).then(|| Duration::from_millis(settings.llm.hedge_ms));
         let limits = (hedge, Purse::new(&settings.llm));
         // The one that ships knows what it was trained with, and nothing else that it may be told.
-        let spare: (Arc<dyn LanguageModel>, bool) = (Arc::new(local.clone()), settings.llm.path.is_some());
-        let mind = Mind::new(spare, cloud_mind, limits, told[1].clone());
+        let heeds = Arc::new(AtomicBool::new(settings.llm.path.is_some()));
+        let spare: Arc<dyn LanguageModel> = Arc::new(local.clone());
+        let mind = Mind::new((spare, Arc::clone(&heeds)), cloud_mind, limits, told[1].clone());
         let voices = voices(config, &ort, &shipped)?;
         voices.notes().iter().for_each(|note| tracing::warn!("{note}"));
         notes.extend(voices.notes());
         let spoken: Slot<dyn Synthesizer> = Slot::of(Arc::new(voices));
         let voice = speaking(cloud_voice, settings.tts.voice.as_deref(), Arc::new(spoken.clone()), &told[2]);
-        let slots = Slots { transcriber: within, mind: local, translator: translator.clone(), voice: spoken };
+        let slots = Slots { transcriber: within, mind: local, heeds, translator: translator.clone(), voice: spoken };
         let swaps = Arc::new(Swaps::new(config, metrics, slots, names));
         Ok(Self {
             activity,

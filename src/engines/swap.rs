@@ -8,7 +8,10 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -39,7 +42,8 @@ pub const CHANGEABLE: [&str; 4] = ["stt", "llm", "translate", "tts"];
 /// How long a model may take for what it is tried with: it is a sentence, and calls go before.
 const TRIAL: Duration = Duration::from_secs(60);
 /// What is said to ears and mouths, translated, and answered.
-const SENTENCE: (&str, Language) = ("amin'ny ora firy no misokatra ny birao", Language::Mg);
+const SENTENCES: [(&str, Language); 2] =
+    [("amin'ny ora firy no misokatra ny birao", Language::Mg), ("à quelle heure ouvre le bureau", Language::Fr)];
 /// Tokens of the answer.
 const TOKENS: usize = 8;
 
@@ -58,6 +62,8 @@ pub(super) struct Swaps {
 pub(super) struct Slots {
     pub(super) transcriber: Slot<dyn Transcriber>,
     pub(super) mind: Slot<dyn LanguageModel>,
+    /// Whether that one does as it is told besides what it was trained with.
+    pub(super) heeds: Arc<AtomicBool>,
     pub(super) translator: Slot<Translator>,
     pub(super) voice: Slot<dyn Synthesizer>,
 }
@@ -172,7 +178,10 @@ impl Swaps {
         let tried = tried.unwrap_or_else(late).map_err(wrong)?;
         match loaded {
             Loaded::Ears(ears) => self.slots.transcriber.put(ears),
-            Loaded::Mind(mind) => self.slots.mind.put(mind),
+            Loaded::Mind(mind) => {
+                self.slots.mind.put(mind);
+                self.slots.heeds.store(!model.demonstration, Ordering::Relaxed);
+            }
             Loaded::Translator(translator) => self.slots.translator.put(translator),
             Loaded::Voice(voice) => self.slots.voice.put(voice),
         }
@@ -185,22 +194,32 @@ impl Swaps {
 
     /// What it does with a sentence, or what is wrong with that.
     async fn tried(&self, loaded: &Loaded) -> Result<String, String> {
-        let (sentence, language) = SENTENCE;
         let failed = |error: EngineError| error.to_string();
         match loaded {
             Loaded::Ears(ears) => {
-                let said = said(&self.slots.voice, sentence, language).await.map_err(failed)?;
-                let asked = Listen { class: Class::Interactive, ..Listen::to(Some(language)) };
-                let heard = ears.transcribe(said, asked).await.map_err(failed)?;
-                if !heard.text.chars().any(char::is_alphanumeric) {
-                    return Err(format!("it heard nothing when {sentence:?} was said"));
+                let (mut did, mut unfit) = (Vec::new(), None);
+                for (sentence, language) in SENTENCES {
+                    let said = said(&self.slots.voice, sentence, language).await.map_err(failed)?;
+                    let asked = Listen { class: Class::Interactive, ..Listen::to(Some(language)) };
+                    match ears.transcribe(said, asked).await {
+                        // Some know one language.
+                        Err(EngineError::Input(why)) => unfit = Some(why),
+                        Err(error) => return Err(failed(error)),
+                        Ok(heard) if heard.text.chars().any(char::is_alphanumeric) => {
+                            did.push(format!("{:?}", heard.text));
+                        }
+                        Ok(_) => return Err(format!("it heard nothing when {sentence:?} was said")),
+                    }
                 }
-                Ok(format!("heard {:?}", heard.text))
+                match unfit.filter(|_| did.is_empty()) {
+                    Some(why) => Err(why),
+                    None => Ok(format!("heard {}", did.join(" and "))),
+                }
             }
             Loaded::Mind(mind) => {
                 let mut reply = mind
                     .reply(ChatRequest {
-                        messages: vec![ChatMessage::new(Role::User, sentence)],
+                        messages: vec![ChatMessage::new(Role::User, SENTENCES[0].0)],
                         max_tokens: TOKENS,
                         temperature: 0.0,
                         seed: 0,
@@ -220,20 +239,29 @@ impl Swaps {
                 }
             }
             Loaded::Translator(translator) => {
-                let translating = translator.translate(sentence, language, Language::Fr, Class::Interactive);
-                let translation = translating.await.map_err(failed)?;
-                if translation.confidence <= 0.0 || translation.text.trim().is_empty() {
-                    return Err(format!("it found no end of {sentence:?} in the other language"));
+                let mut did = Vec::new();
+                for (sentence, language) in SENTENCES {
+                    let into = if language == Language::Mg { Language::Fr } else { Language::Mg };
+                    let translating = translator.translate(sentence, language, into, Class::Interactive);
+                    let translation = translating.await.map_err(failed)?;
+                    if translation.confidence <= 0.0 || translation.text.trim().is_empty() {
+                        return Err(format!("it found no end of {sentence:?} in the other language"));
+                    }
+                    did.push(format!("{:?}", translation.text));
                 }
-                Ok(format!("translated {:?}", translation.text))
+                Ok(format!("translated {}", did.join(" and ")))
             }
             Loaded::Voice(voice) => {
-                let samples = said(&**voice, sentence, language).await.map_err(failed)?;
-                let loudest = samples.iter().map(|sample| sample.unsigned_abs()).max().unwrap_or(0);
-                if loudest < 1_000 {
-                    return Err(format!("nothing was to be heard when it said {sentence:?}"));
+                let mut spoken = 0;
+                for (sentence, language) in SENTENCES {
+                    let samples = said(&**voice, sentence, language).await.map_err(failed)?;
+                    let loudest = samples.iter().map(|sample| sample.unsigned_abs()).max().unwrap_or(0);
+                    if loudest < 1_000 {
+                        return Err(format!("nothing was to be heard when it said {sentence:?}"));
+                    }
+                    spoken += samples.len();
                 }
-                Ok(format!("spoke for {:.1} s", samples.len() as f64 / 16_000.0))
+                Ok(format!("spoke for {:.1} s", spoken as f64 / 16_000.0))
             }
         }
     }

@@ -7,7 +7,6 @@ use std::{collections::BTreeMap, ops::Range, path::PathBuf, time::Duration};
 use milo::{bench::Running, phone::Errand};
 use milo_media::wav;
 use serde_json::Value;
-use tokio::join;
 
 use crate::{
     hosted::server::{Asked, Conduct, KEY, Server},
@@ -110,7 +109,7 @@ async fn talking(ears: &Server, mind: &Server, end_ms: &str, is_early: &str) -> 
         ("MILO__ENGINES__TURN__ENABLED", "false"),
         ("MILO__CONVERSATION__END_OF_TURN_MS", end_ms),
         ("MILO__CONVERSATION__EARLY_REPLIES", is_early),
-        ("MILO__CONVERSATION__LONGEST_PAUSE_MS", "1800"),
+        ("MILO__CONVERSATION__LONGEST_PAUSE_MS", "2800"),
         ("MILO__CONVERSATION__FILLER_MS", "20000"),
         ("OPENAI_API_KEY", KEY),
     ]);
@@ -120,11 +119,14 @@ async fn talking(ears: &Server, mind: &Server, end_ms: &str, is_early: &str) -> 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_reply_is_said_to_words_that_others_have_taken_the_place_of() {
     let (hearing, thinking) = (Server::start(Conduct::Makes(ears)).await, Server::start(Conduct::Makes(mind)).await);
-    let milo = talking(&hearing, &thinking, "1500", "true").await;
+    let milo = talking(&hearing, &thinking, "2500", "true").await;
     let said =
         |number| Errand { play: utterances(number, 400..1_000), ..errand(milo.udp("milo").expect("an address"), &[]) };
     let errands = [said(0), said(1), said(2)];
-    join!(call(&errands[0]), call(&errands[1]), call(&errands[2]));
+    // One after the other: each request has the delay that its number says.
+    for errand in &errands {
+        call(errand).await;
+    }
 
     // What was understood of one utterance, the newest last: each request has the sound of the one before at its beginning.
     let asked = hearing.asked();

@@ -21,7 +21,8 @@ fn prelude() -> String {
          }}
          start() {{
            timeout 240 {PROGRAM} serve > out 2> err & milo=$!
-           for i in $(seq 300); do grep -q 'sip:milo@' out && break; sleep 0.1; done
+           for i in $(seq 900); do grep -q 'sip:milo@' out && break; sleep 0.1; done
+           grep -q 'sip:milo@' out || {{ echo 'Milo is not up after 90 s' >&2; kill $milo; exit 1; }}
            http=$(grep -o 'http://127[^ ]*' out | head -n 1)
          }}
          "

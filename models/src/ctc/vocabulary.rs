@@ -89,7 +89,7 @@ impl Vocabulary {
         {
             let file = export.folder().join(TOKENIZER);
             return Err(EngineError::Load(format!(
-                "{} says that this model writes `{told}`, and it is configured for {language}: export it for `{}`, or correct the path",
+                "{} says that this model writes `{told}`, and it is configured for {language}: name one that writes `{}`, or correct the path",
                 file.display(),
                 names(language)[0]
             )));
@@ -109,15 +109,16 @@ impl Vocabulary {
         if !letters.contains_key(&delimiter) {
             return Err(wrong(format!("lacks `{delimiter}`, which stands between words: it belongs to no wav2vec2")));
         }
-        let size = letters.values().max().map_or(0, |highest| highest + 1);
+        let highest = letters.values().copied().max().unwrap_or(0).max(blank);
+        let size = highest.saturating_add(1);
         // Numbers are given one after the other; one beyond all measure is no vocabulary's.
         if size > MOST {
-            return Err(wrong(format!("has the number {}: there are at most {MOST}", size - 1)));
+            return Err(wrong(format!("has the number {highest}: there are at most {MOST}")));
         }
         // A model that knows capitals alone would shout.
         let is_letter = |token: &&String| token.chars().count() == 1;
         let shouts = !letters.keys().filter(is_letter).any(|token| token.chars().any(char::is_lowercase));
-        let mut all: Vec<_> = (0..size.max(blank + 1)).map(|_| Letter::Silent).collect();
+        let mut all: Vec<_> = (0..size).map(|_| Letter::Silent).collect();
         for (token, id) in letters {
             all[id] = if id == blank {
                 Letter::Blank

@@ -63,7 +63,8 @@ impl Calls {
     /// One more part; how many bytes it has.
     fn add(&mut self, part: CallPart) -> usize {
         let CallPart { index, tool, arguments } = part;
-        let size = tool.as_ref().map_or(0, String::len) + arguments.len();
+        // One without anything counts too: some servers send nothing else for long.
+        let size = 1 + tool.as_ref().map_or(0, String::len) + arguments.len();
         match (tool, self.0.iter_mut().rev().find(|(at, ..)| *at == index)) {
             (None, Some((.., text))) => text.push_str(&arguments),
             (tool, _) => self.0.push((index, tool.unwrap_or_default(), arguments)),

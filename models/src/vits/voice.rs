@@ -99,8 +99,10 @@ impl Voice {
         if !(4_000..=192_000).contains(&rate) {
             return Err(model.wrong(&format!("is said to speak at {rate} Hz; 4000 to 192000 are possible")));
         }
-        if !manner.pace.is_finite() || manner.pace <= 0.0 {
-            return Err(model.wrong("is said to speak at a speed that is none (speaking_rate, length_scale)"));
+        if !(0.1..=10.0).contains(&manner.pace) {
+            return Err(
+                model.wrong("is said to speak at a speed that is none (speaking_rate, length_scale): 0.1 to 10 are")
+            );
         }
         let speakers = if model.has_speakers() { speakers } else { Vec::new() };
         let mut voice = Self { model, script, rate, manner, speakers, gain: 1.0 };

@@ -1,5 +1,5 @@
-import { useInfiniteQuery } from "@tanstack/react-query";
-import { useState } from "react";
+import { useInfiniteQuery, useQueryClient } from "@tanstack/react-query";
+import { useEffect, useState } from "react";
 import { Link } from "wouter";
 import { api, data, type Schema } from "../../client/http";
 import { useFormats } from "../../format";
@@ -49,6 +49,11 @@ export function Numbers({ id, isSettled }: { id: string; isSettled: boolean }) {
 
 function List({ id, state, outcome, isSettled }: { id: string; state: string; outcome: string; isSettled: boolean }) {
   const t = useTexts();
+  const queries = useQueryClient();
+  // What came of the last call is asked for once more when nothing follows it.
+  useEffect(() => {
+    if (isSettled) void queries.invalidateQueries({ queryKey: ["campaign", id, "numbers"] });
+  }, [queries, id, isSettled]);
   const pages = useInfiniteQuery({
     queryKey: ["campaign", id, "numbers", state, outcome],
     queryFn: async ({ pageParam }) => {
