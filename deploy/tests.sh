@@ -11,7 +11,7 @@ most=6
 first=$(mktemp) again=$(mktemp)
 trap 'rm -f "$first" "$again"' EXIT
 
-cargo test --release --workspace --no-fail-fast -- --test-threads=8 --skip alone:: 2>&1 | tee "$first"
+cargo test --release --workspace --no-fail-fast -- --test-threads=6 --skip alone:: 2>&1 | tee "$first"
 rc=${PIPESTATUS[0]}
 if [ "$rc" -ne 0 ]; then
     # The second of the two parts under that name is the list; what tests printed stands in the first.
