@@ -77,7 +77,15 @@ async fn a_campaign_that_is_asked_for_twice_is_one_and_its_end_is_told_once() {
     assert_eq!((&event["time"], &event["data"]["name"]), (&campaign["ended"], &"Reminders".into()), "{event}");
     assert_eq!((&event["data"]["counts"], &event["data"]["who"]), (&campaign["counts"], &campaign["who"]), "{event}");
     // One that fails at first is told again, under the same name; another that was cancelled is no news.
-    let first = receiver.until("/first", "campaign_finished", 2).await;
+    let mut first = Vec::new();
+    for _ in 0..300 {
+        first = receiver.until("/first", "campaign_finished", 1).await;
+        if first.len() > 1 {
+            break;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert!(first.len() > 1, "it is tried once: {first:?}");
     assert!(first.iter().all(|got| got.body["id"] == event["id"] && got.delivery == first[0].delivery), "{first:?}");
     let cancelled = json!({ "name": "n", "list": "number\ns3\n", "trunk": "carrier", "paused": true });
     let cancelled = asked(&near, "Idempotency-Key: another", &cancelled);
