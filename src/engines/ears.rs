@@ -28,7 +28,7 @@ const WHISPER: &str = "whisper";
 /// The transcriber alone, for a telephone that wants to know what it heard.
 ///
 /// # Errors
-/// As [`load`].
+/// As `load`.
 pub fn transcriber(config: &Config) -> Result<Arc<dyn Transcriber>, Error> {
     let ort = OrtRuntime::load(config.engines.onnxruntime.as_deref())?;
     load(None, config, &ort, &demo::unpack(&config.data_dir)?)

@@ -7,7 +7,7 @@
 //!  samples ─► windows ─► mean 0, variance 1 ─► a letter, or none, every 20 ms ─► repeats are one ─► words with times ─► Transcript
 //! ```
 //! Utterances that wait together go through a model together, where it can tell sound from what fills the shorter ones up
-//! ([`graph`]). Between two passes calls go first; what was heard of the others stays, and they go on behind them. Dropping the
+//! (`graph`). Between two passes calls go first; what was heard of the others stays, and they go on behind them. Dropping the
 //! future of [`Transcriber::transcribe`] cancels before the next pass.
 
 mod graph;
