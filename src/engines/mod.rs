@@ -1,6 +1,7 @@
 //! The engines of the process, loaded once from the configuration: each is a thread, or a server that is asked; the handles are
 //! shared by every call.
 
+mod alone;
 mod breaker;
 mod brief;
 pub(crate) mod ears;
@@ -28,6 +29,7 @@ use std::{
     time::Duration,
 };
 
+pub use alone::{Listening, Talking};
 pub use brief::Brief;
 pub use ears::transcriber;
 use milo_models::{
@@ -268,70 +270,6 @@ impl Engines {
 /// When a server is left alone, as the configuration says.
 fn breaker(config: &Config) -> Breaker {
     Breaker::new(config.engines.failures_before_rest, Duration::from_secs_f64(config.engines.rest_s))
-}
-
-/// What listens in a call, alone: for whoever hears calls again.
-pub struct Listening {
-    /// Voice activity.
-    pub activity: VoiceActivity,
-    /// Whether a pause is the end of a turn; none: silence alone tells.
-    pub end_of_turn: Option<EndOfTurn>,
-    /// Speech to text.
-    pub transcriber: Arc<dyn Transcriber>,
-}
-
-impl Listening {
-    /// Loads it from the configuration, as [`Engines::load`] does. Blocks while it reads.
-    ///
-    /// # Errors
-    /// A model cannot be loaded, or what is said of a server is not right.
-    pub fn load(config: &Config) -> Result<Self, Error> {
-        let ort = OrtRuntime::load(config.engines.onnxruntime.as_deref())?;
-        let shipped = demo::unpack(&config.data_dir)?;
-        let cloud = Servers::default().transcriber(&config.engines)?.map(|ears| beside(ears, config));
-        let told = Told::new("stt", Arc::new(Metrics::new()), breaker(config));
-        Ok(Self {
-            activity: notice(config, &ort, &shipped)?,
-            end_of_turn: judge(config, &ort, &shipped)?,
-            transcriber: hearing(cloud, ears::load(None, config, &ort, &shipped)?, &told),
-        })
-    }
-}
-
-/// Who speaks in a call, alone: for whoever measures it.
-pub struct Talking {
-    /// What it is called.
-    pub model: Model,
-    /// Text to speech.
-    pub voice: Arc<dyn Synthesizer>,
-    told: Told,
-}
-
-impl Talking {
-    /// Loads it from the configuration, as [`Engines::load`] does. Blocks while it reads.
-    ///
-    /// # Errors
-    /// The voice cannot be loaded, or what is said of a server is not right.
-    pub fn load(config: &Config) -> Result<Self, Error> {
-        let (settings, shipped) = (&config.engines.tts, demo::unpack(&config.data_dir)?);
-        let cloud = Servers::default().voice(&config.engines)?;
-        let model = match (&cloud, &settings.model, &settings.path) {
-            (Some(_), Some(name), _) => Model { name: name.clone(), ..Model::configured("tts", Path::new(name)) },
-            (_, _, Some(path)) => Model::configured("tts", path),
-            _ => Model::shipped("tts", "espeak-ng", &shipped.espeak, &demo::manifest()?),
-        };
-        let cloud = cloud.map(|voice| (voice, Line::of("voice", settings.parallel)));
-        let told = Told::new("tts", Arc::new(Metrics::new()), breaker(config));
-        let ort = OrtRuntime::load(config.engines.onnxruntime.as_deref())?;
-        let local = voices(config, &ort, &shipped)?;
-        let voice = speaking(cloud, settings.voice.as_deref(), Arc::new(local), &told);
-        Ok(Self { model, voice, told })
-    }
-
-    /// How often the local voice has stood in for the server's.
-    pub fn stood_in(&self) -> u64 {
-        self.told.stood_in()
-    }
 }
 
 /// Ears on a server, and the line in which others than calls wait for them.

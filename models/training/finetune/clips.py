@@ -7,6 +7,7 @@ A list is a file of JSON lines, `sound` relative to it:
 
 from __future__ import annotations
 
+import argparse
 import json
 import unicodedata
 from collections import Counter
@@ -148,3 +149,17 @@ def made_up(text: str, seed: int = 1) -> np.ndarray:
         parts.append(0.3 * np.sin(2 * np.pi * pitch * at) * np.hanning(len(at)) if letter.isalpha() else np.zeros(len(at)))
     wave = np.concatenate([np.zeros(1600), *parts, np.zeros(1600)])
     return (wave + 0.002 * random.standard_normal(len(wave))).astype(np.float32)
+
+
+def run_options(arguments: argparse.ArgumentParser, watched: str, learner: str) -> None:
+    """What every script asks that goes on from a checkpoint: where it stands, how often it looks, and on what it runs."""
+    import torch
+    arguments.add_argument("--checkpoint", help="a folder, or a name on the hub")
+    arguments.add_argument("--dev", type=Path, help="dev.jsonl: what is watched")
+    arguments.add_argument("--out", type=Path, help="the run's folder: resume.pt, best/")
+    arguments.add_argument("--watch", type=int, default=250, help=f"{watched} the dev list every so many steps")
+    arguments.add_argument("--keep", type=int, default=100, help="write resume.pt every so many steps")
+    arguments.add_argument("--seed", type=int, default=1)
+    arguments.add_argument("--threads", type=int, default=1)
+    arguments.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    arguments.add_argument("--smoke", action="store_true", help=f"a random tiny {learner} learns made-up sounds: half a minute")

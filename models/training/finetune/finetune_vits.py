@@ -27,7 +27,7 @@ from transformers import AutoTokenizer, VitsModel
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # the checkpoints of the smoke mode
 
-from clips import RATE, Clip, load_list, made_up, samples_of, save_list, write  # noqa: E402
+from clips import RATE, Clip, load_list, made_up, run_options, samples_of, save_list, write  # noqa: E402
 from vits_training import Batch, Spectra, losses, weighed  # noqa: E402
 
 
@@ -170,20 +170,13 @@ def train(given: argparse.Namespace, stop_at: int | None = None) -> tuple[list[f
 
 def options() -> argparse.ArgumentParser:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--checkpoint", help="a folder, or a name on the hub")
+    run_options(arguments, "look at", "voice")
+    arguments.set_defaults(watch=500)
     arguments.add_argument("--train", type=Path, help="train.jsonl of prepare_voice.py")
-    arguments.add_argument("--dev", type=Path, help="dev.jsonl: what is watched")
-    arguments.add_argument("--out", type=Path, help="the run's folder: resume.pt, best/")
     arguments.add_argument("--decoder", action="store_true", help="let the decoder learn too")
     arguments.add_argument("--steps", type=int, default=20_000)
     arguments.add_argument("--batch", type=int, default=8)
     arguments.add_argument("--rate", type=float, default=1e-4)
-    arguments.add_argument("--watch", type=int, default=500, help="look at the dev list every so many steps")
-    arguments.add_argument("--keep", type=int, default=100, help="write resume.pt every so many steps")
-    arguments.add_argument("--seed", type=int, default=1)
-    arguments.add_argument("--threads", type=int, default=1)
-    arguments.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    arguments.add_argument("--smoke", action="store_true", help="a random tiny voice learns made-up sounds: half a minute")
     return arguments
 
 

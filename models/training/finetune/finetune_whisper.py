@@ -29,7 +29,7 @@ import torch
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # augment.py, and the checkpoints of the smoke mode
 
 from augment import Augment  # noqa: E402
-from clips import Clip, load_list, made_up, samples_of, save_list, write  # noqa: E402
+from clips import Clip, load_list, made_up, run_options, samples_of, save_list, write  # noqa: E402
 from evaluate import Score, heard  # noqa: E402
 from listening import Whisper  # noqa: E402
 from lora import adapt, merge  # noqa: E402
@@ -225,21 +225,13 @@ def build(given: argparse.Namespace) -> tuple[Run, Clips]:
 
 def options() -> argparse.ArgumentParser:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--checkpoint", help="a folder, or a name on the hub")
+    run_options(arguments, "hear", "checkpoint")
     arguments.add_argument("--train", type=Path, action="append", help="train.jsonl of a prepare script; may be told several times")
-    arguments.add_argument("--dev", type=Path, help="dev.jsonl: what is watched")
-    arguments.add_argument("--out", type=Path, help="the run's folder: resume.pt, best/")
     arguments.add_argument("--lora", type=int, default=0, metavar="RANK", help="train adapters of this rank only (8 to 64); 0: all weights")
     arguments.add_argument("--steps", type=int, default=4000)
     arguments.add_argument("--batch", type=int, default=8, help="clips at once")
     arguments.add_argument("--gather", type=int, default=2, help="batches to a step")
     arguments.add_argument("--rate", type=float, help="learning rate; 1e-5 for all weights, 3e-4 for LoRA, unless told")
-    arguments.add_argument("--watch", type=int, default=250, help="hear the dev list every so many steps")
-    arguments.add_argument("--keep", type=int, default=100, help="write resume.pt every so many steps")
-    arguments.add_argument("--seed", type=int, default=1)
-    arguments.add_argument("--threads", type=int, default=1)
-    arguments.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    arguments.add_argument("--smoke", action="store_true", help="a random tiny checkpoint learns made-up sounds: half a minute")
     return arguments
 
 

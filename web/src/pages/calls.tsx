@@ -10,6 +10,7 @@ import { Copyable } from "../parts/copyable";
 import { Fault } from "../parts/fault";
 import { Icon } from "../parts/icon";
 import { Loading } from "../parts/loading";
+import { More } from "../parts/more";
 import { saveResponse } from "../parts/save";
 import { Title } from "../parts/title";
 import { every, useHealth } from "../queries";
@@ -149,11 +150,7 @@ function Log({ filter }: { filter: Filter }) {
           <Row key={call.id} call={call} />
         ))}
       </ul>
-      {pages.hasNextPage && (
-        <button type="button" className="button" disabled={pages.isFetchingNextPage} onClick={() => void pages.fetchNextPage()}>
-          {t.common.more}
-        </button>
-      )}
+      <More pages={pages} />
     </>
   );
 }

@@ -8,6 +8,7 @@ import { useTexts } from "../language";
 import { Fault } from "../parts/fault";
 import { Icon } from "../parts/icon";
 import { Loading } from "../parts/loading";
+import { More } from "../parts/more";
 import { Title } from "../parts/title";
 import { every, useMay } from "../queries";
 import { NewCampaign } from "./campaigns/new";
@@ -76,11 +77,7 @@ function List({ mayBegin }: { mayBegin: boolean }) {
           <Row key={campaign.id} campaign={campaign} />
         ))}
       </ul>
-      {pages.hasNextPage && (
-        <button type="button" className="button" disabled={pages.isFetchingNextPage} onClick={() => void pages.fetchNextPage()}>
-          {t.common.more}
-        </button>
-      )}
+      <More pages={pages} />
     </>
   );
 }

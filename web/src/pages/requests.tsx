@@ -7,6 +7,7 @@ import { fill, useTexts } from "../language";
 import { Choice } from "../parts/choice";
 import { Fault } from "../parts/fault";
 import { Loading } from "../parts/loading";
+import { More } from "../parts/more";
 import { Title } from "../parts/title";
 import { every, useMay } from "../queries";
 import { Ways } from "./calls/ways";
@@ -81,11 +82,7 @@ function List({ state, kind }: { state: State; kind: Kind }) {
           <One key={request.id} request={request} />
         ))}
       </ul>
-      {pages.hasNextPage && (
-        <button type="button" className="button" disabled={pages.isFetchingNextPage} onClick={() => void pages.fetchNextPage()}>
-          {t.common.more}
-        </button>
-      )}
+      <More pages={pages} />
     </>
   );
 }

@@ -6,6 +6,7 @@ import { useFormats } from "../../format";
 import { useTexts } from "../../language";
 import { Fault } from "../../parts/fault";
 import { Loading } from "../../parts/loading";
+import { More } from "../../parts/more";
 import { every } from "../../queries";
 import { OUTCOMES, STATES, useCameOf, useNumberState } from "../campaigns/words";
 
@@ -90,11 +91,7 @@ function List({ id, state, outcome, isSettled }: { id: string; state: string; ou
           </tbody>
         </table>
       </div>
-      {pages.hasNextPage && (
-        <button type="button" className="button" disabled={pages.isFetchingNextPage} onClick={() => void pages.fetchNextPage()}>
-          {t.common.more}
-        </button>
-      )}
+      <More pages={pages} />
     </>
   );
 }
