@@ -6,6 +6,9 @@ SHELL := bash
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 MILO := $(TARGET)/release/milo
 
+# Tests load ONNX Runtime into programs of their own: it tells nobody of them either.
+export ORT_DISABLE_TELEMETRY := 1
+
 # Installs what is missing, builds, starts on the embedded defaults.
 run:
 	@deploy/setup.sh run

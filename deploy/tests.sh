@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The tests of all crates, several at once: they mostly wait. Calls keep real time, though, and where all cores are taken a packet, a
 # browser or a transcript comes late. What fails beside others is therefore tried once more with the machine to itself: failing there
-# it fails, and passing there it is named, so that nobody takes it for one that is always right. Those named `alone::` measure time
-# and run two at once, once.
+# it fails, and passing there it is named, so that nobody takes it for one that is always right. Those named `alone::` measure time:
+# they run after all others, two at once.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,9 +11,11 @@ most=6
 first=$(mktemp) again=$(mktemp)
 trap 'rm -f "$first" "$again"' EXIT
 
-cargo test --release --workspace --no-fail-fast -- --test-threads=4 --skip alone:: 2>&1 | tee "$first"
-rc=${PIPESTATUS[0]}
-if [ "$rc" -ne 0 ]; then
+# What `cargo test` with these words fails at, it gets a second time by itself.
+tests() {
+    cargo test --release --workspace --no-fail-fast "$@" 2>&1 | tee "$first"
+    local rc=${PIPESTATUS[0]}
+    [ "$rc" -eq 0 ] && return
     # The second of the two parts under that name is the list; what tests printed stands in the first.
     mapfile -t failed < <(awk '/^failures:$/ { split("", names); next }
         /^    [a-z0-9_]+(::[a-z0-9_]+)*$/ { names[$1] }
@@ -32,5 +34,7 @@ if [ "$rc" -ne 0 ]; then
         exit 1
     fi
     echo "== failed beside others and passed by themselves: ${failed[*]}"
-fi
-cargo test --release --workspace --test scenarios alone:: -- --test-threads=2
+}
+
+tests -- --test-threads=6 --skip alone::
+tests --test scenarios alone:: -- --test-threads=2

@@ -3,7 +3,10 @@
 
 mod answering;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::{Context, Result, anyhow};
 use milo_media::wav;
@@ -14,14 +17,13 @@ use milo_models::{
     evaluation::{
         Score, dialogue, phonemes,
         recordings::{self, Chosen},
-        speech, text, translation,
+        speech, text, translation, voice,
     },
     llama::Llama,
     onnx::OrtRuntime,
     queue::Class,
     silero::VoiceActivity,
-    translator::Translator,
-    whisper::Whisper,
+    transcriber::Transcriber,
 };
 
 use crate::{
@@ -29,7 +31,7 @@ use crate::{
     chat::{SURE, keeps_figures},
     config::Config,
     dialplan::Dialplans,
-    engines::{self, Model},
+    engines::{self, Listening, Model, Talking},
 };
 
 /// What is evaluated; all of it when nothing is said.
@@ -39,11 +41,17 @@ pub enum Which {
     Text,
     /// How the Malagasy voice says words.
     Phonemes(Rules),
-    /// The ears: sentences in voices that no training had, through a telephone, clean and with noise; lines without speech; recordings.
+    /// The ears (stt): sentences in voices that no training had, through a telephone, clean and with noise; lines without speech; recordings.
+    #[command(visible_alias = "stt")]
     Speech(Ears),
-    /// The mind: replies, other business, later turns, and tool calls under their grammar.
+    /// The voice (tts): how much of what it says the ears understand by telephone, and how quick it is; both as they are configured.
+    #[command(visible_alias = "tts")]
+    Voice(Speaker),
+    /// The mind (llm): replies, other business, later turns, and tool calls under their grammar.
+    #[command(visible_alias = "llm")]
     Dialogue(Mind),
-    /// Set phrases, Malagasy and French, and the translator.
+    /// Set phrases, Malagasy and French, and the translator (mt).
+    #[command(visible_alias = "mt")]
     Translation(Texts),
     /// Who has answered a call: people, machines, menus of keys and networks, by their sound and their words.
     Answering(Answering),
@@ -62,7 +70,7 @@ pub struct Rules {
 /// Whose ears, and what they hear.
 #[derive(clap::Args, Default)]
 pub struct Ears {
-    /// The folder of another Whisper [default: the configured one, else the one that ships]
+    /// The folder of another Whisper or wav2vec2 [default: the configured one, else the one that ships]
     #[arg(long, value_name = "FOLDER")]
     model: Option<PathBuf>,
     /// Hear the recordings of a folder in Common Voice's layout (test.tsv and clips/) in place of the sets.
@@ -77,6 +85,16 @@ pub struct Ears {
     /// What they are drawn from.
     #[arg(long, value_name = "S", default_value_t = 1, requires = "count")]
     seed: u64,
+    #[command(flatten)]
+    wrong: Wrong,
+}
+
+/// How much a voice says.
+#[derive(clap::Args)]
+pub struct Speaker {
+    /// The first so many sentences of each language [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    count: Option<u32>,
     #[command(flatten)]
     wrong: Wrong,
 }
@@ -147,6 +165,7 @@ pub async fn run(which: Option<Which>, config: impl FnOnce() -> Result<Config>) 
             Some(folder) => of_recordings(&mut table, folder, &ears, &config()?).await?,
             None => of_speech(&mut table, &mut Voice::open(&Rules::default())?, &ears, &config()?).await?,
         },
+        Some(Which::Voice(speaker)) => of_voice(&mut table, &speaker, &config()?).await?,
         Some(Which::Dialogue(mind)) => of_dialogue(&mut table, &mind, &config()?).await?,
         Some(Which::Answering(half)) => {
             of_answering(&mut table, &mut Voice::open(&Rules::default())?, &half, &config()?).await?;
@@ -179,29 +198,28 @@ impl Voice {
     }
 }
 
-fn listener(ears: &Ears, config: &Config) -> Result<(Model, Whisper)> {
+fn listener(ears: &Ears, config: &Config) -> Result<(Model, Arc<dyn Transcriber>)> {
     let ort = OrtRuntime::load(config.engines.onnxruntime.as_deref())?;
     let shipped = demo::unpack(&config.data_dir)?;
-    let path = ears.model.as_ref().or(config.engines.stt.path.as_ref());
-    let model = match path {
-        Some(path) => Model::configured("stt", path),
-        None => Model::shipped("stt", "milo-ears-demo", &shipped.whisper, &demo::manifest()?),
-    };
-    let whisper = Whisper::load(path.unwrap_or(&shipped.whisper), &ort, engines::hearing_options(config))?;
-    Ok((model, whisper))
+    let path = ears.model.as_deref();
+    let model = named(engines::ears::models(path, config, &shipped, &demo::manifest()?));
+    Ok((model, engines::ears::load(path, config, &ort, &shipped)?))
+}
+
+/// What the table calls those that do a job together.
+fn named(mut models: Vec<Model>) -> Model {
+    let name = models.iter().map(|model| model.name.as_str()).collect::<Vec<_>>().join(", ");
+    Model { name, ..models.swap_remove(0) }
 }
 
 async fn of_translation(table: &mut Table, texts: &Texts, config: &Config) -> Result<()> {
     table.rules(translation::scores())?;
     let ort = OrtRuntime::load(config.engines.onnxruntime.as_deref())?;
     let shipped = demo::unpack(&config.data_dir)?;
-    let path = texts.model.as_ref().or(config.engines.translate.path.as_ref());
-    let model = match path {
-        Some(path) => Model::configured("translate", path),
-        None => Model::shipped("translate", "milo-translator-demo", &shipped.translator, &demo::manifest()?),
-    };
-    let options = engines::translating_options(config, path.is_none());
-    let translator = Translator::load(path.unwrap_or(&shipped.translator), &ort, options)?;
+    let path = texts.model.as_deref();
+    let models = engines::ways::models(path, config, &shipped, &demo::manifest()?);
+    let is_shipped = models.iter().any(|model| model.demonstration);
+    let translator = engines::ways::load(path, config, &ort, &shipped)?;
     let translate = async |text: &str, from, to| {
         let said = translator.translate(text, from, to, Class::Interactive).await?;
         Ok::<_, EngineError>(translation::Said { text: said.text, confidence: Some(said.confidence) })
@@ -209,28 +227,50 @@ async fn of_translation(table: &mut Table, texts: &Texts, config: &Config) -> Re
     let least = config.engines.translate.min_confidence;
     let is_told = |text: &str, said: &translation::Said| {
         let sure = said.confidence.unwrap_or(0.0);
-        sure > 0.0 && sure >= least && (path.is_some() || sure >= SURE && keeps_figures(text, &said.text))
+        sure > 0.0 && sure >= least && (!is_shipped || sure >= SURE && keeps_figures(text, &said.text))
     };
     let scores = translation::by_engine(translate, is_told, usize::MAX).await;
-    table.model(&model, texts.wrong, scores.map_err(|error| anyhow!(error))?);
+    table.model(&named(models), texts.wrong, scores.map_err(|error| anyhow!(error))?);
     Ok(())
 }
 
 async fn of_speech(table: &mut Table, voice: &mut Voice, ears: &Ears, config: &Config) -> Result<()> {
-    let (model, whisper) = listener(ears, config)?;
-    let scores = speech::scores(&mut voice.pronouncer, &whisper, speech::Amount::WHOLE).await;
+    let (model, hears) = listener(ears, config)?;
+    let scores = speech::scores(&mut voice.pronouncer, &*hears, speech::Amount::WHOLE).await;
     table.model(&model, ears.wrong, scores.map_err(|error| anyhow!(error))?);
     Ok(())
 }
 
 async fn of_recordings(table: &mut Table, folder: &Path, ears: &Ears, config: &Config) -> Result<()> {
-    let (model, whisper) = listener(ears, config)?;
+    let (model, hears) = listener(ears, config)?;
     let chosen = Chosen { list: ears.list.clone(), count: ears.count.map(|count| count as usize), seed: ears.seed };
-    let heard = recordings::scores(folder, &chosen, &whisper).await.map_err(|error| anyhow!(error))?;
+    let heard = recordings::scores(folder, &chosen, &*hears).await.map_err(|error| anyhow!(error))?;
     table.model(&model, ears.wrong, heard.scores);
     if !heard.unheard.is_empty() {
         table.notes.push(format!("could not be heard: {}", heard.unheard.len()));
         table.notes.extend(heard.unheard);
+    }
+    Ok(())
+}
+
+/// The voice and the ears that a call would have, servers among them.
+async fn of_voice(table: &mut Table, speaker: &Speaker, config: &Config) -> Result<()> {
+    let (talking, ears) = (Talking::load(config)?, Listening::load(config)?.transcriber);
+    let most = speaker.count.map_or(usize::MAX, |count| count as usize);
+    let spoken = voice::scores(&*talking.voice, &*ears, most).await.map_err(|error| anyhow!(error))?;
+    table.model(&talking.model, speaker.wrong, spoken.scores);
+    let (pace, ms) = (spoken.pace, |time: std::time::Duration| time.as_secs_f64() * 1_000.0);
+    table.notes.push(format!(
+        "the voice: real-time factor {:.3}; the first sample after {:.1} ms in the middle, {:.1} ms in 95 of 100 sentences, one at a time",
+        pace.real_time_factor(),
+        ms(pace.first_sample(50)),
+        ms(pace.first_sample(95)),
+    ));
+    if talking.stood_in() > 0 {
+        table.notes.push(format!(
+            "{} of the sentences are the local voice's: the server did not say them",
+            talking.stood_in()
+        ));
     }
     Ok(())
 }
@@ -365,6 +405,15 @@ mod tests {
              wrong: line 3: a, not b\nwrong: one\n"
         );
         assert!(table.rows[0].1.is_fault() && !table.rows[1].1.is_fault(), "a model has what it has");
+    }
+
+    #[test]
+    fn engines_are_called_by_their_jobs_too() {
+        let read = |line: &str| Line::try_parse_from(line.split(' ')).unwrap().which.unwrap();
+        assert!(matches!(read("eval stt --model ears"), Which::Speech(_)));
+        assert!(matches!(read("eval tts --count 3 --wrong 1"), Which::Voice(_)));
+        assert!(matches!(read("eval mt"), Which::Translation(_)) && matches!(read("eval llm"), Which::Dialogue(_)));
+        assert!(Line::try_parse_from(["eval", "tts", "--count", "0"]).is_err());
     }
 
     #[test]

@@ -47,9 +47,18 @@ impl Gpus {
     }
 }
 
-fn ask(told: &Weak<Mutex<Option<Vram>>>) {
+/// The memory as it is now; none without a card. It waits for the driver.
+pub fn now() -> Option<Vram> {
+    read(&driver()?).ok().filter(|vram| vram.total > 0)
+}
+
+fn driver() -> Option<Nvml> {
     // The name without a number is there only where programs are built for it.
-    let Ok(driver) = Nvml::builder().lib_path(OsStr::new("libnvidia-ml.so.1")).init() else { return };
+    Nvml::builder().lib_path(OsStr::new("libnvidia-ml.so.1")).init().ok()
+}
+
+fn ask(told: &Weak<Mutex<Option<Vram>>>) {
+    let Some(driver) = driver() else { return };
     loop {
         let vram = read(&driver).inspect_err(|error| tracing::debug!(%error, "the driver of the graphics card"));
         let Some(last) = told.upgrade() else { return };

@@ -1,6 +1,6 @@
 //! The `milo` program: one command line, one runtime for the process and one for the legs.
 
-use std::{io::IsTerminal, path::PathBuf, process::ExitCode, time::Duration};
+use std::{env, io::IsTerminal, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
@@ -15,6 +15,7 @@ use milo::{
     sim, weights,
 };
 use milo_media::{CODECS, Codec};
+use milo_models::onnx::KEPT_TO_ITSELF;
 use milo_signaling::{Srtp, Trust, User};
 use tokio::runtime::{Builder, Runtime};
 
@@ -40,7 +41,7 @@ enum Command {
         #[command(subcommand)]
         which: bench::Which,
     },
-    /// Evaluate what ships, or other models: text for speech and back, the Malagasy voice, set phrases, translator, ears (on recordings too), mind.
+    /// Evaluate what ships, or other models: text for speech and back, the Malagasy voice, set phrases, translator, ears (on recordings too), voice, mind.
     Eval {
         #[command(subcommand)]
         which: Option<eval::Which>,
@@ -148,6 +149,9 @@ enum ConfigCommand {
 }
 
 fn main() -> ExitCode {
+    let (variable, value) = KEPT_TO_ITSELF;
+    // SAFETY: nothing was done before this, so there is no other thread that could read the environment meanwhile.
+    unsafe { env::set_var(variable, value) };
     let arguments = Arguments::parse();
     match run(arguments) {
         Ok(code) => code,

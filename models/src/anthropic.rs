@@ -180,7 +180,7 @@ impl LanguageModel for Anthropic {
         };
         let body = serde_json::to_vec(&question).map_err(|error| EngineError::Input(error.to_string()))?;
         let asked = self.remote.post("v1/messages").header("anthropic-version", VERSION);
-        remote::reply(&self.remote, asked.header(CONTENT_TYPE, "application/json").body(body), read)
+        remote::reply(&self.remote, asked.header(CONTENT_TYPE, "application/json").body(body), read, request.max_tokens)
     }
 
     /// None: a request finds a place at once, or is refused.

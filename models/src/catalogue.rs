@@ -11,7 +11,7 @@ use std::{
 use serde::Deserialize;
 
 use crate::{
-    engine::EngineError,
+    engine::{EngineError, Language},
     manifest::{self, FILE_NAME},
 };
 
@@ -40,6 +40,8 @@ pub struct Entry {
     pub name: String,
     /// What runs it.
     pub engine: Engine,
+    /// What a voice speaks.
+    pub language: Option<Language>,
     /// SPDX expression of the weights' licence, or where it stands.
     pub licence: String,
     /// Whether the licence forbids commerce.
@@ -50,8 +52,34 @@ pub struct Entry {
     pub size_mb: Option<u32>,
     /// Why no engine of this version runs it.
     pub not_run: Option<String>,
+    /// The key of the engine's section that names it: `path`, or one for a language or a way.
+    pub key: Key,
     /// Whence it comes.
     pub source: Source,
+}
+
+/// What names a model in its engine's section.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Key {
+    /// `path`: the only one.
+    #[default]
+    Path,
+    /// `mg_fr`: from Malagasy into French.
+    MgFr,
+    /// `fr_mg`: from French into Malagasy.
+    FrMg,
+}
+
+impl Key {
+    /// As it stands in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Path => "path",
+            Self::MgFr => "mg_fr",
+            Self::FrMg => "fr_mg",
+        }
+    }
 }
 
 /// Which engine runs a model.
@@ -108,6 +136,7 @@ pub struct Wanted {
 struct Written {
     name: String,
     engine: Engine,
+    language: Option<Language>,
     licence: String,
     #[serde(default)]
     non_commercial: bool,
@@ -115,6 +144,8 @@ struct Written {
     unverified: bool,
     size_mb: Option<u32>,
     not_run: Option<String>,
+    #[serde(default)]
+    key: Key,
     repo: Option<String>,
     revision: Option<String>,
     #[serde(rename = "file", default)]
@@ -161,22 +192,39 @@ impl Catalogue {
 }
 
 impl Entry {
-    /// The key of the configuration that names this model, and its value where the model lies in this folder. None, where no engine
-    /// of this version runs it.
-    pub fn setting(&self, folder: &Path) -> Option<(&'static str, PathBuf)> {
+    /// What the configuration says of this model where it lies in this folder. None, where no engine of this version runs it.
+    pub fn setting(&self, folder: &Path) -> Option<Setting> {
         if self.not_run.is_some() {
             return None;
         }
-        let first = || match &self.source {
-            Source::Hub(Hosted { files, .. }) => files.first().map(|file| folder.join(&file.path)),
-            Source::Export(_) => None,
+        let files = match &self.source {
+            Source::Hub(Hosted { files, .. }) => files.as_slice(),
+            Source::Export(_) => &[],
         };
+        let is_piper = files.iter().any(|file| file.path.ends_with(".onnx.json"));
         let value = match self.engine {
-            Engine::Vad | Engine::Turn | Engine::Llm => first()?,
+            Engine::Vad | Engine::Turn | Engine::Llm => folder.join(&files.first()?.path),
+            // The graph of a Piper voice lies deep in its folder.
+            Engine::Tts if is_piper => folder.join(&files.first()?.path),
             Engine::Stt | Engine::Translate | Engine::Tts => folder.to_owned(),
         };
-        Some((self.engine.section(), value))
+        let (section, key) = match self.language.filter(|_| self.engine == Engine::Tts) {
+            Some(language) => ("engines.tts.voices", language.code()),
+            None => (self.engine.section(), self.key.name()),
+        };
+        Some(Setting { section, key, value })
     }
+}
+
+/// A line of the configuration that puts a model into use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// The section.
+    pub section: &'static str,
+    /// The key in it.
+    pub key: &'static str,
+    /// The file or folder.
+    pub value: PathBuf,
 }
 
 impl Engine {
@@ -215,14 +263,19 @@ impl TryFrom<Written> for Entry {
             (None, Some(command)) if written.files.is_empty() && written.revision.is_none() => Source::Export(command),
             _ => return Err(format!("{name}: give either repo with its [[model.file]], or export")),
         };
+        if (written.engine == Engine::Tts) != written.language.is_some() {
+            return Err(format!("{name}: a voice, and nothing else, has a language, mg or fr"));
+        }
         Ok(Self {
             name,
             engine: written.engine,
+            language: written.language,
             licence: written.licence,
             non_commercial: written.non_commercial,
             unverified: written.unverified,
             size_mb: written.size_mb,
             not_run: written.not_run,
+            key: written.key,
             source,
         })
     }
@@ -315,16 +368,26 @@ mod tests {
     fn the_key_to_set_is_that_of_the_engine() {
         let catalogue = Catalogue::known().unwrap();
         for (name, setting) in [
-            ("whisper-small", Some(("engines.stt", "/m"))),
-            ("whisper-mg", Some(("engines.stt", "/m"))),
-            ("nllb-200-distilled-600m", Some(("engines.translate", "/m"))),
-            ("mistral-7b-instruct-v0.3-q4-k-m", Some(("engines.llm", "/m/Mistral-7B-Instruct-v0.3-Q4_K_M.gguf"))),
-            ("smart-turn-v3", Some(("engines.turn", "/m/smart-turn-v3.2-cpu.onnx"))),
-            ("opus-mt-mg-fr", None),
-            ("piper-fr-siwis-medium", None),
+            ("whisper-small", Some(("engines.stt", "path", "/m"))),
+            ("whisper-mg", Some(("engines.stt", "path", "/m"))),
+            ("nllb-200-distilled-600m", Some(("engines.translate", "path", "/m"))),
+            (
+                "mistral-7b-instruct-v0.3-q4-k-m",
+                Some(("engines.llm", "path", "/m/Mistral-7B-Instruct-v0.3-Q4_K_M.gguf")),
+            ),
+            ("smart-turn-v3", Some(("engines.turn", "path", "/m/smart-turn-v3.2-cpu.onnx"))),
+            ("mms-tts-mlg", Some(("engines.tts.voices", "mg", "/m"))),
+            ("mms-tts-fra", Some(("engines.tts.voices", "fr", "/m"))),
+            (
+                "piper-fr-siwis-medium",
+                Some(("engines.tts.voices", "fr", "/m/fr/fr_FR/siwis/medium/fr_FR-siwis-medium.onnx")),
+            ),
+            ("opus-mt-mg-fr", Some(("engines.translate", "mg_fr", "/m"))),
+            ("opus-mt-fr-mg", Some(("engines.translate", "fr_mg", "/m"))),
         ] {
             let found = catalogue.named(name).unwrap().setting(Path::new("/m"));
-            assert_eq!(found, setting.map(|(key, value)| (key, value.into())), "{name}");
+            let setting = setting.map(|(section, key, value)| Setting { section, key, value: value.into() });
+            assert_eq!(found, setting, "{name}");
         }
     }
 

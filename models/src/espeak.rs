@@ -9,12 +9,11 @@
 //! millisecond of the job's turn. Dropping [`Speech`] stops the making at the next piece.
 //!
 //! What reaches the listener: about -20 dBFS RMS whatever the variant, never clipped; silence before the first sound cut
-//! to 5 ms, after the last one to what the punctuation asks for (see `shape`).
+//! to 5 ms, after the last one to what the punctuation asks for (`shape.rs`).
 
 pub mod data;
 mod ffi;
 pub mod pronouncer;
-mod shape;
 
 use std::{
     collections::HashMap,
@@ -23,15 +22,15 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     engine::{EngineError, Language},
     queue::{self, Jobs, Queue, Standing, Waiting, Work, spawn_engine},
-    synthesizer::{MAX_TEXT, Speech, SpeechOptions, Synthesizer},
+    shape::{self, Shaper},
+    synthesizer::{MAX_TEXT, Piece, Speech, SpeechOptions, Synthesizer},
 };
 use ffi::Library;
-use shape::Shaper;
 
 /// The name in errors and of the thread.
 const ENGINE: &str = "voice";
@@ -86,6 +85,18 @@ impl Espeak {
         &self.variants
     }
 
+    /// The phonemes of a text (IPA) by one of the library's voices, "fr" or "mg". Blocks until the library's thread has said them: for
+    /// threads of other voices.
+    ///
+    /// # Errors
+    /// As [`Synthesizer::speak`]; [`EngineError::Failed`] when the data has no such voice.
+    pub(crate) fn phonemes(&self, text: &str, voice: &str, standing: Standing) -> Result<String, EngineError> {
+        let (answer, answered) = oneshot::channel();
+        let text = CString::new(plain(text)).map_err(|_| EngineError::Input("the text holds a zero byte".into()))?;
+        self.queue.submit(Job::Phonemes(Phonemes { text, voice: voice.into(), standing, answer }))?;
+        answered.blocking_recv().map_err(|_| EngineError::Stopped { engine: ENGINE })?
+    }
+
     fn check(&self, options: &SpeechOptions) -> Result<(), EngineError> {
         let SpeechOptions { variant, speed, pitch, class: _, wanted: _ } = options;
         if let Some(variant) = variant
@@ -128,7 +139,8 @@ impl Synthesizer for Espeak {
         let text = CString::new(plain).map_err(|_| EngineError::Input("the text holds a zero byte".into()))?;
         let SpeechOptions { speed, pitch, class, wanted, .. } = options;
         let standing = Standing::new(class, wanted);
-        self.queue.submit(Job { text, voice, language, speed, pitch, pause, standing, pieces })?;
+        let clause = Clause { text, voice, language, speed, pitch, pause, standing, pieces };
+        self.queue.submit(Job::Clause(clause))?;
         Ok(Speech::new(speech))
     }
 
@@ -145,7 +157,14 @@ impl Synthesizer for Espeak {
     }
 }
 
-struct Job {
+/// What the library's thread is asked for.
+enum Job {
+    Clause(Clause),
+    Phonemes(Phonemes),
+}
+
+/// A clause to speak.
+struct Clause {
     text: CString,
     /// The library's name: language and variant, "mg+f2".
     voice: String,
@@ -155,16 +174,30 @@ struct Job {
     /// Samples of silence to leave at the end.
     pause: usize,
     standing: Standing,
-    pieces: mpsc::Sender<Result<Vec<i16>, EngineError>>,
+    pieces: mpsc::Sender<Result<Piece, EngineError>>,
+}
+
+/// A text whose phonemes another voice wants to know.
+struct Phonemes {
+    text: CString,
+    voice: String,
+    standing: Standing,
+    answer: oneshot::Sender<Result<String, EngineError>>,
 }
 
 impl queue::Job for Job {
     fn standing(&self) -> &Standing {
-        &self.standing
+        match self {
+            Self::Clause(clause) => &clause.standing,
+            Self::Phonemes(asked) => &asked.standing,
+        }
     }
 
     fn is_left(&self) -> bool {
-        self.pieces.is_closed()
+        match self {
+            Self::Clause(clause) => clause.pieces.is_closed(),
+            Self::Phonemes(asked) => asked.answer.is_closed(),
+        }
     }
 }
 
@@ -172,13 +205,20 @@ impl queue::Job for Job {
 fn serve(mut library: Library, jobs: Jobs<Job>) {
     let mut gains = HashMap::new();
     while let Some(job) = jobs.next() {
-        if job.pieces.is_closed() {
-            continue;
-        }
-        if let Err(error) = speak(&mut library, &mut gains, &job, &jobs) {
-            tracing::warn!(voice = job.voice, %error, "a clause was not spoken");
-            // Room is kept for this last one; a listener who is gone needs no error.
-            job.pieces.try_send(Err(error)).ok();
+        match job {
+            Job::Clause(clause) if clause.pieces.is_closed() => {}
+            Job::Clause(clause) => {
+                if let Err(error) = speak(&mut library, &mut gains, &clause, &jobs) {
+                    tracing::warn!(voice = clause.voice, %error, "a clause was not spoken");
+                    // Room is kept for this last one; a listener who is gone needs no error.
+                    clause.pieces.try_send(Err(error)).ok();
+                }
+            }
+            Job::Phonemes(Phonemes { text, voice, standing, answer }) => {
+                let said = library.set_voice(&voice).and_then(|()| library.phonemes(&text, true));
+                jobs.answered(&standing);
+                answer.send(said).ok();
+            }
         }
     }
 }
@@ -186,7 +226,7 @@ fn serve(mut library: Library, jobs: Jobs<Job>) {
 fn speak(
     library: &mut Library,
     gains: &mut HashMap<String, f32>,
-    job: &Job,
+    job: &Clause,
     jobs: &Jobs<Job>,
 ) -> Result<(), EngineError> {
     library.set_voice(&job.voice)?;
@@ -199,7 +239,7 @@ fn speak(
         }
     };
     library.set_manner(i32::from(job.speed), i32::from(job.pitch))?;
-    let mut shaper = Shaper::new(library.sample_rate(), gain, job.pause)?;
+    let mut shaper = Shaper::new(ENGINE, library.sample_rate(), gain, job.pause)?;
     let (mut any, mut full) = (false, false);
     let mut send = |piece: Vec<i16>| {
         if piece.is_empty() {
@@ -210,7 +250,7 @@ fn speak(
         }
         any = true;
         full = job.pieces.capacity() <= 1;
-        !full && job.pieces.try_send(Ok(piece)).is_ok()
+        !full && job.pieces.try_send(Ok(piece.into())).is_ok()
     };
     let whole = library.synthesize(&job.text, |samples| {
         let mut piece = Vec::new();
@@ -263,13 +303,13 @@ fn plain(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::{fs, sync::OnceLock, time::Duration};
 
     use super::*;
 
     /// The build's own data, unpacked once for all tests of the process.
-    fn voice() -> Espeak {
+    pub(crate) fn voice() -> Espeak {
         static FOLDER: OnceLock<PathBuf> = OnceLock::new();
         let folder = FOLDER.get_or_init(|| {
             let folder = std::env::temp_dir().join(format!("milo-voice-{}", std::process::id()));

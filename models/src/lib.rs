@@ -4,10 +4,10 @@
 //! ```text
 //!  frames ─► silero::VoiceActivity ─► probability of speech, each 32 ms
 //!  a pause ─► end_of_turn::EndOfTurn ─► probability that the turn is over
-//!  a turn ─► Transcriber ─► Transcript (text, language, confidence)          whisper | openai
+//!  a turn ─► Transcriber ─► Transcript (text, language, confidence)          whisper, ctc | openai
 //!  messages ─► LanguageModel ─► Reply: tokens with their logprobs            llama   | openai, anthropic
 //!  a text ─► phrases, translator::Translator ─► Translation (text, confidence)  NLLB, M2M100
-//!  a clause ─► text::speakable ─► Synthesizer ─► Speech: samples at 16 kHz   espeak  | openai
+//!  a clause ─► text::speakable ─► Synthesizer ─► Speech: samples at 16 kHz   espeak, vits | openai
 //! ```
 //! An engine of this process is a handle that is cheap to clone, and one OS thread that owns its model and serves every call
 //! from one bounded queue, calls first ([`queue`]). One on a server ([`remote`]) is a task a request, so many at once. Where there is no
@@ -25,6 +25,7 @@
 
 pub mod anthropic;
 pub mod catalogue;
+pub mod ctc;
 pub mod demo;
 pub mod end_of_turn;
 pub mod engine;
@@ -40,10 +41,12 @@ pub mod openai;
 pub mod phrases;
 pub mod queue;
 pub mod remote;
+mod shape;
 pub mod silero;
 pub mod synthesizer;
 pub mod text;
 pub mod tools;
 pub mod transcriber;
 pub mod translator;
+pub mod vits;
 pub mod whisper;

@@ -1,5 +1,7 @@
 //! What every voice takes and gives, wherever it runs: a clause in, its sound out, piece by piece.
 
+use std::{mem, ops::Range};
+
 use tokio::sync::mpsc;
 
 use crate::{
@@ -7,7 +9,8 @@ use crate::{
     queue::{Class, Waiting, Wanted, Work},
 };
 
-/// What turns text into speech: [`crate::espeak::Espeak`] in this process, [`crate::openai::Speaker`] on a server.
+/// What turns text into speech: [`crate::espeak::Espeak`] and [`crate::vits::Vits`] in this process, [`crate::openai::Speaker`] on a
+/// server.
 pub trait Synthesizer: Send + Sync {
     /// Puts a clause in line. The text is plain: no markup in it is obeyed. Numbers, dates and money are best made words before
     /// ([`crate::text::speakable`]). Called within a tokio runtime.
@@ -33,12 +36,12 @@ pub const MAX_TEXT: usize = 2_000;
 /// How a clause is spoken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpeechOptions {
-    /// One of espeak-ng's variants by its name (`f2`, `m3`); `None` is the plain one. A server speaks with the voice that is
-    /// configured.
+    /// One of espeak-ng's variants by its name (`f2`, `m3`), or a speaker of a VITS that has several; `None` is the plain one, or the
+    /// first. A server speaks with the voice that is configured.
     pub variant: Option<String>,
     /// Speed in words a minute, 80 to 450.
     pub speed: u16,
-    /// Pitch, 0 to 100; 50 is the variant's own, and the only one of voices on servers.
+    /// Pitch, 0 to 100; 50 is the variant's own, and the only one of a VITS and of voices on servers.
     pub pitch: u8,
     /// Whose it is.
     pub class: Class,
@@ -53,19 +56,68 @@ impl Default for SpeechOptions {
     }
 }
 
+/// A word, and where it sounds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Word {
+    /// As it stands in the text that was given.
+    pub text: String,
+    /// In samples at 16 kHz, from the beginning of what it is told with.
+    pub samples: Range<u64>,
+}
+
+/// A piece of a clause's sound.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Piece {
+    /// 16 kHz mono.
+    pub samples: Vec<i16>,
+    /// The words that begin in it, from its own beginning on; none, where the voice does not tell.
+    pub words: Vec<Word>,
+}
+
+impl From<Vec<i16>> for Piece {
+    fn from(samples: Vec<i16>) -> Self {
+        Self { samples, words: Vec::new() }
+    }
+}
+
 /// One clause being spoken; dropping it cancels the rest.
 pub struct Speech {
-    pieces: mpsc::Receiver<Result<Vec<i16>, EngineError>>,
+    pieces: mpsc::Receiver<Result<Piece, EngineError>>,
+    /// Samples that were given out.
+    given: u64,
+    /// Words of what was given out that nobody has asked for.
+    words: Vec<Word>,
 }
 
 impl Speech {
     /// The listener's side of a clause.
-    pub fn new(pieces: mpsc::Receiver<Result<Vec<i16>, EngineError>>) -> Self {
-        Self { pieces }
+    pub fn new(pieces: mpsc::Receiver<Result<Piece, EngineError>>) -> Self {
+        Self { pieces, given: 0, words: Vec::new() }
     }
 
     /// The next samples (16 kHz mono, any number of them, never none); `None` at the end. Cancel safe.
     pub async fn next(&mut self) -> Option<Result<Vec<i16>, EngineError>> {
+        let Piece { samples, words } = match self.next_piece().await? {
+            Ok(piece) => piece,
+            Err(error) => return Some(Err(error)),
+        };
+        let from = self.given;
+        self.given += samples.len() as u64;
+        self.words.extend(words.into_iter().map(|Word { text, samples }| {
+            let samples = from + samples.start..from + samples.end;
+            Word { text, samples }
+        }));
+        Some(Ok(samples))
+    }
+
+    /// The same with its words, for whoever passes it on. Cancel safe.
+    pub async fn next_piece(&mut self) -> Option<Result<Piece, EngineError>> {
         self.pieces.recv().await
+    }
+
+    /// The words that begin in what came of [`Speech::next`] since this was asked last, from the beginning of the clause's sound on. Only
+    /// voices whose model says how long each sound lasts tell them.
+    pub fn take_words(&mut self) -> Vec<Word> {
+        mem::take(&mut self.words)
     }
 }

@@ -1,6 +1,6 @@
 //! What every transcriber takes and gives, wherever it runs: an utterance in, its words out.
 
-use std::{future::Future, pin::Pin};
+use std::{future::Future, pin::Pin, sync::Arc};
 
 use serde::Serialize;
 
@@ -12,17 +12,21 @@ use crate::{
 /// A transcript that is awaited. Dropping it cancels the work.
 pub type Transcribing = Pin<Box<dyn Future<Output = Result<Transcript, EngineError>> + Send>>;
 
-/// What turns speech into text: [`crate::whisper::Whisper`] in this process, [`crate::openai::Transcription`] on a server.
+/// What turns speech into text: [`crate::whisper::Whisper`] or [`crate::ctc::Ctc`] in this process, [`crate::openai::Transcription`] on
+/// a server.
 pub trait Transcriber: Send + Sync {
     /// Transcribes 16 kHz mono audio.
     ///
     /// # Errors
     /// [`EngineError::Overloaded`] at once when there is no place; [`EngineError::Input`] for no audio or more than ten
-    /// minutes, or for times of words where it knows none; [`EngineError::Failed`] or [`EngineError::Remote`] when the model fails on this audio.
+    /// minutes, for times of words where it knows none, or a prompt where it takes none; [`EngineError::Failed`] or [`EngineError::Remote`] when the model fails on this audio.
     fn transcribe(&self, samples: Vec<i16>, asked: Listen) -> Transcribing;
 
     /// Whether it can tell the times of words.
     fn knows_words(&self) -> bool;
+
+    /// Whether a prompt helps it.
+    fn takes_prompt(&self) -> bool;
 
     /// Utterances that wait for their turn.
     fn waiting(&self) -> Waiting;
@@ -41,6 +45,8 @@ pub struct Listen {
     pub language: Option<Language>,
     /// Whether the times of words are wanted.
     pub words: bool,
+    /// Text that is to stand before what is said, so that this is written alike: names, words of a trade.
+    pub prompt: Option<Arc<str>>,
     /// Whose it is.
     pub class: Class,
     /// When the transcript is wanted.
@@ -80,9 +86,9 @@ pub struct Transcript {
     pub language: Language,
     /// Its probability among all languages that the model knows, if it is told.
     pub language_probability: Option<f32>,
-    /// exp(avg_logprob), 0 to 1, if it is told.
+    /// How sure the words are, 0 to 1, if it is told: exp(avg_logprob), or the mean probability of the letters.
     pub confidence: Option<f32>,
-    /// Mean log-probability of the tokens, if it is told.
+    /// Mean log-probability of the tokens or letters, if it is told.
     pub avg_logprob: Option<f32>,
     /// Probability that there was no speech at all, if it is told.
     pub no_speech_prob: Option<f32>,

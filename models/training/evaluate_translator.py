@@ -2,8 +2,8 @@
 
     python evaluate_translator.py --model ../demo/translator --seed 2026
 
-Right means one of the meaning's wordings in the other language, word for word, with its politeness, letter case aside; exact means
-the one that is said first.  What is none of the grammar's must get a low confidence: the area under the curve says how well right
+Right means one of the meaning's wordings in the other language, word for word, with its politeness, letter case and commas aside; exact
+means the one that is said first.  What is none of the grammar's must get a low confidence: the area under the curve says how well right
 translations are told from such texts.
 """
 
@@ -26,6 +26,11 @@ def area(good: np.ndarray, bad: np.ndarray) -> float:
     return float(np.mean((good[:, None] > bad) + 0.5 * (good[:, None] == bad))) if len(good) and len(bad) else float("nan")
 
 
+def words(text: str) -> str:
+    """What is compared: neither letter case nor a comma is one."""
+    return text.lower().replace(",", "")
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--model", type=Path, required=True)
@@ -41,8 +46,8 @@ def main() -> None:
         for _ in range(a.count):
             text, answer, right = parallel.pair(rng, "held_out", source)
             said, confidence = translator.translate(text, source, target)
-            exact += said.lower() == answer.lower()
-            fine = said.lower() in {r.lower() for r in right}
+            exact += words(said) == words(answer)
+            fine = words(said) in set(map(words, right))
             equivalent += fine
             sure["right" if fine else "wrong"].append(confidence)
             if not fine and shown < a.wrong:

@@ -25,8 +25,10 @@ from optimum.exporters.onnx import main_export
 from optimum.utils import input_generators
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GenerationConfig, WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
+from transformers.generation.utils import GenerationMixin
 
 RATE = 16_000
+BEAM, PROMPT = 3, "salama tompoko"
 SECONDS = 2
 POSITIONS = SECONDS * 50
 STEPS = 16
@@ -45,6 +47,23 @@ def tokens() -> Tokenizer:
     return tokenizer
 
 
+def searched(model: WhisperForConditionalGeneration, features: torch.Tensor, prompt: list[int], beams: int, end: int,
+             never: list[int]) -> dict:
+    """What transformers generates behind a prompt, and its score: the mean log-probability of all it said."""
+    configuration = GenerationConfig(
+        num_beams=beams, max_new_tokens=STEPS, do_sample=False, length_penalty=1.0, early_stopping=False, eos_token_id=end,
+        pad_token_id=end, bos_token_id=end, decoder_start_token_id=prompt[0], suppress_tokens=never, return_dict_in_generate=True,
+        output_scores=True)
+    # Whisper's own generate adds heuristics for long sound: the search itself is what is compared.
+    made = GenerationMixin.generate(model, features, generation_config=configuration, decoder_input_ids=torch.tensor([prompt]),
+                                    use_model_defaults=False)
+    said = made.sequences[0, len(prompt):].tolist()
+    # What is shorter than the longest of the beams is filled up.
+    if end in said:
+        said = said[:said.index(end) + 1]
+    return {"end": end, "tokens": said} | ({"score": float(made.sequences_scores[0])} if beams > 1 else {})
+
+
 def recording() -> np.ndarray:
     """1.3 s: a sweep, a hum and noise, so that every mel band has something; then Whisper's padding follows."""
     t = np.arange(int(1.3 * RATE)) / RATE
@@ -59,7 +78,7 @@ def main() -> None:
     out = arguments.parse_args().out
     tokenizer = tokens()
     ids = {name: tokenizer.token_to_id(f"<|{name}|>") for name in
-           ("endoftext", "startoftranscript", "mg", "fr", "translate", "transcribe", "nospeech", "notimestamps")}
+           ("endoftext", "startoftranscript", "mg", "fr", "translate", "transcribe", "startofprev", "nospeech", "notimestamps")}
     configuration = WhisperConfig(
         vocab_size=tokenizer.get_vocab_size(), num_mel_bins=80, d_model=16, encoder_layers=1, decoder_layers=1,
         encoder_attention_heads=2, decoder_attention_heads=2, encoder_ffn_dim=32, decoder_ffn_dim=32,
@@ -96,6 +115,13 @@ def main() -> None:
         whole = torch.log_softmax(model.proj_out(model.model.decoder(torch.tensor([line[:-1]]),
                                                                      encoder_hidden_states=encoded)[0])[0], -1)
     log_probability = sum(float(whole[len(prompt) - 1 + i, token]) for i, token in enumerate(said))
+
+    never = [id for id in tokenizer.get_added_tokens_decoder() if id != ids["endoftext"]]
+    before = [ids["startofprev"]] + tokenizer.encode(f" {PROMPT}", add_special_tokens=False).ids
+    beam = {"width": BEAM, "prompt_text": PROMPT, "before": before,
+            # The same words with another token for the end: one that is soon said, as the real one is after training.
+            "searches": [searched(model, features, prompt, BEAM, end, never) for end in (ids["endoftext"], said[5], said[0])],
+            "prompted": [searched(model, features, before + prompt, beams, ids["endoftext"], never) for beams in (1, BEAM)]}
 
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
@@ -135,7 +161,7 @@ def main() -> None:
         "seed": seed, "mels": 80, "frames": int(features.shape[-1]), "window_samples": SECONDS * RATE, "ids": ids,
         "prompt": prompt, "encoder_first_position": [round(float(v), 6) for v in encoded[0, 0]],
         "prompt_logits": [[round(float(v), 5) for v in row] for row in rows],
-        "greedy": said, "text": tokenizer.decode(said), "avg_logprob": log_probability / len(said),
+        "beam": beam, "greedy": said, "text": tokenizer.decode(said), "avg_logprob": log_probability / len(said),
         "no_speech_prob": float(rows[0].softmax(-1)[ids["nospeech"]]),
         "language_probabilities": dict(zip(("mg", "fr"), rows[0][[ids["mg"], ids["fr"]]].softmax(-1).tolist())),
     }

@@ -6,7 +6,8 @@ A line of meanings.txt is one meaning: Malagasy wordings, `=`, French wordings; 
 Behind `~` stands what would be right too, and is neither said nor learned.
 Which of them are held out is the grammar's own choice (held-out wordings of the intents).  Wordings and pairings that are the
 project's own want a native reader, as MODELS.md and models/phrases say; the set phrases themselves (models/phrases) are a memory
-that is asked before the translator, and are learned too where the repository has them.
+that is asked before the translator, and are learned too where the repository has them.  What the translator learns beside all that is
+composed.py's.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ class Concept:
 
     @property
     def slots(self) -> list[str]:
-        return sorted({s for side in self.wordings.values() for w in side for s in re.findall(r"\{(\w+)\}", w)})
+        return sorted({s for sides in (self.wordings, self.right_too) for side in sides.values() for w in side
+                       for s in re.findall(r"\{(\w+)\}", w)})
 
 
 def _expanded(template: str) -> set[str]:
@@ -62,8 +64,16 @@ _PARTS = (("maraina", "du matin"), ("tolakandro", "de l'après-midi"), ("hariva"
 _HOURS = [7, 8, 9, 10, 11, 14, 15, 16, 17, 18]
 
 
-def values(rng: random.Random, names: list[str]) -> dict[str, dict[str, list[str]]]:
-    """Slots by language; several forms where one value is said in several ways, the first is the one to say."""
+def values(rng: random.Random, names: list[str], training: bool = False) -> dict[str, dict[str, list[str]]]:
+    """Slots by language; several forms where one value is said in several ways, the first is the one to say.
+
+    In training codes are shorter and longer, and figures that are alike stand beside each other more often: one of two is what a
+    translation loses first.
+    """
+    if training and {"digits", "phone"} & set(names) and rng.random() < 0.5:
+        while not _doubled(drawn := values(rng, names)):
+            pass
+        return drawn
     drawn: dict[str, dict[str, list[str]]] = {language: {} for language in grammar.LANGUAGES}
     seed = rng.random()
     for name in names:
@@ -81,11 +91,23 @@ def values(rng: random.Random, names: list[str]) -> dict[str, dict[str, list[str
             # The same draw in both languages: the lists have one order.
             grammar.SLOTS[name](random.Random(f"{seed}-{'thing' if name == 'of_thing' else name}"), language, slots)
             drawn[language][name] = [slots[name]]
+            if name == "digits" and training:
+                drawn[language][name] = [" ".join(_figures(random.Random(f"{seed}-more"), language))]
             if name == "phone" and language == "fr":
                 figures = drawn["mg"]["phone"][0].split()
                 spelled = " ".join(grammar.FR_UNITS[grammar.MG_UNITS.index(w)] for w in figures)
                 drawn["fr"]["phone"] = list(dict.fromkeys([spelled, slots[name]]))
     return drawn
+
+
+def _figures(rng: random.Random, language: str) -> list[str]:
+    units = grammar.MG_UNITS if language == "mg" else grammar.FR_UNITS
+    return [units[rng.randint(0, 9)] for _ in range(rng.randint(2, 9))]
+
+
+def _doubled(slots: dict[str, dict[str, list[str]]]) -> bool:
+    rows = [slots["mg"][name][0].split() for name in ("digits", "phone") if name in slots["mg"]]
+    return any(a == b for row in rows for a, b in zip(row, row[1:]))
 
 
 def filled(template: str, slots: dict[str, list[str]], rng: random.Random | None) -> str:
@@ -128,18 +150,35 @@ def _styled(text: str, language: str, capital: bool, mark: str) -> str:
 def pair(rng: random.Random, split: str, source: str) -> tuple[str, str, set[str]]:
     """(text in `source`, its translation, all that would be right)."""
     target = "fr" if source == "mg" else "mg"
+    training = split == "train"
     while True:
-        concept = rng.choice(TRAINED if split == "train" else MEASURED)
+        concept = rng.choice(TRAINED if training else MEASURED)
         side = concept.wordings[source]
-        choices = [w for w in side if (w in concept.held_out[source]) == (split == "held_out")]
-        if choices:
+        choices = [w for w in side if (w in concept.held_out[source]) == (not training)]
+        if not choices:
+            continue
+        # What is said first may itself be held out: then the first that is not.
+        said = [w for w in concept.wordings[target] if w not in concept.held_out[target]] or list(concept.wordings[target])
+        slots = values(rng, concept.slots, training)
+        text, answer = filled(rng.choice(choices), slots[source], rng), filled(said[0], slots[target], None)
+        if not training:
             break
-    # What is said first may itself be held out: then the first that is not.
-    said = [w for w in concept.wordings[target] if w not in concept.held_out[target]] or list(concept.wordings[target])
-    slots = values(rng, concept.slots)
-    text, answer = filled(rng.choice(choices), slots[source], rng), filled(said[0], slots[target], None)
+        if not is_held_out(text, source) and not is_held_out(answer, target):
+            text, answer = renamed(rng, slots, text, answer)
+            break
     right = {filled(w, {k: [v] for k, v in zip(slots[target], combination)}, None) for w in concept.wordings[target] + concept.right_too.get(target, ())
              for combination in _combinations(slots[target])}
+    return dressed(rng, source, text, answer, right)
+
+
+def is_held_out(text: str, language: str) -> bool:
+    """Whether a wording that no training may see can say it."""
+    return bool(spoken.HELD_OUT[language].fullmatch(spoken.plain(text)))
+
+
+def dressed(rng: random.Random, source: str, text: str, answer: str, right: set[str]) -> tuple[str, str, set[str]]:
+    """With a polite word now and then, capitals and marks, the same ones in all."""
+    target = "fr" if source == "mg" else "mg"
     framed = rng.random() < 0.25 and text[:1].islower()
     front = back = ""
     if framed:
@@ -149,6 +188,22 @@ def pair(rng: random.Random, split: str, source: str) -> tuple[str, str, set[str
     capital, mark = (rng.random() < 0.5, rng.choice(("", ".", "?", "!"))) if text[:1].islower() else (True, "")
     finish = lambda s: _styled(front + s + back, target, capital, mark)  # noqa: E731
     return _styled(text, source, capital, mark), finish(answer), {finish(r) for r in right}
+
+
+def made_up(rng: random.Random) -> str:
+    """A word that can be said and that nobody knows."""
+    syllables = [rng.choice(("b", "d", "dr", "f", "g", "h", "j", "k", "l", "m", "n", "nd", "p", "r", "s", "t", "tr", "ts", "v", "z", "ch"))
+                 + rng.choice(("a", "a", "e", "i", "o", "y", "ia", "ao", "an", "in")) for _ in range(rng.randint(2, 4))]
+    return rng.choice(("", "", "", "a", "e")) + "".join(syllables)
+
+
+def renamed(rng: random.Random, slots: dict[str, dict[str, list[str]]], *texts: str) -> tuple[str, ...]:
+    """The texts with other names of people and towns, half of the time: names are written over, and more than a list of them."""
+    for slot in ("name", "town"):
+        if slot in slots["mg"] and rng.random() < 0.5:
+            known, new = slots["mg"][slot][0], made_up(rng)
+            texts = tuple(re.sub(rf"\b{known}\b", new, text) for text in texts)
+    return texts
 
 
 def _combinations(slots: dict[str, list[str]]) -> list[tuple[str, ...]]:

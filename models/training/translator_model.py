@@ -37,13 +37,13 @@ class Ids:
         self.language = {language: tokenizer.token_to_id(token) for language, token in LANGUAGE_TOKENS.items()}
 
 
-def configuration(tokenizer: Tokenizer, shape: dict | None = None) -> M2M100Config:
+def configuration(tokenizer: Tokenizer, shape: dict | None = None, dropout: float = 0.0) -> M2M100Config:
     """2.6 million parameters."""
     ids, shape = Ids(tokenizer), shape or SHAPE
     return M2M100Config(
         vocab_size=tokenizer.get_vocab_size(), d_model=shape["d_model"], encoder_layers=shape["layers"],
         decoder_layers=shape["layers"], encoder_attention_heads=shape["heads"], decoder_attention_heads=shape["heads"],
-        encoder_ffn_dim=shape["inner"], decoder_ffn_dim=shape["inner"], max_position_embeddings=128, dropout=0.0,
+        encoder_ffn_dim=shape["inner"], decoder_ffn_dim=shape["inner"], max_position_embeddings=128, dropout=dropout,
         attention_dropout=0.0, activation_dropout=0.0, encoder_layerdrop=0.0, decoder_layerdrop=0.0, scale_embedding=True,
         pad_token_id=ids.pad, bos_token_id=tokenizer.token_to_id("<s>"), eos_token_id=ids.end, decoder_start_token_id=ids.end,
         attn_implementation="eager")
@@ -53,9 +53,9 @@ def source_ids(tokenizer: Tokenizer, ids: Ids, text: str, language: str) -> list
     return [ids.language[language], *tokenizer.encode(text).ids, ids.end]
 
 
-def model_of(tokenizer: Tokenizer, shape: dict | None = None) -> M2M100ForConditionalGeneration:
-    """With fresh weights."""
-    model = M2M100ForConditionalGeneration(configuration(tokenizer, shape))
+def model_of(tokenizer: Tokenizer, shape: dict | None = None, dropout: float = 0.0) -> M2M100ForConditionalGeneration:
+    """With fresh weights; `dropout` is training's alone."""
+    model = M2M100ForConditionalGeneration(configuration(tokenizer, shape, dropout))
     # Scaled by the square root of the width when looked up: this gives unit vectors' size in the end.
     torch.nn.init.normal_(model.model.shared.weight, std=shape["d_model"] ** -0.5 if shape else SHAPE["d_model"] ** -0.5)
     return model

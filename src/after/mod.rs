@@ -24,7 +24,7 @@ pub use form::Form;
 pub(crate) use transcript::{Exchange, party, transcript};
 
 use crate::{
-    engines::Mind,
+    engines::{Mind, Mode},
     metrics::Metrics,
     store::{Analysis, Findings, Key, LogWriter, NewMemory, Stamp, Store, StoreError, TurnRow},
 };
@@ -58,6 +58,8 @@ struct Over {
     form: Form,
     language: Language,
     remember: Option<Remember>,
+    /// Who may read it.
+    mode: Option<Mode>,
 }
 
 /// What came of the call is to be known when this number calls again.
@@ -119,15 +121,15 @@ impl Wanted {
         self.language = Some(language);
     }
 
-    /// The call is about to end. `None`: nobody has spoken with Milo; an error: too many calls wait already.
-    pub fn place(self) -> Option<Result<Place, Full>> {
+    /// The call is about to end, and may be read by the engines of this mode. `None`: nobody has spoken with Milo; an error: too many calls wait already.
+    pub fn place(self, mode: Option<Mode>) -> Option<Result<Place, Full>> {
         let language = self.language?;
         let Self { analyses, form, remember, .. } = self;
         let place = analyses.queue.try_reserve_owned().map_err(|_| {
             analyses.metrics.analysis("refused");
             Full
         });
-        Some(place.map(|permit| Place { permit, form, remember, language }))
+        Some(place.map(|permit| Place { permit, form, remember, language, mode }))
     }
 }
 
@@ -142,13 +144,14 @@ pub struct Place {
     form: Form,
     remember: Option<Remember>,
     language: Language,
+    mode: Option<Mode>,
 }
 
 impl Place {
     /// The call is over, and all of its rows are on their way.
     pub fn take(self, call: Key) {
-        let Self { permit, form, remember, language } = self;
-        permit.send(Over { call, form, language, remember });
+        let Self { permit, form, remember, language, mode } = self;
+        permit.send(Over { call, form, language, remember, mode });
     }
 }
 
@@ -173,11 +176,11 @@ pub async fn serve(analyst: Analyst, Ended(mut ended): Ended) {
 }
 
 impl Analyst {
-    async fn analyse(&self, Over { call, form, language, remember }: &Over) {
+    async fn analyse(&self, Over { call, form, language, remember, mode }: &Over) {
         let turns = self.turns(*call).await;
         let began = Instant::now();
         // A model that never has room must not keep what comes after.
-        let asking = timeout(LIMIT, ask::ask(&self.mind, form, &turns, *language)).await;
+        let asking = timeout(LIMIT, ask::ask(&self.mind.in_mode(*mode), form, &turns, *language)).await;
         let late = |_| Some(Err(format!("the model had not written it within {} s", LIMIT.as_secs())));
         let Some(came) = asking.unwrap_or_else(late) else {
             tracing::debug!(call.id = %call, "the log has no words of a call that was to be analysed");
@@ -242,11 +245,11 @@ mod tests {
     #[test]
     fn a_call_in_which_nobody_spoke_takes_no_place_and_one_too_many_is_refused() {
         let (analyses, Ended(mut ended)) = Analyses::new(Arc::new(Metrics::new()));
-        assert!(wanted(&analyses).place().is_none());
+        assert!(wanted(&analyses).place(None).is_none());
         let place = || {
             let mut wanted = wanted(&analyses);
             wanted.answered(Language::Mg);
-            wanted.place().expect("somebody spoke")
+            wanted.place(None).expect("somebody spoke")
         };
         let mut places: Vec<_> = (0..QUEUE).map(|_| place().expect("a place")).collect();
         assert!(place().is_err(), "places are taken before calls end");

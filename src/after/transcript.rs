@@ -11,11 +11,14 @@ pub(crate) struct Exchange {
     pub(crate) said: Option<String>,
     /// A person has said it, who had taken the call over from Milo.
     pub(crate) by_person: bool,
+    /// Which of two, where Milo interpreted between them; none: whoever spoke with Milo.
+    pub(crate) heard_from: Option<String>,
 }
 
 impl From<&TurnRow> for Exchange {
     fn from(turn: &TurnRow) -> Self {
-        Self { heard: turn.heard.clone(), said: turn.said_heard.clone(), by_person: turn.said_by.is_some() }
+        let (heard, said, heard_from) = (turn.heard.clone(), turn.said_heard.clone(), turn.heard_from.clone());
+        Self { heard, said, by_person: turn.said_by.is_some(), heard_from }
     }
 }
 
@@ -36,8 +39,16 @@ pub(crate) fn transcript(turns: &[Exchange], language: Language, longest: usize)
     let lines: Vec<String> = turns
         .iter()
         .flat_map(|turn| {
-            let answers = if turn.by_person { person(language) } else { "Milo" };
-            [(party(language), &turn.heard), (answers, &turn.said)]
+            let asks = match turn.heard_from.as_deref() {
+                None | Some("caller") => party(language),
+                Some(_) => other(language),
+            };
+            let answers = match (turn.by_person, &turn.heard_from) {
+                (true, _) => person(language),
+                (_, Some(_)) => interpreter(language),
+                (_, None) => "Milo",
+            };
+            [(asks, &turn.heard), (answers, &turn.said)]
         })
         .filter_map(|(who, words)| {
             let words = words.as_deref()?.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -60,6 +71,22 @@ fn person(language: Language) -> &'static str {
     match language {
         Language::Mg => "Mpandrindra",
         Language::Fr => "Opérateur",
+    }
+}
+
+/// What somebody is called who is spoken with through an interpreter.
+fn other(language: Language) -> &'static str {
+    match language {
+        Language::Mg => "Ilay iray",
+        Language::Fr => "Correspondant",
+    }
+}
+
+/// What Milo is called there.
+fn interpreter(language: Language) -> &'static str {
+    match language {
+        Language::Mg => "Mpandika teny",
+        Language::Fr => "Interprète",
     }
 }
 
@@ -88,6 +115,8 @@ mod tests {
             said: Some(format!("{said} and what nobody heard")),
             said_heard: Some(said.into()),
             said_by: None,
+            heard_from: None,
+            said_in: None,
             interrupted: true,
             confidence: None,
             language: Some("mg".into()),
@@ -107,6 +136,10 @@ mod tests {
         let person = Exchange { by_person: true, ..turn(Some("allô"), "bonjour") };
         let lines = transcript(&[person], Language::Fr, 1_000).expect("words");
         assert_eq!(lines, "Interlocuteur: allô\nOpérateur: bonjour", "what a person has said is not Milo's");
+        let between = |who: &str| Exchange { heard_from: Some(who.into()), ..turn(Some("salama"), "bonjour") };
+        let lines = transcript(&[between("caller"), between("called")], Language::Fr, 1_000).expect("words");
+        let told = "Interlocuteur: salama\nInterprète: bonjour\nCorrespondant: salama\nInterprète: bonjour";
+        assert_eq!(lines, told, "and what was interpreted is neither's");
     }
 
     #[test]

@@ -45,6 +45,8 @@ pub(super) struct Task {
     pub(super) told: String,
     /// Calls, and what came of them.
     pub(super) done: Vec<ChatMessage>,
+    /// Since when nothing but engines is waited for.
+    pub(super) since: Instant,
     rounds: usize,
     /// The caller has said yes to what is called next.
     is_agreed: bool,
@@ -53,8 +55,8 @@ pub(super) struct Task {
 }
 
 impl Task {
-    fn new(told: String, done: Vec<ChatMessage>) -> Self {
-        Self { told, done, rounds: 0, is_agreed: false, hands_over: None }
+    fn new(told: String, done: Vec<ChatMessage>, since: Instant) -> Self {
+        Self { told, done, since, rounds: 0, is_agreed: false, hands_over: None }
     }
 
     fn result(&mut self, told: String) {
@@ -73,12 +75,15 @@ impl Conversation<'_> {
         voice: &mut Voice,
     ) -> Answered {
         let Transcript { text, language, .. } = transcript;
-        self.summed_up(context);
+        if heard.draft.is_none() {
+            // What a reply was begun with stays as it is until it is heard.
+            self.summed_up(context);
+        }
         self.record.tell(|| Happened::Heard { text: text.clone(), language: *language, is_partial: false });
         // A yes has done what was asked about; any other word is answered as ever.
         let agreed = self.meanwhile.asked.take().filter(|_| heard::agrees(text));
         // What happened meanwhile is told before what was said.
-        let mut task = Task::new(self.news(text), Vec::new());
+        let mut task = Task::new(self.news(text), Vec::new(), heard.since());
         task.is_agreed = agreed.is_some();
         let (mut mouth, said) = match agreed {
             Some(call) => (self.silent(voice), Said::Ended(Spoken::Calls(vec![call]))),
@@ -111,7 +116,7 @@ impl Conversation<'_> {
         // It knows that already.
         let others = self.record.take_news().into_iter().filter(|news| !matches!(news, News::CameBack(_)));
         others.for_each(|news| self.record.news(news));
-        let mut task = Task::new(heard, done);
+        let mut task = Task::new(heard, done, Instant::now());
         let mut mouth = self.silent(voice);
         let said = match words {
             Some(words) => {
@@ -143,20 +148,22 @@ impl Conversation<'_> {
         context: &mut Context,
         (ear, voice): (&mut Ear, &mut Voice),
     ) -> (Mouth, Said) {
-        let (mut by, mut draft) = (None, heard.draft.take());
-        let mut due = self.due(heard.since());
+        // A reply that was begun early answers what was said, and not what happened meanwhile.
         let deadline = (heard.since() + self.limits.filler).into_std();
+        let mut drafted = match heard.draft.take() {
+            Some(draft) if task.told == text => draft.keep(deadline),
+            Some(draft) => {
+                draft.discard();
+                None
+            }
+            None => None,
+        };
+        if heard.drafts > 0 {
+            self.record.event("early_reply", json!({ "begun": heard.drafts, "kept": drafted.is_some() }));
+        }
+        let (mut by, mut due) = (None, self.due(heard.since()));
         loop {
-            // A reply that was begun early answers what was said, and not what happened meanwhile.
-            let drafted = match draft.take() {
-                Some(draft) if task.told == text => draft.keep(deadline),
-                Some(draft) => {
-                    draft.discard();
-                    None
-                }
-                None => None,
-            };
-            let reply = drafted.unwrap_or_else(|| {
+            let reply = drafted.take().unwrap_or_else(|| {
                 let wanted = Wanted::by(deadline);
                 let asking = self.asking(context, task, by, wanted.clone());
                 Reply::by_asking(asking, self.persona.min_logprob, &self.engines.voice, self.language)
@@ -309,6 +316,7 @@ impl Conversation<'_> {
             };
             task.result(told);
         }
+        task.since = Instant::now();
         if let Some(over) = over {
             // Nobody waits any more: what comes of it is news.
             mouth.go_on(None, None);

@@ -231,10 +231,10 @@ impl Begun {
             // So long the end was in doubt.
             end.decided = now;
         }
-        let Self { early: Early::Done(transcript), draft, awaited, .. } = mem::take(self) else { return None };
+        let Self { early: Early::Done(transcript), draft, drafts, awaited, .. } = mem::take(self) else { return None };
         // A turn that is heard once more has been waited for since then only.
         let since = awaited.map_or(end.decided(), |awaited| awaited.max(end.decided()));
-        Some(Heard { transcript, transcribed: transcribed.max(end.decided), since, end, draft })
+        Some(Heard { transcript, transcribed: transcribed.max(end.decided), since, end, draft, drafts })
     }
 }
 
@@ -246,6 +246,8 @@ pub(super) struct Heard {
     pub(super) end: TurnEnd,
     /// A reply to exactly this transcript, if one was begun.
     pub(super) draft: Option<Draft>,
+    /// How often one was begun.
+    pub(super) drafts: u8,
 }
 
 impl Heard {
@@ -271,7 +273,7 @@ impl Heard {
         };
         let language = tongue(&text).unwrap_or(before);
         let transcript = Transcript::written(text, language);
-        Self { transcript: Ok(transcript), transcribed: now, since: now.into(), end, draft: None }
+        Self { transcript: Ok(transcript), transcribed: now, since: now.into(), end, draft: None, drafts: 0 }
     }
 
     /// The time between each mark and the one before it; a mark that is missing leaves its stage empty. What was done before the turn

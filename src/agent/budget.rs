@@ -1,26 +1,59 @@
 //! What a turn may take from its end to the first sound of the answer, `[conversation] filler_ms`, and what follows where it takes more.
 //!
-//! Within the turn something is said meanwhile ([`super::stopgap`]), and the server of a model has its own time, after which the local one
+//! ```text
+//!  over ──── transcript ──── first token ──── first sample ──► heard
+//!   └─ spent ──┘  └────────── as the newest two took ──┘
+//!                 └─ together more than the budget: the reply is to be short
+//! ```
+//! Once it is spent, something is said meanwhile ([`super::stopgap`]), and the server of a model has its own time, after which the local one
 //! answers. That time is lost to the caller: the turns after such a one are not asked of that server first.
+//!
+//! The engines count the same lateness for the whole process (`engines/breaker.rs`), and leave a server alone that nobody was answered by for
+//! several times in a row. The two stay two: here one caller who has just waited is not made to wait again, by the budget of a turn and
+//! although others are answered; there nobody is sent to a server that is down, and that one must not follow from one late answer to one
+//! caller. A breaker that knew both would be one for each call beside the one for all.
 
 use serde_json::{Value, json};
 use std::time::Duration;
 
-use crate::{engines::Mode, store::Stages};
+use crate::{
+    engines::{Brief, Mode},
+    store::Stages,
+};
 
 /// So many turns are asked of the local model at once; then the server is tried again.
 const AROUND: u32 = 2;
+/// By so many of the newest answers it is judged how long the next one takes: by the slowest.
+const NEWEST: usize = 2;
 
-/// Whether the server that is asked first was too slow lately, in this call.
+/// Whether whoever is asked first was too slow lately, in this call.
 #[derive(Debug, Default)]
 pub(super) struct Lateness {
     around: u32,
+    /// How long the newest answers took from the words of the turn to their first sample, the newest first.
+    took: [Option<Duration>; NEWEST],
 }
 
 impl Lateness {
     /// Whom a turn is asked of first, where it would be this one.
     pub(super) fn first(&self, usual: Mode) -> Mode {
         if self.around > 0 { Mode::Local } else { usual }
+    }
+
+    /// How long the answer to a turn is expected to take that has been over for so long, where that is more than there is left.
+    pub(super) fn at_risk(&self, spent: Duration, budget: Duration) -> Option<Duration> {
+        // Of an answer of which nothing is known yet, no more is expected than that it leaves the transcript as much.
+        let expected = self.took.iter().flatten().max().copied().unwrap_or(budget / 2);
+        (spent + expected > budget).then_some(expected)
+    }
+
+    /// Whoever is asked first has answered a turn, and nothing but engines was waited for.
+    pub(super) fn took(&mut self, stages: &Stages) {
+        let took = stages.llm_first_token_ms.zip(stages.tts_first_sample_ms).map(|(token, sample)| token + sample);
+        if let Some(took) = took.and_then(|took| Duration::try_from_secs_f64(took / 1e3).ok()) {
+            self.took.rotate_right(1);
+            self.took[0] = Some(took);
+        }
     }
 
     /// A turn was answered by this one. What is done otherwise in the turns that follow, and why, where that is something.
@@ -39,11 +72,20 @@ impl Lateness {
         if usual != Mode::Cloud || by != Some(Mode::Local) || waited < milliseconds(budget) / 2.0 {
             return None;
         }
-        self.around = AROUND;
-        Some(
-            json!({ "way": "local", "turns": AROUND, "why": "the server had no word in time", "waited_ms": waited.round() }),
-        )
+        // What it took says nothing of the one who answers now.
+        *self = Self { around: AROUND, ..Self::default() };
+        Some(json!({ "turns": AROUND, "why": "the server had no word in time", "waited_ms": waited.round() }))
     }
+}
+
+/// Why a reply is to be short.
+pub(super) fn why(brief: &Brief, budget: Duration) -> Value {
+    json!({
+        "why": "the budget of the turn was at risk",
+        "budget_ms": milliseconds(budget).round(),
+        "spent_ms": milliseconds(brief.spent).round(),
+        "expected_ms": milliseconds(brief.expected).round(),
+    })
 }
 
 /// What a turn has taken beyond its budget, and what for the most part; nothing where it was within it, or not answered.
@@ -99,12 +141,34 @@ mod tests {
         assert!(lateness.answered(Mode::Local, Some(Mode::Local), &slow, BUDGET).is_none(), "there is none");
         assert_eq!(lateness.first(Mode::Cloud), Mode::Cloud);
         let told = lateness.answered(Mode::Cloud, Some(Mode::Local), &slow, BUDGET).expect("it was late");
-        assert_eq!((&told["way"], &told["waited_ms"]), (&"local".into(), &2_100.0.into()));
+        assert_eq!((&told["turns"], &told["waited_ms"]), (&2.into(), &2_100.0.into()));
         for _ in 0..2 {
             assert_eq!(lateness.first(Mode::Cloud), Mode::Local);
             assert!(lateness.answered(Mode::Cloud, Some(Mode::Local), &quick, BUDGET).is_none());
         }
         assert_eq!(lateness.first(Mode::Cloud), Mode::Cloud);
+    }
+
+    #[test]
+    fn a_turn_is_at_risk_by_what_is_spent_of_it_and_by_the_slower_of_the_last_two_answers() {
+        let (mut lateness, at) = (Lateness::default(), Duration::from_millis);
+        assert!(
+            lateness.at_risk(at(700), BUDGET).is_none(),
+            "half of it is left for an answer of which nothing is known"
+        );
+        assert_eq!(lateness.at_risk(at(800), BUDGET), Some(BUDGET / 2));
+        lateness.took(&stages(0.0, 300.0));
+        assert!(lateness.at_risk(at(1_000), BUDGET).is_none(), "they answer in 400 ms");
+        lateness.took(&stages(0.0, 1_700.0));
+        assert_eq!(lateness.at_risk(Duration::ZERO, BUDGET), Some(at(1_800)));
+        lateness.took(&Stages { llm_first_token_ms: None, ..stages(0.0, 0.0) });
+        lateness.took(&stages(0.0, 90.0));
+        assert!(lateness.at_risk(Duration::ZERO, BUDGET).is_some(), "one quick answer is none too many");
+        lateness.took(&stages(0.0, 90.0));
+        assert!(lateness.at_risk(at(1_300), BUDGET).is_none());
+        lateness.took(&stages(0.0, 2_100.0));
+        assert!(lateness.answered(Mode::Cloud, Some(Mode::Local), &stages(0.0, 2_100.0), BUDGET).is_some());
+        assert!(lateness.at_risk(Duration::ZERO, BUDGET).is_none(), "somebody else is asked now");
     }
 
     #[test]

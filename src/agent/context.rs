@@ -1,6 +1,9 @@
 //! What was said, as both sides heard it: the language model's messages.
 
-use milo_models::language_model::{ChatMessage, Role};
+use milo_models::{
+    language_model::{ChatMessage, Role},
+    synthesizer::Word,
+};
 
 use super::{
     reach::{Reach, tokens},
@@ -122,22 +125,33 @@ impl Context {
     }
 }
 
-/// Which part of a reply left on the wire: clauses with the number of their 16 kHz samples.
+/// Which part of a reply left on the wire: clauses with the number of their 16 kHz samples, and their words where the voice tells when each
+/// is heard.
 #[derive(Debug, Default)]
 pub(super) struct Script {
     clauses: Vec<(String, u64)>,
+    /// Of the clause of the same place.
+    words: Vec<Vec<Word>>,
 }
 
 impl Script {
     /// A clause begins; its samples follow.
     pub(super) fn begin(&mut self, clause: &str) {
         self.clauses.push((clause.trim().into(), 0));
+        self.words.push(Vec::new());
     }
 
     /// So many more samples of the newest clause were made.
     pub(super) fn made(&mut self, samples: u64) {
         if let Some((_, made)) = self.clauses.last_mut() {
             *made += samples;
+        }
+    }
+
+    /// When these words of the newest clause are heard.
+    pub(super) fn timed(&mut self, words: Vec<Word>) {
+        if let Some(timed) = self.words.last_mut() {
+            timed.extend(words);
         }
     }
 
@@ -181,21 +195,21 @@ impl Script {
     /// was heard. A cut is marked with a dash, so that the model knows.
     pub(super) fn heard(&self, mut played: u64) -> String {
         let mut heard: Vec<&str> = Vec::new();
-        for (clause, samples) in &self.clauses {
+        for ((clause, samples), words) in self.clauses.iter().zip(&self.words) {
             if *samples > 0 && played >= *samples {
                 played -= samples;
                 heard.push(clause);
                 continue;
             }
             let share = if *samples == 0 { 0.0 } else { played as f64 / *samples as f64 };
-            let letters = (clause.chars().count() as f64 * share) as usize;
-            let mut end = 0;
+            let letters = letters_by(words, played, clause).unwrap_or((clause.chars().count() as f64 * share) as usize);
+            let mut end = if letters >= clause.chars().count() { clause.len() } else { 0 };
             for (count, (at, letter)) in clause.char_indices().enumerate() {
                 if count > letters {
                     break;
                 }
                 if letter.is_whitespace() {
-                    end = at;
+                    end = end.max(at);
                 }
             }
             heard.push(&clause[..end]);
@@ -206,9 +220,50 @@ impl Script {
     }
 }
 
+/// So many letters of the clause had been heard by the times of its words; none, where nobody knows them. They are the words as they were
+/// spoken, figures read out: where those are others than were written, it is by their share.
+fn letters_by(words: &[Word], played: u64, clause: &str) -> Option<usize> {
+    // With the space behind it.
+    let letters = |word: &str| word.chars().count() + 1;
+    let heard = words.iter().take_while(|word| word.samples.end <= played).count();
+    let written: Vec<&str> = clause.split_whitespace().collect();
+    if written.len() == words.len() && heard > 0 {
+        return Some(written[..heard].iter().map(|word| letters(word)).sum::<usize>() - 1);
+    }
+    let spoken = |words: &[Word]| words.iter().map(|word| letters(&word.text)).sum::<usize>();
+    (letters(clause) * spoken(&words[..heard])).checked_div(spoken(words))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_voice_that_tells_when_its_words_are_heard_is_believed() {
+        let mut script = Script::default();
+        script.begin("Misokatra ny 8 maraina izahay.");
+        script.made(100_000);
+        let words = [("Misokatra", 60_000), ("ny", 62_000), ("valo", 70_000), ("maraina", 80_000), ("izahay.", 90_000)];
+        let mut start = 0;
+        for (text, end) in words {
+            script.timed(vec![Word { text: text.into(), samples: start..end }]);
+            start = end;
+        }
+        assert_eq!(script.heard(59_999), "", "a third of the letters, if they were all as long");
+        assert_eq!(script.heard(60_000), "Misokatra —");
+        assert_eq!(script.heard(61_999), "Misokatra —");
+        assert_eq!(script.heard(69_999), "Misokatra ny —");
+        assert_eq!(script.heard(81_000), "Misokatra ny 8 maraina —");
+        assert_eq!(script.heard(100_000), "Misokatra ny 8 maraina izahay.");
+        script.begin("Efatra ny 12.");
+        script.made(50_000);
+        let words = ["Efatra", "ny", "roa", "ambin'ny", "folo."];
+        script.timed(
+            words.into_iter().zip(1..).map(|(text, n)| Word { text: text.into(), samples: 0..n * 9_000 }).collect(),
+        );
+        assert!(script.heard(128_000).ends_with("izahay. Efatra —"), "three of five words are less than two of three");
+        assert!(script.heard(145_500).ends_with("Efatra ny 12. —"), "nothing is left but the pause");
+    }
 
     #[test]
     fn only_what_was_heard_is_said() {

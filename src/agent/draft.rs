@@ -70,7 +70,10 @@ impl Draft {
                 self.mind.drafted(true);
                 Some(*reply)
             }
-            _ => None,
+            _ => {
+                self.mind.drafted(false);
+                None
+            }
         }
     }
 

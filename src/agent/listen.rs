@@ -236,8 +236,10 @@ impl Conversation<'_> {
         let (mind, first) = (self.engines.mind.clone(), self.meanwhile.lateness.first(self.engines.mind.mode()));
         let (voice, language) = (Arc::clone(&self.engines.voice), transcript.language);
         let (least, dialect) = (self.persona.min_logprob, self.persona.dialect);
+        // The turn is not over yet.
+        let brief = self.brief(Duration::ZERO, language);
         begun.drafted(Draft::new(mind.clone(), wanted.clone(), async move {
-            let tokens = mind.reply(request, first).await?;
+            let tokens = mind.reply_in_time(request, brief, first).await?;
             Ok(Reply::by_model(tokens, least, &voice, language).in_dialect(dialect).wanted(class, wanted))
         }));
     }

@@ -68,6 +68,16 @@ impl Conversation<'_> {
         if let Some(why) = mouth.instead() {
             self.record.event("local_instead", json!({ "why": why }));
         }
+        if let Some(brief) = mouth.brief() {
+            self.quicker("shorter", budget::why(&brief, self.limits.filler));
+        }
+    }
+
+    /// A turn is answered in a quicker way, or those that follow are.
+    fn quicker(&self, way: &str, mut detail: Value) {
+        self.engines.mind.quicker(way);
+        detail["way"] = way.into();
+        self.record.event("quicker", detail);
     }
 
     pub(super) fn deaf(&mut self, error: &EngineError) {
@@ -90,6 +100,8 @@ impl Conversation<'_> {
             said: Some(mouth.text()),
             said_heard: Some(mouth.heard(voice)),
             said_by: None,
+            heard_from: None,
+            said_in: None,
             interrupted: matches!(said, Said::Interrupted | Said::TakenOver),
             confidence: transcript.confidence.map(f64::from),
             language: Some(transcript.language.code().into()),
@@ -102,13 +114,16 @@ impl Conversation<'_> {
         // Whoever takes replies whole waits for all of them.
         let is_live = !self.record.audience().is_some_and(Audience::is_patient);
         let beyond = budget::beyond(&turn.stages, budget, mouth.filled()).filter(|_| is_live);
-        let quicker = self.meanwhile.lateness.answered(usual, mode, &turn.stages, budget);
+        if mode == Some(usual) && !marks.is_held_up {
+            self.meanwhile.lateness.took(&turn.stages);
+        }
+        let around = self.meanwhile.lateness.answered(usual, mode, &turn.stages, budget);
         self.record.turn(transcript.language, turn);
         if beyond.is_some() {
             self.record.turn_was_late();
         }
         beyond.into_iter().for_each(|beyond| self.record.event("over_budget", beyond));
-        quicker.into_iter().for_each(|quicker| self.record.event("quicker", quicker));
+        around.into_iter().for_each(|around| self.quicker("local", around));
     }
 
     /// A row for what Milo said by itself.
@@ -119,6 +134,8 @@ impl Conversation<'_> {
             said: Some(mouth.text()),
             said_heard: Some(mouth.heard(voice)),
             said_by: None,
+            heard_from: None,
+            said_in: None,
             interrupted: matches!(said, Said::Interrupted | Said::TakenOver),
             confidence: None,
             language: Some(self.language.code().into()),

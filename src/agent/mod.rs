@@ -67,7 +67,7 @@ pub use mouth::announce;
 pub use news::{News, Speaker};
 pub use overhear::Overhearing;
 pub(crate) use persona::MOST_TOKENS;
-pub use persona::{Backdrop, Persona, Phrase};
+pub use persona::{Backdrop, Persona, Phrase, Turns};
 pub use phrases::SetPhrases;
 pub(crate) use phrases::spoken;
 pub use prompt::Prompt;

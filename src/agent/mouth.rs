@@ -21,7 +21,7 @@ use super::{
     reply::{Asking, Doing, Marks, Reply, Step},
     stopgap::{Due, Stopgap},
 };
-use crate::engines::{Mode, Taken};
+use crate::engines::{Brief, Mode, Taken};
 
 /// A voice that was paused goes on at the quietest frame of this last time: where the word began that it was paused in, or one before…
 const WORD: usize = 600 / FRAME_MS as usize;
@@ -201,8 +201,9 @@ impl Mouth {
                     self.script.begin(&clause);
                     self.audience.iter().for_each(|audience| audience.tell(Happened::Clause(clause.clone())));
                 }
-                Some(Ok(Step::Samples(samples))) => {
+                Some(Ok(Step::Samples(samples, words))) => {
                     self.script.made(samples.len() as u64);
+                    self.script.timed(words);
                     self.cut(&samples);
                 }
                 Some(Ok(Step::HangUp)) => self.hang_up = true,
@@ -341,6 +342,11 @@ impl Mouth {
     /// Why the local model answered although a server was to.
     pub(super) fn instead(&self) -> Option<&'static str> {
         self.reply.instead()
+    }
+
+    /// That whoever answers was told to be short, and why.
+    pub(super) fn brief(&self) -> Option<Brief> {
+        self.reply.brief()
     }
 
     /// Why the reply ended before it was complete.

@@ -4,13 +4,14 @@ use jiff::tz::TimeZone;
 use std::borrow::Cow;
 
 use milo_models::{engine::Language, text::dialect::Dialect};
-use serde::{Deserialize, Deserializer, de::Error};
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 use super::{Greeting, Moment, Reach, Remembering, memory};
 use crate::{
     after::Form,
     config,
     dialplan::{Variables, madagascar, zone},
+    engines::Mode,
 };
 
 /// The longest reply that may be asked for, in tokens.
@@ -22,6 +23,9 @@ pub(crate) const MOST_TOKENS: usize = 4_096;
 pub struct Persona {
     /// The language model's system prompt.
     pub prompt: String,
+    /// Where its turns are heard, answered and spoken: `local`, within this process and by no server at all, or `cloud`, by the server
+    /// that is configured; none: as `[engines]` says.
+    pub mode: Option<Mode>,
     /// Replies whose first tokens have a mean logprob below this are replaced by `not_understood`.
     pub min_logprob: Option<f32>,
     /// Longest reply, in tokens.
@@ -68,7 +72,7 @@ fn dialect<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Dialect>
 }
 
 /// Of `[conversation]`'s, what this persona has of its own.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Turns {
     /// Silence that ends a turn of which it is not known whether it is over, in milliseconds.

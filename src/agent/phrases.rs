@@ -13,36 +13,37 @@ use milo_models::{
 };
 
 use super::{Persona, Phrase};
+use crate::engines::Mode;
 
 /// What is said in place of a goodbye that names something of the call, where there is no voice to say it.
 const GOODBYES: [(Language, &str); 2] =
     [(Language::Mg, "Misaotra, veloma tompoko!"), (Language::Fr, "Merci, au revoir!")];
 
-/// Samples at 16 kHz by text and language.
+/// Samples at 16 kHz by text and language, and by whether no server may have made them.
 #[derive(Clone, Debug, Default)]
-pub struct SetPhrases(HashMap<(String, Language), Arc<[i16]>>);
+pub struct SetPhrases(HashMap<(String, Language, bool), Arc<[i16]>>);
 
 impl SetPhrases {
-    /// Lets the voice speak every sentence of the personas once, and these besides.
+    /// Lets the voice speak every sentence of the personas once, and these besides; the second one, which no server has a part in, those of
+    /// personas that are kept local.
     pub async fn make<'a>(
-        voice: &Arc<dyn Synthesizer>,
+        (voice, within): (&Arc<dyn Synthesizer>, &Arc<dyn Synthesizer>),
         personas: impl Iterator<Item = &'a Persona>,
         more: impl Iterator<Item = (Language, &'static str)>,
     ) -> Result<Self, EngineError> {
         let mut made = HashMap::new();
-        let mut texts: Vec<(Language, &str)> = Vec::new();
+        let mut texts: Vec<(Language, &str, bool)> = Vec::new();
         for persona in personas {
-            texts.extend(persona.sentences().map(|(language, _, text)| (language, text)));
+            texts.extend(persona.sentences().map(|(language, _, text)| (language, text, is_local(persona))));
         }
-        texts.extend(GOODBYES);
-        more.for_each(|one| texts.push(one));
-        for (language, text) in texts {
+        texts.extend(GOODBYES.into_iter().chain(more).map(|(language, text)| (language, text, false)));
+        for (language, text, is_local) in texts {
             // What is only known during a call is spoken then.
             if text.is_empty() || text.contains("{{") {
                 continue;
             }
-            if let Entry::Vacant(place) = made.entry((text.to_owned(), language)) {
-                place.insert(spoken(voice, text, language).await?);
+            if let Entry::Vacant(place) = made.entry((text.to_owned(), language, is_local)) {
+                place.insert(spoken(if is_local { within } else { voice }, text, language).await?);
             }
         }
         Ok(Self(made))
@@ -50,12 +51,16 @@ impl SetPhrases {
 
     /// The sound of a sentence; a persona that was not among those given to `make` has none.
     pub fn sound(&self, persona: &Persona, phrase: Phrase, language: Language) -> Arc<[i16]> {
-        self.sentence(persona.phrase(phrase, language), language)
+        self.made(persona.phrase(phrase, language), language, is_local(persona))
     }
 
     /// The sound of a sentence that was given to `make`; none of another.
     pub fn sentence(&self, text: &str, language: Language) -> Arc<[i16]> {
-        self.0.get(&(text.to_owned(), language)).cloned().unwrap_or_else(|| Arc::new([]))
+        self.made(text, language, false)
+    }
+
+    fn made(&self, text: &str, language: Language, is_local: bool) -> Arc<[i16]> {
+        self.0.get(&(text.to_owned(), language, is_local)).cloned().unwrap_or_else(|| Arc::new([]))
     }
 
     /// What is heard in place of a sentence that has no sound of its own, where the voice cannot say it; none where it has one.
@@ -78,8 +83,12 @@ impl SetPhrases {
 
     fn plain_goodbye(&self, language: Language) -> (&'static str, Arc<[i16]>) {
         let text = GOODBYES.iter().find(|(of, _)| *of == language).map_or("", |(_, text)| *text);
-        (text, self.0.get(&(text.to_owned(), language)).cloned().unwrap_or_else(|| Arc::new([])))
+        (text, self.sentence(text, language))
     }
+}
+
+fn is_local(persona: &Persona) -> bool {
+    persona.mode == Some(Mode::Local)
 }
 
 /// Words as sound.
@@ -108,8 +117,9 @@ mod tests {
             Persona::parse(&named.replace("Mbola eo ve ianao?", "{{caller}}, mbola eo ve?")).expect("a persona");
         let plain = Persona::parse(demo).expect("the demonstration");
         let texts = plain.sentences().map(|(language, _, text)| (language, text)).chain(GOODBYES);
-        let made =
-            texts.enumerate().map(|(at, (language, text))| ((text.to_owned(), language), vec![at as i16].into()));
+        let made = texts
+            .enumerate()
+            .map(|(at, (language, text))| ((text.to_owned(), language, false), vec![at as i16].into()));
         let phrases = SetPhrases(made.collect());
         assert_eq!(phrases.spare(&plain, Phrase::Goodbye, Language::Mg), None, "it has a sound");
         let (text, sound) = phrases.spare(&named, Phrase::Goodbye, Language::Mg).expect("another");

@@ -12,7 +12,7 @@ use std::{
 use milo_models::{
     engine::{EngineError, Language},
     queue::{Class, Wanted},
-    synthesizer::{Speech, SpeechOptions, Synthesizer},
+    synthesizer::{Speech, SpeechOptions, Synthesizer, Word},
     text::{clauses::Clauses, dialect::Dialect, speakable_in},
     tools::Call,
 };
@@ -22,7 +22,7 @@ use super::{
     again::{PATIENCE, PAUSE},
     words::{Piece, Words},
 };
-use crate::engines::{Mode, Saying, Taken};
+use crate::engines::{Brief, Mode, Saying, Taken};
 
 /// Ends when what is done while the caller hears something is over.
 pub(super) type Doing = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -37,8 +37,8 @@ const STALL: Duration = Duration::from_secs(6);
 pub(super) enum Step {
     /// The next clause, as the model wrote it; its samples follow.
     Clause(String),
-    /// Samples at 16 kHz.
-    Samples(Vec<i16>),
+    /// Samples at 16 kHz, and when the words that begin in them are heard, from the clause's beginning on, where the voice tells.
+    Samples(Vec<i16>, Vec<Word>),
     /// The model's first tokens are too unlikely to be spoken.
     Doubtful,
     /// When this reply has been heard, the call ends.
@@ -56,6 +56,8 @@ pub(super) struct Marks {
     pub first_token: Option<Instant>,
     /// The voice's first sample.
     pub first_sample: Option<Instant>,
+    /// Whether something else than engines was waited for on the way.
+    pub is_held_up: bool,
 }
 
 /// A reply on its way.
@@ -77,6 +79,8 @@ pub(super) struct Reply {
     mode: Option<Mode>,
     /// Why the local model answers although a server was to.
     instead: Option<&'static str>,
+    /// That it was told to be short.
+    brief: Option<Brief>,
     /// What the model has taken of tokens.
     taken: Vec<(Mode, Taken)>,
     /// Whether the model has said a word.
@@ -152,6 +156,7 @@ impl Reply {
             marks: Marks::default(),
             mode: None,
             instead: None,
+            brief: None,
             taken: Vec::new(),
             has_words: false,
             cut: None,
@@ -166,6 +171,7 @@ impl Reply {
             self.waiting.extend(self.clauses.push(words));
             self.waiting.extend(self.clauses.finish());
         }
+        self.marks.is_held_up |= doing.is_some();
         self.source = doing.map_or(Source::Ended, Source::Doing);
     }
 
@@ -228,6 +234,11 @@ impl Reply {
         self.instead
     }
 
+    /// That whoever answers was told to be short, and why.
+    pub(super) fn brief(&self) -> Option<Brief> {
+        self.brief
+    }
+
     /// Why the reply ended before it was complete.
     pub(super) fn cut(&self) -> Option<&EngineError> {
         self.cut.as_ref()
@@ -245,7 +256,7 @@ impl Reply {
     /// [`Reply::next`] begins with.
     /// Cancel safe.
     pub(super) async fn prepare(&mut self) {
-        while !matches!(self.ahead.back(), Some(Ok(Step::Samples(_) | Step::Doubtful | Step::Calls(_)) | Err(_))) {
+        while !matches!(self.ahead.back(), Some(Ok(Step::Samples(..) | Step::Doubtful | Step::Calls(_)) | Err(_))) {
             let Some(step) = self.step_in_time().await else { return };
             self.ahead.push_back(step);
         }
@@ -266,7 +277,7 @@ impl Reply {
                     Some(Ok(samples)) => {
                         self.is_heard = true;
                         self.marks.first_sample.get_or_insert_with(Instant::now);
-                        return Some(Ok(Step::Samples(samples)));
+                        return Some(Ok(Step::Samples(samples, speech.take_words())));
                     }
                     Some(Err(error)) => return Some(Err(error)),
                     None => self.speech = None,
@@ -316,7 +327,7 @@ impl Reply {
                     };
                     if text.is_empty() {
                         self.source = Source::Ended;
-                        return Some(Ok(Step::Samples(samples.to_vec())));
+                        return Some(Ok(Step::Samples(samples.to_vec(), Vec::new())));
                     }
                     *phrase = Some((String::new(), samples));
                     return Some(Ok(Step::Clause(text)));
@@ -336,7 +347,7 @@ impl Reply {
                 }
                 Source::Model(words) => {
                     let piece = stalled("language model", timeout_at(deadline, words.next()).await);
-                    (self.mode, self.instead) = (Some(words.mode()), words.instead());
+                    (self.mode, self.instead, self.brief) = (Some(words.mode()), words.instead(), words.brief());
                     match piece {
                         Some(Ok(Piece::Text(text))) => {
                             self.waiting_since = None;

@@ -8,8 +8,14 @@
 //!                                                        └─ by itself ─► apology, and the caller has the floor
 //! ```
 
+use std::time::Duration;
+
 use milo_media::Voice;
-use milo_models::{engine::EngineError, language_model::ChatRequest, queue::Wanted};
+use milo_models::{
+    engine::{EngineError, Language},
+    language_model::ChatRequest,
+    queue::Wanted,
+};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -23,15 +29,30 @@ use super::{
     speak::Said,
     stopgap::{Due, SILENCE},
 };
-use crate::{engines::Mode, store::Stamp};
+use crate::{
+    engines::{Brief, Mode},
+    store::Stamp,
+};
 
 impl Conversation<'_> {
-    /// The model is asked to answer, whoever has answered before first; where it has no place, for a while.
+    /// The model is asked to answer, whoever has answered before first, and shortly where there is little time; where it has no place, for
+    /// a while.
     pub(super) fn asking(&self, context: &Context, task: &Task, by: Option<Mode>, wanted: Wanted) -> Asking {
         let mind = self.engines.mind.clone();
         let first = by.unwrap_or_else(|| self.meanwhile.lateness.first(mind.mode()));
         let request = ChatRequest { wanted, ..self.request(context, &task.told, &task.done) };
-        Box::pin(async move { again(|| mind.reply(request.clone(), first)).await })
+        let brief = self.brief(task.since.elapsed(), self.language);
+        Box::pin(async move { again(|| mind.reply_in_time(request.clone(), brief, first)).await })
+    }
+
+    /// That a reply is to be short, where the turn has been over for so long that its budget is at risk. Whoever takes replies whole has
+    /// none.
+    pub(super) fn brief(&self, spent: Duration, language: Language) -> Option<Brief> {
+        if self.record.audience().is_some_and(Audience::is_patient) {
+            return None;
+        }
+        let expected = self.meanwhile.lateness.at_risk(spent, self.limits.filler)?;
+        Some(Brief { language, spent, expected })
     }
 
     /// What is said when nothing has come of a turn by then: that of the budget, or, where the persona has nothing to say to that, the
@@ -48,6 +69,7 @@ impl Conversation<'_> {
     /// A stage has brought nothing for long, and something is said in its place.
     pub(super) fn waits(&mut self, stage: &'static str, times: usize) {
         if times <= 1 {
+            self.engines.mind.quicker("filler");
             self.record.event("filler", json!({ "for": stage }));
             return;
         }

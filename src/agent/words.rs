@@ -6,7 +6,7 @@ use milo_models::{
     tools::Call,
 };
 
-use crate::engines::{Mode, Saying, Taken};
+use crate::engines::{Brief, Mode, Saying, Taken};
 
 /// The model's own sign that the conversation is over.
 const HANG_UP: &str = "[hangup]";
@@ -60,6 +60,11 @@ impl Words {
     /// Why the local model answers although a server was to; see [`Saying::instead`].
     pub(crate) fn instead(&self) -> Option<&'static str> {
         self.tokens.instead()
+    }
+
+    /// That whoever answers was told to be short; see [`Saying::brief`].
+    pub(crate) fn brief(&self) -> Option<Brief> {
+        self.tokens.brief()
     }
 
     /// Whether the reply ended at its longest rather than by itself; known at its end.

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use milo_media::{SAMPLE_RATE, prompt, sound_file::Writer, wav};
-use milo_models::engine::{EngineError, Language, RemoteFault};
+use milo_models::{
+    engine::{EngineError, Language, RemoteFault},
+    transcriber::Listen,
+};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::{
@@ -230,7 +233,7 @@ impl Batches {
             }
             Err(_) => return Err(Fault::Never("the recording could not be read".into())),
         };
-        let mut listening = self.chats.listen(samples, language, words)?;
+        let mut listening = self.chats.listen(samples, Listen { language, words, ..Listen::default() })?;
         while let Some(progress) = listening.next().await {
             progress?;
         }

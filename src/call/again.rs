@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use serde::Serialize;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::Placed;
@@ -65,18 +66,29 @@ impl Again {
     }
 }
 
-fn a_day_before(at: Stamp) -> Stamp {
+/// Keys of before that are forgotten at this moment.
+pub(crate) fn a_day_before(at: Stamp) -> Stamp {
     Stamp::from_millis(at.millis().saturating_sub(i64::try_from(KNOWN.as_millis()).unwrap_or(i64::MAX)))
 }
 
-/// Deletes the keys of more than a day ago, now and every day from now on.
+/// A print of what is asked for under a key that stays the same from one version of Milo to the next (FNV-1a).
+pub(crate) fn print(wanted: &impl Serialize) -> i64 {
+    let text = serde_json::to_string(wanted).unwrap_or_default();
+    let fold = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, fold).cast_signed()
+}
+
+/// Deletes the keys of more than a day ago, those of campaigns among them, now and every day from now on.
 pub async fn forget_keys(store: Store) {
     let mut clock = interval(KNOWN);
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         clock.tick().await;
-        if let Err(error) = store.forget_call_keys(a_day_before(Stamp::now())).await {
-            tracing::warn!(%error, "old idempotency keys cannot be deleted");
+        let before = a_day_before(Stamp::now());
+        for done in [store.forget_call_keys(before).await, store.forget_campaign_keys(before).await] {
+            if let Err(error) = done {
+                tracing::warn!(%error, "old idempotency keys cannot be deleted");
+            }
         }
     }
 }

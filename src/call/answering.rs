@@ -262,8 +262,9 @@ async fn speak(
 
 /// Listens until the leg has closed; what is said meanwhile tells who it is. Cancel safe.
 async fn closed(ear: &mut Ear, overhearing: &mut Overhearing, house: &House, log: &Record) {
+    let engines = house.engines.in_mode(log.notes().mode());
     loop {
-        match overhearing.next(ear, &house.engines).await {
+        match overhearing.next(ear, &engines).await {
             Noticed::Closed(_) => return,
             Noticed::Digit(key) => log.digit(key),
             Noticed::Deaf(error) => log.event("deaf", json!({ "error": error.to_string() })),

@@ -134,7 +134,7 @@ impl Line {
         }
         self.voice.flush();
         told(log, "joined", "answered", None);
-        let interpret = transfer.interpret.as_ref().map(|interpret| Wanted { interpret, cleaning });
+        let interpret = transfer.interpret.as_ref().map(|interpret| Wanted { interpret, other: "called", cleaning });
         self.join_up((seat, leg), (music, interpret), (house, language), log).await;
         (false, "joined")
     }

@@ -3,9 +3,9 @@
 //! The leg of the one who waits is lent, and comes back when the two part, however that comes about: both calls go on with their
 //! own plans.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use milo_media::{Bridge as Joint, Bridged, Heard, Leg, Side, bridge};
+use milo_media::{Bridge as Joint, Bridged, Cleaning, Heard, Leg, Side, bridge};
 use milo_models::engine::Language;
 use serde_json::json;
 use tokio::{
@@ -17,18 +17,30 @@ use tokio::{
 use super::{
     House, Record, Reel, TIME_UP,
     dial::NO_PACKETS,
+    interpret::{Account, Interpreter, Wanted, failed},
+    notes::Notes,
     verbs::{Line, Waiting, heard},
     waiting::{Taker, Whom},
 };
-use crate::{dialplan::Bridge, store::Key};
+use crate::{
+    dialplan::{Bridge, Interpret},
+    store::Key,
+};
 
 /// How long it may take until one who waits comes: it may be placing a call just then.
 const COMING: Duration = Duration::from_secs(8);
 
+/// What the log calls the one who waits.
+const WAITING: &str = "waiting";
+
 /// A leg that is lent.
 pub(super) struct Lent {
     leg: Leg,
+    /// What is done to its sound before it is listened to.
+    cleaning: Cleaning,
     reel: Reel,
+    /// Its own call's.
+    notes: Notes,
     back: oneshot::Sender<Returned>,
     /// Resolves when the lender wants it back, or is gone.
     enough: oneshot::Receiver<()>,
@@ -81,7 +93,7 @@ impl Line {
             return false;
         };
         log.event("bridged", json!({ "result": "joined", "call": call, "after_ms": after_ms }));
-        let why = self.talk_as_one(lent, (house, language), log).await;
+        let why = self.talk_as_one(lent, wanted.interpret.as_ref(), (house, language), log).await;
         log.event("parted", json!({ "why": why }));
         true
     }
@@ -131,9 +143,15 @@ impl Line {
         }
     }
 
-    /// The two hear each other until one goes; says who it was.
-    async fn talk_as_one(&mut self, lent: Lent, (house, language): (&House, Language), log: &Record) -> String {
-        let Lent { leg: mut other, reel, back, mut enough } = lent;
+    /// The two hear each other, through an interpreter where one is wanted, until one goes; says who it was.
+    async fn talk_as_one(
+        &mut self,
+        lent: Lent,
+        interpret: Option<&Interpret>,
+        (house, language): (&House, Language),
+        log: &Record,
+    ) -> String {
+        let Lent { leg: mut other, cleaning, reel, notes, back, mut enough } = lent;
         let Some(mut ears) = self.ears.take() else {
             back.send(Returned { leg: other, why: "the call that took it is over".into() }).ok();
             return "the caller was gone".into();
@@ -152,7 +170,14 @@ impl Line {
             () = closed(&mut other.ears) => {}
         }
         let own = Leg { ears, voice: std::mem::take(&mut self.voice), control: self.control.clone() };
+        let announcers = [own.voice.announcer(), other.voice.announcer()];
         let mut joined = Joined { joint: Some((bridge(own, other, None), back)) };
+        let edition = Arc::clone(&self.edition);
+        let mut interpreter = joined.joint.as_mut().zip(interpret).map(|((joint, _), interpret)| {
+            let (wanted, account) =
+                (Wanted { interpret, other: WAITING, cleaning }, Account { log, others: Some(&notes) });
+            Interpreter::begin((joint, announcers), wanted, self.cleaning, (house, &edition), account)
+        });
         let why = loop {
             let Some((joint, _)) = &mut joined.joint else { break NO_PACKETS };
             select! {
@@ -164,11 +189,13 @@ impl Line {
                     Bridged::Digit(Side::A, key) => log.pressed(key),
                     Bridged::Digit(Side::B, key) => reel.pressed(key),
                 },
+                () = failed(&mut interpreter, log) => joint.alone(),
                 // The lender's time is up, or it is gone.
                 _ = &mut enough => break TIME_UP,
                 () = sleep_until(self.until) => break TIME_UP,
             }
         };
+        drop(interpreter);
         self.reel.part();
         reel.part();
         if let Some(Leg { ears, voice, .. }) = joined.part(why) {
@@ -186,7 +213,8 @@ impl Line {
         let leg = Leg { ears, voice: std::mem::take(&mut self.voice), control: self.control.clone() };
         let (back, mut returned) = oneshot::channel();
         let (want, enough) = oneshot::channel();
-        if let Err(Lent { leg, .. }) = taker.send(Lent { leg, reel: self.reel.clone(), back, enough }) {
+        let (cleaning, reel, notes) = (self.cleaning, self.reel.clone(), log.notes());
+        if let Err(Lent { leg, .. }) = taker.send(Lent { leg, cleaning, reel, notes, back, enough }) {
             self.keep(leg);
             return false;
         }
@@ -221,5 +249,5 @@ pub(super) async fn closed(ears: &mut milo_media::Ears) {
 }
 
 fn who(side: Side) -> &'static str {
-    if side == Side::A { "caller" } else { "waiting" }
+    if side == Side::A { "caller" } else { WAITING }
 }

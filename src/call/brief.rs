@@ -44,7 +44,7 @@ impl Brief {
         let said = log.notes().so_far();
         let mut writing = JoinSet::new();
         if said.iter().any(|exchange| exchange.words().is_some()) {
-            let (mind, said) = (house.engines.mind.clone(), said.clone());
+            let (mind, said) = (house.engines.mind.in_mode(log.notes().mode()), said.clone());
             writing.spawn(async move {
                 let written = timeout(WITHIN, summary(&mind, &said, language)).await;
                 written.unwrap_or_else(|_| Err(format!("no summary came within {} s", WITHIN.as_secs())))
@@ -155,7 +155,7 @@ mod tests {
         let said = heard.iter().map(|heard| Exchange {
             heard: Some((*heard).into()),
             said: Some("Eny.".into()),
-            by_person: false,
+            ..Exchange::default()
         });
         Brief { language, number: number.map(Into::into), said: said.collect(), writing: JoinSet::new() }
     }

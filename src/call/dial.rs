@@ -1,6 +1,6 @@
 //! The verb `dial`: somebody else is called, and the two hear each other until one of them hangs up.
 
-use std::{future::pending, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use milo_media::{Bridge, Bridged, Heard, Leg, Music, Side, bridge, tone::Signal};
 use milo_models::engine::Language;
@@ -14,7 +14,7 @@ use tokio::{
 use super::{
     House, Record,
     about::About,
-    interpret::{Interpreter, Wanted},
+    interpret::{Account, Interpreter, Wanted, failed},
     refer::Standing,
     ring::sounding,
     seat::Seat,
@@ -119,7 +119,7 @@ impl Line {
                 // Whoever helps hears the caller as they are.
                 let interpret = dial.interpret.as_ref().filter(|_| house.trunks.emergency(&number).is_none());
                 let cleaning = over.as_ref().map_or(house.cleaning, |(trunk, _)| trunk.cleaning());
-                let interpret = interpret.map(|interpret| Wanted { interpret, cleaning });
+                let interpret = interpret.map(|interpret| Wanted { interpret, other: "called", cleaning });
                 over.into_iter().for_each(|(_, place)| seat.hold(place));
                 self.join_up((seat, leg), (music, interpret), (house, language), log).await;
                 "joined"
@@ -306,15 +306,11 @@ impl Line {
         let mut joined = bridge(Leg { ears, voice, control }, leg, None);
         joined.music(Music::new(move || music.frames()));
         let edition = Arc::clone(&self.edition);
-        let mut interpreter = interpret
-            .map(|wanted| Interpreter::begin((&mut joined, announcers), wanted, self.cleaning, (house, &edition), log));
+        let account = Account { log, others: None };
+        let mut interpreter = interpret.map(|wanted| {
+            Interpreter::begin((&mut joined, announcers), wanted, self.cleaning, (house, &edition), account)
+        });
         let ended = loop {
-            let failed = async {
-                match &mut interpreter {
-                    Some(interpreter) => interpreter.failed().await,
-                    None => pending().await,
-                }
-            };
             select! {
                 side = closed(&mut joined, log) => break match side {
                     Side::A => "the caller hung up".to_owned(),
@@ -322,11 +318,7 @@ impl Line {
                 },
                 reason = seat.follow() => break format!("the one who was called: {reason}"),
                 () = sleep_until(self.until) => break super::TIME_UP.to_owned(),
-                error = failed => {
-                    tracing::warn!(call.id = %log.id(), %error, "an interpreter failed; the two hear each other without it");
-                    log.event("interpreting_ended", json!({ "error": error.to_string() }));
-                    joined.alone();
-                }
+                () = failed(&mut interpreter, log) => joined.alone(),
             }
         };
         drop(interpreter);

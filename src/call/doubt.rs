@@ -51,6 +51,8 @@ mod tests {
             said_heard: Some("Sala-".into()),
             interrupted: true,
             said_by: None,
+            heard_from: None,
+            said_in: None,
             confidence: None,
             language: None,
             mode: None,

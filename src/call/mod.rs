@@ -87,6 +87,7 @@ pub(crate) use talk::usual_patience;
 use verbs::Line;
 
 pub use again::forget_keys;
+pub(crate) use again::{a_day_before, print};
 pub use interpret::interpreter_sentences;
 pub use ladder::{LegSeen, SipSeen};
 pub use listening::{Listener, Overheard};

@@ -16,7 +16,8 @@ use crate::{
     after::Exchange,
     agent::News,
     dialplan::Request,
-    store::{CallLog, Key, NewRequest, Stamp},
+    engines::Mode,
+    store::{CallLog, Key, NewRequest, NewTurn, Stamp},
     trunk::is_nobody,
 };
 
@@ -38,6 +39,8 @@ pub(super) struct Notes {
     /// The persona that has spoken last, and the language that is spoken: that of the last turn, before it that of the plan. The lock is
     /// taken as a conversation begins, as a turn ends, and by whoever goes on in its place.
     speaker: Arc<Mutex<(Option<String>, Option<Language>)>>,
+    /// A persona has spoken that is kept local: what was said goes to no server, whoever speaks next.
+    is_local: Arc<AtomicBool>,
 }
 
 /// As many turns as are remembered; the oldest is forgotten first.
@@ -55,12 +58,19 @@ impl Notes {
             news: Arc::default(),
             said: Arc::default(),
             speaker: Arc::new(Mutex::new((None, language))),
+            is_local: Arc::default(),
         }
     }
 
-    /// This persona speaks from now on.
-    pub(super) fn speaks(&self, persona: &str) {
+    /// This persona speaks from now on, by the engines of this mode.
+    pub(super) fn speaks(&self, persona: &str, mode: Option<Mode>) {
+        self.is_local.fetch_or(mode == Some(Mode::Local), Ordering::Relaxed);
         self.speaker.lock().unwrap_or_else(PoisonError::into_inner).0 = Some(persona.to_owned());
+    }
+
+    /// Who may read what was said in the call: the mode of whoever must not let a server, as soon as one such has spoken.
+    pub(super) fn mode(&self) -> Option<Mode> {
+        self.is_local.load(Ordering::Relaxed).then_some(Mode::Local)
     }
 
     /// This is spoken now.
@@ -89,6 +99,13 @@ impl Notes {
             said.pop_front();
         }
         said.push_back(exchange);
+    }
+
+    /// One of two between whom Milo interprets has said something, and the other was told it or not: a turn in which nobody was answered.
+    pub(super) fn interpreted(&self, turn: NewTurn) {
+        let (heard, said, heard_from) = (turn.heard.clone(), turn.said_heard.clone(), turn.heard_from.clone());
+        self.said(Exchange { heard, said, by_person: false, heard_from });
+        self.log.turn(turn);
     }
 
     /// What was said so far.

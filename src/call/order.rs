@@ -24,7 +24,7 @@ use tokio::{
 
 use super::{
     Live, Record, SipSeen,
-    again::Again,
+    again::{Again, print},
     registry::Entry,
     target::{Target, first, refusal, target},
     unanswered::Unanswered,
@@ -60,15 +60,6 @@ pub struct Wanted {
     pub headers: BTreeMap<String, String>,
     /// How long it may ring.
     pub ring: Duration,
-}
-
-impl Wanted {
-    /// A print of it that stays the same from one version of Milo to the next (FNV-1a).
-    fn print(&self) -> i64 {
-        let text = serde_json::to_string(self).unwrap_or_default();
-        let fold = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        text.bytes().fold(0xcbf2_9ce4_8422_2325, fold).cast_signed()
-    }
 }
 
 /// A call that is being placed.
@@ -212,7 +203,7 @@ impl CallsOut {
     /// [`NotPlaced`].
     pub fn place(&self, wanted: Wanted, key: Option<&str>) -> Result<(Placed, bool), NotPlaced> {
         let now = Instant::now();
-        let print = wanted.print();
+        let print = print(&wanted);
         let mut again = self.again.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((before, placed)) = key.and_then(|key| again.find(now, key)) {
             return if *before == print {

@@ -181,7 +181,8 @@ pub(super) async fn perform(
                 }
             }
             Action::LookUp(look_up) => {
-                let found = likeness::look_up(&line.edition.dialplans, look_up, house.likeness.as_ref()).await;
+                let likeness = house.likeness.as_ref().filter(|_| log.notes().mode().is_none());
+                let found = likeness::look_up(&line.edition.dialplans, look_up, likeness).await;
                 log.event("looked_up", json!({ "within": look_up.within, "found": !found.is_empty() }));
                 course.variables.set(&look_up.into, found);
             }

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use milo_media::{FRAME_SAMPLES, Frame, Heard, Leg};
+use milo_media::{Cleaning, FRAME_SAMPLES, Frame, Heard, Leg};
 use milo_models::engine::Language;
 use milo_signaling::{Dialog, Forked, Progress};
 use serde_json::json;
@@ -23,6 +23,7 @@ use super::{
     House, Record,
     about::About,
     dial::standing,
+    interpret::Wanted,
     notes::Notes,
     refer::Standing,
     unanswered::Unanswered,
@@ -48,6 +49,8 @@ struct Ringing<'h> {
     early: Option<Leg>,
     /// The call's place on the trunk whose gateway was called.
     over: Option<Place>,
+    /// What is done to their sound before it is listened to.
+    cleaning: Cleaning,
     standing: Standing,
     until: Instant,
 }
@@ -107,7 +110,9 @@ impl Line {
                 place.answered();
                 seat.hold(place);
             });
-            self.join_up((seat, leg), (music, None), (house, language), log).await;
+            let cleaning = ringing.cleaning;
+            let interpret = queue.interpret.as_ref().map(|interpret| Wanted { interpret, other: "called", cleaning });
+            self.join_up((seat, leg), (music, interpret), (house, language), log).await;
             ringing.engaged.rests(Duration::from_secs(queue.rest_seconds));
         }
         left
@@ -177,6 +182,7 @@ impl Line {
                     Rang::Placed(Ok((outgoing, over))) => {
                         let (one, ring) = (&mut ringing[at], Duration::from_secs(queue.ring_seconds));
                         one.standing = standing(&agents[one.engaged.at], over.as_ref().map(|(trunk, _)| *trunk));
+                        one.cleaning = over.as_ref().map_or(house.cleaning, |(trunk, _)| trunk.cleaning());
                         one.over = over.map(|(_, place)| place);
                         (one.stage, one.until) = (Stage::Rings(outgoing), Instant::now() + ring);
                     }
@@ -249,7 +255,8 @@ fn ring<'h>(
         placing.await.unwrap_or_else(|_| Err(Unanswered::not_placed()))
     });
     let until = Instant::now() + PLACING + Duration::from_secs(queue.ring_seconds);
-    Ringing { engaged, stage: Stage::Placing(placing), early: None, over: None, standing, until }
+    let (early, over, cleaning) = (None, None, house.cleaning);
+    Ringing { engaged, stage: Stage::Placing(placing), early, over, cleaning, standing, until }
 }
 
 /// Whoever is rung and is not needed any more shows no missed call.

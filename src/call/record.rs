@@ -285,7 +285,7 @@ impl Record {
 
     /// A question of the plan was answered in these words.
     pub(super) fn answered_by(&self, words: &str) {
-        self.notes.said(Exchange { heard: Some(self.masked(words).into()), said: None, by_person: false });
+        self.notes.said(Exchange { heard: Some(self.masked(words).into()), ..Exchange::default() });
     }
 
     /// The language that is spoken: that of the last turn, before it that of the plan.
@@ -334,7 +334,7 @@ impl Record {
 
     fn write_turn(&mut self, language: Language, turn: NewTurn) {
         let (heard, said, by_person) = (turn.heard.clone(), turn.said_heard.clone(), turn.said_by.is_some());
-        self.notes.said(Exchange { heard, said, by_person });
+        self.notes.said(Exchange { heard, said, by_person, heard_from: None });
         self.notes.spoken(language);
         for (stage, milliseconds) in turn.stages.named() {
             if let Some(milliseconds) = milliseconds {
@@ -390,7 +390,7 @@ impl Record {
         if !self.taken.is_empty() {
             self.event("tokens", json!(self.taken));
         }
-        let place = self.after.take().and_then(Wanted::place);
+        let place = self.after.take().and_then(|after| after.place(self.notes.mode()));
         if let Some(Err(_)) = place {
             tracing::warn!(call.id = %self.key(), "a call is not analysed: too many wait for it");
             self.event("not_analysed", json!({ "why": "too many calls wait for the model" }));

@@ -93,15 +93,19 @@ impl Live {
         }
     }
 
-    /// An agent begins to speak in a call that is up: what is wanted of it comes by what is returned, as long as that is kept, and
-    /// then whoever takes the call over from it. `is_heard`: the caller would hear them.
-    pub(super) fn supervised(&self, key: Key, is_heard: bool) -> (mpsc::Receiver<Prompt>, mpsc::Receiver<Supervisor>) {
+    /// An agent begins to speak in a call that is up: what is wanted of it comes by what is returned, and whoever takes the call over
+    /// from it, until the last of it is dropped. `is_heard`: the caller would hear them.
+    pub(super) fn supervised(
+        self: &Arc<Self>,
+        key: Key,
+        is_heard: bool,
+    ) -> (mpsc::Receiver<Prompt>, mpsc::Receiver<Supervisor>, Speaking) {
         let ((prompts, prompted), (takers, taken)) = (mpsc::channel(PROMPTS), mpsc::channel(1));
         if let Some(way) = self.lock().get_mut(&key) {
             way.prompts = Some(prompts);
             way.takers = is_heard.then_some(takers);
         }
-        (prompted, taken)
+        (prompted, taken, Speaking { key, live: Arc::clone(self) })
     }
 
     /// A place for whoever takes a call over from the agent that speaks in it.
@@ -168,6 +172,21 @@ impl fmt::Debug for Live {
     }
 }
 
+/// An agent speaks in a call. Dropped, it does no longer: whoever was just about to take the call over learns it at once, as nothing holds
+/// the way to the agent any more.
+pub(super) struct Speaking {
+    key: Key,
+    live: Arc<Live>,
+}
+
+impl Drop for Speaking {
+    fn drop(&mut self) {
+        if let Some(way) = self.live.lock().get_mut(&self.key) {
+            (way.prompts, way.takers) = (None, None);
+        }
+    }
+}
+
 /// A call that is up, or being placed.
 pub(super) struct Entry {
     key: Key,
@@ -208,6 +227,11 @@ impl Drop for Entry {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use milo_media::LegOptions;
+    use tokio::{runtime::Handle, sync::oneshot::error::TryRecvError, time::timeout};
+
     use super::*;
 
     #[test]
@@ -237,7 +261,7 @@ mod tests {
         assert_eq!(say(), Err(Unreached::NotUp));
         let _entry = live.place(key);
         assert_eq!(say(), Err(Unreached::NoAgent));
-        let (mut prompts, _) = live.supervised(key, true);
+        let (mut prompts, _takers, _speaking) = live.supervised(key, true);
         for _ in 0..PROMPTS {
             assert_eq!(say(), Ok(()));
         }
@@ -266,6 +290,26 @@ mod tests {
         assert_eq!(wanted(), Ok(()), "they did not");
         drop(agent);
         assert_eq!(wanted(), Err(Unreached::NoAgent));
+    }
+
+    #[tokio::test]
+    async fn whoever_was_about_to_take_over_from_an_agent_that_has_just_ended_learns_it_at_once() {
+        let live = Arc::new(Live::default());
+        let key = Key::new();
+        let _entry = live.place(key);
+        let (prompts, takers, speaking) = live.supervised(key, true);
+        let place = live.taker(key).expect("an agent speaks");
+        drop((prompts, takers));
+        let (supervisor, mut headset) = Supervisor::new("Rina", LegOptions::default(), &Handle::current());
+        place.send(supervisor);
+        assert!(
+            headset.taken.try_recv().is_err_and(|error| error == TryRecvError::Empty),
+            "nobody has let go of it yet"
+        );
+        drop(speaking);
+        let learns = timeout(Duration::from_secs(1), &mut headset.taken).await.expect("at once");
+        assert!(learns.is_err(), "nobody has the call to give");
+        assert_eq!(live.taker(key).map(drop), Err(Unreached::NoAgent));
     }
 
     #[tokio::test]

@@ -122,7 +122,9 @@ impl Line {
             () = self.reel.introduce(other.voice.announcer(), house, language) => {}
         }
         let patience = patience(&house.conversation, None, LONGEST_TURN);
-        let scribe = |control: &Control, cleaning| Scribe::new(control.overhear(), cleaning, &house.engines, patience);
+        // Whose words a persona has kept from servers are kept from them here too.
+        let engines = house.engines.in_mode(log.notes().mode());
+        let scribe = |control: &Control, cleaning| Scribe::new(control.overhear(), cleaning, &engines, patience);
         let mut caller = scribe(&self.control, self.cleaning);
         let mut person = scribe(&other.control, Cleaning::default());
         let own = Leg { ears, voice: std::mem::take(&mut self.voice), control: self.control.clone() };
@@ -210,6 +212,8 @@ impl Record {
             heard,
             said_heard: said.clone(),
             said_by: said.is_some().then(|| by.to_owned()),
+            heard_from: None,
+            said_in: None,
             said,
             interrupted: false,
             confidence: transcript.confidence.map(f64::from),

@@ -44,7 +44,8 @@ impl Line {
         let language = recall(house, known, variables, (plan, language), log).await;
         let persona = &*known.told_of(variables, language);
         log.wanted(&house.analyses, persona);
-        log.notes().speaks(name);
+        log.notes().speaks(name, persona.mode);
+        let engines = &*house.engines.in_mode(persona.mode);
         log.notes().spoken(language);
         if let Some(backdrop) = &persona.ambience {
             match house.sound(edition.dialplans.sound(&backdrop.file)).await {
@@ -73,18 +74,18 @@ impl Line {
         if watch.as_ref().is_some_and(Watch::doubts) {
             log.doubt();
         }
-        let ear = Ear::new(ears, self.cleaning, house.engines.activity.stream(), patience);
+        let ear = Ear::new(ears, self.cleaning, engines.activity.stream(), patience);
         let ear = ear.watched_by(watch.as_mut().and_then(|watch| watch.detector.take()));
-        let mut ear = ear.judged_by(house.engines.end_of_turn.clone());
+        let mut ear = ear.judged_by(engines.end_of_turn.clone());
         let (key, notes) = (log.key(), log.notes());
         let tools = Toolbox::new((&edition, persona), variables, &mut self.begun, (house, plan, log));
-        let (prompts, takers) = house.live.supervised(key, !is_patient);
+        let (prompts, takers, speaking) = house.live.supervised(key, !is_patient);
         let suspended = self.suspended.take().filter(|suspended| suspended.persona() == name);
         let talk = Conversation {
             name,
             tools,
             suspended: &mut self.suspended,
-            engines: &house.engines,
+            engines,
             persona,
             phrases: &edition.phrases,
             record: log,
@@ -103,6 +104,7 @@ impl Line {
             },
             _ => holding.await,
         };
+        drop(speaking);
         self.voice.ambience(None);
         if matches!(ending, Ending::Answered(_)) {
             self.voice.flush();

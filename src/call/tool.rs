@@ -138,7 +138,8 @@ impl<'a> Toolbox<'a> {
         let tools = tools.into();
         let mcp = house.mcp.clone();
         let (webhooks, notes) = (Arc::clone(&house.webhooks), log.notes());
-        let (zone, likeness) = (persona.zone.clone(), house.likeness.clone());
+        let is_local = notes.mode().is_some();
+        let (zone, likeness) = (persona.zone.clone(), house.likeness.clone().filter(|_| !is_local));
         Self { edition, tools, zone, served, mcp, variables, webhooks, likeness, plan: plan.into(), notes, begun }
     }
 

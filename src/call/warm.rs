@@ -122,7 +122,9 @@ impl Offer<'_> {
         };
         let summary = self.told(ready);
         let language = self.brief.language();
-        let telling = announce(&summary, language, &self.house.engines.voice, &mut voice);
+        // What a persona has kept from servers is not spoken by one either.
+        let engines = self.house.engines.in_mode(self.log.notes().mode()).into_owned();
+        let telling = announce(&summary, language, &engines.voice, &mut voice);
         // Who has heard enough may press at once; what they say now is mostly to the telephone: "allô".
         let pressed = select! {
             told = telling => {
@@ -138,7 +140,7 @@ impl Offer<'_> {
             Some(None) => return Verdict::HungUp,
             None => {}
         }
-        let engines = &self.house.engines;
+        let engines = &engines;
         let patience = patience(&self.house.conversation, None, LONGEST_ANSWER);
         let ear = Ear::new(ears, self.cleaning, engines.activity.stream(), patience);
         let mut ear = ear.judged_by(engines.end_of_turn.clone());

@@ -27,10 +27,10 @@ pub use order::{Order, Retries};
 pub use outcome::Outcome;
 
 use crate::{
-    call::CallsOut,
+    call::{CallsOut, a_day_before, print},
     config,
     metrics::Metrics,
-    store::{Key, LogWriter, NewCampaign, NewUnwanted, Stamp, Store, StoreError, Unwanted},
+    store::{CampaignKey, Key, LogWriter, NewCampaign, NewUnwanted, Stamp, Store, StoreError, Unwanted},
 };
 use number::Numbers;
 
@@ -46,6 +46,17 @@ pub enum Untaken {
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// A campaign that was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Its identifier.
+    pub id: Key,
+    /// How many numbers it has.
+    pub total: usize,
+    /// It was asked for before, under the same idempotency key.
+    pub is_again: bool,
 }
 
 /// The campaigns of this Milo. Cheap to clone.
@@ -88,11 +99,27 @@ impl Campaigns {
         }
     }
 
-    /// Takes a campaign of somebody, whole or not at all. Returns how many numbers it has.
+    /// Takes a campaign of somebody, whole or not at all; or finds the one that was taken for the same order under the same
+    /// idempotency key, on whichever Milo.
     ///
     /// # Errors
     /// [`Untaken`].
-    pub async fn add(&self, mut order: Order, who: &str) -> Result<(Key, usize), Untaken> {
+    pub async fn add(&self, mut order: Order, who: &str, key: Option<&str>) -> Result<Taken, Untaken> {
+        // The list may have megabytes.
+        let printed = match key {
+            Some(key) => {
+                let printing = tokio::task::spawn_blocking(move || (print(&order), order));
+                let (printed, same) =
+                    printing.await.map_err(|_| Untaken::Wrong("the list could not be read".into()))?;
+                order = same;
+                Some((key, printed))
+            }
+            None => None,
+        };
+        let key = printed;
+        if let Some(taken) = self.asked_before(key).await? {
+            return Ok(taken);
+        }
         if let Some(fault) = order.fault(self.calls_out.limit()) {
             return Err(Untaken::Wrong(fault));
         }
@@ -113,11 +140,15 @@ impl Campaigns {
         });
         let read = read.await.unwrap_or_else(|_| Err("the list could not be read".into())).map_err(Untaken::Wrong)?;
         let _one_at_a_time = self.adding.lock().await;
+        // Perhaps by somebody who was quicker.
+        if let Some(taken) = self.asked_before(key).await? {
+            return Ok(taken);
+        }
         let open = self.store.open_campaigns().await?;
         if open >= self.campaigns.open {
             return Err(Untaken::Full(format!("{open} campaigns have not ended; wait for one, or cancel it")));
         }
-        let (id, total) = (Key::new(), read.rows.len());
+        let (id, total, created) = (Key::new(), read.rows.len(), Stamp::now());
         let new = NewCampaign {
             id,
             name: order.name.trim().to_owned(),
@@ -126,12 +157,38 @@ impl Campaigns {
             settings: serde_json::to_value(&order).unwrap_or_default(),
             columns: read.columns,
             zones: read.zones,
-            created: Stamp::now(),
+            created,
             rows: read.rows,
         };
-        self.store.add_campaign(&new).await?;
+        let kept = key.map(|(key, print)| CampaignKey {
+            key: key.to_owned(),
+            print,
+            campaign: id,
+            total: i64::try_from(total).unwrap_or(i64::MAX),
+            at: created,
+        });
+        let since = a_day_before(created);
+        if !self.store.add_campaign(&new, kept.as_ref().map(|kept| (kept, since))).await? {
+            let says = "a campaign was added under this idempotency key by another Milo just now: ask again";
+            return self.asked_before(key).await?.ok_or_else(|| Untaken::Full(says.into()));
+        }
         self.changed.notify_one();
-        Ok((id, total))
+        Ok(Taken { id, total, is_again: false })
+    }
+
+    /// The campaign that was taken under this key within the last day, which is to be the print of the same order.
+    async fn asked_before(&self, key: Option<(&str, i64)>) -> Result<Option<Taken>, Untaken> {
+        let Some((key, print)) = key else { return Ok(None) };
+        match self.store.campaign_key(key, a_day_before(Stamp::now())).await? {
+            None => Ok(None),
+            Some(known) if known.print == print => {
+                let total = usize::try_from(known.total).unwrap_or_default();
+                Ok(Some(Taken { id: known.campaign, total, is_again: true }))
+            }
+            Some(_) => Err(Untaken::Wrong(
+                "this idempotency key stands for another campaign; each campaign has its own".into(),
+            )),
+        }
     }
 
     /// Pauses a campaign that runs, or has a paused one run. Calls that are up go on. False when it is neither.

@@ -78,6 +78,10 @@ pub struct Order {
     /// Who is called again.
     #[serde(default)]
     pub retries: Retries,
+    /// In place of the header `Idempotency-Key`.
+    #[serde(default, skip_serializing)]
+    #[schema(min_length = 1, max_length = 255)]
+    pub idempotency_key: Option<String>,
 }
 
 fn ring() -> u64 {

@@ -140,7 +140,8 @@ impl Runner {
                     eager.push_back(campaign);
                 }
                 Look::Waits(why) => {
-                    if self.campaigns.store.finish_campaign(campaign.id, Stamp::now()).await? {
+                    let Campaigns { store, node, log, .. } = &self.campaigns;
+                    if store.finish_campaign(campaign.id, Stamp::now(), (node, log)).await? {
                         tracing::info!(campaign.id = %campaign.id, "a campaign is finished");
                     } else {
                         waits.insert(campaign.id, why);

@@ -162,7 +162,8 @@ impl Aloud {
     /// What the clause is known by: all that its sound depends on.
     fn name(&self, clause: &str) -> String {
         let SpeechOptions { variant, speed, pitch, class: _, wanted: _ } = &self.options;
-        let how = format!("{speed} {pitch}");
+        let kept = if self.engines.is_local() { " local" } else { "" };
+        let how = format!("{speed} {pitch}{kept}{}", self.engines.made_by(&["tts"]));
         self.known.name(&[clause, self.language.code(), variant.as_deref().unwrap_or_default(), &how])
     }
 

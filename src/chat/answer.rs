@@ -33,6 +33,8 @@ pub struct Answer {
     not_understood: String,
     ends: bool,
     is_cut: bool,
+    /// What the persona wants of the engines.
+    wanted: Option<Mode>,
 }
 
 impl Answer {
@@ -59,6 +61,7 @@ impl Answer {
             not_understood,
             ends: false,
             is_cut: false,
+            wanted: persona.mode,
         };
         answer.start().await?;
         Ok(answer)
@@ -73,6 +76,11 @@ impl Answer {
         self.mode = tokens.mode();
         self.words = Some(Words::new(tokens, self.least));
         Ok(())
+    }
+
+    /// Whose engines may say it aloud, as its persona has it.
+    pub fn wanted(&self) -> Option<Mode> {
+        self.wanted
     }
 
     /// What its session is called.

@@ -84,7 +84,8 @@ impl Chats {
         let (tools, class, wanted) = (Arc::default(), self.class, Wanted::default());
         let request =
             ChatRequest { messages, max_tokens, temperature, seed: asked.seed, grammar: None, tools, class, wanted };
-        let reply = self.engines.mind.reply(request, self.engines.mind.mode()).await?;
+        let mind = self.engines.mind.in_mode(persona.mode);
+        let reply = mind.reply(request, mind.mode()).await?;
         let words = Some(Words::new(reply.strictly(), None));
         Ok(Completion { words, stops: asked.stops, held: String::new(), is_cut: false, usage: None })
     }

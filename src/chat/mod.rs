@@ -16,7 +16,7 @@ mod session_name;
 mod sessions;
 mod translation;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use milo_models::{
     demo,
@@ -44,7 +44,7 @@ use crate::{
     agent::Persona,
     config::Config,
     dialplan::{Edition, Editions, Variables},
-    engines::Engines,
+    engines::{Engines, Mode, Swapped, Unswapped},
     metrics::Metrics,
     redis::Redis,
 };
@@ -56,8 +56,11 @@ pub const LONGEST_MESSAGE: usize = 4_000;
 const TRANSLATIONS: Bytes = Bytes { here: 4 << 20, shared: 16 << 20 };
 const SPEECH: Bytes = Bytes { here: 32 << 20, shared: 64 << 20 };
 /// Why there are no times of words.
-const NO_WORDS: &str = "the transcriber knows the times of segments, not of words: leave the wish for words out, or ask a server \
-                        that knows them ([engines.stt] engine = \"openai\")";
+const NO_WORDS: &str = "the transcriber knows the times of segments, not of words: leave the wish for words out, or have a wav2vec2 \
+                        or a server hear, which know them ([engines.stt])";
+const NO_PROMPT: &str = "the transcriber writes letter by letter and takes no `prompt`: leave it out";
+/// More of a prompt no transcriber reads: Whisper takes some 220 tokens.
+const LONGEST_PROMPT: usize = 4_000;
 
 /// A message to be answered.
 #[derive(Clone, Debug)]
@@ -143,6 +146,26 @@ impl Chats {
         Self { class: Class::Batch, ..self.clone() }
     }
 
+    /// Puts another model in the place of an engine's, as [`Engines::change`] does; the language model reads the prompts of the personas
+    /// that are in force.
+    ///
+    /// # Errors
+    /// Why the one of before stays.
+    pub async fn change(&self, job: &str, path: Option<&Path>) -> Result<Swapped, Unswapped> {
+        let prompts = self.editions.current().dialplans.lasting_prompts();
+        let changed = self.engines.change(job, path, prompts).await?;
+        if job == "tts" {
+            // The personas' set sentences are spoken anew. Where that fails, those of before stay, and it is told as of any reading.
+            self.editions.reload().await;
+        }
+        Ok(changed)
+    }
+
+    /// The same by the engines of a persona's mode.
+    pub fn in_mode(&self, mode: Option<Mode>) -> Self {
+        Self { engines: self.engines.in_mode(mode).into_owned(), ..self.clone() }
+    }
+
     /// The same for what is said in calls: what callers say is not remembered for others.
     pub fn of_calls(&self) -> Self {
         Self { class: Class::Call, ..self.clone() }
@@ -210,18 +233,28 @@ impl Chats {
         let persona = self.persona(&edition, message.persona.as_deref())?;
         let mut turn = self.sessions.enter(message.session).await;
         turn.session.language = message.language.or_else(|| tongue(text)).unwrap_or(turn.session.language);
-        let by = (self.engines.mind.clone(), self.class);
+        let by = (self.engines.mind.in_mode(persona.mode), self.class);
         let persona = persona.told_of(&Variables::default(), turn.session.language);
         Ok(Answer::begin(by, (Arc::clone(&self.sessions), turn), &persona, text).await?)
     }
 
-    /// Begins to transcribe 16 kHz samples; without a language the model tells it.
+    /// Begins to transcribe 16 kHz samples; without a language the model tells it. Whose they are is known.
     ///
     /// # Errors
-    /// As [`Chats::check_words`].
-    pub fn listen(&self, samples: Vec<i16>, language: Option<Language>, words: bool) -> Result<Listening, EngineError> {
-        self.check_words(words)?;
-        let asked = Listen { language, words, class: self.class, ..Listen::default() };
+    /// As [`Chats::check_words`], and the same for a prompt.
+    pub fn listen(&self, samples: Vec<i16>, asked: Listen) -> Result<Listening, EngineError> {
+        self.check_words(asked.words)?;
+        if let Some(prompt) = &asked.prompt {
+            if !self.engines.transcriber.takes_prompt() {
+                return Err(EngineError::Input(NO_PROMPT.into()));
+            }
+            let length = prompt.chars().count();
+            if length > LONGEST_PROMPT {
+                let says = format!("`prompt` has {length} characters; {LONGEST_PROMPT} are the most");
+                return Err(EngineError::Input(says));
+            }
+        }
+        let asked = Listen { class: self.class, ..asked };
         Ok(Listening::new((Arc::clone(&self.engines.transcriber), &self.engines.activity), samples, asked))
     }
 

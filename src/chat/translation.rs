@@ -58,7 +58,7 @@ pub enum Untranslated {
     Wrong(String),
     /// The small models that ship do not know it, and no other is there.
     #[error(
-        "no model that can translate this answers: those that ship are for demonstration; set [engines.translate] path to an NLLB-200, \
+        "no model that can translate this answers: those that ship are for demonstration; set [engines.translate] to an NLLB-200 or two Marian, \
          [engines.llm] path to a larger model, or its engine to anthropic or openai"
     )]
     Nobody,
@@ -108,7 +108,8 @@ impl Chats {
         if let Some(text) = phrases::translated(text, source, target) {
             return Ok(Translation { text, confidence: Some(1.0), by: By::Phrases });
         }
-        let known = self.translations.name(&[source.code(), target.code(), text]);
+        let by = self.engines.made_by(&["llm", "translate"]);
+        let known = self.translations.name(&[source.code(), target.code(), text, &by]);
         let remembered = self.translations.get(&known).await;
         if let Some(translation) = remembered.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
             return Ok(translation);

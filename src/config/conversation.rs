@@ -18,7 +18,8 @@ pub struct Conversation {
     /// Whether the reply is begun while it is not sure yet that the caller has finished: it is heard sooner, and what a caller who goes
     /// on makes useless was computed, or paid for, in vain.
     pub early_replies: bool,
-    /// The budget of a turn, in milliseconds: when the answer has no sound so long after the turn was over, the persona's `wait` is said.
+    /// The budget of a turn, in milliseconds: when the answer has no sound so long after the turn was over, the persona's `wait` is said;
+    /// where that is likely before the model is asked, it is asked for a short reply.
     pub filler_ms: u64,
     /// Silence of both after which Milo asks "are you there?", in seconds.
     pub silence_prompt_s: u64,

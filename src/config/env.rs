@@ -8,7 +8,7 @@ use std::{
 use serde_json::Value as Json;
 
 use super::{
-    ConfigError, Fault, Place,
+    ConfigError, Fault, Place, checkpoint,
     fault::Origins,
     read::{keys, unknown},
 };
@@ -32,9 +32,6 @@ const NAMES: &[(&str, &str)] = &[
     ("SESSION_MAX_HISTORY", "chat.session_history"),
     ("SESSION_TTL_S", "chat.session_ttl_s"),
 ];
-
-/// Names of the Python system for what this version does not have; setting one is worth a word, not a refusal.
-const NOT_YET: &[&str] = &["WHISPER_MODEL_ID", "NLLB_MODEL_ID", "MMS_TTS_MODEL_ID"];
 
 /// Where a configuration is looked for.
 #[derive(Clone, Debug, Default)]
@@ -123,9 +120,20 @@ pub(super) fn overlay(
         };
         put(table, "data_dir", toml::Value::String(folder.display().to_string()));
     }
-    for name in NOT_YET.iter().filter(|name| variable(name).is_some()) {
-        notes.push(format!("{name} is set, but this version of Milo has no use for it yet"));
+    let is_set = |key: &str| {
+        let (section, name) = key.rsplit_once('.').unwrap_or_default();
+        section
+            .split('.')
+            .try_fold(&*table, |at, name| at.get(name)?.as_table())
+            .is_some_and(|at| at.contains_key(name))
+    };
+    let data_dir = table.get("data_dir").and_then(toml::Value::as_str).unwrap_or_default();
+    let read = checkpoint::read(&variable, &is_set, data_dir, faults);
+    checkpoint::remember(&read, origins);
+    for (_, key, folder) in read.paths {
+        put(table, key, toml::Value::String(folder));
     }
+    notes.extend(read.notes);
     notes
 }
 
@@ -342,9 +350,27 @@ mod tests {
     }
 
     #[test]
-    fn names_of_later_versions_are_noted() {
-        let notes = load("", &[("NLLB_MODEL_ID", "x"), ("DEFAULT_MODE", "local")]).unwrap().notes;
-        assert_eq!(notes, ["NLLB_MODEL_ID is set, but this version of Milo has no use for it yet"]);
+    fn the_python_systems_models_are_paths_of_what_was_exported_of_them() {
+        let wrong = load("data_dir = \"/d\"", &[("NLLB_MODEL_ID", "facebook/nllb-200")]).unwrap_err().to_string();
+        assert!(wrong.contains("`python models/training/export.py facebook/nllb-200 /d/models/nllb-200`"), "{wrong}");
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("encoder_model.onnx"), b"").unwrap();
+        let exported = folder.path().to_str().unwrap();
+        let ears = config("", &[("WHISPER_MODEL_ID", exported)]).engines.stt.path;
+        assert_eq!(ears.as_deref(), Some(folder.path()));
+        // A path in the file or of its own variable counts more than the Python system's.
+        for (file, variables) in [
+            ("[engines.stt]\npath = \"/m\"", [("WHISPER_MODEL_ID", "openai/whisper-small"), ("LOG_LEVEL", "INFO")]),
+            ("", [("WHISPER_MODEL_ID", exported), ("MILO__ENGINES__STT__PATH", "/m")]),
+        ] {
+            let loaded = load(file, &variables).unwrap();
+            assert_eq!(loaded.config.engines.stt.path.as_deref(), Some(Path::new("/m")));
+            assert!(
+                loaded.notes[0].starts_with("WHISPER_MODEL_ID is set, and engines.stt.path is too"),
+                "{:?}",
+                loaded.notes
+            );
+        }
     }
 
     #[test]

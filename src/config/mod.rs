@@ -14,6 +14,7 @@ mod address;
 mod batch;
 mod campaigns;
 mod chat;
+mod checkpoint;
 mod clean;
 mod conversation;
 mod database;
@@ -56,7 +57,7 @@ pub use conversation::Conversation;
 pub use database::Database;
 pub use dialplans::Dialplans;
 pub use drain::Drain;
-pub use engines::{Engines, Llm, LlmEngine, SpeechEngine, Stt, Tts, Vad};
+pub use engines::{Engines, Llm, LlmEngine, SpeechEngine, Stt, Translate, Tts, Vad};
 pub use env::Sources;
 pub use fault::{ConfigError, Fault, Place};
 pub use http::Http;
@@ -231,9 +232,12 @@ mod tests {
     #[test]
     fn the_example_is_valid_as_it_stands_and_with_everything_switched_on() {
         load(EXAMPLE).unwrap();
-        // Of the public address and the server that is asked for it there can be one.
-        for other in ["\npublic_address", "\nstun"] {
-            load(&example_with_everything().replacen(other, &other.replace('\n', "\n#"), 1)).unwrap();
+        // Of the public address and the server that is asked for it there can be one, and of a model and those by language.
+        let by_language = ["\nstun", "\npath = \"/var/lib/milo/models/whisper", "\npath = \"/var/lib/milo/models/nllb"];
+        let of_all = ["\npublic_address", "\nmg = ", "\nfr = ", "\nmg_fr = ", "\nfr_mg = "];
+        for others in [&by_language[..], &of_all] {
+            let without = |text: String, other: &&str| text.replacen(other, &other.replace('\n', "\n#"), 1);
+            load(&others.iter().fold(example_with_everything(), without)).unwrap();
         }
     }
 

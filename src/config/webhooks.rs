@@ -1,4 +1,4 @@
-//! `[[webhooks]]`: programs of the operator's that are told what happens in calls.
+//! `[[webhooks]]`: programs of the operator's that are told what happens in calls, and of campaigns.
 
 use std::path::PathBuf;
 
@@ -27,11 +27,13 @@ pub enum CallEvent {
     RecordingReady,
     /// The model has written down what came of it, or could not.
     Analysed,
+    /// Nobody of a campaign's list is left to call.
+    CampaignFinished,
 }
 
 impl CallEvent {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Started,
         Self::Answered,
         Self::Turn,
@@ -40,9 +42,11 @@ impl CallEvent {
         Self::Ended,
         Self::RecordingReady,
         Self::Analysed,
+        Self::CampaignFinished,
     ];
 
-    /// `started`, `answered`, `turn`, `transferred`, `requested`, `ended`, `recording_ready`, `analysed`.
+    /// `started`, `answered`, `turn`, `transferred`, `requested`, `ended`, `recording_ready`, `analysed`,
+    /// `campaign_finished`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Started => "started",
@@ -53,6 +57,7 @@ impl CallEvent {
             Self::Ended => "ended",
             Self::RecordingReady => "recording_ready",
             Self::Analysed => "analysed",
+            Self::CampaignFinished => "campaign_finished",
         }
     }
 }

@@ -216,6 +216,8 @@ impl Action {
         match self {
             Self::Dial(dial) => dial.interpret.as_ref(),
             Self::Transfer(transfer) => transfer.interpret.as_ref(),
+            Self::Queue(queue) => queue.interpret.as_ref(),
+            Self::Bridge(bridge) => bridge.interpret.as_ref(),
             _ => None,
         }
     }

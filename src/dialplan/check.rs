@@ -10,7 +10,10 @@ use super::{
     fault::{Fault, Source},
     ready, variables,
 };
-use crate::agent::{Moment, Persona, Remembering};
+use crate::{
+    agent::{Moment, Persona, Remembering},
+    engines::Mode,
+};
 
 /// What plans may name.
 pub(super) struct Known<'a> {
@@ -137,6 +140,12 @@ pub(super) fn personas(
     faults: &mut Vec<Fault>,
 ) {
     for (source, persona) in sources.iter().filter_map(|source| Some((source, known.personas.get(&source.name())?))) {
+        if persona.mode == Some(Mode::Cloud)
+            && let Err(fault) = known.around.check_cloud()
+        {
+            let at = source.text.find("\nmode").map(|before| before + 1);
+            faults.push(source.fault(at, format!("mode = \"cloud\": {fault}")));
+        }
         let own = known.tools.iter().map(|(_, tool)| tool.name.as_str());
         let tools: BTreeSet<_> = own.chain(ready::names()).collect();
         for name in &persona.tools {

@@ -1,4 +1,4 @@
-//! What `interpret` says of the verbs `dial` and `transfer`: what the two speak whom Milo joins.
+//! What `interpret` says of the verbs `dial`, `transfer`, `queue` and `bridge`: what the two speak whom Milo joins.
 
 use milo_models::engine::Language;
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub struct Interpret {
     /// What the caller speaks and hears.
     pub caller: Language,
-    /// What whoever is called speaks and hears.
+    /// What whoever is called, or is taken by a `bridge`, speaks and hears.
     pub callee: Language,
     /// How each hears the other's own voice: quietly behind the translation, or not at all.
     #[serde(default)]

@@ -317,6 +317,12 @@ impl Dialplans {
         self.personas.iter().map(|(name, persona)| (name.as_str(), persona))
     }
 
+    /// The personas' prompts that are the same in every call: a model can keep what it has read of them.
+    pub fn lasting_prompts(&self) -> Vec<String> {
+        let prompts = self.personas.values().map(|persona| &persona.prompt);
+        prompts.filter(|prompt| !prompt.contains("{{")).cloned().collect()
+    }
+
     /// Where the files are.
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -502,6 +508,12 @@ mod tests {
         let within = format!("{{ transfer = {{ {whom}, mode = 'warm' }} }}");
         assert!(read(&format!("{{ repeat = {{ times = 2, actions = [{within}] }} }}")).interprets());
         assert!(!read("{ dial = { to = 'sip:1@192.0.2.7' } }").interprets());
+        let two = "interpret = { caller = 'mg', callee = 'fr' }";
+        let (line, taken) = (
+            format!("queue = {{ name = 'l', to = ['sip:1@192.0.2.7'], {two} }}"),
+            format!("bridge = {{ call = '1', {two} }}"),
+        );
+        assert!(read(&format!("{{ {line} }}")).interprets() && read(&format!("{{ {taken} }}")).interprets());
     }
 
     #[test]

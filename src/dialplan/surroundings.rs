@@ -9,8 +9,8 @@ use tokio::sync::watch;
 
 use crate::{
     accounts::{self, Book},
-    config::Config,
-    webhook,
+    config::{self, Config},
+    engines, webhook,
 };
 
 /// Room for decoded sound files: an hour, 115 MB.
@@ -26,6 +26,8 @@ pub struct Surroundings {
     hosts: Vec<String>,
     /// The servers of tools.
     mcp: Vec<String>,
+    /// Why no server answers callers; none: one does.
+    no_mind: Option<String>,
     /// Sound files, decoded.
     pub prompts: Prompts,
 }
@@ -43,6 +45,7 @@ impl Surroundings {
             book: None,
             hosts: config.webhook.hosts.clone(),
             mcp: config.mcp.iter().map(|server| server.name.clone()).collect(),
+            no_mind: engines::why_no_mind(&config.engines),
             prompts: Prompts::new(PROMPTS),
         })
     }
@@ -75,6 +78,11 @@ impl Surroundings {
         known(name, &self.mcp).map_err(|known| format!("{name:?} is not the name of one of [[mcp]]; {known}"))
     }
 
+    /// Whether a server can be asked for replies.
+    pub(super) fn check_cloud(&self) -> Result<(), String> {
+        self.no_mind.as_ref().map_or(Ok(()), |why| Err(format!("no server is asked for replies: {why}")))
+    }
+
     /// A sound is a file of the folder or below it, and can be played.
     pub(super) fn check_sound(&self, folder: &Path, name: &str) -> Result<(), String> {
         let inside = Path::new(name).components().all(|component| matches!(component, Component::Normal(_)));
@@ -90,10 +98,11 @@ impl Surroundings {
 }
 
 impl Default for Surroundings {
-    /// Without trunks, accounts and hosts.
+    /// Without trunks, accounts, hosts and servers.
     fn default() -> Self {
         let (trunks, accounts, hosts, mcp) = Default::default();
-        Self { trunks, accounts, book: None, hosts, mcp, prompts: Prompts::new(PROMPTS) }
+        let no_mind = engines::why_no_mind(&config::Engines::default());
+        Self { trunks, accounts, book: None, hosts, mcp, no_mind, prompts: Prompts::new(PROMPTS) }
     }
 }
 

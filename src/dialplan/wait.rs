@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use milo_signaling::User;
 use serde::{Deserialize, Serialize};
 
-use super::{Dial, ask::strange, dial, variables};
+use super::{Dial, Interpret, ask::strange, dial, variables};
 
 /// As many as one line takes, and as are rung for it.
 const WAITING: usize = 1_000;
@@ -78,6 +78,8 @@ pub struct Queue {
     /// Keys with which a caller leaves the line; the plan goes on.
     #[serde(default)]
     pub leave: String,
+    /// Milo interprets between the caller and whoever is rung and comes, as for `dial`. Whoever takes one of the line by a `bridge` says so there.
+    pub interpret: Option<Interpret>,
     /// The variable that tells what came of it: `answered`, `timeout`, `full` or `left`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub into: Option<String>,
@@ -143,6 +145,13 @@ impl Queue {
         if let Some(fault) = self.agents().iter().filter(|agent| agent.account.is_none()).find_map(Dial::fault) {
             return Some(fault.replacen("dial:", "queue:", 1));
         }
+        if let Some(fault) = self.interpret.as_ref().and_then(Interpret::fault) {
+            return Some(format!("queue: {fault}"));
+        }
+        if self.interpret.is_some() && self.accounts.is_empty() && self.to.is_empty() {
+            let right = "give `accounts` or `to`, or say it of the `bridge` that takes callers of this line";
+            return Some(format!("queue: interpret: nobody is rung between whom and the caller Milo could; {right}"));
+        }
         if let Some(why) = self.into.as_ref().and_then(|into| variables::unfit(into)) {
             return Some(format!("queue: into: {why}"));
         }
@@ -166,6 +175,8 @@ pub struct Bridge {
     /// What is heard meanwhile: these sound files of the folder of dialplans, over and over, or the built-in music.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<String>,
+    /// Milo interprets between the two, as for `dial`: `caller` is who is joined here, `callee` who waited.
+    pub interpret: Option<Interpret>,
     /// The variable that tells what came of it: `joined` or `nobody`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub into: Option<String>,
@@ -180,6 +191,9 @@ impl Bridge {
         }
         if !(1..=3_600).contains(&self.seconds) {
             return Some(format!("bridge: seconds = {} is not within 1 to 3600", self.seconds));
+        }
+        if let Some(fault) = self.interpret.as_ref().and_then(Interpret::fault) {
+            return Some(format!("bridge: {fault}"));
         }
         let why = self.into.as_ref().and_then(|into| variables::unfit(into))?;
         Some(format!("bridge: into: {why}"))
@@ -215,4 +229,24 @@ fn ten_minutes() -> u64 {
 
 fn twenty_callers() -> usize {
     20
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn milo_interprets_for_whoever_comes_to_a_line_or_takes_one_of_it() {
+        let queue = |more: &str| -> Queue { toml::from_str(&format!("name = 'a'\n{more}")).expect("a queue") };
+        let two = "interpret = { caller = 'mg', callee = 'fr' }";
+        assert_eq!(queue(&format!("accounts = ['rina']\n{two}")).fault(), None);
+        let nobody = queue(two).fault().expect("nobody is rung");
+        assert!(nobody.contains("queue: interpret") && nobody.contains("`bridge`"), "{nobody}");
+        let one = queue("to = ['sip:1@192.0.2.7']\ninterpret = { caller = 'fr', callee = 'fr' }").fault();
+        assert!(one.is_some_and(|fault| fault.starts_with("queue: interpret: caller and callee both speak fr")));
+        let bridge = |more: &str| -> Bridge { toml::from_str(&format!("queue = 'a'\n{more}")).expect("a bridge") };
+        assert_eq!(bridge(two).fault(), None);
+        let one = bridge("interpret = { caller = 'mg', callee = 'mg' }").fault();
+        assert!(one.is_some_and(|fault| fault.starts_with("bridge: interpret: caller and callee both speak mg")));
+    }
 }

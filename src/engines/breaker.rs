@@ -1,5 +1,8 @@
 //! Whether a server is asked at all: one that fails again and again is left alone for a while, so that nobody waits for it in vain.
 //!
+//! It is one for all who ask, and a server that is late counts as failing. What one caller has waited is none of its matter: their call
+//! goes around a server after one late answer (`agent/budget.rs`), which here would take it from everybody.
+//!
 //! ```text
 //! closed ── so many failures in a row ──► open ── its rest is over ──► half open: one request tries it
 //!    ▲                                     ▲                              │ answers      │ fails: twice the rest

@@ -128,7 +128,10 @@ impl Cost {
 fn for_calls(before: &[(&'static str, Work)], engine: &str, work: &Work) -> f64 {
     let was = before.iter().find(|(own, _)| *own == engine).map(|(_, work)| work.clone()).unwrap_or_default();
     let jobs = |classes: &[Class]| {
-        let done = classes.iter().map(|class| work.classes[*class as usize].jobs - was.classes[*class as usize].jobs);
+        // Another model begins to count anew.
+        let since =
+            |class: &Class| work.classes[*class as usize].jobs.saturating_sub(was.classes[*class as usize].jobs);
+        let done = classes.iter().map(since);
         done.sum::<u64>() as f64
     };
     let all = jobs(&Class::ALL);

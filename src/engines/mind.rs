@@ -8,16 +8,23 @@
 //! Once a word has come, the reply stays whose it is; what breaks then ends it. A server that fails again and again is left alone for a
 //! while ([`mod@super::breaker`]).
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use milo_models::{
     engine::EngineError,
     language_model::{ChatRequest, LanguageModel, Reply},
     queue::{Waiting, Work},
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
+    brief::Brief,
     line::Line,
     purse::{Purse, Spending, Spent},
     saying::Saying,
@@ -26,7 +33,7 @@ use super::{
 use crate::store::{LogWriter, Stamp};
 
 /// Where a reply is made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[schema(as = ModelPlace)]
 pub enum Mode {
@@ -51,6 +58,8 @@ impl Mode {
 #[derive(Clone)]
 pub struct Mind {
     pub(super) local: Arc<dyn LanguageModel>,
+    /// Whether the local model does as it is told besides.
+    heeds: Arc<AtomicBool>,
     /// The server, and the line of those who leave room to calls there.
     cloud: Option<(Arc<dyn LanguageModel>, Arc<Line>)>,
     /// The local model begins too when the server has not said a word for so long; none: it waits until that has failed.
@@ -61,20 +70,27 @@ pub struct Mind {
 }
 
 impl Mind {
-    /// `cloud` is a server, and how much it is asked at once.
+    /// The local model, and whether it does as it is told besides; `cloud` is a server, and how much it is asked at once.
     pub(super) fn new(
-        local: Arc<dyn LanguageModel>,
+        (local, heeds): (Arc<dyn LanguageModel>, Arc<AtomicBool>),
         cloud: Option<(Arc<dyn LanguageModel>, usize)>,
         (hedge, purse): (Option<Duration>, Purse),
         told: Told,
     ) -> Self {
         let cloud = cloud.map(|(server, parallel)| (server, Line::of("language model", parallel)));
-        Self { local, cloud, hedge, purse: Arc::new(purse), told }
+        Self { local, heeds, cloud, hedge, purse: Arc::new(purse), told }
     }
 
     /// Who is asked first.
     pub fn mode(&self) -> Mode {
         if self.cloud.is_some() { Mode::Cloud } else { Mode::Local }
+    }
+
+    /// The same for a persona that wants this: with [`Mode::Local`] no server is ever asked.
+    #[must_use]
+    pub fn in_mode(&self, mode: Option<Mode>) -> Self {
+        let cloud = self.cloud.clone().filter(|_| mode != Some(Mode::Local));
+        Self { cloud, ..self.clone() }
     }
 
     /// Begins a reply; `first` is whom it is asked of first, [`Mind::mode`] where nothing speaks against it; one that is held to a grammar
@@ -84,8 +100,21 @@ impl Mind {
     /// # Errors
     /// [`EngineError::Overloaded`] when nobody has a place for it; [`EngineError::Input`] when there is nothing to answer.
     pub async fn reply(&self, request: ChatRequest, first: Mode) -> Result<Saying, EngineError> {
+        self.reply_in_time(request, None, first).await
+    }
+
+    /// The same; where it is to be short, whoever does as they are told is told so.
+    ///
+    /// # Errors
+    /// As [`Mind::reply`].
+    pub async fn reply_in_time(
+        &self,
+        request: ChatRequest,
+        brief: Option<Brief>,
+        first: Mode,
+    ) -> Result<Saying, EngineError> {
         let first = if request.grammar.is_some() { Mode::Local } else { first };
-        self.begin(request, first).await
+        self.begin(request, brief, first).await
     }
 
     /// The same; a server is asked for it without the grammar, which holds the local model where that answers. Whoever asks looks at what
@@ -94,31 +123,45 @@ impl Mind {
     /// # Errors
     /// As [`Mind::reply`].
     pub async fn reply_unheld(&self, request: ChatRequest, first: Mode) -> Result<Saying, EngineError> {
-        self.begin(request, first).await
+        self.begin(request, None, first).await
     }
 
-    async fn begin(&self, request: ChatRequest, first: Mode) -> Result<Saying, EngineError> {
+    async fn begin(&self, request: ChatRequest, brief: Option<Brief>, first: Mode) -> Result<Saying, EngineError> {
         if let (Some((cloud, line)), Mode::Cloud) = (&self.cloud, first) {
             let place = line.join(request.wanted.at_most(request.class))?.await;
             if !self.purse.has_left(Stamp::now()) {
                 self.told.spent();
-                return self.saying_local(request, Some(SPENT));
+                return self.saying_local(request, brief, Some(SPENT));
             }
             if !self.told.may_ask() {
-                return self.saying_local(request, Some(RESTING));
+                return self.saying_local(request, brief, Some(RESTING));
             }
-            return match cloud.reply(ChatRequest { grammar: None, ..request.clone() }) {
-                Ok(reply) => Ok(Saying::by_server(self, request, reply, place)),
+            return match cloud.reply(asked(ChatRequest { grammar: None, ..request.clone() }, brief)) {
+                Ok(reply) => {
+                    let spare = asked(request, self.heeded(brief));
+                    Ok(Saying::by_server(self, (spare, brief), reply, place))
+                }
                 Err(error @ EngineError::Input(_)) => Err(error),
-                Err(error) => self.saying_local(request, Some(self.told.fell_back(&error))),
+                Err(error) => self.saying_local(request, brief, Some(self.told.fell_back(&error))),
             };
         }
-        self.saying_local(request, None)
+        self.saying_local(request, brief, None)
     }
 
     /// The local model's reply; `instead` says why it is not the server's that is asked first.
-    fn saying_local(&self, request: ChatRequest, instead: Option<&'static str>) -> Result<Saying, EngineError> {
-        Ok(Saying::by_local(self, self.by_local(request)?, instead))
+    fn saying_local(
+        &self,
+        request: ChatRequest,
+        brief: Option<Brief>,
+        instead: Option<&'static str>,
+    ) -> Result<Saying, EngineError> {
+        let brief = self.heeded(brief);
+        Ok(Saying::by_local(self, (self.by_local(asked(request, brief))?, brief), instead))
+    }
+
+    /// That a reply is to be short, where the local model gives it.
+    pub(super) fn heeded(&self, brief: Option<Brief>) -> Option<Brief> {
+        brief.filter(|_| self.heeds.load(Ordering::Relaxed))
     }
 
     fn by_local(&self, request: ChatRequest) -> Result<Reply, EngineError> {
@@ -147,6 +190,11 @@ impl Mind {
         self.told.metrics().drafted(kept);
     }
 
+    /// A turn that is late, or would be, is answered in a quicker way.
+    pub fn quicker(&self, way: &str) {
+        self.told.metrics().quicker(way);
+    }
+
     /// Requests that wait for the local model.
     pub fn waiting(&self) -> Waiting {
         self.local.waiting()
@@ -168,9 +216,18 @@ impl Mind {
     }
 }
 
+/// What is asked of somebody who is told to be short, or is not.
+fn asked(request: ChatRequest, brief: Option<Brief>) -> ChatRequest {
+    match brief {
+        Some(brief) => brief.of(request),
+        None => request,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use milo_models::{
+        engine::Language,
         language_model::{ChatMessage, Role},
         queue::{Class, Wanted},
     };
@@ -184,7 +241,8 @@ mod tests {
     impl LanguageModel for Named {
         fn reply(&self, request: ChatRequest) -> Result<Reply, EngineError> {
             assert!(self.0 == "local" || request.grammar.is_none(), "no server is asked for a grammar");
-            Err(EngineError::Input(self.0.into()))
+            let is_told = request.messages.iter().any(|message| message.content.starts_with("(Valio "));
+            Err(EngineError::Input(format!("{} of {}", self.0, if is_told { "few words" } else { "many" })))
         }
 
         fn waiting(&self) -> Waiting {
@@ -200,24 +258,66 @@ mod tests {
         }
     }
 
+    fn asked(messages: Vec<ChatMessage>, max_tokens: usize) -> ChatRequest {
+        let (tools, class, wanted) = (Arc::default(), Class::Call, Wanted::default());
+        ChatRequest { messages, max_tokens, temperature: 0.0, seed: 0, grammar: None, tools, class, wanted }
+    }
+
     #[tokio::test]
     async fn a_reply_held_to_a_grammar_is_the_local_models_though_a_server_is_asked_first() {
         let told = Told::new("llm", Arc::new(Metrics::new()), Breaker::new(0, Duration::ZERO));
         let mind = Mind::new(
-            Arc::new(Named("local")),
+            (Arc::new(Named("local")), Arc::default()),
             Some((Arc::new(Named("server")), 2)),
             (None, Purse::new(&Llm::default())),
             told,
         );
-        for (grammar, asked) in [(None, "server"), (Some("root ::= \"eny\"".into()), "local")] {
+        for (grammar, asked) in [(None, "server of many"), (Some("root ::= \"eny\"".into()), "local of many")] {
             let messages = vec![ChatMessage::new(Role::User, "salama")];
-            let (tools, class, wanted) = (Arc::default(), Class::Call, Wanted::default());
-            let request =
-                ChatRequest { messages, max_tokens: 8, temperature: 0.0, seed: 0, grammar, tools, class, wanted };
+            let request = ChatRequest { grammar, ..asked(messages, 8) };
             let refused = mind.reply(request.clone(), mind.mode()).await.err().map(|error| error.to_string());
             assert_eq!(refused.as_deref(), Some(asked));
             let unheld = mind.reply_unheld(request, mind.mode()).await.err().map(|error| error.to_string());
-            assert_eq!(unheld.as_deref(), Some("server"), "without the grammar");
+            assert_eq!(unheld.as_deref(), Some("server of many"), "without the grammar");
+        }
+    }
+
+    #[tokio::test]
+    async fn only_whoever_does_as_they_are_told_is_told_to_be_short() {
+        let brief = Brief { language: Language::Mg, spent: Duration::ZERO, expected: Duration::ZERO };
+        for (heeds, first, asked) in [
+            (false, Mode::Cloud, "server of few words"),
+            (false, Mode::Local, "local of many"),
+            (true, Mode::Local, "local of few words"),
+        ] {
+            let told = Told::new("llm", Arc::new(Metrics::new()), Breaker::new(0, Duration::ZERO));
+            let server: Arc<dyn LanguageModel> = Arc::new(Named("server"));
+            let limits = (None, Purse::new(&Llm::default()));
+            let mind = Mind::new((Arc::new(Named("local")), Arc::new(heeds.into())), Some((server, 2)), limits, told);
+            let messages = vec![ChatMessage::new(Role::User, "salama")];
+            let request = asked(messages, 96);
+            let refused = mind.reply_in_time(request, Some(brief), first).await.err().map(|error| error.to_string());
+            assert_eq!(refused.as_deref(), Some(asked));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_mind_that_is_kept_local_asks_no_server_even_where_one_is_named() {
+        let told = Told::new("llm", Arc::new(Metrics::new()), Breaker::new(0, Duration::ZERO));
+        let cloud: Arc<dyn LanguageModel> = Arc::new(Named("server"));
+        let mind = Mind::new(
+            (Arc::new(Named("local")), Arc::new(true.into())),
+            Some((cloud, 2)),
+            (None, Purse::new(&Llm::default())),
+            told,
+        );
+        for (mode, asked) in
+            [(None, "server of many"), (Some(Mode::Cloud), "server of many"), (Some(Mode::Local), "local of many")]
+        {
+            let messages = vec![ChatMessage::new(Role::User, "salama")];
+            let request = asked(messages, 8);
+            let refused = mind.in_mode(mode).reply(request, Mode::Cloud).await.err().map(|error| error.to_string());
+            assert_eq!(refused.as_deref(), Some(asked), "{mode:?}");
         }
     }
 }

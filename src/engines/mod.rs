@@ -1,33 +1,52 @@
 //! The engines of the process, loaded once from the configuration: each is a thread, or a server that is asked; the handles are
 //! shared by every call.
 
+mod alone;
 mod breaker;
+mod brief;
 pub(crate) mod capacity;
+pub(crate) mod ears;
+mod gguf;
 mod line;
+pub mod memory;
 mod mind;
 mod model;
 mod purse;
 mod saying;
 mod servers;
+mod slot;
 mod spare;
+mod swap;
 mod told;
 mod tongue;
+mod voices;
+pub(crate) mod ways;
 
-use std::{path::PathBuf, sync::Arc, thread, time::Duration};
+use std::{
+    borrow::Cow,
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::AtomicBool},
+    thread,
+    time::Duration,
+};
 
+pub use alone::{Listening, Talking};
+pub use brief::Brief;
+pub use ears::transcriber;
 use milo_models::{
     demo::{self, DemoFiles},
     end_of_turn::EndOfTurn,
+    engine::EngineError,
     espeak::Espeak,
-    llama::{Llama, LlamaOptions},
+    language_model::LanguageModel,
+    llama::{Llama, LlamaOptions, uses_cards},
     onnx::OrtRuntime,
     openai::Embedder,
     queue::{Waiting, Work},
     silero::VoiceActivity,
     synthesizer::Synthesizer,
     transcriber::Transcriber,
-    translator::{Translator, TranslatorOptions},
-    whisper::{Whisper, WhisperOptions},
+    translator::Translator,
 };
 pub use mind::{Mind, Mode};
 pub use model::Model;
@@ -35,15 +54,21 @@ use purse::Purse;
 pub use purse::{Spending, Spent, Taken};
 pub use saying::Saying;
 pub use servers::Server;
+pub(crate) use servers::why_no_mind;
+pub use slot::Slot;
+pub use swap::{CHANGEABLE, Swapped, Unswapped};
 pub use told::REASONS;
 pub use tongue::Tongue;
 
 use crate::{config::Config, error::Error, metrics::Metrics};
 use breaker::Breaker;
 use line::Line;
+use memory::Room;
 use servers::Servers;
 use spare::{Hearing, Speaking};
+use swap::{Slots, Swaps};
 use told::Told;
+use voices::Voices;
 
 /// Handles of the loaded engines; cheap to clone.
 #[derive(Clone)]
@@ -55,14 +80,16 @@ pub struct Engines {
     /// Speech to text.
     pub transcriber: Arc<dyn Transcriber>,
     /// Texts in the other language.
-    pub translator: Translator,
+    pub translator: Slot<Translator>,
     /// Replies.
     pub mind: Mind,
     /// Text to speech.
     pub voice: Arc<dyn Synthesizer>,
     /// What texts mean; none: nobody is asked.
     pub embedder: Option<Embedder>,
-    names: Vec<Model>,
+    /// No server is asked.
+    is_local: bool,
+    swaps: Arc<Swaps>,
     servers: Vec<Server>,
     /// Where others than calls wait for a place at a server: by its engine's name.
     lines: Vec<(&'static str, Arc<Line>)>,
@@ -86,17 +113,19 @@ impl Engines {
         };
         let mut names = vec![
             model("vad", settings.vad.path.as_ref(), ("silero-vad", &shipped.silero)),
-            model("stt", settings.stt.path.as_ref(), ("milo-ears-demo", &shipped.whisper)),
-            model("translate", settings.translate.path.as_ref(), ("milo-translator-demo", &shipped.translator)),
             model("llm", settings.llm.path.as_ref(), ("milo-mind-demo", &shipped.llama)),
-            model("tts", settings.tts.path.as_ref(), ("espeak-ng", &shipped.espeak)),
         ];
+        names.extend(ears::models(None, config, &shipped, &manifest));
+        names.extend(ways::models(None, config, &shipped, &manifest));
+        names.extend(voices::models(config, &shipped, &manifest));
         names.extend(
             settings
                 .turn
                 .enabled
                 .then(|| model("turn", settings.turn.path.as_ref(), ("milo-turn-demo", &shipped.turn))),
         );
+        let uses_cards = uses_cards();
+        memory::fit(&memory::needs(config, &shipped, uses_cards), Room::now(uses_cards)).map_err(EngineError::Load)?;
         let (activity, end_of_turn) = (notice(config, &ort, &shipped)?, judge(config, &ort, &shipped)?);
         let options = answering_options(config, settings.llm.path.is_none(), prompts);
         // What is wrong with them is told before the longest load.
@@ -105,7 +134,7 @@ impl Engines {
         let cloud_mind = servers.language_model(settings)?.map(|mind| (mind, settings.llm.parallel));
         let cloud_voice = servers.voice(settings)?;
         let embedder = servers.embedder(settings)?;
-        let Servers { asked, notes } = servers;
+        let Servers { asked, mut notes } = servers;
         notes.iter().for_each(|note| tracing::info!("{note}"));
         let told = ["stt", "llm", "tts"].map(|job| Told::new(job, Arc::clone(&metrics), breaker(config)));
 
@@ -116,14 +145,24 @@ impl Engines {
             ("tts_cloud", cloud_voice.as_ref().map(|(_, line)| line)),
         ];
         let lines = lines.into_iter().filter_map(|(name, line)| Some((name, Arc::clone(line?)))).collect();
-        let transcriber = hearing(ears, Arc::new(listen(config, &ort, &shipped)?), &told[0]);
-        let translator = translator(config, &ort, &shipped)?;
-        let local = Llama::load(settings.llm.path.as_ref().unwrap_or(&shipped.llama), options)?;
+        let within = Slot::of(ears::load(None, config, &ort, &shipped)?);
+        let transcriber = hearing(ears, Arc::new(within.clone()), &told[0]);
+        let translator = Slot::of(Arc::new(ways::load(None, config, &ort, &shipped)?));
+        let llama = Llama::load(settings.llm.path.as_ref().unwrap_or(&shipped.llama), options)?;
+        let local: Slot<dyn LanguageModel> = Slot::of(Arc::new(llama));
         let hedge = (settings.llm.hedge_ms > 0).then(|| Duration::from_millis(settings.llm.hedge_ms));
         let limits = (hedge, Purse::new(&settings.llm));
-        let mind = Mind::new(Arc::new(local), cloud_mind, limits, told[1].clone());
-        let local = Espeak::load(settings.tts.path.as_ref().unwrap_or(&shipped.espeak))?;
-        let voice = speaking(cloud_voice, settings.tts.voice.as_deref(), Arc::new(local), &told[2]);
+        // The one that ships knows what it was trained with, and nothing else that it may be told.
+        let heeds = Arc::new(AtomicBool::new(settings.llm.path.is_some()));
+        let spare: Arc<dyn LanguageModel> = Arc::new(local.clone());
+        let mind = Mind::new((spare, Arc::clone(&heeds)), cloud_mind, limits, told[1].clone());
+        let voices = voices(config, &ort, &shipped)?;
+        voices.notes().iter().for_each(|note| tracing::warn!("{note}"));
+        notes.extend(voices.notes());
+        let spoken: Slot<dyn Synthesizer> = Slot::of(Arc::new(voices));
+        let voice = speaking(cloud_voice, settings.tts.voice.as_deref(), Arc::new(spoken.clone()), &told[2]);
+        let slots = Slots { transcriber: within, mind: local, heeds, translator: translator.clone(), voice: spoken };
+        let swaps = Arc::new(Swaps::new(config, metrics, slots, names));
         Ok(Self {
             activity,
             end_of_turn,
@@ -132,12 +171,28 @@ impl Engines {
             mind,
             voice,
             embedder,
-            names,
+            is_local: false,
+            swaps,
             servers: asked,
             lines,
             notes,
             told: told.into(),
         })
+    }
+
+    /// The same for a persona that wants this: with [`Mode::Local`] no server hears, answers, speaks, or learns what is looked up.
+    pub fn in_mode(&self, mode: Option<Mode>) -> Cow<'_, Self> {
+        if mode != Some(Mode::Local) {
+            return Cow::Borrowed(self);
+        }
+        let (transcriber, voice) = self.swaps.within();
+        let mind = self.mind.in_mode(mode);
+        Cow::Owned(Self { transcriber, voice, mind, embedder: None, is_local: true, ..self.clone() })
+    }
+
+    /// Whether it is kept that way.
+    pub fn is_local(&self) -> bool {
+        self.is_local
     }
 
     /// The servers that are asked, or left alone for a while.
@@ -165,7 +220,21 @@ impl Engines {
 
     /// The models in memory.
     pub fn models(&self) -> Vec<Model> {
-        self.names.clone()
+        self.swaps.models()
+    }
+
+    /// What tells the work of the models of these engines from that of those before them; empty for those of the start.
+    pub fn made_by(&self, jobs: &[&str]) -> String {
+        self.swaps.made_by(jobs)
+    }
+
+    /// Puts the model at this path, or else the one that the configuration names, in the place of that of an engine of this process, one of
+    /// [`CHANGEABLE`], once it has done its work on trial; a language model reads the `prompts` once. Calls that are up go on.
+    ///
+    /// # Errors
+    /// Why the one of before stays.
+    pub async fn change(&self, job: &str, path: Option<&Path>, prompts: Vec<String>) -> Result<Swapped, Unswapped> {
+        self.swaps.swap(job, path, prompts).await
     }
 
     /// How many jobs of each class wait for each engine, or for a place at the server that is asked in its stead (`…_cloud`).
@@ -217,34 +286,6 @@ fn breaker(config: &Config) -> Breaker {
     Breaker::new(config.engines.failures_before_rest, Duration::from_secs_f64(config.engines.rest_s))
 }
 
-/// What listens in a call, alone: for whoever hears calls again.
-pub struct Listening {
-    /// Voice activity.
-    pub activity: VoiceActivity,
-    /// Whether a pause is the end of a turn; none: silence alone tells.
-    pub end_of_turn: Option<EndOfTurn>,
-    /// Speech to text.
-    pub transcriber: Arc<dyn Transcriber>,
-}
-
-impl Listening {
-    /// Loads it from the configuration, as [`Engines::load`] does. Blocks while it reads.
-    ///
-    /// # Errors
-    /// A model cannot be loaded, or what is said of a server is not right.
-    pub fn load(config: &Config) -> Result<Self, Error> {
-        let ort = OrtRuntime::load(config.engines.onnxruntime.as_deref())?;
-        let shipped = demo::unpack(&config.data_dir)?;
-        let cloud = Servers::default().transcriber(&config.engines)?.map(|ears| beside(ears, config));
-        let told = Told::new("stt", Arc::new(Metrics::new()), breaker(config));
-        Ok(Self {
-            activity: notice(config, &ort, &shipped)?,
-            end_of_turn: judge(config, &ort, &shipped)?,
-            transcriber: hearing(cloud, Arc::new(listen(config, &ort, &shipped)?), &told),
-        })
-    }
-}
-
 /// Ears on a server, and the line in which others than calls wait for them.
 fn beside(ears: Arc<dyn Transcriber>, config: &Config) -> (Arc<dyn Transcriber>, Arc<Line>) {
     (ears, Line::of("transcriber", config.engines.stt.parallel))
@@ -259,21 +300,11 @@ fn judge(config: &Config, ort: &OrtRuntime, shipped: &DemoFiles) -> Result<Optio
     Ok(config.engines.turn.enabled.then(|| EndOfTurn::load(graph, ort)).transpose()?)
 }
 
-/// The transcriber alone, for a telephone that wants to know what it heard.
-pub fn transcriber(config: &Config) -> Result<Whisper, Error> {
-    let ort = OrtRuntime::load(config.engines.onnxruntime.as_deref())?;
-    listen(config, &ort, &demo::unpack(&config.data_dir)?)
-}
-
-fn listen(config: &Config, ort: &OrtRuntime, shipped: &DemoFiles) -> Result<Whisper, Error> {
-    let path = config.engines.stt.path.as_ref();
-    Ok(Whisper::load(path.unwrap_or(&shipped.whisper), ort, hearing_options(config))?)
-}
-
-/// How a transcriber in this process runs.
-pub(crate) fn hearing_options(config: &Config) -> WhisperOptions {
-    let stt = &config.engines.stt;
-    WhisperOptions { threads: threads(stt.threads), batch: stt.batch, ..WhisperOptions::default() }
+/// The voices of this process.
+fn voices(config: &Config, ort: &OrtRuntime, shipped: &DemoFiles) -> Result<Voices, Error> {
+    let tts = &config.engines.tts;
+    let espeak = Espeak::load(tts.path.as_ref().unwrap_or(&shipped.espeak))?;
+    Ok(Voices::load(espeak, tts, ort)?)
 }
 
 /// How a language model in this process runs, the small one that ships or another; it reads the `prompts` once.
@@ -288,17 +319,6 @@ pub(crate) fn answering_options(config: &Config, is_shipped: bool, prompts: Vec<
         system_prompts: prompts,
         queue: llm.queue,
     }
-}
-
-fn translator(config: &Config, ort: &OrtRuntime, shipped: &DemoFiles) -> Result<Translator, Error> {
-    let path = config.engines.translate.path.as_ref();
-    Ok(Translator::load(path.unwrap_or(&shipped.translator), ort, translating_options(config, path.is_none()))?)
-}
-
-/// How a translator in this process runs, the small one that ships or another.
-pub(crate) fn translating_options(config: &Config, is_shipped: bool) -> TranslatorOptions {
-    let threads = threads(config.engines.translate.threads);
-    TranslatorOptions { threads, by_clause: is_shipped, ..TranslatorOptions::default() }
 }
 
 /// The local transcriber, or a server with the local one behind it.

@@ -13,6 +13,7 @@ use tokio::{
 };
 
 use super::{
+    brief::Brief,
     line::Place,
     mind::{Mind, Mode},
     purse::Taken,
@@ -40,6 +41,8 @@ pub struct Saying {
     mode: Mode,
     /// Why the local model answers although a server was to.
     instead: Option<&'static str>,
+    /// That whoever answers was told to be short.
+    brief: Option<Brief>,
     reply: Reply,
     /// When the local model begins too, if no word has come.
     late_at: Option<Instant>,
@@ -50,25 +53,31 @@ pub struct Saying {
 }
 
 impl Saying {
-    /// The server's reply to this, as long as it says a word in time.
-    pub(super) fn by_server(mind: &Mind, request: ChatRequest, reply: Reply, place: Option<Place>) -> Self {
+    /// The server's reply, short where that is wanted, as long as it says a word in time; and what the local model is asked if not.
+    pub(super) fn by_server(
+        mind: &Mind,
+        (spare, brief): (ChatRequest, Option<Brief>),
+        reply: Reply,
+        place: Option<Place>,
+    ) -> Self {
         Self {
             mind: mind.clone(),
             late_at: mind.hedge.map(|after| Instant::now() + after),
-            guess: guess(&request),
-            spare: Some(request),
+            guess: guess(&spare),
+            spare: Some(spare),
             rival: None,
             is_strict: false,
             has_said: false,
             mode: Mode::Cloud,
             instead: None,
+            brief,
             reply,
             place,
         }
     }
 
-    /// The local model's reply; `instead` says why it is not the server's that is asked first.
-    pub(super) fn by_local(mind: &Mind, reply: Reply, instead: Option<&'static str>) -> Self {
+    /// The local model's reply, short where that is wanted; `instead` says why it is not the server's that is asked first.
+    pub(super) fn by_local(mind: &Mind, (reply, brief): (Reply, Option<Brief>), instead: Option<&'static str>) -> Self {
         Self {
             mind: mind.clone(),
             late_at: None,
@@ -79,6 +88,7 @@ impl Saying {
             has_said: false,
             mode: Mode::Local,
             instead,
+            brief,
             reply,
             place: None,
         }
@@ -92,6 +102,11 @@ impl Saying {
     /// Why the local model answers although a server was to, one of [`super::REASONS`]; as far as it is known.
     pub fn instead(&self) -> Option<&'static str> {
         self.instead
+    }
+
+    /// That whoever answers was told to be short, and why; as far as it is known.
+    pub fn brief(&self) -> Option<Brief> {
+        self.brief
     }
 
     /// Whether the reply ended at its longest rather than by itself; known at its end.
@@ -260,6 +275,7 @@ impl Saying {
     fn is_now(&mut self, local: Reply) {
         self.mind.told.metrics().reply(Mode::Local);
         (self.reply, self.mode, self.place) = (local, Mode::Local, None);
+        self.brief = self.mind.heeded(self.brief);
         (self.spare, self.late_at) = (None, None);
     }
 }

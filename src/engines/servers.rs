@@ -103,7 +103,7 @@ impl Servers {
             parallel: stt.parallel,
         };
         let Some(options) = self.options(engines, &wanted)? else { return Ok(None) };
-        Ok(Some(Arc::new(Transcription::new(&options)?)))
+        Ok(Some(Arc::new(Transcription::new(&options)?.told(&stt.hot_words, stt.prompt.as_deref()))))
     }
 
     /// The voice on a server, where one is configured.
@@ -169,6 +169,16 @@ impl Servers {
             parallel: *parallel,
         }))
     }
+}
+
+/// Why no server answers, as a sentence goes on; nothing where one is asked. A file with a key that cannot be read is a fault of its own.
+pub(crate) fn why_no_mind(engines: &Engines) -> Option<String> {
+    let llm = &engines.llm;
+    if llm.engine == LlmEngine::Local {
+        return Some("[engines.llm] engine is \"local\"; name the server that is to answer there".into());
+    }
+    let mut servers = Servers::default();
+    servers.language_model(engines).is_ok_and(|server| server.is_none()).then(|| servers.notes.join(" "))
 }
 
 /// The key of a file, or else the one that is named.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use milo_models::{
     engine::{EngineError, Language},
     queue::{Class, Waiting, Work},
-    synthesizer::{Speech, SpeechOptions, Synthesizer},
+    synthesizer::{Piece, Speech, SpeechOptions, Synthesizer},
     transcriber::{Listen, Transcriber, Transcribing},
 };
 use tokio::{select, sync::mpsc};
@@ -32,16 +32,19 @@ impl Transcriber for Hearing {
             let place = turn?.await;
             // The local one would hear the words, and not when they were said.
             let only_there = asked.words && !this.local.knows_words();
+            // A prompt helps, and what is heard without it is heard all the same.
+            let prompt = asked.prompt.clone().filter(|_| this.local.takes_prompt());
+            let here = Listen { prompt, ..asked.clone() };
             if !only_there && !this.told.may_ask() {
                 drop(place);
-                return this.local.transcribe(samples, asked).await;
+                return this.local.transcribe(samples, here).await;
             }
             let heard = this.cloud.transcribe(samples.clone(), asked.clone()).await;
             drop(place);
             match heard {
                 Err(error) if !matches!(error, EngineError::Input(_)) => {
                     this.told.fell_back(&error);
-                    if only_there { Err(error) } else { this.local.transcribe(samples, asked).await }
+                    if only_there { Err(error) } else { this.local.transcribe(samples, here).await }
                 }
                 Ok(heard) => {
                     this.told.answered();
@@ -54,6 +57,10 @@ impl Transcriber for Hearing {
 
     fn knows_words(&self) -> bool {
         self.cloud.knows_words() || self.local.knows_words()
+    }
+
+    fn takes_prompt(&self) -> bool {
+        self.cloud.takes_prompt()
     }
 
     fn waiting(&self) -> Waiting {
@@ -154,16 +161,16 @@ impl Speaking {
         self.local.speak(&clause.text, clause.language, SpeechOptions { variant, ..options })
     }
 
-    async fn pass_on(&self, mut speech: Speech, clause: Clause, to: &mpsc::Sender<Result<Vec<i16>, EngineError>>) {
+    async fn pass_on(&self, mut speech: Speech, clause: Clause, to: &mpsc::Sender<Result<Piece, EngineError>>) {
         let mut is_heard = false;
-        while let Some(piece) = speech.next().await {
+        while let Some(piece) = speech.next_piece().await {
             match piece {
-                Ok(samples) => {
+                Ok(piece) => {
                     if !is_heard {
                         self.told.answered();
                     }
                     is_heard = true;
-                    to.send(Ok(samples)).await.ok();
+                    to.send(Ok(piece)).await.ok();
                 }
                 Err(error) if !is_heard => {
                     self.told.fell_back(&error);
@@ -184,8 +191,8 @@ impl Speaking {
     }
 }
 
-async fn all(mut speech: Speech, to: &mpsc::Sender<Result<Vec<i16>, EngineError>>) {
-    while let Some(piece) = speech.next().await {
+async fn all(mut speech: Speech, to: &mpsc::Sender<Result<Piece, EngineError>>) {
+    while let Some(piece) = speech.next_piece().await {
         to.send(piece).await.ok();
     }
 }

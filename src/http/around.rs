@@ -19,6 +19,8 @@ const LIMIT: Duration = Duration::from_secs(15);
 const THOUGHT: Duration = Duration::from_secs(120);
 /// An hour of sound has come over a slow line, and is read.
 const LONGEST: Duration = Duration::from_secs(3_600);
+/// A large model has been read from a slow disk, and tried.
+const LOADING: Duration = Duration::from_secs(600);
 
 /// A body where a route says nothing else, in bytes.
 pub(super) const LARGEST_BODY: usize = 2 << 20;
@@ -40,6 +42,7 @@ fn limit(path: &str) -> Duration {
         // Its body may be large, and its line slow.
         "/api/v1/batch" | "/api/v1/campaigns" | "/api/v1/campaigns/do-not-call/import" => THOUGHT,
         "/api/v1/stt" | "/v1/audio/transcriptions" => LONGEST,
+        _ if path.starts_with("/api/v1/engines/") => LOADING,
         _ => LIMIT,
     }
 }

@@ -16,7 +16,7 @@ use super::{
     guard::{May, Read},
     named::Named,
 };
-use crate::store::{Attempt, Key, ResultRow, Store, StoreError};
+use crate::store::{Attempt, Key, ResultRow, RowsWanted, Store, StoreError};
 
 /// Rows that are read at once.
 const PAGE: u32 = 500;
@@ -92,7 +92,7 @@ async fn page(
     behind: i32,
     begun: Vec<u8>,
 ) -> Result<(Vec<u8>, Option<i32>), StoreError> {
-    let rows = store.result_rows(campaign, behind, PAGE).await?;
+    let rows = store.result_rows(campaign, RowsWanted::default(), behind, PAGE).await?;
     let mut bytes = begun;
     bytes.extend(rows.iter().flat_map(|row| record(row, columns)));
     let next = rows.last().filter(|_| rows.len() == PAGE as usize).map(|row| row.line);

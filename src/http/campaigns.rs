@@ -1,7 +1,5 @@
 //! `/api/v1/campaigns`: lists of numbers that Milo calls by itself.
 
-use std::collections::BTreeMap;
-
 use axum::{
     Json,
     extract::{
@@ -20,11 +18,12 @@ use super::{
     guard::{Call, May, Read},
     named::Named,
     paging::{List, page},
+    place::idempotency_key,
     stt,
 };
 use crate::{
-    campaign::{Order, Untaken},
-    store::{CampaignCount, CampaignRow, Key, Stamp},
+    campaign::{Order, Taken, Untaken},
+    store::{CampaignCounts, CampaignRow, Key, Stamp},
 };
 
 /// The largest request, in bytes.
@@ -80,29 +79,7 @@ struct Shown {
     waits: Option<String>,
     /// Not in the list of campaigns.
     #[serde(skip_serializing_if = "Option::is_none")]
-    counts: Option<Counts>,
-}
-
-/// How many of its numbers are how.
-#[derive(Debug, Default, Serialize, utoipa::ToSchema)]
-#[schema(as = CampaignCounts)]
-struct Counts {
-    total: i64,
-    /// They wait for their first call.
-    waiting: i64,
-    /// They wait for another one.
-    again: i64,
-    /// They are called now.
-    calling: i64,
-    /// They are over.
-    done: i64,
-    /// They are on the do-not-call list.
-    skipped: i64,
-    /// It was cancelled before they were called, or called again.
-    cancelled: i64,
-    /// What came of the last call of those that are over.
-    #[schema(example = json!({"answered": 12, "no_answer": 3}))]
-    outcomes: BTreeMap<String, i64>,
+    counts: Option<CampaignCounts>,
 }
 
 /// One page of the list.
@@ -130,30 +107,37 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
 /// Have a list of numbers called
 ///
 /// In JSON with the `list` in it, or as `multipart/form-data` with the list as a file. A list with a fault is not taken; what is
-/// wrong is told by line and field.
+/// wrong is told by line and field. The same `Idempotency-Key` again is the same campaign.
 #[utoipa::path(
     post,
     path = "/api/v1/campaigns",
     operation_id = "add_campaign",
     tag = "campaigns",
+    params(("idempotency-key" = Option<String>, Header, description = "A name for this order, so that sending it twice begins one campaign.", max_length = 255)),
     request_body(content((Order = "application/json"), (Upload = "multipart/form-data"))),
     security(("key" = ["calls"])),
     responses(
         (status = 201, description = "It is kept, and runs, unless it begins paused.", body = Added, headers(("location" = String, description = "Where it is shown."))),
+        (status = 200, description = "This key was sent before, and this is its campaign.", body = Added, headers(("location" = String, description = "Where it is shown."))),
     ),
 )]
 async fn add(State(state): State<AppState>, may: May<Call>, request: Request) -> Result<Response, Problem> {
-    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let headers = request.headers().clone();
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let order = if kind.to_ascii_lowercase().starts_with("multipart/form-data") {
         let parts = Multipart::from_request(request, &()).await;
         uploaded(parts.map_err(|wrong| Problem::of_status(wrong.status(), wrong.body_text()))?).await?
     } else {
         stt::said(&stt::json_within(request, LARGEST, "make several campaigns").await?)?
     };
-    let (id, total) = state.campaigns.add(order, may.asker.name()).await?;
-    state.log.done(may.asker.deed("campaigns.add", Some(id.to_string()), Some(format!("{total} numbers"))));
+    let key = idempotency_key(&headers, order.idempotency_key.as_deref())?;
+    let Taken { id, total, is_again } = state.campaigns.add(order, may.asker.name(), key.as_deref()).await?;
+    if !is_again {
+        state.log.done(may.asker.deed("campaigns.add", Some(id.to_string()), Some(format!("{total} numbers"))));
+    }
     let location = format!("/api/v1/campaigns/{id}");
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(Added { id, total })).into_response())
+    let status = if is_again { StatusCode::OK } else { StatusCode::CREATED };
+    Ok((status, [(header::LOCATION, location)], Json(Added { id, total })).into_response())
 }
 
 /// Parts: `campaign`, the order in JSON, and `list`.
@@ -328,34 +312,14 @@ pub(super) async fn found(state: &AppState, id: &str) -> Result<CampaignRow, Pro
 }
 
 async fn whole(state: &AppState, row: CampaignRow) -> Result<Response, Problem> {
-    let counts = counts(state.store.campaign_counts(row.id).await?);
+    let counts = state.store.campaign_counts(row.id).await?.into();
     Ok(Json(shown(state, row, Some(counts))).into_response())
 }
 
-fn shown(state: &AppState, row: CampaignRow, counts: Option<Counts>) -> Shown {
+fn shown(state: &AppState, row: CampaignRow, counts: Option<CampaignCounts>) -> Shown {
     let CampaignRow { id, name, who, state: how, settings, columns, zones: _, created, ended } = row;
     let waits = state.campaigns.waits(id).filter(|_| how == "running");
     Shown { id, name, state: how, who, created, ended, settings, columns, waits, counts }
-}
-
-fn counts(rows: Vec<CampaignCount>) -> Counts {
-    let mut counts = Counts::default();
-    for CampaignCount { state, outcome, count } in rows {
-        counts.total += count;
-        let place = match (state.as_str(), &outcome) {
-            ("waiting", None) => &mut counts.waiting,
-            ("waiting", Some(_)) => &mut counts.again,
-            ("calling", _) => &mut counts.calling,
-            ("skipped", _) => &mut counts.skipped,
-            ("cancelled", _) => &mut counts.cancelled,
-            _ => &mut counts.done,
-        };
-        *place += count;
-        if let ("done", Some(outcome)) = (state.as_str(), outcome) {
-            *counts.outcomes.entry(outcome).or_default() += count;
-        }
-    }
-    counts
 }
 
 impl From<Untaken> for Problem {
@@ -365,31 +329,5 @@ impl From<Untaken> for Problem {
             Untaken::Full(says) => Self::unavailable(says).after(60),
             Untaken::Store(error) => error.into(),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_number_is_counted_once_and_outcomes_are_of_those_that_are_over() {
-        let row = |state: &str, outcome: Option<&str>, count| CampaignCount {
-            state: state.into(),
-            outcome: outcome.map(Into::into),
-            count,
-        };
-        let counts = counts(vec![
-            row("waiting", None, 5),
-            row("waiting", Some("busy"), 2),
-            row("calling", None, 1),
-            row("done", Some("answered"), 7),
-            row("done", Some("busy"), 3),
-            row("skipped", None, 4),
-            row("cancelled", Some("busy"), 6),
-        ]);
-        assert_eq!((counts.total, counts.waiting, counts.again, counts.calling, counts.done), (28, 5, 2, 1, 10));
-        assert_eq!((counts.skipped, counts.cancelled), (4, 6));
-        assert_eq!(counts.outcomes, [("answered".to_owned(), 7), ("busy".to_owned(), 3)].into());
     }
 }

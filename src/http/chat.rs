@@ -132,6 +132,7 @@ async fn whole(chats: &Chats, answer: &Answer, mode: Mode, began: Instant) -> Re
     let audio = match mode {
         Mode::Text => None,
         Mode::Voice => {
+            let chats = chats.in_mode(answer.wanted());
             let mut aloud = chats.aloud(&reply, answer.language(), SpeechOptions::default());
             let mut samples = Vec::new();
             while let Some(more) = aloud.next().await {

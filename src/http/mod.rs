@@ -27,6 +27,7 @@
 //!                                          /api/v1/feedback  feedback.rs      │
 //!                                          /api/v1/chat, tts, stt, translate  │  chat.rs, tts.rs, stt.rs, …
 //!                                          /api/v1/batch…    batch.rs         │
+//!                                          /api/v1/engines   engines.rs       │
 //!                                          …/conversation    conversation/    │ a WebSocket: socket.rs
 //!                                          …/webrtc…         whip/            │ WHIP: the calls of browsers
 //!                                          /api/v1/tickets   tickets.rs       │
@@ -45,6 +46,7 @@ mod audit;
 mod bans;
 mod batch;
 mod calls;
+mod campaign_numbers;
 mod campaign_results;
 mod campaigns;
 mod chat;
@@ -55,6 +57,7 @@ mod cors;
 mod dialplans;
 mod do_not_call;
 mod document;
+mod engines;
 mod export;
 mod feedback;
 mod forget;
@@ -223,6 +226,7 @@ fn described() -> OpenApiRouter<AppState> {
         .merge(audit::routes())
         .merge(calls::routes())
         .merge(campaigns::routes())
+        .merge(campaign_numbers::routes())
         .merge(campaign_results::routes())
         .merge(do_not_call::routes())
         .merge(configuration::routes())
@@ -258,6 +262,7 @@ fn described_text() -> OpenApiRouter<text::Text> {
         .merge(supervision::routes())
         .merge(tickets::routes())
         .merge(whip::routes())
+        .merge(engines::routes())
         .merge(openai::routes())
 }
 

@@ -23,8 +23,19 @@ static FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/web.rs"));
 const UNBUILT: &[u8] = include_bytes!("../../web/unbuilt.html");
 
 /// The pages, as `web/src/app.tsx` names them.
-const PAGES: [&str; 8] =
-    ["/", "/calls", "/calls/{id}", "/transcribe", "/speak", "/translate", "/system", "/system/{part}"];
+const PAGES: [&str; 11] = [
+    "/",
+    "/calls",
+    "/calls/{id}",
+    "/campaigns",
+    "/campaigns/{id}",
+    "/requests",
+    "/transcribe",
+    "/speak",
+    "/translate",
+    "/system",
+    "/system/{part}",
+];
 
 /// Script and style come from files of this server; sounds may be ones that the page has fetched or made itself.
 const POLICY: HeaderValue = HeaderValue::from_static(

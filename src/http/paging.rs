@@ -36,14 +36,19 @@ pub(super) fn page(query: Result<Query<List>, QueryRejection>, of: &str) -> Resu
 
 /// The bounds that `limit` and `cursor` say.
 pub(super) fn bounds(limit: Option<&str>, cursor: Option<&str>) -> Result<Bounds, Problem> {
-    let limit = match limit.map(str::parse) {
-        None => PAGE.0,
-        Some(Ok(limit)) if (1..=PAGE.1).contains(&limit) => limit,
-        Some(_) => return Err(Problem::bad_request(format!("`limit` is a number from 1 to {}", PAGE.1))),
-    };
+    let limit = rows(limit)?;
     match cursor.map(str::parse::<Key>) {
         None => Ok((None, limit)),
         Some(Ok(key)) => Ok((Some(key), limit)),
         Some(Err(_)) => Err(Problem::bad_request("`cursor` is not the `next` of an earlier page")),
+    }
+}
+
+/// The rows that `limit` says.
+pub(super) fn rows(limit: Option<&str>) -> Result<u32, Problem> {
+    match limit.map(str::parse) {
+        None => Ok(PAGE.0),
+        Some(Ok(limit)) if (1..=PAGE.1).contains(&limit) => Ok(limit),
+        Some(_) => Err(Problem::bad_request(format!("`limit` is a number from 1 to {}", PAGE.1))),
     }
 }

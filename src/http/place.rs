@@ -128,7 +128,7 @@ fn wanted(call: &Call) -> Result<Wanted, Problem> {
 }
 
 /// The key of the header `Idempotency-Key`, or of the body.
-fn idempotency_key(headers: &HeaderMap, body: Option<&str>) -> Result<Option<String>, Problem> {
+pub(super) fn idempotency_key(headers: &HeaderMap, body: Option<&str>) -> Result<Option<String>, Problem> {
     let header = match headers.get("idempotency-key").map(|value| value.to_str()) {
         None => None,
         // A string of structured fields stands in quotes (RFC 9651 section 3.3.3), and few send it so.

@@ -1,4 +1,4 @@
-//! `POST /api/v1/sign-in`: what the link of the terminal holds, for a key.
+//! `/api/v1/sign-in`: what the link of the terminal holds, for a key; and what whoever asks may do.
 
 use axum::{
     Extension, Json,
@@ -11,9 +11,9 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     AppState, Problem,
-    guard::{Asker, Sent},
+    guard::{Administer, Asker, Call, Converse, Read, Sent},
 };
-use crate::store::Stamp;
+use crate::{keys::Scope, store::Stamp};
 
 /// What stands in the link, behind `#sign-in=`.
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -32,8 +32,52 @@ struct SignedIn {
     expires_at: Stamp,
 }
 
+/// Who asks, and what they may do.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = SignedInAs)]
+struct Access {
+    /// The name of the key that was sent; none without one.
+    #[schema(example = "the web page")]
+    name: Option<String>,
+    /// What it lets do; without a key, what this machine lets everybody do who is on it. `admin` is all of it.
+    #[schema(example = json!(["calls", "read"]))]
+    scopes: Vec<Scope>,
+}
+
 pub(super) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::default().routes(routes!(sign_in, sign_out))
+    OpenApiRouter::default().routes(routes!(sign_in, signed_in, sign_out))
+}
+
+/// What whoever asks may do
+///
+/// A page offers by it what will not be refused.
+#[utoipa::path(
+    get,
+    path = "/api/v1/sign-in",
+    operation_id = "get_access",
+    tag = "administration",
+    security(),
+    responses(
+        (status = 200, description = "The scopes.", body = Access),
+        (status = 401, description = "the key that was sent is none, or none any more"),
+    ),
+)]
+async fn signed_in(State(state): State<AppState>, Extension(asker): Extension<Asker>) -> Result<Response, Problem> {
+    if let Some(why) = asker.refused(state.keys.any()) {
+        return Err(why.into());
+    }
+    let may = [
+        (Scope::Calls, asker.also::<Call>(&state)),
+        (Scope::Text, asker.also::<Converse>(&state)),
+        (Scope::Read, asker.also::<Read>(&state)),
+        (Scope::Admin, asker.also::<Administer>(&state)),
+    ];
+    let name = match &asker.key {
+        Sent::Right(bearer) => Some(bearer.name.to_string()),
+        Sent::Nothing | Sent::Wrong(_) => None,
+    };
+    let scopes = may.into_iter().filter_map(|(scope, may)| may.ok().map(|()| scope)).collect();
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(Access { name, scopes })).into_response())
 }
 
 /// Sign in by the link of the terminal

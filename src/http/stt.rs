@@ -22,7 +22,7 @@ use axum::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use futures_util::stream;
 use milo_media::prompt;
-use milo_models::engine::Language;
+use milo_models::{engine::Language, transcriber::Listen};
 use serde::{Deserialize, de::DeserializeOwned};
 use tempfile::NamedTempFile;
 use tokio::{
@@ -66,6 +66,9 @@ struct Recording {
     /// Whether each word is told with its times.
     #[serde(default)]
     words: bool,
+    /// What is to stand before the words, so that they are written alike: names, words of a trade.
+    #[schema(max_length = 4000)]
+    prompt: Option<String>,
     /// What the file is, as the Python system wanted to be told. Its first bytes say so.
     #[serde(rename = "format")]
     _format: Option<String>,
@@ -88,14 +91,16 @@ struct Upload {
     stream: Option<bool>,
     /// Whether each word is told with its times.
     words: Option<bool>,
+    /// What is to stand before the words, so that they are written alike: names, words of a trade.
+    #[schema(max_length = 4000)]
+    prompt: Option<String>,
 }
 
 /// What a request holds.
 struct Wanted {
     file: NamedTempFile,
-    language: Option<Language>,
     is_streamed: bool,
-    words: bool,
+    asked: Listen,
 }
 
 pub(super) fn routes() -> OpenApiRouter<Text> {
@@ -134,7 +139,7 @@ async fn stt(
     };
     let began = Instant::now();
     let (samples, place) = decoded(wanted.file).await?;
-    let listening = text.chats.listen(samples, wanted.language, wanted.words)?;
+    let listening = text.chats.listen(samples, wanted.asked)?;
     if wanted.is_streamed || accepts_events {
         return Ok(events(listening, place, began));
     }
@@ -202,28 +207,35 @@ async fn in_json(request: Request) -> Result<Wanted, Problem> {
         file.write_all(&bytes).map(|()| file)
     });
     let file = file.await.map_err(|_| no_room())?.map_err(|_| no_room())?;
-    let Recording { language, stream, words, .. } = recording;
-    Ok(Wanted { file, language, is_streamed: stream, words })
+    let Recording { language, stream, words, prompt, .. } = recording;
+    let asked = Listen { language, words, prompt: prompt.and_then(before), ..Listen::default() };
+    Ok(Wanted { file, is_streamed: stream, asked })
 }
 
-/// Parts: `file` (or `audio`), and perhaps `language`, `stream` and `words`. The file goes to disk as it comes.
+/// Parts: `file` (or `audio`), and perhaps `language`, `stream`, `words` and `prompt`. The file goes to disk as it comes.
 async fn uploaded(mut parts: Multipart) -> Result<Wanted, Problem> {
     let broken = |wrong: MultipartError| Problem::of_status(wrong.status(), wrong.body_text());
-    let (mut file, mut language, mut is_streamed, mut words) = (None, None, false, false);
+    let (mut file, mut is_streamed, mut asked) = (None, false, Listen::default());
     while let Some(part) = parts.next_field().await.map_err(broken)? {
         match part.name().unwrap_or_default() {
             "file" | "audio" => file = Some(kept(part).await?),
             "language" => {
                 let text = part.text().await.map_err(broken)?;
-                language = Some(text.trim().parse::<Language>()?).filter(|_| !text.trim().is_empty());
+                asked.language = Some(text.trim().parse::<Language>()?).filter(|_| !text.trim().is_empty());
             }
             "stream" => is_streamed = part.text().await.map_err(broken)?.trim() == "true",
-            "words" => words = part.text().await.map_err(broken)?.trim() == "true",
+            "words" => asked.words = part.text().await.map_err(broken)?.trim() == "true",
+            "prompt" => asked.prompt = before(part.text().await.map_err(broken)?),
             _ => {}
         }
     }
     let file = file.ok_or_else(|| Problem::unprocessable("there is no part named `file`: put the sound into one"))?;
-    Ok(Wanted { file, language, is_streamed, words })
+    Ok(Wanted { file, is_streamed, asked })
+}
+
+/// A prompt, unless there is nothing in it.
+pub(super) fn before(prompt: String) -> Option<Arc<str>> {
+    Some(prompt.trim()).filter(|prompt| !prompt.is_empty()).map(Into::into)
 }
 
 pub(super) async fn kept(mut part: Field<'_>) -> Result<NamedTempFile, Problem> {

@@ -389,9 +389,11 @@ mod tests {
         health.models.push(crate::engines::Model {
             name: "whisper".into(),
             job: "stt",
+            form: None,
             demonstration: true,
             size_bytes: None,
             licence: None,
+            since: None,
         });
         health.sessions = 3;
         health.tasks = 12;

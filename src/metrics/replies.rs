@@ -7,7 +7,7 @@ use prometheus::{Counter, HistogramOpts, HistogramVec, IntCounter, IntCounterVec
 use super::{BUCKETS, Metrics, add};
 use crate::{
     batch,
-    engines::{Mode, REASONS},
+    engines::{CHANGEABLE, Mode, REASONS},
     store::Stages,
 };
 
@@ -19,11 +19,13 @@ pub(super) struct Replies {
     stages: HistogramVec,
     replies: IntCounterVec,
     drafts: IntCounterVec,
+    quicker: IntCounterVec,
     tokens: IntCounterVec,
     cost: Counter,
     batch_items: IntCounterVec,
     analyses: IntCounterVec,
     fallbacks: IntCounterVec,
+    swaps: IntCounterVec,
 }
 
 impl Replies {
@@ -55,6 +57,11 @@ impl Replies {
                 "Replies that were begun before the caller's turn was over, by whether they were kept or dropped.",
                 &["outcome"],
             ),
+            quicker: counters(
+                "milo_turns_quicker_total",
+                "What was done about turns that were late or at risk to be: something said meanwhile (filler), the local model asked in place of the server (local), a short reply asked for (shorter).",
+                &["way"],
+            ),
             tokens: counters(
                 "milo_tokens_total",
                 "Tokens of language models, of conversations that they read (prompt) and replies (completion), as far as they are counted.",
@@ -82,6 +89,11 @@ impl Replies {
                 "What the server that was asked (llm, stt, tts) did not do, and mostly the local engine did, by what was wrong with it.",
                 &["engine", "reason"],
             ),
+            swaps: counters(
+                "milo_engine_swaps_total",
+                "Models that were to take the place of one in memory, by the engine and whether that was done or refused.",
+                &["engine", "result"],
+            ),
         };
         all.show();
         all
@@ -100,6 +112,9 @@ impl Replies {
         for outcome in ["kept", "dropped"] {
             self.drafts.with_label_values(&[outcome]);
         }
+        for way in ["filler", "local", "shorter"] {
+            self.quicker.with_label_values(&[way]);
+        }
         for mode in [Mode::Local, Mode::Cloud] {
             self.replies.with_label_values(&[mode.as_str()]);
             for direction in ["prompt", "completion"] {
@@ -113,6 +128,11 @@ impl Replies {
         }
         for result in ["done", "failed", "refused"] {
             self.analyses.with_label_values(&[result]);
+        }
+        for engine in CHANGEABLE {
+            for result in ["done", "refused"] {
+                self.swaps.with_label_values(&[engine, result]);
+            }
         }
         for engine in ["llm", "stt", "tts"] {
             for reason in REASONS {
@@ -145,6 +165,11 @@ impl Metrics {
         self.replies.stages.with_label_values(&[stage]).observe(seconds);
     }
 
+    /// Another model was to take the place of an engine's: done, or refused.
+    pub fn swapped(&self, engine: &str, result: &str) {
+        self.replies.swaps.with_label_values(&[engine, result]).inc();
+    }
+
     /// A language model began a reply.
     pub fn reply(&self, mode: Mode) {
         self.replies.replies.with_label_values(&[mode.as_str()]).inc();
@@ -153,6 +178,11 @@ impl Metrics {
     /// A reply that was begun early was kept, or dropped.
     pub fn drafted(&self, kept: bool) {
         self.replies.drafts.with_label_values(&[if kept { "kept" } else { "dropped" }]).inc();
+    }
+
+    /// A turn that is late, or would be, is answered in a quicker way: `filler`, `local` or `shorter`.
+    pub fn quicker(&self, way: &str) {
+        self.replies.quicker.with_label_values(&[way]).inc();
     }
 
     /// A reply took so many tokens.

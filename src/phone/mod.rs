@@ -21,10 +21,7 @@ use milo_media::{
     codec::{PCMA, PCMU},
     wav,
 };
-use milo_models::{
-    transcriber::{Listen, Transcriber},
-    whisper::Whisper,
-};
+use milo_models::transcriber::{Listen, Transcriber};
 use milo_signaling::{Caller, Dialog, DialogEvent, Endpoint, EndpointConfig, Progress, Srtp, Transport, Trust, Uri};
 use tokio::{select, time::timeout};
 
@@ -59,13 +56,17 @@ pub struct Phone {
     endpoint: Endpoint,
     /// What places its calls.
     caller: Caller,
-    transcriber: Option<Whisper>,
+    transcriber: Option<Arc<dyn Transcriber>>,
 }
 
 impl Phone {
     /// A telephone of its own, on free ports; on loopback when the target is. It takes no calls, and speaks G.711, as the
     /// trunks do: what it measures stays comparable.
-    pub fn new(target: &Uri, transcriber: Option<Whisper>, media: tokio::runtime::Handle) -> Result<Self, Error> {
+    pub fn new(
+        target: &Uri,
+        transcriber: Option<Arc<dyn Transcriber>>,
+        media: tokio::runtime::Handle,
+    ) -> Result<Self, Error> {
         Self::with(Self::usual_codecs(), Srtp::Off, target, transcriber, media)
     }
 
@@ -79,7 +80,7 @@ impl Phone {
         codecs: Vec<&'static Codec>,
         srtp: Srtp,
         target: &Uri,
-        transcriber: Option<Whisper>,
+        transcriber: Option<Arc<dyn Transcriber>>,
         media: tokio::runtime::Handle,
     ) -> Result<Self, Error> {
         let host = target.as_sip().and_then(|uri| uri.host.ip());
@@ -105,7 +106,7 @@ impl Phone {
         local: IpAddr,
         codecs: Vec<&'static Codec>,
         srtp: Srtp,
-        transcriber: Option<Whisper>,
+        transcriber: Option<Arc<dyn Transcriber>>,
         media: tokio::runtime::Handle,
     ) -> Result<Self, Error> {
         // The far side's BYE may come from anywhere behind its proxy; calls are taken from nobody.

@@ -55,6 +55,8 @@ pub(super) struct Logged {
     pub(super) within: Option<Range<f64>>,
     /// When it did not.
     pub(super) away: Vec<Range<f64>>,
+    /// From when on which persona talked, the first one first.
+    pub(super) personas: Vec<(f64, String)>,
 }
 
 impl Logged {
@@ -73,8 +75,8 @@ impl Logged {
                 let within = logged.within.get_or_insert(begins..begins);
                 (within.start, within.end) = (within.start.min(begins), within.end.max(ends + AFTER));
             }
-            // Of what was said between the caller and a person in the agent's place no threshold decides.
-            if turn.said_by.is_some() || turn.said.is_none() {
+            // Of what was said between the caller and somebody else no threshold decides.
+            if turn.said_by.is_some() || turn.heard_from.is_some() || turn.said.is_none() {
                 continue;
             }
             if let (Some(from_ms), Some(to_ms), Some(heard)) = (from, to, &turn.heard) {
@@ -98,6 +100,10 @@ impl Logged {
                 });
             }
         }
+        let talks = events.iter().filter(|event| event.kind == "verb");
+        let talks =
+            talks.filter_map(|event| Some((place(event), event.detail["converse"]["persona"].as_str()?.to_owned())));
+        logged.personas = talks.collect();
         let mut left: Option<f64> = None;
         for event in events.iter().filter(|event| event.at.millis() >= began) {
             let (kind, at) = (event.kind.as_str(), place(event));
@@ -180,6 +186,8 @@ mod tests {
             said_heard: Some("Inona no".into()),
             interrupted: false,
             said_by: None,
+            heard_from: None,
+            said_in: None,
             confidence: None,
             language: Some("mg".into()),
             mode: None,
@@ -209,9 +217,11 @@ mod tests {
         let started = json!({ "is": "started" });
         let events = [
             event(1, 90, "recording", started.clone()),
+            event(9, 9_000, "verb", json!({ "converse": { "persona": "demo" } })),
             event(2, 10_000, "recording", started),
             event(3, 13_600, "interrupted", Value::Null),
             event(4, 15_200, "interruption_withdrawn", json!({ "why": "back-channel", "heard": "eny" })),
+            event(10, 17_000, "verb", json!({ "converse": { "persona": "patient" } })),
             event(5, 20_000, "held", Value::Null),
             event(6, 22_000, "resumed", Value::Null),
             event(7, 30_000, "dialled", json!({ "result": "busy" })),
@@ -231,6 +241,7 @@ mod tests {
         {
             assert_eq!(logged.is_listened_to(ms), listens, "{ms}");
         }
+        assert_eq!(logged.personas, [(-1_000.0, "demo".to_owned()), (7_000.0, "patient".to_owned())]);
         let unknown = Logged::unknown("folder/x.wav".into());
         assert!(unknown.is_listened_to(0.0) && unknown.name == "x.wav");
     }

@@ -30,12 +30,14 @@ use crate::{
     agent::{Rehearsal, Replies},
     call::{cleaning, recordings_folder, usual_patience},
     config::{Config, Sources},
+    dialplan::{Origin, Surroundings},
     engines::Listening,
     phone::voiced,
     store::{CallRow, Key, Search, Stamp, Store},
 };
 use logged::Logged;
 use report::{Call, LeftOut, Report};
+use settings::Thresholds;
 
 /// Calls that are read from the log at once.
 const PAGE: u32 = 100;
@@ -75,8 +77,8 @@ fn moment(text: &str) -> Result<Stamp, String> {
 /// Replays the calls, and prints what came of it.
 ///
 /// # Errors
-/// A setting that is none, a call that the log does not know, a database that does not answer, an engine that fails. A recording that
-/// cannot be read is told, and left out.
+/// A setting that is none, a call that the log does not know, a database that does not answer, an engine
+/// that fails. A recording that cannot be read is told, and left out.
 pub async fn run(arguments: Arguments, sources: Sources) -> Result<()> {
     let config = settings::load(sources, &arguments.set)?;
     let store = Store::open(&config.database_url()).await?;
@@ -84,9 +86,17 @@ pub async fn run(arguments: Arguments, sources: Sources) -> Result<()> {
     store.close().await;
     let (mut left_out, mut calls) = (Vec::new(), Vec::new());
     let engines = Listening::load(&config)?;
+    // Where the plans cannot be read, as on a machine that has none of their accounts and keys, there are no personas to go by.
+    let plans = Surroundings::of(&config).ok().and_then(|around| Origin::of(&config.dialplans).read(&around).ok());
+    if plans.is_none() {
+        eprintln!("the plans cannot be read here: [conversation] decides alone, and no persona's own turn-taking");
+    }
+    let personas = plans.iter().flat_map(|plans| plans.personas());
+    let personas = personas.map(|(name, persona)| (name.to_owned(), persona.turns));
+    let thresholds = Thresholds::new(&config, &arguments.set, personas);
     for (logged, is_known) in found? {
         let name = logged.name.clone();
-        match replay(&engines, &config, logged, is_known).await? {
+        match replay(&engines, (&config, &thresholds), logged, is_known).await? {
             Ok(call) => {
                 println!("{call}");
                 calls.push(call);
@@ -208,7 +218,7 @@ fn is_named(name: &str, file: &Path) -> bool {
 /// Hears one call again. Why it cannot be, where its recording is at fault.
 async fn replay(
     engines: &Listening,
-    config: &Config,
+    (config, thresholds): (&Config, &Thresholds),
     mut logged: Logged,
     is_known: bool,
 ) -> Result<Result<Call, String>> {
@@ -229,14 +239,24 @@ async fn replay(
     });
     let replies = Replies::of(&milo, &logged.said);
     let mut rehearsal = Rehearsal::new(engines, cleaning(&config.clean), usual_patience(&config.conversation));
+    let mut talks = logged.personas.iter().peekable();
     for (number, (heard, sent)) in Frame::cut(&caller).zip(Frame::cut(&milo)).enumerate() {
-        let is_listened_to = logged.is_listened_to(number as f64 * f64::from(FRAME_MS));
+        let at = number as f64 * f64::from(FRAME_MS);
+        while let Some((_, persona)) = talks.next_if(|(from, _)| *from <= at) {
+            rehearsal.waits(usual_patience(&thresholds.of(persona)));
+        }
+        let is_listened_to = logged.is_listened_to(at);
         rehearsal.hear((&heard, &sent), is_listened_to, &replies).await.context("an engine failed")?;
     }
     let seen = rehearsal.seen();
     Ok(Ok(Call {
         recording: logged.recording.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
         seconds: caller.len() as f64 / f64::from(SAMPLE_RATE),
+        personas: logged
+            .personas
+            .iter()
+            .filter_map(|(_, name)| Some((name.clone(), thresholds.own_of(name)?)))
+            .collect(),
         unrecorded: logged_turns - logged.turns.len(),
         turns: compare::turns(&logged.turns, &seen, compare::usual_rest(&logged.turns)),
         interruptions: compare::interruptions(&logged, &seen, is_known),

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::compare::{End, Interruption, Reply, Turn};
-use crate::bench::percentile;
+use crate::{agent::Turns, bench::percentile};
 
 /// Letters of a turn's words that the table has.
 const WORDS: usize = 40;
@@ -30,6 +30,9 @@ pub(super) struct Call {
     pub(super) call: String,
     pub(super) recording: String,
     pub(super) seconds: f64,
+    /// What the personas that talked have of their own that decides of turns.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) personas: BTreeMap<String, Turns>,
     /// Turns of the log that are silent in the recording, as while it was paused.
     pub(super) unrecorded: usize,
     pub(super) turns: Vec<Turn>,
@@ -125,6 +128,11 @@ impl Report {
 impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} ({}, {:.0} s)", self.call, self.recording, self.seconds)?;
+        for (persona, Turns { end_of_turn_ms, longest_pause_ms }) in &self.personas {
+            let own = [("end_of_turn_ms", end_of_turn_ms), ("longest_pause_ms", longest_pause_ms)];
+            let own = own.into_iter().filter_map(|(key, value)| Some(format!("{key} = {}", (*value)?)));
+            writeln!(f, "the persona {persona} has {}", own.collect::<Vec<_>>().join(" and "))?;
+        }
         if self.unrecorded > 0 {
             writeln!(f, "{} turns of the log are silent in the recording and left out", self.unrecorded)?;
         }
@@ -207,8 +215,9 @@ mod tests {
             into(true, Some(Reply::Unnoticed), Reply::Ended),
             into(true, None, Reply::WentOn),
         ];
+        let (call, personas) = ("0193".into(), BTreeMap::new());
         let call =
-            Call { call: "0193".into(), recording: "a.ogg".into(), seconds: 12.0, unrecorded: 0, turns, interruptions };
+            Call { call, recording: "a.ogg".into(), seconds: 12.0, personas, unrecorded: 0, turns, interruptions };
         let left_out = vec![LeftOut { call: "0194".into(), why: "it was not recorded".into() }];
         Report::new(BTreeMap::new(), vec![call], left_out)
     }

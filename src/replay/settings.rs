@@ -1,8 +1,13 @@
 //! `--set KEY=VALUE`: a setting of the configuration that is another one for the replay, checked as every setting is.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Result, anyhow, bail};
 
-use crate::config::{Config, ConfigError, Loaded, Place, Sources};
+use crate::{
+    agent::Turns,
+    config::{Config, ConfigError, Conversation, Loaded, Place, Sources},
+};
 
 /// What decides of turns; the beginnings of the settings' names.
 const DECIDE: [&str; 6] = [
@@ -42,6 +47,37 @@ pub(super) fn load(mut sources: Sources, set: &[String]) -> Result<Config> {
     }
 }
 
+/// How the turns of calls are taken: as the configuration says, and a persona, but for what `--set` has been told.
+pub(super) struct Thresholds {
+    conversation: Conversation,
+    /// Each persona's own.
+    own: BTreeMap<String, Turns>,
+}
+
+impl Thresholds {
+    /// Of this configuration, in which these settings are, and of these personas.
+    pub(super) fn new(config: &Config, set: &[String], personas: impl Iterator<Item = (String, Turns)>) -> Self {
+        let is_set =
+            |key: &str| set.iter().any(|one| one.split_once('=').is_some_and(|(known, _)| known.trim() == key));
+        let (end, pause) = (is_set("conversation.end_of_turn_ms"), is_set("conversation.longest_pause_ms"));
+        let own = personas.map(|(name, turns)| {
+            let end_of_turn_ms = turns.end_of_turn_ms.filter(|_| !end);
+            (name, Turns { end_of_turn_ms, longest_pause_ms: turns.longest_pause_ms.filter(|_| !pause) })
+        });
+        Self { conversation: config.conversation.clone(), own: own.collect() }
+    }
+
+    /// Those of a persona; one that is not there any more has none of its own.
+    pub(super) fn of(&self, persona: &str) -> Conversation {
+        self.own_of(persona).unwrap_or_default().within(&self.conversation)
+    }
+
+    /// What a persona has of its own.
+    pub(super) fn own_of(&self, persona: &str) -> Option<Turns> {
+        self.own.get(persona).copied().filter(|own| *own != Turns::default())
+    }
+}
+
 /// Who wrote `--set` is told of it by that.
 fn told(ConfigError(faults): ConfigError, names: &[(String, String)]) -> anyhow::Error {
     let lines = faults.iter().map(|fault| {
@@ -74,6 +110,23 @@ mod tests {
             (config.conversation.end_of_turn_ms, config.clean.echo, config.engines.turn.enabled),
             (300, false, false)
         );
+    }
+
+    #[test]
+    fn a_personas_own_figures_count_unless_the_command_line_has_others() {
+        let patient = Turns { end_of_turn_ms: Some(900), longest_pause_ms: Some(2_500) };
+        let of = |settings: &[&str], persona: &str| {
+            let config = set(settings).unwrap();
+            let settings: Vec<_> = settings.iter().map(|one| (*one).to_owned()).collect();
+            let thresholds = Thresholds::new(&config, &settings, [("patient".to_owned(), patient)].into_iter());
+            let conversation = thresholds.of(persona);
+            (conversation.end_of_turn_ms, conversation.longest_pause_ms, thresholds.own_of(persona).is_some())
+        };
+        assert_eq!(of(&[], "patient"), (900, 2_500, true));
+        assert_eq!(of(&[], "demo"), (700, 1_500, false), "nobody who is known has any of their own");
+        assert_eq!(of(&["conversation.end_of_turn_ms = 300"], "patient"), (300, 2_500, true));
+        let both = ["conversation.end_of_turn_ms=300", "conversation.longest_pause_ms=400"];
+        assert_eq!(of(&both, "patient"), (300, 400, false));
     }
 
     #[test]

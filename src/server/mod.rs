@@ -59,7 +59,7 @@ use crate::{
     chat::Chats,
     config::Config,
     dialplan::{Dialplans, Editions, Fault, Origin, Surroundings},
-    engines::{Engines, capacity},
+    engines::{Engines, Mode, capacity},
     error::Error,
     gpu::Gpus,
     http::{self, AppState, Dial},
@@ -168,21 +168,20 @@ impl Server {
         let announced = config.recording.announced_by().into_iter().chain(config.sip.emergency_announcement.clone());
         decode(announced.collect(), &prompts).await?;
         let loading = config.clone();
-        // The model keeps these; one that changes with each call is nothing to keep.
-        let lasting = dialplans.personas().map(|(_, persona)| &persona.prompt).filter(|prompt| !prompt.contains("{{"));
-        let personal: Vec<String> = lasting.cloned().collect();
+        let personal = dialplans.lasting_prompts();
         let asked_first = personal.first().cloned().unwrap_or_default();
         let counting = Arc::clone(&metrics);
         let engines = tokio::task::spawn_blocking(move || Engines::load(&loading, personal, counting)).await??;
-        let voice = Arc::clone(&engines.voice);
+        let local = engines.in_mode(Some(Mode::Local)).into_owned();
+        let voices = (Arc::clone(&engines.voice), local.voice);
         engines.mind.has_spent(store.spent(node.id(), &Stamp::now().day()).await?);
         let least = config.engines.embeddings.min_similarity;
         let (likeness, keeping) = engines.embedder.clone().map(|embedder| Likeness::new(embedder, least)).unzip();
         let knowing = likeness.clone();
         let make = move |dialplans| {
-            let (knowing, voice) = (knowing.clone(), Arc::clone(&voice));
+            let (knowing, voices) = (knowing.clone(), voices.clone());
             async move {
-                let made = prepare(dialplans, voice).await?;
+                let made = prepare(dialplans, voices).await?;
                 // Plans that are refused take nothing from those in force.
                 knowing.iter().for_each(|likeness| likeness.know(&made.0));
                 Ok(made)
@@ -416,10 +415,14 @@ async fn decode(sounds: Vec<PathBuf>, prompts: &Prompts) -> Result<(), Error> {
 }
 
 /// Makes the sounds that plans need, before they come into force.
-async fn prepare(dialplans: Dialplans, voice: Arc<dyn Synthesizer>) -> Result<(Dialplans, SetPhrases), Fault> {
+async fn prepare(
+    dialplans: Dialplans,
+    (voice, within): (Arc<dyn Synthesizer>, Arc<dyn Synthesizer>),
+) -> Result<(Dialplans, SetPhrases), Fault> {
     let wrong = |error: Error| Fault { file: dialplans.folder().into(), line: None, fault: error.to_string() };
     let personas = dialplans.personas().map(|(_, persona)| persona);
     let interpreter = dialplans.interprets().then(call::interpreter_sentences).into_iter().flatten();
-    let phrases = SetPhrases::make(&voice, personas, interpreter).await.map_err(|error| wrong(error.into()))?;
+    let phrases =
+        SetPhrases::make((&voice, &within), personas, interpreter).await.map_err(|error| wrong(error.into()))?;
     Ok((dialplans, phrases))
 }

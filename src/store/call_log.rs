@@ -103,6 +103,8 @@ impl CallLog {
                 "said": turn.said,
                 "said_heard": turn.said_heard,
                 "said_by": turn.said_by,
+                "heard_from": turn.heard_from,
+                "said_in": turn.said_in,
                 "interrupted": turn.interrupted,
                 "confidence": turn.confidence,
                 "language": turn.language,
@@ -110,7 +112,7 @@ impl CallLog {
                 "total_ms": turn.stages.total_ms,
             })
         });
-        self.writer.put(Entry::Turn(self.key, number, turn));
+        self.writer.put(Entry::Turn(self.key, number, Box::new(turn)));
         number
     }
 

@@ -1,12 +1,14 @@
-//! The table `campaigns`: lists of numbers that are called, and how far each list is. Its rows are in `campaign_rows.rs`.
+//! The table `campaigns`: lists of numbers that are called, and how far each list is. Its rows are in `campaign_rows.rs`, how many of
+//! them are how in `campaign_counts.rs`.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::types::Json;
 
-use super::{Batch, Key, Stamp, Store, StoreError, page};
+use super::{Batch, CampaignKey, Key, LogWriter, Stamp, Store, StoreError, listeners::About, page};
+use crate::config::CallEvent;
 
 /// Rows of a list that are written with one statement.
 const AT_ONCE: usize = 1_000;
@@ -75,17 +77,6 @@ pub struct CampaignRow {
     pub ended: Option<Stamp>,
 }
 
-/// How many of its numbers are so.
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-pub struct CampaignCount {
-    /// `waiting`, `calling`, `done`, `skipped` or `cancelled`.
-    pub state: String,
-    /// What came of the last call; none before the first.
-    pub outcome: Option<String>,
-    /// So many.
-    pub count: i64,
-}
-
 /// Columns in the order of [`CampaignRow`].
 macro_rules! select {
     ($rest:literal) => {
@@ -102,10 +93,20 @@ const ROWS_IN_SQLITE: &str = "INSERT INTO campaign_rows (campaign, line, called,
          json_extract(value, '$.zone'), json_extract(value, '$.variables'), 'waiting', $2 FROM json_each($3)";
 
 impl Store {
-    /// Keeps a campaign, whole or not at all.
-    pub async fn add_campaign(&self, new: &NewCampaign) -> Result<(), StoreError> {
+    /// Keeps a campaign, whole or not at all: under this idempotency key, where there is one. False when the key stands for another
+    /// campaign since this moment: then nothing is kept.
+    pub async fn add_campaign(
+        &self,
+        new: &NewCampaign,
+        key: Option<(&CampaignKey, Stamp)>,
+    ) -> Result<bool, StoreError> {
         let write = async {
             let mut batch = self.begin().await?;
+            if let Some((key, since)) = key
+                && !batch.set_campaign_key(key, since).await?
+            {
+                return Ok(false);
+            }
             on!(Batch, &mut batch, rows => sqlx::query(
                 "INSERT INTO campaigns (id, name, who, state, settings, columns, zones, created) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
             )
@@ -132,9 +133,11 @@ impl Store {
                     }
                 }
             }
-            batch.commit().await
+            batch.commit().await?;
+            Ok(true)
         };
-        write.await.map_err(|error| self.failed("keeping a campaign", error))
+        let written: Result<_, sqlx::Error> = write.await;
+        written.map_err(|error| self.failed("keeping a campaign", error))
     }
 
     /// A page of campaigns, newest first: the `limit` before the campaign `before`, or the newest ones. `None` when there is none
@@ -195,17 +198,6 @@ impl Store {
         Ok(usize::try_from(open).unwrap_or(usize::MAX))
     }
 
-    /// How the numbers of a campaign are.
-    pub async fn campaign_counts(&self, id: Key) -> Result<Vec<CampaignCount>, StoreError> {
-        on!(Pool, &self.pool, pool => sqlx::query_as(
-            "SELECT state, outcome, count(*) AS count FROM campaign_rows WHERE campaign = $1 GROUP BY state, outcome",
-        )
-        .bind(id)
-        .fetch_all(pool)
-        .await)
-        .map_err(|error| self.failed("counting the numbers of a campaign", error))
-    }
-
     /// Pauses a campaign that runs, or has one run that is paused. False when it is neither of that.
     pub async fn pause_campaign(&self, id: Key, paused: bool) -> Result<bool, StoreError> {
         let (from, to) = if paused { ("running", "paused") } else { ("paused", "running") };
@@ -245,18 +237,52 @@ impl Store {
         cancelled.map_err(|error| self.failed("cancelling a campaign", error))
     }
 
-    /// Ends a campaign that runs and has nobody left to call. False while it has.
-    pub async fn finish_campaign(&self, id: Key, at: Stamp) -> Result<bool, StoreError> {
-        on!(Pool, &self.pool, pool => sqlx::query(
-            "UPDATE campaigns SET state = 'finished', ended = $1 WHERE id = $2 AND state = 'running'
-             AND NOT EXISTS (SELECT 1 FROM campaign_rows WHERE campaign = $2 AND state IN ('waiting', 'calling'))",
+    /// Ends a campaign that runs and has nobody left to call, and notes down whom of `log` this node is to tell: both or neither.
+    /// False while it has somebody left.
+    pub async fn finish_campaign(
+        &self,
+        id: Key,
+        at: Stamp,
+        (node, log): (&str, &LogWriter),
+    ) -> Result<bool, StoreError> {
+        let failed = |error| self.failed("ending a campaign", error);
+        // Most looks find somebody left: they shall not write.
+        let left: Option<i32> = on!(Pool, &self.pool, pool => sqlx::query_scalar(
+            "SELECT line FROM campaign_rows WHERE campaign = $1 AND state IN ('waiting', 'calling') LIMIT 1",
         )
-        .bind(at)
         .bind(id)
-        .execute(pool)
-        .await
-        .map(|done| done.rows_affected() == 1))
-        .map_err(|error| self.failed("ending a campaign", error))
+        .fetch_optional(pool)
+        .await)
+        .map_err(failed)?;
+        if left.is_some() {
+            return Ok(false);
+        }
+        let write = async {
+            let mut batch = self.begin().await?;
+            let finished: Option<(String, String, Stamp)> = on!(Batch, &mut batch, rows => sqlx::query_as(
+                "UPDATE campaigns SET state = 'finished', ended = $1 WHERE id = $2 AND state = 'running'
+                 AND NOT EXISTS (SELECT 1 FROM campaign_rows WHERE campaign = $2 AND state IN ('waiting', 'calling'))
+                 RETURNING name, who, created",
+            )
+            .bind(at)
+            .bind(id)
+            .fetch_optional(&mut **rows)
+            .await?);
+            let Some((name, who, created)) = finished else { return Ok(false) };
+            let counts = batch.campaign_counts(id).await?;
+            let data = || json!({ "name": name, "who": who, "created": created, "counts": counts });
+            for (key, delivery) in log.notices(About::Campaign(id), CallEvent::CampaignFinished, at, data) {
+                batch.insert_delivery(node, key, &delivery).await?;
+            }
+            batch.commit().await?;
+            Ok(true)
+        };
+        let finished: Result<_, sqlx::Error> = write.await;
+        let is_finished = finished.map_err(failed)?;
+        if is_finished {
+            log.look_for_deliveries();
+        }
+        Ok(is_finished)
     }
 
     /// Deletes a campaign that has ended, with its list. False while it, or a call of its, has not.

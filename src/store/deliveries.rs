@@ -1,4 +1,4 @@
-//! The table `webhook_deliveries`: what programs of the operator's are still to be told of calls.
+//! The table `webhook_deliveries`: what programs of the operator's are still to be told of calls and campaigns.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,9 @@ use super::{Batch, Key, Stamp, Store, StoreError, page};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct NewDelivery {
     pub(super) target: String,
-    pub(super) call: Key,
+    pub(super) call: Option<Key>,
+    #[serde(default)]
+    pub(super) campaign: Option<Key>,
     pub(super) kind: Cow<'static, str>,
     pub(super) at: Stamp,
     pub(super) body: String,
@@ -47,8 +49,10 @@ pub struct DeadLetter {
     /// For whom it was.
     #[schema(example = "crm")]
     pub target: String,
-    /// The call it is about.
-    pub call: Key,
+    /// The call it is about; none where it is about a campaign.
+    pub call: Option<Key>,
+    /// The campaign it is about; none where it is about a call.
+    pub campaign: Option<Key>,
     /// `started`, `turn` and so on.
     #[serde(rename = "type")]
     #[schema(example = "ended")]
@@ -86,7 +90,10 @@ pub struct DeadPage {
 /// Columns in the order of [`DeadLetter`].
 macro_rules! select {
     ($rest:literal) => {
-        concat!("SELECT id, target, call, kind, at, attempts, error, dead, body FROM webhook_deliveries ", $rest)
+        concat!(
+            "SELECT id, target, call, campaign, kind, at, attempts, error, dead, body FROM webhook_deliveries ",
+            $rest
+        )
     };
 }
 
@@ -267,13 +274,14 @@ impl Batch {
         delivery: &NewDelivery,
     ) -> Result<(), sqlx::Error> {
         on!(Batch, self, rows => sqlx::query(
-            "INSERT INTO webhook_deliveries (id, node, target, call, kind, at, body, due)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $6) ON CONFLICT DO NOTHING",
+            "INSERT INTO webhook_deliveries (id, node, target, call, campaign, kind, at, body, due)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $7) ON CONFLICT DO NOTHING",
         )
         .bind(id)
         .bind(node)
         .bind(&delivery.target)
         .bind(delivery.call)
+        .bind(delivery.campaign)
         .bind(&delivery.kind)
         .bind(delivery.at)
         .bind(&delivery.body)

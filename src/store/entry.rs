@@ -18,7 +18,7 @@ pub(super) enum Entry {
     Began(Key, NewCall),
     Placed(Key, String),
     Answered(Key, Stamp),
-    Turn(Key, i32, NewTurn),
+    Turn(Key, i32, Box<NewTurn>),
     Event(Key, i32, Stamp, String, Value),
     Ended(Key, Ending),
     Recording(Key, String),

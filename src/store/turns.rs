@@ -76,6 +76,13 @@ pub struct NewTurn {
     /// Who said it, where a person has taken the call over; none: Milo.
     #[serde(default)]
     pub said_by: Option<String>,
+    /// Who said what was heard, where Milo interpreted between two: `caller`, `called` or `waiting`; `said` is what the other was told
+    /// then. None: it was said to Milo.
+    #[serde(default)]
+    pub heard_from: Option<String>,
+    /// What the other was told it in.
+    #[serde(default)]
+    pub said_in: Option<String>,
     /// Whether the caller interrupted, or a person took the call over.
     pub interrupted: bool,
     /// The transcriber's confidence, 0 to 1.
@@ -110,6 +117,14 @@ pub struct TurnRow {
     /// Who said it, where a person has taken the call over: the name of their key. None: Milo.
     #[schema(example = "reception")]
     pub said_by: Option<String>,
+    /// Who said what was heard, where Milo interpreted between two: `caller`, `called`, or `waiting`, whom the caller has taken from a
+    /// line. What the other was told is in `said`, and what of it they heard in `said_heard`, none where that is not known. None: it was said
+    /// to Milo.
+    #[schema(example = "called")]
+    pub heard_from: Option<String>,
+    /// What the other was told it in, `mg` or `fr`.
+    #[schema(example = "fr")]
+    pub said_in: Option<String>,
     /// Whether the caller interrupted, or a person took the call over.
     pub interrupted: bool,
     /// 0 to 1.
@@ -133,7 +148,7 @@ impl Store {
     /// The turns of a call, in order.
     pub async fn turns(&self, call: Key) -> Result<Vec<TurnRow>, StoreError> {
         on!(Pool, &self.pool, pool => sqlx::query_as(
-            "SELECT number, at, heard, said, said_heard, said_by, interrupted, confidence, language, mode,
+            "SELECT number, at, heard, said, said_heard, said_by, heard_from, said_in, interrupted, confidence, language, mode,
                     vad_ms, end_of_turn_ms, stt_ms, llm_first_token_ms, tts_first_sample_ms, packet_out_ms, total_ms,
                     recording_heard_from_ms, recording_heard_to_ms, recording_said_from_ms
              FROM turns WHERE call = $1 ORDER BY number",
@@ -151,8 +166,10 @@ impl Batch {
         on!(Batch, self, rows => sqlx::query(
             "INSERT INTO turns (call, number, at, heard, said, said_heard, interrupted, confidence, language, mode,
                 vad_ms, end_of_turn_ms, stt_ms, llm_first_token_ms, tts_first_sample_ms, packet_out_ms, total_ms,
-                recording_heard_from_ms, recording_heard_to_ms, recording_said_from_ms, said_by)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21) ON CONFLICT DO NOTHING",
+                recording_heard_from_ms, recording_heard_to_ms, recording_said_from_ms, said_by,
+                heard_from, said_in)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
+                $22, $23) ON CONFLICT DO NOTHING",
         )
         .bind(call)
         .bind(number)
@@ -175,6 +192,8 @@ impl Batch {
         .bind(turn.recording_at_ms.heard_to)
         .bind(turn.recording_at_ms.said_from)
         .bind(&turn.said_by)
+        .bind(&turn.heard_from)
+        .bind(&turn.said_in)
         .execute(&mut **rows)
         .await
         .map(drop))

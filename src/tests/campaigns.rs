@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// What those who are called do.
-const FAR: &str = "
+pub(crate) const FAR: &str = "
 [[plan]]
 name = 'listening'
 number = 'listening'
@@ -87,7 +87,7 @@ async fn until(milo: &Running, at: &str, what: &str, is_so: impl Fn(&Value) -> b
     panic!("within ninety seconds the campaign was not {what}: {campaign}");
 }
 
-async fn finished(milo: &Running, at: &str) -> Value {
+pub(crate) async fn finished(milo: &Running, at: &str) -> Value {
     until(milo, at, "finished", |campaign| campaign["state"] == "finished").await
 }
 
@@ -117,7 +117,7 @@ fn came<'r>(results: &'r BTreeMap<String, BTreeMap<String, String>>, number: &st
 }
 
 /// How often a Milo was called under each number.
-fn called(far: &Running) -> BTreeMap<String, usize> {
+pub(crate) fn called(far: &Running) -> BTreeMap<String, usize> {
     let mut called = BTreeMap::new();
     for call in get(far, "/api/v1/calls?limit=200")["calls"].as_array().expect("calls") {
         *called.entry(call["to"].as_str().expect("a number").to_owned()).or_default() += 1;
@@ -253,7 +253,7 @@ async fn a_campaign_pauses_goes_on_and_leaves_out_whom_somebody_forbids_meanwhil
 }
 
 /// A Milo that calls over a trunk to another, on this folder: it can be started again.
-async fn caller(at: &Path, far: &Running, more: &[(&str, &str)]) -> Running {
+pub(crate) async fn caller(at: &Path, far: &Running, more: &[(&str, &str)]) -> Running {
     let plans = at.join("plans");
     fs::create_dir_all(&plans).expect("a folder");
     fs::write(plans.join("plans.toml"), [MILO, NEAR].concat()).expect("a file");

@@ -2,6 +2,7 @@
 
 mod fit;
 mod full;
+mod kept_local;
 mod resting;
 pub mod server;
 mod slow;

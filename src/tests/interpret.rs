@@ -57,6 +57,32 @@ actions = [
 ]
 ";
 
+/// Two lines: rina, who speaks French, is rung for the first; of the other a caller is taken by whoever calls the counter.
+const LINES: &str = "
+[[plan]]
+name = 'line'
+number = 'line'
+language = 'mg'
+record = true
+actions = [
+  { answer = {} },
+  { queue = { name = 'rung', accounts = ['rina'], announce_seconds = 0, interpret = { caller = 'mg', callee = 'fr' } } },
+]
+
+[[plan]]
+name = 'waits'
+number = 'waits'
+language = 'mg'
+record = true
+actions = [{ answer = {} }, { queue = { name = 'taken', announce_seconds = 0 } }]
+
+[[plan]]
+name = 'counter'
+number = 'counter'
+language = 'fr'
+actions = [{ answer = {} }, { bridge = { queue = 'taken', interpret = { caller = 'fr', callee = 'mg' } } }]
+";
+
 /// What the set phrases have for [`MG_HOURS`], and what the language model says of [`FR_HOURS`].
 const IN_FRENCH: &str = "à quelle heure ouvre le bureau";
 const IN_MALAGASY: &str = "Amin'ny ora firy no misokatra ny birao?";
@@ -247,6 +273,113 @@ async fn whoever_takes_a_call_over_hears_its_caller_through_the_interpreter() {
     });
     let row = ended(&milo, &id).await;
     assert_eq!(events(&row, "parted")[0]["why"], "the caller hung up", "{row}");
+    stop(milo).await;
+}
+
+/// The turns of two whom Milo interprets for.
+fn interpreted(row: &Value) -> Vec<&Value> {
+    row["turns"].as_array().expect("turns").iter().filter(|turn| turn["heard_from"].is_string()).collect()
+}
+
+/// The call of this plan.
+fn of_plan(milo: &Running, plan: &str) -> Value {
+    let calls = get(milo, "/api/v1/calls")["calls"].clone();
+    let found = calls.as_array().and_then(|calls| calls.iter().find(|call| call["dialplan"] == plan));
+    found.unwrap_or_else(|| panic!("no call of {plan}: {calls}"))["id"].clone()
+}
+
+/// What the caller of this question is told of in a turn: who said it, and what the other heard.
+fn is_told(turn: &Value, who: &str) {
+    assert_eq!(
+        (&turn["heard_from"], &turn["language"], &turn["said_by"]),
+        (&who.into(), &"mg".into(), &Value::Null),
+        "{turn}"
+    );
+    assert!(wrong_words(MG_HOURS.0, words(turn, "heard")) <= 2, "{turn}");
+    // With a word that was missed it may be no set phrase.
+    if words(turn, "heard") == MG_HOURS.0 {
+        let told = (&turn["said"], &turn["said_in"], &turn["said_heard"]);
+        assert_eq!(told, (&IN_FRENCH.into(), &"fr".into(), &IN_FRENCH.into()), "{turn}");
+        assert!(turn["stages"]["total_ms"].as_f64().is_some_and(|ms| ms > 200.0), "{turn}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_rung_for_a_line_hears_its_caller_through_the_interpreter_and_nobody_reads_what_was_private() {
+    let file = accounts(&folder("line-between-files")).to_string_lossy().into_owned();
+    let variables = [("MILO__SIP__ACCOUNTS", file.as_str()), ("MILO__MEDIA__RTP_TIMEOUT_S", "120")];
+    let milo = with_plans_and("line-between", LINES, &variables).await;
+    let (mut caller, rina) = block_in_place(|| {
+        let mut rina = Telephone::new(&milo);
+        rina.registers(("rina", "secret"));
+        let caller = Telephone::call(&milo, "line");
+        rina.takes_a_call();
+        (caller, rina)
+    });
+    let id = of_plan(&milo, "line");
+    until(&milo, &id, "interpreted", |row| !events(row, "interpreting").is_empty()).await;
+    // What Milo is has been said to both.
+    sleep(Duration::from_secs(6)).await;
+    block_in_place(|| caller.says(&recording("mg_hours.wav")));
+    let row = until(&milo, &id, "heard", |row| !interpreted(row).is_empty()).await;
+    is_told(interpreted(&row)[0], "caller");
+
+    let paused = send(
+        &milo,
+        ("POST", &format!("/api/v1/calls/{}/recording", words(&row, "id"))),
+        &[],
+        &json!({ "action": "pause" }),
+    );
+    assert_eq!(paused.status, 200, "{}", paused.body);
+    block_in_place(|| rina.says(&recording("fr_hours.wav")));
+    let row = until(&milo, &id, "answered", |row| interpreted(row).len() > 1).await;
+    let secret = interpreted(&row)[1];
+    let heard = (&secret["heard"], &secret["heard_from"], &secret["language"]);
+    assert_eq!(heard, (&"…".into(), &"called".into(), &"fr".into()), "{row}");
+    let is_kept = |field: &str| secret[field].as_str().is_none_or(|words| words == "…" || words.is_empty());
+    assert!(is_kept("said") && is_kept("said_heard") && !row.to_string().contains("horaires"), "{row}");
+    block_in_place(|| {
+        caller.hangs_up();
+        rina.answers("BYE", "200 OK");
+    });
+    ended(&milo, &id).await;
+    stop(milo).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_takes_one_who_waits_hears_them_through_the_interpreter() {
+    let file = accounts(&folder("counter-between-files")).to_string_lossy().into_owned();
+    let variables = [("MILO__SIP__ACCOUNTS", file.as_str()), ("MILO__MEDIA__RTP_TIMEOUT_S", "120")];
+    let milo = with_plans_and("counter-between", LINES, &variables).await;
+    let (mut waiting, mut counter) =
+        block_in_place(|| (Telephone::call(&milo, "waits"), Telephone::call(&milo, "counter")));
+    let (lent, id) = (of_plan(&milo, "waits"), of_plan(&milo, "counter"));
+    let row = until(&milo, &id, "interpreted", |row| !events(row, "interpreting").is_empty()).await;
+    assert_eq!(
+        events(&row, "interpreting")[0],
+        &json!({ "caller": "fr", "callee": "mg", "original": "quiet" }),
+        "{row}"
+    );
+    // What Milo is has been said to both.
+    sleep(Duration::from_secs(6)).await;
+    block_in_place(|| waiting.says(&recording("mg_hours.wav")));
+    let row = until(&milo, &id, "heard", |row| !interpreted(row).is_empty()).await;
+    is_told(interpreted(&row)[0], "waiting");
+
+    // What is private in the call of the one who waited is so here.
+    let path = format!("/api/v1/calls/{}/recording", lent.as_str().expect("an identifier"));
+    assert_eq!(send(&milo, ("POST", &path), &[], &json!({ "action": "pause" })).status, 200);
+    block_in_place(|| counter.says(&recording("fr_hours.wav")));
+    let row = until(&milo, &id, "answered", |row| interpreted(row).len() > 1).await;
+    let secret = interpreted(&row)[1];
+    assert_eq!((&secret["heard"], &secret["heard_from"]), (&"…".into(), &"caller".into()), "{row}");
+    assert!(!row.to_string().contains("horaires"), "{row}");
+    block_in_place(|| {
+        waiting.hangs_up();
+        counter.hangs_up();
+    });
+    ended(&milo, &id).await;
+    ended(&milo, &lent).await;
     stop(milo).await;
 }
 

@@ -52,22 +52,22 @@ actions = [{ answer = {} }, { transfer = { to = 'sip:nobody@127.0.0.1:1;transpor
 
 /// A request that came.
 #[derive(Clone, Debug)]
-struct Got {
+pub(crate) struct Got {
     path: String,
-    delivery: String,
-    body: Value,
+    pub(crate) delivery: String,
+    pub(crate) body: Value,
 }
 
 /// A program that is told.
 #[derive(Clone, Default)]
-struct Receiver {
+pub(crate) struct Receiver {
     got: Arc<Mutex<Vec<Got>>>,
     /// `/moved` takes what it is told from now on.
     settled: Arc<AtomicBool>,
 }
 
 impl Receiver {
-    fn serve(&self, listener: TcpListener) {
+    pub(crate) fn serve(&self, listener: TcpListener) {
         let receiver = self.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -107,7 +107,7 @@ impl Receiver {
     }
 
     /// Waits until so many different events of a kind came on this path.
-    async fn until(&self, path: &str, kind: &str, count: usize) -> Vec<Got> {
+    pub(crate) async fn until(&self, path: &str, kind: &str, count: usize) -> Vec<Got> {
         for _ in 0..600 {
             let got = self.at(path);
             let of_kind = got.iter().filter(|got| got.body["type"] == kind).map(|got| &got.delivery);
@@ -134,7 +134,7 @@ fn is_signed(head: &str, body: &str) -> bool {
     hmac::verify(&key, format!("{}.{body}", field(head, "milo-timestamp")).as_bytes(), &tag).is_ok()
 }
 
-fn target(name: &str, port: u16, more: &str) -> String {
+pub(crate) fn target(name: &str, port: u16, more: &str) -> String {
     format!(
         "[[webhooks]]\nname = '{name}'\nurl = 'http://127.0.0.1:{port}/{name}'\nsecret = '{SECRET}'\nbackoff_s = 1\n{more}\n"
     )

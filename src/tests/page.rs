@@ -7,8 +7,23 @@ use std::{
     time::Duration,
 };
 
-use crate::house::{call, errand, get, milo, newest_call, recordings, stop};
+use crate::house::{call, errand, folder, get, milo, newest_call, recordings, send, stop};
+use milo::phone::Errand;
+use serde_json::json;
 use tokio::time::sleep;
+
+/// A number whose callers want to be called back, beside those that ship.
+const WISHES: &str = "
+[[plan]]
+name = 'wishes'
+number = 'wishes'
+language = 'mg'
+actions = [
+    { answer = {} },
+    { request = { kind = 'call_back', telephone = '0341234567', wanted = 'rahampitso maraina', text = \"Ny vidin'ny tapakila.\" } },
+    { hangup = {} },
+]
+";
 
 /// Whether this system has no Chromium, which is then said.
 pub(crate) fn is_without_chromium() -> bool {
@@ -42,9 +57,23 @@ async fn every_screen_is_as_it_should_be_in_three_languages_narrow_and_wide() {
     if is_without_chromium() {
         return;
     }
-    let milo = milo("page", &[("MILO__RECORDING__ENABLED", "true")]).await;
+    let (plans, shipped) = (folder("page-plans"), Path::new(env!("CARGO_MANIFEST_DIR")).join("dialplans"));
+    fs::create_dir_all(plans.join("personas")).expect("a folder");
+    for file in ["default.toml", "personas/demo.toml"] {
+        fs::copy(shipped.join(file), plans.join(file)).expect("a file that ships");
+    }
+    // Behind the default plans would be too late: their last one takes every number.
+    fs::write(plans.join("a.toml"), WISHES).expect("written");
+    let path = plans.to_string_lossy().into_owned();
+    let milo = milo("page", &[("MILO__RECORDING__ENABLED", "true"), ("MILO__DIALPLANS__PATH", &path)]).await;
+    let wishes = errand(milo.udp("wishes").expect("an address"), &[]);
+    call(&Errand { wait: true, no_greeting: true, ..wishes }).await;
+    newest_call(&milo).await;
     call(&errand(milo.udp("milo").expect("an address"), &["mg_hours.wav"])).await;
     newest_call(&milo).await;
+    // One that nobody begins, so that there is a page of it.
+    let paused = json!({ "name": "Paused", "list": "number\nsip:echo@127.0.0.1:9\n", "plan": "echo", "paused": true });
+    assert_eq!(send(&milo, ("POST", "/api/v1/campaigns"), &[], &paused).status, 201);
     let web = Path::new(env!("CARGO_MANIFEST_DIR")).join("web");
     let mut node = tokio::process::Command::new("timeout");
     node.args(["1200", "node", "tests/screens.mjs", "--url", &milo.http]).current_dir(web).kill_on_drop(true);

@@ -19,17 +19,22 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use milo_models::{
-    catalogue::{Catalogue, Entry, Source},
+    catalogue::{Catalogue, Entry, Setting, Source},
     demo,
+    llama::uses_cards,
     manifest::Manifest,
 };
 
-use crate::config::{Config, Engines};
+use crate::{
+    config::{Config, Engines},
+    engines::memory::{self, Room},
+};
 use hub::Hub;
-use progress::{Progress, amount};
+use progress::Progress;
 use pull::{Patience, Pull};
 use shelf::Shelf;
 
+pub(crate) use progress::amount;
 pub(crate) use shelf::free;
 
 /// What is done with models.
@@ -57,6 +62,8 @@ pub enum What {
         /// Its name [default: all]
         name: Option<String>,
     },
+    /// Say what the configured models take in memory, and how many conversations fit, with which quantisation.
+    Plan,
     /// Remove a model that was fetched, or what of it has come.
     Rm {
         /// Its name.
@@ -88,6 +95,13 @@ pub async fn run(what: What, config: &Config, environment: &[(String, String)]) 
             Ok(true)
         }
         What::Verify { name } => verify(name.as_deref(), &shelf),
+        What::Plan => {
+            let uses_cards = uses_cards();
+            let needs = memory::needs(config, &demo::unpack(&config.data_dir)?, uses_cards);
+            let room = Room::now(uses_cards);
+            print!("{}", memory::plan(&needs, room, config.limits.calls));
+            Ok(memory::fit(&needs, room).is_ok())
+        }
         What::Rm { name } => {
             refuse_shipped(&name, "a start would unpack it again")?;
             if let Some(key) = in_use(&shelf.place(&name), &config.engines) {
@@ -151,13 +165,14 @@ async fn fetch(
 
 /// The lines of the configuration that put a model into use.
 fn tell_setting(entry: &Entry, place: &Path) {
-    if let Some((section, path)) = entry.setting(&absolute(place)) {
-        println!("To use it, in milo.toml:\n\n{}", setting(section, &path));
+    if let Some(wanted) = entry.setting(&absolute(place)) {
+        println!("To use it, in milo.toml:\n\n{}", setting(&wanted));
     }
 }
 
-fn setting(section: &str, path: &Path) -> String {
-    format!("[{section}]\npath = {}", toml::Value::String(path.display().to_string()))
+fn setting(wanted: &Setting) -> String {
+    let Setting { section, key, value } = wanted;
+    format!("[{section}]\n{key} = {}", toml::Value::String(value.display().to_string()))
 }
 
 fn tell_export(entry: &Entry, command: &str, place: &Path) {
@@ -279,9 +294,15 @@ fn in_use(place: &Path, engines: &Engines) -> Option<&'static str> {
         ("engines.vad.path", &engines.vad.path),
         ("engines.turn.path", &engines.turn.path),
         ("engines.stt.path", &engines.stt.path),
+        ("engines.stt.mg", &engines.stt.mg),
+        ("engines.stt.fr", &engines.stt.fr),
         ("engines.translate.path", &engines.translate.path),
+        ("engines.translate.mg_fr", &engines.translate.mg_fr),
+        ("engines.translate.fr_mg", &engines.translate.fr_mg),
         ("engines.llm.path", &engines.llm.path),
         ("engines.tts.path", &engines.tts.path),
+        ("engines.tts.voices.mg", &engines.tts.voices.mg),
+        ("engines.tts.voices.fr", &engines.tts.voices.fr),
     ];
     let is_there = |path: &PathBuf| absolute(path).starts_with(&place);
     named.into_iter().find(|(_, path)| path.as_ref().is_some_and(is_there)).map(|(key, _)| key)
@@ -310,7 +331,7 @@ mod tests {
         has(&list, &["ships", "milo-mind-demo", "a demonstration"]);
         has(&list, &["fetch", "whisper-small", "stt", "252 MB", "unverified"]);
         has(&list, &["fetch", "nllb-200-distilled-600m", "CC-BY-NC-4.0, not for commerce"]);
-        has(&list, &["make", "mms-tts-mlg", "not run: the voice"]);
+        has(&list, &["make", "mms-tts-mlg", "CC-BY-NC-4.0, not for commerce"]);
 
         let staging = shelf.stage("whisper-small").unwrap();
         std::fs::write(staging.file("x.part"), [0; 2_000]).unwrap();
@@ -337,9 +358,9 @@ mod tests {
     #[test]
     fn the_line_for_the_configuration_is_toml_whatever_the_folder_is_called() {
         for path in ["/var/lib/milo/models/m", "/home/a \"b\"\\c/m"] {
-            let text = setting("engines.stt", Path::new(path));
+            let text = setting(&Setting { section: "engines.tts.voices", key: "mg", value: path.into() });
             let table: toml::Table = toml::from_str(&text).unwrap();
-            assert_eq!(table["engines"]["stt"]["path"].as_str(), Some(path), "{text}");
+            assert_eq!(table["engines"]["tts"]["voices"]["mg"].as_str(), Some(path), "{text}");
         }
     }
 }

@@ -76,7 +76,7 @@ fn line(file: &str, have: u64, size: u64, speed: u64) -> String {
 }
 
 /// Bytes as people say them.
-pub(super) fn amount(bytes: u64) -> String {
+pub(crate) fn amount(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
     let mut value = bytes as f64 / 1_000.0;
     let mut unit = 0;

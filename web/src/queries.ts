@@ -1,6 +1,7 @@
 // What several pages ask, under the same names, so that it is asked once.
 import { useQuery, type Query } from "@tanstack/react-query";
-import { api, data, Problem } from "./client/http";
+import { useKey } from "./access";
+import { api, data, Problem, type Schema } from "./client/http";
 
 /** How long what failed otherwise is left alone, in milliseconds. */
 const AFTER_A_FAULT = 10_000;
@@ -19,6 +20,18 @@ export const every =
 /** How Milo is. */
 export const useHealth = () =>
   useQuery({ queryKey: ["health"], queryFn: async () => data(api.GET("/api/v1/health")), refetchInterval: 4000 });
+
+/** What whoever reads the page may do, so that nothing is offered that would be refused; nothing, before that is known. */
+export function useMay(): Record<Schema["Scope"], boolean> {
+  const key = useKey();
+  const { data: access } = useQuery({
+    queryKey: ["may", key],
+    queryFn: async () => data(api.GET("/api/v1/sign-in")),
+    refetchInterval: every(60_000),
+  });
+  const may = (scope: Schema["Scope"]) => access?.scopes.includes(scope) ?? false;
+  return { calls: may("calls"), text: may("text"), read: may("read"), admin: may("admin") };
+}
 
 /** The paths that this Milo has: parts that need one show themselves only then. */
 export const usePaths = () =>

@@ -36,6 +36,7 @@ const fault = (where, says) => {
 async function screens() {
   const { calls } = await (await fetch(`${base}/api/v1/calls?limit=50`)).json();
   const spoken = calls.find((call) => call.turn_count > 1) ?? calls[0];
+  const { campaigns } = await (await fetch(`${base}/api/v1/campaigns?limit=1`)).json();
   const parts = ["trunks", "plans", "keys", "webhooks", "bans", "config"].map((part) => [`system-${part}`, `/system/${part}`]);
   return [
     ["talk", "/"],
@@ -43,10 +44,13 @@ async function screens() {
     ["speak", "/speak"],
     ["translate", "/translate"],
     ["calls", "/calls"],
+    ["campaigns", "/campaigns"],
+    ["requests", "/requests"],
     ["system", "/system"],
     ...parts,
     ["missing", "/nothing/here"],
     ...(spoken ? [["call", `/calls/${spoken.id}`]] : []),
+    ...campaigns.map(({ id }) => ["campaign", `/campaigns/${id}`]),
   ].filter(([name]) => !values.only || values.only.split(",").includes(name));
 }
 
@@ -128,6 +132,10 @@ async function hidden(page, where) {
   await settled(page);
   await page.locator(".settings summary").click();
   await seen("settings");
+  await page.goto(`${base}/campaigns`);
+  await page.locator("main .title .button").click();
+  await page.locator("main form details summary").click();
+  await seen("new-campaign");
   await withVoice(page);
   await page.goto(base);
   await page.locator(".big").waitFor();

@@ -2,6 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { SOUND } from "./browser.mjs";
+import { requested } from "./requested.mjs";
 
 /** Kilobytes of script that the first page may need, compressed. */
 const FIRST_LOAD = 250;
@@ -147,6 +148,7 @@ export function uses({ base, out, fault, judged, settled }) {
       await page.getByRole("dialog").getByRole("button", { name: "Hang up" }).click();
       await live.first().waitFor({ state: "detached" });
     },
+    ...requested({ base, out, judged }),
     async "the recording of a call is played"(page) {
       const spoken = (await (await fetch(`${base}/api/v1/calls?limit=50`)).json()).calls.find((call) => call.turn_count > 1);
       await page.goto(`${base}/calls/${spoken.id}`);

@@ -10,8 +10,11 @@ use std::{
 
 use milo_media::{SAMPLE_RATE, resample::resample};
 
-use super::{ENGINE, Espeak, WORKER, calibrate, data, ffi::Library, plain, shape::Shaper};
-use crate::engine::{EngineError, Language};
+use super::{ENGINE, Espeak, WORKER, calibrate, data, ffi::Library, plain};
+use crate::{
+    engine::{EngineError, Language},
+    shape::Shaper,
+};
 use std::path::PathBuf;
 
 /// The rule files of the Malagasy voice.
@@ -142,7 +145,7 @@ impl Pronouncer {
         let text = whole(text)?;
         let gain = calibrate(&mut self.library, Language::Mg)?;
         self.library.set_manner(MANNER.0, MANNER.1)?;
-        let mut shaper = Shaper::new(self.library.sample_rate(), gain, 0)?;
+        let mut shaper = Shaper::new(ENGINE, self.library.sample_rate(), gain, 0)?;
         let mut samples = Vec::new();
         self.library.synthesize(&text, |piece| {
             shaper.push(piece, &mut samples);

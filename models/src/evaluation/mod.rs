@@ -2,7 +2,7 @@
 //!
 //! The sets are plain files that ship with the source; `milo eval` prints their scores. Rules must have all of them right, and tests hold
 //! them to it; models have what they have. Transcripts of any ears are judged by one normaliser ([`wer`]), of the shipped sentences
-//! ([`speech`]) and of recordings that anybody has ([`recordings`]).
+//! ([`speech`]), of recordings that anybody has ([`recordings`]) and of what a voice says ([`voice`]).
 
 pub mod dialogue;
 mod line;
@@ -13,6 +13,7 @@ mod score;
 pub mod speech;
 pub mod text;
 pub mod translation;
+pub mod voice;
 pub mod wer;
 
 pub use noises::cough;

@@ -210,6 +210,10 @@ mod tests {
             false
         }
 
+        fn takes_prompt(&self) -> bool {
+            false
+        }
+
         fn waiting(&self) -> Waiting {
             Waiting::default()
         }

@@ -63,10 +63,10 @@ pub async fn by_engine<E: ToString>(
             continue;
         }
         let said = translate(text, from, to).await.map_err(|error| error.to_string())?;
-        let lower = said.text.trim().to_lowercase();
-        let mut wordings = right.split(OR).map(str::to_lowercase);
-        let is_exact = wordings.next().is_some_and(|exact| exact == lower);
-        let is_right = is_exact || wordings.any(|wording| wording == lower);
+        let words = words_of(&said.text);
+        let mut wordings = right.split(OR).map(words_of);
+        let is_exact = wordings.next().is_some_and(|exact| exact == words);
+        let is_right = is_exact || wordings.any(|wording| wording == words);
         let fault = || format!("{place}: {text:?}: {:?}, not {right:?}", said.text);
         scores[at].count((!is_exact).then(fault));
         scores[at + 1].count((!is_right).then(fault));
@@ -80,6 +80,11 @@ pub async fn by_engine<E: ToString>(
         scores[5].count(is_told(text, &said).then(|| format!("{text:?}: {:?}", said.text)));
     }
     Ok(scores.into())
+}
+
+/// What is compared: neither letter case nor a comma is a word.
+fn words_of(text: &str) -> String {
+    text.trim().to_lowercase().replace(',', "")
 }
 
 fn sentences() -> Result<Score, String> {

@@ -62,6 +62,11 @@ impl Default for LlamaOptions {
     }
 }
 
+/// Whether this build of llama.cpp computes on graphics cards.
+pub fn uses_cards() -> bool {
+    file::backend().is_ok_and(llama_cpp_2::llama_backend::LlamaBackend::supports_gpu_offload)
+}
+
 /// What the engine has done since it was loaded.
 #[derive(Debug, Default)]
 struct Counters {

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use tokenizers::Tokenizer;
 
 use super::{Graph, OrtRuntime};
@@ -18,6 +18,62 @@ pub enum Precision {
     Quantized,
     /// f32, else f16.
     Full,
+}
+
+/// Bytes of the graphs that are loaded of a folder, or of the one graph that a path names: a model takes no less in memory. 0, where there
+/// are none.
+pub fn weight(path: &Path, precision: Precision) -> u64 {
+    let size = |file: &Path| fs::metadata(file).map_or(0, |file| file.len());
+    // Weights of more than two gigabytes lie beside their graph.
+    let whole = |graph: &Path| {
+        size(graph) + size(&graph.with_extension("onnx_data")) + size(&graph.with_extension("onnx.data"))
+    };
+    if path.is_file() {
+        return whole(path);
+    }
+    let graph = |stem: &str| find(path, precision, stem);
+    let decoders = match graph("decoder_model_merged") {
+        Some(merged) => vec![merged],
+        None => ["decoder_model", "decoder_with_past_model"].into_iter().filter_map(graph).collect(),
+    };
+    graph("encoder_model").into_iter().chain(decoders).chain(graph("model")).map(|graph| whole(&graph)).sum()
+}
+
+/// The file of a graph in the wanted precision, else in any other; in the folder or in its `onnx` subfolder.
+fn find(folder: &Path, precision: Precision, stem: &str) -> Option<PathBuf> {
+    let suffixes = match precision {
+        Precision::Quantized => ["_quantized", "_int8", "_uint8", "", "_fp16"],
+        Precision::Full => ["", "_fp16", "_quantized", "_int8", "_uint8"],
+    };
+    let folders = [folder.to_owned(), folder.join("onnx")];
+    let names = suffixes.map(|suffix| format!("{stem}{suffix}.onnx"));
+    let paths = names.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
+    paths.into_iter().find(|path| path.is_file())
+}
+
+/// A folder's file of settings. A missing one is an empty one (the graphs tell most); a broken one is an error.
+pub(crate) fn settings<T: DeserializeOwned + Default>(folder: &Path, name: &str) -> Result<T, EngineError> {
+    let file = folder.join(name);
+    if !file.is_file() {
+        return Ok(T::default());
+    }
+    let text = fs::read_to_string(&file)
+        .map_err(|error| EngineError::Load(format!("{} cannot be read: {error}", file.display())))?;
+    serde_json::from_str(&text).map_err(|error| {
+        EngineError::Load(format!("{} is no model configuration ({error}); fetch it again", file.display()))
+    })
+}
+
+/// What form of model a folder holds, as its config.json names it (`model_type`); none where it does not say.
+///
+/// # Errors
+/// [`EngineError::Load`]: config.json cannot be read, or is none.
+pub fn form(folder: &Path) -> Result<Option<String>, EngineError> {
+    #[derive(Deserialize, Default)]
+    struct Config {
+        model_type: Option<String>,
+    }
+    settings::<Config>(folder, "config.json").map(|config| config.model_type)
 }
 
 /// A model's folder, and how its graphs are opened.
@@ -44,6 +100,16 @@ impl<'a> Export<'a> {
         Ok(Self { folder, ort, precision, threads })
     }
 
+    /// Where it lies, for messages and for what is no graph.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder
+    }
+
+    /// `model`, of a model that is one graph, in the folder or in its `onnx` subfolder.
+    pub(crate) fn model(&self) -> Result<Graph, EngineError> {
+        self.graph(self.find("model").ok_or_else(|| self.lacks("model.onnx"))?)
+    }
+
     /// `encoder_model`, in the folder or in its `onnx` subfolder.
     pub(crate) fn encoder(&self) -> Result<Graph, EngineError> {
         self.graph(self.find("encoder_model").ok_or_else(|| self.lacks("encoder_model.onnx"))?)
@@ -61,17 +127,9 @@ impl<'a> Export<'a> {
         Ok((self.graph(first)?, Some(self.graph(following)?)))
     }
 
-    /// A file of settings. A missing one is an empty one (the graphs tell most); a broken one is an error.
+    /// A file of settings of this folder.
     pub(crate) fn settings<T: DeserializeOwned + Default>(&self, name: &str) -> Result<T, EngineError> {
-        let file = self.folder.join(name);
-        if !file.is_file() {
-            return Ok(T::default());
-        }
-        let text = fs::read_to_string(&file)
-            .map_err(|error| EngineError::Load(format!("{} cannot be read: {error}", file.display())))?;
-        serde_json::from_str(&text).map_err(|error| {
-            EngineError::Load(format!("{} is no model configuration ({error}); fetch it again", file.display()))
-        })
+        settings(self.folder, name)
     }
 
     /// `tokenizer.json`, and where it lies, for messages.
@@ -95,14 +153,7 @@ impl<'a> Export<'a> {
 
     /// The file of a graph in the wanted precision, else in any other.
     fn find(&self, stem: &str) -> Option<PathBuf> {
-        let suffixes = match self.precision {
-            Precision::Quantized => ["_quantized", "_int8", "_uint8", "", "_fp16"],
-            Precision::Full => ["", "_fp16", "_quantized", "_int8", "_uint8"],
-        };
-        let folders = [self.folder.to_owned(), self.folder.join("onnx")];
-        let names = suffixes.map(|suffix| format!("{stem}{suffix}.onnx"));
-        let paths = names.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
-        paths.into_iter().find(|path| path.is_file())
+        find(self.folder, self.precision, stem)
     }
 
     fn lacks(&self, file: &str) -> EngineError {
@@ -110,5 +161,31 @@ impl<'a> Export<'a> {
             "the folder {} holds no {file}: export the model with `optimum-cli export onnx`, or correct the path",
             self.folder.display()
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_weighs_what_of_it_is_loaded() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, size: usize| fs::write(folder.path().join(name), vec![0; size]).unwrap();
+        fs::create_dir(folder.path().join("onnx")).unwrap();
+        for (name, size) in
+            [("encoder_model.onnx", 1_000), ("onnx/encoder_model_int8.onnx", 300), ("tokenizer.json", 9)]
+        {
+            write(name, size);
+        }
+        write("decoder_model.onnx", 20);
+        write("decoder_model.onnx_data", 5_000);
+        write("decoder_with_past_model.onnx", 4);
+        let weigh = |precision| weight(folder.path(), precision);
+        assert_eq!((weigh(Precision::Quantized), weigh(Precision::Full)), (5_324, 6_024));
+        write("decoder_model_merged.onnx", 7);
+        assert_eq!(weigh(Precision::Quantized), 307);
+        assert_eq!(weight(&folder.path().join("decoder_model.onnx"), Precision::Full), 5_020, "one graph");
+        assert_eq!(weight(&folder.path().join("nowhere"), Precision::Full), 0);
     }
 }

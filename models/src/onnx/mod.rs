@@ -9,6 +9,8 @@ pub(crate) mod export;
 pub(crate) mod likelihood;
 pub(crate) mod rows;
 
+pub use export::{Precision, form, weight};
+
 use std::{
     env,
     fs::File,
@@ -32,6 +34,11 @@ const LIBRARY: &str = "libonnxruntime.so.1.31.1";
 /// What the names of the operators that quantize as they run begin with.
 const SCALED_ANEW: &[u8] = b"DynamicQuantize";
 const MEND: &str = "run `make setup`, or name the library in ORT_DYLIB_PATH";
+
+/// The variable of the environment, and its value, without which the library tells its makers over the network of each process and of each
+/// session that is opened, whatever its own switch says (`with_telemetry` comes after the first of that). It is looked at once, as the
+/// library is loaded: the program that uses this crate sets it as the first thing that it does.
+pub const KEPT_TO_ITSELF: (&str, &str) = ("ORT_DISABLE_TELEMETRY", "1");
 
 /// The process's one ONNX Runtime. A lock is right here: it is taken only while an engine loads, and it keeps two engines
 /// that load at the same time from opening the library twice.

@@ -157,7 +157,7 @@ impl LanguageModel for Chat {
         };
         let body = serde_json::to_vec(&question).map_err(|error| EngineError::Input(error.to_string()))?;
         let asked = self.remote.post("chat/completions").header(CONTENT_TYPE, "application/json").body(body);
-        remote::reply(&self.remote, asked, read)
+        remote::reply(&self.remote, asked, read, request.max_tokens)
     }
 
     /// None: a request finds a place at once, or is refused.

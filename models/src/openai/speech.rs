@@ -12,7 +12,7 @@ use crate::{
     engine::{EngineError, Language, RemoteFault},
     queue::{Waiting, Work},
     remote::{Remote, RemoteOptions},
-    synthesizer::{MAX_TEXT, Speech, SpeechOptions, Synthesizer},
+    synthesizer::{MAX_TEXT, Piece, Speech, SpeechOptions, Synthesizer},
 };
 
 /// Words a minute of a server's voice at its own speed.
@@ -119,7 +119,7 @@ async fn say(
     remote: &Remote,
     request: RequestBuilder,
     format: Format,
-    pieces: &mpsc::Sender<Result<Vec<i16>, EngineError>>,
+    pieces: &mpsc::Sender<Result<Piece, EngineError>>,
 ) -> Result<(), EngineError> {
     let broken = |says: String| remote.fault(RemoteFault::Broken, says);
     let mut until = remote.deadline();
@@ -141,13 +141,13 @@ async fn say(
             if said > LONGEST {
                 return Err(broken("speaks on without an end".into()));
             }
-            pieces.send(Ok(samples)).await.ok();
+            pieces.send(Ok(samples.into())).await.ok();
             until = Instant::now() + remote.between();
         }
     }
     let rest = sound.finish().map_err(broken)?;
     if !rest.is_empty() {
-        pieces.send(Ok(rest)).await.ok();
+        pieces.send(Ok(rest.into())).await.ok();
     }
     Ok(())
 }

@@ -27,6 +27,9 @@ const POOR_LOGPROB: f64 = -1.0;
 pub struct Transcription {
     remote: Remote,
     model: String,
+    /// What stands before every utterance, and what behind it unless whoever asks has another.
+    hot_words: String,
+    prompt: String,
 }
 
 /// What comes back: the words, and more of it where the server knows more.
@@ -71,12 +74,18 @@ impl Transcription {
     /// [`EngineError::Load`]: address, key, proxy or authorities are not what they should be.
     pub fn new(options: &RemoteOptions) -> Result<Self, EngineError> {
         let remote = Remote::new("remote transcriber", options, (AUTHORIZATION, "Bearer "))?;
-        Ok(Self { remote, model: options.model.clone() })
+        Ok(Self { remote, model: options.model.clone(), hot_words: String::new(), prompt: String::new() })
+    }
+
+    /// The same, and the server is told what stands before every utterance ([`crate::whisper::WhisperOptions`]).
+    #[must_use]
+    pub fn told(self, hot_words: &[String], prompt: Option<&str>) -> Self {
+        Self { hot_words: hot_words.join(", "), prompt: prompt.unwrap_or_default().into(), ..self }
     }
 
     async fn ask(&self, samples: &[i16], asked: Listen) -> Result<Transcript, EngineError> {
         check(samples)?;
-        let Listen { language, words, class: _, wanted: _ } = asked;
+        let Listen { language, words, prompt, class: _, wanted: _ } = asked;
         if words && !self.knows_words() {
             let says = format!("the model {} tells no times of words", self.model);
             return Err(EngineError::Input(says));
@@ -95,6 +104,10 @@ impl Transcription {
         if let Some(language) = language {
             form = form.text("language", language.code());
         }
+        let before = self.before(prompt.as_deref());
+        if !before.is_empty() {
+            form = form.text("prompt", before);
+        }
         if words {
             form = form.text("timestamp_granularities[]", "word").text("timestamp_granularities[]", "segment");
         }
@@ -111,6 +124,12 @@ impl Transcription {
         Ok(heard)
     }
 
+    /// What the server is told to stand before the utterance.
+    fn before(&self, asked: Option<&str>) -> String {
+        let text = asked.unwrap_or(&self.prompt);
+        [&self.hot_words, text].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ")
+    }
+
     /// Whether the model tells the words alone.
     fn is_terse(&self) -> bool {
         self.model.starts_with("gpt-")
@@ -125,6 +144,10 @@ impl Transcriber for Transcription {
 
     fn knows_words(&self) -> bool {
         !self.is_terse()
+    }
+
+    fn takes_prompt(&self) -> bool {
+        true
     }
 
     /// None: a request finds a place at once, or is refused.
@@ -242,6 +265,27 @@ mod tests {
         assert_eq!((heard.confidence, heard.segments[0].end_ms, heard.processing_ms), (None, 4_000, 7));
         let silent = transcript(r#"{"text":""}"#, None);
         assert_eq!((silent.text.as_str(), silent.segments.len(), silent.language), ("", 0, Language::Mg));
+    }
+
+    #[test]
+    fn a_request_has_a_prompt_of_its_own_behind_the_hot_words() {
+        let second = std::time::Duration::from_secs(1);
+        let options = RemoteOptions {
+            url: "http://127.0.0.1:9/v1".into(),
+            model: "whisper-1".into(),
+            key: None,
+            proxy: None,
+            ca: None,
+            connect: second,
+            first: second,
+            between: second,
+            parallel: 1,
+        };
+        let plain = Transcription::new(&options).unwrap();
+        assert_eq!((plain.before(None), plain.before(Some("Salama"))), (String::new(), "Salama".into()));
+        let told = plain.told(&["Jirama".into(), "Ivato".into()], Some("Miantso ny birao."));
+        assert_eq!(told.before(None), "Jirama, Ivato Miantso ny birao.");
+        assert_eq!(told.before(Some("Salama")), "Jirama, Ivato Salama");
     }
 
     #[test]

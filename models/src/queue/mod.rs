@@ -219,7 +219,7 @@ impl<J: Job> Jobs<J> {
 
     /// Puts a job back that was begun and gave way: it is the next one of its class.
     pub fn put_back(&self, job: J) {
-        self.0.held().waiting.push(InLine { job, came: None });
+        self.0.held().waiting.insert(0, InLine { job, came: None });
     }
 
     /// A job that stands so has its answer, or the beginning of one that comes bit by bit.

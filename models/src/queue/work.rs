@@ -36,6 +36,20 @@ pub struct Waits {
     pub sum: Duration,
 }
 
+impl Work {
+    /// What two threads have done.
+    pub fn and(mut self, other: &Self) -> Self {
+        self.busy += other.busy;
+        for (own, other) in self.classes.iter_mut().zip(&other.classes) {
+            own.jobs += other.jobs;
+            own.missed += other.missed;
+            own.waits.sum += other.waits.sum;
+            own.waits.counts.iter_mut().zip(other.waits.counts).for_each(|(own, other)| *own += other);
+        }
+        self
+    }
+}
+
 impl Waits {
     fn add(&mut self, wait: Duration) {
         let at = WAITS.iter().position(|bound| wait.as_secs_f64() <= *bound).unwrap_or(WAITS.len());
@@ -112,5 +126,9 @@ mod tests {
         assert_eq!((call.jobs, call.missed, batch.jobs, batch.missed), (2, 1, 1, 0));
         assert_eq!((call.waits.counts[1], call.waits.sum), (1, Duration::from_millis(2)));
         assert_eq!(batch.waits.counts[WAITS.len()], 1, "longer than all bounds");
+        let both = work.clone().and(&work);
+        let [call, _, _, batch] = &both.classes;
+        assert_eq!((both.busy, call.jobs, call.missed), (Duration::from_millis(42), 4, 2));
+        assert_eq!((call.waits.counts[1], batch.waits.sum), (2, Duration::from_millis(18_000)));
     }
 }

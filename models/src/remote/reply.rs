@@ -18,8 +18,12 @@ use crate::{
 
 /// Pieces that may wait for their listener; then the server waits.
 const ROOM: usize = 256;
-/// A reply is no longer than this, in bytes.
+/// A reply is no longer than this, in bytes, with the arguments of its calls.
 const LONGEST: usize = 256 * 1024;
+/// A token has no more bytes than this, on average: a server that says much more than it was asked for is stopped.
+const TOKEN: usize = 12;
+/// So many bytes more than that are no fault.
+const LEEWAY: usize = 1_024;
 /// How long the end of a stream is waited for once its reply is complete, so that the connection serves the next one.
 const LAST: Duration = Duration::from_millis(500);
 
@@ -59,7 +63,8 @@ impl Calls {
     /// One more part; how many bytes it has.
     fn add(&mut self, part: CallPart) -> usize {
         let CallPart { index, tool, arguments } = part;
-        let size = tool.as_ref().map_or(0, String::len) + arguments.len();
+        // One without anything counts too: some servers send nothing else for long.
+        let size = 1 + tool.as_ref().map_or(0, String::len) + arguments.len();
         match (tool, self.0.iter_mut().rev().find(|(at, ..)| *at == index)) {
             (None, Some((.., text))) => text.push_str(&arguments),
             (tool, _) => self.0.push((index, tool.unwrap_or_default(), arguments)),
@@ -83,8 +88,13 @@ pub(crate) enum Over {
 /// Reads the data of an event; or what the server says is wrong, as the end of a sentence.
 pub(crate) type Read = fn(&str) -> Result<Heard, (RemoteFault, String)>;
 
-/// Asks for a reply, which a task of its own reads; it ends with the reply or its listener.
-pub(crate) fn reply(remote: &Remote, request: RequestBuilder, read: Read) -> Result<Reply, EngineError> {
+/// Asks for a reply of so many tokens at most, which a task of its own reads; it ends with the reply or its listener.
+pub(crate) fn reply(
+    remote: &Remote,
+    request: RequestBuilder,
+    read: Read,
+    max_tokens: usize,
+) -> Result<Reply, EngineError> {
     let place = remote.place()?;
     let (answer, tokens) = mpsc::channel(ROOM);
     let remote = remote.clone();
@@ -92,7 +102,7 @@ pub(crate) fn reply(remote: &Remote, request: RequestBuilder, read: Read) -> Res
         let spoken = select! {
             biased;
             () = answer.closed() => return,
-            spoken = speak(&remote, request, read, &answer) => spoken,
+            spoken = speak(&remote, request, (read, max_tokens), &answer) => spoken,
         };
         match spoken {
             Ok(mut response) => {
@@ -112,7 +122,7 @@ pub(crate) fn reply(remote: &Remote, request: RequestBuilder, read: Read) -> Res
 async fn speak(
     remote: &Remote,
     request: RequestBuilder,
-    read: Read,
+    (read, max_tokens): (Read, usize),
     answer: &mpsc::Sender<Result<Told, EngineError>>,
 ) -> Result<Response, EngineError> {
     let mut until = remote.deadline();
@@ -124,13 +134,14 @@ async fn speak(
     }
     let broken = |says: String| remote.fault(RemoteFault::Broken, says);
     let (mut events, mut said, mut over, mut is_cut) = (Events::default(), 0, Over::No, false);
-    let (mut prompt, mut completion) = (None, None);
+    let (mut prompt, mut completion, mut words) = (None, None, 0);
     let mut calls = Calls::default();
     while let Some(bytes) = remote.chunk(&mut response, until).await? {
         for data in events.push(&bytes).map_err(broken)? {
             let heard = read(&data).map_err(|(fault, says)| remote.fault(fault, says))?;
             let text = if said == 0 { heard.text.trim_start() } else { &heard.text };
             said += text.len();
+            words += text.len();
             let has_more = !text.is_empty() || !heard.calls.is_empty();
             said += heard.calls.into_iter().map(|part| calls.add(part)).sum::<usize>();
             if has_more {
@@ -141,10 +152,13 @@ async fn speak(
                 answer.send(Ok(Told::Token(Token { text: text.into(), logprob: None }))).await.ok();
                 until = Instant::now() + remote.0.between;
             }
-            is_cut |= heard.is_cut;
+            // Not every server heeds how long a reply may be.
+            let is_endless = words > max_tokens.saturating_mul(TOKEN).saturating_add(LEEWAY);
+            is_cut |= heard.is_cut || is_endless;
             prompt = heard.prompt_tokens.or(prompt);
             completion = heard.completion_tokens.or(completion);
             over = if heard.over == Over::No { over } else { heard.over };
+            over = if is_endless { Over::All } else { over };
             if over == Over::All {
                 break;
             }

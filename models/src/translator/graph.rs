@@ -3,7 +3,7 @@
 use ort::{session::SessionInputValue, value::DynValue};
 use serde::Deserialize;
 
-use super::{ENGINE, Translation, cut::halves, tokens::Tokens};
+use super::{ENGINE, Translation, Way, cut::halves, tokens::Tokens};
 use crate::{
     engine::{EngineError, Language},
     onnx::{
@@ -15,13 +15,16 @@ use crate::{
     },
 };
 
-const EXPECTED: &str = "NLLB-200 or M2M100 encoder or decoder as Hugging Face optimum exports it";
+const EXPECTED: &str = "NLLB-200, M2M100 or Marian encoder or decoder as Hugging Face optimum exports it";
+/// What config.json calls a model of one way.
+const MARIAN: &str = "marian";
 /// Positions where the configuration names none.
 const POSITIONS: usize = 256;
 
 /// What is needed of config.json and generation_config.json.
 #[derive(Deserialize, Default)]
 struct Config {
+    model_type: Option<String>,
     d_model: Option<usize>,
     decoder_attention_heads: Option<usize>,
     max_position_embeddings: Option<usize>,
@@ -35,13 +38,25 @@ pub(super) struct Model {
     tokens: Tokens,
     /// What the decoder begins with.
     start: u32,
+    /// What a model of one way never says.
+    filling: Option<u32>,
     positions: usize,
 }
 
 impl Model {
     /// Opens what lies in a folder.
-    pub(super) fn load(export: &Export<'_>) -> Result<Self, EngineError> {
+    pub(super) fn load(export: &Export<'_>, way: Way) -> Result<Self, EngineError> {
         let config: Config = export.settings("config.json")?;
+        let is_marian = config.model_type.as_deref() == Some(MARIAN);
+        if is_marian == matches!(way, Way::Both) {
+            let folder = export.folder().display();
+            return Err(EngineError::Load(match way {
+                Way::Both => {
+                    format!("{folder} holds a Marian, which translates one way: name one for each, `mg_fr` and `fr_mg`")
+                }
+                Way::From(_) => format!("{folder} holds no Marian: a model that knows both ways is named as `path`"),
+            }));
+        }
         let generation: Config = export.settings("generation_config.json")?;
         let encoder = export.encoder()?;
         for name in ["input_ids", "attention_mask"] {
@@ -50,7 +65,7 @@ impl Model {
         encoder.required_output("last_hidden_state", EXPECTED)?;
         let heads = Heads { count: config.decoder_attention_heads, width: config.d_model };
         let decoder = Decoder::load(export, heads, ENGINE, EXPECTED)?;
-        let tokens = Tokens::load(export)?;
+        let tokens = Tokens::load(export, way)?;
         if let Some(size) = decoder.vocabulary().filter(|size| *size <= tokens.highest() as usize) {
             return Err(EngineError::Load(format!(
                 "{} knows {size} tokens and tokenizer.json beside it has ids up to {}: they belong to different models",
@@ -58,10 +73,12 @@ impl Model {
                 tokens.highest()
             )));
         }
+        let start = generation.decoder_start_token_id.or(config.decoder_start_token_id).unwrap_or(tokens.end);
         Ok(Self {
             encoder,
             decoder,
-            start: generation.decoder_start_token_id.or(config.decoder_start_token_id).unwrap_or(tokens.end),
+            start,
+            filling: Some(start).filter(|start| is_marian && *start != tokens.end),
             tokens,
             positions: config.max_position_embeddings.unwrap_or(POSITIONS),
         })
@@ -86,13 +103,20 @@ impl Model {
             return Ok(Some(Translation { text: format!("{} {}", left.text, right.text), confidence }));
         }
         let encoded = self.encode(&ids)?;
-        let prompt = [self.start, self.tokens.language(target)];
+        let prompt: Vec<u32> = [self.start].into_iter().chain(self.tokens.language(target)).collect();
         let mut cache = Cache::default();
         let mut rows = self.decoder.run(&encoded, &prompt, &mut cache)?;
         let (mut said, mut sum) = (Vec::new(), 0.0);
         let longest = self.positions.saturating_sub(prompt.len()).min(4 * ids.len() + 16);
         loop {
-            let likelihoods = log_softmax(&rows.pop().unwrap_or_default());
+            let mut logits = rows.pop().unwrap_or_default();
+            // A Marian begins with what fills up, and would go on with it.
+            if let Some(id) = self.filling
+                && let Some(filling) = logits.get_mut(id as usize)
+            {
+                *filling = f32::NEG_INFINITY;
+            }
+            let likelihoods = log_softmax(&logits);
             let token = most_likely(&likelihoods);
             sum += likelihoods.get(token).copied().unwrap_or(f32::NEG_INFINITY);
             if token == self.tokens.end as usize {

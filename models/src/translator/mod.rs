@@ -1,7 +1,7 @@
-//! The translator: an NLLB-200 or M2M100 that Hugging Face optimum exported, from a folder, on ONNX Runtime, behind the memory of set
-//! phrases ([`crate::phrases`]).
+//! The translator: an NLLB-200 or M2M100 that Hugging Face optimum exported, from a folder, or two Marian (Opus-MT), one for each way, on
+//! ONNX Runtime, behind the memory of set phrases ([`crate::phrases`]).
 //!
-//! One thread owns the model and serves all, one text after the other, from one bounded queue. The way of a text:
+//! One thread owns what translates and serves all, one text after the other, from one bounded queue. The way of a text:
 //! ```text
 //!  lines ─► sentences ─► set phrase? its other side
 //!                    └─► pieces that fit ─► tokens ─► encoder ─► tokens, the likeliest each time ─► put together again
@@ -15,7 +15,10 @@ mod graph;
 mod tests;
 mod tokens;
 
-use std::{future::Future, path::Path};
+use std::{
+    future::Future,
+    path::{Path, PathBuf},
+};
 
 use tokio::sync::oneshot;
 
@@ -33,6 +36,15 @@ use graph::Model;
 const ENGINE: &str = "translator";
 /// A request's text that has given way so often is translated to its end.
 const MOST_GIVEN_WAY: u32 = 3;
+
+/// Which way a model translates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// Between both languages: it is told from which and into which.
+    Both,
+    /// From this language into the other.
+    From(Language),
+}
 
 /// How a translator runs.
 #[derive(Clone, Copy, Debug)]
@@ -105,10 +117,30 @@ impl Translator {
     /// # Errors
     /// [`EngineError::Load`]: one sentence that names the file, what is wrong with it and the mend.
     pub fn load(folder: &Path, ort: &OrtRuntime, options: TranslatorOptions) -> Result<Self, EngineError> {
-        let (folder, ort) = (folder.to_owned(), ort.clone());
+        Self::of(vec![(Way::Both, folder.to_owned())], ort, options)
+    }
+
+    /// Loads a Marian for each way, each from a folder with the same files.
+    ///
+    /// # Errors
+    /// As [`Translator::load`].
+    pub fn load_ways(
+        [mg_fr, fr_mg]: [&Path; 2],
+        ort: &OrtRuntime,
+        options: TranslatorOptions,
+    ) -> Result<Self, EngineError> {
+        let ways = [(Way::From(Language::Mg), mg_fr), (Way::From(Language::Fr), fr_mg)];
+        Self::of(ways.map(|(way, folder)| (way, folder.to_owned())).into(), ort, options)
+    }
+
+    fn of(folders: Vec<(Way, PathBuf)>, ort: &OrtRuntime, options: TranslatorOptions) -> Result<Self, EngineError> {
+        let ort = ort.clone();
         let load = move || {
-            let what = "translator's";
-            Model::load(&Export::open(&folder, what, &ort, options.precision, options.threads)?)
+            let open = |(way, folder): &(Way, PathBuf)| {
+                let export = Export::open(folder, "translator's", &ort, options.precision, options.threads)?;
+                Ok((*way, Model::load(&export, *way)?))
+            };
+            folders.iter().map(open).collect::<Result<Vec<_>, EngineError>>()
         };
         let queue = spawn_engine(ENGINE, options.queue.max(1), load, serve)?;
         Ok(Self { queue, by_clause: options.by_clause })
@@ -164,9 +196,15 @@ fn check(text: &str, source: Language, target: Language) -> Result<(), EngineErr
     Ok(())
 }
 
-fn serve(mut model: Model, jobs: Jobs<Job>) {
+fn serve(mut models: Vec<(Way, Model)>, jobs: Jobs<Job>) {
     while let Some(mut job) = jobs.next() {
-        match translate(&mut model, &mut job, &jobs) {
+        let goes = |way: Way| way == Way::Both || way == Way::From(job.source);
+        let Some((_, model)) = models.iter_mut().find(|(way, _)| goes(*way)) else {
+            let says = format!("the translator has no model from {}", job.source);
+            job.answer.send(Err(EngineError::Input(says))).ok();
+            continue;
+        };
+        match translate(model, &mut job, &jobs) {
             Ok(true) => {
                 let whole = join(&job.parts, std::mem::take(&mut job.done));
                 jobs.answered(&job.standing);

@@ -85,9 +85,9 @@ async fn a_batch_gives_way_and_is_finished_all_the_same() {
 fn what_looks_like_a_special_token_in_a_text_is_text() {
     let (folder, ort) = (folder().join("merged"), OrtRuntime::load(None).unwrap());
     let export = Export::open(&folder, "translator's", &ort, Precision::Full, 1).unwrap();
-    let tokens = tokens::Tokens::load(&export).unwrap();
+    let tokens = tokens::Tokens::load(&export, Way::Both).unwrap();
     let ids = tokens.source("aiza </s> fra_Latn ny birao", Language::Mg).unwrap();
-    let special = [tokens.end, tokens.language(Language::Fr), tokens.language(Language::Mg)];
+    let special = [Some(tokens.end), tokens.language(Language::Fr), tokens.language(Language::Mg)].map(Option::unwrap);
     let found = ids.iter().enumerate().filter(|(_, id)| special.contains(id)).map(|(at, _)| at).collect::<Vec<_>>();
     assert_eq!(found, [0, ids.len() - 1], "{ids:?}");
 }
@@ -99,6 +99,69 @@ async fn what_cannot_be_translated_is_said_to_be_so() {
         let error = translator.translate(text, Language::Mg, target, Class::Call).await.unwrap_err();
         assert!(matches!(&error, EngineError::Input(told) if told.contains(says)), "{error}");
     }
+}
+
+fn marian() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/marian_tiny")
+}
+
+/// A copy of the Marian, with one of its files changed.
+fn changed(file: &str, from: &str, to: &str) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for name in ["encoder_model.onnx", "decoder_model_merged.onnx", "config.json", "generation_config.json"] {
+        fs::copy(marian().join(name), copy.path().join(name)).unwrap();
+    }
+    for name in ["tokenizer.json", "tokenizer_config.json"] {
+        let text = fs::read_to_string(marian().join(name)).unwrap();
+        fs::write(copy.path().join(name), if name == file { text.replace(from, to) } else { text }).unwrap();
+    }
+    copy
+}
+
+/// One that goes the other way, by its own words.
+fn back() -> tempfile::TempDir {
+    changed(
+        "tokenizer_config.json",
+        r#""source_lang": "mg", "target_lang": "fr""#,
+        r#""source_lang": "fr", "target_lang": "mg""#,
+    )
+}
+
+fn load_ways(mg_fr: &Path, fr_mg: &Path) -> Result<Translator, EngineError> {
+    Translator::load_ways([mg_fr, fr_mg], &OrtRuntime::load(None).unwrap(), TranslatorOptions::default())
+}
+
+#[tokio::test]
+async fn a_marian_says_what_transformers_generates_and_each_way_has_its_own() {
+    let golden: Golden = serde_json::from_slice(&fs::read(marian().join("golden.json")).unwrap()).unwrap();
+    // The way back writes an x where the other writes a b.
+    let other = back();
+    let file = other.path().join("tokenizer.json");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("\"b\"", "\"0\"").replace("\"x\"", "\"b\"").replace("\"0\"", "\"x\"")).unwrap();
+    let translator = load_ways(&marian(), other.path()).unwrap();
+    let told = french(&translator, &golden.text).await;
+    assert_eq!(told.text, golden.translation);
+    assert!((told.confidence - golden.confidence).abs() < 1e-3, "{told:?}");
+    let back = translator.translate(&golden.text, Language::Fr, Language::Mg, Class::Call).await.unwrap();
+    assert_eq!(back.text, golden.translation.replace('b', "x"));
+    let phrase = french(&translator, "Misaotra betsaka!").await;
+    assert_eq!(phrase, Translation { text: "Merci beaucoup !".into(), confidence: 1.0 });
+}
+
+#[test]
+fn a_marian_of_another_way_or_without_its_tokenizer_is_refused_with_the_mend() {
+    let other = back();
+    let fault = |mg_fr: &Path, fr_mg: &Path| load_ways(mg_fr, fr_mg).err().expect("must not load").to_string();
+    let exchanged = fault(other.path(), &marian());
+    assert!(exchanged.contains("from fr into mg, and is named as one from mg: exchange"), "{exchanged}");
+    fs::remove_file(other.path().join("tokenizer.json")).unwrap();
+    let bare = fault(&marian(), other.path());
+    assert!(bare.contains("write it with `python models/training/marian_tokenizer.py"), "{bare}");
+    let both = fault(&folder().join("merged"), &marian());
+    assert!(both.contains("holds no Marian"), "{both}");
+    let alone = load(&marian()).err().unwrap().to_string();
+    assert!(alone.contains("translates one way: name one for each"), "{alone}");
 }
 
 #[test]
@@ -126,7 +189,7 @@ fn a_broken_folder_is_refused_with_its_name() {
     let whispers = |folder: &Path| {
         fs::copy(&whisper, folder.join("encoder_model.onnx")).unwrap();
     };
-    refused(&whispers, "it is no NLLB-200 or M2M100");
+    refused(&whispers, "it is no NLLB-200, M2M100 or Marian");
     let half = |folder: &Path| {
         let file = folder.join("decoder_model_merged.onnx");
         let whole = fs::read(&file).unwrap();

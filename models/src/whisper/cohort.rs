@@ -44,8 +44,8 @@ struct Row {
 pub(super) enum Left {
     /// It is heard.
     Heard(Hearing, Heard),
-    /// What came is poor: it is decoded anew, with chance, alone; and what the encoder made of it.
-    Poor(Hearing, DynValue),
+    /// It is decoded alone: what came is poor, or it cannot stand beside others; and what the encoder made of it.
+    Alone(Hearing, DynValue),
     Failed(Hearing, EngineError),
 }
 
@@ -207,7 +207,7 @@ impl Decoder {
             return Ok(false);
         }
         row.tokens.push(token as u32);
-        Ok(row.tokens.len() < self.longest() && !loops(&row.tokens))
+        Ok(row.tokens.len() < self.longest(0) && !loops(&row.tokens))
     }
 
     /// Whether what came of a row can be believed.
@@ -226,7 +226,7 @@ impl Decoder {
             return Left::Heard(hearing, heard);
         }
         match hidden.map(|hidden| rows::some(hidden, &[at])) {
-            Some(Ok(hidden)) => Left::Poor(hearing, hidden),
+            Some(Ok(hidden)) => Left::Alone(hearing, hidden),
             Some(Err(error)) => Left::Failed(hearing, failed(&error)),
             None => Left::Failed(hearing, failed(&ort::Error::new("what was encoded is lost"))),
         }

@@ -36,19 +36,25 @@ pub(super) struct Heard {
     pub(super) is_noise: bool,
 }
 
+/// Tokens without the end token, and their mean log-probability.
+pub(super) type Said = (Vec<u32>, f32);
+
 /// A model, its tokens and its rules: all that decoding needs.
 pub(super) struct Decoder {
     pub(super) model: Model,
     pub(super) tokens: Tokens,
     pub(super) rules: Rules,
+    /// How many beginnings are followed at a time before there is chance in it.
+    pub(super) beam: usize,
 }
 
 impl Decoder {
-    /// Decodes one encoded window. `None` when `cancelled` says that nobody waits for it any more.
+    /// Decodes one encoded window behind the tokens `before` it. `None` when `cancelled` says that nobody waits for it any more.
     pub(super) fn decode(
         &mut self,
         hidden: &DynValue,
         language: Option<Language>,
+        before: &[u32],
         cancelled: &dyn Fn() -> bool,
     ) -> Result<Option<Heard>, EngineError> {
         let (language, known) = match language {
@@ -59,23 +65,25 @@ impl Decoder {
                 (language, Some(probability))
             }
         };
-        let prompt = self.prompt(language)?;
+        let own = self.prompt(language)?;
+        let prompt = [before, &own].concat();
         let mut cache = Cache::default();
         let rows = self.model.decoder.run(hidden, &prompt, &mut cache)?;
-        let (Some(start), Some(first)) = (rows.first(), rows.last()) else {
+        let (Some(start), Some(first)) = (rows.get(before.len()), rows.last()) else {
             return Err(EngineError::Failed { engine: ENGINE, reason: "the decoder gave no logits".into() });
         };
         let no_speech_prob = self.no_speech(start);
-        let language_probability = known.unwrap_or_else(|| self.probability_of(start, prompt[1]));
-        let longest = self.longest();
+        let language_probability = known.unwrap_or_else(|| self.probability_of(start, own[1]));
+        let longest = self.longest(before.len());
 
         let mut best: Option<Heard> = None;
         for temperature in TEMPERATURES {
-            let Some((tokens, avg_logprob)) =
+            let said = if temperature == 0.0 && self.beam > 1 {
+                self.search(hidden, (cache.clone(), first), (self.beam, longest), cancelled)?
+            } else {
                 self.continue_prompt(hidden, cache.clone(), first, temperature, longest, cancelled)?
-            else {
-                return Ok(None);
             };
+            let Some((tokens, avg_logprob)) = said else { return Ok(None) };
             let text = self.tokens.text(&tokens)?;
             let repetitive = loops(&tokens) || compression_ratio(&text) > REPETITIVE;
             let is_noise = self.rules.gate.is_noise(no_speech_prob, avg_logprob);
@@ -105,10 +113,10 @@ impl Decoder {
         Ok(prompt)
     }
 
-    /// How many tokens there is room for behind the prompt.
-    pub(super) fn longest(&self) -> usize {
+    /// How many tokens there is room for behind the prompt and as many tokens before it.
+    pub(super) fn longest(&self, before: usize) -> usize {
         let prompt = if self.rules.timestamps { 3 } else { 4 };
-        self.model.positions().saturating_sub(prompt).max(1)
+        self.model.positions().saturating_sub(before + prompt).max(1)
     }
 
     /// How likely it is that there is no speech at all, by the logits behind the prompt's first token.
@@ -137,7 +145,7 @@ impl Decoder {
         at.and_then(|at| log_softmax(&known).get(at).copied()).map_or(0.0, f32::exp)
     }
 
-    /// One attempt: tokens without the end token and their mean log-probability; `None` when cancelled.
+    /// One attempt; `None` when cancelled.
     pub(super) fn continue_prompt(
         &mut self,
         hidden: &DynValue,
@@ -146,7 +154,7 @@ impl Decoder {
         temperature: f32,
         longest: usize,
         cancelled: &dyn Fn() -> bool,
-    ) -> Result<Option<(Vec<u32>, f32)>, EngineError> {
+    ) -> Result<Option<Said>, EngineError> {
         // Seeded by the temperature: the same audio always gives the same transcript.
         let mut random = StdRng::seed_from_u64(u64::from(temperature.to_bits()));
         let mut tokens = Vec::new();

@@ -17,6 +17,8 @@ pub(super) struct Hearing {
     pub(super) parts: Vec<(Heard, Vec<Segment>)>,
     /// That of what was heard before in it, or the one that was asked for.
     pub(super) language: Option<Language>,
+    /// Tokens that stand before each of its windows; whoever has some is decoded alone.
+    pub(super) before: Vec<u32>,
     pub(super) begun: Instant,
 }
 
@@ -25,7 +27,7 @@ impl Hearing {
     #[expect(clippy::disallowed_methods, reason = "the edge: a model's real work is measured where it is done")]
     pub(super) fn new(job: Job, window: usize) -> Self {
         let windows = windows::cut(&job.samples, window).into();
-        Self { language: job.language, windows, parts: Vec::new(), begun: Instant::now(), job }
+        Self { language: job.language, windows, parts: Vec::new(), before: Vec::new(), begun: Instant::now(), job }
     }
 
     pub(super) fn class(&self) -> Class {

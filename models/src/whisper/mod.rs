@@ -3,13 +3,13 @@
 //! One thread owns the model and serves all calls from one bounded queue, one utterance after the other or several side by side
 //! (`together`). The way of an utterance:
 //! ```text
-//!  samples ─► windows ─► log-mel ─► encoder ─► language, prompt ─► tokens (greedy; hotter if poor) ─► gate ─► Transcript
+//!  samples ─► windows ─► log-mel ─► encoder ─► language, prompt ─► tokens (greedy or a beam; hotter if poor) ─► gate ─► Transcript
 //! ```
 //! Dropping the future of [`Transcriber::transcribe`] cancels: the thread sees it before the next token. So does it when a call
 //! comes while a request's or a batch's utterance is being heard, which then begins again behind it: half a minute of sound would
 //! keep the caller waiting.
 
-use std::{path::Path, time::Instant};
+use std::{path::Path, sync::Arc, time::Instant};
 
 use tokio::sync::oneshot;
 
@@ -21,6 +21,8 @@ use crate::{
     transcriber::{Listen, Segment, Transcriber, Transcribing, Transcript, check},
 };
 
+mod beam;
+mod before;
 mod cohort;
 mod decode;
 mod graph;
@@ -36,6 +38,7 @@ pub use windows::cut as pieces;
 
 pub use crate::onnx::export::Precision;
 
+use before::Before;
 use decode::{Decoder, Heard};
 use graph::{Config, Model};
 use rules::{Gate, Rules};
@@ -50,7 +53,7 @@ const LATEST_START: usize = 50;
 const MOST_GIVEN_WAY: u32 = 3;
 
 /// How a transcriber runs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct WhisperOptions {
     /// Threads that compute one utterance.
     pub threads: usize,
@@ -61,14 +64,29 @@ pub struct WhisperOptions {
     /// Ask the model for time stamps. Without them there is one segment a window, from the sounding part of the audio; a
     /// model whose tokenizer has none is never asked.
     pub timestamps: bool,
-    /// Utterances that are heard side by side at most; 1: one after the other. So they are too where a graph is quantized as it runs:
-    /// it has one scale for all rows of a run, and none would be heard as it is alone.
+    /// Utterances that are heard side by side at most; 1: one after the other. So they are too with a beam, and where a graph is
+    /// quantized as it runs: it has one scale for all rows of a run, and none would be heard as it is alone.
     pub batch: usize,
+    /// How many beginnings of a transcript are followed at a time; 1: the likeliest token each time. Each costs as much again.
+    pub beam: usize,
+    /// A text that stands before every utterance, unless whoever asks has another: what follows is written alike.
+    pub prompt: Option<String>,
+    /// Words that stand before it in any case: names, and what else is to be written just so.
+    pub hot_words: Vec<String>,
 }
 
 impl Default for WhisperOptions {
     fn default() -> Self {
-        Self { threads: 1, queue: 32, precision: Precision::Quantized, timestamps: false, batch: 8 }
+        Self {
+            threads: 1,
+            queue: 32,
+            precision: Precision::Quantized,
+            timestamps: false,
+            batch: 8,
+            beam: 1,
+            prompt: None,
+            hot_words: Vec::new(),
+        }
     }
 }
 
@@ -81,6 +99,7 @@ pub struct Whisper {
 struct Job {
     samples: Vec<i16>,
     language: Option<Language>,
+    prompt: Option<Arc<str>>,
     standing: Standing,
     /// How often it was begun and gave way.
     gave_way: u32,
@@ -105,8 +124,8 @@ impl Whisper {
     /// [`EngineError::Load`]: one sentence that names the file, what is wrong with it and the mend.
     pub fn load(folder: &Path, ort: &OrtRuntime, options: WhisperOptions) -> Result<Self, EngineError> {
         let (folder, ort) = (folder.to_owned(), ort.clone());
-        let queue =
-            spawn_engine(ENGINE, options.queue.max(1), move || Worker::load(&folder, &ort, options), Worker::serve)?;
+        let places = options.queue.max(1);
+        let queue = spawn_engine(ENGINE, places, move || Worker::load(&folder, &ort, &options), Worker::serve)?;
         Ok(Self { queue })
     }
 }
@@ -114,14 +133,14 @@ impl Whisper {
 impl Transcriber for Whisper {
     fn transcribe(&self, samples: Vec<i16>, asked: Listen) -> Transcribing {
         let (answer, answered) = oneshot::channel();
-        let Listen { language, words, class, wanted } = asked;
+        let Listen { language, words, prompt, class, wanted } = asked;
         let submitted = check(&samples).and_then(|()| {
             if words {
                 let says = "the transcriber in this process knows the times of segments, not of words";
                 return Err(EngineError::Input(says.into()));
             }
             let standing = Standing::new(class, wanted);
-            self.queue.submit(Job { samples, language, standing, gave_way: 0, answer })
+            self.queue.submit(Job { samples, language, prompt, standing, gave_way: 0, answer })
         });
         Box::pin(async move {
             submitted?;
@@ -133,6 +152,10 @@ impl Transcriber for Whisper {
     /// segments only.
     fn knows_words(&self) -> bool {
         false
+    }
+
+    fn takes_prompt(&self) -> bool {
+        true
     }
 
     fn waiting(&self) -> Waiting {
@@ -152,12 +175,13 @@ impl Transcriber for Whisper {
 struct Worker {
     decoder: Decoder,
     mel: LogMel,
+    before: Before,
     /// How many are heard side by side.
     batch: usize,
 }
 
 impl Worker {
-    fn load(folder: &Path, ort: &OrtRuntime, options: WhisperOptions) -> Result<Self, EngineError> {
+    fn load(folder: &Path, ort: &OrtRuntime, options: &WhisperOptions) -> Result<Self, EngineError> {
         let export = Export::open(folder, "Whisper", ort, options.precision, options.threads)?;
         let config: Config = export.settings("config.json")?;
         let generation: Config = export.settings("generation_config.json")?;
@@ -186,8 +210,10 @@ impl Worker {
             gate: Gate::of(own.and_then(|own| own.no_speech_threshold), own.and_then(|own| own.logprob_threshold)),
         };
         let mel = LogMel::new(model.mels());
-        let batch = if options.batch > 1 && model.takes_rows()? { options.batch } else { 1 };
-        Ok(Self { decoder: Decoder { model, tokens, rules }, mel, batch })
+        let before = Before::load(options, &tokens, model.positions())?;
+        let beam = options.beam.max(1);
+        let batch = if options.batch > 1 && beam == 1 && model.takes_rows()? { options.batch } else { 1 };
+        Ok(Self { decoder: Decoder { model, tokens, rules, beam }, mel, before, batch })
     }
 
     fn serve(mut self, jobs: Jobs<Job>) {
@@ -198,7 +224,7 @@ impl Worker {
             // A guess that comes true while it is heard gives way no more.
             let gives_way = || job.standing.class() != Class::Interactive || job.gave_way < MOST_GIVEN_WAY;
             let stops = || job.answer.is_closed() || (gives_way() && jobs.waits_before(job.standing.class()));
-            match self.transcribe(&job.samples, job.language, &stops).transpose() {
+            match self.transcribe(&job.samples, job.language, job.prompt.as_deref(), &stops).transpose() {
                 Some(result) => {
                     jobs.answered(&job.standing);
                     job.answer.send(result).ok();
@@ -217,11 +243,13 @@ impl Worker {
         &mut self,
         samples: &[i16],
         mut language: Option<Language>,
+        prompt: Option<&str>,
         cancelled: &dyn Fn() -> bool,
     ) -> Result<Option<Transcript>, EngineError> {
         #[expect(clippy::disallowed_methods, reason = "the edge: a model's real work is measured where it is done")]
         let begun = Instant::now();
         let window = self.decoder.model.frames() * HOP;
+        let before = self.before.tokens(prompt, &self.decoder.tokens)?;
         let mut parts = Vec::new();
         for range in windows::cut(samples, window) {
             if cancelled() {
@@ -230,7 +258,7 @@ impl Worker {
             let part = &samples[range.clone()];
             let features = self.mel.features(part, PCM, self.decoder.model.frames());
             let hidden = self.decoder.model.encode(features)?;
-            let Some(heard) = self.decoder.decode(&hidden, language, cancelled)? else { return Ok(None) };
+            let Some(heard) = self.decoder.decode(&hidden, language, &before, cancelled)? else { return Ok(None) };
             let segments = if heard.is_noise {
                 Vec::new()
             } else {

@@ -6,12 +6,15 @@ use std::{cell::Cell, fs, iter, path::PathBuf, sync::Arc};
 use super::*;
 use crate::onnx::decoder::Cache;
 
+mod beam;
+
 #[derive(serde::Deserialize)]
 struct Golden {
     frames: usize,
     mels: usize,
     prompt: Vec<u32>,
     prompt_logits: Vec<Vec<f32>>,
+    beam: beam::Golden,
     greedy: Vec<u32>,
     text: String,
     avg_logprob: f32,
@@ -37,7 +40,7 @@ fn ort() -> OrtRuntime {
 }
 
 fn worker(form: &str, options: WhisperOptions) -> Worker {
-    Worker::load(&golden_folder().join(form), &ort(), options).unwrap()
+    Worker::load(&golden_folder().join(form), &ort(), &options).unwrap()
 }
 
 fn never() -> bool {
@@ -102,7 +105,7 @@ fn both_exports_give_torchs_logits_tokens_and_probabilities() {
         assert!((sum / longest as f32 - golden.avg_logprob).abs() < 1e-3, "{sum} {}", golden.avg_logprob);
 
         for language in [None, Some(Language::Mg), Some(Language::Fr)] {
-            let heard = decoder.decode(&hidden, language, &never).unwrap().unwrap();
+            let heard = decoder.decode(&hidden, language, &[], &never).unwrap().unwrap();
             let expected = golden.language_probabilities[heard.language.code()];
             assert!((heard.language_probability - expected).abs() < 1e-3);
             assert!((heard.no_speech_prob - golden.no_speech_prob).abs() < 1e-3);
@@ -199,7 +202,7 @@ fn a_call_that_hangs_up_stops_its_transcription() {
             asked.set(asked.get() + 1);
             asked.get() > patience
         };
-        let result = worker.transcribe(&golden_speech().repeat(4), Some(Language::Mg), &cancelled).unwrap();
+        let result = worker.transcribe(&golden_speech().repeat(4), Some(Language::Mg), None, &cancelled).unwrap();
         assert!(result.is_none());
         assert_eq!(asked.get(), patience + 1, "nothing is computed once nobody listens");
     }
@@ -210,10 +213,10 @@ fn logits_that_are_no_numbers_fail_this_job_only() {
     let Worker { mut decoder, mel, .. } = worker("split", WhisperOptions::default());
     let broken = vec![f32::NAN; decoder.model.mels() * decoder.model.frames()];
     let hidden = decoder.model.encode(broken).unwrap();
-    assert!(matches!(decoder.decode(&hidden, None, &never), Err(EngineError::Failed { .. })));
+    assert!(matches!(decoder.decode(&hidden, None, &[], &never), Err(EngineError::Failed { .. })));
     let features = mel.features(&golden_speech(), PCM, decoder.model.frames());
     let hidden = decoder.model.encode(features).unwrap();
-    decoder.decode(&hidden, None, &never).unwrap().unwrap();
+    decoder.decode(&hidden, None, &[], &never).unwrap().unwrap();
 }
 
 #[test]

@@ -34,8 +34,9 @@ struct Party {
     /// Their next window is not encoded yet.
     ready: VecDeque<Hearing>,
     cohort: Cohort,
-    /// What came of these was poor. They are decoded anew when the others are heard.
-    poor: VecDeque<(Hearing, DynValue)>,
+    /// These are decoded alone, when the others are heard: what came of them was poor, or a text stands before them, and then they are of
+    /// another length than the others.
+    alone: VecDeque<(Hearing, DynValue)>,
 }
 
 impl Party {
@@ -44,19 +45,19 @@ impl Party {
     }
 
     fn len(&self) -> usize {
-        self.ready.len() + self.cohort.len() + self.poor.len()
+        self.ready.len() + self.cohort.len() + self.alone.len()
     }
 
     /// The first class that one of them is of now; none when nobody is left.
     fn class(&self) -> Option<Class> {
-        let poor = self.poor.iter().map(|(hearing, _)| hearing);
-        self.ready.iter().chain(self.cohort.hearings()).chain(poor).map(Hearing::class).min()
+        let alone = self.alone.iter().map(|(hearing, _)| hearing);
+        self.ready.iter().chain(self.cohort.hearings()).chain(alone).map(Hearing::class).min()
     }
 
     /// Those for whom nobody waits any more go; the ones that are being decoded do so by themselves.
     fn leave(&mut self) {
         self.ready.retain(|hearing| !hearing.is_left());
-        self.poor.retain(|(hearing, _)| !hearing.is_left());
+        self.alone.retain(|(hearing, _)| !hearing.is_left());
     }
 }
 
@@ -95,19 +96,19 @@ impl Worker {
     /// One step for a party.
     fn advance(&mut self, party: &mut Party, jobs: &Jobs<super::Job>) {
         let is_decoding = party.cohort.len() > 0;
-        let may_join = party.poor.is_empty() && party.cohort.tokens() <= CATCH_UP;
+        let may_join = party.alone.is_empty() && party.cohort.tokens() <= CATCH_UP;
         let left = if is_decoding && (party.ready.is_empty() || !may_join) {
             self.decoder.step(&mut party.cohort)
-        } else if !is_decoding && !party.poor.is_empty() {
+        } else if !is_decoding && !party.alone.is_empty() {
             // Before others are brought in: nobody is put off for ever.
-            self.once_more(party, jobs)
+            self.by_itself(party, jobs)
         } else {
             self.bring_in(party)
         };
         for left in left {
             match left {
                 Left::Heard(hearing, heard) => self.heard(hearing, heard, party, jobs),
-                Left::Poor(hearing, hidden) => party.poor.push_back((hearing, hidden)),
+                Left::Alone(hearing, hidden) => party.alone.push_back((hearing, hidden)),
                 Left::Failed(hearing, error) => answer(hearing, Err(error), jobs),
             }
         }
@@ -115,13 +116,21 @@ impl Worker {
 
     /// Who is ready is encoded, and brought as far as the others are.
     fn bring_in(&mut self, party: &mut Party) -> Vec<Left> {
-        let (ready, strange): (Vec<_>, Vec<_>) = mem::take(&mut party.ready)
-            .into_iter()
-            .map(|hearing| (hearing.language.map_or(Ok(()), |known| self.decoder.prompt(known).map(drop)), hearing))
-            .partition(|(known, _)| known.is_ok());
-        let strange = strange.into_iter().filter_map(|(known, hearing)| Some(Left::Failed(hearing, known.err()?)));
-        let mut left: Vec<Left> = strange.collect();
-        let ready: Vec<Hearing> = ready.into_iter().map(|(_, hearing)| hearing).collect();
+        let (mut ready, mut left) = (Vec::new(), Vec::new());
+        for mut hearing in mem::take(&mut party.ready) {
+            match self.text_before(&hearing) {
+                Ok(before) if before.is_empty() => ready.push(hearing),
+                Ok(before) => {
+                    hearing.before = before;
+                    let features = self.mel.features(hearing.window().0, PCM, self.decoder.model.frames());
+                    left.push(match self.decoder.model.encode(features) {
+                        Ok(hidden) => Left::Alone(hearing, hidden),
+                        Err(error) => Left::Failed(hearing, error),
+                    });
+                }
+                Err(error) => left.push(Left::Failed(hearing, error)),
+            }
+        }
         if ready.is_empty() {
             return left;
         }
@@ -149,14 +158,20 @@ impl Worker {
         left
     }
 
-    /// Decodes what came out poor alone, as it would have been from the beginning; it begins again where somebody comes who goes before.
-    fn once_more(&mut self, party: &mut Party, jobs: &Jobs<super::Job>) -> Vec<Left> {
-        let Some((hearing, hidden)) = party.poor.pop_front() else { return Vec::new() };
+    /// What is to stand before an utterance whose language, where it is known, the model knows too.
+    fn text_before(&self, hearing: &Hearing) -> Result<Vec<u32>, EngineError> {
+        hearing.language.map_or(Ok(()), |known| self.decoder.prompt(known).map(drop))?;
+        self.before.tokens(hearing.job.prompt.as_deref(), &self.decoder.tokens)
+    }
+
+    /// Decodes one as if there were no others; it begins again where somebody comes who goes before.
+    fn by_itself(&mut self, party: &mut Party, jobs: &Jobs<super::Job>) -> Vec<Left> {
+        let Some((hearing, hidden)) = party.alone.pop_front() else { return Vec::new() };
         let stops = || hearing.is_left() || jobs.waits_before(hearing.class());
-        match self.decoder.decode(&hidden, hearing.language, &stops) {
+        match self.decoder.decode(&hidden, hearing.language, &hearing.before, &stops) {
             Ok(Some(heard)) => vec![Left::Heard(hearing, heard)],
             Ok(None) => {
-                party.poor.push_front((hearing, hidden));
+                party.alone.push_front((hearing, hidden));
                 Vec::new()
             }
             Err(error) => vec![Left::Failed(hearing, error)],

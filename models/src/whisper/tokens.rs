@@ -9,12 +9,14 @@ use crate::{
 
 /// A tokenizer and its special tokens.
 pub(super) struct Tokens {
-    tokenizer: Tokenizer,
+    pub(super) tokenizer: Tokenizer,
     pub(super) start: u32,
     pub(super) end: u32,
     pub(super) transcribe: u32,
     pub(super) no_timestamps: u32,
     pub(super) no_speech: Option<u32>,
+    /// What text that came before stands behind.
+    pub(super) previous: Option<u32>,
     /// Every language token, Milo's or not.
     pub(super) languages: Vec<u32>,
     malagasy: Option<u32>,
@@ -67,6 +69,7 @@ impl Tokens {
             transcribe: needed("<|transcribe|>")?,
             no_timestamps: needed("<|notimestamps|>")?,
             no_speech: id("<|nospeech|>").or_else(|| id("<|nocaptions|>")),
+            previous: id("<|startofprev|>"),
             languages,
             malagasy,
             french,

@@ -156,6 +156,12 @@ impl<'e> Rehearsal<'e> {
         }
     }
 
+    /// Somebody begins to talk with the caller, and waits like this.
+    pub(crate) fn waits(&mut self, patience: Patience) {
+        self.forget();
+        (self.patience, self.endpointer) = (patience, Endpointer::new(patience));
+    }
+
     /// 20 ms of both sides. What is not listened to (the call was on hold, or with somebody else) is passed over.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! An interpreter between the two of a bridge: what one says is cut into turns, understood, translated, and told to the other.
+//! An interpreter between the two of a bridge, however they came together: what one says is cut into turns, understood, translated, and told to the other.
 //!
 //! ```text
 //!  caller ─► Ear ─► turn ─► 20 s may wait ─► transcript ─► translation ─► Mouth ─► called
@@ -14,14 +14,19 @@ mod notice;
 mod utterance;
 mod way;
 
-use std::{future::pending, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    future::pending,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use milo_media::{Announcer, Beside, Bridge, Cleaning};
 use milo_models::engine::{EngineError, Language};
 use serde_json::json;
 use tokio::select;
 
-use super::{House, Record, talk::patience};
+use super::{House, Record, notes::Notes, talk::patience};
 use crate::{
     agent::{Ear, SetPhrases},
     dialplan::{Edition, Interpret, Original},
@@ -43,8 +48,31 @@ const FAILURES: usize = 3;
 /// What a plan wants interpreted.
 pub(super) struct Wanted<'p> {
     pub(super) interpret: &'p Interpret,
-    /// What is done to the sound of whoever was called before it is listened to.
+    /// What the log calls the other one: `called`, or `waiting`.
+    pub(super) other: &'static str,
+    /// What is done to their sound before it is listened to.
     pub(super) cleaning: Cleaning,
+}
+
+/// Where it is written down what the two say.
+#[derive(Clone, Copy)]
+pub(super) struct Account<'a> {
+    /// The call that has the interpreter.
+    pub(super) log: &'a Record,
+    /// The other one's call, where they have one of their own: what is private there is private here.
+    pub(super) others: Option<&'a Notes>,
+}
+
+impl Account<'_> {
+    fn was_private_since(self, then: Instant) -> bool {
+        self.log.notes().was_private_since(then) || self.others.is_some_and(|others| others.was_private_since(then))
+    }
+
+    /// What is said, as the log may have it.
+    fn words(self, said: &str) -> &str {
+        let said = self.log.words(said);
+        self.others.map_or(said, |others| others.words(said))
+    }
 }
 
 /// An interpreter at work. Dropped, it stops.
@@ -62,27 +90,28 @@ enum State<'a> {
 }
 
 impl<'a> Interpreter<'a> {
-    /// Stands between the two of this bridge, the caller and whoever was called.
+    /// Stands between the two of this bridge, the caller and the other one.
     pub(super) fn begin(
         (bridge, announcers): (&mut Bridge, [Announcer; 2]),
-        Wanted { interpret: &Interpret { caller, callee, original }, cleaning }: Wanted<'_>,
+        Wanted { interpret: &Interpret { caller, callee, original }, other, cleaning }: Wanted<'_>,
         cleaning_of_caller: Cleaning,
         (house, edition): (&'a House, &'a Edition),
-        log: &'a Record,
+        account: Account<'a>,
     ) -> Self {
-        log.event("interpreting", json!({ "caller": caller, "callee": callee, "original": original }));
+        account.log.event("interpreting", json!({ "caller": caller, "callee": callee, "original": original }));
         let phrases = &edition.phrases;
         let besides = bridge.between((original == Original::Quiet).then_some(QUIET_DB));
         let sound = |language| phrases.sentence(Notice::Ends.words(language), language);
         let [to_caller, to_called] = announcers;
         let ends = [(to_caller, sound(caller)), (to_called, sound(callee))];
-        let work = work((besides, [cleaning_of_caller, cleaning]), (caller, callee), (house, phrases), log);
+        let speakers = [("caller", caller), (other, callee)];
+        let work = work((besides, [cleaning_of_caller, cleaning]), speakers, (house, phrases), account);
         Self { state: State::Works(Box::pin(work)), ends }
     }
 
     /// Works until engines fail, and says how; the bridge is theirs alone from then on, and asked again, the two are told so. Cancel
     /// safe.
-    pub(super) async fn failed(&mut self) -> EngineError {
+    async fn failed(&mut self) -> EngineError {
         loop {
             match &mut self.state {
                 State::Works(work) => {
@@ -105,12 +134,20 @@ impl<'a> Interpreter<'a> {
     }
 }
 
+/// Works until the engines of one fail, and then as it does; where nobody interprets, for ever. Cancel safe.
+pub(super) async fn failed(interpreter: &mut Option<Interpreter<'_>>, log: &Record) {
+    let Some(interpreter) = interpreter else { return pending().await };
+    let error = interpreter.failed().await;
+    tracing::warn!(call.id = %log.id(), %error, "an interpreter failed; the two hear each other without it");
+    log.event("interpreting_ended", json!({ "error": error.to_string() }));
+}
+
 /// Both ways, until engines fail.
 async fn work(
     ([caller, called], [cleaning_of_caller, cleaning_of_called]): ([Beside; 2], [Cleaning; 2]),
-    (spoken_by_caller, spoken_by_called): (Language, Language),
+    [(first, spoken_by_caller), (second, spoken_by_called)]: [(&'static str, Language); 2],
     (house, phrases): (&House, &SetPhrases),
-    log: &Record,
+    account: Account<'_>,
 ) -> EngineError {
     let (to_caller, notices_to_caller, for_caller) = ways();
     let (to_called, notices_to_called, for_called) = ways();
@@ -122,25 +159,26 @@ async fn work(
         Ear::new(ears, cleaning, house.engines.activity.stream(), patience).judged_by(house.engines.end_of_turn.clone())
     };
     let there = Way {
-        who: "caller",
+        who: first,
         from: spoken_by_caller,
         to: spoken_by_called,
         speaker: notices_to_caller.clone(),
         other: to_called,
         backlog: Backlog::new(),
         house,
-        log,
+        account,
     };
     let back = Way {
-        who: "called",
+        who: second,
         from: spoken_by_called,
         to: spoken_by_caller,
         speaker: notices_to_called.clone(),
         other: to_caller,
         backlog: Backlog::new(),
         house,
-        log,
+        account,
     };
+    let log = account.log;
     let mouth = |voice, language, sayings, other| Mouth { voice, language, sayings, other, house, phrases, log };
     let at_caller = mouth(caller.voice, spoken_by_caller, for_caller, notices_to_called);
     let at_called = mouth(called.voice, spoken_by_called, for_called, notices_to_caller);

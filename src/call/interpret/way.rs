@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::{
-    FAILURES,
+    Account, FAILURES,
     backlog::{Backlog, SECONDS},
     mouth::{Notices, Saying},
     notice::Notice,
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     agent::{Decision, Ear, Noticed},
-    call::{House, Record},
+    call::House,
     chat::Untranslated,
 };
 
@@ -44,7 +44,7 @@ pub(super) struct Way<'a> {
     pub(super) other: mpsc::Sender<Saying<'a>>,
     pub(super) backlog: Backlog,
     pub(super) house: &'a House,
-    pub(super) log: &'a Record,
+    pub(super) account: Account<'a>,
 }
 
 /// A turn that is over, and its sound.
@@ -90,7 +90,7 @@ impl<'a> Way<'a> {
                 Noticed::Turn(Decision::End) => {
                     let sound = ear.turn();
                     let about = (self.who, (self.from, self.to));
-                    let mut utterance = Utterance::new(about, sound.len(), ear.last_voiced(), self.log);
+                    let mut utterance = Utterance::new(about, sound.len(), ear.last_voiced(), self.account);
                     utterance.place = self.backlog.place(sound.len());
                     if utterance.place.is_none() {
                         utterance.not_told(TOO_FAST);
@@ -101,7 +101,7 @@ impl<'a> Way<'a> {
                     }
                 }
                 Noticed::Deaf(error) => {
-                    self.log.event("deaf", json!({ "by": self.who, "error": error.to_string() }));
+                    self.account.log.event("deaf", json!({ "by": self.who, "error": error.to_string() }));
                     deaf_until = Some(Instant::now() + DEAF);
                 }
                 // The bridge tells of it.
@@ -137,7 +137,7 @@ impl<'a> Way<'a> {
                     self.speaker.tell(Notice::NotTranslated);
                 }
                 Err(error) => {
-                    self.log.event("engine_failed", json!({ "error": error.to_string() }));
+                    self.account.log.event("engine_failed", json!({ "error": error.to_string() }));
                     utterance.not_told(error.to_string());
                     if failures == FAILURES {
                         return error;

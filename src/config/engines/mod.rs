@@ -16,7 +16,7 @@ mod tts;
 use embeddings::Embeddings;
 pub use llm::{Llm, LlmEngine};
 pub use stt::Stt;
-use translate::Translate;
+pub use translate::Translate;
 pub use tts::Tts;
 
 /// All engines.

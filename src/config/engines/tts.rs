@@ -1,8 +1,8 @@
 //! `[engines.tts]`: who speaks.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use milo_models::openai::Format;
+use milo_models::{engine::Language, openai::Format};
 use serde::{Deserialize, Serialize};
 
 use super::{SpeechEngine, path, server};
@@ -30,6 +30,28 @@ pub struct Tts {
     pub parallel: usize,
     /// A folder with espeak-ng data.
     pub path: Option<PathBuf>,
+    /// Threads a model of `voices` may use; 0 takes half of the machine's cores, at least one.
+    pub threads: usize,
+    /// The languages that a model speaks in espeak-ng's place.
+    pub voices: Voices,
+}
+
+/// `[engines.tts.voices]`: for each language a folder with a VITS (MMS-TTS, sherpa-onnx, Piper), or its `.onnx` file.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Voices {
+    /// Malagasy.
+    pub mg: Option<PathBuf>,
+    /// French.
+    pub fr: Option<PathBuf>,
+}
+
+impl Voices {
+    /// The languages that have one.
+    pub fn named(&self) -> impl Iterator<Item = (Language, &Path)> {
+        let all = [(Language::Mg, &self.mg), (Language::Fr, &self.fr)];
+        all.into_iter().filter_map(|(language, path)| Some((language, path.as_deref()?)))
+    }
 }
 
 impl Default for Tts {
@@ -44,6 +66,8 @@ impl Default for Tts {
             timeout_s: 2.0,
             parallel: 64,
             path: None,
+            threads: 0,
+            voices: Voices::default(),
         }
     }
 }
@@ -51,6 +75,9 @@ impl Default for Tts {
 impl Tts {
     pub(super) fn check(&self, faults: &mut Faults<'_>) {
         path("engines.tts.path", self.path.as_deref(), faults);
+        path("engines.tts.voices.mg", self.voices.mg.as_deref(), faults);
+        path("engines.tts.voices.fr", self.voices.fr.as_deref(), faults);
+        faults.within("engines.tts.threads", self.threads, 0..=512);
         path("engines.tts.api_key_file", self.api_key_file.as_deref(), faults);
         server("engines.tts.url", self.url.as_deref(), faults);
         faults.within("engines.tts.timeout_s", self.timeout_s, 0.05..=4.0);

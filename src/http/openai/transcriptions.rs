@@ -12,7 +12,7 @@ use axum::{
     },
 };
 use futures_util::stream;
-use milo_models::engine::Language;
+use milo_models::{engine::Language, transcriber::Listen};
 use serde::Serialize;
 use serde_json::json;
 use tempfile::NamedTempFile;
@@ -55,6 +55,9 @@ struct Upload {
     #[schema(value_type = Option<crate::engines::Tongue>)]
     language: Option<Language>,
     response_format: Option<Format>,
+    /// What is to stand before the words, so that they are written alike: names, words of a trade.
+    #[schema(max_length = 4000)]
+    prompt: Option<String>,
     /// Whether the answer comes as server-sent events.
     stream: Option<bool>,
     /// Of what `verbose_json` tells the times; of segments where nothing is said.
@@ -125,11 +128,11 @@ struct Segment {
 
 struct Wanted {
     file: NamedTempFile,
-    language: Option<Language>,
     format: Format,
     is_streamed: bool,
     /// Times of words, and of segments.
     times: Times,
+    asked: Listen,
 }
 
 /// What `timestamp_granularities[]` asks for.
@@ -163,7 +166,7 @@ async fn transcribe(State(text): State<Text>, _: May<Converse>, request: Request
     let wanted = read(parts).await?;
     let began = Instant::now();
     let (samples, place) = stt::decoded(wanted.file).await?;
-    let mut listening = text.chats.listen(samples, wanted.language, wanted.times.words)?;
+    let mut listening = text.chats.listen(samples, wanted.asked)?;
     if wanted.is_streamed {
         let all = stream::unfold(Some(Box::new((listening, place))), move |state| async move {
             let mut state = state?;
@@ -203,7 +206,7 @@ async fn transcribe(State(text): State<Text>, _: May<Converse>, request: Request
 
 async fn read(mut parts: Multipart) -> Result<Wanted, Problem> {
     let broken = |wrong: MultipartError| Problem::of_status(wrong.status(), wrong.body_text());
-    let (mut file, mut language, mut format, mut is_streamed) = (None, None, Format::default(), false);
+    let (mut file, mut asked, mut format, mut is_streamed) = (None, Listen::default(), Format::default(), false);
     let mut times = Times::default();
     while let Some(part) = parts.next_field().await.map_err(broken)? {
         let name = part.name().unwrap_or_default().to_owned();
@@ -214,7 +217,7 @@ async fn read(mut parts: Multipart) -> Result<Wanted, Problem> {
         let value = part.text().await.map_err(broken)?;
         let value = value.trim();
         match name.as_str() {
-            "language" if !value.is_empty() => language = Some(value.parse::<Language>()?),
+            "language" if !value.is_empty() => asked.language = Some(value.parse::<Language>()?),
             "response_format" => {
                 format = match value {
                     "json" => Format::Json,
@@ -238,9 +241,7 @@ async fn read(mut parts: Multipart) -> Result<Wanted, Problem> {
                     return Err(Problem::bad_request(says));
                 }
             },
-            "prompt" if !value.is_empty() => {
-                return Err(Problem::bad_request("Milo's transcriber takes no `prompt`; leave it out"));
-            }
+            "prompt" => asked.prompt = stt::before(value.into()),
             // `model`: there is one. `temperature`: the likeliest words are taken.
             _ => {}
         }
@@ -249,7 +250,8 @@ async fn read(mut parts: Multipart) -> Result<Wanted, Problem> {
     if times.words && (format != Format::VerboseJson || is_streamed) {
         return Err(Problem::bad_request("times of words stand in verbose_json that is not streamed: ask for that"));
     }
-    Ok(Wanted { file, language, format, is_streamed, times })
+    asked.words = times.words;
+    Ok(Wanted { file, format, is_streamed, times, asked })
 }
 
 /// Segments are told unless only words were asked for.

@@ -13,6 +13,8 @@ async fn the_call_log_is_listed_and_each_call_shown() {
         said: Some("Salama tompoko".into()),
         said_heard: Some("Salama".into()),
         said_by: None,
+        heard_from: None,
+        said_in: None,
         interrupted: true,
         confidence: Some(0.9),
         language: Some("mg".into()),

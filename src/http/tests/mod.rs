@@ -1,6 +1,7 @@
 //! The whole surface over a real socket.
 
 mod calls;
+mod campaigns;
 mod feedback;
 mod keys;
 mod open;
@@ -190,6 +191,8 @@ fn heard(at: i64, words: &str) -> NewTurn {
         said: None,
         said_heard: None,
         said_by: None,
+        heard_from: None,
+        said_in: None,
         interrupted: false,
         confidence: None,
         language: None,
@@ -204,11 +207,13 @@ fn healthy() -> HealthReport {
         models: vec![Model {
             name: "whisper-demo".into(),
             job: "stt",
+            form: None,
             demonstration: true,
             size_bytes: None,
             licence: None,
+            since: None,
         }],
-        queues: vec![("stt", [0, 2, 0])],
+        queues: vec![("stt", [0, 0, 2, 0])],
         live_calls: 1,
         call_limit: 50,
         dial: vec![Dial { number: "milo".into(), uri: "sip:milo@127.0.0.1:5060".into() }],

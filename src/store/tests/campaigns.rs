@@ -1,10 +1,11 @@
 //! Campaigns: nobody is called twice for one attempt, nobody on the do-not-call list at all, whatever comes between.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::json;
 
 use super::*;
+use crate::config::CallEvent;
 
 on_both!(
     a_row_is_claimed_once_and_ends_as_it_is_told,
@@ -12,6 +13,8 @@ on_both!(
     a_number_on_the_do_not_call_list_is_passed_over_from_then_on,
     a_node_that_is_gone_leaves_its_rows_to_others,
     a_campaign_ends_when_nobody_is_left_and_stays_cancelled,
+    an_idempotency_key_stands_for_one_campaign_for_as_long_as_it_is_known,
+    the_end_of_a_campaign_is_told_with_its_counts_and_once,
     many_numbers_are_kept_whole_or_not_at_all,
     numbers_are_forgotten_with_all_else_of_theirs,
 );
@@ -41,6 +44,16 @@ fn campaign(numbers: &[&str]) -> NewCampaign {
         created: stamp(1_000),
         rows: (2..).zip(numbers).map(row).collect(),
     }
+}
+
+async fn keep(store: &Store, new: &NewCampaign) {
+    assert!(store.add_campaign(new, None).await.unwrap());
+}
+
+/// Where nobody is told of it.
+async fn finish(store: &Store, id: Key, at: Stamp) -> bool {
+    let (log, _) = LogWriter::start(store.clone(), "n", None);
+    store.finish_campaign(id, at, ("n", &log)).await.unwrap()
 }
 
 /// Claims a row for a node at a moment; its lease lasts a second.
@@ -75,7 +88,7 @@ fn are(counts: &[(&str, i64)]) -> BTreeMap<String, i64> {
 async fn a_row_is_claimed_once_and_ends_as_it_is_told(url: SecretUrl) {
     let store = Store::open(&url).await.unwrap();
     let new = campaign(&["1", "2", "3"]);
-    store.add_campaign(&new).await.unwrap();
+    keep(&store, &new).await;
     let kept = store.campaign(new.id).await.unwrap().unwrap();
     assert_eq!((kept.state.as_str(), &kept.columns, &kept.settings), ("running", &new.columns, &new.settings));
     assert!(claim(&store, new.id, "n", 999).await.is_none(), "nothing is due yet");
@@ -112,17 +125,20 @@ async fn a_row_is_claimed_once_and_ends_as_it_is_told(url: SecretUrl) {
     assert!(claim(&store, new.id, "n", 8_999).await.is_none());
     let again = claim(&store, new.id, "n", 9_000).await.unwrap();
     assert_eq!((again.called.as_str(), again.claim.attempt, &again.tried), ("1", 2, &busy));
-    let rows = store.result_rows(new.id, 0, 2).await.unwrap();
+    let rows = store.result_rows(new.id, RowsWanted::default(), 0, 2).await.unwrap();
     assert_eq!(rows.iter().map(|row| row.line).collect::<Vec<_>>(), [2, 3]);
     assert_eq!((rows[0].state.as_str(), rows[0].outcome.as_deref(), &rows[0].tried), ("calling", Some("busy"), &busy));
-    assert_eq!(store.result_rows(new.id, 3, 2).await.unwrap()[0].outcome.as_deref(), Some("answered"));
+    assert_eq!(
+        store.result_rows(new.id, RowsWanted::default(), 3, 2).await.unwrap()[0].outcome.as_deref(),
+        Some("answered")
+    );
 }
 
 async fn nobody_is_called_twice_at_once_by_whichever_campaign_or_node(url: SecretUrl) {
     let store = Store::open(&url).await.unwrap();
     let (one, other) = (campaign(&["1", "1", "2"]), campaign(&["1"]));
-    store.add_campaign(&one).await.unwrap();
-    store.add_campaign(&other).await.unwrap();
+    keep(&store, &one).await;
+    keep(&store, &other).await;
     // Many at once: each row has one owner.
     let mut claims = tokio::task::JoinSet::new();
     for n in 0..8 {
@@ -143,7 +159,7 @@ async fn nobody_is_called_twice_at_once_by_whichever_campaign_or_node(url: Secre
 async fn a_number_on_the_do_not_call_list_is_passed_over_from_then_on(url: SecretUrl) {
     let store = Store::open(&url).await.unwrap();
     let new = campaign(&["1", "2", "3"]);
-    store.add_campaign(&new).await.unwrap();
+    keep(&store, &new).await;
     let entry = |number: &str| NewUnwanted {
         id: Key::new(),
         number: number.into(),
@@ -175,7 +191,7 @@ async fn a_number_on_the_do_not_call_list_is_passed_over_from_then_on(url: Secre
 async fn a_node_that_is_gone_leaves_its_rows_to_others(url: SecretUrl) {
     let store = Store::open(&url).await.unwrap();
     let new = campaign(&["1", "2"]);
-    store.add_campaign(&new).await.unwrap();
+    keep(&store, &new).await;
     let (one, two) =
         (claim(&store, new.id, "n", 1_000).await.unwrap(), claim(&store, new.id, "m", 1_000).await.unwrap());
     let call = Key::new();
@@ -224,12 +240,12 @@ async fn a_node_that_is_gone_leaves_its_rows_to_others(url: SecretUrl) {
 async fn a_campaign_ends_when_nobody_is_left_and_stays_cancelled(url: SecretUrl) {
     let store = Store::open(&url).await.unwrap();
     let (new, now) = (campaign(&["1", "2"]), stamp(2_000));
-    store.add_campaign(&new).await.unwrap();
+    keep(&store, &new).await;
     assert_eq!(store.running_campaigns().await.unwrap().len(), 1);
     assert!(store.pause_campaign(new.id, true).await.unwrap() && !store.pause_campaign(new.id, true).await.unwrap());
     assert!(claim(&store, new.id, "n", 2_000).await.is_none() && store.running_campaigns().await.unwrap().is_empty());
     assert!(store.pause_campaign(new.id, false).await.unwrap());
-    assert!(!store.finish_campaign(new.id, now).await.unwrap(), "two wait");
+    assert!(!finish(&store, new.id, now).await, "two wait");
     let one = claim(&store, new.id, "n", 2_000).await.unwrap();
     assert!(!store.delete_campaign(new.id).await.unwrap(), "it runs");
     assert!(store.cancel_campaign(new.id, now).await.unwrap() && !store.cancel_campaign(new.id, now).await.unwrap());
@@ -242,12 +258,12 @@ async fn a_campaign_ends_when_nobody_is_left_and_stays_cancelled(url: SecretUrl)
     assert!(store.delete_campaign(new.id).await.unwrap() && store.campaign(new.id).await.unwrap().is_none());
 
     let other = campaign(&["1"]);
-    store.add_campaign(&other).await.unwrap();
+    keep(&store, &other).await;
     assert_eq!(store.open_campaigns().await.unwrap(), 1);
     let row = claim(&store, other.id, "n", 2_000).await.unwrap();
-    assert!(!store.finish_campaign(other.id, now).await.unwrap(), "a call of it is up");
+    assert!(!finish(&store, other.id, now).await, "a call of it is up");
     store.end_claim(&row.claim, &RowEnd::Done(tried(&[], "answered")), now).await.unwrap();
-    assert!(store.finish_campaign(other.id, now).await.unwrap());
+    assert!(finish(&store, other.id, now).await);
     let ended = store.campaign(other.id).await.unwrap().unwrap();
     assert_eq!((ended.state.as_str(), ended.ended), ("finished", Some(now)));
     assert!(!store.cancel_campaign(other.id, now).await.unwrap());
@@ -258,18 +274,87 @@ async fn a_campaign_ends_when_nobody_is_left_and_stays_cancelled(url: SecretUrl)
     assert!(store.campaign(other.id).await.unwrap().is_none());
 }
 
+async fn an_idempotency_key_stands_for_one_campaign_for_as_long_as_it_is_known(url: SecretUrl) {
+    let store = Store::open(&url).await.unwrap();
+    let (one, other) = (campaign(&["1"]), campaign(&["1"]));
+    let kept = |new: &NewCampaign, at: i64| CampaignKey {
+        key: "k".into(),
+        print: -7,
+        campaign: new.id,
+        total: 1,
+        at: stamp(at),
+    };
+    let first = kept(&one, 1_000);
+    assert!(store.add_campaign(&one, Some((&first, stamp(500)))).await.unwrap());
+    assert_eq!(store.campaign_key("k", stamp(1_000)).await.unwrap(), Some(first.clone()));
+    assert_eq!(store.campaign_key("k", stamp(1_001)).await.unwrap(), None, "it is older");
+    let second = kept(&other, 2_000);
+    assert!(!store.add_campaign(&other, Some((&second, stamp(1_000)))).await.unwrap(), "it stands for the first one");
+    assert!(store.campaign(other.id).await.unwrap().is_none(), "then nothing of it is kept");
+    assert!(
+        store.add_campaign(&other, Some((&second, stamp(1_001)))).await.unwrap(),
+        "nobody knows the first any more"
+    );
+    assert_eq!(store.campaign_key("k", stamp(0)).await.unwrap(), Some(second));
+    store.forget_campaign_keys(stamp(2_000)).await.unwrap();
+    assert!(store.campaign_key("k", stamp(0)).await.unwrap().is_some());
+    store.forget_campaign_keys(stamp(2_001)).await.unwrap();
+    assert!(store.campaign_key("k", stamp(0)).await.unwrap().is_none());
+}
+
+async fn the_end_of_a_campaign_is_told_with_its_counts_and_once(url: SecretUrl) {
+    let store = Store::open(&url).await.unwrap();
+    let (new, now) = (campaign(&["1", "2"]), stamp(3_000));
+    keep(&store, &new).await;
+    let told = Arc::new(Listener::new("told".into(), vec![CallEvent::CampaignFinished]));
+    let deaf = Arc::new(Listener::new("deaf".into(), vec![CallEvent::Ended]));
+    let log = LogWriter::start(store.clone(), "n", None).0.telling(vec![Arc::clone(&told), deaf]);
+    let end = async || store.finish_campaign(new.id, now, ("n", &log)).await.unwrap();
+    for outcome in ["busy", "answered"] {
+        assert!(!end().await, "one is left");
+        let row = claim(&store, new.id, "n", 1_000).await.unwrap();
+        store.end_claim(&row.claim, &RowEnd::Done(tried(&[], outcome)), stamp(2_000)).await.unwrap();
+    }
+    let waiting = |which: RowsWanted<'static>| {
+        let (store, id) = (store.clone(), new.id);
+        async move { store.result_rows(id, which, 0, 9).await.unwrap().iter().map(|row| row.line).collect::<Vec<_>>() }
+    };
+    assert_eq!(waiting(RowsWanted { outcome: Some("answered"), ..RowsWanted::default() }).await, [3]);
+    assert_eq!(waiting(RowsWanted { state: Some("done"), outcome: Some("busy") }).await, [2]);
+    assert!(waiting(RowsWanted { state: Some("waiting"), outcome: None }).await.is_empty());
+
+    let mut looks = log.delivering();
+    looks.mark_unchanged();
+    assert!(end().await && !end().await, "it is finished once");
+    assert!(looks.has_changed().unwrap(), "whoever delivers is woken");
+    let next = store.next_deliveries("n", "told", 9).await.unwrap();
+    let [only] = &next[..] else { panic!("{next:?}") };
+    let body: serde_json::Value = serde_json::from_str(&only.body).unwrap();
+    assert_eq!((&body["type"], &body["campaign"]), (&json!("campaign_finished"), &json!(new.id)), "{body}");
+    assert_eq!((&body["time"], body.get("call")), (&json!(now), None), "{body}");
+    assert_eq!((&body["data"]["name"], &body["data"]["who"]), (&json!("Reminders"), &json!("k")), "{body}");
+    assert_eq!(body["data"]["counts"]["outcomes"], json!({ "answered": 1, "busy": 1 }), "{body}");
+    assert!(store.next_deliveries("n", "deaf", 9).await.unwrap().is_empty());
+    // A letter says what it is about, and goes with it.
+    store.undelivered(only.id, (1, "it answered with 503"), (now, Some(now))).await.unwrap();
+    let letter = store.dead_letter(only.id).await.unwrap().unwrap();
+    assert_eq!((letter.call, letter.campaign), (None, Some(new.id)));
+    assert!(store.delete_campaign(new.id).await.unwrap());
+    assert!(store.dead_letter(only.id).await.unwrap().is_none());
+}
+
 async fn many_numbers_are_kept_whole_or_not_at_all(url: SecretUrl) {
     let store = Store::open(&url).await.unwrap();
     let numbers: Vec<String> = (0..2_500).map(|number| format!("034{number:07}")).collect();
     let numbers: Vec<&str> = numbers.iter().map(String::as_str).collect();
     let new = campaign(&numbers);
-    store.add_campaign(&new).await.unwrap();
+    keep(&store, &new).await;
     assert_eq!(counts(&store, new.id).await, are(&[("waiting", 2_500)]));
-    assert_eq!(store.result_rows(new.id, 2_500, 9).await.unwrap()[0].called, "0340002499");
+    assert_eq!(store.result_rows(new.id, RowsWanted::default(), 2_500, 9).await.unwrap()[0].called, "0340002499");
     // Two lines of one number in the last of several statements.
     let mut wrong = campaign(&numbers);
     wrong.rows[2_499].line = 2_500;
-    assert!(store.add_campaign(&wrong).await.is_err());
+    assert!(store.add_campaign(&wrong, None).await.is_err());
     assert!(store.campaign(wrong.id).await.unwrap().is_none() && counts(&store, wrong.id).await.is_empty());
     let (page, next) = store.campaigns(None, 1).await.unwrap().unwrap();
     assert_eq!((page[0].id, next), (new.id, None));
@@ -281,7 +366,7 @@ async fn numbers_are_forgotten_with_all_else_of_theirs(url: SecretUrl) {
     let mut new = campaign(&["1", "2", "2"]);
     // One of them is written in another way.
     new.rows[1].called = "+2".into();
-    store.add_campaign(&new).await.unwrap();
+    keep(&store, &new).await;
     let one = claim(&store, new.id, "n", 1_000).await.unwrap();
     for number in ["1", "2"] {
         store.forget_number(number, number).await.unwrap();
@@ -290,5 +375,5 @@ async fn numbers_are_forgotten_with_all_else_of_theirs(url: SecretUrl) {
     store.end_claim(&one.claim, &RowEnd::Done(tried(&[], "answered")), stamp(2_000)).await.unwrap();
     store.forget_number("1", "1").await.unwrap();
     assert!(counts(&store, new.id).await.is_empty());
-    assert!(store.finish_campaign(new.id, stamp(2_000)).await.unwrap());
+    assert!(finish(&store, new.id, stamp(2_000)).await);
 }

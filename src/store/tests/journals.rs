@@ -19,7 +19,7 @@ on_both!(
 
 /// A call with its turns, one entry each.
 fn entries(key: Key, turns: i32) -> Vec<Entry> {
-    let turn = |number| Entry::Turn(key, number, new_turn(2_000 + i64::from(number)));
+    let turn = |number| Entry::Turn(key, number, Box::new(new_turn(2_000 + i64::from(number))));
     std::iter::once(Entry::Began(key, new_call(1_000))).chain((1..=turns).map(turn)).collect()
 }
 
@@ -112,7 +112,7 @@ async fn an_entry_that_is_refused_does_not_hold_up_the_others(url: SecretUrl) {
     let (store, folder) = (Store::open(&url).await.unwrap(), Folder::new());
     let key = Key::new();
     let mut all = entries(key, 1);
-    all.insert(0, Entry::Turn(Key::new(), 1, new_turn(1)));
+    all.insert(0, Entry::Turn(Key::new(), 1, Box::new(new_turn(1))));
     let journal = written(&folder, &all).await;
     let step = replay::step(&store, "n", &journal.source().unwrap(), (Journal::begin(), journal.end())).await.unwrap();
     assert_eq!(step.refused, [Weight::Turn]);

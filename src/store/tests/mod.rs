@@ -111,6 +111,8 @@ fn new_turn(at: i64) -> NewTurn {
         said: Some("Amin'ny valo ora.".into()),
         said_heard: Some("Amin'ny valo".into()),
         said_by: Some("reception".into()),
+        heard_from: Some("called".into()),
+        said_in: Some("fr".into()),
         interrupted: true,
         confidence: Some(0.875),
         language: Some("mg".into()),

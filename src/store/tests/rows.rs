@@ -51,6 +51,7 @@ async fn a_call_is_kept_with_its_turns_and_events(url: SecretUrl) {
     assert_eq!((turns[0].number, turns[0].interrupted, turns[1].interrupted), (1, true, false));
     assert_eq!((turns[0].said_heard.as_deref(), turns[1].heard.as_deref()), (Some("Amin'ny valo"), None));
     assert_eq!(turns[0].said_by.as_deref(), Some("reception"));
+    assert_eq!((turns[0].heard_from.as_deref(), turns[0].said_in.as_deref()), (Some("called"), Some("fr")));
     assert_eq!(turns[0].stages, new_turn(0).stages);
     assert_eq!(turns[0].confidence, Some(0.875));
     let events = store.events(key).await.unwrap();

@@ -1,5 +1,7 @@
 //! Replies that are at their longest, and requests that a server does not take.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::{WORDS, asking, chat, fallbacks, hours};
@@ -120,4 +122,21 @@ async fn a_request_that_a_server_does_not_take_is_its_askers_affair() {
     assert!(told.status == 422 && message.contains("4096"), "{told:?}");
     assert_eq!(server.asked().len(), asked, "nobody was asked");
     stop(milo).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reply_without_an_end_ends_where_it_was_to_be_over() {
+    // A minute of tokens that come as quickly as they are read; the persona's replies have 96.
+    let endless = "misokatra isan'andro ".repeat(10_000).leak();
+    let server = Server::start(Conduct::says(endless)).await;
+    for engine in ["anthropic", "openai"] {
+        let milo = asking(&format!("endless-{engine}"), &server, engine, &[]).await;
+        let (answer, took) = hours(&milo);
+        let reply = answer["reply"].as_str().expect("a reply");
+        assert!((1_000..4_000).contains(&reply.len()), "{} bytes", reply.len());
+        assert_eq!(answer["cut"], true, "{answer}");
+        assert!(took < Duration::from_secs(10), "{took:?}");
+        stop(milo).await;
+    }
+    server.left(2).await;
 }

@@ -44,6 +44,8 @@ pub enum Conduct {
     Calls(&'static [(&'static str, &'static str)]),
     /// Sends these bytes as its events.
     Sends(Vec<u8>),
+    /// Says, or hears, what this makes of a request and of how many came before it, after so long.
+    Makes(fn(usize, &Asked) -> (Duration, String)),
     /// Never answers.
     Hangs,
 }
@@ -159,7 +161,11 @@ async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap,
     let body: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
     // The form's part of that name.
     let wants_words = String::from_utf8_lossy(&bytes).contains("timestamp_granularities[]\"\r\n\r\nword");
-    shared.asked.lock().expect("no panic").push(Asked { uri, headers, body: body.clone(), bytes });
+    let (number, request) = {
+        let mut asked = shared.asked.lock().expect("no panic");
+        asked.push(Asked { uri, headers, body: body.clone(), bytes });
+        (asked.len() - 1, asked[asked.len() - 1].clone())
+    };
     if path == "/v1/embeddings" {
         return axum::Json(vectors(&body["input"])).into_response();
     }
@@ -178,6 +184,19 @@ async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap,
             sleep(first).await;
             listener.served();
             return axum::Json(transcript(words, wants_words)).into_response();
+        }
+        Conduct::Makes(make) if path == "/v1/audio/transcriptions" => {
+            let (after, words) = make(number, &request);
+            sleep(after).await;
+            listener.served();
+            return axum::Json(transcript(&words, wants_words)).into_response();
+        }
+        Conduct::Makes(make) => {
+            let (after, words) = make(number, &request);
+            let mut events = said(&words, usize::MAX, is_anthropic, Duration::ZERO);
+            events[0].0 = after;
+            events.extend(end(is_anthropic, false));
+            events
         }
         Conduct::Says(..) if path == "/v1/audio/speech" => sound(usize::MAX, body["response_format"] == "wav"),
         Conduct::Cuts(_, count) if path == "/v1/audio/speech" => {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::{WORDS, asking, fallbacks, hours};
 use crate::{
     hosted::server::{Conduct, Server},
@@ -27,6 +29,48 @@ async fn a_server_that_had_no_word_in_time_costs_the_next_turns_nothing_and_is_t
     // The second and the third have not waited for it, the fourth has.
     assert!(waited(0) > 1_900.0 && waited(3) > 1_900.0, "{logged}");
     assert_eq!((server.asked().len(), quicker.len()), (2, 2), "{logged}");
+    stop(milo).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_late_answer_a_short_one_is_asked_for_until_two_have_come_in_time() {
+    let server = Server::start(Conduct::says(WORDS)).await;
+    server.then([Conduct::Says(WORDS, Duration::from_secs(3), Duration::ZERO), Conduct::says(WORDS)]);
+    // One request a turn.
+    let late = [
+        ("MILO__CONVERSATION__EARLY_REPLIES", "false"),
+        ("MILO__CONVERSATION__FILLER_MS", "2500"),
+        ("MILO__ENGINES__LLM__FIRST_TOKEN_TIMEOUT_S", "4"),
+    ];
+    let milo = asking("brief", &server, "openai", &late).await;
+    let questions = ["mg_hours.wav", "mg_price.wav", "mg_hours.wav", "mg_price.wav"];
+    call(&errand(milo.udp("milo").expect("an address"), &questions)).await;
+    let logged = newest_call(&milo).await;
+    let asked = server.asked();
+    let told: Vec<_> = asked.iter().map(|asked| &asked.body).collect();
+    let said =
+        |body: &Value| body["messages"].as_array().and_then(|all| all.last()).expect("a message")["content"].clone();
+    let is_told =
+        |body: &&Value| said(body).as_str().is_some_and(|said| said.starts_with("(Valio ") && said.contains(")\n"));
+    assert_eq!(told.iter().map(is_told).collect::<Vec<_>>(), [false, true, true, false], "{told:?}");
+    // Nobody has said that, and no later turn is told of it.
+    assert_eq!(told[3].to_string().matches("Valio amin'ny fehezanteny").count(), 0, "{}", told[3]);
+    let turns = answered(&logged);
+    assert!(turns.iter().all(|turn| turn["heard"].as_str().is_some_and(|heard| !heard.contains('('))), "{logged}");
+    let quicker = events(&logged, "quicker");
+    assert_eq!(
+        (quicker.len(), &quicker[0]["way"], &quicker[0]["budget_ms"]),
+        (2, &"shorter".into(), &2_500.0.into()),
+        "{logged}"
+    );
+    assert!(quicker[0]["expected_ms"].as_f64().is_some_and(|expected| expected >= 2_900.0), "{logged}");
+    for (way, count) in [("shorter", 2.0), ("filler", 1.0), ("local", 0.0)] {
+        assert_eq!(
+            metric(&milo, &format!("milo_turns_quicker_total{{way=\"{way}\"}}")).await,
+            count,
+            "{way}: {logged}"
+        );
+    }
     stop(milo).await;
 }
 

@@ -57,7 +57,8 @@ function Whole({ call }: { call: Schema["CallWithTurns"] }) {
   const t = useTexts();
   const [at, setAt] = useState<{ ms: number; asked: number } | null>(null);
   const [playing, setPlaying] = useState<number | null>(null);
-  const spoken = call.turns.filter((turn) => turn.heard ?? turn.said);
+  // What was interpreted is shown by its events, which also have how sure it is.
+  const spoken = call.turns.filter((turn) => !turn.heard_from && (turn.heard ?? turn.said));
   const starts = spoken.map(startOf);
   const lines = [
     ...spoken.map((turn) => ({ at: turn.at, turn })),

@@ -10,12 +10,14 @@ import { Copyable } from "../parts/copyable";
 import { Fault } from "../parts/fault";
 import { Icon } from "../parts/icon";
 import { Loading } from "../parts/loading";
+import { More } from "../parts/more";
 import { saveResponse } from "../parts/save";
 import { Title } from "../parts/title";
 import { every, useHealth } from "../queries";
 import { caller, dialled, useOutcome } from "./calls/words";
 import { Filters } from "./calls/filters";
 import { query, type Filter } from "./calls/query";
+import { Ways } from "./calls/ways";
 import "./calls/calls.css";
 
 type Call = Schema["Call"];
@@ -27,6 +29,7 @@ export default function Calls() {
   return (
     <>
       <Title aside={<Export filter={filter} />}>{t.calls.title}</Title>
+      <Ways here="/calls" />
       <LiveCalls />
       <section className="stack" aria-labelledby="log">
         <h2 id="log">{t.calls.log}</h2>
@@ -147,11 +150,7 @@ function Log({ filter }: { filter: Filter }) {
           <Row key={call.id} call={call} />
         ))}
       </ul>
-      {pages.hasNextPage && (
-        <button type="button" className="button" disabled={pages.isFetchingNextPage} onClick={() => void pages.fetchNextPage()}>
-          {t.common.more}
-        </button>
-      )}
+      <More pages={pages} />
     </>
   );
 }

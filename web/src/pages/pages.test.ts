@@ -6,6 +6,8 @@ import { peaks } from "../sound/peaks";
 import { heardOf } from "./call/heard";
 import { inWords } from "./call/in-words";
 import { query } from "./calls/query";
+import { blank, newKey, order } from "./campaigns/order";
+import { over } from "./campaigns/words";
 import { settings } from "./system/settings";
 import { parse, quantile } from "./system/metrics";
 import { changed, type Change, type Said } from "./talk/messages";
@@ -50,6 +52,58 @@ it("a filter's days become the moments at which they begin and end here", () => 
     since: new Date(2026, 10, 1).toISOString(),
     until: new Date(2026, 10, 3).toISOString(),
     text: "birao",
+  });
+});
+
+describe("a campaign", () => {
+  it("is asked for without what was left empty", () => {
+    const draft = { ...blank(), name: " Reminders ", hours: [], zone: " ", retries: { ...blank().retries, busy: { times: "0", minutes: "5" } } };
+    expect(order(draft)).toEqual({ name: "Reminders", at_once: 1, ring_timeout_s: 30, open: { hours: [] }, retries: {} });
+  });
+  it("has its hours by spans of days, and its pauses in seconds", () => {
+    const filled = {
+      ...blank(),
+      name: "n",
+      plan: "reminder",
+      trunk: "carrier",
+      caller_id: "0201234567 ",
+      paused: true,
+      privacy: true,
+      at_once: "5",
+      leave: "0",
+      holidays: "06-26, 2027-03-29",
+      hours: [
+        { first: "mon", last: "fri", from: "08:00", to: "17:00" } as const,
+        { first: "sat", last: "sat", from: "08:00", to: "12:00" } as const,
+      ],
+      retries: { ...blank().retries, no_answer: { times: "2", minutes: "1.5" } },
+    };
+    expect(order(filled)).toEqual({
+      name: "n",
+      plan: "reminder",
+      trunk: "carrier",
+      caller_id: "0201234567",
+      paused: true,
+      privacy: true,
+      at_once: 5,
+      leave: 0,
+      ring_timeout_s: 30,
+      open: {
+        zone: "Indian/Antananarivo",
+        holidays: ["06-26", "2027-03-29"],
+        hours: [
+          { days: ["mon-fri"], from: "08:00", to: "17:00" },
+          { days: ["sat"], from: "08:00", to: "12:00" },
+        ],
+      },
+      retries: { no_answer: { times: 2, after_s: 90 } },
+    });
+  });
+  it("is as far as numbers are over, however they are, and each order has a key of its own", () => {
+    const counts = { total: 9, waiting: 1, again: 1, calling: 1, done: 3, skipped: 2, cancelled: 1, outcomes: {} };
+    expect(over(counts)).toBe(6);
+    expect(newKey()).toMatch(/^[0-9a-f]{32}$/);
+    expect(newKey()).not.toBe(newKey());
   });
 });
 

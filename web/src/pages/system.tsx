@@ -1,8 +1,9 @@
 // How Milo is and how it is set up, in parts with an address each.
-import { Link, useParams } from "wouter";
-import { lazy, Suspense, useEffect, useRef } from "react";
+import { useParams } from "wouter";
+import { lazy, Suspense } from "react";
 import { useTexts } from "../language";
 import { Loading } from "../parts/loading";
+import { Sections } from "../parts/sections";
 import { Title } from "../parts/title";
 import { Missing } from "./missing";
 import { Overview } from "./system/overview";
@@ -19,31 +20,21 @@ const PARTS = {
 } as const;
 
 const isPart = (name: string): name is keyof typeof PARTS => Object.hasOwn(PARTS, name);
+const toPart = (name: keyof typeof PARTS): string => (name === "overview" ? "/system" : `/system/${name}`);
 
 export default function System() {
   const t = useTexts();
   const { part = "overview" } = useParams();
-  const ways = useRef<HTMLElement>(null);
-  // On a narrow screen the way to this part may lie outside.
-  useEffect(() => {
-    ways.current?.querySelector("[aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
-  }, [part]);
   if (!isPart(part)) return <Missing />;
   const Part = PARTS[part];
   return (
     <>
       <Title>{t.admin.title}</Title>
-      <nav ref={ways} className="parts" aria-label={t.admin.sections}>
-        <ul>
-          {(Object.keys(PARTS) as (keyof typeof PARTS)[]).map((name) => (
-            <li key={name}>
-              <Link href={name === "overview" ? "/system" : `/system/${name}`} aria-current={name === part ? "page" : undefined}>
-                {t.admin[name]}
-              </Link>
-            </li>
-          ))}
-        </ul>
-      </nav>
+      <Sections
+        label={t.admin.sections}
+        here={toPart(part)}
+        ways={(Object.keys(PARTS) as (keyof typeof PARTS)[]).map((name) => ({ to: toPart(name), text: t.admin[name] }))}
+      />
       <Suspense fallback={<Loading />}>
         <Part />
       </Suspense>

@@ -20,8 +20,13 @@ const WAYS = [
   ["/system", "system"],
 ] as const satisfies readonly (readonly [string, IconName])[];
 
+/** What is reached by another way than its own. */
+const BESIDE: Record<string, string[]> = { "/calls": ["/campaigns", "/requests"] };
+
 const isWithin = (path: string, way: string): boolean =>
-  way === "/" ? path === "/" : path === way || path.startsWith(`${way}/`);
+  way === "/"
+    ? path === "/"
+    : [way, ...(BESIDE[way] ?? [])].some((one) => path === one || path.startsWith(`${one}/`));
 
 export function Frame({ children }: { children: ReactNode }) {
   const t = useTexts();

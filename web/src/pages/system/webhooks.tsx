@@ -103,7 +103,7 @@ function Dead() {
             <div className="grow stack tight">
               <p className="row middle">
                 <strong>{letter.target}</strong> <code className="badge">{letter.type}</code>{" "}
-                <Link href={`/calls/${letter.call}`} className="small">
+                <Link href={letter.call ? `/calls/${letter.call}` : `/campaigns/${letter.campaign}`} className="small">
                   {t.calls.details}
                 </Link>
               </p>

@@ -1,28 +1,28 @@
-//! From the library's samples to what a telephone wants: 16 kHz, one level, no silence to wait through.
+//! From a local voice's samples to what a telephone wants: 16 kHz, one level, no silence to wait through, no seam to be heard.
 //!
 //! - The level is that of speech on telephones, about -20 dBFS RMS, reached by one gain a voice (measured once), so that
 //!   clauses match; peaks above three quarters of full scale are bent, never clipped.
 //! - Silence before the first sound is cut to 5 ms: the listener waits for nothing.
 //! - Silence after the last sound is cut to a pause by punctuation: 180 ms after a sentence, 90 ms after a comma, 30 ms
 //!   otherwise, so that clauses spoken one after the other keep their rhythm.
+//! - The first and the last 5 ms fade, so that nothing clicks where clauses are joined, even where a voice begins or ends loud.
 
 use milo_media::{SAMPLE_RATE, resample::Resampler};
 
-use super::ENGINE;
 use crate::engine::EngineError;
 
 /// RMS of -20 dBFS.
 const LEVEL: f32 = 3_277.0;
 /// Below this a sample counts as silence (-52 dBFS).
 const SILENCE: i16 = 80;
-/// Samples kept before the first sound: 5 ms.
+/// Samples kept before the first sound, and those that fade at both ends: 5 ms.
 const LEAD: usize = 80;
 /// Where bending begins, and what is never passed.
 const KNEE: f32 = 24_576.0;
 const FULL: f32 = 32_766.0;
 
 /// Samples of silence (16 kHz) that belong after this text.
-pub(super) fn pause_after(text: &str) -> usize {
+pub(crate) fn pause_after(text: &str) -> usize {
     let last =
         text.chars().rev().find(|letter| !letter.is_whitespace() && !matches!(letter, '"' | '»' | ')' | '”' | '\''));
     let milliseconds = match last {
@@ -34,7 +34,7 @@ pub(super) fn pause_after(text: &str) -> usize {
 }
 
 /// By what these samples must be multiplied to reach [`LEVEL`], silence left out; within a factor of four.
-pub(super) fn gain_for(samples: &[i16]) -> f32 {
+pub(crate) fn gain_for(samples: &[i16]) -> f32 {
     let (mut energy, mut count) = (0.0_f64, 0_u32);
     for frame in samples.chunks(441) {
         let power: f64 = frame.iter().map(|&sample| f64::from(sample) * f64::from(sample)).sum();
@@ -51,7 +51,7 @@ pub(super) fn gain_for(samples: &[i16]) -> f32 {
 }
 
 /// Shapes one clause, as a stream.
-pub(super) struct Shaper {
+pub(crate) struct Shaper {
     resampler: Resampler,
     /// Output samples still to drop: the resampler's delay.
     delay: usize,
@@ -59,48 +59,92 @@ pub(super) struct Shaper {
     /// Silence to leave at the end, in samples.
     pause: usize,
     begun: bool,
-    /// Silence held back until it is known whether sound follows.
+    /// Samples of silence that were cut in front.
+    skipped: usize,
+    /// What is held back until it is known whether sound follows: the last of the sound, which may have to fade, and silence.
     held: Vec<i16>,
+    /// How many of those are up to the last sound.
+    sounding: usize,
+    /// Samples that are yet to fade in.
+    rising: usize,
     resampled: Vec<i16>,
 }
 
 impl Shaper {
-    pub(super) fn new(rate: u32, gain: f32, pause: usize) -> Result<Self, EngineError> {
+    /// A shaper of samples at this rate; `engine` is for the message.
+    pub(crate) fn new(engine: &'static str, rate: u32, gain: f32, pause: usize) -> Result<Self, EngineError> {
         let resampler = Resampler::new(rate, SAMPLE_RATE)
-            .map_err(|error| EngineError::Failed { engine: ENGINE, reason: error.to_string() })?;
-        let delay = resampler.delay();
-        Ok(Self { resampler, delay, gain, pause, begun: false, held: Vec::new(), resampled: Vec::new() })
+            .map_err(|error| EngineError::Failed { engine, reason: error.to_string() })?;
+        Ok(Self {
+            delay: resampler.delay(),
+            resampler,
+            gain,
+            pause,
+            begun: false,
+            skipped: 0,
+            held: Vec::new(),
+            sounding: 0,
+            rising: LEAD,
+            resampled: Vec::new(),
+        })
     }
 
-    /// Takes samples of the library and appends what can be heard now.
-    pub(super) fn push(&mut self, samples: &[i16], out: &mut Vec<i16>) {
+    /// Takes samples of the voice and appends what can be heard now.
+    pub(crate) fn push(&mut self, samples: &[i16], out: &mut Vec<i16>) {
         self.resampler.push(samples, &mut self.resampled);
         self.shape(out);
     }
 
     /// Appends the end.
-    pub(super) fn finish(&mut self, out: &mut Vec<i16>) {
+    pub(crate) fn finish(&mut self, out: &mut Vec<i16>) {
         self.resampler.finish(&mut self.resampled);
         self.shape(out);
         if self.begun {
-            self.held.resize(self.pause, 0);
-            out.append(&mut self.held);
+            let whole = self.sounding + self.pause;
+            self.held.truncate(self.sounding);
+            let fading = self.held.len() as i32;
+            for (left, sample) in (0..).zip(self.held.iter_mut().rev()) {
+                *sample = (i32::from(*sample) * left / fading) as i16;
+            }
+            self.held.resize(whole, 0);
+            self.give(whole, out);
         }
+    }
+
+    /// Samples of silence, at 16 kHz, that were cut in front of the sound.
+    pub(crate) fn skipped(&self) -> usize {
+        self.skipped
     }
 
     fn shape(&mut self, out: &mut Vec<i16>) {
         let dropped = self.delay.min(self.resampled.len());
         self.delay -= dropped;
-        for sample in self.resampled.drain(..).skip(dropped) {
+        let mut resampled = std::mem::take(&mut self.resampled);
+        for sample in resampled.drain(..).skip(dropped) {
             let sample = bend(f32::from(sample) * self.gain);
             self.held.push(sample);
-            if sample.unsigned_abs() >= SILENCE.unsigned_abs() {
-                let waited = self.held.len() - 1;
-                let skipped = if self.begun { 0 } else { waited.saturating_sub(LEAD) };
-                self.begun = true;
-                out.extend(self.held.drain(..).skip(skipped));
+            if sample.unsigned_abs() < SILENCE.unsigned_abs() {
+                continue;
             }
+            if !self.begun {
+                self.skipped = (self.held.len() - 1).saturating_sub(LEAD);
+                self.held.drain(..self.skipped);
+                self.begun = true;
+            }
+            self.sounding = self.held.len();
+            self.give(self.sounding.saturating_sub(LEAD), out);
         }
+        self.resampled = resampled;
+    }
+
+    /// Gives out so many of those that are held.
+    fn give(&mut self, count: usize, out: &mut Vec<i16>) {
+        for sample in self.held.drain(..count) {
+            let faded = i32::from(sample) * (LEAD - self.rising) as i32 / LEAD as i32;
+            out.push(if self.rising > 0 { faded as i16 } else { sample });
+            self.rising = self.rising.saturating_sub(1);
+        }
+        self.sounding = self.sounding.saturating_sub(count);
     }
 }
 
@@ -119,7 +163,7 @@ mod tests {
     use super::*;
 
     fn shaped(samples: &[i16], gain: f32, pause: usize) -> Vec<i16> {
-        let mut shaper = Shaper::new(22_050, gain, pause).unwrap();
+        let mut shaper = Shaper::new("voice", 22_050, gain, pause).unwrap();
         let mut out = Vec::new();
         for piece in samples.chunks(1103) {
             shaper.push(piece, &mut out);
@@ -145,6 +189,19 @@ mod tests {
         assert!(out.len().abs_diff(wanted) < 160, "{} for {wanted}", out.len());
         assert!(out[..LEAD + 32].iter().any(|sample| sample.abs() >= SILENCE));
         assert!(out[out.len() - 480..].iter().all(|&sample| sample.abs() < SILENCE));
+    }
+
+    #[test]
+    fn nothing_clicks_where_a_loud_clause_begins_and_ends() {
+        let loud = vec![20_000; 1_600];
+        let mut shaper = Shaper::new("voice", 16_000, 1.0, 480).unwrap();
+        let mut out = Vec::new();
+        shaper.push(&loud, &mut out);
+        shaper.finish(&mut out);
+        assert_eq!(out.len(), 1_600 + 480);
+        let step = out.windows(2).map(|pair| pair[0].abs_diff(pair[1])).max();
+        assert!(out[0] == 0 && out[1_599] == 0 && step <= Some(300), "{step:?}");
+        assert!(out[LEAD..1_600 - LEAD].iter().all(|sample| *sample == 20_000), "between, nothing is softer");
     }
 
     #[test]

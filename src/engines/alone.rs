@@ -1,0 +1,79 @@
+//! Single engines of the process, for whoever needs no more: `milo replay` hears, `milo eval` speaks.
+
+use std::{path::Path, sync::Arc};
+
+use milo_models::{
+    demo, end_of_turn::EndOfTurn, onnx::OrtRuntime, silero::VoiceActivity, synthesizer::Synthesizer,
+    transcriber::Transcriber,
+};
+
+use super::{Line, Model, Told, beside, breaker, ears, hearing, judge, notice, servers::Servers, speaking, voices};
+use crate::{config::Config, error::Error, metrics::Metrics};
+
+/// What listens in a call, alone: for whoever hears calls again.
+pub struct Listening {
+    /// Voice activity.
+    pub activity: VoiceActivity,
+    /// Whether a pause is the end of a turn; none: silence alone tells.
+    pub end_of_turn: Option<EndOfTurn>,
+    /// Speech to text.
+    pub transcriber: Arc<dyn Transcriber>,
+}
+
+impl Listening {
+    /// Loads it from the configuration, as [`super::Engines::load`] does. Blocks while it reads.
+    ///
+    /// # Errors
+    /// A model cannot be loaded, or what is said of a server is not right.
+    pub fn load(config: &Config) -> Result<Self, Error> {
+        let ort = OrtRuntime::load(config.engines.onnxruntime.as_deref())?;
+        let shipped = demo::unpack(&config.data_dir)?;
+        let cloud = Servers::default().transcriber(&config.engines)?.map(|ears| beside(ears, config));
+        let told = Told::new("stt", Arc::new(Metrics::new()), breaker(config));
+        Ok(Self {
+            activity: notice(config, &ort, &shipped)?,
+            end_of_turn: judge(config, &ort, &shipped)?,
+            transcriber: hearing(cloud, ears::load(None, config, &ort, &shipped)?, &told),
+        })
+    }
+}
+
+/// Who speaks in a call, alone: for whoever measures it.
+pub struct Talking {
+    /// What it is called.
+    pub model: Model,
+    /// Text to speech.
+    pub voice: Arc<dyn Synthesizer>,
+    told: Told,
+}
+
+impl Talking {
+    /// Loads it from the configuration, as [`super::Engines::load`] does. Blocks while it reads.
+    ///
+    /// # Errors
+    /// The voice cannot be loaded, or what is said of a server is not right.
+    pub fn load(config: &Config) -> Result<Self, Error> {
+        let (settings, shipped) = (&config.engines.tts, demo::unpack(&config.data_dir)?);
+        let cloud = Servers::default().voice(&config.engines)?;
+        let model = match (&cloud, &settings.model) {
+            (Some(_), Some(name)) => Model { name: name.clone(), ..Model::configured("tts", Path::new(name)) },
+            _ => {
+                // espeak-ng, and behind it whoever speaks a language in its place.
+                let all = voices::models(config, &shipped, &demo::manifest()?);
+                let name = all.iter().map(|model| model.name.as_str()).collect::<Vec<_>>().join(", ");
+                Model { name, ..all[0].clone() }
+            }
+        };
+        let cloud = cloud.map(|voice| (voice, Line::of("voice", settings.parallel)));
+        let told = Told::new("tts", Arc::new(Metrics::new()), breaker(config));
+        let ort = OrtRuntime::load(config.engines.onnxruntime.as_deref())?;
+        let local = voices(config, &ort, &shipped)?;
+        let voice = speaking(cloud, settings.voice.as_deref(), Arc::new(local), &told);
+        Ok(Self { model, voice, told })
+    }
+
+    /// How often the local voice has stood in for the server's.
+    pub fn stood_in(&self) -> u64 {
+        self.told.stood_in()
+    }
+}
