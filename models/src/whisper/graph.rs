@@ -89,7 +89,8 @@ impl Model {
 
     /// Whether several windows may share a run, and each is then what it would be alone.
     pub(super) fn takes_rows(&self) -> Result<bool, EngineError> {
-        let is_free = |graph: &Graph, name| graph.input(name).is_some_and(|(_, shape)| shape.first() == Some(&-1));
+        // What a graph does not ask for binds no row: a decoder that goes on has the encoder's part in its cache.
+        let is_free = |graph: &Graph, name| graph.input(name).is_none_or(|(_, shape)| shape.first() == Some(&-1));
         let graphs = self.decoder.graphs();
         let are_free = is_free(&self.encoder, "input_features")
             && graphs.clone().all(|graph| is_free(graph, "input_ids") && is_free(graph, "encoder_hidden_states"));

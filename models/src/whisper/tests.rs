@@ -292,14 +292,17 @@ async fn eight_at_once_are_heard_as_each_is_alone() {
             Whisper::load(&golden_folder().join(form), &ort(), options).unwrap()
         };
         let (alone, together) = (heard_by(1), heard_by(8));
+        // Whoever has a text before it stands beside nobody.
+        let prompt = |n: usize| (n % 3 == 1).then(|| "salama tompoko".into());
         let mut one_by_one = Vec::new();
-        for samples in recordings() {
-            one_by_one.push(alone.transcribe(samples, Listen::to(None)).await.unwrap());
+        for (n, samples) in recordings().into_iter().enumerate() {
+            let asked = Listen { prompt: prompt(n), ..Listen::default() };
+            one_by_one.push(alone.transcribe(samples, asked).await.unwrap());
         }
         // The first is begun at once, and the others come to it.
         let at_once = recordings().into_iter().enumerate().map(|(n, samples)| {
             let class = if n % 4 == 3 { Class::Batch } else { Class::Call };
-            together.transcribe(samples, Listen { class, ..Listen::default() })
+            together.transcribe(samples, Listen { class, prompt: prompt(n), ..Listen::default() })
         });
         let at_once: Vec<_> = at_once.map(tokio::spawn).collect();
         for (alone, heard) in one_by_one.iter().zip(at_once) {
@@ -319,10 +322,11 @@ async fn eight_at_once_are_heard_as_each_is_alone() {
 #[test]
 fn graphs_that_choose_the_scale_of_a_run_hear_one_after_the_other() {
     let options = WhisperOptions::default();
-    assert_eq!(worker("merged", options).batch, 8);
-    assert_eq!(worker("split", options).batch, 8);
+    assert_eq!(worker("merged", options.clone()).batch, 8);
+    assert_eq!(worker("merged", WhisperOptions { beam: 2, ..options.clone() }).batch, 1, "beams are followed alone");
+    assert_eq!(worker("split", options.clone()).batch, 8);
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/ears");
-    assert_eq!(Worker::load(&shipped, &ort(), options).unwrap().batch, 1, "the scale of its int8 is that of all rows");
+    assert_eq!(Worker::load(&shipped, &ort(), &options).unwrap().batch, 1, "the scale of its int8 is that of all rows");
 }
 
 #[tokio::test]
