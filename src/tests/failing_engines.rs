@@ -238,7 +238,9 @@ async fn a_transcriber_that_gets_stuck_is_told_and_hears_the_turn_once_more_when
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_language_model_that_is_stuck_or_overloaded_is_told_and_both_calls_go_on() {
-    let milo = milo("stuck-mind", &[&QUIET[..], &[("MILO__ENGINES__LLM__QUEUE", "1")]].concat()).await;
+    // A guess has a place of its own, and keeps it when it comes true.
+    let one_place = [("MILO__ENGINES__LLM__QUEUE", "1"), ("MILO__CONVERSATION__EARLY_REPLIES", "false")];
+    let milo = milo("stuck-mind", &[&QUIET[..], &one_place].concat()).await;
     let Some(stuck) = Stuck::engine(&milo, "language model") else { return stop(milo).await };
     // The first to ask waits for the model; there is no place for the second.
     let calls: Vec<_> = (0..2)
