@@ -20,7 +20,6 @@ use milo_models::{
         speech, text, translation, voice,
     },
     llama::Llama,
-    onnx::OrtRuntime,
     queue::Class,
     silero::VoiceActivity,
     transcriber::Transcriber,
@@ -199,7 +198,7 @@ impl Voice {
 }
 
 fn listener(ears: &Ears, config: &Config) -> Result<(Model, Arc<dyn Transcriber>)> {
-    let ort = OrtRuntime::load(config.engines.onnxruntime.as_deref())?;
+    let ort = engines::runtime(config)?;
     let shipped = demo::unpack(&config.data_dir)?;
     let path = ears.model.as_deref();
     let model = named(engines::ears::models(path, config, &shipped, &demo::manifest()?));
@@ -214,7 +213,7 @@ fn named(mut models: Vec<Model>) -> Model {
 
 async fn of_translation(table: &mut Table, texts: &Texts, config: &Config) -> Result<()> {
     table.rules(translation::scores())?;
-    let ort = OrtRuntime::load(config.engines.onnxruntime.as_deref())?;
+    let ort = engines::runtime(config)?;
     let shipped = demo::unpack(&config.data_dir)?;
     let path = texts.model.as_deref();
     let models = engines::ways::models(path, config, &shipped, &demo::manifest()?);
@@ -276,7 +275,7 @@ async fn of_voice(table: &mut Table, speaker: &Speaker, config: &Config) -> Resu
 }
 
 async fn of_answering(table: &mut Table, voice: &mut Voice, half: &Answering, config: &Config) -> Result<()> {
-    let ort = OrtRuntime::load(config.engines.onnxruntime.as_deref())?;
+    let ort = engines::runtime(config)?;
     let shipped = demo::unpack(&config.data_dir)?;
     let path = config.engines.vad.path.as_ref().unwrap_or(&shipped.silero);
     let activity = VoiceActivity::load(path, &ort)?;

@@ -17,7 +17,7 @@ use crate::{
     engine::EngineError,
     manifest,
     mel::{HOP, LogMel},
-    onnx::{Graph, OrtRuntime, floats, values},
+    onnx::{Device, Graph, OrtRuntime, floats, values},
     queue::{self, Jobs, Queue, Standing, Waiting, Work, spawn_engine},
 };
 
@@ -119,7 +119,7 @@ impl Model {
     /// Names, shape and element type are the graph's own.
     fn open(file: &Path, ort: &OrtRuntime) -> Result<Self, EngineError> {
         manifest::verify(file)?;
-        let graph = ort.graph(file, 1)?;
+        let graph = ort.on(Device::Cpu).graph(file, 1)?;
         let ([input], [output]) = (graph.session.inputs(), graph.session.outputs()) else {
             return Err(graph.wrong("has more than one input and one output", EXPECTED));
         };

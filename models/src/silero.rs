@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 use crate::{
     engine::EngineError,
     manifest,
-    onnx::{Graph, OrtRuntime, values},
+    onnx::{Device, Graph, OrtRuntime, values},
     queue::{self, Class, Jobs, Queue, Standing, Waiting, Wanted, Work, spawn_engine},
 };
 
@@ -159,7 +159,8 @@ impl VadStream {
 
 fn open(file: &Path, ort: &OrtRuntime) -> Result<Graph, EngineError> {
     manifest::verify(file)?;
-    let graph = ort.graph(file, 1)?;
+    // It runs for each 32 ms of each call: a card would be waited for longer than it takes.
+    let graph = ort.on(Device::Cpu).graph(file, 1)?;
     for (name, kind) in
         [("input", TensorElementType::Float32), ("state", TensorElementType::Float32), ("sr", TensorElementType::Int64)]
     {

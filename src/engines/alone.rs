@@ -3,11 +3,11 @@
 use std::{path::Path, sync::Arc};
 
 use milo_models::{
-    demo, end_of_turn::EndOfTurn, onnx::OrtRuntime, silero::VoiceActivity, synthesizer::Synthesizer,
+    demo, end_of_turn::EndOfTurn, silero::VoiceActivity, synthesizer::Synthesizer,
     transcriber::Transcriber,
 };
 
-use super::{Line, Model, Told, beside, breaker, ears, hearing, judge, notice, servers::Servers, speaking, voices};
+use super::{Line, Model, Told, beside, breaker, ears, hearing, judge, notice, runtime, servers::Servers, speaking, voices};
 use crate::{config::Config, error::Error, metrics::Metrics};
 
 /// What listens in a call, alone: for whoever hears calls again.
@@ -26,7 +26,7 @@ impl Listening {
     /// # Errors
     /// A model cannot be loaded, or what is said of a server is not right.
     pub fn load(config: &Config) -> Result<Self, Error> {
-        let ort = OrtRuntime::load(config.engines.onnxruntime.as_deref())?;
+        let ort = runtime(config)?;
         let shipped = demo::unpack(&config.data_dir)?;
         let cloud = Servers::default().transcriber(&config.engines)?.map(|ears| beside(ears, config));
         let told = Told::new("stt", Arc::new(Metrics::new()), breaker(config));
@@ -66,7 +66,7 @@ impl Talking {
         };
         let cloud = cloud.map(|voice| (voice, Line::of("voice", settings.parallel)));
         let told = Told::new("tts", Arc::new(Metrics::new()), breaker(config));
-        let ort = OrtRuntime::load(config.engines.onnxruntime.as_deref())?;
+        let ort = runtime(config)?;
         let local = voices(config, &ort, &shipped)?;
         let voice = speaking(cloud, settings.voice.as_deref(), Arc::new(local), &told);
         Ok(Self { model, voice, told })

@@ -15,7 +15,7 @@ use milo_models::{
     whisper::{Whisper, WhisperOptions},
 };
 
-use super::{Model, threads};
+use super::{Model, runtime, threads};
 use crate::{
     config::{Config, SpeechEngine, Stt},
     error::Error,
@@ -30,7 +30,7 @@ const WHISPER: &str = "whisper";
 /// # Errors
 /// As `load`.
 pub fn transcriber(config: &Config) -> Result<Arc<dyn Transcriber>, Error> {
-    let ort = OrtRuntime::load(config.engines.onnxruntime.as_deref())?;
+    let ort = runtime(config)?;
     load(None, config, &ort, &demo::unpack(&config.data_dir)?)
 }
 

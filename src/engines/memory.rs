@@ -11,10 +11,11 @@ use std::{
 
 use milo_models::{
     demo::DemoFiles,
-    onnx::{Precision, weight},
+    llama,
+    onnx::{Device, Precision, weight},
 };
 
-use super::gguf::Gguf;
+use super::{gguf::Gguf, runtime::device};
 use crate::{config::Config, weights::amount};
 
 /// Common quantisations of language models, and how many bits each takes for a weight, as llama.cpp's own table has it.
@@ -30,6 +31,8 @@ pub struct Need {
     pub name: String,
     /// Bytes of the files that are loaded.
     pub files: u64,
+    /// How much of it is kept on a card: 0, or of a language model the share of its layers, or 1.
+    pub on_card: f64,
     /// A language model's conversations.
     pub talk: Option<Talk>,
 }
@@ -45,8 +48,6 @@ pub struct Talk {
     pub calls: u64,
     /// Its weights, where its file says so.
     pub weights: Option<u64>,
-    /// Of its layers those that are kept on a card.
-    pub on_card: f64,
 }
 
 /// What there is.
@@ -73,17 +74,19 @@ impl Need {
 
     /// What of it is on a card, and what in memory.
     fn split(&self) -> (u64, u64) {
-        let on_card = (self.all() as f64 * self.talk.as_ref().map_or(0.0, |talk| talk.on_card)) as u64;
+        let on_card = (self.all() as f64 * self.on_card) as u64;
         (on_card, self.all().saturating_sub(on_card))
     }
 }
 
 /// What the models that this configuration loads take.
-pub fn needs(config: &Config, shipped: &DemoFiles, uses_cards: bool) -> Vec<Need> {
+pub fn needs(config: &Config, shipped: &DemoFiles) -> Vec<Need> {
     let engines = &config.engines;
     let graphs = |job, configured: Option<&std::path::PathBuf>, own: &Path| {
         let path = configured.map_or(own, |path| path.as_path());
-        Need { job, name: name(path), files: weight(path, Precision::Quantized), talk: None }
+        let device = if ["vad", "turn"].contains(&job) { Device::Cpu } else { device(config) };
+        let files = weight(path, device.precision(Precision::Quantized));
+        Need { job, name: name(path), files, on_card: if device == Device::Cpu { 0.0 } else { 1.0 }, talk: None }
     };
     let turn = engines.turn.enabled.then(|| graphs("turn", engines.turn.path.as_ref(), &shipped.turn));
     let path = engines.llm.path.as_deref().unwrap_or(&shipped.llama);
@@ -91,18 +94,20 @@ pub fn needs(config: &Config, shipped: &DemoFiles, uses_cards: bool) -> Vec<Need
     let calls = u64::from(engines.llm.sequences.max(1));
     let wanted = u64::from(engines.llm.context_tokens) / calls;
     let on_card = match found.layers() {
-        Some(layers) if uses_cards => (f64::from(engines.llm.gpu_layers) / layers as f64).min(1.0),
+        Some(layers) if llama::uses_cards() => (f64::from(engines.llm.gpu_layers) / layers as f64).min(1.0),
         _ => 0.0,
     };
+    let kept = llama::CacheType::from(engines.llm.cache).bits();
     let talk = Talk {
-        bytes_a_token: found.bytes_a_token(),
+        // Of 16 bits a number.
+        bytes_a_token: found.bytes_a_token().map(|bytes| (bytes as f64 * kept / 16.0) as u64),
         tokens: found.context().map_or(wanted, |longest| wanted.min(longest)),
         calls,
         weights: found.weights,
-        on_card,
     };
-    let files = fs::metadata(path).map_or(0, |file| file.len());
-    let llm = Need { job: "llm", name: name(path), files, talk: Some(talk) };
+    let size = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
+    let files = size(path) + engines.llm.lora.as_deref().map_or(0, size);
+    let llm = Need { job: "llm", name: name(path), files, on_card, talk: Some(talk) };
     // One model for all, or one for each language or way.
     let each = |job, all: &Option<std::path::PathBuf>, single: [&Option<std::path::PathBuf>; 2], own: &Path| {
         let named: Vec<_> = single.into_iter().flatten().map(|path| graphs(job, Some(path), own)).collect();
@@ -140,7 +145,7 @@ pub fn fit(needs: &[Need], room: Room) -> Result<(), String> {
     if let Some((free, _)) = room.card.filter(|(free, _)| card > *free) {
         let (wanted, free) = (amount(card), amount(free));
         return Err(format!(
-            "[engines.llm] gpu_layers puts at least {wanted} on the graphics card, of which {free} are free: give fewer, or {mend}"
+            "the models take at least {wanted} of the graphics card, of which {free} are free: give fewer [engines.llm] gpu_layers, or {mend}"
         ));
     }
     Ok(())
@@ -262,10 +267,10 @@ mod tests {
 
     /// Ears of half a gigabyte, and a mind of four with so many conversations of a quarter of one.
     fn wanted(calls: u64) -> Vec<Need> {
-        let talk = Talk { bytes_a_token: Some(131_072), tokens: 2_048, calls, weights: Some(7 * GB), on_card: 0.0 };
+        let talk = Talk { bytes_a_token: Some(131_072), tokens: 2_048, calls, weights: Some(7 * GB) };
         vec![
-            Need { job: "stt", name: "whisper".into(), files: GB / 2, talk: None },
-            Need { job: "llm", name: "mind.gguf".into(), files: 4 * GB, talk: Some(talk) },
+            Need { job: "stt", name: "whisper".into(), files: GB / 2, on_card: 0.0, talk: None },
+            Need { job: "llm", name: "mind.gguf".into(), files: 4 * GB, on_card: 0.0, talk: Some(talk) },
         ]
     }
 
@@ -291,11 +296,11 @@ mod tests {
     #[test]
     fn what_is_put_on_a_card_must_fit_there() {
         let mut wanted = wanted(4);
-        wanted[1].talk.as_mut().expect("a mind").on_card = 1.0;
+        wanted[1].on_card = 1.0;
         let room = |free| Room { free: Some(GB), card: Some((free, 8 * GB)), uses_cards: true };
         assert_eq!(fit(&wanted, room(6 * GB)), Ok(()));
         let refused = fit(&wanted, room(5 * GB)).expect_err("too little");
-        assert!(refused.contains("at least 5.1 GB on the graphics card, of which 5.0 GB are free"), "{refused}");
+        assert!(refused.contains("at least 5.1 GB of the graphics card, of which 5.0 GB are free"), "{refused}");
         assert!(plan(&wanted, room(6 * GB), 50).contains("5.1 GB of it on the GPU, which has 6.0 GB free of 8.0 GB"));
     }
 

@@ -12,6 +12,7 @@ pub mod memory;
 mod mind;
 mod model;
 mod purse;
+mod runtime;
 mod saying;
 mod servers;
 mod slot;
@@ -39,7 +40,7 @@ use milo_models::{
     engine::EngineError,
     espeak::Espeak,
     language_model::LanguageModel,
-    llama::{Llama, LlamaOptions, uses_cards},
+    llama::{Llama, LlamaOptions},
     onnx::OrtRuntime,
     openai::Embedder,
     queue::{Waiting, Work},
@@ -52,6 +53,7 @@ pub use mind::{Mind, Mode};
 pub use model::Model;
 use purse::Purse;
 pub use purse::{Spending, Spent, Taken};
+pub(crate) use runtime::{runtime, uses_cards};
 pub use saying::Saying;
 pub use servers::Server;
 pub(crate) use servers::why_no_mind;
@@ -104,7 +106,7 @@ impl Engines {
     /// the personas': the language model reads each once. Servers are not asked yet.
     pub fn load(config: &Config, prompts: Vec<String>, metrics: Arc<Metrics>) -> Result<Self, Error> {
         let settings = &config.engines;
-        let ort = OrtRuntime::load(settings.onnxruntime.as_deref())?;
+        let ort = runtime(config)?;
         let shipped = demo::unpack(&config.data_dir)?;
         let manifest = demo::manifest()?;
         let model = |job, configured: Option<&PathBuf>, (name, at): (&str, &PathBuf)| match configured {
@@ -124,8 +126,7 @@ impl Engines {
                 .enabled
                 .then(|| model("turn", settings.turn.path.as_ref(), ("milo-turn-demo", &shipped.turn))),
         );
-        let uses_cards = uses_cards();
-        memory::fit(&memory::needs(config, &shipped, uses_cards), Room::now(uses_cards)).map_err(EngineError::Load)?;
+        memory::fit(&memory::needs(config, &shipped), Room::now(uses_cards(config))).map_err(EngineError::Load)?;
         let (activity, end_of_turn) = (notice(config, &ort, &shipped)?, judge(config, &ort, &shipped)?);
         let options = answering_options(config, settings.llm.path.is_none(), prompts);
         // What is wrong with them is told before the longest load.
@@ -316,6 +317,9 @@ pub(crate) fn answering_options(config: &Config, is_shipped: bool, prompts: Vec<
         // A small model is slower on several threads than on one: they wait for each other.
         threads: if is_shipped && llm.threads == 0 { 1 } else { threads(llm.threads) },
         gpu_layers: llm.gpu_layers,
+        lora: llm.lora.clone().map(|path| (path, llm.lora_scale)),
+        cache: llm.cache.into(),
+        flash_attention: llm.flash_attention,
         system_prompts: prompts,
         queue: llm.queue,
     }

@@ -19,8 +19,7 @@ use milo_models::{
     demo,
     engine::{EngineError, Language},
     language_model::{ChatMessage, ChatRequest, LanguageModel, Role},
-    llama::{Llama, uses_cards},
-    onnx::OrtRuntime,
+    llama::Llama,
     queue::{Class, Wanted},
     synthesizer::{SpeechOptions, Synthesizer},
     transcriber::{Listen, Transcriber},
@@ -30,7 +29,7 @@ use serde::Serialize;
 use tokio::{sync::Mutex, task::spawn_blocking, time::timeout};
 
 use super::{
-    Model, Slot, answering_options, ears,
+    Model, Slot, answering_options, ears, runtime, uses_cards,
     memory::{self, Room},
     voices, ways,
 };
@@ -163,6 +162,10 @@ impl Swaps {
         if let Some(path) = path {
             let found = permitted(&config, job, path).map_err(wrong)?;
             *configured(&mut config, job) = Some(found);
+            if job == "llm" {
+                // It was trained on top of the model that the configuration names.
+                config.engines.llm.lora = None;
+            }
         }
         let began = tokio::time::Instant::now();
         // What cannot be called off keeps the place until it is over.
@@ -281,13 +284,12 @@ async fn said(voice: &dyn Synthesizer, text: &str, language: Language) -> Result
 
 /// Loads the model of an engine as this configuration has it. Blocks while it reads.
 fn load(config: &Config, job: &'static str, prompts: Vec<String>) -> Result<(Loaded, Vec<Model>), Error> {
-    let ort = OrtRuntime::load(config.engines.onnxruntime.as_deref())?;
+    let ort = runtime(config)?;
     let (shipped, manifest) = (demo::unpack(&config.data_dir)?, demo::manifest()?);
-    let uses_cards = uses_cards();
     // The one that it is to replace stays in memory until then.
     let wanted: Vec<_> =
-        memory::needs(config, &shipped, uses_cards).into_iter().filter(|need| need.job == job).collect();
-    memory::fit(&wanted, Room::now(uses_cards)).map_err(EngineError::Load)?;
+        memory::needs(config, &shipped).into_iter().filter(|need| need.job == job).collect();
+    memory::fit(&wanted, Room::now(uses_cards(config))).map_err(EngineError::Load)?;
     let engines = &config.engines;
     Ok(match job {
         "stt" => {

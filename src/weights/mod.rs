@@ -21,13 +21,15 @@ use anyhow::{Context, Result, bail};
 use milo_models::{
     catalogue::{Catalogue, Entry, Setting, Source},
     demo,
-    llama::uses_cards,
     manifest::Manifest,
 };
 
 use crate::{
     config::{Config, Engines},
-    engines::memory::{self, Room},
+    engines::{
+        self,
+        memory::{self, Room},
+    },
 };
 use hub::Hub;
 use progress::Progress;
@@ -96,9 +98,8 @@ pub async fn run(what: What, config: &Config, environment: &[(String, String)]) 
         }
         What::Verify { name } => verify(name.as_deref(), &shelf),
         What::Plan => {
-            let uses_cards = uses_cards();
-            let needs = memory::needs(config, &demo::unpack(&config.data_dir)?, uses_cards);
-            let room = Room::now(uses_cards);
+            let needs = memory::needs(config, &demo::unpack(&config.data_dir)?);
+            let room = Room::now(engines::uses_cards(config));
             print!("{}", memory::plan(&needs, room, config.limits.calls));
             Ok(memory::fit(&needs, room).is_ok())
         }

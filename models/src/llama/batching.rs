@@ -80,7 +80,8 @@ pub(super) struct Batcher {
 
 impl Batcher {
     pub(super) fn load(path: &Path, options: &LlamaOptions, counters: Arc<Counters>) -> Result<Self, EngineError> {
-        let model = Box::new(file::open(path, options.gpu_layers)?);
+        let mut model = Box::new(file::open(path, options.gpu_layers)?);
+        let mut lora = options.lora.as_ref().map(|(path, scale)| Ok((file::adapter(&mut model, path)?, *scale))).transpose()?;
         let template = Template::of(&model, path)?;
         let mut prefixes: Vec<Vec<LlamaToken>> = Vec::new();
         for system_prompt in &options.system_prompts {
@@ -113,8 +114,15 @@ impl Batcher {
             .with_n_ubatch((PIECE + sequences) as u32)
             .with_n_threads(options.threads.max(1) as i32)
             .with_n_threads_batch(options.threads.max(1) as i32)
+            .with_type_k(options.cache.kind())
+            .with_type_v(options.cache.kind())
+            .with_flash_attention_policy(match options.flash_attention {
+                None => llama_cpp_sys_2::LLAMA_FLASH_ATTN_TYPE_AUTO,
+                Some(true) => llama_cpp_sys_2::LLAMA_FLASH_ATTN_TYPE_ENABLED,
+                Some(false) => llama_cpp_sys_2::LLAMA_FLASH_ATTN_TYPE_DISABLED,
+            })
             .with_no_perf(true);
-        let context = model.new_context(file::backend()?, parameters).map_err(|error| {
+        let mut context = model.new_context(file::backend()?, parameters).map_err(|error| {
             let why = file::complaint().unwrap_or_else(|| error.to_string());
             EngineError::Load(format!(
                 "no room for {} conversations of {context_tokens} tokens with {} ({why}); lower sequences or context_tokens",
@@ -122,6 +130,11 @@ impl Batcher {
                 path.display()
             ))
         })?;
+        if let Some((adapter, scale)) = &mut lora {
+            context.lora_adapter_set(adapter, *scale).map_err(|error| {
+                EngineError::Load(format!("the LoRA beside {} cannot be applied: {error}", path.display()))
+            })?;
+        }
         // SAFETY: the context borrows the model, which is boxed, so that it never moves, and lies in the same struct after
         // the context, so that it is dropped later. Neither leaves this struct.
         let context = unsafe { std::mem::transmute::<LlamaContext<'_>, LlamaContext<'static>>(context) };

@@ -12,7 +12,7 @@ use std::{
 
 use llama_cpp_2::{
     llama_backend::LlamaBackend,
-    model::{LlamaModel, params::LlamaModelParams},
+    model::{LlamaLoraAdapter, LlamaModel, params::LlamaModelParams},
 };
 
 use crate::{engine::EngineError, manifest};
@@ -47,6 +47,21 @@ pub(super) fn open(path: &Path, gpu_layers: u32) -> Result<LlamaModel, EngineErr
         EngineError::Load(format!(
             "{} is truncated or not a language model that llama.cpp can load ({complaint}); fetch it again or name another \
              GGUF file",
+            path.display()
+        ))
+    })
+}
+
+/// Reads what was fine-tuned on top of a model; it is the model's for as long as that lives.
+pub(super) fn adapter(model: &mut LlamaModel, path: &Path) -> Result<LlamaLoraAdapter, EngineError> {
+    look_at(path)?;
+    manifest::verify(path)?;
+    COMPLAINTS.take();
+    model.lora_adapter_init(path).map_err(|error| {
+        let complaint = complaint().unwrap_or_else(|| error.to_string());
+        EngineError::Load(format!(
+            "{} is no LoRA adapter for this language model ({complaint}); convert the one that was trained on it with llama.cpp's \
+             convert_lora_to_gguf.py",
             path.display()
         ))
     })

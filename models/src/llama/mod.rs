@@ -27,6 +27,7 @@ use std::{
     },
 };
 
+use llama_cpp_2::context::params::KvCacheType;
 use tokio::sync::mpsc;
 
 use crate::{
@@ -38,6 +39,37 @@ use crate::{
 
 /// How the engine calls itself in errors and logs.
 const ENGINE: &str = "language model";
+
+/// How the keys and values of a token are kept: in less memory, and less exactly.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CacheType {
+    /// 16 bits each.
+    #[default]
+    F16,
+    /// 8.5 bits each.
+    Q8,
+    /// 4.5 bits each.
+    Q4,
+}
+
+impl CacheType {
+    /// Bits of a number.
+    pub fn bits(self) -> f64 {
+        match self {
+            Self::F16 => 16.0,
+            Self::Q8 => 8.5,
+            Self::Q4 => 4.5,
+        }
+    }
+
+    fn kind(self) -> KvCacheType {
+        match self {
+            Self::F16 => KvCacheType::F16,
+            Self::Q8 => KvCacheType::Q8_0,
+            Self::Q4 => KvCacheType::Q4_0,
+        }
+    }
+}
 
 /// How a model is loaded.
 #[derive(Clone, Debug)]
@@ -52,13 +84,29 @@ pub struct LlamaOptions {
     pub threads: usize,
     /// Layers to put on a GPU (in a build with one).
     pub gpu_layers: u32,
+    /// What was fine-tuned on top of the model (LoRA, a GGUF file), and how strongly it is applied; 1: as it was trained.
+    pub lora: Option<(PathBuf, f32)>,
+    /// How the keys and values of what was read are kept.
+    pub cache: CacheType,
+    /// Whether attention is computed in pieces that never hold all of it; none: where the card or processor gains by it.
+    pub flash_attention: Option<bool>,
     /// Each is read once at load and shared by every conversation that begins with it.
     pub system_prompts: Vec<String>,
 }
 
 impl Default for LlamaOptions {
     fn default() -> Self {
-        Self { context_tokens: 1024, sequences: 8, queue: 16, threads: 1, gpu_layers: 0, system_prompts: Vec::new() }
+        Self {
+            context_tokens: 1024,
+            sequences: 8,
+            queue: 16,
+            threads: 1,
+            gpu_layers: 0,
+            lora: None,
+            cache: CacheType::default(),
+            flash_attention: None,
+            system_prompts: Vec::new(),
+        }
     }
 }
 

@@ -5,10 +5,12 @@
 //! those that say one token after the other.
 
 pub(crate) mod decoder;
+mod device;
 pub(crate) mod export;
 pub(crate) mod likelihood;
 pub(crate) mod rows;
 
+pub use device::Device;
 pub use export::{Precision, form, weight};
 
 use std::{
@@ -49,6 +51,7 @@ static LOADED: Mutex<Option<OrtRuntime>> = Mutex::new(None);
 pub struct OrtRuntime {
     environment: Environment,
     library: PathBuf,
+    device: Device,
 }
 
 impl OrtRuntime {
@@ -79,7 +82,7 @@ impl OrtRuntime {
             .build()
             .map_err(|error| EngineError::Load(format!("ONNX Runtime does not start: {error}; {MEND}")))?;
         environment.set_log_level(LogLevel::Warning);
-        let runtime = Self { environment, library };
+        let runtime = Self { environment, library, device: Device::Cpu };
         *loaded = Some(runtime.clone());
         Ok(runtime)
     }
@@ -89,16 +92,37 @@ impl OrtRuntime {
         &self.library
     }
 
+    /// The same library, for graphs that are computed there. Whether it can is known when the first of them is opened.
+    pub fn on(&self, device: Device) -> Self {
+        Self { device, ..self.clone() }
+    }
+
+    /// Where its graphs are computed.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// Opens a graph that computes on `threads` threads (1: only on the thread that calls it).
     ///
     /// # Errors
-    /// [`EngineError::Load`] when the file is missing, truncated or no ONNX graph.
+    /// [`EngineError::Load`] when the file is missing, truncated or no ONNX graph, or the device is not there.
     pub(crate) fn graph(&self, file: &Path, threads: usize) -> Result<Graph, EngineError> {
         if !file.is_file() {
             return Err(EngineError::Load(format!("the graph {} is not there", file.display())));
         }
-        let open = || -> ort::Result<Session> {
-            let options = Session::builder(&self.environment)?;
+        let device = Session::builder(&self.environment)
+            .and_then(|options| Ok(options.with_execution_providers(self.device.providers())?))
+            .map_err(|error| {
+                let says = first_line(&error.to_string()).to_owned();
+                EngineError::Load(format!(
+                    "ONNX Runtime in {} cannot compute on {} ({says}): name the library of onnxruntime-gpu in [engines] \
+                     onnxruntime, where its providers and CUDA's and cuDNN's libraries are found, or leave [engines] device out",
+                    self.library.display(),
+                    self.device
+                ))
+            })?;
+        let open = move || -> ort::Result<Session> {
+            let options = device;
             let options = options.with_intra_threads(threads.max(1))?;
             let options = options.with_inter_threads(1)?;
             let mut options = options.with_intra_op_spinning(false)?;
@@ -290,6 +314,21 @@ mod tests {
         assert!(error.contains("cut.onnx is no whole ONNX graph") && !error.contains('\n'), "{error}");
         let error = ort.graph(&folder.path().join("none.onnx"), 1).err().unwrap().to_string();
         assert!(error.contains("none.onnx is not there"), "{error}");
+    }
+
+    #[test]
+    fn a_card_that_this_library_cannot_use_is_one_sentence_and_not_the_processor_in_silence() {
+        let ort = OrtRuntime::load(None).unwrap();
+        let graph = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/silero/silero_vad_op18_ifless.onnx");
+        let cache = tempfile::tempdir().unwrap();
+        let trt = Device::TensorRt { card: 1, cache: cache.path().into() };
+        for (device, says) in [(Device::Cuda { card: 0 }, "card 0 by CUDA"), (trt, "card 1 by TensorRT")] {
+            let error = ort.on(device).graph(&graph, 1).err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(error.contains(says) && error.contains("onnxruntime-gpu") && !error.contains('\n'), "{error}");
+        }
+        assert!(ort.graph(&graph, 1).is_ok(), "the processor is there all the same");
+        assert_eq!(ort.on(Device::Cuda { card: 0 }).device().precision(Precision::Quantized), Precision::Half);
+        assert_eq!(ort.device().precision(Precision::Quantized), Precision::Quantized);
     }
 
     #[test]

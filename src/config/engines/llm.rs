@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use milo_models::llama;
 use serde::{Deserialize, Serialize};
 
 use super::{path, server};
@@ -18,6 +19,29 @@ pub enum LlmEngine {
     Anthropic,
     /// A server that is asked by OpenAI's protocol.
     Openai,
+}
+
+/// How the local model keeps the keys and values of what it has read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CacheType {
+    /// 16 bits a number.
+    #[default]
+    F16,
+    /// 8.5 bits.
+    Q8,
+    /// 4.5 bits.
+    Q4,
+}
+
+impl From<CacheType> for llama::CacheType {
+    fn from(cache: CacheType) -> Self {
+        match cache {
+            CacheType::F16 => Self::F16,
+            CacheType::Q8 => Self::Q8,
+            CacheType::Q4 => Self::Q4,
+        }
+    }
 }
 
 /// `[engines.llm]`
@@ -62,6 +86,14 @@ pub struct Llm {
     pub queue: usize,
     /// Layers kept on the GPU; 0 keeps all on the CPU.
     pub gpu_layers: u32,
+    /// What was fine-tuned on top of the model of `path`: a LoRA as a GGUF file.
+    pub lora: Option<PathBuf>,
+    /// How strongly it is applied.
+    pub lora_scale: f32,
+    /// How the keys and values of conversations are kept.
+    pub cache: CacheType,
+    /// Whether attention is computed without ever holding all of it; unset: where that is quicker.
+    pub flash_attention: Option<bool>,
 }
 
 impl Default for Llm {
@@ -85,6 +117,10 @@ impl Default for Llm {
             sequences: 4,
             queue: 16,
             gpu_layers: 0,
+            lora: None,
+            lora_scale: 1.0,
+            cache: CacheType::default(),
+            flash_attention: None,
         }
     }
 }
@@ -119,6 +155,14 @@ impl Llm {
             faults.add("engines.llm.model", "is missing: name the model that the server is to answer with".into());
         }
         faults.within("engines.llm.threads", self.threads, 0..=512);
+        path("engines.llm.lora", self.lora.as_deref(), faults);
+        if self.lora.is_some() && self.path.is_none() {
+            faults.add("engines.llm.lora", "stands on top of a model: name that as engines.llm.path".into());
+        }
+        faults.within("engines.llm.lora_scale", self.lora_scale, 0.0..=10.0);
+        if self.cache != CacheType::F16 && self.flash_attention == Some(false) {
+            faults.add("engines.llm.cache", "in fewer bits wants flash_attention: leave that out".into());
+        }
         faults.within("engines.llm.sequences", self.sequences, 1..=256);
         faults.within("engines.llm.queue", self.queue, 1..=4_096);
         faults.within("engines.llm.context_tokens", self.context_tokens, 256..=4_194_304);

@@ -25,6 +25,10 @@ pub use tts::Tts;
 pub struct Engines {
     /// `libonnxruntime.so`, when it is not where `make setup` puts it.
     pub onnxruntime: Option<PathBuf>,
+    /// Where the graphs of the ears, the translator and the voices are computed.
+    pub device: GraphDevice,
+    /// Which card that is.
+    pub card: u8,
     /// What Anthropic's server, or one that speaks its protocol, is shown, where an engine names no file with another.
     pub anthropic_api_key: Option<Secret>,
     /// The same for servers that speak OpenAI's protocol.
@@ -59,6 +63,8 @@ impl Default for Engines {
     fn default() -> Self {
         Self {
             onnxruntime: None,
+            device: GraphDevice::Cpu,
+            card: 0,
             anthropic_api_key: None,
             openai_api_key: None,
             proxy: None,
@@ -75,6 +81,19 @@ impl Default for Engines {
             embeddings: Embeddings::default(),
         }
     }
+}
+
+/// Where ONNX Runtime computes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GraphDevice {
+    /// On the processor.
+    #[default]
+    Cpu,
+    /// On an NVIDIA card, by CUDA.
+    Cuda,
+    /// On an NVIDIA card, by TensorRT.
+    Tensorrt,
 }
 
 /// `[engines.vad]`
