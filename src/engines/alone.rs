@@ -3,11 +3,12 @@
 use std::{path::Path, sync::Arc};
 
 use milo_models::{
-    demo, end_of_turn::EndOfTurn, silero::VoiceActivity, synthesizer::Synthesizer,
-    transcriber::Transcriber,
+    demo, end_of_turn::EndOfTurn, silero::VoiceActivity, synthesizer::Synthesizer, transcriber::Transcriber,
 };
 
-use super::{Line, Model, Told, beside, breaker, ears, hearing, judge, notice, runtime, servers::Servers, speaking, voices};
+use super::{
+    Line, Model, Told, beside, breaker, ears, hearing, judge, notice, runtime, servers::Servers, speaking, voices,
+};
 use crate::{config::Config, error::Error, metrics::Metrics};
 
 /// What listens in a call, alone: for whoever hears calls again.

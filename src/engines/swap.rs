@@ -29,9 +29,9 @@ use serde::Serialize;
 use tokio::{sync::Mutex, task::spawn_blocking, time::timeout};
 
 use super::{
-    Model, Slot, answering_options, ears, runtime, uses_cards,
+    Model, Slot, answering_options, ears,
     memory::{self, Room},
-    voices, ways,
+    runtime, uses_cards, voices, ways,
 };
 use crate::{config::Config, error::Error, metrics::Metrics, store::Stamp};
 
@@ -287,8 +287,7 @@ fn load(config: &Config, job: &'static str, prompts: Vec<String>) -> Result<(Loa
     let ort = runtime(config)?;
     let (shipped, manifest) = (demo::unpack(&config.data_dir)?, demo::manifest()?);
     // The one that it is to replace stays in memory until then.
-    let wanted: Vec<_> =
-        memory::needs(config, &shipped).into_iter().filter(|need| need.job == job).collect();
+    let wanted: Vec<_> = memory::needs(config, &shipped).into_iter().filter(|need| need.job == job).collect();
     memory::fit(&wanted, Room::now(uses_cards(config))).map_err(EngineError::Load)?;
     let engines = &config.engines;
     Ok(match job {

@@ -81,7 +81,8 @@ pub(super) struct Batcher {
 impl Batcher {
     pub(super) fn load(path: &Path, options: &LlamaOptions, counters: Arc<Counters>) -> Result<Self, EngineError> {
         let mut model = Box::new(file::open(path, options.gpu_layers)?);
-        let mut lora = options.lora.as_ref().map(|(path, scale)| Ok((file::adapter(&mut model, path)?, *scale))).transpose()?;
+        let mut lora =
+            options.lora.as_ref().map(|(path, scale)| Ok((file::adapter(&mut model, path)?, *scale))).transpose()?;
         let template = Template::of(&model, path)?;
         let mut prefixes: Vec<Vec<LlamaToken>> = Vec::new();
         for system_prompt in &options.system_prompts {

@@ -8,6 +8,7 @@ use super::{prompt::Template, *};
 use crate::queue::{Class, Wanted};
 
 mod grammar;
+mod loading;
 
 #[derive(serde::Deserialize)]
 struct Golden {
