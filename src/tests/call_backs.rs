@@ -100,7 +100,7 @@ async fn near(at: &Path, far: &Running, server: &Server) -> Running {
     fs::write(at.join("plans/tools/call_me.toml"), TOOL).expect("written");
     fs::write(at.join("plans/plans.toml"), PLANS).expect("written");
     let plans = at.join("plans").to_string_lossy().into_owned();
-    let trunks = format!("[{}]", trunk_to(far, "carrier", "deny = ['0033']")).replace('\'', "\"");
+    let trunks = format!("[{}]", trunk_to(far, "carrier", "deny = ['+33']")).replace('\'', "\"");
     let own = [
         ("MILO__DIALPLANS__PATH", plans.as_str()),
         ("MILO__SIP__TRUNKS", &trunks),
