@@ -72,8 +72,8 @@ pub struct Remember {
 }
 
 impl Remember {
-    /// What is known from now on.
-    fn of(self, findings: &Findings, language: Language, now: Stamp) -> NewMemory {
+    /// What is known from now on of a call that engines of this mode may read.
+    fn of(self, findings: &Findings, (language, mode): (Language, Option<Mode>), now: Stamp) -> NewMemory {
         let lasts = i64::try_from(self.days).unwrap_or(i64::MAX).saturating_mul(24 * 3_600_000);
         let name = findings.fields.get(NAME).and_then(|name| name.as_str()).unwrap_or_default();
         let name: String = name.trim().chars().take(LONGEST_NAME).collect();
@@ -83,6 +83,7 @@ impl Remember {
             name: (!name.is_empty()).then_some(name),
             language: language.code().into(),
             summary: findings.summary.clone(),
+            is_local: mode == Some(Mode::Local),
         }
     }
 }
@@ -198,7 +199,7 @@ impl Analyst {
             Err(why) => (Findings::default(), Some(why)),
         };
         if let (Some(remember), None) = (remember, &failed) {
-            self.log.remembered(*call, remember.clone().of(&findings, *language, Stamp::now()));
+            self.log.remembered(*call, remember.clone().of(&findings, (*language, *mode), Stamp::now()));
         }
         self.log.analysed(*call, Analysis { at: Stamp::now(), findings, failed });
     }
@@ -232,11 +233,12 @@ mod tests {
             let fields = [("name".to_owned(), name)].into_iter().collect();
             let findings = Findings { summary: Some("Le prix.".into()), fields, ..Findings::default() };
             let remember = Remember { number: "034".into(), days: 2 };
-            remember.of(&findings, Language::Fr, Stamp::from_millis(1_000))
+            remember.of(&findings, (Language::Fr, Some(Mode::Local)), Stamp::from_millis(1_000))
         };
         let known = named(" Rasoa ".into());
         assert_eq!((known.name.as_deref(), known.summary.as_deref()), (Some("Rasoa"), Some("Le prix.")));
         assert_eq!((known.until.millis(), known.language.as_str()), (2 * 86_400_000 + 1_000, "fr"));
+        assert!(known.is_local, "no server may read it");
         for name in [serde_json::Value::Null, 7.into(), " ".into()] {
             assert_eq!(named(name).name, None);
         }

@@ -69,6 +69,7 @@ mod tests {
             name: Some("Rasoa".into()),
             language: "fr".into(),
             summary: None,
+            is_local: false,
         };
         let zone = TimeZone::get("Indian/Antananarivo").expect("a zone");
         let values = Remembering::NAMES.map(|name| value(&memory, name, &zone));

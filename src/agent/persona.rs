@@ -396,6 +396,7 @@ mod tests {
             name: Some("Rasoa".into()),
             language: "mg".into(),
             summary: Some("é".repeat(500)),
+            is_local: false,
         });
         let greeting = greets(&variables);
         assert!(greeting.starts_with("Salama Rasoa!") && greeting.contains(&"é".repeat(500)), "{greeting}");

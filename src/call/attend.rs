@@ -151,7 +151,7 @@ impl Line {
         let words = transfer.announce.as_ref()?;
         let Leg { ears, voice, .. } = leg;
         let saying = async {
-            let said = announce(words, language, &house.engines.voice, voice).await;
+            let said = announce(words, language, &house.engines.in_mode(log.notes().mode()).voice, voice).await;
             if let Err(error) = said {
                 log.event("engine_failed", json!({ "error": error.to_string() }));
             }

@@ -16,6 +16,8 @@ use crate::{
 
 /// A call waits so long for what is known of its caller, and then begins as any other.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// Why a persona is not told what is known.
+const KEPT: &str = "it was said to a persona that is kept local, and this one asks a server";
 /// How often it is looked for what is too old.
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
@@ -37,8 +39,8 @@ impl Caller {
     }
 }
 
-/// Reads what is known of the caller. Returns the language to begin in: that of their last call, unless they have come to this plan
-/// by another, in which they may have chosen one.
+/// Reads what is known of the caller. What a persona has heard that is kept local is known to those alone who ask no server. Returns the
+/// language to begin in: that of their last call, unless they have come to this plan by another, in which they may have chosen one.
 pub(super) async fn recall(
     house: &House,
     persona: &Persona,
@@ -47,19 +49,24 @@ pub(super) async fn recall(
     log: &Record,
 ) -> Language {
     let Some(caller) = log.caller().filter(|_| persona.memory.is_some()) else { return language };
-    if variables.remembered().is_none() {
+    let is_new = variables.remembered().is_none();
+    if is_new {
         match timeout(PATIENCE, house.store.memory(&caller.number, Stamp::now())).await {
-            Ok(Ok(Some(memory))) => {
-                log.event("remembered", json!({ "last_call": memory.last_call }));
-                variables.remember(memory);
-            }
+            Ok(Ok(Some(memory))) => variables.remember(memory),
             Ok(Ok(None)) => {}
             Ok(Err(error)) => forgetful(log, &error.to_string()),
             Err(_) => forgetful(log, "the database takes long"),
         }
     }
-    let known = variables.remembered().filter(|_| caller.plan.as_deref() == Some(plan));
-    known.and_then(|memory| memory.language.parse().ok()).unwrap_or(language)
+    let Some(known) = variables.remembered() else { return language };
+    let begins_in = known.language.parse().ok().filter(|_| caller.plan.as_deref() == Some(plan));
+    if known.is_local && !house.engines.in_mode(persona.mode).ask_nobody() {
+        log.event("not_remembered", json!({ "why": KEPT }));
+        variables.forget();
+    } else if is_new {
+        log.event("remembered", json!({ "last_call": known.last_call }));
+    }
+    begins_in.unwrap_or(language)
 }
 
 fn forgetful(log: &Record, why: &str) {

@@ -49,6 +49,7 @@ mod waiting;
 mod warm;
 mod web;
 mod webhook;
+mod wish;
 
 use std::{ops::ControlFlow, path::PathBuf, pin::pin, sync::Arc, time::Duration};
 
@@ -63,6 +64,7 @@ use tokio::{
 use crate::{
     accounts::{self, Accounts},
     after::Analyses,
+    campaign::Campaigns,
     chat::Chats,
     config,
     dialplan::{Action, Edition, Editions, Variables},
@@ -152,6 +154,8 @@ pub struct House {
     pub store: Store,
     /// Takes calls that are over, where it is to be written down what came of them.
     pub analyses: Analyses,
+    /// Calls back those who want that.
+    pub campaigns: Campaigns,
     /// Sends the texts of the verb `message`.
     pub texts: Texts,
     /// Counters.

@@ -15,10 +15,8 @@ use serde_json::{Value, json};
 use crate::{
     after::Exchange,
     agent::News,
-    dialplan::Request,
     engines::Mode,
-    store::{CallLog, Key, NewRequest, NewTurn, Stamp},
-    trunk::is_nobody,
+    store::{CallLog, Key, NewTurn, Stamp},
 };
 
 /// What stands in the log for what was said or pressed in private.
@@ -41,6 +39,8 @@ pub(super) struct Notes {
     speaker: Arc<Mutex<(Option<String>, Option<Language>)>>,
     /// A persona has spoken that is kept local: what was said goes to no server, whoever speaks next.
     is_local: Arc<AtomicBool>,
+    /// The number that is called back for this call: one, however often it is wished. The lock is taken as it is wished.
+    called_back: Arc<Mutex<Option<String>>>,
 }
 
 /// As many turns as are remembered; the oldest is forgotten first.
@@ -59,6 +59,7 @@ impl Notes {
             said: Arc::default(),
             speaker: Arc::new(Mutex::new((None, language))),
             is_local: Arc::default(),
+            called_back: Arc::default(),
         }
     }
 
@@ -113,6 +114,23 @@ impl Notes {
         self.said.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
+    /// Takes the one place that this call has for a number that Milo calls back. False: it had that already. `None`: another has it.
+    pub(super) fn may_call_back(&self, target: &str) -> Option<bool> {
+        let mut taken = self.called_back.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*taken {
+            Some(other) => (other == target).then_some(false),
+            None => {
+                *taken = Some(target.to_owned());
+                Some(true)
+            }
+        }
+    }
+
+    /// Gives it back: nobody is called.
+    pub(super) fn calls_nobody_back(&self) {
+        *self.called_back.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// The call's key in the log.
     pub(super) fn key(&self) -> Key {
         self.log.key()
@@ -137,22 +155,6 @@ impl Notes {
     /// What was heard or is told, as the log may have it.
     pub(super) fn words<'a>(&self, said: &'a str) -> &'a str {
         if self.is_private() || !self.log.keeps_words() { UNSAID } else { said }
-    }
-
-    /// The caller wants something of the people of the house. It is kept as they say it also where the log keeps no words: they
-    /// want it read.
-    ///
-    /// # Errors
-    /// What of it is missing.
-    pub(super) fn request(&self, request: &Request, caller: &str) -> Result<(), &'static str> {
-        let words = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
-        let telephone = words(&request.telephone).or_else(|| words(caller).filter(|caller| !is_nobody(caller)));
-        request.check(telephone.as_deref())?;
-        let (kind, at) = (request.kind.as_str(), Stamp::now());
-        let (wanted, text) = (words(&request.wanted), words(&request.text));
-        let id = self.log.request(NewRequest { kind: kind.into(), telephone, wanted, text, at });
-        self.event("requested", json!({ "kind": kind, "request": id }));
-        Ok(())
     }
 
     /// A party of the call has sent a text within it.

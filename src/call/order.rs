@@ -261,6 +261,12 @@ impl CallsOut {
         }
     }
 
+    /// The variables that the plan of this name, or the usual one, is given.
+    pub fn given(&self, named: Option<&str>) -> Vec<String> {
+        let edition = self.editions.current();
+        plan(&edition.dialplans, named).map(|plan| plan.variables.clone()).unwrap_or_default()
+    }
+
     /// The plan of a wanted call, and who is to be called.
     fn judge<'e>(&self, edition: &'e Edition, wanted: &Wanted) -> Result<(&'e Plan, Target<'_>), NotPlaced> {
         let plan = plan(&edition.dialplans, wanted.plan.as_deref())?;

@@ -187,7 +187,8 @@ pub(super) async fn perform(
                 course.variables.set(&look_up.into, found);
             }
             Action::Request(request) => {
-                if let Err(why) = log.notes().request(request, course.variables.caller()) {
+                let wished = log.notes().request(request, &mut course.variables, &house.campaigns).await;
+                if let Err(why) = wished {
                     log.event("verb_failed", json!({ "verb": "request", "why": why }));
                     line.not_done(why);
                 }

@@ -13,6 +13,7 @@ use crate::{
     agent::spoken,
     config::{self, Config, RecordingFormat},
     dialplan::Plan,
+    engines::Mode,
     error::Error,
     metrics::Metrics,
     store::{LogWriter, RecordingState, Stamp},
@@ -64,11 +65,15 @@ impl Recordings {
         self.recording.pause_key.as_deref().unwrap_or_default()
     }
 
-    /// What is said to those who are recorded; nothing when nothing is to be said.
-    pub(super) async fn announcement(&self, house: &House, language: Language) -> Result<Option<Arc<[i16]>>, Error> {
+    /// What is said to those who are recorded, by the engines of this mode; nothing when nothing is to be said.
+    pub(super) async fn announcement(
+        &self,
+        house: &House,
+        (language, mode): (Language, Option<Mode>),
+    ) -> Result<Option<Arc<[i16]>>, Error> {
         match (self.recording.announced_by(), &self.recording.announcement) {
             (Some(file), _) => Ok(Some(house.sound(file).await?)),
-            (None, Some(words)) => Ok(Some(spoken(&house.engines.voice, words, language).await?)),
+            (None, Some(words)) => Ok(Some(spoken(&house.engines.in_mode(mode).voice, words, language).await?)),
             (None, None) => Ok(None),
         }
     }

@@ -19,7 +19,8 @@ use tokio::{sync::watch, task::JoinSet, time::Instant};
 use super::{House, Record, notes::Notes, webhook};
 use crate::{
     agent::{Moment, News, Persona},
-    dialplan::{Action, Edition, TRANSFER_RESULT, Tool, Variables},
+    campaign::Campaigns,
+    dialplan::{Action, CALL_BACK_AT, CALL_BACK_WHY, Edition, TRANSFER_RESULT, Tool, Variables},
     likeness::{self, Likeness},
     mcp::{Mcp, Served},
     webhook::Webhooks,
@@ -36,6 +37,7 @@ pub struct Toolbox<'a> {
     mcp: Mcp,
     variables: &'a mut Variables,
     webhooks: Arc<Webhooks>,
+    campaigns: Campaigns,
     likeness: Option<Likeness>,
     plan: String,
     notes: Notes,
@@ -137,10 +139,11 @@ impl<'a> Toolbox<'a> {
         }
         let tools = tools.into();
         let mcp = house.mcp.clone();
-        let (webhooks, notes) = (Arc::clone(&house.webhooks), log.notes());
+        let (webhooks, campaigns, notes) = (Arc::clone(&house.webhooks), house.campaigns.clone(), log.notes());
         let is_local = notes.mode().is_some();
         let (zone, likeness) = (persona.zone.clone(), house.likeness.clone().filter(|_| !is_local));
-        Self { edition, tools, zone, served, mcp, variables, webhooks, likeness, plan: plan.into(), notes, begun }
+        let plan = plan.into();
+        Self { edition, tools, zone, served, mcp, variables, webhooks, campaigns, likeness, plan, notes, begun }
     }
 
     /// As the model is told of them.
@@ -195,10 +198,10 @@ impl<'a> Toolbox<'a> {
             Doer::Verbs(tool) => {
                 let (tool, edition, webhooks) = (tool.clone(), Arc::clone(self.edition), Arc::clone(&self.webhooks));
                 let (plan, notes, likeness) = (self.plan.clone(), self.notes.clone(), self.likeness.clone());
-                let mut variables = self.variables.clone();
+                let (mut variables, campaigns) = (self.variables.clone(), self.campaigns.clone());
                 prepare(&tool, arguments.clone(), &mut variables);
                 Box::pin(async move {
-                    let by = (&*edition, (&*webhooks, likeness.as_ref()), plan.as_str(), &notes);
+                    let by = (&*edition, (&*webhooks, &campaigns, likeness.as_ref()), plan.as_str(), &notes);
                     let (set, failed) = perform(&tool, &mut variables, by).await;
                     let result = report(&tool, &variables, failed.as_deref());
                     Outcome { set: arguments.into_iter().chain(set).collect(), result }
@@ -275,6 +278,9 @@ fn prepare(tool: &Tool, arguments: BTreeMap<String, String>, variables: &mut Var
     if tool.calls_somebody() {
         variables.set(TRANSFER_RESULT, String::new());
     }
+    if tool.calls_back() {
+        [CALL_BACK_AT, CALL_BACK_WHY].iter().for_each(|name| variables.set(name, String::new()));
+    }
     arguments.into_iter().for_each(|(name, value)| variables.set(&name, value));
 }
 
@@ -282,7 +288,12 @@ fn prepare(tool: &Tool, arguments: BTreeMap<String, String>, variables: &mut Var
 async fn perform(
     tool: &Tool,
     variables: &mut Variables,
-    (edition, (webhooks, likeness), plan, notes): (&Edition, (&Webhooks, Option<&Likeness>), &str, &Notes),
+    (edition, (webhooks, campaigns, likeness), plan, notes): (
+        &Edition,
+        (&Webhooks, &Campaigns, Option<&Likeness>),
+        &str,
+        &Notes,
+    ),
 ) -> (Vec<(String, String)>, Option<String>) {
     let mut all = Vec::new();
     for step in &tool.actions {
@@ -292,8 +303,8 @@ async fn perform(
                 let found = likeness::look_up(&edition.dialplans, &look_up, likeness).await;
                 vec![(look_up.into, found)]
             }
-            Ok(Action::Request(request)) => match notes.request(&request, variables.caller()) {
-                Ok(()) => Vec::new(),
+            Ok(Action::Request(request)) => match notes.request(&request, variables, campaigns).await {
+                Ok(told) => told,
                 Err(why) => return (all, Some(why.into())),
             },
             Ok(Action::Webhook(webhook)) => {
@@ -320,6 +331,7 @@ async fn perform(
 fn report(tool: &Tool, variables: &Variables, failed: Option<&str>) -> Report {
     let told = variables.told(&tool.tells);
     let values: BTreeMap<_, _> = told.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+    let back = [CALL_BACK_AT, CALL_BACK_WHY].map(|name| if tool.calls_back() { variables.value(name) } else { "" });
     let transfer = if tool.calls_somebody() { variables.value(TRANSFER_RESULT) } else { "" };
     let (object, is_done) = match (failed, transfer) {
         (Some(why), _) => (json!({ "ok": false, "why": why }), false),
@@ -327,6 +339,17 @@ fn report(tool: &Tool, variables: &Variables, failed: Option<&str>) -> Report {
             (json!({ "ok": true, "result": "they have spoken, and the caller is back" }), true)
         }
         (None, "") if tool.calls_somebody() => (json!({ "ok": false, "why": "nobody was called" }), false),
+        (None, "") if back != ["", ""] => {
+            let who = match back {
+                ["", why] => format!("a person calls back, nobody can say when; Milo does not: {why}"),
+                [at, _] => format!("Milo calls back at {at}"),
+            };
+            let result = [("result", who.as_str())].into_iter();
+            let values = values.iter().map(|(name, value)| (*name, *value));
+            let all: BTreeMap<_, _> = values.chain(result).collect();
+            // What the file says is of Milo's own call.
+            (json!(all), !back[0].is_empty())
+        }
         (None, "") if tool.tells.is_empty() => (json!({ "ok": true }), true),
         (None, "") if values.is_empty() => (json!({ "ok": false, "why": "nothing came of it" }), false),
         (None, "") => (json!(values), true),

@@ -77,7 +77,11 @@ impl Campaigns {
             tracing::error!(campaign.id = %row.claim.campaign, %error, "the settings of a campaign cannot be read");
             Retries::default()
         });
-        if self.store.end_claim(&row.claim, &end(&retries, outcome, (row.tried, attempt)), now).await? {
+        let end = end(&retries, outcome, (row.tried, attempt));
+        if self.store.end_claim(&row.claim, &end, now).await? {
+            if matches!(end, RowEnd::Done(_)) {
+                self.is_over(row.claim.campaign, row.claim.line).await;
+            }
             tracing::warn!(
                 campaign.id = %row.claim.campaign,
                 line = row.claim.line,
@@ -112,7 +116,12 @@ impl Campaigns {
     async fn end(&self, claim: &Claim, end: &RowEnd) {
         loop {
             match self.store.end_claim(claim, end, Stamp::now()).await {
-                Ok(true) => return,
+                Ok(true) => {
+                    if matches!(end, RowEnd::Done(_)) {
+                        self.is_over(claim.campaign, claim.line).await;
+                    }
+                    return;
+                }
                 Ok(false) => {
                     let (campaign, line) = (claim.campaign, claim.line);
                     tracing::warn!(campaign.id = %campaign, line, "a number of a campaign was taken over, or is gone");

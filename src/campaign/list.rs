@@ -22,7 +22,7 @@ const ZONE: &str = "zone";
 const NOTE: &str = "note";
 
 /// A list that can be called.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct List {
     /// The names of the variables, in the order of the head.
     pub(super) columns: Vec<String>,

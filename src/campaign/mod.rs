@@ -9,6 +9,7 @@
 //! database before it is called, with a lease, so that several Milos on one Postgres call nobody twice.
 
 mod attempt;
+mod back;
 mod list;
 mod number;
 mod opening;
@@ -23,6 +24,7 @@ use std::{
 
 use tokio::sync::Notify;
 
+pub use back::Wish;
 pub use order::{Order, Retries};
 pub use outcome::Outcome;
 
@@ -124,7 +126,7 @@ impl Campaigns {
             return Err(Untaken::Wrong(fault));
         }
         let csv = std::mem::take(&mut order.list);
-        if csv.is_empty() {
+        if csv.is_empty() && !order.standing {
             return Err(Untaken::Wrong("list: it is empty; it is CSV whose head has a column `number`".into()));
         }
         self.calls_out
@@ -133,12 +135,20 @@ impl Campaigns {
         let (this, wished) = (self.clone(), order.clone());
         let read = tokio::task::spawn_blocking(move || {
             let bounds = (this.campaigns.lines, &this.numbers, wished.open.zone());
+            if csv.is_empty() {
+                return Ok(list::List::default());
+            }
             list::read(csv.as_bytes(), bounds, |to, variables| {
                 let wanted = wished.wanted(to.to_owned(), variables.clone());
                 this.calls_out.check(&wanted).map_err(|why| why.says().to_owned())
             })
         });
-        let read = read.await.unwrap_or_else(|_| Err("the list could not be read".into())).map_err(Untaken::Wrong)?;
+        let mut read =
+            read.await.unwrap_or_else(|_| Err("the list could not be read".into())).map_err(Untaken::Wrong)?;
+        // Whoever comes into it later has its own.
+        if order.standing && !read.zones.iter().any(|zone| zone == order.open.zone()) {
+            read.zones.push(order.open.zone().to_owned());
+        }
         let _one_at_a_time = self.adding.lock().await;
         // Perhaps by somebody who was quicker.
         if let Some(taken) = self.asked_before(key).await? {
@@ -148,12 +158,19 @@ impl Campaigns {
         if open >= self.campaigns.open {
             return Err(Untaken::Full(format!("{open} campaigns have not ended; wait for one, or cancel it")));
         }
+        if order.standing && self.store.standing_campaign(order.name.trim()).await?.is_some() {
+            return Err(Untaken::Wrong(format!(
+                "name: a campaign {:?} stands already; cancel it, or take another name",
+                order.name.trim()
+            )));
+        }
         let (id, total, created) = (Key::new(), read.rows.len(), Stamp::now());
         let new = NewCampaign {
             id,
             name: order.name.trim().to_owned(),
             who: who.to_owned(),
             paused: order.paused,
+            standing: order.standing,
             settings: serde_json::to_value(&order).unwrap_or_default(),
             columns: read.columns,
             zones: read.zones,

@@ -41,13 +41,18 @@ pub struct Order {
     /// What it is called.
     #[schema(min_length = 1, max_length = 200, example = "Reminders of December")]
     pub name: String,
-    /// Whom to call: CSV with a head. `number` is who, `zone` their time zone, every other column a variable of the plan.
+    /// Whom to call: CSV with a head. `number` is who, `zone` their time zone, every other column a variable of the plan. One that stands
+    /// needs none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schema(example = "number\n0341234567\n")]
     pub list: String,
     /// It begins when somebody resumes it.
     #[serde(default)]
     pub paused: bool,
+    /// It goes on when nobody is left to call, and the list may be empty: callers who want to be called back come into it by its name
+    /// (`request` in plans and tools).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub standing: bool,
     /// The trunk that numbers go over, or several.
     #[schema(value_type = Option<TrunkNames>)]
     pub trunk: Option<TrunkNames>,

@@ -141,7 +141,8 @@ impl Runner {
                 }
                 Look::Waits(why) => {
                     let Campaigns { store, node, log, .. } = &self.campaigns;
-                    if store.finish_campaign(campaign.id, Stamp::now(), (node, log)).await? {
+                    if !campaign.order.standing && store.finish_campaign(campaign.id, Stamp::now(), (node, log)).await?
+                    {
                         tracing::info!(campaign.id = %campaign.id, "a campaign is finished");
                     } else {
                         waits.insert(campaign.id, why);
@@ -208,8 +209,12 @@ impl Runner {
                 Some(why) => closed = Some(format!("in {zone} {why}")),
                 None => {
                     is_open = true;
-                    let row = store.claim_row(campaign.id, (zone, order.at_once), (node, now, lease(now))).await?;
-                    if let Some(row) = row {
+                    let mine = (&**node, now, lease(now));
+                    let claimed = store.claim_row(campaign.id, (zone, order.at_once), mine).await?;
+                    for line in claimed.skipped {
+                        self.campaigns.is_over(campaign.id, line).await;
+                    }
+                    if let Some(row) = claimed.row {
                         return Ok(self.call(campaign, row));
                     }
                 }

@@ -21,6 +21,8 @@ pub enum CallEvent {
     Transferred,
     /// The caller wants something of the people of the house: a message was left, a call back is wished.
     Requested,
+    /// Milo has called a caller back who wanted that, or calls them no more.
+    CalledBack,
     /// It is over.
     Ended,
     /// A recording is whole.
@@ -33,20 +35,21 @@ pub enum CallEvent {
 
 impl CallEvent {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Started,
         Self::Answered,
         Self::Turn,
         Self::Transferred,
         Self::Requested,
+        Self::CalledBack,
         Self::Ended,
         Self::RecordingReady,
         Self::Analysed,
         Self::CampaignFinished,
     ];
 
-    /// `started`, `answered`, `turn`, `transferred`, `requested`, `ended`, `recording_ready`, `analysed`,
-    /// `campaign_finished`.
+    /// `started`, `answered`, `turn`, `transferred`, `requested`, `called_back`, `ended`, `recording_ready`,
+    /// `analysed`, `campaign_finished`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Started => "started",
@@ -54,6 +57,7 @@ impl CallEvent {
             Self::Turn => "turn",
             Self::Transferred => "transferred",
             Self::Requested => "requested",
+            Self::CalledBack => "called_back",
             Self::Ended => "ended",
             Self::RecordingReady => "recording_ready",
             Self::Analysed => "analysed",

@@ -5,10 +5,14 @@ use std::{
     path::Path,
 };
 
+use milo_models::engine::Language;
+
 use super::{
     Action, Block, Bridge, Detect, Dial, Knowledge, LookUp, Plan, Step, Surroundings, TextMessage, Tool, TrunkNames,
     fault::{Fault, Source},
-    ready, variables,
+    ready,
+    request::read_back,
+    variables,
 };
 use crate::{
     agent::{Moment, Persona, Remembering},
@@ -38,6 +42,9 @@ pub(super) fn check(
     let set = all.iter().flat_map(|action| action.sets()).chain(given).chain(told);
     let set: BTreeSet<String> = set.map(Into::into).collect();
     let lines: BTreeSet<&str> = all.iter().filter_map(|action| action.line()).collect();
+    let own = plans.iter().flat_map(|(_, plan)| plan.variables.iter().map(String::as_str));
+    let told = known.tools.iter().flat_map(|(_, tool)| tool.takes.iter().map(|argument| argument.name.as_str()));
+    let read_back = read_back(&all, own.chain(told));
     let names_of = Names { plans: names.keys().copied().collect(), set: &set, lines };
     let mut headers = BTreeSet::new();
     for (n, (source, plan)) in plans.iter().enumerate() {
@@ -63,7 +70,8 @@ pub(super) fn check(
         }
         for step in steps(&plan.actions) {
             let (at, action) = (step.span().start, step.get_ref());
-            verb(action, known, &names_of, &mut headers).into_iter().for_each(|fault| wrong(at, fault));
+            let faults = verb(action, known, &names_of, &mut headers);
+            faults.into_iter().chain(unread(action, &read_back, [None; 2])).for_each(|fault| wrong(at, fault));
         }
     }
     for (source, tool) in known.tools {
@@ -76,10 +84,20 @@ pub(super) fn check(
         for step in steps(&tool.actions) {
             let (at, action) = (step.span().start, step.get_ref());
             let faults = verb(action, known, &names_of, &mut headers);
+            let confirm = [Language::Mg, Language::Fr].map(|language| tool.confirm(language));
+            let faults = faults.into_iter().chain(unread(action, &read_back, confirm));
             Tool::unfit(action).into_iter().chain(faults).for_each(|fault| wrong(Some(at), fault));
         }
     }
     (headers, set)
+}
+
+/// A number that Milo is to call, and nobody has read back.
+fn unread(action: &Action, read_back: &BTreeSet<&str>, confirm: [Option<&str>; 2]) -> Option<String> {
+    match action {
+        Action::Request(request) => request.unread(read_back, confirm),
+        _ => None,
+    }
 }
 
 /// What verbs may name of the plans.

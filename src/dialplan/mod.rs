@@ -65,7 +65,7 @@ pub use surroundings::Surroundings;
 pub use text::TextMessage;
 pub use tool::Tool;
 pub use transfer::{Transfer, TransferMode};
-pub use variables::{ANSWERED_BY, TRANSFER_RESULT, Variables};
+pub use variables::{ANSWERED_BY, CALL_BACK_AT, CALL_BACK_WHY, TRANSFER_RESULT, Variables};
 pub use wait::{Bridge, Hold, Queue, Ring};
 pub use webhook::Webhook;
 

@@ -82,6 +82,12 @@ impl Tool {
         steps(&self.actions).iter().any(|step| matches!(step.get_ref(), Action::Transfer(_) | Action::Dial(_)))
     }
 
+    /// Whether Milo may be to call back by it: who does so is told too.
+    pub fn calls_back(&self) -> bool {
+        let is_one = |action: &Action| matches!(action, Action::Request(request) if request.campaign.is_some());
+        steps(&self.actions).iter().any(|step| is_one(step.get_ref()))
+    }
+
     fn words(&self, language: Language) -> &Words {
         match language {
             Language::Mg => &self.mg,

@@ -14,12 +14,27 @@ const MOST_OF_A_VALUE: usize = 200;
 /// The same for what a model has written itself: a call in two or three sentences.
 const MOST_OF_A_SUMMARY: usize = 600;
 /// What every call knows.
-const KNOWN: [&str; 9] =
-    ["caller", "called", "trunk", "call_id", "asserted", "diverted_from", "diverted_why", TRANSFER_RESULT, ANSWERED_BY];
+const KNOWN: [&str; 11] = [
+    "caller",
+    "called",
+    "trunk",
+    "call_id",
+    "asserted",
+    "diverted_from",
+    "diverted_why",
+    TRANSFER_RESULT,
+    ANSWERED_BY,
+    CALL_BACK_AT,
+    CALL_BACK_WHY,
+];
 /// What came of the last `transfer` or `dial`; nothing before the first.
 pub const TRANSFER_RESULT: &str = "transfer_result";
 /// Who has answered, as far as a `converse` that asks for it has told; nothing before that.
 pub const ANSWERED_BY: &str = "answered_by";
+/// When Milo calls back for the last `request` that names a campaign; empty where a person does.
+pub const CALL_BACK_AT: &str = "call_back_at";
+/// Why a person does.
+pub const CALL_BACK_WHY: &str = "call_back_why";
 const HEADER: &str = "header.";
 
 /// Whether a value is longer than one may be.
@@ -48,6 +63,11 @@ fn parts(text: &str) -> Result<Vec<Result<&str, &str>>, String> {
     }
     parts.push(Ok(rest));
     Ok(parts)
+}
+
+/// The names that stand in a text.
+pub(super) fn names(text: &str) -> Vec<&str> {
+    parts(text).unwrap_or_default().into_iter().filter_map(Result::err).collect()
 }
 
 /// Why a variable cannot be named so.
@@ -189,7 +209,12 @@ impl Variables {
         self.remembered = Some(memory);
     }
 
-    /// The same, if anything is.
+    /// Nothing is known any more.
+    pub fn forget(&mut self) {
+        self.remembered = None;
+    }
+
+    /// What is known of them, if anything is.
     pub fn remembered(&self) -> Option<&Memory> {
         self.remembered.as_ref()
     }

@@ -196,6 +196,11 @@ impl Engines {
         self.is_local
     }
 
+    /// Whether no server learns anything by them.
+    pub fn ask_nobody(&self) -> bool {
+        self.is_local || self.servers.is_empty()
+    }
+
     /// The servers that are asked, or left alone for a while.
     pub fn servers(&self) -> Vec<Server> {
         let rests = |job: &str| self.told.iter().any(|told| told.job() == job && told.is_resting());

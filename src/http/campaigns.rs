@@ -47,7 +47,7 @@ struct Upload {
 struct Added {
     id: Key,
     /// How many numbers it has.
-    #[schema(minimum = 1, example = 1)]
+    #[schema(minimum = 0, example = 1)]
     total: usize,
 }
 

@@ -21,7 +21,7 @@ use crate::store::{Key, RequestPage, RequestRow, RequestsWanted, Stamp};
 
 /// What there is of either.
 const KINDS: [&str; 2] = ["message", "call_back"];
-const STATES: [&str; 2] = ["open", "done"];
+const STATES: [&str; 4] = ["open", "calling", "done", "failed"];
 
 /// The query of the list.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -37,7 +37,7 @@ struct Wanted {
     /// `message` or `call_back`.
     #[param(example = "call_back")]
     kind: Option<String>,
-    /// `open` or `done`.
+    /// `open`, `calling`, `done` or `failed`.
     #[param(example = "open")]
     state: Option<String>,
     /// Of this call only.
@@ -86,7 +86,7 @@ async fn list(
         ));
     };
     let (cursor, limit) = bounds(wanted.limit.as_deref(), wanted.cursor.as_deref())?;
-    for (name, value, known) in [("kind", &wanted.kind, KINDS), ("state", &wanted.state, STATES)] {
+    for (name, value, known) in [("kind", &wanted.kind, &KINDS[..]), ("state", &wanted.state, &STATES[..])] {
         if value.as_ref().is_some_and(|value| !known.contains(&value.as_str())) {
             return Err(Problem::bad_request(format!("`{name}` is one of {}", known.join(", "))));
         }
@@ -104,7 +104,8 @@ async fn list(
 
 /// Say that a request is done, or open again
 ///
-/// Whoever says first that it is done is the one who has done it.
+/// Whoever says first that it is done is the one who has done it. Milo calls nobody back of what is done; what is opened again after Milo
+/// has called is a person's.
 #[utoipa::path(
     post,
     path = "/api/v1/requests/{id}",

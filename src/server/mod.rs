@@ -212,6 +212,23 @@ impl Server {
         let (mcp, serving_tools) = Mcp::start(&config.mcp)?;
         let by = (engines.clone(), editions.clone());
         let chats = Chats::new(by, config, redis.clone(), Arc::clone(&metrics));
+        let (live, sip) = (Arc::default(), Arc::new(SipSeen::new(endpoint.ladders().clone(), config.sip.ladders)));
+        let (counters, limit) = (endpoint.watch(), config.limits.calls);
+        let taken = {
+            let (counters, visits) = (counters.clone(), Arc::clone(&visits));
+            move || counters.borrow().calls + visits.load(Ordering::Acquire)
+        };
+        let (kept, up) = (Arc::clone(&withheld), taken.clone());
+        let (calls_out, placements) = CallsOut::new(
+            (editions.clone(), trunks.clone()),
+            (log.clone(), Arc::clone(&metrics)),
+            (Arc::clone(&live), Arc::clone(&sip)),
+            limit,
+            move || up() + kept.load(Ordering::Acquire),
+        );
+        calls_out.remember(&store, node.id()).await?;
+        let writers = (log.clone(), Arc::clone(&metrics));
+        let campaigns = Campaigns::new(config, (store.clone(), node.id()), writers, calls_out.clone());
         let house = Arc::new(House {
             mcp,
             likeness,
@@ -221,12 +238,13 @@ impl Server {
             editions: editions.clone(),
             prompts,
             recordings,
-            live: Arc::default(),
+            live: Arc::clone(&live),
             seats: Arc::default(),
             waiters: Arc::default(),
             webhooks: Arc::new(Webhooks::new(&config.webhook)?),
             accounts: Arc::clone(&accounts),
-            sip: Arc::new(SipSeen::new(endpoint.ladders().clone(), config.sip.ladders)),
+            sip,
+            campaigns: campaigns.clone(),
             caller: endpoint.caller().clone(),
             log: log.clone(),
             store: store.clone(),
@@ -256,20 +274,12 @@ impl Server {
             redis: redis.clone(),
             runtimes: [legs.clone(), Handle::current()],
         };
-        let live = Arc::clone(&house.live);
-        let (counters, limit) = (endpoint.watch(), config.limits.calls);
         let (end_visits, ending) = watch::channel(false);
-        let taken = {
-            let (counters, visits) = (counters.clone(), Arc::clone(&visits));
-            move || counters.borrow().calls + visits.load(Ordering::Acquire)
-        };
         if config.limits.follow_engines {
             let (engines, counting, prompt) = (house.engines.clone(), Arc::clone(&metrics), asked_first);
             let places = (limit, Arc::clone(&withheld));
-            following.spawn(capacity::follow(engines, counting, prompt, places, taken.clone()));
+            following.spawn(capacity::follow(engines, counting, prompt, places, taken));
         }
-        let kept = Arc::clone(&withheld);
-        let taken = move || taken() + kept.load(Ordering::Acquire);
         let (web, visitors) = WebCalls::new(
             Arc::clone(&house),
             (Arc::clone(&visits), limit),
@@ -277,14 +287,6 @@ impl Server {
             (legs.clone(), leg_options(&config.media)),
             ending,
         );
-        let (calls_out, placements) = CallsOut::new(
-            (editions.clone(), house.trunks.clone()),
-            (log.clone(), Arc::clone(&metrics)),
-            (Arc::clone(&live), Arc::clone(&house.sip)),
-            limit,
-            taken,
-        );
-        calls_out.remember(&store, node.id()).await?;
         texting.spawn(call::forget_keys(store.clone()));
         texting.spawn(call::forget_memories(store.clone()));
         if config.database.keep_days > 0 {
@@ -297,8 +299,6 @@ impl Server {
         let live = (live, Arc::clone(&house.sip), accounts, house.caller.clone());
         let batches = Batches::new(config, (store.clone(), node.id()), &chats, Arc::clone(&metrics));
         texting.spawn(batches.clone().run());
-        let writers = (log.clone(), Arc::clone(&metrics));
-        let campaigns = Campaigns::new(config, (store.clone(), node.id()), writers, calls_out.clone());
         texting.spawn(campaigns.clone().run());
         let keys = Arc::new(Keys::open(&store, config.http.api_key.as_ref(), redis.clone()).await?);
         following.spawn(keys::follow(Arc::clone(&keys)));

@@ -63,6 +63,15 @@ pub struct ClaimedRow {
     pub tried: Vec<Attempt>,
 }
 
+/// What came of looking for a row to call.
+#[derive(Clone, Debug, Default)]
+pub struct Claimed {
+    /// One that is to be called.
+    pub row: Option<ClaimedRow>,
+    /// Lines that were passed over for good: their numbers are on the do-not-call list.
+    pub skipped: Vec<i32>,
+}
+
 /// A row whose Milo is gone.
 #[derive(Clone, Debug)]
 pub struct LeftRow {
@@ -164,7 +173,7 @@ impl Store {
         campaign: Key,
         (zone, at_once): (&str, u32),
         (node, now, lease): (&str, Stamp, Stamp),
-    ) -> Result<Option<ClaimedRow>, StoreError> {
+    ) -> Result<Claimed, StoreError> {
         let failed = |error| self.failed("claiming a number of a campaign", error);
         // Most looks find nothing: they shall not write.
         let due: Option<Candidate> = on!(Pool, &self.pool, pool => sqlx::query_as(NEXT)
@@ -175,11 +184,11 @@ impl Store {
             .await
             .map_err(failed)?);
         if due.is_none() {
-            return Ok(None);
+            return Ok(Claimed::default());
         }
         let write = async {
             let mut batch = self.begin().await?;
-            let claimed: Option<Candidate> = on!(Batch, &mut batch, rows => {
+            let (claimed, skipped): (Option<Candidate>, _) = on!(Batch, &mut batch, rows => {
                 // Nothing changes: it holds the campaign, so that two Milos do not both count what is called now.
                 let held = sqlx::query("UPDATE campaigns SET state = state WHERE id = $1 AND state = 'running'")
                     .bind(campaign)
@@ -190,7 +199,7 @@ impl Store {
                         .bind(campaign)
                         .fetch_one(&mut **rows)
                         .await?;
-                let mut claimed = None;
+                let (mut claimed, mut skipped) = (None, Vec::new());
                 let left = if held.rows_affected() == 1 && calling < i64::from(at_once) { SKIPPED } else { 0 };
                 for _ in 0..left {
                     let next: Option<Candidate> =
@@ -206,6 +215,7 @@ impl Store {
                             .bind(next.line)
                             .execute(&mut **rows)
                             .await?;
+                        skipped.push(next.line);
                         continue;
                     }
                     let written = sqlx::query(
@@ -225,22 +235,23 @@ impl Store {
                         break;
                     }
                 }
-                claimed
+                (claimed, skipped)
             });
             batch.commit().await?;
-            Ok(claimed)
+            Ok((claimed, skipped))
         };
         let claimed: Result<_, sqlx::Error> = write.await;
-        let claimed = match claimed {
+        let (claimed, skipped) = match claimed {
             // Another Milo has begun to call the same number for another campaign: later.
-            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => None,
+            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => (None, Vec::new()),
             claimed => claimed.map_err(failed)?,
         };
-        Ok(claimed.map(|next| {
+        let row = claimed.map(|next| {
             let Candidate { line, called, variables, attempts, tried, .. } = next;
             let claim = Claim { campaign, line, node: node.to_owned(), attempt: attempts + 1, begun: now };
             ClaimedRow { claim, called, variables, tried }
-        }))
+        });
+        Ok(Claimed { row, skipped })
     }
 
     /// The call of a claimed row has begun.

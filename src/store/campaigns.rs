@@ -24,6 +24,8 @@ pub struct NewCampaign {
     pub who: String,
     /// Whether it waits until somebody resumes it.
     pub paused: bool,
+    /// Whether it goes on when nobody is left to call.
+    pub standing: bool,
     /// What is asked for, without the list.
     pub settings: Value,
     /// The names of the variables, in the order of the list's head.
@@ -108,7 +110,8 @@ impl Store {
                 return Ok(false);
             }
             on!(Batch, &mut batch, rows => sqlx::query(
-                "INSERT INTO campaigns (id, name, who, state, settings, columns, zones, created) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+                "INSERT INTO campaigns (id, name, who, state, settings, columns, zones, created, standing)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
             )
             .bind(new.id)
             .bind(&new.name)
@@ -118,6 +121,7 @@ impl Store {
             .bind(Json(&new.columns))
             .bind(Json(&new.zones))
             .bind(new.created)
+            .bind(new.standing)
             .execute(&mut **rows)
             .await
             .map(drop))?;
@@ -178,6 +182,15 @@ impl Store {
     pub async fn campaign(&self, id: Key) -> Result<Option<CampaignRow>, StoreError> {
         on!(Pool, &self.pool, pool => sqlx::query_as(select!("WHERE id = $1")).bind(id).fetch_optional(pool).await)
             .map_err(|error| self.failed("reading a campaign", error))
+    }
+
+    /// The one of this name that stands, and has not ended.
+    pub async fn standing_campaign(&self, name: &str) -> Result<Option<CampaignRow>, StoreError> {
+        on!(Pool, &self.pool, pool => sqlx::query_as(select!("WHERE name = $1 AND standing AND ended IS NULL"))
+            .bind(name)
+            .fetch_optional(pool)
+            .await)
+        .map_err(|error| self.failed("looking for a campaign that stands", error))
     }
 
     /// Those that run, the oldest first.
@@ -260,7 +273,7 @@ impl Store {
         let write = async {
             let mut batch = self.begin().await?;
             let finished: Option<(String, String, Stamp)> = on!(Batch, &mut batch, rows => sqlx::query_as(
-                "UPDATE campaigns SET state = 'finished', ended = $1 WHERE id = $2 AND state = 'running'
+                "UPDATE campaigns SET state = 'finished', ended = $1 WHERE id = $2 AND state = 'running' AND NOT standing
                  AND NOT EXISTS (SELECT 1 FROM campaign_rows WHERE campaign = $2 AND state IN ('waiting', 'calling'))
                  RETURNING name, who, created",
             )
@@ -298,16 +311,27 @@ impl Store {
         .map_err(|error| self.failed("deleting a campaign", error))
     }
 
-    /// Deletes the campaigns that ended before this moment, with their lists.
+    /// Deletes the campaigns that ended before this moment, with their lists; and of those that stand, the numbers that were over by then.
     pub async fn forget_campaigns(&self, before: Stamp) -> Result<(), StoreError> {
-        on!(Pool, &self.pool, pool => sqlx::query(
-            "DELETE FROM campaigns WHERE ended < $1
-             AND NOT EXISTS (SELECT 1 FROM campaign_rows WHERE campaign = campaigns.id AND state = 'calling')",
-        )
-        .bind(before)
-        .execute(pool)
-        .await
-        .map(drop))
-        .map_err(|error| self.failed("deleting old campaigns", error))
+        let failed = |error| self.failed("deleting old campaigns", error);
+        on!(Pool, &self.pool, pool => {
+            sqlx::query(
+                "DELETE FROM campaigns WHERE ended < $1
+                 AND NOT EXISTS (SELECT 1 FROM campaign_rows WHERE campaign = campaigns.id AND state = 'calling')",
+            )
+            .bind(before)
+            .execute(pool)
+            .await
+            .map_err(failed)?;
+            sqlx::query(
+                "DELETE FROM campaign_rows WHERE due < $1 AND state IN ('done', 'skipped', 'cancelled')
+                 AND campaign IN (SELECT id FROM campaigns WHERE standing AND ended IS NULL)",
+            )
+            .bind(before)
+            .execute(pool)
+            .await
+            .map_err(failed)?;
+        });
+        Ok(())
     }
 }

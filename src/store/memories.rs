@@ -20,6 +20,8 @@ pub struct Memory {
     pub language: String,
     /// That call, in two or three sentences.
     pub summary: Option<String>,
+    /// A persona that is kept local has spoken in that call: no server is to read of it.
+    pub is_local: bool,
 }
 
 /// What is known of a caller, as the API shows it.
@@ -44,6 +46,9 @@ pub struct MemoryRow {
     /// That call, in two or three sentences.
     #[schema(example = "Nanontany ny vidin'ny tapakila izy.")]
     pub summary: Option<String>,
+    /// A persona with `mode = "local"` has spoken in that call: no persona is told it that asks a server.
+    #[serde(rename = "local")]
+    pub is_local: bool,
 }
 
 /// One page of them.
@@ -60,7 +65,7 @@ pub struct MemoryPage {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT number, call, at AS last_call, expires AS known_until, name, language, summary FROM memories ",
+            "SELECT number, call, at AS last_call, expires AS known_until, name, language, summary, is_local FROM memories ",
             $rest
         )
     };
@@ -79,6 +84,9 @@ pub struct NewMemory {
     pub language: String,
     /// The call, in two or three sentences.
     pub summary: Option<String>,
+    /// A persona that is kept local has spoken in the call.
+    #[serde(default)]
+    pub is_local: bool,
 }
 
 impl LogWriter {
@@ -95,7 +103,7 @@ impl Store {
     /// What is known of a number now, if anything is.
     pub async fn memory(&self, number: &str, now: Stamp) -> Result<Option<Memory>, StoreError> {
         on!(Pool, &self.pool, pool => sqlx::query_as(
-            "SELECT at AS last_call, name, language, summary FROM memories WHERE number = $1 AND expires > $2",
+            "SELECT at AS last_call, name, language, summary, is_local FROM memories WHERE number = $1 AND expires > $2",
         )
         .bind(number)
         .bind(now)
@@ -168,14 +176,17 @@ impl Store {
 }
 
 impl Batch {
-    /// Writes what is known of the caller of a call that is still in the log, in place of what an earlier one left.
+    /// Writes what is known of the caller of a call that is still in the log, in place of what an earlier one left. Of that the name
+    /// stays, unless it was said where no server may read it, and what stands there now may be told to one.
     pub(super) async fn set_memory(&mut self, call: Key, memory: &NewMemory) -> Result<(), sqlx::Error> {
-        let NewMemory { number, until, name, language, summary } = memory;
+        let NewMemory { number, until, name, language, summary, is_local } = memory;
         on!(Batch, self, rows => sqlx::query(
-            "INSERT INTO memories (number, call, at, expires, name, language, summary)
-             SELECT $2, id, started, $3, $4, $5, $6 FROM calls WHERE id = $1
+            "INSERT INTO memories (number, call, at, expires, name, language, summary, is_local)
+             SELECT $2, id, started, $3, $4, $5, $6, $7 FROM calls WHERE id = $1
              ON CONFLICT (number) DO UPDATE SET call = excluded.call, at = excluded.at, expires = excluded.expires,
-                name = COALESCE(excluded.name, memories.name), language = excluded.language, summary = excluded.summary
+                name = CASE WHEN memories.is_local AND NOT excluded.is_local THEN excluded.name
+                    ELSE COALESCE(excluded.name, memories.name) END,
+                language = excluded.language, summary = excluded.summary, is_local = excluded.is_local
              WHERE memories.at <= excluded.at",
         )
         .bind(call)
@@ -184,6 +195,7 @@ impl Batch {
         .bind(name)
         .bind(language)
         .bind(summary)
+        .bind(is_local)
         .execute(&mut **rows)
         .await
         .map(drop))

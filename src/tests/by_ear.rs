@@ -28,7 +28,7 @@ const OPENS: [&str; 4] = [
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
 ];
 
-fn path(id: &Value, what: &str) -> String {
+pub(crate) fn path(id: &Value, what: &str) -> String {
     format!("/api/v1/calls/{}/{what}", id.as_str().expect("an identifier"))
 }
 
@@ -44,7 +44,7 @@ fn both(page: &Page, since: Instant) -> (Vec<i16>, Vec<i16>) {
 }
 
 /// Waits until a call is up, and takes it over as soon as its agent speaks.
-async fn taken_over(milo: &Running, id: &Value) -> Page {
+pub(crate) async fn taken_over(milo: &Running, id: &Value) -> Page {
     until(milo, id, "answered", |call| call["answered"].is_string()).await;
     for _ in 0..100 {
         if let Ok(page) = open_with(milo, &path(id, "takeover"), &[]).await {

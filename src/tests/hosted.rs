@@ -2,6 +2,7 @@
 
 mod fit;
 mod full;
+mod kept_by_people;
 mod kept_local;
 mod resting;
 pub mod server;

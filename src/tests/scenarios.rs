@@ -28,6 +28,7 @@ mod bans;
 mod batch;
 mod behind_nat;
 mod by_ear;
+mod call_backs;
 mod call_log;
 mod caller_ids;
 mod calling_out;

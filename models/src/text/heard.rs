@@ -4,6 +4,7 @@
 
 mod back_channel;
 mod day;
+mod moment;
 pub(crate) mod numerals;
 mod over;
 mod telephone;
@@ -12,6 +13,7 @@ use std::ops::Range;
 
 pub use back_channel::is_back_channel;
 pub use day::{Reach, day, pressed_day};
+pub use moment::moment;
 use numerals::{NOUGHT, Word};
 pub use over::is_over;
 pub use telephone::{pressed_telephone, telephone};

@@ -30,6 +30,7 @@ use super::{House, Record, notes::Notes, talk::patience};
 use crate::{
     agent::{Ear, SetPhrases},
     dialplan::{Edition, Interpret, Original},
+    engines::Mode,
 };
 use backlog::Backlog;
 use mouth::{Mouth, ways};
@@ -66,6 +67,11 @@ pub(super) struct Account<'a> {
 impl Account<'_> {
     fn was_private_since(self, then: Instant) -> bool {
         self.log.notes().was_private_since(then) || self.others.is_some_and(|others| others.was_private_since(then))
+    }
+
+    /// Who may hear what the two say: no server, where a persona has spoken with either that is kept local.
+    fn mode(self) -> Option<Mode> {
+        self.log.notes().mode().or_else(|| self.others.and_then(Notes::mode))
     }
 
     /// What is said, as the log may have it.
@@ -149,6 +155,7 @@ async fn work(
     (house, phrases): (&House, &SetPhrases),
     account: Account<'_>,
 ) -> EngineError {
+    let engines = &*house.engines.in_mode(account.mode());
     let (to_caller, notices_to_caller, for_caller) = ways();
     let (to_called, notices_to_called, for_called) = ways();
     for notices in [&notices_to_caller, &notices_to_called] {
@@ -156,7 +163,7 @@ async fn work(
     }
     let ear = |ears, cleaning| {
         let patience = patience(&house.conversation, None, LONGEST);
-        Ear::new(ears, cleaning, house.engines.activity.stream(), patience).judged_by(house.engines.end_of_turn.clone())
+        Ear::new(ears, cleaning, engines.activity.stream(), patience).judged_by(engines.end_of_turn.clone())
     };
     let there = Way {
         who: first,
@@ -166,6 +173,7 @@ async fn work(
         other: to_called,
         backlog: Backlog::new(),
         house,
+        engines,
         account,
     };
     let back = Way {
@@ -176,10 +184,11 @@ async fn work(
         other: to_caller,
         backlog: Backlog::new(),
         house,
+        engines,
         account,
     };
     let log = account.log;
-    let mouth = |voice, language, sayings, other| Mouth { voice, language, sayings, other, house, phrases, log };
+    let mouth = |voice, language, sayings, other| Mouth { voice, language, sayings, other, engines, phrases, log };
     let at_caller = mouth(caller.voice, spoken_by_caller, for_caller, notices_to_called);
     let at_called = mouth(called.voice, spoken_by_called, for_called, notices_to_caller);
     select! {

@@ -10,7 +10,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use super::{FAILURES, backlog::SECONDS, notice::Notice, utterance::Utterance};
 use crate::{
     agent::{SetPhrases, announce},
-    call::{House, Record},
+    call::Record,
+    engines::Engines,
 };
 
 /// What is to be said.
@@ -56,7 +57,7 @@ pub(super) struct Mouth<'a> {
     pub(super) sayings: mpsc::Receiver<Saying<'a>>,
     /// How the other learns that it was not heard.
     pub(super) other: Notices<'a>,
-    pub(super) house: &'a House,
+    pub(super) engines: &'a Engines,
     pub(super) phrases: &'a SetPhrases,
     pub(super) log: &'a Record,
 }
@@ -79,7 +80,7 @@ impl Mouth<'_> {
             };
             let words = utterance.translation.as_ref().map(|translation| translation.text.clone()).unwrap_or_default();
             utterance.begins();
-            match announce(&words, self.language, &self.house.engines.voice, &mut self.voice).await {
+            match announce(&words, self.language, &self.engines.voice, &mut self.voice).await {
                 Ok(()) => {
                     failures = 0;
                     utterance.heard_whole(self.voice.played().first_sent_since_idle);

@@ -24,6 +24,7 @@ use crate::{
     agent::{Decision, Ear, Noticed},
     call::House,
     chat::Untranslated,
+    engines::Engines,
 };
 
 /// Voice activity may fail for so long before the interpreter gives up.
@@ -44,6 +45,7 @@ pub(super) struct Way<'a> {
     pub(super) other: mpsc::Sender<Saying<'a>>,
     pub(super) backlog: Backlog,
     pub(super) house: &'a House,
+    pub(super) engines: &'a Engines,
     pub(super) account: Account<'a>,
 }
 
@@ -151,7 +153,7 @@ impl<'a> Way<'a> {
 
     /// The words of a turn, and the same in the other language.
     async fn understand(&self, utterance: &mut Utterance<'_>, sound: Vec<i16>) -> Result<Understood, EngineError> {
-        let heard = self.house.engines.transcriber.transcribe(sound, Listen::to(Some(self.from))).await?;
+        let heard = self.engines.transcriber.transcribe(sound, Listen::to(Some(self.from))).await?;
         let is_sure = heard.confidence.is_none_or(|confidence| confidence >= UNSURE);
         let has_words = heard.text.contains(char::is_alphanumeric);
         utterance.heard_confidence = heard.confidence;

@@ -14,7 +14,7 @@ use crate::{
 impl Reel {
     /// Tells everybody, and begins. Dropped, it begins nothing.
     pub(super) async fn start(&self, house: &House, language: Language) -> Result<RecordingNow, &'static str> {
-        let sound = house.recordings.announcement(house, language).await.map_err(|error| {
+        let sound = house.recordings.announcement(house, (language, self.notes.mode())).await.map_err(|error| {
             self.failed(&error);
             "the announcement cannot be played, so this call is not recorded; the log says why"
         })?;
@@ -71,7 +71,7 @@ impl Reel {
         if !is_running {
             return;
         }
-        match house.recordings.announcement(house, language).await {
+        match house.recordings.announcement(house, (language, self.notes.mode())).await {
             Ok(None) => {}
             Ok(Some(sound)) => {
                 if !called.say(&sound).await {
@@ -91,7 +91,7 @@ impl Reel {
         if !self.is_running() {
             return;
         }
-        let told = match house.recordings.announcement(house, language).await {
+        let told = match house.recordings.announcement(house, (language, self.notes.mode())).await {
             Ok(None) => true,
             Ok(Some(sound)) => {
                 self.lock().running.iter().for_each(Recording::pause);
@@ -158,7 +158,7 @@ impl Line {
         language: Language,
         log: &Record,
     ) -> bool {
-        match house.recordings.announcement(house, language).await {
+        match house.recordings.announcement(house, (language, log.notes().mode())).await {
             Ok(None) => {}
             Ok(Some(sound)) => {
                 self.play(&sound, |key| log.pressed(key)).await;

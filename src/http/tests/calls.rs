@@ -357,6 +357,7 @@ async fn what_is_known_of_callers_is_listed_and_read_by_their_numbers_until_they
                 name: Some("Rasoa".into()),
                 language: "mg".into(),
                 summary: Some("Le prix.".into()),
+                is_local: false,
             },
         );
         call.key()
@@ -368,7 +369,7 @@ async fn what_is_known_of_callers_is_listed_and_read_by_their_numbers_until_they
     let first = house.json("/api/v1/memories?limit=1").await;
     let newest = json!({
         "number": "0342222222", "call": second, "last_call": "1970-01-01T00:00:02Z", "known_until": far,
-        "name": "Rasoa", "language": "mg", "summary": "Le prix.",
+        "name": "Rasoa", "language": "mg", "summary": "Le prix.", "local": false,
     });
     assert_eq!(first["memories"], json!([newest]), "what is too old is known no more");
     let rest = house.json(&format!("/api/v1/memories?cursor={}", first["next"].as_str().unwrap())).await;

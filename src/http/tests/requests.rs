@@ -13,6 +13,7 @@ async fn requests_are_listed_and_marked_as_done_by_whoever_may() {
         wanted: None,
         text: Some("Ny vidiny".into()),
         at: Stamp::from_millis(2_000),
+        back: None,
     };
     let (message, back) = (call.request(new("message")), call.request(new("call_back")));
     let page = house.json("/api/v1/requests?kind=call_back&state=open").await;

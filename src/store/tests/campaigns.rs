@@ -38,6 +38,7 @@ fn campaign(numbers: &[&str]) -> NewCampaign {
         name: "Reminders".into(),
         who: "k".into(),
         paused: false,
+        standing: false,
         settings: json!({ "name": "Reminders" }),
         columns: vec!["day".into()],
         zones: vec![ZONE.into()],
@@ -58,7 +59,7 @@ async fn finish(store: &Store, id: Key, at: Stamp) -> bool {
 
 /// Claims a row for a node at a moment; its lease lasts a second.
 async fn claim(store: &Store, id: Key, node: &str, now: i64) -> Option<ClaimedRow> {
-    store.claim_row(id, (ZONE, 2), (node, stamp(now), stamp(now + 1_000))).await.unwrap()
+    store.claim_row(id, (ZONE, 2), (node, stamp(now), stamp(now + 1_000))).await.unwrap().row
 }
 
 fn tried(before: &[Attempt], outcome: &str) -> Vec<Attempt> {
@@ -92,7 +93,7 @@ async fn a_row_is_claimed_once_and_ends_as_it_is_told(url: SecretUrl) {
     let kept = store.campaign(new.id).await.unwrap().unwrap();
     assert_eq!((kept.state.as_str(), &kept.columns, &kept.settings), ("running", &new.columns, &new.settings));
     assert!(claim(&store, new.id, "n", 999).await.is_none(), "nothing is due yet");
-    let none = store.claim_row(new.id, ("+00:00", 2), ("n", stamp(1_000), stamp(2_000))).await.unwrap();
+    let none = store.claim_row(new.id, ("+00:00", 2), ("n", stamp(1_000), stamp(2_000))).await.unwrap().row;
     assert!(none.is_none(), "another time zone");
 
     let one = claim(&store, new.id, "n", 1_000).await.unwrap();

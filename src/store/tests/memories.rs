@@ -4,6 +4,7 @@ use super::*;
 
 on_both!(
     what_is_known_of_a_caller_is_from_the_last_call_and_the_name_stays,
+    a_name_that_no_server_may_read_does_not_stay_where_one_may,
     what_is_known_goes_with_its_time_its_number_and_its_call,
     what_is_known_of_callers_is_listed_page_by_page,
 );
@@ -15,6 +16,7 @@ fn known(until: i64, name: Option<&str>, summary: &str) -> NewMemory {
         name: name.map(Into::into),
         language: "fr".into(),
         summary: Some(summary.into()),
+        is_local: false,
     }
 }
 
@@ -45,9 +47,29 @@ async fn what_is_known_of_a_caller_is_from_the_last_call_and_the_name_stays(url:
         name: Some("Ra\u{fffd}soa".into()),
         language: "fr".into(),
         summary: Some("Les horaires.".into()),
+        is_local: false,
     };
     assert_eq!(store.memory("0341234567", Stamp::from_millis(90_999)).await.unwrap(), Some(memory));
     assert_eq!(store.memory("034", Stamp::from_millis(90_999)).await.unwrap(), None);
+}
+
+async fn a_name_that_no_server_may_read_does_not_stay_where_one_may(url: SecretUrl) {
+    let (store, log, [first, second]) = two_calls(&url).await;
+    let third = log.begin(new_call(3_000));
+    third.end(new_ending(9_000));
+    let kept = |name, summary| NewMemory { is_local: true, ..known(91_000, name, summary) };
+    let now = Stamp::from_millis(90_000);
+    let known_now = async || {
+        assert!(log.flush(SOON).await);
+        let memory = store.memory("0341234567", now).await.unwrap().expect("a memory");
+        (memory.name, memory.summary.unwrap_or_default(), memory.is_local)
+    };
+    log.remembered(first, known(91_000, Some("Rasoa"), "Le prix."));
+    log.remembered(second, kept(None, "Sa santé."));
+    assert_eq!(known_now().await, (Some("Rasoa".into()), "Sa santé.".into(), true), "what anybody may know stays");
+    assert!(store.memory_row("0341234567", now).await.unwrap().is_some_and(|row| row.is_local));
+    log.remembered(third.key(), known(91_000, None, "Les horaires."));
+    assert_eq!(known_now().await, (None, "Les horaires.".into(), false));
 }
 
 async fn what_is_known_goes_with_its_time_its_number_and_its_call(url: SecretUrl) {

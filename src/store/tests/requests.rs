@@ -2,7 +2,12 @@
 
 use super::*;
 
-on_both!(requests_are_listed_settled_once_and_written_once, requests_go_with_their_call_and_their_number,);
+on_both!(
+    requests_are_listed_settled_once_and_written_once,
+    requests_go_with_their_call_and_their_number,
+    who_is_called_back_by_milo_is_how_far_the_campaign_is,
+    a_standing_campaign_takes_each_number_once_and_no_more_than_it_may,
+);
 
 fn new_request(kind: &str, telephone: Option<&str>, at: i64) -> NewRequest {
     NewRequest {
@@ -11,6 +16,7 @@ fn new_request(kind: &str, telephone: Option<&str>, at: i64) -> NewRequest {
         wanted: Some("2026-12-01 maraina".into()),
         text: Some("Ny\u{0} vidiny".into()),
         at: Stamp::from_millis(at),
+        back: None,
     }
 }
 
@@ -76,4 +82,125 @@ async fn requests_go_with_their_call_and_their_number(url: SecretUrl) {
     one.request(new_request("message", None, 9_999));
     assert!(log.flush(SOON).await);
     assert_eq!(listed(&store, RequestsWanted::default()).await, [kept]);
+}
+
+const ZONE: &str = "Indian/Antananarivo";
+
+fn at(millis: i64) -> Stamp {
+    Stamp::from_millis(millis)
+}
+
+/// A campaign that stands, and nobody in it.
+async fn standing(store: &Store) -> Key {
+    let new = NewCampaign {
+        id: Key::new(),
+        name: "callbacks".into(),
+        who: "k".into(),
+        paused: false,
+        standing: true,
+        settings: serde_json::json!({ "name": "callbacks" }),
+        columns: Vec::new(),
+        zones: vec![ZONE.into()],
+        created: at(1_000),
+        rows: Vec::new(),
+    };
+    assert!(store.add_campaign(&new, None).await.unwrap());
+    new.id
+}
+
+fn number(number: &str, due: i64) -> NewCallBack {
+    let variables = [("subject".to_owned(), "Ny vidiny".to_owned())].into();
+    NewCallBack { called: number.into(), target: number.into(), zone: ZONE.into(), variables, due: at(due) }
+}
+
+fn bounds() -> CallBackBounds {
+    CallBackBounds { waiting: 2, since: at(0), often: 1 }
+}
+
+async fn who_is_called_back_by_milo_is_how_far_the_campaign_is(url: SecretUrl) {
+    let store = Store::open(&url).await.unwrap();
+    let (log, _) = LogWriter::start(store.clone(), "n", None);
+    let campaign = standing(&store).await;
+    let call = log.begin(new_call(1));
+    let wish = async |telephone: &str, due: i64| {
+        let added = store.add_call_back(campaign, &number(telephone, due), bounds()).await.unwrap();
+        let CallBackAdded::At(line) = added else { panic!("{added:?}") };
+        let back = Some(CallBack { campaign, line, due: at(due) });
+        let request = call.request(NewRequest { back, ..new_request("call_back", Some(telephone), 5) });
+        assert!(log.flush(SOON).await);
+        (request, line)
+    };
+    let read = async |line: i32| store.requests_of(campaign, line).await.unwrap().remove(0);
+    let how = |row: &RequestRow| (row.state.clone(), row.due.map(Stamp::millis), row.back);
+    let claim = async |now: i64| {
+        let mine = ("n", at(now), at(now + 1_000));
+        store.claim_row(campaign, (ZONE, 9), mine).await.unwrap()
+    };
+    let over = async |row: &ClaimedRow, call: Key, outcome: &str| {
+        let attempt = Attempt { call: Some(call), began: at(1), ended: at(2), outcome: outcome.into(), detail: None };
+        assert!(store.end_claim(&row.claim, &RowEnd::Done(vec![attempt]), at(20_000)).await.unwrap());
+    };
+
+    let (first, line) = wish("031", 10_000).await;
+    assert_eq!(how(&read(line).await), ("open".into(), Some(10_000), None));
+    assert!(claim(9_999).await.row.is_none(), "not before it was agreed");
+    let row = claim(10_000).await.row.expect("a row");
+    let back = log.begin(new_call(11_000)).key();
+    store.row_called(&row.claim, back).await.unwrap();
+    assert_eq!(how(&read(line).await), ("calling".into(), None, Some(back)));
+    assert_eq!(listed(&store, RequestsWanted { state: Some("calling"), ..RequestsWanted::default() }).await, [first]);
+    over(&row, back, "answered").await;
+    let done = read(line).await;
+    assert_eq!(how(&done), ("done".into(), None, Some(back)));
+    assert_eq!((done.done, done.done_by.as_deref()), (Some(at(20_000)), Some("Milo")));
+    // Opened again it is a person's.
+    let open = store.settle_request(first, None).await.unwrap().unwrap();
+    assert_eq!((how(&open), open.done, open.done_by), (("open".into(), None, None), None, None));
+
+    let (_, line) = wish("032", 10_000).await;
+    let row = claim(10_000).await.row.expect("a row");
+    over(&row, back, "no_answer").await;
+    assert_eq!(how(&read(line).await), ("failed".into(), None, Some(back)));
+
+    let unwanted = NewUnwanted { id: Key::new(), number: "033".into(), target: "033".into(), note: None };
+    let (_, line) = wish("033", 10_000).await;
+    store.add_unwanted(std::slice::from_ref(&unwanted), "k", at(1)).await.unwrap();
+    let claimed = claim(10_000).await;
+    assert_eq!((claimed.row.is_none(), claimed.skipped), (true, vec![line]));
+    assert_eq!(how(&read(line).await), ("failed".into(), None, None));
+
+    // Whoever does it first has done it.
+    let (by_hand, line) = wish("034", 10_000).await;
+    let done = store.settle_request(by_hand, Some((at(9), "rina"))).await.unwrap().unwrap();
+    assert_eq!((how(&done), done.done_by.as_deref()), (("done".into(), None, None), Some("rina")));
+    assert!(claim(10_000).await.row.is_none(), "nobody is called back of what is done");
+    assert_eq!(read(line).await.id, by_hand);
+    assert!(!store.finish_campaign(campaign, at(30_000), ("n", &log)).await.unwrap(), "it stands");
+    store.forget_campaigns(at(40_000)).await.unwrap();
+    assert!(store.result_rows(campaign, RowsWanted::default(), 0, 9).await.unwrap().is_empty(), "what is old is gone");
+}
+
+async fn a_standing_campaign_takes_each_number_once_and_no_more_than_it_may(url: SecretUrl) {
+    let store = Store::open(&url).await.unwrap();
+    let campaign = standing(&store).await;
+    assert_eq!(store.standing_campaign("callbacks").await.unwrap().map(|row| row.id), Some(campaign));
+    assert!(store.standing_campaign("others").await.unwrap().is_none());
+    let add = async |telephone: &str, due: i64| {
+        store.add_call_back(campaign, &number(telephone, due), bounds()).await.unwrap()
+    };
+    assert_eq!(add("031", 10_000).await, CallBackAdded::At(2));
+    assert_eq!(add("031", 12_000).await, CallBackAdded::At(2), "who asks again wants another moment");
+    assert_eq!(add("032", 10_000).await, CallBackAdded::At(3));
+    assert_eq!(add("033", 10_000).await, CallBackAdded::Full);
+    let mine = ("n", at(10_000), at(11_000));
+    let row = store.claim_row(campaign, (ZONE, 9), mine).await.unwrap().row.expect("a row");
+    assert_eq!((row.called.as_str(), row.variables["subject"].as_str()), ("032", "Ny vidiny"));
+    assert_eq!(store.campaign(campaign).await.unwrap().expect("it stands").columns, ["subject"]);
+    store.end_claim(&row.claim, &RowEnd::Done(Vec::new()), at(10_500)).await.unwrap();
+    assert_eq!(add("032", 20_000).await, CallBackAdded::Often);
+    let unwanted = NewUnwanted { id: Key::new(), number: "034".into(), target: "034".into(), note: None };
+    store.add_unwanted(std::slice::from_ref(&unwanted), "k", at(1)).await.unwrap();
+    assert_eq!(add("034", 10_000).await, CallBackAdded::Unwanted);
+    assert!(store.pause_campaign(campaign, true).await.unwrap());
+    assert_eq!(add("035", 10_000).await, CallBackAdded::NotRunning);
 }

@@ -49,8 +49,24 @@ fn plans(at: &Path, personas: &[(&str, &str)]) -> String {
     plans.display().to_string()
 }
 
+/// The variables of a Milo that asks this server for whatever it can, and has these plans.
+pub(super) fn asks_for_all(server: &Server, plans: String) -> Vec<(String, String)> {
+    let url = format!("{}/v1", server.url);
+    let engine = |job: &str, key: &str| format!("MILO__ENGINES__{job}__{key}");
+    let mut variables = vec![("MILO__DIALPLANS__PATH".to_owned(), plans), ("OPENAI_API_KEY".into(), KEY.into())];
+    for job in ["LLM", "STT", "TTS"] {
+        variables.extend([
+            (engine(job, "ENGINE"), "openai".into()),
+            (engine(job, "URL"), url.clone()),
+            (engine(job, "MODEL"), format!("{job}-of-a-scenario")),
+        ]);
+    }
+    variables.push((engine("TTS", "VOICE"), "ranto".into()));
+    variables
+}
+
 /// Who was asked since so many requests, as paths.
-fn asked_since(server: &Server, before: usize) -> Vec<String> {
+pub(super) fn asked_since(server: &Server, before: usize) -> Vec<String> {
     server.asked()[before..].iter().map(|asked| asked.uri.path().to_owned()).collect()
 }
 
@@ -66,17 +82,7 @@ async fn a_persona_that_is_kept_local_lets_no_server_hear_answer_speak_or_read()
     let server = Server::start(Conduct::says(WORDS)).await;
     let at = folder("kept");
     let plans = plans(&at, &[("kept", "mode = \"local\""), ("open", "")]);
-    let url = format!("{}/v1", server.url);
-    let engine = |job: &str, key: &str| format!("MILO__ENGINES__{job}__{key}");
-    let mut variables = vec![("MILO__DIALPLANS__PATH".to_owned(), plans), ("OPENAI_API_KEY".into(), KEY.into())];
-    for job in ["LLM", "STT", "TTS"] {
-        variables.extend([
-            (engine(job, "ENGINE"), "openai".into()),
-            (engine(job, "URL"), url.clone()),
-            (engine(job, "MODEL"), format!("{job}-of-a-scenario")),
-        ]);
-    }
-    variables.push((engine("TTS", "VOICE"), "ranto".into()));
+    let variables = asks_for_all(&server, plans);
     let variables: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let milo = Running::start(Path::new(PROGRAM), &at, &variables).await.expect("Milo starts");
     assert_eq!(get(&milo, "/api/v1/health")["mode"], "cloud", "servers are asked, where nobody says otherwise");

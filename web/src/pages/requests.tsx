@@ -13,7 +13,7 @@ import { every, useMay } from "../queries";
 import { Ways } from "./calls/ways";
 
 /** `all` stands in the address only: the API has no word for what is no matter. */
-const STATES = ["open", "done", "all"] as const;
+const STATES = ["open", "calling", "done", "failed", "all"] as const;
 const KINDS = ["all", "message", "call_back"] as const;
 
 type State = (typeof STATES)[number];
@@ -27,7 +27,13 @@ export default function Requests() {
   const [state, kind] = [among(STATES, params.get("state")), among(KINDS, params.get("kind"))];
   const set = (state: State, kind: Kind) =>
     setParams({ ...(state !== "open" && { state }), ...(kind !== "all" && { kind }) }, { replace: true });
-  const states = { open: t.requests.open, done: t.requests.done, all: t.calls.any };
+  const states = {
+    open: t.requests.open,
+    calling: t.requests.calling,
+    done: t.requests.done,
+    failed: t.requests.failed,
+    all: t.calls.any,
+  };
   const kinds = { all: t.calls.any, message: t.requests.message, call_back: t.requests.call_back };
   return (
     <>
@@ -105,6 +111,8 @@ function One({ request }: { request: Schema["CallerRequest"] }) {
           <span className="badge">{kinds[request.kind] ?? request.kind}</span>
           {request.telephone && <strong>{request.telephone}</strong>}
           {request.wanted && <span>{request.wanted}</span>}
+          {request.state === "calling" && <span className="badge">{t.requests.calling}</span>}
+          {request.state === "failed" && <span className="badge">{t.requests.failed}</span>}
         </p>
         {may.calls && (
           <button
@@ -121,6 +129,8 @@ function One({ request }: { request: Schema["CallerRequest"] }) {
       <p className="quiet small row middle">
         {when(request.at)}
         <Link href={`/calls/${request.call_id}`}>{t.requests.call}</Link>
+        {request.due && <span>{fill(t.requests.due, { when: when(request.due) })}</span>}
+        {request.call_back_id && <Link href={`/calls/${request.call_back_id}`}>{t.requests.call_back_call}</Link>}
         {request.done && (
           <span>{fill(t.requests.done_by, { who: request.done_by ?? t.common.unknown, when: when(request.done) })}</span>
         )}
