@@ -140,6 +140,7 @@ fn core() -> (Core, Flow, Instant) {
         trusted: Vec::new(),
         max_calls: 10,
         others: std::sync::Arc::default(),
+        withheld: std::sync::Arc::default(),
         user_agent: "Milo".to_owned(),
         codecs: CODECS.into(),
         peer_codecs: Vec::new(),

@@ -258,7 +258,7 @@ mod tests {
         }
     }
 
-    fn asked(messages: Vec<ChatMessage>, max_tokens: usize) -> ChatRequest {
+    fn request(messages: Vec<ChatMessage>, max_tokens: usize) -> ChatRequest {
         let (tools, class, wanted) = (Arc::default(), Class::Call, Wanted::default());
         ChatRequest { messages, max_tokens, temperature: 0.0, seed: 0, grammar: None, tools, class, wanted }
     }
@@ -274,7 +274,7 @@ mod tests {
         );
         for (grammar, asked) in [(None, "server of many"), (Some("root ::= \"eny\"".into()), "local of many")] {
             let messages = vec![ChatMessage::new(Role::User, "salama")];
-            let request = ChatRequest { grammar, ..asked(messages, 8) };
+            let request = ChatRequest { grammar, ..request(messages, 8) };
             let refused = mind.reply(request.clone(), mind.mode()).await.err().map(|error| error.to_string());
             assert_eq!(refused.as_deref(), Some(asked));
             let unheld = mind.reply_unheld(request, mind.mode()).await.err().map(|error| error.to_string());
@@ -295,7 +295,7 @@ mod tests {
             let limits = (None, Purse::new(&Llm::default()));
             let mind = Mind::new((Arc::new(Named("local")), Arc::new(heeds.into())), Some((server, 2)), limits, told);
             let messages = vec![ChatMessage::new(Role::User, "salama")];
-            let request = asked(messages, 96);
+            let request = request(messages, 96);
             let refused = mind.reply_in_time(request, Some(brief), first).await.err().map(|error| error.to_string());
             assert_eq!(refused.as_deref(), Some(asked));
         }
@@ -315,7 +315,7 @@ mod tests {
             [(None, "server of many"), (Some(Mode::Cloud), "server of many"), (Some(Mode::Local), "local of many")]
         {
             let messages = vec![ChatMessage::new(Role::User, "salama")];
-            let request = asked(messages, 8);
+            let request = request(messages, 8);
             let refused = mind.in_mode(mode).reply(request, Mode::Cloud).await.err().map(|error| error.to_string());
             assert_eq!(refused.as_deref(), Some(asked), "{mode:?}");
         }

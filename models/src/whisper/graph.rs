@@ -89,7 +89,8 @@ impl Model {
 
     /// Whether several windows may share a run, and each is then what it would be alone.
     pub(super) fn takes_rows(&self) -> Result<bool, EngineError> {
-        let is_free = |graph: &Graph, name| graph.input(name).is_some_and(|(_, shape)| shape.first() == Some(&-1));
+        // A step with a past may have it without what was encoded.
+        let is_free = |graph: &Graph, name| graph.input(name).is_none_or(|(_, shape)| shape.first() == Some(&-1));
         let graphs = self.decoder.graphs();
         let are_free = is_free(&self.encoder, "input_features")
             && graphs.clone().all(|graph| is_free(graph, "input_ids") && is_free(graph, "encoder_hidden_states"));

@@ -62,6 +62,7 @@ impl Line {
             trusted: Vec::new(),
             max_calls: 100,
             others: std::sync::Arc::default(),
+            withheld: std::sync::Arc::default(),
             user_agent: "Milo".to_owned(),
             codecs: CODECS.into(),
             peer_codecs: Vec::new(),
