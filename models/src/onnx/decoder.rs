@@ -8,7 +8,7 @@ use std::{path::Path, rc::Rc};
 
 use ort::{
     session::SessionInputValue,
-    value::{DynValue, Tensor},
+    value::{DynValue, Tensor, TensorElementType},
 };
 
 use super::{Graph, export::Export, floats, integers, rows, values};
@@ -45,6 +45,17 @@ impl Cache {
         }
         let lacks = || ort::Error::new("rows of different decoders");
         self.each(|name, value| rows::together(&[value, other.get(name).ok_or_else(lacks)?]))
+    }
+
+    /// With room for so many positions of what was encoded, where it has less: nothing is there.
+    pub(crate) fn wider(&self, positions: usize) -> ort::Result<Self> {
+        let pasts = self.pasts.iter().map(|(name, value)| {
+            let is_full =
+                !name.contains(".encoder.") || value.shape().get(2).is_none_or(|there| *there >= positions as i64);
+            let value = if is_full { Rc::clone(value) } else { Rc::new(rows::widened(value, 2, positions)?) };
+            Ok((name.clone(), value))
+        });
+        Ok(Self { pasts: pasts.collect::<ort::Result<_>>()?, length: self.length })
     }
 
     fn each(&self, made: impl Fn(&str, &DynValue) -> ort::Result<DynValue>) -> ort::Result<Self> {
@@ -123,6 +134,16 @@ impl Decoder {
         rows: &[&[u32]],
         cache: &mut Cache,
     ) -> Result<Vec<Vec<Vec<f32>>>, EngineError> {
+        self.run_padded((encoded, &[]), rows, cache)
+    }
+
+    /// The same where what was encoded is filled up behind so many positions of each row; a row of which nothing is said is full.
+    pub(crate) fn run_padded(
+        &mut self,
+        encoded: (&DynValue, &[usize]),
+        rows: &[&[u32]],
+        cache: &mut Cache,
+    ) -> Result<Vec<Vec<Vec<f32>>>, EngineError> {
         let is_first = cache.length == 0;
         let engine = self.engine;
         let failed = |error: ort::Error| EngineError::Failed { engine, reason: error.to_string() };
@@ -164,7 +185,7 @@ impl Decoder {
 
 fn feed<'v>(
     graph: &Graph,
-    encoded: &'v DynValue,
+    (encoded, lengths): (&'v DynValue, &[usize]),
     (rows, length): (&[&[u32]], usize),
     cache: &'v Cache,
     heads: Heads,
@@ -181,7 +202,8 @@ fn feed<'v>(
             "encoder_hidden_states" => encoded.into(),
             "encoder_attention_mask" => {
                 let positions = encoded.shape().get(1).and_then(|size| usize::try_from(*size).ok()).unwrap_or(0);
-                integers(kind, &[rows.len(), positions], vec![1; rows.len() * positions])?.into()
+                let there = (0..rows.len()).map(|row| lengths.get(row).copied().unwrap_or(positions));
+                mask(kind, positions, there)?.into()
             }
             "use_cache_branch" => Tensor::from_array(([1_usize], vec![cache.length > 0]))?.into(),
             "cache_position" => {
@@ -202,6 +224,17 @@ fn feed<'v>(
         feed.push((name.to_owned(), value));
     }
     Ok(feed)
+}
+
+/// Of so many positions in each row: 1 for what is there, 0 for what fills up.
+pub(crate) fn mask(
+    kind: TensorElementType,
+    positions: usize,
+    lengths: impl ExactSizeIterator<Item = usize>,
+) -> ort::Result<DynValue> {
+    let rows = lengths.len();
+    let marks = lengths.flat_map(|length| (0..positions).map(move |position| i64::from(position < length)));
+    integers(kind, &[rows, positions], marks.collect())
 }
 
 /// Refuses a decoder whose inputs this code would not know how to feed.
