@@ -32,6 +32,7 @@ import torch
 from huggingface_hub import snapshot_download
 from transformers import AutoTokenizer
 
+import export_attention
 import export_graphs
 import export_parity
 import smoke_checkpoints
@@ -106,14 +107,18 @@ def licence_of(checkpoint: Path) -> str:
     return LICENCES.get(said[1], said[1]) if said else "LicenseRef-of-the-checkpoint"
 
 
-def graphs(kind: str, checkpoint: Path, to: Path, precisions: tuple[str, ...]) -> None:
+def graphs(kind: str, checkpoint: Path, to: Path, precisions: tuple[str, ...], word_times: bool) -> None:
+    heads = export_attention.heads_of(checkpoint) if word_times else None
     if task := KINDS[kind].task:
         with tempfile.TemporaryDirectory(dir=to.parent) as work:
-            export_graphs.encoder_decoder(checkpoint, task, to, precisions, Path(work))
+            export_graphs.encoder_decoder(checkpoint, task, to, precisions, Path(work), heads)
     elif kind == "vits":
         export_graphs.vits(checkpoint, to, precisions)
     else:
         export_graphs.wav2vec2(checkpoint, to, precisions)
+    if heads:
+        export_attention.write_heads(to, heads)
+        print(f"  times of words by {len(heads)} heads of attention")
 
 
 def companions(kind: str, checkpoint: Path, to: Path) -> None:
@@ -147,7 +152,7 @@ def manifest(name: str, kind: str, licence: str, to: Path) -> None:
     (to / "manifest.toml").write_text("\n".join(lines) + "\n")
 
 
-def export(checkpoint: Path, to: Path, kind: str, precisions: tuple[str, ...], licence: str) -> None:
+def export(checkpoint: Path, to: Path, kind: str, precisions: tuple[str, ...], licence: str, word_times: bool = False) -> None:
     """Everything; `to` comes into being when all of it is right."""
     began, recipe = time.monotonic(), KINDS[kind]
     if to.is_dir() and any(to.iterdir()) and not (to / "manifest.toml").is_file():
@@ -157,7 +162,7 @@ def export(checkpoint: Path, to: Path, kind: str, precisions: tuple[str, ...], l
         made = Path(scratch) / "made"
         made.mkdir()
         companions(kind, checkpoint, made)
-        graphs(kind, checkpoint, made, precisions)
+        graphs(kind, checkpoint, made, precisions, word_times)
         for precision in ("fp32", *(p for p in precisions if p != "fp32")):
             parity = recipe.parity(checkpoint, made, precision)
             print(f"  {precision}: {parity}")
@@ -202,7 +207,30 @@ def smoke() -> None:
             if fault is None:
                 raise SystemExit("another model's graphs were taken for this one's")
             print(f"  another model's graphs are refused: {fault}")
+        smoke_word_times(Path(folder))
     print("smoke: right")
+
+
+def smoke_word_times(folder: Path) -> None:
+    """A Whisper whose graphs tell the attention of the heads that it names, and one that names a head which it lacks."""
+    print("whisper, with times of words")
+    checkpoint, to = smoke_checkpoints.make("whisper", folder / "timed"), folder / "timed-onnx"
+    named = checkpoint / "generation_config.json"
+    export_attention.write_heads(checkpoint, [[1, 0], [0, 1], [1, 1]])
+    export(checkpoint, to, "whisper", KINDS["whisper"].precisions, "AGPL-3.0-only", word_times=True)
+    if not all(export_parity.Graphs(to, precision).tells_attention for precision in KINDS["whisper"].precisions):
+        raise SystemExit("a graph does not tell what its heads attend to")
+    export_attention.write_heads(checkpoint, [[0, 0], [0, 1], [1, 1]])
+    if not (fault := export_parity.of_whisper(checkpoint, to, "fp32").fault("fp32")):
+        raise SystemExit("the attention of other heads was taken for that of those which the checkpoint names")
+    print(f"  other heads' are refused: {fault}")
+    export_attention.write_heads(checkpoint, [[2, 0]])
+    try:
+        export_attention.heads_of(checkpoint)
+    except SystemExit as refused:
+        print(f"  a head that is not there is refused: {refused}")
+    else:
+        raise SystemExit(f"{named} names a head that is not there, and nobody saw it")
 
 
 def main() -> None:
@@ -213,6 +241,8 @@ def main() -> None:
     arguments.add_argument("--precision", help="fp32, fp16, int8, with commas; fp32,int8 unless told, of a voice fp32. Milo takes "
                            "int8 where it is there")
     arguments.add_argument("--licence", help="SPDX expression, for the manifest; that of the checkpoint's README.md unless told")
+    arguments.add_argument("--word-times", action="store_true", help="of a Whisper: its decoder tells what its alignment heads attend to, "
+                           "from which Milo takes the times of words")
     arguments.add_argument("--threads", type=int, default=1)
     arguments.add_argument("--smoke", action="store_true", help="export random tiny checkpoints of every kind: a minute")
     given = arguments.parse_args()
@@ -226,6 +256,8 @@ def main() -> None:
         arguments.error("name the checkpoint and the folder for Milo, or --smoke")
     checkpoint = local(given.checkpoint)
     kind = given.kind or kind_of(checkpoint)
+    if given.word_times and kind != "whisper":
+        arguments.error(f"--word-times is for a whisper, and this is {kind}")
     there = KINDS[kind].precisions
     precisions = tuple(given.precision.split(",")) if given.precision else tuple(p for p in BOTH if p in there)
     for precision in precisions:
@@ -233,7 +265,7 @@ def main() -> None:
             arguments.error(f"--precision {precision}: of {kind} there are {', '.join(there)}")
     licence = given.licence or licence_of(checkpoint)
     print(f"{given.checkpoint} as {kind}, {', '.join(precisions)}, licence {licence}")
-    export(checkpoint, given.out, kind, precisions, licence)
+    export(checkpoint, given.out, kind, precisions, licence, given.word_times)
 
 
 if __name__ == "__main__":

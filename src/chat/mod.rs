@@ -56,8 +56,8 @@ pub const LONGEST_MESSAGE: usize = 4_000;
 const TRANSLATIONS: Bytes = Bytes { here: 4 << 20, shared: 16 << 20 };
 const SPEECH: Bytes = Bytes { here: 32 << 20, shared: 64 << 20 };
 /// Why there are no times of words.
-const NO_WORDS: &str = "the transcriber knows the times of segments, not of words: leave the wish for words out, or have a wav2vec2 \
-                        or a server hear, which know them ([engines.stt])";
+const NO_WORDS: &str = "the transcriber knows the times of segments, not of words: leave the wish for words out, or have a wav2vec2, \
+                        a server or a Whisper that was exported with --word-times hear, which know them ([engines.stt])";
 const NO_PROMPT: &str = "the transcriber writes letter by letter and takes no `prompt`: leave it out";
 /// More of a prompt no transcriber reads: Whisper takes some 220 tokens.
 const LONGEST_PROMPT: usize = 4_000;

@@ -68,6 +68,28 @@ impl Cache {
     }
 }
 
+/// The output that tells what some heads look at, where an export has it (`models/training/export_attention.py`).
+const ATTENTION: &str = "cross_attentions";
+
+/// What some of a decoder's heads look at of what was encoded.
+pub(crate) struct Attention {
+    pub(crate) heads: usize,
+    /// One a token.
+    pub(crate) rows: usize,
+    /// Of what was encoded.
+    pub(crate) positions: usize,
+    /// Head by head, row by row.
+    pub(crate) weights: Vec<f32>,
+}
+
+impl Attention {
+    /// What a head looks at with a token.
+    pub(crate) fn row(&self, head: usize, row: usize) -> Option<&[f32]> {
+        let at = (head * self.rows + row) * self.positions;
+        self.weights.get(at..at + self.positions).filter(|_| row < self.rows)
+    }
+}
+
 /// One graph or two.
 pub(crate) struct Decoder {
     first: Graph,
@@ -105,6 +127,11 @@ impl Decoder {
         usize::try_from(size).ok().filter(|size| *size > 0)
     }
 
+    /// Whether it tells what it looks at.
+    pub(crate) fn tells_attention(&self) -> bool {
+        self.first.session.outputs().iter().any(|outlet| outlet.name() == ATTENTION)
+    }
+
     /// Where it came from, for messages.
     pub(crate) fn file(&self) -> &Path {
         &self.first.file
@@ -126,8 +153,26 @@ impl Decoder {
         Ok(logits)
     }
 
-    /// The same for several rows, each with as many tokens as the others, in this run and before; what the encoder made of them has a
-    /// row for each too. Logits that are no numbers are the row's own trouble.
+    /// What it looks at as it reads these tokens from the beginning, beside what the encoder made of its input.
+    pub(crate) fn attention(&mut self, encoded: &DynValue, ids: &[u32]) -> Result<Attention, EngineError> {
+        let (engine, heads, none) = (self.engine, self.heads, Cache::default());
+        let graph = &mut self.first;
+        let mut run = || -> ort::Result<Attention> {
+            let feed = feed(graph, (encoded, &[]), (&[ids], ids.len()), &none, heads)?;
+            let mut outputs = graph.session.run(feed)?;
+            let told =
+                outputs.remove(ATTENTION).ok_or_else(|| ort::Error::new(format!("the decoder gave no {ATTENTION}")))?;
+            let shape: Vec<usize> = told.shape().iter().filter_map(|size| usize::try_from(*size).ok()).collect();
+            let (&[1, heads, rows, positions], weights) = (&shape[..], values(&told)?) else {
+                return Err(ort::Error::new(format!("the decoder gave {ATTENTION} of the shape {shape:?}")));
+            };
+            Ok(Attention { heads, rows, positions, weights })
+        };
+        run().map_err(|error| EngineError::Failed { engine, reason: error.to_string() })
+    }
+
+    /// As [`Decoder::run`] for several rows, each with as many tokens as the others, in this run and before; what the encoder made of them
+    /// has a row for each too. Logits that are no numbers are the row's own trouble.
     pub(crate) fn run_rows(
         &mut self,
         encoded: &DynValue,
