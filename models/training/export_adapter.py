@@ -27,7 +27,7 @@ def of_language(checkpoint: Path, language: str, to: Path) -> Path:
     """Writes the checkpoint of one language and returns its folder."""
     there = languages(checkpoint)
     if not there:
-        raise SystemExit(f"{checkpoint} holds no adapter.LANGUAGE.safetensors: it hears one language, leave --language out")
+        raise SystemExit(f"{checkpoint} holds no adapter.LANGUAGE.safetensors of any language: it hears one, leave --language out")
     if language not in there:
         raise SystemExit(f"{checkpoint} holds no adapter of {language!r}; those that it has: {', '.join(there)}")
     letters = json.loads((checkpoint / "vocab.json").read_text()).get(language)

@@ -39,8 +39,10 @@ def encoder_decoder(checkpoint: Path, task: str, to: Path, precisions: tuple[str
     input_generators.DEFAULT_DUMMY_SHAPES["nb_max_frames"] = 2 * getattr(config, "max_source_positions", 1500)
     main_export(checkpoint, work, task=task, do_validation=False, no_post_process=True, dtype="fp32", library_name="transformers")
     steps = ("decoder_model", "decoder_with_past_model")
-    for step in steps if heads else ():
-        save(export_attention.told(onnx.load(work / f"{step}.onnx"), heads), work / f"{step}.onnx")
+    if heads:
+        for step in steps:
+            save(export_attention.told(onnx.load(work / f"{step}.onnx"), heads), work / f"{step}_told.onnx")
+        steps = tuple(f"{step}_told" for step in steps)
     save(onnx.load(work / f"{ENCODER}.onnx"), to / f"{ENCODER}.onnx")
     merge_decoders(work / f"{steps[0]}.onnx", work / f"{steps[1]}.onnx", save_path=to / f"{DECODER}.onnx", strict=False)
     if "fp16" in precisions:
