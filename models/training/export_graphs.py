@@ -19,6 +19,7 @@ from optimum.onnx import merge_decoders
 from optimum.utils import input_generators
 from transformers import AutoConfig, VitsModel, Wav2Vec2ForCTC
 
+import export_attention
 from export_vits import Speaking, export_speaking
 
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -30,13 +31,18 @@ OPSET = 17
 LARGEST = 1_900_000_000
 
 
-def encoder_decoder(checkpoint: Path, task: str, to: Path, precisions: tuple[str, ...], work: Path) -> None:
-    """Encoder and merged decoder; `work` is a scratch folder."""
+def encoder_decoder(checkpoint: Path, task: str, to: Path, precisions: tuple[str, ...], work: Path,
+                    heads: export_attention.Heads | None = None) -> None:
+    """Encoder and merged decoder, which tells what these heads attend to; `work` is a scratch folder."""
     config = AutoConfig.from_pretrained(checkpoint)
     # Optimum traces with a made-up input of this many frames; Whisper's encoder accepts its own window alone.
     input_generators.DEFAULT_DUMMY_SHAPES["nb_max_frames"] = 2 * getattr(config, "max_source_positions", 1500)
     main_export(checkpoint, work, task=task, do_validation=False, no_post_process=True, dtype="fp32", library_name="transformers")
     steps = ("decoder_model", "decoder_with_past_model")
+    if heads:
+        for step in steps:
+            save(export_attention.told(onnx.load(work / f"{step}.onnx"), heads), work / f"{step}_told.onnx")
+        steps = tuple(f"{step}_told" for step in steps)
     save(onnx.load(work / f"{ENCODER}.onnx"), to / f"{ENCODER}.onnx")
     merge_decoders(work / f"{steps[0]}.onnx", work / f"{steps[1]}.onnx", save_path=to / f"{DECODER}.onnx", strict=False)
     if "fp16" in precisions:

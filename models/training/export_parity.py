@@ -16,6 +16,7 @@ import torch
 from tokenizers import Tokenizer
 from transformers import AutoFeatureExtractor, AutoModelForSeq2SeqLM, VitsModel, Wav2Vec2ForCTC, WhisperForConditionalGeneration
 
+import export_attention
 from export_graphs import DECODER, ENCODER, SINGLE, SUFFIX
 
 #: The greatest difference that a precision may have, as a share of the greatest logit.
@@ -38,6 +39,9 @@ class Parity:
     choices: int = 0
     #: Choices that differ though torch preferred its own by more than the bound.
     wrong: int = 0
+    #: The same of what heads attend to, where a graph tells it.
+    attention: float | None = None
+    most_attended: float = 0.0
 
     def add(self, expected: np.ndarray, got: np.ndarray, precision: str) -> None:
         """Compares rows of logits: [..., V]."""
@@ -54,13 +58,18 @@ class Parity:
         if not np.isfinite(self.worst) or self.worst > BOUND[precision] * self.greatest:
             return (f"differs from torch by {self.worst:.1e} where the greatest is {self.greatest:.1f}; "
                     f"{precision} may differ by {BOUND[precision]:g} of that")
+        # In int8 it is told and not judged: a head that looks at one place looks a little beside it, and the words' times stay near.
+        if self.attention is not None and precision != "int8" and not self.attention <= BOUND[precision] * self.most_attended:
+            return (f"tells of an attention to the sound that differs from torch's by {self.attention:.1e} where the greatest is "
+                    f"{self.most_attended:.1e}; {precision} may differ by {BOUND[precision]:g} of that")
         if self.wrong or precision == "fp32" and self.same < self.choices:
             return f"chooses other tokens than torch: {self.same} of {self.choices} are the same"
         return None
 
     def __str__(self) -> str:
         tokens = f", greedy tokens {self.same} of {self.choices} the same" if self.choices else ""
-        return f"max |Δ| {self.worst:.1e} (greatest {self.greatest:.2f}){tokens}"
+        attention = "" if self.attention is None else f", attention |Δ| {self.attention:.1e} (greatest {self.most_attended:.1e})"
+        return f"max |Δ| {self.worst:.1e} (greatest {self.greatest:.2f}){tokens}{attention}"
 
 
 def session(path: Path) -> onnxruntime.InferenceSession:
@@ -76,12 +85,28 @@ class Graphs:
     def __init__(self, folder: Path, precision: str):
         self._encoder, self._decoder = (session(folder / f"{stem}{SUFFIX[precision]}.onnx") for stem in (ENCODER, DECODER))
 
+    @property
+    def tells_attention(self) -> bool:
+        return export_attention.OUTPUT in {one.name for one in self._decoder.get_outputs()}
+
     def encode(self, feed: dict[str, np.ndarray]) -> np.ndarray:
         wanted = {one.name for one in self._encoder.get_inputs()}
         return self._encoder.run(None, {name: value for name, value in feed.items() if name in wanted})[0]
 
     def decode(self, tokens: list[int], encoded: np.ndarray, mask: np.ndarray | None, pasts: dict | None) -> tuple[np.ndarray, dict]:
         """(logits of the given tokens, pasts for the next step)."""
+        results = self._run(tokens, encoded, mask, pasts)
+        following = {name.replace("present", "past_key_values"): value for name, value in results.items() if name.startswith("present")}
+        if pasts is not None:
+            # The encoder's pasts are those of the first step: later ones are dummies.
+            following |= {name: value for name, value in pasts.items() if ".encoder." in name}
+        return results["logits"][0], following
+
+    def attention(self, tokens: list[int], encoded: np.ndarray) -> np.ndarray:
+        """What the chosen heads attend to, [heads, tokens, positions], as Milo asks: all tokens at once."""
+        return self._run(tokens, encoded, None, None)[export_attention.OUTPUT][0]
+
+    def _run(self, tokens: list[int], encoded: np.ndarray, mask: np.ndarray | None, pasts: dict | None) -> dict[str, np.ndarray]:
         given = {"input_ids": np.array([tokens]), "encoder_hidden_states": encoded, "encoder_attention_mask": mask,
                  "use_cache_branch": np.array([pasts is not None])}
         feed = {}
@@ -92,18 +117,14 @@ class Graphs:
                 feed[wanted.name] = pasts[wanted.name]
             else:
                 feed[wanted.name] = np.zeros((1, wanted.shape[1], 0, wanted.shape[3]), np.float32)
-        results = dict(zip((o.name for o in self._decoder.get_outputs()), self._decoder.run(None, feed)))
-        following = {name.replace("present", "past_key_values"): value for name, value in results.items() if name != "logits"}
-        if pasts is not None:
-            # The encoder's pasts are those of the first step: later ones are dummies.
-            following |= {name: value for name, value in pasts.items() if ".encoder." in name}
-        return results["logits"][0], following
+        return dict(zip((o.name for o in self._decoder.get_outputs()), self._decoder.run(None, feed)))
 
 
 @torch.inference_mode()
 def encoder_decoder(model, folder: Path, precision: str, feeds: list[dict[str, torch.Tensor]], begun: list[int],
-                    banned: list[int]) -> Parity:
-    """Along torch's greedy line behind `begun`, which holds none of `banned` (what would end it)."""
+                    banned: list[int], heads: export_attention.Heads | None = None) -> Parity:
+    """Along torch's greedy line behind `begun`, which holds none of `banned` (what would end it); `heads` are those whose attention a
+    graph may tell of."""
     graphs, parity = Graphs(folder, precision), Parity()
     for feed in feeds:
         mask = feed.get("attention_mask")
@@ -119,6 +140,11 @@ def encoder_decoder(model, folder: Path, precision: str, feeds: list[dict[str, t
             allowed[banned] = -np.inf
             fresh = [int(allowed.argmax())]
             line += fresh
+        if graphs.tells_attention:
+            whole = model(encoder_outputs=reference, decoder_input_ids=torch.tensor([line]), use_cache=False, output_attentions=True)
+            expected = np.stack([whole.cross_attentions[layer][0, head].float().numpy() for layer, head in sorted(heads)])
+            parity.attention = max(parity.attention or 0.0, float(np.abs(expected - graphs.attention(line, encoded)).max()))
+            parity.most_attended = max(parity.most_attended, float(expected.max()))
     return parity
 
 
@@ -130,7 +156,8 @@ def sound(seconds: float, rate: int = 16_000) -> np.ndarray:
 
 
 def of_whisper(checkpoint: Path, folder: Path, precision: str) -> Parity:
-    model = WhisperForConditionalGeneration.from_pretrained(checkpoint).eval().float()
+    # Attention is told by the eager form alone.
+    model = WhisperForConditionalGeneration.from_pretrained(checkpoint, attn_implementation="eager").eval().float()
     extractor = AutoFeatureExtractor.from_pretrained(checkpoint)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     begun = [tokenizer.token_to_id(token) for token in ("<|startoftranscript|>", "<|mg|>", "<|transcribe|>", "<|notimestamps|>")]
@@ -138,7 +165,8 @@ def of_whisper(checkpoint: Path, folder: Path, precision: str) -> Parity:
         raise SystemExit(f"{folder / 'tokenizer.json'} lacks Whisper's own tokens: this is no multilingual Whisper")
     feeds = [{"input_features": extractor(sound(seconds), sampling_rate=16_000, return_tensors="pt").input_features}
              for seconds in (1.0, 2.7)]
-    return encoder_decoder(model, folder, precision, feeds, begun, [tokenizer.token_to_id("<|endoftext|>")])
+    return encoder_decoder(model, folder, precision, feeds, begun, [tokenizer.token_to_id("<|endoftext|>")],
+                           export_attention.heads_of(checkpoint))
 
 
 def of_translator(checkpoint: Path, folder: Path, precision: str) -> Parity:

@@ -5,30 +5,42 @@
 `split/` holds encoder, decoder and decoder with past; `merged/` encoder and the
 merged decoder.  `golden.json` says what the features and the greedy decoding of
 `speech.wav` must be, by torch and transformers: the Rust feature extractor and
-decoder are measured against it.  The weights are random on purpose: nothing to
-understand, everything to compare.
+decoder are measured against it.  `timed/` is `merged/` with the attention of its
+heads as one more output, and its own `golden.json` says when each word was said,
+by transformers.  The weights are random on purpose: nothing to understand,
+everything to compare.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import math
+import random
 import shutil
 import tempfile
 import wave
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 from optimum.exporters.onnx import main_export
+from optimum.onnx import merge_decoders
 from optimum.utils import input_generators
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GenerationConfig, WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
 from transformers.generation.utils import GenerationMixin
+from transformers.models.whisper import generation_whisper
+
+import export_attention
+import export_graphs
 
 RATE = 16_000
 BEAM, PROMPT = 3, "salama tompoko"
+#: The words whose times are told, in an order that is worth it, and the heads of attention that tell them.
+TIMED, HEADS = "salama tompoko manao ahoana bonjour quelle heure fax zwj vgk", [[0, 0], [0, 1]]
 SECONDS = 2
 POSITIONS = SECONDS * 50
 STEPS = 16
@@ -62,6 +74,47 @@ def searched(model: WhisperForConditionalGeneration, features: torch.Tensor, pro
     if end in said:
         said = said[:said.index(end) + 1]
     return {"end": end, "tokens": said} | ({"score": float(made.sequences_scores[0])} if beams > 1 else {})
+
+
+def moments(weights: torch.Tensor, frames: int) -> list[int]:
+    """The frame where each row of [heads, rows, frames] begins, of so many frames, by the parts of transformers' own timing."""
+    weights = weights[..., :frames]
+    weights = weights / weights.sum(-1, keepdim=True)
+    weights = (weights - weights.mean(-2, keepdim=True)) / weights.std(-2, keepdim=True, unbiased=False)
+    matrix = generation_whisper._median_filter(weights, 7).mean(0)
+    rows, columns = generation_whisper._dynamic_time_warping(-matrix.double().numpy())
+    return [int(columns[rows == row].min()) for row in range(len(matrix))]
+
+
+@torch.inference_mode()
+def timed(model: WhisperForConditionalGeneration, tokenizer: Tokenizer, features: torch.Tensor, prompt: list[int], frames: int) -> dict:
+    """When each word of a text that is forced on the model was said, and when each token of its own was, as transformers has it."""
+    for seed in range(1000):
+        said = random.Random(seed).sample(TIMED.split(), 6)
+        text = tokenizer.encode(f" {' '.join(said)}", add_special_tokens=False).ids
+        attention = model(features, decoder_input_ids=torch.tensor([prompt + text]), output_attentions=True).cross_attentions
+        # A token is said from where the row before it, which foretells it, begins to where the next one does.
+        weights = torch.stack([attention[layer][0, head] for layer, head in HEADS])[:, len(prompt) - 1:]
+        starts = moments(weights, frames)
+        noise = torch.rand(weights.shape, generator=torch.Generator().manual_seed(1))
+        # Times worth comparing: they differ, and none is a near tie.
+        if len(set(starts)) >= 7 and moments(weights * (1 + 1e-4 * noise), frames) == starts:
+            break
+    else:
+        raise SystemExit("no text has times worth comparing")
+    words, first = [], 0
+    for place, token in enumerate([*text, None]):
+        if token is None or place > first and tokenizer.decode([token]).startswith(" "):
+            words.append({"word": tokenizer.decode(text[first:place]).strip(), "start": starts[first], "end": starts[place]})
+            first = place
+    generation = copy.copy(model.generation_config)
+    generation.alignment_heads = HEADS
+    made = model.generate(features, generation_config=generation, language="mg", task="transcribe", return_token_timestamps=True,
+                          max_new_tokens=STEPS, num_frames=2 * POSITIONS)
+    own = made["sequences"][0].tolist()
+    return {"about": "made by models/training/make_golden_whisper.py: frames of 20 ms", "text": " ".join(said), "tokens": text,
+            "frames": frames, "starts": starts, "words": words, "own": own,
+            "own_starts": [round(50 * float(time)) for time in made["token_timestamps"][0]]}
 
 
 def recording() -> np.ndarray:
@@ -123,16 +176,18 @@ def main() -> None:
             "searches": [searched(model, features, prompt, BEAM, end, never) for end in (ids["endoftext"], said[5], said[0])],
             "prompted": [searched(model, features, before + prompt, beams, ids["endoftext"], never) for beams in (1, BEAM)]}
 
+    model.generation_config = GenerationConfig(
+        decoder_start_token_id=ids["startoftranscript"], eos_token_id=ids["endoftext"], pad_token_id=ids["endoftext"],
+        bos_token_id=ids["endoftext"], no_timestamps_token_id=ids["notimestamps"], is_multilingual=True,
+        lang_to_id={"<|mg|>": ids["mg"], "<|fr|>": ids["fr"]},
+        task_to_id={"transcribe": ids["transcribe"], "translate": ids["translate"]}, max_length=40, suppress_tokens=[],
+        begin_suppress_tokens=[])
+    times = timed(model, tokenizer, features, prompt, math.ceil(len(samples) / (RATE // 50)))
+
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder)
-        model.generation_config = GenerationConfig(
-            decoder_start_token_id=ids["startoftranscript"], eos_token_id=ids["endoftext"], pad_token_id=ids["endoftext"],
-            bos_token_id=ids["endoftext"], no_timestamps_token_id=ids["notimestamps"], is_multilingual=True,
-            lang_to_id={"<|mg|>": ids["mg"], "<|fr|>": ids["fr"]},
-            task_to_id={"transcribe": ids["transcribe"], "translate": ids["translate"]}, max_length=40, suppress_tokens=[],
-            begin_suppress_tokens=[])
         model.save_pretrained(source)
         extractor.save_pretrained(source)
         # Optimum traces with a made-up input of this many frames; Whisper's encoder accepts its own window alone.
@@ -149,6 +204,13 @@ def main() -> None:
             for name in ("config.json", "generation_config.json", "preprocessor_config.json"):
                 shutil.copy(source / name, out / form / name)
             tokenizer.save(str(out / form / "tokenizer.json"))
+        shutil.copytree(out / "merged", out / "timed")
+        export_attention.write_heads(out / "timed", HEADS)
+        (out / "timed" / "golden.json").write_text(json.dumps(times, indent=1))
+        steps = [source / "split" / f"{name}.onnx" for name in ("decoder_model", "decoder_with_past_model")]
+        for step in steps:
+            export_graphs.save(export_attention.told(onnx.load(step), HEADS), step)
+        merge_decoders(*steps, save_path=out / "timed" / "decoder_model_merged.onnx", strict=False)
     with wave.open(str(out / "speech.wav"), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)

@@ -1,6 +1,6 @@
 """Tiny checkpoints with random weights, in the files of the large ones: what the smoke modes export and fine-tune.
 
-    python smoke_checkpoints.py whisper /tmp/whisper       # or nllb, marian, vits, wav2vec2
+    python smoke_checkpoints.py whisper /tmp/whisper       # or nllb, marian, vits, wav2vec2, mms
 
 They answer nonsense.  Only their shape and their files are those of the real ones, and no download is needed to make them.
 """
@@ -13,6 +13,7 @@ import string
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 from transformers import (GenerationConfig, M2M100Config, M2M100ForConditionalGeneration, MarianConfig, MarianMTModel,
                           PreTrainedTokenizerFast, VitsConfig, VitsModel, VitsTokenizer, Wav2Vec2Config, Wav2Vec2CTCTokenizer,
                           Wav2Vec2FeatureExtractor, Wav2Vec2ForCTC, WhisperConfig, WhisperFeatureExtractor,
@@ -118,7 +119,27 @@ def wav2vec2(folder: Path) -> None:
     Wav2Vec2ForCTC(config).save_pretrained(folder)
 
 
-KINDS = {"whisper": whisper, "nllb": nllb, "marian": marian, "vits": vits, "wav2vec2": wav2vec2}
+def mms(folder: Path) -> None:
+    """MMS's Wav2Vec2, with an adapter, a head and letters for each of two languages."""
+    folder.mkdir(parents=True, exist_ok=True)
+    special = ["<pad>", "<s>", "</s>", "<unk>", "|"]
+    letters = {"fra": string.ascii_lowercase + "'àâéèêîôû-", "mlg": "abdefghijklmnoprstvyzàô'-"}
+    vocabulary = {language: {letter: place for place, letter in enumerate([*special, *own])} for language, own in letters.items()}
+    (folder / "vocab.json").write_text(json.dumps(vocabulary, ensure_ascii=False))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "Wav2Vec2CTCTokenizer", "target_lang": "fra"}))
+    Wav2Vec2FeatureExtractor(return_attention_mask=True, do_normalize=True).save_pretrained(folder)
+    for language, own in vocabulary.items():
+        config = Wav2Vec2Config(
+            vocab_size=len(own), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, conv_dim=(32,) * 7,
+            num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=4, do_stable_layer_norm=True, feat_extract_norm="layer",
+            adapter_attn_dim=8, pad_token_id=0)
+        model = Wav2Vec2ForCTC(config)
+        save_file({name: value.contiguous() for name, value in model._get_adapters().items()}, folder / f"adapter.{language}.safetensors",
+                  metadata={"format": "pt"})
+    model.save_pretrained(folder)
+
+
+KINDS = {"whisper": whisper, "nllb": nllb, "marian": marian, "vits": vits, "wav2vec2": wav2vec2, "mms": mms}
 
 
 def make(kind: str, folder: Path, seed: int = 7) -> Path:

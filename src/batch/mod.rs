@@ -123,8 +123,10 @@ impl Batches {
         if tasks.len() > self.batch.items {
             return wrong(format!("the batch has {} items; {} are the most", tasks.len(), self.batch.items));
         }
-        let words = self.chats.check_words(tasks.iter().any(Task::wants_words));
-        words.map_err(|error| Untaken::Wrong(error.to_string()))?;
+        for (number, listen) in tasks.iter().enumerate().filter_map(|(number, task)| Some((number, task.listen()?))) {
+            let checked = self.chats.check(&listen);
+            checked.map_err(|error| Untaken::Wrong(format!("items[{number}]: {error}")))?;
+        }
         let _one_at_a_time = self.adding.lock().await;
         let (id, (key, who)) = (Key::new(), whose);
         let (open, own) = self.store.open_batches(&self.node, key).await?;

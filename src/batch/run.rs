@@ -163,7 +163,7 @@ impl Batches {
             let came = match &what {
                 What::Translate(wanted) => self.translate(wanted).await,
                 What::Tts(wanted) => self.speak(batch.id, number, wanted).await,
-                What::Stt(wanted, _) => self.transcribe(batch.id, number, wanted.language, wanted.words).await,
+                What::Stt(wanted, _) => self.transcribe(batch.id, number, wanted.listen()).await,
             };
             match came {
                 Ok(value) => return Ok(plain(value)),
@@ -212,13 +212,7 @@ impl Batches {
         Ok(value(&Spoken { format, sample_rate, language, spoken, bytes, duration_ms, processing_ms }))
     }
 
-    async fn transcribe(
-        &self,
-        id: Key,
-        number: usize,
-        language: Option<Language>,
-        words: bool,
-    ) -> Result<Value, Fault> {
+    async fn transcribe(&self, id: Key, number: usize, asked: Listen) -> Result<Value, Fault> {
         let began = Instant::now();
         let given = self.files.given(id, number);
         let read = tokio::task::spawn_blocking(move || prompt::read_within(&given, LONGEST_S));
@@ -233,7 +227,7 @@ impl Batches {
             }
             Err(_) => return Err(Fault::Never("the recording could not be read".into())),
         };
-        let mut listening = self.chats.listen(samples, Listen { language, words, ..Listen::default() })?;
+        let mut listening = self.chats.listen(samples, asked)?;
         while let Some(progress) = listening.next().await {
             progress?;
         }

@@ -2,12 +2,12 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use milo_media::sound_file::Container;
-use milo_models::engine::Language;
+use milo_models::{engine::Language, transcriber::Listen};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use super::Kind;
-use crate::chat::{Say, translatable};
+use crate::chat::{Say, before, translatable};
 
 /// A kind of sound file that is made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,9 +89,19 @@ pub(super) struct Stt {
     /// In base64; kept as a file.
     #[serde(default, skip_serializing)]
     audio: String,
-    pub(super) language: Option<Language>,
+    language: Option<Language>,
     #[serde(default)]
-    pub(super) words: bool,
+    words: bool,
+    /// What is to stand before the words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt: Option<String>,
+}
+
+impl Stt {
+    pub(super) fn listen(&self) -> Listen {
+        let Self { language, words, prompt, .. } = self;
+        Listen { language: *language, words: *words, prompt: prompt.as_deref().and_then(before), ..Listen::default() }
+    }
 }
 
 /// An item that can be done.
@@ -163,8 +173,12 @@ impl Task {
         })
     }
 
-    pub(super) fn wants_words(&self) -> bool {
-        matches!(&self.0, What::Stt(stt, _) if stt.words)
+    /// How it is to be heard; none of what is not heard.
+    pub(super) fn listen(&self) -> Option<Listen> {
+        match &self.0 {
+            What::Stt(stt, _) => Some(stt.listen()),
+            What::Translate(_) | What::Tts(_) => None,
+        }
     }
 
     /// What its row holds, and what its file.
@@ -214,6 +228,14 @@ mod tests {
         let (row, file) =
             read(Kind::Stt, json!("data:audio/wav;base64,UklGRg=="), json!({ "language": "fr" })).unwrap();
         assert_eq!((row, file), (json!({ "language": "fr", "words": false }), Some(b"RIFF".to_vec())));
+        let asked = json!({ "prompt": " Rakoto\0, Rasoa ", "words": true });
+        let (row, _) = read(Kind::Stt, json!("UklGRg=="), asked).unwrap();
+        let Ok(What::Stt(stt, _)) = Task::of_row("stt", row) else { panic!("it is none any more") };
+        let listen = stt.listen();
+        assert_eq!((listen.prompt.as_deref(), listen.words), (Some("Rakoto\u{fffd}, Rasoa"), true));
+        let (row, _) = read(Kind::Stt, json!({ "audio": "UklGRg==", "prompt": " " }), json!({})).unwrap();
+        let Ok(What::Stt(stt, _)) = Task::of_row("stt", row) else { panic!("it is none any more") };
+        assert_eq!(stt.listen(), Listen::default(), "nothing stands before it");
         assert!(Task::of_row("tts", read(Kind::Tts, json!("a"), json!({})).unwrap().0).is_ok());
     }
 
@@ -231,6 +253,8 @@ mod tests {
             (Kind::Tts, json!({ "text": "a", "format": "aiff" }), "aiff"),
             (Kind::Stt, json!("%%%"), "base64"),
             (Kind::Stt, json!({}), "empty"),
+            (Kind::Stt, json!({ "audio": "UklGRg==", "prompt": 3 }), "string"),
+            (Kind::Tts, json!({ "text": "a", "prompt": "b" }), "prompt"),
         ] {
             let wrong = read(kind, item.clone(), json!({})).expect_err(says);
             assert!(wrong.contains(says), "{item}: {wrong}");

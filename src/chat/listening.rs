@@ -26,6 +26,11 @@ const AROUND: usize = 300 * SAMPLES_PER_MS;
 const PATIENCE: Duration = Duration::from_secs(60);
 const AGAIN: Duration = Duration::from_millis(50);
 
+/// A prompt, unless there is nothing in it.
+pub fn before(prompt: &str) -> Option<Arc<str>> {
+    Some(prompt.trim()).filter(|prompt| !prompt.is_empty()).map(Into::into)
+}
+
 /// A part of a transcript, in milliseconds from the beginning of the recording.
 #[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
 #[schema(as = Segment)]

@@ -30,7 +30,7 @@ use milo_models::{
 pub use aloud::{Aloud, Say};
 pub use answer::Answer;
 pub use completion::{Asked, Completion};
-pub use listening::{Listening, Part, Progress, SaidWord, Transcribed};
+pub use listening::{Listening, Part, Progress, SaidWord, Transcribed, before};
 pub use session::Said;
 pub use session_name::SessionName;
 pub use sessions::Sessions;
@@ -56,8 +56,8 @@ pub const LONGEST_MESSAGE: usize = 4_000;
 const TRANSLATIONS: Bytes = Bytes { here: 4 << 20, shared: 16 << 20 };
 const SPEECH: Bytes = Bytes { here: 32 << 20, shared: 64 << 20 };
 /// Why there are no times of words.
-const NO_WORDS: &str = "the transcriber knows the times of segments, not of words: leave the wish for words out, or have a wav2vec2 \
-                        or a server hear, which know them ([engines.stt])";
+const NO_WORDS: &str = "the transcriber knows the times of segments, not of words: leave the wish for words out, or have a wav2vec2, \
+                        a server or a Whisper that was exported with --word-times hear, which know them ([engines.stt])";
 const NO_PROMPT: &str = "the transcriber writes letter by letter and takes no `prompt`: leave it out";
 /// More of a prompt no transcriber reads: Whisper takes some 220 tokens.
 const LONGEST_PROMPT: usize = 4_000;
@@ -171,15 +171,23 @@ impl Chats {
         Self { class: Class::Call, ..self.clone() }
     }
 
-    /// Refuses the times of words where they are wanted and the transcriber knows none.
+    /// Refuses the times of words where the transcriber knows none, and a prompt that it does not take.
     ///
     /// # Errors
     /// [`EngineError::Input`], a sentence.
-    pub fn check_words(&self, wanted: bool) -> Result<(), EngineError> {
-        if wanted && !self.engines.transcriber.knows_words() {
-            return Err(EngineError::Input(NO_WORDS.into()));
+    pub fn check(&self, asked: &Listen) -> Result<(), EngineError> {
+        let refused = |says: &str| Err(EngineError::Input(says.into()));
+        if asked.words && !self.engines.transcriber.knows_words() {
+            return refused(NO_WORDS);
         }
-        Ok(())
+        let Some(prompt) = &asked.prompt else { return Ok(()) };
+        if !self.engines.transcriber.takes_prompt() {
+            return refused(NO_PROMPT);
+        }
+        match prompt.chars().count() {
+            ..=LONGEST_PROMPT => Ok(()),
+            length => refused(&format!("`prompt` has {length} characters; {LONGEST_PROMPT} are the most")),
+        }
     }
 
     /// The sessions that are kept.
@@ -241,19 +249,9 @@ impl Chats {
     /// Begins to transcribe 16 kHz samples; without a language the model tells it. Whose they are is known.
     ///
     /// # Errors
-    /// As [`Chats::check_words`], and the same for a prompt.
+    /// As [`Chats::check`].
     pub fn listen(&self, samples: Vec<i16>, asked: Listen) -> Result<Listening, EngineError> {
-        self.check_words(asked.words)?;
-        if let Some(prompt) = &asked.prompt {
-            if !self.engines.transcriber.takes_prompt() {
-                return Err(EngineError::Input(NO_PROMPT.into()));
-            }
-            let length = prompt.chars().count();
-            if length > LONGEST_PROMPT {
-                let says = format!("`prompt` has {length} characters; {LONGEST_PROMPT} are the most");
-                return Err(EngineError::Input(says));
-            }
-        }
+        self.check(&asked)?;
         let asked = Listen { class: self.class, ..asked };
         Ok(Listening::new((Arc::clone(&self.engines.transcriber), &self.engines.activity), samples, asked))
     }

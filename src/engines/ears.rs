@@ -144,6 +144,7 @@ mod tests {
     async fn the_folder_says_which_engine_hears() {
         let named = |form: &'static str| ears(move |stt| stt.path = Some(tiny(form)));
         assert!(!named("whisper_tiny/merged").unwrap().knows_words());
+        assert!(named("whisper_tiny/timed").unwrap().knows_words());
         assert!(named("ctc_tiny/masked").unwrap().knows_words());
         let nobody = named("ctc_tiny/plain").err().unwrap();
         assert!(nobody.contains("name it as `mg` or `fr` of [engines.stt]"), "{nobody}");

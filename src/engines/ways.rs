@@ -27,7 +27,8 @@ pub(crate) fn load(
 ) -> Result<Translator, Error> {
     let translate = &config.engines.translate;
     let threads = threads(translate.threads);
-    let options = |by_clause| TranslatorOptions { threads, by_clause, ..TranslatorOptions::default() };
+    let batch = translate.batch;
+    let options = |by_clause| TranslatorOptions { threads, by_clause, batch, ..TranslatorOptions::default() };
     Ok(match (path.or(translate.path.as_deref()), each(translate)) {
         (None, Some(ways)) => Translator::load_ways(ways.map(PathBuf::as_path), ort, options(false))?,
         (Some(path), _) => Translator::load(path, ort, options(false))?,

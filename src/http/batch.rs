@@ -130,8 +130,8 @@ pub(super) fn routes() -> OpenApiRouter<Text> {
 
 /// Do many things when nobody else waits
 ///
-/// Translations, texts to be spoken or sounds to be transcribed. What the items do not say themselves, fields beside `items` say
-/// for all.
+/// Translations, texts to be spoken or sounds to be transcribed; of these with `language`, `words` and `prompt`, as one alone. What
+/// the items do not say themselves, fields beside `items` say for all.
 #[utoipa::path(
     post,
     path = "/api/v1/batch",

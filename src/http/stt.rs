@@ -37,7 +37,7 @@ use super::{
     guard::{Converse, May},
     text::Text,
 };
-use crate::chat::{Listening, Transcribed};
+use crate::chat::{Listening, Transcribed, before};
 
 /// The largest JSON body, and the largest upload, in bytes.
 pub(super) const LARGEST: (usize, usize) = (25 << 20, 256 << 20);
@@ -208,7 +208,7 @@ async fn in_json(request: Request) -> Result<Wanted, Problem> {
     });
     let file = file.await.map_err(|_| no_room())?.map_err(|_| no_room())?;
     let Recording { language, stream, words, prompt, .. } = recording;
-    let asked = Listen { language, words, prompt: prompt.and_then(before), ..Listen::default() };
+    let asked = Listen { language, words, prompt: prompt.as_deref().and_then(before), ..Listen::default() };
     Ok(Wanted { file, is_streamed: stream, asked })
 }
 
@@ -225,17 +225,12 @@ async fn uploaded(mut parts: Multipart) -> Result<Wanted, Problem> {
             }
             "stream" => is_streamed = part.text().await.map_err(broken)?.trim() == "true",
             "words" => asked.words = part.text().await.map_err(broken)?.trim() == "true",
-            "prompt" => asked.prompt = before(part.text().await.map_err(broken)?),
+            "prompt" => asked.prompt = before(&part.text().await.map_err(broken)?),
             _ => {}
         }
     }
     let file = file.ok_or_else(|| Problem::unprocessable("there is no part named `file`: put the sound into one"))?;
     Ok(Wanted { file, is_streamed, asked })
-}
-
-/// A prompt, unless there is nothing in it.
-pub(super) fn before(prompt: String) -> Option<Arc<str>> {
-    Some(prompt.trim()).filter(|prompt| !prompt.is_empty()).map(Into::into)
 }
 
 pub(super) async fn kept(mut part: Field<'_>) -> Result<NamedTempFile, Problem> {

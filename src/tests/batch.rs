@@ -128,6 +128,13 @@ async fn texts_are_spoken_and_sounds_transcribed_and_each_item_says_what_came_of
         (json!({ "kind": "tts", "items": ["a"], "sped": 2 }), 422, "sped"),
         (json!({ "kind": "translate", "items": [{ "text": "a", "target": "mg" }] }), 422, "differ"),
         (json!({ "kind": "stt", "items": [{ "audio": question, "words": true }] }), 422, "times of segments"),
+        (
+            json!({ "kind": "stt", "items": [question], "prompt": "x".repeat(4_001) }),
+            422,
+            "items[0]: `prompt` has 4001",
+        ),
+        (json!({ "kind": "stt", "items": [question], "prompt": 3 }), 422, "items[0]"),
+        (json!({ "kind": "tts", "items": ["a"], "prompt": "b" }), 422, "prompt"),
         (json!({ "kind": "tts", "items": ["x".repeat(1 << 20)] }), 413, "1 MB"),
     ] {
         let problem = add(&milo, &wrong);
@@ -140,6 +147,43 @@ async fn texts_are_spoken_and_sounds_transcribed_and_each_item_says_what_came_of
     }
     fs::remove_dir_all(files).ok();
     stop(milo).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_takes_the_text_before_an_utterance_and_the_wish_for_words_as_one_alone_does() {
+    let folder = |form: &str| format!("{}/models/tests/{form}", env!("CARGO_MANIFEST_DIR"));
+    let sound = STANDARD.encode(fs::read(folder("whisper_tiny/speech.wav")).expect("the recording"));
+    let path = folder("whisper_tiny/timed");
+    let own = milo("batch-before", &[("MILO__ENGINES__STT__PATH", &path)]).await;
+    let alone = |more: Value| {
+        let mut body = json!({ "audio": sound, "language": "mg" });
+        body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        let answer = send(&own, ("POST", "/api/v1/stt"), &[], &body);
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.body
+    };
+    let plain = alone(json!({}));
+    let before = alone(json!({ "prompt": " salama tompoko ", "words": true }));
+    assert_ne!(before["text"], plain["text"], "it is heard otherwise");
+    assert!(
+        before["segments"][0]["words"][0]["end_ms"].is_u64(),
+        "a Whisper that tells what it looks at knows words: {before}"
+    );
+    let items = json!([sound, { "audio": sound, "prompt": "salama tompoko", "words": true }]);
+    let added = add(&own, &json!({ "kind": "stt", "language": "mg", "items": items }));
+    let batch = ended(&own, added.header("location").expect("where it is")).await;
+    for (item, alone) in [plain, before].iter().enumerate() {
+        let told = &batch["items"][item]["result"];
+        assert_eq!((&told["text"], &told["segments"]), (&alone["text"], &alone["segments"]), "{batch}");
+    }
+    stop(own).await;
+
+    let path = folder("ctc_tiny/masked");
+    let letters = milo("batch-letters", &[("MILO__ENGINES__STT__PATH", &path)]).await;
+    let refused = add(&letters, &json!({ "kind": "stt", "items": [sound, { "audio": sound, "prompt": "Rakoto" }] }));
+    let says = refused.body["detail"].as_str().unwrap_or_default();
+    assert!(refused.status == 422 && says.contains("items[1]: the transcriber writes letter by letter"), "{says}");
+    stop(letters).await;
 }
 
 /// Kills Milo in the middle of a batch, and starts it again on the same folder and database.

@@ -8,7 +8,7 @@ use std::{path::Path, rc::Rc};
 
 use ort::{
     session::SessionInputValue,
-    value::{DynValue, Tensor},
+    value::{DynValue, Tensor, TensorElementType},
 };
 
 use super::{Graph, export::Export, floats, integers, rows, values};
@@ -47,6 +47,17 @@ impl Cache {
         self.each(|name, value| rows::together(&[value, other.get(name).ok_or_else(lacks)?]))
     }
 
+    /// With room for so many positions of what was encoded, where it has less: nothing is there.
+    pub(crate) fn wider(&self, positions: usize) -> ort::Result<Self> {
+        let pasts = self.pasts.iter().map(|(name, value)| {
+            let is_full =
+                !name.contains(".encoder.") || value.shape().get(2).is_none_or(|there| *there >= positions as i64);
+            let value = if is_full { Rc::clone(value) } else { Rc::new(rows::widened(value, 2, positions)?) };
+            Ok((name.clone(), value))
+        });
+        Ok(Self { pasts: pasts.collect::<ort::Result<_>>()?, length: self.length })
+    }
+
     fn each(&self, made: impl Fn(&str, &DynValue) -> ort::Result<DynValue>) -> ort::Result<Self> {
         let pasts = self.pasts.iter().map(|(name, value)| Ok((name.clone(), Rc::new(made(name, value)?))));
         Ok(Self { pasts: pasts.collect::<ort::Result<_>>()?, length: self.length })
@@ -54,6 +65,28 @@ impl Cache {
 
     fn get(&self, name: &str) -> Option<&DynValue> {
         self.pasts.iter().find(|(own, _)| own == name).map(|(_, value)| &**value)
+    }
+}
+
+/// The output that tells what some heads look at, where an export has it (`models/training/export_attention.py`).
+const ATTENTION: &str = "cross_attentions";
+
+/// What some of a decoder's heads look at of what was encoded.
+pub(crate) struct Attention {
+    pub(crate) heads: usize,
+    /// One a token.
+    pub(crate) rows: usize,
+    /// Of what was encoded.
+    pub(crate) positions: usize,
+    /// Head by head, row by row.
+    pub(crate) weights: Vec<f32>,
+}
+
+impl Attention {
+    /// What a head looks at with a token.
+    pub(crate) fn row(&self, head: usize, row: usize) -> Option<&[f32]> {
+        let at = (head * self.rows + row) * self.positions;
+        self.weights.get(at..at + self.positions).filter(|_| row < self.rows)
     }
 }
 
@@ -94,6 +127,11 @@ impl Decoder {
         usize::try_from(size).ok().filter(|size| *size > 0)
     }
 
+    /// Whether it tells what it looks at.
+    pub(crate) fn tells_attention(&self) -> bool {
+        self.first.session.outputs().iter().any(|outlet| outlet.name() == ATTENTION)
+    }
+
     /// Where it came from, for messages.
     pub(crate) fn file(&self) -> &Path {
         &self.first.file
@@ -115,11 +153,39 @@ impl Decoder {
         Ok(logits)
     }
 
-    /// The same for several rows, each with as many tokens as the others, in this run and before; what the encoder made of them has a
-    /// row for each too. Logits that are no numbers are the row's own trouble.
+    /// What it looks at as it reads these tokens from the beginning, beside what the encoder made of its input.
+    pub(crate) fn attention(&mut self, encoded: &DynValue, ids: &[u32]) -> Result<Attention, EngineError> {
+        let (engine, heads, none) = (self.engine, self.heads, Cache::default());
+        let graph = &mut self.first;
+        let mut run = || -> ort::Result<Attention> {
+            let feed = feed(graph, (encoded, &[]), (&[ids], ids.len()), &none, heads)?;
+            let mut outputs = graph.session.run(feed)?;
+            let told =
+                outputs.remove(ATTENTION).ok_or_else(|| ort::Error::new(format!("the decoder gave no {ATTENTION}")))?;
+            let shape: Vec<usize> = told.shape().iter().filter_map(|size| usize::try_from(*size).ok()).collect();
+            let (&[1, heads, rows, positions], weights) = (&shape[..], values(&told)?) else {
+                return Err(ort::Error::new(format!("the decoder gave {ATTENTION} of the shape {shape:?}")));
+            };
+            Ok(Attention { heads, rows, positions, weights })
+        };
+        run().map_err(|error| EngineError::Failed { engine, reason: error.to_string() })
+    }
+
+    /// As [`Decoder::run`] for several rows, each with as many tokens as the others, in this run and before; what the encoder made of them
+    /// has a row for each too. Logits that are no numbers are the row's own trouble.
     pub(crate) fn run_rows(
         &mut self,
         encoded: &DynValue,
+        rows: &[&[u32]],
+        cache: &mut Cache,
+    ) -> Result<Vec<Vec<Vec<f32>>>, EngineError> {
+        self.run_padded((encoded, &[]), rows, cache)
+    }
+
+    /// The same where what was encoded is filled up behind so many positions of each row; a row of which nothing is said is full.
+    pub(crate) fn run_padded(
+        &mut self,
+        encoded: (&DynValue, &[usize]),
         rows: &[&[u32]],
         cache: &mut Cache,
     ) -> Result<Vec<Vec<Vec<f32>>>, EngineError> {
@@ -164,7 +230,7 @@ impl Decoder {
 
 fn feed<'v>(
     graph: &Graph,
-    encoded: &'v DynValue,
+    (encoded, lengths): (&'v DynValue, &[usize]),
     (rows, length): (&[&[u32]], usize),
     cache: &'v Cache,
     heads: Heads,
@@ -181,7 +247,8 @@ fn feed<'v>(
             "encoder_hidden_states" => encoded.into(),
             "encoder_attention_mask" => {
                 let positions = encoded.shape().get(1).and_then(|size| usize::try_from(*size).ok()).unwrap_or(0);
-                integers(kind, &[rows.len(), positions], vec![1; rows.len() * positions])?.into()
+                let there = (0..rows.len()).map(|row| lengths.get(row).copied().unwrap_or(positions));
+                mask(kind, positions, there)?.into()
             }
             "use_cache_branch" => Tensor::from_array(([1_usize], vec![cache.length > 0]))?.into(),
             "cache_position" => {
@@ -202,6 +269,17 @@ fn feed<'v>(
         feed.push((name.to_owned(), value));
     }
     Ok(feed)
+}
+
+/// Of so many positions in each row: 1 for what is there, 0 for what fills up.
+pub(crate) fn mask(
+    kind: TensorElementType,
+    positions: usize,
+    lengths: impl ExactSizeIterator<Item = usize>,
+) -> ort::Result<DynValue> {
+    let rows = lengths.len();
+    let marks = lengths.flat_map(|length| (0..positions).map(move |position| i64::from(position < length)));
+    integers(kind, &[rows, positions], marks.collect())
 }
 
 /// Refuses a decoder whose inputs this code would not know how to feed.

@@ -17,6 +17,32 @@ pub(crate) fn together(values: &[&DynValue]) -> ort::Result<DynValue> {
     gather(&rows.collect::<Vec<_>>())
 }
 
+/// A tensor with so many places along an axis, where it has fewer: zeros stand behind them.
+pub(crate) fn widened(value: &DynValue, axis: usize, size: usize) -> ort::Result<DynValue> {
+    match value.dtype() {
+        ValueType::Tensor { ty: TensorElementType::Float16, .. } => filled_up::<f16>(value, axis, size),
+        _ => filled_up::<f32>(value, axis, size),
+    }
+}
+
+fn filled_up<T>(value: &DynValue, axis: usize, size: usize) -> ort::Result<DynValue>
+where
+    T: PrimitiveTensorElementType + Copy + Default + Debug + 'static,
+{
+    let (shape, values) = value.try_extract_tensor::<T>()?;
+    let mut shape: Vec<i64> = shape.to_vec();
+    let there = shape.get(axis).and_then(|there| usize::try_from(*there).ok()).unwrap_or(0);
+    if there == 0 || there > size {
+        return Err(ort::Error::new(format!("a tensor of the shape {shape:?} cannot have {size} places")));
+    }
+    let inner: usize = shape[axis + 1..].iter().map(|size| usize::try_from(*size).unwrap_or(0)).product();
+    let rest = vec![T::default(); (size - there) * inner];
+    let wide = values.chunks_exact((there * inner).max(1)).flat_map(|part| part.iter().chain(&rest).copied());
+    let wide: Vec<T> = wide.collect();
+    shape[axis] = size as i64;
+    Ok(Tensor::from_array((shape, wide))?.into_dyn())
+}
+
 fn count(value: &DynValue) -> usize {
     value.shape().first().and_then(|rows| usize::try_from(*rows).ok()).unwrap_or(0)
 }
@@ -68,6 +94,10 @@ mod tests {
             assert!(some(&tensor(1, 0), &[1]).is_err() && some(&tensor(1, 0), &[]).is_err());
             let other = floats(kind, &[1, 2, 2], vec![0.0; 4]).unwrap();
             assert!(together(&[&tensor(1, 0), &other]).is_err());
+            let wide = widened(&tensor(2, 1), 1, 2).unwrap();
+            assert_eq!(wide.shape().to_vec(), [2, 2, 2]);
+            assert_eq!(values(&wide).unwrap(), [1.0, 2.0, 0.0, 0.0, 3.0, 4.0, 0.0, 0.0]);
+            assert!(widened(&wide, 1, 1).is_err(), "nothing is cut off");
         }
     }
 }

@@ -1,17 +1,18 @@
-//! The graphs of a translator, and a sentence's way through them.
+//! The graphs of a translator, and what they want of a sentence.
+
+use std::iter;
 
 use ort::{session::SessionInputValue, value::DynValue};
 use serde::Deserialize;
 
-use super::{ENGINE, Translation, Way, cut::halves, tokens::Tokens};
+use super::{ENGINE, Way, cut::halves, tokens::Tokens};
 use crate::{
     engine::{EngineError, Language},
     onnx::{
         Graph,
-        decoder::{Cache, Decoder, Heads},
+        decoder::{Decoder, Heads, mask},
         export::Export,
         integers,
-        likelihood::{log_softmax, loops, most_likely},
     },
 };
 
@@ -29,23 +30,29 @@ struct Config {
     decoder_attention_heads: Option<usize>,
     max_position_embeddings: Option<usize>,
     decoder_start_token_id: Option<u32>,
+    pad_token_id: Option<u32>,
 }
 
 /// An encoder, its decoder and their tokens.
 pub(super) struct Model {
+    pub(super) way: Way,
     encoder: Graph,
-    decoder: Decoder,
-    tokens: Tokens,
+    pub(super) decoder: Decoder,
+    pub(super) tokens: Tokens,
     /// What the decoder begins with.
     start: u32,
     /// What a model of one way never says.
-    filling: Option<u32>,
+    pub(super) filling: Option<u32>,
+    /// What stands behind the end of a sentence that is shorter than those beside it: positions are counted without it.
+    pad: u32,
+    /// How many sentences are translated side by side.
+    pub(super) rows: usize,
     positions: usize,
 }
 
 impl Model {
-    /// Opens what lies in a folder.
-    pub(super) fn load(export: &Export<'_>, way: Way) -> Result<Self, EngineError> {
+    /// Opens what lies in a folder; so many sentences may go side by side, where the graphs can have it.
+    pub(super) fn load(export: &Export<'_>, way: Way, batch: usize) -> Result<Self, EngineError> {
         let config: Config = export.settings("config.json")?;
         let is_marian = config.model_type.as_deref() == Some(MARIAN);
         if is_marian == matches!(way, Way::Both) {
@@ -74,83 +81,82 @@ impl Model {
             )));
         }
         let start = generation.decoder_start_token_id.or(config.decoder_start_token_id).unwrap_or(tokens.end);
+        let pad = config.pad_token_id;
+        let rows = if batch > 1 && pad.is_some() && takes_rows(&encoder, &decoder)? { batch } else { 1 };
         Ok(Self {
+            way,
             encoder,
             decoder,
             start,
             filling: Some(start).filter(|start| is_marian && *start != tokens.end),
+            pad: pad.unwrap_or_default(),
+            rows,
             tokens,
             positions: config.max_position_embeddings.unwrap_or(POSITIONS),
         })
     }
 
-    /// A sentence in the other language; `None` when `cancelled` says that it should stop.
-    pub(super) fn translate(
-        &mut self,
-        sentence: &str,
-        source: Language,
-        target: Language,
-        cancelled: &dyn Fn() -> bool,
-    ) -> Result<Option<Translation>, EngineError> {
+    /// The tokens of a sentence, in pieces that there is room for.
+    pub(super) fn pieces(&self, sentence: &str, source: Language) -> Result<Vec<Vec<u32>>, EngineError> {
         let ids = self.tokens.source(sentence, source)?;
         // Half of the positions: the translation may be longer than its source.
         if ids.len() > (self.positions / 2).max(8)
             && let Some((left, right)) = halves(sentence)
         {
-            let Some(left) = self.translate(left, source, target, cancelled)? else { return Ok(None) };
-            let Some(right) = self.translate(right, source, target, cancelled)? else { return Ok(None) };
-            let confidence = left.confidence.min(right.confidence);
-            return Ok(Some(Translation { text: format!("{} {}", left.text, right.text), confidence }));
+            return Ok([self.pieces(left, source)?, self.pieces(right, source)?].concat());
         }
-        let encoded = self.encode(&ids)?;
-        let prompt: Vec<u32> = [self.start].into_iter().chain(self.tokens.language(target)).collect();
-        let mut cache = Cache::default();
-        let mut rows = self.decoder.run(&encoded, &prompt, &mut cache)?;
-        let (mut said, mut sum) = (Vec::new(), 0.0);
-        let longest = self.positions.saturating_sub(prompt.len()).min(4 * ids.len() + 16);
-        loop {
-            let mut logits = rows.pop().unwrap_or_default();
-            // A Marian begins with what fills up, and would go on with it.
-            if let Some(id) = self.filling
-                && let Some(filling) = logits.get_mut(id as usize)
-            {
-                *filling = f32::NEG_INFINITY;
-            }
-            let likelihoods = log_softmax(&logits);
-            let token = most_likely(&likelihoods);
-            sum += likelihoods.get(token).copied().unwrap_or(f32::NEG_INFINITY);
-            if token == self.tokens.end as usize {
-                let text = self.tokens.text(&said)?;
-                // A sentence that becomes nothing was not translated.
-                let confidence = (sum / (said.len() + 1) as f32).exp();
-                let confidence = if text.is_empty() || !confidence.is_finite() { 0.0 } else { confidence };
-                return Ok(Some(Translation { text, confidence }));
-            }
-            said.push(token as u32);
-            if said.len() >= longest || loops(&said) {
-                return Ok(Some(Translation { text: self.tokens.text(&said)?, confidence: 0.0 }));
-            }
-            if cancelled() {
-                return Ok(None);
-            }
-            rows = self.decoder.run(&encoded, &[token as u32], &mut cache)?;
-        }
+        Ok(vec![ids])
     }
 
-    fn encode(&mut self, ids: &[u32]) -> Result<DynValue, EngineError> {
-        let shape = [1, ids.len()];
+    /// What a translation begins with: as many tokens, whatever the language.
+    pub(super) fn prompt(&self, target: Language) -> Vec<u32> {
+        [self.start].into_iter().chain(self.tokens.language(target)).collect()
+    }
+
+    /// How many tokens a translation of so many has at most.
+    pub(super) fn longest(&self, source: usize) -> usize {
+        let prompt = self.prompt(Language::Fr).len();
+        self.positions.saturating_sub(prompt).min(4 * source + 16)
+    }
+
+    /// Runs the encoder on several pieces at once.
+    pub(super) fn encode(&mut self, pieces: &[&[u32]]) -> Result<DynValue, EngineError> {
+        let longest = pieces.iter().map(|ids| ids.len()).max().unwrap_or(0);
+        let shape = [pieces.len(), longest];
         let kind = |name| self.encoder.required_input(name, EXPECTED).map(|(kind, _)| kind);
         let (ids_kind, mask_kind) = (kind("input_ids")?, kind("attention_mask")?);
+        let pad = i64::from(self.pad);
         let mut run = || {
-            let ids: Vec<i64> = ids.iter().map(|id| i64::from(*id)).collect();
-            let mask = vec![1; ids.len()];
+            let filled = |ids: &&[u32]| {
+                let rest = longest - ids.len();
+                ids.iter().map(|id| i64::from(*id)).chain(iter::repeat_n(pad, rest)).collect::<Vec<_>>()
+            };
+            let ids = pieces.iter().flat_map(filled).collect();
             let feed = vec![
                 ("input_ids", SessionInputValue::from(integers(ids_kind, &shape, ids)?)),
-                ("attention_mask", integers(mask_kind, &shape, mask)?.into()),
+                ("attention_mask", mask(mask_kind, longest, pieces.iter().map(|ids| ids.len()))?.into()),
             ];
             let mut outputs = self.encoder.session.run(feed)?;
             outputs.remove("last_hidden_state").ok_or_else(|| ort::Error::new("the encoder gave no last_hidden_state"))
         };
         run().map_err(|error| EngineError::Failed { engine: ENGINE, reason: error.to_string() })
     }
+}
+
+/// Whether several sentences may share a run, and each is then what it would be alone.
+fn takes_rows(encoder: &Graph, decoder: &Decoder) -> Result<bool, EngineError> {
+    let is_free = |graph: &Graph, name| graph.input(name).is_some_and(|(_, shape)| shape == [-1, -1]);
+    // Without it the decoder would look at what fills the shorter ones up.
+    let decoders = decoder.graphs();
+    let are_free = ["input_ids", "attention_mask"].iter().all(|name| is_free(encoder, name))
+        && decoders.clone().all(|graph| is_free(graph, "input_ids") && is_free(graph, "encoder_attention_mask"));
+    if !are_free {
+        return Ok(false);
+    }
+    for graph in decoders.chain([encoder]) {
+        if graph.mixes_rows()? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }

@@ -1,18 +1,22 @@
 //! The translator: an NLLB-200 or M2M100 that Hugging Face optimum exported, from a folder, or two Marian (Opus-MT), one for each way, on
 //! ONNX Runtime, behind the memory of set phrases ([`crate::phrases`]).
 //!
-//! One thread owns what translates and serves all, one text after the other, from one bounded queue. The way of a text:
+//! One thread owns what translates and serves all from one bounded queue, the sentences of one text and of several side by side
+//! (`together`). The way of a text:
 //! ```text
 //!  lines ─► sentences ─► set phrase? its other side
 //!                    └─► pieces that fit ─► tokens ─► encoder ─► tokens, the likeliest each time ─► put together again
 //! ```
 //! Dropping the future of [`Translator::translate`] cancels: the thread sees it before the next token. So does it when work of a class
-//! before it comes (a call's, a request's before a batch's), behind which a text then goes on at the sentence where it was.
+//! before it comes (a call's, a request's before a batch's), behind which a text then goes on at the token where it was.
 
+mod cohort;
 mod cut;
 mod graph;
 #[cfg(test)]
 mod tests;
+mod text;
+mod together;
 mod tokens;
 
 use std::{
@@ -28,14 +32,11 @@ use crate::{
         OrtRuntime,
         export::{Export, Precision},
     },
-    phrases,
-    queue::{self, Class, Jobs, Queue, Standing, Waiting, Wanted, Work, spawn_engine},
+    queue::{self, Class, Queue, Standing, Waiting, Wanted, Work, spawn_engine},
 };
 use graph::Model;
 
 const ENGINE: &str = "translator";
-/// A request's text that has given way so often is translated to its end.
-const MOST_GIVEN_WAY: u32 = 3;
 
 /// Which way a model translates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,11 +58,14 @@ pub struct TranslatorOptions {
     pub precision: Precision,
     /// Cuts at commas too, for a model that knows single clauses and leaves out the others.
     pub by_clause: bool,
+    /// Sentences that are translated side by side at most, of one text or of several; 1: one after the other. So they are too where a
+    /// graph is quantized as it runs: it has one scale for all rows of a run, and none would be translated as it is alone.
+    pub batch: usize,
 }
 
 impl Default for TranslatorOptions {
     fn default() -> Self {
-        Self { threads: 1, queue: 32, precision: Precision::Quantized, by_clause: false }
+        Self { threads: 1, queue: 32, precision: Precision::Quantized, by_clause: false, batch: 8 }
     }
 }
 
@@ -91,12 +95,9 @@ enum Part {
 
 struct Job {
     parts: Vec<Part>,
-    /// Those that are translated already.
-    done: Vec<Translation>,
     source: Language,
     target: Language,
     standing: Standing,
-    gave_way: u32,
     answer: oneshot::Sender<Result<Translation, EngineError>>,
 }
 
@@ -138,11 +139,11 @@ impl Translator {
         let load = move || {
             let open = |(way, folder): &(Way, PathBuf)| {
                 let export = Export::open(folder, "translator's", &ort, options.precision, options.threads)?;
-                Ok((*way, Model::load(&export, *way)?))
+                Model::load(&export, *way, options.batch)
             };
             folders.iter().map(open).collect::<Result<Vec<_>, EngineError>>()
         };
-        let queue = spawn_engine(ENGINE, options.queue.max(1), load, serve)?;
+        let queue = spawn_engine(ENGINE, options.queue.max(1), load, together::serve)?;
         Ok(Self { queue, by_clause: options.by_clause })
     }
 
@@ -162,7 +163,7 @@ impl Translator {
         let submitted = check(text, source, target).and_then(|()| {
             let parts = cut::parts(text, self.by_clause);
             let standing = Standing::new(class, Wanted::default());
-            self.queue.submit(Job { parts, done: Vec::new(), source, target, standing, gave_way: 0, answer })
+            self.queue.submit(Job { parts, source, target, standing, answer })
         });
         async move {
             submitted?;
@@ -194,66 +195,4 @@ fn check(text: &str, source: Language, target: Language) -> Result<(), EngineErr
         return Err(EngineError::Input(format!("source and target are both {source}: they must differ")));
     }
     Ok(())
-}
-
-fn serve(mut models: Vec<(Way, Model)>, jobs: Jobs<Job>) {
-    while let Some(mut job) = jobs.next() {
-        let goes = |way: Way| way == Way::Both || way == Way::From(job.source);
-        let Some((_, model)) = models.iter_mut().find(|(way, _)| goes(*way)) else {
-            let says = format!("the translator has no model from {}", job.source);
-            job.answer.send(Err(EngineError::Input(says))).ok();
-            continue;
-        };
-        match translate(model, &mut job, &jobs) {
-            Ok(true) => {
-                let whole = join(&job.parts, std::mem::take(&mut job.done));
-                jobs.answered(&job.standing);
-                job.answer.send(Ok(whole)).ok();
-            }
-            Ok(false) if job.answer.is_closed() => {}
-            Ok(false) => {
-                job.gave_way += 1;
-                jobs.put_back(job);
-            }
-            Err(error) => {
-                job.answer.send(Err(error)).ok();
-            }
-        }
-    }
-}
-
-/// Goes on with a text; false when it gives way, or nobody waits for it any more.
-fn translate(model: &mut Model, job: &mut Job, jobs: &Jobs<Job>) -> Result<bool, EngineError> {
-    let class = job.standing.class();
-    let gives_way = class != Class::Interactive || job.gave_way < MOST_GIVEN_WAY;
-    let (source, target) = (job.source, job.target);
-    let sentences = job.parts.iter().filter_map(|part| match part {
-        Part::Sentence(sentence) => Some(sentence.as_str()),
-        Part::Between(_) => None,
-    });
-    for sentence in sentences.skip(job.done.len()) {
-        let stops = || job.answer.is_closed() || (gives_way && jobs.waits_before(class));
-        if stops() {
-            return Ok(false);
-        }
-        let translation = match phrases::translated(sentence, source, target) {
-            Some(text) => Translation { text, confidence: 1.0 },
-            None => match model.translate(sentence, source, target, &stops)? {
-                Some(translation) => translation,
-                None => return Ok(false),
-            },
-        };
-        job.done.push(translation);
-    }
-    Ok(true)
-}
-
-fn join(parts: &[Part], done: Vec<Translation>) -> Translation {
-    let confidence = done.iter().map(|sentence| sentence.confidence).fold(1.0, f32::min);
-    let mut done = done.into_iter();
-    let text = parts.iter().map(|part| match part {
-        Part::Sentence(_) => done.next().map_or_else(String::new, |sentence| sentence.text),
-        Part::Between(between) => between.clone(),
-    });
-    Translation { text: text.collect::<String>().trim().to_owned(), confidence }
 }

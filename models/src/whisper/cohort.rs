@@ -42,8 +42,8 @@ struct Row {
 
 /// What has become of a row that leaves.
 pub(super) enum Left {
-    /// It is heard.
-    Heard(Hearing, Heard),
+    /// It is heard; and what the encoder made of it, where times of words are still to be found in it.
+    Heard(Hearing, Heard, Option<DynValue>),
     /// It is decoded alone: what came is poor, or it cannot stand beside others; and what the encoder made of it.
     Alone(Hearing, DynValue),
     Failed(Hearing, EngineError),
@@ -221,11 +221,13 @@ impl Decoder {
         let avg_logprob = sum / (tokens.len() + 1) as f32;
         let repetitive = loops(&tokens) || compression_ratio(&text) > REPETITIVE;
         let is_noise = self.rules.gate.is_noise(no_speech_prob, avg_logprob);
-        if is_noise || (!repetitive && avg_logprob >= self.rules.gate.logprob) {
-            let heard = Heard { tokens, text, language, language_probability, no_speech_prob, avg_logprob, is_noise };
-            return Left::Heard(hearing, heard);
+        let is_good = is_noise || (!repetitive && avg_logprob >= self.rules.gate.logprob);
+        let heard = Heard { tokens, text, language, language_probability, no_speech_prob, avg_logprob, is_noise };
+        if is_good && (is_noise || !hearing.job.words) {
+            return Left::Heard(hearing, heard, None);
         }
         match hidden.map(|hidden| rows::some(hidden, &[at])) {
+            Some(Ok(hidden)) if is_good => Left::Heard(hearing, heard, Some(hidden)),
             Some(Ok(hidden)) => Left::Alone(hearing, hidden),
             Some(Err(error)) => Left::Failed(hearing, failed(&error)),
             None => Left::Failed(hearing, failed(&ort::Error::new("what was encoded is lost"))),

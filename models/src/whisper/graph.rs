@@ -89,7 +89,11 @@ impl Model {
 
     /// Whether several windows may share a run, and each is then what it would be alone.
     pub(super) fn takes_rows(&self) -> Result<bool, EngineError> {
+<<<<<<< HEAD
         // What a graph does not ask for binds no row: a decoder that goes on has the encoder's part in its cache.
+=======
+        // A step with a past may have it without what was encoded.
+>>>>>>> times
         let is_free = |graph: &Graph, name| graph.input(name).is_none_or(|(_, shape)| shape.first() == Some(&-1));
         let graphs = self.decoder.graphs();
         let are_free = is_free(&self.encoder, "input_features")

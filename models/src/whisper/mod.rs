@@ -5,11 +5,19 @@
 //! ```text
 //!  samples ─► windows ─► log-mel ─► encoder ─► language, prompt ─► tokens (greedy or a beam; hotter if poor) ─► gate ─► Transcript
 //! ```
+//! Where times of words are wanted and the decoder tells what it looks at, it reads the chosen transcript once more (`alignment`).
 //! Dropping the future of [`Transcriber::transcribe`] cancels: the thread sees it before the next token. So does it when a call
 //! comes while a request's or a batch's utterance is being heard, which then begins again behind it: half a minute of sound would
 //! keep the caller waiting.
 
-use std::{path::Path, sync::Arc, time::Instant};
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
 
 use tokio::sync::oneshot;
 
@@ -21,6 +29,7 @@ use crate::{
     transcriber::{Listen, Segment, Transcriber, Transcribing, Transcript, check},
 };
 
+mod alignment;
 mod beam;
 mod before;
 mod cohort;
@@ -28,11 +37,13 @@ mod decode;
 mod graph;
 mod hearing;
 mod rules;
+mod segments;
 #[cfg(test)]
 mod tests;
 mod together;
 mod tokens;
 mod windows;
+mod words;
 
 pub use windows::cut as pieces;
 
@@ -48,6 +59,9 @@ const ENGINE: &str = "transcriber";
 const SAMPLES_PER_MS: usize = 16;
 /// The first time stamp lies within the first second, unless generation_config.json says otherwise.
 const LATEST_START: usize = 50;
+
+/// Why there are no times of words.
+const NO_WORDS: &str = "the transcriber in this process knows the times of segments, not of words";
 
 /// A request's utterance that has given way to calls so often is transcribed to its end.
 const MOST_GIVEN_WAY: u32 = 3;
@@ -94,12 +108,15 @@ impl Default for WhisperOptions {
 #[derive(Clone)]
 pub struct Whisper {
     queue: Queue<Job>,
+    /// Whether the decoder tells what it looks at: the thread says so whenever it has loaded the model.
+    knows_words: Arc<AtomicBool>,
 }
 
 struct Job {
     samples: Vec<i16>,
     language: Option<Language>,
     prompt: Option<Arc<str>>,
+    words: bool,
     standing: Standing,
     /// How often it was begun and gave way.
     gave_way: u32,
@@ -125,8 +142,15 @@ impl Whisper {
     pub fn load(folder: &Path, ort: &OrtRuntime, options: WhisperOptions) -> Result<Self, EngineError> {
         let (folder, ort) = (folder.to_owned(), ort.clone());
         let places = options.queue.max(1);
-        let queue = spawn_engine(ENGINE, places, move || Worker::load(&folder, &ort, &options), Worker::serve)?;
-        Ok(Self { queue })
+        let knows_words = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&knows_words);
+        let load = move || {
+            let worker = Worker::load(&folder, &ort, &options)?;
+            told.store(worker.decoder.model.decoder.tells_attention(), Ordering::Relaxed);
+            Ok(worker)
+        };
+        let queue = spawn_engine(ENGINE, places, load, Worker::serve)?;
+        Ok(Self { queue, knows_words })
     }
 }
 
@@ -135,12 +159,11 @@ impl Transcriber for Whisper {
         let (answer, answered) = oneshot::channel();
         let Listen { language, words, prompt, class, wanted } = asked;
         let submitted = check(&samples).and_then(|()| {
-            if words {
-                let says = "the transcriber in this process knows the times of segments, not of words";
-                return Err(EngineError::Input(says.into()));
+            if words && !self.knows_words() {
+                return Err(EngineError::Input(NO_WORDS.into()));
             }
             let standing = Standing::new(class, wanted);
-            self.queue.submit(Job { samples, language, prompt, standing, gave_way: 0, answer })
+            self.queue.submit(Job { samples, language, prompt, words, standing, gave_way: 0, answer })
         });
         Box::pin(async move {
             submitted?;
@@ -148,10 +171,10 @@ impl Transcriber for Whisper {
         })
     }
 
-    /// A word's times are in the decoder's attention to the sound, which these graphs do not give; tokens of time come between
-    /// segments only.
+    /// A word's times are in the decoder's attention to the sound, which not every graph tells; tokens of time come between segments
+    /// only.
     fn knows_words(&self) -> bool {
-        false
+        self.knows_words.load(Ordering::Relaxed)
     }
 
     fn takes_prompt(&self) -> bool {
@@ -224,7 +247,7 @@ impl Worker {
             // A guess that comes true while it is heard gives way no more.
             let gives_way = || job.standing.class() != Class::Interactive || job.gave_way < MOST_GIVEN_WAY;
             let stops = || job.answer.is_closed() || (gives_way() && jobs.waits_before(job.standing.class()));
-            match self.transcribe(&job.samples, job.language, job.prompt.as_deref(), &stops).transpose() {
+            match self.transcribe(&job, &stops).transpose() {
                 Some(result) => {
                     jobs.answered(&job.standing);
                     job.answer.send(result).ok();
@@ -239,23 +262,17 @@ impl Worker {
     }
 
     /// `None` when cancelled.
-    fn transcribe(
-        &mut self,
-        samples: &[i16],
-        mut language: Option<Language>,
-        prompt: Option<&str>,
-        cancelled: &dyn Fn() -> bool,
-    ) -> Result<Option<Transcript>, EngineError> {
+    fn transcribe(&mut self, job: &Job, cancelled: &dyn Fn() -> bool) -> Result<Option<Transcript>, EngineError> {
         #[expect(clippy::disallowed_methods, reason = "the edge: a model's real work is measured where it is done")]
         let begun = Instant::now();
         let window = self.decoder.model.frames() * HOP;
-        let before = self.before.tokens(prompt, &self.decoder.tokens)?;
-        let mut parts = Vec::new();
-        for range in windows::cut(samples, window) {
+        let before = self.before.tokens(job.prompt.as_deref(), &self.decoder.tokens)?;
+        let (mut language, mut parts) = (job.language, Vec::new());
+        for range in windows::cut(&job.samples, window) {
             if cancelled() {
                 return Ok(None);
             }
-            let part = &samples[range.clone()];
+            let part = &job.samples[range.clone()];
             let features = self.mel.features(part, PCM, self.decoder.model.frames());
             let hidden = self.decoder.model.encode(features)?;
             let Some(heard) = self.decoder.decode(&hidden, language, &before, cancelled)? else { return Ok(None) };
@@ -264,50 +281,13 @@ impl Worker {
             } else {
                 // What follows in the same audio is in the language that was first heard.
                 language = Some(heard.language);
-                self.segments(&heard, part, range.start)?
+                let moments = job.words.then(|| self.decoder.moments(&hidden, &heard, part.len())).transpose()?;
+                self.segments(&heard, part, range.start, moments.as_deref())?
             };
             parts.push((heard, segments));
         }
         let ms = u32::try_from(begun.elapsed().as_millis()).unwrap_or(u32::MAX);
         Ok(join(parts, ms))
-    }
-
-    fn segments(&self, heard: &Heard, part: &[i16], offset: usize) -> Result<Vec<Segment>, EngineError> {
-        let tokens = &self.decoder.tokens;
-        let ms = |sample: usize| u32::try_from((offset + sample) / SAMPLES_PER_MS).unwrap_or(u32::MAX);
-        if !self.decoder.rules.timestamps {
-            let sounding = windows::sounding(part);
-            let (start_ms, end_ms, text) = (ms(sounding.start), ms(sounding.end), heard.text.clone());
-            return Ok(if text.is_empty() {
-                Vec::new()
-            } else {
-                vec![Segment { start_ms, end_ms, text, words: None }]
-            });
-        }
-        let mut segments = Vec::new();
-        let mut start = 0.0;
-        let mut words: Vec<u32> = Vec::new();
-        let mut close = |words: &mut Vec<u32>, start: f32, end: f32| -> Result<(), EngineError> {
-            let text = tokens.text(words)?;
-            words.clear();
-            let at = |seconds: f32| ms(((seconds * 1_000.0) as usize * SAMPLES_PER_MS).min(part.len()));
-            if !text.is_empty() {
-                segments.push(Segment { start_ms: at(start), end_ms: at(end), text, words: None });
-            }
-            Ok(())
-        };
-        for id in &heard.tokens {
-            match tokens.seconds(*id) {
-                Some(at) => {
-                    close(&mut words, start, at)?;
-                    start = at;
-                }
-                None => words.push(*id),
-            }
-        }
-        let end = part.len() as f32 / (1_000 * SAMPLES_PER_MS) as f32;
-        close(&mut words, start, end)?;
-        Ok(segments)
     }
 }
 

@@ -7,6 +7,7 @@ use super::*;
 use crate::onnx::decoder::Cache;
 
 mod beam;
+mod timed;
 
 #[derive(serde::Deserialize)]
 struct Golden {
@@ -196,13 +197,17 @@ async fn whoever_is_heard_gives_way_to_a_call() {
 #[test]
 fn a_call_that_hangs_up_stops_its_transcription() {
     let mut worker = worker("merged", WhisperOptions::default());
+    let (answer, _waits) = oneshot::channel();
+    let samples = golden_speech().repeat(4);
+    let (language, standing) = (Some(Language::Mg), Standing::default());
+    let job = Job { samples, language, prompt: None, words: false, standing, gave_way: 0, answer };
     for patience in 0..4 {
         let asked = Cell::new(0);
         let cancelled = || {
             asked.set(asked.get() + 1);
             asked.get() > patience
         };
-        let result = worker.transcribe(&golden_speech().repeat(4), Some(Language::Mg), None, &cancelled).unwrap();
+        let result = worker.transcribe(&job, &cancelled).unwrap();
         assert!(result.is_none());
         assert_eq!(asked.get(), patience + 1, "nothing is computed once nobody listens");
     }

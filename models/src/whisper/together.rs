@@ -107,7 +107,7 @@ impl Worker {
         };
         for left in left {
             match left {
-                Left::Heard(hearing, heard) => self.heard(hearing, heard, party, jobs),
+                Left::Heard(hearing, heard, hidden) => self.heard(hearing, heard, hidden, party, jobs),
                 Left::Alone(hearing, hidden) => party.alone.push_back((hearing, hidden)),
                 Left::Failed(hearing, error) => answer(hearing, Err(error), jobs),
             }
@@ -169,7 +169,7 @@ impl Worker {
         let Some((hearing, hidden)) = party.alone.pop_front() else { return Vec::new() };
         let stops = || hearing.is_left() || jobs.waits_before(hearing.class());
         match self.decoder.decode(&hidden, hearing.language, &hearing.before, &stops) {
-            Ok(Some(heard)) => vec![Left::Heard(hearing, heard)],
+            Ok(Some(heard)) => vec![Left::Heard(hearing, heard, Some(hidden))],
             Ok(None) => {
                 party.alone.push_front((hearing, hidden));
                 Vec::new()
@@ -178,10 +178,22 @@ impl Worker {
         }
     }
 
-    /// A window is heard: the next one is ready, or all is answered.
-    fn heard(&self, mut hearing: Hearing, heard: Heard, party: &mut Party, jobs: &Jobs<super::Job>) {
+    /// A window is heard: the next one is ready, or all is answered. Times of words take one more run, of this row alone.
+    fn heard(
+        &mut self,
+        mut hearing: Hearing,
+        heard: Heard,
+        hidden: Option<DynValue>,
+        party: &mut Party,
+        jobs: &Jobs<super::Job>,
+    ) {
         let (sound, start) = hearing.window();
-        let segments = if heard.is_noise { Ok(Vec::new()) } else { self.segments(&heard, sound, start) };
+        let hidden = hidden.filter(|_| hearing.job.words && !heard.is_noise);
+        let moments = hidden.map(|hidden| self.decoder.moments(&hidden, &heard, sound.len())).transpose();
+        let segments = moments.and_then(|moments| match heard.is_noise {
+            true => Ok(Vec::new()),
+            false => self.segments(&heard, sound, start, moments.as_deref()),
+        });
         let segments = match segments {
             Ok(segments) => segments,
             Err(error) => return answer(hearing, Err(error), jobs),

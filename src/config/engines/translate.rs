@@ -8,7 +8,7 @@ use super::path;
 use crate::config::Faults;
 
 /// `[engines.translate]`
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Translate {
     /// A folder with a Hugging Face export of NLLB-200 or M2M100 (encoder, decoder, tokenizer.json). It translates all that the set
@@ -19,10 +19,18 @@ pub struct Translate {
     pub mg_fr: Option<PathBuf>,
     /// The same from French into Malagasy.
     pub fr_mg: Option<PathBuf>,
+    /// Sentences that are translated side by side at most, of one text or of several; 1: one after the other.
+    pub batch: usize,
     /// Threads a forward pass may use; 0 takes half of the machine's cores, at least one.
     pub threads: usize,
     /// A translation less sure than this, 0 to 1, is none. The one that ships has a limit of its own and may be given a higher one.
     pub min_confidence: f32,
+}
+
+impl Default for Translate {
+    fn default() -> Self {
+        Self { path: None, mg_fr: None, fr_mg: None, batch: 8, threads: 0, min_confidence: 0.0 }
+    }
 }
 
 impl Translate {
@@ -41,6 +49,7 @@ impl Translate {
                 faults.add(key, "is missing: a model of one way wants one that translates back".into());
             }
         }
+        faults.within("engines.translate.batch", self.batch, 1..=64);
         faults.within("engines.translate.threads", self.threads, 0..=512);
         faults.within("engines.translate.min_confidence", self.min_confidence, 0.0..=1.0);
     }

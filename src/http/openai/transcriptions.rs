@@ -21,7 +21,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::error;
 use crate::{
-    chat::{Part, SaidWord, Transcribed},
+    chat::{Part, SaidWord, Transcribed, before},
     http::{
         Problem,
         guard::{Converse, May},
@@ -241,7 +241,7 @@ async fn read(mut parts: Multipart) -> Result<Wanted, Problem> {
                     return Err(Problem::bad_request(says));
                 }
             },
-            "prompt" => asked.prompt = stt::before(value.into()),
+            "prompt" => asked.prompt = before(value),
             // `model`: there is one. `temperature`: the likeliest words are taken.
             _ => {}
         }
