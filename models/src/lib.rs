@@ -38,6 +38,7 @@ pub mod manifest;
 mod mel;
 pub mod onnx;
 pub mod openai;
+mod pages;
 pub mod phrases;
 pub mod queue;
 pub mod remote;

@@ -2,7 +2,8 @@
 
 Encoder-decoders are optimum's: encoder_model, and decoder_model_merged with both steps of the decoder behind one switch.  VITS and
 Wav2Vec2 are one graph, model.onnx, traced here: optimum's VITS has its noise and its pace baked in, this one has them as inputs.
-fp16 and int8 are made of the fp32 graphs, which are what is compared with torch first.
+fp16 and int8 are made of the fp32 graphs, which are what is compared with torch first.  int8 computes in int8 too: an encoder with one
+scale for a whole run (the quickest, where thousands of rows share a matrix), a decoder with one for each 32 numbers.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from optimum.utils import input_generators
 from transformers import AutoConfig, VitsModel, Wav2Vec2ForCTC
 
 import export_attention
+from export_blocks import in_blocks
 from export_vits import Speaking, export_speaking
 
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -52,8 +54,9 @@ def encoder_decoder(checkpoint: Path, task: str, to: Path, precisions: tuple[str
             save(halved(onnx.load(work / f"{step}.onnx")), work / f"{step}_fp16.onnx")
         merge_decoders(work / f"{steps[0]}_fp16.onnx", work / f"{steps[1]}_fp16.onnx", save_path=to / f"{DECODER}_fp16.onnx", strict=False)
     if "int8" in precisions:
-        for stem in (ENCODER, DECODER):
-            quantized(to / f"{stem}.onnx", to / f"{stem}_int8.onnx")
+        quantized(to / f"{ENCODER}.onnx", to / f"{ENCODER}_int8.onnx")
+        # By blocks: what a row comes to is then nothing to the rows beside it, so that many may be decoded in one run.
+        save(in_blocks(onnx.load(to / f"{DECODER}.onnx")), to / f"{DECODER}_int8.onnx")
 
 
 def vits(checkpoint: Path, to: Path, precisions: tuple[str, ...]) -> None:

@@ -1,21 +1,25 @@
 //! Benches: each starts a Milo of its own on free ports, loads it through real SIP and RTP from this process, and reads what it
-//! cost from `/proc`. Their figures stand in the README's table.
+//! cost from `/proc`. Those of single engines (`ears`, `mind`, `voice`) load nothing but them, for `models/benchmarks/` to compare. Their
+//! figures stand in the README's table.
 
 mod caller;
 mod calls;
 mod chat;
 mod clean;
+mod ears;
 mod engines;
 mod floor;
 mod interruptions;
 mod lines;
 mod media;
+mod mind;
 mod pauses;
 mod running;
 mod setup;
 mod sound;
 mod stream;
 mod turn;
+mod voice;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -41,6 +45,12 @@ pub enum Which {
     /// What a caller waits for the engines when many call at once, with and without work on guesses beside: the shipped engines, without
     /// telephones.
     Engines(engines::Arguments),
+    /// What the transcriber takes for a window of sound and for each token: a model of random weights, nothing beside it.
+    Ears(ears::Arguments),
+    /// What the language model takes for a first token and for those that follow: any GGUF without an end, nothing beside it.
+    Mind(mind::Arguments),
+    /// What a VITS voice takes until its first sound, and for all of it: nothing beside it.
+    Voice(voice::Arguments),
     /// What is said, coughed and echoed into Milo's words, and whether it falls silent for it: in calls, on the set that ships.
     Interruptions(interruptions::Arguments),
     /// Whether callers who pause are cut off, and how long those who have finished wait: in calls, on the set that ships.
@@ -63,6 +73,9 @@ pub async fn run(which: Which, legs: &Handle) -> Result<()> {
         Which::Chat(arguments) => chat::run(arguments).await,
         Which::Clean(arguments) => clean::run(arguments).await,
         Which::Engines(arguments) => engines::run(arguments).await,
+        Which::Ears(arguments) => ears::run(arguments).await,
+        Which::Mind(arguments) => mind::run(arguments).await,
+        Which::Voice(arguments) => voice::run(arguments).await,
         Which::Interruptions(arguments) => interruptions::run(arguments, legs).await,
         Which::Pauses(arguments) => pauses::run(arguments, legs).await,
         Which::Lines(arguments) => lines::run(arguments).await,

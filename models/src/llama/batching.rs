@@ -4,6 +4,7 @@ mod places;
 
 use std::{
     collections::VecDeque,
+    fs,
     num::NonZeroU32,
     path::Path,
     sync::{Arc, atomic::Ordering},
@@ -27,6 +28,7 @@ use super::{
 use crate::{
     engine::EngineError,
     language_model::{Token, Told},
+    pages,
     queue::{Jobs, Standing},
 };
 use places::Paused;
@@ -155,6 +157,7 @@ impl Batcher {
         for tokens in prefixes {
             batcher.keep(tokens)?;
         }
+        pages::widen_for(fs::metadata(path).map_or(0, |file| file.len()));
         Ok(batcher)
     }
 

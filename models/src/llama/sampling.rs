@@ -4,7 +4,7 @@ use llama_cpp_2::{model::LlamaModel, token::LlamaToken};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use super::{ENGINE, grammar::Grammar};
-use crate::engine::EngineError;
+use crate::{engine::EngineError, onnx::likelihood::log_sum_exp};
 
 /// A token that is less likely than the likeliest one by this factor is never drawn: it keeps rare nonsense out.
 const LEAST_SHARE: f32 = 0.05;
@@ -73,9 +73,7 @@ impl Chooser {
 /// The natural logarithm of a token's probability (at temperature 1) in a row that nothing was forbidden in; `None` if the model
 /// computed nonsense.
 fn logprob(logits: &[f32], token: usize) -> Option<f32> {
-    let top = logits.iter().copied().max_by(f32::total_cmp)?;
-    let total: f32 = logits.iter().map(|logit| (logit - top).exp()).sum();
-    (top.is_finite() && total.is_finite()).then(|| logits[token] - top - total.ln())
+    Some(logits.get(token)? - log_sum_exp(logits)).filter(|logprob| logprob.is_finite())
 }
 
 /// Puts the bytes of tokens together to text; a character may begin in one token and end in the next.

@@ -12,7 +12,7 @@ use ort::{
 };
 
 use super::{Graph, export::Export, floats, integers, rows, values};
-use crate::engine::EngineError;
+use crate::{engine::EngineError, pages};
 
 /// What a graph with free dimensions does not tell of the keys and values it wants.
 #[derive(Clone, Copy, Default)]
@@ -63,6 +63,12 @@ impl Cache {
         Ok(Self { pasts: pasts.collect::<ort::Result<_>>()?, length: self.length })
     }
 
+    /// What the values take in memory, if they are f32.
+    fn bytes(&self) -> u64 {
+        let count = |value: &DynValue| value.shape().iter().product::<i64>().unsigned_abs();
+        self.pasts.iter().map(|(_, value)| count(value) * size_of::<f32>() as u64).sum()
+    }
+
     fn get(&self, name: &str) -> Option<&DynValue> {
         self.pasts.iter().find(|(own, _)| own == name).map(|(_, value)| &**value)
     }
@@ -96,6 +102,8 @@ pub(crate) struct Decoder {
     /// The second graph of an export that is not merged.
     following: Option<Graph>,
     heads: Heads,
+    /// As many rows were begun at once, and there is room for what is kept of them.
+    widest: usize,
     engine: &'static str,
 }
 
@@ -112,7 +120,7 @@ impl Decoder {
         if let Some(graph) = &following {
             check(graph, true, expected)?;
         }
-        Ok(Self { first, following, heads, engine })
+        Ok(Self { first, following, heads, widest: 0, engine })
     }
 
     /// The graph, or both.
@@ -221,6 +229,10 @@ impl Decoder {
             Ok(logits.chunks_exact(each).map(<[f32]>::to_vec).collect())
         };
         let logits = run().map_err(failed)?;
+        if is_first && rows.len() > self.widest {
+            self.widest = rows.len();
+            pages::widen_for(cache.bytes());
+        }
         if logits.len() != rows.len() * length || logits.is_empty() {
             return Err(failed(ort::Error::new("the decoder gave too few logits")));
         }

@@ -25,11 +25,6 @@ pub enum Precision {
 /// Bytes of the graphs that are loaded of a folder, or of the one graph that a path names: a model takes no less in memory. 0, where there
 /// are none.
 pub fn weight(path: &Path, precision: Precision) -> u64 {
-    let size = |file: &Path| fs::metadata(file).map_or(0, |file| file.len());
-    // Weights of more than two gigabytes lie beside their graph.
-    let whole = |graph: &Path| {
-        size(graph) + size(&graph.with_extension("onnx_data")) + size(&graph.with_extension("onnx.data"))
-    };
     if path.is_file() {
         return whole(path);
     }
@@ -39,6 +34,12 @@ pub fn weight(path: &Path, precision: Precision) -> u64 {
         None => ["decoder_model", "decoder_with_past_model"].into_iter().filter_map(graph).collect(),
     };
     graph("encoder_model").into_iter().chain(decoders).chain(graph("model")).map(|graph| whole(&graph)).sum()
+}
+
+/// Bytes of one graph. Weights of more than two gigabytes lie beside it.
+pub(crate) fn whole(graph: &Path) -> u64 {
+    let size = |file: &Path| fs::metadata(file).map_or(0, |file| file.len());
+    size(graph) + size(&graph.with_extension("onnx_data")) + size(&graph.with_extension("onnx.data"))
 }
 
 /// The file of a graph in the wanted precision, else in any other; in the folder or in its `onnx` subfolder.

@@ -29,7 +29,7 @@ use ort::{
     value::{DynValue, Tensor, TensorElementType, ValueType},
 };
 
-use crate::engine::EngineError;
+use crate::{engine::EngineError, pages};
 
 const RELEASE: &str = "onnxruntime-1.31.1";
 const LIBRARY: &str = "libonnxruntime.so.1.31.1";
@@ -135,6 +135,7 @@ impl OrtRuntime {
                 first_line(&error.to_string())
             ))
         })?;
+        pages::widen_for(export::whole(file));
         Ok(Graph { session, file: file.to_owned() })
     }
 }

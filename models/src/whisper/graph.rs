@@ -13,7 +13,7 @@ use crate::{
         Graph,
         decoder::{Decoder, Heads},
         export::Export,
-        floats,
+        floats, rows,
     },
 };
 
@@ -43,6 +43,8 @@ pub(super) struct Model {
     config: Config,
     mels: usize,
     frames: usize,
+    /// Whether the encoder takes several windows in one run, and each is then what it would be alone.
+    encodes_rows: bool,
 }
 
 impl Model {
@@ -69,7 +71,8 @@ impl Model {
         encoder.required_output("last_hidden_state", EXPECTED)?;
         let heads = Heads { count: config.decoder_attention_heads, width: config.d_model };
         let decoder = Decoder::load(export, heads, ENGINE, EXPECTED)?;
-        Ok(Self { encoder, decoder, config, mels, frames })
+        let encodes_rows = takes_rows(&encoder, &["input_features"])?;
+        Ok(Self { encoder, decoder, config, mels, frames, encodes_rows })
     }
 
     /// Mel bands that the encoder wants.
@@ -87,22 +90,10 @@ impl Model {
         self.config.max_target_positions.unwrap_or(448)
     }
 
-    /// Whether several windows may share a run, and each is then what it would be alone.
+    /// Whether several windows may be decoded in one run, and each is then what it would be alone.
     pub(super) fn takes_rows(&self) -> Result<bool, EngineError> {
-<<<<<<< HEAD
-        // What a graph does not ask for binds no row: a decoder that goes on has the encoder's part in its cache.
-=======
-        // A step with a past may have it without what was encoded.
->>>>>>> times
-        let is_free = |graph: &Graph, name| graph.input(name).is_none_or(|(_, shape)| shape.first() == Some(&-1));
-        let graphs = self.decoder.graphs();
-        let are_free = is_free(&self.encoder, "input_features")
-            && graphs.clone().all(|graph| is_free(graph, "input_ids") && is_free(graph, "encoder_hidden_states"));
-        if !are_free {
-            return Ok(false);
-        }
-        for graph in graphs.chain([&self.encoder]) {
-            if graph.mixes_rows()? {
+        for graph in self.decoder.graphs() {
+            if !takes_rows(graph, &["input_ids", "encoder_hidden_states"])? {
                 return Ok(false);
             }
         }
@@ -114,14 +105,31 @@ impl Model {
         self.encode_rows(features, 1)
     }
 
-    /// Runs it on so many windows at once, one after the other in `features`.
+    /// Runs it on so many windows, one after the other in `features`: in one run, if it can.
     pub(super) fn encode_rows(&mut self, features: Vec<f32>, rows: usize) -> Result<DynValue, EngineError> {
+        if rows > 1 && !self.encodes_rows {
+            let each = features.len() / rows;
+            let hidden: Vec<_> =
+                features.chunks(each).map(|own| self.encode(own.to_vec())).collect::<Result<_, _>>()?;
+            return rows::together(&hidden.iter().collect::<Vec<_>>()).map_err(|error| failed(&error));
+        }
         let kind = self.encoder.input("input_features").map_or(TensorElementType::Float32, |(kind, _)| kind);
         let run = || {
             let input = floats(kind, &[rows, self.mels, self.frames], features)?;
             let mut outputs = self.encoder.session.run(vec![("input_features", SessionInputValue::from(input))])?;
             outputs.remove("last_hidden_state").ok_or_else(|| ort::Error::new("the encoder gave no last_hidden_state"))
         };
-        run().map_err(|error| EngineError::Failed { engine: ENGINE, reason: error.to_string() })
+        run().map_err(|error| failed(&error))
     }
+}
+
+/// Whether a graph takes several rows in these inputs, and computes each as if it were alone.
+fn takes_rows(graph: &Graph, inputs: &[&str]) -> Result<bool, EngineError> {
+    // A step with a past may have it without what was encoded.
+    let is_free = |name: &&str| graph.input(name).is_none_or(|(_, shape)| shape.first() == Some(&-1));
+    Ok(inputs.iter().all(is_free) && !graph.mixes_rows()?)
+}
+
+fn failed(error: &ort::Error) -> EngineError {
+    EngineError::Failed { engine: ENGINE, reason: error.to_string() }
 }

@@ -78,8 +78,9 @@ pub struct WhisperOptions {
     /// Ask the model for time stamps. Without them there is one segment a window, from the sounding part of the audio; a
     /// model whose tokenizer has none is never asked.
     pub timestamps: bool,
-    /// Utterances that are heard side by side at most; 1: one after the other. So they are too with a beam, and where a graph is
-    /// quantized as it runs: it has one scale for all rows of a run, and none would be heard as it is alone.
+    /// Utterances that are heard side by side at most; 1: one after the other. So they are too with a beam, and where the decoder is
+    /// quantized as it runs: it has one scale for all rows of a run, and none would be heard as it is alone. (An encoder of that kind takes
+    /// one after the other, and what it made of them is decoded side by side.)
     pub batch: usize,
     /// How many beginnings of a transcript are followed at a time; 1: the likeliest token each time. Each costs as much again.
     pub beam: usize,
