@@ -11,7 +11,7 @@ use std::{
 
 use milo_models::{
     demo::DemoFiles,
-    onnx::{Precision, weight},
+    onnx::{Precision, weight, weight_of_decoders},
 };
 
 use super::gguf::Gguf;
@@ -112,6 +112,11 @@ pub fn needs(config: &Config, shipped: &DemoFiles, uses_cards: bool) -> Vec<Need
     let mut needs = vec![graphs("vad", engines.vad.path.as_ref(), &shipped.silero), llm];
     needs.extend(turn);
     needs.extend(each("stt", &stt.path, [&stt.mg, &stt.fr], &shipped.whisper));
+    if let Some((_, folder)) = engines.kserve.whisper.named() {
+        // Its encoder is the server's.
+        let files = weight_of_decoders(folder, Precision::Quantized);
+        needs.push(Need { job: "stt", name: name(folder), files, talk: None });
+    }
     needs.extend(each("translate", &translate.path, [&translate.mg_fr, &translate.fr_mg], &shipped.translator));
     needs.extend(voices.map(|(_, path)| graphs("tts", Some(&path.to_owned()), &shipped.espeak)));
     needs

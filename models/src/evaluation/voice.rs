@@ -106,7 +106,7 @@ mod tests {
     use super::*;
     use crate::{
         engine::EngineError,
-        queue::Waiting,
+        queue::{Waiting, Work},
         synthesizer::Speech,
         transcriber::{Transcribing, Transcript},
     };
@@ -125,6 +125,10 @@ mod tests {
 
         fn waiting(&self) -> Waiting {
             Waiting::default()
+        }
+
+        fn work(&self) -> Work {
+            Work::default()
         }
 
         fn stopped(&self) -> bool {
@@ -153,6 +157,10 @@ mod tests {
 
         fn waiting(&self) -> Waiting {
             Waiting::default()
+        }
+
+        fn work(&self) -> Work {
+            Work::default()
         }
 
         fn stopped(&self) -> bool {

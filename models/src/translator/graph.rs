@@ -7,10 +7,10 @@ use super::{ENGINE, Translation, Way, cut::halves, tokens::Tokens};
 use crate::{
     engine::{EngineError, Language},
     onnx::{
-        Graph,
+        Graph, WHOLE,
         decoder::{Cache, Decoder, Heads},
         export::Export,
-        integers,
+        failed, integers,
         likelihood::{log_softmax, loops, most_likely},
     },
 };
@@ -60,7 +60,7 @@ impl Model {
         let generation: Config = export.settings("generation_config.json")?;
         let encoder = export.encoder()?;
         for name in ["input_ids", "attention_mask"] {
-            encoder.required_input(name, EXPECTED)?;
+            encoder.required_kind(name, WHOLE, EXPECTED)?;
         }
         encoder.required_output("last_hidden_state", EXPECTED)?;
         let heads = Heads { count: config.decoder_attention_heads, width: config.d_model };
@@ -69,7 +69,7 @@ impl Model {
         if let Some(size) = decoder.vocabulary().filter(|size| *size <= tokens.highest() as usize) {
             return Err(EngineError::Load(format!(
                 "{} knows {size} tokens and tokenizer.json beside it has ids up to {}: they belong to different models",
-                decoder.file().display(),
+                decoder.name(),
                 tokens.highest()
             )));
         }
@@ -141,16 +141,15 @@ impl Model {
         let shape = [1, ids.len()];
         let kind = |name| self.encoder.required_input(name, EXPECTED).map(|(kind, _)| kind);
         let (ids_kind, mask_kind) = (kind("input_ids")?, kind("attention_mask")?);
-        let mut run = || {
+        let feed = || -> ort::Result<_> {
             let ids: Vec<i64> = ids.iter().map(|id| i64::from(*id)).collect();
             let mask = vec![1; ids.len()];
-            let feed = vec![
+            Ok(vec![
                 ("input_ids", SessionInputValue::from(integers(ids_kind, &shape, ids)?)),
                 ("attention_mask", integers(mask_kind, &shape, mask)?.into()),
-            ];
-            let mut outputs = self.encoder.session.run(feed)?;
-            outputs.remove("last_hidden_state").ok_or_else(|| ort::Error::new("the encoder gave no last_hidden_state"))
+            ])
         };
-        run().map_err(|error| EngineError::Failed { engine: ENGINE, reason: error.to_string() })
+        let feed = feed().map_err(|error| failed(ENGINE, &error))?;
+        self.encoder.run(ENGINE, feed, &["last_hidden_state"])?.take("last_hidden_state")
     }
 }
