@@ -7,7 +7,7 @@ mod server;
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use milo_models::{
@@ -25,7 +25,7 @@ use milo_models::{
 };
 use serde_json::{Value, json};
 use server::{Conduct, Server};
-use tokio::task::spawn_blocking;
+use tokio::{task::spawn_blocking, time::Instant};
 
 /// No run of these tests may take longer.
 const RUN: Duration = Duration::from_millis(1_500);
@@ -142,10 +142,10 @@ async fn letters_are_heard_the_same_from_a_server() {
 
 /// What is said of a text, sample by sample, and where its words are.
 async fn said(voice: &Vits, text: &str) -> (Vec<i16>, String) {
-    let mut speech = voice.speak(text, Language::Mg, SpeechOptions::default()).unwrap();
+    let mut speech = voice.speak(text, Language::Mg, SpeechOptions::default()).expect("it is asked");
     let (mut samples, mut words) = (Vec::new(), Vec::new());
     while let Some(piece) = speech.next_piece().await {
-        let piece = piece.unwrap();
+        let piece = piece.expect("spoken");
         words.push(format!("{:?}", piece.words));
         samples.extend(piece.samples);
     }
@@ -230,7 +230,7 @@ fn a_start_tells_what_is_wrong_with_a_model_or_that_nobody_is_there() {
     }
     for (inputs, outputs, part) in [
         (json!([outlet("x", "INT8", json!([-1, 80, 800]))]), json!([given()]), "wants `x` as i8 and not as f32 or f16"),
-        (json!([outlet("x", "BYTES", json!([1]))]), json!([given()]), "wants `x` as str"),
+        (json!([outlet("x", "BYTES", json!([1]))]), json!([given()]), "wants `x` as String"),
         (json!([outlet("x", "FP32", json!([-1, 81, 800]))]), json!([given()]), "of shape [-1, 81, 800]"),
         (json!([]), json!([given()]), "more than one input and one output"),
         (

@@ -11,7 +11,7 @@
 use std::{
     sync::{
         Arc, Mutex, OnceLock, PoisonError, Weak,
-        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
     thread,
     time::Duration,
@@ -35,7 +35,7 @@ pub(super) struct Awaited<T: ?Sized> {
     /// Why it is not there: a sentence. Its lock is held for a look.
     why: Mutex<String>,
     /// Dropped with this: the thread that waits for the server wakes up and ends.
-    _waits: Sender<()>,
+    _waits: SyncSender<()>,
 }
 
 impl<T: ?Sized + Send + Sync + 'static> Awaited<T> {
@@ -48,7 +48,7 @@ impl<T: ?Sized + Send + Sync + 'static> Awaited<T> {
         rest: Duration,
         load: impl Fn() -> Result<Arc<T>, EngineError> + Send + 'static,
     ) -> Result<Arc<Self>, EngineError> {
-        let (waits, over) = channel();
+        let (waits, over) = sync_channel(1);
         let (there, why) = match load() {
             Ok(loaded) => (OnceLock::from(loaded), None),
             Err(error @ EngineError::Remote { .. }) => (OnceLock::new(), Some(error)),
@@ -72,6 +72,12 @@ impl<T: ?Sized + Send + Sync + 'static> Awaited<T> {
     /// [`EngineError::Stopped`]: its server has not been there yet.
     pub(super) fn get(&self) -> Result<&T, EngineError> {
         self.there.get().map(|there| &**there).ok_or(EngineError::Stopped { engine: self.engine })
+    }
+
+    /// Why it is not there yet, a sentence; none where it is.
+    pub(super) fn absent(&self) -> Option<String> {
+        let is_there = self.there.get().is_some();
+        (!is_there).then(|| self.why.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     fn set_why(&self, why: String) {
@@ -102,14 +108,6 @@ fn wait<T: ?Sized + Send + Sync + 'static>(
                 awaited.set_why(error.to_string());
             }
         }
-    }
-}
-
-impl<T: ?Sized + Send + Sync + 'static> Awaited<T> {
-    /// Why it is not there yet, a sentence; none where it is.
-    pub(super) fn absent(&self) -> Option<String> {
-        let is_there = self.there.get().is_some();
-        (!is_there).then(|| self.why.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 }
 

@@ -40,11 +40,13 @@ impl Transcriber for Hearing {
             // A prompt helps, and what is heard without it is heard all the same.
             let prompt = asked.prompt.clone().filter(|_| this.local.takes_prompt());
             let here = Listen { prompt, ..asked.clone() };
+            let prompt = asked.prompt.clone().filter(|_| this.cloud.takes_prompt());
+            let there = Listen { prompt, ..asked.clone() };
             if only_here || !only_there && !this.told.may_ask() {
                 drop(place);
                 return this.local.transcribe(samples, here).await;
             }
-            let heard = this.cloud.transcribe(samples.clone(), asked.clone()).await;
+            let heard = this.cloud.transcribe(samples.clone(), there).await;
             drop(place);
             match heard {
                 Err(error) if !matches!(error, EngineError::Input(_)) => {
@@ -65,7 +67,7 @@ impl Transcriber for Hearing {
     }
 
     fn takes_prompt(&self) -> bool {
-        self.cloud.takes_prompt()
+        self.cloud.takes_prompt() || self.local.takes_prompt()
     }
 
     fn waiting(&self) -> Waiting {

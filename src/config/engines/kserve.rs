@@ -155,3 +155,49 @@ fn name(key: &str, model: Option<&str>, faults: &mut Faults<'_>) {
         faults.add(key, "is no NAME or NAME:VERSION of letters, digits, `_`, `-` and `.`".into());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::config::{ConfigError, Loaded, read::load_text};
+
+    const URL: &str = "[engines.kserve]\nurl = \"http://triton:8000\"\n";
+    const WHISPER: &str = "[engines.kserve.whisper]\nmodel = \"encoder:3\"\npath = \"/m/whisper\"\n";
+
+    fn load(text: &str) -> Result<Loaded, ConfigError> {
+        load_text(Path::new("milo.toml"), text, &[("HOME".into(), "/home/m".into())])
+    }
+
+    #[test]
+    fn a_server_is_named_with_what_is_wanted_of_it() {
+        let config = load(&[URL, WHISPER].concat()).unwrap().config;
+        assert_eq!(config.engines.kserve.whisper.named(), Some(("encoder:3", Path::new("/m/whisper"))));
+        let voice = "[engines.kserve.vits.fr]\nmodel = \"siwis\"\npath = \"/m/siwis\"\n";
+        let kserve = load(&[URL, "turn = \"smart-turn\"\n", voice].concat()).unwrap().config.engines.kserve;
+        assert_eq!((kserve.vits.named().count(), kserve.turn.as_deref()), (1, Some("smart-turn")));
+    }
+
+    #[test]
+    fn what_cannot_be_asked_or_would_never_be_is_told_by_its_line() {
+        let mg = "[engines.kserve.wav2vec2.mg]\nmodel = \"mg\"\npath = \"/m/mg\"\n";
+        let elsewhere = "[engines.stt]\nengine = \"openai\"\nmodel = \"m\"\n";
+        for (text, says) in [
+            (WHISPER.to_owned(), "engines.kserve.url is missing"),
+            (URL.to_owned(), "line 2: engines.kserve.url is of a server that nothing is wanted of"),
+            (URL.replace("http://triton:8000", "triton:8000") + WHISPER, "engines.kserve.url is no address"),
+            ([URL, "[engines.kserve.vits.mg]\nmodel = \"v\"\n"].concat(), "engines.kserve.vits.mg.path is missing"),
+            ([URL, "[engines.kserve.vits.mg]\npath = \"/v\"\n"].concat(), "engines.kserve.vits.mg.model is missing"),
+            ([URL, "turn = \"a/../b\"\n"].concat(), "engines.kserve.turn is no NAME or NAME:VERSION"),
+            ([URL, "turn = \"..\"\n"].concat(), "engines.kserve.turn is no NAME or NAME:VERSION"),
+            ([URL, "turn = \"t\"\n[engines.turn]\nenabled = false\n"].concat(), "engines.kserve.turn is never asked"),
+            ([URL, WHISPER, mg].concat(), "engines.kserve.wav2vec2 stands beside `whisper`"),
+            ([URL, WHISPER, elsewhere].concat(), "line 7: engines.stt.engine stands beside [engines.kserve]"),
+            ([URL, "timeout_s = 9\nturn = \"t\"\n"].concat(), "engines.kserve.timeout_s = 9 is not within 0.05 to 4"),
+            ([URL, "trun = \"t\"\n"].concat(), "did you mean engines.kserve.turn?"),
+        ] {
+            let told = load(&text).unwrap_err().to_string();
+            assert!(told.contains(says), "{text}: {told}");
+        }
+    }
+}
