@@ -74,11 +74,10 @@ async fn a_call_is_heard_with_the_server_and_goes_on_when_that_dies() {
     let milo = milo("served", &lent(&own, &[("MILO__ENGINES__FAILURES_BEFORE_REST", "0")])).await;
     let health = get(&milo, "/api/v1/health");
     assert_eq!(health["status"], "healthy", "{health}");
-    let named: Vec<_> = health["servers"].as_array().expect("servers").iter().collect();
-    let named: Vec<_> =
-        named.iter().map(|one| (one["job"].as_str(), one["engine"].as_str(), one["model"].as_str())).collect();
-    let kserve = Some("kserve");
-    assert_eq!(named, [(Some("stt"), kserve, Some("ears:1")), (Some("turn"), kserve, Some("turn"))], "{health}");
+    let word = |one: &Value, key: &str| one[key].as_str().expect("a word").to_owned();
+    let servers = health["servers"].as_array().expect("servers").iter();
+    let named: Vec<_> = servers.map(|one| ["job", "engine", "model"].map(|key| word(one, key))).collect();
+    assert_eq!(named, [["stt", "kserve", "ears:1"], ["turn", "kserve", "turn"]], "{health}");
     assert!(!health.to_string().contains(KEY), "{health}");
 
     let before = (runs(&server, "ears"), runs(&server, "turn"));
@@ -107,8 +106,8 @@ async fn a_call_is_heard_with_the_server_and_goes_on_when_that_dies() {
     }
     let health = get(&milo, "/api/v1/health");
     assert_eq!(health["status"], "degraded", "{health}");
-    let faults = health.to_string();
-    assert!(faults.contains("127.0.0.1:") && faults.contains("the local engine is there for it"), "{health}");
+    let faults = health["degraded"].to_string();
+    assert!(faults.contains("the local engine is there for it") && !faults.contains(KEY), "{health}");
 
     // It is there again, and whoever speaks next is heard with it.
     server.come();

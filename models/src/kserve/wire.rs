@@ -260,21 +260,23 @@ fn tensor(outlet: &Outlet, given: Given, bytes: Option<&[u8]>) -> Result<DynValu
     }
     let count = shape.iter().try_fold(1_usize, |count, size| count.checked_mul(usize::try_from(*size).ok()?));
     let count = count.ok_or_else(|| format!("gives `{name}` of the shape {shape:?}, which nothing can hold"))?;
-    let says = |found: usize| format!("gives {found} numbers for `{name}` of the shape {shape:?}");
-    let ends = |found: usize, size: usize| (found != count * size).then(|| says(found / size));
+    let holds = |found: usize, size: usize| match count.checked_mul(size) {
+        Some(whole) if whole == found => Ok(()),
+        _ => Err(format!("gives {} numbers for `{name}` of the shape {shape:?}", found / size)),
+    };
     let value = match (self::kind(&datatype), bytes, data) {
         (Some(TensorElementType::Float32), Some(bytes), _) if *kind == TensorElementType::Float32 => {
-            ends(bytes.len(), 4).map_or(Ok(()), Err)?;
+            holds(bytes.len(), 4)?;
             let numbers = bytes.chunks_exact(4).map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]]));
             Tensor::from_array((shape, numbers.collect::<Vec<_>>())).map(Tensor::into_dyn)
         }
         (Some(TensorElementType::Float16), Some(bytes), _) if *kind == TensorElementType::Float16 => {
-            ends(bytes.len(), 2).map_or(Ok(()), Err)?;
+            holds(bytes.len(), 2)?;
             let numbers = bytes.chunks_exact(2).map(|two| f16::from_le_bytes([two[0], two[1]]));
             Tensor::from_array((shape, numbers.collect::<Vec<_>>())).map(Tensor::into_dyn)
         }
         (Some(TensorElementType::Float32), None, Some(Numbers(numbers))) if *kind == TensorElementType::Float32 => {
-            ends(numbers.len(), 1).map_or(Ok(()), Err)?;
+            holds(numbers.len(), 1)?;
             Tensor::from_array((shape, numbers)).map(Tensor::into_dyn)
         }
         (_, None, None) => return Err(format!("gives no numbers for `{name}`")),
