@@ -111,7 +111,7 @@ async fn a_call_is_heard_with_the_server_and_goes_on_when_that_dies() {
 
     // It is there again, and whoever speaks next is heard with it.
     server.come();
-    sleep(Duration::from_millis(300)).await;
+    sleep(Duration::from_millis(1_100)).await;
     let before = runs(&server, "ears");
     assert_eq!((heard(&milo), runs(&server, "ears")), (MG_HOURS.0.into(), before + 1));
     server.now(Conduct::Refuses(500, "CUDA error: out of memory"));

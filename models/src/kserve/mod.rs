@@ -41,7 +41,7 @@ const LONGEST: usize = 256 << 20;
 /// What a server says of itself and its models is no longer.
 const TOLD: usize = 1 << 20;
 /// For so long nobody asks after a run for which nobody was there: those who waited meanwhile have a chance to be served elsewhere.
-const PAUSE: Duration = Duration::from_millis(250);
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// One model on one server.
 pub(crate) struct Served {
