@@ -7,18 +7,16 @@
 
 use std::{future::Future, path::Path, pin::Pin};
 
-use ort::{
-    session::SessionInputValue,
-    value::{TensorElementType, ValueType},
-};
+use ort::{session::SessionInputValue, value::TensorElementType};
 use tokio::sync::oneshot;
 
 use crate::{
     engine::EngineError,
     manifest,
     mel::{HOP, LogMel},
-    onnx::{Device, Graph, OrtRuntime, floats, values},
+    onnx::{Device, FRACTIONS, Graph, OrtRuntime, failed, floats, values},
     queue::{self, Jobs, Queue, Standing, Waiting, Work, spawn_engine},
+    remote::RemoteOptions,
 };
 
 const ENGINE: &str = "end of turn";
@@ -65,6 +63,16 @@ impl EndOfTurn {
         let (graph, ort) = (graph.to_owned(), ort.clone());
         let queue = spawn_engine(ENGINE, DEPTH, move || Model::open(&graph, &ort), serve)?;
         Ok(Self { queue })
+    }
+
+    /// The same with a graph that an inference server runs ([`crate::kserve`]).
+    ///
+    /// # Errors
+    /// [`EngineError::Load`] when it is another graph, or the server does not have it; [`EngineError::Remote`] when the server is not there.
+    pub fn load_served(server: &RemoteOptions) -> Result<Self, EngineError> {
+        let server = server.clone();
+        let load = move || Model::of(Graph::there(ENGINE, &server)?);
+        Ok(Self { queue: spawn_engine(ENGINE, DEPTH, load, serve)? })
     }
 
     /// Asks whether the turn is over. `turn` is its sound so far at 16 kHz, with the silence that raises the question at its end;
@@ -119,15 +127,16 @@ impl Model {
     /// Names, shape and element type are the graph's own.
     fn open(file: &Path, ort: &OrtRuntime) -> Result<Self, EngineError> {
         manifest::verify(file)?;
-        let graph = ort.on(Device::Cpu).graph(file, 1)?;
-        let ([input], [output]) = (graph.session.inputs(), graph.session.outputs()) else {
+        Self::of(ort.on(Device::Cpu).graph(file, 1)?)
+    }
+
+    fn of(graph: Graph) -> Result<Self, EngineError> {
+        let ([input], [output]) = (graph.inputs(), graph.outputs()) else {
             return Err(graph.wrong("has more than one input and one output", EXPECTED));
         };
         let (input, output) = (input.name().to_owned(), output.name().to_owned());
-        let (kind, shape) = graph.required_input(&input, EXPECTED)?;
-        if !matches!(kind, TensorElementType::Float32 | TensorElementType::Float16) {
-            return Err(graph.wrong(&format!("wants `{input}` as {kind} and not as numbers with a fraction"), EXPECTED));
-        }
+        let (kind, shape) = graph.required_kind(&input, FRACTIONS, EXPECTED)?;
+        graph.required_output(&output, EXPECTED)?;
         // −1 is a size that the graph leaves free.
         let (bands, frames) = match *shape {
             [-1 | 1, bands @ (-1 | 80 | 128), frames @ (-1 | 1..=3_000)] => {
@@ -138,16 +147,20 @@ impl Model {
                 return Err(graph.wrong(&fault, EXPECTED));
             }
         };
-        let gives_one = graph.session.outputs().iter().all(|output| match output.dtype() {
-            ValueType::Tensor { shape, .. } => shape.iter().all(|&size| size == -1 || size == 1),
-            _ => false,
-        });
+        let gives_one = graph
+            .outputs()
+            .iter()
+            .all(|output| output.shape().is_some_and(|shape| shape.iter().all(|&size| size == -1 || size == 1)));
         if !gives_one {
             return Err(graph.wrong(&format!("gives more in `{output}` than one number a turn"), EXPECTED));
         }
         let mut model = Self { graph, input, output, kind, bands, frames, mel: LogMel::new(bands) };
-        let silence = model.judge(&[]).map_err(|error| model.graph.wrong(&format!("cannot judge ({error})"), EXPECTED));
-        silence.map(|_| model)
+        match model.judge(&[]) {
+            Ok(_) => Ok(model),
+            // A server that went meanwhile says nothing about its graph.
+            Err(error @ EngineError::Remote { .. }) => Err(error),
+            Err(error) => Err(model.graph.wrong(&format!("cannot judge ({error})"), EXPECTED)),
+        }
     }
 
     fn features(&self, turn: &[i16]) -> Vec<f32> {
@@ -156,18 +169,17 @@ impl Model {
 
     fn judge(&mut self, turn: &[i16]) -> Result<f32, EngineError> {
         let features = self.features(turn);
-        let run = || -> ort::Result<Vec<f32>> {
-            let input = floats(self.kind, &[1, self.bands, self.frames], features)?;
-            let outputs = self.graph.session.run(vec![(self.input.as_str(), SessionInputValue::from(input))])?;
-            outputs.get(&self.output).map_or_else(|| Ok(Vec::new()), values)
-        };
-        let failed = |reason: String| Err(EngineError::Failed { engine: ENGINE, reason });
-        match run() {
-            Ok(given) => match given[..] {
-                [probability @ 0.0..=1.0] => Ok(probability),
-                _ => failed(format!("the graph gave {:?} and not one probability", &given[..given.len().min(4)])),
-            },
-            Err(error) => failed(error.to_string()),
+        let failed = |error| failed(ENGINE, &error);
+        let input = floats(self.kind, &[1, self.bands, self.frames], features).map_err(failed)?;
+        let feed = vec![(self.input.as_str(), SessionInputValue::from(input))];
+        let mut outputs = self.graph.run(ENGINE, feed, &[&self.output])?;
+        let given = values(&outputs.take(&self.output)?).map_err(failed)?;
+        match given[..] {
+            [probability @ 0.0..=1.0] => Ok(probability),
+            _ => {
+                let reason = format!("the graph gave {:?} and not one probability", &given[..given.len().min(4)]);
+                Err(EngineError::Failed { engine: ENGINE, reason })
+            }
         }
     }
 }

@@ -10,8 +10,8 @@
 //!  a clause ─► text::speakable ─► Synthesizer ─► Speech: samples at 16 kHz   espeak, vits | openai
 //! ```
 //! An engine of this process is a handle that is cheap to clone, and one OS thread that owns its model and serves every call
-//! from one bounded queue, calls first ([`queue`]). One on a server ([`remote`]) is a task a request, so many at once. Where there is no
-//! place, either refuses at once with [`engine::EngineError::Overloaded`]; nobody waits in line for a caller who has left:
+//! from one bounded queue, calls first ([`queue`]). Its graph may run on an inference server ([`kserve`]): the thread then waits for that
+//! one's answer. An engine on a server ([`remote`]) is a task a request, so many at once. Where there is no place, either refuses at once with [`engine::EngineError::Overloaded`]; nobody waits in line for a caller who has left:
 //! dropping an answer, a [`language_model::Reply`] or a [`synthesizer::Speech`] cancels its work.
 //!
 //! The life of a reply: the prompt's known beginning is copied from a sequence that was read at load, the rest is read in
@@ -32,6 +32,7 @@ pub mod engine;
 pub mod espeak;
 pub mod evaluation;
 pub mod json_schema;
+pub mod kserve;
 pub mod language_model;
 pub mod llama;
 pub mod manifest;

@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 use crate::{
     engine::EngineError,
     manifest,
-    onnx::{Device, Graph, OrtRuntime, values},
+    onnx::{Device, Graph, OrtRuntime, failed, values},
     queue::{self, Class, Jobs, Queue, Standing, Waiting, Wanted, Work, spawn_engine},
 };
 
@@ -164,12 +164,9 @@ fn open(file: &Path, ort: &OrtRuntime) -> Result<Graph, EngineError> {
     for (name, kind) in
         [("input", TensorElementType::Float32), ("state", TensorElementType::Float32), ("sr", TensorElementType::Int64)]
     {
-        let (found, _) = graph.required_input(name, EXPECTED)?;
-        if found != kind {
-            return Err(graph.wrong(&format!("wants `{name}` as {found} and not as {kind}"), EXPECTED));
-        }
+        graph.required_kind(name, &[kind], EXPECTED)?;
     }
-    if graph.session.inputs().len() != 3 {
+    if graph.inputs().len() != 3 {
         return Err(graph.wrong("has more than three inputs", EXPECTED));
     }
     graph.required_output("output", EXPECTED)?;
@@ -198,31 +195,31 @@ fn serve(mut graph: Graph, jobs: Jobs<Job>) {
             }
             Err(error) => {
                 for job in batch {
-                    let reason = error.to_string();
-                    job.answer.send(Err(EngineError::Failed { engine: ENGINE, reason })).ok();
+                    job.answer.send(Err(error.clone())).ok();
                 }
             }
         }
     }
 }
 
-fn run(graph: &mut Graph, batch: &[Job]) -> ort::Result<Vec<Result<Verdict, EngineError>>> {
+fn run(graph: &mut Graph, batch: &[Job]) -> Result<Vec<Result<Verdict, EngineError>>, EngineError> {
     let size = batch.len();
     let input: Vec<f32> = batch.iter().flat_map(|job| job.input.iter().copied()).collect();
     let state: Vec<f32> = (0..2).flat_map(|half| batch.iter().flat_map(move |job| job.state[half])).collect();
-    let feed = vec![
-        ("input", SessionInputValue::from(Tensor::from_array(([size, INPUT], input))?)),
-        ("state", Tensor::from_array(([2, size, STATE], state))?.into()),
-        ("sr", Tensor::from_array(((), vec![RATE]))?.into()),
-    ];
-    let outputs = graph.session.run(feed)?;
-    let output = |name: &str| {
-        let tensor = outputs.get(name).ok_or_else(|| ort::Error::new(format!("no output `{name}`")))?;
-        values(tensor)
+    let feed = || -> ort::Result<_> {
+        Ok(vec![
+            ("input", SessionInputValue::from(Tensor::from_array(([size, INPUT], input))?)),
+            ("state", Tensor::from_array(([2, size, STATE], state))?.into()),
+            ("sr", Tensor::from_array(((), vec![RATE]))?.into()),
+        ])
     };
+    let feed = feed().map_err(|error| failed(ENGINE, &error))?;
+    let mut outputs = graph.run(ENGINE, feed, &["output", "stateN"])?;
+    let mut output = |name: &str| values(&outputs.take(name)?).map_err(|error| failed(ENGINE, &error));
     let (probabilities, states) = (output("output")?, output("stateN")?);
     if probabilities.len() != size || states.len() != 2 * size * STATE {
-        return Err(ort::Error::new("the graph's answer has another shape than its input"));
+        let reason = "the graph's answer has another shape than its input".into();
+        return Err(EngineError::Failed { engine: ENGINE, reason });
     }
     let verdict = |(at, probability): (usize, f32)| {
         if !probability.is_finite() {

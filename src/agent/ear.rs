@@ -7,11 +7,7 @@ use std::{
 };
 
 use milo_media::{Cleaner, Cleaning, Closed, Ears, FRAME_MS, Heard, SAMPLE_RATE};
-use milo_models::{
-    end_of_turn::{EndOfTurn, Judging},
-    engine::EngineError,
-    silero::VadStream,
-};
+use milo_models::{end_of_turn::Judging, engine::EngineError, silero::VadStream};
 use tokio::{select, time::timeout};
 
 use super::{
@@ -19,6 +15,7 @@ use super::{
     endpoint::{Decision, Endpointer, Patience},
     turn::Turn,
 };
+use crate::engines::Judge;
 
 /// Voice activity has failed when one window takes longer than this.
 const WINDOW_LIMIT: Duration = Duration::from_secs(2);
@@ -56,7 +53,7 @@ pub struct Ear {
     probing: Option<Probing>,
     endpointer: Endpointer,
     /// What is asked how the likely end of a turn sounds; none: silence alone decides.
-    judge: Option<EndOfTurn>,
+    judge: Option<Judge>,
     judging: Option<Judging>,
     judged: Option<Result<f32, EngineError>>,
     /// What is asked who has answered; none: nobody asks.
@@ -109,7 +106,7 @@ impl Ear {
 
     /// The same, and how a likely end sounds says how long the silence after it must last.
     #[must_use]
-    pub fn judged_by(self, judge: Option<EndOfTurn>) -> Self {
+    pub fn judged_by(self, judge: Option<Judge>) -> Self {
         Self { judge, ..self }
     }
 

@@ -57,7 +57,7 @@ pub use conversation::Conversation;
 pub use database::Database;
 pub use dialplans::Dialplans;
 pub use drain::Drain;
-pub use engines::{Engines, GraphDevice, Llm, LlmEngine, SpeechEngine, Stt, Translate, Tts, Vad};
+pub use engines::{Engines, GraphDevice, Kserve, Llm, LlmEngine, SpeechEngine, Stt, Translate, Tts, Vad};
 pub use env::Sources;
 pub use fault::{ConfigError, Fault, Place};
 pub use http::Http;
@@ -233,8 +233,24 @@ mod tests {
     fn the_example_is_valid_as_it_stands_and_with_everything_switched_on() {
         load(EXAMPLE).unwrap();
         // Of the public address and the server that is asked for it there can be one, and of a model and those by language.
-        let by_language = ["\nstun", "\npath = \"/var/lib/milo/models/whisper", "\npath = \"/var/lib/milo/models/nllb"];
-        let of_all = ["\npublic_address", "\nmg = ", "\nfr = ", "\nmg_fr = ", "\nfr_mg = "];
+        let by_language = [
+            "\nstun",
+            "\npath = \"/var/lib/milo/models/whisper",
+            "\npath = \"/var/lib/milo/models/nllb",
+            "\nmodel = \"whisper-medium-encoder",
+            "\npath = \"/var/lib/milo/served/whisper",
+        ];
+        let of_all = [
+            "\npublic_address",
+            "\nmg = ",
+            "\nfr = ",
+            "\nmg_fr = ",
+            "\nfr_mg = ",
+            "\nmodel = \"mms-",
+            "\npath = \"/var/lib/milo/served/mms-1b",
+            "\nmodel = \"wav2vec2-",
+            "\npath = \"/var/lib/milo/served/wav2vec2-",
+        ];
         for others in [&by_language[..], &of_all] {
             let without = |text: String, other: &&str| text.replacen(other, &other.replace('\n', "\n#"), 1);
             load(&others.iter().fold(example_with_everything(), without)).unwrap();
@@ -285,6 +301,9 @@ mod tests {
                 ["sip", "account_limits[0]", field] => format!("limits.{field}"),
                 ["database", "url"] => "database_url()".into(),
                 [section @ ("sip" | "http"), "tls_cert" | "tls_key"] => format!("{section}.certificate()"),
+                ["engines", "kserve", placed @ ("whisper" | "wav2vec2" | "vits"), ..] => {
+                    format!("kserve.{placed}.named()")
+                }
                 ["mcp[0]", "name" | "seconds"] => format!("server.{}", parts[1]),
                 ["mcp[0]", field] => format!("settings.{field}"),
                 ["webhooks[0]", "name"] => "settings.called()".into(),

@@ -2,12 +2,13 @@
 
 use std::{path::Path, sync::Arc};
 
-use milo_models::{
-    demo, end_of_turn::EndOfTurn, silero::VoiceActivity, synthesizer::Synthesizer, transcriber::Transcriber,
-};
+use milo_models::{demo, silero::VoiceActivity, synthesizer::Synthesizer, transcriber::Transcriber};
 
 use super::{
-    Line, Model, Told, beside, breaker, ears, hearing, judge, notice, runtime, servers::Servers, speaking, voices,
+    Judge, Line, Model, Told, beside, breaker, ears, espeak, hearing, judge, notice, runtime,
+    servers::Servers,
+    speaking,
+    voices::{self, Voices},
 };
 use crate::{config::Config, error::Error, metrics::Metrics};
 
@@ -16,7 +17,7 @@ pub struct Listening {
     /// Voice activity.
     pub activity: VoiceActivity,
     /// Whether a pause is the end of a turn; none: silence alone tells.
-    pub end_of_turn: Option<EndOfTurn>,
+    pub end_of_turn: Option<Judge>,
     /// Speech to text.
     pub transcriber: Arc<dyn Transcriber>,
 }
@@ -29,11 +30,14 @@ impl Listening {
     pub fn load(config: &Config) -> Result<Self, Error> {
         let ort = runtime(config)?;
         let shipped = demo::unpack(&config.data_dir)?;
-        let cloud = Servers::default().transcriber(&config.engines)?.map(|ears| beside(ears, config));
-        let told = Told::new("stt", Arc::new(Metrics::new()), breaker(config));
+        let (mut servers, metrics) = (Servers::default(), Arc::new(Metrics::new()));
+        let cloud = servers.ears(config, &ort)?.map(|ears| beside(ears, config));
+        let told = Told::new("stt", Arc::clone(&metrics), breaker(config));
+        let served = servers.served_judge(&config.engines)?;
+        let served = served.map(|judge| (judge, Told::new("turn", metrics, breaker(config))));
         Ok(Self {
             activity: notice(config, &ort, &shipped)?,
-            end_of_turn: judge(config, &ort, &shipped)?,
+            end_of_turn: judge(config, &ort, &shipped, served)?,
             transcriber: hearing(cloud, ears::load(None, config, &ort, &shipped)?, &told),
         })
     }
@@ -55,8 +59,15 @@ impl Talking {
     /// The voice cannot be loaded, or what is said of a server is not right.
     pub fn load(config: &Config) -> Result<Self, Error> {
         let (settings, shipped) = (&config.engines.tts, demo::unpack(&config.data_dir)?);
-        let cloud = Servers::default().voice(&config.engines)?;
+        let ort = runtime(config)?;
+        let (mut servers, espeak) = (Servers::default(), espeak(config, &shipped)?);
+        let cloud = servers.voices(config, &ort, &espeak)?;
+        let served: Vec<_> = config.engines.kserve.vits.named().map(|(_, model, _)| model).collect();
         let model = match (&cloud, &settings.model) {
+            (Some(_), _) if !served.is_empty() => {
+                let name = served.join(", ");
+                Model { name: name.clone(), ..Model::configured("tts", Path::new(&name)) }
+            }
             (Some(_), Some(name)) => Model { name: name.clone(), ..Model::configured("tts", Path::new(name)) },
             _ => {
                 // espeak-ng, and behind it whoever speaks a language in its place.
@@ -67,8 +78,7 @@ impl Talking {
         };
         let cloud = cloud.map(|voice| (voice, Line::of("voice", settings.parallel)));
         let told = Told::new("tts", Arc::new(Metrics::new()), breaker(config));
-        let ort = runtime(config)?;
-        let local = voices(config, &ort, &shipped)?;
+        let local = Voices::load(espeak, settings, &ort)?;
         let voice = speaking(cloud, settings.voice.as_deref(), Arc::new(local), &told);
         Ok(Self { model, voice, told })
     }

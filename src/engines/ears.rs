@@ -45,6 +45,8 @@ pub(crate) fn load(
     shipped: &DemoFiles,
 ) -> Result<Arc<dyn Transcriber>, Error> {
     let stt = &config.engines.stt;
+    // A Whisper on the server, or with its encoder there, is told what is to be told.
+    let is_asked_here = stt.engine == SpeechEngine::Local && config.engines.kserve.whisper.named().is_none();
     let threads = threads(stt.threads);
     let by_language = by_language(stt);
     let folders = match path {
@@ -56,13 +58,8 @@ pub(crate) fn load(
                 // What names no form of its own is told by its graphs.
                 Some(WHISPER) | None => {
                     // The one that ships has never seen any: what a server is told is not for it.
-                    let is_told = stt.engine == SpeechEngine::Local || path.or(stt.path.as_deref()).is_some();
-                    let prompt = stt.prompt.clone().filter(|_| is_told);
-                    let hot_words = if is_told { stt.hot_words.clone() } else { Vec::new() };
-                    let (batch, beam) = (stt.batch, stt.beam);
-                    let options =
-                        WhisperOptions { threads, batch, beam, prompt, hot_words, ..WhisperOptions::default() };
-                    return Ok(Arc::new(Whisper::load(folder, ort, options)?));
+                    let is_told = is_asked_here || path.or(stt.path.as_deref()).is_some();
+                    return Ok(Arc::new(Whisper::load(folder, ort, whisper_options(stt, is_told))?));
                 }
                 Some(other) => {
                     let says = format!(
@@ -74,9 +71,8 @@ pub(crate) fn load(
             }
         }
     };
-    let is_asked_here = stt.engine == SpeechEngine::Local;
     let useless = [
-        ("beam", stt.beam > 1),
+        ("beam", stt.beam > 1 && config.engines.kserve.whisper.named().is_none()),
         ("prompt", is_asked_here && stt.prompt.is_some()),
         ("hot_words", is_asked_here && !stt.hot_words.is_empty()),
     ];
@@ -94,6 +90,18 @@ pub(crate) fn load(
         }
     }
     Ok(Arc::new(Ctc::load(&folders, ort, CtcOptions { threads, ..CtcOptions::default() })?))
+}
+
+/// How a Whisper runs; where it is told nothing, neither words nor a text stand before an utterance.
+pub(super) fn whisper_options(stt: &Stt, is_told: bool) -> WhisperOptions {
+    WhisperOptions {
+        threads: threads(stt.threads),
+        batch: stt.batch,
+        beam: stt.beam,
+        prompt: stt.prompt.clone().filter(|_| is_told),
+        hot_words: if is_told { stt.hot_words.clone() } else { Vec::new() },
+        ..WhisperOptions::default()
+    }
 }
 
 /// The language of a model that knows one, where nobody but its folder says which.

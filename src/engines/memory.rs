@@ -12,7 +12,7 @@ use std::{
 use milo_models::{
     demo::DemoFiles,
     llama,
-    onnx::{Device, Precision, weight},
+    onnx::{Device, Precision, weight, weight_of_decoders},
 };
 
 use super::{gguf::Gguf, runtime::device};
@@ -117,6 +117,13 @@ pub fn needs(config: &Config, shipped: &DemoFiles) -> Vec<Need> {
     let mut needs = vec![graphs("vad", engines.vad.path.as_ref(), &shipped.silero), llm];
     needs.extend(turn);
     needs.extend(each("stt", &stt.path, [&stt.mg, &stt.fr], &shipped.whisper));
+    if let Some((_, folder)) = engines.kserve.whisper.named() {
+        // Its encoder is the server's.
+        let device = device(config);
+        let files = weight_of_decoders(folder, device.precision(Precision::Quantized));
+        let on_card = if device == Device::Cpu { 0.0 } else { 1.0 };
+        needs.push(Need { job: "stt", name: name(folder), files, on_card, talk: None });
+    }
     needs.extend(each("translate", &translate.path, [&translate.mg_fr, &translate.fr_mg], &shipped.translator));
     needs.extend(voices.map(|(_, path)| graphs("tts", Some(&path.to_owned()), &shipped.espeak)));
     needs

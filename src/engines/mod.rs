@@ -1,12 +1,14 @@
-//! The engines of the process, loaded once from the configuration: each is a thread, or a server that is asked; the handles are
-//! shared by every call.
+//! The engines of the process, loaded once from the configuration: each is a thread, or a server that is asked, or a thread whose graph a
+//! server runs; the handles are shared by every call.
 
 mod alone;
+mod awaited;
 mod breaker;
 mod brief;
 pub(crate) mod capacity;
 pub(crate) mod ears;
 mod gguf;
+mod judge;
 mod line;
 pub mod memory;
 mod mind;
@@ -14,6 +16,7 @@ mod model;
 mod purse;
 mod runtime;
 mod saying;
+mod served;
 mod servers;
 mod slot;
 mod spare;
@@ -34,10 +37,11 @@ use std::{
 pub use alone::{Listening, Talking};
 pub use brief::Brief;
 pub use ears::transcriber;
+pub use judge::Judge;
 use milo_models::{
     demo::{self, DemoFiles},
     end_of_turn::EndOfTurn,
-    engine::EngineError,
+    engine::{EngineError, Language},
     espeak::Espeak,
     language_model::LanguageModel,
     llama::{Llama, LlamaOptions},
@@ -63,9 +67,11 @@ pub use told::REASONS;
 pub use tongue::Tongue;
 
 use crate::{config::Config, error::Error, metrics::Metrics};
+use awaited::Awaited;
 use breaker::Breaker;
 use line::Line;
 use memory::Room;
+use served::Absent;
 use servers::Servers;
 use spare::{Hearing, Speaking};
 use swap::{Slots, Swaps};
@@ -78,7 +84,7 @@ pub struct Engines {
     /// Voice activity.
     pub activity: VoiceActivity,
     /// Whether a pause is the end of a turn; none: silence alone tells.
-    pub end_of_turn: Option<EndOfTurn>,
+    pub end_of_turn: Option<Judge>,
     /// Speech to text.
     pub transcriber: Arc<dyn Transcriber>,
     /// Texts in the other language.
@@ -99,11 +105,13 @@ pub struct Engines {
     notes: Vec<String>,
     /// What becomes of the servers.
     told: Vec<Told>,
+    /// What may still wait for the server of its graph.
+    absent: Vec<Absent>,
 }
 
 impl Engines {
     /// Loads every engine, the shipped demonstration model where no other is configured. Blocks while it reads. `prompts` are
-    /// the personas': the language model reads each once. Servers are not asked yet.
+    /// the personas': the language model reads each once. Servers are not asked yet, but for what the graphs that they run take.
     pub fn load(config: &Config, prompts: Vec<String>, metrics: Arc<Metrics>) -> Result<Self, Error> {
         let settings = &config.engines;
         let ort = runtime(config)?;
@@ -127,18 +135,21 @@ impl Engines {
                 .then(|| model("turn", settings.turn.path.as_ref(), ("milo-turn-demo", &shipped.turn))),
         );
         memory::fit(&memory::needs(config, &shipped), Room::now(uses_cards(config))).map_err(EngineError::Load)?;
-        let (activity, end_of_turn) = (notice(config, &ort, &shipped)?, judge(config, &ort, &shipped)?);
+        let activity = notice(config, &ort, &shipped)?;
         let options = answering_options(config, settings.llm.path.is_none(), prompts);
         // What is wrong with them is told before the longest load.
         let mut servers = Servers::default();
-        let cloud_ears = servers.transcriber(settings)?;
+        let cloud_ears = servers.ears(config, &ort)?;
         let cloud_mind = servers.language_model(settings)?.map(|mind| (mind, settings.llm.parallel));
-        let cloud_voice = servers.voice(settings)?;
+        let espeak = espeak(config, &shipped)?;
+        let cloud_voice = servers.voices(config, &ort, &espeak)?;
         let embedder = servers.embedder(settings)?;
-        let Servers { asked, mut notes } = servers;
+        let served_judge = servers.served_judge(settings)?;
+        let Servers { asked, mut notes, absent } = servers;
         notes.iter().for_each(|note| tracing::info!("{note}"));
-        let told = ["stt", "llm", "tts"].map(|job| Told::new(job, Arc::clone(&metrics), breaker(config)));
+        let told = ["stt", "llm", "tts", "turn"].map(|job| Told::new(job, Arc::clone(&metrics), breaker(config)));
 
+        let end_of_turn = judge(config, &ort, &shipped, served_judge.map(|judge| (judge, told[3].clone())))?;
         let ears = cloud_ears.map(|ears| beside(ears, config));
         let cloud_voice = cloud_voice.map(|voice| (voice, Line::of("voice", settings.tts.parallel)));
         let lines = [
@@ -157,7 +168,7 @@ impl Engines {
         let heeds = Arc::new(AtomicBool::new(settings.llm.path.is_some()));
         let spare: Arc<dyn LanguageModel> = Arc::new(local.clone());
         let mind = Mind::new((spare, Arc::clone(&heeds)), cloud_mind, limits, told[1].clone());
-        let voices = voices(config, &ort, &shipped)?;
+        let voices = Voices::load(espeak, &settings.tts, &ort)?;
         voices.notes().iter().for_each(|note| tracing::warn!("{note}"));
         notes.extend(voices.notes());
         let spoken: Slot<dyn Synthesizer> = Slot::of(Arc::new(voices));
@@ -178,17 +189,20 @@ impl Engines {
             lines,
             notes,
             told: told.into(),
+            absent,
         })
     }
 
-    /// The same for a persona that wants this: with [`Mode::Local`] no server hears, answers, speaks, or learns what is looked up.
+    /// The same for a persona that wants this: with [`Mode::Local`] no server hears, answers, speaks, learns what is looked up, or runs a
+    /// graph on what was said, wherever it stands.
     pub fn in_mode(&self, mode: Option<Mode>) -> Cow<'_, Self> {
         if mode != Some(Mode::Local) {
             return Cow::Borrowed(self);
         }
         let (transcriber, voice) = self.swaps.within();
         let mind = self.mind.in_mode(mode);
-        Cow::Owned(Self { transcriber, voice, mind, embedder: None, is_local: true, ..self.clone() })
+        let end_of_turn = self.end_of_turn.clone().map(Judge::within);
+        Cow::Owned(Self { transcriber, voice, mind, end_of_turn, embedder: None, is_local: true, ..self.clone() })
     }
 
     /// Whether it is kept that way.
@@ -214,14 +228,14 @@ impl Engines {
 
     /// What was wrong when servers were asked last: a sentence each.
     pub fn faults(&self) -> Vec<String> {
-        let faults = self.told.iter().filter_map(Told::fault);
+        let faults = self.told.iter().filter_map(Told::fault).chain(self.absent.iter().filter_map(|absent| absent()));
         let faults = faults.map(|fault| capitalised(format!("{fault}; the local engine is there for it.")));
         faults.chain(self.mind.spending().and_then(Spending::fault)).collect()
     }
 
     /// How often the local voice has stood in for the server's: where that has changed meanwhile, a clause may be the local one's.
     pub fn voice_stood_in(&self) -> u64 {
-        self.told.last().map_or(0, Told::stood_in)
+        self.told.iter().find(|told| told.job() == "tts").map_or(0, Told::stood_in)
     }
 
     /// The models in memory.
@@ -275,7 +289,7 @@ impl Engines {
     pub fn stopped(&self) -> Vec<&'static str> {
         [
             ("voice activity", self.activity.stopped()),
-            ("end of turn", self.end_of_turn.as_ref().is_some_and(EndOfTurn::stopped)),
+            ("end of turn", self.end_of_turn.as_ref().is_some_and(Judge::stopped)),
             ("transcriber", self.transcriber.stopped()),
             ("translator", self.translator.stopped()),
             ("language model", self.mind.stopped()),
@@ -292,8 +306,11 @@ fn breaker(config: &Config) -> Breaker {
     Breaker::new(config.engines.failures_before_rest, Duration::from_secs_f64(config.engines.rest_s))
 }
 
+/// An engine on a server, and the languages that it knows.
+type Elsewhere<T> = (Arc<T>, Vec<Language>);
+
 /// Ears on a server, and the line in which others than calls wait for them.
-fn beside(ears: Arc<dyn Transcriber>, config: &Config) -> (Arc<dyn Transcriber>, Arc<Line>) {
+fn beside(ears: Elsewhere<dyn Transcriber>, config: &Config) -> (Elsewhere<dyn Transcriber>, Arc<Line>) {
     (ears, Line::of("transcriber", config.engines.stt.parallel))
 }
 
@@ -301,16 +318,26 @@ fn notice(config: &Config, ort: &OrtRuntime, shipped: &DemoFiles) -> Result<Voic
     Ok(VoiceActivity::load(config.engines.vad.path.as_ref().unwrap_or(&shipped.silero), ort)?)
 }
 
-fn judge(config: &Config, ort: &OrtRuntime, shipped: &DemoFiles) -> Result<Option<EndOfTurn>, Error> {
-    let graph = config.engines.turn.path.as_ref().unwrap_or(&shipped.turn);
-    Ok(config.engines.turn.enabled.then(|| EndOfTurn::load(graph, ort)).transpose()?)
+/// What judges pauses, behind the graph that a server runs, if there is one.
+fn judge(
+    config: &Config,
+    ort: &OrtRuntime,
+    shipped: &DemoFiles,
+    server: Option<(Arc<Awaited<EndOfTurn>>, Told)>,
+) -> Result<Option<Judge>, Error> {
+    let turn = &config.engines.turn;
+    let graph = turn.path.as_ref().unwrap_or(&shipped.turn);
+    let local = turn.enabled.then(|| EndOfTurn::load(graph, ort)).transpose()?;
+    Ok(local.map(|local| Judge::from(local).behind(server)))
+}
+
+fn espeak(config: &Config, shipped: &DemoFiles) -> Result<Espeak, Error> {
+    Ok(Espeak::load(config.engines.tts.path.as_ref().unwrap_or(&shipped.espeak))?)
 }
 
 /// The voices of this process.
 fn voices(config: &Config, ort: &OrtRuntime, shipped: &DemoFiles) -> Result<Voices, Error> {
-    let tts = &config.engines.tts;
-    let espeak = Espeak::load(tts.path.as_ref().unwrap_or(&shipped.espeak))?;
-    Ok(Voices::load(espeak, tts, ort)?)
+    Ok(Voices::load(espeak(config, shipped)?, &config.engines.tts, ort)?)
 }
 
 /// How a language model in this process runs, the small one that ships or another; it reads the `prompts` once.
@@ -332,27 +359,29 @@ pub(crate) fn answering_options(config: &Config, is_shipped: bool, prompts: Vec<
 
 /// The local transcriber, or a server with the local one behind it.
 fn hearing(
-    cloud: Option<(Arc<dyn Transcriber>, Arc<Line>)>,
+    cloud: Option<(Elsewhere<dyn Transcriber>, Arc<Line>)>,
     local: Arc<dyn Transcriber>,
     told: &Told,
 ) -> Arc<dyn Transcriber> {
     match cloud {
-        Some((cloud, line)) => Arc::new(Hearing { cloud, line, local, told: told.clone() }),
+        Some(((cloud, hears), line)) => {
+            Arc::new(Hearing { cloud, hears: hears.into(), line, local, told: told.clone() })
+        }
         None => local,
     }
 }
 
 /// The local voice, or a server with the local one behind it.
 fn speaking(
-    cloud: Option<(Arc<dyn Synthesizer>, Arc<Line>)>,
+    cloud: Option<(Elsewhere<dyn Synthesizer>, Arc<Line>)>,
     named: Option<&str>,
     local: Arc<dyn Synthesizer>,
     told: &Told,
 ) -> Arc<dyn Synthesizer> {
     match cloud {
-        Some((cloud, line)) => {
+        Some(((cloud, speaks), line)) => {
             let named = named.unwrap_or_default().into();
-            Arc::new(Speaking { cloud, line, named, local, told: told.clone() })
+            Arc::new(Speaking { cloud, speaks: speaks.into(), line, named, local, told: told.clone() })
         }
         None => local,
     }

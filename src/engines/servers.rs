@@ -13,16 +13,17 @@ use milo_models::{
 };
 use serde::Serialize;
 
+use super::served::Absent;
 use crate::config::{Engines, Llm, LlmEngine, Secret, SpeechEngine};
 
 /// A server that is asked, as health shows it.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = EngineServer)]
 pub struct Server {
-    /// What it is for: `llm`, `stt`, `tts` or `embeddings`.
+    /// What it is for: `llm`, `stt`, `tts`, `turn` or `embeddings`.
     #[schema(example = "llm")]
     pub job: &'static str,
-    /// The protocol: `anthropic` or `openai`.
+    /// The protocol: `anthropic` or `openai`, or `kserve` where it runs the graph of an engine of this process.
     #[schema(example = "openai")]
     pub engine: &'static str,
     /// The model's name there.
@@ -37,6 +38,8 @@ pub struct Server {
 pub(super) struct Servers {
     pub(super) asked: Vec<Server>,
     pub(super) notes: Vec<String>,
+    /// The engines whose graph one of them runs, and who may wait for it.
+    pub(super) absent: Vec<Absent>,
 }
 
 /// A protocol: its own servers' address, and the variable that brings the key for them.
@@ -182,7 +185,7 @@ pub(crate) fn why_no_mind(engines: &Engines) -> Option<String> {
 }
 
 /// The key of a file, or else the one that is named.
-fn key(file: Option<&Path>, named: Option<&Secret>) -> Result<Option<String>, EngineError> {
+pub(super) fn key(file: Option<&Path>, named: Option<&Secret>) -> Result<Option<String>, EngineError> {
     let Some(file) = file else { return Ok(named.map(|key| key.reveal().to_owned())) };
     let wrong = |says: String| EngineError::Load(format!("api_key_file {}: {says}", file.display()));
     let text = fs::read_to_string(file).map_err(|error| wrong(format!("cannot be read: {error}")))?;

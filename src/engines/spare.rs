@@ -19,6 +19,8 @@ const ROOM: usize = 16;
 #[derive(Clone)]
 pub(super) struct Hearing {
     pub(super) cloud: Arc<dyn Transcriber>,
+    /// The languages that the server hears.
+    pub(super) hears: Arc<[Language]>,
     pub(super) line: Arc<Line>,
     pub(super) local: Arc<dyn Transcriber>,
     pub(super) told: Told,
@@ -32,14 +34,19 @@ impl Transcriber for Hearing {
             let place = turn?.await;
             // The local one would hear the words, and not when they were said.
             let only_there = asked.words && !this.local.knows_words();
+            let has_no_times = asked.words && !this.cloud.knows_words() && this.local.knows_words();
+            let is_foreign = asked.language.is_some_and(|language| !this.hears.contains(&language));
+            let only_here = has_no_times || is_foreign;
             // A prompt helps, and what is heard without it is heard all the same.
             let prompt = asked.prompt.clone().filter(|_| this.local.takes_prompt());
             let here = Listen { prompt, ..asked.clone() };
-            if !only_there && !this.told.may_ask() {
+            let prompt = asked.prompt.clone().filter(|_| this.cloud.takes_prompt());
+            let there = Listen { prompt, ..asked.clone() };
+            if only_here || !only_there && !this.told.may_ask() {
                 drop(place);
                 return this.local.transcribe(samples, here).await;
             }
-            let heard = this.cloud.transcribe(samples.clone(), asked.clone()).await;
+            let heard = this.cloud.transcribe(samples.clone(), there).await;
             drop(place);
             match heard {
                 Err(error) if !matches!(error, EngineError::Input(_)) => {
@@ -60,7 +67,7 @@ impl Transcriber for Hearing {
     }
 
     fn takes_prompt(&self) -> bool {
-        self.cloud.takes_prompt()
+        self.cloud.takes_prompt() || self.local.takes_prompt()
     }
 
     fn waiting(&self) -> Waiting {
@@ -80,6 +87,8 @@ impl Transcriber for Hearing {
 #[derive(Clone)]
 pub(super) struct Speaking {
     pub(super) cloud: Arc<dyn Synthesizer>,
+    /// The languages that the server speaks.
+    pub(super) speaks: Arc<[Language]>,
     pub(super) line: Arc<Line>,
     /// The server's voice, as the configuration names it; the local one does not know that name.
     pub(super) named: Arc<str>,
@@ -142,6 +151,10 @@ impl Synthesizer for Speaking {
 impl Speaking {
     /// The server's speech, or the local voice's where the server has no place.
     fn ask(&self, clause: &Clause) -> Result<(Speech, Mode), EngineError> {
+        if !self.speaks.contains(&clause.language) {
+            let said = self.local.speak(&clause.text, clause.language, clause.options.clone());
+            return Ok((said?, Mode::Local));
+        }
         if !self.told.may_ask() {
             return Ok((self.by_local(clause)?, Mode::Local));
         }
@@ -156,9 +169,15 @@ impl Speaking {
     }
 
     fn by_local(&self, clause: &Clause) -> Result<Speech, EngineError> {
-        let options = clause.options.clone();
-        let variant = options.variant.filter(|variant| **variant != *self.named);
-        self.local.speak(&clause.text, clause.language, SpeechOptions { variant, ..options })
+        let variant = clause.options.variant.clone().filter(|variant| **variant != *self.named);
+        let say = |variant: Option<String>| {
+            self.local.speak(&clause.text, clause.language, SpeechOptions { variant, ..clause.options.clone() })
+        };
+        match say(variant.clone()) {
+            // One of the server's speakers, perhaps: what is to be said is said, in the voice that is there.
+            Err(EngineError::Input(_)) if variant.is_some() => say(None),
+            said => said,
+        }
     }
 
     async fn pass_on(&self, mut speech: Speech, clause: Clause, to: &mpsc::Sender<Result<Piece, EngineError>>) {

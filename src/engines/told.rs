@@ -31,7 +31,7 @@ pub const REASONS: [&str; 10] = ["down", "late", "refused", UNFIT, "busy", "brok
 /// The account of one server; clones share it.
 #[derive(Clone)]
 pub(super) struct Told {
-    /// `llm`, `stt` or `tts`.
+    /// `llm`, `stt`, `tts` or `turn`.
     job: &'static str,
     metrics: Arc<Metrics>,
     /// What was wrong when it was asked last. Held for a look, once a request.
@@ -95,11 +95,14 @@ impl Told {
         let reason = match error {
             EngineError::Remote { fault, .. } => fault.name(),
             EngineError::Overloaded { .. } => FULL,
+            EngineError::Stopped { .. } => RemoteFault::Down.name(),
             _ => RemoteFault::Broken.name(),
         };
         self.instead(reason);
         tracing::warn!(%error, "a server did not answer; the local engine does");
-        if reason != FULL && reason != UNFIT {
+        // An engine that waits for the server of its graph has asked nobody, and tells health itself why.
+        let is_asked = reason != FULL && reason != UNFIT && !matches!(error, EngineError::Stopped { .. });
+        if is_asked {
             self.failed(error);
         }
         reason

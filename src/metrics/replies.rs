@@ -134,7 +134,7 @@ impl Replies {
                 self.swaps.with_label_values(&[engine, result]);
             }
         }
-        for engine in ["llm", "stt", "tts"] {
+        for engine in ["llm", "stt", "tts", "turn"] {
             for reason in REASONS {
                 self.fallbacks.with_label_values(&[engine, reason]);
             }

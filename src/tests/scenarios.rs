@@ -51,6 +51,7 @@ mod identity;
 mod interpret;
 mod journal;
 mod kamailio;
+mod kserve;
 mod likeness;
 mod limits;
 mod linphone;

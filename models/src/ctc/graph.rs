@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     engine::{EngineError, Language},
-    onnx::{Graph, export::Export, floats, integers, values},
+    onnx::{FRACTIONS, Graph, WHOLE, export::Export, failed, floats, integers, values},
 };
 
 const EXPECTED: &str = "wav2vec2 with a CTC head as Hugging Face optimum exports it";
@@ -59,20 +59,20 @@ impl Model {
             )));
         }
         let graph = export.model()?;
-        graph.required_input("input_values", EXPECTED)?;
+        graph.required_kind("input_values", FRACTIONS, EXPECTED)?;
         graph.required_output("logits", EXPECTED)?;
         let known = ["input_values", "attention_mask"];
-        if let Some(other) = graph.session.inputs().iter().find(|input| !known.contains(&input.name())) {
+        if let Some(other) = graph.inputs().iter().find(|input| !known.contains(&input.name())) {
             return Err(graph.wrong(&format!("has the unknown input `{}`", other.name()), EXPECTED));
         }
         let vocabulary = Vocabulary::load(export, language, config.pad_token_id)?;
-        let outlet = graph.session.outputs().iter().find(|outlet| outlet.name() == "logits");
-        let width = outlet.and_then(|logits| logits.dtype().tensor_shape()?.last().copied());
+        let outlet = graph.outputs().iter().find(|outlet| outlet.name() == "logits");
+        let width = outlet.and_then(|logits| logits.shape()?.last().copied());
         let width = width.and_then(|width| usize::try_from(width).ok()).filter(|width| *width > 0);
         if let Some(width) = width.filter(|width| *width < vocabulary.len()) {
             return Err(EngineError::Load(format!(
                 "{} tells {width} letters apart and vocab.json beside it has {}: they belong to different models",
-                graph.file.display(),
+                graph.name(),
                 vocabulary.len()
             )));
         }
@@ -86,6 +86,9 @@ impl Model {
             )));
         }
         let has_mask = graph.input("attention_mask").is_some();
+        if has_mask {
+            graph.required_kind("attention_mask", WHOLE, EXPECTED)?;
+        }
         Ok(Self {
             graph,
             vocabulary,
@@ -136,7 +139,7 @@ impl Model {
         if self.frames(longest) == 0 {
             return Ok(vec![Vec::new(); count]);
         }
-        let failed = |reason: String| EngineError::Failed { engine: ENGINE, reason };
+        let wrong = |reason: String| EngineError::Failed { engine: ENGINE, reason };
         let (kind, _) = self.graph.required_input("input_values", EXPECTED)?;
         let mask_kind = self.graph.input("attention_mask").map(|(kind, _)| kind);
         let mut sound = Vec::with_capacity(count * longest);
@@ -148,24 +151,24 @@ impl Model {
                 mask.extend((0..longest).map(|at| i64::from(at < window.len())));
             }
         }
-        let run = || {
+        let feed = || -> ort::Result<_> {
             let shape = [count, longest];
             let mut feed = vec![("input_values", SessionInputValue::from(floats(kind, &shape, sound)?))];
             if let Some(kind) = mask_kind {
                 feed.push(("attention_mask", integers(kind, &shape, mask)?.into()));
             }
-            let mut outputs = self.graph.session.run(feed)?;
-            outputs.remove("logits").ok_or_else(|| ort::Error::new("the model gave no logits"))
+            Ok(feed)
         };
-        let logits = run().map_err(|error| failed(error.to_string()))?;
+        let feed = feed().map_err(|error| failed(ENGINE, &error))?;
+        let logits = self.graph.run(ENGINE, feed, &["logits"])?.take("logits")?;
         let shape: Vec<usize> = logits.shape().iter().filter_map(|size| usize::try_from(*size).ok()).collect();
         let &[lines, frames, letters] = &shape[..] else {
-            return Err(failed("the model's logits have other than three dimensions".into()));
+            return Err(wrong("the model's logits have other than three dimensions".into()));
         };
         if lines != count || letters == 0 || frames < self.frames(longest) {
-            return Err(failed(format!("the model gave logits of the shape {shape:?}")));
+            return Err(wrong(format!("the model gave logits of the shape {shape:?}")));
         }
-        let logits = values(&logits).map_err(|error| failed(error.to_string()))?;
+        let logits = values(&logits).map_err(|error| failed(ENGINE, &error))?;
         let lines = windows.iter().zip(logits.chunks_exact(frames * letters)).map(|(window, rows)| {
             rows.chunks_exact(letters).take(self.frames(window.len())).map(<[f32]>::to_vec).collect()
         });

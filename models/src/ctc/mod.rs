@@ -30,6 +30,7 @@ use crate::{
     engine::{EngineError, Language},
     onnx::{OrtRuntime, export::Precision},
     queue::{self, Queue, Standing, Waiting, Work, spawn_engine},
+    remote::RemoteOptions,
     transcriber::{Listen, Transcriber, Transcribing, Transcript, check},
     whisper::pieces,
 };
@@ -78,6 +79,19 @@ struct Job {
     answer: oneshot::Sender<Result<Transcript, EngineError>>,
 }
 
+/// Where the model of a language lies, and who runs its graph; none: this process.
+struct Source {
+    language: Language,
+    folder: PathBuf,
+    server: Option<RemoteOptions>,
+}
+
+impl Source {
+    fn of((language, folder, server): (Language, PathBuf, Option<RemoteOptions>)) -> Self {
+        Self { language, folder, server }
+    }
+}
+
 /// What one model has heard: a line a window.
 struct Account {
     language: Language,
@@ -101,9 +115,27 @@ impl Ctc {
     /// # Errors
     /// [`EngineError::Load`]: one sentence that names the file, what is wrong with it and the mend.
     pub fn load(folders: &[(Language, PathBuf)], ort: &OrtRuntime, options: CtcOptions) -> Result<Self, EngineError> {
-        let languages = folders.iter().map(|(language, _)| *language).collect();
-        let (folders, ort) = (folders.to_vec(), ort.clone());
-        let load = move || Worker::load(&folders, &ort, options);
+        let own = folders.iter().map(|(language, folder)| (*language, folder.clone(), None));
+        Self::start(own.map(Source::of).collect(), ort, options)
+    }
+
+    /// The same with graphs that an inference server runs ([`crate::kserve`]): a folder holds what else belongs to its model.
+    ///
+    /// # Errors
+    /// As before, and [`EngineError::Remote`] when the server is not there.
+    pub fn load_served(
+        models: &[(Language, PathBuf, RemoteOptions)],
+        ort: &OrtRuntime,
+        options: CtcOptions,
+    ) -> Result<Self, EngineError> {
+        let served = models.iter().map(|(language, folder, server)| (*language, folder.clone(), Some(server.clone())));
+        Self::start(served.map(Source::of).collect(), ort, options)
+    }
+
+    fn start(sources: Vec<Source>, ort: &OrtRuntime, options: CtcOptions) -> Result<Self, EngineError> {
+        let languages = sources.iter().map(|source| source.language).collect();
+        let ort = ort.clone();
+        let load = move || Worker::load(&sources, &ort, options);
         let queue = spawn_engine(ENGINE, options.queue.max(1), load, Worker::serve)?;
         Ok(Self { queue, languages })
     }

@@ -1,9 +1,9 @@
 //! The thread of the CTC models: which windows go through them together, and what becomes of an utterance.
 
-use std::{path::PathBuf, time::Instant};
+use std::time::Instant;
 
 use super::{
-    Account, CtcOptions, Job, SAMPLES_PER_MS,
+    Account, CtcOptions, ENGINE, Job, SAMPLES_PER_MS, Source,
     graph::Model,
     greedy::{Line, Said},
 };
@@ -45,16 +45,12 @@ impl Pass {
 }
 
 impl Worker {
-    pub(super) fn load(
-        folders: &[(Language, PathBuf)],
-        ort: &OrtRuntime,
-        options: CtcOptions,
-    ) -> Result<Self, EngineError> {
-        let open = |(language, folder): &(Language, PathBuf)| {
+    pub(super) fn load(sources: &[Source], ort: &OrtRuntime, options: CtcOptions) -> Result<Self, EngineError> {
+        let open = |Source { language, folder, server }: &Source| {
             let export = Export::open(folder, "wav2vec2", ort, options.precision, options.threads)?;
-            Ok((*language, Model::load(&export, *language)?))
+            Ok((*language, Model::load(&export.served_by(ENGINE, server.as_ref()), *language)?))
         };
-        folders.iter().map(open).collect::<Result<_, _>>().map(Self)
+        sources.iter().map(open).collect::<Result<_, _>>().map(Self)
     }
 
     pub(super) fn serve(mut self, jobs: Jobs<Job>) {

@@ -4,14 +4,14 @@
 //! Optimum writes it either as two graphs (`decoder_model` for the prompt, `decoder_with_past_model` for what follows) or as one
 //! (`decoder_model_merged`, which is told by `use_cache_branch`).
 
-use std::{path::Path, rc::Rc};
+use std::rc::Rc;
 
 use ort::{
     session::SessionInputValue,
     value::{DynValue, Tensor, TensorElementType},
 };
 
-use super::{Graph, export::Export, floats, integers, rows, values};
+use super::{Graph, export::Export, floats, graph::failed, integers, rows, values};
 use crate::{engine::EngineError, pages};
 
 /// What a graph with free dimensions does not tell of the keys and values it wants.
@@ -130,19 +130,19 @@ impl Decoder {
 
     /// How many tokens the logits tell apart, where the graph fixes it.
     pub(crate) fn vocabulary(&self) -> Option<usize> {
-        let logits = self.first.session.outputs().iter().find(|outlet| outlet.name() == "logits")?;
-        let size = logits.dtype().tensor_shape()?.last().copied()?;
+        let logits = self.first.outputs().iter().find(|outlet| outlet.name() == "logits")?;
+        let size = logits.shape()?.last().copied()?;
         usize::try_from(size).ok().filter(|size| *size > 0)
     }
 
     /// Whether it tells what it looks at.
     pub(crate) fn tells_attention(&self) -> bool {
-        self.first.session.outputs().iter().any(|outlet| outlet.name() == ATTENTION)
+        self.first.outputs().iter().any(|outlet| outlet.name() == ATTENTION)
     }
 
     /// Where it came from, for messages.
-    pub(crate) fn file(&self) -> &Path {
-        &self.first.file
+    pub(crate) fn name(&self) -> &str {
+        self.first.name()
     }
 
     /// Runs on tokens that follow `cache` (empty: they are the prompt), beside what the encoder made of its input, [1, positions, width],
@@ -165,18 +165,16 @@ impl Decoder {
     pub(crate) fn attention(&mut self, encoded: &DynValue, ids: &[u32]) -> Result<Attention, EngineError> {
         let (engine, heads, none) = (self.engine, self.heads, Cache::default());
         let graph = &mut self.first;
-        let mut run = || -> ort::Result<Attention> {
-            let feed = feed(graph, (encoded, &[]), (&[ids], ids.len()), &none, heads)?;
-            let mut outputs = graph.session.run(feed)?;
-            let told =
-                outputs.remove(ATTENTION).ok_or_else(|| ort::Error::new(format!("the decoder gave no {ATTENTION}")))?;
-            let shape: Vec<usize> = told.shape().iter().filter_map(|size| usize::try_from(*size).ok()).collect();
-            let (&[1, heads, rows, positions], weights) = (&shape[..], values(&told)?) else {
-                return Err(ort::Error::new(format!("the decoder gave {ATTENTION} of the shape {shape:?}")));
-            };
-            Ok(Attention { heads, rows, positions, weights })
+        let feed =
+            feed(graph, (encoded, &[]), (&[ids], ids.len()), &none, heads).map_err(|error| failed(engine, &error))?;
+        let told = graph.run(engine, feed, &[ATTENTION])?.take(ATTENTION)?;
+        let shape: Vec<usize> = told.shape().iter().filter_map(|size| usize::try_from(*size).ok()).collect();
+        let weights = values(&told).map_err(|error| failed(engine, &error))?;
+        let &[1, heads, rows, positions] = &shape[..] else {
+            let reason = format!("the decoder gave {ATTENTION} of the shape {shape:?}");
+            return Err(EngineError::Failed { engine, reason });
         };
-        run().map_err(|error| EngineError::Failed { engine, reason: error.to_string() })
+        Ok(Attention { heads, rows, positions, weights })
     }
 
     /// As [`Decoder::run`] for several rows, each with as many tokens as the others, in this run and before; what the encoder made of them
@@ -199,42 +197,35 @@ impl Decoder {
     ) -> Result<Vec<Vec<Vec<f32>>>, EngineError> {
         let is_first = cache.length == 0;
         let engine = self.engine;
-        let failed = |error: ort::Error| EngineError::Failed { engine, reason: error.to_string() };
         let graph = match &mut self.following {
             Some(graph) if !is_first => graph,
             _ => &mut self.first,
         };
         let heads = self.heads;
         let length = rows.first().map_or(0, |row| row.len());
-        let mut run = || -> ort::Result<Vec<Vec<f32>>> {
-            let feed = feed(graph, encoded, (rows, length), cache, heads)?;
-            let mut outputs = graph.session.run(feed)?;
-            let logits = outputs.remove("logits").ok_or_else(|| ort::Error::new("the decoder gave no logits"))?;
-            let names: Vec<String> = outputs.keys().map(str::to_owned).collect();
-            for name in names {
-                let Some(rest) = name.strip_prefix("present.") else { continue };
-                // What a cached run says about the encoder is a dummy of length 0: the first one stays.
-                if !is_first && rest.contains(".encoder.") {
-                    continue;
-                }
-                if let Some(value) = outputs.remove(&name) {
-                    let past = format!("past_key_values.{rest}");
-                    cache.pasts.retain(|(own, _)| *own != past);
-                    cache.pasts.push((past, Rc::new(value)));
-                }
+        let feed = feed(graph, encoded, (rows, length), cache, heads).map_err(|error| failed(engine, &error))?;
+        let mut outputs = graph.run(engine, feed, &[])?;
+        let logits = outputs.take("logits")?;
+        for (name, value) in outputs.rest() {
+            let Some(rest) = name.strip_prefix("present.") else { continue };
+            // What a cached run says about the encoder is a dummy of length 0: the first one stays.
+            if !is_first && rest.contains(".encoder.") {
+                continue;
             }
-            cache.length += length;
-            let logits = values(&logits)?;
-            let each = (logits.len() / (rows.len() * length).max(1)).max(1);
-            Ok(logits.chunks_exact(each).map(<[f32]>::to_vec).collect())
-        };
-        let logits = run().map_err(failed)?;
+            let past = format!("past_key_values.{rest}");
+            cache.pasts.retain(|(own, _)| *own != past);
+            cache.pasts.push((past, Rc::new(value)));
+        }
+        cache.length += length;
+        let logits = values(&logits).map_err(|error| failed(engine, &error))?;
+        let each = (logits.len() / (rows.len() * length).max(1)).max(1);
+        let logits: Vec<Vec<f32>> = logits.chunks_exact(each).map(<[f32]>::to_vec).collect();
         if is_first && rows.len() > self.widest {
             self.widest = rows.len();
             pages::widen_for(cache.bytes());
         }
         if logits.len() != rows.len() * length || logits.is_empty() {
-            return Err(failed(ort::Error::new("the decoder gave too few logits")));
+            return Err(failed(engine, &ort::Error::new("the decoder gave too few logits")));
         }
         Ok(logits.chunks_exact(length).map(<[Vec<f32>]>::to_vec).collect())
     }
@@ -248,7 +239,7 @@ fn feed<'v>(
     heads: Heads,
 ) -> ort::Result<Vec<(String, SessionInputValue<'v>)>> {
     let mut feed = Vec::new();
-    for input in graph.session.inputs() {
+    for input in graph.inputs() {
         let name = input.name();
         let (kind, shape) = graph.input(name).ok_or_else(|| ort::Error::new(format!("`{name}` is no tensor")))?;
         let value: SessionInputValue<'v> = match name {
@@ -299,7 +290,7 @@ fn check(graph: &Graph, with_past: bool, expected: &str) -> Result<(), EngineErr
     graph.required_input("input_ids", expected)?;
     graph.required_output("logits", expected)?;
     let mut pasts = 0;
-    for input in graph.session.inputs() {
+    for input in graph.inputs() {
         match input.name() {
             "input_ids"
             | "encoder_hidden_states"

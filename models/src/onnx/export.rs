@@ -9,7 +9,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use tokenizers::Tokenizer;
 
 use super::{Graph, OrtRuntime};
-use crate::{engine::EngineError, manifest};
+use crate::{engine::EngineError, manifest, remote::RemoteOptions};
 
 /// Which of a folder's files are preferred; the other kind is taken when only that is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,11 +29,19 @@ pub fn weight(path: &Path, precision: Precision) -> u64 {
         return whole(path);
     }
     let graph = |stem: &str| find(path, precision, stem);
-    let decoders = match graph("decoder_model_merged") {
-        Some(merged) => vec![merged],
-        None => ["decoder_model", "decoder_with_past_model"].into_iter().filter_map(graph).collect(),
-    };
-    graph("encoder_model").into_iter().chain(decoders).chain(graph("model")).map(|graph| whole(&graph)).sum()
+    let others = graph("encoder_model").into_iter().chain(graph("model")).map(|graph| whole(&graph)).sum::<u64>();
+    others + weight_of_decoders(path, precision)
+}
+
+/// The same of the decoders alone: what is loaded of a folder whose encoder runs elsewhere.
+pub fn weight_of_decoders(path: &Path, precision: Precision) -> u64 {
+    let graph = |stem: &str| find(path, precision, stem);
+    match graph("decoder_model_merged") {
+        Some(merged) => whole(&merged),
+        None => {
+            ["decoder_model", "decoder_with_past_model"].into_iter().filter_map(graph).map(|graph| whole(&graph)).sum()
+        }
+    }
 }
 
 /// Bytes of one graph. Weights of more than two gigabytes lie beside it.
@@ -86,6 +94,8 @@ pub(crate) struct Export<'a> {
     ort: &'a OrtRuntime,
     precision: Precision,
     threads: usize,
+    /// Who runs its encoder, or its one graph, for which engine; none: this process.
+    server: Option<(&'static str, &'a RemoteOptions)>,
 }
 
 impl<'a> Export<'a> {
@@ -102,7 +112,13 @@ impl<'a> Export<'a> {
         }
         manifest::verify(folder)?;
         let precision = ort.device().precision(precision);
-        Ok(Self { folder, ort, precision, threads })
+        Ok(Self { folder, ort, precision, threads, server: None })
+    }
+
+    /// The same, and this server, if it is one, runs its encoder or its one graph, whose file need not be there. A decoder stays: it passes a
+    /// cache from token to token, which grows and would cross the network with each.
+    pub(crate) fn served_by(self, engine: &'static str, server: Option<&'a RemoteOptions>) -> Self {
+        Self { server: server.map(|server| (engine, server)), ..self }
     }
 
     /// Where it lies, for messages and for what is no graph.
@@ -110,14 +126,21 @@ impl<'a> Export<'a> {
         self.folder
     }
 
-    /// `model`, of a model that is one graph, in the folder or in its `onnx` subfolder.
+    /// `model`, of a model that is one graph, in the folder or in its `onnx` subfolder, or on the server.
     pub(crate) fn model(&self) -> Result<Graph, EngineError> {
-        self.graph(self.find("model").ok_or_else(|| self.lacks("model.onnx"))?)
+        self.placed("model")
     }
 
-    /// `encoder_model`, in the folder or in its `onnx` subfolder.
+    /// `encoder_model`, in the folder or in its `onnx` subfolder, or on the server.
     pub(crate) fn encoder(&self) -> Result<Graph, EngineError> {
-        self.graph(self.find("encoder_model").ok_or_else(|| self.lacks("encoder_model.onnx"))?)
+        self.placed("encoder_model")
+    }
+
+    fn placed(&self, stem: &str) -> Result<Graph, EngineError> {
+        match self.server {
+            Some((engine, server)) => Graph::there(engine, server),
+            None => self.graph(self.find(stem).ok_or_else(|| self.lacks(&format!("{stem}.onnx")))?),
+        }
     }
 
     /// `decoder_model_merged`, or `decoder_model` for what comes first and `decoder_with_past_model` for what follows.
@@ -191,6 +214,7 @@ mod tests {
         write("decoder_model_merged.onnx", 7);
         assert_eq!(weigh(Precision::Quantized), 307);
         assert_eq!(weight(&folder.path().join("decoder_model.onnx"), Precision::Full), 5_020, "one graph");
+        assert_eq!(weight_of_decoders(folder.path(), Precision::Full), 7);
         assert_eq!(weight(&folder.path().join("nowhere"), Precision::Full), 0);
     }
 }

@@ -1,22 +1,22 @@
 //! ONNX Runtime: where its library is found, and how a graph is opened.
 //!
 //! The library is loaded once a process and stays for its life (a rule of ONNX Runtime). It is never downloaded here:
-//! `make setup` puts it into the cache folder, checked by sha256. `export` finds the graphs of a model's folder, `decoder` runs
-//! those that say one token after the other.
+//! `make setup` puts it into the cache folder, checked by sha256. `export` finds the graphs of a model's folder, `graph` is one of
+//! them, here or on an inference server ([`crate::kserve`]), `decoder` runs those that say one token after the other.
 
 pub(crate) mod decoder;
 mod device;
 pub(crate) mod export;
+mod graph;
 pub(crate) mod likelihood;
 pub(crate) mod rows;
 
 pub use device::Device;
-pub use export::{Precision, form, weight};
+pub use export::{Precision, form, weight, weight_of_decoders};
+pub(crate) use graph::{FRACTIONS, Graph, Outlet, WHOLE, failed};
 
 use std::{
     env,
-    fs::File,
-    io::{self, Read},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -33,8 +33,6 @@ use crate::{engine::EngineError, pages};
 
 const RELEASE: &str = "onnxruntime-1.31.1";
 const LIBRARY: &str = "libonnxruntime.so.1.31.1";
-/// What the names of the operators that quantize as they run begin with.
-const SCALED_ANEW: &[u8] = b"DynamicQuantize";
 const MEND: &str = "run `make setup`, or name the library in ORT_DYLIB_PATH";
 
 /// The variable of the environment, and its value, without which the library tells its makers over the network of each process and of each
@@ -92,6 +90,11 @@ impl OrtRuntime {
         &self.library
     }
 
+    /// The library's environment, of which a process has one: whoever opens graphs of their own does it in this one.
+    pub fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
     /// The same library, for graphs that are computed there. Whether it can is known when the first of them is opened.
     pub fn on(&self, device: Device) -> Self {
         Self { device, ..self.clone() }
@@ -136,7 +139,7 @@ impl OrtRuntime {
             ))
         })?;
         pages::widen_for(export::whole(file));
-        Ok(Graph { session, file: file.to_owned() })
+        Ok(Graph::here(session, file))
     }
 }
 
@@ -178,76 +181,6 @@ fn log(level: LogLevel, _category: &str, _id: &str, _place: &str, message: &str)
 
 fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or(text).trim()
-}
-
-/// One opened graph and what it says about itself.
-pub(crate) struct Graph {
-    pub(crate) session: Session,
-    pub(crate) file: PathBuf,
-}
-
-impl Graph {
-    /// Whether what a row of a run comes to depends on the rows beside it: a graph that chooses the scale of its int8 as it runs
-    /// (dynamic quantization) has one for all rows.
-    pub(crate) fn mixes_rows(&self) -> Result<bool, EngineError> {
-        let cannot = |error: io::Error| EngineError::Load(format!("{} cannot be read: {error}", self.file.display()));
-        let mut file = File::open(&self.file).map_err(cannot)?;
-        // The names of operators stand in the file as they are; a piece begins with the end of the one before.
-        let (mut piece, mut kept) = (vec![0; 1 << 20], 0);
-        loop {
-            let read = file.read(&mut piece[kept..]).map_err(cannot)?;
-            let there = kept + read;
-            if piece[..there].windows(SCALED_ANEW.len()).any(|name| name == SCALED_ANEW) {
-                return Ok(true);
-            }
-            if read == 0 {
-                return Ok(false);
-            }
-            kept = there.min(SCALED_ANEW.len() - 1);
-            piece.copy_within(there - kept..there, 0);
-        }
-    }
-
-    /// The element type and the shape (−1: free) of an input; `None` when the graph has no tensor of this name.
-    pub(crate) fn input(&self, name: &str) -> Option<(TensorElementType, &[i64])> {
-        let outlet = self.session.inputs().iter().find(|outlet| outlet.name() == name)?;
-        match outlet.dtype() {
-            ValueType::Tensor { ty, shape, .. } => Some((*ty, shape)),
-            _ => None,
-        }
-    }
-
-    /// As [`Graph::input`], but a missing input is an error that names the file and the inputs it has.
-    pub(crate) fn required_input(
-        &self,
-        name: &str,
-        expected: &str,
-    ) -> Result<(TensorElementType, &[i64]), EngineError> {
-        self.input(name).ok_or_else(|| self.wrong(&format!("has no input `{name}`"), expected))
-    }
-
-    /// Makes sure that the graph has this output.
-    pub(crate) fn required_output(&self, name: &str, expected: &str) -> Result<(), EngineError> {
-        let there = self.session.outputs().iter().any(|outlet| outlet.name() == name);
-        if there { Ok(()) } else { Err(self.wrong(&format!("has no output `{name}`"), expected)) }
-    }
-
-    /// The sentence for a graph that is not what `expected` says it should be.
-    pub(crate) fn wrong(&self, fault: &str, expected: &str) -> EngineError {
-        let names = |outlets: &[ort::value::Outlet]| {
-            let mut names: Vec<_> = outlets.iter().take(6).map(|outlet| outlet.name().to_owned()).collect();
-            if outlets.len() > names.len() {
-                names.push("…".into());
-            }
-            names.join(", ")
-        };
-        EngineError::Load(format!(
-            "{} {fault} (its inputs: {}; its outputs: {}): it is no {expected}",
-            self.file.display(),
-            names(self.session.inputs()),
-            names(self.session.outputs()),
-        ))
-    }
 }
 
 /// A tensor of the element type that the graph declared (f32 or f16).

@@ -24,7 +24,7 @@ use std::{
 };
 
 use reqwest::{
-    Certificate, Client, Proxy, RequestBuilder, Response, Url,
+    Certificate, Client, Method, Proxy, RequestBuilder, Response, Url,
     header::{HeaderName, HeaderValue},
     redirect::Policy,
 };
@@ -174,11 +174,30 @@ impl Remote {
         self.0.between
     }
 
+    /// Which engine asks it.
+    pub(crate) fn engine(&self) -> &'static str {
+        self.0.engine
+    }
+
+    /// Host and port, as sentences name the server.
+    pub(crate) fn at(&self) -> &str {
+        &self.0.at
+    }
+
     /// A request to this path below the server's address.
     pub(crate) fn post(&self, path: &str) -> RequestBuilder {
+        self.request(Method::POST, path)
+    }
+
+    /// The same, for something that is there to be read.
+    pub(crate) fn get(&self, path: &str) -> RequestBuilder {
+        self.request(Method::GET, path)
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let mut url = self.0.url.clone();
         url.set_path(&format!("{}/{path}", self.0.url.path().trim_end_matches('/')));
-        let request = self.0.http.post(url);
+        let request = self.0.http.request(method, url);
         match &self.0.key {
             Some((name, value)) => request.header(name, value),
             None => request,
@@ -187,8 +206,14 @@ impl Remote {
 
     /// The head of the answer, if it is one of success.
     pub(crate) async fn send(&self, request: RequestBuilder, until: Instant) -> Result<Response, EngineError> {
+        let response = self.ask(request, until).await?;
+        if response.status().is_success() { Ok(response) } else { Err(self.refusal(response, until).await) }
+    }
+
+    /// The head of the answer, whatever it is.
+    pub(crate) async fn ask(&self, request: RequestBuilder, until: Instant) -> Result<Response, EngineError> {
         let response = timeout_at(until, request.send()).await.map_err(|_| self.late("does not answer"))?;
-        let response = response.map_err(|error| {
+        response.map_err(|error| {
             let fault = if error.is_connect() { RemoteFault::Down } else { RemoteFault::Broken };
             let says = if error.is_timeout() {
                 "cannot be reached in time".into()
@@ -196,8 +221,7 @@ impl Remote {
                 format!("cannot be asked: {}", cause(&error))
             };
             self.fault(fault, says)
-        })?;
-        if response.status().is_success() { Ok(response) } else { Err(self.refusal(response, until).await) }
+        })
     }
 
     /// The next bytes of the answer; `None` at its end.

@@ -9,10 +9,10 @@ use super::{ENGINE, Way, cut::halves, tokens::Tokens};
 use crate::{
     engine::{EngineError, Language},
     onnx::{
-        Graph,
+        Graph, WHOLE,
         decoder::{Decoder, Heads, mask},
         export::Export,
-        integers,
+        failed, integers,
     },
 };
 
@@ -67,7 +67,7 @@ impl Model {
         let generation: Config = export.settings("generation_config.json")?;
         let encoder = export.encoder()?;
         for name in ["input_ids", "attention_mask"] {
-            encoder.required_input(name, EXPECTED)?;
+            encoder.required_kind(name, WHOLE, EXPECTED)?;
         }
         encoder.required_output("last_hidden_state", EXPECTED)?;
         let heads = Heads { count: config.decoder_attention_heads, width: config.d_model };
@@ -76,7 +76,7 @@ impl Model {
         if let Some(size) = decoder.vocabulary().filter(|size| *size <= tokens.highest() as usize) {
             return Err(EngineError::Load(format!(
                 "{} knows {size} tokens and tokenizer.json beside it has ids up to {}: they belong to different models",
-                decoder.file().display(),
+                decoder.name(),
                 tokens.highest()
             )));
         }
@@ -126,20 +126,19 @@ impl Model {
         let kind = |name| self.encoder.required_input(name, EXPECTED).map(|(kind, _)| kind);
         let (ids_kind, mask_kind) = (kind("input_ids")?, kind("attention_mask")?);
         let pad = i64::from(self.pad);
-        let mut run = || {
+        let feed = || -> ort::Result<_> {
             let filled = |ids: &&[u32]| {
                 let rest = longest - ids.len();
                 ids.iter().map(|id| i64::from(*id)).chain(iter::repeat_n(pad, rest)).collect::<Vec<_>>()
             };
             let ids = pieces.iter().flat_map(filled).collect();
-            let feed = vec![
+            Ok(vec![
                 ("input_ids", SessionInputValue::from(integers(ids_kind, &shape, ids)?)),
                 ("attention_mask", mask(mask_kind, longest, pieces.iter().map(|ids| ids.len()))?.into()),
-            ];
-            let mut outputs = self.encoder.session.run(feed)?;
-            outputs.remove("last_hidden_state").ok_or_else(|| ort::Error::new("the encoder gave no last_hidden_state"))
+            ])
         };
-        run().map_err(|error| EngineError::Failed { engine: ENGINE, reason: error.to_string() })
+        let feed = feed().map_err(|error| failed(ENGINE, &error))?;
+        self.encoder.run(ENGINE, feed, &["last_hidden_state"])?.take("last_hidden_state")
     }
 }
 

@@ -13,7 +13,7 @@ use ort::{
 use super::ENGINE;
 use crate::{
     engine::EngineError,
-    onnx::{Graph, floats, integers, values},
+    onnx::{FRACTIONS, Graph, WHOLE, failed, floats, integers, values},
 };
 
 const EXPECTED: &str = "VITS as Hugging Face optimum, models/training/export.py, sherpa-onnx or Piper export it";
@@ -61,6 +61,16 @@ impl Feed {
             "speaker_id" | "sid" => Self::Speaker,
             _ => return None,
         })
+    }
+}
+
+impl Feed {
+    /// The numbers that it is given as.
+    fn kinds(self) -> &'static [TensorElementType] {
+        match self {
+            Self::Ids | Self::Mask | Self::Lengths | Self::Speaker => WHOLE,
+            Self::Noise | Self::NoiseOfDurations | Self::Pace | Self::Stretch | Self::Scales => FRACTIONS,
+        }
     }
 }
 
@@ -139,12 +149,12 @@ impl Model {
             () => return Err(graph.wrong("has none of the inputs `input_ids`, `x` and `input`", EXPECTED)),
         };
         let mut inputs = Vec::new();
-        for outlet in graph.session.inputs() {
+        for outlet in graph.inputs() {
             let name = outlet.name().to_owned();
             let Some(feed) = Feed::of(&name) else {
                 return Err(graph.wrong(&format!("wants an input `{name}`, which is not known"), EXPECTED));
             };
-            let (kind, shape) = graph.required_input(&name, EXPECTED)?;
+            let (kind, shape) = graph.required_kind(&name, feed.kinds(), EXPECTED)?;
             inputs.push(Input { feed, kind, is_scalar: shape.is_empty(), name });
         }
         let (required, sound) = form.contract();
@@ -154,7 +164,7 @@ impl Model {
             }
         }
         graph.required_output(sound, EXPECTED)?;
-        let mut names = graph.session.outputs().iter().map(|outlet| outlet.name().to_owned());
+        let mut names = graph.outputs().iter().map(|outlet| outlet.name().to_owned());
         // Piper's own tool marks the tensor in which the durations were rounded up.
         let durations =
             names.find(|name| name == DURATIONS || form == Form::Piper && name.to_lowercase().contains("ceil"));
@@ -167,7 +177,12 @@ impl Model {
 
     /// What a tool wrote into the graph beside it.
     pub(super) fn note(&self, key: &str) -> Option<String> {
-        self.graph.session.metadata().ok()?.custom(key)
+        self.graph.note(key)
+    }
+
+    /// Whether an inference server runs it.
+    pub(super) fn is_there(&self) -> bool {
+        self.graph.is_there()
     }
 
     /// Whether the speed is an input, and no part of the graph.
@@ -194,17 +209,11 @@ impl Model {
         rows: &[Row<'_>],
         manner: Manner,
     ) -> Result<Vec<Result<Sound, EngineError>>, EngineError> {
-        let failed = |reason: String| EngineError::Failed { engine: ENGINE, reason };
-        let feed = self.feed(rows, manner).map_err(|error| failed(error.to_string()))?;
-        let run = || -> ort::Result<_> {
-            let outputs = self.graph.session.run(feed)?;
-            let output = |name: &str| {
-                let tensor = outputs.get(name).ok_or_else(|| ort::Error::new(format!("no output `{name}`")))?;
-                values(tensor)
-            };
-            Ok((output(self.sound)?, self.durations.as_deref().map(output).transpose()?))
-        };
-        let (sound, durations) = run().map_err(|error| failed(error.to_string()))?;
+        let feed = self.feed(rows, manner).map_err(|error| failed(ENGINE, &error))?;
+        let wanted: Vec<&str> = [self.sound].into_iter().chain(self.durations.as_deref()).collect();
+        let mut outputs = self.graph.run(ENGINE, feed, &wanted)?;
+        let mut output = |name: &str| values(&outputs.take(name)?).map_err(|error| failed(ENGINE, &error));
+        let (sound, durations) = (output(self.sound)?, self.durations.as_deref().map(output).transpose()?);
         let (length, tokens) = (sound.len() / rows.len(), rows.iter().map(|row| row.ids.len()).max().unwrap_or(0));
         let Some(durations) = durations else {
             return Ok(vec![checked(Sound { samples: sound, durations: None })]);
@@ -215,7 +224,8 @@ impl Model {
         let hop = length / longest;
         let adds_up = hop > 0 && hop * longest == length && sound.len() == length * rows.len();
         if !adds_up || frames.len() != rows.len() * tokens {
-            return Err(failed("the graph's durations do not add up to its sound".into()));
+            let reason = "the graph's durations do not add up to its sound".into();
+            return Err(EngineError::Failed { engine: ENGINE, reason });
         }
         let rows = rows.iter().zip(sound.chunks(length)).zip(frames.chunks(tokens));
         Ok(rows
@@ -264,7 +274,7 @@ impl Model {
 
     /// The sentence for a fault of the graph beside a file that does not fit it.
     pub(super) fn wrong(&self, says: &str) -> EngineError {
-        EngineError::Load(format!("{} {says}", self.graph.file.display()))
+        EngineError::Load(format!("{} {says}", self.graph.name()))
     }
 }
 

@@ -19,7 +19,7 @@ mod voice;
 
 use std::{
     collections::VecDeque,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, OnceLock},
 };
 
@@ -31,6 +31,7 @@ use crate::{
     espeak::Espeak,
     onnx::OrtRuntime,
     queue::{self, Jobs, Queue, Standing, Waiting, Work, spawn_engine},
+    remote::RemoteOptions,
     shape::{self, Shaper},
     synthesizer::{MAX_TEXT, Piece, Speech, SpeechOptions, Synthesizer, Word},
     text::{clauses::Clauses, speakable},
@@ -70,6 +71,13 @@ impl Default for VitsOptions {
 pub struct Vits {
     queue: Queue<Job>,
     told: Arc<Told>,
+}
+
+/// Where a voice lies, and who runs its graph; none: this process.
+struct Source {
+    path: PathBuf,
+    server: Option<RemoteOptions>,
+    language: Language,
 }
 
 /// What the model says of itself when it is loaded.
@@ -113,11 +121,31 @@ impl Vits {
         espeak: &Espeak,
         options: VitsOptions,
     ) -> Result<Self, EngineError> {
-        let (path, ort, espeak) = (path.to_owned(), ort.clone(), espeak.clone());
+        Self::start(Source { path: path.to_owned(), server: None, language }, ort, espeak, options)
+    }
+
+    /// The same with a graph that an inference server runs ([`crate::kserve`]); of the folder only what belongs beside it is read. A voice in
+    /// sherpa-onnx's form cannot be served so: half of what belongs to it is in its graph, and servers do not pass that on.
+    ///
+    /// # Errors
+    /// As before, and [`EngineError::Remote`] when the server is not there.
+    pub fn load_served(
+        path: &Path,
+        language: Language,
+        server: &RemoteOptions,
+        ort: &OrtRuntime,
+        espeak: &Espeak,
+        options: VitsOptions,
+    ) -> Result<Self, EngineError> {
+        Self::start(Source { path: path.to_owned(), server: Some(server.clone()), language }, ort, espeak, options)
+    }
+
+    fn start(source: Source, ort: &OrtRuntime, espeak: &Espeak, options: VitsOptions) -> Result<Self, EngineError> {
+        let (ort, espeak) = (ort.clone(), espeak.clone());
         let told = Arc::new(OnceLock::new());
         let telling = Arc::clone(&told);
         let load = move || {
-            let voice = Voice::load(&path, language, &ort, &espeak, options)?;
+            let voice = Voice::load(&source, &ort, &espeak, options)?;
             telling.get_or_init(|| {
                 let (speakers, has_pace) = (voice.speakers.clone(), voice.model.has_pace());
                 Arc::new(Told { speakers, has_pace })

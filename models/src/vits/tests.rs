@@ -47,8 +47,8 @@ fn ort() -> OrtRuntime {
 }
 
 fn voice(form: &str) -> Voice {
-    let folder = golden_folder().join(form);
-    let mut voice = Voice::load(&folder, Language::Mg, &ort(), &espeak(), VitsOptions::default()).unwrap();
+    let source = Source { path: golden_folder().join(form), server: None, language: Language::Mg };
+    let mut voice = Voice::load(&source, &ort(), &espeak(), VitsOptions::default()).unwrap();
     (voice.manner.noise, voice.manner.noise_of_durations) = (0.0, 0.0);
     voice
 }

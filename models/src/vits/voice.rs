@@ -8,22 +8,24 @@ use std::{
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{
-    ENGINE, VitsOptions,
+    ENGINE, Source, VitsOptions,
     graph::{Form, Manner, Model, Row, Sound},
     piper::{Phonemes, Settings},
     tokens::{Letters, Line, read},
 };
 use crate::{
-    engine::{EngineError, Language},
+    engine::{EngineError, Language, RemoteFault},
     espeak::Espeak,
     manifest,
-    onnx::OrtRuntime,
+    onnx::{Graph, OrtRuntime},
     queue::Standing,
     shape,
 };
 
 /// The graph that is taken where a folder holds several.
 const GRAPH: &str = "model.onnx";
+/// What the name of a Piper voice's file has behind that of its graph.
+const PIPERS: &str = ".json";
 /// How much VITS varies, where nothing beside the graph says it.
 const NOISE: (f32, f32) = (0.667, 0.8);
 
@@ -79,22 +81,33 @@ pub(super) struct Voice {
 
 impl Voice {
     /// Opens a folder, or a graph in one, and says a set sentence to nobody: what cannot speak is no voice, and how loud it is must be
-    /// known.
+    /// known. Of a graph that a server runs only what belongs beside it is read.
     pub(super) fn load(
-        path: &Path,
-        language: Language,
+        Source { path, server, language }: &Source,
         ort: &OrtRuntime,
         espeak: &Espeak,
         options: VitsOptions,
     ) -> Result<Self, EngineError> {
-        let file = graph(path)?;
+        let language = *language;
         let folder = if path.is_dir() { path } else { path.parent().unwrap_or(path) };
         manifest::verify(path)?;
-        let model = Model::new(ort.graph(&file, options.threads)?)?;
+        let (model, file) = match server {
+            None => {
+                let file = graph(path)?;
+                (Model::new(ort.graph(&file, options.threads)?)?, Some(file))
+            }
+            Some(_) if !folder.is_dir() => {
+                return Err(EngineError::Load(format!("the folder {} of a voice is not there", folder.display())));
+            }
+            Some(server) => (Model::new(Graph::there(ENGINE, server)?)?, None),
+        };
         let Beside { script, rate, manner, speakers } = match model.form() {
             Form::Transformers => of_transformers(folder, &model)?,
             Form::Sherpa => of_sherpa(folder, &model)?,
-            Form::Piper => of_piper(&file, espeak)?,
+            Form::Piper => {
+                let settings = file.map_or_else(|| settings_of_piper(path), |file| Ok(beside(&file)))?;
+                of_piper(&settings, espeak)?
+            }
         };
         if !(4_000..=192_000).contains(&rate) {
             return Err(model.wrong(&format!("is said to speak at {rate} Hz; 4000 to 192000 are possible")));
@@ -129,19 +142,30 @@ impl Voice {
                 "knows not one letter of {sentence:?} by the vocabulary beside it: it is no voice for {language}"
             )));
         }
-        let sound = self.alone(&line.ids).map_err(|error| self.model.wrong(&format!("cannot speak: {error}")))?;
+        let sound =
+            self.alone(&line.ids).map_err(|error| self.wrong(error, |error| format!("cannot speak: {error}")))?;
         let highest = match &self.script {
             Script::Letters(letters) => letters.highest(),
             Script::Phonemes(phonemes) => phonemes.highest(),
         };
         // A graph does not tell how many symbols it knows; one beyond them fails.
         self.alone(&[0, highest, 0]).map_err(|error| {
-            let says =
-                format!("and the vocabulary beside it, which has ids up to {highest}, belong to different models");
-            self.model.wrong(&format!("{says} ({error})"))
+            self.wrong(error, |error| {
+                format!(
+                    "and the vocabulary beside it, which has ids up to {highest}, belong to different models ({error})"
+                )
+            })
         })?;
         self.gain = shape::gain_for(&to_pcm(&sound.samples));
         Ok(())
+    }
+
+    /// What a run that failed says about the graph: nothing, where its server has gone meanwhile.
+    fn wrong(&self, error: EngineError, says: impl Fn(EngineError) -> String) -> EngineError {
+        match error {
+            EngineError::Remote { fault, .. } if fault != RemoteFault::Unfit => error,
+            error => self.model.wrong(&says(error)),
+        }
     }
 
     fn alone(&mut self, ids: &[i64]) -> Result<Sound, EngineError> {
@@ -217,6 +241,11 @@ fn of_sherpa(folder: &Path, model: &Model) -> Result<Beside, EngineError> {
     if !file.is_file() {
         return Err(model.wrong("has sherpa-onnx's inputs and no tokens.txt beside it: put the model's own there"));
     }
+    if model.is_there() {
+        let says = "has sherpa-onnx's inputs, and no server passes on the sample_rate in its metadata: serve what \
+                    models/training/export.py writes, or a Piper voice";
+        return Err(model.wrong(says));
+    }
     let number = |key: &str| model.note(key).and_then(|value| value.trim().parse::<u32>().ok());
     let Some(rate) = number("sample_rate") else {
         return Err(model.wrong("has sherpa-onnx's inputs and no sample_rate in its metadata: export it with that"));
@@ -227,19 +256,40 @@ fn of_sherpa(folder: &Path, model: &Model) -> Result<Beside, EngineError> {
     Ok(Beside { script: Script::Letters(letters), rate, manner, speakers })
 }
 
-fn of_piper(graph: &Path, espeak: &Espeak) -> Result<Beside, EngineError> {
+/// The file of a Piper voice beside its graph.
+fn beside(graph: &Path) -> PathBuf {
     let mut name = graph.as_os_str().to_owned();
-    name.push(".json");
-    let file = PathBuf::from(name);
+    name.push(PIPERS);
+    name.into()
+}
+
+/// The file of a Piper voice whose graph is elsewhere: it is named itself, or its graph is, or it is the only one of its folder.
+fn settings_of_piper(path: &Path) -> Result<PathBuf, EngineError> {
+    if !path.is_dir() {
+        let is_itself = path.extension().is_some_and(|kind| kind == "json");
+        return Ok(if is_itself { path.to_owned() } else { beside(path) });
+    }
+    let files = fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut files = files.filter(|file| file.to_string_lossy().ends_with(&format!(".onnx{PIPERS}")));
+    match (files.next(), files.next()) {
+        (Some(file), None) => Ok(file),
+        (found, _) => Err(EngineError::Load(format!(
+            "the voice {} holds {} .onnx.json, and the graph on its server has Piper's inputs: name the file of one",
+            path.display(),
+            if found.is_some() { "several" } else { "no" }
+        ))),
+    }
+}
+
+fn of_piper(file: &Path, espeak: &Espeak) -> Result<Beside, EngineError> {
     if !file.is_file() {
         return Err(EngineError::Load(format!(
-            "{} has Piper's inputs and {} is not there: put the voice's own JSON beside it",
-            graph.display(),
+            "the graph has Piper's inputs and {} is not there: put the voice's own JSON beside it",
             file.display()
         )));
     }
-    let settings = Settings::load(&file)?;
-    let script = Script::Phonemes(Phonemes::new(&settings, &file, espeak)?);
+    let settings = Settings::load(file)?;
+    let script = Script::Phonemes(Phonemes::new(&settings, file, espeak)?);
     let inference = &settings.inference;
     let manner = Manner {
         noise: inference.noise_scale,

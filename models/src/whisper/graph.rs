@@ -10,10 +10,10 @@ use super::ENGINE;
 use crate::{
     engine::EngineError,
     onnx::{
-        Graph,
+        FRACTIONS, Graph,
         decoder::{Decoder, Heads},
         export::Export,
-        floats, rows,
+        failed, floats, rows,
     },
 };
 
@@ -51,7 +51,7 @@ impl Model {
     /// Opens the graphs of a folder.
     pub(super) fn load(export: &Export<'_>, config: Config) -> Result<Self, EngineError> {
         let encoder = export.encoder()?;
-        let (_, shape) = encoder.required_input("input_features", EXPECTED)?;
+        let (_, shape) = encoder.required_kind("input_features", FRACTIONS, EXPECTED)?;
         let &[_, mels, frames] = shape else {
             return Err(encoder.wrong("wants `input_features` of other than three dimensions", EXPECTED));
         };
@@ -59,13 +59,13 @@ impl Model {
             usize::try_from(dimension).ok().filter(|size| *size > 0).or(configured).ok_or_else(|| {
                 EngineError::Load(format!(
                     "{} leaves {what} open and config.json does not give it: put the model's own config.json beside it",
-                    encoder.file.display()
+                    encoder.name()
                 ))
             })
         };
         let mels = fixed(mels, config.num_mel_bins, "the number of mel bands")?;
         let frames = fixed(frames, config.max_source_positions.map(|positions| 2 * positions), "its window")?;
-        if encoder.session.inputs().len() > 1 {
+        if encoder.inputs().len() > 1 {
             return Err(encoder.wrong("has more than one input", EXPECTED));
         }
         encoder.required_output("last_hidden_state", EXPECTED)?;
@@ -111,15 +111,20 @@ impl Model {
             let each = features.len() / rows;
             let hidden: Vec<_> =
                 features.chunks(each).map(|own| self.encode(own.to_vec())).collect::<Result<_, _>>()?;
-            return rows::together(&hidden.iter().collect::<Vec<_>>()).map_err(|error| failed(&error));
+            return rows::together(&hidden.iter().collect::<Vec<_>>()).map_err(|error| failed(ENGINE, &error));
         }
         let kind = self.encoder.input("input_features").map_or(TensorElementType::Float32, |(kind, _)| kind);
-        let run = || {
-            let input = floats(kind, &[rows, self.mels, self.frames], features)?;
-            let mut outputs = self.encoder.session.run(vec![("input_features", SessionInputValue::from(input))])?;
-            outputs.remove("last_hidden_state").ok_or_else(|| ort::Error::new("the encoder gave no last_hidden_state"))
-        };
-        run().map_err(|error| failed(&error))
+        let input = floats(kind, &[rows, self.mels, self.frames], features).map_err(|error| failed(ENGINE, &error))?;
+        let feed = vec![("input_features", SessionInputValue::from(input))];
+        let hidden = self.encoder.run(ENGINE, feed, &["last_hidden_state"])?.take("last_hidden_state")?;
+        // A decoder that is given fewer rows than it was promised would read beyond them.
+        match hidden.shape()[..] {
+            [given, _, _] if usize::try_from(given) == Ok(rows) => Ok(hidden),
+            ref shape => {
+                let reason = format!("the encoder gave a last_hidden_state of the shape {shape:?} for {rows} windows");
+                Err(EngineError::Failed { engine: ENGINE, reason })
+            }
+        }
     }
 }
 
@@ -128,8 +133,4 @@ fn takes_rows(graph: &Graph, inputs: &[&str]) -> Result<bool, EngineError> {
     // A step with a past may have it without what was encoded.
     let is_free = |name: &&str| graph.input(name).is_none_or(|(_, shape)| shape.first() == Some(&-1));
     Ok(inputs.iter().all(is_free) && !graph.mixes_rows()?)
-}
-
-fn failed(error: &ort::Error) -> EngineError {
-    EngineError::Failed { engine: ENGINE, reason: error.to_string() }
 }

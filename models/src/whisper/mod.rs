@@ -26,6 +26,7 @@ use crate::{
     mel::{HOP, LogMel, PCM},
     onnx::{OrtRuntime, export::Export},
     queue::{self, Class, Jobs, Queue, Standing, Waiting, Work, spawn_engine},
+    remote::RemoteOptions,
     transcriber::{Listen, Segment, Transcriber, Transcribing, Transcript, check},
 };
 
@@ -141,12 +142,34 @@ impl Whisper {
     /// # Errors
     /// [`EngineError::Load`]: one sentence that names the file, what is wrong with it and the mend.
     pub fn load(folder: &Path, ort: &OrtRuntime, options: WhisperOptions) -> Result<Self, EngineError> {
+        Self::start(folder, None, ort, options)
+    }
+
+    /// The same with an encoder that an inference server runs ([`crate::kserve`]); the folder holds its decoder, and what else belongs to it.
+    ///
+    /// # Errors
+    /// As before, and [`EngineError::Remote`] when the server is not there.
+    pub fn load_served(
+        folder: &Path,
+        encoder: &RemoteOptions,
+        ort: &OrtRuntime,
+        options: WhisperOptions,
+    ) -> Result<Self, EngineError> {
+        Self::start(folder, Some(encoder.clone()), ort, options)
+    }
+
+    fn start(
+        folder: &Path,
+        encoder: Option<RemoteOptions>,
+        ort: &OrtRuntime,
+        options: WhisperOptions,
+    ) -> Result<Self, EngineError> {
         let (folder, ort) = (folder.to_owned(), ort.clone());
         let places = options.queue.max(1);
         let knows_words = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&knows_words);
         let load = move || {
-            let worker = Worker::load(&folder, &ort, &options)?;
+            let worker = Worker::load(&folder, encoder.as_ref(), &ort, &options)?;
             told.store(worker.decoder.model.decoder.tells_attention(), Ordering::Relaxed);
             Ok(worker)
         };
@@ -205,8 +228,14 @@ struct Worker {
 }
 
 impl Worker {
-    fn load(folder: &Path, ort: &OrtRuntime, options: &WhisperOptions) -> Result<Self, EngineError> {
+    fn load(
+        folder: &Path,
+        encoder: Option<&RemoteOptions>,
+        ort: &OrtRuntime,
+        options: &WhisperOptions,
+    ) -> Result<Self, EngineError> {
         let export = Export::open(folder, "Whisper", ort, options.precision, options.threads)?;
+        let export = export.served_by(ENGINE, encoder);
         let config: Config = export.settings("config.json")?;
         let generation: Config = export.settings("generation_config.json")?;
         let either =
@@ -219,7 +248,7 @@ impl Worker {
         if let Some(size) = model.decoder.vocabulary().filter(|size| *size <= tokens.highest() as usize) {
             return Err(EngineError::Load(format!(
                 "{} knows {size} tokens and tokenizer.json beside it has ids up to {}: they belong to different models",
-                model.decoder.file().display(),
+                model.decoder.name(),
                 tokens.highest()
             )));
         }

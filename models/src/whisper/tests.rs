@@ -41,7 +41,7 @@ fn ort() -> OrtRuntime {
 }
 
 fn worker(form: &str, options: WhisperOptions) -> Worker {
-    Worker::load(&golden_folder().join(form), &ort(), &options).unwrap()
+    Worker::load(&golden_folder().join(form), None, &ort(), &options).unwrap()
 }
 
 fn never() -> bool {
@@ -331,7 +331,11 @@ fn graphs_that_choose_the_scale_of_a_run_hear_one_after_the_other() {
     assert_eq!(worker("merged", WhisperOptions { beam: 2, ..options.clone() }).batch, 1, "beams are followed alone");
     assert_eq!(worker("split", options.clone()).batch, 8);
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/ears");
-    assert_eq!(Worker::load(&shipped, &ort(), &options).unwrap().batch, 1, "the scale of its int8 is that of all rows");
+    assert_eq!(
+        Worker::load(&shipped, None, &ort(), &options).unwrap().batch,
+        1,
+        "the scale of its int8 is that of all rows"
+    );
 }
 
 #[tokio::test]

@@ -8,12 +8,14 @@ use serde::{Deserialize, Serialize};
 use super::{Faults, Secret, SecretUrl};
 
 mod embeddings;
+mod kserve;
 mod llm;
 mod stt;
 mod translate;
 mod tts;
 
 use embeddings::Embeddings;
+pub use kserve::Kserve;
 pub use llm::{Llm, LlmEngine};
 pub use stt::Stt;
 pub use translate::Translate;
@@ -57,6 +59,8 @@ pub struct Engines {
     pub tts: Tts,
     /// What texts mean.
     pub embeddings: Embeddings,
+    /// An inference server that runs graphs for the engines of this process.
+    pub kserve: Kserve,
 }
 
 impl Default for Engines {
@@ -79,6 +83,7 @@ impl Default for Engines {
             llm: Llm::default(),
             tts: Tts::default(),
             embeddings: Embeddings::default(),
+            kserve: Kserve::default(),
         }
     }
 }
@@ -148,6 +153,7 @@ impl Engines {
         self.llm.check(faults);
         self.tts.check(faults);
         self.embeddings.check(faults);
+        self.kserve.check(self, faults);
     }
 }
 
