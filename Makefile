@@ -1,7 +1,7 @@
 # Milo Voice. The two commands of a newcomer are `make run` and `make test`; the others are for those who stay.
 SHELL := bash
 .DEFAULT_GOAL := run
-.PHONY: run test setup lint fmt doc bench soak clean
+.PHONY: run test setup lint fmt doc bench soak gpu-check clean
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 MILO := $(TARGET)/release/milo
@@ -54,6 +54,10 @@ bench:
 soak:
 	@deploy/setup.sh test
 	cargo test --release --workspace --lib --tests -- --ignored --test-threads=1
+
+# What a caller waits for the engines on a machine with an NVIDIA card.
+gpu-check:
+	@deploy/gpu-check.sh
 
 clean:
 	cargo clean

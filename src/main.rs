@@ -229,7 +229,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         }
         Command::Bench { which } => {
             let (main, legs) = runtimes()?;
-            main.block_on(bench::run(which, legs.handle()))?;
+            main.block_on(bench::run(which, legs.handle(), || Ok(Config::load(&sources)?.config)))?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Eval { which } => {

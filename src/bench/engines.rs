@@ -43,6 +43,9 @@ pub struct Arguments {
         "src/tests/recordings/fr_hours.wav",
     ])]
     play: Vec<PathBuf>,
+    /// The engines of the configuration, in place of those that ship.
+    #[arg(long)]
+    configured: bool,
 }
 
 /// Who is there before the measure begins, all at different places of a turn.
@@ -71,11 +74,14 @@ struct Waited {
     refused: usize,
 }
 
-pub(super) async fn run(Arguments { calls, seconds, play }: Arguments) -> Result<()> {
+pub(super) async fn run(
+    Arguments { calls, seconds, play, configured }: Arguments,
+    load: impl FnOnce() -> Result<Config>,
+) -> Result<()> {
     ensure!(!play.is_empty(), "--play names no file");
     ensure!(seconds > 0 && calls.iter().all(|calls| *calls > 0), "--seconds and --calls begin at 1");
     let folder = env::temp_dir().join(format!("milo-bench-{}", std::process::id()));
-    let config = Config { data_dir: folder.clone(), ..Config::default() };
+    let config = if configured { load()? } else { Config { data_dir: folder.clone(), ..Config::default() } };
     let plans = Dialplans::shipped()?;
     let prompt = plans.persona("demo").context("the demonstration persona is not there")?.prompt.clone();
     let turns = play.iter().map(|file| wav::read(file).with_context(|| file.display().to_string()));
@@ -105,7 +111,9 @@ pub(super) async fn run(Arguments { calls, seconds, play }: Arguments) -> Result
             println!("{}", row(&room, calls, guesses, Duration::from_secs(seconds), alone).await?);
         }
     }
-    std::fs::remove_dir_all(&folder)?;
+    if !configured {
+        std::fs::remove_dir_all(&folder)?;
+    }
     Ok(())
 }
 

@@ -25,6 +25,8 @@ use anyhow::Result;
 use clap::Subcommand;
 use tokio::runtime::Handle;
 
+use crate::config::Config;
+
 pub(crate) use running::get;
 pub use running::{Cost, Running, alone};
 
@@ -66,13 +68,13 @@ pub enum Which {
 }
 
 /// Runs one bench and prints its figures.
-pub async fn run(which: Which, legs: &Handle) -> Result<()> {
+pub async fn run(which: Which, legs: &Handle, configured: impl FnOnce() -> Result<Config>) -> Result<()> {
     match which {
         Which::Turn(arguments) => turn::run(arguments, legs).await,
         Which::Calls(arguments) => calls::run(arguments, legs).await,
         Which::Chat(arguments) => chat::run(arguments).await,
         Which::Clean(arguments) => clean::run(arguments).await,
-        Which::Engines(arguments) => engines::run(arguments).await,
+        Which::Engines(arguments) => engines::run(arguments, configured).await,
         Which::Ears(arguments) => ears::run(arguments).await,
         Which::Mind(arguments) => mind::run(arguments).await,
         Which::Voice(arguments) => voice::run(arguments).await,
