@@ -115,13 +115,13 @@ def mind(given: argparse.Namespace) -> None:
 
     same = {"prompt": QUESTION, "tokens": REPLY, "rounds": given.rounds}
     for streams in given.streams:
-        title = f"LLaMA 240 M, Q4_K_M, {streams} at once"
+        title = f"LLaMA 310 M, Q4_K_M, {streams} at once"
         by_turns(given, [
             Figure(f"{title}: a first token", "first_ms", "ms", 0),
             Figure(f"{title}: tokens a second of all", "tokens_per_s", "", 1, is_rate=True)], programs(streams=streams, **same))
     for system in (0, SYSTEM):
         what = f"behind {system} tokens of instructions that are known" if system else "without instructions"
-        by_turns(given, [Figure(f"LLaMA 240 M, Q4_K_M: a first token {what}", "first_ms", "ms", 0)],
+        by_turns(given, [Figure(f"LLaMA 310 M, Q4_K_M: a first token {what}", "first_ms", "ms", 0)],
                  programs(streams=1, system=system, prompt=QUESTION, tokens=4, rounds=given.rounds))
 
 

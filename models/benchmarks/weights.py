@@ -39,8 +39,8 @@ WORDS, VOCABULARY, POSITIONS = 50_257, 51_865, 448
 OUTWEIGHS, STANDS_OUT = 4.0, 0.035
 LETTERS = string.ascii_lowercase + "' -"
 SYLLABLES = [consonant + vowel for consonant, vowel in product("bdfghjklmnprstvz", "aeiou")]
-#: Width, layers, heads, heads of keys, inner width, words.
-LLAMA = (1024, 16, 16, 4, 2816, 32_000)
+#: Width, layers, heads, heads of keys, inner width, words: as wide as models of a billion parameters, and a fifth as deep.
+LLAMA = (2048, 4, 32, 8, 5632, 32_000)
 TEMPLATE = ("{{ bos_token }}{% for message in messages %}{{ '[' + message['role'] + '] ' + message['content'] + '\\n' }}"
             "{% endfor %}{{ '[assistant] ' }}")
 

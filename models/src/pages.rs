@@ -1,7 +1,7 @@
 //! Large pages for what large models hold in memory.
 //!
 //! A decoder reads all its weights for every token, and all that its layers keep of the sound. In pages of 4 kB, as systems give them
-//! unless asked, it is the processor's table of pages that this waits for: in pages of 2 MB Whisper base needs 18 ms a token in place of
+//! unless asked, it is the processor's table of pages that this waits for: in pages of 2 MB a token of Whisper base takes 18 ms in place of
 //! 21, in int8 8 in place of 11. ONNX Runtime and llama.cpp do not ask for them, so it is done here for what they have taken.
 
 use std::{fs, ops::Range};

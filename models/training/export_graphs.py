@@ -3,7 +3,7 @@
 Encoder-decoders are optimum's: encoder_model, and decoder_model_merged with both steps of the decoder behind one switch.  VITS and
 Wav2Vec2 are one graph, model.onnx, traced here: optimum's VITS has its noise and its pace baked in, this one has them as inputs.
 fp16 and int8 are made of the fp32 graphs, which are what is compared with torch first.  int8 computes in int8 too: an encoder with one
-scale for a whole run (the quickest, where thousands of rows share a matrix), a decoder with one for each 32 numbers.
+scale for a whole run (the quickest, where thousands of rows share a matrix), a decoder with one for each 128 numbers.
 """
 
 from __future__ import annotations

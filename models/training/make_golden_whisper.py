@@ -3,7 +3,7 @@
     python make_golden_whisper.py --out ../tests/whisper_tiny
 
 `split/` holds encoder, decoder and decoder with past; `merged/` encoder and the
-merged decoder.  `golden.json` says what the features and the greedy decoding of
+merged decoder, `int8/` the same in int8 as export.py writes it.  `golden.json` says what the features and the greedy decoding of
 `speech.wav` must be, by torch and transformers: the Rust feature extractor and
 decoder are measured against it.  `timed/` is `merged/` with the attention of its
 heads as one more output, and its own `golden.json` says when each word was said,
@@ -57,6 +57,13 @@ def tokens() -> Tokenizer:
                                   "<|transcribe|>", "<|startoflm|>", "<|startofprev|>", "<|nospeech|>", "<|notimestamps|>"])
     tokenizer.add_tokens([AddedToken(f"<|{i * 0.02:.2f}|>", normalized=False, special=False) for i in range(POSITIONS + 1)])
     return tokenizer
+
+
+def in_int8(merged: Path, to: Path) -> None:
+    """An encoder that is quantized as it runs, and a decoder by blocks."""
+    encoder, decoder = export_graphs.ENCODER, export_graphs.DECODER
+    export_graphs.quantized(merged / f"{encoder}.onnx", to / f"{encoder}_int8.onnx")
+    export_graphs.save(export_graphs.in_blocks(onnx.load(merged / f"{decoder}.onnx")), to / f"{decoder}_int8.onnx")
 
 
 def searched(model: WhisperForConditionalGeneration, features: torch.Tensor, prompt: list[int], beams: int, end: int,
@@ -211,6 +218,8 @@ def main() -> None:
         for step in steps:
             export_graphs.save(export_attention.told(onnx.load(step), HEADS), step)
         merge_decoders(*steps, save_path=out / "timed" / "decoder_model_merged.onnx", strict=False)
+    shutil.copytree(out / "merged", out / "int8", ignore=shutil.ignore_patterns("*.onnx"))
+    in_int8(out / "merged", out / "int8")
     with wave.open(str(out / "speech.wav"), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)

@@ -291,7 +291,7 @@ fn words(transcript: &Transcript) -> (String, Language, Vec<Segment>) {
 
 #[tokio::test]
 async fn eight_at_once_are_heard_as_each_is_alone() {
-    for (form, timestamps) in [("merged", false), ("merged", true), ("split", false)] {
+    for (form, timestamps) in [("merged", false), ("merged", true), ("split", false), ("int8", false)] {
         let heard_by = |batch| {
             let options = WhisperOptions { timestamps, batch, ..WhisperOptions::default() };
             Whisper::load(&golden_folder().join(form), &ort(), options).unwrap()
@@ -330,6 +330,7 @@ fn graphs_that_choose_the_scale_of_a_run_hear_one_after_the_other() {
     assert_eq!(worker("merged", options.clone()).batch, 8);
     assert_eq!(worker("merged", WhisperOptions { beam: 2, ..options.clone() }).batch, 1, "beams are followed alone");
     assert_eq!(worker("split", options.clone()).batch, 8);
+    assert_eq!(worker("int8", options.clone()).batch, 8, "its decoder has a scale for each row, and its encoder runs alone");
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/ears");
     assert_eq!(
         Worker::load(&shipped, None, &ort(), &options).unwrap().batch,
