@@ -330,7 +330,11 @@ fn graphs_that_choose_the_scale_of_a_run_hear_one_after_the_other() {
     assert_eq!(worker("merged", options.clone()).batch, 8);
     assert_eq!(worker("merged", WhisperOptions { beam: 2, ..options.clone() }).batch, 1, "beams are followed alone");
     assert_eq!(worker("split", options.clone()).batch, 8);
-    assert_eq!(worker("int8", options.clone()).batch, 8, "its decoder has a scale for each row, and its encoder runs alone");
+    assert_eq!(
+        worker("int8", options.clone()).batch,
+        8,
+        "its decoder has a scale for each row, and its encoder runs alone"
+    );
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/ears");
     assert_eq!(
         Worker::load(&shipped, None, &ort(), &options).unwrap().batch,
