@@ -119,7 +119,8 @@ async fn those_who_wait_together_are_one_request() {
     }
     let asked = server.asked();
     let rows: Vec<_> = asked.iter().filter_map(|asked| asked.head["inputs"][0]["shape"][0].as_u64()).collect();
-    assert!(rows.iter().sum::<u64>() == 7 && rows.iter().any(|rows| *rows > 1), "{rows:?}");
+    // A sound of several windows is in line once for each.
+    assert!(rows.iter().sum::<u64>() >= 7 && rows.iter().any(|rows| *rows > 1) && rows.len() < 7, "{rows:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
