@@ -6,7 +6,8 @@
 //!  turns beyond their budget ──► no more than are up ───────────┘
 //! ```
 //! Each engine of this process is one thread: a call takes a share of its time. Where the shares of all calls come near to the whole, each
-//! waits for the others, and turns are late. Servers are not measured; that they are too slow is known by the turns.
+//! waits for the others, and turns are late. While they do not, some more may call than the shares say: engines that serve several side by
+//! side do more the more there are. Servers are not measured; that they are too slow is known by the turns.
 
 use std::{
     collections::VecDeque,
@@ -27,7 +28,7 @@ use milo_models::{
 };
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use super::Engines;
+use super::{Engines, Mode};
 use crate::metrics::Metrics;
 
 /// So busy an engine may be with calls: beyond it their waits grow faster than their work.
@@ -58,8 +59,10 @@ struct Cost {
 #[derive(Default)]
 pub(crate) struct Capacity {
     costs: Vec<Cost>,
-    /// When it was looked last, and what had been done until then.
-    last: Option<(Instant, Vec<(&'static str, Work)>)>,
+    /// When it was looked last.
+    last: Option<Instant>,
+    /// What each engine had done when a job of it had ended last, and the seconds of calls since then.
+    since: Vec<(&'static str, Work, f64)>,
     /// Turns, and late ones of them, until then.
     turns: VecDeque<(Instant, u64, u64)>,
 }
@@ -86,21 +89,31 @@ impl Capacity {
         (turns, late): (u64, u64),
         most: usize,
     ) -> usize {
-        if let Some((then, before)) = &self.last
-            && calls > 0
-        {
-            let seconds = now.saturating_duration_since(*then).as_secs_f64() * calls as f64;
-            for (engine, work) in &work {
-                let busy = for_calls(before, engine, work);
-                match self.costs.iter_mut().find(|cost| cost.engine == *engine) {
-                    Some(cost) => cost.add(busy, seconds),
-                    None => self.costs.push(Cost { engine: *engine, busy, calls: seconds }),
-                }
+        let passed = self.last.replace(now).map_or(0.0, |then| now.saturating_duration_since(then).as_secs_f64());
+        let mut is_busy = false;
+        for (engine, work) in work {
+            let Some(since) = self.since.iter_mut().find(|(own, ..)| *own == engine) else {
+                self.since.push((engine, work, 0.0));
+                continue;
+            };
+            since.2 += passed * calls as f64;
+            // What spans several looks is known when it has ended.
+            if work.classes.iter().zip(&since.1.classes).all(|(now, then)| now.jobs == then.jobs) {
+                continue;
+            }
+            let (before, seconds) = (vec![(engine, since.1.clone())], since.2);
+            let busy = for_calls(&before, engine, &work);
+            is_busy |= calls > 0 && busy * calls as f64 > BUSY * seconds;
+            (since.1, since.2) = (work, 0.0);
+            match self.costs.iter_mut().find(|cost| cost.engine == engine) {
+                Some(cost) => cost.add(busy, seconds),
+                None => self.costs.push(Cost { engine, busy, calls: seconds }),
             }
         }
-        self.last = Some((now, work));
         let by_use = self.costs.iter().filter(|cost| cost.busy > 0.0).map(|cost| BUSY * cost.calls / cost.busy);
         let by_use = by_use.fold(most as f64, f64::min) as usize;
+        // Two who are served side by side cost less than twice as much as one: how much, only they tell.
+        let by_use = if is_busy { by_use } else { by_use.max(2 * calls + 1).min(most) };
         while self.turns.front().is_some_and(|(then, ..)| now.saturating_duration_since(*then) > REMEMBERED) {
             self.turns.pop_front();
         }
@@ -149,7 +162,9 @@ pub(crate) async fn follow(
 ) {
     let mut capacity = Capacity::default();
     let before = engines.work();
-    match timeout(PATIENCE, turn(&engines, prompt)).await {
+    // Servers cost this process nothing, and are asked for nothing that nobody has said.
+    let within = engines.in_mode(Some(Mode::Local)).into_owned();
+    match timeout(PATIENCE, turn(&within, prompt)).await {
         Ok(Ok(())) => capacity.measured(&before, &engines.work()),
         Ok(Err(error)) => {
             tracing::warn!(%error, "what a turn costs could not be measured; it is known when there are calls")
@@ -194,8 +209,7 @@ async fn turn(engines: &Engines, prompt: String) -> Result<(), EngineError> {
         class: Class::Call,
         wanted: Wanted::default(),
     };
-    // The server that is asked first costs this process nothing.
-    let (answer, _) = engines.mind.reply(request, super::Mode::Local).await?.whole(1_000).await?;
+    let (answer, _) = engines.mind.reply(request, Mode::Local).await?.whole(1_000).await?;
     if answer.chars().any(char::is_alphanumeric) {
         said(engines, &answer.chars().take(200).collect::<String>()).await?;
     }

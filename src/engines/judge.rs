@@ -1,14 +1,18 @@
 //! Who says whether a pause is the end of a turn: the graph in this process, or one that a server runs, with the local one behind it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use milo_models::{
     end_of_turn::{EndOfTurn, Judging},
-    engine::EngineError,
+    engine::{EngineError, RemoteFault},
     queue::{Waiting, Work},
 };
+use tokio::time::timeout;
 
 use super::{awaited::Awaited, told::Told};
+
+/// The server has so long: the local graph needs the rest of the time that a pause has until it is an end.
+const IN_TIME: Duration = Duration::from_millis(120);
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -46,7 +50,8 @@ impl Judge {
         Box::pin(async move {
             let judging = server.get().map(|there| there.judge(turn.clone()));
             let judged: Result<f32, EngineError> = match judging {
-                Ok(judging) => judging.await,
+                // A turn ends without a judgement soon after: one that comes later is none, and the local graph has to be asked before.
+                Ok(judging) => timeout(IN_TIME, judging).await.unwrap_or_else(|_| Err(late())),
                 Err(away) => Err(away),
             };
             match judged {
@@ -75,5 +80,14 @@ impl Judge {
     /// What the local graph has done so far.
     pub fn work(&self) -> Work {
         self.local.work()
+    }
+}
+
+fn late() -> EngineError {
+    EngineError::Remote {
+        engine: "end of turn",
+        at: "its server".into(),
+        fault: RemoteFault::Late,
+        says: format!("did not judge within {} ms", IN_TIME.as_millis()),
     }
 }

@@ -122,7 +122,8 @@ pub fn needs(config: &Config, shipped: &DemoFiles) -> Vec<Need> {
         let device = device(config);
         let files = weight_of_decoders(folder, device.precision(Precision::Quantized));
         let on_card = if device == Device::Cpu { 0.0 } else { 1.0 };
-        needs.push(Need { job: "stt", name: name(folder), files, on_card, talk: None });
+        // No swap loads it again.
+        needs.push(Need { job: "kserve", name: name(folder), files, on_card, talk: None });
     }
     needs.extend(each("translate", &translate.path, [&translate.mg_fr, &translate.fr_mg], &shipped.translator));
     needs.extend(voices.map(|(_, path)| graphs("tts", Some(&path.to_owned()), &shipped.espeak)));

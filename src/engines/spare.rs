@@ -35,7 +35,8 @@ impl Transcriber for Hearing {
             // The local one would hear the words, and not when they were said.
             let only_there = asked.words && !this.local.knows_words();
             let has_no_times = asked.words && !this.cloud.knows_words() && this.local.knows_words();
-            let is_foreign = asked.language.is_some_and(|language| !this.hears.contains(&language));
+            // Who knows one language takes every sound for it: where the language is not known, the local one hears.
+            let is_foreign = asked.language.map_or(this.hears.len() < 2, |language| !this.hears.contains(&language));
             let only_here = has_no_times || is_foreign;
             // A prompt helps, and what is heard without it is heard all the same.
             let prompt = asked.prompt.clone().filter(|_| this.local.takes_prompt());

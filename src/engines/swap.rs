@@ -161,9 +161,10 @@ impl Swaps {
         let mut config = self.config.clone();
         if let Some(path) = path {
             let found = permitted(&config, job, path).map_err(wrong)?;
-            *configured(&mut config, job) = Some(found);
-            if job == "llm" {
-                // It was trained on top of the model that the configuration names.
+            let named = configured(&mut config, job).replace(found.clone());
+            // It was trained on top of the model that the configuration names.
+            let is_another = named.and_then(|named| named.canonicalize().ok()).is_none_or(|named| named != found);
+            if job == "llm" && is_another {
                 config.engines.llm.lora = None;
             }
         }

@@ -1,6 +1,7 @@
 //! Scenarios that measure time, and want the machine for themselves: `make test` runs them after the others, two at a time.
 
 mod conversation;
+mod full;
 mod own_echo;
 mod pauses;
 mod questions;

@@ -1,7 +1,6 @@
 //! Milo with a language model on a server: it answers by text and on the telephone, and where it does not, the local model does.
 
 mod fit;
-mod full;
 mod kept_by_people;
 mod kept_local;
 mod resting;
@@ -31,10 +30,10 @@ use crate::house::{
 use crate::webhooks::acceptor;
 use server::{Conduct, KEY, Server};
 
-const WORDS: &str = "Salama tompoko, **misokatra** amin'ny fito ora hariva izahay.";
+pub(crate) const WORDS: &str = "Salama tompoko, **misokatra** amin'ny fito ora hariva izahay.";
 
 /// A Milo that asks this server, however often it fails.
-async fn asking(name: &str, server: &Server, engine: &'static str, more: &[(&str, &str)]) -> Running {
+pub(crate) async fn asking(name: &str, server: &Server, engine: &'static str, more: &[(&str, &str)]) -> Running {
     let own = server.variables(engine);
     let own: Vec<_> = own.iter().map(|(name, value)| (*name, value.as_str())).collect();
     milo(name, &[&own[..], &[("MILO__ENGINES__FAILURES_BEFORE_REST", "0")], more].concat()).await

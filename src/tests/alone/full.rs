@@ -9,15 +9,18 @@ use milo::{
 use serde_json::Value;
 use tokio::{runtime::Handle, time::sleep};
 
-use super::{WORDS, asking};
 use crate::{
-    hosted::server::{Conduct, Server},
+    hosted::{
+        WORDS, asking,
+        server::{Conduct, Server},
+    },
     house::{call, errand, get, metric, stop},
 };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_turns_are_late_the_next_call_is_refused_and_when_they_are_not_it_is_taken() {
-    let server = Server::start(Conduct::Says(WORDS, Duration::from_millis(1_200), Duration::ZERO)).await;
+    // Late, and so soon that the telephone does not take the filler for all of it.
+    let server = Server::start(Conduct::Says(WORDS, Duration::from_millis(600), Duration::ZERO)).await;
     let settings = [
         ("MILO__LIMITS__FOLLOW_ENGINES", "true"),
         ("MILO__LIMITS__CALLS", "20"),
@@ -27,7 +30,8 @@ async fn while_turns_are_late_the_next_call_is_refused_and_when_they_are_not_it_
     let milo = asking("full", &server, "openai", &settings).await;
     let target = milo.udp("milo").expect("an address");
     for _ in 0..3 {
-        call(&errand(target.clone(), &["mg_hours.wav"])).await;
+        call(&Errand { no_greeting: true, ..errand(target.clone(), &["mg_hours.wav"]) }).await;
+        until(&milo, "live_calls", &0.into()).await;
     }
     until(&milo, "call_limit", &1.into()).await;
     // With nobody in the line one is let in, and nobody beside them.
