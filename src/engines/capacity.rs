@@ -105,6 +105,9 @@ impl Capacity {
             let busy = for_calls(&before, engine, &work);
             is_busy |= calls > 0 && busy * calls as f64 > BUSY * seconds;
             (since.1, since.2) = (work, 0.0);
+            if seconds <= 0.0 {
+                continue;
+            }
             match self.costs.iter_mut().find(|cost| cost.engine == engine) {
                 Some(cost) => cost.add(busy, seconds),
                 None => self.costs.push(Cost { engine, busy, calls: seconds }),
@@ -259,6 +262,28 @@ mod tests {
             allowed = beside.allows(at(second), work, 1, (0, 0), MOST);
         }
         assert_eq!(allowed, 6, "a ninth of the time is the call's");
+    }
+
+    #[tokio::test]
+    async fn an_engine_that_may_serve_several_side_by_side_is_tried_with_more_and_what_it_is_at_over_two_looks_counts()
+    {
+        let (start, mut capacity) = (Instant::now(), Capacity::default());
+        let mut allowed = Vec::new();
+        // One call has two fifths of its time, and two of them no more; each job spans two looks.
+        for second in 0..=40_u64 {
+            let calls = if second <= 20 { 1 } else { 2 };
+            let at = start + Duration::from_secs(second);
+            allowed.push(capacity.allows(at, ears(0.4 * second as f64, second / 2, 0), calls, (0, 0), MOST));
+        }
+        assert_eq!(allowed[20], 3, "alone it would be one, by its share");
+        assert_eq!(allowed[40], 5);
+        // Whose time is nearly over takes nobody beside those who are up.
+        let mut full = Capacity::default();
+        for second in 0..=20 {
+            let at = start + Duration::from_secs(second);
+            allowed.push(full.allows(at, ears(0.9 * second as f64, second, 0), 3, (0, 0), MOST));
+        }
+        assert_eq!(allowed.last(), Some(&2));
     }
 
     #[tokio::test]
