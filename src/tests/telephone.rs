@@ -221,7 +221,10 @@ impl Telephone {
     pub fn hear(&self, begins: &str) -> (String, String) {
         for _ in 0..50 {
             let mut bytes = [0; 8_192];
-            let (length, from) = self.sip.recv_from(&mut bytes).unwrap_or_else(|error| panic!("no {begins}: {error}"));
+            let (length, from) = match self.sip.recv_from(&mut bytes) {
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                heard => heard.unwrap_or_else(|error| panic!("no {begins}: {error}")),
+            };
             let text = String::from_utf8_lossy(bytes.get(..length).unwrap_or_default()).into_owned();
             if text.starts_with(begins) {
                 return (text, from.to_string());
