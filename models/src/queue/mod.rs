@@ -38,8 +38,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// …and twice as long after each load that fails, up to this.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// A job that does not say when it is wanted has its place among those that do as if it had been wanted so long after it came: it is
-/// not overtaken for ever.
+/// A job has its place as if it had been wanted so long after it came, where it does not say when, and where that is later: it is not
+/// overtaken for ever, nor for having said something.
 const USUAL: Duration = Duration::from_secs(2);
 
 /// How many jobs wait, of each of [`Class::ALL`].
@@ -97,8 +97,18 @@ struct Held<J> {
 /// A job in line.
 struct InLine<J> {
     job: J,
-    /// None: it was begun, and gave way.
-    came: Option<Instant>,
+    stands: Stands,
+}
+
+/// What was done of a job in line.
+#[derive(Clone, Copy)]
+enum Stands {
+    /// Nothing yet.
+    New,
+    /// It was begun, and gave way in the middle: it is the next one of its class.
+    GaveWay,
+    /// A part is done, and more of it is wanted then; none: as if nothing was done.
+    Goes(Option<Instant>),
 }
 
 impl<J: Job> InLine<J> {
@@ -106,10 +116,16 @@ impl<J: Job> InLine<J> {
         self.job.standing().class()
     }
 
-    /// Its place: what comes first here goes first. What gave way is the next one of its class.
+    /// Its place: what comes first here goes first.
     fn place(&self) -> (Class, Option<Instant>) {
         let standing = self.job.standing();
-        (standing.class(), self.came.map(|came| standing.deadline().unwrap_or(came + USUAL)))
+        let usual = standing.came().map(|came| came + USUAL);
+        let place = match self.stands {
+            Stands::GaveWay => None,
+            Stands::Goes(Some(by)) => Some(by),
+            Stands::New | Stands::Goes(None) => [standing.deadline(), usual].into_iter().flatten().min(),
+        };
+        (standing.class(), place)
     }
 }
 
@@ -131,10 +147,12 @@ impl<J: Job> Held<J> {
         self.waiting.retain(|waiting| !waiting.job.is_left());
         let places = self.waiting.iter().map(InLine::place).enumerate();
         let (next, (class, _)) = places.filter(|(_, (class, _))| *class <= least).min_by_key(|(_, place)| *place)?;
-        let InLine { job, came } = self.waiting.remove(next);
+        let InLine { job, stands } = self.waiting.remove(next);
         let now = now();
         self.account.works(now);
-        came.into_iter().for_each(|came| self.account.begun(class, came, now));
+        if let (Stands::New, Some(came)) = (stands, job.standing().came()) {
+            self.account.begun(class, came, now);
+        }
         Some(job)
     }
 
@@ -170,7 +188,8 @@ impl<J: Job> Queue<J> {
                 return Err(EngineError::Overloaded { engine: self.engine, waiting });
             }
         }
-        held.waiting.push(InLine { job, came: Some(now()) });
+        job.standing().comes(now());
+        held.waiting.push(InLine { job, stands: Stands::New });
         drop(held);
         line.changed.notify_one();
         Ok(())
@@ -219,7 +238,13 @@ impl<J: Job> Jobs<J> {
 
     /// Puts a job back that was begun and gave way: it is the next one of its class.
     pub fn put_back(&self, job: J) {
-        self.0.held().waiting.insert(0, InLine { job, came: None });
+        self.0.held().waiting.insert(0, InLine { job, stands: Stands::GaveWay });
+    }
+
+    /// Puts a job back of which a part is done: it stands among the others by when more of it is wanted; where that is not known, where it
+    /// stood.
+    pub fn goes_on(&self, job: J, by: Option<Instant>) {
+        self.0.held().waiting.insert(0, InLine { job, stands: Stands::Goes(by) });
     }
 
     /// A job that stands so has its answer, or the beginning of one that comes bit by bit.
@@ -440,6 +465,50 @@ mod tests {
         assert_eq!((call.jobs, call.missed, guesses.jobs, batch.jobs), (5, 1, 0, 1));
         assert_eq!(call.waits.counts.iter().sum::<u64>(), 5);
         drop((first, asked));
+    }
+
+    /// A queue whose other side is in the test's own hands.
+    fn by_hand() -> (Queue<Named>, Jobs<Named>) {
+        let (give, given) = sync_channel(1);
+        let queue = spawn_engine("by hand", 8, || Ok(()), move |(), jobs: Jobs<Named>| drop(give.send(jobs)));
+        (queue.unwrap(), given.recv().unwrap())
+    }
+
+    fn put(queue: &Queue<Named>, name: &'static str, wanted: Wanted) -> oneshot::Receiver<()> {
+        let (answer, answered) = oneshot::channel();
+        queue.submit(Named { name, standing: Standing::new(Class::Call, wanted), answer }).unwrap();
+        answered
+    }
+
+    fn names(jobs: &Jobs<Named>) -> Vec<&'static str> {
+        std::iter::from_fn(|| jobs.try_next(Class::Batch)).map(|job| job.name).collect()
+    }
+
+    #[test]
+    fn whoever_says_that_there_is_time_stands_no_worse_than_whoever_says_nothing() {
+        let (queue, jobs) = by_hand();
+        let at = |ms| Wanted::by(now() + Duration::from_millis(ms));
+        let _asked = [
+            put(&queue, "has time", at(20_000)),
+            put(&queue, "says nothing", Wanted::default()),
+            put(&queue, "is in haste", at(500)),
+        ];
+        assert_eq!(names(&jobs), ["is in haste", "has time", "says nothing"]);
+    }
+
+    #[test]
+    fn what_goes_on_stands_by_when_more_of_it_is_wanted_and_only_what_gave_way_is_next() {
+        let (queue, jobs) = by_hand();
+        let at = |ms| now() + Duration::from_millis(ms);
+        let asked = ["heard", "windows", "stopped"].map(|name| put(&queue, name, Wanted::default()));
+        let [heard, windows, stopped] = [(); 3].map(|()| jobs.try_next(Class::Call).unwrap());
+        let _others = [put(&queue, "due", Wanted::by(at(100))), put(&queue, "new", Wanted::default())];
+        jobs.goes_on(windows, None);
+        jobs.put_back(stopped);
+        jobs.goes_on(heard, Some(at(60_000)));
+        assert_eq!(names(&jobs), ["stopped", "due", "windows", "new", "heard"]);
+        assert_eq!(queue.work().classes[0].waits.counts.iter().sum::<u64>(), 5, "each has waited once");
+        drop(asked);
     }
 
     #[test]
