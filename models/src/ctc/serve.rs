@@ -74,7 +74,8 @@ impl Worker {
                     jobs.answered(&job.standing);
                     job.answer.send(Ok(heard)).ok();
                 } else {
-                    jobs.put_back(job);
+                    // Windows are nobody's haste: it stands where it stood.
+                    jobs.goes_on(job, None);
                 }
             }
         }

@@ -181,13 +181,7 @@ impl Batcher {
             }
             self.drop_cancelled();
             self.make_room(jobs);
-            while self.sequences.has_room() {
-                match jobs.try_next(self.least()) {
-                    Some(job) => self.admit(job),
-                    None if self.go_on() => {}
-                    None => break,
-                }
-            }
+            self.take_in(jobs);
             if let Err(error) = self.pass(jobs) {
                 self.fail_all(&error);
             }

@@ -222,7 +222,8 @@ impl Decoder {
         let logits: Vec<Vec<f32>> = logits.chunks_exact(each).map(<[f32]>::to_vec).collect();
         if is_first && rows.len() > self.widest {
             self.widest = rows.len();
-            pages::widen_for(cache.bytes());
+            // Nobody who is heard waits for pages to be moved.
+            pages::hint_for(cache.bytes());
         }
         if logits.len() != rows.len() * length || logits.is_empty() {
             return Err(failed(engine, &ort::Error::new("the decoder gave too few logits")));

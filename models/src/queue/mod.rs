@@ -18,6 +18,8 @@
 //! again a moment later is served.
 
 mod standing;
+#[cfg(test)]
+mod tests;
 mod work;
 
 use std::{
@@ -38,8 +40,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// …and twice as long after each load that fails, up to this.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// A job that does not say when it is wanted has its place among those that do as if it had been wanted so long after it came: it is
-/// not overtaken for ever.
+/// A job has its place as if it had been wanted so long after it came, where it does not say when, and where that is later: it is not
+/// overtaken for ever, nor for having said something.
 const USUAL: Duration = Duration::from_secs(2);
 
 /// How many jobs wait, of each of [`Class::ALL`].
@@ -97,8 +99,18 @@ struct Held<J> {
 /// A job in line.
 struct InLine<J> {
     job: J,
-    /// None: it was begun, and gave way.
-    came: Option<Instant>,
+    stands: Stands,
+}
+
+/// What was done of a job in line.
+#[derive(Clone, Copy)]
+enum Stands {
+    /// Nothing yet.
+    New,
+    /// It was begun, and gave way in the middle: it is the next one of its class.
+    GaveWay,
+    /// A part is done, and more of it is wanted then; none: as if nothing was done.
+    Goes(Option<Instant>),
 }
 
 impl<J: Job> InLine<J> {
@@ -106,10 +118,16 @@ impl<J: Job> InLine<J> {
         self.job.standing().class()
     }
 
-    /// Its place: what comes first here goes first. What gave way is the next one of its class.
+    /// Its place: what comes first here goes first.
     fn place(&self) -> (Class, Option<Instant>) {
         let standing = self.job.standing();
-        (standing.class(), self.came.map(|came| standing.deadline().unwrap_or(came + USUAL)))
+        let usual = standing.came().map(|came| came + USUAL);
+        let place = match self.stands {
+            Stands::GaveWay => None,
+            Stands::Goes(Some(by)) => Some(by),
+            Stands::New | Stands::Goes(None) => [standing.deadline(), usual].into_iter().flatten().min(),
+        };
+        (standing.class(), place)
     }
 }
 
@@ -131,10 +149,12 @@ impl<J: Job> Held<J> {
         self.waiting.retain(|waiting| !waiting.job.is_left());
         let places = self.waiting.iter().map(InLine::place).enumerate();
         let (next, (class, _)) = places.filter(|(_, (class, _))| *class <= least).min_by_key(|(_, place)| *place)?;
-        let InLine { job, came } = self.waiting.remove(next);
+        let InLine { job, stands } = self.waiting.remove(next);
         let now = now();
         self.account.works(now);
-        came.into_iter().for_each(|came| self.account.begun(class, came, now));
+        if let (Stands::New, Some(came)) = (stands, job.standing().came()) {
+            self.account.begun(class, came, now);
+        }
         Some(job)
     }
 
@@ -170,7 +190,8 @@ impl<J: Job> Queue<J> {
                 return Err(EngineError::Overloaded { engine: self.engine, waiting });
             }
         }
-        held.waiting.push(InLine { job, came: Some(now()) });
+        job.standing().comes(now());
+        held.waiting.push(InLine { job, stands: Stands::New });
         drop(held);
         line.changed.notify_one();
         Ok(())
@@ -219,7 +240,13 @@ impl<J: Job> Jobs<J> {
 
     /// Puts a job back that was begun and gave way: it is the next one of its class.
     pub fn put_back(&self, job: J) {
-        self.0.held().waiting.insert(0, InLine { job, came: None });
+        self.0.held().waiting.insert(0, InLine { job, stands: Stands::GaveWay });
+    }
+
+    /// Puts a job back of which a part is done: it stands among the others by when more of it is wanted; where that is not known, where it
+    /// stood.
+    pub fn goes_on(&self, job: J, by: Option<Instant>) {
+        self.0.held().waiting.insert(0, InLine { job, stands: Stands::Goes(by) });
     }
 
     /// A job that stands so has its answer, or the beginning of one that comes bit by bit.
@@ -305,232 +332,5 @@ fn serve_on<J: Job, M>(
         };
         line.held().is_stopped = false;
         tracing::info!(engine, "an engine is back");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::mpsc::SyncSender;
-
-    use tokio::sync::oneshot;
-
-    use super::*;
-
-    /// A job that says its name when its turn comes.
-    struct Named {
-        name: &'static str,
-        standing: Standing,
-        answer: oneshot::Sender<()>,
-    }
-
-    impl Job for Named {
-        fn standing(&self) -> &Standing {
-            &self.standing
-        }
-
-        fn is_left(&self) -> bool {
-            self.answer.is_closed()
-        }
-    }
-
-    /// A slow engine: it takes a job, and has it until the gate opens. What it served comes back in that order.
-    struct Slow {
-        queue: Queue<Named>,
-        gate: SyncSender<()>,
-        served: std::sync::mpsc::Receiver<&'static str>,
-    }
-
-    impl Slow {
-        fn new(depth: usize) -> Self {
-            let (gate, wait) = sync_channel::<()>(0);
-            let (serve, served) = sync_channel(64);
-            let queue = spawn_engine(
-                "slow engine",
-                depth,
-                || Ok(()),
-                move |(), jobs: Jobs<Named>| {
-                    while let Some(job) = jobs.next() {
-                        wait.recv().ok();
-                        jobs.answered(&job.standing);
-                        job.answer.send(()).ok();
-                        serve.send(job.name).ok();
-                    }
-                },
-            );
-            Self { queue: queue.unwrap(), gate, served }
-        }
-
-        fn ask(&self, name: &'static str, class: Class) -> Result<oneshot::Receiver<()>, EngineError> {
-            self.ask_by(name, class, Wanted::default())
-        }
-
-        fn ask_by(
-            &self,
-            name: &'static str,
-            class: Class,
-            wanted: Wanted,
-        ) -> Result<oneshot::Receiver<()>, EngineError> {
-            let (answer, answered) = oneshot::channel();
-            self.queue.submit(Named { name, standing: Standing::new(class, wanted), answer }).map(|()| answered)
-        }
-
-        /// Asks, and waits until the thread has the job.
-        fn occupy(&self) -> oneshot::Receiver<()> {
-            let first = self.ask("first", Class::Batch).unwrap();
-            while self.queue.waiting() != [0; 4] {
-                thread::yield_now();
-            }
-            first
-        }
-
-        fn serves(&self, count: usize) -> Vec<&'static str> {
-            (0..count)
-                .map(|_| {
-                    self.gate.send(()).unwrap();
-                    self.served.recv().unwrap()
-                })
-                .collect()
-        }
-    }
-
-    #[test]
-    fn calls_go_before_whoever_waits_and_those_before_batches() {
-        let slow = Slow::new(3);
-        let _asked = [
-            slow.occupy(),
-            slow.ask("b1", Class::Batch).unwrap(),
-            slow.ask("b2", Class::Batch).unwrap(),
-            slow.ask("b3", Class::Batch).unwrap(),
-            slow.ask("i1", Class::Interactive).unwrap(),
-            slow.ask("i2", Class::Interactive).unwrap(),
-        ];
-        assert!(
-            matches!(slow.ask("b4", Class::Batch), Err(EngineError::Overloaded { waiting: 3, .. })),
-            "all are taken"
-        );
-        let _call = slow.ask("c1", Class::Call).expect("a full class keeps no other out");
-        let _guess = slow.ask("s1", Class::Speculative).unwrap();
-        assert_eq!(slow.queue.waiting(), [1, 1, 2, 3]);
-        assert_eq!(slow.serves(4), ["first", "c1", "s1", "i1"]);
-        let _call = slow.ask("c2", Class::Call).unwrap();
-        // The thread may have taken i2 before that call came.
-        let rest = slow.serves(5);
-        assert!(rest == ["i2", "c2", "b1", "b2", "b3"] || rest == ["c2", "i2", "b1", "b2", "b3"], "{rest:?}");
-    }
-
-    #[test]
-    fn within_a_class_goes_first_what_is_wanted_first_and_a_guess_that_comes_true_is_a_calls_own() {
-        let slow = Slow::new(8);
-        let first = slow.occupy();
-        let at = |ms| now() + Duration::from_millis(ms);
-        let guess = Wanted::perhaps();
-        let asked = [
-            slow.ask_by("guess", Class::Speculative, guess.clone()),
-            slow.ask_by("unsaid", Class::Call, Wanted::default()),
-            slow.ask_by("later", Class::Call, Wanted::by(at(60_000))),
-            slow.ask_by("too late", Class::Call, Wanted::by(at(0))),
-            slow.ask_by("soon", Class::Call, Wanted::by(at(900))),
-        ];
-        assert_eq!(slow.queue.waiting(), [4, 1, 0, 0]);
-        guess.confirm(at(500));
-        guess.confirm(at(0));
-        assert_eq!(slow.queue.waiting(), [5, 0, 0, 0]);
-        assert_eq!(slow.serves(6), ["first", "too late", "guess", "soon", "unsaid", "later"]);
-        let [call, guesses, _, batch] = slow.queue.work().classes;
-        assert_eq!((call.jobs, call.missed, guesses.jobs, batch.jobs), (5, 1, 0, 1));
-        assert_eq!(call.waits.counts.iter().sum::<u64>(), 5);
-        drop((first, asked));
-    }
-
-    #[test]
-    fn whoever_leaves_frees_the_place_at_once() {
-        let slow = Slow::new(2);
-        let first = slow.occupy();
-        let (gone, stays) =
-            (slow.ask("gone", Class::Interactive).unwrap(), slow.ask("stays", Class::Interactive).unwrap());
-        assert!(slow.ask("no room", Class::Interactive).is_err());
-        drop(gone);
-        assert_eq!(slow.queue.waiting(), [0, 0, 1, 0]);
-        let next = slow.ask("next", Class::Interactive).expect("one has left");
-        assert_eq!(slow.serves(3), ["first", "stays", "next"], "what nobody waits for is not done");
-        drop((first, stays, next));
-    }
-
-    #[test]
-    fn a_thread_that_died_is_known_to_those_who_wait_and_those_who_come() {
-        let (gate, wait) = sync_channel::<()>(0);
-        let queue = spawn_engine(
-            "mortal",
-            2,
-            || Ok(()),
-            move |(), jobs: Jobs<Named>| {
-                wait.recv().ok();
-                drop(jobs);
-            },
-        )
-        .unwrap();
-        let ask = || {
-            let (answer, answered) = oneshot::channel();
-            queue.submit(Named { name: "", standing: Standing::default(), answer }).map(|()| answered)
-        };
-        let asked = ask().unwrap();
-        drop(gate);
-        assert!(asked.blocking_recv().is_err(), "nobody comes for it");
-        while !queue.stopped() {
-            thread::yield_now();
-        }
-        assert!(matches!(ask(), Err(EngineError::Stopped { engine: "mortal" })));
-    }
-
-    #[test]
-    fn a_thread_that_panicked_is_back_with_a_model_of_its_own_and_serves_who_asks_again() {
-        let mut models = 0;
-        let load = move || {
-            models += 1;
-            // The second one cannot be loaded: it is tried again.
-            if models == 2 { Err(EngineError::Load("no model".into())) } else { Ok(models) }
-        };
-        let (serve, served) = sync_channel(4);
-        let queue = spawn_engine("clumsy", 2, load, move |model, jobs: Jobs<Named>| {
-            while let Some(job) = jobs.next() {
-                assert_ne!(job.name, "too much", "as this scenario wants it");
-                serve.send((model, job.name)).ok();
-                job.answer.send(()).ok();
-            }
-        })
-        .unwrap();
-        let ask = |name| {
-            let (answer, answered) = oneshot::channel();
-            queue.submit(Named { name, standing: Standing::default(), answer }).map(|()| answered)
-        };
-        ask("first").unwrap().blocking_recv().expect("it is served");
-        assert!(ask("too much").unwrap().blocking_recv().is_err(), "nobody answers");
-        let mut refused = 0;
-        // Seconds, at most: one before the first try, two before the second.
-        let again = (0..1_000).find_map(|_| {
-            thread::sleep(Duration::from_millis(20));
-            refused += usize::from(queue.stopped());
-            ask("again").ok()
-        });
-        again.expect("it is back").blocking_recv().expect("it is served");
-        assert!(refused > 0, "until then it is known that it is away");
-        assert_eq!(served.try_iter().collect::<Vec<_>>(), [(1, "first"), (3, "again")]);
-    }
-
-    #[test]
-    fn the_last_handle_ends_the_thread_after_its_work() {
-        let slow = Slow::new(2);
-        let (_first, mut waits) = (slow.occupy(), slow.ask("waits", Class::Call).unwrap());
-        let Slow { queue, gate, served } = slow;
-        drop((queue, gate));
-        assert_eq!((served.recv(), served.recv()), (Ok("first"), Ok("waits")));
-        assert!(served.recv().is_err() && waits.try_recv().is_ok());
-    }
-
-    #[test]
-    fn a_load_that_fails_says_why() {
-        let failed =
-            spawn_engine("absent", 1, || Err::<(), _>(EngineError::Load("no file".into())), |(), _: Jobs<Named>| ());
-        assert!(matches!(failed, Err(EngineError::Load(why)) if why == "no file"));
     }
 }

@@ -91,12 +91,23 @@ impl Wanted {
 pub struct Standing {
     class: Class,
     wanted: Wanted,
+    came: OnceLock<Instant>,
 }
 
 impl Standing {
     /// Of a class, and wanted then.
     pub fn new(class: Class, wanted: Wanted) -> Self {
-        Self { class, wanted }
+        Self { class, wanted, came: OnceLock::new() }
+    }
+
+    /// It comes into the queue. Once is enough.
+    pub(super) fn comes(&self, now: Instant) {
+        self.came.set(now).ok();
+    }
+
+    /// When it came.
+    pub(super) fn came(&self) -> Option<Instant> {
+        self.came.get().copied()
     }
 
     /// Whose it is now: a guess that has come true is a call's own.

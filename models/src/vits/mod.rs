@@ -21,6 +21,7 @@ use std::{
     collections::VecDeque,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
+    time::{Duration, Instant},
 };
 
 use milo_media::SAMPLE_RATE;
@@ -95,6 +96,8 @@ struct Job {
     standing: Standing,
     /// Whether something was heard of it.
     is_heard: bool,
+    /// When all that was made of it is heard, if it is heard as it is made: no earlier is more of it wanted. None: nothing was made.
+    lasts: Option<Instant>,
     pieces: mpsc::Sender<Result<Piece, EngineError>>,
 }
 
@@ -208,7 +211,15 @@ impl Synthesizer for Vits {
         let (pieces, speech) = mpsc::channel(clauses.len() + 1);
         let pace = f32::from(speed) / PACE;
         let standing = Standing::new(class, wanted);
-        self.queue.submit(Job { clauses: clauses.into(), pace, speaker, standing, is_heard: false, pieces })?;
+        self.queue.submit(Job {
+            clauses: clauses.into(),
+            pace,
+            speaker,
+            standing,
+            is_heard: false,
+            lasts: None,
+            pieces,
+        })?;
         Ok(Speech::new(speech))
     }
 
@@ -275,14 +286,15 @@ fn beside(voice: &Voice, first: Next, jobs: &Jobs<Job>) -> Vec<Next> {
             batch.push(next);
         } else {
             next.job.clauses.push_front(next.clause);
-            jobs.put_back(next.job);
+            let by = next.job.lasts;
+            jobs.goes_on(next.job, by);
             break;
         }
     }
     batch
 }
 
-/// Makes one clause of each, and puts the texts of which more is to be said back where they were.
+/// Makes one clause of each, and puts the texts of which more is to be said back: their listeners have something to hear meanwhile.
 fn round(voice: &mut Voice, batch: Vec<Next>, jobs: &Jobs<Job>) {
     let rows: Vec<Row<'_>> = batch.iter().map(|next| Row { ids: &next.line.ids, speaker: next.job.speaker }).collect();
     let pace = batch.first().map_or(1.0, |next| next.job.pace);
@@ -291,6 +303,8 @@ fn round(voice: &mut Voice, batch: Vec<Next>, jobs: &Jobs<Job>) {
         Ok(sounds) => sounds,
         Err(error) => batch.iter().map(|_| Err(error.clone())).collect(),
     };
+    #[expect(clippy::disallowed_methods, reason = "the edge: a listener hears as the clock goes")]
+    let now = Instant::now();
     let mut going = Vec::new();
     for (Next { mut job, clause, line }, sound) in batch.into_iter().zip(sounds) {
         match sound.and_then(|sound| shaped(voice, &clause, line, sound)) {
@@ -298,6 +312,7 @@ fn round(voice: &mut Voice, batch: Vec<Next>, jobs: &Jobs<Job>) {
                 if !job.is_heard {
                     jobs.answered(&job.standing);
                 }
+                job.lasts = Some(job.lasts.map_or(now, |lasts| lasts.max(now)) + lasting(&piece));
                 // There is room for each clause; a listener who is gone needs none.
                 job.is_heard = job.pieces.try_send(Ok(piece)).is_ok();
                 if job.is_heard && !job.clauses.is_empty() {
@@ -307,7 +322,16 @@ fn round(voice: &mut Voice, batch: Vec<Next>, jobs: &Jobs<Job>) {
             Err(error) => tell(&job, error),
         }
     }
-    going.into_iter().rev().for_each(|job| jobs.put_back(job));
+    // The last one first, so that those that are wanted alike stand as they stood.
+    for job in going.into_iter().rev() {
+        let by = job.lasts;
+        jobs.goes_on(job, by);
+    }
+}
+
+/// How long it is heard.
+fn lasting(piece: &Piece) -> Duration {
+    Duration::from_secs_f64(piece.samples.len() as f64 / f64::from(SAMPLE_RATE))
 }
 
 fn tell(job: &Job, error: EngineError) {

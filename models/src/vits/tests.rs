@@ -1,10 +1,13 @@
 //! The engine against torch and transformers, on a VITS of random weights in each form (`models/tests/vits_tiny/`, made by
 //! `models/training/make_golden_vits.py`), and against broken ones.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, sync::mpsc::sync_channel};
 
 use super::*;
-use crate::{espeak::tests::voice as espeak, queue::Class};
+use crate::{
+    espeak::tests::voice as espeak,
+    queue::{Class, Wanted},
+};
 
 #[derive(serde::Deserialize)]
 struct Golden {
@@ -231,6 +234,28 @@ async fn a_call_comes_between_the_clauses_of_a_batch() {
         rest += 1;
     }
     assert_eq!(rest, 100, "and the rest of it follows");
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a deadline is a moment of the clock")]
+fn a_call_that_has_heard_nothing_goes_before_the_next_clause_of_one_that_is_hearing_the_first() {
+    let (give, given) = sync_channel(1);
+    let queue = spawn_engine("by hand", 8, || Ok(()), move |(), jobs: Jobs<Job>| drop(give.send(jobs))).unwrap();
+    let (jobs, mut voice) = (given.recv().unwrap(), voice("optimum"));
+    let put = |clauses: &[&str]| {
+        let (pieces, speech) = mpsc::channel(8);
+        let clauses = clauses.iter().map(|clause| (*clause).to_owned()).collect();
+        let standing = Standing::new(Class::Call, Wanted::by(Instant::now()));
+        queue.submit(Job { clauses, pace: 1.0, speaker: 0, standing, is_heard: false, lasts: None, pieces }).unwrap();
+        speech
+    };
+    let mut hears = put(&["Salama tompoko.", "Veloma."]);
+    let first = next(&voice, jobs.try_next(Class::Call).unwrap()).unwrap();
+    let _waits = put(&["Salama."]);
+    round(&mut voice, vec![first], &jobs);
+    assert!(hears.try_recv().unwrap().is_ok());
+    let turns = [(); 2].map(|()| jobs.try_next(Class::Call).unwrap());
+    assert_eq!(turns.map(|job| (job.is_heard, job.clauses.len())), [(false, 1), (true, 1)]);
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use std::{collections::VecDeque, mem};
 use ort::value::DynValue;
 
 use super::{
-    Worker,
+    MOST_GIVEN_WAY, Worker,
     cohort::{Cohort, Left},
     decode::Heard,
     hearing::Hearing,
@@ -80,13 +80,15 @@ impl Worker {
                     parties.extend(job.map(Party::of));
                 }
                 Some((class, at)) => {
-                    let party = &mut parties[at];
+                    let mut party = parties.remove(at);
                     while party.len() < self.batch
                         && let Some(job) = jobs.try_next(class)
                     {
                         party.ready.push_back(Hearing::new(job, window));
                     }
-                    self.advance(party, jobs);
+                    self.advance(&mut party, jobs);
+                    // Behind the others of its class: where a guess has come true there are two, and they take turns.
+                    parties.push(party);
                 }
             }
             parties.retain(|party| party.len() > 0);
@@ -164,13 +166,18 @@ impl Worker {
         self.before.tokens(hearing.job.prompt.as_deref(), &self.decoder.tokens)
     }
 
-    /// Decodes one as if there were no others; it begins again where somebody comes who goes before.
+    /// Decodes one as if there were no others, of the first class that there is; it begins again where somebody comes who goes before all
+    /// of the party, and is taken in then. A request does so a few times at most.
     fn by_itself(&mut self, party: &mut Party, jobs: &Jobs<super::Job>) -> Vec<Left> {
-        let Some((hearing, hidden)) = party.alone.pop_front() else { return Vec::new() };
-        let stops = || hearing.is_left() || jobs.waits_before(hearing.class());
+        let first = party.alone.iter().enumerate().min_by_key(|(_, (hearing, _))| hearing.class()).map(|(at, _)| at);
+        let Some((mut hearing, hidden)) = first.and_then(|at| party.alone.remove(at)) else { return Vec::new() };
+        let class = || party.class().map_or(hearing.class(), |others| others.min(hearing.class()));
+        let gives_way = || hearing.class() != Class::Interactive || hearing.job.gave_way < MOST_GIVEN_WAY;
+        let stops = || hearing.is_left() || (gives_way() && jobs.waits_before(class()));
         match self.decoder.decode(&hidden, hearing.language, &hearing.before, &stops) {
             Ok(Some(heard)) => vec![Left::Heard(hearing, heard, Some(hidden))],
             Ok(None) => {
+                hearing.job.gave_way += 1;
                 party.alone.push_front((hearing, hidden));
                 Vec::new()
             }
@@ -219,5 +226,114 @@ fn answer(hearing: Hearing, came: Result<(), EngineError>, jobs: &Jobs<super::Jo
     jobs.answered(&job.standing);
     if let Some(result) = came.map(|()| join(parts, ms)).transpose() {
         job.answer.send(result).ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::PathBuf, sync::mpsc::sync_channel, time::Duration};
+
+    use tokio::sync::oneshot;
+
+    use super::{super::*, *};
+    use crate::queue::Wanted;
+
+    type Answer = oneshot::Receiver<Result<Transcript, EngineError>>;
+
+    fn folder() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/whisper_tiny")
+    }
+
+    fn speech() -> Vec<i16> {
+        let wav = fs::read(folder().join("speech.wav")).expect("a file beside this crate");
+        wav[44..].chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect()
+    }
+
+    /// A worker, and a queue whose other side is in the test's own hands.
+    fn by_hand() -> (Worker, Queue<Job>, Jobs<Job>) {
+        let (give, given) = sync_channel(1);
+        let queue = spawn_engine("by hand", 8, || Ok(()), move |(), jobs: Jobs<Job>| drop(give.send(jobs)));
+        let ort = OrtRuntime::load(None).expect("ONNX Runtime");
+        let worker = Worker::load(&folder().join("merged"), None, &ort, &WhisperOptions::default()).expect("it loads");
+        (worker, queue.expect("a queue"), given.recv().expect("its other side"))
+    }
+
+    fn job(class: Class, wanted: &Wanted) -> (Job, Answer) {
+        let (answer, answered) = oneshot::channel();
+        let standing = Standing::new(class, wanted.clone());
+        let job = Job { samples: speech(), language: None, prompt: None, words: false, standing, gave_way: 0, answer };
+        (job, answered)
+    }
+
+    impl Worker {
+        /// An utterance that is to be decoded alone.
+        fn alone(&mut self, class: Class, wanted: &Wanted) -> ((Hearing, DynValue), Answer) {
+            let (job, answered) = job(class, wanted);
+            let frames = self.decoder.model.frames();
+            let hearing = Hearing::new(job, frames * HOP);
+            let features = self.mel.features(hearing.window().0, PCM, frames);
+            ((hearing, self.decoder.model.encode(features).expect("it is encoded")), answered)
+        }
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a deadline is a moment of the clock")]
+    fn of_those_who_are_decoded_alone_a_guess_that_came_true_goes_first_and_gives_way_to_no_call() {
+        let (mut worker, queue, jobs) = by_hand();
+        let sure = Wanted::perhaps();
+        let (unsure, _unsure) = worker.alone(Class::Speculative, &Wanted::perhaps());
+        let (true_now, _true) = worker.alone(Class::Speculative, &sure);
+        let mut party = Party { alone: [unsure, true_now].into(), ..Party::default() };
+        let (call, _call) = job(Class::Call, &Wanted::default());
+        queue.submit(call).expect("room");
+        sure.confirm(Instant::now());
+        let left = worker.by_itself(&mut party, &jobs);
+        assert!(matches!(&left[..], [Left::Heard(hearing, ..)] if hearing.class() == Class::Call));
+        assert!(worker.by_itself(&mut party, &jobs).is_empty() && party.alone.len() == 1, "the guess gives way");
+        // Where one of the party is a call's own, whoever waits joins it or waits for it: nobody is taken in before.
+        let (other, _other) = job(Class::Call, &Wanted::default());
+        party.ready.push_back(Hearing::new(other, worker.decoder.model.frames() * HOP));
+        assert!(matches!(worker.by_itself(&mut party, &jobs)[..], [Left::Heard(..)]));
+    }
+
+    #[test]
+    fn a_request_that_is_decoded_alone_gives_way_a_few_times_and_is_heard_to_its_end_then() {
+        let (mut worker, queue, jobs) = by_hand();
+        let (call, _call) = job(Class::Call, &Wanted::default());
+        queue.submit(call).expect("room");
+        for (class, ends) in [(Class::Interactive, true), (Class::Batch, false)] {
+            let (request, _answer) = worker.alone(class, &Wanted::default());
+            let mut party = Party { alone: [request].into(), ..Party::default() };
+            for _ in 0..MOST_GIVEN_WAY {
+                assert!(worker.by_itself(&mut party, &jobs).is_empty() && party.alone.len() == 1);
+            }
+            assert_eq!(worker.by_itself(&mut party, &jobs).len(), usize::from(ends), "{class:?}");
+        }
+    }
+
+    #[tokio::test]
+    #[expect(clippy::disallowed_methods, reason = "a deadline is a moment of the clock")]
+    async fn a_guess_that_comes_true_while_a_call_is_heard_does_not_keep_it_waiting() {
+        let ort = OrtRuntime::load(None).expect("ONNX Runtime");
+        let transcriber = Whisper::load(&folder().join("merged"), &ort, WhisperOptions::default()).expect("it loads");
+        let guess = Wanted::perhaps();
+        let listen = |class, wanted, times| {
+            let asked = Listen { class, wanted, ..Listen::default() };
+            tokio::spawn(transcriber.transcribe(speech().repeat(times), asked))
+        };
+        let is_begun = async || {
+            tokio::task::yield_now().await;
+            while transcriber.waiting() != [0; 4] {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let long = listen(Class::Speculative, guess.clone(), 120);
+        is_begun().await;
+        let call = listen(Class::Call, Wanted::default(), 20);
+        is_begun().await;
+        guess.confirm(Instant::now());
+        call.await.expect("no panic").expect("it is heard");
+        assert!(!long.is_finished(), "they take turns, and it is the longer one");
+        long.await.expect("no panic").expect("it is heard");
     }
 }

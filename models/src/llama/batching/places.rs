@@ -12,11 +12,17 @@ pub(super) struct Paused {
     tokens: Vec<LlamaToken>,
 }
 
+impl Paused {
+    /// Whether its guess has come true meanwhile: it is a call's own.
+    fn is_sure(&self) -> bool {
+        self.running.standing.class() == Class::Call
+    }
+}
+
 impl Batcher {
     /// Where a call waits and every sequence is taken, what was begun last on a guess leaves its own.
     pub(super) fn make_room(&mut self, jobs: &Jobs<Job>) {
-        let wants = |paused: &Paused| paused.running.standing.class() == Class::Call;
-        let is_wanted = || jobs.waits_before(Class::Speculative) || self.paused.iter().any(wants);
+        let is_wanted = || jobs.waits_before(Class::Speculative) || self.paused.iter().any(Paused::is_sure);
         if self.sequences.has_room() || !is_wanted() {
             return;
         }
@@ -31,11 +37,23 @@ impl Batcher {
         self.end(index);
     }
 
-    /// Goes on with a reply that has left its sequence, first with one whose guess has come true; false where there is none, or calls
-    /// wait. Its tokens are read again where others have taken their place.
+    /// Gives the sequences that are free to whoever goes first: a reply whose guess came true while it stood still was asked for before the
+    /// calls that wait, the others go on behind them.
+    pub(super) fn take_in(&mut self, jobs: &Jobs<Job>) {
+        while self.sequences.has_room() {
+            let job = if self.paused.iter().any(Paused::is_sure) { None } else { jobs.try_next(self.least()) };
+            match job {
+                Some(job) => self.admit(job),
+                None if self.go_on() => {}
+                None => break,
+            }
+        }
+    }
+
+    /// Goes on with a reply that has left its sequence, first with one whose guess has come true; false where there is none. Its tokens are
+    /// read again where others have taken their place.
     pub(super) fn go_on(&mut self) -> bool {
-        let is_sure = |paused: &Paused| paused.running.standing.class() == Class::Call;
-        let Some(next) = self.paused.iter().position(is_sure).or((!self.paused.is_empty()).then_some(0)) else {
+        let Some(next) = self.paused.iter().position(Paused::is_sure).or((!self.paused.is_empty()).then_some(0)) else {
             return false;
         };
         let Some(Paused { running, tokens }) = self.paused.remove(next) else { return false };
@@ -78,7 +96,7 @@ mod tests {
     use crate::{
         language_model::{ChatMessage, ChatRequest, Role, Told},
         llama::LlamaOptions,
-        queue::{Standing, Wanted, spawn_engine},
+        queue::{Queue, Standing, Wanted, spawn_engine},
     };
 
     type Answer = mpsc::Receiver<Result<Told, crate::engine::EngineError>>;
@@ -114,9 +132,8 @@ mod tests {
         }
     }
 
-    #[test]
-    #[expect(clippy::disallowed_methods, reason = "a deadline is a moment of the clock")]
-    fn a_guess_leaves_its_sequence_to_a_call_and_goes_on_behind_it_as_if_nothing_had_been() {
+    /// A model with one sequence, and a queue whose other side is in the test's own hands.
+    fn by_hand() -> (Queue<Job>, Jobs<Job>, Batcher) {
         let (give, given) = sync_channel(1);
         let queue = spawn_engine(
             "test",
@@ -129,7 +146,13 @@ mod tests {
         let (queue, jobs) = (queue.expect("a queue"), given.recv().expect("its other side"));
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/mind/mind.gguf");
         let options = LlamaOptions { sequences: 1, ..LlamaOptions::default() };
-        let mut batcher = Batcher::load(&shipped, &options, Arc::default()).expect("it loads");
+        (queue, jobs, Batcher::load(&shipped, &options, Arc::default()).expect("it loads"))
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a deadline is a moment of the clock")]
+    fn a_guess_leaves_its_sequence_to_a_call_and_goes_on_behind_it_as_if_nothing_had_been() {
+        let (queue, jobs, mut batcher) = by_hand();
         let (said, guess) = ("amin'ny ora firy no misokatra ny birao", Wanted::perhaps());
         let (alone, mut told) = job(said, Class::Call, &Wanted::default());
         batcher.admit(alone);
@@ -167,5 +190,32 @@ mod tests {
             finish(&mut batcher, &jobs);
             assert_eq!(begun + &text(&mut told), alone, "it goes on where it was");
         }
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a deadline is a moment of the clock")]
+    fn a_guess_that_came_true_while_it_stood_still_goes_before_the_calls_that_came_after_it() {
+        let (queue, jobs, mut batcher) = by_hand();
+        let guess = Wanted::perhaps();
+        let (unsure, mut told) = job("amin'ny ora firy no misokatra ny birao", Class::Speculative, &guess);
+        batcher.admit(unsure);
+        batcher.pass(&jobs).expect("a pass");
+        let [(first, _first), (later, mut later_told)] =
+            ["salama tompoko", "veloma"].map(|said| job(said, Class::Call, &Wanted::default()));
+        queue.submit(first).expect("room");
+        batcher.make_room(&jobs);
+        batcher.take_in(&jobs);
+        queue.submit(later).expect("room");
+        guess.confirm(Instant::now());
+        finish(&mut batcher, &jobs);
+        assert_eq!(batcher.paused.len(), 1);
+        text(&mut told);
+        batcher.take_in(&jobs);
+        assert!(batcher.paused.is_empty(), "it goes on");
+        finish(&mut batcher, &jobs);
+        assert!(!text(&mut told).is_empty() && later_told.try_recv().is_err(), "and the later one waits");
+        batcher.take_in(&jobs);
+        finish(&mut batcher, &jobs);
+        assert!(!text(&mut later_told).is_empty());
     }
 }
