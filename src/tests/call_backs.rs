@@ -169,7 +169,7 @@ async fn who_asks_for_it_is_called_back_at_that_time_by_a_plan_that_knows_why_an
     let ordered = &told_of(&told, "requested", 1).await[0];
     assert_eq!((&ordered["data"]["request"], &ordered["data"]["due"]), (&wish["id"], &due.clone().into()), "{ordered}");
 
-    stop(milo).await;
+    milo.stop().await.expect("Milo ends by itself");
     let milo = near(&at, &far, &server).await;
     let done = request(&milo, "done").await;
     assert_eq!((&done["id"], &done["done_by"], &done["due"]), (&wish["id"], &"Milo".into(), &Value::Null), "{done}");
