@@ -99,7 +99,7 @@ impl Campaigns {
             return Ok(Err("this is no number that can be called".into()));
         };
         let variables = self.given(&order, &wish, value);
-        if let Err(why) = self.calls_out.check(&order.wanted(called.clone(), variables.clone())) {
+        if let Err(why) = self.calls_out.check_allowed(&order.wanted(called.clone(), variables.clone())) {
             tracing::info!(campaign.id = %row.id, why = why.says(), "a number is not called back");
             return Ok(Err("this number may not be called".into()));
         }

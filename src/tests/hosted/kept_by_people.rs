@@ -164,6 +164,8 @@ async fn who_is_told_of_a_call_of_a_persona_that_is_kept_local_hears_it_from_thi
     assert_eq!(asked_since(&server, before), Vec::<String>::new(), "nobody was asked: {row}");
 
     // Of the other persona's call a server writes the summary, and speaks it: this would have been seen.
+    // Its persona ends the conversation as the one that ships does.
+    server.now(Conduct::says("Veloma tompoko. [hangup]"));
     let before = server.asked().len();
     let (mut caller, id) = handed_over(&milo, "open", &mut rina).await;
     block_in_place(|| {
