@@ -8,4 +8,4 @@ ALTER TABLE requests ADD COLUMN campaign uuid;
 ALTER TABLE requests ADD COLUMN line integer;
 COMMENT ON COLUMN requests.campaign IS 'Who calls back is Milo: the row of campaign_rows, which says how far that is; it may be gone.';
 CREATE INDEX requests_campaign ON requests (campaign, line) WHERE campaign IS NOT NULL;
-CREATE INDEX campaign_rows_of ON campaign_rows (campaign, target);
+CREATE INDEX campaign_rows_of ON campaign_rows (target, campaign);

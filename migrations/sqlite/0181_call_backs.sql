@@ -8,4 +8,4 @@ CREATE UNIQUE INDEX campaigns_standing ON campaigns (name) WHERE standing AND en
 ALTER TABLE requests ADD COLUMN campaign TEXT;
 ALTER TABLE requests ADD COLUMN line INTEGER;
 CREATE INDEX requests_campaign ON requests (campaign, line) WHERE campaign IS NOT NULL;
-CREATE INDEX campaign_rows_of ON campaign_rows (campaign, target);
+CREATE INDEX campaign_rows_of ON campaign_rows (target, campaign);

@@ -33,7 +33,7 @@ use crate::{
     dialplan::{Action, Dialplans, Edition, Editions, Facts, Plan, TrunkNames},
     metrics::Metrics,
     store::{CallKey, Key, LogWriter, Stamp, Store, StoreError},
-    trunk::{CallingAs, Place, Trunks, fields_fault, number},
+    trunk::{CallingAs, Denied, Place, Trunks, fields_fault, number},
 };
 
 /// Calls that wait for their task; they wait for moments only.
@@ -244,6 +244,22 @@ impl CallsOut {
         let edition = self.editions.current();
         match self.judge(&edition, wanted)? {
             (_, Target::Emergency(_, number)) => Err(for_help(&number)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The same; and whether one of its trunks carries calls to such a number at all (their `allow` and `deny`).
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub fn check_allowed(&self, wanted: &Wanted) -> Result<(), NotPlaced> {
+        let edition = self.editions.current();
+        match self.judge(&edition, wanted)? {
+            (_, Target::Emergency(_, number)) => Err(for_help(&number)),
+            (_, Target::Number(trunks, number)) if !trunks.iter().any(|trunk| trunk.allows(&number)) => {
+                let name = trunks.first().map_or("", |trunk| trunk.name());
+                Err(refusal(Denied::Destination, name))
+            }
             _ => Ok(()),
         }
     }

@@ -4,29 +4,30 @@
 //! verb request ─► when? open then? may it be called? ─► a row, due at that moment ─► run.rs, as any other
 //!                    └─ no: a sentence, and a person calls back
 //! ```
-//! Nobody is called but over the campaign's trunk and by its rules, and one number as often a day as [`OFTEN`] says: who shows somebody
-//! else's number has them called no more often than that.
+//! Nobody is called but over the campaign's trunk and by its rules, and for as many wishes of one number a day as [`OFTEN`] says, each with
+//! its retries: who shows somebody else's number has them called for no more than that.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use milo_models::{engine::Language, text::heard};
-use tokio::time::timeout;
+use tokio::{sync::oneshot, time::timeout};
 
 use super::{Campaigns, Order, attempt::away, number};
 use crate::{
     call::a_day_before,
     dialplan::zone_named,
     store::{CallBack, CallBackAdded, CallBackBounds, Key, NewCallBack, Stamp, StoreError},
-    trunk::is_number,
 };
 
 /// How long a caller waits for the database.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// As far ahead as somebody is called back.
 const FARTHEST: SignedDuration = SignedDuration::from_hours(62 * 24);
-/// Calls back to one number within a day.
+/// Wishes of one number within a day for which it is called.
 const OFTEN: i64 = 3;
+/// As many digits as a telephone number has; what is shorter may be a service, which a call would order something of.
+const DIGITS: RangeInclusive<usize> = 5..=15;
 
 /// What a caller wants.
 #[derive(Clone, Copy, Debug)]
@@ -94,12 +95,11 @@ impl Campaigns {
             Ok(moment) => moment,
             Err(why) => return Ok(Err(why)),
         };
-        let called = match number::written(wish.telephone) {
-            Ok(called) if is_number(&called) => called,
-            _ => return Ok(Err("this is no number that can be called".into())),
+        let Some(called) = telephone(wish.telephone) else {
+            return Ok(Err("this is no number that can be called".into()));
         };
         let variables = self.given(&order, &wish, value);
-        if let Err(why) = self.calls_out.check(&order.wanted(called.clone(), variables.clone())) {
+        if let Err(why) = self.calls_out.check_allowed(&order.wanted(called.clone(), variables.clone())) {
             tracing::info!(campaign.id = %row.id, why = why.says(), "a number is not called back");
             return Ok(Err("this number may not be called".into()));
         }
@@ -110,7 +110,7 @@ impl Campaigns {
             since: a_day_before(Stamp::now()),
             often: OFTEN,
         };
-        let why = match self.store.add_call_back(row.id, &new, bounds).await? {
+        let why = match self.written_down(row.id, new, bounds).await? {
             CallBackAdded::At(line) => {
                 self.changed.notify_one();
                 return Ok(Ok((CallBack { campaign: row.id, line, due }, shown)));
@@ -118,9 +118,31 @@ impl Campaigns {
             CallBackAdded::NotRunning => "calls back are not placed now",
             CallBackAdded::Unwanted => "this number is on the list of those that are not called",
             CallBackAdded::Full => "too many wait to be called back",
-            CallBackAdded::Often => "this number was called back often enough within a day",
+            CallBackAdded::Often => "this number is called back often enough within a day",
         };
         Ok(Err(why.into()))
+    }
+
+    /// Writes a wish down. It is written to its end also where the caller waits no longer: then they were told that a person calls back, and
+    /// nobody is called at the line that it got.
+    async fn written_down(
+        &self,
+        campaign: Key,
+        new: NewCallBack,
+        bounds: CallBackBounds,
+    ) -> Result<CallBackAdded, StoreError> {
+        let ((told, telling), store) = (oneshot::channel(), self.store.clone());
+        // The database's own patience ends it.
+        tokio::spawn(async move {
+            let added = store.add_call_back(campaign, &new, bounds).await;
+            if let Err(Ok(CallBackAdded::At(line))) = told.send(added)
+                && let Err(error) = store.drop_call_back(campaign, line).await
+            {
+                away(&error);
+            }
+        });
+        // It tells in any case but that Milo ends.
+        telling.await.unwrap_or(Ok(CallBackAdded::NotRunning))
     }
 
     /// What the plan that calls is given: those of its variables that the wish, or the call in which it was made, has a value for.
@@ -140,6 +162,14 @@ impl Campaigns {
             Err(error) => away(&error),
         }
     }
+}
+
+/// A telephone number, as it is dialled: digits, and a + before them perhaps. Codes with `*` and `#` order services.
+fn telephone(text: &str) -> Option<String> {
+    let called = number::written(text).ok()?.replace(['-', '.'], "");
+    let digits = called.strip_prefix('+').unwrap_or(&called);
+    let is_number = DIGITS.contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then_some(called)
 }
 
 /// The moment that was wanted, and how it stands on the clock there.
@@ -168,6 +198,25 @@ mod tests {
 
     fn order(open: serde_json::Value) -> Order {
         serde_json::from_value(json!({ "name": "n", "standing": true, "open": open })).unwrap()
+    }
+
+    #[test]
+    fn who_is_called_back_has_a_telephone_number_and_no_code_of_a_service() {
+        for (text, called) in [
+            ("034 12-345.67", Some("0341234567")),
+            ("+261 (0)34 12 345 67", Some("+261341234567")),
+            ("12345", Some("12345")),
+            ("1234", None),
+            ("*100#", None),
+            ("**21*0341234567#", None),
+            ("0341234567#", None),
+            ("++261341234567", None),
+            ("1234567890123456", None),
+            ("rina", None),
+            ("", None),
+        ] {
+            assert_eq!(telephone(text).as_deref(), called, "{text}");
+        }
     }
 
     #[test]

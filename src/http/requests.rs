@@ -37,7 +37,7 @@ struct Wanted {
     /// `message` or `call_back`.
     #[param(example = "call_back")]
     kind: Option<String>,
-    /// `open`, `calling`, `done` or `failed`.
+    /// `open`: whatever a person is still to do, what `failed` too; `calling`, `done` or `failed`.
     #[param(example = "open")]
     state: Option<String>,
     /// Of this call only.

@@ -26,7 +26,7 @@ pub struct NewCallBack {
 pub struct CallBackBounds {
     /// Numbers that wait.
     pub waiting: i64,
-    /// Calls back to one number since this moment.
+    /// Wishes of one number that are called for, or were since this moment, by whichever campaign that stands.
     pub since: Stamp,
     /// So many.
     pub often: i64,
@@ -48,6 +48,20 @@ pub enum CallBackAdded {
 }
 
 impl Store {
+    /// Nobody is called at this line after all, unless a request that is open has it.
+    pub async fn drop_call_back(&self, campaign: Key, line: i32) -> Result<(), StoreError> {
+        on!(Pool, &self.pool, pool => sqlx::query(
+            "UPDATE campaign_rows SET state = 'cancelled' WHERE campaign = $1 AND line = $2 AND state = 'waiting'
+             AND NOT EXISTS (SELECT 1 FROM requests WHERE campaign = $1 AND line = $2 AND done IS NULL)",
+        )
+        .bind(campaign)
+        .bind(line)
+        .execute(pool)
+        .await
+        .map(drop))
+        .map_err(|error| self.failed("taking a call back out of a campaign", error))
+    }
+
     /// Adds a number to a standing campaign that runs.
     pub async fn add_call_back(
         &self,
@@ -72,9 +86,10 @@ impl Store {
                     return Ok(CallBackAdded::Unwanted);
                 }
                 let often: i64 = sqlx::query_scalar(
-                    "SELECT count(*) FROM campaign_rows WHERE campaign = $1 AND target = $2 AND state = 'done' AND due >= $3",
+                    "SELECT count(*) FROM campaign_rows AS one JOIN campaigns ON campaigns.id = one.campaign
+                     WHERE one.target = $1 AND campaigns.standing
+                     AND (one.state = 'calling' OR (one.state = 'done' AND one.due >= $2))",
                 )
-                .bind(campaign)
                 .bind(&new.target)
                 .bind(bounds.since)
                 .fetch_one(&mut **rows)
@@ -104,8 +119,10 @@ impl Store {
                     Some(line) => CallBackAdded::At(line),
                     None => {
                         let (waiting, line): (i64, i32) = sqlx::query_as(
+                            // No line is used again, as long as a request names it.
                             "SELECT count(CASE WHEN state = 'waiting' THEN 1 END), COALESCE(max(line), 1) + 1
-                             FROM campaign_rows WHERE campaign = $1",
+                             FROM (SELECT line, state FROM campaign_rows WHERE campaign = $1
+                                UNION ALL SELECT line, 'asked' FROM requests WHERE campaign = $1) AS one",
                         )
                         .bind(campaign)
                         .fetch_one(&mut **rows)

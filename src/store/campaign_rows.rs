@@ -210,17 +210,14 @@ impl Store {
                         .fetch_one(&mut **rows)
                         .await?;
                     if unwanted > 0 {
-                        sqlx::query("UPDATE campaign_rows SET state = 'skipped' WHERE campaign = $1 AND line = $2")
-                            .bind(campaign)
-                            .bind(next.line)
-                            .execute(&mut **rows)
-                            .await?;
-                        skipped.push(next.line);
+                        let skip = "UPDATE campaign_rows SET state = 'skipped' WHERE campaign = $1 AND line = $2 AND state = 'waiting'";
+                        let written = sqlx::query(skip).bind(campaign).bind(next.line).execute(&mut **rows).await?;
+                        skipped.extend((written.rows_affected() == 1).then_some(next.line));
                         continue;
                     }
                     let written = sqlx::query(
                         "UPDATE campaign_rows SET state = 'calling', attempts = attempts + 1, call = NULL, begun = $1, node = $2, lease = $3
-                         WHERE campaign = $4 AND line = $5",
+                         WHERE campaign = $4 AND line = $5 AND state = 'waiting'",
                     )
                     .bind(now)
                     .bind(node)
@@ -229,7 +226,7 @@ impl Store {
                     .bind(next.line)
                     .execute(&mut **rows)
                     .await?;
-                    // Its number may have been forgotten since it was read.
+                    // Since it was read its number may have been forgotten, or somebody may have done what it was to be called for.
                     if written.rows_affected() == 1 {
                         claimed = Some(next);
                         break;
@@ -290,8 +287,8 @@ impl Store {
         .map_err(|error| self.failed("holding a number of a campaign", error))
     }
 
-    /// Ends a claim. Of a campaign that was cancelled meanwhile no row waits again. False when the claim holds no more: told twice,
-    /// it counts once.
+    /// Ends a claim. Of a campaign that was cancelled meanwhile no row waits again, nor one whose requests somebody has all done; and the
+    /// requests of one that was answered are done by Milo. False when the claim holds no more: told twice, it counts once.
     pub async fn end_claim(&self, claim: &Claim, end: &RowEnd, now: Stamp) -> Result<bool, StoreError> {
         let (state, tried, due) = match end {
             RowEnd::Done(tried) => ("done", tried, now),
@@ -309,8 +306,16 @@ impl Store {
                         .bind(claim.campaign)
                         .fetch_optional(&mut **rows)
                         .await?;
-                let is_over = campaign.as_deref() == Some("cancelled") && state == "waiting";
-                sqlx::query(
+                let (asked, left): (i64, i64) = sqlx::query_as(
+                    "SELECT count(*), count(CASE WHEN done IS NULL THEN 1 END) FROM requests WHERE campaign = $1 AND line = $2",
+                )
+                .bind(claim.campaign)
+                .bind(claim.line)
+                .fetch_one(&mut **rows)
+                .await?;
+                let nobody_waits = campaign.as_deref() == Some("cancelled") || (asked > 0 && left == 0);
+                let is_over = nobody_waits && state == "waiting";
+                let is_ended = sqlx::query(
                     "UPDATE campaign_rows SET state = $1, attempts = $2, due = $3, outcome = $4, tried = $5, call = NULL, begun = NULL,
                      node = NULL, lease = NULL
                      WHERE campaign = $6 AND line = $7 AND state = 'calling' AND node = $8 AND attempts = $9
@@ -329,7 +334,19 @@ impl Store {
                 .execute(&mut **rows)
                 .await?
                 .rows_affected()
-                    == 1
+                    == 1;
+                if is_ended && state == "done" && outcome == Some("answered") {
+                    // The row may go with its campaign: what was done stays so.
+                    sqlx::query(
+                        "UPDATE requests SET done = $1, done_by = 'Milo' WHERE campaign = $2 AND line = $3 AND done IS NULL",
+                    )
+                    .bind(due)
+                    .bind(claim.campaign)
+                    .bind(claim.line)
+                    .execute(&mut **rows)
+                    .await?;
+                }
+                is_ended
             });
             batch.commit().await?;
             Ok(is_ended)

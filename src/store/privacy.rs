@@ -80,6 +80,14 @@ impl Store {
                 sqlx::query("DELETE FROM call_keys WHERE called = $1").bind(number).execute(&mut **rows).await?;
                 sqlx::query("DELETE FROM memories WHERE number = $1").bind(number).execute(&mut **rows).await?;
                 sqlx::query("DELETE FROM requests WHERE telephone = $1").bind(number).execute(&mut **rows).await?;
+                // Those that a caller said in another way, too, before the rows that Milo would have called for them.
+                sqlx::query(
+                    "DELETE FROM requests WHERE EXISTS (SELECT 1 FROM campaign_rows
+                     WHERE campaign_rows.campaign = requests.campaign AND campaign_rows.line = requests.line AND target = $1)",
+                )
+                .bind(target)
+                .execute(&mut **rows)
+                .await?;
                 // The do-not-call list stays: without it the number would be called again.
                 sqlx::query("DELETE FROM campaign_rows WHERE target = $1 AND state <> 'calling'")
                     .bind(target)

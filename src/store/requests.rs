@@ -105,7 +105,8 @@ impl From<Read> for RequestRow {
     }
 }
 
-/// Requests with how far Milo is with them, as what `$rest` asks for: in no second column that could say otherwise.
+/// Requests with how far Milo is with them, as what `$rest` asks for. That it has called somebody back stands in `done`, as where a person
+/// has; what it is about to do, and in vain has done, in the campaign's row alone, so that nothing can say otherwise.
 macro_rules! select {
     ($rest:literal) => {
         concat!(
@@ -113,12 +114,8 @@ macro_rules! select {
                 SELECT one.id, one.call, one.kind, one.telephone, one.wanted, one.text, one.at,
                     one.campaign, one.line, listed.call AS up, listed.tried,
                     CASE WHEN one.done IS NOT NULL THEN 'done' WHEN listed.state = 'calling' THEN 'calling'
-                        WHEN listed.state = 'done' AND listed.outcome = 'answered' THEN 'done'
                         WHEN listed.state IN ('done', 'skipped') THEN 'failed' ELSE 'open' END AS state,
-                    CASE WHEN listed.state = 'waiting' AND one.done IS NULL THEN listed.due END AS due,
-                    COALESCE(one.done, CASE WHEN listed.state = 'done' AND listed.outcome = 'answered' THEN listed.due END) AS done,
-                    CASE WHEN one.done IS NOT NULL THEN one.done_by
-                        WHEN listed.state = 'done' AND listed.outcome = 'answered' THEN 'Milo' END AS done_by
+                    CASE WHEN listed.state = 'waiting' AND one.done IS NULL THEN listed.due END AS due, one.done, one.done_by
                 FROM requests AS one
                 LEFT JOIN campaign_rows AS listed ON listed.campaign = one.campaign AND listed.line = one.line
              ) AS request ",
@@ -142,7 +139,7 @@ pub struct RequestPage {
 pub struct RequestsWanted<'a> {
     /// `message` or `call_back`.
     pub kind: Option<&'a str>,
-    /// `open`, `calling`, `done` or `failed`.
+    /// `open`, which those that failed are too, `calling`, `done` or `failed`.
     pub state: Option<&'a str>,
     /// Those of this call.
     pub call: Option<Key>,
@@ -188,7 +185,7 @@ impl Store {
         };
         let read: Vec<Read> = on!(Pool, &self.pool, pool => sqlx::query_as(select!(
             "WHERE (at, id) < ($1, $2) AND ($4 IS NULL OR kind = $4) AND ($5 IS NULL OR call = $5)
-                AND ($6 IS NULL OR state = $6)
+                AND ($6 IS NULL OR state = $6 OR ($6 = 'open' AND state = 'failed'))
              ORDER BY at DESC, id DESC LIMIT $3"
         ))
         .bind(at)
@@ -219,12 +216,18 @@ impl Store {
     }
 
     /// Somebody says that a request is done, at a moment and by a name, or open again. The first who says so stays. Of what is done Milo
-    /// calls nobody back; what is opened again after Milo has called is a person's. `None`: there is no such request.
+    /// calls nobody back, unless somebody else wished for the same call, or the same caller another time; what is opened again after Milo
+    /// has called is a person's. `None`: there is no such request.
     pub async fn settle_request(&self, id: Key, done: Option<(Stamp, &str)>) -> Result<Option<RequestRow>, StoreError> {
         let (at, by) = done.unzip();
         let write = async {
             let mut batch = self.begin().await?;
             let read: Option<Read> = on!(Batch, &mut batch, rows => {
+                // Nothing changes: it holds the campaign, so that no row begins to wait again of which this is the last request.
+                sqlx::query("UPDATE campaigns SET state = state WHERE id = (SELECT campaign FROM requests WHERE id = $1)")
+                    .bind(id)
+                    .execute(&mut **rows)
+                    .await?;
                 sqlx::query(
                     "UPDATE requests SET done_by = CASE WHEN done IS NULL OR $2 IS NULL THEN $3 ELSE done_by END,
                         done = CASE WHEN done IS NULL OR $2 IS NULL THEN $2 ELSE done END
@@ -237,8 +240,11 @@ impl Store {
                 .await?;
                 if done.is_some() {
                     sqlx::query(
-                        "UPDATE campaign_rows SET state = 'cancelled' WHERE state = 'waiting' AND EXISTS (SELECT 1 FROM requests
-                         WHERE id = $1 AND requests.campaign = campaign_rows.campaign AND requests.line = campaign_rows.line)",
+                        "UPDATE campaign_rows SET state = 'cancelled' WHERE state = 'waiting'
+                         AND EXISTS (SELECT 1 FROM requests
+                            WHERE id = $1 AND requests.campaign = campaign_rows.campaign AND requests.line = campaign_rows.line)
+                         AND NOT EXISTS (SELECT 1 FROM requests WHERE requests.campaign = campaign_rows.campaign
+                            AND requests.line = campaign_rows.line AND requests.done IS NULL)",
                     )
                     .bind(id)
                     .execute(&mut **rows)
@@ -276,13 +282,17 @@ impl LogWriter {
 }
 
 impl Batch {
-    /// Writes a request of a call that is still in the log. Written twice, it stays as it is.
+    /// Writes a request of a call that is still in the log. Written twice, it stays as it is. Where the log was behind, Milo may have
+    /// called back already.
     pub(super) async fn insert_request(&mut self, id: Key, call: Key, request: &NewRequest) -> Result<(), sqlx::Error> {
         let NewRequest { kind, telephone, wanted, text, at, back } = request;
         let (campaign, line) = back.map(|CallBack { campaign, line, .. }| (campaign, line)).unzip();
         on!(Batch, self, rows => sqlx::query(
-            "INSERT INTO requests (id, call, kind, telephone, wanted, text, at, campaign, line)
-             SELECT $1, id, $3, $4, $5, $6, $7, $8, $9 FROM calls WHERE id = $2 ON CONFLICT DO NOTHING",
+            "INSERT INTO requests (id, call, kind, telephone, wanted, text, at, campaign, line, done, done_by)
+             SELECT $1, calls.id, $3, $4, $5, $6, $7, $8, $9, answered.due, CASE WHEN answered.due IS NOT NULL THEN 'Milo' END
+             FROM calls LEFT JOIN campaign_rows AS answered ON answered.campaign = $8 AND answered.line = $9
+                AND answered.state = 'done' AND answered.outcome = 'answered'
+             WHERE calls.id = $2 ON CONFLICT DO NOTHING",
         )
         .bind(id)
         .bind(call)

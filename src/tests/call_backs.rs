@@ -169,7 +169,7 @@ async fn who_asks_for_it_is_called_back_at_that_time_by_a_plan_that_knows_why_an
     let ordered = &told_of(&told, "requested", 1).await[0];
     assert_eq!((&ordered["data"]["request"], &ordered["data"]["due"]), (&wish["id"], &due.clone().into()), "{ordered}");
 
-    stop(milo).await;
+    milo.stop().await.expect("Milo ends by itself");
     let milo = near(&at, &far, &server).await;
     let done = request(&milo, "done").await;
     assert_eq!((&done["id"], &done["done_by"], &done["due"]), (&wish["id"], &"Milo".into(), &Value::Null), "{done}");
@@ -207,8 +207,17 @@ async fn where_milo_cannot_call_back_a_person_does_and_each_call_orders_one_at_m
     let far = with_plans("call-back-not-far", FAR).await;
     let milo = near(&folder("call-back-not"), &far, &server).await;
     let campaign = standing(&milo);
+    let known = || get(&milo, "/api/v1/calls")["calls"].as_array().expect("calls").len();
     let asks = async |number: &str| {
+        let before = known();
         block_in_place(|| Telephone::call(&milo, number).answers("BYE", "200 OK"));
+        // It is over sooner than it is in the log: the newest there may be the one before.
+        for _ in 0..100 {
+            if known() > before {
+                break;
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
         newest_call(&milo).await
     };
     let refused = |row: &Value, nth: usize, why: &str| {
@@ -231,16 +240,18 @@ async fn where_milo_cannot_call_back_a_person_does_and_each_call_orders_one_at_m
     let due = open.as_array().expect("requests").iter().filter(|request| request["due"].is_string()).count();
     assert_eq!((open.as_array().expect("requests").len(), due), (6, 1), "a person has the others: {open}");
 
-    // Who asks again is called once, at the later moment; and not at all once somebody has done so.
+    // Who asks again is called once, at the later moment; and not at all once somebody has done both.
     asks("late").await;
     asks("late").await;
     let counts = get(&milo, &campaign)["counts"].clone();
     assert_eq!((&counts["total"], &counts["waiting"]), (&2.into(), &2.into()), "{counts}");
-    let wish = request(&milo, "open").await;
-    let path = format!("/api/v1/requests/{}", wish["id"].as_str().expect("an identifier"));
-    let done = send(&milo, ("POST", &path), &[], &json!({ "done": true })).body;
-    assert_eq!((&done["state"], &done["due"]), (&"done".into(), &Value::Null), "{done}");
-    assert_eq!(get(&milo, &campaign)["counts"]["cancelled"], 1, "{done}");
+    for cancelled in 0..=1 {
+        let wish = request(&milo, "open").await;
+        let path = format!("/api/v1/requests/{}", wish["id"].as_str().expect("an identifier"));
+        let done = send(&milo, ("POST", &path), &[], &json!({ "done": true })).body;
+        assert_eq!((&done["state"], &done["due"]), (&"done".into(), &Value::Null), "{done}");
+        assert_eq!(get(&milo, &campaign)["counts"]["cancelled"], cancelled, "{done}");
+    }
     assert!(get(&far, "/api/v1/calls")["calls"].as_array().expect("calls").is_empty(), "nobody was called");
     assert!(send(&milo, ("POST", &format!("{campaign}/cancel")), &[], &Value::Null).status == 200);
     refused(&asks("late").await, 0, "calls back are not placed now");

@@ -346,7 +346,7 @@ impl Trunk {
         if !self.shows(from) {
             return Err(Denied::CallerId);
         }
-        if !self.destinations.holds(number) {
+        if !self.allows(number) {
             return Err(Denied::Destination);
         }
         if !self.reach.borrow().is_up() {
@@ -371,6 +371,11 @@ impl Trunk {
         }
         self.outbound.carried.fetch_add(1, Ordering::Relaxed);
         Ok(self.limit.take_anyway())
+    }
+
+    /// Whether such a number may be called over it.
+    pub fn allows(&self, number: &str) -> bool {
+        self.destinations.holds(number)
     }
 
     /// Whether a call out over it may be said to come from there.

@@ -161,7 +161,8 @@ impl<'a> Way<'a> {
         if !has_words || !is_sure {
             return Ok(Understood::Unclear);
         }
-        match self.house.chats.translate(said, self.from, self.to).await {
+        // By those who may hear it: what was said to a persona that is kept local no server translates either.
+        match self.house.chats.in_mode(self.account.mode()).translate(said, self.from, self.to).await {
             Ok(translation) => {
                 utterance.translation = Some(translation);
                 Ok(Understood::Translated)

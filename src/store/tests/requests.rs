@@ -153,6 +153,8 @@ async fn who_is_called_back_by_milo_is_how_far_the_campaign_is(url: SecretUrl) {
     let done = read(line).await;
     assert_eq!(how(&done), ("done".into(), None, Some(back)));
     assert_eq!((done.done, done.done_by.as_deref()), (Some(at(20_000)), Some("Milo")));
+    let said = store.settle_request(first, Some((at(21_000), "rina"))).await.unwrap().unwrap();
+    assert_eq!((said.done, said.done_by.as_deref()), (Some(at(20_000)), Some("Milo")), "the first who has done it");
     // Opened again it is a person's.
     let open = store.settle_request(first, None).await.unwrap().unwrap();
     assert_eq!((how(&open), open.done, open.done_by), (("open".into(), None, None), None, None));
@@ -160,7 +162,10 @@ async fn who_is_called_back_by_milo_is_how_far_the_campaign_is(url: SecretUrl) {
     let (_, line) = wish("032", 10_000).await;
     let row = claim(10_000).await.row.expect("a row");
     over(&row, back, "no_answer").await;
-    assert_eq!(how(&read(line).await), ("failed".into(), None, Some(back)));
+    let failed = read(line).await;
+    assert_eq!(how(&failed), ("failed".into(), None, Some(back)));
+    let open = listed(&store, RequestsWanted { state: Some("open"), ..RequestsWanted::default() }).await;
+    assert!(open.contains(&failed.id), "a person is to see it");
 
     let unwanted = NewUnwanted { id: Key::new(), number: "033".into(), target: "033".into(), note: None };
     let (_, line) = wish("033", 10_000).await;
@@ -175,6 +180,23 @@ async fn who_is_called_back_by_milo_is_how_far_the_campaign_is(url: SecretUrl) {
     assert_eq!((how(&done), done.done_by.as_deref()), (("done".into(), None, None), Some("rina")));
     assert!(claim(10_000).await.row.is_none(), "nobody is called back of what is done");
     assert_eq!(read(line).await.id, by_hand);
+
+    // Who wished for it twice is called until both are done; and not again where somebody did so while Milo called.
+    let (once, line) = wish("035", 10_000).await;
+    let (again, same) = wish("035", 11_000).await;
+    assert_eq!(line, same);
+    let settle = async |id: Key| store.settle_request(id, Some((at(9), "rina"))).await.unwrap();
+    settle(again).await;
+    let row = claim(11_000).await.row.expect("one still wishes for it");
+    settle(once).await;
+    let attempt = Attempt { call: None, began: at(1), ended: at(2), outcome: "busy".into(), detail: None };
+    assert!(store.end_claim(&row.claim, &RowEnd::Again(vec![attempt], at(12_000)), at(11_500)).await.unwrap());
+    assert!(claim(20_000).await.row.is_none(), "nobody waits for it any more");
+
+    // A number that is forgotten takes along what was written in another way, and no other gets its line.
+    let (_, line) = wish("036", 10_000).await;
+    store.forget_number("36", "036").await.unwrap();
+    assert!(store.requests_of(campaign, line).await.unwrap().is_empty());
     assert!(!store.finish_campaign(campaign, at(30_000), ("n", &log)).await.unwrap(), "it stands");
     store.forget_campaigns(at(40_000)).await.unwrap();
     assert!(store.result_rows(campaign, RowsWanted::default(), 0, 9).await.unwrap().is_empty(), "what is old is gone");

@@ -150,7 +150,8 @@ async fn who_is_told_of_a_call_of_a_persona_that_is_kept_local_hears_it_from_thi
     let (mut caller, id) = handed_over(&milo, "desk", &mut rina).await;
     // What Milo is has been said to both.
     sleep(Duration::from_secs(6)).await;
-    block_in_place(|| caller.says(&recording("mg_hours.wav")));
+    // No set phrase, which would be translated without a model.
+    block_in_place(|| caller.says(&recording("mg_price.wav")));
     let all =
         |row: &Value| ["interpreted", "not_interpreted"].map(|kind| events(row, kind).len()).iter().sum::<usize>();
     let row = until(&milo, &id, "heard", |row| all(row) > 0).await;
@@ -163,6 +164,8 @@ async fn who_is_told_of_a_call_of_a_persona_that_is_kept_local_hears_it_from_thi
     assert_eq!(asked_since(&server, before), Vec::<String>::new(), "nobody was asked: {row}");
 
     // Of the other persona's call a server writes the summary, and speaks it: this would have been seen.
+    // Its persona ends the conversation as the one that ships does.
+    server.now(Conduct::says("Veloma tompoko. [hangup]"));
     let before = server.asked().len();
     let (mut caller, id) = handed_over(&milo, "open", &mut rina).await;
     block_in_place(|| {
@@ -208,7 +211,7 @@ async fn what_a_persona_that_is_kept_local_knows_of_a_caller_is_put_into_no_prom
     for (is_local, told) in [(true, None), (false, Some("[Rasoa|Marary izy.]"))] {
         let newest = newest_call(&kept).await;
         analysed(&kept, &newest["id"]).await;
-        stop(kept).await;
+        kept.stop().await.expect("Milo ends by itself");
         knows(&at, &newest, is_local).await;
         kept = milo(&at, &server).await;
         let shown = get(&kept, &format!("/api/v1/memories/{}", first["from"].as_str().expect("a number")));
