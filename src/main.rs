@@ -1,6 +1,12 @@
 //! The `milo` program: one command line, one runtime for the process and one for the legs.
 
-use std::{env, io::IsTerminal, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    env,
+    io::{IsTerminal, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
@@ -15,7 +21,7 @@ use milo::{
     sim, weights,
 };
 use milo_media::{CODECS, Codec};
-use milo_models::onnx::KEPT_TO_ITSELF;
+use milo_models::{engine::leave, onnx::KEPT_TO_ITSELF};
 use milo_signaling::{Srtp, Trust, User};
 use tokio::runtime::{Builder, Runtime};
 
@@ -148,12 +154,12 @@ enum ConfigCommand {
     Check,
 }
 
-fn main() -> ExitCode {
+fn main() {
     let (variable, value) = KEPT_TO_ITSELF;
     // SAFETY: nothing was done before this, so there is no other thread that could read the environment meanwhile.
     unsafe { env::set_var(variable, value) };
     let arguments = Arguments::parse();
-    match run(arguments) {
+    let code = match run(arguments) {
         Ok(code) => code,
         Err(error) => {
             // Most errors say their cause already.
@@ -166,7 +172,10 @@ fn main() -> ExitCode {
             eprintln!("milo: {said}");
             ExitCode::FAILURE
         }
-    }
+    };
+    std::io::stdout().flush().ok();
+    // An engine may be in the middle of what nobody waits for any more.
+    leave(code == ExitCode::SUCCESS)
 }
 
 fn run(arguments: Arguments) -> Result<ExitCode> {
