@@ -71,11 +71,8 @@ impl Capacity {
     /// One turn alone cost this.
     fn measured(&mut self, before: &[(&'static str, Work)], after: &[(&'static str, Work)]) {
         let calls = A_TURN.as_secs_f64();
-        let cost = |(engine, work): &(&'static str, Work)| Cost {
-            engine: *engine,
-            busy: for_calls(before, engine, work),
-            calls,
-        };
+        let cost =
+            |(engine, work): &(&'static str, Work)| Cost { engine, busy: for_calls(before, engine, work), calls };
         self.costs = after.iter().map(cost).collect();
     }
 

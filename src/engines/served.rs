@@ -23,6 +23,7 @@ use milo_models::{
 };
 
 use super::{
+    Elsewhere,
     awaited::Awaited,
     ears,
     servers::{Server, Servers, key},
@@ -43,7 +44,7 @@ impl Servers {
         &mut self,
         config: &Config,
         ort: &OrtRuntime,
-    ) -> Result<Option<(Arc<dyn Transcriber>, Vec<Language>)>, EngineError> {
+    ) -> Result<Option<Elsewhere<dyn Transcriber>>, EngineError> {
         match self.transcriber(&config.engines)? {
             Some(ears) => Ok(Some((ears, BOTH.to_vec()))),
             None => self.served_ears(config, ort),
@@ -56,7 +57,7 @@ impl Servers {
         config: &Config,
         ort: &OrtRuntime,
         espeak: &Espeak,
-    ) -> Result<Option<(Arc<dyn Synthesizer>, Vec<Language>)>, EngineError> {
+    ) -> Result<Option<Elsewhere<dyn Synthesizer>>, EngineError> {
         match self.voice(&config.engines)? {
             Some(voice) => Ok(Some((voice, BOTH.to_vec()))),
             None => self.served_voices(config, ort, espeak),
@@ -68,7 +69,7 @@ impl Servers {
         &mut self,
         config: &Config,
         ort: &OrtRuntime,
-    ) -> Result<Option<(Arc<dyn Transcriber>, Vec<Language>)>, EngineError> {
+    ) -> Result<Option<Elsewhere<dyn Transcriber>>, EngineError> {
         let (engines, kserve) = (&config.engines, &config.engines.kserve);
         let (ort, rest) = (ort.clone(), rest(engines));
         let letters: Vec<_> = kserve.wav2vec2.named().collect();
@@ -103,7 +104,7 @@ impl Servers {
         config: &Config,
         ort: &OrtRuntime,
         espeak: &Espeak,
-    ) -> Result<Option<(Arc<dyn Synthesizer>, Vec<Language>)>, EngineError> {
+    ) -> Result<Option<Elsewhere<dyn Synthesizer>>, EngineError> {
         let engines = &config.engines;
         let kserve = &engines.kserve;
         let mut voices = Vec::new();

@@ -66,7 +66,7 @@ impl Cohort {
     }
 
     /// Takes in those who have come as far.
-    pub(super) fn absorb(&mut self, other: Self) -> Result<(), (Self, EngineError)> {
+    pub(super) fn absorb(&mut self, other: Self) -> Result<(), Box<(Self, EngineError)>> {
         let (Some(own), Some(others)) = (&self.encoded, &other.encoded) else {
             if self.rows.is_empty() {
                 *self = other;
@@ -86,7 +86,7 @@ impl Cohort {
                 self.rows.extend(other.rows);
                 Ok(())
             }
-            Err(error) => Err((other, failed(&error))),
+            Err(error) => Err(Box::new((other, failed(&error)))),
         }
     }
 

@@ -31,7 +31,7 @@ pub(super) struct Text {
 
 impl Text {
     /// Nothing of it is translated yet but the set phrases in it.
-    pub(super) fn of(id: u64, job: Job, model: &Model) -> Result<Self, (Job, EngineError)> {
+    pub(super) fn of(id: u64, job: Job, model: &Model) -> Result<Self, Box<(Job, EngineError)>> {
         let (mut sentences, mut pieces, mut told) = (Vec::new(), Vec::new(), Vec::new());
         for part in &job.parts {
             let Part::Sentence(sentence) = part else { continue };
@@ -43,7 +43,7 @@ impl Text {
                 }
                 None => match model.pieces(sentence, job.source) {
                     Ok(own) => pieces.extend(own),
-                    Err(error) => return Err((job, error)),
+                    Err(error) => return Err(Box::new((job, error))),
                 },
             }
             told.resize(pieces.len(), None);

@@ -72,7 +72,8 @@ impl Party {
         while come.len() > 0 && come.tokens() < self.cohort.tokens() {
             left.extend(model.step(&mut come, &is_wanted));
         }
-        if let Err((mut come, error)) = self.cohort.absorb(come) {
+        if let Err(failed) = self.cohort.absorb(come) {
+            let (mut come, error) = *failed;
             left.extend(come.fail(&error));
         }
         left
@@ -129,7 +130,8 @@ impl Begun {
                     None => self.parties.push(Party { model: at, texts: vec![text], cohort: Cohort::default() }),
                 }
             }
-            Err((job, error)) => {
+            Err(failed) => {
+                let (job, error) = *failed;
                 job.answer.send(Err(error)).ok();
             }
         }

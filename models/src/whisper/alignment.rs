@@ -65,7 +65,7 @@ pub(super) fn starts(attention: &Attention, rows: Range<usize>, frames: usize) -
         }
     }
     let cost: Vec<f32> = sum.iter().map(|sum| -sum / attention.heads as f32).collect();
-    (attention.heads > 0 && rows.len() > 0).then(|| along(&cost, frames))
+    (attention.heads > 0 && !rows.is_empty()).then(|| along(&cost, frames))
 }
 
 /// What is looked at behind the sound is left out: the rest is all.
@@ -188,7 +188,7 @@ mod tests {
     fn what_is_no_attention_has_no_times() {
         let attention = looking(&[0..10, 10..22], 40);
         assert_eq!(starts(&attention, 0..3, 40), None, "a row that is not there");
-        assert_eq!(starts(&Attention { heads: 0, ..looking(&[0..10], 40) }, 0..1, 40), None);
+        assert_eq!(starts(&Attention { heads: 0, ..looking(&[0..10, 10..20], 40) }, 0..1, 40), None);
         assert_eq!(starts(&attention, 1..1, 40), None, "no row");
         let mut broken = looking(&[0..10, 10..22], 40);
         broken.weights[50] = f32::NAN;

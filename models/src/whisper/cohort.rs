@@ -74,7 +74,7 @@ impl Cohort {
     }
 
     /// Takes in those who have come as far.
-    pub(super) fn absorb(&mut self, other: Self) -> Result<(), (Self, EngineError)> {
+    pub(super) fn absorb(&mut self, other: Self) -> Result<(), Box<(Self, EngineError)>> {
         let (Some(own), Some(others)) = (&self.hidden, &other.hidden) else {
             if self.rows.is_empty() {
                 *self = other;
@@ -88,7 +88,7 @@ impl Cohort {
                 self.rows.extend(other.rows);
                 Ok(())
             }
-            Err(error) => Err((other, failed(&error))),
+            Err(error) => Err(Box::new((other, failed(&error)))),
         }
     }
 

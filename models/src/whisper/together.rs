@@ -154,7 +154,8 @@ impl Worker {
         while come.len() > 0 && come.tokens() < party.cohort.tokens() {
             left.extend(self.decoder.step(&mut come));
         }
-        if let Err((mut come, error)) = party.cohort.absorb(come) {
+        if let Err(failed) = party.cohort.absorb(come) {
+            let (mut come, error) = *failed;
             left.extend(come.fail(&error));
         }
         left
