@@ -2,7 +2,8 @@
 //!
 //! A decoder reads all its weights for every token, and all that its layers keep of the sound. In pages of 4 kB, as systems give them
 //! unless asked, it is the processor's table of pages that this waits for: in pages of 2 MB a token of Whisper base takes 18 ms in place of
-//! 21, in int8 8 in place of 11 (with all of it moved at once; what is taken later is only marked, for the system to move). ONNX Runtime and llama.cpp do not ask for them, so it is done here for what they have taken.
+//! 21, in int8 8 in place of 11 (with all of it moved at once; what is taken later is only marked, for the system to move). ONNX Runtime
+//! and llama.cpp do not ask for them, so it is done here for what they have taken.
 
 use std::{fs, ops::Range};
 
