@@ -41,6 +41,7 @@ pub mod onnx;
 pub mod openai;
 mod pages;
 pub mod phrases;
+pub mod prosody;
 pub mod queue;
 pub mod remote;
 mod shape;

@@ -16,7 +16,7 @@ mod session_name;
 mod sessions;
 mod translation;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use milo_models::{
     demo,
@@ -44,7 +44,7 @@ use crate::{
     agent::Persona,
     config::Config,
     dialplan::{Edition, Editions, Variables},
-    engines::{Engines, Mode, Swapped, Unswapped},
+    engines::{Engines, Mode, Order, Swapped, Unswapped},
     metrics::Metrics,
     redis::Redis,
 };
@@ -151,10 +151,10 @@ impl Chats {
     ///
     /// # Errors
     /// Why the one of before stays.
-    pub async fn change(&self, job: &str, path: Option<&Path>) -> Result<Swapped, Unswapped> {
+    pub async fn change(&self, order: Order<'_>) -> Result<Swapped, Unswapped> {
         let prompts = self.editions.current().dialplans.lasting_prompts();
-        let changed = self.engines.change(job, path, prompts).await?;
-        if job == "tts" {
+        let changed = self.engines.change(order, prompts).await?;
+        if order.job == "tts" {
             // The personas' set sentences are spoken anew. Where that fails, those of before stay, and it is told as of any reading.
             self.editions.reload().await;
         }

@@ -57,7 +57,7 @@ pub use conversation::Conversation;
 pub use database::Database;
 pub use dialplans::Dialplans;
 pub use drain::Drain;
-pub use engines::{Engines, GraphDevice, Kserve, Llm, LlmEngine, SpeechEngine, Stt, Translate, Tts, Vad};
+pub use engines::{Engines, GraphDevice, Kserve, Llm, LlmEngine, SpeechEngine, Stt, Translate, Tts, TurnEngine, Vad};
 pub use env::Sources;
 pub use fault::{ConfigError, Fault, Place};
 pub use http::Http;

@@ -16,7 +16,10 @@ use milo_models::{
 };
 
 use super::{gguf::Gguf, runtime::device};
-use crate::{config::Config, weights::amount};
+use crate::{
+    config::{Config, TurnEngine},
+    weights::amount,
+};
 
 /// Common quantisations of language models, and how many bits each takes for a weight, as llama.cpp's own table has it.
 const QUANTISATIONS: [(&str, f64); 5] =
@@ -85,10 +88,13 @@ pub fn needs(config: &Config, shipped: &DemoFiles) -> Vec<Need> {
     let graphs = |job, configured: Option<&std::path::PathBuf>, own: &Path| {
         let path = configured.map_or(own, |path| path.as_path());
         let device = if ["vad", "turn"].contains(&job) { Device::Cpu } else { device(config) };
-        let files = weight(path, device.precision(Precision::Quantized));
+        // A voice in int8 is slower, and taken where there is no other only.
+        let precision = if job == "tts" { Precision::Full } else { Precision::Quantized };
+        let files = weight(path, device.precision(precision));
         Need { job, name: name(path), files, on_card: if device == Device::Cpu { 0.0 } else { 1.0 }, talk: None }
     };
-    let turn = engines.turn.enabled.then(|| graphs("turn", engines.turn.path.as_ref(), &shipped.turn));
+    let by_graph = engines.turn.enabled && engines.turn.engine == TurnEngine::Graph;
+    let turn = by_graph.then(|| graphs("turn", engines.turn.path.as_ref(), &shipped.turn));
     let path = engines.llm.path.as_deref().unwrap_or(&shipped.llama);
     let found = File::open(path).ok().and_then(Gguf::read).unwrap_or_default();
     let calls = u64::from(engines.llm.sequences.max(1));

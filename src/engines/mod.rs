@@ -13,6 +13,7 @@ mod line;
 pub mod memory;
 mod mind;
 mod model;
+mod order;
 mod purse;
 mod runtime;
 mod saying;
@@ -28,7 +29,7 @@ pub(crate) mod ways;
 
 use std::{
     borrow::Cow,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, atomic::AtomicBool},
     thread,
     time::Duration,
@@ -55,6 +56,7 @@ use milo_models::{
 };
 pub use mind::{Mind, Mode};
 pub use model::Model;
+pub use order::Order;
 use purse::Purse;
 pub use purse::{Spending, Spent, Taken};
 pub(crate) use runtime::{runtime, uses_cards};
@@ -66,7 +68,11 @@ pub use swap::{CHANGEABLE, Swapped, Unswapped};
 pub use told::REASONS;
 pub use tongue::Tongue;
 
-use crate::{config::Config, error::Error, metrics::Metrics};
+use crate::{
+    config::{Config, TurnEngine},
+    error::Error,
+    metrics::Metrics,
+};
 use awaited::Awaited;
 use breaker::Breaker;
 use line::Line;
@@ -128,12 +134,8 @@ impl Engines {
         names.extend(ears::models(None, config, &shipped, &manifest));
         names.extend(ways::models(None, config, &shipped, &manifest));
         names.extend(voices::models(config, &shipped, &manifest));
-        names.extend(
-            settings
-                .turn
-                .enabled
-                .then(|| model("turn", settings.turn.path.as_ref(), ("milo-turn-demo", &shipped.turn))),
-        );
+        let by_graph = settings.turn.enabled && settings.turn.engine == TurnEngine::Graph;
+        names.extend(by_graph.then(|| model("turn", settings.turn.path.as_ref(), ("milo-turn-demo", &shipped.turn))));
         memory::fit(&memory::needs(config, &shipped), Room::now(uses_cards(config))).map_err(EngineError::Load)?;
         let activity = notice(config, &ort, &shipped)?;
         let options = answering_options(config, settings.llm.path.is_none(), prompts);
@@ -248,13 +250,12 @@ impl Engines {
         self.swaps.made_by(jobs)
     }
 
-    /// Puts the model at this path, or else the one that the configuration names, in the place of that of an engine of this process, one of
-    /// [`CHANGEABLE`], once it has done its work on trial; a language model reads the `prompts` once. Calls that are up go on.
+    /// Puts the model that is wanted in the place of that of an engine of this process, one of [`CHANGEABLE`], once it has done its work on trial; a language model reads the `prompts` once. Calls that are up go on.
     ///
     /// # Errors
     /// Why the one of before stays.
-    pub async fn change(&self, job: &str, path: Option<&Path>, prompts: Vec<String>) -> Result<Swapped, Unswapped> {
-        self.swaps.swap(job, path, prompts).await
+    pub async fn change(&self, order: Order<'_>, prompts: Vec<String>) -> Result<Swapped, Unswapped> {
+        self.swaps.swap(order, prompts).await
     }
 
     /// How many jobs of each class wait for each engine, or for a place at the server that is asked in its stead (`…_cloud`).
@@ -318,7 +319,7 @@ fn notice(config: &Config, ort: &OrtRuntime, shipped: &DemoFiles) -> Result<Voic
     Ok(VoiceActivity::load(config.engines.vad.path.as_ref().unwrap_or(&shipped.silero), ort)?)
 }
 
-/// What judges pauses, behind the graph that a server runs, if there is one.
+/// What judges pauses, if anything does, behind the graph that a server runs, if there is one.
 fn judge(
     config: &Config,
     ort: &OrtRuntime,
@@ -327,8 +328,11 @@ fn judge(
 ) -> Result<Option<Judge>, Error> {
     let turn = &config.engines.turn;
     let graph = turn.path.as_ref().unwrap_or(&shipped.turn);
-    let local = turn.enabled.then(|| EndOfTurn::load(graph, ort)).transpose()?;
-    Ok(local.map(|local| Judge::from(local).behind(server)))
+    if !turn.enabled {
+        return Ok(None);
+    }
+    let local = (turn.engine == TurnEngine::Graph).then(|| EndOfTurn::load(graph, ort)).transpose()?;
+    Ok(Some(Judge::by(local).behind(server)))
 }
 
 fn espeak(config: &Config, shipped: &DemoFiles) -> Result<Espeak, Error> {

@@ -7,7 +7,7 @@
 //! Nothing of it outlasts the process: the next start loads what the configuration names.
 
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
@@ -31,6 +31,7 @@ use tokio::{sync::Mutex, task::spawn_blocking, time::timeout};
 use super::{
     Model, Slot, answering_options, ears,
     memory::{self, Room},
+    order::Order,
     runtime, uses_cards, voices, ways,
 };
 use crate::{config::Config, error::Error, metrics::Metrics, store::Stamp};
@@ -48,7 +49,10 @@ const TOKENS: usize = 8;
 
 /// The places of the models of this process, and how others come into them.
 pub(super) struct Swaps {
+    /// As at the start.
     config: Config,
+    /// With what came since.
+    now: RwLock<Config>,
     metrics: Arc<Metrics>,
     slots: Slots,
     models: RwLock<Vec<Model>>,
@@ -105,7 +109,8 @@ enum Loaded {
 
 impl Swaps {
     pub(super) fn new(config: &Config, metrics: Arc<Metrics>, slots: Slots, models: Vec<Model>) -> Self {
-        Self { config: config.clone(), metrics, slots, models: RwLock::new(models), busy: Arc::default() }
+        let now = RwLock::new(config.clone());
+        Self { config: config.clone(), now, metrics, slots, models: RwLock::new(models), busy: Arc::default() }
     }
 
     /// The ears and the voice of this process, for whoever no server may hear.
@@ -126,20 +131,15 @@ impl Swaps {
         told.collect::<Vec<_>>().join(" ")
     }
 
-    /// Loads what lies at this path, or else what the configuration names, and puts it into its place if it does its work. Whoever drops
-    /// this has changed nothing.
+    /// Loads what is wanted, and puts it into its place if it does its work. Whoever drops this has changed nothing.
     ///
     /// # Errors
     /// Why the old one stays.
-    pub(super) async fn swap(
-        &self,
-        job: &str,
-        path: Option<&Path>,
-        prompts: Vec<String>,
-    ) -> Result<Swapped, Unswapped> {
-        let job = CHANGEABLE.into_iter().find(|known| *known == job).ok_or_else(|| Unswapped::Unknown(job.into()))?;
+    pub(super) async fn swap(&self, order: Order<'_>, prompts: Vec<String>) -> Result<Swapped, Unswapped> {
+        let job = CHANGEABLE.into_iter().find(|known| *known == order.job);
+        let job = job.ok_or_else(|| Unswapped::Unknown(order.job.into()))?;
         let busy = Arc::clone(&self.busy).try_lock_owned().map_err(|_| Unswapped::Busy)?;
-        let came = self.try_to(job, path, prompts, busy).await;
+        let came = self.try_to(job, order, prompts, busy).await;
         self.metrics.swapped(job, if came.is_ok() { "done" } else { "refused" });
         match &came {
             Ok(Swapped { model, load_ms, tried }) => {
@@ -153,21 +153,14 @@ impl Swaps {
     async fn try_to(
         &self,
         job: &'static str,
-        path: Option<&Path>,
+        order: Order<'_>,
         prompts: Vec<String>,
         busy: tokio::sync::OwnedMutexGuard<()>,
     ) -> Result<Swapped, Unswapped> {
         let wrong = |says: String| Unswapped::Wrong(says.trim_end_matches('.').to_owned());
-        let mut config = self.config.clone();
-        if let Some(path) = path {
-            let found = permitted(&config, job, path).map_err(wrong)?;
-            let named = configured(&mut config, job).replace(found.clone());
-            // It was trained on top of the model that the configuration names.
-            let is_another = named.and_then(|named| named.canonicalize().ok()).is_none_or(|named| named != found);
-            if job == "llm" && is_another {
-                config.engines.llm.lora = None;
-            }
-        }
+        let now = self.now.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let config = order.placed(&self.config, &now).map_err(wrong)?;
+        let placed = config.clone();
         let began = tokio::time::Instant::now();
         // What cannot be called off keeps the place until it is over.
         let loading = move || (load(&config, job, prompts), busy);
@@ -175,7 +168,9 @@ impl Swaps {
         let (loaded, mut models) = loaded.map_err(|error| wrong(error.to_string()))?;
         let since = Some(Stamp::now());
         models.iter_mut().for_each(|model| model.since = since);
-        let model = models.first().cloned().ok_or_else(|| wrong("no model was loaded".into()))?;
+        let named = order.path.and_then(Path::file_name).map(|name| name.to_string_lossy());
+        let model = models.iter().find(|model| named.as_deref() == Some(model.name.as_str())).or(models.first());
+        let model = model.cloned().ok_or_else(|| wrong("no model was loaded".into()))?;
         let load_ms = began.elapsed().as_millis() as u64;
         let tried = timeout(TRIAL, self.tried(&loaded)).await;
         let late = |_| Err(format!("{} did nothing within {} s", model.name, TRIAL.as_secs()));
@@ -189,11 +184,18 @@ impl Swaps {
             Loaded::Translator(translator) => self.slots.translator.put(translator),
             Loaded::Voice(voice) => self.slots.voice.put(voice),
         }
+        *self.now.write().unwrap_or_else(PoisonError::into_inner) = placed;
         let mut known = self.models.write().unwrap_or_else(PoisonError::into_inner);
         let at = known.iter().position(|before| before.job == job).unwrap_or(known.len());
         known.retain(|before| before.job != job);
         known.splice(at..at, models);
         Ok(Swapped { model, load_ms, tried })
+    }
+
+    /// Whether what hears now knows this language.
+    async fn hears(&self, language: Language) -> bool {
+        let asked = Listen { class: Class::Interactive, ..Listen::to(Some(language)) };
+        !matches!(self.slots.transcriber.transcribe(vec![0; 8_000], asked).await, Err(EngineError::Input(_)))
     }
 
     /// What it does with a sentence, or what is wrong with that.
@@ -206,8 +208,15 @@ impl Swaps {
                     let said = said(&self.slots.voice, sentence, language).await.map_err(failed)?;
                     let asked = Listen { class: Class::Interactive, ..Listen::to(Some(language)) };
                     match ears.transcribe(said, asked).await {
-                        // Some know one language.
-                        Err(EngineError::Input(why)) => unfit = Some(why),
+                        // Some know one language, and then another one of before must not be lost.
+                        Err(EngineError::Input(why)) => {
+                            if self.hears(language).await {
+                                let lost =
+                                    format!("{why}, and the one of before does: name the `language` that it hears");
+                                return Err(lost);
+                            }
+                            unfit = Some(why);
+                        }
                         Err(error) => return Err(failed(error)),
                         Ok(heard) if heard.text.chars().any(char::is_alphanumeric) => {
                             did.push(format!("{:?}", heard.text));
@@ -317,61 +326,4 @@ fn load(config: &Config, job: &'static str, prompts: Vec<String>) -> Result<(Loa
             (Loaded::Voice(voice), voices::models(config, &shipped, &manifest))
         }
     })
-}
-
-/// Where the configuration names the model of an engine.
-fn configured<'a>(config: &'a mut Config, job: &str) -> &'a mut Option<PathBuf> {
-    match job {
-        "stt" => &mut config.engines.stt.path,
-        "translate" => &mut config.engines.translate.path,
-        "llm" => &mut config.engines.llm.path,
-        _ => &mut config.engines.tts.path,
-    }
-}
-
-/// Where a model lies that may be loaded: in the folder of models, or where the configuration names it. Whoever asks by the API reads no
-/// other files, and a link that leads out of there is followed before this is looked at.
-fn permitted(config: &Config, job: &str, path: &Path) -> Result<PathBuf, String> {
-    let models = config.data_dir.join("models");
-    let found = models.join(path).canonicalize().map_err(|error| format!("{}: {error}", path.display()))?;
-    let named = configured(&mut config.clone(), job).clone();
-    let places = [Some(models.clone()), named];
-    let is_within = |place: &PathBuf| place.canonicalize().is_ok_and(|place| found.starts_with(place));
-    if places.iter().flatten().any(is_within) {
-        return Ok(found);
-    }
-    Err(format!(
-        "{} is neither below {} nor what [engines.{job}] path names: a model is put there first, by `milo models pull` or by hand",
-        path.display(),
-        models.display()
-    ))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_model_lies_in_the_folder_of_models_or_where_the_configuration_names_it() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let (data, outside) = (folder.path().join("data"), folder.path().join("outside"));
-        std::fs::create_dir_all(data.join("models/ears")).expect("a folder");
-        std::fs::create_dir_all(outside.join("ears")).expect("a folder");
-        std::os::unix::fs::symlink(&outside, data.join("models/link")).expect("a link");
-        let mut config = Config { data_dir: data.clone(), ..Config::default() };
-        let may = |config: &Config, path: &Path| permitted(config, "stt", path);
-        let whole = data.join("models/ears").canonicalize().expect("there");
-        for path in [Path::new("ears"), &whole] {
-            assert_eq!(may(&config, path), Ok(whole.clone()));
-        }
-        let elsewhere = outside.join("ears");
-        for path in [&elsewhere, Path::new("../../outside/ears"), Path::new("link/ears"), Path::new("/etc/passwd")] {
-            let refused = may(&config, path).expect_err("outside");
-            assert!(refused.contains("is neither below") && refused.contains("[engines.stt] path"), "{refused}");
-        }
-        assert!(may(&config, Path::new("nowhere")).expect_err("nothing").contains("nowhere: "));
-        config.engines.stt.path = Some(elsewhere.clone());
-        assert_eq!(may(&config, &elsewhere), Ok(elsewhere.canonicalize().expect("there")));
-        assert!(permitted(&config, "llm", &elsewhere).is_err(), "that is another engine's");
-    }
 }

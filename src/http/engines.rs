@@ -8,6 +8,7 @@ use axum::{
     extract::{Path, State, rejection::BytesRejection},
     response::{IntoResponse, Response},
 };
+use milo_models::engine::Language;
 use serde::Deserialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -16,7 +17,7 @@ use super::{
     guard::{Administer, May},
     text::Text,
 };
-use crate::engines::{Swapped, Unswapped};
+use crate::engines::{Order, Swapped, Unswapped};
 
 /// The model that is wanted.
 #[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
@@ -27,6 +28,10 @@ struct Wanted {
     /// Left out: what the configuration names, or else the model that ships.
     #[schema(value_type = Option<String>)]
     path: Option<PathBuf>,
+    /// What it hears or speaks, or from what it translates (`mg`, `fr`), where there is a model for each language. Left out: one does all, and
+    /// of `tts` the path is then that of espeak-ng's data.
+    #[schema(value_type = Option<String>)]
+    language: Option<Language>,
 }
 
 pub(super) fn routes() -> OpenApiRouter<Text> {
@@ -45,7 +50,8 @@ impl From<Unswapped> for Problem {
 
 /// Put another model in the place of an engine's
 ///
-/// `engine` is `stt`, `llm`, `translate` or `tts`. The new model is loaded beside the old one and does its work on trial; from then on
+/// `engine` is `stt`, `llm`, `translate` or `tts`. `language` names the place of a voice, of ears or of a translator of one
+/// language. The new model is loaded beside the old one and does its work on trial; from then on
 /// it has whatever is begun, and what is under way is ended by the old one. Calls go on. Where it cannot be loaded or fails on trial the
 /// old one stays, and the answer says why. Nothing of it outlasts the process. Whoever does not wait for the answer has changed nothing.
 #[utoipa::path(
@@ -71,9 +77,9 @@ async fn reload(
 ) -> Result<Response, Problem> {
     let body = body.map_err(|wrong| Problem::bad_request(wrong.body_text()))?;
     let wanted = if body.is_empty() { Ok(Wanted::default()) } else { serde_json::from_slice(&body) };
-    let Wanted { path } =
+    let Wanted { path, language } =
         wanted.map_err(|wrong| Problem::unprocessable(format!("the body is no such order: {wrong}")))?;
-    let came = text.chats.change(&engine, path.as_deref()).await;
+    let came = text.chats.change(Order { job: &engine, path: path.as_deref(), language }).await;
     let (target, detail) = match &came {
         Ok(swapped) => (swapped.model.name.clone(), None),
         Err(why) => (path.map_or_else(String::new, |path| path.display().to_string()), Some(why.to_string())),

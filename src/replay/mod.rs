@@ -120,6 +120,7 @@ fn decided_by(config: &Config) -> BTreeMap<&'static str, serde_json::Value> {
         ("conversation.longest_pause_ms", json!(config.conversation.longest_pause_ms)),
         ("clean", json!(config.clean)),
         ("engines.turn.enabled", json!(config.engines.turn.enabled)),
+        ("engines.turn.engine", json!(config.engines.turn.engine)),
     ])
 }
 

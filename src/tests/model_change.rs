@@ -138,6 +138,29 @@ async fn a_mind_a_translator_and_a_voice_are_tried_before_they_are_used() {
         assert!(refused.status == status && detail.contains(says), "{engine} {path}: {}", refused.body);
     }
     assert_eq!((model(&milo, "llm").as_str(), reply()), ("again.gguf", before), "the one of before answers");
+    // A voice of one language stands beside espeak-ng's.
+    let voices = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/tests/vits_tiny/speaking");
+    fs::create_dir_all(models.join("own-voice")).expect("a folder");
+    for file in fs::read_dir(voices).expect("a small voice").flatten() {
+        fs::copy(file.path(), models.join("own-voice").join(file.file_name())).expect("copied");
+    }
+    let order =
+        |engine: &str, body: &Value| send(&milo, ("POST", &format!("/api/v1/engines/{engine}/reload")), &[], body);
+    let changed = order("tts", &json!({ "path": "own-voice", "language": "mg" }));
+    assert_eq!((changed.status, &changed.body["model"]["name"]), (200, &"own-voice".into()), "{}", changed.body);
+    let speaks = || {
+        let health = get(&milo, "/api/v1/health");
+        let models = health["models"].as_array().unwrap_or_else(|| panic!("{health}")).clone();
+        models.into_iter().filter(|model| model["job"] == "tts").map(|model| model["name"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(speaks(), ["espeak-ng", "own-voice"]);
+    let back = order("tts", &json!({ "language": "mg" }));
+    assert_eq!((back.status, speaks()), (200, vec!["espeak-ng".into()]), "{}", back.body);
+    for (engine, says) in [("llm", "does all languages"), ("translate", "both ways")] {
+        let refused = order(engine, &json!({ "language": "fr" }));
+        let detail = refused.body["detail"].as_str().unwrap_or_default();
+        assert!(refused.status == 422 && detail.contains(says), "{engine}: {}", refused.body);
+    }
     assert_eq!(get(&milo, "/api/v1/health")["status"], "healthy");
     stop(milo).await;
 }

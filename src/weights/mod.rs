@@ -180,10 +180,17 @@ fn tell_export(entry: &Entry, command: &str, place: &Path) {
     let place = absolute(place);
     let quoted = format!("'{}'", place.display().to_string().replace('\'', "'\\''"));
     let tried = if entry.unverified { ", which nobody of the project has tried" } else { "" };
-    println!("{} is not fetched but made, by this command{tried}; its licence is {}:\n", entry.name, entry.licence);
+    let terms = if entry.non_commercial { NO_COMMERCE } else { "" };
+    println!(
+        "{} is not fetched but made, by this command{tried}; its licence is {}{terms}:\n",
+        entry.name, entry.licence
+    );
     println!("{}\n", command.replace("{folder}", &quoted));
     tell_setting(entry, &place);
 }
+
+/// What a licence says that is not for everybody.
+const NO_COMMERCE: &str = ", which forbids commerce: a Milo that serves a business may not use it";
 
 /// The licence is told; where it forbids commerce, somebody must say yes to it.
 fn take_licence(entry: &Entry, is_accepted: bool) -> Result<()> {
@@ -192,7 +199,7 @@ fn take_licence(entry: &Entry, is_accepted: bool) -> Result<()> {
         eprintln!("{name}: its licence is {licence}");
         return Ok(());
     }
-    eprintln!("{name}: its licence is {licence}, which forbids commerce: a Milo that serves a business may not use it");
+    eprintln!("{name}: its licence is {licence}{NO_COMMERCE}");
     if is_accepted {
         return Ok(());
     }
@@ -301,12 +308,18 @@ fn in_use(place: &Path, engines: &Engines) -> Option<&'static str> {
         ("engines.translate.mg_fr", &engines.translate.mg_fr),
         ("engines.translate.fr_mg", &engines.translate.fr_mg),
         ("engines.llm.path", &engines.llm.path),
+        ("engines.llm.lora", &engines.llm.lora),
         ("engines.tts.path", &engines.tts.path),
         ("engines.tts.voices.mg", &engines.tts.voices.mg),
         ("engines.tts.voices.fr", &engines.tts.voices.fr),
+        ("engines.kserve.whisper.path", &engines.kserve.whisper.path),
+        ("engines.kserve.wav2vec2.mg.path", &engines.kserve.wav2vec2.mg.path),
+        ("engines.kserve.wav2vec2.fr.path", &engines.kserve.wav2vec2.fr.path),
+        ("engines.kserve.vits.mg.path", &engines.kserve.vits.mg.path),
+        ("engines.kserve.vits.fr.path", &engines.kserve.vits.fr.path),
     ];
-    let is_there = |path: &PathBuf| absolute(path).starts_with(&place);
-    named.into_iter().find(|(_, path)| path.as_ref().is_some_and(is_there)).map(|(key, _)| key)
+    let is_there = |path: &Path| absolute(path).starts_with(&place);
+    named.into_iter().find(|(_, path)| path.as_deref().is_some_and(is_there)).map(|(key, _)| key)
 }
 
 /// Links followed where there is such a path, and from the root on in any case.

@@ -29,11 +29,32 @@ pub fn weight(path: &Path, precision: Precision) -> u64 {
         return whole(path);
     }
     let graph = |stem: &str| find(path, precision, stem);
-    let others = graph("encoder_model").into_iter().chain(graph("model")).map(|graph| whole(&graph)).sum::<u64>();
-    others + weight_of_decoders(path, precision)
+    let own = graph("encoder_model").into_iter().chain(graph("model")).map(|graph| whole(&graph)).sum::<u64>();
+    let all = own + weight_of_decoders(path, precision);
+    // A voice's graph may have any name.
+    if all == 0 { only_graph(path).map_or(0, |graph| whole(&graph)) } else { all }
 }
 
-/// The same of the decoders alone: what is loaded of a folder whose encoder runs elsewhere.
+/// The graphs of a folder, or else those of its `onnx` subfolder.
+pub(crate) fn graphs(folder: &Path) -> Vec<PathBuf> {
+    let there = |folder: PathBuf| {
+        let files = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        files.filter(|file| file.extension().is_some_and(|kind| kind == "onnx")).collect::<Vec<_>>()
+    };
+    let found = [folder.to_owned(), folder.join("onnx")].map(there);
+    found.into_iter().find(|graphs| !graphs.is_empty()).unwrap_or_default()
+}
+
+fn only_graph(folder: &Path) -> Option<PathBuf> {
+    <[PathBuf; 1]>::try_from(graphs(folder)).ok().map(|[graph]| graph)
+}
+
+/// The graph of a model that is one graph: `model` in the wanted precision, else in any other, else the only one that is there.
+pub(crate) fn single(folder: &Path, precision: Precision) -> Option<PathBuf> {
+    find(folder, precision, "model").or_else(|| only_graph(folder))
+}
+
+/// As [`weight`], of the decoders alone: what is loaded of a folder whose encoder runs elsewhere.
 pub fn weight_of_decoders(path: &Path, precision: Precision) -> u64 {
     let graph = |stem: &str| find(path, precision, stem);
     match graph("decoder_model_merged") {

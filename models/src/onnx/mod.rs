@@ -13,6 +13,7 @@ pub(crate) mod rows;
 
 pub use device::Device;
 pub use export::{Precision, form, weight, weight_of_decoders};
+pub(crate) use export::{graphs, single};
 pub(crate) use graph::{FRACTIONS, Graph, Outlet, WHOLE, failed};
 
 use std::{

@@ -6,6 +6,7 @@ use std::{fs, path::PathBuf, sync::mpsc::sync_channel};
 use super::*;
 use crate::{
     espeak::tests::voice as espeak,
+    onnx::{Precision, single, weight},
     queue::{Class, Wanted},
 };
 
@@ -289,6 +290,18 @@ fn sound_that_is_no_number_fails_this_clause_only() {
     let row = voice.model.run(&rows, broken).unwrap().remove(0);
     assert!(matches!(row, Err(EngineError::Failed { reason, .. }) if reason.contains("no number")));
     close(&said(&mut voice, &[&golden.cases[0].ids], 1.0)[0].samples, &expected("0"));
+}
+
+#[test]
+fn of_several_precisions_a_card_takes_the_half_and_the_processor_the_full_one() {
+    let folder = copy("optimum");
+    fs::copy(folder.path().join("model.onnx"), folder.path().join("model_fp16.onnx")).unwrap();
+    for (precision, name) in [(Precision::Full, "model.onnx"), (Precision::Half, "model_fp16.onnx")] {
+        assert_eq!(single(folder.path(), precision), Some(folder.path().join(name)));
+    }
+    let piper = copy("piper");
+    assert_eq!(single(piper.path(), Precision::Half), Some(piper.path().join("tiny.onnx")), "the only one");
+    assert!(weight(piper.path(), Precision::Full) > 100_000, "whatever its name is");
 }
 
 #[test]

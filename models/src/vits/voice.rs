@@ -17,13 +17,11 @@ use crate::{
     engine::{EngineError, Language, RemoteFault},
     espeak::Espeak,
     manifest,
-    onnx::{Graph, OrtRuntime},
+    onnx::{Graph, OrtRuntime, Precision, graphs, single},
     queue::Standing,
     shape,
 };
 
-/// The graph that is taken where a folder holds several.
-const GRAPH: &str = "model.onnx";
 /// What the name of a Piper voice's file has behind that of its graph.
 const PIPERS: &str = ".json";
 /// How much VITS varies, where nothing beside the graph says it.
@@ -93,7 +91,7 @@ impl Voice {
         manifest::verify(path)?;
         let (model, file) = match server {
             None => {
-                let file = graph(path)?;
+                let file = graph(path, ort.device().precision(Precision::Full))?;
                 (Model::new(ort.graph(&file, options.threads)?)?, Some(file))
             }
             Some(_) if !folder.is_dir() => {
@@ -180,7 +178,7 @@ pub(super) fn to_pcm(samples: &[f32]) -> Vec<i16> {
 }
 
 /// The graph of a voice: the file itself, or that of a folder, or of its `onnx` subfolder.
-fn graph(path: &Path) -> Result<PathBuf, EngineError> {
+fn graph(path: &Path, precision: Precision) -> Result<PathBuf, EngineError> {
     let wrong = |says: &str| EngineError::Load(format!("the voice {} {says}", path.display()));
     if path.is_file() {
         return Ok(path.to_owned());
@@ -188,21 +186,13 @@ fn graph(path: &Path) -> Result<PathBuf, EngineError> {
     if !path.is_dir() {
         return Err(wrong("is not there"));
     }
-    for folder in [path.to_owned(), path.join("onnx")] {
-        if folder.join(GRAPH).is_file() {
-            return Ok(folder.join(GRAPH));
-        }
-        let files = fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path());
-        let mut graphs: Vec<PathBuf> =
-            files.filter(|file| file.extension().is_some_and(|kind| kind == "onnx")).collect();
-        graphs.sort();
-        match graphs.as_slice() {
-            [] => {}
-            [graph] => return Ok(graph.clone()),
-            [..] => return Err(wrong("holds several graphs and no model.onnx: name the file of one")),
-        }
-    }
-    Err(wrong("holds no .onnx file: export the model (models/training/export.py), or correct the path"))
+    single(path, precision).ok_or_else(|| {
+        wrong(if graphs(path).is_empty() {
+            "holds no .onnx file: export the model (models/training/export.py), or correct the path"
+        } else {
+            "holds several graphs and no model.onnx: name the file of one"
+        })
+    })
 }
 
 fn of_transformers(folder: &Path, model: &Model) -> Result<Beside, EngineError> {

@@ -115,14 +115,27 @@ pub struct Vad {
 pub struct Turn {
     /// Whether the sound of a pause is judged; if not, silence alone ends a turn.
     pub enabled: bool,
+    /// By what.
+    pub engine: TurnEngine,
     /// A graph in Smart Turn's form (`.onnx`).
     pub path: Option<PathBuf>,
 }
 
 impl Default for Turn {
     fn default() -> Self {
-        Self { enabled: true, path: None }
+        Self { enabled: true, engine: TurnEngine::Graph, path: None }
     }
+}
+
+/// What judges the sound of a pause.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TurnEngine {
+    /// A graph; where it says nothing, what `Prosody` does.
+    #[default]
+    Graph,
+    /// Pitch, loudness and length, by no model.
+    Prosody,
 }
 
 /// Who hears, or speaks.
@@ -141,6 +154,9 @@ impl Engines {
         path("engines.onnxruntime", self.onnxruntime.as_deref(), faults);
         path("engines.vad.path", self.vad.path.as_deref(), faults);
         path("engines.turn.path", self.turn.path.as_deref(), faults);
+        if self.turn.path.is_some() && self.turn.engine == TurnEngine::Prosody {
+            faults.add("engines.turn.path", "is not used: [engines.turn] engine is prosody".into());
+        }
         path("engines.ca", self.ca.as_deref(), faults);
         faults.within("engines.connect_timeout_s", self.connect_timeout_s, 0.05..=60.0);
         faults.within("engines.failures_before_rest", self.failures_before_rest, 0..=1_000);
