@@ -70,6 +70,7 @@ mod picking_up;
 mod plan_conditions;
 mod plans;
 mod priorities;
+mod prosody;
 mod python_system;
 mod queue_calls;
 mod queues;
