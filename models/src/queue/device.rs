@@ -7,9 +7,12 @@
 //!  voice, one run ───────► ▒ ─┼─► and in it the step that is wanted first ─► the card, or some of the cores
 //!  translator, one token ► ▒ ─┘
 //! ```
-//! A card takes one step at a time, the processor as many threads as it has cores; a step that computes on more counts as all of them.
-//! An engine takes its [`Turn`] for one run of its model and has none between two, so whoever comes waits for what is running and no
-//! longer: nothing is broken off in the middle. Each engine's thread waits once at most.
+//! An engine takes its [`Turn`] for one run of its model and has none between two. Each engine's thread waits once at most.
+//!
+//! A card takes one step at a time, and nothing is broken off there in the middle: whoever comes waits for what is running, and no longer.
+//! The processor takes as many threads as it has cores; a step that computes on more counts as all of them. There the system stops one
+//! thread for another as it likes, and what a large model computes in one step may take seconds: a step for a call waits for nobody, and the
+//! others begin where calls leave them a core.
 //!
 //! Classes are strict here as in the queues: a step for a call goes before all that is not, for as long as there are such. Within a class
 //! nobody is put off for ever: whose answer is awaited stands as it stands in a queue, by its deadline or by when it came, and what goes on
@@ -30,20 +33,27 @@ use super::{Class, Standing, USUAL, now};
 
 /// The machine has one processor, and each of its cards once: whoever loads an engine is given the same.
 static PROCESSOR: LazyLock<Arc<Share>> =
-    LazyLock::new(|| Arc::new(Share::new(thread::available_parallelism().map_or(1, usize::from))));
+    LazyLock::new(|| Arc::new(Share::preempting(thread::available_parallelism().map_or(1, usize::from))));
 /// A lock is right here: it is taken only while an engine loads.
 static CARDS: Mutex<BTreeMap<i32, Arc<Share>>> = Mutex::new(BTreeMap::new());
+
+/// Those that wait look so often whether they are for a call by now, on a device that stops others for it.
+const LOOKS: Duration = Duration::from_millis(10);
 
 /// A device, as the engines share it.
 pub struct Share {
     /// How many threads compute on it at a time.
     places: usize,
+    /// Whether it stops what it computes in the middle for something else.
+    preempts: bool,
     /// Held to take places or to give them back, never over work or a wait.
     held: Mutex<Held>,
 }
 
+#[derive(Default)]
 struct Held {
-    free: usize,
+    /// Places that are taken: more than there are, where steps for calls wait for nobody.
+    taken: usize,
     waiting: Vec<Waiter>,
     /// How many have waited so far.
     waited: u64,
@@ -69,20 +79,17 @@ impl Share {
     /// That of the card of this number, the first is 0.
     pub fn card(card: i32) -> Arc<Self> {
         let mut cards = CARDS.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(cards.entry(card).or_insert_with(|| Arc::new(Self::new(1))))
+        Arc::clone(cards.entry(card).or_insert_with(|| Arc::new(Self::whole(1))))
     }
 
-    /// A device on which so many threads compute at a time.
-    pub fn new(places: usize) -> Self {
-        let places = places.max(1);
-        let held = Held {
-            free: places,
-            waiting: Vec::new(),
-            waited: 0,
-            #[cfg(test)]
-            turns: 0,
-        };
-        Self { places, held: Mutex::new(held) }
+    /// A device on which so many threads compute at a time, each step from its beginning to its end.
+    pub(crate) fn whole(places: usize) -> Self {
+        Self { places, preempts: false, held: Mutex::default() }
+    }
+
+    /// The same, and what computes is stopped in the middle for something else.
+    fn preempting(places: usize) -> Self {
+        Self { preempts: true, ..Self::whole(places) }
     }
 
     /// A seat for an engine that computes on so many threads.
@@ -92,6 +99,22 @@ impl Share {
 
     fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets those in whose turn it is.
+    fn admit(&self, held: &mut Held) {
+        let place = |waiter: &Waiter| (waiter.step.place(waiter.came), waiter.number);
+        while let Some((at, next)) = held.waiting.iter().enumerate().min_by_key(|(_, waiter)| place(waiter))
+            && (held.taken + next.places <= self.places || self.waits_for_nobody(&next.step))
+        {
+            let next = held.waiting.remove(at);
+            held.take(next.places);
+            next.thread.unpark();
+        }
+    }
+
+    fn waits_for_nobody(&self, step: &Step) -> bool {
+        self.preempts && step.class() == Class::Call
     }
 
     /// How many wait.
@@ -115,22 +138,10 @@ impl fmt::Debug for Share {
 
 impl Held {
     fn take(&mut self, places: usize) {
-        self.free -= places;
+        self.taken += places;
         #[cfg(test)]
         {
             self.turns += 1;
-        }
-    }
-
-    /// Lets those in whose turn it is.
-    fn admit(&mut self) {
-        let place = |waiter: &Waiter| (waiter.step.place(waiter.came), waiter.number);
-        while let Some((at, next)) = self.waiting.iter().enumerate().min_by_key(|(_, waiter)| place(waiter))
-            && next.places <= self.free
-        {
-            let first = self.waiting.remove(at);
-            self.take(first.places);
-            first.thread.unpark();
         }
     }
 }
@@ -147,19 +158,26 @@ pub struct Seat {
 impl Seat {
     /// Waits until the step that the engine's thread is at may be computed. Where there is room and nobody waits, that is at once.
     pub fn turn(&self) -> Turn<'_> {
-        let mut held = self.share.held();
-        if held.waiting.is_empty() && held.free >= self.places {
+        let share = &*self.share;
+        let mut held = share.held();
+        let has_room = held.waiting.is_empty() && held.taken + self.places <= share.places;
+        if has_room || share.waits_for_nobody(&self.step) {
             held.take(self.places);
         } else {
             let (number, came) = (held.waited, now());
             held.waited += 1;
             let (step, thread) = (Arc::clone(&self.step), thread::current());
             held.waiting.push(Waiter { number, came, places: self.places, step, thread });
-            held.admit();
+            share.admit(&mut held);
             while held.waiting.iter().any(|waiter| waiter.number == number) {
                 drop(held);
-                thread::park();
-                held = self.share.held();
+                if share.preempts {
+                    thread::park_timeout(LOOKS)
+                } else {
+                    thread::park()
+                }
+                held = share.held();
+                share.admit(&mut held);
             }
             drop(held);
             self.step.waited(now().saturating_duration_since(came));
@@ -175,8 +193,8 @@ pub struct Turn<'a>(&'a Seat);
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let mut held = self.0.share.held();
-        held.free += self.0.places;
-        held.admit();
+        held.taken -= self.0.places;
+        self.0.share.admit(&mut held);
     }
 }
 
@@ -208,9 +226,14 @@ impl Step {
         places.min().unwrap_or((Class::Interactive, came + USUAL))
     }
 
+    /// The first class of those whom it is for.
+    fn class(&self) -> Class {
+        self.whose().iter().map(Standing::class).min().unwrap_or(Class::Interactive)
+    }
+
     /// It has waited so long.
     fn waited(&self, wait: Duration) {
-        let class = self.whose().iter().map(Standing::class).min().unwrap_or(Class::Interactive);
+        let class = self.class();
         self.waits()[class as usize] += wait;
     }
 
@@ -245,8 +268,8 @@ mod tests {
     }
 
     impl Line {
-        fn new(places: usize) -> Self {
-            Self { share: Arc::new(Share::new(places)), threads: Vec::new(), turns: Arc::default() }
+        fn new(share: Share) -> Self {
+            Self { share: Arc::new(share), threads: Vec::new(), turns: Arc::default() }
         }
 
         fn waits(&mut self, name: &'static str, threads: usize, standings: &[Standing]) {
@@ -276,7 +299,7 @@ mod tests {
     #[test]
     fn a_free_device_is_had_in_the_order_of_class_deadline_and_arrival() {
         let at = |ms| now() + Duration::from_millis(ms);
-        let mut line = Line::new(1);
+        let mut line = Line::new(Share::whole(1));
         let (guess, came) = (Wanted::perhaps(), now());
         let engine = line.share.seat(&step(&[]), 1);
         let running = engine.turn();
@@ -302,7 +325,7 @@ mod tests {
 
     #[test]
     fn a_step_of_more_threads_than_there_are_takes_all_of_them_and_is_not_passed_by_smaller_ones() {
-        let mut line = Line::new(2);
+        let mut line = Line::new(Share::whole(2));
         let engine = line.share.seat(&step(&[]), 1);
         let running = engine.turn();
         drop(engine.turn());
@@ -314,8 +337,28 @@ mod tests {
     }
 
     #[test]
+    fn on_the_processor_a_call_waits_for_nobody_and_a_guess_for_a_free_core_or_until_it_comes_true() {
+        let mut line = Line::new(Share::preempting(2));
+        let (unsure, sure) = (of(Class::Speculative, Wanted::perhaps()), Wanted::perhaps());
+        let (guess, call) =
+            (line.share.seat(&step(&[unsure.clone()]), 1), line.share.seat(&step(&[Standing::default()]), 2));
+        let running = [guess.turn(), call.turn(), call.turn()];
+        line.waits("guess", 1, &[unsure]);
+        line.waits("true", 1, &[of(Class::Speculative, sure.clone())]);
+        sure.confirm(now());
+        while line.share.waiting() > 1 {
+            thread::yield_now();
+        }
+        let [guess, first, second] = running;
+        drop((guess, first));
+        assert_eq!(line.share.waiting(), 1, "the call has both cores");
+        drop(second);
+        assert_eq!(line.turns(), ["true", "guess"]);
+    }
+
+    #[test]
     fn a_panic_gives_the_device_to_the_next_and_waits_are_counted_by_class() {
-        let mut line = Line::new(1);
+        let mut line = Line::new(Share::whole(1));
         let engine = line.share.seat(&step(&[]), 1);
         let waits = step(&[of(Class::Call, Wanted::default())]);
         let seat = line.share.seat(&waits, 1);

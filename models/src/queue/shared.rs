@@ -47,7 +47,7 @@ async fn guess(mind: &Llama, is_enough: &Cell<bool>) {
 
 #[tokio::test]
 async fn a_call_waits_for_the_pass_that_runs_and_for_no_other_that_is_made_on_a_guess() {
-    let share = Arc::new(Share::new(1));
+    let share = Arc::new(Share::whole(1));
     let wav = fs::read(shipped("tests/speech/salama.wav")).expect("committed");
     let speech: Vec<i16> = wav[44..].chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();
     let ort = OrtRuntime::load(None).expect("`make setup` fetches it").sharing(Some(Arc::clone(&share)));
