@@ -19,7 +19,8 @@
 //! on after the beginning of its answer was heard stands by when more of it is wanted, or by when it came to the device. Nor does what is
 //! small pass what is wide: the first one waits until there is room for it, and the others behind it.
 //!
-//! Whose a step is and when it is wanted is looked at as the device becomes free: a guess that came true meanwhile is a call's.
+//! Whose a step is and when it is wanted is looked at as the device becomes free: a guess that came true meanwhile is a call's. So is the step
+//! of a guess behind which a call has come to the same engine: until it is done nobody takes that one in.
 
 use std::{
     collections::BTreeMap,
@@ -88,7 +89,7 @@ impl Share {
     }
 
     /// The same, and what computes is stopped in the middle for something else.
-    fn preempting(places: usize) -> Self {
+    pub(super) fn preempting(places: usize) -> Self {
         Self { preempts: true, ..Self::whole(places) }
     }
 
@@ -114,7 +115,7 @@ impl Share {
     }
 
     fn waits_for_nobody(&self, step: &Step) -> bool {
-        self.preempts && step.class() == Class::Call
+        self.preempts && step.is_a_calls()
     }
 
     /// How many wait.
@@ -198,15 +199,31 @@ impl Drop for Turn<'_> {
     }
 }
 
+/// Where the first stands that waits in an engine's queue.
+type First = Box<dyn Fn() -> Option<(Class, Option<Instant>)> + Send + Sync>;
+
 /// What an engine's thread is at: for whom, and how long its steps have waited for their device.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Step {
     /// Held for the moment in which it is written or looked at.
     whose: Mutex<Vec<Standing>>,
     waited: Mutex<[Duration; Class::ALL.len()]>,
+    /// Who waits behind it; none, where no queue is before the engine.
+    behind: Option<First>,
+}
+
+impl fmt::Debug for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Step").field("whose", &self.whose).finish_non_exhaustive()
+    }
 }
 
 impl Step {
+    /// Those of the thread that serves the queue in which `behind` looks.
+    pub(super) fn before(behind: First) -> Self {
+        Self { behind: Some(behind), ..Self::default() }
+    }
+
     /// The next one is for these.
     pub(super) fn begins<'a>(&self, whose: impl Iterator<Item = &'a Standing>) {
         let mut own = self.whose();
@@ -218,12 +235,21 @@ impl Step {
         self.whose.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where it stands among those that wait for the device, to which it came then: where the first of those stands whom it is for. What is
-    /// for nobody yet, as while a model is loaded, is somebody's who waits for that.
+    /// Where it stands among those that wait for the device, to which it came then: where the first of those stands whom it is for, or who
+    /// wait behind it. What is for nobody yet, as while a model is loaded, is somebody's who waits for that.
     fn place(&self, came: Instant) -> (Class, Instant) {
-        let places = self.whose();
-        let places = places.iter().map(|standing| (standing.class(), standing.next_by().unwrap_or(came + USUAL)));
+        let behind = self.behind.as_ref().and_then(|first| first());
+        let whose = self.whose();
+        let own = whose.iter().map(|standing| (standing.class(), standing.next_by()));
+        let nobodys = whose.is_empty().then_some((Class::Interactive, None));
+        let places = own.chain(nobodys).chain(behind).map(|(class, by)| (class, by.unwrap_or(came + USUAL)));
         places.min().unwrap_or((Class::Interactive, came + USUAL))
+    }
+
+    /// Whether it is for a call, or keeps one waiting.
+    fn is_a_calls(&self) -> bool {
+        let behind = || self.behind.as_ref().and_then(|first| first());
+        self.class() == Class::Call || behind().is_some_and(|(class, _)| class == Class::Call)
     }
 
     /// The first class of those whom it is for.

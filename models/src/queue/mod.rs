@@ -30,7 +30,7 @@ mod work;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc::sync_channel},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak, mpsc::sync_channel},
     thread,
     time::{Duration, Instant},
 };
@@ -164,6 +164,11 @@ impl<J: Job> Held<J> {
             self.account.begun(class, came, now);
         }
         Some(job)
+    }
+
+    /// Where the first of those stands that wait.
+    fn first(&self) -> Option<(Class, Option<Instant>)> {
+        self.waiting.iter().filter(|waiting| !waiting.job.is_left()).map(InLine::place).min()
     }
 
     fn waiting(&self) -> Waiting {
@@ -300,7 +305,11 @@ pub fn spawn_engine<J: Job, M: 'static>(
     serve: impl Fn(M, Jobs<J>) + Send + 'static,
 ) -> Result<Queue<J>, EngineError> {
     let held = Held { waiting: Vec::new(), account: Account::default(), is_closed: false, is_stopped: false };
-    let line = Arc::new(Line { held: Mutex::new(held), changed: Condvar::new(), step: Arc::default() });
+    let line = Arc::new_cyclic(|line: &Weak<Line<J>>| {
+        let line = line.clone();
+        let step = Step::before(Box::new(move || line.upgrade()?.held().first()));
+        Line { held: Mutex::new(held), changed: Condvar::new(), step: Arc::new(step) }
+    });
     let served = Arc::clone(&line);
     let (ready, loaded) = sync_channel(1);
     thread::Builder::new()

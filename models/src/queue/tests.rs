@@ -258,3 +258,53 @@ fn a_load_that_fails_says_why() {
         spawn_engine("absent", 1, |_| Err::<(), _>(EngineError::Load("no file".into())), |(), _: Jobs<Named>| ());
     assert!(matches!(failed, Err(EngineError::Load(why)) if why == "no file"));
 }
+
+#[test]
+fn a_call_behind_a_guess_whose_step_waits_for_the_device_lends_it_its_place() {
+    let share = Arc::new(Share::whole(1));
+    let step = |standing| {
+        let step = Arc::<Step>::default();
+        step.begins([standing].iter());
+        share.seat(&step, 1)
+    };
+    let (serve, served) = sync_channel(4);
+    let (own, tell) = (Arc::clone(&share), serve.clone());
+    let load = move |step: &Arc<Step>| Ok(own.seat(step, 1));
+    let queue = spawn_engine("on a device", 2, load, move |seat, jobs: Jobs<Named>| {
+        while let Some(job) = jobs.next() {
+            jobs.step([&job.standing]);
+            let turn = seat.turn();
+            tell.send(job.name).ok();
+            drop(turn);
+        }
+    })
+    .unwrap();
+    let ask = |name, class| {
+        let (answer, answered) = oneshot::channel();
+        queue.submit(Named { name, standing: Standing::new(class, Wanted::default()), answer }).unwrap();
+        answered
+    };
+    let until = |count| {
+        while share.waiting() != count {
+            thread::yield_now();
+        }
+    };
+    let one = step(Standing::default());
+    let running = one.turn();
+    let guess = ask("guess", Class::Speculative);
+    until(1);
+    let rival = step(Standing::new(Class::Speculative, Wanted::by(now())));
+    let rival = thread::spawn(move || {
+        let turn = rival.turn();
+        serve.send("rival").ok();
+        drop(turn);
+    });
+    until(2);
+    let call = ask("call", Class::Call);
+    drop(running);
+    let served: Vec<_> = (0..3).map(|_| served.recv().unwrap()).collect();
+    // The engine comes back with the call's own step when the rival may have its turn already.
+    assert!(served == ["guess", "rival", "call"] || served == ["guess", "call", "rival"], "{served:?}");
+    rival.join().unwrap();
+    drop((guess, call));
+}
