@@ -37,7 +37,7 @@ impl Slow {
         let queue = spawn_engine(
             "slow engine",
             depth,
-            || Ok(()),
+            |_| Ok(()),
             move |(), jobs: Jobs<Named>| {
                 while let Some(job) = jobs.next() {
                     wait.recv().ok();
@@ -127,7 +127,7 @@ fn within_a_class_goes_first_what_is_wanted_first_and_a_guess_that_comes_true_is
 /// A queue whose other side is in the test's own hands.
 fn by_hand() -> (Queue<Named>, Jobs<Named>) {
     let (give, given) = sync_channel(1);
-    let queue = spawn_engine("by hand", 8, || Ok(()), move |(), jobs: Jobs<Named>| drop(give.send(jobs)));
+    let queue = spawn_engine("by hand", 8, |_| Ok(()), move |(), jobs: Jobs<Named>| drop(give.send(jobs)));
     (queue.unwrap(), given.recv().unwrap())
 }
 
@@ -187,7 +187,7 @@ fn a_thread_that_died_is_known_to_those_who_wait_and_those_who_come() {
     let queue = spawn_engine(
         "mortal",
         2,
-        || Ok(()),
+        |_| Ok(()),
         move |(), jobs: Jobs<Named>| {
             wait.recv().ok();
             drop(jobs);
@@ -210,7 +210,7 @@ fn a_thread_that_died_is_known_to_those_who_wait_and_those_who_come() {
 #[test]
 fn a_thread_that_panicked_is_back_with_a_model_of_its_own_and_serves_who_asks_again() {
     let mut models = 0;
-    let load = move || {
+    let load = move |_: &Arc<Step>| {
         models += 1;
         // The second one cannot be loaded: it is tried again.
         if models == 2 { Err(EngineError::Load("no model".into())) } else { Ok(models) }
@@ -255,6 +255,56 @@ fn the_last_handle_ends_the_thread_after_its_work() {
 #[test]
 fn a_load_that_fails_says_why() {
     let failed =
-        spawn_engine("absent", 1, || Err::<(), _>(EngineError::Load("no file".into())), |(), _: Jobs<Named>| ());
+        spawn_engine("absent", 1, |_| Err::<(), _>(EngineError::Load("no file".into())), |(), _: Jobs<Named>| ());
     assert!(matches!(failed, Err(EngineError::Load(why)) if why == "no file"));
+}
+
+#[test]
+fn a_call_behind_a_guess_whose_step_waits_for_the_device_lends_it_its_place() {
+    let share = Arc::new(Share::whole(1));
+    let step = |standing| {
+        let step = Arc::<Step>::default();
+        step.begins([standing].iter());
+        share.seat(&step, 1)
+    };
+    let (serve, served) = sync_channel(4);
+    let (own, tell) = (Arc::clone(&share), serve.clone());
+    let load = move |step: &Arc<Step>| Ok(own.seat(step, 1));
+    let queue = spawn_engine("on a device", 2, load, move |seat, jobs: Jobs<Named>| {
+        while let Some(job) = jobs.next() {
+            jobs.step([&job.standing]);
+            let turn = seat.turn();
+            tell.send(job.name).ok();
+            drop(turn);
+        }
+    })
+    .unwrap();
+    let ask = |name, class| {
+        let (answer, answered) = oneshot::channel();
+        queue.submit(Named { name, standing: Standing::new(class, Wanted::default()), answer }).unwrap();
+        answered
+    };
+    let until = |count| {
+        while share.waiting() != count {
+            thread::yield_now();
+        }
+    };
+    let one = step(Standing::default());
+    let running = one.turn();
+    let guess = ask("guess", Class::Speculative);
+    until(1);
+    let rival = step(Standing::new(Class::Speculative, Wanted::by(now())));
+    let rival = thread::spawn(move || {
+        let turn = rival.turn();
+        serve.send("rival").ok();
+        drop(turn);
+    });
+    until(2);
+    let call = ask("call", Class::Call);
+    drop(running);
+    let served: Vec<_> = (0..3).map(|_| served.recv().unwrap()).collect();
+    // The engine comes back with the call's own step when the rival may have its turn already.
+    assert!(served == ["guess", "rival", "call"] || served == ["guess", "call", "rival"], "{served:?}");
+    rival.join().unwrap();
+    drop((guess, call));
 }
