@@ -125,12 +125,21 @@ impl Chats {
         Ok(translation)
     }
 
+    /// Whether an engine of this process has the model that ships.
+    fn ships(&self, job: &str) -> bool {
+        self.engines.models().iter().any(|model| model.job == job && model.demonstration)
+    }
+
+    /// Whether the language model is asked before the translator.
+    pub(super) fn mind_translates(&self) -> bool {
+        self.ships("translate") && (self.engines.mind.mode() == Mode::Cloud || !self.ships("llm"))
+    }
+
     /// A translation that is not known yet, and whether the next one would be the same.
     async fn anew(&self, text: &str, source: Language, target: Language) -> Result<(Translation, bool), Untranslated> {
-        let ships = |job: &str| self.engines.models().iter().any(|model| model.job == job && model.demonstration);
-        let (small_translator, small_mind) = (ships("translate"), ships("llm"));
+        let small_mind = self.ships("llm");
         let can = |mode: Mode| mode == Mode::Cloud || !small_mind;
-        if !small_translator {
+        if !self.ships("translate") {
             let translation = self.by_translator(text, source, target).await?;
             let (sure, least) = (translation.confidence.unwrap_or(0.0), self.least_sure);
             return if sure < least { Err(Untranslated::Unsure(sure, least)) } else { Ok((translation, true)) };

@@ -25,6 +25,7 @@ mod told;
 mod tongue;
 mod voices;
 pub(crate) mod ways;
+mod width;
 
 use std::{
     borrow::Cow,

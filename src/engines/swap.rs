@@ -113,6 +113,11 @@ impl Swaps {
         (Arc::new(self.slots.transcriber.clone()), Arc::new(self.slots.voice.clone()))
     }
 
+    /// What the configuration says of the engines.
+    pub(super) fn settings(&self) -> &crate::config::Engines {
+        &self.config.engines
+    }
+
     /// The models in memory.
     pub(super) fn models(&self) -> Vec<Model> {
         self.models.read().unwrap_or_else(PoisonError::into_inner).clone()
