@@ -6,6 +6,7 @@ mod awaited;
 mod breaker;
 mod brief;
 pub(crate) mod capacity;
+mod cards;
 pub(crate) mod ears;
 mod gguf;
 mod judge;
@@ -135,7 +136,7 @@ impl Engines {
                 .enabled
                 .then(|| model("turn", settings.turn.path.as_ref(), ("milo-turn-demo", &shipped.turn))),
         );
-        memory::fit(&memory::needs(config, &shipped), Room::now(uses_cards(config))).map_err(EngineError::Load)?;
+        memory::fit(&memory::needs(config, &shipped), &Room::now(uses_cards(config))).map_err(EngineError::Load)?;
         let activity = notice(config, &ort, &shipped)?;
         let options = answering_options(config, settings.llm.path.is_none(), prompts);
         // What is wrong with them is told before the longest load.
@@ -161,6 +162,10 @@ impl Engines {
         let within = Slot::of(ears::load(None, config, &ort, &shipped)?);
         let transcriber = hearing(ears, Arc::new(within.clone()), &told[0]);
         let translator = Slot::of(Arc::new(ways::load(None, config, &ort, &shipped)?));
+        let voices = Voices::load(espeak, &settings.tts, &ort)?;
+        voices.notes().iter().for_each(|note| tracing::warn!("{note}"));
+        notes.extend(voices.notes());
+        // The last: it takes of each card by what is free there.
         let llama = Llama::load(settings.llm.path.as_ref().unwrap_or(&shipped.llama), options)?;
         let local: Slot<dyn LanguageModel> = Slot::of(Arc::new(llama));
         let hedge = (settings.llm.hedge_ms > 0).then(|| Duration::from_millis(settings.llm.hedge_ms));
@@ -169,9 +174,6 @@ impl Engines {
         let heeds = Arc::new(AtomicBool::new(settings.llm.path.is_some()));
         let spare: Arc<dyn LanguageModel> = Arc::new(local.clone());
         let mind = Mind::new((spare, Arc::clone(&heeds)), cloud_mind, limits, told[1].clone());
-        let voices = Voices::load(espeak, &settings.tts, &ort)?;
-        voices.notes().iter().for_each(|note| tracing::warn!("{note}"));
-        notes.extend(voices.notes());
         let spoken: Slot<dyn Synthesizer> = Slot::of(Arc::new(voices));
         let voice = speaking(cloud_voice, settings.tts.voice.as_deref(), Arc::new(spoken.clone()), &told[2]);
         let slots = Slots { transcriber: within, mind: local, heeds, translator: translator.clone(), voice: spoken };

@@ -294,7 +294,7 @@ fn load(config: &Config, job: &'static str, prompts: Vec<String>) -> Result<(Loa
     let (shipped, manifest) = (demo::unpack(&config.data_dir)?, demo::manifest()?);
     // The one that it is to replace stays in memory until then.
     let wanted: Vec<_> = memory::needs(config, &shipped).into_iter().filter(|need| need.job == job).collect();
-    memory::fit(&wanted, Room::now(uses_cards(config))).map_err(EngineError::Load)?;
+    memory::fit(&wanted, &Room::now(uses_cards(config))).map_err(EngineError::Load)?;
     let engines = &config.engines;
     Ok(match job {
         "stt" => {
