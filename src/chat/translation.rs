@@ -2,13 +2,11 @@
 //! model, or, where neither is there, by the small translator that ships, as far as it is sure. What was translated before is
 //! remembered.
 
-use std::sync::Arc;
-
 use milo_models::{
     engine::{EngineError, Language},
     language_model::{ChatMessage, ChatRequest, Role},
     phrases,
-    queue::{Class, Wanted},
+    queue::Class,
     text::heard::digits,
 };
 use serde::{Deserialize, Serialize};
@@ -186,16 +184,7 @@ impl Chats {
              Reply with its translation alone: no remarks, no quotes around it."
         );
         let messages = vec![ChatMessage::new(Role::System, order), ChatMessage::new(Role::User, text)];
-        let request = ChatRequest {
-            messages,
-            max_tokens: MOST_TOKENS,
-            temperature: 0.0,
-            seed: 0,
-            grammar: None,
-            tools: Arc::default(),
-            class: self.class,
-            wanted: Wanted::default(),
-        };
+        let request = ChatRequest::new(messages, MOST_TOKENS, self.class);
         let mut words = Words::new(self.engines.mind.reply(request, self.engines.mind.mode()).await?, None);
         let mut translation = String::new();
         while let Some(piece) = words.next().await {

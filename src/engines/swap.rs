@@ -20,7 +20,7 @@ use milo_models::{
     engine::{EngineError, Language},
     language_model::{ChatMessage, ChatRequest, LanguageModel, Role},
     llama::Llama,
-    queue::{Class, Wanted},
+    queue::Class,
     synthesizer::{SpeechOptions, Synthesizer},
     transcriber::{Listen, Transcriber},
     translator::Translator,
@@ -226,18 +226,8 @@ impl Swaps {
                 }
             }
             Loaded::Mind(mind) => {
-                let mut reply = mind
-                    .reply(ChatRequest {
-                        messages: vec![ChatMessage::new(Role::User, SENTENCES[0].0)],
-                        max_tokens: TOKENS,
-                        temperature: 0.0,
-                        seed: 0,
-                        grammar: None,
-                        tools: Arc::default(),
-                        class: Class::Interactive,
-                        wanted: Wanted::default(),
-                    })
-                    .map_err(failed)?;
+                let asked = vec![ChatMessage::new(Role::User, SENTENCES[0].0)];
+                let mut reply = mind.reply(ChatRequest::new(asked, TOKENS, Class::Interactive)).map_err(failed)?;
                 let mut text = String::new();
                 while let Some(token) = reply.next().await {
                     text.push_str(&token.map_err(failed)?.text);
