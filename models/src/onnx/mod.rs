@@ -10,6 +10,7 @@ pub(crate) mod export;
 mod graph;
 pub(crate) mod likelihood;
 pub(crate) mod rows;
+mod words;
 
 pub use device::Device;
 pub use export::{Precision, form, weight, weight_of_decoders};
@@ -30,6 +31,7 @@ use ort::{
 };
 
 use crate::{engine::EngineError, pages};
+use words::words;
 
 const RELEASE: &str = "onnxruntime-1.31.1";
 const LIBRARY: &str = "libonnxruntime.so.1.31.1";
@@ -116,7 +118,7 @@ impl OrtRuntime {
         let device = Session::builder(&self.environment)
             .and_then(|options| Ok(options.with_execution_providers(self.device.providers())?))
             .map_err(|error| {
-                let says = first_line(&error.to_string()).to_owned();
+                let says = words(&error);
                 EngineError::Load(format!(
                     "ONNX Runtime in {} cannot compute on {} ({says}): name the library of onnxruntime-gpu in [engines] \
                      onnxruntime, where its providers and CUDA's and cuDNN's libraries are found, or leave [engines] device out",
@@ -135,7 +137,7 @@ impl OrtRuntime {
             EngineError::Load(format!(
                 "{} is no whole ONNX graph ({}); fetch or export it again",
                 file.display(),
-                first_line(&error.to_string())
+                words(&error)
             ))
         })?;
         pages::widen_for(export::whole(file));
@@ -177,10 +179,6 @@ fn log(level: LogLevel, _category: &str, _id: &str, _place: &str, message: &str)
         LogLevel::Error | LogLevel::Fatal => tracing::warn!(engine = "onnxruntime", "{message}"),
         _ => tracing::debug!(engine = "onnxruntime", "{message}"),
     }
-}
-
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or(text).trim()
 }
 
 /// A tensor of the element type that the graph declared (f32 or f16).
