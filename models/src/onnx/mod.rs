@@ -30,7 +30,11 @@ use ort::{
     value::{DynValue, Tensor, TensorElementType, ValueType},
 };
 
-use crate::{engine::EngineError, pages};
+use crate::{
+    engine::EngineError,
+    pages,
+    queue::{Share, Step},
+};
 use words::words;
 
 const RELEASE: &str = "onnxruntime-1.31.1";
@@ -52,6 +56,10 @@ pub struct OrtRuntime {
     environment: Environment,
     library: PathBuf,
     device: Device,
+    /// Among whom the device is shared; none: its graphs take no turns there.
+    share: Option<Arc<Share>>,
+    /// What the engine's thread is at for which graphs are opened.
+    step: Arc<Step>,
 }
 
 impl OrtRuntime {
@@ -82,7 +90,8 @@ impl OrtRuntime {
             .build()
             .map_err(|error| EngineError::Load(format!("ONNX Runtime does not start: {error}; {MEND}")))?;
         environment.set_log_level(LogLevel::Warning);
-        let runtime = Self { environment, library, device: Device::Cpu };
+        let share = Some(Share::processor());
+        let runtime = Self { environment, library, device: Device::Cpu, share, step: Arc::default() };
         *loaded = Some(runtime.clone());
         Ok(runtime)
     }
@@ -99,7 +108,21 @@ impl OrtRuntime {
 
     /// The same library, for graphs that are computed there. Whether it can is known when the first of them is opened.
     pub fn on(&self, device: Device) -> Self {
-        Self { device, ..self.clone() }
+        let share = Some(match &device {
+            Device::Cpu => Share::processor(),
+            Device::Cuda { card } | Device::TensorRt { card, .. } => Share::card(*card),
+        });
+        Self { device, share, ..self.clone() }
+    }
+
+    /// The same for graphs that take their turns in this share, or none.
+    pub(crate) fn sharing(&self, share: Option<Arc<Share>>) -> Self {
+        Self { share, ..self.clone() }
+    }
+
+    /// The same for the engine whose thread is at these steps.
+    pub(crate) fn at(&self, step: &Arc<Step>) -> Self {
+        Self { step: Arc::clone(step), ..self.clone() }
     }
 
     /// Where its graphs are computed.
@@ -141,7 +164,8 @@ impl OrtRuntime {
             ))
         })?;
         pages::widen_for(export::whole(file));
-        Ok(Graph::here(session, file))
+        let seat = self.share.as_ref().map(|share| share.seat(&self.step, threads));
+        Ok(Graph::here(session, file, seat))
     }
 }
 

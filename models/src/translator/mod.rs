@@ -22,6 +22,7 @@ mod tokens;
 use std::{
     future::Future,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use tokio::sync::oneshot;
@@ -32,7 +33,7 @@ use crate::{
         OrtRuntime,
         export::{Export, Precision},
     },
-    queue::{self, Class, Queue, Standing, Waiting, Wanted, Work, spawn_engine},
+    queue::{self, Class, Queue, Standing, Step, Waiting, Wanted, Work, spawn_engine},
 };
 use graph::Model;
 
@@ -136,7 +137,8 @@ impl Translator {
 
     fn of(folders: Vec<(Way, PathBuf)>, ort: &OrtRuntime, options: TranslatorOptions) -> Result<Self, EngineError> {
         let ort = ort.clone();
-        let load = move || {
+        let load = move |step: &Arc<Step>| {
+            let ort = ort.at(step);
             let open = |(way, folder): &(Way, PathBuf)| {
                 let export = Export::open(folder, "translator's", &ort, options.precision, options.threads)?;
                 Model::load(&export, *way, options.batch)

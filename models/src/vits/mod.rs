@@ -31,7 +31,7 @@ use crate::{
     engine::{EngineError, Language},
     espeak::Espeak,
     onnx::OrtRuntime,
-    queue::{self, Jobs, Queue, Standing, Waiting, Work, spawn_engine},
+    queue::{self, Jobs, Queue, Standing, Step, Waiting, Work, spawn_engine},
     remote::RemoteOptions,
     shape::{self, Shaper},
     synthesizer::{MAX_TEXT, Piece, Speech, SpeechOptions, Synthesizer, Word},
@@ -147,8 +147,8 @@ impl Vits {
         let (ort, espeak) = (ort.clone(), espeak.clone());
         let told = Arc::new(OnceLock::new());
         let telling = Arc::clone(&told);
-        let load = move || {
-            let voice = Voice::load(&source, &ort, &espeak, options)?;
+        let load = move |step: &Arc<Step>| {
+            let voice = Voice::load(&source, &ort.at(step), &espeak, options)?;
             telling.get_or_init(|| {
                 let (speakers, has_pace) = (voice.speakers.clone(), voice.model.has_pace());
                 Arc::new(Told { speakers, has_pace })
@@ -299,6 +299,7 @@ fn round(voice: &mut Voice, batch: Vec<Next>, jobs: &Jobs<Job>) {
     let rows: Vec<Row<'_>> = batch.iter().map(|next| Row { ids: &next.line.ids, speaker: next.job.speaker }).collect();
     let pace = batch.first().map_or(1.0, |next| next.job.pace);
     let manner = Manner { pace: voice.manner.pace * pace, ..voice.manner };
+    jobs.step(batch.iter().map(|next| &next.job.standing));
     let sounds = match voice.model.run(&rows, manner) {
         Ok(sounds) => sounds,
         Err(error) => batch.iter().map(|_| Err(error.clone())).collect(),
@@ -312,7 +313,9 @@ fn round(voice: &mut Voice, batch: Vec<Next>, jobs: &Jobs<Job>) {
                 if !job.is_heard {
                     jobs.answered(&job.standing);
                 }
-                job.lasts = Some(job.lasts.map_or(now, |lasts| lasts.max(now)) + lasting(&piece));
+                let lasts = job.lasts.map_or(now, |lasts| lasts.max(now)) + lasting(&piece);
+                job.standing.goes_on(lasts);
+                job.lasts = Some(lasts);
                 // There is room for each clause; a listener who is gone needs none.
                 job.is_heard = job.pieces.try_send(Ok(piece)).is_ok();
                 if job.is_heard && !job.clauses.is_empty() {

@@ -25,7 +25,7 @@ use crate::{
     engine::{EngineError, Language},
     mel::{HOP, LogMel, PCM},
     onnx::{OrtRuntime, export::Export},
-    queue::{self, Class, Jobs, Queue, Standing, Waiting, Work, spawn_engine},
+    queue::{self, Class, Jobs, Queue, Standing, Step, Waiting, Work, spawn_engine},
     remote::RemoteOptions,
     transcriber::{Listen, Segment, Transcriber, Transcribing, Transcript, check},
 };
@@ -168,8 +168,8 @@ impl Whisper {
         let places = options.queue.max(1);
         let knows_words = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&knows_words);
-        let load = move || {
-            let worker = Worker::load(&folder, encoder.as_ref(), &ort, &options)?;
+        let load = move |step: &Arc<Step>| {
+            let worker = Worker::load(&folder, encoder.as_ref(), &ort.at(step), &options)?;
             told.store(worker.decoder.model.decoder.tells_attention(), Ordering::Relaxed);
             Ok(worker)
         };
@@ -277,6 +277,7 @@ impl Worker {
             // A guess that comes true while it is heard gives way no more.
             let gives_way = || job.standing.class() != Class::Interactive || job.gave_way < MOST_GIVEN_WAY;
             let stops = || job.answer.is_closed() || (gives_way() && jobs.waits_before(job.standing.class()));
+            jobs.step([&job.standing]);
             match self.transcribe(&job, &stops).transpose() {
                 Some(result) => {
                     jobs.answered(&job.standing);
