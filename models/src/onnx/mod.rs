@@ -4,6 +4,7 @@
 //! `make setup` puts it into the cache folder, checked by sha256. `export` finds the graphs of a model's folder, `graph` is one of
 //! them, here or on an inference server ([`crate::kserve`]), `decoder` runs those that say one token after the other.
 
+pub(crate) mod cohort;
 pub(crate) mod decoder;
 mod device;
 pub(crate) mod export;
