@@ -84,7 +84,7 @@ pub struct LlamaOptions {
     pub threads: usize,
     /// Layers to put on a GPU (in a build with one).
     pub gpu_layers: u32,
-    /// The card on which others compute too: where layers are on cards, a pass is a turn on that one. (llama.cpp takes all cards there are.)
+    /// The card on which others compute too: where layers are on cards a pass is a turn there, whichever cards llama.cpp takes.
     pub card: i32,
     /// What was fine-tuned on top of the model (LoRA, a GGUF file), and how strongly it is applied; 1: as it was trained.
     pub lora: Option<(PathBuf, f32)>,

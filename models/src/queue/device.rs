@@ -11,13 +11,13 @@
 //!
 //! A card takes one step at a time, and nothing is broken off there in the middle: whoever comes waits for what is running, and no longer.
 //! The processor takes as many threads as it has cores; a step that computes on more counts as all of them. There the system stops one
-//! thread for another as it likes, and what a large model computes in one step may take seconds: a step for a call waits for nobody, and the
-//! others begin where calls leave them a core.
+//! thread for another as it likes, and what a large model computes in one step may take seconds: a step for a call waits for nobody, and
+//! the others begin where calls leave them a core.
 //!
 //! Classes are strict here as in the queues: a step for a call goes before all that is not, for as long as there are such. Within a class
-//! nobody is put off for ever: whose answer is awaited stands as it stands in a queue, by its deadline or by when it came, and what goes on
-//! after the beginning of its answer was heard stands by when it came to the device. Nor does what is small pass what is wide: the first one
-//! waits until there is room for it, and the others behind it.
+//! nobody is put off for ever: whose answer is awaited stands as it stands in a queue, by its deadline or by when it came, and what goes
+//! on after the beginning of its answer was heard stands by when more of it is wanted, or by when it came to the device. Nor does what is
+//! small pass what is wide: the first one waits until there is room for it, and the others behind it.
 //!
 //! Whose a step is and when it is wanted is looked at as the device becomes free: a guess that came true meanwhile is a call's.
 

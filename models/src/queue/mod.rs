@@ -14,6 +14,9 @@
 //! A job may say when its answer is wanted ([`Wanted`]); what is begun on a guess becomes a call's own where it waits when the guess
 //! comes true. What the thread does, how long jobs wait for it and which are late is counted ([`Work`]).
 //!
+//! What models compute on is shared by their threads, a step of one after a step of another, by the same classes and deadlines ([`Share`]):
+//! before each step a thread says whose it is ([`Jobs::step`]).
+//!
 //! A panic costs the jobs that were there, whose askers hear [`EngineError::Stopped`], and the model is loaded anew: whoever asks
 //! again a moment later is served.
 
@@ -290,8 +293,8 @@ impl<J> Drop for Jobs<J> {
 }
 
 /// Starts the thread that owns a model. `load` runs on that thread (so that the model never moves between threads) and its
-/// error is returned from here; it is told of the steps that the thread will be at, for which its device is shared; `serve` then runs until the queue's last handle is dropped, or it panics, and then with a model that
-/// was loaded anew. Each class has `depth` places.
+/// error is returned from here; it is told what the thread will be at, for which its device is shared. `serve` then runs until the queue's
+/// last handle is dropped, or it panics, and then with a model that was loaded anew. Each class has `depth` places.
 pub fn spawn_engine<J: Job, M: 'static>(
     engine: &'static str,
     depth: usize,

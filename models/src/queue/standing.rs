@@ -121,7 +121,7 @@ impl Standing {
         self.more_by = Some(by);
     }
 
-    /// When it is wanted, or would have been by now if it had said so; when more of it is, once its answer has begun. None: that is not known.
+    /// When it is wanted, or is taken to be where it does not say; once its answer has begun, when more of it is. None: nobody knows.
     pub(super) fn next_by(&self) -> Option<Instant> {
         match self.answered.get() {
             None => [self.deadline(), self.came().map(|came| came + USUAL)].into_iter().flatten().min(),
