@@ -75,7 +75,7 @@ use line::Line;
 use memory::Room;
 use served::Absent;
 use servers::Servers;
-use spare::{Hearing, Speaking};
+use spare::{beside, hearing, speaking};
 use swap::{Slots, Swaps};
 use told::Told;
 use voices::Voices;
@@ -312,11 +312,6 @@ fn breaker(config: &Config) -> Breaker {
 /// An engine on a server, and the languages that it knows.
 type Elsewhere<T> = (Arc<T>, Vec<Language>);
 
-/// Ears on a server, and the line in which others than calls wait for them.
-fn beside(ears: Elsewhere<dyn Transcriber>, config: &Config) -> (Elsewhere<dyn Transcriber>, Arc<Line>) {
-    (ears, Line::of("transcriber", config.engines.stt.parallel))
-}
-
 fn notice(config: &Config, ort: &OrtRuntime, shipped: &DemoFiles) -> Result<VoiceActivity, Error> {
     Ok(VoiceActivity::load(config.engines.vad.path.as_ref().unwrap_or(&shipped.silero), ort)?)
 }
@@ -358,36 +353,6 @@ pub(crate) fn answering_options(config: &Config, is_shipped: bool, prompts: Vec<
         flash_attention: llm.flash_attention,
         system_prompts: prompts,
         queue: llm.queue,
-    }
-}
-
-/// The local transcriber, or a server with the local one behind it.
-fn hearing(
-    cloud: Option<(Elsewhere<dyn Transcriber>, Arc<Line>)>,
-    local: Arc<dyn Transcriber>,
-    told: &Told,
-) -> Arc<dyn Transcriber> {
-    match cloud {
-        Some(((cloud, hears), line)) => {
-            Arc::new(Hearing { cloud, hears: hears.into(), line, local, told: told.clone() })
-        }
-        None => local,
-    }
-}
-
-/// The local voice, or a server with the local one behind it.
-fn speaking(
-    cloud: Option<(Elsewhere<dyn Synthesizer>, Arc<Line>)>,
-    named: Option<&str>,
-    local: Arc<dyn Synthesizer>,
-    told: &Told,
-) -> Arc<dyn Synthesizer> {
-    match cloud {
-        Some(((cloud, speaks), line)) => {
-            let named = named.unwrap_or_default().into();
-            Arc::new(Speaking { cloud, speaks: speaks.into(), line, named, local, told: told.clone() })
-        }
-        None => local,
     }
 }
 
