@@ -2,7 +2,8 @@
 //!
 //! The library is loaded once a process and stays for its life (a rule of ONNX Runtime). It is never downloaded here:
 //! `make setup` puts it into the cache folder, checked by sha256. `export` finds the graphs of a model's folder, `graph` is one of
-//! them, here or on an inference server ([`crate::kserve`]), `decoder` runs those that say one token after the other.
+//! them, here or on an inference server ([`crate::kserve`]), `decoder` runs those that say one token after the other, `cohort` has several
+//! rows of it go side by side.
 
 pub(crate) mod cohort;
 pub(crate) mod decoder;
