@@ -11,8 +11,10 @@ command -v nvcc >/dev/null || fail "the CUDA toolkit is not there (nvcc): llama.
 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv
 
 deploy/setup.sh run
-# The library that computes on cards, and what of CUDA and cuDNN it loads, in the versions that it names itself.
-version=1.31.1
+# The library that computes on cards, of the release that setup.sh fetches for the processor, and what of CUDA and cuDNN it loads, in the
+# versions that it names itself.
+version="$(sed -n 's/^ort_version=//p' deploy/setup.sh)"
+[ -n "$version" ] || fail "deploy/setup.sh does not say which ONNX Runtime Milo runs on (ort_version)."
 python="${XDG_CACHE_HOME:-$HOME/.cache}/milo/gpu-$version"
 if [ ! -x "$python/bin/python" ]; then
   python3 -m venv "$python"

@@ -25,6 +25,15 @@ pub struct Vram {
     pub total: u64,
 }
 
+/// The memory of one card, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Card {
+    /// What nobody has.
+    pub free: u64,
+    /// What there is.
+    pub total: u64,
+}
+
 /// The cards of this machine. The thread that asks ends with it.
 #[derive(Debug)]
 pub struct Gpus(Arc<Mutex<Option<Vram>>>);
@@ -47,9 +56,32 @@ impl Gpus {
     }
 }
 
-/// The memory as it is now; none without a card. It waits for the driver.
-pub fn now() -> Option<Vram> {
-    read(&driver()?).ok().filter(|vram| vram.total > 0)
+/// The cards that CUDA lets this process use, in the order in which it counts them, as they are now; none without one, or without a driver
+/// that tells. It waits for that. (Cards that differ are counted by CUDA as here with `CUDA_DEVICE_ORDER=PCI_BUS_ID` alone.)
+pub fn cards() -> Vec<Card> {
+    let Some(driver) = driver() else { return Vec::new() };
+    let number = driver.device_count().unwrap_or_default();
+    let all: Vec<_> = (0..number).map_while(|number| card(&driver, number).ok()).collect();
+    let names: Vec<_> = all.iter().map(|(name, _)| name.as_str()).collect();
+    let said = std::env::var("CUDA_VISIBLE_DEVICES").ok();
+    visible(said.as_deref(), &names).into_iter().map(|number| all[number].1).collect()
+}
+
+fn card(driver: &Nvml, number: u32) -> Result<(String, Card), NvmlError> {
+    let card = driver.device_by_index(number)?;
+    let memory = card.memory_info()?;
+    Ok((card.uuid()?, Card { free: memory.free, total: memory.total }))
+}
+
+/// Which of the cards of these names `CUDA_VISIBLE_DEVICES` shows, in its order: by their numbers, or by how their names begin. What is none
+/// ends the list, as it does for CUDA.
+fn visible(said: Option<&str>, names: &[&str]) -> Vec<usize> {
+    let Some(said) = said else { return (0..names.len()).collect() };
+    let meant = |one: &str| match one.trim() {
+        name if name.starts_with("GPU-") => names.iter().position(|known| known.starts_with(name)),
+        number => number.parse().ok().filter(|number| *number < names.len()),
+    };
+    said.split(',').map_while(meant).collect()
 }
 
 fn driver() -> Option<Nvml> {
@@ -83,4 +115,24 @@ fn read(driver: &Nvml) -> Result<Vram, NvmlError> {
         }
     }
     Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cards_are_counted_as_cuda_is_told_to() {
+        let names = ["GPU-1a2b", "GPU-77c0", "GPU-77d1"];
+        for (said, shown) in [
+            (None, &[0, 1, 2][..]),
+            (Some("2, 0"), &[2, 0]),
+            (Some("GPU-77d,GPU-1a2b"), &[2, 0]),
+            (Some("1,3,0"), &[1]),
+            (Some("1,-1,0"), &[1]),
+            (Some(""), &[]),
+        ] {
+            assert_eq!(visible(said, &names), shown, "{said:?}");
+        }
+    }
 }

@@ -99,6 +99,12 @@ pub struct ChatRequest {
 }
 
 impl ChatRequest {
+    /// The likeliest reply of so many tokens at most, held to no grammar and without tools, as soon as may be.
+    pub fn new(messages: Vec<ChatMessage>, max_tokens: usize, class: Class) -> Self {
+        let (tools, wanted) = (Arc::default(), Wanted::default());
+        Self { messages, max_tokens, temperature: 0.0, seed: 0, grammar: None, tools, class, wanted }
+    }
+
     /// The same for a server, of which not everything can be asked.
     pub(crate) fn check_for_server(&self) -> Result<(), EngineError> {
         self.check()?;
@@ -273,10 +279,7 @@ mod tests {
     #[test]
     fn a_server_is_not_asked_for_a_reply_by_a_grammar() {
         let messages = vec![ChatMessage::new(Role::User, "salama")];
-        let (class, wanted) = (Class::Call, Wanted::default());
-        let tools = Arc::default();
-        let free =
-            ChatRequest { messages, max_tokens: 8, temperature: 0.0, seed: 0, grammar: None, tools, class, wanted };
+        let free = ChatRequest::new(messages, 8, Class::Call);
         assert!(free.check_for_server().is_ok());
         let held = ChatRequest { grammar: Some("root ::= \"eny\"".into()), ..free };
         assert!(held.check().is_ok());

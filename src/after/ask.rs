@@ -1,12 +1,12 @@
 //! Asking the model what came of a call: once, and once more with what was wrong.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use milo_models::{
     engine::{EngineError, Language},
     json_schema,
     language_model::{ChatMessage, ChatRequest, Role},
-    queue::{Class, Wanted},
+    queue::Class,
 };
 use tokio::time::sleep;
 
@@ -45,16 +45,7 @@ pub(super) async fn ask(
         // The form was looked at when it was read.
         Err(fault) => return Some(Err(fault)),
     };
-    let mut request = ChatRequest {
-        messages: Vec::new(),
-        max_tokens: MOST_TOKENS,
-        temperature: 0.0,
-        seed: 0,
-        grammar: Some(grammar),
-        tools: Arc::default(),
-        class: Class::Batch,
-        wanted: Wanted::default(),
-    };
+    let mut request = ChatRequest { grammar: Some(grammar), ..ChatRequest::new(Vec::new(), MOST_TOKENS, Class::Batch) };
     let turns: Vec<_> = turns.iter().map(Exchange::from).collect();
     let mut longest = LONGEST;
     let mut wrong: Option<(String, String)> = None;

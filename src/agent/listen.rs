@@ -246,15 +246,8 @@ impl Conversation<'_> {
 
     /// What the model is asked to answer.
     pub(super) fn request(&self, context: &Context, told: &str, done: &[ChatMessage]) -> ChatRequest {
-        ChatRequest {
-            messages: context.messages(told, done),
-            max_tokens: self.persona.max_tokens,
-            temperature: self.persona.temperature,
-            seed: 0,
-            grammar: None,
-            tools: self.tools.tools(),
-            class: Class::Call,
-            wanted: Wanted::default(),
-        }
+        let (temperature, tools) = (self.persona.temperature, self.tools.tools());
+        let asked = ChatRequest::new(context.messages(told, done), self.persona.max_tokens, Class::Call);
+        ChatRequest { temperature, tools, ..asked }
     }
 }

@@ -5,12 +5,12 @@
 //!                                                                └─ fails, takes long ─► they are forgotten; an event says so
 //! ```
 
-use std::{collections::VecDeque, mem, sync::Arc, time::Duration};
+use std::{collections::VecDeque, mem, time::Duration};
 
 use milo_models::{
     engine::{EngineError, Language},
     language_model::{ChatMessage, ChatRequest, Role},
-    queue::{Class, Wanted},
+    queue::Class,
 };
 use serde_json::json;
 use tokio::{task::JoinSet, time::timeout};
@@ -124,17 +124,9 @@ fn request(before: &str, fallen: &VecDeque<(String, String)>, language: Language
     let surplus = said.chars().count().saturating_sub(LONGEST);
     let said: String = said.chars().skip(surplus).collect();
     let told = if before.is_empty() { said } else { format!("{before}\n\n{said}") };
-    ChatRequest {
-        messages: vec![ChatMessage::new(Role::System, instructions), ChatMessage::new(Role::User, told)],
-        max_tokens: MOST_TOKENS,
-        temperature: 0.0,
-        seed: 0,
-        grammar: None,
-        tools: Arc::default(),
-        // Behind every turn of every call.
-        class: Class::Interactive,
-        wanted: Wanted::default(),
-    }
+    let messages = vec![ChatMessage::new(Role::System, instructions), ChatMessage::new(Role::User, told)];
+    // Behind every turn of every call.
+    ChatRequest::new(messages, MOST_TOKENS, Class::Interactive)
 }
 
 async fn written(mind: &Mind, request: ChatRequest) -> Result<String, String> {

@@ -1,10 +1,10 @@
-//! Batches: many texts or sounds in one request, done one after the other while nobody else waits for an engine.
+//! Batches: many texts or sounds in one request, done while nobody else waits for an engine, as many at once as that does side by side.
 //!
 //! ```text
-//! POST /api/v1/batch ─► Batches::add ─► files, rows ─► run: the oldest batch, item by item ─► engines, last class ─► rows, files
+//! POST /api/v1/batch ─► Batches::add ─► files, rows ─► run: the oldest batch, some items at once ─► engines, last class ─► rows, files
 //!                       GET, DELETE ──────────────────────▲
 //! ```
-//! Rows say what is to be done and what is done: after a crash or a restart the item that was running begins again. A batch is done
+//! Rows say what is to be done and what is done: after a crash or a restart the items that were running begin again. A batch is done
 //! by the Milo that took it, in whose data folder its sounds lie.
 
 mod files;
@@ -15,7 +15,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 pub use task::{Sound, Task};
 
@@ -84,6 +84,8 @@ pub struct Batches {
     added: Arc<Notify>,
     /// Something was cancelled.
     cancelled: watch::Sender<()>,
+    /// A place for each second of recordings that may be in memory.
+    hearing: Arc<Semaphore>,
     /// Held while one is counted and added, so that two at once are not one too many.
     adding: Arc<tokio::sync::Mutex<()>>,
 }
@@ -100,6 +102,7 @@ impl Batches {
             metrics,
             added: Arc::default(),
             cancelled: watch::Sender::new(()),
+            hearing: Arc::new(Semaphore::new(run::HEARD_S)),
             adding: Arc::default(),
         }
     }

@@ -1,7 +1,8 @@
-//! Doing batches: one task, the oldest batch, its items in order.
+//! Doing batches: one task, the oldest batch, its items in order, as many at once as its engine does side by side.
 
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use milo_media::{SAMPLE_RATE, prompt, sound_file::Writer, wav};
 use milo_models::{
     engine::{EngineError, Language, RemoteFault},
@@ -10,7 +11,7 @@ use milo_models::{
 use serde::Serialize;
 use serde_json::Value;
 use tokio::{
-    pin, select,
+    select,
     time::{Instant, interval, sleep},
 };
 
@@ -31,6 +32,8 @@ const LOOK: Duration = Duration::from_secs(30);
 const SWEEP: Duration = Duration::from_secs(60);
 /// The longest recording, in seconds: as one alone.
 const LONGEST_S: usize = 3_660;
+/// Seconds of recordings that are in memory at once.
+pub(super) const HEARD_S: usize = 2 * LONGEST_S;
 
 /// Why an item is not done.
 enum Fault {
@@ -116,42 +119,65 @@ impl Batches {
         }
     }
 
-    /// Does the items of one that are left, until it is cancelled.
+    /// Does the items of one that are left, until it is cancelled. Then the engines stop.
     async fn batch(&self, batch: &BatchRow) -> Result<(), StoreError> {
-        while let Some((number, input)) = self.store.begin_item(batch.id, Stamp::now()).await? {
-            let at = usize::try_from(number).unwrap_or_default();
-            let Some(came) = self.unless_cancelled(batch, at, input).await else { return Ok(()) };
-            let result = if came.is_ok() { "done" } else { "failed" };
-            // What is done is not done again for a database that is away a moment.
-            while self.store.end_item(batch.id, number, &came).await.inspect_err(away).is_err() {
-                sleep(AGAIN).await;
-            }
-            self.metrics.batch_item(&batch.kind, result);
-            self.files.drop_given(batch.id, at).await;
+        select! {
+            done = self.items(batch) => done?,
+            () = self.cancelled(batch.id) => return Ok(()),
         }
         self.store.end_batch(batch.id, Stamp::now()).await
     }
 
-    /// What came of an item; `None` when its batch was cancelled meanwhile. Then the engine stops.
-    async fn unless_cancelled(&self, batch: &BatchRow, number: usize, input: Value) -> Option<Result<Value, String>> {
+    /// Does them, several side by side: whenever one has ended, the next begins.
+    async fn items(&self, batch: &BatchRow) -> Result<(), StoreError> {
+        let most = self.chats.side_by_side(&batch.kind);
+        let mut doing = FuturesUnordered::new();
+        let mut next = Ok(true);
+        loop {
+            while doing.len() < most && matches!(next, Ok(true)) {
+                next = match self.store.begin_item(batch.id, Stamp::now()).await {
+                    Ok(Some((number, input))) => {
+                        doing.push(self.one(batch, number, input));
+                        Ok(true)
+                    }
+                    Ok(None) => Ok(false),
+                    Err(error) => Err(error),
+                };
+            }
+            // Where the next one cannot be begun, those that are being done are ended all the same.
+            if doing.next().await.is_none() {
+                return next.map(drop);
+            }
+        }
+    }
+
+    /// Does one, and notes what came of it.
+    async fn one(&self, batch: &BatchRow, number: i32, input: Value) {
+        let at = usize::try_from(number).unwrap_or_default();
+        let came = self.item(batch, at, input).await;
+        let result = if came.is_ok() { "done" } else { "failed" };
+        // What is done is not done again for a database that is away a moment.
+        while self.store.end_item(batch.id, number, &came).await.inspect_err(away).is_err() {
+            sleep(AGAIN).await;
+        }
+        self.metrics.batch_item(&batch.kind, result);
+        self.files.drop_given(batch.id, at).await;
+    }
+
+    /// Waits until a batch is cancelled, or deleted.
+    async fn cancelled(&self, id: Key) {
         let mut cancelled = self.cancelled.subscribe();
-        let doing = self.item(batch, number, input);
-        pin!(doing);
         loop {
             // Other nodes cancel in the table only.
             select! {
-                came = &mut doing => return Some(came),
                 _ = cancelled.changed() => {}
                 () = sleep(LOOK) => {}
             }
-            match self.store.batch(batch.id, None).await {
+            match self.store.batch(id, None).await {
                 // Nobody has cancelled it, or nobody knows.
                 Ok(Some(BatchRow { ended: None, .. })) | Err(_) => {}
-                Ok(Some(_)) => return None,
-                Ok(None) => {
-                    self.files.remove(batch.id).await;
-                    return None;
-                }
+                Ok(Some(_)) => return,
+                Ok(None) => return self.files.remove(id).await,
             }
         }
     }
@@ -213,6 +239,8 @@ impl Batches {
     }
 
     async fn transcribe(&self, id: Key, number: usize, asked: Listen) -> Result<Value, Fault> {
+        // Until it is read nobody knows how long it is.
+        let Ok(mut room) = self.hearing.acquire_many(LONGEST_S as u32).await else { return Err(Fault::Later) };
         let began = Instant::now();
         let given = self.files.given(id, number);
         let read = tokio::task::spawn_blocking(move || prompt::read_within(&given, LONGEST_S));
@@ -227,6 +255,7 @@ impl Batches {
             }
             Err(_) => return Err(Fault::Never("the recording could not be read".into())),
         };
+        drop(room.split(LONGEST_S.saturating_sub(samples.len() / SAMPLE_RATE as usize)));
         let mut listening = self.chats.listen(samples, asked)?;
         while let Some(progress) = listening.next().await {
             progress?;

@@ -263,16 +263,8 @@ async fn guess(room: Arc<Room>, so_far: Vec<i16>) {
 fn request(room: &Room, heard: &Transcript, class: Class, wanted: Wanted) -> ChatRequest {
     // What was not understood is asked for in words too.
     let said = if heard.text.is_empty() { "salama" } else { &heard.text };
-    ChatRequest {
-        messages: vec![ChatMessage::new(Role::System, &room.prompt), ChatMessage::new(Role::User, said)],
-        max_tokens: 64,
-        temperature: 0.0,
-        seed: 0,
-        grammar: None,
-        tools: Arc::default(),
-        class,
-        wanted,
-    }
+    let messages = vec![ChatMessage::new(Role::System, &room.prompt), ChatMessage::new(Role::User, said)];
+    ChatRequest { wanted, ..ChatRequest::new(messages, 64, class) }
 }
 
 /// Answers a turn: milliseconds until there is a first sound, and how long all of it lasts.

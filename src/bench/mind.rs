@@ -3,13 +3,13 @@
 //! Replies are as long as is asked for: the model is one that never ends by itself (`models/benchmarks/peers.py` makes such a GGUF). No
 //! prompt is told twice, so that of each all is read but the instructions, which are known when the model is loaded, as a persona's are.
 
-use std::{path::PathBuf, sync::Arc};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 use milo_models::{
     language_model::{ChatMessage, ChatRequest, LanguageModel, Role},
     llama::{Llama, LlamaOptions},
-    queue::{Class, Wanted},
+    queue::Class,
 };
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -72,17 +72,8 @@ pub(super) async fn run(arguments: Arguments) -> Result<()> {
             number += 1;
             let system = instructions.iter().map(|text| ChatMessage::new(Role::System, text));
             let asked = ChatMessage::new(Role::User, text(&number.to_string(), prompt));
-            let request = ChatRequest {
-                messages: system.chain([asked]).collect(),
-                max_tokens: tokens,
-                temperature: 0.0,
-                seed: 0,
-                grammar: None,
-                tools: Arc::default(),
-                class: Class::Call,
-                wanted: Wanted::default(),
-            };
-            let mut reply = llama.reply(request)?;
+            let messages = system.chain([asked]).collect();
+            let mut reply = llama.reply(ChatRequest::new(messages, tokens, Class::Call))?;
             replies.spawn(async move {
                 let (mut first, mut count) = (None, 0);
                 while let Some(token) = reply.next().await {

@@ -1,12 +1,12 @@
 //! What a person is told of a call before they take it over: a summary by the language model, which is begun while their telephone
 //! rings, or a sentence of Milo's own where it does not come in time.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use milo_models::{
     engine::{EngineError, Language},
     language_model::{ChatMessage, ChatRequest, Role},
-    queue::{Class, Wanted},
+    queue::Class,
 };
 use tokio::{task::JoinSet, time::timeout};
 
@@ -96,17 +96,9 @@ async fn summary(mind: &Mind, said: &[Exchange], language: Language) -> Result<S
     loop {
         let lines = transcript(said, language, longest).ok_or("nothing was said")?;
         let half = lines.chars().count() / 2;
-        let request = ChatRequest {
-            messages: vec![ChatMessage::new(Role::System, instructions(language)), ChatMessage::new(Role::User, lines)],
-            max_tokens: MOST_TOKENS,
-            temperature: 0.0,
-            seed: 0,
-            grammar: None,
-            tools: Arc::default(),
-            class: Class::Interactive,
-            wanted: Wanted::default(),
-        };
-        match reply(mind, request).await {
+        let messages =
+            vec![ChatMessage::new(Role::System, instructions(language)), ChatMessage::new(Role::User, lines)];
+        match reply(mind, ChatRequest::new(messages, MOST_TOKENS, Class::Interactive)).await {
             Ok((written, is_cut)) => return sentences(&written, is_cut).ok_or_else(|| "the model said nothing".into()),
             Err(EngineError::Input(_)) if half >= SHORTEST => longest = half,
             Err(error) => return Err(error.to_string()),

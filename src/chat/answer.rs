@@ -5,7 +5,7 @@ use std::sync::Arc;
 use milo_models::{
     engine::{EngineError, Language},
     language_model::ChatRequest,
-    queue::{Class, Wanted},
+    queue::Class,
 };
 
 use super::sessions::{Sessions, Turn};
@@ -69,9 +69,8 @@ impl Answer {
 
     async fn start(&mut self) -> Result<(), EngineError> {
         let messages = self.turn.session.context(&self.prompt).messages(&self.message, &[]);
-        let (max_tokens, temperature) = (self.max_tokens, self.temperature);
-        let (tools, class, wanted) = (Arc::default(), self.class, Wanted::default());
-        let request = ChatRequest { messages, max_tokens, temperature, seed: 0, grammar: None, tools, class, wanted };
+        let temperature = self.temperature;
+        let request = ChatRequest { temperature, ..ChatRequest::new(messages, self.max_tokens, self.class) };
         let tokens = self.mind.reply(request, self.mode).await?;
         self.mode = tokens.mode();
         self.words = Some(Words::new(tokens, self.least));

@@ -1,11 +1,8 @@
 //! A reply to a conversation that the asker keeps: what the OpenAI protocol calls a completion.
 
-use std::sync::Arc;
-
 use milo_models::{
     engine::{EngineError, Language},
     language_model::{ChatMessage, ChatRequest, Role, Usage},
-    queue::Wanted,
     text::tongue,
 };
 
@@ -81,9 +78,8 @@ impl Chats {
             return Err(EngineError::Input(says).into());
         }
         let temperature = asked.temperature.unwrap_or(persona.temperature);
-        let (tools, class, wanted) = (Arc::default(), self.class, Wanted::default());
         let request =
-            ChatRequest { messages, max_tokens, temperature, seed: asked.seed, grammar: None, tools, class, wanted };
+            ChatRequest { temperature, seed: asked.seed, ..ChatRequest::new(messages, max_tokens, self.class) };
         let mind = self.engines.mind.in_mode(persona.mode);
         let reply = mind.reply(request, mind.mode()).await?;
         let words = Some(Words::new(reply.strictly(), None));

@@ -190,6 +190,11 @@ impl Chats {
         }
     }
 
+    /// How many things of this kind (`stt`, `tts`, `translate`) that nobody waits for are done at once.
+    pub fn side_by_side(&self, kind: &str) -> usize {
+        self.engines.side_by_side(if kind == "translate" && self.mind_translates() { "llm" } else { kind })
+    }
+
     /// The sessions that are kept.
     pub fn sessions(&self) -> &Arc<Sessions> {
         &self.sessions

@@ -2,13 +2,11 @@
 //! model, or, where neither is there, by the small translator that ships, as far as it is sure. What was translated before is
 //! remembered.
 
-use std::sync::Arc;
-
 use milo_models::{
     engine::{EngineError, Language},
     language_model::{ChatMessage, ChatRequest, Role},
     phrases,
-    queue::{Class, Wanted},
+    queue::Class,
     text::heard::digits,
 };
 use serde::{Deserialize, Serialize};
@@ -125,12 +123,21 @@ impl Chats {
         Ok(translation)
     }
 
+    /// Whether an engine of this process has the model that ships.
+    fn ships(&self, job: &str) -> bool {
+        self.engines.models().iter().any(|model| model.job == job && model.demonstration)
+    }
+
+    /// Whether the language model is asked before the translator.
+    pub(super) fn mind_translates(&self) -> bool {
+        self.ships("translate") && (self.engines.mind.mode() == Mode::Cloud || !self.ships("llm"))
+    }
+
     /// A translation that is not known yet, and whether the next one would be the same.
     async fn anew(&self, text: &str, source: Language, target: Language) -> Result<(Translation, bool), Untranslated> {
-        let ships = |job: &str| self.engines.models().iter().any(|model| model.job == job && model.demonstration);
-        let (small_translator, small_mind) = (ships("translate"), ships("llm"));
+        let small_mind = self.ships("llm");
         let can = |mode: Mode| mode == Mode::Cloud || !small_mind;
-        if !small_translator {
+        if !self.ships("translate") {
             let translation = self.by_translator(text, source, target).await?;
             let (sure, least) = (translation.confidence.unwrap_or(0.0), self.least_sure);
             return if sure < least { Err(Untranslated::Unsure(sure, least)) } else { Ok((translation, true)) };
@@ -177,16 +184,7 @@ impl Chats {
              Reply with its translation alone: no remarks, no quotes around it."
         );
         let messages = vec![ChatMessage::new(Role::System, order), ChatMessage::new(Role::User, text)];
-        let request = ChatRequest {
-            messages,
-            max_tokens: MOST_TOKENS,
-            temperature: 0.0,
-            seed: 0,
-            grammar: None,
-            tools: Arc::default(),
-            class: self.class,
-            wanted: Wanted::default(),
-        };
+        let request = ChatRequest::new(messages, MOST_TOKENS, self.class);
         let mut words = Words::new(self.engines.mind.reply(request, self.engines.mind.mode()).await?, None);
         let mut translation = String::new();
         while let Some(piece) = words.next().await {

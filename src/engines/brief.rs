@@ -40,12 +40,7 @@ impl Brief {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use milo_models::{
-        language_model::ChatMessage,
-        queue::{Class, Wanted},
-    };
+    use milo_models::{language_model::ChatMessage, queue::Class};
 
     use super::*;
 
@@ -53,9 +48,7 @@ mod tests {
         let said =
             [(Role::System, "p"), (Role::User, "a"), (Role::Assistant, "b"), (Role::User, "c"), (Role::Result, "1")];
         let messages = said.map(|(role, words)| ChatMessage::new(role, words)).into();
-        let tools = Arc::default();
-        let (class, wanted) = (Class::Call, Wanted::default());
-        ChatRequest { messages, max_tokens, temperature: 0.0, seed: 0, grammar: None, tools, class, wanted }
+        ChatRequest::new(messages, max_tokens, Class::Call)
     }
 
     #[test]

@@ -22,7 +22,7 @@ use milo_media::{FRAME_MS, Frame};
 use milo_models::{
     engine::{EngineError, Language},
     language_model::{ChatMessage, ChatRequest, Role},
-    queue::{Class, Wanted, Work},
+    queue::{Class, Work},
     synthesizer::SpeechOptions,
     transcriber::Listen,
 };
@@ -199,16 +199,7 @@ async fn turn(engines: &Engines, prompt: String) -> Result<(), EngineError> {
     let heard = engines.transcriber.transcribe(question, Listen::to(Some(Language::Mg))).await?;
     let messages =
         vec![ChatMessage::new(Role::System, prompt), ChatMessage::new(Role::User, format!("{}.", heard.text))];
-    let request = ChatRequest {
-        messages,
-        max_tokens: 64,
-        temperature: 0.0,
-        seed: 0,
-        grammar: None,
-        tools: Arc::default(),
-        class: Class::Call,
-        wanted: Wanted::default(),
-    };
+    let request = ChatRequest::new(messages, 64, Class::Call);
     let (answer, _) = engines.mind.reply(request, Mode::Local).await?.whole(1_000).await?;
     if answer.chars().any(char::is_alphanumeric) {
         said(engines, &answer.chars().take(200).collect::<String>()).await?;

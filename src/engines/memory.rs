@@ -15,9 +15,14 @@ use milo_models::{
     onnx::{Device, Precision, weight, weight_of_decoders},
 };
 
-use super::{gguf::Gguf, runtime::device};
+use super::{
+    cards::{self, Place},
+    gguf::Gguf,
+    runtime::device,
+};
 use crate::{
     config::{Config, TurnEngine},
+    gpu::{self, Card},
     weights::amount,
 };
 
@@ -34,8 +39,8 @@ pub struct Need {
     pub name: String,
     /// Bytes of the files that are loaded.
     pub files: u64,
-    /// How much of it is kept on a card: 0, or of a language model the share of its layers, or 1.
-    pub on_card: f64,
+    /// Where that is kept, and what comes with it.
+    pub place: Place,
     /// A language model's conversations.
     pub talk: Option<Talk>,
 }
@@ -54,13 +59,13 @@ pub struct Talk {
 }
 
 /// What there is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Room {
     /// Bytes of memory that a process may still have; none, where the system does not say it.
     pub free: Option<u64>,
-    /// Of the graphics cards, free and in all; none: there is no card, or no driver that tells.
-    pub card: Option<(u64, u64)>,
-    /// Whether this build computes on one.
+    /// The graphics cards; none: there is no card, or no driver that tells.
+    pub cards: Vec<Card>,
+    /// Whether anything is computed on them.
     pub uses_cards: bool,
 }
 
@@ -75,10 +80,10 @@ impl Need {
         self.files.saturating_add(self.talk.as_ref().map_or(0, |talk| talk.cache(talk.calls)))
     }
 
-    /// What of it is on a card, and what in memory.
-    fn split(&self) -> (u64, u64) {
-        let on_card = (self.all() as f64 * self.on_card) as u64;
-        (on_card, self.all().saturating_sub(on_card))
+    /// What of it is on cards, and what in memory.
+    pub(super) fn split(&self) -> (u64, u64) {
+        let on_cards = (self.all() as f64 * self.place.on_cards()) as u64;
+        (on_cards, self.all().saturating_sub(on_cards))
     }
 }
 
@@ -91,7 +96,7 @@ pub fn needs(config: &Config, shipped: &DemoFiles) -> Vec<Need> {
         // A voice in int8 is slower, and taken where there is no other only.
         let precision = if job == "tts" { Precision::Full } else { Precision::Quantized };
         let files = weight(path, device.precision(precision));
-        Need { job, name: name(path), files, on_card: if device == Device::Cpu { 0.0 } else { 1.0 }, talk: None }
+        Need { job, name: name(path), files, place: place(&device, engines.card), talk: None }
     };
     let by_graph = engines.turn.enabled && engines.turn.engine == TurnEngine::Graph;
     let turn = by_graph.then(|| graphs("turn", engines.turn.path.as_ref(), &shipped.turn));
@@ -99,9 +104,11 @@ pub fn needs(config: &Config, shipped: &DemoFiles) -> Vec<Need> {
     let found = File::open(path).ok().and_then(Gguf::read).unwrap_or_default();
     let calls = u64::from(engines.llm.sequences.max(1));
     let wanted = u64::from(engines.llm.context_tokens) / calls;
-    let on_card = match found.layers() {
-        Some(layers) if llama::uses_cards() => (f64::from(engines.llm.gpu_layers) / layers as f64).min(1.0),
-        _ => 0.0,
+    let place_of_layers = match found.layers() {
+        Some(layers) if llama::uses_cards() => {
+            Place::Cards((f64::from(engines.llm.gpu_layers) / layers as f64).min(1.0))
+        }
+        _ => Place::Memory,
     };
     let kept = llama::CacheType::from(engines.llm.cache).bits();
     let talk = Talk {
@@ -113,7 +120,7 @@ pub fn needs(config: &Config, shipped: &DemoFiles) -> Vec<Need> {
     };
     let size = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
     let files = size(path) + engines.llm.lora.as_deref().map_or(0, size);
-    let llm = Need { job: "llm", name: name(path), files, on_card, talk: Some(talk) };
+    let llm = Need { job: "llm", name: name(path), files, place: place_of_layers, talk: Some(talk) };
     // One model for all, or one for each language or way.
     let each = |job, all: &Option<std::path::PathBuf>, single: [&Option<std::path::PathBuf>; 2], own: &Path| {
         let named: Vec<_> = single.into_iter().flatten().map(|path| graphs(job, Some(path), own)).collect();
@@ -127,13 +134,18 @@ pub fn needs(config: &Config, shipped: &DemoFiles) -> Vec<Need> {
         // Its encoder is the server's.
         let device = device(config);
         let files = weight_of_decoders(folder, device.precision(Precision::Quantized));
-        let on_card = if device == Device::Cpu { 0.0 } else { 1.0 };
         // No swap loads it again.
-        needs.push(Need { job: "kserve", name: name(folder), files, on_card, talk: None });
+        let place = place(&device, engines.card);
+        needs.push(Need { job: "kserve", name: name(folder), files, place, talk: None });
     }
     needs.extend(each("translate", &translate.path, [&translate.mg_fr, &translate.fr_mg], &shipped.translator));
     needs.extend(voices.map(|(_, path)| graphs("tts", Some(&path.to_owned()), &shipped.espeak)));
     needs
+}
+
+/// Where a graph is kept that is computed there.
+fn place(device: &Device, card: u8) -> Place {
+    if *device == Device::Cpu { Place::Memory } else { Place::Card(card.into()) }
 }
 
 fn name(path: &Path) -> String {
@@ -144,8 +156,8 @@ fn name(path: &Path) -> String {
 ///
 /// # Errors
 /// A sentence with the figures.
-pub fn fit(needs: &[Need], room: Room) -> Result<(), String> {
-    let (card, memory) = together(needs);
+pub fn fit(needs: &[Need], room: &Room) -> Result<(), String> {
+    let memory = in_memory(needs);
     let told = || needs.iter().filter(|need| need.all() >= 1_000_000).map(told).collect::<Vec<_>>().join(", ");
     let mend = "name smaller models in [engines], or a smaller quantisation, or fewer [engines.llm] sequences or context_tokens; \
                 `milo models plan` says what fits";
@@ -156,24 +168,15 @@ pub fn fit(needs: &[Need], room: Room) -> Result<(), String> {
             told()
         ));
     }
-    if let Some((free, _)) = room.card.filter(|(free, _)| card > *free) {
-        let (wanted, free) = (amount(card), amount(free));
-        return Err(format!(
-            "the models take at least {wanted} of the graphics card, of which {free} are free: give fewer [engines.llm] gpu_layers, or {mend}"
-        ));
-    }
-    Ok(())
+    cards::fit(needs, &room.cards, mend)
 }
 
-/// On cards, and in memory.
-fn together(needs: &[Need]) -> (u64, u64) {
-    needs
-        .iter()
-        .map(Need::split)
-        .fold((0, 0), |(card, memory), (c, m)| (card.saturating_add(c), memory.saturating_add(m)))
+fn in_memory(needs: &[Need]) -> u64 {
+    needs.iter().map(|need| need.split().1).fold(0, u64::saturating_add)
 }
 
-fn told(need: &Need) -> String {
+/// What one takes, as a sentence says it.
+pub(super) fn told(need: &Need) -> String {
     let cache = match &need.talk {
         Some(talk) if talk.bytes_a_token.is_some() => {
             format!(
@@ -189,26 +192,18 @@ fn told(need: &Need) -> String {
 }
 
 /// What fits, in lines for a person.
-pub fn plan(needs: &[Need], room: Room, calls: usize) -> String {
+pub fn plan(needs: &[Need], room: &Room, calls: usize) -> String {
     let mut lines = String::new();
     let mut line = |text: String| {
         writeln!(lines, "{text}").ok();
     };
     needs.iter().for_each(|need| line(told(need)));
-    let (card, memory) = together(needs);
+    let memory = in_memory(needs);
     let free = room
         .free
         .map_or_else(|| "the system does not say how much is free".into(), |free| format!("{} are free", amount(free)));
     line(format!("together {} of memory at least; {free}", amount(memory)));
-    match (room.card, room.uses_cards) {
-        (None, _) => line("no GPU found: everything is computed by the processor".into()),
-        (Some((free, all)), false) => {
-            line(format!("the GPU has {} free of {}; this build computes nothing on it", amount(free), amount(all)));
-        }
-        (Some((free, all)), true) => {
-            line(format!("{} of it on the GPU, which has {} free of {}", amount(card), amount(free), amount(all)));
-        }
-    }
+    cards::plan(needs, &room.cards, room.uses_cards).into_iter().for_each(&mut line);
     let fits = fit(needs, room);
     if let Some((llm, talk)) = needs.iter().find_map(|need| Some((need, need.talk.as_ref()?))) {
         let others = memory.saturating_sub(llm.split().1);
@@ -250,11 +245,7 @@ impl Room {
             &read(&format!("{group}/memory.stat")),
         );
         let free = own.into_iter().chain(within).min();
-        Self {
-            free,
-            card: crate::gpu::now().map(|vram| (vram.total.saturating_sub(vram.used), vram.total)),
-            uses_cards,
-        }
+        Self { free, cards: gpu::cards(), uses_cards }
     }
 }
 
@@ -283,8 +274,8 @@ mod tests {
     fn wanted(calls: u64) -> Vec<Need> {
         let talk = Talk { bytes_a_token: Some(131_072), tokens: 2_048, calls, weights: Some(7 * GB) };
         vec![
-            Need { job: "stt", name: "whisper".into(), files: GB / 2, on_card: 0.0, talk: None },
-            Need { job: "llm", name: "mind.gguf".into(), files: 4 * GB, on_card: 0.0, talk: Some(talk) },
+            Need { job: "stt", name: "whisper".into(), files: GB / 2, place: Place::Memory, talk: None },
+            Need { job: "llm", name: "mind.gguf".into(), files: 4 * GB, place: Place::Memory, talk: Some(talk) },
         ]
     }
 
@@ -294,8 +285,8 @@ mod tests {
 
     #[test]
     fn a_start_that_cannot_fit_is_refused_with_the_figures() {
-        assert_eq!(fit(&wanted(4), room(6 * GB)), Ok(()));
-        let refused = fit(&wanted(8), room(6 * GB)).expect_err("two more than there is");
+        assert_eq!(fit(&wanted(4), &room(6 * GB)), Ok(()));
+        let refused = fit(&wanted(8), &room(6 * GB)).expect_err("two more than there is");
         for part in [
             "at least 6.6 GB of memory, of which 6.0 GB are free",
             "stt whisper 500 MB",
@@ -304,23 +295,24 @@ mod tests {
         ] {
             assert!(refused.contains(part), "{part:?} is missing: {refused}");
         }
-        assert_eq!(fit(&wanted(800), Room::default()), Ok(()), "nothing is refused where nothing is known");
+        assert_eq!(fit(&wanted(800), &Room::default()), Ok(()), "nothing is refused where nothing is known");
     }
 
     #[test]
     fn what_is_put_on_a_card_must_fit_there() {
         let mut wanted = wanted(4);
-        wanted[1].on_card = 1.0;
-        let room = |free| Room { free: Some(GB), card: Some((free, 8 * GB)), uses_cards: true };
-        assert_eq!(fit(&wanted, room(6 * GB)), Ok(()));
-        let refused = fit(&wanted, room(5 * GB)).expect_err("too little");
-        assert!(refused.contains("at least 5.1 GB of the graphics card, of which 5.0 GB are free"), "{refused}");
-        assert!(plan(&wanted, room(6 * GB), 50).contains("5.1 GB of it on the GPU, which has 6.0 GB free of 8.0 GB"));
+        wanted[1].place = Place::Cards(1.0);
+        let room = |free| Room { free: Some(GB), cards: vec![Card { free, total: 8 * GB }], uses_cards: true };
+        assert_eq!(fit(&wanted, &room(6 * GB)), Ok(()), "its memory is little, and it wants none");
+        let refused = fit(&wanted, &room(5 * GB)).expect_err("too little");
+        assert!(refused.contains("at least 5.1 GB of the graphics cards, of which 5.0 GB are free"), "{refused}");
+        assert!(refused.ends_with("`milo models plan` says what fits"), "{refused}");
+        assert!(plan(&wanted, &room(6 * GB), 50).contains("5.1 GB of it on card 0, which has 6.0 GB free of 8.0 GB"));
     }
 
     #[test]
     fn a_plan_says_how_many_conversations_fit_with_which_quantisation() {
-        let told = plan(&wanted(4), room(8 * GB), 50);
+        let told = plan(&wanted(4), &room(8 * GB), 50);
         for part in [
             "together 5.6 GB of memory at least; 8.0 GB are free",
             "no GPU found",
@@ -331,10 +323,10 @@ mod tests {
         ] {
             assert!(told.contains(part), "{part:?} is missing:\n{told}");
         }
-        assert!(plan(&wanted(40), room(8 * GB), 50).contains("it does not fit: the models take at least"));
+        assert!(plan(&wanted(40), &room(8 * GB), 50).contains("it does not fit: the models take at least"));
         let mut silent = wanted(4);
         silent[1].talk.as_mut().expect("a mind").bytes_a_token = None;
-        assert!(plan(&silent, room(8 * GB), 50).contains("mind.gguf does not say what a conversation takes"));
+        assert!(plan(&silent, &room(8 * GB), 50).contains("mind.gguf does not say what a conversation takes"));
     }
 
     #[test]

@@ -229,7 +229,7 @@ mod tests {
     use milo_models::{
         engine::Language,
         language_model::{ChatMessage, Role},
-        queue::{Class, Wanted},
+        queue::Class,
     };
 
     use super::*;
@@ -258,11 +258,6 @@ mod tests {
         }
     }
 
-    fn request(messages: Vec<ChatMessage>, max_tokens: usize) -> ChatRequest {
-        let (tools, class, wanted) = (Arc::default(), Class::Call, Wanted::default());
-        ChatRequest { messages, max_tokens, temperature: 0.0, seed: 0, grammar: None, tools, class, wanted }
-    }
-
     #[tokio::test]
     async fn a_reply_held_to_a_grammar_is_the_local_models_though_a_server_is_asked_first() {
         let told = Told::new("llm", Arc::new(Metrics::new()), Breaker::new(0, Duration::ZERO));
@@ -274,7 +269,7 @@ mod tests {
         );
         for (grammar, asked) in [(None, "server of many"), (Some("root ::= \"eny\"".into()), "local of many")] {
             let messages = vec![ChatMessage::new(Role::User, "salama")];
-            let request = ChatRequest { grammar, ..request(messages, 8) };
+            let request = ChatRequest { grammar, ..ChatRequest::new(messages, 8, Class::Call) };
             let refused = mind.reply(request.clone(), mind.mode()).await.err().map(|error| error.to_string());
             assert_eq!(refused.as_deref(), Some(asked));
             let unheld = mind.reply_unheld(request, mind.mode()).await.err().map(|error| error.to_string());
@@ -295,7 +290,7 @@ mod tests {
             let limits = (None, Purse::new(&Llm::default()));
             let mind = Mind::new((Arc::new(Named("local")), Arc::new(heeds.into())), Some((server, 2)), limits, told);
             let messages = vec![ChatMessage::new(Role::User, "salama")];
-            let request = request(messages, 96);
+            let request = ChatRequest::new(messages, 96, Class::Call);
             let refused = mind.reply_in_time(request, Some(brief), first).await.err().map(|error| error.to_string());
             assert_eq!(refused.as_deref(), Some(asked));
         }
@@ -315,7 +310,7 @@ mod tests {
             [(None, "server of many"), (Some(Mode::Cloud), "server of many"), (Some(Mode::Local), "local of many")]
         {
             let messages = vec![ChatMessage::new(Role::User, "salama")];
-            let request = request(messages, 8);
+            let request = ChatRequest::new(messages, 8, Class::Call);
             let refused = mind.in_mode(mode).reply(request, Mode::Cloud).await.err().map(|error| error.to_string());
             assert_eq!(refused.as_deref(), Some(asked), "{mode:?}");
         }

@@ -6,6 +6,7 @@ mod awaited;
 mod breaker;
 mod brief;
 pub(crate) mod capacity;
+mod cards;
 pub(crate) mod ears;
 mod gguf;
 mod judge;
@@ -26,6 +27,7 @@ mod told;
 mod tongue;
 mod voices;
 pub(crate) mod ways;
+mod width;
 
 use std::{
     borrow::Cow,
@@ -79,7 +81,7 @@ use line::Line;
 use memory::Room;
 use served::Absent;
 use servers::Servers;
-use spare::{Hearing, Speaking};
+use spare::{beside, hearing, speaking};
 use swap::{Slots, Swaps};
 use told::Told;
 use voices::Voices;
@@ -136,7 +138,7 @@ impl Engines {
         names.extend(voices::models(config, &shipped, &manifest));
         let by_graph = settings.turn.enabled && settings.turn.engine == TurnEngine::Graph;
         names.extend(by_graph.then(|| model("turn", settings.turn.path.as_ref(), ("milo-turn-demo", &shipped.turn))));
-        memory::fit(&memory::needs(config, &shipped), Room::now(uses_cards(config))).map_err(EngineError::Load)?;
+        memory::fit(&memory::needs(config, &shipped), &Room::now(uses_cards(config))).map_err(EngineError::Load)?;
         let activity = notice(config, &ort, &shipped)?;
         let options = answering_options(config, settings.llm.path.is_none(), prompts);
         // What is wrong with them is told before the longest load.
@@ -162,6 +164,10 @@ impl Engines {
         let within = Slot::of(ears::load(None, config, &ort, &shipped)?);
         let transcriber = hearing(ears, Arc::new(within.clone()), &told[0]);
         let translator = Slot::of(Arc::new(ways::load(None, config, &ort, &shipped)?));
+        let voices = Voices::load(espeak, &settings.tts, &ort)?;
+        voices.notes().iter().for_each(|note| tracing::warn!("{note}"));
+        notes.extend(voices.notes());
+        // The last: it takes of each card by what is free there.
         let llama = Llama::load(settings.llm.path.as_ref().unwrap_or(&shipped.llama), options)?;
         let local: Slot<dyn LanguageModel> = Slot::of(Arc::new(llama));
         let hedge = (settings.llm.hedge_ms > 0).then(|| Duration::from_millis(settings.llm.hedge_ms));
@@ -170,9 +176,6 @@ impl Engines {
         let heeds = Arc::new(AtomicBool::new(settings.llm.path.is_some()));
         let spare: Arc<dyn LanguageModel> = Arc::new(local.clone());
         let mind = Mind::new((spare, Arc::clone(&heeds)), cloud_mind, limits, told[1].clone());
-        let voices = Voices::load(espeak, &settings.tts, &ort)?;
-        voices.notes().iter().for_each(|note| tracing::warn!("{note}"));
-        notes.extend(voices.notes());
         let spoken: Slot<dyn Synthesizer> = Slot::of(Arc::new(voices));
         let voice = speaking(cloud_voice, settings.tts.voice.as_deref(), Arc::new(spoken.clone()), &told[2]);
         let slots = Slots { transcriber: within, mind: local, heeds, translator: translator.clone(), voice: spoken };
@@ -310,11 +313,6 @@ fn breaker(config: &Config) -> Breaker {
 /// An engine on a server, and the languages that it knows.
 type Elsewhere<T> = (Arc<T>, Vec<Language>);
 
-/// Ears on a server, and the line in which others than calls wait for them.
-fn beside(ears: Elsewhere<dyn Transcriber>, config: &Config) -> (Elsewhere<dyn Transcriber>, Arc<Line>) {
-    (ears, Line::of("transcriber", config.engines.stt.parallel))
-}
-
 fn notice(config: &Config, ort: &OrtRuntime, shipped: &DemoFiles) -> Result<VoiceActivity, Error> {
     Ok(VoiceActivity::load(config.engines.vad.path.as_ref().unwrap_or(&shipped.silero), ort)?)
 }
@@ -359,36 +357,6 @@ pub(crate) fn answering_options(config: &Config, is_shipped: bool, prompts: Vec<
         flash_attention: llm.flash_attention,
         system_prompts: prompts,
         queue: llm.queue,
-    }
-}
-
-/// The local transcriber, or a server with the local one behind it.
-fn hearing(
-    cloud: Option<(Elsewhere<dyn Transcriber>, Arc<Line>)>,
-    local: Arc<dyn Transcriber>,
-    told: &Told,
-) -> Arc<dyn Transcriber> {
-    match cloud {
-        Some(((cloud, hears), line)) => {
-            Arc::new(Hearing { cloud, hears: hears.into(), line, local, told: told.clone() })
-        }
-        None => local,
-    }
-}
-
-/// The local voice, or a server with the local one behind it.
-fn speaking(
-    cloud: Option<(Elsewhere<dyn Synthesizer>, Arc<Line>)>,
-    named: Option<&str>,
-    local: Arc<dyn Synthesizer>,
-    told: &Told,
-) -> Arc<dyn Synthesizer> {
-    match cloud {
-        Some(((cloud, speaks), line)) => {
-            let named = named.unwrap_or_default().into();
-            Arc::new(Speaking { cloud, speaks: speaks.into(), line, named, local, told: told.clone() })
-        }
-        None => local,
     }
 }
 

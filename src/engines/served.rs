@@ -32,7 +32,7 @@ use super::{
 use crate::config::{Config, Engines};
 
 /// The protocol, as health names it.
-const PROTOCOL: &str = "kserve";
+pub(super) const PROTOCOL: &str = "kserve";
 const BOTH: [Language; 2] = [Language::Mg, Language::Fr];
 
 /// Why an engine is not there yet; none where it is.

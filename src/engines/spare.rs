@@ -10,20 +10,56 @@ use milo_models::{
 };
 use tokio::{select, sync::mpsc};
 
-use super::{line::Line, mind::Mode, told::Told};
+use super::{Elsewhere, line::Line, mind::Mode, told::Told};
+use crate::config::Config;
 
 /// Pieces of sound that may wait for their listener.
 const ROOM: usize = 16;
 
+/// Ears on a server, and the line in which others than calls wait for them.
+pub(super) fn beside(ears: Elsewhere<dyn Transcriber>, config: &Config) -> (Elsewhere<dyn Transcriber>, Arc<Line>) {
+    (ears, Line::of("transcriber", config.engines.stt.parallel))
+}
+
+/// The local transcriber, or a server with the local one behind it.
+pub(super) fn hearing(
+    cloud: Option<(Elsewhere<dyn Transcriber>, Arc<Line>)>,
+    local: Arc<dyn Transcriber>,
+    told: &Told,
+) -> Arc<dyn Transcriber> {
+    match cloud {
+        Some(((cloud, hears), line)) => {
+            Arc::new(Hearing { cloud, hears: hears.into(), line, local, told: told.clone() })
+        }
+        None => local,
+    }
+}
+
+/// The local voice, or a server with the local one behind it.
+pub(super) fn speaking(
+    cloud: Option<(Elsewhere<dyn Synthesizer>, Arc<Line>)>,
+    named: Option<&str>,
+    local: Arc<dyn Synthesizer>,
+    told: &Told,
+) -> Arc<dyn Synthesizer> {
+    match cloud {
+        Some(((cloud, speaks), line)) => {
+            let named = named.unwrap_or_default().into();
+            Arc::new(Speaking { cloud, speaks: speaks.into(), line, named, local, told: told.clone() })
+        }
+        None => local,
+    }
+}
+
 /// Hears by the server, and where that does not answer, by the local transcriber.
 #[derive(Clone)]
-pub(super) struct Hearing {
-    pub(super) cloud: Arc<dyn Transcriber>,
+struct Hearing {
+    cloud: Arc<dyn Transcriber>,
     /// The languages that the server hears.
-    pub(super) hears: Arc<[Language]>,
-    pub(super) line: Arc<Line>,
-    pub(super) local: Arc<dyn Transcriber>,
-    pub(super) told: Told,
+    hears: Arc<[Language]>,
+    line: Arc<Line>,
+    local: Arc<dyn Transcriber>,
+    told: Told,
 }
 
 impl Transcriber for Hearing {
@@ -86,15 +122,15 @@ impl Transcriber for Hearing {
 
 /// Speaks by the server, and where no sample comes from it, by the local voice.
 #[derive(Clone)]
-pub(super) struct Speaking {
-    pub(super) cloud: Arc<dyn Synthesizer>,
+struct Speaking {
+    cloud: Arc<dyn Synthesizer>,
     /// The languages that the server speaks.
-    pub(super) speaks: Arc<[Language]>,
-    pub(super) line: Arc<Line>,
+    speaks: Arc<[Language]>,
+    line: Arc<Line>,
     /// The server's voice, as the configuration names it; the local one does not know that name.
-    pub(super) named: Arc<str>,
-    pub(super) local: Arc<dyn Synthesizer>,
-    pub(super) told: Told,
+    named: Arc<str>,
+    local: Arc<dyn Synthesizer>,
+    told: Told,
 }
 
 /// A clause, as it was asked for.

@@ -20,7 +20,7 @@ use milo_models::{
     engine::{EngineError, Language},
     language_model::{ChatMessage, ChatRequest, LanguageModel, Role},
     llama::Llama,
-    queue::{Class, Wanted},
+    queue::Class,
     synthesizer::{SpeechOptions, Synthesizer},
     transcriber::{Listen, Transcriber},
     translator::Translator,
@@ -116,6 +116,11 @@ impl Swaps {
     /// The ears and the voice of this process, for whoever no server may hear.
     pub(super) fn within(&self) -> (Arc<dyn Transcriber>, Arc<dyn Synthesizer>) {
         (Arc::new(self.slots.transcriber.clone()), Arc::new(self.slots.voice.clone()))
+    }
+
+    /// What the configuration says of the engines.
+    pub(super) fn settings(&self) -> &crate::config::Engines {
+        &self.config.engines
     }
 
     /// The models in memory.
@@ -230,18 +235,8 @@ impl Swaps {
                 }
             }
             Loaded::Mind(mind) => {
-                let mut reply = mind
-                    .reply(ChatRequest {
-                        messages: vec![ChatMessage::new(Role::User, SENTENCES[0].0)],
-                        max_tokens: TOKENS,
-                        temperature: 0.0,
-                        seed: 0,
-                        grammar: None,
-                        tools: Arc::default(),
-                        class: Class::Interactive,
-                        wanted: Wanted::default(),
-                    })
-                    .map_err(failed)?;
+                let asked = vec![ChatMessage::new(Role::User, SENTENCES[0].0)];
+                let mut reply = mind.reply(ChatRequest::new(asked, TOKENS, Class::Interactive)).map_err(failed)?;
                 let mut text = String::new();
                 while let Some(token) = reply.next().await {
                     text.push_str(&token.map_err(failed)?.text);
@@ -298,7 +293,7 @@ fn load(config: &Config, job: &'static str, prompts: Vec<String>) -> Result<(Loa
     let (shipped, manifest) = (demo::unpack(&config.data_dir)?, demo::manifest()?);
     // The one that it is to replace stays in memory until then.
     let wanted: Vec<_> = memory::needs(config, &shipped).into_iter().filter(|need| need.job == job).collect();
-    memory::fit(&wanted, Room::now(uses_cards(config))).map_err(EngineError::Load)?;
+    memory::fit(&wanted, &Room::now(uses_cards(config))).map_err(EngineError::Load)?;
     let engines = &config.engines;
     Ok(match job {
         "stt" => {

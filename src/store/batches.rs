@@ -207,6 +207,10 @@ impl Store {
         let write = async {
             let mut batch = self.begin().await?;
             on!(Batch, &mut batch, rows => {
+                sqlx::query("UPDATE batches SET running = 0 WHERE node = $1 AND running > 0")
+                    .bind(node)
+                    .execute(&mut **rows)
+                    .await?;
                 sqlx::query(
                     "UPDATE batch_items SET state = 'queued' WHERE state = 'running'
                      AND batch IN (SELECT id FROM batches WHERE node = $1 AND ended IS NULL)",
@@ -214,10 +218,6 @@ impl Store {
                 .bind(node)
                 .execute(&mut **rows)
                 .await?;
-                sqlx::query("UPDATE batches SET running = 0 WHERE node = $1 AND running > 0")
-                    .bind(node)
-                    .execute(&mut **rows)
-                    .await?;
             });
             batch.commit().await
         };
@@ -269,6 +269,8 @@ impl Store {
         let write = async {
             let mut batch = self.begin().await?;
             on!(Batch, &mut batch, rows => {
+                // As whoever begins one or cancels does, the batch's row first: else two would wait for each other.
+                sqlx::query("UPDATE batches SET running = running WHERE id = $1").bind(id).execute(&mut **rows).await?;
                 let ended = sqlx::query(
                     "UPDATE batch_items SET state = $1, result = $2, error = $3 WHERE batch = $4 AND number = $5 AND state = 'running'",
                 )

@@ -1,4 +1,4 @@
-//! Batches: many things in one request, done one after the other, across crashes, for whoever asked for them.
+//! Batches: many things in one request, as many at once as their engine does side by side, across crashes, for whoever asked for them.
 
 use std::{
     fs,
@@ -14,7 +14,8 @@ use tokio::time::sleep;
 
 use crate::{
     call_log::postgres,
-    hosted::server::{Conduct, Server},
+    failing_engines::Stuck,
+    hosted::server::{Asked, Conduct, Server},
     house::{Answer, MG_HOURS, PROGRAM, folder, get, loud, metric, milo, recording, send, stop},
 };
 
@@ -187,32 +188,76 @@ async fn a_batch_takes_the_text_before_an_utterance_and_the_wish_for_words_as_on
     stop(letters).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_has_as_many_items_at_once_as_it_does_side_by_side_and_each_keeps_its_own_result() {
+    let milo = milo("batch-beside", &[]).await;
+    let sounds = ["mg_hours.wav", "fr_hours.wav"];
+    let items =
+        sounds.map(|name| json!({ "audio": STANDARD.encode(fs::read(recording(name)).expect("the recording")) }));
+    let alone = items.each_ref().map(|item| send(&milo, ("POST", "/api/v1/stt"), &[], item).body["text"].clone());
+    assert!(alone[0] == MG_HOURS.0 && alone[1] != alone[0], "{alone:?}");
+    let Some(stuck) = Stuck::engine(&milo, "transcriber") else { return stop(milo).await };
+    let items: Vec<_> = (0..20).map(|number| items[number % 2].clone()).collect();
+    let added = add(&milo, &json!({ "kind": "stt", "items": items }));
+    let at = added.header("location").expect("where it is").to_owned();
+    // Eight that it hears side by side, and one that is there when one of them has ended.
+    for _ in 0..400 {
+        if get(&milo, "/api/v1/health")["queues_by_class"]["stt"]["batch"] == 9 {
+            break;
+        }
+        sleep(Duration::from_millis(25)).await;
+    }
+    let counts = get(&milo, &at)["counts"].clone();
+    assert_eq!((&counts["running"], &counts["queued"]), (&9.into(), &11.into()), "{counts}");
+    assert_eq!(get(&milo, "/api/v1/health")["queues_by_class"]["stt"]["batch"], 9);
+    stuck.release();
+    let batch = ended(&milo, &at).await;
+    assert_eq!(batch["counts"]["done"], 20, "{batch}");
+    for (number, item) in batch["items"].as_array().expect("items").iter().enumerate() {
+        assert_eq!((&item["number"], &item["result"]["text"]), (&number.into(), &alone[number % 2]), "{batch}");
+    }
+    stop(milo).await;
+}
+
+/// Says the number that ends what it is asked.
+fn numbered(_: usize, asked: &Asked) -> (Duration, String) {
+    let text = asked.body["messages"].as_array().and_then(|messages| messages.last()?["content"].as_str());
+    let number = text.and_then(|text| text.rsplit(' ').next()).unwrap_or_default();
+    (Duration::from_millis(300), format!("La porte {number}"))
+}
+
 /// Kills Milo in the middle of a batch, and starts it again on the same folder and database.
 async fn killed_in_mid_batch(more: &[(&str, &str)]) {
-    let server = Server::start(Conduct::Says("Bonjour.", Duration::from_millis(300), Duration::ZERO)).await;
-    let own = server.variables("openai");
+    let server = Server::start(Conduct::Makes(numbered)).await;
+    let mut own = server.variables("openai");
+    // A quarter of them is for batches.
+    own.push(("MILO__ENGINES__LLM__PARALLEL", "16".into()));
     let own: Vec<_> = own.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let (variables, folder) = ([&own[..], more].concat(), folder("batch-killed"));
     let milo = Running::start(Path::new(PROGRAM), &folder, &variables).await.expect("Milo starts");
-    let texts: Vec<_> = (0..12).map(|number| format!("Misokatra ny varavarana {number}")).collect();
+    let texts: Vec<_> = (0..20).map(|number| format!("Misokatra ny varavarana {number}")).collect();
     let added = add(&milo, &json!({ "kind": "translate", "items": texts }));
     let at = added.header("location").expect("where it is").to_owned();
-    let before = until(&milo, &at, "begun", |batch| batch["counts"]["done"].as_i64() >= Some(3)).await;
+    let is_begun = |batch: &Value| batch["counts"]["done"].as_i64() >= Some(3) && batch["counts"]["running"] == 4;
+    let before = until(&milo, &at, "begun", is_begun).await;
     assert_eq!(before["state"], "running", "{before}");
     milo.kill().await.expect("kill -9");
 
     let milo = Running::start(Path::new(PROGRAM), &folder, &variables).await.expect("Milo starts again");
     let after = ended(&milo, &at).await;
-    assert_eq!((&after["state"], &after["counts"]["done"]), (&"done".into(), &12.into()), "{after}");
+    let expected = json!({ "total": 20, "queued": 0, "running": 0, "done": 20, "failed": 0, "cancelled": 0 });
+    assert_eq!((&after["state"], &after["counts"]), (&"done".into(), &expected), "{after}");
     let results = |batch: &Value| batch["items"].as_array().expect("items").clone();
-    assert!(results(&after).iter().all(|item| item["result"]["translation"] == "Bonjour."), "{after}");
+    for (number, item) in results(&after).iter().enumerate() {
+        assert_eq!(item["result"]["translation"], format!("La porte {number}"), "{after}");
+    }
     for (before, after) in results(&before).iter().zip(results(&after)).filter(|(before, _)| before["state"] == "done")
     {
         assert_eq!(before["result"], after["result"], "what is done stays done");
     }
-    // The one that was running, and perhaps one whose row was on its way, are asked for again.
+    // Those that were running, or whose rows were on their way, are asked for again.
     let asked = server.asked().len();
-    assert!((12..=14).contains(&asked), "asked {asked} times for twelve");
+    assert!((20..=24).contains(&asked), "asked {asked} times for twenty");
     stop(milo).await;
 }
 
@@ -237,9 +282,9 @@ async fn whoever_cancels_stops_the_engine_and_the_rest_is_not_done() {
     let added =
         add(&milo, &json!({ "kind": "translate", "items": ["Misokatra ny varavarana.", "Mihidy ny varavarana."] }));
     let at = added.header("location").expect("where it is").to_owned();
-    until(&milo, &at, "running", |batch| batch["counts"]["running"] == 1).await;
+    until(&milo, &at, "running", |batch| batch["counts"]["running"] == 2).await;
     for _ in 0..100 {
-        if !server.asked().is_empty() {
+        if server.asked().len() == 2 {
             break;
         }
         sleep(Duration::from_millis(50)).await;
@@ -249,13 +294,13 @@ async fn whoever_cancels_stops_the_engine_and_the_rest_is_not_done() {
     let cancelled = send(&milo, ("DELETE", &at), &[], &Value::Null);
     assert_eq!((cancelled.status, &cancelled.body["state"]), (200, &"cancelled".into()), "{cancelled:?}");
     assert_eq!(cancelled.body["counts"]["cancelled"], 2, "{cancelled:?}");
-    server.left(1).await;
+    server.left(2).await;
     // There is room for the next one, and nobody does what was cancelled.
     server.now(Conduct::says("Oui."));
     let next = add(&milo, &json!({ "kind": "translate", "items": ["Mihidy ny varavarana."] }));
     let done = ended(&milo, next.header("location").expect("where it is")).await;
     assert_eq!(done["items"][0]["result"]["translation"], "Oui.", "{done}");
-    assert_eq!((get(&milo, &at)["state"].as_str(), server.asked().len()), (Some("cancelled"), 2));
+    assert_eq!((get(&milo, &at)["state"].as_str(), server.asked().len()), (Some("cancelled"), 3));
     assert_eq!(send(&milo, ("DELETE", &at), &[], &Value::Null).status, 204, "the second time it goes");
     assert_eq!(send(&milo, ("GET", &at), &[], &Value::Null).status, 404);
     stop(milo).await;

@@ -100,8 +100,8 @@ pub async fn run(what: What, config: &Config, environment: &[(String, String)]) 
         What::Plan => {
             let needs = memory::needs(config, &demo::unpack(&config.data_dir)?);
             let room = Room::now(engines::uses_cards(config));
-            print!("{}", memory::plan(&needs, room, config.limits.calls));
-            Ok(memory::fit(&needs, room).is_ok())
+            print!("{}", memory::plan(&needs, &room, config.limits.calls));
+            Ok(memory::fit(&needs, &room).is_ok())
         }
         What::Rm { name } => {
             refuse_shipped(&name, "a start would unpack it again")?;

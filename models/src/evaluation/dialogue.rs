@@ -8,7 +8,7 @@ use super::{Figure, Score, rows};
 use crate::{
     engine::{EngineError, Language},
     language_model::{ChatMessage, ChatRequest, LanguageModel, Role, WEIGHED_TOKENS},
-    queue::{Class, Wanted},
+    queue::Class,
     text::tongue,
 };
 
@@ -151,8 +151,7 @@ async fn answer(
     max_tokens: usize,
     grammar: Option<Arc<str>>,
 ) -> Result<Reply, String> {
-    let (tools, class, wanted) = (Arc::default(), Class::Call, Wanted::default());
-    let request = ChatRequest { messages, max_tokens, temperature: 0.0, seed: 0, grammar, tools, class, wanted };
+    let request = ChatRequest { grammar, ..ChatRequest::new(messages, max_tokens, Class::Call) };
     let told = |error: EngineError| error.to_string();
     let mut reply = mind.reply(request).map_err(told)?;
     let (mut text, mut first) = (String::new(), Vec::new());

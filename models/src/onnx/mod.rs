@@ -2,14 +2,17 @@
 //!
 //! The library is loaded once a process and stays for its life (a rule of ONNX Runtime). It is never downloaded here:
 //! `make setup` puts it into the cache folder, checked by sha256. `export` finds the graphs of a model's folder, `graph` is one of
-//! them, here or on an inference server ([`crate::kserve`]), `decoder` runs those that say one token after the other.
+//! them, here or on an inference server ([`crate::kserve`]), `decoder` runs those that say one token after the other, `cohort` has several
+//! rows of it go side by side.
 
+pub(crate) mod cohort;
 pub(crate) mod decoder;
 mod device;
 pub(crate) mod export;
 mod graph;
 pub(crate) mod likelihood;
 pub(crate) mod rows;
+mod words;
 
 pub use device::Device;
 pub use export::{Precision, form, weight, weight_of_decoders};
@@ -35,6 +38,7 @@ use crate::{
     pages,
     queue::{Share, Step},
 };
+use words::words;
 
 const RELEASE: &str = "onnxruntime-1.31.1";
 const LIBRARY: &str = "libonnxruntime.so.1.31.1";
@@ -140,7 +144,7 @@ impl OrtRuntime {
         let device = Session::builder(&self.environment)
             .and_then(|options| Ok(options.with_execution_providers(self.device.providers())?))
             .map_err(|error| {
-                let says = first_line(&error.to_string()).to_owned();
+                let says = words(&error);
                 EngineError::Load(format!(
                     "ONNX Runtime in {} cannot compute on {} ({says}): name the library of onnxruntime-gpu in [engines] \
                      onnxruntime, where its providers and CUDA's and cuDNN's libraries are found, or leave [engines] device out",
@@ -159,7 +163,7 @@ impl OrtRuntime {
             EngineError::Load(format!(
                 "{} is no whole ONNX graph ({}); fetch or export it again",
                 file.display(),
-                first_line(&error.to_string())
+                words(&error)
             ))
         })?;
         pages::widen_for(export::whole(file));
@@ -202,10 +206,6 @@ fn log(level: LogLevel, _category: &str, _id: &str, _place: &str, message: &str)
         LogLevel::Error | LogLevel::Fatal => tracing::warn!(engine = "onnxruntime", "{message}"),
         _ => tracing::debug!(engine = "onnxruntime", "{message}"),
     }
-}
-
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or(text).trim()
 }
 
 /// A tensor of the element type that the graph declared (f32 or f16).

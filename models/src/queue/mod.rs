@@ -21,6 +21,7 @@
 //! again a moment later is served.
 
 mod device;
+mod parties;
 #[cfg(test)]
 mod shared;
 mod standing;
@@ -36,6 +37,7 @@ use std::{
 };
 
 pub use device::{Seat, Share, Step, Turn};
+pub(crate) use parties::Next;
 pub use standing::{Class, Standing, Wanted};
 use work::Account;
 pub use work::{Served, WAITS, Waits, Work};

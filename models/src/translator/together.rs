@@ -5,23 +5,20 @@
 //!                 ▲                                                                  ▼
 //!                 └──────────── told ◄── leaves at its end ◄── one token for all, and again
 //! ```
-//! All of a party are of one class, or were when they came to it, and of one model. When somebody comes who goes before them they stand
-//! still, all that is done so far is kept, and a party of that class is served meanwhile: so there are as many parties as classes for each
-//! model at most. Where a model takes one row at a time, a party is one text, piece after piece.
+//! All of a party are of one class, or were when they came to it, and of one model; a party of a class before it is served meanwhile
+//! ([`Next`]): so there are as many parties as classes for each model at most. Where a model takes one row at a time, a party is one text, piece after piece.
 
 use super::{
     Job, Way,
-    cohort::{Cohort, Left, Piece, Whose},
+    cohort::{Cohort, Left, Piece, Translating},
     graph::Model,
     text::Text,
 };
 use crate::{
     engine::EngineError,
-    queue::{Class, Jobs, Standing},
+    queue::{Class, Jobs, Next, Standing},
 };
 
-/// Whoever comes joins a party whose rows have so few tokens: so much is caught up with while those stand still.
-const CATCH_UP: usize = 4;
 /// As many tokens are encoded at once, those that fill the shorter pieces up included; one piece may have more.
 const PASS: usize = 2_048;
 
@@ -60,27 +57,16 @@ impl Party {
 
     /// One step.
     fn advance(&mut self, model: &mut Model) -> Vec<Left> {
-        let may_join = self.cohort.len() == 0 || self.cohort.tokens() <= CATCH_UP;
         let room = model.rows.saturating_sub(self.cohort.len());
-        let begun = self.begin(if may_join { room } else { 0 });
-        let texts = &self.texts;
-        let is_wanted = |whose: Whose| texts.iter().any(|text| text.id == whose.text);
+        let begun = self.begin(if self.cohort.may_be_joined() { room } else { 0 });
+        let mut by = Translating { model, texts: &self.texts };
         if begun.is_empty() {
-            return model.step(&mut self.cohort, &is_wanted);
+            return self.cohort.step(&mut by);
         }
-        let mut come = match model.begin(&begun) {
-            Ok(come) => come,
-            Err(error) => return begun.into_iter().map(|piece| (piece.whose, Err(error.clone()))).collect(),
-        };
-        let mut left = Vec::new();
-        while come.len() > 0 && come.tokens() < self.cohort.tokens() {
-            left.extend(model.step(&mut come, &is_wanted));
+        match by.model.begin(&begun) {
+            Ok(come) => self.cohort.join(come, &mut by),
+            Err(error) => begun.into_iter().map(|piece| (piece.whose, Err(error.clone()))).collect(),
         }
-        if let Err(failed) = self.cohort.absorb(come) {
-            let (mut come, error) = *failed;
-            left.extend(come.fail(&error));
-        }
-        left
     }
 
     /// What became of pieces. A text that fails with one of them is answered; what else of it is under way is not wanted any more.
@@ -146,12 +132,6 @@ impl Begun {
         let texts = self.parties.iter().flat_map(|party| &party.texts);
         texts.filter(|text| text.class() == class).count()
     }
-
-    /// The party that is served next.
-    fn first(&self) -> Option<(Class, usize)> {
-        let parties = self.parties.iter().enumerate();
-        parties.filter_map(|(at, party)| Some((party.class()?, at))).min()
-    }
 }
 
 /// Translates as many at once as may be, until every handle is dropped.
@@ -161,30 +141,22 @@ pub(super) fn serve(mut models: Vec<Model>, jobs: Jobs<Job>) {
     loop {
         begun.parties.iter_mut().for_each(|party| party.texts.retain(|text| !text.is_left()));
         begun.parties.retain(|party| !party.texts.is_empty());
-        let Some((class, at)) = begun.first() else {
-            match jobs.next() {
-                Some(job) => begun.admit(job, &models, &jobs),
-                None => return,
+        match jobs.next_beside(begun.parties.iter().map(Party::class)) {
+            None => return,
+            Some(Next::Begin(job)) => begun.admit(job, &models, &jobs),
+            Some(Next::GoOn(at, class)) => {
+                while begun.of(class) < most
+                    && let Some(job) = jobs.try_next(class)
+                {
+                    begun.admit(job, &models, &jobs);
+                }
+                // Behind the others of its class: two models of one way each take turns.
+                let mut party = begun.parties.remove(at);
+                jobs.step(party.standings());
+                let left = party.advance(&mut models[party.model]);
+                party.told(left, &jobs);
+                begun.parties.push(party);
             }
-            continue;
-        };
-        if jobs.waits_before(class) {
-            let before = Class::ALL[(class as usize).saturating_sub(1)];
-            if let Some(job) = jobs.try_next(before) {
-                begun.admit(job, &models, &jobs);
-            }
-            continue;
         }
-        while begun.of(class) < most
-            && let Some(job) = jobs.try_next(class)
-        {
-            begun.admit(job, &models, &jobs);
-        }
-        // Behind the others of its class: two models of one way each take turns.
-        let mut party = begun.parties.remove(at);
-        jobs.step(party.standings());
-        let left = party.advance(&mut models[party.model]);
-        party.told(left, &jobs);
-        begun.parties.push(party);
     }
 }

@@ -46,7 +46,7 @@ const ENGINE: &str = "voice";
 /// Words a minute of a model at its own speed, as callers count them.
 const PACE: f32 = 155.0;
 /// Texts that are spoken in one run: the first is heard when all of them are made.
-const ROWS: usize = 4;
+pub const ROWS: usize = 4;
 /// The part of a second that fades at both ends of a clause: 5 ms.
 const FADE: usize = 200;
 /// A text waits for no other that has more than so many times its tokens.

@@ -5,8 +5,8 @@
 //!                 ▲                                                                ▼
 //!                 └── the next window ◄── heard ◄── leaves at its end ◄── one token for all, and again
 //! ```
-//! All of a party are of one class, or were when they came to it. When somebody comes who goes before them they stand still, all that is
-//! done so far is kept, and a party of that class is heard meanwhile: so there are as many parties as classes at most.
+//! All of a party are of one class, or were when they came to it; a party of a class before it is heard meanwhile ([`Next`]): so there are
+//! as many parties as classes at most.
 
 use std::{collections::VecDeque, mem};
 
@@ -22,11 +22,8 @@ use super::{
 use crate::{
     engine::EngineError,
     mel::{HOP, PCM},
-    queue::{Class, Jobs, Standing},
+    queue::{Class, Jobs, Next, Standing},
 };
-
-/// Whoever comes joins a party whose rows have so few tokens: so much is caught up with while those stand still.
-const CATCH_UP: usize = 4;
 
 /// Those that are heard side by side.
 #[derive(Default)]
@@ -55,7 +52,11 @@ impl Party {
 
     fn standings(&self) -> impl Iterator<Item = &Standing> {
         let alone = self.alone.iter().map(|(hearing, _)| hearing);
-        self.ready.iter().chain(self.cohort.hearings()).chain(alone).map(|hearing| &hearing.job.standing)
+        self.ready
+            .iter()
+            .chain(self.cohort.all().map(|window| &window.hearing))
+            .chain(alone)
+            .map(|hearing| &hearing.job.standing)
     }
 
     /// Those for whom nobody waits any more go; the ones that are being decoded do so by themselves.
@@ -72,18 +73,10 @@ impl Worker {
         let mut parties: Vec<Party> = Vec::new();
         loop {
             parties.iter_mut().for_each(Party::leave);
-            let first = parties.iter().enumerate().filter_map(|(at, party)| Some((party.class()?, at))).min();
-            match first {
-                None => match jobs.next() {
-                    Some(job) => parties = vec![Party::of(Hearing::new(job, window))],
-                    None => return,
-                },
-                Some((class, _)) if jobs.waits_before(class) => {
-                    let before = Class::ALL[(class as usize).saturating_sub(1)];
-                    let job = jobs.try_next(before).map(|job| Hearing::new(job, window));
-                    parties.extend(job.map(Party::of));
-                }
-                Some((class, at)) => {
+            match jobs.next_beside(parties.iter().map(Party::class)) {
+                None => return,
+                Some(Next::Begin(job)) => parties.push(Party::of(Hearing::new(job, window))),
+                Some(Next::GoOn(at, class)) => {
                     let mut party = parties.remove(at);
                     while party.len() < self.batch
                         && let Some(job) = jobs.try_next(class)
@@ -103,9 +96,9 @@ impl Worker {
     /// One step for a party.
     fn advance(&mut self, party: &mut Party, jobs: &Jobs<super::Job>) {
         let is_decoding = party.cohort.len() > 0;
-        let may_join = party.alone.is_empty() && party.cohort.tokens() <= CATCH_UP;
+        let may_join = party.alone.is_empty() && party.cohort.may_be_joined();
         let left = if is_decoding && (party.ready.is_empty() || !may_join) {
-            self.decoder.step(&mut party.cohort)
+            party.cohort.step(&mut self.decoder)
         } else if !is_decoding && !party.alone.is_empty() {
             // Before others are brought in: nobody is put off for ever.
             self.by_itself(party, jobs)
@@ -143,26 +136,13 @@ impl Worker {
         }
         let frames = self.decoder.model.frames();
         let features = ready.iter().flat_map(|hearing| self.mel.features(hearing.window().0, PCM, frames)).collect();
-        let mut come = match self.decoder.model.encode_rows(features, ready.len()) {
+        left.extend(match self.decoder.model.encode_rows(features, ready.len()) {
             Ok(hidden) => match self.decoder.begin(ready, hidden) {
-                Ok(come) => come,
-                Err(all) => {
-                    left.extend(all);
-                    return left;
-                }
+                Ok(come) => party.cohort.join(come, &mut self.decoder),
+                Err(all) => all,
             },
-            Err(error) => {
-                left.extend(ready.into_iter().map(|hearing| Left::Failed(hearing, error.clone())));
-                return left;
-            }
-        };
-        while come.len() > 0 && come.tokens() < party.cohort.tokens() {
-            left.extend(self.decoder.step(&mut come));
-        }
-        if let Err(failed) = party.cohort.absorb(come) {
-            let (mut come, error) = *failed;
-            left.extend(come.fail(&error));
-        }
+            Err(error) => ready.into_iter().map(|hearing| Left::Failed(hearing, error.clone())).collect(),
+        });
         left
     }
 

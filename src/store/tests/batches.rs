@@ -7,6 +7,7 @@ use super::*;
 on_both!(
     a_batch_is_done_item_by_item_and_what_was_running_begins_again,
     a_batch_that_is_cancelled_stays_so,
+    items_that_end_at_once_while_the_batch_is_cancelled_wait_for_nobody_in_a_ring,
     each_key_sees_its_own_batches_in_pages,
 );
 
@@ -82,6 +83,29 @@ async fn a_batch_that_is_cancelled_stays_so(url: SecretUrl) {
     }
     store.end_batch(all_failed.id, now).await.unwrap();
     assert_eq!(counts(&store, all_failed.id).await, ("failed".into(), 0, 0, 3));
+}
+
+async fn items_that_end_at_once_while_the_batch_is_cancelled_wait_for_nobody_in_a_ring(url: SecretUrl) {
+    let store = Store::open(&url).await.unwrap();
+    let now = Stamp::from_millis(2_000);
+    for _ in 0..20 {
+        let batch = new_batch(1_000, None);
+        store.add_batch("n", &batch).await.unwrap();
+        while store.begin_item(batch.id, now).await.unwrap().is_some() {}
+        let (said, unknown) = (Ok(json!(1)), Err("it is not known".into()));
+        let (first, second, third, cancelled) = tokio::join!(
+            store.end_item(batch.id, 0, &said),
+            store.end_item(batch.id, 1, &unknown),
+            store.end_item(batch.id, 2, &said),
+            store.cancel_batch(batch.id, now),
+        );
+        first.and(second).and(third).unwrap();
+        assert!(cancelled.unwrap(), "it had not ended");
+        let (state, running, done, failed) = counts(&store, batch.id).await;
+        let items = store.batch_items(batch.id).await.unwrap();
+        let are = |state: &str| items.iter().filter(|item| item.state == state).count() as i32;
+        assert_eq!((state.as_str(), running, done, failed), ("cancelled", 0, are("done"), are("failed")));
+    }
 }
 
 async fn each_key_sees_its_own_batches_in_pages(url: SecretUrl) {
