@@ -386,6 +386,26 @@ mod tests {
     }
 
     #[test]
+    fn every_phrase_has_several_wordings_and_none_stands_for_two() {
+        let mut owners = HashMap::new();
+        for (number, phrase) in phrases().iter().enumerate() {
+            // Another spelling is no other wording: neither accents nor hyphens, apostrophes and spaces are looked at.
+            let different = |language| {
+                let letters = |wording: &&str| key(wording).concat().replace('\'', "");
+                phrase.side(language).iter().map(letters).collect::<std::collections::HashSet<_>>().len()
+            };
+            assert!(different(Mg) >= 2 || different(Fr) >= 2, "one wording on each side: {phrase:?}");
+            for language in [Mg, Fr] {
+                for wording in phrase.side(language) {
+                    assert!(!wording.trim().is_empty(), "an empty wording: {phrase:?}");
+                    let owner = *owners.entry((language, key(wording))).or_insert(number);
+                    assert_eq!(owner, number, "{wording:?} stands for {phrase:?} and {:?}", phrases()[owner]);
+                }
+            }
+        }
+    }
+
+    #[test]
     fn what_is_not_all_known_is_left_to_the_translator() {
         for text in [
             "",

@@ -80,10 +80,7 @@ impl Library {
     pub(super) fn open(data: &Path) -> Result<Self, EngineError> {
         // SAFETY: `espeak_Info` may be called before anything else and returns a constant string.
         let info = unsafe { CStr::from_ptr(espeak_Info(ptr::null_mut())) }.to_string_lossy();
-        let installed = info.split_whitespace().next().unwrap_or_default();
-        if installed != data::LIBRARY_VERSION {
-            return Err(EngineError::Load(other_release(installed)));
-        }
+        let installed = release(&info)?;
         let path = CString::new(data.as_os_str().as_encoded_bytes())
             .map_err(|_| EngineError::Load("the path of the voice data holds a zero byte".into()))?;
         // SAFETY: the path is NUL-terminated and short (`data::check`); no other thread uses the library.
@@ -258,9 +255,40 @@ fn told(status: c_uint) -> String {
     format!("{words} (code {status:#x})")
 }
 
+/// The release that the library says it is, which must be the one that the data was made with.
+fn release(info: &str) -> Result<&str, EngineError> {
+    let installed = info.split_whitespace().next().unwrap_or_default();
+    if installed == data::LIBRARY_VERSION {
+        return Ok(installed);
+    }
+    Err(EngineError::Load(other_release(if installed.is_empty() { "one without a number" } else { installed })))
+}
+
 fn other_release(installed: &str) -> String {
     let built = data::LIBRARY_VERSION;
     format!(
         "Milo was built with libespeak-ng {built}, but {installed} is installed: build again (make run) or install {built}"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_library_of_another_release_is_named_with_the_mend() {
+        let built = data::LIBRARY_VERSION;
+        assert_eq!(release(&format!("{built}  Data at: /usr/share")).unwrap(), built);
+        for (info, said) in [
+            ("1.48.15  16.Apr.15", "1.48.15"),
+            (&*format!("{built}.9"), &*format!("{built}.9")),
+            ("", "one without a number"),
+        ] {
+            let error = release(info).unwrap_err();
+            assert!(matches!(error, EngineError::Load(_)));
+            let error = error.to_string();
+            assert!(error.contains(&format!("libespeak-ng {built}, but {said} is installed")), "{error}");
+            assert!(error.contains("build again (make run)"), "{error}");
+        }
+    }
 }

@@ -21,6 +21,7 @@ mod short;
 mod shown;
 mod spoken;
 mod tongue;
+mod unsaid;
 mod written;
 
 pub use shown::shown;
@@ -55,7 +56,7 @@ pub fn speakable_in(text: &str, language: Language, dialect: Option<Dialect>) ->
     }
     let words = spoken.finish();
     if words.is_empty() && !text.trim().is_empty() {
-        tracing::debug!(characters = text.chars().count(), "a text with nothing in it that can be spoken");
+        unsaid::tell(text.chars().count());
     }
     words
 }
