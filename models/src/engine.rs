@@ -117,7 +117,9 @@ pub enum RemoteFault {
     Unfit,
     /// It is asked too much, or is too busy.
     Busy,
-    /// It failed itself, or what it sent makes no sense, or ended too early.
+    /// It says that it failed itself.
+    Failed,
+    /// What it sent makes no sense, or ended too early.
     Broken,
 }
 
@@ -130,7 +132,7 @@ impl RemoteFault {
             Self::Refused => "refused",
             Self::Unfit => "unfit",
             Self::Busy => "busy",
-            Self::Broken => "broken",
+            Self::Failed | Self::Broken => "broken",
         }
     }
 }

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     brief::Brief,
     line::Line,
-    purse::{Purse, Spending, Spent},
+    purse::{Purse, Spent},
     saying::Saying,
     told::{RESTING, SPENT, Told},
 };
@@ -64,7 +64,7 @@ pub struct Mind {
     cloud: Option<(Arc<dyn LanguageModel>, Arc<Line>)>,
     /// The local model begins too when the server has not said a word for so long; none: it waits until that has failed.
     pub(super) hedge: Option<Duration>,
-    /// What the server costs.
+    /// What servers cost.
     pub(super) purse: Arc<Purse>,
     pub(super) told: Told,
 }
@@ -74,11 +74,11 @@ impl Mind {
     pub(super) fn new(
         (local, heeds): (Arc<dyn LanguageModel>, Arc<AtomicBool>),
         cloud: Option<(Arc<dyn LanguageModel>, usize)>,
-        (hedge, purse): (Option<Duration>, Purse),
+        (hedge, purse): (Option<Duration>, Arc<Purse>),
         told: Told,
     ) -> Self {
         let cloud = cloud.map(|(server, parallel)| (server, Line::of("language model", parallel)));
-        Self { local, heeds, cloud, hedge, purse: Arc::new(purse), told }
+        Self { local, heeds, cloud, hedge, purse, told }
     }
 
     /// Who is asked first.
@@ -170,11 +170,6 @@ impl Mind {
         Ok(reply)
     }
 
-    /// What the server has cost today; none where none is asked.
-    pub fn spending(&self) -> Option<Spending> {
-        self.cloud.is_some().then(|| self.purse.so_far(Stamp::now()))
-    }
-
     /// What the database knows of today's spending, at the start.
     pub fn has_spent(&self, spent: Spent) {
         self.purse.knows(spent);
@@ -233,7 +228,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{config::Llm, engines::breaker::Breaker, metrics::Metrics};
+    use crate::{config::Engines, engines::breaker::Breaker, metrics::Metrics};
 
     /// Refuses everything by its name.
     struct Named(&'static str);
@@ -269,7 +264,7 @@ mod tests {
         let mind = Mind::new(
             (Arc::new(Named("local")), Arc::default()),
             Some((Arc::new(Named("server")), 2)),
-            (None, Purse::new(&Llm::default())),
+            (None, Arc::new(Purse::new(&Engines::default()))),
             told,
         );
         for (grammar, asked) in [(None, "server of many"), (Some("root ::= \"eny\"".into()), "local of many")] {
@@ -292,7 +287,7 @@ mod tests {
         ] {
             let told = Told::new("llm", Arc::new(Metrics::new()), Breaker::new(0, Duration::ZERO));
             let server: Arc<dyn LanguageModel> = Arc::new(Named("server"));
-            let limits = (None, Purse::new(&Llm::default()));
+            let limits = (None, Arc::new(Purse::new(&Engines::default())));
             let mind = Mind::new((Arc::new(Named("local")), Arc::new(heeds.into())), Some((server, 2)), limits, told);
             let messages = vec![ChatMessage::new(Role::User, "salama")];
             let request = request(messages, 96);
@@ -308,7 +303,7 @@ mod tests {
         let mind = Mind::new(
             (Arc::new(Named("local")), Arc::new(true.into())),
             Some((cloud, 2)),
-            (None, Purse::new(&Llm::default())),
+            (None, Arc::new(Purse::new(&Engines::default()))),
             told,
         );
         for (mode, asked) in

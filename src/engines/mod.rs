@@ -66,7 +66,7 @@ pub use swap::{CHANGEABLE, Swapped, Unswapped};
 pub use told::REASONS;
 pub use tongue::Tongue;
 
-use crate::{config::Config, error::Error, metrics::Metrics};
+use crate::{config::Config, error::Error, metrics::Metrics, store::Stamp};
 use awaited::Awaited;
 use breaker::Breaker;
 use line::Line;
@@ -97,6 +97,7 @@ pub struct Engines {
     pub embedder: Option<Embedder>,
     /// No server is asked.
     is_local: bool,
+    purse: Arc<Purse>,
     swaps: Arc<Swaps>,
     servers: Vec<Server>,
     /// Where others than calls wait for a place at a server: by its engine's name.
@@ -158,12 +159,13 @@ impl Engines {
         ];
         let lines = lines.into_iter().filter_map(|(name, line)| Some((name, Arc::clone(line?)))).collect();
         let within = Slot::of(ears::load(None, config, &ort, &shipped)?);
-        let transcriber = hearing(ears, Arc::new(within.clone()), &told[0]);
+        let purse = Arc::new(Purse::new(settings));
+        let transcriber = hearing(ears, Arc::new(within.clone()), (&told[0], &purse));
         let translator = Slot::of(Arc::new(ways::load(None, config, &ort, &shipped)?));
         let llama = Llama::load(settings.llm.path.as_ref().unwrap_or(&shipped.llama), options)?;
         let local: Slot<dyn LanguageModel> = Slot::of(Arc::new(llama));
         let hedge = (settings.llm.hedge_ms > 0).then(|| Duration::from_millis(settings.llm.hedge_ms));
-        let limits = (hedge, Purse::new(&settings.llm));
+        let limits = (hedge, Arc::clone(&purse));
         // The one that ships knows what it was trained with, and nothing else that it may be told.
         let heeds = Arc::new(AtomicBool::new(settings.llm.path.is_some()));
         let spare: Arc<dyn LanguageModel> = Arc::new(local.clone());
@@ -172,7 +174,7 @@ impl Engines {
         voices.notes().iter().for_each(|note| tracing::warn!("{note}"));
         notes.extend(voices.notes());
         let spoken: Slot<dyn Synthesizer> = Slot::of(Arc::new(voices));
-        let voice = speaking(cloud_voice, settings.tts.voice.as_deref(), Arc::new(spoken.clone()), &told[2]);
+        let voice = speaking(cloud_voice, settings.tts.voice.as_deref(), Arc::new(spoken.clone()), (&told[2], &purse));
         let slots = Slots { transcriber: within, mind: local, heeds, translator: translator.clone(), voice: spoken };
         let swaps = Arc::new(Swaps::new(config, metrics, slots, names));
         Ok(Self {
@@ -184,6 +186,7 @@ impl Engines {
             voice,
             embedder,
             is_local: false,
+            purse,
             swaps,
             servers: asked,
             lines,
@@ -230,7 +233,13 @@ impl Engines {
     pub fn faults(&self) -> Vec<String> {
         let faults = self.told.iter().filter_map(Told::fault).chain(self.absent.iter().filter_map(|absent| absent()));
         let faults = faults.map(|fault| capitalised(format!("{fault}; the local engine is there for it.")));
-        faults.chain(self.mind.spending().and_then(Spending::fault)).collect()
+        faults.chain(self.spending().and_then(Spending::fault)).collect()
+    }
+
+    /// What servers have cost today; none where none is asked that could.
+    pub fn spending(&self) -> Option<Spending> {
+        let costs = self.servers.iter().any(|server| ["llm", "stt", "tts"].contains(&server.job) && server.costs());
+        costs.then(|| self.purse.so_far(Stamp::now()))
     }
 
     /// How often the local voice has stood in for the server's: where that has changed meanwhile, a clause may be the local one's.
@@ -361,12 +370,11 @@ pub(crate) fn answering_options(config: &Config, is_shipped: bool, prompts: Vec<
 fn hearing(
     cloud: Option<(Elsewhere<dyn Transcriber>, Arc<Line>)>,
     local: Arc<dyn Transcriber>,
-    told: &Told,
+    (told, purse): (&Told, &Arc<Purse>),
 ) -> Arc<dyn Transcriber> {
+    let (told, purse) = (told.clone(), Arc::clone(purse));
     match cloud {
-        Some(((cloud, hears), line)) => {
-            Arc::new(Hearing { cloud, hears: hears.into(), line, local, told: told.clone() })
-        }
+        Some(((cloud, hears), line)) => Arc::new(Hearing { cloud, hears: hears.into(), line, local, told, purse }),
         None => local,
     }
 }
@@ -376,12 +384,13 @@ fn speaking(
     cloud: Option<(Elsewhere<dyn Synthesizer>, Arc<Line>)>,
     named: Option<&str>,
     local: Arc<dyn Synthesizer>,
-    told: &Told,
+    (told, purse): (&Told, &Arc<Purse>),
 ) -> Arc<dyn Synthesizer> {
+    let (told, purse) = (told.clone(), Arc::clone(purse));
     match cloud {
         Some(((cloud, speaks), line)) => {
             let named = named.unwrap_or_default().into();
-            Arc::new(Speaking { cloud, speaks: speaks.into(), line, named, local, told: told.clone() })
+            Arc::new(Speaking { cloud, speaks: speaks.into(), line, named, local, told, purse })
         }
         None => local,
     }

@@ -33,6 +33,13 @@ pub struct Server {
     pub resting: bool,
 }
 
+impl Server {
+    /// Whether what it does is paid by how much it is; an inference server of the operator's own is not.
+    pub(super) fn costs(&self) -> bool {
+        [ANTHROPIC.name, OPENAI.name].contains(&self.engine)
+    }
+}
+
 /// The servers that were found in the configuration, and what is to be said of those that cannot be asked.
 #[derive(Default)]
 pub(super) struct Servers {

@@ -10,10 +10,17 @@ use milo_models::{
 };
 use tokio::{select, sync::mpsc};
 
-use super::{line::Line, mind::Mode, told::Told};
+use super::{
+    line::Line,
+    mind::Mode,
+    purse::{Bill, Purse, Sound},
+    told::Told,
+};
+use crate::store::Stamp;
 
 /// Pieces of sound that may wait for their listener.
 const ROOM: usize = 16;
+const SAMPLES_PER_MS: usize = 16;
 
 /// Hears by the server, and where that does not answer, by the local transcriber.
 #[derive(Clone)]
@@ -24,6 +31,8 @@ pub(super) struct Hearing {
     pub(super) line: Arc<Line>,
     pub(super) local: Arc<dyn Transcriber>,
     pub(super) told: Told,
+    /// What servers cost.
+    pub(super) purse: Arc<Purse>,
 }
 
 impl Transcriber for Hearing {
@@ -43,11 +52,16 @@ impl Transcriber for Hearing {
             let here = Listen { prompt, ..asked.clone() };
             let prompt = asked.prompt.clone().filter(|_| this.cloud.takes_prompt());
             let there = Listen { prompt, ..asked.clone() };
-            if only_here || !only_there && !this.told.may_ask() {
+            if only_here || !may_ask(&this.told, &this.purse, only_there) {
                 drop(place);
                 return this.local.transcribe(samples, here).await;
             }
+            let sound = Sound::Heard((samples.len() / SAMPLES_PER_MS) as u64);
+            let mut bill = Bill::of(&this.purse, this.told.metrics(), sound);
             let heard = this.cloud.transcribe(samples.clone(), there).await;
+            if let Err(error) = &heard {
+                bill.failed(error);
+            }
             drop(place);
             match heard {
                 Err(error) if !matches!(error, EngineError::Input(_)) => {
@@ -95,6 +109,18 @@ pub(super) struct Speaking {
     pub(super) named: Arc<str>,
     pub(super) local: Arc<dyn Synthesizer>,
     pub(super) told: Told,
+    /// What servers cost.
+    pub(super) purse: Arc<Purse>,
+}
+
+/// Whether a server is asked: it is not left alone for a while, and something is left of what the day may cost. One that `alone` can do it
+/// is asked although it rests.
+fn may_ask(told: &Told, purse: &Purse, alone: bool) -> bool {
+    if !purse.has_left(Stamp::now()) {
+        told.spent();
+        return false;
+    }
+    alone || told.may_ask()
 }
 
 /// A clause, as it was asked for.
@@ -156,7 +182,7 @@ impl Speaking {
             let said = self.local.speak(&clause.text, clause.language, clause.options.clone());
             return Ok((said?, Mode::Local));
         }
-        if !self.told.may_ask() {
+        if !may_ask(&self.told, &self.purse, false) {
             return Ok((self.by_local(clause)?, Mode::Local));
         }
         match self.cloud.speak(&clause.text, clause.language, clause.options.clone()) {
@@ -183,6 +209,8 @@ impl Speaking {
 
     async fn pass_on(&self, mut speech: Speech, clause: Clause, to: &mpsc::Sender<Result<Piece, EngineError>>) {
         let mut is_heard = false;
+        let sound = Sound::Spoken(clause.text.chars().count() as u64);
+        let mut bill = Bill::of(&self.purse, self.told.metrics(), sound);
         while let Some(piece) = speech.next_piece().await {
             match piece {
                 Ok(piece) => {
@@ -194,6 +222,7 @@ impl Speaking {
                 }
                 Err(error) if !is_heard => {
                     self.told.fell_back(&error);
+                    bill.failed(&error);
                     return match self.by_local(&clause) {
                         Ok(speech) => all(speech, to).await,
                         Err(error) => {

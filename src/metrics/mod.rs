@@ -431,7 +431,7 @@ mod tests {
         metrics.analysis("done");
         metrics.campaign_call(crate::campaign::Outcome::NoAnswer);
         metrics.campaign_calls_live(3);
-        metrics.tokens(Mode::Cloud, Usage { prompt_tokens: 25, completion_tokens: 15 });
+        metrics.tokens(Mode::Cloud, Usage { prompt_tokens: 25, completion_tokens: 15, ..Usage::default() });
         metrics.recording_began();
         metrics.recording_began();
         metrics.recording_ended(&Outcome { ms: 9_000, gap_ms: 250, fault: Some("no room".into()) });

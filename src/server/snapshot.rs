@@ -96,7 +96,7 @@ impl Snapshot {
             models: engines.models(),
             vram: self.gpus.vram(),
             servers: engines.servers(),
-            spending: engines.mind.spending(),
+            spending: engines.spending(),
             queues: engines.queues(),
             work: engines.work(),
             sessions: self.sessions.count(),

@@ -60,7 +60,7 @@ impl Remote {
             _ if status.is_client_error() => {
                 self.fault(RemoteFault::Refused, format!("refuses the request ({code}){said}"))
             }
-            _ => self.fault(RemoteFault::Broken, format!("failed ({code}){said}")),
+            _ => self.fault(RemoteFault::Failed, format!("failed ({code}){said}")),
         }
     }
 

@@ -57,6 +57,11 @@ impl Conduct {
     }
 }
 
+/// The text of a message, or of instructions: alone, or as the first part of several.
+pub fn text(content: &Value) -> &str {
+    content.as_str().or(content[0]["text"].as_str()).expect("text")
+}
+
 /// What it was asked.
 #[derive(Clone, Debug)]
 pub struct Asked {
