@@ -29,7 +29,10 @@ pub(crate) mod ways;
 use std::{
     borrow::Cow,
     path::{Path, PathBuf},
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -108,6 +111,8 @@ pub struct Engines {
     told: Vec<Told>,
     /// What may still wait for the server of its graph.
     absent: Vec<Absent>,
+    /// How often each engine's servers were asked once more.
+    again: Arc<[(&'static str, Arc<AtomicU64>)]>,
 }
 
 impl Engines {
@@ -146,7 +151,7 @@ impl Engines {
         let cloud_voice = servers.voices(config, &ort, &espeak)?;
         let embedder = servers.embedder(settings)?;
         let served_judge = servers.served_judge(settings)?;
-        let Servers { asked, mut notes, absent } = servers;
+        let Servers { asked, mut notes, absent, again } = servers;
         notes.iter().for_each(|note| tracing::info!("{note}"));
         let told = ["stt", "llm", "tts", "turn"].map(|job| Told::new(job, Arc::clone(&metrics), breaker(config)));
 
@@ -193,6 +198,7 @@ impl Engines {
             notes,
             told: told.into(),
             absent,
+            again: again.into(),
         })
     }
 
@@ -292,6 +298,11 @@ impl Engines {
         ];
         work.extend(self.end_of_turn.iter().map(|judge| ("turn", judge.work())));
         work
+    }
+
+    /// How often servers were asked once more, by their engines' short names.
+    pub fn again(&self) -> Vec<(&'static str, u64)> {
+        self.again.iter().map(|(engine, count)| (*engine, count.load(Ordering::Relaxed))).collect()
     }
 
     /// The engines whose thread has ended although it should run.

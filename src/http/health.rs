@@ -42,6 +42,8 @@ pub struct HealthReport {
     pub queues: Vec<(&'static str, Waiting)>,
     /// The same engines, without servers, and what each has done.
     pub work: Vec<(&'static str, Work)>,
+    /// How often servers were asked once more, by their engines.
+    pub again: Vec<(&'static str, u64)>,
     /// Conversations by text that are remembered here.
     pub sessions: usize,
     /// Calls that are up.

@@ -303,6 +303,7 @@ impl Metrics {
         let mut text = Vec::new();
         let mut families = self.registry.gather();
         families.extend(engines::families(&health.work));
+        families.extend(engines::again(&health.again));
         TextEncoder::new().encode(&families, &mut text).expect("writing into memory does not fail");
         String::from_utf8(text).expect("names, labels and numbers are UTF-8")
     }

@@ -99,6 +99,7 @@ impl Snapshot {
             spending: engines.spending(),
             queues: engines.queues(),
             work: engines.work(),
+            again: engines.again(),
             sessions: self.sessions.count(),
             live_calls,
             rtp_ports: self.ports.leased(),
