@@ -174,6 +174,7 @@ impl Engines {
         // The one that ships knows what it was trained with, and nothing else that it may be told.
         let heeds = Arc::new(AtomicBool::new(settings.llm.path.is_some()));
         let spare: Arc<dyn LanguageModel> = Arc::new(local.clone());
+        let cloud_mind = (cloud_mind, settings.llm.default_mode);
         let mind = Mind::new((spare, Arc::clone(&heeds)), cloud_mind, limits, told[1].clone());
         let voices = Voices::load(espeak, &settings.tts, &ort)?;
         voices.notes().iter().for_each(|note| tracing::warn!("{note}"));
@@ -203,13 +204,16 @@ impl Engines {
     }
 
     /// The same for a persona that wants this: with [`Mode::Local`] no server hears, answers, speaks, learns what is looked up, or runs a
-    /// graph on what was said, wherever it stands.
+    /// graph on what was said, wherever it stands; with [`Mode::Cloud`] the server is asked first, whatever is so otherwise.
     pub fn in_mode(&self, mode: Option<Mode>) -> Cow<'_, Self> {
-        if mode != Some(Mode::Local) {
+        if mode.is_none() || mode == Some(self.mind.mode()) && mode == Some(Mode::Cloud) {
             return Cow::Borrowed(self);
         }
-        let (transcriber, voice) = self.swaps.within();
         let mind = self.mind.in_mode(mode);
+        if mode == Some(Mode::Cloud) {
+            return Cow::Owned(Self { mind, ..self.clone() });
+        }
+        let (transcriber, voice) = self.swaps.within();
         let end_of_turn = self.end_of_turn.clone().map(Judge::within);
         Cow::Owned(Self { transcriber, voice, mind, end_of_turn, embedder: None, is_local: true, ..self.clone() })
     }

@@ -6,7 +6,7 @@ use milo_models::llama;
 use serde::{Deserialize, Serialize};
 
 use super::{path, server};
-use crate::config::Faults;
+use crate::{config::Faults, engines::Mode};
 
 /// Who answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +50,9 @@ impl From<CacheType> for llama::CacheType {
 pub struct Llm {
     /// Who answers; where it is a server, the local model answers what that does not.
     pub engine: LlmEngine,
+    /// Who is asked first, where a persona does not say it: the server, if there is one, or the local model. Behind that the server answers
+    /// only while the local model has failed.
+    pub default_mode: Mode,
     /// The server's address; unset: Anthropic's or OpenAI's own.
     pub url: Option<String>,
     /// The model's name on the server; unset, of Anthropic's: [`Llm::CLAUDE`].
@@ -105,6 +108,7 @@ impl Default for Llm {
     fn default() -> Self {
         Self {
             engine: LlmEngine::Local,
+            default_mode: Mode::Cloud,
             url: None,
             model: None,
             api_key_file: None,
