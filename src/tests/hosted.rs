@@ -1,5 +1,6 @@
 //! Milo with a language model on a server: it answers by text and on the telephone, and where it does not, the local model does.
 
+mod dripping;
 mod fit;
 mod kept_by_people;
 mod kept_local;
