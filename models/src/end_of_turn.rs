@@ -108,6 +108,7 @@ impl EndOfTurn {
 fn serve(mut model: Model, jobs: Jobs<Job>) {
     while let Some(job) = jobs.next() {
         let judged = model.judge(&job.turn);
+        jobs.ran(&judged);
         jobs.answered(&job.standing);
         job.answer.send(judged).ok();
     }

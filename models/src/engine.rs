@@ -50,7 +50,7 @@ pub enum EngineError {
         /// How many jobs wait.
         waiting: usize,
     },
-    /// The model's thread has panicked, and the engine is being loaded anew: ask again a little later.
+    /// The model's thread has panicked, or its runs failed one after the other, and the engine is being loaded anew: ask again a little later.
     #[error("the {engine} has stopped")]
     Stopped {
         /// Which engine.

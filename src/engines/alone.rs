@@ -79,7 +79,12 @@ impl Talking {
         let cloud = cloud.map(|voice| (voice, Line::of("voice", settings.parallel)));
         let told = Told::new("tts", Arc::new(Metrics::new()), breaker(config));
         let local = Voices::load(espeak, settings, &ort)?;
-        let voice = speaking(cloud, settings.voice.as_deref(), Arc::new(local), &told);
+        let voice = speaking(
+            cloud,
+            settings.voice.as_deref(),
+            Arc::new(local),
+            (&told, &Arc::new(Purse::new(&config.engines))),
+        );
         Ok(Self { model, voice, told })
     }
 

@@ -145,6 +145,10 @@ impl Mind {
             if !is_alone && !self.told.may_ask() {
                 return self.saying_local(request, brief, Some(RESTING));
             }
+            if is_alone && first == Mode::Local {
+                tracing::info!("the local language model has failed; the server answers");
+                self.told.metrics().stood_in("llm");
+            }
             return match cloud.reply(asked(ChatRequest { grammar: None, ..request.clone() }, brief)) {
                 Ok(reply) => {
                     let spare = asked(request, self.heeded(brief));

@@ -176,7 +176,7 @@ impl Engines {
         let spare: Arc<dyn LanguageModel> = Arc::new(local.clone());
         let cloud_mind = (cloud_mind, settings.llm.default_mode);
         let mind = Mind::new((spare, Arc::clone(&heeds)), cloud_mind, limits, told[1].clone());
-        let voices = Voices::load(espeak, &settings.tts, &ort)?;
+        let voices = Voices::load(espeak, &settings.tts, &ort)?.covered(Arc::clone(&metrics));
         voices.notes().iter().for_each(|note| tracing::warn!("{note}"));
         notes.extend(voices.notes());
         let spoken: Slot<dyn Synthesizer> = Slot::of(Arc::new(voices));

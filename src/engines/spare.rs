@@ -52,7 +52,7 @@ impl Transcriber for Hearing {
             let here = Listen { prompt, ..asked.clone() };
             let prompt = asked.prompt.clone().filter(|_| this.cloud.takes_prompt());
             let there = Listen { prompt, ..asked.clone() };
-            if only_here || !may_ask(&this.told, &this.purse, only_there) {
+            if only_here || !may_ask(&this.told, &this.purse, only_there || this.local.stopped()) {
                 drop(place);
                 return this.local.transcribe(samples, here).await;
             }
@@ -182,7 +182,7 @@ impl Speaking {
             let said = self.local.speak(&clause.text, clause.language, clause.options.clone());
             return Ok((said?, Mode::Local));
         }
-        if !may_ask(&self.told, &self.purse, false) {
+        if !may_ask(&self.told, &self.purse, self.local.stopped()) {
             return Ok((self.by_local(clause)?, Mode::Local));
         }
         match self.cloud.speak(&clause.text, clause.language, clause.options.clone()) {

@@ -27,6 +27,7 @@ pub(super) struct Replies {
     analyses: IntCounterVec,
     fallbacks: IntCounterVec,
     swaps: IntCounterVec,
+    stood_in: IntCounterVec,
 }
 
 impl Replies {
@@ -105,6 +106,11 @@ impl Replies {
                 "Models that were to take the place of one in memory, by the engine and whether that was done or refused.",
                 &["engine", "result"],
             ),
+            stood_in: counters(
+                "milo_engine_failures_covered_total",
+                "What an engine of this process failed to do, and another did: espeak-ng in a voice's place (tts), the server in that of the language model (llm) or of the ears (stt).",
+                &["engine"],
+            ),
         };
         all.show();
         all
@@ -134,6 +140,9 @@ impl Replies {
         }
         for engine in ["stt", "tts"] {
             self.speech_cost.with_label_values(&[engine]);
+        }
+        for engine in ["llm", "stt", "tts"] {
+            self.stood_in.with_label_values(&[engine]);
         }
         for kind in batch::Kind::ALL {
             for result in ["done", "failed"] {
@@ -209,6 +218,11 @@ impl Metrics {
     /// A reply of the server cost so much.
     pub fn cost(&self, cost: f64) {
         self.replies.cost.inc_by(cost.max(0.0));
+    }
+
+    /// An engine of this process (`llm`, `stt`, `tts`) has failed, and another did its work.
+    pub fn stood_in(&self, engine: &str) {
+        self.replies.stood_in.with_label_values(&[engine]).inc();
     }
 
     /// What a server heard (`stt`) or said (`tts`) cost so much.

@@ -134,8 +134,7 @@ impl Ctc {
 
     fn start(sources: Vec<Source>, ort: &OrtRuntime, options: CtcOptions) -> Result<Self, EngineError> {
         let languages = sources.iter().map(|source| source.language).collect();
-        let ort = ort.clone();
-        let load = move || Worker::load(&sources, &ort, options);
+        let load = ort.loading(ENGINE, move |ort| Worker::load(&sources, ort, options));
         let queue = spawn_engine(ENGINE, options.queue.max(1), load, Worker::serve)?;
         Ok(Self { queue, languages })
     }

@@ -160,12 +160,20 @@ impl Llama {
         let file = gguf.to_path_buf();
         let counters = Arc::<Counters>::default();
         let (path, depth, counted) = (file.clone(), options.queue.max(1), Arc::clone(&counters));
-        let queue = spawn_engine(
-            ENGINE,
-            depth,
-            move || batching::Batcher::load(&path, &options, Arc::clone(&counted)),
-            |batcher, jobs| batcher.serve(&jobs),
-        )?;
+        let mut was_loaded = false;
+        let load = move || {
+            let load = |options: &LlamaOptions| batching::Batcher::load(&path, options, Arc::clone(&counted));
+            let made = match load(&options) {
+                Err(error) if was_loaded && options.gpu_layers > 0 => {
+                    tracing::warn!(engine = ENGINE, %error, "an engine cannot be loaded anew where it was; it is loaded on the processor");
+                    load(&LlamaOptions { gpu_layers: 0, ..options.clone() })
+                }
+                made => made,
+            };
+            was_loaded |= made.is_ok();
+            made
+        };
+        let queue = spawn_engine(ENGINE, depth, load, |batcher, jobs| batcher.serve(&jobs))?;
         Ok(Self { queue, counters, file })
     }
 

@@ -84,7 +84,8 @@ fn is_cut(error: &Error) -> bool {
         return false;
     }
     // Once it was there, whatever ends it before an answer is that.
-    !error.is_connect() || kinds(error).any(|kind| kind == ErrorKind::ConnectionRefused || kind == ErrorKind::ConnectionReset)
+    !error.is_connect()
+        || kinds(error).any(|kind| kind == ErrorKind::ConnectionRefused || kind == ErrorKind::ConnectionReset)
 }
 
 /// The system's own words for it, wherever they stand.

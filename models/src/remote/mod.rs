@@ -37,8 +37,8 @@ use tokio::{
 
 use crate::engine::{EngineError, RemoteFault};
 
-pub(crate) use messages::{Shape, Turn};
 use again::Miss;
+pub(crate) use messages::{Shape, Turn};
 pub(crate) use refusal::quoted;
 pub(crate) use reply::{CallPart, Heard, Over, reply};
 

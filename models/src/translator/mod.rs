@@ -135,14 +135,13 @@ impl Translator {
     }
 
     fn of(folders: Vec<(Way, PathBuf)>, ort: &OrtRuntime, options: TranslatorOptions) -> Result<Self, EngineError> {
-        let ort = ort.clone();
-        let load = move || {
+        let load = ort.loading(ENGINE, move |ort| {
             let open = |(way, folder): &(Way, PathBuf)| {
-                let export = Export::open(folder, "translator's", &ort, options.precision, options.threads)?;
+                let export = Export::open(folder, "translator's", ort, options.precision, options.threads)?;
                 Model::load(&export, *way, options.batch)
             };
             folders.iter().map(open).collect::<Result<Vec<_>, EngineError>>()
-        };
+        });
         let queue = spawn_engine(ENGINE, options.queue.max(1), load, together::serve)?;
         Ok(Self { queue, by_clause: options.by_clause })
     }

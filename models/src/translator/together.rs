@@ -83,6 +83,7 @@ impl Party {
     fn told(&mut self, left: Vec<Left>, jobs: &Jobs<Job>) {
         for (whose, came) in left {
             let Some(at) = self.texts.iter().position(|text| text.id == whose.text) else { continue };
+            jobs.ran(&came);
             match came {
                 Ok(translation) => self.texts[at].told(whose.piece, translation),
                 Err(error) => {
@@ -157,6 +158,9 @@ pub(super) fn serve(mut models: Vec<Model>, jobs: Jobs<Job>) {
     loop {
         begun.parties.iter_mut().for_each(|party| party.texts.retain(|text| !text.is_left()));
         begun.parties.retain(|party| !party.texts.is_empty());
+        if jobs.is_given_up() {
+            return;
+        }
         let Some((class, at)) = begun.first() else {
             match jobs.next() {
                 Some(job) => begun.admit(job, &models, &jobs),

@@ -144,17 +144,17 @@ impl Vits {
     }
 
     fn start(source: Source, ort: &OrtRuntime, espeak: &Espeak, options: VitsOptions) -> Result<Self, EngineError> {
-        let (ort, espeak) = (ort.clone(), espeak.clone());
+        let espeak = espeak.clone();
         let told = Arc::new(OnceLock::new());
         let telling = Arc::clone(&told);
-        let load = move || {
-            let voice = Voice::load(&source, &ort, &espeak, options)?;
+        let load = ort.loading(ENGINE, move |ort| {
+            let voice = Voice::load(&source, ort, &espeak, options)?;
             telling.get_or_init(|| {
                 let (speakers, has_pace) = (voice.speakers.clone(), voice.model.has_pace());
                 Arc::new(Told { speakers, has_pace })
             });
             Ok(voice)
-        };
+        });
         let queue = spawn_engine(ENGINE, options.queue.max(1), load, serve)?;
         let told = told.get().cloned();
         let told = told.ok_or_else(|| EngineError::Load("the voice ended while it was loading".into()))?;
@@ -307,6 +307,7 @@ fn round(voice: &mut Voice, batch: Vec<Next>, jobs: &Jobs<Job>) {
     let now = Instant::now();
     let mut going = Vec::new();
     for (Next { mut job, clause, line }, sound) in batch.into_iter().zip(sounds) {
+        jobs.ran(&sound);
         match sound.and_then(|sound| shaped(voice, &clause, line, sound)) {
             Ok(piece) => {
                 if !job.is_heard {

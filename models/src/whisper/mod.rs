@@ -164,15 +164,15 @@ impl Whisper {
         ort: &OrtRuntime,
         options: WhisperOptions,
     ) -> Result<Self, EngineError> {
-        let (folder, ort) = (folder.to_owned(), ort.clone());
+        let folder = folder.to_owned();
         let places = options.queue.max(1);
         let knows_words = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&knows_words);
-        let load = move || {
-            let worker = Worker::load(&folder, encoder.as_ref(), &ort, &options)?;
+        let load = ort.loading(ENGINE, move |ort| {
+            let worker = Worker::load(&folder, encoder.as_ref(), ort, &options)?;
             told.store(worker.decoder.model.decoder.tells_attention(), Ordering::Relaxed);
             Ok(worker)
-        };
+        });
         let queue = spawn_engine(ENGINE, places, load, Worker::serve)?;
         Ok(Self { queue, knows_words })
     }
@@ -279,6 +279,7 @@ impl Worker {
             let stops = || job.answer.is_closed() || (gives_way() && jobs.waits_before(job.standing.class()));
             match self.transcribe(&job, &stops).transpose() {
                 Some(result) => {
+                    jobs.ran(&result);
                     jobs.answered(&job.standing);
                     job.answer.send(result).ok();
                 }

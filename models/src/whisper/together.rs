@@ -67,6 +67,9 @@ impl Worker {
         let window = self.decoder.model.frames() * HOP;
         let mut parties: Vec<Party> = Vec::new();
         loop {
+            if jobs.is_given_up() {
+                return;
+            }
             parties.iter_mut().for_each(Party::leave);
             let first = parties.iter().enumerate().filter_map(|(at, party)| Some((party.class()?, at))).min();
             match first {
@@ -224,6 +227,7 @@ impl Worker {
 fn answer(hearing: Hearing, came: Result<(), EngineError>, jobs: &Jobs<super::Job>) {
     let Hearing { job, parts, begun, .. } = hearing;
     let ms = u32::try_from(begun.elapsed().as_millis()).unwrap_or(u32::MAX);
+    jobs.ran(&came);
     jobs.answered(&job.standing);
     if let Some(result) = came.map(|()| join(parts, ms)).transpose() {
         job.answer.send(result).ok();
