@@ -77,9 +77,10 @@ impl Judge {
         self.local.waiting()
     }
 
-    /// What the local graph has done so far.
+    /// What it has done so far, by the local graph and by that of a server.
     pub fn work(&self) -> Work {
-        self.local.work()
+        let served = self.server.as_ref().and_then(|(server, _)| server.get().ok().map(EndOfTurn::work));
+        served.iter().fold(self.local.work(), Work::and)
     }
 }
 

@@ -89,8 +89,9 @@ impl Transcriber for Hearing {
         self.local.waiting()
     }
 
+    /// Both: a server that runs a graph leaves the rest of the work to a thread of this process.
     fn work(&self) -> Work {
-        self.local.work()
+        self.local.work().and(&self.cloud.work())
     }
 
     fn stopped(&self) -> bool {
@@ -166,8 +167,9 @@ impl Synthesizer for Speaking {
         self.local.waiting()
     }
 
+    /// Both: a server that runs a graph leaves the rest of the work to a thread of this process.
     fn work(&self) -> Work {
-        self.local.work()
+        self.local.work().and(&self.cloud.work())
     }
 
     fn stopped(&self) -> bool {
