@@ -92,7 +92,7 @@ pub struct Speech {
 }
 
 /// Begins another voice's speech, for this reason.
-type Spare = Box<dyn FnOnce(&EngineError) -> Result<Speech, EngineError> + Send>;
+type Spare = Box<dyn FnOnce(&EngineError) -> Result<Speech, EngineError> + Send + Sync>;
 
 impl Speech {
     /// The listener's side of a clause.
@@ -102,7 +102,10 @@ impl Speech {
 
     /// The same; where an engine fails before its first piece, or ends without one, another voice says it.
     #[must_use]
-    pub fn or_else(self, spare: impl FnOnce(&EngineError) -> Result<Self, EngineError> + Send + 'static) -> Self {
+    pub fn or_else(
+        self,
+        spare: impl FnOnce(&EngineError) -> Result<Self, EngineError> + Send + Sync + 'static,
+    ) -> Self {
         Self { spare: Some(Box::new(spare)), ..self }
     }
 

@@ -53,7 +53,7 @@ fn at(server: &Server, model: &str) -> RemoteOptions {
         first: RUN,
         between: RUN,
         parallel: 1,
-        again: Arc::default(),
+        again: std::sync::Arc::default(),
     }
 }
 

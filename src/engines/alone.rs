@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use milo_models::{demo, silero::VoiceActivity, synthesizer::Synthesizer, transcriber::Transcriber};
 
 use super::{
-    Judge, Line, Model, Told, beside, breaker, ears, espeak, hearing, judge, notice, runtime,
+    Judge, Line, Model, Purse, Told, beside, breaker, ears, espeak, hearing, judge, notice, runtime,
     servers::Servers,
     speaking,
     voices::{self, Voices},
@@ -38,7 +38,11 @@ impl Listening {
         Ok(Self {
             activity: notice(config, &ort, &shipped)?,
             end_of_turn: judge(config, &ort, &shipped, served)?,
-            transcriber: hearing(cloud, ears::load(None, config, &ort, &shipped)?, &told),
+            transcriber: hearing(
+                cloud,
+                ears::load(None, config, &ort, &shipped)?,
+                (&told, &Arc::new(Purse::new(&config.engines))),
+            ),
         })
     }
 }

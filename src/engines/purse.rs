@@ -12,7 +12,7 @@ use milo_models::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    config::{self, Llm, LlmEngine},
+    config::{self, LlmEngine},
     metrics::Metrics,
     store::{LogWriter, Stamp},
 };
@@ -303,6 +303,7 @@ impl Drop for Bill {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Llm;
 
     fn asked(llm: Llm) -> config::Engines {
         config::Engines { llm, ..config::Engines::default() }

@@ -105,11 +105,14 @@ impl OrtRuntime {
 
     /// What loads a model with this library, and loads it anew after it has failed: on the processor, where the card fails it then too, or has
     /// failed it twice before. The first time a card that cannot is an error, and not the processor in silence.
-    pub(crate) fn loading<M>(
+    pub(crate) fn loading<M, L>(
         &self,
         engine: &'static str,
-        mut load: impl FnMut(&Self) -> Result<M, EngineError>,
-    ) -> impl FnMut() -> Result<M, EngineError> {
+        mut load: L,
+    ) -> impl FnMut() -> Result<M, EngineError> + use<M, L>
+    where
+        L: FnMut(&Self) -> Result<M, EngineError>,
+    {
         let (mut ort, mut loaded) = (self.clone(), 0);
         move || {
             if loaded > TRUSTED && ort.device != Device::Cpu {

@@ -283,7 +283,7 @@ mod tests {
             first: second,
             between: second,
             parallel: 1,
-            again: Arc::default(),
+            again: std::sync::Arc::default(),
         };
         let plain = Transcription::new(&options).unwrap();
         assert_eq!((plain.before(None), plain.before(Some("Salama"))), (String::new(), "Salama".into()));
