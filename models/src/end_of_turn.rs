@@ -5,7 +5,7 @@
 //!  the turn, 16 kHz ─► its last 8 s, zeros in front ─► mean 0, variance 1 ─► log-mel, 80 × 800 ─► graph ─► probability
 //! ```
 
-use std::{future::Future, path::Path, pin::Pin};
+use std::{future::Future, path::Path, pin::Pin, sync::Arc};
 
 use ort::{session::SessionInputValue, value::TensorElementType};
 use tokio::sync::oneshot;
@@ -15,7 +15,7 @@ use crate::{
     manifest,
     mel::{HOP, LogMel},
     onnx::{Device, FRACTIONS, Graph, OrtRuntime, failed, floats, values},
-    queue::{self, Jobs, Queue, Standing, Waiting, Work, spawn_engine},
+    queue::{self, Jobs, Queue, Standing, Step, Waiting, Work, spawn_engine},
     remote::RemoteOptions,
 };
 
@@ -61,7 +61,7 @@ impl EndOfTurn {
     /// [`EngineError::Load`] when the file is missing, truncated or another graph.
     pub fn load(graph: &Path, ort: &OrtRuntime) -> Result<Self, EngineError> {
         let (graph, ort) = (graph.to_owned(), ort.clone());
-        let queue = spawn_engine(ENGINE, DEPTH, move || Model::open(&graph, &ort), serve)?;
+        let queue = spawn_engine(ENGINE, DEPTH, move |step| Model::open(&graph, &ort.at(step)), serve)?;
         Ok(Self { queue })
     }
 
@@ -71,7 +71,7 @@ impl EndOfTurn {
     /// [`EngineError::Load`] when it is another graph, or the server does not have it; [`EngineError::Remote`] when the server is not there.
     pub fn load_served(server: &RemoteOptions) -> Result<Self, EngineError> {
         let server = server.clone();
-        let load = move || Model::of(Graph::there(ENGINE, &server)?);
+        let load = move |_: &Arc<Step>| Model::of(Graph::there(ENGINE, &server)?);
         Ok(Self { queue: spawn_engine(ENGINE, DEPTH, load, serve)? })
     }
 
@@ -107,6 +107,7 @@ impl EndOfTurn {
 
 fn serve(mut model: Model, jobs: Jobs<Job>) {
     while let Some(job) = jobs.next() {
+        jobs.step([&job.standing]);
         let judged = model.judge(&job.turn);
         jobs.ran(&judged);
         jobs.answered(&job.standing);

@@ -74,7 +74,7 @@ impl Espeak {
         }
         let variants = data::variants(&data)?.into();
         let folder = data.clone();
-        let queue = spawn_engine(ENGINE, DEPTH, move || Library::open(&folder), serve)?;
+        let queue = spawn_engine(ENGINE, DEPTH, move |_| Library::open(&folder), serve)?;
         let espeak = Self { queue, variants };
         *worker = Some((data, espeak.clone()));
         Ok(espeak)

@@ -9,10 +9,11 @@
 //!  a text ─► phrases, translator::Translator ─► Translation (text, confidence)  NLLB, M2M100
 //!  a clause ─► text::speakable ─► Synthesizer ─► Speech: samples at 16 kHz   espeak, vits | openai
 //! ```
-//! An engine of this process is a handle that is cheap to clone, and one OS thread that owns its model and serves every call
-//! from one bounded queue, calls first ([`queue`]). Its graph may run on an inference server ([`kserve`]): the thread then waits for that
-//! one's answer. An engine on a server ([`remote`]) is a task a request, so many at once. Where there is no place, either refuses at once with [`engine::EngineError::Overloaded`]; nobody waits in line for a caller who has left:
-//! dropping an answer, a [`language_model::Reply`] or a [`synthesizer::Speech`] cancels its work.
+//! An engine of this process is a handle that is cheap to clone, and one OS thread that owns its model and serves every call from one
+//! bounded queue, calls first, and takes turns with the others on the device that they compute on ([`queue`]). Its graph may run on an
+//! inference server ([`kserve`]): the thread then waits for that one's answer. An engine on a server ([`remote`]) is a task a request, so
+//! many at once. Where there is no place, either refuses at once with [`engine::EngineError::Overloaded`]; nobody waits in line for a
+//! caller who has left: dropping an answer, a [`language_model::Reply`] or a [`synthesizer::Speech`] cancels its work.
 //!
 //! The life of a reply: the prompt's known beginning is copied from a sequence that was read at load, the rest is read in
 //! pieces between the steps of other calls, each step decodes one token for every call that generates, [`text::clauses`]

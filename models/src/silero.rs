@@ -92,7 +92,7 @@ impl VoiceActivity {
     /// [`EngineError::Load`] when the file is missing, truncated or another graph.
     pub fn load(graph: &Path, ort: &OrtRuntime) -> Result<Self, EngineError> {
         let (graph, ort) = (graph.to_owned(), ort.clone());
-        let queue = spawn_engine(ENGINE, DEPTH, move || open(&graph, &ort), serve)?;
+        let queue = spawn_engine(ENGINE, DEPTH, move |_| open(&graph, &ort), serve)?;
         Ok(Self { queue })
     }
 
@@ -160,7 +160,7 @@ impl VadStream {
 fn open(file: &Path, ort: &OrtRuntime) -> Result<Graph, EngineError> {
     manifest::verify(file)?;
     // It runs for each 32 ms of each call: a card would be waited for longer than it takes.
-    let graph = ort.on(Device::Cpu).graph(file, 1)?;
+    let graph = ort.on(Device::Cpu).sharing(None).graph(file, 1)?;
     for (name, kind) in
         [("input", TensorElementType::Float32), ("state", TensorElementType::Float32), ("sr", TensorElementType::Int64)]
     {

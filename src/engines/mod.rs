@@ -373,6 +373,7 @@ pub(crate) fn answering_options(config: &Config, is_shipped: bool, prompts: Vec<
         // A small model is slower on several threads than on one: they wait for each other.
         threads: if is_shipped && llm.threads == 0 { 1 } else { threads(llm.threads) },
         gpu_layers: llm.gpu_layers,
+        card: config.engines.card.into(),
         lora: llm.lora.clone().map(|path| (path, llm.lora_scale)),
         cache: llm.cache.into(),
         flash_attention: llm.flash_attention,

@@ -1,6 +1,6 @@
 //! How Milo is: `/healthz` (it runs), `/readyz` (it can take a call), `/api/v1/health` (everything, for people and programs).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use axum::{
     Json,
@@ -206,16 +206,20 @@ struct Worked {
     busy_s: f64,
     /// How long all jobs together waited before they were begun.
     waited_s: f64,
+    /// How long its thread waited for its device, on which other engines computed.
+    waited_for_device_s: f64,
 }
 
 impl From<&Work> for Worked {
     fn from(work: &Work) -> Self {
         let sum = |of: fn(&Served) -> u64| work.classes.iter().map(of).sum();
+        let seconds = |of: fn(&Served) -> Duration| work.classes.iter().map(of).sum::<Duration>().as_secs_f64();
         Self {
             jobs: sum(|served| served.jobs),
             missed_deadlines: sum(|served| served.missed),
             busy_s: work.busy.as_secs_f64(),
-            waited_s: work.classes.iter().map(|served| served.waits.sum.as_secs_f64()).sum(),
+            waited_s: seconds(|served| served.waits.sum),
+            waited_for_device_s: seconds(|served| served.device),
         }
     }
 }

@@ -34,6 +34,12 @@ pub(super) fn families(engines: &[(&'static str, Work)]) -> Vec<MetricFamily> {
             by_class(|served| counter(served.missed as f64)),
         ),
         (
+            "milo_engine_device_waiting_seconds_total",
+            "How long an engine's thread waited for its device, on which other engines computed, by the class of whom it was for.",
+            MetricType::COUNTER,
+            by_class(|served| counter(served.device.as_secs_f64())),
+        ),
+        (
             "milo_engine_waiting_seconds",
             "How long jobs waited for an engine before they were begun, by class.",
             MetricType::HISTOGRAM,
@@ -115,6 +121,7 @@ mod tests {
         let mut work = Work { busy: Duration::from_millis(2_500), ..Work::default() };
         work.classes[Class::Call as usize].jobs = 7;
         work.classes[Class::Call as usize].missed = 2;
+        work.classes[Class::Speculative as usize].device = Duration::from_millis(1_250);
         work.classes[Class::Batch as usize].waits.counts[0] = 3;
         work.classes[Class::Batch as usize].waits.counts[WAITS.len()] = 1;
         work.classes[Class::Batch as usize].waits.sum = Duration::from_secs(9);
@@ -126,6 +133,7 @@ mod tests {
             "milo_engine_jobs_total{class=\"call\",engine=\"stt\"} 7",
             "milo_engine_missed_deadlines_total{class=\"call\",engine=\"stt\"} 2",
             "milo_engine_missed_deadlines_total{class=\"speculative\",engine=\"stt\"} 0",
+            "milo_engine_device_waiting_seconds_total{class=\"speculative\",engine=\"stt\"} 1.25",
             "milo_engine_waiting_seconds_bucket{class=\"batch\",engine=\"stt\",le=\"0.001\"} 3",
             "milo_engine_waiting_seconds_bucket{class=\"batch\",engine=\"stt\",le=\"5\"} 3",
             "milo_engine_waiting_seconds_bucket{class=\"batch\",engine=\"stt\",le=\"+Inf\"} 4",

@@ -64,6 +64,7 @@ impl Worker {
                 has_room = pass.take(taken.len(), &job, alone);
                 taken.push(job);
             }
+            jobs.step(taken.iter().map(|job| &job.standing));
             self.hear(&pass, &mut taken);
             // The last one first, so that they stand in line as they stood.
             for mut job in taken.into_iter().rev() {

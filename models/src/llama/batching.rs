@@ -29,7 +29,7 @@ use crate::{
     engine::EngineError,
     language_model::{Token, Told},
     pages,
-    queue::{Jobs, Standing},
+    queue::{Jobs, Seat, Standing},
 };
 use places::Paused;
 
@@ -77,11 +77,18 @@ pub(super) struct Batcher {
     places: usize,
     context_tokens: usize,
     counters: Arc<Counters>,
+    /// Each pass is a turn there.
+    seat: Seat,
     model: Box<LlamaModel>,
 }
 
 impl Batcher {
-    pub(super) fn load(path: &Path, options: &LlamaOptions, counters: Arc<Counters>) -> Result<Self, EngineError> {
+    pub(super) fn load(
+        path: &Path,
+        options: &LlamaOptions,
+        counters: Arc<Counters>,
+        seat: Seat,
+    ) -> Result<Self, EngineError> {
         let mut model = Box::new(file::open(path, options.gpu_layers)?);
         let mut lora =
             options.lora.as_ref().map(|(path, scale)| Ok((file::adapter(&mut model, path)?, *scale))).transpose()?;
@@ -152,6 +159,7 @@ impl Batcher {
             places: options.sequences.max(1),
             context_tokens,
             counters,
+            seat,
             model,
         };
         for tokens in prefixes {
@@ -303,6 +311,7 @@ impl Batcher {
         if self.batch.n_tokens() == 0 {
             return Ok(());
         }
+        jobs.step(speaking.iter().chain(&reading).filter_map(|&index| Some(&self.running[index].as_ref()?.standing)));
         self.decode()?;
         for (row, index) in rows {
             self.say(row, index, jobs);
@@ -328,8 +337,13 @@ impl Batcher {
     }
 
     fn decode(&mut self) -> Result<(), EngineError> {
+        let turn = self.seat.turn();
         self.counters.decode_steps.fetch_add(1, Ordering::Relaxed);
-        self.context.decode(&mut self.batch).map_err(|error| EngineError::Failed {
+        let decoded = self.context.decode(&mut self.batch);
+        // A card goes on behind it.
+        self.context.synchronize();
+        drop(turn);
+        decoded.map_err(|error| EngineError::Failed {
             engine: ENGINE,
             reason: file::complaint().unwrap_or(error.to_string()),
         })
@@ -415,7 +429,10 @@ impl Batcher {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::language_model::{ChatMessage, Role};
+    use crate::{
+        language_model::{ChatMessage, Role},
+        queue::Share,
+    };
 
     #[test]
     fn every_system_prompt_is_read_once_and_again_after_a_failed_pass() {
@@ -423,7 +440,9 @@ mod tests {
         let options = LlamaOptions { system_prompts: prompts.to_vec(), sequences: 1, ..LlamaOptions::default() };
         let counters = Arc::<Counters>::default();
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/mind/mind.gguf");
-        let mut batcher = Batcher::load(&shipped, &options, Arc::clone(&counters)).unwrap();
+        let mut batcher =
+            Batcher::load(&shipped, &options, Arc::clone(&counters), Share::processor().seat(&Arc::default(), 1))
+                .unwrap();
         let shared = |batcher: &mut Batcher, prompt: &str| {
             let messages = [ChatMessage::new(Role::System, prompt), ChatMessage::new(Role::User, "salama")];
             let tokens = batcher.template.tokens(&batcher.model, &messages).unwrap();

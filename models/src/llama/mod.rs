@@ -33,7 +33,7 @@ use tokio::sync::mpsc;
 use crate::{
     engine::EngineError,
     language_model::{ChatMessage, ChatRequest, LanguageModel, Reply, Role, Told},
-    queue::{self, Queue, Standing, Waiting, Work, spawn_engine},
+    queue::{self, Queue, Share, Standing, Step, Waiting, Work, spawn_engine},
     tools,
 };
 
@@ -84,6 +84,8 @@ pub struct LlamaOptions {
     pub threads: usize,
     /// Layers to put on a GPU (in a build with one).
     pub gpu_layers: u32,
+    /// The card on which others compute too: where layers are on cards a pass is a turn there, whichever cards llama.cpp takes.
+    pub card: i32,
     /// What was fine-tuned on top of the model (LoRA, a GGUF file), and how strongly it is applied; 1: as it was trained.
     pub lora: Option<(PathBuf, f32)>,
     /// How the keys and values of what was read are kept.
@@ -102,6 +104,7 @@ impl Default for LlamaOptions {
             queue: 16,
             threads: 1,
             gpu_layers: 0,
+            card: 0,
             lora: None,
             cache: CacheType::default(),
             flash_attention: None,
@@ -157,16 +160,26 @@ impl Llama {
     /// [`EngineError::Load`], one sentence that names the file and the mend: it is missing, no GGUF, truncated, of a kind
     /// llama.cpp does not know, or has no chat template that can be rendered.
     pub fn load(gguf: &Path, options: LlamaOptions) -> Result<Self, EngineError> {
+        let on_card = options.gpu_layers > 0 && uses_cards();
+        let share = if on_card { Share::card(options.card) } else { Share::processor() };
+        Self::start(gguf, options, share)
+    }
+
+    /// The same on a device that is shared so.
+    pub(crate) fn start(gguf: &Path, options: LlamaOptions, share: Arc<Share>) -> Result<Self, EngineError> {
         let file = gguf.to_path_buf();
         let counters = Arc::<Counters>::default();
         let (path, depth, counted) = (file.clone(), options.queue.max(1), Arc::clone(&counters));
         let mut was_loaded = false;
-        let load = move || {
-            let load = |options: &LlamaOptions| batching::Batcher::load(&path, options, Arc::clone(&counted));
-            let made = match load(&options) {
+        let load = move |step: &Arc<Step>| {
+            let load = |options: &LlamaOptions, share: &Arc<Share>| {
+                let seat = share.seat(step, options.threads);
+                batching::Batcher::load(&path, options, Arc::clone(&counted), seat)
+            };
+            let made = match load(&options, &share) {
                 Err(error) if was_loaded && options.gpu_layers > 0 => {
                     tracing::warn!(engine = ENGINE, %error, "an engine cannot be loaded anew where it was; it is loaded on the processor");
-                    load(&LlamaOptions { gpu_layers: 0, ..options.clone() })
+                    load(&LlamaOptions { gpu_layers: 0, ..options.clone() }, &Share::processor())
                 }
                 made => made,
             };

@@ -13,7 +13,7 @@ use ort::{
     value::{DynValue, TensorElementType, ValueType},
 };
 
-use crate::{engine::EngineError, kserve::Served, remote::RemoteOptions};
+use crate::{engine::EngineError, kserve::Served, queue::Seat, remote::RemoteOptions};
 
 /// What the names of the operators that quantize as they run begin with.
 const SCALED_ANEW: &[u8] = b"DynamicQuantize";
@@ -59,18 +59,19 @@ pub(crate) struct Graph {
 
 /// Who runs it.
 enum Place {
-    Here(Session, PathBuf),
+    /// Each run is a turn on its device, where it has a seat there.
+    Here(Session, PathBuf, Option<Seat>),
     There(Served),
 }
 
 impl Graph {
-    pub(super) fn here(session: Session, file: &Path) -> Self {
+    pub(super) fn here(session: Session, file: &Path, seat: Option<Seat>) -> Self {
         let (inputs, outputs) = (session.inputs(), session.outputs());
         Self {
             inputs: inputs.iter().map(Outlet::of).collect(),
             outputs: outputs.iter().map(Outlet::of).collect(),
             name: file.display().to_string(),
-            place: Place::Here(session, file.to_owned()),
+            place: Place::Here(session, file.to_owned(), seat),
         }
     }
 
@@ -99,7 +100,7 @@ impl Graph {
     /// What a tool wrote into its file beside it; a server does not pass it on.
     pub(crate) fn note(&self, key: &str) -> Option<String> {
         match &self.place {
-            Place::Here(session, _) => session.metadata().ok()?.custom(key),
+            Place::Here(session, ..) => session.metadata().ok()?.custom(key),
             Place::There(_) => None,
         }
     }
@@ -123,9 +124,11 @@ impl Graph {
         K: AsRef<str> + Into<Cow<'i, str>>,
     {
         let values = match &mut self.place {
-            Place::Here(session, _) => {
+            Place::Here(session, _, seat) => {
                 let run = || -> ort::Result<_> {
+                    let turn = seat.as_ref().map(Seat::turn);
                     let mut outputs = session.run(feed)?;
+                    drop(turn);
                     let names: Vec<String> = outputs.keys().map(str::to_owned).collect();
                     let value = |name: String| outputs.remove(&name).map(|value| (name, value));
                     Ok(names.into_iter().filter_map(value).collect())
@@ -145,7 +148,7 @@ impl Graph {
     /// (dynamic quantization) has one for all rows. Of one on a server nobody here can tell: that one takes rows of others beside
     /// ours as it likes, and whoever serves it has chosen so.
     pub(crate) fn mixes_rows(&self) -> Result<bool, EngineError> {
-        let Place::Here(_, path) = &self.place else { return Ok(false) };
+        let Place::Here(_, path, _) = &self.place else { return Ok(false) };
         let cannot = |error: io::Error| EngineError::Load(format!("{} cannot be read: {error}", path.display()));
         let mut file = File::open(path).map_err(cannot)?;
         // The names of operators stand in the file as they are; a piece begins with the end of the one before.

@@ -29,7 +29,11 @@ use ort::{
     value::{DynValue, Tensor, TensorElementType, ValueType},
 };
 
-use crate::{engine::EngineError, pages};
+use crate::{
+    engine::EngineError,
+    pages,
+    queue::{Share, Step},
+};
 
 const RELEASE: &str = "onnxruntime-1.31.1";
 const LIBRARY: &str = "libonnxruntime.so.1.31.1";
@@ -53,6 +57,10 @@ pub struct OrtRuntime {
     environment: Environment,
     library: PathBuf,
     device: Device,
+    /// Among whom the device is shared; none: its graphs take no turns there.
+    share: Option<Arc<Share>>,
+    /// What the engine's thread is at for which graphs are opened.
+    step: Arc<Step>,
 }
 
 impl OrtRuntime {
@@ -83,7 +91,8 @@ impl OrtRuntime {
             .build()
             .map_err(|error| EngineError::Load(format!("ONNX Runtime does not start: {error}; {MEND}")))?;
         environment.set_log_level(LogLevel::Warning);
-        let runtime = Self { environment, library, device: Device::Cpu };
+        let share = Some(Share::processor());
+        let runtime = Self { environment, library, device: Device::Cpu, share, step: Arc::default() };
         *loaded = Some(runtime.clone());
         Ok(runtime)
     }
@@ -100,7 +109,21 @@ impl OrtRuntime {
 
     /// The same library, for graphs that are computed there. Whether it can is known when the first of them is opened.
     pub fn on(&self, device: Device) -> Self {
-        Self { device, ..self.clone() }
+        let share = Some(match &device {
+            Device::Cpu => Share::processor(),
+            Device::Cuda { card } | Device::TensorRt { card, .. } => Share::card(*card),
+        });
+        Self { device, share, ..self.clone() }
+    }
+
+    /// The same for graphs that take their turns in this share, or none.
+    pub(crate) fn sharing(&self, share: Option<Arc<Share>>) -> Self {
+        Self { share, ..self.clone() }
+    }
+
+    /// The same for the engine whose thread is at these steps.
+    pub(crate) fn at(&self, step: &Arc<Step>) -> Self {
+        Self { step: Arc::clone(step), ..self.clone() }
     }
 
     /// What loads a model with this library, and loads it anew after it has failed: on the processor, where the card fails it then too, or has
@@ -109,20 +132,20 @@ impl OrtRuntime {
         &self,
         engine: &'static str,
         mut load: L,
-    ) -> impl FnMut() -> Result<M, EngineError> + use<M, L>
+    ) -> impl FnMut(&Arc<Step>) -> Result<M, EngineError> + use<M, L>
     where
         L: FnMut(&Self) -> Result<M, EngineError>,
     {
         let (mut ort, mut loaded) = (self.clone(), 0);
-        move || {
+        move |step: &Arc<Step>| {
             if loaded > TRUSTED && ort.device != Device::Cpu {
                 tracing::warn!(engine, device = %ort.device, "an engine failed again and again there; it is loaded on the processor");
-                ort.device = Device::Cpu;
+                ort = ort.on(Device::Cpu);
             }
-            let made = match load(&ort) {
+            let made = match load(&ort.at(step)) {
                 Err(error) if loaded > 0 && ort.device != Device::Cpu => {
                     tracing::warn!(engine, %error, "an engine cannot be loaded anew where it was; it is loaded on the processor");
-                    load(&ort.on(Device::Cpu))
+                    load(&ort.on(Device::Cpu).at(step))
                 }
                 made => made,
             };
@@ -167,7 +190,8 @@ impl OrtRuntime {
             EngineError::Load(Unopened::of(&says).told(file, first_line(&says)))
         })?;
         pages::widen_for(export::whole(file));
-        Ok(Graph::here(session, file))
+        let seat = self.share.as_ref().map(|share| share.seat(&self.step, threads));
+        Ok(Graph::here(session, file, seat))
     }
 }
 
@@ -393,23 +417,24 @@ mod tests {
     #[test]
     fn what_a_card_fails_is_loaded_anew_on_the_processor_and_never_the_first_time() {
         let ort = OrtRuntime::load(None).unwrap().on(Device::Cuda { card: 0 });
+        let step = Arc::default();
         let fails = |ort: &OrtRuntime| match ort.device() {
             Device::Cpu => Ok(Device::Cpu),
             _ => Err(EngineError::Load("no card".into())),
         };
         let mut load = ort.loading("e", fails);
-        assert!(load().is_err() && load().is_err(), "a start says that there is no card");
+        assert!(load(&step).is_err() && load(&step).is_err(), "a start says that there is no card");
         // It is lost later.
         let mut is_there = true;
         let mut load = ort.loading("e", move |ort| match ort.device() {
             Device::Cuda { .. } if !std::mem::take(&mut is_there) => Err(EngineError::Load("the card is lost".into())),
             device => Ok(device.clone()),
         });
-        assert_eq!(load().unwrap(), Device::Cuda { card: 0 });
-        assert_eq!(load().unwrap(), Device::Cpu);
+        assert_eq!(load(&step).unwrap(), Device::Cuda { card: 0 });
+        assert_eq!(load(&step).unwrap(), Device::Cpu);
         // It loads each time, and fails each time at its work.
         let mut load = ort.loading("e", |ort| Ok(ort.device().clone()));
-        let devices: Vec<_> = (0..4).map(|_| load().unwrap() == Device::Cpu).collect();
+        let devices: Vec<_> = (0..4).map(|_| load(&step).unwrap() == Device::Cpu).collect();
         assert_eq!(devices, [false, false, false, true]);
     }
 

@@ -14,10 +14,16 @@
 //! A job may say when its answer is wanted ([`Wanted`]); what is begun on a guess becomes a call's own where it waits when the guess
 //! comes true. What the thread does, how long jobs wait for it and which are late is counted ([`Work`]).
 //!
+//! What models compute on is shared by their threads, a step of one after a step of another, by the same classes and deadlines ([`Share`]):
+//! before each step a thread says whose it is ([`Jobs::step`]).
+//!
 //! A panic costs the jobs that were there, whose askers hear [`EngineError::Stopped`], and the model is loaded anew: whoever asks
 //! again a moment later is served. The same becomes of one whose runs fail one after the other ([`Jobs::ran`]): its card is lost, or what it
 //! has in memory is not what was loaded.
 
+mod device;
+#[cfg(test)]
+mod shared;
 mod standing;
 #[cfg(test)]
 mod tests;
@@ -30,6 +36,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use device::{Seat, Share, Step, Turn};
 pub use standing::{Class, Standing, Wanted};
 use work::Account;
 pub use work::{Served, WAITS, Waits, Work};
@@ -88,6 +95,8 @@ struct Line<J> {
     /// Held to put a job in or to take one out, never over work or a wait.
     held: Mutex<Held<J>>,
     changed: Condvar,
+    /// What the thread is at.
+    step: Arc<Step>,
 }
 
 struct Held<J> {
@@ -129,11 +138,10 @@ impl<J: Job> InLine<J> {
     /// Its place: what comes first here goes first.
     fn place(&self) -> (Class, Option<Instant>) {
         let standing = self.job.standing();
-        let usual = standing.came().map(|came| came + USUAL);
         let place = match self.stands {
             Stands::GaveWay => None,
             Stands::Goes(Some(by)) => Some(by),
-            Stands::New | Stands::Goes(None) => [standing.deadline(), usual].into_iter().flatten().min(),
+            Stands::New | Stands::Goes(None) => standing.next_by(),
         };
         (standing.class(), place)
     }
@@ -223,7 +231,11 @@ impl<J: Job> Queue<J> {
 
     /// What its thread has done so far.
     pub fn work(&self) -> Work {
-        self.handle.0.held().account.so_far(now())
+        let line = &self.handle.0;
+        let mut work = line.held().account.so_far(now());
+        let waits = *line.step.waits();
+        work.classes.iter_mut().zip(waits).for_each(|(served, wait)| served.device = wait);
+        work
     }
 
     /// How many jobs wait. Those that the model's thread has taken are not counted, nor those whose asker has left.
@@ -268,9 +280,15 @@ impl<J: Job> Jobs<J> {
         self.0.held().waiting.insert(0, InLine { job, stands: Stands::Goes(by) });
     }
 
+    /// What the thread does next is for these: its steps stand so among those that wait for its device.
+    pub fn step<'a>(&self, whose: impl IntoIterator<Item = &'a Standing>) {
+        self.0.step.begins(whose.into_iter());
+    }
+
     /// A job that stands so has its answer, or the beginning of one that comes bit by bit.
     pub fn answered(&self, standing: &Standing) {
         self.0.held().account.answered(standing, now());
+        standing.answered();
     }
 
     /// What a run of the model came to. One that fails for itself, and not for what it was given, is counted, and after a few in a row the
@@ -309,12 +327,13 @@ impl<J> Drop for Jobs<J> {
 }
 
 /// Starts the thread that owns a model. `load` runs on that thread (so that the model never moves between threads) and its
-/// error is returned from here; `serve` then runs until the queue's last handle is dropped, or it panics or its runs fail one after the
-/// other, and then with a model that was loaded anew. Each class has `depth` places.
+/// error is returned from here; it is told what the thread will be at, for which its device is shared. `serve` then runs until the queue's
+/// last handle is dropped, or it panics or its runs fail one after the other, and then with a model that was loaded anew. Each class has
+/// `depth` places.
 pub fn spawn_engine<J: Job, M: 'static>(
     engine: &'static str,
     depth: usize,
-    mut load: impl FnMut() -> Result<M, EngineError> + Send + 'static,
+    mut load: impl FnMut(&Arc<Step>) -> Result<M, EngineError> + Send + 'static,
     serve: impl Fn(M, Jobs<J>) + Send + 'static,
 ) -> Result<Queue<J>, EngineError> {
     let held = Held {
@@ -325,12 +344,12 @@ pub fn spawn_engine<J: Job, M: 'static>(
         failed: 0,
         has_worked: false,
     };
-    let line = Arc::new(Line { held: Mutex::new(held), changed: Condvar::new() });
+    let line = Arc::new(Line { held: Mutex::new(held), changed: Condvar::new(), step: Arc::default() });
     let served = Arc::clone(&line);
     let (ready, loaded) = sync_channel(1);
     thread::Builder::new()
         .name(engine.into())
-        .spawn(move || match load() {
+        .spawn(move || match load(&served.step) {
             Ok(model) => {
                 ready.send(Ok(())).ok();
                 serve_on(engine, model, &served, &mut load, &serve);
@@ -349,7 +368,7 @@ fn serve_on<J: Job, M>(
     engine: &'static str,
     mut model: M,
     line: &Arc<Line<J>>,
-    load: &mut impl FnMut() -> Result<M, EngineError>,
+    load: &mut impl FnMut(&Arc<Step>) -> Result<M, EngineError>,
     serve: &impl Fn(M, Jobs<J>),
 ) {
     let mut pause = AGAIN;
@@ -371,7 +390,7 @@ fn serve_on<J: Job, M>(
             if !line.is_wanted_after(pause) {
                 return;
             }
-            match catch_unwind(AssertUnwindSafe(&mut *load)) {
+            match catch_unwind(AssertUnwindSafe(|| load(&line.step))) {
                 Ok(Ok(model)) => break model,
                 Ok(Err(error)) => {
                     tracing::error!(engine, %error, "an engine could not be loaded anew; it is tried again")

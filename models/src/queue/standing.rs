@@ -5,6 +5,8 @@ use std::{
     time::Instant,
 };
 
+use super::USUAL;
+
 /// Whose work a job is. What stands earlier here goes first, however long the others have waited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
@@ -92,17 +94,39 @@ pub struct Standing {
     class: Class,
     wanted: Wanted,
     came: OnceLock<Instant>,
+    /// Set as its answer begins.
+    answered: OnceLock<()>,
+    /// When more of an answer that has begun is wanted, where that is known.
+    more_by: Option<Instant>,
 }
 
 impl Standing {
     /// Of a class, and wanted then.
     pub fn new(class: Class, wanted: Wanted) -> Self {
-        Self { class, wanted, came: OnceLock::new() }
+        Self { class, wanted, ..Self::default() }
     }
 
     /// It comes into the queue. Once is enough.
     pub(super) fn comes(&self, now: Instant) {
         self.came.set(now).ok();
+    }
+
+    /// Its answer has come, or the beginning of it.
+    pub(super) fn answered(&self) {
+        self.answered.set(()).ok();
+    }
+
+    /// Its answer has begun, and more of it is wanted by then.
+    pub fn goes_on(&mut self, by: Instant) {
+        self.more_by = Some(by);
+    }
+
+    /// When it is wanted, or is taken to be where it does not say; once its answer has begun, when more of it is. None: nobody knows.
+    pub(super) fn next_by(&self) -> Option<Instant> {
+        match self.answered.get() {
+            None => [self.deadline(), self.came().map(|came| came + USUAL)].into_iter().flatten().min(),
+            Some(()) => self.more_by,
+        }
     }
 
     /// When it came.

@@ -37,7 +37,7 @@ impl Slow {
         let queue = spawn_engine(
             "slow engine",
             depth,
-            || Ok(()),
+            |_| Ok(()),
             move |(), jobs: Jobs<Named>| {
                 while let Some(job) = jobs.next() {
                     wait.recv().ok();
@@ -127,7 +127,7 @@ fn within_a_class_goes_first_what_is_wanted_first_and_a_guess_that_comes_true_is
 /// A queue whose other side is in the test's own hands.
 fn by_hand() -> (Queue<Named>, Jobs<Named>) {
     let (give, given) = sync_channel(1);
-    let queue = spawn_engine("by hand", 8, || Ok(()), move |(), jobs: Jobs<Named>| drop(give.send(jobs)));
+    let queue = spawn_engine("by hand", 8, |_| Ok(()), move |(), jobs: Jobs<Named>| drop(give.send(jobs)));
     (queue.unwrap(), given.recv().unwrap())
 }
 
@@ -187,7 +187,7 @@ fn a_thread_that_died_is_known_to_those_who_wait_and_those_who_come() {
     let queue = spawn_engine(
         "mortal",
         2,
-        || Ok(()),
+        |_| Ok(()),
         move |(), jobs: Jobs<Named>| {
             wait.recv().ok();
             drop(jobs);
@@ -210,7 +210,7 @@ fn a_thread_that_died_is_known_to_those_who_wait_and_those_who_come() {
 #[test]
 fn a_thread_that_panicked_is_back_with_a_model_of_its_own_and_serves_who_asks_again() {
     let mut models = 0;
-    let load = move || {
+    let load = move |_: &Arc<Step>| {
         models += 1;
         // The second one cannot be loaded: it is tried again.
         if models == 2 { Err(EngineError::Load("no model".into())) } else { Ok(models) }
@@ -255,7 +255,7 @@ fn the_last_handle_ends_the_thread_after_its_work() {
 #[test]
 fn a_load_that_fails_says_why() {
     let failed =
-        spawn_engine("absent", 1, || Err::<(), _>(EngineError::Load("no file".into())), |(), _: Jobs<Named>| ());
+        spawn_engine("absent", 1, |_| Err::<(), _>(EngineError::Load("no file".into())), |(), _: Jobs<Named>| ());
     assert!(matches!(failed, Err(EngineError::Load(why)) if why == "no file"));
 }
 
@@ -263,7 +263,7 @@ fn a_load_that_fails_says_why() {
 fn failing(goes_well: fn(usize, usize) -> bool) -> (Queue<Named>, std::sync::mpsc::Receiver<(usize, &'static str)>) {
     let (serve, served) = sync_channel(64);
     let mut loads = 0;
-    let load = move || {
+    let load = move |_: &Arc<Step>| {
         loads += 1;
         Ok(loads)
     };
@@ -322,7 +322,7 @@ fn what_is_the_askers_fault_or_a_servers_gives_no_engine_up() {
     let queue = spawn_engine(
         "blameless engine",
         8,
-        || Ok(()),
+        |_| Ok(()),
         |(), jobs: Jobs<Named>| {
             while let Some(job) = jobs.next() {
                 jobs.ran::<()>(&Err(EngineError::Input("of a test".into())));

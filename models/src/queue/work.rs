@@ -25,6 +25,8 @@ pub struct Served {
     pub missed: u64,
     /// How long they waited before they were begun.
     pub waits: Waits,
+    /// How long the thread waited for its device, at steps that were for this class first. It is at work meanwhile.
+    pub device: Duration,
 }
 
 /// Waits, by how long they were.
@@ -44,6 +46,7 @@ impl Work {
             own.jobs += other.jobs;
             own.missed += other.missed;
             own.waits.sum += other.waits.sum;
+            own.device += other.device;
             own.waits.counts.iter_mut().zip(other.waits.counts).for_each(|(own, other)| *own += other);
         }
         self

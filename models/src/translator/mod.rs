@@ -22,6 +22,7 @@ mod tokens;
 use std::{
     future::Future,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use tokio::sync::oneshot;

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     engine::EngineError,
-    queue::{Class, Jobs},
+    queue::{Class, Jobs, Standing},
 };
 
 /// Whoever comes joins a party whose rows have so few tokens: so much is caught up with while those stand still.
@@ -37,6 +37,10 @@ impl Party {
     /// The first class that one of them is of now.
     fn class(&self) -> Option<Class> {
         self.texts.iter().map(Text::class).min()
+    }
+
+    fn standings(&self) -> impl Iterator<Item = &Standing> {
+        self.texts.iter().map(|text| &text.job.standing)
     }
 
     /// The pieces that are begun next, so many at most: each time one of the text that has fewest under way.
@@ -182,6 +186,7 @@ pub(super) fn serve(mut models: Vec<Model>, jobs: Jobs<Job>) {
         }
         // Behind the others of its class: two models of one way each take turns.
         let mut party = begun.parties.remove(at);
+        jobs.step(party.standings());
         let left = party.advance(&mut models[party.model]);
         party.told(left, &jobs);
         begun.parties.push(party);

@@ -299,6 +299,7 @@ fn round(voice: &mut Voice, batch: Vec<Next>, jobs: &Jobs<Job>) {
     let rows: Vec<Row<'_>> = batch.iter().map(|next| Row { ids: &next.line.ids, speaker: next.job.speaker }).collect();
     let pace = batch.first().map_or(1.0, |next| next.job.pace);
     let manner = Manner { pace: voice.manner.pace * pace, ..voice.manner };
+    jobs.step(batch.iter().map(|next| &next.job.standing));
     let sounds = match voice.model.run(&rows, manner) {
         Ok(sounds) => sounds,
         Err(error) => batch.iter().map(|_| Err(error.clone())).collect(),
@@ -313,7 +314,9 @@ fn round(voice: &mut Voice, batch: Vec<Next>, jobs: &Jobs<Job>) {
                 if !job.is_heard {
                     jobs.answered(&job.standing);
                 }
-                job.lasts = Some(job.lasts.map_or(now, |lasts| lasts.max(now)) + lasting(&piece));
+                let lasts = job.lasts.map_or(now, |lasts| lasts.max(now)) + lasting(&piece);
+                job.standing.goes_on(lasts);
+                job.lasts = Some(lasts);
                 // There is room for each clause; a listener who is gone needs none.
                 job.is_heard = job.pieces.try_send(Ok(piece)).is_ok();
                 if job.is_heard && !job.clauses.is_empty() {

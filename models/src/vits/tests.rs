@@ -240,7 +240,7 @@ async fn a_call_comes_between_the_clauses_of_a_batch() {
 #[expect(clippy::disallowed_methods, reason = "a deadline is a moment of the clock")]
 fn a_call_that_has_heard_nothing_goes_before_the_next_clause_of_one_that_is_hearing_the_first() {
     let (give, given) = sync_channel(1);
-    let queue = spawn_engine("by hand", 8, || Ok(()), move |(), jobs: Jobs<Job>| drop(give.send(jobs))).unwrap();
+    let queue = spawn_engine("by hand", 8, |_| Ok(()), move |(), jobs: Jobs<Job>| drop(give.send(jobs))).unwrap();
     let (jobs, mut voice) = (given.recv().unwrap(), voice("optimum"));
     let put = |clauses: &[&str]| {
         let (pieces, speech) = mpsc::channel(8);

@@ -277,6 +277,7 @@ impl Worker {
             // A guess that comes true while it is heard gives way no more.
             let gives_way = || job.standing.class() != Class::Interactive || job.gave_way < MOST_GIVEN_WAY;
             let stops = || job.answer.is_closed() || (gives_way() && jobs.waits_before(job.standing.class()));
+            jobs.step([&job.standing]);
             match self.transcribe(&job, &stops).transpose() {
                 Some(result) => {
                     jobs.ran(&result);

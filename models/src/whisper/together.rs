@@ -22,7 +22,7 @@ use super::{
 use crate::{
     engine::EngineError,
     mel::{HOP, PCM},
-    queue::{Class, Jobs},
+    queue::{Class, Jobs, Standing},
 };
 
 /// Whoever comes joins a party whose rows have so few tokens: so much is caught up with while those stand still.
@@ -50,8 +50,12 @@ impl Party {
 
     /// The first class that one of them is of now; none when nobody is left.
     fn class(&self) -> Option<Class> {
+        self.standings().map(Standing::class).min()
+    }
+
+    fn standings(&self) -> impl Iterator<Item = &Standing> {
         let alone = self.alone.iter().map(|(hearing, _)| hearing);
-        self.ready.iter().chain(self.cohort.hearings()).chain(alone).map(Hearing::class).min()
+        self.ready.iter().chain(self.cohort.hearings()).chain(alone).map(|hearing| &hearing.job.standing)
     }
 
     /// Those for whom nobody waits any more go; the ones that are being decoded do so by themselves.
@@ -89,6 +93,7 @@ impl Worker {
                     {
                         party.ready.push_back(Hearing::new(job, window));
                     }
+                    jobs.step(party.standings());
                     self.advance(&mut party, jobs);
                     // Behind the others of its class: where a guess has come true there are two, and they take turns.
                     parties.push(party);
@@ -257,7 +262,7 @@ mod tests {
     /// A worker, and a queue whose other side is in the test's own hands.
     fn by_hand() -> (Worker, Queue<Job>, Jobs<Job>) {
         let (give, given) = sync_channel(1);
-        let queue = spawn_engine("by hand", 8, || Ok(()), move |(), jobs: Jobs<Job>| drop(give.send(jobs)));
+        let queue = spawn_engine("by hand", 8, |_| Ok(()), move |(), jobs: Jobs<Job>| drop(give.send(jobs)));
         let ort = OrtRuntime::load(None).expect("ONNX Runtime");
         let worker = Worker::load(&folder().join("merged"), None, &ort, &WhisperOptions::default()).expect("it loads");
         (worker, queue.expect("a queue"), given.recv().expect("its other side"))

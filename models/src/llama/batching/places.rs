@@ -96,7 +96,7 @@ mod tests {
     use crate::{
         language_model::{ChatMessage, ChatRequest, Role, Told},
         llama::LlamaOptions,
-        queue::{Queue, Standing, Wanted, spawn_engine},
+        queue::{Queue, Share, Standing, Wanted, spawn_engine},
     };
 
     type Answer = mpsc::Receiver<Result<Told, crate::engine::EngineError>>;
@@ -138,7 +138,7 @@ mod tests {
         let queue = spawn_engine(
             "test",
             4,
-            || Ok(()),
+            |_| Ok(()),
             move |(), jobs: Jobs<Job>| {
                 give.send(jobs).ok();
             },
@@ -146,7 +146,12 @@ mod tests {
         let (queue, jobs) = (queue.expect("a queue"), given.recv().expect("its other side"));
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/mind/mind.gguf");
         let options = LlamaOptions { sequences: 1, ..LlamaOptions::default() };
-        (queue, jobs, Batcher::load(&shipped, &options, Arc::default()).expect("it loads"))
+        (
+            queue,
+            jobs,
+            Batcher::load(&shipped, &options, Arc::default(), Share::processor().seat(&Arc::default(), 1))
+                .expect("it loads"),
+        )
     }
 
     #[test]
