@@ -1,4 +1,4 @@
-//! The memory of the graphics cards, as NVIDIA's driver tells it (NVML). Where there is no such driver, there are none.
+//! The memory of the graphics cards, and how busy they are, as NVIDIA's driver tells it (NVML). Where there is no such driver, there are none.
 //!
 //! The driver is asked by a thread of its own, once a second: it may be slow, and whoever wants to know waits for nothing.
 
@@ -14,7 +14,7 @@ use nvml_wrapper::{Nvml, enums::device::UsedGpuMemory, error::NvmlError};
 /// How often the driver is asked.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Bytes, of all cards together.
+/// Bytes of all cards together, and the use of the busiest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Vram {
     /// What this process holds.
@@ -23,6 +23,8 @@ pub struct Vram {
     pub used: u64,
     /// What there is.
     pub total: u64,
+    /// In how much of the last moment something was computed on the busiest card, in percent; none where no card tells.
+    pub use_percent: Option<u32>,
 }
 
 /// The memory of one card, in bytes.
@@ -107,6 +109,8 @@ fn read(driver: &Nvml) -> Result<Vram, NvmlError> {
         let memory = card.memory_info()?;
         all.used += memory.used;
         all.total += memory.total;
+        // A part of a card, as a partition is one, does not tell.
+        all.use_percent = all.use_percent.max(card.utilization_rates().ok().map(|rates| rates.gpu));
         // Within a container the driver may not say whose it is.
         for process in card.running_compute_processes().unwrap_or_default() {
             if let (true, UsedGpuMemory::Used(bytes)) = (process.pid == std::process::id(), process.used_gpu_memory) {

@@ -163,6 +163,7 @@ mod tests {
             first: Duration::from_secs(1),
             between: Duration::from_secs(1),
             parallel: 1,
+            again: Arc::default(),
         };
         let (likeness, keeping) = Likeness::new(Embedder::new(&options).expect("an embedder"), 0.3);
         // Without vectors it is not asked at all.

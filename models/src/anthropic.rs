@@ -1,4 +1,8 @@
 //! A language model that is asked by the Anthropic Messages protocol: Anthropic's own, and servers that speak it.
+//!
+//! What a conversation's next turn begins with like this one stays in the server's cache for some minutes, where it is told so
+//! (`cache_control`): the tools, the instructions, and what was said before the newest words. The next turn reads it there, which is
+//! quicker, and costs a tenth. What is too short for its cache the server reads as ever.
 
 use reqwest::header::{CONTENT_TYPE, HeaderName};
 use serde::{Deserialize, Serialize};
@@ -31,8 +35,8 @@ struct Question<'a> {
     max_tokens: usize,
     temperature: f32,
     stream: bool,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    system: &'a str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    system: Vec<Value>,
     messages: Vec<Value>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tools: Vec<Value>,
@@ -53,6 +57,44 @@ fn message(turn: Turn) -> Value {
         json!({ "type": "tool_use", "id": name, "name": call.tool, "input": input })
     });
     json!({ "role": role, "content": results.chain(words).chain(calls).collect::<Vec<_>>() })
+}
+
+/// What ends with this part is kept by the server.
+fn keep(part: Option<&mut Value>) {
+    if let Some(part) = part {
+        part["cache_control"] = json!({ "type": "ephemeral" });
+    }
+}
+
+impl<'a> Question<'a> {
+    /// Three parts of it are kept, where they are there; the protocol allows four.
+    fn of(model: &'a str, request: &ChatRequest) -> Self {
+        let Shape { system, turns } = Shape::of(&request.messages);
+        let mut system: Vec<_> =
+            (!system.is_empty()).then(|| json!({ "type": "text", "text": system })).into_iter().collect();
+        let mut messages: Vec<_> = turns.into_iter().map(message).collect();
+        let mut tools: Vec<_> = request.tools.iter().map(tool).collect();
+        keep(tools.last_mut());
+        keep(system.last_mut());
+        // The newest is what a guess may have begun with, or has a remark in it that no later turn has: it is read anew.
+        if let Some(before) = messages.len().checked_sub(2) {
+            let content = &mut messages[before]["content"];
+            if let Value::String(text) = content {
+                *content = json!([{ "type": "text", "text": text }]);
+            }
+            keep(content.as_array_mut().and_then(|parts| parts.last_mut()));
+        }
+        Self {
+            model,
+            max_tokens: request.max_tokens,
+            // Its own scale ends there.
+            temperature: request.temperature.min(1.0),
+            stream: true,
+            system,
+            messages,
+            tools,
+        }
+    }
 }
 
 fn tool(tool: &Tool) -> Value {
@@ -118,7 +160,7 @@ struct Start {
     usage: Counts,
 }
 
-/// How many tokens it takes: those of the conversation come in three parts, of which caches hold two.
+/// How many tokens it takes: those of the conversation come in three parts, of which the cache holds two.
 #[derive(Default, Deserialize)]
 struct Counts {
     #[serde(default)]
@@ -133,10 +175,10 @@ struct Counts {
 
 impl Counts {
     fn heard(&self) -> Heard {
-        let cached =
-            [self.cache_read_input_tokens, self.cache_creation_input_tokens].into_iter().flatten().sum::<u64>();
-        let prompt_tokens = self.input_tokens.map(|fresh| fresh.saturating_add(cached));
-        Heard { prompt_tokens, completion_tokens: self.output_tokens, ..Heard::default() }
+        let (read, written) =
+            (self.cache_read_input_tokens.unwrap_or(0), self.cache_creation_input_tokens.unwrap_or(0));
+        let prompt_tokens = self.input_tokens.map(|fresh| fresh.saturating_add(read).saturating_add(written));
+        Heard { prompt_tokens, cached: (read, written), completion_tokens: self.output_tokens, ..Heard::default() }
     }
 }
 
@@ -167,18 +209,8 @@ impl Anthropic {
 impl LanguageModel for Anthropic {
     fn reply(&self, request: ChatRequest) -> Result<Reply, EngineError> {
         request.check_for_server()?;
-        let Shape { system, turns } = Shape::of(&request.messages);
-        let question = Question {
-            model: &self.model,
-            max_tokens: request.max_tokens,
-            // Its own scale ends there.
-            temperature: request.temperature.min(1.0),
-            stream: true,
-            system: &system,
-            messages: turns.into_iter().map(message).collect(),
-            tools: request.tools.iter().map(tool).collect(),
-        };
-        let body = serde_json::to_vec(&question).map_err(|error| EngineError::Input(error.to_string()))?;
+        let body = serde_json::to_vec(&Question::of(&self.model, &request))
+            .map_err(|error| EngineError::Input(error.to_string()))?;
         let asked = self.remote.post("v1/messages").header("anthropic-version", VERSION);
         remote::reply(&self.remote, asked.header(CONTENT_TYPE, "application/json").body(body), read, request.max_tokens)
     }
@@ -234,10 +266,54 @@ fn call(part: CallPart) -> Heard {
 mod tests {
     use crate::{
         language_model::{ChatMessage, Role},
+        queue::{Class, Wanted},
         tools,
     };
 
     use super::*;
+
+    #[test]
+    fn what_the_next_turn_begins_with_too_is_kept_in_the_cache() {
+        let said = [(Role::System, "Be kind."), (Role::User, "firy"), (Role::Assistant, "dimy"), (Role::User, "ary")];
+        let asked = |messages: &[(Role, &str)], tools: &[&str]| {
+            let request = ChatRequest {
+                messages: messages.iter().map(|(role, text)| ChatMessage::new(*role, *text)).collect(),
+                max_tokens: 8,
+                temperature: 0.0,
+                seed: 0,
+                grammar: None,
+                tools: tools.iter().map(|name| tools::tests::tool(name, &[])).collect(),
+                class: Class::Call,
+                wanted: Wanted::default(),
+            };
+            serde_json::to_value(Question::of("m", &request)).expect("JSON")
+        };
+        let kept = |text: &str| json!([{ "type": "text", "text": text, "cache_control": { "type": "ephemeral" } }]);
+        let whole = asked(&said, &["price", "hours"]);
+        assert_eq!(whole["system"], kept("Be kind."));
+        let [first, before, newest] = &whole["messages"].as_array().expect("messages")[..] else { panic!("{whole}") };
+        assert_eq!((&first["content"], &newest["content"]), (&json!("firy"), &json!("ary")));
+        assert_eq!(before["content"], kept("dimy"));
+        let of_tools: Vec<_> = (0..2).map(|at| whole["tools"][at].get("cache_control").is_some()).collect();
+        assert_eq!(of_tools, [false, true], "the last one ends them all");
+        assert_eq!(whole.to_string().matches("cache_control").count(), 3, "four are allowed");
+
+        // Where nothing was said before, nothing of it is kept; and where there are no instructions, nothing is said of them.
+        let first = asked(&said[..2], &[]);
+        assert_eq!((&first["messages"][0]["content"], &first["system"]), (&json!("firy"), &kept("Be kind.")));
+        let bare = asked(&said[1..2], &[]);
+        assert_eq!((bare.get("system"), bare.get("tools")), (None, None));
+
+        // What came of a call is the last part of its turn.
+        let call = [
+            (Role::User, "firy"),
+            (Role::Call, r#"{"tool": "price", "of": "boky"}"#),
+            (Role::Result, "5"),
+            (Role::Assistant, "dimy"),
+        ];
+        let told = asked(&call, &["price"]);
+        assert_eq!(told["messages"][2]["content"][0]["cache_control"], json!({ "type": "ephemeral" }));
+    }
 
     #[test]
     fn tools_calls_and_what_came_of_them_have_the_protocols_form() {
@@ -272,8 +348,13 @@ mod tests {
         for (data, heard) in [
             (
                 r#"{"type":"message_start","message":{"id":"msg_1","content":[],"usage":{"input_tokens":25,
-                    "cache_read_input_tokens":1000,"cache_creation_input_tokens":null,"output_tokens":1}}}"#,
-                counted(Some(1_025), Some(1)),
+                    "cache_read_input_tokens":1000,"cache_creation_input_tokens":300,"output_tokens":1}}}"#,
+                Ok(Heard {
+                    prompt_tokens: Some(1_325),
+                    cached: (1_000, 300),
+                    completion_tokens: Some(1),
+                    ..Heard::default()
+                }),
             ),
             (r#"{"type":"message_start","message":{"id":"msg_1"}}"#, text("")),
             (r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#, text("")),

@@ -109,6 +109,7 @@ fn serve(mut model: Model, jobs: Jobs<Job>) {
     while let Some(job) = jobs.next() {
         jobs.step([&job.standing]);
         let judged = model.judge(&job.turn);
+        jobs.ran(&judged);
         jobs.answered(&job.standing);
         job.answer.send(judged).ok();
     }

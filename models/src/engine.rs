@@ -50,7 +50,7 @@ pub enum EngineError {
         /// How many jobs wait.
         waiting: usize,
     },
-    /// The model's thread has panicked, and the engine is being loaded anew: ask again a little later.
+    /// The model's thread has panicked, or its runs failed one after the other, and the engine is being loaded anew: ask again a little later.
     #[error("the {engine} has stopped")]
     Stopped {
         /// Which engine.
@@ -117,7 +117,9 @@ pub enum RemoteFault {
     Unfit,
     /// It is asked too much, or is too busy.
     Busy,
-    /// It failed itself, or what it sent makes no sense, or ended too early.
+    /// It says that it failed itself.
+    Failed,
+    /// What it sent makes no sense, or ended too early.
     Broken,
 }
 
@@ -130,7 +132,7 @@ impl RemoteFault {
             Self::Refused => "refused",
             Self::Unfit => "unfit",
             Self::Busy => "busy",
-            Self::Broken => "broken",
+            Self::Failed | Self::Broken => "broken",
         }
     }
 }

@@ -147,6 +147,10 @@ pub struct Token {
 pub struct Usage {
     /// Of the conversation, with all that its template puts around it.
     pub prompt_tokens: u64,
+    /// Those of them that a server had in its cache.
+    pub cache_read_tokens: u64,
+    /// Those of them that it read, and put there.
+    pub cache_write_tokens: u64,
     /// Of the reply.
     pub completion_tokens: u64,
 }
@@ -228,7 +232,7 @@ impl Reply {
             };
             match told {
                 Ok(Told::Prompt(prompt_tokens)) => {
-                    self.usage = Some(Usage { prompt_tokens, completion_tokens: 0 });
+                    self.usage = Some(Usage { prompt_tokens, ..Usage::default() });
                     self.is_counted = true;
                 }
                 Ok(Told::Usage(usage)) => self.usage = Some(usage),

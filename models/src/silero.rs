@@ -186,7 +186,9 @@ fn serve(mut graph: Graph, jobs: Jobs<Job>) {
         if batch.is_empty() {
             continue;
         }
-        match run(&mut graph, &batch) {
+        let ran = run(&mut graph, &batch);
+        jobs.ran(&ran);
+        match ran {
             Ok(verdicts) => {
                 for (job, verdict) in batch.into_iter().zip(verdicts) {
                     jobs.answered(&job.standing);

@@ -87,12 +87,26 @@ pub struct Speech {
     given: u64,
     /// Words of what was given out that nobody has asked for.
     words: Vec<Word>,
+    /// Who says it where nothing comes.
+    spare: Option<Spare>,
 }
+
+/// Begins another voice's speech, for this reason.
+type Spare = Box<dyn FnOnce(&EngineError) -> Result<Speech, EngineError> + Send + Sync>;
 
 impl Speech {
     /// The listener's side of a clause.
     pub fn new(pieces: mpsc::Receiver<Result<Piece, EngineError>>) -> Self {
-        Self { pieces, given: 0, words: Vec::new() }
+        Self { pieces, given: 0, words: Vec::new(), spare: None }
+    }
+
+    /// The same; where an engine fails before its first piece, or ends without one, another voice says it.
+    #[must_use]
+    pub fn or_else(
+        self,
+        spare: impl FnOnce(&EngineError) -> Result<Self, EngineError> + Send + Sync + 'static,
+    ) -> Self {
+        Self { spare: Some(Box::new(spare)), ..self }
     }
 
     /// The next samples (16 kHz mono, any number of them, never none); `None` at the end. Cancel safe.
@@ -112,12 +126,68 @@ impl Speech {
 
     /// The same with its words, for whoever passes it on. Cancel safe.
     pub async fn next_piece(&mut self) -> Option<Result<Piece, EngineError>> {
-        self.pieces.recv().await
+        let piece = self.pieces.recv().await;
+        let Some(spare) = self.spare.take() else { return piece };
+        let failed = match piece {
+            Some(Err(error)) if !matches!(error, EngineError::Input(_)) => error,
+            // Its thread has let go of it.
+            None => EngineError::Stopped { engine: "voice" },
+            piece => return piece,
+        };
+        match spare(&failed) {
+            Ok(Self { pieces, .. }) => {
+                self.pieces = pieces;
+                self.pieces.recv().await
+            }
+            Err(error) => Some(Err(error)),
+        }
     }
 
     /// The words that begin in what came of [`Speech::next`] since this was asked last, from the beginning of the clause's sound on. Only
     /// voices whose model says how long each sound lasts tell them.
     pub fn take_words(&mut self) -> Vec<Word> {
         mem::take(&mut self.words)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A voice that says this and is over.
+    fn saying(pieces: Vec<Result<Piece, EngineError>>) -> Speech {
+        let (say, speech) = mpsc::channel(8);
+        pieces.into_iter().for_each(|piece| say.try_send(piece).expect("there is room"));
+        Speech::new(speech)
+    }
+
+    async fn all(mut speech: Speech) -> (Vec<i16>, Option<String>) {
+        let mut samples = Vec::new();
+        while let Some(piece) = speech.next().await {
+            match piece {
+                Ok(piece) => samples.extend(piece),
+                Err(error) => return (samples, Some(error.to_string())),
+            }
+        }
+        (samples, None)
+    }
+
+    #[tokio::test]
+    async fn another_voice_says_what_one_fails_to_begin_and_nothing_of_what_it_has_begun() {
+        let sound = |sample| Ok(Piece::from(vec![sample; 2]));
+        let failed = || Err(EngineError::Failed { engine: "voice", reason: "of a test".into() });
+        let unfit = || Err(EngineError::Input("nothing to say".into()));
+        for (own, heard, error) in [
+            (vec![sound(1), sound(1)], vec![1; 4], None),
+            (vec![failed()], vec![2; 2], None),
+            (vec![], vec![2; 2], None),
+            (vec![sound(1), failed()], vec![1; 2], Some("the voice failed: of a test")),
+            (vec![unfit()], vec![], Some("nothing to say")),
+        ] {
+            let speech = saying(own).or_else(move |_| Ok(saying(vec![sound(2)])));
+            assert_eq!(all(speech).await, (heard, error.map(str::to_owned)));
+        }
+        let neither = saying(vec![failed()]).or_else(|why| Err(EngineError::Input(format!("neither: {why}"))));
+        assert_eq!(all(neither).await.1.as_deref(), Some("neither: the voice failed: of a test"));
     }
 }

@@ -53,6 +53,7 @@ fn at(server: &Server, model: &str) -> RemoteOptions {
         first: RUN,
         between: RUN,
         parallel: 1,
+        again: std::sync::Arc::default(),
     }
 }
 
@@ -289,8 +290,8 @@ async fn whatever_is_wrong_with_a_run_is_told_in_time_and_the_next_one_may_succe
         for (conduct, kind, part) in [
             (Conduct::Refuses(404, "no such model"), Some(RemoteFault::Refused), "\"no such model\""),
             (Conduct::Refuses(400, "unexpected shape"), Some(RemoteFault::Unfit), "\"unexpected shape\""),
-            (Conduct::Refuses(500, "CUDA out of memory"), Some(RemoteFault::Broken), "\"CUDA out of memory\""),
-            (Conduct::Refuses(500, KEY), Some(RemoteFault::Broken), "***"),
+            (Conduct::Refuses(500, "CUDA out of memory"), Some(RemoteFault::Failed), "\"CUDA out of memory\""),
+            (Conduct::Refuses(500, KEY), Some(RemoteFault::Failed), "***"),
             (Conduct::Refuses(401, "who?"), Some(RemoteFault::Refused), "does not take the key (401)"),
             (Conduct::Says("<html>"), Some(RemoteFault::Broken), "none of KServe's protocol"),
             (Conduct::Says("{\"outputs\":[]}"), Some(RemoteFault::Broken), "gives no `"),

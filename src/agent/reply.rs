@@ -361,6 +361,7 @@ impl Reply {
                         }
                         Some(Ok(Piece::HangUp)) => return Some(Ok(Step::HangUp)),
                         Some(Err(error)) if self.has_words => {
+                            self.taken.extend(words.taken());
                             self.cut = Some(error);
                             self.waiting.extend(self.clauses.finish());
                             self.source = Source::Ended;
@@ -368,7 +369,7 @@ impl Reply {
                         Some(Err(error)) => return Some(Err(error)),
                         None => {
                             self.waiting.extend(self.clauses.finish());
-                            self.taken.extend(words.taken().map(|taken| (words.mode(), taken)));
+                            self.taken.extend(words.taken());
                             let calls = words.calls().to_vec();
                             self.source = if calls.is_empty() { Source::Ended } else { Source::Calls(calls) };
                         }

@@ -78,7 +78,7 @@ impl Words {
     }
 
     /// What the reply has taken, and what that costs; see [`Saying::taken`].
-    pub(crate) fn taken(&self) -> Option<Taken> {
+    pub(crate) fn taken(&self) -> Vec<(Mode, Taken)> {
         self.tokens.taken()
     }
 

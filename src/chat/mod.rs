@@ -9,6 +9,7 @@
 mod aloud;
 mod answer;
 mod completion;
+mod kept;
 mod known;
 mod listening;
 mod session;

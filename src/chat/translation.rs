@@ -1,6 +1,6 @@
 //! Translation: set phrases from the memory that ships; all else by the translator that the configuration names, or by the language
 //! model, or, where neither is there, by the small translator that ships, as far as it is sure. What was translated before is
-//! remembered.
+//! remembered. Placeholders and numbers stay as they are, whoever translates ([`super::kept`]).
 
 use milo_models::{
     engine::{EngineError, Language},
@@ -11,7 +11,10 @@ use milo_models::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Chats, Unanswered};
+use super::{
+    Chats, Unanswered,
+    kept::{self, Part},
+};
 use crate::{
     agent::{MOST_TOKENS, Piece, Words},
     engines::Mode,
@@ -35,6 +38,14 @@ pub enum By {
     Translator,
     /// The language model.
     LanguageModel,
+}
+
+/// A text that is to be translated.
+#[derive(Clone, Copy)]
+struct Asked<'t> {
+    text: &'t str,
+    source: Language,
+    target: Language,
 }
 
 /// A text in the other language.
@@ -69,6 +80,11 @@ pub enum Untranslated {
          parts"
     )]
     TooLong,
+    /// The model loses placeholders or numbers, and there are too many of them to translate around each.
+    #[error(
+        "the model loses placeholders or numbers of this text, and there are too many to translate around each: send it in shorter parts"
+    )]
+    Lost,
     /// The model does not take it.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -137,27 +153,76 @@ impl Chats {
     async fn anew(&self, text: &str, source: Language, target: Language) -> Result<(Translation, bool), Untranslated> {
         let small_mind = self.ships("llm");
         let can = |mode: Mode| mode == Mode::Cloud || !small_mind;
+        let asked = Asked { text, source, target };
         if !self.ships("translate") {
-            let translation = self.by_translator(text, source, target).await?;
+            let Some((translation, _)) = self.kept(By::Translator, asked, &can).await? else {
+                return Err(Untranslated::Nobody);
+            };
             let (sure, least) = (translation.confidence.unwrap_or(0.0), self.least_sure);
             return if sure < least { Err(Untranslated::Unsure(sure, least)) } else { Ok((translation, true)) };
         }
         if can(self.engines.mind.mode())
-            && let Some((text, mode)) = self.by_language_model(text, source, target, &can).await?
+            && let Some((translation, mode)) = self.kept(By::LanguageModel, asked, &can).await?
         {
             // What another model said in place of the one that was asked is not kept for it.
             let is_kept = mode == self.engines.mind.mode();
-            return Ok((Translation { text, confidence: None, by: By::LanguageModel }, is_kept));
+            return Ok((translation, is_kept));
         }
         let translation = match self.by_translator(text, source, target).await {
             Err(EngineError::Failed { .. }) => return Err(Untranslated::Nobody),
             said => said?,
         };
         let is_sure = translation.confidence.is_some_and(|sure| sure >= self.least_sure.max(SURE));
-        if !is_sure || !keeps_figures(text, &translation.text) {
+        if !is_sure || !keeps_figures(text, &translation.text) || !kept::keeps(text, &translation.text) {
             return Err(Untranslated::Nobody);
         }
         Ok((translation, !can(self.engines.mind.mode())))
+    }
+
+    /// By a model that translates anything, and which one it was: the whole text, or, where that loses a placeholder or a number, the words
+    /// around each by themselves; nothing as [`Chats::by_language_model`].
+    async fn kept(
+        &self,
+        by: By,
+        asked: Asked<'_>,
+        can: &(dyn Fn(Mode) -> bool + Sync),
+    ) -> Result<Option<(Translation, Mode)>, Untranslated> {
+        let Some((whole, mode)) = self.plainly(by, asked, can).await? else { return Ok(None) };
+        if kept::keeps(asked.text, &whole.text) {
+            return Ok(Some((whole, mode)));
+        }
+        let (mut all, mut mode) = (Translation { text: String::new(), ..whole }, mode);
+        for part in kept::parts(asked.text).ok_or(Untranslated::Lost)? {
+            let text = match part {
+                Part::Kept(same) => {
+                    all.text += same;
+                    continue;
+                }
+                Part::Words(words) => words,
+            };
+            let words = text.trim();
+            let Some((said, by)) = self.plainly(by, Asked { text: words, ..asked }, can).await? else {
+                return Ok(None);
+            };
+            let (before, after) = (text.len() - text.trim_start().len(), text.trim_end().len());
+            all.text += &format!("{}{}{}", &text[..before], said.text.trim(), &text[after..]);
+            all.confidence = all.confidence.zip(said.confidence).map(|(one, other)| one.min(other));
+            mode = by;
+        }
+        Ok(Some((all, mode)))
+    }
+
+    async fn plainly(
+        &self,
+        by: By,
+        Asked { text, source, target }: Asked<'_>,
+        can: &(dyn Fn(Mode) -> bool + Sync),
+    ) -> Result<Option<(Translation, Mode)>, Untranslated> {
+        if by != By::LanguageModel {
+            return Ok(Some((self.by_translator(text, source, target).await?, Mode::Local)));
+        }
+        let said = self.by_language_model(text, source, target, can).await?;
+        Ok(said.map(|(text, mode)| (Translation { text, confidence: None, by }, mode)))
     }
 
     async fn by_translator(&self, text: &str, source: Language, target: Language) -> Result<Translation, EngineError> {

@@ -137,8 +137,9 @@ pub(super) fn overlay(
     notes
 }
 
-/// `DEFAULT_MODE` chooses between the local model and the cloud, which is Anthropic's where the file names no other server, and the
-/// variables of Claude's are for Anthropic's. Returns a note where a key is of no use.
+/// `DEFAULT_MODE` says who is asked where a persona does not: the local model, or the cloud, which is Anthropic's where the file names no
+/// other server. A server that the file names stays there for personas that want it. The variables of Claude's are for Anthropic's. Returns
+/// a note where a key is of no use.
 fn mode<'v>(
     table: &mut toml::Table,
     variable: &impl Fn(&str) -> Option<&'v str>,
@@ -151,19 +152,22 @@ fn mode<'v>(
         let set = table.get("engines").and_then(|engines| engines.get("llm")?.get("engine")?.as_str());
         set.unwrap_or("local").to_owned()
     };
-    let wanted = match variable("DEFAULT_MODE").map(str::to_ascii_lowercase).as_deref() {
-        None => None,
-        Some("local") => Some("local"),
-        Some("cloud") => (engine(table) == "local").then_some("anthropic"),
-        Some(_) => {
-            let says = "engines.llm.engine: the mode is neither \"cloud\" nor \"local\"".into();
-            faults.push(Fault { place: place("DEFAULT_MODE"), says });
-            None
+    let mut wanted = Vec::new();
+    match variable("DEFAULT_MODE").map(str::to_ascii_lowercase).as_deref() {
+        None => {}
+        Some("local") => wanted.push(("engines.llm.default_mode", "local")),
+        Some("cloud") => {
+            wanted.push(("engines.llm.default_mode", "cloud"));
+            wanted.extend((engine(table) == "local").then_some(("engines.llm.engine", "anthropic")));
         }
-    };
-    if let Some(wanted) = wanted {
-        put(table, "engines.llm.engine", toml::Value::String(wanted.into()));
-        origins.set("engines.llm.engine", place("DEFAULT_MODE"));
+        Some(_) => {
+            let says = "engines.llm.default_mode: the mode is neither \"cloud\" nor \"local\"".into();
+            faults.push(Fault { place: place("DEFAULT_MODE"), says });
+        }
+    }
+    for (key, value) in wanted {
+        put(table, key, toml::Value::String(value.into()));
+        origins.set(key, place("DEFAULT_MODE"));
     }
     let engine = engine(table);
     for (name, key, own) in [
@@ -376,6 +380,7 @@ mod tests {
     #[test]
     fn the_mode_and_claudes_variables_mean_what_they_meant() {
         use super::super::LlmEngine::{Anthropic, Local, Openai};
+        use crate::engines::Mode;
         let claude = [("CLAUDE_MODEL", "claude-x"), ("CLAUDE_TIMEOUT_S", "3"), ("ANTHROPIC_API_KEY", "sk-secret")];
         let openai = "[engines.llm]\nengine = \"openai\"\nmodel = \"m\"";
         for (file, mode, engine, model, seconds) in [
@@ -383,7 +388,8 @@ mod tests {
             ("", "local", Local, None, 2.0),
             ("", "", Local, None, 2.0),
             (openai, "Cloud", Openai, Some("m"), 2.0),
-            (openai, "local", Local, Some("m"), 2.0),
+            // It stays there for personas that want it.
+            (openai, "local", Openai, Some("m"), 2.0),
         ] {
             let loaded = load(file, &[&claude[..], &[("DEFAULT_MODE", mode)]].concat()).unwrap();
             let llm = &loaded.config.engines.llm;
@@ -392,13 +398,14 @@ mod tests {
                 (engine, model, seconds),
                 "{mode}"
             );
+            assert_eq!(llm.default_mode, if mode == "local" { Mode::Local } else { Mode::Cloud }, "{mode}");
             assert!(!loaded.describe().contains("sk-secret"));
             assert_eq!(loaded.notes.len(), usize::from(mode.is_empty()), "{:?}", loaded.notes);
         }
         let own = [&claude[..], &[("DEFAULT_MODE", "cloud"), ("MILO__ENGINES__LLM__MODEL", "mine")]].concat();
         assert_eq!(config("", &own).engines.llm.model.as_deref(), Some("mine"));
         let wrong = load("", &[("DEFAULT_MODE", "sky")]).unwrap_err().to_string();
-        assert!(wrong.contains("environment, DEFAULT_MODE: engines.llm.engine: the mode is neither"), "{wrong}");
+        assert!(wrong.contains("environment, DEFAULT_MODE: engines.llm.default_mode: the mode is neither"), "{wrong}");
         let late = load("", &[("DEFAULT_MODE", "cloud"), ("CLAUDE_TIMEOUT_S", "0")]).unwrap_err().to_string();
         assert!(late.contains("environment, CLAUDE_TIMEOUT_S: engines.llm.first_token_timeout_s = 0 is not"), "{late}");
     }

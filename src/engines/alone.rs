@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use milo_models::{demo, silero::VoiceActivity, synthesizer::Synthesizer, transcriber::Transcriber};
 
 use super::{
-    Judge, Line, Model, Told, beside, breaker, ears, espeak, hearing, judge, notice, runtime,
+    Judge, Line, Model, Purse, Told, beside, breaker, ears, espeak, hearing, judge, notice, runtime,
     servers::Servers,
     speaking,
     voices::{self, Voices},
@@ -38,7 +38,11 @@ impl Listening {
         Ok(Self {
             activity: notice(config, &ort, &shipped)?,
             end_of_turn: judge(config, &ort, &shipped, served)?,
-            transcriber: hearing(cloud, ears::load(None, config, &ort, &shipped)?, &told),
+            transcriber: hearing(
+                cloud,
+                ears::load(None, config, &ort, &shipped)?,
+                (&told, &Arc::new(Purse::new(&config.engines))),
+            ),
         })
     }
 }
@@ -79,7 +83,12 @@ impl Talking {
         let cloud = cloud.map(|voice| (voice, Line::of("voice", settings.parallel)));
         let told = Told::new("tts", Arc::new(Metrics::new()), breaker(config));
         let local = Voices::load(espeak, settings, &ort)?;
-        let voice = speaking(cloud, settings.voice.as_deref(), Arc::new(local), &told);
+        let voice = speaking(
+            cloud,
+            settings.voice.as_deref(),
+            Arc::new(local),
+            (&told, &Arc::new(Purse::new(&config.engines))),
+        );
         Ok(Self { model, voice, told })
     }
 

@@ -1,4 +1,5 @@
-//! How many calls there is room for, by what those that are up cost the engines (`[limits] follow_engines`).
+//! How many calls there is room for, by what those that are up cost the engines. It is always known, and told; with `[limits] follow_engines`
+//! no more are taken, and a turn is measured at the start.
 //!
 //! ```text
 //!  a turn alone, at the start ─► what a call costs each engine ─┐
@@ -152,19 +153,52 @@ fn for_calls(before: &[(&'static str, Work)], engine: &str, work: &Work) -> f64 
     work.busy.saturating_sub(was.busy).as_secs_f64() * share
 }
 
-/// Measures one turn, then follows the calls that are up, and withholds of `limit` places those that there is no room for. Never ends.
+/// What becomes of what is known.
+pub(crate) struct Places {
+    /// Calls that may be up at most.
+    pub(crate) limit: usize,
+    /// How many of them the engines have room for, as it is known now.
+    pub(crate) room: Arc<AtomicUsize>,
+    /// Those that are withheld since there is no room for them.
+    pub(crate) withheld: Arc<AtomicUsize>,
+    /// Whether any are.
+    pub(crate) are_withheld: bool,
+}
+
+/// Follows the calls that are up, and tells how many there is room for; where places are withheld for want of it, one turn is measured
+/// first. Never ends.
 pub(crate) async fn follow(
     engines: Engines,
     metrics: Arc<Metrics>,
     prompt: String,
-    (limit, withheld): (usize, Arc<AtomicUsize>),
+    places: Places,
     calls: impl Fn() -> usize,
 ) {
+    let Places { limit, room, withheld, are_withheld } = places;
     let mut capacity = Capacity::default();
-    let before = engines.work();
     // Servers cost this process nothing, and are asked for nothing that nobody has said.
     let within = engines.in_mode(Some(Mode::Local)).into_owned();
-    match timeout(PATIENCE, turn(&within, prompt)).await {
+    if are_withheld {
+        measure(&mut capacity, &within, prompt).await;
+    }
+    let mut clock = interval(EVERY);
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let now = clock.tick().await;
+        let allowed = capacity.allows(now, within.work(), calls(), metrics.turns_so_far(), limit);
+        if room.swap(allowed, Ordering::AcqRel) != allowed {
+            tracing::debug!(calls = allowed, "the engines have room for so many calls");
+        }
+        if are_withheld {
+            withheld.store(limit.saturating_sub(allowed), Ordering::Release);
+        }
+    }
+}
+
+/// What one turn costs, where that can be known.
+async fn measure(capacity: &mut Capacity, engines: &Engines, prompt: String) {
+    let before = engines.work();
+    match timeout(PATIENCE, turn(engines, prompt)).await {
         Ok(Ok(())) => capacity.measured(&before, &engines.work()),
         Ok(Err(error)) => {
             tracing::warn!(%error, "what a turn costs could not be measured; it is known when there are calls")
@@ -173,16 +207,6 @@ pub(crate) async fn follow(
             "a turn took longer than {} s; what it costs is known when there are calls",
             PATIENCE.as_secs()
         ),
-    }
-    let mut clock = interval(EVERY);
-    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        let now = clock.tick().await;
-        let allowed = capacity.allows(now, engines.work(), calls(), metrics.turns_so_far(), limit);
-        let before = withheld.swap(limit.saturating_sub(allowed), Ordering::AcqRel);
-        if before != limit.saturating_sub(allowed) {
-            tracing::debug!(calls = allowed, "the engines have room for so many calls");
-        }
     }
 }
 

@@ -79,9 +79,11 @@ impl Judge {
         self.local.as_ref().map_or_else(Waiting::default, EndOfTurn::waiting)
     }
 
-    /// What the local graph has done so far.
+    /// What it has done so far, by the local graph and by that of a server.
     pub fn work(&self) -> Work {
-        self.local.as_ref().map_or_else(Work::default, EndOfTurn::work)
+        let served = self.server.as_ref().and_then(|(server, _)| server.get().ok().map(EndOfTurn::work));
+        let local = self.local.as_ref().map_or_else(Work::default, EndOfTurn::work);
+        served.iter().fold(local, Work::and)
     }
 }
 

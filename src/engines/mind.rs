@@ -5,6 +5,9 @@
 //!            ├─ none in time, refused, down ─► the same request to the local model: local
 //!            └─ late ─► the local model begins too: whoever's word comes first has the reply, the other is cancelled
 //! ```
+//! Where the local model is asked first (`default_mode = "local"`), the server answers only while that has failed and is loaded anew. A
+//! persona with `mode = "local"` asks no server in any case.
+//!
 //! Once a word has come, the reply stays whose it is; what breaks then ends it. A server that fails again and again is left alone for a
 //! while ([`mod@super::breaker`]).
 
@@ -26,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     brief::Brief,
     line::Line,
-    purse::{Purse, Spending, Spent},
+    purse::{Purse, Spent},
     saying::Saying,
     told::{RESTING, SPENT, Told},
 };
@@ -62,9 +65,11 @@ pub struct Mind {
     heeds: Arc<AtomicBool>,
     /// The server, and the line of those who leave room to calls there.
     cloud: Option<(Arc<dyn LanguageModel>, Arc<Line>)>,
+    /// Who is asked first, if there is a server.
+    default: Mode,
     /// The local model begins too when the server has not said a word for so long; none: it waits until that has failed.
     pub(super) hedge: Option<Duration>,
-    /// What the server costs.
+    /// What servers cost.
     pub(super) purse: Arc<Purse>,
     pub(super) told: Told,
 }
@@ -73,24 +78,24 @@ impl Mind {
     /// The local model, and whether it does as it is told besides; `cloud` is a server, and how much it is asked at once.
     pub(super) fn new(
         (local, heeds): (Arc<dyn LanguageModel>, Arc<AtomicBool>),
-        cloud: Option<(Arc<dyn LanguageModel>, usize)>,
-        (hedge, purse): (Option<Duration>, Purse),
+        (cloud, default): (Option<(Arc<dyn LanguageModel>, usize)>, Mode),
+        (hedge, purse): (Option<Duration>, Arc<Purse>),
         told: Told,
     ) -> Self {
         let cloud = cloud.map(|(server, parallel)| (server, Line::of("language model", parallel)));
-        Self { local, heeds, cloud, hedge, purse: Arc::new(purse), told }
+        Self { local, heeds, cloud, default, hedge, purse, told }
     }
 
     /// Who is asked first.
     pub fn mode(&self) -> Mode {
-        if self.cloud.is_some() { Mode::Cloud } else { Mode::Local }
+        if self.cloud.is_some() { self.default } else { Mode::Local }
     }
 
-    /// The same for a persona that wants this: with [`Mode::Local`] no server is ever asked.
+    /// The same for a persona that wants this: with [`Mode::Local`] no server is ever asked, and with [`Mode::Cloud`] it is asked first.
     #[must_use]
     pub fn in_mode(&self, mode: Option<Mode>) -> Self {
         let cloud = self.cloud.clone().filter(|_| mode != Some(Mode::Local));
-        Self { cloud, ..self.clone() }
+        Self { cloud, default: mode.unwrap_or(self.default), ..self.clone() }
     }
 
     /// Begins a reply; `first` is whom it is asked of first, [`Mind::mode`] where nothing speaks against it; one that is held to a grammar
@@ -113,7 +118,9 @@ impl Mind {
         brief: Option<Brief>,
         first: Mode,
     ) -> Result<Saying, EngineError> {
-        let first = if request.grammar.is_some() { Mode::Local } else { first };
+        if request.grammar.is_some() {
+            return self.saying_local(request, brief, None);
+        }
         self.begin(request, brief, first).await
     }
 
@@ -127,14 +134,20 @@ impl Mind {
     }
 
     async fn begin(&self, request: ChatRequest, brief: Option<Brief>, first: Mode) -> Result<Saying, EngineError> {
-        if let (Some((cloud, line)), Mode::Cloud) = (&self.cloud, first) {
+        let is_alone = self.local.stopped();
+        if let Some((cloud, line)) = self.cloud.as_ref().filter(|_| is_alone || first == Mode::Cloud) {
             let place = line.join(request.wanted.at_most(request.class))?.await;
             if !self.purse.has_left(Stamp::now()) {
                 self.told.spent();
                 return self.saying_local(request, brief, Some(SPENT));
             }
-            if !self.told.may_ask() {
+            // One that fails again and again is still more than one that is not there.
+            if !is_alone && !self.told.may_ask() {
                 return self.saying_local(request, brief, Some(RESTING));
+            }
+            if is_alone && first == Mode::Local {
+                tracing::info!("the local language model has failed; the server answers");
+                self.told.metrics().stood_in("llm");
             }
             return match cloud.reply(asked(ChatRequest { grammar: None, ..request.clone() }, brief)) {
                 Ok(reply) => {
@@ -168,11 +181,6 @@ impl Mind {
         let reply = self.local.reply(request)?;
         self.told.metrics().reply(Mode::Local);
         Ok(reply)
-    }
-
-    /// What the server has cost today; none where none is asked.
-    pub fn spending(&self) -> Option<Spending> {
-        self.cloud.is_some().then(|| self.purse.so_far(Stamp::now()))
     }
 
     /// What the database knows of today's spending, at the start.
@@ -227,16 +235,16 @@ fn asked(request: ChatRequest, brief: Option<Brief>) -> ChatRequest {
 #[cfg(test)]
 mod tests {
     use milo_models::{
-        engine::Language,
+        engine::{Language, RemoteFault},
         language_model::{ChatMessage, Role},
         queue::Class,
     };
 
     use super::*;
-    use crate::{config::Llm, engines::breaker::Breaker, metrics::Metrics};
+    use crate::{config::Engines, engines::breaker::Breaker, metrics::Metrics};
 
-    /// Refuses everything by its name.
-    struct Named(&'static str);
+    /// Refuses everything by its name; and whether it has stopped.
+    struct Named(&'static str, bool);
 
     impl LanguageModel for Named {
         fn reply(&self, request: ChatRequest) -> Result<Reply, EngineError> {
@@ -254,7 +262,7 @@ mod tests {
         }
 
         fn stopped(&self) -> bool {
-            false
+            self.1
         }
     }
 
@@ -262,9 +270,9 @@ mod tests {
     async fn a_reply_held_to_a_grammar_is_the_local_models_though_a_server_is_asked_first() {
         let told = Told::new("llm", Arc::new(Metrics::new()), Breaker::new(0, Duration::ZERO));
         let mind = Mind::new(
-            (Arc::new(Named("local")), Arc::default()),
-            Some((Arc::new(Named("server")), 2)),
-            (None, Purse::new(&Llm::default())),
+            (Arc::new(Named("local", false)), Arc::default()),
+            (Some((Arc::new(Named("server", false)), 2)), Mode::Cloud),
+            (None, Arc::new(Purse::new(&Engines::default()))),
             told,
         );
         for (grammar, asked) in [(None, "server of many"), (Some("root ::= \"eny\"".into()), "local of many")] {
@@ -286,9 +294,14 @@ mod tests {
             (true, Mode::Local, "local of few words"),
         ] {
             let told = Told::new("llm", Arc::new(Metrics::new()), Breaker::new(0, Duration::ZERO));
-            let server: Arc<dyn LanguageModel> = Arc::new(Named("server"));
-            let limits = (None, Purse::new(&Llm::default()));
-            let mind = Mind::new((Arc::new(Named("local")), Arc::new(heeds.into())), Some((server, 2)), limits, told);
+            let server: Arc<dyn LanguageModel> = Arc::new(Named("server", false));
+            let limits = (None, Arc::new(Purse::new(&Engines::default())));
+            let mind = Mind::new(
+                (Arc::new(Named("local", false)), Arc::new(heeds.into())),
+                (Some((server, 2)), Mode::Cloud),
+                limits,
+                told,
+            );
             let messages = vec![ChatMessage::new(Role::User, "salama")];
             let request = ChatRequest::new(messages, 96, Class::Call);
             let refused = mind.reply_in_time(request, Some(brief), first).await.err().map(|error| error.to_string());
@@ -296,23 +309,52 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_mind_that_is_kept_local_asks_no_server_even_where_one_is_named() {
-        let told = Told::new("llm", Arc::new(Metrics::new()), Breaker::new(0, Duration::ZERO));
-        let cloud: Arc<dyn LanguageModel> = Arc::new(Named("server"));
-        let mind = Mind::new(
-            (Arc::new(Named("local")), Arc::new(true.into())),
-            Some((cloud, 2)),
-            (None, Purse::new(&Llm::default())),
+    /// One with a server, and a local model that has stopped or has not.
+    fn mind(default: Mode, is_stopped: bool) -> Mind {
+        let told = Told::new("llm", Arc::new(Metrics::new()), Breaker::new(1, Duration::from_secs(60)));
+        let cloud: Arc<dyn LanguageModel> = Arc::new(Named("server", false));
+        Mind::new(
+            (Arc::new(Named("local", is_stopped)), Arc::new(true.into())),
+            (Some((cloud, 2)), default),
+            (None, Arc::new(Purse::new(&Engines::default()))),
             told,
-        );
-        for (mode, asked) in
-            [(None, "server of many"), (Some(Mode::Cloud), "server of many"), (Some(Mode::Local), "local of many")]
-        {
-            let messages = vec![ChatMessage::new(Role::User, "salama")];
-            let request = ChatRequest::new(messages, 8, Class::Call);
-            let refused = mind.in_mode(mode).reply(request, Mode::Cloud).await.err().map(|error| error.to_string());
-            assert_eq!(refused.as_deref(), Some(asked), "{mode:?}");
+        )
+    }
+
+    async fn asked(mind: &Mind) -> Option<String> {
+        let messages = vec![ChatMessage::new(Role::User, "salama")];
+        mind.reply(ChatRequest::new(messages, 8, Class::Call), mind.mode()).await.err().map(|error| error.to_string())
+    }
+
+    #[tokio::test]
+    async fn a_house_is_local_or_not_and_a_persona_is_what_it_says_itself() {
+        for (default, own, who) in [
+            (Mode::Cloud, None, "server of many"),
+            (Mode::Cloud, Some(Mode::Cloud), "server of many"),
+            (Mode::Cloud, Some(Mode::Local), "local of many"),
+            (Mode::Local, None, "local of many"),
+            (Mode::Local, Some(Mode::Cloud), "server of many"),
+            (Mode::Local, Some(Mode::Local), "local of many"),
+        ] {
+            assert_eq!(asked(&mind(default, false).in_mode(own)).await.as_deref(), Some(who), "{default:?}, {own:?}");
+        }
+        let kept = mind(Mode::Cloud, false).in_mode(Some(Mode::Local));
+        let refused = kept.reply(ChatRequest::new(vec![ChatMessage::new(Role::User, "salama")], 8, Class::Call), Mode::Cloud).await;
+        assert!(refused.is_err_and(|error| error.to_string() == "local of many"), "whoever is asked for");
+    }
+
+    #[tokio::test]
+    async fn while_the_local_model_has_failed_the_server_answers_unless_a_persona_is_kept_from_it() {
+        for (default, own, who) in [
+            (Mode::Local, None, "server of many"),
+            (Mode::Cloud, None, "server of many"),
+            (Mode::Local, Some(Mode::Local), "local of many"),
+        ] {
+            let mind = mind(default, true).in_mode(own);
+            // Although it failed a moment ago, and would be left alone.
+            let why = RemoteFault::Broken;
+            mind.told.failed(&EngineError::Remote { engine: "e", at: "a".into(), fault: why, says: String::new() });
+            assert_eq!(asked(&mind).await.as_deref(), Some(who), "{default:?}, {own:?}");
         }
     }
 }

@@ -32,7 +32,10 @@ mod width;
 use std::{
     borrow::Cow,
     path::PathBuf,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -74,6 +77,7 @@ use crate::{
     config::{Config, TurnEngine},
     error::Error,
     metrics::Metrics,
+    store::Stamp,
 };
 use awaited::Awaited;
 use breaker::Breaker;
@@ -105,6 +109,7 @@ pub struct Engines {
     pub embedder: Option<Embedder>,
     /// No server is asked.
     is_local: bool,
+    purse: Arc<Purse>,
     swaps: Arc<Swaps>,
     servers: Vec<Server>,
     /// Where others than calls wait for a place at a server: by its engine's name.
@@ -115,6 +120,8 @@ pub struct Engines {
     told: Vec<Told>,
     /// What may still wait for the server of its graph.
     absent: Vec<Absent>,
+    /// How often each engine's servers were asked once more.
+    again: Arc<[(&'static str, Arc<AtomicU64>)]>,
 }
 
 impl Engines {
@@ -149,7 +156,7 @@ impl Engines {
         let cloud_voice = servers.voices(config, &ort, &espeak)?;
         let embedder = servers.embedder(settings)?;
         let served_judge = servers.served_judge(settings)?;
-        let Servers { asked, mut notes, absent } = servers;
+        let Servers { asked, mut notes, absent, again } = servers;
         notes.iter().for_each(|note| tracing::info!("{note}"));
         let told = ["stt", "llm", "tts", "turn"].map(|job| Told::new(job, Arc::clone(&metrics), breaker(config)));
 
@@ -162,22 +169,24 @@ impl Engines {
         ];
         let lines = lines.into_iter().filter_map(|(name, line)| Some((name, Arc::clone(line?)))).collect();
         let within = Slot::of(ears::load(None, config, &ort, &shipped)?);
-        let transcriber = hearing(ears, Arc::new(within.clone()), &told[0]);
+        let purse = Arc::new(Purse::new(settings));
+        let transcriber = hearing(ears, Arc::new(within.clone()), (&told[0], &purse));
         let translator = Slot::of(Arc::new(ways::load(None, config, &ort, &shipped)?));
-        let voices = Voices::load(espeak, &settings.tts, &ort)?;
+        let voices = Voices::load(espeak, &settings.tts, &ort)?.covered(Arc::clone(&metrics));
         voices.notes().iter().for_each(|note| tracing::warn!("{note}"));
         notes.extend(voices.notes());
         // The last: it takes of each card by what is free there.
         let llama = Llama::load(settings.llm.path.as_ref().unwrap_or(&shipped.llama), options)?;
         let local: Slot<dyn LanguageModel> = Slot::of(Arc::new(llama));
         let hedge = (settings.llm.hedge_ms > 0).then(|| Duration::from_millis(settings.llm.hedge_ms));
-        let limits = (hedge, Purse::new(&settings.llm));
+        let limits = (hedge, Arc::clone(&purse));
         // The one that ships knows what it was trained with, and nothing else that it may be told.
         let heeds = Arc::new(AtomicBool::new(settings.llm.path.is_some()));
         let spare: Arc<dyn LanguageModel> = Arc::new(local.clone());
+        let cloud_mind = (cloud_mind, settings.llm.default_mode);
         let mind = Mind::new((spare, Arc::clone(&heeds)), cloud_mind, limits, told[1].clone());
         let spoken: Slot<dyn Synthesizer> = Slot::of(Arc::new(voices));
-        let voice = speaking(cloud_voice, settings.tts.voice.as_deref(), Arc::new(spoken.clone()), &told[2]);
+        let voice = speaking(cloud_voice, settings.tts.voice.as_deref(), Arc::new(spoken.clone()), (&told[2], &purse));
         let slots = Slots { transcriber: within, mind: local, heeds, translator: translator.clone(), voice: spoken };
         let swaps = Arc::new(Swaps::new(config, metrics, slots, names));
         Ok(Self {
@@ -189,23 +198,28 @@ impl Engines {
             voice,
             embedder,
             is_local: false,
+            purse,
             swaps,
             servers: asked,
             lines,
             notes,
             told: told.into(),
             absent,
+            again: again.into(),
         })
     }
 
     /// The same for a persona that wants this: with [`Mode::Local`] no server hears, answers, speaks, learns what is looked up, or runs a
-    /// graph on what was said, wherever it stands.
+    /// graph on what was said, wherever it stands; with [`Mode::Cloud`] the server is asked first, whatever is so otherwise.
     pub fn in_mode(&self, mode: Option<Mode>) -> Cow<'_, Self> {
-        if mode != Some(Mode::Local) {
+        if mode.is_none() || mode == Some(self.mind.mode()) && mode == Some(Mode::Cloud) {
             return Cow::Borrowed(self);
         }
-        let (transcriber, voice) = self.swaps.within();
         let mind = self.mind.in_mode(mode);
+        if mode == Some(Mode::Cloud) {
+            return Cow::Owned(Self { mind, ..self.clone() });
+        }
+        let (transcriber, voice) = self.swaps.within();
         let end_of_turn = self.end_of_turn.clone().map(Judge::within);
         Cow::Owned(Self { transcriber, voice, mind, end_of_turn, embedder: None, is_local: true, ..self.clone() })
     }
@@ -235,7 +249,13 @@ impl Engines {
     pub fn faults(&self) -> Vec<String> {
         let faults = self.told.iter().filter_map(Told::fault).chain(self.absent.iter().filter_map(|absent| absent()));
         let faults = faults.map(|fault| capitalised(format!("{fault}; the local engine is there for it.")));
-        faults.chain(self.mind.spending().and_then(Spending::fault)).collect()
+        faults.chain(self.spending().and_then(Spending::fault)).collect()
+    }
+
+    /// What servers have cost today; none where none is asked that could.
+    pub fn spending(&self) -> Option<Spending> {
+        let costs = self.servers.iter().any(|server| ["llm", "stt", "tts"].contains(&server.job) && server.costs());
+        costs.then(|| self.purse.so_far(Stamp::now()))
     }
 
     /// How often the local voice has stood in for the server's: where that has changed meanwhile, a clause may be the local one's.
@@ -287,6 +307,11 @@ impl Engines {
         ];
         work.extend(self.end_of_turn.iter().map(|judge| ("turn", judge.work())));
         work
+    }
+
+    /// How often servers were asked once more, by their engines' short names.
+    pub fn again(&self) -> Vec<(&'static str, u64)> {
+        self.again.iter().map(|(engine, count)| (*engine, count.load(Ordering::Relaxed))).collect()
     }
 
     /// The engines whose thread has ended although it should run.

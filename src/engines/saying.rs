@@ -1,6 +1,6 @@
 //! A reply on its way: the server's, or the local model's where that is down, late, or outrun.
 
-use std::{future, time::Duration};
+use std::{future, mem, time::Duration};
 
 use milo_models::{
     engine::{EngineError, RemoteFault},
@@ -16,7 +16,7 @@ use super::{
     brief::Brief,
     line::Place,
     mind::{Mind, Mode},
-    purse::Taken,
+    purse::{Taken, has_worked},
     told::OUTRUN,
 };
 use crate::store::Stamp;
@@ -38,6 +38,8 @@ pub struct Saying {
     has_said: bool,
     /// What a server that is cancelled has read and said, by length, as it tells its count at the end only.
     guess: Usage,
+    /// What was paid to a server that another answered for.
+    lost: Option<Taken>,
     mode: Mode,
     /// Why the local model answers although a server was to.
     instead: Option<&'static str>,
@@ -64,6 +66,7 @@ impl Saying {
             mind: mind.clone(),
             late_at: mind.hedge.map(|after| Instant::now() + after),
             guess: guess(&spare),
+            lost: None,
             spare: Some(spare),
             rival: None,
             is_strict: false,
@@ -82,6 +85,7 @@ impl Saying {
             mind: mind.clone(),
             late_at: None,
             guess: Usage::default(),
+            lost: None,
             spare: None,
             rival: None,
             is_strict: false,
@@ -124,13 +128,14 @@ impl Saying {
         self.reply.usage()
     }
 
-    /// What the reply has taken, and what that costs, as far as it is known.
-    pub fn taken(&self) -> Option<Taken> {
-        let usage = self.usage()?;
-        Some(match self.mode {
-            Mode::Cloud => self.mind.purse.of(usage),
-            Mode::Local => Taken { cost: 0.0, ..self.mind.purse.of(usage) },
-        })
+    /// What the reply has taken of each, and what that costs, as far as it is known: of a server that does not tell it, by length.
+    pub fn taken(&self) -> Vec<(Mode, Taken)> {
+        let own = match self.mode {
+            Mode::Cloud => Some(self.mind.purse.of(self.usage().unwrap_or(self.guess))),
+            Mode::Local => self.usage().map(|usage| Taken { cost: 0.0, ..self.mind.purse.of(usage) }),
+        };
+        let lost = self.lost.map(|lost| (Mode::Cloud, lost));
+        own.map(|own| (self.mode, own)).into_iter().chain(lost).collect()
     }
 
     /// From now on a request that the server finds unfit ([`RemoteFault::Unfit`]) is an error, with the server's words, in place of
@@ -200,6 +205,10 @@ impl Saying {
             }
             Some(Err(error)) => {
                 self.instead = Some(self.mind.told.fell_back(&error));
+                let guess = mem::take(&mut self.guess);
+                if has_worked(&error) {
+                    self.lose(guess);
+                }
                 match self.takes_over() {
                     Ok(()) => {
                         let piece = self.reply.next().await;
@@ -247,7 +256,8 @@ impl Saying {
         if is_good {
             self.mind.told.outrun();
             // It is cancelled, and has read what it was sent.
-            self.pay(self.guess);
+            let guess = mem::take(&mut self.guess);
+            self.lose(guess);
             self.instead = Some(OUTRUN);
             self.is_now(rival);
             self.has_said = piece.is_some();
@@ -272,6 +282,12 @@ impl Saying {
         self.mind.told.metrics().cost(self.mind.purse.of(usage).cost);
     }
 
+    /// The same, and another answers.
+    fn lose(&mut self, usage: Usage) {
+        self.pay(usage);
+        self.lost = Some(self.mind.purse.of(usage));
+    }
+
     fn is_now(&mut self, local: Reply) {
         self.mind.told.metrics().reply(Mode::Local);
         (self.reply, self.mode, self.place) = (local, Mode::Local, None);
@@ -283,7 +299,7 @@ impl Saying {
 /// How much a server reads of a request, where it is not known yet: a token is four letters, or a little less.
 fn guess(request: &ChatRequest) -> Usage {
     let letters: usize = request.messages.iter().map(|message| message.content.len()).sum();
-    Usage { prompt_tokens: letters.div_ceil(4) as u64, completion_tokens: 0 }
+    Usage { prompt_tokens: letters.div_ceil(4) as u64, ..Usage::default() }
 }
 
 /// The next piece of a reply that there may be.
@@ -307,7 +323,7 @@ impl Drop for Saying {
         if let Some(usage) = self.usage() {
             self.mind.told.metrics().tokens(self.mode, usage);
         }
-        // Of one that refused, nothing is paid: it has said nothing, and the local model answers.
+        // Of one that refused, nothing is paid; what one took that was late or broke off is paid already.
         if self.mode == Mode::Cloud {
             self.pay(self.usage().unwrap_or(self.guess));
         }

@@ -150,6 +150,7 @@ impl Servers {
             between: a_run,
             // The engine's thread asks, one run after the other.
             parallel: 1,
+            again: self.counts(job),
         })
     }
 }

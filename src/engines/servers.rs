@@ -1,6 +1,11 @@
 //! The servers that are asked, out of the configuration.
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use milo_models::{
     anthropic::{self, Anthropic},
@@ -33,6 +38,13 @@ pub struct Server {
     pub resting: bool,
 }
 
+impl Server {
+    /// Whether what it does is paid by how much it is; an inference server of the operator's own is not.
+    pub(super) fn costs(&self) -> bool {
+        [ANTHROPIC.name, OPENAI.name].contains(&self.engine)
+    }
+}
+
 /// The servers that were found in the configuration, and what is to be said of those that cannot be asked.
 #[derive(Default)]
 pub(super) struct Servers {
@@ -40,6 +52,8 @@ pub(super) struct Servers {
     pub(super) notes: Vec<String>,
     /// The engines whose graph one of them runs, and who may wait for it.
     pub(super) absent: Vec<Absent>,
+    /// How often each engine's were asked once more.
+    pub(super) again: Vec<(&'static str, Arc<AtomicU64>)>,
 }
 
 /// A protocol: its own servers' address, and the variable that brings the key for them.
@@ -170,7 +184,18 @@ impl Servers {
             first: Duration::from_secs_f64(*first_s),
             between: Duration::from_secs_f64(*between_s),
             parallel: *parallel,
+            again: self.counts(job),
         }))
+    }
+
+    /// Where it is counted that a server of this engine is asked once more.
+    pub(super) fn counts(&mut self, job: &'static str) -> Arc<AtomicU64> {
+        let known = self.again.iter().find(|(own, _)| *own == job).map(|(_, count)| Arc::clone(count));
+        known.unwrap_or_else(|| {
+            let count = Arc::default();
+            self.again.push((job, Arc::clone(&count)));
+            count
+        })
     }
 }
 

@@ -10,11 +10,18 @@ use milo_models::{
 };
 use tokio::{select, sync::mpsc};
 
-use super::{Elsewhere, line::Line, mind::Mode, told::Told};
-use crate::config::Config;
+use super::{
+    Elsewhere,
+    line::Line,
+    mind::Mode,
+    purse::{Bill, Purse, Sound},
+    told::Told,
+};
+use crate::{config::Config, store::Stamp};
 
 /// Pieces of sound that may wait for their listener.
 const ROOM: usize = 16;
+const SAMPLES_PER_MS: usize = 16;
 
 /// Ears on a server, and the line in which others than calls wait for them.
 pub(super) fn beside(ears: Elsewhere<dyn Transcriber>, config: &Config) -> (Elsewhere<dyn Transcriber>, Arc<Line>) {
@@ -25,12 +32,11 @@ pub(super) fn beside(ears: Elsewhere<dyn Transcriber>, config: &Config) -> (Else
 pub(super) fn hearing(
     cloud: Option<(Elsewhere<dyn Transcriber>, Arc<Line>)>,
     local: Arc<dyn Transcriber>,
-    told: &Told,
+    (told, purse): (&Told, &Arc<Purse>),
 ) -> Arc<dyn Transcriber> {
+    let (told, purse) = (told.clone(), Arc::clone(purse));
     match cloud {
-        Some(((cloud, hears), line)) => {
-            Arc::new(Hearing { cloud, hears: hears.into(), line, local, told: told.clone() })
-        }
+        Some(((cloud, hears), line)) => Arc::new(Hearing { cloud, hears: hears.into(), line, local, told, purse }),
         None => local,
     }
 }
@@ -40,12 +46,13 @@ pub(super) fn speaking(
     cloud: Option<(Elsewhere<dyn Synthesizer>, Arc<Line>)>,
     named: Option<&str>,
     local: Arc<dyn Synthesizer>,
-    told: &Told,
+    (told, purse): (&Told, &Arc<Purse>),
 ) -> Arc<dyn Synthesizer> {
+    let (told, purse) = (told.clone(), Arc::clone(purse));
     match cloud {
         Some(((cloud, speaks), line)) => {
             let named = named.unwrap_or_default().into();
-            Arc::new(Speaking { cloud, speaks: speaks.into(), line, named, local, told: told.clone() })
+            Arc::new(Speaking { cloud, speaks: speaks.into(), line, named, local, told, purse })
         }
         None => local,
     }
@@ -60,6 +67,8 @@ struct Hearing {
     line: Arc<Line>,
     local: Arc<dyn Transcriber>,
     told: Told,
+    /// What servers cost.
+    purse: Arc<Purse>,
 }
 
 impl Transcriber for Hearing {
@@ -79,11 +88,16 @@ impl Transcriber for Hearing {
             let here = Listen { prompt, ..asked.clone() };
             let prompt = asked.prompt.clone().filter(|_| this.cloud.takes_prompt());
             let there = Listen { prompt, ..asked.clone() };
-            if only_here || !only_there && !this.told.may_ask() {
+            if only_here || !may_ask(&this.told, &this.purse, only_there || this.local.stopped()) {
                 drop(place);
                 return this.local.transcribe(samples, here).await;
             }
+            let sound = Sound::Heard((samples.len() / SAMPLES_PER_MS) as u64);
+            let mut bill = Bill::of(&this.purse, this.told.metrics(), sound);
             let heard = this.cloud.transcribe(samples.clone(), there).await;
+            if let Err(error) = &heard {
+                bill.failed(error);
+            }
             drop(place);
             match heard {
                 Err(error) if !matches!(error, EngineError::Input(_)) => {
@@ -111,8 +125,9 @@ impl Transcriber for Hearing {
         self.local.waiting()
     }
 
+    /// Both: a server that runs a graph leaves the rest of the work to a thread of this process.
     fn work(&self) -> Work {
-        self.local.work()
+        self.local.work().and(&self.cloud.work())
     }
 
     fn stopped(&self) -> bool {
@@ -131,6 +146,18 @@ struct Speaking {
     named: Arc<str>,
     local: Arc<dyn Synthesizer>,
     told: Told,
+    /// What servers cost.
+    purse: Arc<Purse>,
+}
+
+/// Whether a server is asked: it is not left alone for a while, and something is left of what the day may cost. One that `alone` can do it
+/// is asked although it rests.
+fn may_ask(told: &Told, purse: &Purse, alone: bool) -> bool {
+    if !purse.has_left(Stamp::now()) {
+        told.spent();
+        return false;
+    }
+    alone || told.may_ask()
 }
 
 /// A clause, as it was asked for.
@@ -176,8 +203,9 @@ impl Synthesizer for Speaking {
         self.local.waiting()
     }
 
+    /// Both: a server that runs a graph leaves the rest of the work to a thread of this process.
     fn work(&self) -> Work {
-        self.local.work()
+        self.local.work().and(&self.cloud.work())
     }
 
     fn stopped(&self) -> bool {
@@ -192,7 +220,7 @@ impl Speaking {
             let said = self.local.speak(&clause.text, clause.language, clause.options.clone());
             return Ok((said?, Mode::Local));
         }
-        if !self.told.may_ask() {
+        if !may_ask(&self.told, &self.purse, self.local.stopped()) {
             return Ok((self.by_local(clause)?, Mode::Local));
         }
         match self.cloud.speak(&clause.text, clause.language, clause.options.clone()) {
@@ -219,6 +247,8 @@ impl Speaking {
 
     async fn pass_on(&self, mut speech: Speech, clause: Clause, to: &mpsc::Sender<Result<Piece, EngineError>>) {
         let mut is_heard = false;
+        let sound = Sound::Spoken(clause.text.chars().count() as u64);
+        let mut bill = Bill::of(&self.purse, self.told.metrics(), sound);
         while let Some(piece) = speech.next_piece().await {
             match piece {
                 Ok(piece) => {
@@ -230,6 +260,7 @@ impl Speaking {
                 }
                 Err(error) if !is_heard => {
                     self.told.fell_back(&error);
+                    bill.failed(&error);
                     return match self.by_local(&clause) {
                         Ok(speech) => all(speech, to).await,
                         Err(error) => {

@@ -104,7 +104,7 @@ enum Loaded {
     Ears(Arc<dyn Transcriber>),
     Mind(Arc<dyn LanguageModel>),
     Translator(Arc<Translator>),
-    Voice(Arc<dyn Synthesizer>),
+    Voice(Box<voices::Voices>),
 }
 
 impl Swaps {
@@ -187,7 +187,7 @@ impl Swaps {
                 self.slots.heeds.store(!model.demonstration, Ordering::Relaxed);
             }
             Loaded::Translator(translator) => self.slots.translator.put(translator),
-            Loaded::Voice(voice) => self.slots.voice.put(voice),
+            Loaded::Voice(voice) => self.slots.voice.put(Arc::new(voice.covered(Arc::clone(&self.metrics)))),
         }
         *self.now.write().unwrap_or_else(PoisonError::into_inner) = placed;
         let mut known = self.models.write().unwrap_or_else(PoisonError::into_inner);
@@ -317,7 +317,7 @@ fn load(config: &Config, job: &'static str, prompts: Vec<String>) -> Result<(Loa
             (Loaded::Mind(mind), vec![model])
         }
         _ => {
-            let voice = Arc::new(voices(config, &ort, &shipped)?);
+            let voice = Box::new(voices(config, &ort, &shipped)?);
             (Loaded::Voice(voice), voices::models(config, &shipped, &manifest))
         }
     })

@@ -19,7 +19,7 @@ const UNFIT: &str = "unfit";
 /// It failed again and again, and is not asked for a while.
 pub(super) const RESTING: &str = "resting";
 
-/// It has cost today what it may.
+/// Servers have cost today what they may.
 pub(super) const SPENT: &str = "spent";
 
 /// The local engine's first word came before its own.
@@ -59,7 +59,7 @@ impl Told {
         may
     }
 
-    /// It has cost today what it may, and is not asked.
+    /// Servers have cost today what they may, and it is not asked.
     pub(super) fn spent(&self) {
         self.instead(SPENT);
     }
@@ -145,7 +145,7 @@ impl Told {
         self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn metrics(&self) -> &Metrics {
+    pub(super) fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
     }
 }

@@ -1,4 +1,7 @@
-//! The voices of this process: a model for each language that has one, and espeak-ng for the others.
+//! The voices of this process: a model for each language that has one, and espeak-ng for the others. What a model fails to begin, and all that
+//! is to be said while it is loaded anew, espeak-ng says too: a caller would rather hear another voice than none.
+
+use std::sync::Arc;
 
 use milo_models::{
     demo::DemoFiles,
@@ -12,21 +15,31 @@ use milo_models::{
 };
 
 use super::{Model, threads};
-use crate::config::{Config, Tts};
+use crate::{
+    config::{Config, Tts},
+    metrics::Metrics,
+};
 
 /// Who speaks which language.
 pub(super) struct Voices {
     espeak: Espeak,
     models: Vec<(Language, Vits)>,
+    /// Where it is counted that espeak-ng says what a model fails to; none: it does not, and the fault is told.
+    covered: Option<Arc<Metrics>>,
 }
 
 impl Voices {
-    /// Loads the models that are configured.
+    /// Loads the models that are configured. Their faults are told, as whoever tries them wants.
     pub(super) fn load(espeak: Espeak, tts: &Tts, ort: &OrtRuntime) -> Result<Self, EngineError> {
         let options = VitsOptions { threads: threads(tts.threads), ..VitsOptions::default() };
         let load = |(language, path)| Ok((language, Vits::load(path, language, ort, &espeak, options)?));
         let models = tts.voices.named().map(load).collect::<Result<_, EngineError>>()?;
-        Ok(Self { espeak, models })
+        Ok(Self { espeak, models, covered: None })
+    }
+
+    /// The same for callers: what a model fails to begin, espeak-ng says.
+    pub(super) fn covered(self, metrics: Arc<Metrics>) -> Self {
+        Self { covered: Some(metrics), ..self }
     }
 
     /// What is to be known of them: a sentence each.
@@ -60,9 +73,21 @@ pub(super) fn models(config: &Config, shipped: &DemoFiles, manifest: &Manifest) 
 
 impl Synthesizer for Voices {
     fn speak(&self, text: &str, language: Language, options: SpeechOptions) -> Result<Speech, EngineError> {
-        match self.models.iter().find(|(own, _)| *own == language) {
-            Some((_, model)) => model.speak(text, language, options),
-            None => self.espeak.speak(text, language, options),
+        let Some((_, model)) = self.models.iter().find(|(own, _)| *own == language) else {
+            return self.espeak.speak(text, language, options);
+        };
+        let Some(metrics) = self.covered.clone() else { return model.speak(text, language, options) };
+        // Its speakers are not espeak-ng's variants.
+        let plain = SpeechOptions { variant: None, ..options.clone() };
+        let (espeak, clause) = (self.espeak.clone(), text.to_owned());
+        let instead = move |why: &EngineError| {
+            tracing::warn!(error = %why, "a voice failed; espeak-ng says it");
+            metrics.stood_in("tts");
+            espeak.speak(&clause, language, plain)
+        };
+        match model.speak(text, language, options) {
+            Err(error @ EngineError::Stopped { .. }) => instead(&error),
+            said => Ok(said?.or_else(instead)),
         }
     }
 

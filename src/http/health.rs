@@ -42,6 +42,8 @@ pub struct HealthReport {
     pub queues: Vec<(&'static str, Waiting)>,
     /// The same engines, without servers, and what each has done.
     pub work: Vec<(&'static str, Work)>,
+    /// How often servers were asked once more, by their engines.
+    pub again: Vec<(&'static str, u64)>,
     /// Conversations by text that are remembered here.
     pub sessions: usize,
     /// Calls that are up.
@@ -50,6 +52,8 @@ pub struct HealthReport {
     pub rtp_ports: usize,
     /// Calls that may be up at once.
     pub call_limit: usize,
+    /// How many the engines have room for, as far as it is known.
+    pub call_room: usize,
     /// Numbers that can be dialled.
     pub dial: Vec<Dial>,
     /// What does not work as it should: a sentence each.
@@ -147,6 +151,9 @@ struct Health {
     /// Calls that may be up at once.
     #[schema(example = 50)]
     call_limit: usize,
+    /// How many calls the engines have room for, by what those that were up cost them; `[limits] follow_engines` takes no more.
+    #[schema(example = 50)]
+    call_room: usize,
     /// Whether a call can be taken now.
     #[schema(example = true)]
     ready: bool,
@@ -184,6 +191,8 @@ struct Memory {
     reserved_gb: f64,
     total_gb: f64,
     free_gb: f64,
+    /// How busy the busiest card is, in percent; null where none tells.
+    use_percent: Option<u32>,
 }
 
 /// What an engine has done since the start.
@@ -301,10 +310,10 @@ async fn health(State(state): State<AppState>, insider: Result<May<ReadWithin>, 
 
 impl From<Option<Vram>> for Memory {
     fn from(vram: Option<Vram>) -> Self {
-        let Vram { own, used, total } = vram.unwrap_or_default();
+        let Vram { own, used, total, use_percent } = vram.unwrap_or_default();
         let [allocated_gb, reserved_gb, total_gb, free_gb] =
             [own, used, total, total.saturating_sub(used)].map(|bytes| bytes as f64 / 1e9);
-        Self { available: vram.is_some(), allocated_gb, reserved_gb, total_gb, free_gb }
+        Self { available: vram.is_some(), allocated_gb, reserved_gb, total_gb, free_gb, use_percent }
     }
 }
 
@@ -348,6 +357,7 @@ fn report(state: &AppState, is_insider: bool) -> Health {
         work: health.work.iter().map(|(engine, work)| (*engine, work.into())).collect(),
         live_calls: health.live_calls,
         call_limit: health.call_limit,
+        call_room: health.call_room,
         ready: health.unready.is_none(),
         notice: health.models.iter().any(|model| model.demonstration).then_some(NOTICE),
         models: health.models,

@@ -94,7 +94,7 @@ impl From<Untranslated> for Problem {
     fn from(why: Untranslated) -> Self {
         match why {
             Untranslated::Wrong(says) => Self::unprocessable(says),
-            Untranslated::TooLong => Self::unprocessable(why.to_string()),
+            Untranslated::TooLong | Untranslated::Lost => Self::unprocessable(why.to_string()),
             Untranslated::Nobody | Untranslated::Unsure(..) => Self::unavailable(why.to_string()),
             Untranslated::Engine(error) => error.into(),
         }

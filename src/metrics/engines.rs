@@ -47,16 +47,29 @@ pub(super) fn families(engines: &[(&'static str, Work)]) -> Vec<MetricFamily> {
         ),
     ]
     .into_iter()
-    .map(|(name, help, kind, metrics): (&str, &str, _, Vec<Metric>)| {
-        let mut family = MetricFamily::default();
-        family.set_name(name.into());
-        family.set_help(help.into());
-        family.set_field_type(kind);
-        family.set_metric(metrics);
-        family
-    })
-    .filter(|family| !family.get_metric().is_empty())
+    .filter_map(family)
     .collect()
+}
+
+/// How often servers were asked once more.
+pub(super) fn again(engines: &[(&'static str, u64)]) -> Option<MetricFamily> {
+    let counts = engines.iter().map(|(engine, count)| labelled(counter(*count as f64), &[("engine", *engine)]));
+    family((
+        "milo_engine_retries_total",
+        "Requests that a server was asked once more, since the connection did not hold or it wanted a moment's rest.",
+        MetricType::COUNTER,
+        counts.collect(),
+    ))
+}
+
+/// None without figures: it could not be written.
+fn family((name, help, kind, metrics): (&str, &str, MetricType, Vec<Metric>)) -> Option<MetricFamily> {
+    let mut family = MetricFamily::default();
+    family.set_name(name.into());
+    family.set_help(help.into());
+    family.set_field_type(kind);
+    family.set_metric(metrics);
+    (!family.get_metric().is_empty()).then_some(family)
 }
 
 fn counter(value: f64) -> Metric {
@@ -129,6 +142,10 @@ mod tests {
         ] {
             assert!(text.lines().any(|own| own == line), "no {line} in\n{text}");
         }
-        assert!(families(&[]).is_empty(), "a family without figures cannot be written");
+        assert!(families(&[]).is_empty() && again(&[]).is_none(), "a family without figures cannot be written");
+        let mut text = Vec::new();
+        let counted: Vec<_> = again(&[("llm", 3)]).into_iter().collect();
+        TextEncoder::new().encode(&counted, &mut text).expect("it is written into memory");
+        assert!(String::from_utf8(text).expect("text").contains("milo_engine_retries_total{engine=\"llm\"} 3"));
     }
 }

@@ -66,6 +66,8 @@ pub struct Metrics {
     models_loaded: IntGauge,
     vram_used: IntGauge,
     vram_total: IntGauge,
+    gpu_use: IntGauge,
+    call_room: IntGauge,
     sip: Sip,
     trunks: Trunks,
     lines: Lines,
@@ -164,6 +166,14 @@ impl Metrics {
                 "Memory of the graphics cards that is in use, by whomever; without a card 0.",
             ),
             vram_total: gauge("milo_gpu_vram_total_bytes", "Memory of the graphics cards; without a card 0."),
+            gpu_use: gauge(
+                "milo_gpu_use_percent",
+                "How busy the busiest graphics card is; without a card that tells 0.",
+            ),
+            call_room: gauge(
+                "milo_calls_room",
+                "How many calls the engines have room for, by what those that were up cost them; taken are no more with [limits] follow_engines.",
+            ),
             sip: Sip::new(&r),
             trunks: Trunks::new(&r),
             lines: Lines::new(&r),
@@ -287,6 +297,8 @@ impl Metrics {
         let vram = health.vram.unwrap_or_default();
         self.vram_used.set(i64::try_from(vram.used).unwrap_or(i64::MAX));
         self.vram_total.set(i64::try_from(vram.total).unwrap_or(i64::MAX));
+        self.gpu_use.set(vram.use_percent.unwrap_or(0).into());
+        self.call_room.set(whole(health.call_room));
         self.sip.read(&health.sip);
         self.trunks.read(&health.trunks);
         self.lines.read(&health.lines);
@@ -303,6 +315,7 @@ impl Metrics {
         let mut text = Vec::new();
         let mut families = self.registry.gather();
         families.extend(engines::families(&health.work));
+        families.extend(engines::again(&health.again));
         TextEncoder::new().encode(&families, &mut text).expect("writing into memory does not fail");
         String::from_utf8(text).expect("names, labels and numbers are UTF-8")
     }
@@ -397,7 +410,12 @@ mod tests {
         });
         health.sessions = 3;
         health.tasks = 12;
-        health.vram = Some(crate::gpu::Vram { own: 4_000_000_000, used: 5_000_000_000, total: 8_000_000_000 });
+        health.vram = Some(crate::gpu::Vram {
+            own: 4_000_000_000,
+            used: 5_000_000_000,
+            total: 8_000_000_000,
+            use_percent: Some(70),
+        });
         metrics.call_began();
         metrics.call_began();
         metrics.call_ended(HangupBy::Milo);
@@ -431,7 +449,7 @@ mod tests {
         metrics.analysis("done");
         metrics.campaign_call(crate::campaign::Outcome::NoAnswer);
         metrics.campaign_calls_live(3);
-        metrics.tokens(Mode::Cloud, Usage { prompt_tokens: 25, completion_tokens: 15 });
+        metrics.tokens(Mode::Cloud, Usage { prompt_tokens: 25, completion_tokens: 15, ..Usage::default() });
         metrics.recording_began();
         metrics.recording_began();
         metrics.recording_ended(&Outcome { ms: 9_000, gap_ms: 250, fault: Some("no room".into()) });
@@ -492,6 +510,7 @@ mod tests {
             ("milo_text_sessions", 3.0),
             ("milo_tasks", 12.0),
             ("milo_gpu_vram_total_bytes", 8e9),
+            ("milo_gpu_use_percent", 70.0),
             ("milo_http_request_seconds_sum{route=\"/api/v1/chat\"}", 0.25),
             ("milo_rtp_ports_leased", 6.0),
             ("milo_sip_messages_total{direction=\"in\"}", 10.0),

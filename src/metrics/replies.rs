@@ -2,7 +2,7 @@
 //! what local engines did in a server's place.
 
 use milo_models::language_model::Usage;
-use prometheus::{Counter, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
+use prometheus::{Counter, CounterVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
 
 use super::{BUCKETS, Metrics, add};
 use crate::{
@@ -22,10 +22,12 @@ pub(super) struct Replies {
     quicker: IntCounterVec,
     tokens: IntCounterVec,
     cost: Counter,
+    speech_cost: CounterVec,
     batch_items: IntCounterVec,
     analyses: IntCounterVec,
     fallbacks: IntCounterVec,
     swaps: IntCounterVec,
+    stood_in: IntCounterVec,
 }
 
 impl Replies {
@@ -74,6 +76,16 @@ impl Replies {
                     "What the language model's server has cost, in the currency of the configured prices.",
                 )),
             ),
+            speech_cost: add(
+                r,
+                CounterVec::new(
+                    Opts::new(
+                        "milo_speech_cost_total",
+                        "What servers that hear (stt) and speak (tts) have cost, in the currency of the configured prices.",
+                    ),
+                    &["engine"],
+                ),
+            ),
             batch_items: counters(
                 "milo_batch_items_total",
                 "Items of batches that ended, by kind and whether they were done or failed.",
@@ -93,6 +105,11 @@ impl Replies {
                 "milo_engine_swaps_total",
                 "Models that were to take the place of one in memory, by the engine and whether that was done or refused.",
                 &["engine", "result"],
+            ),
+            stood_in: counters(
+                "milo_engine_failures_covered_total",
+                "What an engine of this process failed to do, and another did: espeak-ng in a voice's place (tts), the server in that of the language model (llm) or of the ears (stt).",
+                &["engine"],
             ),
         };
         all.show();
@@ -120,6 +137,12 @@ impl Replies {
             for direction in ["prompt", "completion"] {
                 self.tokens.with_label_values(&[direction, mode.as_str()]);
             }
+        }
+        for engine in ["stt", "tts"] {
+            self.speech_cost.with_label_values(&[engine]);
+        }
+        for engine in ["llm", "stt", "tts"] {
+            self.stood_in.with_label_values(&[engine]);
         }
         for kind in batch::Kind::ALL {
             for result in ["done", "failed"] {
@@ -195,6 +218,16 @@ impl Metrics {
     /// A reply of the server cost so much.
     pub fn cost(&self, cost: f64) {
         self.replies.cost.inc_by(cost.max(0.0));
+    }
+
+    /// An engine of this process (`llm`, `stt`, `tts`) has failed, and another did its work.
+    pub fn stood_in(&self, engine: &str) {
+        self.replies.stood_in.with_label_values(&[engine]).inc();
+    }
+
+    /// What a server heard (`stt`) or said (`tts`) cost so much.
+    pub fn speech_cost(&self, engine: &str, cost: f64) {
+        self.replies.speech_cost.with_label_values(&[engine]).inc_by(cost.max(0.0));
     }
 
     /// An item of a batch is `done`, or `failed`.

@@ -259,8 +259,11 @@ impl Server {
         let http = listener.local_addr().context("the HTTP listener's address")?;
         let dial = dial(endpoint.local(), &config.sip, &house.editions.current().dialplans);
         let (open, taking) = watch::channel(true);
+        // Until something is known, for all.
+        let room = Arc::new(AtomicUsize::new(config.limits.calls));
         let snapshot = Snapshot {
             house: Arc::clone(&house),
+            room: Arc::clone(&room),
             counters: endpoint.watch(),
             local: endpoint.local().to_vec(),
             sip: config.sip.clone(),
@@ -276,11 +279,10 @@ impl Server {
             runtimes: [legs.clone(), Handle::current()],
         };
         let (end_visits, ending) = watch::channel(false);
-        if config.limits.follow_engines {
-            let (engines, counting, prompt) = (house.engines.clone(), Arc::clone(&metrics), asked_first);
-            let places = (limit, Arc::clone(&withheld));
-            following.spawn(capacity::follow(engines, counting, prompt, places, taken));
-        }
+        let (engines, counting, prompt) = (house.engines.clone(), Arc::clone(&metrics), asked_first);
+        let (are_withheld, withholding) = (config.limits.follow_engines, Arc::clone(&withheld));
+        let places = capacity::Places { limit, room, withheld: withholding, are_withheld };
+        following.spawn(capacity::follow(engines, counting, prompt, places, taken));
         let (web, visitors) = WebCalls::new(
             Arc::clone(&house),
             (Arc::clone(&visits), limit),

@@ -54,6 +54,8 @@ pub(super) struct Snapshot {
     pub(super) sip: config::Sip,
     pub(super) ports: PortPool,
     pub(super) limit: usize,
+    /// How many calls the engines have room for.
+    pub(super) room: Arc<AtomicUsize>,
     /// Those of them that the engines have no room for.
     pub(super) withheld: Arc<AtomicUsize>,
     /// Calls that came over the web.
@@ -96,13 +98,15 @@ impl Snapshot {
             models: engines.models(),
             vram: self.gpus.vram(),
             servers: engines.servers(),
-            spending: engines.mind.spending(),
+            spending: engines.spending(),
             queues: engines.queues(),
             work: engines.work(),
+            again: engines.again(),
             sessions: self.sessions.count(),
             live_calls,
             rtp_ports: self.ports.leased(),
             call_limit: limit,
+            call_room: self.room.load(Ordering::Acquire),
             dial: dial(&self.local, &self.sip, &self.house.editions.current().dialplans),
             degraded: stopped.chain(shared).collect(),
             notes: engines.notes(),

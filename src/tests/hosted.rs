@@ -1,5 +1,6 @@
 //! Milo with a language model on a server: it answers by text and on the telephone, and where it does not, the local model does.
 
+mod dripping;
 mod fit;
 mod kept_by_people;
 mod kept_local;
@@ -28,7 +29,7 @@ use crate::house::{
     MG_HOURS, PROGRAM, answered, call, errand, events, folder, get, metric, milo, newest_call, recording, send, stop,
 };
 use crate::webhooks::acceptor;
-use server::{Conduct, KEY, Server};
+use server::{Conduct, KEY, Server, text};
 
 pub(crate) const WORDS: &str = "Salama tompoko, **misokatra** amin'ny fito ora hariva izahay.";
 
@@ -83,10 +84,16 @@ async fn a_message_is_answered_by_the_server_in_either_protocol() {
         let [_, second] = &asked[..] else { panic!("asked {} times", asked.len()) };
         let header = |name: &str| second.headers.get(name).map(|value| value.to_str().expect("text"));
         let messages = second.body["messages"].as_array().expect("messages");
-        let said: Vec<_> = messages.iter().map(|message| message["content"].as_str().expect("text")).collect();
+        let said: Vec<_> = messages.iter().map(|message| text(&message["content"])).collect();
         if engine == "anthropic" {
             assert_eq!((header("x-api-key"), header("anthropic-version")), (Some(KEY), Some("2023-06-01")));
-            assert!(second.body["system"].as_str().is_some_and(|persona| persona.len() > 20), "{}", second.body);
+            assert!(text(&second.body["system"]).len() > 20, "{}", second.body);
+            // What the third turn begins with too: the instructions, and all that was said before the newest words.
+            let kept = serde_json::json!({ "type": "ephemeral" });
+            for part in [&second.body["system"][0], &messages[1]["content"][0]] {
+                assert_eq!(part["cache_control"], kept, "{}", second.body);
+            }
+            assert!(messages[2]["content"].is_string(), "{}", second.body);
             assert_eq!((second.uri.path(), &said[..]), ("/v1/messages", &["salama", WORDS, "misaotra"][..]));
         } else {
             assert_eq!(header("authorization"), Some(format!("Bearer {KEY}").as_str()));

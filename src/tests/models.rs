@@ -415,3 +415,22 @@ async fn the_token_is_for_the_server_alone_and_nobody_takes_a_licence_unasked() 
     assert!(other.heads().is_empty(), "it was not asked");
     fs::remove_dir_all(folder).ok();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_is_full_in_the_middle_is_told_and_the_next_pull_goes_on_there() {
+    let (folder, content) = (folder("models-full"), content());
+    let hub = Hub::start(&[(TURN, &content)], Conduct::Whole).await;
+    // No file may be larger than that: the write that goes beyond it fails, as on a disk without room.
+    let script = format!("trap '' XFSZ; ulimit -f 400; exec timeout 120 {PROGRAM} models pull {NAME}");
+    let mut milo = alone("bash", &folder);
+    milo.args(["-c", &script]).env("HF_ENDPOINT", &hub.address).env("HF_TOKEN", TOKEN);
+    let full = Said::of(&milo.output().expect("the program runs"));
+    full.is_refused(&["smart-turn-v3.2-cpu.onnx", "cannot be written", "make room", "goes on where this one ended"]);
+    assert!(!whole(&folder).exists(), "half a model is none");
+    hub.now(Conduct::Whole);
+    hub.milo(&folder, &["pull", NAME]).is_done(&["smart-turn-v3 is in "]);
+    let from = ranges(&hub);
+    assert!(from.len() == 1 && (1..SIZE).contains(&from[0]), "{from:?}");
+    assert_eq!(fs::read(whole(&folder)).expect("the file"), content);
+    fs::remove_dir_all(folder).ok();
+}

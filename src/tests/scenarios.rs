@@ -43,6 +43,7 @@ mod document;
 mod early_media;
 mod early_replies;
 mod failing_engines;
+mod failing_voice;
 mod frame;
 mod hosted;
 mod hostile_http;

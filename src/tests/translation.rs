@@ -26,7 +26,7 @@ async fn a_text_is_translated_once_and_known_from_then_on() {
     }
     let asked = server.asked();
     assert_eq!(asked.len(), 1, "the second time it is known");
-    let system = asked[0].body["system"].as_str().expect("an order");
+    let system = crate::hosted::server::text(&asked[0].body["system"]);
     assert!(system.contains("from Malagasy into French"), "{system}");
     assert_eq!(asked[0].body["messages"], json!([{ "role": "user", "content": "Salama daholo." }]));
 
@@ -124,4 +124,32 @@ async fn a_configured_translator_goes_before_the_language_model() {
     );
     assert!(server.asked().is_empty());
     stop(milo_of_good).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn placeholders_and_numbers_stay_where_they_are_though_the_model_loses_them() {
+    // It loses what is in braces, and a number; of words alone it makes large letters.
+    let makes = |_: usize, asked: &crate::hosted::server::Asked| {
+        let newest = asked.body["messages"].as_array().and_then(|all| all.last()).expect("a message");
+        let text = newest["content"].as_str().expect("text");
+        let loses = text.contains(['{', '%']) || text.contains(char::is_numeric);
+        let said = if loses { "Bonjour, rappelez-nous.".into() } else { text.to_uppercase() };
+        (std::time::Duration::ZERO, said)
+    };
+    let server = Server::start(Conduct::Makes(makes)).await;
+    let own = server.variables("openai");
+    let own: Vec<_> = own.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let milo = milo("translation-kept", &own).await;
+    let asked = json!({ "text": "Ry {anarana}, antsoy ny 034 12 345 67.", "source": "mg", "target": "fr" });
+    let (status, told) = translate(&milo, &asked);
+    assert_eq!((status, &told["translation"]), (200, &"RY {anarana}, ANTSOY NY 034 12 345 67.".into()), "{told}");
+    assert_eq!(server.asked().len(), 3, "the whole, and each of two parts");
+    // What keeps them all is one translation.
+    let (_, told) = translate(&milo, &json!({ "text": "telo boky", "source": "mg", "target": "fr" }));
+    assert_eq!((&told["translation"], server.asked().len()), (&"TELO BOKY".into(), 4), "{told}");
+    // And what cannot be cut so often is refused.
+    let many = "boky {iray} ".repeat(40);
+    let (status, told) = translate(&milo, &json!({ "text": many, "source": "mg", "target": "fr" }));
+    assert!(status == 422 && told["detail"].as_str().is_some_and(|says| says.contains("placeholders")), "{told}");
+    stop(milo).await;
 }

@@ -29,7 +29,7 @@ use tokio::sync::oneshot;
 use crate::{
     engine::{EngineError, Language},
     onnx::{OrtRuntime, export::Precision},
-    queue::{self, Queue, Standing, Step, Waiting, Work, spawn_engine},
+    queue::{self, Queue, Standing, Waiting, Work, spawn_engine},
     remote::RemoteOptions,
     transcriber::{Listen, Transcriber, Transcribing, Transcript, check},
     whisper::pieces,
@@ -134,8 +134,7 @@ impl Ctc {
 
     fn start(sources: Vec<Source>, ort: &OrtRuntime, options: CtcOptions) -> Result<Self, EngineError> {
         let languages = sources.iter().map(|source| source.language).collect();
-        let ort = ort.clone();
-        let load = move |step: &Arc<Step>| Worker::load(&sources, &ort.at(step), options);
+        let load = ort.loading(ENGINE, move |ort| Worker::load(&sources, ort, options));
         let queue = spawn_engine(ENGINE, options.queue.max(1), load, Worker::serve)?;
         Ok(Self { queue, languages })
     }

@@ -69,9 +69,11 @@ impl Worker {
             // The last one first, so that they stand in line as they stood.
             for mut job in taken.into_iter().rev() {
                 if let Some(fault) = job.fault.take() {
+                    jobs.ran::<()>(&Err(fault.clone()));
                     job.answer.send(Err(fault)).ok();
                 } else if job.heard() == job.windows.len() {
                     let heard = job.transcript(|language| self.hop(language));
+                    jobs.ran(&Ok(()));
                     jobs.answered(&job.standing);
                     job.answer.send(Ok(heard)).ok();
                 } else {

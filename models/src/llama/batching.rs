@@ -190,8 +190,13 @@ impl Batcher {
             self.drop_cancelled();
             self.make_room(jobs);
             self.take_in(jobs);
-            if let Err(error) = self.pass(jobs) {
+            let passed = self.pass(jobs);
+            jobs.ran(&passed);
+            if let Err(error) = passed {
                 self.fail_all(&error);
+                if jobs.is_given_up() {
+                    return;
+                }
             }
             let generating = self.running.iter().flatten().count() as u64;
             self.counters.generating.store(generating, Ordering::Relaxed);

@@ -44,6 +44,12 @@ pub(super) fn open(path: &Path, gpu_layers: u32) -> Result<LlamaModel, EngineErr
     COMPLAINTS.take();
     LlamaModel::load_from_file(backend, path, &parameters).map_err(|_| {
         let complaint = complaint().unwrap_or_else(|| "llama.cpp does not say why".into());
+        if complaint.contains("unknown model architecture") {
+            return EngineError::Load(format!(
+                "{} is a model of a kind that this llama.cpp does not know ({complaint}): name another GGUF file, or take a newer Milo",
+                path.display()
+            ));
+        }
         EngineError::Load(format!(
             "{} is truncated or not a language model that llama.cpp can load ({complaint}); fetch it again or name another \
              GGUF file",

@@ -33,7 +33,7 @@ use tokio::sync::mpsc;
 use crate::{
     engine::EngineError,
     language_model::{ChatMessage, ChatRequest, LanguageModel, Reply, Role, Told},
-    queue::{self, Queue, Share, Standing, Waiting, Work, spawn_engine},
+    queue::{self, Queue, Share, Standing, Step, Waiting, Work, spawn_engine},
     tools,
 };
 
@@ -170,14 +170,23 @@ impl Llama {
         let file = gguf.to_path_buf();
         let counters = Arc::<Counters>::default();
         let (path, depth, counted) = (file.clone(), options.queue.max(1), Arc::clone(&counters));
-        let queue = spawn_engine(
-            ENGINE,
-            depth,
-            move |step| {
-                batching::Batcher::load(&path, &options, Arc::clone(&counted), share.seat(step, options.threads))
-            },
-            |batcher, jobs| batcher.serve(&jobs),
-        )?;
+        let mut was_loaded = false;
+        let load = move |step: &Arc<Step>| {
+            let load = |options: &LlamaOptions, share: &Arc<Share>| {
+                let seat = share.seat(step, options.threads);
+                batching::Batcher::load(&path, options, Arc::clone(&counted), seat)
+            };
+            let made = match load(&options, &share) {
+                Err(error) if was_loaded && options.gpu_layers > 0 => {
+                    tracing::warn!(engine = ENGINE, %error, "an engine cannot be loaded anew where it was; it is loaded on the processor");
+                    load(&LlamaOptions { gpu_layers: 0, ..options.clone() }, &Share::processor())
+                }
+                made => made,
+            };
+            was_loaded |= made.is_ok();
+            made
+        };
+        let queue = spawn_engine(ENGINE, depth, load, |batcher, jobs| batcher.serve(&jobs))?;
         Ok(Self { queue, counters, file })
     }
 

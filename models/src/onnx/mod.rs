@@ -44,6 +44,9 @@ const RELEASE: &str = "onnxruntime-1.31.1";
 const LIBRARY: &str = "libonnxruntime.so.1.31.1";
 const MEND: &str = "run `make setup`, or name the library in ORT_DYLIB_PATH";
 
+/// A card is given a model so often more, after it has failed it.
+const TRUSTED: u32 = 2;
+
 /// The variable of the environment, and its value, without which the library tells its makers over the network of each process and of each
 /// session that is opened, whatever its own switch says (`with_telemetry` comes after the first of that). It is looked at once, as the
 /// library is loaded: the program that uses this crate sets it as the first thing that it does.
@@ -128,6 +131,34 @@ impl OrtRuntime {
         Self { step: Arc::clone(step), ..self.clone() }
     }
 
+    /// What loads a model with this library, and loads it anew after it has failed: on the processor, where the card fails it then too, or has
+    /// failed it twice before. The first time a card that cannot is an error, and not the processor in silence.
+    pub(crate) fn loading<M, L>(
+        &self,
+        engine: &'static str,
+        mut load: L,
+    ) -> impl FnMut(&Arc<Step>) -> Result<M, EngineError> + use<M, L>
+    where
+        L: FnMut(&Self) -> Result<M, EngineError>,
+    {
+        let (mut ort, mut loaded) = (self.clone(), 0);
+        move |step: &Arc<Step>| {
+            if loaded > TRUSTED && ort.device != Device::Cpu {
+                tracing::warn!(engine, device = %ort.device, "an engine failed again and again there; it is loaded on the processor");
+                ort = ort.on(Device::Cpu);
+            }
+            let made = match load(&ort.at(step)) {
+                Err(error) if loaded > 0 && ort.device != Device::Cpu => {
+                    tracing::warn!(engine, %error, "an engine cannot be loaded anew where it was; it is loaded on the processor");
+                    load(&ort.on(Device::Cpu).at(step))
+                }
+                made => made,
+            };
+            loaded += u32::from(made.is_ok());
+            made
+        }
+    }
+
     /// Where its graphs are computed.
     pub fn device(&self) -> &Device {
         &self.device
@@ -160,15 +191,72 @@ impl OrtRuntime {
             options.commit_from_file(file)
         };
         let session = open().map_err(|error| {
-            EngineError::Load(format!(
-                "{} is no whole ONNX graph ({}); fetch or export it again",
-                file.display(),
-                words(&error)
-            ))
+            EngineError::Load(Unopened::of(&error.to_string()).told(file, &words(&error)))
         })?;
         pages::widen_for(export::whole(file));
         let seat = self.share.as_ref().map(|share| share.seat(&self.step, threads));
         Ok(Graph::here(session, file, seat))
+    }
+}
+
+/// Why the library does not open a graph that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unopened {
+    /// Its file, or one with its weights, ends too early, or is none.
+    Torn,
+    /// It is of a form that came after the library, or has operators that this one does not know.
+    Newer,
+    /// There is not so much memory.
+    Memory,
+    /// Something else: the library's own words say it.
+    Other,
+}
+
+impl Unopened {
+    /// By the library's words, as its codes do not tell them apart.
+    fn of(says: &str) -> Self {
+        let says = says.to_lowercase();
+        let has = |words: &[&str]| words.iter().any(|word| says.contains(word));
+        match () {
+            () if has(&[
+                "opset",
+                "ir version",
+                "ir_version",
+                "is not a registered function/op",
+                "no op registered",
+            ]) =>
+            {
+                Self::Newer
+            }
+            () if has(&["bad_alloc", "allocate", "out of memory", "not enough memory"]) => Self::Memory,
+            () if has(&[
+                "protobuf",
+                "parse",
+                "external data",
+                "external initializer",
+                "out of bounds",
+                "end of file",
+            ]) =>
+            {
+                Self::Torn
+            }
+            () => Self::Other,
+        }
+    }
+
+    fn told(self, file: &Path, says: &str) -> String {
+        let file = file.display();
+        match self {
+            Self::Torn => format!("{file} is no whole ONNX graph ({says}); fetch or export it again"),
+            Self::Newer => format!(
+                "{file} has operators or a form that {RELEASE} does not know ({says}): export it for an opset that it does (17 is one), or \
+                 name a newer library in [engines] onnxruntime"
+            ),
+            Self::Memory => format!(
+                "there is not enough memory for {file} ({says}): take a smaller or a quantized one, leave something else out, or another device"
+            ),
+            Self::Other => format!("ONNX Runtime does not open {file} ({says})"),
+        }
     }
 }
 
@@ -276,6 +364,42 @@ mod tests {
     }
 
     #[test]
+    fn a_graph_of_an_opset_that_is_not_known_is_not_called_torn() {
+        let ort = OrtRuntime::load(None).unwrap();
+        let whole = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/silero/silero_vad_op18_ifless.onnx");
+        let folder = tempfile::tempdir().unwrap();
+        let newer = folder.path().join("newer.onnx");
+        let mut bytes = std::fs::read(whole).unwrap();
+        // The set of operators (onnx.proto: opset_import, its version), which stands at the end: 18.
+        let at = bytes.windows(2).rposition(|two| two == [0x10, 18]).expect("an opset");
+        bytes[at + 1] = 100;
+        std::fs::write(&newer, &bytes).unwrap();
+        let error = ort.graph(&newer, 1).err().unwrap().to_string();
+        assert!(error.contains("newer.onnx has operators or a form") && !error.contains("fetch"), "{error}");
+        assert!(error.contains("opset") && !error.contains('\n'), "{error}");
+    }
+
+    #[test]
+    fn the_librarys_words_tell_a_torn_file_from_a_newer_one_and_from_too_little_memory() {
+        for (says, is) in [
+            ("Load model from x failed:Protobuf parsing failed.", Unopened::Torn),
+            ("External data path validation failed for initializer: w. File not found", Unopened::Torn),
+            ("Unsupported model IR version: 99, max supported IR version: 11", Unopened::Newer),
+            (
+                "ONNX Runtime only *guarantees* support for models stamped with official released onnx opset versions",
+                Unopened::Newer,
+            ),
+            ("Fatal error: com.example:Odd(-1) is not a registered function/op", Unopened::Newer),
+            ("Exception during initialization: std::bad_alloc", Unopened::Memory),
+            ("Failed to allocate memory for requested buffer of size 8589934592", Unopened::Memory),
+            ("Node () Op (Add) [ShapeInferenceError] Incompatible dimensions", Unopened::Other),
+        ] {
+            assert_eq!(Unopened::of(says), is, "{says}");
+            assert_eq!(is == Unopened::Torn, is.told(Path::new("g.onnx"), says).contains("fetch"), "{says}");
+        }
+    }
+
+    #[test]
     fn a_card_that_this_library_cannot_use_is_one_sentence_and_not_the_processor_in_silence() {
         let ort = OrtRuntime::load(None).unwrap();
         let graph = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/silero/silero_vad_op18_ifless.onnx");
@@ -288,6 +412,30 @@ mod tests {
         assert!(ort.graph(&graph, 1).is_ok(), "the processor is there all the same");
         assert_eq!(ort.on(Device::Cuda { card: 0 }).device().precision(Precision::Quantized), Precision::Half);
         assert_eq!(ort.device().precision(Precision::Quantized), Precision::Quantized);
+    }
+
+    #[test]
+    fn what_a_card_fails_is_loaded_anew_on_the_processor_and_never_the_first_time() {
+        let ort = OrtRuntime::load(None).unwrap().on(Device::Cuda { card: 0 });
+        let step = Arc::default();
+        let fails = |ort: &OrtRuntime| match ort.device() {
+            Device::Cpu => Ok(Device::Cpu),
+            _ => Err(EngineError::Load("no card".into())),
+        };
+        let mut load = ort.loading("e", fails);
+        assert!(load(&step).is_err() && load(&step).is_err(), "a start says that there is no card");
+        // It is lost later.
+        let mut is_there = true;
+        let mut load = ort.loading("e", move |ort| match ort.device() {
+            Device::Cuda { .. } if !std::mem::take(&mut is_there) => Err(EngineError::Load("the card is lost".into())),
+            device => Ok(device.clone()),
+        });
+        assert_eq!(load(&step).unwrap(), Device::Cuda { card: 0 });
+        assert_eq!(load(&step).unwrap(), Device::Cpu);
+        // It loads each time, and fails each time at its work.
+        let mut load = ort.loading("e", |ort| Ok(ort.device().clone()));
+        let devices: Vec<_> = (0..4).map(|_| load(&step).unwrap() == Device::Cpu).collect();
+        assert_eq!(devices, [false, false, false, true]);
     }
 
     #[test]

@@ -92,6 +92,15 @@ struct Counts {
     prompt_tokens: Option<u64>,
     #[serde(default)]
     completion_tokens: Option<u64>,
+    #[serde(default)]
+    prompt_tokens_details: Option<Details>,
+}
+
+/// More about those of the conversation.
+#[derive(Deserialize)]
+struct Details {
+    #[serde(default)]
+    cached_tokens: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -185,9 +194,11 @@ fn read(data: &str) -> Result<Heard, (RemoteFault, String)> {
         let says = error["message"].as_str().or(error.as_str()).unwrap_or("an error");
         return Err(broken(format!("breaks off{}", remote::quoted(says))));
     }
-    let (prompt_tokens, completion_tokens) =
-        chunk.usage.map_or((None, None), |counts| (counts.prompt_tokens, counts.completion_tokens));
-    let counted = Heard { prompt_tokens, completion_tokens, ..Heard::default() };
+    let counted = chunk.usage.map_or_else(Heard::default, |counts| {
+        let read = counts.prompt_tokens_details.and_then(|details| details.cached_tokens).unwrap_or(0);
+        let Counts { prompt_tokens, completion_tokens, .. } = counts;
+        Heard { prompt_tokens, cached: (read, 0), completion_tokens, ..Heard::default() }
+    });
     let Some(choice) = chunk.choices.into_iter().next() else { return Ok(counted) };
     let over = if choice.finish_reason.is_some() { Over::Words } else { Over::No };
     let is_cut = choice.finish_reason.as_deref() == Some("length");
@@ -217,7 +228,9 @@ mod tests {
             let part = CallPart { index: 1, tool: tool.map(str::to_owned), arguments: arguments.into() };
             Ok(Heard { calls: vec![part], ..Heard::default() })
         };
-        let counted = Ok(Heard { prompt_tokens: Some(3), completion_tokens: Some(9), ..Heard::default() });
+        let counted = |read| {
+            Ok(Heard { prompt_tokens: Some(3), cached: (read, 0), completion_tokens: Some(9), ..Heard::default() })
+        };
         for (data, expected) in [
             (
                 r#"{"id":"c","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#,
@@ -228,7 +241,11 @@ mod tests {
             (r#"{"choices":[{"delta":{"content":"ma"},"finish_reason":"stop"}]}"#, heard("ma", Over::Words)),
             (r#"{"choices":[{"delta":{"content":"ma"},"finish_reason":"length"}]}"#, cut),
             (r#"{"choices":[],"usage":{"total_tokens":3}}"#, heard("", Over::No)),
-            (r#"{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":9,"total_tokens":12}}"#, counted),
+            (r#"{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":9,"total_tokens":12}}"#, counted(0)),
+            (
+                r#"{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":9,"prompt_tokens_details":{"cached_tokens":2}}}"#,
+                counted(2),
+            ),
             (r#"{"choices":[{"delta":{"content":"a"}}],"usage":null}"#, heard("a", Over::No)),
             (
                 r#"{"choices":[{"delta":{"tool_calls":[{"index":1,"id":"c","function":{"name":"price","arguments":""}}]}}]}"#,

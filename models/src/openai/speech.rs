@@ -1,5 +1,7 @@
 //! A voice: `audio/speech`, streamed, WAV or plain samples.
 
+use std::time::Duration;
+
 use reqwest::{
     RequestBuilder,
     header::{AUTHORIZATION, CONTENT_TYPE},
@@ -21,6 +23,12 @@ const PACE: f32 = 155.0;
 const ROOM: usize = 256;
 /// A clause lasts no longer, in samples: three minutes.
 const LONGEST: usize = 3 * 60 * 16_000;
+/// A server that sends less sound than this, in terms of how long it was waited for, is not listened to: a caller hears each gap…
+const SLOWEST: f64 = 0.5;
+/// …once it was waited for so long.
+const AT_FIRST: Duration = Duration::from_secs(1);
+/// Samples a second.
+const HERTZ: f64 = 16_000.0;
 
 /// What a server is asked to send.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
@@ -130,8 +138,15 @@ async fn say(
         Format::Pcm => Sound::pcm(rate(&kind)),
     }
     .map_err(broken)?;
-    let mut said = 0;
-    while let Some(bytes) = remote.chunk(&mut response, until).await? {
+    let (mut said, mut waited) = (0, Duration::ZERO);
+    loop {
+        let asked = Instant::now();
+        let Some(bytes) = remote.chunk(&mut response, until).await? else { break };
+        // Not while nobody takes what has come: that is the listener's time.
+        waited += if said > 0 { asked.elapsed() } else { Duration::ZERO };
+        if waited > AT_FIRST && (said as f64) < waited.as_secs_f64() * SLOWEST * HERTZ {
+            return Err(remote.fault(RemoteFault::Late, "sends its sound more slowly than anybody speaks"));
+        }
         let samples = sound.push(&bytes).map_err(|says| match kind.is_empty() {
             true => broken(says),
             false => broken(format!("{says} (it calls it {:?})", kind.chars().take(60).collect::<String>())),

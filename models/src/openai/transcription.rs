@@ -94,24 +94,27 @@ impl Transcription {
         let (began, until) = (Instant::now(), self.remote.deadline());
         // OpenAI's newer models tell the words and nothing more, and refuse to be asked for more.
         let format = if self.is_terse() { "json" } else { "verbose_json" };
-        let sound = Part::bytes(milo_media::wav::bytes(samples)).file_name("speech.wav").mime_str("audio/wav");
-        let sound = sound.map_err(|error| EngineError::Input(error.to_string()))?;
-        let mut form = Form::new()
-            .part("file", sound)
-            .text("model", self.model.clone())
-            .text("response_format", format)
-            .text("temperature", "0");
-        if let Some(language) = language {
-            form = form.text("language", language.code());
-        }
-        let before = self.before(prompt.as_deref());
-        if !before.is_empty() {
-            form = form.text("prompt", before);
-        }
-        if words {
-            form = form.text("timestamp_granularities[]", "word").text("timestamp_granularities[]", "segment");
-        }
-        let response = self.remote.send(self.remote.post("audio/transcriptions").multipart(form), until).await?;
+        let (sound, before) = (milo_media::wav::bytes(samples), self.before(prompt.as_deref()));
+        let question = || {
+            let sound = Part::bytes(sound.clone()).file_name("speech.wav").mime_str("audio/wav").ok()?;
+            let mut form = Form::new()
+                .part("file", sound)
+                .text("model", self.model.clone())
+                .text("response_format", format)
+                .text("temperature", "0");
+            if let Some(language) = language {
+                form = form.text("language", language.code());
+            }
+            if !before.is_empty() {
+                form = form.text("prompt", before.clone());
+            }
+            if words {
+                form = form.text("timestamp_granularities[]", "word").text("timestamp_granularities[]", "segment");
+            }
+            Some(self.remote.post("audio/transcriptions").multipart(form))
+        };
+        let first = question().expect("audio/wav is the name of a type");
+        let response = self.remote.send_or_again(first, question, until).await?;
         let body = self.remote.body(response, LONGEST, until).await?;
         let answer: Answer = serde_json::from_slice(&body)
             .map_err(|error| self.remote.fault(RemoteFault::Broken, format!("answers with no transcript: {error}")))?;
@@ -280,6 +283,7 @@ mod tests {
             first: second,
             between: second,
             parallel: 1,
+            again: std::sync::Arc::default(),
         };
         let plain = Transcription::new(&options).unwrap();
         assert_eq!((plain.before(None), plain.before(Some("Salama"))), (String::new(), "Salama".into()));

@@ -18,7 +18,8 @@
 //! before each step a thread says whose it is ([`Jobs::step`]).
 //!
 //! A panic costs the jobs that were there, whose askers hear [`EngineError::Stopped`], and the model is loaded anew: whoever asks
-//! again a moment later is served.
+//! again a moment later is served. The same becomes of one whose runs fail one after the other ([`Jobs::ran`]): its card is lost, or what it
+//! has in memory is not what was loaded.
 
 mod device;
 mod parties;
@@ -46,8 +47,11 @@ use crate::engine::EngineError;
 
 /// So long after a panic the model is loaded anew…
 const AGAIN: Duration = Duration::from_secs(1);
-/// …and twice as long after each load that fails, up to this.
+/// …and twice as long after each load that fails, or that brings no run which goes well, up to this.
 const LONGEST: Duration = Duration::from_secs(60);
+
+/// So many runs that fail, with none between them that goes well, are no job's fault.
+const FAILURES: u32 = 3;
 
 /// A job has its place as if it had been wanted so long after it came, where it does not say when, and where that is later: it is not
 /// overtaken for ever, nor for having said something.
@@ -105,6 +109,10 @@ struct Held<J> {
     is_closed: bool,
     /// The thread is gone, or has not loaded its model anew yet.
     is_stopped: bool,
+    /// Runs that failed since one went well.
+    failed: u32,
+    /// One has gone well since the model was loaded.
+    has_worked: bool,
 }
 
 /// A job in line.
@@ -153,9 +161,19 @@ impl<J> Line<J> {
     }
 }
 
+impl<J> Held<J> {
+    /// Its model is not served any more: it is to be loaded anew.
+    fn is_given_up(&self) -> bool {
+        self.failed >= FAILURES
+    }
+}
+
 impl<J: Job> Held<J> {
     /// Takes the next job of `least` or of a class before it; those whose asker has left are passed over.
     fn take(&mut self, least: Class) -> Option<J> {
+        if self.is_given_up() {
+            return None;
+        }
         self.waiting.retain(|waiting| !waiting.job.is_left());
         let places = self.waiting.iter().map(InLine::place).enumerate();
         let (next, (class, _)) = places.filter(|(_, (class, _))| *class <= least).min_by_key(|(_, place)| *place)?;
@@ -194,7 +212,7 @@ impl<J: Job> Queue<J> {
     pub fn submit(&self, job: J) -> Result<(), EngineError> {
         let line = &self.handle.0;
         let mut held = line.held();
-        if held.is_stopped {
+        if held.is_stopped || held.is_given_up() {
             return Err(EngineError::Stopped { engine: self.engine });
         }
         let class = job.standing().class();
@@ -212,9 +230,10 @@ impl<J: Job> Queue<J> {
         Ok(())
     }
 
-    /// Whether nobody serves it: the model's thread has panicked, and the model is not loaded anew yet.
+    /// Whether nobody serves it: the model's thread has panicked, or its runs failed, and the model is not loaded anew yet.
     pub fn stopped(&self) -> bool {
-        self.handle.0.held().is_stopped
+        let held = self.handle.0.held();
+        held.is_stopped || held.is_given_up()
     }
 
     /// What its thread has done so far.
@@ -236,7 +255,7 @@ impl<J: Job> Queue<J> {
 pub struct Jobs<J>(Arc<Line<J>>);
 
 impl<J: Job> Jobs<J> {
-    /// Waits for the next job; `None` when every [`Queue`] handle is gone.
+    /// Waits for the next job; `None` when every [`Queue`] handle is gone, or the model is to be loaded anew.
     pub fn next(&self) -> Option<J> {
         let mut held = self.0.held();
         loop {
@@ -244,7 +263,7 @@ impl<J: Job> Jobs<J> {
                 return Some(job);
             }
             held.account.rests(now());
-            if held.is_closed {
+            if held.is_closed || held.is_given_up() {
                 return None;
             }
             held = self.0.changed.wait(held).unwrap_or_else(PoisonError::into_inner);
@@ -279,6 +298,23 @@ impl<J: Job> Jobs<J> {
         standing.answered();
     }
 
+    /// What a run of the model came to. One that fails for itself, and not for what it was given, is counted, and after a few in a row the
+    /// model has no more jobs: whoever serves it returns, and it is loaded anew.
+    pub fn ran<T>(&self, run: &Result<T, EngineError>) {
+        let mut held = self.0.held();
+        match run {
+            Ok(_) => (held.failed, held.has_worked) = (0, true),
+            Err(EngineError::Failed { .. }) => held.failed += 1,
+            // A server's, or the asker's.
+            Err(_) => {}
+        }
+    }
+
+    /// Whether it is to be loaded anew, for whoever has begun more than it was told the end of: that is dropped.
+    pub fn is_given_up(&self) -> bool {
+        self.0.held().is_given_up()
+    }
+
     /// The next job of `least` or of a class before it, if one waits now.
     pub fn try_next(&self, least: Class) -> Option<J> {
         self.0.held().take(least)
@@ -299,14 +335,22 @@ impl<J> Drop for Jobs<J> {
 
 /// Starts the thread that owns a model. `load` runs on that thread (so that the model never moves between threads) and its
 /// error is returned from here; it is told what the thread will be at, for which its device is shared. `serve` then runs until the queue's
-/// last handle is dropped, or it panics, and then with a model that was loaded anew. Each class has `depth` places.
+/// last handle is dropped, or it panics or its runs fail one after the other, and then with a model that was loaded anew. Each class has
+/// `depth` places.
 pub fn spawn_engine<J: Job, M: 'static>(
     engine: &'static str,
     depth: usize,
     mut load: impl FnMut(&Arc<Step>) -> Result<M, EngineError> + Send + 'static,
     serve: impl Fn(M, Jobs<J>) + Send + 'static,
 ) -> Result<Queue<J>, EngineError> {
-    let held = Held { waiting: Vec::new(), account: Account::default(), is_closed: false, is_stopped: false };
+    let held = Held {
+        waiting: Vec::new(),
+        account: Account::default(),
+        is_closed: false,
+        is_stopped: false,
+        failed: 0,
+        has_worked: false,
+    };
     let line = Arc::new_cyclic(|line: &Weak<Line<J>>| {
         let line = line.clone();
         let step = Step::before(Box::new(move || line.upgrade()?.held().first()));
@@ -330,7 +374,7 @@ pub fn spawn_engine<J: Job, M: 'static>(
     Ok(Queue { handle: Arc::new(Handle(line)), engine, depth })
 }
 
-/// Serves until the last handle is dropped, with a new model after each panic.
+/// Serves until the last handle is dropped, with a new model after each panic, and after runs that failed one after the other.
 fn serve_on<J: Job, M>(
     engine: &'static str,
     mut model: M,
@@ -338,14 +382,21 @@ fn serve_on<J: Job, M>(
     load: &mut impl FnMut(&Arc<Step>) -> Result<M, EngineError>,
     serve: &impl Fn(M, Jobs<J>),
 ) {
+    let mut pause = AGAIN;
     loop {
         let jobs = Jobs(Arc::clone(line));
         // What it was at is lost with the model, and nothing else is touched by it.
-        if catch_unwind(AssertUnwindSafe(|| serve(model, jobs))).is_ok() {
-            return;
+        let served = catch_unwind(AssertUnwindSafe(|| serve(model, jobs)));
+        let (is_given_up, has_worked) = {
+            let held = line.held();
+            (held.is_given_up(), held.has_worked)
+        };
+        match served {
+            Ok(()) if !is_given_up => return,
+            Ok(()) => tracing::error!(engine, "an engine failed {FAILURES} times in a row; it is loaded anew"),
+            Err(_) => tracing::error!(engine, "an engine has panicked; it is loaded anew"),
         }
-        tracing::error!(engine, "an engine has panicked; it is loaded anew");
-        let mut pause = AGAIN;
+        pause = if is_given_up && !has_worked { (pause * 2).min(LONGEST) } else { AGAIN };
         model = loop {
             if !line.is_wanted_after(pause) {
                 return;
@@ -359,7 +410,10 @@ fn serve_on<J: Job, M>(
             }
             pause = (pause * 2).min(LONGEST);
         };
-        line.held().is_stopped = false;
+        {
+            let mut held = line.held();
+            (held.is_stopped, held.failed, held.has_worked) = (false, 0, false);
+        }
         tracing::info!(engine, "an engine is back");
     }
 }

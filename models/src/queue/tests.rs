@@ -308,3 +308,82 @@ fn a_call_behind_a_guess_whose_step_waits_for_the_device_lends_it_its_place() {
     rival.join().unwrap();
     drop((guess, call));
 }
+
+/// An engine whose runs go as it is told: with a model that was loaded so many times.
+fn failing(goes_well: fn(usize, usize) -> bool) -> (Queue<Named>, std::sync::mpsc::Receiver<(usize, &'static str)>) {
+    let (serve, served) = sync_channel(64);
+    let mut loads = 0;
+    let load = move |_: &Arc<Step>| {
+        loads += 1;
+        Ok(loads)
+    };
+    let queue = spawn_engine("failing engine", 8, load, move |load, jobs: Jobs<Named>| {
+        let mut runs = 0;
+        while let Some(job) = jobs.next() {
+            let reason = "of a test".into();
+            let fails = || EngineError::Failed { engine: "failing engine", reason };
+            let run = if goes_well(load, runs) { Ok(()) } else { Err(fails()) };
+            runs += 1;
+            jobs.ran(&run);
+            serve.send((load, job.name)).ok();
+            job.answer.send(()).ok();
+        }
+    });
+    (queue.expect("it loads"), served)
+}
+
+/// Asks again and again until it is there.
+fn ask_until_there(queue: &Queue<Named>, name: &'static str) -> oneshot::Receiver<()> {
+    loop {
+        let (answer, answered) = oneshot::channel();
+        match queue.submit(Named { name, standing: Standing::new(Class::Call, Wanted::default()), answer }) {
+            Ok(()) => return answered,
+            Err(EngineError::Stopped { .. }) => thread::sleep(Duration::from_millis(20)),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[test]
+fn an_engine_that_fails_at_every_run_is_stopped_and_loaded_anew_and_one_that_fails_now_and_then_is_not() {
+    // The first model fails at each run, the second at two of three.
+    let (queue, served) = failing(|load, run| load > 1 && run % 3 == 0);
+    let asked: Vec<_> = ["1", "2", "3"].map(|name| ask_until_there(&queue, name)).into();
+    for name in ["1", "2", "3"] {
+        assert_eq!(served.recv().expect("served"), (1, name));
+    }
+    // It is given up with the third: what comes now is refused at once, and nobody waits for ever.
+    while !queue.stopped() {
+        thread::yield_now();
+    }
+    let (answer, _waits) = oneshot::channel();
+    let late = queue.submit(Named { name: "late", standing: Standing::new(Class::Call, Wanted::default()), answer });
+    assert!(matches!(late, Err(EngineError::Stopped { .. })), "{late:?}");
+    drop(asked);
+    for turn in 0..9 {
+        let _answered = ask_until_there(&queue, "later");
+        assert_eq!(served.recv().expect("served"), (2, "later"), "{turn}");
+    }
+    assert!(!queue.stopped());
+}
+
+#[test]
+fn what_is_the_askers_fault_or_a_servers_gives_no_engine_up() {
+    let queue = spawn_engine(
+        "blameless engine",
+        8,
+        |_| Ok(()),
+        |(), jobs: Jobs<Named>| {
+            while let Some(job) = jobs.next() {
+                jobs.ran::<()>(&Err(EngineError::Input("of a test".into())));
+                jobs.ran::<()>(&Err(EngineError::Stalled { engine: "e", reason: "of a test".into() }));
+                job.answer.send(()).ok();
+            }
+        },
+    );
+    let queue = queue.expect("it loads");
+    for _ in 0..10 {
+        ask_until_there(&queue, "one").blocking_recv().expect("it is served");
+    }
+    assert!(!queue.stopped());
+}

@@ -2,11 +2,13 @@
 //!
 //! ```text
 //! place ─► POST ─► status: a refusal becomes a sentence ─► events, each within its time ─► tokens ─► Reply
+//!           └─ reset, or a moment's rest is wanted ─► POST once more
 //! ```
 //! So many requests are under way at most; one more is refused at once. A request ends with whoever waits for it: dropping a
 //! reply closes the connection, and the server sees that nobody listens. A key is a header that prints as `Sensitive`, and is
 //! cut out of whatever the server says.
 
+mod again;
 mod messages;
 mod refusal;
 mod reply;
@@ -35,6 +37,7 @@ use tokio::{
 
 use crate::engine::{EngineError, RemoteFault};
 
+use again::Miss;
 pub(crate) use messages::{Shape, Turn};
 pub(crate) use refusal::quoted;
 pub(crate) use reply::{CallPart, Heard, Over, reply};
@@ -61,6 +64,8 @@ pub struct RemoteOptions {
     pub between: Duration,
     /// Requests under way at once.
     pub parallel: usize,
+    /// Counts the requests that were asked once more.
+    pub again: Arc<AtomicU64>,
 }
 
 /// One server as one engine asks it; cheap to clone.
@@ -78,6 +83,7 @@ struct Inner {
     between: Duration,
     places: Arc<Semaphore>,
     parallel: usize,
+    again: Arc<AtomicU64>,
     /// It is not asked before this: milliseconds since `began`.
     rest_until: AtomicU64,
     began: Instant,
@@ -139,6 +145,7 @@ impl Remote {
             between: options.between,
             places,
             parallel: options.parallel.max(1),
+            again: Arc::clone(&options.again),
             rest_until: AtomicU64::new(0),
             began: Instant::now(),
         })))
@@ -204,24 +211,14 @@ impl Remote {
         }
     }
 
-    /// The head of the answer, if it is one of success.
-    pub(crate) async fn send(&self, request: RequestBuilder, until: Instant) -> Result<Response, EngineError> {
-        let response = self.ask(request, until).await?;
-        if response.status().is_success() { Ok(response) } else { Err(self.refusal(response, until).await) }
-    }
-
     /// The head of the answer, whatever it is.
     pub(crate) async fn ask(&self, request: RequestBuilder, until: Instant) -> Result<Response, EngineError> {
+        self.asked(request, until).await.map_err(|miss| miss.error)
+    }
+
+    async fn asked(&self, request: RequestBuilder, until: Instant) -> Result<Response, Miss> {
         let response = timeout_at(until, request.send()).await.map_err(|_| self.late("does not answer"))?;
-        response.map_err(|error| {
-            let fault = if error.is_connect() { RemoteFault::Down } else { RemoteFault::Broken };
-            let says = if error.is_timeout() {
-                "cannot be reached in time".into()
-            } else {
-                format!("cannot be asked: {}", cause(&error))
-            };
-            self.fault(fault, says)
-        })
+        response.map_err(|error| self.missed(&error))
     }
 
     /// The next bytes of the answer; `None` at its end.

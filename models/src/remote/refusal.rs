@@ -6,7 +6,10 @@ use reqwest::{Response, StatusCode, header::RETRY_AFTER};
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::Remote;
+use super::{
+    Remote,
+    again::{Miss, rested},
+};
 use crate::engine::{EngineError, RemoteFault};
 
 /// So much of a refusal is read, and so many letters of what it says are passed on.
@@ -29,8 +32,8 @@ enum Wrong {
 }
 
 impl Remote {
-    /// The error that an answer of no success is.
-    pub(super) async fn refusal(&self, response: Response, until: Instant) -> EngineError {
+    /// What an answer of no success is.
+    pub(super) async fn refusal(&self, response: Response, until: Instant) -> Miss {
         let status = response.status();
         let code = status.as_u16();
         let rest = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
@@ -38,7 +41,7 @@ impl Remote {
             Ok(body) => told(&body),
             Err(_) => String::new(),
         };
-        match status {
+        let error = match status {
             // What it says here may repeat a part of the key.
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 let says =
@@ -60,8 +63,9 @@ impl Remote {
             _ if status.is_client_error() => {
                 self.fault(RemoteFault::Refused, format!("refuses the request ({code}){said}"))
             }
-            _ => self.fault(RemoteFault::Broken, format!("failed ({code}){said}")),
-        }
+            _ => self.fault(RemoteFault::Failed, format!("failed ({code}){said}")),
+        };
+        Miss { error, again: rested(status, rest) }
     }
 
     fn busy(&self, code: u16, rest: Option<u64>, said: &str) -> EngineError {

@@ -38,6 +38,8 @@ pub(crate) struct Heard {
     pub(crate) is_cut: bool,
     /// So many tokens the conversation has.
     pub(crate) prompt_tokens: Option<u64>,
+    /// So many of them the server had in its cache, and so many it put there: of the conversation that is told with them.
+    pub(crate) cached: (u64, u64),
     /// So many the reply has, so far.
     pub(crate) completion_tokens: Option<u64>,
     /// Of calls, what comes next.
@@ -134,7 +136,7 @@ async fn speak(
     }
     let broken = |says: String| remote.fault(RemoteFault::Broken, says);
     let (mut events, mut said, mut over, mut is_cut) = (Events::default(), 0, Over::No, false);
-    let (mut prompt, mut completion, mut words) = (None, None, 0);
+    let (mut prompt, mut cached, mut completion, mut words) = (None, (0, 0), None, 0);
     let mut calls = Calls::default();
     while let Some(bytes) = remote.chunk(&mut response, until).await? {
         for data in events.push(&bytes).map_err(broken)? {
@@ -155,7 +157,9 @@ async fn speak(
             // Not every server heeds how long a reply may be.
             let is_endless = words > max_tokens.saturating_mul(TOKEN).saturating_add(LEEWAY);
             is_cut |= heard.is_cut || is_endless;
-            prompt = heard.prompt_tokens.or(prompt);
+            if heard.prompt_tokens.is_some() {
+                (prompt, cached) = (heard.prompt_tokens, heard.cached);
+            }
             completion = heard.completion_tokens.or(completion);
             over = if heard.over == Over::No { over } else { heard.over };
             over = if is_endless { Over::All } else { over };
@@ -175,7 +179,9 @@ async fn speak(
                 answer.send(Ok(Told::Call(Call::of_server(&tool, &arguments)))).await.ok();
             }
             if let (Some(prompt_tokens), Some(completion_tokens)) = (prompt, completion) {
-                answer.send(Ok(Told::Usage(Usage { prompt_tokens, completion_tokens }))).await.ok();
+                let (cache_read_tokens, cache_write_tokens) = cached;
+                let usage = Usage { prompt_tokens, cache_read_tokens, cache_write_tokens, completion_tokens };
+                answer.send(Ok(Told::Usage(usage))).await.ok();
             }
             if is_cut {
                 answer.send(Ok(Told::Longest)).await.ok();

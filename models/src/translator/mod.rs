@@ -33,7 +33,7 @@ use crate::{
         OrtRuntime,
         export::{Export, Precision},
     },
-    queue::{self, Class, Queue, Standing, Step, Waiting, Wanted, Work, spawn_engine},
+    queue::{self, Class, Queue, Standing, Waiting, Wanted, Work, spawn_engine},
 };
 use graph::Model;
 
@@ -136,15 +136,13 @@ impl Translator {
     }
 
     fn of(folders: Vec<(Way, PathBuf)>, ort: &OrtRuntime, options: TranslatorOptions) -> Result<Self, EngineError> {
-        let ort = ort.clone();
-        let load = move |step: &Arc<Step>| {
-            let ort = ort.at(step);
+        let load = ort.loading(ENGINE, move |ort| {
             let open = |(way, folder): &(Way, PathBuf)| {
-                let export = Export::open(folder, "translator's", &ort, options.precision, options.threads)?;
+                let export = Export::open(folder, "translator's", ort, options.precision, options.threads)?;
                 Model::load(&export, *way, options.batch)
             };
             folders.iter().map(open).collect::<Result<Vec<_>, EngineError>>()
-        };
+        });
         let queue = spawn_engine(ENGINE, options.queue.max(1), load, together::serve)?;
         Ok(Self { queue, by_clause: options.by_clause })
     }

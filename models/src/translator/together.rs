@@ -73,6 +73,7 @@ impl Party {
     fn told(&mut self, left: Vec<Left>, jobs: &Jobs<Job>) {
         for (whose, came) in left {
             let Some(at) = self.texts.iter().position(|text| text.id == whose.text) else { continue };
+            jobs.ran(&came);
             match came {
                 Ok(translation) => self.texts[at].told(whose.piece, translation),
                 Err(error) => {

@@ -31,7 +31,7 @@ use crate::{
     engine::{EngineError, Language},
     espeak::Espeak,
     onnx::OrtRuntime,
-    queue::{self, Jobs, Queue, Standing, Step, Waiting, Work, spawn_engine},
+    queue::{self, Jobs, Queue, Standing, Waiting, Work, spawn_engine},
     remote::RemoteOptions,
     shape::{self, Shaper},
     synthesizer::{MAX_TEXT, Piece, Speech, SpeechOptions, Synthesizer, Word},
@@ -144,17 +144,17 @@ impl Vits {
     }
 
     fn start(source: Source, ort: &OrtRuntime, espeak: &Espeak, options: VitsOptions) -> Result<Self, EngineError> {
-        let (ort, espeak) = (ort.clone(), espeak.clone());
+        let espeak = espeak.clone();
         let told = Arc::new(OnceLock::new());
         let telling = Arc::clone(&told);
-        let load = move |step: &Arc<Step>| {
-            let voice = Voice::load(&source, &ort.at(step), &espeak, options)?;
+        let load = ort.loading(ENGINE, move |ort| {
+            let voice = Voice::load(&source, ort, &espeak, options)?;
             telling.get_or_init(|| {
                 let (speakers, has_pace) = (voice.speakers.clone(), voice.model.has_pace());
                 Arc::new(Told { speakers, has_pace })
             });
             Ok(voice)
-        };
+        });
         let queue = spawn_engine(ENGINE, options.queue.max(1), load, serve)?;
         let told = told.get().cloned();
         let told = told.ok_or_else(|| EngineError::Load("the voice ended while it was loading".into()))?;
@@ -308,6 +308,7 @@ fn round(voice: &mut Voice, batch: Vec<Next>, jobs: &Jobs<Job>) {
     let now = Instant::now();
     let mut going = Vec::new();
     for (Next { mut job, clause, line }, sound) in batch.into_iter().zip(sounds) {
+        jobs.ran(&sound);
         match sound.and_then(|sound| shaped(voice, &clause, line, sound)) {
             Ok(piece) => {
                 if !job.is_heard {

@@ -25,7 +25,7 @@ use crate::{
     engine::{EngineError, Language},
     mel::{HOP, LogMel, PCM},
     onnx::{OrtRuntime, export::Export},
-    queue::{self, Class, Jobs, Queue, Standing, Step, Waiting, Work, spawn_engine},
+    queue::{self, Class, Jobs, Queue, Standing, Waiting, Work, spawn_engine},
     remote::RemoteOptions,
     transcriber::{Listen, Segment, Transcriber, Transcribing, Transcript, check},
 };
@@ -164,15 +164,15 @@ impl Whisper {
         ort: &OrtRuntime,
         options: WhisperOptions,
     ) -> Result<Self, EngineError> {
-        let (folder, ort) = (folder.to_owned(), ort.clone());
+        let folder = folder.to_owned();
         let places = options.queue.max(1);
         let knows_words = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&knows_words);
-        let load = move |step: &Arc<Step>| {
-            let worker = Worker::load(&folder, encoder.as_ref(), &ort.at(step), &options)?;
+        let load = ort.loading(ENGINE, move |ort| {
+            let worker = Worker::load(&folder, encoder.as_ref(), ort, &options)?;
             told.store(worker.decoder.model.decoder.tells_attention(), Ordering::Relaxed);
             Ok(worker)
-        };
+        });
         let queue = spawn_engine(ENGINE, places, load, Worker::serve)?;
         Ok(Self { queue, knows_words })
     }
@@ -280,6 +280,7 @@ impl Worker {
             jobs.step([&job.standing]);
             match self.transcribe(&job, &stops).transpose() {
                 Some(result) => {
+                    jobs.ran(&result);
                     jobs.answered(&job.standing);
                     job.answer.send(result).ok();
                 }

@@ -209,6 +209,7 @@ impl Worker {
 fn answer(hearing: Hearing, came: Result<(), EngineError>, jobs: &Jobs<super::Job>) {
     let Hearing { job, parts, begun, .. } = hearing;
     let ms = u32::try_from(begun.elapsed().as_millis()).unwrap_or(u32::MAX);
+    jobs.ran(&came);
     jobs.answered(&job.standing);
     if let Some(result) = came.map(|()| join(parts, ms)).transpose() {
         job.answer.send(result).ok();

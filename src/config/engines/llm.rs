@@ -6,7 +6,7 @@ use milo_models::llama;
 use serde::{Deserialize, Serialize};
 
 use super::{path, server};
-use crate::config::Faults;
+use crate::{config::Faults, engines::Mode};
 
 /// Who answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +50,9 @@ impl From<CacheType> for llama::CacheType {
 pub struct Llm {
     /// Who answers; where it is a server, the local model answers what that does not.
     pub engine: LlmEngine,
+    /// Who is asked first, where a persona does not say it: the server, if there is one, or the local model. Behind that the server answers
+    /// only while the local model has failed.
+    pub default_mode: Mode,
     /// The server's address; unset: Anthropic's or OpenAI's own.
     pub url: Option<String>,
     /// The model's name on the server; unset, of Anthropic's: [`Llm::CLAUDE`].
@@ -65,9 +68,14 @@ pub struct Llm {
     pub hedge_ms: u64,
     /// What a million tokens cost that the server reads, in any currency.
     pub prompt_price: f64,
+    /// What a million of those cost that it had in its cache; unset: of Anthropic's protocol a tenth of `prompt_price`, else as much.
+    pub cache_read_price: Option<f64>,
+    /// And of those that it put there; unset: of Anthropic's protocol a quarter more than `prompt_price`, else as much.
+    pub cache_write_price: Option<f64>,
     /// And what a million cost that it says.
     pub completion_price: f64,
-    /// What it may cost a day, UTC; then the local model answers until the next. 0: whatever it comes to.
+    /// What servers may cost a day, UTC, those that hear and speak too; then the local engines do it until the next. 0: whatever it comes
+    /// to.
     pub daily_cost: f64,
     /// Replies of the server under way at once; beyond them the local model answers.
     pub parallel: usize,
@@ -100,6 +108,7 @@ impl Default for Llm {
     fn default() -> Self {
         Self {
             engine: LlmEngine::Local,
+            default_mode: Mode::Cloud,
             url: None,
             model: None,
             api_key_file: None,
@@ -107,6 +116,8 @@ impl Default for Llm {
             token_timeout_s: 4.0,
             hedge_ms: 0,
             prompt_price: 0.0,
+            cache_read_price: None,
+            cache_write_price: None,
             completion_price: 0.0,
             daily_cost: 0.0,
             parallel: 256,
@@ -138,14 +149,13 @@ impl Llm {
         faults.within("engines.llm.hedge_ms", self.hedge_ms, 0..=4_000);
         let costs = [
             ("prompt_price", self.prompt_price),
+            ("cache_read_price", self.cache_read_price.unwrap_or(0.0)),
+            ("cache_write_price", self.cache_write_price.unwrap_or(0.0)),
             ("completion_price", self.completion_price),
             ("daily_cost", self.daily_cost),
         ];
         for (key, value) in costs {
             faults.within(&format!("engines.llm.{key}"), value, 0.0..=1e12);
-        }
-        if self.daily_cost > 0.0 && self.prompt_price + self.completion_price <= 0.0 {
-            faults.add("engines.llm.daily_cost", "limits nothing without prompt_price or completion_price".into());
         }
         // A call takes an engine for stuck that is silent for six seconds, and the local model wants some of them.
         faults.within("engines.llm.first_token_timeout_s", self.first_token_timeout_s, 0.05..=4.0);

@@ -170,6 +170,13 @@ impl Engines {
         self.tts.check(faults);
         self.embeddings.check(faults);
         self.kserve.check(self, faults);
+        let prices =
+            [self.llm.prompt_price, self.llm.completion_price, self.stt.minute_price, self.tts.character_price];
+        if self.llm.daily_cost > 0.0 && prices.iter().all(|price| *price <= 0.0) {
+            let says = "limits nothing without a price: prompt_price and completion_price here, minute_price of \
+                        [engines.stt], or character_price of [engines.tts]";
+            faults.add("engines.llm.daily_cost", says.into());
+        }
     }
 }
 

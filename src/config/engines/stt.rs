@@ -21,6 +21,8 @@ pub struct Stt {
     pub api_key_file: Option<PathBuf>,
     /// How long a transcript may take, in seconds; then the local transcriber hears the same.
     pub timeout_s: f64,
+    /// What a minute costs that the server hears, in any currency; it counts for `daily_cost` of `[engines.llm]`.
+    pub minute_price: f64,
     /// Utterances that the server has at once; those beyond them the local transcriber hears.
     pub parallel: usize,
     /// A folder with a Hugging Face export of Whisper (encoder, decoder, tokenizer.json), or of a wav2vec2 with a CTC head that says
@@ -52,6 +54,7 @@ impl Default for Stt {
             model: None,
             api_key_file: None,
             timeout_s: 4.0,
+            minute_price: 0.0,
             parallel: 64,
             path: None,
             batch: 8,
@@ -78,6 +81,7 @@ impl Stt {
         server("engines.stt.url", self.url.as_deref(), faults);
         // A call waits eight seconds for a transcript, and the local transcriber wants some of them.
         faults.within("engines.stt.timeout_s", self.timeout_s, 0.05..=6.0);
+        faults.within("engines.stt.minute_price", self.minute_price, 0.0..=1e12);
         faults.within("engines.stt.parallel", self.parallel, 1..=4_096);
         faults.within("engines.stt.batch", self.batch, 1..=64);
         faults.within("engines.stt.beam", self.beam, 1..=8);

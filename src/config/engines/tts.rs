@@ -26,6 +26,8 @@ pub struct Tts {
     pub api_key_file: Option<PathBuf>,
     /// How long the first sample of a clause may take, in seconds; then the local voice says it. As long may the next ones.
     pub timeout_s: f64,
+    /// What a million characters cost that the server says, in any currency; it counts for `daily_cost` of `[engines.llm]`.
+    pub character_price: f64,
     /// Clauses that the server has at once; those beyond them the local voice says.
     pub parallel: usize,
     /// A folder with espeak-ng data.
@@ -64,6 +66,7 @@ impl Default for Tts {
             format: Format::Wav,
             api_key_file: None,
             timeout_s: 2.0,
+            character_price: 0.0,
             parallel: 64,
             path: None,
             threads: 0,
@@ -81,6 +84,7 @@ impl Tts {
         path("engines.tts.api_key_file", self.api_key_file.as_deref(), faults);
         server("engines.tts.url", self.url.as_deref(), faults);
         faults.within("engines.tts.timeout_s", self.timeout_s, 0.05..=4.0);
+        faults.within("engines.tts.character_price", self.character_price, 0.0..=1e12);
         faults.within("engines.tts.parallel", self.parallel, 1..=4_096);
         if self.engine == SpeechEngine::Openai && (self.model.is_none() || self.voice.is_none()) {
             let key = if self.model.is_none() { "engines.tts.model" } else { "engines.tts.voice" };

@@ -202,7 +202,7 @@ fn message(message: Message) -> Result<ChatMessage, Problem> {
 
 impl From<Usage> for Counted {
     fn from(usage: Usage) -> Self {
-        let Usage { prompt_tokens, completion_tokens } = usage;
+        let Usage { prompt_tokens, completion_tokens, .. } = usage;
         let total_tokens = prompt_tokens.saturating_add(completion_tokens);
         Self { prompt_tokens, completion_tokens, total_tokens }
     }

@@ -216,6 +216,7 @@ fn healthy() -> HealthReport {
         queues: vec![("stt", [0, 0, 2, 0])],
         live_calls: 1,
         call_limit: 50,
+        call_room: 50,
         dial: vec![Dial { number: "milo".into(), uri: "sip:milo@127.0.0.1:5060".into() }],
         ..HealthReport::default()
     }

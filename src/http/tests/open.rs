@@ -9,7 +9,7 @@ async fn health_has_the_fields_of_the_python_system_and_more() {
     assert_eq!((&health["status"], &health["mode"]), (&json!("healthy"), &json!("local")));
     assert_eq!(health["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(health["models_loaded"], json!(["whisper-demo"]));
-    assert_eq!(health["vram"].as_object().unwrap().len(), 5);
+    assert_eq!(health["vram"].as_object().unwrap().len(), 6);
     assert_eq!((&health["redis_connected"], &health["live_calls"]), (&json!(false), &json!(1)));
     assert_eq!((&health["database"]["kind"], &health["database"]["connected"]), (&json!("sqlite"), &json!(true)));
     assert_eq!((&health["queues"]["stt"], &health["degraded"]), (&json!(2), &json!([])));

@@ -184,3 +184,31 @@ async fn a_persona_that_wants_a_server_is_a_fault_where_none_is_asked() {
     stop(milo).await;
     fs::remove_dir_all(wrong).ok();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_house_that_is_local_one_persona_is_answered_by_the_server() {
+    let server = Server::start(Conduct::says(WORDS)).await;
+    let at = folder("local-house");
+    let plans = plans(&at, &[("kept", "mode = \"cloud\""), ("open", "")]);
+    let own = server.variables("openai");
+    let own = own.iter().map(|(name, value)| (*name, value.as_str()));
+    let house = [("MILO__DIALPLANS__PATH", plans.as_str()), ("DEFAULT_MODE", "local")];
+    let variables: Vec<_> = own.chain(house).collect();
+    let milo = Running::start(Path::new(PROGRAM), &at, &variables).await.expect("Milo starts");
+    let health = get(&milo, "/api/v1/health");
+    assert_eq!((&health["mode"], &health["servers"][0]["job"]), (&"local".into(), &"llm".into()), "{health}");
+    let written = |persona: &str| {
+        let body = json!({ "message": MG_HOURS.0, "persona": persona });
+        send(&milo, ("POST", "/api/v1/chat"), &[], &body).body
+    };
+    assert_eq!((&written("open")["mode"], server.asked().len()), (&"local".into(), 0));
+    let reply = written("kept");
+    assert_eq!((&reply["mode"], &reply["reply"]), (&"cloud".into(), &WORDS.into()), "{reply}");
+    // By telephone too.
+    let logged = asks(&milo, "milo").await;
+    assert_eq!(answered(&logged)[0]["mode"], "cloud", "{logged}");
+    let before = server.asked().len();
+    let logged = asks(&milo, "open").await;
+    assert_eq!((&answered(&logged)[0]["mode"], server.asked().len()), (&"local".into(), before), "{logged}");
+    stop(milo).await;
+}

@@ -43,3 +43,21 @@ async fn a_call_is_told_why_the_local_model_answers() {
     assert_eq!(metric(&milo, &fallbacks("resting")).await, 0.0);
     stop(milo).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_wants_a_moments_rest_gets_it_and_answers_in_the_same_turn() {
+    let server = Server::start(Conduct::says(WORDS)).await;
+    let busy = |rest| Conduct::Refuses(503, ("retry-after", rest), r#"{"error":{"message":"loading"}}"#);
+    let milo = asking("again", &server, "openai", &[]).await;
+    server.then([busy("0"), Conduct::says(WORDS)]);
+    assert_eq!((hours(&milo).0["mode"].clone(), server.asked().len()), ("cloud".into(), 2));
+    assert_eq!(metric(&milo, "milo_engine_retries_total{engine=\"llm\"}").await, 1.0);
+    // A rest that is longer than the caller waits is the local model's time, and so is a second refusal.
+    server.then([busy("2"), Conduct::says(WORDS)]);
+    assert_eq!((hours(&milo).0["mode"].clone(), server.asked().len()), ("local".into(), 3));
+    sleep(Duration::from_millis(2_100)).await;
+    server.now(busy("0"));
+    assert_eq!((hours(&milo).0["mode"].clone(), server.asked().len()), ("local".into(), 5));
+    assert_eq!(metric(&milo, "milo_engine_retries_total{engine=\"llm\"}").await, 2.0);
+    stop(milo).await;
+}

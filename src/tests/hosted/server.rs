@@ -46,6 +46,8 @@ pub enum Conduct {
     Sends(Vec<u8>),
     /// Says, or hears, what this makes of a request and of how many came before it, after so long.
     Makes(fn(usize, &Asked) -> (Duration, String)),
+    /// Says these words, or a second of sound, bit by bit: after so long each time one byte, or five thousandths of a second.
+    Drips(&'static str, Duration),
     /// Never answers.
     Hangs,
 }
@@ -55,6 +57,11 @@ impl Conduct {
     pub fn says(words: &'static str) -> Self {
         Self::Says(words, Duration::ZERO, Duration::ZERO)
     }
+}
+
+/// The text of a message, or of instructions: alone, or as the first part of several.
+pub fn text(content: &Value) -> &str {
+    content.as_str().or(content[0]["text"].as_str()).expect("text")
 }
 
 /// What it was asked.
@@ -197,6 +204,18 @@ async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap,
             events[0].0 = after;
             events.extend(end(is_anthropic, false));
             events
+        }
+        Conduct::Drips(words, each) => {
+            let (whole, bit): (VecDeque<_>, usize) = match path.as_str() {
+                "/v1/audio/speech" => (sound(usize::MAX, body["response_format"] == "wav"), 240),
+                "/v1/audio/transcriptions" => {
+                    let transcript = transcript(words, wants_words).to_string();
+                    ([(Duration::ZERO, Some(Bytes::from(transcript)))].into(), 1)
+                }
+                _ => (said(words, usize::MAX, is_anthropic, Duration::ZERO), 1),
+            };
+            let bytes: Vec<u8> = whole.into_iter().filter_map(|(_, bytes)| bytes).flatten().collect();
+            bytes.chunks(bit).map(|bit| (each, Some(Bytes::copy_from_slice(bit)))).collect()
         }
         Conduct::Says(..) if path == "/v1/audio/speech" => sound(usize::MAX, body["response_format"] == "wav"),
         Conduct::Cuts(_, count) if path == "/v1/audio/speech" => {
