@@ -22,6 +22,7 @@ use super::{
     reply::Reply,
     stopgap::Stopgap,
 };
+use crate::engines::Besides;
 
 /// What listening came to.
 pub(super) enum Listened {
@@ -238,8 +239,9 @@ impl Conversation<'_> {
         let (least, dialect) = (self.persona.min_logprob, self.persona.dialect);
         // The turn is not over yet.
         let brief = self.brief(Duration::ZERO, language);
+        let besides = Besides { brief, ..Besides::instructed(context.framed_instructions()) };
         begun.drafted(Draft::new(mind.clone(), wanted.clone(), async move {
-            let tokens = mind.reply_in_time(request, brief, first).await?;
+            let tokens = mind.reply_besides(request, besides, first).await?;
             Ok(Reply::by_model(tokens, least, &voice, language).in_dialect(dialect).wanted(class, wanted))
         }));
     }

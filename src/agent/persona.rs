@@ -3,10 +3,13 @@
 use jiff::tz::TimeZone;
 use std::borrow::Cow;
 
-use milo_models::{engine::Language, text::dialect::Dialect};
+use milo_models::{
+    engine::Language,
+    text::{dialect::Dialect, tongue},
+};
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
-use super::{Greeting, Moment, Reach, Remembering, memory};
+use super::{Frame, Greeting, Medium, Moment, Reach, Remembering, memory};
 use crate::{
     after::Form,
     config,
@@ -23,6 +26,19 @@ pub(crate) const MOST_TOKENS: usize = 4_096;
 pub struct Persona {
     /// The language model's system prompt.
     pub prompt: String,
+    /// Whether a model that does as it is told is told besides how one speaks on a telephone, and what follows; the small one that ships is not.
+    #[serde(default = "Persona::framed")]
+    pub frame: bool,
+    /// Where it is, as a model is told it.
+    pub place: Option<String>,
+    /// How it speaks, as a model is told it.
+    pub style: Option<String>,
+    /// What it knows, as a model is told it.
+    #[serde(default)]
+    pub facts: Vec<String>,
+    /// What the prompt is written in.
+    #[serde(skip)]
+    written_in: Option<Language>,
     /// Where its turns are heard, answered and spoken: `local`, within this process and by no server at all, or `cloud`, by the server
     /// that is configured; none: as `[engines]` says.
     pub mode: Option<Mode>,
@@ -168,6 +184,8 @@ impl Persona {
     /// Reads a persona file; the fault names line, key and what would be right.
     pub fn parse(text: &str) -> Result<Self, String> {
         let persona: Self = toml::from_str(text).map_err(|fault| fault.to_string())?;
+        let persona = Self { written_in: tongue(&persona.prompt), ..persona };
+        persona.check_told()?;
         if !(1..=MOST_TOKENS).contains(&persona.max_tokens) {
             return Err(format!("max_tokens = {} is not within 1 to {MOST_TOKENS}", persona.max_tokens));
         }
@@ -205,9 +223,53 @@ impl Persona {
         Ok(persona)
     }
 
-    /// The prompt and every sentence, as they stand in the file: `{{name}}` is something that is known during the call only.
+    /// Refuses what a model would be told of nothing, or not at all.
+    fn check_told(&self) -> Result<(), String> {
+        for (key, texts) in self.told_with_the_frame() {
+            if texts.iter().any(|text| text.trim().is_empty()) {
+                return Err(format!("{key}: is empty; leave it out"));
+            }
+            if !self.frame && !texts.is_empty() {
+                return Err(format!("{key}: is told with the frame, and frame = false; write it into the prompt"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What a model is told only where it is told the frame, by its key.
+    pub(crate) fn told_with_the_frame(&self) -> [(&'static str, Vec<&str>); 3] {
+        let facts = self.facts.iter().map(String::as_str).collect();
+        [
+            ("place", self.place.as_deref().into_iter().collect()),
+            ("style", self.style.as_deref().into_iter().collect()),
+            ("facts", facts),
+        ]
+    }
+
+    /// The first key of those.
+    pub(crate) fn only_framed(&self) -> Option<&'static str> {
+        self.told_with_the_frame().into_iter().find(|(_, texts)| !texts.is_empty()).map(|(key, _)| key)
+    }
+
+    /// Refuses a frame that leaves no room for a conversation.
+    pub(crate) fn check_room(&self) -> Result<(), String> {
+        let Some(framed) = Frame::of(self, Medium::Voice) else { return Ok(()) };
+        self.reach().check_room("the prompt and its frame are", &framed.behind(&self.prompt))
+    }
+
+    /// What its model's instructions are written in; Malagasy, where their words do not tell.
+    pub fn written_in(&self) -> Language {
+        self.written_in.unwrap_or(Language::Mg)
+    }
+
+    fn framed() -> bool {
+        true
+    }
+
+    /// The prompt, what is told behind it and every sentence, as they stand in the file: `{{name}}` is something that is known during the call only.
     pub fn texts(&self) -> impl Iterator<Item = &str> {
-        [self.prompt.as_str()].into_iter().chain(self.sentences().map(|(_, _, text)| text))
+        let told = self.told_with_the_frame().into_iter().flat_map(|(_, texts)| texts);
+        [self.prompt.as_str()].into_iter().chain(told).chain(self.sentences().map(|(_, _, text)| text))
     }
 
     /// Every sentence that may be said, the greetings of every part of the day among them.
@@ -248,7 +310,9 @@ impl Persona {
     /// `fill` gives a text its values, in a language; the prompt's in that of the call.
     fn told(&self, (language, hour): (Language, i8), fill: impl Fn(&str, Language) -> String) -> Self {
         let mut told = self.clone();
-        told.prompt = fill(&self.prompt, language);
+        for text in [&mut told.prompt].into_iter().chain(&mut told.place).chain(&mut told.style).chain(&mut told.facts) {
+            *text = fill(text, language);
+        }
         for (language, phrases) in [(Language::Mg, &mut told.mg), (Language::Fr, &mut told.fr)] {
             let Phrases { greeting, not_understood, are_you_there, apology, goodbye, wait } = phrases;
             *greeting = Greeting::Always(fill(greeting.at(hour), language));
@@ -366,6 +430,28 @@ mod tests {
         let long = demo.replace("prompt = \"", &format!("context_tokens = 300\nprompt = \"{}", "a ".repeat(500)));
         let refused = Persona::parse(&long).expect_err("no room");
         assert!(refused.contains("context_tokens = 300: the prompt alone is some 3"), "{refused}");
+    }
+
+    #[test]
+    fn what_only_a_frame_tells_is_refused_where_there_is_none() {
+        let demo = include_str!("../../dialplans/personas/demo.toml");
+        let with = |keys: &str| Persona::parse(&format!("{keys}\n{demo}"));
+        let whole = with("place = 'Toamasina'\nstyle = 'Tsotra.'\nfacts = ['Salama {{caller}}.']").expect("a persona");
+        assert_eq!((whole.only_framed(), whole.written_in()), (Some("place"), Language::Mg));
+        let told = whole.told((Language::Mg, 9), |text, _| text.replace("{{caller}}", "034"));
+        assert_eq!(told.facts, ["Salama 034."]);
+        for (keys, why) in [
+            ("frame = false\nfacts = ['Salama.']", "facts: is told with the frame, and frame = false"),
+            ("style = ' '", "style: is empty"),
+            ("facts = ['']", "facts: is empty"),
+        ] {
+            let refused = with(keys).expect_err(keys);
+            assert!(refused.contains(why), "{refused}");
+        }
+        assert_eq!(with("frame = false").expect("a persona").only_framed(), None);
+        let narrow = with("context_tokens = 300").expect("its prompt has room");
+        let refused = narrow.check_room().expect_err("its frame has none");
+        assert!(refused.contains("context_tokens = 300: the prompt and its frame are some"), "{refused}");
     }
 
     #[test]

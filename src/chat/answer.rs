@@ -10,8 +10,8 @@ use milo_models::{
 
 use super::sessions::{Sessions, Turn};
 use crate::{
-    agent::{Persona, Phrase, Piece, Words},
-    engines::{Mind, Mode},
+    agent::{Frame, Medium, Persona, Phrase, Piece, Words},
+    engines::{Besides, Mind, Mode},
 };
 
 /// An answer on its way. The session remembers it when it is complete.
@@ -23,6 +23,7 @@ pub struct Answer {
     sessions: Arc<Sessions>,
     turn: Turn,
     prompt: String,
+    frame: Option<Frame>,
     message: String,
     words: Option<Words>,
     said: String,
@@ -52,6 +53,7 @@ impl Answer {
             sessions,
             turn,
             prompt: persona.prompt.clone(),
+            frame: Frame::of(persona, Medium::Text),
             message: message.into(),
             words: None,
             said: String::new(),
@@ -68,11 +70,13 @@ impl Answer {
     }
 
     async fn start(&mut self) -> Result<(), EngineError> {
-        let messages = self.turn.session.context(&self.prompt).messages(&self.message, &[]);
+        let context = self.turn.session.context(&self.prompt).framed(self.frame.clone());
+        let (messages, besides) =
+            (context.messages(&self.message, &[]), Besides::instructed(context.framed_instructions()));
         let (max_tokens, temperature) = (self.max_tokens, self.temperature);
         let (tools, class, wanted) = (Arc::default(), self.class, Wanted::default());
         let request = ChatRequest { messages, max_tokens, temperature, seed: 0, grammar: None, tools, class, wanted };
-        let tokens = self.mind.reply(request, self.mode).await?;
+        let tokens = self.mind.reply_besides(request, besides, self.mode).await?;
         self.mode = tokens.mode();
         self.words = Some(Words::new(tokens, self.least));
         Ok(())

@@ -152,7 +152,7 @@ impl Chats {
     /// # Errors
     /// Why the one of before stays.
     pub async fn change(&self, job: &str, path: Option<&Path>) -> Result<Swapped, Unswapped> {
-        let prompts = self.editions.current().dialplans.lasting_prompts();
+        let prompts = self.editions.current().dialplans.lasting_prompts(self.engines.will_heed(path));
         let changed = self.engines.change(job, path, prompts).await?;
         if job == "tts" {
             // The personas' set sentences are spoken anew. Where that fails, those of before stay, and it is told as of any reading.

@@ -164,6 +164,15 @@ pub(super) fn personas(
             let at = source.text.find("\nmode").map(|before| before + 1);
             faults.push(source.fault(at, format!("mode = \"cloud\": {fault}")));
         }
+        let wrong = match known.around.check_heeds(persona.mode) {
+            Ok(()) => persona.check_room().err(),
+            Err(fault) => persona.only_framed().map(|key| format!("{key}: {fault}")),
+        };
+        if let Some(fault) = wrong {
+            let key = fault.split([' ', ':']).next().unwrap_or_default();
+            let at = source.text.find(&format!("\n{key}")).map_or(0, |before| before + 1);
+            faults.push(source.fault(Some(at), fault));
+        }
         let own = known.tools.iter().map(|(_, tool)| tool.name.as_str());
         let tools: BTreeSet<_> = own.chain(ready::names()).collect();
         for name in &persona.tools {

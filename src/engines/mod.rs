@@ -3,6 +3,7 @@
 
 mod alone;
 mod awaited;
+mod besides;
 mod breaker;
 mod brief;
 pub(crate) mod capacity;
@@ -35,6 +36,7 @@ use std::{
 };
 
 pub use alone::{Listening, Talking};
+pub use besides::Besides;
 pub use brief::Brief;
 pub use ears::transcriber;
 pub use judge::Judge;
@@ -255,6 +257,11 @@ impl Engines {
     /// Why the one of before stays.
     pub async fn change(&self, job: &str, path: Option<&Path>, prompts: Vec<String>) -> Result<Swapped, Unswapped> {
         self.swaps.swap(job, path, prompts).await
+    }
+
+    /// Whether the language model at this path, or else the one that the configuration names, does as it is told; the one that ships does not.
+    pub(crate) fn will_heed(&self, path: Option<&Path>) -> bool {
+        path.is_some() || self.swaps.names_a_mind()
     }
 
     /// How many jobs of each class wait for each engine, or for a place at the server that is asked in its stead (`…_cloud`).

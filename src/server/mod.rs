@@ -168,7 +168,7 @@ impl Server {
         let announced = config.recording.announced_by().into_iter().chain(config.sip.emergency_announcement.clone());
         decode(announced.collect(), &prompts).await?;
         let loading = config.clone();
-        let personal = dialplans.lasting_prompts();
+        let personal = dialplans.lasting_prompts(config.engines.llm.path.is_some());
         let asked_first = personal.first().cloned().unwrap_or_default();
         let counting = Arc::clone(&metrics);
         let engines = tokio::task::spawn_blocking(move || Engines::load(&loading, personal, counting)).await??;
