@@ -14,8 +14,11 @@ use crate::{
     after::Form,
     config,
     dialplan::{Variables, madagascar, zone},
-    engines::Mode,
+    engines::{Mode, Timbres},
 };
+
+/// Where a persona's texts name it.
+const NAME: &str = "{{persona.name}}";
 
 /// The longest reply that may be asked for, in tokens.
 pub(crate) const MOST_TOKENS: usize = 4_096;
@@ -26,6 +29,11 @@ pub(crate) const MOST_TOKENS: usize = 4_096;
 pub struct Persona {
     /// The language model's system prompt.
     pub prompt: String,
+    /// What it is called: `{{persona.name}}` in its texts.
+    pub name: Option<String>,
+    /// How its voice sounds.
+    #[serde(default)]
+    pub voice: Timbres,
     /// Whether a model that does as it is told is told besides how one speaks on a telephone, and what follows; the small one that ships is not.
     #[serde(default = "Persona::framed")]
     pub frame: bool,
@@ -184,7 +192,7 @@ impl Persona {
     /// Reads a persona file; the fault names line, key and what would be right.
     pub fn parse(text: &str) -> Result<Self, String> {
         let persona: Self = toml::from_str(text).map_err(|fault| fault.to_string())?;
-        let persona = Self { written_in: tongue(&persona.prompt), ..persona };
+        let persona = Self { written_in: tongue(&persona.prompt), ..persona }.named()?;
         persona.check_told()?;
         if !(1..=MOST_TOKENS).contains(&persona.max_tokens) {
             return Err(format!("max_tokens = {} is not within 1 to {MOST_TOKENS}", persona.max_tokens));
@@ -200,6 +208,7 @@ impl Persona {
             ));
         }
         persona.reach().check(&persona.prompt)?;
+        persona.voice.check()?;
         persona.turns.check()?;
         persona.after.as_ref().map_or(Ok(()), Form::check)?;
         persona.memory.map_or(Ok(()), |memory| memory.check(persona.after.as_ref()))?;
@@ -221,6 +230,38 @@ impl Persona {
             }
         }
         Ok(persona)
+    }
+
+    /// With its name where its texts have that: they are made sound before any call.
+    fn named(mut self) -> Result<Self, String> {
+        let name = self.name.clone();
+        if name.as_ref().is_some_and(|name| name.trim().is_empty() || name.contains(['{', '}', '\n'])) {
+            return Err(format!("name = {:?} is no name", name.unwrap_or_default()));
+        }
+        let mut is_named = false;
+        self.each_text(|text, _| {
+            is_named |= text.contains(NAME);
+            name.as_ref().map_or_else(|| text.to_owned(), |name| text.replace(NAME, name.trim()))
+        });
+        if is_named && name.is_none() {
+            return Err(format!("{NAME} is not known: the file has no name = \"…\""));
+        }
+        Ok(self)
+    }
+
+    /// Puts what `with` makes of each of its texts in its place; the prompt, and what is told with it, have no language of their own.
+    fn each_text(&mut self, mut with: impl FnMut(&str, Option<Language>) -> String) {
+        let Self { prompt, place, style, facts, mg, fr, .. } = self;
+        for text in [prompt].into_iter().chain(place).chain(style).chain(facts) {
+            *text = with(text, None);
+        }
+        for (language, phrases) in [(Language::Mg, mg), (Language::Fr, fr)] {
+            let Phrases { greeting, not_understood, are_you_there, apology, goodbye, wait } = phrases;
+            greeting.each_text(|text| with(text, Some(language)));
+            for text in [not_understood, are_you_there, apology, goodbye].into_iter().chain(wait) {
+                *text = with(text, Some(language));
+            }
+        }
     }
 
     /// Refuses what a model would be told of nothing, or not at all.
@@ -307,19 +348,13 @@ impl Persona {
         Cow::Owned(self.told((language, moment.hour()), fill))
     }
 
-    /// `fill` gives a text its values, in a language; the prompt's in that of the call.
-    fn told(&self, (language, hour): (Language, i8), fill: impl Fn(&str, Language) -> String) -> Self {
+    /// `fill` gives a text its values, in a language; those of the prompt, and of what is told with it, in that of the call.
+    fn told(&self, (spoken, hour): (Language, i8), fill: impl Fn(&str, Language) -> String) -> Self {
         let mut told = self.clone();
-        for text in [&mut told.prompt].into_iter().chain(&mut told.place).chain(&mut told.style).chain(&mut told.facts) {
-            *text = fill(text, language);
+        for phrases in [&mut told.mg, &mut told.fr] {
+            phrases.greeting = Greeting::Always(phrases.greeting.at(hour).to_owned());
         }
-        for (language, phrases) in [(Language::Mg, &mut told.mg), (Language::Fr, &mut told.fr)] {
-            let Phrases { greeting, not_understood, are_you_there, apology, goodbye, wait } = phrases;
-            *greeting = Greeting::Always(fill(greeting.at(hour), language));
-            for text in [not_understood, are_you_there, apology, goodbye].into_iter().chain(wait) {
-                *text = fill(text, language);
-            }
-        }
+        told.each_text(|text, language| fill(text, language.unwrap_or(spoken)));
         told
     }
 
@@ -430,6 +465,21 @@ mod tests {
         let long = demo.replace("prompt = \"", &format!("context_tokens = 300\nprompt = \"{}", "a ".repeat(500)));
         let refused = Persona::parse(&long).expect_err("no room");
         assert!(refused.contains("context_tokens = 300: the prompt alone is some 3"), "{refused}");
+    }
+
+    #[test]
+    fn a_name_stands_where_the_texts_have_it_before_any_call() {
+        let demo = include_str!("../../dialplans/personas/demo.toml").replace("Milo eto", "{{persona.name}} eto");
+        let persona = Persona::parse(&format!("name = 'Miandra'\nstyle = '{{{{persona.name}}}}, tsotra.'\n{demo}"));
+        let persona = persona.expect("a persona");
+        let greeting = persona.phrase(Phrase::Greeting, Language::Mg);
+        assert_eq!(greeting, "Salama tompoko! Miandra eto. Inona no azoko atao ho anao?");
+        assert_eq!(persona.style.as_deref(), Some("Miandra, tsotra."));
+        assert!(Persona::parse(&demo).expect_err("no name").contains("{{persona.name}} is not known"));
+        for name in ["", "{{caller}}"] {
+            let refused = Persona::parse(&format!("name = {name:?}\n{demo}")).expect_err(name);
+            assert!(refused.contains("is no name"), "{refused}");
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     agent::{Suspended, announce},
     dialplan::{Gather, Input, Menu, Prompt, Say},
+    engines::Engines,
     error::Error,
 };
 
@@ -57,6 +58,13 @@ fn again(language: Language) -> Prompt {
 }
 
 impl Line {
+    /// What hears and speaks for a plan: as it does for the persona whose tool the plan is doing, and else plainly.
+    pub(super) fn engines(&self, house: &House) -> Engines {
+        let name = self.suspended.as_ref().map(Suspended::persona);
+        let persona = name.and_then(|name| self.edition.dialplans.persona(name));
+        persona.map_or_else(|| house.engines.clone(), |one| house.engines.voiced(one.mode, &one.voice))
+    }
+
     /// The verb `say`.
     pub(super) async fn say(&mut self, say: &Say, house: &House, language: Language, log: &Record) {
         let language = say.language.unwrap_or(language);
@@ -74,10 +82,11 @@ impl Line {
         if interruptible && !self.typed.is_empty() {
             return;
         }
+        let engines = self.engines(house);
         let Self { ears, voice, until, typed, edition, .. } = self;
         let speaking = async {
             match prompt {
-                Prompt::Say(words) => announce(words, language, &house.engines.voice, voice).await?,
+                Prompt::Say(words) => announce(words, language, &engines.voice, voice).await?,
                 Prompt::Play(file) => {
                     let sound = house.sound(edition.dialplans.sound(file)).await?;
                     voice.play_all(&sound).await;

@@ -142,13 +142,14 @@ impl Line {
                 },
             }
         }
+        let engines = self.engines(house);
         let Some(ears) = self.ears.take() else { return Reply::Nothing };
         let patience = patience(&house.conversation, awaited.pause, awaited.longest);
-        let judge = house.engines.end_of_turn.clone().filter(|_| awaited.pause.is_none());
-        let ear = Ear::new(ears, self.cleaning, house.engines.activity.stream(), patience);
+        let judge = engines.end_of_turn.clone().filter(|_| awaited.pause.is_none());
+        let ear = Ear::new(ears, self.cleaning, engines.activity.stream(), patience);
         let mut ear = ear.judged_by(judge);
         let question = Question {
-            engines: &house.engines,
+            engines: &engines,
             language,
             expects: awaited.expects,
             first: awaited.first,

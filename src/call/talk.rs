@@ -45,7 +45,7 @@ impl Line {
         let persona = &*known.told_of(variables, language);
         log.wanted(&house.analyses, persona);
         log.notes().speaks(name, persona.mode);
-        let engines = &*house.engines.in_mode(persona.mode);
+        let engines = &house.engines.voiced(persona.mode, &persona.voice);
         log.notes().spoken(language);
         if let Some(backdrop) = &persona.ambience {
             match house.sound(edition.dialplans.sound(&backdrop.file)).await {

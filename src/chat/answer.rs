@@ -6,12 +6,13 @@ use milo_models::{
     engine::{EngineError, Language},
     language_model::ChatRequest,
     queue::{Class, Wanted},
+    synthesizer::SpeechOptions,
 };
 
 use super::sessions::{Sessions, Turn};
 use crate::{
     agent::{Frame, Medium, Persona, Phrase, Piece, Words},
-    engines::{Besides, Mind, Mode},
+    engines::{Besides, Mind, Mode, Timbres},
 };
 
 /// An answer on its way. The session remembers it when it is complete.
@@ -34,8 +35,9 @@ pub struct Answer {
     not_understood: String,
     ends: bool,
     is_cut: bool,
-    /// What the persona wants of the engines.
+    /// What the persona wants of the engines, and how it sounds.
     wanted: Option<Mode>,
+    voice: Timbres,
 }
 
 impl Answer {
@@ -64,6 +66,7 @@ impl Answer {
             ends: false,
             is_cut: false,
             wanted: persona.mode,
+            voice: persona.voice.clone(),
         };
         answer.start().await?;
         Ok(answer)
@@ -85,6 +88,11 @@ impl Answer {
     /// Whose engines may say it aloud, as its persona has it.
     pub fn wanted(&self) -> Option<Mode> {
         self.wanted
+    }
+
+    /// How that sounds.
+    pub fn sounding(&self) -> SpeechOptions {
+        self.voice.of(self.language()).within(SpeechOptions::default())
     }
 
     /// What its session is called.

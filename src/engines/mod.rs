@@ -14,6 +14,7 @@ mod line;
 pub mod memory;
 mod mind;
 mod model;
+mod own;
 mod purse;
 mod runtime;
 mod saying;
@@ -22,13 +23,13 @@ mod servers;
 mod slot;
 mod spare;
 mod swap;
+mod timbre;
 mod told;
 mod tongue;
 mod voices;
 pub(crate) mod ways;
 
 use std::{
-    borrow::Cow,
     path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicBool},
     thread,
@@ -65,6 +66,7 @@ pub use servers::Server;
 pub(crate) use servers::why_no_mind;
 pub use slot::Slot;
 pub use swap::{CHANGEABLE, Swapped, Unswapped};
+pub use timbre::{Timbre, Timbres};
 pub use told::REASONS;
 pub use tongue::Tongue;
 
@@ -193,23 +195,6 @@ impl Engines {
             told: told.into(),
             absent,
         })
-    }
-
-    /// The same for a persona that wants this: with [`Mode::Local`] no server hears, answers, speaks, learns what is looked up, or runs a
-    /// graph on what was said, wherever it stands.
-    pub fn in_mode(&self, mode: Option<Mode>) -> Cow<'_, Self> {
-        if mode != Some(Mode::Local) {
-            return Cow::Borrowed(self);
-        }
-        let (transcriber, voice) = self.swaps.within();
-        let mind = self.mind.in_mode(mode);
-        let end_of_turn = self.end_of_turn.clone().map(Judge::within);
-        Cow::Owned(Self { transcriber, voice, mind, end_of_turn, embedder: None, is_local: true, ..self.clone() })
-    }
-
-    /// Whether it is kept that way.
-    pub fn is_local(&self) -> bool {
-        self.is_local
     }
 
     /// Whether no server learns anything by them.

@@ -420,6 +420,11 @@ async fn prepare(
     (voice, within): (Arc<dyn Synthesizer>, Arc<dyn Synthesizer>),
 ) -> Result<(Dialplans, SetPhrases), Fault> {
     let wrong = |error: Error| Fault { file: dialplans.folder().into(), line: None, fault: error.to_string() };
+    for (name, persona) in dialplans.personas() {
+        let voice = if persona.mode == Some(Mode::Local) { &within } else { &voice };
+        let file = dialplans.folder().join(format!("personas/{name}.toml"));
+        persona.voice.check_with(&**voice).map_err(|fault| Fault { file, line: None, fault })?;
+    }
     let personas = dialplans.personas().map(|(_, persona)| persona);
     let interpreter = dialplans.interprets().then(call::interpreter_sentences).into_iter().flatten();
     let phrases =

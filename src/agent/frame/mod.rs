@@ -65,10 +65,11 @@ fn lasting(persona: &Persona, medium: Medium) -> String {
     }
     lines.push(speaks(language).into());
     lines.push(rules.trim_end().into());
-    let (style, facts) = match language {
-        Language::Mg => ("Ny fomba fiteninao:", "Izao no fantatrao:"),
-        Language::Fr => ("Votre façon de parler :", "Voici ce que vous savez :"),
+    let (name, style, facts) = match language {
+        Language::Mg => ("Ny anaranao:", "Ny fomba fiteninao:", "Izao no fantatrao:"),
+        Language::Fr => ("Votre nom :", "Votre façon de parler :", "Voici ce que vous savez :"),
     };
+    lines.extend(persona.name.iter().map(|own| format!("{name} {}.", own.trim())));
     lines.extend(persona.style.iter().map(|own| format!("{style} {}", own.trim())));
     if !persona.facts.is_empty() {
         lines.push(facts.into());
