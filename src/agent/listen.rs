@@ -128,7 +128,7 @@ impl Conversation<'_> {
                     return Listened::TakenOver;
                 }
                 text = self.record.typed(), if !begun.is_over() && !ear.speaking() => {
-                    return Listened::Turn(Box::new(Heard::written(text, self.language)));
+                    return Listened::Turn(Box::new(Heard::written(text, self.language, self.persona.only())));
                 }
                 // The words came after the silence had decided, and are not all: as much time as if they had come before.
                 () = sleep_until(waits.unwrap_or(quiet.until)), if waits.is_some() && !ear.speaking() => continue,

@@ -9,6 +9,7 @@ mod again;
 mod answer;
 mod audience;
 mod begun;
+mod bounds;
 mod budget;
 mod context;
 mod detector;
@@ -55,6 +56,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 pub use audience::{Audience, Happened, Manner};
+pub use bounds::Bounds;
 pub(crate) use context::Context;
 pub use detector::{Answerer, Cue, Detector, Notice, Verdict, network};
 pub use ear::{Ear, Noticed};

@@ -9,7 +9,7 @@ use milo_models::{
 };
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
-use super::{Frame, Greeting, Medium, Moment, Reach, Remembering, memory};
+use super::{Bounds, Frame, Greeting, Medium, Moment, Reach, Remembering, memory};
 use crate::{
     after::Form,
     config,
@@ -72,6 +72,12 @@ pub struct Persona {
     /// How long the caller is given to finish.
     #[serde(default)]
     pub turns: Turns,
+    /// How long it waits, and how long it may go on.
+    #[serde(default)]
+    pub limits: Bounds,
+    /// What it speaks and understands: with one language it is held to that, with both it follows the caller.
+    #[serde(default = "Persona::both")]
+    languages: Vec<Language>,
     /// What its model may have done: files of `dialplans/tools/`, without their ending, and tools of `[[mcp]]` as `SERVER/TOOL` or `SERVER/*`.
     #[serde(default)]
     pub tools: Vec<String>,
@@ -210,6 +216,8 @@ impl Persona {
         persona.reach().check(&persona.prompt)?;
         persona.voice.check()?;
         persona.turns.check()?;
+        persona.limits.check()?;
+        persona.check_languages()?;
         persona.after.as_ref().map_or(Ok(()), Form::check)?;
         persona.memory.map_or(Ok(()), |memory| memory.check(persona.after.as_ref()))?;
         for language in [Language::Mg, Language::Fr] {
@@ -298,9 +306,26 @@ impl Persona {
         self.reach().check_room("the prompt and its frame are", &framed.behind(&self.prompt))
     }
 
-    /// What its model's instructions are written in; Malagasy, where their words do not tell.
+    /// What its model's instructions are written in; where their words do not tell, what it speaks, or Malagasy.
     pub fn written_in(&self) -> Language {
-        self.written_in.unwrap_or(Language::Mg)
+        self.written_in.or_else(|| self.only()).unwrap_or(Language::Mg)
+    }
+
+    fn both() -> Vec<Language> {
+        vec![Language::Mg, Language::Fr]
+    }
+
+    fn check_languages(&self) -> Result<(), String> {
+        match &self.languages[..] {
+            [_] => Ok(()),
+            [one, other] if one != other => Ok(()),
+            _ => Err("languages holds \"mg\", \"fr\" or both, each once".into()),
+        }
+    }
+
+    /// The one language that it speaks, whatever its caller does.
+    pub fn only(&self) -> Option<Language> {
+        if let [only] = self.languages[..] { Some(only) } else { None }
     }
 
     fn framed() -> bool {
@@ -479,6 +504,23 @@ mod tests {
         for name in ["", "{{caller}}"] {
             let refused = Persona::parse(&format!("name = {name:?}\n{demo}")).expect_err(name);
             assert!(refused.contains("is no name"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_persona_is_held_to_its_one_language_and_with_both_follows_its_caller() {
+        let demo = include_str!("../../dialplans/personas/demo.toml");
+        let with = |keys: &str| Persona::parse(&format!("{keys}\n{demo}"));
+        assert_eq!(with("").expect("a persona").only(), None);
+        assert_eq!(with("languages = ['fr', 'mg']").expect("a persona").only(), None);
+        assert_eq!(with("languages = ['fr']").expect("a persona").only(), Some(Language::Fr));
+        for (keys, why) in [
+            ("languages = []", "languages holds"),
+            ("languages = ['fr', 'fr']", "languages holds"),
+            ("languages = ['en']", "`en`"),
+        ] {
+            let refused = with(keys).expect_err(keys);
+            assert!(refused.contains(why), "{refused}");
         }
     }
 

@@ -62,7 +62,7 @@ impl Line {
     pub(super) fn engines(&self, house: &House) -> Engines {
         let name = self.suspended.as_ref().map(Suspended::persona);
         let persona = name.and_then(|name| self.edition.dialplans.persona(name));
-        persona.map_or_else(|| house.engines.clone(), |one| house.engines.voiced(one.mode, &one.voice))
+        persona.map_or_else(|| house.engines.clone(), |one| house.engines.of_persona(one.mode, &one.voice, one.only()))
     }
 
     /// The verb `say`.

@@ -42,10 +42,11 @@ impl Line {
             return Err(Error::Dialplan(format!("no persona {name:?}")));
         };
         let language = recall(house, known, variables, (plan, language), log).await;
+        let language = known.only().unwrap_or(language);
         let persona = &*known.told_of(variables, language);
         log.wanted(&house.analyses, persona);
         log.notes().speaks(name, persona.mode);
-        let engines = &house.engines.voiced(persona.mode, &persona.voice);
+        let engines = &house.engines.of_persona(persona.mode, &persona.voice, persona.only());
         log.notes().spoken(language);
         if let Some(backdrop) = &persona.ambience {
             match house.sound(edition.dialplans.sound(&backdrop.file)).await {
@@ -54,7 +55,7 @@ impl Line {
             }
         }
         let Some(ears) = self.ears.take() else { return Ok((Ending::Lost, None)) };
-        let conversation = &persona.turns.within(&house.conversation);
+        let conversation = &persona.limits.within(&persona.turns.within(&house.conversation));
         let patience = usual_patience(conversation);
         // Whoever speaks when it likes is asked nothing.
         let is_patient = log.audience().is_some_and(Audience::is_patient);
@@ -65,7 +66,7 @@ impl Line {
             leave_after: Duration::from_secs(
                 conversation.silence_hangup_s.saturating_sub(conversation.silence_prompt_s).max(1),
             ),
-            until: self.until,
+            until: persona.limits.until(self.until, house.longest),
             filler: Duration::from_millis(conversation.filler_ms),
             is_relieved,
             drafts: conversation.early_replies,

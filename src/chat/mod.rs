@@ -240,7 +240,8 @@ impl Chats {
         let edition = self.editions.current();
         let persona = self.persona(&edition, message.persona.as_deref())?;
         let mut turn = self.sessions.enter(message.session).await;
-        turn.session.language = message.language.or_else(|| tongue(text)).unwrap_or(turn.session.language);
+        let spoken = persona.only().or(message.language).or_else(|| tongue(text));
+        turn.session.language = spoken.unwrap_or(turn.session.language);
         let by = (self.engines.mind.in_mode(persona.mode), self.class);
         let persona = persona.told_of(&Variables::default(), turn.session.language);
         Ok(Answer::begin(by, (Arc::clone(&self.sessions), turn), &persona, text).await?)

@@ -63,7 +63,7 @@ fn lasting(persona: &Persona, medium: Medium) -> String {
         lines.push(voice.trim_end().into());
         lines.extend((!persona.tools.iter().any(|tool| tool == "hang_up")).then(|| ends(language).into()));
     }
-    lines.push(speaks(language).into());
+    lines.push(speaks(persona, language).into());
     lines.push(rules.trim_end().into());
     let (name, style, facts) = match language {
         Language::Mg => ("Ny anaranao:", "Ny fomba fiteninao:", "Izao no fantatrao:"),
@@ -86,10 +86,17 @@ fn ends(language: Language) -> &'static str {
     }
 }
 
-fn speaks(language: Language) -> &'static str {
-    match language {
-        Language::Mg => "- Valio amin'ny fiteny nampiasain'ny olona miresaka aminao farany, malagasy na frantsay.",
-        Language::Fr => "- Répondez dans la langue que votre interlocuteur a employée en dernier, le malgache ou le français.",
+/// Which language it answers in.
+fn speaks(persona: &Persona, language: Language) -> &'static str {
+    match (language, persona.only()) {
+        (Language::Mg, None) => "- Valio amin'ny fiteny nampiasain'ny olona miresaka aminao farany, malagasy na frantsay.",
+        (Language::Mg, Some(Language::Mg)) => "- Valio amin'ny teny malagasy foana, na inona na inona fiteny ampiasaina.",
+        (Language::Mg, Some(Language::Fr)) => "- Valio amin'ny teny frantsay foana, na inona na inona fiteny ampiasaina.",
+        (Language::Fr, None) => {
+            "- Répondez dans la langue que votre interlocuteur a employée en dernier, le malgache ou le français."
+        }
+        (Language::Fr, Some(Language::Mg)) => "- Répondez toujours en malgache, quelle que soit la langue employée.",
+        (Language::Fr, Some(Language::Fr)) => "- Répondez toujours en français, quelle que soit la langue employée.",
     }
 }
 
@@ -148,6 +155,8 @@ mod tests {
         let written = lasting(&persona(""), Medium::Text);
         assert!(!written.contains("telefaonina") && !written.contains("[hangup]") && written.contains("Aza mamorona"));
         assert!(!lasting(&persona("tools = ['hang_up']"), Medium::Voice).contains("[hangup]"));
+        assert!(written.contains("malagasy na frantsay"));
+        assert!(lasting(&persona("languages = ['fr']"), Medium::Text).contains("teny frantsay foana"));
         assert_eq!(Frame::of(&persona("frame = false"), Medium::Voice), None);
         assert_eq!(instructions(&persona("frame = false")), None);
     }
